@@ -1,0 +1,1 @@
+//! From a model's prediction to the next token.

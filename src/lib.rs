@@ -1,0 +1,25 @@
+//! genloss: a laboratory for model collapse.
+//!
+//! Train a model, sample a corpus from it, train the next generation on a mixture of natural and synthetic text,
+//! and measure what is being lost. The modules in reading order; each may use those above it, never those below:
+
+// Basics.
+pub mod documents;
+pub mod progress;
+pub mod seed;
+pub mod stage;
+pub mod units;
+
+// The loop's parts, in the order of the data's way.
+pub mod config;
+pub mod corpus;
+pub mod tokenizer;
+pub mod mixture;
+pub mod decoding;
+pub mod model;
+pub mod training;
+pub mod synthesis;
+pub mod measure;
+pub mod verdict;
+pub mod store;
+pub mod report;

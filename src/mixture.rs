@@ -1,0 +1,1 @@
+//! Which documents train a generation. Pure: lengths in, a plan out.

@@ -1,0 +1,100 @@
+//! The first seam of the loop: what it asks of a language model.
+//!
+//! Two implementations: [`transformer`], a small Llama on candle, and [`ngram`], interpolated Kneser–Ney.
+
+use crate::config::Decoding;
+use crate::documents::{Documents, TokenId};
+use crate::stage::Stage;
+use std::path::{Path, PathBuf};
+
+pub mod ngram;
+pub mod transformer;
+
+/// What the loop asks of a model.
+pub trait LanguageModel: Send + Sync {
+    /// For every token of every document: its natural-log probability given the document before it, and the
+    /// entropy in nats of the prediction it came from.
+    ///
+    /// # Errors
+    /// When the run is interrupted, or the backend fails.
+    fn score(&self, documents: &Documents, stage: &Stage) -> Result<Scores, ModelError>;
+
+    /// One document per prompt. Document i of the request draws from the stage's stream `first_item + i`, so what
+    /// it says depends neither on the documents beside it nor on the number of threads.
+    ///
+    /// # Errors
+    /// When the run is interrupted, or the backend fails.
+    fn generate(&self, request: &Generate, stage: &Stage) -> Result<Documents, ModelError>;
+
+    /// Writes the model into the existing folder `dir`.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    fn save(&self, dir: &Path) -> Result<(), ModelError>;
+}
+
+/// A request for documents.
+#[derive(Clone, Debug)]
+pub struct Generate<'a> {
+    /// What each document goes on from; an empty prompt starts from the start token alone.
+    pub prompts: &'a Documents,
+    /// A document that has not ended after so many tokens is ended. At least 1.
+    pub max_document_tokens: usize,
+    /// How the next token is chosen.
+    pub decoding: &'a Decoding,
+    /// The random stream of the first document.
+    pub first_item: u64,
+}
+
+/// What a model thinks of each token of some documents, in the order of [`Documents::flat`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scores {
+    /// Natural-log probability of each token.
+    pub log_probabilities: Vec<f32>,
+    /// Entropy in nats of the prediction each token came from.
+    pub entropies: Vec<f32>,
+}
+
+/// The token that ends a document, and the one a model reads before it. They are often the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpecialTokens {
+    /// Read before the first token of a document.
+    pub start: TokenId,
+    /// Ends a document.
+    pub end: TokenId,
+}
+
+/// What can go wrong with a model.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// A model folder is not there, not whole, or not of a kind that is known.
+    #[error("model folder {}: {reason}", dir.display())]
+    Folder {
+        /// The folder.
+        dir: PathBuf,
+        /// What is wrong, and what to try.
+        reason: String,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The device is not there.
+    #[error("device {name}: {reason}")]
+    Device {
+        /// As the user named it.
+        name: String,
+        /// What is wrong, and what to try.
+        reason: String,
+    },
+    /// candle failed.
+    #[error("tensor operation: {0}")]
+    Tensor(#[from] candle_core::Error),
+}

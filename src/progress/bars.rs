@@ -1,0 +1,77 @@
+//! Bars on a terminal: the whole experiment, the lineage, and the stage at work.
+
+use super::lines::label;
+use super::{Event, Observer};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// Three bars on standard error, each with its rate and the time left.
+pub struct Bars {
+    all: MultiProgress,
+    experiment: ProgressBar,
+    lineage: ProgressBar,
+    stage: ProgressBar,
+}
+
+impl Bars {
+    /// Bars that appear with the first event.
+    #[must_use]
+    pub fn new() -> Self {
+        let all = MultiProgress::new();
+        let slow = "{prefix:>38} {wide_bar:.cyan/dim} {pos:>4}/{len:<4} {elapsed} gone, {eta} left";
+        let fast = "{prefix:>38} {wide_bar:.green/dim} {human_pos}/{human_len} {msg} {per_sec} {eta} left";
+        let experiment = all.add(bar(slow));
+        let lineage = all.add(bar(slow));
+        let stage = all.add(bar(fast));
+        Self { all, experiment, lineage, stage }
+    }
+}
+
+impl Default for Bars {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn bar(template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(0).with_style(style)
+}
+
+fn restart(bar: &ProgressBar, prefix: String, total: u64, done: u64) {
+    bar.reset();
+    bar.set_length(total);
+    bar.set_prefix(prefix);
+    bar.set_position(done);
+    bar.reset_eta();
+}
+
+impl Observer for Bars {
+    fn observe(&self, event: &Event) {
+        match event {
+            Event::RunStarted { experiment, generations, done } => {
+                restart(&self.experiment, experiment.clone(), *generations, *done);
+            }
+            Event::LineageStarted { seed, arm, generations, done } => {
+                restart(&self.lineage, format!("seed {seed}, {arm}"), *generations, *done);
+            }
+            Event::StageStarted { place, total, unit } => {
+                let prefix = format!("generation {}, {}", place.generation, place.stage);
+                restart(&self.stage, prefix, *total, 0);
+                self.stage.set_message(*unit);
+            }
+            Event::Advanced { amount } => self.stage.inc(*amount),
+            Event::StageFinished => {}
+            Event::GenerationCommitted { place, summary } => {
+                self.experiment.inc(1);
+                self.lineage.inc(1);
+                let _ = self.all.println(format!("{}: {summary}", label(place)));
+            }
+            Event::Note(note) => {
+                let _ = self.all.println(note);
+            }
+            Event::RunFinished => {
+                let _ = self.all.clear();
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Plain lines on standard error, for logs.
+
+use super::{Event, Observer};
+use crate::seed::Place;
+use crate::units::Tokens;
+use std::io::Write;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Writes a line when a stage begins, at most one every ten seconds inside it, and one for every generation.
+#[derive(Default)]
+pub struct Lines(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    stage: Option<Running>,
+    generations: u64,
+    done: u64,
+}
+
+struct Running {
+    label: String,
+    unit: &'static str,
+    total: u64,
+    position: u64,
+    started: Instant,
+    last_line: Instant,
+}
+
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
+
+impl Observer for Lines {
+    fn observe(&self, event: &Event) {
+        let Ok(mut state) = self.0.lock() else { return };
+        if let Some(line) = state.line_for(event) {
+            // A closed standard error is no reason to end a run.
+            let _ = writeln!(std::io::stderr(), "{line}");
+        }
+    }
+}
+
+impl State {
+    fn line_for(&mut self, event: &Event) -> Option<String> {
+        match event {
+            Event::RunStarted { experiment, generations, done } => {
+                self.generations = *generations;
+                self.done = *done;
+                Some(format!("{experiment}: {done} of {generations} generations stand"))
+            }
+            Event::StageStarted { place, total, unit } => {
+                let now = Instant::now();
+                self.stage = Some(Running {
+                    label: label(place),
+                    unit,
+                    total: *total,
+                    position: 0,
+                    started: now,
+                    last_line: now,
+                });
+                None
+            }
+            Event::Advanced { amount } => self.stage.as_mut()?.advance(*amount),
+            Event::StageFinished => self.stage.take().map(|stage| stage.finished()),
+            Event::GenerationCommitted { place, summary } => {
+                self.done += 1;
+                Some(format!("{} committed ({} of {}): {summary}", label(place), self.done, self.generations))
+            }
+            Event::Note(note) => Some(note.clone()),
+            Event::LineageStarted { .. } | Event::RunFinished => None,
+        }
+    }
+}
+
+impl Running {
+    fn advance(&mut self, amount: u64) -> Option<String> {
+        self.position += amount;
+        if self.last_line.elapsed() < BETWEEN_LINES {
+            return None;
+        }
+        self.last_line = Instant::now();
+        let rate = self.rate();
+        let seconds_left = self.total.saturating_sub(self.position) as f64 / rate;
+        Some(format!(
+            "{}: {} of {} {} ({rate:.0}/s, {seconds_left:.0} s left)",
+            self.label,
+            Tokens(self.position),
+            Tokens(self.total),
+            self.unit,
+        ))
+    }
+
+    fn finished(&self) -> String {
+        format!(
+            "{}: {} {} in {:.1} s ({:.0}/s)",
+            self.label,
+            Tokens(self.position),
+            self.unit,
+            self.started.elapsed().as_secs_f64(),
+            self.rate(),
+        )
+    }
+
+    fn rate(&self) -> f64 {
+        self.position as f64 / self.started.elapsed().as_secs_f64().max(1e-6)
+    }
+}
+
+/// `seed 1, anchored, generation 2, training`.
+pub(super) fn label(place: &Place) -> String {
+    let arm = if place.arm.is_empty() { "all arms" } else { &place.arm };
+    let stage = if place.stage.is_empty() { String::new() } else { format!(", {}", place.stage) };
+    format!("seed {}, {arm}, generation {}{stage}", place.seed, place.generation)
+}

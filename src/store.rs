@@ -1,0 +1,5 @@
+//! The run store: the only writer below `generations/`.
+
+mod record;
+
+pub use record::*;

@@ -1,0 +1,88 @@
+//! What is on record about an experiment, as its readers see it.
+
+use crate::config::Experiment;
+use crate::measure::{Curves, Measurement};
+use crate::synthesis::SynthesisRecord;
+use crate::training::TrainingRecord;
+use crate::units::Tokens;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// An experiment and everything that was measured of it.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The settings.
+    pub experiment: Experiment,
+    /// The resolved experiment file, as text.
+    pub experiment_toml: String,
+    /// How it was made.
+    pub provenance: Provenance,
+    /// One per seed and arm: seeds in the experiment's order, arms likewise, the control first.
+    pub lineages: Vec<Lineage>,
+}
+
+/// One arm with one seed.
+#[derive(Clone, Debug)]
+pub struct Lineage {
+    /// The seed.
+    pub seed: u64,
+    /// The arm.
+    pub arm: String,
+    /// Generations 0.., as far as they stand. Generation 0 may be the one that the arms of the seed share.
+    pub generations: Vec<GenerationRecord>,
+}
+
+/// One generation: what trained it, what it wrote, what was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GenerationRecord {
+    /// What it was trained on.
+    pub mixture: MixtureRecord,
+    /// How it was trained.
+    pub training: TrainingRecord,
+    /// What it wrote.
+    pub synthesis: SynthesisRecord,
+    /// What was measured of it.
+    pub measurements: Vec<Measurement>,
+    /// What figures draw besides.
+    pub curves: Curves,
+}
+
+/// What a generation was trained on, to the token.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MixtureRecord {
+    /// Tokens of natural text.
+    pub natural_tokens: Tokens,
+    /// Natural documents.
+    pub natural_documents: u64,
+    /// Tokens of synthetic text by the generation that wrote it.
+    pub synthetic_tokens: BTreeMap<usize, Tokens>,
+    /// Synthetic documents.
+    pub synthetic_documents: u64,
+    /// What "natural" means here: `"fixed"` or `"fresh"`, and whether it displaces synthetic text or is added to it.
+    pub natural: String,
+    /// BLAKE3 of the token ids trained on, in order.
+    pub hash: String,
+}
+
+/// How a run was made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Version of genloss.
+    pub version: String,
+    /// Cargo features built in.
+    pub features: Vec<String>,
+    /// Processor and number of threads.
+    pub cpu: String,
+    /// Device of the transformer.
+    pub device: String,
+    /// Command line of the first run.
+    pub command_line: Vec<String>,
+    /// BLAKE3 of the natural text of each split.
+    pub corpus: BTreeMap<String, String>,
+    /// Tokens in each split.
+    pub split_tokens: BTreeMap<String, Tokens>,
+    /// BLAKE3 of `tokenizer.json`.
+    pub tokenizer: String,
+    /// Loss of an ideal reader of the held-out text in nats per token, where it is known (the world).
+    pub heldout_floor_nats: Option<f64>,
+}

@@ -1,0 +1,53 @@
+//! Newtypes for quantities that must not be confused at a border.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A number of model tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tokens(pub u64);
+
+impl fmt::Display for Tokens {
+    /// Digits in groups of three: `1_250_000`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+        for (place, digit) in digits.chars().enumerate() {
+            if place > 0 && (digits.len() - place) % 3 == 0 {
+                grouped.push('_');
+            }
+            grouped.push(digit);
+        }
+        f.pad(&grouped)
+    }
+}
+
+/// A loss: mean negative natural-log probability of a token.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NatsPerToken(pub f64);
+
+/// A loss that does not depend on the tokenizer: `Σ nats / (ln 2 · Σ bytes)`.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BitsPerByte(pub f64);
+
+impl BitsPerByte {
+    /// Sums first and divides once, so that short documents weigh less.
+    #[must_use]
+    pub fn from_sums(nats: f64, bytes: u64) -> Self {
+        Self(nats / (std::f64::consts::LN_2 * bytes as f64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_shown_in_groups_of_three() {
+        assert_eq!(Tokens(7).to_string(), "7");
+        assert_eq!(Tokens(1_250_000).to_string(), "1_250_000");
+    }
+}

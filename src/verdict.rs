@@ -1,0 +1,1 @@
+//! Measurements of arms and control in, verdicts with intervals out. Pure.

@@ -1,0 +1,15 @@
+//! Integration tests: one binary, a module per subject.
+
+mod cli;
+mod config;
+mod corpus;
+mod decoding;
+mod measure;
+mod mixture;
+mod model_ngram;
+mod model_transformer;
+mod report;
+mod resume;
+mod store;
+mod synthesis;
+mod verdict;
