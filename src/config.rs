@@ -1,9 +1,71 @@
 //! An experiment: the TOML file, typed, then checked.
 //!
 //! [`file`] mirrors the file word for word; [`check`] turns it into the types of [`settings`]. Holding an
-//! [`Experiment`] means that it is valid. Going back, [`file::ExperimentFile::from`] spells out every default, and
-//! that resolved file is what a run records.
+//! [`Experiment`] means that it is valid. Going back, `ExperimentFile::from(&experiment)` spells out every default,
+//! and that resolved file is what a run records.
+//!
+//! ```
+//! let text = r#"
+//!     name = "smallest"
+//!     seeds = [1]
+//!     generations = 2
+//!     corpus = { source = "world", train_tokens = 1000, heldout_tokens = 500, reference_tokens = 1000 }
+//!     model = { kind = "ngram", order = 3 }
+//!     [[arm]]
+//!     name = "unanchored"
+//!     mixture = "replace"
+//! "#;
+//! let experiment = genloss::config::parse(text, "smallest.toml", &[])?;
+//! assert_eq!(experiment.arms[0].name, "control");
+//! assert_eq!(genloss::config::parse(&experiment.to_toml(), "resolved", &[])?, experiment);
+//! # Ok::<(), genloss::config::ConfigError>(())
+//! ```
 
+mod check;
+mod difference;
+mod error;
+pub mod file;
+mod inherit;
+mod overrides;
+mod regimes;
 pub mod settings;
 
+pub use difference::difference;
+pub use error::ConfigError;
+pub use regimes::PUBLISHED_REGIMES;
 pub use settings::*;
+
+use file::ExperimentFile;
+use std::path::Path;
+
+/// Reads and checks the experiment file at `path`, after setting each `key.path=value` of `overrides`.
+///
+/// # Errors
+/// When the file cannot be read, or as [`parse`].
+pub fn load(path: &Path, overrides: &[String]) -> Result<Experiment, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    parse(&text, &path.display().to_string(), overrides)
+}
+
+/// Checks the text of an experiment file; `place` is what errors call it.
+///
+/// # Errors
+/// When the text is not TOML, has unknown keys or wrong types (with line, column and the nearest valid key), or
+/// when a setting makes no sense.
+pub fn parse(text: &str, place: &str, overrides: &[String]) -> Result<Experiment, ConfigError> {
+    let mut file: ExperimentFile =
+        toml::from_str(text).map_err(|error| error::at_place(&error, text, place))?;
+    if !overrides.is_empty() {
+        file = overrides::apply(text, place, overrides)?;
+    }
+    check::experiment(file)
+}
+
+impl Experiment {
+    /// The resolved experiment file: every default written out.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml::to_string(&ExperimentFile::from(self)).expect("an experiment file is representable in TOML")
+    }
+}

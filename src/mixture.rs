@@ -1,1 +1,299 @@
 //! Which documents train a generation. Pure: lengths in, a plan out.
+//!
+//! Let N be the budget (`corpus.train_tokens`), S the tokens of the synthetic pool (generation g − 1, or all of
+//! 0..g), and f the natural fraction. The parts are
+//!
+//! | budget | natural | synthetic |
+//! |---|---|---|
+//! | constant | f·N | N − f·N |
+//! | added | f·N | N |
+//! | growing | f·(N + S) | the rest of N + S |
+//!
+//! each rounded to the nearest token, and each *exact*: the last document of a part is cut where the part ends.
+//! With `"proportional"` f is what the pool holds, N/(N + S); under a growing budget everything is taken, and under
+//! a constant one the documents are drawn uniformly without replacement from the whole pool (Kazdan et al. 2024), so
+//! that the parts are an outcome of the draw. A cut document is not ended by an end-of-text token.
+//!
+//! *Fixed* natural documents are a prefix of the seed's order, the same one that generation 0 trains on. *Fresh*
+//! ones begin behind everything that earlier generations of the lineage took.
+
+use crate::config::{Budget, Mixture, NaturalDocuments, NaturalFraction, SyntheticDocuments};
+use crate::seed::Stream;
+use crate::units::Tokens;
+use rand::seq::SliceRandom;
+
+/// The leading `tokens` of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Its index in its corpus.
+    pub document: usize,
+    /// At least 1; less than the document's length only at the end of a part.
+    pub tokens: usize,
+}
+
+/// What a generation trains on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Natural documents, as places in the seed's order.
+    pub natural: Vec<Piece>,
+    /// Synthetic documents, with the generation that wrote them.
+    pub synthetic: Vec<(usize, Piece)>,
+}
+
+impl Plan {
+    /// Natural tokens.
+    #[must_use]
+    pub fn natural_tokens(&self) -> Tokens {
+        Tokens(self.natural.iter().map(|piece| piece.tokens as u64).sum())
+    }
+
+    /// Synthetic tokens.
+    #[must_use]
+    pub fn synthetic_tokens(&self) -> Tokens {
+        Tokens(self.synthetic.iter().map(|(_, piece)| piece.tokens as u64).sum())
+    }
+}
+
+/// How many tokens of each kind a mixture takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// Natural tokens.
+    pub natural: Tokens,
+    /// Synthetic tokens.
+    pub synthetic: Tokens,
+}
+
+/// What stands for a mixture to draw on.
+#[derive(Clone, Copy, Debug)]
+pub struct Pool<'a> {
+    /// Tokens of every natural document, in the seed's order.
+    pub natural: &'a [usize],
+    /// Tokens of every synthetic document, by the generation that wrote it: 0..g.
+    pub synthetic: &'a [Vec<usize>],
+}
+
+/// Not enough text for a mixture.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MixtureError {
+    /// Too little natural text.
+    #[error(
+        "generation {generation} takes {wanted} tokens of natural text from place {offset} on, but the train split ends at {available}; lower corpus.train_tokens or the natural fraction, add text, or lower corpus.heldout_share and corpus.reference_share"
+    )]
+    Natural {
+        /// The generation.
+        generation: usize,
+        /// Tokens wanted.
+        wanted: Tokens,
+        /// Tokens that come before.
+        offset: Tokens,
+        /// Tokens of the whole train split.
+        available: Tokens,
+    },
+    /// Too little synthetic text.
+    #[error(
+        "generation {generation} takes {wanted} tokens of synthetic text, but the pool holds {available}; raise synthesis.tokens or the natural fraction"
+    )]
+    Synthetic {
+        /// The generation.
+        generation: usize,
+        /// Tokens wanted.
+        wanted: Tokens,
+        /// Tokens there are.
+        available: Tokens,
+    },
+}
+
+/// The parts of generation `generation`, given the tokens that each earlier generation wrote. Under a constant
+/// budget and a proportional fraction these are the expected parts; the draw decides.
+#[must_use]
+pub fn parts(mixture: &Mixture, generation: usize, budget: Tokens, written: &[Tokens]) -> Parts {
+    if generation == 0 {
+        return Parts { natural: budget, synthetic: Tokens(0) };
+    }
+    let pool: u64 = synthetic_generations(mixture, generation).map(|g| written[g].0).sum();
+    let whole = budget.0 + pool;
+    let fraction = fraction(mixture, generation).unwrap_or(budget.0 as f64 / whole as f64);
+    let (total, synthetic) = match mixture.budget {
+        Budget::Constant => (budget.0, None),
+        Budget::Added => (budget.0, Some(budget.0)),
+        Budget::Growing => (whole, None),
+    };
+    let natural = ((fraction * total as f64).round() as u64).min(total);
+    Parts { natural: Tokens(natural), synthetic: Tokens(synthetic.unwrap_or(total - natural)) }
+}
+
+/// How far into the seed's order of natural documents a lineage of `generations` reaches, in tokens. Cut documents
+/// are not gone on with, so that a fresh mixture may need a few documents more.
+#[must_use]
+pub fn natural_reach(mixture: &Mixture, generations: usize, budget: Tokens, written: Tokens) -> Tokens {
+    let written = vec![written; generations];
+    let taken = (1..=generations).map(|g| natural_drawn_on(mixture, g, budget, &written).0);
+    match mixture.natural {
+        NaturalDocuments::Fixed => Tokens(taken.max().unwrap_or(0).max(budget.0)),
+        NaturalDocuments::Fresh => Tokens(budget.0 + taken.sum::<u64>()),
+    }
+}
+
+/// Which documents train generation `generation`.
+///
+/// # Errors
+/// When there is not enough text of either kind.
+pub fn plan(
+    mixture: &Mixture,
+    generation: usize,
+    budget: Tokens,
+    pool: Pool,
+    stream: &mut Stream,
+) -> Result<Plan, MixtureError> {
+    let written: Vec<Tokens> =
+        pool.synthetic.iter().map(|lengths| Tokens(lengths.iter().map(|&n| n as u64).sum())).collect();
+    let first = first_natural_document(mixture, generation, budget, &written, pool.natural);
+    let parts = parts(mixture, generation, budget, &written);
+    let synthetic: Vec<(usize, Piece)> = synthetic_generations(mixture, generation)
+        .flat_map(|g| whole_documents(&pool.synthetic[g], 0).map(move |piece| (g, piece)))
+        .collect();
+    if is_drawn_from_whole_pool(mixture, generation) {
+        let natural = natural_prefix(generation, budget, first, pool.natural)?;
+        return Ok(draw_from_whole_pool(natural, synthetic, budget, stream));
+    }
+    let natural = natural_prefix(generation, parts.natural, first, pool.natural)?;
+    let synthetic = take_synthetic(mixture, generation, parts.synthetic, synthetic, stream)?;
+    Ok(Plan { natural, synthetic })
+}
+
+fn is_drawn_from_whole_pool(mixture: &Mixture, generation: usize) -> bool {
+    generation > 0
+        && mixture.natural_fraction == NaturalFraction::Proportional
+        && mixture.budget == Budget::Constant
+}
+
+/// The generations whose corpora a mixture draws on.
+fn synthetic_generations(mixture: &Mixture, generation: usize) -> std::ops::Range<usize> {
+    match mixture.synthetic {
+        SyntheticDocuments::Latest => generation.saturating_sub(1)..generation,
+        SyntheticDocuments::All => 0..generation,
+    }
+}
+
+/// The given natural fraction of a generation ≥ 1; `None` when it is proportional.
+fn fraction(mixture: &Mixture, generation: usize) -> Option<f64> {
+    match &mixture.natural_fraction {
+        NaturalFraction::Proportional => None,
+        NaturalFraction::Schedule(fractions) => fractions.get(generation - 1).or(fractions.last()).copied(),
+    }
+}
+
+/// Natural tokens that a generation draws on, whether or not the draw takes them all.
+fn natural_drawn_on(mixture: &Mixture, generation: usize, budget: Tokens, written: &[Tokens]) -> Tokens {
+    if is_drawn_from_whole_pool(mixture, generation) {
+        budget
+    } else {
+        parts(mixture, generation, budget, written).natural
+    }
+}
+
+fn first_natural_document(
+    mixture: &Mixture,
+    generation: usize,
+    budget: Tokens,
+    written: &[Tokens],
+    natural: &[usize],
+) -> usize {
+    if mixture.natural == NaturalDocuments::Fixed {
+        return 0;
+    }
+    (0..generation).fold(0, |first, earlier| {
+        let taken = natural_drawn_on(mixture, earlier, budget, written);
+        first + documents_holding(&natural[first..], taken)
+    })
+}
+
+/// How many leading documents it takes to hold `wanted` tokens.
+fn documents_holding(lengths: &[usize], wanted: Tokens) -> usize {
+    let mut left = wanted.0;
+    lengths
+        .iter()
+        .take_while(|&&length| {
+            let needed = left > 0;
+            left = left.saturating_sub(length as u64);
+            needed
+        })
+        .count()
+}
+
+fn whole_documents(lengths: &[usize], first: usize) -> impl Iterator<Item = Piece> + '_ {
+    let pieces = lengths.iter().enumerate().skip(first);
+    pieces.map(|(document, &tokens)| Piece { document, tokens }).filter(|piece| piece.tokens > 0)
+}
+
+fn natural_prefix(
+    generation: usize,
+    wanted: Tokens,
+    first: usize,
+    natural: &[usize],
+) -> Result<Vec<Piece>, MixtureError> {
+    cut_to(wanted, whole_documents(natural, first), |piece| piece).ok_or_else(|| {
+        let sum = |lengths: &[usize]| Tokens(lengths.iter().map(|&n| n as u64).sum());
+        MixtureError::Natural { generation, wanted, offset: sum(&natural[..first]), available: sum(natural) }
+    })
+}
+
+/// The latest corpus from its beginning; of several corpora, documents in random order.
+fn take_synthetic(
+    mixture: &Mixture,
+    generation: usize,
+    wanted: Tokens,
+    mut documents: Vec<(usize, Piece)>,
+    stream: &mut Stream,
+) -> Result<Vec<(usize, Piece)>, MixtureError> {
+    let available = Tokens(documents.iter().map(|(_, piece)| piece.tokens as u64).sum());
+    if mixture.synthetic == SyntheticDocuments::All && wanted < available {
+        documents.shuffle(stream);
+    }
+    cut_to(wanted, documents.into_iter(), |(_, piece)| piece).ok_or(MixtureError::Synthetic {
+        generation,
+        wanted,
+        available,
+    })
+}
+
+fn draw_from_whole_pool(
+    natural: Vec<Piece>,
+    synthetic: Vec<(usize, Piece)>,
+    budget: Tokens,
+    stream: &mut Stream,
+) -> Plan {
+    let natural = natural.into_iter().map(|piece| (None, piece));
+    let synthetic = synthetic.into_iter().map(|(generation, piece)| (Some(generation), piece));
+    let mut all: Vec<(Option<usize>, Piece)> = natural.chain(synthetic).collect();
+    all.shuffle(stream);
+    let drawn = cut_to(budget, all.into_iter(), |(_, piece)| piece).unwrap_or_default();
+    let mut plan = Plan::default();
+    for (generation, piece) in drawn {
+        match generation {
+            None => plan.natural.push(piece),
+            Some(generation) => plan.synthetic.push((generation, piece)),
+        }
+    }
+    plan
+}
+
+/// The leading items that hold exactly `wanted` tokens, the last one cut; `None` if there are not so many.
+fn cut_to<T>(
+    wanted: Tokens,
+    items: impl Iterator<Item = T>,
+    piece_of: impl Fn(&mut T) -> &mut Piece,
+) -> Option<Vec<T>> {
+    let mut left = wanted.0 as usize;
+    let mut taken = Vec::new();
+    for mut item in items {
+        if left == 0 {
+            break;
+        }
+        let piece = piece_of(&mut item);
+        piece.tokens = piece.tokens.min(left);
+        left -= piece.tokens;
+        taken.push(item);
+    }
+    (left == 0).then_some(taken)
+}

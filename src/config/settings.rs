@@ -1,6 +1,7 @@
 //! The settings of an experiment, complete and checked.
 
 use crate::units::Tokens;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The name of the arm that never sees synthetic text.
@@ -82,7 +83,8 @@ pub struct Files {
 }
 
 /// How a plain text file falls into documents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Split {
     /// The whole file is one document.
     File,
@@ -274,7 +276,8 @@ pub enum NaturalFraction {
 }
 
 /// Which natural documents a mixture draws on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NaturalDocuments {
     /// The same in every generation.
     Fixed,
@@ -283,7 +286,8 @@ pub enum NaturalDocuments {
 }
 
 /// Which synthetic documents a mixture draws on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SyntheticDocuments {
     /// Those of generation g − 1.
     Latest,
@@ -292,7 +296,8 @@ pub enum SyntheticDocuments {
 }
 
 /// What the size of a mixture is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Budget {
     /// `train_tokens`: natural text displaces synthetic text.
     Constant,

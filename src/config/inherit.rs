@@ -1,0 +1,74 @@
+//! What an arm inherits from the experiment: its own keys over the base tables.
+
+use super::file::{ModelKind, ModelTable, SynthesisTable, TrainingTable};
+
+impl ModelTable {
+    /// This table's keys over those of `base`; of another kind, the keys of the base have no meaning.
+    pub(super) fn over(&self, base: &Self) -> Self {
+        let kind = |table: &Self| table.kind.unwrap_or(ModelKind::Transformer);
+        if self.kind.is_some() && kind(self) != kind(base) {
+            return self.clone();
+        }
+        Self {
+            kind: self.kind.or(base.kind),
+            layers: self.layers.or(base.layers),
+            width: self.width.or(base.width),
+            heads: self.heads.or(base.heads),
+            // An inherited default would not fit another width.
+            ffn: self.ffn.or(if self.width.is_none() { base.ffn } else { None }),
+            context: self.context.or(base.context),
+            order: self.order.or(base.order),
+        }
+    }
+}
+
+impl TrainingTable {
+    /// This table's keys over those of `base`; what it says of the length or the start replaces both keys of it.
+    pub(super) fn over(&self, base: &Self) -> Self {
+        let own_length = self.tokens.is_some() || self.epochs.is_some();
+        Self {
+            tokens: if own_length { self.tokens } else { base.tokens },
+            epochs: if own_length { self.epochs } else { base.epochs },
+            init: self.init.or(base.init),
+            base: if self.init.is_some() {
+                self.base.clone()
+            } else {
+                self.base.clone().or(base.base.clone())
+            },
+            batch: self.batch.or(base.batch),
+            learning_rate: self.learning_rate.or(base.learning_rate),
+            warmup_fraction: self.warmup_fraction.or(base.warmup_fraction),
+            final_rate_fraction: self.final_rate_fraction.or(base.final_rate_fraction),
+            weight_decay: self.weight_decay.or(base.weight_decay),
+            beta1: self.beta1.or(base.beta1),
+            beta2: self.beta2.or(base.beta2),
+            gradient_clip: self.gradient_clip.or(base.gradient_clip),
+            checkpoint_minutes: self.checkpoint_minutes.or(base.checkpoint_minutes),
+        }
+    }
+}
+
+impl SynthesisTable {
+    /// This table's keys over those of `base`. An arm that turns to greedy decoding leaves behind what governs
+    /// sampling.
+    pub(super) fn over(&self, base: &Self) -> Self {
+        let nothing = Self::default();
+        let sampled = if self.greedy == Some(true) { &nothing } else { base };
+        Self {
+            method: self.method.or(base.method),
+            prefix_tokens: self.prefix_tokens.or(if self.method.is_none() {
+                base.prefix_tokens
+            } else {
+                None
+            }),
+            tokens: self.tokens.or(base.tokens),
+            max_document_tokens: self.max_document_tokens.or(base.max_document_tokens),
+            greedy: self.greedy.or(base.greedy),
+            repetition_penalty: self.repetition_penalty.or(base.repetition_penalty),
+            temperature: self.temperature.or(sampled.temperature),
+            top_k: self.top_k.or(sampled.top_k),
+            top_p: self.top_p.or(sampled.top_p),
+            min_p: self.min_p.or(sampled.min_p),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `--set key.path=value`: changes to an experiment file from the command line.
+
+use super::error::{self, ConfigError};
+use super::file::ExperimentFile;
+use toml::{Table, Value};
+
+/// The file's text with every `key.path=value` set. A value is TOML; what is not TOML is taken as a string. An arm is
+/// named in a path by its name: `arm.anchored.mixture.natural_fraction=0.2`.
+pub(super) fn apply(text: &str, place: &str, settings: &[String]) -> Result<ExperimentFile, ConfigError> {
+    let mut table: Table = toml::from_str(text).map_err(|error| error::at_place(&error, text, place))?;
+    for setting in settings {
+        let fault = |message: String| ConfigError::Override { setting: setting.clone(), message };
+        let (path, value) =
+            setting.split_once('=').ok_or_else(|| fault("expected key.path=value".to_owned()))?;
+        let keys: Vec<&str> = path.split('.').map(str::trim).collect();
+        set(&mut table, &keys, parse_value(value.trim())).map_err(fault)?;
+        // Deserialising after every one of them lets the fault name the one that caused it.
+        ExperimentFile::deserialize_table(&table).map_err(|error| fault(error::plain(error.message())))?;
+    }
+    ExperimentFile::deserialize_table(&table).map_err(|error| ConfigError::Override {
+        setting: settings.join(" "),
+        message: error::plain(error.message()),
+    })
+}
+
+impl ExperimentFile {
+    fn deserialize_table(table: &Table) -> Result<Self, toml::de::Error> {
+        table.clone().try_into()
+    }
+}
+
+fn parse_value(text: &str) -> Value {
+    let as_toml = toml::from_str::<Table>(&format!("value = {text}")).ok();
+    as_toml.and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+fn set(table: &mut Table, keys: &[&str], value: Value) -> Result<(), String> {
+    match keys {
+        [] | [""] => Err("the key is empty".to_owned()),
+        [key] => {
+            table.insert((*key).to_owned(), value);
+            Ok(())
+        }
+        ["arm", name, rest @ ..] if !rest.is_empty() => set(arm_table(table, name)?, rest, value),
+        [key, rest @ ..] => {
+            let inner = table.entry((*key).to_owned()).or_insert_with(|| Value::Table(Table::new()));
+            let inner = inner.as_table_mut().ok_or_else(|| format!("{key} is not a table"))?;
+            set(inner, rest, value)
+        }
+    }
+}
+
+fn arm_table<'a>(table: &'a mut Table, name: &str) -> Result<&'a mut Table, String> {
+    let arms = table.get_mut("arm").and_then(Value::as_array_mut);
+    let tables = arms.into_iter().flatten().filter_map(Value::as_table_mut);
+    tables
+        .into_iter()
+        .find(|arm| arm.get("name").and_then(Value::as_str) == Some(name))
+        .ok_or_else(|| format!("there is no arm \"{name}\""))
+}
