@@ -122,6 +122,28 @@ pub fn parts(mixture: &Mixture, generation: usize, budget: Tokens, written: &[To
     Parts { natural: Tokens(natural), synthetic: Tokens(synthetic.unwrap_or(total - natural)) }
 }
 
+/// The parts of generations 1..=`generations` of a lineage that writes `written` tokens each generation.
+///
+/// # Errors
+/// When a generation takes more synthetic text than there is by then.
+pub fn schedule(
+    mixture: &Mixture,
+    generations: usize,
+    budget: Tokens,
+    written: Tokens,
+) -> Result<Vec<Parts>, MixtureError> {
+    let all_written = vec![written; generations];
+    let part_of = |generation| {
+        let parts = parts(mixture, generation, budget, &all_written);
+        let available = Tokens(synthetic_generations(mixture, generation).count() as u64 * written.0);
+        if parts.synthetic > available && !is_drawn_from_whole_pool(mixture, generation) {
+            return Err(MixtureError::Synthetic { generation, wanted: parts.synthetic, available });
+        }
+        Ok(parts)
+    };
+    (1..=generations).map(part_of).collect()
+}
+
 /// How far into the seed's order of natural documents a lineage of `generations` reaches, in tokens. Cut documents
 /// are not gone on with, so that a fresh mixture may need a few documents more.
 #[must_use]

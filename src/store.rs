@@ -1,5 +1,242 @@
 //! The run store: the only writer below `generations/`.
+//!
+//! ```text
+//! generations/<experiment>/
+//!   experiment.toml      the file as resolved, every default written out
+//!   provenance.json      version, features, processor, command line, corpus hashes
+//!   tokenizer.json
+//!   seed-1/gen-000/      shared by all arms that change nothing but the mixture
+//!     model/  synthetic.parquet  measurements.json  manifest.json
+//!   seed-1/<arm>/gen-001/ …
+//! ```
+//!
+//! A generation exists or it does not: it is written aside, flushed to disk with a manifest of the BLAKE3 hash and
+//! size of every file, and renamed. A kill at any instant loses at most the training since the last checkpoint
+//! inside the generation at work. A lock keeps a second process out, and a store whose experiment, corpus or
+//! tokenizer differs is refused rather than mixed.
 
+mod checkpoints;
+mod disk;
+mod error;
+mod manifest;
+mod read;
 mod record;
+mod synthetic;
 
+pub use checkpoints::StoreCheckpoints;
+pub use error::StoreError;
+pub use read::{Sample, read, samples};
 pub use record::*;
+
+use crate::config::{Arm, Experiment, difference};
+use crate::documents::Documents;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const EXPERIMENT: &str = "experiment.toml";
+const PROVENANCE: &str = "provenance.json";
+const TOKENIZER: &str = "tokenizer.json";
+const LOCK: &str = ".lock";
+const MODEL: &str = "model";
+const MEASUREMENTS: &str = "measurements.json";
+const SYNTHETIC: &str = "synthetic.parquet";
+
+/// A store open for writing, by this process alone.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    /// Held for as long as the store is open; the system lets go of it however the process ends.
+    _lock: File,
+}
+
+/// Which generation of which lineage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address<'a> {
+    /// The seed.
+    pub seed: u64,
+    /// The arm; `None` for the generation 0 that arms share.
+    pub arm: Option<&'a str>,
+    /// The generation.
+    pub generation: usize,
+}
+
+impl<'a> Address<'a> {
+    /// Where a generation of an arm stands.
+    #[must_use]
+    pub fn of(experiment: &Experiment, seed: u64, arm: &'a Arm, generation: usize) -> Self {
+        let is_shared = generation == 0 && experiment.shares_generation_0(arm);
+        Self { seed, arm: (!is_shared).then_some(arm.name.as_str()), generation }
+    }
+
+    fn folder(&self, root: &Path) -> PathBuf {
+        let seed = root.join(format!("seed-{}", self.seed));
+        let lineage = self.arm.map_or(seed.clone(), |arm| seed.join(arm));
+        lineage.join(format!("gen-{:03}", self.generation))
+    }
+}
+
+/// Everything that a generation leaves behind besides its model.
+#[derive(Clone, Copy, Debug)]
+pub struct Written<'a> {
+    /// What was done and measured.
+    pub record: &'a GenerationRecord,
+    /// The synthetic corpus as token ids.
+    pub documents: &'a Documents,
+    /// The same as text.
+    pub texts: &'a [String],
+}
+
+impl Store {
+    /// Opens the store at `root` for `experiment`, making it if there is none.
+    ///
+    /// # Errors
+    /// When another process has it open, when it belongs to another or a changed experiment, when the text or the
+    /// tokenizer is not what it was, or when the disk fails. Nothing is written then.
+    pub fn open(
+        root: &Path,
+        experiment: &Experiment,
+        provenance: &Provenance,
+        tokenizer_json: &str,
+    ) -> Result<Self, StoreError> {
+        let is_new = !root.join(EXPERIMENT).exists();
+        if is_new {
+            refuse_foreign_folder(root)?;
+        } else {
+            refuse_changes(root, experiment, provenance)?;
+        }
+        disk::create_dir(root)?;
+        let store = Self { root: root.to_owned(), _lock: lock(root)? };
+        if is_new {
+            disk::write_file(&root.join(TOKENIZER), tokenizer_json.as_bytes())?;
+            disk::write_file(&root.join(PROVENANCE), &disk::to_json(provenance))?;
+            // Last, because it is what makes the folder a store.
+            disk::write_file(&root.join(EXPERIMENT), experiment.to_toml().as_bytes())?;
+        }
+        Ok(store)
+    }
+
+    /// The store's folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether a generation stands, whole.
+    ///
+    /// # Errors
+    /// When it stands but is damaged: a file is missing, or is not what the manifest says.
+    pub fn is_committed(&self, address: Address) -> Result<bool, StoreError> {
+        let folder = address.folder(&self.root);
+        if !folder.exists() {
+            return Ok(false);
+        }
+        manifest::verify(&folder)?;
+        Ok(true)
+    }
+
+    /// Commits a generation: `save_model` fills the model folder, the rest is written beside it.
+    ///
+    /// # Errors
+    /// When the disk fails; the generation then does not exist.
+    pub fn commit<E: From<StoreError>>(
+        &self,
+        address: Address,
+        written: Written,
+        save_model: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let folder = address.folder(&self.root);
+        let aside = beside(&folder, "partial");
+        disk::remove_dir(&aside)?;
+        let model = aside.join(MODEL);
+        disk::create_dir(&model)?;
+        save_model(&model)?;
+        disk::copy_file(&self.root.join(TOKENIZER), &model.join(TOKENIZER))?;
+        synthetic::write(&aside.join(SYNTHETIC), written.documents, written.texts)?;
+        disk::write_file(&aside.join(MEASUREMENTS), &disk::to_json(written.record))?;
+        manifest::write(&aside)?;
+        disk::rename_dir(&aside, &folder)?;
+        disk::remove_dir(&beside(&folder, "work"))?;
+        Ok(())
+    }
+
+    /// Where the learner of a generation keeps its checkpoints.
+    #[must_use]
+    pub fn checkpoints(&self, address: Address, every: Duration) -> StoreCheckpoints {
+        StoreCheckpoints::new(beside(&address.folder(&self.root), "work"), every)
+    }
+
+    /// The folder of a committed generation's model.
+    #[must_use]
+    pub fn model_dir(&self, address: Address) -> PathBuf {
+        address.folder(&self.root).join(MODEL)
+    }
+
+    /// The record of a committed generation.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn record(&self, address: Address) -> Result<GenerationRecord, StoreError> {
+        disk::read_json(&address.folder(&self.root).join(MEASUREMENTS))
+    }
+
+    /// The token ids of a committed generation's corpus.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn synthetic(&self, address: Address) -> Result<Documents, StoreError> {
+        synthetic::read_ids(&address.folder(&self.root).join(SYNTHETIC))
+    }
+}
+
+/// `.partial-gen-001` beside `gen-001`: names that no scan for generations takes for one.
+fn beside(folder: &Path, what: &str) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!(".{what}-{name}"))
+}
+
+fn lock(root: &Path) -> Result<File, StoreError> {
+    let path = root.join(LOCK);
+    let file = disk::at(&path, File::options().create(true).truncate(false).write(true).open(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { root: root.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(StoreError::File { path, source }),
+    }
+}
+
+/// A folder that holds something, but no experiment, is not ours to write into. (A lock may be left of a run that
+/// was killed in its first instant, with what it had begun to write.)
+fn refuse_foreign_folder(root: &Path) -> Result<(), StoreError> {
+    if !root.exists() {
+        return Ok(());
+    }
+    let entries = disk::at(root, fs::read_dir(root))?;
+    let ours = [LOCK, TOKENIZER, PROVENANCE];
+    for entry in entries {
+        let name = disk::at(root, entry)?.file_name();
+        let name = name.to_string_lossy();
+        if !ours.contains(&name.as_ref()) && !disk::is_temporary(&name) {
+            return Err(StoreError::Foreign { root: root.to_owned(), found: name.into_owned() });
+        }
+    }
+    Ok(())
+}
+
+fn refuse_changes(root: &Path, experiment: &Experiment, now: &Provenance) -> Result<(), StoreError> {
+    let recorded = disk::read_text(&root.join(EXPERIMENT))?;
+    let mut changes = difference(&recorded, &experiment.to_toml());
+    let then: Provenance = disk::read_json(&root.join(PROVENANCE))?;
+    for (split, hash) in &now.corpus {
+        if then.corpus.get(split) != Some(hash) {
+            changes.push(format!("the text of the {split} split is not what it was"));
+        }
+    }
+    if then.tokenizer != now.tokenizer {
+        changes.push("the tokenizer is not what it was".to_owned());
+    }
+    if changes.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::Changed { root: root.to_owned(), changes })
+}

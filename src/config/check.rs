@@ -43,7 +43,7 @@ pub(super) fn experiment(file: ExperimentFile) -> Result<Experiment, ConfigError
         arms.push(arm);
     }
     arms.sort_by_key(|arm| arm.name != CONTROL);
-    let experiment = Experiment {
+    Ok(Experiment {
         name: file.name,
         seeds: file.seeds,
         generations: file.generations,
@@ -53,9 +53,7 @@ pub(super) fn experiment(file: ExperimentFile) -> Result<Experiment, ConfigError
         training,
         synthesis,
         arms,
-    };
-    experiment.arms.iter().try_for_each(|arm| check_lineage(&experiment, arm))?;
-    Ok(experiment)
+    })
 }
 
 impl ArmTable {
@@ -105,46 +103,6 @@ impl Base<'_> {
         }
         Ok(arm)
     }
-}
-
-/// Checks that concern several settings of one arm.
-fn check_lineage(experiment: &Experiment, arm: &Arm) -> Result<(), ConfigError> {
-    let key = |part: &str| format!("arm \"{}\": {part}", arm.name);
-    let budget = experiment.corpus.train_tokens;
-    if arm.mixture.natural_fraction != NaturalFraction::Proportional && arm.mixture.budget != Budget::Growing
-    {
-        let (index, least_natural) = least_fraction(&arm.mixture);
-        let synthetic = match arm.mixture.budget {
-            Budget::Added => budget.0,
-            _ => budget.0 - natural_tokens(least_natural, budget).0,
-        };
-        let pool = match arm.mixture.synthetic {
-            SyntheticDocuments::Latest => arm.synthesis.tokens.0,
-            // At generation index + 1, so many corpora have been written.
-            SyntheticDocuments::All => arm.synthesis.tokens.0.saturating_mul(index as u64 + 1),
-        };
-        if synthetic > pool {
-            let message = format!(
-                "the mixture takes {} synthetic tokens, but the model writes {}; raise synthesis.tokens or lower corpus.train_tokens",
-                Tokens(synthetic),
-                Tokens(pool)
-            );
-            return Err(setting(key("synthesis.tokens"), message));
-        }
-    }
-    Ok(())
-}
-
-/// Natural tokens at a fraction of a budget, to the nearest token.
-#[must_use]
-pub(super) fn natural_tokens(fraction: f64, budget: Tokens) -> Tokens {
-    Tokens((fraction * budget.0 as f64).round() as u64)
-}
-
-fn least_fraction(mixture: &Mixture) -> (usize, f64) {
-    let NaturalFraction::Schedule(fractions) = &mixture.natural_fraction else { return (0, 0.0) };
-    let least = fractions.iter().copied().enumerate().min_by(|a, b| a.1.total_cmp(&b.1));
-    least.unwrap_or((0, 0.0))
 }
 
 fn check_name(key: &str, name: &str) -> Result<(), ConfigError> {

@@ -1,0 +1,81 @@
+//! Reading what is on record: needs no lock, no weights, and no finished run.
+
+use super::{
+    Address, EXPERIMENT, GenerationRecord, Lineage, MEASUREMENTS, PROVENANCE, Recorded, SYNTHETIC,
+    StoreError, disk, synthetic,
+};
+use crate::config::{self, Arm, Experiment};
+use std::path::Path;
+
+/// Synthetic documents of one generation, to be read by people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The seed.
+    pub seed: u64,
+    /// The arm.
+    pub arm: String,
+    /// The generation.
+    pub generation: usize,
+    /// The first documents of its corpus.
+    pub texts: Vec<String>,
+}
+
+/// Everything on record below `root`, as far as it stands.
+///
+/// # Errors
+/// When there is no experiment, or a file is not what it should be.
+pub fn read(root: &Path) -> Result<Recorded, StoreError> {
+    let path = root.join(EXPERIMENT);
+    if !path.exists() {
+        return Err(StoreError::NoExperiment { root: root.to_owned(), file: EXPERIMENT });
+    }
+    let experiment_toml = disk::read_text(&path)?;
+    let experiment = config::parse(&experiment_toml, EXPERIMENT, &[])
+        .map_err(|error| StoreError::Content { path, reason: error.to_string() })?;
+    let mut lineages = Vec::new();
+    for &seed in &experiment.seeds {
+        for arm in &experiment.arms {
+            let generations = standing(root, &experiment, seed, arm)?;
+            lineages.push(Lineage { seed, arm: arm.name.clone(), generations });
+        }
+    }
+    Ok(Recorded {
+        experiment,
+        experiment_toml,
+        provenance: disk::read_json(&root.join(PROVENANCE))?,
+        lineages,
+    })
+}
+
+/// The first `most` synthetic documents of every generation on record whose corpus is kept in this copy.
+///
+/// # Errors
+/// When a corpus cannot be read.
+pub fn samples(root: &Path, recorded: &Recorded, most: usize) -> Result<Vec<Sample>, StoreError> {
+    let mut samples = Vec::new();
+    for lineage in &recorded.lineages {
+        let Some(arm) = recorded.experiment.arms.iter().find(|arm| arm.name == lineage.arm) else { continue };
+        for generation in 0..lineage.generations.len() {
+            let folder = Address::of(&recorded.experiment, lineage.seed, arm, generation).folder(root);
+            let path = folder.join(SYNTHETIC);
+            if path.exists() {
+                let texts = synthetic::read_texts(&path, most)?;
+                samples.push(Sample { seed: lineage.seed, arm: lineage.arm.clone(), generation, texts });
+            }
+        }
+    }
+    Ok(samples)
+}
+
+fn standing(
+    root: &Path,
+    experiment: &Experiment,
+    seed: u64,
+    arm: &Arm,
+) -> Result<Vec<GenerationRecord>, StoreError> {
+    (0..=experiment.generations)
+        .map(|generation| Address::of(experiment, seed, arm, generation).folder(root).join(MEASUREMENTS))
+        .take_while(|path| path.exists())
+        .map(|path| disk::read_json(&path))
+        .collect()
+}

@@ -1,0 +1,153 @@
+//! `synthetic.parquet`: a corpus as text and as token ids, one row per document.
+//!
+//! The ids are what the next generation trains on: tokenising the text again could give other tokens than were
+//! sampled. The text is for reading; bytes that are no UTF-8 are shown by the replacement character.
+
+use super::{StoreError, disk};
+use crate::documents::{Documents, TokenId};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::data_type::{ByteArray, ByteArrayType, Int32Type};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::record::{Row, RowAccessor};
+use parquet::schema::parser::parse_message_type;
+use parquet::schema::types::Type;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+const SCHEMA: &str = "message document {
+    required binary text (UTF8);
+    required group ids (LIST) { repeated group list { required int32 element; } }
+}";
+const IDS_ONLY: &str = "message document {
+    required group ids (LIST) { repeated group list { required int32 element; } }
+}";
+const TEXT_ONLY: &str = "message document { required binary text (UTF8); }";
+
+/// Writes a corpus.
+pub(super) fn write(path: &Path, documents: &Documents, texts: &[String]) -> Result<(), StoreError> {
+    let file = disk::at(path, File::create(path))?;
+    fill(file, documents, texts).map_err(|error| content(path, &error))
+}
+
+/// The token ids of a corpus.
+pub(super) fn read_ids(path: &Path) -> Result<Documents, StoreError> {
+    let mut documents = Documents::new();
+    for_each_row(path, IDS_ONLY, usize::MAX, |row| {
+        let ids: Result<Vec<TokenId>, ParquetError> = row
+            .get_list(0)?
+            .elements()
+            .iter()
+            .map(|field| match field {
+                parquet::record::Field::Int(id) => {
+                    TokenId::try_from(*id).map_err(|error| ParquetError::External(Box::new(error)))
+                }
+                other => Err(ParquetError::General(format!("{other} is no token id"))),
+            })
+            .collect();
+        documents.push(&ids?);
+        Ok(())
+    })?;
+    Ok(documents)
+}
+
+/// The first `most` documents as text.
+pub(super) fn read_texts(path: &Path, most: usize) -> Result<Vec<String>, StoreError> {
+    let mut texts = Vec::new();
+    for_each_row(path, TEXT_ONLY, most, |row| {
+        texts.push(row.get_string(0)?.clone());
+        Ok(())
+    })?;
+    Ok(texts)
+}
+
+fn content(path: &Path, error: &ParquetError) -> StoreError {
+    StoreError::Content { path: path.to_owned(), reason: error.to_string() }
+}
+
+fn fill(file: File, documents: &Documents, texts: &[String]) -> Result<(), ParquetError> {
+    let compression = Compression::ZSTD(ZstdLevel::try_new(3)?);
+    let properties = WriterProperties::builder().set_compression(compression).build();
+    let mut writer = SerializedFileWriter::new(file, schema(SCHEMA)?, Arc::new(properties))?;
+    let mut group = writer.next_row_group()?;
+    if let Some(mut column) = group.next_column()? {
+        let values: Vec<ByteArray> = texts.iter().map(|text| ByteArray::from(text.as_str())).collect();
+        column.typed::<ByteArrayType>().write_batch(&values, None, None)?;
+        column.close()?;
+    }
+    if let Some(mut column) = group.next_column()? {
+        let values: Vec<i32> = documents.flat().iter().map(|&id| id.cast_signed()).collect();
+        let (definition, repetition) = list_levels(documents);
+        column.typed::<Int32Type>().write_batch(&values, Some(&definition), Some(&repetition))?;
+        column.close()?;
+    }
+    group.close()?;
+    writer.close()?;
+    Ok(())
+}
+
+/// Parquet's levels of a list column: an element is defined at level 1, an empty list at level 0; repetition 0 begins
+/// a row, 1 goes on with it.
+fn list_levels(documents: &Documents) -> (Vec<i16>, Vec<i16>) {
+    let mut definition = Vec::with_capacity(documents.flat().len());
+    let mut repetition = Vec::with_capacity(documents.flat().len());
+    for document in documents.iter() {
+        definition.push(i16::from(!document.is_empty()));
+        repetition.push(0);
+        for _ in document.iter().skip(1) {
+            definition.push(1);
+            repetition.push(1);
+        }
+    }
+    (definition, repetition)
+}
+
+fn schema(text: &str) -> Result<Arc<Type>, ParquetError> {
+    parse_message_type(text).map(Arc::new)
+}
+
+fn for_each_row(
+    path: &Path,
+    columns: &str,
+    most: usize,
+    mut visit: impl FnMut(&Row) -> Result<(), ParquetError>,
+) -> Result<(), StoreError> {
+    let file = disk::at(path, File::open(path))?;
+    let visit_all = || -> Result<(), ParquetError> {
+        let reader = SerializedFileReader::new(file)?;
+        let projection = parse_message_type(columns)?;
+        for row in reader.get_row_iter(Some(projection))?.take(most) {
+            visit(&row?)?;
+        }
+        Ok(())
+    };
+    visit_all().map_err(|error| content(path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_corpus_comes_back_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("synthetic.parquet");
+        let documents: Documents = [&[5, 6, 0][..], &[], &[0], &[7]].into_iter().collect();
+        let texts: Vec<String> = ["ab", "", "<script>", "ü\u{fffd}\0"].map(String::from).into();
+        write(&path, &documents, &texts).unwrap();
+        assert_eq!(read_ids(&path).unwrap(), documents);
+        assert_eq!(read_texts(&path, 9).unwrap(), texts);
+        assert_eq!(read_texts(&path, 2).unwrap(), texts[..2]);
+    }
+
+    #[test]
+    fn a_cut_file_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("synthetic.parquet");
+        std::fs::write(&path, b"PAR1 and no more").unwrap();
+        assert!(read_ids(&path).is_err());
+    }
+}
