@@ -24,7 +24,13 @@ impl<'a> Stage<'a> {
     /// The same generation at another stage.
     #[must_use]
     pub fn at(&self, stage: &'static str) -> Self {
-        Self { place: self.place.at(stage), ..*self }
+        self.moved_to(self.place.at(stage))
+    }
+
+    /// The same watchers, elsewhere.
+    #[must_use]
+    pub fn moved_to(&self, place: Place) -> Self {
+        Self { place, ..*self }
     }
 
     /// Where this is.

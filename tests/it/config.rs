@@ -1,1 +1,184 @@
+//! Experiment files: what is accepted, what is refused, and how the refusal reads.
 
+use genloss::config::{self, Budget, Method, Model, NaturalDocuments, NaturalFraction, PUBLISHED_REGIMES};
+
+const BASE: &str = r#"
+name = "base"
+seeds = [1, 2]
+generations = 3
+
+[corpus]
+source = "world"
+train_tokens = 10_000
+heldout_tokens = 1_000
+reference_tokens = 5_000
+
+[model]
+layers = 2
+width = 64
+heads = 4
+context = 32
+
+[[arm]]
+name = "unanchored"
+mixture = "replace"
+"#;
+
+fn parse(text: &str) -> Result<config::Experiment, String> {
+    config::parse(text, "base.toml", &[]).map_err(|error| error.to_string())
+}
+
+fn refusal(from: &str, to: &str) -> String {
+    assert!(BASE.contains(from), "{from}");
+    parse(&BASE.replace(from, to)).expect_err("must be refused")
+}
+
+#[test]
+fn the_control_need_not_be_written_and_comes_first() {
+    let experiment = parse(BASE).unwrap();
+    let names: Vec<&str> = experiment.arms.iter().map(|arm| arm.name.as_str()).collect();
+    assert_eq!(names, ["control", "unanchored"]);
+    assert_eq!(experiment.control().mixture.natural_fraction, NaturalFraction::Schedule(vec![1.0]));
+}
+
+#[test]
+fn a_resolved_file_resolves_to_itself() {
+    let text = format!(
+        "{BASE}
+[[arm]]
+name = \"greedy\"
+mixture = {{ natural_fraction = [0.5, 0.25], natural = \"fresh\", budget = \"added\" }}
+synthesis = {{ greedy = true }}
+training = {{ epochs = 1.5, init = \"chained\" }}
+[[arm]]
+name = \"counts\"
+mixture = \"accumulate-subsample\"
+model = {{ kind = \"ngram\", order = 3 }}
+[synthesis]
+top_k = 50
+temperature = 0.9
+method = \"continuation\"
+"
+    );
+    let experiment = parse(&text).unwrap();
+    assert_eq!(experiment.arms[2].synthesis.decoding.top_k, None);
+    assert_eq!(experiment.arms[3].synthesis.decoding.top_k, Some(50));
+    assert_eq!(experiment.arms[3].synthesis.method, Method::Continuation { prefix_tokens: 16 });
+    assert!(matches!(experiment.arms[3].model, Model::Ngram(shape) if shape.order == 3));
+    let resolved = experiment.to_toml();
+    assert_eq!(parse(&resolved).unwrap(), experiment);
+    assert_eq!(parse(&resolved).unwrap().to_toml(), resolved);
+}
+
+#[test]
+fn every_published_name_is_accepted_and_is_what_its_paper_says() {
+    for regime in &PUBLISHED_REGIMES {
+        let arm = if regime.name == "control" { "control" } else { "other" };
+        let text = BASE.replace("\"unanchored\"", &format!("\"{arm}\""));
+        let experiment = parse(&text.replace("\"replace\"", &format!("\"{}\"", regime.name))).unwrap();
+        assert_eq!(experiment.arms.last().unwrap().mixture, regime.mixture());
+    }
+    let of = |name: &str| PUBLISHED_REGIMES.iter().find(|regime| regime.name == name).unwrap().mixture();
+    assert_eq!(of("replace").natural_fraction, NaturalFraction::Schedule(vec![0.0]));
+    assert_eq!(of("fresh-data").natural, NaturalDocuments::Fresh);
+    assert_eq!(of("append-human").budget, Budget::Added);
+    assert_eq!(of("accumulate").budget, Budget::Growing);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_place_and_the_nearest_valid_key() {
+    let message = refusal("heldout_tokens", "heldout_token");
+    assert!(
+        message.starts_with(
+            "base.toml:9:1: unknown key \"heldout_token\"; the nearest valid key is \"heldout_tokens\""
+        ),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_wrong_type_is_refused_with_its_place() {
+    let message = refusal("train_tokens = 10_000", "train_tokens = \"many\"");
+    assert!(message.starts_with("base.toml:8:16: invalid type: string \"many\""), "{message}");
+    assert_eq!(message.lines().count(), 1);
+}
+
+#[test]
+fn what_is_no_toml_is_refused_on_one_line() {
+    let message = refusal("seeds = [1, 2]", "seeds = [1,");
+    assert!(message.starts_with("base.toml:"), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused_by_name() {
+    let cases = [
+        (
+            "mixture = \"replace\"",
+            "mixture = { natural_fraction = 1.5 }",
+            "natural_fraction: 1.5 is not a number from 0 to 1",
+        ),
+        (
+            "mixture = \"replace\"",
+            "mixture = { natural_fraction = [0.5, -0.1] }",
+            "-0.1 is not a number from 0 to 1",
+        ),
+        ("mixture = \"replace\"", "mixture = { natural_fraction = nan }", "NaN is not a number from 0 to 1"),
+        ("mixture = \"replace\"", "mixture = \"replaces\"", "the nearest is \"replace\""),
+        ("mixture = \"replace\"", "", "mixture: is missing"),
+        ("name = \"base\"", "name = \"../base\"", "no name for a folder"),
+        ("name = \"unanchored\"", "name = \"a/b\"", "no name for a folder"),
+        ("name = \"unanchored\"", "name = \"gen-001\"", "kept for generations"),
+        ("name = \"unanchored\"", "name = \"control\"", "the control trains on natural text only"),
+        ("seeds = [1, 2]", "seeds = []", "seeds: there are none"),
+        ("seeds = [1, 2]", "seeds = [2, 2]", "seeds: 2 stands twice"),
+        ("generations = 3", "generations = 0", "generations: 0 is not within 1 to 1000"),
+        ("width = 64", "width = 60", "make it a multiple of 8"),
+        ("context = 32", "context = 33", "33 is odd"),
+        ("context = 32", "context = 32\norder = 3", "model.order: has no meaning for kind = \"transformer\""),
+        ("[model]", "[tokenizer]\nvocab_size = 256\n[model]", "256 is smaller than the bytes"),
+        (
+            "[model]",
+            "[training]\nlearning_rate = -1.0\n[model]",
+            "training.learning_rate: -1 is not a number above 0",
+        ),
+        ("[model]", "[training]\ninit = \"base\"\n[model]", "training.base"),
+        ("[model]", "[synthesis]\ntemperature = 0\n[model]", "set greedy = true"),
+        ("[model]", "[synthesis]\ntop_p = 1.1\n[model]", "synthesis.top_p: 1.1 is not above 0 and at most 1"),
+        ("source = \"world\"", "source = []", "corpus.source: the list is empty"),
+        ("source = \"world\"", "source = \"world\"\nheldout_share = 0.7", "their sum must be below 1"),
+        ("train_tokens = 10_000", "train_tokens = 0", "corpus.train_tokens: 0 is not within"),
+    ];
+    for (from, to, expected) in cases {
+        let message = refusal(from, to);
+        assert!(message.contains(expected), "{to:?} gave: {message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+}
+
+#[test]
+fn two_arms_of_one_name_are_refused() {
+    let text = format!("{BASE}\n[[arm]]\nname = \"unanchored\"\nmixture = \"accumulate\"\n");
+    assert!(parse(&text).unwrap_err().contains("two arms are named \"unanchored\""));
+}
+
+#[test]
+fn settings_on_the_command_line_change_the_experiment_and_are_refused_by_name() {
+    let set = |settings: &[&str]| {
+        let settings: Vec<String> = settings.iter().map(|&s| s.to_owned()).collect();
+        config::parse(BASE, "base.toml", &settings).map_err(|error| error.to_string())
+    };
+    let changed =
+        set(&["corpus.source=[\"a.txt\"]", "arm.unanchored.mixture.natural_fraction=0.2", "name=other"]);
+    // The arm's mixture was a name; a key below it cannot be set.
+    assert!(changed.unwrap_err().contains("mixture is not a table"));
+    let changed =
+        set(&["generations=7", "name=other", "arm.unanchored.mixture={natural_fraction=0.2}"]).unwrap();
+    assert_eq!((changed.generations, changed.name.as_str()), (7, "other"));
+    assert_eq!(changed.arms[1].mixture.natural_fraction, NaturalFraction::Schedule(vec![0.2]));
+    assert!(set(&["generation=7"]).unwrap_err().contains(
+        "--set generation=7: unknown key \"generation\"; the nearest valid key is \"generations\""
+    ));
+    assert!(set(&["generations"]).unwrap_err().contains("expected key.path=value"));
+    assert!(set(&["arm.none.mixture=\"replace\""]).unwrap_err().contains("there is no arm \"none\""));
+}

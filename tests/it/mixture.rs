@@ -1,1 +1,202 @@
+//! Mixtures: for any setting the parts add up, fresh means fresh, and latest means latest.
 
+use genloss::config::{Budget, Mixture, NaturalDocuments, NaturalFraction, SyntheticDocuments};
+use genloss::mixture::{self, MixtureError, Plan, Pool};
+use genloss::seed::Place;
+use genloss::units::Tokens;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+fn mixture_of(
+    fraction: NaturalFraction,
+    natural: NaturalDocuments,
+    synthetic: SyntheticDocuments,
+    budget: Budget,
+) -> Mixture {
+    Mixture { natural_fraction: fraction, natural, synthetic, budget }
+}
+
+fn any_mixture() -> impl Strategy<Value = Mixture> {
+    let fraction = prop_oneof![
+        Just(NaturalFraction::Proportional),
+        prop::collection::vec(0.0..=1.0, 1..4).prop_map(NaturalFraction::Schedule),
+    ];
+    (
+        fraction,
+        prop_oneof![Just(NaturalDocuments::Fixed), Just(NaturalDocuments::Fresh)],
+        prop_oneof![Just(SyntheticDocuments::Latest), Just(SyntheticDocuments::All)],
+        prop_oneof![Just(Budget::Constant), Just(Budget::Added), Just(Budget::Growing)],
+    )
+        .prop_map(|(fraction, natural, synthetic, budget)| mixture_of(fraction, natural, synthetic, budget))
+}
+
+/// The plans of generations 0..=G of one lineage, each corpus of which holds `budget` tokens.
+fn lineage(
+    mixture: &Mixture,
+    generations: usize,
+    budget: Tokens,
+    natural: &[usize],
+    corpora: &[Vec<usize>],
+) -> Result<Vec<Plan>, MixtureError> {
+    (0..=generations)
+        .map(|g| {
+            let pool = Pool { natural, synthetic: &corpora[..g] };
+            mixture::plan(mixture, g, budget, pool, &mut Place::new(1, "arm", g, "mixture").stream(0))
+        })
+        .collect()
+}
+
+/// Documents of `lengths`, repeated and the last one cut, that hold `total` tokens.
+fn corpus(lengths: &[usize], total: usize) -> Vec<usize> {
+    let mut documents = Vec::new();
+    let mut left = total;
+    for &length in lengths.iter().cycle() {
+        if left == 0 {
+            break;
+        }
+        documents.push(length.min(left));
+        left -= length.min(left);
+    }
+    documents
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn parts_add_up_fresh_never_repeats_and_latest_means_latest(
+        mixture in any_mixture(),
+        budget in 1_usize..3000,
+        natural_lengths in prop::collection::vec(1_usize..200, 1..20),
+        synthetic_lengths in prop::collection::vec(1_usize..200, 1..20),
+        generations in 1_usize..5,
+    ) {
+        let natural = corpus(&natural_lengths, budget * 20 + 4000);
+        let corpora = vec![corpus(&synthetic_lengths, budget); generations];
+        let budget = Tokens(budget as u64);
+        let whole_pool = |g: usize| match mixture.synthetic {
+            SyntheticDocuments::Latest => 2 * budget.0,
+            SyntheticDocuments::All => (g as u64 + 1) * budget.0,
+        };
+        let plans = match lineage(&mixture, generations, budget, &natural, &corpora) {
+            Ok(plans) => plans,
+            // Only a growing budget can ask for more synthetic text than there is.
+            Err(MixtureError::Synthetic { .. }) => {
+                prop_assert_eq!(mixture.budget, Budget::Growing);
+                return Ok(());
+            }
+            Err(error) => return Err(TestCaseError::fail(error.to_string())),
+        };
+        let mut used = BTreeSet::new();
+        for (g, plan) in plans.iter().enumerate() {
+            let (n, s) = (plan.natural_tokens().0, plan.synthetic_tokens().0);
+            if g == 0 {
+                prop_assert_eq!((n, s), (budget.0, 0));
+            } else {
+                let expected = mixture::parts(&mixture, g, budget, &vec![budget; g]);
+                let drawn = mixture.natural_fraction == NaturalFraction::Proportional && mixture.budget == Budget::Constant;
+                if drawn {
+                    prop_assert_eq!(n + s, budget.0);
+                } else {
+                    prop_assert_eq!((n, s), (expected.natural.0, expected.synthetic.0));
+                }
+                match mixture.budget {
+                    Budget::Constant => prop_assert_eq!(n + s, budget.0),
+                    Budget::Added => prop_assert_eq!(s, budget.0),
+                    Budget::Growing => prop_assert_eq!(n + s, whole_pool(g)),
+                }
+            }
+            for piece in &plan.natural {
+                prop_assert!(piece.tokens >= 1 && piece.tokens <= natural[piece.document]);
+                if mixture.natural == NaturalDocuments::Fresh {
+                    prop_assert!(used.insert(piece.document), "document {} used twice", piece.document);
+                }
+            }
+            let mut taken = BTreeSet::new();
+            for (writer, piece) in &plan.synthetic {
+                prop_assert!(piece.tokens >= 1 && piece.tokens <= corpora[*writer][piece.document]);
+                prop_assert!(taken.insert((*writer, piece.document)), "a synthetic document taken twice");
+                match mixture.synthetic {
+                    SyntheticDocuments::Latest => prop_assert_eq!(*writer, g - 1),
+                    SyntheticDocuments::All => prop_assert!(*writer < g),
+                }
+            }
+        }
+    }
+}
+
+fn constant(fraction: f64) -> Mixture {
+    let fraction = NaturalFraction::Schedule(vec![fraction]);
+    mixture_of(fraction, NaturalDocuments::Fixed, SyntheticDocuments::Latest, Budget::Constant)
+}
+
+#[test]
+fn a_fixed_anchor_is_the_beginning_of_what_generation_0_trained_on() {
+    let natural = vec![10; 20];
+    let plans = lineage(&constant(0.25), 2, Tokens(100), &natural, &[vec![10; 10], vec![10; 10]]).unwrap();
+    let documents =
+        |plan: &Plan| plan.natural.iter().map(|piece| (piece.document, piece.tokens)).collect::<Vec<_>>();
+    assert_eq!(documents(&plans[1]), [(0, 10), (1, 10), (2, 5)]);
+    assert_eq!(documents(&plans[2]), documents(&plans[1]));
+    assert_eq!(documents(&plans[0]).len(), 10);
+}
+
+#[test]
+fn a_schedule_gives_each_generation_its_fraction_and_repeats_the_last() {
+    let mixture = Mixture { natural_fraction: NaturalFraction::Schedule(vec![0.5, 0.2]), ..constant(0.0) };
+    let parts = mixture::schedule(&mixture, 3, Tokens(100), Tokens(100)).unwrap();
+    let natural: Vec<u64> = parts.iter().map(|part| part.natural.0).collect();
+    assert_eq!(natural, [50, 20, 20]);
+}
+
+/// Accumulate (Gerstgrasser et al. 2024): generation g trains on the natural text and all g corpora.
+#[test]
+fn accumulate_takes_the_whole_pool() {
+    let mixture = mixture_of(
+        NaturalFraction::Proportional,
+        NaturalDocuments::Fixed,
+        SyntheticDocuments::All,
+        Budget::Growing,
+    );
+    let corpora = vec![vec![10; 10]; 3];
+    let plans = lineage(&mixture, 3, Tokens(100), &[10; 50], &corpora).unwrap();
+    for (g, plan) in plans.iter().enumerate() {
+        assert_eq!((plan.natural_tokens().0, plan.synthetic_tokens().0), (100, 100 * g as u64));
+    }
+}
+
+/// A document of the pool is drawn with probability budget / pool: over 200 draws of 50 out of 200 documents, a
+/// natural one (50 of the 200) is expected 12.5 times a draw, with variance 50·¼·¾·(150/199) = 7.07.
+#[test]
+fn accumulate_subsample_draws_uniformly_from_the_whole_pool() {
+    let mixture = mixture_of(
+        NaturalFraction::Proportional,
+        NaturalDocuments::Fixed,
+        SyntheticDocuments::All,
+        Budget::Constant,
+    );
+    let corpora = vec![vec![2; 50]; 3];
+    let draws = 200;
+    let total: usize = (0..draws)
+        .map(|seed| {
+            let pool = Pool { natural: &[2; 60], synthetic: &corpora };
+            let stream = &mut Place::new(seed, "arm", 3, "mixture").stream(0);
+            mixture::plan(&mixture, 3, Tokens(100), pool, stream).unwrap().natural.len()
+        })
+        .sum();
+    let z = (total as f64 - 12.5 * draws as f64) / (7.07 * draws as f64).sqrt();
+    assert!(z.abs() < 4.0, "z = {z}");
+}
+
+#[test]
+fn too_little_text_is_an_error_that_says_how_much_there_is() {
+    let fresh = Mixture { natural: NaturalDocuments::Fresh, ..constant(0.5) };
+    let error = lineage(&fresh, 3, Tokens(100), &[10; 18], &vec![vec![10; 10]; 3]).unwrap_err();
+    assert!(error.to_string().contains("but the train split ends at 180"), "{error}");
+    let error = mixture::schedule(&constant(0.0), 1, Tokens(100), Tokens(60)).unwrap_err();
+    assert!(
+        error.to_string().contains("takes 100 tokens of synthetic text, but the pool holds 60"),
+        "{error}"
+    );
+    assert_eq!(mixture::natural_reach(&fresh, 3, Tokens(100), Tokens(100)), Tokens(250));
+}

@@ -1,0 +1,65 @@
+//! The command line: one file per subcommand. Results go to standard output, everything else to standard error.
+
+mod check;
+mod compare;
+mod demo;
+mod inspect;
+mod output;
+mod report;
+mod run;
+mod score;
+mod surroundings;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// A laboratory for model collapse: train, sample, mix, train again, and measure what is lost.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the main job on the built-in world: no data, no file, a few minutes.
+    Demo(demo::Args),
+    /// Read and check an experiment file; show what it resolves to, what it trains on and what it will cost.
+    Check(check::Args),
+    /// Run every arm and seed of an experiment, or go on where it stopped.
+    Run(run::Args),
+    /// Put arms side by side against the control: effects with intervals, and a verdict.
+    Compare(compare::Args),
+    /// Print every measurement, or synthetic documents to read.
+    Inspect(inspect::Args),
+    /// Draw the figures and write the page.
+    Report(report::Args),
+    /// Score a text under any model folder.
+    Score(score::Args),
+}
+
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// With one line that says where, what, and what to try.
+    pub fn exec(self) -> Result<()> {
+        match self.command {
+            Command::Demo(args) => args.exec(),
+            Command::Check(args) => args.exec(),
+            Command::Run(args) => args.exec(),
+            Command::Compare(args) => args.exec(),
+            Command::Inspect(args) => args.exec(),
+            Command::Report(args) => args.exec(),
+            Command::Score(args) => args.exec(),
+        }
+    }
+}
+
+/// The exit code for an error: 130 when the user asked to stop, as shells have it; else 1.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    let was_interrupted = error.downcast_ref::<run::Interrupted>().is_some();
+    if was_interrupted { 130 } else { 1 }
+}

@@ -1,0 +1,32 @@
+//! `genloss demo`: the main job with no data and no file.
+
+use super::surroundings::MachineArgs;
+use super::{compare, output, report, run};
+use crate::config;
+use anyhow::Result;
+use std::path::PathBuf;
+
+/// The demo's experiment file, which `configs/` holds too.
+const DEMO: &str = include_str!("../../configs/demo.toml");
+
+/// Options of `genloss demo`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where to keep the run [default: generations/demo].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    machine: MachineArgs,
+}
+
+impl Args {
+    /// Runs the demo, prints the comparison and writes the report.
+    pub fn exec(self) -> Result<()> {
+        let experiment = config::parse(DEMO, "configs/demo.toml", &[])?;
+        let root = self.out.unwrap_or_else(|| run::default_root(&experiment));
+        run::run(&experiment, &root, &self.machine)?;
+        compare::print(std::slice::from_ref(&root), output::Format::Table)?;
+        let page = report::write(std::slice::from_ref(&root), &root)?;
+        output::emit(&format!("\nreport: {}\n", page.display()))
+    }
+}

@@ -1,0 +1,220 @@
+//! `genloss inspect`: every measurement as a tidy table, or synthetic documents to read.
+
+use super::output;
+use crate::store::{self, Recorded};
+use anyhow::{Result, ensure};
+use clap::ValueEnum;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
+use serde::Serialize;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Options of `genloss inspect`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The folder of a run.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// How to show it; parquet goes to a file: `> measurements.parquet`.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    /// Only this arm.
+    #[arg(long)]
+    arm: Option<String>,
+    /// Only this metric.
+    #[arg(long)]
+    metric: Option<String>,
+    /// Only this generation.
+    #[arg(long)]
+    generation: Option<usize>,
+    /// Show K synthetic documents of every generation instead.
+    #[arg(long, value_name = "K", conflicts_with_all = ["metric", "format"])]
+    samples: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+    Csv,
+    Parquet,
+}
+
+/// One measurement. Arms that share a generation 0 each show it.
+#[derive(Clone, Debug, Serialize)]
+struct Row {
+    experiment: String,
+    seed: u64,
+    arm: String,
+    generation: usize,
+    metric: String,
+    unit: String,
+    value: f64,
+    std_err: f64,
+    n: u64,
+}
+
+impl Args {
+    /// Prints the measurements or the documents.
+    pub fn exec(self) -> Result<()> {
+        let recorded = store::read(&self.folder)?;
+        if let Some(arm) = &self.arm {
+            let names: Vec<&str> = recorded.experiment.arms.iter().map(|arm| arm.name.as_str()).collect();
+            ensure!(names.contains(&arm.as_str()), "--arm {arm}: there is no such arm; there are {}", names.join(", "));
+        }
+        if let Some(most) = self.samples {
+            return self.print_samples(&recorded, most);
+        }
+        let rows = self.rows(&recorded)?;
+        match self.format {
+            Format::Table => output::emit(&output::table(&COLUMNS, &rows.iter().map(Row::cells).collect::<Vec<_>>())),
+            Format::Json => output::json(&rows),
+            Format::Csv => output::csv(&rows),
+            Format::Parquet => {
+                ensure!(
+                    !std::io::stdout().is_terminal(),
+                    "--format parquet: not for a terminal; redirect it: > measurements.parquet"
+                );
+                output::emit_bytes(&parquet(&rows)?)
+            }
+        }
+    }
+
+    fn rows(&self, recorded: &Recorded) -> Result<Vec<Row>> {
+        if let Some(metric) = &self.metric {
+            let mut measured = recorded.lineages.iter().flat_map(|lineage| &lineage.generations);
+            let known = measured.any(|record| record.measurements.iter().any(|one| one.metric == *metric));
+            ensure!(known, "--metric {metric}: not measured here; without --metric, every one is listed");
+        }
+        let mut rows = Vec::new();
+        for lineage in recorded.lineages.iter().filter(|lineage| wanted(self.arm.as_ref(), &lineage.arm)) {
+            for (generation, record) in lineage.generations.iter().enumerate() {
+                let measurements = record.measurements.iter().filter(|one| wanted(self.metric.as_ref(), &one.metric));
+                rows.extend(measurements.filter(|_| wanted(self.generation.as_ref(), &generation)).map(|one| Row {
+                    experiment: recorded.experiment.name.clone(),
+                    seed: lineage.seed,
+                    arm: lineage.arm.clone(),
+                    generation,
+                    metric: one.metric.clone(),
+                    unit: one.unit.clone(),
+                    value: one.value,
+                    std_err: one.std_err,
+                    n: one.n,
+                }));
+            }
+        }
+        Ok(rows)
+    }
+
+    fn print_samples(&self, recorded: &Recorded, most: usize) -> Result<()> {
+        let samples = store::samples(&self.folder, recorded, most)?;
+        ensure!(!samples.is_empty(), "{}: the synthetic text is not kept in this copy", self.folder.display());
+        let mut text = String::new();
+        for sample in samples {
+            if !wanted(self.arm.as_ref(), &sample.arm) || !wanted(self.generation.as_ref(), &sample.generation) {
+                continue;
+            }
+            text.push_str(&format!("── seed {}, {}, generation {}\n", sample.seed, sample.arm, sample.generation));
+            for document in &sample.texts {
+                text.push_str(&format!("  • {}\n", printable(document)));
+            }
+        }
+        output::emit(&text)
+    }
+}
+
+fn wanted<T: PartialEq>(filter: Option<&T>, value: &T) -> bool {
+    filter.is_none_or(|filter| filter == value)
+}
+
+/// Text of a model on a terminal: line breaks kept and indented, control characters shown, not obeyed.
+fn printable(text: &str) -> String {
+    let shown = text.chars().flat_map(|c| match c {
+        '\n' => "\n    ".chars().collect::<Vec<_>>(),
+        '\t' => vec![' '],
+        c if c.is_control() => c.escape_default().collect(),
+        c => vec![c],
+    });
+    shown.collect()
+}
+
+const COLUMNS: [&str; 9] =
+    ["experiment", "seed", "arm", "generation", "metric", "unit", "value", "std_err", "n"];
+
+impl Row {
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.experiment.clone(),
+            self.seed.to_string(),
+            self.arm.clone(),
+            self.generation.to_string(),
+            self.metric.clone(),
+            self.unit.clone(),
+            format!("{:.6}", self.value),
+            format!("{:.6}", self.std_err),
+            self.n.to_string(),
+        ]
+    }
+}
+
+const SCHEMA: &str = "message measurement {
+    required binary experiment (UTF8); required int64 seed; required binary arm (UTF8); required int64 generation;
+    required binary metric (UTF8); required binary unit (UTF8);
+    required double value; required double std_err; required int64 n;
+}";
+
+/// The rows as a Parquet file.
+fn parquet(rows: &[Row]) -> Result<Vec<u8>, ParquetError> {
+    type Text = fn(&Row) -> &str;
+    type Whole = fn(&Row) -> u64;
+    type Real = fn(&Row) -> f64;
+    enum Column {
+        Text(Text),
+        Whole(Whole),
+        Real(Real),
+    }
+    let columns = [
+        Column::Text(|row| &row.experiment),
+        Column::Whole(|row| row.seed),
+        Column::Text(|row| &row.arm),
+        Column::Whole(|row| row.generation as u64),
+        Column::Text(|row| &row.metric),
+        Column::Text(|row| &row.unit),
+        Column::Real(|row| row.value),
+        Column::Real(|row| row.std_err),
+        Column::Whole(|row| row.n),
+    ];
+    let compression = Compression::ZSTD(ZstdLevel::try_new(3)?);
+    let properties = WriterProperties::builder().set_compression(compression).build();
+    let schema = Arc::new(parse_message_type(SCHEMA)?);
+    let mut file = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut file, schema, Arc::new(properties))?;
+    let mut group = writer.next_row_group()?;
+    for column in columns {
+        let Some(mut writer) = group.next_column()? else { break };
+        match column {
+            Column::Text(of) => {
+                let values: Vec<ByteArray> = rows.iter().map(|row| ByteArray::from(of(row))).collect();
+                writer.typed::<ByteArrayType>().write_batch(&values, None, None)?;
+            }
+            Column::Whole(of) => {
+                let values: Vec<i64> = rows.iter().map(|row| of(row).cast_signed()).collect();
+                writer.typed::<Int64Type>().write_batch(&values, None, None)?;
+            }
+            Column::Real(of) => {
+                let values: Vec<f64> = rows.iter().map(of).collect();
+                writer.typed::<DoubleType>().write_batch(&values, None, None)?;
+            }
+        }
+        writer.close()?;
+    }
+    group.close()?;
+    writer.close()?;
+    Ok(file)
+}

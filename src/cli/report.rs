@@ -1,0 +1,43 @@
+//! `genloss report`: figures and a page.
+
+use super::{compare, output};
+use crate::report;
+use crate::store;
+use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+/// Documents that the page shows of each generation.
+const SAMPLES: usize = 3;
+
+/// Options of `genloss report`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folders of runs.
+    #[arg(required = true, value_name = "DIR")]
+    folders: Vec<PathBuf>,
+    /// Where to write `report.html` and `figures/` [default: the first DIR].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+impl Args {
+    /// Writes the report and prints its path.
+    pub fn exec(self) -> Result<()> {
+        let out = self.out.unwrap_or_else(|| self.folders[0].clone());
+        let page = write(&self.folders, &out)?;
+        output::emit(&format!("{}\n", page.display()))
+    }
+}
+
+/// Writes the report on `folders` into `out`; returns the page's path.
+pub fn write(folders: &[PathBuf], out: &Path) -> Result<PathBuf> {
+    let mut recorded = Vec::new();
+    let mut samples = Vec::new();
+    for folder in folders {
+        let experiment = store::read(folder)?;
+        samples.extend(store::samples(folder, &experiment, SAMPLES)?);
+        recorded.push(experiment);
+    }
+    let comparisons: Vec<_> = recorded.iter().flat_map(compare::comparisons).collect();
+    Ok(report::write(&recorded, &comparisons, &samples, out)?)
+}

@@ -1,0 +1,75 @@
+//! `genloss run`: every arm and seed of an experiment, from where it stopped.
+
+use super::output::say;
+use super::surroundings::{self, MachineArgs};
+use super::{compare, output};
+use crate::config::{self, Experiment};
+use crate::lineage::{self, RunError, Surroundings};
+use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+/// Options of `genloss run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The experiment file.
+    file: PathBuf,
+    /// Change a setting: `training.tokens=200000`, `arm.anchored.mixture.natural_fraction=0.2`.
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
+    settings: Vec<String>,
+    /// Where to keep the run [default: generations/NAME].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    machine: MachineArgs,
+}
+
+/// The user asked to stop.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted; what was done is kept in {}. Go on with: {again}", root.display())]
+pub struct Interrupted {
+    root: PathBuf,
+    again: String,
+}
+
+impl Args {
+    /// Runs the experiment and prints what `compare` prints.
+    pub fn exec(self) -> Result<()> {
+        let experiment = config::load(&self.file, &self.settings)?;
+        let root = self.out.unwrap_or_else(|| default_root(&experiment));
+        run(&experiment, &root, &self.machine)?;
+        compare::print(&[root], output::Format::Table)
+    }
+}
+
+/// Where a run is kept unless the user says otherwise.
+pub fn default_root(experiment: &Experiment) -> PathBuf {
+    Path::new("generations").join(&experiment.name)
+}
+
+/// Runs an experiment into `root`, watched and stoppable.
+pub fn run(experiment: &Experiment, root: &Path, machine: &MachineArgs) -> Result<()> {
+    let device = machine.open()?;
+    let observer = surroundings::observer();
+    let interrupt = surroundings::interrupt()?;
+    say(&format!("{}: reading text and learning the tokenizer", experiment.name));
+    let prepared = lineage::prepare(experiment)?;
+    let surroundings = Surroundings {
+        device: &device,
+        observer: observer.as_ref(),
+        interrupt: &interrupt,
+        provenance: machine.provenance(),
+    };
+    lineage::run(experiment, &prepared, root, &surroundings).map_err(|error| match error {
+        RunError::Interrupted => Interrupted { root: root.to_owned(), again: this_command() }.into(),
+        error => error.into(),
+    })
+}
+
+/// The command line of this process, quoted for a shell where it must be.
+fn this_command() -> String {
+    let quoted = std::env::args().map(|word| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,".contains(c);
+        if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,110 @@
+//! The loop: train, sample, mix, train again. The only module that knows this order.
+//!
+//! [`prepare()`] reads and splits the natural text and learns the tokenizer; nothing is written by then, so that bad
+//! input costs nothing. [`run`] opens the store and makes, for every seed, the generation 0 that arms share and then
+//! every generation of every arm that does not stand already.
+
+mod error;
+mod generation;
+mod prepare;
+
+pub use error::RunError;
+pub use prepare::{Prepared, prepare};
+
+use crate::config::{Arm, Experiment};
+use crate::device::Device;
+use crate::progress::{Event, Observer};
+use crate::store::{Address, Store};
+use generation::Maker;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+/// What a run needs besides its experiment and its text.
+pub struct Surroundings<'a> {
+    /// Where transformers live.
+    pub device: &'a Device,
+    /// Who watches.
+    pub observer: &'a dyn Observer,
+    /// Set when the user asks to stop.
+    pub interrupt: &'a AtomicBool,
+    /// Version, processor, command line: what the store records of this process.
+    pub provenance: crate::store::Provenance,
+}
+
+/// Runs every arm and seed of `experiment` into the store at `root`, or goes on where it stopped.
+///
+/// # Errors
+/// When the store refuses, a stage fails, or the user asks to stop. Every generation committed by then stands.
+pub fn run(
+    experiment: &Experiment,
+    prepared: &Prepared,
+    root: &Path,
+    surroundings: &Surroundings,
+) -> Result<(), RunError> {
+    let provenance = prepared.provenance(surroundings.provenance.clone());
+    let store = Store::open(root, experiment, &provenance, &prepared.tokenizer_json)?;
+    let run = Run { experiment, store: &store };
+    let (done, generations) = run.progress()?;
+    let observer = surroundings.observer;
+    observer.observe(&Event::RunStarted { experiment: experiment.name.clone(), generations, done });
+    for &seed in &experiment.seeds {
+        let mut maker = Maker::new(experiment, prepared, &store, surroundings, seed);
+        for arm in &experiment.arms {
+            run.lineage(arm, seed, &mut maker, observer)?;
+        }
+    }
+    observer.observe(&Event::RunFinished);
+    Ok(())
+}
+
+/// A run under way.
+struct Run<'a> {
+    experiment: &'a Experiment,
+    store: &'a Store,
+}
+
+impl Run<'_> {
+    fn lineage(
+        &self,
+        arm: &Arm,
+        seed: u64,
+        maker: &mut Maker,
+        observer: &dyn Observer,
+    ) -> Result<(), RunError> {
+        let standing = self.standing(seed, arm)?;
+        observer.observe(&Event::LineageStarted {
+            seed,
+            arm: arm.name.clone(),
+            generations: self.experiment.generations as u64 + 1,
+            done: standing as u64,
+        });
+        (standing..=self.experiment.generations).try_for_each(|generation| maker.make(arm, generation))
+    }
+
+    /// How many generations of a lineage stand, one after the other from generation 0.
+    fn standing(&self, seed: u64, arm: &Arm) -> Result<usize, RunError> {
+        for generation in 0..=self.experiment.generations {
+            if !self.store.is_committed(Address::of(self.experiment, seed, arm, generation))? {
+                return Ok(generation);
+            }
+        }
+        Ok(self.experiment.generations + 1)
+    }
+
+    /// Generations that stand, and generations in all; a shared one counts once.
+    fn progress(&self) -> Result<(u64, u64), RunError> {
+        let (mut done, mut all) = (0, 0);
+        for &seed in &self.experiment.seeds {
+            let mut shared_is_counted = false;
+            for arm in &self.experiment.arms {
+                let standing = self.standing(seed, arm)? as u64;
+                let is_shared = self.experiment.shares_generation_0(arm);
+                let repeated = u64::from(is_shared && shared_is_counted);
+                done += standing.saturating_sub(repeated);
+                all += self.experiment.generations as u64 + 1 - repeated;
+                shared_is_counted |= is_shared;
+            }
+        }
+        Ok((done, all))
+    }
+}

@@ -1,0 +1,92 @@
+//! What can go wrong in a run.
+
+use crate::corpus::CorpusError;
+use crate::measure::MeasureError;
+use crate::mixture::MixtureError;
+use crate::model::ModelError;
+use crate::store::StoreError;
+use crate::synthesis::SynthesisError;
+use crate::tokenizer::TokenizerError;
+use crate::training::TrainingError;
+
+/// A fault of a run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The user asked to stop. What was committed stands, and the generation at work left a checkpoint.
+    #[error("interrupted")]
+    Interrupted,
+    /// The natural text.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// The tokenizer.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The text does not suffice for an arm.
+    #[error("arm \"{arm}\": {source}")]
+    Mixture {
+        /// The arm.
+        arm: String,
+        /// What is missing.
+        source: MixtureError,
+    },
+    /// A setting that does not fit the text.
+    #[error("{key}: {message}")]
+    Setting {
+        /// The setting.
+        key: String,
+        /// What is wrong, and what to try.
+        message: String,
+    },
+    /// The model.
+    #[error(transparent)]
+    Model(ModelError),
+    /// The training.
+    #[error(transparent)]
+    Training(TrainingError),
+    /// The synthesis.
+    #[error(transparent)]
+    Synthesis(SynthesisError),
+    /// The measuring.
+    #[error(transparent)]
+    Measure(MeasureError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<ModelError> for RunError {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::Interrupted => Self::Interrupted,
+            error => Self::Model(error),
+        }
+    }
+}
+
+impl From<TrainingError> for RunError {
+    fn from(error: TrainingError) -> Self {
+        match error {
+            TrainingError::Interrupted => Self::Interrupted,
+            TrainingError::Model(error) => error.into(),
+            error => Self::Training(error),
+        }
+    }
+}
+
+impl From<SynthesisError> for RunError {
+    fn from(error: SynthesisError) -> Self {
+        match error {
+            SynthesisError::Model(error) => error.into(),
+            error => Self::Synthesis(error),
+        }
+    }
+}
+
+impl From<MeasureError> for RunError {
+    fn from(error: MeasureError) -> Self {
+        match error {
+            MeasureError::Model(error) => error.into(),
+            error => Self::Measure(error),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! One generation: mix, train, write, measure, commit.
+
+use super::{Prepared, RunError, Surroundings};
+use crate::config::{Arm, Budget, Experiment, Init, Mixture, Model, NaturalDocuments};
+use crate::documents::{Documents, TokenId};
+use crate::measure::{self, Curves, Inputs, Measurement};
+use crate::mixture::{self, Plan, Pool};
+use crate::model::{self, LanguageModel};
+use crate::progress::Event;
+use crate::seed::{Place, SHARED};
+use crate::stage::Stage;
+use crate::store::{Address, GenerationRecord, MixtureRecord, Store, Written};
+use crate::synthesis;
+use crate::training::{Learner, NgramLearner, Start, Trained, TransformerLearner};
+use crate::units::Tokens;
+use rand::seq::SliceRandom;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Makes the generations of the lineages of one seed.
+pub(super) struct Maker<'a> {
+    experiment: &'a Experiment,
+    prepared: &'a Prepared,
+    store: &'a Store,
+    surroundings: &'a Surroundings<'a>,
+    seed: u64,
+    /// The train split in this seed's order.
+    natural: Documents,
+}
+
+impl<'a> Maker<'a> {
+    pub(super) fn new(
+        experiment: &'a Experiment,
+        prepared: &'a Prepared,
+        store: &'a Store,
+        surroundings: &'a Surroundings<'a>,
+        seed: u64,
+    ) -> Self {
+        let mut order: Vec<usize> = (0..prepared.train.len()).collect();
+        order.shuffle(&mut Place::new(seed, SHARED, 0, "natural order").stream(0));
+        let natural = order.iter().map(|&index| prepared.train.get(index)).collect();
+        Self { experiment, prepared, store, surroundings, seed, natural }
+    }
+
+    /// Makes and commits a generation, whose predecessors stand.
+    pub(super) fn make(&self, arm: &Arm, generation: usize) -> Result<(), RunError> {
+        let address = self.address(arm, generation);
+        let stage = self.stage(address);
+        let (text, mixture) = self.mix(arm, generation, &stage)?;
+        let Trained { model, record: training } = self.train(arm, address, &text, &stage)?;
+        let prompts = self.natural.prefix(self.experiment.corpus.train_tokens);
+        let special = self.prepared.tokenizer.special();
+        let (documents, synthesis) = synthesis::write_corpus(
+            model.as_ref(),
+            &arm.synthesis,
+            special,
+            &prompts,
+            &stage.at("synthesis"),
+        )?;
+        let (measurements, curves) = self.measure(arm, generation, model.as_ref(), &text, &documents, &stage)?;
+        let record = GenerationRecord { mixture, training, synthesis, measurements, curves };
+        let texts = self.prepared.tokenizer.decode_documents(&documents);
+        let written = Written { record: &record, documents: &documents, texts: &texts };
+        self.store.commit::<RunError>(address, written, |dir| Ok(model.save(dir)?))?;
+        let summary = summary(&record);
+        self.surroundings.observer.observe(&Event::GenerationCommitted { place: stage.at("").place().clone(), summary });
+        Ok(())
+    }
+
+    fn address<'b>(&self, arm: &'b Arm, generation: usize) -> Address<'b> {
+        Address::of(self.experiment, self.seed, arm, generation)
+    }
+
+    fn stage(&self, address: Address) -> Stage<'a> {
+        let place = Place::new(self.seed, address.arm.unwrap_or(SHARED), address.generation, "mixture");
+        Stage::new(place, self.surroundings.observer, self.surroundings.interrupt)
+    }
+
+    /// The text that a generation trains on, natural documents first.
+    fn mix(
+        &self,
+        arm: &Arm,
+        generation: usize,
+        stage: &Stage,
+    ) -> Result<(Documents, MixtureRecord), RunError> {
+        let corpora = (0..generation)
+            .map(|earlier| self.store.synthetic(self.address(arm, earlier)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let synthetic: Vec<Vec<usize>> = corpora.iter().map(lengths).collect();
+        let pool = Pool { natural: &lengths(&self.natural), synthetic: &synthetic };
+        let budget = self.experiment.corpus.train_tokens;
+        let plan = mixture::plan(&arm.mixture, generation, budget, pool, &mut stage.stream(0))
+            .map_err(|source| RunError::Mixture { arm: arm.name.clone(), source })?;
+        let natural = plan.natural.iter().map(|piece| &self.natural.get(piece.document)[..piece.tokens]);
+        let written =
+            plan.synthetic.iter().map(|(g, piece)| &corpora[*g].get(piece.document)[..piece.tokens]);
+        let text: Documents = natural.chain(written).collect();
+        let record = record_of(&arm.mixture, &plan, &text);
+        Ok((text, record))
+    }
+
+    fn train(
+        &self,
+        arm: &Arm,
+        address: Address,
+        text: &Documents,
+        stage: &Stage,
+    ) -> Result<Trained, RunError> {
+        let tokenizer = &self.prepared.tokenizer;
+        let (vocab_size, special) = (tokenizer.vocab_size(), tokenizer.special());
+        let learner: Box<dyn Learner> = match &arm.model {
+            Model::Ngram(shape) => Box::new(NgramLearner { ngram: *shape, vocab_size, special }),
+            Model::Transformer(architecture) => Box::new(TransformerLearner {
+                architecture: architecture.clone(),
+                training: arm.training.clone(),
+                vocab_size,
+                special,
+                start: self.start(arm, address.generation),
+                device: self.surroundings.device.clone(),
+            }),
+        };
+        let every = Duration::from_secs_f64(arm.training.checkpoint_minutes * 60.0);
+        let mut checkpoints = self.store.checkpoints(address, every);
+        // Generation 0 is the same for every arm that trains alike, whether or not they share its corpus.
+        let is_first = address.generation == 0;
+        let place = Place::new(self.seed, if is_first { SHARED } else { &arm.name }, address.generation, "training");
+        let stage = stage.moved_to(place);
+        Ok(learner.fit(text, &mut checkpoints, &stage)?)
+    }
+
+    fn start(&self, arm: &Arm, generation: usize) -> Start {
+        match &arm.training.init {
+            Init::Scratch => Start::Scratch,
+            Init::Base { base } => Start::Base(base.clone()),
+            Init::Chained { base } if generation == 0 => base.clone().map_or(Start::Scratch, Start::Base),
+            Init::Chained { .. } => Start::Previous(self.store.model_dir(self.address(arm, generation - 1))),
+        }
+    }
+
+    fn measure(
+        &self,
+        arm: &Arm,
+        generation: usize,
+        model: &dyn LanguageModel,
+        trained_on: &Documents,
+        documents: &Documents,
+        stage: &Stage,
+    ) -> Result<(Vec<Measurement>, Curves), RunError> {
+        let prepared = self.prepared;
+        let measured = documents.prefix(self.experiment.measured_tokens());
+        let scoring = stage.at("scoring");
+        scoring.begin(prepared.heldout.tokens().0 + measured.tokens().0, "tokens");
+        let heldout_scores = model.score(&prepared.heldout, &scoring)?;
+        let scores_under_generation_0 = match generation {
+            0 => model.score(&measured, &scoring)?,
+            _ => {
+                let first = self.store.model_dir(self.address(arm, 0));
+                model::load(&first, self.surroundings.device)?.model.score(&measured, &scoring)?
+            }
+        };
+        scoring.end();
+        let texts = prepared.tokenizer.decode_documents(&measured);
+        let inputs = Inputs {
+            reference: &prepared.reference,
+            heldout: &prepared.heldout,
+            heldout_scores: &heldout_scores,
+            synthetic: &measured,
+            synthetic_texts: &texts,
+            scores_under_generation_0: &scores_under_generation_0,
+            training_text: trained_on,
+        };
+        Ok(measure::measure(&inputs, &stage.at("measuring"))?)
+    }
+}
+
+fn lengths(documents: &Documents) -> Vec<usize> {
+    documents.iter().map(<[TokenId]>::len).collect()
+}
+
+fn record_of(mixture: &Mixture, plan: &Plan, text: &Documents) -> MixtureRecord {
+    let mut synthetic_tokens = BTreeMap::new();
+    for (generation, piece) in &plan.synthetic {
+        synthetic_tokens.entry(*generation).or_insert(Tokens(0)).0 += piece.tokens as u64;
+    }
+    let which = match mixture.natural {
+        NaturalDocuments::Fixed => "fixed",
+        NaturalDocuments::Fresh => "fresh",
+    };
+    let how = match mixture.budget {
+        Budget::Constant => "displaces synthetic text",
+        Budget::Added => "added to synthetic text",
+        Budget::Growing => "part of a growing pool",
+    };
+    let mut hasher = blake3::Hasher::new();
+    for document in text.iter() {
+        hasher.update(&(document.len() as u64).to_le_bytes());
+        document.iter().for_each(|id| drop(hasher.update(&id.to_le_bytes())));
+    }
+    MixtureRecord {
+        natural_tokens: plan.natural_tokens(),
+        natural_documents: plan.natural.len() as u64,
+        synthetic_tokens,
+        synthetic_documents: plan.synthetic.len() as u64,
+        natural: format!("{which}, {how}"),
+        hash: hasher.finalize().to_hex().to_string(),
+    }
+}
+
+/// What a log line says of a generation.
+fn summary(record: &GenerationRecord) -> String {
+    let shown = ["heldout_loss", "unigram_entropy", "tail_coverage"];
+    let found = record.measurements.iter().filter(|one| shown.contains(&one.metric.as_str()));
+    found.map(|one| format!("{} {:.3}", one.metric, one.value)).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,139 @@
+//! Natural text made ready for an experiment: split, tokenised, cut to size, and found to suffice.
+
+use super::RunError;
+use crate::config::{self, Experiment, Model};
+use crate::corpus::{self, TokensWanted};
+use crate::corpus::world::World;
+use crate::documents::Documents;
+use crate::measure::Reference;
+use crate::mixture;
+use crate::store::Provenance;
+use crate::tokenizer::Tokenizer;
+use crate::units::Tokens;
+use std::collections::BTreeMap;
+
+/// The natural side of an experiment.
+pub struct Prepared {
+    /// The frozen tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The same as the JSON that the store keeps.
+    pub tokenizer_json: String,
+    /// The whole train split; every seed draws from it in an order of its own.
+    pub train: Documents,
+    /// Held-out text, cut to size.
+    pub heldout: Documents,
+    /// What measurements are made against.
+    pub reference: Reference,
+    /// The built-in world, if the text comes from it.
+    pub world: Option<World>,
+    /// Loss of an ideal reader of the held-out text, in nats per token, where it is known.
+    pub heldout_floor_nats: Option<f64>,
+    hashes: BTreeMap<String, String>,
+    split_tokens: BTreeMap<String, Tokens>,
+}
+
+/// Reads, splits and tokenises the natural text, and checks that it suffices for every arm. Writes nothing.
+///
+/// # Errors
+/// When text cannot be read or is too little, or a setting does not fit it.
+pub fn prepare(experiment: &Experiment) -> Result<Prepared, RunError> {
+    let corpus = &experiment.corpus;
+    let reach = check_mixtures(experiment)?;
+    check_contexts(experiment)?;
+    let wanted =
+        TokensWanted { train: reach, heldout: corpus.heldout_tokens, reference: corpus.reference_tokens };
+    let text = corpus::load(corpus, wanted)?;
+    let tokenizer = match &experiment.tokenizer {
+        config::Tokenizer::Learn { vocab_size } => Tokenizer::learn(&text.train, *vocab_size)?,
+        config::Tokenizer::File { path } => Tokenizer::from_file(path)?,
+    };
+    let train = tokenizer.encode_documents(&text.train);
+    let heldout = tokenizer.encode_documents(&text.heldout);
+    let reference = tokenizer.encode_documents(&text.reference);
+    let rest = 1.0 - corpus.heldout_share - corpus.reference_share;
+    enough("train", reach, train.tokens(), rest)?;
+    enough("held-out", corpus.heldout_tokens, heldout.tokens(), corpus.heldout_share)?;
+    enough("reference", corpus.reference_tokens, reference.tokens(), corpus.reference_share)?;
+    let heldout = heldout.prefix(corpus.heldout_tokens);
+    let reference = reference.prefix(corpus.reference_tokens);
+    let heldout_floor_nats = text.world.as_ref().and_then(|world| floor(world, &text.heldout, &heldout));
+    let split_tokens = [
+        ("train", train.tokens()),
+        ("heldout", heldout.tokens()),
+        ("reference", reference.tokens()),
+    ];
+    Ok(Prepared {
+        reference: Reference::new(&reference, &texts_of(&tokenizer, &reference), experiment.measured_tokens()),
+        tokenizer_json: tokenizer.to_json(),
+        tokenizer,
+        train,
+        heldout,
+        heldout_floor_nats,
+        world: text.world,
+        hashes: text.hashes,
+        split_tokens: split_tokens.map(|(split, tokens)| (split.to_owned(), tokens)).into(),
+    })
+}
+
+impl Prepared {
+    /// What the store records: the process's part, completed by the text's.
+    #[must_use]
+    pub fn provenance(&self, process: Provenance) -> Provenance {
+        Provenance {
+            corpus: self.hashes.clone(),
+            split_tokens: self.split_tokens.clone(),
+            tokenizer: blake3::hash(self.tokenizer_json.as_bytes()).to_hex().to_string(),
+            heldout_floor_nats: self.heldout_floor_nats,
+            ..process
+        }
+    }
+}
+
+/// The text of each document, its end-of-text token left out.
+pub(super) fn texts_of(tokenizer: &Tokenizer, documents: &Documents) -> Vec<String> {
+    documents.iter().map(|document| tokenizer.decode(document)).collect()
+}
+
+/// Checks the token counts of every arm; returns how far into the train split they reach.
+fn check_mixtures(experiment: &Experiment) -> Result<Tokens, RunError> {
+    let budget = experiment.corpus.train_tokens;
+    let generations = experiment.generations;
+    let mut reach = budget;
+    for arm in &experiment.arms {
+        let written = arm.synthesis.tokens;
+        mixture::schedule(&arm.mixture, generations, budget, written)
+            .map_err(|source| RunError::Mixture { arm: arm.name.clone(), source })?;
+        reach = reach.max(mixture::natural_reach(&arm.mixture, generations, budget, written));
+    }
+    Ok(reach)
+}
+
+fn check_contexts(experiment: &Experiment) -> Result<(), RunError> {
+    let shared = ("model.context".to_owned(), &experiment.model);
+    let arms = experiment.arms.iter().map(|arm| (format!("arm \"{}\": model.context", arm.name), &arm.model));
+    for (key, model) in std::iter::once(shared).chain(arms) {
+        let Model::Transformer(shape) = model else { continue };
+        let train_tokens = experiment.corpus.train_tokens;
+        if shape.context as u64 >= train_tokens.0 {
+            let message = format!(
+                "{} is longer than the {train_tokens} tokens of training text allow; lower it or raise corpus.train_tokens",
+                shape.context
+            );
+            return Err(RunError::Setting { key, message });
+        }
+    }
+    Ok(())
+}
+
+fn enough(split: &str, wanted: Tokens, available: Tokens, share: f64) -> Result<(), RunError> {
+    if available >= wanted { Ok(()) } else { Err(corpus::too_small(split, wanted, available, share).into()) }
+}
+
+/// What the loss of held-out text cannot go below: the world's own log-probability of the documents that were not
+/// cut, over their tokens.
+fn floor(world: &World, texts: &[String], documents: &Documents) -> Option<f64> {
+    let whole = documents.len().saturating_sub(1);
+    let nats: Option<f64> = texts[..whole].iter().map(|text| world.log_probability(text)).sum();
+    let tokens: usize = (0..whole).map(|index| documents.get(index).len()).sum();
+    nats.filter(|_| tokens > 0).map(|nats| -nats / tokens as f64)
+}
