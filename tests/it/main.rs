@@ -1,6 +1,7 @@
 //! Integration tests: one binary, a module per subject.
 
 mod cli;
+mod layers;
 mod config;
 mod corpus;
 mod decoding;

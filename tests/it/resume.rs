@@ -1,1 +1,118 @@
+//! A killed and resumed run ends bit-identical to an undisturbed one: with a real SIGKILL, for both models.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const NGRAM: &str = r#"
+name = "counts"
+seeds = [1, 2]
+generations = 3
+corpus = { source = "world", train_tokens = 20000, heldout_tokens = 2000, reference_tokens = 10000 }
+tokenizer = { vocab_size = 400 }
+model = { kind = "ngram", order = 3 }
+[[arm]]
+name = "unanchored"
+mixture = "replace"
+[[arm]]
+name = "accumulate"
+mixture = "accumulate-subsample"
+"#;
+
+const TRANSFORMER: &str = r#"
+name = "small"
+seeds = [1]
+generations = 1
+corpus = { source = "world", train_tokens = 6000, heldout_tokens = 1000, reference_tokens = 3000 }
+tokenizer = { vocab_size = 300 }
+model = { layers = 1, width = 16, heads = 2, context = 16 }
+training = { tokens = 40000, batch = 8, init = "chained", checkpoint_minutes = 0.0005 }
+synthesis = { max_document_tokens = 64 }
+[[arm]]
+name = "unanchored"
+mixture = "replace"
+"#;
+
+fn start(file: &Path, out: &Path, threads: usize) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_genloss"))
+        .arg("run")
+        .arg(file)
+        .arg("--out")
+        .arg(out)
+        .args(["--threads", &threads.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Every file of a store by its path, but the lock and what names the command line.
+fn contents(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(root).unwrap().display().to_string();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name != "provenance.json" && name != ".lock" {
+                files.insert(name, fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+/// Kills a run again and again, each time a little later, until one comes to its end; then compares with one that
+/// was never disturbed. The resumed runs use another number of threads.
+fn killed_run_equals_undisturbed_run(experiment: &str, first: Duration, factor: f64) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("experiment.toml");
+    fs::write(&file, experiment).unwrap();
+    let (whole, broken) = (dir.path().join("whole"), dir.path().join("broken"));
+    assert!(start(&file, &whole, 2).wait().unwrap().success());
+    let mut patience = first;
+    let mut kills = 0;
+    loop {
+        let mut child = start(&file, &broken, 1 + kills % 3);
+        let deadline = std::time::Instant::now() + patience;
+        let finished = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                assert!(status.success(), "the run failed by itself after {kills} kills");
+                break true;
+            }
+            if std::time::Instant::now() >= deadline {
+                break false;
+            }
+            std::thread::yield_now();
+        };
+        if finished {
+            break;
+        }
+        // SIGKILL on Unix.
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        patience = patience.mul_f64(factor);
+    }
+    assert!(kills >= 3, "only {kills} kills before the run came to its end");
+    let (whole, broken) = (contents(&whole), contents(&broken));
+    assert_eq!(whole.keys().collect::<Vec<_>>(), broken.keys().collect::<Vec<_>>());
+    for (name, bytes) in &whole {
+        assert!(broken[name] == *bytes, "{name} differs after {kills} kills");
+    }
+    assert!(whole.keys().all(|name| !name.contains("work-") && !name.contains("partial")));
+}
+
+#[test]
+fn a_killed_ngram_run_resumes_to_the_same_bits() {
+    killed_run_equals_undisturbed_run(NGRAM, Duration::from_millis(40), 1.25);
+}
+
+#[test]
+fn a_killed_transformer_run_resumes_to_the_same_bits() {
+    killed_run_equals_undisturbed_run(TRANSFORMER, Duration::from_millis(150), 1.15);
+}
