@@ -3,12 +3,14 @@
 //! Two implementations: [`transformer`], a small Llama on candle, and [`ngram`], interpolated Kneser–Ney.
 
 use crate::config::Decoding;
-use crate::documents::{Documents, TokenId};
+use crate::documents::Documents;
 use crate::stage::Stage;
 use std::path::{Path, PathBuf};
 
 pub mod ngram;
 pub mod transformer;
+
+pub use crate::tokenizer::SpecialTokens;
 
 /// What the loop asks of a model.
 pub trait LanguageModel: Send + Sync {
@@ -53,15 +55,6 @@ pub struct Scores {
     pub log_probabilities: Vec<f32>,
     /// Entropy in nats of the prediction each token came from.
     pub entropies: Vec<f32>,
-}
-
-/// The token that ends a document, and the one a model reads before it. They are often the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SpecialTokens {
-    /// Read before the first token of a document.
-    pub start: TokenId,
-    /// Ends a document.
-    pub end: TokenId,
 }
 
 /// What can go wrong with a model.

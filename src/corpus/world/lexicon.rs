@@ -1,0 +1,174 @@
+//! The words of the world: pronounceable, unique, each in one class.
+//!
+//! A word belongs to one class only, so a sentence can be read in one way only. Common words are short and rare
+//! ones long, as in real languages. Words begin with a consonant, so that "a" is always right.
+
+use super::ranked::Ranked;
+use crate::seed::Stream;
+use rand::Rng;
+use rand::seq::IndexedRandom;
+use std::collections::{BTreeMap, BTreeSet};
+
+const ONSETS: [&str; 26] = [
+    "b", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z", "br", "dr", "gr", "kl", "pl",
+    "sh", "st", "tr", "th",
+];
+const VOWELS: [&str; 9] = ["a", "e", "i", "o", "u", "ai", "ea", "oo", "ou"];
+const CODAS: [&str; 9] = ["", "", "", "l", "m", "n", "r", "sk", "t"];
+
+/// Words at one length before a longer one is tried.
+const ATTEMPTS: usize = 8;
+
+/// A class of content words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Class {
+    Noun,
+    Adjective,
+    /// A verb with an object.
+    Transitive,
+    /// A verb without one.
+    Intransitive,
+    Adverb,
+}
+
+impl Class {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Noun, Self::Adjective, Self::Transitive, Self::Intransitive, Self::Adverb];
+
+    /// What words of the class end in.
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Noun => "",
+            Self::Adjective => "ish",
+            Self::Transitive => "es",
+            Self::Intransitive => "s",
+            Self::Adverb => "ly",
+        }
+    }
+
+    /// The size of the class in a language of so many nouns.
+    fn size(self, nouns: usize) -> usize {
+        let share = match self {
+            Self::Noun => 1,
+            Self::Adjective => 3,
+            Self::Transitive => 4,
+            Self::Intransitive => 8,
+            Self::Adverb => 12,
+        };
+        (nouns / share).max(1)
+    }
+}
+
+/// Makes words that have not been made before.
+pub(super) struct Coiner {
+    rng: Stream,
+    taken: BTreeSet<String>,
+}
+
+impl Coiner {
+    /// Never makes one of `reserved`.
+    pub(super) fn new<'a>(rng: Stream, reserved: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { rng, taken: reserved.into_iter().map(str::to_owned).collect() }
+    }
+
+    /// A new word of at least `syllables`.
+    pub(super) fn word(&mut self, syllables: usize, ending: &str) -> String {
+        for attempt in 0.. {
+            let mut word = String::new();
+            for _ in 0..syllables + attempt / ATTEMPTS {
+                for sounds in [&ONSETS[..], &VOWELS, &CODAS] {
+                    word.push_str(sounds.choose(&mut self.rng).copied().unwrap_or_default());
+                }
+            }
+            word.push_str(ending);
+            if self.taken.insert(word.clone()) {
+                return word;
+            }
+        }
+        unreachable!("words grow without bound, so that a free one is found")
+    }
+
+    /// A new name, capitalised.
+    pub(super) fn name(&mut self) -> String {
+        let syllables = self.rng.random_range(2..=3);
+        capitalised(&self.word(syllables, ""))
+    }
+}
+
+/// With its first letter in upper case; words of the world are ASCII.
+pub(super) fn capitalised(word: &str) -> String {
+    let mut letters = word.to_owned();
+    if let Some(first) = letters.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    letters
+}
+
+/// The words of one class, most frequent first.
+#[derive(Clone, Debug)]
+pub(super) struct Vocabulary {
+    pub(super) words: Vec<String>,
+    pub(super) frequencies: Ranked,
+}
+
+/// All content words.
+#[derive(Clone, Debug)]
+pub(super) struct Lexicon {
+    vocabularies: BTreeMap<Class, Vocabulary>,
+    places: BTreeMap<String, (Class, usize)>,
+}
+
+impl Lexicon {
+    pub(super) fn new(coiner: &mut Coiner, nouns: usize, exponent: f64) -> Self {
+        let mut vocabularies = BTreeMap::new();
+        let mut places = BTreeMap::new();
+        for class in Class::ALL {
+            let size = class.size(nouns);
+            let words: Vec<String> =
+                (0..size).map(|rank| coiner.word(syllables(rank, size), class.ending())).collect();
+            places.extend(words.iter().enumerate().map(|(rank, word)| (word.clone(), (class, rank))));
+            vocabularies.insert(class, Vocabulary { words, frequencies: Ranked::new(size, exponent) });
+        }
+        Self { vocabularies, places }
+    }
+
+    pub(super) fn class(&self, class: Class) -> &Vocabulary {
+        &self.vocabularies[&class]
+    }
+
+    /// The class of a word and its rank therein.
+    pub(super) fn place(&self, word: &str) -> Option<(Class, usize)> {
+        self.places.get(word).copied()
+    }
+}
+
+/// The commonest twentieth of a class has one syllable, the rarest two fifths have three.
+fn syllables(rank: usize, size: usize) -> usize {
+    match rank * 20 / size {
+        0 => 1,
+        1..12 => 2,
+        _ => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Place;
+
+    #[test]
+    fn every_word_has_one_class_and_begins_with_a_consonant() {
+        let mut coiner = Coiner::new(Place::new(1, "", 0, "test").stream(0), ["the"]);
+        let lexicon = Lexicon::new(&mut coiner, 3000, 1.0);
+        let mut words = 0;
+        for class in Class::ALL {
+            for (rank, word) in lexicon.class(class).words.iter().enumerate() {
+                assert_eq!(lexicon.place(word), Some((class, rank)), "{word}");
+                assert!(!word.starts_with(['a', 'e', 'i', 'o', 'u']), "{word}");
+                words += 1;
+            }
+        }
+        // 3000 (1 + 1/3 + 1/4 + 1/8 + 1/12)
+        assert_eq!(words, 5375);
+    }
+}
