@@ -1,6 +1,41 @@
 //! What is measured about a generation, each family of metrics in a file of its own.
+//!
+//! A [`Reference`] is prepared once per experiment: natural text, counted. [`measure`] then holds one generation
+//! against it: n tokens of synthetic text (the same n for every generation and arm), and the model's scores of the
+//! held-out text. What a metric asks, its formula, its bias and its error are told at the top of its family's file:
+//! `heldout`, `tail`, `facts`, `entropy`, `divergence`, `form`; errors in `uncertainty`, frequency classes in `natural`.
+//!
+//! A measurement without a finite answer is left out: text of fewer than two tokens has no frequencies, a reference
+//! without a tail no tail mass, an infinite loss no place in JSON. Nothing here draws a random number.
 
+use crate::documents::Documents;
+use crate::model::Scores;
+use crate::stage::Stage;
+use crate::units::{NatsPerToken, Tokens};
 use serde::{Deserialize, Serialize};
+
+mod catalogue;
+mod counts;
+mod curves;
+mod divergence;
+mod entropy;
+mod facts;
+mod form;
+mod grams;
+mod heldout;
+mod natural;
+mod tail;
+mod uncertainty;
+mod words;
+
+pub use catalogue::{METRICS, metric};
+pub use facts::{Fact, FactAnswer, recall};
+pub use form::FourGrams;
+pub use natural::{Rarity, rarities};
+
+use counts::{Counts, tally};
+use natural::Natural;
+use uncertainty::Estimate;
 
 /// One number about one generation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,4 +127,246 @@ pub struct SurvivalBin {
     pub found: u64,
     /// How many would be expected in natural text of the same size.
     pub expected: f64,
+}
+
+/// Natural text that generations are held against, counted once per experiment.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    tokens: Natural,
+    words: Natural,
+    vocabulary: words::Vocabulary,
+    word_documents: Documents,
+    reference_tokens: Tokens,
+    /// Distinct pairs of neighbouring tokens, sorted.
+    bigram_keys: Vec<u64>,
+    bigram_counts: Vec<u32>,
+    heldout_ends: Vec<usize>,
+    heldout_rarity: Vec<Rarity>,
+    heldout_bytes: Vec<u64>,
+}
+
+impl Reference {
+    /// Counts the reference text, and classes the tokens of the held-out text by it. Texts are the documents as they
+    /// read, one each.
+    ///
+    /// # Errors
+    /// When there are not as many texts as documents.
+    pub fn new(
+        reference: &Documents,
+        reference_texts: &[String],
+        heldout: &Documents,
+        heldout_texts: &[String],
+    ) -> Result<Self, MeasureError> {
+        same_size("reference texts", reference_texts.len(), "reference documents", reference.len())?;
+        same_size("held-out texts", heldout_texts.len(), "held-out documents", heldout.len())?;
+        let tokens = Natural::new(reference);
+        let (vocabulary, word_documents) = words::Vocabulary::learn(reference_texts);
+        let (bigram_ids, bigram_keys) = grams::number(&grams::bigrams(reference));
+        Ok(Self {
+            words: Natural::new(&word_documents),
+            vocabulary,
+            word_documents,
+            reference_tokens: reference.tokens(),
+            bigram_counts: tally(&bigram_ids, 0),
+            bigram_keys,
+            heldout_ends: grams::ends(heldout),
+            heldout_rarity: heldout.flat().iter().map(|&id| tokens.class(id)).collect(),
+            heldout_bytes: heldout_texts.iter().map(|text| text.len() as u64).collect(),
+            tokens,
+        })
+    }
+}
+
+/// A generation to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// Natural text.
+    pub reference: &'a Reference,
+    /// What the generation wrote, cut to n tokens.
+    pub synthetic: &'a Documents,
+    /// The same as it reads, a text per document.
+    pub synthetic_texts: &'a [String],
+    /// What the generation's model thinks of the held-out text.
+    pub heldout_scores: &'a Scores,
+    /// What the lineage's first model thinks of the synthetic text.
+    pub synthetic_scores_0: Option<&'a Scores>,
+    /// The natural text that the lineage trains on.
+    pub natural_training: Option<&'a FourGrams>,
+    /// Loss of an ideal reader of the held-out text, where it is known.
+    pub heldout_floor: Option<NatsPerToken>,
+    /// What [`recall`] found, where there are facts.
+    pub facts: &'a [FactAnswer],
+}
+
+impl Inputs<'_> {
+    fn check(&self) -> Result<(), MeasureError> {
+        let heldout_tokens = self.reference.heldout_rarity.len();
+        let scores = self.heldout_scores;
+        same_size("held-out scores", scores.log_probabilities.len(), "held-out tokens", heldout_tokens)?;
+        same_size("held-out entropies", scores.entropies.len(), "held-out tokens", heldout_tokens)?;
+        let texts = self.synthetic_texts.len();
+        same_size("synthetic texts", texts, "synthetic documents", self.synthetic.len())?;
+        let tokens = self.synthetic.flat().len();
+        let scored = self.synthetic_scores_0.map_or(tokens, |scores| scores.log_probabilities.len());
+        same_size("synthetic scores", scored, "synthetic tokens", tokens)
+    }
+}
+
+/// Measures a generation: every metric of [`METRICS`] that the inputs allow, in that order, and the curves.
+///
+/// # Errors
+/// When the inputs do not fit together, or the run is interrupted.
+pub fn measure(inputs: &Inputs, stage: &Stage) -> Result<(Vec<Measurement>, Curves), MeasureError> {
+    inputs.check()?;
+    let families: [fn(&Inputs, &Texts, &mut Collected) -> Result<(), MeasureError>; 5] = [
+        |inputs, _, collected| {
+            heldout::measure(inputs, collected);
+            Ok(())
+        },
+        |inputs, texts, collected| {
+            tail::measure(texts, collected);
+            facts::measure(inputs.facts, collected);
+            Ok(())
+        },
+        |inputs, texts, collected| {
+            entropy::measure(inputs, texts, collected);
+            Ok(())
+        },
+        |_, texts, collected| {
+            divergence::measure(texts, collected);
+            Ok(())
+        },
+        form::measure,
+    ];
+    stage.begin(families.len() as u64, "families");
+    let texts = Texts::new(inputs);
+    let mut collected = Collected::default();
+    for family in families {
+        if stage.interrupted() {
+            return Err(MeasureError::Interrupted);
+        }
+        family(inputs, &texts, &mut collected)?;
+        stage.advance(1);
+    }
+    let curves = curves::draw(&texts);
+    stage.end();
+    Ok((collected.in_order(), curves))
+}
+
+/// The synthetic text, counted in every way that several families need.
+struct Texts<'a> {
+    reference: &'a Reference,
+    tokens: Counts,
+    /// Words within the budget, by number.
+    word_ids: Vec<u32>,
+    words: Counts,
+    /// Pairs of neighbouring tokens: the reference's by their place among its pairs, others after them.
+    bigrams: Counts,
+}
+
+impl<'a> Texts<'a> {
+    fn new(inputs: &Inputs<'a>) -> Self {
+        let reference = inputs.reference;
+        let synthetic = inputs.synthetic;
+        let documents = synthetic.len();
+        let budget =
+            words::budget(synthetic.tokens(), reference.reference_tokens, reference.word_documents.tokens());
+        let words = reference.vocabulary.read(inputs.synthetic_texts).prefix(budget);
+        Self {
+            reference,
+            tokens: Counts::new(synthetic.flat(), reference.tokens.counts.len(), documents),
+            words: Counts::new(words.flat(), reference.words.counts.len(), words.len()),
+            word_ids: words.flat().to_vec(),
+            bigrams: count_bigrams(synthetic, &reference.bigram_keys),
+        }
+    }
+}
+
+/// Counts pairs by their place among the sorted pairs `known`; pairs that are not there follow.
+fn count_bigrams(documents: &Documents, known: &[u64]) -> Counts {
+    let (mut ids, keys) = grams::number(&grams::bigrams(documents));
+    let mut place = 0;
+    let mut next_unknown = known.len() as u32;
+    let mut renumbered = Vec::with_capacity(keys.len());
+    for key in keys {
+        while known.get(place).is_some_and(|&other| other < key) {
+            place += 1;
+        }
+        if known.get(place) == Some(&key) {
+            renumbered.push(place as u32);
+        } else {
+            renumbered.push(next_unknown);
+            next_unknown += 1;
+        }
+    }
+    for id in &mut ids {
+        *id = renumbered[*id as usize];
+    }
+    Counts::new(&ids, known.len(), documents.len())
+}
+
+/// Measurements as they come in.
+#[derive(Default)]
+struct Collected(Vec<Measurement>);
+
+impl Collected {
+    /// Keeps an estimate, if there is one and it is finite.
+    fn add(&mut self, id: &str, estimate: Option<Estimate>, n: u64) {
+        let metric = metric(id);
+        debug_assert!(metric.is_some(), "{id} is not in the catalogue");
+        let (Some(metric), Some(Estimate { value, std_err })) = (metric, estimate) else { return };
+        if value.is_finite() && std_err.is_finite() {
+            self.0.push(Measurement {
+                metric: metric.id.to_owned(),
+                unit: metric.unit.to_owned(),
+                value,
+                std_err,
+                n,
+            });
+        }
+    }
+
+    /// The measurements in the catalogue's order.
+    fn in_order(mut self) -> Vec<Measurement> {
+        self.0.sort_by_key(|measurement| METRICS.iter().position(|metric| metric.id == measurement.metric));
+        self.0
+    }
+}
+
+fn same_size(
+    left: &'static str,
+    left_size: usize,
+    right: &'static str,
+    right_size: usize,
+) -> Result<(), MeasureError> {
+    if left_size == right_size {
+        return Ok(());
+    }
+    Err(MeasureError::Mismatch { left, left_size, right, right_size })
+}
+
+/// What can go wrong in measuring.
+#[derive(Debug, thiserror::Error)]
+pub enum MeasureError {
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// Two things that belong together have different sizes.
+    #[error("there are {left_size} {left} for {right_size} {right}; pass those of the same text")]
+    Mismatch {
+        /// One thing.
+        left: &'static str,
+        /// How many there are.
+        left_size: usize,
+        /// The other thing.
+        right: &'static str,
+        /// How many there are.
+        right_size: usize,
+    },
+    /// zstd failed.
+    #[error("compressing the synthetic text: {reason}")]
+    Compression {
+        /// As zstd says it.
+        reason: &'static str,
+    },
 }

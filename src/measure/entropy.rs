@@ -1,0 +1,199 @@
+//! Entropy: over how many types is the text spread?
+//!
+//! - `unigram_entropy` (and `_words`): `H = −Σ p ln p` over token types, in nats; falls when a distribution narrows.
+//!   The plug-in value is too small by about (types − 1)/2n, and by more when types are still being discovered. What
+//!   is reported is the estimator of Chao, Wang and Jost (2013), which takes the unseen types' part from the counts
+//!   of types seen once and twice; its bias is an order smaller, and negative where the tail is far from exhausted.
+//! - `bigram_entropy`: the same of pairs of neighbouring tokens within documents: the joint entropy of a pair, in
+//!   nats. At the usual n most pairs are seen once, so a bias of some percent remains: compare at equal n.
+//! - `predictive_entropy`: *how unsure is the model itself?* Mean entropy of its predictions over the tokens of the
+//!   held-out text, in nats per token. Falls when a model grows sure of itself, also while its loss hardly moves.
+//!   It has no bias from n: the model, not the sample, states the distribution.
+//! - `hill_0`, `hill_1`, `hill_2` (and `_words`): the effective number of types of order q (Hill 1973), `(Σ p^q)^{1/(1−q)}`;
+//!   q weighs common types. Falls when a distribution narrows. `hill_0` is the number of types *at n tokens*: not
+//!   corrected, for no estimate of the unseen ones is reliable, and comparable at equal n. `hill_1 = exp H`, with the
+//!   corrected H. `hill_2 = n(n−1) / Σ c(c−1)`, whose reciprocal is unbiased (Simpson 1949).
+//! - `zipf_exponent` (and `_words`): *how steep is the rank–frequency curve?* The a of `p(r) ∝ r^{−a}` over the ranks 1..R
+//!   of the R = 1000 most frequent types (all, if fewer), by maximum likelihood: the root of
+//!   `Σ r^{−a} ln r / Σ r^{−a} = Σ c_r ln r / Σ c_r`. Rises when a distribution narrows. Ranks come from the same
+//!   counts, which makes it a little too steep where counts are small; staying with frequent types keeps that small.
+//!
+//! Standard errors: block jackknife; for `predictive_entropy` the ratio estimator over documents.
+
+use super::counts::{Counts, types_seen};
+use super::heldout::mean_over;
+use super::{Collected, Inputs, Texts};
+
+/// The most frequent types that the Zipf exponent is fitted to.
+const ZIPF_RANKS: usize = 1000;
+
+/// Measures the entropy family.
+pub(super) fn measure(inputs: &Inputs, texts: &Texts, collected: &mut Collected) {
+    of_types(&texts.tokens, "", collected);
+    of_types(&texts.words, "_words", collected);
+    let pairs = &texts.bigrams;
+    let harmonic = harmonic_numbers(pairs.n());
+    let [pair_entropy] = pairs.estimate(|counts, n| [entropy(counts, n, &harmonic)]);
+    collected.add("bigram_entropy", pair_entropy, pairs.n());
+    let unsure = mean_over(&inputs.heldout_scores.entropies, &inputs.reference.heldout_ends, |_| true, 1.0);
+    collected.add("predictive_entropy", unsure, inputs.heldout_scores.entropies.len() as u64);
+}
+
+fn of_types(counts: &Counts, suffix: &str, collected: &mut Collected) {
+    let harmonic = harmonic_numbers(counts.n());
+    let estimates = counts.estimate(|counts, n| {
+        let entropy = entropy(counts, n, &harmonic);
+        [entropy, Some(types_seen(counts) as f64), entropy.map(f64::exp), hill_2(counts, n), zipf(counts)]
+    });
+    let ids = ["unigram_entropy", "hill_0", "hill_1", "hill_2", "zipf_exponent"];
+    for (id, estimate) in ids.into_iter().zip(estimates) {
+        collected.add(&format!("{id}{suffix}"), estimate, counts.n());
+    }
+}
+
+/// `harmonic[k] = 1 + 1/2 + … + 1/k`, for k < n.
+fn harmonic_numbers(n: u64) -> Vec<f64> {
+    let reciprocals = (1..n).scan(0.0, |sum, k| {
+        *sum += 1.0 / k as f64;
+        Some(*sum)
+    });
+    std::iter::once(0.0).chain(reciprocals).collect()
+}
+
+/// Entropy in nats by Chao, Wang and Jost (2013), "Entropy and the species accumulation curve", eq. 3: with f₁, f₂ the
+/// numbers of types seen once and twice,
+/// `Σ c/n · Σ_{k=c}^{n−1} 1/k  +  f₁/n · (1−A)^{1−n} · (−ln A − Σ_{r=1}^{n−1} (1−A)^r / r)`.
+fn entropy(counts: &[u32], n: u64, harmonic: &[f64]) -> Option<f64> {
+    if n == 0 {
+        return None;
+    }
+    let all_but_one = harmonic[n as usize - 1];
+    let (mut seen, mut once, mut twice) = (0.0, 0_u64, 0_u64);
+    for &count in counts.iter().filter(|&&count| count > 0) {
+        seen += f64::from(count) * (all_but_one - harmonic[count as usize - 1]);
+        once += u64::from(count == 1);
+        twice += u64::from(count == 2);
+    }
+    Some(seen / n as f64 + unseen_entropy(n, once, twice))
+}
+
+/// The second term above: what types not seen yet add.
+fn unseen_entropy(n: u64, once: u64, twice: u64) -> f64 {
+    let (size, singles, doubles) = (n as f64, once as f64, twice as f64);
+    // A: the mean probability of types that were seen once.
+    let mean_single = match (once, twice) {
+        (0, _) => return 0.0,
+        (_, 0) => 2.0 / ((size - 1.0) * (singles - 1.0) + 2.0),
+        _ => 2.0 * doubles / ((size - 1.0) * singles + 2.0 * doubles),
+    };
+    if mean_single >= 1.0 {
+        return 0.0;
+    }
+    let (mut power, mut series) = (1.0, 0.0);
+    for r in 1..n {
+        power *= 1.0 - mean_single;
+        series += power / r as f64;
+    }
+    // `power` is now (1 − A)^(n − 1). It underflows only where the unseen part is nothing.
+    if power < f64::MIN_POSITIVE { 0.0 } else { singles / size / power * (-mean_single.ln() - series) }
+}
+
+/// Hill's number of order 2. None if no type occurs twice.
+fn hill_2(counts: &[u32], n: u64) -> Option<f64> {
+    let pairs: f64 = counts.iter().map(|&count| f64::from(count) * (f64::from(count) - 1.0)).sum();
+    (pairs > 0.0).then(|| n as f64 * (n as f64 - 1.0) / pairs)
+}
+
+/// The Zipf exponent. None if there is only one type.
+fn zipf(counts: &[u32]) -> Option<f64> {
+    let mut ranked: Vec<u32> = counts.iter().copied().filter(|&count| count > 0).collect();
+    ranked.sort_unstable_by(|a, b| b.cmp(a));
+    ranked.truncate(ZIPF_RANKS);
+    if ranked.len() < 2 {
+        return None;
+    }
+    let log_ranks: Vec<f64> = (1..=ranked.len()).map(|rank| (rank as f64).ln()).collect();
+    let total: f64 = ranked.iter().map(|&count| f64::from(count)).sum();
+    let mean_log_rank =
+        ranked.iter().zip(&log_ranks).map(|(&count, log)| f64::from(count) * log).sum::<f64>() / total;
+    Some(exponent_with_mean_log_rank(mean_log_rank, &log_ranks))
+}
+
+/// The root of the likelihood equation, by Newton's method: the mean of ln r falls monotonically in a, with minus the
+/// variance of ln r as its slope. Within 0..=20; counts in falling order rule out a negative root.
+fn exponent_with_mean_log_rank(target: f64, log_ranks: &[f64]) -> f64 {
+    const STEEPEST: f64 = 20.0;
+    let moments = |exponent: f64| {
+        let (mut mass, mut first, mut second) = (0.0, 0.0, 0.0);
+        for log in log_ranks {
+            let weight = (-exponent * log).exp();
+            mass += weight;
+            first += weight * log;
+            second += weight * log * log;
+        }
+        let mean = first / mass;
+        (mean, second / mass - mean * mean)
+    };
+    // Bisection bounds keep Newton's steps from running away where the curve is flat.
+    let (mut low, mut high, mut exponent) = (0.0, STEEPEST, 1.0);
+    for _ in 0..100 {
+        let (mean, variance) = moments(exponent);
+        if mean > target {
+            low = exponent
+        } else {
+            high = exponent
+        }
+        let step = exponent + (mean - target) / variance;
+        let next = if step > low && step < high { step } else { 0.5 * (low + high) };
+        let moved = (next - exponent).abs();
+        exponent = next;
+        if moved < 1e-12 {
+            break;
+        }
+    }
+    exponent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entropy_of(counts: &[u32]) -> f64 {
+        let n = counts.iter().map(|&count| u64::from(count)).sum();
+        entropy(counts, n, &harmonic_numbers(n)).unwrap()
+    }
+
+    /// Counts 2, 1, 1 (n = 4). First term: 2/4·(1/2 + 1/3) + 2·1/4·(1 + 1/2 + 1/3) = 5/12 + 11/12 = 4/3.
+    /// Second: A = 2·1/(3·2 + 2) = 1/4, (3/4)^−3 = 64/27, −ln ¼ − (3/4 + 9/32 + 9/64) = 1.386294 − 1.171875,
+    /// all times 2/4: 0.254125.
+    #[test]
+    fn the_entropy_of_four_tokens_is_what_the_hand_computes() {
+        let by_hand = 4.0 / 3.0 + 0.5 * 64.0 / 27.0 * (4.0_f64.ln() - 1.171_875);
+        assert!((entropy_of(&[2, 1, 1]) - by_hand).abs() < 1e-12);
+    }
+
+    /// One type holds everything: no entropy, effectively one type.
+    #[test]
+    fn a_single_type_has_no_entropy() {
+        assert!(entropy_of(&[0, 7]).abs() < 1e-12);
+        assert_eq!(hill_2(&[0, 7], 7), Some(1.0));
+        assert_eq!(zipf(&[0, 7]), None);
+    }
+
+    /// Equal counts have exponent 0; counts ∝ 1/r have exponent 1; ∝ 1/r² exponent 2 (up to rounding of counts).
+    #[test]
+    fn the_zipf_exponent_of_a_power_law_is_its_exponent() {
+        assert!(zipf(&[5; 40]).unwrap() < 1e-6);
+        for exponent in [0.5, 1.0, 2.0] {
+            let counts: Vec<u32> = (1..=200).map(|r| (1e9 / f64::from(r).powf(exponent)) as u32).collect();
+            assert!((zipf(&counts).unwrap() - exponent).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn text_in_which_no_type_occurs_twice_has_no_second_hill_number_and_a_finite_entropy() {
+        assert_eq!(hill_2(&[1, 1, 1], 3), None);
+        assert!(entropy_of(&[1; 1000]).is_finite());
+        assert!(entropy_of(&[1]).abs() < 1e-12);
+    }
+}

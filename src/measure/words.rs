@@ -1,0 +1,93 @@
+//! Words: the parts of a text that Unicode's rules of segmentation (UAX #29) call words and that hold a letter or a
+//! digit, as they are written. Punctuation, spaces and the replacement character of invalid UTF-8 are none.
+//!
+//! A small vocabulary of model tokens has a short tail; words have a long one, so types are counted on both. Equal
+//! numbers of tokens hold different numbers of words, and type counts grow with the size of the text, so words are
+//! cut to a *budget* that depends on nothing but the reference text and n: three quarters of the words that n
+//! tokens of reference text hold. (Not all of them: synthetic text may need more tokens for a word, and must still
+//! fill the budget. If it does not, the measurement's `n` says what it rests on.)
+
+use crate::documents::Documents;
+use crate::units::Tokens;
+use rayon::prelude::*;
+use unicode_segmentation::UnicodeSegmentation;
+
+#[expect(clippy::disallowed_types, reason = "a pure lookup table, never iterated")]
+type Numbers<'a> = std::collections::HashMap<std::borrow::Cow<'a, str>, u32>;
+
+/// Numbers for the words of the reference text, in order of first occurrence.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Vocabulary(Numbers<'static>);
+
+impl Vocabulary {
+    /// The vocabulary of `texts`, and the texts as numbered words.
+    pub(super) fn learn(texts: &[String]) -> (Self, Documents) {
+        let mut numbers = Numbers::new();
+        let mut documents = Documents::new();
+        for words in split(texts) {
+            let mut ids = Vec::with_capacity(words.len());
+            for word in words {
+                let next = numbers.len() as u32;
+                let id = numbers.get(word).copied();
+                ids.push(id.unwrap_or_else(|| *numbers.entry(word.to_owned().into()).or_insert(next)));
+            }
+            documents.push(&ids);
+        }
+        (Self(numbers), documents)
+    }
+
+    /// `texts` as numbered words. Words the vocabulary lacks get the numbers that follow on it.
+    pub(super) fn read(&self, texts: &[String]) -> Documents {
+        let mut unknown = Numbers::new();
+        let mut documents = Documents::new();
+        for words in split(texts) {
+            let mut ids = Vec::with_capacity(words.len());
+            for word in words {
+                let next = (self.0.len() + unknown.len()) as u32;
+                let known = self.0.get(word).copied();
+                ids.push(known.unwrap_or_else(|| *unknown.entry(word.into()).or_insert(next)));
+            }
+            documents.push(&ids);
+        }
+        documents
+    }
+}
+
+/// The words of each text.
+fn split(texts: &[String]) -> Vec<Vec<&str>> {
+    texts.par_iter().map(|text| text.unicode_words().collect()).collect()
+}
+
+/// How many words of a text of `n` tokens are counted, given the size of the reference text.
+pub(super) fn budget(n: Tokens, reference_tokens: Tokens, reference_words: Tokens) -> Tokens {
+    let words_of_all = u128::from(n.0) * u128::from(reference_words.0);
+    let counted = (words_of_all * 3).checked_div(u128::from(reference_tokens.0) * 4).unwrap_or(0);
+    Tokens(u64::try_from(counted).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_words_get_numbers_after_the_known_ones() {
+        let (vocabulary, documents) = Vocabulary::learn(&["The cat, the cat.".to_owned()]);
+        assert_eq!(documents.flat(), [0, 1, 2, 1]);
+        let read = vocabulary.read(&["the dog".to_owned(), "dog eats the cat".to_owned()]);
+        assert_eq!(read.iter().collect::<Vec<_>>(), [&[2, 3][..], &[3, 4, 2, 1]]);
+    }
+
+    #[test]
+    fn punctuation_and_replacement_characters_are_no_words() {
+        let (_, documents) = Vocabulary::learn(&["\u{fffd}\u{fffd} … — !".to_owned(), String::new()]);
+        assert_eq!(documents.len(), 2);
+        assert_eq!(documents.tokens(), Tokens(0));
+    }
+
+    /// 1000 reference tokens hold 600 words, so 500 tokens hold 300, of which three quarters are 225.
+    #[test]
+    fn the_budget_depends_on_the_reference_and_n_alone() {
+        assert_eq!(budget(Tokens(500), Tokens(1000), Tokens(600)), Tokens(225));
+        assert_eq!(budget(Tokens(500), Tokens(0), Tokens(0)), Tokens(0));
+    }
+}
