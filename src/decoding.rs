@@ -1,1 +1,251 @@
 //! From a model's prediction to the next token.
+//!
+//! A prediction is a row of logits, one per token of the vocabulary. A [`Sampler`] turns it into a token, in the order
+//! of the fields of [`Decoding`]:
+//!
+//! 1. *repetition penalty* θ: the logit of every token already in the document is divided by θ if it is positive and
+//!    multiplied by θ if it is negative (Keskar et al. 2019, CTRL, section 4.1), once however often it occurred;
+//! 2. *greedy*: if set, the token with the largest logit, and nothing below happens;
+//! 3. *temperature* τ: logits are divided by τ, so probabilities become p^(1/τ), renormalised;
+//! 4. *top-k*: the k most probable tokens stay;
+//! 5. *top-p*: of those, the fewest that hold at least a share p of what is left (Holtzman et al. 2020);
+//! 6. *min-p*: of those, the ones at least a share m as probable as the most probable (Nguyen et al. 2024).
+//!
+//! Each truncation acts on the renormalised outcome of the one before. Among equally probable tokens the one with the
+//! lower id goes first, so that the outcome is always the same. A logit that is not a number, or −∞, is a token that
+//! cannot come; if no token can come, each is as likely as any other.
+//!
+//! Every token takes exactly one uniform number from its stream, greedy or not: the streams of two decoders stay
+//! aligned, and a comparison between them uses common random numbers.
+//!
+//! ```
+//! use genloss::config::Decoding;
+//! use genloss::decoding::Sampler;
+//! use genloss::seed::Place;
+//! let plain = Decoding {
+//!     greedy: false, repetition_penalty: 1.0, temperature: 1.0, top_k: Some(2), top_p: None, min_p: None,
+//! };
+//! let mut sampler = Sampler::new(&plain);
+//! let mut rng = Place::new(1, "control", 0, "synthesis").stream(0);
+//! let token = sampler.draw(&mut [0.0, 3.0, -1.0, 2.5], &[], &mut rng);
+//! assert!(token == 1 || token == 3);
+//! ```
+
+mod exp;
+mod truncation;
+
+use crate::config::Decoding;
+use crate::documents::TokenId;
+use crate::seed::Stream;
+use rand::Rng;
+use truncation::Candidates;
+
+/// Chooses next tokens as one [`Decoding`] says. It holds scratch space only: one sampler may serve many documents.
+#[derive(Clone, Debug)]
+pub struct Sampler {
+    decoding: Decoding,
+    /// Whether a token occurs in the document; all false between calls.
+    occurs: Vec<bool>,
+    /// Sums of weights over [`BLOCK`] tokens.
+    block_sums: Vec<f32>,
+    candidates: Candidates,
+}
+
+/// Tokens summed together before a search. Its size is a compromise between the search over blocks and inside one.
+const BLOCK: usize = 64;
+
+impl Sampler {
+    /// A sampler for `decoding`.
+    #[must_use]
+    pub fn new(decoding: &Decoding) -> Self {
+        Self {
+            decoding: decoding.clone(),
+            occurs: Vec::new(),
+            block_sums: Vec::new(),
+            candidates: Candidates::default(),
+        }
+    }
+
+    /// The next token. `logits` (V) is spent: it holds other numbers afterwards. `document_so_far` is the prompt and
+    /// what was written since, without the start token; only the repetition penalty reads it. Takes one uniform
+    /// number from `rng`. An empty `logits` gives token 0.
+    pub fn draw(&mut self, logits: &mut [f32], document_so_far: &[TokenId], rng: &mut Stream) -> TokenId {
+        let uniform: f64 = rng.random();
+        self.penalise(logits, document_so_far);
+        if self.decoding.greedy {
+            return most_probable(logits);
+        }
+        let largest = possible_maximum(logits);
+        if self.truncates(logits.len()) {
+            self.candidates.choose(logits, largest, &self.decoding);
+            self.candidates.pick(uniform)
+        } else {
+            self.weigh(logits, largest);
+            self.pick(logits, uniform)
+        }
+    }
+
+    /// The distribution (V) that [`draw`](Self::draw) draws from: truncated and renormalised, dropped tokens at
+    /// exactly 0. `logits` is spent.
+    #[must_use]
+    pub fn distribution(&mut self, logits: &mut [f32], document_so_far: &[TokenId]) -> Vec<f64> {
+        let mut distribution = vec![0.0; logits.len()];
+        self.penalise(logits, document_so_far);
+        if self.decoding.greedy {
+            if let Some(probability) = distribution.get_mut(most_probable(logits) as usize) {
+                *probability = 1.0;
+            }
+            return distribution;
+        }
+        let largest = possible_maximum(logits);
+        if self.truncates(logits.len()) {
+            self.candidates.choose(logits, largest, &self.decoding);
+            for (id, weight) in self.candidates.iter() {
+                distribution[id as usize] = f64::from(weight);
+            }
+        } else {
+            self.weigh(logits, largest);
+            for (probability, &weight) in distribution.iter_mut().zip(&*logits) {
+                *probability = f64::from(weight);
+            }
+        }
+        let total: f64 = distribution.iter().sum();
+        for probability in &mut distribution {
+            *probability /= total;
+        }
+        distribution
+    }
+
+    /// Whether some of `vocab_size` tokens may have to go.
+    fn truncates(&self, vocab_size: usize) -> bool {
+        self.decoding.top_k.is_some_and(|k| k < vocab_size)
+            || self.decoding.top_p.is_some_and(|p| p < 1.0)
+            || self.decoding.min_p.is_some_and(|share| share > 0.0)
+    }
+
+    fn penalise(&mut self, logits: &mut [f32], document_so_far: &[TokenId]) {
+        let penalty = self.decoding.repetition_penalty as f32;
+        if penalty == 1.0 {
+            return;
+        }
+        self.occurs.resize(logits.len(), false);
+        for &token in document_so_far {
+            let token = token as usize;
+            if let (Some(logit), Some(seen @ false)) = (logits.get_mut(token), self.occurs.get_mut(token)) {
+                *seen = true;
+                *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+            }
+        }
+        for &token in document_so_far {
+            if let Some(seen) = self.occurs.get_mut(token as usize) {
+                *seen = false;
+            }
+        }
+    }
+
+    /// Turns logits into weights relative to the most probable token, in place, and sums them by blocks.
+    fn weigh(&mut self, logits: &mut [f32], largest: f32) {
+        let inverse_temperature = inverse_temperature(&self.decoding);
+        self.block_sums.clear();
+        for block in logits.chunks_mut(BLOCK) {
+            self.block_sums.push(exp::weigh(block, largest, inverse_temperature));
+        }
+    }
+
+    /// The token at the share `uniform` of the cumulative weights.
+    fn pick(&self, weights: &[f32], uniform: f64) -> TokenId {
+        let total: f64 = self.block_sums.iter().map(|&sum| f64::from(sum)).sum();
+        let mut left = uniform * total;
+        let mut chosen = 0;
+        for (block, &sum) in self.block_sums.iter().enumerate() {
+            if sum > 0.0 {
+                chosen = block;
+                if left < f64::from(sum) {
+                    break;
+                }
+            }
+            left -= f64::from(sum);
+        }
+        let start = chosen * BLOCK;
+        let block = &weights[start.min(weights.len())..weights.len().min(start + BLOCK)];
+        (start + position_at(block, left)) as TokenId
+    }
+}
+
+/// The last position with a positive weight whose predecessors sum to at most `left`.
+fn position_at(weights: &[f32], mut left: f64) -> usize {
+    let mut chosen = 0;
+    for (position, &weight) in weights.iter().enumerate() {
+        if weight > 0.0 {
+            chosen = position;
+            if left < f64::from(weight) {
+                break;
+            }
+        }
+        left -= f64::from(weight);
+    }
+    chosen
+}
+
+/// The position of the largest number, the first of several; 0 if there is none.
+fn most_probable(logits: &[f32]) -> TokenId {
+    let mut best = 0;
+    let mut largest = f32::NEG_INFINITY;
+    for (token, &logit) in logits.iter().enumerate() {
+        if logit > largest {
+            best = token;
+            largest = logit;
+        }
+    }
+    best as TokenId
+}
+
+/// The largest logit. If that is infinite, rewrites the row so that it is 0: tokens at +∞ share all the mass, and
+/// where no token can come every token can.
+fn possible_maximum(logits: &mut [f32]) -> f32 {
+    let largest = exp::maximum(logits);
+    if largest.is_finite() {
+        return largest;
+    }
+    for logit in logits.iter_mut() {
+        *logit = if largest < 0.0 || *logit == f32::INFINITY { 0.0 } else { f32::NEG_INFINITY };
+    }
+    0.0
+}
+
+/// What logits are multiplied by. A temperature of 1 gives exactly 1; one too small for f32 leaves the largest only.
+fn inverse_temperature(decoding: &Decoding) -> f32 {
+    ((1.0 / decoding.temperature) as f32).min(f32::MAX)
+}
+
+/// Whether `decoding` draws from a model's prediction as it is.
+#[must_use]
+pub fn is_plain(decoding: &Decoding) -> bool {
+    !decoding.greedy
+        && decoding.repetition_penalty == 1.0
+        && decoding.temperature == 1.0
+        && decoding.top_k.is_none()
+        && decoding.top_p.is_none_or(|p| p >= 1.0)
+        && decoding.min_p.is_none_or(|share| share <= 0.0)
+}
+
+/// A decoder in words, for the record: `"sampling, temperature 1, top-k 50"`, `"greedy"`.
+#[must_use]
+pub fn describe(decoding: &Decoding) -> String {
+    let mut words = Vec::new();
+    if decoding.greedy {
+        words.push("greedy".to_owned());
+    } else {
+        words.push("sampling".to_owned());
+        words.push(format!("temperature {}", decoding.temperature));
+    }
+    if decoding.repetition_penalty != 1.0 {
+        words.push(format!("repetition penalty {}", decoding.repetition_penalty));
+    }
+    if !decoding.greedy {
+        words.extend(decoding.top_k.map(|k| format!("top-k {k}")));
+        words.extend(decoding.top_p.map(|p| format!("top-p {p}")));
+        words.extend(decoding.min_p.map(|share| format!("min-p {share}")));
+    }
+    words.join(", ")
+}

@@ -87,6 +87,9 @@ pub enum ModelError {
         /// What is wrong, and what to try.
         reason: String,
     },
+    /// A text is not for this model.
+    #[error("text does not fit the model: {0}")]
+    Text(String),
     /// candle failed.
     #[error("tensor operation: {0}")]
     Tensor(#[from] candle_core::Error),

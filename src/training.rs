@@ -7,6 +7,10 @@ use crate::units::Tokens;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
+mod ngram;
+
+pub use ngram::NgramLearner;
+
 /// Learns a language model from token ids.
 pub trait Learner {
     /// Trains on `documents`. `checkpoints` may hold a state to go on from, and is offered new ones.

@@ -1,1 +1,500 @@
+//! The n-gram model against a slow twin, written straight from the formulas, and against toy values by hand.
 
+use genloss::config::{self, Decoding};
+use genloss::documents::{Documents, TokenId};
+use genloss::model::ngram::Ngram;
+use genloss::model::{Generate, LanguageModel, ModelError, SpecialTokens};
+use genloss::progress::{Event, Recorder, Silent};
+use genloss::seed::Place;
+use genloss::stage::Stage;
+use genloss::training::{Learner, NgramLearner, NoCheckpoints, TrainingError};
+use genloss::units::Tokens;
+use rand::Rng;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
+
+static NEVER: AtomicBool = AtomicBool::new(false);
+static ALWAYS: AtomicBool = AtomicBool::new(true);
+
+const SPECIAL: SpecialTokens = SpecialTokens { start: 0, end: 0 };
+
+fn stage() -> Stage<'static> {
+    Stage::new(Place::new(1, "control", 0, "synthesis"), &Silent, &NEVER)
+}
+
+fn plain() -> Decoding {
+    Decoding {
+        greedy: false,
+        repetition_penalty: 1.0,
+        temperature: 1.0,
+        top_k: None,
+        top_p: None,
+        min_p: None,
+    }
+}
+
+fn fit(documents: &Documents, order: usize, vocab_size: usize, special: SpecialTokens) -> Ngram {
+    Ngram::fit(documents, config::Ngram { order }, vocab_size, special, &stage()).unwrap()
+}
+
+fn documents(texts: &[&[TokenId]]) -> Documents {
+    texts.iter().copied().collect()
+}
+
+/// Documents of a skewed random text that ends with `end`; some of them are empty or cut.
+fn random_documents(count: usize, vocab_size: u32, end: TokenId, seed: u64) -> Documents {
+    let mut rng = Place::new(seed, "test", 0, "text").stream(0);
+    let mut documents = Documents::new();
+    for index in 0..count {
+        let length = rng.random_range(0..12);
+        let mut text: Vec<TokenId> = Vec::new();
+        for _ in 0..length {
+            // Products of uniform numbers are skewed, and repeating what came two before makes higher orders matter.
+            let fresh = (rng.random::<f64>() * rng.random::<f64>() * f64::from(vocab_size - 1)) as u32 + 1;
+            let again = text.len().checked_sub(2).map(|back| text[back]);
+            text.push(again.filter(|_| rng.random_bool(0.4)).unwrap_or(fresh));
+        }
+        if index % 7 != 3 {
+            text.push(end);
+        }
+        documents.push(&text);
+    }
+    documents
+}
+
+/// Interpolated modified Kneser–Ney from the formulas, with n-grams as keys and no care for speed.
+struct Twin {
+    order: usize,
+    vocab_size: usize,
+    start: TokenId,
+    counts: Vec<BTreeMap<Vec<TokenId>, u64>>,
+    discounts: Vec<[f64; 4]>,
+}
+
+impl Twin {
+    fn fit(documents: &Documents, order: usize, vocab_size: usize, start: TokenId) -> Self {
+        let mut occurrences = vec![BTreeMap::new(); order + 1];
+        let mut before = vec![BTreeMap::<Vec<TokenId>, BTreeSet<TokenId>>::new(); order + 1];
+        for document in documents.iter() {
+            let text: Vec<TokenId> = [start].into_iter().chain(document.iter().copied()).collect();
+            for last in 1..text.len() {
+                for k in 1..=order.min(last + 1) {
+                    let first = last + 1 - k;
+                    let ngram = text[first..=last].to_vec();
+                    *occurrences[k].entry(ngram.clone()).or_insert(0) += 1;
+                    if first > 0 {
+                        before[k].entry(ngram).or_default().insert(text[first - 1]);
+                    }
+                }
+            }
+        }
+        let mut counts = occurrences.clone();
+        for k in 1..order {
+            for (ngram, count) in &mut counts[k] {
+                if k == 1 || ngram[0] != start {
+                    *count = before[k][ngram].len() as u64;
+                }
+            }
+        }
+        let discounts = counts.iter().map(Self::estimate).collect();
+        Self { order, vocab_size, start, counts, discounts }
+    }
+
+    fn estimate(counts: &BTreeMap<Vec<TokenId>, u64>) -> [f64; 4] {
+        let number = |r| counts.values().filter(|&&count| count == r).count() as f64;
+        let [n1, n2, n3, n4] = [1, 2, 3, 4].map(number);
+        let y = n1 / (n1 + 2.0 * n2);
+        let d = [0.0, 1.0 - 2.0 * y * n2 / n1, 2.0 - 3.0 * y * n3 / n2, 3.0 - 4.0 * y * n4 / n3];
+        if (1..=3).all(|r| d[r] > 0.0 && d[r] < r as f64) {
+            d
+        } else if y > 0.0 && y < 1.0 {
+            [0.0, y, y, y]
+        } else {
+            [0.0, 0.5, 0.5, 0.5]
+        }
+    }
+
+    fn probability(&self, context: &[TokenId], token: TokenId) -> f64 {
+        let k = context.len() + 1;
+        let lower = if context.is_empty() {
+            1.0 / self.vocab_size as f64
+        } else {
+            self.probability(&context[1..], token)
+        };
+        let discount = |count: u64| self.discounts[k][count.min(3) as usize];
+        let followers =
+            self.counts[k].iter().filter(|(ngram, _)| ngram[..k - 1] == *context).map(|(_, &count)| count);
+        let total: u64 = followers.clone().sum();
+        if total == 0 {
+            return lower;
+        }
+        let taken: f64 = followers.map(discount).sum();
+        let ngram: Vec<TokenId> = context.iter().copied().chain([token]).collect();
+        let count = self.counts[k].get(&ngram).copied().unwrap_or(0);
+        ((count as f64 - discount(count)).max(0.0) + taken * lower) / total as f64
+    }
+
+    fn distribution(&self, document_so_far: &[TokenId]) -> Vec<f64> {
+        let text: Vec<TokenId> = [self.start].into_iter().chain(document_so_far.iter().copied()).collect();
+        let context = &text[text.len().saturating_sub(self.order - 1)..];
+        (0..self.vocab_size as u32).map(|token| self.probability(context, token)).collect()
+    }
+}
+
+fn entropy(distribution: &[f64]) -> f64 {
+    distribution.iter().filter(|&&p| p > 0.0).map(|p| -p * p.ln()).sum()
+}
+
+fn assert_close(actual: &[f64], expected: &[f64], tolerance: f64) {
+    assert_eq!(actual.len(), expected.len());
+    for (token, (a, e)) in actual.iter().zip(expected).enumerate() {
+        assert!((a - e).abs() <= tolerance, "token {token}: {a} is not {e}");
+    }
+}
+
+/// Every prefix of every document, and contexts that no document holds.
+fn contexts(documents: &Documents, vocab_size: u32) -> Vec<Vec<TokenId>> {
+    let mut contexts: Vec<Vec<TokenId>> = documents
+        .iter()
+        .flat_map(|document| (0..=document.len()).map(|length| document[..length].to_vec()))
+        .collect();
+    let mut rng = Place::new(9, "test", 0, "contexts").stream(0);
+    for length in 0..60 {
+        contexts.push((0..length % 6).map(|_| rng.random_range(0..vocab_size)).collect());
+    }
+    contexts
+}
+
+#[test]
+fn predictions_are_those_of_the_slow_twin_for_every_order() {
+    for order in 1..=5 {
+        for (seed, special) in [(1, SPECIAL), (2, SpecialTokens { start: 0, end: 1 })] {
+            let text = random_documents(40, 9, special.end, seed);
+            let model = fit(&text, order, 9, special);
+            let twin = Twin::fit(&text, order, 9, special.start);
+            for k in 1..=order {
+                assert_close(&model.discounts(k), &twin.discounts[k][1..], 1e-12);
+            }
+            for context in contexts(&text, 9) {
+                let actual = model.distribution(&context).unwrap();
+                assert_close(&actual, &twin.distribution(&context), 1e-12);
+            }
+        }
+    }
+}
+
+#[test]
+fn scores_are_those_of_the_slow_twin_with_entropies_by_brute_force() {
+    for order in 1..=5 {
+        let text = random_documents(60, 12, 0, 3);
+        let other = random_documents(20, 12, 0, 4);
+        let model = fit(&text, order, 12, SPECIAL);
+        let twin = Twin::fit(&text, order, 12, 0);
+        let scores = model.score(&other, &stage()).unwrap();
+        let mut position = 0;
+        for document in other.iter() {
+            for (index, &token) in document.iter().enumerate() {
+                let expected = twin.distribution(&document[..index]);
+                let log_probability = f64::from(scores.log_probabilities[position]);
+                assert!((log_probability - expected[token as usize].ln()).abs() < 1e-6);
+                assert!((f64::from(scores.entropies[position]) - entropy(&expected)).abs() < 1e-6);
+                position += 1;
+            }
+        }
+        assert_eq!(position, scores.entropies.len());
+        let mean = -scores.log_probabilities.iter().map(|&log| f64::from(log)).sum::<f64>() / position as f64;
+        assert!((model.loss_nats_per_token(&other).unwrap() - mean).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn every_distribution_sums_to_one_and_leaves_no_token_out() {
+    let text = random_documents(3000, 300, 0, 5);
+    for order in 1..=5 {
+        let model = fit(&text, order, 300, SPECIAL);
+        for context in contexts(&text.prefix(Tokens(400)), 300) {
+            let distribution = model.distribution(&context).unwrap();
+            assert!((distribution.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{context:?}");
+            assert!(distribution.iter().all(|&p| p > 0.0));
+        }
+    }
+}
+
+/// One document "1 1 2", start 0, vocabulary of 4, order 2.
+///
+/// Bigrams (0 1), (1 1), (1 2), once each: all n are n1, so D = ½. Continuation counts: 1 follows 0 and 1, so 2; 2
+/// follows 1, so 1. n1 = 1, n2 = 1: D = Y = 1/3 at order 1. There γ = (⅓ + ⅓)/3 = 2/9, and of it a token gets 1/18:
+/// p(1) = (2 − ⅓)/3 + 1/18 = 11/18, p(2) = (1 − ⅓)/3 + 1/18 = 5/18, p(0) = p(3) = 1/18.
+/// After 1: γ = (½ + ½)/2 = ½. p(1|1) = ¼ + 11/36 = 20/36, p(2|1) = ¼ + 5/36 = 14/36, others 1/36.
+/// After the start token: γ = ½. p(1|0) = ½ + 11/36 = 29/36, p(2|0) = 5/36.
+/// After 2 nothing was seen: the distribution of order 1.
+#[test]
+fn toy_values_by_hand() {
+    let model = fit(&documents(&[&[1, 1, 2]]), 2, 4, SPECIAL);
+    let part = |numbers: [f64; 4], of: f64| numbers.map(|number| number / of);
+    assert_close(&model.distribution(&[]).unwrap(), &part([1.0, 29.0, 5.0, 1.0], 36.0), 1e-12);
+    assert_close(&model.distribution(&[1]).unwrap(), &part([1.0, 20.0, 14.0, 1.0], 36.0), 1e-12);
+    assert_close(&model.distribution(&[1, 2]).unwrap(), &part([1.0, 11.0, 5.0, 1.0], 18.0), 1e-12);
+    assert_eq!(model.distinct_ngrams(), 5);
+}
+
+/// Kneser & Ney's point: 2 is more frequent than 3, but follows 1 only. In a new context, 3 is more probable.
+#[test]
+fn a_frequent_token_that_follows_one_token_only_is_improbable_elsewhere() {
+    let text = documents(&[&[1, 2, 0], &[1, 2, 0], &[1, 2, 0], &[1, 2, 0], &[4, 3, 0], &[5, 3, 0]]);
+    let after_unseen = fit(&text, 2, 8, SPECIAL).distribution(&[7]).unwrap();
+    assert!(after_unseen[3] > after_unseen[2]);
+}
+
+#[test]
+fn a_model_of_no_text_finds_all_tokens_equally_probable() {
+    for order in 1..=5 {
+        let model = fit(&Documents::new(), order, 8, SPECIAL);
+        assert_close(&model.distribution(&[3, 4]).unwrap(), &[0.125; 8], 1e-15);
+        let scores = model.score(&documents(&[&[1, 2]]), &stage()).unwrap();
+        assert!(scores.entropies.iter().all(|entropy| (entropy - 8.0_f32.ln()).abs() < 1e-6));
+        assert!(!generate(&model, 5, &plain(), 4).is_empty());
+    }
+}
+
+fn generate(model: &Ngram, count: usize, decoding: &Decoding, max_document_tokens: usize) -> Documents {
+    let prompts: Documents = std::iter::repeat_n(&[][..], count).collect();
+    let request = Generate { prompts: &prompts, max_document_tokens, decoding, first_item: 0 };
+    model.generate(&request, &stage()).unwrap()
+}
+
+/// Pearson's statistic of the tokens drawn after each short context, against the model's own distribution: 20,000
+/// documents of at most three tokens. The 0.9999 quantile of chi-square is below df + 4 √(2 df) + 10.
+fn check_draws(order: usize, decoding: &Decoding) {
+    let model = fit(&random_documents(200, 9, 0, 6), order, 9, SPECIAL);
+    let mut sampler = genloss::decoding::Sampler::new(decoding);
+    let mut counts: BTreeMap<Vec<TokenId>, Vec<f64>> = BTreeMap::new();
+    for document in generate(&model, 20_000, decoding, 3).iter() {
+        for (index, &token) in document.iter().enumerate() {
+            counts.entry(document[..index].to_vec()).or_insert(vec![0.0; 9])[token as usize] += 1.0;
+        }
+    }
+    let (mut statistic, mut freedom) = (0.0, 0.0);
+    for (context, counts) in counts {
+        let distribution = model.distribution(&context).unwrap();
+        let mut logits: Vec<f32> = distribution.iter().map(|p| p.ln() as f32).collect();
+        let expected = sampler.distribution(&mut logits, &context);
+        let n: f64 = counts.iter().sum();
+        for (count, p) in counts.iter().zip(&expected) {
+            assert!(*p > 0.0 || *count == 0.0);
+            if p * n >= 5.0 {
+                statistic += (count - p * n) * (count - p * n) / (p * n);
+                freedom += 1.0;
+            }
+        }
+    }
+    let bound = freedom + 4.0 * (2.0 * freedom as f64).sqrt() + 10.0;
+    assert!(statistic < bound && freedom > 20.0, "order {order}: {statistic} with {freedom} cells");
+}
+
+#[test]
+fn plain_sampling_draws_from_the_predictions() {
+    for order in 1..=5 {
+        check_draws(order, &plain());
+    }
+}
+
+#[test]
+fn the_configured_decoder_is_the_one_that_runs() {
+    check_draws(3, &Decoding { temperature: 1.7, ..plain() });
+    check_draws(3, &Decoding { top_k: Some(6), min_p: Some(0.01), ..plain() });
+    check_draws(3, &Decoding { repetition_penalty: 1.4, top_p: Some(0.95), ..plain() });
+    let model = fit(&random_documents(200, 9, 0, 6), 3, 9, SPECIAL);
+    let greedy = generate(&model, 1, &Decoding { greedy: true, ..plain() }, 20);
+    let mut text = Vec::new();
+    for &token in greedy.flat() {
+        let distribution = model.distribution(&text).unwrap();
+        assert!(distribution.iter().all(|&p| p <= distribution[token as usize] + 1e-6));
+        text.push(token);
+    }
+}
+
+#[test]
+fn the_prompt_conditions_the_document_and_is_not_part_of_it() {
+    // After 1 2 always comes 3, after 4 2 always 5.
+    let text: Vec<&[TokenId]> = [[&[1, 2, 3, 0][..], &[4, 2, 5, 0]]; 200].concat();
+    let model = fit(&documents(&text), 3, 6, SPECIAL);
+    let prompts = documents(&[&[1, 2][..], &[4, 2]].repeat(500));
+    let decoding = plain();
+    let request = Generate { prompts: &prompts, max_document_tokens: 4, decoding: &decoding, first_item: 0 };
+    let written = model.generate(&request, &stage()).unwrap();
+    let share = |from: usize, token| {
+        written.iter().skip(from).step_by(2).filter(|document| document[0] == token).count() as f64 / 500.0
+    };
+    assert!(share(0, 3) > 0.95 && share(1, 5) > 0.95, "{} {}", share(0, 3), share(1, 5));
+}
+
+#[test]
+fn documents_end_with_the_end_token_or_at_the_limit() {
+    let model = fit(&random_documents(200, 9, 0, 6), 3, 9, SPECIAL);
+    let written = generate(&model, 500, &plain(), 6);
+    assert_eq!(written.len(), 500);
+    for document in written.iter() {
+        let ended = document.last() == Some(&0);
+        assert!(ended || document.len() == 6);
+        assert!(!document[..document.len() - 1].contains(&0));
+    }
+}
+
+#[test]
+fn what_a_document_says_does_not_depend_on_its_neighbours_or_threads() {
+    let model = fit(&random_documents(200, 9, 0, 6), 4, 9, SPECIAL);
+    let all = generate(&model, 300, &plain(), 50);
+    let prompts = documents(&[&[][..]; 10]);
+    let decoding = plain();
+    let request =
+        Generate { prompts: &prompts, max_document_tokens: 50, decoding: &decoding, first_item: 37 };
+    let some = model.generate(&request, &stage()).unwrap();
+    assert!(some.iter().eq(all.iter().skip(37).take(10)));
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let again = fit(&random_documents(200, 9, 0, 6), 4, 9, SPECIAL);
+            assert_eq!(generate(&again, 300, &plain(), 50), all);
+            assert_eq!(again.score(&all, &stage()).unwrap(), model.score(&all, &stage()).unwrap());
+        });
+    }
+}
+
+#[test]
+fn a_saved_model_is_the_same_when_loaded() {
+    let text = random_documents(100, 9, 1, 7);
+    for order in 1..=5 {
+        let special = SpecialTokens { start: 0, end: 1 };
+        let model = fit(&text, order, 9, special);
+        let dir = tempfile::tempdir().unwrap();
+        model.save(dir.path()).unwrap();
+        let loaded = Ngram::load(dir.path()).unwrap();
+        assert_eq!((loaded.order(), loaded.vocab_size(), loaded.special()), (order, 9, special));
+        assert_eq!(loaded.distinct_ngrams(), model.distinct_ngrams());
+        assert_eq!(loaded.score(&text, &stage()).unwrap(), model.score(&text, &stage()).unwrap());
+        assert_eq!(generate(&loaded, 50, &plain(), 20), generate(&model, 50, &plain(), 20));
+    }
+}
+
+#[test]
+fn a_damaged_folder_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(Ngram::load(dir.path()), Err(ModelError::File { .. })));
+    fit(&random_documents(100, 9, 0, 7), 3, 9, SPECIAL).save(dir.path()).unwrap();
+    let tensors = dir.path().join("ngram.safetensors");
+    let config = dir.path().join("config.json");
+    let (good_tensors, good_config) =
+        (std::fs::read(&tensors).unwrap(), std::fs::read_to_string(&config).unwrap());
+
+    let refused = |what: &str| match Ngram::load(dir.path()) {
+        Err(ModelError::Folder { reason, .. }) => reason,
+        other => panic!("{what}: {other:?}"),
+    };
+    std::fs::write(&tensors, &good_tensors[..good_tensors.len() / 2]).unwrap();
+    assert!(refused("a file cut in half").contains("write the model again"));
+    let mut flipped = good_tensors.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    std::fs::write(&tensors, flipped).unwrap();
+    refused("a flipped bit");
+    std::fs::write(&tensors, &good_tensors).unwrap();
+    for (from, to) in [
+        ("GenlossNgram", "LlamaForCausalLM"),
+        ("\"order\": 3", "\"order\": 2"),
+        ("\"order\": 3", "\"order\": 4"),
+        ("\"order\": 3", "\"order\": 77"),
+        ("\"vocab_size\": 9", "\"vocab_size\": 8"),
+        ("\"vocab_size\": 9", "\"vocab_size\": 0"),
+        ("\"bos_token_id\": 0", "\"bos_token_id\": 9"),
+        ("{", "["),
+    ] {
+        let changed = good_config.replacen(from, to, 1);
+        assert_ne!(changed, good_config);
+        std::fs::write(&config, changed).unwrap();
+        refused(to);
+    }
+}
+
+/// Numbers changed and the hash made right again: every model that still loads must predict without a panic.
+#[test]
+fn no_inconsistent_numbers_get_past_the_checks() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = random_documents(30, 9, 0, 7);
+    fit(&text, 3, 9, SPECIAL).save(dir.path()).unwrap();
+    let tensors = dir.path().join("ngram.safetensors");
+    let config = dir.path().join("config.json");
+    let good = std::fs::read(&tensors).unwrap();
+    let good_config = std::fs::read_to_string(&config).unwrap();
+    let good_hash = blake3::hash(&good).to_hex().to_string();
+    let header = 8 + u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+    let mut refused = 0;
+    let numbers = (good.len() - header) / 4;
+    for number in 0..numbers {
+        for change in [1, u32::MAX, 1 << 20] {
+            let mut bad = good.clone();
+            let place = header + 4 * number;
+            let value = u32::from_le_bytes(bad[place..place + 4].try_into().unwrap()).wrapping_add(change);
+            bad[place..place + 4].copy_from_slice(&value.to_le_bytes());
+            let hash = blake3::hash(&bad).to_hex().to_string();
+            std::fs::write(&tensors, &bad).unwrap();
+            std::fs::write(&config, good_config.replace(&good_hash, &hash)).unwrap();
+            match Ngram::load(dir.path()) {
+                Err(ModelError::Folder { .. }) => refused += 1,
+                Err(other) => panic!("{other:?}"),
+                Ok(model) => {
+                    let sum: f64 = model.distribution(&[1, 2]).unwrap().iter().sum();
+                    assert!((sum - 1.0).abs() < 1e-9);
+                    model.score(&text, &stage()).unwrap();
+                    generate(&model, 5, &plain(), 10);
+                }
+            }
+        }
+    }
+    assert!(refused > numbers, "{refused} of {}", 3 * numbers);
+}
+
+#[test]
+fn tokens_outside_of_the_vocabulary_are_an_error() {
+    let bad = documents(&[&[1, 9]]);
+    let fitted = Ngram::fit(&bad, config::Ngram { order: 2 }, 9, SPECIAL, &stage());
+    assert!(matches!(fitted, Err(ModelError::Text(_))));
+    let model = fit(&documents(&[&[1, 2]]), 2, 9, SPECIAL);
+    assert!(matches!(model.score(&bad, &stage()), Err(ModelError::Text(_))));
+    assert!(matches!(model.distribution(&[9]), Err(ModelError::Text(_))));
+    let decoding = plain();
+    let request = Generate { prompts: &bad, max_document_tokens: 2, decoding: &decoding, first_item: 0 };
+    assert!(matches!(model.generate(&request, &stage()), Err(ModelError::Text(_))));
+}
+
+#[test]
+fn an_interrupt_stops_every_stage() {
+    let text = random_documents(20, 9, 0, 7);
+    let stopped = Stage::new(Place::new(1, "control", 0, "training"), &Silent, &ALWAYS);
+    let learner = NgramLearner { ngram: config::Ngram { order: 2 }, vocab_size: 9, special: SPECIAL };
+    assert!(matches!(learner.fit(&text, &mut NoCheckpoints, &stopped), Err(TrainingError::Interrupted)));
+    let model = fit(&text, 2, 9, SPECIAL);
+    assert!(matches!(model.score(&text, &stopped), Err(ModelError::Interrupted)));
+    let decoding = plain();
+    let request = Generate { prompts: &text, max_document_tokens: 2, decoding: &decoding, first_item: 0 };
+    assert!(matches!(model.generate(&request, &stopped), Err(ModelError::Interrupted)));
+}
+
+#[test]
+fn the_learner_records_what_it_did_and_shows_its_progress() {
+    let text = random_documents(50, 9, 0, 7);
+    let recorder = Recorder::default();
+    let stage = Stage::new(Place::new(1, "control", 0, "training"), &recorder, &NEVER);
+    let learner = NgramLearner { ngram: config::Ngram { order: 4 }, vocab_size: 9, special: SPECIAL };
+    let trained = learner.fit(&text, &mut NoCheckpoints, &stage).unwrap();
+    let model = fit(&text, 4, 9, SPECIAL);
+    assert_eq!(trained.record.init, "counts");
+    assert_eq!(trained.record.parameters, model.distinct_ngrams());
+    assert_eq!((trained.record.steps, trained.record.tokens_seen), (0, text.tokens()));
+    assert_eq!(trained.record.curve[0].loss_nats, model.loss_nats_per_token(&text).unwrap());
+    let events = recorder.events();
+    let advanced: u64 =
+        events.iter().map(|event| if let Event::Advanced { amount } = event { *amount } else { 0 }).sum();
+    assert_eq!(advanced, text.tokens().0);
+    assert!(matches!(events.first(), Some(Event::StageStarted { .. })));
+    assert_eq!(events.last(), Some(&Event::StageFinished));
+}

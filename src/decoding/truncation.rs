@@ -1,0 +1,159 @@
+//! Which tokens stay in the draw: top-k, top-p and min-p, none of which sorts the vocabulary.
+
+use super::{exp, inverse_temperature, position_at};
+use crate::config::Decoding;
+use crate::documents::TokenId;
+
+/// The tokens that stay, in the order of their ids, and their weights relative to the most probable token.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Candidates {
+    ids: Vec<TokenId>,
+    weights: Vec<f32>,
+    /// Scratch of top-k and top-p: smaller is more probable, ties broken by the lower id.
+    keys: Vec<u64>,
+    /// Scratch of top-p: mass by size of the weight.
+    masses: Vec<f64>,
+}
+
+/// Weights of (0, 1] fall into bins by their exponent and three bits of their mantissa: eight bins per factor of 2.
+const BIN_SHIFT: u32 = 20;
+const BINS: usize = (1.0_f32.to_bits() >> BIN_SHIFT) as usize + 1;
+
+impl Candidates {
+    /// Applies the temperature and truncations of `decoding`. `largest` is the largest of `logits`, and finite.
+    pub(super) fn choose(&mut self, logits: &mut [f32], largest: f32, decoding: &Decoding) {
+        self.ids.clear();
+        self.weights.clear();
+        match decoding.top_k {
+            Some(k) if k < logits.len() => {
+                self.keep_top_k(logits, k.max(1));
+                self.weights.extend(self.ids.iter().map(|&id| logits[id as usize]));
+            }
+            _ => {
+                self.ids.extend(0..logits.len() as TokenId);
+                self.weights.extend_from_slice(logits);
+            }
+        }
+        let _ = exp::weigh(&mut self.weights, largest, inverse_temperature(decoding));
+        if let Some(p) = decoding.top_p.filter(|&p| p < 1.0) {
+            self.keep_top_p(p);
+        }
+        if let Some(share) = decoding.min_p.filter(|&share| share > 0.0) {
+            // The most probable token weighs exactly 1, and no truncation drops it.
+            self.keep(|_, weight| f64::from(weight) >= share.min(1.0));
+        }
+    }
+
+    /// The kept tokens and their weights.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (TokenId, f32)> + '_ {
+        self.ids.iter().copied().zip(self.weights.iter().copied())
+    }
+
+    /// The token at the share `uniform` of the cumulative weights.
+    pub(super) fn pick(&self, uniform: f64) -> TokenId {
+        let total: f64 = self.weights.iter().map(|&weight| f64::from(weight)).sum();
+        self.ids.get(position_at(&self.weights, uniform * total)).copied().unwrap_or(0)
+    }
+
+    /// Collects keys in a buffer of at least 2k, and drops all but the best k whenever it is full. Most tokens of a
+    /// large vocabulary are then turned away by one comparison with the k-th best so far.
+    fn keep_top_k(&mut self, logits: &[f32], k: usize) {
+        let full = (2 * k).max(64);
+        let mut bar = u64::MAX;
+        self.keys.clear();
+        for (id, &logit) in logits.iter().enumerate() {
+            let key = key(logit, id as TokenId);
+            if key < bar {
+                self.keys.push(key);
+                if self.keys.len() == full {
+                    bar = *self.keys.select_nth_unstable(k - 1).1;
+                    self.keys.truncate(k);
+                }
+            }
+        }
+        if self.keys.len() > k {
+            self.keys.select_nth_unstable(k - 1);
+            self.keys.truncate(k);
+        }
+        self.ids.extend(self.keys.iter().map(|&key| key as TokenId));
+        self.ids.sort_unstable();
+    }
+
+    /// Finds the bin of weights in which the mass passes the share `p`; only that bin is sorted.
+    fn keep_top_p(&mut self, p: f64) {
+        self.masses.clear();
+        self.masses.resize(BINS, 0.0);
+        for &weight in &self.weights {
+            self.masses[bin(weight)] += f64::from(weight);
+        }
+        // Summed in the order of the search below, so that the search must arrive.
+        let target = p * self.masses.iter().rev().sum::<f64>();
+        let mut mass = 0.0;
+        let mut crossing = 0;
+        for (bin, &inside) in self.masses.iter().enumerate().rev() {
+            if mass + inside >= target {
+                crossing = bin;
+                break;
+            }
+            mass += inside;
+        }
+        self.keys.clear();
+        for (position, &weight) in self.weights.iter().enumerate() {
+            if bin(weight) == crossing && weight > 0.0 {
+                self.keys.push(key(weight, position as TokenId));
+            }
+        }
+        self.keys.sort_unstable();
+        let mut last = 0;
+        for &key in &self.keys {
+            last = key;
+            mass += f64::from(self.weights[key as TokenId as usize]);
+            if mass >= target {
+                break;
+            }
+        }
+        self.keep(|position, weight| weight > 0.0 && key(weight, position) <= last);
+    }
+
+    /// Keeps the tokens for which `stays` holds, given their position and weight.
+    fn keep(&mut self, stays: impl Fn(TokenId, f32) -> bool) {
+        let mut kept = 0;
+        for position in 0..self.ids.len() {
+            let weight = self.weights[position];
+            self.ids[kept] = self.ids[position];
+            self.weights[kept] = weight;
+            kept += usize::from(stays(position as TokenId, weight));
+        }
+        self.ids.truncate(kept);
+        self.weights.truncate(kept);
+    }
+}
+
+fn bin(weight: f32) -> usize {
+    ((weight.to_bits() >> BIN_SHIFT) as usize).min(BINS - 1)
+}
+
+/// Orders by descending number, then by ascending id. What is not a number comes last.
+fn key(number: f32, id: TokenId) -> u64 {
+    // −0 is 0, and must tie with it.
+    let bits = if number.is_nan() { f32::NEG_INFINITY } else { number + 0.0 }.to_bits();
+    // As unsigned integers, positive floats are ordered and negative ones are ordered backwards.
+    let ascending = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
+    u64::from(!ascending) << 32 | u64::from(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_order_by_number_downwards_then_by_id() {
+        let numbers = [f32::INFINITY, 2.5, 1e-40, 0.0, -1e-40, -1.0, f32::NEG_INFINITY];
+        for pair in numbers.windows(2) {
+            assert!(key(pair[0], 9) < key(pair[1], 0), "{pair:?}");
+        }
+        assert!(key(1.0, 3) < key(1.0, 4));
+        assert_eq!(key(0.0, 1), key(-0.0, 1));
+        assert_eq!(key(f32::NAN, 1), key(f32::NEG_INFINITY, 1));
+    }
+}

@@ -1,0 +1,301 @@
+//! The n-grams of a text and their counts, as one sorted array per order.
+//!
+//! An n-gram of order k is a *node*: a number that indexes the arrays of its order. Nodes are sorted by the n-gram's
+//! first k − 1 tokens, its context, and then by its last token; so the followers of a context are neighbours. Each
+//! node knows its *suffix*, the node of order k − 1 that lacks its first token. Order 0 has one node, the empty
+//! n-gram, and order 1 has all tokens of the vocabulary, seen or not, so that there a node is a token.
+
+use crate::documents::{Documents, TokenId};
+use crate::model::ModelError;
+use crate::stage::Stage;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// The n-grams of one order. With n nodes:
+#[derive(Clone, Debug, Default)]
+pub(super) struct Level {
+    /// (n) Last tokens.
+    pub tokens: Vec<TokenId>,
+    /// (n + 1) Sums of the counts of the nodes before: the count of node i is `cumulative[i + 1] − cumulative[i]`.
+    pub cumulative: Vec<u32>,
+    /// (n) The n-grams without their first token, one order below.
+    pub suffixes: Vec<u32>,
+    /// (n + 1) Where followers begin, one order above. Empty in the highest order.
+    pub children: Vec<u32>,
+}
+
+/// All n-grams up to the order of a model. `levels[k]` holds those of order k.
+#[derive(Clone, Debug)]
+pub(super) struct Counts {
+    pub levels: Vec<Level>,
+}
+
+/// The context of a token: a node of an order below that of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Context {
+    /// Its order.
+    pub length: usize,
+    pub node: u32,
+}
+
+/// An n-gram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    pub order: usize,
+    pub node: u32,
+}
+
+impl Level {
+    pub fn count(&self, node: usize) -> u32 {
+        self.cumulative[node + 1] - self.cumulative[node]
+    }
+
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    pub fn children_of(&self, node: usize) -> Range<usize> {
+        self.children[node] as usize..self.children[node + 1] as usize
+    }
+}
+
+impl Counts {
+    pub fn order(&self) -> usize {
+        self.levels.len() - 1
+    }
+
+    pub fn vocab_size(&self) -> usize {
+        self.levels[1].len()
+    }
+
+    /// The counts of all nodes of an order.
+    pub fn of_order(&self, order: usize) -> impl Iterator<Item = u32> + '_ {
+        self.levels[order].cumulative.windows(2).map(|pair| pair[1] - pair[0])
+    }
+
+    /// The context at the beginning of a document.
+    pub fn context_of_start(&self, start: TokenId) -> Context {
+        if self.order() == 1 { Context { length: 0, node: 0 } } else { Context { length: 1, node: start } }
+    }
+
+    /// The context without its first token. The empty one stays.
+    pub fn shorter(&self, context: Context) -> Context {
+        let node = self.levels[context.length].suffixes[context.node as usize];
+        Context { length: context.length.saturating_sub(1), node }
+    }
+
+    /// `context` followed by `token`, if that was seen. After the empty context, every token counts as seen.
+    pub fn follower(&self, context: Context, token: TokenId) -> Option<u32> {
+        if context.length == 0 {
+            return Some(token);
+        }
+        let range = self.levels[context.length].children_of(context.node as usize);
+        let start = range.start;
+        let found = self.levels[context.length + 1].tokens[range].binary_search(&token).ok()?;
+        Some((start + found) as u32)
+    }
+
+    /// The longest n-gram seen that ends a text of `context` and `token`.
+    pub fn find(&self, mut context: Context, token: TokenId) -> Node {
+        loop {
+            if let Some(node) = self.follower(context, token) {
+                return Node { order: context.length + 1, node };
+            }
+            context = self.shorter(context);
+        }
+    }
+
+    /// The context of what follows, when `found` is the longest n-gram seen that ends the text so far.
+    pub fn context_after(&self, found: Node) -> Context {
+        let context = Context { length: found.order, node: found.node };
+        if found.order == self.order() { self.shorter(context) } else { context }
+    }
+}
+
+/// No n-gram of this order ends here: the document's start is too near.
+const NONE: u32 = u32::MAX;
+
+/// Counts all n-grams up to `order`. Advances `stage` by the tokens of `documents`.
+pub(super) fn count(
+    documents: &Documents,
+    order: usize,
+    vocab_size: usize,
+    start: TokenId,
+    stage: &Stage,
+) -> Result<Counts, ModelError> {
+    let tokens = documents.flat();
+    let mut raw = vec![0; vocab_size];
+    for &token in tokens {
+        raw[token as usize] += 1;
+    }
+    let root = Level {
+        tokens: vec![0],
+        cumulative: vec![0, 0],
+        suffixes: vec![0],
+        children: vec![0, vocab_size as u32],
+    };
+    let first =
+        Level { tokens: (0..vocab_size as u32).collect(), suffixes: vec![0; vocab_size], ..Level::default() };
+    let mut levels = vec![root, first];
+    // The node of the current order that ends at each position.
+    let mut nodes = tokens.to_vec();
+    let mut begins_with_start: Vec<bool> = (0..vocab_size as u32).map(|token| token == start).collect();
+    for k in 2..=order {
+        if stage.interrupted() {
+            return Err(ModelError::Interrupted);
+        }
+        let contexts = contexts(documents, &nodes, if k == 2 { start } else { NONE });
+        let parents = &mut levels[k - 1];
+        let next = next_level(tokens, &contexts, &nodes, parents);
+        let counts = continuation_counts(&raw, &begins_with_start, k, &next.level);
+        parents.cumulative = cumulative(&counts);
+        begins_with_start = inherit(&begins_with_start, &parents.children);
+        nodes = next.nodes;
+        raw = next.counts;
+        levels.push(next.level);
+        stage.advance(share(tokens.len(), k - 1, order));
+    }
+    levels[order].cumulative = cumulative(&raw);
+    stage.advance(share(tokens.len(), order, order));
+    Ok(Counts { levels })
+}
+
+/// The part of `total` done in step `step` of `steps` (from 1): all parts make up the total.
+fn share(total: usize, step: usize, steps: usize) -> u64 {
+    (total * step / steps - total * (step - 1) / steps) as u64
+}
+
+/// The node that precedes each position; `at_start` where a document begins.
+fn contexts(documents: &Documents, nodes: &[u32], at_start: u32) -> Vec<u32> {
+    let mut contexts = Vec::with_capacity(nodes.len());
+    for document in documents.iter().filter(|document| !document.is_empty()) {
+        let from = contexts.len();
+        contexts.push(at_start);
+        contexts.extend_from_slice(&nodes[from..from + document.len() - 1]);
+    }
+    contexts
+}
+
+struct Next {
+    level: Level,
+    /// How often each node occurs.
+    counts: Vec<u32>,
+    /// The node that ends at each position.
+    nodes: Vec<u32>,
+}
+
+/// Sorts the positions by context and token. Fills in the children of `parents`, the contexts' level.
+fn next_level(tokens: &[TokenId], contexts: &[u32], suffixes: &[u32], parents: &mut Level) -> Next {
+    let (mut entries, ends) = group_by_context(tokens, contexts, parents.len());
+    sort_groups(&mut entries, &ends);
+
+    let mut next = Next { level: Level::default(), counts: Vec::new(), nodes: vec![NONE; tokens.len()] };
+    let level = &mut next.level;
+    parents.children = Vec::with_capacity(ends.len() + 1);
+    parents.children.push(0);
+    let mut from = 0;
+    for &end in &ends {
+        let mut previous = None;
+        for &entry in &entries[from..end as usize] {
+            let (token, position) = ((entry >> 32) as TokenId, entry as u32 as usize);
+            if previous != Some(token) {
+                previous = Some(token);
+                level.tokens.push(token);
+                level.suffixes.push(suffixes[position]);
+                next.counts.push(0);
+            }
+            let node = level.tokens.len() - 1;
+            next.counts[node] += 1;
+            next.nodes[position] = node as u32;
+        }
+        from = end as usize;
+        parents.children.push(level.tokens.len() as u32);
+    }
+    next
+}
+
+/// Entries `token · 2^32 + position`, those of one context together, and where each context's entries end.
+fn group_by_context(tokens: &[TokenId], contexts: &[u32], parents: usize) -> (Vec<u64>, Vec<u32>) {
+    // First the number of entries of each context, then where they begin, then (after filling) where they end.
+    let mut places = vec![0_u32; parents];
+    for &context in contexts {
+        if context != NONE {
+            places[context as usize] += 1;
+        }
+    }
+    let mut total = 0;
+    for place in &mut places {
+        let size = *place;
+        *place = total;
+        total += size;
+    }
+    let mut entries = vec![0_u64; total as usize];
+    for (position, (&context, &token)) in contexts.iter().zip(tokens).enumerate() {
+        if context != NONE {
+            let place = &mut places[context as usize];
+            entries[*place as usize] = u64::from(token) << 32 | position as u64;
+            *place += 1;
+        }
+    }
+    (entries, places)
+}
+
+/// Sorts the entries of each group, many groups to a task. All keys differ, so the outcome is unique.
+fn sort_groups(mut entries: &mut [u64], ends: &[u32]) {
+    const GROUPS_PER_TASK: usize = 512;
+    let mut work = Vec::new();
+    let mut from = 0;
+    for ends in ends.chunks(GROUPS_PER_TASK) {
+        let end = ends[ends.len() - 1] as usize;
+        let (mine, rest) = entries.split_at_mut(end - from);
+        work.push((mine, ends, from));
+        entries = rest;
+        from = end;
+    }
+    work.into_par_iter().for_each(|(entries, ends, offset)| {
+        let mut from = 0;
+        for &end in ends {
+            let end = end as usize - offset;
+            if end - from > 1 {
+                entries[from..end].sort_unstable();
+            }
+            from = end;
+        }
+    });
+}
+
+/// Counts of the level below `above`, which is of order `k`: the number of different tokens seen before each n-gram,
+/// but how often it occurs if it has two tokens or more and begins with the start token.
+fn continuation_counts(raw: &[u32], begins_with_start: &[bool], k: usize, above: &Level) -> Vec<u32> {
+    let mut counts = vec![0; raw.len()];
+    for &suffix in &above.suffixes {
+        counts[suffix as usize] += 1;
+    }
+    if k > 2 {
+        for ((count, &raw), _) in
+            counts.iter_mut().zip(raw).zip(begins_with_start).filter(|(_, begins)| **begins)
+        {
+            *count = raw;
+        }
+    }
+    counts
+}
+
+fn inherit(parents: &[bool], children: &[u32]) -> Vec<bool> {
+    let mut inherited = Vec::new();
+    for (&begins, range) in parents.iter().zip(children.windows(2)) {
+        inherited.extend(std::iter::repeat_n(begins, (range[1] - range[0]) as usize));
+    }
+    inherited
+}
+
+fn cumulative(counts: &[u32]) -> Vec<u32> {
+    let mut sum = 0;
+    let mut sums = Vec::with_capacity(counts.len() + 1);
+    sums.push(0);
+    for &count in counts {
+        sum += count;
+        sums.push(sum);
+    }
+    sums
+}
