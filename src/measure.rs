@@ -134,7 +134,13 @@ pub const METRICS: &[Metric] = &[
     metric_of("repetition", "Repetition", "share", Family::Form, Direction::Up),
     metric_of("compression_ratio", "Compression ratio", "ratio", Family::Form, Direction::Up),
     metric_of("novelty_4", "Novelty of 4-grams", "share", Family::Form, Direction::Unclear),
-    metric_of("loss_under_generation_0", "Loss under generation 0", "nats/token", Family::Form, Direction::Down),
+    metric_of(
+        "loss_under_generation_0",
+        "Loss under generation 0",
+        "nats/token",
+        Family::Form,
+        Direction::Down,
+    ),
 ];
 
 const fn metric_of(

@@ -128,10 +128,8 @@ pub(super) fn families<'a>(findings: impl IntoIterator<Item = Finding<'a>>) -> B
 }
 
 fn is_stable(findings: &[Finding]) -> bool {
-    let every = families(headline::headline().iter().flat_map(|headline| {
-        findings.iter().copied().filter(move |finding| finding.headline.metric == headline.metric)
-    }));
-    every.len() == all_families() && findings.iter().all(Finding::excludes_practical_size)
+    families(findings.iter().copied()).len() == all_families()
+        && findings.iter().all(Finding::excludes_practical_size)
 }
 
 /// How many families the headline metrics make up.
@@ -142,9 +140,10 @@ fn all_families() -> usize {
 /// Seeds at which the effects as they are would either exclude every practical size or show narrowing in enough
 /// families, whichever takes fewer.
 fn seeds_needed(findings: &[Finding], error: f64) -> Option<usize> {
-    let stable = findings.iter().map(seeds_to_exclude).fold(Some(0.0), |most: Option<f64>, seeds| {
-        most.zip(seeds).map(|(most, seeds)| most.max(seeds))
-    });
+    let stable = findings
+        .iter()
+        .map(seeds_to_exclude)
+        .fold(Some(0.0), |most: Option<f64>, seeds| most.zip(seeds).map(|(most, seeds)| most.max(seeds)));
     let stable = stable.filter(|_| families(findings.iter().copied()).len() == all_families());
     let fewest = [stable, seeds_to_call(findings, error)].into_iter().flatten().min_by(f64::total_cmp)?;
     let now = findings.iter().map(|finding| finding.difference.seeds).min()?;
@@ -164,7 +163,10 @@ fn seeds_to_call(findings: &[Finding], error: f64) -> Option<f64> {
         let critical = quantile(error / findings.len() as f64, finding.difference.df);
         let ratio = critical * finding.difference.std_err / finding.narrowing();
         let seeds = finding.difference.seeds as f64 * ratio * ratio;
-        by_family.entry(finding.headline.family).and_modify(|fewest| *fewest = fewest.min(seeds)).or_insert(seeds);
+        by_family
+            .entry(finding.headline.family)
+            .and_modify(|fewest| *fewest = fewest.min(seeds))
+            .or_insert(seeds);
     }
     let mut fewest: Vec<f64> = by_family.into_values().collect();
     fewest.sort_by(f64::total_cmp);

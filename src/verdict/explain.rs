@@ -40,9 +40,11 @@ fn narrowing(decision: &Decision, at_last: &[Finding], last: usize) -> String {
             named.push(family_name(family));
         }
     }
-    let since = format!("from generation {called} on, {} {} worse than the control's", list(&named), are(&named));
+    let since =
+        format!("from generation {called} on, {} {} worse than the control's", list(&named), are(&named));
     let worst = at_last.iter().copied().max_by(|a, b| severity(a).total_cmp(&severity(b)));
-    let worst = worst.map_or_else(String::new, |finding| format!("; at generation {last}, {}", difference(&finding)));
+    let worst =
+        worst.map_or_else(String::new, |finding| format!("; at generation {last}, {}", difference(&finding)));
     let size = if decision.verdict == Verdict::Collapsed {
         let beyond = families(at_last.iter().copied().filter(Finding::is_beyond_practical_size));
         let beyond: Vec<&str> = beyond.into_iter().map(family_name).collect();
@@ -55,8 +57,11 @@ fn narrowing(decision: &Decision, at_last: &[Finding], last: usize) -> String {
 
 fn stable(at_last: &[Finding], last: usize) -> String {
     let closest = at_last.iter().copied().max_by(|a, b| severity(a).total_cmp(&severity(b)));
-    let closest = closest.map_or_else(String::new, |finding| format!("; the closest: {}", difference(&finding)));
-    format!("at generation {last} no headline metric can be worse than the control by its practical size{closest}")
+    let closest =
+        closest.map_or_else(String::new, |finding| format!("; the closest: {}", difference(&finding)));
+    format!(
+        "at generation {last} no headline metric can be worse than the control by its practical size{closest}"
+    )
 }
 
 fn inconclusive(decision: &Decision, at_last: &[Finding], last: usize) -> String {
@@ -64,8 +69,8 @@ fn inconclusive(decision: &Decision, at_last: &[Finding], last: usize) -> String
         let lacking: Vec<String> = decision.lacking.iter().map(|id| label(id)).collect();
         let lacking: Vec<&str> = lacking.iter().map(String::as_str).collect();
         return format!(
-            "at generation {last} there is nothing to judge the noise of training by in {}: it takes two seeds or two \
-             generations",
+            "at generation {last} no interval that accounts for the noise of training can be given for {} (that takes \
+             a value of arm and control, and two seeds or two generations)",
             list(&lacking)
         );
     }
