@@ -1,1 +1,293 @@
+//! Verdicts on simulated experiments whose truth is known.
 
+use genloss::measure::{Family, metric};
+use genloss::seed::Place;
+use genloss::verdict::{ArmComparison, Observation, Verdict, compare, headline, practical_size};
+use rand::seq::SliceRandom;
+use rand_distr::{Distribution, StandardNormal};
+
+/// A made-up experiment: `control` and `arm`, noise the same for both, every metric its own.
+#[derive(Clone)]
+struct Simulation {
+    seeds: u64,
+    generations: usize,
+    /// Standard deviation of training anew, in practical sizes.
+    training_noise: f64,
+    /// Standard deviation of what a lineage keeps for good, in practical sizes.
+    lasting_noise: f64,
+    /// What the arm gains per generation, in practical sizes and in the narrowing direction, by metric.
+    narrowing: fn(&str) -> f64,
+}
+
+const NOTHING: Simulation =
+    Simulation { seeds: 3, generations: 6, training_noise: 0.3, lasting_noise: 0.0, narrowing: |_| 0.0 };
+
+impl Simulation {
+    fn observations(&self, experiment: u64) -> Vec<Observation> {
+        let mut observations = Vec::new();
+        for seed in 1..=self.seeds {
+            for arm in ["control", "arm"] {
+                let mut rng = Place::new(experiment, arm, seed as usize, "simulation").stream(0);
+                let mut normal = move || -> f64 { StandardNormal.sample(&mut rng) };
+                for headline in headline() {
+                    let size = headline.practical;
+                    let lasting = self.lasting_noise * normal();
+                    for generation in 0..=self.generations {
+                        let kept = if generation == 0 { 0.0 } else { lasting };
+                        let lost = if arm == "control" {
+                            0.0
+                        } else {
+                            (self.narrowing)(headline.metric) * generation as f64
+                        };
+                        let value =
+                            3.0 + size * (headline.sign * lost + kept + self.training_noise * normal());
+                        observations.push(Observation {
+                            seed,
+                            arm: arm.to_owned(),
+                            generation,
+                            metric: headline.metric.to_owned(),
+                            value,
+                            std_err: 0.05 * size,
+                        });
+                    }
+                }
+            }
+        }
+        observations
+    }
+
+    fn verdict(&self, experiment: u64) -> ArmComparison {
+        compare("simulation", &self.observations(experiment), "control").remove(0)
+    }
+}
+
+/// The rules promise at most 5 % (and requiring two families makes it far less). 500 experiments of each kind.
+#[test]
+fn control_against_control_is_rarely_called_narrowing() {
+    for seeds in [1, 3, 5] {
+        for lasting_noise in if seeds == 1 { &[0.0][..] } else { &[0.0, 0.5] } {
+            let simulation = Simulation { seeds, lasting_noise: *lasting_noise, ..NOTHING.clone() };
+            let false_calls =
+                (0..500).filter(|&e| simulation.verdict(e).called_at_generation.is_some()).count();
+            assert!(false_calls <= 10, "{seeds} seeds, lasting noise {lasting_noise}: {false_calls} of 500");
+        }
+    }
+}
+
+/// A single false sign among 8 metrics and 6 generations: 5 % promised; 500 experiments leave ± 3 · 1 %.
+#[test]
+fn any_false_sign_of_narrowing_keeps_within_the_family_wise_error() {
+    for (seeds, lasting_noise) in [(1, 0.0), (2, 0.0), (3, 0.0), (3, 0.5), (5, 1.0)] {
+        let simulation = Simulation { seeds, lasting_noise, ..NOTHING.clone() };
+        let any = |e: &u64| simulation.verdict(*e).effects.iter().any(|effect| effect.significant);
+        let wrong = (0..500).filter(any).count();
+        assert!(wrong <= 40, "{seeds} seeds, lasting noise {lasting_noise}: {wrong} of 500");
+    }
+}
+
+/// 95 % pointwise intervals: 300 experiments × 8 metrics at the last generation; the noise estimates are conservative.
+#[test]
+fn intervals_cover_the_truth_at_least_as_often_as_they_say() {
+    for (seeds, lasting_noise) in [(2, 0.0), (3, 0.5), (5, 0.5)] {
+        let simulation = Simulation { seeds, lasting_noise, ..NOTHING.clone() };
+        let last: Vec<_> = (0..300)
+            .flat_map(|e| simulation.verdict(e).effects.into_iter().filter(|effect| effect.generation == 6))
+            .collect();
+        let covered = last.iter().filter(|effect| effect.ci_low <= 0.0 && 0.0 <= effect.ci_high).count();
+        let share = covered as f64 / last.len() as f64;
+        assert!(share > 0.93, "{seeds} seeds, lasting noise {lasting_noise}: {share}");
+    }
+}
+
+#[test]
+fn an_arm_that_loses_a_practical_size_per_generation_has_collapsed() {
+    for seeds in [1, 3] {
+        let simulation = Simulation { seeds, narrowing: |_| 1.5, training_noise: 0.1, ..NOTHING.clone() };
+        for experiment in 0..50 {
+            let comparison = simulation.verdict(experiment);
+            assert_eq!(comparison.verdict, Verdict::Collapsed, "{}", comparison.explanation);
+            let called = comparison.called_at_generation.unwrap();
+            assert!(called <= if seeds == 1 { 6 } else { 3 }, "called at {called}");
+            assert_eq!(comparison.explanation.contains("one seed"), seeds == 1);
+        }
+    }
+}
+
+#[test]
+fn a_small_but_certain_loss_is_narrowing_and_not_collapse() {
+    let simulation = Simulation { seeds: 5, narrowing: |_| 0.1, training_noise: 0.05, ..NOTHING.clone() };
+    for experiment in 0..20 {
+        assert_eq!(simulation.verdict(experiment).verdict, Verdict::Narrowing);
+    }
+}
+
+#[test]
+fn without_noise_to_speak_of_an_arm_like_the_control_is_stable() {
+    let simulation = Simulation { training_noise: 0.05, ..NOTHING.clone() };
+    for experiment in 0..20 {
+        let comparison = simulation.verdict(experiment);
+        assert_eq!(comparison.verdict, Verdict::Stable, "{}", comparison.explanation);
+        assert_eq!(comparison.seeds_needed, None);
+    }
+}
+
+#[test]
+fn a_metric_that_improves_is_never_evidence_of_narrowing() {
+    let simulation = Simulation { narrowing: |_| -2.0, training_noise: 0.05, ..NOTHING.clone() };
+    let comparison = simulation.verdict(0);
+    assert_eq!(comparison.verdict, Verdict::Stable);
+    assert!(comparison.effects.iter().all(|effect| !effect.significant));
+}
+
+#[test]
+fn one_family_alone_is_no_verdict() {
+    let entropy = |id: &str| if metric(id).unwrap().family == Family::Entropy { 2.0 } else { 0.0 };
+    let simulation = Simulation { narrowing: entropy, training_noise: 0.05, ..NOTHING.clone() };
+    let comparison = simulation.verdict(0);
+    assert_eq!(comparison.verdict, Verdict::Inconclusive);
+    assert!(comparison.effects.iter().any(|effect| effect.significant));
+    assert_eq!(comparison.seeds_needed, None, "no number of seeds settles a disagreement of the families");
+}
+
+#[test]
+fn a_call_never_uses_the_future() {
+    let simulation = Simulation { narrowing: |_| 0.4, training_noise: 0.3, ..NOTHING.clone() };
+    for experiment in 0..30 {
+        let all = simulation.observations(experiment);
+        let whole = compare("e", &all, "control").remove(0);
+        for last in 1..=6 {
+            let past: Vec<_> = all.iter().filter(|o| o.generation <= last).cloned().collect();
+            let cut = compare("e", &past, "control").remove(0);
+            let expected = whole.called_at_generation.filter(|&called| called <= last);
+            assert_eq!(cut.called_at_generation, expected, "experiment {experiment}, cut after {last}");
+            let until: Vec<_> = whole.effects.iter().filter(|e| e.generation <= last).cloned().collect();
+            assert_eq!(cut.effects, until);
+        }
+    }
+}
+
+#[test]
+fn the_order_of_seeds_changes_nothing() {
+    let simulation = Simulation { seeds: 4, narrowing: |_| 0.4, ..NOTHING.clone() };
+    let mut observations = simulation.observations(1);
+    let before = compare("e", &observations, "control");
+    observations.shuffle(&mut Place::new(1, "", 0, "shuffle").stream(0));
+    assert_eq!(compare("e", &observations, "control"), before);
+}
+
+/// One generation, three seeds, differences 0.1, 0.2, 0.3: mean 0.2, standard deviation 0.1, standard error
+/// 0.1/√3 = 0.057735; t with 2 degrees of freedom is 4.302653 at 97.5 %, so the interval is 0.2 ± 0.248414.
+#[test]
+fn an_interval_is_the_one_worked_out_by_hand() {
+    let observation = |seed, arm: &str, value| Observation {
+        seed,
+        arm: arm.to_owned(),
+        generation: 1,
+        metric: "heldout_loss".to_owned(),
+        value,
+        std_err: 0.01,
+    };
+    let observations = [
+        observation(1, "control", 3.0),
+        observation(2, "control", 3.5),
+        observation(3, "control", 2.0),
+        observation(1, "arm", 3.1),
+        observation(2, "arm", 3.7),
+        observation(3, "arm", 2.3),
+    ];
+    let comparison = compare("e", &observations, "control").remove(0);
+    let [effect] = &comparison.effects[..] else { panic!("one effect") };
+    assert!((effect.difference - 0.2).abs() < 1e-12);
+    assert!((effect.std_err - 0.057_735).abs() < 1e-6);
+    assert!((effect.ci_low - (0.2 - 0.248_414)).abs() < 1e-5, "{}", effect.ci_low);
+    assert!((effect.ci_high - (0.2 + 0.248_414)).abs() < 1e-5);
+    assert_eq!(effect.practical_size, practical_size("heldout_loss"));
+    assert_eq!(comparison.verdict, Verdict::Inconclusive);
+    assert_eq!(comparison.seeds, 3);
+}
+
+/// The noise is that of the control about its line, twice: residual squares 3/2 with 1 degree of freedom (values 1, 3,
+/// 2), hence variance 3; one seed, so the standard error is √3.
+#[test]
+fn with_one_seed_noise_is_judged_by_the_controls_own_generations() {
+    let mut observations = Vec::new();
+    for (generation, value) in [1.0, 3.0, 2.0].into_iter().enumerate() {
+        for arm in ["control", "arm"] {
+            let metric = "heldout_loss".to_owned();
+            observations.push(Observation {
+                seed: 1,
+                arm: arm.into(),
+                generation,
+                metric,
+                value,
+                std_err: 0.1,
+            });
+        }
+    }
+    let comparison = compare("e", &observations, "control").remove(0);
+    assert!((comparison.effects[1].std_err - 3f64.sqrt()).abs() < 1e-12);
+    // Generation 1 alone leaves no residual: measuring error only, √(0.01 + 0.01).
+    assert!((comparison.effects[0].std_err - 0.02f64.sqrt()).abs() < 1e-12);
+}
+
+#[test]
+fn measuring_error_alone_is_never_a_verdict() {
+    let simulation = Simulation { seeds: 1, generations: 1, narrowing: |_| 50.0, ..NOTHING.clone() };
+    let comparison = simulation.verdict(0);
+    assert_eq!(comparison.verdict, Verdict::Inconclusive);
+    assert!(comparison.explanation.contains("noise of training"), "{}", comparison.explanation);
+}
+
+#[test]
+fn noisy_experiments_are_told_how_many_seeds_they_need() {
+    let simulation = Simulation { training_noise: 0.5, ..NOTHING.clone() };
+    let mut told = 0;
+    for experiment in 0..30 {
+        let comparison = simulation.verdict(experiment);
+        if comparison.verdict == Verdict::Inconclusive {
+            told += usize::from(comparison.seeds_needed.is_some_and(|seeds| seeds > 3));
+        }
+    }
+    assert!(told >= 25, "{told} of 30");
+}
+
+#[test]
+fn what_cannot_be_compared_is_inconclusive_and_says_why() {
+    let simulation = NOTHING.clone();
+    let all = simulation.observations(0);
+    let without_control: Vec<_> = all.iter().filter(|o| o.arm != "control").cloned().collect();
+    let only_generation_0: Vec<_> = all.iter().filter(|o| o.generation == 0).cloned().collect();
+    for observations in [without_control, only_generation_0] {
+        let comparison = compare("e", &observations, "control").remove(0);
+        assert_eq!(comparison.verdict, Verdict::Inconclusive);
+        assert!(comparison.explanation.contains("share no generation"), "{}", comparison.explanation);
+        assert_eq!(comparison.last_generation(), None);
+    }
+    let mut broken = all.clone();
+    for observation in broken.iter_mut().filter(|o| o.metric == "tail_mass" && o.arm == "arm") {
+        observation.value = f64::NAN;
+    }
+    let comparison = compare("e", &broken, "control").remove(0);
+    assert_eq!(comparison.verdict, Verdict::Inconclusive);
+    assert!(comparison.explanation.contains("not numbers"), "{}", comparison.explanation);
+    assert!(compare("e", &[], "control").is_empty());
+}
+
+#[test]
+fn lineages_that_stop_early_are_compared_as_far_as_they_go() {
+    let all = Simulation { narrowing: |_| 1.0, training_noise: 0.1, ..NOTHING.clone() }.observations(0);
+    let unfinished: Vec<_> =
+        all.into_iter().filter(|o| o.generation <= if o.arm == "arm" { 4 } else { 6 }).collect();
+    let comparison = compare("e", &unfinished, "control").remove(0);
+    assert_eq!(comparison.last_generation(), Some(4));
+    assert_eq!(comparison.verdict, Verdict::Collapsed);
+}
+
+#[test]
+fn a_comparison_is_plain_json() {
+    let json = serde_json::to_value(NOTHING.clone().verdict(0)).unwrap();
+    assert_eq!(json["arm"], "arm");
+    assert!(["stable", "inconclusive"].contains(&json["verdict"].as_str().unwrap()));
+    assert!(json["called_at_generation"].is_null());
+    assert_eq!(json["effects"][0]["family"], "held_out");
+}

@@ -1,0 +1,134 @@
+//! A verdict as a sentence.
+
+use super::Verdict;
+use super::decide::{Decision, Finding, families, findings};
+use super::headline::label;
+use super::paired::Difference;
+use crate::measure::{Family, Metric, metric};
+
+/// Why the verdict is what it is.
+pub(super) fn explain(
+    decision: &Decision,
+    differences: &[(&Metric, Difference)],
+    seeds: usize,
+    not_numbers: usize,
+) -> String {
+    let by_generation = findings(differences);
+    let at_last = decision.last.and_then(|last| by_generation.get(&last)).map_or(&[][..], Vec::as_slice);
+    let mut sentence = match (decision.verdict, decision.last) {
+        (_, None) => "the arm and the control share no generation after generation 0 in any seed".to_owned(),
+        (Verdict::Collapsed | Verdict::Narrowing, Some(last)) => narrowing(decision, at_last, last),
+        (Verdict::Stable, Some(last)) => stable(at_last, last),
+        (Verdict::Inconclusive, Some(last)) => inconclusive(decision, at_last, last),
+    };
+    if seeds == 1 {
+        sentence.push_str("; there is one seed, so noise is judged by the control's own generations");
+    }
+    if not_numbers > 0 {
+        sentence.push_str(&format!("; left out: {not_numbers} values that are not numbers"));
+    }
+    sentence.push('.');
+    capitalised(&sentence)
+}
+
+fn narrowing(decision: &Decision, at_last: &[Finding], last: usize) -> String {
+    let called = decision.called_at.unwrap_or(last);
+    let narrowed = |id: &str| decision.significant.contains(&(id, called));
+    let mut named: Vec<&str> = Vec::new();
+    for family in [Family::Tail, Family::Entropy, Family::HeldOut] {
+        if super::headline().iter().any(|headline| headline.family == family && narrowed(headline.metric)) {
+            named.push(family_name(family));
+        }
+    }
+    let since =
+        format!("from generation {called} on, {} {} worse than the control's", list(&named), are(&named));
+    let worst = at_last.iter().copied().max_by(|a, b| severity(a).total_cmp(&severity(b)));
+    let worst =
+        worst.map_or_else(String::new, |finding| format!("; at generation {last}, {}", difference(&finding)));
+    let size = if decision.verdict == Verdict::Collapsed {
+        let beyond = families(at_last.iter().copied().filter(Finding::is_beyond_practical_size));
+        let beyond: Vec<&str> = beyond.into_iter().map(family_name).collect();
+        format!(", and the loss is beyond the practical size in {}", list(&beyond))
+    } else {
+        ", short of the practical size in two families".to_owned()
+    };
+    since + &worst + &size
+}
+
+fn stable(at_last: &[Finding], last: usize) -> String {
+    let closest = at_last.iter().copied().max_by(|a, b| severity(a).total_cmp(&severity(b)));
+    let closest =
+        closest.map_or_else(String::new, |finding| format!("; the closest: {}", difference(&finding)));
+    format!(
+        "at generation {last} no headline metric can be worse than the control by its practical size{closest}"
+    )
+}
+
+fn inconclusive(decision: &Decision, at_last: &[Finding], last: usize) -> String {
+    if !decision.lacking.is_empty() {
+        let lacking: Vec<String> = decision.lacking.iter().map(|id| label(id)).collect();
+        let lacking: Vec<&str> = lacking.iter().map(String::as_str).collect();
+        return format!(
+            "at generation {last} no interval that accounts for the noise of training can be given for {} (that takes \
+             a value of arm and control, and two seeds or two generations)",
+            list(&lacking)
+        );
+    }
+    if families(at_last.iter().copied()).len() < 3 {
+        return "not every family has a headline metric that both the arm and the control have".to_owned();
+    }
+    let seeds = decision.seeds_needed.map_or_else(
+        || "and no practical number of seeds is known to settle it".to_owned(),
+        |seeds| format!("and {seeds} seeds would settle it if the effects stayed as they are"),
+    );
+    format!("at generation {last} the intervals rule out neither narrowing nor stability, {seeds}")
+}
+
+/// How far a finding is towards mattering.
+fn severity(finding: &Finding) -> f64 {
+    finding.headline.sign * finding.difference.mean / finding.headline.practical
+}
+
+fn difference(finding: &Finding) -> String {
+    let Finding { headline, difference } = finding;
+    let unit = metric(headline.metric).map_or("", |metric| metric.unit);
+    let side = if difference.mean < 0.0 { "below" } else { "above" };
+    let (near, far) = if difference.mean < 0.0 {
+        (-difference.ci_high(), -difference.ci_low())
+    } else {
+        (difference.ci_low(), difference.ci_high())
+    };
+    format!(
+        "{} is {:.2} {unit} {side} the control (95 % interval {near:.2} to {far:.2})",
+        label(headline.metric),
+        difference.mean.abs()
+    )
+}
+
+fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::HeldOut => "held-out loss",
+        Family::Tail => "the tail",
+        Family::Entropy => "entropy",
+        Family::Divergence => "divergence",
+        Family::Form => "form",
+    }
+}
+
+fn are(words: &[&str]) -> &'static str {
+    if words.len() == 1 { "is" } else { "are" }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn list(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+fn capitalised(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
