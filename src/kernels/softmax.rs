@@ -1,0 +1,90 @@
+//! What is made of a row of logits: a loss and its gradient, or a log-probability and an entropy.
+//!
+//! Every sum is taken after subtracting the row's maximum, so nothing overflows.
+
+use super::{LANES, add_lanes, exp, max, vectorised};
+
+vectorised! {
+    /// Negative log-likelihood summed over rows, in nats; `logits` (N, V) becomes its gradient times `scale`:
+    /// `scale · (softmax − onehot(target))`.
+    pub fn cross_entropy(logits: &mut [f32], targets: &[u32], scale: f32) -> f64 {
+        let mut nats = 0.0;
+        let vocabulary = logits.len() / targets.len().max(1);
+        for (row, &target) in logits.chunks_exact_mut(vocabulary.max(1)).zip(targets) {
+            let largest = max(row);
+            let at_target = row[target as usize] - largest;
+            let mut lanes = [0f32; LANES];
+            let (chunks, rest) = row.as_chunks_mut::<LANES>();
+            for chunk in chunks {
+                for lane in 0..LANES {
+                    chunk[lane] = exp(chunk[lane] - largest);
+                    lanes[lane] += chunk[lane];
+                }
+            }
+            for (lane, value) in rest.iter_mut().enumerate() {
+                *value = exp(*value - largest);
+                lanes[lane] += *value;
+            }
+            let sum = add_lanes(lanes);
+            nats += f64::from(sum).ln() - f64::from(at_target);
+            let factor = scale / sum;
+            for value in row.iter_mut() {
+                *value *= factor;
+            }
+            row[target as usize] -= scale;
+        }
+        nats
+    }
+}
+
+vectorised! {
+    /// The log-probability of `target` and the entropy of the prediction, both in nats, from a row of logits:
+    /// `H = ln Σ e^z − Σ z e^z / Σ e^z`.
+    pub fn score(row: &[f32], target: u32) -> (f32, f32) {
+        let largest = max(row);
+        let (mut sums, mut moments) = ([0f32; LANES], [0f32; LANES]);
+        let (chunks, rest) = row.as_chunks::<LANES>();
+        for chunk in chunks {
+            for lane in 0..LANES {
+                let z = chunk[lane] - largest;
+                let e = exp(z);
+                sums[lane] += e;
+                // A logit of −∞ has no share in the entropy.
+                moments[lane] += if e > 0.0 { e * z } else { 0.0 };
+            }
+        }
+        for (lane, value) in rest.iter().enumerate() {
+            let z = value - largest;
+            let e = exp(z);
+            sums[lane] += e;
+            moments[lane] += if e > 0.0 { e * z } else { 0.0 };
+        }
+        let (sum, moment) = (f64::from(add_lanes(sums)), f64::from(add_lanes(moments)));
+        let log_probability = f64::from(row[target as usize] - largest) - sum.ln();
+        (log_probability as f32, (sum.ln() - moment / sum).max(0.0) as f32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Logits ln 1, ln 2, ln 5: probabilities 1/8, 2/8, 5/8; H = ln 8 − (2 ln 2 + 5 ln 5) / 8 = 0.900256 nats.
+    #[test]
+    fn a_row_is_scored_by_hand() {
+        let row = [0.0f32, 2f32.ln(), 5f32.ln()];
+        let (log_probability, entropy) = score(&row, 1);
+        assert!((log_probability - 0.25f32.ln()).abs() < 1e-6);
+        assert!((entropy - 0.900_256).abs() < 1e-6, "{entropy}");
+    }
+
+    #[test]
+    fn the_loss_gradient_is_softmax_minus_one_hot() {
+        let mut row = [0.0f32, 2f32.ln(), 5f32.ln(), 0.0, 0.0, 0.0];
+        let nats = cross_entropy(&mut row, &[2, 0], 0.5);
+        // −ln 5/8 and ln 3.
+        assert!((nats - (1.6f64.ln() + 3f64.ln())).abs() < 1e-6);
+        let expected = [0.0625, 0.125, 0.3125 - 0.5, 1.0 / 6.0 - 0.5, 1.0 / 6.0, 1.0 / 6.0];
+        assert!(row.iter().zip(expected).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-6), "{row:?}");
+    }
+}

@@ -1,0 +1,350 @@
+//! A model as a Hugging Face folder.
+//!
+//! Whatever a folder asks for that is not done here (scaled rotary positions, biases, other activations) is refused:
+//! a model that is read differently from how it was trained gives numbers that look right and are not.
+
+use super::parameters::{Shape, Specification};
+use super::{Network, Transformer};
+use crate::documents::TokenId;
+use crate::kernels::attention::Heads;
+use crate::model::{ModelError, SpecialTokens};
+use candle_core::{DType, Device, Tensor};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+const WEIGHTS: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// `config.json`, as far as it matters. Defaults are those of Hugging Face's `LlamaConfig`.
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default)]
+    model_type: String,
+    vocab_size: usize,
+    hidden_size: usize,
+    intermediate_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    num_key_value_heads: Option<usize>,
+    head_dim: Option<usize>,
+    max_position_embeddings: usize,
+    rms_norm_eps: Option<f64>,
+    rope_theta: Option<f64>,
+    rope_scaling: Option<Value>,
+    rope_parameters: Option<Value>,
+    hidden_act: Option<String>,
+    attention_bias: Option<bool>,
+    mlp_bias: Option<bool>,
+    tie_word_embeddings: Option<bool>,
+    bos_token_id: Option<TokenIds>,
+    eos_token_id: Option<TokenIds>,
+    quantization_config: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TokenIds {
+    One(TokenId),
+    Many(Vec<TokenId>),
+}
+
+impl TokenIds {
+    fn first(&self) -> Option<TokenId> {
+        match self {
+            Self::One(id) => Some(*id),
+            Self::Many(ids) => ids.first().copied(),
+        }
+    }
+}
+
+/// Reads a folder.
+pub fn load(dir: &Path, device: &Device) -> Result<Transformer, ModelError> {
+    let refuse = |reason: String| ModelError::Folder { dir: dir.to_owned(), reason };
+    let text = read(dir, "config.json")?;
+    let config: Config =
+        serde_json::from_slice(&text).map_err(|error| refuse(format!("config.json: {error}")))?;
+    let shape = config.shape().map_err(|reason| refuse(format!("config.json: {reason}")))?;
+    let special =
+        config.special(shape.vocab_size).map_err(|reason| refuse(format!("config.json: {reason}")))?;
+    let files = weight_files(dir)?;
+    let files = files
+        .iter()
+        .map(|(name, bytes)| {
+            let parsed = SafeTensors::deserialize(bytes);
+            parsed.map_err(|error| refuse(format!("{name} is damaged: {error}; copy it anew")))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut tensors: BTreeMap<String, TensorView> = BTreeMap::new();
+    for file in &files {
+        tensors.extend(file.tensors());
+    }
+    // A block has nine tensors: more blocks than that are not there, and their names need not be made.
+    if shape.layers > tensors.len() {
+        return Err(refuse(format!(
+            "config.json speaks of {} layers, but the weights are {} tensors",
+            shape.layers,
+            tensors.len()
+        )));
+    }
+    let parameters = shape
+        .specifications()
+        .try_map(|specification| assemble(specification, &tensors, device))
+        .map_err(refuse)?;
+    Ok(Transformer::from_network(Network::new(shape, parameters, device.clone()), special))
+}
+
+impl Config {
+    /// The shape, or why it is none that is known.
+    fn shape(&self) -> Result<Shape, String> {
+        self.check_kind()?;
+        let queries = self.num_attention_heads;
+        let keys = self.num_key_value_heads.unwrap_or(queries);
+        if queries == 0 || keys == 0 || queries % keys != 0 {
+            return Err(format!("{queries} attention heads cannot share {keys} key-value heads"));
+        }
+        let width = match self.head_dim {
+            Some(width) => width,
+            None if self.hidden_size % queries == 0 => self.hidden_size / queries,
+            None => {
+                return Err(format!("hidden_size {} is no multiple of {queries} heads", self.hidden_size));
+            }
+        };
+        let sizes =
+            [self.vocab_size, self.hidden_size, self.intermediate_size, self.num_hidden_layers, width];
+        // Beyond any model there is, and small enough for their products.
+        const BELIEVABLE: usize = 1 << 24;
+        if sizes
+            .iter()
+            .chain([&queries, &self.max_position_embeddings])
+            .any(|&size| !(1..=BELIEVABLE).contains(&size))
+            || width % 2 != 0
+            || (queries * width).saturating_mul(self.max_position_embeddings) > 1 << 40
+        {
+            return Err("a size is zero, odd where it must be even, or beyond belief".to_owned());
+        }
+        let norm_epsilon = self.rms_norm_eps.unwrap_or(1e-6);
+        let rope_theta = self.theta()?;
+        if !(norm_epsilon >= 0.0 && norm_epsilon.is_finite() && rope_theta > 0.0 && rope_theta.is_finite()) {
+            return Err(format!("rms_norm_eps {norm_epsilon} or rope_theta {rope_theta} is out of range"));
+        }
+        Ok(Shape {
+            vocab_size: self.vocab_size,
+            width: self.hidden_size,
+            layers: self.num_hidden_layers,
+            heads: Heads { queries, keys, width },
+            ffn: self.intermediate_size,
+            context: self.max_position_embeddings,
+            rope_theta,
+            norm_epsilon,
+            tied: self.tie_word_embeddings.unwrap_or(false),
+        })
+    }
+
+    /// Refuses what is no plain Llama.
+    fn check_kind(&self) -> Result<(), String> {
+        if self.model_type != "llama" {
+            return Err(format!("model_type is {:?}; only \"llama\" is known", self.model_type));
+        }
+        if self.hidden_act.as_deref().is_some_and(|act| act != "silu") {
+            return Err("hidden_act is not silu".to_owned());
+        }
+        if self.attention_bias == Some(true) || self.mlp_bias == Some(true) {
+            return Err("biases are not supported".to_owned());
+        }
+        if self.quantization_config.is_some() {
+            return Err(
+                "quantised weights are not supported; take the model in float32 or bfloat16".to_owned()
+            );
+        }
+        Ok(())
+    }
+
+    /// The base of the rotary frequencies, which newer folders keep under `rope_parameters`.
+    fn theta(&self) -> Result<f64, String> {
+        for settings in [&self.rope_scaling, &self.rope_parameters].into_iter().flatten() {
+            let kind = settings.get("rope_type").or_else(|| settings.get("type"));
+            if kind.is_some_and(|kind| kind != "default") {
+                return Err("scaled rotary positions are not supported".to_owned());
+            }
+        }
+        let nested = self
+            .rope_parameters
+            .as_ref()
+            .and_then(|settings| settings.get("rope_theta"))
+            .and_then(Value::as_f64);
+        Ok(nested.or(self.rope_theta).unwrap_or(10_000.0))
+    }
+
+    fn special(&self, vocab_size: usize) -> Result<SpecialTokens, String> {
+        let Some(end) = self.eos_token_id.as_ref().and_then(TokenIds::first) else {
+            return Err("eos_token_id is missing: nothing would end a document".to_owned());
+        };
+        let start = self.bos_token_id.as_ref().and_then(TokenIds::first).unwrap_or(end);
+        if start.max(end) as usize >= vocab_size {
+            return Err(format!(
+                "bos_token_id {start} or eos_token_id {end} is not below vocab_size {vocab_size}"
+            ));
+        }
+        Ok(SpecialTokens { start, end })
+    }
+}
+
+/// The weight files of a folder, by name, read whole.
+fn weight_files(dir: &Path) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
+    let refuse = |reason: String| ModelError::Folder { dir: dir.to_owned(), reason };
+    if dir.join(WEIGHTS).exists() || !dir.join(INDEX).exists() {
+        return Ok(vec![(WEIGHTS.to_owned(), read(dir, WEIGHTS)?)]);
+    }
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let index: Index =
+        serde_json::from_slice(&read(dir, INDEX)?).map_err(|error| refuse(format!("{INDEX}: {error}")))?;
+    let names: BTreeSet<String> = index.weight_map.into_values().collect();
+    names
+        .into_iter()
+        .map(|name| {
+            if Path::new(&name).file_name() != Some(name.as_ref()) {
+                return Err(refuse(format!("{INDEX} names {name:?}, which is no file of this folder")));
+            }
+            let bytes = read(dir, &name)?;
+            Ok((name, bytes))
+        })
+        .collect()
+}
+
+fn read(dir: &Path, name: &str) -> Result<Vec<u8>, ModelError> {
+    std::fs::read(dir.join(name)).map_err(|error| ModelError::Folder {
+        dir: dir.to_owned(),
+        reason: match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                format!("{name} is missing; a Hugging Face model folder with safetensors weights is needed")
+            }
+            _ => format!("{name}: {error}"),
+        },
+    })
+}
+
+/// A parameter out of the tensors it consists of, or why not.
+fn assemble(
+    specification: &Specification,
+    tensors: &BTreeMap<String, TensorView>,
+    device: &Device,
+) -> Result<Tensor, String> {
+    let parts = specification.parts.iter().map(|(name, rows)| {
+        let dims: Vec<usize> = std::iter::once(*rows).chain(specification.columns).collect();
+        let Some(view) = tensors.get(name) else { return Err(format!("weight {name} is missing")) };
+        if view.shape() != dims {
+            return Err(format!("weight {name} is {:?}, but config.json makes it {dims:?}", view.shape()));
+        }
+        convert(view).map_err(|reason| format!("weight {name}: {reason}"))
+    });
+    let parts = parts.collect::<Result<Vec<_>, _>>()?;
+    let join = || Tensor::cat(&parts, 0)?.to_device(device);
+    join().map_err(|error| format!("weight {}: {error}", specification.name()))
+}
+
+fn convert(view: &TensorView) -> Result<Tensor, String> {
+    let dtype = match view.dtype() {
+        Dtype::F32 => DType::F32,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::BF16,
+        other => return Err(format!("{other:?} is not supported; save the model in float32 or bfloat16")),
+    };
+    let tensor = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)
+        .and_then(|tensor| tensor.to_dtype(DType::F32))
+        .map_err(|error| error.to_string())?;
+    let finite = crate::kernels::read(&tensor, |values| values.iter().all(|value| value.is_finite()));
+    match finite {
+        Ok(true) => Ok(tensor),
+        Ok(false) => Err("holds a value that is not a finite number".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Writes a folder, but for the tokenizer, which is not the model's.
+pub fn save(model: &Transformer, dir: &Path) -> Result<(), ModelError> {
+    let shape = &model.network.shape;
+    let mut parts = Vec::new();
+    for (specification, tensor) in shape.specifications().iter().zip(model.network.parameters.iter()) {
+        let mut first = 0;
+        for (name, rows) in &specification.parts {
+            let dims: Vec<usize> = std::iter::once(*rows).chain(specification.columns).collect();
+            let values = tensor.narrow(0, first, *rows)?.flatten_all()?.to_vec1::<f32>()?;
+            parts.push((name.clone(), dims, bytes(&values)));
+            first += rows;
+        }
+    }
+    let views = parts
+        .iter()
+        .map(|(name, dims, bytes)| Ok((name, TensorView::new(Dtype::F32, dims.clone(), bytes)?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
+    let format = [("format".to_owned(), "pt".to_owned())];
+    let weights = views
+        .and_then(|views| safetensors::serialize(views, Some(format.into_iter().collect())))
+        .map_err(|error| ModelError::Folder { dir: dir.to_owned(), reason: error.to_string() })?;
+    write(dir, "config.json", pretty(&config_json(model)).as_bytes())?;
+    write(dir, "generation_config.json", pretty(&generation_json(model.special)).as_bytes())?;
+    write(dir, WEIGHTS, &weights)
+}
+
+/// Little-endian bytes.
+pub fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), ModelError> {
+    let path = dir.join(name);
+    std::fs::write(&path, bytes).map_err(|source| ModelError::File { path, source })
+}
+
+/// The rotary base and the number format stand twice: Hugging Face's transformers renamed both with version 5.
+fn config_json(model: &Transformer) -> Value {
+    let shape = &model.network.shape;
+    json!({
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": shape.vocab_size,
+        "hidden_size": shape.width,
+        "intermediate_size": shape.ffn,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads.queries,
+        "num_key_value_heads": shape.heads.keys,
+        "head_dim": shape.heads.width,
+        "max_position_embeddings": shape.context,
+        "rms_norm_eps": shape.norm_epsilon,
+        "rope_theta": shape.rope_theta,
+        "rope_parameters": { "rope_type": "default", "rope_theta": shape.rope_theta },
+        "hidden_act": "silu",
+        "attention_bias": false,
+        "mlp_bias": false,
+        "attention_dropout": 0.0,
+        "tie_word_embeddings": shape.tied,
+        "bos_token_id": model.special.start,
+        "eos_token_id": model.special.end,
+        "initializer_range": 0.02,
+        "use_cache": true,
+        "torch_dtype": "float32",
+        "dtype": "float32",
+    })
+}
+
+fn generation_json(special: SpecialTokens) -> Value {
+    json!({
+        "bos_token_id": special.start,
+        "eos_token_id": special.end,
+        "do_sample": true,
+        "temperature": 1.0,
+        "top_k": 0,
+        "top_p": 1.0,
+    })
+}

@@ -1,0 +1,263 @@
+//! The shape of a Llama and its parameters, each with the names it has in a Hugging Face folder.
+//!
+//! The three projections into attention are one matrix here, and so are the two into SwiGLU: one matrix product
+//! instead of three, and of two. In a folder they stand apart.
+
+use crate::config;
+use crate::kernels::attention::Heads;
+use crate::seed::Stream;
+use candle_core::{Device, Tensor};
+use rand_distr::{Distribution, StandardNormal};
+
+/// The shape of a Llama.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shape {
+    /// Tokens it can read and write.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Blocks.
+    pub layers: usize,
+    /// Attention heads.
+    pub heads: Heads,
+    /// Width of the SwiGLU layer.
+    pub ffn: usize,
+    /// Positions that attention reaches over.
+    pub context: usize,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f64,
+    /// Added to the mean square under the root.
+    pub norm_epsilon: f64,
+    /// Whether the embedding is also the output matrix.
+    pub tied: bool,
+}
+
+impl Shape {
+    /// The shape that an experiment asks for.
+    #[must_use]
+    pub fn new(architecture: &config::Transformer, vocab_size: usize) -> Self {
+        let heads = architecture.heads;
+        Self {
+            vocab_size,
+            width: architecture.width,
+            layers: architecture.layers,
+            heads: Heads { queries: heads, keys: heads, width: architecture.width / heads },
+            ffn: architecture.ffn,
+            context: architecture.context,
+            rope_theta: 10_000.0,
+            norm_epsilon: 1e-5,
+            tied: true,
+        }
+    }
+
+    /// What each parameter is.
+    #[must_use]
+    pub fn specifications(&self) -> Parameters<Specification> {
+        let matrix = |parts: &[(&str, usize)], columns: usize, residual: bool| {
+            let std = if residual { 0.02 / (2.0 * self.layers as f64).sqrt() } else { 0.02 };
+            Specification::new(parts, Some(columns), Initial::Normal { std })
+        };
+        let norm = |name: &str| Specification::new(&[(name, self.width)], None, Initial::Ones);
+        let Heads { queries, keys, width: head } = self.heads;
+        let block = |layer: usize| {
+            let mut block = Block {
+                attention_norm: norm("input_layernorm.weight"),
+                qkv: matrix(
+                    &[
+                        ("self_attn.q_proj.weight", queries * head),
+                        ("self_attn.k_proj.weight", keys * head),
+                        ("self_attn.v_proj.weight", keys * head),
+                    ],
+                    self.width,
+                    false,
+                ),
+                output: matrix(&[("self_attn.o_proj.weight", self.width)], queries * head, true),
+                ffn_norm: norm("post_attention_layernorm.weight"),
+                gate_up: matrix(
+                    &[("mlp.gate_proj.weight", self.ffn), ("mlp.up_proj.weight", self.ffn)],
+                    self.width,
+                    false,
+                ),
+                down: matrix(&[("mlp.down_proj.weight", self.width)], self.ffn, true),
+            };
+            for part in block.each_mut().into_iter().flat_map(|s| &mut s.parts) {
+                part.0 = format!("model.layers.{layer}.{}", part.0);
+            }
+            block
+        };
+        Parameters {
+            embedding: matrix(&[("model.embed_tokens.weight", self.vocab_size)], self.width, false),
+            blocks: (0..self.layers).map(block).collect(),
+            norm: norm("model.norm.weight"),
+            head: (!self.tied).then(|| matrix(&[("lm_head.weight", self.vocab_size)], self.width, false)),
+        }
+    }
+
+    /// The number of trainable numbers.
+    #[must_use]
+    pub fn parameters(&self) -> u64 {
+        self.specifications().iter().map(|s| s.dims().iter().product::<usize>() as u64).sum()
+    }
+}
+
+/// What a parameter is.
+#[derive(Clone, Debug)]
+pub struct Specification {
+    /// The tensors of a Hugging Face folder that it consists of, one below the other, and their rows.
+    pub parts: Vec<(String, usize)>,
+    /// Columns; none for a vector.
+    pub columns: Option<usize>,
+    initial: Initial,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Initial {
+    Ones,
+    Normal { std: f64 },
+}
+
+impl Specification {
+    fn new(parts: &[(&str, usize)], columns: Option<usize>, initial: Initial) -> Self {
+        Self { parts: parts.iter().map(|&(name, rows)| (name.to_owned(), rows)).collect(), columns, initial }
+    }
+
+    /// Its dimensions.
+    #[must_use]
+    pub fn dims(&self) -> Vec<usize> {
+        std::iter::once(self.parts.iter().map(|part| part.1).sum()).chain(self.columns).collect()
+    }
+
+    /// A name of its own: that of its first part.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.parts[0].0
+    }
+
+    /// A fresh value: ones for a norm, normal draws for a matrix.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn draw(&self, stream: &mut Stream, device: &Device) -> candle_core::Result<Tensor> {
+        let dims = self.dims();
+        let count: usize = dims.iter().product();
+        let values: Vec<f32> = match self.initial {
+            Initial::Ones => vec![1.0; count],
+            Initial::Normal { std } => {
+                StandardNormal.sample_iter(stream).take(count).map(|draw: f64| (std * draw) as f32).collect()
+            }
+        };
+        Tensor::from_vec(values, dims, device)
+    }
+}
+
+/// Something for each parameter of a Llama: its value, its gradient, its name.
+#[derive(Clone, Debug)]
+pub struct Parameters<T> {
+    /// (V, W)
+    pub embedding: T,
+    /// From the first to the last.
+    pub blocks: Vec<Block<T>>,
+    /// (W)
+    pub norm: T,
+    /// (V, W), unless the embedding serves.
+    pub head: Option<T>,
+}
+
+/// Something for each parameter of a block.
+#[derive(Clone, Debug)]
+pub struct Block<T> {
+    /// (W)
+    pub attention_norm: T,
+    /// ((H + 2K) D, W)
+    pub qkv: T,
+    /// (W, H D)
+    pub output: T,
+    /// (W)
+    pub ffn_norm: T,
+    /// (2F, W)
+    pub gate_up: T,
+    /// (W, F)
+    pub down: T,
+}
+
+impl<T> Block<T> {
+    fn each(&self) -> [&T; 6] {
+        [&self.attention_norm, &self.qkv, &self.output, &self.ffn_norm, &self.gate_up, &self.down]
+    }
+
+    fn each_mut(&mut self) -> [&mut T; 6] {
+        let Self { attention_norm, qkv, output, ffn_norm, gate_up, down } = self;
+        [attention_norm, qkv, output, ffn_norm, gate_up, down]
+    }
+}
+
+impl<T> Parameters<T> {
+    /// In a fixed order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        let blocks = self.blocks.iter().flat_map(Block::each);
+        std::iter::once(&self.embedding).chain(blocks).chain([&self.norm]).chain(&self.head)
+    }
+
+    /// In the same order.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        let blocks = self.blocks.iter_mut().flat_map(Block::each_mut);
+        std::iter::once(&mut self.embedding).chain(blocks).chain([&mut self.norm]).chain(&mut self.head)
+    }
+
+    /// Makes something else of each, in the same order.
+    ///
+    /// # Errors
+    /// The first that `make` gives.
+    pub fn try_map<U, E>(&self, mut make: impl FnMut(&T) -> Result<U, E>) -> Result<Parameters<U>, E> {
+        let embedding = make(&self.embedding)?;
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        for block in &self.blocks {
+            blocks.push(Block {
+                attention_norm: make(&block.attention_norm)?,
+                qkv: make(&block.qkv)?,
+                output: make(&block.output)?,
+                ffn_norm: make(&block.ffn_norm)?,
+                gate_up: make(&block.gate_up)?,
+                down: make(&block.down)?,
+            });
+        }
+        let norm = make(&self.norm)?;
+        Ok(Parameters { embedding, blocks, norm, head: self.head.as_ref().map(make).transpose()? })
+    }
+}
+
+impl Parameters<Tensor> {
+    /// The output matrix (V, W).
+    #[must_use]
+    pub fn output(&self) -> &Tensor {
+        self.head.as_ref().unwrap_or(&self.embedding)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 4096·256 + 4 · (4·256² + 3·256·704 + 2·256) + 256 = 4 262 144.
+    #[test]
+    fn the_reference_size_has_four_million_parameters() {
+        let architecture = config::Transformer { layers: 4, width: 256, heads: 4, ffn: 704, context: 128 };
+        assert_eq!(Shape::new(&architecture, 4096).parameters(), 4_262_144);
+    }
+
+    #[test]
+    fn initial_weights_have_the_spread_asked_for() {
+        let architecture = config::Transformer { layers: 2, width: 64, heads: 4, ffn: 176, context: 16 };
+        let specifications = Shape::new(&architecture, 512).specifications();
+        let mut stream = crate::seed::Place::new(1, "", 0, "initialisation").stream(0);
+        let std = |s: &Specification, stream: &mut Stream| {
+            let values =
+                s.draw(stream, &Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            (values.iter().map(|x| f64::from(x * x)).sum::<f64>() / values.len() as f64).sqrt()
+        };
+        // Within five standard errors of a sample standard deviation, σ / √(2n).
+        assert!((std(&specifications.embedding, &mut stream) - 0.02).abs() < 5.0 * 0.02 / 256.0);
+        assert!((std(&specifications.blocks[1].down, &mut stream) - 0.01).abs() < 5.0 * 0.01 / 150.0);
+        assert_eq!(std(&specifications.norm, &mut stream), 1.0);
+    }
+}
