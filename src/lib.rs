@@ -24,4 +24,6 @@ pub mod synthesis;
 pub mod measure;
 pub mod verdict;
 pub mod store;
+pub mod lineage;
 pub mod report;
+pub mod cli;

@@ -12,9 +12,9 @@ pub use error::RunError;
 pub use prepare::{Prepared, prepare};
 
 use crate::config::{Arm, Experiment};
-use crate::device::Device;
 use crate::progress::{Event, Observer};
 use crate::store::{Address, Store};
+use candle_core::Device;
 use generation::Maker;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -48,9 +48,9 @@ pub fn run(
     let observer = surroundings.observer;
     observer.observe(&Event::RunStarted { experiment: experiment.name.clone(), generations, done });
     for &seed in &experiment.seeds {
-        let mut maker = Maker::new(experiment, prepared, &store, surroundings, seed);
+        let maker = Maker::new(experiment, prepared, &store, surroundings, seed);
         for arm in &experiment.arms {
-            run.lineage(arm, seed, &mut maker, observer)?;
+            run.lineage(arm, seed, &maker, observer)?;
         }
     }
     observer.observe(&Event::RunFinished);
@@ -68,7 +68,7 @@ impl Run<'_> {
         &self,
         arm: &Arm,
         seed: u64,
-        maker: &mut Maker,
+        maker: &Maker,
         observer: &dyn Observer,
     ) -> Result<(), RunError> {
         let standing = self.standing(seed, arm)?;

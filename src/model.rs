@@ -35,6 +35,31 @@ pub trait LanguageModel: Send + Sync {
     fn save(&self, dir: &Path) -> Result<(), ModelError>;
 }
 
+/// A model read from a folder.
+pub struct Loaded {
+    /// The model.
+    pub model: Box<dyn LanguageModel>,
+    /// Tokens that it knows.
+    pub vocab_size: usize,
+    /// The tokens that start and end its documents.
+    pub special: SpecialTokens,
+}
+
+/// Reads a model folder of either kind: the folder of a generation, or any Llama-shaped Hugging Face folder.
+///
+/// # Errors
+/// When the folder is not there, not whole, or of a kind that is not known.
+pub fn load(dir: &Path, device: &candle_core::Device) -> Result<Loaded, ModelError> {
+    if ngram::is_folder(dir) {
+        let model = ngram::Ngram::load(dir)?;
+        let (vocab_size, special) = (model.vocab_size(), model.special());
+        return Ok(Loaded { model: Box::new(model), vocab_size, special });
+    }
+    let model = transformer::Transformer::load(dir, device)?;
+    let (vocab_size, special) = (model.vocab_size(), model.special());
+    Ok(Loaded { model: Box::new(model), vocab_size, special })
+}
+
 /// A request for documents.
 #[derive(Clone, Debug)]
 pub struct Generate<'a> {

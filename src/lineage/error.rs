@@ -85,7 +85,7 @@ impl From<SynthesisError> for RunError {
 impl From<MeasureError> for RunError {
     fn from(error: MeasureError) -> Self {
         match error {
-            MeasureError::Model(error) => error.into(),
+            MeasureError::Interrupted => Self::Interrupted,
             error => Self::Measure(error),
         }
     }

@@ -3,7 +3,7 @@
 use super::{Prepared, RunError, Surroundings};
 use crate::config::{Arm, Budget, Experiment, Init, Mixture, Model, NaturalDocuments};
 use crate::documents::{Documents, TokenId};
-use crate::measure::{self, Curves, Inputs, Measurement};
+use crate::measure::{self, Curves, FactAnswer, FourGrams, Inputs, Measurement};
 use crate::mixture::{self, Plan, Pool};
 use crate::model::{self, LanguageModel};
 use crate::progress::Event;
@@ -12,7 +12,7 @@ use crate::stage::Stage;
 use crate::store::{Address, GenerationRecord, MixtureRecord, Store, Written};
 use crate::synthesis;
 use crate::training::{Learner, NgramLearner, Start, Trained, TransformerLearner};
-use crate::units::Tokens;
+use crate::units::{NatsPerToken, Tokens};
 use rand::seq::SliceRandom;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +26,8 @@ pub(super) struct Maker<'a> {
     seed: u64,
     /// The train split in this seed's order.
     natural: Documents,
+    /// 4-grams of the natural text that the seed trains on.
+    known: FourGrams,
 }
 
 impl<'a> Maker<'a> {
@@ -38,8 +40,9 @@ impl<'a> Maker<'a> {
     ) -> Self {
         let mut order: Vec<usize> = (0..prepared.train.len()).collect();
         order.shuffle(&mut Place::new(seed, SHARED, 0, "natural order").stream(0));
-        let natural = order.iter().map(|&index| prepared.train.get(index)).collect();
-        Self { experiment, prepared, store, surroundings, seed, natural }
+        let natural: Documents = order.iter().map(|&index| prepared.train.get(index)).collect();
+        let known = FourGrams::new(&natural.prefix(experiment.corpus.train_tokens));
+        Self { experiment, prepared, store, surroundings, seed, natural, known }
     }
 
     /// Makes and commits a generation, whose predecessors stand.
@@ -57,7 +60,7 @@ impl<'a> Maker<'a> {
             &prompts,
             &stage.at("synthesis"),
         )?;
-        let (measurements, curves) = self.measure(arm, generation, model.as_ref(), &text, &documents, &stage)?;
+        let (measurements, curves) = self.measure(arm, generation, model.as_ref(), &documents, &stage)?;
         let record = GenerationRecord { mixture, training, synthesis, measurements, curves };
         let texts = self.prepared.tokenizer.decode_documents(&documents);
         let written = Written { record: &record, documents: &documents, texts: &texts };
@@ -142,34 +145,41 @@ impl<'a> Maker<'a> {
         arm: &Arm,
         generation: usize,
         model: &dyn LanguageModel,
-        trained_on: &Documents,
         documents: &Documents,
         stage: &Stage,
     ) -> Result<(Vec<Measurement>, Curves), RunError> {
         let prepared = self.prepared;
-        let measured = documents.prefix(self.experiment.measured_tokens());
+        let synthetic = documents.prefix(self.experiment.measured_tokens());
         let scoring = stage.at("scoring");
-        scoring.begin(prepared.heldout.tokens().0 + measured.tokens().0, "tokens");
+        scoring.begin(prepared.heldout.tokens().0 + synthetic.tokens().0, "tokens");
         let heldout_scores = model.score(&prepared.heldout, &scoring)?;
-        let scores_under_generation_0 = match generation {
-            0 => model.score(&measured, &scoring)?,
-            _ => {
-                let first = self.store.model_dir(self.address(arm, 0));
-                model::load(&first, self.surroundings.device)?.model.score(&measured, &scoring)?
-            }
+        let synthetic_scores_0 = if generation == 0 {
+            model.score(&synthetic, &scoring)?
+        } else {
+            let first = self.store.model_dir(self.address(arm, 0));
+            model::load(&first, self.surroundings.device)?.model.score(&synthetic, &scoring)?
         };
         scoring.end();
-        let texts = prepared.tokenizer.decode_documents(&measured);
         let inputs = Inputs {
             reference: &prepared.reference,
-            heldout: &prepared.heldout,
+            synthetic: &synthetic,
+            synthetic_texts: &prepared.tokenizer.decode_documents(&synthetic),
             heldout_scores: &heldout_scores,
-            synthetic: &measured,
-            synthetic_texts: &texts,
-            scores_under_generation_0: &scores_under_generation_0,
-            training_text: trained_on,
+            synthetic_scores_0: Some(&synthetic_scores_0),
+            natural_training: Some(&self.known),
+            heldout_floor: prepared.heldout_floor_nats.map(NatsPerToken),
+            facts: &self.ask_facts(model, &stage.at("facts"))?,
         };
         Ok(measure::measure(&inputs, &stage.at("measuring"))?)
+    }
+
+    /// What the model still knows of the world's facts; nothing where there is no world.
+    fn ask_facts(&self, model: &dyn LanguageModel, stage: &Stage) -> Result<Vec<FactAnswer>, RunError> {
+        let facts = &self.prepared.facts;
+        stage.begin(facts.len() as u64, "facts");
+        let answers = measure::recall(model, facts, &|ids| self.prepared.tokenizer.decode(ids), stage)?;
+        stage.end();
+        Ok(answers)
     }
 }
 

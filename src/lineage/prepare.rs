@@ -2,10 +2,10 @@
 
 use super::RunError;
 use crate::config::{self, Experiment, Model};
+use crate::corpus::world::{self, World};
 use crate::corpus::{self, TokensWanted};
-use crate::corpus::world::World;
 use crate::documents::Documents;
-use crate::measure::Reference;
+use crate::measure::{Fact, Rarity, Reference};
 use crate::mixture;
 use crate::store::Provenance;
 use crate::tokenizer::Tokenizer;
@@ -24,8 +24,8 @@ pub struct Prepared {
     pub heldout: Documents,
     /// What measurements are made against.
     pub reference: Reference,
-    /// The built-in world, if the text comes from it.
-    pub world: Option<World>,
+    /// The facts to ask back, where the text comes from the built-in world.
+    pub facts: Vec<Fact>,
     /// Loss of an ideal reader of the held-out text, in nats per token, where it is known.
     pub heldout_floor_nats: Option<f64>,
     hashes: BTreeMap<String, String>,
@@ -40,16 +40,17 @@ pub fn prepare(experiment: &Experiment) -> Result<Prepared, RunError> {
     let corpus = &experiment.corpus;
     let reach = check_mixtures(experiment)?;
     check_contexts(experiment)?;
-    let wanted =
-        TokensWanted { train: reach, heldout: corpus.heldout_tokens, reference: corpus.reference_tokens };
+    // The world makes twice what one seed takes, so that seeds draw different documents.
+    let train = Tokens(reach.0.saturating_mul(2));
+    let wanted = TokensWanted { train, heldout: corpus.heldout_tokens, reference: corpus.reference_tokens };
     let text = corpus::load(corpus, wanted)?;
     let tokenizer = match &experiment.tokenizer {
         config::Tokenizer::Learn { vocab_size } => Tokenizer::learn(&text.train, *vocab_size)?,
         config::Tokenizer::File { path } => Tokenizer::from_file(path)?,
     };
-    let train = tokenizer.encode_documents(&text.train);
-    let heldout = tokenizer.encode_documents(&text.heldout);
-    let reference = tokenizer.encode_documents(&text.reference);
+    let train = tokenizer.encode_documents(&text.train)?;
+    let heldout = tokenizer.encode_documents(&text.heldout)?;
+    let reference = tokenizer.encode_documents(&text.reference)?;
     let rest = 1.0 - corpus.heldout_share - corpus.reference_share;
     enough("train", reach, train.tokens(), rest)?;
     enough("held-out", corpus.heldout_tokens, heldout.tokens(), corpus.heldout_share)?;
@@ -57,19 +58,25 @@ pub fn prepare(experiment: &Experiment) -> Result<Prepared, RunError> {
     let heldout = heldout.prefix(corpus.heldout_tokens);
     let reference = reference.prefix(corpus.reference_tokens);
     let heldout_floor_nats = text.world.as_ref().and_then(|world| floor(world, &text.heldout, &heldout));
+    let facts = text.world.as_ref().map_or(Ok(Vec::new()), |world| questions(world, &tokenizer))?;
     let split_tokens = [
         ("train", train.tokens()),
         ("heldout", heldout.tokens()),
         ("reference", reference.tokens()),
     ];
     Ok(Prepared {
-        reference: Reference::new(&reference, &texts_of(&tokenizer, &reference), experiment.measured_tokens()),
-        tokenizer_json: tokenizer.to_json(),
+        reference: Reference::new(
+            &reference,
+            &tokenizer.decode_documents(&reference),
+            &heldout,
+            &tokenizer.decode_documents(&heldout),
+        )?,
+        tokenizer_json: tokenizer.to_json()?,
         tokenizer,
         train,
         heldout,
         heldout_floor_nats,
-        world: text.world,
+        facts,
         hashes: text.hashes,
         split_tokens: split_tokens.map(|(split, tokens)| (split.to_owned(), tokens)).into(),
     })
@@ -87,11 +94,6 @@ impl Prepared {
             ..process
         }
     }
-}
-
-/// The text of each document, its end-of-text token left out.
-pub(super) fn texts_of(tokenizer: &Tokenizer, documents: &Documents) -> Vec<String> {
-    documents.iter().map(|document| tokenizer.decode(document)).collect()
 }
 
 /// Checks the token counts of every arm; returns how far into the train split they reach.
@@ -136,4 +138,21 @@ fn floor(world: &World, texts: &[String], documents: &Documents) -> Option<f64> 
     let nats: Option<f64> = texts[..whole].iter().map(|text| world.log_probability(text)).sum();
     let tokens: usize = (0..whole).map(|index| documents.get(index).len()).sum();
     nats.filter(|_| tokens > 0).map(|nats| -nats / tokens as f64)
+}
+
+/// The world's facts, ready to be asked.
+fn questions(world: &World, tokenizer: &Tokenizer) -> Result<Vec<Fact>, RunError> {
+    let question = |fact: &world::Fact| {
+        Ok(Fact {
+            prompt: tokenizer.encode(&fact.prompt)?,
+            value_tokens: tokenizer.encode(&fact.value)?.len(),
+            value: fact.value.clone(),
+            popularity: match fact.band {
+                world::Band::Head => Rarity::Head,
+                world::Band::Torso => Rarity::Torso,
+                world::Band::Tail => Rarity::Tail,
+            },
+        })
+    };
+    world.facts().iter().map(question).collect()
 }

@@ -13,12 +13,14 @@ use crate::model::{Generate, LanguageModel, ModelError};
 use crate::stage::Stage;
 
 /// A fact to ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fact<'a> {
-    /// A sentence up to the value: `"the river of Tamor is"`.
-    pub prompt: &'a str,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// A sentence up to the value, tokenised: `"The river of Tamor is"`.
+    pub prompt: Vec<TokenId>,
     /// What should follow.
-    pub value: &'a str,
+    pub value: String,
+    /// Tokens that the value takes.
+    pub value_tokens: usize,
     /// How often natural text states it.
     pub popularity: Rarity,
 }
@@ -50,7 +52,6 @@ const GREEDY: Decoding = Decoding {
 pub fn recall(
     model: &dyn LanguageModel,
     facts: &[Fact],
-    encode: &dyn Fn(&str) -> Vec<TokenId>,
     decode: &dyn Fn(&[TokenId]) -> String,
     stage: &Stage,
 ) -> Result<Vec<FactAnswer>, ModelError> {
@@ -59,9 +60,8 @@ pub fn recall(
     if facts.is_empty() {
         return Ok(Vec::new());
     }
-    let prompts: Vec<Vec<TokenId>> = facts.iter().map(|fact| encode(fact.prompt)).collect();
-    let prompts: Documents = prompts.iter().map(Vec::as_slice).collect();
-    let longest = facts.iter().map(|fact| encode(fact.value).len()).max().unwrap_or(0);
+    let prompts: Documents = facts.iter().map(|fact| fact.prompt.as_slice()).collect();
+    let longest = facts.iter().map(|fact| fact.value_tokens).max().unwrap_or(0);
     let request = Generate {
         prompts: &prompts,
         max_document_tokens: longest + MARGIN,
@@ -71,7 +71,7 @@ pub fn recall(
     let answers = model.generate(&request, stage)?;
     let judge = |(fact, answer): (&Fact, &[TokenId])| FactAnswer {
         popularity: fact.popularity,
-        recalled: says(&decode(answer), fact.value),
+        recalled: says(&decode(answer), &fact.value),
     };
     Ok(facts.iter().zip(answers.iter()).map(judge).collect())
 }
