@@ -187,17 +187,10 @@ fn position_at(weights: &[f32], mut left: f64) -> usize {
     chosen
 }
 
-/// The position of the largest number, the first of several; 0 if there is none.
+/// The token with the largest logit, the first of several; 0 if there is none.
 fn most_probable(logits: &[f32]) -> TokenId {
-    let mut best = 0;
-    let mut largest = f32::NEG_INFINITY;
-    for (token, &logit) in logits.iter().enumerate() {
-        if logit > largest {
-            best = token;
-            largest = logit;
-        }
-    }
-    best as TokenId
+    let largest = exp::maximum(logits);
+    logits.iter().position(|&logit| logit == largest).unwrap_or(0) as TokenId
 }
 
 /// The largest logit. If that is infinite, rewrites the row so that it is 0: tokens at +∞ share all the mass, and

@@ -9,6 +9,7 @@ mod generation;
 mod prepare;
 
 pub use error::RunError;
+pub use generation::learner;
 pub use prepare::{Prepared, prepare};
 
 use crate::config::{Arm, Experiment};

@@ -50,7 +50,7 @@ pub struct Loaded {
 /// # Errors
 /// When the folder is not there, not whole, or of a kind that is not known.
 pub fn load(dir: &Path, device: &candle_core::Device) -> Result<Loaded, ModelError> {
-    if ngram::is_folder(dir) {
+    if ngram::Ngram::is_folder(dir) {
         let model = ngram::Ngram::load(dir)?;
         let (vocab_size, special) = (model.vocab_size(), model.special());
         return Ok(Loaded { model: Box::new(model), vocab_size, special });

@@ -11,8 +11,10 @@ use crate::seed::{Place, SHARED};
 use crate::stage::Stage;
 use crate::store::{Address, GenerationRecord, MixtureRecord, Store, Written};
 use crate::synthesis;
+use crate::tokenizer::Tokenizer;
 use crate::training::{Learner, NgramLearner, Start, Trained, TransformerLearner};
 use crate::units::{NatsPerToken, Tokens};
+use candle_core::Device;
 use rand::seq::SliceRandom;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -109,19 +111,8 @@ impl<'a> Maker<'a> {
         text: &Documents,
         stage: &Stage,
     ) -> Result<Trained, RunError> {
-        let tokenizer = &self.prepared.tokenizer;
-        let (vocab_size, special) = (tokenizer.vocab_size(), tokenizer.special());
-        let learner: Box<dyn Learner> = match &arm.model {
-            Model::Ngram(shape) => Box::new(NgramLearner { ngram: *shape, vocab_size, special }),
-            Model::Transformer(architecture) => Box::new(TransformerLearner {
-                architecture: architecture.clone(),
-                training: arm.training.clone(),
-                vocab_size,
-                special,
-                start: self.start(arm, address.generation),
-                device: self.surroundings.device.clone(),
-            }),
-        };
+        let start = self.start(arm, address.generation);
+        let learner = learner(arm, &self.prepared.tokenizer, start, self.surroundings.device);
         let every = Duration::from_secs_f64(arm.training.checkpoint_minutes * 60.0);
         let mut checkpoints = self.store.checkpoints(address, every);
         // Generation 0 is the same for every arm that trains alike, whether or not they share its corpus.
@@ -180,6 +171,22 @@ impl<'a> Maker<'a> {
         let answers = measure::recall(model, facts, &|ids| self.prepared.tokenizer.decode(ids), stage)?;
         stage.end();
         Ok(answers)
+    }
+}
+
+/// The learner of an arm's model.
+pub fn learner(arm: &Arm, tokenizer: &Tokenizer, start: Start, device: &Device) -> Box<dyn Learner> {
+    let (vocab_size, special) = (tokenizer.vocab_size(), tokenizer.special());
+    match &arm.model {
+        Model::Ngram(shape) => Box::new(NgramLearner { ngram: *shape, vocab_size, special }),
+        Model::Transformer(architecture) => Box::new(TransformerLearner {
+            architecture: architecture.clone(),
+            training: arm.training.clone(),
+            vocab_size,
+            special,
+            start,
+            device: device.clone(),
+        }),
     }
 }
 

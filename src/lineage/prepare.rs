@@ -3,7 +3,7 @@
 use super::RunError;
 use crate::config::{self, Experiment, Model};
 use crate::corpus::world::{self, World};
-use crate::corpus::{self, TokensWanted};
+use crate::corpus::{self, Portion, TokensWanted};
 use crate::documents::Documents;
 use crate::measure::{Fact, Rarity, Reference};
 use crate::mixture;
@@ -52,9 +52,9 @@ pub fn prepare(experiment: &Experiment) -> Result<Prepared, RunError> {
     let heldout = tokenizer.encode_documents(&text.heldout)?;
     let reference = tokenizer.encode_documents(&text.reference)?;
     let rest = 1.0 - corpus.heldout_share - corpus.reference_share;
-    enough("train", reach, train.tokens(), rest)?;
-    enough("held-out", corpus.heldout_tokens, heldout.tokens(), corpus.heldout_share)?;
-    enough("reference", corpus.reference_tokens, reference.tokens(), corpus.reference_share)?;
+    enough(Portion::Train, reach, train.tokens(), rest)?;
+    enough(Portion::Heldout, corpus.heldout_tokens, heldout.tokens(), corpus.heldout_share)?;
+    enough(Portion::Reference, corpus.reference_tokens, reference.tokens(), corpus.reference_share)?;
     let heldout = heldout.prefix(corpus.heldout_tokens);
     let reference = reference.prefix(corpus.reference_tokens);
     let heldout_floor_nats = text.world.as_ref().and_then(|world| floor(world, &text.heldout, &heldout));
@@ -127,7 +127,7 @@ fn check_contexts(experiment: &Experiment) -> Result<(), RunError> {
     Ok(())
 }
 
-fn enough(split: &str, wanted: Tokens, available: Tokens, share: f64) -> Result<(), RunError> {
+fn enough(split: Portion, wanted: Tokens, available: Tokens, share: f64) -> Result<(), RunError> {
     if available >= wanted { Ok(()) } else { Err(corpus::too_small(split, wanted, available, share).into()) }
 }
 

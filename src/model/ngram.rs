@@ -91,6 +91,12 @@ impl Ngram {
         files::load(dir)
     }
 
+    /// Whether `dir` is the folder of an n-gram model, whole or not.
+    #[must_use]
+    pub fn is_folder(dir: &Path) -> bool {
+        files::is_folder(dir)
+    }
+
     fn from_counts(counts: Counts, special: SpecialTokens) -> Self {
         let discounts =
             (0..=counts.order()).map(|order| Discounts::estimate(counts.of_order(order))).collect();

@@ -1,1 +1,223 @@
+//! Corpora written by an n-gram model, and by models made up to be difficult.
 
+use genloss::config::{self, Decoding, Method, Synthesis};
+use genloss::documents::{Documents, TokenId};
+use genloss::model::ngram::Ngram;
+use genloss::model::{Generate, LanguageModel, ModelError, Scores, SpecialTokens};
+use genloss::progress::{Event, Recorder, Silent};
+use genloss::seed::Place;
+use genloss::stage::Stage;
+use genloss::synthesis::{SynthesisError, write_corpus};
+use genloss::units::Tokens;
+use rand::Rng;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+static NEVER: AtomicBool = AtomicBool::new(false);
+static ALWAYS: AtomicBool = AtomicBool::new(true);
+
+const SPECIAL: SpecialTokens = SpecialTokens { start: 0, end: 0 };
+
+fn place() -> Place {
+    Place::new(1, "replace", 2, "synthesis")
+}
+
+fn stage() -> Stage<'static> {
+    Stage::new(place(), &Silent, &NEVER)
+}
+
+fn plain() -> Decoding {
+    Decoding {
+        greedy: false,
+        repetition_penalty: 1.0,
+        temperature: 1.0,
+        top_k: None,
+        top_p: None,
+        min_p: None,
+    }
+}
+
+fn textbook(tokens: u64) -> Synthesis {
+    Synthesis { method: Method::Textbook, tokens: Tokens(tokens), max_document_tokens: 30, decoding: plain() }
+}
+
+fn continuation(tokens: u64, prefix_tokens: usize) -> Synthesis {
+    Synthesis { method: Method::Continuation { prefix_tokens }, ..textbook(tokens) }
+}
+
+/// Documents of 1 to 20 tokens out of 1..50, and the end token.
+fn natural() -> Documents {
+    let mut rng = Place::new(1, "test", 0, "text").stream(0);
+    let mut documents = Documents::new();
+    for _ in 0..300 {
+        let mut text: Vec<TokenId> = (0..rng.random_range(1..20)).map(|_| rng.random_range(1..50)).collect();
+        text.push(SPECIAL.end);
+        documents.push(&text);
+    }
+    documents
+}
+
+fn ngram() -> Ngram {
+    Ngram::fit(&natural(), config::Ngram { order: 3 }, 50, SPECIAL, &stage()).unwrap()
+}
+
+/// A model that answers a prompt with what `answer` says for it, cut at the limit.
+struct Fake<F>(F);
+
+impl<F: Fn(u64, &[TokenId]) -> Vec<TokenId> + Send + Sync> LanguageModel for Fake<F> {
+    fn score(&self, _: &Documents, _: &Stage) -> Result<Scores, ModelError> {
+        Ok(Scores::default())
+    }
+
+    fn generate(&self, request: &Generate, _: &Stage) -> Result<Documents, ModelError> {
+        let mut written = Documents::new();
+        for (item, prompt) in (request.first_item..).zip(request.prompts.iter()) {
+            let mut document = (self.0)(item, prompt);
+            document.truncate(request.max_document_tokens);
+            written.push(&document);
+        }
+        Ok(written)
+    }
+
+    fn save(&self, _: &Path) -> Result<(), ModelError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_corpus_holds_exactly_the_tokens_asked_for() {
+    let model = ngram();
+    for tokens in [0, 1, 7, 1000, 54_321] {
+        for synthesis in [textbook(tokens), continuation(tokens, 4)] {
+            let (corpus, record) = write_corpus(&model, &synthesis, SPECIAL, &natural(), &stage()).unwrap();
+            assert_eq!(corpus.tokens(), Tokens(tokens));
+            assert_eq!(record.tokens, Tokens(tokens));
+            assert_eq!(record.documents, corpus.len() as u64);
+            let whole = record.ended + record.cut;
+            assert!(whole == record.documents || whole + 1 == record.documents, "{record:?}");
+        }
+    }
+}
+
+#[test]
+fn a_larger_budget_only_adds_documents() {
+    let model = ngram();
+    let write = |tokens| write_corpus(&model, &textbook(tokens), SPECIAL, &natural(), &stage()).unwrap().0;
+    assert_eq!(write(20_000).prefix(Tokens(3_000)), write(3_000));
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let model = ngram();
+    let write = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            write_corpus(&model, &continuation(20_000, 3), SPECIAL, &natural(), &stage()).unwrap()
+        })
+    };
+    assert_eq!(write(1), write(3));
+}
+
+/// The model repeats its prompt, so that the corpus shows which prompts it was given.
+#[test]
+fn prefixes_are_beginnings_of_natural_documents_that_go_on() {
+    let echo = Fake(|_, prompt: &[TokenId]| [prompt, &[SPECIAL.end]].concat());
+    let natural = natural();
+    let (corpus, record) =
+        write_corpus(&echo, &continuation(20_000, 6), SPECIAL, &natural, &stage()).unwrap();
+    let long: Vec<&[TokenId]> = natural.iter().filter(|document| document.len() > 6).collect();
+    let mut used = vec![0; long.len()];
+    for document in corpus.iter().filter(|document| document.len() == 7) {
+        let source = long.iter().position(|natural| natural[..6] == document[..6]);
+        used[source.expect("a prefix of a natural document")] += 1;
+    }
+    // About 2857 prefixes from about 220 documents: 13 each, so that none is left out (e^-13 · 220 < 1e-3).
+    assert!(used.iter().all(|&times| times > 0 && times < 40), "{used:?}");
+    assert_eq!((record.method.as_str(), record.prompts.as_str()), ("continuation", "train split, 6 tokens"));
+}
+
+/// Natural documents count upwards, so the model does, too; a document begins where its prefix ends.
+#[test]
+fn a_written_document_excludes_its_prefix() {
+    let counting: Vec<TokenId> = (1..20).chain([SPECIAL.end]).collect();
+    let natural: Documents = std::iter::repeat_n(&counting[..], 500).collect();
+    let model = Ngram::fit(&natural, config::Ngram { order: 3 }, 50, SPECIAL, &stage()).unwrap();
+    let greedy = Synthesis { decoding: Decoding { greedy: true, ..plain() }, ..continuation(160, 4) };
+    let (corpus, record) = write_corpus(&model, &greedy, SPECIAL, &natural, &stage()).unwrap();
+    assert_eq!(corpus.len(), 10);
+    assert!(corpus.iter().all(|document| *document == counting[4..]));
+    assert_eq!((record.decoding.as_str(), record.ended, record.cut), ("greedy", 10, 0));
+}
+
+#[test]
+fn without_a_long_enough_document_the_error_says_what_there_is() {
+    let natural: Documents = [&[1, 2, 0][..], &[1, 0]].into_iter().collect();
+    match write_corpus(&ngram(), &continuation(100, 3), SPECIAL, &natural, &stage()) {
+        Err(error @ SynthesisError::NoPrefix { documents: 2, prefix_tokens: 3, longest: 3 }) => {
+            assert!(error.to_string().contains("synthesis.prefix_tokens"));
+        }
+        other => panic!("{other:?}"),
+    }
+    write_corpus(&ngram(), &continuation(100, 2), SPECIAL, &natural, &stage()).unwrap();
+}
+
+/// The order-3 model looks two tokens back; its documents are only ended by the limit.
+#[test]
+fn documents_longer_than_any_context_go_on_to_the_limit() {
+    let endless: Vec<TokenId> = (0..3000).map(|place| place % 49 + 1).collect();
+    let natural: Documents = [&endless[..]].into_iter().collect();
+    let model = Ngram::fit(&natural, config::Ngram { order: 3 }, 50, SPECIAL, &stage()).unwrap();
+    let decoding = Decoding { greedy: true, ..plain() };
+    let synthesis = Synthesis { max_document_tokens: 700, decoding, ..textbook(2000) };
+    let (corpus, record) = write_corpus(&model, &synthesis, SPECIAL, &natural, &stage()).unwrap();
+    assert_eq!(corpus.iter().map(<[TokenId]>::len).collect::<Vec<_>>(), [700, 700, 600]);
+    assert!(corpus.iter().all(|document| *document == endless[..document.len()]));
+    assert_eq!((record.ended, record.cut), (0, 2));
+}
+
+#[test]
+fn documents_that_end_at_once_fill_a_corpus_too() {
+    let brief = Fake(|_, _: &[TokenId]| vec![SPECIAL.end]);
+    let (corpus, record) = write_corpus(&brief, &textbook(40_000), SPECIAL, &natural(), &stage()).unwrap();
+    assert_eq!((corpus.len(), record.ended), (40_000, 40_000));
+}
+
+#[test]
+fn a_model_that_says_nothing_is_an_error_and_one_that_hardly_speaks_is_not() {
+    let silent = Fake(|_, _: &[TokenId]| Vec::new());
+    let refused = write_corpus(&silent, &textbook(100), SPECIAL, &natural(), &stage());
+    assert!(matches!(refused, Err(SynthesisError::Silent { .. })));
+    let seldom = Fake(|item, _: &[TokenId]| if item % 10 == 3 { vec![5, SPECIAL.end] } else { Vec::new() });
+    let (corpus, _) = write_corpus(&seldom, &textbook(101), SPECIAL, &natural(), &stage()).unwrap();
+    assert_eq!(corpus.tokens(), Tokens(101));
+}
+
+#[test]
+fn the_record_says_which_decoder_ran() {
+    let decoding = Decoding { temperature: 0.8, top_k: Some(50), ..plain() };
+    let synthesis = Synthesis { decoding, ..textbook(500) };
+    let (_, record) = write_corpus(&ngram(), &synthesis, SPECIAL, &natural(), &stage()).unwrap();
+    assert_eq!(record.decoding, "sampling, temperature 0.8, top-k 50");
+    assert_eq!((record.method.as_str(), record.prompts.as_str()), ("textbook", "start token"));
+}
+
+#[test]
+fn progress_counts_tokens_once_and_an_interrupt_stops() {
+    let recorder = Recorder::default();
+    let model = ngram();
+    let (corpus, _) =
+        write_corpus(&model, &textbook(5000), SPECIAL, &natural(), &Stage::new(place(), &recorder, &NEVER))
+            .unwrap();
+    let events = recorder.events();
+    let advanced: u64 =
+        events.iter().map(|event| if let Event::Advanced { amount } = event { *amount } else { 0 }).sum();
+    // The surplus of the last request is written, too: at most that of 32 documents of 30 tokens.
+    assert!(advanced >= corpus.tokens().0 && advanced < corpus.tokens().0 + 1500, "{advanced}");
+    assert_eq!(events.first(), Some(&Event::StageStarted { place: place(), total: 5000, unit: "tokens" }));
+    assert_eq!(events.last(), Some(&Event::StageFinished));
+    assert_eq!(events.iter().filter(|event| matches!(event, Event::StageStarted { .. })).count(), 1);
+
+    let stopped = Stage::new(place(), &Silent, &ALWAYS);
+    let result = write_corpus(&model, &textbook(5000), SPECIAL, &natural(), &stopped);
+    assert!(matches!(result, Err(SynthesisError::Model(ModelError::Interrupted))));
+}

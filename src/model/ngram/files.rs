@@ -55,6 +55,11 @@ pub(super) fn save(model: &Ngram, dir: &Path) -> Result<(), ModelError> {
     write(&dir.join(CONFIG), config.as_bytes())
 }
 
+/// Whether `dir` holds the file that only an n-gram model has.
+pub(super) fn is_folder(dir: &Path) -> bool {
+    dir.join(TENSORS).exists()
+}
+
 /// Reads a model from `dir`.
 pub(super) fn load(dir: &Path) -> Result<Ngram, ModelError> {
     let bad = |reason: String| ModelError::Folder { dir: dir.to_owned(), reason };

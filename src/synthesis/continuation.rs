@@ -1,0 +1,53 @@
+//! *Continuation*: the model goes on from the beginning of a natural document.
+//!
+//! The prefix is not part of what is written. If it were, part of every synthetic corpus would be natural text, and
+//! the loop would be anchored by it. Prefixes are cut by tokens, from documents in which something comes after them,
+//! each equally likely and with replacement.
+
+use super::{Prompts, SynthesisError};
+use crate::documents::{Documents, TokenId};
+use crate::seed::Place;
+use crate::stage::Stage;
+use rand::Rng;
+
+/// Prefixes of natural documents.
+pub(super) struct Continuation<'a> {
+    natural: &'a Documents,
+    prefix_tokens: usize,
+    /// Documents longer than that.
+    long_enough: Vec<usize>,
+    /// Where prefixes are chosen: not among the streams that the documents draw from.
+    place: Place,
+}
+
+impl<'a> Continuation<'a> {
+    pub fn new(natural: &'a Documents, prefix_tokens: usize, stage: &Stage) -> Result<Self, SynthesisError> {
+        let lengths = natural.iter().map(<[TokenId]>::len);
+        let long_enough: Vec<usize> = lengths
+            .clone()
+            .enumerate()
+            .filter(|&(_, length)| length > prefix_tokens)
+            .map(|(index, _)| index)
+            .collect();
+        if long_enough.is_empty() {
+            let longest = lengths.max().unwrap_or(0);
+            return Err(SynthesisError::NoPrefix { documents: natural.len(), prefix_tokens, longest });
+        }
+        Ok(Self { natural, prefix_tokens, long_enough, place: stage.place().at("prompts") })
+    }
+}
+
+impl Prompts for Continuation<'_> {
+    fn prompt(&self, item: u64) -> &[TokenId] {
+        let chosen = self.place.stream(item).random_range(0..self.long_enough.len() as u64);
+        &self.natural.get(self.long_enough[chosen as usize])[..self.prefix_tokens]
+    }
+
+    fn method(&self) -> &'static str {
+        "continuation"
+    }
+
+    fn source(&self) -> String {
+        format!("train split, {} tokens", self.prefix_tokens)
+    }
+}
