@@ -34,7 +34,7 @@ fn plain() -> Decoding {
 }
 
 fn fit(documents: &Documents, order: usize, vocab_size: usize, special: SpecialTokens) -> Ngram {
-    Ngram::fit(documents, config::Ngram { order }, vocab_size, special, &stage()).unwrap()
+    Ngram::fit(documents, config::Ngram { order }, vocab_size, special, &stage()).expect("the text is sound")
 }
 
 fn documents(texts: &[&[TokenId]]) -> Documents {
@@ -260,7 +260,7 @@ fn a_model_of_no_text_finds_all_tokens_equally_probable() {
 fn generate(model: &Ngram, count: usize, decoding: &Decoding, max_document_tokens: usize) -> Documents {
     let prompts: Documents = std::iter::repeat_n(&[][..], count).collect();
     let request = Generate { prompts: &prompts, max_document_tokens, decoding, first_item: 0 };
-    model.generate(&request, &stage()).unwrap()
+    model.generate(&request, &stage()).expect("nothing interrupts it")
 }
 
 /// Pearson's statistic of the tokens drawn after each short context, against the model's own distribution: 20,000
@@ -276,7 +276,7 @@ fn check_draws(order: usize, decoding: &Decoding) {
     }
     let (mut statistic, mut freedom) = (0.0, 0.0);
     for (context, counts) in counts {
-        let distribution = model.distribution(&context).unwrap();
+        let distribution = model.distribution(&context).expect("tokens of the vocabulary");
         let mut logits: Vec<f32> = distribution.iter().map(|p| p.ln() as f32).collect();
         let expected = sampler.distribution(&mut logits, &context);
         let n: f64 = counts.iter().sum();
@@ -288,7 +288,7 @@ fn check_draws(order: usize, decoding: &Decoding) {
             }
         }
     }
-    let bound = freedom + 4.0 * (2.0 * freedom as f64).sqrt() + 10.0;
+    let bound = freedom + 4.0 * (2.0_f64 * freedom).sqrt() + 10.0;
     assert!(statistic < bound && freedom > 20.0, "order {order}: {statistic} with {freedom} cells");
 }
 

@@ -58,7 +58,7 @@ fn natural() -> Documents {
 }
 
 fn ngram() -> Ngram {
-    Ngram::fit(&natural(), config::Ngram { order: 3 }, 50, SPECIAL, &stage()).unwrap()
+    Ngram::fit(&natural(), config::Ngram { order: 3 }, 50, SPECIAL, &stage()).expect("the text is sound")
 }
 
 /// A model that answers a prompt with what `answer` says for it, cut at the limit.

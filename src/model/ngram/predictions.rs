@@ -49,7 +49,7 @@ struct Part {
 }
 
 impl Predictions {
-    /// `discounts` by order.
+    /// `discounts` by order; index 0 is unused.
     pub fn compute(counts: &Counts, discounts: &[Discounts]) -> Self {
         let vocab_size = counts.vocab_size() as f64;
         let mut probabilities = vec![1.0 / vocab_size];
@@ -59,7 +59,7 @@ impl Predictions {
             log_backoffs: Vec::new(),
             entropies: Vec::new(),
         };
-        for order in 1..=counts.order() {
+        for (order, &discounts) in discounts.iter().enumerate().skip(1) {
             let (contexts, level) = (&counts.levels[order - 1], &counts.levels[order]);
             let below = Below {
                 probabilities: &probabilities,
@@ -73,7 +73,7 @@ impl Predictions {
                     let start = task * CONTEXTS_PER_TASK;
                     let mut part = Part::default();
                     for context in start..contexts.len().min(start + CONTEXTS_PER_TASK) {
-                        part.add(contexts, context, level, discounts[order], &below);
+                        part.add(contexts, context, level, discounts, &below);
                     }
                     part
                 })
