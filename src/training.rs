@@ -7,6 +7,14 @@ use crate::units::Tokens;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
+pub mod adamw;
+pub mod checkpoint;
+pub mod gradients;
+pub mod packed;
+pub mod transformer;
+
+pub use transformer::{Start, TransformerLearner};
+
 /// Learns a language model from token ids.
 pub trait Learner {
     /// Trains on `documents`. `checkpoints` may hold a state to go on from, and is offered new ones.
