@@ -6,7 +6,7 @@
 //! depend on the number of threads.
 
 use crate::config::Training;
-use crate::kernels::change;
+use crate::kernels::{change, vectorised};
 use crate::model::transformer::parameters::Parameters;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
@@ -123,20 +123,19 @@ impl Update {
             .zip(moments.second.par_chunks_mut(PIECE))
             .zip(gradient.par_chunks(PIECE))
             .for_each(|(((weights, first), second), gradient)| {
-                pulp::Arch::new().dispatch(
-                    #[inline(always)]
-                    || self.apply_piece(weights, first, second, gradient),
-                );
+                move_piece(self, weights, first, second, gradient)
             });
     }
+}
 
-    #[inline(always)]
-    fn apply_piece(self, weights: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+vectorised! {
+    fn move_piece(update: Update, weights: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+        let Update { beta1, beta2, gradient_scale, rate, second_correction, keep } = update;
         for (((w, m), v), g) in weights.iter_mut().zip(first).zip(second).zip(gradient) {
-            let g = g * self.gradient_scale;
-            *m = self.beta1 * *m + (1.0 - self.beta1) * g;
-            *v = self.beta2 * *v + (1.0 - self.beta2) * g * g;
-            *w = *w * self.keep - self.rate * *m / ((*v * self.second_correction).sqrt() + EPSILON);
+            let g = g * gradient_scale;
+            *m = beta1 * *m + (1.0 - beta1) * g;
+            *v = beta2 * *v + (1.0 - beta2) * g * g;
+            *w = *w * keep - rate * *m / ((*v * second_correction).sqrt() + EPSILON);
         }
     }
 }
