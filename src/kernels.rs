@@ -21,17 +21,31 @@ pub mod softmax;
 const LANES: usize = 16;
 
 /// Compiles a function for each instruction set, and calls the widest.
+///
+/// The closure must be inlined into pulp's dispatch to be compiled for more than the smallest common set. The compiler
+/// does so only if it calls the closure itself, not a shim around it: that is, if the closure can be called but once,
+/// which [`Once`] sees to.
 macro_rules! vectorised {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
         $vis fn $name($($arg: $type),*) $(-> $ret)? {
             #[inline(always)]
             fn body($($arg: $type),*) $(-> $ret)? $body
-            pulp::Arch::new().dispatch(#[inline(always)] || body($($arg),*))
+            let once = $crate::kernels::Once;
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                move || {
+                    drop(once);
+                    body($($arg),*)
+                },
+            )
         }
     };
 }
-use vectorised;
+pub(crate) use vectorised;
+
+/// Something that can be given away once.
+pub(crate) struct Once;
 
 /// `e^x` to about two units in the last place, for x ≤ 88; 0 below −87. (The range reduction and the polynomial of
 /// Cephes' `expf`.)

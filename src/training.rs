@@ -10,6 +10,13 @@ use std::path::{Path, PathBuf};
 mod ngram;
 
 pub use ngram::NgramLearner;
+pub mod adamw;
+pub mod checkpoint;
+pub mod gradients;
+pub mod packed;
+pub mod transformer;
+
+pub use transformer::{Start, TransformerLearner};
 
 /// Learns a language model from token ids.
 pub trait Learner {

@@ -32,9 +32,10 @@ pub fn generate(model: &Transformer, request: &Generate, stage: &Stage) -> Resul
     let all: Vec<usize> = (0..count).collect();
     let written = if model.network.device.is_cpu() {
         let group = count.div_ceil(16).clamp(SLOTS, GROUP);
+        let network = by_columns(&model.network)?;
         all.par_chunks(group)
             .map(|group| {
-                let decoder = FusedDecoder::new(&model.network, SLOTS.min(group.len()));
+                let decoder = FusedDecoder::new(&network, SLOTS.min(group.len()));
                 write(model, request, group, decoder, stage)
             })
             .collect::<Result<Vec<_>, ModelError>>()?
@@ -43,6 +44,19 @@ pub fn generate(model: &Transformer, request: &Generate, stage: &Stage) -> Resul
         vec![write(model, request, &all, decoder, stage)?]
     };
     Ok(written.iter().flatten().map(Vec::as_slice).collect())
+}
+
+/// The same network, its matrices laid out by columns: a product with few rows then need not rearrange them each time.
+fn by_columns(network: &Network) -> Tensors<Network> {
+    let by_columns = |matrix: &Tensor| matrix.t()?.contiguous()?.t();
+    let mut parameters = network.parameters.clone();
+    for block in &mut parameters.blocks {
+        for matrix in [&mut block.qkv, &mut block.output, &mut block.gate_up, &mut block.down] {
+            *matrix = by_columns(matrix)?;
+        }
+    }
+    parameters.head = Some(by_columns(network.parameters.output())?);
+    Ok(Network { parameters, ..network.clone() })
 }
 
 /// Reads one more token of each of several documents.
@@ -179,14 +193,13 @@ struct FusedDecoder<'a> {
     network: &'a Network,
     slots: usize,
     caches: Vec<Cache>,
-    scratch: Vec<f32>,
 }
 
 impl<'a> FusedDecoder<'a> {
     fn new(network: &'a Network, slots: usize) -> Self {
         let shape = &network.shape;
         let caches = (0..shape.layers).map(|_| Cache::new(slots, shape.heads, shape.context)).collect();
-        Self { network, slots, caches, scratch: vec![0.0; shape.context.max(shape.heads.width)] }
+        Self { network, slots, caches }
     }
 }
 
@@ -205,9 +218,7 @@ impl Decoder for FusedDecoder<'_> {
             let normed = fused::normalise(network, &x, &block.attention_norm, &mut scales)?;
             let qkv = fused::linear(&normed, &block.qkv)?;
             let mut mixed = vec![0.0; rows * heads.queries * heads.width];
-            change(&qkv, |qkv| {
-                attention::step(qkv, places, heads, &network.rotary, cache, &mut self.scratch, &mut mixed);
-            })?;
+            read(&qkv, |qkv| attention::step(qkv, places, heads, &network.rotary, cache, &mut mixed))?;
             let mixed = Tensor::from_vec(mixed, (rows, heads.queries * heads.width), &Device::Cpu)?;
             read(&fused::linear(&mixed, &block.output)?, |output| kernels::add(&mut x, output))?;
             fused::feed_forward(network, block, &mut x)?;

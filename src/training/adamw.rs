@@ -1,0 +1,205 @@
+//! AdamW (Loshchilov and Hutter 2019) with a warm-up, a cosine, and a limit on the gradient's norm.
+//!
+//! With `g` the gradient scaled down to the limit, `m ← β₁ m + (1 − β₁) g`, `v ← β₂ v + (1 − β₂) g²`, and
+//! `w ← w − η (m̂ / (√v̂ + ε) + λ w)`, where `m̂ = m / (1 − β₁ᵗ)` and `v̂ = v / (1 − β₂ᵗ)`; λ is 0 for vectors.
+//! Parameters are cut into pieces of a fixed size, and the pieces of the norm are added in order: the result does not
+//! depend on the number of threads.
+
+use crate::config::Training;
+use crate::kernels::{change, vectorised};
+use crate::model::transformer::parameters::Parameters;
+use candle_core::{Result, Tensor};
+use rayon::prelude::*;
+
+const EPSILON: f32 = 1e-8;
+/// Numbers that one thread handles at a time.
+const PIECE: usize = 1 << 15;
+
+/// Both moments of a parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moments {
+    /// Running mean of the gradient.
+    pub first: Vec<f32>,
+    /// Running mean of its square.
+    pub second: Vec<f32>,
+}
+
+/// The learning rate at `step` (from 0) of `steps`: up linearly over the warm-up, then down along a half cosine.
+#[must_use]
+pub fn learning_rate(training: &Training, step: u64, steps: u64) -> f64 {
+    let warmup = (training.warmup_fraction * steps as f64).ceil() as u64;
+    let peak = training.learning_rate;
+    if step < warmup {
+        return peak * (step + 1) as f64 / warmup as f64;
+    }
+    let progress = (step + 1 - warmup) as f64 / (steps - warmup).max(1) as f64;
+    let last = training.final_rate_fraction;
+    peak * (last + (1.0 - last) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()))
+}
+
+/// The Euclidean norm of a gradient.
+#[must_use]
+pub fn norm(gradient: &Parameters<Vec<f32>>) -> f64 {
+    let squares = |piece: &[f32]| piece.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
+    let pieces: Vec<&[f32]> = gradient.iter().flat_map(|values| values.chunks(PIECE)).collect();
+    let sums: Vec<f64> = pieces.into_par_iter().map(squares).collect();
+    sums.iter().sum::<f64>().sqrt()
+}
+
+/// What one step of the optimiser needs besides the gradient.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// Steps so far, this one included.
+    pub count: u64,
+    /// The learning rate.
+    pub rate: f64,
+    /// The gradient is multiplied by this.
+    pub gradient_scale: f64,
+}
+
+/// The factor that brings a gradient of that norm to the limit, if it is above.
+#[must_use]
+pub fn clip(norm: f64, limit: f64) -> f64 {
+    if norm > limit { limit / norm } else { 1.0 }
+}
+
+/// Moves the parameters, in place on the processor.
+///
+/// # Errors
+/// When the device fails.
+pub fn step(
+    parameters: &mut Parameters<Tensor>,
+    moments: &mut Parameters<Moments>,
+    gradient: &Parameters<Vec<f32>>,
+    training: &Training,
+    step: Step,
+) -> Result<()> {
+    for ((parameter, moments), gradient) in parameters.iter_mut().zip(moments.iter_mut()).zip(gradient.iter())
+    {
+        let decay = if parameter.rank() >= 2 { training.weight_decay } else { 0.0 };
+        let update = Update::new(training, step, decay);
+        if parameter.device().is_cpu() {
+            change(parameter, |weights| update.apply(weights, moments, gradient))?;
+        } else {
+            let mut weights = parameter.flatten_all()?.to_vec1::<f32>()?;
+            update.apply(&mut weights, moments, gradient);
+            *parameter = Tensor::from_vec(weights, parameter.shape(), parameter.device())?;
+        }
+    }
+    Ok(())
+}
+
+/// The constants of one step for one parameter.
+#[derive(Clone, Copy)]
+struct Update {
+    beta1: f32,
+    beta2: f32,
+    gradient_scale: f32,
+    /// η / (1 − β₁ᵗ)
+    rate: f32,
+    /// 1 / (1 − β₂ᵗ)
+    second_correction: f32,
+    /// 1 − η λ
+    keep: f32,
+}
+
+impl Update {
+    fn new(training: &Training, step: Step, decay: f64) -> Self {
+        let correction = |beta: f64| 1.0 - beta.powf(step.count as f64);
+        Self {
+            beta1: training.beta1 as f32,
+            beta2: training.beta2 as f32,
+            gradient_scale: step.gradient_scale as f32,
+            rate: (step.rate / correction(training.beta1)) as f32,
+            second_correction: (1.0 / correction(training.beta2)) as f32,
+            keep: (1.0 - step.rate * decay) as f32,
+        }
+    }
+
+    fn apply(self, weights: &mut [f32], moments: &mut Moments, gradient: &[f32]) {
+        weights
+            .par_chunks_mut(PIECE)
+            .zip(moments.first.par_chunks_mut(PIECE))
+            .zip(moments.second.par_chunks_mut(PIECE))
+            .zip(gradient.par_chunks(PIECE))
+            .for_each(|(((weights, first), second), gradient)| {
+                move_piece(self, weights, first, second, gradient)
+            });
+    }
+}
+
+vectorised! {
+    fn move_piece(update: Update, weights: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+        let Update { beta1, beta2, gradient_scale, rate, second_correction, keep } = update;
+        for (((w, m), v), g) in weights.iter_mut().zip(first).zip(second).zip(gradient) {
+            let g = g * gradient_scale;
+            *m = beta1 * *m + (1.0 - beta1) * g;
+            *v = beta2 * *v + (1.0 - beta2) * g * g;
+            *w = *w * keep - rate * *m / ((*v * second_correction).sqrt() + EPSILON);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Init, TrainingLength};
+    use crate::units::Tokens;
+    use candle_core::Device;
+
+    fn training() -> Training {
+        Training {
+            length: TrainingLength::Tokens(Tokens(1)),
+            init: Init::Scratch,
+            batch: 1,
+            learning_rate: 0.1,
+            warmup_fraction: 0.2,
+            final_rate_fraction: 0.1,
+            weight_decay: 0.5,
+            beta1: 0.9,
+            beta2: 0.99,
+            gradient_clip: 1.0,
+            checkpoint_minutes: 1.0,
+        }
+    }
+
+    /// 10 steps: 2 of warm-up at 1/2 and 1 of the peak, then half a cosine over 8 that ends at a tenth of it.
+    #[test]
+    fn the_rate_rises_linearly_and_falls_along_a_cosine() {
+        let rate = |step| learning_rate(&training(), step, 10);
+        assert!((rate(0) - 0.05).abs() < 1e-12 && (rate(1) - 0.1).abs() < 1e-12);
+        assert!((rate(5) - 0.1 * (0.1 + 0.9 * 0.5)).abs() < 1e-12);
+        assert!((rate(9) - 0.01).abs() < 1e-12);
+    }
+
+    /// A vector moves by η · sign(g) in its first step. A matrix also shrinks by η λ: 2 (1 − 0.1 · 0.5) − 0.1 = 1.8.
+    #[test]
+    fn the_first_step_has_the_length_of_the_rate_and_only_matrices_decay() {
+        let mut parameters = Parameters {
+            embedding: Tensor::new(&[[2f32, -2.0]], &Device::Cpu).unwrap(),
+            blocks: Vec::new(),
+            norm: Tensor::new(&[1f32], &Device::Cpu).unwrap(),
+            head: None,
+        };
+        let gradient: Parameters<Vec<f32>> =
+            Parameters { embedding: vec![3.0, -0.5], blocks: Vec::new(), norm: vec![7.0], head: None };
+        let zero = |values: &Vec<f32>| {
+            Ok::<_, ()>(Moments { first: vec![0.0; values.len()], second: vec![0.0; values.len()] })
+        };
+        let mut moments = gradient.try_map(zero).unwrap();
+        let at = Step { count: 1, rate: 0.1, gradient_scale: 1.0 };
+        step(&mut parameters, &mut moments, &gradient, &training(), at).unwrap();
+        let matrix = parameters.embedding.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!((matrix[0] - 1.8).abs() < 1e-6 && (matrix[1] + 1.8).abs() < 1e-6, "{matrix:?}");
+        assert!((parameters.norm.to_vec1::<f32>().unwrap()[0] - 0.9).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_long_gradient_is_scaled_down_and_a_short_one_left() {
+        let gradient: Parameters<Vec<f32>> =
+            Parameters { embedding: vec![3.0], blocks: Vec::new(), norm: vec![4.0], head: None };
+        assert_eq!(norm(&gradient), 5.0);
+        assert_eq!(clip(5.0, 1.0), 0.2);
+        assert_eq!(clip(0.5, 1.0), 1.0);
+    }
+}

@@ -1,0 +1,124 @@
+//! Training text as one endless stream of tokens, cut into windows.
+//!
+//! Every pass over the documents shuffles them anew. The start token is read before each, unless the token before
+//! it is the start token already, as it is when one token both ends and starts documents. A window is a context of
+//! inputs and the token after each; the next window begins where its inputs end.
+
+use crate::documents::{Documents, TokenId};
+use crate::stage::Stage;
+use rand::seq::SliceRandom;
+
+/// An endless stream of training text.
+pub struct Packed<'a> {
+    documents: &'a Documents,
+    stage: &'a Stage<'a>,
+    start: TokenId,
+    epoch: u64,
+    tokens: Vec<TokenId>,
+    next: usize,
+}
+
+impl<'a> Packed<'a> {
+    /// The stream from its beginning. `documents` must hold a token.
+    #[must_use]
+    pub fn new(documents: &'a Documents, start: TokenId, stage: &'a Stage<'a>) -> Self {
+        Self { documents, stage, start, epoch: 0, tokens: Vec::new(), next: 0 }
+    }
+
+    /// The next window: `context` inputs, and the token that follows each.
+    pub fn window(&mut self, context: usize) -> (Vec<TokenId>, Vec<TokenId>) {
+        self.fill(context + 1);
+        let window = &self.tokens[self.next..=self.next + context];
+        let pair = (window[..context].to_vec(), window[1..].to_vec());
+        self.next += context;
+        pair
+    }
+
+    /// Passes over so many tokens.
+    pub fn skip(&mut self, mut tokens: u64) {
+        while tokens > 0 {
+            self.fill(1);
+            let step = tokens.min((self.tokens.len() - self.next) as u64);
+            self.next += step as usize;
+            tokens -= step;
+        }
+    }
+
+    /// Sees that `count` tokens lie ahead.
+    fn fill(&mut self, count: usize) {
+        while self.tokens.len() < self.next + count {
+            let read = self.next.min(self.tokens.len());
+            // The last token read stays: it says whether the next document still needs a start token.
+            let kept = read.saturating_sub(1);
+            self.tokens.drain(..kept);
+            self.next -= kept;
+            let mut order: Vec<usize> = (0..self.documents.len()).collect();
+            order.shuffle(&mut self.stage.stream(self.epoch));
+            self.epoch += 1;
+            for index in order {
+                if self.tokens.last() != Some(&self.start) {
+                    self.tokens.push(self.start);
+                }
+                self.tokens.extend_from_slice(self.documents.get(index));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+    use crate::seed::Place;
+    use std::sync::atomic::AtomicBool;
+
+    fn documents() -> Documents {
+        [&[1, 2, 0][..], &[3, 0], &[4, 5, 6, 7, 0], &[8, 9]].into_iter().collect()
+    }
+
+    #[test]
+    fn windows_overlap_by_the_token_that_is_target_and_then_input() {
+        let (interrupt, documents) = (AtomicBool::new(false), documents());
+        let stage = Stage::new(Place::new(1, "a", 0, "training"), &Silent, &interrupt);
+        let mut packed = Packed::new(&documents, 0, &stage);
+        let mut before = packed.window(4);
+        assert_eq!(before.0[0], 0);
+        for _ in 0..20 {
+            let window = packed.window(4);
+            assert_eq!(before.0[1..], before.1[..3]);
+            assert_eq!(window.0[0], before.1[3]);
+            before = window;
+        }
+    }
+
+    /// 12 tokens, a start token before the first document and one after the document that does not end.
+    #[test]
+    fn a_pass_holds_every_document_once_each_behind_a_start_token() {
+        let (interrupt, documents) = (AtomicBool::new(false), documents());
+        let stage = Stage::new(Place::new(1, "a", 0, "training"), &Silent, &interrupt);
+        let mut packed = Packed::new(&documents, 0, &stage);
+        let (mut pass, _) = packed.window(13);
+        assert_eq!(pass[0], 0);
+        assert!(
+            documents.iter().all(|d| pass.windows(d.len() + 1).any(|w| w[0] == 0 && w[1..] == *d)),
+            "{pass:?}"
+        );
+        pass.sort_unstable();
+        assert!(pass[..4].iter().all(|&token| token == 0) && pass[12] == 9, "{pass:?}");
+    }
+
+    #[test]
+    fn skipping_leads_to_where_reading_does() {
+        let (interrupt, documents) = (AtomicBool::new(false), documents());
+        let stage = Stage::new(Place::new(1, "a", 0, "training"), &Silent, &interrupt);
+        for windows in 0..20 {
+            let (mut read, mut skipped) =
+                (Packed::new(&documents, 10, &stage), Packed::new(&documents, 10, &stage));
+            for _ in 0..windows {
+                read.window(5);
+            }
+            skipped.skip(5 * windows);
+            assert_eq!(read.window(5), skipped.window(5));
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Training a transformer: AdamW on packed text, with checkpoints that go on to the bit.
+
+use super::adamw::{self, Moments};
+use super::checkpoint::{self, Progress, State};
+use super::gradients::{self, Batch};
+use super::packed::Packed;
+use super::{Checkpoints, Learner, LossPoint, Trained, TrainingError, TrainingRecord};
+use crate::config::{self, Training, TrainingLength};
+use crate::documents::Documents;
+use crate::model::transformer::parameters::Parameters;
+use crate::model::transformer::{Network, Transformer};
+use crate::model::{ModelError, SpecialTokens};
+use crate::stage::Stage;
+use crate::units::Tokens;
+use candle_core::{Device, Tensor};
+use std::path::{Path, PathBuf};
+
+/// Points of a loss curve, about.
+const CURVE_POINTS: u64 = 100;
+
+/// What the weights start from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// A fresh initialisation.
+    Scratch,
+    /// The model folder of the generation before.
+    Previous(PathBuf),
+    /// A given Hugging Face folder.
+    Base(PathBuf),
+}
+
+/// Learns a transformer.
+#[derive(Clone, Debug)]
+pub struct TransformerLearner {
+    /// The shape. What a folder starts from must have it too.
+    pub architecture: config::Transformer,
+    /// How it is trained; `init` has become `start`.
+    pub training: Training,
+    /// Tokens of the tokenizer.
+    pub vocab_size: usize,
+    /// The tokenizer's special tokens.
+    pub special: SpecialTokens,
+    /// What the weights start from.
+    pub start: Start,
+    /// Where to train.
+    pub device: Device,
+}
+
+impl Learner for TransformerLearner {
+    fn fit(
+        &self,
+        documents: &Documents,
+        checkpoints: &mut dyn Checkpoints,
+        stage: &Stage,
+    ) -> Result<Trained, TrainingError> {
+        let context = self.architecture.context;
+        if documents.tokens().0 < context as u64 {
+            return Err(TrainingError::TooShort { tokens: documents.tokens(), context });
+        }
+        let steps = self.steps(documents.tokens());
+        let mut run = Run::open(self, steps, checkpoints.latest().as_deref(), stage)?;
+        let tokens_per_step = self.tokens_per_step();
+        stage.begin(steps * tokens_per_step, "tokens");
+        stage.advance(run.progress.step * tokens_per_step);
+        let mut packed = Packed::new(documents, self.special.start, stage);
+        packed.skip(run.progress.step * tokens_per_step);
+        while run.progress.step < steps {
+            if stage.interrupted() {
+                checkpoints.save(&mut |dir| run.save(dir))?;
+                return Err(TrainingError::Interrupted);
+            }
+            run.step(&next_batch(&mut packed, context, self.training.batch), stage)?;
+            stage.advance(tokens_per_step);
+            if run.progress.step == steps || checkpoints.due() {
+                checkpoints.save(&mut |dir| run.save(dir))?;
+            }
+        }
+        stage.end();
+        let record = self.record(&run, documents.tokens(), stage);
+        Ok(Trained { model: Box::new(Transformer::from_network(run.network, self.special)), record })
+    }
+}
+
+impl TransformerLearner {
+    fn tokens_per_step(&self) -> u64 {
+        (self.training.batch * self.architecture.context) as u64
+    }
+
+    /// Optimiser steps over a text of so many tokens.
+    fn steps(&self, text: Tokens) -> u64 {
+        let per_step = self.tokens_per_step();
+        let steps = match self.training.length {
+            TrainingLength::Tokens(tokens) => tokens.0.div_ceil(per_step),
+            TrainingLength::Epochs(epochs) => (epochs * text.0 as f64 / per_step as f64).ceil() as u64,
+        };
+        steps.max(1)
+    }
+
+    /// The network before its first step.
+    fn initial(&self, stage: &Stage) -> Result<Network, ModelError> {
+        let dir = match &self.start {
+            Start::Scratch => {
+                let mut stream = stage.at("initialisation").stream(0);
+                let Self { architecture, vocab_size, special, device, .. } = self;
+                let model =
+                    Transformer::initialise(architecture, *vocab_size, *special, &mut stream, device)?;
+                return Ok(model.into_network());
+            }
+            Start::Previous(dir) | Start::Base(dir) => dir,
+        };
+        let network = Transformer::load(dir, &self.device)?.into_network();
+        self.adopt(network).map_err(|reason| ModelError::Folder { dir: dir.clone(), reason })
+    }
+
+    /// Takes on a network of the experiment's shape, its context cut to the experiment's.
+    fn adopt(&self, network: Network) -> Result<Network, String> {
+        let config::Transformer { layers, width, heads, ffn, context } = self.architecture;
+        let Network { mut shape, parameters, device, .. } = network;
+        if (shape.layers, shape.width, shape.heads.queries, shape.ffn) != (layers, width, heads, ffn) {
+            return Err(format!(
+                "it has layers = {}, width = {}, heads = {}, ffn = {}: write these into [model]",
+                shape.layers, shape.width, shape.heads.queries, shape.ffn
+            ));
+        }
+        if shape.vocab_size != self.vocab_size {
+            return Err(format!(
+                "it has {} tokens and the tokenizer {}: set tokenizer.path to the tokenizer.json of this folder",
+                shape.vocab_size, self.vocab_size
+            ));
+        }
+        if shape.context < context {
+            return Err(format!("it reads {} positions: set model.context to that or less", shape.context));
+        }
+        shape.context = context;
+        Ok(Network::new(shape, parameters, device))
+    }
+
+    fn record(&self, run: &Run, text: Tokens, stage: &Stage) -> TrainingRecord {
+        let tokens_seen = Tokens(run.progress.steps * self.tokens_per_step());
+        TrainingRecord {
+            init: match &self.start {
+                Start::Scratch => "scratch".to_owned(),
+                Start::Previous(_) => format!("generation {}", stage.place().generation.saturating_sub(1)),
+                Start::Base(dir) => format!("base {}", dir.display()),
+            },
+            parameters: run.network.shape.parameters(),
+            steps: run.progress.steps,
+            tokens_seen,
+            epochs: tokens_seen.0 as f64 / text.0 as f64,
+            curve: run.progress.curve.clone(),
+        }
+    }
+}
+
+/// The next step's sequences.
+fn next_batch(packed: &mut Packed, context: usize, sequences: usize) -> Batch {
+    let mut batch = Batch { time: context, ..Batch::default() };
+    for _ in 0..sequences {
+        let (tokens, targets) = packed.window(context);
+        batch.tokens.extend(tokens);
+        batch.targets.extend(targets);
+    }
+    batch
+}
+
+/// A training under way.
+struct Run<'a> {
+    training: &'a Training,
+    network: Network,
+    moments: Parameters<Moments>,
+    progress: Progress,
+}
+
+impl<'a> Run<'a> {
+    /// From a checkpoint, or from the start.
+    fn open(
+        learner: &'a TransformerLearner,
+        steps: u64,
+        checkpoint: Option<&Path>,
+        stage: &Stage,
+    ) -> Result<Self, TrainingError> {
+        let network = learner.initial(stage)?;
+        let training = &learner.training;
+        if let Some(dir) = checkpoint {
+            let State { parameters, moments, progress } =
+                checkpoint::load(dir, &network.shape, steps, &learner.device)?;
+            return Ok(Self { training, network: Network { parameters, ..network }, moments, progress });
+        }
+        let moments = network.parameters.try_map(|parameter: &Tensor| {
+            let zeros = vec![0.0; parameter.elem_count()];
+            Ok::<_, TrainingError>(Moments { first: zeros.clone(), second: zeros })
+        })?;
+        Ok(Self { training, network, moments, progress: Progress { steps, ..Progress::default() } })
+    }
+
+    fn save(&self, dir: &Path) -> Result<(), TrainingError> {
+        checkpoint::save(dir, &self.network.shape, &self.network.parameters, &self.moments, &self.progress)
+    }
+
+    /// One step of the optimiser.
+    fn step(&mut self, batch: &Batch, stage: &Stage) -> Result<(), TrainingError> {
+        let (nats, gradient) = gradients::loss_and_gradients(&self.network, batch)?;
+        let tokens = batch.targets.len() as u64;
+        let norm = adamw::norm(&gradient);
+        let Progress { step, steps, .. } = self.progress;
+        if !nats.is_finite() || !norm.is_finite() {
+            let place = stage.place();
+            return Err(TrainingError::Diverged {
+                seed: place.seed,
+                arm: place.arm.clone(),
+                generation: place.generation,
+                step,
+                loss_nats: nats / tokens as f64,
+            });
+        }
+        let this = adamw::Step {
+            count: step + 1,
+            rate: adamw::learning_rate(self.training, step, steps),
+            gradient_scale: adamw::clip(norm, self.training.gradient_clip),
+        };
+        adamw::step(&mut self.network.parameters, &mut self.moments, &gradient, self.training, this)?;
+        self.note(nats, tokens);
+        Ok(())
+    }
+
+    /// Counts a step that is done, and adds a point to the curve now and then.
+    fn note(&mut self, nats: f64, tokens: u64) {
+        let progress = &mut self.progress;
+        progress.step += 1;
+        progress.nats += nats;
+        progress.tokens += tokens;
+        if progress.step % progress.steps.div_ceil(CURVE_POINTS) == 0 || progress.step == progress.steps {
+            progress.curve.push(LossPoint {
+                tokens: Tokens(progress.step * tokens),
+                loss_nats: progress.nats / progress.tokens as f64,
+            });
+            (progress.nats, progress.tokens) = (0.0, 0);
+        }
+    }
+}
