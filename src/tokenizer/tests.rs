@@ -43,8 +43,7 @@ fn merges_are_those_of_the_trainer_in_the_tokenizers_crate() {
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .build();
     let texts = some_text();
-    let mut twin: tokenizers::Tokenizer =
-        tokenizers::Tokenizer::new(tokenizers::models::bpe::BPE::default());
+    let mut twin: tokenizers::Tokenizer = tokenizers::Tokenizer::new(tokenizers::models::bpe::BPE::default());
     twin.with_pre_tokenizer(Some(ByteLevel::default().add_prefix_space(false)));
     let mut wrapped = tokenizers::models::TrainerWrapper::from(trainer);
     twin.train(&mut wrapped, texts.iter().map(String::as_str)).expect("trains");

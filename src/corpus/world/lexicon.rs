@@ -10,8 +10,8 @@ use rand::seq::IndexedRandom;
 use std::collections::{BTreeMap, BTreeSet};
 
 const ONSETS: [&str; 26] = [
-    "b", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z", "br", "dr", "gr", "kl", "pl",
-    "sh", "st", "tr", "th",
+    "b", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z", "br", "dr", "gr",
+    "kl", "pl", "sh", "st", "tr", "th",
 ];
 const VOWELS: [&str; 9] = ["a", "e", "i", "o", "u", "ai", "ea", "oo", "ou"];
 const CODAS: [&str; 9] = ["", "", "", "l", "m", "n", "r", "sk", "t"];
