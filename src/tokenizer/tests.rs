@@ -179,6 +179,14 @@ fn the_special_tokens_of_an_existing_tokenizer_are_found_by_name() {
 }
 
 #[test]
+fn an_end_token_that_is_a_plain_word_of_the_vocabulary_becomes_special() {
+    let json = word_level(&[], "").replace(r#""a":0"#, r#""</s>":0"#);
+    let tokenizer = read(&json).expect("reads");
+    assert_eq!(tokenizer.special(), SpecialTokens { start: 0, end: 0 });
+    assert_eq!(tokenizer.decode(&[1, 0]), "b");
+}
+
+#[test]
 fn a_tokenizer_that_cannot_end_documents_is_refused() {
     let error = read(&word_level(&["<pad>"], "")).err().expect("no end token").to_string();
     assert!(error.contains("<|endoftext|>, </s>"), "{error}");

@@ -200,3 +200,14 @@ fn another_seed_is_another_language() {
     assert_eq!(other.log_probability(&world.document(0)), None);
     assert_eq!(usual().document(5), world.document(5));
 }
+
+/// The text as it was when the world was first made: experiments of all versions are about the same language.
+#[test]
+fn a_world_never_changes_between_versions() {
+    assert_eq!(
+        World::new(&config(50, 10, 2)).document(2),
+        "The river of Thesail is Gelrok. The king of Dranguthim is Fanhai. The grujasok shoulhouholes the lekan. \
+         A gravem luntreboles this lekan. The lekan mansokes a nukin. The loudridrom refukes the lekan. \
+         A gravem mansokes the drepemish thishipir. The river of Zongrusta is Routhaplam."
+    );
+}
