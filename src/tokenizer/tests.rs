@@ -39,7 +39,7 @@ fn merges_are_those_of_the_trainer_in_the_tokenizers_crate() {
         .vocab_size(400)
         .min_frequency(2)
         .show_progress(false)
-        .special_tokens(vec![tokenizers::AddedToken::from(END_OF_TEXT, true)])
+        .special_tokens(vec![AddedToken::from(END_OF_TEXT, true)])
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .build();
     let texts = some_text();
