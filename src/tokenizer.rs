@@ -21,7 +21,7 @@
 use crate::documents::{Documents, TokenId};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
-use tokenizers::{DecoderWrapper, ModelWrapper};
+use tokenizers::{AddedToken, DecoderWrapper, ModelWrapper};
 
 mod learn;
 
@@ -148,9 +148,10 @@ impl Tokenizer {
 
     fn wrap(mut inner: tokenizers::Tokenizer, path: &Path) -> Result<Self, TokenizerError> {
         inner.set_encode_special_tokens(true);
-        let find = |names: &[&str]| names.iter().find_map(|name| inner.token_to_id(name));
-        let end = find(&END_NAMES).ok_or_else(|| TokenizerError::NoEndToken { path: path.to_owned() })?;
-        let special = SpecialTokens { start: find(&START_NAMES).unwrap_or(end), end };
+        let end = special_token(&mut inner, &END_NAMES)?
+            .ok_or_else(|| TokenizerError::NoEndToken { path: path.to_owned() })?;
+        let start = special_token(&mut inner, &START_NAMES)?.unwrap_or(end);
+        let special = SpecialTokens { start, end };
         let vocab_size = inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
         let byte_lengths = byte_lengths(&inner, vocab_size);
         Ok(Self { inner, special, vocab_size, byte_lengths })
@@ -240,6 +241,18 @@ impl Tokenizer {
 #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
 fn failed(error: tokenizers::Error) -> TokenizerError {
     TokenizerError::Failed { reason: error.to_string() }
+}
+
+/// The first of `names` that there is, made special if it is not: it must not be read out of text, nor into it.
+fn special_token(
+    inner: &mut tokenizers::Tokenizer,
+    names: &[&str],
+) -> Result<Option<TokenId>, TokenizerError> {
+    let Some(name) = names.iter().find(|name| inner.token_to_id(name).is_some()) else { return Ok(None) };
+    if !inner.get_added_vocabulary().is_special_token(name) {
+        inner.add_special_tokens([AddedToken::from(*name, true)]).map_err(failed)?;
+    }
+    Ok(inner.token_to_id(name))
 }
 
 /// In a byte-level vocabulary a character stands for a byte.

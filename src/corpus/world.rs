@@ -1,7 +1,7 @@
 //! The built-in world: a made-up language whose distribution is known exactly.
 //!
 //! A document is a run of sentences. A sentence states a fact ("The river of Tamor is Belun.") with probability
-//! `fact_share`; otherwise it comes from a small probabilistic [grammar]. Words and the popularity of what facts are
+//! `fact_share`; otherwise it comes from a small probabilistic grammar. Words and the popularity of what facts are
 //! about follow Zipf–Mandelbrot frequencies, so that there is a tail to lose. The first fact of a document sets its
 //! topic, to which about half of its later facts return: something to learn beyond the sentence.
 //!

@@ -105,7 +105,10 @@ impl Learner {
         let id_of = |c: char| ids.get(c.encode_utf8(&mut [0; 4]) as &str).copied();
         let words: Vec<Word> = counts
             .iter()
-            .map(|(word, &count)| Word { tokens: word.chars().filter_map(id_of).collect(), count: count as i64 })
+            .map(|(word, &count)| Word {
+                tokens: word.chars().filter_map(id_of).collect(),
+                count: count as i64,
+            })
             .collect();
         let mut learner =
             Self { words, tokens, ids, pairs: BTreeMap::new(), queue: BinaryHeap::new(), merges: Vec::new() };

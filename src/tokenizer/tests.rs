@@ -39,12 +39,11 @@ fn merges_are_those_of_the_trainer_in_the_tokenizers_crate() {
         .vocab_size(400)
         .min_frequency(2)
         .show_progress(false)
-        .special_tokens(vec![tokenizers::AddedToken::from(END_OF_TEXT, true)])
+        .special_tokens(vec![AddedToken::from(END_OF_TEXT, true)])
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .build();
     let texts = some_text();
-    let mut twin: tokenizers::Tokenizer =
-        tokenizers::Tokenizer::new(tokenizers::models::bpe::BPE::default());
+    let mut twin: tokenizers::Tokenizer = tokenizers::Tokenizer::new(tokenizers::models::bpe::BPE::default());
     twin.with_pre_tokenizer(Some(ByteLevel::default().add_prefix_space(false)));
     let mut wrapped = tokenizers::models::TrainerWrapper::from(trainer);
     twin.train(&mut wrapped, texts.iter().map(String::as_str)).expect("trains");
@@ -177,6 +176,14 @@ fn the_special_tokens_of_an_existing_tokenizer_are_found_by_name() {
     assert_eq!(tokenizer.vocab_size(), start.max(end) as usize + 1);
     // Its truncation to one token is turned off.
     assert_eq!(tokenizer.encode("a b a").expect("encodes"), [0, 1, 0]);
+}
+
+#[test]
+fn an_end_token_that_is_a_plain_word_of_the_vocabulary_becomes_special() {
+    let json = word_level(&[], "").replace(r#""a":0"#, r#""</s>":0"#);
+    let tokenizer = read(&json).expect("reads");
+    assert_eq!(tokenizer.special(), SpecialTokens { start: 0, end: 0 });
+    assert_eq!(tokenizer.decode(&[1, 0]), "b");
 }
 
 #[test]

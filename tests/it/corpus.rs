@@ -1,1 +1,348 @@
+//! Reading and splitting natural text, through the public interface.
 
+use genloss::config::{Corpus, Files, Source, Split};
+use genloss::corpus::{CorpusError, NaturalText, TokensWanted, load};
+use genloss::units::Tokens;
+use parquet::basic::{LogicalType, Repetition, Type as Physical};
+use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::Type;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// A folder of files to read.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn with(self, name: &str, bytes: impl AsRef<[u8]>) -> Self {
+        std::fs::write(self.path(name), bytes).expect("writes");
+        self
+    }
+
+    fn load_with(&self, patterns: &[&str], split: Split, field: &str) -> Result<NaturalText, CorpusError> {
+        let paths = patterns.iter().map(|pattern| self.path(pattern).display().to_string()).collect();
+        load(&corpus(Files { paths, split, text_field: field.to_owned() }), NOTHING_WANTED)
+    }
+
+    fn load(&self, patterns: &[&str]) -> Result<NaturalText, CorpusError> {
+        self.load_with(patterns, Split::Line, "text")
+    }
+
+    fn error(&self, patterns: &[&str]) -> String {
+        let error = self.load(patterns).expect_err("an error").to_string();
+        assert!(!error.contains('\n') && !error.ends_with('.'), "{error}");
+        error.replace(&self.0.path().display().to_string(), "DIR")
+    }
+}
+
+const NOTHING_WANTED: TokensWanted =
+    TokensWanted { train: Tokens(0), heldout: Tokens(0), reference: Tokens(0) };
+
+fn corpus(files: Files) -> Corpus {
+    Corpus {
+        source: Source::Files(files),
+        train_tokens: Tokens(0),
+        heldout_tokens: Tokens(0),
+        reference_tokens: Tokens(0),
+        heldout_share: 0.1,
+        reference_share: 0.2,
+    }
+}
+
+fn all(text: &NaturalText) -> BTreeSet<&str> {
+    [&text.train, &text.heldout, &text.reference].into_iter().flatten().map(String::as_str).collect()
+}
+
+fn where_each_is(text: &NaturalText) -> BTreeMap<String, &'static str> {
+    [("train", &text.train), ("heldout", &text.heldout), ("reference", &text.reference)]
+        .into_iter()
+        .flat_map(|(name, texts)| texts.iter().map(move |text| (text.clone(), name)))
+        .collect()
+}
+
+fn lines(numbers: std::ops::Range<usize>) -> String {
+    numbers.map(|i| format!("document {i}\n")).collect()
+}
+
+// The split.
+
+#[test]
+fn heldout_and_reference_text_never_trains_even_where_it_is_repeated() {
+    let folder = Folder::new().with("a.txt", lines(0..500)).with("b.txt", lines(250..750).repeat(3));
+    let text = folder.load(&["*.txt"]).expect("reads");
+    let [train, heldout, reference] =
+        [&text.train, &text.heldout, &text.reference].map(|texts| texts.iter().collect::<BTreeSet<_>>());
+    assert!(train.is_disjoint(&heldout) && train.is_disjoint(&reference) && heldout.is_disjoint(&reference));
+    assert_eq!(train.len() + heldout.len() + reference.len(), 750);
+    // Copies are kept: 500 once, 500 three times.
+    assert_eq!(text.train.len() + text.heldout.len() + text.reference.len(), 2000);
+}
+
+#[test]
+fn adding_a_file_moves_no_document_and_keeps_the_order() {
+    let folder = Folder::new().with("b.txt", lines(0..400));
+    let before = folder.load(&["*.txt"]).expect("reads");
+    let folder = folder.with("a.txt", lines(400..800));
+    let after = folder.load(&["*.txt"]).expect("reads");
+    let places = where_each_is(&after);
+    assert!(where_each_is(&before).iter().all(|(text, place)| places[text] == *place));
+    let old: BTreeSet<&String> = before.train.iter().collect();
+    let kept: Vec<&String> = after.train.iter().filter(|text| old.contains(text)).collect();
+    assert_eq!(kept, before.train.iter().collect::<Vec<_>>());
+    assert_ne!(before.hashes["train"], after.hashes["train"]);
+}
+
+#[test]
+fn neither_the_order_of_files_nor_that_within_them_matters() {
+    let folder = Folder::new().with("a.txt", lines(0..300)).with("z.txt", lines(300..600));
+    let reference = folder.load(&["a.txt", "z.txt"]).expect("reads");
+    let mut reversed: Vec<String> = lines(0..600).lines().map(str::to_owned).collect();
+    reversed.reverse();
+    let other = Folder::new().with("all.txt", reversed.join("\r\n"));
+    for text in [
+        folder.load(&["z.txt", "a.txt"]).expect("reads"),
+        folder.load(&["*.txt", "a.txt", "?.txt"]).expect("reads"),
+        other.load(&["all.txt"]).expect("reads"),
+    ] {
+        assert_eq!(text.hashes, reference.hashes);
+        assert_eq!(text.train, reference.train);
+        assert_eq!(text.heldout, reference.heldout);
+        assert_eq!(text.reference, reference.reference);
+    }
+}
+
+/// Binomial with n = 20 000: 4 standard deviations are 4 √(n p (1 − p)).
+#[test]
+fn shares_are_as_asked() {
+    let n = 20_000.0;
+    let text = Folder::new().with("a.txt", lines(0..20_000)).load(&["a.txt"]).expect("reads");
+    for (texts, share) in [(&text.heldout, 0.1), (&text.reference, 0.2), (&text.train, 0.7)] {
+        let deviation = texts.len() as f64 - n * share;
+        assert!(deviation.abs() < 4.0 * (n * share * (1.0 - share)).sqrt(), "{deviation} from {share}");
+    }
+}
+
+/// Recomputed from the hexadecimal digits, as anyone could with `b3sum`: no version may move a document.
+#[test]
+fn where_a_document_goes_is_what_b3sum_says() {
+    let text = Folder::new().with("a.txt", lines(0..30)).load(&["a.txt"]).expect("reads");
+    let u = |text: &str| {
+        let hash = blake3::hash(text.as_bytes());
+        let digits: String = hash.to_hex().chars().take(8).collect();
+        u32::from_str_radix(&digits, 16).expect("hexadecimal") as f64 / 2f64.powi(32)
+    };
+    for (text, place) in where_each_is(&text) {
+        let expected = match u(&text) {
+            u if u < 0.1 => "heldout",
+            u if u < 0.3 => "reference",
+            _ => "train",
+        };
+        assert_eq!(place, expected, "{text}");
+    }
+}
+
+// Formats.
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text.as_bytes()).expect("in memory");
+    encoder.finish().expect("in memory")
+}
+
+fn zstandard(text: &str) -> Vec<u8> {
+    zstd::encode_all(text.as_bytes(), 3).expect("in memory")
+}
+
+/// A file with a nullable text column, a required number column, and a column of unmarked bytes.
+fn parquet(path: &Path, texts: &[Option<&str>]) {
+    let text = Type::primitive_type_builder("text", Physical::BYTE_ARRAY)
+        .with_logical_type(Some(LogicalType::String))
+        .with_repetition(Repetition::OPTIONAL);
+    let number = Type::primitive_type_builder("label", Physical::INT64).with_repetition(Repetition::REQUIRED);
+    let bytes =
+        Type::primitive_type_builder("raw", Physical::BYTE_ARRAY).with_repetition(Repetition::REQUIRED);
+    let fields = [text, number, bytes].map(|field| Arc::new(field.build().expect("a field"))).to_vec();
+    let schema = Arc::new(Type::group_type_builder("schema").with_fields(fields).build().expect("a schema"));
+    let file = std::fs::File::create(path).expect("creates");
+    let properties = Arc::new(WriterProperties::builder().build());
+    let mut writer = SerializedFileWriter::new(file, schema, properties).expect("a writer");
+    for rows in texts.chunks(2) {
+        let values: Vec<ByteArray> = rows.iter().flatten().map(|text| ByteArray::from(*text)).collect();
+        let levels: Vec<i16> = rows.iter().map(|text| i16::from(text.is_some())).collect();
+        let mut group = writer.next_row_group().expect("a group");
+        let mut column = group.next_column().expect("a column").expect("text");
+        column.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None).expect("writes");
+        column.close().expect("closes");
+        let mut column = group.next_column().expect("a column").expect("label");
+        column.typed::<Int64Type>().write_batch(&vec![1; rows.len()], None, None).expect("writes");
+        column.close().expect("closes");
+        let mut column = group.next_column().expect("a column").expect("raw");
+        let raw = vec![ByteArray::from(vec![255]); rows.len()];
+        column.typed::<ByteArrayType>().write_batch(&raw, None, None).expect("writes");
+        column.close().expect("closes");
+        group.close().expect("closes");
+    }
+    writer.close().expect("closes");
+}
+
+#[test]
+fn every_format_gives_the_same_documents() {
+    let plain = "one\ntwo é 🐕\n\nthree\n";
+    let json = "{\"text\": \"one\", \"label\": 1}\r\n\n{\"label\": 2, \"text\": \"two é \\ud83d\\udc15\"}\n\
+                {\"text\": \"three\"}\n{\"text\": null}\n{\"text\": \"  \\n\"}";
+    let folder = Folder::new()
+        .with("a.txt", plain)
+        .with("a.txt.gz", gzip(plain))
+        .with("a.txt.zst", zstandard(plain))
+        .with("a.jsonl", json)
+        .with("a.json", json)
+        .with("a.jsonl.gz", gzip(json))
+        .with("a.json.gz", [gzip(&json[..10]), gzip(&json[10..])].concat())
+        .with("a.jsonl.zst", zstandard(json))
+        .with("a.json.zst", zstandard(json));
+    let texts = [Some("one"), None, Some("two é 🐕"), Some(""), Some("three")];
+    parquet(&folder.path("a.parquet"), &texts);
+    let names = [
+        "a.txt",
+        "a.txt.gz",
+        "a.txt.zst",
+        "a.jsonl",
+        "a.json",
+        "a.jsonl.gz",
+        "a.json.gz",
+        "a.jsonl.zst",
+        "a.json.zst",
+        "a.parquet",
+    ];
+    let expected = BTreeSet::from(["one", "two é 🐕", "three"]);
+    for name in names {
+        assert_eq!(all(&folder.load(&[name]).expect("reads")), expected, "{name}");
+    }
+    let together = folder.load(&names).expect("reads");
+    assert_eq!(together.train.len() + together.heldout.len() + together.reference.len(), 3 * names.len());
+}
+
+#[test]
+fn a_name_with_a_bracket_is_a_name_and_a_glob_passes_over_folders() {
+    let folder = Folder::new().with("a[1].txt", "one").with("b.txt", "two");
+    std::fs::create_dir(folder.path("c.txt")).expect("creates");
+    assert_eq!(all(&folder.load(&["a[1].txt"]).expect("reads")), BTreeSet::from(["one"]));
+    assert_eq!(all(&folder.load(&["*.txt"]).expect("reads")), BTreeSet::from(["one", "two"]));
+}
+
+// What goes wrong.
+
+#[test]
+fn files_that_are_not_there_are_errors() {
+    let folder = Folder::new().with("a.csv", "a,b");
+    std::fs::create_dir(folder.path("sub")).expect("creates");
+    assert!(folder.error(&["none.txt"]).starts_with("DIR/none.txt: "));
+    assert_eq!(
+        folder.error(&["*.jsonl"]),
+        "corpus.source: no file matches \"DIR/*.jsonl\"; check it against the working directory"
+    );
+    assert_eq!(folder.error(&["sub"]), "DIR/sub: is a folder; name the files in it, such as DIR/sub/*.jsonl");
+    assert!(folder.error(&["a.csv"]).contains(".txt, .jsonl and .json"));
+    assert!(folder.error(&["a***.txt"]).contains("no valid pattern"));
+}
+
+#[test]
+fn bytes_that_are_no_text_are_an_error_with_their_line() {
+    let folder =
+        Folder::new().with("a.txt", b"one\ntwo\nth\xffree").with("b.jsonl", b"{}\n{\"text\": \"\xc3\"}");
+    assert!(folder.error(&["a.txt"]).starts_with("DIR/a.txt, line 3: not valid UTF-8"));
+    assert!(folder.error(&["b.jsonl"]).starts_with("DIR/b.jsonl, line 2: not valid UTF-8"));
+}
+
+#[test]
+fn a_line_without_the_text_is_an_error_that_says_what_is_there() {
+    let good = "{\"text\": \"fine\"}\n\n";
+    for (line, expected) in [
+        ("{\"text\": ", "DIR/a.jsonl, line 3: not valid JSON (EOF"),
+        ("[1]", "DIR/a.jsonl, line 3: an array; each line must be one JSON object"),
+        (
+            "{\"body\": \"x\", \"id\": 1}",
+            "DIR/a.jsonl, line 3: no field \"text\", there are body, id; set corpus.",
+        ),
+        ("{}", "DIR/a.jsonl, line 3: no field \"text\", there are none;"),
+        ("{\"text\": 7}", "DIR/a.jsonl, line 3: field \"text\" is a number, not a string"),
+        ("{\"text\": {\"a\": 1}}", "DIR/a.jsonl, line 3: field \"text\" is an object, not a string"),
+    ] {
+        let error = Folder::new().with("a.jsonl", format!("{good}{line}\n")).error(&["a.jsonl"]);
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_column_without_text_is_an_error_that_says_what_is_there() {
+    let folder = Folder::new();
+    parquet(&folder.path("a.parquet"), &[Some("one")]);
+    let error = |column: &str| {
+        let loaded = folder.load_with(&["a.parquet"], Split::Line, column);
+        loaded.expect_err("an error").to_string()
+    };
+    assert!(error("body").contains("no column \"body\", there are text, label, raw"));
+    assert!(error("label").contains("column \"label\" holds values of type INT64, not text"));
+    assert!(error("raw").contains("column \"raw\" holds bytes that are not marked as text"));
+}
+
+#[test]
+fn files_without_text_are_an_error() {
+    let folder = Folder::new().with("a.txt", "\n \r\n\t\n").with("b.txt", "");
+    assert!(folder.error(&["*.txt"]).starts_with("corpus: 2 file(s) read, and not one document"));
+}
+
+#[test]
+fn damaged_files_are_errors_and_never_a_panic() {
+    let json = "{\"text\": \"some text that is long enough to be packed, and packed again\"}\n".repeat(50);
+    let folder = Folder::new();
+    parquet(&folder.path("a.parquet"), &[Some("one"), Some("two"), None, Some("three")]);
+    let whole = std::fs::read(folder.path("a.parquet")).expect("reads");
+    for (name, whole) in
+        [("a.jsonl.gz", gzip(&json)), ("a.jsonl.zst", zstandard(&json)), ("a.parquet", whole)]
+    {
+        for damaged in [&whole[..whole.len() / 2], &whole[..0], &whole[1..], b"not packed at all"] {
+            std::fs::write(folder.path(name), damaged).expect("writes");
+            let loaded = folder.load(&[name]);
+            assert!(matches!(loaded, Err(CorpusError::Damaged { .. })), "{name}, {} bytes", damaged.len());
+        }
+        // A byte changed anywhere: an error or another text, but always an answer.
+        for place in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 0x55;
+            std::fs::write(folder.path(name), damaged).expect("writes");
+            let _ = folder.load(&[name]);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_string_in_json_comes_back_unchanged(texts in prop::collection::btree_set("\\PC{0,20}[\\x00-\\x7f]{0,9}x", 1..8)) {
+        let json: String = texts.iter().map(|text| serde_json::json!({ "text": text }).to_string() + "\n").collect();
+        let text = Folder::new().with("a.jsonl", json).load(&["a.jsonl"]).expect("reads");
+        prop_assert_eq!(all(&text), texts.iter().map(String::as_str).collect::<BTreeSet<_>>());
+    }
+
+    #[test]
+    fn no_bytes_make_the_readers_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        for name in ["a.txt", "a.jsonl", "a.txt.gz", "a.json.zst", "a.parquet"] {
+            let _ = Folder::new().with(name, &bytes).load_with(&[name], Split::Paragraph, "text");
+        }
+    }
+}

@@ -87,7 +87,9 @@ pub(super) const fn rules(part: Part) -> &'static [Rule] {
         Part::Where => &[(0.7, &[]), (0.3, &[A(Part::Place)])],
         Part::Place => &[(1.0, &[A(Part::Preposition), A(Part::Phrase)])],
         Part::Phrase => &[(1.0, &[A(Part::Determiner), A(Part::Thing)])],
-        Part::Determiner => &[(0.55, &[Word("the")]), (0.28, &[Word("a")]), (0.12, &[Word("this")]), (0.05, &[Word("every")])],
+        Part::Determiner => {
+            &[(0.55, &[Word("the")]), (0.28, &[Word("a")]), (0.12, &[Word("this")]), (0.05, &[Word("every")])]
+        }
         Part::Thing => &[(0.68, &[Of(Class::Noun)]), (0.32, &[Of(Class::Adjective), Of(Class::Noun)])],
         Part::Preposition => &[
             (0.4, &[Word("in")]),
@@ -106,12 +108,7 @@ pub(super) fn function_words() -> BTreeSet<&'static str> {
 }
 
 /// Writes one part at random. Returns its log-probability, in nats.
-pub(super) fn write<'a>(
-    part: Part,
-    lexicon: &'a Lexicon,
-    rng: &mut Stream,
-    words: &mut Vec<&'a str>,
-) -> f64 {
+pub(super) fn write<'a>(part: Part, lexicon: &'a Lexicon, rng: &mut Stream, words: &mut Vec<&'a str>) -> f64 {
     let (probability, symbols) = draw_rule(rules(part), rng);
     let mut log_probability = probability.ln();
     for symbol in symbols {

@@ -10,11 +10,13 @@ use rand::seq::IndexedRandom;
 use std::collections::{BTreeMap, BTreeSet};
 
 const ONSETS: [&str; 26] = [
-    "b", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z", "br", "dr", "gr", "kl", "pl",
-    "sh", "st", "tr", "th",
+    "b", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z", "br", "dr", "gr",
+    "kl", "pl", "sh", "st", "tr", "th",
 ];
-const VOWELS: [&str; 9] = ["a", "e", "i", "o", "u", "ai", "ea", "oo", "ou"];
-const CODAS: [&str; 9] = ["", "", "", "l", "m", "n", "r", "sk", "t"];
+/// Plain vowels are the likelier ones.
+const VOWELS: [&str; 12] = ["a", "e", "i", "o", "u", "a", "e", "i", "o", "u", "ai", "ou"];
+const INNER_CODAS: [&str; 6] = ["", "", "", "", "l", "n"];
+const LAST_CODAS: [&str; 6] = ["", "k", "l", "m", "n", "r"];
 
 /// Words at one length before a longer one is tried.
 const ATTEMPTS: usize = 8;
@@ -73,10 +75,13 @@ impl Coiner {
 
     /// A new word of at least `syllables`.
     pub(super) fn word(&mut self, syllables: usize, ending: &str) -> String {
-        for attempt in 0.. {
+        let mut attempts = 0;
+        loop {
             let mut word = String::new();
-            for _ in 0..syllables + attempt / ATTEMPTS {
-                for sounds in [&ONSETS[..], &VOWELS, &CODAS] {
+            let last = syllables + attempts / ATTEMPTS;
+            for syllable in 1..=last {
+                let codas = if syllable < last { INNER_CODAS } else { LAST_CODAS };
+                for sounds in [&ONSETS[..], &VOWELS, &codas] {
                     word.push_str(sounds.choose(&mut self.rng).copied().unwrap_or_default());
                 }
             }
@@ -84,13 +89,13 @@ impl Coiner {
             if self.taken.insert(word.clone()) {
                 return word;
             }
+            attempts += 1;
         }
-        unreachable!("words grow without bound, so that a free one is found")
     }
 
     /// A new name, capitalised.
     pub(super) fn name(&mut self) -> String {
-        let syllables = self.rng.random_range(2..=3);
+        let syllables = if self.rng.random::<f64>() < 0.7 { 2 } else { 3 };
         capitalised(&self.word(syllables, ""))
     }
 }

@@ -73,7 +73,8 @@ mod tests {
         for _ in 0..draws {
             counts[ranked.draw(&mut rng)] += 1.0;
         }
-        let deviation = |(count, p): (f64, &f64)| (count - p * f64::from(draws)).powi(2) / (p * f64::from(draws));
+        let deviation =
+            |(count, p): (f64, &f64)| (count - p * f64::from(draws)).powi(2) / (p * f64::from(draws));
         let chi_squared: f64 = counts.into_iter().zip(ranked.probabilities()).map(deviation).sum();
         assert!(chi_squared < 23.5, "χ² = {chi_squared}");
     }

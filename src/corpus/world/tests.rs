@@ -46,8 +46,7 @@ fn probability(part: Part, text: &str, world: &World) -> f64 {
     log_probability.unwrap_or_else(|| panic!("{part:?}: {text}")).exp()
 }
 
-/// Four nouns, and one word in every other class: all sentences but those with a relative clause or a place have
-/// their subject and predicate enumerated apart, so that the list stays short.
+/// Four nouns, and one word in every other class: up to 20 000 strings in a part.
 #[test]
 fn the_probabilities_of_all_strings_of_each_part_sum_to_1() {
     let world = World::new(&config(4, 2, 1));
@@ -57,7 +56,8 @@ fn the_probabilities_of_all_strings_of_each_part_sum_to_1() {
         assert_eq!(distinct.len(), strings.len(), "{part:?} can write one string in two ways");
         let sum: f64 = strings.iter().map(|text| probability(part, text, &world)).sum();
         assert!((sum - 1.0).abs() < 1e-9, "{part:?}: {sum}");
-        let entropy: f64 = strings.iter().map(|text| probability(part, text, &world)).map(|p| -p * p.ln()).sum();
+        let entropy: f64 =
+            strings.iter().map(|text| probability(part, text, &world)).map(|p| -p * p.ln()).sum();
         assert!((entropy - grammar::entropy(part, &world.lexicon)).abs() < 1e-9, "{part:?}: {entropy}");
     }
 }
@@ -199,4 +199,15 @@ fn another_seed_is_another_language() {
     assert_ne!(other.facts()[0].prompt, world.facts()[0].prompt);
     assert_eq!(other.log_probability(&world.document(0)), None);
     assert_eq!(usual().document(5), world.document(5));
+}
+
+/// The text as it was when the world was first made: experiments of all versions are about the same language.
+#[test]
+fn a_world_never_changes_between_versions() {
+    assert_eq!(
+        World::new(&config(50, 10, 2)).document(2),
+        "The river of Thesail is Gelrok. The king of Dranguthim is Fanhai. The grujasok shoulhouholes the lekan. \
+         A gravem luntreboles this lekan. The lekan mansokes a nukin. The loudridrom refukes the lekan. \
+         A gravem mansokes the drepemish thishipir. The river of Zongrusta is Routhaplam."
+    );
 }

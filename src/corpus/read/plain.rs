@@ -1,0 +1,51 @@
+//! Documents out of plain text.
+
+use super::{CorpusError, utf8};
+use crate::config::Split;
+use std::path::Path;
+
+/// The documents of a plain text file.
+pub(super) fn documents(path: &Path, bytes: &[u8], split: Split) -> Result<Vec<String>, CorpusError> {
+    let text = utf8(path, bytes)?;
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(text).replace("\r\n", "\n");
+    Ok(match split {
+        Split::File => vec![text],
+        Split::Line => text.lines().map(str::to_owned).collect(),
+        Split::Paragraph => paragraphs(&text),
+    })
+}
+
+/// Runs of lines that are not blank, without the line end of the last.
+fn paragraphs(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.split('\n').collect();
+    lines
+        .split(|line| line.trim().is_empty())
+        .filter(|paragraph| !paragraph.is_empty())
+        .map(|paragraph| paragraph.join("\n"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(text: &str, split: Split) -> Vec<String> {
+        documents(Path::new("a.txt"), text.as_bytes(), split).expect("text")
+    }
+
+    #[test]
+    fn lines_of_only_spaces_separate_paragraphs_and_are_no_part_of_them() {
+        let text = "\n  one\ntwo  \n \t \n\n\nthree\n\n";
+        assert_eq!(split(text, Split::Paragraph), ["  one\ntwo  ", "three"]);
+        assert_eq!(split(text, Split::File), [text]);
+        assert_eq!(split("one\n\ntwo", Split::Line), ["one", "", "two"]);
+    }
+
+    #[test]
+    fn windows_line_ends_and_a_byte_order_mark_are_no_text() {
+        let text = "\u{FEFF}one\r\ntwo\r\n\r\nthree\r\n";
+        assert_eq!(split(text, Split::Paragraph), ["one\ntwo", "three"]);
+        assert_eq!(split(text, Split::Line), ["one", "two", "", "three"]);
+        assert_eq!(split(text, Split::File), ["one\ntwo\n\nthree\n"]);
+    }
+}
