@@ -31,7 +31,7 @@ const ZIPF_RANKS: usize = 1000;
 pub(super) fn measure(inputs: &Inputs, texts: &Texts, collected: &mut Collected) {
     of_types(&texts.tokens, "", collected);
     of_types(&texts.words, "_words", collected);
-    let pairs = &texts.bigrams;
+    let pairs = &texts.bigram_counts;
     let harmonic = harmonic_numbers(pairs.n());
     let [pair_entropy] = pairs.estimate(|counts, n| [entropy(counts, n, &harmonic)]);
     collected.add("bigram_entropy", pair_entropy, pairs.n());

@@ -29,12 +29,11 @@ use zstd::zstd_safe::{CCtx, CParameter};
 pub(super) fn measure(inputs: &Inputs, texts: &Texts, collected: &mut Collected) -> Result<(), MeasureError> {
     let synthetic = inputs.synthetic;
     distinct("distinct_1", &texts.tokens, collected);
-    let mut grams = Grams::unigrams(synthetic);
-    for id in ["distinct_2", "distinct_3", "distinct_4"] {
-        grams = grams.longer(synthetic);
-        let counts = Counts::new(&grams.ids, grams.types, synthetic.len());
-        distinct(id, &counts, collected);
-    }
+    distinct("distinct_2", &texts.bigram_counts, collected);
+    let three_grams = texts.bigrams.longer(synthetic);
+    distinct("distinct_3", &three_grams.counts(), collected);
+    let grams = three_grams.longer(synthetic);
+    distinct("distinct_4", &grams.counts(), collected);
     let four_grams = grams.ids.len() as u64;
     let repeated = mean_over(&repeated(&grams), &grams.ends, |_| true, 1.0);
     collected.add("repetition", repeated, four_grams);
