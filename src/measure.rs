@@ -215,36 +215,24 @@ impl Inputs<'_> {
 /// When the inputs do not fit together, or the run is interrupted.
 pub fn measure(inputs: &Inputs, stage: &Stage) -> Result<(Vec<Measurement>, Curves), MeasureError> {
     inputs.check()?;
-    let families: [fn(&Inputs, &Texts, &mut Collected) -> Result<(), MeasureError>; 5] = [
-        |inputs, _, collected| {
-            heldout::measure(inputs, collected);
-            Ok(())
-        },
-        |inputs, texts, collected| {
-            tail::measure(texts, collected);
-            facts::measure(inputs.facts, collected);
-            Ok(())
-        },
-        |inputs, texts, collected| {
-            entropy::measure(inputs, texts, collected);
-            Ok(())
-        },
-        |inputs, texts, collected| {
-            divergence::measure(inputs.synthetic, texts, collected);
-            Ok(())
-        },
-        form::measure,
-    ];
-    stage.begin(families.len() as u64, "families");
+    stage.begin(5, "families");
+    let family_done = || {
+        stage.advance(1);
+        if stage.interrupted() { Err(MeasureError::Interrupted) } else { Ok(()) }
+    };
     let texts = Texts::new(inputs);
     let mut collected = Collected::default();
-    for family in families {
-        if stage.interrupted() {
-            return Err(MeasureError::Interrupted);
-        }
-        family(inputs, &texts, &mut collected)?;
-        stage.advance(1);
-    }
+    heldout::measure(inputs, &mut collected);
+    family_done()?;
+    tail::measure(&texts, &mut collected);
+    facts::measure(inputs.facts, &mut collected);
+    family_done()?;
+    entropy::measure(inputs, &texts, &mut collected);
+    family_done()?;
+    divergence::measure(inputs.synthetic, &texts, &mut collected);
+    family_done()?;
+    form::measure(inputs, &texts, &mut collected)?;
+    family_done()?;
     let curves = curves::draw(&texts);
     stage.end();
     Ok((collected.in_order(), curves))

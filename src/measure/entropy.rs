@@ -139,9 +139,9 @@ fn exponent_with_mean_log_rank(target: f64, log_ranks: &[f64]) -> f64 {
     for _ in 0..100 {
         let (mean, variance) = moments(exponent);
         if mean > target {
-            low = exponent
+            low = exponent;
         } else {
-            high = exponent
+            high = exponent;
         }
         let step = exponent + (mean - target) / variance;
         let next = if step > low && step < high { step } else { 0.5 * (low + high) };

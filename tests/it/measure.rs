@@ -226,16 +226,17 @@ fn the_zipf_exponent_of_zipfian_text_comes_back() {
 fn natural_text_of_any_size_covers_the_tail_as_expected() {
     let source = Source::zipf(3000, 1.0).copying(0.2);
     for tokens in [5_000, 20_000, 40_000] {
-        let (mut coverage, mut survival) = (Vec::new(), Vec::new());
+        let (mut coverage, mut survival, mut words) = (Vec::new(), Vec::new(), Vec::new());
         for repeat in 0..24 {
             let world = world_of(&source, 100 + repeat);
             let measured = world.measure(&source.write(tokens, &mut stream(200 + repeat)));
             coverage.push(measured.value("tail_coverage"));
+            words.push(measured.value("tail_coverage_words"));
             let bins = &measured.curves.survival;
             let found: u64 = bins.iter().map(|bin| bin.found).sum();
             survival.push(found as f64 / bins.iter().map(|bin| bin.expected).sum::<f64>());
         }
-        for (name, values) in [("coverage", coverage), ("survival", survival)] {
+        for (name, values) in [("coverage", coverage), ("survival", survival), ("words", words)] {
             let (mean, sd) = mean_and_spread(&values);
             assert!((mean - 1.0).abs() < 4.0 * sd / 24_f64.sqrt(), "{name}, {tokens}: {mean} (sd {sd})");
         }
