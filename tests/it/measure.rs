@@ -43,10 +43,10 @@ struct Source {
 impl Source {
     /// K types with p(r) ∝ r^(−1/temperature).
     fn zipf(types: usize, temperature: f64) -> Self {
-        Self::weighted((1..=types).map(|rank| (rank as f64).powf(-1.0 / temperature)).collect())
+        Self::weighted(&(1..=types).map(|rank| (rank as f64).powf(-1.0 / temperature)).collect::<Vec<_>>())
     }
 
-    fn weighted(weights: Vec<f64>) -> Self {
+    fn weighted(weights: &[f64]) -> Self {
         let total: f64 = weights.iter().sum();
         let mut sum = 0.0;
         let cumulative = weights.iter().map(|weight| {
@@ -170,7 +170,7 @@ fn every_metric_of_the_catalogue_is_measured_in_its_order() {
 /// stated bias (the exponent, whose ranks come from the same counts, is a little above 0).
 #[test]
 fn a_uniform_source_has_the_entropy_and_the_hill_numbers_of_a_uniform_distribution() {
-    let source = Source::weighted(vec![1.0; 500]);
+    let source = Source::weighted(&[1.0; 500]);
     let random = &mut stream(3);
     // As many words as the budget will ask for, so that about 15 000 are counted.
     let world = World::new(&source.write(30_000, random), &source.write(2_000, random));
@@ -188,13 +188,13 @@ fn a_uniform_source_has_the_entropy_and_the_hill_numbers_of_a_uniform_distributi
 /// (K − 1)/2n = 0.33 nats to first order; the corrected one is to be within a tenth of that, on average.
 #[test]
 fn the_corrected_entropy_is_nearly_unbiased_where_the_plug_in_is_not() {
-    let source = Source::weighted(vec![1.0; 2000]);
+    let source = Source::weighted(&[1.0; 2000]);
     let random = &mut stream(4);
     let world = World::new(&source.write(3_000, random), &source.write(200, random));
     let (mut corrected, mut plug_in) = (0.0, 0.0);
     let repeats = 20;
     for _ in 0..repeats {
-        // Twice the tokens, so that the words counted are at least 3000 · 3/4 · 2.
+        // Three quarters of the words of 4200 tokens are about 3000.
         let text = source.write(4_200, random);
         corrected += world.measure(&text).value("unigram_entropy_words") / f64::from(repeats);
         let words: Vec<TokenId> = text.flat().iter().copied().filter(|&id| id != END).take(3000).collect();
@@ -277,7 +277,7 @@ fn shares_of_distinct_and_repeated_n_grams_are_what_the_hand_counts() {
     }
 }
 
-/// Every held-out token has probability 1/4: ln 4 nats per token, and one token of two bytes ("w1 ") … counted.
+/// Every held-out token has probability 1/4: ln 4 nats, or 2 bits, each; bytes are those of the held-out texts.
 #[test]
 fn held_out_losses_are_means_over_tokens_and_bytes() {
     let source = Source::zipf(300, 1.0);
@@ -476,7 +476,7 @@ fn standard_errors_agree_with_the_spread_over_many_texts() {
 fn the_strangest_text_yields_finite_numbers_or_none() {
     let source = Source::zipf(300, 1.0);
     let natural = source.write(5_000, &mut stream(40));
-    let one_type = vec![5; 40];
+    let one_type = [5; 40];
     let strange: [(&str, Vec<&[TokenId]>); 8] = [
         ("no text", vec![]),
         ("an empty document", vec![&[]]),
