@@ -33,7 +33,8 @@ pub use facts::{Fact, FactAnswer, recall};
 pub use form::FourGrams;
 pub use natural::{Rarity, rarities};
 
-use counts::{Counts, tally};
+use counts::{Counts, Incidence};
+use grams::Grams;
 use natural::Natural;
 use uncertainty::Estimate;
 
@@ -137,9 +138,7 @@ pub struct Reference {
     vocabulary: words::Vocabulary,
     word_documents: Documents,
     reference_tokens: Tokens,
-    /// Distinct pairs of neighbouring tokens, sorted.
-    bigram_keys: Vec<u64>,
-    bigram_counts: Vec<u32>,
+    cells: divergence::Cells,
     heldout_ends: Vec<usize>,
     heldout_rarity: Vec<Rarity>,
     heldout_bytes: Vec<u64>,
@@ -161,14 +160,12 @@ impl Reference {
         same_size("held-out texts", heldout_texts.len(), "held-out documents", heldout.len())?;
         let tokens = Natural::new(reference);
         let (vocabulary, word_documents) = words::Vocabulary::learn(reference_texts);
-        let (bigram_ids, bigram_keys) = grams::number(&grams::bigrams(reference));
         Ok(Self {
             words: Natural::new(&word_documents),
             vocabulary,
             word_documents,
             reference_tokens: reference.tokens(),
-            bigram_counts: tally(&bigram_ids, 0),
-            bigram_keys,
+            cells: divergence::Cells::new(reference),
             heldout_ends: grams::ends(heldout),
             heldout_rarity: heldout.flat().iter().map(|&id| tokens.class(id)).collect(),
             heldout_bytes: heldout_texts.iter().map(|text| text.len() as u64).collect(),
@@ -218,36 +215,24 @@ impl Inputs<'_> {
 /// When the inputs do not fit together, or the run is interrupted.
 pub fn measure(inputs: &Inputs, stage: &Stage) -> Result<(Vec<Measurement>, Curves), MeasureError> {
     inputs.check()?;
-    let families: [fn(&Inputs, &Texts, &mut Collected) -> Result<(), MeasureError>; 5] = [
-        |inputs, _, collected| {
-            heldout::measure(inputs, collected);
-            Ok(())
-        },
-        |inputs, texts, collected| {
-            tail::measure(texts, collected);
-            facts::measure(inputs.facts, collected);
-            Ok(())
-        },
-        |inputs, texts, collected| {
-            entropy::measure(inputs, texts, collected);
-            Ok(())
-        },
-        |_, texts, collected| {
-            divergence::measure(texts, collected);
-            Ok(())
-        },
-        form::measure,
-    ];
-    stage.begin(families.len() as u64, "families");
+    stage.begin(5, "families");
+    let family_done = || {
+        stage.advance(1);
+        if stage.interrupted() { Err(MeasureError::Interrupted) } else { Ok(()) }
+    };
     let texts = Texts::new(inputs);
     let mut collected = Collected::default();
-    for family in families {
-        if stage.interrupted() {
-            return Err(MeasureError::Interrupted);
-        }
-        family(inputs, &texts, &mut collected)?;
-        stage.advance(1);
-    }
+    heldout::measure(inputs, &mut collected);
+    family_done()?;
+    tail::measure(&texts, &mut collected);
+    facts::measure(inputs.facts, &mut collected);
+    family_done()?;
+    entropy::measure(inputs, &texts, &mut collected);
+    family_done()?;
+    divergence::measure(inputs.synthetic, &texts, &mut collected);
+    family_done()?;
+    form::measure(inputs, &texts, &mut collected)?;
+    family_done()?;
     let curves = curves::draw(&texts);
     stage.end();
     Ok((collected.in_order(), curves))
@@ -257,52 +242,34 @@ pub fn measure(inputs: &Inputs, stage: &Stage) -> Result<(Vec<Measurement>, Curv
 struct Texts<'a> {
     reference: &'a Reference,
     tokens: Counts,
+    token_documents: Incidence,
     /// Words within the budget, by number.
     word_ids: Vec<u32>,
     words: Counts,
-    /// Pairs of neighbouring tokens: the reference's by their place among its pairs, others after them.
-    bigrams: Counts,
+    word_documents: Incidence,
+    bigrams: Grams,
+    bigram_counts: Counts,
 }
 
 impl<'a> Texts<'a> {
     fn new(inputs: &Inputs<'a>) -> Self {
         let reference = inputs.reference;
         let synthetic = inputs.synthetic;
-        let documents = synthetic.len();
         let budget =
             words::budget(synthetic.tokens(), reference.reference_tokens, reference.word_documents.tokens());
         let words = reference.vocabulary.read(inputs.synthetic_texts).prefix(budget);
+        let bigrams = Grams::unigrams(synthetic).longer(synthetic);
         Self {
             reference,
-            tokens: Counts::new(synthetic.flat(), reference.tokens.counts.len(), documents),
+            tokens: Counts::new(synthetic.flat(), reference.tokens.counts.len(), synthetic.len()),
+            token_documents: Incidence::new(synthetic, reference.tokens.counts.len()),
             words: Counts::new(words.flat(), reference.words.counts.len(), words.len()),
+            word_documents: Incidence::new(&words, reference.words.counts.len()),
             word_ids: words.flat().to_vec(),
-            bigrams: count_bigrams(synthetic, &reference.bigram_keys),
+            bigram_counts: bigrams.counts(),
+            bigrams,
         }
     }
-}
-
-/// Counts pairs by their place among the sorted pairs `known`; pairs that are not there follow.
-fn count_bigrams(documents: &Documents, known: &[u64]) -> Counts {
-    let (mut ids, keys) = grams::number(&grams::bigrams(documents));
-    let mut place = 0;
-    let mut next_unknown = known.len() as u32;
-    let mut renumbered = Vec::with_capacity(keys.len());
-    for key in keys {
-        while known.get(place).is_some_and(|&other| other < key) {
-            place += 1;
-        }
-        if known.get(place) == Some(&key) {
-            renumbered.push(place as u32);
-        } else {
-            renumbered.push(next_unknown);
-            next_unknown += 1;
-        }
-    }
-    for id in &mut ids {
-        *id = renumbered[*id as usize];
-    }
-    Counts::new(&ids, known.len(), documents.len())
 }
 
 /// Measurements as they come in.

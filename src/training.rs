@@ -7,15 +7,14 @@ use crate::units::Tokens;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-mod ngram;
-
-pub use ngram::NgramLearner;
 pub mod adamw;
 pub mod checkpoint;
 pub mod gradients;
+mod ngram;
 pub mod packed;
 pub mod transformer;
 
+pub use ngram::NgramLearner;
 pub use transformer::{Start, TransformerLearner};
 
 /// Learns a language model from token ids.

@@ -1,6 +1,8 @@
 //! Counting types: how often does each occur, in the whole text and in each block of it?
 
+use super::natural::Size;
 use super::uncertainty::{Estimate, block_count, block_ranges, jackknife};
+use crate::documents::Documents;
 use rayon::prelude::*;
 
 /// How often each type occurs in a text.
@@ -58,6 +60,32 @@ impl Counts {
             let values: Option<Vec<f64>> = left_out.iter().map(|values| values[index]).collect();
             Some(Estimate { value: whole[index]?, std_err: jackknife(&values?) })
         })
+    }
+}
+
+/// How many documents hold each type.
+pub(super) struct Incidence {
+    /// Documents by type.
+    pub(super) counts: Counts,
+    size: Size,
+}
+
+impl Incidence {
+    /// Counts the documents that hold each type, over at least `types` types.
+    pub(super) fn new(documents: &Documents, types: usize) -> Self {
+        let largest = documents.flat().iter().max().map_or(0, |&id| id as usize + 1);
+        let mut last_document = vec![usize::MAX; types.max(largest)];
+        let mut firsts = Vec::new();
+        for (place, document) in documents.iter().enumerate() {
+            let is_first = |&&id: &&u32| std::mem::replace(&mut last_document[id as usize], place) != place;
+            firsts.extend(document.iter().filter(is_first));
+        }
+        Self { counts: Counts::new(&firsts, types, documents.len()), size: Size::of(documents) }
+    }
+
+    /// The size of a part of the text in which `incidences` of its incidences are.
+    pub(super) fn size_of(&self, incidences: u64) -> Size {
+        self.size.part(incidences as f64 / self.counts.n().max(1) as f64)
     }
 }
 

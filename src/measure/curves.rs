@@ -1,8 +1,8 @@
 //! What figures draw: rank–frequency curves of words, and survival of types by their natural frequency.
 
-use super::natural::{Natural, rarefied};
+use super::natural::Natural;
 use super::{Curves, RankPoint, SurvivalBin, Texts};
-use crate::measure::counts::{Counts, tally};
+use crate::measure::counts::{Incidence, tally};
 
 /// Points of a rank–frequency curve, before equal ranks are merged.
 const RANK_POINTS: usize = 60;
@@ -16,7 +16,7 @@ pub(super) fn draw(texts: &Texts) -> Curves {
     Curves {
         rank_frequency_words: rank_frequency(&tally(&texts.word_ids[..equal_n], 0)),
         natural_rank_frequency_words: rank_frequency(&tally(&natural[..equal_n], 0)),
-        survival: survival(&texts.reference.tokens, &texts.tokens),
+        survival: survival(&texts.reference.tokens, &texts.token_documents),
     }
 }
 
@@ -28,7 +28,7 @@ fn rank_frequency(counts: &[u32]) -> Vec<RankPoint> {
     let last = ranked.len() as f64;
     let spaced = (0..RANK_POINTS).map(|point| last.powf(point as f64 / (RANK_POINTS - 1) as f64).round());
     let mut ranks: Vec<usize> =
-        spaced.map(|rank| rank as usize).filter(|&rank| rank <= ranked.len()).collect();
+        spaced.map(|rank| rank as usize).filter(|rank| (1..=ranked.len()).contains(rank)).collect();
     ranks.dedup();
     let point = |rank: usize| RankPoint { rank: rank as u64, frequency: f64::from(ranked[rank - 1]) / total };
     ranks.into_iter().map(point).collect()
@@ -37,10 +37,8 @@ fn rank_frequency(counts: &[u32]) -> Vec<RankPoint> {
 /// How many types of about one natural frequency occur in the text, and how many would in natural text of its size.
 /// Bins are log-spaced in the frequency in the reference's first half; expectations come from its second half, and
 /// a text longer than that half is rarefied to its size (and the number found rounded).
-fn survival(natural: &Natural, counts: &Counts) -> Vec<SurvivalBin> {
+fn survival(natural: &Natural, text: &Incidence) -> Vec<SurvivalBin> {
     let first_half: f64 = natural.first.iter().map(|&count| f64::from(count)).sum();
-    let half = natural.second_half();
-    let drawn = counts.n().min(half);
     let most = f64::from(natural.first.iter().copied().max().unwrap_or(0));
     let bin_of = |count: u32| {
         let place = f64::from(count).ln() / most.ln().max(f64::MIN_POSITIVE) * SURVIVAL_BINS as f64;
@@ -52,12 +50,16 @@ fn survival(natural: &Natural, counts: &Counts) -> Vec<SurvivalBin> {
     }
     bins.retain(|ids| !ids.is_empty());
     let frequency = |count: Option<u32>| f64::from(count.unwrap_or(0)) / first_half;
-    let bin = |ids: Vec<usize>| SurvivalBin {
-        frequency_from: frequency(ids.iter().map(|&id| natural.first[id]).min()),
-        frequency_to: frequency(ids.iter().map(|&id| natural.first[id]).max()),
-        types: ids.len() as u64,
-        found: rarefied(counts.total(), &ids, counts.n(), drawn).round() as u64,
-        expected: rarefied(&natural.second, &ids, half, drawn),
+    let size = text.size_of(text.counts.n());
+    let bin = |ids: Vec<usize>| {
+        let survivors = natural.survivors(&ids, text.counts.total(), size);
+        SurvivalBin {
+            frequency_from: frequency(ids.iter().map(|&id| natural.first[id]).min()),
+            frequency_to: frequency(ids.iter().map(|&id| natural.first[id]).max()),
+            types: ids.len() as u64,
+            found: survivors.found.round() as u64,
+            expected: survivors.expected,
+        }
     };
     bins.into_iter().map(bin).collect()
 }
@@ -82,7 +84,7 @@ mod tests {
     fn every_type_of_the_first_half_is_in_one_bin_and_equal_halves_lose_nothing() {
         let document: Vec<u32> = (0..50_u32).flat_map(|id| vec![id; 1 + (id * id) as usize]).collect();
         let natural: Documents = [&document[..], &document].into_iter().collect();
-        let bins = survival(&Natural::new(&natural), &Counts::new(&document, 50, 1));
+        let bins = survival(&Natural::new(&natural), &Incidence::new(&natural, 50));
         assert_eq!(bins.iter().map(|bin| bin.types).sum::<u64>(), 50);
         for bin in &bins {
             assert!(bin.frequency_from <= bin.frequency_to);

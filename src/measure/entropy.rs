@@ -31,7 +31,7 @@ const ZIPF_RANKS: usize = 1000;
 pub(super) fn measure(inputs: &Inputs, texts: &Texts, collected: &mut Collected) {
     of_types(&texts.tokens, "", collected);
     of_types(&texts.words, "_words", collected);
-    let pairs = &texts.bigrams;
+    let pairs = &texts.bigram_counts;
     let harmonic = harmonic_numbers(pairs.n());
     let [pair_entropy] = pairs.estimate(|counts, n| [entropy(counts, n, &harmonic)]);
     collected.add("bigram_entropy", pair_entropy, pairs.n());
@@ -139,9 +139,9 @@ fn exponent_with_mean_log_rank(target: f64, log_ranks: &[f64]) -> f64 {
     for _ in 0..100 {
         let (mean, variance) = moments(exponent);
         if mean > target {
-            low = exponent
+            low = exponent;
         } else {
-            high = exponent
+            high = exponent;
         }
         let step = exponent + (mean - target) / variance;
         let next = if step > low && step < high { step } else { 0.5 * (low + high) };

@@ -1,5 +1,6 @@
 //! n-grams that do not cross documents, numbered.
 
+use super::counts::Counts;
 use crate::documents::{Documents, TokenId};
 use rayon::prelude::*;
 
@@ -27,6 +28,11 @@ impl Grams {
         let (keyed, ends) = self.extended(documents);
         let (ids, keys) = number(&keyed);
         Self { order: self.order + 1, ids, ends, types: keys.len() }
+    }
+
+    /// How often each type occurs.
+    pub(super) fn counts(&self) -> Counts {
+        Counts::new(&self.ids, self.types, self.ends.len())
     }
 
     /// For each n-gram one token longer, the pair (type of its first n tokens, its last token) as one number.

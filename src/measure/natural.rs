@@ -8,8 +8,12 @@
 //! are rare, the second one how much of natural text they hold and how many of them a natural text of some size
 //! would hold. Were one sample asked both questions, its own tail would be found in it without fail, while any other
 //! natural text lacks part of it: even perfect text would seem to have lost types.
+//!
+//! **Rarefaction by documents.** A rare type that occurs once in a document is likely to occur there again, so text
+//! that is drawn document by document holds fewer types than as many tokens drawn one by one. What is expected of a
+//! smaller text is therefore taken over whole documents (Gotelli and Colwell 2001).
 
-use super::counts::tally;
+use super::counts::{Incidence, tally};
 use crate::documents::Documents;
 
 /// How frequent a type is in natural text (or how popular a fact is).
@@ -66,21 +70,51 @@ pub(super) struct Natural {
     pub(super) first: Vec<u32>,
     /// Counts in the second half, which holds them against natural text.
     pub(super) second: Vec<u32>,
+    /// Documents of the second half by the types in them.
+    second_documents: Vec<u32>,
+    second_size: Size,
     /// Class by type.
-    pub(super) rarity: Vec<Option<Rarity>>,
+    rarity: Vec<Option<Rarity>>,
+}
+
+/// The size of a text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Size {
+    pub(super) tokens: f64,
+    pub(super) documents: f64,
+}
+
+impl Size {
+    pub(super) fn of(documents: &Documents) -> Self {
+        Self { tokens: documents.flat().len() as f64, documents: documents.len() as f64 }
+    }
+
+    /// The size of a part of the text.
+    pub(super) fn part(self, share: f64) -> Self {
+        Self { tokens: self.tokens * share, documents: self.documents * share }
+    }
+
+    /// How many documents hold `tokens` tokens.
+    fn documents_of(self, tokens: f64) -> f64 {
+        if self.tokens > 0.0 { self.documents * tokens / self.tokens } else { 0.0 }
+    }
 }
 
 impl Natural {
     /// Counts `documents`.
     pub(super) fn new(documents: &Documents) -> Self {
         let counts = tally(documents.flat(), 0);
-        let half = |parity: usize| {
-            let ids: Vec<u32> = documents.iter().skip(parity).step_by(2).flatten().copied().collect();
-            tally(&ids, counts.len())
-        };
+        let half = |parity: usize| documents.iter().skip(parity).step_by(2).collect::<Documents>();
         let (first, second) = (half(0), half(1));
-        let rarity = rarities(&first);
-        Self { counts, first, second, rarity }
+        let first = tally(first.flat(), counts.len());
+        Self {
+            rarity: rarities(&first),
+            first,
+            second: tally(second.flat(), counts.len()),
+            second_documents: Incidence::new(&second, counts.len()).counts.total().to_vec(),
+            second_size: Size::of(&second),
+            counts,
+        }
     }
 
     /// The class of a type; what the first half lacks is as rare as the tail.
@@ -93,35 +127,50 @@ impl Natural {
         (0..self.rarity.len()).filter(|&id| self.rarity[id] == Some(Rarity::Tail)).collect()
     }
 
-    /// Tokens in the second half.
-    pub(super) fn second_half(&self) -> u64 {
-        self.second.iter().map(|&count| u64::from(count)).sum()
-    }
-}
-
-/// The probability that a type that occurs `count` times among `total` tokens is among `drawn` of them, drawn
-/// without replacement: `1 − C(total − count, drawn) / C(total, drawn)` (Hurlbert 1971). `drawn` ≤ `total`.
-pub(super) fn chance_of_being_drawn(count: u32, total: u64, drawn: u64) -> f64 {
-    /// Below this the rest of the product cannot change the result.
-    const NEGLIGIBLE: f64 = 1e-18;
-    let mut missed = 1.0;
-    for earlier in 0..u64::from(count) {
-        let left_over = (total - drawn).saturating_sub(earlier);
-        missed *= left_over as f64 / (total - earlier) as f64;
-        if missed < NEGLIGIBLE {
-            return 1.0;
+    /// Of the types `ids`, how many a text holds, and how many are expected in natural text of its size.
+    /// `documents` counts, by type, the documents that hold it. Of a text longer than the second half, the first number
+    /// is what is expected of a part of it as long as that half.
+    pub(super) fn survivors(&self, ids: &[usize], documents: &[u32], size: Size) -> Survivors {
+        let compared = size.tokens.min(self.second_size.tokens);
+        let rarefied = |documents: &[u32], size: Size| {
+            let chance = |&id: &usize| {
+                let holding = documents.get(id).copied().unwrap_or(0);
+                chance_of_being_drawn(holding, size.documents, size.documents_of(compared))
+            };
+            ids.iter().map(chance).sum()
+        };
+        Survivors {
+            found: rarefied(documents, size),
+            expected: rarefied(&self.second_documents, self.second_size),
         }
     }
-    1.0 - missed
 }
 
-/// How many of the types `ids` are expected among `drawn` of the `total` tokens that `counts` counts.
-pub(super) fn rarefied(counts: &[u32], ids: &[usize], total: u64, drawn: u64) -> f64 {
-    let count = |id: usize| counts.get(id).copied().unwrap_or(0);
-    if drawn >= total {
-        return ids.iter().filter(|&&id| count(id) > 0).count() as f64;
+/// Types that are left of some set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Survivors {
+    pub(super) found: f64,
+    pub(super) expected: f64,
+}
+
+/// The probability that something that is in `holding` of `total` documents is in one of `drawn` of them, drawn without
+/// replacement: `1 − C(total − holding, drawn) / C(total, drawn)` (Hurlbert 1971), which is
+/// `1 − Π_{j<holding} (total − drawn − j) / (total − j)` and so goes on between the integers.
+fn chance_of_being_drawn(holding: u32, total: f64, drawn: f64) -> f64 {
+    /// Below this the rest of the product cannot change the result.
+    const NEGLIGIBLE: f64 = 1e-18;
+    if holding == 0 {
+        return 0.0;
     }
-    ids.iter().map(|&id| chance_of_being_drawn(count(id), total, drawn)).sum()
+    let mut missed = 1.0;
+    for earlier in 0..holding {
+        let left_over = total - drawn - f64::from(earlier);
+        if left_over <= 0.0 || missed < NEGLIGIBLE {
+            return 1.0;
+        }
+        missed *= left_over / (total - f64::from(earlier));
+    }
+    1.0 - missed
 }
 
 #[cfg(test)]
@@ -144,15 +193,32 @@ mod tests {
         assert_eq!(rarities(&[]), []);
     }
 
-    /// Against every way of drawing 3 of 7 tokens, of which 2 are of the type: 1 − C(5,3)/C(7,3) = 1 − 10/35.
+    /// Against every way of drawing 3 of 7 documents, of which 2 hold the type: 1 − C(5,3)/C(7,3) = 1 − 10/35.
     #[test]
     fn rarefaction_agrees_with_counting_every_subset() {
         let brute = (0_u32..1 << 7).filter(|subset| subset.count_ones() == 3);
         let (hits, all) = brute.fold((0, 0), |(hits, all), s| (hits + u32::from(s & 0b11 != 0), all + 1));
         let exact = f64::from(hits) / f64::from(all);
         assert!((exact - 25.0 / 35.0).abs() < 1e-12);
-        assert!((chance_of_being_drawn(2, 7, 3) - exact).abs() < 1e-12);
-        assert!((rarefied(&[5, 2], &[1], 7, 3) - exact).abs() < 1e-12);
-        assert!((rarefied(&[5, 2, 0], &[0, 1, 2, 9], 7, 7) - 2.0).abs() < 1e-12);
+        assert!((chance_of_being_drawn(2, 7.0, 3.0) - exact).abs() < 1e-12);
+        assert_eq!(chance_of_being_drawn(5, 7.0, 3.0), 1.0);
+        assert_eq!(chance_of_being_drawn(1, 7.0, 7.0), 1.0);
+        assert_eq!(chance_of_being_drawn(0, 7.0, 7.0), 0.0);
+    }
+
+    /// The second half is documents `1 2`, `1 3`, `1 4`: a text of 2 tokens is one of them, so of types 2 and 3 each is
+    /// expected with probability 1/3. A text of 12 tokens in six documents is compared at the half's 6 tokens, three
+    /// of its documents: type 2, which two of the six hold, is among them unless all three are of the other four,
+    /// 1 − C(4,3)/C(6,3) = 1 − 4/20.
+    #[test]
+    fn survivors_are_compared_at_the_smaller_of_both_sizes() {
+        let natural: Documents = [&[9][..], &[1, 2], &[9], &[1, 3], &[9], &[1, 4]].into_iter().collect();
+        let natural = Natural::new(&natural);
+        let short = natural.survivors(&[2, 3], &[0, 1, 1], Size { tokens: 2.0, documents: 1.0 });
+        assert!((short.expected - 2.0 / 3.0).abs() < 1e-12);
+        assert_eq!(short.found, 1.0);
+        let long = natural.survivors(&[2], &[0, 0, 2], Size { tokens: 12.0, documents: 6.0 });
+        assert!((long.found - 0.8).abs() < 1e-12);
+        assert_eq!(long.expected, 1.0);
     }
 }

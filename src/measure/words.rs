@@ -15,25 +15,22 @@ use unicode_segmentation::UnicodeSegmentation;
 #[expect(clippy::disallowed_types, reason = "a pure lookup table, never iterated")]
 type Numbers<'a> = std::collections::HashMap<std::borrow::Cow<'a, str>, u32>;
 
-/// Numbers for the words of the reference text, in order of first occurrence.
+/// Numbers for the words of the reference text, in the order of their spelling.
+///
+/// (Not in the order of first occurrence: equal counts are ranked by number, and a rank that knows something of where
+/// in the sample a word stands would make the rarest words of one half of it too rare in the other.)
 #[derive(Clone, Debug, Default)]
 pub(super) struct Vocabulary(Numbers<'static>);
 
 impl Vocabulary {
     /// The vocabulary of `texts`, and the texts as numbered words.
     pub(super) fn learn(texts: &[String]) -> (Self, Documents) {
-        let mut numbers = Numbers::new();
-        let mut documents = Documents::new();
-        for words in split(texts) {
-            let mut ids = Vec::with_capacity(words.len());
-            for word in words {
-                let next = numbers.len() as u32;
-                let id = numbers.get(word).copied();
-                ids.push(id.unwrap_or_else(|| *numbers.entry(word.to_owned().into()).or_insert(next)));
-            }
-            documents.push(&ids);
-        }
-        (Self(numbers), documents)
+        let mut spelt: Vec<&str> = split(texts).into_iter().flatten().collect();
+        spelt.par_sort_unstable();
+        spelt.dedup();
+        let vocabulary = Self(spelt.into_iter().map(|word| word.to_owned().into()).zip(0..).collect());
+        let documents = vocabulary.read(texts);
+        (vocabulary, documents)
     }
 
     /// `texts` as numbered words. Words the vocabulary lacks get the numbers that follow on it.
@@ -72,6 +69,7 @@ mod tests {
     #[test]
     fn unknown_words_get_numbers_after_the_known_ones() {
         let (vocabulary, documents) = Vocabulary::learn(&["The cat, the cat.".to_owned()]);
+        // By spelling: The, cat, the.
         assert_eq!(documents.flat(), [0, 1, 2, 1]);
         let read = vocabulary.read(&["the dog".to_owned(), "dog eats the cat".to_owned()]);
         assert_eq!(read.iter().collect::<Vec<_>>(), [&[2, 3][..], &[3, 4, 2, 1]]);
