@@ -31,8 +31,8 @@ const EVIDENCE: [Chapter; 7] = [
     Chapter {
         anchor: "effects",
         heading: "Differences from the control",
-        introduction: "The metrics that the verdicts rest on. A marker left or right of zero is a difference; only one \
-                       on the shaded side, with its whole bar, is large enough to matter in practice.",
+        introduction: "The metrics that the verdicts rest on. A bar that misses the line at zero is a difference; \
+                       one that lies wholly on the shaded side is large enough to matter in practice.",
         part: Part::Effects,
     },
     Chapter {

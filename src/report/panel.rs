@@ -1,7 +1,7 @@
 //! Axes with round ticks, and the panels and grids that figures are made of.
 
 use super::palette::{AXIS, GRID, MUTED, TEXT};
-use super::scene::{Anchor, Point, Scene, shortened};
+use super::scene::{Anchor, Point, Scene, shortened, width_of};
 
 /// Letters of a figure's title, a panel's title, and everything else, in points.
 pub(super) const TITLE_EM: f64 = 17.0;
@@ -27,7 +27,7 @@ impl Axis {
 
     /// A linear axis from `low` to `high`.
     pub(super) fn between(low: f64, high: f64) -> Self {
-        let step = round_step((high - low) / 4.0);
+        let step = round_step((high - low) / 5.0);
         let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
         let first = (low / step).ceil() as i64;
         let last = (high / step).floor() as i64;
@@ -115,28 +115,29 @@ fn power_label(value: f64) -> String {
     format!("{}{suffix}", (scaled * 100.0).round() / 100.0).replace('-', "−")
 }
 
+/// `10^−5` stands for a raised −5: the built-in font has no raised minus.
 fn power_of_ten(exponent: i32) -> String {
     match exponent {
         0..=3 => 10i32.pow(exponent as u32).to_string(),
         -2..=-1 => format!("{:.*}", -exponent as usize, 10f64.powi(exponent)),
-        _ => {
-            let digits = exponent.to_string();
-            let raised = digits.chars().map(|c| match c {
-                '-' => '⁻',
-                '0' => '⁰',
-                '1' => '¹',
-                '2' => '²',
-                '3' => '³',
-                '4' => '⁴',
-                '5' => '⁵',
-                '6' => '⁶',
-                '7' => '⁷',
-                '8' => '⁸',
-                _ => '⁹',
-            });
-            format!("10{}", raised.collect::<String>())
-        }
+        _ => format!("10^{exponent}").replace('-', "−"),
     }
+}
+
+/// Writes a tick's label, what follows `^` raised.
+fn write_tick(scene: &mut Scene, (x, y): Point, anchor: Anchor, label: &str) {
+    let Some((base, raised)) = label.split_once('^') else {
+        return scene.words((x, y), anchor, SMALL_EM, MUTED, label);
+    };
+    let small = 0.75 * SMALL_EM;
+    let (base_width, raised_width) = (width_of(base, SMALL_EM), width_of(raised, small));
+    let joint = match anchor {
+        Anchor::Left => x + base_width,
+        Anchor::Middle => x + (base_width - raised_width) / 2.0,
+        Anchor::Right => x - raised_width,
+    };
+    scene.words((joint, y), Anchor::Right, SMALL_EM, MUTED, base);
+    scene.words((joint + 0.5, y - 0.4 * SMALL_EM), Anchor::Left, small, MUTED, raised);
 }
 
 /// A plot with its own axes.
@@ -177,8 +178,9 @@ impl Panel {
         let note = shortened(words.note, SMALL_EM, room);
         scene.words((left, cell.from.1 + 27.0), Anchor::Left, SMALL_EM, MUTED, note);
         panel.axes(scene);
-        let x_name = ((from.0 + to.0) / 2.0, to.1 + 29.0);
-        scene.words(x_name, Anchor::Middle, SMALL_EM, MUTED, words.x);
+        let below = ((from.0 + to.0) / 2.0, to.1 + 29.0);
+        let x_name = shortened(words.x, SMALL_EM, to.0 - from.0 + RIGHT);
+        scene.words(below, Anchor::Middle, SMALL_EM, MUTED, x_name);
         panel
     }
 
@@ -186,12 +188,12 @@ impl Panel {
         for (value, label) in &self.y.ticks {
             let y = self.at(self.x.ends().0, *value).1;
             scene.line(vec![(self.from.0, y), (self.to.0, y)], GRID, 1.0);
-            scene.words((self.from.0 - 6.0, y), Anchor::Right, SMALL_EM, MUTED, label);
+            write_tick(scene, (self.from.0 - 6.0, y), Anchor::Right, label);
         }
         for (value, label) in &self.x.ticks {
             let x = self.at(*value, self.y.ends().0).0;
             scene.line(vec![(x, self.to.1), (x, self.to.1 + 4.0)], AXIS, 1.0);
-            scene.words((x, self.to.1 + 12.0), Anchor::Middle, SMALL_EM, MUTED, label);
+            write_tick(scene, (x, self.to.1 + 12.0), Anchor::Middle, label);
         }
         scene.line(vec![(self.from.0, self.to.1), (self.to.0, self.to.1)], AXIS, 1.0);
     }
@@ -236,10 +238,11 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    /// As many columns as `panels` need, at most `most`.
-    pub(super) fn new(top: f64, panels: usize, most: usize, cell_height: f64) -> Self {
-        // One or two panels stay as large as a third of the figure, rather than grow out of proportion.
-        Self { top, columns: panels.clamp(most.min(3), most), cell_height }
+    /// Three columns, or four where that leaves fewer gaps.
+    pub(super) fn new(top: f64, panels: usize, cell_height: f64) -> Self {
+        let gaps = |columns: usize| panels.div_ceil(columns) * columns - panels;
+        let columns = if panels > 3 && gaps(4) < gaps(3) { 4 } else { 3 };
+        Self { top, columns, cell_height }
     }
 
     /// Cell number `index`.
@@ -276,7 +279,7 @@ mod tests {
         }
         let labels: Vec<String> =
             Axis::between(-0.4, 0.1).ticks.into_iter().map(|(_, label)| label).collect();
-        assert_eq!(labels, ["−0.4", "−0.2", "0.0"]);
+        assert_eq!(labels, ["−0.4", "−0.3", "−0.2", "−0.1", "0.0", "0.1"]);
     }
 
     #[test]
@@ -291,6 +294,6 @@ mod tests {
 
     #[test]
     fn powers_of_ten_are_written_as_people_write_them() {
-        assert_eq!([-5, -1, 0, 3, 6].map(power_of_ten), ["10⁻⁵", "0.1", "1", "1000", "10⁶"]);
+        assert_eq!([-5, -1, 0, 3, 6].map(power_of_ten), ["10^−5", "0.1", "1", "1000", "10^6"]);
     }
 }

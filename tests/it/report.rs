@@ -180,7 +180,7 @@ fn curves(lost: f64) -> Curves {
     let zipf = |rank: u64, end: f64| 0.09 / (rank as f64 + 2.0) * (-(rank as f64) / end).exp();
     let ranks: Vec<u64> = (0..60).map(|i| 10f64.powf(f64::from(i) * 3.7 / 59.0).round() as u64).collect();
     let curve = |end: f64| ranks.iter().map(move |&rank| RankPoint { rank, frequency: zipf(rank, end) });
-    let end = 9_000.0 * (1.0 - 0.96 * lost);
+    let end = 9_000.0 * (1.0 - lost).powi(3);
     let survival = (0..12).map(|i| {
         let frequency_from = 10f64.powf(-6.0 + f64::from(i) * 0.4);
         let (types, expected) = (300 / (i as u64 + 1), 1.0 - (-500_000.0 * frequency_from * 1.6f64).exp());
@@ -421,5 +421,6 @@ fn the_showpiece_can_be_looked_at() {
     if let Some(folder) = std::env::var_os("GENLOSS_SHOW") {
         let folder = Path::new(&folder);
         page(&[showpiece()], folder);
+        page(&[many_arms()], &folder.join("many"));
     }
 }

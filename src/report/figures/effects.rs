@@ -95,6 +95,11 @@ fn panel(scene: &mut Scene, frame: &Frame, id: &str, rows: &[(ArmView, &ArmCompa
     scene.words((frame.left, frame.top - 14.0), Anchor::Left, SMALL_EM, MUTED, unit);
     let edge = if practical < 0.0 { frame.left } else { frame.right };
     scene.rectangle((across(practical), frame.top), (edge, frame.bottom), DANGER.faint(0.13));
+    scene.line(
+        vec![(across(practical), frame.top), (across(practical), frame.bottom)],
+        DANGER.faint(0.7),
+        1.0,
+    );
     for (value, label) in Axis::between(low, high).ticks() {
         let x = across(*value);
         scene.line(vec![(x, frame.top), (x, frame.bottom)], GRID, 1.0);

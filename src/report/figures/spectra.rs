@@ -68,7 +68,7 @@ pub(super) fn survival(recorded: &Recorded) -> Option<Figure> {
             name: "survival",
             heading: "Survival: which token types still occur in the synthetic text?",
             note: "share of types found",
-            x: "frequency in natural text (share of tokens)",
+            x: "natural frequency (share of tokens)",
             natural: Some("expected in natural text of the same size"),
             caption: "Rare types lie on the left. What falls below the dashed line was lost by the models, \
                       not by the size of the sample.",
@@ -130,8 +130,7 @@ fn draw(recorded: &Recorded, spectrum: &Spectrum) -> Option<Figure> {
     let mut scene = Scene::new(FIGURE_WIDTH, 0.0);
     let top = title(&mut scene, spectrum.heading);
     let top = legend::generations(&mut scene, top, &shown, last, spectrum.natural);
-    let columns = if arms.len() == 4 || arms.len() > 6 { 4 } else { 3 };
-    let grid = Grid::new(top + 6.0, arms.len(), columns, 262.0);
+    let grid = Grid::new(top + 6.0, arms.len(), 262.0);
     for (index, (arm, lineage)) in arms.iter().enumerate() {
         panel(&mut scene, grid.cell(index), spectrum, arm, lineage, &points, (&shown, last));
     }

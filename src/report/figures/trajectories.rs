@@ -59,7 +59,7 @@ fn draw(recorded: &Recorded, name: &'static str, heading: &str, metrics: &[&Metr
     let mut scene = Scene::new(FIGURE_WIDTH, 0.0);
     let top = title(&mut scene, heading);
     let top = legend::arms(&mut scene, top, &arms, &key(recorded, &arms, &metrics));
-    let grid = Grid::new(top + 6.0, metrics.len(), 3, 252.0);
+    let grid = Grid::new(top + 6.0, metrics.len(), 252.0);
     for (index, metric) in metrics.iter().enumerate() {
         panel(&mut scene, grid.cell(index), recorded, &arms, metric);
     }
