@@ -282,6 +282,14 @@ fn showpiece() -> Recorded {
     made_up("anchored-vs-unanchored", &[1, 2, 3], 6, &arms, |_, _| 7, &[])
 }
 
+fn many_arms() -> Recorded {
+    let names: Vec<String> =
+        (1..=12).map(|arm| format!("anchored with {arm} parts in a hundred of natural text")).collect();
+    let arms = names.iter().enumerate().map(|(index, name)| (name.as_str(), 0.01 * (12 - index) as f64));
+    let arms: Vec<MadeUpArm> = [(CONTROL, 0.0)].into_iter().chain(arms).collect();
+    made_up("many", &[1, 2], 30, &arms, |_, _| 31, &[])
+}
+
 /// Writes the report into `out` and gives back the page.
 fn page(recorded: &[Recorded], out: &Path) -> String {
     let comparisons: Vec<ArmComparison> = recorded.iter().flat_map(comparisons).collect();
@@ -355,15 +363,11 @@ fn text_of_a_corpus_and_names_of_arms_are_shown_as_they_are_and_never_run() {
 
 #[test]
 fn unfinished_small_and_large_experiments_all_have_a_page() {
-    let names: Vec<String> =
-        (1..=12).map(|arm| format!("anchored with {arm} parts in a hundred of natural text")).collect();
-    let many: Vec<MadeUpArm> =
-        [(CONTROL, 0.0)].into_iter().chain(names.iter().map(|name| (name.as_str(), 0.02))).collect();
     let two = [(CONTROL, 0.0), ("unanchored", 0.2)];
     let words: Vec<&str> = METRICS.iter().map(|m| m.id).filter(|id| *id != "heldout_loss").collect();
     let everything: Vec<&str> = METRICS.iter().map(|m| m.id).collect();
     let cases = [
-        made_up("many", &[1, 2], 30, &many, |_, _| 31, &[]),
+        many_arms(),
         made_up("one-seed", &[7], 3, &two, |_, _| 4, &[]),
         made_up("generation-0", &[1], 3, &two, |_, _| 1, &[]),
         made_up("nothing-yet", &[1], 3, &two, |_, _| 0, &[]),
