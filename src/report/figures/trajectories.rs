@@ -122,12 +122,13 @@ fn panel(scene: &mut Scene, cell: Cell, recorded: &Recorded, arms: &[ArmView], m
 
 /// The unit, and what narrowing would look like.
 fn note(metric: &Metric) -> String {
+    let unit = Some(metric.unit).filter(|unit| !["", "1"].contains(unit));
     let direction = match metric.narrowing {
-        Direction::Up => ", rises when narrowing",
-        Direction::Down => ", falls when narrowing",
-        Direction::Unclear => "",
+        Direction::Up => Some("rises when narrowing"),
+        Direction::Down => Some("falls when narrowing"),
+        Direction::Unclear => None,
     };
-    format!("{}{direction}", metric.unit)
+    unit.into_iter().chain(direction).collect::<Vec<_>>().join(", ")
 }
 
 fn band(panel: &Panel, spreads: &[Spread]) -> Vec<(f64, f64)> {

@@ -62,14 +62,15 @@ pub(super) fn table(section: &Section) -> Markup {
                     "Every arm against the control of the same seeds. Differences are arm minus control at the last \
                      common generation, with 95 % intervals; the strongest of each family."
                 }
-                thead { tr { th { "Arm" } th { "Verdict" } th { "Called at" } th { "Key differences" } th { "Why" } } }
-                tbody {
-                    @for arm in &arms {
-                        @if let Some(comparison) = section.comparisons.iter().find(|c| c.arm == arm.name) {
-                            (row(arm, comparison))
-                        } @else {
-                            (without_comparison(arm))
-                        }
+                thead {
+                    tr { th scope="col" { "Arm" } th scope="col" { "Verdict" } th scope="col" { "Called at" }
+                         th scope="col" { "Key differences" } }
+                }
+                @for arm in &arms {
+                    @if let Some(comparison) = section.comparisons.iter().find(|c| c.arm == arm.name) {
+                        tbody { (row(arm, comparison)) }
+                    } @else {
+                        tbody { (without_comparison(arm)) }
                     }
                 }
             }
@@ -89,7 +90,7 @@ fn without_comparison(arm: &ArmView) -> Markup {
         "Not compared."
     };
     html! {
-        tr { th scope="row" { (swatch(arm)) (arm.name) } td { "–" } td data-label="Called at" { "–" } td {} td.why { (why) } }
+        tr { th scope="row" { (swatch(arm)) (arm.name) } td colspan="3" { (why) } }
     }
 }
 
@@ -100,7 +101,7 @@ fn row(arm: &ArmView, comparison: &ArmComparison) -> Markup {
             td { span.badge.(comparison.verdict.word()) { (comparison.verdict.word()) } }
             td data-label="Called at" {
                 @match comparison.called_at_generation {
-                    Some(generation) => { "generation " (generation) }
+                    Some(generation) => { span.together { "generation " (generation) } }
                     None => { "–" }
                 }
             }
@@ -109,13 +110,12 @@ fn row(arm: &ArmView, comparison: &ArmComparison) -> Markup {
                     @for effect in key_effects(comparison) { (difference(effect)) }
                 }
             }
-            td.why {
+        }
+        tr.why {
+            td colspan="4" {
                 (comparison.explanation)
                 @if let Some(last) = comparison.last_generation() {
-                    div.sub {
-                        (plural(comparison.seeds, "seed")) ", up to generation " (last)
-                        @if let Some(needed) = comparison.seeds_needed { "; " (needed) " seeds would settle it" }
-                    }
+                    " " span.sub { "(" (plural(comparison.seeds, "seed")) ", up to generation " (last) ")" }
                 }
             }
         }
