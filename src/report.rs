@@ -15,6 +15,7 @@ mod series;
 
 use crate::store::Recorded;
 use crate::verdict::ArmComparison;
+use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
 /// Documents that a generation wrote, to be shown.
@@ -91,15 +92,15 @@ fn draw(
     out: &Path,
     folder: &str,
 ) -> Result<Vec<Drawn>, ReportError> {
-    let mut drawn = Vec::new();
-    for (part, figure) in figures::all(recorded, comparisons) {
+    let figures = figures::all(recorded, comparisons);
+    let drawn = figures.into_par_iter().map(|(part, figure)| {
         let svg = render::svg(&figure.scene)?;
         let file = format!("{folder}/{}", figure.name);
         put(&out.join(format!("{file}.svg")), svg.as_bytes())?;
         put(&out.join(format!("{file}.png")), &render::png(&figure.scene)?)?;
-        drawn.push(Drawn { part, svg, caption: figure.caption, alt: figure.alt, file });
-    }
-    Ok(drawn)
+        Ok(Drawn { part, svg, caption: figure.caption, alt: figure.alt, file })
+    });
+    drawn.collect()
 }
 
 /// Writes a file aside and renames it, making its folder if need be.

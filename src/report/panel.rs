@@ -238,10 +238,10 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    /// Three columns, or four where that leaves fewer gaps.
+    /// Three columns; four where that leaves fewer gaps, or where there are many panels.
     pub(super) fn new(top: f64, panels: usize, cell_height: f64) -> Self {
         let gaps = |columns: usize| panels.div_ceil(columns) * columns - panels;
-        let columns = if panels > 3 && gaps(4) < gaps(3) { 4 } else { 3 };
+        let columns = if panels > 9 || panels > 3 && gaps(4) < gaps(3) { 4 } else { 3 };
         Self { top, columns, cell_height }
     }
 

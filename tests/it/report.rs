@@ -294,8 +294,8 @@ fn many_arms() -> Recorded {
 fn page(recorded: &[Recorded], out: &Path) -> String {
     let comparisons: Vec<ArmComparison> = recorded.iter().flat_map(comparisons).collect();
     let samples: Vec<Sample> = recorded.iter().flat_map(samples).collect();
-    let path = report::write(recorded, &comparisons, &samples, out).unwrap();
-    std::fs::read_to_string(path).unwrap()
+    let path = report::write(recorded, &comparisons, &samples, out).expect("the folder is writable");
+    std::fs::read_to_string(path).expect("the page was just written")
 }
 
 const FIGURES: [&str; 11] = [
@@ -426,5 +426,8 @@ fn the_showpiece_can_be_looked_at() {
         let folder = Path::new(&folder);
         page(&[showpiece()], folder);
         page(&[many_arms()], &folder.join("many"));
+        let two = [(CONTROL, 0.0), ("unanchored", 0.2), ("anchored", 0.01)];
+        let reached = |_, arm: &str| if arm == CONTROL { 5 } else { 4 };
+        page(&[made_up("one-seed", &[7], 6, &two, reached, &[])], &folder.join("one-seed"));
     }
 }

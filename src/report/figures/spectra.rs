@@ -27,7 +27,8 @@ struct Spectrum {
     caption: &'static str,
     curve: fn(&GenerationRecord) -> Curve,
     natural_curve: fn(&Lineage) -> Curve,
-    axes: fn(&[(f64, f64)]) -> (Axis, Axis),
+    x_axis: fn(&[(f64, f64)]) -> Axis,
+    y_axis: fn(&[(f64, f64)]) -> Axis,
 }
 
 /// Relative frequency of words by rank.
@@ -47,10 +48,8 @@ pub(super) fn rank_frequency(recorded: &Recorded) -> Option<Figure> {
                 let curves = records.find(|record| !record.curves.natural_rank_frequency_words.is_empty());
                 curves.map_or_else(Vec::new, |record| ranks(&record.curves.natural_rank_frequency_words))
             },
-            axes: |points| {
-                let x = Axis::logarithmic(points.iter().map(|p| p.0));
-                (x, Axis::logarithmic(points.iter().map(|p| p.1)))
-            },
+            x_axis: |points| Axis::logarithmic(points.iter().map(|p| p.0)),
+            y_axis: |points| Axis::logarithmic(points.iter().map(|p| p.1)),
         },
     )
 }
@@ -78,7 +77,8 @@ pub(super) fn survival(recorded: &Recorded) -> Option<Figure> {
                 let record = records.find(|record| !record.curves.survival.is_empty());
                 record.map_or_else(Vec::new, |record| survivors(&record.curves.survival, |bin| bin.expected))
             },
-            axes: |points| (Axis::logarithmic(points.iter().map(|p| p.0)), Axis::between(-0.04, 1.06)),
+            x_axis: |points| Axis::logarithmic(points.iter().map(|p| p.0)),
+            y_axis: |_| Axis::between(-0.04, 1.06),
         },
     )
 }
@@ -103,10 +103,8 @@ pub(super) fn training(recorded: &Recorded) -> Option<Figure> {
             caption: "A low training loss on synthetic text is no sign of health: narrow text is easy to predict.",
             curve: |record| record.training.curve.iter().map(|p| (p.tokens.0 as f64, p.loss_nats)).collect(),
             natural_curve: |_| Vec::new(),
-            axes: |points| {
-                let x = Axis::linear(points.iter().map(|p| p.0).chain([0.0]));
-                (x, Axis::linear(points.iter().map(|p| p.1)))
-            },
+            x_axis: |points| Axis::linear(points.iter().map(|p| p.0).chain([0.0])),
+            y_axis: |points| Axis::linear(points.iter().map(|p| p.1)),
         },
     )
 }
@@ -151,7 +149,7 @@ fn panel(
     all: &[(f64, f64)],
     (shown, last): (&[usize], usize),
 ) {
-    let (x, y) = (spectrum.axes)(all);
+    let (x, y) = ((spectrum.x_axis)(all), (spectrum.y_axis)(all));
     let words = Words { title: arm.name, note: spectrum.note, x: spectrum.x };
     let panel = Panel::draw(scene, cell, &words, x, y);
     for &generation in shown {

@@ -65,15 +65,21 @@ fn draw(recorded: &Recorded, name: &'static str, heading: &str, metrics: &[&Metr
     }
     scene.height = grid.bottom(metrics.len()) + EDGE - 8.0;
     let labels: Vec<&str> = metrics.iter().map(|metric| metric.label).collect();
-    let seeds = recorded.experiment.seeds.len();
-    let spread = if seeds > 1 {
-        "Lines are means over seeds; shades run from the lowest seed to the highest. "
-    } else {
-        ""
+    let spread = match recorded.experiment.seeds.len() {
+        0 | 1 => "",
+        _ if shows_bands(&arms) => {
+            "Lines are means over seeds; shades run from the lowest seed to the highest. "
+        }
+        _ => "Lines are means over seeds; the shade is the control's range over seeds. ",
     };
     let caption = format!("{spread}Generation 0 has seen natural text only.");
     let alt = format!("{heading} Line charts over generations, one line per arm: {}.", labels.join("; "));
     Some(Figure { name, caption, alt, scene })
+}
+
+/// Whether the ranges of all arms are drawn, and not the control's alone.
+fn shows_bands(arms: &[ArmView]) -> bool {
+    arms.len() <= MOST_BANDS + 1
 }
 
 /// What the key says beside the arms.
@@ -110,7 +116,7 @@ fn panel(scene: &mut Scene, cell: Cell, recorded: &Recorded, arms: &[ArmView], m
     for (arm, spreads) in &lines {
         if arm.name == CONTROL {
             scene.area(band(&panel, spreads), BAND);
-        } else if arms.len() <= MOST_BANDS + 1 {
+        } else if shows_bands(arms) {
             scene.area(band(&panel, spreads), arm.look.ink.faint(0.14));
         }
     }

@@ -4,6 +4,7 @@ use super::{count, number};
 use crate::measure::METRICS;
 use crate::report::series::{arms, example, has, last_generation, value};
 use crate::store::{GenerationRecord, Lineage, Recorded};
+use crate::units::Tokens;
 use maud::{Markup, html};
 use std::collections::BTreeSet;
 
@@ -74,11 +75,16 @@ fn mixtures(recorded: &Recorded, seed: u64) -> Markup {
 
 fn mixture(lineage: &Lineage, generation: usize, record: &GenerationRecord) -> Markup {
     let mixture = &record.mixture;
-    let writers: Vec<String> = mixture
-        .synthetic_tokens
-        .iter()
-        .map(|(writer, tokens)| format!("generation {writer}: {}", count(tokens.0)))
-        .collect();
+    let writers: Vec<usize> = mixture.synthetic_tokens.keys().copied().collect();
+    let writers = match &writers[..] {
+        [] => "–".to_owned(),
+        [first, .., last] if writers.len() > 3 => format!("generations {first} to {last}"),
+        _ => {
+            let part =
+                |(writer, tokens): (&usize, &Tokens)| format!("generation {writer}: {}", count(tokens.0));
+            mixture.synthetic_tokens.iter().map(part).collect::<Vec<_>>().join("; ")
+        }
+    };
     html! {
         tr {
             th scope="row" { (lineage.arm) }
@@ -86,7 +92,7 @@ fn mixture(lineage: &Lineage, generation: usize, record: &GenerationRecord) -> M
             td.n { (count(mixture.natural_tokens.0)) }
             td.n { (count(total(record) - mixture.natural_tokens.0)) }
             td.n { (count(total(record))) }
-            td { @if writers.is_empty() { "–" } @else { (writers.join("; ")) } }
+            td { (writers) }
             td.n { (count(mixture.natural_documents + mixture.synthetic_documents)) }
             td { (mixture.natural) }
         }
