@@ -41,7 +41,7 @@ pub(super) fn lineages<'a>(recorded: &'a Recorded, arm: &str) -> impl Iterator<I
     recorded.lineages.iter().filter(move |lineage| lineage.arm == arm)
 }
 
-/// The first seed's lineage of an arm: the first that got furthest.
+/// The lineage of an arm that got furthest; of several, the first seed's.
 pub(super) fn example<'a>(recorded: &'a Recorded, arm: &str) -> Option<&'a Lineage> {
     lineages(recorded, arm).reduce(|a, b| if b.generations.len() > a.generations.len() { b } else { a })
 }

@@ -8,6 +8,7 @@ use crate::report::scene::Scene;
 use crate::report::series::{ArmView, arms, evenly, example, last_generation};
 
 use crate::store::{GenerationRecord, Lineage, Recorded};
+use std::collections::BTreeSet;
 
 /// More curves than this in a panel hide each other.
 const MOST_CURVES: usize = 9;
@@ -133,8 +134,12 @@ fn draw(recorded: &Recorded, spectrum: &Spectrum) -> Option<Figure> {
         panel(&mut scene, grid.cell(index), spectrum, arm, lineage, &points, (&shown, last));
     }
     scene.height = grid.bottom(arms.len()) + EDGE - 8.0;
-    let seed = arms.first().map_or(0, |(_, lineage)| lineage.seed);
-    let which = if recorded.experiment.seeds.len() > 1 { format!(" Seed {seed}.") } else { String::new() };
+    let seeds: BTreeSet<u64> = arms.iter().map(|(_, lineage)| lineage.seed).collect();
+    let which = match (recorded.experiment.seeds.len(), seeds.first()) {
+        (0 | 1, _) | (_, None) => String::new(),
+        (_, Some(seed)) if seeds.len() == 1 => format!(" Seed {seed}."),
+        _ => " Of each arm the seed that got furthest.".to_owned(),
+    };
     let names: Vec<&str> = arms.iter().map(|(arm, _)| arm.name).collect();
     let alt = format!("{} A panel per arm, a curve per generation: {}.", spectrum.heading, names.join("; "));
     Some(Figure { name: spectrum.name, caption: format!("{}{which}", spectrum.caption), alt, scene })
