@@ -1,6 +1,6 @@
 //! Figures and a page out of what is on record: computes nothing new.
 //!
-//! [`write`] makes `report.html`, one self-contained page without scripts or links to elsewhere, and `figures/`, every
+//! [`write()`] makes `report.html`, one self-contained page without scripts or links to elsewhere, and `figures/`, every
 //! figure of the page as SVG and PNG. Each figure is laid out once and drawn by one function onto either backend. Text
 //! from a corpus and names from a file are data: they are escaped wherever they go. Files are written aside and
 //! renamed, so that a page is whole or not there.
