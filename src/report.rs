@@ -1,1 +1,120 @@
 //! Figures and a page out of what is on record: computes nothing new.
+//!
+//! [`write()`] makes `report.html`, one self-contained page without scripts or links to elsewhere, and `figures/`, every
+//! figure of the page as SVG and PNG. Each figure is laid out once and drawn by one function onto either backend. Text
+//! from a corpus and names from a file are data: they are escaped wherever they go. Files are written aside and
+//! renamed, so that a page is whole or not there.
+
+mod figures;
+mod page;
+mod palette;
+mod panel;
+mod render;
+mod scene;
+mod series;
+
+use crate::store::Recorded;
+use crate::verdict::ArmComparison;
+use rayon::prelude::*;
+use std::path::{Path, PathBuf};
+
+/// Documents that a generation wrote, to be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The experiment.
+    pub experiment: String,
+    /// The seed.
+    pub seed: u64,
+    /// The arm; [`crate::seed::SHARED`] for a generation 0 that all arms share.
+    pub arm: String,
+    /// The generation.
+    pub generation: usize,
+    /// A few documents; the page shows their beginnings.
+    pub documents: Vec<String>,
+}
+
+/// What can go wrong with a report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A file could not be written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A figure could not be drawn.
+    #[error("drawing a figure: {0}")]
+    Drawing(String),
+}
+
+/// A figure as the page needs it.
+struct Drawn {
+    part: figures::Part,
+    svg: String,
+    caption: String,
+    alt: String,
+    file: String,
+}
+
+/// Writes the page and its figures into the folder `out`, which need not exist; the path of the page.
+///
+/// A single experiment's figures go to `figures/`; those of several to `figures/<experiment>/`. `comparisons` and
+/// `samples` may cover fewer arms than are recorded, or none.
+///
+/// # Errors
+/// When a file cannot be written, or a figure cannot be drawn.
+pub fn write(
+    recorded: &[Recorded],
+    comparisons: &[ArmComparison],
+    samples: &[Sample],
+    out: &Path,
+) -> Result<PathBuf, ReportError> {
+    let mut sections = Vec::with_capacity(recorded.len());
+    for one in recorded {
+        let name = &one.experiment.name;
+        let folder = if recorded.len() == 1 { "figures".to_owned() } else { format!("figures/{name}") };
+        let comparisons: Vec<&ArmComparison> = comparisons.iter().filter(|c| c.experiment == *name).collect();
+        let samples = samples.iter().filter(|sample| sample.experiment == *name).collect();
+        let drawn = draw(one, &comparisons, out, &folder)?;
+        sections.push(page::Section { recorded: one, comparisons, samples, figures: drawn });
+    }
+    let page = out.join("report.html");
+    put(&page, page::html(&sections).into_string().as_bytes())?;
+    Ok(page)
+}
+
+/// Draws every figure of an experiment into `out`/`folder`.
+fn draw(
+    recorded: &Recorded,
+    comparisons: &[&ArmComparison],
+    out: &Path,
+    folder: &str,
+) -> Result<Vec<Drawn>, ReportError> {
+    let figures = figures::all(recorded, comparisons);
+    let drawn = figures.into_par_iter().map(|(part, figure)| {
+        let svg = render::svg(&figure.scene)?;
+        let file = format!("{folder}/{}", figure.name);
+        put(&out.join(format!("{file}.svg")), svg.as_bytes())?;
+        put(&out.join(format!("{file}.png")), &render::png(&figure.scene)?)?;
+        Ok(Drawn { part, svg, caption: figure.caption, alt: figure.alt, file })
+    });
+    drawn.collect()
+}
+
+/// Writes a file aside and renames it, making its folder if need be.
+fn put(path: &Path, content: &[u8]) -> Result<(), ReportError> {
+    let error = |source| ReportError::File { path: path.to_owned(), source };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(error)?;
+    }
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".{}.partial", std::process::id()));
+    let written = std::fs::write(&aside, content).and_then(|()| std::fs::rename(&aside, path));
+    written.map_err(|source| {
+        // What could not become the file is of no use to anyone; the first error is the one to tell.
+        let _ = std::fs::remove_file(&aside);
+        error(source)
+    })
+}

@@ -140,10 +140,8 @@ fn all_families() -> usize {
 /// Seeds at which the effects as they are would either exclude every practical size or show narrowing in enough
 /// families, whichever takes fewer.
 fn seeds_needed(findings: &[Finding], error: f64) -> Option<usize> {
-    let stable = findings
-        .iter()
-        .map(seeds_to_exclude)
-        .fold(Some(0.0), |most: Option<f64>, seeds| most.zip(seeds).map(|(most, seeds)| most.max(seeds)));
+    let each: Option<Vec<f64>> = findings.iter().map(seeds_to_exclude).collect();
+    let stable = each.and_then(|seeds| seeds.into_iter().max_by(f64::total_cmp));
     let stable = stable.filter(|_| families(findings.iter().copied()).len() == all_families());
     let fewest = [stable, seeds_to_call(findings, error)].into_iter().flatten().min_by(f64::total_cmp)?;
     let now = findings.iter().map(|finding| finding.difference.seeds).min()?;

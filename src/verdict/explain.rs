@@ -6,6 +6,9 @@ use super::headline::label;
 use super::paired::Difference;
 use crate::measure::{Family, Metric, metric};
 
+/// The families in the order in which a sentence names them.
+const FAMILIES: [Family; 3] = [Family::Tail, Family::Entropy, Family::HeldOut];
+
 /// Why the verdict is what it is.
 pub(super) fn explain(
     decision: &Decision,
@@ -35,7 +38,7 @@ fn narrowing(decision: &Decision, at_last: &[Finding], last: usize) -> String {
     let called = decision.called_at.unwrap_or(last);
     let narrowed = |id: &str| decision.significant.contains(&(id, called));
     let mut named: Vec<&str> = Vec::new();
-    for family in [Family::Tail, Family::Entropy, Family::HeldOut] {
+    for family in FAMILIES {
         if super::headline().iter().any(|headline| headline.family == family && narrowed(headline.metric)) {
             named.push(family_name(family));
         }
@@ -47,7 +50,8 @@ fn narrowing(decision: &Decision, at_last: &[Finding], last: usize) -> String {
         worst.map_or_else(String::new, |finding| format!("; at generation {last}, {}", difference(&finding)));
     let size = if decision.verdict == Verdict::Collapsed {
         let beyond = families(at_last.iter().copied().filter(Finding::is_beyond_practical_size));
-        let beyond: Vec<&str> = beyond.into_iter().map(family_name).collect();
+        let beyond: Vec<&str> =
+            FAMILIES.into_iter().filter(|f| beyond.contains(f)).map(family_name).collect();
         format!(", and the loss is beyond the practical size in {}", list(&beyond))
     } else {
         ", short of the practical size in two families".to_owned()

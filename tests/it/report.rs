@@ -1,1 +1,433 @@
+//! The report of made-up experiments: one arm collapses, one holds.
 
+use genloss::config::{
+    Arm, Budget, CONTROL, Corpus, Decoding, Experiment, Init, Method, Mixture, Model, NaturalDocuments,
+    NaturalFraction, Ngram, Source, Synthesis, SyntheticDocuments, Tokenizer, Training, TrainingLength,
+    World,
+};
+use genloss::measure::{Curves, METRICS, Measurement, RankPoint, SurvivalBin};
+use genloss::report::{self, Sample};
+use genloss::seed::{Place, SHARED};
+use genloss::store::{GenerationRecord, Lineage, MixtureRecord, Provenance, Recorded};
+use genloss::synthesis::SynthesisRecord;
+use genloss::training::{LossPoint, TrainingRecord};
+use genloss::units::Tokens;
+use genloss::verdict::{ArmComparison, Observation, compare};
+use rand_distr::{Distribution, StandardNormal};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+const HOSTILE: &str = "</p><script>alert('corpus')</script> & \"quotes\"";
+
+/// An arm of a made-up experiment: its name and how much it loses per generation, 0 to about 1.
+type MadeUpArm<'a> = (&'a str, f64);
+
+fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm]) -> Experiment {
+    let model = Model::Ngram(Ngram { order: 3 });
+    let training = Training {
+        length: TrainingLength::Tokens(Tokens(1_000_000)),
+        init: Init::Scratch,
+        batch: 16,
+        learning_rate: 1e-3,
+        warmup_fraction: 0.05,
+        final_rate_fraction: 0.1,
+        weight_decay: 0.1,
+        beta1: 0.9,
+        beta2: 0.95,
+        gradient_clip: 1.0,
+        checkpoint_minutes: 5.0,
+    };
+    let decoding = Decoding {
+        greedy: false,
+        repetition_penalty: 1.0,
+        temperature: 1.0,
+        top_k: None,
+        top_p: None,
+        min_p: None,
+    };
+    let synthesis =
+        Synthesis { method: Method::Textbook, tokens: Tokens(500_000), max_document_tokens: 512, decoding };
+    let mixture = Mixture {
+        natural_fraction: NaturalFraction::Schedule(vec![1.0]),
+        natural: NaturalDocuments::Fixed,
+        synthetic: SyntheticDocuments::Latest,
+        budget: Budget::Constant,
+    };
+    let arm = |name: &str| Arm {
+        name: name.to_owned(),
+        mixture: mixture.clone(),
+        model: model.clone(),
+        training: training.clone(),
+        synthesis: synthesis.clone(),
+    };
+    let world =
+        World { seed: 1, nouns: 400, entities: 300, relations: 4, zipf_exponent: 1.0, fact_share: 0.4 };
+    Experiment {
+        name: name.to_owned(),
+        seeds: seeds.to_vec(),
+        generations,
+        corpus: Corpus {
+            source: Source::World(world),
+            train_tokens: Tokens(500_000),
+            heldout_tokens: Tokens(50_000),
+            reference_tokens: Tokens(500_000),
+            heldout_share: 0.05,
+            reference_share: 0.3,
+        },
+        tokenizer: Tokenizer::Learn { vocab_size: 2048 },
+        arms: arms.iter().map(|(name, _)| arm(name)).collect(),
+        model,
+        training,
+        synthesis,
+    }
+}
+
+/// Where a metric starts, and where it ends after losing everything.
+fn ends(metric: &str) -> (f64, f64) {
+    match metric {
+        "heldout_loss" => (3.02, 4.1),
+        "heldout_loss_head" => (2.31, 2.9),
+        "heldout_loss_torso" => (6.2, 8.4),
+        "heldout_loss_tail" => (8.1, 12.6),
+        "bits_per_byte" => (1.12, 1.52),
+        "excess_loss" => (0.31, 1.39),
+        m if m.starts_with("tail_mass") => (0.86, 0.05),
+        m if m.starts_with("tail_coverage") => (0.93, 0.08),
+        "fact_recall_head" => (0.97, 0.80),
+        "fact_recall_torso" => (0.71, 0.20),
+        "fact_recall_tail" => (0.33, 0.0),
+        m if m.starts_with("unigram_entropy") => (6.4, 5.1),
+        "bigram_entropy" => (9.6, 7.2),
+        "predictive_entropy" => (2.9, 1.4),
+        m if m.starts_with("hill_0") => (1900.0, 500.0),
+        m if m.starts_with("hill_1") => (601.0, 160.0),
+        m if m.starts_with("hill_2") => (140.0, 60.0),
+        m if m.starts_with("zipf") => (1.02, 1.6),
+        m if m.starts_with("kl_") => (0.02, 0.9),
+        m if m.starts_with("js_") => (0.006, 0.21),
+        m if m.starts_with("tv_") => (0.05, 0.46),
+        m if m.starts_with("distinct") => (0.41, 0.09),
+        "repetition" => (0.02, 0.2),
+        "compression_ratio" => (2.6, 4.2),
+        "novelty_4" => (0.33, 0.2),
+        _ => (3.1, 2.2),
+    }
+}
+
+fn record(seed: u64, arm: &str, generation: usize, loss: f64, left_out: &[&str]) -> GenerationRecord {
+    let mut rng = Place::new(seed, arm, generation, "made up").stream(0);
+    let mut normal = move || -> f64 { StandardNormal.sample(&mut rng) };
+    let lost = 1.0 - (-loss * generation as f64).exp();
+    let measurements = METRICS
+        .iter()
+        .filter(|metric| !left_out.contains(&metric.id))
+        .map(|metric| {
+            let (from, to) = ends(metric.id);
+            let noise = 0.012 * (to - from) * normal();
+            Measurement {
+                metric: metric.id.to_owned(),
+                unit: metric.unit.to_owned(),
+                value: from + lost * (to - from) + noise,
+                std_err: 0.004 * (to - from).abs(),
+                n: 500_000,
+            }
+        })
+        .collect();
+    let synthetic = if arm == CONTROL || generation == 0 { 0 } else { 350_000 };
+    let origin = generation.saturating_sub(1);
+    GenerationRecord {
+        mixture: MixtureRecord {
+            natural_tokens: Tokens(500_000 - synthetic),
+            natural_documents: 9_000,
+            synthetic_tokens: if synthetic == 0 {
+                BTreeMap::new()
+            } else {
+                BTreeMap::from([(origin, Tokens(synthetic))])
+            },
+            synthetic_documents: synthetic / 55,
+            natural: "fixed, displacing synthetic text".to_owned(),
+            hash: "5f1c0ffee".repeat(7),
+        },
+        training: TrainingRecord {
+            init: "scratch".to_owned(),
+            parameters: 4_200_000,
+            steps: 488,
+            tokens_seen: Tokens(1_000_000),
+            epochs: 2.0,
+            curve: (1..=100)
+                .map(|step| LossPoint {
+                    tokens: Tokens(step * 10_000),
+                    loss_nats: 7.6 - 4.2 * (1.0 - (-(step as f64) / 16.0).exp()) - 1.1 * lost
+                        + 0.03 * normal(),
+                })
+                .collect(),
+        },
+        synthesis: SynthesisRecord {
+            method: "textbook".to_owned(),
+            prompts: "start token".to_owned(),
+            decoding: "sampling, temperature 1".to_owned(),
+            documents: 9_100,
+            tokens: Tokens(500_000),
+            ended: 9_050,
+            cut: 50,
+        },
+        measurements,
+        curves: curves(lost),
+    }
+}
+
+fn curves(lost: f64) -> Curves {
+    let zipf = |rank: u64, end: f64| 0.09 / (rank as f64 + 2.0) * (-(rank as f64) / end).exp();
+    let ranks: Vec<u64> = (0..60).map(|i| 10f64.powf(f64::from(i) * 3.7 / 59.0).round() as u64).collect();
+    let curve = |end: f64| ranks.iter().map(move |&rank| RankPoint { rank, frequency: zipf(rank, end) });
+    let end = 9_000.0 * (1.0 - lost).powi(3);
+    let survival = (0..12).map(|i| {
+        let frequency_from = 10f64.powf(-6.0 + f64::from(i) * 0.4);
+        let (types, expected) = (300 / (i as u64 + 1), 1.0 - (-500_000.0 * frequency_from * 1.6f64).exp());
+        let kept = expected * (1.0 - lost * (-(f64::from(i)) / 4.0).exp());
+        SurvivalBin {
+            frequency_from,
+            frequency_to: frequency_from * 10f64.powf(0.4),
+            types,
+            found: (types as f64 * kept).round() as u64,
+            expected: types as f64 * expected,
+        }
+    });
+    Curves {
+        rank_frequency_words: curve(end).filter(|p| p.frequency > 2e-6).collect(),
+        natural_rank_frequency_words: curve(9_500.0).filter(|p| p.frequency > 2e-6).collect(),
+        survival: survival.collect(),
+    }
+}
+
+/// A made-up experiment; `reached` says how many generations a lineage has.
+fn made_up(
+    name: &str,
+    seeds: &[u64],
+    generations: usize,
+    arms: &[MadeUpArm],
+    reached: impl Fn(u64, &str) -> usize,
+    left_out: &[&str],
+) -> Recorded {
+    let mut lineages = Vec::new();
+    for &seed in seeds {
+        for (arm, loss) in arms {
+            let records = (0..reached(seed, arm))
+                .map(|generation| {
+                    let name = if generation == 0 { SHARED } else { arm };
+                    record(seed, name, generation, *loss, left_out)
+                })
+                .collect();
+            lineages.push(Lineage { seed, arm: (*arm).to_owned(), generations: records });
+        }
+    }
+    Recorded {
+        experiment: experiment(name, seeds, generations, arms),
+        experiment_toml: format!("name = \"{name}\"\nseeds = {seeds:?}\ngenerations = {generations}\n"),
+        provenance: Provenance {
+            version: "0.1.0".to_owned(),
+            cpu: "AMD EPYC, 2 threads".to_owned(),
+            device: "cpu".to_owned(),
+            command_line: vec!["genloss".to_owned(), "run".to_owned(), format!("{name}.toml")],
+            corpus: BTreeMap::from([("train".to_owned(), "ab12".repeat(16))]),
+            split_tokens: BTreeMap::from([("train".to_owned(), Tokens(2_000_000))]),
+            tokenizer: "cd34".repeat(16),
+            heldout_floor_nats: Some(2.71),
+            ..Provenance::default()
+        },
+        lineages,
+    }
+}
+
+fn comparisons(recorded: &Recorded) -> Vec<ArmComparison> {
+    let mut observations = Vec::new();
+    for lineage in &recorded.lineages {
+        for (generation, record) in lineage.generations.iter().enumerate() {
+            observations.extend(record.measurements.iter().map(|measurement| Observation {
+                seed: lineage.seed,
+                arm: lineage.arm.clone(),
+                generation,
+                metric: measurement.metric.clone(),
+                value: measurement.value,
+                std_err: measurement.std_err,
+            }));
+        }
+    }
+    compare(&recorded.experiment.name, &observations, CONTROL)
+}
+
+fn samples(recorded: &Recorded) -> Vec<Sample> {
+    let sentence = "The river of Tamor is the Vel. Every weaver in the upper valley knows it, and the old merchants \
+                    still count their barrels by its floods. ";
+    let narrow = "The river is the river of the river. The river is the Vel. ";
+    let lineages = recorded.lineages.iter().filter(|lineage| lineage.seed == recorded.experiment.seeds[0]);
+    lineages
+        .flat_map(|lineage| {
+            (0..lineage.generations.len()).map(|generation| Sample {
+                experiment: recorded.experiment.name.clone(),
+                seed: lineage.seed,
+                arm: lineage.arm.clone(),
+                generation,
+                documents: vec![
+                    if lineage.arm == "unanchored" && generation > 2 { narrow } else { sentence }.repeat(4),
+                    format!("{HOSTILE} {sentence}"),
+                ],
+            })
+        })
+        .collect()
+}
+
+fn showpiece() -> Recorded {
+    let arms = [(CONTROL, 0.0), ("unanchored", 0.22), ("anchored 10 %", 0.06), ("anchored 30 %", 0.005)];
+    made_up("anchored-vs-unanchored", &[1, 2, 3], 6, &arms, |_, _| 7, &[])
+}
+
+fn many_arms() -> Recorded {
+    let names: Vec<String> =
+        (1..=12).map(|arm| format!("anchored with {arm} parts in a hundred of natural text")).collect();
+    let arms = names.iter().enumerate().map(|(index, name)| (name.as_str(), 0.01 * (12 - index) as f64));
+    let arms: Vec<MadeUpArm> = [(CONTROL, 0.0)].into_iter().chain(arms).collect();
+    made_up("many", &[1, 2], 30, &arms, |_, _| 31, &[])
+}
+
+/// Writes the report into `out` and gives back the page.
+fn page(recorded: &[Recorded], out: &Path) -> String {
+    let comparisons: Vec<ArmComparison> = recorded.iter().flat_map(comparisons).collect();
+    let samples: Vec<Sample> = recorded.iter().flat_map(samples).collect();
+    let path = report::write(recorded, &comparisons, &samples, out).expect("the folder is writable");
+    std::fs::read_to_string(path).expect("the page was just written")
+}
+
+const FIGURES: [&str; 11] = [
+    "effects",
+    "trajectories_heldout",
+    "trajectories_tail",
+    "trajectories_entropy",
+    "trajectories_divergence",
+    "trajectories_form",
+    "rank_frequency",
+    "survival",
+    "loss_by_rarity",
+    "fact_recall",
+    "training_loss",
+];
+
+#[test]
+fn every_figure_is_written_as_svg_and_png() {
+    let out = tempfile::tempdir().unwrap();
+    page(&[showpiece()], out.path());
+    for name in FIGURES {
+        let svg = std::fs::read_to_string(out.path().join(format!("figures/{name}.svg"))).unwrap();
+        assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{name}");
+        let file = std::fs::File::open(out.path().join(format!("figures/{name}.png"))).unwrap();
+        let mut reader = png::Decoder::new(file).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size()];
+        reader.next_frame(&mut pixels).unwrap();
+        let inked = pixels.iter().filter(|&&value| value < 128).count();
+        assert!(inked > 1000, "{name} is blank");
+    }
+    let left: Vec<_> = std::fs::read_dir(out.path().join("figures")).unwrap().collect();
+    assert_eq!(left.len(), 2 * FIGURES.len(), "nothing else is left behind");
+}
+
+#[test]
+fn the_page_says_every_verdict_and_needs_nothing_from_elsewhere() {
+    let out = tempfile::tempdir().unwrap();
+    let recorded = showpiece();
+    let html = page(std::slice::from_ref(&recorded), out.path());
+    for comparison in comparisons(&recorded) {
+        let badge = format!("<span class=\"badge {0}\">{0}</span>", comparison.verdict.word());
+        assert!(html.contains(&badge), "{badge}");
+    }
+    assert!(html.contains("badge collapsed"));
+    for foreign in ["http://", "https://", "<script", "src=", "@import", "url("] {
+        assert!(!html.contains(foreign), "{foreign}");
+    }
+    assert_eq!(html.matches("<svg ").count(), FIGURES.len());
+    assert_eq!(html.matches("</svg>").count(), FIGURES.len());
+}
+
+#[test]
+fn text_of_a_corpus_and_names_of_arms_are_shown_as_they_are_and_never_run() {
+    let arms = [(CONTROL, 0.0), ("<script>alert(1)</script>", 0.2), ("a\" onload=\"b", 0.1)];
+    let recorded = made_up("hostile", &[1, 2], 2, &arms, |_, _| 3, &[]);
+    let out = tempfile::tempdir().unwrap();
+    let html = page(&[recorded], out.path());
+    assert!(!html.contains("<script"));
+    assert!(!html.contains("\" onload="));
+    assert!(html.contains("&lt;script&gt;alert('corpus')&lt;/script&gt; &amp;"));
+    assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    let svg = std::fs::read_to_string(out.path().join("figures/effects.svg")).unwrap();
+    assert!(!svg.contains("<script"));
+}
+
+#[test]
+fn unfinished_small_and_large_experiments_all_have_a_page() {
+    let two = [(CONTROL, 0.0), ("unanchored", 0.2)];
+    let words: Vec<&str> = METRICS.iter().map(|m| m.id).filter(|id| *id != "heldout_loss").collect();
+    let everything: Vec<&str> = METRICS.iter().map(|m| m.id).collect();
+    let cases = [
+        many_arms(),
+        made_up("one-seed", &[7], 3, &two, |_, _| 4, &[]),
+        made_up("generation-0", &[1], 3, &two, |_, _| 1, &[]),
+        made_up("nothing-yet", &[1], 3, &two, |_, _| 0, &[]),
+        made_up(
+            "ragged",
+            &[1, 2, 3],
+            6,
+            &two,
+            |seed, arm| if arm == CONTROL { 7 } else { seed as usize + 1 },
+            &[],
+        ),
+        made_up("control-only", &[1, 2], 4, &[(CONTROL, 0.0)], |_, _| 5, &[]),
+        made_up("one-metric", &[1, 2], 4, &two, |_, _| 5, &words),
+        made_up("no-metric", &[1, 2], 4, &two, |_, _| 5, &everything),
+    ];
+    for recorded in cases {
+        let out = tempfile::tempdir().unwrap();
+        let html = page(std::slice::from_ref(&recorded), out.path());
+        assert!(html.contains(&format!("<h1>{}</h1>", recorded.experiment.name)));
+        assert!(!html.contains("NaN") && !html.contains("inf]"), "{}", recorded.experiment.name);
+    }
+}
+
+#[test]
+fn several_experiments_share_a_page_and_keep_their_figures_apart() {
+    let two = [(CONTROL, 0.0), ("unanchored", 0.2)];
+    let first = made_up("first", &[1, 2], 3, &two, |_, _| 4, &[]);
+    let second = made_up("second", &[1], 2, &two, |_, _| 3, &[]);
+    let out = tempfile::tempdir().unwrap();
+    let html = page(&[first, second], out.path());
+    assert!(html.contains("id=\"e1-verdicts\"") && html.contains("id=\"e2-verdicts\""));
+    assert!(out.path().join("figures/first/effects.png").exists());
+    assert!(out.path().join("figures/second/effects.svg").exists());
+}
+
+#[test]
+fn missing_texts_are_said_to_be_missing() {
+    let out = tempfile::tempdir().unwrap();
+    let recorded = showpiece();
+    let path = report::write(std::slice::from_ref(&recorded), &[], &[], out.path()).unwrap();
+    let html = std::fs::read_to_string(path).unwrap();
+    assert!(html.contains("not kept in this copy"));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let out = tempfile::NamedTempFile::new().unwrap();
+    let error = report::write(&[], &[], &[], out.path()).unwrap_err();
+    assert!(error.to_string().contains("report.html"), "{error}");
+}
+
+/// Leaves the showpiece where it can be looked at: `GENLOSS_SHOW=folder cargo test --test it showpiece`.
+#[test]
+fn the_showpiece_can_be_looked_at() {
+    if let Some(folder) = std::env::var_os("GENLOSS_SHOW") {
+        let folder = Path::new(&folder);
+        page(&[showpiece()], folder);
+        page(&[many_arms()], &folder.join("many"));
+        let two = [(CONTROL, 0.0), ("unanchored", 0.2), ("anchored", 0.01)];
+        let reached = |_, arm: &str| if arm == CONTROL { 5 } else { 4 };
+        page(&[made_up("one-seed", &[7], 6, &two, reached, &[])], &folder.join("one-seed"));
+    }
+}

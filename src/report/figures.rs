@@ -1,0 +1,50 @@
+//! The figures of an experiment, each laid out once and drawn twice, as SVG and as PNG.
+
+mod effects;
+mod legend;
+mod spectra;
+mod trajectories;
+
+use super::scene::Scene;
+use crate::measure::Family;
+use crate::store::Recorded;
+use crate::verdict::ArmComparison;
+
+/// A figure and what is said about it.
+#[derive(Clone, Debug)]
+pub(super) struct Figure {
+    /// Its file name, without ending.
+    pub(super) name: &'static str,
+    /// What it shows, for those who read its caption.
+    pub(super) caption: String,
+    /// What it shows, for those who cannot see it.
+    pub(super) alt: String,
+    /// The drawing.
+    pub(super) scene: Scene,
+}
+
+/// The part of the page that a figure belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Effects,
+    Trajectories,
+    RankFrequency,
+    Survival,
+    Rarity,
+    Facts,
+    Training,
+}
+
+/// Every figure that the record has something to show for, in the order of the page.
+pub(super) fn all(recorded: &Recorded, comparisons: &[&ArmComparison]) -> Vec<(Part, Figure)> {
+    let families = [Family::HeldOut, Family::Tail, Family::Entropy, Family::Divergence, Family::Form];
+    let mut figures: Vec<(Part, Option<Figure>)> =
+        vec![(Part::Effects, effects::forest(recorded, comparisons))];
+    figures.extend(families.map(|family| (Part::Trajectories, trajectories::family(recorded, family))));
+    figures.push((Part::RankFrequency, spectra::rank_frequency(recorded)));
+    figures.push((Part::Survival, spectra::survival(recorded)));
+    figures.push((Part::Rarity, trajectories::rarity(recorded)));
+    figures.push((Part::Facts, trajectories::facts(recorded)));
+    figures.push((Part::Training, spectra::training(recorded)));
+    figures.into_iter().filter_map(|(part, figure)| Some((part, figure?))).collect()
+}

@@ -1,0 +1,153 @@
+//! Metrics over generations: a panel per metric, a line per arm.
+
+use super::Figure;
+use super::legend::{self, BAND, Extra};
+use crate::config::CONTROL;
+use crate::measure::{Direction, Family, METRICS, Metric};
+use crate::report::palette::BLACK;
+use crate::report::panel::{Axis, Cell, EDGE, FIGURE_WIDTH, Grid, Panel, Words, title};
+use crate::report::scene::Scene;
+use crate::report::series::{ArmView, Spread, arms, has, last_generation, spreads};
+use crate::store::Recorded;
+
+const RARITY: [&str; 3] = ["heldout_loss_head", "heldout_loss_torso", "heldout_loss_tail"];
+const FACTS: [&str; 3] = ["fact_recall_head", "fact_recall_torso", "fact_recall_tail"];
+
+/// With more arms than this their ranges over seeds would hide each other; the control's is always drawn.
+const MOST_BANDS: usize = 4;
+
+/// The metrics of a family that have no figure of their own.
+pub(super) fn family(recorded: &Recorded, family: Family) -> Option<Figure> {
+    let (name, heading) = match family {
+        Family::HeldOut => {
+            ("trajectories_heldout", "Held-out text: how surprised is the model by natural text?")
+        }
+        Family::Tail => ("trajectories_tail", "Tail: do rare types live on in the synthetic text?"),
+        Family::Entropy => ("trajectories_entropy", "Entropy: how varied is the synthetic text?"),
+        Family::Divergence => {
+            ("trajectories_divergence", "Divergence: how far is synthetic text from natural text?")
+        }
+        Family::Form => {
+            ("trajectories_form", "Form: repetition, novelty, compressibility of the synthetic text")
+        }
+    };
+    let others = |metric: &&Metric| !RARITY.contains(&metric.id) && !FACTS.contains(&metric.id);
+    let metrics: Vec<&Metric> = METRICS.iter().filter(|m| m.family == family).filter(others).collect();
+    draw(recorded, name, heading, &metrics)
+}
+
+/// Held-out loss of frequent, middling and rare tokens.
+pub(super) fn rarity(recorded: &Recorded) -> Option<Figure> {
+    draw(recorded, "loss_by_rarity", "Which tokens of natural text is the model forgetting?", &by_id(&RARITY))
+}
+
+/// Recall of popular, middling and rare facts.
+pub(super) fn facts(recorded: &Recorded) -> Option<Figure> {
+    draw(recorded, "fact_recall", "Which facts does the model still know?", &by_id(&FACTS))
+}
+
+fn by_id(ids: &[&str]) -> Vec<&'static Metric> {
+    ids.iter().filter_map(|id| crate::measure::metric(id)).collect()
+}
+
+fn draw(recorded: &Recorded, name: &'static str, heading: &str, metrics: &[&Metric]) -> Option<Figure> {
+    let metrics: Vec<&Metric> = metrics.iter().copied().filter(|metric| has(recorded, metric.id)).collect();
+    if metrics.is_empty() {
+        return None;
+    }
+    let arms = arms(recorded);
+    let mut scene = Scene::new(FIGURE_WIDTH, 0.0);
+    let top = title(&mut scene, heading);
+    let top = legend::arms(&mut scene, top, &arms, &key(recorded, &arms, &metrics));
+    let grid = Grid::new(top + 6.0, metrics.len(), 252.0);
+    for (index, metric) in metrics.iter().enumerate() {
+        panel(&mut scene, grid.cell(index), recorded, &arms, metric);
+    }
+    scene.height = grid.bottom(metrics.len()) + EDGE - 8.0;
+    let labels: Vec<&str> = metrics.iter().map(|metric| metric.label).collect();
+    let spread = match recorded.experiment.seeds.len() {
+        0 | 1 => "",
+        _ if shows_bands(&arms) => {
+            "Lines are means over seeds; shades run from the lowest seed to the highest. "
+        }
+        _ => "Lines are means over seeds; the shade is the control's range over seeds. ",
+    };
+    let caption = format!("{spread}Generation 0 has seen natural text only.");
+    let alt = format!("{heading} Line charts over generations, one line per arm: {}.", labels.join("; "));
+    Some(Figure { name, caption, alt, scene })
+}
+
+/// Whether the ranges of all arms are drawn, and not the control's alone.
+fn shows_bands(arms: &[ArmView]) -> bool {
+    arms.len() <= MOST_BANDS + 1
+}
+
+/// What the key says beside the arms.
+fn key<'a>(recorded: &Recorded, arms: &[ArmView], metrics: &[&Metric]) -> Vec<Extra<'a>> {
+    let mut extras = Vec::new();
+    if recorded.experiment.seeds.len() > 1 && arms.iter().any(|arm| arm.name == CONTROL) {
+        extras.push(Extra::Band("range over seeds"));
+    }
+    if metrics.iter().any(|metric| floor(recorded, metric).is_some()) {
+        extras.push(Extra::Dashed("an ideal reader's loss"));
+    }
+    extras
+}
+
+/// The level no model can beat, where it is known.
+fn floor(recorded: &Recorded, metric: &Metric) -> Option<f64> {
+    let known = recorded.provenance.heldout_floor_nats.filter(|floor| floor.is_finite());
+    known.filter(|_| metric.id == "heldout_loss")
+}
+
+fn panel(scene: &mut Scene, cell: Cell, recorded: &Recorded, arms: &[ArmView], metric: &Metric) {
+    let lines: Vec<(ArmView, Vec<Spread>)> =
+        arms.iter().map(|arm| (*arm, spreads(recorded, arm.name, metric.id))).collect();
+    let floor = floor(recorded, metric);
+    let values =
+        lines.iter().flat_map(|(_, spreads)| spreads.iter().flat_map(|s| [s.low, s.high])).chain(floor);
+    let last = last_generation(recorded);
+    let note = note(metric);
+    let words = Words { title: metric.label, note: &note, x: "generation" };
+    let panel = Panel::draw(scene, cell, &words, Axis::generations(last), Axis::linear(values));
+    if let Some(level) = floor {
+        scene.dashed(&panel.level(level), (5.0, 3.0), BLACK, 1.2);
+    }
+    for (arm, spreads) in &lines {
+        if arm.name == CONTROL {
+            scene.area(band(&panel, spreads), BAND);
+        } else if shows_bands(arms) {
+            scene.area(band(&panel, spreads), arm.look.ink.faint(0.14));
+        }
+    }
+    // The control last, on top: it is what the others are held against.
+    for (arm, spreads) in lines.iter().rev() {
+        line(scene, &panel, arm, spreads, last);
+    }
+}
+
+/// The unit, and what narrowing would look like.
+fn note(metric: &Metric) -> String {
+    let unit = Some(metric.unit).filter(|unit| !["", "1"].contains(unit));
+    let direction = match metric.narrowing {
+        Direction::Up => Some("rises when narrowing"),
+        Direction::Down => Some("falls when narrowing"),
+        Direction::Unclear => None,
+    };
+    unit.into_iter().chain(direction).collect::<Vec<_>>().join(", ")
+}
+
+fn band(panel: &Panel, spreads: &[Spread]) -> Vec<(f64, f64)> {
+    let upper = spreads.iter().map(|s| (s.generation as f64, s.high));
+    let lower = spreads.iter().rev().map(|s| (s.generation as f64, s.low));
+    panel.curve(upper.chain(lower))
+}
+
+fn line(scene: &mut Scene, panel: &Panel, arm: &ArmView, spreads: &[Spread], last: usize) {
+    let points = panel.curve(spreads.iter().map(|s| (s.generation as f64, s.mean)));
+    let every = last / 10 + 1;
+    arm.look.line(scene, points.clone(), 1.8);
+    for point in points.iter().step_by(every) {
+        arm.look.marker(scene, *point, 3.2, false);
+    }
+}

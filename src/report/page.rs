@@ -1,0 +1,177 @@
+//! The page: verdicts first, then the evidence, then the text itself, then exactly what was run.
+
+mod records;
+mod style;
+mod texts;
+mod verdicts;
+
+use super::figures::Part;
+use super::{Drawn, Sample};
+use crate::store::Recorded;
+use crate::verdict::ArmComparison;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+/// What the page says about an experiment.
+pub(super) struct Section<'a> {
+    pub(super) recorded: &'a Recorded,
+    pub(super) comparisons: Vec<&'a ArmComparison>,
+    pub(super) samples: Vec<&'a Sample>,
+    pub(super) figures: Vec<Drawn>,
+}
+
+/// A part of an experiment's section: anchor, heading, introduction and figures.
+struct Chapter {
+    anchor: &'static str,
+    heading: &'static str,
+    introduction: &'static str,
+    part: Part,
+}
+
+const EVIDENCE: [Chapter; 7] = [
+    Chapter {
+        anchor: "effects",
+        heading: "Differences from the control",
+        introduction: "The metrics that the verdicts rest on. A bar that misses the line at zero is a difference; \
+                       one that lies wholly on the shaded side is large enough to matter in practice.",
+        part: Part::Effects,
+    },
+    Chapter {
+        anchor: "trajectories",
+        heading: "Trajectories",
+        introduction: "Every metric over generations. The control, in black, is trained anew on natural text in every \
+                       generation: what it does, the pipeline does by itself.",
+        part: Part::Trajectories,
+    },
+    Chapter {
+        anchor: "rank-frequency",
+        heading: "Rank and frequency",
+        introduction: "How often the first, the tenth, the thousandth most frequent word occurs.",
+        part: Part::RankFrequency,
+    },
+    Chapter {
+        anchor: "survival",
+        heading: "Survival of the tail",
+        introduction: "Of the token types of each natural frequency, the share that the models still write.",
+        part: Part::Survival,
+    },
+    Chapter {
+        anchor: "rarity",
+        heading: "Loss by rarity",
+        introduction: "Held-out loss on the tokens that make up the first 90 % of natural text (head), the next 9 % \
+                       (torso) and the last 1 % (tail).",
+        part: Part::Rarity,
+    },
+    Chapter {
+        anchor: "facts",
+        heading: "Recall of facts",
+        introduction: "The built-in world states facts of long-tailed popularity; each model is asked them back.",
+        part: Part::Facts,
+    },
+    Chapter {
+        anchor: "training",
+        heading: "Training",
+        introduction: "The loss on the training text, generation by generation.",
+        part: Part::Training,
+    },
+];
+
+/// The whole page.
+pub(super) fn html(sections: &[Section]) -> Markup {
+    let names: Vec<&str> = sections.iter().map(|section| section.recorded.experiment.name.as_str()).collect();
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (names.join(", ")) " · genloss" }
+                style { (PreEscaped(style::CSS)) }
+            }
+            body {
+                main {
+                    @if sections.is_empty() { p { "There is no experiment on record." } }
+                    @for (index, section) in sections.iter().enumerate() { (experiment(index, section)) }
+                }
+                footer { "Written by genloss " (version(sections)) ". This page holds everything it shows." }
+            }
+        }
+    }
+}
+
+fn version<'a>(sections: &'a [Section]) -> &'a str {
+    sections.first().map_or(env!("CARGO_PKG_VERSION"), |section| &section.recorded.provenance.version)
+}
+
+fn experiment(index: usize, section: &Section) -> Markup {
+    let id = |anchor: &str| format!("e{}-{anchor}", index + 1);
+    let chapters = EVIDENCE.iter().filter(|chapter| section.figures.iter().any(|f| f.part == chapter.part));
+    let chapters: Vec<&Chapter> = chapters.collect();
+    html! {
+        article {
+            header {
+                p.kicker { "Model collapse, measured" }
+                h1 { (section.recorded.experiment.name) }
+                (verdicts::summary(section))
+                nav aria-label="Contents" {
+                    a href={ "#" (id("verdicts")) } { "Verdicts" }
+                    @for chapter in &chapters { a href={ "#" (id(chapter.anchor)) } { (chapter.heading) } }
+                    a href={ "#" (id("texts")) } { "Texts" }
+                    a href={ "#" (id("tokens")) } { "Token counts" }
+                    a href={ "#" (id("settings")) } { "Settings" }
+                }
+            }
+            section id=(id("verdicts")) { h2 { "Verdicts" } (verdicts::table(section)) (verdicts::meaning(section)) }
+            @for chapter in &chapters {
+                section id=(id(chapter.anchor)) {
+                    h2 { (chapter.heading) }
+                    p { (chapter.introduction) }
+                    @for figure in section.figures.iter().filter(|figure| figure.part == chapter.part) {
+                        (inline(figure))
+                    }
+                }
+            }
+            section id=(id("texts")) { h2 { "What they wrote" } (texts::side_by_side(section)) }
+            section id=(id("tokens")) { h2 { "Exactly what was trained" } (records::all(section.recorded)) }
+            section id=(id("settings")) { h2 { "Settings and provenance" } (records::settings(section.recorded)) }
+        }
+    }
+}
+
+/// A figure on its white card, with the names of its files.
+fn inline(figure: &Drawn) -> Markup {
+    // The drawing is the crate's own, and plotters escapes the words in it. Inside HTML it needs no namespace.
+    let drawing = figure.svg.find("viewBox").map_or("", |start| &figure.svg[start..]);
+    let drawing = drawing.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
+    html! {
+        figure {
+            div.card tabindex="0" role="group" aria-label="Figure, scrolls sideways on narrow screens" {
+                (PreEscaped("<svg role=\"img\" aria-label=\"")) (figure.alt) (PreEscaped("\" "))
+                (PreEscaped(drawing))
+            }
+            figcaption { (figure.caption) " " span.file { (figure.file) ".svg, .png" } }
+        }
+    }
+}
+
+/// A number as a table shows it.
+fn number(value: f64) -> String {
+    let decimals = match value.abs() {
+        size if size >= 1000.0 => 0,
+        size if size >= 100.0 => 1,
+        size if size >= 1.0 || size == 0.0 => 2,
+        _ => 3,
+    };
+    format!("{value:.decimals$}").replace('-', "−")
+}
+
+/// A number with its sign.
+fn signed(value: f64) -> String {
+    let text = number(value);
+    if value > 0.0 { format!("+{text}") } else { text }
+}
+
+/// A count in groups of three.
+fn count(value: u64) -> String {
+    crate::units::Tokens(value).to_string().replace('_', "\u{202f}")
+}

@@ -1,0 +1,220 @@
+//! Exactly what was run: token counts, training, numbers, settings, provenance.
+
+use super::{count, number};
+use crate::measure::METRICS;
+use crate::report::series::{arms, example, has, last_generation, value};
+use crate::store::{GenerationRecord, Lineage, Recorded};
+use crate::units::Tokens;
+use maud::{Markup, html};
+use std::collections::BTreeSet;
+
+/// Tables of counts, training and measurements.
+pub(super) fn all(recorded: &Recorded) -> Markup {
+    html! {
+        p { (equality(recorded)) }
+        @for (index, seed) in recorded.experiment.seeds.iter().enumerate() {
+            details open[index == 0] {
+                summary { "Token counts, seed " (seed) }
+                (mixtures(recorded, *seed))
+            }
+        }
+        details { summary { "Training and synthesis, seed " (recorded.experiment.seeds.first().copied().unwrap_or(0)) }
+            (training(recorded)) }
+        details { summary { "All numbers at the last generation" } (measurements(recorded)) }
+    }
+}
+
+/// Whether the arms trained on equally many tokens.
+fn equality(recorded: &Recorded) -> String {
+    let unequal: Vec<String> = (0..=last_generation(recorded))
+        .filter(|&generation| {
+            let records = recorded.lineages.iter().filter_map(|lineage| lineage.generations.get(generation));
+            records.map(total).collect::<BTreeSet<u64>>().len() > 1
+        })
+        .map(|generation| generation.to_string())
+        .collect();
+    if unequal.is_empty() {
+        "In every generation all arms and seeds trained on the same number of tokens.".to_owned()
+    } else {
+        format!(
+            "The arms did not train on the same number of tokens in generation {}: part of any difference there may be \
+             the amount of text.",
+            unequal.join(", ")
+        )
+    }
+}
+
+fn total(record: &GenerationRecord) -> u64 {
+    record.mixture.natural_tokens.0
+        + record.mixture.synthetic_tokens.values().map(|tokens| tokens.0).sum::<u64>()
+}
+
+fn mixtures(recorded: &Recorded, seed: u64) -> Markup {
+    let lineages = recorded.lineages.iter().filter(|lineage| lineage.seed == seed);
+    html! {
+        div.scroll tabindex="0" role="group" aria-label="Token counts, scrolls sideways" {
+            table.records {
+                caption { "What each generation was trained on, in model tokens." }
+                thead {
+                    tr {
+                        th { "Arm" } th.n { "Generation" } th.n { "Natural" } th.n { "Synthetic" } th.n { "Total" }
+                        th { "Written by" } th.n { "Documents" } th { "Natural text is" }
+                    }
+                }
+                tbody {
+                    @for lineage in lineages {
+                        @for (generation, record) in lineage.generations.iter().enumerate() {
+                            (mixture(lineage, generation, record))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn mixture(lineage: &Lineage, generation: usize, record: &GenerationRecord) -> Markup {
+    let mixture = &record.mixture;
+    let writers: Vec<usize> = mixture.synthetic_tokens.keys().copied().collect();
+    let writers = match &writers[..] {
+        [] => "–".to_owned(),
+        [first, .., last] if writers.len() > 3 => format!("generations {first} to {last}"),
+        _ => {
+            let part =
+                |(writer, tokens): (&usize, &Tokens)| format!("generation {writer}: {}", count(tokens.0));
+            mixture.synthetic_tokens.iter().map(part).collect::<Vec<_>>().join("; ")
+        }
+    };
+    html! {
+        tr {
+            th scope="row" { (lineage.arm) }
+            td.n { (generation) }
+            td.n { (count(mixture.natural_tokens.0)) }
+            td.n { (count(total(record) - mixture.natural_tokens.0)) }
+            td.n { (count(total(record))) }
+            td { (writers) }
+            td.n { (count(mixture.natural_documents + mixture.synthetic_documents)) }
+            td { (mixture.natural) }
+        }
+    }
+}
+
+fn training(recorded: &Recorded) -> Markup {
+    let seed = recorded.experiment.seeds.first();
+    let lineages = recorded.lineages.iter().filter(|lineage| Some(&lineage.seed) == seed);
+    html! {
+        div.scroll tabindex="0" role="group" aria-label="Training, scrolls sideways" {
+            table.records {
+                caption { "How each generation was trained, and how it wrote." }
+                thead {
+                    tr {
+                        th { "Arm" } th.n { "Generation" } th { "Weights from" } th.n { "Parameters" } th.n { "Steps" }
+                        th.n { "Tokens seen" } th.n { "Epochs" } th.n { "Last loss" } th { "Wrote" } th.n { "Tokens" }
+                        th.n { "Documents" } th.n { "Ended" } th.n { "Cut" }
+                    }
+                }
+                tbody {
+                    @for lineage in lineages {
+                        @for (generation, record) in lineage.generations.iter().enumerate() {
+                            (trained(lineage, generation, record))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn trained(lineage: &Lineage, generation: usize, record: &GenerationRecord) -> Markup {
+    let (training, synthesis) = (&record.training, &record.synthesis);
+    let loss = training.curve.last().map_or_else(|| "–".to_owned(), |point| number(point.loss_nats));
+    html! {
+        tr {
+            th scope="row" { (lineage.arm) }
+            td.n { (generation) }
+            td { (training.init) }
+            td.n { (count(training.parameters)) }
+            td.n { (count(training.steps)) }
+            td.n { (count(training.tokens_seen.0)) }
+            td.n { (number(training.epochs)) }
+            td.n { (loss) }
+            td { (synthesis.method) ", from " (synthesis.prompts) "; " (synthesis.decoding) }
+            td.n { (count(synthesis.tokens.0)) }
+            td.n { (count(synthesis.documents)) }
+            td.n { (count(synthesis.ended)) }
+            td.n { (count(synthesis.cut)) }
+        }
+    }
+}
+
+fn measurements(recorded: &Recorded) -> Markup {
+    let arms = arms(recorded);
+    let metrics = METRICS.iter().filter(|metric| has(recorded, metric.id));
+    html! {
+        div.scroll tabindex="0" role="group" aria-label="Measurements, scrolls sideways" {
+            table.records {
+                caption { "Means over seeds at the last generation that each arm's seeds all reached." }
+                thead { tr { th { "Metric" } th { "Unit" } @for arm in &arms { th.n { (arm.name) } } } }
+                tbody {
+                    @for metric in metrics {
+                        tr {
+                            th scope="row" { (metric.label) }
+                            td { (metric.unit) }
+                            @for arm in &arms { td.n { (mean_at_last(recorded, arm.name, metric.id)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The mean over seeds at the last generation that all seeds of an arm reached.
+fn mean_at_last(recorded: &Recorded, arm: &str, metric: &str) -> String {
+    let lineages = recorded.lineages.iter().filter(|lineage| lineage.arm == arm);
+    let Some(last) =
+        lineages.clone().map(|lineage| lineage.generations.len()).min().and_then(|n| n.checked_sub(1))
+    else {
+        return "–".to_owned();
+    };
+    let values: Vec<f64> = lineages.filter_map(|lineage| value(&lineage.generations[last], metric)).collect();
+    if values.is_empty() {
+        "–".to_owned()
+    } else {
+        number(values.iter().sum::<f64>() / values.len() as f64)
+    }
+}
+
+/// The resolved file and how the run was made.
+pub(super) fn settings(recorded: &Recorded) -> Markup {
+    let provenance = &recorded.provenance;
+    let list = |words: &[String]| if words.is_empty() { "none".to_owned() } else { words.join(", ") };
+    html! {
+        h3 { "The experiment file, every default written out" }
+        pre { code { (recorded.experiment_toml) } }
+        h3 { "How it was made" }
+        dl {
+            dt { "genloss" } dd { (provenance.version) ", features: " (list(&provenance.features)) }
+            dt { "Processor" } dd { (provenance.cpu) }
+            dt { "Device" } dd { (provenance.device) }
+            dt { "Command" } dd { code { (provenance.command_line.join(" ")) } }
+            @for (split, hash) in &provenance.corpus {
+                dt { "Text: " (split) }
+                dd {
+                    @if let Some(tokens) = provenance.split_tokens.get(split) { (count(tokens.0)) " tokens, " }
+                    "BLAKE3 " span.hash { (hash) }
+                }
+            }
+            dt { "Tokenizer" } dd { "BLAKE3 " span.hash { (provenance.tokenizer) } }
+            @if let Some(floor) = provenance.heldout_floor_nats {
+                dt { "Loss of an ideal reader" } dd { (number(floor)) " nats per token" }
+            }
+            @if let Some(lineage) = example(recorded, crate::config::CONTROL) {
+                @if let Some(record) = lineage.generations.first() {
+                    dt { "Training text of generation 0" }
+                    dd { "seed " (lineage.seed) ", BLAKE3 " span.hash { (record.mixture.hash) } }
+                }
+            }
+        }
+    }
+}

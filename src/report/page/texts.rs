@@ -1,0 +1,97 @@
+//! What the models wrote, side by side.
+
+use super::Section;
+use crate::report::Sample;
+use crate::report::series::{arms, evenly, last_generation};
+use crate::seed::SHARED;
+use maud::{Markup, html};
+
+/// More generations than this make the table too long to take in.
+const MOST_GENERATIONS: usize = 7;
+/// Documents per generation and arm.
+const DOCUMENTS: usize = 2;
+/// Characters of a document.
+const EXCERPT: usize = 320;
+
+/// A row per generation, a column per arm.
+pub(super) fn side_by_side(section: &Section) -> Markup {
+    let Some(seed) =
+        section.samples.iter().find(|sample| !sample.documents.is_empty()).map(|sample| sample.seed)
+    else {
+        return html! { p { "The synthetic texts are not kept in this copy of the experiment." } };
+    };
+    let samples: Vec<&Sample> =
+        section.samples.iter().copied().filter(|sample| sample.seed == seed).collect();
+    let arms = arms(section.recorded);
+    let last = samples
+        .iter()
+        .map(|sample| sample.generation)
+        .max()
+        .unwrap_or(0)
+        .min(last_generation(section.recorded));
+    let width = 7 + 15 * arms.len();
+    html! {
+        p {
+            "The first documents of seed " (seed) ", shortened to " (EXCERPT) " characters. They are shown as they came, \
+             not picked."
+            @if last >= MOST_GENERATIONS { " Some generations are left out." }
+        }
+        div.scroll tabindex="0" role="group" aria-label="Texts, scrolls sideways" {
+            table.texts style={ "min-width:" (width) "rem" } {
+                caption { "Beginnings of synthetic documents, by generation and arm." }
+                thead { tr { th scope="col" { "Generation" } @for arm in &arms { th scope="col" { (arm.name) } } } }
+                tbody {
+                    @for generation in evenly(last, MOST_GENERATIONS) {
+                        tr {
+                            th scope="row" { (generation) }
+                            @for arm in &arms { td { (cell(&samples, arm.name, generation)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn cell(samples: &[&Sample], arm: &str, generation: usize) -> Markup {
+    let by = |name: &str| samples.iter().find(|s| s.generation == generation && s.arm == name);
+    let sample = by(arm).or_else(|| if generation == 0 { by(SHARED) } else { None });
+    html! {
+        @match sample {
+            Some(sample) if !sample.documents.is_empty() => {
+                @for document in sample.documents.iter().take(DOCUMENTS) { p.doc { (excerpt(document)) } }
+            }
+            _ => { span.sub { "not kept" } }
+        }
+    }
+}
+
+/// The beginning of a document, cut between words where possible.
+fn excerpt(document: &str) -> String {
+    let document = document.trim();
+    if document.is_empty() {
+        return "(an empty document)".to_owned();
+    }
+    match document.char_indices().nth(EXCERPT) {
+        None => document.to_owned(),
+        Some((end, _)) => {
+            let cut = &document[..end];
+            let word = cut.rfind(char::is_whitespace).filter(|space| *space > end / 2).unwrap_or(end);
+            format!("{} …", cut[..word].trim_end())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_ends_between_words_and_never_inside_a_letter() {
+        let long = "wörter ".repeat(100);
+        let short = excerpt(&long);
+        assert!(short.ends_with("wörter …") && short.chars().count() <= EXCERPT + 2);
+        assert_eq!(excerpt(&"ü".repeat(400)).chars().count(), EXCERPT + 2);
+        assert_eq!(excerpt("  short "), "short");
+    }
+}

@@ -1,0 +1,189 @@
+//! The first screen: what became of every arm.
+
+use super::{Section, number, signed};
+use crate::config::CONTROL;
+use crate::measure::{Family, metric};
+use crate::report::series::{ArmView, arms, last_generation};
+use crate::verdict::{ArmComparison, Effect, Verdict};
+use maud::{Markup, html};
+
+const ORDER: [Verdict; 4] = [Verdict::Collapsed, Verdict::Narrowing, Verdict::Stable, Verdict::Inconclusive];
+
+/// The experiment in two sentences.
+pub(super) fn summary(section: &Section) -> Markup {
+    let experiment = &section.recorded.experiment;
+    let seeds = experiment.seeds.len();
+    let reached = last_generation(section.recorded);
+    html! {
+        p.lead {
+            (tally(&section.comparisons))
+            span.setup {
+                (plural(arms(section.recorded).len(), "arm")) ", " (plural(seeds, "seed")) ", "
+                (plural(experiment.generations, "generation")) " after generation 0"
+                @if reached < experiment.generations { " (unfinished: generation " (reached) " is the last on record)" }
+                "."
+            }
+        }
+    }
+}
+
+/// How many arms have which verdict.
+fn tally(comparisons: &[&ArmComparison]) -> String {
+    if comparisons.is_empty() {
+        return "There is nothing to compare yet: only the control is on record.".to_owned();
+    }
+    let counts = ORDER.map(|verdict| (verdict, comparisons.iter().filter(|c| c.verdict == verdict).count()));
+    let parts = counts.into_iter().filter(|(_, count)| *count > 0).map(|(verdict, count)| {
+        let one = count == 1;
+        let state = match verdict {
+            Verdict::Collapsed if one => "has collapsed",
+            Verdict::Collapsed => "have collapsed",
+            _ if one => "is",
+            _ => "are",
+        };
+        let word = if verdict == Verdict::Collapsed { String::new() } else { format!(" {}", verdict.word()) };
+        format!("{count} {state}{word}")
+    });
+    let total = plural(comparisons.len(), "arm");
+    format!("Of {total} held against the control, {}.", parts.collect::<Vec<_>>().join(", "))
+}
+
+fn plural(count: usize, word: &str) -> String {
+    if count == 1 { format!("{count} {word}") } else { format!("{count} {word}s") }
+}
+
+/// A row per arm.
+pub(super) fn table(section: &Section) -> Markup {
+    let arms = arms(section.recorded);
+    html! {
+        div.scroll {
+            table.verdicts {
+                caption {
+                    "Every arm against the control of the same seeds. Differences are arm minus control at the last \
+                     common generation, with 95 % intervals; the strongest of each family."
+                }
+                thead {
+                    tr { th scope="col" { "Arm" } th scope="col" { "Verdict" } th scope="col" { "Called at" }
+                         th scope="col" { "Key differences" } }
+                }
+                @for arm in &arms {
+                    @if let Some(comparison) = section.comparisons.iter().find(|c| c.arm == arm.name) {
+                        tbody { (row(arm, comparison)) }
+                    } @else {
+                        tbody { (without_comparison(arm)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn swatch(arm: &ArmView) -> Markup {
+    let (red, green, blue) = arm.look.ink.rgb;
+    html! { span.swatch style={ "background:rgb(" (red) "," (green) "," (blue) ")" } aria-hidden="true" {} }
+}
+
+fn without_comparison(arm: &ArmView) -> Markup {
+    let why = if arm.name == CONTROL {
+        "Natural text only: what the others are held against."
+    } else {
+        "Not compared."
+    };
+    html! {
+        tr { th scope="row" { (swatch(arm)) (arm.name) } td colspan="3" { (why) } }
+    }
+}
+
+fn row(arm: &ArmView, comparison: &ArmComparison) -> Markup {
+    html! {
+        tr {
+            th scope="row" { (swatch(arm)) (arm.name) }
+            td { span.badge.(comparison.verdict.word()) { (comparison.verdict.word()) } }
+            td data-label="Called at" {
+                @match comparison.called_at_generation {
+                    Some(generation) => { span.together { "generation " (generation) } }
+                    None => { "–" }
+                }
+            }
+            td {
+                ul.effects {
+                    @for effect in key_effects(comparison) { (difference(effect)) }
+                }
+            }
+        }
+        tr.why {
+            td colspan="4" {
+                (comparison.explanation)
+                @if let Some(last) = comparison.last_generation() {
+                    " " span.sub { "(" (plural(comparison.seeds, "seed")) ", up to generation " (last) ")" }
+                }
+            }
+        }
+    }
+}
+
+fn difference(effect: &Effect) -> Markup {
+    let label = metric(&effect.metric).map_or(effect.metric.as_str(), |metric| metric.label);
+    html! {
+        li {
+            (label) " " strong { (signed(effect.difference)) } " "
+            span.ci { "[" (number(effect.ci_low)) ", " (number(effect.ci_high)) "] " (effect.unit) }
+        }
+    }
+}
+
+/// Of each family the headline metric that is furthest from the control, in practical sizes.
+fn key_effects(comparison: &ArmComparison) -> Vec<&Effect> {
+    let size = |effect: &Effect| effect.practical_size.map_or(0.0, |size| effect.difference / size);
+    let strongest = |family| {
+        let effects = comparison.effects.iter().filter(|effect| effect.practical_size.is_some());
+        let last = effects.clone().map(|effect| effect.generation).max();
+        effects
+            .filter(|effect| effect.family == family && Some(effect.generation) == last)
+            .max_by(|a, b| size(a).total_cmp(&size(b)))
+    };
+    [Family::Tail, Family::Entropy, Family::HeldOut].into_iter().filter_map(strongest).collect()
+}
+
+/// What the words mean, as far as they occur.
+pub(super) fn meaning(section: &Section) -> Markup {
+    let occurs = |verdict| section.comparisons.iter().any(|comparison| comparison.verdict == verdict);
+    html! {
+        div.meaning {
+            @if section.comparisons.is_empty() {
+                p { "A verdict needs an arm beside the control, with at least one generation after generation 0." }
+            }
+            @for verdict in ORDER.into_iter().filter(|verdict| occurs(*verdict)) {
+                p { strong { (capital(verdict.word())) } " means: " (definition(verdict)) }
+            }
+            p.sub {
+                "Intervals hold 95 % each. A call of narrowing allows for all headline metrics and all generations \
+                 together (5 % per arm) and uses no later generation than the one it names. The practical sizes are \
+                 conventions, not calibrated against known collapses."
+            }
+        }
+    }
+}
+
+fn definition(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Collapsed => {
+            "the arm lost more than the control in at least two of tail, entropy and held-out loss, and by more than \
+             would be tolerable in practice."
+        }
+        Verdict::Narrowing => {
+            "the arm lost more than the control in at least two of tail, entropy and held-out loss, beyond chance, but \
+             not yet surely by more than a practical size in two of them."
+        }
+        Verdict::Stable => {
+            "the arm cannot be worse than the control by a practical size in any headline metric, as far as this \
+             experiment went."
+        }
+        Verdict::Inconclusive => "the evidence neither shows a loss nor excludes one that would matter.",
+    }
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}

@@ -1,0 +1,299 @@
+//! Axes with round ticks, and the panels and grids that figures are made of.
+
+use super::palette::{AXIS, GRID, MUTED, TEXT};
+use super::scene::{Anchor, Point, Scene, shortened, width_of};
+
+/// Letters of a figure's title, a panel's title, and everything else, in points.
+pub(super) const TITLE_EM: f64 = 17.0;
+pub(super) const PANEL_EM: f64 = 13.5;
+pub(super) const SMALL_EM: f64 = 11.5;
+
+/// The range of an axis and its ticks.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Axis {
+    low: f64,
+    high: f64,
+    logarithmic: bool,
+    ticks: Vec<(f64, String)>,
+}
+
+impl Axis {
+    /// A linear axis over `values`, with round ticks and a little air.
+    pub(super) fn linear(values: impl IntoIterator<Item = f64>) -> Self {
+        let (low, high) = range(values);
+        let air = 0.06 * (high - low);
+        Self::between(low - air, high + air)
+    }
+
+    /// A linear axis from `low` to `high`.
+    pub(super) fn between(low: f64, high: f64) -> Self {
+        let step = round_step((high - low) / 5.0);
+        let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
+        let first = (low / step).ceil() as i64;
+        let last = (high / step).floor() as i64;
+        let ticks = (first..=last).map(|i| (i as f64 * step, tick(i as f64 * step, decimals))).collect();
+        Self { low, high, logarithmic: false, ticks }
+    }
+
+    /// Generations 0..=`last`.
+    pub(super) fn generations(last: usize) -> Self {
+        let step = [1, 2, 5, 10, 20, 50].into_iter().find(|step| last / step <= 8).unwrap_or(100);
+        let ticks = (0..=last).step_by(step).map(|g| (g as f64, g.to_string())).collect();
+        let air = 0.03 * last.max(1) as f64;
+        Self { low: -air, high: last.max(1) as f64 + air, logarithmic: false, ticks }
+    }
+
+    /// A logarithmic axis over positive `values`, with a tick at every power of ten or fewer.
+    pub(super) fn logarithmic(values: impl IntoIterator<Item = f64>) -> Self {
+        let logs = values.into_iter().filter(|value| *value > 0.0).map(f64::log10);
+        let (low, high) = range(logs);
+        let air = 0.03 * (high - low);
+        let (low, high) = (low - air, high + air);
+        let (first, last) = (low.ceil() as i32, high.floor() as i32);
+        let step = ((last - first) / 5 + 1) as usize;
+        let ticks = (first..=last).step_by(step).map(|e| (10f64.powi(e), power_of_ten(e))).collect();
+        Self { low, high, logarithmic: true, ticks }
+    }
+
+    /// Where `value` lies between the ends, 0 to 1.
+    fn place(&self, value: f64) -> f64 {
+        let value = if self.logarithmic { value.log10() } else { value };
+        (value - self.low) / (self.high - self.low)
+    }
+
+    pub(super) fn ticks(&self) -> &[(f64, String)] {
+        &self.ticks
+    }
+
+    pub(super) fn contains(&self, value: f64) -> bool {
+        (0.0..=1.0).contains(&self.place(value))
+    }
+
+    pub(super) fn ends(&self) -> (f64, f64) {
+        if self.logarithmic { (10f64.powf(self.low), 10f64.powf(self.high)) } else { (self.low, self.high) }
+    }
+}
+
+/// Least and greatest; something sensible where there is none or one.
+fn range(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
+    let finite = values.into_iter().filter(|value| value.is_finite());
+    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+    if low > high {
+        (0.0, 1.0)
+    } else if high - low <= 1e-9 * high.abs().max(1e-3) {
+        let half = 0.05 * high.abs().max(0.1);
+        (low - half, high + half)
+    } else {
+        (low, high)
+    }
+}
+
+/// The least of 1, 2, 5 times a power of ten that is not below `least`.
+fn round_step(least: f64) -> f64 {
+    let power = 10f64.powf(least.log10().floor());
+    let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= least * 0.999).unwrap_or(10.0);
+    factor * power
+}
+
+fn tick(value: f64, decimals: usize) -> String {
+    if value.abs() >= 1e4 {
+        return power_label(value);
+    }
+    let value = if value == 0.0 { 0.0 } else { value };
+    format!("{value:.decimals$}").replace('-', "−")
+}
+
+/// 20 000 as `20k`, 1 500 000 as `1.5M`.
+fn power_label(value: f64) -> String {
+    let (scaled, suffix) = if value.abs() >= 1e9 {
+        (value / 1e9, "G")
+    } else if value.abs() >= 1e6 {
+        (value / 1e6, "M")
+    } else {
+        (value / 1e3, "k")
+    };
+    format!("{}{suffix}", (scaled * 100.0).round() / 100.0).replace('-', "−")
+}
+
+/// `10^−5` stands for a raised −5: the built-in font has no raised minus.
+fn power_of_ten(exponent: i32) -> String {
+    match exponent {
+        0..=3 => 10i32.pow(exponent as u32).to_string(),
+        -2..=-1 => format!("{:.*}", -exponent as usize, 10f64.powi(exponent)),
+        _ => format!("10^{exponent}").replace('-', "−"),
+    }
+}
+
+/// Writes a tick's label, what follows `^` raised.
+fn write_tick(scene: &mut Scene, (x, y): Point, anchor: Anchor, label: &str) {
+    let Some((base, raised)) = label.split_once('^') else {
+        return scene.words((x, y), anchor, SMALL_EM, MUTED, label);
+    };
+    let small = 0.75 * SMALL_EM;
+    let (base_width, raised_width) = (width_of(base, SMALL_EM), width_of(raised, small));
+    let joint = match anchor {
+        Anchor::Left => x + base_width,
+        Anchor::Middle => x + (base_width - raised_width) / 2.0,
+        Anchor::Right => x - raised_width,
+    };
+    scene.words((joint, y), Anchor::Right, SMALL_EM, MUTED, base);
+    scene.words((joint + 0.5, y - 0.4 * SMALL_EM), Anchor::Left, small, MUTED, raised);
+}
+
+/// A plot with its own axes.
+#[derive(Clone, Debug)]
+pub(super) struct Panel {
+    /// Upper left corner of the plot itself.
+    from: Point,
+    /// Lower right corner.
+    to: Point,
+    x: Axis,
+    y: Axis,
+}
+
+/// Room around a plot for its titles and tick labels.
+const ABOVE: f64 = 42.0;
+const BELOW: f64 = 38.0;
+const LEFT: f64 = 46.0;
+const RIGHT: f64 = 12.0;
+
+/// What is written around a plot.
+pub(super) struct Words<'a> {
+    pub(super) title: &'a str,
+    /// A second, paler line: the unit, the direction.
+    pub(super) note: &'a str,
+    pub(super) x: &'a str,
+}
+
+impl Panel {
+    /// A panel inside `cell`, with its axes drawn.
+    pub(super) fn draw(scene: &mut Scene, cell: Cell, words: &Words, x: Axis, y: Axis) -> Self {
+        let from = (cell.from.0 + LEFT, cell.from.1 + ABOVE);
+        let to = (cell.from.0 + cell.width - RIGHT, cell.from.1 + cell.height - BELOW);
+        let panel = Self { from, to, x, y };
+        let room = cell.width - 8.0;
+        let left = cell.from.0 + 6.0;
+        let title = shortened(words.title, PANEL_EM, room);
+        scene.words((left, cell.from.1 + 10.0), Anchor::Left, PANEL_EM, TEXT, title);
+        let note = shortened(words.note, SMALL_EM, room);
+        scene.words((left, cell.from.1 + 27.0), Anchor::Left, SMALL_EM, MUTED, note);
+        panel.axes(scene);
+        let below = ((from.0 + to.0) / 2.0, to.1 + 29.0);
+        let x_name = shortened(words.x, SMALL_EM, to.0 - from.0 + RIGHT);
+        scene.words(below, Anchor::Middle, SMALL_EM, MUTED, x_name);
+        panel
+    }
+
+    fn axes(&self, scene: &mut Scene) {
+        for (value, label) in &self.y.ticks {
+            let y = self.at(self.x.ends().0, *value).1;
+            scene.line(vec![(self.from.0, y), (self.to.0, y)], GRID, 1.0);
+            write_tick(scene, (self.from.0 - 6.0, y), Anchor::Right, label);
+        }
+        for (value, label) in &self.x.ticks {
+            let x = self.at(*value, self.y.ends().0).0;
+            scene.line(vec![(x, self.to.1), (x, self.to.1 + 4.0)], AXIS, 1.0);
+            write_tick(scene, (x, self.to.1 + 12.0), Anchor::Middle, label);
+        }
+        scene.line(vec![(self.from.0, self.to.1), (self.to.0, self.to.1)], AXIS, 1.0);
+    }
+
+    /// Where (x, y) lies in the scene.
+    pub(super) fn at(&self, x: f64, y: f64) -> Point {
+        let (across, up) = (self.x.place(x), self.y.place(y));
+        (self.from.0 + across * (self.to.0 - self.from.0), self.to.1 - up * (self.to.1 - self.from.1))
+    }
+
+    /// Points of the scene for those data points that lie on the axes.
+    pub(super) fn curve(&self, points: impl IntoIterator<Item = (f64, f64)>) -> Vec<Point> {
+        let inside = points.into_iter().filter(|(x, y)| self.x.contains(*x) && self.y.contains(*y));
+        inside.map(|(x, y)| self.at(x, y)).collect()
+    }
+
+    /// The horizontal line at `y`.
+    pub(super) fn level(&self, y: f64) -> Vec<Point> {
+        let y = self.at(self.x.ends().0, y).1;
+        vec![(self.from.0, y), (self.to.0, y)]
+    }
+}
+
+/// A rectangle for a panel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Cell {
+    pub(super) from: Point,
+    pub(super) width: f64,
+    pub(super) height: f64,
+}
+
+/// Width of every figure, in points.
+pub(super) const FIGURE_WIDTH: f64 = 1060.0;
+/// Blank edge of every figure.
+pub(super) const EDGE: f64 = 16.0;
+
+/// Equal cells, row by row.
+pub(super) struct Grid {
+    pub(super) top: f64,
+    pub(super) columns: usize,
+    pub(super) cell_height: f64,
+}
+
+impl Grid {
+    /// Three columns; four where that leaves fewer gaps, or where there are many panels.
+    pub(super) fn new(top: f64, panels: usize, cell_height: f64) -> Self {
+        let gaps = |columns: usize| panels.div_ceil(columns) * columns - panels;
+        let columns = if panels > 9 || panels > 3 && gaps(4) < gaps(3) { 4 } else { 3 };
+        Self { top, columns, cell_height }
+    }
+
+    /// Cell number `index`.
+    pub(super) fn cell(&self, index: usize) -> Cell {
+        let gap = 14.0;
+        let width = (FIGURE_WIDTH - 2.0 * EDGE + gap) / self.columns as f64 - gap;
+        let (row, column) = (index / self.columns, index % self.columns);
+        let from = (EDGE + column as f64 * (width + gap), self.top + row as f64 * self.cell_height);
+        Cell { from, width, height: self.cell_height - 10.0 }
+    }
+
+    /// Where the grid of `panels` cells ends.
+    pub(super) fn bottom(&self, panels: usize) -> f64 {
+        self.top + panels.div_ceil(self.columns) as f64 * self.cell_height
+    }
+}
+
+/// Writes the title of a figure; the height it takes.
+pub(super) fn title(scene: &mut Scene, words: &str) -> f64 {
+    let words = shortened(words, TITLE_EM, FIGURE_WIDTH - 2.0 * EDGE);
+    scene.words((EDGE + 6.0, EDGE + 10.0), Anchor::Left, TITLE_EM, TEXT, words);
+    EDGE + 30.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_few() {
+        for (low, high) in [(0.0, 1.0), (2.13, 2.19), (-0.4, 0.1), (1e5, 3e6), (1e-7, 2e-7)] {
+            let axis = Axis::between(low, high);
+            assert!((2..=6).contains(&axis.ticks.len()), "{low} {high}: {:?}", axis.ticks);
+        }
+        let labels: Vec<String> =
+            Axis::between(-0.4, 0.1).ticks.into_iter().map(|(_, label)| label).collect();
+        assert_eq!(labels, ["−0.4", "−0.3", "−0.2", "−0.1", "0.0", "0.1"]);
+    }
+
+    #[test]
+    fn an_axis_over_nothing_or_one_value_still_has_two_ends() {
+        for axis in
+            [Axis::linear([]), Axis::linear([3.0, 3.0]), Axis::linear([f64::NAN]), Axis::logarithmic([0.0])]
+        {
+            let (low, high) = axis.ends();
+            assert!(low < high, "{axis:?}");
+        }
+    }
+
+    #[test]
+    fn powers_of_ten_are_written_as_people_write_them() {
+        assert_eq!([-5, -1, 0, 3, 6].map(power_of_ten), ["10^−5", "0.1", "1", "1000", "10^6"]);
+    }
+}

@@ -1,0 +1,158 @@
+//! What a figure shows, before any backend draws it: lines, areas and words, in points from the upper left corner.
+//!
+//! Figures are laid out once as a [`Scene`]; SVG and PNG are then two drawings of the same marks.
+
+use super::render;
+
+/// A colour and how much of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Ink {
+    pub(super) rgb: (u8, u8, u8),
+    pub(super) opacity: f64,
+}
+
+impl Ink {
+    pub(super) const fn rgb(red: u8, green: u8, blue: u8) -> Self {
+        Self { rgb: (red, green, blue), opacity: 1.0 }
+    }
+
+    pub(super) const fn faint(self, opacity: f64) -> Self {
+        Self { opacity, ..self }
+    }
+}
+
+/// Where a word stands relative to its point; vertically it is always centred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Anchor {
+    Left,
+    Middle,
+    Right,
+}
+
+/// A place, in points.
+pub(super) type Point = (f64, f64);
+
+/// Something drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Mark {
+    Line { points: Vec<Point>, ink: Ink, width: f64 },
+    Area { points: Vec<Point>, ink: Ink },
+    Disc { centre: Point, radius: f64, ink: Ink },
+    Words { at: Point, anchor: Anchor, em: f64, ink: Ink, words: String },
+}
+
+/// A figure of a given size.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Scene {
+    pub(super) width: f64,
+    pub(super) height: f64,
+    pub(super) marks: Vec<Mark>,
+}
+
+impl Scene {
+    pub(super) fn new(width: f64, height: f64) -> Self {
+        Self { width, height, marks: Vec::new() }
+    }
+
+    pub(super) fn line(&mut self, points: Vec<Point>, ink: Ink, width: f64) {
+        if points.len() >= 2 {
+            self.marks.push(Mark::Line { points, ink, width });
+        }
+    }
+
+    /// A line broken into dashes of `pattern.0` points and gaps of `pattern.1`.
+    pub(super) fn dashed(&mut self, points: &[Point], pattern: Point, ink: Ink, width: f64) {
+        for dash in dashes(points, pattern) {
+            self.line(dash, ink, width);
+        }
+    }
+
+    pub(super) fn area(&mut self, points: Vec<Point>, ink: Ink) {
+        if points.len() >= 3 {
+            self.marks.push(Mark::Area { points, ink });
+        }
+    }
+
+    pub(super) fn rectangle(&mut self, from: Point, to: Point, ink: Ink) {
+        self.area(vec![from, (to.0, from.1), to, (from.0, to.1)], ink);
+    }
+
+    pub(super) fn disc(&mut self, centre: Point, radius: f64, ink: Ink) {
+        self.marks.push(Mark::Disc { centre, radius, ink });
+    }
+
+    pub(super) fn words(&mut self, at: Point, anchor: Anchor, em: f64, ink: Ink, words: impl Into<String>) {
+        self.marks.push(Mark::Words { at, anchor, em, ink, words: words.into() });
+    }
+}
+
+/// Width of `words` in points. A tenth is added, because a browser may use a wider font than the one measured.
+pub(super) fn width_of(words: &str, em: f64) -> f64 {
+    1.1 * render::width_of(words, em)
+}
+
+/// `words`, shortened to `width` points if need be.
+pub(super) fn shortened(words: &str, em: f64, width: f64) -> String {
+    if width_of(words, em) <= width {
+        return words.to_owned();
+    }
+    let mut kept: Vec<char> = words.chars().collect();
+    while !kept.is_empty() {
+        kept.pop();
+        let candidate = kept.iter().collect::<String>() + "…";
+        if width_of(&candidate, em) <= width {
+            return candidate;
+        }
+    }
+    String::new()
+}
+
+fn dashes(points: &[Point], (dash, gap): Point) -> Vec<Vec<Point>> {
+    let mut pieces = Vec::new();
+    let mut piece: Vec<Point> = points.first().copied().into_iter().collect();
+    let (mut drawing, mut left) = (true, dash);
+    for pair in points.windows(2) {
+        let ((mut x, mut y), (to_x, to_y)) = (pair[0], pair[1]);
+        let mut length = (to_x - x).hypot(to_y - y);
+        while length > left {
+            let share = left / length;
+            (x, y, length) = (x + share * (to_x - x), y + share * (to_y - y), length - left);
+            if drawing {
+                piece.push((x, y));
+                pieces.push(std::mem::take(&mut piece));
+            } else {
+                piece = vec![(x, y)];
+            }
+            drawing = !drawing;
+            left = if drawing { dash } else { gap };
+        }
+        left -= length;
+        if drawing {
+            piece.push((to_x, to_y));
+        }
+    }
+    if drawing {
+        pieces.push(piece);
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 25 points of line in dashes of 10 and gaps of 5: 0–10 and 15–25.
+    #[test]
+    fn dashes_go_on_round_corners() {
+        let pieces = dashes(&[(0.0, 0.0), (20.0, 0.0), (20.0, 5.0)], (10.0, 5.0));
+        assert_eq!(pieces[0], [(0.0, 0.0), (10.0, 0.0)]);
+        assert_eq!(pieces[1], [(15.0, 0.0), (20.0, 0.0), (20.0, 5.0)]);
+    }
+
+    #[test]
+    fn long_words_are_shortened_to_their_room() {
+        assert_eq!(shortened("arm", 12.0, 100.0), "arm");
+        let short = shortened(&"a very long name of an arm ".repeat(9), 12.0, 100.0);
+        assert!(short.ends_with('…') && width_of(&short, 12.0) <= 100.0);
+    }
+}

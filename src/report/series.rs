@@ -1,0 +1,102 @@
+//! What is on record, arranged for drawing.
+
+use super::palette::Look;
+use crate::config::CONTROL;
+use crate::store::{GenerationRecord, Lineage, Recorded};
+
+/// Mean and range over seeds, at one generation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Spread {
+    pub(super) generation: usize,
+    pub(super) mean: f64,
+    pub(super) low: f64,
+    pub(super) high: f64,
+}
+
+/// An arm, and how it is drawn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ArmView<'a> {
+    pub(super) name: &'a str,
+    pub(super) look: Look,
+}
+
+/// The arms on record, in the experiment's order, the control first.
+pub(super) fn arms(recorded: &Recorded) -> Vec<ArmView<'_>> {
+    let mut names: Vec<&str> = Vec::new();
+    for lineage in &recorded.lineages {
+        if !names.contains(&lineage.arm.as_str()) {
+            names.push(&lineage.arm);
+        }
+    }
+    let others = names.iter().filter(|name| **name != CONTROL);
+    let control = names.iter().filter(|name| **name == CONTROL);
+    let ordered =
+        control.map(|name| (*name, 0)).chain(others.enumerate().map(|(index, name)| (*name, index)));
+    ordered.map(|(name, index)| ArmView { name, look: Look::of(name, index) }).collect()
+}
+
+/// The lineages of an arm.
+pub(super) fn lineages<'a>(recorded: &'a Recorded, arm: &str) -> impl Iterator<Item = &'a Lineage> {
+    let arm = arm.to_owned();
+    recorded.lineages.iter().filter(move |lineage| lineage.arm == arm)
+}
+
+/// The lineage of an arm that got furthest; of several, the first seed's.
+pub(super) fn example<'a>(recorded: &'a Recorded, arm: &str) -> Option<&'a Lineage> {
+    lineages(recorded, arm).reduce(|a, b| if b.generations.len() > a.generations.len() { b } else { a })
+}
+
+/// The last generation on record in any lineage.
+pub(super) fn last_generation(recorded: &Recorded) -> usize {
+    recorded.lineages.iter().map(|lineage| lineage.generations.len().saturating_sub(1)).max().unwrap_or(0)
+}
+
+/// The value of a metric in a generation, if it is there and a number.
+pub(super) fn value(record: &GenerationRecord, metric: &str) -> Option<f64> {
+    let found = record.measurements.iter().find(|measurement| measurement.metric == metric)?;
+    Some(found.value).filter(|value| value.is_finite())
+}
+
+/// A metric of an arm over generations, over the seeds that have it.
+pub(super) fn spreads(recorded: &Recorded, arm: &str, metric: &str) -> Vec<Spread> {
+    (0..=last_generation(recorded))
+        .filter_map(|generation| {
+            let records = lineages(recorded, arm).filter_map(|lineage| lineage.generations.get(generation));
+            let values: Vec<f64> = records.filter_map(|record| value(record, metric)).collect();
+            if values.is_empty() {
+                return None;
+            }
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            Some(Spread { generation, mean, low, high })
+        })
+        .collect()
+}
+
+/// Whether any lineage has a metric.
+pub(super) fn has(recorded: &Recorded, metric: &str) -> bool {
+    let records = recorded.lineages.iter().flat_map(|lineage| &lineage.generations);
+    records.into_iter().any(|record| value(record, metric).is_some())
+}
+
+/// At most `most` of the generations 0..=`last`, evenly, with both ends.
+pub(super) fn evenly(last: usize, most: usize) -> Vec<usize> {
+    if last < most {
+        return (0..=last).collect();
+    }
+    let steps = most.max(2) - 1;
+    (0..=steps).map(|step| (step * last + steps / 2) / steps).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_of_generations_keeps_both_ends() {
+        assert_eq!(evenly(3, 8), [0, 1, 2, 3]);
+        assert_eq!(evenly(30, 4), [0, 10, 20, 30]);
+        assert_eq!(evenly(0, 4), [0]);
+    }
+}
