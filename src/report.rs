@@ -13,25 +13,10 @@ mod render;
 mod scene;
 mod series;
 
-use crate::store::Recorded;
+use crate::store::{Recorded, Sample};
 use crate::verdict::ArmComparison;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
-
-/// Documents that a generation wrote, to be shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sample {
-    /// The experiment.
-    pub experiment: String,
-    /// The seed.
-    pub seed: u64,
-    /// The arm; [`crate::seed::SHARED`] for a generation 0 that all arms share.
-    pub arm: String,
-    /// The generation.
-    pub generation: usize,
-    /// A few documents; the page shows their beginnings.
-    pub documents: Vec<String>,
-}
 
 /// What can go wrong with a report.
 #[derive(Debug, thiserror::Error)]

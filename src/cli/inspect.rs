@@ -121,7 +121,7 @@ impl Args {
                 continue;
             }
             text.push_str(&format!("── seed {}, {}, generation {}\n", sample.seed, sample.arm, sample.generation));
-            for document in &sample.texts {
+            for document in &sample.documents {
                 text.push_str(&format!("  • {}\n", printable(document)));
             }
         }

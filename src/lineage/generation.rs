@@ -211,7 +211,8 @@ fn record_of(mixture: &Mixture, plan: &Plan, text: &Documents) -> MixtureRecord 
     let mut hasher = blake3::Hasher::new();
     for document in text.iter() {
         hasher.update(&(document.len() as u64).to_le_bytes());
-        document.iter().for_each(|id| drop(hasher.update(&id.to_le_bytes())));
+        let bytes: Vec<u8> = document.iter().flat_map(|id| id.to_le_bytes()).collect();
+        hasher.update(&bytes);
     }
     MixtureRecord {
         natural_tokens: plan.natural_tokens(),

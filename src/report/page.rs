@@ -6,8 +6,8 @@ mod texts;
 mod verdicts;
 
 use super::figures::Part;
-use super::{Drawn, Sample};
-use crate::store::Recorded;
+use super::Drawn;
+use crate::store::{Recorded, Sample};
 use crate::verdict::ArmComparison;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 

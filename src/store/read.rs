@@ -10,6 +10,8 @@ use std::path::Path;
 /// Synthetic documents of one generation, to be read by people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
+    /// The experiment.
+    pub experiment: String,
     /// The seed.
     pub seed: u64,
     /// The arm.
@@ -17,7 +19,7 @@ pub struct Sample {
     /// The generation.
     pub generation: usize,
     /// The first documents of its corpus.
-    pub texts: Vec<String>,
+    pub documents: Vec<String>,
 }
 
 /// Everything on record below `root`, as far as it stands.
@@ -59,8 +61,13 @@ pub fn samples(root: &Path, recorded: &Recorded, most: usize) -> Result<Vec<Samp
             let folder = Address::of(&recorded.experiment, lineage.seed, arm, generation).folder(root);
             let path = folder.join(SYNTHETIC);
             if path.exists() {
-                let texts = synthetic::read_texts(&path, most)?;
-                samples.push(Sample { seed: lineage.seed, arm: lineage.arm.clone(), generation, texts });
+                samples.push(Sample {
+                    experiment: recorded.experiment.name.clone(),
+                    seed: lineage.seed,
+                    arm: lineage.arm.clone(),
+                    generation,
+                    documents: synthetic::read_texts(&path, most)?,
+                });
             }
         }
     }

@@ -6,9 +6,9 @@ use genloss::config::{
     World,
 };
 use genloss::measure::{Curves, METRICS, Measurement, RankPoint, SurvivalBin};
-use genloss::report::{self, Sample};
+use genloss::report;
 use genloss::seed::{Place, SHARED};
-use genloss::store::{GenerationRecord, Lineage, MixtureRecord, Provenance, Recorded};
+use genloss::store::{GenerationRecord, Lineage, MixtureRecord, Provenance, Recorded, Sample};
 use genloss::synthesis::SynthesisRecord;
 use genloss::training::{LossPoint, TrainingRecord};
 use genloss::units::Tokens;
