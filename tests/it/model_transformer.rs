@@ -1,5 +1,7 @@
 //! The transformer: its arithmetic against slow twins, its folders, its training.
 
+#![allow(clippy::unwrap_used, reason = "a test helper that fails is a test that fails")]
+
 use candle_core::{Device, Tensor};
 use genloss::config::{self, Decoding, Init, Training, TrainingLength};
 use genloss::documents::{Documents, TokenId};
