@@ -123,7 +123,7 @@ impl Update {
             .zip(moments.second.par_chunks_mut(PIECE))
             .zip(gradient.par_chunks(PIECE))
             .for_each(|(((weights, first), second), gradient)| {
-                move_piece(self, weights, first, second, gradient)
+                move_piece(self, weights, first, second, gradient);
             });
     }
 }

@@ -229,7 +229,9 @@ impl<'a> Run<'a> {
         progress.step += 1;
         progress.nats += nats;
         progress.tokens += tokens;
-        if progress.step % progress.steps.div_ceil(CURVE_POINTS) == 0 || progress.step == progress.steps {
+        if progress.step.is_multiple_of(progress.steps.div_ceil(CURVE_POINTS))
+            || progress.step == progress.steps
+        {
             progress.curve.push(LossPoint {
                 tokens: Tokens(progress.step * tokens),
                 loss_nats: progress.nats / progress.tokens as f64,

@@ -103,12 +103,12 @@ impl Config {
         self.check_kind()?;
         let queries = self.num_attention_heads;
         let keys = self.num_key_value_heads.unwrap_or(queries);
-        if queries == 0 || keys == 0 || queries % keys != 0 {
+        if queries == 0 || keys == 0 || !queries.is_multiple_of(keys) {
             return Err(format!("{queries} attention heads cannot share {keys} key-value heads"));
         }
         let width = match self.head_dim {
             Some(width) => width,
-            None if self.hidden_size % queries == 0 => self.hidden_size / queries,
+            None if self.hidden_size.is_multiple_of(queries) => self.hidden_size / queries,
             None => {
                 return Err(format!("hidden_size {} is no multiple of {queries} heads", self.hidden_size));
             }

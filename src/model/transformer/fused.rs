@@ -100,10 +100,10 @@ pub fn feed_forward(
 }
 
 /// Runs `x` (B·T, W) through a block.
-fn forward_block(network: &Network, block: &Block<Tensor>, x: &mut Vec<f32>, time: usize) -> Result<Trace> {
+fn forward_block(network: &Network, block: &Block<Tensor>, x: &mut [f32], time: usize) -> Result<Trace> {
     let heads = network.shape.heads;
     let rows = x.len() / network.shape.width;
-    let input = x.clone();
+    let input = x.to_vec();
     let mut attention_scales = vec![0.0; rows];
     let normed = normalise(network, x, &block.attention_norm, &mut attention_scales)?;
     let qkv = linear(&normed, &block.qkv)?;
@@ -125,7 +125,7 @@ fn forward_block(network: &Network, block: &Block<Tensor>, x: &mut Vec<f32>, tim
     })?;
     let mixed = tensor(mixed, rows)?;
     read(&linear(&mixed, &block.output)?, |output| kernels::add(x, output))?;
-    let middle = x.clone();
+    let middle = x.to_vec();
     let (ffn_scales, [ffn_normed, gate_up, activated]) = feed_forward(network, block, x)?;
     Ok(Trace {
         input,
@@ -175,7 +175,7 @@ pub fn gradients(
     drop(logits);
     let mut block_gradients = Vec::with_capacity(blocks.len());
     for (block, trace) in blocks.iter().zip(traces).rev() {
-        block_gradients.push(backward_block(network, block, trace, &mut flow, sequences.time)?);
+        block_gradients.push(backward_block(network, block, &trace, &mut flow, sequences.time)?);
     }
     block_gradients.reverse();
     let head_gradient = match head {
@@ -218,14 +218,14 @@ fn norm_backward(
 fn backward_block(
     network: &Network,
     block: &Block<Tensor>,
-    trace: Trace,
-    flow: &mut Vec<f32>,
+    trace: &Trace,
+    flow: &mut [f32],
     time: usize,
 ) -> Result<Block<Vec<f32>>> {
     let (width, ffn) = (network.shape.width, network.shape.ffn);
     let rows = flow.len() / width;
 
-    let arriving = tensor(flow.clone(), rows)?;
+    let arriving = tensor(flow.to_vec(), rows)?;
     let down = values(&arriving.t()?.matmul(&trace.activated)?)?;
     let activated_gradient = arriving.matmul(&block.down)?;
     read(&activated_gradient, |gradient| {
@@ -236,9 +236,9 @@ fn backward_block(
     let gradient = trace.gate_up.matmul(&block.gate_up)?;
     norm_backward(&trace.middle, &block.ffn_norm, &trace.ffn_scales, &gradient, flow, &mut ffn_norm)?;
 
-    let arriving = tensor(flow.clone(), rows)?;
+    let arriving = tensor(flow.to_vec(), rows)?;
     let output = values(&arriving.t()?.matmul(&trace.mixed)?)?;
-    let qkv_gradient = attention_backward(network, &trace, &arriving.matmul(&block.output)?, time)?;
+    let qkv_gradient = attention_backward(network, trace, &arriving.matmul(&block.output)?, time)?;
     let qkv = values(&qkv_gradient.t()?.matmul(&trace.normed)?)?;
     let mut attention_norm = vec![0.0; width];
     let gradient = qkv_gradient.matmul(&block.qkv)?;

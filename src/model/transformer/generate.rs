@@ -303,3 +303,43 @@ impl Decoder for PlainDecoder<'_> {
         plain::logits(network, &hidden)?.to_device(&Device::Cpu)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::transformer::parameters::Shape;
+    use crate::seed::Place;
+
+    /// Three documents at different positions, one of which gives its slot to another.
+    #[test]
+    fn the_plain_decoder_agrees_with_the_fused_one() {
+        let heads = attention::Heads { queries: 4, keys: 2, width: 6 };
+        let architecture =
+            crate::config::Transformer { layers: 2, width: 24, heads: 4, ffn: 20, context: 20 };
+        let shape = Shape { heads, tied: false, ..Shape::new(&architecture, 30) };
+        let mut stream = Place::new(1, "", 0, "initialisation").stream(0);
+        let draw = |what: &super::super::parameters::Specification| {
+            let value = what.draw(&mut stream, &Device::Cpu)?;
+            if what.columns.is_some() { value * 10.0 } else { Ok(value) }
+        };
+        let parameters = shape.specifications().try_map(draw).unwrap();
+        let network = Network::new(shape, parameters, Device::Cpu);
+        let columns = by_columns(&network).unwrap();
+        let (mut fused, mut plain) =
+            (FusedDecoder::new(&columns, 3), PlainDecoder::new(&network, 3).unwrap());
+        for step in 0..30usize {
+            let places = [(0, step % 20), (2, step % 7), (1, (step + 5) % 20)];
+            let places = if step < 5 { &places[..2] } else { &places[..] };
+            let tokens: Vec<TokenId> =
+                places.iter().map(|place| (place.1 * 7 + place.0) as u32 % 30).collect();
+            let wanted: Vec<u32> =
+                (0..places.len() as u32).filter(|row| !(row + step as u32).is_multiple_of(3)).collect();
+            let a = fused.step(&tokens, places, &wanted).unwrap().to_vec2::<f32>().unwrap();
+            let b = plain.step(&tokens, places, &wanted).unwrap().to_vec2::<f32>().unwrap();
+            assert_eq!(a.len(), wanted.len());
+            for (a, b) in a.iter().flatten().zip(b.iter().flatten()) {
+                assert!((a - b).abs() < 1e-4, "step {step}: {a} {b}");
+            }
+        }
+    }
+}
