@@ -6,6 +6,7 @@
 // Basics.
 pub mod documents;
 pub mod progress;
+pub mod rarity;
 pub mod seed;
 pub mod stage;
 pub mod units;

@@ -65,13 +65,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn lineage(
-        &self,
-        arm: &Arm,
-        seed: u64,
-        maker: &Maker,
-        observer: &dyn Observer,
-    ) -> Result<(), RunError> {
+    fn lineage(&self, arm: &Arm, seed: u64, maker: &Maker, observer: &dyn Observer) -> Result<(), RunError> {
         let standing = self.standing(seed, arm)?;
         observer.observe(&Event::LineageStarted {
             seed,

@@ -10,6 +10,7 @@
 
 use crate::documents::Documents;
 use crate::model::Scores;
+use crate::rarity::Rarity;
 use crate::stage::Stage;
 use crate::units::{NatsPerToken, Tokens};
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,6 @@ mod words;
 pub use catalogue::{METRICS, metric};
 pub use facts::{Fact, FactAnswer, recall};
 pub use form::FourGrams;
-pub use natural::{Rarity, rarities};
 
 use counts::{Counts, Incidence};
 use grams::Grams;

@@ -147,7 +147,11 @@ impl Cost {
     fn shown(&self, experiment: &Experiment) -> String {
         let mut text = String::new();
         let hours = self.seconds / 3600.0;
-        let time = if hours >= 1.0 { format!("{hours:.1} hours") } else { format!("{:.0} minutes", (hours * 60.0).ceil()) };
+        let time = if hours >= 1.0 {
+            format!("{hours:.1} hours")
+        } else {
+            format!("{:.0} minutes", (hours * 60.0).ceil())
+        };
         let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
         let _ = write!(
             text,
@@ -198,8 +202,11 @@ impl Trial {
         scored?;
         let folder = tempfile::tempdir()?;
         fitted.model.save(folder.path())?;
-        let model_bytes: u64 =
-            std::fs::read_dir(folder.path())?.flatten().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum();
+        let model_bytes: u64 = std::fs::read_dir(folder.path())?
+            .flatten()
+            .filter_map(|file| file.metadata().ok())
+            .map(|file| file.len())
+            .sum();
         Ok(Self {
             training_seconds_per_token: training / trained.0 as f64,
             writing_seconds_per_token: writing / written? as f64,

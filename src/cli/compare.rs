@@ -35,9 +35,13 @@ pub fn print(folders: &[PathBuf], format: Format) -> Result<()> {
     }
     match format {
         Format::Json => output::json(&all),
-        Format::Csv => output::csv(all.iter().flat_map(|arm| arm.effects.iter().map(|effect| EffectRow::new(arm, effect)))),
+        Format::Csv => output::csv(
+            all.iter().flat_map(|arm| arm.effects.iter().map(|effect| EffectRow::new(arm, effect))),
+        ),
         Format::Markdown => output::emit(&output::markdown(&HEADER, &rows(&all))),
-        Format::Table => output::emit(&format!("{}{}", output::table(&HEADER, &rows(&all)), explanations(&all))),
+        Format::Table => {
+            output::emit(&format!("{}{}", output::table(&HEADER, &rows(&all)), explanations(&all)))
+        }
     }
 }
 
@@ -64,7 +68,8 @@ fn observations(recorded: &Recorded) -> Vec<Observation> {
 }
 
 /// The effects that the table shows, at the last generation.
-const SHOWN: [&str; 5] = ["heldout_loss", "heldout_loss_tail", "unigram_entropy", "tail_coverage", "tail_coverage_words"];
+const SHOWN: [&str; 5] =
+    ["heldout_loss", "heldout_loss_tail", "unigram_entropy", "tail_coverage", "tail_coverage_words"];
 
 const HEADER: [&str; 9] = [
     "arm",
@@ -83,7 +88,10 @@ fn rows(all: &[ArmComparison]) -> Vec<Vec<String>> {
         .map(|arm| {
             let last = arm.last_generation();
             let effect = |metric: &&str| {
-                let found = arm.effects.iter().find(|effect| effect.metric == *metric && Some(effect.generation) == last);
+                let found = arm
+                    .effects
+                    .iter()
+                    .find(|effect| effect.metric == *metric && Some(effect.generation) == last);
                 found.map_or("–".to_owned(), interval)
             };
             let number = |value: Option<usize>| value.map_or("–".to_owned(), |value| value.to_string());

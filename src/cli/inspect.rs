@@ -66,14 +66,20 @@ impl Args {
         let recorded = store::read(&self.folder)?;
         if let Some(arm) = &self.arm {
             let names: Vec<&str> = recorded.experiment.arms.iter().map(|arm| arm.name.as_str()).collect();
-            ensure!(names.contains(&arm.as_str()), "--arm {arm}: there is no such arm; there are {}", names.join(", "));
+            ensure!(
+                names.contains(&arm.as_str()),
+                "--arm {arm}: there is no such arm; there are {}",
+                names.join(", ")
+            );
         }
         if let Some(most) = self.samples {
             return self.print_samples(&recorded, most);
         }
         let rows = self.rows(&recorded)?;
         match self.format {
-            Format::Table => output::emit(&output::table(&COLUMNS, &rows.iter().map(Row::cells).collect::<Vec<_>>())),
+            Format::Table => {
+                output::emit(&output::table(&COLUMNS, &rows.iter().map(Row::cells).collect::<Vec<_>>()))
+            }
             Format::Json => output::json(&rows),
             Format::Csv => output::csv(&rows),
             Format::Parquet => {
@@ -95,18 +101,21 @@ impl Args {
         let mut rows = Vec::new();
         for lineage in recorded.lineages.iter().filter(|lineage| wanted(self.arm.as_ref(), &lineage.arm)) {
             for (generation, record) in lineage.generations.iter().enumerate() {
-                let measurements = record.measurements.iter().filter(|one| wanted(self.metric.as_ref(), &one.metric));
-                rows.extend(measurements.filter(|_| wanted(self.generation.as_ref(), &generation)).map(|one| Row {
-                    experiment: recorded.experiment.name.clone(),
-                    seed: lineage.seed,
-                    arm: lineage.arm.clone(),
-                    generation,
-                    metric: one.metric.clone(),
-                    unit: one.unit.clone(),
-                    value: one.value,
-                    std_err: one.std_err,
-                    n: one.n,
-                }));
+                let measurements =
+                    record.measurements.iter().filter(|one| wanted(self.metric.as_ref(), &one.metric));
+                rows.extend(measurements.filter(|_| wanted(self.generation.as_ref(), &generation)).map(
+                    |one| Row {
+                        experiment: recorded.experiment.name.clone(),
+                        seed: lineage.seed,
+                        arm: lineage.arm.clone(),
+                        generation,
+                        metric: one.metric.clone(),
+                        unit: one.unit.clone(),
+                        value: one.value,
+                        std_err: one.std_err,
+                        n: one.n,
+                    },
+                ));
             }
         }
         Ok(rows)
@@ -114,13 +123,22 @@ impl Args {
 
     fn print_samples(&self, recorded: &Recorded, most: usize) -> Result<()> {
         let samples = store::samples(&self.folder, recorded, most)?;
-        ensure!(!samples.is_empty(), "{}: the synthetic text is not kept in this copy", self.folder.display());
+        ensure!(
+            !samples.is_empty(),
+            "{}: the synthetic text is not kept in this copy",
+            self.folder.display()
+        );
         let mut text = String::new();
         for sample in samples {
-            if !wanted(self.arm.as_ref(), &sample.arm) || !wanted(self.generation.as_ref(), &sample.generation) {
+            if !wanted(self.arm.as_ref(), &sample.arm)
+                || !wanted(self.generation.as_ref(), &sample.generation)
+            {
                 continue;
             }
-            text.push_str(&format!("── seed {}, {}, generation {}\n", sample.seed, sample.arm, sample.generation));
+            text.push_str(&format!(
+                "── seed {}, {}, generation {}\n",
+                sample.seed, sample.arm, sample.generation
+            ));
             for document in &sample.documents {
                 text.push_str(&format!("  • {}\n", printable(document)));
             }

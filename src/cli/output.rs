@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, Table, TableComponent, presets};
 use serde::Serialize;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
@@ -53,12 +53,17 @@ pub fn csv<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Result<()> {
     emit_bytes(&writer.into_inner().context("comma-separated values")?)
 }
 
+/// Characters of a table line that does not go to a terminal.
+const WIDTH_OF_A_FILE: u16 = 120;
+
 /// A table for people.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header.to_vec());
-    if io::stdout().is_terminal() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_preset(presets::UTF8_NO_BORDERS).remove_style(TableComponent::HorizontalLines);
+    table.remove_style(TableComponent::MiddleIntersections).remove_style(TableComponent::VerticalLines);
+    table.set_header(header.to_vec()).set_content_arrangement(ContentArrangement::Dynamic);
+    if !io::stdout().is_terminal() {
+        table.set_width(WIDTH_OF_A_FILE);
     }
     for row in rows {
         table.add_row(row.clone());

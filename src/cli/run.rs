@@ -69,7 +69,11 @@ pub fn run(experiment: &Experiment, root: &Path, machine: &MachineArgs) -> Resul
 fn this_command() -> String {
     let quoted = std::env::args().map(|word| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,".contains(c);
-        if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
+        if !word.is_empty() && word.chars().all(plain) {
+            word
+        } else {
+            format!("'{}'", word.replace('\'', "'\\''"))
+        }
     });
     quoted.collect::<Vec<_>>().join(" ")
 }

@@ -37,7 +37,7 @@ mod grammar;
 mod lexicon;
 mod ranked;
 
-pub use facts::{Band, Fact, bands};
+pub use facts::Fact;
 
 /// How many sentences a document has: `min`, and one more with probability `go_on` until `max`.
 #[derive(Clone, Copy, Debug, PartialEq)]

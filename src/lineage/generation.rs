@@ -68,7 +68,9 @@ impl<'a> Maker<'a> {
         let written = Written { record: &record, documents: &documents, texts: &texts };
         self.store.commit::<RunError>(address, written, |dir| Ok(model.save(dir)?))?;
         let summary = summary(&record);
-        self.surroundings.observer.observe(&Event::GenerationCommitted { place: stage.at("").place().clone(), summary });
+        self.surroundings
+            .observer
+            .observe(&Event::GenerationCommitted { place: stage.at("").place().clone(), summary });
         Ok(())
     }
 
@@ -117,7 +119,8 @@ impl<'a> Maker<'a> {
         let mut checkpoints = self.store.checkpoints(address, every);
         // Generation 0 is the same for every arm that trains alike, whether or not they share its corpus.
         let is_first = address.generation == 0;
-        let place = Place::new(self.seed, if is_first { SHARED } else { &arm.name }, address.generation, "training");
+        let place =
+            Place::new(self.seed, if is_first { SHARED } else { &arm.name }, address.generation, "training");
         let stage = stage.moved_to(place);
         Ok(learner.fit(text, &mut checkpoints, &stage)?)
     }
@@ -167,6 +170,9 @@ impl<'a> Maker<'a> {
     /// What the model still knows of the world's facts; nothing where there is no world.
     fn ask_facts(&self, model: &dyn LanguageModel, stage: &Stage) -> Result<Vec<FactAnswer>, RunError> {
         let facts = &self.prepared.facts;
+        if facts.is_empty() {
+            return Ok(Vec::new());
+        }
         stage.begin(facts.len() as u64, "facts");
         let answers = measure::recall(model, facts, &|ids| self.prepared.tokenizer.decode(ids), stage)?;
         stage.end();

@@ -5,7 +5,7 @@ use crate::config::{self, Experiment, Model};
 use crate::corpus::world::{self, World};
 use crate::corpus::{self, Portion, TokensWanted};
 use crate::documents::Documents;
-use crate::measure::{Fact, Rarity, Reference};
+use crate::measure::{Fact, Reference};
 use crate::mixture;
 use crate::store::Provenance;
 use crate::tokenizer::Tokenizer;
@@ -59,11 +59,8 @@ pub fn prepare(experiment: &Experiment) -> Result<Prepared, RunError> {
     let reference = reference.prefix(corpus.reference_tokens);
     let heldout_floor_nats = text.world.as_ref().and_then(|world| floor(world, &text.heldout, &heldout));
     let facts = text.world.as_ref().map_or(Ok(Vec::new()), |world| questions(world, &tokenizer))?;
-    let split_tokens = [
-        ("train", train.tokens()),
-        ("heldout", heldout.tokens()),
-        ("reference", reference.tokens()),
-    ];
+    let split_tokens =
+        [("train", train.tokens()), ("heldout", heldout.tokens()), ("reference", reference.tokens())];
     Ok(Prepared {
         reference: Reference::new(
             &reference,
@@ -147,11 +144,7 @@ fn questions(world: &World, tokenizer: &Tokenizer) -> Result<Vec<Fact>, RunError
             prompt: tokenizer.encode(&fact.prompt)?,
             value_tokens: tokenizer.encode(&fact.value)?.len(),
             value: fact.value.clone(),
-            popularity: match fact.band {
-                world::Band::Head => Rarity::Head,
-                world::Band::Torso => Rarity::Torso,
-                world::Band::Tail => Rarity::Tail,
-            },
+            popularity: fact.rarity,
         })
     };
     world.facts().iter().map(question).collect()

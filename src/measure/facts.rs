@@ -5,11 +5,12 @@
 //! It rests on all facts there are, so it has no bias from n. The standard error is that of a binomial share, as the
 //! standard deviation of its Jeffreys posterior `Beta(k + ½, N − k + ½)`, which does not vanish at shares of 0 and 1.
 
+use super::Collected;
 use super::uncertainty::Estimate;
-use super::{Collected, Rarity};
 use crate::config::Decoding;
 use crate::documents::{Documents, TokenId};
 use crate::model::{Generate, LanguageModel, ModelError};
+use crate::rarity::Rarity;
 use crate::stage::Stage;
 
 /// A fact to ask for.

@@ -12,7 +12,8 @@
 //! another held-out text of this size might stand; differences between models on this same text are known better.
 
 use super::uncertainty::{Estimate, clusters, ratio};
-use super::{Collected, Inputs, Rarity};
+use super::{Collected, Inputs};
+use crate::rarity::Rarity;
 
 /// Measures the held-out family.
 pub(super) fn measure(inputs: &Inputs, collected: &mut Collected) {

@@ -15,48 +15,16 @@
 
 use super::counts::{Incidence, tally};
 use crate::documents::Documents;
-
-/// How frequent a type is in natural text (or how popular a fact is).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rarity {
-    /// The most frequent types, which hold 90 % of the text.
-    Head,
-    /// Those that hold the next 9 %.
-    Torso,
-    /// Those that hold the last 1 %.
-    Tail,
-}
-
-impl Rarity {
-    /// All three, the most frequent first.
-    pub const ALL: [Self; 3] = [Self::Head, Self::Torso, Self::Tail];
-
-    /// The name that stands in the ids of metrics.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Head => "head",
-            Self::Torso => "torso",
-            Self::Tail => "tail",
-        }
-    }
-}
+use crate::rarity::Rarity;
 
 /// Classes of things by how often each occurs: see the rule above. None for what does not occur.
-#[must_use]
-pub fn rarities(counts: &[u32]) -> Vec<Option<Rarity>> {
+fn rarities(counts: &[u32]) -> Vec<Option<Rarity>> {
     let mut order: Vec<usize> = (0..counts.len()).filter(|&id| counts[id] > 0).collect();
     order.sort_by_key(|&id| (std::cmp::Reverse(counts[id]), id));
-    let all: u64 = counts.iter().map(|&count| u64::from(count)).sum();
+    let masses: Vec<f64> = order.iter().map(|&id| f64::from(counts[id])).collect();
     let mut classes = vec![None; counts.len()];
-    let mut before: u64 = 0;
-    for id in order {
-        classes[id] = Some(match before * 100 {
-            percent if percent < all * 90 => Rarity::Head,
-            percent if percent < all * 99 => Rarity::Torso,
-            _ => Rarity::Tail,
-        });
-        before += u64::from(counts[id]);
+    for (id, class) in order.into_iter().zip(Rarity::of_descending(&masses)) {
+        classes[id] = Some(class);
     }
     classes
 }

@@ -7,7 +7,8 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Writes a line when a stage begins, at most one every ten seconds inside it, and one for every generation.
+/// Writes a line when a stage of a second or more ends, at most one every ten seconds inside it, and one for every
+/// generation.
 #[derive(Default)]
 pub struct Lines(Mutex<State>);
 
@@ -60,7 +61,7 @@ impl State {
                 None
             }
             Event::Advanced { amount } => self.stage.as_mut()?.advance(*amount),
-            Event::StageFinished => self.stage.take().map(|stage| stage.finished()),
+            Event::StageFinished => self.stage.take().and_then(|stage| stage.finished()),
             Event::GenerationCommitted { place, summary } => {
                 self.done += 1;
                 Some(format!("{} committed ({} of {}): {summary}", label(place), self.done, self.generations))
@@ -89,15 +90,18 @@ impl Running {
         ))
     }
 
-    fn finished(&self) -> String {
-        format!(
-            "{}: {} {} in {:.1} s ({:.0}/s)",
-            self.label,
-            Tokens(self.position),
-            self.unit,
-            self.started.elapsed().as_secs_f64(),
-            self.rate(),
-        )
+    /// What to say of a finished stage; nothing of one that took no time.
+    fn finished(&self) -> Option<String> {
+        (self.started.elapsed() >= Duration::from_secs(1)).then(|| {
+            format!(
+                "{}: {} {} in {:.1} s ({:.0}/s)",
+                self.label,
+                Tokens(self.position),
+                self.unit,
+                self.started.elapsed().as_secs_f64(),
+                self.rate(),
+            )
+        })
     }
 
     fn rate(&self) -> f64 {

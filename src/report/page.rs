@@ -5,8 +5,8 @@ mod style;
 mod texts;
 mod verdicts;
 
-use super::figures::Part;
 use super::Drawn;
+use super::figures::Part;
 use crate::store::{Recorded, Sample};
 use crate::verdict::ArmComparison;
 use maud::{DOCTYPE, Markup, PreEscaped, html};

@@ -49,6 +49,12 @@ impl Finding<'_> {
         self.is_usable() && self.narrowing() + self.difference.half_width() < self.headline.practical
     }
 
+    /// Whether arm and control agree to the last bit in every run: a metric that has run into a bound of its range
+    /// and can tell nothing.
+    fn is_saturated(&self) -> bool {
+        self.difference.mean == 0.0 && self.difference.std_err == 0.0
+    }
+
     /// Whether the interval knows of the noise of training.
     fn is_usable(&self) -> bool {
         self.difference.df.is_some()
@@ -80,8 +86,9 @@ pub(super) fn decide(differences: &[(&Metric, Difference)], measured: &[&'static
     }
     let last = by_generation.last_key_value();
     let at_last = last.map_or(&[][..], |(_, findings)| findings);
-    let usable = |id: &str| at_last.iter().any(|f| f.headline.metric == id && f.is_usable());
-    let lacking: Vec<&str> = measured.iter().copied().filter(|id| !usable(id)).collect();
+    let known =
+        |id: &str| at_last.iter().any(|f| f.headline.metric == id && (f.is_usable() || f.is_saturated()));
+    let lacking: Vec<&str> = measured.iter().copied().filter(|id| !known(id)).collect();
     let verdict = match called_at {
         Some(_) if families(beyond(at_last)).len() >= FAMILIES_NEEDED => Verdict::Collapsed,
         Some(_) => Verdict::Narrowing,
@@ -128,8 +135,8 @@ pub(super) fn families<'a>(findings: impl IntoIterator<Item = Finding<'a>>) -> B
 }
 
 fn is_stable(findings: &[Finding]) -> bool {
-    families(findings.iter().copied()).len() == all_families()
-        && findings.iter().all(Finding::excludes_practical_size)
+    let telling = || findings.iter().filter(|finding| !finding.is_saturated());
+    families(telling().copied()).len() == all_families() && telling().all(Finding::excludes_practical_size)
 }
 
 /// How many families the headline metrics make up.
@@ -140,7 +147,8 @@ fn all_families() -> usize {
 /// Seeds at which the effects as they are would either exclude every practical size or show narrowing in enough
 /// families, whichever takes fewer.
 fn seeds_needed(findings: &[Finding], error: f64) -> Option<usize> {
-    let each: Option<Vec<f64>> = findings.iter().map(seeds_to_exclude).collect();
+    let telling = findings.iter().filter(|finding| !finding.is_saturated());
+    let each: Option<Vec<f64>> = telling.map(seeds_to_exclude).collect();
     let stable = each.and_then(|seeds| seeds.into_iter().max_by(f64::total_cmp));
     let stable = stable.filter(|_| families(findings.iter().copied()).len() == all_families());
     let fewest = [stable, seeds_to_call(findings, error)].into_iter().flatten().min_by(f64::total_cmp)?;

@@ -1,1 +1,261 @@
+//! The command line: what goes where, and how bad input is refused.
 
+use assert_cmd::Command;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+const EXPERIMENT: &str = r#"
+name = "small"
+seeds = [1, 2]
+generations = 2
+corpus = { source = "world", train_tokens = 20000, heldout_tokens = 2000, reference_tokens = 20000 }
+tokenizer = { vocab_size = 400 }
+model = { kind = "ngram", order = 3 }
+synthesis = { max_document_tokens = 300 }
+[[arm]]
+name = "unanchored"
+mixture = "replace"
+[[arm]]
+name = "cool"
+mixture = { natural_fraction = 0.5 }
+synthesis = { temperature = 0.7 }
+"#;
+
+fn genloss() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_genloss"))
+}
+
+/// A finished run, made once for all tests: the folder that holds it, its store and its file.
+fn finished() -> &'static (tempfile::TempDir, PathBuf, PathBuf) {
+    static RUN: OnceLock<(tempfile::TempDir, PathBuf, PathBuf)> = OnceLock::new();
+    RUN.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, root) = (dir.path().join("small.toml"), dir.path().join("run"));
+        fs::write(&file, EXPERIMENT).unwrap();
+        genloss().arg("run").arg(&file).arg("--out").arg(&root).assert().success();
+        (dir, root, file)
+    })
+}
+
+fn output(arguments: &[&str]) -> String {
+    let assert = genloss().args(arguments).assert().success();
+    String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+}
+
+fn json(arguments: &[&str]) -> Value {
+    serde_json::from_str(&output(arguments)).unwrap()
+}
+
+/// The one line that a command refuses with; its exit code is not zero and standard output stays empty.
+fn refusal(arguments: &[&str]) -> String {
+    let assert = genloss().args(arguments).assert().failure();
+    let output = assert.get_output();
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+    let said: Vec<&str> = stderr.lines().filter(|line| line.starts_with("genloss: ")).collect();
+    assert_eq!(said.len(), 1, "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    said[0].to_owned()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn inspect_is_tidy_and_complete() {
+    let (_, root, _) = finished();
+    let rows = json(&["inspect", text(root), "--format", "json"]);
+    let rows = rows.as_array().unwrap();
+    let keys: Vec<&String> = rows[0].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["experiment", "seed", "arm", "generation", "metric", "unit", "value", "std_err", "n"]);
+    let of = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+    // Every metric stands for 2 seeds, 3 arms and 3 generations, with the same n in every arm.
+    for metric in ["heldout_loss", "bits_per_byte", "tail_mass", "hill_0_words", "novelty_4", "excess_loss"] {
+        let found: Vec<&Value> = rows.iter().filter(|row| of(row, "metric") == metric).collect();
+        assert_eq!(found.len(), 18, "{metric}");
+        assert!(found.iter().all(|row| row["std_err"].as_f64().unwrap() >= 0.0));
+    }
+    let unigram: Vec<u64> = rows
+        .iter()
+        .filter(|row| of(row, "metric") == "unigram_entropy")
+        .map(|row| row["n"].as_u64().unwrap())
+        .collect();
+    assert!(unigram.iter().all(|&n| n == 20_000), "{unigram:?}");
+}
+
+#[test]
+fn inspect_filters_and_formats_agree() {
+    let (_, root, _) = finished();
+    let filtered =
+        ["inspect", text(root), "--arm", "unanchored", "--metric", "kl_unigram", "--generation", "1"];
+    let rows = json(&[&filtered[..], &["--format", "json"]].concat());
+    assert_eq!(rows.as_array().unwrap().len(), 2);
+    let csv = output(&[&filtered[..], &["--format", "csv"]].concat());
+    assert_eq!(csv.lines().count(), 3);
+    assert!(csv.starts_with("experiment,seed,arm,generation,metric,unit,value,std_err,n\n"));
+    let parquet = genloss().args(filtered).args(["--format", "parquet"]).assert().success();
+    let file = &parquet.get_output().stdout;
+    assert!(file.starts_with(b"PAR1") && file.ends_with(b"PAR1"));
+    let samples = output(&["inspect", text(root), "--samples", "2", "--generation", "2"]);
+    assert_eq!(samples.lines().filter(|line| line.starts_with("── seed")).count(), 6);
+}
+
+#[test]
+fn compare_gives_one_object_per_arm_with_its_effects() {
+    let (_, root, _) = finished();
+    let arms = json(&["compare", text(root), "--format", "json"]);
+    let names: Vec<&str> = arms.as_array().unwrap().iter().map(|arm| arm["arm"].as_str().unwrap()).collect();
+    assert_eq!(names, ["unanchored", "cool"]);
+    for arm in arms.as_array().unwrap() {
+        assert_eq!(arm["experiment"], "small");
+        assert_eq!(arm["seeds"], 2);
+        let verdict = arm["verdict"].as_str().unwrap();
+        assert!(["stable", "narrowing", "collapsed", "inconclusive"].contains(&verdict));
+        for effect in arm["effects"].as_array().unwrap() {
+            let (low, high) = (effect["ci_low"].as_f64().unwrap(), effect["ci_high"].as_f64().unwrap());
+            let difference = effect["difference"].as_f64().unwrap();
+            assert!(low <= difference && difference <= high, "{effect}");
+        }
+    }
+    assert!(output(&["compare", text(root), "--format", "markdown"]).starts_with("| arm | verdict |"));
+    assert!(output(&["compare", text(root), "--format", "csv"]).starts_with("experiment,arm,seeds,verdict,"));
+}
+
+#[test]
+fn a_finished_run_goes_on_to_nothing_and_prints_what_compare_prints() {
+    let (_, root, file) = finished();
+    let again = output(&["run", text(file), "--out", text(root)]);
+    assert_eq!(again, output(&["compare", text(root)]));
+}
+
+#[test]
+fn report_writes_a_page_and_figures_and_prints_the_path() {
+    let (dir, root, _) = finished();
+    let out = dir.path().join("report");
+    let printed = output(&["report", text(root), "--out", text(&out)]);
+    assert_eq!(Path::new(printed.trim()), out.join("report.html"));
+    assert!(out.join("report.html").exists());
+    let figures = fs::read_dir(out.join("figures")).unwrap().count();
+    assert!(figures >= 10 && figures.is_multiple_of(2), "{figures} figures");
+}
+
+#[test]
+fn score_gives_every_token_a_log_probability_but_the_start_token() {
+    let (dir, root, _) = finished();
+    let file = dir.path().join("text.txt");
+    fs::write(&file, "The river of Tamor is Belun.").unwrap();
+    let model = root.join("seed-1/gen-000/model");
+    let scored = json(&["score", text(&model), text(&file), "--tokens", "--format", "json"]);
+    let tokens = scored["tokens"].as_u64().unwrap() as usize;
+    let (ids, logprobs) =
+        (scored["token_ids"].as_array().unwrap(), scored["token_logprobs"].as_array().unwrap());
+    assert_eq!((ids.len(), logprobs.len()), (tokens + 1, tokens + 1));
+    assert!(logprobs[0].is_null());
+    let nats: f64 = logprobs[1..].iter().map(|logprob| -logprob.as_f64().unwrap()).sum();
+    assert!((nats / tokens as f64 - scored["nats_per_token"].as_f64().unwrap()).abs() < 1e-9);
+    // 28 bytes.
+    let bits_per_byte = nats / (28.0 * std::f64::consts::LN_2);
+    assert!((bits_per_byte - scored["bits_per_byte"].as_f64().unwrap()).abs() < 1e-9);
+    let brief = json(&["score", text(&model), text(&file), "--format", "json"]);
+    assert!(brief.get("token_ids").is_none());
+}
+
+#[test]
+fn check_prints_the_resolved_experiment_and_exact_counts() {
+    let (dir, _, file) = finished();
+    let printed = output(&["check", text(file)]);
+    for expected in ["natural_fraction = 0.5", "learning_rate = 0.001", "10_000", "estimate for this machine"]
+    {
+        assert!(printed.contains(expected), "{expected} is not in:\n{printed}");
+    }
+    assert!(!dir.path().join("generations").exists());
+}
+
+#[test]
+fn bad_input_is_refused_on_one_line_and_nothing_is_written() {
+    let (dir, root, file) = finished();
+    let out = dir.path().join("never");
+    let latin1 = dir.path().join("latin1.txt");
+    fs::write(&latin1, b"caf\xe9\n").unwrap();
+    let empty = dir.path().join("empty.txt");
+    fs::write(&empty, " \n\n").unwrap();
+    let lines = dir.path().join("lines.jsonl");
+    fs::write(&lines, "{\"text\": \"one\"}\n{\"body\": \"two\"}\n").unwrap();
+    let short = dir.path().join("short.txt");
+    fs::write(&short, (0..200).map(|i| format!("paragraph number {i} of few\n\n")).collect::<String>())
+        .unwrap();
+    let source = |path: &Path| format!("corpus.source=[\"{}\"]", path.display());
+    let cases: Vec<(Vec<String>, &str)> = vec![
+        (vec![source(&dir.path().join("absent.txt"))], "absent.txt"),
+        (vec![source(&dir.path().join("*.nothing"))], "nothing"),
+        (vec![source(&latin1)], "latin1.txt"),
+        (vec![source(&empty)], "empty"),
+        (vec![source(&lines)], "lines.jsonl:2"),
+        (vec![source(&short)], "tokens"),
+        (vec!["corpus.train_tokens=lots".to_owned()], "--set corpus.train_tokens=lots: invalid type"),
+        (vec!["arm.unanchored.mixture=\"replaced\"".to_owned()], "the nearest is \"replace\""),
+        (vec!["synthesis.tokens=10000".to_owned()], "raise synthesis.tokens"),
+        (
+            vec!["model={kind=\"transformer\", context=30000}".to_owned()],
+            "longer than the 20_000 tokens of training text allow",
+        ),
+    ];
+    for (settings, expected) in cases {
+        let mut arguments = vec!["run", text(file), "--out", text(&out)];
+        for setting in &settings {
+            arguments.extend(["--set", setting]);
+        }
+        let message = refusal(&arguments);
+        assert!(message.contains(expected), "{settings:?} gave: {message}");
+        assert!(!out.exists(), "{settings:?} left {}", out.display());
+    }
+    assert!(refusal(&["run", "absent.toml"]).contains("absent.toml"));
+    assert!(refusal(&["run", text(file), "--out", text(&out), "--device", "cuda:0"]).contains("cuda:0"));
+    assert!(
+        refusal(&["run", text(file), "--out", text(root), "--set", "generations=3"])
+            .contains("generations: 2 → 3")
+    );
+    assert!(refusal(&["compare", text(dir.path())]).contains("no experiment here"));
+    assert!(refusal(&["inspect", text(root), "--arm", "nobody"]).contains("there is no such arm"));
+    assert!(refusal(&["score", text(dir.path()), text(&latin1)]).contains("latin1.txt"));
+    assert!(refusal(&["score", text(dir.path()), text(&short)]).contains("tokenizer.json"));
+}
+
+#[test]
+fn a_corrupted_model_folder_is_refused() {
+    let (dir, root, _) = finished();
+    let copy = dir.path().join("copy");
+    fs::create_dir_all(&copy).unwrap();
+    let model = root.join("seed-1/gen-000/model");
+    for entry in fs::read_dir(&model).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
+    }
+    let file = dir.path().join("any.txt");
+    fs::write(&file, "any text").unwrap();
+    let weights = copy.join("ngram.safetensors");
+    let bytes = fs::read(&weights).unwrap();
+    fs::write(&weights, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(refusal(&["score", text(&copy), text(&file)]).contains("copy"));
+}
+
+#[test]
+fn a_diverging_training_says_where_and_what_to_try() {
+    let (dir, _, file) = finished();
+    let out = dir.path().join("diverging");
+    let message = refusal(&[
+        "run",
+        text(file),
+        "--out",
+        text(&out),
+        "--set",
+        "model={layers=1, width=16, heads=2, context=16}",
+        "--set",
+        "training={tokens=20000, learning_rate=1e30, gradient_clip=1e30}",
+    ]);
+    assert!(message.contains("generation 0: training diverged at step"), "{message}");
+    assert!(message.contains("try a lower training.learning_rate"), "{message}");
+}

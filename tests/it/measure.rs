@@ -4,10 +4,11 @@
 use genloss::documents::{Documents, TokenId};
 use genloss::measure::{
     Curves, Direction, Fact, FactAnswer, Family, FourGrams, Inputs, METRICS, MeasureError, Measurement,
-    Rarity, Reference, measure, metric, recall,
+    Reference, measure, metric, recall,
 };
 use genloss::model::{Generate, LanguageModel, ModelError, Scores};
 use genloss::progress::Silent;
+use genloss::rarity::Rarity;
 use genloss::seed::{Place, Stream};
 use genloss::stage::Stage;
 use genloss::units::{NatsPerToken, Tokens};
@@ -642,16 +643,19 @@ impl LanguageModel for HalfKnowing {
 fn facts_are_asked_back_by_popularity() {
     let encode = |text: &str| text.chars().map(u32::from).collect::<Vec<_>>();
     let decode = |ids: &[TokenId]| ids.iter().filter_map(|&id| char::from_u32(id)).collect::<String>();
-    let fact = |prompt, popularity| Fact { prompt, value: "Velu", popularity };
+    let fact = |prompt, popularity| {
+        let value = "Velu".to_owned();
+        Fact { prompt: encode(prompt), value_tokens: encode(&value).len(), value, popularity }
+    };
     // 'b' and 'd' are even (98, 100), 'a' and 'c' odd.
     let facts = [
         fact("the river of b", Rarity::Head),
         fact("the river of d", Rarity::Tail),
         fact("the river of a", Rarity::Tail),
     ];
-    let answers = staged(|stage| recall(&HalfKnowing, &facts, &encode, &decode, stage)).expect("recalled");
+    let answers = staged(|stage| recall(&HalfKnowing, &facts, &decode, stage)).expect("recalled");
     let recalled: Vec<bool> = answers.iter().map(|answer| answer.recalled).collect();
     assert_eq!(recalled, [true, true, false]);
     assert_eq!(answers[2].popularity, Rarity::Tail);
-    assert_eq!(staged(|stage| recall(&HalfKnowing, &[], &encode, &decode, stage)).expect("recalled"), []);
+    assert_eq!(staged(|stage| recall(&HalfKnowing, &[], &decode, stage)).expect("recalled"), []);
 }

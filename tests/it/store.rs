@@ -116,10 +116,17 @@ fn a_damaged_generation_is_refused_by_name() {
     let store = open(&root).unwrap();
     commit(&store);
     let weights = root.join("seed-1/gen-000/model/weights");
-    for (damage, expected) in [(vec![7; 99], "99 bytes instead of 100"), (vec![8; 100], "is not what was written")] {
+    for (damage, expected) in
+        [(vec![7; 99], "99 bytes instead of 100"), (vec![8; 100], "is not what was written")]
+    {
         fs::write(&weights, damage).unwrap();
         let message = store.is_committed(FIRST).unwrap_err().to_string();
-        assert!(message.contains("gen-000") && message.contains(expected) && message.contains("delete this folder"), "{message}");
+        assert!(
+            message.contains("gen-000")
+                && message.contains(expected)
+                && message.contains("delete this folder"),
+            "{message}"
+        );
     }
     fs::remove_file(&weights).unwrap();
     assert!(store.is_committed(FIRST).is_err());

@@ -7,6 +7,7 @@
 use super::lexicon::Coiner;
 use super::ranked::{Ranked, entropy};
 use crate::config;
+use crate::rarity::Rarity;
 use crate::seed::Stream;
 use rand::Rng;
 use std::collections::BTreeMap;
@@ -24,36 +25,6 @@ const ENTITIES_PER_VALUE: usize = 5;
 /// Fewest values of a relation.
 const FEWEST_VALUES: usize = 5;
 
-/// Where a type stands when types are sorted by frequency: by mass, not by number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Band {
-    /// The fewest, most frequent types that hold at least 90 % of the mass.
-    Head,
-    /// The fewest next ones that, with the head, hold at least 99 %.
-    Torso,
-    /// The rest: at most 1 %.
-    Tail,
-}
-
-/// The band of each type, given masses that do not increase. They need not sum to 1.
-#[must_use]
-pub fn bands(descending_masses: &[f64]) -> Vec<Band> {
-    let total: f64 = descending_masses.iter().sum();
-    let mut before = 0.0;
-    let band_of = |mass: &f64| {
-        let share = before / total;
-        before += mass;
-        // What is rounding, not mass, must not start another band.
-        match share {
-            _ if share < 0.90 - 1e-12 => Band::Head,
-            _ if share < 0.99 - 1e-12 => Band::Torso,
-            _ => Band::Tail,
-        }
-    };
-    descending_masses.iter().map(band_of).collect()
-}
-
 /// A fact, ready to be asked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fact {
@@ -65,7 +36,7 @@ pub struct Fact {
     /// The probability that a sentence which states a fact states this one.
     pub popularity: f64,
     /// Where it stands among all facts.
-    pub band: Band,
+    pub rarity: Rarity,
 }
 
 /// Everything there is to know about the world.
@@ -110,17 +81,17 @@ impl Facts {
         let descending: Vec<f64> = of_a_relation
             .flat_map(|p| std::iter::repeat_n(p / self.relations.len() as f64, self.relations.len()))
             .collect();
-        let bands = bands(&descending);
-        let fact = |(index, (popularity, band)): (usize, (f64, Band))| {
+        let rarities = Rarity::of_descending(&descending);
+        let fact = |(index, (popularity, rarity)): (usize, (f64, Rarity))| {
             let (entity, relation) = (index / self.relations.len(), index % self.relations.len());
             Fact {
                 prompt: format!("The {} of {} is", self.relations[relation], self.entities[entity]),
                 value: self.values[relation][entity].clone(),
                 popularity,
-                band,
+                rarity,
             }
         };
-        descending.into_iter().zip(bands).enumerate().map(fact).collect()
+        descending.into_iter().zip(rarities).enumerate().map(fact).collect()
     }
 
     /// States a fact. `topic` is the entity of the document's first fact. Returns the log-probability, in nats.
@@ -185,24 +156,5 @@ impl Facts {
         };
         let entities: f64 = popularity.iter().enumerate().map(|(topic, p)| p * given(topic)).sum();
         entities + (self.relations.len() as f64).ln()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Cumulated before each: 0, 0.5, 0.85, 0.95, 0.985, 0.995. The head needs the third to reach 0.9.
-    #[test]
-    fn bands_are_the_fewest_types_that_reach_their_mass() {
-        use Band::{Head, Tail, Torso};
-        let bands = bands(&[0.5, 0.35, 0.1, 0.035, 0.01, 0.005]);
-        assert_eq!(bands, [Head, Head, Head, Torso, Torso, Tail]);
-    }
-
-    #[test]
-    fn rounding_starts_no_band() {
-        let masses = [0.1; 10];
-        assert_eq!(bands(&masses).iter().filter(|&&band| band == Band::Head).count(), 9);
     }
 }

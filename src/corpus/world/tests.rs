@@ -151,7 +151,7 @@ fn facts_are_sorted_distinct_and_sum_to_1() {
     let facts = world.facts();
     assert_eq!(facts.len(), 600);
     assert!(facts.windows(2).all(|pair| pair[0].popularity >= pair[1].popularity));
-    assert!(facts.windows(2).all(|pair| pair[0].band <= pair[1].band));
+    assert!(facts.windows(2).all(|pair| pair[0].rarity <= pair[1].rarity));
     let total: f64 = facts.iter().map(|fact| fact.popularity).sum();
     assert!((total - 1.0).abs() < 1e-12);
     let prompts: BTreeSet<&String> = facts.iter().map(|fact| &fact.prompt).collect();
