@@ -76,11 +76,11 @@ const HEADER: [&str; 9] = [
     "verdict",
     "called at",
     "generation",
-    "held-out loss, nats",
-    "its tail, nats",
-    "unigram entropy, nats",
-    "tail coverage",
-    "tail coverage, words",
+    "held-out loss",
+    "of rare tokens",
+    "token entropy",
+    "rare tokens found",
+    "rare words found",
 ];
 
 fn rows(all: &[ArmComparison]) -> Vec<Vec<String>> {
@@ -113,7 +113,9 @@ fn interval(effect: &Effect) -> String {
 }
 
 fn explanations(all: &[ArmComparison]) -> String {
-    let mut text = "differences from the control of the same seeds, with 95 % intervals\n\n".to_owned();
+    let mut text = "Differences from the control of the same seeds, with 95 % intervals. Losses and entropies in nats;\n\
+        rare types found, as a ratio to what natural text of the same size holds.\n\n"
+        .to_owned();
     for arm in all {
         text.push_str(&format!("{}: {}\n", arm.arm, arm.explanation));
     }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use comfy_table::{ContentArrangement, Table, TableComponent, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, TableComponent, Width, presets};
 use serde::Serialize;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
@@ -67,6 +67,13 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     }
     for row in rows {
         table.add_row(row.clone());
+    }
+    for (place, column) in table.column_iter_mut().enumerate() {
+        let cells = rows.iter().filter_map(|row| row.get(place).map(String::as_str)).chain([header[place]]);
+        let longest =
+            cells.flat_map(str::split_whitespace).map(|word| word.chars().count()).max().unwrap_or(0);
+        // Cells are padded by a space on either side.
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(longest as u16 + 2)));
     }
     format!("{table}\n")
 }
