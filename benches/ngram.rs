@@ -27,17 +27,6 @@ fn stage() -> Stage<'static> {
     Stage::new(Place::new(1, "control", 0, "bench"), &Silent, &NEVER)
 }
 
-fn plain() -> Decoding {
-    Decoding {
-        greedy: false,
-        repetition_penalty: 1.0,
-        temperature: 1.0,
-        top_k: None,
-        top_p: None,
-        min_p: None,
-    }
-}
-
 fn text(tokens: usize) -> Documents {
     let mut rng = Place::new(1, "control", 0, "text").stream(0);
     let mut documents = Documents::new();
@@ -97,8 +86,8 @@ fn ngram(criterion: &mut Criterion) {
     let prompts: Documents = std::iter::repeat_n(&[][..], 2000).collect();
     for order in [3, 5] {
         let model = fit(order);
-        let top_p = Decoding { top_p: Some(0.95), ..plain() };
-        for (name, decoding, documents) in [("plain", plain(), 2000), ("top-p", top_p, 100)] {
+        let top_p = Decoding { top_p: Some(0.95), ..Decoding::PLAIN };
+        for (name, decoding, documents) in [("plain", Decoding::PLAIN, 2000), ("top-p", top_p, 100)] {
             let prompts: Documents = prompts.iter().take(documents).collect();
             let request =
                 Generate { prompts: &prompts, max_document_tokens: 500, decoding: &decoding, first_item: 0 };
@@ -121,11 +110,11 @@ fn decoding(criterion: &mut Criterion) {
         let logits: Vec<f32> =
             (0..vocab_size).map(|_| (0..4).map(|_| rng.random_range(-3.0..3.0_f32)).sum()).collect();
         let variants = [
-            ("plain", plain()),
-            ("greedy", Decoding { greedy: true, ..plain() }),
-            ("top-k-50", Decoding { top_k: Some(50), ..plain() }),
-            ("top-p-0.95", Decoding { top_p: Some(0.95), ..plain() }),
-            ("min-p-0.05", Decoding { min_p: Some(0.05), ..plain() }),
+            ("plain", Decoding::PLAIN),
+            ("greedy", Decoding { greedy: true, ..Decoding::PLAIN }),
+            ("top-k-50", Decoding { top_k: Some(50), ..Decoding::PLAIN }),
+            ("top-p-0.95", Decoding { top_p: Some(0.95), ..Decoding::PLAIN }),
+            ("min-p-0.05", Decoding { min_p: Some(0.05), ..Decoding::PLAIN }),
         ];
         for (name, decoding) in variants {
             let mut sampler = Sampler::new(&decoding);

@@ -93,14 +93,7 @@ fn training_step(criterion: &mut Criterion) {
 fn sampling(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("sampling");
     group.sample_size(10);
-    let decoding = Decoding {
-        greedy: false,
-        repetition_penalty: 1.0,
-        temperature: 1.0,
-        top_k: None,
-        top_p: None,
-        min_p: None,
-    };
+    let decoding = Decoding::PLAIN;
     let prompts: Documents = (0..DOCUMENTS).map(|_| &[][..]).collect();
     let interrupt = AtomicBool::new(false);
     let stage = Stage::new(Place::new(1, "control", 0, "synthesis"), &Silent, &interrupt);

@@ -18,7 +18,6 @@ use crate::training::{NoCheckpoints, Start};
 use crate::units::Tokens;
 use anyhow::Result;
 use candle_core::Device;
-use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -145,23 +144,20 @@ impl Cost {
     }
 
     fn shown(&self, experiment: &Experiment) -> String {
-        let mut text = String::new();
-        let hours = self.seconds / 3600.0;
-        let time = if hours >= 1.0 {
-            format!("{hours:.1} hours")
+        let minutes = self.seconds / 60.0;
+        let time = if minutes < 60.0 {
+            format!("{:.0} minutes", minutes.ceil())
         } else {
-            format!("{:.0} minutes", (hours * 60.0).ceil())
+            format!("{:.1} hours", minutes / 60.0)
         };
         let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
-        let _ = write!(
-            text,
+        format!(
             "estimate for this machine: {} generations, about {time}; {} MiB on disk below {}; {} MiB of memory\n",
             self.generations,
             mebibytes(self.disk_bytes),
             default_root(experiment).display(),
             mebibytes(self.memory_bytes),
-        );
-        text
+        )
     }
 }
 

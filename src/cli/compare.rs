@@ -4,7 +4,7 @@ use super::output::{self, Format};
 use crate::config::CONTROL;
 use crate::measure;
 use crate::store::{self, Recorded};
-use crate::verdict::{self, ArmComparison, Effect, Observation};
+use crate::verdict::{self, ArmComparison, Effect};
 use anyhow::Result;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -47,24 +47,7 @@ pub fn print(folders: &[PathBuf], format: Format) -> Result<()> {
 
 /// Every arm of an experiment against its control.
 pub fn comparisons(recorded: &Recorded) -> Vec<ArmComparison> {
-    verdict::compare(&recorded.experiment.name, &observations(recorded), CONTROL)
-}
-
-fn observations(recorded: &Recorded) -> Vec<Observation> {
-    let mut observations = Vec::new();
-    for lineage in &recorded.lineages {
-        for (generation, record) in lineage.generations.iter().enumerate() {
-            observations.extend(record.measurements.iter().map(|measurement| Observation {
-                seed: lineage.seed,
-                arm: lineage.arm.clone(),
-                generation,
-                metric: measurement.metric.clone(),
-                value: measurement.value,
-                std_err: measurement.std_err,
-            }));
-        }
-    }
-    observations
+    verdict::compare(&recorded.experiment.name, &recorded.observations(), CONTROL)
 }
 
 /// The effects that the table shows, at the last generation.

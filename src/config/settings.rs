@@ -253,6 +253,21 @@ pub struct Decoding {
     pub min_p: Option<f64>,
 }
 
+impl Decoding {
+    /// Samples from the prediction as it is.
+    pub const PLAIN: Self = Self {
+        greedy: false,
+        repetition_penalty: 1.0,
+        temperature: 1.0,
+        top_k: None,
+        top_p: None,
+        min_p: None,
+    };
+
+    /// Takes the most probable token, always.
+    pub const GREEDY: Self = Self { greedy: true, ..Self::PLAIN };
+}
+
 /// Which natural and which synthetic documents a generation trains on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mixture {

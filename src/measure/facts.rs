@@ -35,16 +35,6 @@ pub struct FactAnswer {
     pub recalled: bool,
 }
 
-/// Greedy decoding.
-const GREEDY: Decoding = Decoding {
-    greedy: true,
-    repetition_penalty: 1.0,
-    temperature: 1.0,
-    top_k: None,
-    top_p: None,
-    min_p: None,
-};
-
 /// Asks `model` for `facts`: it continues each prompt, and has recalled the fact if the continuation, leading spaces
 /// aside, begins with the value and the value ends there (no letter or digit follows).
 ///
@@ -66,7 +56,7 @@ pub fn recall(
     let request = Generate {
         prompts: &prompts,
         max_document_tokens: longest + MARGIN,
-        decoding: &GREEDY,
+        decoding: &Decoding::GREEDY,
         first_item: 0,
     };
     let answers = model.generate(&request, stage)?;

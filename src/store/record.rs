@@ -5,6 +5,7 @@ use crate::measure::{Curves, Measurement};
 use crate::synthesis::SynthesisRecord;
 use crate::training::TrainingRecord;
 use crate::units::Tokens;
+use crate::verdict::Observation;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -19,6 +20,27 @@ pub struct Recorded {
     pub provenance: Provenance,
     /// One per seed and arm: seeds in the experiment's order, arms likewise, the control first.
     pub lineages: Vec<Lineage>,
+}
+
+impl Recorded {
+    /// Every measurement as the verdict takes them.
+    #[must_use]
+    pub fn observations(&self) -> Vec<Observation> {
+        let mut observations = Vec::new();
+        for lineage in &self.lineages {
+            for (generation, record) in lineage.generations.iter().enumerate() {
+                observations.extend(record.measurements.iter().map(|measurement| Observation {
+                    seed: lineage.seed,
+                    arm: lineage.arm.clone(),
+                    generation,
+                    metric: measurement.metric.clone(),
+                    value: measurement.value,
+                    std_err: measurement.std_err,
+                }));
+            }
+        }
+        observations
+    }
 }
 
 /// One arm with one seed.

@@ -8,17 +8,6 @@ use rand::Rng;
 
 const DRAWS: usize = 20_000;
 
-fn plain() -> Decoding {
-    Decoding {
-        greedy: false,
-        repetition_penalty: 1.0,
-        temperature: 1.0,
-        top_k: None,
-        top_p: None,
-        min_p: None,
-    }
-}
-
 fn stream(item: u64) -> Stream {
     Place::new(1, "control", 0, "synthesis").stream(item)
 }
@@ -72,8 +61,8 @@ const FIVE: [f64; 5] = [0.1, 0.4, 0.05, 0.25, 0.2];
 
 #[test]
 fn plain_sampling_draws_from_the_distribution_itself() {
-    assert_close(&distribution(&plain(), &logits(&FIVE), &[]), &FIVE, 1e-7);
-    let statistic = chi_square(&plain(), &logits(&FIVE), &[], &FIVE);
+    assert_close(&distribution(&Decoding::PLAIN, &logits(&FIVE), &[]), &FIVE, 1e-7);
+    let statistic = chi_square(&Decoding::PLAIN, &logits(&FIVE), &[], &FIVE);
     assert!(statistic < QUANTILE_4, "{statistic}");
 }
 
@@ -86,7 +75,7 @@ fn plain_sampling_draws_from_every_block_of_a_long_row() {
         row[weight * 7 - 1] = (weight as f32).ln();
         expected[weight * 7 - 1] = weight as f64 / 5050.0;
     }
-    let statistic = chi_square(&plain(), &row, &[], &expected);
+    let statistic = chi_square(&Decoding::PLAIN, &row, &[], &expected);
     assert!(statistic < QUANTILE_99, "{statistic}");
 }
 
@@ -95,7 +84,7 @@ fn a_temperature_raises_probabilities_to_its_inverse_power() {
     for temperature in [0.5, 0.7, 2.0] {
         let powers = FIVE.map(|p: f64| p.powf(1.0 / temperature));
         let expected = powers.map(|power| power / powers.iter().sum::<f64>());
-        let decoding = Decoding { temperature, ..plain() };
+        let decoding = Decoding { temperature, ..Decoding::PLAIN };
         assert_close(&distribution(&decoding, &logits(&FIVE), &[]), &expected, 2e-7);
         let statistic = chi_square(&decoding, &logits(&FIVE), &[], &expected);
         assert!(statistic < QUANTILE_4, "temperature {temperature}: {statistic}");
@@ -104,13 +93,13 @@ fn a_temperature_raises_probabilities_to_its_inverse_power() {
 
 #[test]
 fn a_temperature_near_zero_is_greedy() {
-    let decoding = Decoding { temperature: 1e-300, ..plain() };
+    let decoding = Decoding { temperature: 1e-300, ..Decoding::PLAIN };
     assert_close(&distribution(&decoding, &logits(&FIVE), &[]), &[0.0, 1.0, 0.0, 0.0, 0.0], 0.0);
 }
 
 #[test]
 fn greedy_takes_the_most_probable_token_and_the_first_of_equals() {
-    let decoding = Decoding { greedy: true, ..plain() };
+    let decoding = Decoding { greedy: true, ..Decoding::PLAIN };
     let mut sampler = Sampler::new(&decoding);
     assert_eq!(sampler.draw(&mut logits(&FIVE), &[], &mut stream(0)), 1);
     assert_eq!(sampler.draw(&mut [0.0, 7.0, 7.0, f32::NAN], &[], &mut stream(0)), 1);
@@ -119,7 +108,7 @@ fn greedy_takes_the_most_probable_token_and_the_first_of_equals() {
 
 #[test]
 fn top_k_keeps_exactly_k_tokens_and_the_lower_ids_of_equals() {
-    let decoding = Decoding { top_k: Some(3), ..plain() };
+    let decoding = Decoding { top_k: Some(3), ..Decoding::PLAIN };
     let expected = [0.0, 0.4 / 0.85, 0.0, 0.25 / 0.85, 0.2 / 0.85];
     assert_close(&distribution(&decoding, &logits(&FIVE), &[]), &expected, 1e-7);
     let statistic = chi_square(&decoding, &logits(&FIVE), &[], &expected);
@@ -128,7 +117,7 @@ fn top_k_keeps_exactly_k_tokens_and_the_lower_ids_of_equals() {
     assert_eq!(support(&distribution(&decoding, &[1.0; 200], &[])), [0, 1, 2]);
     let rising: Vec<f32> = (0..5000).map(|token| (token / 2) as f32 * 1e-3).collect();
     assert_eq!(support(&distribution(&decoding, &rising, &[])), [4996, 4998, 4999]);
-    let all = Decoding { top_k: Some(9), ..plain() };
+    let all = Decoding { top_k: Some(9), ..Decoding::PLAIN };
     assert_close(&distribution(&all, &logits(&FIVE), &[]), &FIVE, 1e-7);
 }
 
@@ -136,10 +125,10 @@ fn top_k_keeps_exactly_k_tokens_and_the_lower_ids_of_equals() {
 fn top_p_keeps_the_fewest_tokens_that_hold_the_mass() {
     // In descending order: 0.4, 0.65, 0.85, 0.95, 1.
     for (p, kept) in [(0.3, 1), (0.39, 1), (0.41, 2), (0.64, 2), (0.66, 3), (0.9, 4), (0.96, 5), (1.0, 5)] {
-        let decoding = Decoding { top_p: Some(p), ..plain() };
+        let decoding = Decoding { top_p: Some(p), ..Decoding::PLAIN };
         assert_eq!(support(&distribution(&decoding, &logits(&FIVE), &[])).len(), kept, "top-p {p}");
     }
-    let decoding = Decoding { top_p: Some(0.9), ..plain() };
+    let decoding = Decoding { top_p: Some(0.9), ..Decoding::PLAIN };
     let expected = [0.1 / 0.95, 0.4 / 0.95, 0.0, 0.25 / 0.95, 0.2 / 0.95];
     assert_close(&distribution(&decoding, &logits(&FIVE), &[]), &expected, 1e-7);
     let statistic = chi_square(&decoding, &logits(&FIVE), &[], &expected);
@@ -149,7 +138,7 @@ fn top_p_keeps_the_fewest_tokens_that_hold_the_mass() {
 /// Exactly half the mass suffices for p = 0.5: "at least". Equal logits give equal weights, without rounding.
 #[test]
 fn top_p_stops_at_equality_and_takes_the_lower_ids_of_equals() {
-    let decoding = Decoding { top_p: Some(0.5), ..plain() };
+    let decoding = Decoding { top_p: Some(0.5), ..Decoding::PLAIN };
     assert_eq!(support(&distribution(&decoding, &[2.0; 8], &[])), [0, 1, 2, 3]);
 }
 
@@ -159,7 +148,7 @@ fn top_p_agrees_with_sorting_the_whole_vocabulary() {
     let mut rng = stream(5);
     for p in [0.05, 0.5, 0.9, 0.99, 0.999_999] {
         let row: Vec<f32> = (0..3000).map(|_| rng.random_range(-6.0..6.0)).collect();
-        let full = distribution(&plain(), &row, &[]);
+        let full = distribution(&Decoding::PLAIN, &row, &[]);
         let mut order: Vec<usize> = (0..row.len()).collect();
         order.sort_by(|&a, &b| full[b].total_cmp(&full[a]).then(a.cmp(&b)));
         let mut mass = 0.0;
@@ -171,35 +160,35 @@ fn top_p_agrees_with_sorting_the_whole_vocabulary() {
             }
         }
         expected.sort_unstable();
-        let decoding = Decoding { top_p: Some(p), ..plain() };
+        let decoding = Decoding { top_p: Some(p), ..Decoding::PLAIN };
         assert_eq!(support(&distribution(&decoding, &row, &[])), expected, "top-p {p}");
     }
 }
 
 #[test]
 fn min_p_keeps_tokens_by_their_share_of_the_most_probable() {
-    let decoding = Decoding { min_p: Some(0.45), ..plain() };
+    let decoding = Decoding { min_p: Some(0.45), ..Decoding::PLAIN };
     let expected = [0.0, 0.4 / 0.85, 0.0, 0.25 / 0.85, 0.2 / 0.85];
     assert_close(&distribution(&decoding, &logits(&FIVE), &[]), &expected, 1e-7);
     let statistic = chi_square(&decoding, &logits(&FIVE), &[], &expected);
     assert!(statistic < QUANTILE_2, "{statistic}");
-    let most = Decoding { min_p: Some(1.0), ..plain() };
+    let most = Decoding { min_p: Some(1.0), ..Decoding::PLAIN };
     assert_eq!(support(&distribution(&most, &[3.0, 5.0, 5.0, 1.0], &[])), [1, 2]);
 }
 
 /// Top-k leaves 0.4, 0.25, 0.2: of their sum 0.85 the first two hold 0.76. Without top-k they would hold 0.65 only.
 #[test]
 fn top_p_acts_on_what_top_k_left() {
-    let both = Decoding { top_k: Some(3), top_p: Some(0.7), ..plain() };
+    let both = Decoding { top_k: Some(3), top_p: Some(0.7), ..Decoding::PLAIN };
     assert_eq!(support(&distribution(&both, &logits(&FIVE), &[])), [1, 3]);
-    let alone = Decoding { top_p: Some(0.7), ..plain() };
+    let alone = Decoding { top_p: Some(0.7), ..Decoding::PLAIN };
     assert_eq!(support(&distribution(&alone, &logits(&FIVE), &[])), [1, 3, 4]);
 }
 
 /// Keskar et al. 2019: a positive logit is divided, a negative one multiplied, once per token.
 #[test]
 fn the_repetition_penalty_makes_tokens_of_the_document_less_probable() {
-    let decoding = Decoding { repetition_penalty: 1.5, ..plain() };
+    let decoding = Decoding { repetition_penalty: 1.5, ..Decoding::PLAIN };
     let weights = [(3.0_f64 / 1.5).exp(), 1.0_f64.exp(), (-2.0_f64 * 1.5).exp(), (-2.0_f64).exp(), 1.0];
     let total: f64 = weights.iter().sum();
     let row = [3.0, 1.0, -2.0, -2.0, 0.0];
@@ -212,7 +201,7 @@ fn the_repetition_penalty_makes_tokens_of_the_document_less_probable() {
 
 #[test]
 fn the_repetition_penalty_comes_before_the_greedy_choice() {
-    let decoding = Decoding { greedy: true, repetition_penalty: 2.0, ..plain() };
+    let decoding = Decoding { greedy: true, repetition_penalty: 2.0, ..Decoding::PLAIN };
     let mut sampler = Sampler::new(&decoding);
     assert_eq!(sampler.draw(&mut [3.0, 2.0], &[], &mut stream(0)), 0);
     assert_eq!(sampler.draw(&mut [3.0, 2.0], &[0], &mut stream(0)), 1);
@@ -224,9 +213,9 @@ fn every_decoder_takes_one_uniform_number_per_token() {
     let mut expected = stream(3);
     let _: f64 = expected.random();
     for decoding in [
-        plain(),
-        Decoding { greedy: true, ..plain() },
-        Decoding { temperature: 0.5, top_k: Some(2), top_p: Some(0.5), min_p: Some(0.1), ..plain() },
+        Decoding::PLAIN,
+        Decoding { greedy: true, ..Decoding::PLAIN },
+        Decoding { temperature: 0.5, top_k: Some(2), top_p: Some(0.5), min_p: Some(0.1), ..Decoding::PLAIN },
     ] {
         let mut rng = stream(3);
         Sampler::new(&decoding).draw(&mut logits(&FIVE), &[], &mut rng);
@@ -245,18 +234,20 @@ fn logits_that_are_not_finite_give_a_token_all_the_same() {
         (&[f32::MAX, f32::MIN], &[0]),
     ];
     for (row, expected) in rows {
-        for decoding in [plain(), Decoding { min_p: Some(1e-9), top_p: Some(0.999), ..plain() }] {
+        for decoding in
+            [Decoding::PLAIN, Decoding { min_p: Some(1e-9), top_p: Some(0.999), ..Decoding::PLAIN }]
+        {
             assert_eq!(support(&distribution(&decoding, row, &[])), expected, "{row:?}");
             let token = Sampler::new(&decoding).draw(&mut row.to_vec(), &[], &mut stream(0));
             assert!(expected.contains(&(token as usize)));
         }
     }
-    assert_eq!(Sampler::new(&plain()).draw(&mut [], &[], &mut stream(0)), 0);
+    assert_eq!(Sampler::new(&Decoding::PLAIN).draw(&mut [], &[], &mut stream(0)), 0);
 }
 
 #[test]
 fn a_sampler_carries_nothing_from_one_token_to_the_next() {
-    let decoding = Decoding { repetition_penalty: 1.3, top_k: Some(40), top_p: Some(0.9), ..plain() };
+    let decoding = Decoding { repetition_penalty: 1.3, top_k: Some(40), top_p: Some(0.9), ..Decoding::PLAIN };
     let mut one = Sampler::new(&decoding);
     for item in 0..50 {
         let mut rng = stream(item);
@@ -269,13 +260,18 @@ fn a_sampler_carries_nothing_from_one_token_to_the_next() {
 
 #[test]
 fn a_decoder_is_described_by_what_it_does() {
-    assert_eq!(describe(&plain()), "sampling, temperature 1");
-    assert_eq!(describe(&Decoding { greedy: true, ..plain() }), "greedy");
-    let greedy = Decoding { greedy: true, repetition_penalty: 1.2, ..plain() };
+    assert_eq!(describe(&Decoding::PLAIN), "sampling, temperature 1");
+    assert_eq!(describe(&Decoding { greedy: true, ..Decoding::PLAIN }), "greedy");
+    let greedy = Decoding { greedy: true, repetition_penalty: 1.2, ..Decoding::PLAIN };
     assert_eq!(describe(&greedy), "greedy, repetition penalty 1.2");
-    let full =
-        Decoding { temperature: 0.8, top_k: Some(50), top_p: Some(0.95), min_p: Some(0.05), ..plain() };
+    let full = Decoding {
+        temperature: 0.8,
+        top_k: Some(50),
+        top_p: Some(0.95),
+        min_p: Some(0.05),
+        ..Decoding::PLAIN
+    };
     assert_eq!(describe(&full), "sampling, temperature 0.8, top-k 50, top-p 0.95, min-p 0.05");
-    assert!(is_plain(&plain()));
+    assert!(is_plain(&Decoding::PLAIN));
     assert!(!is_plain(&full) && !is_plain(&greedy));
 }

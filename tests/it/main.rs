@@ -1,5 +1,7 @@
 //! Integration tests: one binary, a module per subject.
 
+#![allow(clippy::unwrap_used, reason = "a test helper that fails is a test that fails")]
+
 mod cli;
 mod layers;
 mod config;

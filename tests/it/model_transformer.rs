@@ -1,7 +1,5 @@
 //! The transformer: its arithmetic against slow twins, its folders, its training.
 
-#![allow(clippy::unwrap_used, reason = "a test helper that fails is a test that fails")]
-
 use candle_core::{Device, Tensor};
 use genloss::config::{self, Decoding, Init, Training, TrainingLength};
 use genloss::documents::{Documents, TokenId};
@@ -79,14 +77,7 @@ fn random_documents(count: usize, vocab_size: usize) -> Documents {
 }
 
 fn greedy() -> Decoding {
-    Decoding {
-        greedy: true,
-        repetition_penalty: 1.0,
-        temperature: 1.0,
-        top_k: None,
-        top_p: None,
-        min_p: None,
-    }
+    Decoding::GREEDY
 }
 
 fn sampled() -> Decoding {

@@ -12,7 +12,7 @@ use genloss::store::{GenerationRecord, Lineage, MixtureRecord, Provenance, Recor
 use genloss::synthesis::SynthesisRecord;
 use genloss::training::{LossPoint, TrainingRecord};
 use genloss::units::Tokens;
-use genloss::verdict::{ArmComparison, Observation, compare};
+use genloss::verdict::{ArmComparison, compare};
 use rand_distr::{Distribution, StandardNormal};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,14 +37,7 @@ fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm])
         gradient_clip: 1.0,
         checkpoint_minutes: 5.0,
     };
-    let decoding = Decoding {
-        greedy: false,
-        repetition_penalty: 1.0,
-        temperature: 1.0,
-        top_k: None,
-        top_p: None,
-        min_p: None,
-    };
+    let decoding = Decoding::PLAIN;
     let synthesis =
         Synthesis { method: Method::Textbook, tokens: Tokens(500_000), max_document_tokens: 512, decoding };
     let mixture = Mixture {
@@ -240,20 +233,7 @@ fn made_up(
 }
 
 fn comparisons(recorded: &Recorded) -> Vec<ArmComparison> {
-    let mut observations = Vec::new();
-    for lineage in &recorded.lineages {
-        for (generation, record) in lineage.generations.iter().enumerate() {
-            observations.extend(record.measurements.iter().map(|measurement| Observation {
-                seed: lineage.seed,
-                arm: lineage.arm.clone(),
-                generation,
-                metric: measurement.metric.clone(),
-                value: measurement.value,
-                std_err: measurement.std_err,
-            }));
-        }
-    }
-    compare(&recorded.experiment.name, &observations, CONTROL)
+    compare(&recorded.experiment.name, &recorded.observations(), CONTROL)
 }
 
 fn samples(recorded: &Recorded) -> Vec<Sample> {
