@@ -193,7 +193,7 @@ fn bad_input_is_refused_on_one_line_and_nothing_is_written() {
         (vec![source(&dir.path().join("*.nothing"))], "nothing"),
         (vec![source(&latin1)], "latin1.txt"),
         (vec![source(&empty)], "not blank"),
-        (vec![source(&lines)], "lines.jsonl:2"),
+        (vec![source(&lines)], "lines.jsonl, line 2"),
         (vec![source(&short)], "tokens"),
         (vec!["corpus.train_tokens=lots".to_owned()], "--set corpus.train_tokens=lots: invalid type"),
         (vec!["arm.unanchored.mixture=\"replaced\"".to_owned()], "the nearest is \"replace\""),

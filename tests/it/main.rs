@@ -4,6 +4,7 @@
 
 mod cli;
 mod layers;
+mod lineage;
 mod config;
 mod corpus;
 mod decoding;

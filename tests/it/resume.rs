@@ -116,3 +116,33 @@ fn a_killed_ngram_run_resumes_to_the_same_bits() {
 fn a_killed_transformer_run_resumes_to_the_same_bits() {
     killed_run_equals_undisturbed_run(TRANSFORMER, Duration::from_millis(150), 1.15);
 }
+
+/// Ctrl-C: exit code 130, a line that says how to go on, and the same bits in the end.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_says_how_to_go_on_and_resumes_to_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("experiment.toml");
+    fs::write(&file, TRANSFORMER).unwrap();
+    let (whole, broken) = (dir.path().join("whole"), dir.path().join("broken"));
+    assert!(start(&file, &whole, 1).wait().unwrap().success());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_genloss"))
+        .args(["run", file.to_str().unwrap(), "--out", broken.to_str().unwrap()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The first checkpoint shows that training is under way.
+    let checkpoints = broken.join("seed-1/.work-gen-000");
+    while !checkpoints.exists() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("genloss: interrupted; what was done is kept in"), "{said}");
+    assert!(said.contains("Go on with:") && said.contains("experiment.toml"), "{said}");
+    assert!(start(&file, &broken, 2).wait().unwrap().success());
+    assert!(contents(&whole) == contents(&broken));
+}

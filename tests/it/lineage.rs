@@ -1,0 +1,224 @@
+//! The loop as a whole, with n-grams: what trains a generation is what the record says, to the token.
+
+use candle_core::Device;
+use genloss::config::{self, Experiment};
+use genloss::documents::Documents;
+use genloss::lineage::{self, Prepared, RunError, Surroundings};
+use genloss::progress::{Event, Observer, Recorder};
+use genloss::seed::{Place, SHARED};
+use genloss::store::{self, Address, Provenance, Recorded, Store};
+use genloss::units::Tokens;
+use rand::seq::SliceRandom;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const FILE: &str = r#"
+name = "loop"
+seeds = [1, 2]
+generations = 3
+corpus = { source = "world", train_tokens = 5000, heldout_tokens = 1000, reference_tokens = 8000 }
+tokenizer = { vocab_size = 400 }
+model = { kind = "ngram", order = 2 }
+synthesis = { tokens = 6000, max_document_tokens = 200 }
+[[arm]]
+name = "replace"
+mixture = "replace"
+[[arm]]
+name = "anchored"
+mixture = { natural_fraction = 0.25 }
+[[arm]]
+name = "fresh"
+mixture = { natural_fraction = 0.5, natural = "fresh" }
+[[arm]]
+name = "accumulate"
+mixture = "accumulate"
+[[arm]]
+name = "cool"
+mixture = "append-human"
+synthesis = { temperature = 0.8, top_k = 40, tokens = 5000 }
+"#;
+
+fn experiment() -> Experiment {
+    config::parse(FILE, "loop.toml", &[]).unwrap()
+}
+
+fn run_into(
+    root: &Path,
+    prepared: &Prepared,
+    observer: &dyn Observer,
+    interrupt: &AtomicBool,
+) -> Result<(), RunError> {
+    let surroundings =
+        Surroundings { device: &Device::Cpu, observer, interrupt, provenance: Provenance::default() };
+    lineage::run(&experiment(), prepared, root, &surroundings)
+}
+
+/// A finished run: the folder, what was prepared, and what is on record.
+fn finished() -> (tempfile::TempDir, Prepared, Recorded, Vec<Event>) {
+    let dir = tempfile::tempdir().unwrap();
+    let prepared = lineage::prepare(&experiment()).unwrap();
+    let recorder = Recorder::default();
+    run_into(&dir.path().join("run"), &prepared, &recorder, &AtomicBool::new(false)).unwrap();
+    let recorded = store::read(&dir.path().join("run")).unwrap();
+    (dir, prepared, recorded, recorder.events())
+}
+
+/// The hash that a record gives of the text trained on.
+fn hash(text: &Documents) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for document in text.iter() {
+        hasher.update(&(document.len() as u64).to_le_bytes());
+        for id in document {
+            hasher.update(&id.to_le_bytes());
+        }
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+fn joined(parts: &[&Documents]) -> Documents {
+    parts.iter().flat_map(|part| part.iter()).collect()
+}
+
+#[test]
+fn every_generation_trains_on_exactly_what_its_record_says() {
+    let (dir, prepared, recorded, _) = finished();
+    let experiment = experiment();
+    let store =
+        Store::open(&dir.path().join("run"), &experiment, &prepared.provenance(Provenance::default()), "")
+            .unwrap();
+    for lineage in &recorded.lineages {
+        let arm = experiment.arms.iter().find(|arm| arm.name == lineage.arm).unwrap();
+        let mut order: Vec<usize> = (0..prepared.train.len()).collect();
+        order.shuffle(&mut Place::new(lineage.seed, SHARED, 0, "natural order").stream(0));
+        let natural: Documents = order.iter().map(|&index| prepared.train.get(index)).collect();
+        let corpus = |g| store.synthetic(Address::of(&experiment, lineage.seed, arm, g)).unwrap();
+        assert_eq!(lineage.generations.len(), 4);
+        for (g, record) in lineage.generations.iter().enumerate() {
+            let mixture = &record.mixture;
+            let synthetic: Vec<(usize, u64)> =
+                mixture.synthetic_tokens.iter().map(|(&g, n)| (g, n.0)).collect();
+            let expected = match (arm.name.as_str(), g) {
+                (_, 0) | ("control", _) => Some((5000, vec![], natural.prefix(Tokens(5000)))),
+                ("replace", _) => Some((0, vec![(g - 1, 5000)], corpus(g - 1).prefix(Tokens(5000)))),
+                ("anchored", _) => {
+                    let text = joined(&[&natural.prefix(Tokens(1250)), &corpus(g - 1).prefix(Tokens(3750))]);
+                    Some((1250, vec![(g - 1, 3750)], text))
+                }
+                ("accumulate", _) => {
+                    let corpora: Vec<Documents> = (0..g).map(corpus).collect();
+                    let mut parts = vec![natural.prefix(Tokens(5000))];
+                    parts.extend(corpora);
+                    Some((
+                        5000,
+                        (0..g).map(|g| (g, 6000)).collect(),
+                        joined(&parts.iter().collect::<Vec<_>>()),
+                    ))
+                }
+                ("cool", _) => {
+                    let text = joined(&[&natural.prefix(Tokens(500)), &corpus(g - 1)]);
+                    Some((500, vec![(g - 1, 5000)], text))
+                }
+                _ => None,
+            };
+            if let Some((natural_tokens, parts, text)) = expected {
+                assert_eq!(
+                    (mixture.natural_tokens.0, &synthetic),
+                    (natural_tokens, &parts),
+                    "{} {g}",
+                    arm.name
+                );
+                assert_eq!(mixture.hash, hash(&text), "{} {g}", arm.name);
+            }
+            let total = mixture.natural_tokens.0 + synthetic.iter().map(|(_, n)| n).sum::<u64>();
+            assert_eq!(record.training.tokens_seen.0, total);
+        }
+    }
+}
+
+#[test]
+fn arms_differ_in_nothing_but_what_they_say() {
+    let (dir, _, recorded, _) = finished();
+    for lineage in &recorded.lineages {
+        let shares = lineage.arm != "cool";
+        let first = dir.path().join(format!("run/seed-{}/gen-000", lineage.seed));
+        let own = dir.path().join(format!("run/seed-{}/{}/gen-000", lineage.seed, lineage.arm));
+        assert!(first.exists() && own.exists() != shares);
+        let decoding = if shares { "sampling, temperature 1" } else { "sampling, temperature 0.8, top-k 40" };
+        for record in &lineage.generations {
+            assert_eq!(record.synthesis.decoding, decoding);
+            assert_eq!(record.synthesis.prompts, "start token");
+            assert_eq!(record.synthesis.tokens.0, if shares { 6000 } else { 5000 });
+            let n: Vec<u64> = record
+                .measurements
+                .iter()
+                .filter(|one| one.metric == "unigram_entropy")
+                .map(|one| one.n)
+                .collect();
+            assert_eq!(n, [5000], "the least that any arm writes");
+        }
+    }
+    let first_of = |seed: u64, arm: &str| {
+        let lineage = recorded.lineages.iter().find(|lineage| lineage.seed == seed && lineage.arm == arm);
+        lineage.unwrap().generations[0].clone()
+    };
+    // The arm with a generation 0 of its own trained it on the same text from the same streams.
+    assert_eq!(first_of(1, "cool").mixture.hash, first_of(1, "control").mixture.hash);
+    assert_eq!(first_of(1, "cool").training, first_of(1, "control").training);
+    assert_ne!(first_of(1, "control").mixture.hash, first_of(2, "control").mixture.hash);
+}
+
+#[test]
+fn heldout_and_reference_text_are_in_no_training_text() {
+    let prepared = lineage::prepare(&experiment()).unwrap();
+    let train: std::collections::BTreeSet<&[u32]> = prepared.train.iter().collect();
+    // The last document is cut and could be the beginning of another.
+    let whole = prepared.heldout.len() - 1;
+    assert!(whole > 5);
+    assert!((0..whole).all(|index| !train.contains(prepared.heldout.get(index))));
+}
+
+#[test]
+fn a_run_reports_what_it_does_and_a_second_one_has_nothing_to_do() {
+    let (dir, prepared, _, events) = finished();
+    // Per seed: a shared generation 0, the one of "cool", and 3 more of 6 arms.
+    let all = 2 * (1 + 1 + 3 * 6);
+    assert_eq!(events[0], Event::RunStarted { experiment: "loop".to_owned(), generations: all, done: 0 });
+    let committed = events.iter().filter(|event| matches!(event, Event::GenerationCommitted { .. })).count();
+    assert_eq!(committed as u64, all);
+    let again = Recorder::default();
+    run_into(&dir.path().join("run"), &prepared, &again, &AtomicBool::new(false)).unwrap();
+    assert_eq!(
+        again.events()[0],
+        Event::RunStarted { experiment: "loop".to_owned(), generations: all, done: all }
+    );
+    assert!(!again.events().iter().any(|event| matches!(event, Event::GenerationCommitted { .. })));
+}
+
+/// Asks to stop once so many generations were committed.
+struct StopAfter<'a> {
+    generations: AtomicBool,
+    interrupt: &'a AtomicBool,
+}
+
+impl Observer for StopAfter<'_> {
+    fn observe(&self, event: &Event) {
+        if matches!(event, Event::GenerationCommitted { .. })
+            && self.generations.swap(true, Ordering::Relaxed)
+        {
+            self.interrupt.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_run_keeps_what_it_committed_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    let prepared = lineage::prepare(&experiment()).unwrap();
+    let interrupt = AtomicBool::new(false);
+    let observer = StopAfter { generations: AtomicBool::new(false), interrupt: &interrupt };
+    let stopped = run_into(&root, &prepared, &observer, &interrupt);
+    assert!(matches!(stopped, Err(RunError::Interrupted)), "{stopped:?}");
+    let recorded = store::read(&root).unwrap();
+    assert_eq!(recorded.lineages[0].generations.len(), 2);
+}
