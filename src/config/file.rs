@@ -1,6 +1,6 @@
 //! The experiment file, word for word: what may stand in it, what type it has, and nothing about what is sensible.
 //!
-//! Every field that has a default is optional here; [`super::check`] fills the defaults in. Turning a checked
+//! Every field that has a default is optional here; `check` fills the defaults in. Turning a checked
 //! experiment back into this form leaves none of them out.
 
 use super::settings::{

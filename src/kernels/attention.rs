@@ -203,7 +203,7 @@ vectorised! {
 
 /// Keys and values of one block for a number of documents that are being written, by slot.
 ///
-/// Keys lie in tiles of [`LANES`] positions, (slot, K, tile, D, position in the tile), so that the products of a query
+/// Keys lie in tiles of `LANES` positions, (slot, K, tile, D, position in the tile), so that the products of a query
 /// with a tile of keys run along positions and read memory in order; values lie (slot, K, position, D).
 pub struct Cache {
     keys: Vec<f32>,

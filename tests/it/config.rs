@@ -182,3 +182,16 @@ fn settings_on_the_command_line_change_the_experiment_and_are_refused_by_name() 
     assert!(set(&["generations"]).unwrap_err().contains("expected key.path=value"));
     assert!(set(&["arm.none.mixture=\"replace\""]).unwrap_err().contains("there is no arm \"none\""));
 }
+
+#[test]
+fn every_experiment_in_configs_is_valid_and_named_like_its_file() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let mut checked = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let experiment = config::load(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(path.file_stem().unwrap().to_string_lossy(), experiment.name);
+        checked += 1;
+    }
+    assert!(checked >= 3);
+}

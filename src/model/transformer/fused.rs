@@ -1,5 +1,5 @@
 //! The forward and the backward pass on the processor: matrix products by candle, everything between them by
-//! [`kernels`](crate::kernels).
+//! [`crate::kernels`].
 //!
 //! candle's automatic gradients cost more than the gradients themselves: each one is added to fresh zeros, the
 //! transposed weights one by one. Here the backward pass is written out, which is short for a network this regular,
