@@ -63,3 +63,26 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     let was_interrupted = error.downcast_ref::<run::Interrupted>().is_some();
     if was_interrupted { 130 } else { 1 }
 }
+
+/// An error and its causes on one line, each said once; control characters are shown, not obeyed.
+#[must_use]
+pub fn one_line(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// A fault of the command line on one line.
+#[must_use]
+pub fn usage(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = first.trim_start_matches("error:").split_whitespace().collect();
+    format!("{}; see genloss --help", words.join(" "))
+}

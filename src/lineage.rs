@@ -9,7 +9,7 @@ mod generation;
 mod prepare;
 
 pub use error::RunError;
-pub use generation::learner;
+pub use generation::{learner, tokens_seen};
 pub use prepare::{Prepared, prepare};
 
 use crate::config::{Arm, Experiment};
@@ -66,24 +66,23 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn lineage(&self, arm: &Arm, seed: u64, maker: &Maker, observer: &dyn Observer) -> Result<(), RunError> {
-        let standing = self.standing(seed, arm)?;
+        let stands = self.standing(seed, arm)?;
         observer.observe(&Event::LineageStarted {
             seed,
             arm: arm.name.clone(),
-            generations: self.experiment.generations as u64 + 1,
-            done: standing as u64,
+            generations: stands.len() as u64,
+            done: count(&stands),
         });
-        (standing..=self.experiment.generations).try_for_each(|generation| maker.make(arm, generation))
+        let missing = (0..stands.len()).filter(|&generation| !stands[generation]);
+        missing.into_iter().try_for_each(|generation| maker.make(arm, generation))
     }
 
-    /// How many generations of a lineage stand, one after the other from generation 0.
-    fn standing(&self, seed: u64, arm: &Arm) -> Result<usize, RunError> {
-        for generation in 0..=self.experiment.generations {
-            if !self.store.is_committed(Address::of(self.experiment, seed, arm, generation))? {
-                return Ok(generation);
-            }
-        }
-        Ok(self.experiment.generations + 1)
+    /// Which generations of a lineage stand.
+    fn standing(&self, seed: u64, arm: &Arm) -> Result<Vec<bool>, RunError> {
+        let addresses = (0..=self.experiment.generations).map(|g| Address::of(self.experiment, seed, arm, g));
+        let stands: Result<Vec<bool>, _> =
+            addresses.map(|address| self.store.is_committed(address)).collect();
+        Ok(stands?)
     }
 
     /// Generations that stand, and generations in all; a shared one counts once.
@@ -92,7 +91,7 @@ impl Run<'_> {
         for &seed in &self.experiment.seeds {
             let mut shared_is_counted = false;
             for arm in &self.experiment.arms {
-                let standing = self.standing(seed, arm)? as u64;
+                let standing = count(&self.standing(seed, arm)?);
                 let is_shared = self.experiment.shares_generation_0(arm);
                 let repeated = u64::from(is_shared && shared_is_counted);
                 done += standing.saturating_sub(repeated);
@@ -102,4 +101,8 @@ impl Run<'_> {
         }
         Ok((done, all))
     }
+}
+
+fn count(stands: &[bool]) -> u64 {
+    stands.iter().filter(|&&stands| stands).count() as u64
 }

@@ -1,7 +1,7 @@
 //! genloss: parse, dispatch, exit code.
 
 use clap::Parser;
-use genloss::cli::{Cli, exit_code};
+use genloss::cli::{Cli, exit_code, one_line, usage};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -9,12 +9,20 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match Cli::parse().exec() {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => return refuse(&usage(&error), 2),
+        // Help and version, which are no errors.
+        Err(shown) => shown.exit(),
+    };
+    match cli.exec() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Nothing is left to be done if standard error is closed.
-            let _ = writeln!(std::io::stderr(), "genloss: {error:#}");
-            ExitCode::from(exit_code(&error))
-        }
+        Err(error) => refuse(&one_line(&error), exit_code(&error)),
     }
+}
+
+fn refuse(message: &str, code: u8) -> ExitCode {
+    // Nothing is left to be done if standard error is closed.
+    let _ = writeln!(std::io::stderr(), "genloss: {message}");
+    ExitCode::from(code)
 }

@@ -156,6 +156,27 @@ pub fn natural_reach(mixture: &Mixture, generations: usize, budget: Tokens, writ
     }
 }
 
+/// Checks that the natural documents of a seed suffice for every generation of a lineage that writes `written` tokens
+/// each generation. `natural` holds their lengths in the seed's order.
+///
+/// # Errors
+/// When a generation takes more natural text than there is left for it.
+pub fn check_natural(
+    mixture: &Mixture,
+    generations: usize,
+    budget: Tokens,
+    written: Tokens,
+    natural: &[usize],
+) -> Result<(), MixtureError> {
+    let written = vec![written; generations];
+    for generation in 0..=generations {
+        let first = first_natural_document(mixture, generation, budget, &written, natural);
+        let wanted = natural_drawn_on(mixture, generation, budget, &written);
+        natural_prefix(generation, wanted, first, natural)?;
+    }
+    Ok(())
+}
+
 /// Which documents train generation `generation`.
 ///
 /// # Errors

@@ -60,6 +60,30 @@ pub fn load(dir: &Path, device: &candle_core::Device) -> Result<Loaded, ModelErr
     Ok(Loaded { model: Box::new(model), vocab_size, special })
 }
 
+/// BLAKE3 of the JSON and weights of a model folder, in the order of their names.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn folder_hash(dir: &Path) -> Result<String, ModelError> {
+    let file = |path: &Path, source| ModelError::File { path: path.to_owned(), source };
+    let entries = std::fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let mut paths: Vec<PathBuf> =
+        entries.map_err(|source| file(dir, source))?.iter().map(std::fs::DirEntry::path).collect();
+    paths.sort();
+    let mut hasher = blake3::Hasher::new();
+    for path in paths {
+        let extension = path.extension().unwrap_or_default();
+        if extension == "json" || extension == "safetensors" {
+            hasher.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+            let opened = std::fs::File::open(&path);
+            opened
+                .and_then(|opened| hasher.update_reader(opened).map(drop))
+                .map_err(|source| file(&path, source))?;
+        }
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
 /// A request for documents.
 #[derive(Clone, Debug)]
 pub struct Generate<'a> {

@@ -30,7 +30,7 @@ pub use record::*;
 
 use crate::config::{Arm, Experiment, difference};
 use crate::documents::Documents;
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,6 +46,7 @@ const SYNTHETIC: &str = "synthetic.parquet";
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
+    tokenizer_json: String,
     /// Held for as long as the store is open; the system lets go of it however the process ends.
     _lock: File,
 }
@@ -99,21 +100,22 @@ impl Store {
         provenance: &Provenance,
         tokenizer_json: &str,
     ) -> Result<Self, StoreError> {
-        let is_new = !root.join(EXPERIMENT).exists();
-        if is_new {
-            refuse_foreign_folder(root)?;
-        } else {
-            refuse_changes(root, experiment, provenance)?;
-        }
+        refuse_foreign_folder(root)?;
         disk::create_dir(root)?;
-        let store = Self { root: root.to_owned(), _lock: lock(root)? };
-        if is_new {
-            disk::write_file(&root.join(TOKENIZER), tokenizer_json.as_bytes())?;
+        let lock = lock(root)?;
+        disk::remove_temporary(root)?;
+        let stands = root.join(EXPERIMENT).exists();
+        if stands && holds_generations(root)? {
+            refuse_changes(root, experiment, provenance)?;
+        } else {
+            // Nothing was committed under what stands here, if anything does: it gives way.
+            clear(root)?;
             disk::write_file(&root.join(PROVENANCE), &disk::to_json(provenance))?;
             // Last, because it is what makes the folder a store.
             disk::write_file(&root.join(EXPERIMENT), experiment.to_toml().as_bytes())?;
         }
-        Ok(store)
+        disk::write_file(&root.join(TOKENIZER), tokenizer_json.as_bytes())?;
+        Ok(Self { root: root.to_owned(), tokenizer_json: tokenizer_json.to_owned(), _lock: lock })
     }
 
     /// The store's folder.
@@ -122,7 +124,7 @@ impl Store {
         &self.root
     }
 
-    /// Whether a generation stands, whole.
+    /// Whether a generation stands, whole. What a kill left beside one that stands is removed.
     ///
     /// # Errors
     /// When it stands but is damaged: a file is missing, or is not what the manifest says.
@@ -132,6 +134,9 @@ impl Store {
             return Ok(false);
         }
         manifest::verify(&folder)?;
+        for left in ["work", "partial"] {
+            disk::remove_dir(&beside(&folder, left))?;
+        }
         Ok(true)
     }
 
@@ -151,7 +156,7 @@ impl Store {
         let model = aside.join(MODEL);
         disk::create_dir(&model)?;
         save_model(&model)?;
-        disk::copy_file(&self.root.join(TOKENIZER), &model.join(TOKENIZER))?;
+        disk::write_file(&model.join(TOKENIZER), self.tokenizer_json.as_bytes())?;
         synthetic::write(&aside.join(SYNTHETIC), written.documents, written.texts)?;
         disk::write_file(&aside.join(MEASUREMENTS), &disk::to_json(written.record))?;
         manifest::write(&aside)?;
@@ -205,22 +210,46 @@ fn lock(root: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// A folder that holds something, but no experiment, is not ours to write into. (A lock may be left of a run that
-/// was killed in its first instant, with what it had begun to write.)
+/// A folder that holds something, but no experiment, is not ours to write into. (A run that was killed in its first
+/// instant may have left what it had begun to write.)
 fn refuse_foreign_folder(root: &Path) -> Result<(), StoreError> {
-    if !root.exists() {
+    if !root.exists() || root.join(EXPERIMENT).exists() {
         return Ok(());
     }
-    let entries = disk::at(root, fs::read_dir(root))?;
     let ours = [LOCK, TOKENIZER, PROVENANCE];
-    for entry in entries {
-        let name = disk::at(root, entry)?.file_name();
-        let name = name.to_string_lossy();
-        if !ours.contains(&name.as_ref()) && !disk::is_temporary(&name) {
-            return Err(StoreError::Foreign { root: root.to_owned(), found: name.into_owned() });
+    for name in disk::names(root)? {
+        if !ours.contains(&name.as_str()) && !disk::is_temporary(&name) {
+            return Err(StoreError::Foreign { root: root.to_owned(), found: name });
         }
     }
     Ok(())
+}
+
+/// The folders of seeds.
+fn seed_folders(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let names = disk::names(root)?;
+    Ok(names.iter().filter(|name| name.starts_with("seed-")).map(|name| root.join(name)).collect())
+}
+
+/// Whether any generation was ever committed.
+fn holds_generations(root: &Path) -> Result<bool, StoreError> {
+    for seed in seed_folders(root)? {
+        for name in disk::names(&seed)? {
+            let lineage = seed.join(&name);
+            let is_generation = |name: &String| name.starts_with("gen-");
+            if is_generation(&name) || (lineage.is_dir() && disk::names(&lineage)?.iter().any(is_generation))
+            {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Removes a store in which no generation was committed: the file that made it one first.
+fn clear(root: &Path) -> Result<(), StoreError> {
+    disk::remove_file(&root.join(EXPERIMENT))?;
+    seed_folders(root)?.iter().try_for_each(|seed| disk::remove_dir(seed))
 }
 
 fn refuse_changes(root: &Path, experiment: &Experiment, now: &Provenance) -> Result<(), StoreError> {
@@ -230,6 +259,11 @@ fn refuse_changes(root: &Path, experiment: &Experiment, now: &Provenance) -> Res
     for (split, hash) in &now.corpus {
         if then.corpus.get(split) != Some(hash) {
             changes.push(format!("the text of the {split} split is not what it was"));
+        }
+    }
+    for (base, hash) in &now.bases {
+        if then.bases.get(base) != Some(hash) {
+            changes.push(format!("the base model {base} is not what it was"));
         }
     }
     if then.tokenizer != now.tokenizer {

@@ -83,6 +83,17 @@ const MOST_DOCUMENTS: u64 = 16_384;
 /// Documents of one request, at least: a model that writes in batches takes as long for one document as for these.
 const FEWEST_DOCUMENTS: u64 = 32;
 
+/// Checks that documents can be written from `natural`.
+///
+/// # Errors
+/// When no natural document is long enough for a prompt.
+pub fn check(synthesis: &Synthesis, natural: &Documents) -> Result<(), SynthesisError> {
+    match synthesis.method {
+        Method::Textbook => Ok(()),
+        Method::Continuation { prefix_tokens } => continuation::long_enough(natural, prefix_tokens).map(drop),
+    }
+}
+
 /// Has `model` write a corpus of exactly `synthesis.tokens`. `natural` is the train split, of which prompts are
 /// taken; `special` are the model's special tokens.
 ///

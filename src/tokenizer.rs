@@ -133,6 +133,8 @@ impl Tokenizer {
         let bytes =
             std::fs::read(path).map_err(|source| TokenizerError::File { path: path.to_owned(), source })?;
         let damaged = |reason: String| TokenizerError::Damaged { path: path.to_owned(), reason };
+        // The crate panics on some JSON that is cut short, so that is found out first.
+        serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).map_err(|e| damaged(e.to_string()))?;
         let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| damaged(e.to_string()))?;
         inner.with_truncation(None).map_err(|e| damaged(e.to_string()))?;
         inner.with_padding(None);

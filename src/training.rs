@@ -103,9 +103,10 @@ pub enum TrainingError {
     /// The user asked to stop; the last checkpoint holds all that was done.
     #[error("interrupted")]
     Interrupted,
-    /// The loss is no longer a number.
+    /// The loss or the gradient is no longer a number.
     #[error(
-        "seed {seed}, {arm}, generation {generation}: training diverged at step {step} (loss {loss_nats}); try a lower training.learning_rate"
+        "seed {seed}, {}, generation {generation}: training diverged at step {step} (loss {loss_nats}, gradient norm {gradient_norm}); try a lower training.learning_rate",
+        if arm.is_empty() { "all arms" } else { arm }
     )]
     Diverged {
         /// The seed.
@@ -118,6 +119,8 @@ pub enum TrainingError {
         step: u64,
         /// The loss there.
         loss_nats: f64,
+        /// The Euclidean norm of the gradient there.
+        gradient_norm: f64,
     },
     /// There is less text than one step needs.
     #[error(

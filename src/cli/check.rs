@@ -54,14 +54,6 @@ fn schedule(experiment: &Experiment, arm: &Arm) -> Result<Vec<Parts>> {
     Ok(parts)
 }
 
-/// Tokens that training sees, given what the mixture holds.
-fn tokens_seen(training: &Training, held: Tokens) -> Tokens {
-    match training.length {
-        TrainingLength::Tokens(tokens) => tokens,
-        TrainingLength::Epochs(epochs) => Tokens((held.0 as f64 * epochs).ceil() as u64),
-    }
-}
-
 /// What every generation of every arm trains on.
 fn counts(experiment: &Experiment, prepared: &Prepared) -> Result<String> {
     let mut rows = Vec::new();
@@ -72,10 +64,7 @@ fn counts(experiment: &Experiment, prepared: &Prepared) -> Result<String> {
         for (generation, parts) in schedule(experiment, arm)?.iter().enumerate() {
             let about = if is_drawn && generation > 0 { "about " } else { "" };
             let held = Tokens(parts.natural.0 + parts.synthetic.0);
-            let seen = match arm.model {
-                Model::Ngram(_) => held,
-                Model::Transformer(_) => tokens_seen(&arm.training, held),
-            };
+            let seen = lineage::tokens_seen(arm, &prepared.tokenizer, held);
             rows.push(vec![
                 arm.name.clone(),
                 generation.to_string(),
@@ -122,7 +111,8 @@ impl Cost {
             let shares_first = experiment.shares_generation_0(arm) && arm.name != experiment.control().name;
             for parts in schedule(experiment, arm)?.iter().skip(usize::from(shares_first)) {
                 let held = Tokens(parts.natural.0 + parts.synthetic.0);
-                cost.add(&trial, tokens_seen(&arm.training, held), arm.synthesis.tokens, prepared);
+                let seen = lineage::tokens_seen(arm, &prepared.tokenizer, held);
+                cost.add(&trial, seen, arm.synthesis.tokens, prepared);
             }
         }
         let seeds = experiment.seeds.len() as u64;
@@ -177,18 +167,12 @@ impl Trial {
             Model::Transformer(shape) => (4, shape.context),
             Model::Ngram(_) => (1, 1),
         };
-        let trained = Tokens((steps * arm.training.batch * context) as u64).min(prepared.train.tokens());
-        let trained = match &arm.model {
-            Model::Transformer(_) => trained,
-            Model::Ngram(_) => experiment.corpus.train_tokens,
-        };
-        let brief = Arm {
-            training: Training { length: TrainingLength::Tokens(trained), ..arm.training.clone() },
-            ..arm.clone()
-        };
+        let length = TrainingLength::Tokens(Tokens((steps * arm.training.batch * context) as u64));
+        let brief = Arm { training: Training { length, ..arm.training.clone() }, ..arm.clone() };
         let never = AtomicBool::new(false);
         let stage = Stage::new(Place::new(0, "", 0, "trial"), &Silent, &never);
-        let text = prepared.train.prefix(experiment.corpus.train_tokens.max(trained));
+        let text = prepared.train.prefix(experiment.corpus.train_tokens);
+        let trained = lineage::tokens_seen(&brief, &prepared.tokenizer, text.tokens());
         let learner = lineage::learner(&brief, &prepared.tokenizer, Start::Scratch, device);
         let (fitted, training) = timed(|| learner.fit(&text, &mut NoCheckpoints, &stage));
         let fitted = fitted?;

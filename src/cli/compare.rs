@@ -5,7 +5,7 @@ use crate::config::CONTROL;
 use crate::measure;
 use crate::store::{self, Recorded};
 use crate::verdict::{self, ArmComparison, Effect};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -29,10 +29,7 @@ impl Args {
 
 /// Prints the comparison of every arm of `folders` with the control of its experiment.
 pub fn print(folders: &[PathBuf], format: Format) -> Result<()> {
-    let mut all = Vec::new();
-    for folder in folders {
-        all.extend(comparisons(&store::read(folder)?));
-    }
+    let all: Vec<ArmComparison> = read_all(folders)?.iter().flat_map(comparisons).collect();
     match format {
         Format::Json => output::json(&all),
         Format::Csv => output::csv(
@@ -45,6 +42,27 @@ pub fn print(folders: &[PathBuf], format: Format) -> Result<()> {
     }
 }
 
+/// Reads several runs. Two of one name are told apart by their folders.
+pub fn read_all(folders: &[PathBuf]) -> Result<Vec<Recorded>> {
+    let mut all: Vec<Recorded> = Vec::new();
+    for folder in folders {
+        let mut recorded = store::read(folder)?;
+        let taken = |name: &str| all.iter().any(|other| other.experiment.name == name);
+        if taken(&recorded.experiment.name) {
+            let place = folder.file_name().unwrap_or_default().to_string_lossy();
+            let name = format!("{}@{place}", recorded.experiment.name);
+            ensure!(
+                !taken(&name),
+                "{}: the same run, or one of the same name, is given twice",
+                folder.display()
+            );
+            recorded.experiment.name = name;
+        }
+        all.push(recorded);
+    }
+    Ok(all)
+}
+
 /// Every arm of an experiment against its control.
 pub fn comparisons(recorded: &Recorded) -> Vec<ArmComparison> {
     verdict::compare(&recorded.experiment.name, &recorded.observations(), CONTROL)
@@ -54,7 +72,8 @@ pub fn comparisons(recorded: &Recorded) -> Vec<ArmComparison> {
 const SHOWN: [&str; 5] =
     ["heldout_loss", "heldout_loss_tail", "unigram_entropy", "tail_coverage", "tail_coverage_words"];
 
-const HEADER: [&str; 9] = [
+const HEADER: [&str; 10] = [
+    "experiment",
     "arm",
     "verdict",
     "called at",
@@ -79,6 +98,7 @@ fn rows(all: &[ArmComparison]) -> Vec<Vec<String>> {
             };
             let number = |value: Option<usize>| value.map_or("–".to_owned(), |value| value.to_string());
             let mut row = vec![
+                arm.experiment.clone(),
                 arm.arm.clone(),
                 arm.verdict.word().to_owned(),
                 number(arm.called_at_generation),
@@ -100,7 +120,7 @@ fn explanations(all: &[ArmComparison]) -> String {
         rare types found, as a ratio to what natural text of the same size holds.\n\n"
         .to_owned();
     for arm in all {
-        text.push_str(&format!("{}: {}\n", arm.arm, arm.explanation));
+        text.push_str(&format!("{}, {}: {}\n", arm.experiment, arm.arm, arm.explanation));
     }
     text
 }

@@ -72,6 +72,13 @@ impl Args {
                 names.join(", ")
             );
         }
+        if let Some(generation) = self.generation {
+            let last = recorded.lineages.iter().map(|lineage| lineage.generations.len()).max().unwrap_or(0);
+            ensure!(
+                generation < last,
+                "--generation {generation}: not on record; there are {last}, from 0 on"
+            );
+        }
         if let Some(most) = self.samples {
             return self.print_samples(&recorded, most);
         }

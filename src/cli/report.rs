@@ -31,12 +31,10 @@ impl Args {
 
 /// Writes the report on `folders` into `out`; returns the page's path.
 pub fn write(folders: &[PathBuf], out: &Path) -> Result<PathBuf> {
-    let mut recorded = Vec::new();
+    let recorded = compare::read_all(folders)?;
     let mut samples = Vec::new();
-    for folder in folders {
-        let experiment = store::read(folder)?;
-        samples.extend(store::samples(folder, &experiment, SAMPLES)?);
-        recorded.push(experiment);
+    for (folder, experiment) in folders.iter().zip(&recorded) {
+        samples.extend(store::samples(folder, experiment, SAMPLES)?);
     }
     let comparisons: Vec<_> = recorded.iter().flat_map(compare::comparisons).collect();
     Ok(report::write(&recorded, &comparisons, &samples, out)?)

@@ -67,7 +67,7 @@ pub fn run(experiment: &Experiment, root: &Path, machine: &MachineArgs) -> Resul
 
 /// The command line of this process, quoted for a shell where it must be.
 fn this_command() -> String {
-    let quoted = std::env::args().map(|word| {
+    let quoted = surroundings::command_line().into_iter().map(|word| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,".contains(c);
         if !word.is_empty() && word.chars().all(plain) {
             word

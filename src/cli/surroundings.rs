@@ -39,7 +39,7 @@ impl MachineArgs {
             features: if cfg!(feature = "cuda") { vec!["cuda".to_owned()] } else { Vec::new() },
             cpu: cpu(),
             device: self.device.clone(),
-            command_line: std::env::args().collect(),
+            command_line: command_line(),
             ..Provenance::default()
         }
     }
@@ -67,4 +67,9 @@ pub fn interrupt() -> Result<Arc<AtomicBool>> {
         super::output::say("stopping after a checkpoint; once more to stop at once");
     })?;
     Ok(flag)
+}
+
+/// The words of this process's command line. What is no Unicode is shown by the replacement character.
+pub fn command_line() -> Vec<String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
 }

@@ -166,8 +166,11 @@ fn tokens(key: &str, value: u64) -> Result<Tokens, ConfigError> {
 }
 
 fn corpus(table: CorpusTable) -> Result<Corpus, ConfigError> {
-    let heldout_share = open_share("corpus.heldout_share", table.heldout_share.unwrap_or(0.1))?;
-    let reference_share = open_share("corpus.reference_share", table.reference_share.unwrap_or(0.3))?;
+    let of_documents = |key: &str, value: f64| {
+        number(key, value, |x| (0.001..1.0).contains(&x), "at least 0.001 and below 1")
+    };
+    let heldout_share = of_documents("corpus.heldout_share", table.heldout_share.unwrap_or(0.1))?;
+    let reference_share = of_documents("corpus.reference_share", table.reference_share.unwrap_or(0.3))?;
     if heldout_share + reference_share >= 1.0 {
         let message = "with corpus.heldout_share it leaves nothing to train on; their sum must be below 1";
         return Err(setting("corpus.reference_share", message));
@@ -342,7 +345,12 @@ fn training(
         beta1: beta("beta1", table.beta1.unwrap_or(0.9))?,
         beta2: beta("beta2", table.beta2.unwrap_or(0.95))?,
         gradient_clip: positive(&sub("gradient_clip"), table.gradient_clip.unwrap_or(1.0))?,
-        checkpoint_minutes: positive(&sub("checkpoint_minutes"), table.checkpoint_minutes.unwrap_or(5.0))?,
+        checkpoint_minutes: number(
+            &sub("checkpoint_minutes"),
+            table.checkpoint_minutes.unwrap_or(5.0),
+            |x| x > 0.0 && x <= 1e6,
+            "above 0 and at most 1000000",
+        )?,
     })
 }
 

@@ -5,14 +5,15 @@ use super::file::ExperimentFile;
 use toml::{Table, Value};
 
 /// The file's text with every `key.path=value` set. A value is TOML; what is not TOML is taken as a string. An arm is
-/// named in a path by its name: `arm.anchored.mixture.natural_fraction=0.2`.
+/// named in a path by its name: `arm.anchored.mixture.natural_fraction=0.2`, quoted if it holds a dot.
 pub(super) fn apply(text: &str, place: &str, settings: &[String]) -> Result<ExperimentFile, ConfigError> {
     let mut table: Table = toml::from_str(text).map_err(|error| error::at_place(&error, text, place))?;
     for setting in settings {
         let fault = |message: String| ConfigError::Override { setting: setting.clone(), message };
         let (path, value) =
             setting.split_once('=').ok_or_else(|| fault("expected key.path=value".to_owned()))?;
-        let keys: Vec<&str> = path.split('.').map(str::trim).collect();
+        let keys = parse_path(path.trim()).map_err(fault)?;
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         set(&mut table, &keys, parse_value(value.trim())).map_err(fault)?;
         // Deserialising after every one of them lets the fault name the one that caused it.
         ExperimentFile::deserialize_table(&table).map_err(|error| fault(error::plain(error.message())))?;
@@ -29,9 +30,29 @@ impl ExperimentFile {
     }
 }
 
+/// Deeper than any key of an experiment file, and shallow enough for every parser.
+const DEEPEST: usize = 16;
+
+/// The keys of a dotted path, each bare or quoted as in TOML.
+fn parse_path(path: &str) -> Result<Vec<String>, String> {
+    let fault = || format!("{path:?} is no key; write key.path=value");
+    if path.matches('.').count() >= DEEPEST || path.contains('\n') {
+        return Err("the key is too deep, or goes over a line".to_owned());
+    }
+    let mut value = Value::Table(toml::from_str::<Table>(&format!("{path} = 0")).map_err(|_| fault())?);
+    let mut keys = Vec::new();
+    while let Value::Table(table) = value {
+        let (key, inner) = table.into_iter().next().ok_or_else(fault)?;
+        keys.push(key);
+        value = inner;
+    }
+    Ok(keys)
+}
+
 fn parse_value(text: &str) -> Value {
     let as_toml = toml::from_str::<Table>(&format!("value = {text}")).ok();
-    as_toml.and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
+    let alone = as_toml.filter(|table| table.len() == 1);
+    alone.and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
 fn set(table: &mut Table, keys: &[&str], value: Value) -> Result<(), String> {

@@ -1,7 +1,8 @@
 //! One generation: mix, train, write, measure, commit.
 
+use super::prepare::natural_order;
 use super::{Prepared, RunError, Surroundings};
-use crate::config::{Arm, Budget, Experiment, Init, Mixture, Model, NaturalDocuments};
+use crate::config::{Arm, Budget, Experiment, Init, Mixture, Model, NaturalDocuments, Transformer};
 use crate::documents::{Documents, TokenId};
 use crate::measure::{self, Curves, FactAnswer, FourGrams, Inputs, Measurement};
 use crate::mixture::{self, Plan, Pool};
@@ -15,7 +16,6 @@ use crate::tokenizer::Tokenizer;
 use crate::training::{Learner, NgramLearner, Start, Trained, TransformerLearner};
 use crate::units::{NatsPerToken, Tokens};
 use candle_core::Device;
-use rand::seq::SliceRandom;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -40,9 +40,7 @@ impl<'a> Maker<'a> {
         surroundings: &'a Surroundings<'a>,
         seed: u64,
     ) -> Self {
-        let mut order: Vec<usize> = (0..prepared.train.len()).collect();
-        order.shuffle(&mut Place::new(seed, SHARED, 0, "natural order").stream(0));
-        let natural: Documents = order.iter().map(|&index| prepared.train.get(index)).collect();
+        let natural = natural_order(&prepared.train, seed);
         let known = FourGrams::new(&natural.prefix(experiment.corpus.train_tokens));
         Self { experiment, prepared, store, surroundings, seed, natural, known }
     }
@@ -184,15 +182,37 @@ impl<'a> Maker<'a> {
 pub fn learner(arm: &Arm, tokenizer: &Tokenizer, start: Start, device: &Device) -> Box<dyn Learner> {
     let (vocab_size, special) = (tokenizer.vocab_size(), tokenizer.special());
     match &arm.model {
-        Model::Ngram(shape) => Box::new(NgramLearner { ngram: *shape, vocab_size, special }),
-        Model::Transformer(architecture) => Box::new(TransformerLearner {
-            architecture: architecture.clone(),
-            training: arm.training.clone(),
-            vocab_size,
-            special,
-            start,
-            device: device.clone(),
-        }),
+        Model::Ngram(ngram) => Box::new(NgramLearner { ngram: *ngram, vocab_size, special }),
+        Model::Transformer(shape) => Box::new(transformer_learner(arm, shape, tokenizer, start, device)),
+    }
+}
+
+/// The learner of a transformer.
+pub(super) fn transformer_learner(
+    arm: &Arm,
+    shape: &Transformer,
+    tokenizer: &Tokenizer,
+    start: Start,
+    device: &Device,
+) -> TransformerLearner {
+    TransformerLearner {
+        architecture: shape.clone(),
+        training: arm.training.clone(),
+        vocab_size: tokenizer.vocab_size(),
+        special: tokenizer.special(),
+        start,
+        device: device.clone(),
+    }
+}
+
+/// Tokens that an arm's training sees of a mixture that holds `held`.
+#[must_use]
+pub fn tokens_seen(arm: &Arm, tokenizer: &Tokenizer, held: Tokens) -> Tokens {
+    match &arm.model {
+        Model::Ngram(_) => held,
+        Model::Transformer(shape) => {
+            transformer_learner(arm, shape, tokenizer, Start::Scratch, &Device::Cpu).tokens_seen(held)
+        }
     }
 }
 

@@ -1,16 +1,26 @@
 //! Natural text made ready for an experiment: split, tokenised, cut to size, and found to suffice.
 
 use super::RunError;
-use crate::config::{self, Experiment, Model};
+use super::generation::transformer_learner;
+use crate::config::{self, Experiment, Init, Model};
 use crate::corpus::world::{self, World};
 use crate::corpus::{self, Portion, TokensWanted};
-use crate::documents::Documents;
+use crate::documents::{Documents, TokenId};
 use crate::measure::{Fact, Reference};
 use crate::mixture;
+use crate::model;
+use crate::progress::Silent;
+use crate::seed::{Place, SHARED};
+use crate::stage::Stage;
 use crate::store::Provenance;
+use crate::synthesis;
 use crate::tokenizer::Tokenizer;
+use crate::training::Start;
 use crate::units::Tokens;
+use candle_core::Device;
+use rand::seq::SliceRandom;
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 
 /// The natural side of an experiment.
 pub struct Prepared {
@@ -29,6 +39,7 @@ pub struct Prepared {
     /// Loss of an ideal reader of the held-out text, in nats per token, where it is known.
     pub heldout_floor_nats: Option<f64>,
     hashes: BTreeMap<String, String>,
+    bases: BTreeMap<String, String>,
     split_tokens: BTreeMap<String, Tokens>,
 }
 
@@ -55,6 +66,8 @@ pub fn prepare(experiment: &Experiment) -> Result<Prepared, RunError> {
     enough(Portion::Train, reach, train.tokens(), rest)?;
     enough(Portion::Heldout, corpus.heldout_tokens, heldout.tokens(), corpus.heldout_share)?;
     enough(Portion::Reference, corpus.reference_tokens, reference.tokens(), corpus.reference_share)?;
+    check_seeds(experiment, &train)?;
+    let bases = check_bases(experiment, &tokenizer)?;
     let heldout = heldout.prefix(corpus.heldout_tokens);
     let reference = reference.prefix(corpus.reference_tokens);
     let heldout_floor_nats = text.world.as_ref().and_then(|world| floor(world, &text.heldout, &heldout));
@@ -75,6 +88,7 @@ pub fn prepare(experiment: &Experiment) -> Result<Prepared, RunError> {
         heldout_floor_nats,
         facts,
         hashes: text.hashes,
+        bases,
         split_tokens: split_tokens.map(|(split, tokens)| (split.to_owned(), tokens)).into(),
     })
 }
@@ -85,12 +99,53 @@ impl Prepared {
     pub fn provenance(&self, process: Provenance) -> Provenance {
         Provenance {
             corpus: self.hashes.clone(),
+            bases: self.bases.clone(),
             split_tokens: self.split_tokens.clone(),
             tokenizer: blake3::hash(self.tokenizer_json.as_bytes()).to_hex().to_string(),
             heldout_floor_nats: self.heldout_floor_nats,
             ..process
         }
     }
+}
+
+/// The train split in a seed's order.
+pub(super) fn natural_order(train: &Documents, seed: u64) -> Documents {
+    let mut order: Vec<usize> = (0..train.len()).collect();
+    order.shuffle(&mut Place::new(seed, SHARED, 0, "natural order").stream(0));
+    order.iter().map(|&index| train.get(index)).collect()
+}
+
+/// Checks what depends on the order in which a seed draws natural documents.
+fn check_seeds(experiment: &Experiment, train: &Documents) -> Result<(), RunError> {
+    let budget = experiment.corpus.train_tokens;
+    for &seed in &experiment.seeds {
+        let natural = natural_order(train, seed);
+        let lengths: Vec<usize> = natural.iter().map(<[TokenId]>::len).collect();
+        let drawn = natural.prefix(budget);
+        synthesis::check(&experiment.synthesis, &drawn)?;
+        for arm in &experiment.arms {
+            synthesis::check(&arm.synthesis, &drawn)?;
+            let (mixture, written) = (&arm.mixture, arm.synthesis.tokens);
+            mixture::check_natural(mixture, experiment.generations, budget, written, &lengths)
+                .map_err(|source| RunError::Mixture { arm: arm.name.clone(), source })?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks every model folder that training starts from, and hashes it.
+fn check_bases(experiment: &Experiment, tokenizer: &Tokenizer) -> Result<BTreeMap<String, String>, RunError> {
+    let mut hashes = BTreeMap::new();
+    let never = AtomicBool::new(false);
+    for arm in &experiment.arms {
+        let (Init::Base { base } | Init::Chained { base: Some(base) }) = &arm.training.init else { continue };
+        if let Model::Transformer(shape) = &arm.model {
+            let learner = transformer_learner(arm, shape, tokenizer, Start::Base(base.clone()), &Device::Cpu);
+            learner.check_start(&Stage::new(Place::new(0, SHARED, 0, "check"), &Silent, &never))?;
+        }
+        hashes.insert(base.display().to_string(), model::folder_hash(base)?);
+    }
+    Ok(hashes)
 }
 
 /// Checks the token counts of every arm; returns how far into the train split they reach.

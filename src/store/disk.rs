@@ -15,7 +15,12 @@ pub(super) fn at<T>(path: &Path, result: std::io::Result<T>) -> Result<T, StoreE
 /// Writes a file aside, flushes it to disk and renames it.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = at(path, tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder))?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY);
+    // Readable by others as far as the user's umask allows, like every other file of a run.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = at(path, builder.tempfile_in(folder))?;
     at(path, file.write_all(bytes))?;
     at(path, file.as_file().sync_all())?;
     let file = file.persist(path).map_err(|error| error.error);
@@ -25,15 +30,31 @@ pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
 
 const TEMPORARY: &str = ".tmp-";
 
+/// The names in a folder, sorted.
+pub(super) fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let mut names = Vec::new();
+    for entry in at(folder, fs::read_dir(folder))? {
+        names.push(at(folder, entry)?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Removes what a kill left of [`write_file`].
+pub(super) fn remove_temporary(folder: &Path) -> Result<(), StoreError> {
+    let names = names(folder)?;
+    let left = names.iter().filter(|name| is_temporary(name));
+    left.map(|name| folder.join(name)).try_for_each(|path| remove_file(&path))
+}
+
+/// Removes a file, if it is there.
+pub(super) fn remove_file(path: &Path) -> Result<(), StoreError> {
+    if path.exists() { at(path, fs::remove_file(path)) } else { Ok(()) }
+}
+
 /// Whether a name is one that [`write_file`] gives what it has not finished.
 pub(super) fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY)
-}
-
-/// Copies a file and flushes it to disk.
-pub(super) fn copy_file(from: &Path, to: &Path) -> Result<(), StoreError> {
-    at(from, fs::copy(from, to))?;
-    sync_file(to)
 }
 
 /// Flushes a file to disk.

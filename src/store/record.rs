@@ -105,6 +105,9 @@ pub struct Provenance {
     pub split_tokens: BTreeMap<String, Tokens>,
     /// BLAKE3 of `tokenizer.json`.
     pub tokenizer: String,
+    /// BLAKE3 of every model folder that training starts from, by its path.
+    #[serde(default)]
+    pub bases: BTreeMap<String, String>,
     /// Loss of an ideal reader of the held-out text in nats per token, where it is known (the world).
     pub heldout_floor_nats: Option<f64>,
 }

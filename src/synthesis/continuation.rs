@@ -22,19 +22,25 @@ pub(super) struct Continuation<'a> {
 
 impl<'a> Continuation<'a> {
     pub fn new(natural: &'a Documents, prefix_tokens: usize, stage: &Stage) -> Result<Self, SynthesisError> {
-        let lengths = natural.iter().map(<[TokenId]>::len);
-        let long_enough: Vec<usize> = lengths
-            .clone()
-            .enumerate()
-            .filter(|&(_, length)| length > prefix_tokens)
-            .map(|(index, _)| index)
-            .collect();
-        if long_enough.is_empty() {
-            let longest = lengths.max().unwrap_or(0);
-            return Err(SynthesisError::NoPrefix { documents: natural.len(), prefix_tokens, longest });
-        }
+        let long_enough = long_enough(natural, prefix_tokens)?;
         Ok(Self { natural, prefix_tokens, long_enough, place: stage.place().at("prompts") })
     }
+}
+
+/// The documents longer than a prefix.
+pub(super) fn long_enough(natural: &Documents, prefix_tokens: usize) -> Result<Vec<usize>, SynthesisError> {
+    let lengths = natural.iter().map(<[TokenId]>::len);
+    let long_enough: Vec<usize> = lengths
+        .clone()
+        .enumerate()
+        .filter(|&(_, length)| length > prefix_tokens)
+        .map(|(index, _)| index)
+        .collect();
+    if long_enough.is_empty() {
+        let longest = lengths.max().unwrap_or(0);
+        return Err(SynthesisError::NoPrefix { documents: natural.len(), prefix_tokens, longest });
+    }
+    Ok(long_enough)
 }
 
 impl Prompts for Continuation<'_> {

@@ -86,6 +86,20 @@ impl TransformerLearner {
         (self.training.batch * self.architecture.context) as u64
     }
 
+    /// Tokens that training sees of a text of so many tokens: whole steps, repetitions counted.
+    #[must_use]
+    pub fn tokens_seen(&self, text: Tokens) -> Tokens {
+        Tokens(self.steps(text).saturating_mul(self.tokens_per_step()))
+    }
+
+    /// Checks that there is a network to start from, and that it fits.
+    ///
+    /// # Errors
+    /// When the folder that training would start from is not whole, or not of the experiment's shape.
+    pub fn check_start(&self, stage: &Stage) -> Result<(), ModelError> {
+        self.initial(stage).map(drop)
+    }
+
     /// Optimiser steps over a text of so many tokens.
     fn steps(&self, text: Tokens) -> u64 {
         let per_step = self.tokens_per_step();
@@ -211,6 +225,7 @@ impl<'a> Run<'a> {
                 generation: place.generation,
                 step,
                 loss_nats: nats / tokens as f64,
+                gradient_norm: norm,
             });
         }
         let this = adamw::Step {

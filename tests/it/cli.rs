@@ -120,7 +120,10 @@ fn compare_gives_one_object_per_arm_with_its_effects() {
             assert!(low <= difference && difference <= high, "{effect}");
         }
     }
-    assert!(output(&["compare", text(root), "--format", "markdown"]).starts_with("| arm | verdict |"));
+    assert!(
+        output(&["compare", text(root), "--format", "markdown"])
+            .starts_with("| experiment | arm | verdict |")
+    );
     assert!(output(&["compare", text(root), "--format", "csv"]).starts_with("experiment,arm,seeds,verdict,"));
 }
 

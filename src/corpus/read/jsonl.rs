@@ -4,6 +4,9 @@ use super::{CorpusError, utf8};
 use serde_json::Value;
 use std::path::Path;
 
+/// Field names that an error lists, at most.
+const MOST_NAMES: usize = 8;
+
 /// The strings in `field`. A null is a document without text, as in Parquet, and is left out.
 pub(super) fn documents(path: &Path, bytes: &[u8], field: &str) -> Result<Vec<String>, CorpusError> {
     let text = utf8(path, bytes)?;
@@ -37,7 +40,10 @@ fn document(path: &Path, line: usize, json: &str, field: &str) -> Result<Option<
             Err(CorpusError::FieldNotText { path, line, field: field.to_owned(), kind: kind(&other) })
         }
         None => {
-            let names: Vec<&str> = object.keys().map(String::as_str).collect();
+            let mut names: Vec<&str> = object.keys().map(String::as_str).take(MOST_NAMES).collect();
+            if object.len() > MOST_NAMES {
+                names.push("…");
+            }
             let present = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             Err(CorpusError::NoField { path, line, field: field.to_owned(), present })
         }
