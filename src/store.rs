@@ -104,15 +104,23 @@ impl Store {
         disk::create_dir(root)?;
         let lock = lock(root)?;
         disk::remove_temporary(root)?;
-        let stands = root.join(EXPERIMENT).exists();
-        if stands && holds_generations(root)? {
-            refuse_changes(root, experiment, provenance)?;
+        let refused = if root.join(EXPERIMENT).exists() {
+            refuse_changes(root, experiment, provenance)
         } else {
-            // Nothing was committed under what stands here, if anything does: it gives way.
-            clear(root)?;
-            disk::write_file(&root.join(PROVENANCE), &disk::to_json(provenance))?;
-            // Last, because it is what makes the folder a store.
-            disk::write_file(&root.join(EXPERIMENT), experiment.to_toml().as_bytes())?;
+            Err(StoreError::NoExperiment { root: root.to_owned(), file: EXPERIMENT })
+        };
+        match refused {
+            Ok(()) => {}
+            // A changed experiment under which nothing was committed gives way.
+            Err(StoreError::Changed { .. } | StoreError::NoExperiment { .. })
+                if !holds_generations(root)? =>
+            {
+                seed_folders(root)?.iter().try_for_each(|seed| disk::remove_dir(seed))?;
+                disk::write_file(&root.join(PROVENANCE), &disk::to_json(provenance))?;
+                // Last, because it is what makes the folder a store.
+                disk::write_file(&root.join(EXPERIMENT), experiment.to_toml().as_bytes())?;
+            }
+            Err(error) => return Err(error),
         }
         disk::write_file(&root.join(TOKENIZER), tokenizer_json.as_bytes())?;
         Ok(Self { root: root.to_owned(), tokenizer_json: tokenizer_json.to_owned(), _lock: lock })
@@ -244,12 +252,6 @@ fn holds_generations(root: &Path) -> Result<bool, StoreError> {
         }
     }
     Ok(false)
-}
-
-/// Removes a store in which no generation was committed: the file that made it one first.
-fn clear(root: &Path) -> Result<(), StoreError> {
-    disk::remove_file(&root.join(EXPERIMENT))?;
-    seed_folders(root)?.iter().try_for_each(|seed| disk::remove_dir(seed))
 }
 
 fn refuse_changes(root: &Path, experiment: &Experiment, now: &Provenance) -> Result<(), StoreError> {

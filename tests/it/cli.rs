@@ -227,6 +227,53 @@ fn bad_input_is_refused_on_one_line_and_nothing_is_written() {
     assert!(refusal(&["score", text(dir.path()), text(&short)]).contains("tokenizer.json"));
 }
 
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_tree(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_damaged_generation_is_made_anew_as_the_error_advises() {
+    let (dir, root, file) = finished();
+    let copy = dir.path().join("damaged");
+    copy_tree(root, &copy);
+    let generation = copy.join("seed-1/unanchored/gen-001");
+    fs::write(generation.join("synthetic.parquet"), "PAR1").unwrap();
+    let message = refusal(&["run", text(file), "--out", text(&copy)]);
+    assert!(message.contains("gen-001: damaged") && message.contains("delete this folder"), "{message}");
+    fs::remove_dir_all(&generation).unwrap();
+    output(&["run", text(file), "--out", text(&copy)]);
+    let whole = root.join("seed-1/unanchored/gen-001");
+    for name in ["measurements.json", "synthetic.parquet", "manifest.json"] {
+        assert!(fs::read(whole.join(name)).unwrap() == fs::read(generation.join(name)).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn two_runs_of_one_name_are_told_apart_by_their_folders() {
+    let (dir, root, _) = finished();
+    let copy = dir.path().join("again");
+    copy_tree(root, &copy);
+    let arms = json(&["compare", text(root), text(&copy), "--format", "json"]);
+    let names: Vec<&str> =
+        arms.as_array().unwrap().iter().map(|arm| arm["experiment"].as_str().unwrap()).collect();
+    assert_eq!(names, ["small", "small", "small@again", "small@again"]);
+}
+
+#[test]
+fn a_wrong_command_line_is_refused_on_one_line() {
+    assert!(refusal(&["run"]).contains("FILE"));
+    assert!(refusal(&["inspect", "x", "--format", "xml"]).contains("xml"));
+}
+
 #[test]
 fn a_corrupted_model_folder_is_refused() {
     let (dir, root, _) = finished();

@@ -146,7 +146,7 @@ fn a_second_writer_is_refused_and_the_lock_goes_with_the_first() {
 fn a_changed_experiment_is_refused_with_the_difference() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");
-    drop(open(&root).unwrap());
+    commit(&open(&root).unwrap());
     let changed = config::parse(FILE, "small.toml", &["generations=3".to_owned()]).unwrap();
     let message = refusal(Store::open(&root, &changed, &Provenance::default(), "{}"));
     assert!(message.contains("generations: 2 → 3"), "{message}");
@@ -155,6 +155,36 @@ fn a_changed_experiment_is_refused_with_the_difference() {
     let message = refusal(Store::open(&root, &experiment(), &other_text, "{}"));
     assert!(message.contains("the text of the train split is not what it was"), "{message}");
     assert!(fs::read_to_string(root.join("experiment.toml")).unwrap().contains("generations = 2"));
+}
+
+#[test]
+fn an_experiment_that_failed_before_its_first_generation_may_be_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    drop(open(&root).unwrap());
+    let checkpoint = root.join("seed-1/.work-gen-000/checkpoint-0");
+    fs::create_dir_all(&checkpoint).unwrap();
+    drop(open(&root).unwrap());
+    assert!(checkpoint.exists(), "an unchanged experiment keeps its checkpoints");
+    let changed = config::parse(FILE, "small.toml", &["generations=3".to_owned()]).unwrap();
+    drop(Store::open(&root, &changed, &Provenance::default(), "{}").unwrap());
+    assert!(!checkpoint.exists());
+    assert!(fs::read_to_string(root.join("experiment.toml")).unwrap().contains("generations = 3"));
+}
+
+#[test]
+fn what_a_kill_left_beside_a_generation_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    commit(&open(&root).unwrap());
+    let left =
+        [root.join(".tmp-abc"), root.join("seed-1/.work-gen-000"), root.join("seed-1/.partial-gen-000")];
+    fs::write(&left[0], "half").unwrap();
+    fs::create_dir(&left[1]).unwrap();
+    fs::create_dir(&left[2]).unwrap();
+    let store = open(&root).unwrap();
+    assert!(store.is_committed(FIRST).unwrap());
+    assert!(left.iter().all(|path| !path.exists()));
 }
 
 #[test]
