@@ -35,9 +35,13 @@ pub fn print(folders: &[PathBuf], format: Format) -> Result<()> {
         Format::Csv => output::csv(
             all.iter().flat_map(|arm| arm.effects.iter().map(|effect| EffectRow::new(arm, effect))),
         ),
-        Format::Markdown => output::emit(&output::markdown(&HEADER, &rows(&all))),
+        Format::Markdown => {
+            let (header, rows) = cells(&all);
+            output::emit(&output::markdown(&header, &rows))
+        }
         Format::Table => {
-            output::emit(&format!("{}{}", output::table(&HEADER, &rows(&all)), explanations(&all)))
+            let (header, rows) = cells(&all);
+            output::emit(&format!("{}{}", output::table(&header, &rows), explanations(&all)))
         }
     }
 }
@@ -68,46 +72,35 @@ pub fn comparisons(recorded: &Recorded) -> Vec<ArmComparison> {
     verdict::compare(&recorded.experiment.name, &recorded.observations(), CONTROL)
 }
 
-/// The effects that the table shows, at the last generation.
-const SHOWN: [&str; 5] =
-    ["heldout_loss", "heldout_loss_tail", "unigram_entropy", "tail_coverage", "tail_coverage_words"];
-
-const HEADER: [&str; 10] = [
-    "experiment",
-    "arm",
-    "verdict",
-    "called at",
-    "generation",
-    "held-out loss",
-    "of rare tokens",
-    "token entropy",
-    "rare tokens found",
-    "rare words found",
+/// The effects that the table shows, at the last generation, and what it calls them.
+const SHOWN: [(&str, &str); 5] = [
+    ("heldout_loss", "held-out loss"),
+    ("heldout_loss_tail", "of rare tokens"),
+    ("unigram_entropy", "token entropy"),
+    ("tail_coverage", "rare tokens found"),
+    ("tail_coverage_words", "rare words found"),
 ];
 
-fn rows(all: &[ArmComparison]) -> Vec<Vec<String>> {
-    all.iter()
-        .map(|arm| {
-            let last = arm.last_generation();
-            let effect = |metric: &&str| {
-                let found = arm
-                    .effects
-                    .iter()
-                    .find(|effect| effect.metric == *metric && Some(effect.generation) == last);
-                found.map_or("–".to_owned(), interval)
-            };
-            let number = |value: Option<usize>| value.map_or("–".to_owned(), |value| value.to_string());
-            let mut row = vec![
-                arm.experiment.clone(),
-                arm.arm.clone(),
-                arm.verdict.word().to_owned(),
-                number(arm.called_at_generation),
-                number(last),
-            ];
-            row.extend(SHOWN.iter().map(effect));
-            row
-        })
-        .collect()
+/// The header and the rows of the table; the experiment is named where there are several.
+fn cells(all: &[ArmComparison]) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    let several = all.iter().any(|arm| arm.experiment != all[0].experiment);
+    let named = several.then_some("experiment");
+    let effects = SHOWN.iter().map(|(_, title)| *title);
+    let header = named.into_iter().chain(["arm", "verdict", "called at"]).chain(effects).collect();
+    let row = |arm: &ArmComparison| {
+        let called = arm.called_at_generation.map_or("–".to_owned(), |generation| generation.to_string());
+        let name = several.then(|| arm.experiment.clone());
+        let first = [arm.arm.clone(), arm.verdict.word().to_owned(), called];
+        let effects = SHOWN.iter().map(|(metric, _)| effect_at_last(arm, metric));
+        name.into_iter().chain(first).chain(effects).collect()
+    };
+    (header, all.iter().map(row).collect())
+}
+
+fn effect_at_last(arm: &ArmComparison, metric: &str) -> String {
+    let last = arm.last_generation();
+    let found = arm.effects.iter().find(|effect| effect.metric == metric && Some(effect.generation) == last);
+    found.map_or("–".to_owned(), interval)
 }
 
 /// A difference with its interval: `+0.31 [+0.27, +0.35]`.
@@ -116,8 +109,8 @@ fn interval(effect: &Effect) -> String {
 }
 
 fn explanations(all: &[ArmComparison]) -> String {
-    let mut text = "Differences from the control of the same seeds, with 95 % intervals. Losses and entropies in nats;\n\
-        rare types found, as a ratio to what natural text of the same size holds.\n\n"
+    let mut text = "Differences from the control of the same seeds at the last generation, with 95 % intervals. Losses and\n\
+        entropies in nats; rare types found, as a ratio to what natural text of the same size holds.\n\n"
         .to_owned();
     for arm in all {
         text.push_str(&format!("{}, {}: {}\n", arm.experiment, arm.arm, arm.explanation));

@@ -122,7 +122,7 @@ fn compare_gives_one_object_per_arm_with_its_effects() {
     }
     assert!(
         output(&["compare", text(root), "--format", "markdown"])
-            .starts_with("| experiment | arm | verdict |")
+            .starts_with("| arm | verdict | called at | held-out loss |")
     );
     assert!(output(&["compare", text(root), "--format", "csv"]).starts_with("experiment,arm,seeds,verdict,"));
 }
