@@ -1,7 +1,7 @@
 //! `genloss inspect`: every measurement as a tidy table, or synthetic documents to read.
 
 use super::output;
-use crate::store::{self, Recorded};
+use crate::store::{self, Recorded, Sample};
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use parquet::basic::{Compression, ZstdLevel};
@@ -135,33 +135,40 @@ impl Args {
             "{}: the synthetic text is not kept in this copy",
             self.folder.display()
         );
+        let arms: Vec<&str> = recorded.experiment.arms.iter().map(|arm| arm.name.as_str()).collect();
+        let arms: Vec<&str> =
+            arms.into_iter().filter(|arm| self.arm.as_deref().is_none_or(|wanted| wanted == *arm)).collect();
+        let header: Vec<&str> = std::iter::once("generation").chain(arms.iter().copied()).collect();
         let mut text = String::new();
-        for sample in samples {
-            if !wanted(self.arm.as_ref(), &sample.arm)
-                || !wanted(self.generation.as_ref(), &sample.generation)
-            {
-                continue;
-            }
-            text.push_str(&format!(
-                "── seed {}, {}, generation {}\n",
-                sample.seed, sample.arm, sample.generation
-            ));
-            for document in &sample.documents {
-                text.push_str(&format!("  • {}\n", printable(document)));
-            }
+        for &seed in &recorded.experiment.seeds {
+            let generations =
+                (0..=recorded.experiment.generations).filter(|g| wanted(self.generation.as_ref(), g));
+            let row = |generation: usize| {
+                let cell = |arm: &&str| documents_of(&samples, seed, arm, generation);
+                std::iter::once(generation.to_string()).chain(arms.iter().map(cell)).collect()
+            };
+            let rows: Vec<Vec<String>> = generations.map(row).collect();
+            text.push_str(&format!("seed {seed}\n{}\n", output::table(&header, &rows)));
         }
         output::emit(&text)
     }
+}
+
+/// The documents of a generation below each other.
+fn documents_of(samples: &[Sample], seed: u64, arm: &str, generation: usize) -> String {
+    let of = |sample: &&Sample| sample.seed == seed && sample.arm == arm && sample.generation == generation;
+    let documents = samples.iter().find(of).map_or(&[][..], |sample| &sample.documents);
+    documents.iter().map(|document| format!("• {}\n", printable(document))).collect()
 }
 
 fn wanted<T: PartialEq>(filter: Option<&T>, value: &T) -> bool {
     filter.is_none_or(|filter| filter == value)
 }
 
-/// Text of a model on a terminal: line breaks kept and indented, control characters shown, not obeyed.
+/// Text of a model on a terminal: line breaks kept, other control characters shown, not obeyed.
 fn printable(text: &str) -> String {
     let shown = text.chars().flat_map(|c| match c {
-        '\n' => "\n    ".chars().collect::<Vec<_>>(),
+        '\n' => vec![c],
         '\t' => vec![' '],
         c if c.is_control() => c.escape_default().collect(),
         c => vec![c],

@@ -32,12 +32,12 @@ pub const PUBLISHED_REGIMES: [Regime; 7] = [
         mixture: || constant(0.1, NaturalDocuments::Fixed),
     },
     Regime {
-        name: "fresh-data",
+        name: "fresh-data-loop",
         source: "the fresh data loop of Alemohammad et al. 2024",
         mixture: || constant(0.1, NaturalDocuments::Fresh),
     },
     Regime {
-        name: "append-human",
+        name: "append-human-data",
         source: "Drayson et al. 2025",
         mixture: || Mixture { budget: Budget::Added, ..constant(0.1, NaturalDocuments::Fixed) },
     },
@@ -77,8 +77,9 @@ fn constant(fraction: f64, natural: NaturalDocuments) -> Mixture {
     }
 }
 
-/// The mixture that `name` stands for.
+/// The mixture that `name` stands for. Words may be joined by hyphens, underscores or spaces.
 pub(super) fn find(name: &str) -> Option<Mixture> {
+    let name = name.replace(['_', ' '], "-");
     PUBLISHED_REGIMES.iter().find(|regime| regime.name == name).map(Regime::mixture)
 }
 

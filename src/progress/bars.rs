@@ -2,7 +2,8 @@
 
 use super::lines::label;
 use super::{Event, Observer};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use std::fmt::Write;
 
 /// Three bars on standard error, each with its rate and the time left.
 pub struct Bars {
@@ -18,7 +19,7 @@ impl Bars {
     pub fn new() -> Self {
         let all = MultiProgress::new();
         let slow = "{prefix:>38} {wide_bar:.cyan/dim} {pos:>4}/{len:<4} {elapsed} gone, {eta} left";
-        let fast = "{prefix:>38} {wide_bar:.green/dim} {human_pos}/{human_len} {msg} {per_sec} {eta} left";
+        let fast = "{prefix:>38} {wide_bar:.green/dim} {human_pos}/{human_len} {msg} {rate} {eta} left";
         let experiment = all.add(bar(slow));
         let lineage = all.add(bar(slow));
         let stage = all.add(bar(fast));
@@ -34,7 +35,11 @@ impl Default for Bars {
 
 fn bar(template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(0).with_style(style)
+    let rate = |state: &ProgressState, out: &mut dyn Write| {
+        // A bar that cannot be drawn is no reason to end a run.
+        let _ = write!(out, "{}/s", HumanCount(state.per_sec() as u64));
+    };
+    ProgressBar::new(0).with_style(style.with_key("rate", rate))
 }
 
 fn restart(bar: &ProgressBar, prefix: String, total: u64, done: u64) {

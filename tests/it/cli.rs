@@ -100,7 +100,10 @@ fn inspect_filters_and_formats_agree() {
     let file = &parquet.get_output().stdout;
     assert!(file.starts_with(b"PAR1") && file.ends_with(b"PAR1"));
     let samples = output(&["inspect", text(root), "--samples", "2", "--generation", "2"]);
-    assert_eq!(samples.lines().filter(|line| line.starts_with("── seed")).count(), 6);
+    // A table for each seed, with a column for each arm and two documents in each cell.
+    assert_eq!(samples.lines().filter(|line| line.starts_with("seed ")).count(), 2);
+    assert!(["control", "unanchored", "cool"].iter().all(|arm| samples.matches(arm).count() == 2));
+    assert_eq!(samples.matches('•').count(), 2 * 3 * 2);
 }
 
 #[test]

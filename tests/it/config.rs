@@ -78,10 +78,12 @@ fn every_published_name_is_accepted_and_is_what_its_paper_says() {
         let experiment = parse(&text.replace("\"replace\"", &format!("\"{}\"", regime.name))).unwrap();
         assert_eq!(experiment.arms.last().unwrap().mixture, regime.mixture());
     }
+    let spaced = parse(&BASE.replace("\"replace\"", "\"fresh data loop\"")).unwrap();
+    assert_eq!(spaced.arms[1].mixture.natural, NaturalDocuments::Fresh);
     let of = |name: &str| PUBLISHED_REGIMES.iter().find(|regime| regime.name == name).unwrap().mixture();
     assert_eq!(of("replace").natural_fraction, NaturalFraction::Schedule(vec![0.0]));
-    assert_eq!(of("fresh-data").natural, NaturalDocuments::Fresh);
-    assert_eq!(of("append-human").budget, Budget::Added);
+    assert_eq!(of("fresh-data-loop").natural, NaturalDocuments::Fresh);
+    assert_eq!(of("append-human-data").budget, Budget::Added);
     assert_eq!(of("accumulate").budget, Budget::Growing);
 }
 

@@ -34,7 +34,7 @@ name = "accumulate"
 mixture = "accumulate"
 [[arm]]
 name = "cool"
-mixture = "append-human"
+mixture = "append-human-data"
 synthesis = { temperature = 0.8, top_k = 40, tokens = 5000 }
 "#;
 
