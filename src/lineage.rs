@@ -73,8 +73,8 @@ impl Run<'_> {
             generations: stands.len() as u64,
             done: count(&stands),
         });
-        let missing = (0..stands.len()).filter(|&generation| !stands[generation]);
-        missing.into_iter().try_for_each(|generation| maker.make(arm, generation))
+        let mut missing = (0..stands.len()).filter(|&generation| !stands[generation]);
+        missing.try_for_each(|generation| maker.make(arm, generation))
     }
 
     /// Which generations of a lineage stand.
