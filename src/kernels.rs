@@ -14,6 +14,8 @@ use std::cell::Cell;
 
 pub mod activation;
 pub mod attention;
+pub mod instructions;
+pub mod matmul;
 pub mod norm;
 pub mod softmax;
 
@@ -32,7 +34,7 @@ macro_rules! vectorised {
             #[inline(always)]
             fn body($($arg: $type),*) $(-> $ret)? $body
             let once = $crate::kernels::Once;
-            pulp::Arch::new().dispatch(
+            $crate::kernels::instructions::Instructions::get().arch.dispatch(
                 #[inline(always)]
                 move || {
                     once.give_away();

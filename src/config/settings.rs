@@ -342,3 +342,14 @@ impl Experiment {
         written.min().unwrap_or(self.synthesis.tokens)
     }
 }
+
+/// STUB
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// f32
+    #[default]
+    F32,
+    /// bf16
+    Bf16,
+}
