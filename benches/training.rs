@@ -6,13 +6,13 @@ use candle_core::Device;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use genloss::config::{self, Decoding, Init, Training, TrainingLength};
 use genloss::documents::{Documents, TokenId};
-use genloss::model::transformer::{Network, Transformer};
+use genloss::model::transformer::Transformer;
 use genloss::model::{Generate, LanguageModel, SpecialTokens};
 use genloss::progress::Silent;
 use genloss::seed::Place;
 use genloss::stage::Stage;
 use genloss::training::adamw::{self, Moments, Step};
-use genloss::training::gradients::{self, Batch};
+use genloss::training::gradients::{Batch, Gradients};
 use genloss::units::Tokens;
 use rand::Rng;
 use std::hint::black_box;
@@ -57,13 +57,14 @@ fn training_step(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("training");
     group.sample_size(10);
     for (size, vocab_size, architecture) in SIZES {
-        let Network { shape, mut parameters, rotary, device } =
-            model(&architecture, vocab_size).into_network();
+        let mut network = model(&architecture, vocab_size).into_network();
+        network.precision = if std::env::var_os("BF16").is_some() { config::Precision::Bf16 } else { config::Precision::F32 };
+        let mut gradients = Gradients::new(&network);
         let mut stream = Place::new(1, "control", 0, "training").stream(0);
         let mut ids =
             || (0..BATCH * architecture.context).map(|_| stream.random_range(0..vocab_size as u32)).collect();
         let batch = Batch { tokens: ids(), targets: ids(), time: architecture.context };
-        let mut moments = parameters
+        let mut moments = network.parameters
             .try_map(|p| {
                 let zeros = vec![0.0; p.elem_count()];
                 Ok::<_, candle_core::Error>(Moments { first: zeros.clone(), second: zeros })
@@ -73,16 +74,11 @@ fn training_step(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(batch.tokens.len() as u64));
         group.bench_function(BenchmarkId::new("step", size), |bencher| {
             bencher.iter(|| {
-                let network = Network {
-                    shape: shape.clone(),
-                    parameters: parameters.clone(),
-                    rotary: rotary.clone(),
-                    device: device.clone(),
-                };
-                let (nats, gradient) = gradients::loss_and_gradients(&network, &batch).expect("a gradient");
-                let scale = adamw::clip(adamw::norm(&gradient), settings.gradient_clip);
+                let nats = gradients.compute(&network, &batch).expect("a gradient");
+                let gradient = gradients.values();
+                let scale = adamw::clip(adamw::norm(gradient), settings.gradient_clip);
                 let step = Step { count: 1, rate: 1e-5, gradient_scale: scale };
-                adamw::step(&mut parameters, &mut moments, &gradient, &settings, step).expect("a step");
+                adamw::step(&mut network.parameters, &mut moments, gradient, &settings, step).expect("a step");
                 black_box(nats)
             });
         });
@@ -98,7 +94,7 @@ fn sampling(criterion: &mut Criterion) {
     let interrupt = AtomicBool::new(false);
     let stage = Stage::new(Place::new(1, "control", 0, "synthesis"), &Silent, &interrupt);
     for (size, vocab_size, architecture) in SIZES {
-        let model = model(&architecture, vocab_size);
+        let model = Transformer::from_network(model(&architecture, vocab_size).network().in_precision(if std::env::var_os("BF16").is_some() { config::Precision::Bf16 } else { config::Precision::F32 }), SpecialTokens { start: 0, end: NO_END });
         let request = Generate {
             prompts: &prompts,
             max_document_tokens: DOCUMENT_TOKENS,

@@ -17,7 +17,7 @@
 //! # Ok::<(), genloss::model::ModelError>(())
 //! ```
 
-use crate::config;
+use crate::config::{self, Precision};
 use crate::documents::Documents;
 use crate::kernels::attention::Rotary;
 use crate::model::{Generate, LanguageModel, ModelError, Scores, SpecialTokens};
@@ -43,6 +43,8 @@ pub struct Network {
     pub parameters: Parameters<Tensor>,
     /// Cosines and sines of the positions.
     pub rotary: Rotary,
+    /// What its products are computed in when it is trained or sampled from.
+    pub precision: Precision,
     /// Where it runs.
     pub device: Device,
 }
@@ -50,9 +52,15 @@ pub struct Network {
 impl Network {
     /// Brings parameters of that shape to life.
     #[must_use]
-    pub fn new(shape: Shape, parameters: Parameters<Tensor>, device: Device) -> Self {
+    pub fn new(shape: Shape, parameters: Parameters<Tensor>, precision: Precision, device: Device) -> Self {
         let rotary = Rotary::new(shape.heads.width, shape.context, shape.rope_theta);
-        Self { shape, parameters, rotary, device }
+        Self { shape, parameters, rotary, precision, device }
+    }
+
+    /// The same network, computing in this precision.
+    #[must_use]
+    pub fn in_precision(&self, precision: Precision) -> Self {
+        Self { precision, ..self.clone() }
     }
 }
 
@@ -79,7 +87,7 @@ impl Transformer {
         let shape = Shape::new(architecture, vocab_size);
         let parameters =
             shape.specifications().try_map(|specification| specification.draw(stream, device))?;
-        Ok(Self::from_network(Network::new(shape, parameters, device.clone()), special))
+        Ok(Self::from_network(Network::new(shape, parameters, Precision::F32, device.clone()), special))
     }
 
     /// A model of these weights.

@@ -2,7 +2,7 @@
 
 use super::adamw::{self, Moments};
 use super::checkpoint::{self, Progress, State};
-use super::gradients::{self, Batch};
+use super::gradients::{Batch, Gradients};
 use super::packed::Packed;
 use super::{Checkpoints, Learner, LossPoint, Trained, TrainingError, TrainingRecord};
 use crate::config::{self, Training, TrainingLength};
@@ -129,7 +129,7 @@ impl TransformerLearner {
     /// Takes on a network of the experiment's shape, its context cut to the experiment's.
     fn adopt(&self, network: Network) -> Result<Network, String> {
         let config::Transformer { layers, width, heads, ffn, context } = self.architecture;
-        let Network { mut shape, parameters, device, .. } = network;
+        let Network { mut shape, parameters, precision, device, .. } = network;
         if (shape.layers, shape.width, shape.heads.queries, shape.ffn) != (layers, width, heads, ffn) {
             return Err(format!(
                 "it has layers = {}, width = {}, heads = {}, ffn = {}: write these into [model]",
@@ -146,7 +146,7 @@ impl TransformerLearner {
             return Err(format!("it reads {} positions: set model.context to that or less", shape.context));
         }
         shape.context = context;
-        Ok(Network::new(shape, parameters, device))
+        Ok(Network::new(shape, parameters, precision, device))
     }
 
     fn record(&self, run: &Run, text: Tokens, stage: &Stage) -> TrainingRecord {
@@ -182,6 +182,7 @@ struct Run<'a> {
     training: &'a Training,
     network: Network,
     moments: Parameters<Moments>,
+    gradients: Gradients,
     progress: Progress,
 }
 
@@ -195,16 +196,18 @@ impl<'a> Run<'a> {
     ) -> Result<Self, TrainingError> {
         let network = learner.initial(stage)?;
         let training = &learner.training;
+        let gradients = Gradients::new(&network);
         if let Some(dir) = checkpoint {
             let State { parameters, moments, progress } =
                 checkpoint::load(dir, &network.shape, steps, &learner.device)?;
-            return Ok(Self { training, network: Network { parameters, ..network }, moments, progress });
+            let network = Network { parameters, ..network };
+            return Ok(Self { training, network, moments, gradients, progress });
         }
-        let moments = network.parameters.try_map(|parameter: &Tensor| {
+        let moments = network.parameters.map(|parameter: &Tensor| {
             let zeros = vec![0.0; parameter.elem_count()];
-            Ok::<_, TrainingError>(Moments { first: zeros.clone(), second: zeros })
-        })?;
-        Ok(Self { training, network, moments, progress: Progress { steps, ..Progress::default() } })
+            Moments { first: zeros.clone(), second: zeros }
+        });
+        Ok(Self { training, network, moments, gradients, progress: Progress { steps, ..Progress::default() } })
     }
 
     fn save(&self, dir: &Path) -> Result<(), TrainingError> {
@@ -213,9 +216,10 @@ impl<'a> Run<'a> {
 
     /// One step of the optimiser.
     fn step(&mut self, batch: &Batch, stage: &Stage) -> Result<(), TrainingError> {
-        let (nats, gradient) = gradients::loss_and_gradients(&self.network, batch)?;
+        let nats = self.gradients.compute(&self.network, batch)?;
+        let gradient = self.gradients.values();
         let tokens = batch.targets.len() as u64;
-        let norm = adamw::norm(&gradient);
+        let norm = adamw::norm(gradient);
         let Progress { step, steps, .. } = self.progress;
         if !nats.is_finite() || !norm.is_finite() {
             let place = stage.place();
@@ -233,7 +237,7 @@ impl<'a> Run<'a> {
             rate: adamw::learning_rate(self.training, step, steps),
             gradient_scale: adamw::clip(norm, self.training.gradient_clip),
         };
-        adamw::step(&mut self.network.parameters, &mut self.moments, &gradient, self.training, this)?;
+        adamw::step(&mut self.network.parameters, &mut self.moments, gradient, self.training, this)?;
         self.note(nats, tokens);
         Ok(())
     }

@@ -1,16 +1,18 @@
 //! The transformer: its arithmetic against slow twins, its folders, its training.
 
 use candle_core::{Device, Tensor};
-use genloss::config::{self, Decoding, Init, Training, TrainingLength};
+use genloss::config::{self, Decoding, Init, Precision, Training, TrainingLength};
 use genloss::documents::{Documents, TokenId};
 use genloss::kernels::attention::Heads;
 use genloss::model::transformer::parameters::Shape;
-use genloss::model::transformer::{Network, Transformer, fused, plain};
+use genloss::model::transformer::fused::{self, Packed, Scratch};
+use genloss::model::transformer::{Network, Transformer, plain};
 use genloss::model::{Generate, LanguageModel, ModelError, Scores, SpecialTokens};
 use genloss::progress::{Event, Observer, Silent};
 use genloss::seed::Place;
 use genloss::stage::Stage;
-use genloss::training::gradients::{self, Batch};
+use genloss::model::transformer::parameters::Parameters;
+use genloss::training::gradients::{self, Batch, Gradients};
 use genloss::training::{
     Checkpoints, Learner, NoCheckpoints, Start, Trained, TrainingError, TransformerLearner,
 };
@@ -62,7 +64,7 @@ fn lively(shape: Shape) -> Transformer {
             if what.columns.is_some() { values * 15.0 } else { Ok(values) }
         })
         .unwrap();
-    Transformer::from_network(Network::new(shape, parameters, Device::Cpu), SPECIAL)
+    Transformer::from_network(Network::new(shape, parameters, Precision::F32, Device::Cpu), SPECIAL)
 }
 
 fn random_tokens(count: usize, vocab_size: usize, item: u64) -> Vec<TokenId> {
@@ -109,6 +111,12 @@ mod arithmetic {
         }
     }
 
+    fn loss_and_gradients(network: &Network, batch: &Batch) -> (f64, Parameters<Vec<f32>>) {
+        let mut gradients = Gradients::new(network);
+        let nats = gradients.compute(network, batch).unwrap();
+        (nats, gradients.values().clone())
+    }
+
     /// Initial logits are near 0, so every token has nearly 1/V.
     #[test]
     fn an_untrained_model_has_a_loss_of_ln_v() {
@@ -128,8 +136,12 @@ mod arithmetic {
             let tokens = Tensor::from_slice(&batch.tokens, (5, batch.time), &Device::Cpu).unwrap();
             let plain = plain::logits(network, &plain::hidden(network, &tokens).unwrap()).unwrap();
             let sequences = fused::Sequences { tokens: &batch.tokens, time: batch.time };
-            let fused = fused::logits(network, &fused::hidden(network, sequences).unwrap()).unwrap();
-            for (a, b) in values(&plain).iter().zip(values(&fused)) {
+            let packed = Packed::new(network, Precision::F32).unwrap();
+            let mut scratch = Scratch::default();
+            let hidden = packed.hidden(sequences, &mut scratch).unwrap();
+            let mut fused = Vec::new();
+            packed.logits(&hidden, &mut scratch, |_, logits| fused.extend_from_slice(logits));
+            for (a, b) in values(&plain).iter().zip(fused) {
                 assert!((a - b).abs() < 1e-4, "{a} {b}");
             }
         }
@@ -141,7 +153,7 @@ mod arithmetic {
         for model in [lively(grouped_shape()), lively(Shape::new(&TINY, 50))] {
             let network = model.network();
             let batch = batch(&network.shape);
-            let (fused_nats, fused) = gradients::loss_and_gradients(network, &batch).unwrap();
+            let (fused_nats, fused) = loss_and_gradients(network, &batch);
             let (plain_nats, plain) = gradients::differentiate(network, &batch).unwrap();
             assert!((fused_nats - plain_nats).abs() < 1e-5 * plain_nats);
             let names = network.shape.specifications();
@@ -161,7 +173,7 @@ mod arithmetic {
         let model = lively(grouped_shape());
         let network = model.network();
         let batch = batch(&network.shape);
-        let (_, gradient) = gradients::loss_and_gradients(network, &batch).unwrap();
+        let (_, gradient) = loss_and_gradients(network, &batch);
         let names = network.shape.specifications();
         for (index, (g, what)) in gradient.iter().zip(names.iter()).enumerate() {
             let square: f64 = g.iter().map(|&x| f64::from(x).powi(2)).sum();
@@ -171,7 +183,7 @@ mod arithmetic {
                 let parameter = moved.parameters.iter_mut().nth(index).unwrap();
                 let step = Tensor::from_slice(g, parameter.shape(), &Device::Cpu).unwrap();
                 *parameter = (&*parameter + (step * (sign * h)).unwrap()).unwrap();
-                let nats = gradients::loss_and_gradients(&moved, &batch).unwrap().0;
+                let nats = loss_and_gradients(&moved, &batch).0;
                 nats / batch.targets.len() as f64
             };
             let slope = (loss(1.0) - loss(-1.0)) / (2.0 * h);
@@ -187,7 +199,7 @@ mod arithmetic {
             Batch { tokens: random_tokens(count, 50, 1), targets: random_tokens(count, 50, 2), time: 8 };
         let on = |threads| {
             let (nats, gradient) =
-                with_threads(threads, || gradients::loss_and_gradients(model.network(), &batch).unwrap());
+                with_threads(threads, || loss_and_gradients(model.network(), &batch));
             (nats.to_bits(), gradient.iter().flatten().map(|x| x.to_bits()).collect::<Vec<_>>())
         };
         let one = on(1);

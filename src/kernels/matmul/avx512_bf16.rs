@@ -4,8 +4,9 @@
 
 use super::{Into, PANEL, Tile};
 use std::arch::x86_64::{
-    __m512, __m512bh, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_ps,
-    _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps, _mm512_storeu_ps,
+    __m512, __m512bh, __m512i, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+    _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps, _mm512_setzero_si512,
+    _mm512_storeu_ps,
 };
 
 /// Numbers of a vector.
@@ -43,6 +44,7 @@ fn columns<const ROWS: usize>(tile: &mut Tile, first: usize) -> usize {
 }
 
 /// `ROWS` × `VECTORS` vectors of sums.
+#[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
 fn sums<const ROWS: usize, const VECTORS: usize, const TRANSPOSED: bool>(
     tile: &mut Tile,
@@ -52,17 +54,21 @@ fn sums<const ROWS: usize, const VECTORS: usize, const TRANSPOSED: bool>(
     let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
     for (left, right) in tile.parts {
         let (right, _) = right.as_chunks::<PANEL>();
-        let rows: [&[u32]; ROWS] = std::array::from_fn(|row| {
-            let start = (first + row) * stride;
-            if TRANSPOSED { &left[start..] } else { &left[start..start + right.len()] }
-        });
+        let Some(deepest) = right.len().checked_sub(1) else { continue };
+        let step = if TRANSPOSED { PANEL } else { 1 };
+        assert!((first + ROWS - 1) * stride + deepest * step < left.len(), "the left factor is too short");
         for (k, units) in right.iter().enumerate() {
-            let right: [__m512bh; VECTORS] = std::array::from_fn(|v| pairs(units, v));
-            for (sums, row) in sums.iter_mut().zip(rows) {
-                let unit = row[if TRANSPOSED { k * PANEL } else { k }];
-                let left = same_pairs(unit);
-                for (sum, right) in sums.iter_mut().zip(right) {
-                    *sum = _mm512_dpbf16_ps(*sum, left, right);
+            let mut vectors = [_mm512_setzero_si512(); VECTORS];
+            for (vector, units) in vectors.iter_mut().zip(units.as_chunks::<LANES>().0) {
+                // SAFETY: the array has the 64 bytes that are read.
+                *vector = unsafe { _mm512_loadu_si512(units.as_ptr().cast()) };
+            }
+            for (row, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: the largest index, that of the last row and the last k, was checked above.
+                let unit = unsafe { *left.get_unchecked((first + row) * stride + k * step) };
+                let left = pairs(_mm512_set1_epi32(unit.cast_signed()));
+                for (sum, &right) in sums.iter_mut().zip(&vectors) {
+                    *sum = _mm512_dpbf16_ps(*sum, left, pairs(right));
                 }
             }
         }
@@ -75,21 +81,12 @@ fn sums<const ROWS: usize, const VECTORS: usize, const TRANSPOSED: bool>(
     }
 }
 
-/// The vector `v` of a row of a panel.
+/// The same bits, taken for pairs of bf16.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
-fn pairs(units: &[u32; PANEL], v: usize) -> __m512bh {
-    let units = &units[v * LANES..(v + 1) * LANES];
-    // SAFETY: the slice has the 64 bytes that are read; both types are 64 plain bytes.
-    unsafe { std::mem::transmute(_mm512_loadu_si512(units.as_ptr().cast())) }
-}
-
-/// Sixteen times the same pair.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn same_pairs(unit: u32) -> __m512bh {
+fn pairs(units: __m512i) -> __m512bh {
     // SAFETY: both types are 64 plain bytes.
-    unsafe { std::mem::transmute(_mm512_set1_epi32(unit.cast_signed())) }
+    unsafe { std::mem::transmute(units) }
 }
 
 /// Writes the first numbers of `sum` to `out`, which has at most sixteen.

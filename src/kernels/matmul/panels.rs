@@ -37,6 +37,12 @@ impl<'a> View<'a> {
         Self { columns: columns.min(self.columns), ..self }
     }
 
+    /// Its columns.
+    #[must_use]
+    pub fn width(self) -> usize {
+        self.columns
+    }
+
     /// (depth, 64)
     pub(super) fn panel(self, panel: usize) -> &'a [u32] {
         &self.units[panel * self.panel..][..self.depth * PANEL]

@@ -6,6 +6,7 @@
 use super::parameters::{Shape, Specification};
 use super::{Network, Transformer};
 use crate::documents::TokenId;
+use crate::config::Precision;
 use crate::kernels::attention::Heads;
 use crate::model::{ModelError, SpecialTokens};
 use candle_core::{DType, Device, Tensor};
@@ -94,7 +95,7 @@ pub fn load(dir: &Path, device: &Device) -> Result<Transformer, ModelError> {
         .specifications()
         .try_map(|specification| assemble(specification, &tensors, device))
         .map_err(refuse)?;
-    Ok(Transformer::from_network(Network::new(shape, parameters, device.clone()), special))
+    Ok(Transformer::from_network(Network::new(shape, parameters, Precision::F32, device.clone()), special))
 }
 
 impl Config {

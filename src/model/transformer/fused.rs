@@ -1,14 +1,23 @@
-//! The forward and the backward pass on the processor: matrix products by candle, everything between them by
+//! The forward pass on the processor: products of packed weights, and between them fused operations on rows, all by
 //! [`crate::kernels`].
 //!
-//! candle's automatic gradients cost more than the gradients themselves: each one is added to fresh zeros, the
-//! transposed weights one by one. Here the backward pass is written out, which is short for a network this regular,
-//! and needs no graph. Everything runs on the calling thread (candle may split a large product).
+//! Weights are packed once for a step of training, or for a whole corpus that is sampled or scored. The work is cut by
+//! sequences: each thread takes some rows through a block with whatever lies between in its cache. What comes out of a
+//! row depends neither on the rows beside it nor on the threads. The way back is in [`backward`].
 
+use super::parameters::{Block, Shape};
 use super::Network;
-use super::parameters::{Block, Parameters};
-use crate::kernels::{self, activation, attention, change, norm, read, softmax};
-use candle_core::{Device, Result, Tensor};
+use crate::config::Precision;
+use crate::kernels::attention::{self, Cache, Normaliser, Rotary};
+use crate::kernels::matmul::{How, Into, Panels, Units, multiply};
+use crate::kernels::{activation, norm, read};
+use candle_core::{Result, Tensor};
+use std::sync::Mutex;
+
+pub mod backward;
+
+/// Rows whose logits are made together: the logits of more would leave the cache.
+pub const LOGIT_ROWS: usize = 32;
 
 /// A number of sequences of equal length, flat.
 #[derive(Clone, Copy, Debug)]
@@ -19,259 +28,302 @@ pub struct Sequences<'a> {
     pub time: usize,
 }
 
-/// What the backward pass needs of a block.
-struct Trace {
-    input: Vec<f32>,
-    attention_scales: Vec<f32>,
-    normed: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    probabilities: Tensor,
-    mixed: Tensor,
-    middle: Vec<f32>,
-    ffn_scales: Vec<f32>,
-    ffn_normed: Tensor,
-    gate_up: Tensor,
-    activated: Tensor,
+/// What every block of a pass needs.
+#[derive(Clone, Copy)]
+pub struct Pass<'a> {
+    how: How,
+    shape: &'a Shape,
+    rotary: &'a Rotary,
 }
 
-/// `x Wᵀ`: (N, K) by (M, K) into (N, M).
-pub fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    x.matmul(&weight.t()?)
+/// The weights of a block, packed for the way forward or for the way back.
+#[derive(Default)]
+struct Layer {
+    attention_norm: Vec<f32>,
+    qkv: Panels,
+    output: Panels,
+    ffn_norm: Vec<f32>,
+    gate_up: Panels,
+    down: Panels,
 }
 
-fn tensor(values: Vec<f32>, rows: usize) -> Result<Tensor> {
-    let columns = values.len() / rows.max(1);
-    Tensor::from_vec(values, (rows, columns), &Device::Cpu)
-}
-
-/// The last hidden states (B·T, W), normalised.
-pub fn hidden(network: &Network, sequences: Sequences) -> Result<Tensor> {
-    let mut x = embed(network, sequences.tokens)?;
-    for block in &network.parameters.blocks {
-        forward_block(network, block, &mut x, sequences.time)?;
+impl Layer {
+    /// For products with the transposed weights, `x Wᵀ`.
+    fn forward(&mut self, precision: Precision, block: &Block<Tensor>) -> Result<()> {
+        self.write(block, |panels, weights, columns| {
+            panels.write_columns_in_parallel(precision, weights, columns);
+        })
     }
-    let mut scales = vec![0.0; sequences.tokens.len()];
-    normalise(network, &x, &network.parameters.norm, &mut scales)
-}
 
-/// Logits (N, V) of hidden states (N, W).
-pub fn logits(network: &Network, hidden: &Tensor) -> Result<Tensor> {
-    linear(hidden, network.parameters.output())
-}
+    /// For products with the weights as they are, `g W`.
+    fn backward(&mut self, precision: Precision, block: &Block<Tensor>) -> Result<()> {
+        self.write(block, |panels, weights, columns| {
+            panels.write_rows_in_parallel(precision, weights, columns);
+        })
+    }
 
-/// Embeddings (N, W) of tokens (N).
-pub fn embed(network: &Network, tokens: &[u32]) -> Result<Vec<f32>> {
-    let width = network.shape.width;
-    read(&network.parameters.embedding, |embedding| {
-        let mut x = Vec::with_capacity(tokens.len() * width);
-        for &token in tokens {
-            x.extend_from_slice(&embedding[token as usize * width..][..width]);
+    fn write(&mut self, block: &Block<Tensor>, pack: impl Fn(&mut Panels, &[f32], usize)) -> Result<()> {
+        let matrices = [
+            (&mut self.qkv, &block.qkv),
+            (&mut self.output, &block.output),
+            (&mut self.gate_up, &block.gate_up),
+            (&mut self.down, &block.down),
+        ];
+        for (panels, matrix) in matrices {
+            let columns = matrix.dim(1)?;
+            read(matrix, |weights| pack(panels, weights, columns))?;
         }
-        x
-    })
-}
-
-/// The normalised rows of `x` (N, W), and in `scales` (N) the factor of each.
-pub fn normalise(network: &Network, x: &[f32], weight: &Tensor, scales: &mut [f32]) -> Result<Tensor> {
-    let mut normed = vec![0.0; x.len()];
-    let epsilon = network.shape.norm_epsilon as f32;
-    read(weight, |weight| norm::forward(x, weight, epsilon, &mut normed, scales))?;
-    tensor(normed, scales.len())
-}
-
-/// Adds the feed-forward half of a block to `x` (N, W); returns what the backward pass needs of it.
-pub fn feed_forward(
-    network: &Network,
-    block: &Block<Tensor>,
-    x: &mut [f32],
-) -> Result<(Vec<f32>, [Tensor; 3])> {
-    let rows = x.len() / network.shape.width;
-    let ffn = network.shape.ffn;
-    let mut scales = vec![0.0; rows];
-    let normed = normalise(network, x, &block.ffn_norm, &mut scales)?;
-    let gate_up = linear(&normed, &block.gate_up)?;
-    let mut activated = vec![0.0; rows * ffn];
-    read(&gate_up, |gate_up| activation::forward(gate_up, ffn, &mut activated))?;
-    let activated = tensor(activated, rows)?;
-    read(&linear(&activated, &block.down)?, |down| kernels::add(x, down))?;
-    Ok((scales, [normed, gate_up, activated]))
-}
-
-/// Runs `x` (B·T, W) through a block.
-fn forward_block(network: &Network, block: &Block<Tensor>, x: &mut [f32], time: usize) -> Result<Trace> {
-    let heads = network.shape.heads;
-    let rows = x.len() / network.shape.width;
-    let input = x.to_vec();
-    let mut attention_scales = vec![0.0; rows];
-    let normed = normalise(network, x, &block.attention_norm, &mut attention_scales)?;
-    let qkv = linear(&normed, &block.qkv)?;
-    let query_size = rows * heads.queries * heads.width;
-    let key_size = rows * heads.keys * heads.width;
-    let (mut q, mut k, mut v) = (vec![0.0; query_size], vec![0.0; key_size], vec![0.0; key_size]);
-    read(&qkv, |qkv| attention::split(qkv, time, heads, &network.rotary, &mut q, &mut k, &mut v))?;
-    // The query heads that read one key–value head are neighbours: one taller matrix for each of the latter.
-    let groups = rows / time * heads.keys;
-    let (grouped, single) = (query_size / heads.width / groups, time);
-    let q = Tensor::from_vec(q, (groups, grouped, heads.width), &Device::Cpu)?;
-    let k = Tensor::from_vec(k, (groups, single, heads.width), &Device::Cpu)?;
-    let v = Tensor::from_vec(v, (groups, single, heads.width), &Device::Cpu)?;
-    let probabilities = q.matmul(&k.t()?)?;
-    change(&probabilities, |p| attention::causal_softmax(p, time, attention_scale(network)))?;
-    let mut mixed = vec![0.0; query_size];
-    read(&probabilities.matmul(&v)?, |heads_first| {
-        attention::merge_heads(heads_first, time, heads.queries, heads.width, &mut mixed);
-    })?;
-    let mixed = tensor(mixed, rows)?;
-    read(&linear(&mixed, &block.output)?, |output| kernels::add(x, output))?;
-    let middle = x.to_vec();
-    let (ffn_scales, [ffn_normed, gate_up, activated]) = feed_forward(network, block, x)?;
-    Ok(Trace {
-        input,
-        attention_scales,
-        normed,
-        q,
-        k,
-        v,
-        probabilities,
-        mixed,
-        middle,
-        ffn_scales,
-        ffn_normed,
-        gate_up,
-        activated,
-    })
-}
-
-fn attention_scale(network: &Network) -> f32 {
-    1.0 / (network.shape.heads.width as f32).sqrt()
-}
-
-/// The negative log-likelihood of `targets` (B, T) summed in nats, and the gradient of `scale` times that sum with
-/// respect to each parameter.
-pub fn gradients(
-    network: &Network,
-    sequences: Sequences,
-    targets: &[u32],
-    scale: f32,
-) -> Result<(f64, Parameters<Vec<f32>>)> {
-    let Parameters { blocks, norm: norm_weight, head, .. } = &network.parameters;
-    let mut x = embed(network, sequences.tokens)?;
-    let traces = blocks
-        .iter()
-        .map(|block| forward_block(network, block, &mut x, sequences.time))
-        .collect::<Result<Vec<_>>>()?;
-    let mut scales = vec![0.0; targets.len()];
-    let last = normalise(network, &x, norm_weight, &mut scales)?;
-    let logits = logits(network, &last)?;
-    let nats = change(&logits, |logits| softmax::cross_entropy(logits, targets, scale))?;
-
-    let output = network.parameters.output();
-    let mut output_gradient = values(&logits.t()?.matmul(&last)?)?;
-    let mut flow = vec![0.0; x.len()];
-    let mut norm_gradient = vec![0.0; network.shape.width];
-    norm_backward(&x, norm_weight, &scales, &logits.matmul(output)?, &mut flow, &mut norm_gradient)?;
-    drop(logits);
-    let mut block_gradients = Vec::with_capacity(blocks.len());
-    for (block, trace) in blocks.iter().zip(traces).rev() {
-        block_gradients.push(backward_block(network, block, &trace, &mut flow, sequences.time)?);
+        self.attention_norm = values(&block.attention_norm)?;
+        self.ffn_norm = values(&block.ffn_norm)?;
+        Ok(())
     }
-    block_gradients.reverse();
-    let head_gradient = match head {
-        Some(head) => Some(std::mem::replace(&mut output_gradient, vec![0.0; head.elem_count()])),
-        None => None,
-    };
-    let width = network.shape.width;
-    for (&token, flow) in sequences.tokens.iter().zip(flow.chunks_exact(width)) {
-        kernels::add(&mut output_gradient[token as usize * width..][..width], flow);
-    }
-    let gradients = Parameters {
-        embedding: output_gradient,
-        blocks: block_gradients,
-        norm: norm_gradient,
-        head: head_gradient,
-    };
-    Ok((nats, gradients))
 }
 
 fn values(tensor: &Tensor) -> Result<Vec<f32>> {
     read(tensor, <[f32]>::to_vec)
 }
 
-fn norm_backward(
-    x: &[f32],
-    weight: &Tensor,
-    scales: &[f32],
-    gradient: &Tensor,
-    x_gradient: &mut [f32],
-    weight_gradient: &mut [f32],
-) -> Result<()> {
-    read(weight, |weight| {
-        read(gradient, |gradient| {
-            norm::backward(x, weight, scales, gradient, x_gradient, weight_gradient);
-        })
-    })?
+/// Room for some rows on their way through a block.
+#[derive(Default)]
+pub struct Scratch {
+    normed: Vec<f32>,
+    scales: Vec<f32>,
+    units: Units,
+    qkv: Vec<f32>,
+    mixed: Vec<f32>,
+    gate_up: Vec<f32>,
+    activated: Vec<f32>,
+    logits: Vec<f32>,
+    normalisers: Vec<Normaliser>,
+    attention: attention::Scratch,
 }
 
-/// Given the gradient of a block's result in `flow` (B·T, W), leaves that of its input there.
-fn backward_block(
-    network: &Network,
-    block: &Block<Tensor>,
-    trace: &Trace,
-    flow: &mut [f32],
-    time: usize,
-) -> Result<Block<Vec<f32>>> {
-    let (width, ffn) = (network.shape.width, network.shape.ffn);
-    let rows = flow.len() / width;
+/// Scratch that waits for a thread to need it.
+#[derive(Default)]
+pub struct Pool(Mutex<Vec<Scratch>>);
 
-    let arriving = tensor(flow.to_vec(), rows)?;
-    let down = values(&arriving.t()?.matmul(&trace.activated)?)?;
-    let activated_gradient = arriving.matmul(&block.down)?;
-    read(&activated_gradient, |gradient| {
-        change(&trace.gate_up, |gate_up| activation::backward(gate_up, ffn, gradient))
-    })??;
-    let gate_up = values(&trace.gate_up.t()?.matmul(&trace.ffn_normed)?)?;
-    let mut ffn_norm = vec![0.0; width];
-    let gradient = trace.gate_up.matmul(&block.gate_up)?;
-    norm_backward(&trace.middle, &block.ffn_norm, &trace.ffn_scales, &gradient, flow, &mut ffn_norm)?;
-
-    let arriving = tensor(flow.to_vec(), rows)?;
-    let output = values(&arriving.t()?.matmul(&trace.mixed)?)?;
-    let qkv_gradient = attention_backward(network, trace, &arriving.matmul(&block.output)?, time)?;
-    let qkv = values(&qkv_gradient.t()?.matmul(&trace.normed)?)?;
-    let mut attention_norm = vec![0.0; width];
-    let gradient = qkv_gradient.matmul(&block.qkv)?;
-    norm_backward(
-        &trace.input,
-        &block.attention_norm,
-        &trace.attention_scales,
-        &gradient,
-        flow,
-        &mut attention_norm,
-    )?;
-    Ok(Block { attention_norm, qkv, output, ffn_norm, gate_up, down })
+impl Pool {
+    /// Lends scratch for the time of a call.
+    pub fn with<R>(&self, work: impl FnOnce(&mut Scratch) -> R) -> R {
+        let waiting = || self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut scratch = waiting().pop().unwrap_or_default();
+        let result = work(&mut scratch);
+        waiting().push(scratch);
+        result
+    }
 }
 
-/// The gradient of `qkv`, given that of what attention mixed, (B·T, H D).
-fn attention_backward(network: &Network, trace: &Trace, mixed: &Tensor, time: usize) -> Result<Tensor> {
-    let heads = network.shape.heads;
-    let rows = mixed.dim(0)?;
-    let mut mixed_gradient = vec![0.0; mixed.elem_count()];
-    read(mixed, |mixed| {
-        attention::split_heads(mixed, time, heads.queries, heads.width, &mut mixed_gradient);
-    })?;
-    let mixed_gradient = Tensor::from_vec(mixed_gradient, trace.q.shape(), &Device::Cpu)?;
-    let v = trace.probabilities.t()?.matmul(&mixed_gradient)?;
-    let scores = mixed_gradient.matmul(&trace.v.t()?)?;
-    read(&trace.probabilities, |p| {
-        change(&scores, |g| attention::causal_softmax_backward(p, g, time, attention_scale(network)))
-    })??;
-    let q = scores.matmul(&trace.k)?;
-    let k = scores.t()?.matmul(&trace.q)?;
-    let mut qkv = vec![0.0; rows * heads.row()];
-    read(&q, |q| {
-        read(&k, |k| read(&v, |v| attention::split_backward(q, k, v, time, heads, &network.rotary, &mut qkv)))
-    })???;
-    tensor(qkv, rows)
+/// What the way back needs of a block.
+#[derive(Default)]
+struct Trace {
+    /// What came in, (N, W).
+    input: Vec<f32>,
+    /// (N, (H + 2K) D)
+    qkv: Units,
+    normalisers: Vec<Normaliser>,
+    /// (N, H D)
+    mixed: Units,
+    /// What came into the feed-forward half, (N, W).
+    middle: Vec<f32>,
+    /// (N, 2F)
+    gate_up: Units,
+}
+
+/// `target` becomes a vector of so many numbers, whatever they are.
+fn sized(target: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    target.resize(length, 0.0);
+    target
+}
+
+impl Pass<'_> {
+    /// `to` becomes the normalised rows of `x` (N, W).
+    fn normalise(self, x: &[f32], weight: &[f32], scales: &mut Vec<f32>, to: &mut Vec<f32>) {
+        sized(scales, x.len() / self.shape.width);
+        norm::forward(x, weight, self.shape.norm_epsilon as f32, sized(to, x.len()), scales);
+    }
+
+    /// `out` = or += rows · weights.
+    fn multiply(self, rows: &Units, weights: &Panels, out: &mut [f32], into: Into) {
+        multiply(self.how, &rows.units, rows.stride, weights.view(), out, into);
+    }
+
+    /// What attention reads of `x` (N, W): `scratch.qkv` (N, (H + 2K) D). In bf16 it is rounded, so that the way back
+    /// can make the same products again.
+    fn project(self, layer: &Layer, x: &[f32], scratch: &mut Scratch) {
+        let (shape, precision) = (self.shape, self.how.precision);
+        self.normalise(x, &layer.attention_norm, &mut scratch.scales, &mut scratch.normed);
+        scratch.units.write(precision, &scratch.normed, shape.width);
+        let row = shape.heads.row();
+        let qkv = sized(&mut scratch.qkv, x.len() / shape.width * row);
+        self.multiply(&scratch.units, &layer.qkv, qkv, Into::Replace);
+        if precision == Precision::Bf16 {
+            scratch.units.write(precision, qkv, row);
+            scratch.units.read(precision, row, qkv);
+        }
+    }
+
+    /// Adds to `x` (N, W) what attention mixed, `scratch.mixed` (N, H D).
+    fn add_mixed(self, layer: &Layer, x: &mut [f32], scratch: &mut Scratch) {
+        let heads = self.shape.heads;
+        scratch.units.write(self.how.precision, &scratch.mixed, heads.queries * heads.width);
+        self.multiply(&scratch.units, &layer.output, x, Into::Add);
+    }
+
+    /// Adds the feed-forward half of a block to `x` (N, W).
+    fn feed_forward(self, layer: &Layer, x: &mut [f32], scratch: &mut Scratch) {
+        let (shape, precision) = (self.shape, self.how.precision);
+        let rows = x.len() / shape.width;
+        self.normalise(x, &layer.ffn_norm, &mut scratch.scales, &mut scratch.normed);
+        scratch.units.write(precision, &scratch.normed, shape.width);
+        let gate_up = sized(&mut scratch.gate_up, rows * 2 * shape.ffn);
+        self.multiply(&scratch.units, &layer.gate_up, gate_up, Into::Replace);
+        activation::forward(gate_up, shape.ffn, sized(&mut scratch.activated, rows * shape.ffn));
+        scratch.units.write(precision, &scratch.activated, shape.ffn);
+        self.multiply(&scratch.units, &layer.down, x, Into::Add);
+    }
+
+    /// Takes whole sequences `x` (B·T, W) through a block, and notes what the way back needs.
+    fn block(
+        self,
+        layer: &Layer,
+        x: &mut [f32],
+        time: usize,
+        scratch: &mut Scratch,
+        mut trace: Option<&mut Trace>,
+    ) {
+        let Self { how, shape, rotary } = self;
+        let heads = shape.heads;
+        let rows = x.len() / shape.width;
+        if let Some(trace) = &mut trace {
+            trace.input.clear();
+            trace.input.extend_from_slice(x);
+        }
+        self.project(layer, x, scratch);
+        let Scratch { qkv, mixed, normalisers, attention: room, .. } = scratch;
+        sized(mixed, rows * heads.queries * heads.width);
+        normalisers.resize(rows * heads.queries, Normaliser::default());
+        attention::forward(how, qkv, time, heads, rotary, room, mixed, normalisers);
+        if let Some(trace) = &mut trace {
+            trace.qkv.write(how.precision, qkv, heads.row());
+            trace.normalisers.clone_from(normalisers);
+        }
+        self.add_mixed(layer, x, scratch);
+        if let Some(trace) = &mut trace {
+            trace.mixed.clone_from(&scratch.units);
+            trace.middle.clear();
+            trace.middle.extend_from_slice(x);
+        }
+        self.feed_forward(layer, x, scratch);
+        if let Some(trace) = trace {
+            trace.gate_up.write(how.precision, &scratch.gate_up, 2 * shape.ffn);
+        }
+    }
+}
+
+/// `x` (N, W) becomes the embeddings of tokens (N).
+fn embed(embedding: &[f32], tokens: &[u32], width: usize, x: &mut Vec<f32>) {
+    x.clear();
+    for &token in tokens {
+        x.extend_from_slice(&embedding[token as usize * width..][..width]);
+    }
+}
+
+/// A network whose weights are packed, to sample from it or to score with it.
+pub struct Packed<'a> {
+    network: &'a Network,
+    how: How,
+    layers: Vec<Layer>,
+    norm: Vec<f32>,
+    head: Panels,
+}
+
+impl<'a> Packed<'a> {
+    /// Packs the weights.
+    ///
+    /// # Errors
+    /// When they are not on the processor.
+    pub fn new(network: &'a Network, precision: Precision) -> Result<Self> {
+        let layer = |block| {
+            let mut layer = Layer::default();
+            layer.forward(precision, block)?;
+            Ok(layer)
+        };
+        let layers = network.parameters.blocks.iter().map(layer).collect::<Result<Vec<_>>>()?;
+        let mut head = Panels::default();
+        read(network.parameters.output(), |weights| {
+            head.write_columns_in_parallel(precision, weights, network.shape.width);
+        })?;
+        let norm = values(&network.parameters.norm)?;
+        Ok(Self { network, how: How::new(precision), layers, norm, head })
+    }
+
+    /// The network.
+    #[must_use]
+    pub fn network(&self) -> &'a Network {
+        self.network
+    }
+
+    fn pass(&self) -> Pass<'a> {
+        Pass { how: self.how, shape: &self.network.shape, rotary: &self.network.rotary }
+    }
+
+    fn embed(&self, tokens: &[u32]) -> Result<Vec<f32>> {
+        let mut x = Vec::new();
+        read(&self.network.parameters.embedding, |embedding| {
+            embed(embedding, tokens, self.network.shape.width, &mut x);
+        })?;
+        Ok(x)
+    }
+
+    /// The last hidden states (B·T, W), not yet normalised.
+    ///
+    /// # Errors
+    /// When the weights are not on the processor.
+    pub fn hidden(&self, sequences: Sequences, scratch: &mut Scratch) -> Result<Vec<f32>> {
+        let mut x = self.embed(sequences.tokens)?;
+        for layer in &self.layers {
+            self.pass().block(layer, &mut x, sequences.time, scratch, None);
+        }
+        Ok(x)
+    }
+
+    /// Reads one more token of each of several documents, row r at `places[r]` = (slot, position); gives the last
+    /// hidden states (rows, W), not yet normalised. A cache for each block.
+    ///
+    /// # Errors
+    /// When the weights are not on the processor.
+    pub fn step(
+        &self,
+        tokens: &[u32],
+        places: &[(usize, usize)],
+        caches: &mut [Cache],
+        scratch: &mut Scratch,
+    ) -> Result<Vec<f32>> {
+        let shape = &self.network.shape;
+        let pass = self.pass();
+        let mut x = self.embed(tokens)?;
+        for (layer, cache) in self.layers.iter().zip(caches) {
+            pass.project(layer, &x, scratch);
+            let mixed = sized(&mut scratch.mixed, tokens.len() * shape.heads.queries * shape.heads.width);
+            attention::step(&scratch.qkv, places, shape.heads, &self.network.rotary, cache, mixed);
+            pass.add_mixed(layer, &mut x, scratch);
+            pass.feed_forward(layer, &mut x, scratch);
+        }
+        Ok(x)
+    }
+
+    /// Hands the logits (some rows, V) of hidden states `x` (N, W) to `visit`, a few rows at a time in order, together
+    /// with the first row's number.
+    pub fn logits(&self, x: &[f32], scratch: &mut Scratch, mut visit: impl FnMut(usize, &mut [f32])) {
+        let shape = &self.network.shape;
+        let pass = self.pass();
+        for (part, x) in x.chunks(LOGIT_ROWS * shape.width).enumerate() {
+            let rows = x.len() / shape.width;
+            pass.normalise(x, &self.norm, &mut scratch.scales, &mut scratch.normed);
+            scratch.units.write(self.how.precision, &scratch.normed, shape.width);
+            let logits = sized(&mut scratch.logits, rows * shape.vocab_size);
+            pass.multiply(&scratch.units, &self.head, logits, Into::Replace);
+            visit(part * LOGIT_ROWS, logits);
+        }
+    }
 }

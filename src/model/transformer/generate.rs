@@ -6,12 +6,13 @@
 //! restart at 0, which is also how [`score`](super::score) reads long documents. A document that is finished hands
 //! its slot to the next one that waits.
 
-use super::{Network, Transformer, fused, plain};
+use super::fused::{LOGIT_ROWS, Packed, Scratch};
+use super::{Network, Transformer, plain};
 use crate::config::Decoding;
 use crate::decoding::Sampler;
 use crate::documents::{Documents, TokenId};
-use crate::kernels::attention::{self, Cache};
-use crate::kernels::{self, change, read};
+use crate::kernels::attention::Cache;
+use crate::kernels::change;
 use crate::model::{Generate, ModelError};
 use crate::seed::Stream;
 use crate::stage::Stage;
@@ -32,10 +33,10 @@ pub fn generate(model: &Transformer, request: &Generate, stage: &Stage) -> Resul
     let all: Vec<usize> = (0..count).collect();
     let written = if model.network.device.is_cpu() {
         let group = count.div_ceil(16).clamp(SLOTS, GROUP);
-        let network = by_columns(&model.network)?;
+        let packed = Packed::new(&model.network, model.network.precision)?;
         all.par_chunks(group)
             .map(|group| {
-                let decoder = FusedDecoder::new(&network, SLOTS.min(group.len()));
+                let decoder = FusedDecoder::new(&packed, SLOTS.min(group.len()));
                 write(model, request, group, decoder, stage)
             })
             .collect::<Result<Vec<_>, ModelError>>()?
@@ -46,26 +47,20 @@ pub fn generate(model: &Transformer, request: &Generate, stage: &Stage) -> Resul
     Ok(written.iter().flatten().map(Vec::as_slice).collect())
 }
 
-/// The same network, its matrices laid out by columns: a product with few rows then need not rearrange them each time.
-fn by_columns(network: &Network) -> Tensors<Network> {
-    let by_columns = |matrix: &Tensor| matrix.t()?.contiguous()?.t();
-    let mut parameters = network.parameters.clone();
-    for block in &mut parameters.blocks {
-        for matrix in [&mut block.qkv, &mut block.output, &mut block.gate_up, &mut block.down] {
-            *matrix = by_columns(matrix)?;
-        }
-    }
-    parameters.head = Some(by_columns(network.parameters.output())?);
-    Ok(Network { parameters, ..network.clone() })
-}
-
 /// Reads one more token of each of several documents.
 trait Decoder {
     /// How many documents can be written side by side.
     fn slots(&self) -> usize;
 
-    /// Reads token r at `places[r]` = (slot, position). Logits (wanted, V) of the rows in `wanted`, on the processor.
-    fn step(&mut self, tokens: &[TokenId], places: &[(usize, usize)], wanted: &[u32]) -> Tensors<Tensor>;
+    /// Reads token r at `places[r]` = (slot, position). Hands the logits (some of them, V) of the rows in `wanted` to
+    /// `visit`, some at a time and in order, with the number of the first.
+    fn step(
+        &mut self,
+        tokens: &[TokenId],
+        places: &[(usize, usize)],
+        wanted: &[u32],
+        visit: impl FnMut(usize, &mut [f32]),
+    ) -> Tensors<()>;
 }
 
 /// A document that is being written.
@@ -143,10 +138,11 @@ fn write(
             .filter(|(_, writing)| writing.wants_a_token())
             .map(|(row, _)| row)
             .collect();
-        let logits = decoder.step(&tokens, &places, &wanted)?;
         let mut drawing: Vec<&mut Writing> =
             writings.iter_mut().filter(|writing| writing.wants_a_token()).collect();
-        draw(&logits, &mut drawing, request.decoding, !model.network.device.is_cpu())?;
+        decoder.step(&tokens, &places, &wanted, |first, logits| {
+            draw(logits, model.vocab_size(), &mut drawing[first..], request.decoding);
+        })?;
         stage.advance(wanted.len() as u64);
         let mut going_on = Vec::with_capacity(writings.len());
         for writing in writings {
@@ -163,43 +159,31 @@ fn write(
     Ok(written)
 }
 
-/// Draws the next token of each of `writings` from its row of `logits`.
-fn draw(
-    logits: &Tensor,
-    writings: &mut [&mut Writing],
-    decoding: &Decoding,
-    in_parallel: bool,
-) -> Tensors<()> {
-    let vocab_size = logits.dim(1)?;
+/// Draws the next token of as many of `writings` as there are rows of `logits` (rows, V). A GPU hands over the rows of
+/// all documents at once: they are shared out among the threads.
+fn draw(logits: &mut [f32], vocab_size: usize, writings: &mut [&mut Writing], decoding: &Decoding) {
     let draw = |sampler: &mut Sampler, (row, writing): (&mut [f32], &mut &mut Writing)| {
         let token = sampler.draw(row, &writing.tokens[1..], &mut writing.stream);
         writing.tokens.push(token);
         writing.drawn += 1;
     };
-    change(logits, |logits| {
-        if in_parallel {
-            let rows = logits.par_chunks_exact_mut(vocab_size).zip(writings.par_iter_mut());
-            rows.for_each_init(|| Sampler::new(decoding), draw);
-        } else {
-            let mut sampler = Sampler::new(decoding);
-            let rows = logits.chunks_exact_mut(vocab_size).zip(writings.iter_mut());
-            rows.for_each(|row| draw(&mut sampler, row));
-        }
-    })
+    let rows = logits.par_chunks_exact_mut(vocab_size).zip(writings.par_iter_mut());
+    rows.with_min_len(LOGIT_ROWS).for_each_init(|| Sampler::new(decoding), draw);
 }
 
 /// On the processor, on the calling thread.
 struct FusedDecoder<'a> {
-    network: &'a Network,
+    packed: &'a Packed<'a>,
     slots: usize,
     caches: Vec<Cache>,
+    scratch: Scratch,
 }
 
 impl<'a> FusedDecoder<'a> {
-    fn new(network: &'a Network, slots: usize) -> Self {
-        let shape = &network.shape;
+    fn new(packed: &'a Packed<'a>, slots: usize) -> Self {
+        let shape = &packed.network().shape;
         let caches = (0..shape.layers).map(|_| Cache::new(slots, shape.heads, shape.context)).collect();
-        Self { network, slots, caches }
+        Self { packed, slots, caches, scratch: Scratch::default() }
     }
 }
 
@@ -208,28 +192,22 @@ impl Decoder for FusedDecoder<'_> {
         self.slots
     }
 
-    fn step(&mut self, tokens: &[TokenId], places: &[(usize, usize)], wanted: &[u32]) -> Tensors<Tensor> {
-        let network = self.network;
-        let heads = network.shape.heads;
-        let rows = tokens.len();
-        let mut scales = vec![0.0; rows];
-        let mut x = fused::embed(network, tokens)?;
-        for (block, cache) in network.parameters.blocks.iter().zip(&mut self.caches) {
-            let normed = fused::normalise(network, &x, &block.attention_norm, &mut scales)?;
-            let qkv = fused::linear(&normed, &block.qkv)?;
-            let mut mixed = vec![0.0; rows * heads.queries * heads.width];
-            read(&qkv, |qkv| attention::step(qkv, places, heads, &network.rotary, cache, &mut mixed))?;
-            let mixed = Tensor::from_vec(mixed, (rows, heads.queries * heads.width), &Device::Cpu)?;
-            read(&fused::linear(&mixed, &block.output)?, |output| kernels::add(&mut x, output))?;
-            fused::feed_forward(network, block, &mut x)?;
+    fn step(
+        &mut self,
+        tokens: &[TokenId],
+        places: &[(usize, usize)],
+        wanted: &[u32],
+        visit: impl FnMut(usize, &mut [f32]),
+    ) -> Tensors<()> {
+        let Self { packed, caches, scratch, .. } = self;
+        let width = packed.network().shape.width;
+        let mut hidden = packed.step(tokens, places, caches, scratch)?;
+        for (to, &from) in wanted.iter().enumerate() {
+            let from = from as usize * width;
+            hidden.copy_within(from..from + width, to * width);
         }
-        let hidden = fused::normalise(network, &x, &network.parameters.norm, &mut scales)?;
-        let hidden = if wanted.len() == rows {
-            hidden
-        } else {
-            hidden.index_select(&Tensor::new(wanted, &Device::Cpu)?, 0)?
-        };
-        fused::logits(network, &hidden)
+        packed.logits(&hidden[..wanted.len() * width], scratch, visit);
+        Ok(())
     }
 }
 
@@ -267,7 +245,13 @@ impl Decoder for PlainDecoder<'_> {
         self.slots
     }
 
-    fn step(&mut self, tokens: &[TokenId], places: &[(usize, usize)], wanted: &[u32]) -> Tensors<Tensor> {
+    fn step(
+        &mut self,
+        tokens: &[TokenId],
+        places: &[(usize, usize)],
+        wanted: &[u32],
+        mut visit: impl FnMut(usize, &mut [f32]),
+    ) -> Tensors<()> {
         let network = self.network;
         let (shape, device) = (&network.shape, &network.device);
         let heads = shape.heads;
@@ -300,7 +284,7 @@ impl Decoder for PlainDecoder<'_> {
         }
         let hidden = plain::rms_norm(&x, &network.parameters.norm, shape.norm_epsilon)?;
         let hidden = hidden.flatten_to(1)?.index_select(&Tensor::new(wanted, device)?, 0)?;
-        plain::logits(network, &hidden)?.to_device(&Device::Cpu)
+        change(&plain::logits(network, &hidden)?.to_device(&Device::Cpu)?, |logits| visit(0, logits))
     }
 }
 
@@ -308,12 +292,14 @@ impl Decoder for PlainDecoder<'_> {
 mod tests {
     use super::*;
     use crate::model::transformer::parameters::Shape;
+    use crate::config::Precision;
+    use crate::kernels::attention::Heads;
     use crate::seed::Place;
 
     /// Three documents at different positions, one of which gives its slot to another.
     #[test]
     fn the_plain_decoder_agrees_with_the_fused_one() {
-        let heads = attention::Heads { queries: 4, keys: 2, width: 6 };
+        let heads = Heads { queries: 4, keys: 2, width: 6 };
         let architecture =
             crate::config::Transformer { layers: 2, width: 24, heads: 4, ffn: 20, context: 20 };
         let shape = Shape { heads, tied: false, ..Shape::new(&architecture, 30) };
@@ -323,10 +309,10 @@ mod tests {
             if what.columns.is_some() { value * 10.0 } else { Ok(value) }
         };
         let parameters = shape.specifications().try_map(draw).unwrap();
-        let network = Network::new(shape, parameters, Device::Cpu);
-        let columns = by_columns(&network).unwrap();
+        let network = Network::new(shape, parameters, Precision::F32, Device::Cpu);
+        let packed = Packed::new(&network, Precision::F32).unwrap();
         let (mut fused, mut plain) =
-            (FusedDecoder::new(&columns, 3), PlainDecoder::new(&network, 3).unwrap());
+            (FusedDecoder::new(&packed, 3), PlainDecoder::new(&network, 3).unwrap());
         for step in 0..30usize {
             let places = [(0, step % 20), (2, step % 7), (1, (step + 5) % 20)];
             let places = if step < 5 { &places[..2] } else { &places[..] };
@@ -334,10 +320,11 @@ mod tests {
                 places.iter().map(|place| (place.1 * 7 + place.0) as u32 % 30).collect();
             let wanted: Vec<u32> =
                 (0..places.len() as u32).filter(|row| !(row + step as u32).is_multiple_of(3)).collect();
-            let a = fused.step(&tokens, places, &wanted).unwrap().to_vec2::<f32>().unwrap();
-            let b = plain.step(&tokens, places, &wanted).unwrap().to_vec2::<f32>().unwrap();
-            assert_eq!(a.len(), wanted.len());
-            for (a, b) in a.iter().flatten().zip(b.iter().flatten()) {
+            let (mut a, mut b) = (Vec::new(), Vec::new());
+            fused.step(&tokens, places, &wanted, |_, logits| a.extend_from_slice(logits)).unwrap();
+            plain.step(&tokens, places, &wanted, |_, logits| b.extend_from_slice(logits)).unwrap();
+            assert_eq!((a.len(), b.len()), (wanted.len() * 30, wanted.len() * 30));
+            for (a, b) in a.iter().zip(&b) {
                 assert!((a - b).abs() < 1e-4, "step {step}: {a} {b}");
             }
         }

@@ -205,6 +205,15 @@ impl<T> Parameters<T> {
     }
 
     /// Makes something else of each, in the same order.
+    #[must_use]
+    pub fn map<U>(&self, mut make: impl FnMut(&T) -> U) -> Parameters<U> {
+        let made: Result<_, std::convert::Infallible> = self.try_map(|value| Ok(make(value)));
+        match made {
+            Ok(made) => made,
+        }
+    }
+
+    /// Makes something else of each, in the same order.
     ///
     /// # Errors
     /// The first that `make` gives.

@@ -4,12 +4,14 @@
 //! half, so that every token has at least half a context before it, or its document's start. Windows of similar
 //! length are read side by side; which ones depends on the documents only.
 
-use super::{Transformer, fused, plain};
+use super::fused::{Packed, Pool, Scratch, Sequences};
+use super::{Transformer, plain};
+use crate::config::Precision;
 use crate::documents::{Documents, TokenId};
 use crate::kernels::{read, softmax};
 use crate::model::{ModelError, Scores};
 use crate::stage::Stage;
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 /// Positions that are read side by side, padding included.
@@ -55,13 +57,24 @@ pub fn score(model: &Transformer, documents: &Documents, stage: &Stage) -> Resul
         })
         .collect();
     let shards = cut(&all);
+    // Scores are what everything is measured with: they are made in f32, whatever the model was trained in.
+    let packed = match model.network.device.is_cpu() {
+        true => Some(Packed::new(&model.network, Precision::F32)?),
+        false => None,
+    };
+    let pool = Pool::default();
     let parts = shards
         .par_iter()
         .map(|shard| {
             if stage.interrupted() {
                 return Err(ModelError::Interrupted);
             }
-            let parts = score_shard(model, documents, shard, &starts)?;
+            let shard = Shard::gather(documents, shard, model.special.start);
+            let scores = match &packed {
+                Some(packed) => pool.with(|scratch| shard.score(packed, scratch))?,
+                None => shard.score_plainly(model)?,
+            };
+            let parts = shard.parts(scores, &starts);
             stage.advance(parts.iter().map(|(_, scores)| scores.len() as u64).sum());
             Ok(parts)
         })
@@ -91,57 +104,70 @@ fn cut(windows: &[Window]) -> Vec<&[Window]> {
     shards
 }
 
-/// Reads the windows side by side, each filled up with the start token: what comes later changes nothing.
-fn score_shard(
-    model: &Transformer,
-    documents: &Documents,
-    shard: &[Window],
-    starts: &[usize],
-) -> Result<Vec<Part>, ModelError> {
-    let start = model.special.start;
-    let time = shard.iter().map(|window| window.length).max().unwrap_or(0);
-    let mut inputs = vec![start; shard.len() * time];
-    let mut places = Vec::new();
-    let mut targets = Vec::new();
-    for (row, window) in shard.iter().enumerate() {
-        let document = documents.get(window.document);
-        for (i, input) in inputs[row * time..][..window.length].iter_mut().enumerate() {
-            *input = if window.first + i == 0 { start } else { document[window.first + i - 1] };
-        }
-        places.extend((window.skip..window.length).map(|i| (row * time + i) as u32));
-        targets.extend_from_slice(&document[window.first + window.skip..window.first + window.length]);
-    }
-    let logits = logits_at(model, &inputs, time, places)?;
-    let vocab_size = model.vocab_size();
-    let scores: Vec<(f32, f32)> = read(&logits, |logits| {
-        let rows = logits.chunks_exact(vocab_size).zip(&targets);
-        rows.map(|(row, &target)| softmax::score(row, target)).collect()
-    })?;
-    let mut rest = scores.into_iter();
-    let parts = shard.iter().map(|window| {
-        let place = starts[window.document] + window.first + window.skip;
-        (place, rest.by_ref().take(window.length - window.skip).collect())
-    });
-    Ok(parts.collect())
+/// Windows that are read side by side, each filled up with the start token: what comes later changes nothing.
+struct Shard<'a> {
+    windows: &'a [Window],
+    /// (rows, `time`)
+    inputs: Vec<TokenId>,
+    time: usize,
+    /// Where predictions are wanted in `inputs`.
+    places: Vec<u32>,
+    /// The token that came at each of those.
+    targets: Vec<TokenId>,
 }
 
-/// Logits (places, V) on the processor, at `places` of the flat `inputs` (rows, `time`).
-fn logits_at(
-    model: &Transformer,
-    inputs: &[TokenId],
-    time: usize,
-    places: Vec<u32>,
-) -> candle_core::Result<Tensor> {
-    let network = &model.network;
-    let count = places.len();
-    let places = Tensor::from_vec(places, count, &network.device)?;
-    if network.device.is_cpu() {
-        let hidden = fused::hidden(network, fused::Sequences { tokens: inputs, time })?;
-        return fused::logits(network, &hidden.index_select(&places, 0)?);
+impl<'a> Shard<'a> {
+    fn gather(documents: &Documents, windows: &'a [Window], start: TokenId) -> Self {
+        let time = windows.iter().map(|window| window.length).max().unwrap_or(0);
+        let mut inputs = vec![start; windows.len() * time];
+        let (mut places, mut targets) = (Vec::new(), Vec::new());
+        for (row, window) in windows.iter().enumerate() {
+            let document = documents.get(window.document);
+            for (i, input) in inputs[row * time..][..window.length].iter_mut().enumerate() {
+                *input = if window.first + i == 0 { start } else { document[window.first + i - 1] };
+            }
+            places.extend((window.skip..window.length).map(|i| (row * time + i) as u32));
+            targets.extend_from_slice(&document[window.first + window.skip..window.first + window.length]);
+        }
+        Self { windows, inputs, time, places, targets }
     }
-    let tokens = Tensor::from_slice(inputs, (inputs.len() / time, time), &network.device)?;
-    let hidden = plain::hidden(network, &tokens)?.flatten_to(1)?.index_select(&places, 0)?;
-    plain::logits(network, &hidden)?.to_device(&candle_core::Device::Cpu)
+
+    /// The log-probability of every target, and the entropy of the prediction.
+    fn score(&self, packed: &Packed, scratch: &mut Scratch) -> candle_core::Result<Vec<(f32, f32)>> {
+        let shape = &packed.network().shape;
+        let hidden = packed.hidden(Sequences { tokens: &self.inputs, time: self.time }, scratch)?;
+        let wanted = self.places.iter().flat_map(|&place| &hidden[place as usize * shape.width..][..shape.width]);
+        let wanted: Vec<f32> = wanted.copied().collect();
+        let mut scores = Vec::with_capacity(self.targets.len());
+        packed.logits(&wanted, scratch, |first, logits| {
+            let rows = logits.chunks_exact(shape.vocab_size).zip(&self.targets[first..]);
+            scores.extend(rows.map(|(row, &target)| softmax::score(row, target)));
+        });
+        Ok(scores)
+    }
+
+    /// The same from plain tensor operations, on any device.
+    fn score_plainly(&self, model: &Transformer) -> candle_core::Result<Vec<(f32, f32)>> {
+        let network = &model.network.in_precision(Precision::F32);
+        let places = Tensor::new(self.places.as_slice(), &network.device)?;
+        let tokens = Tensor::from_slice(&self.inputs, (self.windows.len(), self.time), &network.device)?;
+        let hidden = plain::hidden(network, &tokens)?.flatten_to(1)?.index_select(&places, 0)?;
+        let logits = plain::logits(network, &hidden)?.to_device(&Device::Cpu)?;
+        read(&logits, |logits| {
+            let rows = logits.chunks_exact(network.shape.vocab_size).zip(&self.targets);
+            rows.map(|(row, &target)| softmax::score(row, target)).collect()
+        })
+    }
+
+    /// The scores of each window, and their place in the flat tokens.
+    fn parts(&self, scores: Vec<(f32, f32)>, starts: &[usize]) -> Vec<Part> {
+        let mut rest = scores.into_iter();
+        let parts = self.windows.iter().map(|window| {
+            let place = starts[window.document] + window.first + window.skip;
+            (place, rest.by_ref().take(window.length - window.skip).collect())
+        });
+        parts.collect()
+    }
 }
 
 #[cfg(test)]
