@@ -23,7 +23,7 @@ mod portable;
 mod units;
 
 pub use panels::{Panels, View};
-pub use units::{Units, depth};
+pub use units::{Units, depth, pair, round};
 
 /// Columns of a panel.
 pub const PANEL: usize = 64;

@@ -59,15 +59,23 @@ impl Units {
 
 /// The bits of the nearest bf16 in the upper half, of two equally near the even one; the lower half is arbitrary.
 #[inline(always)]
-pub(super) fn rounded(x: f32) -> u32 {
+fn rounded(x: f32) -> u32 {
     let bits = x.to_bits();
     // Rounding would carry the largest NaNs over into zero.
     if x.is_nan() { 0x7fc0_0000 } else { bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) }
 }
 
+/// The nearest bf16.
+#[inline(always)]
+#[must_use]
+pub fn round(x: f32) -> f32 {
+    f32::from_bits(rounded(x) & 0xffff_0000)
+}
+
 /// A unit of two bf16: the first in the lower half.
 #[inline(always)]
-pub(super) fn pair(first: f32, second: f32) -> u32 {
+#[must_use]
+pub fn pair(first: f32, second: f32) -> u32 {
     rounded(first) >> 16 | rounded(second) & 0xffff_0000
 }
 

@@ -263,6 +263,12 @@ impl<'a> Packed<'a> {
         self.network
     }
 
+    /// What its products are computed in.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.how.precision
+    }
+
     fn pass(&self) -> Pass<'a> {
         Pass { how: self.how, shape: &self.network.shape, rotary: &self.network.rotary }
     }

@@ -36,7 +36,7 @@ pub fn generate(model: &Transformer, request: &Generate, stage: &Stage) -> Resul
         let packed = Packed::new(&model.network, model.network.precision)?;
         all.par_chunks(group)
             .map(|group| {
-                let decoder = FusedDecoder::new(&packed, SLOTS.min(group.len()));
+                let decoder = FusedDecoder::new(&packed, std::env::var("SL").map_or(SLOTS,|v|v.parse().unwrap()).min(group.len()));
                 write(model, request, group, decoder, stage)
             })
             .collect::<Result<Vec<_>, ModelError>>()?
@@ -182,7 +182,8 @@ struct FusedDecoder<'a> {
 impl<'a> FusedDecoder<'a> {
     fn new(packed: &'a Packed<'a>, slots: usize) -> Self {
         let shape = &packed.network().shape;
-        let caches = (0..shape.layers).map(|_| Cache::new(slots, shape.heads, shape.context)).collect();
+        let cache = |_| Cache::new(packed.precision(), slots, shape.heads, shape.context);
+        let caches = (0..shape.layers).map(cache).collect();
         Self { packed, slots, caches, scratch: Scratch::default() }
     }
 }
