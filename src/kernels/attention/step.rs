@@ -191,14 +191,15 @@ fn mix_some<const BF16: bool, const VECTORS: usize>(
 ) -> usize {
     let (mut firsts, mut seconds) = ([[0f32; LANES]; VECTORS], [[0f32; LANES]; VECTORS]);
     for (p, value) in probabilities.iter().zip(values.chunks_exact(units)) {
-        let vectors = value[first..].as_chunks::<LANES>().0;
-        for ((units, firsts), seconds) in vectors.iter().zip(&mut firsts).zip(&mut seconds) {
+        let Some(vectors) = value[first..].as_chunks::<LANES>().0.first_chunk::<VECTORS>() else { continue };
+        for vector in 0..VECTORS {
             for lane in 0..LANES {
+                let unit = vectors[vector][lane];
                 if BF16 {
-                    firsts[lane] += p * f32::from_bits(units[lane] << 16);
-                    seconds[lane] += p * f32::from_bits(units[lane] & 0xffff_0000);
+                    firsts[vector][lane] += p * f32::from_bits(unit << 16);
+                    seconds[vector][lane] += p * f32::from_bits(unit & 0xffff_0000);
                 } else {
-                    firsts[lane] += p * f32::from_bits(units[lane]);
+                    firsts[vector][lane] += p * f32::from_bits(unit);
                 }
             }
         }

@@ -23,8 +23,9 @@ type Tensors<T> = candle_core::Result<T>;
 
 /// Documents that one thread writes, at most; fewer when there are few.
 const GROUP: usize = 256;
-/// Documents that are written side by side on the processor.
-const SLOTS: usize = 64;
+/// Documents that are written side by side by one thread of the processor: enough for the products to be efficient, few
+/// enough for their keys and values to stay in the cache.
+const SLOTS: usize = 16;
 /// Documents that are written side by side on a GPU.
 const DEVICE_SLOTS: usize = 512;
 
@@ -32,11 +33,11 @@ pub fn generate(model: &Transformer, request: &Generate, stage: &Stage) -> Resul
     let count = request.prompts.len();
     let all: Vec<usize> = (0..count).collect();
     let written = if model.network.device.is_cpu() {
-        let group = count.div_ceil(16).clamp(SLOTS, GROUP);
+        let group = count.div_ceil(16).clamp(2 * SLOTS, GROUP);
         let packed = Packed::new(&model.network, model.network.precision)?;
         all.par_chunks(group)
             .map(|group| {
-                let decoder = FusedDecoder::new(&packed, std::env::var("SL").map_or(SLOTS,|v|v.parse().unwrap()).min(group.len()));
+                let decoder = FusedDecoder::new(&packed, SLOTS.min(group.len()));
                 write(model, request, group, decoder, stage)
             })
             .collect::<Result<Vec<_>, ModelError>>()?
