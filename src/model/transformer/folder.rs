@@ -5,6 +5,7 @@
 
 use super::parameters::{Shape, Specification};
 use super::{Network, Transformer};
+use crate::config::Precision;
 use crate::documents::TokenId;
 use crate::kernels::attention::Heads;
 use crate::model::{ModelError, SpecialTokens};
@@ -94,7 +95,8 @@ pub fn load(dir: &Path, device: &Device) -> Result<Transformer, ModelError> {
         .specifications()
         .try_map(|specification| assemble(specification, &tensors, device))
         .map_err(refuse)?;
-    Ok(Transformer::from_network(Network::new(shape, parameters, device.clone()), special))
+    let network = Network::new(shape, parameters, Precision::F32, device.clone());
+    Ok(Transformer::from_network(network, special))
 }
 
 impl Config {
