@@ -128,7 +128,7 @@ impl TransformerLearner {
 
     /// Takes on a network of the experiment's shape, its context cut to the experiment's.
     fn adopt(&self, network: Network) -> Result<Network, String> {
-        let config::Transformer { layers, width, heads, ffn, context } = self.architecture;
+        let config::Transformer { layers, width, heads, ffn, context, precision } = self.architecture;
         let Network { mut shape, parameters, device, .. } = network;
         if (shape.layers, shape.width, shape.heads.queries, shape.ffn) != (layers, width, heads, ffn) {
             return Err(format!(
@@ -146,7 +146,7 @@ impl TransformerLearner {
             return Err(format!("it reads {} positions: set model.context to that or less", shape.context));
         }
         shape.context = context;
-        Ok(Network::new(shape, parameters, device))
+        Ok(Network::new(shape, parameters, precision, device))
     }
 
     fn record(&self, run: &Run, text: Tokens, stage: &Stage) -> TrainingRecord {
