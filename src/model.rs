@@ -28,6 +28,11 @@ pub trait LanguageModel: Send + Sync {
     /// When the run is interrupted, or the backend fails.
     fn generate(&self, request: &Generate, stage: &Stage) -> Result<Documents, ModelError>;
 
+    /// The same model as a measurement asks it to write: nothing rounded that need not be. None if it is that already.
+    fn in_full_precision(&self) -> Option<Box<dyn LanguageModel>> {
+        None
+    }
+
     /// Writes the model into the existing folder `dir`.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ pub use error::StoreError;
 pub use read::{Sample, read, samples};
 pub use record::*;
 
-use crate::config::{Arm, Experiment, difference};
+use crate::config::{self, Arm, Experiment, difference};
 use crate::documents::Documents;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -256,7 +256,9 @@ fn holds_generations(root: &Path) -> Result<bool, StoreError> {
 
 fn refuse_changes(root: &Path, experiment: &Experiment, now: &Provenance) -> Result<(), StoreError> {
     let recorded = disk::read_text(&root.join(EXPERIMENT))?;
-    let mut changes = difference(&recorded, &experiment.to_toml());
+    // A file from before there was some setting means its default.
+    let resolved = config::parse(&recorded, EXPERIMENT, &[]).map_or(recorded, |then| then.to_toml());
+    let mut changes = difference(&resolved, &experiment.to_toml());
     let then: Provenance = disk::read_json(&root.join(PROVENANCE))?;
     for (split, hash) in &now.corpus {
         if then.corpus.get(split) != Some(hash) {

@@ -247,14 +247,15 @@ fn model(key: &str, table: &ModelTable) -> Result<Model, ConfigError> {
     };
     match table.kind.unwrap_or(ModelKind::Transformer) {
         ModelKind::Ngram => {
-            let shape = [
-                ("layers", table.layers),
-                ("width", table.width),
-                ("heads", table.heads),
-                ("ffn", table.ffn),
-                ("context", table.context),
+            let of_transformers = [
+                ("layers", table.layers.is_some()),
+                ("width", table.width.is_some()),
+                ("heads", table.heads.is_some()),
+                ("ffn", table.ffn.is_some()),
+                ("context", table.context.is_some()),
+                ("precision", table.precision.is_some()),
             ];
-            if let Some((part, _)) = shape.iter().find(|(_, value)| value.is_some()) {
+            if let Some((part, _)) = of_transformers.iter().find(|(_, given)| *given) {
                 return Err(foreign(part, "ngram"));
             }
             let order = within(&sub("order"), table.order.unwrap_or(5), 1, 5)?;
@@ -289,6 +290,7 @@ fn transformer(sub: &dyn Fn(&str) -> String, table: &ModelTable) -> Result<Trans
         // Llama's 8/3 of the width, rounded up so that a multiple of 32 stays one of 8.
         ffn: within(&sub("ffn"), table.ffn.unwrap_or(width * 11 / 4), 1, LARGEST_SHAPE)?,
         context,
+        precision: table.precision.unwrap_or_default(),
     })
 }
 

@@ -5,7 +5,8 @@
 
 use super::settings::{
     Arm, Budget, Corpus, Decoding, Experiment, Init, Method, Mixture, Model, NaturalDocuments,
-    NaturalFraction, Source, Split, Synthesis, SyntheticDocuments, Tokenizer, Training, TrainingLength,
+    NaturalFraction, Precision, Source, Split, Synthesis, SyntheticDocuments, Tokenizer, Training,
+    TrainingLength,
 };
 use crate::units::Tokens;
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
@@ -119,6 +120,8 @@ pub struct ModelTable {
     pub ffn: Option<usize>,
     /// Positions of a transformer.
     pub context: Option<usize>,
+    /// What its matrix products are computed in.
+    pub precision: Option<Precision>,
     /// Order of an n-gram.
     pub order: Option<usize>,
 }
@@ -431,6 +434,7 @@ impl From<&Model> for ModelTable {
                 heads: Some(shape.heads),
                 ffn: Some(shape.ffn),
                 context: Some(shape.context),
+                precision: Some(shape.precision),
                 order: None,
             },
             Model::Ngram(shape) => {

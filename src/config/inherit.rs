@@ -17,6 +17,7 @@ impl ModelTable {
             // An inherited default would not fit another width.
             ffn: self.ffn.or(if self.width.is_none() { base.ffn } else { None }),
             context: self.context.or(base.context),
+            precision: self.precision.or(base.precision),
             order: self.order.or(base.order),
         }
     }

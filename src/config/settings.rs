@@ -2,6 +2,7 @@
 
 use crate::units::Tokens;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::PathBuf;
 
 /// The name of the arm that never sees synthetic text.
@@ -148,6 +149,40 @@ pub struct Transformer {
     pub ffn: usize,
     /// Positions that attention reaches over. At least 8, and even.
     pub context: usize,
+    /// What its matrix products are computed in when it learns and when it writes.
+    pub precision: Precision,
+}
+
+/// What the factors of matrix products are rounded to, in training and in sampling. Sums, the weights themselves and
+/// the optimiser are f32 either way, and so is every measurement: the instrument does not change with the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// To nothing: they are f32 as they stand.
+    #[default]
+    F32,
+    /// To bfloat16: the range of f32, and 8 significant bits.
+    Bf16,
+}
+
+impl Precision {
+    /// Every precision there is.
+    pub const ALL: [Self; 2] = [Self::F32, Self::Bf16];
+
+    /// As an experiment file has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// Shape of an n-gram model.
@@ -341,15 +376,4 @@ impl Experiment {
         let written = self.arms.iter().map(|arm| arm.synthesis.tokens);
         written.min().unwrap_or(self.synthesis.tokens)
     }
-}
-
-/// STUB
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Precision {
-    /// f32
-    #[default]
-    F32,
-    /// bf16
-    Bf16,
 }

@@ -141,6 +141,8 @@ impl<'a> Maker<'a> {
         stage: &Stage,
     ) -> Result<(Vec<Measurement>, Curves), RunError> {
         let prepared = self.prepared;
+        let precise = model.in_full_precision();
+        let model = precise.as_deref().unwrap_or(model);
         let synthetic = documents.prefix(self.experiment.measured_tokens());
         let scoring = stage.at("scoring");
         scoring.begin(prepared.heldout.tokens().0 + synthetic.tokens().0, "tokens");

@@ -1,15 +1,18 @@
-//! A small Llama on candle: RMSNorm, rotary positions, SwiGLU, no biases, usually tied embeddings; in f32.
+//! A small Llama on candle: RMSNorm, rotary positions, SwiGLU, no biases, usually tied embeddings.
 //!
 //! On the processor it runs through [`fused`], cut into shards that depend on the documents only, one thread each; on
 //! a GPU through [`plain`], the readable twin. A saved model *is* a Hugging Face folder: `AutoModelForCausalLM` loads
 //! it, and its log-probabilities agree.
 //!
+//! Weights are f32. With [`Precision::Bf16`] the factors of matrix products are rounded to bf16 when the model learns
+//! and when it writes; scores never are.
+//!
 //! ```
 //! use candle_core::Device;
-//! use genloss::config;
+//! use genloss::config::{self, Precision};
 //! use genloss::model::{SpecialTokens, transformer::Transformer};
 //! use genloss::seed::Place;
-//! let shape = config::Transformer { layers: 1, width: 16, heads: 2, ffn: 44, context: 8 };
+//! let shape = config::Transformer { layers: 1, width: 16, heads: 2, ffn: 44, context: 8, precision: Precision::F32 };
 //! let special = SpecialTokens { start: 0, end: 0 };
 //! let mut stream = Place::new(1, "control", 0, "initialisation").stream(0);
 //! let model = Transformer::initialise(&shape, 300, special, &mut stream, &Device::Cpu)?;
@@ -41,10 +44,10 @@ pub struct Network {
     pub shape: Shape,
     /// The parameters, on `device`, f32 and contiguous.
     pub parameters: Parameters<Tensor>,
+    /// What the factors of its matrix products are rounded to, when it is trained or sampled from.
+    pub precision: Precision,
     /// Cosines and sines of the positions.
     pub rotary: Rotary,
-    /// What its products are computed in when it is trained or sampled from.
-    pub precision: Precision,
     /// Where it runs.
     pub device: Device,
 }
@@ -54,7 +57,7 @@ impl Network {
     #[must_use]
     pub fn new(shape: Shape, parameters: Parameters<Tensor>, precision: Precision, device: Device) -> Self {
         let rotary = Rotary::new(shape.heads.width, shape.context, shape.rope_theta);
-        Self { shape, parameters, rotary, precision, device }
+        Self { shape, parameters, precision, rotary, device }
     }
 
     /// The same network, computing in this precision.
@@ -87,7 +90,8 @@ impl Transformer {
         let shape = Shape::new(architecture, vocab_size);
         let parameters =
             shape.specifications().try_map(|specification| specification.draw(stream, device))?;
-        Ok(Self::from_network(Network::new(shape, parameters, Precision::F32, device.clone()), special))
+        let network = Network::new(shape, parameters, architecture.precision, device.clone());
+        Ok(Self::from_network(network, special))
     }
 
     /// A model of these weights.
@@ -97,12 +101,20 @@ impl Transformer {
     }
 
     /// Reads a Hugging Face folder that holds a Llama: `config.json` and `model.safetensors`, or its parts and
-    /// `model.safetensors.index.json`; weights in f32, bf16 or f16.
+    /// `model.safetensors.index.json`; weights in f32, bf16 or f16. Whatever they are kept in, they are computed with
+    /// in f32 until [`with_precision`](Self::with_precision) says otherwise: a folder is of weights, not of how they
+    /// came to be.
     ///
     /// # Errors
     /// When a file is missing or damaged, or the model is of a kind that would be misread.
     pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
         folder::load(dir, device)
+    }
+
+    /// The same weights, computed with in another precision.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { network: Network { precision, ..self.network }, ..self }
     }
 
     /// Its weights and shape.
@@ -156,12 +168,17 @@ impl Transformer {
 impl LanguageModel for Transformer {
     fn score(&self, documents: &Documents, stage: &Stage) -> Result<Scores, ModelError> {
         self.check_tokens(documents)?;
-        score::score(self, documents, stage)
+        score::score(&self.clone().with_precision(Precision::F32), documents, stage)
     }
 
     fn generate(&self, request: &Generate, stage: &Stage) -> Result<Documents, ModelError> {
         self.check_tokens(request.prompts)?;
         generate::generate(self, request, stage)
+    }
+
+    fn in_full_precision(&self) -> Option<Box<dyn LanguageModel>> {
+        let rounds = self.network.precision != Precision::F32;
+        rounds.then(|| Box::new(self.clone().with_precision(Precision::F32)) as Box<dyn LanguageModel>)
     }
 
     fn save(&self, dir: &Path) -> Result<(), ModelError> {

@@ -128,8 +128,8 @@ impl TransformerLearner {
 
     /// Takes on a network of the experiment's shape, its context cut to the experiment's.
     fn adopt(&self, network: Network) -> Result<Network, String> {
-        let config::Transformer { layers, width, heads, ffn, context } = self.architecture;
-        let Network { mut shape, parameters, precision, device, .. } = network;
+        let config::Transformer { layers, width, heads, ffn, context, precision } = self.architecture;
+        let Network { mut shape, parameters, device, .. } = network;
         if (shape.layers, shape.width, shape.heads.queries, shape.ffn) != (layers, width, heads, ffn) {
             return Err(format!(
                 "it has layers = {}, width = {}, heads = {}, ffn = {}: write these into [model]",

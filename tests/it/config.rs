@@ -1,6 +1,8 @@
 //! Experiment files: what is accepted, what is refused, and how the refusal reads.
 
-use genloss::config::{self, Budget, Method, Model, NaturalDocuments, NaturalFraction, PUBLISHED_REGIMES};
+use genloss::config::{
+    self, Budget, Method, Model, NaturalDocuments, NaturalFraction, PUBLISHED_REGIMES, Precision,
+};
 
 const BASE: &str = r#"
 name = "base"
@@ -156,6 +158,52 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         assert!(message.contains(expected), "{to:?} gave: {message}");
         assert_eq!(message.lines().count(), 1, "{message}");
     }
+}
+
+fn precision(model: &Model) -> Option<Precision> {
+    match model {
+        Model::Transformer(shape) => Some(shape.precision),
+        Model::Ngram(_) => None,
+    }
+}
+
+#[test]
+fn products_are_in_f32_unless_the_experiment_says_otherwise() {
+    assert_eq!(precision(&parse(BASE).unwrap().model), Some(Precision::F32));
+    assert!(parse(BASE).unwrap().to_toml().contains("precision = \"f32\""));
+    let set = |value: &str| config::parse(BASE, "base.toml", &[format!("model.precision={value}")]);
+    assert_eq!(precision(&set("bf16").unwrap().model), Some(Precision::Bf16));
+    let resolved = set("bf16").unwrap().to_toml();
+    assert_eq!(parse(&resolved).unwrap(), set("bf16").unwrap());
+    let lines = config::difference(&parse(BASE).unwrap().to_toml(), &resolved);
+    assert!(lines.contains(&"model.precision: \"f32\" → \"bf16\"".to_owned()), "{lines:?}");
+    let message = refusal("context = 32", "context = 32\nprecision = \"fp16\"");
+    assert!(
+        message.contains("unknown value \"fp16\"; the nearest valid value is \"bf16\" (of f32, bf16)"),
+        "{message}"
+    );
+    let ngram = "layers = 2\nwidth = 64\nheads = 4\ncontext = 32";
+    let message = refusal(ngram, "kind = \"ngram\"\nprecision = \"f32\"");
+    assert!(
+        message.contains("model.precision: has no meaning for kind = \"ngram\"; leave it out"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_arm_of_another_precision_has_a_generation_0_of_its_own() {
+    let arm = "\n[[arm]]\nname = \"rounded\"\nmixture = \"replace\"\nmodel = { precision = \"bf16\" }\n";
+    let experiment = parse(&format!("{BASE}{arm}")).unwrap();
+    let [control, unanchored, rounded] = experiment.arms.as_slice() else { panic!("three arms") };
+    assert_eq!(precision(&rounded.model), Some(Precision::Bf16));
+    assert!(experiment.shares_generation_0(control) && experiment.shares_generation_0(unanchored));
+    assert!(!experiment.shares_generation_0(rounded));
+    // An arm inherits it as it does the shape, and an n-gram has nothing to inherit it to.
+    let counts = "\n[[arm]]\nname = \"counts\"\nmixture = \"replace\"\nmodel = { kind = \"ngram\" }\n";
+    let text = format!("{BASE}{counts}").replace("context = 32", "context = 32\nprecision = \"bf16\"");
+    let experiment = parse(&text).unwrap();
+    assert_eq!(precision(&experiment.arms[1].model), Some(Precision::Bf16));
+    assert_eq!(precision(&experiment.arms[2].model), None);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The transformer: its arithmetic against slow twins, its folders, its training.
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use genloss::config::{self, Decoding, Init, Precision, Training, TrainingLength};
 use genloss::documents::{Documents, TokenId};
 use genloss::kernels::attention::Heads;
@@ -22,7 +22,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const SPECIAL: SpecialTokens = SpecialTokens { start: 0, end: 0 };
-const TINY: config::Transformer = config::Transformer { layers: 2, width: 16, heads: 2, ffn: 44, context: 8 };
+const TINY: config::Transformer =
+    config::Transformer { layers: 2, width: 16, heads: 2, ffn: 44, context: 8, precision: Precision::F32 };
 
 fn place(stage: &'static str) -> Place {
     Place::new(1, "test", 0, stage)
@@ -126,6 +127,21 @@ mod arithmetic {
         assert!((loss - 50f64.ln()).abs() < 0.02, "{loss}");
         let entropy = f64::from(scores.entropies.iter().sum::<f32>()) / nats.len() as f64;
         assert!((entropy - 50f64.ln()).abs() < 0.02, "{entropy}");
+    }
+
+    /// bf16 has 8 significant bits: 1 + 2⁻⁸ lies halfway to the next number and goes to the even one, 1; 1 + 3·2⁻⁸
+    /// goes to 1 + 2⁻⁶. So 1.00390625 · 3 + 1.01171875 · 1 is 3 + 1.015625, and the gradients are the rounded factors.
+    #[test]
+    fn plain_products_round_both_factors_to_bf16_and_nothing_else() {
+        let x = Var::new(&[[1.003_906_25_f32, 1.011_718_75]], &Device::Cpu).unwrap();
+        let w = Var::new(&[[3.0_f32, 1.0]], &Device::Cpu).unwrap();
+        let product = |precision| plain::linear(x.as_tensor(), w.as_tensor(), precision).unwrap();
+        assert_eq!(values(&product(Precision::F32)), [4.023_437_5]);
+        assert_eq!(values(&product(Precision::Bf16)), [4.015_625]);
+        // A gradient that comes from above is not rounded: 1.00390625 times each factor.
+        let gradients = (product(Precision::Bf16) * 1.003_906_25).unwrap().backward().unwrap();
+        assert_eq!(values(gradients.get(&w).unwrap()), [1.003_906_25, 1.003_906_25 * 1.015_625]);
+        assert_eq!(values(gradients.get(&x).unwrap()), [3.0 * 1.003_906_25, 1.003_906_25]);
     }
 
     #[test]
@@ -772,5 +788,26 @@ mod learning {
         other.architecture.layers = 3;
         let error = staged(|stage| other.fit(&documents, &mut NoCheckpoints, stage)).err().unwrap();
         assert!(error.to_string().contains("it has layers = 2, width = 16"), "{error}");
+    }
+
+    #[test]
+    fn a_model_computes_as_the_experiment_says_whatever_it_starts_from() {
+        let documents: Documents = (0..20).map(|_| &[7, 3, 9, 3, 5, 0][..]).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let before = fit(&learner(Start::Scratch, 2), &documents);
+        assert!(before.model.in_full_precision().is_none());
+        before.model.save(dir.path()).unwrap();
+        for start in [Start::Scratch, Start::Previous(dir.path().into()), Start::Base(dir.path().into())] {
+            let mut learner = learner(start, 2);
+            learner.architecture.precision = Precision::Bf16;
+            let model = fit(&learner, &documents).model;
+            assert!(model.in_full_precision().is_some());
+            // The instrument stays the same: as read from a folder, which says nothing of precision.
+            model.save(dir.path()).unwrap();
+            let read = Transformer::load(dir.path(), &Device::Cpu).unwrap();
+            assert!(read.in_full_precision().is_none());
+            let of = |model: &dyn LanguageModel| staged(|stage| model.score(&documents, stage).unwrap());
+            assert_eq!(of(model.as_ref()), of(&read));
+        }
     }
 }

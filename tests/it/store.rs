@@ -158,6 +158,31 @@ fn a_changed_experiment_is_refused_with_the_difference() {
 }
 
 #[test]
+fn a_record_from_before_there_was_a_setting_means_its_default() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    let transformer = |settings: &[&str]| {
+        let text = FILE.replace("kind = \"ngram\", order = 2", "context = 16");
+        let settings: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
+        config::parse(&text, "small.toml", &settings).unwrap()
+    };
+    let open = |settings: &[&str]| Store::open(&root, &transformer(settings), &Provenance::default(), "{}");
+    commit(&open(&[]).unwrap());
+    let file = root.join("experiment.toml");
+    let recorded = fs::read_to_string(&file).unwrap();
+    let older: String = recorded
+        .lines()
+        .filter(|line| !line.starts_with("precision"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert!(older.len() < recorded.len());
+    fs::write(&file, older).unwrap();
+    drop(open(&[]).unwrap());
+    let message = refusal(open(&["model.precision=bf16"]));
+    assert!(message.contains("model.precision: \"f32\" → \"bf16\""), "{message}");
+}
+
+#[test]
 fn an_experiment_that_failed_before_its_first_generation_may_be_changed() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");

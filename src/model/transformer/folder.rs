@@ -5,8 +5,8 @@
 
 use super::parameters::{Shape, Specification};
 use super::{Network, Transformer};
-use crate::documents::TokenId;
 use crate::config::Precision;
+use crate::documents::TokenId;
 use crate::kernels::attention::Heads;
 use crate::model::{ModelError, SpecialTokens};
 use candle_core::{DType, Device, Tensor};
@@ -95,7 +95,8 @@ pub fn load(dir: &Path, device: &Device) -> Result<Transformer, ModelError> {
         .specifications()
         .try_map(|specification| assemble(specification, &tensors, device))
         .map_err(refuse)?;
-    Ok(Transformer::from_network(Network::new(shape, parameters, Precision::F32, device.clone()), special))
+    let network = Network::new(shape, parameters, Precision::F32, device.clone());
+    Ok(Transformer::from_network(network, special))
 }
 
 impl Config {

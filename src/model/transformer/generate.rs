@@ -276,12 +276,12 @@ impl Decoder for PlainDecoder<'_> {
         let mut x = plain::embed(network, &Tensor::from_slice(tokens, (rows, 1), device)?)?;
         for (block, (keys, values)) in network.parameters.blocks.iter().zip(&self.caches) {
             let normed = plain::rms_norm(&x, &block.attention_norm, shape.norm_epsilon)?;
-            let (q, k, v) = plain::split(&plain::linear(&normed, &block.qkv)?, heads)?;
+            let (q, k, v) = plain::split(&plain::linear(&normed, &block.qkv, network.precision)?, heads)?;
             let (q, k) = (plain::rotate(&q, &turn)?, plain::rotate(&k, &turn)?);
             keys.scatter_set(&at, &k.reshape((rows, row))?, 0)?;
             values.scatter_set(&at, &v.reshape((rows, row))?, 0)?;
-            let mixed = plain::attend(&q, &seen(keys)?, &seen(values)?, &mask, heads)?;
-            x = (x + plain::linear(&mixed, &block.output)?)?;
+            let mixed = plain::attend(&q, &seen(keys)?, &seen(values)?, &mask, heads, network.precision)?;
+            x = (x + plain::linear(&mixed, &block.output, network.precision)?)?;
             x = plain::feed_forward(network, block, &x)?;
         }
         let hidden = plain::rms_norm(&x, &network.parameters.norm, shape.norm_epsilon)?;
@@ -293,17 +293,23 @@ impl Decoder for PlainDecoder<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::transformer::parameters::Shape;
     use crate::config::Precision;
     use crate::kernels::attention::Heads;
+    use crate::model::transformer::parameters::Shape;
     use crate::seed::Place;
 
     /// Three documents at different positions, one of which gives its slot to another.
     #[test]
     fn the_plain_decoder_agrees_with_the_fused_one() {
         let heads = Heads { queries: 4, keys: 2, width: 6 };
-        let architecture =
-            crate::config::Transformer { layers: 2, width: 24, heads: 4, ffn: 20, context: 20 };
+        let architecture = crate::config::Transformer {
+            layers: 2,
+            width: 24,
+            heads: 4,
+            ffn: 20,
+            context: 20,
+            precision: Precision::F32,
+        };
         let shape = Shape { heads, tied: false, ..Shape::new(&architecture, 30) };
         let mut stream = Place::new(1, "", 0, "initialisation").stream(0);
         let draw = |what: &super::super::parameters::Specification| {

@@ -246,17 +246,32 @@ impl Parameters<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Precision;
 
     /// 4096·256 + 4 · (4·256² + 3·256·704 + 2·256) + 256 = 4 262 144.
     #[test]
     fn the_reference_size_has_four_million_parameters() {
-        let architecture = config::Transformer { layers: 4, width: 256, heads: 4, ffn: 704, context: 128 };
+        let architecture = config::Transformer {
+            layers: 4,
+            width: 256,
+            heads: 4,
+            ffn: 704,
+            context: 128,
+            precision: Precision::F32,
+        };
         assert_eq!(Shape::new(&architecture, 4096).parameters(), 4_262_144);
     }
 
     #[test]
     fn initial_weights_have_the_spread_asked_for() {
-        let architecture = config::Transformer { layers: 2, width: 64, heads: 4, ffn: 176, context: 16 };
+        let architecture = config::Transformer {
+            layers: 2,
+            width: 64,
+            heads: 4,
+            ffn: 176,
+            context: 16,
+            precision: Precision::F32,
+        };
         let specifications = Shape::new(&architecture, 512).specifications();
         let mut stream = crate::seed::Place::new(1, "", 0, "initialisation").stream(0);
         let std = |s: &Specification, stream: &mut Stream| {

@@ -1,25 +1,30 @@
 //! The forward pass, written plainly on candle: any device, differentiable, and slow.
 //!
 //! This is the readable twin of [`fused`](super::fused), and what runs on a GPU.
+//!
+//! With [`Precision::Bf16`] both factors of a matrix product are rounded to bf16 and multiplied in f32. A product of
+//! two numbers of 8 significant bits is exact in f32, so this is what hardware does that multiplies bf16 and sums in
+//! f32. Gradients pass the rounding as if it were not there.
 
 use super::Network;
 use super::parameters::Block;
+use crate::config::Precision;
 use crate::kernels::attention::Heads;
 use candle_core::{D, DType, Result, Tensor};
 
 /// The last hidden states (B, T, W), normalised, after reading `tokens` (B, T).
 pub fn hidden(network: &Network, tokens: &Tensor) -> Result<Tensor> {
     let (_, time) = tokens.dims2()?;
-    let epsilon = network.shape.norm_epsilon;
+    let (epsilon, precision) = (network.shape.norm_epsilon, network.precision);
     let mask = causal_mask(time, tokens)?;
     let turn = rotations(network, 0, time)?;
     let mut x = embed(network, tokens)?;
     for block in &network.parameters.blocks {
         let normed = rms_norm(&x, &block.attention_norm, epsilon)?;
-        let (q, k, v) = split(&linear(&normed, &block.qkv)?, network.shape.heads)?;
+        let (q, k, v) = split(&linear(&normed, &block.qkv, precision)?, network.shape.heads)?;
         let (q, k) = (rotate(&q, &turn)?, rotate(&k, &turn)?);
-        let mixed = attend(&q, &k, &v, &mask, network.shape.heads)?;
-        x = (x + linear(&mixed, &block.output)?)?;
+        let mixed = attend(&q, &k, &v, &mask, network.shape.heads, precision)?;
+        x = (x + linear(&mixed, &block.output, precision)?)?;
         x = feed_forward(network, block, &x)?;
     }
     rms_norm(&x, &network.parameters.norm, epsilon)
@@ -27,15 +32,16 @@ pub fn hidden(network: &Network, tokens: &Tensor) -> Result<Tensor> {
 
 /// `x` (B, T, W) with what the feed-forward half of a block adds to it.
 pub fn feed_forward(network: &Network, block: &Block<Tensor>, x: &Tensor) -> Result<Tensor> {
-    let ffn = network.shape.ffn;
-    let gate_up = linear(&rms_norm(x, &block.ffn_norm, network.shape.norm_epsilon)?, &block.gate_up)?;
+    let (ffn, precision) = (network.shape.ffn, network.precision);
+    let normed = rms_norm(x, &block.ffn_norm, network.shape.norm_epsilon)?;
+    let gate_up = linear(&normed, &block.gate_up, precision)?;
     let (gate, up) = (gate_up.narrow(D::Minus1, 0, ffn)?, gate_up.narrow(D::Minus1, ffn, ffn)?);
-    x + linear(&(gate.silu()? * up)?, &block.down)?
+    x + linear(&(gate.silu()? * up)?, &block.down, precision)?
 }
 
 /// Logits (…, V) of hidden states (…, W).
 pub fn logits(network: &Network, hidden: &Tensor) -> Result<Tensor> {
-    linear(hidden, network.parameters.output())
+    linear(hidden, network.parameters.output(), network.precision)
 }
 
 /// Negative log-likelihood of `targets` (B, T) summed, in nats.
@@ -54,11 +60,24 @@ pub fn embed(network: &Network, tokens: &Tensor) -> Result<Tensor> {
     network.parameters.embedding.index_select(&tokens.flatten_all()?, 0)?.reshape((rows, time, ()))
 }
 
+/// `x` as a factor of a matrix product.
+fn factor(x: &Tensor, precision: Precision) -> Result<Tensor> {
+    match precision {
+        Precision::F32 => Ok(x.clone()),
+        Precision::Bf16 => {
+            let rounded = x.detach().to_dtype(DType::BF16)?.to_dtype(DType::F32)?;
+            // x + (rounded − x) is `rounded` to the bit, and its gradient is that of x, itself not rounded.
+            x + (rounded - x.detach())?
+        }
+    }
+}
+
 /// `x Wᵀ` over the last dimension.
-pub fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+pub fn linear(x: &Tensor, weight: &Tensor, precision: Precision) -> Result<Tensor> {
     let (rows, columns) = weight.dims2()?;
     let mut dims = x.dims().to_vec();
-    let flat = x.reshape(((), columns))?.matmul(&weight.t()?)?;
+    let x = factor(&x.reshape(((), columns))?, precision)?;
+    let flat = x.matmul(&factor(weight, precision)?.t()?)?;
     if let Some(last) = dims.last_mut() {
         *last = rows;
     }
@@ -102,13 +121,25 @@ pub fn split(qkv: &Tensor, heads: Heads) -> Result<(Tensor, Tensor, Tensor)> {
 }
 
 /// Attention of queries (B, H, T, D) over keys and values (B, K, S, D): (B, T, H D). `mask` is added to the scores.
-pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Tensor, heads: Heads) -> Result<Tensor> {
+pub fn attend(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    mask: &Tensor,
+    heads: Heads,
+    precision: Precision,
+) -> Result<Tensor> {
     let (rows, _, time, _) = q.dims4()?;
-    let (k, v) = (repeat(k, heads)?, repeat(v, heads)?);
+    let (k, v) = (repeat(&factor(k, precision)?, heads)?, repeat(&factor(v, precision)?, heads)?);
+    let q = factor(q, precision)?;
     let scores = (q.matmul(&k.t()?)? / (heads.width as f64).sqrt())?.broadcast_add(mask)?;
     let shifted = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
     let weights = shifted.broadcast_div(&shifted.sum_keepdim(D::Minus1)?)?;
-    weights.matmul(&v)?.transpose(1, 2)?.reshape((rows, time, heads.queries * heads.width))
+    factor(&weights, precision)?.matmul(&v)?.transpose(1, 2)?.reshape((
+        rows,
+        time,
+        heads.queries * heads.width,
+    ))
 }
 
 /// Repeats each key–value head for the query heads that read it.
