@@ -1,4 +1,4 @@
-//! The n-gram model and the decoder: `cargo bench --bench ngram`.
+//! The n-gram model, and the decoder that draws from its rows as from those of any model: `cargo bench --bench ngram`.
 //!
 //! The text is made up: Zipf-distributed tokens of which each depends on the one before, in documents of about a
 //! hundred tokens. Its n-grams are about as many as in natural text of that size.
@@ -103,7 +103,7 @@ fn ngram(criterion: &mut Criterion) {
 }
 
 fn decoding(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("decoding/sample");
+    let mut group = criterion.benchmark_group("ngram/decoding");
     let mut rng = Place::new(1, "control", 0, "logits").stream(0);
     for vocab_size in [4096, 32_768] {
         // Sums of uniform numbers: bell-shaped, as logits are.

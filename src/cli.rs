@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand. Results go to standard output, everything else to standard error.
 
+mod bench;
 mod check;
 mod compare;
 mod demo;
@@ -37,6 +38,8 @@ enum Command {
     Report(report::Args),
     /// Score a text under any model folder.
     Score(score::Args),
+    /// Measure how fast this machine trains and samples.
+    Bench(bench::Args),
 }
 
 impl Cli {
@@ -53,6 +56,7 @@ impl Cli {
             Command::Inspect(args) => args.exec(),
             Command::Report(args) => args.exec(),
             Command::Score(args) => args.exec(),
+            Command::Bench(args) => args.exec(),
         }
     }
 }

@@ -27,4 +27,5 @@ pub mod verdict;
 pub mod store;
 pub mod lineage;
 pub mod report;
+pub mod speed;
 pub mod cli;

@@ -1,6 +1,7 @@
 //! What a command that computes needs of the machine: threads, device, an observer, and a way to be stopped.
 
 use crate::device;
+use crate::kernels::instructions::Instructions;
 use crate::progress::{Bars, Lines, Observer};
 use crate::store::Provenance;
 use anyhow::{Context, Result, ensure};
@@ -38,6 +39,7 @@ impl MachineArgs {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             features: if cfg!(feature = "cuda") { vec!["cuda".to_owned()] } else { Vec::new() },
             cpu: cpu(),
+            instructions: Instructions::get().name(),
             device: self.device.clone(),
             command_line: command_line(),
             ..Provenance::default()

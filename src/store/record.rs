@@ -95,6 +95,9 @@ pub struct Provenance {
     pub features: Vec<String>,
     /// Processor and number of threads.
     pub cpu: String,
+    /// Vector instructions that were used: another set gives other last bits.
+    #[serde(default)]
+    pub instructions: String,
     /// Device of the transformer.
     pub device: String,
     /// Command line of the first run.

@@ -272,6 +272,36 @@ fn two_runs_of_one_name_are_told_apart_by_their_folders() {
 }
 
 #[test]
+fn bench_says_how_fast_training_and_sampling_are() {
+    for what in ["train", "sample"] {
+        let speed = json(&["bench", "--size", "tiny", "--what", what, "--threads", "1", "--format", "json"]);
+        let keys: Vec<&String> = speed.as_object().unwrap().keys().collect();
+        let expected = [
+            "what",
+            "size",
+            "precision",
+            "threads",
+            "tokens_per_s",
+            "min",
+            "max",
+            "gflops",
+            "peak_memory_bytes",
+            "share_of_peak",
+        ];
+        assert_eq!(keys, expected);
+        assert_eq!((&speed["what"], &speed["size"]), (&what.into(), &"tiny".into()));
+        assert_eq!((&speed["precision"], &speed["threads"]), (&"f32".into(), &1.into()));
+        let number = |key: &str| speed[key].as_f64().unwrap();
+        assert!(number("min") > 0.0 && number("min") <= number("tokens_per_s"), "{speed}");
+        assert!(number("tokens_per_s") <= number("max"), "{speed}");
+        assert!(number("gflops") > 0.0 && number("share_of_peak") > 0.0, "{speed}");
+        assert_eq!(speed["peak_memory_bytes"].is_null(), !cfg!(target_os = "linux"));
+    }
+    assert!(refusal(&["bench", "--size", "huge"]).contains("tiny, reference, medium"));
+    assert!(refusal(&["bench", "--precision", "fp16"]).contains("f32, bf16"));
+}
+
+#[test]
 fn a_wrong_command_line_is_refused_on_one_line() {
     assert!(refusal(&["run"]).contains("FILE"));
     assert!(refusal(&["inspect", "x", "--format", "xml"]).contains("xml"));

@@ -130,18 +130,19 @@ mod arithmetic {
     }
 
     /// bf16 has 8 significant bits: 1 + 2⁻⁸ lies halfway to the next number and goes to the even one, 1; 1 + 3·2⁻⁸
-    /// goes to 1 + 2⁻⁶. So 1.00390625 · 3 + 1.01171875 · 1 is 3 + 1.015625, and the gradients are the rounded factors.
+    /// goes to 1 + 2⁻⁶, which are 4 of its 2⁻⁸.
     #[test]
     fn plain_products_round_both_factors_to_bf16_and_nothing_else() {
-        let x = Var::new(&[[1.003_906_25_f32, 1.011_718_75]], &Device::Cpu).unwrap();
+        let at = |steps: f32| 1.0 + steps / 256.0;
+        let x = Var::new(&[[at(1.0), at(3.0)]], &Device::Cpu).unwrap();
         let w = Var::new(&[[3.0_f32, 1.0]], &Device::Cpu).unwrap();
         let product = |precision| plain::linear(x.as_tensor(), w.as_tensor(), precision).unwrap();
-        assert_eq!(values(&product(Precision::F32)), [4.023_437_5]);
-        assert_eq!(values(&product(Precision::Bf16)), [4.015_625]);
-        // A gradient that comes from above is not rounded: 1.00390625 times each factor.
-        let gradients = (product(Precision::Bf16) * 1.003_906_25).unwrap().backward().unwrap();
-        assert_eq!(values(gradients.get(&w).unwrap()), [1.003_906_25, 1.003_906_25 * 1.015_625]);
-        assert_eq!(values(gradients.get(&x).unwrap()), [3.0 * 1.003_906_25, 1.003_906_25]);
+        assert_eq!(values(&product(Precision::F32)), [3.0 * at(1.0) + at(3.0)]);
+        assert_eq!(values(&product(Precision::Bf16)), [3.0 + at(4.0)]);
+        // A gradient that comes from above is not rounded: 1 + 2⁻⁸ times the other factor.
+        let gradients = (product(Precision::Bf16) * f64::from(at(1.0))).unwrap().backward().unwrap();
+        assert_eq!(values(gradients.get(&w).unwrap()), [at(1.0), at(1.0) * at(4.0)]);
+        assert_eq!(values(gradients.get(&x).unwrap()), [3.0 * at(1.0), at(1.0)]);
     }
 
     #[test]

@@ -220,6 +220,7 @@ fn made_up(
         provenance: Provenance {
             version: "0.1.0".to_owned(),
             cpu: "AMD EPYC, 2 threads".to_owned(),
+            instructions: "avx512-bf16".to_owned(),
             device: "cpu".to_owned(),
             command_line: vec!["genloss".to_owned(), "run".to_owned(), format!("{name}.toml")],
             corpus: BTreeMap::from([("train".to_owned(), "ab12".repeat(16))]),
