@@ -1,9 +1,11 @@
 //! One step of attention for documents that are being written, over what they have read.
 
+use super::super::LANES;
+use super::super::instructions::Instructions;
 use super::super::matmul::{depth, pair, round};
-use super::super::{LANES, vectorised};
 use super::{Heads, Rotary, rotate, softmax};
 use crate::config::Precision;
+use pulp::{Simd, WithSimd};
 
 /// Keys and values of one block for a number of documents that are being written, by slot.
 ///
@@ -38,30 +40,36 @@ pub fn step(
     cache: &mut Cache,
     out: &mut [f32],
 ) {
+    let arch = Instructions::get().arch;
     match cache.precision {
-        Precision::F32 => step_f32(qkv, places, heads, rotary, cache, out),
-        Precision::Bf16 => step_bf16(qkv, places, heads, rotary, cache, out),
+        Precision::F32 => arch.dispatch(Step::<false> { qkv, places, heads, rotary, cache, out }),
+        Precision::Bf16 => arch.dispatch(Step::<true> { qkv, places, heads, rotary, cache, out }),
     }
 }
 
-vectorised! {
-    fn step_f32(
-        qkv: &[f32], places: &[(usize, usize)], heads: Heads, rotary: &Rotary, cache: &mut Cache, out: &mut [f32],
-    ) {
-        rows::<false>(qkv, places, heads, rotary, cache, out);
-    }
+/// The arguments of [`step`].
+struct Step<'a, const BF16: bool> {
+    qkv: &'a [f32],
+    places: &'a [(usize, usize)],
+    heads: Heads,
+    rotary: &'a Rotary,
+    cache: &'a mut Cache,
+    out: &'a mut [f32],
 }
 
-vectorised! {
-    fn step_bf16(
-        qkv: &[f32], places: &[(usize, usize)], heads: Heads, rotary: &Rotary, cache: &mut Cache, out: &mut [f32],
-    ) {
-        rows::<true>(qkv, places, heads, rotary, cache, out);
+impl<const BF16: bool> WithSimd for Step<'_, BF16> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { qkv, places, heads, rotary, cache, out } = self;
+        rows::<S, BF16>(simd, qkv, places, heads, rotary, cache, out);
     }
 }
 
 #[inline(always)]
-fn rows<const BF16: bool>(
+fn rows<S: Simd, const BF16: bool>(
+    simd: S,
     qkv: &[f32],
     places: &[(usize, usize)],
     heads: Heads,
@@ -103,12 +111,12 @@ fn rows<const BF16: bool>(
             if BF16 {
                 turned.iter_mut().for_each(|x| *x = round(*x));
             }
-            products::<BF16>(&turned, units, &cache.keys[base..base + stride], &mut scores, seen);
+            products::<S, BF16>(simd, &turned, units, &cache.keys[base..base + stride], &mut scores, seen);
             softmax(&mut scores[..seen], scale);
             if BF16 {
                 scores[..seen].iter_mut().for_each(|x| *x = round(*x));
             }
-            mix::<BF16>(&scores[..seen], units, &cache.values[base..base + stride], &mut turned);
+            mix::<S, BF16>(simd, &scores[..seen], units, &cache.values[base..base + stride], &mut turned);
             out[range].copy_from_slice(&turned[..width]);
             turned[width..].fill(0.0);
         }
@@ -121,18 +129,42 @@ fn unit_of<const BF16: bool>(numbers: &[f32], unit: usize) -> u32 {
     if BF16 { pair(numbers[2 * unit], numbers[2 * unit + 1]) } else { numbers[unit].to_bits() }
 }
 
+/// `sum + factor · number` for the numbers of some units: the first of each and, in bf16, the second.
+#[inline(always)]
+fn add_products<S: Simd, const BF16: bool>(
+    simd: S,
+    units: S::u32s,
+    factors: (S::f32s, S::f32s),
+    sums: (S::f32s, S::f32s),
+) -> (S::f32s, S::f32s) {
+    if !BF16 {
+        return (simd.mul_add_e_f32s(factors.0, simd.transmute_f32s_u32s(units), sums.0), sums.1);
+    }
+    let first = simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(units, simd.splat_u32s(16)));
+    let second = simd.transmute_f32s_u32s(simd.and_u32s(units, simd.splat_u32s(0xffff_0000)));
+    (simd.mul_add_e_f32s(factors.0, first, sums.0), simd.mul_add_e_f32s(factors.1, second, sums.1))
+}
+
 /// `scores[t] = q · k_t` for the first `seen` keys, and for the others of the last one's tile.
 #[inline(always)]
-fn products<const BF16: bool>(query: &[f32], units: usize, tiles: &[u32], scores: &mut [f32], seen: usize) {
+fn products<S: Simd, const BF16: bool>(
+    simd: S,
+    query: &[f32],
+    units: usize,
+    tiles: &[u32],
+    scores: &mut [f32],
+    seen: usize,
+) {
+    let (tiles, _) = tiles.as_chunks::<LANES>();
     let (scores, _) = scores.as_chunks_mut::<LANES>();
     let count = seen.div_ceil(LANES);
     let mut done = 0;
     while done < count {
-        let (tiles, scores) = (&tiles[done * LANES * units..], &mut scores[done..]);
+        let (tiles, scores) = (&tiles[done * units..], &mut scores[done..]);
         done += match count - done {
-            4.. => products_some::<BF16, 4>(query, units, tiles, scores),
-            2.. => products_some::<BF16, 2>(query, units, tiles, scores),
-            _ => products_some::<BF16, 1>(query, units, tiles, scores),
+            4.. => products_some::<S, BF16, 4>(simd, query, units, tiles, scores),
+            2.. => products_some::<S, BF16, 2>(simd, query, units, tiles, scores),
+            _ => products_some::<S, BF16, 1>(simd, query, units, tiles, scores),
         };
     }
 }
@@ -140,74 +172,73 @@ fn products<const BF16: bool>(query: &[f32], units: usize, tiles: &[u32], scores
 /// The part of [`products`] for the first `TILES` tiles; gives their number. Several sums side by side hide the time
 /// that an addition takes.
 #[inline(always)]
-fn products_some<const BF16: bool, const TILES: usize>(
+fn products_some<S: Simd, const BF16: bool, const TILES: usize>(
+    simd: S,
     query: &[f32],
     units: usize,
-    tiles: &[u32],
+    tiles: &[[u32; LANES]],
     scores: &mut [[f32; LANES]],
 ) -> usize {
-    let mut sums = [[0f32; LANES]; TILES];
-    let (tiles, _) = tiles.as_chunks::<LANES>();
-    for unit in 0..units {
-        let (first, second) = if BF16 { (query[2 * unit], query[2 * unit + 1]) } else { (query[unit], 0.0) };
-        for (tile, sums) in sums.iter_mut().enumerate() {
-            let units = &tiles[tile * units + unit];
-            for lane in 0..LANES {
-                if BF16 {
-                    sums[lane] += first * f32::from_bits(units[lane] << 16);
-                    sums[lane] += second * f32::from_bits(units[lane] & 0xffff_0000);
-                } else {
-                    sums[lane] += first * f32::from_bits(units[lane]);
-                }
+    for vector in 0..LANES / S::F32_LANES {
+        let mut sums = [(simd.splat_f32s(0.0), simd.splat_f32s(0.0)); TILES];
+        for unit in 0..units {
+            let (first, second) = if BF16 { (query[2 * unit], query[2 * unit + 1]) } else { (query[unit], 0.0) };
+            let factors = (simd.splat_f32s(first), simd.splat_f32s(second));
+            for (tile, sums) in sums.iter_mut().enumerate() {
+                let units = S::as_simd_u32s(&tiles[tile * units + unit]).0[vector];
+                *sums = add_products::<S, BF16>(simd, units, factors, *sums);
             }
         }
+        for (sums, scores) in sums.iter().zip(&mut *scores) {
+            S::as_mut_simd_f32s(scores).0[vector] = simd.add_f32s(sums.0, sums.1);
+        }
     }
-    scores[..TILES].copy_from_slice(&sums);
     TILES
 }
 
 /// `out = Σ_t p_t v_t`, filled up to whole units.
 #[inline(always)]
-fn mix<const BF16: bool>(probabilities: &[f32], units: usize, values: &[u32], out: &mut [f32]) {
+fn mix<S: Simd, const BF16: bool>(simd: S, probabilities: &[f32], units: usize, values: &[u32], out: &mut [f32]) {
     let mut done = 0;
     while done < units {
-        done += match units - done {
-            64.. => mix_some::<BF16, 4>(probabilities, units, values, out, done),
-            32.. => mix_some::<BF16, 2>(probabilities, units, values, out, done),
-            16.. => mix_some::<BF16, 1>(probabilities, units, values, out, done),
+        done += match (units - done) / S::F32_LANES {
+            4.. => mix_some::<S, BF16, 4>(simd, probabilities, units, values, out, done),
+            2.. => mix_some::<S, BF16, 2>(simd, probabilities, units, values, out, done),
+            1.. => mix_some::<S, BF16, 1>(simd, probabilities, units, values, out, done),
             _ => mix_one::<BF16>(probabilities, units, values, out, done),
         };
     }
 }
 
-/// The part of [`mix`] for `VECTORS` · 16 units from `first` on; gives their number.
+/// The part of [`mix`] for `VECTORS` vectors of units from `first` on; gives the number of units.
 #[inline(always)]
-fn mix_some<const BF16: bool, const VECTORS: usize>(
+fn mix_some<S: Simd, const BF16: bool, const VECTORS: usize>(
+    simd: S,
     probabilities: &[f32],
     units: usize,
     values: &[u32],
     out: &mut [f32],
     first: usize,
 ) -> usize {
-    let (mut firsts, mut seconds) = ([[0f32; LANES]; VECTORS], [[0f32; LANES]; VECTORS]);
-    for (p, value) in probabilities.iter().zip(values.chunks_exact(units)) {
-        let Some(vectors) = value[first..].as_chunks::<LANES>().0.first_chunk::<VECTORS>() else { continue };
-        for vector in 0..VECTORS {
-            for lane in 0..LANES {
-                let unit = vectors[vector][lane];
-                if BF16 {
-                    firsts[vector][lane] += p * f32::from_bits(unit << 16);
-                    seconds[vector][lane] += p * f32::from_bits(unit & 0xffff_0000);
-                } else {
-                    firsts[vector][lane] += p * f32::from_bits(unit);
-                }
-            }
+    let width = VECTORS * S::F32_LANES;
+    let mut sums = [(simd.splat_f32s(0.0), simd.splat_f32s(0.0)); VECTORS];
+    for (&p, value) in probabilities.iter().zip(values.chunks_exact(units)) {
+        let factor = simd.splat_f32s(p);
+        let (vectors, _) = S::as_simd_u32s(&value[first..first + width]);
+        for (sums, &units) in sums.iter_mut().zip(vectors) {
+            *sums = add_products::<S, BF16>(simd, units, (factor, factor), *sums);
         }
     }
-    for (unit, (a, b)) in (first..).zip(firsts.as_flattened().iter().zip(seconds.as_flattened())) {
-        put::<BF16>(out, unit, *a, *b);
+    for (vector, sums) in sums.iter().enumerate() {
+        let mut numbers = [[0f32; LANES]; 2];
+        S::as_mut_simd_f32s(&mut numbers[0]).0[0] = sums.0;
+        S::as_mut_simd_f32s(&mut numbers[1]).0[0] = sums.1;
+        for lane in 0..S::F32_LANES {
+            let unit = first + vector * S::F32_LANES + lane;
+            put::<BF16>(out, unit, numbers[0][lane], numbers[1][lane]);
+        }
     }
-    VECTORS * LANES
+    width
 }
 
 /// The part of [`mix`] for one unit.
