@@ -207,7 +207,13 @@ impl<'a> Run<'a> {
             let zeros = vec![0.0; parameter.elem_count()];
             Moments { first: zeros.clone(), second: zeros }
         });
-        Ok(Self { training, network, moments, gradients, progress: Progress { steps, ..Progress::default() } })
+        Ok(Self {
+            training,
+            network,
+            moments,
+            gradients,
+            progress: Progress { steps, ..Progress::default() },
+        })
     }
 
     fn save(&self, dir: &Path) -> Result<(), TrainingError> {

@@ -4,6 +4,7 @@
 
 mod cli;
 mod layers;
+mod kernels;
 mod lineage;
 mod config;
 mod corpus;

@@ -117,6 +117,40 @@ fn a_killed_transformer_run_resumes_to_the_same_bits() {
     killed_run_equals_undisturbed_run(TRANSFORMER, Duration::from_millis(150), 1.15);
 }
 
+#[test]
+fn a_killed_transformer_run_in_bf16_resumes_to_the_same_bits() {
+    let experiment = TRANSFORMER.replace("layers = 1", "precision = \"bf16\", layers = 1");
+    killed_run_equals_undisturbed_run(&experiment, Duration::from_millis(150), 1.15);
+}
+
+/// Without vector instructions sums are rounded differently, and a training ends a little elsewhere.
+#[test]
+fn a_run_without_vector_instructions_measures_the_same_but_for_rounding() {
+    for precision in ["f32", "bf16"] {
+        let experiment =
+            TRANSFORMER.replace("layers = 1", &format!("precision = \"{precision}\", layers = 1"));
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("experiment.toml");
+        fs::write(&file, experiment).unwrap();
+        let run = |name: &str, portable: &str| {
+            let out = dir.path().join(name);
+            let mut command = Command::new(env!("CARGO_BIN_EXE_genloss"));
+            command.arg("run").arg(&file).arg("--out").arg(&out).env("GENLOSS_PORTABLE", portable);
+            assert!(command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+            let json = |path: &str| -> serde_json::Value {
+                serde_json::from_slice(&fs::read(out.join(path)).unwrap()).unwrap()
+            };
+            let measurements = json("seed-1/gen-000/measurements.json");
+            let metrics = measurements["measurements"].as_array().unwrap();
+            let loss = metrics.iter().find(|metric| metric["metric"] == "heldout_loss").unwrap();
+            (json("provenance.json")["instructions"].clone(), loss["value"].as_f64().unwrap())
+        };
+        let ((fast, one), (portable, other)) = (run("fast", ""), run("portable", "1"));
+        assert_eq!(portable, "portable");
+        assert!((one / other - 1.0).abs() < 0.002, "{precision}: {one} with {fast}, {other} without");
+    }
+}
+
 /// Ctrl-C: exit code 130, a line that says how to go on, and the same bits in the end.
 #[cfg(unix)]
 #[test]

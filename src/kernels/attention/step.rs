@@ -182,7 +182,8 @@ fn products_some<S: Simd, const BF16: bool, const TILES: usize>(
     for vector in 0..LANES / S::F32_LANES {
         let mut sums = [(simd.splat_f32s(0.0), simd.splat_f32s(0.0)); TILES];
         for unit in 0..units {
-            let (first, second) = if BF16 { (query[2 * unit], query[2 * unit + 1]) } else { (query[unit], 0.0) };
+            let (first, second) =
+                if BF16 { (query[2 * unit], query[2 * unit + 1]) } else { (query[unit], 0.0) };
             let factors = (simd.splat_f32s(first), simd.splat_f32s(second));
             for (tile, sums) in sums.iter_mut().enumerate() {
                 let units = S::as_simd_u32s(&tiles[tile * units + unit]).0[vector];
@@ -198,7 +199,13 @@ fn products_some<S: Simd, const BF16: bool, const TILES: usize>(
 
 /// `out = Σ_t p_t v_t`, filled up to whole units.
 #[inline(always)]
-fn mix<S: Simd, const BF16: bool>(simd: S, probabilities: &[f32], units: usize, values: &[u32], out: &mut [f32]) {
+fn mix<S: Simd, const BF16: bool>(
+    simd: S,
+    probabilities: &[f32],
+    units: usize,
+    values: &[u32],
+    out: &mut [f32],
+) {
     let mut done = 0;
     while done < units {
         done += match (units - done) / S::F32_LANES {

@@ -42,9 +42,8 @@ fn assert_close(fast: &[f32], slow: &[(f64, f64)], before: f64, what: &str) {
 
 fn hows() -> Vec<How> {
     let both = [Instructions::detect(), Instructions::portable()];
-    let all = |instructions| {
-        [Precision::F32, Precision::Bf16].map(|precision| How { precision, instructions })
-    };
+    let all =
+        |instructions| [Precision::F32, Precision::Bf16].map(|precision| How { precision, instructions });
     both.into_iter().flat_map(all).collect()
 }
 
@@ -113,7 +112,14 @@ fn transposed_products_add_up_over_their_parts() {
 fn rounding_to_bf16_is_to_the_nearest_even() {
     let mut stream = Place::new(3, "", 0, "matmul").stream(0);
     let mut values = numbers(1000, &mut stream);
-    values.extend([0.0, -0.0, f32::INFINITY, f32::MIN_POSITIVE, 1.0 + 2f32.powi(-8), 1.0 + 3.0 * 2f32.powi(-8)]);
+    values.extend([
+        0.0,
+        -0.0,
+        f32::INFINITY,
+        f32::MIN_POSITIVE,
+        1.0 + 2f32.powi(-8),
+        1.0 + 3.0 * 2f32.powi(-8),
+    ]);
     values.extend([f32::MAX, f32::from_bits(0x7fff_ffff), f32::NAN, 1e-40]);
     for columns in [values.len(), 7, 1] {
         let values = &values[..values.len() / columns * columns];
@@ -122,7 +128,10 @@ fn rounding_to_bf16_is_to_the_nearest_even() {
         units.read(Precision::Bf16, columns, &mut back);
         for (value, back) in values.iter().zip(back) {
             let expected = half::bf16::from_f32(*value).to_f32();
-            assert!(back == expected || back.is_nan() && expected.is_nan(), "{value}: {back}, not {expected}");
+            assert!(
+                back == expected || back.is_nan() && expected.is_nan(),
+                "{value}: {back}, not {expected}"
+            );
         }
     }
 }

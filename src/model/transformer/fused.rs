@@ -5,8 +5,8 @@
 //! sequences: each thread takes some rows through a block with whatever lies between in its cache. What comes out of a
 //! row depends neither on the rows beside it nor on the threads. The way back is in [`backward`].
 
-use super::parameters::{Block, Shape};
 use super::Network;
+use super::parameters::{Block, Shape};
 use crate::config::Precision;
 use crate::kernels::attention::{self, Cache, Normaliser, Rotary};
 use crate::kernels::matmul::{How, Into, Panels, Units, multiply};

@@ -319,8 +319,7 @@ mod tests {
         let parameters = shape.specifications().try_map(draw).unwrap();
         let network = Network::new(shape, parameters, Precision::F32, Device::Cpu);
         let packed = Packed::new(&network, Precision::F32).unwrap();
-        let (mut fused, mut plain) =
-            (FusedDecoder::new(&packed, 3), PlainDecoder::new(&network, 3).unwrap());
+        let (mut fused, mut plain) = (FusedDecoder::new(&packed, 3), PlainDecoder::new(&network, 3).unwrap());
         for step in 0..30usize {
             let places = [(0, step % 20), (2, step % 7), (1, (step + 5) % 20)];
             let places = if step < 5 { &places[..2] } else { &places[..] };

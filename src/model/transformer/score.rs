@@ -136,7 +136,8 @@ impl<'a> Shard<'a> {
     fn score(&self, packed: &Packed, scratch: &mut Scratch) -> candle_core::Result<Vec<(f32, f32)>> {
         let shape = &packed.network().shape;
         let hidden = packed.hidden(Sequences { tokens: &self.inputs, time: self.time }, scratch)?;
-        let wanted = self.places.iter().flat_map(|&place| &hidden[place as usize * shape.width..][..shape.width]);
+        let wanted =
+            self.places.iter().flat_map(|&place| &hidden[place as usize * shape.width..][..shape.width]);
         let wanted: Vec<f32> = wanted.copied().collect();
         let mut scores = Vec::with_capacity(self.targets.len());
         packed.logits(&wanted, scratch, |first, logits| {

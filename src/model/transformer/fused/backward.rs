@@ -75,11 +75,7 @@ pub fn gradients(
 ) -> Result<f64> {
     let Sequences { tokens, time } = sequences;
     let Workspace { shards, layer, head, head_back, pool } = workspace;
-    let pass = Pass {
-        how: How::new(network.precision),
-        shape: &network.shape,
-        rotary: &network.rotary,
-    };
+    let pass = Pass { how: How::new(network.precision), shape: &network.shape, rotary: &network.rotary };
     let width = network.shape.width;
     let precision = network.precision;
     let piece = SHARD_TOKENS.div_ceil(time) * time;
