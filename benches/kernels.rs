@@ -7,7 +7,7 @@ use candle_core::{D, DType, Device, Tensor};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use genloss::config::Precision;
-use genloss::kernels::attention::{self, Heads, Rotary, Scratch};
+use genloss::kernels::attention::{self, Causal, Heads, Rotary, Scratch};
 use genloss::kernels::instructions::Instructions;
 use genloss::kernels::matmul::{How, Into, Panels, Units, multiply};
 use genloss::kernels::{activation, norm, softmax};
@@ -72,18 +72,15 @@ fn attention(criterion: &mut Criterion) {
         let mut room = Scratch::default();
         let mut mixed = vec![0.0; TOKENS * WIDTH];
         let mut normalisers = vec![(0.0, 0.0); TOKENS * HEADS.queries];
-        let mut run = |qkv: &[f32], mixed: &mut [f32], normalisers: &mut [_]| {
-            attention::forward(how, qkv, TOKENS, HEADS, &rotary, &mut room, mixed, normalisers);
-        };
+        let over = Causal { how, time: TOKENS, heads: HEADS, rotary: &rotary };
         group.bench_function(BenchmarkId::new("forward", &name), |bencher| {
-            bencher.iter(|| run(&qkv, &mut mixed, &mut normalisers));
+            bencher.iter(|| attention::forward(over, &qkv, &mut room, &mut mixed, &mut normalisers));
         });
         group.bench_function(BenchmarkId::new("backward", &name), |bencher| {
             let mut gradient = qkv.clone();
             bencher.iter(|| {
                 gradient.copy_from_slice(&qkv);
-                let room = &mut room;
-                attention::backward(how, &mut gradient, TOKENS, HEADS, &rotary, room, &mixed, &normalisers);
+                attention::backward(over, &mut gradient, &mut room, &mixed, &normalisers);
             });
         });
     }

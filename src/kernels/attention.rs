@@ -9,7 +9,7 @@ use super::{LANES, add_lanes, exp, max, vectorised};
 mod causal;
 mod step;
 
-pub use causal::{Normaliser, Scratch, backward, forward};
+pub use causal::{Causal, Normaliser, Scratch, backward, forward};
 pub use step::{Cache, step};
 
 /// Heads of an attention.

@@ -2,7 +2,7 @@
 //! that formula.
 
 use genloss::config::Precision;
-use genloss::kernels::attention::{self, Heads, Rotary, Scratch};
+use genloss::kernels::attention::{self, Causal, Heads, Rotary, Scratch};
 use genloss::kernels::instructions::Instructions;
 use genloss::kernels::matmul::How;
 use genloss::kernels::{activation, norm, softmax};
@@ -59,7 +59,7 @@ fn plain_norm(x: &[f64], weight: &[f64]) -> Vec<f64> {
 
 #[test]
 fn the_norm_and_its_gradients_agree_with_the_formula() {
-    for (rows, width) in [(1, 1), (3, 7), (2, 16), (4, 67)] {
+    for (rows, width) in [(1, 2), (3, 7), (2, 16), (4, 67)] {
         let mut stream = stream(width as u64);
         let (x, weight) = (numbers(rows * width, &mut stream), numbers(width, &mut stream));
         let gradient = numbers(rows * width, &mut stream);
@@ -181,13 +181,14 @@ fn attention_and_its_gradient_agree_with_the_formula() {
                 let mut room = Scratch::default();
                 let mut mixed = vec![0.0; 2 * time * columns];
                 let mut normalisers = vec![(0.0, 0.0); 2 * time * heads.queries];
-                attention::forward(how, &qkv, time, heads, &rotary, &mut room, &mut mixed, &mut normalisers);
+                let over = Causal { how, time, heads, rotary: &rotary };
+                attention::forward(over, &qkv, &mut room, &mut mixed, &mut normalisers);
                 let plain = |qkv: &[f64]| -> Vec<f64> {
                     qkv.chunks(time * heads.row()).flat_map(|qkv| plain_attention(qkv, heads)).collect()
                 };
                 assert_close(&mixed, &plain(&wide(&qkv)), tolerance, &format!("{how:?} forwards"));
                 let slopes = differences(&qkv, &gradient, plain);
-                attention::backward(how, &mut qkv, time, heads, &rotary, &mut room, &gradient, &normalisers);
+                attention::backward(over, &mut qkv, &mut room, &gradient, &normalisers);
                 assert_close(&qkv, &slopes, tolerance, &format!("{how:?} backwards"));
             }
         }
@@ -207,7 +208,8 @@ fn long_attention_agrees_with_the_formula() {
             let mut mixed = vec![0.0; time * heads.queries * heads.width];
             let mut normalisers = vec![(0.0, 0.0); time * heads.queries];
             let mut room = Scratch::default();
-            attention::forward(how, &qkv, time, heads, &rotary, &mut room, &mut mixed, &mut normalisers);
+            let over = Causal { how, time, heads, rotary: &rotary };
+            attention::forward(over, &qkv, &mut room, &mut mixed, &mut normalisers);
             assert_close(&mixed, &plain_attention(&wide(&qkv), heads), 2e-5, &format!("{how:?}, {time}"));
         }
     }

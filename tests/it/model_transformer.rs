@@ -209,7 +209,8 @@ mod arithmetic {
     }
 
     /// Factors in bf16 have errors of up to 2⁻⁹, and the fused way back rounds those of gradients too, which the twin
-    /// does not: a gradient as a whole may be off by two in a hundred.
+    /// does not. Through some twenty products in a row, of weights ten times as large as usual, that may grow to five in
+    /// a hundred of a gradient as a whole; a wrong term would make it wrong by its own size.
     #[test]
     fn the_fused_pass_in_bf16_agrees_with_the_plain_one() {
         for model in [lively(grouped_shape()), lively(Shape::new(&TINY, 50))] {
@@ -225,7 +226,7 @@ mod arithmetic {
                 let size = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
                 let error = size(&mut a.iter().zip(b).map(|(a, b)| f64::from(a - b)));
                 let whole = size(&mut b.iter().map(|&b| f64::from(b)));
-                assert!(error < 0.02 * whole, "{}: {error} of {whole}", what.name());
+                assert!(error < 0.05 * whole, "{}: {error} of {whole}", what.name());
             }
         }
     }

@@ -47,16 +47,22 @@ pub struct Scratch {
     p_down: Panels,
 }
 
-/// A row of what attention reads and writes.
-struct Sizes {
-    time: usize,
-    heads: Heads,
-    scale: f32,
+/// Attention over sequences of one length.
+#[derive(Clone, Copy)]
+pub struct Causal<'a> {
+    /// How its products are made.
+    pub how: How,
+    /// Positions of a sequence, T.
+    pub time: usize,
+    /// Its heads.
+    pub heads: Heads,
+    /// The rotations of at least T positions.
+    pub rotary: &'a Rotary,
 }
 
-impl Sizes {
-    fn new(time: usize, heads: Heads) -> Self {
-        Self { time, heads, scale: 1.0 / (heads.width as f32).sqrt() }
+impl Causal<'_> {
+    fn scale(&self) -> f32 {
+        1.0 / (self.heads.width as f32).sqrt()
     }
 
     /// The numbers of a head in (heads, T, D).
@@ -78,47 +84,45 @@ impl Sizes {
 /// Attention over each of the sequences (B, T): from `qkv` (B·T, (H + 2K) D) to `mixed` (B·T, H D), and in
 /// `normalisers` (B, H, T) what [`backward`] needs.
 pub fn forward(
-    how: How,
+    over: Causal,
     qkv: &[f32],
-    time: usize,
-    heads: Heads,
-    rotary: &Rotary,
     scratch: &mut Scratch,
     mixed: &mut [f32],
     normalisers: &mut [Normaliser],
 ) {
-    let sizes = Sizes::new(time, heads);
+    let Causal { how, time, heads, .. } = over;
     let sequences = qkv
         .chunks_exact(time * heads.row())
         .zip(mixed.chunks_exact_mut(time * heads.queries * heads.width))
         .zip(normalisers.chunks_exact_mut(time * heads.queries));
     for ((qkv, mixed), normalisers) in sequences {
-        scratch.open(&sizes, qkv, rotary);
+        scratch.open(over, qkv);
         for key_head in 0..heads.keys {
-            let of_keys = sizes.head(key_head);
+            let of_keys = over.head(key_head);
             scratch.k_across.write_columns(how.precision, &scratch.k[of_keys.clone()], heads.width);
             scratch.v_down.write_rows(how.precision, &scratch.v[of_keys], heads.width);
             let group = heads.queries / heads.keys;
             for head in key_head * group..(key_head + 1) * group {
                 let normalisers = &mut normalisers[head * time..(head + 1) * time];
-                forward_head(how, &sizes, head, scratch, normalisers);
-                put_head(&scratch.o, &sizes, head, mixed);
+                forward_head(over, head, scratch, normalisers);
+                put_head(&scratch.o, heads, head, mixed);
             }
         }
     }
 }
 
 /// What the queries of one head mix, into `scratch.o` (T, D).
-fn forward_head(how: How, sizes: &Sizes, head: usize, scratch: &mut Scratch, normalisers: &mut [Normaliser]) {
+fn forward_head(over: Causal, head: usize, scratch: &mut Scratch, normalisers: &mut [Normaliser]) {
     let Scratch { q, p, o, q_rows, p_rows, k_across, v_down, .. } = scratch;
-    let width = sizes.heads.width;
-    q_rows.write(how.precision, &q[sizes.head(head)], width);
-    o.resize(sizes.time * width, 0.0);
-    for (queries, seen) in sizes.blocks() {
+    let Causal { how, time, heads, .. } = over;
+    let width = heads.width;
+    q_rows.write(how.precision, &q[over.head(head)], width);
+    o.resize(time * width, 0.0);
+    for (queries, seen) in over.blocks() {
         p.resize(queries.len() * seen, 0.0);
         let left = &q_rows.units[queries.start * q_rows.stride..];
         multiply(how, left, q_rows.stride, k_across.view().columns(seen), p, Into::Replace);
-        probabilities(p, seen, queries.start, sizes.scale, &mut normalisers[queries.clone()]);
+        probabilities(p, seen, queries.start, over.scale(), &mut normalisers[queries.clone()]);
         p_rows.write(how.precision, p, seen);
         let values = v_down.view().first(depth(how.precision, seen));
         let out = &mut o[queries.start * width..queries.end * width];
@@ -128,22 +132,19 @@ fn forward_head(how: How, sizes: &Sizes, head: usize, scratch: &mut Scratch, nor
 
 /// The gradient of `qkv` (B·T, (H + 2K) D), given that of `mixed` (B·T, H D) and what [`forward`] left.
 pub fn backward(
-    how: How,
+    over: Causal,
     qkv: &mut [f32],
-    time: usize,
-    heads: Heads,
-    rotary: &Rotary,
     scratch: &mut Scratch,
     mixed_gradient: &[f32],
     normalisers: &[Normaliser],
 ) {
-    let sizes = Sizes::new(time, heads);
+    let Causal { how, time, heads, rotary } = over;
     let sequences = qkv
         .chunks_exact_mut(time * heads.row())
         .zip(mixed_gradient.chunks_exact(time * heads.queries * heads.width))
         .zip(normalisers.chunks_exact(time * heads.queries));
     for ((qkv, mixed_gradient), normalisers) in sequences {
-        scratch.open(&sizes, qkv, rotary);
+        scratch.open(over, qkv);
         for (gradient, values) in
             [(&mut scratch.dq, &scratch.q), (&mut scratch.dk, &scratch.k), (&mut scratch.dv, &scratch.v)]
         {
@@ -151,15 +152,15 @@ pub fn backward(
             gradient.resize(values.len(), 0.0);
         }
         for key_head in 0..heads.keys {
-            let of_keys = sizes.head(key_head);
+            let of_keys = over.head(key_head);
             scratch.k_across.write_columns(how.precision, &scratch.k[of_keys.clone()], heads.width);
             scratch.k_down.write_rows(how.precision, &scratch.k[of_keys.clone()], heads.width);
             scratch.v_across.write_columns(how.precision, &scratch.v[of_keys], heads.width);
             let group = heads.queries / heads.keys;
             for head in key_head * group..(key_head + 1) * group {
-                take_head(mixed_gradient, &sizes, head, &mut scratch.o);
+                take_head(mixed_gradient, heads, head, &mut scratch.o);
                 let normalisers = &normalisers[head * time..(head + 1) * time];
-                backward_head(how, &sizes, head, key_head, scratch, normalisers);
+                backward_head(over, head, key_head, scratch, normalisers);
             }
         }
         split_backward(&scratch.dq, &scratch.dk, &scratch.dv, time, heads, rotary, qkv);
@@ -168,8 +169,7 @@ pub fn backward(
 
 /// Adds to the gradients of a head's queries, keys and values; `scratch.o` (T, D) is the gradient of what it mixed.
 fn backward_head(
-    how: How,
-    sizes: &Sizes,
+    over: Causal,
     head: usize,
     key_head: usize,
     scratch: &mut Scratch,
@@ -177,27 +177,28 @@ fn backward_head(
 ) {
     let Scratch { q, dq, dk, dv, p, dp, o, q_rows, o_rows, p_rows, .. } = scratch;
     let Scratch { k_across, v_across, k_down, q_down, o_down, p_down, .. } = scratch;
-    let (width, precision) = (sizes.heads.width, how.precision);
-    let q = &q[sizes.head(head)];
+    let (how, width) = (over.how, over.heads.width);
+    let precision = how.precision;
+    let q = &q[over.head(head)];
     q_rows.write(precision, q, width);
     o_rows.write(precision, o, width);
-    for (queries, seen) in sizes.blocks() {
+    for (queries, seen) in over.blocks() {
         let numbers = queries.start * width..queries.end * width;
         let units = queries.start * q_rows.stride;
         p.resize(queries.len() * seen, 0.0);
         dp.resize(queries.len() * seen, 0.0);
         let keys = k_across.view().columns(seen);
         multiply(how, &q_rows.units[units..], q_rows.stride, keys, p, Into::Replace);
-        probabilities_again(p, seen, queries.start, sizes.scale, &normalisers[queries.clone()]);
+        probabilities_again(p, seen, queries.start, over.scale(), &normalisers[queries.clone()]);
         let values = v_across.view().columns(seen);
         multiply(how, &o_rows.units[units..], o_rows.stride, values, dp, Into::Replace);
-        probabilities_backward(p, dp, seen, queries.start, sizes.scale);
+        probabilities_backward(p, dp, seen, queries.start, over.scale());
 
         p_rows.write(precision, dp, seen);
         let keys = k_down.view().first(depth(precision, seen));
-        let dq = &mut dq[sizes.head(head)][numbers.clone()];
+        let dq = &mut dq[over.head(head)][numbers.clone()];
         multiply(how, &p_rows.units, p_rows.stride, keys, dq, Into::Replace);
-        let start = sizes.head(key_head).start;
+        let start = over.head(key_head).start;
         let of_keys = start..start + seen * width;
         p_down.write_rows(precision, dp, seen);
         q_down.write_rows(precision, &q[numbers.clone()], width);
@@ -219,26 +220,27 @@ fn add_transposed(how: How, left: &Panels, right: &Panels, out: &mut [f32]) {
 
 impl Scratch {
     /// Takes in one sequence.
-    fn open(&mut self, sizes: &Sizes, qkv: &[f32], rotary: &Rotary) {
-        let size = sizes.time * sizes.heads.width;
-        self.q.resize(sizes.heads.queries * size, 0.0);
-        self.k.resize(sizes.heads.keys * size, 0.0);
-        self.v.resize(sizes.heads.keys * size, 0.0);
-        split(qkv, sizes.time, sizes.heads, rotary, &mut self.q, &mut self.k, &mut self.v);
+    fn open(&mut self, over: Causal, qkv: &[f32]) {
+        let Causal { time, heads, rotary, .. } = over;
+        let size = time * heads.width;
+        self.q.resize(heads.queries * size, 0.0);
+        self.k.resize(heads.keys * size, 0.0);
+        self.v.resize(heads.keys * size, 0.0);
+        split(qkv, time, heads, rotary, &mut self.q, &mut self.k, &mut self.v);
     }
 }
 
 /// Copies a head's (T, D) to its place in (T, H D).
-fn put_head(from: &[f32], sizes: &Sizes, head: usize, rows: &mut [f32]) {
-    let Heads { queries, width, .. } = sizes.heads;
+fn put_head(from: &[f32], heads: Heads, head: usize, rows: &mut [f32]) {
+    let Heads { queries, width, .. } = heads;
     for (from, row) in from.chunks_exact(width).zip(rows.chunks_exact_mut(queries * width)) {
         row[head * width..][..width].copy_from_slice(from);
     }
 }
 
 /// Copies a head's (T, D) from its place in (T, H D).
-fn take_head(rows: &[f32], sizes: &Sizes, head: usize, to: &mut Vec<f32>) {
-    let Heads { queries, width, .. } = sizes.heads;
+fn take_head(rows: &[f32], heads: Heads, head: usize, to: &mut Vec<f32>) {
+    let Heads { queries, width, .. } = heads;
     to.clear();
     for row in rows.chunks_exact(queries * width) {
         to.extend_from_slice(&row[head * width..][..width]);

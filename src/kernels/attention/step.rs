@@ -240,9 +240,10 @@ fn mix_some<S: Simd, const BF16: bool, const VECTORS: usize>(
         let mut numbers = [[0f32; LANES]; 2];
         S::as_mut_simd_f32s(&mut numbers[0]).0[0] = sums.0;
         S::as_mut_simd_f32s(&mut numbers[1]).0[0] = sums.1;
-        for lane in 0..S::F32_LANES {
-            let unit = first + vector * S::F32_LANES + lane;
-            put::<BF16>(out, unit, numbers[0][lane], numbers[1][lane]);
+        let [firsts, seconds] = numbers;
+        let start = first + vector * S::F32_LANES;
+        for (unit, (first, second)) in (start..start + S::F32_LANES).zip(firsts.into_iter().zip(seconds)) {
+            put::<BF16>(out, unit, first, second);
         }
     }
     width

@@ -8,7 +8,7 @@
 use super::Network;
 use super::parameters::{Block, Shape};
 use crate::config::Precision;
-use crate::kernels::attention::{self, Cache, Normaliser, Rotary};
+use crate::kernels::attention::{self, Cache, Causal, Normaliser, Rotary};
 use crate::kernels::matmul::{How, Into, Panels, Units, multiply};
 use crate::kernels::{activation, norm, read};
 use candle_core::{Result, Tensor};
@@ -116,6 +116,8 @@ impl Pool {
 /// What the way back needs of a block.
 #[derive(Default)]
 struct Trace {
+    /// Positions of a sequence.
+    time: usize,
     /// What came in, (N, W).
     input: Vec<f32>,
     /// (N, (H + 2K) D)
@@ -195,6 +197,7 @@ impl Pass<'_> {
         let heads = shape.heads;
         let rows = x.len() / shape.width;
         if let Some(trace) = &mut trace {
+            trace.time = time;
             trace.input.clear();
             trace.input.extend_from_slice(x);
         }
@@ -202,7 +205,7 @@ impl Pass<'_> {
         let Scratch { qkv, mixed, normalisers, attention: room, .. } = scratch;
         sized(mixed, rows * heads.queries * heads.width);
         normalisers.resize(rows * heads.queries, Normaliser::default());
-        attention::forward(how, qkv, time, heads, rotary, room, mixed, normalisers);
+        attention::forward(Causal { how, time, heads, rotary }, qkv, room, mixed, normalisers);
         if let Some(trace) = &mut trace {
             trace.qkv.write(how.precision, qkv, heads.row());
             trace.normalisers.clone_from(normalisers);

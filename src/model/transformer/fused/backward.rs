@@ -9,8 +9,9 @@
 use super::super::Network;
 use super::super::parameters::{Block, Parameters};
 use super::{LOGIT_ROWS, Layer, Pass, Pool, Scratch, Sequences, Trace, embed, sized};
+use crate::kernels::attention::{self, Causal};
 use crate::kernels::matmul::{How, Into, PANEL, Panels, View, multiply_transposed};
-use crate::kernels::{self, activation, attention, norm, read, softmax};
+use crate::kernels::{self, activation, norm, read, softmax};
 use candle_core::Result;
 use rayon::prelude::*;
 
@@ -24,9 +25,16 @@ const HEAD_TOKENS: usize = 1024;
 pub struct Workspace {
     shards: Vec<Shard>,
     layer: Layer,
-    head: Panels,
-    head_back: Panels,
+    head: Head,
     pool: Pool,
+}
+
+/// What follows the last block: a norm, and the output matrix packed for both ways.
+#[derive(Default)]
+struct Head {
+    norm: Vec<f32>,
+    forward: Panels,
+    backward: Panels,
 }
 
 /// Some sequences of a batch.
@@ -74,7 +82,7 @@ pub fn gradients(
     gradient: &mut Parameters<Vec<f32>>,
 ) -> Result<f64> {
     let Sequences { tokens, time } = sequences;
-    let Workspace { shards, layer, head, head_back, pool } = workspace;
+    let Workspace { shards, layer, head, pool } = workspace;
     let pass = Pass { how: How::new(network.precision), shape: &network.shape, rotary: &network.rotary };
     let width = network.shape.width;
     let precision = network.precision;
@@ -96,18 +104,16 @@ pub fn gradients(
 
     let output = network.parameters.output();
     read(output, |weights| {
-        head.write_columns_in_parallel(precision, weights, width);
-        head_back.write_rows_in_parallel(precision, weights, width);
+        head.forward.write_columns_in_parallel(precision, weights, width);
+        head.backward.write_rows_in_parallel(precision, weights, width);
     })?;
-    let norm_weight = super::values(&network.parameters.norm)?;
+    head.norm = super::values(&network.parameters.norm)?;
     let output_gradient = gradient.head.as_mut().unwrap_or(&mut gradient.embedding);
     let at_a_time = (HEAD_TOKENS / piece).max(1);
     let parts = shards.chunks_mut(at_a_time).zip(targets.chunks(at_a_time * piece));
     for (index, (shards, targets)) in parts.enumerate() {
         shards.par_iter_mut().zip(targets.par_chunks(piece)).for_each(|(shard, targets)| {
-            pool.with(|scratch| {
-                shard.leave(pass, &norm_weight, head, head_back, targets, scale, scratch);
-            });
+            pool.with(|scratch| shard.leave(pass, head, targets, scale, scratch));
         });
         let pairs: Vec<_> = shards.iter().map(|shard| shard.head.views()).collect();
         let into = if index == 0 { Into::Replace } else { Into::Add };
@@ -120,7 +126,7 @@ pub fn gradients(
     for (index, (block, gradient)) in blocks {
         layer.backward(precision, block)?;
         shards.par_iter_mut().for_each(|shard| {
-            pool.with(|scratch| shard.back(pass, layer, index, time, scratch));
+            pool.with(|scratch| shard.back(pass, layer, index, scratch));
         });
         add_norms(shards, 0, &mut gradient.attention_norm);
         add_norms(shards, 1, &mut gradient.ffn_norm);
@@ -165,19 +171,10 @@ fn weight_gradients(how: How, mut matrices: Vec<Task>, into: Into) {
 
 impl Shard {
     /// From the last hidden states to the loss, and back to their gradient.
-    fn leave(
-        &mut self,
-        pass: Pass,
-        norm_weight: &[f32],
-        head: &Panels,
-        head_back: &Panels,
-        targets: &[u32],
-        scale: f32,
-        scratch: &mut Scratch,
-    ) {
+    fn leave(&mut self, pass: Pass, head: &Head, targets: &[u32], scale: f32, scratch: &mut Scratch) {
         let (shape, precision) = (pass.shape, pass.how.precision);
         let (width, vocabulary) = (shape.width, shape.vocab_size);
-        pass.normalise(&self.x, norm_weight, &mut scratch.scales, &mut scratch.normed);
+        pass.normalise(&self.x, &head.norm, &mut scratch.scales, &mut scratch.normed);
         self.head.input.write_rows(precision, &scratch.normed, width);
         let Scratch { normed, units, logits, mixed: gradient, scales, .. } = scratch;
         sized(gradient, normed.len());
@@ -190,25 +187,25 @@ impl Shard {
             .zip(logits.chunks_mut(LOGIT_ROWS * vocabulary));
         for (((normed, gradient), targets), logits) in parts {
             units.write(precision, normed, width);
-            pass.multiply(units, head, logits, Into::Replace);
+            pass.multiply(units, &head.forward, logits, Into::Replace);
             self.nats += softmax::cross_entropy(logits, targets, scale);
             units.write(precision, logits, vocabulary);
-            pass.multiply(units, head_back, gradient, Into::Replace);
+            pass.multiply(units, &head.backward, gradient, Into::Replace);
         }
         self.head.gradient.write_rows(precision, logits, vocabulary);
         let Self { x, flow, norms, .. } = self;
         sized(flow, x.len()).fill(0.0);
         sized(&mut norms[0], width).fill(0.0);
-        norm::backward(x, norm_weight, scales, gradient, flow, &mut norms[0]);
+        norm::backward(x, &head.norm, scales, gradient, flow, &mut norms[0]);
     }
 
     /// Back through a block: given the gradient of what it gave in `flow`, leaves that of what it took there.
-    fn back(&mut self, pass: Pass, layer: &Layer, index: usize, time: usize, scratch: &mut Scratch) {
+    fn back(&mut self, pass: Pass, layer: &Layer, index: usize, scratch: &mut Scratch) {
         let Self { flow, traces, factors, norms, .. } = self;
         let trace = &traces[index];
         let [qkv, output, gate_up, down] = factors;
-        back_through_feed_forward(pass, layer, trace, flow, gate_up, down, &mut norms[1], scratch);
-        back_through_attention(pass, layer, trace, time, flow, qkv, output, &mut norms[0], scratch);
+        back_through_feed_forward(pass, layer, trace, flow, [gate_up, down], &mut norms[1], scratch);
+        back_through_attention(pass, layer, trace, flow, [qkv, output], &mut norms[0], scratch);
     }
 }
 
@@ -217,8 +214,7 @@ fn back_through_feed_forward(
     layer: &Layer,
     trace: &Trace,
     flow: &mut [f32],
-    to_gate_up: &mut Factors,
-    to_down: &mut Factors,
+    [to_gate_up, to_down]: [&mut Factors; 2],
     norm_gradient: &mut Vec<f32>,
     scratch: &mut Scratch,
 ) {
@@ -247,10 +243,8 @@ fn back_through_attention(
     pass: Pass,
     layer: &Layer,
     trace: &Trace,
-    time: usize,
     flow: &mut [f32],
-    to_qkv: &mut Factors,
-    to_output: &mut Factors,
+    [to_qkv, to_output]: [&mut Factors; 2],
     norm_gradient: &mut Vec<f32>,
     scratch: &mut Scratch,
 ) {
@@ -265,7 +259,8 @@ fn back_through_attention(
     units.write(precision, flow, width);
     pass.multiply(units, &layer.output, mixed, Into::Replace);
     trace.qkv.read(precision, heads.row(), sized(qkv, rows * heads.row()));
-    attention::backward(how, qkv, time, heads, rotary, room, mixed, &trace.normalisers);
+    let over = Causal { how, time: trace.time, heads, rotary };
+    attention::backward(over, qkv, room, mixed, &trace.normalisers);
 
     pass.normalise(&trace.input, &layer.attention_norm, scales, normed);
     to_qkv.input.write_rows(precision, normed, width);
