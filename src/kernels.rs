@@ -1,10 +1,10 @@
-//! Fused numeric operations on rows of f32, for the processor.
+//! Matrix products and fused operations on rows of f32, for the processor.
 //!
-//! A transformer spends its time in matrix products, which candle does well, and in chains of small operations in
-//! between, which candle does on one thread with a fresh tensor for each. The functions here do such a chain in one
-//! pass over plain slices. They run on one thread: the caller cuts its batch over threads. Each is compiled for
-//! several instruction sets and picks the widest at run time; none fuses a multiplication with an addition and sums
-//! run over a fixed number of lanes, so the bits do not depend on which one that is.
+//! A transformer spends its time in matrix products ([`matmul`]), and in chains of small operations in between, which
+//! candle does on one thread with a fresh tensor for each. The functions here do such a chain in one pass over plain
+//! slices. They run on one thread: the caller cuts its batch over threads. Each is compiled for several instruction sets
+//! and the widest is picked at run time ([`instructions`]). `unsafe` is for what no safe library offers, here and nowhere
+//! else: the products of bf16 pairs.
 //!
 //! [`crate::model::transformer`] has the same formulas written plainly on candle: that is what they are tested
 //! against, and what runs on a GPU.

@@ -17,7 +17,7 @@ use std::sync::Mutex;
 pub mod backward;
 
 /// Rows whose logits are made together: the logits of more would leave the cache.
-pub const LOGIT_ROWS: usize = 32;
+pub const LOGIT_ROWS: usize = 36;
 
 /// A number of sequences of equal length, flat.
 #[derive(Clone, Copy, Debug)]
@@ -264,6 +264,16 @@ impl<'a> Packed<'a> {
     #[must_use]
     pub fn network(&self) -> &'a Network {
         self.network
+    }
+
+    /// Bytes of the packed weights, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let numbers = self.network.shape.parameters() as usize;
+        match self.precision() {
+            Precision::F32 => 4 * numbers,
+            Precision::Bf16 => 2 * numbers,
+        }
     }
 
     /// What its products are computed in.

@@ -23,9 +23,13 @@ type Tensors<T> = candle_core::Result<T>;
 
 /// Documents that one thread writes, at most; fewer when there are few.
 const GROUP: usize = 256;
-/// Documents that are written side by side by one thread of the processor: enough for the products to be efficient, few
-/// enough for their keys and values to stay in the cache.
-const SLOTS: usize = 16;
+/// Documents that are written side by side by one thread of the processor: few, so that their keys and values stay in the
+/// cache, two tiles of a product high.
+const SLOTS: usize = 12;
+/// The same for a model that does not fit into the cache: many, because its weights are read from memory at every step.
+const SLOTS_OF_A_LARGE_MODEL: usize = 32;
+/// Bytes of weights from which on a model is large.
+const LARGE: usize = 32 << 20;
 /// Documents that are written side by side on a GPU.
 const DEVICE_SLOTS: usize = 512;
 
@@ -33,11 +37,15 @@ pub fn generate(model: &Transformer, request: &Generate, stage: &Stage) -> Resul
     let count = request.prompts.len();
     let all: Vec<usize> = (0..count).collect();
     let written = if model.network.device.is_cpu() {
-        let group = count.div_ceil(16).clamp(2 * SLOTS, GROUP);
         let packed = Packed::new(&model.network, model.network.precision)?;
+        let slots = match packed.bytes() {
+            LARGE.. => SLOTS_OF_A_LARGE_MODEL,
+            _ => SLOTS,
+        };
+        let group = count.div_ceil(16).clamp(2 * slots, GROUP);
         all.par_chunks(group)
             .map(|group| {
-                let decoder = FusedDecoder::new(&packed, SLOTS.min(group.len()));
+                let decoder = FusedDecoder::new(&packed, slots.min(group.len()));
                 write(model, request, group, decoder, stage)
             })
             .collect::<Result<Vec<_>, ModelError>>()?
