@@ -66,9 +66,13 @@ impl Rotary {
 fn rotate(from: &[f32], (cosines, sines): (&[f32], &[f32]), to: &mut [f32]) {
     let (first, second) = from.split_at(cosines.len());
     let (to_first, to_second) = to.split_at_mut(cosines.len());
-    for i in 0..cosines.len() {
-        to_first[i] = first[i] * cosines[i] - second[i] * sines[i];
-        to_second[i] = second[i] * cosines[i] + first[i] * sines[i];
+    let turns = cosines.iter().zip(sines);
+    let pairs = first.iter().zip(second).zip(turns);
+    for ((to_first, to_second), ((first, second), (cosine, sine))) in
+        to_first.iter_mut().zip(to_second).zip(pairs)
+    {
+        *to_first = first * cosine - second * sine;
+        *to_second = second * cosine + first * sine;
     }
 }
 
@@ -77,9 +81,13 @@ fn rotate(from: &[f32], (cosines, sines): (&[f32], &[f32]), to: &mut [f32]) {
 fn rotate_back(from: &[f32], (cosines, sines): (&[f32], &[f32]), to: &mut [f32]) {
     let (first, second) = from.split_at(cosines.len());
     let (to_first, to_second) = to.split_at_mut(cosines.len());
-    for i in 0..cosines.len() {
-        to_first[i] = first[i] * cosines[i] + second[i] * sines[i];
-        to_second[i] = second[i] * cosines[i] - first[i] * sines[i];
+    let turns = cosines.iter().zip(sines);
+    let pairs = first.iter().zip(second).zip(turns);
+    for ((to_first, to_second), ((first, second), (cosine, sine))) in
+        to_first.iter_mut().zip(to_second).zip(pairs)
+    {
+        *to_first = first * cosine + second * sine;
+        *to_second = second * cosine - first * sine;
     }
 }
 

@@ -18,6 +18,8 @@ use std::time::Instant;
 
 #[cfg(target_arch = "x86_64")]
 mod avx512_bf16;
+#[cfg(target_arch = "x86_64")]
+mod avx512_rounding;
 mod panels;
 mod portable;
 mod units;

@@ -40,9 +40,8 @@ pub fn learning_rate(training: &Training, step: u64, steps: u64) -> f64 {
 /// The Euclidean norm of a gradient.
 #[must_use]
 pub fn norm(gradient: &Parameters<Vec<f32>>) -> f64 {
-    let squares = |piece: &[f32]| piece.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
     let pieces: Vec<&[f32]> = gradient.iter().flat_map(|values| values.chunks(PIECE)).collect();
-    let sums: Vec<f64> = pieces.into_par_iter().map(squares).collect();
+    let sums: Vec<f64> = pieces.into_par_iter().map(sum_of_squares).collect();
     sums.iter().sum::<f64>().sqrt()
 }
 
@@ -125,6 +124,22 @@ impl Update {
             .for_each(|(((weights, first), second), gradient)| {
                 move_piece(self, weights, first, second, gradient);
             });
+    }
+}
+
+vectorised! {
+    fn sum_of_squares(numbers: &[f32]) -> f64 {
+        let mut lanes = [0f64; 16];
+        let (chunks, rest) = numbers.as_chunks::<16>();
+        for chunk in chunks {
+            for (lane, &x) in lanes.iter_mut().zip(chunk) {
+                *lane += f64::from(x) * f64::from(x);
+            }
+        }
+        for (lane, &x) in lanes.iter_mut().zip(rest) {
+            *lane += f64::from(x) * f64::from(x);
+        }
+        lanes.iter().sum()
     }
 }
 

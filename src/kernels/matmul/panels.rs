@@ -1,8 +1,11 @@
 //! A factor in panels of 64 columns.
 
 use super::PANEL;
+#[cfg(target_arch = "x86_64")]
+use super::avx512_rounding;
 use super::units::{Units, depth, pair};
 use crate::config::Precision;
+use crate::kernels::instructions::Instructions;
 use crate::kernels::vectorised;
 use rayon::prelude::*;
 
@@ -85,9 +88,23 @@ impl Panels {
 
     /// Becomes [`of_rows`](Self::of_rows).
     pub fn write_rows(&mut self, precision: Precision, numbers: &[f32], columns: usize) {
-        self.shape(depth(precision, numbers.len() / columns.max(1)), columns);
+        self.open(precision, numbers.len() / columns.max(1), columns);
+        self.write_some_rows(precision, 0, numbers);
+    }
+
+    /// Makes room for [`of_rows`](Self::of_rows) of numbers (`rows`, `columns`), to be written some rows at a time.
+    pub fn open(&mut self, precision: Precision, rows: usize, columns: usize) {
+        self.shape(depth(precision, rows), columns);
+    }
+
+    /// Writes `numbers`, the rows from row `first` on: an even one, and an even number of them but at the end.
+    pub fn write_some_rows(&mut self, precision: Precision, first: usize, numbers: &[f32]) {
+        let size = self.depth * PANEL;
+        let start = depth(precision, first) * PANEL;
+        let length = depth(precision, numbers.len() / self.columns.max(1)) * PANEL;
         for panel in 0..self.count() {
-            self.write_rows_of(panel, precision, numbers);
+            let units = &mut self.units[panel * size + start..][..length];
+            write_rows(precision, numbers, self.columns, panel * PANEL, units);
         }
     }
 
@@ -98,12 +115,6 @@ impl Panels {
         self.units.par_chunks_mut(panel).enumerate().for_each(|(index, units)| {
             write_rows(precision, numbers, columns, index * PANEL, units);
         });
-    }
-
-    fn write_rows_of(&mut self, panel: usize, precision: Precision, numbers: &[f32]) {
-        let size = self.depth * PANEL;
-        let units = &mut self.units[panel * size..][..size];
-        write_rows(precision, numbers, self.columns, panel * PANEL, units);
     }
 
     /// Becomes [`of_columns`](Self::of_columns).
@@ -135,13 +146,14 @@ fn write_rows(precision: Precision, numbers: &[f32], columns: usize, first: usiz
             }
         }
         Precision::Bf16 => {
+            #[cfg(target_arch = "x86_64")]
+            if Instructions::get().bf16 {
+                return avx512_rounding::panel(numbers, columns, first, width, units);
+            }
             for (units, rows) in units.iter_mut().zip(numbers.chunks(2 * columns)) {
-                match rows.split_at_checked(columns) {
-                    Some((upper, lower)) if !lower.is_empty() => {
-                        pairs(&upper[first..first + width], &lower[first..first + width], units);
-                    }
-                    _ => pairs(&rows[first..first + width], &[0.0; PANEL], units),
-                }
+                let lower =
+                    rows.get(columns + first..columns + first + width).unwrap_or(&[0.0; PANEL][..width]);
+                pairs(&rows[first..first + width], lower, units);
             }
         }
     }

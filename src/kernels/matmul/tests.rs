@@ -125,7 +125,7 @@ fn rounding_to_bf16_is_to_the_nearest_even() {
         let values = &values[..values.len() / columns * columns];
         let units = Units::rows(Precision::Bf16, values, columns);
         let mut back = vec![0.0; values.len()];
-        units.read(Precision::Bf16, columns, &mut back);
+        units.read(Precision::Bf16, columns, 0, &mut back);
         for (value, back) in values.iter().zip(back) {
             let expected = half::bf16::from_f32(*value).to_f32();
             assert!(

@@ -1,6 +1,7 @@
 //! Numbers in units of 32 bits: one f32, or two bf16.
 
 use crate::config::Precision;
+use crate::kernels::instructions::Instructions;
 use crate::kernels::vectorised;
 
 /// Rows of units.
@@ -32,29 +33,50 @@ impl Units {
 
     /// Becomes `numbers` (rows, `columns`) in units.
     pub fn write(&mut self, precision: Precision, numbers: &[f32], columns: usize) {
+        self.open(precision, numbers.len() / columns.max(1), columns);
+        self.write_some(precision, 0, numbers, columns);
+    }
+
+    /// Makes room for numbers (`rows`, `columns`), to be written some rows at a time.
+    pub fn open(&mut self, precision: Precision, rows: usize, columns: usize) {
         self.stride = depth(precision, columns);
-        self.units.resize(numbers.len() / columns.max(1) * self.stride, 0);
+        self.units.resize(rows * self.stride, 0);
+    }
+
+    /// Writes `numbers`, the rows of `columns` numbers from row `first` on.
+    pub fn write_some(&mut self, precision: Precision, first: usize, numbers: &[f32], columns: usize) {
+        let units = &mut self.units[first * self.stride..];
         match precision {
-            Precision::F32 => copy_bits(numbers, &mut self.units),
-            Precision::Bf16 if columns.is_multiple_of(2) => round_pairs(numbers, &mut self.units),
+            Precision::F32 => copy_bits(numbers, units),
+            Precision::Bf16 if columns.is_multiple_of(2) => round_neighbours(numbers, units),
             Precision::Bf16 => {
-                let rows = numbers.chunks_exact(columns).zip(self.units.chunks_exact_mut(self.stride));
+                let rows = numbers.chunks_exact(columns).zip(units.chunks_exact_mut(self.stride));
                 rows.for_each(|(row, units)| round_pairs(row, units));
             }
         }
     }
 
-    /// The numbers again: (rows, `columns`), as far as `numbers` goes.
-    pub fn read(&self, precision: Precision, columns: usize, numbers: &mut [f32]) {
+    /// The numbers again, from row `first` on: (rows, `columns`), as far as `numbers` goes.
+    pub fn read(&self, precision: Precision, columns: usize, first: usize, numbers: &mut [f32]) {
+        let units = &self.units[first * self.stride..];
         match precision {
-            Precision::F32 => copy_numbers(&self.units, numbers),
-            Precision::Bf16 if columns.is_multiple_of(2) => split_pairs(&self.units, numbers),
+            Precision::F32 => copy_numbers(units, numbers),
+            Precision::Bf16 if columns.is_multiple_of(2) => split_pairs(units, numbers),
             Precision::Bf16 => {
-                let rows = self.units.chunks_exact(self.stride).zip(numbers.chunks_exact_mut(columns));
+                let rows = units.chunks_exact(self.stride).zip(numbers.chunks_exact_mut(columns));
                 rows.for_each(|(units, row)| split_pairs(units, row));
             }
         }
     }
+}
+
+/// Units of neighbours in `numbers`, whose count is even.
+fn round_neighbours(numbers: &[f32], units: &mut [u32]) {
+    #[cfg(target_arch = "x86_64")]
+    if Instructions::get().bf16 {
+        return super::avx512_rounding::neighbours(numbers, units);
+    }
+    round_pairs(numbers, units);
 }
 
 /// The bits of the nearest bf16 in the upper half, of two equally near the even one; the lower half is arbitrary.

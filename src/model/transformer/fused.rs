@@ -19,6 +19,10 @@ pub mod backward;
 /// Rows whose logits are made together: the logits of more would leave the cache.
 pub const LOGIT_ROWS: usize = 36;
 
+/// Rows that go through the feed-forward half of a block together: what lies between its products stays in the
+/// second-level cache. A multiple of the rows of a product's tile, and even.
+const PART_ROWS: usize = 72;
+
 /// A number of sequences of equal length, flat.
 #[derive(Clone, Copy, Debug)]
 pub struct Sequences<'a> {
@@ -149,8 +153,8 @@ impl Pass<'_> {
         multiply(self.how, &rows.units, rows.stride, weights.view(), out, into);
     }
 
-    /// What attention reads of `x` (N, W): `scratch.qkv` (N, (H + 2K) D). In bf16 it is rounded, so that the way back
-    /// can make the same products again.
+    /// What attention reads of `x` (N, W): `scratch.qkv` (N, (H + 2K) D), and the same as `scratch.units`. In bf16 it
+    /// is rounded, so that the way back can make the same products again.
     fn project(self, layer: &Layer, x: &[f32], scratch: &mut Scratch) {
         let (shape, precision) = (self.shape, self.how.precision);
         self.normalise(x, &layer.attention_norm, &mut scratch.scales, &mut scratch.normed);
@@ -158,9 +162,9 @@ impl Pass<'_> {
         let row = shape.heads.row();
         let qkv = sized(&mut scratch.qkv, x.len() / shape.width * row);
         self.multiply(&scratch.units, &layer.qkv, qkv, Into::Replace);
+        scratch.units.write(precision, qkv, row);
         if precision == Precision::Bf16 {
-            scratch.units.write(precision, qkv, row);
-            scratch.units.read(precision, row, qkv);
+            scratch.units.read(precision, row, 0, qkv);
         }
     }
 
@@ -171,17 +175,31 @@ impl Pass<'_> {
         self.multiply(&scratch.units, &layer.output, x, Into::Add);
     }
 
-    /// Adds the feed-forward half of a block to `x` (N, W).
-    fn feed_forward(self, layer: &Layer, x: &mut [f32], scratch: &mut Scratch) {
+    /// Adds the feed-forward half of a block to `x` (N, W), some rows at a time, and notes what the way back needs.
+    fn feed_forward(
+        self,
+        layer: &Layer,
+        x: &mut [f32],
+        scratch: &mut Scratch,
+        mut trace: Option<&mut Trace>,
+    ) {
         let (shape, precision) = (self.shape, self.how.precision);
-        let rows = x.len() / shape.width;
-        self.normalise(x, &layer.ffn_norm, &mut scratch.scales, &mut scratch.normed);
-        scratch.units.write(precision, &scratch.normed, shape.width);
-        let gate_up = sized(&mut scratch.gate_up, rows * 2 * shape.ffn);
-        self.multiply(&scratch.units, &layer.gate_up, gate_up, Into::Replace);
-        activation::forward(gate_up, shape.ffn, sized(&mut scratch.activated, rows * shape.ffn));
-        scratch.units.write(precision, &scratch.activated, shape.ffn);
-        self.multiply(&scratch.units, &layer.down, x, Into::Add);
+        if let Some(trace) = &mut trace {
+            trace.gate_up.open(precision, x.len() / shape.width, 2 * shape.ffn);
+        }
+        for (part, x) in x.chunks_mut(PART_ROWS * shape.width).enumerate() {
+            let rows = x.len() / shape.width;
+            self.normalise(x, &layer.ffn_norm, &mut scratch.scales, &mut scratch.normed);
+            scratch.units.write(precision, &scratch.normed, shape.width);
+            let gate_up = sized(&mut scratch.gate_up, rows * 2 * shape.ffn);
+            self.multiply(&scratch.units, &layer.gate_up, gate_up, Into::Replace);
+            if let Some(trace) = &mut trace {
+                trace.gate_up.write_some(precision, part * PART_ROWS, gate_up, 2 * shape.ffn);
+            }
+            activation::forward(gate_up, shape.ffn, sized(&mut scratch.activated, rows * shape.ffn));
+            scratch.units.write(precision, &scratch.activated, shape.ffn);
+            self.multiply(&scratch.units, &layer.down, x, Into::Add);
+        }
     }
 
     /// Takes whole sequences `x` (B·T, W) through a block, and notes what the way back needs.
@@ -202,12 +220,14 @@ impl Pass<'_> {
             trace.input.extend_from_slice(x);
         }
         self.project(layer, x, scratch);
+        if let Some(trace) = &mut trace {
+            trace.qkv.clone_from(&scratch.units);
+        }
         let Scratch { qkv, mixed, normalisers, attention: room, .. } = scratch;
         sized(mixed, rows * heads.queries * heads.width);
         normalisers.resize(rows * heads.queries, Normaliser::default());
         attention::forward(Causal { how, time, heads, rotary }, qkv, room, mixed, normalisers);
         if let Some(trace) = &mut trace {
-            trace.qkv.write(how.precision, qkv, heads.row());
             trace.normalisers.clone_from(normalisers);
         }
         self.add_mixed(layer, x, scratch);
@@ -216,10 +236,7 @@ impl Pass<'_> {
             trace.middle.clear();
             trace.middle.extend_from_slice(x);
         }
-        self.feed_forward(layer, x, scratch);
-        if let Some(trace) = trace {
-            trace.gate_up.write(how.precision, &scratch.gate_up, 2 * shape.ffn);
-        }
+        self.feed_forward(layer, x, scratch, trace);
     }
 }
 
@@ -326,7 +343,7 @@ impl<'a> Packed<'a> {
             let mixed = sized(&mut scratch.mixed, tokens.len() * shape.heads.queries * shape.heads.width);
             attention::step(&scratch.qkv, places, shape.heads, &self.network.rotary, cache, mixed);
             pass.add_mixed(layer, &mut x, scratch);
-            pass.feed_forward(layer, &mut x, scratch);
+            pass.feed_forward(layer, &mut x, scratch, None);
         }
         Ok(x)
     }

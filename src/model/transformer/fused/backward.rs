@@ -8,7 +8,8 @@
 
 use super::super::Network;
 use super::super::parameters::{Block, Parameters};
-use super::{LOGIT_ROWS, Layer, Pass, Pool, Scratch, Sequences, Trace, embed, sized};
+use super::{LOGIT_ROWS, Layer, PART_ROWS, Pass, Pool, Scratch, Sequences, Trace, embed, sized};
+use crate::config::Precision;
 use crate::kernels::attention::{self, Causal};
 use crate::kernels::matmul::{How, Into, PANEL, Panels, View, multiply_transposed};
 use crate::kernels::{self, activation, norm, read, softmax};
@@ -63,6 +64,12 @@ struct Factors {
 }
 
 impl Factors {
+    /// Makes room for so many rows of M and of K numbers.
+    fn open(&mut self, precision: Precision, rows: usize, [m, k]: [usize; 2]) {
+        self.gradient.open(precision, rows, m);
+        self.input.open(precision, rows, k);
+    }
+
     fn views(&self) -> (View<'_>, View<'_>) {
         (self.gradient.view(), self.input.view())
     }
@@ -175,24 +182,25 @@ impl Shard {
         let (shape, precision) = (pass.shape, pass.how.precision);
         let (width, vocabulary) = (shape.width, shape.vocab_size);
         pass.normalise(&self.x, &head.norm, &mut scratch.scales, &mut scratch.normed);
-        self.head.input.write_rows(precision, &scratch.normed, width);
+        let Factors { gradient: factor, input } = &mut self.head;
+        input.write_rows(precision, &scratch.normed, width);
         let Scratch { normed, units, logits, mixed: gradient, scales, .. } = scratch;
         sized(gradient, normed.len());
-        sized(logits, normed.len() / width * vocabulary);
+        factor.open(precision, normed.len() / width, vocabulary);
         self.nats = 0.0;
         let parts = normed
             .chunks(LOGIT_ROWS * width)
             .zip(gradient.chunks_mut(LOGIT_ROWS * width))
-            .zip(targets.chunks(LOGIT_ROWS))
-            .zip(logits.chunks_mut(LOGIT_ROWS * vocabulary));
-        for (((normed, gradient), targets), logits) in parts {
+            .zip(targets.chunks(LOGIT_ROWS));
+        for (part, ((normed, gradient), targets)) in parts.enumerate() {
+            let logits = sized(logits, targets.len() * vocabulary);
             units.write(precision, normed, width);
             pass.multiply(units, &head.forward, logits, Into::Replace);
             self.nats += softmax::cross_entropy(logits, targets, scale);
+            factor.write_some_rows(precision, part * LOGIT_ROWS, logits);
             units.write(precision, logits, vocabulary);
             pass.multiply(units, &head.backward, gradient, Into::Replace);
         }
-        self.head.gradient.write_rows(precision, logits, vocabulary);
         let Self { x, flow, norms, .. } = self;
         sized(flow, x.len()).fill(0.0);
         sized(&mut norms[0], width).fill(0.0);
@@ -220,23 +228,28 @@ fn back_through_feed_forward(
 ) {
     let (shape, precision) = (pass.shape, pass.how.precision);
     let (width, ffn) = (shape.width, shape.ffn);
-    let rows = flow.len() / width;
-    let Scratch { normed, scales, units, gate_up, activated, mixed: gradient, .. } = scratch;
-    trace.gate_up.read(precision, 2 * ffn, sized(gate_up, rows * 2 * ffn));
-    activation::forward(gate_up, ffn, sized(activated, rows * ffn));
-    to_down.input.write_rows(precision, activated, ffn);
-    to_down.gradient.write_rows(precision, flow, width);
-    units.write(precision, flow, width);
-    pass.multiply(units, &layer.down, activated, Into::Replace);
-    activation::backward(gate_up, ffn, activated);
-
-    pass.normalise(&trace.middle, &layer.ffn_norm, scales, normed);
-    to_gate_up.input.write_rows(precision, normed, width);
-    to_gate_up.gradient.write_rows(precision, gate_up, 2 * ffn);
-    units.write(precision, gate_up, 2 * ffn);
-    pass.multiply(units, &layer.gate_up, sized(gradient, flow.len()), Into::Replace);
+    to_gate_up.open(precision, flow.len() / width, [2 * ffn, width]);
+    to_down.open(precision, flow.len() / width, [width, ffn]);
     sized(norm_gradient, width).fill(0.0);
-    norm::backward(&trace.middle, &layer.ffn_norm, scales, gradient, flow, norm_gradient);
+    let Scratch { normed, scales, units, gate_up, activated, mixed: gradient, .. } = scratch;
+    let parts = flow.chunks_mut(PART_ROWS * width).zip(trace.middle.chunks(PART_ROWS * width));
+    for (part, (flow, middle)) in parts.enumerate() {
+        let (first, rows) = (part * PART_ROWS, flow.len() / width);
+        trace.gate_up.read(precision, 2 * ffn, first, sized(gate_up, rows * 2 * ffn));
+        activation::forward(gate_up, ffn, sized(activated, rows * ffn));
+        to_down.input.write_some_rows(precision, first, activated);
+        to_down.gradient.write_some_rows(precision, first, flow);
+        units.write(precision, flow, width);
+        pass.multiply(units, &layer.down, activated, Into::Replace);
+        activation::backward(gate_up, ffn, activated);
+
+        pass.normalise(middle, &layer.ffn_norm, scales, normed);
+        to_gate_up.input.write_some_rows(precision, first, normed);
+        to_gate_up.gradient.write_some_rows(precision, first, gate_up);
+        units.write(precision, gate_up, 2 * ffn);
+        pass.multiply(units, &layer.gate_up, sized(gradient, flow.len()), Into::Replace);
+        norm::backward(middle, &layer.ffn_norm, scales, gradient, flow, norm_gradient);
+    }
 }
 
 fn back_through_attention(
@@ -253,12 +266,12 @@ fn back_through_attention(
     let rows = flow.len() / width;
     let Scratch { normed, scales, units, qkv, mixed, attention: room, activated: gradient, .. } = scratch;
     let columns = heads.queries * heads.width;
-    trace.mixed.read(precision, columns, sized(mixed, rows * columns));
+    trace.mixed.read(precision, columns, 0, sized(mixed, rows * columns));
     to_output.input.write_rows(precision, mixed, columns);
     to_output.gradient.write_rows(precision, flow, width);
     units.write(precision, flow, width);
     pass.multiply(units, &layer.output, mixed, Into::Replace);
-    trace.qkv.read(precision, heads.row(), sized(qkv, rows * heads.row()));
+    trace.qkv.read(precision, heads.row(), 0, sized(qkv, rows * heads.row()));
     let over = Causal { how, time: trace.time, heads, rotary };
     attention::backward(over, qkv, room, mixed, &trace.normalisers);
 
