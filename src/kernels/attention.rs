@@ -4,7 +4,7 @@
 //! heads: (H + 2K) · D numbers. Query head h reads key–value head h / (H / K). Positions are rotations of the pairs
 //! (i, i + D/2) of a head by `position · θ^(−2i/D)` (Su et al. 2021, in the order that Hugging Face's Llama uses).
 
-use super::{LANES, add_lanes, exp, max, vectorised};
+use super::{LANES, add_lanes, exp, max};
 
 mod causal;
 mod step;
@@ -28,6 +28,17 @@ impl Heads {
     #[must_use]
     pub fn row(&self) -> usize {
         (self.queries + 2 * self.keys) * self.width
+    }
+
+    /// The query heads that read a key–value head.
+    fn of(&self, key_head: usize) -> std::ops::Range<usize> {
+        let group = self.queries / self.keys;
+        key_head * group..(key_head + 1) * group
+    }
+
+    /// Where the keys and the values of a key–value head start in a row of `qkv`.
+    fn key_and_value(&self, key_head: usize) -> (usize, usize) {
+        ((self.queries + key_head) * self.width, (self.queries + self.keys + key_head) * self.width)
     }
 }
 
@@ -88,58 +99,6 @@ fn rotate_back(from: &[f32], (cosines, sines): (&[f32], &[f32]), to: &mut [f32])
     {
         *to_first = first * cosine + second * sine;
         *to_second = second * cosine - first * sine;
-    }
-}
-
-vectorised! {
-    /// Splits `qkv` (B, T, (H + 2K) D) into rotated `q` (B, H, T, D), rotated `k` and `v` (B, K, T, D).
-    pub fn split(
-        qkv: &[f32], time: usize, heads: Heads, rotary: &Rotary, q: &mut [f32], k: &mut [f32], v: &mut [f32],
-    ) {
-        let Heads { queries, keys, width } = heads;
-        for (row, qkv) in qkv.chunks_exact(heads.row()).enumerate() {
-            let (sequence, position) = (row / time, row % time);
-            let turn = rotary.at(position);
-            for (head, from) in qkv.chunks_exact(width).enumerate() {
-                let place = |heads: usize, head: usize| {
-                    let start = ((sequence * heads + head) * time + position) * width;
-                    start..start + width
-                };
-                if head < queries {
-                    rotate(from, turn, &mut q[place(queries, head)]);
-                } else if head < queries + keys {
-                    rotate(from, turn, &mut k[place(keys, head - queries)]);
-                } else {
-                    v[place(keys, head - queries - keys)].copy_from_slice(from);
-                }
-            }
-        }
-    }
-}
-
-vectorised! {
-    /// The reverse of [`split`] for gradients: gathers ∂L/∂q, ∂L/∂k and ∂L/∂v into ∂L/∂qkv.
-    pub fn split_backward(
-        q: &[f32], k: &[f32], v: &[f32], time: usize, heads: Heads, rotary: &Rotary, qkv: &mut [f32],
-    ) {
-        let Heads { queries, keys, width } = heads;
-        for (row, qkv) in qkv.chunks_exact_mut(heads.row()).enumerate() {
-            let (sequence, position) = (row / time, row % time);
-            let turn = rotary.at(position);
-            for (head, to) in qkv.chunks_exact_mut(width).enumerate() {
-                let place = |heads: usize, head: usize| {
-                    let start = ((sequence * heads + head) * time + position) * width;
-                    start..start + width
-                };
-                if head < queries {
-                    rotate_back(&q[place(queries, head)], turn, to);
-                } else if head < queries + keys {
-                    rotate_back(&k[place(keys, head - queries)], turn, to);
-                } else {
-                    to.copy_from_slice(&v[place(keys, head - queries - keys)]);
-                }
-            }
-        }
     }
 }
 

@@ -9,7 +9,8 @@
 
 use super::super::matmul::{How, Into, PANEL, Panels, Units, depth, multiply, multiply_transposed};
 use super::super::{exp, sum_pairs, vectorised};
-use super::{Heads, Rotary, softmax, split, split_backward};
+use super::{Heads, Rotary, rotate, rotate_back, softmax};
+use std::ops::Range;
 
 /// Queries of a head that are handled together.
 const QUERIES: usize = 64;
@@ -20,7 +21,7 @@ pub type Normaliser = (f32, f32);
 /// Room to work in.
 #[derive(Default)]
 pub struct Scratch {
-    /// Of one sequence, rotated: (H, T, D), (K, T, D), (K, T, D).
+    /// Of one head, queries and keys rotated: (T, D) each.
     q: Vec<f32>,
     k: Vec<f32>,
     v: Vec<f32>,
@@ -28,10 +29,10 @@ pub struct Scratch {
     dq: Vec<f32>,
     dk: Vec<f32>,
     dv: Vec<f32>,
-    /// Of some queries of one head: products with keys or probabilities, and the gradients of the latter.
+    /// Of some queries: products with keys or probabilities, and the gradients of the latter.
     p: Vec<f32>,
     dp: Vec<f32>,
-    /// Of one head: what its queries mixed, or the gradient of that, (T, D).
+    /// What the queries mixed, or the gradient of that, (T, D).
     o: Vec<f32>,
     q_rows: Units,
     o_rows: Units,
@@ -65,14 +66,8 @@ impl Causal<'_> {
         1.0 / (self.heads.width as f32).sqrt()
     }
 
-    /// The numbers of a head in (heads, T, D).
-    fn head(&self, head: usize) -> std::ops::Range<usize> {
-        let size = self.time * self.heads.width;
-        head * size..(head + 1) * size
-    }
-
     /// Some queries, and the number of keys that the last of them sees.
-    fn blocks(&self) -> impl Iterator<Item = (std::ops::Range<usize>, usize)> {
+    fn blocks(&self) -> impl DoubleEndedIterator<Item = (Range<usize>, usize)> + use<> {
         let time = self.time;
         (0..time).step_by(QUERIES).map(move |start| {
             let end = time.min(start + QUERIES);
@@ -90,33 +85,31 @@ pub fn forward(
     mixed: &mut [f32],
     normalisers: &mut [Normaliser],
 ) {
-    let Causal { how, time, heads, .. } = over;
+    let Causal { how, time, heads, rotary } = over;
     let sequences = qkv
         .chunks_exact(time * heads.row())
         .zip(mixed.chunks_exact_mut(time * heads.queries * heads.width))
         .zip(normalisers.chunks_exact_mut(time * heads.queries));
     for ((qkv, mixed), normalisers) in sequences {
-        scratch.open(over, qkv);
         for key_head in 0..heads.keys {
-            let of_keys = over.head(key_head);
-            scratch.k_across.write_columns(how.precision, &scratch.k[of_keys.clone()], heads.width);
-            scratch.v_down.write_rows(how.precision, &scratch.v[of_keys], heads.width);
-            let group = heads.queries / heads.keys;
-            for head in key_head * group..(key_head + 1) * group {
-                let normalisers = &mut normalisers[head * time..(head + 1) * time];
-                forward_head(over, head, scratch, normalisers);
-                put_head(&scratch.o, heads, head, mixed);
+            scratch.take_keys(heads, key_head, rotary, qkv);
+            scratch.k_across.write_columns(how.precision, &scratch.k, heads.width);
+            scratch.v_down.write_rows(how.precision, &scratch.v, heads.width);
+            for head in heads.of(key_head) {
+                take_rotated(qkv, heads.row(), head * heads.width, rotary, &mut scratch.q);
+                forward_head(over, scratch, &mut normalisers[head * time..(head + 1) * time]);
+                put(&scratch.o, heads.width, mixed, heads.queries * heads.width, head * heads.width);
             }
         }
     }
 }
 
 /// What the queries of one head mix, into `scratch.o` (T, D).
-fn forward_head(over: Causal, head: usize, scratch: &mut Scratch, normalisers: &mut [Normaliser]) {
+fn forward_head(over: Causal, scratch: &mut Scratch, normalisers: &mut [Normaliser]) {
     let Scratch { q, p, o, q_rows, p_rows, k_across, v_down, .. } = scratch;
     let Causal { how, time, heads, .. } = over;
     let width = heads.width;
-    q_rows.write(how.precision, &q[over.head(head)], width);
+    q_rows.write(how.precision, q, width);
     o.resize(time * width, 0.0);
     for (queries, seen) in over.blocks() {
         p.resize(queries.len() * seen, 0.0);
@@ -130,7 +123,7 @@ fn forward_head(over: Causal, head: usize, scratch: &mut Scratch, normalisers: &
     }
 }
 
-/// The gradient of `qkv` (B·T, (H + 2K) D), given that of `mixed` (B·T, H D) and what [`forward`] left.
+/// The gradient of `qkv` (B·T, (H + 2K) D), in its place, given that of `mixed` (B·T, H D) and what [`forward`] left.
 pub fn backward(
     over: Causal,
     qkv: &mut [f32],
@@ -139,50 +132,45 @@ pub fn backward(
     normalisers: &[Normaliser],
 ) {
     let Causal { how, time, heads, rotary } = over;
+    let (row, width) = (heads.row(), heads.width);
     let sequences = qkv
-        .chunks_exact_mut(time * heads.row())
-        .zip(mixed_gradient.chunks_exact(time * heads.queries * heads.width))
+        .chunks_exact_mut(time * row)
+        .zip(mixed_gradient.chunks_exact(time * heads.queries * width))
         .zip(normalisers.chunks_exact(time * heads.queries));
     for ((qkv, mixed_gradient), normalisers) in sequences {
-        scratch.open(over, qkv);
-        for (gradient, values) in
-            [(&mut scratch.dq, &scratch.q), (&mut scratch.dk, &scratch.k), (&mut scratch.dv, &scratch.v)]
-        {
-            gradient.clear();
-            gradient.resize(values.len(), 0.0);
-        }
         for key_head in 0..heads.keys {
-            let of_keys = over.head(key_head);
-            scratch.k_across.write_columns(how.precision, &scratch.k[of_keys.clone()], heads.width);
-            scratch.k_down.write_rows(how.precision, &scratch.k[of_keys.clone()], heads.width);
-            scratch.v_across.write_columns(how.precision, &scratch.v[of_keys], heads.width);
-            let group = heads.queries / heads.keys;
-            for head in key_head * group..(key_head + 1) * group {
-                take_head(mixed_gradient, heads, head, &mut scratch.o);
-                let normalisers = &normalisers[head * time..(head + 1) * time];
-                backward_head(over, head, key_head, scratch, normalisers);
+            scratch.take_keys(heads, key_head, rotary, qkv);
+            scratch.k_across.write_columns(how.precision, &scratch.k, width);
+            scratch.k_down.write_rows(how.precision, &scratch.k, width);
+            scratch.v_across.write_columns(how.precision, &scratch.v, width);
+            for gradient in [&mut scratch.dq, &mut scratch.dk, &mut scratch.dv] {
+                gradient.resize(time * width, 0.0);
             }
+            let mut into = Into::Replace;
+            for head in heads.of(key_head) {
+                take_rotated(qkv, row, head * width, rotary, &mut scratch.q);
+                take(mixed_gradient, heads.queries * width, head * width, width, &mut scratch.o);
+                backward_head(over, scratch, &normalisers[head * time..(head + 1) * time], into);
+                put_rotated_back(&scratch.dq, rotary, qkv, row, head * width);
+                into = Into::Add;
+            }
+            let (key, value) = heads.key_and_value(key_head);
+            put_rotated_back(&scratch.dk, rotary, qkv, row, key);
+            put(&scratch.dv, width, qkv, row, value);
         }
-        split_backward(&scratch.dq, &scratch.dk, &scratch.dv, time, heads, rotary, qkv);
     }
 }
 
-/// Adds to the gradients of a head's queries, keys and values; `scratch.o` (T, D) is the gradient of what it mixed.
-fn backward_head(
-    over: Causal,
-    head: usize,
-    key_head: usize,
-    scratch: &mut Scratch,
-    normalisers: &[Normaliser],
-) {
+/// The gradient of a head's queries, and that of keys and values replaced or added to; `scratch.o` (T, D) is the
+/// gradient of what it mixed. The last queries come first, because they see all keys.
+fn backward_head(over: Causal, scratch: &mut Scratch, normalisers: &[Normaliser], mut into: Into) {
     let Scratch { q, dq, dk, dv, p, dp, o, q_rows, o_rows, p_rows, .. } = scratch;
     let Scratch { k_across, v_across, k_down, q_down, o_down, p_down, .. } = scratch;
     let (how, width) = (over.how, over.heads.width);
     let precision = how.precision;
-    let q = &q[over.head(head)];
     q_rows.write(precision, q, width);
     o_rows.write(precision, o, width);
-    for (queries, seen) in over.blocks() {
+    for (queries, seen) in over.blocks().rev() {
         let numbers = queries.start * width..queries.end * width;
         let units = queries.start * q_rows.stride;
         p.resize(queries.len() * seen, 0.0);
@@ -196,54 +184,68 @@ fn backward_head(
 
         p_rows.write(precision, dp, seen);
         let keys = k_down.view().first(depth(precision, seen));
-        let dq = &mut dq[over.head(head)][numbers.clone()];
-        multiply(how, &p_rows.units, p_rows.stride, keys, dq, Into::Replace);
-        let start = over.head(key_head).start;
-        let of_keys = start..start + seen * width;
+        multiply(how, &p_rows.units, p_rows.stride, keys, &mut dq[numbers.clone()], Into::Replace);
         p_down.write_rows(precision, dp, seen);
         q_down.write_rows(precision, &q[numbers.clone()], width);
-        add_transposed(how, p_down, q_down, &mut dk[of_keys.clone()]);
+        transposed(how, p_down, q_down, &mut dk[..seen * width], into);
         p_down.write_rows(precision, p, seen);
         o_down.write_rows(precision, &o[numbers], width);
-        add_transposed(how, p_down, o_down, &mut dv[of_keys]);
+        transposed(how, p_down, o_down, &mut dv[..seen * width], into);
+        into = Into::Add;
     }
 }
 
-/// `out` (M, D) += leftᵀ · right.
-fn add_transposed(how: How, left: &Panels, right: &Panels, out: &mut [f32]) {
+/// `out` (M, D) = or += leftᵀ · right.
+fn transposed(how: How, left: &Panels, right: &Panels, out: &mut [f32], into: Into) {
     let pair = [(left.view(), right.view())];
     let rows = PANEL * right.view().width();
     for (panel, out) in out.chunks_mut(rows).enumerate() {
-        multiply_transposed(how, &pair, panel, out, Into::Add);
+        multiply_transposed(how, &pair, panel, out, into);
     }
 }
 
 impl Scratch {
-    /// Takes in one sequence.
-    fn open(&mut self, over: Causal, qkv: &[f32]) {
-        let Causal { time, heads, rotary, .. } = over;
-        let size = time * heads.width;
-        self.q.resize(heads.queries * size, 0.0);
-        self.k.resize(heads.keys * size, 0.0);
-        self.v.resize(heads.keys * size, 0.0);
-        split(qkv, time, heads, rotary, &mut self.q, &mut self.k, &mut self.v);
+    /// Takes in the keys and values of one key–value head.
+    fn take_keys(&mut self, heads: Heads, key_head: usize, rotary: &Rotary, qkv: &[f32]) {
+        let (key, value) = heads.key_and_value(key_head);
+        take_rotated(qkv, heads.row(), key, rotary, &mut self.k);
+        take(qkv, heads.row(), value, heads.width, &mut self.v);
     }
 }
 
-/// Copies a head's (T, D) to its place in (T, H D).
-fn put_head(from: &[f32], heads: Heads, head: usize, rows: &mut [f32]) {
-    let Heads { queries, width, .. } = heads;
-    for (from, row) in from.chunks_exact(width).zip(rows.chunks_exact_mut(queries * width)) {
-        row[head * width..][..width].copy_from_slice(from);
-    }
-}
-
-/// Copies a head's (T, D) from its place in (T, H D).
-fn take_head(rows: &[f32], heads: Heads, head: usize, to: &mut Vec<f32>) {
-    let Heads { queries, width, .. } = heads;
+/// `to` (T, `width`) becomes the columns from `start` on of rows (T, `row`).
+fn take(rows: &[f32], row: usize, start: usize, width: usize, to: &mut Vec<f32>) {
     to.clear();
-    for row in rows.chunks_exact(queries * width) {
-        to.extend_from_slice(&row[head * width..][..width]);
+    for row in rows.chunks_exact(row) {
+        to.extend_from_slice(&row[start..start + width]);
+    }
+}
+
+/// The reverse of [`take`].
+fn put(from: &[f32], width: usize, rows: &mut [f32], row: usize, start: usize) {
+    for (from, row) in from.chunks_exact(width).zip(rows.chunks_exact_mut(row)) {
+        row[start..start + width].copy_from_slice(from);
+    }
+}
+
+vectorised! {
+    /// Like [`take`], each row of a head rotated by its position.
+    fn take_rotated(rows: &[f32], row: usize, start: usize, rotary: &Rotary, to: &mut Vec<f32>) {
+        let width = 2 * rotary.half;
+        to.resize(rows.len() / row * width, 0.0);
+        for (position, (row, to)) in rows.chunks_exact(row).zip(to.chunks_exact_mut(width)).enumerate() {
+            rotate(&row[start..start + width], rotary.at(position), to);
+        }
+    }
+}
+
+vectorised! {
+    /// Like [`put`], each row of a head rotated back.
+    fn put_rotated_back(from: &[f32], rotary: &Rotary, rows: &mut [f32], row: usize, start: usize) {
+        let width = 2 * rotary.half;
+        for (position, (from, row)) in from.chunks_exact(width).zip(rows.chunks_exact_mut(row)).enumerate() {
+            rotate_back(from, rotary.at(position), &mut row[start..start + width]);
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! The loss of a batch, and the way back to its gradients.
 //!
-//! Blocks are taken one after the other, the last first. Through each, every shard of sequences goes back on one
-//! thread and packs the two factors of each weight's gradient, `∂L/∂W = Σ_rows (∂L/∂y)ᵀ x`. Then the gradients are
-//! made, 64 rows of a matrix on one thread, summed over the shards in order. So no shard has gradients of its own, and
-//! the bits do not depend on the threads. The output matrix is handled likewise, over some shards at a time: the
-//! logits of a batch never exist whole.
+//! Every shard of sequences goes forward on one thread. Back, blocks are taken one after the other, the last first:
+//! through each, a shard goes on one thread and packs the two factors of each weight's gradient,
+//! `∂L/∂W = Σ_rows (∂L/∂y)ᵀ x`. Then the gradients are made, 64 rows of a matrix on one thread, summed over the shards
+//! in order, while the shards already go back through the block before: the many small pieces fill the time in which
+//! threads would wait for the last shard. So no shard has gradients of its own, and the bits do not depend on the
+//! threads. The output matrix is handled likewise.
 
 use super::super::Network;
 use super::super::parameters::{Block, Parameters};
@@ -15,18 +16,23 @@ use crate::kernels::matmul::{How, Into, PANEL, Panels, View, multiply_transposed
 use crate::kernels::{self, activation, norm, read, softmax};
 use candle_core::Result;
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// Tokens of a shard, about: enough for the products to be efficient, few enough for many shards in a batch.
 const SHARD_TOKENS: usize = 128;
-/// Tokens whose gradients of logits are kept at a time.
-const HEAD_TOKENS: usize = 1024;
 
 /// Room for the gradients of a batch, reused from step to step.
 #[derive(Default)]
 pub struct Workspace {
     shards: Vec<Shard>,
-    layer: Layer,
+    /// Every block, packed for the way forward, then for the way back.
+    layers: Vec<Layer>,
     head: Head,
+    /// The factors of the gradients of a block's matrices, by shard: of the block that the shards are in, and of the
+    /// one that they left.
+    factors: [Vec<[Factors; 4]>; 2],
+    /// The same of the output matrix.
+    head_factors: Vec<Factors>,
     pool: Pool,
 }
 
@@ -46,9 +52,6 @@ struct Shard {
     /// ∂L/∂x, (N, W).
     flow: Vec<f32>,
     traces: Vec<Trace>,
-    /// The factors of the gradients of a block's matrices.
-    factors: [Factors; 4],
-    head: Factors,
     /// The gradients of two norms' weights.
     norms: [Vec<f32>; 2],
     nats: f64,
@@ -89,61 +92,55 @@ pub fn gradients(
     gradient: &mut Parameters<Vec<f32>>,
 ) -> Result<f64> {
     let Sequences { tokens, time } = sequences;
-    let Workspace { shards, layer, head, pool } = workspace;
+    let Workspace { shards, layers, head, factors: [now, left], head_factors, pool } = workspace;
     let pass = Pass { how: How::new(network.precision), shape: &network.shape, rotary: &network.rotary };
     let width = network.shape.width;
     let precision = network.precision;
     let piece = SHARD_TOKENS.div_ceil(time) * time;
-    shards.resize_with(tokens.len().div_ceil(piece), Shard::default);
-    read(&network.parameters.embedding, |embedding| {
-        shards.par_iter_mut().zip(tokens.par_chunks(piece)).for_each(|(shard, tokens)| {
-            embed(embedding, tokens, width, &mut shard.x);
-        });
-    })?;
-    for (index, block) in network.parameters.blocks.iter().enumerate() {
-        layer.forward(precision, block)?;
-        shards.par_iter_mut().for_each(|shard| {
-            shard.traces.resize_with(network.shape.layers, Trace::default);
-            let Shard { x, traces, .. } = shard;
-            pool.with(|scratch| pass.block(layer, x, time, scratch, Some(&mut traces[index])));
-        });
-    }
+    let blocks = &network.parameters.blocks;
+    let count = tokens.len().div_ceil(piece);
+    shards.resize_with(count, Shard::default);
+    head_factors.resize_with(count, Factors::default);
+    now.resize_with(count, Default::default);
+    left.resize_with(count, Default::default);
+    layers.resize_with(blocks.len(), Layer::default);
 
-    let output = network.parameters.output();
-    read(output, |weights| {
-        head.forward.write_columns_in_parallel(precision, weights, width);
-        head.backward.write_rows_in_parallel(precision, weights, width);
-    })?;
-    head.norm = super::values(&network.parameters.norm)?;
-    let output_gradient = gradient.head.as_mut().unwrap_or(&mut gradient.embedding);
-    let at_a_time = (HEAD_TOKENS / piece).max(1);
-    let parts = shards.chunks_mut(at_a_time).zip(targets.chunks(at_a_time * piece));
-    for (index, (shards, targets)) in parts.enumerate() {
-        shards.par_iter_mut().zip(targets.par_chunks(piece)).for_each(|(shard, targets)| {
-            pool.with(|scratch| shard.leave(pass, head, targets, scale, scratch));
-        });
-        let pairs: Vec<_> = shards.iter().map(|shard| shard.head.views()).collect();
-        let into = if index == 0 { Into::Replace } else { Into::Add };
-        weight_gradients(pass.how, vec![(pairs, &mut *output_gradient)], into);
+    head.pack(network)?;
+    for (layer, block) in layers.iter_mut().zip(blocks) {
+        layer.forward(precision, block)?;
     }
+    read(&network.parameters.embedding, |embedding| {
+        let parts = tokens.par_chunks(piece).zip(targets.par_chunks(piece)).zip(&mut *head_factors);
+        shards.par_iter_mut().zip(parts).for_each(|(shard, ((tokens, targets), factors))| {
+            pool.with(|scratch| {
+                embed(embedding, tokens, width, &mut shard.x);
+                shard.enter(pass, layers, time, scratch);
+                shard.leave(pass, head, targets, scale, factors, scratch);
+            });
+        });
+    })?;
     let nats = shards.iter().map(|shard| shard.nats).sum();
     add_norms(shards, 0, &mut gradient.norm);
 
-    let blocks = network.parameters.blocks.iter().zip(&mut gradient.blocks).enumerate().rev();
-    for (index, (block, gradient)) in blocks {
-        layer.backward(precision, block)?;
-        shards.par_iter_mut().for_each(|shard| {
-            pool.with(|scratch| shard.back(pass, layer, index, scratch));
+    for index in (0..blocks.len()).rev() {
+        layers[index].backward(precision, &blocks[index])?;
+        let layer = &layers[index];
+        rayon::scope_fifo(|scope| {
+            let pool = &*pool;
+            for (shard, factors) in shards.iter_mut().zip(&mut *now) {
+                scope.spawn_fifo(move |_| {
+                    pool.with(|scratch| shard.back(pass, layer, index, factors, scratch))
+                });
+            }
+            for piece in pieces(index + 1, left, head_factors, gradient) {
+                scope.spawn_fifo(move |_| piece.make(pass.how));
+            }
         });
-        add_norms(shards, 0, &mut gradient.attention_norm);
-        add_norms(shards, 1, &mut gradient.ffn_norm);
-        let Block { qkv, output, gate_up, down, .. } = gradient;
-        let matrices = [qkv, output, gate_up, down].into_iter().enumerate();
-        let tasks = matrices.map(|(matrix, gradient)| {
-            (shards.iter().map(|shard| shard.factors[matrix].views()).collect(), gradient)
-        });
-        weight_gradients(pass.how, tasks.collect(), Into::Replace);
+        add_norms(shards, 0, &mut gradient.blocks[index].attention_norm);
+        add_norms(shards, 1, &mut gradient.blocks[index].ffn_norm);
+        std::mem::swap(now, left);
     }
+    pieces(0, left, head_factors, gradient).into_par_iter().for_each(|piece| piece.make(pass.how));
     if gradient.head.is_some() {
         gradient.embedding.fill(0.0);
     }
@@ -162,31 +159,87 @@ fn add_norms(shards: &[Shard], which: usize, gradient: &mut [f32]) {
     }
 }
 
-/// The factors of a matrix's gradient from every shard, and where it goes, (M, K).
-type Task<'a> = (Vec<(View<'a>, View<'a>)>, &'a mut Vec<f32>);
+/// Up to 64 rows of a matrix's gradient, and what they are made of.
+struct Piece<'a> {
+    /// The factors from every shard.
+    factors: Arc<[(View<'a>, View<'a>)]>,
+    panel: usize,
+    /// (rows, K)
+    rows: &'a mut [f32],
+}
 
-/// Makes the gradients of some matrices, 64 rows on a thread.
-fn weight_gradients(how: How, mut matrices: Vec<Task>, into: Into) {
-    let rows = matrices.iter_mut().flat_map(|(pairs, gradient)| {
-        let columns = pairs.first().map_or(1, |pair| pair.1.width());
-        let pairs = &*pairs;
-        gradient.chunks_mut(PANEL * columns).enumerate().map(move |(panel, rows)| (pairs, panel, rows))
-    });
-    let rows: Vec<_> = rows.collect();
-    rows.into_par_iter().for_each(|(pairs, panel, rows)| multiply_transposed(how, pairs, panel, rows, into));
+impl Piece<'_> {
+    fn make(self, how: How) {
+        multiply_transposed(how, &self.factors, self.panel, self.rows, Into::Replace);
+    }
+}
+
+/// The gradients of the matrices of a block, or, for the number after the last, of the output matrix.
+fn pieces<'a>(
+    block: usize,
+    factors: &'a [[Factors; 4]],
+    head_factors: &'a [Factors],
+    gradient: &'a mut Parameters<Vec<f32>>,
+) -> Vec<Piece<'a>> {
+    let Some(Block { qkv, output, gate_up, down, .. }) = gradient.blocks.get_mut(block) else {
+        let gradient = gradient.head.as_mut().unwrap_or(&mut gradient.embedding);
+        return pieces_of(head_factors.iter().map(Factors::views).collect(), gradient).collect();
+    };
+    let matrices = [qkv, output, gate_up, down].into_iter().enumerate();
+    let of_matrix = |(matrix, gradient): (usize, &'a mut Vec<f32>)| {
+        pieces_of(factors.iter().map(|shard| shard[matrix].views()).collect(), gradient)
+    };
+    matrices.flat_map(of_matrix).collect()
+}
+
+/// The pieces of one matrix's gradient (M, K).
+fn pieces_of<'a>(
+    factors: Arc<[(View<'a>, View<'a>)]>,
+    gradient: &'a mut [f32],
+) -> impl Iterator<Item = Piece<'a>> {
+    let columns = factors.first().map_or(1, |factors| factors.1.width());
+    let rows = gradient.chunks_mut(PANEL * columns).enumerate();
+    rows.map(move |(panel, rows)| Piece { factors: Arc::clone(&factors), panel, rows })
+}
+
+impl Head {
+    fn pack(&mut self, network: &Network) -> Result<()> {
+        let (precision, width) = (network.precision, network.shape.width);
+        read(network.parameters.output(), |weights| {
+            self.forward.write_columns_in_parallel(precision, weights, width);
+            self.backward.write_rows_in_parallel(precision, weights, width);
+        })?;
+        self.norm = super::values(&network.parameters.norm)?;
+        Ok(())
+    }
 }
 
 impl Shard {
+    /// Forward through all blocks.
+    fn enter(&mut self, pass: Pass, layers: &[Layer], time: usize, scratch: &mut Scratch) {
+        self.traces.resize_with(layers.len(), Trace::default);
+        for (layer, trace) in layers.iter().zip(&mut self.traces) {
+            pass.block(layer, &mut self.x, time, scratch, Some(trace));
+        }
+    }
+
     /// From the last hidden states to the loss, and back to their gradient.
-    fn leave(&mut self, pass: Pass, head: &Head, targets: &[u32], scale: f32, scratch: &mut Scratch) {
+    fn leave(
+        &mut self,
+        pass: Pass,
+        head: &Head,
+        targets: &[u32],
+        scale: f32,
+        factors: &mut Factors,
+        scratch: &mut Scratch,
+    ) {
         let (shape, precision) = (pass.shape, pass.how.precision);
         let (width, vocabulary) = (shape.width, shape.vocab_size);
         pass.normalise(&self.x, &head.norm, &mut scratch.scales, &mut scratch.normed);
-        let Factors { gradient: factor, input } = &mut self.head;
-        input.write_rows(precision, &scratch.normed, width);
+        factors.input.write_rows(precision, &scratch.normed, width);
         let Scratch { normed, units, logits, mixed: gradient, scales, .. } = scratch;
         sized(gradient, normed.len());
-        factor.open(precision, normed.len() / width, vocabulary);
+        factors.gradient.open(precision, normed.len() / width, vocabulary);
         self.nats = 0.0;
         let parts = normed
             .chunks(LOGIT_ROWS * width)
@@ -197,7 +250,7 @@ impl Shard {
             units.write(precision, normed, width);
             pass.multiply(units, &head.forward, logits, Into::Replace);
             self.nats += softmax::cross_entropy(logits, targets, scale);
-            factor.write_some_rows(precision, part * LOGIT_ROWS, logits);
+            factors.gradient.write_some_rows(precision, part * LOGIT_ROWS, logits);
             units.write(precision, logits, vocabulary);
             pass.multiply(units, &head.backward, gradient, Into::Replace);
         }
@@ -208,8 +261,15 @@ impl Shard {
     }
 
     /// Back through a block: given the gradient of what it gave in `flow`, leaves that of what it took there.
-    fn back(&mut self, pass: Pass, layer: &Layer, index: usize, scratch: &mut Scratch) {
-        let Self { flow, traces, factors, norms, .. } = self;
+    fn back(
+        &mut self,
+        pass: Pass,
+        layer: &Layer,
+        index: usize,
+        factors: &mut [Factors; 4],
+        scratch: &mut Scratch,
+    ) {
+        let Self { flow, traces, norms, .. } = self;
         let trace = &traces[index];
         let [qkv, output, gate_up, down] = factors;
         back_through_feed_forward(pass, layer, trace, flow, [gate_up, down], &mut norms[1], scratch);
