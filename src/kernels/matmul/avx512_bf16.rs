@@ -73,10 +73,18 @@ fn sums<const ROWS: usize, const VECTORS: usize, const TRANSPOSED: bool>(
             }
         }
     }
-    for (row, sums) in sums.iter().enumerate() {
-        let out = &mut tile.out[(first + row) * tile.row..][..tile.columns];
-        for (out, &sum) in out.chunks_mut(LANES).zip(sums) {
-            store(out, sum, tile.into);
+    let rows = tile.out[first * tile.row..].chunks_mut(tile.row);
+    for (sums, row) in sums.into_iter().zip(rows) {
+        let row = &mut row[..tile.columns];
+        let whole: Option<&mut [[f32; LANES]; VECTORS]> = row.as_chunks_mut::<LANES>().0.first_chunk_mut();
+        if let Some(whole) = whole {
+            for (out, sum) in whole.iter_mut().zip(sums) {
+                store(out, sum, tile.into);
+            }
+        } else {
+            for (out, sum) in row.chunks_mut(LANES).zip(sums) {
+                store_part(out, sum, tile.into);
+            }
         }
     }
 }
@@ -89,17 +97,23 @@ fn pairs(units: __m512i) -> __m512bh {
     unsafe { std::mem::transmute(units) }
 }
 
+/// Writes `sum` to `out`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store(out: &mut [f32; LANES], sum: __m512, into: Into) {
+    // SAFETY: `out` has the 64 bytes that are read and written.
+    unsafe {
+        let sum = if into == Into::Add { _mm512_add_ps(_mm512_loadu_ps(out.as_ptr()), sum) } else { sum };
+        _mm512_storeu_ps(out.as_mut_ptr(), sum);
+    }
+}
+
 /// Writes the first numbers of `sum` to `out`, which has at most sixteen.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn store(out: &mut [f32], sum: __m512, into: Into) {
+fn store_part(out: &mut [f32], sum: __m512, into: Into) {
     if let Ok(out) = <&mut [f32; LANES]>::try_from(&mut *out) {
-        // SAFETY: `out` has the 64 bytes that are read and written.
-        unsafe {
-            let sum = if into == Into::Add { _mm512_add_ps(_mm512_loadu_ps(out.as_ptr()), sum) } else { sum };
-            _mm512_storeu_ps(out.as_mut_ptr(), sum);
-        }
-        return;
+        return store(out, sum, into);
     }
     let mask = (1u16 << out.len()) - 1;
     // SAFETY: the mask has as many bits as `out` has numbers; others are neither read nor written.
