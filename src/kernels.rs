@@ -4,7 +4,7 @@
 //! candle does on one thread with a fresh tensor for each. The functions here do such a chain in one pass over plain
 //! slices. They run on one thread: the caller cuts its batch over threads. Each is compiled for several instruction sets
 //! and the widest is picked at run time ([`instructions`]). `unsafe` is for what no safe library offers, here and nowhere
-//! else: the products of bf16 pairs.
+//! else: rounding to bf16, and the products of bf16 pairs.
 //!
 //! [`crate::model::transformer`] has the same formulas written plainly on candle: that is what they are tested
 //! against, and what runs on a GPU.

@@ -129,7 +129,7 @@ pub fn gradients(
             let pool = &*pool;
             for (shard, factors) in shards.iter_mut().zip(&mut *now) {
                 scope.spawn_fifo(move |_| {
-                    pool.with(|scratch| shard.back(pass, layer, index, factors, scratch))
+                    pool.with(|scratch| shard.back(pass, layer, index, factors, scratch));
                 });
             }
             for piece in pieces(index + 1, left, head_factors, gradient) {
