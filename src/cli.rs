@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. Results go to standard output, everything else to standard error.
 
 mod bench;
+mod calibrate;
 mod check;
 mod compare;
 mod demo;
@@ -38,6 +39,8 @@ enum Command {
     Report(report::Args),
     /// Score a text under any model folder.
     Score(score::Args),
+    /// Measure how often the verdict errs in experiments like this one.
+    Calibrate(calibrate::Args),
     /// Measure how fast this machine trains and samples.
     Bench(bench::Args),
 }
@@ -56,6 +59,7 @@ impl Cli {
             Command::Inspect(args) => args.exec(),
             Command::Report(args) => args.exec(),
             Command::Score(args) => args.exec(),
+            Command::Calibrate(args) => args.exec(),
             Command::Bench(args) => args.exec(),
         }
     }

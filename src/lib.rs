@@ -26,6 +26,7 @@ pub mod measure;
 pub mod verdict;
 pub mod store;
 pub mod lineage;
+pub mod calibration;
 pub mod report;
 pub mod speed;
 pub mod cli;

@@ -68,6 +68,17 @@ pub struct Metric {
     pub narrowing: Direction,
 }
 
+impl Metric {
+    /// Whether it is taken on a text that all arms share, held-out text or questions about facts: then its standard
+    /// error says how well it stands for other texts, and nothing of how arms differ.
+    #[must_use]
+    pub fn is_of_fixed_text(&self) -> bool {
+        self.family == Family::HeldOut
+            || self.id == "predictive_entropy"
+            || self.id.starts_with("fact_recall")
+    }
+}
+
 /// A family of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,37 +4,39 @@
 //! is no evidence: a control lineage falls too. So every number here is a *difference* `d = arm − control` of the same
 //! seed, metric and generation (generation 1 or later), averaged over seeds.
 //!
-//! **How sure.** The variance of one `d` is the largest of three estimates, because each is blind to something:
+//! **How wide an interval is.** With two seeds and more it is the paired t interval: the spread of `d` between seeds at
+//! that generation, S − 1 degrees of freedom, 95 %, two-sided, for each metric and generation by itself. Metrics of text
+//! that is written anew get at least half the error of measuring, because a few seeds may agree by luck, more so where a
+//! metric is near the end of its range. Held-out text and questions about facts are the same for arm and control: their
+//! standard errors say how well they stand for other text, and nothing of a difference. With one seed the interval shows
+//! what the control's own steps from generation to generation would explain (below), or, at generation 1, the error of
+//! measuring alone, from which nothing is concluded.
 //!
-//! | estimate | sees | is blind to |
+//! **What a call rests on.** A t-test in the narrowing direction, under each of two estimates of the variance of `d`; the
+//! smaller p-value counts, doubled where there are both:
+//!
+//! | estimate | holds | weak because |
 //! |---|---|---|
-//! | spread of `d` between seeds, pooled over generations 1..g | everything | needs two seeds; rough with few |
-//! | twice the residual variance of the control about a straight line within its lineages, generations 0..g | training and sampling anew | what a seed's draw of natural text does for good |
-//! | mean of `se_arm² + se_control²` | the finite text that was measured | training |
-//!
-//! The mean over S seeds has that variance over S. Its distribution is Student's t with the degrees of freedom of the
-//! larger of the first two estimates; those of the pooled spread are reduced when a seed's differences resemble each
-//! other across generations (Satterthwaite: `df / (1 + (G − 1) ρ²)`). Where neither of the two exists (one seed,
-//! generation 1) the interval shows measuring error alone, and nothing is concluded from it. Intervals hold 95 %,
-//! pointwise, two-sided.
+//! | spread between seeds, at this generation or pooled over 1..g, the larger; when a seed's differences resemble each other across generations its degrees of freedom are reduced (Satterthwaite: `df / (1 + (G − 1) ρ²)`) | always | few degrees of freedom with few seeds |
+//! | `2 g` times the variance of the control's steps from one generation to the next: two random walks of g steps | for lineages that start anew every generation, and for chained ones, whose noise adds up | too large, by `2 g` for those that start anew |
 //!
 //! **When it is called.** The decision is sequential: generation g is judged on generations ≤ g only, so a call is the
-//! same whether or not the experiment went on. One family-wise error of 5 % per arm covers all headline metrics and
-//! all generations: generation g spends `0.05 / (g (g + 1))`, which sums to 5 % over any number of generations, and
-//! Holm's procedure divides it over the headline metrics, one-sided in the narrowing direction. A metric that improves
+//! same whether or not the experiment went on. It says "at least two of the three families (tail, entropy, held-out) have
+//! narrowed", and is meant to be wrong in at most 5 % of arms of which that is not true, over all generations: generation g
+//! spends a quarter of what is left. A family's p-value is the smallest of its headline metrics', times their number; the
+//! second smallest of the three is doubled (the partial conjunction of Benjamini and Heller 2008). A metric that improves
 //! is never evidence of narrowing.
 //!
-//! * *Narrowing*: at some generation, significant in at least two of the three families (tail, entropy, held-out).
+//! * *Narrowing*: called at some generation.
 //! * *Collapsed*: narrowing, and at the last common generation the interval lies beyond the practical size
 //!   ([`practical_size`]) in at least two families.
 //! * *Stable*: not narrowing, and at the last common generation the interval of every headline metric excludes its
 //!   practical size. Needs a headline metric of each family.
-//! * *Inconclusive*: neither; [`ArmComparison::seeds_needed`] says how many seeds would settle it if the effects stayed
-//!   as they are and intervals shrank as `1/√S`.
+//! * *Inconclusive*: neither; [`ArmComparison::seeds_needed`] says how many seeds would settle it if effects and noise
+//!   stayed as they are: the same rules are applied to them, with more seeds and the degrees of freedom that those bring.
 //!
-//! **What this is not.** The thresholds are reasoned, not calibrated: the rate of false calls has been checked on
-//! simulated normal noise, not on lineages of language models. Where an arm's noise is greater than the control's and
-//! there is one seed, intervals are too short.
+//! **How often it is wrong** is not derived but measured, on lineages of language models: `genloss calibrate`, and the
+//! tables in docs/METHODOLOGY.md.
 
 mod decide;
 mod explain;
@@ -142,8 +144,8 @@ pub struct Effect {
     pub ci_high: f64,
     /// Standard error of the difference.
     pub std_err: f64,
-    /// Whether this headline metric narrows significantly at this generation, all metrics and generations considered.
-    /// Always false for other metrics.
+    /// Whether this headline metric speaks for narrowing at this generation: two such, of different families, are a
+    /// call. Always false for other metrics.
     pub significant: bool,
     /// The difference that would matter in practice, signed in the narrowing direction; of headline metrics only.
     pub practical_size: Option<f64>,
@@ -169,7 +171,7 @@ fn compare_arm(experiment: &str, table: &paired::Table, arm: &str, control: &str
     let differences: Vec<(_, paired::Difference)> = METRICS
         .iter()
         .flat_map(|metric| {
-            let differences = table.differences(metric.id, arm, control);
+            let differences = table.differences(metric, arm, control);
             differences.into_iter().map(move |difference| (metric, difference))
         })
         .collect();

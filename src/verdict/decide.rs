@@ -2,18 +2,21 @@
 
 use super::Verdict;
 use super::headline::{self, Headline};
-use super::paired::{Difference, quantile};
+use super::paired::Difference;
 use crate::measure::{Family, Metric};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Chance of any false sign of narrowing in an arm that does not narrow.
+/// Chance of a call on an arm that does not narrow in two families.
 const FAMILY_WISE_ERROR: f64 = 0.05;
+
+/// Share of what is left of that chance that a generation may spend.
+const SPENT_PER_GENERATION: f64 = 0.25;
 
 /// Families that must agree.
 const FAMILIES_NEEDED: usize = 2;
 
 /// More seeds than this are nobody's next step.
-const MOST_SEEDS: f64 = 200.0;
+const MOST_SEEDS: usize = 50;
 
 /// A verdict and what it rests on.
 pub(super) struct Decision {
@@ -57,7 +60,7 @@ impl Finding<'_> {
 
     /// Whether the interval knows of the noise of training.
     fn is_usable(&self) -> bool {
-        self.difference.df.is_some()
+        self.difference.is_usable()
     }
 }
 
@@ -78,7 +81,7 @@ pub(super) fn decide(differences: &[(&Metric, Difference)], measured: &[&'static
     let mut significant = BTreeSet::new();
     let mut called_at = None;
     for (&generation, findings) in &by_generation {
-        let narrowing = holm(findings, error_spent_at(generation));
+        let narrowing = narrowing(findings, error_spent_at(generation));
         significant.extend(narrowing.iter().map(|finding| (finding.headline.metric, generation)));
         if called_at.is_none() && families(narrowing).len() >= FAMILIES_NEEDED {
             called_at = Some(generation);
@@ -104,25 +107,25 @@ pub(super) fn decide(differences: &[(&Metric, Difference)], measured: &[&'static
     Decision { verdict, called_at, seeds_needed, significant, last: last.map(|(&g, _)| g), lacking }
 }
 
-/// The share of the family-wise error that generation `generation` ≥ 1 may spend: Σ 1/(g(g+1)) = 1.
+/// The part of the family-wise error that generation `generation` ≥ 1 may spend: e q (1 − q)^(g − 1), which sums to e.
 fn error_spent_at(generation: usize) -> f64 {
-    FAMILY_WISE_ERROR / (generation * (generation + 1)) as f64
+    let left = (1.0 - SPENT_PER_GENERATION).powi(generation as i32 - 1);
+    FAMILY_WISE_ERROR * SPENT_PER_GENERATION * left
 }
 
-/// Holm's procedure: the findings that narrow, with a chance of at most `error` that any of them is false.
-fn holm<'a>(findings: &[Finding<'a>], error: f64) -> Vec<Finding<'a>> {
-    let mut tested: Vec<(f64, Finding)> = findings
-        .iter()
-        .filter_map(|finding| Some((finding.difference.p_value(finding.headline.sign)?, *finding)))
-        .collect();
-    tested.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let count = tested.len();
-    tested
-        .into_iter()
-        .enumerate()
-        .take_while(|(rank, (p, _))| *p <= error / (count - rank) as f64)
-        .map(|(_, (_, finding))| finding)
-        .collect()
+/// The findings that narrow. When they lie in two families or more, "at least two families narrow" is wrong with a
+/// chance of at most `error`: the partial conjunction of Benjamini and Heller (2008), where the second smallest of the
+/// families' p-values is multiplied by the number of families less one, and a family's is its smallest times the number
+/// of its metrics.
+fn narrowing<'a>(findings: &[Finding<'a>], error: f64) -> Vec<Finding<'a>> {
+    let others = (all_families() + 1 - FAMILIES_NEEDED) as f64;
+    let narrows = |finding: &Finding| {
+        let family = finding.headline.family;
+        let metrics = findings.iter().filter(|other| other.headline.family == family).count() as f64;
+        let p = finding.difference.p_value(finding.headline.sign);
+        p.is_some_and(|p| p * metrics * others <= error)
+    };
+    findings.iter().copied().filter(narrows).collect()
 }
 
 fn beyond<'a>(findings: &[Finding<'a>]) -> Vec<Finding<'a>> {
@@ -144,37 +147,21 @@ fn all_families() -> usize {
     headline::headline().iter().map(|headline| headline.family).collect::<BTreeSet<_>>().len()
 }
 
-/// Seeds at which the effects as they are would either exclude every practical size or show narrowing in enough
-/// families, whichever takes fewer.
+/// The fewest seeds that would settle it, if the effects and their noise stayed as they are.
 fn seeds_needed(findings: &[Finding], error: f64) -> Option<usize> {
-    let telling = findings.iter().filter(|finding| !finding.is_saturated());
-    let each: Option<Vec<f64>> = telling.map(seeds_to_exclude).collect();
-    let stable = each.and_then(|seeds| seeds.into_iter().max_by(f64::total_cmp));
-    let stable = stable.filter(|_| families(findings.iter().copied()).len() == all_families());
-    let fewest = [stable, seeds_to_call(findings, error)].into_iter().flatten().min_by(f64::total_cmp)?;
     let now = findings.iter().map(|finding| finding.difference.seeds).min()?;
-    (fewest <= MOST_SEEDS).then(|| (fewest.ceil() as usize).max(now + 1))
+    let candidates: Vec<usize> = (now + 1..=MOST_SEEDS).collect();
+    let index = candidates.partition_point(|&seeds| !settles(findings, seeds, error));
+    candidates.get(index).copied()
 }
 
-/// Seeds at which the interval would exclude the practical size.
-fn seeds_to_exclude(finding: &Finding) -> Option<f64> {
-    let room = finding.headline.practical - finding.narrowing();
-    (room > 0.0).then(|| finding.difference.seeds as f64 * (finding.difference.half_width() / room).powi(2))
-}
-
-/// Seeds at which enough families would be significant.
-fn seeds_to_call(findings: &[Finding], error: f64) -> Option<f64> {
-    let mut by_family: BTreeMap<Family, f64> = BTreeMap::new();
-    for finding in findings.iter().filter(|finding| finding.narrowing() > 0.0) {
-        let critical = quantile(error / findings.len() as f64, finding.difference.df);
-        let ratio = critical * finding.difference.std_err / finding.narrowing();
-        let seeds = finding.difference.seeds as f64 * ratio * ratio;
-        by_family
-            .entry(finding.headline.family)
-            .and_modify(|fewest| *fewest = fewest.min(seeds))
-            .or_insert(seeds);
-    }
-    let mut fewest: Vec<f64> = by_family.into_values().collect();
-    fewest.sort_by(f64::total_cmp);
-    fewest.get(FAMILIES_NEEDED - 1).copied()
+/// Whether so many seeds with the same effects would show either narrowing or stability.
+fn settles(findings: &[Finding], seeds: usize, error: f64) -> bool {
+    let scaled: Vec<Difference> = findings.iter().map(|f| f.difference.with_seeds(seeds)).collect();
+    let findings: Vec<Finding> = findings
+        .iter()
+        .zip(&scaled)
+        .map(|(finding, difference)| Finding { headline: finding.headline, difference })
+        .collect();
+    is_stable(&findings) || families(narrowing(&findings, error)).len() >= FAMILIES_NEEDED
 }

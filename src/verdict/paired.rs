@@ -1,7 +1,7 @@
 //! Differences paired by seed, and how noisy they are. The estimates are explained in the parent's doc.
 
 use super::{Observation, headline::headline};
-use crate::measure::METRICS;
+use crate::measure::{METRICS, Metric};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,15 +59,25 @@ impl<'a> Table<'a> {
     }
 
     /// The difference in a metric at every generation ≥ 1 that the arm and the control share in some seed.
-    pub(super) fn differences(&self, metric: &str, arm: &str, control: &str) -> Vec<Difference> {
-        let pairs = self.pairs(metric, arm, control);
-        let control_lineages = self.series.get(&(metric, control));
+    pub(super) fn differences(&self, metric: &Metric, arm: &str, control: &str) -> Vec<Difference> {
+        let pairs = self.pairs(metric.id, arm, control);
+        let control_lineages = self.series.get(&(metric.id, control));
         pairs
             .iter()
             .map(|(&generation, here)| {
-                let between = between_seeds(&pairs, generation);
-                let within = control_lineages.and_then(|lineages| within_lineages(lineages, generation));
-                Difference::new(generation, here, between, within)
+                let walk = control_lineages.and_then(|lineages| walk(lineages, generation));
+                let floor = if metric.is_of_fixed_text() { 0.0 } else { measuring(here) };
+                match between_seeds(&pairs, generation) {
+                    Some(Between { own, largest }) => {
+                        let tests = [Some(largest), walk].into_iter().flatten();
+                        let tests = tests.map(|noise| noise.at_least(floor)).collect();
+                        Difference::new(generation, here, Some(own.at_least(floor / 4.0)), tests)
+                    }
+                    None => {
+                        let alone = walk.map(|noise| noise.at_least(measuring(here)));
+                        Difference::new(generation, here, alone, alone.into_iter().collect())
+                    }
+                }
             })
             .collect()
     }
@@ -111,8 +121,21 @@ struct Noise {
     df: f64,
 }
 
-/// Spread of the differences between seeds, pooled over generations up to `last`.
-fn between_seeds(pairs: &BTreeMap<usize, Vec<Pair>>, last: usize) -> Option<Noise> {
+impl Noise {
+    fn at_least(self, variance: f64) -> Self {
+        Self { variance: self.variance.max(variance), ..self }
+    }
+}
+
+/// The spread of the differences between seeds.
+struct Between {
+    /// At this generation.
+    own: Noise,
+    /// At this generation, or pooled over all up to it, whichever is larger.
+    largest: Noise,
+}
+
+fn between_seeds(pairs: &BTreeMap<usize, Vec<Pair>>, last: usize) -> Option<Between> {
     let residuals: Vec<BTreeMap<u64, f64>> = pairs
         .range(..=last)
         .filter(|(_, here)| here.len() >= 2)
@@ -121,12 +144,20 @@ fn between_seeds(pairs: &BTreeMap<usize, Vec<Pair>>, last: usize) -> Option<Nois
             here.iter().map(|pair| (pair.seed, pair.difference() - mean)).collect()
         })
         .collect();
+    let own = pooled(residuals.last().map(std::slice::from_ref)?)?;
+    let pooled = pooled(&residuals)?;
+    let largest = if own.variance > pooled.variance { own } else { pooled };
+    Some(Between { own, largest })
+}
+
+/// The variance about the mean of each generation, and its degrees of freedom (Satterthwaite).
+fn pooled(residuals: &[BTreeMap<u64, f64>]) -> Option<Noise> {
     let df: f64 = residuals.iter().map(|here| (here.len() - 1) as f64).sum();
     if df == 0.0 {
         return None;
     }
     let variance = residuals.iter().flat_map(BTreeMap::values).map(|r| r * r).sum::<f64>() / df;
-    let correlation = if variance > 0.0 { across_generations(&residuals) / variance } else { 0.0 };
+    let correlation = if variance > 0.0 { across_generations(residuals) / variance } else { 0.0 };
     let shrink = 1.0 + (residuals.len() - 1) as f64 * correlation.clamp(0.0, 1.0).powi(2);
     Some(Noise { variance, df: df / shrink })
 }
@@ -144,29 +175,25 @@ fn across_generations(residuals: &[BTreeMap<u64, f64>]) -> f64 {
     if df > 0.0 { products / df } else { 0.0 }
 }
 
-/// Twice the residual variance of the control about a straight line within each lineage, generations 0..=`last`.
-fn within_lineages(lineages: &BTreeMap<u64, Series>, last: usize) -> Option<Noise> {
-    let (mut squares, mut df) = (0.0, 0.0);
-    for series in lineages.values() {
-        let points: Vec<(f64, f64)> =
-            series.range(..=last).map(|(&g, cell)| (g as f64, cell.value)).collect();
-        if points.len() >= 3 {
-            squares += squares_about_line(&points);
-            df += (points.len() - 2) as f64;
-        }
-    }
-    (df > 0.0).then(|| Noise { variance: 2.0 * squares / df, df })
+/// What the difference of two random walks of `last` steps would vary by, whose steps vary as those of the control do
+/// about their mean: no less than that of two lineages that start anew every generation.
+fn walk(lineages: &BTreeMap<u64, Series>, last: usize) -> Option<Noise> {
+    let steps: Vec<f64> = lineages
+        .values()
+        .flat_map(|series| {
+            let values: Vec<f64> = series.range(..=last).map(|(_, cell)| cell.value).collect();
+            values.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<_>>()
+        })
+        .collect();
+    let df = steps.len().checked_sub(1).filter(|&df| df > 0)? as f64;
+    let mean = steps.iter().sum::<f64>() / steps.len() as f64;
+    let variance = steps.iter().map(|step| (step - mean).powi(2)).sum::<f64>() / df;
+    Some(Noise { variance: 2.0 * last as f64 * variance, df })
 }
 
-/// Residual sum of squares about the least-squares line. At least two different abscissae.
-fn squares_about_line(points: &[(f64, f64)]) -> f64 {
-    let n = points.len() as f64;
-    let mean_x = points.iter().map(|p| p.0).sum::<f64>() / n;
-    let mean_y = points.iter().map(|p| p.1).sum::<f64>() / n;
-    let sxx: f64 = points.iter().map(|p| (p.0 - mean_x).powi(2)).sum();
-    let sxy: f64 = points.iter().map(|p| (p.0 - mean_x) * (p.1 - mean_y)).sum();
-    let slope = sxy / sxx;
-    points.iter().map(|p| (p.1 - mean_y - slope * (p.0 - mean_x)).powi(2)).sum()
+/// The error of measuring: mean of the squared errors of arm and control.
+fn measuring(pairs: &[Pair]) -> f64 {
+    pairs.iter().map(|pair| pair.arm.variance + pair.control.variance).sum::<f64>() / pairs.len() as f64
 }
 
 /// Arm minus control in one metric at one generation.
@@ -179,34 +206,53 @@ pub(super) struct Difference {
     pub(super) arm: f64,
     pub(super) mean: f64,
     pub(super) std_err: f64,
-    /// Degrees of freedom; none where the noise of training could not be estimated.
-    pub(super) df: Option<f64>,
+    /// The noise that the interval rests on; none where that of training could not be estimated.
+    interval: Option<Noise>,
+    /// Estimates of it under which a call has to hold.
+    tests: Vec<Noise>,
     half_width: f64,
 }
 
 impl Difference {
-    fn new(generation: usize, pairs: &[Pair], between: Option<Noise>, within: Option<Noise>) -> Self {
+    /// Noise without any variance is no estimate: no two runs agree to the last bit by luck.
+    fn new(generation: usize, pairs: &[Pair], interval: Option<Noise>, tests: Vec<Noise>) -> Self {
         let seeds = pairs.len() as f64;
         let mean = |of: &dyn Fn(&Pair) -> f64| pairs.iter().map(of).sum::<f64>() / seeds;
-        let sampling = mean(&|pair| pair.arm.variance + pair.control.variance);
-        let of_training = match (between, within) {
-            (Some(a), Some(b)) => Some(if a.variance >= b.variance { a } else { b }),
-            (a, b) => a.or(b),
-        };
-        let variance = of_training.map_or(sampling, |noise| noise.variance.max(sampling));
-        // No two runs agree to the last bit by luck: a variance of zero means that there was nothing to judge it by.
-        let df = of_training.map(|noise| noise.df).filter(|_| variance > 0.0);
-        let std_err = (variance / seeds).sqrt();
-        Self {
+        let is_noise = |noise: &Noise| noise.variance > 0.0;
+        let difference = Self {
             generation,
             seeds: pairs.len(),
             control: mean(&|pair| pair.control.value),
             arm: mean(&|pair| pair.arm.value),
             mean: mean(&Pair::difference),
-            std_err,
-            df,
-            half_width: std_err * quantile(0.025, df),
-        }
+            std_err: 0.0,
+            interval: interval.filter(is_noise),
+            tests: tests.into_iter().filter(is_noise).collect(),
+            half_width: 0.0,
+        };
+        difference.widened(measuring(pairs))
+    }
+
+    /// With the width of its interval; that of the error of measuring, of this variance, where nothing else is known.
+    fn widened(self, measuring: f64) -> Self {
+        let variance = self.interval.map_or(measuring, |noise| noise.variance);
+        let std_err = (variance / self.seeds as f64).sqrt();
+        Self { std_err, half_width: std_err * quantile(0.025, self.interval.map(|noise| noise.df)), ..self }
+    }
+
+    /// The same difference, had so many seeds shown it.
+    pub(super) fn with_seeds(&self, seeds: usize) -> Self {
+        let (before, after) = if self.seeds > 1 { (self.seeds - 1, seeds - 1) } else { (self.seeds, seeds) };
+        let more = after as f64 / before as f64;
+        let scaled = |noise: &Noise| Noise { df: noise.df * more, ..*noise };
+        let tests = self.tests.iter().map(scaled).collect();
+        let interval = self.interval.as_ref().map(scaled);
+        Self { seeds, interval, tests, ..self.clone() }.widened(0.0)
+    }
+
+    /// Whether the interval knows of the noise of training.
+    pub(super) fn is_usable(&self) -> bool {
+        self.interval.is_some()
     }
 
     pub(super) fn ci_low(&self) -> f64 {
@@ -221,10 +267,15 @@ impl Difference {
         self.half_width
     }
 
-    /// One-sided p-value of a difference in the direction of `sign`; none where nothing can be concluded.
+    /// One-sided p-value of a difference in the direction of `sign`: the smallest that any estimate of the noise gives,
+    /// times the number of estimates. None where nothing can be concluded.
     pub(super) fn p_value(&self, sign: f64) -> Option<f64> {
-        let student = student(self.df?)?;
-        Some(student.sf(sign * self.mean / self.std_err))
+        let p_values = self.tests.iter().filter_map(|noise| {
+            let std_err = (noise.variance / self.seeds as f64).sqrt();
+            Some(student(noise.df)?.sf(sign * self.mean / std_err))
+        });
+        let smallest = p_values.min_by(f64::total_cmp)?;
+        Some((smallest * self.tests.len() as f64).min(1.0))
     }
 }
 
@@ -266,9 +317,12 @@ mod tests {
         }
     }
 
-    /// Points (0, 1), (1, 3), (2, 2): slope 1/2 through (1, 2), residuals −1/2, 1, −1/2, squares 3/2.
+    /// Steps 1, 3 and 2: variance 1; three generations on, two walks differ by 2 · 3 · 1.
     #[test]
-    fn residuals_about_a_line_are_those_worked_out_by_hand() {
-        assert!((squares_about_line(&[(0.0, 1.0), (1.0, 3.0), (2.0, 2.0)]) - 1.5).abs() < 1e-12);
+    fn a_walk_of_the_control_is_the_one_worked_out_by_hand() {
+        let values = [0.0, 1.0, 4.0, 6.0].into_iter().enumerate();
+        let series: Series = values.map(|(g, value)| (g, Cell { value, variance: 0.0 })).collect();
+        let noise = walk(&BTreeMap::from([(1, series)]), 3);
+        assert_eq!(noise, Some(Noise { variance: 6.0, df: 2.0 }));
     }
 }

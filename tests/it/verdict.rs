@@ -74,14 +74,15 @@ fn control_against_control_is_rarely_called_narrowing() {
     }
 }
 
-/// A single false sign among 8 metrics and 6 generations: 5 % promised; 500 experiments leave ± 3 · 1 %.
+/// A call needs two families, each at half the family-wise error of 5 %; that any of three speaks up falsely has thus a
+/// chance of at most 7.5 %, and 500 experiments leave ± 3 · 1.2 %.
 #[test]
-fn any_false_sign_of_narrowing_keeps_within_the_family_wise_error() {
+fn a_family_speaks_up_falsely_no_more_often_than_it_may() {
     for (seeds, lasting_noise) in [(1, 0.0), (2, 0.0), (3, 0.0), (3, 0.5), (5, 1.0)] {
         let simulation = Simulation { seeds, lasting_noise, ..NOTHING.clone() };
         let any = |e: &u64| simulation.verdict(*e).effects.iter().any(|effect| effect.significant);
         let wrong = (0..500).filter(any).count();
-        assert!(wrong <= 40, "{seeds} seeds, lasting noise {lasting_noise}: {wrong} of 500");
+        assert!(wrong <= 55, "{seeds} seeds, lasting noise {lasting_noise}: {wrong} of 500");
     }
 }
 
@@ -206,8 +207,8 @@ fn an_interval_is_the_one_worked_out_by_hand() {
     assert_eq!(comparison.seeds, 3);
 }
 
-/// The noise is that of the control about its line, twice: residual squares 3/2 with 1 degree of freedom (values 1, 3,
-/// 2), hence variance 3; one seed, so the standard error is √3.
+/// The noise is that of two walks like the control's (values 1, 3, 2; steps 2 and −1 of variance 4.5): after two
+/// generations 2 · 2 · 4.5, so with one seed the standard error is √18.
 #[test]
 fn with_one_seed_noise_is_judged_by_the_controls_own_generations() {
     let mut observations = Vec::new();
@@ -225,8 +226,8 @@ fn with_one_seed_noise_is_judged_by_the_controls_own_generations() {
         }
     }
     let comparison = compare("e", &observations, "control").remove(0);
-    assert!((comparison.effects[1].std_err - 3f64.sqrt()).abs() < 1e-12);
-    // Generation 1 alone leaves no residual: measuring error only, √(0.01 + 0.01).
+    assert!((comparison.effects[1].std_err - 18f64.sqrt()).abs() < 1e-12);
+    // Generation 1 has one step, and no spread of steps: measuring error only, √(0.01 + 0.01).
     assert!((comparison.effects[0].std_err - 0.02f64.sqrt()).abs() < 1e-12);
 }
 
