@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod compare;
 mod demo;
+mod drift;
 mod inspect;
 mod output;
 mod report;
@@ -38,6 +39,8 @@ enum Command {
     Report(report::Args),
     /// Score a text under any model folder.
     Score(score::Args),
+    /// Simulate what finite sampling alone would do, at any scale, and hold it against what is exact.
+    Drift(drift::Args),
     /// Measure how fast this machine trains and samples.
     Bench(bench::Args),
 }
@@ -56,6 +59,7 @@ impl Cli {
             Command::Inspect(args) => args.exec(),
             Command::Report(args) => args.exec(),
             Command::Score(args) => args.exec(),
+            Command::Drift(args) => args.exec(),
             Command::Bench(args) => args.exec(),
         }
     }
