@@ -43,13 +43,16 @@
 //! ```
 
 pub mod categorical;
+pub mod cholesky;
 pub mod coalescence;
 pub mod decode;
 mod frequencies;
+pub mod gaussian;
 pub mod hypergeometric;
 pub mod multinomial;
 pub mod pmf;
 mod regime;
+pub mod regression;
 mod statistics;
 pub mod summary;
 pub mod survival;

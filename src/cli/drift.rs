@@ -4,7 +4,7 @@ use super::output;
 use crate::config::file::{MixtureTable, SynthesisTable};
 use crate::config::{self, Decoding};
 use crate::corpus::{self, TokensWanted};
-use crate::drift::{Frequencies, Loop, Row, categorical};
+use crate::drift::{Frequencies, Loop, Row, categorical, gaussian, regression};
 use crate::tokenizer::Tokenizer;
 use crate::units::Tokens;
 use anyhow::{Context, Result, bail, ensure};
@@ -23,6 +23,10 @@ pub struct Args {
 enum Model {
     /// Types that are counted: diversity, and which of them live.
     Categorical(Categorical),
+    /// A Gaussian fitted by maximum likelihood: variance, and how far the mean strays.
+    Gaussian(Gaussian),
+    /// Least squares on labels that the model before made up: the error on new rows.
+    Regression(Regression),
 }
 
 /// Options of every model.
@@ -50,7 +54,7 @@ struct Common {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// A row per generation, a column per statistic.
+    /// A line for every statistic of every generation.
     Table,
     /// An object: settings, and rows with the exact expectation.
     Json,
@@ -94,11 +98,40 @@ struct Categorical {
     common: Common,
 }
 
+#[derive(Debug, clap::Args)]
+struct Gaussian {
+    /// Dimensions.
+    #[arg(long, default_value = "1", value_parser = count, value_name = "D")]
+    dims: u64,
+    /// Samples per generation.
+    #[arg(long, value_parser = count, value_name = "N")]
+    samples: u64,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct Regression {
+    /// Rows of the design: a sample is a row with a label.
+    #[arg(long, value_parser = count, value_name = "T")]
+    rows: u64,
+    /// Coefficients.
+    #[arg(long, value_parser = count, value_name = "D")]
+    columns: u64,
+    /// Standard deviation of the noise in a label.
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_name = "SIGMA")]
+    noise: f64,
+    #[command(flatten)]
+    common: Common,
+}
+
 impl Args {
     /// Simulates, and prints what came of it.
     pub fn exec(self) -> Result<()> {
         match self.model {
             Model::Categorical(args) => args.exec(),
+            Model::Gaussian(args) => args.exec(),
+            Model::Regression(args) => args.exec(),
         }
     }
 }
@@ -185,6 +218,23 @@ impl Categorical {
     }
 }
 
+impl Gaussian {
+    fn exec(self) -> Result<()> {
+        let plan = self.common.plan(self.samples)?;
+        let rows = gaussian::Simulation::new(usize::try_from(self.dims)?, &plan)?.rows();
+        self.common.show("gaussian", &plan, json!({ "dims": self.dims }), &rows)
+    }
+}
+
+impl Regression {
+    fn exec(self) -> Result<()> {
+        let plan = self.common.plan(self.rows)?;
+        let rows = regression::Simulation::new(usize::try_from(self.columns)?, self.noise, &plan)?.rows()?;
+        let settings = json!({ "rows": self.rows, "columns": self.columns, "noise": self.noise });
+        self.common.show("regression", &plan, settings, &rows)
+    }
+}
+
 /// A lineage holds a few numbers of eight bytes for each.
 const MOST_TYPES: u64 = 1_000_000_000;
 
@@ -250,29 +300,29 @@ fn count(text: &str) -> Result<u64> {
     digits.parse().with_context(|| format!("{text:?} is too large; give at most 2^53"))
 }
 
-/// A row per generation; for every statistic its mean, and z where it is held against an exact expectation.
+/// Every row, as it is.
 fn table(rows: &[Row]) -> String {
-    let first = rows.first().map_or(0, |row| row.generation);
-    let names: Vec<&str> =
-        rows.iter().take_while(|row| row.generation == first).map(|row| row.statistic).collect();
-    let header: Vec<&str> = std::iter::once("generation").chain(names.iter().copied()).collect();
-    let cell = |row: &Row| {
-        let error = row.std_err.map_or(String::new(), |error| format!(" ±{error:.1e}"));
-        let z = row.z.map_or(String::new(), |z| format!(" (z {z:+.1})"));
-        format!("{}{error}{z}", short(row.mean))
+    let shown = |value: Option<f64>| value.filter(|value| value.is_finite()).map_or("–".to_owned(), short);
+    let line = |row: &Row| {
+        vec![
+            row.generation.to_string(),
+            row.statistic.to_owned(),
+            shown(Some(row.mean)),
+            shown(row.std_err),
+            shown(row.exact),
+            row.z.map_or("–".to_owned(), |z| format!("{z:+.2}")),
+        ]
     };
-    let lines: Vec<Vec<String>> = rows
-        .chunks(names.len().max(1))
-        .map(|chunk| std::iter::once(chunk[0].generation.to_string()).chain(chunk.iter().map(cell)).collect())
-        .collect();
-    output::table(&header, &lines)
+    let header = ["generation", "statistic", "mean", "std err", "exact", "z"];
+    output::table(&header, &rows.iter().map(line).collect::<Vec<_>>())
 }
 
+/// Six digits, with an exponent where they would not be seen otherwise.
 fn short(value: f64) -> String {
-    if value != 0.0 && !(1e-3..1e7).contains(&value.abs()) {
-        format!("{value:.3e}")
+    if value != 0.0 && !(1e-2..1e7).contains(&value.abs()) {
+        format!("{value:.4e}")
     } else {
-        format!("{value:.4}")
+        format!("{value:.6}")
     }
 }
 

@@ -17,7 +17,7 @@ use serde::Serialize;
 const LEAST_REPLICATES: usize = 30;
 
 /// The largest skewness over √replicates at which z is given.
-const MOST_SKEW: f64 = 0.3;
+pub(super) const MOST_SKEW: f64 = 0.3;
 
 /// One statistic of one generation, over all replicates.
 #[derive(Clone, Debug, PartialEq, Serialize)]

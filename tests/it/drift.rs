@@ -5,7 +5,7 @@
 use assert_cmd::Command;
 use genloss::config::{self, Decoding};
 use genloss::drift::multinomial::multinomial;
-use genloss::drift::{Frequencies, Loop, Row, categorical};
+use genloss::drift::{Frequencies, Loop, Row, categorical, gaussian, regression};
 use genloss::seed::Place;
 use serde_json::Value;
 use std::fs;
@@ -91,6 +91,68 @@ fn a_decoder_leaves_nothing_exact_and_narrows_faster() {
     let plain = categorical("replace", Decoding::PLAIN).rows();
     let last = |rows: &[Row]| rows.iter().rfind(|row| row.statistic == "entropy").unwrap().mean;
     assert!(last(&rows) < 0.5 * last(&plain));
+}
+
+/// ORACLES rows 5 and 7, and the regimes without a row of their own, in one dimension and in three.
+#[test]
+fn gaussians_lose_variance_at_their_exact_rate() {
+    let regimes = [
+        "replace",
+        "anchored",
+        "fresh-data-loop",
+        "append-human-data",
+        "accumulate",
+        "accumulate-subsample",
+        "control",
+        "{ natural_fraction = [0.5, 0.2, 0.8, 0.0] }",
+        "{ natural_fraction = 0.3, synthetic = 'all' }",
+        "{ natural_fraction = 'proportional', natural = 'fresh', synthetic = 'all' }",
+    ];
+    for (mixture, dims) in regimes.into_iter().flat_map(|mixture| [(mixture, 1), (mixture, 3)]) {
+        let rows = gaussian::Simulation::new(dims, &plan(mixture, 40, 6, 2000)).unwrap().rows();
+        assert_eq!(rows.iter().filter(|row| row.generation == 6 && row.mean.is_finite()).count(), 3);
+        assert!(agreeing(&rows, mixture) >= 11, "{mixture}, {dims}: {}", agreeing(&rows, mixture));
+    }
+}
+
+/// ORACLES row 6: deep collapse on the log scale; on the raw scale z is withheld.
+#[test]
+fn deep_collapse_is_exact_on_the_log_scale() {
+    for (dims, statistic) in [(1, "log_variance"), (2, "log_det")] {
+        let rows = gaussian::Simulation::new(dims, &plan("replace", 10, 40, 1000)).unwrap().rows();
+        let of = |name: &'static str| rows.iter().filter(move |row| row.statistic == name);
+        assert_eq!(of(statistic).filter(|row| row.z.is_some()).count(), 41);
+        assert!(agreeing(&rows, statistic) > 41);
+        let raw = if dims == 1 { "variance" } else { "trace" };
+        assert!(of(raw).all(|row| row.generation < 10 || (row.exact.is_some() && row.z.is_none())));
+    }
+    // t = 41 fits of n = 10: 41 [ψ(4.5) + ln 0.2], ψ(4.5) = 1.388 870 9 from tables.
+    let rows = gaussian::Simulation::new(1, &plan("replace", 10, 40, 1)).unwrap().rows();
+    let last = rows.iter().rfind(|row| row.statistic == "log_variance").unwrap();
+    assert!((last.exact.unwrap() - 41.0 * (1.388_870_9 + 0.2_f64.ln())).abs() < 1e-4);
+}
+
+/// ORACLES row 8 (Gerstgrasser et al. 2024).
+#[test]
+fn regression_errs_as_the_formulas_say() {
+    for (mixture, last) in
+        [("replace", Some(0.1 * 7.0)), ("accumulate", Some(0.1 * 1.511_797_1)), ("control", Some(0.1))]
+    {
+        let simulation = regression::Simulation::new(10, 1.0, &plan(mixture, 111, 6, 800)).unwrap();
+        let rows = simulation.rows().unwrap();
+        assert_eq!(agreeing(&rows, mixture), 7);
+        assert!((rows[6].exact.unwrap() - last.unwrap()).abs() < 1e-6, "{mixture}: {:?}", rows[6]);
+    }
+    // What natural rows do between the extremes is not known exactly, but it lies between them.
+    for mixture in ["anchored", "fresh-data-loop", "append-human-data", "accumulate-subsample"] {
+        let simulation = regression::Simulation::new(10, 1.0, &plan(mixture, 111, 6, 200)).unwrap();
+        let rows = simulation.rows().unwrap();
+        assert!(
+            rows[6].exact.is_none() && rows[6].mean > 0.1 && rows[6].mean < 0.6,
+            "{mixture}: {:?}",
+            rows[6]
+        );
+    }
 }
 
 /// ORACLES row 9: with 10¹⁴ samples only the decoder acts.
@@ -188,9 +250,14 @@ fn the_command_prints_settings_and_rows() {
     let keys: Vec<&String> = rows[0].as_object().unwrap().keys().collect();
     assert_eq!(keys, ["generation", "statistic", "mean", "std_err", "exact", "z"]);
     assert!(rows[0]["exact"].is_number() && rows[1]["exact"].is_null());
+    let gaussian = json("gaussian --samples 10 --generations 2 --dims 2");
+    assert_eq!(gaussian["rows"][1]["statistic"], "log_det");
+    let regression = json("regression --rows 30 --columns 3 --noise 2 --generations 2");
+    assert_eq!(regression["rows"].as_array().unwrap().len(), 3);
+    assert_eq!(regression["settings"]["noise"], 2.0);
     let table = drift("categorical --types 5 --samples 10 --generations 2 --replicates 1").success();
     let table = String::from_utf8(table.get_output().stdout.clone()).unwrap();
-    assert_eq!(table.lines().count(), 5, "a header, its rule, three generations: {table}");
+    assert_eq!(table.lines().count(), 2 + 3 * 7, "a header, its rule, three generations: {table}");
     assert!(table.contains("gini_simpson") && table.contains("hill_2"));
 }
 
@@ -242,6 +309,15 @@ fn what_makes_no_sense_is_refused_in_one_line() {
         ("categorical --samples 9 --mixture {natural_fraction=1.5}", "not a number from 0 to 1"),
         ("categorical --samples 9 --mixture {natural_fraction=0.5,wrong=1}", "unknown key"),
         ("categorical --samples 9 --mixture {natural_fraction=0.1,budget=\"growing\"}", "takes 16 synthetic"),
+        ("gaussian --samples 9 --temperature 0.5", "--temperature"),
+        ("gaussian --samples 1", "no covariance"),
+        ("gaussian --samples 1e9", "drift categorical"),
+        ("regression --rows 11 --columns 10", "give at least 12"),
+        ("regression --rows 20 --columns 10 --noise -1", "noise"),
+        (
+            "regression --rows 20 --columns 2 --mixture {natural_fraction=0.9,budget=\"growing\"}",
+            "the design has 20",
+        ),
         ("categorical --samples 9 --corpus /nowhere.txt", "/nowhere.txt"),
         ("categorical --samples 9 --frequencies /nowhere.txt", "/nowhere.txt"),
     ];
