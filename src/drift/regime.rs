@@ -92,11 +92,17 @@ impl Regime {
                 format!("{generations} is too many; give at most {}", Tokens(MOST_GENERATIONS as u64));
             return Err(fault("generations", message));
         }
-        let most = u128::from(samples) * (generations as u128 + 2);
+        // The largest set there ever is: two parts, or natural samples and every corpus.
+        let sets = match mixture.synthetic {
+            SyntheticDocuments::Latest => 2,
+            SyntheticDocuments::All => generations as u128 + 2,
+        };
+        let most = u128::from(samples) * sets;
         if most > u128::from(MOST_SAMPLES) {
             let message = format!(
-                "{} samples over {generations} generations are more than {}, up to which sums are exact; lower samples or generations",
+                "{} per generation can become {} together, and sums are exact up to {}; lower samples or generations",
                 Tokens(samples),
+                most,
                 Tokens(MOST_SAMPLES)
             );
             return Err(fault("samples", message));

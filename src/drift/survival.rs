@@ -212,6 +212,10 @@ impl Chain {
     /// States that the first sample of a type of frequency p is spread over, about.
     fn window(self, p: f64, states: usize) -> f64 {
         let mean = (self.first - self.natural) as f64 * p;
+        // Chernoff: so far above the last state, a type has a chance below e⁻⁶⁰ to begin there.
+        if mean > states as f64 && (mean - states as f64).powi(2) > 120.0 * mean {
+            return 1.0;
+        }
         (20.0 * (mean + 1.0).sqrt()).min(states as f64)
     }
 

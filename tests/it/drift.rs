@@ -143,12 +143,18 @@ fn regression_errs_as_the_formulas_say() {
         assert_eq!(agreeing(&rows, mixture), 7);
         assert!((rows[6].exact.unwrap() - last.unwrap()).abs() < 1e-6, "{mixture}: {:?}", rows[6]);
     }
-    // What natural rows do between the extremes is not known exactly, but it lies between them.
-    for mixture in ["anchored", "fresh-data-loop", "append-human-data", "accumulate-subsample"] {
+    // Means and standard errors of another simulation, written in Python from the definition: 250 lineages.
+    for (mixture, mean, std_err) in [("anchored", 0.6368, 0.0197_f64), ("fresh-data-loop", 0.4660, 0.0153)] {
+        let simulation = regression::Simulation::new(10, 1.0, &plan(mixture, 111, 6, 400)).unwrap();
+        let rows = simulation.rows().unwrap();
+        let z = (rows[6].mean - mean) / std_err.hypot(rows[6].std_err.unwrap());
+        assert!(rows[6].exact.is_none() && z.abs() < 4.0, "{mixture}: {:?}", rows[6]);
+    }
+    for mixture in ["append-human-data", "accumulate-subsample"] {
         let simulation = regression::Simulation::new(10, 1.0, &plan(mixture, 111, 6, 200)).unwrap();
         let rows = simulation.rows().unwrap();
         assert!(
-            rows[6].exact.is_none() && rows[6].mean > 0.1 && rows[6].mean < 0.6,
+            rows[6].exact.is_none() && rows[6].mean > 0.1 && rows[6].mean < 0.7,
             "{mixture}: {:?}",
             rows[6]
         );
@@ -189,7 +195,7 @@ fn a_memorising_learner_errs_on_the_unseen() {
 
 #[test]
 fn not_a_sample_is_lost_in_any_regime() {
-    for samples in [15_000_000_000_000, 100_000_000_000_000] {
+    for samples in [15_000_000_000_000, 1_000_000_000_000_000] {
         for mixture in ["replace", "anchored", "accumulate", "accumulate-subsample", "fresh-data-loop"] {
             let plan = plan(mixture, samples, 6, 1);
             let simulation = categorical::Simulation::new(zipf(3000), Decoding::PLAIN, &plan).unwrap();
@@ -299,7 +305,7 @@ fn what_makes_no_sense_is_refused_in_one_line() {
     let cases = [
         ("categorical --samples 0", "samples: 0 samples"),
         ("categorical --samples 1.5", "no whole number"),
-        ("categorical --samples 1e16", "up to which sums are exact"),
+        ("categorical --samples 1e16", "sums are exact up to"),
         ("categorical --samples 9 --types 0", "types: there are none"),
         ("categorical --samples 9 --replicates 0", "replicates"),
         ("categorical --samples 9 --zipf -1", "zipf"),
