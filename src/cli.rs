@@ -5,6 +5,7 @@ mod calibrate;
 mod check;
 mod compare;
 mod demo;
+mod drift;
 mod inspect;
 mod output;
 mod report;
@@ -41,6 +42,8 @@ enum Command {
     Score(score::Args),
     /// Measure how often the verdict errs in experiments like this one.
     Calibrate(calibrate::Args),
+    /// Simulate what finite sampling alone would do, at any scale, and hold it against what is exact.
+    Drift(drift::Args),
     /// Measure how fast this machine trains and samples.
     Bench(bench::Args),
 }
@@ -60,6 +63,7 @@ impl Cli {
             Command::Report(args) => args.exec(),
             Command::Score(args) => args.exec(),
             Command::Calibrate(args) => args.exec(),
+            Command::Drift(args) => args.exec(),
             Command::Bench(args) => args.exec(),
         }
     }

@@ -35,7 +35,8 @@ pub use error::ConfigError;
 pub use regimes::PUBLISHED_REGIMES;
 pub use settings::*;
 
-use file::ExperimentFile;
+use file::{ExperimentFile, MixtureValue, SynthesisTable};
+use serde::Deserialize;
 use std::path::Path;
 
 /// Reads and checks the experiment file at `path`, after setting each `key.path=value` of `overrides`.
@@ -60,6 +61,40 @@ pub fn parse(text: &str, place: &str, overrides: &[String]) -> Result<Experiment
         file = overrides::apply(text, place, overrides)?;
     }
     check::experiment(file)
+}
+
+/// Checks a mixture that stands outside of an experiment file: a published name such as `replace`, or an inline table
+/// such as `{ natural_fraction = 0.3 }`. `place` is what errors call it.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_mixture(text: &str, place: &str) -> Result<Mixture, ConfigError> {
+    #[derive(Deserialize)]
+    struct Alone {
+        mixture: MixtureValue,
+    }
+    let text = text.trim();
+    let is_name = !text.contains(['{', '"', '=', '\n']);
+    let value = if is_name {
+        MixtureValue::Name(text.to_owned())
+    } else {
+        let whole = format!("mixture = {text}");
+        let alone: Alone = toml::from_str(&whole).map_err(|error| error::at_place(&error, &whole, place))?;
+        alone.mixture
+    };
+    check::mixture_value(place, &value)
+}
+
+/// Checks how tokens are chosen, outside of an experiment file: the keys of `table` that [`Decoding`] is made of.
+/// `name` turns a key such as `top_p` into what errors call it.
+///
+/// # Errors
+/// When a setting makes no sense.
+pub fn check_decoding(
+    table: &SynthesisTable,
+    name: &dyn Fn(&str) -> String,
+) -> Result<Decoding, ConfigError> {
+    check::decoding(name, table)
 }
 
 impl Experiment {

@@ -23,6 +23,7 @@ pub mod device;
 pub mod training;
 pub mod synthesis;
 pub mod measure;
+pub mod drift;
 pub mod verdict;
 pub mod store;
 pub mod lineage;

@@ -204,7 +204,10 @@ pub fn plan(
     Ok(Plan { natural, synthetic })
 }
 
-fn is_drawn_from_whole_pool(mixture: &Mixture, generation: usize) -> bool {
+/// Whether a generation's documents are drawn uniformly from natural and synthetic text together, so that its parts are
+/// an outcome of the draw.
+#[must_use]
+pub fn is_drawn_from_whole_pool(mixture: &Mixture, generation: usize) -> bool {
     generation > 0
         && mixture.natural_fraction == NaturalFraction::Proportional
         && mixture.budget == Budget::Constant

@@ -398,7 +398,11 @@ fn synthesis(
     })
 }
 
-fn decoding(sub: &dyn Fn(&str) -> String, table: &SynthesisTable) -> Result<Decoding, ConfigError> {
+/// Checks the part of a synthesis that says how the next token is chosen; `sub` turns a key into what errors call it.
+pub(super) fn decoding(
+    sub: &dyn Fn(&str) -> String,
+    table: &SynthesisTable,
+) -> Result<Decoding, ConfigError> {
     let greedy = table.greedy.unwrap_or(false);
     let resolved_temperature = table.temperature.unwrap_or(1.0);
     let truncates = table.top_k.is_some() || table.top_p.is_some() || table.min_p.is_some();
@@ -427,8 +431,15 @@ fn mixture(key: &str, table: &ArmTable) -> Result<Mixture, ConfigError> {
             key,
             "is missing; give a published name such as \"replace\", or { natural_fraction = 0.3 }",
         )),
-        Some(MixtureValue::Name(name)) => regimes::find(name).ok_or_else(|| unknown_regime(key, name)),
-        Some(MixtureValue::Settings(settings)) => mixture_settings(key, settings),
+        Some(value) => mixture_value(key, value),
+    }
+}
+
+/// Checks a mixture, given by a published name or by its settings.
+pub(super) fn mixture_value(key: &str, value: &MixtureValue) -> Result<Mixture, ConfigError> {
+    match value {
+        MixtureValue::Name(name) => regimes::find(name).ok_or_else(|| unknown_regime(key, name)),
+        MixtureValue::Settings(settings) => mixture_settings(key, settings),
     }
 }
 

@@ -9,6 +9,7 @@ mod lineage;
 mod config;
 mod corpus;
 mod decoding;
+mod drift;
 mod measure;
 mod mixture;
 mod model_ngram;

@@ -1,0 +1,343 @@
+//! `genloss drift`: collapse by finite sampling alone.
+
+use super::output;
+use crate::config::file::{MixtureTable, SynthesisTable};
+use crate::config::{self, Decoding};
+use crate::corpus::{self, TokensWanted};
+use crate::drift::{Frequencies, Loop, Row, categorical, gaussian, regression};
+use crate::tokenizer::Tokenizer;
+use crate::units::Tokens;
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Options of `genloss drift`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    model: Model,
+}
+
+#[derive(Debug, Subcommand)]
+enum Model {
+    /// Types that are counted: diversity, and which of them live.
+    Categorical(Categorical),
+    /// A Gaussian fitted by maximum likelihood: variance, and how far the mean strays.
+    Gaussian(Gaussian),
+    /// Least squares on labels that the model before made up: the error on new rows.
+    Regression(Regression),
+}
+
+/// Options of every model.
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// Generations after generation 0.
+    #[arg(long, default_value = "10", value_parser = count, value_name = "G")]
+    generations: u64,
+    /// What generations train on: a published name, or settings such as '{ natural_fraction = 0.1 }'.
+    #[arg(long, default_value = "replace")]
+    mixture: String,
+    /// Lineages to average over.
+    #[arg(long, default_value = "100", value_parser = count, value_name = "R")]
+    replicates: u64,
+    /// Names the random draws.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How to show it.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    /// Threads to compute with; the results do not depend on it [default: one per processor].
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A line for every statistic of every generation.
+    Table,
+    /// An object: settings, and rows with the exact expectation.
+    Json,
+    /// The rows, comma-separated.
+    Csv,
+}
+
+#[derive(Debug, clap::Args)]
+struct Categorical {
+    /// Natural types [default: 1000].
+    #[arg(long, value_parser = count, value_name = "N", conflicts_with_all = ["frequencies", "corpus"])]
+    types: Option<u64>,
+    /// Zipf exponent of their frequencies; 0 is uniform [default: 0].
+    #[arg(long, allow_negative_numbers = true, value_name = "EXPONENT", conflicts_with_all = ["frequencies", "corpus"])]
+    zipf: Option<f64>,
+    /// Added to every rank (Zipf–Mandelbrot) [default: 0].
+    #[arg(long, allow_negative_numbers = true, value_name = "Q", conflicts_with_all = ["frequencies", "corpus"])]
+    shift: Option<f64>,
+    /// Natural frequencies, one number a line.
+    #[arg(long, value_name = "FILE", conflicts_with = "corpus")]
+    frequencies: Option<PathBuf>,
+    /// Natural text, whose tokens are the types.
+    #[arg(long, value_name = "FILE")]
+    corpus: Option<PathBuf>,
+    /// Tokens of the tokenizer learnt on the corpus [default: 2048].
+    #[arg(long, value_parser = count, value_name = "N", requires = "corpus")]
+    vocab: Option<u64>,
+    /// Samples per generation: 100_000, 1e6, 15e12.
+    #[arg(long, value_parser = count, value_name = "N")]
+    samples: u64,
+    /// Sampling temperature.
+    #[arg(long, allow_negative_numbers = true, value_name = "T")]
+    temperature: Option<f64>,
+    /// Samples the k most frequent types only.
+    #[arg(long, value_name = "K")]
+    top_k: Option<usize>,
+    /// Samples the fewest types that hold this mass.
+    #[arg(long, allow_negative_numbers = true, value_name = "P")]
+    top_p: Option<f64>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct Gaussian {
+    /// Dimensions.
+    #[arg(long, default_value = "1", value_parser = count, value_name = "D")]
+    dims: u64,
+    /// Samples per generation.
+    #[arg(long, value_parser = count, value_name = "N")]
+    samples: u64,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct Regression {
+    /// Rows of the design: a sample is a row with a label.
+    #[arg(long, value_parser = count, value_name = "T")]
+    rows: u64,
+    /// Coefficients.
+    #[arg(long, value_parser = count, value_name = "D")]
+    columns: u64,
+    /// Standard deviation of the noise in a label.
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_name = "SIGMA")]
+    noise: f64,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Args {
+    /// Simulates, and prints what came of it.
+    pub fn exec(self) -> Result<()> {
+        match self.model {
+            Model::Categorical(args) => args.exec(),
+            Model::Gaussian(args) => args.exec(),
+            Model::Regression(args) => args.exec(),
+        }
+    }
+}
+
+impl Common {
+    /// The loop of `samples` per generation, and the settings that every model has.
+    fn plan(&self, samples: u64) -> Result<Loop> {
+        if let Some(threads) = self.threads {
+            ensure!((1..=1024).contains(&threads), "--threads {threads}: give a number from 1 to 1024");
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+            pool.with_context(|| format!("--threads {threads}"))?;
+        }
+        Ok(Loop {
+            samples,
+            generations: usize::try_from(self.generations)?,
+            mixture: config::parse_mixture(&self.mixture, "--mixture")?,
+            replicates: usize::try_from(self.replicates)?,
+            seed: self.seed,
+        })
+    }
+
+    fn show(&self, model: &str, plan: &Loop, of_model: Value, rows: &[Row]) -> Result<()> {
+        match self.format {
+            Format::Csv => output::csv(rows),
+            Format::Table => output::emit(&table(rows)),
+            Format::Json => {
+                let mut settings = json!({
+                    "model": model,
+                    "samples": plan.samples,
+                    "generations": plan.generations,
+                    "mixture": MixtureTable::from(&plan.mixture),
+                    "replicates": plan.replicates,
+                    "seed": plan.seed,
+                });
+                if let (Value::Object(all), Value::Object(more)) = (&mut settings, of_model) {
+                    all.extend(more);
+                }
+                output::json(&json!({ "settings": settings, "rows": rows }))
+            }
+        }
+    }
+}
+
+impl Categorical {
+    fn exec(self) -> Result<()> {
+        let plan = self.common.plan(self.samples)?;
+        let decoding = self.decoding()?;
+        let (frequencies, mut settings) = self.natural()?;
+        settings["types"] = json!(frequencies.probabilities().len());
+        settings["tail_types"] = json!(frequencies.is_tail().iter().filter(|is_tail| **is_tail).count());
+        settings["temperature"] = json!(decoding.temperature);
+        settings["top_k"] = json!(decoding.top_k);
+        settings["top_p"] = json!(decoding.top_p);
+        let rows = categorical::Simulation::new(frequencies, decoding, &plan)?.rows();
+        self.common.show("categorical", &plan, settings, &rows)
+    }
+
+    fn decoding(&self) -> Result<Decoding> {
+        let table = SynthesisTable {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            ..SynthesisTable::default()
+        };
+        Ok(config::check_decoding(&table, &|key| format!("--{}", key.replace('_', "-")))?)
+    }
+
+    /// Natural frequencies, and where they come from.
+    fn natural(&self) -> Result<(Frequencies, Value)> {
+        if let Some(path) = &self.frequencies {
+            let weights = numbers(path)?;
+            let frequencies = Frequencies::new(&weights).with_context(|| path.display().to_string())?;
+            return Ok((frequencies, json!({ "frequencies": path })));
+        }
+        if let Some(path) = &self.corpus {
+            let vocab = usize::try_from(self.vocab.unwrap_or(2048))?;
+            return Ok((token_frequencies(path, vocab)?, json!({ "corpus": path, "vocab": vocab })));
+        }
+        let (exponent, shift) = (self.zipf.unwrap_or(0.0), self.shift.unwrap_or(0.0));
+        let types = self.types.unwrap_or(1000);
+        ensure!(types <= MOST_TYPES, "--types {types}: give at most {MOST_TYPES}");
+        let frequencies = Frequencies::zipf(usize::try_from(types)?, exponent, shift)?;
+        Ok((frequencies, json!({ "zipf": exponent, "shift": shift })))
+    }
+}
+
+impl Gaussian {
+    fn exec(self) -> Result<()> {
+        let plan = self.common.plan(self.samples)?;
+        let rows = gaussian::Simulation::new(usize::try_from(self.dims)?, &plan)?.rows();
+        self.common.show("gaussian", &plan, json!({ "dims": self.dims }), &rows)
+    }
+}
+
+impl Regression {
+    fn exec(self) -> Result<()> {
+        let plan = self.common.plan(self.rows)?;
+        let rows = regression::Simulation::new(usize::try_from(self.columns)?, self.noise, &plan)?.rows()?;
+        let settings = json!({ "rows": self.rows, "columns": self.columns, "noise": self.noise });
+        self.common.show("regression", &plan, settings, &rows)
+    }
+}
+
+/// A lineage holds a few numbers of eight bytes for each.
+const MOST_TYPES: u64 = 1_000_000_000;
+
+/// One number a line; blank lines and what follows a `#` are left out.
+fn numbers(path: &Path) -> Result<Vec<f64>> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let mut found = Vec::new();
+    for (place, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if !line.is_empty() {
+            let number = line.parse::<f64>();
+            found.push(number.with_context(|| format!("{}, line {}: {line:?}", path.display(), place + 1))?);
+        }
+    }
+    Ok(found)
+}
+
+/// The frequencies of the tokens of a text, under a tokenizer learnt on it: all of it, for nothing is held out here.
+fn token_frequencies(path: &Path, vocab: usize) -> Result<Frequencies> {
+    let files = config::Files {
+        paths: vec![path.display().to_string()],
+        split: config::Split::Paragraph,
+        text_field: "text".to_owned(),
+    };
+    let corpus = config::Corpus {
+        source: config::Source::Files(files),
+        train_tokens: Tokens(1),
+        heldout_tokens: Tokens(0),
+        reference_tokens: Tokens(0),
+        heldout_share: 0.0,
+        reference_share: 0.0,
+    };
+    let nothing = TokensWanted { train: Tokens(0), heldout: Tokens(0), reference: Tokens(0) };
+    let text = corpus::load(&corpus, nothing)?;
+    let tokenizer = Tokenizer::learn(&text.train, vocab)?;
+    ensure!(
+        tokenizer.vocab_size() == vocab,
+        "--vocab {vocab}: {} has patterns for {} tokens only; lower it, or give more text",
+        path.display(),
+        tokenizer.vocab_size()
+    );
+    let mut counts = vec![0_u64; vocab];
+    for &id in tokenizer.encode_documents(&text.train)?.flat() {
+        counts[id as usize] += 1;
+    }
+    Frequencies::from_counts(&counts).with_context(|| path.display().to_string())
+}
+
+/// A whole number, which may be written 15e12, 1.5e3 or 100_000.
+fn count(text: &str) -> Result<u64> {
+    let fault = || format!("{text:?} is no whole number; write 100000, 100_000, 1e5 or 15e12");
+    let plain = text.replace('_', "");
+    let (mantissa, exponent) = plain.split_once(['e', 'E']).unwrap_or((&plain, "0"));
+    let exponent: usize =
+        exponent.trim_start_matches('+').parse().ok().filter(|&e| e < 20).with_context(fault)?;
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let part = part.trim_end_matches('0');
+    if part.len() > exponent || whole.is_empty() {
+        bail!(fault());
+    }
+    let digits = format!("{whole}{part}{}", "0".repeat(exponent - part.len()));
+    ensure!(digits.chars().all(|c| c.is_ascii_digit()), fault());
+    digits.parse().with_context(|| format!("{text:?} is too large; give at most 2^53"))
+}
+
+/// Every row, as it is.
+fn table(rows: &[Row]) -> String {
+    let shown = |value: Option<f64>| value.filter(|value| value.is_finite()).map_or("–".to_owned(), short);
+    let line = |row: &Row| {
+        vec![
+            row.generation.to_string(),
+            row.statistic.to_owned(),
+            shown(Some(row.mean)),
+            shown(row.std_err),
+            shown(row.exact),
+            row.z.map_or("–".to_owned(), |z| format!("{z:+.2}")),
+        ]
+    };
+    let header = ["generation", "statistic", "mean", "std err", "exact", "z"];
+    output::table(&header, &rows.iter().map(line).collect::<Vec<_>>())
+}
+
+/// Six digits, with an exponent where they would not be seen otherwise.
+fn short(value: f64) -> String {
+    if value != 0.0 && !(1e-2..1e7).contains(&value.abs()) {
+        format!("{value:.4e}")
+    } else {
+        format!("{value:.6}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_may_be_written_short() {
+        let good = [("15e12", 15_000_000_000_000), ("1e6", 1_000_000), ("100_000", 100_000), ("1.5e3", 1500)];
+        for (text, expected) in good {
+            assert_eq!(count(text).unwrap(), expected);
+        }
+        for text in ["1.5", "-3", "1e-2", "", "e5", "15 12", "1e25", "99999999999999999999999", "nan"] {
+            assert!(count(text).is_err(), "{text}");
+        }
+    }
+}

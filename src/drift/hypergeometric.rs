@@ -1,0 +1,210 @@
+//! Exact draws without replacement, at any size.
+//!
+//! A uniform subset of k items from a pool with known counts by type is a chain of hypergeometrics, as a multinomial
+//! is one of binomials (see [`super::multinomial`], whose blocks and streams this shares).
+//!
+//! One hypergeometric, x good items among k drawn from `good + bad`: by inversion where the mean is below 10, else by
+//! the ratio of uniforms, HRUA* (Stadlober 1990, "The ratio of uniforms approach for generating discrete random
+//! variates"): with U, V uniform, `x = ⌊a + h(V − ½)/U⌋` is accepted if `U² ≤ f(x)/f(mode)`, where `a = μ + ½` and
+//! `h = c₁√(σ² + ½) + c₂`. About 1.4 candidates are needed per draw, whatever the size.
+//!
+//! The samplers at hand are not sound for large pools: that of `rand_distr` multiplies as many factors as the pool has
+//! items for a rare type, and both it and NumPy's take `ln f` from differences of logarithms of factorials, which at
+//! 10¹³ items are off by several hundredths. Here ln f comes from [`super::pmf`].
+
+use super::multinomial::BLOCK;
+use super::pmf::ln_hypergeometric;
+use crate::seed::{Place, Stream};
+use rand::Rng;
+use rayon::prelude::*;
+
+/// From this mean on, rejection is faster than inversion.
+const REJECTION_FROM: f64 = 10.0;
+
+/// 2√(2/e)
+const C1: f64 = 1.715_527_769_921_413_5;
+/// 3 − 2√(3/e)
+const C2: f64 = 0.898_916_162_058_898_8;
+
+/// Counts (types) of a uniform subset of `wanted` items from a pool with `counts` (types), without replacement. They
+/// sum to `wanted` exactly; everything, if the pool holds no more. The streams are those of `place`.
+///
+/// ```
+/// use genloss::drift::hypergeometric::subset;
+/// use genloss::seed::Place;
+/// let part = subset(6, &[5, 0, 4], &Place::new(1, "", 0, "example"));
+/// assert_eq!(part.iter().sum::<u64>(), 6);
+/// assert!(part[0] <= 5 && part[1] == 0 && part[2] <= 4);
+/// ```
+#[must_use]
+pub fn subset(wanted: u64, counts: &[u64], place: &Place) -> Vec<u64> {
+    let mut taken = vec![0; counts.len()];
+    if counts.len() <= BLOCK {
+        fill(&mut taken, wanted, counts, &mut place.stream(1));
+        return taken;
+    }
+    let held: Vec<u64> = counts.chunks(BLOCK).map(|block| block.iter().sum()).collect();
+    let mut wanted_of = vec![0; held.len()];
+    fill(&mut wanted_of, wanted, &held, &mut place.stream(0));
+    let blocks = taken.par_chunks_mut(BLOCK).zip(counts.par_chunks(BLOCK)).zip(&wanted_of);
+    blocks.enumerate().for_each(|(block, ((taken, counts), &wanted))| {
+        if wanted > 0 {
+            fill(taken, wanted, counts, &mut place.stream(block as u64 + 1));
+        }
+    });
+    taken
+}
+
+/// A chain of hypergeometrics over one run of types.
+fn fill(taken: &mut [u64], wanted: u64, counts: &[u64], rng: &mut Stream) {
+    let mut behind: u64 = counts.iter().sum();
+    let mut left = wanted;
+    for (taken, &count) in taken.iter_mut().zip(counts) {
+        if left == 0 {
+            break;
+        }
+        behind -= count;
+        *taken = hypergeometric(count, behind, left, rng);
+        left -= *taken;
+    }
+}
+
+/// How many of `drawn` items are good ones, drawn without replacement from `good` and `bad` ones. All, if there are not
+/// so many.
+#[must_use]
+pub fn hypergeometric(good: u64, bad: u64, drawn: u64, rng: &mut Stream) -> u64 {
+    let all = good + bad;
+    if good == 0 || drawn >= all {
+        return good.min(drawn);
+    }
+    if bad == 0 {
+        return drawn;
+    }
+    // Of the drawn and the left the fewer, of the good and the bad the fewer.
+    let fewer_drawn = drawn.min(all - drawn);
+    let (fewer, more) = (good.min(bad), good.max(bad));
+    let mean = fewer_drawn as f64 * (fewer as f64 / all as f64);
+    let x = if mean < REJECTION_FROM {
+        by_inversion(fewer, more, fewer_drawn, rng)
+    } else {
+        by_rejection(fewer, more, fewer_drawn, rng)
+    };
+    let good_among = if good <= bad { x } else { fewer_drawn - x };
+    if fewer_drawn == drawn { good_among } else { good - good_among }
+}
+
+/// Walks up from 0, which `good` ≤ `bad` and `drawn` ≤ half of all make possible.
+fn by_inversion(good: u64, bad: u64, drawn: u64, rng: &mut Stream) -> u64 {
+    let all = (good + bad) as f64;
+    let at_zero = if good < 16 {
+        (0..good).map(|i| (all - drawn as f64 - i as f64) / (all - i as f64)).product()
+    } else {
+        ln_hypergeometric(0, good, bad, drawn).exp()
+    };
+    let most = good.min(drawn);
+    let mean = drawn as f64 * good as f64 / all;
+    loop {
+        let (mut left, mut probability): (f64, f64) = (rng.random(), at_zero);
+        for x in 0..=most {
+            if left < probability {
+                return x;
+            }
+            left -= probability;
+            if probability < 1e-20 && x as f64 > mean {
+                break;
+            }
+            probability *= ((good - x) as f64 * (drawn - x) as f64)
+                / ((x + 1) as f64 * ((bad - drawn) as f64 + x as f64 + 1.0));
+        }
+    }
+}
+
+fn by_rejection(good: u64, bad: u64, drawn: u64, rng: &mut Stream) -> u64 {
+    let all = (good + bad) as f64;
+    let (p, q) = (good as f64 / all, bad as f64 / all);
+    let mean = drawn as f64 * p;
+    let variance = mean * q * ((all - drawn as f64) / (all - 1.0));
+    let half_width = C1 * (variance + 0.5).sqrt() + C2;
+    let mode = mode(good, bad, drawn);
+    let ln_at_mode = ln_hypergeometric(mode, good, bad, drawn);
+    let most = good.min(drawn);
+    loop {
+        let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
+        let candidate = (mean + 0.5 + half_width * (v - 0.5) / u).floor();
+        if candidate < 0.0 || candidate > most as f64 {
+            continue;
+        }
+        let x = candidate as u64;
+        let ln_ratio = ln_hypergeometric(x, good, bad, drawn) - ln_at_mode;
+        if 2.0 * u.ln() <= ln_ratio {
+            return x;
+        }
+    }
+}
+
+/// ⌊(drawn + 1)(good + 1)/(all + 2)⌋.
+fn mode(good: u64, bad: u64, drawn: u64) -> u64 {
+    let product = (u128::from(drawn) + 1) * (u128::from(good) + 1);
+    (product / (u128::from(good) + u128::from(bad) + 2)) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_support::chi_square_z;
+    use super::*;
+
+    /// Small and large pools, either algorithm, and every way to mirror them: chi-square against the probabilities of
+    /// `pmf`, 30 000 draws each; |z| < 4.
+    #[test]
+    fn hypergeometrics_have_their_probabilities() {
+        let cases = [
+            (5, 9, 6),
+            (9, 5, 6),
+            (5, 9, 11),
+            (40, 400, 30),
+            (300, 250, 200),
+            (300, 250, 500),
+            (1000, 90_000, 2000),
+            (20, 15_000_000_000_000, 4_000_000_000_000),
+            (70, 15_000_000_000_000, 4_000_000_000_000),
+            (2_000_000_000_000, 13_000_000_000_000, 40),
+            (2_000_000_000_000, 13_000_000_000_000, 900),
+        ];
+        for (case, (good, bad, drawn)) in cases.into_iter().enumerate() {
+            let mut rng = Place::new(1, "", 0, "hypergeometric test").stream(case as u64);
+            let draws: Vec<u64> = (0..30_000).map(|_| hypergeometric(good, bad, drawn, &mut rng)).collect();
+            let z = chi_square_z(&draws, |x| ln_hypergeometric(x, good, bad, drawn).exp());
+            assert!(z.abs() < 4.0, "{good} good, {bad} bad, {drawn} drawn: z = {z}");
+        }
+    }
+
+    #[test]
+    fn huge_hypergeometrics_have_their_mean_and_variance() {
+        let (good, bad, drawn) = (6_000_000_000_000_u64, 9_000_000_000_000_u64, 7_000_000_000_000_u64);
+        let mut rng = Place::new(2, "", 0, "hypergeometric test").stream(0);
+        let all = (good + bad) as f64;
+        let mean = drawn as f64 * (good as f64 / all);
+        let variance = mean * (bad as f64 / all) * ((all - drawn as f64) / (all - 1.0));
+        let draws = 20_000;
+        let (mut first, mut second) = (0.0, 0.0);
+        for _ in 0..draws {
+            let z = (hypergeometric(good, bad, drawn, &mut rng) as f64 - mean) / variance.sqrt();
+            first += z;
+            second += z * z - 1.0;
+        }
+        let scale = f64::from(draws).sqrt();
+        assert!((first / scale).abs() < 4.0, "mean {first}");
+        assert!((second / scale / 2.0_f64.sqrt()).abs() < 4.0, "variance {second}");
+    }
+
+    #[test]
+    fn not_an_item_is_lost_at_any_size() {
+        let counts: Vec<u64> = (1..=3000).map(|rank| 1_000_000_000_000 / rank).collect();
+        let all: u64 = counts.iter().sum();
+        for wanted in [0, 1, 1_000_000_007, all / 3, all - 1, all] {
+            let taken = subset(wanted, &counts, &Place::new(3, "", 0, "subset test"));
+            assert_eq!(taken.iter().sum::<u64>(), wanted);
+            assert!(taken.iter().zip(&counts).all(|(taken, count)| taken <= count));
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What each generation trains on, in numbers of samples.
+
+use super::multinomial::MOST_SAMPLES;
+use super::{DriftError, fault};
+use crate::config::{Mixture, NaturalDocuments, SyntheticDocuments};
+use crate::mixture::{self, MixtureError};
+use crate::units::Tokens;
+
+/// The most generations that make sense to write a table of.
+const MOST_GENERATIONS: usize = 1_000_000;
+
+/// A loop to simulate, whatever its model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loop {
+    /// The budget of a mixture, and the samples that every generation writes. 1 to 2⁵³.
+    pub samples: u64,
+    /// Generations after generation 0.
+    pub generations: usize,
+    /// What generations 1.. train on.
+    pub mixture: Mixture,
+    /// Lineages, each with random streams of its own. At least 1.
+    pub replicates: usize,
+    /// Names the random streams.
+    pub seed: u64,
+}
+
+/// What one generation ≥ 1 trains on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipe {
+    /// So many natural samples and so many of the synthetic ones.
+    Parts {
+        /// Natural samples.
+        natural: u64,
+        /// Synthetic samples.
+        synthetic: u64,
+    },
+    /// A uniform subset of natural and synthetic samples together.
+    Drawn {
+        /// Natural samples in the pool.
+        natural: u64,
+        /// Samples in the subset.
+        taken: u64,
+    },
+}
+
+impl Recipe {
+    /// Samples that the generation trains on.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        match self {
+            Self::Parts { natural, synthetic } => natural + synthetic,
+            Self::Drawn { taken, .. } => taken,
+        }
+    }
+
+    /// Natural samples that it draws on.
+    #[must_use]
+    pub fn natural(self) -> u64 {
+        let (Self::Parts { natural, .. } | Self::Drawn { natural, .. }) = self;
+        natural
+    }
+}
+
+/// A mixture worked out for every generation. Holding one means that every part can be had.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Regime {
+    /// Samples of generation 0, and samples that a generation writes.
+    pub samples: u64,
+    /// Whether natural samples are the same in every generation. Smaller parts are prefixes of larger ones.
+    pub natural: NaturalDocuments,
+    /// Whether synthetic samples are those of the last generation or of all.
+    pub synthetic: SyntheticDocuments,
+    /// Of generations 1.. in turn.
+    pub recipes: Vec<Recipe>,
+}
+
+impl Regime {
+    /// Works out `plan`.
+    ///
+    /// # Errors
+    /// When a number is out of range, or a generation takes more synthetic samples than there are.
+    pub fn new(plan: &Loop) -> Result<Self, DriftError> {
+        let Loop { samples, generations, ref mixture, replicates, .. } = *plan;
+        if samples == 0 {
+            return Err(fault("samples", "0 samples give no model; give at least 1"));
+        }
+        if replicates == 0 {
+            return Err(fault("replicates", "0 replicates give no mean; give at least 1"));
+        }
+        if generations > MOST_GENERATIONS {
+            let message =
+                format!("{generations} is too many; give at most {}", Tokens(MOST_GENERATIONS as u64));
+            return Err(fault("generations", message));
+        }
+        // The largest set there ever is: two parts, or natural samples and every corpus.
+        let sets = match mixture.synthetic {
+            SyntheticDocuments::Latest => 2,
+            SyntheticDocuments::All => generations as u128 + 2,
+        };
+        let most = u128::from(samples) * sets;
+        if most > u128::from(MOST_SAMPLES) {
+            let message = format!(
+                "{} per generation can become {} together, and sums are exact up to {}; lower samples or generations",
+                Tokens(samples),
+                most,
+                Tokens(MOST_SAMPLES)
+            );
+            return Err(fault("samples", message));
+        }
+        let samples_each = Tokens(samples);
+        let parts = mixture::schedule(mixture, generations, samples_each, samples_each)
+            .map_err(|error| of_mixture(&error))?;
+        let recipe = |(place, parts): (usize, mixture::Parts)| {
+            if mixture::is_drawn_from_whole_pool(mixture, place + 1) {
+                return Recipe::Drawn { natural: samples, taken: samples };
+            }
+            Recipe::Parts { natural: parts.natural.0, synthetic: parts.synthetic.0 }
+        };
+        let recipes = parts.into_iter().enumerate().map(recipe).collect();
+        Ok(Self { samples, natural: mixture.natural, synthetic: mixture.synthetic, recipes })
+    }
+
+    /// Sizes of the natural parts that are nested in each other, ascending, that of generation 0 among them.
+    #[must_use]
+    pub fn natural_sizes(&self) -> Vec<u64> {
+        let mut sizes = vec![self.samples];
+        if self.natural == NaturalDocuments::Fixed {
+            sizes.extend(self.recipes.iter().map(|recipe| recipe.natural()).filter(|&size| size > 0));
+        }
+        sizes.sort_unstable();
+        sizes.dedup();
+        sizes
+    }
+
+    /// Samples that the generation before writes for the one that follows `recipe`: no more than that needs.
+    #[must_use]
+    pub fn written_for(&self, recipe: Recipe) -> u64 {
+        match (self.synthetic, recipe) {
+            (SyntheticDocuments::Latest, Recipe::Parts { synthetic, .. }) => synthetic,
+            _ => self.samples,
+        }
+    }
+
+    /// Whether every generation trains on the last one's samples alone.
+    #[must_use]
+    pub fn is_replace(&self) -> bool {
+        let alone = Recipe::Parts { natural: 0, synthetic: self.samples };
+        self.synthetic == SyntheticDocuments::Latest && self.recipes.iter().all(|&recipe| recipe == alone)
+    }
+
+    /// Whether every generation trains on everything there is by then, each sample once.
+    #[must_use]
+    pub fn is_accumulate(&self) -> bool {
+        let everything = |generation: usize| Recipe::Parts {
+            natural: self.samples,
+            synthetic: self.samples * generation as u64,
+        };
+        self.keeps_natural_samples()
+            && self.synthetic == SyntheticDocuments::All
+            && self.recipes.iter().zip(1..).all(|(&recipe, generation)| recipe == everything(generation))
+    }
+
+    /// Whether every generation trains on the natural samples of generation 0, all of them and no others.
+    #[must_use]
+    pub fn keeps_natural_samples(&self) -> bool {
+        let keeps =
+            |recipe: &Recipe| matches!(recipe, Recipe::Parts { natural, .. } if *natural == self.samples);
+        self.natural == NaturalDocuments::Fixed && self.recipes.iter().all(keeps)
+    }
+
+    /// Whether a generation picks some of its samples from a pool without replacement, so that which ones matters.
+    #[must_use]
+    pub fn has_subsets(&self) -> bool {
+        let picks = |(&recipe, generation): (&Recipe, u64)| match recipe {
+            Recipe::Drawn { .. } => true,
+            Recipe::Parts { synthetic, .. } => {
+                self.synthetic == SyntheticDocuments::All && synthetic < generation * self.samples
+            }
+        };
+        self.recipes.iter().zip(1..).any(picks)
+    }
+}
+
+fn of_mixture(error: &MixtureError) -> DriftError {
+    match *error {
+        MixtureError::Synthetic { generation, wanted, available }
+        | MixtureError::Natural { generation, wanted, available, .. } => {
+            DriftError::Synthetic { generation, wanted, available }
+        }
+    }
+}

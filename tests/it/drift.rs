@@ -1,0 +1,334 @@
+//! Drift against what is exact: every regime by Monte Carlo, and the subcommand.
+//!
+//! Seeds are fixed. A test of random numbers asks |z| < 4, which a sound simulator fails once in 16 000 times.
+
+use assert_cmd::Command;
+use genloss::config::{self, Decoding};
+use genloss::drift::multinomial::multinomial;
+use genloss::drift::{Frequencies, Loop, Row, categorical, gaussian, regression};
+use genloss::seed::Place;
+use serde_json::Value;
+use std::fs;
+
+fn plan(mixture: &str, samples: u64, generations: usize, replicates: usize) -> Loop {
+    let mixture = config::parse_mixture(mixture, "mixture").unwrap();
+    Loop { samples, generations, mixture, replicates, seed: 1 }
+}
+
+fn zipf(types: usize) -> Frequencies {
+    Frequencies::zipf(types, 1.2, 0.0).unwrap()
+}
+
+fn categorical(mixture: &str, decoding: Decoding) -> categorical::Simulation {
+    categorical::Simulation::new(zipf(60), decoding, &plan(mixture, 100, 8, 1500)).unwrap()
+}
+
+/// Every row that has an exact expectation agrees with it; how many do.
+fn agreeing(rows: &[Row], name: &str) -> usize {
+    let held = rows.iter().filter_map(|row| row.z.map(|z| (row, z)));
+    held.map(|(row, z)| assert!(z.abs() < 4.0, "{name}: {row:?}")).count()
+}
+
+/// ORACLES rows 1 to 4, and the regimes without a row of their own: the simulation against the exact recursions.
+#[test]
+fn every_regime_drifts_at_its_exact_rate() {
+    let regimes = [
+        ("replace", 4),
+        ("anchored", 4),
+        ("fresh-data-loop", 2),
+        ("append-human-data", 4),
+        ("accumulate", 4),
+        ("accumulate-subsample", 2),
+        ("control", 4),
+        ("{ natural_fraction = [0.5, 0.2, 0.8, 0.0] }", 2),
+        ("{ natural_fraction = [0.5, 0.2, 0.3], natural = 'fresh', synthetic = 'all' }", 2),
+        ("{ natural_fraction = 0.3, synthetic = 'all' }", 2),
+        ("{ natural_fraction = 0.3, synthetic = 'all', budget = 'added' }", 2),
+        ("{ natural_fraction = 'proportional', budget = 'growing' }", 4),
+        ("{ natural_fraction = 'proportional', natural = 'fresh' }", 2),
+        ("{ natural_fraction = 'proportional', natural = 'fresh', synthetic = 'all' }", 2),
+        (
+            "{ natural_fraction = 'proportional', natural = 'fresh', synthetic = 'all', budget = 'growing' }",
+            2,
+        ),
+        ("{ natural_fraction = 0.7, synthetic = 'all', budget = 'growing' }", 2),
+    ];
+    for (mixture, statistics) in regimes {
+        let rows = categorical(mixture, Decoding::PLAIN).rows();
+        let exact = rows.iter().filter(|row| row.generation == 8 && row.exact.is_some()).count();
+        assert_eq!(exact, statistics, "{mixture}");
+        assert!(agreeing(&rows, mixture) >= 8 * statistics, "{mixture}");
+    }
+}
+
+/// ORACLES row 1: a type of frequency p is the one that fixes with probability p, so the mean frequency stays.
+#[test]
+fn the_mass_of_the_tail_is_a_martingale_to_the_end() {
+    let frequencies = Frequencies::new(&[0.7, 0.295, 0.005]).unwrap();
+    let simulation =
+        categorical::Simulation::new(frequencies, Decoding::PLAIN, &plan("replace", 20, 200, 20_000))
+            .unwrap();
+    let mut fixed = [0_u32; 3];
+    for replicate in 0..20_000 {
+        simulation.lineage(replicate, &mut |generation, counts| {
+            if generation == 200 {
+                let last = counts.iter().position(|&count| count == 20);
+                fixed[last.expect("200 generations of 20 samples leave one type")] += 1;
+            }
+        });
+    }
+    for (count, p) in fixed.into_iter().zip([0.7, 0.295, 0.005]) {
+        let z = (f64::from(count) - 20_000.0 * p) / (20_000.0 * p * (1.0 - p)).sqrt();
+        assert!(z.abs() < 4.0, "{fixed:?}");
+    }
+}
+
+/// With a decoder only generation 0 has exact expectations, and a temperature below 1 narrows faster.
+#[test]
+fn a_decoder_leaves_nothing_exact_and_narrows_faster() {
+    let rows = categorical("replace", Decoding { temperature: 0.8, ..Decoding::PLAIN }).rows();
+    assert!(rows.iter().all(|row| row.generation == 0 || row.exact.is_none()));
+    let plain = categorical("replace", Decoding::PLAIN).rows();
+    let last = |rows: &[Row]| rows.iter().rfind(|row| row.statistic == "entropy").unwrap().mean;
+    assert!(last(&rows) < 0.5 * last(&plain));
+}
+
+/// ORACLES rows 5 and 7, and the regimes without a row of their own, in one dimension and in three.
+#[test]
+fn gaussians_lose_variance_at_their_exact_rate() {
+    let regimes = [
+        "replace",
+        "anchored",
+        "fresh-data-loop",
+        "append-human-data",
+        "accumulate",
+        "accumulate-subsample",
+        "control",
+        "{ natural_fraction = [0.5, 0.2, 0.8, 0.0] }",
+        "{ natural_fraction = 0.3, synthetic = 'all' }",
+        "{ natural_fraction = 'proportional', natural = 'fresh', synthetic = 'all' }",
+    ];
+    for (mixture, dims) in regimes.into_iter().flat_map(|mixture| [(mixture, 1), (mixture, 3)]) {
+        let rows = gaussian::Simulation::new(dims, &plan(mixture, 40, 6, 2000)).unwrap().rows();
+        assert_eq!(rows.iter().filter(|row| row.generation == 6 && row.mean.is_finite()).count(), 3);
+        assert!(agreeing(&rows, mixture) >= 11, "{mixture}, {dims}: {}", agreeing(&rows, mixture));
+    }
+}
+
+/// ORACLES row 6: deep collapse on the log scale; on the raw scale z is withheld.
+#[test]
+fn deep_collapse_is_exact_on_the_log_scale() {
+    for (dims, statistic) in [(1, "log_variance"), (2, "log_det")] {
+        let rows = gaussian::Simulation::new(dims, &plan("replace", 10, 40, 1000)).unwrap().rows();
+        let of = |name: &'static str| rows.iter().filter(move |row| row.statistic == name);
+        assert_eq!(of(statistic).filter(|row| row.z.is_some()).count(), 41);
+        assert!(agreeing(&rows, statistic) > 41);
+        let raw = if dims == 1 { "variance" } else { "trace" };
+        assert!(of(raw).all(|row| row.generation < 10 || (row.exact.is_some() && row.z.is_none())));
+    }
+    // t = 41 fits of n = 10: 41 [ψ(4.5) + ln 0.2], ψ(4.5) = 1.388 870 9 from tables.
+    let rows = gaussian::Simulation::new(1, &plan("replace", 10, 40, 1)).unwrap().rows();
+    let last = rows.iter().rfind(|row| row.statistic == "log_variance").unwrap();
+    assert!((last.exact.unwrap() - 41.0 * (1.388_870_9 + 0.2_f64.ln())).abs() < 1e-4);
+}
+
+/// ORACLES row 8 (Gerstgrasser et al. 2024).
+#[test]
+fn regression_errs_as_the_formulas_say() {
+    for (mixture, last) in
+        [("replace", Some(0.1 * 7.0)), ("accumulate", Some(0.1 * 1.511_797_1)), ("control", Some(0.1))]
+    {
+        let simulation = regression::Simulation::new(10, 1.0, &plan(mixture, 111, 6, 800)).unwrap();
+        let rows = simulation.rows().unwrap();
+        assert_eq!(agreeing(&rows, mixture), 7);
+        assert!((rows[6].exact.unwrap() - last.unwrap()).abs() < 1e-6, "{mixture}: {:?}", rows[6]);
+    }
+    // Means and standard errors of another simulation, written in Python from the definition: 250 lineages.
+    for (mixture, mean, std_err) in [("anchored", 0.6368, 0.0197_f64), ("fresh-data-loop", 0.4660, 0.0153)] {
+        let simulation = regression::Simulation::new(10, 1.0, &plan(mixture, 111, 6, 400)).unwrap();
+        let rows = simulation.rows().unwrap();
+        let z = (rows[6].mean - mean) / std_err.hypot(rows[6].std_err.unwrap());
+        assert!(rows[6].exact.is_none() && z.abs() < 4.0, "{mixture}: {:?}", rows[6]);
+    }
+    for mixture in ["append-human-data", "accumulate-subsample"] {
+        let simulation = regression::Simulation::new(10, 1.0, &plan(mixture, 111, 6, 200)).unwrap();
+        let rows = simulation.rows().unwrap();
+        assert!(
+            rows[6].exact.is_none() && rows[6].mean > 0.1 && rows[6].mean < 0.7,
+            "{mixture}: {:?}",
+            rows[6]
+        );
+    }
+}
+
+/// ORACLES row 9: with 10¹⁴ samples only the decoder acts.
+#[test]
+fn many_samples_come_close_to_the_limit_of_the_decoder() {
+    let decoding = Decoding { temperature: 0.9, top_p: Some(0.9), ..Decoding::PLAIN };
+    let frequencies = zipf(40);
+    let limit = genloss::drift::decode::limit(frequencies.probabilities(), &decoding, 5);
+    let samples = 100_000_000_000_000;
+    let simulation =
+        categorical::Simulation::new(frequencies, decoding, &plan("replace", samples, 5, 1)).unwrap();
+    simulation.lineage(0, &mut |generation, counts| {
+        for (&count, p) in counts.iter().zip(&limit[generation]) {
+            assert!((count as f64 / samples as f64 - p).abs() < 1e-5, "{generation}: {count} {p}");
+        }
+    });
+}
+
+/// ORACLES row 10: a learner that knows what it has seen errs on what it has not; with the natural q = p the expected
+/// mass of types unseen by T samples is Σ p (1 − p)^T.
+#[test]
+fn a_memorising_learner_errs_on_the_unseen() {
+    let frequencies = Frequencies::zipf(5000, 1.5, 0.0).unwrap();
+    let (p, samples, draws) = (frequencies.probabilities(), 1000_u64, 2000_u64);
+    let expected: f64 = p.iter().map(|p| p * (1.0 - p).powi(samples as i32)).sum();
+    let unseen = |draw: u64| -> f64 {
+        let counts = multinomial(samples, p, &Place::new(draw, "", 0, "memorising test"));
+        counts.iter().zip(p).filter(|(count, _)| **count == 0).map(|(_, p)| p).sum()
+    };
+    let values: Vec<f64> = (0..draws).map(unseen).collect();
+    let z = Row::new(0, "unseen", &values, Some(expected)).z.unwrap();
+    assert!(z.abs() < 4.0, "z = {z}");
+}
+
+#[test]
+fn not_a_sample_is_lost_in_any_regime() {
+    for samples in [15_000_000_000_000, 1_000_000_000_000_000] {
+        for mixture in ["replace", "anchored", "accumulate", "accumulate-subsample", "fresh-data-loop"] {
+            let plan = plan(mixture, samples, 6, 1);
+            let simulation = categorical::Simulation::new(zipf(3000), Decoding::PLAIN, &plan).unwrap();
+            simulation.lineage(0, &mut |generation, counts| {
+                let expected =
+                    if mixture == "accumulate" { samples * (generation as u64 + 1) } else { samples };
+                assert_eq!(counts.iter().sum::<u64>(), expected, "{mixture}, generation {generation}");
+            });
+        }
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let rows = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let plan = plan("accumulate-subsample", 50_000, 4, 6);
+            categorical::Simulation::new(zipf(20_000), Decoding::PLAIN, &plan).unwrap().rows()
+        })
+    };
+    assert_eq!(rows(1), rows(4));
+}
+
+/// A simulator that forgets one sample in a hundred is found out.
+#[test]
+fn a_broken_simulator_is_found_out() {
+    let simulation = categorical("replace", Decoding::PLAIN);
+    let rows = simulation.rows_of(|replicate, each| {
+        simulation.lineage(replicate, &mut |generation, counts| {
+            let mut counts = counts.to_vec();
+            let rarest = counts.iter_mut().rfind(|count| **count > 0).unwrap();
+            *rarest -= 1;
+            each(generation, &counts);
+        });
+    });
+    assert!(rows.iter().any(|row| row.z.is_some_and(|z| z.abs() > 8.0)));
+}
+
+fn drift(arguments: &str) -> assert_cmd::assert::Assert {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_genloss"));
+    command.arg("drift").args(arguments.split_whitespace()).assert()
+}
+
+fn json(arguments: &str) -> Value {
+    let assert = drift(&format!("{arguments} --format json")).success();
+    serde_json::from_slice(&assert.get_output().stdout).unwrap()
+}
+
+#[test]
+fn the_command_prints_settings_and_rows() {
+    let found = json("categorical --types 50 --zipf 1.1 --samples 1e3 --generations 3 --replicates 40");
+    let settings = &found["settings"];
+    assert_eq!(settings["samples"], 1000);
+    assert_eq!(settings["mixture"]["natural_fraction"], 0.0);
+    let rows = found["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 4 * 7);
+    let keys: Vec<&String> = rows[0].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["generation", "statistic", "mean", "std_err", "exact", "z"]);
+    assert!(rows[0]["exact"].is_number() && rows[1]["exact"].is_null());
+    let gaussian = json("gaussian --samples 10 --generations 2 --dims 2");
+    assert_eq!(gaussian["rows"][1]["statistic"], "log_det");
+    let regression = json("regression --rows 30 --columns 3 --noise 2 --generations 2");
+    assert_eq!(regression["rows"].as_array().unwrap().len(), 3);
+    assert_eq!(regression["settings"]["noise"], 2.0);
+    let table = drift("categorical --types 5 --samples 10 --generations 2 --replicates 1").success();
+    let table = String::from_utf8(table.get_output().stdout.clone()).unwrap();
+    assert_eq!(table.lines().count(), 2 + 3 * 7, "a header, its rule, three generations: {table}");
+    assert!(table.contains("gini_simpson") && table.contains("hill_2"));
+}
+
+#[test]
+fn types_may_come_from_a_text_or_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = dir.path().join("text.txt");
+    fs::write(&text, "the old dog sees the other dog\n\nthe other dog sees the old dog\n".repeat(20))
+        .unwrap();
+    let found = json(&format!("categorical --corpus {} --vocab 270 --samples 100", text.display()));
+    assert_eq!(found["settings"]["types"], 270);
+    let numbers = dir.path().join("numbers.txt");
+    fs::write(&numbers, "# three types\n5\n2.5\n0\n").unwrap();
+    let found = json(&format!("categorical --frequencies {} --samples 100", numbers.display()));
+    assert_eq!(found["settings"]["types"], 3);
+    let vocab = format!("categorical --corpus {} --vocab 5000 --samples 100", text.display());
+    let numbers_bad = dir.path().join("bad.txt");
+    fs::write(&numbers_bad, "1\n-1\n").unwrap();
+    let bad = format!("categorical --frequencies {} --samples 9", numbers_bad.display());
+    fs::write(dir.path().join("word.txt"), "1\nmany\n").unwrap();
+    let word = format!("categorical --frequencies {} --samples 9", dir.path().join("word.txt").display());
+    assert!(refusal(&vocab).contains("--vocab 5000"));
+    assert!(refusal(&bad).contains("number 2 is -1"));
+    assert!(refusal(&word).contains("line 2: \"many\""));
+}
+
+/// The one line that the command refuses with.
+fn refusal(arguments: &str) -> String {
+    let assert = drift(arguments).failure();
+    let output = assert.get_output();
+    assert!(output.stdout.is_empty());
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+    assert!(stderr.starts_with("genloss: ") && stderr.lines().count() == 1, "{stderr}");
+    stderr
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_in_one_line() {
+    let cases = [
+        ("categorical --samples 0", "samples: 0 samples"),
+        ("categorical --samples 1.5", "no whole number"),
+        ("categorical --samples 1e16", "sums are exact up to"),
+        ("categorical --samples 9 --types 0", "types: there are none"),
+        ("categorical --samples 9 --replicates 0", "replicates"),
+        ("categorical --samples 9 --zipf -1", "zipf"),
+        ("categorical --samples 9 --top-p 2", "--top-p"),
+        ("categorical --samples 9 --temperature 0", "--temperature"),
+        ("categorical --samples 9 --mixture replac", "nearest is \"replace\""),
+        ("categorical --samples 9 --mixture {natural_fraction=1.5}", "not a number from 0 to 1"),
+        ("categorical --samples 9 --mixture {natural_fraction=0.5,wrong=1}", "unknown key"),
+        ("categorical --samples 9 --mixture {natural_fraction=0.1,budget=\"growing\"}", "takes 16 synthetic"),
+        ("gaussian --samples 9 --temperature 0.5", "--temperature"),
+        ("gaussian --samples 1", "no covariance"),
+        ("gaussian --samples 1e9", "drift categorical"),
+        ("regression --rows 11 --columns 10", "give at least 12"),
+        ("regression --rows 20 --columns 10 --noise -1", "noise"),
+        (
+            "regression --rows 20 --columns 2 --mixture {natural_fraction=0.9,budget=\"growing\"}",
+            "the design has 20",
+        ),
+        ("categorical --samples 9 --corpus /nowhere.txt", "/nowhere.txt"),
+        ("categorical --samples 9 --frequencies /nowhere.txt", "/nowhere.txt"),
+    ];
+    for (arguments, expected) in cases {
+        let said = refusal(arguments);
+        assert!(said.contains(expected), "{arguments}: {said}");
+    }
+}
