@@ -52,8 +52,7 @@ impl Finding<'_> {
         self.is_usable() && self.narrowing() + self.difference.half_width() < self.headline.practical
     }
 
-    /// Whether arm and control agree to the last bit in every run: a metric that has run into a bound of its range
-    /// and can tell nothing.
+    /// Whether arm and control agree to the last bit in every run.
     fn is_saturated(&self) -> bool {
         self.difference.mean == 0.0 && self.difference.std_err == 0.0
     }
@@ -137,9 +136,13 @@ pub(super) fn families<'a>(findings: impl IntoIterator<Item = Finding<'a>>) -> B
     findings.into_iter().map(|finding| finding.headline.family).collect()
 }
 
+/// Nothing lost that matters, in any family. A metric in which arm and control agree to the last bit has lost nothing;
+/// but where all do, they have run into the ends of their ranges and tell nothing.
 fn is_stable(findings: &[Finding]) -> bool {
     let telling = || findings.iter().filter(|finding| !finding.is_saturated());
-    families(telling().copied()).len() == all_families() && telling().all(Finding::excludes_practical_size)
+    families(findings.iter().copied()).len() == all_families()
+        && families(telling().copied()).len() >= FAMILIES_NEEDED
+        && telling().all(Finding::excludes_practical_size)
 }
 
 /// How many families the headline metrics make up.
