@@ -342,3 +342,32 @@ fn a_diverging_training_says_where_and_what_to_try() {
     assert!(message.contains("generation 0: training diverged at step"), "{message}");
     assert!(message.contains("try a lower training.learning_rate"), "{message}");
 }
+
+/// Two seeds that are run on the spot, and the same two out of a store, are judged alike.
+#[test]
+fn a_run_and_its_experiment_file_calibrate_to_the_same_rates() {
+    let (_, root, file) = finished();
+    let rates = |what: &Path| {
+        let sizes = ["--per-experiment", "1,2", "--comparisons", "4", "--seeds", "2", "--format", "json"];
+        json(&[&["calibrate", what.to_str().unwrap()][..], &sizes].concat())
+    };
+    let found = rates(file);
+    assert_eq!(found, rates(root));
+    let found = found.as_array().unwrap();
+    let key = |one: &Value| (one["arm"].as_str().unwrap().to_owned(), one["seeds"].as_u64().unwrap());
+    let keys: Vec<_> = found.iter().map(key).collect();
+    let expected = [("unanchored", 1), ("cool", 1), ("unanchored", 2), ("cool", 2)];
+    assert_eq!(keys, expected.map(|(arm, seeds)| (arm.to_owned(), seeds)));
+    for one in found {
+        assert_eq!(one["comparisons"], 4);
+        assert_eq!(one["called"]["of"], 4);
+        assert_eq!(one["called_by"].as_array().unwrap().len(), 2);
+    }
+}
+
+#[test]
+fn calibrating_with_fewer_seeds_than_an_experiment_has_is_refused() {
+    let (_, root, _) = finished();
+    let said = refusal(&["calibrate", root.to_str().unwrap(), "--per-experiment", "3"]);
+    assert!(said.contains("--per-experiment 3") && said.contains("2 seeds"), "{said}");
+}
