@@ -53,8 +53,8 @@ impl Finding<'_> {
     }
 
     /// Whether arm and control agree to the last bit in every run.
-    fn is_saturated(&self) -> bool {
-        self.difference.mean == 0.0 && self.difference.std_err == 0.0
+    fn is_identical(&self) -> bool {
+        self.difference.is_identical
     }
 
     /// Whether the interval knows of the noise of training.
@@ -89,7 +89,7 @@ pub(super) fn decide(differences: &[(&Metric, Difference)], measured: &[&'static
     let last = by_generation.last_key_value();
     let at_last = last.map_or(&[][..], |(_, findings)| findings);
     let known =
-        |id: &str| at_last.iter().any(|f| f.headline.metric == id && (f.is_usable() || f.is_saturated()));
+        |id: &str| at_last.iter().any(|f| f.headline.metric == id && (f.is_usable() || f.is_identical()));
     let lacking: Vec<&str> = measured.iter().copied().filter(|id| !known(id)).collect();
     let verdict = match called_at {
         Some(_) if families(beyond(at_last)).len() >= FAMILIES_NEEDED => Verdict::Collapsed,
@@ -139,7 +139,7 @@ pub(super) fn families<'a>(findings: impl IntoIterator<Item = Finding<'a>>) -> B
 /// Nothing lost that matters, in any family. A metric in which arm and control agree to the last bit has lost nothing;
 /// but where all do, they have run into the ends of their ranges and tell nothing.
 fn is_stable(findings: &[Finding]) -> bool {
-    let telling = || findings.iter().filter(|finding| !finding.is_saturated());
+    let telling = || findings.iter().filter(|finding| !finding.is_identical());
     families(findings.iter().copied()).len() == all_families()
         && families(telling().copied()).len() >= FAMILIES_NEEDED
         && telling().all(Finding::excludes_practical_size)

@@ -206,6 +206,8 @@ pub(super) struct Difference {
     pub(super) arm: f64,
     pub(super) mean: f64,
     pub(super) std_err: f64,
+    /// Whether arm and control agree to the last bit in every run.
+    pub(super) is_identical: bool,
     /// The noise that the interval rests on; none where that of training could not be estimated.
     interval: Option<Noise>,
     /// Estimates of it under which a call has to hold.
@@ -226,11 +228,13 @@ impl Difference {
             arm: mean(&|pair| pair.arm.value),
             mean: mean(&Pair::difference),
             std_err: 0.0,
+            is_identical: pairs.iter().all(|pair| pair.difference() == 0.0),
             interval: interval.filter(is_noise),
             tests: tests.into_iter().filter(is_noise).collect(),
             half_width: 0.0,
         };
-        difference.widened(measuring(pairs))
+        let measuring = if difference.is_identical { 0.0 } else { measuring(pairs) };
+        difference.widened(measuring)
     }
 
     /// With the width of its interval; that of the error of measuring, of this variance, where nothing else is known.

@@ -220,7 +220,7 @@ fn with_one_seed_noise_is_judged_by_the_controls_own_generations() {
                 arm: arm.into(),
                 generation,
                 metric,
-                value,
+                value: if arm == "arm" { value + 0.5 } else { value },
                 std_err: 0.1,
             });
         }
