@@ -7,7 +7,7 @@
 //! - [`verdict`]: how often the verdict errs, on made-up noise and, in the full run, on lineages of language models.
 //!
 //! **Tolerance of what is random.** A run makes many z-scores, K in all, and asks of each whether it could be chance. The
-//! line is the two-sided quantile of the normal distribution at [`FALSE_ALARM`]/K (Bonferroni), some 5.4 at K = 1500, so
+//! line is the two-sided quantile of the normal distribution at [`FALSE_ALARM`]/K (Bonferroni), some 5.3 at K = 700, so
 //! that a sound build fails in about one run of ten thousand, whatever the seed. z-scores of one statistic across
 //! generations go together; Bonferroni stays valid, only a little careful. A mean of few or skewed replicates is not
 //! normal that far out, so there are thousands of replicates, in settings where none of them is lopsided. What has a
@@ -85,7 +85,7 @@ impl Group {
 /// How thoroughly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// Half a minute.
+    /// Some ten seconds.
     Quick,
     /// Ten times as many draws, and language models.
     Full,

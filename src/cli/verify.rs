@@ -17,7 +17,7 @@ pub struct Args {
     /// Names every random draw; whatever it is, a sound build passes.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Fewer draws and no language models: half a minute in place of half an hour.
+    /// Fewer draws and no language models: seconds in place of half an hour.
     #[arg(long)]
     quick: bool,
     /// One group of checks alone.

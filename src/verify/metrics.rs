@@ -279,21 +279,27 @@ impl Bench<'_> {
         ])
     }
 
-    /// Fresh natural text covers the natural tail as expected: a ratio of 1.
+    /// Fresh natural text covers the natural tail as expected: a ratio of 1. It is known to about 0.01, and the expectation
+    /// in its denominator is an estimate, which makes it a little too large.
     fn natural_tail(&self) -> Result<Vec<Finding>, VerifyError> {
         let random = &mut self.stream(9);
-        let weights: Vec<f64> = (1..=500).map(|rank| 1.0 / f64::from(rank)).collect();
+        let weights = (1..=2000).map(|rank| 1.0 / f64::from(rank));
+        let sums: Vec<f64> = weights
+            .scan(0.0, |sum, weight| {
+                *sum += weight;
+                Some(*sum)
+            })
+            .collect();
         let mut texts = Vec::new();
-        for _ in 0..self.repeats().min(400) {
-            let (natural, text) =
-                (weighted(8_000, &weights, 20, random), weighted(4_000, &weights, 20, random));
+        for _ in 0..self.repeats() / 2 {
+            let (natural, text) = (weighted(40_000, &sums, 20, random), weighted(20_000, &sums, 20, random));
             texts.push(self.measure(&natural, &text, Extras::default())?);
         }
         let mut all = Vec::new();
         for id in ["tail_coverage", "tail_coverage_words"] {
             let mean = texts.iter().map(|text| text.value(id)).sum::<f64>() / texts.len() as f64;
             let name = format!("{id}: fresh natural text, mean of {}", texts.len());
-            all.push(Finding::number(Group::Metrics, name, mean, 1.0, 0.03));
+            all.push(Finding::number(Group::Metrics, name, mean, 1.0, 0.04));
         }
         Ok(all)
     }
@@ -310,7 +316,7 @@ impl Bench<'_> {
         let even = self.measure(&tokens, &tokens, Extras { texts: Some(&one), ..Extras::default() })?;
         let ratio = even.value("compression_ratio");
         Ok(vec![
-            found.check("compression_ratio", "sixteen letters at random", 2.0, 0.06),
+            found.check("compression_ratio", "sixteen letters at random", 2.0, 0.1),
             Finding {
                 group: Group::Metrics,
                 name: "compression_ratio: one letter only".to_owned(),
@@ -414,16 +420,12 @@ fn draws(tokens: usize, types: usize, length: usize, random: &mut Stream) -> Doc
     tokens.chunks(length).collect()
 }
 
-/// Draws of 1, 2, … in proportion to `weights`, in documents of `length`.
-fn weighted(tokens: usize, weights: &[f64], length: usize, random: &mut Stream) -> Documents {
-    let total: f64 = weights.iter().sum();
+/// Draws of 1, 2, … whose chances add up to `sums`, in documents of `length`.
+fn weighted(tokens: usize, sums: &[f64], length: usize, random: &mut Stream) -> Documents {
+    let total = sums.last().copied().unwrap_or(0.0);
     let mut draw = || {
-        let mut left = random.random::<f64>() * total;
-        let place = weights.iter().position(|weight| {
-            left -= weight;
-            left < 0.0
-        });
-        place.unwrap_or(weights.len() - 1) as TokenId + 1
+        let draw = random.random::<f64>() * total;
+        sums.partition_point(|&sum| sum <= draw).min(sums.len() - 1) as TokenId + 1
     };
     let tokens: Vec<TokenId> = (0..tokens).map(|_| draw()).collect();
     tokens.chunks(length).collect()
