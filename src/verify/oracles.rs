@@ -210,6 +210,9 @@ fn fixation(plan: &Plan) -> Result<Finding, VerifyError> {
     })
 }
 
+/// The frequencies of a generation (types), by its number.
+type Limit<'a> = dyn Fn(usize) -> Vec<f64> + 'a;
+
 /// Row 9: with 10¹⁴ samples, whose noise is some 10⁻⁷, only the decoder acts.
 fn decoding(plan: &Plan) -> Result<Vec<Finding>, VerifyError> {
     const TEMPERATURE: f64 = 0.9;
@@ -218,12 +221,12 @@ fn decoding(plan: &Plan) -> Result<Vec<Finding>, VerifyError> {
     let p = p.probabilities();
     let power = |t: usize| normal(p.iter().map(|p| p.powf(TEMPERATURE.powi(-(t as i32)))).collect());
     let cut = |t: usize| normal(p.iter().take(if t == 0 { p.len() } else { KEPT }).copied().collect());
-    let kinds: [(&str, Decoding, &dyn Fn(usize) -> Vec<f64>); 3] = [
+    let kinds: [(&str, Decoding, &Limit); 3] = [
         ("temperature 0.9", Decoding { temperature: TEMPERATURE, ..Decoding::PLAIN }, &power),
         ("top-k 10", Decoding { top_k: Some(KEPT), ..Decoding::PLAIN }, &cut),
         ("top-p 0.9", Decoding { top_p: Some(0.9), ..Decoding::PLAIN }, &|t| nucleus(p, 0.9, t)),
     ];
-    let of = |(name, decoding, limit): (&str, Decoding, &dyn Fn(usize) -> Vec<f64>)| {
+    let of = |(name, decoding, limit): (&str, Decoding, &Limit)| {
         let drift = drift_plan(plan, "replace", 100_000_000_000_000, 5, 1)?;
         let simulation = categorical::Simulation::new(zipf(40)?, decoding, &drift)?;
         let mut farthest = 0.0_f64;

@@ -12,9 +12,11 @@
 //! | an arm that loses 1.5 practical sizes per generation | called in at least 95 % |
 //! | 95 % intervals, 3 and 5 seeds | cover the truth in 93 % to 97 %, give or take 3 standard errors of that share |
 //!
-//! The full run asks the first and the second of lineages of language models too: an n-gram and a small transformer,
-//! whose seeds are dealt into experiments again and again ([`calibration::rates`]). Comparisons that share seeds are not
-//! independent, so there the bound says less than it seems to, and only the share is held to 1 %.
+//! The full run asks the first and the second of lineages of language models too: an n-gram (100 seeds) and a small
+//! transformer (24), whose seeds are dealt into experiments again and again ([`calibration::rates`]). Comparisons that
+//! share seeds are not independent, and a bound would say less than it seems to: the share alone is held, to 1 % for the
+//! n-gram, and for the transformer, of which a single odd seed is in every eighth experiment of three, to the promised
+//! 5 %. A plain collapse is asked of 3 and 5 seeds: three generations are too few for one seed to call anything.
 
 use super::{Depth, Evidence, Finding, Group, Plan, VerifyError};
 use crate::calibration::{self, Share};
@@ -194,6 +196,8 @@ struct Models {
     place: &'static str,
     /// Seeds that are run.
     seeds: u64,
+    /// The largest share of false calls.
+    most_called: f64,
 }
 
 const EXPERIMENTS: [Models; 2] = [
@@ -201,13 +205,15 @@ const EXPERIMENTS: [Models; 2] = [
         model: "n-gram",
         file: include_str!("../../configs/calibration-ngram.toml"),
         place: "configs/calibration-ngram.toml",
-        seeds: 200,
+        seeds: 100,
+        most_called: MOST_CALLED,
     },
     Models {
         model: "transformer",
         file: include_str!("../../configs/calibration-transformer.toml"),
         place: "configs/calibration-transformer.toml",
-        seeds: 30,
+        seeds: 24,
+        most_called: PROMISED,
     },
 ];
 
@@ -234,8 +240,9 @@ impl Models {
                 let of = format!("{}, {}", self.model, seeds_in_words(size as u64));
                 if rates.arm == "again" {
                     let name = format!("false calls, {of}");
-                    let passed = rates.called.of > 0 && rates.called.value() <= MOST_CALLED;
-                    all.push(finding(name, found, "at most 1 %".to_owned(), passed));
+                    let passed = rates.called.of > 0 && rates.called.value() <= self.most_called;
+                    let expected = format!("at most {:.0} %", 100.0 * self.most_called);
+                    all.push(finding(name, found, expected, passed));
                 } else if rates.arm == "replace" && size > 1 {
                     let name = format!("a plain collapse is called, {of}");
                     let passed = rates.called.value() >= LEAST_CALLED;
