@@ -12,6 +12,7 @@ mod report;
 mod run;
 mod score;
 mod surroundings;
+mod verify;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -44,6 +45,8 @@ enum Command {
     Calibrate(calibrate::Args),
     /// Simulate what finite sampling alone would do, at any scale, and hold it against what is exact.
     Drift(drift::Args),
+    /// Check this build against what is known: exact theory, metrics of known texts, the verdict's error rates.
+    Verify(verify::Args),
     /// Measure how fast this machine trains and samples.
     Bench(bench::Args),
 }
@@ -64,6 +67,7 @@ impl Cli {
             Command::Score(args) => args.exec(),
             Command::Calibrate(args) => args.exec(),
             Command::Drift(args) => args.exec(),
+            Command::Verify(args) => args.exec(),
             Command::Bench(args) => args.exec(),
         }
     }

@@ -28,6 +28,7 @@ pub mod verdict;
 pub mod store;
 pub mod lineage;
 pub mod calibration;
+pub mod verify;
 pub mod report;
 pub mod speed;
 pub mod cli;

@@ -22,7 +22,7 @@
 //!
 //! **When it is called.** The decision is sequential: generation g is judged on generations ≤ g only, so a call is the
 //! same whether or not the experiment went on. It says "at least two of the three families (tail, entropy, held-out) have
-//! narrowed", and is meant to be wrong in at most 5 % of arms of which that is not true, over all generations: generation g
+//! narrowed", and is meant to be wrong in at most 2.5 % of arms of which that is not true, over all generations: generation g
 //! spends a quarter of what is left. A family's p-value is the smallest of its headline metrics', times their number; the
 //! second smallest of the three is doubled (the partial conjunction of Benjamini and Heller 2008). A metric that improves
 //! is never evidence of narrowing.

@@ -1,0 +1,111 @@
+//! `genloss verify`: does this build still say what is known to be true?
+
+use super::output::{self, Format, say};
+use super::surroundings::{self, MachineArgs};
+use crate::lineage::Surroundings;
+use crate::progress::Silent;
+use crate::seed::{Place, SHARED};
+use crate::stage::Stage;
+use crate::verify::{self, Check, Depth, Fault, Group, Plan};
+use anyhow::{Result, bail, ensure};
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
+/// Options of `genloss verify`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Names every random draw; whatever it is, a sound build passes.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Fewer draws and no language models: seconds in place of half an hour.
+    #[arg(long)]
+    quick: bool,
+    /// One group of checks alone.
+    #[arg(long, value_enum)]
+    only: Option<Group>,
+    /// Break the simulator on purpose; some check must fail.
+    #[arg(long, value_enum, value_name = "FAULT")]
+    inject: Option<Fault>,
+    /// How to show it.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    #[command(flatten)]
+    machine: MachineArgs,
+}
+
+impl ValueEnum for Group {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
+    }
+}
+
+impl ValueEnum for Fault {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
+    }
+}
+
+impl Args {
+    /// Makes the checks, and prints what came of them.
+    pub fn exec(self) -> Result<()> {
+        let checks = self.checks()?;
+        show(&checks, self.format)?;
+        let failed = checks.iter().filter(|check| !check.passed).count();
+        if failed > 0 {
+            bail!("{failed} of {} checks failed", checks.len());
+        }
+        Ok(())
+    }
+
+    fn checks(&self) -> Result<Vec<Check>> {
+        let is_simulated = matches!(self.only, None | Some(Group::Oracles));
+        ensure!(
+            self.inject.is_none() || is_simulated,
+            "--inject breaks the simulator of the loop, which --only {} leaves out; use --only oracles, or neither",
+            self.only.map_or("", Group::name)
+        );
+        let device = self.machine.open()?;
+        let observer = surroundings::observer();
+        let interrupt = surroundings::interrupt()?;
+        let provenance = self.machine.provenance();
+        let surroundings =
+            Surroundings { device: &device, observer: &Silent, interrupt: &interrupt, provenance };
+        let depth = if self.quick { Depth::Quick } else { Depth::Full };
+        let plan = Plan { seed: self.seed, depth, fault: self.inject };
+        let stage = Stage::new(Place::new(self.seed, SHARED, 0, "verify"), observer.as_ref(), &interrupt);
+        let mut findings = Vec::new();
+        for group in Group::ALL.into_iter().filter(|group| self.only.is_none_or(|only| only == *group)) {
+            say(&format!("verifying: {}", group.name()));
+            findings.extend(verify::findings(group, &plan, &surroundings, &stage)?);
+        }
+        Ok(verify::judge(findings))
+    }
+}
+
+const HEADER: [&str; 6] = ["group", "check", "found", "expected", "z", "outcome"];
+
+fn show(checks: &[Check], format: Format) -> Result<()> {
+    let row = |check: &Check| {
+        vec![
+            check.group.name().to_owned(),
+            check.name.clone(),
+            check.found.clone(),
+            check.expected.clone(),
+            check.z.map_or("–".to_owned(), |z| format!("{z:.2}")),
+            if check.passed { "pass" } else { "FAIL" }.to_owned(),
+        ]
+    };
+    let rows = || checks.iter().map(row).collect::<Vec<_>>();
+    match format {
+        Format::Json => output::json(&checks),
+        Format::Csv => output::csv(checks),
+        Format::Table => output::emit(&output::table(&HEADER, &rows())),
+        Format::Markdown => output::emit(&output::markdown(&HEADER, &rows())),
+    }
+}

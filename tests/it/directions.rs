@@ -1,0 +1,285 @@
+//! The direction of every metric: a distribution that narrows moves it the way the catalogue says, one that widens
+//! does not.
+//!
+//! Nature is Zipf's law over 4000 types. A change makes another distribution of it, or another text: texts are drawn,
+//! and scores of a model follow from the distribution that it would have learnt. 40 000 tokens, fixed seeds; a move
+//! counts from four standard errors, or 10⁻⁶ for what a fixed text leaves no doubt about.
+
+use genloss::documents::{Documents, TokenId};
+use genloss::measure::{Direction, FactAnswer, Inputs, METRICS, Measurement, Reference, measure};
+use genloss::model::Scores;
+use genloss::progress::Silent;
+use genloss::rarity::Rarity;
+use genloss::seed::{Place, Stream};
+use genloss::stage::Stage;
+use genloss::units::NatsPerToken;
+use rand::Rng;
+use std::sync::atomic::AtomicBool;
+
+const TYPES: usize = 4000;
+const TOKENS: usize = 40_000;
+const DOCUMENT: usize = 25;
+
+/// What happens to a distribution, or to text drawn from it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Change {
+    /// Nothing.
+    None,
+    /// All but the most frequent tenth of the types become a thousand times as rare.
+    CutTail,
+    /// A temperature of 0.6.
+    Cold,
+    /// The rare nine tenths of the types fall in with the frequent tenth, in turn.
+    Merge,
+    /// The same few documents again and again.
+    Repeat,
+    /// Documents that go round in circles.
+    Circle,
+    /// A temperature of 1.6.
+    Hot,
+    /// Half of it uniform.
+    Uniform,
+}
+use Change::{Circle, Cold, CutTail, Hot, Merge, None as Nothing, Repeat, Uniform};
+
+/// What a metric does when a distribution widens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Widening {
+    /// It moves against its narrowing direction.
+    Opposite,
+    /// It does not move in its narrowing direction.
+    NotNarrowing,
+    /// It moves as when narrowing, as its documentation says: it measures a distance, of whatever kind.
+    Same,
+}
+use Widening::{NotNarrowing, Opposite, Same};
+
+/// Every metric with a direction: the narrowings that concern it, and what widening does.
+///
+/// Left out on purpose: `heldout_loss_head` under a cut tail *falls*, because what the tail loses the head gains; and
+/// Zipf's exponent stays where frequent types keep their proportions (a cut, a merger).
+const TABLE: &[(&str, &[Change], Widening)] = &[
+    ("heldout_loss", &[CutTail, Cold], Same),
+    ("heldout_loss_head", &[Cold], Same),
+    ("heldout_loss_torso", &[CutTail, Cold], Opposite),
+    ("heldout_loss_tail", &[CutTail, Cold], Opposite),
+    ("bits_per_byte", &[CutTail, Cold], Same),
+    ("excess_loss", &[CutTail, Cold], Same),
+    ("tail_mass", &[CutTail, Cold, Merge, Repeat], Opposite),
+    ("tail_coverage", &[CutTail, Cold, Merge, Repeat], Opposite),
+    ("tail_mass_words", &[CutTail, Cold, Merge, Repeat], Opposite),
+    ("tail_coverage_words", &[CutTail, Cold, Merge, Repeat], Opposite),
+    ("fact_recall_head", &[CutTail, Cold], NotNarrowing),
+    ("fact_recall_torso", &[CutTail, Cold], Opposite),
+    ("fact_recall_tail", &[CutTail, Cold], Opposite),
+    ("unigram_entropy", &[CutTail, Cold, Merge, Repeat], Opposite),
+    ("bigram_entropy", &[CutTail, Cold, Merge, Repeat], Opposite),
+    ("predictive_entropy", &[CutTail, Cold], Opposite),
+    ("hill_0", &[CutTail, Cold, Merge, Repeat], Opposite),
+    ("hill_1", &[CutTail, Cold, Merge, Repeat], Opposite),
+    ("hill_2", &[CutTail, Cold], Opposite),
+    ("zipf_exponent", &[Cold], Opposite),
+    ("unigram_entropy_words", &[CutTail, Cold, Merge, Repeat], Opposite),
+    ("hill_0_words", &[CutTail, Cold, Merge, Repeat], Opposite),
+    ("hill_1_words", &[CutTail, Cold, Merge, Repeat], Opposite),
+    ("hill_2_words", &[CutTail, Cold], Opposite),
+    ("zipf_exponent_words", &[Cold], Opposite),
+    ("kl_unigram", &[CutTail, Cold, Merge, Repeat], Same),
+    ("js_unigram", &[CutTail, Cold, Merge, Repeat], Same),
+    ("tv_unigram", &[CutTail, Cold, Merge, Repeat], Same),
+    ("kl_bigram", &[CutTail, Cold, Merge], Same),
+    ("js_bigram", &[CutTail, Cold, Merge], Same),
+    ("tv_bigram", &[CutTail, Cold, Merge], Same),
+    ("distinct_1", &[CutTail, Cold, Merge, Repeat], Opposite),
+    ("distinct_2", &[CutTail, Cold, Merge, Repeat], Opposite),
+    ("distinct_3", &[CutTail, Cold, Repeat], Opposite),
+    ("distinct_4", &[Cold, Repeat], NotNarrowing),
+    ("repetition", &[Cold, Circle], NotNarrowing),
+    ("compression_ratio", &[CutTail, Cold, Repeat], Opposite),
+    ("loss_under_generation_0", &[CutTail, Cold], Opposite),
+];
+
+#[test]
+fn the_table_holds_every_metric_that_has_a_direction() {
+    let directed = METRICS.iter().filter(|metric| metric.narrowing != Direction::Unclear);
+    assert!(directed.map(|metric| metric.id).eq(TABLE.iter().map(|row| row.0)));
+    assert!(TABLE.iter().all(|(_, narrowings, _)| !narrowings.is_empty()));
+}
+
+#[test]
+fn every_metric_moves_in_its_direction_when_a_distribution_narrows() {
+    let world = World::new();
+    let before = world.measured(Nothing, 1);
+    let mut wrong = Vec::new();
+    for change in [CutTail, Cold, Merge, Repeat, Circle] {
+        let after = world.measured(change, 2);
+        for (id, narrowings, _) in TABLE.iter().filter(|row| row.1.contains(&change)) {
+            let moved = moved(id, &before, &after);
+            if moved < 4.0 {
+                wrong.push(format!("{change:?}, {narrowings:?}: {id} moves by {moved:.1} standard errors"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn no_metric_takes_widening_for_narrowing_unless_it_says_so() {
+    let world = World::new();
+    let before = world.measured(Nothing, 3);
+    let mut wrong = Vec::new();
+    for change in [Hot, Uniform] {
+        let after = world.measured(change, 4);
+        for (id, _, widening) in TABLE {
+            let moved = moved(id, &before, &after);
+            let agrees = match widening {
+                Opposite => moved < -4.0,
+                NotNarrowing => moved < 4.0,
+                Same => moved > 4.0,
+            };
+            if !agrees {
+                wrong.push(format!("{change:?}: {id} moves by {moved:.1} standard errors, not {widening:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// How far a metric went in its narrowing direction, in standard errors of the difference. What is taken on a fixed
+/// text has no error of its own.
+fn moved(id: &str, before: &[Measurement], after: &[Measurement]) -> f64 {
+    let metric = METRICS.iter().find(|metric| metric.id == id).unwrap();
+    let sign = if metric.narrowing == Direction::Up { 1.0 } else { -1.0 };
+    let of =
+        |all: &[Measurement]| all.iter().find(|m| m.metric == id).unwrap_or_else(|| panic!("{id}")).clone();
+    let (before, after) = (of(before), of(after));
+    let error = if metric.is_of_fixed_text() { 1e-6 } else { before.std_err.hypot(after.std_err) };
+    sign * (after.value - before.value) / error.max(1e-12)
+}
+
+/// Natural text and a way to measure what a change makes of it.
+struct World {
+    natural: Vec<f64>,
+    reference: Reference,
+    heldout: Documents,
+}
+
+impl World {
+    fn new() -> Self {
+        let natural = normal((1..=TYPES).map(|rank| 1.0 / rank as f64).collect());
+        let text = draw(&natural, 80_000, &mut stream(10));
+        let heldout = draw(&natural, 10_000, &mut stream(11));
+        let reference = Reference::new(&text, &texts_of(&text), &heldout, &texts_of(&heldout)).unwrap();
+        Self { natural, reference, heldout }
+    }
+
+    fn measured(&self, change: Change, item: u64) -> Vec<Measurement> {
+        let learnt = changed(&self.natural, change);
+        let text = self.text(change, &learnt, &mut stream(item));
+        let heldout_scores = scores(&self.heldout, &learnt);
+        let scores_0 = scores(&text, &self.natural);
+        let facts = facts(change, &mut stream(100 + item));
+        let texts = texts_of(&text);
+        let inputs = Inputs {
+            reference: &self.reference,
+            synthetic: &text,
+            synthetic_texts: &texts,
+            heldout_scores: &heldout_scores,
+            synthetic_scores_0: Some(&scores_0),
+            natural_training: None,
+            heldout_floor: Some(NatsPerToken(1.0)),
+            facts: &facts,
+        };
+        let interrupt = AtomicBool::new(false);
+        let stage = Stage::new(Place::new(1, "", 0, "directions"), &Silent, &interrupt);
+        measure(&inputs, &stage).unwrap().0
+    }
+
+    fn text(&self, change: Change, learnt: &[f64], random: &mut Stream) -> Documents {
+        match change {
+            Repeat => {
+                let few = draw(learnt, TOKENS / 40, random);
+                few.iter().cycle().take(TOKENS / DOCUMENT).collect()
+            }
+            Circle => {
+                let text = draw(learnt, TOKENS, random);
+                let circles = text.iter().map(|document| document[..5].repeat(DOCUMENT / 5));
+                let circles: Vec<Vec<TokenId>> = circles.collect();
+                circles.iter().map(Vec::as_slice).collect()
+            }
+            _ => draw(learnt, TOKENS, random),
+        }
+    }
+}
+
+/// The distribution that a change makes of `p`, whose probabilities fall.
+fn changed(p: &[f64], change: Change) -> Vec<f64> {
+    let power = |exponent: f64| p.iter().map(|p| p.powf(exponent)).collect::<Vec<f64>>();
+    let types = p.len();
+    normal(match change {
+        Nothing | Repeat | Circle => p.to_vec(),
+        CutTail => {
+            p.iter().enumerate().map(|(id, p)| if id < types / 10 { *p } else { p / 1000.0 }).collect()
+        }
+        Cold => power(1.0 / 0.6),
+        Hot => power(1.0 / 1.6),
+        Merge => {
+            let mut merged = vec![0.0; types];
+            p.iter().enumerate().for_each(|(id, p)| merged[id % (types / 10)] += p);
+            merged
+        }
+        Uniform => p.iter().map(|p| 0.5 * p + 0.5 / types as f64).collect(),
+    })
+}
+
+/// A model knows a fact that it has met: 30 000 sentences about 3000 facts of Zipfian popularity.
+fn facts(change: Change, random: &mut Stream) -> Vec<FactAnswer> {
+    let popularity = normal((1..=3000).map(|rank| 1.0 / f64::from(rank)).collect());
+    let met = draw(&changed(&popularity, change), 30_000, random);
+    let mut is_met = vec![false; popularity.len()];
+    met.flat().iter().for_each(|&id| is_met[id as usize] = true);
+    let classes = Rarity::of_descending(&popularity);
+    classes
+        .into_iter()
+        .zip(is_met)
+        .map(|(popularity, recalled)| FactAnswer { popularity, recalled })
+        .collect()
+}
+
+/// What a model that has learnt `p` thinks of a text.
+fn scores(text: &Documents, p: &[f64]) -> Scores {
+    let entropy: f64 = p.iter().filter(|p| **p > 0.0).map(|p| -p * p.ln()).sum();
+    Scores {
+        log_probabilities: text.flat().iter().map(|&id| p[id as usize].ln() as f32).collect(),
+        entropies: vec![entropy as f32; text.flat().len()],
+    }
+}
+
+fn draw(p: &[f64], tokens: usize, random: &mut Stream) -> Documents {
+    let sums: Vec<f64> = p
+        .iter()
+        .scan(0.0, |sum, p| {
+            *sum += p;
+            Some(*sum)
+        })
+        .collect();
+    let mut token = || {
+        let draw: f64 = random.random();
+        sums.partition_point(|&sum| sum <= draw).min(p.len() - 1) as TokenId
+    };
+    let tokens: Vec<TokenId> = (0..tokens).map(|_| token()).collect();
+    tokens.chunks(DOCUMENT).collect()
+}
+
+fn texts_of(documents: &Documents) -> Vec<String> {
+    documents.iter().map(|document| document.iter().map(|id| format!("w{id} ")).collect()).collect()
+}
+
+fn normal(weights: Vec<f64>) -> Vec<f64> {
+    let total: f64 = weights.iter().sum();
+    weights.into_iter().map(|weight| weight / total).collect()
+}
+
+fn stream(item: u64) -> Stream {
+    Place::new(11, "", 0, "directions test").stream(item)
+}
