@@ -36,6 +36,7 @@
 //!   practical size. Needs a headline metric of each family.
 //! * *Inconclusive*: neither; [`ArmComparison::seeds_needed`] says how many seeds would settle it if effects and noise
 //!   stayed as they are: the same rules are applied to them, with more seeds and the degrees of freedom that those bring.
+//!   One seed cannot tell whether noise adds up; it gives a number only if it hardly matters.
 //!
 //! **How often it is wrong** is not derived but measured, on lineages of language models: `genloss calibrate`, and the
 //! tables in docs/METHODOLOGY.md.

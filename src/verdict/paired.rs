@@ -252,11 +252,11 @@ impl Difference {
         Self { std_err, half_width: std_err * quantile(0.025, self.interval.map(|noise| noise.df)), ..self }
     }
 
-    /// The same difference, had so many seeds shown it.
-    pub(super) fn with_seeds(&self, seeds: usize) -> Self {
+    /// The same difference, had so many seeds shown it, with `noise` times the variance that one seed suggests.
+    pub(super) fn with_seeds(&self, seeds: usize, noise: f64) -> Self {
         let (before, after) = if self.seeds > 1 { (self.seeds - 1, seeds - 1) } else { (self.seeds, seeds) };
         let more = after as f64 / before as f64;
-        let scaled = |noise: Noise| Noise { df: noise.df * more, ..noise };
+        let scaled = |one: Noise| Noise { variance: one.variance * noise, df: one.df * more };
         let (interval, test) = (self.interval.map(scaled), self.test.map(scaled));
         Self { seeds, interval, test, ..self.clone() }.widened(0.0)
     }
