@@ -12,13 +12,15 @@
 //! what the control's own steps from generation to generation would explain (below), or, at generation 1, the error of
 //! measuring alone, from which nothing is concluded.
 //!
-//! **What a call rests on.** A t-test in the narrowing direction, under each of two estimates of the variance of `d`; the
-//! smaller p-value counts, doubled where there are both:
+//! **What a call rests on.** A t-test in the narrowing direction. Two things are known of the variance of `d`:
 //!
 //! | estimate | holds | weak because |
 //! |---|---|---|
 //! | spread between seeds, at this generation or pooled over 1..g, the larger; when a seed's differences resemble each other across generations its degrees of freedom are reduced (Satterthwaite: `df / (1 + (G − 1) ρ²)`) | always | few degrees of freedom with few seeds |
-//! | `2 g` times the variance of the control's steps from one generation to the next: two random walks of g steps | for lineages that start anew every generation, and for chained ones, whose noise adds up | too large, by `2 g` for those that start anew |
+//! | `2 g` times the variance of the control's steps from one generation to the next: two random walks of g steps | for lineages that start anew every generation, and for chained ones, whose noise adds up | too large, by `2 g` for those that start anew; too small where an arm varies more than the control |
+//!
+//! The second one is a bound that steadies the first: where it is the larger one, both are pooled, each weighing as much
+//! as it has degrees of freedom, and their degrees of freedom add up. Where it is smaller, the first stands alone.
 //!
 //! **When it is called.** The decision is sequential: generation g is judged on generations ≤ g only, so a call is the
 //! same whether or not the experiment went on. It says "at least two of the three families (tail, entropy, held-out) have
@@ -34,6 +36,7 @@
 //!   practical size. Needs a headline metric of each family.
 //! * *Inconclusive*: neither; [`ArmComparison::seeds_needed`] says how many seeds would settle it if effects and noise
 //!   stayed as they are: the same rules are applied to them, with more seeds and the degrees of freedom that those bring.
+//!   One seed cannot tell whether noise adds up; it gives a number only if it hardly matters.
 //!
 //! **How often it is wrong** is not derived but measured, on lineages of language models: `genloss calibrate`, and the
 //! tables in docs/METHODOLOGY.md.

@@ -182,7 +182,7 @@ mod tests {
         }
     }
 
-    /// ORACLES rows 1 and 5: (1 − 1/n)^t.
+    /// Wright–Fisher drift: (1 − 1/n)^t.
     #[test]
     fn replace_is_neutral_drift() {
         assert_close(&chances("replace", 17, 40), |t| (1.0 - 1.0 / 17.0_f64).powi(t as i32));
@@ -195,7 +195,7 @@ mod tests {
         assert_close(&chances("replace-multiple", 17, 40), product);
     }
 
-    /// ORACLES rows 2 and 7: Π (1 − 1/(n i²)), which tends to sin(π/√n)/(π/√n).
+    /// Everything kept, each generation one corpus more: Π (1 − 1/(n i²)), which tends to sin(π/√n)/(π/√n).
     #[test]
     fn accumulate_is_the_product_of_euler() {
         let n = 9.0_f64;
@@ -208,7 +208,7 @@ mod tests {
         assert!((1.0 - found[2000] - limit).abs() < 1e-4);
     }
 
-    /// ORACLES row 3, with F₀ = 0: F_t = 1/n + k(k − 1)F_{t−1}/n².
+    /// A fresh anchor, with F₀ = 0: F_t = 1/n + k(k − 1)F_{t−1}/n².
     #[test]
     fn a_fresh_anchor_forgets() {
         let (n, k) = (20.0_f64, 18.0_f64);

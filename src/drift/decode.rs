@@ -80,7 +80,7 @@ mod tests {
 
     const P: [f64; 6] = [0.05, 0.3, 0.1, 0.3, 0.05, 0.2];
 
-    /// ORACLES row 9.
+    /// The three closed forms of the module's doc.
     #[test]
     fn decoding_alone_narrows_as_the_formulas_say() {
         let hot = Decoding { temperature: 0.8, ..Decoding::PLAIN };

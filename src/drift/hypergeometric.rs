@@ -1,7 +1,7 @@
 //! Exact draws without replacement, at any size.
 //!
 //! A uniform subset of k items from a pool with known counts by type is a chain of hypergeometrics, as a multinomial
-//! is one of binomials (see [`super::multinomial`], whose blocks and streams this shares).
+//! is one of binomials (see [`super::multinomial`]; both deal in [`super::blocks`]).
 //!
 //! One hypergeometric, x good items among k drawn from `good + bad`: by inversion where the mean is below 10, else by
 //! the ratio of uniforms, HRUA* (Stadlober 1990, "The ratio of uniforms approach for generating discrete random
@@ -12,11 +12,10 @@
 //! items for a rare type, and both it and NumPy's take `ln f` from differences of logarithms of factorials, which at
 //! 10¹³ items are off by several hundredths. Here ln f comes from [`super::pmf`].
 
-use super::multinomial::BLOCK;
+use super::blocks::deal;
 use super::pmf::ln_hypergeometric;
 use crate::seed::{Place, Stream};
 use rand::Rng;
-use rayon::prelude::*;
 
 /// From this mean on, rejection is faster than inversion.
 const REJECTION_FROM: f64 = 10.0;
@@ -38,21 +37,7 @@ const C2: f64 = 0.898_916_162_058_898_8;
 /// ```
 #[must_use]
 pub fn subset(wanted: u64, counts: &[u64], place: &Place) -> Vec<u64> {
-    let mut taken = vec![0; counts.len()];
-    if counts.len() <= BLOCK {
-        fill(&mut taken, wanted, counts, &mut place.stream(1));
-        return taken;
-    }
-    let held: Vec<u64> = counts.chunks(BLOCK).map(|block| block.iter().sum()).collect();
-    let mut wanted_of = vec![0; held.len()];
-    fill(&mut wanted_of, wanted, &held, &mut place.stream(0));
-    let blocks = taken.par_chunks_mut(BLOCK).zip(counts.par_chunks(BLOCK)).zip(&wanted_of);
-    blocks.enumerate().for_each(|(block, ((taken, counts), &wanted))| {
-        if wanted > 0 {
-            fill(taken, wanted, counts, &mut place.stream(block as u64 + 1));
-        }
-    });
-    taken
+    deal(wanted, counts, place, fill)
 }
 
 /// A chain of hypergeometrics over one run of types.

@@ -5,8 +5,7 @@
 //! to n to the unit, however large n is. Sums of the weights behind a type are added from the end: a difference from
 //! the total would lose the tail.
 //!
-//! For several threads at one draw, types are cut into fixed blocks of [`BLOCK`]. The totals of blocks are drawn
-//! first, then every block from a random stream of its own. Neither depends on the number of threads.
+//! For several threads at one draw, types are dealt out in blocks: see [`super::blocks`].
 //!
 //! Binomials of mean 10 and more come from `rand_distr`, the rejection sampler BTPE of Kachitvichyanukul and Schmeiser
 //! (1988): its candidates are whole numbers to the unit up to 2⁵³; its last test adds logarithms with an absolute
@@ -14,13 +13,10 @@
 //! tell. Smaller means are drawn by inversion here, because there `(1 − p)^n` is computed from a rounded 1 − p, which
 //! at n = 10¹⁵ is wrong by several percent; `exp(n ln_1p(−p))` is not.
 
+use super::blocks::deal;
 use crate::seed::{Place, Stream};
 use rand::Rng;
 use rand_distr::{Binomial, Distribution};
-use rayon::prelude::*;
-
-/// Types that share a random stream.
-pub const BLOCK: usize = 1024;
 
 /// The most samples that a draw can have: up to here every whole number is an f64.
 pub const MOST_SAMPLES: u64 = 1 << 53;
@@ -41,21 +37,7 @@ const REJECTION_FROM: f64 = 10.0;
 /// ```
 #[must_use]
 pub fn multinomial(samples: u64, weights: &[f64], place: &Place) -> Vec<u64> {
-    let mut counts = vec![0; weights.len()];
-    if weights.len() <= BLOCK {
-        fill(&mut counts, samples, weights, &mut place.stream(1));
-        return counts;
-    }
-    let block_weights: Vec<f64> = weights.par_chunks(BLOCK).map(|block| block.iter().sum()).collect();
-    let mut block_samples = vec![0; block_weights.len()];
-    fill(&mut block_samples, samples, &block_weights, &mut place.stream(0));
-    let blocks = counts.par_chunks_mut(BLOCK).zip(weights.par_chunks(BLOCK)).zip(&block_samples);
-    blocks.enumerate().for_each(|(block, ((counts, weights), &samples))| {
-        if samples > 0 {
-            fill(counts, samples, weights, &mut place.stream(block as u64 + 1));
-        }
-    });
-    counts
+    deal(samples, weights, place, fill)
 }
 
 /// A chain of binomials over one run of types.
@@ -78,7 +60,8 @@ fn fill(counts: &mut [u64], samples: u64, weights: &[f64], rng: &mut Stream) {
     }
 }
 
-/// How many of `trials` fall to `weight` rather than to `other`: a binomial with p = weight/(weight + other).
+/// How many of `trials` fall to `weight` rather than to `other`: a binomial with p = weight/(weight + other). Weights
+/// are finite and not negative, `trials` at most [`MOST_SAMPLES`].
 #[must_use]
 pub fn binomial(trials: u64, weight: f64, other: f64, rng: &mut Stream) -> u64 {
     if weight > other {
@@ -95,7 +78,7 @@ fn of_the_lighter(trials: u64, weight: f64, other: f64, rng: &mut Stream) -> u64
     if trials as f64 * p < REJECTION_FROM {
         return by_inversion(trials, p, rng);
     }
-    Binomial::new(trials, p).expect("p is within 0 to 1/2").sample(rng)
+    Binomial::new(trials, p).expect("finite weights, the lighter of which has at most half").sample(rng)
 }
 
 /// Walks up from 0 until the cumulative probability passes a uniform number. `p` is at most ½, the mean below 10.

@@ -293,7 +293,7 @@ mod tests {
         Regime::new(&Loop { samples, generations, mixture, replicates: 1, seed: 1 }).unwrap()
     }
 
-    /// ORACLES row 4, the slow way: A₁ = n, A_{t+1} = the number of occupied boxes when A_t balls fall into n boxes.
+    /// The coalescent of Wright–Fisher drift, the slow way: A₁ = n, A_{t+1} = the number of occupied boxes when A_t balls fall into n boxes.
     /// Types alive after t fits: Σ_a P(A_t = a) Σ_i [1 − (1 − p_i)^a].
     fn by_the_coalescent(samples: usize, fits: usize, frequencies: &Frequencies) -> Alive {
         let n = samples as f64;

@@ -99,7 +99,7 @@ pub(super) fn decide(differences: &[(&Metric, Difference)], measured: &[&'static
     };
     let seeds_needed = match (verdict, last) {
         (Verdict::Inconclusive, Some((&generation, findings))) if lacking.is_empty() => {
-            seeds_needed(findings, error_spent_at(generation))
+            seeds_needed(generation, findings)
         }
         _ => None,
     };
@@ -150,21 +150,31 @@ fn all_families() -> usize {
     headline::headline().iter().map(|headline| headline.family).collect::<BTreeSet<_>>().len()
 }
 
-/// The fewest seeds that would settle it, if the effects and their noise stayed as they are.
-fn seeds_needed(findings: &[Finding], error: f64) -> Option<usize> {
+/// The fewest seeds that would settle it, if the effects and their noise stayed as they are. One seed tells of noise
+/// only what two random walks would do at most; a number is given if it would be much the same were there no walk.
+fn seeds_needed(generation: usize, findings: &[Finding]) -> Option<usize> {
     let now = findings.iter().map(|finding| finding.difference.seeds).min()?;
-    let candidates: Vec<usize> = (now + 1..=MOST_SEEDS).collect();
-    let index = candidates.partition_point(|&seeds| !settles(findings, seeds, error));
-    candidates.get(index).copied()
+    let needed = |noise: f64| {
+        let candidates: Vec<usize> = (now + 1..=MOST_SEEDS).collect();
+        let index = candidates.partition_point(|&seeds| !settles(generation, findings, seeds, noise));
+        candidates.get(index).copied()
+    };
+    let most = needed(1.0)?;
+    if now > 1 {
+        return Some(most);
+    }
+    let least = needed(0.5 / generation as f64)?;
+    (most <= 2 * least).then_some(most)
 }
 
 /// Whether so many seeds with the same effects would show either narrowing or stability.
-fn settles(findings: &[Finding], seeds: usize, error: f64) -> bool {
-    let scaled: Vec<Difference> = findings.iter().map(|f| f.difference.with_seeds(seeds)).collect();
+fn settles(generation: usize, findings: &[Finding], seeds: usize, noise: f64) -> bool {
+    let scaled: Vec<Difference> = findings.iter().map(|f| f.difference.with_seeds(seeds, noise)).collect();
     let findings: Vec<Finding> = findings
         .iter()
         .zip(&scaled)
         .map(|(finding, difference)| Finding { headline: finding.headline, difference })
         .collect();
-    is_stable(&findings) || families(narrowing(&findings, error)).len() >= FAMILIES_NEEDED
+    is_stable(&findings)
+        || families(narrowing(&findings, error_spent_at(generation))).len() >= FAMILIES_NEEDED
 }

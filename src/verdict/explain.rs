@@ -81,10 +81,13 @@ fn inconclusive(decision: &Decision, at_last: &[Finding], last: usize) -> String
     if families(at_last.iter().copied()).len() < 3 {
         return "not every family has a headline metric that both the arm and the control have".to_owned();
     }
-    let seeds = decision.seeds_needed.map_or_else(
-        || "and no practical number of seeds is known to settle it".to_owned(),
-        |seeds| format!("and {seeds} seeds would settle it if the effects stayed as they are"),
-    );
+    let seeds = match decision.seeds_needed {
+        Some(seeds) => format!("and {seeds} seeds would settle it if the effects stayed as they are"),
+        None if at_last.iter().all(|finding| finding.difference.seeds == 1) => {
+            "and one seed does not tell how many would settle it: try three".to_owned()
+        }
+        None => "and no practical number of seeds is known to settle it".to_owned(),
+    };
     format!("at generation {last} the intervals rule out neither narrowing nor stability, {seeds}")
 }
 

@@ -69,13 +69,12 @@ impl<'a> Table<'a> {
                 let floor = if metric.is_of_fixed_text() { 0.0 } else { measuring(here) };
                 match between_seeds(&pairs, generation) {
                     Some(Between { own, largest }) => {
-                        let tests = [Some(largest), walk].into_iter().flatten();
-                        let tests = tests.map(|noise| noise.at_least(floor)).collect();
-                        Difference::new(generation, here, Some(own.at_least(floor / 4.0)), tests)
+                        let test = walk.map_or(largest, |walk| largest.steadied_by(walk)).at_least(floor);
+                        Difference::new(generation, here, Some(own.at_least(floor / 4.0)), Some(test))
                     }
                     None => {
                         let alone = walk.map(|noise| noise.at_least(measuring(here)));
-                        Difference::new(generation, here, alone, alone.into_iter().collect())
+                        Difference::new(generation, here, alone, alone)
                     }
                 }
             })
@@ -124,6 +123,15 @@ struct Noise {
 impl Noise {
     fn at_least(self, variance: f64) -> Self {
         Self { variance: self.variance.max(variance), ..self }
+    }
+
+    /// Both estimates as one, each weighing as much as it knows; this one alone where the other is smaller.
+    fn steadied_by(self, other: Self) -> Self {
+        if other.variance < self.variance {
+            return self;
+        }
+        let df = self.df + other.df;
+        Self { variance: (self.df * self.variance + other.df * other.variance) / df, df }
     }
 }
 
@@ -210,14 +218,14 @@ pub(super) struct Difference {
     pub(super) is_identical: bool,
     /// The noise that the interval rests on; none where that of training could not be estimated.
     interval: Option<Noise>,
-    /// Estimates of it under which a call has to hold.
-    tests: Vec<Noise>,
+    /// The noise that a call has to stand out from.
+    test: Option<Noise>,
     half_width: f64,
 }
 
 impl Difference {
     /// Noise without any variance is no estimate: no two runs agree to the last bit by luck.
-    fn new(generation: usize, pairs: &[Pair], interval: Option<Noise>, tests: Vec<Noise>) -> Self {
+    fn new(generation: usize, pairs: &[Pair], interval: Option<Noise>, test: Option<Noise>) -> Self {
         let seeds = pairs.len() as f64;
         let mean = |of: &dyn Fn(&Pair) -> f64| pairs.iter().map(of).sum::<f64>() / seeds;
         let is_noise = |noise: &Noise| noise.variance > 0.0;
@@ -230,7 +238,7 @@ impl Difference {
             std_err: 0.0,
             is_identical: pairs.iter().all(|pair| pair.difference() == 0.0),
             interval: interval.filter(is_noise),
-            tests: tests.into_iter().filter(is_noise).collect(),
+            test: test.filter(is_noise),
             half_width: 0.0,
         };
         let measuring = if difference.is_identical { 0.0 } else { measuring(pairs) };
@@ -244,14 +252,13 @@ impl Difference {
         Self { std_err, half_width: std_err * quantile(0.025, self.interval.map(|noise| noise.df)), ..self }
     }
 
-    /// The same difference, had so many seeds shown it.
-    pub(super) fn with_seeds(&self, seeds: usize) -> Self {
+    /// The same difference, had so many seeds shown it, with `noise` times the variance that one seed suggests.
+    pub(super) fn with_seeds(&self, seeds: usize, noise: f64) -> Self {
         let (before, after) = if self.seeds > 1 { (self.seeds - 1, seeds - 1) } else { (self.seeds, seeds) };
         let more = after as f64 / before as f64;
-        let scaled = |noise: &Noise| Noise { df: noise.df * more, ..*noise };
-        let tests = self.tests.iter().map(scaled).collect();
-        let interval = self.interval.as_ref().map(scaled);
-        Self { seeds, interval, tests, ..self.clone() }.widened(0.0)
+        let scaled = |one: Noise| Noise { variance: one.variance * noise, df: one.df * more };
+        let (interval, test) = (self.interval.map(scaled), self.test.map(scaled));
+        Self { seeds, interval, test, ..self.clone() }.widened(0.0)
     }
 
     /// Whether the interval knows of the noise of training.
@@ -271,15 +278,11 @@ impl Difference {
         self.half_width
     }
 
-    /// One-sided p-value of a difference in the direction of `sign`: the smallest that any estimate of the noise gives,
-    /// times the number of estimates. None where nothing can be concluded.
+    /// One-sided p-value of a difference in the direction of `sign`; None where nothing can be concluded.
     pub(super) fn p_value(&self, sign: f64) -> Option<f64> {
-        let p_values = self.tests.iter().filter_map(|noise| {
-            let std_err = (noise.variance / self.seeds as f64).sqrt();
-            Some(student(noise.df)?.sf(sign * self.mean / std_err))
-        });
-        let smallest = p_values.min_by(f64::total_cmp)?;
-        Some((smallest * self.tests.len() as f64).min(1.0))
+        let noise = self.test?;
+        let std_err = (noise.variance / self.seeds as f64).sqrt();
+        Some(student(noise.df)?.sf(sign * self.mean / std_err))
     }
 }
 

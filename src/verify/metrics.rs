@@ -227,17 +227,29 @@ impl Bench<'_> {
         Ok(all)
     }
 
-    /// k = 100 types, 4000 draws: no type is missed or seen once, so that the entropy is unbiased.
-    fn uniform(&self) -> Result<Vec<Finding>, VerifyError> {
-        const TYPES: usize = 100;
-        let random = &mut self.stream(5);
-        let natural = draws(4_000, TYPES, 10, random);
+    /// Texts of `sizes.1` tokens that `write` makes, measured against one of `sizes.0` tokens.
+    fn measure_again_and_again(
+        &self,
+        stream: u64,
+        sizes: (usize, usize),
+        write: impl Fn(usize, &mut Stream) -> Documents,
+    ) -> Result<Vec<Measured>, VerifyError> {
+        let random = &mut self.stream(stream);
+        let natural = write(sizes.0, random);
         let reference = Reference::new(&natural, &texts_of(&natural), &natural, &texts_of(&natural))?;
         let mut texts = Vec::new();
         for _ in 0..self.repeats() {
-            let text = draws(4_000, TYPES, 10, random);
+            let text = write(sizes.1, random);
             texts.push(self.measure_against(&reference, &natural, &text, Extras::default())?);
         }
+        Ok(texts)
+    }
+
+    /// k = 100 types, 4000 draws: no type is missed or seen once, so that the entropy is unbiased.
+    fn uniform(&self) -> Result<Vec<Finding>, VerifyError> {
+        const TYPES: usize = 100;
+        let texts = self
+            .measure_again_and_again(5, (4_000, 4_000), |tokens, random| draws(tokens, TYPES, 10, random))?;
         let k = TYPES as f64;
         let text = "100 types, uniform";
         let mut all = Vec::new();
@@ -255,14 +267,8 @@ impl Bench<'_> {
     /// Documents of two tokens, so that pairs are drawn one by one: 400 kinds, 8000 pairs.
     fn pairs(&self) -> Result<Vec<Finding>, VerifyError> {
         const TYPES: usize = 20;
-        let random = &mut self.stream(6);
-        let natural = draws(2_000, TYPES, 2, random);
-        let reference = Reference::new(&natural, &texts_of(&natural), &natural, &texts_of(&natural))?;
-        let mut texts = Vec::new();
-        for _ in 0..self.repeats() {
-            let text = draws(16_000, TYPES, 2, random);
-            texts.push(self.measure_against(&reference, &natural, &text, Extras::default())?);
-        }
+        let texts = self
+            .measure_again_and_again(6, (2_000, 16_000), |tokens, random| draws(tokens, TYPES, 2, random))?;
         let truth = 2.0 * (TYPES as f64).ln();
         Ok(vec![mean("bigram_entropy", "20 types, pairs at random", &texts, truth, |found| found)])
     }

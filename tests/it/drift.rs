@@ -29,7 +29,7 @@ fn agreeing(rows: &[Row], name: &str) -> usize {
     held.map(|(row, z)| assert!(z.abs() < 4.0, "{name}: {row:?}")).count()
 }
 
-/// ORACLES rows 1 to 4, and the regimes without a row of their own: the simulation against the exact recursions.
+/// Every regime: the simulation against the exact recursions.
 #[test]
 fn every_regime_drifts_at_its_exact_rate() {
     let regimes = [
@@ -63,7 +63,7 @@ fn every_regime_drifts_at_its_exact_rate() {
     }
 }
 
-/// ORACLES row 1: a type of frequency p is the one that fixes with probability p, so the mean frequency stays.
+/// Wright–Fisher drift: a type of frequency p is the one that fixes with probability p, so the mean frequency stays.
 #[test]
 fn the_mass_of_the_tail_is_a_martingale_to_the_end() {
     let frequencies = Frequencies::new(&[0.7, 0.295, 0.005]).unwrap();
@@ -95,7 +95,7 @@ fn a_decoder_leaves_nothing_exact_and_narrows_faster() {
     assert!(last(&rows) < 0.5 * last(&plain));
 }
 
-/// ORACLES rows 5 and 7, and the regimes without a row of their own, in one dimension and in three.
+/// Every regime, in one dimension and in three.
 #[test]
 fn gaussians_lose_variance_at_their_exact_rate() {
     let regimes = [
@@ -117,7 +117,7 @@ fn gaussians_lose_variance_at_their_exact_rate() {
     }
 }
 
-/// ORACLES row 6: deep collapse on the log scale; on the raw scale z is withheld.
+/// Deep collapse on the log scale; on the raw scale z is withheld.
 #[test]
 fn deep_collapse_is_exact_on_the_log_scale() {
     for (dims, statistic) in [(1, "log_variance"), (2, "log_det")] {
@@ -140,7 +140,7 @@ fn deep_collapse_is_exact_on_the_log_scale() {
     assert!((last("replace-multiple", 1) - grown).abs() < 1e-6);
 }
 
-/// ORACLES row 8 (Gerstgrasser et al. 2024).
+/// The closed forms of Gerstgrasser et al. 2024.
 #[test]
 fn regression_errs_as_the_formulas_say() {
     // Σ_{i ≤ 7} 1/i = 363/140, Σ_{i ≤ 7} 1/i² = 1.511 797 1.
@@ -174,7 +174,7 @@ fn regression_errs_as_the_formulas_say() {
     }
 }
 
-/// ORACLES row 9: with 10¹⁴ samples only the decoder acts.
+/// With 10¹⁴ samples only the decoder acts.
 #[test]
 fn many_samples_come_close_to_the_limit_of_the_decoder() {
     let decoding = Decoding { temperature: 0.9, top_p: Some(0.9), ..Decoding::PLAIN };
@@ -190,7 +190,7 @@ fn many_samples_come_close_to_the_limit_of_the_decoder() {
     });
 }
 
-/// ORACLES row 10: a learner that knows what it has seen errs on what it has not; with the natural q = p the expected
+/// Dohmatob et al. 2024: a learner that knows what it has seen errs on what it has not; with the natural q = p the expected
 /// mass of types unseen by T samples is Σ p (1 − p)^T.
 #[test]
 fn a_memorising_learner_errs_on_the_unseen() {

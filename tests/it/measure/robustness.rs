@@ -1,0 +1,146 @@
+//! Strange, empty and mismatched inputs; threads and interrupts.
+
+use super::*;
+
+#[test]
+fn the_strangest_text_yields_finite_numbers_or_none() {
+    let source = Source::zipf(300, 1.0);
+    let natural = source.write(5_000, &mut stream(40));
+    let one_type = [5; 40];
+    let strange: [(&str, Vec<&[TokenId]>); 8] = [
+        ("no text", vec![]),
+        ("an empty document", vec![&[]]),
+        ("one token", vec![&[3]]),
+        ("two tokens", vec![&[3, 4]]),
+        ("one document", vec![&one_type[..]]),
+        ("a single type", vec![&one_type[..], &one_type[..7], &one_type[..1]]),
+        ("documents of the end token only", vec![&[END]; 50]),
+        ("types that nature lacks", vec![&[900, 901, 902, 903, 904], &[905, 906], &[907]]),
+    ];
+    for (natural_name, natural) in
+        [("natural", natural.clone()), ("no reference", Documents::new()), ("one", natural.prefix(Tokens(9)))]
+    {
+        for heldout in [natural.clone(), Documents::new(), natural.prefix(Tokens(1))] {
+            let world = World::new(&natural, &heldout);
+            for (name, documents) in &strange {
+                let synthetic: Documents = documents.iter().copied().collect();
+                let measured = world.measure(&synthetic);
+                for m in &measured.measurements {
+                    let finite = m.value.is_finite() && m.std_err.is_finite() && m.std_err >= 0.0;
+                    assert!(finite, "{name}, {natural_name}: {m:?}");
+                }
+                let json = serde_json::to_string(&measured.curves).expect("curves are plain data");
+                assert!(!json.contains("null"), "{name}, {natural_name}: {json}");
+            }
+        }
+    }
+}
+
+#[test]
+fn empty_text_has_no_measurements_of_its_own() {
+    let natural = Source::zipf(300, 1.0).write(5_000, &mut stream(41));
+    let measured = World::new(&natural, &natural).measure(&Documents::new());
+    for m in &measured.measurements {
+        let family = metric(&m.metric).map(|metric| metric.family);
+        let of_model = family == Some(Family::HeldOut) || m.metric == "predictive_entropy";
+        assert!(of_model || m.metric.starts_with("fact_recall"), "{m:?}");
+    }
+}
+
+#[test]
+fn text_of_replacement_characters_has_no_words_but_tokens() {
+    let natural = Source::zipf(300, 1.0).write(5_000, &mut stream(42));
+    let synthetic: Documents = vec![&[7, 8, 9, END][..]; 20].into_iter().collect();
+    let texts = vec!["\u{fffd}\u{fffd} \u{fffd}".to_owned(); 20];
+    let measured = World::new(&natural, &natural).measure_texts(&synthetic, &texts);
+    assert!(measured.measurements.iter().all(|m| m.value.is_finite() && !m.metric.ends_with("_words")));
+    assert!((measured.value("hill_0") - 4.0).abs() < 1e-12);
+    assert!(measured.value("compression_ratio") > 1.0);
+}
+
+/// JSON holds no infinity: a token of probability 0 leaves the losses that contain it out.
+#[test]
+fn an_infinite_loss_is_left_out() {
+    let natural = Source::zipf(300, 1.0).write(5_000, &mut stream(43));
+    let mut world = World::new(&natural, &natural);
+    world.scores.log_probabilities[17] = f32::NEG_INFINITY;
+    let measured = world.measure(&natural);
+    assert!(measured.get("heldout_loss").is_none());
+    assert!(measured.get("predictive_entropy").is_some());
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let source = Source::zipf(2000, 1.0);
+    let world = world_of(&source, 50);
+    let text = source.write(20_000, &mut stream(51));
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
+        pool.install(|| world.measure(&text))
+    };
+    let (one, three) = (with(1), with(3));
+    assert_eq!(one.measurements, three.measurements);
+    assert_eq!(one.curves, three.curves);
+}
+
+/// Words are counted over three quarters of what n tokens of reference text hold: here every token but the end of a
+/// document is a word.
+#[test]
+fn words_are_counted_over_a_budget_that_the_reference_sets() {
+    let natural: Documents = vec![&[1, 2, 3, END][..]; 1000].into_iter().collect();
+    let synthetic: Documents = vec![&[4, 5, 6, 7, 8, 9, 1, END][..]; 250].into_iter().collect();
+    let measured = World::new(&natural, &natural).measure(&synthetic);
+    // 2000 tokens · ¾ word per token · ¾.
+    assert_eq!(measured.get("hill_0_words").map(|m| m.n), Some(1125));
+    // Text that spells its words in twice the tokens falls short, and says so.
+    let spelt: Vec<String> = vec!["w1 w2".to_owned(); 250];
+    let measured = World::new(&natural, &natural).measure_texts(&synthetic, &spelt);
+    assert_eq!(measured.get("hill_0_words").map(|m| m.n), Some(500));
+}
+
+#[test]
+fn inputs_of_different_sizes_are_refused() {
+    let natural = Source::zipf(300, 1.0).write(1_000, &mut stream(60));
+    let world = World::new(&natural, &natural);
+    let short = Scores { log_probabilities: vec![-1.0], entropies: vec![1.0] };
+    let texts = texts_of(&natural);
+    let fitting = Inputs {
+        reference: &world.reference,
+        synthetic: &natural,
+        synthetic_texts: &texts,
+        heldout_scores: &world.scores,
+        synthetic_scores_0: None,
+        natural_training: None,
+        heldout_floor: None,
+        facts: &[],
+    };
+    for inputs in [
+        Inputs { heldout_scores: &short, ..fitting },
+        Inputs { synthetic_scores_0: Some(&short), ..fitting },
+        Inputs { synthetic_texts: &texts[1..], ..fitting },
+    ] {
+        let error = staged(|stage| measure(&inputs, stage)).expect_err("sizes differ");
+        assert!(matches!(error, MeasureError::Mismatch { .. }), "{error}");
+    }
+    assert!(Reference::new(&natural, &texts[1..], &natural, &texts).is_err());
+}
+
+#[test]
+fn measuring_stops_when_asked() {
+    let natural = Source::zipf(300, 1.0).write(1_000, &mut stream(61));
+    let world = World::new(&natural, &natural);
+    let texts = texts_of(&natural);
+    let inputs = Inputs {
+        reference: &world.reference,
+        synthetic: &natural,
+        synthetic_texts: &texts,
+        heldout_scores: &world.scores,
+        synthetic_scores_0: None,
+        natural_training: None,
+        heldout_floor: None,
+        facts: &[],
+    };
+    let interrupt = AtomicBool::new(true);
+    let stage = Stage::new(Place::new(1, "test", 0, "measure"), &Silent, &interrupt);
+    assert!(matches!(measure(&inputs, &stage), Err(MeasureError::Interrupted)));
+}

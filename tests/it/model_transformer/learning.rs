@@ -1,0 +1,297 @@
+//! Training, its checkpoints and its records.
+
+use super::*;
+
+fn learner(start: Start, steps: u64) -> TransformerLearner {
+    TransformerLearner {
+        architecture: TINY,
+        training: Training {
+            length: TrainingLength::Tokens(Tokens(steps * 4 * 8)),
+            init: Init::Scratch,
+            batch: 4,
+            learning_rate: 0.01,
+            warmup_fraction: 0.1,
+            final_rate_fraction: 0.1,
+            weight_decay: 0.1,
+            beta1: 0.9,
+            beta2: 0.99,
+            gradient_clip: 1.0,
+            checkpoint_minutes: 1.0,
+        },
+        vocab_size: 50,
+        special: SPECIAL,
+        start,
+        device: Device::Cpu,
+    }
+}
+
+fn fit(learner: &TransformerLearner, documents: &Documents) -> Trained {
+    staged(|stage| learner.fit(documents, &mut NoCheckpoints, stage).unwrap())
+}
+
+/// The weights that a model saves.
+fn weights(trained: &Trained) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    trained.model.save(dir.path()).unwrap();
+    std::fs::read(dir.path().join("model.safetensors")).unwrap()
+}
+
+/// Keeps checkpoints in a folder, and thinks that one is due after every `every` steps.
+struct Kept {
+    dir: tempfile::TempDir,
+    standing: Option<PathBuf>,
+    saves: usize,
+    due: bool,
+}
+
+impl Kept {
+    fn new(due: bool) -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), standing: None, saves: 0, due }
+    }
+}
+
+impl Checkpoints for Kept {
+    fn latest(&self) -> Option<PathBuf> {
+        self.standing.clone()
+    }
+    fn due(&self) -> bool {
+        self.due
+    }
+    fn save(
+        &mut self,
+        write: &mut dyn FnMut(&Path) -> Result<(), TrainingError>,
+    ) -> Result<(), TrainingError> {
+        self.saves += 1;
+        let dir = self.dir.path().join(self.saves.to_string());
+        std::fs::create_dir(&dir).unwrap();
+        write(&dir)?;
+        self.standing = Some(dir);
+        Ok(())
+    }
+}
+
+/// Sets a flag when so many steps have been seen.
+struct StopAfter<'a> {
+    steps: AtomicU64,
+    interrupt: &'a AtomicBool,
+}
+
+impl Observer for StopAfter<'_> {
+    fn observe(&self, event: &Event) {
+        if matches!(event, Event::Advanced { amount } if *amount > 0)
+            && self.steps.fetch_sub(1, Ordering::Relaxed) == 1
+        {
+            self.interrupt.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn fit_for(
+    learner: &TransformerLearner,
+    documents: &Documents,
+    steps: u64,
+    kept: &mut Kept,
+) -> Result<Trained, TrainingError> {
+    let interrupt = AtomicBool::new(false);
+    let observer = StopAfter { steps: AtomicU64::new(steps), interrupt: &interrupt };
+    learner.fit(documents, kept, &Stage::new(place("test"), &observer, &interrupt))
+}
+
+#[test]
+fn a_tiny_model_learns_a_sequence_by_heart() {
+    let documents: Documents = (0..20).map(|_| &[7, 3, 9, 3, 5, 0][..]).collect();
+    let trained = fit(&learner(Start::Scratch, 200), &documents);
+    let scores = staged(|stage| trained.model.score(&documents, stage).unwrap());
+    let loss = -scores.log_probabilities.iter().sum::<f32>() / scores.log_probabilities.len() as f32;
+    assert!(loss < 0.05, "{loss}");
+    let prompts: Documents = [&[][..], &[7, 3]].into_iter().collect();
+    let request = Generate { prompts: &prompts, max_document_tokens: 10, decoding: &greedy(), first_item: 0 };
+    let written = staged(|stage| trained.model.generate(&request, stage).unwrap());
+    assert_eq!(written.get(0), [7, 3, 9, 3, 5, 0]);
+    assert_eq!(written.get(1), [9, 3, 5, 0]);
+}
+
+#[test]
+fn the_record_says_what_was_done() {
+    let documents = random_documents(30, 50);
+    let record = fit(&learner(Start::Scratch, 250), &documents).record;
+    assert_eq!((record.init.as_str(), record.steps), ("scratch", 250));
+    assert_eq!(record.tokens_seen, Tokens(250 * 32));
+    assert_eq!(record.parameters, Shape::new(&TINY, 50).parameters());
+    assert!((record.epochs - 8000.0 / documents.tokens().0 as f64).abs() < 1e-9);
+    // Every third step, and the last.
+    assert_eq!(record.curve.len(), 84);
+    assert_eq!(record.curve[83].tokens, record.tokens_seen);
+    assert!((record.curve[0].loss_nats - 50f64.ln()).abs() < 0.1);
+    assert!(record.curve[83].loss_nats < record.curve[0].loss_nats);
+}
+
+/// 465 tokens, 1.5 times, 32 a step: 21.8.
+#[test]
+fn epochs_count_passes_over_the_text() {
+    let documents = random_documents(30, 50);
+    let tokens = documents.tokens().0;
+    let mut learner = learner(Start::Scratch, 1);
+    learner.training.length = TrainingLength::Epochs(1.5);
+    let record = fit(&learner, &documents).record;
+    assert_eq!(record.steps, (tokens * 3).div_ceil(64));
+}
+
+#[test]
+fn training_gives_the_same_bits_on_any_number_of_threads() {
+    let documents = random_documents(300, 50);
+    let mut learner = learner(Start::Scratch, 1);
+    // Several shards a step.
+    learner.training.batch = 200;
+    learner.training.length = TrainingLength::Tokens(Tokens(200 * 8 * 5));
+    for precision in Precision::ALL {
+        learner.architecture.precision = precision;
+        let on = |threads| with_threads(threads, || weights(&fit(&learner, &documents)));
+        let one = on(1);
+        assert!([2, 3, 8].into_iter().all(|threads| on(threads) == one), "{precision}");
+    }
+}
+
+/// Documents in which the next token is one of three that depend on the two before it.
+fn patterned_documents(count: usize, index: u64) -> Documents {
+    let mut stream = place("patterns").stream(index);
+    let document = |_| {
+        let mut tokens: Vec<TokenId> = vec![1, 2];
+        while tokens.len() < 40 {
+            let (a, b) = (tokens[tokens.len() - 2], tokens[tokens.len() - 1]);
+            let choice = [0, 0, 0, 1, 1, 2][stream.random_range(0..6)];
+            tokens.push(1 + (a * 7 + b * 3 + choice * 11) % 49);
+        }
+        tokens
+    };
+    (0..count).map(document).collect::<Vec<_>>().iter().map(Vec::as_slice).collect()
+}
+
+/// 500 steps; 0.5 % of the held-out loss.
+#[test]
+fn training_in_bf16_ends_at_the_held_out_loss_of_f32() {
+    let heldout = patterned_documents(100, 1);
+    let loss = |precision| {
+        let mut learner = learner(Start::Scratch, 500);
+        learner.architecture =
+            config::Transformer { layers: 2, width: 32, heads: 2, ffn: 88, context: 32, precision };
+        learner.training.batch = 16;
+        learner.training.length = TrainingLength::Tokens(Tokens(500 * 16 * 32));
+        let trained = fit(&learner, &patterned_documents(500, 0));
+        let scores = staged(|stage| trained.model.score(&heldout, stage).unwrap()).log_probabilities;
+        -scores.iter().map(|&x| f64::from(x)).sum::<f64>() / scores.len() as f64
+    };
+    let (exact, rounded) = (loss(Precision::F32), loss(Precision::Bf16));
+    assert!(exact < 0.6 * 49f64.ln(), "it learnt nothing: {exact}");
+    assert!((rounded / exact - 1.0).abs() < 0.005, "{rounded}, not {exact}");
+}
+
+#[test]
+fn an_interrupted_training_goes_on_to_the_same_bits() {
+    for precision in Precision::ALL {
+        let mut learner = learner(Start::Scratch, 60);
+        learner.architecture.precision = precision;
+        goes_on_to_the_same_bits(&learner);
+    }
+}
+
+fn goes_on_to_the_same_bits(learner: &TransformerLearner) {
+    let documents = random_documents(30, 50);
+    let undisturbed = fit(learner, &documents);
+    for (first, second, due) in [(1, 1, false), (23, 17, true), (59, 100, false)] {
+        let mut kept = Kept::new(due);
+        assert!(matches!(fit_for(learner, &documents, first, &mut kept), Err(TrainingError::Interrupted)));
+        // The first event of a run that goes on is what was done before.
+        match fit_for(learner, &documents, second + 1, &mut kept) {
+            Err(error) => assert!(matches!(error, TrainingError::Interrupted)),
+            Ok(trained) => assert_eq!(trained.record, undisturbed.record),
+        }
+        let trained = fit_for(learner, &documents, 1000, &mut kept).unwrap();
+        assert_eq!(weights(&trained), weights(&undisturbed));
+        assert_eq!(trained.record, undisturbed.record);
+    }
+}
+
+#[test]
+fn a_finished_training_is_not_done_again() {
+    let documents = random_documents(30, 50);
+    let learner = learner(Start::Scratch, 5);
+    let mut kept = Kept::new(false);
+    let trained = fit_for(&learner, &documents, 1000, &mut kept).unwrap();
+    assert_eq!(kept.saves, 1);
+    let again = fit_for(&learner, &documents, 1000, &mut kept).unwrap();
+    assert_eq!((kept.saves, weights(&again)), (1, weights(&trained)));
+}
+
+#[test]
+fn a_damaged_checkpoint_says_to_delete_it() {
+    let documents = random_documents(30, 50);
+    let learner = learner(Start::Scratch, 60);
+    let mut kept = Kept::new(false);
+    fit_for(&learner, &documents, 5, &mut kept).err().unwrap();
+    let state = kept.standing.clone().unwrap().join("state.safetensors");
+    let whole = std::fs::read(&state).unwrap();
+    std::fs::write(&state, &whole[..whole.len() / 2]).unwrap();
+    let error = fit_for(&learner, &documents, 5, &mut kept).err().unwrap();
+    assert!(matches!(error, TrainingError::Checkpoint { .. }));
+    assert!(error.to_string().contains("delete this folder"), "{error}");
+    std::fs::write(&state, &whole).unwrap();
+    let longer = TransformerLearner {
+        training: Training { length: TrainingLength::Epochs(50.0), ..learner.training.clone() },
+        ..learner
+    };
+    let error = fit_for(&longer, &documents, 5, &mut kept).err().unwrap();
+    assert!(error.to_string().contains("step 5 of 60"), "{error}");
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_training() {
+    let mut learner = learner(Start::Scratch, 60);
+    learner.training.learning_rate = 1e30;
+    let error =
+        staged(|stage| learner.fit(&random_documents(30, 50), &mut NoCheckpoints, stage)).err().unwrap();
+    assert!(error.to_string().contains("seed 1, test, generation 0: training diverged at step"), "{error}");
+}
+
+#[test]
+fn too_little_text_is_refused() {
+    let documents: Documents = [&[1, 2, 3][..]].into_iter().collect();
+    let learner = learner(Start::Scratch, 1);
+    let error = staged(|stage| learner.fit(&documents, &mut NoCheckpoints, stage)).err().unwrap();
+    assert!(matches!(error, TrainingError::TooShort { tokens: Tokens(3), context: 8 }));
+}
+
+#[test]
+fn a_model_goes_on_from_the_one_before() {
+    let documents: Documents = (0..20).map(|_| &[7, 3, 9, 3, 5, 0][..]).collect();
+    let dir = tempfile::tempdir().unwrap();
+    fit(&learner(Start::Scratch, 100), &documents).model.save(dir.path()).unwrap();
+    let on = fit(&learner(Start::Previous(dir.path().to_owned()), 20), &documents);
+    let anew = fit(&learner(Start::Scratch, 20), &documents);
+    assert!(on.record.curve[0].loss_nats < anew.record.curve[0].loss_nats - 0.5);
+    let mut other = learner(Start::Base(dir.path().to_owned()), 20);
+    other.architecture.layers = 3;
+    let error = staged(|stage| other.fit(&documents, &mut NoCheckpoints, stage)).err().unwrap();
+    assert!(error.to_string().contains("it has layers = 2, width = 16"), "{error}");
+}
+
+#[test]
+fn a_model_computes_as_the_experiment_says_whatever_it_starts_from() {
+    let documents: Documents = (0..20).map(|_| &[7, 3, 9, 3, 5, 0][..]).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let before = fit(&learner(Start::Scratch, 2), &documents);
+    assert!(before.model.in_full_precision().is_none());
+    before.model.save(dir.path()).unwrap();
+    for start in [Start::Scratch, Start::Previous(dir.path().into()), Start::Base(dir.path().into())] {
+        let mut learner = learner(start, 2);
+        learner.architecture.precision = Precision::Bf16;
+        let model = fit(&learner, &documents).model;
+        assert!(model.in_full_precision().is_some());
+        // The instrument stays the same: as read from a folder, which says nothing of precision.
+        model.save(dir.path()).unwrap();
+        let read = Transformer::load(dir.path(), &Device::Cpu).unwrap();
+        assert!(read.in_full_precision().is_none());
+        let of = |model: &dyn LanguageModel| staged(|stage| model.score(&documents, stage).unwrap());
+        assert_eq!(of(model.as_ref()), of(&read));
+    }
+}
