@@ -9,7 +9,7 @@ mod generation;
 mod prepare;
 
 pub use error::RunError;
-pub use generation::{learner, tokens_seen};
+pub use generation::{learner, tokens_seen, tokens_written};
 pub use prepare::{Prepared, prepare};
 
 use crate::config::{Arm, Experiment};

@@ -1,18 +1,22 @@
 //! Which documents train a generation. Pure: lengths in, a plan out.
 //!
-//! Let N be the budget (`corpus.train_tokens`), S the tokens of the synthetic pool (generation g − 1, or all of
-//! 0..g), and f the natural fraction. The parts are
+//! Let N be the budget (`corpus.train_tokens`), S what a generation writes (`synthesis.tokens`), and f the natural
+//! fraction. The parts of generation g ≥ 1 are
 //!
 //! | budget | natural | synthetic |
 //! |---|---|---|
 //! | constant | f·N | N − f·N |
 //! | added | f·N | N |
-//! | growing | f·(N + S) | the rest of N + S |
+//! | growing | f·(N + g·S) | the rest of N + g·S |
 //!
 //! each rounded to the nearest token, and each *exact*: the last document of a part is cut where the part ends.
-//! With `"proportional"` f is what the pool holds, N/(N + S); under a growing budget everything is taken, and under
-//! a constant one the documents are drawn uniformly without replacement from the whole pool (Kazdan et al. 2024), so
-//! that the parts are an outcome of the draw. A cut document is not ended by an end-of-text token.
+//! Under a growing budget a mixture holds as much as an accumulating lineage does by then. Where it draws on the
+//! latest corpus alone, that corpus is as large as this takes, and larger than S.
+//!
+//! With `"proportional"` f is what there is to draw on, N/(N + S) with the latest corpus under a budget that does not
+//! grow, else N/(N + g·S). Under a growing budget everything is taken, and under a constant one the documents are
+//! drawn uniformly without replacement from the whole pool (Kazdan et al. 2024), so that the parts are an outcome of
+//! the draw. A cut document is not ended by an end-of-text token.
 //!
 //! *Fixed* natural documents are a prefix of the seed's order, the same one that generation 0 trains on. *Fresh*
 //! ones begin behind everything that earlier generations of the lineage took.
@@ -103,23 +107,35 @@ pub enum MixtureError {
     },
 }
 
-/// The parts of generation `generation`, given the tokens that each earlier generation wrote. Under a constant
+/// The parts of generation `generation` of a lineage whose generations write `written` tokens each. Under a constant
 /// budget and a proportional fraction these are the expected parts; the draw decides.
 #[must_use]
-pub fn parts(mixture: &Mixture, generation: usize, budget: Tokens, written: &[Tokens]) -> Parts {
+pub fn parts(mixture: &Mixture, generation: usize, budget: Tokens, written: Tokens) -> Parts {
     if generation == 0 {
         return Parts { natural: budget, synthetic: Tokens(0) };
     }
-    let pool: u64 = synthetic_generations(mixture, generation).map(|g| written[g].0).sum();
-    let whole = budget.0 + pool;
-    let fraction = fraction(mixture, generation).unwrap_or(budget.0 as f64 / whole as f64);
-    let (total, synthetic) = match mixture.budget {
-        Budget::Constant => (budget.0, None),
-        Budget::Added => (budget.0, Some(budget.0)),
-        Budget::Growing => (whole, None),
+    let corpora = match mixture.budget {
+        Budget::Growing => generation,
+        Budget::Constant | Budget::Added => synthetic_generations(mixture, generation).len(),
     };
+    let whole = budget.0 + corpora as u64 * written.0;
+    let fraction = fraction(mixture, generation).unwrap_or(budget.0 as f64 / whole as f64);
+    let total = if mixture.budget == Budget::Growing { whole } else { budget.0 };
     let natural = ((fraction * total as f64).round() as u64).min(total);
-    Parts { natural: Tokens(natural), synthetic: Tokens(synthetic.unwrap_or(total - natural)) }
+    let synthetic = if mixture.budget == Budget::Added { budget.0 } else { total - natural };
+    Parts { natural: Tokens(natural), synthetic: Tokens(synthetic) }
+}
+
+/// Tokens of each corpus that generation `generation` ≥ 1 draws on: `written`, unless its budget grows and it draws on
+/// the latest corpus alone, which then holds all that it takes.
+#[must_use]
+pub fn corpus_tokens(mixture: &Mixture, generation: usize, budget: Tokens, written: Tokens) -> Tokens {
+    match (mixture.synthetic, mixture.budget) {
+        (SyntheticDocuments::Latest, Budget::Growing) => {
+            parts(mixture, generation, budget, written).synthetic.max(written)
+        }
+        _ => written,
+    }
 }
 
 /// The parts of generations 1..=`generations` of a lineage that writes `written` tokens each generation.
@@ -132,10 +148,10 @@ pub fn schedule(
     budget: Tokens,
     written: Tokens,
 ) -> Result<Vec<Parts>, MixtureError> {
-    let all_written = vec![written; generations];
     let part_of = |generation| {
-        let parts = parts(mixture, generation, budget, &all_written);
-        let available = Tokens(synthetic_generations(mixture, generation).count() as u64 * written.0);
+        let parts = parts(mixture, generation, budget, written);
+        let each = corpus_tokens(mixture, generation, budget, written);
+        let available = Tokens(synthetic_generations(mixture, generation).len() as u64 * each.0);
         if parts.synthetic > available && !is_drawn_from_whole_pool(mixture, generation) {
             return Err(MixtureError::Synthetic { generation, wanted: parts.synthetic, available });
         }
@@ -148,8 +164,7 @@ pub fn schedule(
 /// are not gone on with, so that a fresh mixture may need a few documents more.
 #[must_use]
 pub fn natural_reach(mixture: &Mixture, generations: usize, budget: Tokens, written: Tokens) -> Tokens {
-    let written = vec![written; generations];
-    let taken = (1..=generations).map(|g| natural_drawn_on(mixture, g, budget, &written).0);
+    let taken = (1..=generations).map(|g| natural_drawn_on(mixture, g, budget, written).0);
     match mixture.natural {
         NaturalDocuments::Fixed => Tokens(taken.max().unwrap_or(0).max(budget.0)),
         NaturalDocuments::Fresh => Tokens(budget.0 + taken.sum::<u64>()),
@@ -168,16 +183,16 @@ pub fn check_natural(
     written: Tokens,
     natural: &[usize],
 ) -> Result<(), MixtureError> {
-    let written = vec![written; generations];
     for generation in 0..=generations {
-        let first = first_natural_document(mixture, generation, budget, &written, natural);
-        let wanted = natural_drawn_on(mixture, generation, budget, &written);
+        let first = first_natural_document(mixture, generation, budget, written, natural);
+        let wanted = natural_drawn_on(mixture, generation, budget, written);
         natural_prefix(generation, wanted, first, natural)?;
     }
     Ok(())
 }
 
-/// Which documents train generation `generation`.
+/// Which documents train generation `generation`. Of a corpus that holds more than the lineage would have written,
+/// because other arms share it, the beginning counts.
 ///
 /// # Errors
 /// When there is not enough text of either kind.
@@ -185,16 +200,14 @@ pub fn plan(
     mixture: &Mixture,
     generation: usize,
     budget: Tokens,
+    written: Tokens,
     pool: Pool,
     stream: &mut Stream,
 ) -> Result<Plan, MixtureError> {
-    let written: Vec<Tokens> =
-        pool.synthetic.iter().map(|lengths| Tokens(lengths.iter().map(|&n| n as u64).sum())).collect();
-    let first = first_natural_document(mixture, generation, budget, &written, pool.natural);
-    let parts = parts(mixture, generation, budget, &written);
-    let synthetic: Vec<(usize, Piece)> = synthetic_generations(mixture, generation)
-        .flat_map(|g| whole_documents(&pool.synthetic[g], 0).map(move |piece| (g, piece)))
-        .collect();
+    let first = first_natural_document(mixture, generation, budget, written, pool.natural);
+    let parts = parts(mixture, generation, budget, written);
+    let each = corpus_tokens(mixture, generation, budget, written);
+    let synthetic = synthetic_pool(mixture, generation, each, pool.synthetic)?;
     if is_drawn_from_whole_pool(mixture, generation) {
         let natural = natural_prefix(generation, budget, first, pool.natural)?;
         return Ok(draw_from_whole_pool(natural, synthetic, budget, stream));
@@ -230,7 +243,7 @@ fn fraction(mixture: &Mixture, generation: usize) -> Option<f64> {
 }
 
 /// Natural tokens that a generation draws on, whether or not the draw takes them all.
-fn natural_drawn_on(mixture: &Mixture, generation: usize, budget: Tokens, written: &[Tokens]) -> Tokens {
+fn natural_drawn_on(mixture: &Mixture, generation: usize, budget: Tokens, written: Tokens) -> Tokens {
     if is_drawn_from_whole_pool(mixture, generation) {
         budget
     } else {
@@ -242,7 +255,7 @@ fn first_natural_document(
     mixture: &Mixture,
     generation: usize,
     budget: Tokens,
-    written: &[Tokens],
+    written: Tokens,
     natural: &[usize],
 ) -> usize {
     if mixture.natural == NaturalDocuments::Fixed {
@@ -267,6 +280,10 @@ fn documents_holding(lengths: &[usize], wanted: Tokens) -> usize {
         .count()
 }
 
+fn sum(lengths: &[usize]) -> Tokens {
+    Tokens(lengths.iter().map(|&length| length as u64).sum())
+}
+
 fn whole_documents(lengths: &[usize], first: usize) -> impl Iterator<Item = Piece> + '_ {
     let pieces = lengths.iter().enumerate().skip(first);
     pieces.map(|(document, &tokens)| Piece { document, tokens }).filter(|piece| piece.tokens > 0)
@@ -278,10 +295,29 @@ fn natural_prefix(
     first: usize,
     natural: &[usize],
 ) -> Result<Vec<Piece>, MixtureError> {
-    cut_to(wanted, whole_documents(natural, first), |piece| piece).ok_or_else(|| {
-        let sum = |lengths: &[usize]| Tokens(lengths.iter().map(|&n| n as u64).sum());
-        MixtureError::Natural { generation, wanted, offset: sum(&natural[..first]), available: sum(natural) }
+    cut_to(wanted, whole_documents(natural, first), |piece| piece).ok_or_else(|| MixtureError::Natural {
+        generation,
+        wanted,
+        offset: sum(&natural[..first]),
+        available: sum(natural),
     })
+}
+
+/// The leading `each` tokens of every corpus that a mixture draws on.
+fn synthetic_pool(
+    mixture: &Mixture,
+    generation: usize,
+    each: Tokens,
+    corpora: &[Vec<usize>],
+) -> Result<Vec<(usize, Piece)>, MixtureError> {
+    let mut documents = Vec::new();
+    for author in synthetic_generations(mixture, generation) {
+        let corpus = &corpora[author];
+        let pieces = cut_to(each, whole_documents(corpus, 0), |piece| piece)
+            .ok_or_else(|| MixtureError::Synthetic { generation, wanted: each, available: sum(corpus) })?;
+        documents.extend(pieces.into_iter().map(|piece| (author, piece)));
+    }
+    Ok(documents)
 }
 
 /// The latest corpus from its beginning; of several corpora, documents in random order.

@@ -3,9 +3,7 @@
 use super::output;
 use super::run::default_root;
 use super::surroundings::MachineArgs;
-use crate::config::{
-    self, Arm, Budget, Experiment, Model, NaturalFraction, Synthesis, Training, TrainingLength,
-};
+use crate::config::{self, Arm, Experiment, Model, Synthesis, Training, TrainingLength};
 use crate::documents::Documents;
 use crate::lineage::{self, Prepared};
 use crate::mixture::{self, Parts};
@@ -58,11 +56,9 @@ fn schedule(experiment: &Experiment, arm: &Arm) -> Result<Vec<Parts>> {
 fn counts(experiment: &Experiment, prepared: &Prepared) -> Result<String> {
     let mut rows = Vec::new();
     for arm in &experiment.arms {
-        let mixture = &arm.mixture;
-        let is_drawn =
-            mixture.natural_fraction == NaturalFraction::Proportional && mixture.budget == Budget::Constant;
         for (generation, parts) in schedule(experiment, arm)?.iter().enumerate() {
-            let about = if is_drawn && generation > 0 { "about " } else { "" };
+            let is_drawn = mixture::is_drawn_from_whole_pool(&arm.mixture, generation);
+            let about = if is_drawn { "about " } else { "" };
             let held = Tokens(parts.natural.0 + parts.synthetic.0);
             let seen = lineage::tokens_seen(arm, &prepared.tokenizer, held);
             rows.push(vec![
@@ -71,7 +67,7 @@ fn counts(experiment: &Experiment, prepared: &Prepared) -> Result<String> {
                 format!("{about}{}", parts.natural),
                 format!("{about}{}", parts.synthetic),
                 seen.to_string(),
-                arm.synthesis.tokens.to_string(),
+                lineage::tokens_written(experiment, arm, generation).to_string(),
             ]);
         }
     }
@@ -109,10 +105,15 @@ impl Cost {
                 }
             };
             let shares_first = experiment.shares_generation_0(arm) && arm.name != experiment.control().name;
-            for parts in schedule(experiment, arm)?.iter().skip(usize::from(shares_first)) {
+            let parts = schedule(experiment, arm)?;
+            for (generation, parts) in parts.iter().enumerate().skip(usize::from(shares_first)) {
                 let held = Tokens(parts.natural.0 + parts.synthetic.0);
-                let seen = lineage::tokens_seen(arm, &prepared.tokenizer, held);
-                cost.add(&trial, seen, arm.synthesis.tokens, prepared);
+                let work = Work {
+                    seen: lineage::tokens_seen(arm, &prepared.tokenizer, held),
+                    written: lineage::tokens_written(experiment, arm, generation),
+                    scored: Tokens(prepared.heldout.tokens().0 + experiment.measured_tokens().0),
+                };
+                cost.add(&trial, &work, prepared);
             }
         }
         let seeds = experiment.seeds.len() as u64;
@@ -122,12 +123,12 @@ impl Cost {
         Ok(cost)
     }
 
-    fn add(&mut self, trial: &Trial, seen: Tokens, written: Tokens, prepared: &Prepared) {
-        let scored = prepared.heldout.tokens().0 + written.0;
+    fn add(&mut self, trial: &Trial, work: &Work, prepared: &Prepared) {
+        let &Work { seen, written, scored } = work;
         self.generations += 1;
         self.seconds += seen.0 as f64 * trial.training_seconds_per_token
             + written.0 as f64 * trial.writing_seconds_per_token
-            + scored as f64 * trial.scoring_seconds_per_token;
+            + scored.0 as f64 * trial.scoring_seconds_per_token;
         // Token ids and text compress to about three bytes a token; the tokenizer goes with every model.
         self.disk_bytes += trial.model_bytes + 3 * written.0 + prepared.tokenizer_json.len() as u64;
         self.memory_bytes = self.memory_bytes.max(trial.memory_bytes);
@@ -149,6 +150,13 @@ impl Cost {
             mebibytes(self.memory_bytes),
         )
     }
+}
+
+/// Tokens that a generation has to do with.
+struct Work {
+    seen: Tokens,
+    written: Tokens,
+    scored: Tokens,
 }
 
 /// How fast a model trains, writes and scores here, and how large it is.

@@ -20,11 +20,16 @@ impl Regime {
 }
 
 /// Every published name that stands in place of the four settings.
-pub const PUBLISHED_REGIMES: [Regime; 7] = [
+pub const PUBLISHED_REGIMES: [Regime; 8] = [
     Regime {
         name: "replace",
         source: "Shumailov et al. 2024; the fully synthetic loop of Alemohammad et al. 2024",
         mixture: || constant(0.0, NaturalDocuments::Fixed),
+    },
+    Regime {
+        name: "replace-multiple",
+        source: "Gerstgrasser et al. 2024: replace, grown to the size of accumulate",
+        mixture: || Mixture { budget: Budget::Growing, ..constant(0.0, NaturalDocuments::Fixed) },
     },
     Regime {
         name: "anchored",

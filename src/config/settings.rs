@@ -250,7 +250,7 @@ pub struct Training {
 pub struct Synthesis {
     /// From what.
     pub method: Method,
-    /// Tokens of the corpus, exactly.
+    /// Tokens of the corpus, exactly. A generation writes more only for a mixture that grows on the latest corpus alone.
     pub tokens: Tokens,
     /// A document that has not ended by then is ended.
     pub max_document_tokens: usize,
@@ -353,7 +353,7 @@ pub enum Budget {
     Constant,
     /// `train_tokens` of synthetic text, and natural text on top.
     Added,
-    /// The whole pool.
+    /// What a lineage that accumulates holds by then: `train_tokens`, and `synthesis.tokens` of every generation before.
     Growing,
 }
 
@@ -370,7 +370,7 @@ impl Experiment {
         arm.model == self.model && arm.training == self.training && arm.synthesis == self.synthesis
     }
 
-    /// Synthetic tokens that every measurement is made on: what the arm that writes least writes.
+    /// Synthetic tokens that every measurement is made on: the smallest `synthesis.tokens`.
     #[must_use]
     pub fn measured_tokens(&self) -> Tokens {
         let written = self.arms.iter().map(|arm| arm.synthesis.tokens);

@@ -188,6 +188,13 @@ mod tests {
         assert_close(&chances("replace", 17, 40), |t| (1.0 - 1.0 / 17.0_f64).powi(t as i32));
     }
 
+    /// Every fit is a fresh sample of the last model, i·n of them in the i-th: Π (1 − 1/(n i)).
+    #[test]
+    fn replace_grown_to_the_size_of_accumulate_drifts_ever_more_slowly() {
+        let product = |t: usize| (1..=t).map(|i| 1.0 - 1.0 / (17.0 * i as f64)).product();
+        assert_close(&chances("replace-multiple", 17, 40), product);
+    }
+
     /// Everything kept, each generation one corpus more: Π (1 − 1/(n i²)), which tends to sin(π/√n)/(π/√n).
     #[test]
     fn accumulate_is_the_product_of_euler() {

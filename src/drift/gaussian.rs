@@ -11,16 +11,16 @@
 //! # What is exact
 //!
 //! - `variance`, `trace` and `mean_variance` in every regime, from [`super::coalescence`]: d(1 − c) and d·c.
-//! - `log_variance` and `log_det` under replace. S is Wishart: after t fits ln det S is the sum of t independent
-//!   `Σ_j ln(χ²_{n−j}/n)`, j = 1..d, with the mean `t [Σ_j ψ((n−j)/2) + d ln(2/n)]`.
+//! - `log_variance` and `log_det` where each generation trains on the last one's samples alone. S is Wishart: ln det S
+//!   is the sum over fits, on n samples each, of independent `Σ_j ln(χ²_{n−j}/n)`, j = 1..d, with the means
+//!   `Σ_j ψ((n−j)/2) + d ln(2/n)`.
 //!
 //! # Deep collapse is tested on the log scale
 //!
-//! Under replace s_t is a product of t independent factors χ²_{n−1}/n: nearly log-normal, its mean carried by lineages
-//! too rare to be sampled, and a correct simulator misses it by many standard errors. With
-//! `w = E s²/(E s)² = ((n+1)/(n−1))^t` its skewness is that of a log-normal, `(w + 2)√(w − 1)`; where this exceeds
-//! 0.3 √replicates, z of `variance`, `trace` and `mean_variance` (a sum of earlier s) is withheld. In other regimes the
-//! rule of [`super::summary`] must do.
+//! There s is a product of independent factors χ²_{n−1}/n: nearly log-normal, its mean carried by lineages too rare to
+//! be sampled, and a correct simulator misses it by many standard errors. With `w = E s²/(E s)² = Π (n+1)/(n−1)` its
+//! skewness is that of a log-normal, `(w + 2)√(w − 1)`; where this exceeds 0.3 √replicates, z of `variance`, `trace` and
+//! `mean_variance` (a sum of earlier s) is withheld. In other regimes the rule of [`super::summary`] must do.
 //!
 //! # Limits
 //!
@@ -77,9 +77,7 @@ impl Simulation {
                 format!("{} samples give no covariance in {dims} dimensions; give more", regime.samples);
             return Err(fault("samples", message));
         }
-        let corpora =
-            if regime.synthetic == SyntheticDocuments::All { plan.generations as u64 + 2 } else { 3 };
-        let numbers = regime.samples.saturating_mul(corpora).saturating_mul(dims as u64);
+        let numbers = regime.samples.saturating_mul(plan.largest_set() + 1).saturating_mul(dims as u64);
         if numbers > MOST_NUMBERS {
             let message = format!(
                 "a lineage would hold {numbers} numbers, and {MOST_NUMBERS} are the most; give fewer samples, or drift categorical, which counts"
@@ -106,32 +104,33 @@ impl Simulation {
         let values: Vec<Vec<[f64; 3]>> = (0..self.replicates).into_par_iter().map(one).collect();
         let chances = coalescence(&self.regime);
         let dims = self.dims as f64;
-        let is_replace = self.regime.is_replace();
-        let log_per_fit = self.log_per_fit();
+        let replaced = self.regime.replaced().unwrap_or_default();
+        let first = [self.regime.samples];
+        // Sizes of the fits up to a generation, as far as each is on the last one's samples alone.
+        let fits = |generation: usize| replaced.get(..=generation).or(first.get(..=generation));
         let exact = |generation: usize, place: usize| match place {
             0 => Some(dims * (1.0 - chances[generation])),
-            1 => (is_replace || generation == 0).then(|| (generation + 1) as f64 * log_per_fit),
+            1 => fits(generation).map(|fits| fits.iter().map(|&samples| self.log_of_fit(samples)).sum()),
             _ => Some(dims * chances[generation]),
         };
         let withhold = |row: Row| {
-            let is_rare =
-                is_replace && place_of(&names, row.statistic) != 1 && self.is_carried_by_few(row.generation);
+            let fits = replaced.get(..=row.generation).unwrap_or_default();
+            let is_rare = place_of(&names, row.statistic) != 1 && self.is_carried_by_few(fits);
             if is_rare { row.without_z() } else { row }
         };
         summary::rows(names, &values, exact).into_iter().map(withhold).collect()
     }
 
     /// Σ_j ψ((n−j)/2) + d ln(2/n).
-    fn log_per_fit(&self) -> f64 {
-        let samples = self.regime.samples as f64;
+    fn log_of_fit(&self, samples: u64) -> f64 {
+        let samples = samples as f64;
         let of_dimension = |j: usize| digamma((samples - j as f64) / 2.0) + (2.0 / samples).ln();
         (1..=self.dims).map(of_dimension).sum()
     }
 
-    /// Whether the mean of s over lineages is that of too few of them, under replace.
-    fn is_carried_by_few(&self, generation: usize) -> bool {
-        let samples = self.regime.samples as f64;
-        let w = ((samples + 1.0) / (samples - 1.0)).powf((generation + 1) as f64);
+    /// Whether the mean of s over lineages is that of too few of them, after fits on so many samples.
+    fn is_carried_by_few(&self, fits: &[u64]) -> bool {
+        let w: f64 = fits.iter().map(|&samples| (samples as f64 + 1.0) / (samples as f64 - 1.0)).product();
         (w + 2.0) * (w - 1.0).sqrt() > summary::MOST_SKEW * (self.replicates as f64).sqrt()
     }
 

@@ -2,7 +2,7 @@
 
 use super::multinomial::MOST_SAMPLES;
 use super::{DriftError, fault};
-use crate::config::{Mixture, NaturalDocuments, SyntheticDocuments};
+use crate::config::{Budget, Mixture, NaturalDocuments, SyntheticDocuments};
 use crate::mixture::{self, MixtureError};
 use crate::units::Tokens;
 
@@ -12,7 +12,8 @@ const MOST_GENERATIONS: usize = 1_000_000;
 /// A loop to simulate, whatever its model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loop {
-    /// The budget of a mixture, and the samples that every generation writes. 1 to 2⁵³.
+    /// The budget of a mixture, and the samples that a generation writes (more, where a mixture grows on the latest
+    /// alone). 1 to 2⁵³.
     pub samples: u64,
     /// Generations after generation 0.
     pub generations: usize,
@@ -22,6 +23,17 @@ pub struct Loop {
     pub replicates: usize,
     /// Names the random streams.
     pub seed: u64,
+}
+
+impl Loop {
+    /// Bounds the largest set of samples there ever is, in multiples of `samples`: two parts, or as much as natural
+    /// samples and every corpus.
+    pub(super) fn largest_set(&self) -> u64 {
+        match (self.mixture.synthetic, self.mixture.budget) {
+            (SyntheticDocuments::Latest, Budget::Constant | Budget::Added) => 2,
+            (SyntheticDocuments::All, _) | (_, Budget::Growing) => self.generations as u64 + 2,
+        }
+    }
 }
 
 /// What one generation ≥ 1 trains on.
@@ -92,12 +104,7 @@ impl Regime {
                 format!("{generations} is too many; give at most {}", Tokens(MOST_GENERATIONS as u64));
             return Err(fault("generations", message));
         }
-        // The largest set there ever is: two parts, or natural samples and every corpus.
-        let sets = match mixture.synthetic {
-            SyntheticDocuments::Latest => 2,
-            SyntheticDocuments::All => generations as u128 + 2,
-        };
-        let most = u128::from(samples) * sets;
+        let most = u128::from(samples) * u128::from(plan.largest_set());
         if most > u128::from(MOST_SAMPLES) {
             let message = format!(
                 "{} per generation can become {} together, and sums are exact up to {}; lower samples or generations",
@@ -141,11 +148,13 @@ impl Regime {
         }
     }
 
-    /// Whether every generation trains on the last one's samples alone.
+    /// Samples that generations 0, 1, … train on, if each from 1 on trains on the last one's samples alone.
     #[must_use]
-    pub fn is_replace(&self) -> bool {
-        let alone = Recipe::Parts { natural: 0, synthetic: self.samples };
-        self.synthetic == SyntheticDocuments::Latest && self.recipes.iter().all(|&recipe| recipe == alone)
+    pub fn replaced(&self) -> Option<Vec<u64>> {
+        let is_alone = |recipe: &Recipe| recipe.natural() == 0;
+        let is_replace = self.synthetic == SyntheticDocuments::Latest && self.recipes.iter().all(is_alone);
+        let sizes = self.recipes.iter().map(|recipe| recipe.total());
+        is_replace.then(|| std::iter::once(self.samples).chain(sizes).collect())
     }
 
     /// Whether every generation trains on everything there is by then, each sample once.

@@ -10,14 +10,15 @@
 //! - *natural samples* are the first m rows with natural labels; *fixed* ones keep their labels, *fresh* ones get new
 //!   noise every generation. There are no more than T of them; a mixture that asks for more is refused.
 //! - *latest* synthetic samples are the last k rows with the labels of the last model (all rows if k = T: natural ones
-//!   added on top then stand twice);
+//!   added on top then stand twice; if k > T, rows are labelled again, with new noise);
 //! - *all*: the rows with the labels of every generation, or a uniform subset of them without replacement.
 //!
 //! # What is exact
 //!
 //! A fit moves w by `(XᵀX)⁻¹Xᵀ σ ε`, whose expected square is `σ² d/(T − d − 1)`, from the mean of an inverse Wishart.
 //!
-//! - replace: g + 1 independent moves, so `(g + 1) σ² d/(T − d − 1)`;
+//! - replace: g + 1 independent moves, so `(g + 1) σ² d/(T − d − 1)`; grown to the size of accumulate, the i-th model
+//!   averages i labels of every row, so `Σ_{i ≤ g+1} 1/i` times one move;
 //! - accumulate: with everything kept, the fit is the mean of the moves so far on top of the models before, so that the
 //!   i-th move counts 1/i: `Σ_{i ≤ g+1} 1/i²` times the same, never more than π²/6 times (Gerstgrasser et al. 2024);
 //! - natural rows alone, and generation 0 always: `σ² d/(T − d − 1)`.
@@ -114,8 +115,8 @@ impl Simulation {
         if generation == 0 || self.regime.recipes.iter().all(|&recipe| recipe == natural_alone) {
             return Some(once);
         }
-        if self.regime.is_replace() {
-            return Some((generation + 1) as f64 * once);
+        if let Some(sizes) = self.regime.replaced() {
+            return Some(once * sizes[..=generation].iter().map(|&size| rows / size as f64).sum::<f64>());
         }
         let squares = || (1..=generation + 1).map(|i| 1.0 / (i * i) as f64).sum::<f64>();
         self.regime.is_accumulate().then(|| once * squares())
@@ -142,15 +143,16 @@ impl Simulation {
         let natural = self.noise(&mut stream(0, "drift natural"));
         let mut error = fit(0, &Training::of(self.rows, natural.iter().copied().enumerate()))?;
         each(0, &error);
-        // Labels by generation; of the latest only, where no others are asked for.
+        // Labels of every row, once or more by each generation; by the latest only, where no others are asked for.
         let mut pool: Vec<Array1<f64>> = Vec::new();
         for (place, &recipe) in self.regime.recipes.iter().enumerate() {
             let generation = place + 1;
-            let labels = design.dot(&error) + self.noise(&mut stream(place, "drift corpus"));
             if self.regime.synthetic == SyntheticDocuments::Latest {
                 pool.clear();
             }
-            pool.push(labels);
+            let mut rng = stream(place, "drift corpus");
+            let times = self.regime.written_for(recipe).div_ceil(self.rows as u64);
+            pool.extend((0..times).map(|_| design.dot(&error) + self.noise(&mut rng)));
             let natural = match self.regime.natural {
                 NaturalDocuments::Fixed => natural.clone(),
                 NaturalDocuments::Fresh => self.noise(&mut stream(generation, "drift fresh")),
@@ -169,7 +171,7 @@ impl Simulation {
             Recipe::Parts { synthetic, .. } => {
                 let kept: Vec<(usize, f64)> = match self.regime.synthetic {
                     SyntheticDocuments::Latest => {
-                        synthetic_rows.skip(self.rows - synthetic as usize).collect()
+                        synthetic_rows.skip(self.rows * pool.len() - synthetic as usize).collect()
                     }
                     SyntheticDocuments::All => subset(synthetic, synthetic_rows.collect(), rng),
                 };

@@ -2,7 +2,9 @@
 
 use super::prepare::natural_order;
 use super::{Prepared, RunError, Surroundings};
-use crate::config::{Arm, Budget, Experiment, Init, Mixture, Model, NaturalDocuments, Transformer};
+use crate::config::{
+    Arm, Budget, Experiment, Init, Mixture, Model, NaturalDocuments, Synthesis, Transformer,
+};
 use crate::documents::{Documents, TokenId};
 use crate::measure::{self, Curves, FactAnswer, FourGrams, Inputs, Measurement};
 use crate::mixture::{self, Plan, Pool};
@@ -53,9 +55,10 @@ impl<'a> Maker<'a> {
         let Trained { model, record: training } = self.train(arm, address, &text, &stage)?;
         let prompts = self.natural.prefix(self.experiment.corpus.train_tokens);
         let special = self.prepared.tokenizer.special();
+        let tokens = tokens_written(self.experiment, arm, generation);
         let (documents, synthesis) = synthesis::write_corpus(
             model.as_ref(),
-            &arm.synthesis,
+            &Synthesis { tokens, ..arm.synthesis.clone() },
             special,
             &prompts,
             &stage.at("synthesis"),
@@ -93,8 +96,8 @@ impl<'a> Maker<'a> {
             .collect::<Result<Vec<_>, _>>()?;
         let synthetic: Vec<Vec<usize>> = corpora.iter().map(lengths).collect();
         let pool = Pool { natural: &lengths(&self.natural), synthetic: &synthetic };
-        let budget = self.experiment.corpus.train_tokens;
-        let plan = mixture::plan(&arm.mixture, generation, budget, pool, &mut stage.stream(0))
+        let (budget, written) = (self.experiment.corpus.train_tokens, arm.synthesis.tokens);
+        let plan = mixture::plan(&arm.mixture, generation, budget, written, pool, &mut stage.stream(0))
             .map_err(|source| RunError::Mixture { arm: arm.name.clone(), source })?;
         let natural = plan.natural.iter().map(|piece| &self.natural.get(piece.document)[..piece.tokens]);
         let written =
@@ -216,6 +219,22 @@ pub fn tokens_seen(arm: &Arm, tokenizer: &Tokenizer, held: Tokens) -> Tokens {
             transformer_learner(arm, shape, tokenizer, Start::Scratch, &Device::Cpu).tokens_seen(held)
         }
     }
+}
+
+/// Tokens that a generation of an arm writes: `synthesis.tokens`, or more where the next generation trains on more. A
+/// generation 0 that arms share writes enough for each of them.
+#[must_use]
+pub fn tokens_written(experiment: &Experiment, arm: &Arm, generation: usize) -> Tokens {
+    let tokens = arm.synthesis.tokens;
+    if generation == experiment.generations {
+        return tokens;
+    }
+    let is_shared = generation == 0 && experiment.shares_generation_0(arm);
+    let writes_for =
+        |other: &&Arm| other.name == arm.name || (is_shared && experiment.shares_generation_0(other));
+    let budget = experiment.corpus.train_tokens;
+    let needs = |other: &Arm| mixture::corpus_tokens(&other.mixture, generation + 1, budget, tokens);
+    experiment.arms.iter().filter(writes_for).map(needs).max().unwrap_or(tokens)
 }
 
 fn lengths(documents: &Documents) -> Vec<usize> {

@@ -11,7 +11,7 @@
 //! | which type fixes | each with its natural frequency |
 //! | Gaussian: `variance`, `trace`, `mean_variance` | `σ² (1 − c)`, `σ² c` |
 //! | Gaussian, deep collapse: `log_variance`, `log_det` | sums of ψ |
-//! | least squares: `test_error` | `σ² d/(T − d − 1)` times g + 1, or times Σ 1/i² |
+//! | least squares: `test_error` | `σ² d/(T − d − 1)` times g + 1, Σ 1/i or Σ 1/i² |
 //! | decoding alone, 10¹⁴ samples | `p^(τ^−t)`; a single cut of top-k; repeated cuts of top-p |
 //! | a memorising learner | unseen mass `Σ p (1 − p)^T` |
 //! | 15·10¹² samples | counts sum to the unit |
@@ -30,8 +30,9 @@ const GENERATIONS: usize = 8;
 const TYPES: usize = 60;
 
 /// Mixtures of the categorical loop: the published ones by name, then what else the grammar can say.
-const MIXTURES: [&str; 12] = [
+const MIXTURES: [&str; 13] = [
     "replace",
+    "replace-multiple",
     "accumulate",
     "fresh-data-loop",
     "anchored",
@@ -46,8 +47,8 @@ const MIXTURES: [&str; 12] = [
 ];
 
 /// Mixtures of the Gaussian loop.
-const GAUSSIAN_MIXTURES: [&str; 5] =
-    ["replace", "accumulate", "anchored", "fresh-data-loop", "accumulate-subsample"];
+const GAUSSIAN_MIXTURES: [&str; 6] =
+    ["replace", "replace-multiple", "accumulate", "anchored", "fresh-data-loop", "accumulate-subsample"];
 
 /// Makes every check of this group.
 ///
@@ -71,7 +72,7 @@ pub fn findings(plan: &Plan) -> Result<Vec<Finding>, VerifyError> {
         rows.retain(|row| row.statistic == statistic);
         all.extend(of_rows(&format!("Gaussian in {dims} dimensions, deep collapse"), &rows));
     }
-    for mixture in ["replace", "accumulate", "control"] {
+    for mixture in ["replace", "replace-multiple", "accumulate", "control"] {
         let plan = drift_plan(plan, mixture, 60, 6, plan.depth.replicates())?;
         let rows = regression::Simulation::new(5, 1.0, &plan)?.rows()?;
         all.extend(of_rows(&format!("least squares, {mixture}"), &rows));

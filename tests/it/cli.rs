@@ -180,6 +180,23 @@ fn check_prints_the_resolved_experiment_and_exact_counts() {
     assert!(!dir.path().join("generations").exists());
 }
 
+/// Of an arm that replaces and grows, check says what each generation trains on and writes: 20 000 tokens more each
+/// time, and the generation that nobody trains on no more than `synthesis.tokens`.
+#[test]
+fn check_counts_what_a_grown_arm_writes() {
+    let (_dir, _, file) = finished();
+    let printed = output(&["check", text(file), "--set", "arm.unanchored.mixture=\"replace-multiple\""]);
+    let rows = |arm: &str| -> Vec<String> {
+        let lines = printed.lines().filter(|line| line.trim_start().starts_with(arm));
+        lines.map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")).collect()
+    };
+    assert_eq!(
+        rows("unanchored"),
+        ["0 20_000 0 20_000 40_000", "1 0 40_000 40_000 60_000", "2 0 60_000 60_000 20_000"]
+    );
+    assert_eq!(rows("control ")[0], "0 20_000 0 20_000 40_000");
+}
+
 #[test]
 fn bad_input_is_refused_on_one_line_and_nothing_is_written() {
     let (dir, root, file) = finished();

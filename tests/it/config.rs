@@ -1,7 +1,7 @@
 //! Experiment files: what is accepted, what is refused, and how the refusal reads.
 
 use genloss::config::{
-    self, Budget, Method, Model, NaturalDocuments, NaturalFraction, PUBLISHED_REGIMES, Precision,
+    self, Budget, Method, Mixture, Model, NaturalDocuments, NaturalFraction, PUBLISHED_REGIMES, Precision,
 };
 
 const BASE: &str = r#"
@@ -87,6 +87,7 @@ fn every_published_name_is_accepted_and_is_what_its_paper_says() {
     assert_eq!(of("fresh-data-loop").natural, NaturalDocuments::Fresh);
     assert_eq!(of("append-human-data").budget, Budget::Added);
     assert_eq!(of("accumulate").budget, Budget::Growing);
+    assert_eq!(of("replace-multiple"), Mixture { budget: Budget::Growing, ..of("replace") });
 }
 
 #[test]

@@ -34,6 +34,7 @@ fn agreeing(rows: &[Row], name: &str) -> usize {
 fn every_regime_drifts_at_its_exact_rate() {
     let regimes = [
         ("replace", 4),
+        ("replace-multiple", 2),
         ("anchored", 4),
         ("fresh-data-loop", 2),
         ("append-human-data", 4),
@@ -45,6 +46,7 @@ fn every_regime_drifts_at_its_exact_rate() {
         ("{ natural_fraction = 0.3, synthetic = 'all' }", 2),
         ("{ natural_fraction = 0.3, synthetic = 'all', budget = 'added' }", 2),
         ("{ natural_fraction = 'proportional', budget = 'growing' }", 4),
+        ("{ natural_fraction = 0.2, budget = 'growing' }", 2),
         ("{ natural_fraction = 'proportional', natural = 'fresh' }", 2),
         ("{ natural_fraction = 'proportional', natural = 'fresh', synthetic = 'all' }", 2),
         (
@@ -126,18 +128,29 @@ fn deep_collapse_is_exact_on_the_log_scale() {
         let raw = if dims == 1 { "variance" } else { "trace" };
         assert!(of(raw).all(|row| row.generation < 10 || (row.exact.is_some() && row.z.is_none())));
     }
+    let last = |mixture, generations| {
+        let rows = gaussian::Simulation::new(1, &plan(mixture, 10, generations, 1)).unwrap().rows();
+        rows.iter().rfind(|row| row.statistic == "log_variance").unwrap().exact.unwrap()
+    };
     // t = 41 fits of n = 10: 41 [ψ(4.5) + ln 0.2], ψ(4.5) = 1.388 870 9 from tables.
-    let rows = gaussian::Simulation::new(1, &plan("replace", 10, 40, 1)).unwrap().rows();
-    let last = rows.iter().rfind(|row| row.statistic == "log_variance").unwrap();
-    assert!((last.exact.unwrap() - 41.0 * (1.388_870_9 + 0.2_f64.ln())).abs() < 1e-4);
+    assert!((last("replace", 40) - 41.0 * (1.388_870_9 + 0.2_f64.ln())).abs() < 1e-4);
+    // Fits of 10 and of 20: ψ(9.5) = ψ(4.5) + 1/4.5 + 1/5.5 + 1/6.5 + 1/7.5 + 1/8.5.
+    let psi = 1.388_870_9 + [4.5, 5.5, 6.5, 7.5, 8.5].map(|x: f64| 1.0 / x).iter().sum::<f64>();
+    let grown = 1.388_870_9 + 0.2_f64.ln() + psi + 0.1_f64.ln();
+    assert!((last("replace-multiple", 1) - grown).abs() < 1e-6);
 }
 
 /// The closed forms of Gerstgrasser et al. 2024.
 #[test]
 fn regression_errs_as_the_formulas_say() {
-    for (mixture, last) in
-        [("replace", Some(0.1 * 7.0)), ("accumulate", Some(0.1 * 1.511_797_1)), ("control", Some(0.1))]
-    {
+    // Σ_{i ≤ 7} 1/i = 363/140, Σ_{i ≤ 7} 1/i² = 1.511 797 1.
+    let cases = [
+        ("replace", Some(0.1 * 7.0)),
+        ("replace-multiple", Some(0.1 * 363.0 / 140.0)),
+        ("accumulate", Some(0.1 * 1.511_797_1)),
+        ("control", Some(0.1)),
+    ];
+    for (mixture, last) in cases {
         let simulation = regression::Simulation::new(10, 1.0, &plan(mixture, 111, 6, 800)).unwrap();
         let rows = simulation.rows().unwrap();
         assert_eq!(agreeing(&rows, mixture), 7);
@@ -314,7 +327,10 @@ fn what_makes_no_sense_is_refused_in_one_line() {
         ("categorical --samples 9 --mixture replac", "nearest is \"replace\""),
         ("categorical --samples 9 --mixture {natural_fraction=1.5}", "not a number from 0 to 1"),
         ("categorical --samples 9 --mixture {natural_fraction=0.5,wrong=1}", "unknown key"),
-        ("categorical --samples 9 --mixture {natural_fraction=0.1,budget=\"growing\"}", "takes 16 synthetic"),
+        (
+            "categorical --samples 9 --mixture {natural_fraction=0.1,synthetic=\"all\",budget=\"growing\"}",
+            "takes 16 synthetic",
+        ),
         ("gaussian --samples 9 --temperature 0.5", "--temperature"),
         ("gaussian --samples 1", "no covariance"),
         ("gaussian --samples 1e9", "drift categorical"),

@@ -33,6 +33,9 @@ mixture = { natural_fraction = 0.5, natural = "fresh" }
 name = "accumulate"
 mixture = "accumulate"
 [[arm]]
+name = "grown"
+mixture = "replace-multiple"
+[[arm]]
 name = "cool"
 mixture = "append-human-data"
 synthesis = { temperature = 0.8, top_k = 40, tokens = 5000 }
@@ -105,7 +108,7 @@ fn every_generation_trains_on_exactly_what_its_record_says() {
                     Some((1250, vec![(g - 1, 3750)], text))
                 }
                 ("accumulate", _) => {
-                    let corpora: Vec<Documents> = (0..g).map(corpus).collect();
+                    let corpora: Vec<Documents> = (0..g).map(|g| corpus(g).prefix(Tokens(6000))).collect();
                     let mut parts = vec![natural.prefix(Tokens(5000))];
                     parts.extend(corpora);
                     Some((
@@ -113,6 +116,11 @@ fn every_generation_trains_on_exactly_what_its_record_says() {
                         (0..g).map(|g| (g, 6000)).collect(),
                         joined(&parts.iter().collect::<Vec<_>>()),
                     ))
+                }
+                // As many tokens as accumulate: 5000 and 6000 for each generation before.
+                ("grown", _) => {
+                    let tokens = 5000 + 6000 * g as u64;
+                    Some((0, vec![(g - 1, tokens)], corpus(g - 1).prefix(Tokens(tokens))))
                 }
                 ("cool", _) => {
                     let text = joined(&[&natural.prefix(Tokens(500)), &corpus(g - 1)]);
@@ -144,10 +152,16 @@ fn arms_differ_in_nothing_but_what_they_say() {
         let own = dir.path().join(format!("run/seed-{}/{}/gen-000", lineage.seed, lineage.arm));
         assert!(first.exists() && own.exists() != shares);
         let decoding = if shares { "sampling, temperature 1" } else { "sampling, temperature 0.8, top-k 40" };
-        for record in &lineage.generations {
+        // The shared generation 0 writes for "grown", which trains on 11 000, 17 000 and 23 000 tokens.
+        let written = match lineage.arm.as_str() {
+            "cool" => [5000; 4],
+            "grown" => [11_000, 17_000, 23_000, 6000],
+            _ => [11_000, 6000, 6000, 6000],
+        };
+        for (record, tokens) in lineage.generations.iter().zip(written) {
             assert_eq!(record.synthesis.decoding, decoding);
             assert_eq!(record.synthesis.prompts, "start token");
-            assert_eq!(record.synthesis.tokens.0, if shares { 6000 } else { 5000 });
+            assert_eq!(record.synthesis.tokens.0, tokens, "{}", lineage.arm);
             let n: Vec<u64> = record
                 .measurements
                 .iter()
@@ -180,8 +194,8 @@ fn heldout_and_reference_text_are_in_no_training_text() {
 #[test]
 fn a_run_reports_what_it_does_and_a_second_one_has_nothing_to_do() {
     let (dir, prepared, _, events) = finished();
-    // Per seed: a shared generation 0, the one of "cool", and 3 more of 6 arms.
-    let all = 2 * (1 + 1 + 3 * 6);
+    // Per seed: a shared generation 0, the one of "cool", and 3 more of 7 arms.
+    let all = 2 * (1 + 1 + 3 * 7);
     assert_eq!(events[0], Event::RunStarted { experiment: "loop".to_owned(), generations: all, done: 0 });
     let committed = events.iter().filter(|event| matches!(event, Event::GenerationCommitted { .. })).count();
     assert_eq!(committed as u64, all);

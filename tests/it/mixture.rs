@@ -30,7 +30,7 @@ fn any_mixture() -> impl Strategy<Value = Mixture> {
         .prop_map(|(fraction, natural, synthetic, budget)| mixture_of(fraction, natural, synthetic, budget))
 }
 
-/// The plans of generations 0..=G of one lineage, each corpus of which holds `budget` tokens.
+/// The plans of generations 0..=G of one lineage, which writes `budget` tokens each generation.
 fn lineage(
     mixture: &Mixture,
     generations: usize,
@@ -41,7 +41,7 @@ fn lineage(
     (0..=generations)
         .map(|g| {
             let pool = Pool { natural, synthetic: &corpora[..g] };
-            mixture::plan(mixture, g, budget, pool, &mut Place::new(1, "arm", g, "mixture").stream(0))
+            mixture::plan(mixture, g, budget, budget, pool, &mut Place::new(1, "arm", g, "mixture").stream(0))
         })
         .collect()
 }
@@ -72,12 +72,9 @@ proptest! {
         generations in 1_usize..5,
     ) {
         let natural = corpus(&natural_lengths, budget * 20 + 4000);
-        let corpora = vec![corpus(&synthetic_lengths, budget); generations];
+        // Corpora that other arms share hold more than this lineage writes.
+        let corpora = vec![corpus(&synthetic_lengths, budget * 6); generations];
         let budget = Tokens(budget as u64);
-        let whole_pool = |g: usize| match mixture.synthetic {
-            SyntheticDocuments::Latest => 2 * budget.0,
-            SyntheticDocuments::All => (g as u64 + 1) * budget.0,
-        };
         let plans = match lineage(&mixture, generations, budget, &natural, &corpora) {
             Ok(plans) => plans,
             // Only a growing budget can ask for more synthetic text than there is.
@@ -93,7 +90,7 @@ proptest! {
             if g == 0 {
                 prop_assert_eq!((n, s), (budget.0, 0));
             } else {
-                let expected = mixture::parts(&mixture, g, budget, &vec![budget; g]);
+                let expected = mixture::parts(&mixture, g, budget, budget);
                 let drawn = mixture.natural_fraction == NaturalFraction::Proportional && mixture.budget == Budget::Constant;
                 if drawn {
                     prop_assert_eq!(n + s, budget.0);
@@ -103,7 +100,7 @@ proptest! {
                 match mixture.budget {
                     Budget::Constant => prop_assert_eq!(n + s, budget.0),
                     Budget::Added => prop_assert_eq!(s, budget.0),
-                    Budget::Growing => prop_assert_eq!(n + s, whole_pool(g)),
+                    Budget::Growing => prop_assert_eq!(n + s, (g as u64 + 1) * budget.0),
                 }
             }
             for piece in &plan.natural {
@@ -113,14 +110,18 @@ proptest! {
                 }
             }
             let mut taken = BTreeSet::new();
+            let mut by_writer = vec![0; generations];
             for (writer, piece) in &plan.synthetic {
                 prop_assert!(piece.tokens >= 1 && piece.tokens <= corpora[*writer][piece.document]);
                 prop_assert!(taken.insert((*writer, piece.document)), "a synthetic document taken twice");
+                by_writer[*writer] += piece.tokens as u64;
                 match mixture.synthetic {
                     SyntheticDocuments::Latest => prop_assert_eq!(*writer, g - 1),
                     SyntheticDocuments::All => prop_assert!(*writer < g),
                 }
             }
+            let each = mixture::corpus_tokens(&mixture, g, budget, budget).0;
+            prop_assert!(by_writer.iter().all(|&tokens| tokens <= each), "{by_writer:?} beyond {each}");
         }
     }
 }
@@ -165,6 +166,32 @@ fn accumulate_takes_the_whole_pool() {
     }
 }
 
+/// Replace-Multiple (Gerstgrasser et al. 2024): generation g trains on as much as accumulate, N + g·S, all of it by
+/// generation g − 1. With N = 100 and S = 40: 140, 180, 220.
+#[test]
+fn replace_grows_to_the_size_of_accumulate_on_the_latest_corpus_alone() {
+    let grown = Mixture { budget: Budget::Growing, ..constant(0.0) };
+    let sizes = |mixture: &Mixture| -> Vec<(u64, u64)> {
+        let parts = mixture::schedule(mixture, 3, Tokens(100), Tokens(40)).unwrap();
+        parts.iter().map(|part| (part.natural.0, part.synthetic.0)).collect()
+    };
+    assert_eq!(sizes(&grown), [(0, 140), (0, 180), (0, 220)]);
+    let proportional = NaturalFraction::Proportional;
+    let kept = Mixture { natural_fraction: proportional.clone(), ..grown.clone() };
+    assert_eq!(sizes(&kept), [(100, 40), (100, 80), (100, 120)]);
+    let accumulate = Mixture { synthetic: SyntheticDocuments::All, ..kept };
+    assert_eq!(sizes(&accumulate), [(100, 40), (100, 80), (100, 120)]);
+    let each = |mixture: &Mixture, g| mixture::corpus_tokens(mixture, g, Tokens(100), Tokens(40)).0;
+    assert_eq!([1, 2, 3].map(|g| each(&grown, g)), [140, 180, 220]);
+    assert_eq!([1, 2, 3].map(|g| each(&accumulate, g)), [40; 3]);
+    assert_eq!([1, 2, 3].map(|g| each(&constant(0.0), g)), [40; 3]);
+    let stream = &mut Place::new(1, "arm", 2, "mixture").stream(0);
+    let pool = Pool { natural: &[10; 10], synthetic: &[vec![10; 14], vec![10; 18]] };
+    let plan = mixture::plan(&grown, 2, Tokens(100), Tokens(40), pool, stream).unwrap();
+    assert_eq!(plan.synthetic.len(), 18);
+    assert!(plan.synthetic.iter().all(|(writer, _)| *writer == 1));
+}
+
 /// A document of the pool is drawn with probability budget / pool: over 200 draws of 50 out of 200 documents, a
 /// natural one (50 of the 200) is expected 12.5 times a draw, with variance 50·¼·¾·(150/199) = 7.07.
 #[test]
@@ -181,7 +208,7 @@ fn accumulate_subsample_draws_uniformly_from_the_whole_pool() {
         .map(|seed| {
             let pool = Pool { natural: &[2; 60], synthetic: &corpora };
             let stream = &mut Place::new(seed, "arm", 3, "mixture").stream(0);
-            mixture::plan(&mixture, 3, Tokens(100), pool, stream).unwrap().natural.len()
+            mixture::plan(&mixture, 3, Tokens(100), Tokens(100), pool, stream).unwrap().natural.len()
         })
         .sum();
     let z = (total as f64 - 12.5 * draws as f64) / (7.07 * draws as f64).sqrt();

@@ -19,6 +19,9 @@ mixture = "replace"
 [[arm]]
 name = "accumulate"
 mixture = "accumulate-subsample"
+[[arm]]
+name = "grown"
+mixture = "replace-multiple"
 "#;
 
 const TRANSFORMER: &str = r#"
