@@ -1,6 +1,7 @@
 //! Measuring: values known in closed form, the sign of every metric on narrowing and widening text, honest standard
 //! errors, and nothing but finite numbers out of the strangest text.
 
+use genloss::config::Decoding;
 use genloss::documents::{Documents, TokenId};
 use genloss::measure::{
     Curves, Direction, Fact, FactAnswer, Family, FourGrams, Inputs, METRICS, MeasureError, Measurement,
@@ -622,6 +623,9 @@ struct HalfKnowing;
 impl LanguageModel for HalfKnowing {
     fn score(&self, _: &Documents, _: &Stage) -> Result<Scores, ModelError> {
         Ok(Scores::default())
+    }
+    fn score_decoded(&self, _: &Documents, _: &Decoding, _: &Stage) -> Result<Vec<f32>, ModelError> {
+        Ok(Vec::new())
     }
     fn generate(&self, request: &Generate, _: &Stage) -> Result<Documents, ModelError> {
         assert!(request.decoding.greedy);

@@ -230,6 +230,7 @@ fn made_up(
             ..Provenance::default()
         },
         lineages,
+        baseline: None,
     }
 }
 
