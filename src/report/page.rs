@@ -138,6 +138,12 @@ fn experiment(index: usize, section: &Section) -> Markup {
                     @for figure in section.figures.iter().filter(|figure| figure.part == chapter.part) {
                         (inline(figure))
                     }
+                    @if chapter.part == Part::Effects && section.recorded.baseline.is_none() {
+                        p.sub {
+                            "What drift alone would have done is not on record; `genloss run` again adds it, and with it \
+                             where these differences come from."
+                        }
+                    }
                 }
             }
             section id=(id("texts")) { h2 { "What they wrote" } (texts::side_by_side(section)) }
