@@ -116,6 +116,18 @@ impl Sampler {
         distribution
     }
 
+    /// The natural-log probability that [`draw`](Self::draw) gives to `token`; −∞ for one that it drops. `logits` is
+    /// spent.
+    #[must_use]
+    pub fn log_probability(
+        &mut self,
+        logits: &mut [f32],
+        document_so_far: &[TokenId],
+        token: TokenId,
+    ) -> f32 {
+        self.distribution(logits, document_so_far)[token as usize].ln() as f32
+    }
+
     /// Whether some of `vocab_size` tokens may have to go.
     fn truncates(&self, vocab_size: usize) -> bool {
         self.decoding.top_k.is_some_and(|k| k < vocab_size)

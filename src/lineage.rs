@@ -4,6 +4,7 @@
 //! input costs nothing. [`run`] opens the store and makes, for every seed, the generation 0 that arms share and then
 //! every generation of every arm that does not stand already.
 
+mod baseline;
 mod error;
 mod generation;
 mod prepare;
@@ -48,12 +49,14 @@ pub fn run(
     let (done, generations) = run.progress()?;
     let observer = surroundings.observer;
     observer.observe(&Event::RunStarted { experiment: experiment.name.clone(), generations, done });
+    run.baseline(prepared, surroundings)?;
     for &seed in &experiment.seeds {
         let maker = Maker::new(experiment, prepared, &store, surroundings, seed);
         for arm in &experiment.arms {
             run.lineage(arm, seed, &maker, observer)?;
         }
     }
+    run.baseline(prepared, surroundings)?;
     observer.observe(&Event::RunFinished);
     Ok(())
 }

@@ -27,11 +27,13 @@ mod heldout;
 mod natural;
 mod tail;
 mod uncertainty;
+mod unigrams;
 mod words;
 
 pub use catalogue::{METRICS, metric};
 pub use facts::{Fact, FactAnswer, recall};
 pub use form::FourGrams;
+pub use unigrams::{Heldout, Occurrence, Unigrams};
 
 use counts::{Counts, Incidence};
 use grams::Grams;

@@ -21,6 +21,18 @@ pub trait LanguageModel: Send + Sync {
     /// When the run is interrupted, or the backend fails.
     fn score(&self, documents: &Documents, stage: &Stage) -> Result<Scores, ModelError>;
 
+    /// The natural-log probability of every token as a document written through `decoding` would go on with it, given
+    /// the document before it; −∞ where `decoding` would never write it.
+    ///
+    /// # Errors
+    /// When the run is interrupted, or the backend fails.
+    fn score_decoded(
+        &self,
+        documents: &Documents,
+        decoding: &Decoding,
+        stage: &Stage,
+    ) -> Result<Vec<f32>, ModelError>;
+
     /// One document per prompt. Document i of the request draws from the stage's stream `first_item + i`, so what
     /// it says depends neither on the documents beside it nor on the number of threads.
     ///

@@ -5,6 +5,7 @@
 //!   experiment.toml      the file as resolved, every default written out
 //!   provenance.json      version, features, processor, command line, corpus hashes
 //!   tokenizer.json
+//!   drift.json           what drift alone would have done, by arm and metric
 //!   seed-1/gen-000/      shared by all arms that change nothing but the mixture
 //!     model/  synthetic.parquet  measurements.json  manifest.json
 //!   seed-1/<arm>/gen-001/ …
@@ -28,6 +29,7 @@ pub use error::StoreError;
 pub use read::{Sample, read, samples};
 pub use record::*;
 
+use crate::baseline::Baseline;
 use crate::config::{self, Arm, Experiment, difference};
 use crate::documents::Documents;
 use std::fs::{File, TryLockError};
@@ -37,6 +39,7 @@ use std::time::Duration;
 const EXPERIMENT: &str = "experiment.toml";
 const PROVENANCE: &str = "provenance.json";
 const TOKENIZER: &str = "tokenizer.json";
+const DRIFT: &str = "drift.json";
 const LOCK: &str = ".lock";
 const MODEL: &str = "model";
 const MEASUREMENTS: &str = "measurements.json";
@@ -116,6 +119,7 @@ impl Store {
                 if !holds_generations(root)? =>
             {
                 seed_folders(root)?.iter().try_for_each(|seed| disk::remove_dir(seed))?;
+                disk::remove_file(&root.join(DRIFT))?;
                 disk::write_file(&root.join(PROVENANCE), &disk::to_json(provenance))?;
                 // Last, because it is what makes the folder a store.
                 disk::write_file(&root.join(EXPERIMENT), experiment.to_toml().as_bytes())?;
@@ -171,6 +175,20 @@ impl Store {
         disk::rename_dir(&aside, &folder)?;
         disk::remove_dir(&beside(&folder, "work"))?;
         Ok(())
+    }
+
+    /// Whether it is on record what drift alone would have done.
+    #[must_use]
+    pub fn has_baseline(&self) -> bool {
+        self.root.join(DRIFT).exists()
+    }
+
+    /// Puts on record what drift alone would have done.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn write_baseline(&self, baseline: &Baseline) -> Result<(), StoreError> {
+        disk::write_file(&self.root.join(DRIFT), &disk::to_json(baseline))
     }
 
     /// Where the learner of a generation keeps its checkpoints.

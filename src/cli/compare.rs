@@ -1,6 +1,9 @@
 //! `genloss compare`: arms side by side against the control.
 
+mod split;
+
 use super::output::{self, Format};
+use crate::attribution::{Attribution, attribute};
 use crate::config::CONTROL;
 use crate::measure;
 use crate::store::{self, Recorded};
@@ -27,21 +30,53 @@ impl Args {
     }
 }
 
+/// An arm against the control, and where the differences come from.
+#[derive(Serialize)]
+struct Compared {
+    #[serde(flatten)]
+    comparison: ArmComparison,
+    /// None where it is not on record what drift alone would have done.
+    attribution: Option<Vec<Attribution>>,
+}
+
+impl Compared {
+    fn all_of(recorded: &Recorded) -> Vec<Self> {
+        let compared = |comparison: ArmComparison| Self {
+            attribution: recorded.baseline.as_ref().map(|baseline| attribute(&comparison, baseline)),
+            comparison,
+        };
+        comparisons(recorded).into_iter().map(compared).collect()
+    }
+
+    fn at_last_generation(&self) -> Vec<&Attribution> {
+        let last = self.comparison.last_generation();
+        let parts = self.attribution.iter().flatten();
+        parts.filter(|part| Some(part.generation) == last).collect()
+    }
+
+    fn rows(&self) -> impl Iterator<Item = EffectRow<'_>> {
+        self.comparison.effects.iter().map(|effect| {
+            let belongs =
+                |part: &&Attribution| part.metric == effect.metric && part.generation == effect.generation;
+            EffectRow::new(&self.comparison, effect, self.attribution.iter().flatten().find(belongs))
+        })
+    }
+}
+
 /// Prints the comparison of every arm of `folders` with the control of its experiment.
 pub fn print(folders: &[PathBuf], format: Format) -> Result<()> {
-    let all: Vec<ArmComparison> = read_all(folders)?.iter().flat_map(comparisons).collect();
+    let all: Vec<Compared> = read_all(folders)?.iter().flat_map(Compared::all_of).collect();
+    let (header, rows) = cells(&all);
     match format {
         Format::Json => output::json(&all),
-        Format::Csv => output::csv(
-            all.iter().flat_map(|arm| arm.effects.iter().map(|effect| EffectRow::new(arm, effect))),
-        ),
+        Format::Csv => output::csv(all.iter().flat_map(Compared::rows)),
         Format::Markdown => {
-            let (header, rows) = cells(&all);
-            output::emit(&output::markdown(&header, &rows))
+            let splits = split::tables(&all, output::markdown);
+            output::emit(&format!("{}\n{splits}", output::markdown(&header, &rows)))
         }
         Format::Table => {
-            let (header, rows) = cells(&all);
-            output::emit(&format!("{}{}", output::table(&header, &rows), explanations(&all)))
+            let splits = split::tables(&all, output::table);
+            output::emit(&format!("{}{}\n{splits}", output::table(&header, &rows), explanations(&all)))
         }
     }
 }
@@ -82,8 +117,9 @@ const SHOWN: [(&str, &str); 5] = [
 ];
 
 /// The header and the rows of the table; the experiment is named where there are several.
-fn cells(all: &[ArmComparison]) -> (Vec<&'static str>, Vec<Vec<String>>) {
-    let several = all.iter().any(|arm| arm.experiment != all[0].experiment);
+fn cells(all: &[Compared]) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    let arms = all.iter().map(|compared| &compared.comparison);
+    let several = arms.clone().any(|arm| arm.experiment != all[0].comparison.experiment);
     let named = several.then_some("experiment");
     let effects = SHOWN.iter().map(|(_, title)| *title);
     let header = named.into_iter().chain(["arm", "verdict", "called at"]).chain(effects).collect();
@@ -94,7 +130,7 @@ fn cells(all: &[ArmComparison]) -> (Vec<&'static str>, Vec<Vec<String>>) {
         let effects = SHOWN.iter().map(|(metric, _)| effect_at_last(arm, metric));
         name.into_iter().chain(first).chain(effects).collect()
     };
-    (header, all.iter().map(row).collect())
+    (header, arms.map(row).collect())
 }
 
 fn effect_at_last(arm: &ArmComparison, metric: &str) -> String {
@@ -108,11 +144,11 @@ fn interval(effect: &Effect) -> String {
     format!("{:+.3} [{:+.3}, {:+.3}]", effect.difference, effect.ci_low, effect.ci_high)
 }
 
-fn explanations(all: &[ArmComparison]) -> String {
+fn explanations(all: &[Compared]) -> String {
     let mut text = "Differences from the control of the same seeds at the last generation, with 95 % intervals. Losses and\n\
         entropies in nats; rare types found, as a ratio to what natural text of the same size holds.\n\n"
         .to_owned();
-    for arm in all {
+    for Compared { comparison: arm, .. } in all {
         text.push_str(&format!("{}, {}: {}\n", arm.experiment, arm.arm, arm.explanation));
     }
     text
@@ -137,10 +173,17 @@ struct EffectRow<'a> {
     ci_high: f64,
     std_err: f64,
     significant: bool,
+    control_by_drift: Option<f64>,
+    arm_by_drift: Option<f64>,
+    sampling: Option<f64>,
+    decoding: Option<f64>,
+    misfit: Option<f64>,
+    misfit_ci_low: Option<f64>,
+    misfit_ci_high: Option<f64>,
 }
 
 impl<'a> EffectRow<'a> {
-    fn new(arm: &'a ArmComparison, effect: &'a Effect) -> Self {
+    fn new(arm: &'a ArmComparison, effect: &'a Effect, part: Option<&Attribution>) -> Self {
         Self {
             experiment: &arm.experiment,
             arm: &arm.arm,
@@ -158,6 +201,13 @@ impl<'a> EffectRow<'a> {
             ci_high: effect.ci_high,
             std_err: effect.std_err,
             significant: effect.significant,
+            control_by_drift: part.map(|part| part.control_by_drift),
+            arm_by_drift: part.map(|part| part.arm_by_drift),
+            sampling: part.map(|part| part.sampling),
+            decoding: part.map(|part| part.decoding),
+            misfit: part.map(|part| part.misfit),
+            misfit_ci_low: part.map(|part| part.misfit_ci_low),
+            misfit_ci_high: part.map(|part| part.misfit_ci_high),
         }
     }
 }

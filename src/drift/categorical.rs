@@ -27,10 +27,39 @@ use rayon::prelude::*;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Simulation {
     frequencies: Frequencies,
-    decoding: Decoding,
+    writing: Writing,
     regime: Regime,
     replicates: usize,
     seed: u64,
+}
+
+/// How what a model writes differs from what it has learnt.
+#[derive(Clone, Debug, PartialEq)]
+enum Writing {
+    /// A decoder acts on the model's frequencies.
+    Decoded(Decoding),
+    /// Every type is written so many times as often as learnt.
+    Weighted(Vec<f64>),
+}
+
+impl Writing {
+    fn is_plain(&self) -> bool {
+        match self {
+            Self::Decoded(decoding) => decoding::is_plain(decoding),
+            Self::Weighted(factors) => factors.iter().all(|&factor| factor == 1.0),
+        }
+    }
+
+    /// What is drawn from, where a model has the frequencies `weights` (types). If nothing that it knows is ever
+    /// written, it writes as it has learnt.
+    fn of(&self, weights: Vec<f64>) -> Vec<f64> {
+        let changed: Vec<f64> = match self {
+            _ if self.is_plain() => return weights,
+            Self::Decoded(decoding) => decode(&weights, decoding),
+            Self::Weighted(factors) => weights.iter().zip(factors).map(|(w, factor)| w * factor).collect(),
+        };
+        if changed.iter().any(|&weight| weight > 0.0) { changed } else { weights }
+    }
 }
 
 impl Simulation {
@@ -44,8 +73,32 @@ impl Simulation {
                 "samples of a categorical model stand in no document, so none is a repetition; leave it at 1";
             return Err(fault("repetition-penalty", message));
         }
-        let regime = Regime::new(plan)?;
-        Ok(Self { frequencies, decoding, regime, replicates: plan.replicates, seed: plan.seed })
+        let (regime, writing) = (Regime::new(plan)?, Writing::Decoded(decoding));
+        Ok(Self { frequencies, writing, regime, replicates: plan.replicates, seed: plan.seed })
+    }
+
+    /// A loop over types with natural `frequencies`, each of which is written `factors` (types) times as often as a
+    /// model has learnt it, relative to the others: what a decoder does to types that stand in contexts.
+    ///
+    /// # Errors
+    /// When there is not one factor, finite and not negative, for each type, or no sample in the regime.
+    pub fn weighted(
+        frequencies: Frequencies,
+        factors: Vec<f64>,
+        regime: Regime,
+        replicates: usize,
+        seed: u64,
+    ) -> Result<Self, DriftError> {
+        let types = frequencies.probabilities().len();
+        let is_factor = |factor: &f64| factor.is_finite() && *factor >= 0.0;
+        if factors.len() != types || !factors.iter().all(is_factor) {
+            let message = format!("give one for each of {types} types, each a number from 0 up");
+            return Err(fault("factors", message));
+        }
+        if regime.samples == 0 {
+            return Err(fault("samples", "0 samples give no model; give at least 1"));
+        }
+        Ok(Self { frequencies, writing: Writing::Weighted(factors), regime, replicates, seed })
     }
 
     /// What each generation trains on.
@@ -81,7 +134,7 @@ impl Simulation {
         let tail_mass = self.frequencies.tail_mass();
         let alive = alive(&self.regime, &self.frequencies);
         let chances = coalescence(&self.regime);
-        let is_plain = decoding::is_plain(&self.decoding);
+        let is_plain = self.writing.is_plain();
         let of_generation = |(generation, (c, alive)): (usize, (f64, Option<Alive>))| {
             if generation > 0 && !is_plain {
                 return [None; 7];
@@ -102,12 +155,31 @@ impl Simulation {
             each(place + 1, &lineage.model);
         }
     }
+
+    /// The same, but `each` gets the counts (types) of a text of `samples` samples that the generation writes, drawn
+    /// for this purpose alone.
+    pub fn texts(&self, replicate: usize, samples: u64, each: &mut dyn FnMut(usize, &[u64])) {
+        self.lineage(replicate, &mut |generation, model| {
+            let place = self.place(replicate, generation, "drift text");
+            each(generation, &self.write(model, samples, &place));
+        });
+    }
+
+    fn place(&self, replicate: usize, generation: usize, stage: &'static str) -> Place {
+        Place::new(self.seed, &format!("drift {replicate}"), generation, stage)
+    }
+
+    /// A text by the model of counts `model` (types).
+    fn write(&self, model: &[u64], samples: u64, place: &Place) -> Vec<u64> {
+        let weights = model.iter().map(|&count| count as f64).collect();
+        multinomial(samples, &self.writing.of(weights), place)
+    }
 }
 
 /// What a lineage carries from generation to generation. All vectors are counts (types).
 struct Lineage<'a> {
     simulation: &'a Simulation,
-    arm: String,
+    replicate: usize,
     /// Nested natural samples, with their sizes.
     prefixes: Vec<(u64, Vec<u64>)>,
     /// What the last generation trained on.
@@ -120,11 +192,10 @@ struct Lineage<'a> {
 impl<'a> Lineage<'a> {
     fn start(simulation: &'a Simulation, replicate: usize) -> Self {
         let probabilities = simulation.frequencies.probabilities();
-        let arm = format!("drift {replicate}");
         let mut prefixes: Vec<(u64, Vec<u64>)> = Vec::new();
         for (item, size) in simulation.regime.natural_sizes().into_iter().enumerate() {
             // What a prefix has beyond the next smaller one is as independent of it as any other sample.
-            let place = Place::new(simulation.seed, &arm, item, "drift natural");
+            let place = simulation.place(replicate, item, "drift natural");
             let smaller = prefixes.last().map_or(0, |(size, _)| *size);
             let mut counts = multinomial(size - smaller, probabilities, &place);
             if let Some((_, inside)) = prefixes.last() {
@@ -133,7 +204,7 @@ impl<'a> Lineage<'a> {
             prefixes.push((size, counts));
         }
         let mut lineage =
-            Self { simulation, arm, prefixes, model: Vec::new(), pool: Vec::new(), pool_size: 0 };
+            Self { simulation, replicate, prefixes, model: Vec::new(), pool: Vec::new(), pool_size: 0 };
         lineage.model = lineage.prefix(simulation.regime.samples).to_vec();
         lineage.pool = vec![0; lineage.model.len()];
         lineage
@@ -145,7 +216,7 @@ impl<'a> Lineage<'a> {
     }
 
     fn place(&self, generation: usize, stage: &'static str) -> Place {
-        Place::new(self.simulation.seed, &self.arm, generation, stage)
+        self.simulation.place(self.replicate, generation, stage)
     }
 
     /// Trains generation `generation` ≥ 1.
@@ -180,11 +251,7 @@ impl<'a> Lineage<'a> {
 
     /// What generation `author` writes.
     fn corpus(&self, author: usize, samples: u64) -> Vec<u64> {
-        let mut weights: Vec<f64> = self.model.iter().map(|&count| count as f64).collect();
-        if !decoding::is_plain(&self.simulation.decoding) {
-            weights = decode(&weights, &self.simulation.decoding);
-        }
-        multinomial(samples, &weights, &self.place(author, "drift corpus"))
+        self.simulation.write(&self.model, samples, &self.place(author, "drift corpus"))
     }
 
     /// Natural samples of generation `generation`; none is an empty vector.

@@ -30,7 +30,7 @@
 
 use super::cholesky;
 use super::coalescence::coalescence;
-use super::regime::{Loop, Recipe, Regime};
+use super::regime::{Loop, Recipe, Regime, largest_set};
 use super::summary::{self, Row};
 use super::{DriftError, fault};
 use crate::config::{NaturalDocuments, SyntheticDocuments};
@@ -77,7 +77,10 @@ impl Simulation {
                 format!("{} samples give no covariance in {dims} dimensions; give more", regime.samples);
             return Err(fault("samples", message));
         }
-        let numbers = regime.samples.saturating_mul(plan.largest_set() + 1).saturating_mul(dims as u64);
+        let numbers = regime
+            .samples
+            .saturating_mul(largest_set(&plan.mixture, plan.generations) + 1)
+            .saturating_mul(dims as u64);
         if numbers > MOST_NUMBERS {
             let message = format!(
                 "a lineage would hold {numbers} numbers, and {MOST_NUMBERS} are the most; give fewer samples, or drift categorical, which counts"

@@ -25,14 +25,12 @@ pub struct Loop {
     pub seed: u64,
 }
 
-impl Loop {
-    /// Bounds the largest set of samples there ever is, in multiples of `samples`: two parts, or as much as natural
-    /// samples and every corpus.
-    pub(super) fn largest_set(&self) -> u64 {
-        match (self.mixture.synthetic, self.mixture.budget) {
-            (SyntheticDocuments::Latest, Budget::Constant | Budget::Added) => 2,
-            (SyntheticDocuments::All, _) | (_, Budget::Growing) => self.generations as u64 + 2,
-        }
+/// Bounds the largest set of samples there ever is, in multiples of the larger of budget and corpus: two parts, or as
+/// much as natural samples and every corpus.
+pub(super) fn largest_set(mixture: &Mixture, generations: usize) -> u64 {
+    match (mixture.synthetic, mixture.budget) {
+        (SyntheticDocuments::Latest, Budget::Constant | Budget::Added) => 2,
+        (SyntheticDocuments::All, _) | (_, Budget::Growing) => generations as u64 + 2,
     }
 }
 
@@ -76,8 +74,10 @@ impl Recipe {
 /// A mixture worked out for every generation. Holding one means that every part can be had.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Regime {
-    /// Samples of generation 0, and samples that a generation writes.
+    /// Samples of generation 0, and the budget of later ones.
     pub samples: u64,
+    /// Samples that a generation writes.
+    pub written: u64,
     /// Whether natural samples are the same in every generation. Smaller parts are prefixes of larger ones.
     pub natural: NaturalDocuments,
     /// Whether synthetic samples are those of the last generation or of all.
@@ -104,18 +104,26 @@ impl Regime {
                 format!("{generations} is too many; give at most {}", Tokens(MOST_GENERATIONS as u64));
             return Err(fault("generations", message));
         }
-        let most = u128::from(samples) * u128::from(plan.largest_set());
+        Self::of(mixture, generations, samples, samples)
+    }
+
+    /// Works out `mixture` for generations 1..=`generations` with a budget of `samples` and generations that write
+    /// `written` samples each, both at least 1.
+    ///
+    /// # Errors
+    /// When sums become too large, or a generation takes more synthetic samples than there are.
+    pub fn of(mixture: &Mixture, generations: usize, samples: u64, written: u64) -> Result<Self, DriftError> {
+        let most = u128::from(samples.max(written)) * u128::from(largest_set(mixture, generations));
         if most > u128::from(MOST_SAMPLES) {
             let message = format!(
                 "{} per generation can become {} together, and sums are exact up to {}; lower samples or generations",
-                Tokens(samples),
+                Tokens(samples.max(written)),
                 most,
                 Tokens(MOST_SAMPLES)
             );
             return Err(fault("samples", message));
         }
-        let samples_each = Tokens(samples);
-        let parts = mixture::schedule(mixture, generations, samples_each, samples_each)
+        let parts = mixture::schedule(mixture, generations, Tokens(samples), Tokens(written))
             .map_err(|error| of_mixture(&error))?;
         let recipe = |(place, parts): (usize, mixture::Parts)| {
             if mixture::is_drawn_from_whole_pool(mixture, place + 1) {
@@ -124,7 +132,28 @@ impl Regime {
             Recipe::Parts { natural: parts.natural.0, synthetic: parts.synthetic.0 }
         };
         let recipes = parts.into_iter().enumerate().map(recipe).collect();
-        Ok(Self { samples, natural: mixture.natural, synthetic: mixture.synthetic, recipes })
+        Ok(Self { samples, written, natural: mixture.natural, synthetic: mixture.synthetic, recipes })
+    }
+
+    /// The same in samples of another size, `share` of them to each of these: words instead of tokens. Every number is
+    /// rounded by itself.
+    #[must_use]
+    pub fn scaled(&self, share: f64) -> Self {
+        let scaled = |samples: u64| (samples as f64 * share).round() as u64;
+        let recipe = |recipe: &Recipe| match *recipe {
+            Recipe::Parts { natural, synthetic } => {
+                Recipe::Parts { natural: scaled(natural), synthetic: scaled(synthetic) }
+            }
+            Recipe::Drawn { natural, taken } => {
+                Recipe::Drawn { natural: scaled(natural), taken: scaled(taken) }
+            }
+        };
+        Self {
+            samples: scaled(self.samples),
+            written: scaled(self.written),
+            recipes: self.recipes.iter().map(recipe).collect(),
+            ..*self
+        }
     }
 
     /// Sizes of the natural parts that are nested in each other, ascending, that of generation 0 among them.
@@ -144,7 +173,7 @@ impl Regime {
     pub fn written_for(&self, recipe: Recipe) -> u64 {
         match (self.synthetic, recipe) {
             (SyntheticDocuments::Latest, Recipe::Parts { synthetic, .. }) => synthetic,
-            _ => self.samples,
+            _ => self.written,
         }
     }
 
@@ -162,7 +191,7 @@ impl Regime {
     pub fn is_accumulate(&self) -> bool {
         let everything = |generation: usize| Recipe::Parts {
             natural: self.samples,
-            synthetic: self.samples * generation as u64,
+            synthetic: self.written * generation as u64,
         };
         self.keeps_natural_samples()
             && self.synthetic == SyntheticDocuments::All
@@ -183,7 +212,7 @@ impl Regime {
         let picks = |(&recipe, generation): (&Recipe, u64)| match recipe {
             Recipe::Drawn { .. } => true,
             Recipe::Parts { synthetic, .. } => {
-                self.synthetic == SyntheticDocuments::All && synthetic < generation * self.samples
+                self.synthetic == SyntheticDocuments::All && synthetic < generation * self.written
             }
         };
         self.recipes.iter().zip(1..).any(picks)

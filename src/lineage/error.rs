@@ -1,5 +1,6 @@
 //! What can go wrong in a run.
 
+use crate::baseline::BaselineError;
 use crate::corpus::CorpusError;
 use crate::measure::MeasureError;
 use crate::mixture::MixtureError;
@@ -49,6 +50,9 @@ pub enum RunError {
     /// The measuring.
     #[error(transparent)]
     Measure(MeasureError),
+    /// What drift alone would do.
+    #[error(transparent)]
+    Baseline(BaselineError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -78,6 +82,15 @@ impl From<SynthesisError> for RunError {
         match error {
             SynthesisError::Model(error) => error.into(),
             error => Self::Synthesis(error),
+        }
+    }
+}
+
+impl From<BaselineError> for RunError {
+    fn from(error: BaselineError) -> Self {
+        match error {
+            BaselineError::Interrupted => Self::Interrupted,
+            error => Self::Baseline(error),
         }
     }
 }

@@ -52,7 +52,7 @@ fn of_types(counts: &Counts, suffix: &str, collected: &mut Collected) {
 }
 
 /// `harmonic[k] = 1 + 1/2 + … + 1/k`, for k < n.
-fn harmonic_numbers(n: u64) -> Vec<f64> {
+pub(super) fn harmonic_numbers(n: u64) -> Vec<f64> {
     let reciprocals = (1..n).scan(0.0, |sum, k| {
         *sum += 1.0 / k as f64;
         Some(*sum)
@@ -63,7 +63,7 @@ fn harmonic_numbers(n: u64) -> Vec<f64> {
 /// Entropy in nats by Chao, Wang and Jost (2013), "Entropy and the species accumulation curve", eq. 3: with f₁, f₂ the
 /// numbers of types seen once and twice,
 /// `Σ c/n · Σ_{k=c}^{n−1} 1/k  +  f₁/n · (1−A)^{1−n} · (−ln A − Σ_{r=1}^{n−1} (1−A)^r / r)`.
-fn entropy(counts: &[u32], n: u64, harmonic: &[f64]) -> Option<f64> {
+pub(super) fn entropy(counts: &[u32], n: u64, harmonic: &[f64]) -> Option<f64> {
     if n == 0 {
         return None;
     }
@@ -99,7 +99,7 @@ fn unseen_entropy(n: u64, once: u64, twice: u64) -> f64 {
 }
 
 /// Hill's number of order 2. None if no type occurs twice.
-fn hill_2(counts: &[u32], n: u64) -> Option<f64> {
+pub(super) fn hill_2(counts: &[u32], n: u64) -> Option<f64> {
     let pairs: f64 = counts.iter().map(|&count| f64::from(count) * (f64::from(count) - 1.0)).sum();
     (pairs > 0.0).then(|| n as f64 * (n as f64 - 1.0) / pairs)
 }

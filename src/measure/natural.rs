@@ -40,7 +40,7 @@ pub(super) struct Natural {
     pub(super) second: Vec<u32>,
     /// Documents of the second half by the types in them.
     second_documents: Vec<u32>,
-    second_size: Size,
+    pub(super) second_size: Size,
     /// Class by type.
     rarity: Vec<Option<Rarity>>,
 }
@@ -124,7 +124,7 @@ pub(super) struct Survivors {
 /// The probability that something that is in `holding` of `total` documents is in one of `drawn` of them, drawn without
 /// replacement: `1 − C(total − holding, drawn) / C(total, drawn)` (Hurlbert 1971), which is
 /// `1 − Π_{j<holding} (total − drawn − j) / (total − j)` and so goes on between the integers.
-fn chance_of_being_drawn(holding: u32, total: f64, drawn: f64) -> f64 {
+pub(super) fn chance_of_being_drawn(holding: u32, total: f64, drawn: f64) -> f64 {
     /// Below this the rest of the product cannot change the result.
     const NEGLIGIBLE: f64 = 1e-18;
     if holding == 0 {

@@ -33,6 +33,11 @@ impl Vocabulary {
         (vocabulary, documents)
     }
 
+    /// The number of a word of the vocabulary.
+    pub(super) fn number(&self, word: &str) -> Option<u32> {
+        self.0.get(word).copied()
+    }
+
     /// `texts` as numbered words. Words the vocabulary lacks get the numbers that follow on it.
     pub(super) fn read(&self, texts: &[String]) -> Documents {
         let mut unknown = Numbers::new();
@@ -41,7 +46,7 @@ impl Vocabulary {
             let mut ids = Vec::with_capacity(words.len());
             for word in words {
                 let next = (self.0.len() + unknown.len()) as u32;
-                let known = self.0.get(word).copied();
+                let known = self.number(word);
                 ids.push(known.unwrap_or_else(|| *unknown.entry(word.into()).or_insert(next)));
             }
             documents.push(&ids);

@@ -44,7 +44,8 @@ mod predictions;
 mod sampling;
 
 use super::{Generate, LanguageModel, ModelError, Scores, SpecialTokens};
-use crate::config;
+use crate::config::{self, Decoding};
+use crate::decoding::Sampler;
 use crate::documents::{Documents, TokenId};
 use crate::stage::Stage;
 use counts::{Context, Counts};
@@ -208,6 +209,27 @@ impl Ngram {
         }
     }
 
+    fn score_some_decoded<'a>(
+        &self,
+        documents: impl Iterator<Item = &'a [TokenId]>,
+        decoding: &Decoding,
+    ) -> Vec<f32> {
+        let predictions = self.predictions();
+        let mut sampler = Sampler::new(decoding);
+        let mut logits = vec![0f32; self.vocab_size()];
+        let mut scores = Vec::new();
+        for document in documents {
+            let mut place = 0;
+            self.walk(document, |context, token| {
+                predictions.fill(&self.counts, context, &mut logits);
+                scores.push(sampler.log_probability(&mut logits, &document[..place], token));
+                place += 1;
+                predictions.score(&self.counts, context, token).1
+            });
+        }
+        scores
+    }
+
     fn score_some<'a>(&self, documents: impl Iterator<Item = &'a [TokenId]>) -> Scores {
         let predictions = self.predictions();
         let mut scores = Scores::default();
@@ -240,6 +262,26 @@ impl LanguageModel for Ngram {
             log_probabilities: parts.iter().flat_map(|part| &part.log_probabilities).copied().collect(),
             entropies: parts.iter().flat_map(|part| &part.entropies).copied().collect(),
         })
+    }
+
+    fn score_decoded(
+        &self,
+        documents: &Documents,
+        decoding: &Decoding,
+        stage: &Stage,
+    ) -> Result<Vec<f32>, ModelError> {
+        check_tokens(documents.flat(), self.vocab_size())?;
+        let parts: Vec<Vec<f32>> = tasks(documents.len())
+            .map(|range| {
+                if stage.interrupted() {
+                    return Err(ModelError::Interrupted);
+                }
+                let part = self.score_some_decoded(range.map(|index| documents.get(index)), decoding);
+                stage.advance(part.len() as u64);
+                Ok(part)
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(parts.concat())
     }
 
     fn generate(&self, request: &Generate, stage: &Stage) -> Result<Documents, ModelError> {

@@ -20,7 +20,7 @@
 //! # Ok::<(), genloss::model::ModelError>(())
 //! ```
 
-use crate::config::{self, Precision};
+use crate::config::{self, Decoding, Precision};
 use crate::documents::Documents;
 use crate::kernels::attention::Rotary;
 use crate::model::{Generate, LanguageModel, ModelError, Scores, SpecialTokens};
@@ -169,6 +169,16 @@ impl LanguageModel for Transformer {
     fn score(&self, documents: &Documents, stage: &Stage) -> Result<Scores, ModelError> {
         self.check_tokens(documents)?;
         score::score(&self.clone().with_precision(Precision::F32), documents, stage)
+    }
+
+    fn score_decoded(
+        &self,
+        documents: &Documents,
+        decoding: &Decoding,
+        stage: &Stage,
+    ) -> Result<Vec<f32>, ModelError> {
+        self.check_tokens(documents)?;
+        score::score_decoded(&self.clone().with_precision(Precision::F32), documents, decoding, stage)
     }
 
     fn generate(&self, request: &Generate, stage: &Stage) -> Result<Documents, ModelError> {

@@ -1,7 +1,9 @@
 //! The figures of an experiment, each laid out once and drawn twice, as SVG and as PNG.
 
+mod causes;
 mod effects;
 mod legend;
+mod rows;
 mod spectra;
 mod trajectories;
 
@@ -27,6 +29,7 @@ pub(super) struct Figure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Effects,
+    Causes,
     Trajectories,
     RankFrequency,
     Survival,
@@ -40,6 +43,7 @@ pub(super) fn all(recorded: &Recorded, comparisons: &[&ArmComparison]) -> Vec<(P
     let families = [Family::HeldOut, Family::Tail, Family::Entropy, Family::Divergence, Family::Form];
     let mut figures: Vec<(Part, Option<Figure>)> =
         vec![(Part::Effects, effects::forest(recorded, comparisons))];
+    figures.push((Part::Causes, causes::bars(recorded, comparisons)));
     figures.extend(families.map(|family| (Part::Trajectories, trajectories::family(recorded, family))));
     figures.push((Part::RankFrequency, spectra::rank_frequency(recorded)));
     figures.push((Part::Survival, spectra::survival(recorded)));

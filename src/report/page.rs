@@ -27,13 +27,22 @@ struct Chapter {
     part: Part,
 }
 
-const EVIDENCE: [Chapter; 7] = [
+const EVIDENCE: [Chapter; 8] = [
     Chapter {
         anchor: "effects",
         heading: "Differences from the control",
         introduction: "The metrics that the verdicts rest on. A bar that misses the line at zero is a difference; \
                        one that lies wholly on the shaded side is large enough to matter in practice.",
         part: Part::Effects,
+    },
+    Chapter {
+        anchor: "causes",
+        heading: "Where the loss comes from",
+        introduction: "The differences in types, split into three. Finite sampling is what models would lose that know \
+                       how often each type occurs and make no error: no better model avoids it. Decoding is what \
+                       temperature and truncation add in such a loop. Misfit is all the rest: what the models \
+                       themselves lose, or, where its bar points the other way, the noise they make up.",
+        part: Part::Causes,
     },
     Chapter {
         anchor: "trajectories",
@@ -128,6 +137,12 @@ fn experiment(index: usize, section: &Section) -> Markup {
                     p { (chapter.introduction) }
                     @for figure in section.figures.iter().filter(|figure| figure.part == chapter.part) {
                         (inline(figure))
+                    }
+                    @if chapter.part == Part::Effects && section.recorded.baseline.is_none() {
+                        p.sub {
+                            "What drift alone would have done is not on record; `genloss run` again adds it, and with it \
+                             where these differences come from."
+                        }
                     }
                 }
             }

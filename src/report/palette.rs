@@ -16,6 +16,9 @@ pub(super) const BLACK: Ink = Ink::rgb(0, 0, 0);
 /// Ground beyond a practical size.
 pub(super) const DANGER: Ink = Ink::rgb(213, 94, 0);
 
+/// Parts of a difference: sampling, decoding, misfit. Pale to dark, and none the colour of an arm.
+pub(super) const PARTS: [Ink; 3] = [Ink::rgb(178, 186, 198), Ink::rgb(147, 112, 190), Ink::rgb(64, 72, 92)];
+
 const ARMS: [Ink; 6] = [
     Ink::rgb(213, 94, 0),
     Ink::rgb(0, 114, 178),

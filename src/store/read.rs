@@ -1,7 +1,7 @@
 //! Reading what is on record: needs no lock, no weights, and no finished run.
 
 use super::{
-    Address, EXPERIMENT, GenerationRecord, Lineage, MEASUREMENTS, PROVENANCE, Recorded, SYNTHETIC,
+    Address, DRIFT, EXPERIMENT, GenerationRecord, Lineage, MEASUREMENTS, PROVENANCE, Recorded, SYNTHETIC,
     StoreError, disk, synthetic,
 };
 use crate::config::{self, Arm, Experiment};
@@ -46,6 +46,10 @@ pub fn read(root: &Path) -> Result<Recorded, StoreError> {
         experiment_toml,
         provenance: disk::read_json(&root.join(PROVENANCE))?,
         lineages,
+        baseline: Some(root.join(DRIFT))
+            .filter(|path| path.exists())
+            .map(|path| disk::read_json(&path))
+            .transpose()?,
     })
 }
 

@@ -1,5 +1,6 @@
 //! What is on record about an experiment, as its readers see it.
 
+use crate::baseline::Baseline;
 use crate::config::Experiment;
 use crate::measure::{Curves, Measurement};
 use crate::synthesis::SynthesisRecord;
@@ -20,6 +21,8 @@ pub struct Recorded {
     pub provenance: Provenance,
     /// One per seed and arm: seeds in the experiment's order, arms likewise, the control first.
     pub lineages: Vec<Lineage>,
+    /// What drift alone would have done; None in a record from before it was kept, until it is run again.
+    pub baseline: Option<Baseline>,
 }
 
 impl Recorded {

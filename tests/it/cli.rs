@@ -122,12 +122,39 @@ fn compare_gives_one_object_per_arm_with_its_effects() {
             let difference = effect["difference"].as_f64().unwrap();
             assert!(low <= difference && difference <= high, "{effect}");
         }
+        // Five metrics of tokens and of words, at two generations.
+        let parts = arm["attribution"].as_array().unwrap();
+        assert_eq!(parts.len(), 20);
+        for part in parts {
+            let of = |key: &str| part[key].as_f64().unwrap();
+            let sum = of("sampling") + of("decoding") + of("misfit");
+            assert!((sum - of("difference")).abs() < 1e-9 * of("control").max(1.0), "{part}");
+            assert!(of("misfit_ci_low") <= of("misfit") && of("misfit") <= of("misfit_ci_high"));
+            // An arm that samples as the control does owes nothing to decoding.
+            assert_eq!(of("decoding") == 0.0, arm["arm"] == "unanchored", "{part}");
+        }
     }
     assert!(
         output(&["compare", text(root), "--format", "markdown"])
             .starts_with("| arm | verdict | called at | held-out loss |")
     );
     assert!(output(&["compare", text(root), "--format", "csv"]).starts_with("experiment,arm,seeds,verdict,"));
+    let table = output(&["compare", text(root)]);
+    assert!(table.contains("small, cool: where its differences at generation 2 come from"), "{table}");
+}
+
+/// A record from before there was a baseline.
+#[test]
+fn a_run_without_a_baseline_is_compared_and_gains_one_when_it_is_run_again() {
+    let (dir, root, file) = finished();
+    let before = dir.path().join("before");
+    copy_tree(root, &before);
+    fs::remove_file(before.join("drift.json")).unwrap();
+    let arms = json(&["compare", text(&before), "--format", "json"]);
+    assert!(arms[0]["attribution"].is_null());
+    assert!(output(&["compare", text(&before)]).contains("`genloss run` again adds it"));
+    output(&["run", text(file), "--out", text(&before)]);
+    assert_eq!(fs::read(before.join("drift.json")).unwrap(), fs::read(root.join("drift.json")).unwrap());
 }
 
 #[test]

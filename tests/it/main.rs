@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test helper that fails is a test that fails")]
 
+mod baseline;
 mod cli;
 mod layers;
 mod kernels;

@@ -4,6 +4,7 @@
 mod narrowing;
 mod robustness;
 
+use genloss::config::Decoding;
 use genloss::documents::{Documents, TokenId};
 use genloss::measure::{
     Curves, Direction, Fact, FactAnswer, Family, FourGrams, Inputs, METRICS, MeasureError, Measurement,
@@ -371,6 +372,9 @@ struct HalfKnowing;
 impl LanguageModel for HalfKnowing {
     fn score(&self, _: &Documents, _: &Stage) -> Result<Scores, ModelError> {
         Ok(Scores::default())
+    }
+    fn score_decoded(&self, _: &Documents, _: &Decoding, _: &Stage) -> Result<Vec<f32>, ModelError> {
+        Ok(Vec::new())
     }
     fn generate(&self, request: &Generate, _: &Stage) -> Result<Documents, ModelError> {
         assert!(request.decoding.greedy);

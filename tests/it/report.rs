@@ -1,5 +1,6 @@
 //! The report of made-up experiments: one arm collapses, one holds.
 
+use genloss::baseline::{Baseline, Curve, Mean};
 use genloss::config::{
     Arm, Budget, CONTROL, Corpus, Decoding, Experiment, Init, Method, Mixture, Model, NaturalDocuments,
     NaturalFraction, Ngram, Source, Synthesis, SyntheticDocuments, Tokenizer, Training, TrainingLength,
@@ -193,6 +194,23 @@ fn curves(lost: f64) -> Curves {
     }
 }
 
+/// Drift that takes half of what the arms lose, and decoding another quarter.
+fn baseline(generations: usize, arms: &[MadeUpArm]) -> Baseline {
+    let metrics = ["tail_mass", "tail_coverage", "hill_0", "hill_1", "hill_2"];
+    let metrics = metrics.iter().flat_map(|metric| [(*metric).to_owned(), format!("{metric}_words")]);
+    let curve = |arm: &str, loss: f64, metric: &str| {
+        let (from, to) = ends(metric);
+        let after = |share: f64| {
+            let lost = (0..=generations).map(move |generation| 1.0 - (-loss * generation as f64).exp());
+            lost.map(move |lost| Mean { mean: from + share * lost * (to - from), std_err: 1e-3 }).collect()
+        };
+        let (arm, metric) = (arm.to_owned(), metric.to_owned());
+        Curve { arm, metric, sampling: after(0.5), decoding: after(0.75) }
+    };
+    let curves = metrics.flat_map(|metric| arms.iter().map(move |(arm, loss)| curve(arm, *loss, &metric)));
+    Baseline { replicates: 64, curves: curves.collect() }
+}
+
 /// A made-up experiment; `reached` says how many generations a lineage has.
 fn made_up(
     name: &str,
@@ -230,6 +248,7 @@ fn made_up(
             ..Provenance::default()
         },
         lineages,
+        baseline: Some(baseline(generations, arms)),
     }
 }
 
@@ -279,8 +298,9 @@ fn page(recorded: &[Recorded], out: &Path) -> String {
     std::fs::read_to_string(path).expect("the page was just written")
 }
 
-const FIGURES: [&str; 11] = [
+const FIGURES: [&str; 12] = [
     "effects",
+    "causes",
     "trajectories_heldout",
     "trajectories_tail",
     "trajectories_entropy",
@@ -326,6 +346,15 @@ fn the_page_says_every_verdict_and_needs_nothing_from_elsewhere() {
     }
     assert_eq!(html.matches("<svg ").count(), FIGURES.len());
     assert_eq!(html.matches("</svg>").count(), FIGURES.len());
+}
+
+#[test]
+fn a_record_without_a_baseline_says_how_to_add_it() {
+    let out = tempfile::tempdir().unwrap();
+    let before = Recorded { baseline: None, ..showpiece() };
+    let html = page(&[before], out.path());
+    assert!(html.contains("`genloss run` again adds it"));
+    assert!(!out.path().join("figures/causes.svg").exists());
 }
 
 #[test]

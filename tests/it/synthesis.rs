@@ -63,6 +63,10 @@ impl<F: Fn(u64, &[TokenId]) -> Vec<TokenId> + Send + Sync> LanguageModel for Fak
         Ok(Scores::default())
     }
 
+    fn score_decoded(&self, _: &Documents, _: &Decoding, _: &Stage) -> Result<Vec<f32>, ModelError> {
+        Ok(Vec::new())
+    }
+
     fn generate(&self, request: &Generate, _: &Stage) -> Result<Documents, ModelError> {
         let mut written = Documents::new();
         for (item, prompt) in (request.first_item..).zip(request.prompts.iter()) {

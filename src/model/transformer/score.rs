@@ -6,9 +6,10 @@
 
 use super::fused::{Packed, Pool, Scratch, Sequences};
 use super::{Transformer, plain};
-use crate::config::Precision;
+use crate::config::{Decoding, Precision};
+use crate::decoding::Sampler;
 use crate::documents::{Documents, TokenId};
-use crate::kernels::{read, softmax};
+use crate::kernels::softmax;
 use crate::model::{ModelError, Scores};
 use crate::stage::Stage;
 use candle_core::{Device, Tensor};
@@ -29,8 +30,15 @@ struct Window {
     skip: usize,
 }
 
-/// What a window gives: its place in the flat tokens, log-probabilities and entropies from there on.
-type Part = (usize, Vec<(f32, f32)>);
+/// What a window gives: its place in the flat tokens, and the scores from there on.
+type Part<T> = (usize, Vec<T>);
+
+/// A token that came, and the document before it.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    so_far: &'a [TokenId],
+    token: TokenId,
+}
 
 /// The windows of a document of so many tokens.
 fn windows(document: usize, tokens: usize, context: usize) -> impl Iterator<Item = Window> {
@@ -43,6 +51,38 @@ fn windows(document: usize, tokens: usize, context: usize) -> impl Iterator<Item
 }
 
 pub fn score(model: &Transformer, documents: &Documents, stage: &Stage) -> Result<Scores, ModelError> {
+    let of_row = || |logits: &mut [f32], target: Target| softmax::score(logits, target.token);
+    let scores = score_by(model, documents, &of_row, stage)?;
+    let (log_probabilities, entropies) = scores.into_iter().unzip();
+    Ok(Scores { log_probabilities, entropies })
+}
+
+/// The log-probability of every token as it would be drawn through `decoding`.
+pub fn score_decoded(
+    model: &Transformer,
+    documents: &Documents,
+    decoding: &Decoding,
+    stage: &Stage,
+) -> Result<Vec<f32>, ModelError> {
+    let of_row = || {
+        let mut sampler = Sampler::new(decoding);
+        move |logits: &mut [f32], target: Target| sampler.log_probability(logits, target.so_far, target.token)
+    };
+    score_by(model, documents, &of_row, stage)
+}
+
+/// A score for every token, in flat order. `of_row` makes, for a run of predictions, what turns each into a score: it
+/// may spend the logits (V).
+fn score_by<T, F>(
+    model: &Transformer,
+    documents: &Documents,
+    of_row: &(dyn Fn() -> F + Sync),
+    stage: &Stage,
+) -> Result<Vec<T>, ModelError>
+where
+    T: Copy + Default + Send,
+    F: FnMut(&mut [f32], Target) -> T,
+{
     let context = model.context();
     let lengths = documents.iter().map(<[TokenId]>::len);
     let mut all: Vec<Window> =
@@ -71,21 +111,17 @@ pub fn score(model: &Transformer, documents: &Documents, stage: &Stage) -> Resul
             }
             let shard = Shard::gather(documents, shard, model.special.start);
             let scores = match &packed {
-                Some(packed) => pool.with(|scratch| shard.score(packed, scratch))?,
-                None => shard.score_plainly(model)?,
+                Some(packed) => pool.with(|scratch| shard.score(packed, scratch, of_row()))?,
+                None => shard.score_plainly(model, of_row())?,
             };
             let parts = shard.parts(scores, &starts);
             stage.advance(parts.iter().map(|(_, scores)| scores.len() as u64).sum());
             Ok(parts)
         })
-        .collect::<Result<Vec<Vec<Part>>, ModelError>>()?;
-    let count = documents.flat().len();
-    let mut scores = Scores { log_probabilities: vec![0.0; count], entropies: vec![0.0; count] };
+        .collect::<Result<Vec<Vec<Part<T>>>, ModelError>>()?;
+    let mut scores = vec![T::default(); documents.flat().len()];
     for (start, part) in parts.into_iter().flatten() {
-        for (at, (log_probability, entropy)) in (start..).zip(part) {
-            scores.log_probabilities[at] = log_probability;
-            scores.entropies[at] = entropy;
-        }
+        scores[start..][..part.len()].copy_from_slice(&part);
     }
     Ok(scores)
 }
@@ -113,11 +149,11 @@ struct Shard<'a> {
     /// Where predictions are wanted in `inputs`.
     places: Vec<u32>,
     /// The token that came at each of those.
-    targets: Vec<TokenId>,
+    targets: Vec<Target<'a>>,
 }
 
 impl<'a> Shard<'a> {
-    fn gather(documents: &Documents, windows: &'a [Window], start: TokenId) -> Self {
+    fn gather(documents: &'a Documents, windows: &'a [Window], start: TokenId) -> Self {
         let time = windows.iter().map(|window| window.length).max().unwrap_or(0);
         let mut inputs = vec![start; windows.len() * time];
         let (mut places, mut targets) = (Vec::new(), Vec::new());
@@ -127,13 +163,19 @@ impl<'a> Shard<'a> {
                 *input = if window.first + i == 0 { start } else { document[window.first + i - 1] };
             }
             places.extend((window.skip..window.length).map(|i| (row * time + i) as u32));
-            targets.extend_from_slice(&document[window.first + window.skip..window.first + window.length]);
+            let wanted = window.first + window.skip..window.first + window.length;
+            targets.extend(wanted.map(|at| Target { so_far: &document[..at], token: document[at] }));
         }
         Self { windows, inputs, time, places, targets }
     }
 
-    /// The log-probability of every target, and the entropy of the prediction.
-    fn score(&self, packed: &Packed, scratch: &mut Scratch) -> candle_core::Result<Vec<(f32, f32)>> {
+    /// The score of every target.
+    fn score<T>(
+        &self,
+        packed: &Packed,
+        scratch: &mut Scratch,
+        mut of_row: impl FnMut(&mut [f32], Target) -> T,
+    ) -> candle_core::Result<Vec<T>> {
         let shape = &packed.network().shape;
         let hidden = packed.hidden(Sequences { tokens: &self.inputs, time: self.time }, scratch)?;
         let wanted =
@@ -141,27 +183,30 @@ impl<'a> Shard<'a> {
         let wanted: Vec<f32> = wanted.copied().collect();
         let mut scores = Vec::with_capacity(self.targets.len());
         packed.logits(&wanted, scratch, |first, logits| {
-            let rows = logits.chunks_exact(shape.vocab_size).zip(&self.targets[first..]);
-            scores.extend(rows.map(|(row, &target)| softmax::score(row, target)));
+            let rows = logits.chunks_exact_mut(shape.vocab_size).zip(&self.targets[first..]);
+            scores.extend(rows.map(|(row, &target)| of_row(row, target)));
         });
         Ok(scores)
     }
 
     /// The same from plain tensor operations, on any device.
-    fn score_plainly(&self, model: &Transformer) -> candle_core::Result<Vec<(f32, f32)>> {
+    fn score_plainly<T>(
+        &self,
+        model: &Transformer,
+        mut of_row: impl FnMut(&mut [f32], Target) -> T,
+    ) -> candle_core::Result<Vec<T>> {
         let network = &model.network.in_precision(Precision::F32);
         let places = Tensor::new(self.places.as_slice(), &network.device)?;
         let tokens = Tensor::from_slice(&self.inputs, (self.windows.len(), self.time), &network.device)?;
         let hidden = plain::hidden(network, &tokens)?.flatten_to(1)?.index_select(&places, 0)?;
         let logits = plain::logits(network, &hidden)?.to_device(&Device::Cpu)?;
-        read(&logits, |logits| {
-            let rows = logits.chunks_exact(network.shape.vocab_size).zip(&self.targets);
-            rows.map(|(row, &target)| softmax::score(row, target)).collect()
-        })
+        let mut logits = logits.flatten_all()?.to_vec1::<f32>()?;
+        let rows = logits.chunks_exact_mut(network.shape.vocab_size).zip(&self.targets);
+        Ok(rows.map(|(row, &target)| of_row(row, target)).collect())
     }
 
     /// The scores of each window, and their place in the flat tokens.
-    fn parts(&self, scores: Vec<(f32, f32)>, starts: &[usize]) -> Vec<Part> {
+    fn parts<T>(&self, scores: Vec<T>, starts: &[usize]) -> Vec<Part<T>> {
         let mut rest = scores.into_iter();
         let parts = self.windows.iter().map(|window| {
             let place = starts[window.document] + window.first + window.skip;

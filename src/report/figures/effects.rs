@@ -2,24 +2,14 @@
 
 use super::Figure;
 use super::legend::{self, Extra};
+use super::rows::{Frame, Rows};
 use crate::measure::metric;
-use crate::report::palette::{AXIS, DANGER, GRID, MUTED, TEXT};
-use crate::report::panel::{Axis, EDGE, FIGURE_WIDTH, PANEL_EM, SMALL_EM, title};
-use crate::report::scene::{Anchor, Scene, shortened, width_of};
+use crate::report::palette::DANGER;
+use crate::report::panel::{EDGE, FIGURE_WIDTH, title};
+use crate::report::scene::Scene;
 use crate::report::series::{ArmView, arms};
 use crate::store::Recorded;
 use crate::verdict::{ArmComparison, Effect, headline};
-
-const ROW: f64 = 24.0;
-const COLUMNS: usize = 4;
-
-/// Where the rows of a panel lie.
-struct Frame {
-    left: f64,
-    right: f64,
-    top: f64,
-    bottom: f64,
-}
 
 /// Headline differences at the last generation of each arm.
 pub(super) fn forest(recorded: &Recorded, comparisons: &[&ArmComparison]) -> Option<Figure> {
@@ -42,26 +32,12 @@ pub(super) fn forest(recorded: &Recorded, comparisons: &[&ArmComparison]) -> Opt
         Extra::Note("bars: 95 % intervals; filled markers: significant narrowing"),
     ];
     let top = legend::arms(&mut scene, top, &[], &extras) + 6.0;
-    let gutter =
-        rows.iter().map(|(arm, _)| width_of(arm.name, SMALL_EM)).fold(40.0, f64::max).min(150.0) + 12.0;
-    let height = 42.0 + ROW * rows.len() as f64 + 46.0;
-    let width = (FIGURE_WIDTH - 2.0 * EDGE - gutter) / COLUMNS as f64;
+    let panels = Rows { arms: rows.iter().map(|(arm, _)| *arm).collect(), columns: 4, row: 24.0, top };
     for (index, id) in metrics.iter().enumerate() {
-        let (row, column) = (index / COLUMNS, index % COLUMNS);
-        let left = EDGE + gutter + column as f64 * width;
-        let from = top + row as f64 * height + 42.0;
-        let frame = Frame {
-            left: left + 6.0,
-            right: left + width - 12.0,
-            top: from,
-            bottom: from + ROW * rows.len() as f64,
-        };
-        if column == 0 {
-            names(&mut scene, &frame, &rows, gutter);
-        }
+        let frame = panels.frame(&mut scene, index);
         panel(&mut scene, &frame, id, &rows);
     }
-    scene.height = top + metrics.len().div_ceil(COLUMNS) as f64 * height + EDGE - 8.0;
+    scene.height = panels.bottom(metrics.len()) + EDGE - 8.0;
     let caption = "Differences from the control of the same seeds, at the last generation that both reached."
         .to_owned();
     let alt =
@@ -74,51 +50,24 @@ fn at_last<'a>(comparison: &'a ArmComparison, id: &str) -> Option<&'a Effect> {
     comparison.effects.iter().filter(|effect| effect.metric == id).max_by_key(|effect| effect.generation)
 }
 
-fn names(scene: &mut Scene, frame: &Frame, rows: &[(ArmView, &ArmComparison)], gutter: f64) {
-    for (index, (arm, _)) in rows.iter().enumerate() {
-        let y = frame.top + ROW * (index as f64 + 0.5);
-        let name = shortened(arm.name, SMALL_EM, gutter - 12.0);
-        scene.words((frame.left - 10.0, y), Anchor::Right, SMALL_EM, TEXT, name);
-    }
-}
-
 fn panel(scene: &mut Scene, frame: &Frame, id: &str, rows: &[(ArmView, &ArmComparison)]) {
     let effects: Vec<(&ArmView, &Effect)> =
         rows.iter().filter_map(|(arm, comparison)| Some((arm, at_last(comparison, id)?))).collect();
     let practical = effects.iter().find_map(|(_, effect)| effect.practical_size).unwrap_or(0.0);
     let (low, high) = extent(&effects, practical);
-    let across = |value: f64| frame.left + (value - low) / (high - low) * (frame.right - frame.left);
+    let scale = frame.scale(low, high);
     let known = metric(id);
-    let label = shortened(known.map_or(id, |metric| metric.label), PANEL_EM, frame.right - frame.left);
-    scene.words((frame.left, frame.top - 30.0), Anchor::Left, PANEL_EM, TEXT, label);
-    let unit = known.map_or("", |metric| metric.unit);
-    scene.words((frame.left, frame.top - 14.0), Anchor::Left, SMALL_EM, MUTED, unit);
+    frame.heading(scene, known.map_or(id, |metric| metric.label), known.map_or("", |metric| metric.unit));
     let edge = if practical < 0.0 { frame.left } else { frame.right };
-    scene.rectangle((across(practical), frame.top), (edge, frame.bottom), DANGER.faint(0.13));
-    scene.line(
-        vec![(across(practical), frame.top), (across(practical), frame.bottom)],
-        DANGER.faint(0.7),
-        1.0,
-    );
-    for (value, label) in Axis::between(low, high).ticks() {
-        let x = across(*value);
-        scene.line(vec![(x, frame.top), (x, frame.bottom)], GRID, 1.0);
-        scene.words((x, frame.bottom + 13.0), Anchor::Middle, SMALL_EM, MUTED, label);
-    }
-    scene.line(vec![(across(0.0), frame.top), (across(0.0), frame.bottom)], AXIS, 1.4);
-    scene.line(vec![(frame.left, frame.bottom), (frame.right, frame.bottom)], AXIS, 1.0);
+    let from = scale.at(practical);
+    scene.rectangle((from, frame.top), (edge, frame.bottom), DANGER.faint(0.13));
+    scene.line(vec![(from, frame.top), (from, frame.bottom)], DANGER.faint(0.7), 1.0);
+    scale.draw(scene);
     for (index, (arm, comparison)) in rows.iter().enumerate() {
         if let Some(effect) = at_last(comparison, id) {
-            let y = frame.top + ROW * (index as f64 + 0.5);
-            let ends = [effect.ci_low, effect.ci_high].map(|end| across(end.clamp(low, high)));
-            scene.line(vec![(ends[0], y), (ends[1], y)], arm.look.ink, 2.0);
-            for (end, at) in [effect.ci_low, effect.ci_high].into_iter().zip(ends) {
-                // An interval that goes on beyond the panel has no end to draw.
-                if (low..=high).contains(&end) {
-                    scene.line(vec![(at, y - 4.0), (at, y + 4.0)], arm.look.ink, 1.4);
-                }
-            }
-            arm.look.marker(scene, (across(effect.difference), y), 4.2, !effect.significant);
+            let y = frame.middle(index);
+            scale.interval(scene, y, [effect.ci_low, effect.ci_high], arm.look.ink);
+            arm.look.marker(scene, (scale.at(effect.difference), y), 4.2, !effect.significant);
         }
     }
 }

@@ -16,6 +16,8 @@ pub(super) enum Extra<'a> {
     Dashed(&'a str),
     /// Ground beyond a practical size.
     Danger(&'a str),
+    /// A bar of some colour.
+    Bar(&'a str, Ink),
     /// Words alone.
     Note(&'a str),
 }
@@ -88,7 +90,11 @@ impl Cursor {
 
 impl Extra<'_> {
     fn draw(&self, scene: &mut Scene, cursor: &mut Cursor) {
-        let (Extra::Band(words) | Extra::Dashed(words) | Extra::Danger(words) | Extra::Note(words)) = self;
+        let (Extra::Band(words)
+        | Extra::Dashed(words)
+        | Extra::Danger(words)
+        | Extra::Bar(words, _)
+        | Extra::Note(words)) = self;
         let sample = if matches!(self, Extra::Note(_)) { 0.0 } else { SAMPLE };
         let x = cursor.place(sample + width_of(words, SMALL_EM));
         let y = cursor.y;
@@ -96,6 +102,7 @@ impl Extra<'_> {
         match self {
             Extra::Band(_) => scene.rectangle((x, y - 5.0), (end, y + 5.0), BAND),
             Extra::Danger(_) => scene.rectangle((x, y - 5.0), (end, y + 5.0), palette::DANGER.faint(0.13)),
+            Extra::Bar(_, ink) => scene.rectangle((x, y - 5.0), (end, y + 5.0), *ink),
             Extra::Dashed(_) => scene.dashed(&[(x, y), (end, y)], (5.0, 3.0), palette::BLACK, 1.4),
             Extra::Note(_) => {}
         }

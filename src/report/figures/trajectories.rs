@@ -91,6 +91,10 @@ fn key<'a>(recorded: &Recorded, arms: &[ArmView], metrics: &[&Metric]) -> Vec<Ex
     if metrics.iter().any(|metric| floor(recorded, metric).is_some()) {
         extras.push(Extra::Dashed("an ideal reader's loss"));
     }
+    let drifts = |arm: &ArmView| metrics.iter().any(|metric| !drifted(recorded, arm, metric).is_empty());
+    if arms.iter().any(drifts) {
+        extras.push(Extra::Dashed("where drift and decoding alone would take an arm"));
+    }
     extras
 }
 
@@ -100,12 +104,20 @@ fn floor(recorded: &Recorded, metric: &Metric) -> Option<f64> {
     known.filter(|_| metric.id == "heldout_loss")
 }
 
+/// What drift and its decoder would have made of an arm: generations and values; empty where that is not known.
+fn drifted(recorded: &Recorded, arm: &ArmView, metric: &Metric) -> Vec<(f64, f64)> {
+    let curve = recorded.baseline.as_ref().and_then(|baseline| baseline.curve(arm.name, metric.id));
+    let means = curve.map_or(&[][..], |curve| &curve.decoding).iter();
+    means.enumerate().map(|(generation, mean)| (generation as f64, mean.mean)).collect()
+}
+
 fn panel(scene: &mut Scene, cell: Cell, recorded: &Recorded, arms: &[ArmView], metric: &Metric) {
     let lines: Vec<(ArmView, Vec<Spread>)> =
         arms.iter().map(|arm| (*arm, spreads(recorded, arm.name, metric.id))).collect();
     let floor = floor(recorded, metric);
-    let values =
-        lines.iter().flat_map(|(_, spreads)| spreads.iter().flat_map(|s| [s.low, s.high])).chain(floor);
+    let drifts: Vec<Vec<(f64, f64)>> = arms.iter().map(|arm| drifted(recorded, arm, metric)).collect();
+    let values = lines.iter().flat_map(|(_, spreads)| spreads.iter().flat_map(|s| [s.low, s.high]));
+    let values = values.chain(floor).chain(drifts.iter().flatten().map(|(_, value)| *value));
     let last = last_generation(recorded);
     let note = note(metric);
     let words = Words { title: metric.label, note: &note, x: "generation" };
@@ -119,6 +131,9 @@ fn panel(scene: &mut Scene, cell: Cell, recorded: &Recorded, arms: &[ArmView], m
         } else if shows_bands(arms) {
             scene.area(band(&panel, spreads), arm.look.ink.faint(0.14));
         }
+    }
+    for (arm, drift) in arms.iter().zip(drifts) {
+        scene.dashed(&panel.curve(drift), (3.0, 3.0), arm.look.ink.faint(0.75), 1.0);
     }
     // The control last, on top: it is what the others are held against.
     for (arm, spreads) in lines.iter().rev() {

@@ -1,0 +1,151 @@
+//! Where does a loss come from? The difference between an arm and the control, in three parts that add up to it.
+//!
+//! With S what a metric is under drift alone and D what it is under drift and decoding ([`crate::baseline`]),
+//!
+//! ```text
+//! sampling = S_arm − S_control                                  a finite sample, generation after generation
+//! decoding = (D_arm − S_arm) − (D_control − S_control)          temperature and truncation, in the loop
+//! misfit   = (seen_arm − seen_control) − (D_arm − D_control)    all the rest: what the models themselves get wrong
+//! ```
+//!
+//! No better model takes the first part away, and no other decoder. The second one is a choice. The third is what remains
+//! for the model: rare things that it did not learn, or, with the other sign, things it makes up and so keeps a text more
+//! varied than drift would; it also has what the baseline leaves out.
+//!
+//! The interval of the misfit is that of the difference, made wider by the standard errors of the baseline, taken as
+//! independent: √(half² + (1.96 · error)²) on either side.
+
+use crate::baseline::{Baseline, Curve};
+use crate::config::CONTROL;
+use crate::verdict::{ArmComparison, Effect};
+use serde::Serialize;
+
+/// The two-sided 95 % quantile of the normal distribution.
+const QUANTILE: f64 = 1.96;
+
+/// The difference between an arm and the control in one metric at one generation, and its parts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Attribution {
+    /// Id of the metric.
+    pub metric: String,
+    /// The generation.
+    pub generation: usize,
+    /// Mean of the control, as seen.
+    pub control: f64,
+    /// What drift and its decoder would have made of the control.
+    pub control_by_drift: f64,
+    /// Mean of the arm, as seen.
+    pub arm_value: f64,
+    /// What drift and its decoder would have made of the arm.
+    pub arm_by_drift: f64,
+    /// Arm − control, as seen: the sum of the three parts.
+    pub difference: f64,
+    /// What finite sampling does.
+    pub sampling: f64,
+    /// What decoding adds to it.
+    pub decoding: f64,
+    /// What remains.
+    pub misfit: f64,
+    /// Lower end of the 95 % interval of the misfit.
+    pub misfit_ci_low: f64,
+    /// Upper end.
+    pub misfit_ci_high: f64,
+}
+
+/// The parts of every difference of `comparison` whose metric has a baseline, in the order of its effects.
+#[must_use]
+pub fn attribute(comparison: &ArmComparison, baseline: &Baseline) -> Vec<Attribution> {
+    let of_effect = |effect: &Effect| {
+        let curve = |arm: &str| baseline.curve(arm, &effect.metric);
+        split(effect, curve(&comparison.arm)?, curve(CONTROL)?)
+    };
+    comparison.effects.iter().filter_map(of_effect).collect()
+}
+
+fn split(effect: &Effect, arm: &Curve, control: &Curve) -> Option<Attribution> {
+    let at = |curve: &Curve| {
+        Some((*curve.sampling.get(effect.generation)?, *curve.decoding.get(effect.generation)?))
+    };
+    let ((arm_sampled, arm_decoded), (control_sampled, control_decoded)) = (at(arm)?, at(control)?);
+    let misfit = effect.difference - (arm_decoded.mean - control_decoded.mean);
+    let error = QUANTILE * arm_decoded.std_err.hypot(control_decoded.std_err);
+    Some(Attribution {
+        metric: effect.metric.clone(),
+        generation: effect.generation,
+        control: effect.control,
+        control_by_drift: control_decoded.mean,
+        arm_value: effect.arm_value,
+        arm_by_drift: arm_decoded.mean,
+        difference: effect.difference,
+        sampling: arm_sampled.mean - control_sampled.mean,
+        decoding: (arm_decoded.mean - arm_sampled.mean) - (control_decoded.mean - control_sampled.mean),
+        misfit,
+        misfit_ci_low: misfit - (effect.difference - effect.ci_low).hypot(error),
+        misfit_ci_high: misfit + (effect.ci_high - effect.difference).hypot(error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::Mean;
+    use crate::measure::Family;
+    use crate::verdict::Verdict;
+
+    fn curve(arm: &str, sampling: f64, decoding: f64) -> Curve {
+        let means = |mean| [mean + 9.0, mean].map(|mean| Mean { mean, std_err: 0.3 }).to_vec();
+        Curve {
+            arm: arm.to_owned(),
+            metric: "hill_0".to_owned(),
+            sampling: means(sampling),
+            decoding: means(decoding),
+        }
+    }
+
+    fn comparison() -> ArmComparison {
+        let effect = |metric: &str| Effect {
+            metric: metric.to_owned(),
+            unit: "types".to_owned(),
+            family: Family::Entropy,
+            generation: 1,
+            control: 98.0,
+            arm_value: 55.0,
+            difference: -43.0,
+            ci_low: -44.0,
+            ci_high: -42.0,
+            std_err: 0.4,
+            significant: true,
+            practical_size: None,
+        };
+        ArmComparison {
+            experiment: "made up".to_owned(),
+            arm: "cool".to_owned(),
+            seeds: 3,
+            verdict: Verdict::Narrowing,
+            called_at_generation: Some(1),
+            explanation: String::new(),
+            seeds_needed: None,
+            effects: vec![effect("hill_0"), effect("heldout_loss")],
+        }
+    }
+
+    /// Of −43, sampling makes 80 − 95 = −15; decoding takes 20 from the arm and 5 from the control, −15; so −13 remain. The
+    /// interval: ±1 as seen and 1.96 · 0.3 · √2 = 0.8316 of the baseline, together ±1.3006.
+    #[test]
+    fn a_difference_is_split_as_the_hand_splits_it() {
+        let curves = vec![curve(CONTROL, 95.0, 90.0), curve("cool", 80.0, 60.0)];
+        let found = attribute(&comparison(), &Baseline { replicates: 64, curves });
+        let [part] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((part.sampling, part.decoding, part.misfit), (-15.0, -15.0, -13.0));
+        assert_eq!(part.sampling + part.decoding + part.misfit, part.difference);
+        let half = 1.300_6;
+        assert!((part.misfit_ci_low + 13.0 + half).abs() < 1e-4, "{part:?}");
+        assert!((part.misfit_ci_high + 13.0 - half).abs() < 1e-4);
+    }
+
+    #[test]
+    fn an_arm_without_a_baseline_has_no_parts() {
+        let curves = vec![curve(CONTROL, 95.0, 90.0)];
+        assert_eq!(attribute(&comparison(), &Baseline { replicates: 64, curves }), []);
+    }
+}

@@ -1,0 +1,85 @@
+//! What drift alone would have done, put on record as soon as it can be known.
+//!
+//! Where every arm samples plainly that is before anything is trained. An arm with a decoder of its own needs its
+//! generation 0, under every seed, to see what that decoder does to natural text.
+
+use super::{Prepared, Run, RunError, Surroundings};
+use crate::baseline::{Baseline, LogRatios};
+use crate::config::Arm;
+use crate::decoding;
+use crate::measure::Heldout;
+use crate::model;
+use crate::seed::{Place, SHARED};
+use crate::stage::Stage;
+use crate::store::Address;
+use std::collections::BTreeMap;
+
+impl Run<'_> {
+    /// Puts the baseline on record, unless it is there or a model that it needs is not.
+    pub(super) fn baseline(&self, prepared: &Prepared, surroundings: &Surroundings) -> Result<(), RunError> {
+        if self.store.has_baseline() || !self.decoders_can_be_seen()? {
+            return Ok(());
+        }
+        let place = Place::new(self.experiment.seeds[0], SHARED, 0, "drift");
+        let stage = Stage::new(place, surroundings.observer, surroundings.interrupt);
+        let mut log_ratios: BTreeMap<&str, LogRatios> = BTreeMap::new();
+        for arm in self.decoding_arms() {
+            let alike = |other: &&Arm| other.name != arm.name && writes_alike(other, arm);
+            let known =
+                self.decoding_arms().find(alike).and_then(|other| log_ratios.get(other.name.as_str()));
+            let of_arm = known.cloned().map_or_else(|| self.log_ratios(arm, prepared, surroundings), Ok)?;
+            log_ratios.insert(&arm.name, of_arm);
+        }
+        let heldout = Heldout {
+            documents: &prepared.heldout,
+            texts: &prepared.tokenizer.decode_documents(&prepared.heldout),
+            byte_length: &|id| prepared.tokenizer.byte_length(&[id]),
+        };
+        let baseline =
+            Baseline::simulate(self.experiment, &prepared.reference, heldout, &log_ratios, &stage)?;
+        Ok(self.store.write_baseline(&baseline)?)
+    }
+
+    /// The arms that do not draw from predictions as they are.
+    fn decoding_arms(&self) -> impl Iterator<Item = &Arm> {
+        self.experiment.arms.iter().filter(|arm| !decoding::is_plain(&arm.synthesis.decoding))
+    }
+
+    fn decoders_can_be_seen(&self) -> Result<bool, RunError> {
+        for arm in self.decoding_arms() {
+            for &seed in &self.experiment.seeds {
+                if !self.store.is_committed(Address::of(self.experiment, seed, arm, 0))? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// What the decoder of `arm` does to every held-out token, in the eyes of generation 0 of each seed.
+    fn log_ratios(
+        &self,
+        arm: &Arm,
+        prepared: &Prepared,
+        surroundings: &Surroundings,
+    ) -> Result<LogRatios, RunError> {
+        let heldout = &prepared.heldout;
+        let of_seed = |&seed: &u64| {
+            let place = Place::new(seed, &arm.name, 0, "decoding");
+            let stage = Stage::new(place, surroundings.observer, surroundings.interrupt);
+            let address = Address::of(self.experiment, seed, arm, 0);
+            let model = model::load(&self.store.model_dir(address), surroundings.device)?.model;
+            stage.begin(2 * heldout.tokens().0, "tokens");
+            let plain = model.score(heldout, &stage)?.log_probabilities;
+            let decoded = model.score_decoded(heldout, &arm.synthesis.decoding, &stage)?;
+            stage.end();
+            Ok(decoded.iter().zip(&plain).map(|(decoded, plain)| decoded - plain).collect())
+        };
+        self.experiment.seeds.iter().map(of_seed).collect()
+    }
+}
+
+/// Whether two arms have the same generation 0 and decoder.
+fn writes_alike(a: &Arm, b: &Arm) -> bool {
+    a.model == b.model && a.training == b.training && a.synthesis.decoding == b.synthesis.decoding
+}

@@ -1,0 +1,134 @@
+//! Where differences from the control come from: a panel per metric, a row per arm, a bar per part.
+
+use super::Figure;
+use super::legend::{self, Extra};
+use super::rows::{Frame, Rows};
+use crate::attribution::{Attribution, attribute};
+use crate::measure::metric;
+use crate::report::palette::{MUTED, PARTS};
+use crate::report::panel::{EDGE, FIGURE_WIDTH, title};
+use crate::report::scene::{Ink, Scene};
+use crate::report::series::{ArmView, arms};
+use crate::store::Recorded;
+use crate::verdict::ArmComparison;
+
+/// Height of a bar.
+const BAR: f64 = 8.0;
+
+/// A part of a difference.
+struct Part {
+    name: &'static str,
+    ink: Ink,
+    of: fn(&Attribution) -> f64,
+}
+
+const SPLIT: [Part; 3] = [
+    Part { name: "finite sampling", ink: PARTS[0], of: |found| found.sampling },
+    Part { name: "decoding", ink: PARTS[1], of: |found| found.decoding },
+    Part { name: "the model's misfit, with its 95 % interval", ink: PARTS[2], of: |found| found.misfit },
+];
+
+/// An arm, and the parts of its differences at the last generation.
+type Row<'a> = (ArmView<'a>, Vec<Attribution>);
+
+/// The parts of every difference that has a baseline, at the last generation of each arm.
+pub(super) fn bars(recorded: &Recorded, comparisons: &[&ArmComparison]) -> Option<Figure> {
+    let baseline = recorded.baseline.as_ref()?;
+    let parts = |arm: &ArmView| {
+        let comparison = comparisons.iter().find(|comparison| comparison.arm == arm.name)?;
+        let last = comparison.last_generation();
+        let mut found = attribute(comparison, baseline);
+        found.retain(|found| Some(found.generation) == last);
+        Some(found).filter(|found| !found.is_empty())
+    };
+    let rows: Vec<Row> = arms(recorded).into_iter().filter_map(|arm| Some((arm, parts(&arm)?))).collect();
+    let metrics = metrics(&rows);
+    if metrics.is_empty() {
+        return None;
+    }
+    let acts = |part: &&Part| rows.iter().any(|(_, found)| found.iter().any(|found| (part.of)(found) != 0.0));
+    let split: Vec<&Part> = SPLIT.iter().filter(acts).collect();
+    let mut scene = Scene::new(FIGURE_WIDTH, 0.0);
+    let heading = "Where does the difference from the control come from?";
+    let top = title(&mut scene, heading);
+    let mut extras: Vec<Extra> = split.iter().map(|part| Extra::Bar(part.name, part.ink)).collect();
+    extras.push(Extra::Note("marker: the difference that was seen, the sum of the bars"));
+    let top = legend::arms(&mut scene, top, &[], &extras) + 6.0;
+    let row = BAR * split.len() as f64 + 14.0;
+    let panels = Rows { arms: rows.iter().map(|(arm, _)| *arm).collect(), columns: 5, row, top };
+    for (index, id) in metrics.iter().enumerate() {
+        let frame = panels.frame(&mut scene, index);
+        panel(&mut scene, &frame, id, &rows, &split);
+    }
+    scene.height = panels.bottom(metrics.len()) + EDGE - 8.0;
+    let caption = format!(
+        "Arm minus control at the last generation that both reached. Sampling and decoding: means over {} lineages of \
+         models that count types without error.",
+        baseline.replicates
+    );
+    let alt = format!("{heading} Bars per metric and arm; `genloss compare` prints the same numbers.");
+    Some(Figure { name: "causes", caption, alt, scene })
+}
+
+/// The metrics of tokens, then those of words.
+fn metrics(rows: &[Row]) -> Vec<String> {
+    let mut metrics: Vec<String> = Vec::new();
+    for found in rows.iter().flat_map(|(_, found)| found) {
+        if !metrics.contains(&found.metric) {
+            metrics.push(found.metric.clone());
+        }
+    }
+    metrics.sort_by_key(|metric| metric.ends_with("_words"));
+    metrics
+}
+
+fn panel(scene: &mut Scene, frame: &Frame, id: &str, rows: &[Row], split: &[&Part]) {
+    let of_arm = |(arm, found): &Row| {
+        let found = found.iter().find(|found| found.metric == id)?;
+        Some((arm.look, found.clone()))
+    };
+    let found: Vec<Option<_>> = rows.iter().map(of_arm).collect();
+    let (low, high) = extent(found.iter().flatten().map(|(_, found)| found));
+    let scale = frame.scale(low, high);
+    let (label, note) = heading(id);
+    frame.heading(scene, label, &note);
+    scale.draw(scene);
+    for (index, found) in found.iter().enumerate() {
+        let Some((look, found)) = found else { continue };
+        let middle = frame.middle(index);
+        let first = middle - BAR * split.len() as f64 / 2.0;
+        for (place, part) in split.iter().enumerate() {
+            let top = first + BAR * place as f64;
+            let (from, to) = (scale.at(0.0), scale.at((part.of)(found)));
+            scene.rectangle((from, top + 0.5), (to, top + BAR - 0.5), part.ink);
+        }
+        let of_misfit = [found.misfit_ci_low, found.misfit_ci_high];
+        scale.interval(scene, first + BAR * (split.len() as f64 - 0.5), of_misfit, MUTED);
+        look.marker(scene, (scale.at(found.difference), middle), 4.2, false);
+    }
+}
+
+/// A label in two lines: "effective token types", "order 1, types".
+fn heading(id: &str) -> (&str, String) {
+    let Some(metric) = metric(id) else { return (id, String::new()) };
+    let parts = metric.label.split_once(", ").or_else(|| metric.label.split_once(" ("));
+    match parts {
+        Some((label, rest)) => (label, format!("{}, {}", rest.trim_end_matches(')'), metric.unit)),
+        None => (metric.label, metric.unit.to_owned()),
+    }
+}
+
+/// The range of a panel: zero, every part and sum, and intervals unless they would dwarf the rest.
+fn extent<'a>(found: impl Iterator<Item = &'a Attribution> + Clone) -> (f64, f64) {
+    let within = |values: &mut dyn Iterator<Item = f64>, (low, high): (f64, f64)| {
+        values.fold((low, high), |(low, high), value| (low.min(value), high.max(value)))
+    };
+    let parts = |found: &Attribution| [found.sampling, found.decoding, found.misfit, found.difference];
+    let (low, high) = within(&mut found.clone().flat_map(parts), (0.0, 0.0));
+    let room = 0.5 * (high - low);
+    let ends = |found: &Attribution| [found.misfit_ci_low, found.misfit_ci_high];
+    let (from, to) = within(&mut found.flat_map(ends), (low, high));
+    let (low, high) = (from.max(low - room), to.min(high + room));
+    let air = 0.05 * (high - low).max(1e-9);
+    (low - air, high + air)
+}
