@@ -8,7 +8,7 @@
 //!
 //! - `sampling`: drift alone. What is lost, was lost because a sample is finite.
 //! - `decoding`: drift, where everything is written through the arm's decoder. What that does to a type is seen where the
-//!   type stands: see [`factors`]. A decoder that draws from predictions as they are changes nothing, so both are the
+//!   type stands: see [`mod@factors`]. A decoder that draws from predictions as they are changes nothing, so both are the
 //!   same numbers then.
 //!
 //! # What it is not

@@ -487,3 +487,23 @@ fn the_learner_records_what_it_did_and_shows_its_progress() {
     assert!(matches!(events.first(), Some(Event::StageStarted { .. })));
     assert_eq!(events.last(), Some(&Event::StageFinished));
 }
+
+/// Top-2 keeps the two likeliest of four tokens and renormalises them: ln p/(p₁ + p₂) for these, never for the others.
+#[test]
+fn what_a_decoder_makes_of_text_is_scored_in_context() {
+    let text = documents(&[&[1, 1, 1, 2, 1, 2, 3, 0], &[1, 2, 1, 1, 0]]);
+    let model = fit(&text, 1, 4, SPECIAL);
+    let p = model.distribution(&[]).unwrap();
+    let top_2 = Decoding { top_k: Some(2), ..Decoding::PLAIN };
+    let scores = model.score_decoded(&documents(&[&[1, 2, 3], &[0]]), &top_2, &stage()).unwrap();
+    let kept = p[1] + p[2];
+    assert!((f64::from(scores[0]) - (p[1] / kept).ln()).abs() < 1e-5);
+    assert!((f64::from(scores[1]) - (p[2] / kept).ln()).abs() < 1e-5);
+    assert_eq!(scores[2..], [f32::NEG_INFINITY; 2]);
+    // A penalty looks at the document so far: the first token costs nothing, its repetition does.
+    let penalised = Decoding { repetition_penalty: 1.5, ..Decoding::PLAIN };
+    let scores = model.score_decoded(&documents(&[&[1, 1]]), &penalised, &stage()).unwrap();
+    let again = p[1].powf(1.5);
+    assert!((f64::from(scores[0]) - p[1].ln()).abs() < 1e-5);
+    assert!((f64::from(scores[1]) - (again / (1.0 - p[1] + again)).ln()).abs() < 1e-5);
+}

@@ -84,3 +84,18 @@ fn scoring_and_writing_stop_when_asked_to() {
         Generate { prompts: &documents, max_document_tokens: 4, decoding: &greedy(), first_item: 0 };
     assert!(matches!(tiny().generate(&request, &stage), Err(ModelError::Interrupted)));
 }
+
+/// Documents of several windows. Greedy writing goes on with its own choice for certain, and with nothing else.
+#[test]
+fn scores_through_a_decoder_are_those_of_what_it_would_write() {
+    let model = lively(grouped_shape());
+    let documents = random_documents(5, model.vocab_size());
+    let scores = staged(|stage| model.score(&documents, stage)).unwrap();
+    let plain = staged(|stage| model.score_decoded(&documents, &Decoding::PLAIN, stage)).unwrap();
+    assert!(scores.log_probabilities.iter().zip(&plain).all(|(a, b)| (a - b).abs() < 1e-4));
+    let likely = Decoding { min_p: Some(1.0), ..Decoding::PLAIN };
+    let best = staged(|stage| model.score_decoded(&documents, &likely, stage)).unwrap();
+    let greedy = staged(|stage| model.score_decoded(&documents, &greedy(), stage)).unwrap();
+    assert_eq!(best, greedy);
+    assert!(greedy.iter().all(|&log| log == 0.0 || log == f32::NEG_INFINITY));
+}
