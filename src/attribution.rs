@@ -10,7 +10,9 @@
 //!
 //! No better model takes the first part away, and no other decoder. The second one is a choice. The third is what remains
 //! for the model: rare things that it did not learn, or, with the other sign, things it makes up and so keeps a text more
-//! varied than drift would; it also has what the baseline leaves out.
+//! varied than drift would; it also has what the baseline leaves out. Of what the control's model never writes, an arm has
+//! nothing to lose: where the control lies far below its own baseline, sampling can be larger than the whole difference,
+//! and the misfit has the other sign.
 //!
 //! The interval of the misfit is that of the difference, made wider by the standard errors of the baseline, taken as
 //! independent: √(half² + (1.96 · error)²) on either side.
