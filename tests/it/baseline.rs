@@ -123,7 +123,8 @@ fn lineage(
         let synthetic: Vec<Vec<usize>> = corpora.iter().map(lengths).collect();
         let sources = Pool { natural: &lengths(&pool), synthetic: &synthetic };
         let mut stream = place(generation, "mixture").stream(0);
-        let plan = mixture::plan(&arm.mixture, generation, budget, sources, &mut stream).unwrap();
+        let written = arm.synthesis.tokens;
+        let plan = mixture::plan(&arm.mixture, generation, budget, written, sources, &mut stream).unwrap();
         let mut counts = vec![0.0; natural.probabilities().len()];
         let natural_text = plan.natural.iter().map(|piece| &pool.get(piece.document)[..piece.tokens]);
         let written =
