@@ -92,7 +92,8 @@ pub struct Written<'a> {
 }
 
 impl Store {
-    /// Opens the store at `root` for `experiment`, making it if there is none.
+    /// Opens the store at `root` for `experiment`, making it if there is none. Seeds may be added to one on record: no
+    /// lineage depends on the others.
     ///
     /// # Errors
     /// When another process has it open, when it belongs to another or a changed experiment, when the text or the
@@ -113,7 +114,11 @@ impl Store {
             Err(StoreError::NoExperiment { root: root.to_owned(), file: EXPERIMENT })
         };
         match refused {
-            Ok(()) => {}
+            Ok(OnRecord::Everything) => {}
+            Ok(OnRecord::FewerSeeds) => {
+                disk::remove_file(&root.join(DRIFT))?;
+                disk::write_file(&root.join(EXPERIMENT), experiment.to_toml().as_bytes())?;
+            }
             // A changed experiment under which nothing was committed gives way.
             Err(StoreError::Changed { .. } | StoreError::NoExperiment { .. })
                 if !holds_generations(root)? =>
@@ -272,10 +277,26 @@ fn holds_generations(root: &Path) -> Result<bool, StoreError> {
     Ok(false)
 }
 
-fn refuse_changes(root: &Path, experiment: &Experiment, now: &Provenance) -> Result<(), StoreError> {
+/// How much of an experiment is on record.
+enum OnRecord {
+    Everything,
+    FewerSeeds,
+}
+
+fn refuse_changes(root: &Path, experiment: &Experiment, now: &Provenance) -> Result<OnRecord, StoreError> {
     let recorded = disk::read_text(&root.join(EXPERIMENT))?;
     // A file from before there was some setting means its default.
-    let resolved = config::parse(&recorded, EXPERIMENT, &[]).map_or(recorded, |then| then.to_toml());
+    let (resolved, has_fewer_seeds) = match config::parse(&recorded, EXPERIMENT, &[]) {
+        Ok(mut then) => {
+            let is_extended = then.seeds.iter().all(|seed| experiment.seeds.contains(seed));
+            let has_fewer_seeds = is_extended && then.seeds != experiment.seeds;
+            if has_fewer_seeds {
+                then.seeds.clone_from(&experiment.seeds);
+            }
+            (then.to_toml(), has_fewer_seeds)
+        }
+        Err(_) => (recorded, false),
+    };
     let mut changes = difference(&resolved, &experiment.to_toml());
     let then: Provenance = disk::read_json(&root.join(PROVENANCE))?;
     for (split, hash) in &now.corpus {
@@ -291,8 +312,8 @@ fn refuse_changes(root: &Path, experiment: &Experiment, now: &Provenance) -> Res
     if then.tokenizer != now.tokenizer {
         changes.push("the tokenizer is not what it was".to_owned());
     }
-    if changes.is_empty() {
-        return Ok(());
+    if !changes.is_empty() {
+        return Err(StoreError::Changed { root: root.to_owned(), changes });
     }
-    Err(StoreError::Changed { root: root.to_owned(), changes })
+    Ok(if has_fewer_seeds { OnRecord::FewerSeeds } else { OnRecord::Everything })
 }

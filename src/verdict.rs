@@ -46,6 +46,7 @@ mod explain;
 mod headline;
 mod paired;
 
+pub use decide::FAMILY_WISE_ERROR;
 pub use headline::{Headline, headline, practical_size};
 
 use crate::measure::{Family, METRICS};

@@ -6,8 +6,8 @@ use super::paired::Difference;
 use crate::measure::{Family, Metric};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Chance of a call on an arm that does not narrow in two families.
-const FAMILY_WISE_ERROR: f64 = 0.025;
+/// The most that the chance of a call may be on an arm that does not narrow in two families, over all generations.
+pub const FAMILY_WISE_ERROR: f64 = 0.025;
 
 /// Share of what is left of that chance that a generation may spend.
 const SPENT_PER_GENERATION: f64 = 0.25;

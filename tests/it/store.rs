@@ -158,6 +158,21 @@ fn a_changed_experiment_is_refused_with_the_difference() {
 }
 
 #[test]
+fn seeds_may_be_added_to_what_stands() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    commit(&open(&root).unwrap());
+    fs::write(root.join("drift.json"), "{}").unwrap();
+    let more = config::parse(FILE, "small.toml", &["seeds=[1,2]".to_owned()]).unwrap();
+    let store = Store::open(&root, &more, &Provenance::default(), "{}").unwrap();
+    assert!(store.is_committed(FIRST).unwrap() && !store.has_baseline());
+    assert!(fs::read_to_string(root.join("experiment.toml")).unwrap().contains("seeds = [1, 2]"));
+    drop(store);
+    let message = refusal(open(&root));
+    assert!(message.contains("seeds: [1, 2] → [1]"), "{message}");
+}
+
+#[test]
 fn a_record_from_before_there_was_a_setting_means_its_default() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");

@@ -4,7 +4,7 @@ use super::{Section, number, signed};
 use crate::config::CONTROL;
 use crate::measure::{Family, metric};
 use crate::report::series::{ArmView, arms, last_generation};
-use crate::verdict::{ArmComparison, Effect, Verdict};
+use crate::verdict::{ArmComparison, Effect, FAMILY_WISE_ERROR, Verdict};
 use maud::{Markup, html};
 
 const ORDER: [Verdict; 4] = [Verdict::Collapsed, Verdict::Narrowing, Verdict::Stable, Verdict::Inconclusive];
@@ -158,7 +158,7 @@ pub(super) fn meaning(section: &Section) -> Markup {
             }
             p.sub {
                 "Intervals hold 95 % each. A call of narrowing allows for all headline metrics and all generations \
-                 together (5 % per arm) and uses no later generation than the one it names. The practical sizes are \
+                 together (" (100.0 * FAMILY_WISE_ERROR) " % per arm) and uses no later generation than the one it names. The practical sizes are \
                  conventions, not calibrated against known collapses."
             }
         }
