@@ -47,7 +47,7 @@ pub fn observe(
     surroundings: &Surroundings,
     stage: &Stage,
 ) -> Result<Vec<Vec<Observation>>, CalibrationError> {
-    stage.begin(seeds.end - seeds.start, "seeds");
+    stage.begin(seeds.end.saturating_sub(seeds.start), "seeds");
     let seeds: Vec<u64> = seeds.collect();
     let one = |&seed: &u64| {
         let observed = observe_seed(experiment, prepared, seed, surroundings);

@@ -8,9 +8,10 @@
 //! that generation, S − 1 degrees of freedom, 95 %, two-sided, for each metric and generation by itself. Metrics of text
 //! that is written anew get at least half the error of measuring, because a few seeds may agree by luck, more so where a
 //! metric is near the end of its range. Held-out text and questions about facts are the same for arm and control: their
-//! standard errors say how well they stand for other text, and nothing of a difference. With one seed the interval shows
-//! what the control's own steps from generation to generation would explain (below), or, at generation 1, the error of
-//! measuring alone, from which nothing is concluded.
+//! standard errors say how well they stand for other text, and nothing of a difference. Where only one seed has come so
+//! far, the interval shows what the control's own steps from generation to generation would explain (below), or, at
+//! generation 1, the error of measuring alone, from which nothing is concluded; for want of anything better that error
+//! is a floor under every metric then.
 //!
 //! **What a call rests on.** A t-test in the narrowing direction. Two things are known of the variance of `d`:
 //!
@@ -19,8 +20,10 @@
 //! | spread between seeds, at this generation or pooled over 1..g, the larger; when a seed's differences resemble each other across generations its degrees of freedom are reduced (Satterthwaite: `df / (1 + (G − 1) ρ²)`) | always | few degrees of freedom with few seeds |
 //! | `2 g` times the variance of the control's steps from one generation to the next: two random walks of g steps | for lineages that start anew every generation, and for chained ones, whose noise adds up | too large, by `2 g` for those that start anew; too small where an arm varies more than the control |
 //!
-//! The second one is a bound that steadies the first: where it is the larger one, both are pooled, each weighing as much
-//! as it has degrees of freedom, and their degrees of freedom add up. Where it is smaller, the first stands alone.
+//! The second one is a bound that steadies the first: the noise is both pooled, each weighing as much as it has degrees
+//! of freedom, but no less than the first. Its degrees of freedom are those of the pool (Satterthwaite 1946), to which an
+//! estimate far smaller than the other adds next to nothing. Text that is written anew has the whole error of measuring
+//! as a floor.
 //!
 //! **When it is called.** The decision is sequential: generation g is judged on generations ≤ g only, so a call is the
 //! same whether or not the experiment went on. It says "at least two of the three families (tail, entropy, held-out) have
@@ -37,6 +40,9 @@
 //! * *Inconclusive*: neither; [`ArmComparison::seeds_needed`] says how many seeds would settle it if effects and noise
 //!   stayed as they are: the same rules are applied to them, with more seeds and the degrees of freedom that those bring.
 //!   One seed cannot tell whether noise adds up; it gives a number only if it hardly matters.
+//!
+//! All this holds for a number of seeds that was fixed beforehand. Who adds seeds until something is called looks more
+//! than once, and spends the error each time.
 //!
 //! **How often it is wrong** is not derived but measured, on lineages of language models: `genloss calibrate`, and the
 //! tables in docs/METHODOLOGY.md.
@@ -180,8 +186,8 @@ fn compare_arm(experiment: &str, table: &paired::Table, arm: &str, control: &str
         })
         .collect();
     let missing = table.not_numbers(arm) + table.not_numbers(control);
-    let decision = decide::decide(&differences, &table.headlines_measured(arm));
     let seeds = table.paired_seeds(arm, control);
+    let decision = decide::decide(&differences, &table.headlines_measured(arm), seeds);
     let effects = differences
         .iter()
         .map(|(metric, difference)| Effect {

@@ -50,6 +50,9 @@ pub enum VerifyError {
     /// The text of a built-in experiment could not be made.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// A lineage of a built-in experiment failed.
     #[error(transparent)]
     Calibration(#[from] CalibrationError),
@@ -87,7 +90,7 @@ impl Group {
 pub enum Depth {
     /// Some ten seconds.
     Quick,
-    /// Ten times as many draws, and language models.
+    /// Five to thirteen times as many draws, and language models.
     Full,
 }
 
@@ -154,7 +157,7 @@ pub fn findings(
     stage: &Stage,
 ) -> Result<Vec<Finding>, VerifyError> {
     match group {
-        Group::Oracles => oracles::findings(plan),
+        Group::Oracles => oracles::findings(plan, stage),
         Group::Metrics => metrics::findings(plan, stage),
         Group::Verdict => verdict::findings(plan, surroundings, stage),
     }
@@ -204,6 +207,11 @@ impl Finding {
         let Self { group, name, found, expected, .. } = self;
         Check { group, name, found, expected, z: worst.map(|place| place.1), passed }
     }
+}
+
+/// An error once the user asks to stop.
+fn go_on(stage: &Stage) -> Result<(), VerifyError> {
+    if stage.interrupted() { Err(VerifyError::Interrupted) } else { Ok(()) }
 }
 
 /// The place of the z-score that lies farthest out, and the score.

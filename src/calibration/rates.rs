@@ -2,7 +2,7 @@
 
 use crate::config::CONTROL;
 use crate::seed::{Place, Stream};
-use crate::verdict::{self, ArmComparison, Observation, Verdict, headline};
+use crate::verdict::{self, ArmComparison, Effect, Observation, Verdict, headline};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -65,7 +65,7 @@ pub struct ArmRates {
     /// The same, by headline metric.
     pub covered_by_metric: BTreeMap<String, Share>,
     /// Inconclusive comparisons whose number of seeds was right: with half as many the verdict was still open, with
-    /// twice as many it was settled.
+    /// twice as many it was settled. Only of those for which twice as many were run.
     pub settled_as_said: Share,
 }
 
@@ -84,7 +84,7 @@ pub fn rates(observed: &[Vec<Observation>], seeds: usize, comparisons: usize) ->
 /// Orders of the seeds, whose first `size` make an experiment; those of a round share none of these.
 fn deal(seeds: usize, size: usize, wanted: usize, stream: &mut Stream) -> Vec<Vec<usize>> {
     let mut orders = Vec::new();
-    while seeds >= size && orders.len() < wanted {
+    while size > 0 && seeds >= size && orders.len() < wanted {
         let mut order: Vec<usize> = (0..seeds).collect();
         order.shuffle(stream);
         for start in (0..seeds + 1 - size).step_by(size).take(wanted - orders.len()) {
@@ -120,6 +120,8 @@ fn of_arm(
         covered_by_metric: BTreeMap::new(),
         settled_as_said: Share::default(),
     };
+    let effects =
+        truth.effects.iter().map(|effect| ((effect.metric.as_str(), effect.generation), effect)).collect();
     for (order, comparisons) in judged {
         let Some(found) = comparisons.iter().find(|found| found.arm == truth.arm) else { continue };
         rates.comparisons += 1;
@@ -129,7 +131,7 @@ fn of_arm(
         for (index, share) in rates.called_by.iter_mut().enumerate() {
             share.add(found.called_at_generation.is_some_and(|called| called <= index + 1));
         }
-        cover(&mut rates, found, truth);
+        cover(&mut rates, found, &effects);
         if let Some(said) = found.seeds_needed.filter(|&said| 2 * said <= observed.len()) {
             let settled = |seeds: usize| {
                 let judged = judge(observed, &order[..seeds]);
@@ -141,14 +143,12 @@ fn of_arm(
     rates
 }
 
-fn cover(rates: &mut ArmRates, found: &ArmComparison, truth: &ArmComparison) {
-    for (effect, truth) in found.effects.iter().zip(&truth.effects) {
-        if (effect.metric.as_str(), effect.generation) != (truth.metric.as_str(), truth.generation)
-            || truth.std_err == 0.0
-            || !headline().iter().any(|headline| headline.metric == effect.metric)
-        {
-            continue;
-        }
+fn cover(rates: &mut ArmRates, found: &ArmComparison, truth: &BTreeMap<(&str, usize), &Effect>) {
+    for effect in &found.effects {
+        let truth =
+            truth.get(&(effect.metric.as_str(), effect.generation)).filter(|truth| truth.std_err > 0.0);
+        let is_headline = headline().iter().any(|headline| headline.metric == effect.metric);
+        let (Some(truth), true) = (truth, is_headline) else { continue };
         let covers = effect.ci_low <= truth.difference && truth.difference <= effect.ci_high;
         rates.covered.add(covers);
         rates.covered_by_metric.entry(effect.metric.clone()).or_default().add(covers);

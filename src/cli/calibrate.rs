@@ -10,7 +10,8 @@ use crate::seed::{Place, SHARED};
 use crate::stage::Stage;
 use crate::store;
 use crate::verdict::Observation;
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -45,17 +46,29 @@ pub struct Args {
 impl Args {
     /// Runs the seeds, unless they were run before, and prints the rates.
     pub fn exec(self) -> Result<()> {
-        let observed = if self.file.is_dir() { self.read()? } else { self.observe()? };
-        for &size in &self.per_experiment {
-            let fits = (1..=observed.len()).contains(&size);
-            ensure!(fits, "--per-experiment {size}: give numbers from 1 to the {} seeds", observed.len());
-        }
+        let observed = if self.file.is_dir() {
+            let observed = self.read()?;
+            self.check(observed.len() as u64)?;
+            observed
+        } else {
+            self.check(self.seeds)?;
+            self.observe()?
+        };
         let rates: Vec<ArmRates> = self
             .per_experiment
             .iter()
             .flat_map(|&size| calibration::rates(&observed, size, self.comparisons))
             .collect();
         show(&rates, self.format)
+    }
+
+    /// Refuses experiments of more seeds than there are.
+    fn check(&self, seeds: u64) -> Result<()> {
+        let misfit = self.per_experiment.iter().find(|&&size| size == 0 || size as u64 > seeds);
+        let Some(size) = misfit else { return Ok(()) };
+        bail!(
+            "--per-experiment {size}: there are {seeds} seeds; give numbers from 1 up to that, or more --seeds"
+        )
     }
 
     /// What a run holds, by seed.
@@ -84,7 +97,7 @@ impl Args {
     }
 }
 
-const HEADER: [&str; 9] = [
+const HEADER: [&str; 10] = [
     "arm",
     "seeds",
     "comparisons",
@@ -92,31 +105,72 @@ const HEADER: [&str; 9] = [
     "at most",
     "by generation 3",
     "collapsed",
+    "stable",
     "intervals that cover",
     "seeds right",
 ];
 
-fn show(rates: &[ArmRates], format: Format) -> Result<()> {
-    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-    let shown = |share: Share| if share.of == 0 { "–".to_owned() } else { percent(share.value()) };
-    let row = |rates: &ArmRates| {
+/// What a table shows: shares from 0 to 1, none where there is nothing to share.
+#[derive(Serialize)]
+struct Row<'a> {
+    arm: &'a str,
+    seeds: usize,
+    comparisons: usize,
+    called: Option<f64>,
+    called_at_most: f64,
+    called_by_generation_3: Option<f64>,
+    collapsed: Option<f64>,
+    stable: Option<f64>,
+    covered: Option<f64>,
+    seeds_right: Option<f64>,
+    seeds_right_of: usize,
+}
+
+impl<'a> Row<'a> {
+    fn new(rates: &'a ArmRates) -> Self {
+        let share = |share: Share| (share.of > 0).then(|| share.value());
+        Self {
+            arm: &rates.arm,
+            seeds: rates.seeds,
+            comparisons: rates.comparisons,
+            called: share(rates.called),
+            called_at_most: rates.called.upper_bound(),
+            called_by_generation_3: rates.called_by.get(2).copied().and_then(share),
+            collapsed: share(rates.collapsed),
+            stable: share(rates.stable),
+            // One seed's interval is not meant for the mean over seeds.
+            covered: share(rates.covered).filter(|_| rates.seeds > 1),
+            seeds_right: share(rates.settled_as_said),
+            seeds_right_of: rates.settled_as_said.of,
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+        let shown = |share: Option<f64>| share.map_or("–".to_owned(), percent);
+        let right = self.seeds_right.map(|share| format!("{} of {}", percent(share), self.seeds_right_of));
         vec![
-            rates.arm.clone(),
-            rates.seeds.to_string(),
-            rates.comparisons.to_string(),
-            shown(rates.called),
-            percent(rates.called.upper_bound()),
-            rates.called_by.get(2).map_or("–".to_owned(), |&share| shown(share)),
-            shown(rates.collapsed),
-            shown(rates.covered),
-            shown(rates.settled_as_said),
+            self.arm.to_owned(),
+            self.seeds.to_string(),
+            self.comparisons.to_string(),
+            shown(self.called),
+            percent(self.called_at_most),
+            shown(self.called_by_generation_3),
+            shown(self.collapsed),
+            shown(self.stable),
+            shown(self.covered),
+            right.unwrap_or_else(|| "–".to_owned()),
         ]
-    };
-    let rows: Vec<Vec<String>> = rates.iter().map(row).collect();
+    }
+}
+
+fn show(rates: &[ArmRates], format: Format) -> Result<()> {
+    let rows: Vec<Row> = rates.iter().map(Row::new).collect();
+    let cells = || rows.iter().map(Row::cells).collect::<Vec<_>>();
     match format {
         Format::Json => output::json(&rates),
-        Format::Table => output::emit(&output::table(&HEADER, &rows)),
-        Format::Markdown => output::emit(&output::markdown(&HEADER, &rows)),
+        Format::Table => output::emit(&output::table(&HEADER, &cells())),
+        Format::Markdown => output::emit(&output::markdown(&HEADER, &cells())),
         Format::Csv => output::csv(rows.iter()),
     }
 }

@@ -13,8 +13,9 @@
 //!   tokens. If the text is longer than the half, it is rarefied to the half's size in the same way. A ratio, 1 in
 //!   expectation for natural text of any size; falls when a distribution narrows.
 //!
-//! Standard errors: block jackknife, which errs on the large side here (see `uncertainty`). That of the reference
-//! is not in them: it is the same factor for every arm and generation.
+//! Standard errors: block jackknife, which errs on the large side here (see `uncertainty`), but at least what one tail
+//! type makes: where every type is found the jackknife sees nothing vary, though the next text may lack one. The error of
+//! the reference is not in them: it is the same factor for every arm and generation.
 
 use super::counts::Incidence;
 use super::natural::Natural;
@@ -38,6 +39,8 @@ fn of_types(natural: &Natural, text: &Incidence, suffix: &str, n: u64, collected
             (survivors.expected > 0.0).then(|| survivors.found / survivors.expected),
         ]
     });
-    collected.add(&format!("tail_mass{suffix}"), alive, n);
-    collected.add(&format!("tail_coverage{suffix}"), coverage, n);
+    let one_type = 1.0 / tail.len() as f64;
+    let expected = natural.survivors(&tail, text.counts.total(), text.size_of(text.counts.n())).expected;
+    collected.add(&format!("tail_mass{suffix}"), alive.map(|alive| alive.known_to(one_type)), n);
+    collected.add(&format!("tail_coverage{suffix}"), coverage.map(|found| found.known_to(1.0 / expected)), n);
 }

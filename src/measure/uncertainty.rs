@@ -32,6 +32,11 @@ pub(super) struct Estimate {
 }
 
 impl Estimate {
+    /// The estimate, not known better than to `step`.
+    pub(super) fn known_to(self, step: f64) -> Self {
+        Self { std_err: self.std_err.max(step), ..self }
+    }
+
     /// The estimate times a constant.
     pub(super) fn scaled(self, factor: f64) -> Self {
         Self { value: self.value * factor, std_err: self.std_err * factor.abs() }

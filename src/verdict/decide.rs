@@ -49,7 +49,12 @@ impl Finding<'_> {
     }
 
     fn excludes_practical_size(&self) -> bool {
-        self.is_usable() && self.narrowing() + self.difference.half_width() < self.headline.practical
+        self.is_usable() && self.farthest() < 1.0
+    }
+
+    /// The narrowing end of the interval, in practical sizes.
+    pub(super) fn farthest(&self) -> f64 {
+        (self.narrowing() + self.difference.half_width()) / self.headline.practical
     }
 
     /// Whether arm and control agree to the last bit in every run.
@@ -74,8 +79,12 @@ pub(super) fn findings<'a>(differences: &'a [(&Metric, Difference)]) -> BTreeMap
     by_generation
 }
 
-/// Decides on an arm, `measured` naming the headline metrics that were measured of it.
-pub(super) fn decide(differences: &[(&Metric, Difference)], measured: &[&'static str]) -> Decision {
+/// Decides on an arm of `seeds` seeds, `measured` naming the headline metrics that were measured of it.
+pub(super) fn decide(
+    differences: &[(&Metric, Difference)],
+    measured: &[&'static str],
+    seeds: usize,
+) -> Decision {
     let by_generation = findings(differences);
     let mut significant = BTreeSet::new();
     let mut called_at = None;
@@ -99,7 +108,7 @@ pub(super) fn decide(differences: &[(&Metric, Difference)], measured: &[&'static
     };
     let seeds_needed = match (verdict, last) {
         (Verdict::Inconclusive, Some((&generation, findings))) if lacking.is_empty() => {
-            seeds_needed(generation, findings)
+            seeds_needed(generation, findings, seeds)
         }
         _ => None,
     };
@@ -152,15 +161,15 @@ fn all_families() -> usize {
 
 /// The fewest seeds that would settle it, if the effects and their noise stayed as they are. One seed tells of noise
 /// only what two random walks would do at most; a number is given if it would be much the same were there no walk.
-fn seeds_needed(generation: usize, findings: &[Finding]) -> Option<usize> {
-    let now = findings.iter().map(|finding| finding.difference.seeds).min()?;
+fn seeds_needed(generation: usize, findings: &[Finding], seeds: usize) -> Option<usize> {
+    let paired = findings.iter().map(|finding| finding.difference.seeds).min()?;
     let needed = |noise: f64| {
-        let candidates: Vec<usize> = (now + 1..=MOST_SEEDS).collect();
+        let candidates: Vec<usize> = (seeds + 1..=MOST_SEEDS).collect();
         let index = candidates.partition_point(|&seeds| !settles(generation, findings, seeds, noise));
         candidates.get(index).copied()
     };
     let most = needed(1.0)?;
-    if now > 1 {
+    if paired > 1 {
         return Some(most);
     }
     let least = needed(0.5 / generation as f64)?;

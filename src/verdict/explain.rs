@@ -60,7 +60,8 @@ fn narrowing(decision: &Decision, at_last: &[Finding], last: usize) -> String {
 }
 
 fn stable(at_last: &[Finding], last: usize) -> String {
-    let closest = at_last.iter().copied().max_by(|a, b| severity(a).total_cmp(&severity(b)));
+    let telling = at_last.iter().copied().filter(|finding| !finding.difference.is_identical);
+    let closest = telling.max_by(|a, b| a.farthest().total_cmp(&b.farthest()));
     let closest =
         closest.map_or_else(String::new, |finding| format!("; the closest: {}", difference(&finding)));
     format!(
@@ -78,7 +79,7 @@ fn inconclusive(decision: &Decision, at_last: &[Finding], last: usize) -> String
             list(&lacking)
         );
     }
-    if families(at_last.iter().copied()).len() < 3 {
+    if families(at_last.iter().copied()).len() < FAMILIES.len() {
         return "not every family has a headline metric that both the arm and the control have".to_owned();
     }
     let seeds = match decision.seeds_needed {

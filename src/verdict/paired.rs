@@ -125,13 +125,18 @@ impl Noise {
         Self { variance: self.variance.max(variance), ..self }
     }
 
-    /// Both estimates as one, each weighing as much as it knows; this one alone where the other is smaller.
+    /// Both estimates as one, each weighing as much as it knows, but no smaller than this one. Its degrees of freedom are
+    /// those of Satterthwaite: an estimate far smaller than the other adds none.
     fn steadied_by(self, other: Self) -> Self {
-        if other.variance < self.variance {
+        let sum = |of: &dyn Fn(Self) -> f64| of(self) + of(other);
+        let weighted = sum(&|noise| noise.df * noise.variance);
+        if weighted == 0.0 {
             return self;
         }
-        let df = self.df + other.df;
-        Self { variance: (self.df * self.variance + other.df * other.variance) / df, df }
+        Self {
+            variance: self.variance.max(weighted / sum(&|noise| noise.df)),
+            df: weighted.powi(2) / sum(&|noise| noise.df * noise.variance.powi(2)),
+        }
     }
 }
 
@@ -143,7 +148,9 @@ struct Between {
     largest: Noise,
 }
 
+/// None where fewer than two seeds have come to generation `last`.
 fn between_seeds(pairs: &BTreeMap<usize, Vec<Pair>>, last: usize) -> Option<Between> {
+    pairs.get(&last).filter(|here| here.len() >= 2)?;
     let residuals: Vec<BTreeMap<u64, f64>> = pairs
         .range(..=last)
         .filter(|(_, here)| here.len() >= 2)
@@ -158,7 +165,8 @@ fn between_seeds(pairs: &BTreeMap<usize, Vec<Pair>>, last: usize) -> Option<Betw
     Some(Between { own, largest })
 }
 
-/// The variance about the mean of each generation, and its degrees of freedom (Satterthwaite).
+/// The variance about the mean of each generation, and its degrees of freedom (Satterthwaite, with one correlation ρ and
+/// one variance for all generations; where noise adds up that is too many, but there `own` is usually the larger).
 fn pooled(residuals: &[BTreeMap<u64, f64>]) -> Option<Noise> {
     let df: f64 = residuals.iter().map(|here| (here.len() - 1) as f64).sum();
     if df == 0.0 {

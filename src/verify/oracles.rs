@@ -1,4 +1,4 @@
-//! The loop against what is exact: rows 1 to 10 of the theory, and the mixtures that have no row of their own.
+//! The loop against what is exact: Wright–Fisher drift and its relatives, in every mixture.
 //!
 //! A case is a loop, a check one statistic of it over all generations. The expectations are those of [`crate::drift`];
 //! the simulator that they are held against is the production one, or with a [`Fault`] its broken twin in the
@@ -17,11 +17,12 @@
 //! | 15·10¹² samples | counts sum to the unit |
 
 use super::injected::{Fault, Twin};
-use super::{Depth, Evidence, Finding, Group, Plan, VerifyError, shown, worst};
+use super::{Depth, Evidence, Finding, Group, Plan, VerifyError, go_on, shown, worst};
 use crate::config::{self, Decoding};
 use crate::drift::multinomial::multinomial;
 use crate::drift::{DriftError, Frequencies, Loop, Row, categorical, gaussian, regression};
 use crate::seed::Place;
+use crate::stage::Stage;
 use rayon::prelude::*;
 
 /// Samples, generations and types of the categorical loops: a tail of four samples, which half of the lineages lose.
@@ -53,14 +54,16 @@ const GAUSSIAN_MIXTURES: [&str; 6] =
 /// Makes every check of this group.
 ///
 /// # Errors
-/// When a loop cannot be simulated.
-pub fn findings(plan: &Plan) -> Result<Vec<Finding>, VerifyError> {
+/// When a loop cannot be simulated, or the user asks to stop.
+pub fn findings(plan: &Plan, stage: &Stage) -> Result<Vec<Finding>, VerifyError> {
     let mut all = Vec::new();
     for mixture in MIXTURES {
+        go_on(stage)?;
         let simulation = loop_of(plan, mixture, SAMPLES, plan.depth.replicates())?;
         all.extend(of_rows(&format!("categorical, {mixture}"), &rows(&simulation, plan)));
     }
     for (mixture, dims) in GAUSSIAN_MIXTURES.into_iter().flat_map(|mixture| [(mixture, 1), (mixture, 3)]) {
+        go_on(stage)?;
         let plan = drift_plan(plan, mixture, 40, 6, plan.depth.replicates())?;
         let rows = gaussian::Simulation::new(dims, &plan)?.rows();
         all.extend(of_rows(&format!("Gaussian in {dims} dimensions, {mixture}"), &rows));
@@ -178,7 +181,7 @@ fn score(row: &Row, exact: f64) -> f64 {
     row.z.unwrap_or(if agrees { 0.0 } else { f64::INFINITY })
 }
 
-/// Row 1: 20 samples, 200 generations, and one type is left: each with its natural frequency.
+/// Wright–Fisher drift to its end: 20 samples, 200 generations, and one type is left: each with its natural frequency.
 fn fixation(plan: &Plan) -> Result<Finding, VerifyError> {
     const P: [f64; 3] = [0.6, 0.3, 0.1];
     let replicates = plan.depth.replicates() / 2;
@@ -214,7 +217,7 @@ fn fixation(plan: &Plan) -> Result<Finding, VerifyError> {
 /// The frequencies of a generation (types), by its number.
 type Limit<'a> = dyn Fn(usize) -> Vec<f64> + 'a;
 
-/// Row 9: with 10¹⁴ samples, whose noise is some 10⁻⁷, only the decoder acts.
+/// With 10¹⁴ samples, whose noise is some 10⁻⁷, only the decoder acts.
 fn decoding(plan: &Plan) -> Result<Vec<Finding>, VerifyError> {
     const TEMPERATURE: f64 = 0.9;
     const KEPT: usize = 10;
@@ -264,7 +267,7 @@ fn nucleus(p: &[f64], mass: f64, times: usize) -> Vec<f64> {
     left
 }
 
-/// Row 10: what T samples have not shown weighs `Σ p (1 − p)^T`.
+/// Dohmatob et al. 2024: what T samples have not shown weighs `Σ p (1 − p)^T`.
 fn memorising(plan: &Plan) -> Result<Finding, VerifyError> {
     const SEEN: u64 = 1000;
     let frequencies = Frequencies::zipf(2000, 1.5, 0.0)?;

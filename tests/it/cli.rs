@@ -199,7 +199,8 @@ fn score_gives_every_token_a_log_probability_but_the_start_token() {
 #[test]
 fn check_prints_the_resolved_experiment_and_exact_counts() {
     let (dir, _, file) = finished();
-    let printed = output(&["check", text(file)]);
+    let assert = genloss().current_dir(dir.path()).args(["check", text(file)]).assert().success();
+    let printed = String::from_utf8_lossy(&assert.get_output().stdout);
     for expected in ["natural_fraction = 0.5", "learning_rate = 0.001", "10_000", "estimate for this machine"]
     {
         assert!(printed.contains(expected), "{expected} is not in:\n{printed}");
@@ -411,7 +412,9 @@ fn a_run_and_its_experiment_file_calibrate_to_the_same_rates() {
 
 #[test]
 fn calibrating_with_fewer_seeds_than_an_experiment_has_is_refused() {
-    let (_, root, _) = finished();
-    let said = refusal(&["calibrate", root.to_str().unwrap(), "--per-experiment", "3"]);
-    assert!(said.contains("--per-experiment 3") && said.contains("2 seeds"), "{said}");
+    let (_, root, file) = finished();
+    for of in [&[root.to_str().unwrap()][..], &[file.to_str().unwrap(), "--seeds", "2"]] {
+        let said = refusal(&[&["calibrate"], of, &["--per-experiment", "3"]].concat());
+        assert!(said.contains("--per-experiment 3") && said.contains("2 seeds"), "{said}");
+    }
 }

@@ -61,7 +61,7 @@ impl Simulation {
     }
 }
 
-/// The rules promise at most 5 % (and requiring two families makes it far less). 500 experiments of each kind.
+/// The rules promise at most 2.5 %; what `genloss verify` measures on such noise stays below 1 %: 5 of 500, and 2 σ.
 #[test]
 fn control_against_control_is_rarely_called_narrowing() {
     for seeds in [1, 3, 5] {
@@ -101,7 +101,7 @@ fn intervals_cover_the_truth_at_least_as_often_as_they_say() {
 }
 
 #[test]
-fn an_arm_that_loses_a_practical_size_per_generation_has_collapsed() {
+fn an_arm_that_loses_more_than_a_practical_size_per_generation_has_collapsed() {
     for seeds in [1, 3] {
         let simulation = Simulation { seeds, narrowing: |_| 1.5, training_noise: 0.1, ..NOTHING.clone() };
         for experiment in 0..50 {

@@ -72,3 +72,13 @@ fn a_fault_that_could_not_show_is_refused() {
     assert!(text(&assert.get_output().stderr).contains("use --only oracles"));
     assert!(assert.get_output().stdout.is_empty());
 }
+
+#[test]
+fn the_verdict_keeps_its_promises_on_made_up_noise() {
+    let assert = verify("--quick --only verdict --seed 3 --format json").success();
+    let checks = checks(&assert);
+    let about =
+        |what: &str| checks.iter().filter(|check| check["name"].as_str().unwrap().contains(what)).count();
+    assert_eq!((about("false calls"), about("intervals that cover"), about("collapse")), (16, 12, 3));
+    assert!(checks.iter().all(|check| check["passed"] == true), "{checks:?}");
+}

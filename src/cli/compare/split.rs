@@ -36,7 +36,9 @@ fn without_baseline(all: &[Compared]) -> String {
     let mut names: Vec<&str> = missing.map(|compared| compared.comparison.experiment.as_str()).collect();
     names.dedup();
     let line = |name: &str| {
-        format!("{name}: what drift alone would have done is not on record; `genloss run` again adds it\n\n")
+        format!(
+            "{name}: what drift alone would have done is not on record; `genloss run` adds it to a run that is kept whole\n\n"
+        )
     };
     names.into_iter().map(line).collect()
 }
