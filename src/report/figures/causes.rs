@@ -4,7 +4,6 @@ use super::Figure;
 use super::legend::{self, Extra};
 use super::rows::{Frame, Rows};
 use crate::attribution::{Attribution, attribute};
-use crate::measure::metric;
 use crate::report::palette::{MUTED, PARTS};
 use crate::report::panel::{EDGE, FIGURE_WIDTH, title};
 use crate::report::scene::{Ink, Scene};
@@ -90,8 +89,7 @@ fn panel(scene: &mut Scene, frame: &Frame, id: &str, rows: &[Row], split: &[&Par
     let found: Vec<Option<_>> = rows.iter().map(of_arm).collect();
     let (low, high) = extent(found.iter().flatten().map(|(_, found)| found));
     let scale = frame.scale(low, high);
-    let (label, note) = heading(id);
-    frame.heading(scene, label, &note);
+    frame.heading(scene, id);
     scale.draw(scene);
     for (index, found) in found.iter().enumerate() {
         let Some((look, found)) = found else { continue };
@@ -105,16 +103,6 @@ fn panel(scene: &mut Scene, frame: &Frame, id: &str, rows: &[Row], split: &[&Par
         let of_misfit = [found.misfit_ci_low, found.misfit_ci_high];
         scale.interval(scene, first + BAR * (split.len() as f64 - 0.5), of_misfit, MUTED);
         look.marker(scene, (scale.at(found.difference), middle), 4.2, false);
-    }
-}
-
-/// A label in two lines: "effective token types", "order 1, types".
-fn heading(id: &str) -> (&str, String) {
-    let Some(metric) = metric(id) else { return (id, String::new()) };
-    let parts = metric.label.split_once(", ").or_else(|| metric.label.split_once(" ("));
-    match parts {
-        Some((label, rest)) => (label, format!("{}, {}", rest.trim_end_matches(')'), metric.unit)),
-        None => (metric.label, metric.unit.to_owned()),
     }
 }
 

@@ -3,7 +3,6 @@
 use super::Figure;
 use super::legend::{self, Extra};
 use super::rows::{Frame, Rows};
-use crate::measure::metric;
 use crate::report::palette::DANGER;
 use crate::report::panel::{EDGE, FIGURE_WIDTH, title};
 use crate::report::scene::Scene;
@@ -56,8 +55,7 @@ fn panel(scene: &mut Scene, frame: &Frame, id: &str, rows: &[(ArmView, &ArmCompa
     let practical = effects.iter().find_map(|(_, effect)| effect.practical_size).unwrap_or(0.0);
     let (low, high) = extent(&effects, practical);
     let scale = frame.scale(low, high);
-    let known = metric(id);
-    frame.heading(scene, known.map_or(id, |metric| metric.label), known.map_or("", |metric| metric.unit));
+    frame.heading(scene, id);
     let edge = if practical < 0.0 { frame.left } else { frame.right };
     let from = scale.at(practical);
     scene.rectangle((from, frame.top), (edge, frame.bottom), DANGER.faint(0.13));

@@ -1,5 +1,6 @@
 //! Panels of horizontal rows, one per arm, with the names of the arms at the left of the first panel of each line.
 
+use crate::measure::metric;
 use crate::report::palette::{AXIS, GRID, MUTED, TEXT};
 use crate::report::panel::{Axis, EDGE, FIGURE_WIDTH, PANEL_EM, SMALL_EM};
 use crate::report::scene::{Anchor, Ink, Scene, shortened, width_of};
@@ -8,6 +9,8 @@ use crate::report::series::ArmView;
 /// Room above the rows of a panel, and below them.
 const ABOVE: f64 = 42.0;
 const BELOW: f64 = 46.0;
+/// Half of a tick's label, about.
+const END: f64 = 12.0;
 
 /// How panels are arranged.
 pub(super) struct Rows<'a> {
@@ -76,17 +79,28 @@ impl Frame {
         self.top + self.row * (index as f64 + 0.5)
     }
 
-    /// Writes what the panel shows, and in which unit.
-    pub(super) fn heading(&self, scene: &mut Scene, label: &str, note: &str) {
+    /// Writes which metric the panel shows, and in which unit: "effective token types", "order 1, types".
+    pub(super) fn heading(&self, scene: &mut Scene, id: &str) {
         let room = self.right - self.left;
+        let (label, note) = in_two_lines(id);
         let label = shortened(label, PANEL_EM, room);
         scene.words((self.left, self.top - 30.0), Anchor::Left, PANEL_EM, TEXT, label);
-        let note = shortened(note, SMALL_EM, room);
+        let note = shortened(&note, SMALL_EM, room);
         scene.words((self.left, self.top - 14.0), Anchor::Left, SMALL_EM, MUTED, note);
     }
 
     pub(super) fn scale(&self, low: f64, high: f64) -> Scale<'_> {
         Scale { frame: self, low, high }
+    }
+}
+
+/// The label of a metric, cut where it goes into detail, and the rest with the unit.
+fn in_two_lines(id: &str) -> (&str, String) {
+    let Some(metric) = metric(id) else { return (id, String::new()) };
+    let parts = metric.label.split_once(", ").or_else(|| metric.label.split_once(" ("));
+    match parts {
+        Some((label, rest)) => (label, format!("{}, {}", rest.trim_end_matches(')'), metric.unit)),
+        None => (metric.label, metric.unit.to_owned()),
     }
 }
 
@@ -103,7 +117,13 @@ impl Scale<'_> {
         for (value, label) in Axis::between(self.low, self.high).ticks() {
             let x = self.at(*value);
             scene.line(vec![(x, top), (x, bottom)], GRID, 1.0);
-            scene.words((x, bottom + 13.0), Anchor::Middle, SMALL_EM, MUTED, label);
+            // Labels stay clear of those of the next panel.
+            let anchor = match (x - left, right - x) {
+                (..END, _) => Anchor::Left,
+                (_, ..END) => Anchor::Right,
+                _ => Anchor::Middle,
+            };
+            scene.words((x, bottom + 13.0), anchor, SMALL_EM, MUTED, label);
         }
         scene.line(vec![(self.at(0.0), top), (self.at(0.0), bottom)], AXIS, 1.4);
         scene.line(vec![(left, bottom), (right, bottom)], AXIS, 1.0);
