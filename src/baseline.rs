@@ -94,6 +94,17 @@ pub enum BaselineError {
 type Curves = Vec<[Option<Mean>; 5]>;
 
 impl Baseline {
+    /// Whether this is of an experiment with these arms and generations.
+    #[must_use]
+    pub fn fits(&self, experiment: &Experiment) -> bool {
+        let is_whole = |curve: &Curve| {
+            let lengths = [curve.sampling.len(), curve.decoding.len()];
+            lengths.iter().all(|&length| length == experiment.generations + 1)
+        };
+        let has_arm = |curve: &Curve| experiment.arms.iter().any(|arm| arm.name == curve.arm);
+        self.replicates == REPLICATES && self.curves.iter().all(|curve| is_whole(curve) && has_arm(curve))
+    }
+
     /// The curve of a metric of an arm.
     #[must_use]
     pub fn curve(&self, arm: &str, metric: &str) -> Option<&Curve> {
@@ -117,6 +128,10 @@ impl Baseline {
         let mut curves = Vec::new();
         for arm in &experiment.arms {
             for types in &unigrams {
+                // A budget that rounds to no word at all.
+                if experiment.corpus.train_tokens.0 as f64 * types.per_token() < 0.5 {
+                    continue;
+                }
                 let factors = if decoding::is_plain(&arm.synthesis.decoding) {
                     Some(vec![1.0; types.counts().len()])
                 } else {

@@ -5,7 +5,7 @@
 //! stands for the truth that intervals should cover.
 //!
 //! Seeds are dealt into experiments of S seeds without repetition, in as many rounds as it takes to make the
-//! comparisons that were asked for; each round shuffles anew. Within a round no two experiments share a seed; between
+//! comparisons that were asked for, but never more than there are different ones; each round shuffles anew. Within a round no two experiments share a seed; between
 //! rounds they may, so that comparisons beyond N/S are not independent of the earlier ones.
 
 mod rates;

@@ -182,10 +182,10 @@ impl Store {
         Ok(())
     }
 
-    /// Whether it is on record what drift alone would have done.
+    /// Whether it is on record what drift alone would have done in `experiment`.
     #[must_use]
-    pub fn has_baseline(&self) -> bool {
-        self.root.join(DRIFT).exists()
+    pub fn has_baseline(&self, experiment: &Experiment) -> bool {
+        read::baseline(&self.root, experiment).is_some()
     }
 
     /// Puts on record what drift alone would have done.

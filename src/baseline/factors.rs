@@ -26,12 +26,17 @@
 //! sum, while which of them die depends on each.
 
 use crate::measure::Occurrence;
+use std::collections::BTreeSet;
 
 /// Occurrences that a bin has at least, if there are so many in all.
 pub const LEAST_OCCURRENCES: usize = 30;
 
+/// What f32 probabilities leave of a factor of 1.
+const ROUNDING: f64 = 1e-5;
+
 /// By how much each type (types) becomes more frequent, given its count in the reference text (types), where types occur
-/// in held-out text, and, for each of some models, ln q′/q of every held-out token. None if nothing occurs.
+/// in held-out text, and, for each of some models, ln q′/q of every held-out token. None if nothing occurs, or if there is
+/// too little text to tell rare types from frequent ones. Factors that differ from 1 by rounding only are 1.
 #[must_use]
 pub fn factors(counts: &[u32], occurrences: &[Occurrence], log_ratios: &[Vec<f32>]) -> Option<Vec<f64>> {
     let mut bins = vec![Bin::default(); u32::BITS as usize];
@@ -45,7 +50,13 @@ pub fn factors(counts: &[u32], occurrences: &[Occurrence], log_ratios: &[Vec<f32
         bins[bin].occurrences += 1;
     }
     let factors = joined(&bins)?;
-    Some(counts.iter().map(|&count| octave(count).map_or(1.0, |bin| factors[bin])).collect())
+    let octaves: BTreeSet<usize> = counts.iter().copied().filter_map(octave).collect();
+    if octaves.len() > 1 && bins.iter().map(|bin| bin.occurrences).sum::<usize>() < 2 * LEAST_OCCURRENCES {
+        return None;
+    }
+    let is_plain = octaves.iter().all(|&octave| (factors[octave] - 1.0).abs() < ROUNDING);
+    let of = |bin: usize| if is_plain { 1.0 } else { factors[bin] };
+    Some(counts.iter().map(|&count| octave(count).map_or(1.0, of)).collect())
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,7 +105,8 @@ fn joined(bins: &[Bin]) -> Option<Vec<f64>> {
         Some((length, last)) => (*length, *last) = (*length + rest, last.with(open)),
         None => runs.push((rest, open)),
     }
-    let mean = |run: &Bin| Some(run.ratios / run.scores as f64).filter(|mean| mean.is_finite());
+    // Where every occurrence is cut, half of one might have stayed: no decoder writes nothing at all.
+    let mean = |run: &Bin| Some(run.ratios.max(0.5) / run.scores as f64).filter(|mean| mean.is_finite());
     let means = runs.iter().map(|(length, run)| Some(vec![mean(run)?; *length]));
     means.collect::<Option<Vec<_>>>().map(|means| means.concat())
 }
@@ -118,6 +130,18 @@ mod tests {
         let found = factors(&[1, 1, 4, 100, 0], &occurrences(&ids), &[log_ratios]).unwrap();
         let expected = [2.0 / 3.0, 2.0 / 3.0, 1.25, 1.25, 1.0];
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
+    }
+
+    /// 59 occurrences of a rare and a frequent type are one bin, 60 are two. And a ratio that is the same for all is no
+    /// change, whatever its last digit.
+    #[test]
+    fn rare_types_must_be_told_from_frequent_ones() {
+        let of = |each: usize, log: f32| {
+            let ids = [vec![0; each], vec![1; 30]].concat();
+            factors(&[1, 100], &occurrences(&ids), &[vec![log; ids.len()]])
+        };
+        assert_eq!(of(29, 0.0), None);
+        assert_eq!(of(30, 1e-7), Some(vec![1.0, 1.0]));
     }
 
     /// Ratios of 1, ½ and 3 have the mean 1.5, so that the last two make 1.5/1.5²; in the eyes of a second model, which

@@ -69,8 +69,8 @@ pub struct ArmRates {
     pub settled_as_said: Share,
 }
 
-/// Deals `observed`, a list for each seed, into experiments of `seeds` seeds, until there are `comparisons` of each arm,
-/// and judges them.
+/// Deals `observed`, a list for each seed, into experiments of `seeds` seeds, until there are `comparisons` of each arm
+/// or as many as there are different ones, and judges them.
 #[must_use]
 pub fn rates(observed: &[Vec<Observation>], seeds: usize, comparisons: usize) -> Vec<ArmRates> {
     let mut stream = Place::new(seeds as u64, "", 0, "calibration").stream(0);
@@ -84,6 +84,7 @@ pub fn rates(observed: &[Vec<Observation>], seeds: usize, comparisons: usize) ->
 /// Orders of the seeds, whose first `size` make an experiment; those of a round share none of these.
 fn deal(seeds: usize, size: usize, wanted: usize, stream: &mut Stream) -> Vec<Vec<usize>> {
     let mut orders = Vec::new();
+    let wanted = wanted.min(statrs::function::factorial::binomial(seeds as u64, size as u64) as usize);
     while size > 0 && seeds >= size && orders.len() < wanted {
         let mut order: Vec<usize> = (0..seeds).collect();
         order.shuffle(stream);

@@ -12,7 +12,7 @@ use crate::store;
 use crate::verdict::Observation;
 use anyhow::{Result, bail};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Options of `genloss calibrate`.
@@ -25,13 +25,13 @@ pub struct Args {
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     settings: Vec<String>,
     /// Seeds to run: more seeds, surer rates.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     seeds: u64,
     /// The first of them.
     #[arg(long, default_value_t = 1)]
     first_seed: u64,
     /// Seeds of an experiment.
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 3, 5])]
+    #[arg(long, value_delimiter = ',', default_value = "1,3,5")]
     per_experiment: Vec<usize>,
     /// Comparisons of each arm, for each number of seeds.
     #[arg(long, default_value_t = 1000)]
@@ -71,11 +71,24 @@ impl Args {
         )
     }
 
-    /// What a run holds, by seed.
+    /// What a run holds of seeds that are finished, by seed.
     fn read(&self) -> Result<Vec<Vec<Observation>>> {
+        let recorded = store::read(&self.file)?;
+        let generations = recorded.experiment.generations + 1;
+        let unfinished: BTreeSet<u64> = recorded
+            .lineages
+            .iter()
+            .filter(|lineage| lineage.generations.len() < generations)
+            .map(|lineage| lineage.seed)
+            .collect();
+        if !unfinished.is_empty() {
+            say(&format!("left out: {} seeds whose lineages are not finished", unfinished.len()));
+        }
         let mut by_seed: BTreeMap<u64, Vec<Observation>> = BTreeMap::new();
-        for observation in store::read(&self.file)?.observations() {
-            by_seed.entry(observation.seed).or_default().push(observation);
+        for observation in recorded.observations() {
+            if !unfinished.contains(&observation.seed) {
+                by_seed.entry(observation.seed).or_default().push(observation);
+            }
         }
         Ok(by_seed.into_values().collect())
     }

@@ -192,22 +192,31 @@ struct Lineage<'a> {
 impl<'a> Lineage<'a> {
     fn start(simulation: &'a Simulation, replicate: usize) -> Self {
         let probabilities = simulation.frequencies.probabilities();
-        let mut prefixes: Vec<(u64, Vec<u64>)> = Vec::new();
-        for (item, size) in simulation.regime.natural_sizes().into_iter().enumerate() {
-            // What a prefix has beyond the next smaller one is as independent of it as any other sample.
-            let place = simulation.place(replicate, item, "drift natural");
-            let smaller = prefixes.last().map_or(0, |(size, _)| *size);
-            let mut counts = multinomial(size - smaller, probabilities, &place);
-            if let Some((_, inside)) = prefixes.last() {
-                add(&mut counts, inside);
-            }
-            prefixes.push((size, counts));
+        let samples = simulation.regime.samples;
+        // Generation 0 comes first, so that it is the same whatever later generations train on.
+        let model = multinomial(samples, probabilities, &simulation.place(replicate, 0, "drift natural"));
+        let (smaller, larger): (Vec<u64>, Vec<u64>) = simulation
+            .regime
+            .natural_sizes()
+            .into_iter()
+            .filter(|&size| size != samples)
+            .partition(|&size| size < samples);
+        let mut prefixes = vec![(samples, model.clone())];
+        let mut last = model.clone();
+        for (item, size) in smaller.into_iter().rev().enumerate() {
+            last = subset(size, &last, &simulation.place(replicate, item, "drift natural subset"));
+            prefixes.push((size, last.clone()));
         }
-        let mut lineage =
-            Self { simulation, replicate, prefixes, model: Vec::new(), pool: Vec::new(), pool_size: 0 };
-        lineage.model = lineage.prefix(simulation.regime.samples).to_vec();
-        lineage.pool = vec![0; lineage.model.len()];
-        lineage
+        let (mut last, mut held) = (model.clone(), samples);
+        for (item, size) in larger.into_iter().enumerate() {
+            // What a prefix has beyond the next smaller one is as independent of it as any other sample.
+            let place = simulation.place(replicate, item + 1, "drift natural");
+            add(&mut last, &multinomial(size - held, probabilities, &place));
+            held = size;
+            prefixes.push((size, last.clone()));
+        }
+        let pool = vec![0; model.len()];
+        Self { simulation, replicate, prefixes, model, pool, pool_size: 0 }
     }
 
     fn prefix(&self, size: u64) -> &[u64] {

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 impl Run<'_> {
     /// Puts the baseline on record, unless it is there or a model that it needs is not.
     pub(super) fn baseline(&self, prepared: &Prepared, surroundings: &Surroundings) -> Result<(), RunError> {
-        if self.store.has_baseline() || !self.decoders_can_be_seen()? {
+        if self.store.has_baseline(self.experiment) || !self.decoders_can_be_seen()? {
             return Ok(());
         }
         let place = Place::new(self.experiment.seeds[0], SHARED, 0, "drift");

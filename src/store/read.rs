@@ -4,6 +4,7 @@ use super::{
     Address, DRIFT, EXPERIMENT, GenerationRecord, Lineage, MEASUREMENTS, PROVENANCE, Recorded, SYNTHETIC,
     StoreError, disk, synthetic,
 };
+use crate::baseline::Baseline;
 use crate::config::{self, Arm, Experiment};
 use std::path::Path;
 
@@ -42,15 +43,19 @@ pub fn read(root: &Path) -> Result<Recorded, StoreError> {
         }
     }
     Ok(Recorded {
+        baseline: baseline(root, &experiment),
         experiment,
         experiment_toml,
         provenance: disk::read_json(&root.join(PROVENANCE))?,
         lineages,
-        baseline: Some(root.join(DRIFT))
-            .filter(|path| path.exists())
-            .map(|path| disk::read_json(&path))
-            .transpose()?,
     })
+}
+
+/// What drift alone would have done, as far as that can be read. It can be made anew at any time, so that a file that is
+/// damaged or of another experiment is as good as none.
+pub(super) fn baseline(root: &Path, experiment: &Experiment) -> Option<Baseline> {
+    let found: Option<Baseline> = disk::read_json(&root.join(DRIFT)).ok();
+    found.filter(|found| found.fits(experiment))
 }
 
 /// The first `most` synthetic documents of every generation on record whose corpus is kept in this copy.

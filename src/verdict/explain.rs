@@ -82,6 +82,11 @@ fn inconclusive(decision: &Decision, at_last: &[Finding], last: usize) -> String
     if families(at_last.iter().copied()).len() < FAMILIES.len() {
         return "not every family has a headline metric that both the arm and the control have".to_owned();
     }
+    if at_last.iter().all(|finding| finding.difference.is_identical) {
+        return format!(
+            "at generation {last} arm and control agree to the last bit, from which nothing can be told"
+        );
+    }
     let seeds = match decision.seeds_needed {
         Some(seeds) => format!("and {seeds} seeds would settle it if the effects stayed as they are"),
         None if at_last.iter().all(|finding| finding.difference.seeds == 1) => {

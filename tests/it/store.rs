@@ -162,10 +162,10 @@ fn seeds_may_be_added_to_what_stands() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");
     commit(&open(&root).unwrap());
-    fs::write(root.join("drift.json"), "{}").unwrap();
+    fs::write(root.join("drift.json"), r#"{"replicates":64,"curves":[]}"#).unwrap();
     let more = config::parse(FILE, "small.toml", &["seeds=[1,2]".to_owned()]).unwrap();
     let store = Store::open(&root, &more, &Provenance::default(), "{}").unwrap();
-    assert!(store.is_committed(FIRST).unwrap() && !store.has_baseline());
+    assert!(store.is_committed(FIRST).unwrap() && !store.has_baseline(&more));
     assert!(fs::read_to_string(root.join("experiment.toml")).unwrap().contains("seeds = [1, 2]"));
     drop(store);
     let message = refusal(open(&root));

@@ -49,7 +49,8 @@ const HEADER: [&str; 7] =
 fn row(part: &Attribution) -> Vec<String> {
     // Shares and ratios, or numbers of types.
     let decimals = if part.control.abs() < 10.0 { 3 } else { 1 };
-    let plain = |value: f64| format!("{value:.decimals$}");
+    // An empty sum may be −0.
+    let plain = |value: f64| format!("{:.decimals$}", value + 0.0);
     let signed = |value: f64| if value == 0.0 { "0".to_owned() } else { format!("{value:+.decimals$}") };
     let label = measure::metric(&part.metric).map_or(part.metric.as_str(), |metric| metric.label);
     let [low, high] = [part.misfit_ci_low, part.misfit_ci_high].map(signed);

@@ -66,14 +66,16 @@ fn cell(samples: &[&Sample], arm: &str, generation: usize) -> Markup {
     }
 }
 
-/// The beginning of a document, cut between words where possible.
+/// The beginning of a document, cut between words where possible. Control characters are shown as what cannot be shown.
 fn excerpt(document: &str) -> String {
-    let document = document.trim();
+    let visible =
+        |c: char| if c.is_control() && !c.is_whitespace() { char::REPLACEMENT_CHARACTER } else { c };
+    let document: String = document.trim().chars().map(visible).collect();
     if document.is_empty() {
         return "(an empty document)".to_owned();
     }
     match document.char_indices().nth(EXCERPT) {
-        None => document.to_owned(),
+        None => document,
         Some((end, _)) => {
             let cut = &document[..end];
             let word = cut.rfind(char::is_whitespace).filter(|space| *space > end / 2).unwrap_or(end);
