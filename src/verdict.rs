@@ -6,8 +6,8 @@
 //!
 //! **How wide an interval is.** With two seeds and more it is the paired t interval: the spread of `d` between seeds at
 //! that generation, S − 1 degrees of freedom, 95 %, two-sided, for each metric and generation by itself. Metrics of text
-//! that is written anew get at least half the error of measuring, because a few seeds may agree by luck, more so where a
-//! metric is near the end of its range. Held-out text and questions about facts are the same for arm and control: their
+//! that is written anew get at least a tenth of the error of measuring: near the end of its range a metric may be the same
+//! in all seeds, and is no surer for it. Held-out text and questions about facts are the same for arm and control: their
 //! standard errors say how well they stand for other text, and nothing of a difference. Where only one seed has come so
 //! far, the interval shows what the control's own steps from generation to generation would explain (below), or, at
 //! generation 1, the error of measuring alone, from which nothing is concluded; for want of anything better that error

@@ -70,7 +70,7 @@ impl<'a> Table<'a> {
                 match between_seeds(&pairs, generation) {
                     Some(Between { own, largest }) => {
                         let test = walk.map_or(largest, |walk| largest.steadied_by(walk)).at_least(floor);
-                        Difference::new(generation, here, Some(own.at_least(floor / 4.0)), Some(test))
+                        Difference::new(generation, here, Some(own.at_least(floor / 100.0)), Some(test))
                     }
                     None => {
                         let alone = walk.map(|noise| noise.at_least(measuring(here)));
