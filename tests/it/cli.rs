@@ -152,7 +152,7 @@ fn a_run_without_a_baseline_is_compared_and_gains_one_when_it_is_run_again() {
     fs::remove_file(before.join("drift.json")).unwrap();
     let arms = json(&["compare", text(&before), "--format", "json"]);
     assert!(arms[0]["attribution"].is_null());
-    assert!(output(&["compare", text(&before)]).contains("`genloss run` again adds it"));
+    assert!(output(&["compare", text(&before)]).contains("`genloss run` adds it"));
     output(&["run", text(file), "--out", text(&before)]);
     assert_eq!(fs::read(before.join("drift.json")).unwrap(), fs::read(root.join("drift.json")).unwrap());
 }
@@ -404,8 +404,10 @@ fn a_run_and_its_experiment_file_calibrate_to_the_same_rates() {
     let expected = [("unanchored", 1), ("cool", 1), ("unanchored", 2), ("cool", 2)];
     assert_eq!(keys, expected.map(|(arm, seeds)| (arm.to_owned(), seeds)));
     for one in found {
-        assert_eq!(one["comparisons"], 4);
-        assert_eq!(one["called"]["of"], 4);
+        // Of two seeds there are two experiments of one seed, and one of two.
+        let different = if one["seeds"] == 1 { 2 } else { 1 };
+        assert_eq!(one["comparisons"], different);
+        assert_eq!(one["called"]["of"], different);
         assert_eq!(one["called_by"].as_array().unwrap().len(), 2);
     }
 }
