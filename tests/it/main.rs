@@ -16,6 +16,7 @@ mod measure;
 mod mixture;
 mod model_ngram;
 mod model_transformer;
+mod reference;
 mod report;
 mod resume;
 mod store;

@@ -1,0 +1,66 @@
+//! The committed results: the README and the pages say of them what the present code does.
+
+use genloss::config::CONTROL;
+use genloss::store;
+use genloss::verdict::{self, ArmComparison, Verdict};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn runs() -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join("generations/reference")).unwrap();
+    let mut runs: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    runs.retain(|path| path.is_dir());
+    runs.sort();
+    assert!(runs.len() >= 4, "{runs:?}");
+    runs
+}
+
+fn comparisons(run: &Path) -> Vec<ArmComparison> {
+    let recorded = store::read(run).unwrap();
+    assert!(recorded.baseline.is_some(), "{}: nothing of drift", run.display());
+    verdict::compare(&recorded.experiment.name, &recorded.observations(), CONTROL)
+}
+
+/// A verdict as the README's tables have it.
+fn in_words(comparison: &ArmComparison) -> String {
+    let word = comparison.verdict.word();
+    match (comparison.called_at_generation, comparison.seeds_needed) {
+        (Some(generation), _) => format!("{word}, called at {generation}"),
+        (None, Some(seeds)) => format!("{word} ({seeds} seeds)"),
+        (None, None) => word.to_owned(),
+    }
+}
+
+#[test]
+fn the_readme_has_the_verdicts_of_the_committed_results() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for run in runs() {
+        let comparisons = comparisons(&run);
+        if comparisons.iter().all(|comparison| comparison.verdict == Verdict::Inconclusive) {
+            assert!(readme.contains("None of the three arms is\ncalled"));
+            continue;
+        }
+        for comparison in comparisons {
+            let arm = match comparison.arm.split_once('-') {
+                Some((arm, percent)) => format!("{arm} at {percent} %"),
+                None => comparison.arm.clone(),
+            };
+            let row = format!("| {arm} | {} |", in_words(&comparison));
+            assert!(readme.contains(&row), "{}: {row}", run.display());
+        }
+    }
+}
+
+#[test]
+fn the_committed_pages_say_what_is_said_of_their_arms_now() {
+    for run in runs() {
+        let page = fs::read_to_string(run.join("report.html")).unwrap();
+        for comparison in comparisons(&run) {
+            assert!(page.contains(&comparison.explanation), "{}: {}", run.display(), comparison.explanation);
+        }
+    }
+}
