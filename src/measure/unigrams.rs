@@ -78,7 +78,7 @@ impl Reference {
 
 impl<'a> Unigrams<'a> {
     /// What [`measure`](Self::measure) measures of tokens.
-    pub const METRICS: [&'static str; 5] = ["tail_mass", "tail_coverage", "hill_0", "hill_1", "hill_2"];
+    const METRICS: [&'static str; 5] = ["tail_mass", "tail_coverage", "hill_0", "hill_1", "hill_2"];
 
     /// The same of words.
     const METRICS_OF_WORDS: [&'static str; 5] =

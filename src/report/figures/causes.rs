@@ -2,9 +2,9 @@
 
 use super::Figure;
 use super::legend::{self, Extra};
-use super::rows::{Frame, Rows};
+use super::rows::{Frame, Rows, extent};
 use crate::attribution::{Attribution, attribute};
-use crate::report::palette::{MUTED, PARTS};
+use crate::report::palette::{Look, MUTED, PARTS};
 use crate::report::panel::{EDGE, FIGURE_WIDTH, title};
 use crate::report::scene::{Ink, Scene};
 use crate::report::series::{ArmView, arms};
@@ -82,12 +82,14 @@ fn metrics(rows: &[Row]) -> Vec<String> {
 }
 
 fn panel(scene: &mut Scene, frame: &Frame, id: &str, rows: &[Row], split: &[&Part]) {
-    let of_arm = |(arm, found): &Row| {
+    let of_arms = rows.iter().map(|(arm, found)| {
         let found = found.iter().find(|found| found.metric == id)?;
-        Some((arm.look, found.clone()))
-    };
-    let found: Vec<Option<_>> = rows.iter().map(of_arm).collect();
-    let (low, high) = extent(found.iter().flatten().map(|(_, found)| found));
+        Some((arm.look, found))
+    });
+    let found: Vec<Option<(Look, &Attribution)>> = of_arms.collect();
+    let all = found.iter().flatten().map(|(_, found)| *found);
+    let sizes = all.clone().flat_map(|f| [f.sampling, f.decoding, f.misfit, f.difference]);
+    let (low, high) = extent(sizes, all.flat_map(|f| [f.misfit_ci_low, f.misfit_ci_high]), 0.5);
     let scale = frame.scale(low, high);
     frame.heading(scene, id);
     scale.draw(scene);
@@ -104,19 +106,4 @@ fn panel(scene: &mut Scene, frame: &Frame, id: &str, rows: &[Row], split: &[&Par
         scale.interval(scene, first + BAR * (split.len() as f64 - 0.5), of_misfit, MUTED);
         look.marker(scene, (scale.at(found.difference), middle), 4.2, false);
     }
-}
-
-/// The range of a panel: zero, every part and sum, and intervals unless they would dwarf the rest.
-fn extent<'a>(found: impl Iterator<Item = &'a Attribution> + Clone) -> (f64, f64) {
-    let within = |values: &mut dyn Iterator<Item = f64>, (low, high): (f64, f64)| {
-        values.fold((low, high), |(low, high), value| (low.min(value), high.max(value)))
-    };
-    let parts = |found: &Attribution| [found.sampling, found.decoding, found.misfit, found.difference];
-    let (low, high) = within(&mut found.clone().flat_map(parts), (0.0, 0.0));
-    let room = 0.5 * (high - low);
-    let ends = |found: &Attribution| [found.misfit_ci_low, found.misfit_ci_high];
-    let (from, to) = within(&mut found.flat_map(ends), (low, high));
-    let (low, high) = (from.max(low - room), to.min(high + room));
-    let air = 0.05 * (high - low).max(1e-9);
-    (low - air, high + air)
 }

@@ -2,7 +2,7 @@
 
 use super::Figure;
 use super::legend::{self, Extra};
-use super::rows::{Frame, Rows};
+use super::rows::{Frame, Rows, extent};
 use crate::report::palette::DANGER;
 use crate::report::panel::{EDGE, FIGURE_WIDTH, title};
 use crate::report::scene::Scene;
@@ -53,7 +53,10 @@ fn panel(scene: &mut Scene, frame: &Frame, id: &str, rows: &[(ArmView, &ArmCompa
     let effects: Vec<(&ArmView, &Effect)> =
         rows.iter().filter_map(|(arm, comparison)| Some((arm, at_last(comparison, id)?))).collect();
     let practical = effects.iter().find_map(|(_, effect)| effect.practical_size).unwrap_or(0.0);
-    let (low, high) = extent(&effects, practical);
+    let points =
+        effects.iter().map(|(_, effect)| effect.difference).chain([1.6 * practical, -0.4 * practical]);
+    let ends = effects.iter().flat_map(|(_, effect)| [effect.ci_low, effect.ci_high]);
+    let (low, high) = extent(points, ends, 1.0);
     let scale = frame.scale(low, high);
     frame.heading(scene, id);
     let edge = if practical < 0.0 { frame.left } else { frame.right };
@@ -68,17 +71,4 @@ fn panel(scene: &mut Scene, frame: &Frame, id: &str, rows: &[(ArmView, &ArmCompa
             arm.look.marker(scene, (scale.at(effect.difference), y), 4.2, !effect.significant);
         }
     }
-}
-
-/// The range of a panel: every difference, zero, the practical size, and intervals unless they would dwarf the rest.
-fn extent(effects: &[(&ArmView, &Effect)], practical: f64) -> (f64, f64) {
-    let points =
-        effects.iter().map(|(_, effect)| effect.difference).chain([0.0, 1.6 * practical, -0.4 * practical]);
-    let (low, high) = points.fold((0f64, 0f64), |(low, high), value| (low.min(value), high.max(value)));
-    let room = high - low;
-    let ends = effects.iter().flat_map(|(_, effect)| [effect.ci_low, effect.ci_high]);
-    let (from, to) = ends.fold((low, high), |(l, h), v| (l.min(v), h.max(v)));
-    let (low, high) = (from.max(low - room), to.min(high + room));
-    let air = 0.05 * (high - low).max(1e-9);
-    (low - air, high + air)
 }

@@ -138,3 +138,19 @@ impl Scale<'_> {
         }
     }
 }
+
+/// The range of a panel: zero, every one of `points`, and the `ends` of intervals as far as they do not dwarf the rest:
+/// at most `reach` times its range beyond it.
+pub(super) fn extent(
+    points: impl Iterator<Item = f64>,
+    ends: impl Iterator<Item = f64>,
+    reach: f64,
+) -> (f64, f64) {
+    let widened = |(low, high): (f64, f64), value: f64| (low.min(value), high.max(value));
+    let (low, high) = points.fold((0.0, 0.0), widened);
+    let room = reach * (high - low);
+    let (from, to) = ends.fold((low, high), widened);
+    let (low, high) = (from.max(low - room), to.min(high + room));
+    let air = 0.05 * (high - low).max(1e-9);
+    (low - air, high + air)
+}
