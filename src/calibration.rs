@@ -1,15 +1,19 @@
 //! How often is the verdict wrong? An experiment run with many seeds, and judged again and again on a few of them.
 //!
-//! An arm with the settings of the control differs from it by chance alone: every call on it is false. An arm whose
-//! effect is plain should be called. And since the mean over all seeds is known far better than a few seeds tell, it
-//! stands for the truth that intervals should cover.
+//! An arm with the settings of the control differs from it by chance alone: every call on it is false, and the truth that
+//! intervals should cover is 0. All such arms are held against each other ([`Contrast`]). An arm whose effect is plain
+//! should be called; and since the mean over all seeds is known far better than a few seeds tell, it stands for the truth.
 //!
 //! Seeds are dealt into experiments of S seeds without repetition, in as many rounds as it takes to make the
-//! comparisons that were asked for, but never more than there are different ones; each round shuffles anew. Within a round no two experiments share a seed; between
-//! rounds they may, so that comparisons beyond N/S are not independent of the earlier ones.
+//! comparisons that were asked for, but never more than there are different ones; each round shuffles anew. Within a
+//! round no two experiments share a seed; between rounds they may, so that comparisons beyond N/S are not independent of
+//! the earlier ones. Arms that are alike are paired off at random in each round, and every pair counts as a seed of its
+//! own: what differs between the two is chance, in the same way whichever seed they belong to.
 
+mod deal;
 mod rates;
 
+pub use deal::Contrast;
 pub use rates::{ArmRates, Share, rates};
 
 use crate::config::Experiment;

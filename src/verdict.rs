@@ -161,6 +161,14 @@ pub struct Effect {
     pub practical_size: Option<f64>,
 }
 
+impl Effect {
+    /// Metric and generation.
+    #[must_use]
+    pub fn place(&self) -> (&str, usize) {
+        (&self.metric, self.generation)
+    }
+}
+
 /// Compares every arm with the arm called `control`, in the order in which the arms first occur.
 ///
 /// Observations of metrics that the catalogue does not know are ignored; values that are not numbers are left out and

@@ -1,9 +1,9 @@
 //! What became of the comparisons.
 
+use super::deal::{Contrast, Couple, deal};
 use crate::config::CONTROL;
-use crate::seed::{Place, Stream};
-use crate::verdict::{self, ArmComparison, Effect, Observation, Verdict, headline};
-use rand::seq::SliceRandom;
+use crate::seed::Place;
+use crate::verdict::{self, ArmComparison, Observation, Verdict, headline};
 use rayon::prelude::*;
 use serde::Serialize;
 use statrs::distribution::{Beta, ContinuousCDF};
@@ -45,7 +45,7 @@ impl Share {
 /// What became of the comparisons of one arm with the control.
 #[derive(Clone, Debug, Serialize)]
 pub struct ArmRates {
-    /// The arm.
+    /// The arm; `"control"` where arms that are alike are held against each other.
     pub arm: String,
     /// Seeds of an experiment, S.
     pub seeds: usize,
@@ -59,100 +59,130 @@ pub struct ArmRates {
     pub stable: Share,
     /// Called by generation 1, 2, …
     pub called_by: Vec<Share>,
-    /// Headline effects whose 95 % interval holds the mean over all seeds. An effect without any spread over all seeds
-    /// is left out: it has no interval to speak of.
+    /// Headline effects whose 95 % interval holds the truth: the mean over all seeds, or 0 among arms that are alike.
+    /// Left out is an effect of exactly 0: arm and control agree to the last bit, and no interval was estimated.
     pub covered: Share,
     /// The same, by headline metric.
     pub covered_by_metric: BTreeMap<String, Share>,
-    /// Inconclusive comparisons whose number of seeds was right: with half as many the verdict was still open, with
-    /// twice as many it was settled. Only of those for which twice as many were run.
+    /// Inconclusive comparisons whose number of seeds was right within a factor of 2, of those for which twice as many
+    /// were run.
     pub settled_as_said: Share,
 }
 
-/// Deals `observed`, a list for each seed, into experiments of `seeds` seeds, until there are `comparisons` of each arm
-/// or as many as there are different ones, and judges them.
+/// Deals `observed`, a list for each seed, into experiments of `seeds` seeds, until there are `comparisons` of each
+/// contrast or as many as there are different ones, and judges them.
 #[must_use]
-pub fn rates(observed: &[Vec<Observation>], seeds: usize, comparisons: usize) -> Vec<ArmRates> {
-    let mut stream = Place::new(seeds as u64, "", 0, "calibration").stream(0);
-    let groups = deal(observed.len(), seeds, comparisons, &mut stream);
-    let judged: Vec<(Vec<usize>, Vec<ArmComparison>)> =
-        groups.into_par_iter().map(|order| (order.clone(), judge(observed, &order[..seeds]))).collect();
-    let truth = judge(observed, &(0..observed.len()).collect::<Vec<_>>());
-    truth.iter().map(|truth| of_arm(observed, truth, seeds, &judged)).collect()
-}
-
-/// Orders of the seeds, whose first `size` make an experiment; those of a round share none of these.
-fn deal(seeds: usize, size: usize, wanted: usize, stream: &mut Stream) -> Vec<Vec<usize>> {
-    let mut orders = Vec::new();
-    let wanted = wanted.min(statrs::function::factorial::binomial(seeds as u64, size as u64) as usize);
-    while size > 0 && seeds >= size && orders.len() < wanted {
-        let mut order: Vec<usize> = (0..seeds).collect();
-        order.shuffle(stream);
-        for start in (0..seeds + 1 - size).step_by(size).take(wanted - orders.len()) {
-            let mut order = order.clone();
-            order.rotate_left(start);
-            orders.push(order);
-        }
-    }
-    orders
-}
-
-fn judge(observed: &[Vec<Observation>], seeds: &[usize]) -> Vec<ArmComparison> {
-    let observations: Vec<Observation> = seeds.iter().flat_map(|&seed| observed[seed].clone()).collect();
-    verdict::compare("", &observations, CONTROL)
-}
-
-fn of_arm(
+pub fn rates(
     observed: &[Vec<Observation>],
-    truth: &ArmComparison,
+    contrasts: &[Contrast],
     seeds: usize,
-    judged: &[(Vec<usize>, Vec<ArmComparison>)],
+    comparisons: usize,
+) -> Vec<ArmRates> {
+    contrasts.iter().map(|contrast| of_contrast(observed, contrast, seeds, comparisons)).collect()
+}
+
+fn of_contrast(
+    observed: &[Vec<Observation>],
+    contrast: &Contrast,
+    seeds: usize,
+    comparisons: usize,
 ) -> ArmRates {
-    let generations = truth.last_generation().unwrap_or(0);
-    let mut rates = ArmRates {
-        arm: truth.arm.clone(),
-        seeds,
-        comparisons: 0,
-        called: Share::default(),
-        collapsed: Share::default(),
-        stable: Share::default(),
-        called_by: vec![Share::default(); generations],
-        covered: Share::default(),
-        covered_by_metric: BTreeMap::new(),
-        settled_as_said: Share::default(),
-    };
-    let effects =
-        truth.effects.iter().map(|effect| ((effect.metric.as_str(), effect.generation), effect)).collect();
-    for (order, comparisons) in judged {
-        let Some(found) = comparisons.iter().find(|found| found.arm == truth.arm) else { continue };
-        rates.comparisons += 1;
-        rates.called.add(matches!(found.verdict, Verdict::Narrowing | Verdict::Collapsed));
-        rates.collapsed.add(found.verdict == Verdict::Collapsed);
-        rates.stable.add(found.verdict == Verdict::Stable);
-        for (index, share) in rates.called_by.iter_mut().enumerate() {
-            share.add(found.called_at_generation.is_some_and(|called| called <= index + 1));
-        }
-        cover(&mut rates, found, &effects);
-        if let Some(said) = found.seeds_needed.filter(|&said| 2 * said <= observed.len()) {
-            let settled = |seeds: usize| {
-                let judged = judge(observed, &order[..seeds]);
-                judged.iter().any(|one| one.arm == truth.arm && one.verdict != Verdict::Inconclusive)
-            };
-            rates.settled_as_said.add(settled(2 * said) && (said / 2 <= seeds || !settled(said / 2)));
-        }
+    let mut stream = Place::new(seeds as u64, "", 0, "calibration").stream(0);
+    let over_all = judge(observed, &contrast.couples(observed.len(), &mut stream));
+    let orders = deal(contrast, observed.len(), seeds, comparisons, &mut stream);
+    let judged: Vec<(ArmComparison, Option<bool>)> = orders
+        .par_iter()
+        .filter_map(|order| {
+            let found = judge(observed, &order[..seeds])?;
+            let is_right = found.seeds_needed.and_then(|said| settled_as_said(observed, order, seeds, said));
+            Some((found, is_right))
+        })
+        .collect();
+    let truth = over_all.iter().flat_map(|found| &found.effects).map(|effect| match contrast {
+        Contrast::Effect(_) => (effect.place(), effect.difference),
+        Contrast::Alike(_) => (effect.place(), 0.0),
+    });
+    let truth: Truth = truth.collect();
+    let mut rates = ArmRates::new(contrast.arm(), seeds);
+    for (found, is_right) in &judged {
+        rates.add(found, *is_right, &truth);
     }
     rates
 }
 
-fn cover(rates: &mut ArmRates, found: &ArmComparison, truth: &BTreeMap<(&str, usize), &Effect>) {
-    for effect in &found.effects {
-        let truth =
-            truth.get(&(effect.metric.as_str(), effect.generation)).filter(|truth| truth.std_err > 0.0);
-        let is_headline = headline().iter().any(|headline| headline.metric == effect.metric);
-        let (Some(truth), true) = (truth, is_headline) else { continue };
-        let covers = effect.ci_low <= truth.difference && truth.difference <= effect.ci_high;
-        rates.covered.add(covers);
-        rates.covered_by_metric.entry(effect.metric.clone()).or_default().add(covers);
+/// The comparison that couples make, each a seed of its own; none where no couple was observed.
+fn judge(observed: &[Vec<Observation>], couples: &[Couple]) -> Option<ArmComparison> {
+    let mut observations = Vec::new();
+    for (index, couple) in couples.iter().enumerate() {
+        for observation in &observed[couple.seed] {
+            let role = if observation.arm == couple.control { CONTROL } else { ARM };
+            if observation.arm == couple.arm || role == CONTROL {
+                let (seed, arm) = (index as u64, role.to_owned());
+                observations.push(Observation { seed, arm, ..observation.clone() });
+            }
+        }
+    }
+    verdict::compare("", &observations, CONTROL).into_iter().next()
+}
+
+/// What is held against the control, whatever its name.
+const ARM: &str = "arm";
+
+/// Whether a number of seeds was right: with half as many the verdict was still open, with twice as many it was
+/// settled. None where there are fewer than twice as many.
+fn settled_as_said(
+    observed: &[Vec<Observation>],
+    order: &[Couple],
+    seeds: usize,
+    said: usize,
+) -> Option<bool> {
+    let is_settled =
+        |couples: &[Couple]| judge(observed, couples).is_some_and(|one| one.verdict != Verdict::Inconclusive);
+    let twice = order.get(..2 * said)?;
+    Some(is_settled(twice) && (said / 2 <= seeds || !is_settled(&order[..said / 2])))
+}
+
+/// What the difference in a metric at a generation is in truth.
+type Truth<'a> = BTreeMap<(&'a str, usize), f64>;
+
+impl ArmRates {
+    fn new(arm: &str, seeds: usize) -> Self {
+        Self {
+            arm: arm.to_owned(),
+            seeds,
+            comparisons: 0,
+            called: Share::default(),
+            collapsed: Share::default(),
+            stable: Share::default(),
+            called_by: Vec::new(),
+            covered: Share::default(),
+            covered_by_metric: BTreeMap::new(),
+            settled_as_said: Share::default(),
+        }
+    }
+
+    fn add(&mut self, found: &ArmComparison, settled_as_said: Option<bool>, truth: &Truth) {
+        self.comparisons += 1;
+        self.called.add(matches!(found.verdict, Verdict::Narrowing | Verdict::Collapsed));
+        self.collapsed.add(found.verdict == Verdict::Collapsed);
+        self.stable.add(found.verdict == Verdict::Stable);
+        self.called_by.resize(found.last_generation().unwrap_or(0), Share::default());
+        for (index, share) in self.called_by.iter_mut().enumerate() {
+            share.add(found.called_at_generation.is_some_and(|called| called <= index + 1));
+        }
+        if let Some(is_right) = settled_as_said {
+            self.settled_as_said.add(is_right);
+        }
+        for effect in &found.effects {
+            let is_headline = headline().iter().any(|headline| headline.metric == effect.metric);
+            if let Some(truth) =
+                truth.get(&effect.place()).filter(|_| is_headline && effect.difference != 0.0)
+            {
+                let covers = effect.ci_low <= *truth && *truth <= effect.ci_high;
+                self.covered.add(covers);
+                self.covered_by_metric.entry(effect.metric.clone()).or_default().add(covers);
+            }
+        }
     }
 }
 
@@ -167,15 +197,5 @@ mod tests {
         assert!((Share { count: 0, of: 1000 }.upper_bound() - (1.0 - 0.05_f64.powf(1e-3))).abs() < 1e-9);
         assert!((Share { count: 1, of: 10 }.upper_bound() - 0.394_163).abs() < 1e-5);
         assert_eq!(Share { count: 3, of: 3 }.upper_bound(), 1.0);
-    }
-
-    #[test]
-    fn experiments_of_a_round_share_no_seed() {
-        let orders = deal(7, 3, 5, &mut Place::new(1, "", 0, "test").stream(0));
-        assert_eq!(orders.len(), 5);
-        for round in orders[..4].chunks(2) {
-            assert!(round[0][..3].iter().all(|seed| !round[1][..3].contains(seed)));
-        }
-        assert!(deal(2, 3, 5, &mut Place::new(1, "", 0, "test").stream(0)).is_empty());
     }
 }

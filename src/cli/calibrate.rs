@@ -2,8 +2,8 @@
 
 use super::output::{self, Format, say};
 use super::surroundings::{self, MachineArgs};
-use crate::calibration::{self, ArmRates, Share};
-use crate::config;
+use crate::calibration::{self, ArmRates, Contrast, Share};
+use crate::config::{self, Experiment};
 use crate::lineage::{self, Surroundings};
 use crate::progress::Silent;
 use crate::seed::{Place, SHARED};
@@ -46,18 +46,19 @@ pub struct Args {
 impl Args {
     /// Runs the seeds, unless they were run before, and prints the rates.
     pub fn exec(self) -> Result<()> {
-        let observed = if self.file.is_dir() {
-            let observed = self.read()?;
+        let (experiment, observed) = if self.file.is_dir() {
+            let (experiment, observed) = self.read()?;
             self.check(observed.len() as u64)?;
-            observed
+            (experiment, observed)
         } else {
             self.check(self.seeds)?;
             self.observe()?
         };
+        let contrasts = Contrast::all(&experiment);
         let rates: Vec<ArmRates> = self
             .per_experiment
             .iter()
-            .flat_map(|&size| calibration::rates(&observed, size, self.comparisons))
+            .flat_map(|&size| calibration::rates(&observed, &contrasts, size, self.comparisons))
             .collect();
         show(&rates, self.format)
     }
@@ -72,7 +73,7 @@ impl Args {
     }
 
     /// What a run holds of seeds that are finished, by seed.
-    fn read(&self) -> Result<Vec<Vec<Observation>>> {
+    fn read(&self) -> Result<(Experiment, Vec<Vec<Observation>>)> {
         let recorded = store::read(&self.file)?;
         let generations = recorded.experiment.generations + 1;
         let unfinished: BTreeSet<u64> = recorded
@@ -90,10 +91,10 @@ impl Args {
                 by_seed.entry(observation.seed).or_default().push(observation);
             }
         }
-        Ok(by_seed.into_values().collect())
+        Ok((recorded.experiment, by_seed.into_values().collect()))
     }
 
-    fn observe(&self) -> Result<Vec<Vec<Observation>>> {
+    fn observe(&self) -> Result<(Experiment, Vec<Vec<Observation>>)> {
         let experiment = config::load(&self.file, &self.settings)?;
         let device = self.machine.open()?;
         let observer = surroundings::observer();
@@ -106,7 +107,8 @@ impl Args {
         let place = Place::new(self.first_seed, SHARED, 0, "calibration");
         let stage = Stage::new(place, observer.as_ref(), &interrupt);
         let seeds = self.first_seed..self.first_seed.saturating_add(self.seeds);
-        Ok(calibration::observe(&experiment, &prepared, seeds, &surroundings, &stage)?)
+        let observed = calibration::observe(&experiment, &prepared, seeds, &surroundings, &stage)?;
+        Ok((experiment, observed))
     }
 }
 

@@ -20,7 +20,7 @@
 //! collapsed, is asked of 3 and 5 seeds only.
 
 use super::{Depth, Evidence, Finding, Group, Plan, VerifyError, go_on};
-use crate::calibration::{self, ArmRates, Share};
+use crate::calibration::{self, ArmRates, Contrast, Share};
 use crate::config::{self, CONTROL};
 use crate::lineage::{self, Surroundings};
 use crate::seed::Place;
@@ -246,9 +246,10 @@ impl Models {
         let first = plan.seed.wrapping_mul(self.seeds) % (u64::MAX / 2);
         let seeds = first..first + self.seeds;
         let observed = calibration::observe(&experiment, &prepared, seeds, surroundings, stage)?;
+        let contrasts = Contrast::all(&experiment);
         let mut all = Vec::new();
         for size in [1, 3, 5] {
-            for rates in calibration::rates(&observed, size, DEALT) {
+            for rates in calibration::rates(&observed, &contrasts, size, DEALT) {
                 all.extend(self.of_arm(&rates, size));
             }
         }
@@ -261,7 +262,7 @@ impl Models {
     fn of_arm(&self, rates: &ArmRates, seeds: usize) -> Option<Finding> {
         let of = format!("{}, {}", self.model, seeds_in_words(seeds as u64));
         match rates.arm.as_str() {
-            "again" => {
+            CONTROL => {
                 let passed = rates.called.of > 0 && rates.called.value() <= self.most_called;
                 let expected = format!("at most {:.1} %", 100.0 * self.most_called);
                 Some(finding(format!("false calls, {of}"), percent_of(rates.called), expected, passed))
