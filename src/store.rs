@@ -73,6 +73,12 @@ impl<'a> Address<'a> {
         Self { seed, arm: (!is_shared).then_some(arm.name.as_str()), generation }
     }
 
+    /// Whether there is such a generation in the store at `root`. Nobody looks whether it is whole.
+    #[must_use]
+    pub fn exists_in(&self, root: &Path) -> bool {
+        self.folder(root).exists()
+    }
+
     fn folder(&self, root: &Path) -> PathBuf {
         let seed = root.join(format!("seed-{}", self.seed));
         let lineage = self.arm.map_or(seed.clone(), |arm| seed.join(arm));
