@@ -26,7 +26,7 @@ mod synthetic;
 
 pub use checkpoints::StoreCheckpoints;
 pub use error::StoreError;
-pub use read::{Sample, read, samples};
+pub use read::{Sample, is_finished, is_store, read, samples};
 pub use record::*;
 
 use crate::baseline::Baseline;

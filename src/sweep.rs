@@ -45,9 +45,8 @@ pub struct Strand {
 /// # Errors
 /// When text cannot be read or is too little, or a setting does not fit it.
 pub fn prepare(experiments: &[Experiment]) -> Result<Ready<'_>, RunError> {
-    let (groups, text_of) = grouped(experiments.len(), |one, other| {
-        reads_alike(&experiments[one], &experiments[other])
-    });
+    let (groups, text_of) =
+        grouped(experiments.len(), |one, other| reads_alike(&experiments[one], &experiments[other]));
     let text = |group: &Vec<usize>| {
         let members: Vec<&Experiment> = group.iter().map(|&place| &experiments[place]).collect();
         lineage::prepare_together(&members)
@@ -138,7 +137,8 @@ impl<'a> Ready<'a> {
         let observer = surroundings.observer;
         let watcher = |experiment: &'a Experiment| Watcher::new(&experiment.name, observer, at_a_time == 1);
         let watchers: Vec<Watcher> = self.experiments.iter().map(watcher).collect();
-        let watched: Vec<Surroundings> = watchers.iter().map(|watcher| surroundings.watched_by(watcher)).collect();
+        let watched: Vec<Surroundings> =
+            watchers.iter().map(|watcher| surroundings.watched_by(watcher)).collect();
         let open = |(place, watched)| {
             let experiment: &Experiment = &self.experiments[place];
             Run::open(experiment, self.text(place), &folder(root, experiment), watched)

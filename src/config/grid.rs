@@ -115,7 +115,9 @@ fn collect(table: &Table, above: &[String], axes: &mut Vec<Axis>) -> Result<(), 
         match value {
             Value::Array(values) => axes.push(Axis::new(keys, values)?),
             Value::Table(inner) => collect(inner, &keys, axes)?,
-            one => return Err(fault(format!("{one} is no list; give the values to vary it over, as [{one}]"))),
+            one => {
+                return Err(fault(format!("{one} is no list; give the values to vary it over, as [{one}]")));
+            }
         }
     }
     Ok(())
@@ -127,8 +129,9 @@ fn check_size(of_experiments: &[Axis], of_arms: &[Axis]) -> Result<(), ConfigErr
     if cells <= MOST_CELLS {
         return Ok(());
     }
-    let message =
-        format!("{cells} cells are more than the {MOST_CELLS} of one sweep; leave values out, or make two files");
+    let message = format!(
+        "{cells} cells are more than the {MOST_CELLS} of one sweep; leave values out, or make two files"
+    );
     Err(setting("grid", message))
 }
 
@@ -192,7 +195,11 @@ impl Cell<'_> {
     }
 
     fn fault(&self, message: String) -> ConfigError {
-        if self.0.is_empty() { setting("grid", message) } else { setting(format!("grid, {}", self.name()), message) }
+        if self.0.is_empty() {
+            setting("grid", message)
+        } else {
+            setting(format!("grid, {}", self.name()), message)
+        }
     }
 }
 

@@ -21,9 +21,7 @@ pub(super) struct Twin {
 /// Whether two arms that have trained on the same texts up to `generation` have the same models.
 #[must_use]
 pub fn train_alike(one: &Arm, other: &Arm, generation: usize) -> bool {
-    one.model == other.model
-        && one.training == other.training
-        && (generation == 0 || one.name == other.name)
+    one.model == other.model && one.training == other.training && (generation == 0 || one.name == other.name)
 }
 
 impl Maker<'_> {
