@@ -8,19 +8,19 @@
 //! little in one of their steps to keep several threads busy; no result depends on it.
 
 mod plan;
+mod teams;
 mod watcher;
 
 pub use plan::Step;
+pub use teams::Teams;
 
 use crate::config::Experiment;
 use crate::lineage::{self, Prepared, Run, RunError, Standing, Surroundings};
 use crate::progress::{Event, Observer};
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::collections::BTreeSet;
 use std::iter;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::thread;
 use watcher::Watcher;
 
 /// Experiments, each with its natural text.
@@ -101,10 +101,8 @@ impl<'a> Ready<'a> {
         let (groups, _) = grouped(self.experiments.len(), |one, other| self.train_alike(one, other));
         let mut strands: Vec<Strand> = Vec::new();
         for group in groups {
-            let mut seeds: Vec<u64> = Vec::new();
-            seeds.extend(group.iter().flat_map(|&place| &self.experiments[place].seeds));
-            seeds.sort_unstable();
-            seeds.dedup();
+            let seeds: BTreeSet<u64> =
+                group.iter().flat_map(|&place| self.experiments[place].seeds.iter().copied()).collect();
             strands.extend(seeds.into_iter().map(|seed| {
                 let has_seed = |place: &usize| self.experiments[*place].seeds.contains(&seed);
                 Strand { seed, experiments: group.iter().copied().filter(has_seed).collect() }
@@ -190,17 +188,10 @@ fn side_by_side<T: Sync>(
     items: &[T],
     act: impl Fn(&T) -> Result<(), RunError> + Sync,
 ) -> Result<(), RunError> {
-    let threads = (rayon::current_num_threads() / at_a_time).max(1);
-    let pools: Vec<ThreadPool> = (0..at_a_time)
-        .map(|_| ThreadPoolBuilder::new().num_threads(threads).build())
-        .collect::<Result<_, _>>()?;
     let queue = Mutex::new(items.iter());
     let next = || queue.lock().ok()?.next();
-    let work = |pool: &ThreadPool| pool.install(|| all_of(iter::from_fn(next).map(&act)));
-    thread::scope(|scope| {
-        let workers: Vec<_> = pools.iter().map(|pool| scope.spawn(|| work(pool))).collect();
-        all_of(workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))))
-    })
+    let done = Teams::new(at_a_time)?.each(|| all_of(iter::from_fn(next).map(&act)));
+    all_of(done.into_iter())
 }
 
 /// Does everything, whatever fails, until the user asks to stop; the first fault, if there was one.

@@ -7,16 +7,13 @@ use crate::model::LanguageModel;
 use crate::progress::Silent;
 use crate::seed::Place;
 use crate::stage::Stage;
-use crate::sweep::{Ready, Step};
+use crate::sweep::{Ready, Step, Teams};
 use crate::synthesis;
 use crate::training::{NoCheckpoints, Start};
 use crate::units::Tokens;
 use anyhow::Result;
 use candle_core::Device;
-use rayon::{ThreadPool, ThreadPoolBuilder};
-use std::panic::resume_unwind;
 use std::sync::atomic::AtomicBool;
-use std::thread;
 use std::time::Instant;
 
 /// What some generations cost.
@@ -85,14 +82,11 @@ pub struct Trials<'a>(Vec<(&'a Arm, Trial)>);
 impl<'a> Trials<'a> {
     /// Tries the model of every step, with so many going on at a time, each on its share of the threads.
     pub fn of(steps: &[Step<'a>], ready: &Ready, device: &Device, at_a_time: usize) -> Result<Self> {
-        let threads = (rayon::current_num_threads() / at_a_time).max(1);
-        let pools: Vec<ThreadPool> = (0..at_a_time)
-            .map(|_| ThreadPoolBuilder::new().num_threads(threads).build())
-            .collect::<Result<_, _>>()?;
+        let teams = Teams::new(at_a_time)?;
         let mut tried: Vec<(&Arm, Trial)> = Vec::new();
         for step in steps {
             if !tried.iter().any(|(arm, _)| cost_alike(arm, step.arm)) {
-                let trial = Trial::side_by_side(step, ready, device, &pools)?;
+                let trial = Trial::side_by_side(step, ready, device, &teams)?;
                 tried.push((step.arm, trial));
             }
         }
@@ -122,19 +116,15 @@ struct Trial {
     memory_bytes: u64,
 }
 
+/// No step of a trial leads astray, whatever rate the experiment has.
+const HARMLESS_RATE: f64 = 1e-5;
+
 impl Trial {
-    /// The mean of trials that go on at a time, one on each pool of threads.
-    fn side_by_side(step: &Step, ready: &Ready, device: &Device, pools: &[ThreadPool]) -> Result<Self> {
+    /// The mean of trials that go on at the same time, one by each team.
+    fn side_by_side(step: &Step, ready: &Ready, device: &Device, teams: &Teams) -> Result<Self> {
         let train_tokens = ready.experiments()[step.experiment].corpus.train_tokens;
-        let try_on = |pool: &ThreadPool| {
-            pool.install(|| Self::of(step.arm, train_tokens, ready.text(step.experiment), device))
-        };
-        let trials: Vec<Self> = thread::scope(|scope| {
-            let trials: Vec<_> = pools.iter().map(|pool| scope.spawn(|| try_on(pool))).collect();
-            let joined =
-                trials.into_iter().map(|trial| trial.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            joined.collect::<Result<_>>()
-        })?;
+        let try_once = || Self::of(step.arm, train_tokens, ready.text(step.experiment), device);
+        let trials: Vec<Self> = teams.each(try_once).into_iter().collect::<Result<_>>()?;
         let mean = |of: fn(&Self) -> f64| trials.iter().map(of).sum::<f64>() / trials.len() as f64;
         Ok(Self {
             training_seconds_per_token: mean(|trial| trial.training_seconds_per_token),
@@ -150,7 +140,8 @@ impl Trial {
             Model::Ngram(_) => (1, 1),
         };
         let length = TrainingLength::Tokens(Tokens((steps * arm.training.batch * context) as u64));
-        let brief = Arm { training: Training { length, ..arm.training.clone() }, ..arm.clone() };
+        let training = Training { length, learning_rate: HARMLESS_RATE, ..arm.training.clone() };
+        let brief = Arm { training, ..arm.clone() };
         let never = AtomicBool::new(false);
         let stage = Stage::new(Place::new(0, "", 0, "trial"), &Silent, &never);
         let text = prepared.train.prefix(train_tokens);

@@ -96,14 +96,20 @@ impl<'a> Schedule<'a> {
         let seconds = |steps: &[Step]| Cost::of(steps, trials, ready).seconds;
         let mut timed: Vec<_> = unfinished.iter().map(|strand| (strand, seconds(&strand.1))).collect();
         timed.sort_by(|(_, one), (_, other)| other.total_cmp(one));
-        let mut busy_until = vec![0.0; at_a_time];
-        for (_, seconds) in &timed {
-            busy_until.sort_by(f64::total_cmp);
-            busy_until[0] += seconds;
-        }
+        let all: Vec<f64> = timed.iter().map(|(_, seconds)| *seconds).collect();
         let strands = timed.into_iter().map(|(strand, _)| strand).collect();
-        Self { strands, at_a_time, seconds: busy_until.into_iter().fold(0.0, f64::max) }
+        Self { strands, at_a_time, seconds: until_done(&all, at_a_time) }
     }
+}
+
+/// How long it takes to do what takes so long each, in that order, each as soon as one of so many workers is free.
+fn until_done(seconds: &[f64], workers: usize) -> f64 {
+    let mut busy_until = vec![0.0; workers];
+    for one in seconds {
+        busy_until.sort_by(f64::total_cmp);
+        busy_until[0] += one;
+    }
+    busy_until.into_iter().fold(0.0, f64::max)
 }
 
 /// As many strands as there are threads, and memory for the largest of them. A GPU is for one alone.
@@ -127,4 +133,17 @@ fn row(place: usize, steps: &[Step], trials: &Trials, ready: &Ready) -> Vec<Stri
         cost.seen.to_string(),
         cost.written.to_string(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two workers: 5 and 4; then 4 + 3, 5 + 3, and 7 + 3.
+    #[test]
+    fn work_goes_to_whoever_is_free() {
+        assert_eq!(until_done(&[5.0, 4.0, 3.0, 3.0, 3.0], 2), 10.0);
+        assert_eq!(until_done(&[5.0, 4.0, 3.0, 3.0, 3.0], 1), 18.0);
+        assert_eq!(until_done(&[], 2), 0.0);
+    }
 }

@@ -12,6 +12,8 @@ pub struct Step<'a> {
     pub experiment: usize,
     /// Its arm.
     pub arm: &'a Arm,
+    /// Which it is.
+    pub generation: usize,
     /// What it takes.
     pub work: Work,
     /// Whether its model must be trained; else another lineage of the strand has the same.
@@ -29,27 +31,40 @@ impl<'a> Ready<'a> {
         strand: &Strand,
         stands: &dyn Fn(&Experiment, Address) -> bool,
     ) -> Result<Vec<Step<'a>>, RunError> {
-        let mut missing = Vec::new();
+        let mut steps: Vec<Step> = Vec::new();
         let mut trained = Trained::default();
         for &place in &strand.experiments {
-            let experiment = &self.experiments[place];
-            let mut shared_is_made = false;
-            for arm in &experiment.arms {
-                let works = lineage::work(experiment, arm, self.text(place))?;
-                let natural = works.iter().take_while(|work| work.synthetic.0 == 0).count();
-                for (generation, &work) in works.iter().enumerate() {
-                    let address = Address::of(experiment, strand.seed, arm, generation);
-                    if address.arm.is_none() && std::mem::replace(&mut shared_is_made, true) {
-                        continue;
-                    }
-                    let trains = generation >= natural || trained.is_new(arm, generation);
-                    if !stands(experiment, address) {
-                        missing.push(Step { experiment: place, arm, work, trains });
-                    }
-                }
+            for arm in &self.experiments[place].arms {
+                steps.extend(self.lineage(place, arm, &mut trained)?);
             }
         }
-        Ok(missing)
+        steps.retain(|step| {
+            let experiment = &self.experiments[step.experiment];
+            !stands(experiment, Address::of(experiment, strand.seed, step.arm, step.generation))
+        });
+        Ok(steps)
+    }
+
+    /// The generations of an arm; the first that arms share belongs to the first of them.
+    fn lineage(
+        &self,
+        place: usize,
+        arm: &'a Arm,
+        trained: &mut Trained<'a>,
+    ) -> Result<Vec<Step<'a>>, RunError> {
+        let experiment = &self.experiments[place];
+        let works = lineage::work(experiment, arm, self.text(place))?;
+        let natural = works.iter().take_while(|work| work.synthetic.0 == 0).count();
+        let first_of_sharing = experiment.arms.iter().find(|arm| experiment.shares_generation_0(arm));
+        let is_shared = experiment.shares_generation_0(arm) && first_of_sharing != Some(arm);
+        let step = |(generation, work)| Step {
+            experiment: place,
+            arm,
+            generation,
+            work,
+            trains: generation >= natural || trained.is_new(arm, generation),
+        };
+        Ok(works.into_iter().enumerate().skip(usize::from(is_shared)).map(step).collect())
     }
 }
 

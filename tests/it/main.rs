@@ -20,6 +20,7 @@ mod reference;
 mod report;
 mod resume;
 mod store;
+mod sweep;
 mod synthesis;
 mod verdict;
 mod verify;
