@@ -240,8 +240,11 @@ fn every_experiment_in_configs_is_valid_and_named_like_its_file() {
     let mut checked = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let experiment = config::load(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(path.file_stem().unwrap().to_string_lossy(), experiment.name);
+        let name = match config::load_sweep(&path, &[]).unwrap_or_else(|error| panic!("{error}")) {
+            Some(sweep) => sweep.name,
+            None => config::load(&path, &[]).unwrap_or_else(|error| panic!("{error}")).name,
+        };
+        assert_eq!(path.file_stem().unwrap().to_string_lossy(), name);
         checked += 1;
     }
     assert!(checked >= 3);
