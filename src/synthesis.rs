@@ -132,13 +132,16 @@ const FEWEST_DOCUMENTS: u64 = 32;
 /// Checks that documents can be written from `natural`.
 ///
 /// # Errors
-/// When no natural document is long enough for a prompt.
+/// When no natural document is long enough for a prompt, or the user's command is not there.
 pub fn check(synthesis: &Synthesis, natural: &Documents) -> Result<(), SynthesisError> {
-    match synthesis.method {
+    match &synthesis.method {
         Method::Continuation { prefix_tokens, .. } => {
-            continuation::long_enough(natural, prefix_tokens).map(drop)
+            continuation::long_enough(natural, *prefix_tokens).map(drop)
         }
-        _ => Ok(()),
+        Method::External { command, .. } => Ok(external::check(command)?),
+        Method::Textbook | Method::Keywords { .. } | Method::Rephrase { .. } | Method::TokenEdit { .. } => {
+            Ok(())
+        }
     }
 }
 
