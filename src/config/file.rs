@@ -4,9 +4,9 @@
 //! experiment back into this form leaves none of them out.
 
 use super::settings::{
-    Arm, Budget, Corpus, Decoding, Experiment, Init, Method, Mixture, Model, NaturalDocuments,
-    NaturalFraction, Precision, Source, Split, Synthesis, SyntheticDocuments, Tokenizer, Training,
-    TrainingLength,
+    Arm, Beam, Budget, Contrastive, Corpus, Decoding, Experiment, Init, Method, Mixture, Model,
+    NaturalDocuments, NaturalFraction, Precision, Source, Split, Strategy, Synthesis, SyntheticDocuments,
+    Tokenizer, Training, TrainingLength,
 };
 use crate::units::Tokens;
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
@@ -204,6 +204,16 @@ pub struct SynthesisTable {
     pub top_p: Option<f64>,
     /// Keeps a share of the most probable.
     pub min_p: Option<f64>,
+    /// Keeps the mass p nearest to the entropy.
+    pub typical_p: Option<f64>,
+    /// Documents that a beam search grows.
+    pub beams: Option<usize>,
+    /// How much a beam search favours long ones.
+    pub length_penalty: Option<f64>,
+    /// Tokens among which contrastive search chooses.
+    pub contrastive_k: Option<usize>,
+    /// The weight of being unlike what stands before.
+    pub contrastive_alpha: Option<f64>,
 }
 
 /// `[[arm]]`
@@ -475,8 +485,6 @@ impl From<&Training> for TrainingTable {
 
 impl From<&Synthesis> for SynthesisTable {
     fn from(synthesis: &Synthesis) -> Self {
-        let Decoding { greedy, repetition_penalty, temperature, top_k, top_p, min_p } =
-            synthesis.decoding.clone();
         let (method, prefix_tokens) = match synthesis.method {
             Method::Textbook => (MethodValue::Textbook, None),
             Method::Continuation { prefix_tokens } => (MethodValue::Continuation, Some(prefix_tokens)),
@@ -486,12 +494,34 @@ impl From<&Synthesis> for SynthesisTable {
             prefix_tokens,
             tokens: Some(synthesis.tokens.0),
             max_document_tokens: Some(synthesis.max_document_tokens),
-            greedy: Some(greedy),
-            repetition_penalty: Some(repetition_penalty),
-            temperature: Some(temperature),
-            top_k,
-            top_p,
-            min_p,
+            ..Self::from(&synthesis.decoding)
+        }
+    }
+}
+
+impl From<&Strategy> for SynthesisTable {
+    fn from(strategy: &Strategy) -> Self {
+        match strategy.clone() {
+            Strategy::TokenByToken(decoding) => {
+                let Decoding { greedy, repetition_penalty, temperature, top_k, top_p, min_p, typical_p } =
+                    decoding;
+                Self {
+                    greedy: Some(greedy),
+                    repetition_penalty: Some(repetition_penalty),
+                    temperature: Some(temperature),
+                    top_k,
+                    top_p,
+                    min_p,
+                    typical_p,
+                    ..Self::default()
+                }
+            }
+            Strategy::Beam(Beam { beams, length_penalty }) => {
+                Self { beams: Some(beams), length_penalty: Some(length_penalty), ..Self::default() }
+            }
+            Strategy::Contrastive(Contrastive { k, alpha }) => {
+                Self { contrastive_k: Some(k), contrastive_alpha: Some(alpha), ..Self::default() }
+            }
         }
     }
 }

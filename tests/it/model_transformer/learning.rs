@@ -105,7 +105,8 @@ fn a_tiny_model_learns_a_sequence_by_heart() {
     let loss = -scores.log_probabilities.iter().sum::<f32>() / scores.log_probabilities.len() as f32;
     assert!(loss < 0.05, "{loss}");
     let prompts: Documents = [&[][..], &[7, 3]].into_iter().collect();
-    let request = Generate { prompts: &prompts, max_document_tokens: 10, decoding: &greedy(), first_item: 0 };
+    let request =
+        Generate { prompts: &prompts, max_document_tokens: 10, decoding: &Strategy::GREEDY, first_item: 0 };
     let written = staged(|stage| trained.model.generate(&request, stage).unwrap());
     assert_eq!(written.get(0), [7, 3, 9, 3, 5, 0]);
     assert_eq!(written.get(1), [9, 3, 5, 0]);
