@@ -11,6 +11,9 @@
 //! probability. With α = 0 it is greedy decoding.
 //!
 //! The state of a candidate is known once the model has read it, so every token costs k readings instead of one.
+//!
+//! **Pitfall.** It helps as far as the states of different tokens differ in direction (Su et al. 2022, section 3). Where
+//! all point about the same way, as in a model that has learnt little, every candidate pays the same.
 
 use super::best;
 use crate::config::Contrastive;

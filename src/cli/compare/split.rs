@@ -38,8 +38,8 @@ fn without_parts(all: &[Compared]) -> String {
     };
     let line = |Compared { comparison, .. }: &Compared| {
         format!(
-            "{}, {}: differences are not split, for what its decoder or the control's does to each type is not known: beam\n\
-             search and contrastive search do not choose by one prediction, and a short held-out text shows too little\n\n",
+            "{}, {}: not split, for it is not known what its decoder or the control's does to each type. (Beam search and\n\
+             contrastive search do not choose by one prediction; otherwise the held-out text is too short to tell.)\n\n",
             comparison.experiment, comparison.arm
         )
     };
