@@ -95,7 +95,7 @@ pub fn check_decoding(
     table: &SynthesisTable,
     name: &dyn Fn(&str) -> String,
 ) -> Result<Decoding, ConfigError> {
-    check::decoding(name, table)
+    check::decoding::token_by_token(name, table)
 }
 
 impl Experiment {

@@ -2,7 +2,7 @@
 //!
 //! Two implementations: [`transformer`], a small Llama on candle, and [`ngram`], interpolated Kneser–Ney.
 
-use crate::config::Decoding;
+use crate::config::{Decoding, Strategy};
 use crate::documents::{Documents, TokenId};
 use crate::stage::Stage;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,8 @@ pub trait LanguageModel: Send + Sync {
     fn score(&self, documents: &Documents, stage: &Stage) -> Result<Scores, ModelError>;
 
     /// The natural-log probability of every token as a document written through `decoding` would go on with it, given
-    /// the document before it; −∞ where `decoding` would never write it.
+    /// the document before it; −∞ where `decoding` would never write it. Beam search and contrastive search have no such
+    /// number: they do not choose by one prediction.
     ///
     /// # Errors
     /// When the run is interrupted, or the backend fails.
@@ -37,7 +38,7 @@ pub trait LanguageModel: Send + Sync {
     /// depends neither on the documents beside it nor on the number of threads.
     ///
     /// # Errors
-    /// When the run is interrupted, or the backend fails.
+    /// When the run is interrupted, the backend fails, or the decoder needs what the model does not have.
     fn generate(&self, request: &Generate, stage: &Stage) -> Result<Documents, ModelError>;
 
     /// The same model as a measurement asks it to write: nothing rounded that need not be. None if it is that already.
@@ -130,8 +131,8 @@ pub struct Generate<'a> {
     pub prompts: &'a Documents,
     /// A document that has not ended after so many tokens is ended. At least 1.
     pub max_document_tokens: usize,
-    /// How the next token is chosen.
-    pub decoding: &'a Decoding,
+    /// How documents come out of predictions.
+    pub decoding: &'a Strategy,
     /// The random stream of each document of the request, by its index.
     pub item: &'a (dyn Fn(usize) -> u64 + Sync),
 }
@@ -175,6 +176,11 @@ pub enum ModelError {
         /// What is wrong, and what to try.
         reason: String,
     },
+    /// A decoder that this model cannot serve.
+    #[error(
+        "contrastive search compares hidden states, and an n-gram has none; try a transformer or another decoder"
+    )]
+    NoHiddenStates,
     /// A text is not for this model.
     #[error("text does not fit the model: {0}")]
     Text(String),

@@ -15,7 +15,7 @@
 //!
 //! **Pitfall.** A tied embedding is counted once: it works as the output matrix, and its look-up costs nothing.
 
-use crate::config::{self, Decoding, Init, Precision, Training, TrainingLength};
+use crate::config::{self, Init, Precision, Strategy, Training, TrainingLength};
 use crate::documents::{Documents, TokenId};
 use crate::model::transformer::parameters::{Parameters, Shape};
 use crate::model::transformer::{Network, Transformer};
@@ -237,7 +237,7 @@ impl Writing {
         let request = Generate {
             prompts: &self.prompts,
             max_document_tokens: self.document_tokens,
-            decoding: &Decoding::PLAIN,
+            decoding: &Strategy::PLAIN,
             item: &|index| index as u64,
         };
         let never = AtomicBool::new(false);

@@ -94,6 +94,11 @@ pub enum SynthesisError {
     /// There is no document to rewrite.
     #[error("there is no natural document to write from")]
     NoSource,
+    /// A search cannot draw one token in the place of another.
+    #[error(
+        "method = \"token-edit\" draws tokens one by one, and a search does not; leave out beams and contrastive_k"
+    )]
+    Search,
     /// A text cannot be tokenised.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),

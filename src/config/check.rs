@@ -1,13 +1,15 @@
 //! From what a file says to what an experiment is: defaults filled in, every setting checked.
 
+pub(super) mod decoding;
+
 use super::error::{ConfigError, setting};
 use super::file::{
     ArmTable, CorpusTable, ExperimentFile, FractionValue, InitValue, MixtureTable, MixtureValue, ModelKind,
     ModelTable, SourceValue, SynthesisTable, TokenizerTable, TrainingTable, WorldTable,
 };
 use super::settings::{
-    Arm, Budget, CONTROL, Corpus, Decoding, Experiment, Files, Init, Mixture, Model, NaturalDocuments,
-    NaturalFraction, Ngram, Source, Split, Synthesis, SyntheticDocuments, Tokenizer, Training,
+    Arm, Budget, CONTROL, Corpus, Experiment, Files, Init, Method, Mixture, Model, NaturalDocuments,
+    NaturalFraction, Ngram, Source, Split, Strategy, Synthesis, SyntheticDocuments, Tokenizer, Training,
     TrainingLength, Transformer, World,
 };
 use super::{methods, regimes};
@@ -381,6 +383,11 @@ fn synthesis(
 ) -> Result<Synthesis, ConfigError> {
     let sub = |part: &str| format!("{key}.{part}");
     let method = methods::check(&sub, table, model, training)?;
+    let decoding = decoding::strategy(&sub, table, model)?;
+    if matches!(method, Method::TokenEdit { .. }) && !matches!(decoding, Strategy::TokenByToken(_)) {
+        let message = "\"token-edit\" draws tokens one by one, and a search does not; leave out beams and contrastive_k";
+        return Err(setting(sub("method"), message));
+    }
     Ok(Synthesis {
         method,
         tokens: tokens(&sub("tokens"), table.tokens.unwrap_or(corpus.train_tokens.0))?,
@@ -390,33 +397,7 @@ fn synthesis(
             1,
             1 << 24,
         )?,
-        decoding: decoding(&sub, table)?,
-    })
-}
-
-/// Checks the part of a synthesis that says how the next token is chosen; `sub` turns a key into what errors call it.
-pub(super) fn decoding(
-    sub: &dyn Fn(&str) -> String,
-    table: &SynthesisTable,
-) -> Result<Decoding, ConfigError> {
-    let greedy = table.greedy.unwrap_or(false);
-    let resolved_temperature = table.temperature.unwrap_or(1.0);
-    let truncates = table.top_k.is_some() || table.top_p.is_some() || table.min_p.is_some();
-    if greedy && (truncates || resolved_temperature != 1.0) {
-        let message = "greedy decoding takes the most probable token and heeds no temperature, top_k, top_p or min_p; leave them out";
-        return Err(setting(sub("greedy"), message));
-    }
-    let zero_hint = "a number above 0 (for the most probable token always, set greedy = true)";
-    let optional = |part: &str, value: Option<f64>, good: fn(f64) -> bool, range: &str| {
-        value.map(|x| number(&sub(part), x, good, range)).transpose()
-    };
-    Ok(Decoding {
-        greedy,
-        repetition_penalty: positive(&sub("repetition_penalty"), table.repetition_penalty.unwrap_or(1.0))?,
-        temperature: number(&sub("temperature"), resolved_temperature, |x| x > 0.0, zero_hint)?,
-        top_k: table.top_k.map(|k| within(&sub("top_k"), k, 1, LARGEST_SHAPE)).transpose()?,
-        top_p: optional("top_p", table.top_p, |x| x > 0.0 && x <= 1.0, "above 0 and at most 1")?,
-        min_p: optional("min_p", table.min_p, |x| (0.0..=1.0).contains(&x), "a number from 0 to 1")?,
+        decoding,
     })
 }
 

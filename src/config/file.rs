@@ -4,9 +4,9 @@
 //! experiment back into this form leaves none of them out.
 
 use super::settings::{
-    Arm, Budget, Corpus, Decoding, Experiment, Init, Method, Mixture, Model, NaturalDocuments,
-    NaturalFraction, Precision, Prefix, Source, Split, Synthesis, SyntheticDocuments, Tokenizer, Training,
-    TrainingLength,
+    Arm, Beam, Budget, Contrastive, Corpus, Decoding, Experiment, Init, Method, Mixture, Model,
+    NaturalDocuments, NaturalFraction, Precision, Prefix, Source, Split, Strategy, Synthesis,
+    SyntheticDocuments, Tokenizer, Training, TrainingLength,
 };
 use crate::units::Tokens;
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
@@ -242,6 +242,16 @@ pub struct SynthesisTable {
     pub top_p: Option<f64>,
     /// Keeps a share of the most probable.
     pub min_p: Option<f64>,
+    /// Keeps the mass p nearest to the entropy.
+    pub typical_p: Option<f64>,
+    /// Documents that a beam search grows.
+    pub beams: Option<usize>,
+    /// How much a beam search favours long ones.
+    pub length_penalty: Option<f64>,
+    /// Tokens among which contrastive search chooses.
+    pub contrastive_k: Option<usize>,
+    /// The weight of being unlike what stands before.
+    pub contrastive_alpha: Option<f64>,
 }
 
 /// `[[arm]]`
@@ -513,9 +523,9 @@ impl From<&Training> for TrainingTable {
 }
 
 impl SynthesisTable {
-    /// The keys that say what a document is written from.
-    fn of_method(method: &Method) -> Self {
-        let table = |method| Self { method: Some(method), ..Self::default() };
+    /// This table, and the keys that say what a document is written from.
+    fn with_method(self, method: &Method) -> Self {
+        let table = |method| Self { method: Some(method), ..self };
         match method {
             Method::Textbook => Self { seed: Some(SeedValue::Nothing), ..table(MethodValue::Textbook) },
             Method::Keywords { count } => Self {
@@ -548,18 +558,38 @@ impl SynthesisTable {
 
 impl From<&Synthesis> for SynthesisTable {
     fn from(synthesis: &Synthesis) -> Self {
-        let Decoding { greedy, repetition_penalty, temperature, top_k, top_p, min_p } =
-            synthesis.decoding.clone();
-        Self {
+        let table = Self {
             tokens: Some(synthesis.tokens.0),
             max_document_tokens: Some(synthesis.max_document_tokens),
-            greedy: Some(greedy),
-            repetition_penalty: Some(repetition_penalty),
-            temperature: Some(temperature),
-            top_k,
-            top_p,
-            min_p,
-            ..Self::of_method(&synthesis.method)
+            ..Self::from(&synthesis.decoding)
+        };
+        table.with_method(&synthesis.method)
+    }
+}
+
+impl From<&Strategy> for SynthesisTable {
+    fn from(strategy: &Strategy) -> Self {
+        match strategy.clone() {
+            Strategy::TokenByToken(decoding) => {
+                let Decoding { greedy, repetition_penalty, temperature, top_k, top_p, min_p, typical_p } =
+                    decoding;
+                Self {
+                    greedy: Some(greedy),
+                    repetition_penalty: Some(repetition_penalty),
+                    temperature: Some(temperature),
+                    top_k,
+                    top_p,
+                    min_p,
+                    typical_p,
+                    ..Self::default()
+                }
+            }
+            Strategy::Beam(Beam { beams, length_penalty }) => {
+                Self { beams: Some(beams), length_penalty: Some(length_penalty), ..Self::default() }
+            }
+            Strategy::Contrastive(Contrastive { k, alpha }) => {
+                Self { contrastive_k: Some(k), contrastive_alpha: Some(alpha), ..Self::default() }
+            }
         }
     }
 }

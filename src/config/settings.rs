@@ -1,5 +1,9 @@
 //! The settings of an experiment, complete and checked.
 
+mod decoding;
+
+pub use decoding::{Beam, Contrastive, Decoding, Strategy};
+
 use crate::units::Tokens;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -256,8 +260,8 @@ pub struct Synthesis {
     pub tokens: Tokens,
     /// A document that has not ended by then is ended.
     pub max_document_tokens: usize,
-    /// How the next token is chosen.
-    pub decoding: Decoding,
+    /// How documents come out of predictions.
+    pub decoding: Strategy,
 }
 
 /// What a model writes from.
@@ -309,39 +313,6 @@ pub enum Prefix {
     Natural,
     /// What the generation before wrote; generation 0, for want of one, takes the train split.
     Previous,
-}
-
-/// How the next token is chosen from a model's prediction. Applied in the order of the fields.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Decoding {
-    /// The most probable token, always (after the repetition penalty). Excludes every setting but the penalty.
-    pub greedy: bool,
-    /// Divides the positive logits of tokens already in the document, multiplies the negative ones
-    /// (Keskar et al. 2019). 1 changes nothing.
-    pub repetition_penalty: f64,
-    /// Divides the logits. Positive; 1 changes nothing.
-    pub temperature: f64,
-    /// Keeps the k most probable tokens.
-    pub top_k: Option<usize>,
-    /// Keeps the fewest tokens, most probable first, that hold at least this mass (Holtzman et al. 2020). In (0, 1].
-    pub top_p: Option<f64>,
-    /// Keeps tokens at least this share as probable as the most probable one. In [0, 1].
-    pub min_p: Option<f64>,
-}
-
-impl Decoding {
-    /// Samples from the prediction as it is.
-    pub const PLAIN: Self = Self {
-        greedy: false,
-        repetition_penalty: 1.0,
-        temperature: 1.0,
-        top_k: None,
-        top_p: None,
-        min_p: None,
-    };
-
-    /// Takes the most probable token, always.
-    pub const GREEDY: Self = Self { greedy: true, ..Self::PLAIN };
 }
 
 /// Which natural and which synthetic documents a generation trains on.

@@ -9,7 +9,7 @@
 
 use super::sources::Rotation;
 use super::{Draft, Sources, SynthesisError, Writer};
-use crate::config::Synthesis;
+use crate::config::{Decoding, Strategy, Synthesis};
 use crate::documents::{Documents, TokenId};
 use crate::model::LanguageModel;
 use crate::seed::Place;
@@ -21,7 +21,8 @@ use std::ops::Range;
 /// A model that edits documents.
 pub(super) struct TokenEdit<'a> {
     model: &'a dyn LanguageModel,
-    synthesis: &'a Synthesis,
+    decoding: &'a Decoding,
+    longest: usize,
     sharpness: f64,
     sources: Rotation<'a>,
     end: TokenId,
@@ -35,19 +36,22 @@ impl<'a> TokenEdit<'a> {
         sources: Sources<'a>,
         place: Place,
     ) -> Result<Self, SynthesisError> {
-        let end = sources.tokenizer.special().end;
-        Ok(Self { model, synthesis, sharpness, sources: Rotation::new(sources.natural, place)?, end })
+        let Strategy::TokenByToken(decoding) = &synthesis.decoding else {
+            return Err(SynthesisError::Search);
+        };
+        let (longest, end) = (synthesis.max_document_tokens, sources.tokenizer.special().end);
+        let sources = Rotation::new(sources.natural, place)?;
+        Ok(Self { model, decoding, longest, sharpness, sources, end })
     }
 }
 
 impl Writer for TokenEdit<'_> {
     fn write(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
-        let longest = self.synthesis.max_document_tokens;
         let originals: Documents = self
             .sources
             .of(items.clone())
             .into_iter()
-            .map(|source| &source[..source.len().min(longest)])
+            .map(|source| &source[..source.len().min(self.longest)])
             .collect();
         // Two numbers a token: whether it is drawn anew, and which one comes.
         let (mut chances, mut uniforms) = (Vec::new(), Vec::new());
@@ -58,7 +62,7 @@ impl Writer for TokenEdit<'_> {
                 uniforms.push(stream.random::<f64>());
             }
         }
-        let redrawn = self.model.redraw(&originals, &self.synthesis.decoding, &uniforms, stage)?;
+        let redrawn = self.model.redraw(&originals, self.decoding, &uniforms, stage)?;
         let (mut documents, mut kept) = (Documents::new(), 0);
         let mut edits = redrawn.into_iter().zip(chances);
         let mut edited = Vec::new();

@@ -19,6 +19,7 @@ mod model_transformer;
 mod reference;
 mod report;
 mod resume;
+mod search;
 mod store;
 mod synthesis;
 mod verdict;

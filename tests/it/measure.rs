@@ -4,7 +4,7 @@
 mod narrowing;
 mod robustness;
 
-use genloss::config::Decoding;
+use genloss::config::{Decoding, Strategy};
 use genloss::documents::{Documents, TokenId};
 use genloss::measure::{
     Curves, Direction, Fact, FactAnswer, Family, FourGrams, Inputs, METRICS, MeasureError, Measurement,
@@ -377,7 +377,7 @@ impl LanguageModel for HalfKnowing {
         Ok(Vec::new())
     }
     fn generate(&self, request: &Generate, _: &Stage) -> Result<Documents, ModelError> {
-        assert!(request.decoding.greedy);
+        assert_eq!(request.decoding, &Strategy::GREEDY);
         let answer =
             |prompt: &[TokenId]| if prompt.last().is_some_and(|t| t % 2 == 0) { " Velu. " } else { " Moro" };
         let answers: Vec<Vec<TokenId>> = request

@@ -2,9 +2,9 @@
 
 use genloss::baseline::{Baseline, Curve, Mean};
 use genloss::config::{
-    Arm, Budget, CONTROL, Corpus, Decoding, Experiment, Init, Method, Mixture, Model, NaturalDocuments,
-    NaturalFraction, Ngram, Source, Synthesis, SyntheticDocuments, Tokenizer, Training, TrainingLength,
-    World,
+    Arm, Budget, CONTROL, Corpus, Experiment, Init, Method, Mixture, Model, NaturalDocuments,
+    NaturalFraction, Ngram, Source, Strategy, Synthesis, SyntheticDocuments, Tokenizer, Training,
+    TrainingLength, World,
 };
 use genloss::measure::{Curves, METRICS, Measurement, RankPoint, SurvivalBin};
 use genloss::report;
@@ -39,7 +39,7 @@ fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm])
         fim_share: 0.0,
         checkpoint_minutes: 5.0,
     };
-    let decoding = Decoding::PLAIN;
+    let decoding = Strategy::PLAIN;
     let synthesis =
         Synthesis { method: Method::Textbook, tokens: Tokens(500_000), max_document_tokens: 512, decoding };
     let mixture = Mixture {

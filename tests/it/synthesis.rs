@@ -1,6 +1,6 @@
 //! Corpora written by an n-gram model, and by models made up to be difficult.
 
-use genloss::config::{self, Decoding, Method, Prefix, Synthesis};
+use genloss::config::{self, Decoding, Method, Prefix, Strategy, Synthesis};
 use genloss::documents::{Documents, TokenId};
 use genloss::model::ngram::Ngram;
 use genloss::model::{Generate, LanguageModel, ModelError, Redrawn, Scores, SpecialTokens};
@@ -50,7 +50,7 @@ fn textbook(tokens: u64) -> Synthesis {
         method: Method::Textbook,
         tokens: Tokens(tokens),
         max_document_tokens: 30,
-        decoding: Decoding::PLAIN,
+        decoding: Strategy::PLAIN,
     }
 }
 
@@ -160,7 +160,7 @@ fn a_written_document_excludes_its_prefix() {
     let counting: Vec<TokenId> = (1..20).chain([SPECIAL.end]).collect();
     let natural: Documents = std::iter::repeat_n(&counting[..], 500).collect();
     let model = Ngram::fit(&natural, config::Ngram { order: 3 }, 50, SPECIAL, &stage()).unwrap();
-    let greedy = Synthesis { decoding: Decoding { greedy: true, ..Decoding::PLAIN }, ..continuation(160, 4) };
+    let greedy = Synthesis { decoding: Strategy::GREEDY, ..continuation(160, 4) };
     let (corpus, record) = write_with(&model, &greedy, &natural, &stage()).unwrap();
     assert_eq!(corpus.len(), 10);
     assert!(corpus.iter().all(|document| *document == counting[4..]));
@@ -185,7 +185,7 @@ fn documents_longer_than_any_context_go_on_to_the_limit() {
     let endless: Vec<TokenId> = (0..3000).map(|place| place % 49 + 1).collect();
     let natural: Documents = [&endless[..]].into_iter().collect();
     let model = Ngram::fit(&natural, config::Ngram { order: 3 }, 50, SPECIAL, &stage()).unwrap();
-    let decoding = Decoding { greedy: true, ..Decoding::PLAIN };
+    let decoding = Strategy::GREEDY;
     let synthesis = Synthesis { max_document_tokens: 700, decoding, ..textbook(2000) };
     let (corpus, record) = write_with(&model, &synthesis, &natural, &stage()).unwrap();
     assert_eq!(corpus.iter().map(<[TokenId]>::len).collect::<Vec<_>>(), [700, 700, 600]);
@@ -213,7 +213,7 @@ fn a_model_that_says_nothing_is_an_error_and_one_that_hardly_speaks_is_not() {
 #[test]
 fn the_record_says_which_decoder_ran() {
     let decoding = Decoding { temperature: 0.8, top_k: Some(50), ..Decoding::PLAIN };
-    let synthesis = Synthesis { decoding, ..textbook(500) };
+    let synthesis = Synthesis { decoding: decoding.into(), ..textbook(500) };
     let (_, record) = write_with(&ngram(), &synthesis, &natural(), &stage()).unwrap();
     assert_eq!(record.decoding, "sampling, temperature 0.8, top-k 50");
     assert_eq!((record.method.as_str(), record.prompts.as_str()), ("textbook", "start token"));

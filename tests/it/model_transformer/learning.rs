@@ -110,7 +110,7 @@ fn a_tiny_model_learns_a_sequence_by_heart() {
     let request = Generate {
         prompts: &prompts,
         max_document_tokens: 10,
-        decoding: &greedy(),
+        decoding: &Strategy::GREEDY,
         item: &|index| index as u64,
     };
     let written = staged(|stage| trained.model.generate(&request, stage).unwrap());

@@ -165,7 +165,7 @@ fn a_transformer_learns_to_fill_a_gap_from_both_sides() {
     let request = Generate {
         prompts: &prompts.iter().map(Vec::as_slice).collect(),
         max_document_tokens: 3,
-        decoding: &Decoding::GREEDY,
+        decoding: &Strategy::GREEDY,
         item: &|index| index as u64,
     };
     let filled = model.generate(&request, &stage()).unwrap();
