@@ -28,11 +28,13 @@ pub mod file;
 mod inherit;
 mod overrides;
 mod regimes;
+pub mod selection;
 pub mod settings;
 
 pub use difference::difference;
 pub use error::ConfigError;
 pub use regimes::PUBLISHED_REGIMES;
+pub use selection::Selection;
 pub use settings::*;
 
 use file::{ExperimentFile, MixtureValue, SynthesisTable};

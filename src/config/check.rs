@@ -6,6 +6,7 @@ use super::file::{
     ModelKind, ModelTable, SourceValue, SynthesisTable, TokenizerTable, TrainingTable, WorldTable,
 };
 use super::regimes;
+use super::selection::selection;
 use super::settings::{
     Arm, Budget, CONTROL, Corpus, Decoding, Experiment, Files, Init, Method, Mixture, Model,
     NaturalDocuments, NaturalFraction, Ngram, Source, Split, Synthesis, SyntheticDocuments, Tokenizer,
@@ -130,7 +131,7 @@ fn check_seeds(seeds: &[u64]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn within(key: &str, value: usize, least: usize, most: usize) -> Result<usize, ConfigError> {
+pub(super) fn within(key: &str, value: usize, least: usize, most: usize) -> Result<usize, ConfigError> {
     if (least..=most).contains(&value) {
         return Ok(value);
     }
@@ -138,7 +139,12 @@ fn within(key: &str, value: usize, least: usize, most: usize) -> Result<usize, C
 }
 
 /// A finite number for which `good` holds; `range` says in words what that is.
-fn number(key: &str, value: f64, good: impl Fn(f64) -> bool, range: &str) -> Result<f64, ConfigError> {
+pub(super) fn number(
+    key: &str,
+    value: f64,
+    good: impl Fn(f64) -> bool,
+    range: &str,
+) -> Result<f64, ConfigError> {
     if value.is_finite() && good(value) {
         return Ok(value);
     }
@@ -149,7 +155,7 @@ fn positive(key: &str, value: f64) -> Result<f64, ConfigError> {
     number(key, value, |x| x > 0.0, "a number above 0")
 }
 
-fn share(key: &str, value: f64) -> Result<f64, ConfigError> {
+pub(super) fn share(key: &str, value: f64) -> Result<f64, ConfigError> {
     number(key, value, |x| (0.0..=1.0).contains(&x), "a number from 0 to 1")
 }
 
@@ -395,6 +401,7 @@ fn synthesis(
             1 << 24,
         )?,
         decoding: decoding(&sub, table)?,
+        selection: selection(&sub("selection"), &table.selection.clone().unwrap_or_default())?,
     })
 }
 

@@ -3,6 +3,7 @@
 //! Every field that has a default is optional here; `check` fills the defaults in. Turning a checked
 //! experiment back into this form leaves none of them out.
 
+use super::selection::SelectionTable;
 use super::settings::{
     Arm, Budget, Corpus, Decoding, Experiment, Init, Method, Mixture, Model, NaturalDocuments,
     NaturalFraction, Precision, Source, Split, Synthesis, SyntheticDocuments, Tokenizer, Training,
@@ -204,6 +205,8 @@ pub struct SynthesisTable {
     pub top_p: Option<f64>,
     /// Keeps a share of the most probable.
     pub min_p: Option<f64>,
+    /// `[synthesis.selection]`
+    pub selection: Option<SelectionTable>,
 }
 
 /// `[[arm]]`
@@ -492,6 +495,7 @@ impl From<&Synthesis> for SynthesisTable {
             top_k,
             top_p,
             min_p,
+            selection: Some((&synthesis.selection).into()),
         }
     }
 }

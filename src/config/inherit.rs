@@ -51,7 +51,7 @@ impl TrainingTable {
 
 impl SynthesisTable {
     /// This table's keys over those of `base`. An arm that turns to greedy decoding leaves behind what governs
-    /// sampling.
+    /// sampling. A selection is inherited as a whole, so that an empty table selects nothing.
     pub(super) fn over(&self, base: &Self) -> Self {
         let nothing = Self::default();
         let sampled = if self.greedy == Some(true) { &nothing } else { base };
@@ -70,6 +70,7 @@ impl SynthesisTable {
             top_k: self.top_k.or(sampled.top_k),
             top_p: self.top_p.or(sampled.top_p),
             min_p: self.min_p.or(sampled.min_p),
+            selection: self.selection.clone().or_else(|| base.selection.clone()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The settings of an experiment, complete and checked.
 
+use super::selection::Selection;
 use crate::units::Tokens;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -256,6 +257,8 @@ pub struct Synthesis {
     pub max_document_tokens: usize,
     /// How the next token is chosen.
     pub decoding: Decoding,
+    /// Which documents are kept.
+    pub selection: Selection,
 }
 
 /// What a model writes from.

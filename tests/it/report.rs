@@ -3,8 +3,8 @@
 use genloss::baseline::{Baseline, Curve, Mean};
 use genloss::config::{
     Arm, Budget, CONTROL, Corpus, Decoding, Experiment, Init, Method, Mixture, Model, NaturalDocuments,
-    NaturalFraction, Ngram, Source, Synthesis, SyntheticDocuments, Tokenizer, Training, TrainingLength,
-    World,
+    NaturalFraction, Ngram, Selection, Source, Synthesis, SyntheticDocuments, Tokenizer, Training,
+    TrainingLength, World,
 };
 use genloss::measure::{Curves, METRICS, Measurement, RankPoint, SurvivalBin};
 use genloss::report;
@@ -39,8 +39,13 @@ fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm])
         checkpoint_minutes: 5.0,
     };
     let decoding = Decoding::PLAIN;
-    let synthesis =
-        Synthesis { method: Method::Textbook, tokens: Tokens(500_000), max_document_tokens: 512, decoding };
+    let synthesis = Synthesis {
+        method: Method::Textbook,
+        tokens: Tokens(500_000),
+        max_document_tokens: 512,
+        decoding,
+        selection: Selection::default(),
+    };
     let mixture = Mixture {
         natural_fraction: NaturalFraction::Schedule(vec![1.0]),
         natural: NaturalDocuments::Fixed,

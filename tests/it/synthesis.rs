@@ -1,6 +1,6 @@
 //! Corpora written by an n-gram model, and by models made up to be difficult.
 
-use genloss::config::{self, Decoding, Method, Synthesis};
+use genloss::config::{self, Decoding, Method, Selection, Synthesis};
 use genloss::documents::{Documents, TokenId};
 use genloss::model::ngram::Ngram;
 use genloss::model::{Generate, LanguageModel, ModelError, Scores, SpecialTokens};
@@ -32,6 +32,7 @@ fn textbook(tokens: u64) -> Synthesis {
         tokens: Tokens(tokens),
         max_document_tokens: 30,
         decoding: Decoding::PLAIN,
+        selection: Selection::default(),
     }
 }
 
