@@ -89,8 +89,12 @@ fn ngram(criterion: &mut Criterion) {
         let top_p = Decoding { top_p: Some(0.95), ..Decoding::PLAIN };
         for (name, decoding, documents) in [("plain", Decoding::PLAIN, 2000), ("top-p", top_p, 100)] {
             let prompts: Documents = prompts.iter().take(documents).collect();
-            let request =
-                Generate { prompts: &prompts, max_document_tokens: 500, decoding: &decoding, first_item: 0 };
+            let request = Generate {
+                prompts: &prompts,
+                max_document_tokens: 500,
+                decoding: &decoding,
+                item: &|index| index as u64,
+            };
             let written = model.generate(&request, &stage()).expect("nothing interrupts it");
             assert_eq!(written.len(), documents);
             group.throughput(Throughput::Elements(written.tokens().0));

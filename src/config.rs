@@ -26,6 +26,7 @@ mod difference;
 mod error;
 pub mod file;
 mod inherit;
+mod methods;
 mod overrides;
 mod regimes;
 pub mod selection;

@@ -70,7 +70,11 @@ impl Sampler {
     /// what was written since, without the start token; only the repetition penalty reads it. Takes one uniform
     /// number from `rng`. An empty `logits` gives token 0.
     pub fn draw(&mut self, logits: &mut [f32], document_so_far: &[TokenId], rng: &mut Stream) -> TokenId {
-        let uniform: f64 = rng.random();
+        self.draw_at(logits, document_so_far, rng.random())
+    }
+
+    /// The token that [`draw`](Self::draw) gives for that uniform number.
+    pub fn draw_at(&mut self, logits: &mut [f32], document_so_far: &[TokenId], uniform: f64) -> TokenId {
         self.penalise(logits, document_so_far);
         if self.decoding.greedy {
             return most_probable(logits);

@@ -52,6 +52,13 @@ impl Documents {
         &self.ids[start..self.ends[index]]
     }
 
+    /// Where each document begins among all tokens.
+    #[must_use]
+    pub fn starts(&self) -> Vec<usize> {
+        let ends = self.ends.iter().copied();
+        std::iter::once(0).chain(ends).take(self.len()).collect()
+    }
+
     /// The documents in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[TokenId]> + Clone + '_ {
         (0..self.len()).map(|index| self.get(index))

@@ -3,7 +3,7 @@
 //! Two implementations: [`transformer`], a small Llama on candle, and [`ngram`], interpolated Kneser–Ney.
 
 use crate::config::Decoding;
-use crate::documents::Documents;
+use crate::documents::{Documents, TokenId};
 use crate::stage::Stage;
 use std::path::{Path, PathBuf};
 
@@ -33,8 +33,8 @@ pub trait LanguageModel: Send + Sync {
         stage: &Stage,
     ) -> Result<Vec<f32>, ModelError>;
 
-    /// One document per prompt. Document i of the request draws from the stage's stream `first_item + i`, so what
-    /// it says depends neither on the documents beside it nor on the number of threads.
+    /// One document per prompt. Document i of the request draws from the stage's stream `item(i)`, so what it says
+    /// depends neither on the documents beside it nor on the number of threads.
     ///
     /// # Errors
     /// When the run is interrupted, or the backend fails.
@@ -44,6 +44,19 @@ pub trait LanguageModel: Send + Sync {
     fn in_full_precision(&self) -> Option<Box<dyn LanguageModel>> {
         None
     }
+
+    /// For every token of every document, given the document before it: how probable it was, and a token drawn in its
+    /// place through `decoding`, from `uniforms` (one per token, in [0, 1), flat).
+    ///
+    /// # Errors
+    /// When the run is interrupted, or the backend fails.
+    fn redraw(
+        &self,
+        documents: &Documents,
+        decoding: &Decoding,
+        uniforms: &[f64],
+        stage: &Stage,
+    ) -> Result<Vec<Redrawn>, ModelError>;
 
     /// Writes the model into the existing folder `dir`.
     ///
@@ -101,8 +114,17 @@ pub fn folder_hash(dir: &Path) -> Result<String, ModelError> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
+/// A token that might have come instead of another.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Redrawn {
+    /// Natural-log probability of the token that came, as the model predicts.
+    pub log_probability: f32,
+    /// The token drawn.
+    pub token: TokenId,
+}
+
 /// A request for documents.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Generate<'a> {
     /// What each document goes on from; an empty prompt starts from the start token alone.
     pub prompts: &'a Documents,
@@ -110,8 +132,8 @@ pub struct Generate<'a> {
     pub max_document_tokens: usize,
     /// How the next token is chosen.
     pub decoding: &'a Decoding,
-    /// The random stream of the first document.
-    pub first_item: u64,
+    /// The random stream of each document of the request, by its index.
+    pub item: &'a (dyn Fn(usize) -> u64 + Sync),
 }
 
 /// What a model thinks of each token of some documents, in the order of [`Documents::flat`].

@@ -198,6 +198,7 @@ fn settings(batch: usize) -> Training {
         beta1: 0.9,
         beta2: 0.95,
         gradient_clip: 1.0,
+        fim_share: 0.0,
         checkpoint_minutes: 5.0,
     }
 }
@@ -237,7 +238,7 @@ impl Writing {
             prompts: &self.prompts,
             max_document_tokens: self.document_tokens,
             decoding: &Decoding::PLAIN,
-            first_item: 0,
+            item: &|index| index as u64,
         };
         let never = AtomicBool::new(false);
         self.model.generate(&request, &Stage::new(place("synthesis"), &Silent, &never))

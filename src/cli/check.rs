@@ -3,7 +3,7 @@
 use super::output;
 use super::run::default_root;
 use super::surroundings::MachineArgs;
-use crate::config::{self, Arm, Experiment, Model, Synthesis, Training, TrainingLength};
+use crate::config::{self, Arm, Experiment, Method, Model, Synthesis, Training, TrainingLength};
 use crate::documents::Documents;
 use crate::lineage::{self, Prepared};
 use crate::mixture::{self, Parts};
@@ -11,7 +11,7 @@ use crate::model::LanguageModel;
 use crate::progress::Silent;
 use crate::seed::Place;
 use crate::stage::Stage;
-use crate::synthesis;
+use crate::synthesis::{self, Sources};
 use crate::training::{NoCheckpoints, Start};
 use crate::units::Tokens;
 use anyhow::Result;
@@ -205,13 +205,17 @@ impl Trial {
     }
 }
 
-/// Writes a small corpus and says how many tokens it has.
+/// Writes a small corpus and says how many tokens it has. A command of the user's is not run for a trial: the model
+/// writes in its place.
 fn write_a_little(arm: &Arm, model: &dyn LanguageModel, prepared: &Prepared, stage: &Stage) -> Result<u64> {
     let tokens = Tokens(arm.synthesis.tokens.0.min(16_384));
-    let little = Synthesis { tokens, ..arm.synthesis.clone() };
-    let special = prepared.tokenizer.special();
-    let (documents, _): (Documents, _) =
-        synthesis::write_corpus(model, &little, special, &prepared.train, stage)?;
+    let method = match &arm.synthesis.method {
+        Method::External { .. } => Method::Textbook,
+        method => method.clone(),
+    };
+    let little = Synthesis { method, tokens, ..arm.synthesis.clone() };
+    let sources = Sources { natural: &prepared.train, previous: None, tokenizer: &prepared.tokenizer };
+    let (documents, _): (Documents, _) = synthesis::write_corpus(model, &little, sources, stage)?;
     Ok(documents.tokens().0)
 }
 

@@ -2,20 +2,20 @@
 
 use super::error::{ConfigError, setting};
 use super::file::{
-    ArmTable, CorpusTable, ExperimentFile, FractionValue, InitValue, MethodValue, MixtureTable, MixtureValue,
-    ModelKind, ModelTable, SourceValue, SynthesisTable, TokenizerTable, TrainingTable, WorldTable,
+    ArmTable, CorpusTable, ExperimentFile, FractionValue, InitValue, MixtureTable, MixtureValue, ModelKind,
+    ModelTable, SourceValue, SynthesisTable, TokenizerTable, TrainingTable, WorldTable,
 };
-use super::regimes;
 use super::selection::selection;
 use super::settings::{
-    Arm, Budget, CONTROL, Corpus, Decoding, Experiment, Files, Init, Method, Mixture, Model,
-    NaturalDocuments, NaturalFraction, Ngram, Source, Split, Synthesis, SyntheticDocuments, Tokenizer,
-    Training, TrainingLength, Transformer, World,
+    Arm, Budget, CONTROL, Corpus, Decoding, Experiment, Files, Init, Mixture, Model, NaturalDocuments,
+    NaturalFraction, Ngram, Source, Split, Synthesis, SyntheticDocuments, Tokenizer, Training,
+    TrainingLength, Transformer, World,
 };
+use super::{methods, regimes};
 use crate::units::Tokens;
 
 const MOST_GENERATIONS: usize = 1000;
-const LARGEST_SHAPE: usize = 1 << 20;
+pub(super) const LARGEST_SHAPE: usize = 1 << 20;
 
 /// Checks a whole experiment file.
 pub(super) fn experiment(file: ExperimentFile) -> Result<Experiment, ConfigError> {
@@ -26,7 +26,7 @@ pub(super) fn experiment(file: ExperimentFile) -> Result<Experiment, ConfigError
     let tokenizer = tokenizer(&file.tokenizer)?;
     let model = model("model", &file.model)?;
     let training = training("training", &file.training, &model, &corpus)?;
-    let synthesis = synthesis("synthesis", &file.synthesis, &model, &corpus)?;
+    let synthesis = synthesis("synthesis", &file.synthesis, &model, &training, &corpus)?;
     let base =
         Base { model: &file.model, training: &file.training, synthesis: &file.synthesis, corpus: &corpus };
     let mut arms = Vec::new();
@@ -89,11 +89,12 @@ impl Base<'_> {
         let synthesis_table =
             table.synthesis.as_ref().map_or_else(|| self.synthesis.clone(), |over| over.over(self.synthesis));
         let model = model(&key("model"), &model_table)?;
+        let training = training(&key("training"), &training_table, &model, self.corpus)?;
         let arm = Arm {
             name: table.name.clone(),
             mixture: mixture(&key("mixture"), table)?,
-            training: training(&key("training"), &training_table, &model, self.corpus)?,
-            synthesis: synthesis(&key("synthesis"), &synthesis_table, &model, self.corpus)?,
+            synthesis: synthesis(&key("synthesis"), &synthesis_table, &model, &training, self.corpus)?,
+            training,
             model,
         };
         if arm.name == CONTROL && arm.mixture != regimes::control() {
@@ -151,7 +152,7 @@ pub(super) fn number(
     Err(setting(key, format!("{value} is not {range}")))
 }
 
-fn positive(key: &str, value: f64) -> Result<f64, ConfigError> {
+pub(super) fn positive(key: &str, value: f64) -> Result<f64, ConfigError> {
     number(key, value, |x| x > 0.0, "a number above 0")
 }
 
@@ -353,6 +354,7 @@ fn training(
         beta1: beta("beta1", table.beta1.unwrap_or(0.9))?,
         beta2: beta("beta2", table.beta2.unwrap_or(0.95))?,
         gradient_clip: positive(&sub("gradient_clip"), table.gradient_clip.unwrap_or(1.0))?,
+        fim_share: fim_share(&sub("fim_share"), table.fim_share.unwrap_or(0.0), model)?,
         checkpoint_minutes: number(
             &sub("checkpoint_minutes"),
             table.checkpoint_minutes.unwrap_or(5.0),
@@ -362,35 +364,24 @@ fn training(
     })
 }
 
+fn fim_share(key: &str, value: f64, model: &Model) -> Result<f64, ConfigError> {
+    if matches!(model, Model::Ngram(_)) && value != 0.0 {
+        let message =
+            "an n-gram model sees the left side of a gap only and cannot learn to fill it; leave it out";
+        return Err(setting(key, message));
+    }
+    share(key, value)
+}
+
 fn synthesis(
     key: &str,
     table: &SynthesisTable,
     model: &Model,
+    training: &Training,
     corpus: &Corpus,
 ) -> Result<Synthesis, ConfigError> {
     let sub = |part: &str| format!("{key}.{part}");
-    let method = match (table.method.unwrap_or(MethodValue::Textbook), table.prefix_tokens) {
-        (MethodValue::Textbook, None) => Method::Textbook,
-        (MethodValue::Textbook, Some(_)) => {
-            return Err(setting(
-                sub("prefix_tokens"),
-                "has no meaning for method = \"textbook\"; leave it out, or set method = \"continuation\"",
-            ));
-        }
-        (MethodValue::Continuation, prefix) => {
-            let prefix_tokens = within(&sub("prefix_tokens"), prefix.unwrap_or(16), 1, LARGEST_SHAPE)?;
-            if let Model::Transformer(shape) = model
-                && prefix_tokens > shape.context / 2
-            {
-                let message = format!(
-                    "{prefix_tokens} is more than half the context of {}; lower it or raise model.context",
-                    shape.context
-                );
-                return Err(setting(sub("prefix_tokens"), message));
-            }
-            Method::Continuation { prefix_tokens }
-        }
-    };
+    let method = methods::check(&sub, table, model, training)?;
     Ok(Synthesis {
         method,
         tokens: tokens(&sub("tokens"), table.tokens.unwrap_or(corpus.train_tokens.0))?,

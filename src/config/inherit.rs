@@ -44,24 +44,33 @@ impl TrainingTable {
             beta1: self.beta1.or(base.beta1),
             beta2: self.beta2.or(base.beta2),
             gradient_clip: self.gradient_clip.or(base.gradient_clip),
+            fim_share: self.fim_share.or(base.fim_share),
             checkpoint_minutes: self.checkpoint_minutes.or(base.checkpoint_minutes),
         }
     }
 }
 
 impl SynthesisTable {
-    /// This table's keys over those of `base`. An arm that turns to greedy decoding leaves behind what governs
-    /// sampling. A selection is inherited as a whole, so that an empty table selects nothing.
+    /// This table's keys over those of `base`. An arm that turns to another method leaves behind what governs the one of
+    /// the base, and an arm that turns to greedy decoding what governs sampling. A selection is inherited as a whole, so
+    /// that an empty table selects nothing.
     pub(super) fn over(&self, base: &Self) -> Self {
         let nothing = Self::default();
+        let of_method = if self.method.is_none_or(|own| Some(own) == base.method) { base } else { &nothing };
         let sampled = if self.greedy == Some(true) { &nothing } else { base };
         Self {
             method: self.method.or(base.method),
-            prefix_tokens: self.prefix_tokens.or(if self.method.is_none() {
-                base.prefix_tokens
-            } else {
-                None
-            }),
+            seed: self.seed.or(of_method.seed),
+            // Keywords are of the seed, not of every textbook.
+            keywords: self.keywords.or(if self.seed.is_none() { of_method.keywords } else { None }),
+            prefix: self.prefix.or(of_method.prefix),
+            prefix_tokens: self.prefix_tokens.or(of_method.prefix_tokens),
+            fidelity: self.fidelity.or(of_method.fidelity),
+            span_tokens: self.span_tokens.or(of_method.span_tokens),
+            view_tokens: self.view_tokens.or(of_method.view_tokens),
+            sharpness: self.sharpness.or(of_method.sharpness),
+            command: self.command.clone().or_else(|| of_method.command.clone()),
+            timeout_seconds: self.timeout_seconds.or(of_method.timeout_seconds),
             tokens: self.tokens.or(base.tokens),
             max_document_tokens: self.max_document_tokens.or(base.max_document_tokens),
             greedy: self.greedy.or(base.greedy),

@@ -242,6 +242,8 @@ pub struct Training {
     pub beta2: f64,
     /// Largest Euclidean norm of the gradient; a longer one is scaled down to it.
     pub gradient_clip: f64,
+    /// Share of documents that a transformer reads with their middle last, to learn filling gaps (Bavarian et al. 2022).
+    pub fim_share: f64,
     /// Minutes between checkpoints inside a generation.
     pub checkpoint_minutes: f64,
 }
@@ -262,15 +264,54 @@ pub struct Synthesis {
 }
 
 /// What a model writes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Method {
     /// The start token.
     Textbook,
-    /// A real prefix from the train split, which is not part of the document written.
+    /// A few rare words of a natural document, which are not part of the document written.
+    Keywords {
+        /// How many.
+        count: usize,
+    },
+    /// A real prefix, which is not part of the document written.
     Continuation {
         /// Its tokens.
         prefix_tokens: usize,
+        /// Where it is taken from.
+        prefix: Prefix,
     },
+    /// A natural document, spans of which are written anew with both sides in view.
+    Rephrase {
+        /// Share of its tokens that stay: 1 is a copy, 0 is textbook.
+        fidelity: f64,
+        /// Tokens of a span.
+        span_tokens: usize,
+        /// Tokens in view on each side of a gap.
+        view_tokens: usize,
+    },
+    /// A natural document, tokens of which are drawn anew where the model is sure of them.
+    TokenEdit {
+        /// A token of probability p is drawn anew with probability p^sharpness.
+        sharpness: f64,
+    },
+    /// A natural document, handed to a command.
+    External {
+        /// Program and arguments.
+        command: Vec<String>,
+        /// What it may take for the documents of one request.
+        timeout_seconds: f64,
+    },
+}
+
+/// Where prefixes are taken from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prefix {
+    /// The train split, in every generation.
+    #[default]
+    Natural,
+    /// What the generation before wrote; generation 0, for want of one, takes the train split.
+    Previous,
 }
 
 /// How the next token is chosen from a model's prediction. Applied in the order of the fields.
@@ -361,6 +402,13 @@ pub enum Budget {
 }
 
 impl Experiment {
+    /// Whether some model learns to fill gaps, which takes sentinel tokens.
+    #[must_use]
+    pub fn fills_gaps(&self) -> bool {
+        let arms = self.arms.iter().map(|arm| &arm.training);
+        arms.chain([&self.training]).any(|training| training.fim_share > 0.0)
+    }
+
     /// The arm that never sees synthetic text.
     #[must_use]
     pub fn control(&self) -> &Arm {

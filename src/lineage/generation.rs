@@ -3,7 +3,7 @@
 use super::prepare::natural_order;
 use super::{Prepared, RunError, Surroundings};
 use crate::config::{
-    Arm, Budget, Experiment, Init, Mixture, Model, NaturalDocuments, Synthesis, Transformer,
+    Arm, Budget, Experiment, Init, Method, Mixture, Model, NaturalDocuments, Prefix, Synthesis, Transformer,
 };
 use crate::documents::{Documents, TokenId};
 use crate::measure::{self, Curves, FactAnswer, FourGrams, Inputs, Measurement};
@@ -13,7 +13,7 @@ use crate::progress::Event;
 use crate::seed::{Place, SHARED};
 use crate::stage::Stage;
 use crate::store::{Address, GenerationRecord, MixtureRecord, Store, Written};
-use crate::synthesis;
+use crate::synthesis::{self, Sources};
 use crate::tokenizer::Tokenizer;
 use crate::training::{Learner, NgramLearner, Start, Trained, TransformerLearner};
 use crate::units::{NatsPerToken, Tokens};
@@ -53,14 +53,15 @@ impl<'a> Maker<'a> {
         let stage = self.stage(address);
         let (text, mixture) = self.mix(arm, generation, &stage)?;
         let Trained { model, record: training } = self.train(arm, address, &text, &stage)?;
-        let prompts = self.natural.prefix(self.experiment.corpus.train_tokens);
-        let special = self.prepared.tokenizer.special();
+        let natural = self.natural.prefix(self.experiment.corpus.train_tokens);
+        let previous = self.previous(arm, generation)?;
+        let sources =
+            Sources { natural: &natural, previous: previous.as_ref(), tokenizer: &self.prepared.tokenizer };
         let tokens = tokens_written(self.experiment, arm, generation);
         let (documents, synthesis) = synthesis::write_corpus(
             model.as_ref(),
             &Synthesis { tokens, ..arm.synthesis.clone() },
-            special,
-            &prompts,
+            sources,
             &stage.at("synthesis"),
         )?;
         let (measurements, curves) = self.measure(arm, generation, model.as_ref(), &documents, &stage)?;
@@ -82,6 +83,13 @@ impl<'a> Maker<'a> {
     fn stage(&self, address: Address) -> Stage<'a> {
         let place = Place::new(self.seed, address.arm.unwrap_or(SHARED), address.generation, "mixture");
         Stage::new(place, self.surroundings.observer, self.surroundings.interrupt)
+    }
+
+    /// What the generation before wrote, where an arm writes from it.
+    fn previous(&self, arm: &Arm, generation: usize) -> Result<Option<Documents>, RunError> {
+        let reads = matches!(arm.synthesis.method, Method::Continuation { prefix: Prefix::Previous, .. });
+        let earlier = generation.checked_sub(1).filter(|_| reads);
+        Ok(earlier.map(|earlier| self.store.synthetic(self.address(arm, earlier))).transpose()?)
     }
 
     /// The text that a generation trains on, natural documents first.
@@ -205,6 +213,7 @@ pub(super) fn transformer_learner(
         training: arm.training.clone(),
         vocab_size: tokenizer.vocab_size(),
         special: tokenizer.special(),
+        sentinels: tokenizer.sentinels(),
         start,
         device: device.clone(),
     }

@@ -59,6 +59,7 @@ pub fn prepare(experiment: &Experiment) -> Result<Prepared, RunError> {
         config::Tokenizer::Learn { vocab_size } => Tokenizer::learn(&text.train, *vocab_size)?,
         config::Tokenizer::File { path } => Tokenizer::from_file(path)?,
     };
+    let tokenizer = if experiment.fills_gaps() { tokenizer.with_sentinels()? } else { tokenizer };
     let train = tokenizer.encode_documents(&text.train)?;
     let heldout = tokenizer.encode_documents(&text.heldout)?;
     let reference = tokenizer.encode_documents(&text.reference)?;

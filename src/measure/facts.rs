@@ -57,7 +57,7 @@ pub fn recall(
         prompts: &prompts,
         max_document_tokens: longest + MARGIN,
         decoding: &Decoding::GREEDY,
-        first_item: 0,
+        item: &|index| index as u64,
     };
     let answers = model.generate(&request, stage)?;
     let judge = |(fact, answer): (&Fact, &[TokenId])| FactAnswer {

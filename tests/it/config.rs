@@ -2,7 +2,7 @@
 
 use genloss::config::{
     self, Budget, Method, Mixture, Model, NaturalDocuments, NaturalFraction, PUBLISHED_REGIMES, Precision,
-    Selection,
+    Prefix, Selection,
 };
 
 const BASE: &str = r#"
@@ -66,7 +66,10 @@ method = \"continuation\"
     let experiment = parse(&text).unwrap();
     assert_eq!(experiment.arms[2].synthesis.decoding.top_k, None);
     assert_eq!(experiment.arms[3].synthesis.decoding.top_k, Some(50));
-    assert_eq!(experiment.arms[3].synthesis.method, Method::Continuation { prefix_tokens: 16 });
+    assert_eq!(
+        experiment.arms[3].synthesis.method,
+        Method::Continuation { prefix_tokens: 16, prefix: Prefix::Natural }
+    );
     assert!(matches!(experiment.arms[3].model, Model::Ngram(shape) if shape.order == 3));
     let resolved = experiment.to_toml();
     assert_eq!(parse(&resolved).unwrap(), experiment);

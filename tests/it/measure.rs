@@ -10,7 +10,7 @@ use genloss::measure::{
     Curves, Direction, Fact, FactAnswer, Family, FourGrams, Inputs, METRICS, MeasureError, Measurement,
     Reference, measure, metric, recall,
 };
-use genloss::model::{Generate, LanguageModel, ModelError, Scores};
+use genloss::model::{Generate, LanguageModel, ModelError, Redrawn, Scores};
 use genloss::progress::Silent;
 use genloss::rarity::Rarity;
 use genloss::seed::{Place, Stream};
@@ -387,6 +387,10 @@ impl LanguageModel for HalfKnowing {
             .collect();
         Ok(answers.iter().map(Vec::as_slice).collect())
     }
+    fn redraw(&self, _: &Documents, _: &Decoding, _: &[f64], _: &Stage) -> Result<Vec<Redrawn>, ModelError> {
+        unreachable!("recall only asks for text")
+    }
+
     fn save(&self, _: &Path) -> Result<(), ModelError> {
         Ok(())
     }

@@ -248,7 +248,7 @@ fn a_model_of_no_text_finds_all_tokens_equally_probable() {
 
 fn generate(model: &Ngram, count: usize, decoding: &Decoding, max_document_tokens: usize) -> Documents {
     let prompts: Documents = std::iter::repeat_n(&[][..], count).collect();
-    let request = Generate { prompts: &prompts, max_document_tokens, decoding, first_item: 0 };
+    let request = Generate { prompts: &prompts, max_document_tokens, decoding, item: &|index| index as u64 };
     model.generate(&request, &stage()).expect("nothing interrupts it")
 }
 
@@ -310,7 +310,12 @@ fn the_prompt_conditions_the_document_and_is_not_part_of_it() {
     let model = fit(&documents(&text), 3, 6, SPECIAL);
     let prompts = documents(&[&[1, 2][..], &[4, 2]].repeat(500));
     let decoding = Decoding::PLAIN;
-    let request = Generate { prompts: &prompts, max_document_tokens: 4, decoding: &decoding, first_item: 0 };
+    let request = Generate {
+        prompts: &prompts,
+        max_document_tokens: 4,
+        decoding: &decoding,
+        item: &|index| index as u64,
+    };
     let written = model.generate(&request, &stage()).unwrap();
     let share = |from: usize, token| {
         written.iter().skip(from).step_by(2).filter(|document| document[0] == token).count() as f64 / 500.0
@@ -336,8 +341,12 @@ fn what_a_document_says_does_not_depend_on_its_neighbours_or_threads() {
     let all = generate(&model, 300, &Decoding::PLAIN, 50);
     let prompts = documents(&[&[][..]; 10]);
     let decoding = Decoding::PLAIN;
-    let request =
-        Generate { prompts: &prompts, max_document_tokens: 50, decoding: &decoding, first_item: 37 };
+    let request = Generate {
+        prompts: &prompts,
+        max_document_tokens: 50,
+        decoding: &decoding,
+        item: &|index| 37 + index as u64,
+    };
     let some = model.generate(&request, &stage()).unwrap();
     assert!(some.iter().eq(all.iter().skip(37).take(10)));
     for threads in [1, 3] {
@@ -451,7 +460,8 @@ fn tokens_outside_of_the_vocabulary_are_an_error() {
     assert!(matches!(model.score(&bad, &stage()), Err(ModelError::Text(_))));
     assert!(matches!(model.distribution(&[9]), Err(ModelError::Text(_))));
     let decoding = Decoding::PLAIN;
-    let request = Generate { prompts: &bad, max_document_tokens: 2, decoding: &decoding, first_item: 0 };
+    let request =
+        Generate { prompts: &bad, max_document_tokens: 2, decoding: &decoding, item: &|index| index as u64 };
     assert!(matches!(model.generate(&request, &stage()), Err(ModelError::Text(_))));
 }
 
@@ -464,7 +474,8 @@ fn an_interrupt_stops_every_stage() {
     let model = fit(&text, 2, 9, SPECIAL);
     assert!(matches!(model.score(&text, &stopped), Err(ModelError::Interrupted)));
     let decoding = Decoding::PLAIN;
-    let request = Generate { prompts: &text, max_document_tokens: 2, decoding: &decoding, first_item: 0 };
+    let request =
+        Generate { prompts: &text, max_document_tokens: 2, decoding: &decoding, item: &|index| index as u64 };
     assert!(matches!(model.generate(&request, &stopped), Err(ModelError::Interrupted)));
 }
 

@@ -36,6 +36,7 @@ fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm])
         beta1: 0.9,
         beta2: 0.95,
         gradient_clip: 1.0,
+        fim_share: 0.0,
         checkpoint_minutes: 5.0,
     };
     let decoding = Decoding::PLAIN;
@@ -169,6 +170,7 @@ fn record(seed: u64, arm: &str, generation: usize, loss: f64, left_out: &[&str])
             tokens: Tokens(500_000),
             ended: 9_050,
             cut: 50,
+            kept_share: None,
         },
         measurements,
         curves: curves(lost),

@@ -63,6 +63,7 @@ fn record() -> GenerationRecord {
             tokens: Tokens(3),
             ended: 1,
             cut: 0,
+            kept_share: None,
         },
         measurements: Vec::new(),
         curves: Curves::default(),

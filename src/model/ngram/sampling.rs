@@ -29,7 +29,7 @@ impl Ngram {
         let mut documents = Documents::new();
         let mut text = Vec::new();
         for index in range {
-            let mut rng = stage.stream(request.first_item + index as u64);
+            let mut rng = stage.stream((request.item)(index));
             let prompt = request.prompts.get(index);
             let mut context = self.context_after(prompt)?;
             text.clear();

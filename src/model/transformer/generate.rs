@@ -90,7 +90,7 @@ impl Writing {
     fn new(model: &Transformer, request: &Generate, index: usize, slot: usize, stage: &Stage) -> Self {
         let mut tokens = vec![model.special.start];
         tokens.extend_from_slice(request.prompts.get(index));
-        let stream = stage.stream(request.first_item + index as u64);
+        let stream = stage.stream((request.item)(index));
         Self { index, slot, tokens, drawn: 0, next: 0, position: 0, stream }
     }
 

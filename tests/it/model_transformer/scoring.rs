@@ -80,8 +80,12 @@ fn scoring_and_writing_stop_when_asked_to() {
     let stage = Stage::new(place("test"), &Silent, &interrupt);
     let documents = random_documents(3, 50);
     assert!(matches!(tiny().score(&documents, &stage), Err(ModelError::Interrupted)));
-    let request =
-        Generate { prompts: &documents, max_document_tokens: 4, decoding: &greedy(), first_item: 0 };
+    let request = Generate {
+        prompts: &documents,
+        max_document_tokens: 4,
+        decoding: &greedy(),
+        item: &|index| index as u64,
+    };
     assert!(matches!(tiny().generate(&request, &stage), Err(ModelError::Interrupted)));
 }
 
