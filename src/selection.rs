@@ -30,7 +30,8 @@ pub mod repetition;
 use crate::config::Selection;
 use crate::documents::TokenId;
 use crate::seed::Place;
-use detector::Detector;
+use crate::units::Tokens;
+use detector::{Detector, DetectorRecord, FEWEST};
 use near_duplicates::NearDuplicates;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -86,11 +87,66 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Documents that were judged.
+    #[must_use]
+    pub fn documents(&self) -> u64 {
+        self.kept + self.dropped.values().sum::<u64>()
+    }
+
     fn drop(&mut self, rule: Rule, documents: u64) {
         if documents > 0 {
             *self.dropped.entry(rule).or_default() += documents;
         }
     }
+}
+
+/// What selection did to a corpus: what was written for it, and where it went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SelectionRecord {
+    /// Documents written: those kept, those dropped, and those that the detector learnt from.
+    pub documents_written: u64,
+    /// Tokens of all of them.
+    pub tokens_written: Tokens,
+    /// Documents that each rule dropped; rules that dropped none are left out.
+    pub dropped: BTreeMap<Rule, u64>,
+    /// The detector of importance resampling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detector: Option<DetectorRecord>,
+    /// What the corpus cost: tokens written for each of its tokens.
+    pub tokens_per_token_kept: f64,
+}
+
+/// What can go wrong in selection.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectionError {
+    /// Hardly anything passes.
+    #[error(
+        "selection keeps less than one of {least} tokens: of {} documents {kept} were kept, and dropped by {}; loosen the rule that drops the most, under synthesis.selection",
+        kept + dropped.values().sum::<u64>(),
+        listed(dropped)
+    )]
+    TooFew {
+        /// Tokens of which one must be kept.
+        least: u64,
+        /// Documents that were kept.
+        kept: u64,
+        /// Documents that each rule dropped.
+        dropped: BTreeMap<Rule, u64>,
+    },
+    /// Too little natural text to tell synthetic text from.
+    #[error(
+        "synthesis.selection.importance learns from at least {FEWEST} natural documents, and there are {documents} (longer than the prefix, for a continuation); raise corpus.train_tokens, or leave it out"
+    )]
+    NoDetector {
+        /// Natural documents there are.
+        documents: usize,
+    },
+}
+
+/// `loss_band 900, importance 20`.
+fn listed(dropped: &BTreeMap<Rule, u64>) -> String {
+    let parts = dropped.iter().map(|(rule, documents)| format!("{rule} {documents}"));
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// Judges the documents of one corpus.

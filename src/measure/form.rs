@@ -143,6 +143,7 @@ fn hashes(documents: &Documents) -> impl Iterator<Item = u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::selection::repetition;
 
     #[test]
     fn an_index_holds_the_four_grams_of_its_text_and_no_others() {
@@ -163,6 +164,8 @@ mod tests {
         let documents: Documents = [&[1, 2, 3, 4, 1, 2, 3, 4, 5][..], &[1, 2, 3, 4]].into_iter().collect();
         let four = Grams::unigrams(&documents).longer(&documents).longer(&documents).longer(&documents);
         assert_eq!(repeated(&four), [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+        let selected: Vec<f64> = documents.iter().map(repetition::share).collect();
+        assert_eq!(selected, [1.0 / 6.0, 0.0], "selection goes by the same share");
     }
 
     #[test]

@@ -36,7 +36,13 @@ impl<'a> TokenEdit<'a> {
         place: Place,
     ) -> Result<Self, SynthesisError> {
         let end = sources.tokenizer.special().end;
-        Ok(Self { model, synthesis, sharpness, sources: Rotation::new(sources.natural, place)?, end })
+        Ok(Self {
+            model,
+            synthesis,
+            sharpness,
+            sources: Rotation::new(sources.natural, synthesis.selection.candidates(), place)?,
+            end,
+        })
     }
 }
 

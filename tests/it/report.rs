@@ -171,6 +171,7 @@ fn record(seed: u64, arm: &str, generation: usize, loss: f64, left_out: &[&str])
             ended: 9_050,
             cut: 50,
             kept_share: None,
+            selection: None,
         },
         measurements,
         curves: curves(lost),

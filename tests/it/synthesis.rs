@@ -1,5 +1,7 @@
 //! Corpora written by an n-gram model, and by models made up to be difficult.
 
+mod selection;
+
 use genloss::config::{self, Decoding, Method, Prefix, Selection, Synthesis};
 use genloss::documents::{Documents, TokenId};
 use genloss::model::ngram::Ngram;
@@ -39,7 +41,8 @@ fn write_with(
     natural: &Documents,
     stage: &Stage,
 ) -> Result<(Documents, SynthesisRecord), SynthesisError> {
-    write_corpus(model, synthesis, Sources { natural, previous: None, tokenizer: &tokenizer() }, stage)
+    let sources = Sources { natural, previous: None, tokenizer: &tokenizer() };
+    write_corpus(model, synthesis, sources, model, stage)
 }
 
 fn textbook(tokens: u64) -> Synthesis {
