@@ -57,7 +57,8 @@ pub struct SynthesisRecord {
     pub ended: u64,
     /// Documents cut at `max_document_tokens`. The last document may be neither: it is cut where the budget ends.
     pub cut: u64,
-    /// Share of tokens that stand as in the documents they were made from, where a method leaves some of them.
+    /// Share of the tokens written that stand as in the documents they were made from, where a method leaves some of
+    /// them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_share: Option<f64>,
     /// What selection did, where there was one.
@@ -166,15 +167,21 @@ const FEWEST_DOCUMENTS: u64 = 32;
 /// Checks that documents can be written from `natural`.
 ///
 /// # Errors
-/// When no natural document is long enough for a prompt, or there are too few to learn from what sets them apart.
+/// When no natural document is long enough for a prompt, there are too few to learn from what sets them apart, or the
+/// user's command is not there.
 pub fn check(synthesis: &Synthesis, natural: &Documents) -> Result<(), SynthesisError> {
-    if let Method::Continuation { prefix_tokens, .. } = synthesis.method {
-        continuation::long_enough(natural, prefix_tokens)?;
-    }
     if synthesis.selection.importance.is_some() {
         selected::counterparts(synthesis, natural)?;
     }
-    Ok(())
+    match &synthesis.method {
+        Method::Continuation { prefix_tokens, .. } => {
+            continuation::long_enough(natural, *prefix_tokens).map(drop)
+        }
+        Method::External { command, .. } => Ok(external::check(command)?),
+        Method::Textbook | Method::Keywords { .. } | Method::Rephrase { .. } | Method::TokenEdit { .. } => {
+            Ok(())
+        }
+    }
 }
 
 /// Has `model` write a corpus of exactly `synthesis.tokens`. Selection asks `reference` how probable documents are.

@@ -20,6 +20,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::ops::Range;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
@@ -127,6 +128,22 @@ pub(super) struct External<'a> {
     tokenizer: &'a Tokenizer,
     end: TokenId,
     sources: Rotation<'a>,
+}
+
+/// Checks that there is such a program, without running it.
+pub(super) fn check(command: &[String]) -> Result<(), ExternalError> {
+    let program = command.first().map_or("", String::as_str);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // A name with a folder in it is not looked for on the PATH.
+    let is_there = match program.contains('/') {
+        true => Path::new(program).is_file(),
+        false => std::env::split_paths(&path).any(|folder| folder.join(program).is_file()),
+    };
+    if is_there {
+        return Ok(());
+    }
+    let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+    Err(ExternalError::Start { program: program.to_owned(), source })
 }
 
 impl<'a> External<'a> {

@@ -163,6 +163,41 @@ mod tests {
         assert_eq!(pass, [0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
 
+    /// The parts of a piece, put together again, are the piece. (Documents that do not end: what splits them apart here is
+    /// the start token before, and the end token behind, each middle.)
+    #[test]
+    fn documents_with_their_middle_last_hold_the_same_tokens() {
+        let interrupt = AtomicBool::new(false);
+        let text: Vec<Vec<TokenId>> = (0..400).map(|d| (100 * d + 50..100 * d + 75).collect()).collect();
+        let documents: Documents = text.iter().map(Vec::as_slice).collect();
+        let stage = Stage::new(Place::new(1, "a", 0, "training"), &Silent, &interrupt);
+        let sentinels = Sentinels { prefix: 1, suffix: 2, middle: 3 };
+        let gaps = Gaps { share: 0.25, sentinels, piece_tokens: 10 };
+        let mut packed = Packed::new(&documents, SpecialTokens { start: 0, end: 0 }, Some(gaps), &stage);
+        packed.fill(1);
+        let (mut whole, mut pieces) = (0, 0);
+        for sequence in packed.tokens.split(|&token| token == 0).filter(|sequence| !sequence.is_empty()) {
+            let restored: Vec<TokenId> = match sequence[0] {
+                1 => {
+                    pieces += 1;
+                    let parts: Vec<&[TokenId]> = sequence.split(|token| [1, 2, 3].contains(token)).collect();
+                    let [[], before, after, middle] = parts[..] else { panic!("{sequence:?}") };
+                    [before, middle, after].concat()
+                }
+                _ => {
+                    whole += 1;
+                    assert_eq!(sequence.len(), 25);
+                    sequence.to_vec()
+                }
+            };
+            assert!(restored.windows(2).all(|pair| pair[1] == pair[0] + 1), "{sequence:?}");
+        }
+        // 300 of 400 documents are read as they are, give or take four standard deviations of √(400 · ¼ · ¾).
+        assert!((265..=335).contains(&whole), "{whole}");
+        // 25 tokens are pieces of 10, 10 and 5.
+        assert_eq!(pieces, 3 * (400 - whole));
+    }
+
     #[test]
     fn skipping_leads_to_where_reading_does() {
         let (interrupt, documents) = (AtomicBool::new(false), documents());

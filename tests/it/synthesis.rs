@@ -16,6 +16,9 @@ use rand::Rng;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+mod anchors;
+mod external;
+
 static NEVER: AtomicBool = AtomicBool::new(false);
 static ALWAYS: AtomicBool = AtomicBool::new(true);
 
