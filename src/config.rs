@@ -29,11 +29,13 @@ mod inherit;
 mod methods;
 mod overrides;
 mod regimes;
+pub mod selection;
 pub mod settings;
 
 pub use difference::difference;
 pub use error::ConfigError;
 pub use regimes::PUBLISHED_REGIMES;
+pub use selection::Selection;
 pub use settings::*;
 
 use file::{ExperimentFile, MixtureValue, SynthesisTable};

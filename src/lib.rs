@@ -21,6 +21,7 @@ pub mod kernels;
 pub mod model;
 pub mod device;
 pub mod training;
+pub mod selection;
 pub mod synthesis;
 pub mod measure;
 pub mod drift;

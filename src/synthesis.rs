@@ -14,6 +14,7 @@ mod external;
 mod keywords;
 mod prompted;
 mod rephrase;
+mod selected;
 mod sources;
 mod textbook;
 mod token_edit;
@@ -22,6 +23,7 @@ use crate::config::{Method, Prefix, Synthesis};
 use crate::decoding;
 use crate::documents::Documents;
 use crate::model::{LanguageModel, ModelError};
+use crate::selection::{SelectionError, SelectionRecord};
 use crate::stage::Stage;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 use crate::units::Tokens;
@@ -30,6 +32,7 @@ use external::External;
 use keywords::Keywords;
 use prompted::Prompted;
 use rephrase::Rephrase;
+use selected::Selected;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use textbook::Textbook;
@@ -46,17 +49,21 @@ pub struct SynthesisRecord {
     pub prompts: String,
     /// The decoder that ran, in words: `"sampling, temperature 1, top-k 50"` or `"greedy"`.
     pub decoding: String,
-    /// Documents written.
+    /// Documents of the corpus.
     pub documents: u64,
-    /// Tokens written: exactly what was asked.
+    /// Tokens of the corpus: exactly what was asked.
     pub tokens: Tokens,
     /// Documents that the model ended by itself.
     pub ended: u64,
     /// Documents cut at `max_document_tokens`. The last document may be neither: it is cut where the budget ends.
     pub cut: u64,
-    /// Share of tokens that stand as in the documents they were made from, where a method leaves some of them.
+    /// Share of the tokens written that stand as in the documents they were made from, where a method leaves some of
+    /// them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_share: Option<f64>,
+    /// What selection did, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<SelectionRecord>,
 }
 
 /// What documents may be written from.
@@ -105,6 +112,9 @@ pub enum SynthesisError {
     /// The user's command failed.
     #[error(transparent)]
     External(#[from] ExternalError),
+    /// Selection keeps too little.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
     /// The model failed, or the run was interrupted.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -128,6 +138,31 @@ struct Draft {
     kept: Option<Tokens>,
 }
 
+impl Draft {
+    /// Adds what was written next.
+    ///
+    /// # Errors
+    /// When that has no token: asking again would not help.
+    fn append(&mut self, more: &Self) -> Result<(), SynthesisError> {
+        if more.documents.tokens() == Tokens(0) {
+            return Err(SynthesisError::Silent { documents: more.documents.len() });
+        }
+        for document in more.documents.iter() {
+            self.documents.push(document);
+        }
+        self.kept = more.kept.map(|kept| Tokens(kept.0 + self.kept.unwrap_or_default().0));
+        Ok(())
+    }
+}
+
+/// What a corpus is cut from.
+struct Written {
+    /// At least as many tokens as the corpus needs.
+    documents: Documents,
+    kept_share: Option<f64>,
+    selection: Option<SelectionRecord>,
+}
+
 /// Documents of one request, at most. It bounds what is thrown away when an interrupt comes, and the memory of the
 /// prompts.
 const MOST_DOCUMENTS: u64 = 16_384;
@@ -137,8 +172,12 @@ const FEWEST_DOCUMENTS: u64 = 32;
 /// Checks that documents can be written from `natural`.
 ///
 /// # Errors
-/// When no natural document is long enough for a prompt, or the user's command is not there.
+/// When no natural document is long enough for a prompt, there are too few to learn from what sets them apart, or the
+/// user's command is not there.
 pub fn check(synthesis: &Synthesis, natural: &Documents) -> Result<(), SynthesisError> {
+    if synthesis.selection.importance.is_some() {
+        selected::counterparts(synthesis, natural)?;
+    }
     match &synthesis.method {
         Method::Continuation { prefix_tokens, .. } => {
             continuation::long_enough(natural, *prefix_tokens).map(drop)
@@ -150,22 +189,28 @@ pub fn check(synthesis: &Synthesis, natural: &Documents) -> Result<(), Synthesis
     }
 }
 
-/// Has `model` write a corpus of exactly `synthesis.tokens`.
+/// Has `model` write a corpus of exactly `synthesis.tokens`. Selection asks `reference` how probable documents are.
 ///
 /// # Errors
-/// When there is nothing to write from, when the model writes nothing or fails, or when the run is interrupted.
+/// When there is nothing to write from, when the model writes nothing or fails, when selection keeps next to nothing, or
+/// when the run is interrupted.
 pub fn write_corpus(
     model: &dyn LanguageModel,
     synthesis: &Synthesis,
     sources: Sources,
+    reference: &dyn LanguageModel,
     stage: &Stage,
 ) -> Result<(Documents, SynthesisRecord), SynthesisError> {
     let writer = writer(model, synthesis, sources, stage)?;
     stage.begin(synthesis.tokens.0, "tokens");
-    let written = write_at_least(&*writer, synthesis, stage);
+    let written = if synthesis.selection.keeps_all() {
+        write_at_least(&*writer, synthesis, stage)
+    } else {
+        let natural = sources.natural;
+        Selected { writer: &*writer, reference, synthesis, natural }.write(stage)
+    };
     stage.end();
-    let Draft { documents, kept } = written?;
-    let kept_share = kept.map(|kept| kept.0 as f64 / documents.tokens().0 as f64);
+    let Written { documents, kept_share, selection } = written?;
     let corpus = documents.prefix(synthesis.tokens);
     let end = sources.tokenizer.special().end;
     let ended = corpus.iter().filter(|document| document.last() == Some(&end)).count();
@@ -180,6 +225,7 @@ pub fn write_corpus(
         ended: ended as u64,
         cut: cut as u64,
         kept_share,
+        selection,
     };
     Ok((corpus, record))
 }
@@ -220,21 +266,16 @@ fn write_at_least(
     writer: &dyn Writer,
     synthesis: &Synthesis,
     stage: &Stage,
-) -> Result<Draft, SynthesisError> {
+) -> Result<Written, SynthesisError> {
     let mut written = Draft::default();
     while written.documents.tokens() < synthesis.tokens {
         let first_item = written.documents.len() as u64;
         let end = first_item + documents_to_ask(&written.documents, synthesis);
-        let Draft { documents, kept } = writer.write(first_item..end, stage)?;
-        if documents.tokens() == Tokens(0) {
-            return Err(SynthesisError::Silent { documents: documents.len() });
-        }
-        for document in documents.iter() {
-            written.documents.push(document);
-        }
-        written.kept = kept.map(|kept| Tokens(kept.0 + written.kept.unwrap_or(Tokens(0)).0));
+        written.append(&writer.write(first_item..end, stage)?)?;
     }
-    Ok(written)
+    let Draft { documents, kept } = written;
+    let kept_share = kept.map(|kept| kept.0 as f64 / documents.tokens().0 as f64);
+    Ok(Written { documents, kept_share, selection: None })
 }
 
 /// How many documents may fill what is left: by the mean length so far, or, at first, by the greatest length.

@@ -3,7 +3,7 @@
 use super::output;
 use super::run::default_root;
 use super::surroundings::MachineArgs;
-use crate::config::{self, Arm, Experiment, Method, Model, Synthesis, Training, TrainingLength};
+use crate::config::{self, Arm, Experiment, Method, Model, Selection, Synthesis, Training, TrainingLength};
 use crate::documents::Documents;
 use crate::lineage::{self, Prepared};
 use crate::mixture::{self, Parts};
@@ -206,16 +206,17 @@ impl Trial {
 }
 
 /// Writes a small corpus and says how many tokens it has. A command of the user's is not run for a trial: the model
-/// writes in its place.
+/// writes in its place. Nothing is selected: a model that has hardly learnt says little of what would be kept.
 fn write_a_little(arm: &Arm, model: &dyn LanguageModel, prepared: &Prepared, stage: &Stage) -> Result<u64> {
     let tokens = Tokens(arm.synthesis.tokens.0.min(16_384));
     let method = match &arm.synthesis.method {
         Method::External { .. } => Method::Textbook,
         method => method.clone(),
     };
-    let little = Synthesis { method, tokens, ..arm.synthesis.clone() };
+    let selection = Selection::default();
+    let little = Synthesis { method, tokens, selection, ..arm.synthesis.clone() };
     let sources = Sources { natural: &prepared.train, previous: None, tokenizer: &prepared.tokenizer };
-    let (documents, _): (Documents, _) = synthesis::write_corpus(model, &little, sources, stage)?;
+    let (documents, _): (Documents, _) = synthesis::write_corpus(model, &little, sources, model, stage)?;
     Ok(documents.tokens().0)
 }
 

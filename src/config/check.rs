@@ -7,6 +7,7 @@ use super::file::{
     ArmTable, CorpusTable, ExperimentFile, FractionValue, InitValue, MixtureTable, MixtureValue, ModelKind,
     ModelTable, SourceValue, SynthesisTable, TokenizerTable, TrainingTable, WorldTable,
 };
+use super::selection::selection;
 use super::settings::{
     Arm, Budget, CONTROL, Corpus, Experiment, Files, Init, Method, Mixture, Model, NaturalDocuments,
     NaturalFraction, Ngram, Source, Split, Strategy, Synthesis, SyntheticDocuments, Tokenizer, Training,
@@ -398,6 +399,7 @@ fn synthesis(
             1 << 24,
         )?,
         decoding,
+        selection: selection(&sub("selection"), &table.selection.clone().unwrap_or_default())?,
     })
 }
 

@@ -3,6 +3,7 @@
 //! Every field that has a default is optional here; `check` fills the defaults in. Turning a checked
 //! experiment back into this form leaves none of them out.
 
+use super::selection::SelectionTable;
 use super::settings::{
     Arm, Beam, Budget, Contrastive, Corpus, Decoding, Experiment, Init, Method, Mixture, Model,
     NaturalDocuments, NaturalFraction, Precision, Prefix, Source, Split, Strategy, Synthesis,
@@ -252,6 +253,8 @@ pub struct SynthesisTable {
     pub contrastive_k: Option<usize>,
     /// The weight of being unlike what stands before.
     pub contrastive_alpha: Option<f64>,
+    /// `[synthesis.selection]`
+    pub selection: Option<SelectionTable>,
 }
 
 /// `[[arm]]`
@@ -561,6 +564,7 @@ impl From<&Synthesis> for SynthesisTable {
         let table = Self {
             tokens: Some(synthesis.tokens.0),
             max_document_tokens: Some(synthesis.max_document_tokens),
+            selection: Some((&synthesis.selection).into()),
             ..Self::from(&synthesis.decoding)
         };
         table.with_method(&synthesis.method)

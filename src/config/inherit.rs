@@ -61,7 +61,8 @@ enum Decoder {
 
 impl SynthesisTable {
     /// This table's keys over those of `base`. An arm that turns to another method, or to another decoder, leaves behind
-    /// what governs the base's; a penalty on repetitions goes with sampling and with greedy decoding.
+    /// what governs the base's; a penalty on repetitions goes with sampling and with greedy decoding. A selection is
+    /// inherited as a whole, so that an empty table selects nothing.
     pub(super) fn over(&self, base: &Self) -> Self {
         let nothing = Self::default();
         let of_method = if self.method.is_none_or(|own| Some(own) == base.method) { base } else { &nothing };
@@ -96,6 +97,7 @@ impl SynthesisTable {
             length_penalty: self.length_penalty.or(alike.length_penalty),
             contrastive_k: self.contrastive_k.or(alike.contrastive_k),
             contrastive_alpha: self.contrastive_alpha.or(alike.contrastive_alpha),
+            selection: self.selection.clone().or_else(|| base.selection.clone()),
         }
     }
 

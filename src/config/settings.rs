@@ -4,6 +4,7 @@ mod decoding;
 
 pub use decoding::{Beam, Contrastive, Decoding, Strategy};
 
+use super::selection::Selection;
 use crate::units::Tokens;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -262,6 +263,8 @@ pub struct Synthesis {
     pub max_document_tokens: usize,
     /// How documents come out of predictions.
     pub decoding: Strategy,
+    /// Which documents are kept.
+    pub selection: Selection,
 }
 
 /// What a model writes from.

@@ -13,7 +13,7 @@ use crate::progress::Event;
 use crate::seed::{Place, SHARED};
 use crate::stage::Stage;
 use crate::store::{Address, GenerationRecord, MixtureRecord, Store, Written};
-use crate::synthesis::{self, Sources};
+use crate::synthesis::{self, Sources, SynthesisRecord};
 use crate::tokenizer::Tokenizer;
 use crate::training::{Learner, NgramLearner, Start, Trained, TransformerLearner};
 use crate::units::{NatsPerToken, Tokens};
@@ -53,18 +53,12 @@ impl<'a> Maker<'a> {
         let stage = self.stage(address);
         let (text, mixture) = self.mix(arm, generation, &stage)?;
         let Trained { model, record: training } = self.train(arm, address, &text, &stage)?;
-        let natural = self.natural.prefix(self.experiment.corpus.train_tokens);
-        let previous = self.previous(arm, generation)?;
-        let sources =
-            Sources { natural: &natural, previous: previous.as_ref(), tokenizer: &self.prepared.tokenizer };
-        let tokens = tokens_written(self.experiment, arm, generation);
-        let (documents, synthesis) = synthesis::write_corpus(
-            model.as_ref(),
-            &Synthesis { tokens, ..arm.synthesis.clone() },
-            sources,
-            &stage.at("synthesis"),
-        )?;
-        let (measurements, curves) = self.measure(arm, generation, model.as_ref(), &documents, &stage)?;
+        let precise = model.in_full_precision();
+        let precise = precise.as_deref().unwrap_or(model.as_ref());
+        let loaded = self.first_model(arm, generation)?;
+        let first = loaded.as_deref().unwrap_or(precise);
+        let (documents, synthesis) = self.write(arm, generation, model.as_ref(), first, &stage)?;
+        let (measurements, curves) = self.measure(precise, first, &documents, &stage)?;
         let record = GenerationRecord { mixture, training, synthesis, measurements, curves };
         let texts = self.prepared.tokenizer.decode_documents(&documents);
         let written = Written { record: &record, documents: &documents, texts: &texts };
@@ -143,27 +137,47 @@ impl<'a> Maker<'a> {
         }
     }
 
-    fn measure(
+    /// The model of generation 0; None for generation 0 itself.
+    fn first_model(&self, arm: &Arm, generation: usize) -> Result<Option<Box<dyn LanguageModel>>, RunError> {
+        if generation == 0 {
+            return Ok(None);
+        }
+        let folder = self.store.model_dir(self.address(arm, 0));
+        Ok(Some(model::load(&folder, self.surroundings.device)?.model))
+    }
+
+    /// The corpus of a generation; selection asks `first`, the model of generation 0.
+    fn write(
         &self,
         arm: &Arm,
         generation: usize,
         model: &dyn LanguageModel,
+        first: &dyn LanguageModel,
+        stage: &Stage,
+    ) -> Result<(Documents, SynthesisRecord), RunError> {
+        let natural = self.natural.prefix(self.experiment.corpus.train_tokens);
+        let previous = self.previous(arm, generation)?;
+        let sources =
+            Sources { natural: &natural, previous: previous.as_ref(), tokenizer: &self.prepared.tokenizer };
+        let tokens = tokens_written(self.experiment, arm, generation);
+        let synthesis = Synthesis { tokens, ..arm.synthesis.clone() };
+        Ok(synthesis::write_corpus(model, &synthesis, sources, first, &stage.at("synthesis"))?)
+    }
+
+    /// Measures a corpus and the model that wrote it, against the model of generation 0.
+    fn measure(
+        &self,
+        model: &dyn LanguageModel,
+        first: &dyn LanguageModel,
         documents: &Documents,
         stage: &Stage,
     ) -> Result<(Vec<Measurement>, Curves), RunError> {
         let prepared = self.prepared;
-        let precise = model.in_full_precision();
-        let model = precise.as_deref().unwrap_or(model);
         let synthetic = documents.prefix(self.experiment.measured_tokens());
         let scoring = stage.at("scoring");
         scoring.begin(prepared.heldout.tokens().0 + synthetic.tokens().0, "tokens");
         let heldout_scores = model.score(&prepared.heldout, &scoring)?;
-        let synthetic_scores_0 = if generation == 0 {
-            model.score(&synthetic, &scoring)?
-        } else {
-            let first = self.store.model_dir(self.address(arm, 0));
-            model::load(&first, self.surroundings.device)?.model.score(&synthetic, &scoring)?
-        };
+        let synthetic_scores_0 = first.score(&synthetic, &scoring)?;
         scoring.end();
         let inputs = Inputs {
             reference: &prepared.reference,

@@ -52,8 +52,8 @@ pub(super) fn long_enough(documents: &Documents, prefix_tokens: usize) -> Result
 }
 
 impl Prompts for Continuation<'_> {
-    fn prompt(&self, item: u64) -> &[TokenId] {
-        let chosen = self.place.stream(item).random_range(0..self.long_enough.len() as u64);
+    fn prompt(&self, place: u64) -> &[TokenId] {
+        let chosen = self.place.stream(place).random_range(0..self.long_enough.len() as u64);
         &self.documents.get(self.long_enough[chosen as usize])[..self.prefix_tokens]
     }
 

@@ -160,7 +160,7 @@ impl<'a> External<'a> {
             max_document_tokens: synthesis.max_document_tokens,
             tokenizer: sources.tokenizer,
             end: sources.tokenizer.special().end,
-            sources: Rotation::new(sources.natural, place)?,
+            sources: Rotation::new(sources.natural, synthesis.selection.candidates(), place)?,
         })
     }
 

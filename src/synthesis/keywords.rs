@@ -81,8 +81,8 @@ fn keywords<'a>(
 }
 
 impl Prompts for Keywords {
-    fn prompt(&self, item: u64) -> &[TokenId] {
-        let chosen = self.place.stream(item).random_range(0..self.prompts.len() as u64);
+    fn prompt(&self, place: u64) -> &[TokenId] {
+        let chosen = self.place.stream(place).random_range(0..self.prompts.len() as u64);
         &self.prompts[chosen as usize]
     }
 

@@ -9,8 +9,8 @@ use std::ops::Range;
 
 /// What each document of a corpus goes on from.
 pub(super) trait Prompts {
-    /// The prompt of document `item`.
-    fn prompt(&self, item: u64) -> &[TokenId];
+    /// The prompt of the documents that compete for place `place`.
+    fn prompt(&self, place: u64) -> &[TokenId];
     /// The method's name.
     fn method(&self) -> &'static str;
     /// Where prompts come from, in words.
@@ -33,8 +33,9 @@ impl<'a, P> Prompted<'a, P> {
 impl<P: Prompts> Writer for Prompted<'_, P> {
     fn write(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
         let first = items.start;
+        let candidates = self.synthesis.selection.candidates() as u64;
         let request = Generate {
-            prompts: &items.map(|item| self.prompts.prompt(item)).collect(),
+            prompts: &items.map(|item| self.prompts.prompt(item / candidates)).collect(),
             max_document_tokens: self.synthesis.max_document_tokens,
             decoding: &self.synthesis.decoding,
             item: &|index| first + index as u64,

@@ -69,7 +69,7 @@ impl<'a> Rephrase<'a> {
             view: View { tokens: view_tokens, sentinels: sources.tokenizer.sentinels() },
             end: sources.tokenizer.special().end,
             spans: place.at("spans"),
-            sources: Rotation::new(sources.natural, place)?,
+            sources: Rotation::new(sources.natural, synthesis.selection.candidates(), place)?,
         })
     }
 

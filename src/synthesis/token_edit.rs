@@ -40,7 +40,7 @@ impl<'a> TokenEdit<'a> {
             return Err(SynthesisError::Search);
         };
         let (longest, end) = (synthesis.max_document_tokens, sources.tokenizer.special().end);
-        let sources = Rotation::new(sources.natural, place)?;
+        let sources = Rotation::new(sources.natural, synthesis.selection.candidates(), place)?;
         Ok(Self { model, decoding, longest, sharpness, sources, end })
     }
 }

@@ -2,7 +2,7 @@
 
 use genloss::config::{
     self, Beam, Budget, Contrastive, Decoding, Method, Mixture, Model, NaturalDocuments, NaturalFraction,
-    PUBLISHED_REGIMES, Precision, Prefix, Strategy,
+    PUBLISHED_REGIMES, Precision, Prefix, Selection, Strategy,
 };
 
 const BASE: &str = r#"
@@ -219,6 +219,37 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         ("[model]", "[training]\ninit = \"base\"\n[model]", "training.base"),
         ("[model]", "[synthesis]\ntemperature = 0\n[model]", "set greedy = true"),
         ("[model]", "[synthesis]\ntop_p = 1.1\n[model]", "synthesis.top_p: 1.1 is not above 0 and at most 1"),
+        (
+            "[model]",
+            "[synthesis.selection]\nloss_band = [4.0, 1.0]\n[model]",
+            "synthesis.selection.loss_band: [4, 1] is no band",
+        ),
+        (
+            "[model]",
+            "[synthesis.selection]\nloss_band = [nan, 1.0]\n[model]",
+            "synthesis.selection.loss_band: [NaN, 1] is no band",
+        ),
+        (
+            "[model]",
+            "[synthesis.selection]\nmax_repetition = 1.1\n[model]",
+            "synthesis.selection.max_repetition: 1.1 is not a number from 0 to 1",
+        ),
+        (
+            "[model]",
+            "[synthesis.selection]\nimportance = 0.5\n[model]",
+            "synthesis.selection.importance: 0.5 is not a number from 1 to 64",
+        ),
+        (
+            "[model]",
+            "[synthesis.selection]\nbest_of = 1\n[model]",
+            "synthesis.selection.best_of: 1 is not within 2 to 64",
+        ),
+        (
+            "[model]",
+            "[synthesis.selection]\nnear_duplicates = 0.0\n[model]",
+            "synthesis.selection.near_duplicates: 0 is not above 0 and at most 1",
+        ),
+        ("[model]", "[synthesis.selection]\nbest = 4\n[model]", "the nearest valid key is \"best_of\""),
         ("source = \"world\"", "source = []", "corpus.source: the list is empty"),
         ("source = \"world\"", "source = \"world\"\nheldout_share = 0.7", "their sum must be below 1"),
         ("train_tokens = 10_000", "train_tokens = 0", "corpus.train_tokens: 0 is not within"),
@@ -274,6 +305,31 @@ fn an_arm_of_another_precision_has_a_generation_0_of_its_own() {
     let experiment = parse(&text).unwrap();
     assert_eq!(precision(&experiment.arms[1].model), Some(Precision::Bf16));
     assert_eq!(precision(&experiment.arms[2].model), None);
+}
+
+/// An arm's selection stands in the place of the experiment's: with an empty table it keeps everything.
+#[test]
+fn an_arm_selects_by_its_own_rules_or_by_those_of_the_experiment() {
+    let arms = "[[arm]]\nname = \"own\"\nmixture = \"replace\"\nsynthesis = { selection = { best_of = 4 } }\n\
+                [[arm]]\nname = \"none\"\nmixture = \"replace\"\nsynthesis = { selection = {} }\n";
+    let text = format!("{BASE}\n{arms}\n[synthesis.selection]\nloss_band = [1, inf]\nmax_repetition = 0.3\n");
+    let experiment = parse(&text).unwrap();
+    let base = Selection {
+        loss_band: Some([1.0, f64::INFINITY]),
+        max_repetition: Some(0.3),
+        ..Selection::default()
+    };
+    let own = Selection { best_of: Some(4), ..Selection::default() };
+    let selections = experiment.arms.iter().map(|arm| (arm.name.as_str(), arm.synthesis.selection.clone()));
+    let expected = [
+        ("control", base.clone()),
+        ("unanchored", base.clone()),
+        ("own", own),
+        ("none", Selection::default()),
+    ];
+    assert_eq!(selections.collect::<Vec<_>>(), expected);
+    assert_eq!(parse(&experiment.to_toml()).unwrap(), experiment);
+    assert!(!experiment.shares_generation_0(&experiment.arms[3]));
 }
 
 #[test]

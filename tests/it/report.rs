@@ -3,7 +3,7 @@
 use genloss::baseline::{Baseline, Curve, Mean};
 use genloss::config::{
     Arm, Budget, CONTROL, Corpus, Experiment, Init, Method, Mixture, Model, NaturalDocuments,
-    NaturalFraction, Ngram, Source, Strategy, Synthesis, SyntheticDocuments, Tokenizer, Training,
+    NaturalFraction, Ngram, Selection, Source, Strategy, Synthesis, SyntheticDocuments, Tokenizer, Training,
     TrainingLength, World,
 };
 use genloss::measure::{Curves, METRICS, Measurement, RankPoint, SurvivalBin};
@@ -40,8 +40,13 @@ fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm])
         checkpoint_minutes: 5.0,
     };
     let decoding = Strategy::PLAIN;
-    let synthesis =
-        Synthesis { method: Method::Textbook, tokens: Tokens(500_000), max_document_tokens: 512, decoding };
+    let synthesis = Synthesis {
+        method: Method::Textbook,
+        tokens: Tokens(500_000),
+        max_document_tokens: 512,
+        decoding,
+        selection: Selection::default(),
+    };
     let mixture = Mixture {
         natural_fraction: NaturalFraction::Schedule(vec![1.0]),
         natural: NaturalDocuments::Fixed,
@@ -166,6 +171,7 @@ fn record(seed: u64, arm: &str, generation: usize, loss: f64, left_out: &[&str])
             ended: 9_050,
             cut: 50,
             kept_share: None,
+            selection: None,
         },
         measurements,
         curves: curves(lost),

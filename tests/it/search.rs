@@ -312,10 +312,11 @@ fn the_search_that_was_configured_writes_the_corpus() {
         tokens: Tokens(document.tokens().0 * copies),
         max_document_tokens: 12,
         decoding: strategy,
+        selection: config::Selection::default(),
     };
     let tokenizer = Tokenizer::learn(&[], 257).unwrap();
     let sources = Sources { natural: &Documents::new(), previous: None, tokenizer: &tokenizer };
-    let written = staged(|stage| write_corpus(&model, &synthesis, sources, stage));
+    let written = staged(|stage| write_corpus(&model, &synthesis, sources, &model, stage));
     let (corpus, record) = written.unwrap();
     assert_eq!(record.decoding, "beam search, 3 beams, length penalty 1");
     assert_eq!(corpus.len() as u64, copies);

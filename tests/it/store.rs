@@ -64,6 +64,7 @@ fn record() -> GenerationRecord {
             ended: 1,
             cut: 0,
             kept_share: None,
+            selection: None,
         },
         measurements: Vec::new(),
         curves: Curves::default(),

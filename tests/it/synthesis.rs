@@ -1,6 +1,8 @@
 //! Corpora written by an n-gram model, and by models made up to be difficult.
 
-use genloss::config::{self, Decoding, Method, Prefix, Strategy, Synthesis};
+mod selection;
+
+use genloss::config::{self, Decoding, Method, Prefix, Selection, Strategy, Synthesis};
 use genloss::documents::{Documents, TokenId};
 use genloss::model::ngram::Ngram;
 use genloss::model::{Generate, LanguageModel, ModelError, Redrawn, Scores, SpecialTokens};
@@ -42,7 +44,8 @@ fn write_with(
     natural: &Documents,
     stage: &Stage,
 ) -> Result<(Documents, SynthesisRecord), SynthesisError> {
-    write_corpus(model, synthesis, Sources { natural, previous: None, tokenizer: &tokenizer() }, stage)
+    let sources = Sources { natural, previous: None, tokenizer: &tokenizer() };
+    write_corpus(model, synthesis, sources, model, stage)
 }
 
 fn textbook(tokens: u64) -> Synthesis {
@@ -51,6 +54,7 @@ fn textbook(tokens: u64) -> Synthesis {
         tokens: Tokens(tokens),
         max_document_tokens: 30,
         decoding: Strategy::PLAIN,
+        selection: Selection::default(),
     }
 }
 

@@ -24,7 +24,7 @@ fn write(
     natural: &Documents,
     tokenizer: &Tokenizer,
 ) -> (Documents, SynthesisRecord) {
-    write_corpus(model, synthesis, Sources { natural, previous: None, tokenizer }, &stage()).unwrap()
+    write_corpus(model, synthesis, Sources { natural, previous: None, tokenizer }, model, &stage()).unwrap()
 }
 
 /// Twenty documents of 100 tokens, each token once in all of them, so that a token names its place.
@@ -186,12 +186,12 @@ fn continuation_of_the_previous_corpus_never_reads_natural_text() {
     let method = Method::Continuation { prefix_tokens: 5, prefix: Prefix::Previous };
     let synthesis = Synthesis { method, ..textbook(600) };
     let sources = Sources { natural: &natural, previous: Some(&previous), tokenizer: &tokenizer };
-    let (corpus, record) = write_corpus(&echo, &synthesis, sources, &stage()).unwrap();
+    let (corpus, record) = write_corpus(&echo, &synthesis, sources, &echo, &stage()).unwrap();
     assert!(corpus.flat().iter().all(|&token| token >= 100 || token == END));
     assert_eq!(record.prompts, "last synthetic corpus, 5 tokens");
     // Generation 0 has no generation before it.
     let (corpus, record) =
-        write_corpus(&echo, &synthesis, Sources { previous: None, ..sources }, &stage()).unwrap();
+        write_corpus(&echo, &synthesis, Sources { previous: None, ..sources }, &echo, &stage()).unwrap();
     assert!(corpus.flat().iter().all(|&token| token < 50));
     assert_eq!(record.prompts, "train split, 5 tokens");
 }

@@ -15,6 +15,7 @@ fn by(command: &[&str], timeout_seconds: f64) -> Result<(Documents, SynthesisRec
         &ngram(),
         &synthesis,
         Sources { natural: &natural, previous: None, tokenizer: &tokenizer },
+        &ngram(),
         &stage(),
     )
 }
@@ -90,6 +91,6 @@ fn an_interrupt_stops_the_command() {
     let synthesis = Synthesis { method, ..textbook(100) };
     let stopped = Stage::new(place(), &Silent, &ALWAYS);
     let sources = Sources { natural: &natural, previous: None, tokenizer: &tokenizer };
-    let result = write_corpus(&ngram(), &synthesis, sources, &stopped);
+    let result = write_corpus(&ngram(), &synthesis, sources, &ngram(), &stopped);
     assert!(matches!(result, Err(SynthesisError::Model(ModelError::Interrupted))), "{result:?}");
 }
