@@ -4,14 +4,17 @@ mod bench;
 mod calibrate;
 mod check;
 mod compare;
+mod cost;
 mod demo;
 mod drift;
 mod inspect;
 mod output;
+mod plan;
 mod report;
 mod run;
 mod score;
 mod surroundings;
+mod sweep;
 mod verify;
 
 use anyhow::Result;
@@ -33,6 +36,8 @@ enum Command {
     Check(check::Args),
     /// Run every arm and seed of an experiment, or go on where it stopped.
     Run(run::Args),
+    /// Run every experiment of a file with a [grid], side by side, or go on where they stopped.
+    Sweep(sweep::Args),
     /// Put arms side by side against the control: effects with intervals, and a verdict.
     Compare(compare::Args),
     /// Print every measurement, or synthetic documents to read.
@@ -61,6 +66,7 @@ impl Cli {
             Command::Demo(args) => args.exec(),
             Command::Check(args) => args.exec(),
             Command::Run(args) => args.exec(),
+            Command::Sweep(args) => args.exec(),
             Command::Compare(args) => args.exec(),
             Command::Inspect(args) => args.exec(),
             Command::Report(args) => args.exec(),

@@ -25,6 +25,7 @@ mod check;
 mod difference;
 mod error;
 pub mod file;
+mod grid;
 mod inherit;
 mod methods;
 mod overrides;
@@ -34,6 +35,7 @@ pub mod settings;
 
 pub use difference::difference;
 pub use error::ConfigError;
+pub use grid::Sweep;
 pub use regimes::PUBLISHED_REGIMES;
 pub use selection::Selection;
 pub use settings::*;
@@ -47,9 +49,19 @@ use std::path::Path;
 /// # Errors
 /// When the file cannot be read, or as [`parse`].
 pub fn load(path: &Path, overrides: &[String]) -> Result<Experiment, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    parse(&text, &path.display().to_string(), overrides)
+    parse(&read(path)?, &path.display().to_string(), overrides)
+}
+
+/// Reads and checks the experiments of the file at `path`, as [`parse_sweep`].
+///
+/// # Errors
+/// When the file cannot be read, or as [`parse_sweep`].
+pub fn load_sweep(path: &Path, overrides: &[String]) -> Result<Option<Sweep>, ConfigError> {
+    parse_sweep(&read(path)?, &path.display().to_string(), overrides)
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
 }
 
 /// Checks the text of an experiment file; `place` is what errors call it.
@@ -61,9 +73,23 @@ pub fn parse(text: &str, place: &str, overrides: &[String]) -> Result<Experiment
     let mut file: ExperimentFile =
         toml::from_str(text).map_err(|error| error::at_place(&error, text, place))?;
     if !overrides.is_empty() {
-        file = overrides::apply(text, place, overrides)?;
+        let table = overrides::apply(text, place, overrides)?;
+        file = overrides::typed(&table)
+            .map_err(|message| ConfigError::Override { setting: overrides.join(" "), message })?;
     }
     check::experiment(file)
+}
+
+/// Checks the text of an experiment file with a `[grid]`, and spells out its experiments; None where there is no grid.
+/// What the grid varies may stand in the file besides, and must where it has no default: a file is whole without its
+/// grid.
+///
+/// # Errors
+/// As [`parse`], and when a list is empty, or combinations are too many.
+pub fn parse_sweep(text: &str, place: &str, overrides: &[String]) -> Result<Option<Sweep>, ConfigError> {
+    // Read as an experiment file first, a fault has its line and column.
+    let _: ExperimentFile = toml::from_str(text).map_err(|error| error::at_place(&error, text, place))?;
+    grid::sweep(overrides::apply(text, place, overrides)?)
 }
 
 /// Checks a mixture that stands outside of an experiment file: a published name such as `replace`, or an inline table

@@ -30,6 +30,7 @@ pub mod verdict;
 pub mod attribution;
 pub mod store;
 pub mod lineage;
+pub mod sweep;
 pub mod calibration;
 pub mod verify;
 pub mod report;

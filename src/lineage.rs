@@ -8,10 +8,14 @@ mod baseline;
 mod error;
 mod generation;
 mod prepare;
+mod twins;
+mod work;
 
 pub use error::RunError;
 pub use generation::{learner, tokens_seen, tokens_written};
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, prepare, prepare_together};
+pub use twins::train_alike;
+pub use work::{Work, work};
 
 use crate::config::{Arm, Experiment};
 use crate::progress::{Event, Observer};
@@ -33,6 +37,17 @@ pub struct Surroundings<'a> {
     pub provenance: crate::store::Provenance,
 }
 
+impl<'a> Surroundings<'a> {
+    /// The same, watched by another.
+    #[must_use]
+    pub fn watched_by<'b>(&self, observer: &'b dyn Observer) -> Surroundings<'b>
+    where
+        'a: 'b,
+    {
+        Surroundings { observer, provenance: self.provenance.clone(), ..*self }
+    }
+}
+
 /// Runs every arm and seed of `experiment` into the store at `root`, or goes on where it stopped.
 ///
 /// # Errors
@@ -43,34 +58,71 @@ pub fn run(
     root: &Path,
     surroundings: &Surroundings,
 ) -> Result<(), RunError> {
-    let provenance = prepared.provenance(surroundings.provenance.clone());
-    let store = Store::open(root, experiment, &provenance, &prepared.tokenizer_json)?;
-    let run = Run { experiment, store: &store };
-    let (done, generations) = run.progress()?;
+    let run = Run::open(experiment, prepared, root, surroundings)?;
+    let Standing { generations, done } = run.standing()?;
     let observer = surroundings.observer;
     observer.observe(&Event::RunStarted { experiment: experiment.name.clone(), generations, done });
-    run.baseline(prepared, surroundings)?;
+    run.baseline()?;
     for &seed in &experiment.seeds {
-        let maker = Maker::new(experiment, prepared, &store, surroundings, seed);
-        for arm in &experiment.arms {
-            run.lineage(arm, seed, &maker, observer)?;
-        }
+        run.seed(seed, &[&run])?;
     }
-    run.baseline(prepared, surroundings)?;
+    run.baseline()?;
     observer.observe(&Event::RunFinished);
     Ok(())
 }
 
-/// A run under way.
-struct Run<'a> {
+/// An experiment under way: its store is open.
+pub struct Run<'a> {
     experiment: &'a Experiment,
-    store: &'a Store,
+    prepared: &'a Prepared,
+    store: Store,
+    surroundings: &'a Surroundings<'a>,
 }
 
-impl Run<'_> {
-    fn lineage(&self, arm: &Arm, seed: u64, maker: &Maker, observer: &dyn Observer) -> Result<(), RunError> {
-        let stands = self.standing(seed, arm)?;
-        observer.observe(&Event::LineageStarted {
+/// How far a run is; a generation that arms share counts once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Generations in all.
+    pub generations: u64,
+    /// Those that stand.
+    pub done: u64,
+}
+
+impl<'a> Run<'a> {
+    /// Opens the store at `root`.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub fn open(
+        experiment: &'a Experiment,
+        prepared: &'a Prepared,
+        root: &Path,
+        surroundings: &'a Surroundings<'a>,
+    ) -> Result<Self, RunError> {
+        let provenance = prepared.provenance(experiment, surroundings.provenance.clone());
+        let store = Store::open(root, experiment, &provenance, &prepared.tokenizer_json)?;
+        Ok(Self { experiment, prepared, store, surroundings })
+    }
+
+    /// What it runs.
+    #[must_use]
+    pub fn experiment(&self) -> &'a Experiment {
+        self.experiment
+    }
+
+    /// Makes what is missing of every lineage of a seed. `kin` are the runs on the same natural text, this one among
+    /// them, whose models are used where they are the ones that training would lead to.
+    ///
+    /// # Errors
+    /// When a stage fails or the user asks to stop.
+    pub fn seed(&self, seed: u64, kin: &[&Run]) -> Result<(), RunError> {
+        let maker = Maker::new(self, kin, seed);
+        self.experiment.arms.iter().try_for_each(|arm| self.lineage(arm, seed, &maker))
+    }
+
+    fn lineage(&self, arm: &Arm, seed: u64, maker: &Maker) -> Result<(), RunError> {
+        let stands = self.standing_of(seed, arm)?;
+        self.surroundings.observer.observe(&Event::LineageStarted {
             seed,
             arm: arm.name.clone(),
             generations: stands.len() as u64,
@@ -81,28 +133,31 @@ impl Run<'_> {
     }
 
     /// Which generations of a lineage stand.
-    fn standing(&self, seed: u64, arm: &Arm) -> Result<Vec<bool>, RunError> {
+    fn standing_of(&self, seed: u64, arm: &Arm) -> Result<Vec<bool>, RunError> {
         let addresses = (0..=self.experiment.generations).map(|g| Address::of(self.experiment, seed, arm, g));
         let stands: Result<Vec<bool>, _> =
             addresses.map(|address| self.store.is_committed(address)).collect();
         Ok(stands?)
     }
 
-    /// Generations that stand, and generations in all; a shared one counts once.
-    fn progress(&self) -> Result<(u64, u64), RunError> {
-        let (mut done, mut all) = (0, 0);
+    /// How far it is.
+    ///
+    /// # Errors
+    /// When a generation that stands is damaged.
+    pub fn standing(&self) -> Result<Standing, RunError> {
+        let mut standing = Standing::default();
         for &seed in &self.experiment.seeds {
             let mut shared_is_counted = false;
             for arm in &self.experiment.arms {
-                let standing = count(&self.standing(seed, arm)?);
+                let stands = count(&self.standing_of(seed, arm)?);
                 let is_shared = self.experiment.shares_generation_0(arm);
                 let repeated = u64::from(is_shared && shared_is_counted);
-                done += standing.saturating_sub(repeated);
-                all += self.experiment.generations as u64 + 1 - repeated;
+                standing.done += stands.saturating_sub(repeated);
+                standing.generations += self.experiment.generations as u64 + 1 - repeated;
                 shared_is_counted |= is_shared;
             }
         }
-        Ok((done, all))
+        Ok(standing)
     }
 }
 

@@ -26,7 +26,7 @@ mod synthetic;
 
 pub use checkpoints::StoreCheckpoints;
 pub use error::StoreError;
-pub use read::{Sample, read, samples};
+pub use read::{Sample, is_finished, is_store, read, samples};
 pub use record::*;
 
 use crate::baseline::Baseline;
@@ -71,6 +71,12 @@ impl<'a> Address<'a> {
     pub fn of(experiment: &Experiment, seed: u64, arm: &'a Arm, generation: usize) -> Self {
         let is_shared = generation == 0 && experiment.shares_generation_0(arm);
         Self { seed, arm: (!is_shared).then_some(arm.name.as_str()), generation }
+    }
+
+    /// Whether there is such a generation in the store at `root`. Nobody looks whether it is whole.
+    #[must_use]
+    pub fn exists_in(&self, root: &Path) -> bool {
+        self.folder(root).exists()
     }
 
     fn folder(&self, root: &Path) -> PathBuf {

@@ -30,6 +30,12 @@ pub trait Learner {
         checkpoints: &mut dyn Checkpoints,
         stage: &Stage,
     ) -> Result<Trained, TrainingError>;
+
+    /// A model that it trained, as it was, out of the folder that the model was saved in.
+    ///
+    /// # Errors
+    /// When the folder is not whole.
+    fn recall(&self, dir: &Path) -> Result<Box<dyn LanguageModel>, ModelError>;
 }
 
 /// A trained model and how it came to be.

@@ -81,6 +81,13 @@ pub fn print(folders: &[PathBuf], format: Format) -> Result<()> {
     }
 }
 
+/// Prints the table of every arm of `folders` against the control of its experiment, and no more.
+pub fn print_overview(folders: &[PathBuf]) -> Result<()> {
+    let all: Vec<Compared> = read_all(folders)?.iter().flat_map(Compared::all_of).collect();
+    let (header, rows) = cells(&all);
+    output::emit(&output::table(&header, &rows))
+}
+
 /// Reads several runs. Two of one name are told apart by their folders.
 pub fn read_all(folders: &[PathBuf]) -> Result<Vec<Recorded>> {
     let mut all: Vec<Recorded> = Vec::new();

@@ -59,10 +59,15 @@ pub fn run(experiment: &Experiment, root: &Path, machine: &MachineArgs) -> Resul
         interrupt: &interrupt,
         provenance: machine.provenance(),
     };
-    lineage::run(experiment, &prepared, root, &surroundings).map_err(|error| match error {
+    lineage::run(experiment, &prepared, root, &surroundings).map_err(|error| explained(error, root))
+}
+
+/// What ended a run into `root`, and how to go on if it was the user.
+pub fn explained(error: RunError, root: &Path) -> anyhow::Error {
+    match error {
         RunError::Interrupted => Interrupted { root: root.to_owned(), again: this_command() }.into(),
         error => error.into(),
-    })
+    }
 }
 
 /// The command line of this process, quoted for a shell where it must be.

@@ -9,7 +9,7 @@ use candle_core::Device;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use sysinfo::{CpuRefreshKind, RefreshKind, System};
+use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
 /// Options of every command that computes.
 #[derive(Clone, Debug, clap::Args)]
@@ -51,6 +51,12 @@ fn cpu() -> String {
     let system = System::new_with_specifics(RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()));
     let brand = system.cpus().first().map_or("unknown", |cpu| cpu.brand().trim());
     format!("{brand}, {} threads", rayon::current_num_threads())
+}
+
+/// Memory that can be had without swapping.
+pub fn available_memory_bytes() -> u64 {
+    let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    System::new_with_specifics(memory).available_memory()
 }
 
 /// Bars on a terminal, plain lines elsewhere.

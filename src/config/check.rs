@@ -21,6 +21,9 @@ pub(super) const LARGEST_SHAPE: usize = 1 << 20;
 
 /// Checks a whole experiment file.
 pub(super) fn experiment(file: ExperimentFile) -> Result<Experiment, ConfigError> {
+    if !file.grid.is_empty() {
+        return Err(setting("grid", "makes several experiments of this file; run them with genloss sweep"));
+    }
     check_name("name", &file.name)?;
     check_seeds(&file.seeds)?;
     within("generations", file.generations, 1, MOST_GENERATIONS)?;
@@ -109,11 +112,11 @@ impl Base<'_> {
     }
 }
 
-fn check_name(key: &str, name: &str) -> Result<(), ConfigError> {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+pub(super) fn check_name(key: &str, name: &str) -> Result<(), ConfigError> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=' | ',');
     if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(good) {
         let message = format!(
-            "{name:?} is no name for a folder; use up to 100 letters, digits, \"-\", \"_\" and \".\", not beginning with \".\""
+            "{name:?} is no name for a folder; use up to 100 letters, digits, \"-\", \"_\", \".\", \"=\" and \",\", not beginning with \".\""
         );
         return Err(setting(key, message));
     }

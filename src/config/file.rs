@@ -14,6 +14,7 @@ use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::path::PathBuf;
+use toml::Table;
 
 /// An experiment file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,9 @@ pub struct ExperimentFile {
     /// `[[arm]]`
     #[serde(default, rename = "arm")]
     pub arms: Vec<ArmTable>,
+    /// `[grid]`: what makes several experiments of the file.
+    #[serde(default, skip_serializing_if = "Table::is_empty")]
+    pub grid: Table,
 }
 
 /// `[corpus]`
@@ -429,6 +433,7 @@ impl From<&Experiment> for ExperimentFile {
             training: (&experiment.training).into(),
             synthesis: (&experiment.synthesis).into(),
             arms: experiment.arms.iter().map(ArmTable::from).collect(),
+            grid: Table::new(),
         }
     }
 }

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 /// The file's text with every `key.path=value` set. A value is TOML; what is not TOML is taken as a string. An arm is
 /// named in a path by its name: `arm.anchored.mixture.natural_fraction=0.2`, quoted if it holds a dot.
-pub(super) fn apply(text: &str, place: &str, settings: &[String]) -> Result<ExperimentFile, ConfigError> {
+pub(super) fn apply(text: &str, place: &str, settings: &[String]) -> Result<Table, ConfigError> {
     let mut table: Table = toml::from_str(text).map_err(|error| error::at_place(&error, text, place))?;
     for setting in settings {
         let fault = |message: String| ConfigError::Override { setting: setting.clone(), message };
@@ -16,25 +16,21 @@ pub(super) fn apply(text: &str, place: &str, settings: &[String]) -> Result<Expe
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         set(&mut table, &keys, parse_value(value.trim())).map_err(fault)?;
         // Deserialising after every one of them lets the fault name the one that caused it.
-        ExperimentFile::deserialize_table(&table).map_err(|error| fault(error::plain(error.message())))?;
+        typed(&table).map_err(fault)?;
     }
-    ExperimentFile::deserialize_table(&table).map_err(|error| ConfigError::Override {
-        setting: settings.join(" "),
-        message: error::plain(error.message()),
-    })
+    Ok(table)
 }
 
-impl ExperimentFile {
-    fn deserialize_table(table: &Table) -> Result<Self, toml::de::Error> {
-        table.clone().try_into()
-    }
+/// The experiment file that a table spells out, or what is wrong with it.
+pub(super) fn typed(table: &Table) -> Result<ExperimentFile, String> {
+    table.clone().try_into().map_err(|error: toml::de::Error| error::plain(error.message()))
 }
 
 /// Deeper than any key of an experiment file, and shallow enough for every parser.
 const DEEPEST: usize = 16;
 
 /// The keys of a dotted path, each bare or quoted as in TOML.
-fn parse_path(path: &str) -> Result<Vec<String>, String> {
+pub(super) fn parse_path(path: &str) -> Result<Vec<String>, String> {
     let fault = || format!("{path:?} is no key; write key.path=value");
     if path.matches('.').count() >= DEEPEST || path.contains('\n') {
         return Err("the key is too deep, or goes over a line".to_owned());
@@ -55,7 +51,8 @@ fn parse_value(text: &str) -> Value {
     alone.and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
-fn set(table: &mut Table, keys: &[&str], value: Value) -> Result<(), String> {
+/// Sets the value at a path, and makes the tables above it.
+pub(super) fn set(table: &mut Table, keys: &[&str], value: Value) -> Result<(), String> {
     match keys {
         [] | [""] => Err("the key is empty".to_owned()),
         [key] => {

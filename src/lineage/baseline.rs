@@ -3,7 +3,7 @@
 //! Where every arm samples plainly that is before anything is trained. An arm with a decoder of its own needs its
 //! generation 0, under every seed, to see what that decoder does to natural text.
 
-use super::{Prepared, Run, RunError, Surroundings};
+use super::{Run, RunError};
 use crate::baseline::{Baseline, LogRatios};
 use crate::config::{Arm, Decoding};
 use crate::decoding;
@@ -16,7 +16,11 @@ use std::collections::BTreeMap;
 
 impl Run<'_> {
     /// Puts the baseline on record, unless it is there or a model that it needs is not.
-    pub(super) fn baseline(&self, prepared: &Prepared, surroundings: &Surroundings) -> Result<(), RunError> {
+    ///
+    /// # Errors
+    /// When a model or the disk fails, or the user asks to stop.
+    pub fn baseline(&self) -> Result<(), RunError> {
+        let Self { prepared, surroundings, .. } = self;
         if self.store.has_baseline(self.experiment) || !self.decoders_can_be_seen()? {
             return Ok(());
         }
@@ -27,8 +31,7 @@ impl Run<'_> {
             let alike = |(other, _): &(&Arm, _)| other.name != arm.name && writes_alike(other, arm);
             let twin = self.decoding_arms().find(alike);
             let known = twin.and_then(|(other, _)| log_ratios.get(other.name.as_str()));
-            let of_arm =
-                known.cloned().map_or_else(|| self.log_ratios(arm, decoding, prepared, surroundings), Ok)?;
+            let of_arm = known.cloned().map_or_else(|| self.log_ratios(arm, decoding), Ok)?;
             log_ratios.insert(&arm.name, of_arm);
         }
         let heldout = Heldout {
@@ -61,13 +64,8 @@ impl Run<'_> {
     }
 
     /// What the decoder of `arm` does to every held-out token, in the eyes of generation 0 of each seed.
-    fn log_ratios(
-        &self,
-        arm: &Arm,
-        decoding: &Decoding,
-        prepared: &Prepared,
-        surroundings: &Surroundings,
-    ) -> Result<LogRatios, RunError> {
+    fn log_ratios(&self, arm: &Arm, decoding: &Decoding) -> Result<LogRatios, RunError> {
+        let Self { prepared, surroundings, .. } = self;
         let heldout = &prepared.heldout;
         let of_seed = |&seed: &u64| {
             let place = Place::new(seed, &arm.name, 0, "decoding");

@@ -1,6 +1,7 @@
 //! What can go wrong in a run.
 
 use crate::baseline::BaselineError;
+use crate::config::Experiment;
 use crate::corpus::CorpusError;
 use crate::measure::MeasureError;
 use crate::mixture::MixtureError;
@@ -56,6 +57,28 @@ pub enum RunError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// One of several experiments.
+    #[error("{experiment}: {source}")]
+    Of {
+        /// Its name.
+        experiment: String,
+        /// What is wrong with it.
+        source: Box<RunError>,
+    },
+    /// The threads to go side by side on.
+    #[error("threads cannot be started: {0}; try fewer with --threads")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+impl RunError {
+    /// The fault of one experiment among others. That the user asked to stop is no fault.
+    #[must_use]
+    pub fn of(self, experiment: &Experiment) -> Self {
+        match self {
+            Self::Interrupted => Self::Interrupted,
+            error => Self::Of { experiment: experiment.name.clone(), source: Box::new(error) },
+        }
+    }
 }
 
 impl From<ModelError> for RunError {

@@ -1,7 +1,7 @@
 //! One generation: mix, train, write, measure, commit.
 
 use super::prepare::natural_order;
-use super::{Prepared, RunError, Surroundings};
+use super::{Prepared, Run, RunError, Surroundings};
 use crate::config::{
     Arm, Budget, Experiment, Init, Method, Mixture, Model, NaturalDocuments, Prefix, Synthesis, Transformer,
 };
@@ -23,11 +23,13 @@ use std::time::Duration;
 
 /// Makes the generations of the lineages of one seed.
 pub(super) struct Maker<'a> {
-    experiment: &'a Experiment,
+    pub(super) experiment: &'a Experiment,
     prepared: &'a Prepared,
-    store: &'a Store,
+    pub(super) store: &'a Store,
     surroundings: &'a Surroundings<'a>,
-    seed: u64,
+    /// Runs that may have trained the same models.
+    pub(super) kin: &'a [&'a Run<'a>],
+    pub(super) seed: u64,
     /// The train split in this seed's order.
     natural: Documents,
     /// 4-grams of the natural text that the seed trains on.
@@ -35,16 +37,11 @@ pub(super) struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    pub(super) fn new(
-        experiment: &'a Experiment,
-        prepared: &'a Prepared,
-        store: &'a Store,
-        surroundings: &'a Surroundings<'a>,
-        seed: u64,
-    ) -> Self {
+    pub(super) fn new(run: &'a Run<'a>, kin: &'a [&'a Run<'a>], seed: u64) -> Self {
+        let Run { experiment, prepared, store, surroundings } = run;
         let natural = natural_order(&prepared.train, seed);
         let known = FourGrams::new(&natural.prefix(experiment.corpus.train_tokens));
-        Self { experiment, prepared, store, surroundings, seed, natural, known }
+        Self { experiment, prepared, store, surroundings, kin, seed, natural, known }
     }
 
     /// Makes and commits a generation, whose predecessors stand.
@@ -52,7 +49,7 @@ impl<'a> Maker<'a> {
         let address = self.address(arm, generation);
         let stage = self.stage(address);
         let (text, mixture) = self.mix(arm, generation, &stage)?;
-        let Trained { model, record: training } = self.train(arm, address, &text, &stage)?;
+        let Trained { model, record: training } = self.train(arm, address, (&text, &mixture.hash), &stage)?;
         let precise = model.in_full_precision();
         let precise = precise.as_deref().unwrap_or(model.as_ref());
         let loaded = self.first_model(arm, generation)?;
@@ -70,7 +67,7 @@ impl<'a> Maker<'a> {
         Ok(())
     }
 
-    fn address<'b>(&self, arm: &'b Arm, generation: usize) -> Address<'b> {
+    pub(super) fn address<'b>(&self, arm: &'b Arm, generation: usize) -> Address<'b> {
         Address::of(self.experiment, self.seed, arm, generation)
     }
 
@@ -113,14 +110,17 @@ impl<'a> Maker<'a> {
         &self,
         arm: &Arm,
         address: Address,
-        text: &Documents,
+        (text, text_hash): (&Documents, &str),
         stage: &Stage,
     ) -> Result<Trained, RunError> {
         let start = self.start(arm, address.generation);
         let learner = learner(arm, &self.prepared.tokenizer, start, self.surroundings.device);
+        if let Some(twin) = self.twin(arm, address.generation, text_hash)? {
+            return Ok(Trained { model: learner.recall(&twin.model_dir)?, record: twin.training });
+        }
         let every = Duration::from_secs_f64(arm.training.checkpoint_minutes * 60.0);
         let mut checkpoints = self.store.checkpoints(address, every);
-        // Generation 0 is the same for every arm that trains alike, whether or not they share its corpus.
+        // Generation 0 is the same for every arm that trains alike, whether or not they share its corpus (see `twins`).
         let is_first = address.generation == 0;
         let place =
             Place::new(self.seed, if is_first { SHARED } else { &arm.name }, address.generation, "training");

@@ -2,7 +2,7 @@
 
 use super::RunError;
 use super::generation::transformer_learner;
-use crate::config::{self, Experiment, Init, Model};
+use crate::config::{self, Arm, Experiment, Init, Model};
 use crate::corpus::world::{self, World};
 use crate::corpus::{self, Portion, TokensWanted};
 use crate::documents::{Documents, TokenId};
@@ -20,6 +20,7 @@ use crate::units::Tokens;
 use candle_core::Device;
 use rand::seq::SliceRandom;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 /// The natural side of an experiment.
@@ -48,18 +49,35 @@ pub struct Prepared {
 /// # Errors
 /// When text cannot be read or is too little, or a setting does not fit it.
 pub fn prepare(experiment: &Experiment) -> Result<Prepared, RunError> {
-    let corpus = &experiment.corpus;
-    let reach = check_mixtures(experiment)?;
-    check_contexts(experiment)?;
+    prepare_together(&[experiment])
+}
+
+/// The same for experiments (at least one) whose corpora and tokenizers differ in nothing but `train_tokens`: they read
+/// one text, and what they measure can be compared.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_together(experiments: &[&Experiment]) -> Result<Prepared, RunError> {
+    let (first, corpus) = (experiments[0], &experiments[0].corpus);
+    let mut reach = Tokens(0);
+    let of = |experiment: &Experiment, error: RunError| match experiments.len() {
+        1 => error,
+        _ => error.of(experiment),
+    };
+    for &experiment in experiments {
+        let reached = check_contexts(experiment).and_then(|()| check_mixtures(experiment));
+        reach = reach.max(reached.map_err(|error| of(experiment, error))?);
+    }
     // The world makes twice what one seed takes, so that seeds draw different documents.
     let train = Tokens(reach.0.saturating_mul(2));
     let wanted = TokensWanted { train, heldout: corpus.heldout_tokens, reference: corpus.reference_tokens };
     let text = corpus::load(corpus, wanted)?;
-    let tokenizer = match &experiment.tokenizer {
+    let tokenizer = match &first.tokenizer {
         config::Tokenizer::Learn { vocab_size } => Tokenizer::learn(&text.train, *vocab_size)?,
         config::Tokenizer::File { path } => Tokenizer::from_file(path)?,
     };
-    let tokenizer = if experiment.fills_gaps() { tokenizer.with_sentinels()? } else { tokenizer };
+    let fills_gaps = experiments.iter().any(|experiment| experiment.fills_gaps());
+    let tokenizer = if fills_gaps { tokenizer.with_sentinels()? } else { tokenizer };
     let train = tokenizer.encode_documents(&text.train)?;
     let heldout = tokenizer.encode_documents(&text.heldout)?;
     let reference = tokenizer.encode_documents(&text.reference)?;
@@ -67,8 +85,11 @@ pub fn prepare(experiment: &Experiment) -> Result<Prepared, RunError> {
     enough(Portion::Train, reach, train.tokens(), rest)?;
     enough(Portion::Heldout, corpus.heldout_tokens, heldout.tokens(), corpus.heldout_share)?;
     enough(Portion::Reference, corpus.reference_tokens, reference.tokens(), corpus.reference_share)?;
-    check_seeds(experiment, &train)?;
-    let bases = check_bases(experiment, &tokenizer)?;
+    let mut bases = BTreeMap::new();
+    for &experiment in experiments {
+        let checked = check_seeds(experiment, &train).and_then(|()| check_bases(experiment, &tokenizer));
+        bases.extend(checked.map_err(|error| of(experiment, error))?);
+    }
     let heldout = heldout.prefix(corpus.heldout_tokens);
     let reference = reference.prefix(corpus.reference_tokens);
     let heldout_floor_nats = text.world.as_ref().and_then(|world| floor(world, &text.heldout, &heldout));
@@ -97,10 +118,11 @@ pub fn prepare(experiment: &Experiment) -> Result<Prepared, RunError> {
 impl Prepared {
     /// What the store records: the process's part, completed by the text's.
     #[must_use]
-    pub fn provenance(&self, process: Provenance) -> Provenance {
+    pub fn provenance(&self, experiment: &Experiment, process: Provenance) -> Provenance {
+        let own = bases(experiment).map(|(_, base)| base.display().to_string());
         Provenance {
             corpus: self.hashes.clone(),
-            bases: self.bases.clone(),
+            bases: own.filter_map(|base| Some((base.clone(), self.bases.get(&base)?.clone()))).collect(),
             split_tokens: self.split_tokens.clone(),
             tokenizer: blake3::hash(self.tokenizer_json.as_bytes()).to_hex().to_string(),
             heldout_floor_nats: self.heldout_floor_nats,
@@ -134,12 +156,19 @@ fn check_seeds(experiment: &Experiment, train: &Documents) -> Result<(), RunErro
     Ok(())
 }
 
+/// Every model folder that training starts from, with the arm that starts from it.
+fn bases(experiment: &Experiment) -> impl Iterator<Item = (&Arm, &PathBuf)> {
+    experiment.arms.iter().filter_map(|arm| match &arm.training.init {
+        Init::Base { base } | Init::Chained { base: Some(base) } => Some((arm, base)),
+        Init::Scratch | Init::Chained { base: None } => None,
+    })
+}
+
 /// Checks every model folder that training starts from, and hashes it.
 fn check_bases(experiment: &Experiment, tokenizer: &Tokenizer) -> Result<BTreeMap<String, String>, RunError> {
     let mut hashes = BTreeMap::new();
     let never = AtomicBool::new(false);
-    for arm in &experiment.arms {
-        let (Init::Base { base } | Init::Chained { base: Some(base) }) = &arm.training.init else { continue };
+    for (arm, base) in bases(experiment) {
         if let Model::Transformer(shape) = &arm.model {
             let learner = transformer_learner(arm, shape, tokenizer, Start::Base(base.clone()), &Device::Cpu);
             learner.check_start(&Stage::new(Place::new(0, SHARED, 0, "check"), &Silent, &never))?;

@@ -51,6 +51,23 @@ pub fn read(root: &Path) -> Result<Recorded, StoreError> {
     })
 }
 
+/// Whether `root` holds a run.
+#[must_use]
+pub fn is_store(root: &Path) -> bool {
+    root.join(EXPERIMENT).exists()
+}
+
+/// Whether `root` holds all of this very experiment. Nobody looks whether its generations are whole.
+#[must_use]
+pub fn is_finished(root: &Path, experiment: &Experiment) -> bool {
+    let is_it = disk::read_text(&root.join(EXPERIMENT)).is_ok_and(|text| text == experiment.to_toml());
+    let stands = |seed: u64, arm: &Arm| {
+        (0..=experiment.generations).all(|g| Address::of(experiment, seed, arm, g).exists_in(root))
+    };
+    let all_stands = experiment.seeds.iter().all(|&seed| experiment.arms.iter().all(|arm| stands(seed, arm)));
+    is_it && all_stands && baseline(root, experiment).is_some()
+}
+
 /// What drift alone would have done, as far as that can be read. It can be made anew at any time, so that a file that is
 /// damaged or of another experiment is as good as none.
 pub(super) fn baseline(root: &Path, experiment: &Experiment) -> Option<Baseline> {

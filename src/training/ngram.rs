@@ -4,8 +4,9 @@ use super::{Checkpoints, Learner, LossPoint, Trained, TrainingError, TrainingRec
 use crate::config;
 use crate::documents::Documents;
 use crate::model::ngram::Ngram;
-use crate::model::{ModelError, SpecialTokens};
+use crate::model::{LanguageModel, ModelError, SpecialTokens};
 use crate::stage::Stage;
+use std::path::Path;
 
 /// Learns an n-gram model. It is too fast for checkpoints, and always starts from nothing.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +40,10 @@ impl Learner for NgramLearner {
             curve: vec![LossPoint { tokens, loss_nats }],
         };
         Ok(Trained { model: Box::new(model), record })
+    }
+
+    fn recall(&self, dir: &Path) -> Result<Box<dyn LanguageModel>, ModelError> {
+        Ok(Box::new(Ngram::load(dir)?))
     }
 }
 

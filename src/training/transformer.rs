@@ -10,7 +10,7 @@ use crate::documents::Documents;
 use crate::kernels::softmax::IGNORED;
 use crate::model::transformer::parameters::Parameters;
 use crate::model::transformer::{Network, Transformer};
-use crate::model::{ModelError, SpecialTokens};
+use crate::model::{LanguageModel, ModelError, SpecialTokens};
 use crate::stage::Stage;
 use crate::tokenizer::Sentinels;
 use crate::units::Tokens;
@@ -83,6 +83,11 @@ impl Learner for TransformerLearner {
         stage.end();
         let record = self.record(&run, documents.tokens(), stage);
         Ok(Trained { model: Box::new(Transformer::from_network(run.network, self.special)), record })
+    }
+
+    fn recall(&self, dir: &Path) -> Result<Box<dyn LanguageModel>, ModelError> {
+        let model = Transformer::load(dir, &self.device)?;
+        Ok(Box::new(model.with_precision(self.architecture.precision)))
     }
 }
 

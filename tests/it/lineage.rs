@@ -94,9 +94,13 @@ fn joined(parts: &[&Documents]) -> Documents {
 fn every_generation_trains_on_exactly_what_its_record_says() {
     let (dir, prepared, recorded, _) = finished();
     let experiment = experiment();
-    let store =
-        Store::open(&dir.path().join("run"), &experiment, &prepared.provenance(Provenance::default()), "")
-            .unwrap();
+    let store = Store::open(
+        &dir.path().join("run"),
+        &experiment,
+        &prepared.provenance(&experiment, Provenance::default()),
+        "",
+    )
+    .unwrap();
     for lineage in &recorded.lineages {
         let arm = experiment.arms.iter().find(|arm| arm.name == lineage.arm).unwrap();
         let mut order: Vec<usize> = (0..prepared.train.len()).collect();

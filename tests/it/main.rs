@@ -21,6 +21,7 @@ mod report;
 mod resume;
 mod search;
 mod store;
+mod sweep;
 mod synthesis;
 mod verdict;
 mod verify;

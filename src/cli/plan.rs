@@ -1,0 +1,149 @@
+//! What a sweep has left to do, how it goes side by side, and what it will cost.
+
+use super::cost::{Cost, Trials, duration, mebibytes};
+use super::{output, surroundings};
+use crate::config::Experiment;
+use crate::store::Address;
+use crate::sweep::{Ready, Step, Strand};
+use anyhow::Result;
+use candle_core::Device;
+
+/// What is left to do, and how.
+pub struct Plan {
+    /// What is not finished, the longest first, so that no long one is left over at the end.
+    pub strands: Vec<Strand>,
+    /// How many of them go side by side.
+    pub at_a_time: usize,
+    /// Until all is done.
+    seconds: f64,
+    cost: Cost,
+    rows: Vec<Vec<String>>,
+}
+
+/// Strands in an order, so many at a time.
+struct Schedule<'a> {
+    strands: Vec<&'a (Strand, Vec<Step<'a>>)>,
+    at_a_time: usize,
+    seconds: f64,
+}
+
+impl Plan {
+    /// Tries every model on this machine, one at a time and side by side, and takes the faster way. What `stands` need
+    /// not be made.
+    pub fn of(ready: &Ready, device: &Device, stands: &dyn Fn(&Experiment, Address) -> bool) -> Result<Self> {
+        let mut unfinished: Vec<(Strand, Vec<Step>)> = Vec::new();
+        for strand in ready.strands() {
+            let steps = ready.missing(&strand, stands)?;
+            if !steps.is_empty() {
+                unfinished.push((strand, steps));
+            }
+        }
+        let steps: Vec<Step> = unfinished.iter().flat_map(|(_, steps)| steps).copied().collect();
+        let alone = Trials::of(&steps, ready, device, 1)?;
+        let cost = Cost::of(&steps, &alone, ready);
+        let mut schedule = Schedule::of(&unfinished, 1, &alone, ready);
+        let most = most_at_a_time(unfinished.len(), &cost, device);
+        if most > 1 {
+            let trials = Trials::of(&steps, ready, device, most)?;
+            let side_by_side = Schedule::of(&unfinished, most, &trials, ready);
+            if side_by_side.seconds < schedule.seconds {
+                schedule = side_by_side;
+            }
+        }
+        Ok(Self {
+            strands: schedule.strands.iter().map(|(strand, _)| strand.clone()).collect(),
+            at_a_time: schedule.at_a_time,
+            seconds: schedule.seconds,
+            cost,
+            rows: (0..ready.experiments().len()).map(|place| row(place, &steps, &alone, ready)).collect(),
+        })
+    }
+
+    /// A table of the experiments, and what they come to.
+    pub fn shown(&self) -> String {
+        let header = [
+            "experiment",
+            "arms",
+            "seeds",
+            "generations to make",
+            "models to train",
+            "tokens seen",
+            "tokens written",
+        ];
+        let Cost { generations, trainings, seen, written, disk_bytes, memory_bytes, .. } = self.cost;
+        let at_a_time = self.at_a_time;
+        format!(
+            "{}{} experiments; to be made: {generations} generations, {trainings} of which train a model; {seen} \
+             tokens to see, {written} to write\nestimate for this machine: about {}, {at_a_time} at a time; {} on \
+             disk; {} of memory\n",
+            output::table(&header, &self.rows),
+            self.rows.len(),
+            duration(self.seconds),
+            mebibytes(disk_bytes),
+            mebibytes(memory_bytes * at_a_time as u64),
+        )
+    }
+}
+
+impl<'a> Schedule<'a> {
+    /// The longest strands first, each to whoever is free.
+    fn of(
+        unfinished: &'a [(Strand, Vec<Step<'a>>)],
+        at_a_time: usize,
+        trials: &Trials,
+        ready: &Ready,
+    ) -> Self {
+        let seconds = |steps: &[Step]| Cost::of(steps, trials, ready).seconds;
+        let mut timed: Vec<_> = unfinished.iter().map(|strand| (strand, seconds(&strand.1))).collect();
+        timed.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+        let all: Vec<f64> = timed.iter().map(|(_, seconds)| *seconds).collect();
+        let strands = timed.into_iter().map(|(strand, _)| strand).collect();
+        Self { strands, at_a_time, seconds: until_done(&all, at_a_time) }
+    }
+}
+
+/// How long it takes to do what takes so long each, in that order, each as soon as one of so many workers is free.
+fn until_done(seconds: &[f64], workers: usize) -> f64 {
+    let mut busy_until = vec![0.0; workers];
+    for one in seconds {
+        busy_until.sort_by(f64::total_cmp);
+        busy_until[0] += one;
+    }
+    busy_until.into_iter().fold(0.0, f64::max)
+}
+
+/// As many strands as there are threads, and memory for the largest of them. A GPU is for one alone.
+fn most_at_a_time(strands: usize, cost: &Cost, device: &Device) -> usize {
+    if !device.is_cpu() {
+        return 1;
+    }
+    let in_memory = surroundings::available_memory_bytes() / cost.memory_bytes.max(1);
+    strands.min(rayon::current_num_threads()).min(usize::try_from(in_memory).unwrap_or(usize::MAX)).max(1)
+}
+
+fn row(place: usize, steps: &[Step], trials: &Trials, ready: &Ready) -> Vec<String> {
+    let experiment = &ready.experiments()[place];
+    let cost = Cost::of(steps.iter().filter(|step| step.experiment == place), trials, ready);
+    vec![
+        experiment.name.clone(),
+        experiment.arms.len().to_string(),
+        experiment.seeds.len().to_string(),
+        cost.generations.to_string(),
+        cost.trainings.to_string(),
+        cost.seen.to_string(),
+        cost.written.to_string(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two workers: 5 and 4; then 4 + 3, 5 + 3, and 7 + 3.
+    #[test]
+    fn work_goes_to_whoever_is_free() {
+        assert_eq!(until_done(&[5.0, 4.0, 3.0, 3.0, 3.0], 2), 10.0);
+        assert_eq!(until_done(&[5.0, 4.0, 3.0, 3.0, 3.0], 1), 18.0);
+        assert_eq!(until_done(&[], 2), 0.0);
+    }
+}

@@ -1,0 +1,69 @@
+//! `genloss sweep`: every experiment of a grid, from where it stopped.
+
+use super::output::{self, say};
+use super::plan::Plan;
+use super::surroundings::{self, MachineArgs};
+use super::{compare, run};
+use crate::config::{self, Experiment};
+use crate::lineage::Surroundings;
+use crate::store;
+use crate::sweep::{self, Ready};
+use anyhow::{Result, bail, ensure};
+use candle_core::Device;
+use std::path::{Path, PathBuf};
+
+/// Options of `genloss sweep`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The experiment file, with a [grid].
+    file: PathBuf,
+    /// Change a setting: `training.tokens=200000`, `grid.model.width=[32, 64]`.
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
+    settings: Vec<String>,
+    /// Where to keep the experiments, a folder each [default: generations/NAME].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print what is left to do and what it will cost, and do nothing.
+    #[arg(long)]
+    plan: bool,
+    #[command(flatten)]
+    machine: MachineArgs,
+}
+
+impl Args {
+    /// Prints the plan, runs what is missing and prints how the arms compare.
+    pub fn exec(self) -> Result<()> {
+        let Some(sweep) = config::load_sweep(&self.file, &self.settings)? else {
+            bail!("{}: has no [grid]; genloss run is for a single experiment", self.file.display());
+        };
+        let root = self.out.clone().unwrap_or_else(|| Path::new("generations").join(&sweep.name));
+        ensure!(!store::is_store(&root), "{}: holds a single run; give another --out", root.display());
+        let folder = |experiment: &Experiment| sweep::folder(&root, experiment);
+        let experiments = &sweep.experiments;
+        if experiments.iter().all(|experiment| store::is_finished(&folder(experiment), experiment)) {
+            say(&format!("{}: nothing is left to do", root.display()));
+        } else {
+            let device = self.machine.open()?;
+            say(&format!("{}: reading text and learning the tokenizer", sweep.name));
+            let ready = sweep::prepare(experiments)?;
+            say("measuring how fast this machine is");
+            let plan = Plan::of(&ready, &device, &|experiment, at| at.exists_in(&folder(experiment)))?;
+            output::emit(&format!("{}\n", plan.shown()))?;
+            if self.plan {
+                return Ok(());
+            }
+            self.run(&ready, &plan, &root, &device)?;
+        }
+        compare::print_overview(&experiments.iter().map(folder).collect::<Vec<_>>())
+    }
+
+    fn run(&self, ready: &Ready, plan: &Plan, root: &Path, device: &Device) -> Result<()> {
+        let observer = surroundings::observer();
+        let interrupt = surroundings::interrupt()?;
+        let provenance = self.machine.provenance();
+        let surroundings =
+            Surroundings { device, observer: observer.as_ref(), interrupt: &interrupt, provenance };
+        let made = ready.run(root, &plan.strands, plan.at_a_time, &surroundings);
+        made.map_err(|error| run::explained(error, root))
+    }
+}

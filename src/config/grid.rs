@@ -1,0 +1,225 @@
+//! `[grid]`: one file, many experiments.
+//!
+//! A grid gives settings lists of values. Whatever it varies outside of the mixture changes what natural text alone
+//! would have led to: the model, its training, the way it writes. So every combination of such values is an experiment
+//! of its own, with a control of its own. Mixtures are what arms are for: every combination of the values of `mixture`
+//! is an arm of each of these experiments, beside the arms of the file. (That of the control is the control.)
+//!
+//! ```
+//! let text = r#"
+//!     name = "scaling"
+//!     seeds = [1]
+//!     generations = 1
+//!     corpus = { source = "world", train_tokens = 1000, heldout_tokens = 500, reference_tokens = 1000 }
+//!     model = { kind = "ngram" }
+//!     [grid]
+//!     model.order = [2, 3]
+//!     mixture.natural_fraction = [0.0, 0.5]
+//! "#;
+//! let sweep = genloss::config::parse_sweep(text, "scaling.toml", &[])?.expect("there is a grid");
+//! let names: Vec<&str> = sweep.experiments.iter().map(|experiment| experiment.name.as_str()).collect();
+//! assert_eq!(names, ["order=2", "order=3"]);
+//! let arms: Vec<&str> = sweep.experiments[0].arms.iter().map(|arm| arm.name.as_str()).collect();
+//! assert_eq!(arms, ["control", "natural_fraction=0.0", "natural_fraction=0.5"]);
+//! # Ok::<(), genloss::config::ConfigError>(())
+//! ```
+
+use super::error::{self, ConfigError, setting};
+use super::file::MixtureValue;
+use super::settings::Experiment;
+use super::{check, overrides, regimes};
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use toml::{Table, Value};
+
+/// The experiments of a grid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sweep {
+    /// The name in the file, fit for a folder.
+    pub name: String,
+    /// At least one; their names are made of the values that the grid gives them, or the file's where it gives none.
+    pub experiments: Vec<Experiment>,
+}
+
+/// Experiments with their arms, at most: each has a store that is kept open.
+const MOST_CELLS: usize = 500;
+
+/// The experiments of a file whose tables are `file`; None without a grid.
+pub(super) fn sweep(mut file: Table) -> Result<Option<Sweep>, ConfigError> {
+    let Some(Value::Table(grid)) = file.remove("grid") else { return Ok(None) };
+    let name = file.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    check::check_name("name", &name)?;
+    let axes = axes(&grid)?;
+    let (of_arms, of_experiments): (Vec<Axis>, Vec<Axis>) =
+        axes.into_iter().partition(|axis| axis.keys[0] == MIXTURE);
+    check_size(&of_experiments, &of_arms)?;
+    let arms: Vec<Table> =
+        cells(&of_arms).iter().map(Cell::arm).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    add_arms(&mut file, arms);
+    let experiments: Result<Vec<_>, _> =
+        cells(&of_experiments).iter().map(|cell| cell.experiment(&file, &name)).collect();
+    Ok(Some(Sweep { name, experiments: experiments? }))
+}
+
+const MIXTURE: &str = "mixture";
+
+/// A setting and its values.
+struct Axis {
+    /// The way to it.
+    keys: Vec<String>,
+    /// What names call it: its last key, or all of them where another axis ends in the same one.
+    label: String,
+    values: Vec<Value>,
+}
+
+impl Axis {
+    fn new(keys: Vec<String>, values: &[Value]) -> Result<Self, ConfigError> {
+        let path = keys.join(".");
+        let key = format!("grid.{path}");
+        if values.is_empty() {
+            return Err(setting(key, "the list is empty; give its values, or leave the key out"));
+        }
+        if path == "name" || path.starts_with("grid") {
+            return Err(setting(key, "cannot vary; experiments are named by what they vary in"));
+        }
+        let mut names = BTreeSet::new();
+        if let Some(repeated) = values.iter().map(shown).find(|name| !names.insert(name.clone())) {
+            return Err(setting(key, format!("two of its values are called {repeated}; one would do")));
+        }
+        let label = keys.last().cloned().unwrap_or_default();
+        Ok(Self { keys, label, values: values.to_vec() })
+    }
+}
+
+/// The axes of a grid, in the order of the file. Keys may be dotted, quoted or tables in tables.
+fn axes(grid: &Table) -> Result<Vec<Axis>, ConfigError> {
+    let mut axes = Vec::new();
+    collect(grid, &[], &mut axes)?;
+    let all: Vec<Vec<String>> = axes.iter().map(|axis: &Axis| axis.keys.clone()).collect();
+    if let Some((_, keys)) = all.iter().enumerate().find(|(place, keys)| all[..*place].contains(keys)) {
+        return Err(setting(format!("grid.{}", keys.join(".")), "stands twice; keep one list"));
+    }
+    for axis in &mut axes {
+        if all.iter().filter(|keys| keys.last() == axis.keys.last()).count() > 1 {
+            axis.label = axis.keys.join(".");
+        }
+    }
+    Ok(axes)
+}
+
+fn collect(table: &Table, above: &[String], axes: &mut Vec<Axis>) -> Result<(), ConfigError> {
+    for (key, value) in table {
+        let fault = |message: String| setting(format!("grid.{key}"), message);
+        let quoted = if key.contains(['.', '"']) { key.clone() } else { format!("\"{key}\"") };
+        let keys = [above, &overrides::parse_path(&quoted).map_err(fault)?].concat();
+        match value {
+            Value::Array(values) => axes.push(Axis::new(keys, values)?),
+            Value::Table(inner) => collect(inner, &keys, axes)?,
+            one => {
+                return Err(fault(format!("{one} is no list; give the values to vary it over, as [{one}]")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_size(of_experiments: &[Axis], of_arms: &[Axis]) -> Result<(), ConfigError> {
+    let axes = of_experiments.iter().chain(of_arms);
+    let cells = axes.fold(1_usize, |cells, axis| cells.saturating_mul(axis.values.len()));
+    if cells <= MOST_CELLS {
+        return Ok(());
+    }
+    let message = format!(
+        "{cells} cells are more than the {MOST_CELLS} of one sweep; leave values out, or make two files"
+    );
+    Err(setting("grid", message))
+}
+
+/// One value of each axis.
+struct Cell<'a>(Vec<(&'a Axis, &'a Value)>);
+
+/// Every combination of the values, the last axis the fastest.
+fn cells(axes: &[Axis]) -> Vec<Cell<'_>> {
+    let mut cells = vec![Vec::new()];
+    for axis in axes {
+        let longer = |cell: &Vec<_>| -> Vec<Vec<_>> {
+            axis.values.iter().map(|value| [&cell[..], &[(axis, value)]].concat()).collect()
+        };
+        cells = cells.iter().flat_map(longer).collect();
+    }
+    cells.into_iter().map(Cell).collect()
+}
+
+impl Cell<'_> {
+    fn name(&self) -> String {
+        let parts = self.0.iter().map(|(axis, value)| format!("{}={}", axis.label, shown(value)));
+        parts.collect::<Vec<_>>().join(",")
+    }
+
+    /// Writes the values into `table`.
+    fn set_in(&self, table: &mut Table) -> Result<(), ConfigError> {
+        for (axis, value) in &self.0 {
+            let keys: Vec<&str> = axis.keys.iter().map(String::as_str).collect();
+            overrides::set(table, &keys, (*value).clone()).map_err(|message| self.fault(message))?;
+        }
+        Ok(())
+    }
+
+    /// The arm with this mixture; none where nothing varies, or where it is the control's.
+    fn arm(&self) -> Result<Option<Table>, ConfigError> {
+        #[derive(Deserialize)]
+        struct Alone {
+            mixture: MixtureValue,
+        }
+        let mut table = Table::new();
+        self.set_in(&mut table)?;
+        if table.is_empty() {
+            return Ok(None);
+        }
+        let alone: Alone = (table.clone().try_into())
+            .map_err(|error: toml::de::Error| self.fault(error::plain(error.message())))?;
+        let mixture =
+            check::mixture_value(MIXTURE, &alone.mixture).map_err(|error| self.fault(error.to_string()))?;
+        table.insert("name".to_owned(), Value::String(self.name()));
+        Ok((mixture != regimes::control()).then_some(table))
+    }
+
+    /// The experiment with these values over those of `file`.
+    fn experiment(&self, file: &Table, sweep: &str) -> Result<Experiment, ConfigError> {
+        let name = if self.0.is_empty() { sweep.to_owned() } else { self.name() };
+        let mut table = file.clone();
+        self.set_in(&mut table)?;
+        table.insert("name".to_owned(), Value::String(name));
+        let file = overrides::typed(&table).map_err(|message| self.fault(message))?;
+        check::experiment(file).map_err(|error| self.fault(error.to_string()))
+    }
+
+    fn fault(&self, message: String) -> ConfigError {
+        if self.0.is_empty() {
+            setting("grid", message)
+        } else {
+            setting(format!("grid, {}", self.name()), message)
+        }
+    }
+}
+
+fn add_arms(file: &mut Table, arms: Vec<Table>) {
+    let all = file.entry("arm").or_insert_with(|| Value::Array(Vec::new()));
+    if let Some(all) = all.as_array_mut() {
+        all.extend(arms.into_iter().map(Value::Table));
+    }
+}
+
+/// A value as names have it: without what has no place in the name of a folder.
+fn shown(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join("-"),
+        Value::Table(table) => {
+            table.iter().map(|(key, value)| format!("{key}={}", shown(value))).collect::<Vec<_>>().join(",")
+        }
+        other => other.to_string(),
+    };
+    let fit = |c: char| if c.is_ascii_alphanumeric() || "-_.=,".contains(c) { c } else { '-' };
+    text.chars().map(fit).collect()
+}

@@ -1,0 +1,207 @@
+//! Many experiments in one go: what they have in common is made once, and lineages go side by side.
+//!
+//! Experiments that read the same natural text are prepared together, with one tokenizer, so that what they measure can
+//! be compared. The work is cut into strands: one seed of all experiments on the same tokens of text that train the
+//! same model alike. Whatever two experiments can have in common (see `lineage::twins`) lies within a strand, and a
+//! strand goes one lineage after the other: the second finds what the first has made. Strands need nothing of each
+//! other and may go side by side, each on its share of the threads. Small models are faster that way, for there is too
+//! little in one of their steps to keep several threads busy; no result depends on it.
+
+mod plan;
+mod teams;
+mod watcher;
+
+pub use plan::Step;
+pub use teams::Teams;
+
+use crate::config::Experiment;
+use crate::lineage::{self, Prepared, Run, RunError, Standing, Surroundings};
+use crate::progress::{Event, Observer};
+use std::collections::BTreeSet;
+use std::iter;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use watcher::Watcher;
+
+/// Experiments, each with its natural text.
+pub struct Ready<'a> {
+    experiments: &'a [Experiment],
+    texts: Vec<Prepared>,
+    /// Which text each experiment reads.
+    text_of: Vec<usize>,
+}
+
+/// One seed of experiments that train alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strand {
+    /// The seed.
+    pub seed: u64,
+    /// Places among the experiments, in their order.
+    pub experiments: Vec<usize>,
+}
+
+/// Reads the natural text of every experiment, once for all that read the same. Writes nothing.
+///
+/// # Errors
+/// When text cannot be read or is too little, or a setting does not fit it.
+pub fn prepare(experiments: &[Experiment]) -> Result<Ready<'_>, RunError> {
+    let (groups, text_of) =
+        grouped(experiments.len(), |one, other| reads_alike(&experiments[one], &experiments[other]));
+    let text = |group: &Vec<usize>| {
+        let members: Vec<&Experiment> = group.iter().map(|&place| &experiments[place]).collect();
+        lineage::prepare_together(&members)
+    };
+    Ok(Ready { experiments, texts: groups.iter().map(text).collect::<Result<_, _>>()?, text_of })
+}
+
+fn reads_alike(one: &Experiment, other: &Experiment) -> bool {
+    let mut corpus = one.corpus.clone();
+    corpus.train_tokens = other.corpus.train_tokens;
+    corpus == other.corpus && one.tokenizer == other.tokenizer
+}
+
+/// Places 0.. in groups of those that are alike, and the group of each.
+fn grouped(places: usize, alike: impl Fn(usize, usize) -> bool) -> (Vec<Vec<usize>>, Vec<usize>) {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut group_of = Vec::new();
+    for place in 0..places {
+        let found = groups.iter().position(|group| alike(group[0], place));
+        let group = found.unwrap_or_else(|| {
+            groups.push(Vec::new());
+            groups.len() - 1
+        });
+        groups[group].push(place);
+        group_of.push(group);
+    }
+    (groups, group_of)
+}
+
+/// Where an experiment of a sweep is kept.
+#[must_use]
+pub fn folder(root: &Path, experiment: &Experiment) -> PathBuf {
+    root.join(&experiment.name)
+}
+
+impl<'a> Ready<'a> {
+    /// The experiments.
+    #[must_use]
+    pub fn experiments(&self) -> &'a [Experiment] {
+        self.experiments
+    }
+
+    /// The natural text of the experiment at `place`.
+    #[must_use]
+    pub fn text(&self, place: usize) -> &Prepared {
+        &self.texts[self.text_of[place]]
+    }
+
+    /// All the work, in the order of the experiments.
+    #[must_use]
+    pub fn strands(&self) -> Vec<Strand> {
+        let (groups, _) = grouped(self.experiments.len(), |one, other| self.train_alike(one, other));
+        let mut strands: Vec<Strand> = Vec::new();
+        for group in groups {
+            let seeds: BTreeSet<u64> =
+                group.iter().flat_map(|&place| self.experiments[place].seeds.iter().copied()).collect();
+            strands.extend(seeds.into_iter().map(|seed| {
+                let has_seed = |place: &usize| self.experiments[*place].seeds.contains(&seed);
+                Strand { seed, experiments: group.iter().copied().filter(has_seed).collect() }
+            }));
+        }
+        strands
+    }
+
+    fn train_alike(&self, one: usize, other: usize) -> bool {
+        let settings = |place: usize| {
+            let experiment = &self.experiments[place];
+            let train_tokens = experiment.corpus.train_tokens;
+            (self.text_of[place], train_tokens, &experiment.model, &experiment.training)
+        };
+        settings(one) == settings(other)
+    }
+
+    /// Runs `strands` in their order, so many at a time, or goes on where they stopped. Each experiment has a store of
+    /// its own below `root`. A fault ends its experiment for that seed, and is noted; the others go on.
+    ///
+    /// # Errors
+    /// The first fault, or that the user asked to stop. Every generation committed by then stands.
+    pub fn run(
+        &self,
+        root: &Path,
+        strands: &[Strand],
+        at_a_time: usize,
+        surroundings: &Surroundings,
+    ) -> Result<(), RunError> {
+        let observer = surroundings.observer;
+        let watcher = |experiment: &'a Experiment| Watcher::new(&experiment.name, observer, at_a_time == 1);
+        let watchers: Vec<Watcher> = self.experiments.iter().map(watcher).collect();
+        let watched: Vec<Surroundings> =
+            watchers.iter().map(|watcher| surroundings.watched_by(watcher)).collect();
+        let open = |(place, watched)| {
+            let experiment: &Experiment = &self.experiments[place];
+            Run::open(experiment, self.text(place), &folder(root, experiment), watched)
+        };
+        let runs: Vec<Run> = watched.iter().enumerate().map(open).collect::<Result<_, _>>()?;
+        let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let Standing { generations, done } = standing(&runs)?;
+        observer.observe(&Event::RunStarted { experiment: name, generations, done });
+        let baselines = || side_by_side(at_a_time, &runs, |run| noted(run.baseline(), run, observer));
+        baselines()?;
+        let made = side_by_side(at_a_time, strands, |strand| strand.run(&runs, observer));
+        let simulated = baselines();
+        observer.observe(&Event::RunFinished);
+        made.and(simulated)
+    }
+}
+
+fn standing(runs: &[Run]) -> Result<Standing, RunError> {
+    let mut all = Standing::default();
+    for run in runs {
+        let Standing { generations, done } = run.standing()?;
+        all.generations += generations;
+        all.done += done;
+    }
+    Ok(all)
+}
+
+impl Strand {
+    fn run(&self, runs: &[Run], observer: &dyn Observer) -> Result<(), RunError> {
+        let kin: Vec<&Run> = self.experiments.iter().map(|&place| &runs[place]).collect();
+        all_of(kin.iter().map(|run| noted(run.seed(self.seed, &kin), run, observer)))
+    }
+}
+
+/// Names the experiment in a fault, and shows it while the others go on.
+fn noted(made: Result<(), RunError>, run: &Run, observer: &dyn Observer) -> Result<(), RunError> {
+    made.map_err(|error| {
+        let error = error.of(run.experiment());
+        if !matches!(error, RunError::Interrupted) {
+            observer.observe(&Event::Note(format!("failed: {error}")));
+        }
+        error
+    })
+}
+
+/// Acts on so many items at a time, in their order, each with its share of the threads.
+fn side_by_side<T: Sync>(
+    at_a_time: usize,
+    items: &[T],
+    act: impl Fn(&T) -> Result<(), RunError> + Sync,
+) -> Result<(), RunError> {
+    let queue = Mutex::new(items.iter());
+    let next = || queue.lock().ok()?.next();
+    let done = Teams::new(at_a_time)?.each(|| all_of(iter::from_fn(next).map(&act)));
+    all_of(done.into_iter())
+}
+
+/// Does everything, whatever fails, until the user asks to stop; the first fault, if there was one.
+fn all_of(made: impl Iterator<Item = Result<(), RunError>>) -> Result<(), RunError> {
+    let mut all = Ok(());
+    for one in made {
+        if matches!(one, Err(RunError::Interrupted)) {
+            return one;
+        }
+        all = all.and(one);
+    }
+    all
+}

@@ -1,0 +1,347 @@
+//! Many experiments of one file: what a grid spells out, what they have in common, and how one goes on without another.
+
+use candle_core::Device;
+use genloss::config::{self, Experiment, Method, Model, NaturalFraction, Prefix, Sweep, TrainingLength};
+use genloss::lineage::{self, RunError, Surroundings};
+use genloss::progress::{Event, Recorder};
+use genloss::store::{self, Provenance};
+use genloss::sweep::{self, Ready, Strand};
+use genloss::units::Tokens;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::atomic::AtomicBool;
+
+const FILE: &str = r#"
+name = "scaling"
+seeds = [1]
+generations = 2
+corpus = { source = "world", train_tokens = 4000, heldout_tokens = 1000, reference_tokens = 6000 }
+tokenizer = { vocab_size = 400 }
+model = { kind = "ngram", order = 2 }
+synthesis = { max_document_tokens = 200 }
+"#;
+
+const TRANSFORMER: &str = r#"
+name = "small"
+seeds = [1]
+generations = 1
+corpus = { source = "world", train_tokens = 3000, heldout_tokens = 500, reference_tokens = 3000 }
+tokenizer = { vocab_size = 300 }
+model = { layers = 1, width = 16, heads = 2, context = 16 }
+training = { tokens = 8000, batch = 8 }
+synthesis = { max_document_tokens = 64 }
+[[arm]]
+name = "unanchored"
+mixture = "replace"
+"#;
+
+fn parse(grid: &str) -> Result<Sweep, String> {
+    let sweep = config::parse_sweep(&format!("{FILE}[grid]\n{grid}\n"), "scaling.toml", &[]);
+    sweep.map(|sweep| sweep.unwrap()).map_err(|error| error.to_string())
+}
+
+fn names(experiments: &[Experiment]) -> Vec<&str> {
+    experiments.iter().map(|experiment| experiment.name.as_str()).collect()
+}
+
+fn arms(experiment: &Experiment) -> Vec<&str> {
+    experiment.arms.iter().map(|arm| arm.name.as_str()).collect()
+}
+
+#[test]
+fn a_grid_is_an_experiment_for_each_combination_and_an_arm_for_each_mixture() {
+    let sweep = parse(
+        "\"model.order\" = [2, 3]
+        synthesis = { method = [\"textbook\", \"continuation\"] }
+        mixture.natural_fraction = [0.0, 0.25, 1.0]
+        mixture.natural = [\"fixed\", \"fresh\"]",
+    )
+    .unwrap();
+    assert_eq!(sweep.name, "scaling");
+    let expected = [
+        ("order=2,method=textbook", 2, Method::Textbook),
+        (
+            "order=2,method=continuation",
+            2,
+            Method::Continuation { prefix_tokens: 16, prefix: Prefix::Natural },
+        ),
+        ("order=3,method=textbook", 3, Method::Textbook),
+        (
+            "order=3,method=continuation",
+            3,
+            Method::Continuation { prefix_tokens: 16, prefix: Prefix::Natural },
+        ),
+    ];
+    assert_eq!(names(&sweep.experiments), expected.each_ref().map(|(name, ..)| *name));
+    for (experiment, (_, order, method)) in sweep.experiments.iter().zip(expected) {
+        // All natural, and the same every time, is the control itself.
+        let expected = [
+            "control",
+            "natural_fraction=0.0,natural=fixed",
+            "natural_fraction=0.0,natural=fresh",
+            "natural_fraction=0.25,natural=fixed",
+            "natural_fraction=0.25,natural=fresh",
+            "natural_fraction=1.0,natural=fresh",
+        ];
+        assert_eq!(arms(experiment), expected);
+        for arm in &experiment.arms {
+            assert!(matches!(&arm.model, Model::Ngram(shape) if shape.order == order));
+            assert_eq!(arm.synthesis.method, method);
+        }
+        let fraction = &experiment.arms[3].mixture.natural_fraction;
+        assert_eq!(*fraction, NaturalFraction::Schedule(vec![0.25]));
+        // What is recorded of an experiment is an ordinary file.
+        assert_eq!(config::parse(&experiment.to_toml(), "resolved", &[]).unwrap(), *experiment);
+    }
+}
+
+#[test]
+fn arms_of_the_file_are_in_every_experiment_and_keys_of_one_name_are_told_apart() {
+    let text = format!(
+        "{FILE}[[arm]]\nname = \"grown\"\nmixture = \"accumulate\"\n[grid]\nmixture = [\"replace\"]\n\
+         training.tokens = [5000, 6000]\nsynthesis.tokens = [4000]\n"
+    );
+    let sweep = config::parse_sweep(&text, "scaling.toml", &["grid.training.tokens=[7000]".to_owned()]);
+    let experiments = sweep.unwrap().unwrap().experiments;
+    assert_eq!(names(&experiments), ["training.tokens=7000,synthesis.tokens=4000"]);
+    assert_eq!(arms(&experiments[0]), ["control", "grown", "mixture=replace"]);
+    assert_eq!(experiments[0].training.length, TrainingLength::Tokens(Tokens(7000)));
+    // Mixtures alone are one experiment, by the name of the file.
+    let alone = parse("mixture.natural_fraction = [0.5]").unwrap();
+    assert_eq!(names(&alone.experiments), ["scaling"]);
+    assert_eq!(config::parse_sweep(FILE, "scaling.toml", &[]).unwrap(), None);
+}
+
+#[test]
+fn a_bad_grid_is_refused_with_the_key_or_the_cell() {
+    let many: Vec<String> = (0..201).map(|seed| seed.to_string()).collect();
+    let many = format!("corpus.world.seed = [{}]\nmodel.order = [1, 2, 3]", many.join(", "));
+    let cases = [
+        ("model.ordre = [2]", "grid, ordre=2: unknown key \"ordre\"; the nearest valid key is \"order\""),
+        ("modle.order = [2]", "the nearest valid key is \"model\""),
+        ("mixture.naturel_fraction = [0.1]", "grid, naturel_fraction=0.1: unknown key \"naturel_fraction\""),
+        ("mixture = [\"replaced\"]", "grid, mixture=replaced: mixture: \"replaced\" is no published regime"),
+        (
+            "mixture.natural_fraction = [1.5]",
+            "grid, natural_fraction=1.5: mixture.natural_fraction: 1.5 is not",
+        ),
+        ("model.order = [2, 9]", "grid, order=9: model.order: 9 is not within 1 to 5"),
+        ("model.order = []", "grid.model.order: the list is empty"),
+        ("model.order = 3", "grid.order: 3 is no list; give the values to vary it over, as [3]"),
+        ("model.order = [3, 3]", "grid.model.order: two of its values are called 3"),
+        ("model.order = [2]\n\"model.order\" = [3]", "grid.model.order: stands twice"),
+        ("seeds = [1, 2]", "grid, seeds=1: invalid type"),
+        ("name = [\"a\", \"b\"]", "grid.name: cannot vary"),
+        (&many, "grid: 603 cells are more than the 500 of one sweep"),
+    ];
+    for (grid, expected) in cases {
+        let message = parse(grid).unwrap_err();
+        assert!(message.contains(expected), "{grid} gave: {message}");
+    }
+    let as_run = config::parse(&format!("{FILE}[grid]\nmodel.order = [2, 3]\n"), "scaling.toml", &[]);
+    assert!(as_run.unwrap_err().to_string().contains("genloss sweep"));
+}
+
+fn run(
+    ready: &Ready,
+    root: &Path,
+    strands: &[Strand],
+    at_a_time: usize,
+) -> (Result<(), RunError>, Vec<Event>) {
+    let (observer, interrupt) = (Recorder::default(), AtomicBool::new(false));
+    let provenance = Provenance::default();
+    let surroundings =
+        Surroundings { device: &Device::Cpu, observer: &observer, interrupt: &interrupt, provenance };
+    let result = ready.run(root, strands, at_a_time, &surroundings);
+    (result, observer.events())
+}
+
+fn trainings(events: &[Event]) -> usize {
+    let trains =
+        |event: &&Event| matches!(event, Event::StageStarted { place, .. } if place.stage == "training");
+    events.iter().filter(trains).count()
+}
+
+/// Of two ways to write, one control trains: generation 0, and generations 1 and 2 on natural text. The arm trains its
+/// generations 1 and 2 on what each way has written: 3 + 2 · 2 trainings for 10 generations.
+#[test]
+fn what_two_experiments_have_in_common_is_made_once() {
+    let grid = "synthesis.method = [\"textbook\", \"continuation\"]\nmixture.natural_fraction = [0.5]";
+    let sweep = parse(grid).unwrap();
+    let ready = sweep::prepare(&sweep.experiments).unwrap();
+    let strands = ready.strands();
+    assert_eq!(strands, [Strand { seed: 1, experiments: vec![0, 1] }]);
+    let steps = ready.missing(&strands[0], &|_, _| false).unwrap();
+    assert_eq!((steps.len(), steps.iter().filter(|step| step.trains).count()), (10, 7));
+    let dir = tempfile::tempdir().unwrap();
+    let (done, events) = run(&ready, dir.path(), &strands, 1);
+    done.unwrap();
+    assert_eq!(trainings(&events), 7);
+    let started = Event::RunStarted {
+        experiment: dir.path().file_name().unwrap().to_string_lossy().into_owned(),
+        generations: 10,
+        done: 0,
+    };
+    assert!(events.contains(&started));
+    let stands =
+        |experiment: &Experiment, at: store::Address| at.exists_in(&dir.path().join(&experiment.name));
+    assert!(ready.missing(&strands[0], &stands).unwrap().is_empty());
+    // Generation 0 of the second way was made before; its arm needs the model of it, and no training.
+    let without_first = |experiment: &Experiment, at: store::Address| {
+        experiment.name != "method=continuation" || at.generation > 0
+    };
+    let steps = ready.missing(&strands[0], &without_first).unwrap();
+    let left: Vec<_> = steps.iter().map(|step| (step.experiment, step.generation, step.trains)).collect();
+    assert_eq!(left, [(1, 0, false)]);
+}
+
+/// Every file below a folder but provenance and locks, by its path.
+fn contents(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(root).unwrap().display().to_string();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !name.ends_with("provenance.json") && !name.ends_with(".lock") {
+                files.insert(name, fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+/// A model that was trained for another experiment is the one that training would have given, in either precision.
+#[test]
+fn an_experiment_of_a_sweep_is_to_the_bit_what_it_is_alone() {
+    let grid = "[grid]\nmodel.precision = [\"f32\", \"bf16\"]\nsynthesis.temperature = [1.0, 0.8]\n";
+    let text = format!("{TRANSFORMER}{grid}");
+    let sweep = config::parse_sweep(&text, "small.toml", &[]).unwrap().unwrap();
+    let ready = sweep::prepare(&sweep.experiments).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (done, events) = run(&ready, dir.path(), &ready.strands(), 1);
+    done.unwrap();
+    // Of each precision: generation 0, control and two arms, less what the second temperature has from the first.
+    assert_eq!(trainings(&events), 2 * (1 + 1 + 2));
+    for experiment in &sweep.experiments {
+        let alone = tempfile::tempdir().unwrap();
+        let (observer, interrupt) = (Recorder::default(), AtomicBool::new(false));
+        let provenance = Provenance::default();
+        let surroundings =
+            Surroundings { device: &Device::Cpu, observer: &observer, interrupt: &interrupt, provenance };
+        let prepared = lineage::prepare(experiment).unwrap();
+        lineage::run(experiment, &prepared, alone.path(), &surroundings).unwrap();
+        assert_eq!(trainings(&observer.events()), 3);
+        let folder = dir.path().join(&experiment.name);
+        assert!(contents(&folder) == contents(alone.path()), "{}", experiment.name);
+    }
+}
+
+/// Losses at different numbers of tokens can be compared only on the same held-out text in the same tokens.
+#[test]
+fn experiments_on_more_or_less_text_have_tokenizer_and_held_out_text_in_common() {
+    let sweep = parse("corpus.train_tokens = [2000, 8000]").unwrap();
+    let ready = sweep::prepare(&sweep.experiments).unwrap();
+    assert!(std::ptr::eq(ready.text(0), ready.text(1)));
+    assert_eq!(ready.strands().len(), 2);
+    let dir = tempfile::tempdir().unwrap();
+    run(&ready, dir.path(), &ready.strands(), 2).0.unwrap();
+    let recorded = |name: &str| store::read(&dir.path().join(name)).unwrap();
+    let (little, much) = (recorded("train_tokens=2000"), recorded("train_tokens=8000"));
+    assert_eq!(little.provenance.tokenizer, much.provenance.tokenizer);
+    assert_eq!(little.provenance.corpus, much.provenance.corpus);
+    let seen = |one: &store::Recorded| one.lineages[0].generations[0].training.tokens_seen;
+    assert_eq!((seen(&little), seen(&much)), (Tokens(2000), Tokens(8000)));
+    // Another tokenizer is another text.
+    let apart = parse("tokenizer.vocab_size = [300, 400]").unwrap();
+    let apart = sweep::prepare(&apart.experiments).unwrap();
+    assert!(!std::ptr::eq(apart.text(0), apart.text(1)));
+}
+
+fn genloss(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_genloss")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_sweep_shows_its_plan_runs_and_has_nothing_to_do_the_second_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, out) = (dir.path().join("scaling.toml"), dir.path().join("out"));
+    let grid = "[grid]\nmodel.order = [2, 3]\nmixture.natural_fraction = [0.0, 0.5]\n";
+    fs::write(&file, format!("{FILE}{grid}")).unwrap();
+    let (file, out_text) = (file.to_str().unwrap(), out.to_str().unwrap());
+    let planned = genloss(&["sweep", file, "--out", out_text, "--plan"]);
+    assert!(planned.status.success() && !out.exists());
+    // Of each order: generation 0, and two more of the control and of two arms.
+    let plan = text(&planned.stdout);
+    assert!(plan.contains("2 experiments; to be made: 14 generations, 14 of which train a model"), "{plan}");
+    let checked = text(&genloss(&["check", file]).stdout);
+    assert!(
+        checked.contains("to be made: 14 generations") && checked.contains("1 of 2 experiments"),
+        "{checked}"
+    );
+    let ran = genloss(&["sweep", file, "--out", out_text]);
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    let before = contents(&out);
+    let again = genloss(&["sweep", file, "--out", out_text]);
+    assert!(text(&again.stderr).contains("nothing is left to do"), "{}", text(&again.stderr));
+    assert!(text(&ran.stdout).ends_with(&text(&again.stdout)));
+    assert!(text(&again.stdout).contains("order=3") && before == contents(&out));
+    // Each experiment is a run like any other.
+    assert!(genloss(&["compare", &format!("{out_text}/order=2")]).status.success());
+    // Another value is another experiment beside those that stand.
+    let more = ["--set", "grid.model.order=[2,3,4]"];
+    let more = genloss(&[&["sweep", file, "--out", out_text, "--plan"], &more[..]].concat());
+    assert!(
+        text(&more.stdout).contains("3 experiments; to be made: 7 generations"),
+        "{}",
+        text(&more.stdout)
+    );
+    // What is the same for all cannot change under them.
+    let changed = genloss(&["sweep", file, "--out", out_text, "--set", "synthesis.temperature=0.5"]);
+    assert!(text(&changed.stderr).contains("synthesis.temperature: 1.0 → 0.5"), "{}", text(&changed.stderr));
+    assert!(before == contents(&out));
+}
+
+#[test]
+fn files_and_folders_that_are_no_sweep_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, out) = (dir.path().join("scaling.toml"), dir.path().join("out"));
+    fs::write(&file, FILE).unwrap();
+    let (file, out) = (file.to_str().unwrap(), out.to_str().unwrap());
+    let refused = genloss(&["sweep", file, "--out", out]);
+    assert!(text(&refused.stderr).contains("has no [grid]; genloss run is for a single experiment"));
+    assert!(genloss(&["run", file, "--out", out]).status.success());
+    let grid = ["--set", "grid.model.order=[2, 3]"];
+    let refused = genloss(&[&["sweep", file, "--out", out], &grid[..]].concat());
+    assert!(text(&refused.stderr).contains("holds a single run; give another --out"));
+    let refused = genloss(&[&["run", file, "--out", out], &grid[..]].concat());
+    assert!(text(&refused.stderr).contains("genloss sweep"));
+}
+
+#[test]
+fn an_experiment_that_fails_is_named_and_the_others_are_finished() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, out) = (dir.path().join("small.toml"), dir.path().join("out"));
+    let grid = "[grid]\ntraining.learning_rate = [1e30, 1e-3]\n";
+    fs::write(&file, format!("{TRANSFORMER}{grid}").replace("batch = 8", "batch = 8, gradient_clip = 1e30"))
+        .unwrap();
+    let failed = genloss(&["sweep", file.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    assert!(!failed.status.success());
+    let said = text(&failed.stderr);
+    let last = said.lines().last().unwrap();
+    assert!(
+        last.starts_with("genloss: learning_rate=1") && last.contains("training diverged at step"),
+        "{said}"
+    );
+    let finished = store::read(&out.join("learning_rate=0.001")).unwrap();
+    assert!(finished.lineages.iter().all(|lineage| lineage.generations.len() == 2));
+    assert!(finished.baseline.is_some());
+}
