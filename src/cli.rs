@@ -6,6 +6,7 @@ mod check;
 mod compare;
 mod demo;
 mod drift;
+mod fit;
 mod inspect;
 mod output;
 mod report;
@@ -35,6 +36,8 @@ enum Command {
     Run(run::Args),
     /// Put arms side by side against the control: effects with intervals, and a verdict.
     Compare(compare::Args),
+    /// Fit loss laws to the models of several runs: which share of synthetic text is best, and what it saves.
+    Fit(fit::Args),
     /// Print every measurement, or synthetic documents to read.
     Inspect(inspect::Args),
     /// Draw the figures and write the page.
@@ -62,6 +65,7 @@ impl Cli {
             Command::Check(args) => args.exec(),
             Command::Run(args) => args.exec(),
             Command::Compare(args) => args.exec(),
+            Command::Fit(args) => args.exec(),
             Command::Inspect(args) => args.exec(),
             Command::Report(args) => args.exec(),
             Command::Score(args) => args.exec(),
