@@ -109,11 +109,15 @@ pub struct Fitted {
 /// When they allow none; the error says what there is and what it takes.
 pub fn fit(points: Vec<Point>, question: &Question) -> Result<Fitted, FitError> {
     let blends: BTreeSet<&Blend> = points.iter().map(|point| &point.blend).collect();
-    let groups: Vec<(&Blend, Group)> =
-        blends.iter().flat_map(|&blend| groups(blend, &points).into_iter().map(move |g| (blend, g))).collect();
+    let groups: Vec<(&Blend, Group)> = blends
+        .iter()
+        .flat_map(|&blend| groups(blend, &points).into_iter().map(move |g| (blend, g)))
+        .collect();
     let fits: Vec<LawFit> = groups
         .par_iter()
-        .filter_map(|(blend, group)| group.fit(blend, question.resamples, &place(question.seed, blend, group)))
+        .filter_map(|(blend, group)| {
+            group.fit(blend, question.resamples, &place(question.seed, blend, group))
+        })
         .collect();
     let Some(at) = at(&points, question).filter(|_| !fits.is_empty()) else {
         return Err(FitError::TooFew { found: inventory(&blends, &points) });
@@ -182,7 +186,11 @@ fn comparable<'a>(
     let of = |form: Form| -> Vec<&LawFit> {
         fits.iter().filter(|fit| holds_at(fit, form, at) && belongs(&fit.blend)).collect()
     };
-    forms.iter().map(|&form| of(form)).reduce(|a, b| if b.len() > a.len() { b } else { a }).unwrap_or_default()
+    forms
+        .iter()
+        .map(|&form| of(form))
+        .reduce(|a, b| if b.len() > a.len() { b } else { a })
+        .unwrap_or_default()
 }
 
 fn optima(fits: &[LawFit], at: At) -> Vec<Optimum> {
@@ -246,7 +254,10 @@ fn notes(
     }
     for source in sources(fits) {
         if optima.iter().all(|optimum| optimum.source != source) {
-            notes.push(format!("{source}: no two shares have a law that holds at {}, D = {}", at.size, at.tokens));
+            notes.push(format!(
+                "{source}: no two shares have a law that holds at {}, D = {}",
+                at.size, at.tokens
+            ));
         }
     }
     let most = points.iter().map(|point| point.epochs).fold(0.0, f64::max);

@@ -119,7 +119,8 @@ impl Group<'_> {
     fn hold_out(&self, place: &Place) -> Option<HeldOut> {
         let (parameters, tokens) = (values(&self.points, parameters_of), values(&self.points, tokens_of));
         let leaves = |values: &BTreeSet<u64>, has: bool| has && values.len() > LEAST_VALUES;
-        let largest = |values: &BTreeSet<u64>, has: bool| values.last().copied().filter(|_| leaves(values, has));
+        let largest =
+            |values: &BTreeSet<u64>, has: bool| values.last().copied().filter(|_| leaves(values, has));
         let largest_n = largest(&parameters, self.form.has_parameters());
         let largest_d = largest(&tokens, self.form.has_tokens());
         let is_held_out = |point: &&Point| {
@@ -162,7 +163,8 @@ fn determines(form: Form, points: &[&Point], spare: usize) -> bool {
         Form::Tokens => tokens >= LEAST_VALUES + spare,
         Form::Parameters => parameters >= LEAST_VALUES + spare,
         Form::Joint => {
-            let cells: BTreeSet<(u64, u64)> = points.iter().map(|p| (parameters_of(p), tokens_of(p))).collect();
+            let cells: BTreeSet<(u64, u64)> =
+                points.iter().map(|p| (parameters_of(p), tokens_of(p))).collect();
             let is_crossed = cells.len() >= parameters + tokens;
             parameters >= LEAST_VALUES && tokens >= LEAST_VALUES + spare && is_crossed
         }

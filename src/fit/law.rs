@@ -106,7 +106,10 @@ impl Law {
     #[must_use]
     pub fn tokens_for(&self, parameters: f64, loss_nats: f64) -> Option<f64> {
         let left = loss_nats - self.floor_at(parameters);
-        self.tokens.filter(|_| left > 0.0).map(|power| power.inverse(left)).filter(|tokens| tokens.is_finite())
+        self.tokens
+            .filter(|_| left > 0.0)
+            .map(|power| power.inverse(left))
+            .filter(|tokens| tokens.is_finite())
     }
 
     /// Its constants by name: E, A, alpha, B, beta, as far as it has them.

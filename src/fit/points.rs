@@ -219,10 +219,10 @@ fn kind(arm: &Arm, author: &GenerationRecord, generation: usize) -> Kind {
 /// The method, and of the rest what is not the same in all kinds of that method.
 fn name(kind: &Kind, kinds: &BTreeSet<&Kind>) -> String {
     let [method, details @ ..] = kind;
-    let differs = |place: usize| {
-        kinds.iter().any(|other| other[0] == *method && other[place + 1] != details[place])
-    };
+    let differs =
+        |place: usize| kinds.iter().any(|other| other[0] == *method && other[place + 1] != details[place]);
     let telling = details.iter().enumerate().filter(|(place, detail)| differs(*place) && !detail.is_empty());
-    let words: Vec<&str> = std::iter::once(method).chain(telling.map(|(_, d)| d)).map(String::as_str).collect();
+    let words: Vec<&str> =
+        std::iter::once(method).chain(telling.map(|(_, d)| d)).map(String::as_str).collect();
     words.join(", ")
 }

@@ -54,9 +54,10 @@ fn of_optimum<'a>(fitted: &Fitted, optimum: &'a Optimum) -> Vec<Row<'a>> {
         synthetic_percent,
         ..foreseen(fitted, &optimum.source, optimum.form, quantity, value)
     };
-    let losses = optimum.losses.iter().map(|at| {
-        row(Some(100.0 * at.share), "loss_nats", Some(at.loss_nats)).with(at.interval)
-    });
+    let losses = optimum
+        .losses
+        .iter()
+        .map(|at| row(Some(100.0 * at.share), "loss_nats", Some(at.loss_nats)).with(at.interval));
     losses.chain([row(None, "best_share", Some(optimum.share)).with(optimum.interval)]).collect()
 }
 
@@ -78,7 +79,18 @@ fn foreseen<'a>(
     value: Option<f64>,
 ) -> Row<'a> {
     let (size, tokens) = (Some(fitted.at.size.to_string()), Some(fitted.at.tokens));
-    Row { source, synthetic_percent: None, form, size, tokens, quantity, value, ci_low: None, ci_high: None, points: None }
+    Row {
+        source,
+        synthetic_percent: None,
+        form,
+        size,
+        tokens,
+        quantity,
+        value,
+        ci_low: None,
+        ci_high: None,
+        points: None,
+    }
 }
 
 fn percent(blend: &Blend) -> f64 {

@@ -32,8 +32,12 @@ const MEANING: &str = "\nL = E + A·N^−α + B·D^−β: held-out loss in nats 
 fn law(fit: &LawFit) -> Vec<String> {
     let constants: Vec<_> = fit.law.constants().into_iter().zip(&fit.intervals).collect();
     let found = |wanted: &str| {
-        let shown = |(_, value): (&str, f64), [low, high]: &[f64; 2]| format!("{value:.3} [{low:.3}, {high:.3}]");
-        constants.iter().find(|((name, _), _)| *name == wanted).map_or("–".to_owned(), |(c, i)| shown(*c, i))
+        let shown =
+            |(_, value): (&str, f64), [low, high]: &[f64; 2]| format!("{value:.3} [{low:.3}, {high:.3}]");
+        constants
+            .iter()
+            .find(|((name, _), _)| *name == wanted)
+            .map_or("–".to_owned(), |(c, i)| shown(*c, i))
     };
     let scales = constants.iter().filter(|((name, _), _)| ["A", "B"].contains(name));
     let scales: Vec<String> = scales.map(|((_, value), _)| format!("{value:.2e}")).collect();
