@@ -29,6 +29,7 @@ pub mod baseline;
 pub mod verdict;
 pub mod attribution;
 pub mod store;
+pub mod fit;
 pub mod lineage;
 pub mod sweep;
 pub mod calibration;

@@ -12,6 +12,7 @@ mod corpus;
 mod decoding;
 mod directions;
 mod drift;
+mod fit;
 mod measure;
 mod mixture;
 mod model_ngram;
