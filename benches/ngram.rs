@@ -4,7 +4,7 @@
 //! hundred tokens. Its n-grams are about as many as in natural text of that size.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use genloss::config::{self, Decoding};
+use genloss::config::{self, Decoding, Strategy};
 use genloss::decoding::Sampler;
 use genloss::documents::Documents;
 use genloss::model::ngram::Ngram;
@@ -87,10 +87,14 @@ fn ngram(criterion: &mut Criterion) {
     for order in [3, 5] {
         let model = fit(order);
         let top_p = Decoding { top_p: Some(0.95), ..Decoding::PLAIN };
-        for (name, decoding, documents) in [("plain", Decoding::PLAIN, 2000), ("top-p", top_p, 100)] {
+        for (name, decoding, documents) in [("plain", Strategy::PLAIN, 2000), ("top-p", top_p.into(), 100)] {
             let prompts: Documents = prompts.iter().take(documents).collect();
-            let request =
-                Generate { prompts: &prompts, max_document_tokens: 500, decoding: &decoding, first_item: 0 };
+            let request = Generate {
+                prompts: &prompts,
+                max_document_tokens: 500,
+                decoding: &decoding,
+                item: &|index| index as u64,
+            };
             let written = model.generate(&request, &stage()).expect("nothing interrupts it");
             assert_eq!(written.len(), documents);
             group.throughput(Throughput::Elements(written.tokens().0));

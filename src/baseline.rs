@@ -112,7 +112,7 @@ impl Baseline {
     }
 
     /// Simulates every arm of `experiment`, whose random streams are those of the seed of `stage`. An arm whose decoder is
-    /// not plain needs its `log_ratios`, by name; without them it is left out.
+    /// not plain needs its `log_ratios`, by name; without them it is left out, as an arm always is that writes by a search.
     ///
     /// # Errors
     /// When a loop cannot be simulated, or the run is interrupted.
@@ -132,7 +132,8 @@ impl Baseline {
                 if experiment.corpus.train_tokens.0 as f64 * types.per_token() < 0.5 {
                     continue;
                 }
-                let factors = if decoding::is_plain(&arm.synthesis.decoding) {
+                let decoding = arm.synthesis.decoding.token_by_token();
+                let factors = if decoding.is_some_and(decoding::is_plain) {
                     Some(vec![1.0; types.counts().len()])
                 } else {
                     let log_ratios = log_ratios.get(arm.name.as_str());

@@ -7,6 +7,7 @@ mod compare;
 mod cost;
 mod demo;
 mod drift;
+mod fit;
 mod inspect;
 mod output;
 mod plan;
@@ -40,6 +41,8 @@ enum Command {
     Sweep(sweep::Args),
     /// Put arms side by side against the control: effects with intervals, and a verdict.
     Compare(compare::Args),
+    /// Fit loss laws to the models of several runs: which share of synthetic text is best, and what it saves.
+    Fit(fit::Args),
     /// Print every measurement, or synthetic documents to read.
     Inspect(inspect::Args),
     /// Draw the figures and write the page.
@@ -68,6 +71,7 @@ impl Cli {
             Command::Run(args) => args.exec(),
             Command::Sweep(args) => args.exec(),
             Command::Compare(args) => args.exec(),
+            Command::Fit(args) => args.exec(),
             Command::Inspect(args) => args.exec(),
             Command::Report(args) => args.exec(),
             Command::Score(args) => args.exec(),

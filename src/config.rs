@@ -27,14 +27,17 @@ mod error;
 pub mod file;
 mod grid;
 mod inherit;
+mod methods;
 mod overrides;
 mod regimes;
+pub mod selection;
 pub mod settings;
 
 pub use difference::difference;
 pub use error::ConfigError;
 pub use grid::Sweep;
 pub use regimes::PUBLISHED_REGIMES;
+pub use selection::Selection;
 pub use settings::*;
 
 use file::{ExperimentFile, MixtureValue, SynthesisTable};
@@ -120,7 +123,7 @@ pub fn check_decoding(
     table: &SynthesisTable,
     name: &dyn Fn(&str) -> String,
 ) -> Result<Decoding, ConfigError> {
-    check::decoding(name, table)
+    check::decoding::token_by_token(name, table)
 }
 
 impl Experiment {

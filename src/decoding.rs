@@ -1,7 +1,7 @@
-//! From a model's prediction to the next token.
+//! From a model's predictions to a document.
 //!
-//! A prediction is a row of logits, one per token of the vocabulary. A [`Sampler`] turns it into a token, in the order
-//! of the fields of [`Decoding`]:
+//! A prediction is a row of logits, one per token of the vocabulary. Most decoders go **token by token**: a [`Sampler`]
+//! turns the prediction after the document so far into a token, in the order of the fields of [`Decoding`]:
 //!
 //! 1. *repetition penalty* θ: the logit of every token already in the document is divided by θ if it is positive and
 //!    multiplied by θ if it is negative (Keskar et al. 2019, CTRL, section 4.1), once however often it occurred;
@@ -9,21 +9,31 @@
 //! 3. *temperature* τ: logits are divided by τ, so probabilities become p^(1/τ), renormalised;
 //! 4. *top-k*: the k most probable tokens stay;
 //! 5. *top-p*: of those, the fewest that hold at least a share p of what is left (Holtzman et al. 2020);
-//! 6. *min-p*: of those, the ones at least a share m as probable as the most probable (Nguyen et al. 2024).
+//! 6. *min-p*: of those, the ones at least a share m as probable as the most probable (Nguyen et al. 2024);
+//! 7. *typical-p*: of those, the fewest that hold at least a share p of what is left, beginning with the tokens whose
+//!    surprisal −ln p is nearest to the entropy (locally typical sampling, Meister et al. 2023). It may drop the most
+//!    probable token of all.
 //!
-//! Each truncation acts on the renormalised outcome of the one before. Among equally probable tokens the one with the
-//! lower id goes first, so that the outcome is always the same. A logit that is not a number, or −∞, is a token that
-//! cannot come; if no token can come, each is as likely as any other.
+//! Each truncation acts on the renormalised outcome of the one before, so the entropy of the last one is that of what
+//! the others left. Among equally probable (or typical) tokens the one with the lower id goes first, so that the outcome
+//! is always the same. A logit that is not a number, or −∞, is a token that cannot come; if no token can come, each is as
+//! likely as any other.
 //!
 //! Every token takes exactly one uniform number from its stream, greedy or not: the streams of two decoders stay
 //! aligned, and a comparison between them uses common random numbers.
+//!
+//! Two decoders look at more than one prediction, and draw nothing: [`beam`] search compares whole documents, and
+//! [`contrastive`] search the hidden states of tokens.
+//!
+//! **Pitfall.** A decoder that draws nothing writes the same document after the same prompt: greedy decoding, beam search
+//! and contrastive search from the start token alone fill a corpus with copies of one document. Give them prompts.
 //!
 //! ```
 //! use genloss::config::Decoding;
 //! use genloss::decoding::Sampler;
 //! use genloss::seed::Place;
 //! let plain = Decoding {
-//!     greedy: false, repetition_penalty: 1.0, temperature: 1.0, top_k: Some(2), top_p: None, min_p: None,
+//!     greedy: false, repetition_penalty: 1.0, temperature: 1.0, top_k: Some(2), top_p: None, min_p: None, typical_p: None,
 //! };
 //! let mut sampler = Sampler::new(&plain);
 //! let mut rng = Place::new(1, "control", 0, "synthesis").stream(0);
@@ -31,10 +41,12 @@
 //! assert!(token == 1 || token == 3);
 //! ```
 
+pub mod beam;
+pub mod contrastive;
 mod exp;
 mod truncation;
 
-use crate::config::Decoding;
+use crate::config::{Beam, Contrastive, Decoding, Strategy};
 use crate::documents::TokenId;
 use crate::seed::Stream;
 use rand::Rng;
@@ -70,7 +82,11 @@ impl Sampler {
     /// what was written since, without the start token; only the repetition penalty reads it. Takes one uniform
     /// number from `rng`. An empty `logits` gives token 0.
     pub fn draw(&mut self, logits: &mut [f32], document_so_far: &[TokenId], rng: &mut Stream) -> TokenId {
-        let uniform: f64 = rng.random();
+        self.draw_at(logits, document_so_far, rng.random())
+    }
+
+    /// The token that [`draw`](Self::draw) gives for that uniform number.
+    pub fn draw_at(&mut self, logits: &mut [f32], document_so_far: &[TokenId], uniform: f64) -> TokenId {
         self.penalise(logits, document_so_far);
         if self.decoding.greedy {
             return most_probable(logits);
@@ -133,6 +149,7 @@ impl Sampler {
         self.decoding.top_k.is_some_and(|k| k < vocab_size)
             || self.decoding.top_p.is_some_and(|p| p < 1.0)
             || self.decoding.min_p.is_some_and(|share| share > 0.0)
+            || self.decoding.typical_p.is_some_and(|p| p < 1.0)
     }
 
     fn penalise(&mut self, logits: &mut [f32], document_so_far: &[TokenId]) {
@@ -218,6 +235,17 @@ fn possible_maximum(logits: &mut [f32]) -> f32 {
     0.0
 }
 
+/// The `k` most probable of the tokens that can come, most probable first, and their natural-log probabilities. Rewrites
+/// `logits` if some of them are infinite.
+fn best(logits: &mut [f32], k: usize) -> Vec<(TokenId, f64)> {
+    let largest = f64::from(possible_maximum(logits));
+    let finite = |logit: f32| Some(f64::from(logit)).filter(|logit| logit.is_finite());
+    let weights = logits.iter().filter_map(|&logit| Some((finite(logit)? - largest).exp()));
+    let log_total = largest + weights.sum::<f64>().ln();
+    let ids = truncation::largest(logits, k).into_iter();
+    ids.filter_map(|id| Some((id, finite(logits[id as usize])? - log_total))).collect()
+}
+
 /// What logits are multiplied by. A temperature of 1 gives exactly 1; one too small for f32 leaves the largest only.
 fn inverse_temperature(decoding: &Decoding) -> f32 {
     ((1.0 / decoding.temperature) as f32).min(f32::MAX)
@@ -232,11 +260,25 @@ pub fn is_plain(decoding: &Decoding) -> bool {
         && decoding.top_k.is_none()
         && decoding.top_p.is_none_or(|p| p >= 1.0)
         && decoding.min_p.is_none_or(|share| share <= 0.0)
+        && decoding.typical_p.is_none_or(|p| p >= 1.0)
 }
 
-/// A decoder in words, for the record: `"sampling, temperature 1, top-k 50"`, `"greedy"`.
+/// A decoder in words, for the record: `"sampling, temperature 1, top-k 50"`, `"greedy"`,
+/// `"beam search, 4 beams, length penalty 1"`.
 #[must_use]
-pub fn describe(decoding: &Decoding) -> String {
+pub fn describe(strategy: &Strategy) -> String {
+    match strategy {
+        Strategy::TokenByToken(decoding) => describe_choice(decoding),
+        Strategy::Beam(Beam { beams, length_penalty }) => {
+            format!("beam search, {beams} beams, length penalty {length_penalty}")
+        }
+        Strategy::Contrastive(Contrastive { k, alpha }) => {
+            format!("contrastive search, k {k}, alpha {alpha}")
+        }
+    }
+}
+
+fn describe_choice(decoding: &Decoding) -> String {
     let mut words = Vec::new();
     if decoding.greedy {
         words.push("greedy".to_owned());
@@ -251,6 +293,7 @@ pub fn describe(decoding: &Decoding) -> String {
         words.extend(decoding.top_k.map(|k| format!("top-k {k}")));
         words.extend(decoding.top_p.map(|p| format!("top-p {p}")));
         words.extend(decoding.min_p.map(|share| format!("min-p {share}")));
+        words.extend(decoding.typical_p.map(|p| format!("typical-p {p}")));
     }
     words.join(", ")
 }

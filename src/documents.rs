@@ -52,6 +52,13 @@ impl Documents {
         &self.ids[start..self.ends[index]]
     }
 
+    /// Where each document begins among all tokens.
+    #[must_use]
+    pub fn starts(&self) -> Vec<usize> {
+        let ends = self.ends.iter().copied();
+        std::iter::once(0).chain(ends).take(self.len()).collect()
+    }
+
     /// The documents in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[TokenId]> + Clone + '_ {
         (0..self.len()).map(|index| self.get(index))
@@ -91,6 +98,21 @@ impl<'a> FromIterator<&'a [TokenId]> for Documents {
     }
 }
 
+/// A hash of a few tokens: each is added and the whole mixed by the finaliser of SplitMix64 (Steele et al. 2014).
+#[must_use]
+pub fn hash(tokens: &[TokenId]) -> u64 {
+    tokens.iter().fold(0, |hash: u64, &token| mix(hash.wrapping_add(u64::from(token) + 1)))
+}
+
+/// A permutation of the 64-bit numbers whose output looks random: one step of SplitMix64.
+#[must_use]
+pub fn mix(number: u64) -> u64 {
+    let mut mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,5 +124,14 @@ mod tests {
         assert_eq!(prefix.tokens(), Tokens(4));
         assert_eq!(prefix.iter().collect::<Vec<_>>(), [&[1, 2, 3][..], &[4]]);
         assert_eq!(documents.prefix(Tokens(99)), documents);
+    }
+
+    /// `mix(1)` and `mix(2)` are the first two outputs of SplitMix64 from state 0, as its reference code prints them.
+    #[test]
+    fn tokens_are_hashed_by_splitmix64() {
+        assert_eq!(mix(1), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(mix(2), 0x6e78_9e6a_a1b9_65f4);
+        assert_eq!(hash(&[0]), mix(1));
+        assert_eq!(hash(&[0, 4]), mix(mix(1).wrapping_add(5)));
     }
 }

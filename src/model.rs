@@ -2,8 +2,8 @@
 //!
 //! Two implementations: [`transformer`], a small Llama on candle, and [`ngram`], interpolated Kneser–Ney.
 
-use crate::config::Decoding;
-use crate::documents::Documents;
+use crate::config::{Decoding, Strategy};
+use crate::documents::{Documents, TokenId};
 use crate::stage::Stage;
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,8 @@ pub trait LanguageModel: Send + Sync {
     fn score(&self, documents: &Documents, stage: &Stage) -> Result<Scores, ModelError>;
 
     /// The natural-log probability of every token as a document written through `decoding` would go on with it, given
-    /// the document before it; −∞ where `decoding` would never write it.
+    /// the document before it; −∞ where `decoding` would never write it. Beam search and contrastive search have no such
+    /// number: they do not choose by one prediction.
     ///
     /// # Errors
     /// When the run is interrupted, or the backend fails.
@@ -33,17 +34,30 @@ pub trait LanguageModel: Send + Sync {
         stage: &Stage,
     ) -> Result<Vec<f32>, ModelError>;
 
-    /// One document per prompt. Document i of the request draws from the stage's stream `first_item + i`, so what
-    /// it says depends neither on the documents beside it nor on the number of threads.
+    /// One document per prompt. Document i of the request draws from the stage's stream `item(i)`, so what it says
+    /// depends neither on the documents beside it nor on the number of threads.
     ///
     /// # Errors
-    /// When the run is interrupted, or the backend fails.
+    /// When the run is interrupted, the backend fails, or the decoder needs what the model does not have.
     fn generate(&self, request: &Generate, stage: &Stage) -> Result<Documents, ModelError>;
 
     /// The same model as a measurement asks it to write: nothing rounded that need not be. None if it is that already.
     fn in_full_precision(&self) -> Option<Box<dyn LanguageModel>> {
         None
     }
+
+    /// For every token of every document, given the document before it: how probable it was, and a token drawn in its
+    /// place through `decoding`, from `uniforms` (one per token, in [0, 1), flat).
+    ///
+    /// # Errors
+    /// When the run is interrupted, or the backend fails.
+    fn redraw(
+        &self,
+        documents: &Documents,
+        decoding: &Decoding,
+        uniforms: &[f64],
+        stage: &Stage,
+    ) -> Result<Vec<Redrawn>, ModelError>;
 
     /// Writes the model into the existing folder `dir`.
     ///
@@ -101,17 +115,26 @@ pub fn folder_hash(dir: &Path) -> Result<String, ModelError> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
+/// A token that might have come instead of another.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Redrawn {
+    /// Natural-log probability of the token that came, as the model predicts.
+    pub log_probability: f32,
+    /// The token drawn.
+    pub token: TokenId,
+}
+
 /// A request for documents.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Generate<'a> {
     /// What each document goes on from; an empty prompt starts from the start token alone.
     pub prompts: &'a Documents,
     /// A document that has not ended after so many tokens is ended. At least 1.
     pub max_document_tokens: usize,
-    /// How the next token is chosen.
-    pub decoding: &'a Decoding,
-    /// The random stream of the first document.
-    pub first_item: u64,
+    /// How documents come out of predictions.
+    pub decoding: &'a Strategy,
+    /// The random stream of each document of the request, by its index.
+    pub item: &'a (dyn Fn(usize) -> u64 + Sync),
 }
 
 /// What a model thinks of each token of some documents, in the order of [`Documents::flat`].
@@ -153,6 +176,11 @@ pub enum ModelError {
         /// What is wrong, and what to try.
         reason: String,
     },
+    /// A decoder that this model cannot serve.
+    #[error(
+        "contrastive search compares hidden states, and an n-gram has none; try a transformer or another decoder"
+    )]
+    NoHiddenStates,
     /// A text is not for this model.
     #[error("text does not fit the model: {0}")]
     Text(String),

@@ -13,6 +13,7 @@ mod render;
 mod scene;
 mod series;
 
+use crate::fit::Fitted;
 use crate::store::{Recorded, Sample};
 use crate::verdict::ArmComparison;
 use rayon::prelude::*;
@@ -79,13 +80,38 @@ fn draw(
 ) -> Result<Vec<Drawn>, ReportError> {
     let figures = figures::all(recorded, comparisons);
     let drawn = figures.into_par_iter().map(|(part, figure)| {
-        let svg = render::svg(&figure.scene)?;
         let file = format!("{folder}/{}", figure.name);
-        put(&out.join(format!("{file}.svg")), svg.as_bytes())?;
-        put(&out.join(format!("{file}.png")), &render::png(&figure.scene)?)?;
+        let svg = put_figure(&figure, &out.join(&file))?;
         Ok(Drawn { part, svg, caption: figure.caption, alt: figure.alt, file })
     });
     drawn.collect()
+}
+
+/// Writes `fit.json` and the figures of fitted laws, below `figures/`, into the folder `out`, which need not exist; what
+/// was written.
+///
+/// # Errors
+/// When a file cannot be written, or a figure cannot be drawn.
+pub fn write_fit(fitted: &Fitted, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let numbers = out.join("fit.json");
+    let json = serde_json::to_vec_pretty(fitted)
+        .map_err(|error| ReportError::File { path: numbers.clone(), source: error.into() })?;
+    put(&numbers, &json)?;
+    let mut written = vec![numbers];
+    for figure in figures::of_fit(fitted) {
+        let path = out.join("figures").join(figure.name);
+        put_figure(&figure, &path)?;
+        written.push(path.with_extension("svg"));
+    }
+    Ok(written)
+}
+
+/// Writes a figure as SVG and PNG to `path`, which has no ending; the SVG.
+fn put_figure(figure: &figures::Figure, path: &Path) -> Result<String, ReportError> {
+    let svg = render::svg(&figure.scene)?;
+    put(&path.with_extension("svg"), svg.as_bytes())?;
+    put(&path.with_extension("png"), &render::png(&figure.scene)?)?;
+    Ok(svg)
 }
 
 /// Writes a file aside and renames it, making its folder if need be.

@@ -15,7 +15,7 @@
 //!
 //! **Pitfall.** A tied embedding is counted once: it works as the output matrix, and its look-up costs nothing.
 
-use crate::config::{self, Decoding, Init, Precision, Training, TrainingLength};
+use crate::config::{self, Init, Precision, Strategy, Training, TrainingLength};
 use crate::documents::{Documents, TokenId};
 use crate::model::transformer::parameters::{Parameters, Shape};
 use crate::model::transformer::{Network, Transformer};
@@ -198,6 +198,7 @@ fn settings(batch: usize) -> Training {
         beta1: 0.9,
         beta2: 0.95,
         gradient_clip: 1.0,
+        fim_share: 0.0,
         checkpoint_minutes: 5.0,
     }
 }
@@ -236,8 +237,8 @@ impl Writing {
         let request = Generate {
             prompts: &self.prompts,
             max_document_tokens: self.document_tokens,
-            decoding: &Decoding::PLAIN,
-            first_item: 0,
+            decoding: &Strategy::PLAIN,
+            item: &|index| index as u64,
         };
         let never = AtomicBool::new(false);
         self.model.generate(&request, &Stage::new(place("synthesis"), &Silent, &never))

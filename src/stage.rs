@@ -3,7 +3,7 @@
 //! A stage prints nothing and reads no clock. It says how far it is through [`Stage::advance`], and looks at
 //! [`Stage::interrupted`] at points where it can stop without losing anything.
 
-use crate::progress::{Event, Observer};
+use crate::progress::{Event, Observer, Silent};
 use crate::seed::{Place, Stream};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -31,6 +31,12 @@ impl<'a> Stage<'a> {
     #[must_use]
     pub fn moved_to(&self, place: Place) -> Self {
         Self { place, ..*self }
+    }
+
+    /// The same stage with nobody watching: for work whose progress is told in another unit.
+    #[must_use]
+    pub fn unwatched(&self) -> Self {
+        Self { observer: &Silent, ..self.moved_to(self.place.clone()) }
     }
 
     /// Where this is.

@@ -1,55 +1,91 @@
 //! A model in, a synthetic corpus out.
 //!
-//! A [`Method`] says what each document goes on from: document i of a corpus has its own prompt and its own random
-//! stream. A corpus is the beginning of the endless row of documents that the model would write, cut where its token
-//! budget is full. So neither the size of the requests made to the model nor the number of threads changes a token,
-//! and a larger budget only adds documents.
+//! A [`Method`] says what each document is written from: nothing, keywords, a prefix, or a whole document. Document i of
+//! a corpus has its own source and its own random streams. A corpus is the beginning of the endless row of documents
+//! that the method would write, cut where its token budget is full. So neither the size of the requests made to the
+//! model nor the number of threads changes a token, and a larger budget only adds documents.
 //!
 //! **Pitfall.** A document that is longer than the model's context goes on all the same, up to
 //! `synthesis.max_document_tokens`. Were it cut at the context, the next generation would read openings only, and
 //! that shift would be mistaken for collapse.
 
 mod continuation;
+mod external;
+mod keywords;
+mod prompted;
+mod rephrase;
+mod selected;
+mod sources;
 mod textbook;
+mod token_edit;
 
-use crate::config::{Method, Synthesis};
+use crate::config::{Method, Prefix, Synthesis};
 use crate::decoding;
-use crate::documents::{Documents, TokenId};
-use crate::model::{Generate, LanguageModel, ModelError, SpecialTokens};
+use crate::documents::Documents;
+use crate::model::{LanguageModel, ModelError};
+use crate::selection::{SelectionError, SelectionRecord};
 use crate::stage::Stage;
+use crate::tokenizer::{Tokenizer, TokenizerError};
 use crate::units::Tokens;
 use continuation::Continuation;
+use external::External;
+use keywords::Keywords;
+use prompted::Prompted;
+use rephrase::Rephrase;
+use selected::Selected;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use textbook::Textbook;
+use token_edit::TokenEdit;
+
+pub use external::ExternalError;
 
 /// What was really done to write a corpus.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SynthesisRecord {
-    /// `"textbook"` or `"continuation"`.
+    /// `"textbook"`, `"continuation"`, `"rephrase"`, …
     pub method: String,
-    /// Where prompts came from: `"start token"` or `"train split, 16 tokens"`.
+    /// What documents were written from: `"start token"`, `"train split, 16 tokens"`.
     pub prompts: String,
     /// The decoder that ran, in words: `"sampling, temperature 1, top-k 50"` or `"greedy"`.
     pub decoding: String,
-    /// Documents written.
+    /// Documents of the corpus.
     pub documents: u64,
-    /// Tokens written: exactly what was asked.
+    /// Tokens of the corpus: exactly what was asked.
     pub tokens: Tokens,
     /// Documents that the model ended by itself.
     pub ended: u64,
     /// Documents cut at `max_document_tokens`. The last document may be neither: it is cut where the budget ends.
     pub cut: u64,
+    /// Share of the tokens written that stand as in the documents they were made from, where a method leaves some of
+    /// them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_share: Option<f64>,
+    /// What selection did, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<SelectionRecord>,
+}
+
+/// What documents may be written from.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// The part of the train split that the seed draws on.
+    pub natural: &'a Documents,
+    /// What the generation before wrote; none at generation 0.
+    pub previous: Option<&'a Documents>,
+    /// How text becomes tokens.
+    pub tokenizer: &'a Tokenizer,
 }
 
 /// What can go wrong in synthesis.
 #[derive(Debug, thiserror::Error)]
 pub enum SynthesisError {
-    /// No natural document can be continued.
+    /// No document can be continued.
     #[error(
-        "of {documents} natural documents none is longer than the prefix of {prefix_tokens} tokens (the longest has {longest}); try a smaller synthesis.prefix_tokens"
+        "of {documents} documents none is longer than the prefix of {prefix_tokens} tokens (the longest has {longest}); try a smaller synthesis.prefix_tokens"
     )]
     NoPrefix {
-        /// Natural documents there are.
+        /// Documents there are.
         documents: usize,
         /// Tokens asked of each.
         prefix_tokens: usize,
@@ -62,19 +98,69 @@ pub enum SynthesisError {
         /// Documents it wrote.
         documents: usize,
     },
+    /// There is no document to rewrite.
+    #[error("there is no natural document to write from")]
+    NoSource,
+    /// A search cannot draw one token in the place of another.
+    #[error(
+        "method = \"token-edit\" draws tokens one by one, and a search does not; leave out beams and contrastive_k"
+    )]
+    Search,
+    /// A text cannot be tokenised.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The user's command failed.
+    #[error(transparent)]
+    External(#[from] ExternalError),
+    /// Selection keeps too little.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
     /// The model failed, or the run was interrupted.
     #[error(transparent)]
     Model(#[from] ModelError),
 }
 
-/// What each document of a corpus goes on from.
-trait Prompts {
-    /// The prompt of document `item`.
-    fn prompt(&self, item: u64) -> &[TokenId];
+/// A way to write documents.
+trait Writer {
+    /// Documents `items` of the endless row: what each says does not depend on the others.
+    fn write(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError>;
     /// The method's name.
     fn method(&self) -> &'static str;
-    /// Where prompts come from, in words.
+    /// What documents are written from, in words, with every parameter.
     fn source(&self) -> String;
+}
+
+/// Documents, and how much of them stands as in what they were made from.
+#[derive(Default)]
+struct Draft {
+    documents: Documents,
+    /// Tokens kept; none where the method keeps none by design.
+    kept: Option<Tokens>,
+}
+
+impl Draft {
+    /// Adds what was written next.
+    ///
+    /// # Errors
+    /// When that has no token: asking again would not help.
+    fn append(&mut self, more: &Self) -> Result<(), SynthesisError> {
+        if more.documents.tokens() == Tokens(0) {
+            return Err(SynthesisError::Silent { documents: more.documents.len() });
+        }
+        for document in more.documents.iter() {
+            self.documents.push(document);
+        }
+        self.kept = more.kept.map(|kept| Tokens(kept.0 + self.kept.unwrap_or_default().0));
+        Ok(())
+    }
+}
+
+/// What a corpus is cut from.
+struct Written {
+    /// At least as many tokens as the corpus needs.
+    documents: Documents,
+    kept_share: Option<f64>,
+    selection: Option<SelectionRecord>,
 }
 
 /// Documents of one request, at most. It bounds what is thrown away when an interrupt comes, and the memory of the
@@ -86,76 +172,110 @@ const FEWEST_DOCUMENTS: u64 = 32;
 /// Checks that documents can be written from `natural`.
 ///
 /// # Errors
-/// When no natural document is long enough for a prompt.
+/// When no natural document is long enough for a prompt, there are too few to learn from what sets them apart, or the
+/// user's command is not there.
 pub fn check(synthesis: &Synthesis, natural: &Documents) -> Result<(), SynthesisError> {
-    match synthesis.method {
-        Method::Textbook => Ok(()),
-        Method::Continuation { prefix_tokens } => continuation::long_enough(natural, prefix_tokens).map(drop),
+    if synthesis.selection.importance.is_some() {
+        selected::counterparts(synthesis, natural)?;
+    }
+    match &synthesis.method {
+        Method::Continuation { prefix_tokens, .. } => {
+            continuation::long_enough(natural, *prefix_tokens).map(drop)
+        }
+        Method::External { command, .. } => Ok(external::check(command)?),
+        Method::Textbook | Method::Keywords { .. } | Method::Rephrase { .. } | Method::TokenEdit { .. } => {
+            Ok(())
+        }
     }
 }
 
-/// Has `model` write a corpus of exactly `synthesis.tokens`. `natural` is the train split, of which prompts are
-/// taken; `special` are the model's special tokens.
+/// Has `model` write a corpus of exactly `synthesis.tokens`. Selection asks `reference` how probable documents are.
 ///
 /// # Errors
-/// When no natural document is long enough for a prompt, when the model writes nothing or fails, or when the run is
-/// interrupted.
+/// When there is nothing to write from, when the model writes nothing or fails, when selection keeps next to nothing, or
+/// when the run is interrupted.
 pub fn write_corpus(
     model: &dyn LanguageModel,
     synthesis: &Synthesis,
-    special: SpecialTokens,
-    natural: &Documents,
+    sources: Sources,
+    reference: &dyn LanguageModel,
     stage: &Stage,
 ) -> Result<(Documents, SynthesisRecord), SynthesisError> {
-    let prompts: Box<dyn Prompts> = match synthesis.method {
-        Method::Textbook => Box::new(Textbook),
-        Method::Continuation { prefix_tokens } => Box::new(Continuation::new(natural, prefix_tokens, stage)?),
-    };
+    let writer = writer(model, synthesis, sources, stage)?;
     stage.begin(synthesis.tokens.0, "tokens");
-    let written = write_at_least(model, synthesis, &*prompts, stage);
+    let written = if synthesis.selection.keeps_all() {
+        write_at_least(&*writer, synthesis, stage)
+    } else {
+        let natural = sources.natural;
+        Selected { writer: &*writer, reference, synthesis, natural }.write(stage)
+    };
     stage.end();
-    let corpus = written?.prefix(synthesis.tokens);
-    let ended = corpus.iter().filter(|document| document.last() == Some(&special.end)).count();
+    let Written { documents, kept_share, selection } = written?;
+    let corpus = documents.prefix(synthesis.tokens);
+    let end = sources.tokenizer.special().end;
+    let ended = corpus.iter().filter(|document| document.last() == Some(&end)).count();
     let full = corpus.iter().filter(|document| document.len() >= synthesis.max_document_tokens);
-    let cut = full.filter(|document| document.last() != Some(&special.end)).count();
+    let cut = full.filter(|document| document.last() != Some(&end)).count();
     let record = SynthesisRecord {
-        method: prompts.method().into(),
-        prompts: prompts.source(),
+        method: writer.method().into(),
+        prompts: writer.source(),
         decoding: decoding::describe(&synthesis.decoding),
         documents: corpus.len() as u64,
         tokens: corpus.tokens(),
         ended: ended as u64,
         cut: cut as u64,
+        kept_share,
+        selection,
     };
     Ok((corpus, record))
 }
 
-/// Asks for documents until there are at least as many tokens as the corpus needs. The model shows its progress.
-fn write_at_least(
-    model: &dyn LanguageModel,
-    synthesis: &Synthesis,
-    prompts: &dyn Prompts,
+fn writer<'a>(
+    model: &'a dyn LanguageModel,
+    synthesis: &'a Synthesis,
+    sources: Sources<'a>,
     stage: &Stage,
-) -> Result<Documents, SynthesisError> {
-    let mut written = Documents::new();
-    while written.tokens() < synthesis.tokens {
-        let first_item = written.len() as u64;
-        let end = first_item + documents_to_ask(&written, synthesis);
-        let request = Generate {
-            prompts: &(first_item..end).map(|item| prompts.prompt(item)).collect(),
-            max_document_tokens: synthesis.max_document_tokens,
-            decoding: &synthesis.decoding,
-            first_item,
-        };
-        let more = model.generate(&request, stage)?;
-        if more.tokens() == Tokens(0) {
-            return Err(SynthesisError::Silent { documents: more.len() });
+) -> Result<Box<dyn Writer + 'a>, SynthesisError> {
+    let natural = sources.natural;
+    let place = stage.place().at("prompts");
+    Ok(match &synthesis.method {
+        Method::Textbook => Box::new(Prompted::new(model, synthesis, Textbook)),
+        Method::Keywords { count } => {
+            let keywords = Keywords::new(natural, sources.tokenizer, *count, place)?;
+            Box::new(Prompted::new(model, synthesis, keywords))
         }
-        for document in more.iter() {
-            written.push(document);
+        Method::Continuation { prefix_tokens, prefix } => {
+            let previous = sources.previous.filter(|_| *prefix == Prefix::Previous);
+            let (documents, from) =
+                previous.map_or((natural, "train split"), |text| (text, "last synthetic corpus"));
+            let continuation = Continuation::new(documents, from, *prefix_tokens, place)?;
+            Box::new(Prompted::new(model, synthesis, continuation))
         }
+        Method::Rephrase { .. } => Box::new(Rephrase::new(model, synthesis, sources, place)?),
+        Method::TokenEdit { sharpness } => {
+            Box::new(TokenEdit::new(model, synthesis, *sharpness, sources, place)?)
+        }
+        Method::External { command, timeout_seconds } => {
+            Box::new(External::new(command, *timeout_seconds, synthesis, sources, place)?)
+        }
+    })
+}
+
+/// Asks for documents until there are at least as many tokens as the corpus needs.
+fn write_at_least(
+    writer: &dyn Writer,
+    synthesis: &Synthesis,
+    stage: &Stage,
+) -> Result<Written, SynthesisError> {
+    let mut written = Draft::default();
+    while written.documents.tokens() < synthesis.tokens {
+        let first_item = written.documents.len() as u64;
+        let end = first_item + documents_to_ask(&written.documents, synthesis);
+        written.append(&writer.write(first_item..end, stage)?)?;
     }
-    Ok(written)
+    let Draft { documents, kept } = written;
+    let kept_share = kept.map(|kept| kept.0 as f64 / documents.tokens().0 as f64);
+    Ok(Written { documents, kept_share, selection: None })
 }
 
 /// How many documents may fill what is left: by the mean length so far, or, at first, by the greatest length.

@@ -47,6 +47,28 @@ pub struct SpecialTokens {
     pub end: TokenId,
 }
 
+/// Tokens that mark the parts of a document that is read with its middle last (Bavarian et al. 2022).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sentinels {
+    /// Before what comes before a gap.
+    pub prefix: TokenId,
+    /// Before what comes after it.
+    pub suffix: TokenId,
+    /// Before what fills it.
+    pub middle: TokenId,
+}
+
+impl Sentinels {
+    /// Whether a token is one of them.
+    #[must_use]
+    pub fn contain(self, token: TokenId) -> bool {
+        [self.prefix, self.suffix, self.middle].contains(&token)
+    }
+}
+
+/// What sentinel tokens are called, as in published models that fill gaps.
+const SENTINEL_NAMES: [&str; 3] = ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"];
+
 /// What can go wrong with a tokenizer.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
@@ -101,6 +123,7 @@ pub enum TokenizerError {
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     special: SpecialTokens,
+    sentinels: Option<Sentinels>,
     vocab_size: usize,
     /// The UTF-8 length of each token, where tokens are byte strings.
     byte_lengths: Option<Vec<u32>>,
@@ -156,7 +179,30 @@ impl Tokenizer {
         let special = SpecialTokens { start, end };
         let vocab_size = inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
         let byte_lengths = byte_lengths(&inner, vocab_size);
-        Ok(Self { inner, special, vocab_size, byte_lengths })
+        let mut tokenizer = Self { inner, special, sentinels: None, vocab_size, byte_lengths };
+        tokenizer.sentinels = tokenizer.find_sentinels();
+        Ok(tokenizer)
+    }
+
+    /// The same tokenizer with sentinel tokens, after all others unless it has them already.
+    ///
+    /// # Errors
+    /// When the library refuses.
+    pub fn with_sentinels(self) -> Result<Self, TokenizerError> {
+        let mut inner = self.inner;
+        inner.add_special_tokens(SENTINEL_NAMES.map(|name| AddedToken::from(name, true))).map_err(failed)?;
+        Self::wrap(inner, Path::new("tokenizer.json"))
+    }
+
+    fn find_sentinels(&self) -> Option<Sentinels> {
+        let [prefix, suffix, middle] = SENTINEL_NAMES.map(|name| self.inner.token_to_id(name));
+        Some(Sentinels { prefix: prefix?, suffix: suffix?, middle: middle? })
+    }
+
+    /// The tokens that mark the parts of a document with a gap, if there are any.
+    #[must_use]
+    pub fn sentinels(&self) -> Option<Sentinels> {
+        self.sentinels
     }
 
     /// The token that ends a document, and the one read before it.

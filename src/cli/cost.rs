@@ -1,6 +1,6 @@
 //! What work costs on this machine: every model is tried for a moment.
 
-use crate::config::{Arm, Model, Synthesis, Training, TrainingLength};
+use crate::config::{Arm, Method, Model, Selection, Synthesis, Training, TrainingLength};
 use crate::documents::Documents;
 use crate::lineage::{self, Prepared, Work};
 use crate::model::LanguageModel;
@@ -8,7 +8,7 @@ use crate::progress::Silent;
 use crate::seed::Place;
 use crate::stage::Stage;
 use crate::sweep::{Ready, Step, Teams};
-use crate::synthesis;
+use crate::synthesis::{self, Sources};
 use crate::training::{NoCheckpoints, Start};
 use crate::units::Tokens;
 use anyhow::Result;
@@ -170,13 +170,18 @@ impl Trial {
     }
 }
 
-/// Writes a small corpus and says how many tokens it has.
+/// Writes a small corpus and says how many tokens it has. A command of the user's is not run for a trial: the model
+/// writes in its place. Nothing is selected: a model that has hardly learnt says little of what would be kept.
 fn write_a_little(arm: &Arm, model: &dyn LanguageModel, prepared: &Prepared, stage: &Stage) -> Result<u64> {
     let tokens = Tokens(arm.synthesis.tokens.0.min(16_384));
-    let little = Synthesis { tokens, ..arm.synthesis.clone() };
-    let special = prepared.tokenizer.special();
-    let (documents, _): (Documents, _) =
-        synthesis::write_corpus(model, &little, special, &prepared.train, stage)?;
+    let method = match &arm.synthesis.method {
+        Method::External { .. } => Method::Textbook,
+        method => method.clone(),
+    };
+    let selection = Selection::default();
+    let little = Synthesis { method, tokens, selection, ..arm.synthesis.clone() };
+    let sources = Sources { natural: &prepared.train, previous: None, tokenizer: &prepared.tokenizer };
+    let (documents, _): (Documents, _) = synthesis::write_corpus(model, &little, sources, model, stage)?;
     Ok(documents.tokens().0)
 }
 

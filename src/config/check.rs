@@ -1,20 +1,23 @@
 //! From what a file says to what an experiment is: defaults filled in, every setting checked.
 
+pub(super) mod decoding;
+
 use super::error::{ConfigError, setting};
 use super::file::{
-    ArmTable, CorpusTable, ExperimentFile, FractionValue, InitValue, MethodValue, MixtureTable, MixtureValue,
-    ModelKind, ModelTable, SourceValue, SynthesisTable, TokenizerTable, TrainingTable, WorldTable,
+    ArmTable, CorpusTable, ExperimentFile, FractionValue, InitValue, MixtureTable, MixtureValue, ModelKind,
+    ModelTable, SourceValue, SynthesisTable, TokenizerTable, TrainingTable, WorldTable,
 };
-use super::regimes;
+use super::selection::selection;
 use super::settings::{
-    Arm, Budget, CONTROL, Corpus, Decoding, Experiment, Files, Init, Method, Mixture, Model,
-    NaturalDocuments, NaturalFraction, Ngram, Source, Split, Synthesis, SyntheticDocuments, Tokenizer,
-    Training, TrainingLength, Transformer, World,
+    Arm, Budget, CONTROL, Corpus, Experiment, Files, Init, Method, Mixture, Model, NaturalDocuments,
+    NaturalFraction, Ngram, Source, Split, Strategy, Synthesis, SyntheticDocuments, Tokenizer, Training,
+    TrainingLength, Transformer, World,
 };
+use super::{methods, regimes};
 use crate::units::Tokens;
 
 const MOST_GENERATIONS: usize = 1000;
-const LARGEST_SHAPE: usize = 1 << 20;
+pub(super) const LARGEST_SHAPE: usize = 1 << 20;
 
 /// Checks a whole experiment file.
 pub(super) fn experiment(file: ExperimentFile) -> Result<Experiment, ConfigError> {
@@ -28,7 +31,7 @@ pub(super) fn experiment(file: ExperimentFile) -> Result<Experiment, ConfigError
     let tokenizer = tokenizer(&file.tokenizer)?;
     let model = model("model", &file.model)?;
     let training = training("training", &file.training, &model, &corpus)?;
-    let synthesis = synthesis("synthesis", &file.synthesis, &model, &corpus)?;
+    let synthesis = synthesis("synthesis", &file.synthesis, &model, &training, &corpus)?;
     let base =
         Base { model: &file.model, training: &file.training, synthesis: &file.synthesis, corpus: &corpus };
     let mut arms = Vec::new();
@@ -91,11 +94,12 @@ impl Base<'_> {
         let synthesis_table =
             table.synthesis.as_ref().map_or_else(|| self.synthesis.clone(), |over| over.over(self.synthesis));
         let model = model(&key("model"), &model_table)?;
+        let training = training(&key("training"), &training_table, &model, self.corpus)?;
         let arm = Arm {
             name: table.name.clone(),
             mixture: mixture(&key("mixture"), table)?,
-            training: training(&key("training"), &training_table, &model, self.corpus)?,
-            synthesis: synthesis(&key("synthesis"), &synthesis_table, &model, self.corpus)?,
+            synthesis: synthesis(&key("synthesis"), &synthesis_table, &model, &training, self.corpus)?,
+            training,
             model,
         };
         if arm.name == CONTROL && arm.mixture != regimes::control() {
@@ -133,7 +137,7 @@ fn check_seeds(seeds: &[u64]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn within(key: &str, value: usize, least: usize, most: usize) -> Result<usize, ConfigError> {
+pub(super) fn within(key: &str, value: usize, least: usize, most: usize) -> Result<usize, ConfigError> {
     if (least..=most).contains(&value) {
         return Ok(value);
     }
@@ -141,18 +145,23 @@ fn within(key: &str, value: usize, least: usize, most: usize) -> Result<usize, C
 }
 
 /// A finite number for which `good` holds; `range` says in words what that is.
-fn number(key: &str, value: f64, good: impl Fn(f64) -> bool, range: &str) -> Result<f64, ConfigError> {
+pub(super) fn number(
+    key: &str,
+    value: f64,
+    good: impl Fn(f64) -> bool,
+    range: &str,
+) -> Result<f64, ConfigError> {
     if value.is_finite() && good(value) {
         return Ok(value);
     }
     Err(setting(key, format!("{value} is not {range}")))
 }
 
-fn positive(key: &str, value: f64) -> Result<f64, ConfigError> {
+pub(super) fn positive(key: &str, value: f64) -> Result<f64, ConfigError> {
     number(key, value, |x| x > 0.0, "a number above 0")
 }
 
-fn share(key: &str, value: f64) -> Result<f64, ConfigError> {
+pub(super) fn share(key: &str, value: f64) -> Result<f64, ConfigError> {
     number(key, value, |x| (0.0..=1.0).contains(&x), "a number from 0 to 1")
 }
 
@@ -350,6 +359,7 @@ fn training(
         beta1: beta("beta1", table.beta1.unwrap_or(0.9))?,
         beta2: beta("beta2", table.beta2.unwrap_or(0.95))?,
         gradient_clip: positive(&sub("gradient_clip"), table.gradient_clip.unwrap_or(1.0))?,
+        fim_share: fim_share(&sub("fim_share"), table.fim_share.unwrap_or(0.0), model)?,
         checkpoint_minutes: number(
             &sub("checkpoint_minutes"),
             table.checkpoint_minutes.unwrap_or(5.0),
@@ -359,35 +369,29 @@ fn training(
     })
 }
 
+fn fim_share(key: &str, value: f64, model: &Model) -> Result<f64, ConfigError> {
+    if matches!(model, Model::Ngram(_)) && value != 0.0 {
+        let message =
+            "an n-gram model sees the left side of a gap only and cannot learn to fill it; leave it out";
+        return Err(setting(key, message));
+    }
+    share(key, value)
+}
+
 fn synthesis(
     key: &str,
     table: &SynthesisTable,
     model: &Model,
+    training: &Training,
     corpus: &Corpus,
 ) -> Result<Synthesis, ConfigError> {
     let sub = |part: &str| format!("{key}.{part}");
-    let method = match (table.method.unwrap_or(MethodValue::Textbook), table.prefix_tokens) {
-        (MethodValue::Textbook, None) => Method::Textbook,
-        (MethodValue::Textbook, Some(_)) => {
-            return Err(setting(
-                sub("prefix_tokens"),
-                "has no meaning for method = \"textbook\"; leave it out, or set method = \"continuation\"",
-            ));
-        }
-        (MethodValue::Continuation, prefix) => {
-            let prefix_tokens = within(&sub("prefix_tokens"), prefix.unwrap_or(16), 1, LARGEST_SHAPE)?;
-            if let Model::Transformer(shape) = model
-                && prefix_tokens > shape.context / 2
-            {
-                let message = format!(
-                    "{prefix_tokens} is more than half the context of {}; lower it or raise model.context",
-                    shape.context
-                );
-                return Err(setting(sub("prefix_tokens"), message));
-            }
-            Method::Continuation { prefix_tokens }
-        }
-    };
+    let method = methods::check(&sub, table, model, training)?;
+    let decoding = decoding::strategy(&sub, table, model)?;
+    if matches!(method, Method::TokenEdit { .. }) && !matches!(decoding, Strategy::TokenByToken(_)) {
+        let message = "\"token-edit\" draws tokens one by one, and a search does not; leave out beams and contrastive_k";
+        return Err(setting(sub("method"), message));
+    }
     Ok(Synthesis {
         method,
         tokens: tokens(&sub("tokens"), table.tokens.unwrap_or(corpus.train_tokens.0))?,
@@ -397,33 +401,8 @@ fn synthesis(
             1,
             1 << 24,
         )?,
-        decoding: decoding(&sub, table)?,
-    })
-}
-
-/// Checks the part of a synthesis that says how the next token is chosen; `sub` turns a key into what errors call it.
-pub(super) fn decoding(
-    sub: &dyn Fn(&str) -> String,
-    table: &SynthesisTable,
-) -> Result<Decoding, ConfigError> {
-    let greedy = table.greedy.unwrap_or(false);
-    let resolved_temperature = table.temperature.unwrap_or(1.0);
-    let truncates = table.top_k.is_some() || table.top_p.is_some() || table.min_p.is_some();
-    if greedy && (truncates || resolved_temperature != 1.0) {
-        let message = "greedy decoding takes the most probable token and heeds no temperature, top_k, top_p or min_p; leave them out";
-        return Err(setting(sub("greedy"), message));
-    }
-    let zero_hint = "a number above 0 (for the most probable token always, set greedy = true)";
-    let optional = |part: &str, value: Option<f64>, good: fn(f64) -> bool, range: &str| {
-        value.map(|x| number(&sub(part), x, good, range)).transpose()
-    };
-    Ok(Decoding {
-        greedy,
-        repetition_penalty: positive(&sub("repetition_penalty"), table.repetition_penalty.unwrap_or(1.0))?,
-        temperature: number(&sub("temperature"), resolved_temperature, |x| x > 0.0, zero_hint)?,
-        top_k: table.top_k.map(|k| within(&sub("top_k"), k, 1, LARGEST_SHAPE)).transpose()?,
-        top_p: optional("top_p", table.top_p, |x| x > 0.0 && x <= 1.0, "above 0 and at most 1")?,
-        min_p: optional("min_p", table.min_p, |x| (0.0..=1.0).contains(&x), "a number from 0 to 1")?,
+        decoding,
+        selection: selection(&sub("selection"), &table.selection.clone().unwrap_or_default())?,
     })
 }
 

@@ -3,10 +3,11 @@
 //! Every field that has a default is optional here; `check` fills the defaults in. Turning a checked
 //! experiment back into this form leaves none of them out.
 
+use super::selection::SelectionTable;
 use super::settings::{
-    Arm, Budget, Corpus, Decoding, Experiment, Init, Method, Mixture, Model, NaturalDocuments,
-    NaturalFraction, Precision, Source, Split, Synthesis, SyntheticDocuments, Tokenizer, Training,
-    TrainingLength,
+    Arm, Beam, Budget, Contrastive, Corpus, Decoding, Experiment, Init, Method, Mixture, Model,
+    NaturalDocuments, NaturalFraction, Precision, Prefix, Source, Split, Strategy, Synthesis,
+    SyntheticDocuments, Tokenizer, Training, TrainingLength,
 };
 use crate::units::Tokens;
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
@@ -170,6 +171,8 @@ pub struct TrainingTable {
     pub beta2: Option<f64>,
     /// Largest gradient norm.
     pub gradient_clip: Option<f64>,
+    /// Share of documents read with their middle last.
+    pub fim_share: Option<f64>,
     /// Minutes between checkpoints.
     pub checkpoint_minutes: Option<f64>,
 }
@@ -182,6 +185,24 @@ pub enum MethodValue {
     Textbook,
     /// From a real prefix.
     Continuation,
+    /// Over a real document, span by span.
+    Rephrase,
+    /// Over a real document, token by token.
+    #[serde(rename = "token-edit")]
+    TokenEdit,
+    /// By a command of the user's.
+    External,
+}
+
+/// What textbook documents start from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeedValue {
+    /// The start token.
+    #[default]
+    Nothing,
+    /// Rare words of a natural document.
+    Keywords,
 }
 
 /// `[synthesis]`
@@ -190,8 +211,26 @@ pub enum MethodValue {
 pub struct SynthesisTable {
     /// From what.
     pub method: Option<MethodValue>,
+    /// What a textbook document starts from.
+    pub seed: Option<SeedValue>,
+    /// How many keywords.
+    pub keywords: Option<usize>,
+    /// Where a prefix is taken from.
+    pub prefix: Option<Prefix>,
     /// Tokens of a real prefix.
     pub prefix_tokens: Option<usize>,
+    /// Share of a document that stays.
+    pub fidelity: Option<f64>,
+    /// Tokens of a span that is written anew.
+    pub span_tokens: Option<usize>,
+    /// Tokens in view on each side of a gap.
+    pub view_tokens: Option<usize>,
+    /// How sure a model must be of a token to draw it anew.
+    pub sharpness: Option<f64>,
+    /// Program and arguments.
+    pub command: Option<Vec<String>>,
+    /// What the command may take for a request.
+    pub timeout_seconds: Option<f64>,
     /// Tokens of the corpus.
     pub tokens: Option<u64>,
     /// Longest document.
@@ -208,6 +247,18 @@ pub struct SynthesisTable {
     pub top_p: Option<f64>,
     /// Keeps a share of the most probable.
     pub min_p: Option<f64>,
+    /// Keeps the mass p nearest to the entropy.
+    pub typical_p: Option<f64>,
+    /// Documents that a beam search grows.
+    pub beams: Option<usize>,
+    /// How much a beam search favours long ones.
+    pub length_penalty: Option<f64>,
+    /// Tokens among which contrastive search chooses.
+    pub contrastive_k: Option<usize>,
+    /// The weight of being unlike what stands before.
+    pub contrastive_alpha: Option<f64>,
+    /// `[synthesis.selection]`
+    pub selection: Option<SelectionTable>,
 }
 
 /// `[[arm]]`
@@ -473,30 +524,81 @@ impl From<&Training> for TrainingTable {
             beta1: Some(training.beta1),
             beta2: Some(training.beta2),
             gradient_clip: Some(training.gradient_clip),
+            fim_share: Some(training.fim_share),
             checkpoint_minutes: Some(training.checkpoint_minutes),
+        }
+    }
+}
+
+impl SynthesisTable {
+    /// This table, and the keys that say what a document is written from.
+    fn with_method(self, method: &Method) -> Self {
+        let table = |method| Self { method: Some(method), ..self };
+        match method {
+            Method::Textbook => Self { seed: Some(SeedValue::Nothing), ..table(MethodValue::Textbook) },
+            Method::Keywords { count } => Self {
+                seed: Some(SeedValue::Keywords),
+                keywords: Some(*count),
+                ..table(MethodValue::Textbook)
+            },
+            Method::Continuation { prefix_tokens, prefix } => Self {
+                prefix: Some(*prefix),
+                prefix_tokens: Some(*prefix_tokens),
+                ..table(MethodValue::Continuation)
+            },
+            Method::Rephrase { fidelity, span_tokens, view_tokens } => Self {
+                fidelity: Some(*fidelity),
+                span_tokens: Some(*span_tokens),
+                view_tokens: Some(*view_tokens),
+                ..table(MethodValue::Rephrase)
+            },
+            Method::TokenEdit { sharpness } => {
+                Self { sharpness: Some(*sharpness), ..table(MethodValue::TokenEdit) }
+            }
+            Method::External { command, timeout_seconds } => Self {
+                command: Some(command.clone()),
+                timeout_seconds: Some(*timeout_seconds),
+                ..table(MethodValue::External)
+            },
         }
     }
 }
 
 impl From<&Synthesis> for SynthesisTable {
     fn from(synthesis: &Synthesis) -> Self {
-        let Decoding { greedy, repetition_penalty, temperature, top_k, top_p, min_p } =
-            synthesis.decoding.clone();
-        let (method, prefix_tokens) = match synthesis.method {
-            Method::Textbook => (MethodValue::Textbook, None),
-            Method::Continuation { prefix_tokens } => (MethodValue::Continuation, Some(prefix_tokens)),
-        };
-        Self {
-            method: Some(method),
-            prefix_tokens,
+        let table = Self {
             tokens: Some(synthesis.tokens.0),
             max_document_tokens: Some(synthesis.max_document_tokens),
-            greedy: Some(greedy),
-            repetition_penalty: Some(repetition_penalty),
-            temperature: Some(temperature),
-            top_k,
-            top_p,
-            min_p,
+            selection: Some((&synthesis.selection).into()),
+            ..Self::from(&synthesis.decoding)
+        };
+        table.with_method(&synthesis.method)
+    }
+}
+
+impl From<&Strategy> for SynthesisTable {
+    fn from(strategy: &Strategy) -> Self {
+        match strategy.clone() {
+            Strategy::TokenByToken(decoding) => {
+                let Decoding { greedy, repetition_penalty, temperature, top_k, top_p, min_p, typical_p } =
+                    decoding;
+                Self {
+                    greedy: Some(greedy),
+                    repetition_penalty: Some(repetition_penalty),
+                    temperature: Some(temperature),
+                    top_k,
+                    top_p,
+                    min_p,
+                    typical_p,
+                    ..Self::default()
+                }
+            }
+            Strategy::Beam(Beam { beams, length_penalty }) => {
+                Self { beams: Some(beams), length_penalty: Some(length_penalty), ..Self::default() }
+            }
+            Strategy::Contrastive(Contrastive { k, alpha }) => {
+                Self { contrastive_k: Some(k), contrastive_alpha: Some(alpha), ..Self::default() }
+            }
         }
     }
 }

@@ -44,32 +44,77 @@ impl TrainingTable {
             beta1: self.beta1.or(base.beta1),
             beta2: self.beta2.or(base.beta2),
             gradient_clip: self.gradient_clip.or(base.gradient_clip),
+            fim_share: self.fim_share.or(base.fim_share),
             checkpoint_minutes: self.checkpoint_minutes.or(base.checkpoint_minutes),
         }
     }
 }
 
+/// What the decoding keys of a synthesis table are about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Decoder {
+    Sampling,
+    Greedy,
+    Beam,
+    Contrastive,
+}
+
 impl SynthesisTable {
-    /// This table's keys over those of `base`. An arm that turns to greedy decoding leaves behind what governs
-    /// sampling.
+    /// This table's keys over those of `base`. An arm that turns to another method, or to another decoder, leaves behind
+    /// what governs the base's; a penalty on repetitions goes with sampling and with greedy decoding. A selection is
+    /// inherited as a whole, so that an empty table selects nothing.
     pub(super) fn over(&self, base: &Self) -> Self {
         let nothing = Self::default();
-        let sampled = if self.greedy == Some(true) { &nothing } else { base };
+        let of_method = if self.method.is_none_or(|own| Some(own) == base.method) { base } else { &nothing };
+        let own = self.decoder();
+        let turns = own.is_some_and(|own| own != base.decoder().unwrap_or(Decoder::Sampling));
+        let alike = if turns { &nothing } else { base };
+        let searches = matches!(own, Some(Decoder::Beam | Decoder::Contrastive));
+        let penalised = if searches { &nothing } else { base };
         Self {
             method: self.method.or(base.method),
-            prefix_tokens: self.prefix_tokens.or(if self.method.is_none() {
-                base.prefix_tokens
-            } else {
-                None
-            }),
+            seed: self.seed.or(of_method.seed),
+            // Keywords are of the seed, not of every textbook.
+            keywords: self.keywords.or(if self.seed.is_none() { of_method.keywords } else { None }),
+            prefix: self.prefix.or(of_method.prefix),
+            prefix_tokens: self.prefix_tokens.or(of_method.prefix_tokens),
+            fidelity: self.fidelity.or(of_method.fidelity),
+            span_tokens: self.span_tokens.or(of_method.span_tokens),
+            view_tokens: self.view_tokens.or(of_method.view_tokens),
+            sharpness: self.sharpness.or(of_method.sharpness),
+            command: self.command.clone().or_else(|| of_method.command.clone()),
+            timeout_seconds: self.timeout_seconds.or(of_method.timeout_seconds),
             tokens: self.tokens.or(base.tokens),
             max_document_tokens: self.max_document_tokens.or(base.max_document_tokens),
-            greedy: self.greedy.or(base.greedy),
-            repetition_penalty: self.repetition_penalty.or(base.repetition_penalty),
-            temperature: self.temperature.or(sampled.temperature),
-            top_k: self.top_k.or(sampled.top_k),
-            top_p: self.top_p.or(sampled.top_p),
-            min_p: self.min_p.or(sampled.min_p),
+            greedy: self.greedy.or(alike.greedy),
+            repetition_penalty: self.repetition_penalty.or(penalised.repetition_penalty),
+            temperature: self.temperature.or(alike.temperature),
+            top_k: self.top_k.or(alike.top_k),
+            top_p: self.top_p.or(alike.top_p),
+            min_p: self.min_p.or(alike.min_p),
+            typical_p: self.typical_p.or(alike.typical_p),
+            beams: self.beams.or(alike.beams),
+            length_penalty: self.length_penalty.or(alike.length_penalty),
+            contrastive_k: self.contrastive_k.or(alike.contrastive_k),
+            contrastive_alpha: self.contrastive_alpha.or(alike.contrastive_alpha),
+            selection: self.selection.clone().or_else(|| base.selection.clone()),
+        }
+    }
+
+    /// The decoder that this table speaks of, if it speaks of one.
+    fn decoder(&self) -> Option<Decoder> {
+        let truncates =
+            self.top_k.is_some() || self.top_p.is_some() || self.min_p.is_some() || self.typical_p.is_some();
+        if self.beams.is_some() || self.length_penalty.is_some() {
+            Some(Decoder::Beam)
+        } else if self.contrastive_k.is_some() || self.contrastive_alpha.is_some() {
+            Some(Decoder::Contrastive)
+        } else if self.greedy == Some(true) {
+            Some(Decoder::Greedy)
+        } else if self.greedy == Some(false) || self.temperature.is_some() || truncates {
+            Some(Decoder::Sampling)
+        } else {
+            None
         }
     }
 }

@@ -1,5 +1,10 @@
 //! The settings of an experiment, complete and checked.
 
+mod decoding;
+
+pub use decoding::{Beam, Contrastive, Decoding, Strategy};
+
+use super::selection::Selection;
 use crate::units::Tokens;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -241,6 +246,8 @@ pub struct Training {
     pub beta2: f64,
     /// Largest Euclidean norm of the gradient; a longer one is scaled down to it.
     pub gradient_clip: f64,
+    /// Share of documents that a transformer reads with their middle last, to learn filling gaps (Bavarian et al. 2022).
+    pub fim_share: f64,
     /// Minutes between checkpoints inside a generation.
     pub checkpoint_minutes: f64,
 }
@@ -254,53 +261,61 @@ pub struct Synthesis {
     pub tokens: Tokens,
     /// A document that has not ended by then is ended.
     pub max_document_tokens: usize,
-    /// How the next token is chosen.
-    pub decoding: Decoding,
+    /// How documents come out of predictions.
+    pub decoding: Strategy,
+    /// Which documents are kept.
+    pub selection: Selection,
 }
 
 /// What a model writes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Method {
     /// The start token.
     Textbook,
-    /// A real prefix from the train split, which is not part of the document written.
+    /// A few rare words of a natural document, which are not part of the document written.
+    Keywords {
+        /// How many.
+        count: usize,
+    },
+    /// A real prefix, which is not part of the document written.
     Continuation {
         /// Its tokens.
         prefix_tokens: usize,
+        /// Where it is taken from.
+        prefix: Prefix,
+    },
+    /// A natural document, spans of which are written anew with both sides in view.
+    Rephrase {
+        /// Share of its tokens that stay: 1 is a copy, 0 is textbook.
+        fidelity: f64,
+        /// Tokens of a span.
+        span_tokens: usize,
+        /// Tokens in view on each side of a gap.
+        view_tokens: usize,
+    },
+    /// A natural document, tokens of which are drawn anew where the model is sure of them.
+    TokenEdit {
+        /// A token of probability p is drawn anew with probability p^sharpness.
+        sharpness: f64,
+    },
+    /// A natural document, handed to a command.
+    External {
+        /// Program and arguments.
+        command: Vec<String>,
+        /// What it may take for the documents of one request.
+        timeout_seconds: f64,
     },
 }
 
-/// How the next token is chosen from a model's prediction. Applied in the order of the fields.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Decoding {
-    /// The most probable token, always (after the repetition penalty). Excludes every setting but the penalty.
-    pub greedy: bool,
-    /// Divides the positive logits of tokens already in the document, multiplies the negative ones
-    /// (Keskar et al. 2019). 1 changes nothing.
-    pub repetition_penalty: f64,
-    /// Divides the logits. Positive; 1 changes nothing.
-    pub temperature: f64,
-    /// Keeps the k most probable tokens.
-    pub top_k: Option<usize>,
-    /// Keeps the fewest tokens, most probable first, that hold at least this mass (Holtzman et al. 2020). In (0, 1].
-    pub top_p: Option<f64>,
-    /// Keeps tokens at least this share as probable as the most probable one. In [0, 1].
-    pub min_p: Option<f64>,
-}
-
-impl Decoding {
-    /// Samples from the prediction as it is.
-    pub const PLAIN: Self = Self {
-        greedy: false,
-        repetition_penalty: 1.0,
-        temperature: 1.0,
-        top_k: None,
-        top_p: None,
-        min_p: None,
-    };
-
-    /// Takes the most probable token, always.
-    pub const GREEDY: Self = Self { greedy: true, ..Self::PLAIN };
+/// Where prefixes are taken from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prefix {
+    /// The train split, in every generation.
+    #[default]
+    Natural,
+    /// What the generation before wrote; generation 0, for want of one, takes the train split.
+    Previous,
 }
 
 /// Which natural and which synthetic documents a generation trains on.
@@ -358,6 +373,13 @@ pub enum Budget {
 }
 
 impl Experiment {
+    /// Whether some model learns to fill gaps, which takes sentinel tokens.
+    #[must_use]
+    pub fn fills_gaps(&self) -> bool {
+        let arms = self.arms.iter().map(|arm| &arm.training);
+        arms.chain([&self.training]).any(|training| training.fim_share > 0.0)
+    }
+
     /// The arm that never sees synthetic text.
     #[must_use]
     pub fn control(&self) -> &Arm {

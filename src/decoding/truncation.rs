@@ -1,4 +1,4 @@
-//! Which tokens stay in the draw: top-k, top-p and min-p, none of which sorts the vocabulary.
+//! Which tokens stay in the draw: top-k, top-p, min-p and typical-p, none of which sorts the vocabulary.
 
 use super::{exp, inverse_temperature, position_at};
 use crate::config::Decoding;
@@ -9,13 +9,15 @@ use crate::documents::TokenId;
 pub(super) struct Candidates {
     ids: Vec<TokenId>,
     weights: Vec<f32>,
-    /// Scratch of top-k and top-p: smaller is more probable, ties broken by the lower id.
+    /// Scratch of all but min-p: smaller goes first, ties broken by the lower id.
     keys: Vec<u64>,
-    /// Scratch of top-p: mass by size of the weight.
+    /// Scratch of top-p and typical-p: what tokens go by, in (0, 1], the largest first; 0 for one that cannot come.
+    ranks: Vec<f32>,
+    /// Scratch of top-p and typical-p: mass by size of the rank.
     masses: Vec<f64>,
 }
 
-/// Weights of (0, 1] fall into bins by their exponent and three bits of their mantissa: eight bins per factor of 2.
+/// Ranks of (0, 1] fall into bins by their exponent and three bits of their mantissa: eight bins per factor of 2.
 const BIN_SHIFT: u32 = 20;
 const BINS: usize = (1.0_f32.to_bits() >> BIN_SHIFT) as usize + 1;
 
@@ -36,11 +38,16 @@ impl Candidates {
         }
         let _ = exp::weigh(&mut self.weights, largest, inverse_temperature(decoding));
         if let Some(p) = decoding.top_p.filter(|&p| p < 1.0) {
-            self.keep_top_p(p);
+            self.ranks.clone_from(&self.weights);
+            self.keep_mass(p);
         }
         if let Some(share) = decoding.min_p.filter(|&share| share > 0.0) {
-            // The most probable token weighs exactly 1, and no truncation drops it.
-            self.keep(|_, weight| f64::from(weight) >= share.min(1.0));
+            // The most probable token weighs exactly 1, and is there still.
+            keep(&mut self.ids, &mut self.weights, |_, weight| f64::from(weight) >= share.min(1.0));
+        }
+        if let Some(p) = decoding.typical_p.filter(|&p| p < 1.0) {
+            self.rank_by_typicality();
+            self.keep_mass(p);
         }
     }
 
@@ -55,36 +62,33 @@ impl Candidates {
         self.ids.get(position_at(&self.weights, uniform * total)).copied().unwrap_or(0)
     }
 
-    /// Collects keys in a buffer of at least 2k, and drops all but the best k whenever it is full. Most tokens of a
-    /// large vocabulary are then turned away by one comparison with the k-th best so far.
     fn keep_top_k(&mut self, logits: &[f32], k: usize) {
-        let full = (2 * k).max(64);
-        let mut bar = u64::MAX;
-        self.keys.clear();
-        for (id, &logit) in logits.iter().enumerate() {
-            let key = key(logit, id as TokenId);
-            if key < bar {
-                self.keys.push(key);
-                if self.keys.len() == full {
-                    bar = *self.keys.select_nth_unstable(k - 1).1;
-                    self.keys.truncate(k);
-                }
-            }
-        }
-        if self.keys.len() > k {
-            self.keys.select_nth_unstable(k - 1);
-            self.keys.truncate(k);
-        }
+        select(&mut self.keys, logits, k);
         self.ids.extend(self.keys.iter().map(|&key| key as TokenId));
         self.ids.sort_unstable();
     }
 
-    /// Finds the bin of weights in which the mass passes the share `p`; only that bin is sorted.
-    fn keep_top_p(&mut self, p: f64) {
+    /// With q = w / Σ w the surprisal of a token is −ln w + ln Σ w, and the entropy is the mean of that. They differ by
+    /// |ln w − ln g|, where ln g = Σ w ln w / Σ w; the rank e^−|…| falls with it.
+    fn rank_by_typicality(&mut self) {
+        let possible = self.weights.iter().map(|&weight| f64::from(weight)).filter(|&weight| weight > 0.0);
+        let (total, moment) = possible
+            .fold((0.0, 0.0), |(total, moment), weight| (total + weight, moment + weight * weight.ln()));
+        let mean = (moment / total).exp();
+        self.ranks.clear();
+        self.ranks.extend(self.weights.iter().map(|&weight| {
+            let ratio = f64::from(weight) / mean;
+            ratio.min(ratio.recip()) as f32
+        }));
+    }
+
+    /// Keeps the fewest tokens, by falling rank, that hold at least the share `p` of the mass. Finds the bin of ranks in
+    /// which the mass passes that share; only that bin is sorted.
+    fn keep_mass(&mut self, p: f64) {
         self.masses.clear();
         self.masses.resize(BINS, 0.0);
-        for &weight in &self.weights {
-            self.masses[bin(weight)] += f64::from(weight);
+        for (&rank, &weight) in self.ranks.iter().zip(&self.weights) {
+            self.masses[bin(rank)] += f64::from(weight);
         }
         // Summed in the order of the search below, so that the search must arrive.
         let target = p * self.masses.iter().rev().sum::<f64>();
@@ -98,9 +102,9 @@ impl Candidates {
             mass += inside;
         }
         self.keys.clear();
-        for (position, &weight) in self.weights.iter().enumerate() {
-            if bin(weight) == crossing && weight > 0.0 {
-                self.keys.push(key(weight, position as TokenId));
+        for (position, &rank) in self.ranks.iter().enumerate() {
+            if bin(rank) == crossing && rank > 0.0 {
+                self.keys.push(key(rank, position as TokenId));
             }
         }
         self.keys.sort_unstable();
@@ -112,25 +116,57 @@ impl Candidates {
                 break;
             }
         }
-        self.keep(|position, weight| weight > 0.0 && key(weight, position) <= last);
-    }
-
-    /// Keeps the tokens for which `stays` holds, given their position and weight.
-    fn keep(&mut self, stays: impl Fn(TokenId, f32) -> bool) {
-        let mut kept = 0;
-        for position in 0..self.ids.len() {
-            let weight = self.weights[position];
-            self.ids[kept] = self.ids[position];
-            self.weights[kept] = weight;
-            kept += usize::from(stays(position as TokenId, weight));
-        }
-        self.ids.truncate(kept);
-        self.weights.truncate(kept);
+        let Self { ids, weights, ranks, .. } = self;
+        keep(ids, weights, |at, _| ranks[at] > 0.0 && key(ranks[at], at as TokenId) <= last);
     }
 }
 
-fn bin(weight: f32) -> usize {
-    ((weight.to_bits() >> BIN_SHIFT) as usize).min(BINS - 1)
+/// Keeps the tokens for which `stays` holds, given their position and weight.
+fn keep(ids: &mut Vec<TokenId>, weights: &mut Vec<f32>, stays: impl Fn(usize, f32) -> bool) {
+    let mut kept = 0;
+    for position in 0..ids.len() {
+        let weight = weights[position];
+        ids[kept] = ids[position];
+        weights[kept] = weight;
+        kept += usize::from(stays(position, weight));
+    }
+    ids.truncate(kept);
+    weights.truncate(kept);
+}
+
+/// Leaves in `keys` those of the k best of `logits`, in no order. It collects keys in a buffer of at least 2k, and drops
+/// all but the best k whenever that is full. Most tokens of a large vocabulary are then turned away by one comparison
+/// with the k-th best so far.
+fn select(keys: &mut Vec<u64>, logits: &[f32], k: usize) {
+    let full = (2 * k).max(64);
+    let mut bar = u64::MAX;
+    keys.clear();
+    for (id, &logit) in logits.iter().enumerate() {
+        let key = key(logit, id as TokenId);
+        if key < bar {
+            keys.push(key);
+            if keys.len() == full {
+                bar = *keys.select_nth_unstable(k - 1).1;
+                keys.truncate(k);
+            }
+        }
+    }
+    if keys.len() > k {
+        keys.select_nth_unstable(k - 1);
+        keys.truncate(k);
+    }
+}
+
+/// The ids of the k largest of `logits`, largest first; the lower id of equals.
+pub(super) fn largest(logits: &[f32], k: usize) -> Vec<TokenId> {
+    let mut keys = Vec::new();
+    select(&mut keys, logits, k);
+    keys.sort_unstable();
+    keys.into_iter().map(|key| key as TokenId).collect()
+}
+
+fn bin(rank: f32) -> usize {
+    ((rank.to_bits() >> BIN_SHIFT) as usize).min(BINS - 1)
 }
 
 /// Orders by descending number, then by ascending id. What is not a number comes last.

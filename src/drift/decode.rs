@@ -1,4 +1,4 @@
-//! Decoding of a categorical model: temperature, top-k, top-p and min-p of frequencies.
+//! Decoding of a categorical model: temperature, top-k, top-p, min-p and typical-p of frequencies.
 //!
 //! The rules, their order and their ties are those of [`crate::decoding`], which works on rows of f32 logits; here the
 //! numbers are frequencies in f64, because at 10¹³ samples the rounding of an f32 would be seen. A repetition penalty
@@ -28,17 +28,25 @@ pub fn decode(weights: &[f64], decoding: &Decoding) -> Vec<f64> {
     };
     let mut decoded: Vec<f64> = weights.iter().map(sharpened).collect();
     if let Some(k) = decoding.top_k.filter(|&k| k < decoded.len()) {
-        keep_best(&mut decoded, |place, _| place < k);
+        keep_first(&mut decoded, |weight| weight, |place, _| place < k);
     }
     if let Some(p) = decoding.top_p.filter(|&p| p < 1.0) {
         let target = p * decoded.iter().sum::<f64>();
-        keep_best(&mut decoded, |_, mass_before| mass_before < target);
+        keep_first(&mut decoded, |weight| weight, |_, mass_before| mass_before < target);
     }
     if let Some(share) = decoding.min_p {
         // The largest weight is 1.
         for weight in decoded.iter_mut().filter(|weight| **weight < share) {
             *weight = 0.0;
         }
+    }
+    if let Some(p) = decoding.typical_p.filter(|&p| p < 1.0) {
+        let total: f64 = decoded.iter().sum();
+        let surprisal = |weight: f64| -(weight / total).ln();
+        let possible = decoded.iter().filter(|weight| **weight > 0.0);
+        let entropy: f64 = possible.map(|&weight| weight / total * surprisal(weight)).sum();
+        let typicality = |weight: f64| -(surprisal(weight) - entropy).abs();
+        keep_first(&mut decoded, typicality, |_, mass_before| mass_before < p * total);
     }
     decoded
 }
@@ -59,12 +67,13 @@ pub fn limit(probabilities: &[f64], decoding: &Decoding, generations: usize) -> 
 }
 
 /// Sets to 0 all weights but those for which `stays` holds, given a type's place and the mass before it in the order of
-/// falling weight, then of rising id. The best type stays.
-fn keep_best(weights: &mut [f64], stays: impl Fn(usize, f64) -> bool) {
-    let mut order: Vec<usize> = (0..weights.len()).filter(|&id| weights[id] > 0.0).collect();
-    order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(a.cmp(&b)));
+/// falling `rank` of its weight, then of rising id. The first type stays.
+fn keep_first(weights: &mut [f64], rank: impl Fn(f64) -> f64, stays: impl Fn(usize, f64) -> bool) {
+    let mut order: Vec<(usize, f64)> = weights.iter().map(|&weight| rank(weight)).enumerate().collect();
+    order.retain(|&(id, _)| weights[id] > 0.0);
+    order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let mut mass = 0.0;
-    for (place, id) in order.into_iter().enumerate() {
+    for (place, (id, _)) in order.into_iter().enumerate() {
         let before = mass;
         mass += weights[id];
         if place > 0 && !stays(place, before) {
@@ -109,6 +118,8 @@ mod tests {
             Decoding { top_p: Some(0.75), ..plain.clone() },
             Decoding { top_k: Some(4), top_p: Some(0.8), min_p: Some(0.5), ..plain.clone() },
             Decoding { min_p: Some(0.4), ..plain.clone() },
+            Decoding { typical_p: Some(0.6), ..plain.clone() },
+            Decoding { temperature: 0.7, min_p: Some(0.1), typical_p: Some(0.3), ..plain.clone() },
             Decoding::GREEDY,
         ];
         for decoding in decoders {

@@ -4,13 +4,20 @@
 
 use super::{LANES, add_lanes, exp, max, vectorised};
 
+/// A target that is not to be predicted: it has neither loss nor gradient.
+pub const IGNORED: u32 = u32::MAX;
+
 vectorised! {
     /// Negative log-likelihood summed over rows, in nats; `logits` (N, V) becomes its gradient times `scale`:
-    /// `scale · (softmax − onehot(target))`.
+    /// `scale · (softmax − onehot(target))`, and 0 where the target is [`IGNORED`].
     pub fn cross_entropy(logits: &mut [f32], targets: &[u32], scale: f32) -> f64 {
         let mut nats = 0.0;
         let vocabulary = logits.len() / targets.len().max(1);
         for (row, &target) in logits.chunks_exact_mut(vocabulary.max(1)).zip(targets) {
+            if target == IGNORED {
+                row.fill(0.0);
+                continue;
+            }
             let largest = max(row);
             let at_target = row[target as usize] - largest;
             let mut lanes = [0f32; LANES];

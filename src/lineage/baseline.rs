@@ -5,7 +5,7 @@
 
 use super::{Run, RunError};
 use crate::baseline::{Baseline, LogRatios};
-use crate::config::Arm;
+use crate::config::{Arm, Decoding};
 use crate::decoding;
 use crate::measure::Heldout;
 use crate::model;
@@ -27,11 +27,11 @@ impl Run<'_> {
         let place = Place::new(self.experiment.seeds[0], SHARED, 0, "drift");
         let stage = Stage::new(place, surroundings.observer, surroundings.interrupt);
         let mut log_ratios: BTreeMap<&str, LogRatios> = BTreeMap::new();
-        for arm in self.decoding_arms() {
-            let alike = |other: &&Arm| other.name != arm.name && writes_alike(other, arm);
-            let known =
-                self.decoding_arms().find(alike).and_then(|other| log_ratios.get(other.name.as_str()));
-            let of_arm = known.cloned().map_or_else(|| self.log_ratios(arm), Ok)?;
+        for (arm, decoding) in self.decoding_arms() {
+            let alike = |(other, _): &(&Arm, _)| other.name != arm.name && writes_alike(other, arm);
+            let twin = self.decoding_arms().find(alike);
+            let known = twin.and_then(|(other, _)| log_ratios.get(other.name.as_str()));
+            let of_arm = known.cloned().map_or_else(|| self.log_ratios(arm, decoding), Ok)?;
             log_ratios.insert(&arm.name, of_arm);
         }
         let heldout = Heldout {
@@ -44,13 +44,16 @@ impl Run<'_> {
         Ok(self.store.write_baseline(&baseline)?)
     }
 
-    /// The arms that do not draw from predictions as they are.
-    fn decoding_arms(&self) -> impl Iterator<Item = &Arm> {
-        self.experiment.arms.iter().filter(|arm| !decoding::is_plain(&arm.synthesis.decoding))
+    /// The arms that go token by token and do not draw from predictions as they are. (What beam search and contrastive
+    /// search do to a token cannot be seen in one prediction: such arms have no baseline.)
+    fn decoding_arms(&self) -> impl Iterator<Item = (&Arm, &Decoding)> {
+        let all = self.experiment.arms.iter();
+        let by_token = all.filter_map(|arm| Some((arm, arm.synthesis.decoding.token_by_token()?)));
+        by_token.filter(|(_, decoding)| !decoding::is_plain(decoding))
     }
 
     fn decoders_can_be_seen(&self) -> Result<bool, RunError> {
-        for arm in self.decoding_arms() {
+        for (arm, _) in self.decoding_arms() {
             for &seed in &self.experiment.seeds {
                 if !self.store.is_committed(Address::of(self.experiment, seed, arm, 0))? {
                     return Ok(false);
@@ -61,7 +64,7 @@ impl Run<'_> {
     }
 
     /// What the decoder of `arm` does to every held-out token, in the eyes of generation 0 of each seed.
-    fn log_ratios(&self, arm: &Arm) -> Result<LogRatios, RunError> {
+    fn log_ratios(&self, arm: &Arm, decoding: &Decoding) -> Result<LogRatios, RunError> {
         let Self { prepared, surroundings, .. } = self;
         let heldout = &prepared.heldout;
         let of_seed = |&seed: &u64| {
@@ -71,7 +74,7 @@ impl Run<'_> {
             let model = model::load(&self.store.model_dir(address), surroundings.device)?.model;
             stage.begin(2 * heldout.tokens().0, "tokens");
             let plain = model.score(heldout, &stage)?.log_probabilities;
-            let decoded = model.score_decoded(heldout, &arm.synthesis.decoding, &stage)?;
+            let decoded = model.score_decoded(heldout, decoding, &stage)?;
             stage.end();
             Ok(decoded.iter().zip(&plain).map(|(decoded, plain)| decoded - plain).collect())
         };

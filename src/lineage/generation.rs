@@ -3,7 +3,7 @@
 use super::prepare::natural_order;
 use super::{Prepared, Run, RunError, Surroundings};
 use crate::config::{
-    Arm, Budget, Experiment, Init, Mixture, Model, NaturalDocuments, Synthesis, Transformer,
+    Arm, Budget, Experiment, Init, Method, Mixture, Model, NaturalDocuments, Prefix, Synthesis, Transformer,
 };
 use crate::documents::{Documents, TokenId};
 use crate::measure::{self, Curves, FactAnswer, FourGrams, Inputs, Measurement};
@@ -13,7 +13,7 @@ use crate::progress::Event;
 use crate::seed::{Place, SHARED};
 use crate::stage::Stage;
 use crate::store::{Address, GenerationRecord, MixtureRecord, Store, Written};
-use crate::synthesis;
+use crate::synthesis::{self, Sources, SynthesisRecord};
 use crate::tokenizer::Tokenizer;
 use crate::training::{Learner, NgramLearner, Start, Trained, TransformerLearner};
 use crate::units::{NatsPerToken, Tokens};
@@ -50,17 +50,12 @@ impl<'a> Maker<'a> {
         let stage = self.stage(address);
         let (text, mixture) = self.mix(arm, generation, &stage)?;
         let Trained { model, record: training } = self.train(arm, address, (&text, &mixture.hash), &stage)?;
-        let prompts = self.natural.prefix(self.experiment.corpus.train_tokens);
-        let special = self.prepared.tokenizer.special();
-        let tokens = tokens_written(self.experiment, arm, generation);
-        let (documents, synthesis) = synthesis::write_corpus(
-            model.as_ref(),
-            &Synthesis { tokens, ..arm.synthesis.clone() },
-            special,
-            &prompts,
-            &stage.at("synthesis"),
-        )?;
-        let (measurements, curves) = self.measure(arm, generation, model.as_ref(), &documents, &stage)?;
+        let precise = model.in_full_precision();
+        let precise = precise.as_deref().unwrap_or(model.as_ref());
+        let loaded = self.first_model(arm, generation)?;
+        let first = loaded.as_deref().unwrap_or(precise);
+        let (documents, synthesis) = self.write(arm, generation, model.as_ref(), first, &stage)?;
+        let (measurements, curves) = self.measure(precise, first, &documents, &stage)?;
         let record = GenerationRecord { mixture, training, synthesis, measurements, curves };
         let texts = self.prepared.tokenizer.decode_documents(&documents);
         let written = Written { record: &record, documents: &documents, texts: &texts };
@@ -79,6 +74,13 @@ impl<'a> Maker<'a> {
     fn stage(&self, address: Address) -> Stage<'a> {
         let place = Place::new(self.seed, address.arm.unwrap_or(SHARED), address.generation, "mixture");
         Stage::new(place, self.surroundings.observer, self.surroundings.interrupt)
+    }
+
+    /// What the generation before wrote, where an arm writes from it.
+    fn previous(&self, arm: &Arm, generation: usize) -> Result<Option<Documents>, RunError> {
+        let reads = matches!(arm.synthesis.method, Method::Continuation { prefix: Prefix::Previous, .. });
+        let earlier = generation.checked_sub(1).filter(|_| reads);
+        Ok(earlier.map(|earlier| self.store.synthetic(self.address(arm, earlier))).transpose()?)
     }
 
     /// The text that a generation trains on, natural documents first.
@@ -135,27 +137,47 @@ impl<'a> Maker<'a> {
         }
     }
 
-    fn measure(
+    /// The model of generation 0; None for generation 0 itself.
+    fn first_model(&self, arm: &Arm, generation: usize) -> Result<Option<Box<dyn LanguageModel>>, RunError> {
+        if generation == 0 {
+            return Ok(None);
+        }
+        let folder = self.store.model_dir(self.address(arm, 0));
+        Ok(Some(model::load(&folder, self.surroundings.device)?.model))
+    }
+
+    /// The corpus of a generation; selection asks `first`, the model of generation 0.
+    fn write(
         &self,
         arm: &Arm,
         generation: usize,
         model: &dyn LanguageModel,
+        first: &dyn LanguageModel,
+        stage: &Stage,
+    ) -> Result<(Documents, SynthesisRecord), RunError> {
+        let natural = self.natural.prefix(self.experiment.corpus.train_tokens);
+        let previous = self.previous(arm, generation)?;
+        let sources =
+            Sources { natural: &natural, previous: previous.as_ref(), tokenizer: &self.prepared.tokenizer };
+        let tokens = tokens_written(self.experiment, arm, generation);
+        let synthesis = Synthesis { tokens, ..arm.synthesis.clone() };
+        Ok(synthesis::write_corpus(model, &synthesis, sources, first, &stage.at("synthesis"))?)
+    }
+
+    /// Measures a corpus and the model that wrote it, against the model of generation 0.
+    fn measure(
+        &self,
+        model: &dyn LanguageModel,
+        first: &dyn LanguageModel,
         documents: &Documents,
         stage: &Stage,
     ) -> Result<(Vec<Measurement>, Curves), RunError> {
         let prepared = self.prepared;
-        let precise = model.in_full_precision();
-        let model = precise.as_deref().unwrap_or(model);
         let synthetic = documents.prefix(self.experiment.measured_tokens());
         let scoring = stage.at("scoring");
         scoring.begin(prepared.heldout.tokens().0 + synthetic.tokens().0, "tokens");
         let heldout_scores = model.score(&prepared.heldout, &scoring)?;
-        let synthetic_scores_0 = if generation == 0 {
-            model.score(&synthetic, &scoring)?
-        } else {
-            let first = self.store.model_dir(self.address(arm, 0));
-            model::load(&first, self.surroundings.device)?.model.score(&synthetic, &scoring)?
-        };
+        let synthetic_scores_0 = first.score(&synthetic, &scoring)?;
         scoring.end();
         let inputs = Inputs {
             reference: &prepared.reference,
@@ -205,6 +227,7 @@ pub(super) fn transformer_learner(
         training: arm.training.clone(),
         vocab_size: tokenizer.vocab_size(),
         special: tokenizer.special(),
+        sentinels: tokenizer.sentinels(),
         start,
         device: device.clone(),
     }

@@ -76,6 +76,8 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<Prepared, RunErro
         config::Tokenizer::Learn { vocab_size } => Tokenizer::learn(&text.train, *vocab_size)?,
         config::Tokenizer::File { path } => Tokenizer::from_file(path)?,
     };
+    let fills_gaps = experiments.iter().any(|experiment| experiment.fills_gaps());
+    let tokenizer = if fills_gaps { tokenizer.with_sentinels()? } else { tokenizer };
     let train = tokenizer.encode_documents(&text.train)?;
     let heldout = tokenizer.encode_documents(&text.heldout)?;
     let reference = tokenizer.encode_documents(&text.reference)?;

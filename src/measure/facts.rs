@@ -7,7 +7,7 @@
 
 use super::Collected;
 use super::uncertainty::Estimate;
-use crate::config::Decoding;
+use crate::config::Strategy;
 use crate::documents::{Documents, TokenId};
 use crate::model::{Generate, LanguageModel, ModelError};
 use crate::rarity::Rarity;
@@ -56,8 +56,8 @@ pub fn recall(
     let request = Generate {
         prompts: &prompts,
         max_document_tokens: longest + MARGIN,
-        decoding: &Decoding::GREEDY,
-        first_item: 0,
+        decoding: &Strategy::GREEDY,
+        item: &|index| index as u64,
     };
     let answers = model.generate(&request, stage)?;
     let judge = |(fact, answer): (&Fact, &[TokenId])| FactAnswer {

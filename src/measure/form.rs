@@ -23,7 +23,7 @@ use super::grams::{Grams, ends};
 use super::heldout::mean_over;
 use super::uncertainty::{Estimate, block_count, block_ranges, ratio};
 use super::{Collected, Inputs, MeasureError, Texts};
-use crate::documents::{Documents, TokenId};
+use crate::documents::{Documents, hash};
 use rayon::prelude::*;
 use zstd::zstd_safe::{CCtx, CParameter};
 
@@ -140,19 +140,10 @@ fn hashes(documents: &Documents) -> impl Iterator<Item = u64> {
     documents.iter().flat_map(|document| document.windows(4).map(hash))
 }
 
-/// A hash of a few tokens: each is added and the whole mixed by the finaliser of SplitMix64 (Steele et al. 2014).
-fn hash(tokens: &[TokenId]) -> u64 {
-    tokens.iter().fold(0, |hash: u64, &token| {
-        let mut mixed = hash.wrapping_add(u64::from(token) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::selection::repetition;
 
     #[test]
     fn an_index_holds_the_four_grams_of_its_text_and_no_others() {
@@ -173,6 +164,8 @@ mod tests {
         let documents: Documents = [&[1, 2, 3, 4, 1, 2, 3, 4, 5][..], &[1, 2, 3, 4]].into_iter().collect();
         let four = Grams::unigrams(&documents).longer(&documents).longer(&documents).longer(&documents);
         assert_eq!(repeated(&four), [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+        let selected: Vec<f64> = documents.iter().map(repetition::share).collect();
+        assert_eq!(selected, [1.0 / 6.0, 0.0], "selection goes by the same share");
     }
 
     #[test]

@@ -43,7 +43,7 @@ mod files;
 mod predictions;
 mod sampling;
 
-use super::{Generate, LanguageModel, ModelError, Scores, SpecialTokens};
+use super::{Generate, LanguageModel, ModelError, Redrawn, Scores, SpecialTokens};
 use crate::config::{self, Decoding};
 use crate::decoding::Sampler;
 use crate::documents::{Documents, TokenId};
@@ -52,6 +52,7 @@ use counts::{Context, Counts};
 use discounts::Discounts;
 use predictions::Predictions;
 use rayon::prelude::*;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -209,59 +210,66 @@ impl Ngram {
         }
     }
 
-    fn score_some_decoded<'a>(
+    /// What `of_row` makes of the prediction (V) of each token of some documents, which it may spend; it is given the
+    /// document before the token, the token, and its place among those of the documents.
+    fn by_row<'a, T>(
         &self,
         documents: impl Iterator<Item = &'a [TokenId]>,
-        decoding: &Decoding,
-    ) -> Vec<f32> {
+        mut of_row: impl FnMut(&mut [f32], &[TokenId], TokenId, usize) -> T,
+    ) -> Vec<T> {
         let predictions = self.predictions();
-        let mut sampler = Sampler::new(decoding);
         let mut logits = vec![0f32; self.vocab_size()];
-        let mut scores = Vec::new();
+        let mut all = Vec::new();
         for document in documents {
-            let mut place = 0;
+            let mut before = 0;
             self.walk(document, |context, token| {
                 predictions.fill(&self.counts, context, &mut logits);
-                scores.push(sampler.log_probability(&mut logits, &document[..place], token));
-                place += 1;
+                all.push(of_row(&mut logits, &document[..before], token, all.len()));
+                before += 1;
                 predictions.score(&self.counts, context, token).1
             });
         }
-        scores
+        all
     }
 
-    fn score_some<'a>(&self, documents: impl Iterator<Item = &'a [TokenId]>) -> Scores {
-        let predictions = self.predictions();
-        let mut scores = Scores::default();
-        for document in documents {
-            self.walk(document, |context, token| {
-                let (log_probability, next) = predictions.score(&self.counts, context, token);
-                scores.log_probabilities.push(log_probability as f32);
-                scores.entropies.push(predictions.entropy(context) as f32);
-                next
-            });
-        }
-        scores
+    /// What `of_task` makes of ranges of documents, one after the other.
+    fn in_tasks<T: Send>(
+        &self,
+        documents: &Documents,
+        stage: &Stage,
+        of_task: impl Fn(Range<usize>) -> Vec<T> + Sync,
+    ) -> Result<Vec<T>, ModelError> {
+        check_tokens(documents.flat(), self.vocab_size())?;
+        let parts: Vec<Vec<T>> = tasks(documents.len())
+            .map(|range| {
+                if stage.interrupted() {
+                    return Err(ModelError::Interrupted);
+                }
+                let part = of_task(range);
+                stage.advance(part.len() as u64);
+                Ok(part)
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(parts.into_iter().flatten().collect())
     }
 }
 
 impl LanguageModel for Ngram {
     fn score(&self, documents: &Documents, stage: &Stage) -> Result<Scores, ModelError> {
-        check_tokens(documents.flat(), self.vocab_size())?;
-        let parts: Vec<Scores> = tasks(documents.len())
-            .map(|range| {
-                if stage.interrupted() {
-                    return Err(ModelError::Interrupted);
-                }
-                let part = self.score_some(range.map(|index| documents.get(index)));
-                stage.advance(part.entropies.len() as u64);
-                Ok(part)
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Scores {
-            log_probabilities: parts.iter().flat_map(|part| &part.log_probabilities).copied().collect(),
-            entropies: parts.iter().flat_map(|part| &part.entropies).copied().collect(),
-        })
+        let predictions = self.predictions();
+        let scores = self.in_tasks(documents, stage, |range| {
+            let mut scores = Vec::new();
+            for index in range {
+                self.walk(documents.get(index), |context, token| {
+                    let (log_probability, next) = predictions.score(&self.counts, context, token);
+                    scores.push((log_probability as f32, predictions.entropy(context) as f32));
+                    next
+                });
+            }
+            scores
+        })?;
+        let (log_probabilities, entropies) = scores.into_iter().unzip();
+        Ok(Scores { log_probabilities, entropies })
     }
 
     fn score_decoded(
@@ -270,18 +278,31 @@ impl LanguageModel for Ngram {
         decoding: &Decoding,
         stage: &Stage,
     ) -> Result<Vec<f32>, ModelError> {
-        check_tokens(documents.flat(), self.vocab_size())?;
-        let parts: Vec<Vec<f32>> = tasks(documents.len())
-            .map(|range| {
-                if stage.interrupted() {
-                    return Err(ModelError::Interrupted);
-                }
-                let part = self.score_some_decoded(range.map(|index| documents.get(index)), decoding);
-                stage.advance(part.len() as u64);
-                Ok(part)
+        self.in_tasks(documents, stage, |range| {
+            let mut sampler = Sampler::new(decoding);
+            self.by_row(range.map(|index| documents.get(index)), |logits, so_far, token, _| {
+                sampler.log_probability(logits, so_far, token)
             })
-            .collect::<Result<_, _>>()?;
-        Ok(parts.concat())
+        })
+    }
+
+    fn redraw(
+        &self,
+        documents: &Documents,
+        decoding: &Decoding,
+        uniforms: &[f64],
+        stage: &Stage,
+    ) -> Result<Vec<Redrawn>, ModelError> {
+        let starts = documents.starts();
+        self.in_tasks(documents, stage, |range| {
+            let mut sampler = Sampler::new(decoding);
+            let first = starts[range.start];
+            self.by_row(range.map(|index| documents.get(index)), |logits, so_far, token, place| {
+                let log_probability = logits[token as usize];
+                let uniform = uniforms[first + place];
+                Redrawn { log_probability, token: sampler.draw_at(logits, so_far, uniform) }
+            })
+        })
     }
 
     fn generate(&self, request: &Generate, stage: &Stage) -> Result<Documents, ModelError> {
@@ -305,7 +326,7 @@ impl LanguageModel for Ngram {
 }
 
 /// The ranges of documents that are worked on together, out of `documents`.
-fn tasks(documents: usize) -> impl IndexedParallelIterator<Item = std::ops::Range<usize>> {
+fn tasks(documents: usize) -> impl IndexedParallelIterator<Item = Range<usize>> {
     (0..documents.div_ceil(DOCUMENTS_PER_TASK)).into_par_iter().map(move |task| {
         let start = task * DOCUMENTS_PER_TASK;
         start..documents.min(start + DOCUMENTS_PER_TASK)

@@ -23,7 +23,7 @@
 use crate::config::{self, Decoding, Precision};
 use crate::documents::Documents;
 use crate::kernels::attention::Rotary;
-use crate::model::{Generate, LanguageModel, ModelError, Scores, SpecialTokens};
+use crate::model::{Generate, LanguageModel, ModelError, Redrawn, Scores, SpecialTokens};
 use crate::seed::Stream;
 use crate::stage::Stage;
 use candle_core::{Device, Tensor};
@@ -189,6 +189,17 @@ impl LanguageModel for Transformer {
     fn in_full_precision(&self) -> Option<Box<dyn LanguageModel>> {
         let rounds = self.network.precision != Precision::F32;
         rounds.then(|| Box::new(self.clone().with_precision(Precision::F32)) as Box<dyn LanguageModel>)
+    }
+
+    fn redraw(
+        &self,
+        documents: &Documents,
+        decoding: &Decoding,
+        uniforms: &[f64],
+        stage: &Stage,
+    ) -> Result<Vec<Redrawn>, ModelError> {
+        self.check_tokens(documents)?;
+        score::redraw(self, documents, decoding, uniforms, stage)
     }
 
     fn save(&self, dir: &Path) -> Result<(), ModelError> {

@@ -2,12 +2,15 @@
 
 mod causes;
 mod effects;
+mod laws;
 mod legend;
 mod rows;
+mod shares;
 mod spectra;
 mod trajectories;
 
 use super::scene::Scene;
+use crate::fit::Fitted;
 use crate::measure::Family;
 use crate::store::Recorded;
 use crate::verdict::ArmComparison;
@@ -51,4 +54,10 @@ pub(super) fn all(recorded: &Recorded, comparisons: &[&ArmComparison]) -> Vec<(P
     figures.push((Part::Facts, trajectories::facts(recorded)));
     figures.push((Part::Training, spectra::training(recorded)));
     figures.into_iter().filter_map(|(part, figure)| Some((part, figure?))).collect()
+}
+
+/// Every figure that fitted laws have something to show for.
+pub(super) fn of_fit(fitted: &Fitted) -> Vec<Figure> {
+    let figures = [laws::by_tokens(fitted), laws::by_parameters(fitted), shares::curves(fitted)];
+    figures.into_iter().flatten().collect()
 }

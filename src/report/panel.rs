@@ -55,6 +55,21 @@ impl Axis {
         Self { low, high, logarithmic: true, ticks }
     }
 
+    /// A logarithmic axis over positive `values`, few enough for a tick at each; those too near the one before have none.
+    pub(super) fn marked(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let axis = Self::logarithmic(values.iter().copied());
+        let mut ticks: Vec<(f64, String)> = Vec::new();
+        for value in values {
+            let is_near = |(before, _): &(f64, String)| axis.place(value) - axis.place(*before) < 0.12;
+            if !ticks.last().is_some_and(is_near) {
+                ticks.push((value, tick(value, 0)));
+            }
+        }
+        Self { ticks, ..axis }
+    }
+
     /// Where `value` lies between the ends, 0 to 1.
     fn place(&self, value: f64) -> f64 {
         let value = if self.logarithmic { value.log10() } else { value };

@@ -1,18 +1,21 @@
-//! *Continuation*: the model goes on from the beginning of a natural document.
+//! *Continuation*: the model goes on from the beginning of a document: a natural one, or one that the generation before
+//! wrote.
 //!
 //! The prefix is not part of what is written. If it were, part of every synthetic corpus would be natural text, and
 //! the loop would be anchored by it. Prefixes are cut by tokens, from documents in which something comes after them,
 //! each equally likely and with replacement.
 
-use super::{Prompts, SynthesisError};
+use super::SynthesisError;
+use super::prompted::Prompts;
 use crate::documents::{Documents, TokenId};
 use crate::seed::Place;
-use crate::stage::Stage;
 use rand::Rng;
 
-/// Prefixes of natural documents.
+/// Prefixes of documents.
 pub(super) struct Continuation<'a> {
-    natural: &'a Documents,
+    documents: &'a Documents,
+    /// What they are, in words.
+    from: &'static str,
     prefix_tokens: usize,
     /// Documents longer than that.
     long_enough: Vec<usize>,
@@ -21,15 +24,20 @@ pub(super) struct Continuation<'a> {
 }
 
 impl<'a> Continuation<'a> {
-    pub fn new(natural: &'a Documents, prefix_tokens: usize, stage: &Stage) -> Result<Self, SynthesisError> {
-        let long_enough = long_enough(natural, prefix_tokens)?;
-        Ok(Self { natural, prefix_tokens, long_enough, place: stage.place().at("prompts") })
+    pub(super) fn new(
+        documents: &'a Documents,
+        from: &'static str,
+        prefix_tokens: usize,
+        place: Place,
+    ) -> Result<Self, SynthesisError> {
+        let long_enough = long_enough(documents, prefix_tokens)?;
+        Ok(Self { documents, from, prefix_tokens, long_enough, place })
     }
 }
 
 /// The documents longer than a prefix.
-pub(super) fn long_enough(natural: &Documents, prefix_tokens: usize) -> Result<Vec<usize>, SynthesisError> {
-    let lengths = natural.iter().map(<[TokenId]>::len);
+pub(super) fn long_enough(documents: &Documents, prefix_tokens: usize) -> Result<Vec<usize>, SynthesisError> {
+    let lengths = documents.iter().map(<[TokenId]>::len);
     let long_enough: Vec<usize> = lengths
         .clone()
         .enumerate()
@@ -38,15 +46,15 @@ pub(super) fn long_enough(natural: &Documents, prefix_tokens: usize) -> Result<V
         .collect();
     if long_enough.is_empty() {
         let longest = lengths.max().unwrap_or(0);
-        return Err(SynthesisError::NoPrefix { documents: natural.len(), prefix_tokens, longest });
+        return Err(SynthesisError::NoPrefix { documents: documents.len(), prefix_tokens, longest });
     }
     Ok(long_enough)
 }
 
 impl Prompts for Continuation<'_> {
-    fn prompt(&self, item: u64) -> &[TokenId] {
-        let chosen = self.place.stream(item).random_range(0..self.long_enough.len() as u64);
-        &self.natural.get(self.long_enough[chosen as usize])[..self.prefix_tokens]
+    fn prompt(&self, place: u64) -> &[TokenId] {
+        let chosen = self.place.stream(place).random_range(0..self.long_enough.len() as u64);
+        &self.documents.get(self.long_enough[chosen as usize])[..self.prefix_tokens]
     }
 
     fn method(&self) -> &'static str {
@@ -54,6 +62,6 @@ impl Prompts for Continuation<'_> {
     }
 
     fn source(&self) -> String {
-        format!("train split, {} tokens", self.prefix_tokens)
+        format!("{}, {} tokens", self.from, self.prefix_tokens)
     }
 }

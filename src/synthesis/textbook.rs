@@ -1,6 +1,6 @@
 //! *Textbook*: the model writes from nothing but its start token, what it pleases.
 
-use super::Prompts;
+use super::prompted::Prompts;
 use crate::documents::TokenId;
 
 /// Empty prompts.

@@ -173,6 +173,7 @@ mod tests {
             weight_decay: 0.5,
             beta1: 0.9,
             beta2: 0.99,
+            fim_share: 0.0,
             gradient_clip: 1.0,
             checkpoint_minutes: 1.0,
         }

@@ -2,11 +2,12 @@
 //! other device.
 
 use crate::documents::TokenId;
+use crate::kernels::softmax::IGNORED;
 use crate::model::transformer::parameters::Parameters;
 use crate::model::transformer::{Network, fused, plain};
 use candle_core::{Result, Tensor, Var};
 
-/// Sequences of equal length, flat, and the token that follows each of theirs.
+/// Sequences of equal length, flat, and the token that follows each of theirs, or [`IGNORED`].
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// (B, T)
@@ -15,6 +16,14 @@ pub struct Batch {
     pub targets: Vec<TokenId>,
     /// T
     pub time: usize,
+}
+
+impl Batch {
+    /// How many targets are to be predicted.
+    #[must_use]
+    pub fn predictions(&self) -> usize {
+        self.targets.iter().filter(|&&target| target != IGNORED).count()
+    }
 }
 
 /// Gradients of batches, one after the other in the same memory.
@@ -37,15 +46,16 @@ impl Gradients {
     /// # Errors
     /// When the device fails, or the batch is empty.
     pub fn compute(&mut self, network: &Network, batch: &Batch) -> Result<f64> {
-        if batch.targets.is_empty() {
-            candle_core::bail!("the batch is empty");
+        let predictions = batch.predictions();
+        if predictions == 0 {
+            candle_core::bail!("there is nothing to predict in the batch");
         }
         if !network.device.is_cpu() {
             let (nats, values) = differentiate(network, batch)?;
             self.values = values;
             return Ok(nats);
         }
-        let scale = 1.0 / batch.targets.len() as f32;
+        let scale = 1.0 / predictions as f32;
         let sequences = fused::Sequences { tokens: &batch.tokens, time: batch.time };
         let Self { values, workspace } = self;
         fused::backward::gradients(network, sequences, &batch.targets, scale, workspace, values)
@@ -72,7 +82,7 @@ pub fn differentiate(network: &Network, batch: &Batch) -> Result<(f64, Parameter
     let tokens = Tensor::from_slice(&batch.tokens, dims, &network.device)?;
     let targets = Tensor::from_slice(&batch.targets, dims, &network.device)?;
     let nats = plain::nll_sum(&live, &tokens, &targets)?;
-    let gradients = (&nats / batch.targets.len() as f64)?.backward()?;
+    let gradients = (&nats / batch.predictions() as f64)?.backward()?;
     let values = variables.try_map(|variable| match gradients.get(variable) {
         Some(gradient) => gradient.flatten_all()?.to_vec1::<f32>(),
         None => Ok(vec![0.0; variable.elem_count()]),

@@ -3,16 +3,34 @@
 //! Every pass over the documents shuffles them anew. The start token is read before each, unless the token before
 //! it is the start token already, as it is when one token both ends and starts documents. A window is a context of
 //! inputs and the token after each; the next window begins where its inputs end.
+//!
+//! A model that learns to fill gaps reads some documents, chosen anew at every pass, with their middle last (Bavarian et
+//! al. 2022, prefix–suffix–middle): cut into pieces that fit the context, and every piece cut in three at random.
 
 use crate::documents::{Documents, TokenId};
+use crate::seed::Stream;
 use crate::stage::Stage;
+use crate::tokenizer::{Sentinels, SpecialTokens};
+use rand::Rng;
 use rand::seq::SliceRandom;
+
+/// How documents are read with their middle last.
+#[derive(Clone, Copy, Debug)]
+pub struct Gaps {
+    /// Share of documents.
+    pub share: f64,
+    /// What marks their parts.
+    pub sentinels: Sentinels,
+    /// Tokens of a document between two starts, at most.
+    pub piece_tokens: usize,
+}
 
 /// An endless stream of training text.
 pub struct Packed<'a> {
     documents: &'a Documents,
     stage: &'a Stage<'a>,
-    start: TokenId,
+    special: SpecialTokens,
+    gaps: Option<Gaps>,
     epoch: u64,
     tokens: Vec<TokenId>,
     next: usize,
@@ -21,8 +39,13 @@ pub struct Packed<'a> {
 impl<'a> Packed<'a> {
     /// The stream from its beginning. `documents` must hold a token.
     #[must_use]
-    pub fn new(documents: &'a Documents, start: TokenId, stage: &'a Stage<'a>) -> Self {
-        Self { documents, stage, start, epoch: 0, tokens: Vec::new(), next: 0 }
+    pub fn new(
+        documents: &'a Documents,
+        special: SpecialTokens,
+        gaps: Option<Gaps>,
+        stage: &'a Stage<'a>,
+    ) -> Self {
+        Self { documents, stage, special, gaps, epoch: 0, tokens: Vec::new(), next: 0 }
     }
 
     /// The next window: `context` inputs, and the token that follows each.
@@ -54,13 +77,46 @@ impl<'a> Packed<'a> {
             self.next -= kept;
             let mut order: Vec<usize> = (0..self.documents.len()).collect();
             order.shuffle(&mut self.stage.stream(self.epoch));
+            let mut stream = self.stage.at("gaps").stream(self.epoch);
             self.epoch += 1;
             for index in order {
-                if self.tokens.last() != Some(&self.start) {
-                    self.tokens.push(self.start);
+                let document = self.documents.get(index);
+                match self.gaps {
+                    Some(gaps) if stream.random::<f64>() < gaps.share => {
+                        for piece in document.chunks(gaps.piece_tokens) {
+                            self.push_with_gap(piece, gaps.sentinels, &mut stream);
+                        }
+                    }
+                    _ => {
+                        self.push_start();
+                        self.tokens.extend_from_slice(document);
+                    }
                 }
-                self.tokens.extend_from_slice(self.documents.get(index));
             }
+        }
+    }
+
+    fn push_start(&mut self) {
+        if self.tokens.last() != Some(&self.special.start) {
+            self.tokens.push(self.special.start);
+        }
+    }
+
+    /// A piece of a document, cut at two random places, its middle last and ended.
+    fn push_with_gap(&mut self, piece: &[TokenId], sentinels: Sentinels, stream: &mut Stream) {
+        let mut cut = || stream.random_range(0..=piece.len() as u64) as usize;
+        let (one, other) = (cut(), cut());
+        let (before, rest) = piece.split_at(one.min(other));
+        let (middle, after) = rest.split_at(one.max(other) - one.min(other));
+        self.push_start();
+        for (sentinel, part) in
+            [(sentinels.prefix, before), (sentinels.suffix, after), (sentinels.middle, middle)]
+        {
+            self.tokens.push(sentinel);
+            self.tokens.extend_from_slice(part);
+        }
+        if middle.last() != Some(&self.special.end) {
+            self.tokens.push(self.special.end);
         }
     }
 }
@@ -80,7 +136,7 @@ mod tests {
     fn windows_overlap_by_the_token_that_is_target_and_then_input() {
         let (interrupt, documents) = (AtomicBool::new(false), documents());
         let stage = Stage::new(Place::new(1, "a", 0, "training"), &Silent, &interrupt);
-        let mut packed = Packed::new(&documents, 0, &stage);
+        let mut packed = Packed::new(&documents, SpecialTokens { start: 0, end: 0 }, None, &stage);
         let mut before = packed.window(4);
         assert_eq!(before.0[0], 0);
         for _ in 0..20 {
@@ -96,7 +152,7 @@ mod tests {
     fn a_pass_holds_every_document_once_each_behind_a_start_token() {
         let (interrupt, documents) = (AtomicBool::new(false), documents());
         let stage = Stage::new(Place::new(1, "a", 0, "training"), &Silent, &interrupt);
-        let mut packed = Packed::new(&documents, 0, &stage);
+        let mut packed = Packed::new(&documents, SpecialTokens { start: 0, end: 0 }, None, &stage);
         let (mut pass, _) = packed.window(14);
         assert_eq!(pass[0], 0);
         assert!(
@@ -107,13 +163,48 @@ mod tests {
         assert_eq!(pass, [0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
 
+    /// The parts of a piece, put together again, are the piece. (Documents that do not end: what splits them apart here is
+    /// the start token before, and the end token behind, each middle.)
+    #[test]
+    fn documents_with_their_middle_last_hold_the_same_tokens() {
+        let interrupt = AtomicBool::new(false);
+        let text: Vec<Vec<TokenId>> = (0..400).map(|d| (100 * d + 50..100 * d + 75).collect()).collect();
+        let documents: Documents = text.iter().map(Vec::as_slice).collect();
+        let stage = Stage::new(Place::new(1, "a", 0, "training"), &Silent, &interrupt);
+        let sentinels = Sentinels { prefix: 1, suffix: 2, middle: 3 };
+        let gaps = Gaps { share: 0.25, sentinels, piece_tokens: 10 };
+        let mut packed = Packed::new(&documents, SpecialTokens { start: 0, end: 0 }, Some(gaps), &stage);
+        packed.fill(1);
+        let (mut whole, mut pieces) = (0, 0);
+        for sequence in packed.tokens.split(|&token| token == 0).filter(|sequence| !sequence.is_empty()) {
+            let restored: Vec<TokenId> = match sequence[0] {
+                1 => {
+                    pieces += 1;
+                    let parts: Vec<&[TokenId]> = sequence.split(|token| [1, 2, 3].contains(token)).collect();
+                    let [[], before, after, middle] = parts[..] else { panic!("{sequence:?}") };
+                    [before, middle, after].concat()
+                }
+                _ => {
+                    whole += 1;
+                    assert_eq!(sequence.len(), 25);
+                    sequence.to_vec()
+                }
+            };
+            assert!(restored.windows(2).all(|pair| pair[1] == pair[0] + 1), "{sequence:?}");
+        }
+        // 300 of 400 documents are read as they are, give or take four standard deviations of √(400 · ¼ · ¾).
+        assert!((265..=335).contains(&whole), "{whole}");
+        // 25 tokens are pieces of 10, 10 and 5.
+        assert_eq!(pieces, 3 * (400 - whole));
+    }
+
     #[test]
     fn skipping_leads_to_where_reading_does() {
         let (interrupt, documents) = (AtomicBool::new(false), documents());
         let stage = Stage::new(Place::new(1, "a", 0, "training"), &Silent, &interrupt);
+        let packed = || Packed::new(&documents, SpecialTokens { start: 10, end: 0 }, None, &stage);
         for windows in 0..20 {
-            let (mut read, mut skipped) =
-                (Packed::new(&documents, 10, &stage), Packed::new(&documents, 10, &stage));
+            let (mut read, mut skipped) = (packed(), packed());
             for _ in 0..windows {
                 read.window(5);
             }

@@ -3,14 +3,16 @@
 use super::adamw::{self, Moments};
 use super::checkpoint::{self, Progress, State};
 use super::gradients::{Batch, Gradients};
-use super::packed::Packed;
+use super::packed::{Gaps, Packed};
 use super::{Checkpoints, Learner, LossPoint, Trained, TrainingError, TrainingRecord};
 use crate::config::{self, Training, TrainingLength};
 use crate::documents::Documents;
+use crate::kernels::softmax::IGNORED;
 use crate::model::transformer::parameters::Parameters;
 use crate::model::transformer::{Network, Transformer};
 use crate::model::{LanguageModel, ModelError, SpecialTokens};
 use crate::stage::Stage;
+use crate::tokenizer::Sentinels;
 use crate::units::Tokens;
 use candle_core::{Device, Tensor};
 use std::path::{Path, PathBuf};
@@ -40,6 +42,8 @@ pub struct TransformerLearner {
     pub vocab_size: usize,
     /// The tokenizer's special tokens.
     pub special: SpecialTokens,
+    /// The tokenizer's sentinels, for learning to fill gaps.
+    pub sentinels: Option<Sentinels>,
     /// What the weights start from.
     pub start: Start,
     /// Where to train.
@@ -62,14 +66,15 @@ impl Learner for TransformerLearner {
         let tokens_per_step = self.tokens_per_step();
         stage.begin(steps * tokens_per_step, "tokens");
         stage.advance(run.progress.step * tokens_per_step);
-        let mut packed = Packed::new(documents, self.special.start, stage);
+        let mut packed = Packed::new(documents, self.special, self.gaps(), stage);
         packed.skip(run.progress.step * tokens_per_step);
         while run.progress.step < steps {
             if stage.interrupted() {
                 checkpoints.save(&mut |dir| run.save(dir))?;
                 return Err(TrainingError::Interrupted);
             }
-            run.step(&next_batch(&mut packed, context, self.training.batch), stage)?;
+            let batch = next_batch(&mut packed, context, self.training.batch, self.sentinels);
+            run.step(&batch, stage)?;
             stage.advance(tokens_per_step);
             if run.progress.step == steps || checkpoints.due() {
                 checkpoints.save(&mut |dir| run.save(dir))?;
@@ -87,6 +92,14 @@ impl Learner for TransformerLearner {
 }
 
 impl TransformerLearner {
+    /// How documents are read with their middle last, if some are.
+    fn gaps(&self) -> Option<Gaps> {
+        let share = self.training.fim_share;
+        let sentinels = self.sentinels.filter(|_| share > 0.0)?;
+        // With the start token and the sentinels a piece fills the context.
+        Some(Gaps { share, sentinels, piece_tokens: self.architecture.context - 4 })
+    }
+
     fn tokens_per_step(&self) -> u64 {
         (self.training.batch * self.architecture.context) as u64
     }
@@ -171,13 +184,16 @@ impl TransformerLearner {
     }
 }
 
-/// The next step's sequences.
-fn next_batch(packed: &mut Packed, context: usize, sequences: usize) -> Batch {
+/// The next step's sequences. Nothing learns to write a sentinel: it is never what is to be predicted.
+fn next_batch(packed: &mut Packed, context: usize, sequences: usize, sentinels: Option<Sentinels>) -> Batch {
+    let is_sentinel = |token| sentinels.is_some_and(|sentinels| sentinels.contain(token));
     let mut batch = Batch { time: context, ..Batch::default() };
     for _ in 0..sequences {
         let (tokens, targets) = packed.window(context);
         batch.tokens.extend(tokens);
-        batch.targets.extend(targets);
+        batch
+            .targets
+            .extend(targets.into_iter().map(|token| if is_sentinel(token) { IGNORED } else { token }));
     }
     batch
 }
@@ -229,7 +245,7 @@ impl<'a> Run<'a> {
     fn step(&mut self, batch: &Batch, stage: &Stage) -> Result<(), TrainingError> {
         let nats = self.gradients.compute(&self.network, batch)?;
         let gradient = self.gradients.values();
-        let tokens = batch.targets.len() as u64;
+        let tokens = batch.predictions() as u64;
         let norm = adamw::norm(gradient);
         let Progress { step, steps, .. } = self.progress;
         if !nats.is_finite() || !norm.is_finite() {
@@ -249,16 +265,16 @@ impl<'a> Run<'a> {
             gradient_scale: adamw::clip(norm, self.training.gradient_clip),
         };
         adamw::step(&mut self.network.parameters, &mut self.moments, gradient, self.training, this)?;
-        self.note(nats, tokens);
+        self.note(nats, tokens, batch.tokens.len() as u64);
         Ok(())
     }
 
     /// Counts a step that is done, and adds a point to the curve now and then.
-    fn note(&mut self, nats: f64, tokens: u64) {
+    fn note(&mut self, nats: f64, predictions: u64, tokens: u64) {
         let progress = &mut self.progress;
         progress.step += 1;
         progress.nats += nats;
-        progress.tokens += tokens;
+        progress.tokens += predictions;
         if progress.step.is_multiple_of(progress.steps.div_ceil(CURVE_POINTS))
             || progress.step == progress.steps
         {

@@ -61,6 +61,15 @@ fn types_in_the_texts_of_replace_are_as_many_as_survive_one_more_draw() {
     }
 }
 
+#[test]
+fn an_arm_that_writes_by_a_search_has_no_curves() {
+    let arms =
+        format!("{REPLACE}[[arm]]\nname = \"beam\"\nmixture = \"replace\"\nsynthesis = {{ beams = 2 }}\n");
+    let baseline = baseline(&experiment(&arms), &zipf().1);
+    assert!(baseline.curve("replace", "hill_0").is_some());
+    assert_eq!(baseline.curve("beam", "hill_0"), None);
+}
+
 /// Natural text has a coverage of 1; what a model wrote that has counted it once has less, for the model missed some.
 #[test]
 fn a_control_stays_where_it_is() {

@@ -1,5 +1,7 @@
 //! The command line: what goes where, and how bad input is refused.
 
+mod fit;
+
 use assert_cmd::Command;
 use serde_json::Value;
 use std::fs;

@@ -1,7 +1,8 @@
 //! Experiment files: what is accepted, what is refused, and how the refusal reads.
 
 use genloss::config::{
-    self, Budget, Method, Mixture, Model, NaturalDocuments, NaturalFraction, PUBLISHED_REGIMES, Precision,
+    self, Beam, Budget, Contrastive, Decoding, Method, Mixture, Model, NaturalDocuments, NaturalFraction,
+    PUBLISHED_REGIMES, Precision, Prefix, Selection, Strategy,
 };
 
 const BASE: &str = r#"
@@ -63,13 +64,81 @@ method = \"continuation\"
 "
     );
     let experiment = parse(&text).unwrap();
-    assert_eq!(experiment.arms[2].synthesis.decoding.top_k, None);
-    assert_eq!(experiment.arms[3].synthesis.decoding.top_k, Some(50));
-    assert_eq!(experiment.arms[3].synthesis.method, Method::Continuation { prefix_tokens: 16 });
+    assert_eq!(experiment.arms[2].synthesis.decoding, Strategy::GREEDY);
+    let sampled = Decoding { temperature: 0.9, top_k: Some(50), ..Decoding::PLAIN };
+    assert_eq!(experiment.arms[3].synthesis.decoding, sampled.into());
+    assert_eq!(
+        experiment.arms[3].synthesis.method,
+        Method::Continuation { prefix_tokens: 16, prefix: Prefix::Natural }
+    );
     assert!(matches!(experiment.arms[3].model, Model::Ngram(shape) if shape.order == 3));
     let resolved = experiment.to_toml();
     assert_eq!(parse(&resolved).unwrap(), experiment);
     assert_eq!(parse(&resolved).unwrap().to_toml(), resolved);
+}
+
+/// The decoder of the only arm under these `[synthesis]` tables of the experiment and of the arm.
+fn strategy(base: &str, arm: &str) -> Result<Strategy, String> {
+    let text = format!("{BASE}synthesis = {{ {arm} }}\n[synthesis]\n{base}\n");
+    let experiment = parse(&text)?;
+    assert_eq!(parse(&experiment.to_toml()).unwrap(), experiment);
+    Ok(experiment.arms[1].synthesis.decoding.clone())
+}
+
+#[test]
+fn a_decoder_has_defaults_of_its_own() {
+    let beam = |beams, length_penalty| Strategy::Beam(Beam { beams, length_penalty });
+    assert_eq!(strategy("beams = 4", "").unwrap(), beam(4, 1.0));
+    assert_eq!(strategy("beams = 4", "length_penalty = 0").unwrap(), beam(4, 0.0));
+    let contrastive = |k, alpha| Strategy::Contrastive(Contrastive { k, alpha });
+    assert_eq!(strategy("contrastive_k = 5", "").unwrap(), contrastive(5, 0.6));
+    assert_eq!(strategy("contrastive_k = 5", "contrastive_alpha = 0.2").unwrap(), contrastive(5, 0.2));
+    let typical = Decoding { typical_p: Some(0.9), temperature: 0.8, ..Decoding::PLAIN };
+    assert_eq!(strategy("typical_p = 0.9", "temperature = 0.8").unwrap(), typical.into());
+}
+
+#[test]
+fn an_arm_that_turns_to_another_decoder_leaves_the_settings_of_the_base_behind() {
+    let sampling = "temperature = 0.9\ntop_k = 50\nrepetition_penalty = 1.2";
+    let beam = Strategy::Beam(Beam { beams: 3, length_penalty: 1.0 });
+    assert_eq!(strategy(sampling, "beams = 3").unwrap(), beam);
+    let contrastive = Strategy::Contrastive(Contrastive { k: 4, alpha: 0.6 });
+    assert_eq!(strategy("beams = 3", "contrastive_k = 4").unwrap(), contrastive);
+    let penalised = Decoding { repetition_penalty: 1.2, ..Decoding::GREEDY };
+    assert_eq!(strategy(sampling, "greedy = true").unwrap(), penalised.into());
+    let top_k = Decoding { top_k: Some(5), ..Decoding::PLAIN };
+    assert_eq!(strategy("beams = 3\nlength_penalty = 0.5", "top_k = 5").unwrap(), top_k.into());
+    assert_eq!(strategy("greedy = true", "greedy = false").unwrap(), Strategy::PLAIN);
+}
+
+#[test]
+fn a_setting_that_the_decoder_would_not_heed_is_refused() {
+    let cases = [
+        ("beams = 4\ntemperature = 0.9", "", "synthesis.temperature: beam search does not heed it"),
+        ("", "beams = 4, repetition_penalty = 1.2", "repetition_penalty: beam search does not heed it"),
+        ("", "beams = 4, contrastive_k = 3", "contrastive_k: contrastive search has no beams"),
+        ("", "greedy = true, beams = 4", "greedy: beam search does not heed it"),
+        ("", "contrastive_k = 4, typical_p = 0.5", "typical_p: contrastive search does not heed it"),
+        ("", "greedy = true, typical_p = 0.5", "typical_p: greedy decoding does not heed it"),
+        ("", "length_penalty = 1", "length_penalty: has no meaning without beams"),
+        ("", "contrastive_alpha = 0.5", "contrastive_alpha: has no meaning without contrastive_k"),
+        ("", "beams = 1", "beams: 1 is not within 2 to 1024"),
+        ("", "beams = 2, length_penalty = -1", "length_penalty: -1 is not a number from 0 to 10"),
+        (
+            "",
+            "contrastive_k = 2, contrastive_alpha = 1.1",
+            "contrastive_alpha: 1.1 is not a number from 0 to 1",
+        ),
+        ("", "typical_p = 0", "typical_p: 0 is not above 0 and at most 1"),
+    ];
+    for (base, arm, expected) in cases {
+        let message = strategy(base, arm).expect_err(expected);
+        assert!(message.contains(expected), "{message}");
+    }
+    let ngram = BASE.replace("layers = 2\nwidth = 64\nheads = 4\ncontext = 32", "kind = \"ngram\"");
+    let message = parse(&format!("{ngram}[synthesis]\ncontrastive_k = 4\n")).unwrap_err();
+    assert!(message.contains("an n-gram has no hidden states"), "{message}");
+    assert!(parse(&format!("{ngram}[synthesis]\nbeams = 4\n")).is_ok());
 }
 
 #[test]
@@ -150,6 +219,37 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         ("[model]", "[training]\ninit = \"base\"\n[model]", "training.base"),
         ("[model]", "[synthesis]\ntemperature = 0\n[model]", "set greedy = true"),
         ("[model]", "[synthesis]\ntop_p = 1.1\n[model]", "synthesis.top_p: 1.1 is not above 0 and at most 1"),
+        (
+            "[model]",
+            "[synthesis.selection]\nloss_band = [4.0, 1.0]\n[model]",
+            "synthesis.selection.loss_band: [4, 1] is no band",
+        ),
+        (
+            "[model]",
+            "[synthesis.selection]\nloss_band = [nan, 1.0]\n[model]",
+            "synthesis.selection.loss_band: [NaN, 1] is no band",
+        ),
+        (
+            "[model]",
+            "[synthesis.selection]\nmax_repetition = 1.1\n[model]",
+            "synthesis.selection.max_repetition: 1.1 is not a number from 0 to 1",
+        ),
+        (
+            "[model]",
+            "[synthesis.selection]\nimportance = 0.5\n[model]",
+            "synthesis.selection.importance: 0.5 is not a number from 1 to 64",
+        ),
+        (
+            "[model]",
+            "[synthesis.selection]\nbest_of = 1\n[model]",
+            "synthesis.selection.best_of: 1 is not within 2 to 64",
+        ),
+        (
+            "[model]",
+            "[synthesis.selection]\nnear_duplicates = 0.0\n[model]",
+            "synthesis.selection.near_duplicates: 0 is not above 0 and at most 1",
+        ),
+        ("[model]", "[synthesis.selection]\nbest = 4\n[model]", "the nearest valid key is \"best_of\""),
         ("source = \"world\"", "source = []", "corpus.source: the list is empty"),
         ("source = \"world\"", "source = \"world\"\nheldout_share = 0.7", "their sum must be below 1"),
         ("train_tokens = 10_000", "train_tokens = 0", "corpus.train_tokens: 0 is not within"),
@@ -205,6 +305,31 @@ fn an_arm_of_another_precision_has_a_generation_0_of_its_own() {
     let experiment = parse(&text).unwrap();
     assert_eq!(precision(&experiment.arms[1].model), Some(Precision::Bf16));
     assert_eq!(precision(&experiment.arms[2].model), None);
+}
+
+/// An arm's selection stands in the place of the experiment's: with an empty table it keeps everything.
+#[test]
+fn an_arm_selects_by_its_own_rules_or_by_those_of_the_experiment() {
+    let arms = "[[arm]]\nname = \"own\"\nmixture = \"replace\"\nsynthesis = { selection = { best_of = 4 } }\n\
+                [[arm]]\nname = \"none\"\nmixture = \"replace\"\nsynthesis = { selection = {} }\n";
+    let text = format!("{BASE}\n{arms}\n[synthesis.selection]\nloss_band = [1, inf]\nmax_repetition = 0.3\n");
+    let experiment = parse(&text).unwrap();
+    let base = Selection {
+        loss_band: Some([1.0, f64::INFINITY]),
+        max_repetition: Some(0.3),
+        ..Selection::default()
+    };
+    let own = Selection { best_of: Some(4), ..Selection::default() };
+    let selections = experiment.arms.iter().map(|arm| (arm.name.as_str(), arm.synthesis.selection.clone()));
+    let expected = [
+        ("control", base.clone()),
+        ("unanchored", base.clone()),
+        ("own", own),
+        ("none", Selection::default()),
+    ];
+    assert_eq!(selections.collect::<Vec<_>>(), expected);
+    assert_eq!(parse(&experiment.to_toml()).unwrap(), experiment);
+    assert!(!experiment.shares_generation_0(&experiment.arms[3]));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Decoders on known distributions. Chi-square tests run 20,000 draws from fixed streams and reject beyond the
 //! 0.9999 quantile, given per number of degrees of freedom.
 
-use genloss::config::Decoding;
+use genloss::config::{Beam, Contrastive, Decoding, Strategy};
 use genloss::decoding::{Sampler, describe, is_plain};
 use genloss::seed::{Place, Stream};
 use rand::Rng;
@@ -176,6 +176,72 @@ fn min_p_keeps_tokens_by_their_share_of_the_most_probable() {
     assert_eq!(support(&distribution(&most, &[3.0, 5.0, 5.0, 1.0], &[])), [1, 2]);
 }
 
+/// The entropy is 1.4150 nats, and surprisals are 2.303, 0.916, 2.996, 1.386, 1.609: nearest to it is token 3, then 4,
+/// 1, 0, 2. In this order they hold 0.25, 0.45, 0.85, 0.95, 1.
+#[test]
+fn typical_p_keeps_the_fewest_tokens_of_about_the_expected_surprisal() {
+    let kept: [(f64, &[usize]); 9] = [
+        (0.01, &[3]),
+        (0.24, &[3]),
+        (0.26, &[3, 4]),
+        (0.44, &[3, 4]),
+        (0.46, &[1, 3, 4]),
+        (0.84, &[1, 3, 4]),
+        (0.86, &[0, 1, 3, 4]),
+        (0.96, &[0, 1, 2, 3, 4]),
+        (1.0, &[0, 1, 2, 3, 4]),
+    ];
+    for (p, kept) in kept {
+        let decoding = Decoding { typical_p: Some(p), ..Decoding::PLAIN };
+        assert_eq!(support(&distribution(&decoding, &logits(&FIVE), &[])), kept, "typical-p {p}");
+    }
+    let decoding = Decoding { typical_p: Some(0.4), ..Decoding::PLAIN };
+    let expected = [0.0, 0.0, 0.0, 0.25 / 0.45, 0.2 / 0.45];
+    assert_close(&distribution(&decoding, &logits(&FIVE), &[]), &expected, 1e-7);
+    let statistic = chi_square(&decoding, &logits(&FIVE), &[], &expected);
+    assert!(statistic < QUANTILE_2, "{statistic}");
+    let log = |token| Sampler::new(&decoding).log_probability(&mut logits(&FIVE), &[], token);
+    assert!((f64::from(log(4)) - (0.2_f64 / 0.45).ln()).abs() < 1e-6);
+    assert_eq!(log(1), f32::NEG_INFINITY);
+    assert_eq!(
+        support(&distribution(&Decoding { typical_p: Some(0.5), ..decoding }, &[2.0; 8], &[])),
+        [0, 1, 2, 3]
+    );
+}
+
+/// Of 0.4, 0.25, 0.2 the entropy is 1.055 and surprisals are 0.754, 1.224, 1.447: token 3, then 1, then 4. Of all five
+/// token 4 goes before token 1.
+#[test]
+fn typical_p_looks_at_the_entropy_of_what_other_truncations_left() {
+    let both = Decoding { top_k: Some(3), typical_p: Some(0.4), ..Decoding::PLAIN };
+    assert_eq!(support(&distribution(&both, &logits(&FIVE), &[])), [1, 3]);
+}
+
+/// The slow twin: sort everything by its distance from the entropy, add up.
+#[test]
+fn typical_p_agrees_with_sorting_the_whole_vocabulary() {
+    let mut rng = stream(6);
+    for p in [0.05, 0.5, 0.9, 0.999] {
+        let row: Vec<f32> = (0..3000).map(|_| rng.random_range(-6.0..6.0)).collect();
+        let full = distribution(&Decoding::PLAIN, &row, &[]);
+        let entropy: f64 = full.iter().map(|p| -p * p.ln()).sum();
+        let mut order: Vec<usize> = (0..row.len()).collect();
+        let distance = |token: usize| (-full[token].ln() - entropy).abs();
+        order.sort_by(|&a, &b| distance(a).total_cmp(&distance(b)).then(a.cmp(&b)));
+        let mut mass = 0.0;
+        let mut expected: Vec<usize> = Vec::new();
+        for token in order {
+            if mass < p {
+                expected.push(token);
+                mass += full[token];
+            }
+        }
+        expected.sort_unstable();
+        let decoding = Decoding { typical_p: Some(p), ..Decoding::PLAIN };
+        assert_eq!(support(&distribution(&decoding, &row, &[])), expected, "typical-p {p}");
+    }
+}
+
 /// Top-k leaves 0.4, 0.25, 0.2: of their sum 0.85 the first two hold 0.76. Without top-k they would hold 0.65 only.
 #[test]
 fn top_p_acts_on_what_top_k_left() {
@@ -216,6 +282,7 @@ fn every_decoder_takes_one_uniform_number_per_token() {
         Decoding::PLAIN,
         Decoding { greedy: true, ..Decoding::PLAIN },
         Decoding { temperature: 0.5, top_k: Some(2), top_p: Some(0.5), min_p: Some(0.1), ..Decoding::PLAIN },
+        Decoding { typical_p: Some(0.5), ..Decoding::PLAIN },
     ] {
         let mut rng = stream(3);
         Sampler::new(&decoding).draw(&mut logits(&FIVE), &[], &mut rng);
@@ -234,9 +301,11 @@ fn logits_that_are_not_finite_give_a_token_all_the_same() {
         (&[f32::MAX, f32::MIN], &[0]),
     ];
     for (row, expected) in rows {
-        for decoding in
-            [Decoding::PLAIN, Decoding { min_p: Some(1e-9), top_p: Some(0.999), ..Decoding::PLAIN }]
-        {
+        for decoding in [
+            Decoding::PLAIN,
+            Decoding { min_p: Some(1e-9), top_p: Some(0.999), ..Decoding::PLAIN },
+            Decoding { typical_p: Some(0.999), ..Decoding::PLAIN },
+        ] {
             assert_eq!(support(&distribution(&decoding, row, &[])), expected, "{row:?}");
             let token = Sampler::new(&decoding).draw(&mut row.to_vec(), &[], &mut stream(0));
             assert!(expected.contains(&(token as usize)));
@@ -260,18 +329,25 @@ fn a_sampler_carries_nothing_from_one_token_to_the_next() {
 
 #[test]
 fn a_decoder_is_described_by_what_it_does() {
-    assert_eq!(describe(&Decoding::PLAIN), "sampling, temperature 1");
-    assert_eq!(describe(&Decoding { greedy: true, ..Decoding::PLAIN }), "greedy");
+    assert_eq!(describe(&Strategy::PLAIN), "sampling, temperature 1");
+    assert_eq!(describe(&Strategy::GREEDY), "greedy");
     let greedy = Decoding { greedy: true, repetition_penalty: 1.2, ..Decoding::PLAIN };
-    assert_eq!(describe(&greedy), "greedy, repetition penalty 1.2");
+    assert_eq!(describe(&greedy.clone().into()), "greedy, repetition penalty 1.2");
     let full = Decoding {
         temperature: 0.8,
         top_k: Some(50),
         top_p: Some(0.95),
         min_p: Some(0.05),
+        typical_p: Some(0.9),
         ..Decoding::PLAIN
     };
-    assert_eq!(describe(&full), "sampling, temperature 0.8, top-k 50, top-p 0.95, min-p 0.05");
+    let words = "sampling, temperature 0.8, top-k 50, top-p 0.95, min-p 0.05, typical-p 0.9";
+    assert_eq!(describe(&full.clone().into()), words);
+    let beam = Strategy::Beam(Beam { beams: 4, length_penalty: 0.5 });
+    assert_eq!(describe(&beam), "beam search, 4 beams, length penalty 0.5");
+    let contrastive = Strategy::Contrastive(Contrastive { k: 5, alpha: 0.6 });
+    assert_eq!(describe(&contrastive), "contrastive search, k 5, alpha 0.6");
     assert!(is_plain(&Decoding::PLAIN));
     assert!(!is_plain(&full) && !is_plain(&greedy));
+    assert!(!is_plain(&Decoding { typical_p: Some(0.9), ..Decoding::PLAIN }));
 }

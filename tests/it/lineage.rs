@@ -4,8 +4,12 @@ use candle_core::Device;
 use genloss::config::{self, Experiment};
 use genloss::documents::Documents;
 use genloss::lineage::{self, Prepared, RunError, Surroundings};
-use genloss::progress::{Event, Observer, Recorder};
+use genloss::model;
+use genloss::progress::{Event, Observer, Recorder, Silent};
 use genloss::seed::{Place, SHARED};
+use genloss::selection::Rule;
+use genloss::selection::loss_band::mean_losses;
+use genloss::stage::Stage;
 use genloss::store::{self, Address, Provenance, Recorded, Store};
 use genloss::units::Tokens;
 use rand::seq::SliceRandom;
@@ -35,6 +39,10 @@ mixture = "accumulate"
 [[arm]]
 name = "grown"
 mixture = "replace-multiple"
+[[arm]]
+name = "picked"
+mixture = "replace"
+synthesis = { selection = { loss_band = [2.0, 4.0], best_of = 2, near_duplicates = 0.8 } }
 [[arm]]
 name = "cool"
 mixture = "append-human-data"
@@ -151,14 +159,18 @@ fn every_generation_trains_on_exactly_what_its_record_says() {
 fn arms_differ_in_nothing_but_what_they_say() {
     let (dir, _, recorded, _) = finished();
     for lineage in &recorded.lineages {
-        let shares = lineage.arm != "cool";
+        let shares = !["cool", "picked"].contains(&lineage.arm.as_str());
         let first = dir.path().join(format!("run/seed-{}/gen-000", lineage.seed));
         let own = dir.path().join(format!("run/seed-{}/{}/gen-000", lineage.seed, lineage.arm));
         assert!(first.exists() && own.exists() != shares);
-        let decoding = if shares { "sampling, temperature 1" } else { "sampling, temperature 0.8, top-k 40" };
+        let decoding = match lineage.arm.as_str() {
+            "cool" => "sampling, temperature 0.8, top-k 40",
+            _ => "sampling, temperature 1",
+        };
         // The shared generation 0 writes for "grown", which trains on 11 000, 17 000 and 23 000 tokens.
         let written = match lineage.arm.as_str() {
             "cool" => [5000; 4],
+            "picked" => [6000; 4],
             "grown" => [11_000, 17_000, 23_000, 6000],
             _ => [11_000, 6000, 6000, 6000],
         };
@@ -186,6 +198,28 @@ fn arms_differ_in_nothing_but_what_they_say() {
 }
 
 #[test]
+fn every_generation_is_selected_by_the_model_of_generation_0() {
+    let (dir, _, recorded, _) = finished();
+    let experiment = experiment();
+    let store = Store::open(&dir.path().join("run"), &experiment, &recorded.provenance, "").unwrap();
+    let lineage = recorded.lineages.iter().find(|lineage| lineage.arm == "picked").unwrap();
+    let arm = experiment.arms.iter().find(|arm| arm.name == "picked").unwrap();
+    let at = |generation| Address::of(&experiment, lineage.seed, arm, generation);
+    let reference = model::load(&store.model_dir(at(0)), &Device::Cpu).unwrap().model;
+    let never = AtomicBool::new(false);
+    let stage = Stage::new(Place::new(1, SHARED, 0, "test"), &Silent, &never);
+    for (generation, record) in lineage.generations.iter().enumerate() {
+        let corpus = store.synthetic(at(generation)).unwrap();
+        let scores = reference.score(&corpus, &stage).unwrap();
+        let losses = mean_losses(&corpus, &scores);
+        // The last document is cut where the budget ends.
+        let whole = losses[..losses.len() - 1].iter().flatten();
+        assert!(whole.clone().all(|loss| (2.0..=4.0).contains(loss)), "{generation}: {losses:?}");
+        assert!(record.synthesis.selection.as_ref().unwrap().dropped[&Rule::BestOf] > 0);
+    }
+}
+
+#[test]
 fn heldout_and_reference_text_are_in_no_training_text() {
     let prepared = lineage::prepare(&experiment()).unwrap();
     let train: std::collections::BTreeSet<&[u32]> = prepared.train.iter().collect();
@@ -198,8 +232,8 @@ fn heldout_and_reference_text_are_in_no_training_text() {
 #[test]
 fn a_run_reports_what_it_does_and_a_second_one_has_nothing_to_do() {
     let (dir, prepared, _, events) = finished();
-    // Per seed: a shared generation 0, the one of "cool", and 3 more of 7 arms.
-    let all = 2 * (1 + 1 + 3 * 7);
+    // Per seed: a shared generation 0, those of "cool" and "picked", and 3 more of 8 arms.
+    let all = 2 * (1 + 2 + 3 * 8);
     assert_eq!(events[0], Event::RunStarted { experiment: "loop".to_owned(), generations: all, done: 0 });
     let committed = events.iter().filter(|event| matches!(event, Event::GenerationCommitted { .. })).count();
     assert_eq!(committed as u64, all);

@@ -4,13 +4,13 @@
 mod narrowing;
 mod robustness;
 
-use genloss::config::Decoding;
+use genloss::config::{Decoding, Strategy};
 use genloss::documents::{Documents, TokenId};
 use genloss::measure::{
     Curves, Direction, Fact, FactAnswer, Family, FourGrams, Inputs, METRICS, MeasureError, Measurement,
     Reference, measure, metric, recall,
 };
-use genloss::model::{Generate, LanguageModel, ModelError, Scores};
+use genloss::model::{Generate, LanguageModel, ModelError, Redrawn, Scores};
 use genloss::progress::Silent;
 use genloss::rarity::Rarity;
 use genloss::seed::{Place, Stream};
@@ -377,7 +377,7 @@ impl LanguageModel for HalfKnowing {
         Ok(Vec::new())
     }
     fn generate(&self, request: &Generate, _: &Stage) -> Result<Documents, ModelError> {
-        assert!(request.decoding.greedy);
+        assert_eq!(request.decoding, &Strategy::GREEDY);
         let answer =
             |prompt: &[TokenId]| if prompt.last().is_some_and(|t| t % 2 == 0) { " Velu. " } else { " Moro" };
         let answers: Vec<Vec<TokenId>> = request
@@ -387,6 +387,10 @@ impl LanguageModel for HalfKnowing {
             .collect();
         Ok(answers.iter().map(Vec::as_slice).collect())
     }
+    fn redraw(&self, _: &Documents, _: &Decoding, _: &[f64], _: &Stage) -> Result<Vec<Redrawn>, ModelError> {
+        unreachable!("recall only asks for text")
+    }
+
     fn save(&self, _: &Path) -> Result<(), ModelError> {
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The n-gram model against a slow twin, written straight from the formulas, and against toy values by hand.
 
-use genloss::config::{self, Decoding};
+use genloss::config::{self, Decoding, Strategy};
 use genloss::documents::{Documents, TokenId};
 use genloss::model::ngram::Ngram;
 use genloss::model::{Generate, LanguageModel, ModelError, SpecialTokens};
@@ -242,13 +242,13 @@ fn a_model_of_no_text_finds_all_tokens_equally_probable() {
         assert_close(&model.distribution(&[3, 4]).unwrap(), &[0.125; 8], 1e-15);
         let scores = model.score(&documents(&[&[1, 2]]), &stage()).unwrap();
         assert!(scores.entropies.iter().all(|entropy| (entropy - 8.0_f32.ln()).abs() < 1e-6));
-        assert!(!generate(&model, 5, &Decoding::PLAIN, 4).is_empty());
+        assert!(!generate(&model, 5, &Strategy::PLAIN, 4).is_empty());
     }
 }
 
-fn generate(model: &Ngram, count: usize, decoding: &Decoding, max_document_tokens: usize) -> Documents {
+fn generate(model: &Ngram, count: usize, decoding: &Strategy, max_document_tokens: usize) -> Documents {
     let prompts: Documents = std::iter::repeat_n(&[][..], count).collect();
-    let request = Generate { prompts: &prompts, max_document_tokens, decoding, first_item: 0 };
+    let request = Generate { prompts: &prompts, max_document_tokens, decoding, item: &|index| index as u64 };
     model.generate(&request, &stage()).expect("nothing interrupts it")
 }
 
@@ -258,7 +258,7 @@ fn check_draws(order: usize, decoding: &Decoding) {
     let model = fit(&random_documents(200, 9, 0, 6), order, 9, SPECIAL);
     let mut sampler = genloss::decoding::Sampler::new(decoding);
     let mut counts: BTreeMap<Vec<TokenId>, Vec<f64>> = BTreeMap::new();
-    for document in generate(&model, 20_000, decoding, 3).iter() {
+    for document in generate(&model, 20_000, &decoding.clone().into(), 3).iter() {
         for (index, &token) in document.iter().enumerate() {
             counts.entry(document[..index].to_vec()).or_insert(vec![0.0; 9])[token as usize] += 1.0;
         }
@@ -293,8 +293,9 @@ fn the_configured_decoder_is_the_one_that_runs() {
     check_draws(3, &Decoding { temperature: 1.7, ..Decoding::PLAIN });
     check_draws(3, &Decoding { top_k: Some(6), min_p: Some(0.01), ..Decoding::PLAIN });
     check_draws(3, &Decoding { repetition_penalty: 1.4, top_p: Some(0.95), ..Decoding::PLAIN });
+    check_draws(3, &Decoding { typical_p: Some(0.8), ..Decoding::PLAIN });
     let model = fit(&random_documents(200, 9, 0, 6), 3, 9, SPECIAL);
-    let greedy = generate(&model, 1, &Decoding { greedy: true, ..Decoding::PLAIN }, 20);
+    let greedy = generate(&model, 1, &Strategy::GREEDY, 20);
     let mut text = Vec::new();
     for &token in greedy.flat() {
         let distribution = model.distribution(&text).unwrap();
@@ -309,8 +310,13 @@ fn the_prompt_conditions_the_document_and_is_not_part_of_it() {
     let text: Vec<&[TokenId]> = [[&[1, 2, 3, 0][..], &[4, 2, 5, 0]]; 200].concat();
     let model = fit(&documents(&text), 3, 6, SPECIAL);
     let prompts = documents(&[&[1, 2][..], &[4, 2]].repeat(500));
-    let decoding = Decoding::PLAIN;
-    let request = Generate { prompts: &prompts, max_document_tokens: 4, decoding: &decoding, first_item: 0 };
+    let decoding = Strategy::PLAIN;
+    let request = Generate {
+        prompts: &prompts,
+        max_document_tokens: 4,
+        decoding: &decoding,
+        item: &|index| index as u64,
+    };
     let written = model.generate(&request, &stage()).unwrap();
     let share = |from: usize, token| {
         written.iter().skip(from).step_by(2).filter(|document| document[0] == token).count() as f64 / 500.0
@@ -321,7 +327,7 @@ fn the_prompt_conditions_the_document_and_is_not_part_of_it() {
 #[test]
 fn documents_end_with_the_end_token_or_at_the_limit() {
     let model = fit(&random_documents(200, 9, 0, 6), 3, 9, SPECIAL);
-    let written = generate(&model, 500, &Decoding::PLAIN, 6);
+    let written = generate(&model, 500, &Strategy::PLAIN, 6);
     assert_eq!(written.len(), 500);
     for document in written.iter() {
         let ended = document.last() == Some(&0);
@@ -333,18 +339,22 @@ fn documents_end_with_the_end_token_or_at_the_limit() {
 #[test]
 fn what_a_document_says_does_not_depend_on_its_neighbours_or_threads() {
     let model = fit(&random_documents(200, 9, 0, 6), 4, 9, SPECIAL);
-    let all = generate(&model, 300, &Decoding::PLAIN, 50);
+    let all = generate(&model, 300, &Strategy::PLAIN, 50);
     let prompts = documents(&[&[][..]; 10]);
-    let decoding = Decoding::PLAIN;
-    let request =
-        Generate { prompts: &prompts, max_document_tokens: 50, decoding: &decoding, first_item: 37 };
+    let decoding = Strategy::PLAIN;
+    let request = Generate {
+        prompts: &prompts,
+        max_document_tokens: 50,
+        decoding: &decoding,
+        item: &|index| 37 + index as u64,
+    };
     let some = model.generate(&request, &stage()).unwrap();
     assert!(some.iter().eq(all.iter().skip(37).take(10)));
     for threads in [1, 3] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let again = fit(&random_documents(200, 9, 0, 6), 4, 9, SPECIAL);
-            assert_eq!(generate(&again, 300, &Decoding::PLAIN, 50), all);
+            assert_eq!(generate(&again, 300, &Strategy::PLAIN, 50), all);
             assert_eq!(again.score(&all, &stage()).unwrap(), model.score(&all, &stage()).unwrap());
         });
     }
@@ -362,7 +372,7 @@ fn a_saved_model_is_the_same_when_loaded() {
         assert_eq!((loaded.order(), loaded.vocab_size(), loaded.special()), (order, 9, special));
         assert_eq!(loaded.distinct_ngrams(), model.distinct_ngrams());
         assert_eq!(loaded.score(&text, &stage()).unwrap(), model.score(&text, &stage()).unwrap());
-        assert_eq!(generate(&loaded, 50, &Decoding::PLAIN, 20), generate(&model, 50, &Decoding::PLAIN, 20));
+        assert_eq!(generate(&loaded, 50, &Strategy::PLAIN, 20), generate(&model, 50, &Strategy::PLAIN, 20));
     }
 }
 
@@ -434,7 +444,7 @@ fn no_inconsistent_numbers_get_past_the_checks() {
                     let sum: f64 = model.distribution(&[1, 2]).unwrap().iter().sum();
                     assert!((sum - 1.0).abs() < 1e-9);
                     model.score(&text, &stage()).unwrap();
-                    generate(&model, 5, &Decoding::PLAIN, 10);
+                    generate(&model, 5, &Strategy::PLAIN, 10);
                 }
             }
         }
@@ -450,8 +460,9 @@ fn tokens_outside_of_the_vocabulary_are_an_error() {
     let model = fit(&documents(&[&[1, 2]]), 2, 9, SPECIAL);
     assert!(matches!(model.score(&bad, &stage()), Err(ModelError::Text(_))));
     assert!(matches!(model.distribution(&[9]), Err(ModelError::Text(_))));
-    let decoding = Decoding::PLAIN;
-    let request = Generate { prompts: &bad, max_document_tokens: 2, decoding: &decoding, first_item: 0 };
+    let decoding = Strategy::PLAIN;
+    let request =
+        Generate { prompts: &bad, max_document_tokens: 2, decoding: &decoding, item: &|index| index as u64 };
     assert!(matches!(model.generate(&request, &stage()), Err(ModelError::Text(_))));
 }
 
@@ -463,8 +474,9 @@ fn an_interrupt_stops_every_stage() {
     assert!(matches!(learner.fit(&text, &mut NoCheckpoints, &stopped), Err(TrainingError::Interrupted)));
     let model = fit(&text, 2, 9, SPECIAL);
     assert!(matches!(model.score(&text, &stopped), Err(ModelError::Interrupted)));
-    let decoding = Decoding::PLAIN;
-    let request = Generate { prompts: &text, max_document_tokens: 2, decoding: &decoding, first_item: 0 };
+    let decoding = Strategy::PLAIN;
+    let request =
+        Generate { prompts: &text, max_document_tokens: 2, decoding: &decoding, item: &|index| index as u64 };
     assert!(matches!(model.generate(&request, &stopped), Err(ModelError::Interrupted)));
 }
 

@@ -7,7 +7,7 @@ mod folders;
 mod learning;
 
 use candle_core::{Device, Tensor, Var};
-use genloss::config::{self, Decoding, Init, Precision, Training, TrainingLength};
+use genloss::config::{self, Decoding, Init, Precision, Strategy, Training, TrainingLength};
 use genloss::documents::{Documents, TokenId};
 use genloss::kernels::attention::Heads;
 use genloss::model::transformer::fused::{self, Packed, Scratch};
@@ -27,8 +27,8 @@ use rand::Rng;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-const SPECIAL: SpecialTokens = SpecialTokens { start: 0, end: 0 };
-const TINY: config::Transformer =
+pub const SPECIAL: SpecialTokens = SpecialTokens { start: 0, end: 0 };
+pub const TINY: config::Transformer =
     config::Transformer { layers: 2, width: 16, heads: 2, ffn: 44, context: 8, precision: Precision::F32 };
 
 fn place(stage: &'static str) -> Place {
@@ -36,7 +36,7 @@ fn place(stage: &'static str) -> Place {
 }
 
 /// Runs `act` as a stage that nobody watches or stops.
-fn staged<R>(act: impl FnOnce(&Stage) -> R) -> R {
+pub fn staged<R>(act: impl FnOnce(&Stage) -> R) -> R {
     let interrupt = AtomicBool::new(false);
     act(&Stage::new(place("test"), &Silent, &interrupt))
 }
@@ -47,7 +47,7 @@ fn tiny() -> Transformer {
 
 /// A shape with everything that a folder may ask for and an experiment does not: shared key–value heads, heads of
 /// another width, an output matrix of its own.
-fn grouped_shape() -> Shape {
+pub fn grouped_shape() -> Shape {
     Shape {
         vocab_size: 37,
         width: 24,
@@ -62,7 +62,7 @@ fn grouped_shape() -> Shape {
 }
 
 /// Weights far larger than initial ones, so that every part of the network matters.
-fn lively(shape: Shape) -> Transformer {
+pub fn lively(shape: Shape) -> Transformer {
     let mut stream = place("weights").stream(1);
     let parameters = shape
         .specifications()
@@ -74,7 +74,7 @@ fn lively(shape: Shape) -> Transformer {
     Transformer::from_network(Network::new(shape, parameters, Precision::F32, Device::Cpu), SPECIAL)
 }
 
-fn random_tokens(count: usize, vocab_size: usize, item: u64) -> Vec<TokenId> {
+pub fn random_tokens(count: usize, vocab_size: usize, item: u64) -> Vec<TokenId> {
     let mut stream = place("tokens").stream(item);
     (0..count).map(|_| stream.random_range(0..vocab_size as TokenId)).collect()
 }
@@ -85,15 +85,7 @@ fn random_documents(count: usize, vocab_size: usize) -> Documents {
     documents.iter().map(Vec::as_slice).collect()
 }
 
-fn greedy() -> Decoding {
-    Decoding::GREEDY
-}
-
-fn sampled() -> Decoding {
-    Decoding { greedy: false, ..greedy() }
-}
-
-fn values(tensor: &Tensor) -> Vec<f32> {
+pub fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
@@ -102,6 +94,6 @@ fn bits(model: &Transformer) -> Vec<u32> {
     model.network().parameters.iter().flat_map(values).map(f32::to_bits).collect()
 }
 
-fn with_threads<R: Send>(threads: usize, act: impl FnOnce() -> R + Send) -> R {
+pub fn with_threads<R: Send>(threads: usize, act: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(act)
 }

@@ -2,9 +2,9 @@
 
 use genloss::baseline::{Baseline, Curve, Mean};
 use genloss::config::{
-    Arm, Budget, CONTROL, Corpus, Decoding, Experiment, Init, Method, Mixture, Model, NaturalDocuments,
-    NaturalFraction, Ngram, Source, Synthesis, SyntheticDocuments, Tokenizer, Training, TrainingLength,
-    World,
+    Arm, Budget, CONTROL, Corpus, Experiment, Init, Method, Mixture, Model, NaturalDocuments,
+    NaturalFraction, Ngram, Selection, Source, Strategy, Synthesis, SyntheticDocuments, Tokenizer, Training,
+    TrainingLength, World,
 };
 use genloss::measure::{Curves, METRICS, Measurement, RankPoint, SurvivalBin};
 use genloss::report;
@@ -36,11 +36,17 @@ fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm])
         beta1: 0.9,
         beta2: 0.95,
         gradient_clip: 1.0,
+        fim_share: 0.0,
         checkpoint_minutes: 5.0,
     };
-    let decoding = Decoding::PLAIN;
-    let synthesis =
-        Synthesis { method: Method::Textbook, tokens: Tokens(500_000), max_document_tokens: 512, decoding };
+    let decoding = Strategy::PLAIN;
+    let synthesis = Synthesis {
+        method: Method::Textbook,
+        tokens: Tokens(500_000),
+        max_document_tokens: 512,
+        decoding,
+        selection: Selection::default(),
+    };
     let mixture = Mixture {
         natural_fraction: NaturalFraction::Schedule(vec![1.0]),
         natural: NaturalDocuments::Fixed,
@@ -164,6 +170,8 @@ fn record(seed: u64, arm: &str, generation: usize, loss: f64, left_out: &[&str])
             tokens: Tokens(500_000),
             ended: 9_050,
             cut: 50,
+            kept_share: None,
+            selection: None,
         },
         measurements,
         curves: curves(lost),

@@ -63,6 +63,8 @@ fn record() -> GenerationRecord {
             tokens: Tokens(3),
             ended: 1,
             cut: 0,
+            kept_share: None,
+            selection: None,
         },
         measurements: Vec::new(),
         curves: Curves::default(),

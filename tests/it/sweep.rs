@@ -1,7 +1,7 @@
 //! Many experiments of one file: what a grid spells out, what they have in common, and how one goes on without another.
 
 use candle_core::Device;
-use genloss::config::{self, Experiment, Method, Model, NaturalFraction, Sweep, TrainingLength};
+use genloss::config::{self, Experiment, Method, Model, NaturalFraction, Prefix, Sweep, TrainingLength};
 use genloss::lineage::{self, RunError, Surroundings};
 use genloss::progress::{Event, Recorder};
 use genloss::store::{self, Provenance};
@@ -62,11 +62,19 @@ fn a_grid_is_an_experiment_for_each_combination_and_an_arm_for_each_mixture() {
     assert_eq!(sweep.name, "scaling");
     let expected = [
         ("order=2,method=textbook", 2, Method::Textbook),
-        ("order=2,method=continuation", 2, Method::Continuation { prefix_tokens: 16 }),
+        (
+            "order=2,method=continuation",
+            2,
+            Method::Continuation { prefix_tokens: 16, prefix: Prefix::Natural },
+        ),
         ("order=3,method=textbook", 3, Method::Textbook),
-        ("order=3,method=continuation", 3, Method::Continuation { prefix_tokens: 16 }),
+        (
+            "order=3,method=continuation",
+            3,
+            Method::Continuation { prefix_tokens: 16, prefix: Prefix::Natural },
+        ),
     ];
-    assert_eq!(names(&sweep.experiments), expected.map(|(name, ..)| name));
+    assert_eq!(names(&sweep.experiments), expected.each_ref().map(|(name, ..)| *name));
     for (experiment, (_, order, method)) in sweep.experiments.iter().zip(expected) {
         // All natural, and the same every time, is the control itself.
         let expected = [

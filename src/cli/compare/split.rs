@@ -27,7 +27,23 @@ pub(super) fn tables(all: &[Compared], draw: impl Fn(&[&str], &[Vec<String>]) ->
     if !text.is_empty() {
         text.push_str(MEANING);
     }
-    text + &without_baseline(all)
+    text + &without_parts(all) + &without_baseline(all)
+}
+
+/// The arms of which it is not known what their decoder, or the control's, does to each type.
+fn without_parts(all: &[Compared]) -> String {
+    let has_none = |compared: &&Compared| {
+        compared.comparison.last_generation().is_some()
+            && compared.attribution.as_ref().is_some_and(Vec::is_empty)
+    };
+    let line = |Compared { comparison, .. }: &Compared| {
+        format!(
+            "{}, {}: not split, for it is not known what its decoder or the control's does to each type. (Beam search and\n\
+             contrastive search do not choose by one prediction; otherwise the held-out text is too short to tell.)\n\n",
+            comparison.experiment, comparison.arm
+        )
+    };
+    all.iter().filter(has_none).map(line).collect()
 }
 
 /// The experiments that do not say what drift alone would have done.

@@ -14,6 +14,7 @@ use pulp::{Simd, WithSimd};
 /// read memory in order; values lie (slot, K, position, units).
 pub struct Cache {
     precision: Precision,
+    slots: usize,
     keys: Vec<u32>,
     values: Vec<u32>,
     /// Positions of a slot, filled up to whole tiles.
@@ -26,7 +27,15 @@ impl Cache {
     pub fn new(precision: Precision, slots: usize, heads: Heads, context: usize) -> Self {
         let positions = context.next_multiple_of(LANES);
         let size = slots * heads.keys * depth(precision, heads.width) * positions;
-        Self { precision, keys: vec![0; size], values: vec![0; size], positions }
+        Self { precision, slots, keys: vec![0; size], values: vec![0; size], positions }
+    }
+
+    /// Makes slot `to` hold what slot `from` does.
+    pub fn copy(&mut self, from: usize, to: usize) {
+        let size = self.keys.len() / self.slots.max(1);
+        for units in [&mut self.keys, &mut self.values] {
+            units.copy_within(from * size..(from + 1) * size, to * size);
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 //! Drawing from the prediction as it is needs no distribution. At context h, draw one of the a(h·) counts. It belongs
 //! to a follower w, and within its a(hw) counts it is among the D(a(hw)) taken ones, or not. If not, w is the token:
 //! that happens with probability (a(hw) − D) / a(h·). Otherwise, with probability γ(h), go on at h′. That is one
-//! uniform number and one binary search per order visited. Any other decoding spells the distribution out.
+//! uniform number and one binary search per order visited. Any other decoding spells the distribution out, and a beam
+//! search one for each document that grows.
 
 use super::counts::{Context, Node};
 use super::{ModelError, Ngram};
-use crate::decoding::{Sampler, is_plain};
+use crate::config::{Beam, Decoding, Strategy};
+use crate::decoding::{Sampler, beam, is_plain};
 use crate::documents::{Documents, TokenId};
 use crate::model::Generate;
 use crate::seed::Stream;
@@ -23,13 +25,31 @@ impl Ngram {
         range: Range<usize>,
         stage: &Stage,
     ) -> Result<Documents, ModelError> {
-        let plain = is_plain(request.decoding);
-        let mut sampler = Sampler::new(request.decoding);
+        match request.decoding {
+            Strategy::TokenByToken(decoding) => self.sample(request, decoding, range, stage),
+            Strategy::Beam(beam) => {
+                let written = range.map(|index| self.search(request, *beam, index));
+                let written = written.collect::<Result<Vec<_>, _>>()?;
+                Ok(written.iter().map(Vec::as_slice).collect())
+            }
+            Strategy::Contrastive(_) => Err(ModelError::NoHiddenStates),
+        }
+    }
+
+    fn sample(
+        &self,
+        request: &Generate,
+        decoding: &Decoding,
+        range: Range<usize>,
+        stage: &Stage,
+    ) -> Result<Documents, ModelError> {
+        let plain = is_plain(decoding);
+        let mut sampler = Sampler::new(decoding);
         let mut logits = vec![0.0_f32; if plain { 0 } else { self.vocab_size() }];
         let mut documents = Documents::new();
         let mut text = Vec::new();
         for index in range {
-            let mut rng = stage.stream(request.first_item + index as u64);
+            let mut rng = stage.stream((request.item)(index));
             let prompt = request.prompts.get(index);
             let mut context = self.context_after(prompt)?;
             text.clear();
@@ -51,6 +71,23 @@ impl Ngram {
             documents.push(&text[prompt.len()..]);
         }
         Ok(documents)
+    }
+
+    /// Document `index` of the request by beam search.
+    fn search(&self, request: &Generate, beam: Beam, index: usize) -> Result<Vec<TokenId>, ModelError> {
+        let mut search = beam::Search::new(beam, self.special.end, request.max_document_tokens);
+        let mut contexts = vec![self.context_after(request.prompts.get(index))?];
+        let mut logits = Vec::new();
+        while !contexts.is_empty() {
+            logits.resize(contexts.len() * self.vocab_size(), 0.0_f32);
+            for (&context, row) in contexts.iter().zip(logits.chunks_exact_mut(self.vocab_size())) {
+                self.predictions().fill(&self.counts, context, row);
+            }
+            let after = |growth: &beam::Growth| self.counts.find(contexts[growth.parent], growth.token);
+            let grown = search.grow(&mut logits);
+            contexts = grown.iter().map(|growth| self.counts.context_after(after(growth))).collect();
+        }
+        Ok(search.into_best())
     }
 
     /// A token from the prediction after `context`, and the longest n-gram seen that it ends.

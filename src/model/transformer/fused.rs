@@ -348,6 +348,14 @@ impl<'a> Packed<'a> {
         Ok(x)
     }
 
+    /// Hidden states `x` (N, W), normalised as logits are made of them.
+    #[must_use]
+    pub fn normalised(&self, x: &[f32]) -> Vec<f32> {
+        let mut normalised = Vec::new();
+        self.pass().normalise(x, &self.norm, &mut Vec::new(), &mut normalised);
+        normalised
+    }
+
     /// Hands the logits (some rows, V) of hidden states `x` (N, W) to `visit`, a few rows at a time in order, together
     /// with the first row's number.
     pub fn logits(&self, x: &[f32], scratch: &mut Scratch, mut visit: impl FnMut(usize, &mut [f32])) {

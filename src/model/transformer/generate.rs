@@ -5,18 +5,24 @@
 //! *roll*, need nothing special: when the context is full, the reading goes back by half a context and positions
 //! restart at 0, which is also how [`score`](super::score) reads long documents. A document that is finished hands
 //! its slot to the next one that waits.
+//!
+//! Beam search and contrastive search write one document at a time on each thread: their slots are for what may become
+//! of it ([`branches`]).
 
-use super::fused::{LOGIT_ROWS, Packed, Scratch};
-use super::{Network, Transformer, plain};
-use crate::config::Decoding;
+mod branches;
+mod decoders;
+mod search;
+
+use super::Transformer;
+use super::fused::{LOGIT_ROWS, Packed};
+use crate::config::{Decoding, Strategy};
 use crate::decoding::Sampler;
 use crate::documents::{Documents, TokenId};
-use crate::kernels::attention::Cache;
-use crate::kernels::change;
 use crate::model::{Generate, ModelError};
 use crate::seed::Stream;
 use crate::stage::Stage;
-use candle_core::{Device, Tensor};
+use branches::Branches;
+use decoders::{Decoder, FusedDecoder, PlainDecoder};
 use rayon::prelude::*;
 
 type Tensors<T> = candle_core::Result<T>;
@@ -34,6 +40,24 @@ const LARGE: usize = 32 << 20;
 const DEVICE_SLOTS: usize = 512;
 
 pub fn generate(model: &Transformer, request: &Generate, stage: &Stage) -> Result<Documents, ModelError> {
+    let (end, most) = (model.special.end, request.max_document_tokens);
+    match *request.decoding {
+        Strategy::TokenByToken(ref decoding) => sample(model, request, decoding, stage),
+        Strategy::Beam(beam) => {
+            write_each(model, request, beam.beams, stage, |branches| search::beam(branches, beam, end, most))
+        }
+        Strategy::Contrastive(contrastive) => write_each(model, request, contrastive.k, stage, |branches| {
+            search::contrastive(branches, contrastive, end, most)
+        }),
+    }
+}
+
+fn sample(
+    model: &Transformer,
+    request: &Generate,
+    decoding: &Decoding,
+    stage: &Stage,
+) -> Result<Documents, ModelError> {
     let count = request.prompts.len();
     let all: Vec<usize> = (0..count).collect();
     let written = if model.network.device.is_cpu() {
@@ -45,31 +69,42 @@ pub fn generate(model: &Transformer, request: &Generate, stage: &Stage) -> Resul
         let group = count.div_ceil(16).clamp(2 * slots, GROUP);
         all.par_chunks(group)
             .map(|group| {
-                let decoder = FusedDecoder::new(&packed, slots.min(group.len()));
-                write(model, request, group, decoder, stage)
+                let mut decoder = FusedDecoder::new(&packed, slots.min(group.len()));
+                write(model, request, decoding, group, &mut decoder, stage)
             })
             .collect::<Result<Vec<_>, ModelError>>()?
     } else {
-        let decoder = PlainDecoder::new(&model.network, DEVICE_SLOTS.min(count))?;
-        vec![write(model, request, &all, decoder, stage)?]
+        let mut decoder = PlainDecoder::new(&model.network, DEVICE_SLOTS.min(count))?;
+        vec![write(model, request, decoding, &all, &mut decoder, stage)?]
     };
     Ok(written.iter().flatten().map(Vec::as_slice).collect())
 }
 
-/// Reads one more token of each of several documents.
-trait Decoder {
-    /// How many documents can be written side by side.
-    fn slots(&self) -> usize;
-
-    /// Reads token r at `places[r]` = (slot, position). Hands the logits (some of them, V) of the rows in `wanted` to
-    /// `visit`, some at a time and in order, with the number of the first.
-    fn step(
-        &mut self,
-        tokens: &[TokenId],
-        places: &[(usize, usize)],
-        wanted: &[u32],
-        visit: impl FnMut(usize, &mut [f32]),
-    ) -> Tensors<()>;
+/// Has `write` write each document of the request alone, by a decoder of so many slots.
+fn write_each(
+    model: &Transformer,
+    request: &Generate,
+    slots: usize,
+    stage: &Stage,
+    write: impl Fn(&mut Branches) -> Result<Vec<TokenId>, ModelError> + Sync,
+) -> Result<Documents, ModelError> {
+    let one = |decoder: &mut dyn Decoder, prompt: &[TokenId]| {
+        let text = [&[model.special.start], prompt].concat();
+        let document = write(&mut Branches::new(decoder, model.context(), text, stage))?;
+        stage.advance(document.len() as u64);
+        Ok(document)
+    };
+    let prompts: Vec<&[TokenId]> = request.prompts.iter().collect();
+    let written = if model.network.device.is_cpu() {
+        let packed = Packed::new(&model.network, model.network.precision)?;
+        let decoder = || FusedDecoder::new(&packed, slots);
+        let written = prompts.par_iter().map_init(decoder, |decoder, prompt| one(decoder, prompt));
+        written.collect::<Result<Vec<_>, ModelError>>()?
+    } else {
+        let mut decoder = PlainDecoder::new(&model.network, slots)?;
+        prompts.iter().map(|prompt| one(&mut decoder, prompt)).collect::<Result<Vec<_>, ModelError>>()?
+    };
+    Ok(written.iter().map(Vec::as_slice).collect())
 }
 
 /// A document that is being written.
@@ -90,7 +125,7 @@ impl Writing {
     fn new(model: &Transformer, request: &Generate, index: usize, slot: usize, stage: &Stage) -> Self {
         let mut tokens = vec![model.special.start];
         tokens.extend_from_slice(request.prompts.get(index));
-        let stream = stage.stream(request.first_item + index as u64);
+        let stream = stage.stream((request.item)(index));
         Self { index, slot, tokens, drawn: 0, next: 0, position: 0, stream }
     }
 
@@ -121,12 +156,13 @@ impl Writing {
     }
 }
 
-/// Writes the documents `indices` of the request.
+/// Writes the documents `indices` of the request, token by token.
 fn write(
     model: &Transformer,
     request: &Generate,
+    decoding: &Decoding,
     indices: &[usize],
-    mut decoder: impl Decoder,
+    decoder: &mut dyn Decoder,
     stage: &Stage,
 ) -> Result<Vec<Vec<TokenId>>, ModelError> {
     let first = indices.first().copied().unwrap_or(0);
@@ -149,8 +185,9 @@ fn write(
             .collect();
         let mut drawing: Vec<&mut Writing> =
             writings.iter_mut().filter(|writing| writing.wants_a_token()).collect();
-        decoder.step(&tokens, &places, &wanted, |first, logits| {
-            draw(logits, model.vocab_size(), &mut drawing[first..], request.decoding);
+        decoder.read(&tokens, &places)?;
+        decoder.logits(&wanted, &mut |first, logits| {
+            draw(logits, model.vocab_size(), &mut drawing[first..], decoding);
         })?;
         stage.advance(wanted.len() as u64);
         let mut going_on = Vec::with_capacity(writings.len());
@@ -178,170 +215,4 @@ fn draw(logits: &mut [f32], vocab_size: usize, writings: &mut [&mut Writing], de
     };
     let rows = logits.par_chunks_exact_mut(vocab_size).zip(writings.par_iter_mut());
     rows.with_min_len(LOGIT_ROWS).for_each_init(|| Sampler::new(decoding), draw);
-}
-
-/// On the processor, on the calling thread.
-struct FusedDecoder<'a> {
-    packed: &'a Packed<'a>,
-    slots: usize,
-    caches: Vec<Cache>,
-    scratch: Scratch,
-}
-
-impl<'a> FusedDecoder<'a> {
-    fn new(packed: &'a Packed<'a>, slots: usize) -> Self {
-        let shape = &packed.network().shape;
-        let cache = |_| Cache::new(packed.precision(), slots, shape.heads, shape.context);
-        let caches = (0..shape.layers).map(cache).collect();
-        Self { packed, slots, caches, scratch: Scratch::default() }
-    }
-}
-
-impl Decoder for FusedDecoder<'_> {
-    fn slots(&self) -> usize {
-        self.slots
-    }
-
-    fn step(
-        &mut self,
-        tokens: &[TokenId],
-        places: &[(usize, usize)],
-        wanted: &[u32],
-        visit: impl FnMut(usize, &mut [f32]),
-    ) -> Tensors<()> {
-        let Self { packed, caches, scratch, .. } = self;
-        let width = packed.network().shape.width;
-        let mut hidden = packed.step(tokens, places, caches, scratch)?;
-        for (to, &from) in wanted.iter().enumerate() {
-            let from = from as usize * width;
-            hidden.copy_within(from..from + width, to * width);
-        }
-        packed.logits(&hidden[..wanted.len() * width], scratch, visit);
-        Ok(())
-    }
-}
-
-/// On any device, from plain tensor operations.
-struct PlainDecoder<'a> {
-    network: &'a Network,
-    slots: usize,
-    /// Keys and values of each block: (slots · context, K D).
-    caches: Vec<(Tensor, Tensor)>,
-}
-
-impl<'a> PlainDecoder<'a> {
-    fn new(network: &'a Network, slots: usize) -> Tensors<Self> {
-        let shape = &network.shape;
-        let dims = (slots * shape.context, shape.heads.keys * shape.heads.width);
-        let empty = || Tensor::zeros(dims, candle_core::DType::F32, &network.device);
-        let caches = (0..shape.layers).map(|_| Ok((empty()?, empty()?))).collect::<Tensors<_>>()?;
-        Ok(Self { network, slots, caches })
-    }
-
-    /// Cosines and sines (rows, 1, 1, D/2) at each row's position.
-    fn turns(&self, places: &[(usize, usize)]) -> Tensors<(Tensor, Tensor)> {
-        let half = self.network.shape.heads.width / 2;
-        let at = |values: &[f32]| {
-            let rows: Vec<f32> =
-                places.iter().flat_map(|(_, p)| &values[p * half..(p + 1) * half]).copied().collect();
-            Tensor::from_vec(rows, (places.len(), 1, 1, half), &self.network.device)
-        };
-        Ok((at(&self.network.rotary.cosines)?, at(&self.network.rotary.sines)?))
-    }
-}
-
-impl Decoder for PlainDecoder<'_> {
-    fn slots(&self) -> usize {
-        self.slots
-    }
-
-    fn step(
-        &mut self,
-        tokens: &[TokenId],
-        places: &[(usize, usize)],
-        wanted: &[u32],
-        mut visit: impl FnMut(usize, &mut [f32]),
-    ) -> Tensors<()> {
-        let network = self.network;
-        let (shape, device) = (&network.shape, &network.device);
-        let heads = shape.heads;
-        let (rows, row) = (tokens.len(), heads.keys * heads.width);
-        let length = places.iter().map(|place| place.1 + 1).max().unwrap_or(1);
-        let turn = self.turns(places)?;
-        let slots: Vec<u32> = places.iter().map(|place| place.0 as u32).collect();
-        let slots = Tensor::from_vec(slots, rows, device)?;
-        let at: Vec<u32> =
-            places.iter().map(|(slot, position)| (slot * shape.context + position) as u32).collect();
-        let at = Tensor::from_vec(at, (rows, 1), device)?.broadcast_as((rows, row))?.contiguous()?;
-        let ahead = |position: usize| move |s: usize| if s > position { f32::NEG_INFINITY } else { 0.0 };
-        let mask: Vec<f32> = places.iter().flat_map(|place| (0..length).map(ahead(place.1))).collect();
-        let mask = Tensor::from_vec(mask, (rows, 1, 1, length), device)?;
-        let seen = |cache: &Tensor| {
-            let cache = cache.reshape((self.slots, shape.context, row))?.narrow(1, 0, length)?;
-            let mine = cache.contiguous()?.index_select(&slots, 0)?;
-            mine.reshape((rows, length, heads.keys, heads.width))?.transpose(1, 2)?.contiguous()
-        };
-        let mut x = plain::embed(network, &Tensor::from_slice(tokens, (rows, 1), device)?)?;
-        for (block, (keys, values)) in network.parameters.blocks.iter().zip(&self.caches) {
-            let normed = plain::rms_norm(&x, &block.attention_norm, shape.norm_epsilon)?;
-            let (q, k, v) = plain::split(&plain::linear(&normed, &block.qkv, network.precision)?, heads)?;
-            let (q, k) = (plain::rotate(&q, &turn)?, plain::rotate(&k, &turn)?);
-            keys.scatter_set(&at, &k.reshape((rows, row))?, 0)?;
-            values.scatter_set(&at, &v.reshape((rows, row))?, 0)?;
-            let mixed = plain::attend(&q, &seen(keys)?, &seen(values)?, &mask, heads, network.precision)?;
-            x = (x + plain::linear(&mixed, &block.output, network.precision)?)?;
-            x = plain::feed_forward(network, block, &x)?;
-        }
-        let hidden = plain::rms_norm(&x, &network.parameters.norm, shape.norm_epsilon)?;
-        let hidden = hidden.flatten_to(1)?.index_select(&Tensor::new(wanted, device)?, 0)?;
-        change(&plain::logits(network, &hidden)?.to_device(&Device::Cpu)?, |logits| visit(0, logits))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Precision;
-    use crate::kernels::attention::Heads;
-    use crate::model::transformer::parameters::Shape;
-    use crate::seed::Place;
-
-    /// Three documents at different positions, one of which gives its slot to another.
-    #[test]
-    fn the_plain_decoder_agrees_with_the_fused_one() {
-        let heads = Heads { queries: 4, keys: 2, width: 6 };
-        let architecture = crate::config::Transformer {
-            layers: 2,
-            width: 24,
-            heads: 4,
-            ffn: 20,
-            context: 20,
-            precision: Precision::F32,
-        };
-        let shape = Shape { heads, tied: false, ..Shape::new(&architecture, 30) };
-        let mut stream = Place::new(1, "", 0, "initialisation").stream(0);
-        let draw = |what: &super::super::parameters::Specification| {
-            let value = what.draw(&mut stream, &Device::Cpu)?;
-            if what.columns.is_some() { value * 10.0 } else { Ok(value) }
-        };
-        let parameters = shape.specifications().try_map(draw).unwrap();
-        let network = Network::new(shape, parameters, Precision::F32, Device::Cpu);
-        let packed = Packed::new(&network, Precision::F32).unwrap();
-        let (mut fused, mut plain) = (FusedDecoder::new(&packed, 3), PlainDecoder::new(&network, 3).unwrap());
-        for step in 0..30usize {
-            let places = [(0, step % 20), (2, step % 7), (1, (step + 5) % 20)];
-            let places = if step < 5 { &places[..2] } else { &places[..] };
-            let tokens: Vec<TokenId> =
-                places.iter().map(|place| (place.1 * 7 + place.0) as u32 % 30).collect();
-            let wanted: Vec<u32> =
-                (0..places.len() as u32).filter(|row| !(row + step as u32).is_multiple_of(3)).collect();
-            let (mut a, mut b) = (Vec::new(), Vec::new());
-            fused.step(&tokens, places, &wanted, |_, logits| a.extend_from_slice(logits)).unwrap();
-            plain.step(&tokens, places, &wanted, |_, logits| b.extend_from_slice(logits)).unwrap();
-            assert_eq!((a.len(), b.len()), (wanted.len() * 30, wanted.len() * 30));
-            for (a, b) in a.iter().zip(&b) {
-                assert!((a - b).abs() < 1e-4, "step {step}: {a} {b}");
-            }
-        }
-    }
 }

@@ -10,6 +10,7 @@ use super::Network;
 use super::parameters::Block;
 use crate::config::Precision;
 use crate::kernels::attention::Heads;
+use crate::kernels::softmax::IGNORED;
 use candle_core::{D, DType, Result, Tensor};
 
 /// The last hidden states (B, T, W), normalised, after reading `tokens` (B, T).
@@ -44,14 +45,16 @@ pub fn logits(network: &Network, hidden: &Tensor) -> Result<Tensor> {
     linear(hidden, network.parameters.output(), network.precision)
 }
 
-/// Negative log-likelihood of `targets` (B, T) summed, in nats.
+/// Negative log-likelihood of `targets` (B, T) summed, in nats; without those that are [`IGNORED`].
 pub fn nll_sum(network: &Network, tokens: &Tensor, targets: &Tensor) -> Result<Tensor> {
     let logits = logits(network, &hidden(network, tokens)?)?.flatten_to(1)?;
     let largest = logits.max_keepdim(1)?.detach();
     let shifted = logits.broadcast_sub(&largest)?;
     let log_sums = shifted.exp()?.sum_keepdim(1)?.log()?;
-    let at_targets = shifted.gather(&targets.flatten_all()?.unsqueeze(1)?, 1)?;
-    (log_sums - at_targets)?.sum_all()
+    let targets = targets.flatten_all()?.unsqueeze(1)?;
+    let counts = targets.ne(IGNORED)?;
+    let at_targets = shifted.gather(&counts.where_cond(&targets, &targets.zeros_like()?)?, 1)?;
+    ((log_sums - at_targets)? * counts.to_dtype(DType::F32)?)?.sum_all()
 }
 
 /// Embeddings (B, T, W) of tokens (B, T).

@@ -10,7 +10,7 @@ use crate::config::{Decoding, Precision};
 use crate::decoding::Sampler;
 use crate::documents::{Documents, TokenId};
 use crate::kernels::softmax;
-use crate::model::{ModelError, Scores};
+use crate::model::{ModelError, Redrawn, Scores};
 use crate::stage::Stage;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -33,9 +33,10 @@ struct Window {
 /// What a window gives: its place in the flat tokens, and the scores from there on.
 type Part<T> = (usize, Vec<T>);
 
-/// A token that came, and the document before it.
+/// A token that came, its place in the flat tokens, and the document before it.
 #[derive(Clone, Copy)]
 struct Target<'a> {
+    place: usize,
     so_far: &'a [TokenId],
     token: TokenId,
 }
@@ -71,6 +72,24 @@ pub fn score_decoded(
     score_by(model, documents, &of_row, stage)
 }
 
+/// How probable every token was, and another one drawn in its place through `decoding`.
+pub fn redraw(
+    model: &Transformer,
+    documents: &Documents,
+    decoding: &Decoding,
+    uniforms: &[f64],
+    stage: &Stage,
+) -> Result<Vec<Redrawn>, ModelError> {
+    let of_row = || {
+        let mut sampler = Sampler::new(decoding);
+        move |logits: &mut [f32], target: Target| {
+            let log_probability = softmax::score(logits, target.token).0;
+            Redrawn { log_probability, token: sampler.draw_at(logits, target.so_far, uniforms[target.place]) }
+        }
+    };
+    score_by(model, documents, &of_row, stage)
+}
+
 /// A score for every token, in flat order. `of_row` makes, for a run of predictions, what turns each into a score: it
 /// may spend the logits (V).
 fn score_by<T, F>(
@@ -88,14 +107,7 @@ where
     let mut all: Vec<Window> =
         lengths.enumerate().flat_map(|(document, length)| windows(document, length, context)).collect();
     all.sort_by_key(|window| (window.length, window.document, window.first));
-    let starts: Vec<usize> = documents
-        .iter()
-        .scan(0, |start, document| {
-            let this = *start;
-            *start += document.len();
-            Some(this)
-        })
-        .collect();
+    let starts = documents.starts();
     let shards = cut(&all);
     // Scores are what everything is measured with: they are made in f32, whatever the model was trained in.
     let packed = match model.network.device.is_cpu() {
@@ -109,7 +121,7 @@ where
             if stage.interrupted() {
                 return Err(ModelError::Interrupted);
             }
-            let shard = Shard::gather(documents, shard, model.special.start);
+            let shard = Shard::gather(documents, &starts, shard, model.special.start);
             let scores = match &packed {
                 Some(packed) => pool.with(|scratch| shard.score(packed, scratch, of_row()))?,
                 None => shard.score_plainly(model, of_row())?,
@@ -153,7 +165,7 @@ struct Shard<'a> {
 }
 
 impl<'a> Shard<'a> {
-    fn gather(documents: &'a Documents, windows: &'a [Window], start: TokenId) -> Self {
+    fn gather(documents: &'a Documents, starts: &[usize], windows: &'a [Window], start: TokenId) -> Self {
         let time = windows.iter().map(|window| window.length).max().unwrap_or(0);
         let mut inputs = vec![start; windows.len() * time];
         let (mut places, mut targets) = (Vec::new(), Vec::new());
@@ -164,7 +176,11 @@ impl<'a> Shard<'a> {
             }
             places.extend((window.skip..window.length).map(|i| (row * time + i) as u32));
             let wanted = window.first + window.skip..window.first + window.length;
-            targets.extend(wanted.map(|at| Target { so_far: &document[..at], token: document[at] }));
+            targets.extend(wanted.map(|at| Target {
+                place: starts[window.document] + at,
+                so_far: &document[..at],
+                token: document[at],
+            }));
         }
         Self { windows, inputs, time, places, targets }
     }

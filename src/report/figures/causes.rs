@@ -60,11 +60,18 @@ pub(super) fn bars(recorded: &Recorded, comparisons: &[&ArmComparison]) -> Optio
         panel(&mut scene, &frame, id, &rows, &split);
     }
     scene.height = panels.bottom(metrics.len()) + EDGE - 8.0;
-    let caption = format!(
+    let mut caption = format!(
         "Arm minus control at the last generation that both reached. Sampling and decoding: means over {} lineages of \
          models that count types without error.",
         baseline.replicates
     );
+    let is_shown = |name: &str| rows.iter().any(|(arm, _)| arm.name == name);
+    let reached = comparisons.iter().filter(|comparison| comparison.last_generation().is_some());
+    let missing: Vec<&str> =
+        reached.map(|comparison| comparison.arm.as_str()).filter(|name| !is_shown(name)).collect();
+    if !missing.is_empty() {
+        caption += &format!(" Not known of {}: what a decoder does to each type.", missing.join(", "));
+    }
     let alt = format!("{heading} Bars per metric and arm; `genloss compare` prints the same numbers.");
     Some(Figure { name: "causes", caption, alt, scene })
 }

@@ -16,10 +16,12 @@ fn learner(start: Start, steps: u64) -> TransformerLearner {
             beta1: 0.9,
             beta2: 0.99,
             gradient_clip: 1.0,
+            fim_share: 0.0,
             checkpoint_minutes: 1.0,
         },
         vocab_size: 50,
         special: SPECIAL,
+        sentinels: None,
         start,
         device: Device::Cpu,
     }
@@ -105,7 +107,12 @@ fn a_tiny_model_learns_a_sequence_by_heart() {
     let loss = -scores.log_probabilities.iter().sum::<f32>() / scores.log_probabilities.len() as f32;
     assert!(loss < 0.05, "{loss}");
     let prompts: Documents = [&[][..], &[7, 3]].into_iter().collect();
-    let request = Generate { prompts: &prompts, max_document_tokens: 10, decoding: &greedy(), first_item: 0 };
+    let request = Generate {
+        prompts: &prompts,
+        max_document_tokens: 10,
+        decoding: &Strategy::GREEDY,
+        item: &|index| index as u64,
+    };
     let written = staged(|stage| trained.model.generate(&request, stage).unwrap());
     assert_eq!(written.get(0), [7, 3, 9, 3, 5, 0]);
     assert_eq!(written.get(1), [9, 3, 5, 0]);

@@ -80,8 +80,12 @@ fn scoring_and_writing_stop_when_asked_to() {
     let stage = Stage::new(place("test"), &Silent, &interrupt);
     let documents = random_documents(3, 50);
     assert!(matches!(tiny().score(&documents, &stage), Err(ModelError::Interrupted)));
-    let request =
-        Generate { prompts: &documents, max_document_tokens: 4, decoding: &greedy(), first_item: 0 };
+    let request = Generate {
+        prompts: &documents,
+        max_document_tokens: 4,
+        decoding: &Strategy::GREEDY,
+        item: &|index| index as u64,
+    };
     assert!(matches!(tiny().generate(&request, &stage), Err(ModelError::Interrupted)));
 }
 
@@ -95,7 +99,7 @@ fn scores_through_a_decoder_are_those_of_what_it_would_write() {
     assert!(scores.log_probabilities.iter().zip(&plain).all(|(a, b)| (a - b).abs() < 1e-4));
     let likely = Decoding { min_p: Some(1.0), ..Decoding::PLAIN };
     let best = staged(|stage| model.score_decoded(&documents, &likely, stage)).unwrap();
-    let greedy = staged(|stage| model.score_decoded(&documents, &greedy(), stage)).unwrap();
+    let greedy = staged(|stage| model.score_decoded(&documents, &Decoding::GREEDY, stage)).unwrap();
     assert_eq!(best, greedy);
     assert!(greedy.iter().all(|&log| log == 0.0 || log == f32::NEG_INFINITY));
 }

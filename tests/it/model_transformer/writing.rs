@@ -21,8 +21,12 @@ fn greedy_writing_takes_the_most_probable_token_also_across_rolls() {
     for model in [lively(grouped_shape()), lively(Shape::new(&TINY, 37))] {
         let prompts: Vec<_> = (0..9).map(|i| random_tokens(i * 2, 37, i as u64)).collect();
         let prompts: Documents = prompts.iter().map(Vec::as_slice).collect();
-        let request =
-            Generate { prompts: &prompts, max_document_tokens: 30, decoding: &greedy(), first_item: 0 };
+        let request = Generate {
+            prompts: &prompts,
+            max_document_tokens: 30,
+            decoding: &Strategy::GREEDY,
+            item: &|index| index as u64,
+        };
         let written = staged(|stage| model.generate(&request, stage).unwrap());
         assert_eq!(written.len(), 9);
         for (prompt, document) in prompts.iter().zip(written.iter()) {
@@ -42,7 +46,12 @@ fn a_document_depends_on_its_own_stream_only() {
     let model = lively(Shape::new(&TINY, 50));
     let prompts = random_documents(200, 50);
     let write = |prompts: &Documents, first_item| {
-        let request = Generate { prompts, max_document_tokens: 20, decoding: &sampled(), first_item };
+        let request = Generate {
+            prompts,
+            max_document_tokens: 20,
+            decoding: &Strategy::PLAIN,
+            item: &|index| first_item + index as u64,
+        };
         staged(|stage| model.generate(&request, stage).unwrap())
     };
     let all = write(&prompts, 5);
@@ -61,7 +70,12 @@ fn a_document_depends_on_its_own_stream_only() {
 fn tokens_are_drawn_as_often_as_they_are_probable() {
     let model = lively(Shape::new(&TINY, 50));
     let prompts: Documents = (0..4000).map(|_| &[][..]).collect();
-    let request = Generate { prompts: &prompts, max_document_tokens: 1, decoding: &sampled(), first_item: 0 };
+    let request = Generate {
+        prompts: &prompts,
+        max_document_tokens: 1,
+        decoding: &Strategy::PLAIN,
+        item: &|index| index as u64,
+    };
     let written = staged(|stage| model.generate(&request, stage).unwrap());
     let all: Vec<[TokenId; 1]> = (0..50).map(|token| [token]).collect();
     let all: Documents = all.iter().map(|document| &document[..]).collect();
@@ -89,7 +103,12 @@ fn progress_counts_every_token_written() {
     let (count, interrupt) = (Count(AtomicU64::new(0)), AtomicBool::new(false));
     let stage = Stage::new(place("test"), &count, &interrupt);
     let prompts = random_documents(70, 50);
-    let request = Generate { prompts: &prompts, max_document_tokens: 9, decoding: &sampled(), first_item: 0 };
+    let request = Generate {
+        prompts: &prompts,
+        max_document_tokens: 9,
+        decoding: &Strategy::PLAIN,
+        item: &|index| index as u64,
+    };
     let written = tiny().generate(&request, &stage).unwrap();
     assert_eq!(count.0.load(Ordering::Relaxed), written.tokens().0);
 }

@@ -1,0 +1,75 @@
+//! `genloss fit`: loss laws from runs.
+
+mod rows;
+mod tables;
+
+use super::compare;
+use super::output::{self, Format, say};
+use crate::fit::{self, Fitted, Question};
+use crate::report;
+use anyhow::{Result, ensure};
+use std::path::PathBuf;
+
+/// Options of `genloss fit`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folders of runs. Their models are taken together.
+    #[arg(required = true, value_name = "DIR")]
+    folders: Vec<PathBuf>,
+    /// The generation whose models are taken, from 1 on [default: the last].
+    #[arg(long)]
+    generation: Option<usize>,
+    /// Parameters of the model to foresee losses for [default: of the largest].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    parameters: Option<u64>,
+    /// Tokens seen, to foresee losses for [default: the most that a model of that size has seen].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    tokens: Option<u64>,
+    /// Refits behind an interval.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(40..=1_000_000))]
+    resamples: u64,
+    /// Names the random numbers of the refits.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How to show it.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    /// Write `fit.json` and `figures/` into this folder besides.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+impl Args {
+    /// Fits, prints, and writes what is asked for.
+    pub fn exec(self) -> Result<()> {
+        let recorded = compare::read_all(&self.folders)?;
+        let last = fit::last_generation(&recorded);
+        let generation = self.generation.unwrap_or(last);
+        ensure!(
+            (1..=last).contains(&generation),
+            "--generation {generation}: the runs have generations 1 to {last} in common"
+        );
+        let question = Question {
+            parameters: self.parameters,
+            tokens: self.tokens,
+            resamples: self.resamples as usize,
+            seed: self.seed,
+        };
+        let fitted = fit::fit(fit::points(&recorded, generation)?, &question)?;
+        show(&fitted, self.format)?;
+        let Some(out) = &self.out else { return Ok(()) };
+        for path in report::write_fit(&fitted, out)? {
+            say(&path.display().to_string());
+        }
+        Ok(())
+    }
+}
+
+fn show(fitted: &Fitted, format: Format) -> Result<()> {
+    match format {
+        Format::Json => output::json(fitted),
+        Format::Csv => output::csv(rows::all(fitted)),
+        Format::Table => output::emit(&tables::text(fitted, output::table)),
+        Format::Markdown => output::emit(&tables::text(fitted, output::markdown)),
+    }
+}

@@ -1,0 +1,270 @@
+//! Loss laws from runs: how does the loss fall with tokens and parameters, for each blend of natural and synthetic text?
+//!
+//! [`points()`] takes one point from each model on record; [`fit()`] fits laws to the points of each [`Blend`], and answers
+//! from them what Kang et al. (2025) ask: which share of synthetic text gives the least loss, and how many tokens does a
+//! blend save at equal loss. Two things about a point:
+//!
+//! - D is the tokens *seen*. Where a text is read several times, that is more than there are: up to about four passes
+//!   count nearly as much as fresh text, more do not (Muennighoff et al. 2023). Let D and the text grow together.
+//! - Synthetic text was written by the generation before, a model of the arm's own size and tokens. So a law tells what
+//!   happens to models that learn from their like, where Kang et al. had one large generator for all sizes.
+
+mod bootstrap;
+mod law;
+mod optimum;
+mod points;
+mod robust;
+mod speedup;
+
+pub use bootstrap::{HeldOut, Interval, LawFit};
+pub use law::{Form, Law, Power};
+pub use optimum::{Optimum, Reading, ShareLoss};
+pub use points::{Blend, NATURAL, Point, Size, last_generation, points};
+pub use speedup::SpeedUp;
+
+use crate::seed::Place;
+use crate::units::Tokens;
+use bootstrap::Group;
+use rayon::prelude::*;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// More passes over a text than this, and repeated tokens are worth clearly less than fresh ones (Muennighoff et al. 2023).
+const MOST_EPOCHS: f64 = 4.0;
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum FitError {
+    /// Losses of two runs do not compare.
+    #[error(
+        "{} and {}: their {difference} is not the same, so that losses do not compare; run both on the same files, with the same held-out tokens and one tokenizer.path, or fit them apart",
+        names[0],
+        names[1]
+    )]
+    Incomparable {
+        /// The experiments.
+        names: [String; 2],
+        /// What is not the same.
+        difference: &'static str,
+    },
+    /// No blend has enough points.
+    #[error(
+        "too few runs to fit a law: {found}. L(D) takes 4 different training.tokens at one size, L(N) 4 sizes of transformer at one number of tokens, L(N, D) 3 sizes × 4 numbers of tokens; run those, and name all folders"
+    )]
+    TooFew {
+        /// What there is, by blend.
+        found: String,
+    },
+}
+
+/// Where losses are foreseen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct At {
+    /// Size of the model.
+    pub size: Size,
+    /// Tokens seen.
+    pub tokens: Tokens,
+}
+
+impl At {
+    /// N and D; an n-gram has no N, and no law that would ask for it.
+    fn coordinates(self) -> (f64, f64) {
+        (self.size.parameters().unwrap_or(1) as f64, self.tokens.0 as f64)
+    }
+}
+
+/// What is asked besides the points.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// N to foresee losses for; that of the largest model by default.
+    pub parameters: Option<u64>,
+    /// D to foresee losses for; the most that a model of that size has seen by default.
+    pub tokens: Option<u64>,
+    /// Refits behind an interval.
+    pub resamples: usize,
+    /// Names the random streams.
+    pub seed: u64,
+}
+
+/// Every law that could be fitted, and what follows.
+#[derive(Clone, Debug, Serialize)]
+pub struct Fitted {
+    /// Where losses are foreseen.
+    pub at: At,
+    /// The laws, by blend.
+    pub fits: Vec<LawFit>,
+    /// The best share of each kind of synthetic text.
+    pub optima: Vec<Optimum>,
+    /// Tokens saved by each blend.
+    pub speed_ups: Vec<SpeedUp>,
+    /// What to know when reading them.
+    pub notes: Vec<String>,
+    /// What was fitted to.
+    pub points: Vec<Point>,
+}
+
+/// Fits every law that `points` allow.
+///
+/// # Errors
+/// When they allow none; the error says what there is and what it takes.
+pub fn fit(points: Vec<Point>, question: &Question) -> Result<Fitted, FitError> {
+    let blends: BTreeSet<&Blend> = points.iter().map(|point| &point.blend).collect();
+    let groups: Vec<(&Blend, Group)> = blends
+        .iter()
+        .flat_map(|&blend| groups(blend, &points).into_iter().map(move |g| (blend, g)))
+        .collect();
+    let fits: Vec<LawFit> = groups
+        .par_iter()
+        .filter_map(|(blend, group)| {
+            group.fit(blend, question.resamples, &place(question.seed, blend, group))
+        })
+        .collect();
+    let Some(at) = at(&points, question).filter(|_| !fits.is_empty()) else {
+        return Err(FitError::TooFew { found: inventory(&blends, &points) });
+    };
+    let optima = optima(&fits, at);
+    let speed_ups = speed_ups(&fits, at);
+    let notes = notes(&blends, &points, &fits, at, &optima);
+    Ok(Fitted { at, fits, optima, speed_ups, notes, points })
+}
+
+/// The groups of a blend's points that suffice for a law.
+fn groups<'a>(blend: &Blend, points: &'a [Point]) -> Vec<Group<'a>> {
+    let own: Vec<&Point> = points.iter().filter(|point| point.blend == *blend).collect();
+    let sized: Vec<&Point> = own.iter().copied().filter(|point| point.size.parameters().is_some()).collect();
+    let sizes: BTreeSet<Size> = own.iter().map(|point| point.size).collect();
+    let amounts: BTreeSet<Tokens> = sized.iter().map(|point| point.tokens).collect();
+    let at_size = sizes.into_iter().map(|size| Group {
+        form: Form::Tokens,
+        size: Some(size),
+        tokens: None,
+        points: own.iter().copied().filter(|point| point.size == size).collect(),
+    });
+    let at_tokens = amounts.into_iter().map(|tokens| Group {
+        form: Form::Parameters,
+        size: None,
+        tokens: Some(tokens),
+        points: sized.iter().copied().filter(|point| point.tokens == tokens).collect(),
+    });
+    let joint = Group { form: Form::Joint, size: None, tokens: None, points: sized.clone() };
+    at_size.chain(at_tokens).chain([joint]).filter(Group::suffices).collect()
+}
+
+/// Random streams of a law are named by what is fitted, so that other laws beside it change nothing.
+fn place(seed: u64, blend: &Blend, group: &Group) -> Place {
+    let size = group.size.map_or(String::new(), |size| size.to_string());
+    let tokens = group.tokens.map_or(String::new(), |tokens| tokens.to_string());
+    Place::new(seed, &format!("{blend}; {}; {size}; {tokens}", group.form), 0, "fit")
+}
+
+/// What was asked, or the largest run.
+fn at(points: &[Point], question: &Question) -> Option<At> {
+    let largest = points.iter().map(|point| point.size).max()?;
+    let size = question.parameters.map_or(largest, Size::Parameters);
+    let of_size = points.iter().filter(|point| point.size == size).map(|point| point.tokens);
+    let most = of_size.max().or_else(|| points.iter().map(|point| point.tokens).max())?;
+    Some(At { size, tokens: question.tokens.map_or(most, Tokens) })
+}
+
+/// Whether a law of `form` holds at `at`.
+fn holds_at(fit: &LawFit, form: Form, at: At) -> bool {
+    let at_size = fit.size.is_none_or(|size| size == at.size);
+    let at_tokens = fit.tokens.is_none_or(|tokens| tokens == at.tokens);
+    // A law in N says nothing of an n-gram.
+    let has_size = !form.has_parameters() || at.size.parameters().is_some();
+    fit.form == form && at_size && at_tokens && has_size
+}
+
+/// Laws of one form that hold at `at`, for as many of the blends that `belongs` as any form has; of forms that have as
+/// many, the one that is fitted nearest by.
+fn comparable<'a>(
+    fits: &'a [LawFit],
+    at: At,
+    forms: &[Form],
+    belongs: impl Fn(&Blend) -> bool,
+) -> Vec<&'a LawFit> {
+    let of = |form: Form| -> Vec<&LawFit> {
+        fits.iter().filter(|fit| holds_at(fit, form, at) && belongs(&fit.blend)).collect()
+    };
+    forms
+        .iter()
+        .map(|&form| of(form))
+        .reduce(|a, b| if b.len() > a.len() { b } else { a })
+        .unwrap_or_default()
+}
+
+fn optima(fits: &[LawFit], at: At) -> Vec<Optimum> {
+    let best = |source: &&str| {
+        let belongs = |blend: &Blend| blend.is_natural() || blend.source == **source;
+        let forms = [Form::Tokens, Form::Joint, Form::Parameters];
+        optimum::optimum(source, &comparable(fits, at, &forms, belongs), at)
+    };
+    sources(fits).iter().filter_map(best).collect()
+}
+
+/// The kinds of synthetic text.
+fn sources(fits: &[LawFit]) -> BTreeSet<&str> {
+    fits.iter().filter(|fit| !fit.blend.is_natural()).map(|fit| fit.blend.source.as_str()).collect()
+}
+
+fn speed_ups(fits: &[LawFit], at: At) -> Vec<SpeedUp> {
+    let blends: BTreeSet<&Blend> = fits.iter().map(|fit| &fit.blend).collect();
+    let of = |blend: &&&Blend| {
+        let pair = |other: &Blend| other.is_natural() || *other == ***blend;
+        let [one, other] = comparable(fits, at, &[Form::Tokens, Form::Joint], pair)[..] else { return None };
+        let (natural, fit) = if one.blend.is_natural() { (one, other) } else { (other, one) };
+        Some(speedup::speed_up(natural, fit, at))
+    };
+    blends.iter().filter(|blend| !blend.is_natural()).filter_map(|blend| of(&blend)).collect()
+}
+
+/// What each blend has: "natural: 1 size, 2 numbers of tokens".
+fn inventory(blends: &BTreeSet<&Blend>, points: &[Point]) -> String {
+    if blends.is_empty() {
+        return "there is no model of that generation".to_owned();
+    }
+    let counted = |blend: &&Blend| {
+        let own = || points.iter().filter(|point| point.blend == **blend);
+        let sizes = own().map(|point| point.size).collect::<BTreeSet<_>>().len();
+        let amounts = own().map(|point| point.tokens).collect::<BTreeSet<_>>().len();
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        format!("{blend}: {sizes} size{}, {amounts} number{} of tokens", plural(sizes), plural(amounts))
+    };
+    blends.iter().map(counted).collect::<Vec<_>>().join("; ")
+}
+
+fn notes(
+    blends: &BTreeSet<&Blend>,
+    points: &[Point],
+    fits: &[LawFit],
+    at: At,
+    optima: &[Optimum],
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    let without: BTreeSet<&Blend> =
+        blends.iter().copied().filter(|blend| fits.iter().all(|fit| fit.blend != **blend)).collect();
+    if !without.is_empty() {
+        notes.push(format!("no law for {}", inventory(&without, points)));
+    }
+    if points.iter().any(|point| point.size.parameters().is_none()) {
+        notes.push(
+            "n-grams have no N: what they hold is an outcome of the text, so that only L(D) is fitted to them"
+                .to_owned(),
+        );
+    }
+    for source in sources(fits) {
+        if optima.iter().all(|optimum| optimum.source != source) {
+            notes.push(format!(
+                "{source}: no two shares have a law that holds at {}, D = {}",
+                at.size, at.tokens
+            ));
+        }
+    }
+    let most = points.iter().map(|point| point.epochs).fold(0.0, f64::max);
+    if most > MOST_EPOCHS {
+        notes.push(format!(
+            "a text was read up to {most:.1} times; D counts every pass in full, and past four they are worth less than fresh text"
+        ));
+    }
+    notes
+}

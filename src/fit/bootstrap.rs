@@ -1,0 +1,254 @@
+//! One law fitted to one set of points: its constants, how sure they are, and how well it foresees the largest runs.
+//!
+//! **Intervals** are percentiles of refitted laws. Each refit keeps every point where it is and gives it the fitted loss
+//! times exp(a residual drawn from all points with replacement) (Efron 1979): resampling the points themselves may leave
+//! a size out, and resampling seeds within a cell sees neither one seed's noise nor that the law may be wrong. Residuals
+//! of n points and p constants are too small by √((n − p)/n), and percentiles of few of them too narrow by the ratio of
+//! Student's quantile to the normal one (Hesterberg 2015), so residuals are drawn out by both. Noise is taken to be the
+//! same share of the loss in all points, and independent between them.
+//!
+//! **Held-out error**: the law is fitted without the points of the largest D, and of the largest N where there are four
+//! sizes, and asked for them. It is the mean of |L̂ − L|/L.
+
+use super::law::{Form, Law};
+use super::robust::{Sample, Theta};
+use super::{Blend, Point, Size};
+use crate::seed::Place;
+use crate::units::Tokens;
+use nalgebra::DVector;
+use rand::Rng;
+use rayon::prelude::*;
+use serde::{Serialize, Serializer, ser::SerializeSeq};
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+use std::collections::BTreeSet;
+
+/// Places where the search for a law begins.
+const STARTS: usize = 16;
+
+/// Different values that a power's scale and exponent take, beside the floor.
+const LEAST_VALUES: usize = 3;
+
+/// Both ends of a 95 % interval.
+pub type Interval = [f64; 2];
+
+/// A law, fitted.
+#[derive(Clone, Debug, Serialize)]
+pub struct LawFit {
+    /// What the models were trained on.
+    pub blend: Blend,
+    /// The law's form.
+    pub form: Form,
+    /// The size of all its points, where N is not in the law.
+    pub size: Option<Size>,
+    /// The tokens of all its points, where D is not in the law.
+    pub tokens: Option<Tokens>,
+    /// Points fitted to.
+    pub points: usize,
+    /// The least and the greatest number of passes over the training text.
+    pub epochs: [f64; 2],
+    /// The constants.
+    #[serde(serialize_with = "constants")]
+    pub law: Law,
+    /// Their intervals, in the order of [`Law::constants`].
+    pub intervals: Vec<Interval>,
+    /// How well the law foresees the largest runs; None where too few points would be left to fit.
+    pub heldout: Option<HeldOut>,
+    /// The refitted laws.
+    #[serde(skip)]
+    pub draws: Vec<Law>,
+}
+
+/// How far a law fitted to the smaller runs is off in the largest.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct HeldOut {
+    /// Points foreseen.
+    pub points: usize,
+    /// Mean of |L̂ − L|/L over them.
+    pub relative_error: f64,
+}
+
+fn constants<S: Serializer>(law: &Law, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Constant {
+        name: &'static str,
+        value: f64,
+    }
+    let constants = law.constants();
+    let mut list = serializer.serialize_seq(Some(constants.len()))?;
+    for (name, value) in constants {
+        list.serialize_element(&Constant { name, value })?;
+    }
+    list.end()
+}
+
+/// Points that a law may be fitted to: of one blend, with a size or a number of tokens in common where the form lacks it.
+pub(super) struct Group<'a> {
+    pub(super) form: Form,
+    pub(super) size: Option<Size>,
+    pub(super) tokens: Option<Tokens>,
+    pub(super) points: Vec<&'a Point>,
+}
+
+impl Group<'_> {
+    /// Whether they determine the constants and leave one value of D (or, without D, of N) to hold out.
+    pub(super) fn suffices(&self) -> bool {
+        determines(self.form, &self.points, 1)
+    }
+
+    /// The law. `place` names the random streams.
+    pub(super) fn fit(&self, blend: &Blend, resamples: usize, place: &Place) -> Option<LawFit> {
+        let sample = Sample::new(self.form, &self.points);
+        let theta = sample.fit(&sample.ln_losses, starts(&sample, place))?;
+        let draws = draws(&sample, &theta, resamples, place);
+        let law = sample.law(&theta);
+        let epochs = self.points.iter().map(|point| point.epochs);
+        Some(LawFit {
+            blend: blend.clone(),
+            form: self.form,
+            size: self.size,
+            tokens: self.tokens,
+            points: self.points.len(),
+            epochs: [epochs.clone().fold(f64::INFINITY, f64::min), epochs.fold(0.0, f64::max)],
+            intervals: intervals(&law, &draws),
+            heldout: self.hold_out(place),
+            law,
+            draws,
+        })
+    }
+
+    fn hold_out(&self, place: &Place) -> Option<HeldOut> {
+        let (parameters, tokens) = (values(&self.points, parameters_of), values(&self.points, tokens_of));
+        let leaves = |values: &BTreeSet<u64>, has: bool| has && values.len() > LEAST_VALUES;
+        let largest =
+            |values: &BTreeSet<u64>, has: bool| values.last().copied().filter(|_| leaves(values, has));
+        let largest_n = largest(&parameters, self.form.has_parameters());
+        let largest_d = largest(&tokens, self.form.has_tokens());
+        let is_held_out = |point: &&Point| {
+            largest_n.is_some_and(|n| parameters_of(point) == n)
+                || largest_d.is_some_and(|d| tokens_of(point) == d)
+        };
+        let (held_out, kept): (Vec<&Point>, Vec<&Point>) = self.points.iter().copied().partition(is_held_out);
+        if held_out.is_empty() || !determines(self.form, &kept, 0) {
+            return None;
+        }
+        let sample = Sample::new(self.form, &kept);
+        let law = sample.law(&sample.fit(&sample.ln_losses, starts(&sample, place))?);
+        let error = |point: &&Point| {
+            let foreseen = law.loss(parameters_of(point) as f64, tokens_of(point) as f64);
+            (foreseen - point.loss_nats).abs() / point.loss_nats
+        };
+        let relative_error = held_out.iter().map(error).sum::<f64>() / held_out.len() as f64;
+        Some(HeldOut { points: held_out.len(), relative_error })
+    }
+}
+
+fn parameters_of(point: &Point) -> u64 {
+    point.size.parameters().unwrap_or(1)
+}
+
+fn tokens_of(point: &Point) -> u64 {
+    point.tokens.0
+}
+
+/// The different values of a quantity.
+fn values(points: &[&Point], of: fn(&Point) -> u64) -> BTreeSet<u64> {
+    points.iter().map(|point| of(point)).collect()
+}
+
+/// Whether points determine the constants of a law, with `spare` values to hold out. A law of both quantities needs runs
+/// that vary them apart: more cells than an effect of each value of N and of D would take.
+fn determines(form: Form, points: &[&Point], spare: usize) -> bool {
+    let (parameters, tokens) = (values(points, parameters_of).len(), values(points, tokens_of).len());
+    match form {
+        Form::Tokens => tokens >= LEAST_VALUES + spare,
+        Form::Parameters => parameters >= LEAST_VALUES + spare,
+        Form::Joint => {
+            let cells: BTreeSet<(u64, u64)> =
+                points.iter().map(|p| (parameters_of(p), tokens_of(p))).collect();
+            let is_crossed = cells.len() >= parameters + tokens;
+            parameters >= LEAST_VALUES && tokens >= LEAST_VALUES + spare && is_crossed
+        }
+    }
+}
+
+fn starts(sample: &Sample, place: &Place) -> Vec<Theta> {
+    let mut stream = place.at("starts").stream(0);
+    (0..STARTS).map(|_| sample.start(&mut stream)).collect()
+}
+
+/// Laws refitted to the fitted losses with residuals drawn anew.
+fn draws(sample: &Sample, theta: &Theta, resamples: usize, place: &Place) -> Vec<Law> {
+    let predicted = sample.predicted(theta);
+    let residuals = (&sample.ln_losses - &predicted) * stretch(predicted.len(), theta.len());
+    let place = place.at("residuals");
+    let draw = |item: u64| {
+        let mut stream = place.stream(item);
+        let drawn = DVector::from_fn(predicted.len(), |i, _| {
+            predicted[i] + residuals[stream.random_range(0..residuals.len())]
+        });
+        // Of all starts the fitted law is the nearest.
+        sample.fit(&drawn, [theta.clone()]).map(|theta| sample.law(&theta))
+    };
+    (0..resamples as u64).into_par_iter().filter_map(draw).collect()
+}
+
+/// How much larger residuals of `points` points should be than those left by `constants` constants, fewer than points.
+fn stretch(points: usize, constants: usize) -> f64 {
+    let left = (points - constants) as f64;
+    let upper = 0.975;
+    let normal = Normal::standard().inverse_cdf(upper);
+    let student = StudentsT::new(0.0, 1.0, left).map_or(normal, |student| student.inverse_cdf(upper));
+    (points as f64 / left).sqrt() * student / normal
+}
+
+fn intervals(law: &Law, draws: &[Law]) -> Vec<Interval> {
+    let drawn: Vec<Vec<f64>> =
+        draws.iter().map(|draw| draw.constants().into_iter().map(|(_, value)| value).collect()).collect();
+    (0..law.constants().len()).map(|place| interval(drawn.iter().map(|draw| draw[place]))).collect()
+}
+
+/// The 2.5 and 97.5 percentiles, interpolated linearly; not a number of nothing.
+pub(super) fn interval(values: impl Iterator<Item = f64>) -> Interval {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    [0.025, 0.975].map(|share| {
+        let place = share * sorted.len().saturating_sub(1) as f64;
+        let (low, high) = (place.floor() as usize, place.ceil() as usize);
+        let (Some(low), Some(high)) = (sorted.get(low), sorted.get(high)) else { return f64::NAN };
+        // Ends may be infinite.
+        if low == high { *low } else { low + place.fract() * (high - low) }
+    })
+}
+
+impl LawFit {
+    /// The loss at `parameters` and `tokens`, nats per token.
+    #[must_use]
+    pub fn loss(&self, parameters: f64, tokens: f64) -> f64 {
+        self.law.loss(parameters, tokens)
+    }
+
+    /// Its interval.
+    #[must_use]
+    pub fn band(&self, parameters: f64, tokens: f64) -> Interval {
+        interval(self.draws.iter().map(|law| law.loss(parameters, tokens)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 0, 1, …, 1000: the percentiles are what they say.
+    #[test]
+    fn an_interval_holds_the_middle_95_percent() {
+        assert_eq!(interval((0..=1000).rev().map(f64::from)), [25.0, 975.0]);
+        assert_eq!(interval([3.0].into_iter()), [3.0, 3.0]);
+        assert!(interval(std::iter::empty())[0].is_nan());
+    }
+
+    /// √(15/12) · 2.178813/1.959964, from printed tables.
+    #[test]
+    fn residuals_are_drawn_out_for_what_the_fit_took() {
+        assert!((stretch(15, 3) - 1.118_034 * 1.111_660).abs() < 1e-5);
+    }
+}

@@ -1,0 +1,31 @@
+//! *Best of k*: of k candidates for one place, the one that the reference model finds most probable, by its mean
+//! log-probability per token. Best-of-n sampling (Stiennon et al. 2020) with a language model as the scorer.
+//!
+//! The candidates of a place go on from the same prompt, so that the choice is among answers, not among prompts.
+
+use std::cmp::Ordering;
+
+/// The place of the least loss, of equal ones the first; an unknown loss comes after every known one. None of none.
+#[must_use]
+pub fn least_loss(losses: impl IntoIterator<Item = Option<f64>>) -> Option<usize> {
+    let least = losses.into_iter().enumerate().min_by(|(_, a), (_, b)| match (a, b) {
+        (Some(a), Some(b)) => a.total_cmp(b),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => Ordering::Equal,
+    });
+    least.map(|(place, _)| place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_probable_candidate_is_chosen_and_the_first_of_equals() {
+        assert_eq!(least_loss([Some(2.0), Some(1.0), Some(1.0), Some(3.0)]), Some(1));
+        assert_eq!(least_loss([None, Some(9.0)]), Some(1));
+        assert_eq!(least_loss([None, None]), Some(0));
+        assert_eq!(least_loss([]), None);
+    }
+}

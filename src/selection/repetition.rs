@@ -1,0 +1,30 @@
+//! *Repetition*: the share of a document's 4-grams that already occurred in it, the metric `repetition` of one document
+//! (seq-rep-4 of Welleck et al. 2020).
+
+use crate::documents::TokenId;
+use std::collections::BTreeSet;
+
+/// `1 − distinct 4-grams / 4-grams`; 0 for a document too short to have one.
+#[must_use]
+pub fn share(document: &[TokenId]) -> f64 {
+    let grams = document.windows(4);
+    let count = grams.len();
+    let distinct = grams.collect::<BTreeSet<_>>().len();
+    if count == 0 { 0.0 } else { (count - distinct) as f64 / count as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `a b c d a b c d e`: 4-grams abcd bcda cdab dabc abcd bcde; one of six came before. Nine of one token: six
+    /// 4-grams, five of them repeated.
+    #[test]
+    fn repetition_is_the_share_of_four_grams_that_came_before() {
+        assert_eq!(share(&[1, 2, 3, 4, 1, 2, 3, 4, 5]), 1.0 / 6.0);
+        assert_eq!(share(&[7; 9]), 5.0 / 6.0);
+        assert_eq!(share(&[1, 2, 3, 4, 5, 6]), 0.0);
+        assert_eq!(share(&[1, 1, 1]), 0.0);
+        assert_eq!(share(&[]), 0.0);
+    }
+}

@@ -1,0 +1,69 @@
+//! Groups judged by hand.
+
+use super::*;
+
+fn place() -> Place {
+    Place::new(1, "test", 1, "synthesis")
+}
+
+fn candidates<'a>(documents: &'a [(&'a [TokenId], f64)]) -> Vec<Candidate<'a>> {
+    let numbered = documents.iter().zip(0..);
+    numbered
+        .map(|(&(document, loss_nats), item)| Candidate { item, document, loss_nats: Some(loss_nats) })
+        .collect()
+}
+
+#[test]
+fn a_document_is_dropped_by_the_first_rule_that_it_fails() {
+    let rules = Selection {
+        loss_band: Some([1.0, 4.0]),
+        max_repetition: Some(0.5),
+        near_duplicates: Some(0.8),
+        ..Selection::default()
+    };
+    let mut selector = Selector::new(&rules, None, &place());
+    let circling = [1, 1, 1, 1, 1, 1, 1, 1];
+    let documents: [(&[TokenId], f64); 6] = [
+        (&[1, 2, 3, 4, 5, 6], 2.0),
+        (&circling, 0.5),
+        (&circling, 2.0),
+        (&[1, 2, 3, 4, 5, 6], 3.0),
+        (&[6, 5, 4, 3, 2, 1], 4.0),
+        (&[7, 8], 4.1),
+    ];
+    let row = candidates(&documents);
+    let kept: Vec<bool> = row.iter().map(|one| selector.choose(&[*one]).is_some()).collect();
+    assert_eq!(kept, [true, false, false, false, true, false]);
+    let dropped = BTreeMap::from([(Rule::LossBand, 2), (Rule::MaxRepetition, 1), (Rule::NearDuplicates, 1)]);
+    assert_eq!(*selector.tally(), Tally { kept: 2, dropped });
+}
+
+/// Group by group: the best of those that pass; nobody where nobody passes; and a duplicate takes its group along.
+#[test]
+fn of_a_group_the_best_that_passes_is_kept() {
+    let rules = Selection {
+        loss_band: Some([1.0, 4.0]),
+        best_of: Some(3),
+        near_duplicates: Some(0.8),
+        ..Selection::default()
+    };
+    let mut selector = Selector::new(&rules, None, &place());
+    let groups: [[(&[TokenId], f64); 3]; 3] = [
+        [(&[1, 2], 3.0), (&[3, 4], 0.5), (&[5, 6], 2.0)],
+        [(&[1, 2], 0.1), (&[3, 4], 5.0), (&[5, 6], 9.0)],
+        [(&[7, 8], 3.0), (&[5, 6], 1.5), (&[9], 2.0)],
+    ];
+    let chosen: Vec<Option<usize>> = groups.iter().map(|group| selector.choose(&candidates(group))).collect();
+    assert_eq!(chosen, [Some(2), None, None]);
+    let dropped = BTreeMap::from([(Rule::LossBand, 4), (Rule::BestOf, 3), (Rule::NearDuplicates, 1)]);
+    assert_eq!(*selector.tally(), Tally { kept: 1, dropped });
+}
+
+#[test]
+fn without_rules_everything_is_kept() {
+    let rules = Selection::default();
+    let mut selector = Selector::new(&rules, None, &place());
+    let candidate = Candidate { item: 0, document: &[], loss_nats: None };
+    assert_eq!([selector.choose(&[candidate]), selector.choose(&[candidate])], [Some(0), Some(0)]);
+    assert_eq!(*selector.tally(), Tally { kept: 2, dropped: BTreeMap::new() });
+}

@@ -1,0 +1,113 @@
+//! *Textbook from keywords*: the topic is real and the text is not.
+//!
+//! A prompt is the few words of a natural document that set it apart from the others, in the order in which they
+//! occur: those with the largest tf · ln(N / df) (Spärck Jones 1972), tf times in the document and in df of N documents.
+//! The words are not part of what is written.
+
+use super::SynthesisError;
+use super::prompted::Prompts;
+use crate::documents::{Documents, TokenId};
+use crate::seed::Place;
+use crate::tokenizer::Tokenizer;
+use rand::Rng;
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use unicode_segmentation::UnicodeSegmentation;
+
+/// Keywords of natural documents.
+pub(super) struct Keywords {
+    count: usize,
+    /// The keywords of each document that has any.
+    prompts: Vec<Vec<TokenId>>,
+    place: Place,
+}
+
+impl Keywords {
+    pub(super) fn new(
+        natural: &Documents,
+        tokenizer: &Tokenizer,
+        count: usize,
+        place: Place,
+    ) -> Result<Self, SynthesisError> {
+        let texts = tokenizer.decode_documents(natural);
+        let frequencies = document_frequencies(&texts);
+        let prompts: Result<Vec<Vec<TokenId>>, _> = texts
+            .par_iter()
+            .map(|text| keywords(text, &frequencies, texts.len(), count))
+            .filter(|words| !words.is_empty())
+            .map(|words| tokenizer.encode(&words.iter().map(|word| format!(" {word}")).collect::<String>()))
+            .collect();
+        let prompts = prompts?;
+        if prompts.is_empty() {
+            return Err(SynthesisError::NoSource);
+        }
+        Ok(Self { count, prompts, place })
+    }
+}
+
+/// In how many texts each word occurs.
+fn document_frequencies(texts: &[String]) -> BTreeMap<&str, usize> {
+    let mut frequencies = BTreeMap::new();
+    for text in texts {
+        let mut words: Vec<&str> = text.unicode_words().collect();
+        words.sort_unstable();
+        words.dedup();
+        for word in words {
+            *frequencies.entry(word).or_default() += 1;
+        }
+    }
+    frequencies
+}
+
+/// The `count` words of `text` with the largest tf · ln(N / df), in the order in which they first occur. Words that are
+/// in every text set none apart.
+fn keywords<'a>(
+    text: &'a str,
+    frequencies: &BTreeMap<&str, usize>,
+    texts: usize,
+    count: usize,
+) -> Vec<&'a str> {
+    let mut words: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
+    for (place, word) in text.unicode_words().enumerate() {
+        let rarity = (texts as f64 / frequencies.get(word).copied().unwrap_or(texts) as f64).ln();
+        words.entry(word).or_insert((place, 0.0)).1 += rarity;
+    }
+    let mut words: Vec<(&str, (usize, f64))> =
+        words.into_iter().filter(|(_, (_, weight))| *weight > 0.0).collect();
+    words.sort_by(|(_, (place, weight)), (_, (other, than))| than.total_cmp(weight).then(place.cmp(other)));
+    words.truncate(count);
+    words.sort_by_key(|(_, (place, _))| *place);
+    words.into_iter().map(|(word, _)| word).collect()
+}
+
+impl Prompts for Keywords {
+    fn prompt(&self, place: u64) -> &[TokenId] {
+        let chosen = self.place.stream(place).random_range(0..self.prompts.len() as u64);
+        &self.prompts[chosen as usize]
+    }
+
+    fn method(&self) -> &'static str {
+        "textbook"
+    }
+
+    fn source(&self) -> String {
+        format!("train split, {} keywords by tf-idf", self.count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// "the" is everywhere: ln(3/3) = 0. "cat" twice in one of three texts: 2 ln 3; "sat" once: ln 3; "old" in two: ln 1.5.
+    #[test]
+    fn keywords_are_those_worked_out_by_hand() {
+        let texts = ["the cat sat, the old cat", "the old dog", "the end"].map(str::to_owned);
+        let frequencies = document_frequencies(&texts);
+        let words = |text: &'static str, count| keywords(text, &frequencies, 3, count);
+        assert_eq!(words("the cat sat, the old cat", 1), ["cat"]);
+        assert_eq!(words("the old sat cat, the cat", 2), ["sat", "cat"]);
+        assert_eq!(words("the old sat cat, the cat", 9), ["old", "sat", "cat"]);
+        assert!(words("the the", 2).is_empty());
+    }
+}

@@ -1,0 +1,199 @@
+//! Writing until what selection keeps fills the corpus.
+//!
+//! The row of documents is written and judged in blocks of a fixed number of places, whatever the budget, and judged in
+//! order up to the document that fills it. So what is kept depends on neither the budget nor the requests made to the
+//! model, and what was written beyond the last document that was judged is no part of the record.
+//!
+//! The detector of importance resampling learns from documents of its own, whose numbers no corpus reaches: a document
+//! that it had learnt from would be told from natural text too well.
+
+use super::{Draft, SynthesisError, Writer, Written};
+use crate::config::{Method, Synthesis};
+use crate::documents::{Documents, TokenId};
+use crate::model::LanguageModel;
+use crate::selection::detector::{self, Detector, DetectorRecord};
+use crate::selection::loss_band::mean_losses;
+use crate::selection::{Candidate, SelectionError, SelectionRecord, Selector, Tally};
+use crate::stage::Stage;
+use crate::units::Tokens;
+use std::ops::Range;
+
+/// Places of a block: as many groups of candidates are written at a time.
+const BLOCK_PLACES: u64 = 128;
+/// After so many blocks it is seen whether enough is kept.
+const WINDOW_BLOCKS: u64 = 8;
+/// Of so many tokens written per candidate of a place, one must be kept.
+const LEAST_KEPT: u64 = 100;
+/// The number of the first document that the detector learns from.
+const PILOT: u64 = 1 << 32;
+
+/// A corpus under selection.
+pub(super) struct Selected<'a> {
+    pub(super) writer: &'a dyn Writer,
+    pub(super) reference: &'a dyn LanguageModel,
+    pub(super) synthesis: &'a Synthesis,
+    pub(super) natural: &'a Documents,
+}
+
+impl Selected<'_> {
+    /// Writes until the documents that are kept have at least as many tokens as the corpus needs.
+    pub(super) fn write(&self, stage: &Stage) -> Result<Written, SynthesisError> {
+        let mut row =
+            Row { writer: self.writer, stage: stage.unwatched(), tokens: Tokens(0), as_source: None };
+        let (detector, assessed) = self.detector(&mut row)?.unzip();
+        let selector = Selector::new(&self.synthesis.selection, detector.as_ref(), stage.place());
+        let mut corpus =
+            Corpus { selector, budget: self.synthesis.tokens, kept: Documents::new(), judged: row.tokens };
+        let candidates = self.synthesis.selection.candidates() as u64;
+        let mut last = corpus.reached();
+        for block in 0.. {
+            if corpus.is_full() {
+                break;
+            }
+            if block > 0 && block % WINDOW_BLOCKS == 0 {
+                last = corpus.grown_since(last, LEAST_KEPT * candidates)?;
+            }
+            let first = block * BLOCK_PLACES * candidates;
+            let documents = row.documents(first..first + BLOCK_PLACES * candidates)?;
+            let losses = self.losses(&documents, &row.stage)?;
+            let block: Vec<Candidate> = (first..)
+                .zip(documents.iter().zip(losses))
+                .map(|(item, (document, loss_nats))| Candidate { item, document, loss_nats })
+                .collect();
+            corpus.judge(block.chunks(candidates as usize), stage);
+        }
+        Ok(Written {
+            kept_share: row.as_source.map(|tokens| tokens.0 as f64 / row.tokens.0 as f64),
+            selection: Some(corpus.record(assessed)),
+            documents: corpus.kept,
+        })
+    }
+
+    /// The detector, if importance resampling asks for one: natural documents against as many of the row.
+    fn detector(&self, row: &mut Row) -> Result<Option<(Detector, DetectorRecord)>, SynthesisError> {
+        if self.synthesis.selection.importance.is_none() {
+            return Ok(None);
+        }
+        let natural = counterparts(self.synthesis, self.natural)?;
+        let written = row.documents(PILOT..PILOT + natural.len() as u64)?;
+        let mut rng = row.stage.at("detector").stream(0);
+        Ok(Some(Detector::learn(&natural, &written, &mut rng)))
+    }
+
+    /// The mean loss of each document under the reference model, if a rule asks for it.
+    fn losses(&self, documents: &Documents, stage: &Stage) -> Result<Vec<Option<f64>>, SynthesisError> {
+        if !self.synthesis.selection.needs_losses() {
+            return Ok(vec![None; documents.len()]);
+        }
+        Ok(mean_losses(documents, &self.reference.score(documents, stage)?))
+    }
+}
+
+/// Natural documents as the method would have them, were it a perfect writer: what comes after the prefix of a
+/// continuation, and of that what a document may hold.
+///
+/// # Errors
+/// When there are too few for a detector.
+pub(super) fn counterparts(synthesis: &Synthesis, natural: &Documents) -> Result<Documents, SynthesisError> {
+    let prefix = match synthesis.method {
+        Method::Continuation { prefix_tokens, .. } => prefix_tokens,
+        _ => 0,
+    };
+    let longer = natural.iter().filter(|document| document.len() > prefix);
+    let written = |document: &'_ [TokenId]| document.len().min(prefix + synthesis.max_document_tokens);
+    let counterparts: Documents =
+        longer.map(|document| &document[prefix..written(document)]).take(detector::MOST).collect();
+    if counterparts.len() < detector::FEWEST {
+        return Err(SelectionError::NoDetector { documents: counterparts.len() }.into());
+    }
+    Ok(counterparts)
+}
+
+/// The endless row of documents, and what was written of it.
+struct Row<'a> {
+    writer: &'a dyn Writer,
+    stage: Stage<'a>,
+    tokens: Tokens,
+    /// Tokens of these that stand as in their source, where the method leaves some.
+    as_source: Option<Tokens>,
+}
+
+impl Row<'_> {
+    /// Documents `items`, in as many requests as the writer takes.
+    fn documents(&mut self, items: Range<u64>) -> Result<Documents, SynthesisError> {
+        let mut draft = Draft::default();
+        while (draft.documents.len() as u64) < items.end - items.start {
+            let next = items.start + draft.documents.len() as u64;
+            draft.append(&self.writer.write(next..items.end, &self.stage)?)?;
+        }
+        self.tokens.0 += draft.documents.tokens().0;
+        self.as_source = draft.kept.map(|kept| Tokens(kept.0 + self.as_source.unwrap_or_default().0));
+        Ok(draft.documents)
+    }
+}
+
+/// What was kept so far, and of how much.
+struct Corpus<'a> {
+    selector: Selector<'a>,
+    budget: Tokens,
+    kept: Documents,
+    /// Tokens of all documents that were judged or learnt from.
+    judged: Tokens,
+}
+
+/// Tokens that were kept, and of how many.
+#[derive(Clone, Copy)]
+struct Reached {
+    kept: Tokens,
+    judged: Tokens,
+}
+
+impl Corpus<'_> {
+    fn is_full(&self) -> bool {
+        self.kept.tokens() >= self.budget
+    }
+
+    fn reached(&self) -> Reached {
+        Reached { kept: self.kept.tokens(), judged: self.judged }
+    }
+
+    /// Judges groups of candidates until the corpus is full.
+    fn judge<'b>(&mut self, groups: impl Iterator<Item = &'b [Candidate<'b>]>, stage: &Stage) {
+        for group in groups {
+            if self.is_full() {
+                return;
+            }
+            self.judged.0 += group.iter().map(|candidate| candidate.document.len() as u64).sum::<u64>();
+            if let Some(chosen) = self.selector.choose(group) {
+                let document = group[chosen].document;
+                stage.advance((document.len() as u64).min(self.budget.0 - self.kept.tokens().0));
+                self.kept.push(document);
+            }
+        }
+    }
+
+    /// What is reached now.
+    ///
+    /// # Errors
+    /// When of `least` tokens not one was kept since `last`.
+    fn grown_since(&self, last: Reached, least: u64) -> Result<Reached, SelectionError> {
+        let now = self.reached();
+        if (now.kept.0 - last.kept.0) * least >= now.judged.0 - last.judged.0 {
+            return Ok(now);
+        }
+        let Tally { kept, dropped } = self.selector.tally().clone();
+        Err(SelectionError::TooFew { least, kept, dropped })
+    }
+
+    fn record(&self, detector: Option<DetectorRecord>) -> SelectionRecord {
+        let tally = self.selector.tally();
+        let learnt_from = detector.map_or(0, |detector| detector.documents);
+        SelectionRecord {
+            documents_written: tally.documents() + learnt_from,
+            tokens_written: self.judged,
+            dropped: tally.dropped.clone(),
+            detector,
+            tokens_per_token_kept: self.judged.0 as f64 / self.budget.0.max(1) as f64,
+        }
+    }
+}

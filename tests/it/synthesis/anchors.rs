@@ -1,0 +1,242 @@
+//! What a method keeps of natural text, and that it keeps nothing else.
+
+use super::*;
+use candle_core::Device;
+use genloss::config::{Init, Precision, Training, TrainingLength, Transformer};
+use genloss::training::{Learner, NoCheckpoints, Start, TransformerLearner};
+use std::collections::BTreeSet;
+
+const END: TokenId = SPECIAL.end;
+
+/// A tokenizer of 257 tokens and three sentinels.
+fn with_sentinels() -> Tokenizer {
+    tokenizer().with_sentinels().unwrap()
+}
+
+fn rephrase(tokens: u64, fidelity: f64) -> Synthesis {
+    let method = Method::Rephrase { fidelity, span_tokens: 4, view_tokens: 6 };
+    Synthesis { method, max_document_tokens: 500, ..textbook(tokens) }
+}
+
+fn write(
+    model: &dyn LanguageModel,
+    synthesis: &Synthesis,
+    natural: &Documents,
+    tokenizer: &Tokenizer,
+) -> (Documents, SynthesisRecord) {
+    write_corpus(model, synthesis, Sources { natural, previous: None, tokenizer }, model, &stage()).unwrap()
+}
+
+/// Twenty documents of 100 tokens, each token once in all of them, so that a token names its place.
+fn distinct() -> Documents {
+    let documents: Vec<Vec<TokenId>> =
+        (0..20).map(|d| (0..100).map(|place| 1000 + 100 * d + place).chain([END]).collect()).collect();
+    documents.iter().map(Vec::as_slice).collect()
+}
+
+/// Whether the natural tokens of `document` stand in it as in `source`, in the same order; how many there are.
+fn survivors(document: &[TokenId], source: &[TokenId]) -> usize {
+    let natural: Vec<TokenId> = document.iter().copied().filter(|&token| token >= 1000).collect();
+    let mut rest = source.iter();
+    assert!(natural.iter().all(|token| rest.any(|other| other == token)), "{document:?}");
+    natural.len()
+}
+
+/// The source of a document, by the natural tokens in it.
+fn source_of<'a>(document: &[TokenId], natural: &'a Documents) -> &'a [TokenId] {
+    let first = document.iter().find(|&&token| token >= 1000).expect("something stays");
+    natural.get((*first as usize - 1000) / 100)
+}
+
+#[test]
+fn of_a_rephrased_document_the_share_that_fidelity_says_survives_in_place() {
+    let (natural, tokenizer) = (distinct(), with_sentinels());
+    // Fills every gap with three tokens that occur nowhere else.
+    let model = Fake(|_, _: &[TokenId]| vec![300, 300, 300, END]);
+    for fidelity in [0.1, 0.33, 0.5, 0.67, 0.9] {
+        let (corpus, record) = write(&model, &rephrase(1200, fidelity), &natural, &tokenizer);
+        let whole = corpus.iter().take(corpus.len() - 1);
+        let mut kept = 0;
+        for document in whole {
+            let survive = survivors(document, source_of(document, &natural));
+            assert_eq!(survive, (100.0 * fidelity).round() as usize, "fidelity {fidelity}");
+            assert_eq!(document.last(), Some(&END));
+            kept += survive;
+        }
+        assert!(kept > 0);
+        assert!(record.kept_share.unwrap() > 0.5 * fidelity, "{record:?}");
+    }
+}
+
+#[test]
+fn nothing_of_a_gap_is_read_by_the_model_that_fills_it() {
+    let (natural, tokenizer) = (distinct(), with_sentinels());
+    let sentinels = tokenizer.sentinels().unwrap();
+    // Shows what it read: natural tokens come out as others, so that they do not count as surviving.
+    let read = std::sync::Mutex::new(Vec::new());
+    let model = Fake(|item: u64, prompt: &[TokenId]| {
+        read.lock().unwrap().push((item, prompt.to_vec()));
+        vec![300, 300, END]
+    });
+    let (corpus, _) = write(&model, &rephrase(4000, 0.4), &natural, &tokenizer);
+    let mut bridges = 0;
+    for (item, prompt) in read.lock().unwrap().iter() {
+        let place = |sentinel| prompt.iter().position(|&token| token == sentinel);
+        if let (Some(0), Some(suffix), Some(middle)) =
+            (place(sentinels.prefix), place(sentinels.suffix), place(sentinels.middle))
+        {
+            bridges += 1;
+            assert!(suffix < middle && middle == prompt.len() - 1, "{prompt:?}");
+            assert!((1..=6).contains(&(middle - suffix - 1)), "something that stays comes after: {prompt:?}");
+            assert!(suffix <= 7, "at most 6 tokens before: {prompt:?}");
+        }
+        // Streams of later rounds lie 2^40 apart. Of documents that the corpus does not hold whole nothing is known.
+        let document = (item % (1 << 40)) as usize;
+        if document + 1 < corpus.len() {
+            let stays = |token: &TokenId| *token < 1000 || corpus.get(document).contains(token);
+            assert!(prompt.iter().all(stays), "document {document}: {prompt:?}");
+        }
+    }
+    assert!(bridges > 100, "{bridges}");
+}
+
+#[test]
+fn a_fidelity_of_one_copies_and_one_of_zero_is_textbook_token_for_token() {
+    let (natural, tokenizer, model) = (natural(), with_sentinels(), ngram());
+    let (copied, record) = write(&model, &rephrase(natural.tokens().0, 1.0), &natural, &tokenizer);
+    assert_eq!(record.kept_share, Some(1.0));
+    let sorted = |documents: &Documents| {
+        let mut all: Vec<Vec<TokenId>> = documents.iter().map(<[TokenId]>::to_vec).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(sorted(&copied), sorted(&natural));
+    let (free, record) = write(&model, &rephrase(5000, 0.0), &natural, &tokenizer);
+    assert_eq!(record.kept_share, Some(0.0));
+    let from_nothing = Synthesis { max_document_tokens: 500, ..textbook(5000) };
+    assert_eq!(free, write(&model, &from_nothing, &natural, &tokenizer).0);
+}
+
+/// In a document a x y b the token x follows from a alone and y from b alone, each one of four. Who sees the left side
+/// only gets one in four gaps right.
+#[test]
+fn a_transformer_learns_to_fill_a_gap_from_both_sides() {
+    let tokenizer = with_sentinels();
+    let sentinels = tokenizer.sentinels().unwrap();
+    let gap = |a: TokenId, b: TokenId| [40 + a % 4, 50 + b % 4, END];
+    let pairs: Vec<(TokenId, TokenId)> = (10..18).flat_map(|a| (20..28).map(move |b| (a, b))).collect();
+    let documents: Vec<[TokenId; 5]> =
+        pairs.iter().map(|&(a, b)| [a, gap(a, b)[0], gap(a, b)[1], b, END]).collect();
+    let documents: Documents = documents.iter().map(<[TokenId; 5]>::as_slice).collect();
+    let learner = TransformerLearner {
+        architecture: Transformer {
+            layers: 2,
+            width: 32,
+            heads: 2,
+            ffn: 64,
+            context: 16,
+            precision: Precision::F32,
+        },
+        training: Training {
+            length: TrainingLength::Tokens(Tokens(1_500 * 16 * 16)),
+            init: Init::Scratch,
+            batch: 16,
+            learning_rate: 5e-3,
+            warmup_fraction: 0.1,
+            final_rate_fraction: 0.1,
+            weight_decay: 0.01,
+            beta1: 0.9,
+            beta2: 0.99,
+            gradient_clip: 1.0,
+            fim_share: 0.7,
+            checkpoint_minutes: 10.0,
+        },
+        vocab_size: tokenizer.vocab_size(),
+        special: SPECIAL,
+        sentinels: Some(sentinels),
+        start: Start::Scratch,
+        device: Device::Cpu,
+    };
+    let model = learner.fit(&documents, &mut NoCheckpoints, &stage()).unwrap().model;
+    let prompts: Vec<Vec<TokenId>> = pairs
+        .iter()
+        .map(|&(a, b)| vec![sentinels.prefix, a, sentinels.suffix, b, END, sentinels.middle])
+        .collect();
+    let request = Generate {
+        prompts: &prompts.iter().map(Vec::as_slice).collect(),
+        max_document_tokens: 3,
+        decoding: &Strategy::GREEDY,
+        item: &|index| index as u64,
+    };
+    let filled = model.generate(&request, &stage()).unwrap();
+    let right = pairs.iter().zip(filled.iter()).filter(|((a, b), text)| **text == gap(*a, *b));
+    let right = right.count();
+    assert!(right >= 58, "{right} of 64");
+    // And what it writes from nothing has no sentinel in it.
+    let (corpus, _) = write(model.as_ref(), &textbook(20_000), &documents, &tokenizer);
+    assert!(!corpus.flat().iter().any(|&token| sentinels.contain(token)));
+}
+
+#[test]
+fn continuation_of_the_previous_corpus_never_reads_natural_text() {
+    let echo = Fake(|_, prompt: &[TokenId]| [prompt, &[END]].concat());
+    let (natural, tokenizer) = (natural(), tokenizer());
+    let written: Vec<TokenId> = (100..130).chain([END]).collect();
+    let previous: Documents = std::iter::repeat_n(&written[..], 10).collect();
+    let method = Method::Continuation { prefix_tokens: 5, prefix: Prefix::Previous };
+    let synthesis = Synthesis { method, ..textbook(600) };
+    let sources = Sources { natural: &natural, previous: Some(&previous), tokenizer: &tokenizer };
+    let (corpus, record) = write_corpus(&echo, &synthesis, sources, &echo, &stage()).unwrap();
+    assert!(corpus.flat().iter().all(|&token| token >= 100 || token == END));
+    assert_eq!(record.prompts, "last synthetic corpus, 5 tokens");
+    // Generation 0 has no generation before it.
+    let (corpus, record) =
+        write_corpus(&echo, &synthesis, Sources { previous: None, ..sources }, &echo, &stage()).unwrap();
+    assert!(corpus.flat().iter().all(|&token| token < 50));
+    assert_eq!(record.prompts, "train split, 5 tokens");
+}
+
+/// A token of probability p stays with probability 1 − p^s (1 − p − e), e that of the end token, which never comes in
+/// its place; the end token itself always stays.
+#[test]
+fn tokens_are_drawn_anew_as_often_as_the_model_is_sure_of_them() {
+    let (natural, tokenizer, model) = (natural(), tokenizer(), ngram());
+    for sharpness in [0.0, 0.5, 4.0] {
+        let synthesis = Synthesis { method: Method::TokenEdit { sharpness }, ..textbook(natural.tokens().0) };
+        let (corpus, record) = write(&model, &synthesis, &natural, &tokenizer);
+        let (mut expected, mut variance) = (0.0, 0.0);
+        for document in natural.iter() {
+            for (place, &token) in document.iter().enumerate() {
+                let predicted = model.distribution(&document[..place]).unwrap();
+                let (p, ends) = (predicted[token as usize], predicted[END as usize]);
+                let stays = if token == END { 1.0 } else { 1.0 - p.powf(sharpness) * (1.0 - p - ends) };
+                expected += stays;
+                variance += stays * (1.0 - stays);
+            }
+        }
+        let kept = record.kept_share.unwrap() * natural.tokens().0 as f64;
+        let z = (kept - expected) / f64::sqrt(variance);
+        assert!(z.abs() < 4.0, "sharpness {sharpness}: {kept} of {expected}, z {z}");
+        let lengths = |documents: &Documents| {
+            let mut lengths: Vec<usize> = documents.iter().map(<[TokenId]>::len).collect();
+            lengths.sort_unstable();
+            lengths
+        };
+        assert_eq!(lengths(&corpus), lengths(&natural), "documents stay as long as they were");
+    }
+}
+
+#[test]
+fn keywords_come_from_one_natural_document_and_are_not_part_of_what_is_written() {
+    let texts = ["alpha beta gamma", "delta epsilon zeta", "eta theta iota"].map(str::to_owned);
+    let tokenizer = tokenizer();
+    let natural = tokenizer.encode_documents(&texts).unwrap();
+    let echo = Fake(|_, prompt: &[TokenId]| [prompt, &[END]].concat());
+    let synthesis = Synthesis { method: Method::Keywords { count: 2 }, ..textbook(3000) };
+    let (corpus, record) = write(&echo, &synthesis, &natural, &tokenizer);
+    let said: BTreeSet<String> =
+        corpus.iter().take(corpus.len() - 1).map(|document| tokenizer.decode(document)).collect();
+    let expected = [" alpha beta", " delta epsilon", " eta theta"].map(str::to_owned);
+    assert_eq!(said, expected.into_iter().collect());
+    assert_eq!(record.prompts, "train split, 2 keywords by tf-idf");
+}

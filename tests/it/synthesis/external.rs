@@ -1,0 +1,96 @@
+//! A command of the user's, and everything that may go wrong with it.
+
+use super::*;
+use genloss::synthesis::ExternalError;
+use std::time::{Duration, Instant};
+
+fn by(command: &[&str], timeout_seconds: f64) -> Result<(Documents, SynthesisRecord), SynthesisError> {
+    let texts = ["one fish", "two \"fish\"\nred fish", "blue fish"].map(str::to_owned);
+    let tokenizer = tokenizer();
+    let natural = tokenizer.encode_documents(&texts).unwrap();
+    let command = command.iter().map(|word| (*word).to_owned()).collect();
+    let method = Method::External { command, timeout_seconds };
+    let synthesis = Synthesis { method, ..textbook(natural.tokens().0) };
+    write_corpus(
+        &ngram(),
+        &synthesis,
+        Sources { natural: &natural, previous: None, tokenizer: &tokenizer },
+        &ngram(),
+        &stage(),
+    )
+}
+
+fn error(command: &[&str], timeout_seconds: f64) -> ExternalError {
+    match by(command, timeout_seconds) {
+        Err(SynthesisError::External(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A question has the field that an answer needs, so `cat` gives back every document.
+#[test]
+fn what_the_command_answers_is_the_corpus() {
+    let (corpus, record) = by(&["cat"], 60.0).unwrap();
+    let texts = tokenizer().decode_documents(&corpus).concat();
+    for text in ["one fish", "two \"fish\"\nred", "blue fish"] {
+        assert!(texts.contains(text), "{texts}");
+    }
+    assert_eq!((record.method.as_str(), record.prompts.as_str()), ("external", "train split, through cat"));
+}
+
+#[test]
+fn a_program_that_is_not_there_is_named() {
+    let error = error(&["no-such-program-anywhere"], 60.0).to_string();
+    assert!(error.contains("cannot start \"no-such-program-anywhere\""), "{error}");
+}
+
+#[test]
+fn a_failure_is_told_in_the_words_of_the_command() {
+    let error = error(&["sh", "-c", "cat; echo the server is down >&2; exit 3"], 60.0).to_string();
+    assert!(error.contains("exit status: 3") && error.contains("it said: the server is down"), "{error}");
+}
+
+#[test]
+fn a_bad_line_is_named_by_its_number() {
+    let error = error(&["sh", "-c", "head -n 1; echo nonsense; cat > /dev/null"], 60.0);
+    let ExternalError::Line { line: 2, excerpt, .. } = &error else { panic!("{error}") };
+    assert_eq!(excerpt, "nonsense");
+}
+
+#[test]
+fn too_few_and_too_many_lines_are_errors() {
+    let few = error(&["sh", "-c", "head -n 2; cat > /dev/null"], 60.0);
+    assert!(matches!(few, ExternalError::TooFew { lines: 2, .. }), "{few}");
+    let many = error(&["sh", "-c", "cat; echo '{\"text\": \"more\"}'"], 60.0);
+    assert!(matches!(many, ExternalError::Line { .. }), "{many}");
+    assert!(many.to_string().contains("documents were asked for"), "{many}");
+}
+
+/// It starts a child of its own, which keeps the output open; both are stopped.
+#[test]
+fn a_command_that_hangs_is_stopped_at_its_limit() {
+    let started = Instant::now();
+    let slow = error(&["sh", "-c", "head -n 1; sleep 600 & wait"], 0.5);
+    assert!(matches!(slow, ExternalError::TooSlow { lines: 1, .. }), "{slow}");
+    assert!(started.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn a_command_that_reads_nothing_may_answer_all_the_same() {
+    let script = "for i in 1 2 3 4 5 6 7 8 9; do echo '{\"text\": \"fish\"}'; done";
+    // More or fewer lines than were asked for: an error that says so, and no hang.
+    assert!(matches!(by(&["sh", "-c", script], 60.0), Err(SynthesisError::External(_))));
+}
+
+#[test]
+fn an_interrupt_stops_the_command() {
+    let tokenizer = tokenizer();
+    let natural = tokenizer.encode_documents(&["a".to_owned()]).unwrap();
+    let method =
+        Method::External { command: vec!["sleep".to_owned(), "600".to_owned()], timeout_seconds: 600.0 };
+    let synthesis = Synthesis { method, ..textbook(100) };
+    let stopped = Stage::new(place(), &Silent, &ALWAYS);
+    let sources = Sources { natural: &natural, previous: None, tokenizer: &tokenizer };
+    let result = write_corpus(&ngram(), &synthesis, sources, &ngram(), &stopped);
+    assert!(matches!(result, Err(SynthesisError::Model(ModelError::Interrupted))), "{result:?}");
+}
