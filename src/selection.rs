@@ -93,6 +93,12 @@ impl Tally {
         self.kept + self.dropped.values().sum::<u64>()
     }
 
+    /// `loss_band 900, importance 20`.
+    fn listed(&self) -> String {
+        let parts = self.dropped.iter().map(|(rule, documents)| format!("{rule} {documents}"));
+        parts.collect::<Vec<_>>().join(", ")
+    }
+
     fn drop(&mut self, rule: Rule, documents: u64) {
         if documents > 0 {
             *self.dropped.entry(rule).or_default() += documents;
@@ -121,17 +127,16 @@ pub struct SelectionRecord {
 pub enum SelectionError {
     /// Hardly anything passes.
     #[error(
-        "selection keeps less than one of {least} tokens: of {} documents {kept} were kept, and dropped by {}; loosen the rule that drops the most, under synthesis.selection",
-        kept + dropped.values().sum::<u64>(),
-        listed(dropped)
+        "selection keeps less than one of {least} tokens: of {} documents {} were kept, and dropped by {}; loosen the rule that drops the most, under synthesis.selection",
+        tally.documents(),
+        tally.kept,
+        tally.listed()
     )]
     TooFew {
         /// Tokens of which one must be kept.
         least: u64,
-        /// Documents that were kept.
-        kept: u64,
-        /// Documents that each rule dropped.
-        dropped: BTreeMap<Rule, u64>,
+        /// What the rules did by then.
+        tally: Tally,
     },
     /// Too little natural text to tell synthetic text from.
     #[error(
@@ -141,12 +146,6 @@ pub enum SelectionError {
         /// Natural documents there are.
         documents: usize,
     },
-}
-
-/// `loss_band 900, importance 20`.
-fn listed(dropped: &BTreeMap<Rule, u64>) -> String {
-    let parts = dropped.iter().map(|(rule, documents)| format!("{rule} {documents}"));
-    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// Judges the documents of one corpus.

@@ -13,7 +13,7 @@ use crate::documents::{Documents, TokenId};
 use crate::model::LanguageModel;
 use crate::selection::detector::{self, Detector, DetectorRecord};
 use crate::selection::loss_band::mean_losses;
-use crate::selection::{Candidate, SelectionError, SelectionRecord, Selector, Tally};
+use crate::selection::{Candidate, SelectionError, SelectionRecord, Selector};
 use crate::stage::Stage;
 use crate::units::Tokens;
 use std::ops::Range;
@@ -175,14 +175,13 @@ impl Corpus<'_> {
     /// What is reached now.
     ///
     /// # Errors
-    /// When of `least` tokens not one was kept since `last`.
+    /// When since `last` fewer than one of `least` tokens was kept.
     fn grown_since(&self, last: Reached, least: u64) -> Result<Reached, SelectionError> {
         let now = self.reached();
         if (now.kept.0 - last.kept.0) * least >= now.judged.0 - last.judged.0 {
             return Ok(now);
         }
-        let Tally { kept, dropped } = self.selector.tally().clone();
-        Err(SelectionError::TooFew { least, kept, dropped })
+        Err(SelectionError::TooFew { least, tally: self.selector.tally().clone() })
     }
 
     fn record(&self, detector: Option<DetectorRecord>) -> SelectionRecord {
