@@ -366,7 +366,7 @@ fn the_page_says_what_a_selected_corpus_cost() {
         documents_written: 36_400,
         tokens_written: Tokens(2_600_000),
         dropped: BTreeMap::from([(Rule::BestOf, 27_300)]),
-        detector: None,
+        importance: None,
         tokens_per_token_kept: 5.2,
     });
     assert!(page(&[recorded], out.path()).contains("; selected, 5.20 tokens written for each"));

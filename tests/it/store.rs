@@ -4,6 +4,7 @@ use genloss::config::{self, Experiment};
 use genloss::documents::Documents;
 use genloss::measure::Curves;
 use genloss::selection::detector::DetectorRecord;
+use genloss::selection::importance::ImportanceRecord;
 use genloss::selection::{Rule, SelectionRecord};
 use genloss::store::{Address, GenerationRecord, MixtureRecord, Provenance, Store, StoreError, Written};
 use genloss::synthesis::SynthesisRecord;
@@ -71,7 +72,10 @@ fn record() -> GenerationRecord {
                 documents_written: 104,
                 tokens_written: Tokens(312),
                 dropped: BTreeMap::from([(Rule::Importance, 2), (Rule::NearDuplicates, 1)]),
-                detector: Some(DetectorRecord { documents: 100, accuracy: 0.75 }),
+                importance: Some(ImportanceRecord {
+                    detector: DetectorRecord { documents: 100, accuracy: 0.75 },
+                    most_odds: 2.5,
+                }),
                 tokens_per_token_kept: 104.0,
             }),
         },
