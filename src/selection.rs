@@ -31,7 +31,8 @@ use crate::config::Selection;
 use crate::documents::TokenId;
 use crate::seed::Place;
 use crate::units::Tokens;
-use detector::{Detector, DetectorRecord, FEWEST};
+use detector::FEWEST;
+use importance::{Importance, ImportanceRecord};
 use near_duplicates::NearDuplicates;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -93,6 +94,12 @@ impl Tally {
         self.kept + self.dropped.values().sum::<u64>()
     }
 
+    /// `loss_band 900, importance 20`.
+    fn listed(&self) -> String {
+        let parts = self.dropped.iter().map(|(rule, documents)| format!("{rule} {documents}"));
+        parts.collect::<Vec<_>>().join(", ")
+    }
+
     fn drop(&mut self, rule: Rule, documents: u64) {
         if documents > 0 {
             *self.dropped.entry(rule).or_default() += documents;
@@ -109,9 +116,9 @@ pub struct SelectionRecord {
     pub tokens_written: Tokens,
     /// Documents that each rule dropped; rules that dropped none are left out.
     pub dropped: BTreeMap<Rule, u64>,
-    /// The detector of importance resampling.
+    /// What importance resampling went by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detector: Option<DetectorRecord>,
+    pub importance: Option<ImportanceRecord>,
     /// What the corpus cost: tokens written for each of its tokens.
     pub tokens_per_token_kept: f64,
 }
@@ -121,17 +128,16 @@ pub struct SelectionRecord {
 pub enum SelectionError {
     /// Hardly anything passes.
     #[error(
-        "selection keeps less than one of {least} tokens: of {} documents {kept} were kept, and dropped by {}; loosen the rule that drops the most, under synthesis.selection",
-        kept + dropped.values().sum::<u64>(),
-        listed(dropped)
+        "selection keeps less than one of {least} tokens: of {} documents {} were kept, and dropped by {}; loosen the rule that drops the most, under synthesis.selection",
+        tally.documents(),
+        tally.kept,
+        tally.listed()
     )]
     TooFew {
         /// Tokens of which one must be kept.
         least: u64,
-        /// Documents that were kept.
-        kept: u64,
-        /// Documents that each rule dropped.
-        dropped: BTreeMap<Rule, u64>,
+        /// What the rules did by then.
+        tally: Tally,
     },
     /// Too little natural text to tell synthetic text from.
     #[error(
@@ -143,17 +149,11 @@ pub enum SelectionError {
     },
 }
 
-/// `loss_band 900, importance 20`.
-fn listed(dropped: &BTreeMap<Rule, u64>) -> String {
-    let parts = dropped.iter().map(|(rule, documents)| format!("{rule} {documents}"));
-    parts.collect::<Vec<_>>().join(", ")
-}
-
 /// Judges the documents of one corpus.
 pub struct Selector<'a> {
     rules: &'a Selection,
-    /// There if the rules ask for importance resampling.
-    detector: Option<&'a Detector>,
+    /// There if the rules ask for it.
+    importance: Option<Importance>,
     /// Where importance resampling draws.
     place: Place,
     near_duplicates: Option<NearDuplicates>,
@@ -161,12 +161,12 @@ pub struct Selector<'a> {
 }
 
 impl<'a> Selector<'a> {
-    /// A selector that has seen nothing. `place` names the stage that the documents are written at; importance
-    /// resampling, which needs `detector`, draws from streams of its own there.
+    /// A selector that has seen nothing. `place` names the stage that the documents are written at; `importance`, which
+    /// must have been learnt if the rules ask for it, draws from streams of its own there.
     #[must_use]
-    pub fn new(rules: &'a Selection, detector: Option<&'a Detector>, place: &Place) -> Self {
+    pub fn new(rules: &'a Selection, importance: Option<Importance>, place: &Place) -> Self {
         let near_duplicates = rules.near_duplicates.map(NearDuplicates::new);
-        Self { rules, detector, place: place.at("selection"), near_duplicates, tally: Tally::default() }
+        Self { rules, importance, place: place.at("selection"), near_duplicates, tally: Tally::default() }
     }
 
     /// Which document of the next group is kept, if any, as an index into `group`.
@@ -204,9 +204,7 @@ impl<'a> Selector<'a> {
         if self.rules.max_repetition.is_some_and(|most| repetition::share(document) > most) {
             return Some(Rule::MaxRepetition);
         }
-        if let (Some(most), Some(detector)) = (self.rules.importance, self.detector)
-            && !importance::keeps(detector.log_odds(document), most, &mut self.place.stream(item))
-        {
+        if self.importance.as_ref().is_some_and(|odds| !odds.keeps(document, &mut self.place.stream(item))) {
             return Some(Rule::Importance);
         }
         None

@@ -4,7 +4,7 @@ use super::check::{number, share, within};
 use super::error::{ConfigError, setting};
 use serde::{Deserialize, Serialize};
 
-/// The most candidates per document, and the largest odds that count. What either asks for is written that many times.
+/// The most documents that either of two rules may have written for one that is kept.
 const MOST: usize = 64;
 
 /// `[synthesis.selection]`, word for word.
@@ -15,7 +15,7 @@ pub struct SelectionTable {
     pub loss_band: Option<[f64; 2]>,
     /// Largest share of repeated 4-grams.
     pub max_repetition: Option<f64>,
-    /// Largest odds that count.
+    /// Documents written for one that is kept.
     pub importance: Option<f64>,
     /// Candidates per document.
     pub best_of: Option<usize>,
@@ -31,7 +31,7 @@ pub struct Selection {
     pub loss_band: Option<[f64; 2]>,
     /// Largest share of a document's 4-grams that occurred in it before. Within `[0, 1]`.
     pub max_repetition: Option<f64>,
-    /// Documents are kept in proportion to their odds of being natural, which count up to this. From 1 to 64.
+    /// Documents are kept in proportion to their odds of being natural, about one of so many. From 1 to 64.
     pub importance: Option<f64>,
     /// Of so many candidates the one that the reference model finds most probable is kept. From 2 to 64.
     pub best_of: Option<usize>,
@@ -80,7 +80,7 @@ pub(super) fn selection(key: &str, table: &SelectionTable) -> Result<Selection, 
             "importance",
             table.importance,
             |x| (1.0..=MOST as f64).contains(&x),
-            "a number from 1 to 64: the largest odds that count, and about what it costs in tokens written",
+            "a number from 1 to 64: about how many documents are written for one that is kept",
         )?,
         best_of: table.best_of.map(|k| within(&sub("best_of"), k, 2, MOST)).transpose()?,
         near_duplicates: optional(

@@ -73,6 +73,11 @@ impl Detector {
         (Self { weights, calibration }, DetectorRecord { documents: documents as u64, accuracy })
     }
 
+    /// Those of `documents` that tell the accuracy, where the detector learns from `documents`.
+    pub(super) fn assessing(documents: &Documents) -> impl Iterator<Item = &[TokenId]> {
+        documents.iter().skip(ASSESSES).step_by(HANDS)
+    }
+
     /// The natural logarithm of the odds that a document is natural, between as many of either kind.
     #[must_use]
     pub fn log_odds(&self, document: &[TokenId]) -> f64 {

@@ -11,9 +11,10 @@ use super::{Draft, SynthesisError, Writer, Written};
 use crate::config::{Method, Synthesis};
 use crate::documents::{Documents, TokenId};
 use crate::model::LanguageModel;
-use crate::selection::detector::{self, Detector, DetectorRecord};
+use crate::selection::detector;
+use crate::selection::importance::{Importance, ImportanceRecord};
 use crate::selection::loss_band::mean_losses;
-use crate::selection::{Candidate, SelectionError, SelectionRecord, Selector, Tally};
+use crate::selection::{Candidate, SelectionError, SelectionRecord, Selector};
 use crate::stage::Stage;
 use crate::units::Tokens;
 use std::ops::Range;
@@ -40,8 +41,8 @@ impl Selected<'_> {
     pub(super) fn write(&self, stage: &Stage) -> Result<Written, SynthesisError> {
         let mut row =
             Row { writer: self.writer, stage: stage.unwatched(), tokens: Tokens(0), as_source: None };
-        let (detector, assessed) = self.detector(&mut row)?.unzip();
-        let selector = Selector::new(&self.synthesis.selection, detector.as_ref(), stage.place());
+        let (importance, went_by) = self.importance(&mut row)?.unzip();
+        let selector = Selector::new(&self.synthesis.selection, importance, stage.place());
         let mut corpus =
             Corpus { selector, budget: self.synthesis.tokens, kept: Documents::new(), judged: row.tokens };
         let candidates = self.synthesis.selection.candidates() as u64;
@@ -64,20 +65,18 @@ impl Selected<'_> {
         }
         Ok(Written {
             kept_share: row.as_source.map(|tokens| tokens.0 as f64 / row.tokens.0 as f64),
-            selection: Some(corpus.record(assessed)),
+            selection: Some(corpus.record(went_by)),
             documents: corpus.kept,
         })
     }
 
-    /// The detector, if importance resampling asks for one: natural documents against as many of the row.
-    fn detector(&self, row: &mut Row) -> Result<Option<(Detector, DetectorRecord)>, SynthesisError> {
-        if self.synthesis.selection.importance.is_none() {
-            return Ok(None);
-        }
+    /// Importance resampling, if there is any: learnt from natural documents and as many of the row.
+    fn importance(&self, row: &mut Row) -> Result<Option<(Importance, ImportanceRecord)>, SynthesisError> {
+        let Some(cost) = self.synthesis.selection.importance else { return Ok(None) };
         let natural = counterparts(self.synthesis, self.natural)?;
         let written = row.documents(PILOT..PILOT + natural.len() as u64)?;
         let mut rng = row.stage.at("detector").stream(0);
-        Ok(Some(Detector::learn(&natural, &written, &mut rng)))
+        Ok(Some(Importance::learn(&natural, &written, cost, &mut rng)))
     }
 
     /// The mean loss of each document under the reference model, if a rule asks for it.
@@ -175,24 +174,23 @@ impl Corpus<'_> {
     /// What is reached now.
     ///
     /// # Errors
-    /// When of `least` tokens not one was kept since `last`.
+    /// When since `last` fewer than one of `least` tokens was kept.
     fn grown_since(&self, last: Reached, least: u64) -> Result<Reached, SelectionError> {
         let now = self.reached();
         if (now.kept.0 - last.kept.0) * least >= now.judged.0 - last.judged.0 {
             return Ok(now);
         }
-        let Tally { kept, dropped } = self.selector.tally().clone();
-        Err(SelectionError::TooFew { least, kept, dropped })
+        Err(SelectionError::TooFew { least, tally: self.selector.tally().clone() })
     }
 
-    fn record(&self, detector: Option<DetectorRecord>) -> SelectionRecord {
+    fn record(&self, importance: Option<ImportanceRecord>) -> SelectionRecord {
         let tally = self.selector.tally();
-        let learnt_from = detector.map_or(0, |detector| detector.documents);
+        let learnt_from = importance.map_or(0, |importance| importance.detector.documents);
         SelectionRecord {
             documents_written: tally.documents() + learnt_from,
             tokens_written: self.judged,
             dropped: tally.dropped.clone(),
-            detector,
+            importance,
             tokens_per_token_kept: self.judged.0 as f64 / self.budget.0.max(1) as f64,
         }
     }

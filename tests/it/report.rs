@@ -9,6 +9,7 @@ use genloss::config::{
 use genloss::measure::{Curves, METRICS, Measurement, RankPoint, SurvivalBin};
 use genloss::report;
 use genloss::seed::{Place, SHARED};
+use genloss::selection::{Rule, SelectionRecord};
 use genloss::store::{GenerationRecord, Lineage, MixtureRecord, Provenance, Recorded, Sample};
 use genloss::synthesis::SynthesisRecord;
 use genloss::training::{LossPoint, TrainingRecord};
@@ -354,6 +355,21 @@ fn the_page_says_every_verdict_and_needs_nothing_from_elsewhere() {
     }
     assert_eq!(html.matches("<svg ").count(), FIGURES.len());
     assert_eq!(html.matches("</svg>").count(), FIGURES.len());
+}
+
+#[test]
+fn the_page_says_what_a_selected_corpus_cost() {
+    let out = tempfile::tempdir().unwrap();
+    let mut recorded = showpiece();
+    assert!(!page(std::slice::from_ref(&recorded), out.path()).contains("selected"));
+    recorded.lineages[0].generations[0].synthesis.selection = Some(SelectionRecord {
+        documents_written: 36_400,
+        tokens_written: Tokens(2_600_000),
+        dropped: BTreeMap::from([(Rule::BestOf, 27_300)]),
+        importance: None,
+        tokens_per_token_kept: 5.2,
+    });
+    assert!(page(&[recorded], out.path()).contains("; selected, 5.20 tokens written for each"));
 }
 
 #[test]

@@ -3,10 +3,14 @@
 use genloss::config::{self, Experiment};
 use genloss::documents::Documents;
 use genloss::measure::Curves;
+use genloss::selection::detector::DetectorRecord;
+use genloss::selection::importance::ImportanceRecord;
+use genloss::selection::{Rule, SelectionRecord};
 use genloss::store::{Address, GenerationRecord, MixtureRecord, Provenance, Store, StoreError, Written};
 use genloss::synthesis::SynthesisRecord;
 use genloss::training::TrainingRecord;
 use genloss::units::Tokens;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -64,7 +68,16 @@ fn record() -> GenerationRecord {
             ended: 1,
             cut: 0,
             kept_share: None,
-            selection: None,
+            selection: Some(SelectionRecord {
+                documents_written: 104,
+                tokens_written: Tokens(312),
+                dropped: BTreeMap::from([(Rule::Importance, 2), (Rule::NearDuplicates, 1)]),
+                importance: Some(ImportanceRecord {
+                    detector: DetectorRecord { documents: 100, accuracy: 0.75 },
+                    most_odds: 2.5,
+                }),
+                tokens_per_token_kept: 104.0,
+            }),
         },
         measurements: Vec::new(),
         curves: Curves::default(),

@@ -138,7 +138,12 @@ fn trained(lineage: &Lineage, generation: usize, record: &GenerationRecord) -> M
             td.n { (count(training.tokens_seen.0)) }
             td.n { (number(training.epochs)) }
             td.n { (loss) }
-            td { (synthesis.method) ", from " (synthesis.prompts) "; " (synthesis.decoding) }
+            td {
+                (synthesis.method) ", from " (synthesis.prompts) "; " (synthesis.decoding)
+                @if let Some(selection) = &synthesis.selection {
+                    "; selected, " (number(selection.tokens_per_token_kept)) " tokens written for each"
+                }
+            }
             td.n { (count(synthesis.tokens.0)) }
             td.n { (count(synthesis.documents)) }
             td.n { (count(synthesis.ended)) }

@@ -79,7 +79,8 @@ fn what_is_dropped_is_made_up_for_and_every_document_is_accounted_for() {
             assert_eq!((corpus.tokens(), record.tokens), (Tokens(5003), Tokens(5003)));
             let selection_record = record.selection.unwrap();
             let dropped: u64 = selection_record.dropped.values().sum();
-            let learnt_from = selection_record.detector.map_or(0, |detector| detector.documents);
+            let learnt_from =
+                selection_record.importance.map_or(0, |importance| importance.detector.documents);
             assert_eq!(selection_record.documents_written, record.documents + dropped + learnt_from);
             assert_eq!(learnt_from > 0, selection.importance.is_some());
             let cost = selection_record.tokens_written.0 as f64 / 5003.0;
@@ -179,7 +180,7 @@ fn importance_resampling_brings_back_what_the_model_writes_too_seldom() {
     assert!((share - 0.5).abs() < 0.12, "{share}");
     let selection = record.selection.unwrap();
     // A detector that sees the kinds only is right in half of the first and 80 % of the second.
-    let accuracy = selection.detector.unwrap().accuracy;
+    let accuracy = selection.importance.unwrap().detector.accuracy;
     assert!((accuracy - 0.65).abs() < 0.1, "{accuracy}");
     let learnt_from = 1000.0 * 10.0 / 20_000.0;
     let cost = selection.tokens_per_token_kept - learnt_from;
