@@ -49,9 +49,14 @@ fn runs_of_several_sizes_of_text_are_fitted_together() {
     for expected in ["n-gram of order 3", "Best share of synthetic text: 0 %", "Note: n-grams have no N"] {
         assert!(shown.contains(expected), "{expected} is not in:\n{shown}");
     }
-    assert!(output(&arguments(&["--resamples", "40", "--format", "markdown"])).starts_with("| trained on | law |"));
+    assert!(
+        output(&arguments(&["--resamples", "40", "--format", "markdown"]))
+            .starts_with("| trained on | law |")
+    );
     let csv = output(&arguments(&["--resamples", "40", "--format", "csv"]));
-    assert!(csv.starts_with("source,synthetic_percent,form,size,tokens,quantity,value,ci_low,ci_high,points\n"));
+    assert!(
+        csv.starts_with("source,synthetic_percent,form,size,tokens,quantity,value,ci_low,ci_high,points\n")
+    );
     // Three constants and an error of three laws; two and one shares with natural text, and the best; two of two blends.
     assert_eq!(csv.lines().count(), 1 + 3 * 4 + 2 * (2 + 1) + 2 * 2);
 }
@@ -63,7 +68,10 @@ fn a_fit_is_written_and_drawn_into_a_folder() {
     let mut command = genloss();
     command.arg("fit").args(&folders).args(["--resamples", "40", "--format", "json", "--out"]).arg(&out);
     let assert = command.assert().success();
-    assert_eq!(fs::read_to_string(out.join("fit.json")).unwrap() + "\n", String::from_utf8_lossy(&assert.get_output().stdout));
+    assert_eq!(
+        fs::read_to_string(out.join("fit.json")).unwrap() + "\n",
+        String::from_utf8_lossy(&assert.get_output().stdout)
+    );
     for name in ["loss_by_tokens", "loss_by_share"] {
         let svg = fs::read_to_string(out.join(format!("figures/{name}.svg"))).unwrap();
         assert!(svg.contains("natural") || name == "loss_by_share");
@@ -90,7 +98,8 @@ fn runs_in_other_tokens_are_not_fitted_together() {
     let (_, root, file) = finished();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("other");
-    let settings = ["--set", "tokenizer={vocab_size=300}", "--set", "name=\"other\"", "--set", "generations=1"];
+    let settings =
+        ["--set", "tokenizer={vocab_size=300}", "--set", "name=\"other\"", "--set", "generations=1"];
     genloss().arg("run").arg(file).args(settings).arg("--out").arg(&out).assert().success();
     let said = refusal(&["fit", text(root), text(&out)]);
     assert!(said.contains("small and other: their tokenizer is not the same"), "{said}");
