@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 /// Points of a curve.
 const STEPS: usize = 60;
 
-/// With more laws than this in a panel their bands would hide each other.
+/// With more laws than this in a panel their bands would hide each other; natural text's is always drawn.
 const MOST_BANDS: usize = 4;
 
 /// What a figure's laws depend on.
@@ -70,6 +70,10 @@ impl Key {
         self.blends.iter().map(|(_, name, look)| ArmView { name, look: *look }).collect()
     }
 
+    fn shows_band(&self, blend: &Blend) -> bool {
+        self.blends.len() <= MOST_BANDS || blend.is_natural()
+    }
+
     fn look(&self, blend: &Blend) -> Look {
         let found = self.blends.iter().find(|(known, _, _)| known == blend);
         found.map_or(Look::of(CONTROL, 0), |(_, _, look)| *look)
@@ -94,8 +98,7 @@ fn draw(fitted: &Fitted, variable: &Variable) -> Option<Figure> {
         panel(&mut scene, grid.cell(index), fitted, variable, &key, &shown);
     }
     scene.height = grid.bottom(fixed.len()) + EDGE - 8.0;
-    let bands = if key.blends.len() <= MOST_BANDS { " Shades are 95 % intervals of the law." } else { "" };
-    let caption = format!("The horizontal axis is logarithmic.{bands}");
+    let caption = "The horizontal axis is logarithmic. Shades are 95 % intervals of a law.".to_owned();
     let names: Vec<&str> = key.blends.iter().map(|(_, name, _)| name.as_str()).collect();
     let alt = format!("{} A curve for each of: {}.", variable.heading, names.join("; "));
     Some(Figure { name: variable.name, caption, alt, scene })
@@ -119,7 +122,7 @@ fn panel(scene: &mut Scene, cell: Cell, fitted: &Fitted, variable: &Variable, ke
     let panel = Panel::draw(scene, cell, &words, marks, y);
     for (fit, curve) in fits.iter().zip(&curves) {
         let ink = key.look(&fit.blend).ink;
-        if key.blends.len() <= MOST_BANDS {
+        if key.shows_band(&fit.blend) {
             let upper = curve.iter().map(|(x, _, band)| panel.at(*x, band[1].clamp(low, high)));
             let lower = curve.iter().rev().map(|(x, _, band)| panel.at(*x, band[0].clamp(low, high)));
             scene.area(upper.chain(lower).collect(), ink.faint(0.14));
