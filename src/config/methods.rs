@@ -131,9 +131,11 @@ fn rephrase(
         return Err(setting(sub("fidelity"), message));
     };
     let fidelity = share(&sub("fidelity"), fidelity)?;
-    let span_tokens = within(&sub("span_tokens"), table.span_tokens.unwrap_or(8), 1, LARGEST_SHAPE)?;
     let widest = widest_view(model);
     let view_tokens = within(&sub("view_tokens"), table.view_tokens.unwrap_or(widest.min(64)), 1, widest)?;
+    // What a model fills in is half a view long on average.
+    let span_tokens = table.span_tokens.unwrap_or((view_tokens / 2).max(1));
+    let span_tokens = within(&sub("span_tokens"), span_tokens, 1, LARGEST_SHAPE)?;
     let fills_gaps = fidelity > 0.0 && fidelity < 1.0;
     match model {
         Model::Ngram(_) if fills_gaps => Err(setting(

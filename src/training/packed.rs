@@ -5,7 +5,7 @@
 //! inputs and the token after each; the next window begins where its inputs end.
 //!
 //! A model that learns to fill gaps reads some documents, chosen anew at every pass, with their middle last (Bavarian et
-//! al. 2022, prefix–suffix–middle): cut into pieces that fit the context, and every piece cut in three at random.
+//! al. 2022, prefix–suffix–middle): cut into pieces that fit the context, a middle of up to a quarter taken out of each.
 
 use crate::documents::{Documents, TokenId};
 use crate::seed::Stream;
@@ -23,6 +23,14 @@ pub struct Gaps {
     pub sentinels: Sentinels,
     /// Tokens of a document between two starts, at most.
     pub piece_tokens: usize,
+}
+
+impl Gaps {
+    /// A quarter of a piece: about what is in view on each side of a gap when documents are rewritten. Of longer middles a
+    /// model would learn to write more than it is to replace.
+    fn longest_middle(&self) -> usize {
+        (self.piece_tokens / 4).max(1)
+    }
 }
 
 /// An endless stream of training text.
@@ -84,7 +92,7 @@ impl<'a> Packed<'a> {
                 match self.gaps {
                     Some(gaps) if stream.random::<f64>() < gaps.share => {
                         for piece in document.chunks(gaps.piece_tokens) {
-                            self.push_with_gap(piece, gaps.sentinels, &mut stream);
+                            self.push_with_gap(piece, gaps, &mut stream);
                         }
                     }
                     _ => {
@@ -102,12 +110,14 @@ impl<'a> Packed<'a> {
         }
     }
 
-    /// A piece of a document, cut at two random places, its middle last and ended.
-    fn push_with_gap(&mut self, piece: &[TokenId], sentinels: Sentinels, stream: &mut Stream) {
-        let mut cut = || stream.random_range(0..=piece.len() as u64) as usize;
-        let (one, other) = (cut(), cut());
-        let (before, rest) = piece.split_at(one.min(other));
-        let (middle, after) = rest.split_at(one.max(other) - one.min(other));
+    /// A piece of a document, its middle last and ended. The middle is anywhere, and as long as any other up to the
+    /// longest.
+    fn push_with_gap(&mut self, piece: &[TokenId], gaps: Gaps, stream: &mut Stream) {
+        let mut up_to = |most: usize| stream.random_range(0..=most as u64) as usize;
+        let length = up_to(piece.len().min(gaps.longest_middle()));
+        let (before, rest) = piece.split_at(up_to(piece.len() - length));
+        let (middle, after) = rest.split_at(length);
+        let sentinels = gaps.sentinels;
         self.push_start();
         for (sentinel, part) in
             [(sentinels.prefix, before), (sentinels.suffix, after), (sentinels.middle, middle)]
