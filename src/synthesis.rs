@@ -21,11 +21,11 @@ mod token_edit;
 
 use crate::config::{Method, Prefix, Synthesis};
 use crate::decoding;
-use crate::documents::Documents;
+use crate::documents::{Documents, TokenId};
 use crate::model::{LanguageModel, ModelError};
 use crate::selection::{SelectionError, SelectionRecord};
 use crate::stage::Stage;
-use crate::tokenizer::{Tokenizer, TokenizerError};
+use crate::tokenizer::{Sentinels, Tokenizer, TokenizerError};
 use crate::units::Tokens;
 use continuation::Continuation;
 use external::External;
@@ -238,18 +238,19 @@ fn writer<'a>(
 ) -> Result<Box<dyn Writer + 'a>, SynthesisError> {
     let natural = sources.natural;
     let place = stage.place().at("prompts");
+    let sentinels = sources.tokenizer.sentinels();
     Ok(match &synthesis.method {
-        Method::Textbook => Box::new(Prompted::new(model, synthesis, Textbook)),
+        Method::Textbook => Box::new(Prompted::new(model, synthesis, sentinels, Textbook)),
         Method::Keywords { count } => {
             let keywords = Keywords::new(natural, sources.tokenizer, *count, place)?;
-            Box::new(Prompted::new(model, synthesis, keywords))
+            Box::new(Prompted::new(model, synthesis, sentinels, keywords))
         }
         Method::Continuation { prefix_tokens, prefix } => {
             let previous = sources.previous.filter(|_| *prefix == Prefix::Previous);
             let (documents, from) =
                 previous.map_or((natural, "train split"), |text| (text, "last synthetic corpus"));
             let continuation = Continuation::new(documents, from, *prefix_tokens, place)?;
-            Box::new(Prompted::new(model, synthesis, continuation))
+            Box::new(Prompted::new(model, synthesis, sentinels, continuation))
         }
         Method::Rephrase { .. } => Box::new(Rephrase::new(model, synthesis, sources, place)?),
         Method::TokenEdit { sharpness } => {
@@ -259,6 +260,20 @@ fn writer<'a>(
             Box::new(External::new(command, *timeout_seconds, synthesis, sources, place)?)
         }
     })
+}
+
+/// Documents without sentinel tokens. A model never learns to write one; where it does all the same, once in very many
+/// tokens, it says nothing and is left out.
+fn without_sentinels(documents: Documents, sentinels: Option<Sentinels>) -> Documents {
+    let is_sentinel = |token: TokenId| sentinels.is_some_and(|sentinels| sentinels.contain(token));
+    if !documents.flat().iter().any(|&token| is_sentinel(token)) {
+        return documents;
+    }
+    let mut cleaned = Documents::new();
+    for document in documents.iter() {
+        cleaned.push(&document.iter().copied().filter(|&token| !is_sentinel(token)).collect::<Vec<_>>());
+    }
+    cleaned
 }
 
 /// Asks for documents until there are at least as many tokens as the corpus needs.

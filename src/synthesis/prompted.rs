@@ -1,10 +1,11 @@
 //! Writing on from prompts, which are not part of what is written.
 
-use super::{Draft, SynthesisError, Writer};
+use super::{Draft, SynthesisError, Writer, without_sentinels};
 use crate::config::Synthesis;
 use crate::documents::TokenId;
 use crate::model::{Generate, LanguageModel};
 use crate::stage::Stage;
+use crate::tokenizer::Sentinels;
 use std::ops::Range;
 
 /// What each document of a corpus goes on from.
@@ -21,12 +22,18 @@ pub(super) trait Prompts {
 pub(super) struct Prompted<'a, P> {
     model: &'a dyn LanguageModel,
     synthesis: &'a Synthesis,
+    sentinels: Option<Sentinels>,
     prompts: P,
 }
 
 impl<'a, P> Prompted<'a, P> {
-    pub(super) fn new(model: &'a dyn LanguageModel, synthesis: &'a Synthesis, prompts: P) -> Self {
-        Self { model, synthesis, prompts }
+    pub(super) fn new(
+        model: &'a dyn LanguageModel,
+        synthesis: &'a Synthesis,
+        sentinels: Option<Sentinels>,
+        prompts: P,
+    ) -> Self {
+        Self { model, synthesis, sentinels, prompts }
     }
 }
 
@@ -40,7 +47,8 @@ impl<P: Prompts> Writer for Prompted<'_, P> {
             decoding: &self.synthesis.decoding,
             item: &|index| first + index as u64,
         };
-        Ok(Draft { documents: self.model.generate(&request, stage)?, kept: None })
+        let documents = without_sentinels(self.model.generate(&request, stage)?, self.sentinels);
+        Ok(Draft { documents, kept: None })
     }
 
     fn method(&self) -> &'static str {

@@ -15,7 +15,7 @@
 //! is [textbook](super::textbook), token for token.
 
 use super::sources::Rotation;
-use super::{Draft, Sources, SynthesisError, Writer};
+use super::{Draft, Sources, SynthesisError, Writer, without_sentinels};
 use crate::config::{Method, Synthesis};
 use crate::documents::{Documents, TokenId};
 use crate::model::{Generate, LanguageModel};
@@ -100,7 +100,7 @@ impl<'a> Rephrase<'a> {
                 decoding: &self.synthesis.decoding,
                 item: &|index| items[index],
             };
-            let written = self.model.generate(&request, stage)?;
+            let written = without_sentinels(self.model.generate(&request, stage)?, self.view.sentinels);
             for (one, text) in these.iter_mut().zip(written.iter()) {
                 one.take(step, text, self.view.tokens, self.end);
             }

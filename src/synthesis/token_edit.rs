@@ -14,6 +14,7 @@ use crate::documents::{Documents, TokenId};
 use crate::model::LanguageModel;
 use crate::seed::Place;
 use crate::stage::Stage;
+use crate::tokenizer::Sentinels;
 use crate::units::Tokens;
 use rand::Rng;
 use std::ops::Range;
@@ -26,6 +27,7 @@ pub(super) struct TokenEdit<'a> {
     sharpness: f64,
     sources: Rotation<'a>,
     end: TokenId,
+    sentinels: Option<Sentinels>,
 }
 
 impl<'a> TokenEdit<'a> {
@@ -40,8 +42,14 @@ impl<'a> TokenEdit<'a> {
             return Err(SynthesisError::Search);
         };
         let (longest, end) = (synthesis.max_document_tokens, sources.tokenizer.special().end);
+        let sentinels = sources.tokenizer.sentinels();
         let sources = Rotation::new(sources.natural, synthesis.selection.candidates(), place)?;
-        Ok(Self { model, decoding, longest, sharpness, sources, end })
+        Ok(Self { model, decoding, longest, sharpness, sources, end, sentinels })
+    }
+
+    /// Whether a token is the end of a document, or a sentinel.
+    fn says_nothing(&self, token: TokenId) -> bool {
+        token == self.end || self.sentinels.is_some_and(|sentinels| sentinels.contain(token))
     }
 }
 
@@ -70,8 +78,8 @@ impl Writer for TokenEdit<'_> {
             edited.clear();
             for (&token, (redrawn, chance)) in original.iter().zip(&mut edits) {
                 let is_edited = chance < (f64::from(redrawn.log_probability) * self.sharpness).exp();
-                let ends = token == self.end || redrawn.token == self.end;
-                edited.push(if is_edited && !ends { redrawn.token } else { token });
+                let stays = self.says_nothing(token) || self.says_nothing(redrawn.token);
+                edited.push(if is_edited && !stays { redrawn.token } else { token });
             }
             kept += edited.iter().zip(original).filter(|(new, old)| new == old).count() as u64;
             documents.push(&edited);

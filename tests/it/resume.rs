@@ -132,10 +132,10 @@ fn a_killed_transformer_run_in_bf16_resumes_to_the_same_bits() {
 fn a_killed_sweep_resumes_to_the_same_bits() {
     let grid = "[grid]\nsynthesis.method = [\"textbook\", \"continuation\"]\nmodel.order = [2, 3]\n";
     let sweep = format!("{NGRAM}{grid}");
-    killed_run_equals_undisturbed_run("sweep", &sweep, Duration::from_millis(100), 1.25);
+    killed_run_equals_undisturbed_run("sweep", &sweep, Duration::from_millis(60), 1.2);
     let grid = "[grid]\nsynthesis.temperature = [1.0, 0.9]\nmodel.precision = [\"f32\", \"bf16\"]\n";
     let sweep = format!("{TRANSFORMER}{grid}");
-    killed_run_equals_undisturbed_run("sweep", &sweep, Duration::from_millis(600), 1.25);
+    killed_run_equals_undisturbed_run("sweep", &sweep, Duration::from_millis(150), 1.2);
 }
 
 /// Without vector instructions sums are rounded differently, and a training ends a little elsewhere.
