@@ -123,10 +123,14 @@ impl Baseline {
         log_ratios: &BTreeMap<&str, LogRatios>,
         stage: &Stage,
     ) -> Result<Self, BaselineError> {
-        let unigrams = reference.unigrams(experiment.measured_tokens());
+        let unigrams = reference.unigrams(experiment.measured_tokens);
         stage.begin((experiment.arms.len() * unigrams.len()) as u64, "loops");
         let mut curves = Vec::new();
         for arm in &experiment.arms {
+            // Under drift a lineage has one decoder.
+            if experiment.at(arm, 0).synthesis.decoding != arm.synthesis.decoding {
+                continue;
+            }
             for types in &unigrams {
                 // A budget that rounds to no word at all.
                 if experiment.corpus.train_tokens.0 as f64 * types.per_token() < 0.5 {

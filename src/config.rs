@@ -32,6 +32,7 @@ mod overrides;
 mod regimes;
 pub mod selection;
 pub mod settings;
+mod written;
 
 pub use difference::difference;
 pub use error::ConfigError;

@@ -14,7 +14,7 @@ mod work;
 pub use error::RunError;
 pub use generation::{learner, tokens_seen, tokens_written};
 pub use prepare::{Prepared, prepare, prepare_together};
-pub use twins::train_alike;
+pub use twins::Kind;
 pub use work::{Work, work};
 
 use crate::config::{Arm, Experiment};
@@ -111,13 +111,25 @@ impl<'a> Run<'a> {
     }
 
     /// Makes what is missing of every lineage of a seed. `kin` are the runs on the same natural text, this one among
-    /// them, whose models are used where they are the ones that training would lead to.
+    /// them: what they have made already and is the same, is used.
     ///
     /// # Errors
     /// When a stage fails or the user asks to stop.
     pub fn seed(&self, seed: u64, kin: &[&Run]) -> Result<(), RunError> {
         let maker = Maker::new(self, kin, seed);
         self.experiment.arms.iter().try_for_each(|arm| self.lineage(arm, seed, &maker))
+    }
+
+    /// Makes what is missing of generation 0 of a seed, in every arm that has one of its own, as [`Self::seed`].
+    ///
+    /// # Errors
+    /// When a stage fails or the user asks to stop.
+    pub fn first_generation(&self, seed: u64, kin: &[&Run]) -> Result<(), RunError> {
+        let maker = Maker::new(self, kin, seed);
+        self.experiment.arms.iter().try_for_each(|arm| {
+            let address = Address::of(self.experiment, seed, arm, 0);
+            if self.store.is_committed(address)? { Ok(()) } else { maker.make(arm, 0) }
+        })
     }
 
     fn lineage(&self, arm: &Arm, seed: u64, maker: &Maker) -> Result<(), RunError> {

@@ -188,6 +188,20 @@ impl Store {
         Ok(())
     }
 
+    /// Commits a copy of the generation that stands in `folder`, of this store or another.
+    ///
+    /// # Errors
+    /// When that is damaged, or the disk fails; the generation then does not exist.
+    pub fn adopt(&self, address: Address, folder: &Path) -> Result<(), StoreError> {
+        let own = address.folder(&self.root);
+        let aside = beside(&own, "partial");
+        disk::remove_dir(&aside)?;
+        disk::copy_dir(folder, &aside)?;
+        manifest::verify(&aside)?;
+        disk::rename_dir(&aside, &own)?;
+        disk::remove_dir(&beside(&own, "work"))
+    }
+
     /// Whether it is on record what drift alone would have done in `experiment`.
     #[must_use]
     pub fn has_baseline(&self, experiment: &Experiment) -> bool {
@@ -206,6 +220,12 @@ impl Store {
     #[must_use]
     pub fn checkpoints(&self, address: Address, every: Duration) -> StoreCheckpoints {
         StoreCheckpoints::new(beside(&address.folder(&self.root), "work"), every)
+    }
+
+    /// The folder of a committed generation.
+    #[must_use]
+    pub fn generation_dir(&self, address: Address) -> PathBuf {
+        address.folder(&self.root)
     }
 
     /// The folder of a committed generation's model.

@@ -2,9 +2,10 @@
 //!
 //! Experiments that read the same natural text are prepared together, with one tokenizer, so that what they measure can
 //! be compared. The work is cut into strands: one seed of all experiments on the same tokens of text that train the
-//! same model alike. Whatever two experiments can have in common (see `lineage::twins`) lies within a strand, and a
-//! strand goes one lineage after the other: the second finds what the first has made. Strands need nothing of each
-//! other and may go side by side, each on its share of the threads. Small models are faster that way, for there is too
+//! same model alike, once for generation 0 and once for what follows. Whatever two experiments can have in common (see
+//! `lineage::twins`) lies within a strand, and a strand goes one lineage after the other: the second finds what the first
+//! has made. First every generation 0 is made, then the others; of either kind strands need nothing of each other and may
+//! go side by side, each on its share of the threads. Small models are faster that way, for there is too
 //! little in one of their steps to keep several threads busy; no result depends on it.
 
 mod plan;
@@ -34,10 +35,21 @@ pub struct Ready<'a> {
 /// One seed of experiments that train alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Strand {
+    /// Which generations.
+    pub part: Part,
     /// The seed.
     pub seed: u64,
     /// Places among the experiments, in their order.
     pub experiments: Vec<usize>,
+}
+
+/// Which generations of its lineages a strand makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Generation 0.
+    First,
+    /// Those after it.
+    Later,
 }
 
 /// Reads the natural text of every experiment, once for all that read the same. Writes nothing.
@@ -95,32 +107,39 @@ impl<'a> Ready<'a> {
         &self.texts[self.text_of[place]]
     }
 
-    /// All the work, in the order of the experiments.
+    /// All the work: every generation 0, then the others, in the order of the experiments.
     #[must_use]
     pub fn strands(&self) -> Vec<Strand> {
-        let (groups, _) = grouped(self.experiments.len(), |one, other| self.train_alike(one, other));
+        [Part::First, Part::Later].into_iter().flat_map(|part| self.strands_of(part)).collect()
+    }
+
+    fn strands_of(&self, part: Part) -> Vec<Strand> {
+        let (groups, _) = grouped(self.experiments.len(), |one, other| self.train_alike(part, one, other));
         let mut strands: Vec<Strand> = Vec::new();
         for group in groups {
             let seeds: BTreeSet<u64> =
                 group.iter().flat_map(|&place| self.experiments[place].seeds.iter().copied()).collect();
             strands.extend(seeds.into_iter().map(|seed| {
                 let has_seed = |place: &usize| self.experiments[*place].seeds.contains(&seed);
-                Strand { seed, experiments: group.iter().copied().filter(has_seed).collect() }
+                Strand { part, seed, experiments: group.iter().copied().filter(has_seed).collect() }
             }));
         }
         strands
     }
 
-    fn train_alike(&self, one: usize, other: usize) -> bool {
+    fn train_alike(&self, part: Part, one: usize, other: usize) -> bool {
         let settings = |place: usize| {
             let experiment = &self.experiments[place];
-            let train_tokens = experiment.corpus.train_tokens;
-            (self.text_of[place], train_tokens, &experiment.model, &experiment.training)
+            let (model, training) = match (&experiment.writer, part) {
+                (Some(writer), Part::First) => (&writer.model, &writer.training),
+                _ => (&experiment.model, &experiment.training),
+            };
+            (self.text_of[place], experiment.corpus.train_tokens, model, training)
         };
         settings(one) == settings(other)
     }
 
-    /// Runs `strands` in their order, so many at a time, or goes on where they stopped. Each experiment has a store of
+    /// Runs `strands` in their order, first generations first, so many at a time, or goes on where they stopped. Each experiment has a store of
     /// its own below `root`. A fault ends its experiment for that seed, and is noted; the others go on.
     ///
     /// # Errors
@@ -147,7 +166,11 @@ impl<'a> Ready<'a> {
         observer.observe(&Event::RunStarted { experiment: name, generations, done });
         let baselines = || side_by_side(at_a_time, &runs, |run| noted(run.baseline(), run, observer));
         baselines()?;
-        let made = side_by_side(at_a_time, strands, |strand| strand.run(&runs, observer));
+        let make = |part| {
+            let of_part: Vec<&Strand> = strands.iter().filter(|strand| strand.part == part).collect();
+            side_by_side(at_a_time, &of_part, |strand| strand.run(&runs, observer))
+        };
+        let made = all_of([Part::First, Part::Later].into_iter().map(make));
         let simulated = baselines();
         observer.observe(&Event::RunFinished);
         made.and(simulated)
@@ -167,7 +190,11 @@ fn standing(runs: &[Run]) -> Result<Standing, RunError> {
 impl Strand {
     fn run(&self, runs: &[Run], observer: &dyn Observer) -> Result<(), RunError> {
         let kin: Vec<&Run> = self.experiments.iter().map(|&place| &runs[place]).collect();
-        all_of(kin.iter().map(|run| noted(run.seed(self.seed, &kin), run, observer)))
+        let make = |run: &Run| match self.part {
+            Part::First => run.first_generation(self.seed, &kin),
+            Part::Later => run.seed(self.seed, &kin),
+        };
+        all_of(kin.iter().map(|&run| noted(make(run), run, observer)))
     }
 }
 

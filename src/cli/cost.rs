@@ -13,6 +13,7 @@ use crate::training::{NoCheckpoints, Start};
 use crate::units::Tokens;
 use anyhow::Result;
 use candle_core::Device;
+use std::borrow::Cow;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -40,7 +41,7 @@ impl Cost {
     pub fn of<'a>(steps: impl IntoIterator<Item = &'a Step<'a>>, trials: &Trials, ready: &Ready) -> Self {
         let mut cost = Self::default();
         for step in steps {
-            cost.add(step, trials.of_arm(step.arm), ready.text(step.experiment));
+            cost.add(step, trials.of_arm(&step.arm), ready.text(step.experiment));
         }
         cost
     }
@@ -48,6 +49,7 @@ impl Cost {
     fn add(&mut self, step: &Step, trial: &Trial, prepared: &Prepared) {
         let Work { seen, written, scored, .. } = step.work;
         let seen = if step.trains { seen } else { Tokens(0) };
+        let (written, scored) = if step.writes { (written, scored) } else { (Tokens(0), Tokens(0)) };
         self.generations += 1;
         self.trainings += u64::from(step.trains);
         self.seen.0 += seen.0;
@@ -77,17 +79,17 @@ pub fn mebibytes(bytes: u64) -> String {
 }
 
 /// The models of some generations, tried.
-pub struct Trials<'a>(Vec<(&'a Arm, Trial)>);
+pub struct Trials<'a>(Vec<(Cow<'a, Arm>, Trial)>);
 
 impl<'a> Trials<'a> {
     /// Tries the model of every step, with so many going on at a time, each on its share of the threads.
     pub fn of(steps: &[Step<'a>], ready: &Ready, device: &Device, at_a_time: usize) -> Result<Self> {
         let teams = Teams::new(at_a_time)?;
-        let mut tried: Vec<(&Arm, Trial)> = Vec::new();
+        let mut tried: Vec<(Cow<Arm>, Trial)> = Vec::new();
         for step in steps {
-            if !tried.iter().any(|(arm, _)| cost_alike(arm, step.arm)) {
+            if !tried.iter().any(|(arm, _)| cost_alike(arm, &step.arm)) {
                 let trial = Trial::side_by_side(step, ready, device, &teams)?;
-                tried.push((step.arm, trial));
+                tried.push((step.arm.clone(), trial));
             }
         }
         Ok(Self(tried))
@@ -123,7 +125,7 @@ impl Trial {
     /// The mean of trials that go on at the same time, one by each team.
     fn side_by_side(step: &Step, ready: &Ready, device: &Device, teams: &Teams) -> Result<Self> {
         let train_tokens = ready.experiments()[step.experiment].corpus.train_tokens;
-        let try_once = || Self::of(step.arm, train_tokens, ready.text(step.experiment), device);
+        let try_once = || Self::of(&step.arm, train_tokens, ready.text(step.experiment), device);
         let trials: Vec<Self> = teams.each(try_once).into_iter().collect::<Result<_>>()?;
         let mean = |of: fn(&Self) -> f64| trials.iter().map(of).sum::<f64>() / trials.len() as f64;
         Ok(Self {

@@ -4,7 +4,7 @@ use super::cost::{Cost, Trials, duration, mebibytes};
 use super::{output, surroundings};
 use crate::config::Experiment;
 use crate::store::Address;
-use crate::sweep::{Ready, Step, Strand};
+use crate::sweep::{Part, Ready, Step, Strand};
 use anyhow::Result;
 use candle_core::Device;
 
@@ -38,7 +38,7 @@ impl Plan {
                 unfinished.push((strand, steps));
             }
         }
-        let steps: Vec<Step> = unfinished.iter().flat_map(|(_, steps)| steps).copied().collect();
+        let steps: Vec<Step> = unfinished.iter().flat_map(|(_, steps)| steps).cloned().collect();
         let alone = Trials::of(&steps, ready, device, 1)?;
         let cost = Cost::of(&steps, &alone, ready);
         let mut schedule = Schedule::of(&unfinished, 1, &alone, ready);
@@ -86,7 +86,7 @@ impl Plan {
 }
 
 impl<'a> Schedule<'a> {
-    /// The longest strands first, each to whoever is free.
+    /// First generations first; of either part the longest strands first, each to whoever is free.
     fn of(
         unfinished: &'a [(Strand, Vec<Step<'a>>)],
         at_a_time: usize,
@@ -95,10 +95,14 @@ impl<'a> Schedule<'a> {
     ) -> Self {
         let seconds = |steps: &[Step]| Cost::of(steps, trials, ready).seconds;
         let mut timed: Vec<_> = unfinished.iter().map(|strand| (strand, seconds(&strand.1))).collect();
-        timed.sort_by(|(_, one), (_, other)| other.total_cmp(one));
-        let all: Vec<f64> = timed.iter().map(|(_, seconds)| *seconds).collect();
+        timed.sort_by(|((one, _), a), ((other, _), b)| one.part.cmp(&other.part).then(b.total_cmp(a)));
+        let of_part = |part: Part| -> Vec<f64> {
+            timed.iter().filter(|((strand, _), _)| strand.part == part).map(|(_, seconds)| *seconds).collect()
+        };
+        let seconds =
+            [Part::First, Part::Later].map(|part| until_done(&of_part(part), at_a_time)).iter().sum();
         let strands = timed.into_iter().map(|(strand, _)| strand).collect();
-        Self { strands, at_a_time, seconds: until_done(&all, at_a_time) }
+        Self { strands, at_a_time, seconds }
     }
 }
 

@@ -5,13 +5,13 @@ pub(super) mod decoding;
 use super::error::{ConfigError, setting};
 use super::file::{
     ArmTable, CorpusTable, ExperimentFile, FractionValue, InitValue, MixtureTable, MixtureValue, ModelKind,
-    ModelTable, SourceValue, SynthesisTable, TokenizerTable, TrainingTable, WorldTable,
+    ModelTable, SourceValue, SynthesisTable, TokenizerTable, TrainingTable, WorldTable, WriterTable,
 };
 use super::selection::selection;
 use super::settings::{
     Arm, Budget, CONTROL, Corpus, Experiment, Files, Init, Method, Mixture, Model, NaturalDocuments,
     NaturalFraction, Ngram, Source, Split, Strategy, Synthesis, SyntheticDocuments, Tokenizer, Training,
-    TrainingLength, Transformer, World,
+    TrainingLength, Transformer, World, Writer,
 };
 use super::{methods, regimes};
 use crate::units::Tokens;
@@ -34,6 +34,7 @@ pub(super) fn experiment(file: ExperimentFile) -> Result<Experiment, ConfigError
     let synthesis = synthesis("synthesis", &file.synthesis, &model, &training, &corpus)?;
     let base =
         Base { model: &file.model, training: &file.training, synthesis: &file.synthesis, corpus: &corpus };
+    let writer = file.writer.as_ref().map(|table| base.writer(table)).transpose()?;
     let mut arms = Vec::new();
     if !file.arms.iter().any(|arm| arm.name == CONTROL) {
         arms.push(base.arm(&ArmTable::control())?);
@@ -49,17 +50,51 @@ pub(super) fn experiment(file: ExperimentFile) -> Result<Experiment, ConfigError
         arms.push(arm);
     }
     arms.sort_by_key(|arm| arm.name != CONTROL);
+    if let Some(writer) = &writer {
+        arms.iter().try_for_each(|arm| follows(arm, writer))?;
+    }
+    let measured_tokens = measured_tokens(file.measured_tokens, &synthesis, &arms)?;
     Ok(Experiment {
         name: file.name,
         seeds: file.seeds,
         generations: file.generations,
+        measured_tokens,
         corpus,
         tokenizer,
         model,
         training,
         synthesis,
+        writer,
         arms,
     })
+}
+
+/// A model that goes on from the weights of generation 0 must have their shape.
+fn follows(arm: &Arm, writer: &Writer) -> Result<(), ConfigError> {
+    match arm.training.init {
+        Init::Chained { .. } if arm.model != writer.model => Err(setting(
+            format!("arm \"{}\": training.init", arm.name),
+            "\"chained\" goes on from the weights of generation 0, and the [writer] is another model; use \"scratch\", or leave out writer.model",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// No more than any arm writes, so that all are measured on the same number.
+fn measured_tokens(given: Option<u64>, base: &Synthesis, arms: &[Arm]) -> Result<Tokens, ConfigError> {
+    const KEY: &str = "measured_tokens";
+    let written = arms.iter().map(|arm| arm.synthesis.tokens).min().unwrap_or(base.tokens);
+    match given {
+        None => Ok(written),
+        Some(given) if Tokens(given) > written => {
+            let message = format!(
+                "{} is more than the {written} that an arm writes (synthesis.tokens); lower it",
+                Tokens(given)
+            );
+            Err(setting(KEY, message))
+        }
+        Some(given) => tokens(KEY, given),
+    }
 }
 
 impl ArmTable {
@@ -87,20 +122,14 @@ impl Base<'_> {
                 "names that begin with \"gen-\" are kept for generations; choose another",
             ));
         }
-        let model_table =
-            table.model.as_ref().map_or_else(|| self.model.clone(), |over| over.over(self.model));
-        let training_table =
-            table.training.as_ref().map_or_else(|| self.training.clone(), |over| over.over(self.training));
-        let synthesis_table =
-            table.synthesis.as_ref().map_or_else(|| self.synthesis.clone(), |over| over.over(self.synthesis));
-        let model = model(&key("model"), &model_table)?;
-        let training = training(&key("training"), &training_table, &model, self.corpus)?;
+        let (model, training, synthesis) =
+            self.under(&key, (table.model.as_ref(), table.training.as_ref(), table.synthesis.as_ref()))?;
         let arm = Arm {
             name: table.name.clone(),
             mixture: mixture(&key("mixture"), table)?,
-            synthesis: synthesis(&key("synthesis"), &synthesis_table, &model, &training, self.corpus)?,
-            training,
             model,
+            training,
+            synthesis,
         };
         if arm.name == CONTROL && arm.mixture != regimes::control() {
             return Err(setting(
@@ -110,7 +139,38 @@ impl Base<'_> {
         }
         Ok(arm)
     }
+
+    fn writer(&self, table: &WriterTable) -> Result<Writer, ConfigError> {
+        let key = |part: &str| format!("writer.{part}");
+        if table.synthesis.as_ref().is_some_and(|synthesis| synthesis.tokens.is_some()) {
+            let message = "has no meaning: a writer writes as much as the arms take; set synthesis.tokens";
+            return Err(setting(key("synthesis.tokens"), message));
+        }
+        let (model, training, synthesis) =
+            self.under(&key, (table.model.as_ref(), table.training.as_ref(), table.synthesis.as_ref()))?;
+        Ok(Writer { model, training, synthesis })
+    }
+
+    /// What tables say over those of the experiment; `key` turns a table's name into what errors call it.
+    fn under(
+        &self,
+        key: &dyn Fn(&str) -> String,
+        (model_table, training_table, synthesis_table): Overrides,
+    ) -> Result<(Model, Training, Synthesis), ConfigError> {
+        let model_table = model_table.map_or_else(|| self.model.clone(), |over| over.over(self.model));
+        let training_table =
+            training_table.map_or_else(|| self.training.clone(), |over| over.over(self.training));
+        let synthesis_table =
+            synthesis_table.map_or_else(|| self.synthesis.clone(), |over| over.over(self.synthesis));
+        let model = model(&key("model"), &model_table)?;
+        let training = training(&key("training"), &training_table, &model, self.corpus)?;
+        let synthesis = synthesis(&key("synthesis"), &synthesis_table, &model, &training, self.corpus)?;
+        Ok((model, training, synthesis))
+    }
 }
+
+/// What an arm or the writer has of its own.
+type Overrides<'a> = (Option<&'a ModelTable>, Option<&'a TrainingTable>, Option<&'a SynthesisTable>);
 
 pub(super) fn check_name(key: &str, name: &str) -> Result<(), ConfigError> {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=' | ',');

@@ -7,6 +7,7 @@ pub use decoding::{Beam, Contrastive, Decoding, Strategy};
 use super::selection::Selection;
 use crate::units::Tokens;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -22,6 +23,8 @@ pub struct Experiment {
     pub seeds: Vec<u64>,
     /// Generations after generation 0.
     pub generations: usize,
+    /// Synthetic tokens that every measurement is made on. A last generation, whose text trains nobody, writes no more.
+    pub measured_tokens: Tokens,
     /// Natural text.
     pub corpus: Corpus,
     /// How text becomes tokens.
@@ -32,8 +35,21 @@ pub struct Experiment {
     pub training: Training,
     /// How generation 0 writes its corpus, and every arm that does not say otherwise.
     pub synthesis: Synthesis,
+    /// What generation 0 of every arm is, where that is another model than those that follow.
+    pub writer: Option<Writer>,
     /// The arms, the control first.
     pub arms: Vec<Arm>,
+}
+
+/// A generation 0 of its own kind, the same for every arm: it writes what all of them are trained on first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Writer {
+    /// The model.
+    pub model: Model,
+    /// How it is trained.
+    pub training: Training,
+    /// How it writes; how much, is what the arms take.
+    pub synthesis: Synthesis,
 }
 
 /// One setting under comparison.
@@ -372,12 +388,21 @@ pub enum Budget {
     Growing,
 }
 
+impl Synthesis {
+    /// Whether documents are written from those of the generation before.
+    #[must_use]
+    pub fn reads_previous(&self) -> bool {
+        matches!(self.method, Method::Continuation { prefix: Prefix::Previous, .. })
+    }
+}
+
 impl Experiment {
     /// Whether some model learns to fill gaps, which takes sentinel tokens.
     #[must_use]
     pub fn fills_gaps(&self) -> bool {
+        let writer = self.writer.iter().map(|writer| &writer.training);
         let arms = self.arms.iter().map(|arm| &arm.training);
-        arms.chain([&self.training]).any(|training| training.fim_share > 0.0)
+        arms.chain(writer).chain([&self.training]).any(|training| training.fim_share > 0.0)
     }
 
     /// The arm that never sees synthetic text.
@@ -386,16 +411,26 @@ impl Experiment {
         &self.arms[0]
     }
 
-    /// Whether generation 0 of `arm` is the one that all arms share.
+    /// Whether generation 0 of `arm` is the one that arms share.
     #[must_use]
     pub fn shares_generation_0(&self, arm: &Arm) -> bool {
-        arm.model == self.model && arm.training == self.training && arm.synthesis == self.synthesis
+        let is_as_the_base =
+            arm.model == self.model && arm.training == self.training && arm.synthesis == self.synthesis;
+        self.writer.is_some() || is_as_the_base
     }
 
-    /// Synthetic tokens that every measurement is made on: the smallest `synthesis.tokens`.
+    /// `arm` as it is at `generation`: at generation 0 with the model of the writer, where there is one.
     #[must_use]
-    pub fn measured_tokens(&self) -> Tokens {
-        let written = self.arms.iter().map(|arm| arm.synthesis.tokens);
-        written.min().unwrap_or(self.synthesis.tokens)
+    pub fn at<'a>(&self, arm: &'a Arm, generation: usize) -> Cow<'a, Arm> {
+        match &self.writer {
+            Some(Writer { model, training, synthesis }) if generation == 0 => Cow::Owned(Arm {
+                name: arm.name.clone(),
+                mixture: arm.mixture.clone(),
+                model: model.clone(),
+                training: training.clone(),
+                synthesis: synthesis.clone(),
+            }),
+            _ => Cow::Borrowed(arm),
+        }
     }
 }

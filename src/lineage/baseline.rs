@@ -28,7 +28,10 @@ impl Run<'_> {
         let stage = Stage::new(place, surroundings.observer, surroundings.interrupt);
         let mut log_ratios: BTreeMap<&str, LogRatios> = BTreeMap::new();
         for (arm, decoding) in self.decoding_arms() {
-            let alike = |(other, _): &(&Arm, _)| other.name != arm.name && writes_alike(other, arm);
+            let first = self.experiment.at(arm, 0);
+            let alike = |(other, _): &(&Arm, _)| {
+                other.name != arm.name && writes_alike(&self.experiment.at(other, 0), &first)
+            };
             let twin = self.decoding_arms().find(alike);
             let known = twin.and_then(|(other, _)| log_ratios.get(other.name.as_str()));
             let of_arm = known.cloned().map_or_else(|| self.log_ratios(arm, decoding), Ok)?;
@@ -47,7 +50,11 @@ impl Run<'_> {
     /// The arms that go token by token and do not draw from predictions as they are. (What beam search and contrastive
     /// search do to a token cannot be seen in one prediction: such arms have no baseline.)
     fn decoding_arms(&self) -> impl Iterator<Item = (&Arm, &Decoding)> {
-        let all = self.experiment.arms.iter();
+        let all = self
+            .experiment
+            .arms
+            .iter()
+            .filter(|arm| self.experiment.at(arm, 0).synthesis.decoding == arm.synthesis.decoding);
         let by_token = all.filter_map(|arm| Some((arm, arm.synthesis.decoding.token_by_token()?)));
         by_token.filter(|(_, decoding)| !decoding::is_plain(decoding))
     }

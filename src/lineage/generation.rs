@@ -1,9 +1,10 @@
 //! One generation: mix, train, write, measure, commit.
 
 use super::prepare::natural_order;
+use super::twins::Twin;
 use super::{Prepared, Run, RunError, Surroundings};
 use crate::config::{
-    Arm, Budget, Experiment, Init, Method, Mixture, Model, NaturalDocuments, Prefix, Synthesis, Transformer,
+    Arm, Budget, Experiment, Init, Mixture, Model, NaturalDocuments, Synthesis, Transformer,
 };
 use crate::documents::{Documents, TokenId};
 use crate::measure::{self, Curves, FactAnswer, FourGrams, Inputs, Measurement};
@@ -49,7 +50,21 @@ impl<'a> Maker<'a> {
         let address = self.address(arm, generation);
         let stage = self.stage(address);
         let (text, mixture) = self.mix(arm, generation, &stage)?;
-        let Trained { model, record: training } = self.train(arm, address, (&text, &mixture.hash), &stage)?;
+        let known = match self.twin(arm, generation, &mixture.hash)? {
+            Some(Twin::Generation(folder)) => {
+                self.store.adopt(address, &folder)?;
+                self.announce(&self.store.record(address)?, &stage);
+                return Ok(());
+            }
+            Some(Twin::Model { model_dir, training }) => Some((model_dir, training)),
+            None => None,
+        };
+        let Trained { model, record: training } = match known {
+            Some((model_dir, record)) => {
+                Trained { model: self.learner(arm, generation).recall(&model_dir)?, record }
+            }
+            None => self.train(arm, address, &text, &stage)?,
+        };
         let precise = model.in_full_precision();
         let precise = precise.as_deref().unwrap_or(model.as_ref());
         let loaded = self.first_model(arm, generation)?;
@@ -60,11 +75,13 @@ impl<'a> Maker<'a> {
         let texts = self.prepared.tokenizer.decode_documents(&documents);
         let written = Written { record: &record, documents: &documents, texts: &texts };
         self.store.commit::<RunError>(address, written, |dir| Ok(model.save(dir)?))?;
-        let summary = summary(&record);
-        self.surroundings
-            .observer
-            .observe(&Event::GenerationCommitted { place: stage.at("").place().clone(), summary });
+        self.announce(&record, &stage);
         Ok(())
+    }
+
+    fn announce(&self, record: &GenerationRecord, stage: &Stage) {
+        let place = stage.at("").place().clone();
+        self.surroundings.observer.observe(&Event::GenerationCommitted { place, summary: summary(record) });
     }
 
     pub(super) fn address<'b>(&self, arm: &'b Arm, generation: usize) -> Address<'b> {
@@ -78,7 +95,7 @@ impl<'a> Maker<'a> {
 
     /// What the generation before wrote, where an arm writes from it.
     fn previous(&self, arm: &Arm, generation: usize) -> Result<Option<Documents>, RunError> {
-        let reads = matches!(arm.synthesis.method, Method::Continuation { prefix: Prefix::Previous, .. });
+        let reads = self.experiment.at(arm, generation).synthesis.reads_previous();
         let earlier = generation.checked_sub(1).filter(|_| reads);
         Ok(earlier.map(|earlier| self.store.synthetic(self.address(arm, earlier))).transpose()?)
     }
@@ -106,19 +123,26 @@ impl<'a> Maker<'a> {
         Ok((text, record))
     }
 
+    fn learner(&self, arm: &Arm, generation: usize) -> Box<dyn Learner> {
+        let start = self.start(arm, generation);
+        learner(
+            &self.experiment.at(arm, generation),
+            &self.prepared.tokenizer,
+            start,
+            self.surroundings.device,
+        )
+    }
+
     fn train(
         &self,
         arm: &Arm,
         address: Address,
-        (text, text_hash): (&Documents, &str),
+        text: &Documents,
         stage: &Stage,
     ) -> Result<Trained, RunError> {
-        let start = self.start(arm, address.generation);
-        let learner = learner(arm, &self.prepared.tokenizer, start, self.surroundings.device);
-        if let Some(twin) = self.twin(arm, address.generation, text_hash)? {
-            return Ok(Trained { model: learner.recall(&twin.model_dir)?, record: twin.training });
-        }
-        let every = Duration::from_secs_f64(arm.training.checkpoint_minutes * 60.0);
+        let learner = self.learner(arm, address.generation);
+        let minutes = self.experiment.at(arm, address.generation).training.checkpoint_minutes;
+        let every = Duration::from_secs_f64(minutes * 60.0);
         let mut checkpoints = self.store.checkpoints(address, every);
         // Generation 0 is the same for every arm that trains alike, whether or not they share its corpus (see `twins`).
         let is_first = address.generation == 0;
@@ -129,7 +153,7 @@ impl<'a> Maker<'a> {
     }
 
     fn start(&self, arm: &Arm, generation: usize) -> Start {
-        match &arm.training.init {
+        match &self.experiment.at(arm, generation).training.init {
             Init::Scratch => Start::Scratch,
             Init::Base { base } => Start::Base(base.clone()),
             Init::Chained { base } if generation == 0 => base.clone().map_or(Start::Scratch, Start::Base),
@@ -160,7 +184,7 @@ impl<'a> Maker<'a> {
         let sources =
             Sources { natural: &natural, previous: previous.as_ref(), tokenizer: &self.prepared.tokenizer };
         let tokens = tokens_written(self.experiment, arm, generation);
-        let synthesis = Synthesis { tokens, ..arm.synthesis.clone() };
+        let synthesis = Synthesis { tokens, ..self.experiment.at(arm, generation).synthesis.clone() };
         Ok(synthesis::write_corpus(model, &synthesis, sources, first, &stage.at("synthesis"))?)
     }
 
@@ -173,7 +197,7 @@ impl<'a> Maker<'a> {
         stage: &Stage,
     ) -> Result<(Vec<Measurement>, Curves), RunError> {
         let prepared = self.prepared;
-        let synthetic = documents.prefix(self.experiment.measured_tokens());
+        let synthetic = documents.prefix(self.experiment.measured_tokens);
         let scoring = stage.at("scoring");
         scoring.begin(prepared.heldout.tokens().0 + synthetic.tokens().0, "tokens");
         let heldout_scores = model.score(&prepared.heldout, &scoring)?;
@@ -245,19 +269,19 @@ pub fn tokens_seen(arm: &Arm, tokenizer: &Tokenizer, held: Tokens) -> Tokens {
 }
 
 /// Tokens that a generation of an arm writes: `synthesis.tokens`, or more where the next generation trains on more. A
-/// generation 0 that arms share writes enough for each of them.
+/// generation 0 that arms share writes enough for each of them; a last generation, only what is measured.
 #[must_use]
 pub fn tokens_written(experiment: &Experiment, arm: &Arm, generation: usize) -> Tokens {
-    let tokens = arm.synthesis.tokens;
     if generation == experiment.generations {
-        return tokens;
+        return experiment.measured_tokens;
     }
     let is_shared = generation == 0 && experiment.shares_generation_0(arm);
     let writes_for =
         |other: &&Arm| other.name == arm.name || (is_shared && experiment.shares_generation_0(other));
     let budget = experiment.corpus.train_tokens;
-    let needs = |other: &Arm| mixture::corpus_tokens(&other.mixture, generation + 1, budget, tokens);
-    experiment.arms.iter().filter(writes_for).map(needs).max().unwrap_or(tokens)
+    let needs =
+        |other: &Arm| mixture::corpus_tokens(&other.mixture, generation + 1, budget, other.synthesis.tokens);
+    experiment.arms.iter().filter(writes_for).map(needs).max().unwrap_or(arm.synthesis.tokens)
 }
 
 fn lengths(documents: &Documents) -> Vec<usize> {

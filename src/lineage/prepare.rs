@@ -19,6 +19,7 @@ use crate::training::Start;
 use crate::units::Tokens;
 use candle_core::Device;
 use rand::seq::SliceRandom;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -147,6 +148,7 @@ fn check_seeds(experiment: &Experiment, train: &Documents) -> Result<(), RunErro
         let drawn = natural.prefix(budget);
         synthesis::check(&experiment.synthesis, &drawn)?;
         for arm in &experiment.arms {
+            synthesis::check(&experiment.at(arm, 0).synthesis, &drawn)?;
             synthesis::check(&arm.synthesis, &drawn)?;
             let (mixture, written) = (&arm.mixture, arm.synthesis.tokens);
             mixture::check_natural(mixture, experiment.generations, budget, written, &lengths)
@@ -156,9 +158,10 @@ fn check_seeds(experiment: &Experiment, train: &Documents) -> Result<(), RunErro
     Ok(())
 }
 
-/// Every model folder that training starts from, with the arm that starts from it.
-fn bases(experiment: &Experiment) -> impl Iterator<Item = (&Arm, &PathBuf)> {
-    experiment.arms.iter().filter_map(|arm| match &arm.training.init {
+/// Every model folder that training starts from, with the arm that starts from it, as it is then.
+fn bases(experiment: &Experiment) -> impl Iterator<Item = (Cow<'_, Arm>, PathBuf)> {
+    let all = experiment.arms.iter().flat_map(|arm| [experiment.at(arm, 0), Cow::Borrowed(arm)]);
+    all.filter_map(|arm| match arm.training.init.clone() {
         Init::Base { base } | Init::Chained { base: Some(base) } => Some((arm, base)),
         Init::Scratch | Init::Chained { base: None } => None,
     })
@@ -170,10 +173,11 @@ fn check_bases(experiment: &Experiment, tokenizer: &Tokenizer) -> Result<BTreeMa
     let never = AtomicBool::new(false);
     for (arm, base) in bases(experiment) {
         if let Model::Transformer(shape) = &arm.model {
-            let learner = transformer_learner(arm, shape, tokenizer, Start::Base(base.clone()), &Device::Cpu);
+            let learner =
+                transformer_learner(&arm, shape, tokenizer, Start::Base(base.clone()), &Device::Cpu);
             learner.check_start(&Stage::new(Place::new(0, SHARED, 0, "check"), &Silent, &never))?;
         }
-        hashes.insert(base.display().to_string(), model::folder_hash(base)?);
+        hashes.insert(base.display().to_string(), model::folder_hash(&base)?);
     }
     Ok(hashes)
 }
@@ -195,7 +199,8 @@ fn check_mixtures(experiment: &Experiment) -> Result<Tokens, RunError> {
 fn check_contexts(experiment: &Experiment) -> Result<(), RunError> {
     let shared = ("model.context".to_owned(), &experiment.model);
     let arms = experiment.arms.iter().map(|arm| (format!("arm \"{}\": model.context", arm.name), &arm.model));
-    for (key, model) in std::iter::once(shared).chain(arms) {
+    let writer = experiment.writer.iter().map(|writer| ("writer.model.context".to_owned(), &writer.model));
+    for (key, model) in std::iter::once(shared).chain(writer).chain(arms) {
         let Model::Transformer(shape) = model else { continue };
         let train_tokens = experiment.corpus.train_tokens;
         if shape.context as u64 >= train_tokens.0 {

@@ -1,31 +1,75 @@
-//! A model that was trained already is not trained again.
+//! What was made already is not made again.
 //!
 //! A model follows from its shape, its training, the text, and its random streams, which are named by seed, arm and
 //! generation; in generation 0 by no arm. So lineages of one seed that train alike, and that were trained on the same
 //! texts so far, have the same models to the bit, whatever they write with them: generation 0 in arms that write
-//! differently, and every generation of the controls of experiments that differ in nothing but how they write.
+//! differently, and every generation of the controls of experiments that differ in nothing but how they write. Where
+//! they write alike besides, as much and on the same streams, the whole generation is the same: generation 0 in
+//! experiments that have a writer in common.
 
-use super::generation::Maker;
+use super::generation::{Maker, tokens_written};
 use super::{Run, RunError};
-use crate::config::Arm;
+use crate::config::{Arm, Experiment};
 use crate::store::Address;
 use crate::training::TrainingRecord;
+use std::borrow::Cow;
 use std::path::PathBuf;
 
-/// A model that is the same as one to be trained.
-pub(super) struct Twin {
-    pub(super) model_dir: PathBuf,
-    pub(super) training: TrainingRecord,
+/// A generation that has something in common with one to be made.
+pub(super) enum Twin {
+    /// Everything; its folder.
+    Generation(PathBuf),
+    /// The model alone.
+    Model { model_dir: PathBuf, training: TrainingRecord },
 }
 
-/// Whether two arms that have trained on the same texts up to `generation` have the same models.
-#[must_use]
-pub fn train_alike(one: &Arm, other: &Arm, generation: usize) -> bool {
-    one.model == other.model && one.training == other.training && (generation == 0 || one.name == other.name)
+/// An arm of an experiment.
+#[derive(Clone, Copy)]
+pub struct Kind<'a> {
+    /// The experiment.
+    pub experiment: &'a Experiment,
+    /// One of its arms.
+    pub arm: &'a Arm,
+}
+
+impl Kind<'_> {
+    /// Whether both have the same model at `generation`, if they have trained on the same texts up to it.
+    #[must_use]
+    pub fn trains_alike(self, other: Self, generation: usize) -> bool {
+        // From generation 1 on an arm trains in one way.
+        let trains_alike = |generation| {
+            let (one, other) = (self.at(generation), other.at(generation));
+            one.model == other.model && one.training == other.training
+        };
+        trains_alike(0) && trains_alike(generation) && (generation == 0 || self.arm.name == other.arm.name)
+    }
+
+    /// Whether both write and measure the same at `generation`, if they have the same models up to it.
+    #[must_use]
+    pub fn writes_alike(self, other: Self, generation: usize) -> bool {
+        let written = |kind: Self, generation| tokens_written(kind.experiment, kind.arm, generation);
+        let writes_alike = |generation| {
+            self.at(generation).synthesis == other.at(generation).synthesis
+                && written(self, generation) == written(other, generation)
+        };
+        // What was written before is in the texts that both have trained on, unless it is written from besides.
+        let first = if self.arm.synthesis.reads_previous() { 0 } else { generation };
+        let streams_of = |kind: Self| (kind.experiment.shares_generation_0(kind.arm), &kind.arm.name);
+        let (own, others) = (streams_of(self), streams_of(other));
+        let on_same_streams = if generation == 0 && own.0 { others.0 } else { own == others };
+        on_same_streams
+            && (first..=generation).all(writes_alike)
+            && self.experiment.measured_tokens == other.experiment.measured_tokens
+            && self.experiment.corpus.train_tokens == other.experiment.corpus.train_tokens
+    }
+
+    fn at(&self, generation: usize) -> Cow<'_, Arm> {
+        self.experiment.at(self.arm, generation)
+    }
 }
 
 impl Maker<'_> {
-    /// A committed model that is the same as that of `generation` of `arm`, whose text has this hash.
+    /// What is committed of another lineage and is the same as `generation` of `arm`, whose text has this hash.
     pub(super) fn twin(
         &self,
         arm: &Arm,
@@ -37,29 +81,38 @@ impl Maker<'_> {
             texts.push(self.store.record(self.address(arm, earlier))?.mixture.hash);
         }
         texts.push(text_hash.to_owned());
+        let own = Kind { experiment: self.experiment, arm };
+        let mut model = None;
         for &run in self.kin {
-            for other in run.experiment.arms.iter().filter(|other| train_alike(arm, other, generation)) {
-                if let Some(twin) = self.twin_in(run, other, &texts)? {
-                    return Ok(Some(twin));
+            for other in &run.experiment.arms {
+                let other = Kind { experiment: run.experiment, arm: other };
+                if !own.trains_alike(other, generation) || !self.has_trained_on(run, other.arm, &texts)? {
+                    continue;
+                }
+                let address = Address::of(run.experiment, self.seed, other.arm, generation);
+                if own.writes_alike(other, generation) {
+                    return Ok(Some(Twin::Generation(run.store.generation_dir(address))));
+                }
+                if model.is_none() {
+                    let training = run.store.record(address)?.training;
+                    model = Some(Twin::Model { model_dir: run.store.model_dir(address), training });
                 }
             }
         }
-        Ok(None)
+        Ok(model)
     }
 
-    /// The last model of the lineage of `other`, if that was trained on these texts.
-    fn twin_in(&self, run: &Run, other: &Arm, texts: &[String]) -> Result<Option<Twin>, RunError> {
+    /// Whether the lineage of `other` has been trained on these texts, the last of them included.
+    fn has_trained_on(&self, run: &Run, other: &Arm, texts: &[String]) -> Result<bool, RunError> {
         let address = |generation| Address::of(run.experiment, self.seed, other, generation);
-        let last = address(texts.len() - 1);
-        if !run.store.is_committed(last)? {
-            return Ok(None);
+        if !run.store.is_committed(address(texts.len() - 1))? {
+            return Ok(false);
         }
         for (generation, text) in texts.iter().enumerate() {
             if run.store.record(address(generation))?.mixture.hash != *text {
-                return Ok(None);
+                return Ok(false);
             }
         }
-        let training = run.store.record(last)?.training;
-        Ok(Some(Twin { model_dir: run.store.model_dir(last), training }))
+        Ok(true)
     }
 }

@@ -32,9 +32,13 @@ pub fn work(experiment: &Experiment, arm: &Arm, prepared: &Prepared) -> Result<V
     let work = |(generation, parts): (usize, Parts)| Work {
         natural: parts.natural,
         synthetic: parts.synthetic,
-        seen: tokens_seen(arm, &prepared.tokenizer, Tokens(parts.natural.0 + parts.synthetic.0)),
+        seen: tokens_seen(
+            &experiment.at(arm, generation),
+            &prepared.tokenizer,
+            Tokens(parts.natural.0 + parts.synthetic.0),
+        ),
         written: tokens_written(experiment, arm, generation),
-        scored: Tokens(prepared.heldout.tokens().0 + experiment.measured_tokens().0),
+        scored: Tokens(prepared.heldout.tokens().0 + experiment.measured_tokens.0),
     };
     Ok(std::iter::once(first).chain(later).enumerate().map(work).collect())
 }

@@ -73,6 +73,21 @@ pub(super) fn create_dir(path: &Path) -> Result<(), StoreError> {
     at(path, fs::create_dir_all(path))
 }
 
+/// Copies a folder with all it holds, flushed to disk.
+pub(super) fn copy_dir(from: &Path, to: &Path) -> Result<(), StoreError> {
+    create_dir(to)?;
+    for name in names(from)? {
+        let (source, copy) = (from.join(&name), to.join(&name));
+        if source.is_dir() {
+            copy_dir(&source, &copy)?;
+        } else {
+            at(&source, fs::copy(&source, &copy))?;
+            sync_file(&copy)?;
+        }
+    }
+    sync_dir(to)
+}
+
 /// Removes a folder with all it holds, if it is there.
 pub(super) fn remove_dir(path: &Path) -> Result<(), StoreError> {
     if path.exists() { at(path, fs::remove_dir_all(path)) } else { Ok(()) }

@@ -1,23 +1,26 @@
 //! What is to be made, before anything is.
 
-use super::{Ready, Strand};
+use super::{Part, Ready, Strand};
 use crate::config::{Arm, Experiment};
-use crate::lineage::{self, RunError, Work};
+use crate::lineage::{self, Kind, RunError, Work};
 use crate::store::Address;
+use std::borrow::Cow;
 
 /// A generation to be made.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Step<'a> {
     /// The place of its experiment.
     pub experiment: usize,
-    /// Its arm.
-    pub arm: &'a Arm,
+    /// Its arm, as it is in this generation.
+    pub arm: Cow<'a, Arm>,
     /// Which it is.
     pub generation: usize,
     /// What it takes.
     pub work: Work,
     /// Whether its model must be trained; else another lineage of the strand has the same.
     pub trains: bool,
+    /// Whether it must be written and measured; else another lineage of the strand has the same.
+    pub writes: bool,
 }
 
 impl<'a> Ready<'a> {
@@ -32,55 +35,60 @@ impl<'a> Ready<'a> {
         stands: &dyn Fn(&Experiment, Address) -> bool,
     ) -> Result<Vec<Step<'a>>, RunError> {
         let mut steps: Vec<Step> = Vec::new();
-        let mut trained = Trained::default();
+        let mut made = Made::default();
         for &place in &strand.experiments {
             for arm in &self.experiments[place].arms {
-                steps.extend(self.lineage(place, arm, &mut trained)?);
+                steps.extend(self.lineage(strand, place, arm, &mut made)?);
             }
         }
         steps.retain(|step| {
             let experiment = &self.experiments[step.experiment];
-            !stands(experiment, Address::of(experiment, strand.seed, step.arm, step.generation))
+            !stands(experiment, Address::of(experiment, strand.seed, &step.arm, step.generation))
         });
         Ok(steps)
     }
 
-    /// The generations of an arm; the first that arms share belongs to the first of them.
+    /// The generations of an arm that belong to a strand; the first that arms share belongs to the first of them.
     fn lineage(
         &self,
+        strand: &Strand,
         place: usize,
         arm: &'a Arm,
-        trained: &mut Trained<'a>,
+        made: &mut Made<'a>,
     ) -> Result<Vec<Step<'a>>, RunError> {
         let experiment = &self.experiments[place];
         let works = lineage::work(experiment, arm, self.text(place))?;
         let natural = works.iter().take_while(|work| work.synthetic.0 == 0).count();
         let first_of_sharing = experiment.arms.iter().find(|arm| experiment.shares_generation_0(arm));
         let is_shared = experiment.shares_generation_0(arm) && first_of_sharing != Some(arm);
-        let step = |(generation, work)| Step {
-            experiment: place,
-            arm,
-            generation,
-            work,
-            trains: generation >= natural || trained.is_new(arm, generation),
+        let belongs = |&(generation, _): &(usize, Work)| match strand.part {
+            Part::First => generation == 0 && !is_shared,
+            Part::Later => generation > 0,
         };
-        Ok(works.into_iter().enumerate().skip(usize::from(is_shared)).map(step).collect())
+        let step = |(generation, work)| {
+            let kind = Kind { experiment, arm };
+            let (trains, writes) =
+                if generation < natural { made.lacks(kind, generation) } else { (true, true) };
+            Step { experiment: place, arm: experiment.at(arm, generation), generation, work, trains, writes }
+        };
+        Ok(works.into_iter().enumerate().filter(belongs).map(step).collect())
     }
 }
 
-/// The models of natural text that a strand has by then.
+/// The generations on natural text that a strand has by then.
 #[derive(Default)]
-struct Trained<'a>(Vec<(&'a Arm, usize)>);
+struct Made<'a>(Vec<(Kind<'a>, usize)>);
 
-impl<'a> Trained<'a> {
-    /// Whether none of them is the model of `generation` of `arm`, which is among them from now on.
-    fn is_new(&mut self, arm: &'a Arm, generation: usize) -> bool {
-        let same_text = |other: &Arm| generation == 0 || other.mixture == arm.mixture;
-        let is_same = |&(other, at): &(&Arm, usize)| {
-            at == generation && same_text(other) && lineage::train_alike(arm, other, generation)
+impl<'a> Made<'a> {
+    /// Whether none of them has the model of `generation` of an arm, and whether none is the same as it. It is among them
+    /// from now on.
+    fn lacks(&mut self, kind: Kind<'a>, generation: usize) -> (bool, bool) {
+        let same_text = |other: Kind| generation == 0 || other.arm.mixture == kind.arm.mixture;
+        let has_same_model = |&&(other, at): &&(Kind, usize)| {
+            at == generation && same_text(other) && kind.trains_alike(other, generation)
         };
-        let is_new = !self.0.iter().any(is_same);
-        self.0.push((arm, generation));
-        is_new
+        let alike: Vec<Kind> = self.0.iter().filter(has_same_model).map(|&(other, _)| other).collect();
+        self.0.push((kind, generation));
+        (alike.is_empty(), !alike.iter().any(|&other| kind.writes_alike(other, generation)))
     }
 }

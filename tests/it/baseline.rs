@@ -143,7 +143,7 @@ fn lineage(
         }
         corpora.push(draws(arm.synthesis.tokens.0, &counts, &place(generation, "synthesis")));
     }
-    let synthetic = corpora[experiment.generations].prefix(experiment.measured_tokens());
+    let synthetic = corpora[experiment.generations].prefix(experiment.measured_tokens);
     let inputs = Inputs {
         reference,
         synthetic: &synthetic,

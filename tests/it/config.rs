@@ -5,6 +5,8 @@ use genloss::config::{
     PUBLISHED_REGIMES, Precision, Prefix, Selection, Strategy,
 };
 
+use genloss::units::Tokens;
+
 const BASE: &str = r#"
 name = "base"
 seeds = [1, 2]
@@ -330,6 +332,45 @@ fn an_arm_selects_by_its_own_rules_or_by_those_of_the_experiment() {
     assert_eq!(selections.collect::<Vec<_>>(), expected);
     assert_eq!(parse(&experiment.to_toml()).unwrap(), experiment);
     assert!(!experiment.shares_generation_0(&experiment.arms[3]));
+}
+
+/// `[writer]` says what generation 0 of every arm is; arms are as they say from generation 1 on.
+#[test]
+fn a_writer_is_generation_0_of_every_arm() {
+    let own = "\n[[arm]]\nname = \"own\"\nmixture = \"replace\"\ntraining = { batch = 2 }\n";
+    let writer = "\n[writer]\nmodel = { width = 32 }\nsynthesis = { temperature = 0.5 }\n";
+    let experiment = parse(&format!("{BASE}{own}{writer}")).unwrap();
+    for arm in &experiment.arms {
+        assert!(experiment.shares_generation_0(arm));
+        let (first, later) = (experiment.at(arm, 0), experiment.at(arm, 1));
+        assert_eq!(*later, *arm);
+        assert_eq!((&first.name, &first.mixture), (&arm.name, &arm.mixture));
+        assert_eq!(first.training, experiment.training);
+        assert!(matches!(&first.model, Model::Transformer(shape) if shape.width == 32));
+        assert_ne!(first.synthesis, arm.synthesis);
+    }
+    assert_eq!(parse(&experiment.to_toml()).unwrap(), experiment);
+    let tokens = parse(&format!("{BASE}\n[writer]\nsynthesis = {{ tokens = 500 }}\n")).unwrap_err();
+    assert!(
+        tokens.contains("writer.synthesis.tokens") && tokens.contains("set synthesis.tokens"),
+        "{tokens}"
+    );
+    let chained = "\n[[arm]]\nname = \"own\"\nmixture = \"replace\"\ntraining = { init = \"chained\" }\n";
+    let chained = parse(&format!("{BASE}{chained}{writer}")).unwrap_err();
+    assert!(chained.contains("arm \"own\": training.init") && chained.contains("[writer]"), "{chained}");
+}
+
+/// What is measured is no more than any arm writes, and all of that where nothing is said.
+#[test]
+fn measured_tokens_are_what_every_arm_has() {
+    let arm =
+        "\n[[arm]]\nname = \"little\"\nmixture = { natural_fraction = 0.9 }\nsynthesis = { tokens = 400 }\n";
+    let text = format!("{BASE}{arm}");
+    assert_eq!(parse(&text).unwrap().measured_tokens, Tokens(400));
+    let given = |tokens: u64| parse(&format!("measured_tokens = {tokens}\n{text}"));
+    assert_eq!(given(100).unwrap().measured_tokens, Tokens(100));
+    let refused = given(401).unwrap_err();
+    assert!(refused.contains("measured_tokens: 401 is more than the 400"), "{refused}");
 }
 
 #[test]

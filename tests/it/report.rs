@@ -67,6 +67,7 @@ fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm])
         name: name.to_owned(),
         seeds: seeds.to_vec(),
         generations,
+        measured_tokens: synthesis.tokens,
         corpus: Corpus {
             source: Source::World(world),
             train_tokens: Tokens(500_000),
@@ -76,6 +77,7 @@ fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm])
             reference_share: 0.3,
         },
         tokenizer: Tokenizer::Learn { vocab_size: 2048 },
+        writer: None,
         arms: arms.iter().map(|(name, _)| arm(name)).collect(),
         model,
         training,

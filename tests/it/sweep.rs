@@ -5,7 +5,7 @@ use genloss::config::{self, Experiment, Method, Model, NaturalFraction, Prefix, 
 use genloss::lineage::{self, RunError, Surroundings};
 use genloss::progress::{Event, Recorder};
 use genloss::store::{self, Provenance};
-use genloss::sweep::{self, Ready, Strand};
+use genloss::sweep::{self, Part, Ready, Strand};
 use genloss::units::Tokens;
 use std::collections::BTreeMap;
 use std::fs;
@@ -159,9 +159,12 @@ fn run(
 }
 
 fn trainings(events: &[Event]) -> usize {
-    let trains =
-        |event: &&Event| matches!(event, Event::StageStarted { place, .. } if place.stage == "training");
-    events.iter().filter(trains).count()
+    stages(events, "training")
+}
+
+fn stages(events: &[Event], name: &str) -> usize {
+    let is_it = |event: &&Event| matches!(event, Event::StageStarted { place, .. } if place.stage == name);
+    events.iter().filter(is_it).count()
 }
 
 /// Of two ways to write, one control trains: generation 0, and generations 1 and 2 on natural text. The arm trains its
@@ -172,8 +175,12 @@ fn what_two_experiments_have_in_common_is_made_once() {
     let sweep = parse(grid).unwrap();
     let ready = sweep::prepare(&sweep.experiments).unwrap();
     let strands = ready.strands();
-    assert_eq!(strands, [Strand { seed: 1, experiments: vec![0, 1] }]);
-    let steps = ready.missing(&strands[0], &|_, _| false).unwrap();
+    let strand = |part| Strand { part, seed: 1, experiments: vec![0, 1] };
+    assert_eq!(strands, [strand(Part::First), strand(Part::Later)]);
+    let missing = |stands: &dyn Fn(&Experiment, store::Address) -> bool| {
+        strands.iter().flat_map(|strand| ready.missing(strand, stands).unwrap()).collect::<Vec<_>>()
+    };
+    let steps = missing(&|_, _| false);
     assert_eq!((steps.len(), steps.iter().filter(|step| step.trains).count()), (10, 7));
     let dir = tempfile::tempdir().unwrap();
     let (done, events) = run(&ready, dir.path(), &strands, 1);
@@ -187,12 +194,12 @@ fn what_two_experiments_have_in_common_is_made_once() {
     assert!(events.contains(&started));
     let stands =
         |experiment: &Experiment, at: store::Address| at.exists_in(&dir.path().join(&experiment.name));
-    assert!(ready.missing(&strands[0], &stands).unwrap().is_empty());
+    assert!(missing(&stands).is_empty());
     // Generation 0 of the second way was made before; its arm needs the model of it, and no training.
     let without_first = |experiment: &Experiment, at: store::Address| {
         experiment.name != "method=continuation" || at.generation > 0
     };
-    let steps = ready.missing(&strands[0], &without_first).unwrap();
+    let steps = missing(&without_first);
     let left: Vec<_> = steps.iter().map(|step| (step.experiment, step.generation, step.trains)).collect();
     assert_eq!(left, [(1, 0, false)]);
 }
@@ -220,13 +227,52 @@ fn contents(root: &Path) -> BTreeMap<String, Vec<u8>> {
 fn an_experiment_of_a_sweep_is_to_the_bit_what_it_is_alone() {
     let grid = "[grid]\nmodel.precision = [\"f32\", \"bf16\"]\nsynthesis.temperature = [1.0, 0.8]\n";
     let text = format!("{TRANSFORMER}{grid}");
-    let sweep = config::parse_sweep(&text, "small.toml", &[]).unwrap().unwrap();
+    // Of each precision: generation 0, control and two arms, less what the second temperature has from the first. Every
+    // experiment writes its own.
+    assert_same_as_alone(&text, 2 * (1 + 1 + 2), 4 * 3);
+}
+
+/// Two sizes of model learn from what one writer has written, in either of two ways.
+#[test]
+fn students_of_every_size_have_one_writer() {
+    let writer =
+        "[writer]\nmodel = { width = 32, ffn = 48 }\ntraining = { tokens = 12_000, fim_share = 0.5 }\n";
+    let grid = "[grid]\nmodel.width = [16, 24]\n\
+                writer.synthesis = [{ method = \"textbook\" }, { method = \"rephrase\", fidelity = 0.5 }]\n";
+    let text = format!("{TRANSFORMER}{writer}{grid}");
+    // One writer; of each size the control, and an arm for each way. Either way is written once, and the control's
+    // text once for each size.
+    let experiments = assert_same_as_alone(&text, 1 + 2 * (1 + 2), 2 + 2 * (1 + 2));
+    let dir = tempfile::tempdir().unwrap();
+    let ready = sweep::prepare(&experiments).unwrap();
+    run(&ready, dir.path(), &ready.strands(), 2).0.unwrap();
+    for experiment in &experiments {
+        let recorded = store::read(&dir.path().join(&experiment.name)).unwrap();
+        let parameters = |generation: usize| -> Vec<u64> {
+            let of = |lineage: &store::Lineage| lineage.generations[generation].training.parameters;
+            recorded.lineages.iter().map(of).collect()
+        };
+        let [first, later] = [parameters(0), parameters(1)];
+        assert!(first.iter().all(|one| *one == first[0]) && later.iter().all(|one| one < &first[0]));
+        let wrote = &recorded.lineages[1].generations;
+        assert_eq!(wrote[0].synthesis.method == "rephrase", experiment.name.contains("rephrase"));
+        assert_eq!(wrote[1].synthesis.method, "textbook");
+    }
+}
+
+/// Runs a sweep, which takes so many trainings and corpora, and each of its experiments alone.
+fn assert_same_as_alone(text: &str, trained: usize, written: usize) -> Vec<Experiment> {
+    let sweep = config::parse_sweep(text, "small.toml", &[]).unwrap().unwrap();
     let ready = sweep::prepare(&sweep.experiments).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let (done, events) = run(&ready, dir.path(), &ready.strands(), 1);
+    let strands = ready.strands();
+    let steps: Vec<_> =
+        strands.iter().flat_map(|strand| ready.missing(strand, &|_, _| false).unwrap()).collect();
+    let foreseen = |wanted: fn(&sweep::Step) -> bool| steps.iter().filter(|step| wanted(step)).count();
+    assert_eq!((foreseen(|step| step.trains), foreseen(|step| step.writes)), (trained, written));
+    let (done, events) = run(&ready, dir.path(), &strands, 1);
     done.unwrap();
-    // Of each precision: generation 0, control and two arms, less what the second temperature has from the first.
-    assert_eq!(trainings(&events), 2 * (1 + 1 + 2));
+    assert_eq!((trainings(&events), stages(&events, "synthesis")), (trained, written));
     for experiment in &sweep.experiments {
         let alone = tempfile::tempdir().unwrap();
         let (observer, interrupt) = (Recorder::default(), AtomicBool::new(false));
@@ -239,6 +285,7 @@ fn an_experiment_of_a_sweep_is_to_the_bit_what_it_is_alone() {
         let folder = dir.path().join(&experiment.name);
         assert!(contents(&folder) == contents(alone.path()), "{}", experiment.name);
     }
+    sweep.experiments
 }
 
 /// Losses at different numbers of tokens can be compared only on the same held-out text in the same tokens.
@@ -247,7 +294,7 @@ fn experiments_on_more_or_less_text_have_tokenizer_and_held_out_text_in_common()
     let sweep = parse("corpus.train_tokens = [2000, 8000]").unwrap();
     let ready = sweep::prepare(&sweep.experiments).unwrap();
     assert!(std::ptr::eq(ready.text(0), ready.text(1)));
-    assert_eq!(ready.strands().len(), 2);
+    assert_eq!(ready.strands().len(), 2 * 2);
     let dir = tempfile::tempdir().unwrap();
     run(&ready, dir.path(), &ready.strands(), 2).0.unwrap();
     let recorded = |name: &str| store::read(&dir.path().join(name)).unwrap();
