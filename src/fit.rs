@@ -6,8 +6,9 @@
 //!
 //! - D is the tokens *seen*. Where a text is read several times, that is more than there are: up to about four passes
 //!   count nearly as much as fresh text, more do not (Muennighoff et al. 2023). Let D and the text grow together.
-//! - Synthetic text was written by the generation before, a model of the arm's own size and tokens. So a law tells what
-//!   happens to models that learn from their like, where Kang et al. had one large generator for all sizes.
+//! - Synthetic text was written by the generation before: a model of the arm's own size and tokens, so that a law tells
+//!   what happens to models that learn from their like; or, at generation 1, the `[writer]` of the experiments. Kang et al.
+//!   had one large generator for all sizes.
 
 mod bootstrap;
 mod law;
@@ -16,10 +17,10 @@ mod points;
 mod robust;
 mod speedup;
 
-pub use bootstrap::{HeldOut, Interval, LawFit};
+pub use bootstrap::{Constant, HeldOut, Interval, LawFit};
 pub use law::{Form, Law, Power};
 pub use optimum::{Optimum, Reading, ShareLoss};
-pub use points::{Blend, NATURAL, Point, Size, last_generation, points};
+pub use points::{Blend, NATURAL, Point, Size, TAIL, last_generation, points};
 pub use speedup::SpeedUp;
 
 use crate::seed::Place;
@@ -91,7 +92,7 @@ pub struct Question {
 pub struct Fitted {
     /// Where losses are foreseen.
     pub at: At,
-    /// The laws, by blend.
+    /// The laws, by blend, those of natural text first.
     pub fits: Vec<LawFit>,
     /// The best share of each kind of synthetic text.
     pub optima: Vec<Optimum>,
@@ -113,12 +114,13 @@ pub fn fit(points: Vec<Point>, question: &Question) -> Result<Fitted, FitError> 
         .iter()
         .flat_map(|&blend| groups(blend, &points).into_iter().map(move |g| (blend, g)))
         .collect();
-    let fits: Vec<LawFit> = groups
+    let mut fits: Vec<LawFit> = groups
         .par_iter()
         .filter_map(|(blend, group)| {
             group.fit(blend, question.resamples, &place(question.seed, blend, group))
         })
         .collect();
+    fits.sort_by_key(|fit| !fit.blend.is_natural());
     let Some(at) = at(&points, question).filter(|_| !fits.is_empty()) else {
         return Err(FitError::TooFew { found: inventory(&blends, &points) });
     };

@@ -6,12 +6,15 @@
 //! renamed, so that a page is whole or not there.
 
 mod figures;
+mod laws;
 mod page;
 mod palette;
 mod panel;
 mod render;
 mod scene;
 mod series;
+
+pub use laws::{Table, tables};
 
 use crate::fit::Fitted;
 use crate::store::{Recorded, Sample};
@@ -87,23 +90,25 @@ fn draw(
     drawn.collect()
 }
 
-/// Writes `fit.json` and the figures of fitted laws, below `figures/`, into the folder `out`, which need not exist; what
-/// was written.
+/// Writes the page of laws fitted to `runs`, their figures, and `fit.json` with all numbers into the folder `out`, which
+/// need not exist; the paths of page and numbers.
 ///
 /// # Errors
 /// When a file cannot be written, or a figure cannot be drawn.
-pub fn write_fit(fitted: &Fitted, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
+pub fn write_fit(fitted: &Fitted, runs: &[&str], out: &Path) -> Result<[PathBuf; 2], ReportError> {
     let numbers = out.join("fit.json");
     let json = serde_json::to_vec_pretty(fitted)
         .map_err(|error| ReportError::File { path: numbers.clone(), source: error.into() })?;
     put(&numbers, &json)?;
-    let mut written = vec![numbers];
-    for figure in figures::of_fit(fitted) {
-        let path = out.join("figures").join(figure.name);
-        put_figure(&figure, &path)?;
-        written.push(path.with_extension("svg"));
-    }
-    Ok(written)
+    let drawn = figures::of_fit(fitted).into_iter().map(|figure| {
+        let file = format!("figures/{}", figure.name);
+        let svg = put_figure(&figure, &out.join(&file))?;
+        Ok(Drawn { part: figures::Part::Laws, svg, caption: figure.caption, alt: figure.alt, file })
+    });
+    let drawn: Vec<Drawn> = drawn.collect::<Result<_, ReportError>>()?;
+    let page = out.join("report.html");
+    put(&page, page::fit(fitted, runs, &drawn).into_string().as_bytes())?;
+    Ok([page, numbers])
 }
 
 /// Writes a figure as SVG and PNG to `path`, which has no ending; the SVG.

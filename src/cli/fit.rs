@@ -1,12 +1,11 @@
 //! `genloss fit`: loss laws from runs.
 
 mod rows;
-mod tables;
 
 use super::compare;
 use super::output::{self, Format, say};
 use crate::fit::{self, Fitted, Question};
-use crate::report;
+use crate::report::{self, Table};
 use anyhow::{Result, ensure};
 use std::path::PathBuf;
 
@@ -34,7 +33,7 @@ pub struct Args {
     /// How to show it.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
-    /// Write `fit.json` and `figures/` into this folder besides.
+    /// Write `report.html`, `figures/` and `fit.json` into this folder besides.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -55,10 +54,11 @@ impl Args {
             resamples: self.resamples as usize,
             seed: self.seed,
         };
+        let names: Vec<&str> = recorded.iter().map(|one| one.experiment.name.as_str()).collect();
         let fitted = fit::fit(fit::points(&recorded, generation)?, &question)?;
         show(&fitted, self.format)?;
         let Some(out) = &self.out else { return Ok(()) };
-        for path in report::write_fit(&fitted, out)? {
+        for path in report::write_fit(&fitted, &names, out)? {
             say(&path.display().to_string());
         }
         Ok(())
@@ -69,7 +69,19 @@ fn show(fitted: &Fitted, format: Format) -> Result<()> {
     match format {
         Format::Json => output::json(fitted),
         Format::Csv => output::csv(rows::all(fitted)),
-        Format::Table => output::emit(&tables::text(fitted, output::table)),
-        Format::Markdown => output::emit(&tables::text(fitted, output::markdown)),
+        Format::Table => output::emit(&text(fitted, output::table)),
+        Format::Markdown => output::emit(&text(fitted, output::markdown)),
     }
+}
+
+/// Every table, drawn by `draw` out of a header and rows, and what to know besides.
+fn text(fitted: &Fitted, draw: impl Fn(&[&str], &[Vec<String>]) -> String) -> String {
+    let mut text = String::new();
+    for Table { title, header, rows, below } in report::tables(fitted) {
+        text.extend(title.map(|title| format!("\n{title}\n\n")));
+        text.push_str(&draw(header, &rows));
+        text.extend(below.map(|below| format!("\n{}\n", below)));
+    }
+    text.extend(fitted.notes.iter().map(|note| format!("\nNote: {note}.\n")));
+    text
 }

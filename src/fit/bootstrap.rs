@@ -18,7 +18,7 @@ use crate::units::Tokens;
 use nalgebra::DVector;
 use rand::Rng;
 use rayon::prelude::*;
-use serde::{Serialize, Serializer, ser::SerializeSeq};
+use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 use std::collections::BTreeSet;
 
@@ -46,13 +46,13 @@ pub struct LawFit {
     pub points: usize,
     /// The least and the greatest number of passes over the training text.
     pub epochs: [f64; 2],
-    /// The constants.
-    #[serde(serialize_with = "constants")]
-    pub law: Law,
-    /// Their intervals, in the order of [`Law::constants`].
-    pub intervals: Vec<Interval>,
+    /// The constants, in the order of [`Law::constants`].
+    pub constants: Vec<Constant>,
     /// How well the law foresees the largest runs; None where too few points would be left to fit.
     pub heldout: Option<HeldOut>,
+    /// The law of these constants.
+    #[serde(skip)]
+    pub law: Law,
     /// The refitted laws.
     #[serde(skip)]
     pub draws: Vec<Law>,
@@ -67,18 +67,15 @@ pub struct HeldOut {
     pub relative_error: f64,
 }
 
-fn constants<S: Serializer>(law: &Law, serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Constant {
-        name: &'static str,
-        value: f64,
-    }
-    let constants = law.constants();
-    let mut list = serializer.serialize_seq(Some(constants.len()))?;
-    for (name, value) in constants {
-        list.serialize_element(&Constant { name, value })?;
-    }
-    list.end()
+/// A constant of a law.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Constant {
+    /// E, A, alpha, B or beta.
+    pub name: &'static str,
+    /// Its value.
+    pub value: f64,
+    /// Its interval.
+    pub interval: Interval,
 }
 
 /// Points that a law may be fitted to: of one blend, with a size or a number of tokens in common where the form lacks it.
@@ -109,7 +106,7 @@ impl Group<'_> {
             tokens: self.tokens,
             points: self.points.len(),
             epochs: [epochs.clone().fold(f64::INFINITY, f64::min), epochs.fold(0.0, f64::max)],
-            intervals: intervals(&law, &draws),
+            constants: constants(&law, &draws),
             heldout: self.hold_out(place),
             law,
             draws,
@@ -201,10 +198,11 @@ fn stretch(points: usize, constants: usize) -> f64 {
     (points as f64 / left).sqrt() * student / normal
 }
 
-fn intervals(law: &Law, draws: &[Law]) -> Vec<Interval> {
-    let drawn: Vec<Vec<f64>> =
-        draws.iter().map(|draw| draw.constants().into_iter().map(|(_, value)| value).collect()).collect();
-    (0..law.constants().len()).map(|place| interval(drawn.iter().map(|draw| draw[place]))).collect()
+fn constants(law: &Law, draws: &[Law]) -> Vec<Constant> {
+    let drawn: Vec<_> = draws.iter().map(Law::constants).collect();
+    let interval_of = |place: usize| interval(drawn.iter().map(|constants| constants[place].1));
+    let found = law.constants().into_iter().enumerate();
+    found.map(|(place, (name, value))| Constant { name, value, interval: interval_of(place) }).collect()
 }
 
 /// The 2.5 and 97.5 percentiles, interpolated linearly; not a number of nothing.
@@ -221,6 +219,12 @@ pub(super) fn interval(values: impl Iterator<Item = f64>) -> Interval {
 }
 
 impl LawFit {
+    /// What all its points have in common, in words: "N = 664_192", "D = 300_000"; None where both vary.
+    #[must_use]
+    pub fn fixed(&self) -> Option<String> {
+        self.size.map(|size| size.to_string()).or_else(|| self.tokens.map(|tokens| format!("D = {tokens}")))
+    }
+
     /// The loss at `parameters` and `tokens`, nats per token.
     #[must_use]
     pub fn loss(&self, parameters: f64, tokens: f64) -> f64 {

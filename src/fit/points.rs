@@ -9,7 +9,7 @@ use crate::config::{Arm, Model, NaturalDocuments, SyntheticDocuments};
 use crate::store::{GenerationRecord, Recorded};
 use crate::units::Tokens;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// The source of a blend without synthetic text.
@@ -99,7 +99,12 @@ pub struct Point {
     pub seed: u64,
     /// Held-out loss, nats per token. Positive.
     pub loss_nats: f64,
+    /// What it has left of the tail, by the metrics of [`TAIL`] that it has.
+    pub tail: BTreeMap<&'static str, f64>,
 }
+
+/// Metrics of what a model has left of the tail: facts that it knows, and rare words and tokens that it writes.
+pub const TAIL: [&str; 3] = ["fact_recall_tail", "tail_coverage_words", "tail_coverage"];
 
 /// The last generation that all of `recorded` are meant to have.
 #[must_use]
@@ -190,14 +195,14 @@ impl<'a> ArmModels<'a> {
         let source = self.kind.as_ref().map_or_else(|| NATURAL.to_owned(), |kind| name(kind, kinds));
         let blend = Blend { source, synthetic_percent: self.synthetic_percent };
         let point = |&(seed, record): &(u64, &GenerationRecord)| {
-            let measured = record.measurements.iter().find(|found| found.metric == "heldout_loss")?;
-            let loss_nats = Some(measured.value).filter(|loss| loss.is_finite() && *loss > 0.0)?;
+            let loss_nats = record.value("heldout_loss").filter(|loss| *loss > 0.0)?;
+            let tail = TAIL.iter().filter_map(|&metric| Some((metric, record.value(metric)?))).collect();
             let size = match &self.arm.model {
                 Model::Ngram(ngram) => Size::NgramOrder(ngram.order),
                 Model::Transformer(_) => Size::Parameters(record.training.parameters),
             };
             let (tokens, epochs) = (record.training.tokens_seen, record.training.epochs);
-            Some(Point { blend: blend.clone(), size, tokens, epochs, seed, loss_nats })
+            Some(Point { blend: blend.clone(), size, tokens, epochs, seed, loss_nats, tail })
         };
         self.models.iter().filter_map(point).collect()
     }

@@ -7,6 +7,7 @@ mod legend;
 mod rows;
 mod shares;
 mod spectra;
+mod survivors;
 mod trajectories;
 
 use super::scene::Scene;
@@ -33,12 +34,14 @@ pub(super) struct Figure {
 pub(super) enum Part {
     Effects,
     Causes,
+    TailLeft,
     Trajectories,
     RankFrequency,
     Survival,
     Rarity,
     Facts,
     Training,
+    Laws,
 }
 
 /// Every figure that the record has something to show for, in the order of the page.
@@ -47,6 +50,7 @@ pub(super) fn all(recorded: &Recorded, comparisons: &[&ArmComparison]) -> Vec<(P
     let mut figures: Vec<(Part, Option<Figure>)> =
         vec![(Part::Effects, effects::forest(recorded, comparisons))];
     figures.push((Part::Causes, causes::bars(recorded, comparisons)));
+    figures.push((Part::TailLeft, survivors::of_run(recorded)));
     figures.extend(families.map(|family| (Part::Trajectories, trajectories::family(recorded, family))));
     figures.push((Part::RankFrequency, spectra::rank_frequency(recorded)));
     figures.push((Part::Survival, spectra::survival(recorded)));
@@ -58,6 +62,11 @@ pub(super) fn all(recorded: &Recorded, comparisons: &[&ArmComparison]) -> Vec<(P
 
 /// Every figure that fitted laws have something to show for.
 pub(super) fn of_fit(fitted: &Fitted) -> Vec<Figure> {
-    let figures = [laws::by_tokens(fitted), laws::by_parameters(fitted), shares::curves(fitted)];
+    let figures = [
+        laws::by_tokens(fitted),
+        laws::by_parameters(fitted),
+        shares::curves(fitted),
+        survivors::of_blends(fitted),
+    ];
     figures.into_iter().flatten().collect()
 }

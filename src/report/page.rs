@@ -1,5 +1,6 @@
 //! The page: verdicts first, then the evidence, then the text itself, then exactly what was run.
 
+mod laws;
 mod records;
 mod style;
 mod texts;
@@ -7,6 +8,7 @@ mod verdicts;
 
 use super::Drawn;
 use super::figures::Part;
+use crate::fit::Fitted;
 use crate::store::{Recorded, Sample};
 use crate::verdict::ArmComparison;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -27,7 +29,7 @@ struct Chapter {
     part: Part,
 }
 
-const EVIDENCE: [Chapter; 8] = [
+const EVIDENCE: [Chapter; 9] = [
     Chapter {
         anchor: "effects",
         heading: "Differences from the control",
@@ -43,6 +45,13 @@ const EVIDENCE: [Chapter; 8] = [
                        temperature and truncation add in such a loop. Misfit is all the rest: what the models \
                        themselves lose, or, where its bar points the other way, the noise they make up.",
         part: Part::Causes,
+    },
+    Chapter {
+        anchor: "tail-left",
+        heading: "What is left of the tail",
+        introduction: "Rare facts that the models still know, and rare words and tokens that they still write, of those \
+                       that a natural text of the same size would hold.",
+        part: Part::TailLeft,
     },
     Chapter {
         anchor: "trajectories",
@@ -87,6 +96,19 @@ const EVIDENCE: [Chapter; 8] = [
 /// The whole page.
 pub(super) fn html(sections: &[Section]) -> Markup {
     let names: Vec<&str> = sections.iter().map(|section| section.recorded.experiment.name.as_str()).collect();
+    let body = html! {
+        @if sections.is_empty() { p { "There is no experiment on record." } }
+        @for (index, section) in sections.iter().enumerate() { (experiment(index, section)) }
+    };
+    document(&names.join(", "), &body, version(sections))
+}
+
+/// The page of laws fitted to `runs`.
+pub(super) fn fit(fitted: &Fitted, runs: &[&str], figures: &[Drawn]) -> Markup {
+    document("Loss laws", &laws::article(fitted, runs, figures), env!("CARGO_PKG_VERSION"))
+}
+
+fn document(title: &str, body: &Markup, version: &str) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -94,15 +116,12 @@ pub(super) fn html(sections: &[Section]) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (names.join(", ")) " · genloss" }
+                title { (title) " · genloss" }
                 style { (PreEscaped(style::CSS)) }
             }
             body {
-                main {
-                    @if sections.is_empty() { p { "There is no experiment on record." } }
-                    @for (index, section) in sections.iter().enumerate() { (experiment(index, section)) }
-                }
-                footer { "Written by genloss " (version(sections)) ". This page holds everything it shows." }
+                main { (body) }
+                footer { "Written by genloss " (version) ". This page holds everything it shows." }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::palette::Look;
 use crate::config::CONTROL;
-use crate::store::{GenerationRecord, Lineage, Recorded};
+use crate::store::{Lineage, Recorded};
 
 /// Mean and range over seeds, at one generation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -11,6 +11,16 @@ pub(super) struct Spread {
     pub(super) mean: f64,
     pub(super) low: f64,
     pub(super) high: f64,
+}
+
+impl Spread {
+    /// None of no values.
+    pub(super) fn of(generation: usize, values: &[f64]) -> Option<Self> {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        (!values.is_empty()).then_some(Self { generation, mean, low, high })
+    }
 }
 
 /// An arm, and how it is drawn.
@@ -51,25 +61,13 @@ pub(super) fn last_generation(recorded: &Recorded) -> usize {
     recorded.lineages.iter().map(|lineage| lineage.generations.len().saturating_sub(1)).max().unwrap_or(0)
 }
 
-/// The value of a metric in a generation, if it is there and a number.
-pub(super) fn value(record: &GenerationRecord, metric: &str) -> Option<f64> {
-    let found = record.measurements.iter().find(|measurement| measurement.metric == metric)?;
-    Some(found.value).filter(|value| value.is_finite())
-}
-
 /// A metric of an arm over generations, over the seeds that have it.
 pub(super) fn spreads(recorded: &Recorded, arm: &str, metric: &str) -> Vec<Spread> {
     (0..=last_generation(recorded))
         .filter_map(|generation| {
             let records = lineages(recorded, arm).filter_map(|lineage| lineage.generations.get(generation));
-            let values: Vec<f64> = records.filter_map(|record| value(record, metric)).collect();
-            if values.is_empty() {
-                return None;
-            }
-            let mean = values.iter().sum::<f64>() / values.len() as f64;
-            let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-            let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            Some(Spread { generation, mean, low, high })
+            let values: Vec<f64> = records.filter_map(|record| record.value(metric)).collect();
+            Spread::of(generation, &values)
         })
         .collect()
 }
@@ -77,7 +75,7 @@ pub(super) fn spreads(recorded: &Recorded, arm: &str, metric: &str) -> Vec<Sprea
 /// Whether any lineage has a metric.
 pub(super) fn has(recorded: &Recorded, metric: &str) -> bool {
     let records = recorded.lineages.iter().flat_map(|lineage| &lineage.generations);
-    records.into_iter().any(|record| value(record, metric).is_some())
+    records.into_iter().any(|record| record.value(metric).is_some())
 }
 
 /// At most `most` of the generations 0..=`last`, evenly, with both ends.

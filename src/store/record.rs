@@ -72,6 +72,15 @@ pub struct GenerationRecord {
     pub curves: Curves,
 }
 
+impl GenerationRecord {
+    /// The value of a metric, if it was measured and is a number.
+    #[must_use]
+    pub fn value(&self, metric: &str) -> Option<f64> {
+        let found = self.measurements.iter().find(|measurement| measurement.metric == metric)?;
+        Some(found.value).filter(|value| value.is_finite())
+    }
+}
+
 /// What a generation was trained on, to the token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MixtureRecord {

@@ -132,6 +132,11 @@ fn a_setting_that_the_decoder_would_not_heed_is_refused() {
             "contrastive_alpha: 1.1 is not a number from 0 to 1",
         ),
         ("", "typical_p = 0", "typical_p: 0 is not above 0 and at most 1"),
+        (
+            "",
+            "method = \"token-edit\", beams = 2",
+            "\"token-edit\" draws tokens one by one, and a search does not",
+        ),
     ];
     for (base, arm, expected) in cases {
         let message = strategy(base, arm).expect_err(expected);

@@ -6,6 +6,7 @@ use genloss::fit::{
 use genloss::seed::Place;
 use genloss::units::Tokens;
 use rand_distr::{Distribution, StandardNormal};
+use std::collections::BTreeMap;
 
 const SIZES: [u64; 4] = [100_000, 300_000, 900_000, 2_700_000];
 const AMOUNTS: [u64; 5] = [100_000, 250_000, 600_000, 1_500_000, 4_000_000];
@@ -46,7 +47,8 @@ fn runs(
                 let z: f64 = StandardNormal.sample(&mut stream);
                 let loss_nats = law.loss(n as f64, d as f64) * (noise * z).exp();
                 let (size, tokens) = (Size::Parameters(n), Tokens(d));
-                points.push(Point { blend: blend.clone(), size, tokens, epochs: 1.0, seed, loss_nats });
+                let (blend, tail) = (blend.clone(), BTreeMap::new());
+                points.push(Point { blend, size, tokens, epochs: 1.0, seed, loss_nats, tail });
             }
         }
     }
@@ -102,9 +104,11 @@ fn true_constants_lie_within_their_intervals() {
     let fitted = fitted(runs(&Blend::natural(), &law(), (&SIZES, &AMOUNTS), (0.005, "noisy")));
     for form in FORMS {
         let found = of_form(&fitted, form);
-        for ((name, value), [low, high]) in truth(form).constants().into_iter().zip(&found.intervals) {
-            assert!((*low..*high).contains(&value), "{form}: {name} = {value} is not within {low} to {high}");
-            assert!(low > &0.0 && high.is_finite());
+        for ((name, value), constant) in truth(form).constants().into_iter().zip(&found.constants) {
+            let [low, high] = constant.interval;
+            assert_eq!(name, constant.name);
+            assert!((low..high).contains(&value), "{form}: {name} = {value} is not within {low} to {high}");
+            assert!(low > 0.0 && high.is_finite());
         }
     }
 }
@@ -118,7 +122,7 @@ fn intervals_cover_the_truth_as_often_as_they_say() {
         let points = runs(&Blend::natural(), &law(), (&SIZES[..1], &AMOUNTS), (0.004, &name));
         let found = fitted(points).fits.remove(0);
         let covers = |place: usize, value: f64| {
-            let [low, high] = found.intervals[place];
+            let [low, high] = found.constants[place].interval;
             usize::from((low..=high).contains(&value))
         };
         let truth = truth(Form::Tokens);
@@ -270,5 +274,5 @@ fn the_number_of_threads_and_laws_beside_it_change_no_bit_of_a_fit() {
     let one = of(1, &points);
     assert_eq!(text(&one), text(&of(4, &points)));
     let natural: Vec<Point> = points.iter().filter(|point| point.blend.is_natural()).cloned().collect();
-    assert_eq!(of(2, &natural).fits[0].intervals, one.fits[0].intervals);
+    assert_eq!(of(2, &natural).fits[0].constants, one.fits[0].constants);
 }

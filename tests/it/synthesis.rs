@@ -224,6 +224,14 @@ fn the_record_says_which_decoder_ran() {
 }
 
 #[test]
+fn a_search_draws_no_single_tokens_anew() {
+    let decoding = Strategy::Beam(config::Beam { beams: 3, length_penalty: 1.0 });
+    let synthesis = Synthesis { method: Method::TokenEdit { sharpness: 4.0 }, decoding, ..textbook(100) };
+    let refused = write_with(&ngram(), &synthesis, &natural(), &stage());
+    assert!(matches!(refused, Err(SynthesisError::Search)));
+}
+
+#[test]
 fn progress_counts_tokens_once_and_an_interrupt_stops() {
     let recorder = Recorder::default();
     let model = ngram();

@@ -41,12 +41,12 @@ fn of_law(fit: &LawFit) -> Vec<Row<'_>> {
         ci_high: None,
         points: Some(fit.points),
     };
-    let constants = fit.law.constants().into_iter().zip(&fit.intervals);
+    let constants = fit.constants.iter().map(|found| row(found.name, found.value).with(found.interval));
     let error = fit.heldout.map(|heldout| Row {
         points: Some(heldout.points),
         ..row("heldout_relative_error", heldout.relative_error)
     });
-    constants.map(|((name, value), interval)| row(name, value).with(*interval)).chain(error).collect()
+    constants.chain(error).collect()
 }
 
 fn of_optimum<'a>(fitted: &Fitted, optimum: &'a Optimum) -> Vec<Row<'a>> {

@@ -50,13 +50,13 @@ pub(super) fn by_parameters(fitted: &Fitted) -> Option<Figure> {
 }
 
 /// Blends with their names, and how they are drawn: natural text as the control is.
-struct Key {
+pub(super) struct Key {
     blends: Vec<(Blend, String, Look)>,
 }
 
 impl Key {
-    fn new(fits: &[&LawFit]) -> Self {
-        let blends: BTreeSet<&Blend> = fits.iter().map(|fit| &fit.blend).collect();
+    pub(super) fn new<'a>(blends: impl Iterator<Item = &'a Blend>) -> Self {
+        let blends: BTreeSet<&Blend> = blends.collect();
         let others = blends.iter().filter(|blend| !blend.is_natural()).enumerate();
         let natural = blends.iter().filter(|blend| blend.is_natural()).map(|blend| (blend, CONTROL, 0));
         let all = natural.chain(others.map(|(index, blend)| (blend, "", index)));
@@ -66,7 +66,11 @@ impl Key {
         Self { blends: all.map(look).collect() }
     }
 
-    fn views(&self) -> Vec<ArmView<'_>> {
+    pub(super) fn blends(&self) -> impl Iterator<Item = &Blend> {
+        self.blends.iter().map(|(blend, _, _)| blend)
+    }
+
+    pub(super) fn views(&self) -> Vec<ArmView<'_>> {
         self.blends.iter().map(|(_, name, look)| ArmView { name, look: *look }).collect()
     }
 
@@ -86,7 +90,7 @@ fn draw(fitted: &Fitted, variable: &Variable) -> Option<Figure> {
     if fixed.is_empty() {
         return None;
     }
-    let key = Key::new(&fits);
+    let key = Key::new(fits.iter().map(|fit| &fit.blend));
     let mut scene = Scene::new(FIGURE_WIDTH, 0.0);
     let top = title(&mut scene, variable.heading);
     let note = Extra::Note("points: single runs; lines: fitted laws");
@@ -112,7 +116,7 @@ fn panel(scene: &mut Scene, cell: Cell, fitted: &Fitted, variable: &Variable, ke
         .collect();
     let losses = points.iter().map(|(point, _)| point.loss_nats);
     let marks = Axis::marked(points.iter().map(|(_, x)| *x));
-    let fixed = fits.first().and_then(|fit| fixed_words(fit)).unwrap_or_default();
+    let fixed = fits.first().and_then(|fit| fit.fixed()).unwrap_or_default();
     let words = Words { title: &fixed, note: "held-out loss, nats per token", x: variable.x };
     let curves: Vec<Vec<(f64, f64, [f64; 2])>> =
         fits.iter().map(|fit| curve(fit, variable, &marks)).collect();
@@ -135,11 +139,6 @@ fn panel(scene: &mut Scene, cell: Cell, fitted: &Fitted, variable: &Variable, ke
     for (point, x) in &points {
         key.look(&point.blend).marker(scene, panel.at(*x, point.loss_nats), 3.0, false);
     }
-}
-
-/// What all points of a law have in common.
-fn fixed_words(fit: &LawFit) -> Option<String> {
-    fit.size.map(|size| size.to_string()).or_else(|| fit.tokens.map(|tokens| format!("D = {tokens}")))
 }
 
 fn belongs(point: &Point, fit: &LawFit) -> bool {

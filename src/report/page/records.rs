@@ -2,7 +2,7 @@
 
 use super::{count, number};
 use crate::measure::METRICS;
-use crate::report::series::{arms, example, has, last_generation, value};
+use crate::report::series::{arms, example, has, last_generation};
 use crate::store::{GenerationRecord, Lineage, Recorded};
 use crate::units::Tokens;
 use maud::{Markup, html};
@@ -182,7 +182,7 @@ fn mean_at_last(recorded: &Recorded, arm: &str, metric: &str) -> String {
     else {
         return "–".to_owned();
     };
-    let values: Vec<f64> = lineages.filter_map(|lineage| value(&lineage.generations[last], metric)).collect();
+    let values: Vec<f64> = lineages.filter_map(|lineage| lineage.generations[last].value(metric)).collect();
     if values.is_empty() {
         "–".to_owned()
     } else {

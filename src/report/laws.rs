@@ -1,0 +1,102 @@
+//! Fitted laws in tables for people.
+
+use crate::fit::{Constant, Fitted, LawFit, Optimum, ShareLoss, SpeedUp};
+use crate::units::Tokens;
+
+/// A table, and the words around it.
+pub struct Table {
+    /// What it shows; none for the first, which is the laws themselves.
+    pub title: Option<String>,
+    /// The names of its columns.
+    pub header: &'static [&'static str],
+    /// Its rows, each as long as the header.
+    pub rows: Vec<Vec<String>>,
+    /// What to know when reading it.
+    pub below: Option<String>,
+}
+
+/// The laws; for each kind of synthetic text the losses foreseen by share; and the tokens that blends save.
+#[must_use]
+pub fn tables(fitted: &Fitted) -> Vec<Table> {
+    let at = format!("{}, D = {}", fitted.at.size, fitted.at.tokens);
+    let laws = Table {
+        title: None,
+        header: &LAWS,
+        rows: fitted.fits.iter().map(law).collect(),
+        below: Some(MEANING.to_owned()),
+    };
+    let shares = fitted.optima.iter().map(|optimum| Table {
+        title: Some(format!("{}: loss foreseen at {at}, by {}", optimum.source, optimum.form)),
+        header: &SHARES,
+        rows: optimum.losses.iter().map(share).collect(),
+        below: Some(best(optimum)),
+    });
+    let speed_ups = fitted.speed_ups.first().map(|first| Table {
+        title: Some(format!(
+            "Tokens to the loss that natural text reaches at {at}: {:.3} nats",
+            first.loss_nats
+        )),
+        header: &SPEED_UPS,
+        rows: fitted.speed_ups.iter().map(speed_up).collect(),
+        below: None,
+    });
+    std::iter::once(laws).chain(shares).chain(speed_ups).collect()
+}
+
+const LAWS: [&str; 9] = ["trained on", "law", "of", "points", "E", "α", "β", "A, B", "held-out error"];
+
+const MEANING: &str = "L = E + A·N^−α + B·D^−β: held-out loss in nats per token, N parameters, D tokens seen. In \
+    brackets 95 % intervals. Held-out error: how far a law fitted without the largest runs is off in them.";
+
+fn law(fit: &LawFit) -> Vec<String> {
+    let scales = fit.constants.iter().filter(|constant| ["A", "B"].contains(&constant.name));
+    let scales: Vec<String> = scales.map(|constant| format!("{:.2e}", constant.value)).collect();
+    let error = fit.heldout.map_or("–".to_owned(), |held| format!("{:.2} %", 100.0 * held.relative_error));
+    vec![
+        fit.blend.to_string(),
+        fit.form.to_string(),
+        fit.fixed().unwrap_or_else(|| "all".to_owned()),
+        fit.points.to_string(),
+        constant(fit, "E"),
+        constant(fit, "alpha"),
+        constant(fit, "beta"),
+        scales.join(", "),
+        error,
+    ]
+}
+
+/// A constant with its interval: "0.35 [0.31, 0.39]".
+fn constant(fit: &LawFit, wanted: &str) -> String {
+    let found = fit.constants.iter().find(|constant| constant.name == wanted);
+    found.map_or("–".to_owned(), |Constant { value, interval: [low, high], .. }| {
+        format!("{value:.3} [{low:.3}, {high:.3}]")
+    })
+}
+
+const SHARES: [&str; 2] = ["synthetic", "loss, nats [95 %]"];
+
+fn share(at: &ShareLoss) -> Vec<String> {
+    let [low, high] = at.interval;
+    vec![percent(at.share), format!("{:.3} [{low:.3}, {high:.3}]", at.loss_nats)]
+}
+
+/// "Best share of synthetic text: 31 % [24 %, 40 %], between shares that were run."
+fn best(optimum: &Optimum) -> String {
+    let [low, high] = optimum.interval.map(percent);
+    let (share, words) = (percent(optimum.share), optimum.reading.words());
+    format!("Best share of synthetic text: {share} [{low}, {high}], {words}.")
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
+
+const SPEED_UPS: [&str; 4] = ["trained on", "law", "tokens", "speed-up [95 %]"];
+
+fn speed_up(found: &SpeedUp) -> Vec<String> {
+    let times = |factor: f64| if factor > 0.0 { format!("{factor:.2}×") } else { "never".to_owned() };
+    let tokens = found.tokens.map_or("never".to_owned(), |tokens| Tokens(tokens.round() as u64).to_string());
+    let [low, high] = found.interval.map(times);
+    let factor = format!("{} [{low}, {high}]", times(found.speed_up));
+    vec![found.blend.to_string(), found.form.to_string(), tokens, factor]
+}
