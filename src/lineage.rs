@@ -132,6 +132,18 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// Makes what is missing of the other generations of a seed, in every arm whose generation 0 stands, as [`Self::seed`].
+    ///
+    /// # Errors
+    /// When a stage fails or the user asks to stop.
+    pub fn later_generations(&self, seed: u64, kin: &[&Run]) -> Result<(), RunError> {
+        let maker = Maker::new(self, kin, seed);
+        self.experiment.arms.iter().try_for_each(|arm| {
+            let address = Address::of(self.experiment, seed, arm, 0);
+            if self.store.is_committed(address)? { self.lineage(arm, seed, &maker) } else { Ok(()) }
+        })
+    }
+
     fn lineage(&self, arm: &Arm, seed: u64, maker: &Maker) -> Result<(), RunError> {
         let stands = self.standing_of(seed, arm)?;
         self.surroundings.observer.observe(&Event::LineageStarted {

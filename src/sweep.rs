@@ -192,7 +192,8 @@ impl Strand {
         let kin: Vec<&Run> = self.experiments.iter().map(|&place| &runs[place]).collect();
         let make = |run: &Run| match self.part {
             Part::First => run.first_generation(self.seed, &kin),
-            Part::Later => run.seed(self.seed, &kin),
+            // Where a generation 0 failed, that has been said.
+            Part::Later => run.later_generations(self.seed, &kin),
         };
         all_of(kin.iter().map(|&run| noted(make(run), run, observer)))
     }

@@ -10,7 +10,7 @@ use super::file::{
 use super::selection::selection;
 use super::settings::{
     Arm, Budget, CONTROL, Corpus, Experiment, Files, Init, Method, Mixture, Model, NaturalDocuments,
-    NaturalFraction, Ngram, Source, Split, Strategy, Synthesis, SyntheticDocuments, Tokenizer, Training,
+    NaturalFraction, Ngram, Source, Split, Synthesis, SyntheticDocuments, Tokenizer, Training,
     TrainingLength, Transformer, World, Writer,
 };
 use super::{methods, regimes};
@@ -448,11 +448,7 @@ fn synthesis(
     let sub = |part: &str| format!("{key}.{part}");
     let method = methods::check(&sub, table, model, training)?;
     let decoding = decoding::strategy(&sub, table, model)?;
-    if matches!(method, Method::TokenEdit { .. }) && !matches!(decoding, Strategy::TokenByToken(_)) {
-        let message = "\"token-edit\" draws tokens one by one, and a search does not; leave out beams and contrastive_k";
-        return Err(setting(sub("method"), message));
-    }
-    Ok(Synthesis {
+    let synthesis = Synthesis {
         method,
         tokens: tokens(&sub("tokens"), table.tokens.unwrap_or(corpus.train_tokens.0))?,
         max_document_tokens: within(
@@ -463,7 +459,27 @@ fn synthesis(
         )?,
         decoding,
         selection: selection(&sub("selection"), &table.selection.clone().unwrap_or_default())?,
-    })
+    };
+    go_together(&sub, &synthesis)?;
+    Ok(synthesis)
+}
+
+/// Refuses a method with a decoder or a selection that it makes no sense with.
+fn go_together(sub: &dyn Fn(&str) -> String, synthesis: &Synthesis) -> Result<(), ConfigError> {
+    let Synthesis { method, decoding, selection, .. } = synthesis;
+    let is_search = decoding.token_by_token().is_none();
+    if matches!(method, Method::TokenEdit { .. }) && is_search {
+        let message = "\"token-edit\" draws tokens one by one, and a search does not; leave out beams and contrastive_k";
+        return Err(setting(sub("method"), message));
+    }
+    let from_prompts =
+        matches!(method, Method::Textbook | Method::Keywords { .. } | Method::Continuation { .. });
+    let repeats_itself = is_search || decoding.token_by_token().is_some_and(|decoding| decoding.greedy);
+    if selection.best_of.is_some() && from_prompts && repeats_itself {
+        let message = "candidates would be copies of each other: this decoder writes the same document after the same prompt; sample, or leave it out";
+        return Err(setting(sub("selection.best_of"), message));
+    }
+    Ok(())
 }
 
 fn mixture(key: &str, table: &ArmTable) -> Result<Mixture, ConfigError> {

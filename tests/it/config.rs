@@ -137,6 +137,8 @@ fn a_setting_that_the_decoder_would_not_heed_is_refused() {
             "method = \"token-edit\", beams = 2",
             "\"token-edit\" draws tokens one by one, and a search does not",
         ),
+        ("", "beams = 2, selection = { best_of = 2 }", "selection.best_of: candidates would be copies"),
+        ("", "greedy = true, selection = { best_of = 2 }", "selection.best_of: candidates would be copies"),
     ];
     for (base, arm, expected) in cases {
         let message = strategy(base, arm).expect_err(expected);

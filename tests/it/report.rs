@@ -309,9 +309,10 @@ fn page(recorded: &[Recorded], out: &Path) -> String {
     std::fs::read_to_string(path).expect("the page was just written")
 }
 
-const FIGURES: [&str; 12] = [
+const FIGURES: [&str; 13] = [
     "effects",
     "causes",
+    "tail_left",
     "trajectories_heldout",
     "trajectories_tail",
     "trajectories_entropy",

@@ -72,11 +72,16 @@ fn a_fit_is_written_and_drawn_into_a_folder() {
         fs::read_to_string(out.join("fit.json")).unwrap() + "\n",
         String::from_utf8_lossy(&assert.get_output().stdout)
     );
-    for name in ["loss_by_tokens", "loss_by_share"] {
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    for name in ["loss_by_tokens", "loss_by_share", "tail_left"] {
         let svg = fs::read_to_string(out.join(format!("figures/{name}.svg"))).unwrap();
         assert!(svg.contains("natural") || name == "loss_by_share");
         assert!(out.join(format!("figures/{name}.png")).exists());
+        assert!(page.contains(&format!("figures/{name}.svg")), "{name}");
     }
+    // A table for the laws, one for each kind of text, and the speed-ups.
+    assert_eq!(page.matches("<table").count(), 1 + 2 + 1);
+    assert!(page.contains("Best share of synthetic text: 0 %"));
     // There is no N to draw a law of.
     assert!(!out.join("figures/loss_by_parameters.svg").exists());
 }
