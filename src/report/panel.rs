@@ -64,7 +64,7 @@ impl Axis {
         for value in values {
             let is_near = |(before, _): &(f64, String)| axis.place(value) - axis.place(*before) < 0.12;
             if !ticks.last().is_some_and(is_near) {
-                ticks.push((value, tick(value, 0)));
+                ticks.push((value, tick(to_three_digits(value), 0)));
             }
         }
         Self { ticks, ..axis }
@@ -108,6 +108,12 @@ fn round_step(least: f64) -> f64 {
     let power = 10f64.powf(least.log10().floor());
     let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= least * 0.999).unwrap_or(10.0);
     factor * power
+}
+
+/// 100 352 as 100 000: what a narrow panel has room for.
+fn to_three_digits(value: f64) -> f64 {
+    let unit = 10f64.powf(value.abs().max(1.0).log10().floor() - 2.0).max(1.0);
+    (value / unit).round() * unit
 }
 
 fn tick(value: f64, decimals: usize) -> String {
@@ -305,6 +311,13 @@ mod tests {
             let (low, high) = axis.ends();
             assert!(low < high, "{axis:?}");
         }
+    }
+
+    #[test]
+    fn marked_values_are_written_short() {
+        let ticks = Axis::marked([25_088.0, 50_176.0, 100_352.0, 801_792.0, 8_404.0]).ticks;
+        let labels: Vec<&str> = ticks.iter().map(|(_, label)| label.as_str()).collect();
+        assert_eq!(labels, ["8400", "25.1k", "50.2k", "100k", "802k"]);
     }
 
     #[test]
