@@ -5,7 +5,7 @@
 //!
 //! | gap | what the model reads | how it ends |
 //! |---|---|---|
-//! | up to `view_tokens` long | prefix sentinel, the last `view_tokens` written, suffix sentinel, the next `view_tokens` that stay, middle sentinel | with an end-of-text token, or as long as what was there |
+//! | up to `view_tokens` long | prefix sentinel, the last `view_tokens` written, suffix sentinel, the next tokens that stay (up to `view_tokens`), middle sentinel | with an end-of-text token, or as long as what was there |
 //! | longer | what was written last; it goes on from there, until what is left to fill is `view_tokens` long | as above |
 //! | nothing that stays comes after it | what was written last | as the model ends documents |
 //!
@@ -76,9 +76,11 @@ impl<'a> Rephrase<'a> {
     /// One step of everything that is open. `round` names its random streams.
     fn fill(&self, open: &mut [Rewriting], round: u64, stage: &Stage) -> Result<(), SynthesisError> {
         let longest = self.synthesis.max_document_tokens;
+        // A document takes one step a round: the next one needs random streams of its own.
+        let steps: Vec<Option<Step>> = open.iter().map(|one| one.next(self.view.tokens)).collect();
         for step in [Step::Ending, Step::Forward, Step::Bridge] {
-            let mut these: Vec<&mut Rewriting> =
-                open.iter_mut().filter(|one| one.next(self.view.tokens) == Some(step)).collect();
+            let takes_it = |(one, next): (_, &Option<Step>)| (*next == Some(step)).then_some(one);
+            let mut these: Vec<&mut Rewriting> = open.iter_mut().zip(&steps).filter_map(takes_it).collect();
             if these.is_empty() {
                 continue;
             }
@@ -259,9 +261,10 @@ impl<'a> Rewriting<'a> {
         match step {
             Step::Ending => self.text.extend_from_slice(written),
             Step::Forward => {
-                self.text.extend_from_slice(body);
+                let filled = &body[..body.len().min(gap - view)];
+                self.text.extend_from_slice(filled);
                 // A model that would end here is brought to what stays.
-                let left = gap.saturating_sub(body.len()).max(1);
+                let left = gap - filled.len();
                 self.pieces.push_front(Piece::Gap(if has_ended { left.min(view) } else { left }));
             }
             Step::Bridge => {

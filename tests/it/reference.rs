@@ -13,7 +13,8 @@ fn root() -> &'static Path {
 fn runs() -> Vec<PathBuf> {
     let entries = fs::read_dir(root().join("generations/reference")).unwrap();
     let mut runs: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    runs.retain(|path| path.is_dir());
+    // Those of a sweep lie a folder deeper.
+    runs.retain(|path| store::is_store(path));
     runs.sort();
     assert!(runs.len() >= 4, "{runs:?}");
     runs

@@ -100,6 +100,37 @@ fn nothing_of_a_gap_is_read_by_the_model_that_fills_it() {
     assert!(bridges > 100, "{bridges}");
 }
 
+/// Of a gap that is longer than the view of 6, all but the last 6 tokens are written forward, and these with both sides in
+/// view, if the model does not end by itself. No two requests draw from the same random stream.
+#[test]
+fn a_long_gap_is_written_forward_until_what_stays_is_in_view() {
+    let (natural, tokenizer) = (distinct(), with_sentinels());
+    let middle = tokenizer.sentinels().unwrap().middle;
+    let (forward, bridged) = (300, 301);
+    let items = std::sync::Mutex::new(Vec::new());
+    let model = Fake(|item: u64, prompt: &[TokenId]| {
+        items.lock().unwrap().push(item);
+        vec![if prompt.contains(&middle) { bridged } else { forward }; 50]
+    });
+    let (corpus, _) = write(&model, &rephrase(4000, 0.3), &natural, &tokenizer);
+    let mut long = 0;
+    for document in corpus.iter().filter(|document| document.last() == Some(&END)) {
+        assert_eq!(document.len(), 101);
+        for gap in document.split(|token| *token >= 1000 || *token == END) {
+            let (before, after) = gap.split_at(gap.len().saturating_sub(6));
+            assert!(before.iter().all(|token| *token == forward), "{gap:?}");
+            assert!(after.iter().all(|token| *token == bridged), "{gap:?}");
+            long += usize::from(!before.is_empty());
+        }
+    }
+    assert!(long > 20, "{long}");
+    let mut items = items.into_inner().unwrap();
+    let asked = items.len();
+    items.sort_unstable();
+    items.dedup();
+    assert_eq!(items.len(), asked);
+}
+
 #[test]
 fn a_fidelity_of_one_copies_and_one_of_zero_is_textbook_token_for_token() {
     let (natural, tokenizer, model) = (natural(), with_sentinels(), ngram());
