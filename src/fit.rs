@@ -48,6 +48,14 @@ pub enum FitError {
         /// What is not the same.
         difference: &'static str,
     },
+    /// Models have seen more than their last training.
+    #[error(
+        "{name}: its models go on from weights that were trained before (training.init), so that a law would not know what they have seen; fit runs with init = \"scratch\""
+    )]
+    GoesOn {
+        /// The experiment.
+        name: String,
+    },
     /// No blend has enough points.
     #[error(
         "too few runs to fit a law: {found}. L(D) takes 4 different training.tokens at one size, L(N) 4 sizes of transformer at one number of tokens, L(N, D) 3 sizes × 4 numbers of tokens; run those, and name all folders"
@@ -152,7 +160,7 @@ fn groups<'a>(blend: &Blend, points: &'a [Point]) -> Vec<Group<'a>> {
     at_size.chain(at_tokens).chain([joint]).filter(Group::suffices).collect()
 }
 
-/// Random streams of a law are named by what is fitted, so that other laws beside it change nothing.
+/// Random streams of a law are named by what is fitted, as it is shown.
 fn place(seed: u64, blend: &Blend, group: &Group) -> Place {
     let size = group.size.map_or(String::new(), |size| size.to_string());
     let tokens = group.tokens.map_or(String::new(), |tokens| tokens.to_string());

@@ -123,13 +123,13 @@ impl<'a> Run<'a> {
     /// Makes what is missing of generation 0 of a seed, in every arm that has one of its own, as [`Self::seed`].
     ///
     /// # Errors
-    /// When a stage fails or the user asks to stop.
+    /// The first fault of a stage, after every arm was tried; or that the user asks to stop.
     pub fn first_generation(&self, seed: u64, kin: &[&Run]) -> Result<(), RunError> {
         let maker = Maker::new(self, kin, seed);
-        self.experiment.arms.iter().try_for_each(|arm| {
+        all_of(self.experiment.arms.iter().map(|arm| {
             let address = Address::of(self.experiment, seed, arm, 0);
             if self.store.is_committed(address)? { Ok(()) } else { maker.make(arm, 0) }
-        })
+        }))
     }
 
     /// Makes what is missing of the other generations of a seed, in every arm whose generation 0 stands, as [`Self::seed`].
@@ -183,6 +183,18 @@ impl<'a> Run<'a> {
         }
         Ok(standing)
     }
+}
+
+/// Does everything, whatever fails, until the user asks to stop; the first fault, if there was one.
+pub fn all_of(made: impl Iterator<Item = Result<(), RunError>>) -> Result<(), RunError> {
+    let mut all = Ok(());
+    for one in made {
+        if matches!(one, Err(RunError::Interrupted)) {
+            return one;
+        }
+        all = all.and(one);
+    }
+    all
 }
 
 fn count(stands: &[bool]) -> u64 {

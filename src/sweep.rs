@@ -170,7 +170,7 @@ impl<'a> Ready<'a> {
             let of_part: Vec<&Strand> = strands.iter().filter(|strand| strand.part == part).collect();
             side_by_side(at_a_time, &of_part, |strand| strand.run(&runs, observer))
         };
-        let made = all_of([Part::First, Part::Later].into_iter().map(make));
+        let made = lineage::all_of([Part::First, Part::Later].into_iter().map(make));
         let simulated = baselines();
         observer.observe(&Event::RunFinished);
         made.and(simulated)
@@ -195,7 +195,7 @@ impl Strand {
             // Where a generation 0 failed, that has been said.
             Part::Later => run.later_generations(self.seed, &kin),
         };
-        all_of(kin.iter().map(|&run| noted(make(run), run, observer)))
+        lineage::all_of(kin.iter().map(|&run| noted(make(run), run, observer)))
     }
 }
 
@@ -218,18 +218,6 @@ fn side_by_side<T: Sync>(
 ) -> Result<(), RunError> {
     let queue = Mutex::new(items.iter());
     let next = || queue.lock().ok()?.next();
-    let done = Teams::new(at_a_time)?.each(|| all_of(iter::from_fn(next).map(&act)));
-    all_of(done.into_iter())
-}
-
-/// Does everything, whatever fails, until the user asks to stop; the first fault, if there was one.
-fn all_of(made: impl Iterator<Item = Result<(), RunError>>) -> Result<(), RunError> {
-    let mut all = Ok(());
-    for one in made {
-        if matches!(one, Err(RunError::Interrupted)) {
-            return one;
-        }
-        all = all.and(one);
-    }
-    all
+    let done = Teams::new(at_a_time)?.each(|| lineage::all_of(iter::from_fn(next).map(&act)));
+    lineage::all_of(done.into_iter())
 }

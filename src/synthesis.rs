@@ -57,8 +57,8 @@ pub struct SynthesisRecord {
     pub ended: u64,
     /// Documents cut at `max_document_tokens`. The last document may be neither: it is cut where the budget ends.
     pub cut: u64,
-    /// Share of the tokens written that stand as in the documents they were made from, where a method leaves some of
-    /// them.
+    /// Share of the tokens written, before selection, that stand as in the documents they were made from, where a method
+    /// leaves some of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_share: Option<f64>,
     /// What selection did, where there was one.

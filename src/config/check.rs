@@ -432,7 +432,7 @@ fn training(
 fn fim_share(key: &str, value: f64, model: &Model) -> Result<f64, ConfigError> {
     if matches!(model, Model::Ngram(_)) && value != 0.0 {
         let message =
-            "an n-gram model sees the left side of a gap only and cannot learn to fill it; leave it out";
+            "an n-gram model sees the left side of a gap only and cannot learn to fill it; set it to 0";
         return Err(setting(key, message));
     }
     share(key, value)

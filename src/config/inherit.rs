@@ -1,6 +1,6 @@
 //! What an arm inherits from the experiment: its own keys over the base tables.
 
-use super::file::{ModelKind, ModelTable, SynthesisTable, TrainingTable};
+use super::file::{MethodValue, ModelKind, ModelTable, SynthesisTable, TrainingTable};
 
 impl ModelTable {
     /// This table's keys over those of `base`; of another kind, the keys of the base have no meaning.
@@ -65,7 +65,8 @@ impl SynthesisTable {
     /// inherited as a whole, so that an empty table selects nothing.
     pub(super) fn over(&self, base: &Self) -> Self {
         let nothing = Self::default();
-        let of_method = if self.method.is_none_or(|own| Some(own) == base.method) { base } else { &nothing };
+        let base_method = base.method.unwrap_or(MethodValue::Textbook);
+        let of_method = if self.method.is_none_or(|own| own == base_method) { base } else { &nothing };
         let own = self.decoder();
         let turns = own.is_some_and(|own| own != base.decoder().unwrap_or(Decoder::Sampling));
         let alike = if turns { &nothing } else { base };

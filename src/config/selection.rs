@@ -3,6 +3,7 @@
 use super::check::{number, share, within};
 use super::error::{ConfigError, setting};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The most documents that either of two rules may have written for one that is kept.
 const MOST: usize = 64;
@@ -56,6 +57,15 @@ impl Selection {
     #[must_use]
     pub fn candidates(&self) -> usize {
         self.best_of.unwrap_or(1)
+    }
+}
+
+/// As in an experiment file: `loss_band = [1.0, 4.0], best_of = 4`; nothing where everything is kept.
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = toml::Table::try_from(SelectionTable::from(self)).map_err(|_| fmt::Error)?;
+        let rules: Vec<String> = table.iter().map(|(rule, value)| format!("{rule} = {value}")).collect();
+        f.pad(&rules.join(", "))
     }
 }
 

@@ -5,8 +5,9 @@
 //! the same share. Arms of whatever size, from whatever run, fall into one blend so.
 
 use super::FitError;
-use crate::config::{Arm, Model, NaturalDocuments, SyntheticDocuments};
+use crate::config::{Arm, Experiment, Init, Model, NaturalDocuments, SyntheticDocuments};
 use crate::store::{GenerationRecord, Recorded};
+use crate::synthesis::SynthesisRecord;
 use crate::units::Tokens;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,22 +117,29 @@ pub fn last_generation(recorded: &[Recorded]) -> usize {
 /// counts once.
 ///
 /// # Errors
-/// When the losses of two runs are not of the same held-out text in the same tokens.
+/// When the losses of two runs are not of the same held-out text in the same tokens, or models have seen more tokens than
+/// their last training.
 pub fn points(recorded: &[Recorded], generation: usize) -> Result<Vec<Point>, FitError> {
     check_comparable(recorded)?;
+    check_from_scratch(recorded)?;
     let arms: Vec<ArmModels> = recorded
         .iter()
         .flat_map(|one| one.experiment.arms.iter().filter_map(|arm| ArmModels::new(one, arm, generation)))
         .collect();
     let kinds: BTreeSet<&Kind> = arms.iter().filter_map(|arm| arm.kind.as_ref()).collect();
     let mut points: Vec<Point> = arms.iter().flat_map(|arm| arm.points(&kinds)).collect();
-    points.sort_by(|a, b| key(a).cmp(&key(b)));
+    points.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| tail_bits(a).cmp(&tail_bits(b))));
     points.dedup_by(|a, b| key(a) == key(b));
     Ok(points)
 }
 
 fn key(point: &Point) -> (&Blend, Size, Tokens, u64, u64) {
     (&point.blend, point.size, point.tokens, point.seed, point.loss_nats.to_bits())
+}
+
+/// Of one model that was had to write in several ways, whatever order the runs are given in, the same way counts.
+fn tail_bits(point: &Point) -> Vec<u64> {
+    point.tail.values().map(|value| value.to_bits()).collect()
 }
 
 /// Losses can be held against each other when text and tokens are the same.
@@ -153,9 +161,18 @@ fn check_comparable(recorded: &[Recorded]) -> Result<(), FitError> {
     Ok(())
 }
 
-/// What tells synthetic text of one kind from another: method, what it was written from, decoder, which generations'
-/// text was mixed in.
-type Kind = [String; 4];
+/// What a model has seen is known where it began with nothing.
+fn check_from_scratch(recorded: &[Recorded]) -> Result<(), FitError> {
+    let goes_on = |one: &&Recorded| one.experiment.arms.iter().any(|arm| arm.training.init != Init::Scratch);
+    match recorded.iter().find(goes_on) {
+        Some(one) => Err(FitError::GoesOn { name: one.experiment.name.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// What tells synthetic text of one kind from another: method, what it was written from, decoder, what was selected, by
+/// whom if not by a model of the arm's own, which generations' text was mixed in.
+type Kind = [String; 6];
 
 /// The models of an arm at one generation.
 struct ArmModels<'a> {
@@ -186,7 +203,7 @@ impl<'a> ArmModels<'a> {
             (0, _) => 100,
             _ => percent.clamp(1, 99),
         };
-        let kind = (synthetic > 0).then(|| kind(arm, author, generation));
+        let kind = (synthetic > 0).then(|| kind(&recorded.experiment, arm, author, generation));
         (!models.is_empty()).then_some(Self { kind, synthetic_percent, arm, models })
     }
 
@@ -208,8 +225,11 @@ impl<'a> ArmModels<'a> {
     }
 }
 
-fn kind(arm: &Arm, author: &GenerationRecord, generation: usize) -> Kind {
+fn kind(experiment: &Experiment, arm: &Arm, author: &GenerationRecord, generation: usize) -> Kind {
     let written = &author.synthesis;
+    let selection = experiment.at(arm, generation - 1).synthesis.selection.to_string();
+    let writer = experiment.writer.as_ref().filter(|_| generation == 1);
+    let writer = writer.map_or(String::new(), |_| format!("by a writer of {}", author.training.parameters));
     // At generation 1 there is one corpus, and natural text that no earlier mixture has used.
     let mut which = Vec::new();
     if generation > 1 && arm.mixture.synthetic == SyntheticDocuments::All {
@@ -218,7 +238,8 @@ fn kind(arm: &Arm, author: &GenerationRecord, generation: usize) -> Kind {
     if generation > 1 && arm.mixture.natural == NaturalDocuments::Fresh {
         which.push("fresh natural text");
     }
-    [written.method.clone(), written.prompts.clone(), written.decoding.clone(), which.join(", ")]
+    let SynthesisRecord { method, prompts, decoding, .. } = written.clone();
+    [method, prompts, decoding, selection, writer, which.join(", ")]
 }
 
 /// The method, and of the rest what is not the same in all kinds of that method.

@@ -46,8 +46,13 @@ pub enum RunError {
     #[error(transparent)]
     Training(TrainingError),
     /// The synthesis.
-    #[error(transparent)]
-    Synthesis(SynthesisError),
+    #[error("{place}: {source}")]
+    Synthesis {
+        /// Seed, arm and generation, as far as it was one of them.
+        place: String,
+        /// What went wrong.
+        source: SynthesisError,
+    },
     /// The measuring.
     #[error(transparent)]
     Measure(MeasureError),
@@ -79,6 +84,14 @@ impl RunError {
             error => Self::Of { experiment: experiment.name.clone(), source: Box::new(error) },
         }
     }
+
+    /// A fault of the synthesis at `place`.
+    pub(super) fn synthesis(source: SynthesisError, place: String) -> Self {
+        match source {
+            SynthesisError::Model(error) => error.into(),
+            source => Self::Synthesis { place, source },
+        }
+    }
 }
 
 impl From<ModelError> for RunError {
@@ -96,15 +109,6 @@ impl From<TrainingError> for RunError {
             TrainingError::Interrupted => Self::Interrupted,
             TrainingError::Model(error) => error.into(),
             error => Self::Training(error),
-        }
-    }
-}
-
-impl From<SynthesisError> for RunError {
-    fn from(error: SynthesisError) -> Self {
-        match error {
-            SynthesisError::Model(error) => error.into(),
-            error => Self::Synthesis(error),
         }
     }
 }

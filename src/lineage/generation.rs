@@ -185,7 +185,10 @@ impl<'a> Maker<'a> {
             Sources { natural: &natural, previous: previous.as_ref(), tokenizer: &self.prepared.tokenizer };
         let tokens = tokens_written(self.experiment, arm, generation);
         let synthesis = Synthesis { tokens, ..self.experiment.at(arm, generation).synthesis.clone() };
-        Ok(synthesis::write_corpus(model, &synthesis, sources, first, &stage.at("synthesis"))?)
+        synthesis::write_corpus(model, &synthesis, sources, first, &stage.at("synthesis")).map_err(|source| {
+            let place = format!("seed {}, arm \"{}\", generation {generation}", self.seed, arm.name);
+            RunError::synthesis(source, place)
+        })
     }
 
     /// Measures a corpus and the model that wrote it, against the model of generation 0.

@@ -146,10 +146,12 @@ fn check_seeds(experiment: &Experiment, train: &Documents) -> Result<(), RunErro
         let natural = natural_order(train, seed);
         let lengths: Vec<usize> = natural.iter().map(<[TokenId]>::len).collect();
         let drawn = natural.prefix(budget);
-        synthesis::check(&experiment.synthesis, &drawn)?;
         for arm in &experiment.arms {
-            synthesis::check(&experiment.at(arm, 0).synthesis, &drawn)?;
-            synthesis::check(&arm.synthesis, &drawn)?;
+            for synthesis in [&experiment.at(arm, 0).synthesis, &arm.synthesis] {
+                synthesis::check(synthesis, &drawn).map_err(|source| {
+                    RunError::synthesis(source, format!("seed {seed}, arm \"{}\"", arm.name))
+                })?;
+            }
             let (mixture, written) = (&arm.mixture, arm.synthesis.tokens);
             mixture::check_natural(mixture, experiment.generations, budget, written, &lengths)
                 .map_err(|source| RunError::Mixture { arm: arm.name.clone(), source })?;

@@ -31,11 +31,8 @@ pub fn tables(fitted: &Fitted) -> Vec<Table> {
         rows: optimum.losses.iter().map(share).collect(),
         below: Some(best(optimum)),
     });
-    let speed_ups = fitted.speed_ups.first().map(|first| Table {
-        title: Some(format!(
-            "Tokens to the loss that natural text reaches at {at}: {:.3} nats",
-            first.loss_nats
-        )),
+    let speed_ups = (!fitted.speed_ups.is_empty()).then(|| Table {
+        title: Some(format!("Tokens to the loss that natural text reaches at {at}")),
         header: &SPEED_UPS,
         rows: fitted.speed_ups.iter().map(speed_up).collect(),
         below: None,
@@ -91,12 +88,12 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
 }
 
-const SPEED_UPS: [&str; 4] = ["trained on", "law", "tokens", "speed-up [95 %]"];
+const SPEED_UPS: [&str; 5] = ["trained on", "law", "loss, nats", "tokens", "speed-up [95 %]"];
 
 fn speed_up(found: &SpeedUp) -> Vec<String> {
     let times = |factor: f64| if factor > 0.0 { format!("{factor:.2}×") } else { "never".to_owned() };
     let tokens = found.tokens.map_or("never".to_owned(), |tokens| Tokens(tokens.round() as u64).to_string());
     let [low, high] = found.interval.map(times);
     let factor = format!("{} [{low}, {high}]", times(found.speed_up));
-    vec![found.blend.to_string(), found.form.to_string(), tokens, factor]
+    vec![found.blend.to_string(), found.form.to_string(), format!("{:.3}", found.loss_nats), tokens, factor]
 }

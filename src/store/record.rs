@@ -26,12 +26,14 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Every measurement as the verdict takes them.
+    /// Every measurement as the verdict takes them: without that of a writer, which is another model than those that
+    /// follow, so that the step from it says nothing of theirs.
     #[must_use]
     pub fn observations(&self) -> Vec<Observation> {
         let mut observations = Vec::new();
         for lineage in &self.lineages {
-            for (generation, record) in lineage.generations.iter().enumerate() {
+            let first = usize::from(self.experiment.writer.is_some());
+            for (generation, record) in lineage.generations.iter().enumerate().skip(first) {
                 observations.extend(record.measurements.iter().map(|measurement| Observation {
                     seed: lineage.seed,
                     arm: lineage.arm.clone(),

@@ -117,6 +117,9 @@ const MOST_DOCUMENTS: u64 = 1024;
 /// Bytes of a line, at most.
 const LONGEST_LINE: u64 = 1 << 26;
 
+/// What a command that has answered may still take to end.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// How often the clock and the user are heeded.
 const HEARTBEAT: Duration = Duration::from_millis(50);
 
@@ -289,11 +292,13 @@ impl Process {
                         return Err(error.into());
                     }
                 },
+                // What it has started may hold its output open after it.
+                Err(RecvTimeoutError::Timeout) if answers.len() == wanted && self.has_ended() => break,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        self.ended(&answers, wanted, deadline)?;
+        self.ended(&answers, wanted)?;
         Ok(answers)
     }
 
@@ -322,8 +327,13 @@ impl Process {
         Ok(Some(answer.text))
     }
 
-    /// Waits for a command that has closed its output, and checks how it ended.
-    fn ended(mut self, answers: &[String], wanted: usize, deadline: Instant) -> Result<(), ExternalError> {
+    fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
+    /// Waits a little for a command that has closed its output, and checks how it ended.
+    fn ended(mut self, answers: &[String], wanted: usize) -> Result<(), ExternalError> {
+        let deadline = Instant::now() + FAREWELL;
         let status = loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => break status,

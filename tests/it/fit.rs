@@ -130,7 +130,10 @@ fn intervals_cover_the_truth_as_often_as_they_say() {
         exponents += covers(2, truth.tokens.unwrap().exponent);
     }
     assert!(floors >= 84 && exponents >= 84, "E in {floors}, β in {exponents} of 100");
-    assert!(floors < 100 || exponents < 100, "intervals that always cover are too wide");
+    assert!(
+        floors < 100 && exponents < 100,
+        "E in {floors}, β in {exponents} of 100: intervals are too wide"
+    );
 }
 
 /// Beyond δ the pull of a run no longer grows with its fault (Huber 1964): ten times the loss does what 1.3 times does. Two

@@ -288,6 +288,26 @@ fn assert_same_as_alone(text: &str, trained: usize, written: usize) -> Vec<Exper
     sweep.experiments
 }
 
+/// The arms after one that fails are made all the same, and what failed is told once.
+#[test]
+fn an_arm_that_fails_in_generation_0_leaves_the_others_their_turn() {
+    let arms = "[[arm]]\nname = \"wild\"\nmixture = \"replace\"\n\
+                training = { learning_rate = 1e30, gradient_clip = 1e30 }\n\
+                [[arm]]\nname = \"later\"\nmixture = \"replace\"\ntraining = { batch = 4 }\n";
+    let text = format!("{TRANSFORMER}{arms}[grid]\nmodel.layers = [1]\n");
+    let sweep = config::parse_sweep(&text, "small.toml", &[]).unwrap().unwrap();
+    let ready = sweep::prepare(&sweep.experiments).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (done, events) = run(&ready, dir.path(), &ready.strands(), 1);
+    assert!(done.unwrap_err().to_string().contains("training diverged"));
+    let told =
+        events.iter().filter(|event| matches!(event, Event::Note(note) if note.contains("failed"))).count();
+    assert_eq!(told, 1);
+    let recorded = store::read(&dir.path().join("layers=1")).unwrap();
+    let made: Vec<usize> = recorded.lineages.iter().map(|lineage| lineage.generations.len()).collect();
+    assert_eq!(made, [2, 2, 0, 2], "control, unanchored, wild, later");
+}
+
 /// Losses at different numbers of tokens can be compared only on the same held-out text in the same tokens.
 #[test]
 fn experiments_on_more_or_less_text_have_tokenizer_and_held_out_text_in_common() {

@@ -4,14 +4,15 @@ use super::Figure;
 use super::laws::Key;
 use super::legend::{self, Extra};
 use super::rows::{Frame, Rows, extent};
-use crate::fit::{Blend, Fitted, Point, TAIL};
+use crate::config::CONTROL;
+use crate::fit::{Blend, Fitted, NATURAL, Point, TAIL};
 use crate::report::palette::BLACK;
 use crate::report::panel::{EDGE, FIGURE_WIDTH, title};
 use crate::report::scene::Scene;
 use crate::report::series::{ArmView, Spread, arms, last_generation, spreads};
 use crate::store::Recorded;
 
-/// A row: who, and for each metric of [`TAIL`] the spread over seeds. The first row is natural text.
+/// A row: who, and for each metric of [`TAIL`] the spread over seeds.
 type Row<'a> = (ArmView<'a>, [Option<Spread>; TAIL.len()]);
 
 const HEADING: &str = "What is left of the tail?";
@@ -78,7 +79,8 @@ fn panel(scene: &mut Scene, frame: &Frame, rows: &[Row], place: usize) {
     let (low, high) = extent(spreads().map(|s| s.mean), spreads().flat_map(|s| [s.low, s.high]), 1.0);
     let scale = frame.scale(low, high);
     scale.draw(scene);
-    if let Some(natural) = rows.first().and_then(|(_, spreads)| spreads[place]) {
+    let natural = rows.iter().find(|(arm, _)| [CONTROL, NATURAL].contains(&arm.name));
+    if let Some(natural) = natural.and_then(|(_, spreads)| spreads[place]) {
         let x = scale.at(natural.mean);
         scene.dashed(&[(x, frame.top), (x, frame.bottom)], (5.0, 3.0), BLACK, 1.2);
     }

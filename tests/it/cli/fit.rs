@@ -1,6 +1,9 @@
 //! `genloss fit` on runs of n-grams.
 
 use super::{finished, genloss, json, output, refusal, text};
+use genloss::config::Init;
+use genloss::{fit, store};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -95,6 +98,44 @@ fn runs_that_no_law_can_be_fitted_to_are_refused_with_what_to_run() {
     }
     assert!(refusal(&["fit", text(root), "--generation", "3"]).contains("generations 1 to 2 in common"));
     assert!(refusal(&["fit", text(root), "--generation", "0"]).contains("--generation 0"));
+}
+
+/// Text that was chosen among, and text by a model of another kind, are not what a model of the arm's own writes.
+#[test]
+fn what_was_selected_and_who_wrote_tell_blends_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, root, file) = finished();
+    let run = |name: &str, more: &[&str]| {
+        let out = dir.path().join(name);
+        let name = format!("name=\"{name}\"");
+        let tokenizer = format!("tokenizer={{path=\"{}\"}}", root.join("tokenizer.json").display());
+        let settings = ["--set", &name, "--set", &tokenizer, "--set", "generations=1"];
+        genloss().arg("run").arg(file).args(settings).args(more).arg("--out").arg(&out).assert().success();
+        store::read(&out).unwrap()
+    };
+    let runs = [
+        run("plain", &[]),
+        run("chosen", &["--set", "synthesis.selection.max_repetition=0.9"]),
+        run("written", &["--set", "writer.model.order=2"]),
+    ];
+    let points = fit::points(&runs, 1).unwrap();
+    let sources: BTreeSet<&str> =
+        points.iter().filter(|p| p.blend.synthetic_percent == 100).map(|p| p.blend.source.as_str()).collect();
+    let has = |wanted: &str| sources.iter().any(|source| source.ends_with(wanted));
+    assert!(
+        has("max_repetition = 0.9")
+            && has("temperature 1")
+            && sources.iter().any(|s| s.contains("by a writer"))
+    );
+}
+
+#[test]
+fn models_that_go_on_from_other_weights_are_refused() {
+    let (_, root, _) = finished();
+    let mut recorded = store::read(root).unwrap();
+    recorded.experiment.arms[1].training.init = Init::Chained { base: None };
+    let refused = fit::points(&[recorded], 1).unwrap_err().to_string();
+    assert!(refused.starts_with("small: its models go on from weights"), "{refused}");
 }
 
 /// The built-in world makes more text for a larger run, and a tokenizer learnt from that is another one.

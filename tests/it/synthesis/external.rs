@@ -77,9 +77,24 @@ fn a_command_that_hangs_is_stopped_at_its_limit() {
 
 #[test]
 fn a_command_that_reads_nothing_may_answer_all_the_same() {
-    let script = "for i in 1 2 3 4 5 6 7 8 9; do echo '{\"text\": \"fish\"}'; done";
-    // More or fewer lines than were asked for: an error that says so, and no hang.
-    assert!(matches!(by(&["sh", "-c", script], 60.0), Err(SynthesisError::External(_))));
+    let nine = "for i in 1 2 3 4 5 6 7 8 9; do echo '{\"text\": \"fish\"}'; done";
+    let ExternalError::TooFew { lines: 9, documents, .. } = error(&["sh", "-c", nine], 60.0) else {
+        panic!("nine are too few")
+    };
+    let all = format!("for i in $(seq {documents}); do echo '{{\"text\": \"fish\"}}'; done");
+    let (corpus, _) = by(&["sh", "-c", &all], 60.0).unwrap();
+    assert!(tokenizer().decode_documents(&corpus).concat().contains("fish"));
+}
+
+/// Neither one that stays after its last answer nor one that leaves a child behind, which holds the output open.
+#[test]
+fn a_command_that_has_answered_is_not_waited_for() {
+    for script in ["cat; exec >&-; sleep 600", "sleep 600 & cat"] {
+        let started = Instant::now();
+        let (corpus, _) = by(&["sh", "-c", script], 300.0).unwrap();
+        assert!(tokenizer().decode_documents(&corpus).concat().contains("one fish"));
+        assert!(started.elapsed() < Duration::from_secs(60), "{script}");
+    }
 }
 
 #[test]
