@@ -27,7 +27,6 @@ mod error;
 pub mod file;
 mod grid;
 mod inherit;
-mod methods;
 mod overrides;
 mod regimes;
 pub mod selection;

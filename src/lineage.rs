@@ -14,7 +14,7 @@ mod work;
 pub use error::RunError;
 pub use generation::{learner, tokens_seen, tokens_written};
 pub use prepare::{Prepared, prepare, prepare_together};
-pub use twins::Kind;
+pub use twins::ArmOf;
 pub use work::{Work, work};
 
 use crate::config::{Arm, Experiment};

@@ -25,14 +25,14 @@ pub(super) enum Twin {
 
 /// An arm of an experiment.
 #[derive(Clone, Copy)]
-pub struct Kind<'a> {
+pub struct ArmOf<'a> {
     /// The experiment.
     pub experiment: &'a Experiment,
     /// One of its arms.
     pub arm: &'a Arm,
 }
 
-impl Kind<'_> {
+impl ArmOf<'_> {
     /// Whether both have the same model at `generation`, if they have trained on the same texts up to it.
     #[must_use]
     pub fn trains_alike(self, other: Self, generation: usize) -> bool {
@@ -81,11 +81,11 @@ impl Maker<'_> {
             texts.push(self.store.record(self.address(arm, earlier))?.mixture.hash);
         }
         texts.push(text_hash.to_owned());
-        let own = Kind { experiment: self.experiment, arm };
+        let own = ArmOf { experiment: self.experiment, arm };
         let mut model = None;
         for &run in self.kin {
             for other in &run.experiment.arms {
-                let other = Kind { experiment: run.experiment, arm: other };
+                let other = ArmOf { experiment: run.experiment, arm: other };
                 if !own.trains_alike(other, generation) || !self.has_trained_on(run, other.arm, &texts)? {
                     continue;
                 }

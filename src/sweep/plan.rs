@@ -2,7 +2,7 @@
 
 use super::{Part, Ready, Strand};
 use crate::config::{Arm, Experiment};
-use crate::lineage::{self, Kind, RunError, Work};
+use crate::lineage::{self, ArmOf, RunError, Work};
 use crate::store::Address;
 use std::borrow::Cow;
 
@@ -66,9 +66,9 @@ impl<'a> Ready<'a> {
             Part::Later => generation > 0,
         };
         let step = |(generation, work)| {
-            let kind = Kind { experiment, arm };
+            let own = ArmOf { experiment, arm };
             let (trains, writes) =
-                if generation < natural { made.lacks(kind, generation) } else { (true, true) };
+                if generation < natural { made.lacks(own, generation) } else { (true, true) };
             Step { experiment: place, arm: experiment.at(arm, generation), generation, work, trains, writes }
         };
         Ok(works.into_iter().enumerate().filter(belongs).map(step).collect())
@@ -77,18 +77,18 @@ impl<'a> Ready<'a> {
 
 /// The generations on natural text that a strand has by then.
 #[derive(Default)]
-struct Made<'a>(Vec<(Kind<'a>, usize)>);
+struct Made<'a>(Vec<(ArmOf<'a>, usize)>);
 
 impl<'a> Made<'a> {
     /// Whether none of them has the model of `generation` of an arm, and whether none is the same as it. It is among them
     /// from now on.
-    fn lacks(&mut self, kind: Kind<'a>, generation: usize) -> (bool, bool) {
-        let same_text = |other: Kind| generation == 0 || other.arm.mixture == kind.arm.mixture;
-        let has_same_model = |&&(other, at): &&(Kind, usize)| {
-            at == generation && same_text(other) && kind.trains_alike(other, generation)
+    fn lacks(&mut self, one: ArmOf<'a>, generation: usize) -> (bool, bool) {
+        let same_text = |other: ArmOf| generation == 0 || other.arm.mixture == one.arm.mixture;
+        let has_same_model = |&&(other, at): &&(ArmOf, usize)| {
+            at == generation && same_text(other) && one.trains_alike(other, generation)
         };
-        let alike: Vec<Kind> = self.0.iter().filter(has_same_model).map(|&(other, _)| other).collect();
-        self.0.push((kind, generation));
-        (alike.is_empty(), !alike.iter().any(|&other| kind.writes_alike(other, generation)))
+        let alike: Vec<ArmOf> = self.0.iter().filter(has_same_model).map(|&(other, _)| other).collect();
+        self.0.push((one, generation));
+        (alike.is_empty(), !alike.iter().any(|&other| one.writes_alike(other, generation)))
     }
 }

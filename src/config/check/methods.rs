@@ -1,9 +1,9 @@
 //! What a model may write from: the keys of `[synthesis]` that belong to one method, checked.
 
-use super::check::{LARGEST_SHAPE, number, positive, share, within};
-use super::error::{ConfigError, setting};
-use super::file::{MethodValue, SeedValue, SynthesisTable};
-use super::settings::{Method, Model, Training};
+use super::{LARGEST_SHAPE, number, positive, share, within};
+use crate::config::error::{ConfigError, setting};
+use crate::config::file::{MethodValue, SeedValue, SynthesisTable};
+use crate::config::settings::{Method, Model, Training};
 
 /// Checks what `table` says of its method; `sub` turns a key into what errors call it.
 pub(super) fn check(
