@@ -51,7 +51,7 @@ pub enum RunError {
         /// Seed, arm and generation, as far as it was one of them.
         place: String,
         /// What went wrong.
-        source: SynthesisError,
+        source: Box<SynthesisError>,
     },
     /// The measuring.
     #[error(transparent)]
@@ -89,7 +89,7 @@ impl RunError {
     pub(super) fn synthesis(source: SynthesisError, place: String) -> Self {
         match source {
             SynthesisError::Model(error) => error.into(),
-            source => Self::Synthesis { place, source },
+            source => Self::Synthesis { place, source: Box::new(source) },
         }
     }
 }
