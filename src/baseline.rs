@@ -24,7 +24,7 @@
 
 pub mod factors;
 
-use crate::config::{Arm, Experiment};
+use crate::config::{Arm, Decoding, Experiment, Method, Synthesis};
 use crate::decoding;
 use crate::drift::categorical::Simulation;
 use crate::drift::{DriftError, Frequencies, Regime, Row};
@@ -112,7 +112,8 @@ impl Baseline {
     }
 
     /// Simulates every arm of `experiment`, whose random streams are those of the seed of `stage`. An arm whose decoder is
-    /// not plain needs its `log_ratios`, by name; without them it is left out, as an arm always is that writes by a search.
+    /// not plain needs its `log_ratios`, by name; without them it is left out, as an arm always is that writes by a search,
+    /// decodes only some of its tokens, or whose generation 0 has another decoder.
     ///
     /// # Errors
     /// When a loop cannot be simulated, or the run is interrupted.
@@ -128,7 +129,7 @@ impl Baseline {
         let mut curves = Vec::new();
         for arm in &experiment.arms {
             // Under drift a lineage has one decoder.
-            if experiment.at(arm, 0).synthesis.decoding != arm.synthesis.decoding {
+            if !decodes_alike(experiment, arm) {
                 continue;
             }
             for types in &unigrams {
@@ -136,7 +137,7 @@ impl Baseline {
                 if experiment.corpus.train_tokens.0 as f64 * types.per_token() < 0.5 {
                     continue;
                 }
-                let decoding = arm.synthesis.decoding.token_by_token();
+                let decoding = decoder(&arm.synthesis);
                 let factors = if decoding.is_some_and(decoding::is_plain) {
                     Some(vec![1.0; types.counts().len()])
                 } else {
@@ -152,6 +153,25 @@ impl Baseline {
         stage.end();
         Ok(Self { replicates: REPLICATES, curves })
     }
+}
+
+/// The decoder that every token of a corpus comes from, as far as it goes token by token. A command of the user's has its
+/// own, which is not known of, and counts as none. Where only some tokens are drawn, those that stay are not decoded.
+#[must_use]
+pub fn decoder(synthesis: &Synthesis) -> Option<&Decoding> {
+    let decoding = synthesis.decoding.token_by_token();
+    match synthesis.method {
+        Method::External { .. } => Some(&Decoding::PLAIN),
+        Method::Rephrase { fidelity, .. } if fidelity > 0.0 => decoding.filter(|one| decoding::is_plain(one)),
+        Method::TokenEdit { .. } => decoding.filter(|one| decoding::is_plain(one)),
+        _ => decoding,
+    }
+}
+
+/// Whether generation 0 of an arm has the decoder of those that follow.
+#[must_use]
+pub fn decodes_alike(experiment: &Experiment, arm: &Arm) -> bool {
+    decoder(&experiment.at(arm, 0).synthesis) == decoder(&arm.synthesis)
 }
 
 /// One arm, of which tokens or words drift.

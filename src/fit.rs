@@ -270,6 +270,19 @@ fn notes(
             ));
         }
     }
+    let largest = |of: fn(&Point) -> u64| points.iter().map(of).max().unwrap_or(0);
+    let (most_tokens, most_parameters) =
+        (largest(|p| p.tokens.0), largest(|p| p.size.parameters().unwrap_or(0)));
+    let (parameters, tokens) = (at.size.parameters().unwrap_or(0), at.tokens.0);
+    if tokens > most_tokens || parameters > most_parameters {
+        notes.push(format!(
+            "{}, D = {} is beyond the largest runs (N = {}, D = {}): what is foreseen there assumes that the laws go on",
+            at.size,
+            at.tokens,
+            Tokens(most_parameters),
+            Tokens(most_tokens)
+        ));
+    }
     let most = points.iter().map(|point| point.epochs).fold(0.0, f64::max);
     if most > MOST_EPOCHS {
         notes.push(format!(

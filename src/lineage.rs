@@ -62,6 +62,7 @@ pub fn run(
     let Standing { generations, done } = run.standing()?;
     let observer = surroundings.observer;
     observer.observe(&Event::RunStarted { experiment: experiment.name.clone(), generations, done });
+    prepared.notes(experiment).into_iter().for_each(|note| observer.observe(&Event::Note(note)));
     run.baseline()?;
     for &seed in &experiment.seeds {
         run.seed(seed, &[&run])?;

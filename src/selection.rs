@@ -128,7 +128,7 @@ pub struct SelectionRecord {
 pub enum SelectionError {
     /// Hardly anything passes.
     #[error(
-        "selection keeps less than one of {least} tokens: of {} documents {} were kept, and dropped by {}; loosen the rule that drops the most, under synthesis.selection",
+        "selection keeps less than one of {least} tokens by now: of {} documents in all {} were kept, and dropped by {}; loosen the rule that drops the most, under synthesis.selection",
         tally.documents(),
         tally.kept,
         tally.listed()

@@ -164,6 +164,9 @@ impl<'a> Ready<'a> {
         let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let Standing { generations, done } = standing(&runs)?;
         observer.observe(&Event::RunStarted { experiment: name, generations, done });
+        let places = 0..self.experiments.len();
+        let notes = places.flat_map(|place| self.text(place).notes(&self.experiments[place]));
+        notes.collect::<BTreeSet<_>>().into_iter().for_each(|note| observer.observe(&Event::Note(note)));
         let baselines = || side_by_side(at_a_time, &runs, |run| noted(run.baseline(), run, observer));
         baselines()?;
         let make = |part| {

@@ -98,6 +98,14 @@ pub enum SynthesisError {
         /// Documents it wrote.
         documents: usize,
     },
+    /// No word can be a keyword.
+    #[error(
+        "none of {documents} natural documents has a word that the others lack; give more documents than one, or leave out synthesis.seed"
+    )]
+    NoKeyword {
+        /// Documents there are.
+        documents: usize,
+    },
     /// There is no document to rewrite.
     #[error("there is no natural document to write from")]
     NoSource,
@@ -189,6 +197,26 @@ pub fn check(synthesis: &Synthesis, natural: &Documents) -> Result<(), Synthesis
     }
 }
 
+/// What is lost of `natural` when its documents are rewritten: those that are longer than a document may become.
+#[must_use]
+pub fn cut_sources(synthesis: &Synthesis, natural: &Documents) -> Option<String> {
+    let rewrites = match synthesis.method {
+        Method::Rephrase { fidelity, .. } => fidelity > 0.0,
+        Method::TokenEdit { .. } | Method::External { .. } => true,
+        Method::Textbook | Method::Keywords { .. } | Method::Continuation { .. } => false,
+    };
+    let most = synthesis.max_document_tokens;
+    let longer = natural.iter().filter(|document| document.len() > most).count();
+    let longest = natural.iter().map(<[TokenId]>::len).max().unwrap_or(0);
+    (rewrites && longer > 0).then(|| {
+        format!(
+            "{longer} of {} natural documents are longer than synthesis.max_document_tokens = {most}, and of these only \
+             the beginning is rewritten; raise it, to {longest} for all",
+            natural.len()
+        )
+    })
+}
+
 /// Has `model` write a corpus of exactly `synthesis.tokens`. Selection asks `reference` how probable documents are.
 ///
 /// # Errors
@@ -219,7 +247,10 @@ pub fn write_corpus(
     let record = SynthesisRecord {
         method: writer.method().into(),
         prompts: writer.source(),
-        decoding: decoding::describe(&synthesis.decoding),
+        decoding: match synthesis.method {
+            Method::External { .. } => "the command's own".into(),
+            _ => decoding::describe(&synthesis.decoding),
+        },
         documents: corpus.len() as u64,
         tokens: corpus.tokens(),
         ended: ended as u64,

@@ -65,7 +65,8 @@ fn counts(experiment: &Experiment, prepared: &Prepared) -> Result<String> {
         experiment.corpus.reference_tokens,
         prepared.tokenizer.vocab_size(),
     );
-    Ok(format!("{}{splits}\n", output::table(&header, &rows)))
+    let notes = prepared.notes(experiment).into_iter().map(|note| format!("note: {note}\n"));
+    Ok(format!("{}{splits}{}\n", output::table(&header, &rows), notes.collect::<String>()))
 }
 
 fn row(arm: &Arm, generation: usize, work: &Work) -> Vec<String> {

@@ -24,6 +24,8 @@ use std::collections::BTreeSet;
 
 /// Places where the search for a law begins.
 const STARTS: usize = 16;
+/// Places where that for a refit does, beside the fitted law.
+const REFIT_STARTS: usize = 3;
 
 /// Different values that a power's scale and exponent take, beside the floor.
 const LEAST_VALUES: usize = 3;
@@ -183,8 +185,9 @@ fn draws(sample: &Sample, theta: &Theta, resamples: usize, place: &Place) -> Vec
         let drawn = DVector::from_fn(predicted.len(), |i, _| {
             predicted[i] + residuals[stream.random_range(0..residuals.len())]
         });
-        // Of all starts the fitted law is the nearest.
-        sample.fit(&drawn, [theta.clone()]).map(|theta| sample.law(&theta))
+        // The fitted law is near; but from a floor of nearly nothing, which no longer changes the loss, none comes back.
+        let starts = (0..REFIT_STARTS).map(|_| sample.start(&mut stream)).chain([theta.clone()]);
+        sample.fit(&drawn, starts).map(|theta| sample.law(&theta))
     };
     (0..resamples as u64).into_par_iter().filter_map(draw).collect()
 }

@@ -4,7 +4,7 @@
 //! generation 0, under every seed, to see what that decoder does to natural text.
 
 use super::{Run, RunError};
-use crate::baseline::{Baseline, LogRatios};
+use crate::baseline::{self, Baseline, LogRatios};
 use crate::config::{Arm, Decoding};
 use crate::decoding;
 use crate::measure::Heldout;
@@ -50,12 +50,8 @@ impl Run<'_> {
     /// The arms that go token by token and do not draw from predictions as they are. (What beam search and contrastive
     /// search do to a token cannot be seen in one prediction: such arms have no baseline.)
     fn decoding_arms(&self) -> impl Iterator<Item = (&Arm, &Decoding)> {
-        let all = self
-            .experiment
-            .arms
-            .iter()
-            .filter(|arm| self.experiment.at(arm, 0).synthesis.decoding == arm.synthesis.decoding);
-        let by_token = all.filter_map(|arm| Some((arm, arm.synthesis.decoding.token_by_token()?)));
+        let all = self.experiment.arms.iter().filter(|arm| baseline::decodes_alike(self.experiment, arm));
+        let by_token = all.filter_map(|arm| Some((arm, baseline::decoder(&arm.synthesis)?)));
         by_token.filter(|(_, decoding)| !decoding::is_plain(decoding))
     }
 

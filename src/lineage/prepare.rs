@@ -117,6 +117,20 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<Prepared, RunErro
 }
 
 impl Prepared {
+    /// What the user of `experiment` should know of the text before it is run.
+    #[must_use]
+    pub fn notes(&self, experiment: &Experiment) -> Vec<String> {
+        let seed = experiment.seeds[0];
+        let natural = natural_order(&self.train, seed).prefix(experiment.corpus.train_tokens);
+        let of_arm = |arm: &Arm| {
+            let cut =
+                |generation| synthesis::cut_sources(&experiment.at(arm, generation).synthesis, &natural);
+            let cut = cut(0).or_else(|| cut(1))?;
+            Some(format!("arm \"{}\", seed {seed}: {cut}", arm.name))
+        };
+        experiment.arms.iter().filter_map(of_arm).collect()
+    }
+
     /// What the store records: the process's part, completed by the text's.
     #[must_use]
     pub fn provenance(&self, experiment: &Experiment, process: Provenance) -> Provenance {

@@ -91,7 +91,11 @@ fn percent(share: f64) -> String {
 const SPEED_UPS: [&str; 5] = ["trained on", "law", "loss, nats", "tokens", "speed-up [95 %]"];
 
 fn speed_up(found: &SpeedUp) -> Vec<String> {
-    let times = |factor: f64| if factor > 0.0 { format!("{factor:.2}×") } else { "never".to_owned() };
+    let times = |factor: f64| match factor {
+        1000.0.. => "over 1000×".to_owned(),
+        factor if factor > 0.0 => format!("{factor:.2}×"),
+        _ => "never".to_owned(),
+    };
     let tokens = found.tokens.map_or("never".to_owned(), |tokens| Tokens(tokens.round() as u64).to_string());
     let [low, high] = found.interval.map(times);
     let factor = format!("{} [{low}, {high}]", times(found.speed_up));

@@ -118,7 +118,7 @@ const MOST_DOCUMENTS: u64 = 1024;
 const LONGEST_LINE: u64 = 1 << 26;
 
 /// What a command that has answered may still take to end.
-const FAREWELL: Duration = Duration::from_secs(5);
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How often the clock and the user are heeded.
 const HEARTBEAT: Duration = Duration::from_millis(50);
@@ -263,12 +263,15 @@ impl Process {
         limit: Duration,
         stage: &Stage,
     ) -> Result<Vec<String>, SynthesisError> {
-        let deadline = Instant::now() + limit;
+        let mut deadline = Instant::now() + limit;
         let mut answers = Vec::with_capacity(wanted);
         loop {
             if stage.interrupted() {
                 self.stop();
                 return Err(ModelError::Interrupted.into());
+            }
+            if Instant::now() >= deadline && answers.len() == wanted {
+                break;
             }
             if Instant::now() >= deadline {
                 self.stop();
@@ -286,7 +289,12 @@ impl Process {
             }
             match self.lines.recv_timeout(HEARTBEAT) {
                 Ok(line) => match self.answer(line, answers.len() + 1, wanted) {
-                    Ok(answer) => answers.extend(answer),
+                    Ok(answer) => {
+                        answers.extend(answer);
+                        if answers.len() == wanted {
+                            deadline = deadline.min(Instant::now() + FAREWELL);
+                        }
+                    }
                     Err(error) => {
                         self.stop();
                         return Err(error.into());
@@ -327,24 +335,31 @@ impl Process {
         Ok(Some(answer.text))
     }
 
+    /// Whether the command has ended. It is not reaped, so that nothing else can have its number yet.
     fn has_ended(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(Some(_)))
+        #[cfg(unix)]
+        {
+            use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            let pid = Pid::from_raw(self.child.id() as i32);
+            pid.is_none_or(|pid| !matches!(waitid(WaitId::Pid(pid), options), Ok(None)))
+        }
+        #[cfg(not(unix))]
+        {
+            !matches!(self.child.try_wait(), Ok(None))
+        }
     }
 
-    /// Waits a little for a command that has closed its output, and checks how it ended.
+    /// Waits a little for a command that has closed its output, stops what it has left behind, and checks how it ended.
     fn ended(mut self, answers: &[String], wanted: usize) -> Result<(), ExternalError> {
         let deadline = Instant::now() + FAREWELL;
-        let status = loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => break status,
-                Ok(None) if Instant::now() < deadline => std::thread::sleep(HEARTBEAT / 10),
-                // It has answered and does not go: what counts is whether the answers are whole.
-                _ => {
-                    self.stop();
-                    break ExitStatus::default();
-                }
-            }
-        };
+        while !self.has_ended() && Instant::now() < deadline {
+            std::thread::sleep(HEARTBEAT / 10);
+        }
+        // One that has answered and does not go: what counts is whether the answers are whole.
+        let has_ended = self.has_ended();
+        self.stop();
+        let status = self.child.wait().ok().filter(|_| has_ended).unwrap_or_default();
         let (program, lines) = (self.program.clone(), answers.len());
         if !status.success() {
             return Err(ExternalError::Failed { program, status, said: self.said() });

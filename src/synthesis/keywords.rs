@@ -39,7 +39,7 @@ impl Keywords {
             .collect();
         let prompts = prompts?;
         if prompts.is_empty() {
-            return Err(SynthesisError::NoSource);
+            return Err(SynthesisError::NoKeyword { documents: natural.len() });
         }
         Ok(Self { count, prompts, place })
     }

@@ -23,8 +23,11 @@ use std::ops::Range;
 const BLOCK_PLACES: u64 = 128;
 /// After so many blocks it is seen whether enough is kept.
 const WINDOW_BLOCKS: u64 = 8;
-/// Of so many tokens written per candidate of a place, one must be kept.
+/// Of so many tokens written per candidate of a place one must be kept, and more where importance resampling is to keep
+/// few.
 const LEAST_KEPT: u64 = 100;
+/// How far below what it is to keep importance resampling may come by chance.
+const FEWER_BY_CHANCE: f64 = 4.0;
 /// The number of the first document that the detector learns from.
 const PILOT: u64 = 1 << 32;
 
@@ -52,7 +55,7 @@ impl Selected<'_> {
                 break;
             }
             if block > 0 && block % WINDOW_BLOCKS == 0 {
-                last = corpus.grown_since(last, LEAST_KEPT * candidates)?;
+                last = corpus.grown_since(last, self.least_kept() * candidates)?;
             }
             let first = block * BLOCK_PLACES * candidates;
             let documents = row.documents(first..first + BLOCK_PLACES * candidates)?;
@@ -68,6 +71,11 @@ impl Selected<'_> {
             selection: Some(corpus.record(went_by)),
             documents: corpus.kept,
         })
+    }
+
+    fn least_kept(&self) -> u64 {
+        let cost = self.synthesis.selection.importance.unwrap_or(1.0);
+        LEAST_KEPT.max((FEWER_BY_CHANCE * cost) as u64)
     }
 
     /// Importance resampling, if there is any: learnt from natural documents and as many of the row.

@@ -155,8 +155,12 @@ impl TransformerLearner {
             ));
         }
         if shape.vocab_size != self.vocab_size {
+            let remedy = match self.sentinels {
+                Some(_) => "it has not learnt to fill gaps, so leave out training.fim_share; and ",
+                None => "",
+            };
             return Err(format!(
-                "it has {} tokens and the tokenizer {}: set tokenizer.path to the tokenizer.json of this folder",
+                "it has {} tokens and the tokenizer {}: {remedy}set tokenizer.path to the tokenizer.json of this folder",
                 shape.vocab_size, self.vocab_size
             ));
         }

@@ -71,6 +71,25 @@ fn an_arm_that_writes_by_a_search_has_no_curves() {
 }
 
 /// Natural text has a coverage of 1; what a model wrote that has counted it once has less, for the model missed some.
+/// A command has a decoder of its own, whatever temperature its arm inherits; of a document that is edited only some tokens
+/// are decoded.
+#[test]
+fn a_decoder_counts_only_where_every_token_comes_from_it() {
+    let arm = |name: &str, synthesis: &str| {
+        format!("[[arm]]\nname = \"{name}\"\nmixture = \"replace\"\nsynthesis = {{ {synthesis} }}\n")
+    };
+    let arms = [
+        arm("command", "method = \"external\", command = [\"cat\"], temperature = 0.3"),
+        arm("edited", "method = \"token-edit\", temperature = 0.3"),
+        arm("edited-plainly", "method = \"token-edit\""),
+    ];
+    let baseline = baseline(&experiment(&arms.concat()), &zipf().1);
+    let command = baseline.curve("command", "hill_0").unwrap();
+    assert_eq!(command.sampling, command.decoding);
+    assert!(baseline.curve("edited", "hill_0").is_none());
+    assert!(baseline.curve("edited-plainly", "hill_0").is_some());
+}
+
 #[test]
 fn a_control_stays_where_it_is() {
     let (_, documents) = zipf();

@@ -138,6 +138,11 @@ fn a_setting_that_the_decoder_would_not_heed_is_refused() {
             "\"token-edit\" draws tokens one by one, and a search does not",
         ),
         ("", "beams = 2, selection = { best_of = 2 }", "selection.best_of: candidates would be copies"),
+        (
+            "max_document_tokens = 8",
+            "method = \"continuation\", prefix = \"previous\", prefix_tokens = 8",
+            "prefix_tokens: 8 leaves nothing to go on from",
+        ),
         ("", "greedy = true, selection = { best_of = 2 }", "selection.best_of: candidates would be copies"),
     ];
     for (base, arm, expected) in cases {

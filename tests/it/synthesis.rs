@@ -9,7 +9,7 @@ use genloss::model::{Generate, LanguageModel, ModelError, Redrawn, Scores, Speci
 use genloss::progress::{Event, Recorder, Silent};
 use genloss::seed::Place;
 use genloss::stage::Stage;
-use genloss::synthesis::{Sources, SynthesisError, SynthesisRecord, write_corpus};
+use genloss::synthesis::{Sources, SynthesisError, SynthesisRecord, cut_sources, write_corpus};
 use genloss::tokenizer::Tokenizer;
 use genloss::units::Tokens;
 use rand::Rng;

@@ -39,7 +39,8 @@ fn without_parts(all: &[Compared]) -> String {
     let line = |Compared { comparison, .. }: &Compared| {
         format!(
             "{}, {}: not split, for it is not known what its decoder or the control's does to each type. (Beam search and\n\
-             contrastive search do not choose by one prediction; otherwise the held-out text is too short to tell.)\n\n",
+             contrastive search do not choose by one prediction; of a document that is rewritten only some tokens are\n\
+             decoded; a writer may decode in another way than its arms; else the held-out text is too short to tell.)\n\n",
             comparison.experiment, comparison.arm
         )
     };

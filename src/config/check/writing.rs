@@ -5,7 +5,7 @@ use super::{decoding, methods};
 use crate::config::error::{ConfigError, setting};
 use crate::config::file::SynthesisTable;
 use crate::config::selection::selection;
-use crate::config::settings::{Corpus, Method, Model, Synthesis, Training};
+use crate::config::settings::{Corpus, Method, Model, Prefix, Synthesis, Training};
 
 pub(super) fn synthesis(
     key: &str,
@@ -40,6 +40,15 @@ fn go_together(sub: &dyn Fn(&str) -> String, synthesis: &Synthesis) -> Result<()
     if matches!(method, Method::TokenEdit { .. }) && is_search {
         let message = "\"token-edit\" draws tokens one by one, and a search does not; leave out beams and contrastive_k";
         return Err(setting(sub("method"), message));
+    }
+    if let Method::Continuation { prefix_tokens, prefix: Prefix::Previous } = method
+        && *prefix_tokens >= synthesis.max_document_tokens
+    {
+        let message = format!(
+            "{prefix_tokens} leaves nothing to go on from: documents of the generation before have at most {} tokens (max_document_tokens); lower it",
+            synthesis.max_document_tokens
+        );
+        return Err(setting(sub("prefix_tokens"), message));
     }
     let from_prompts =
         matches!(method, Method::Textbook | Method::Keywords { .. } | Method::Continuation { .. });

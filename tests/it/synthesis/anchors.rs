@@ -100,6 +100,18 @@ fn nothing_of_a_gap_is_read_by_the_model_that_fills_it() {
     assert!(bridges > 100, "{bridges}");
 }
 
+/// Rewriting ends where a document may: of the twenty sources of 101 tokens the beginning is left.
+#[test]
+fn sources_that_are_cut_are_told() {
+    let natural = distinct();
+    let within = |max_document_tokens| Synthesis { max_document_tokens, ..rephrase(100, 0.5) };
+    let told = cut_sources(&within(100), &natural).unwrap();
+    assert!(told.starts_with("20 of 20 natural documents are longer than"), "{told}");
+    assert!(told.ends_with("raise it, to 101 for all"), "{told}");
+    assert_eq!(cut_sources(&within(101), &natural), None);
+    assert_eq!(cut_sources(&Synthesis { max_document_tokens: 5, ..textbook(100) }, &natural), None);
+}
+
 /// Of a gap that is longer than the view of 6, all but the last 6 tokens are written forward, and these with both sides in
 /// view, if the model does not end by itself. No two requests draw from the same random stream.
 #[test]

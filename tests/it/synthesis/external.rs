@@ -50,6 +50,13 @@ fn a_failure_is_told_in_the_words_of_the_command() {
     assert!(error.contains("exit status: 3") && error.contains("it said: the server is down"), "{error}");
 }
 
+/// The child holds standard error open: had it not been stopped, nobody would know what was said.
+#[test]
+fn what_a_failed_command_has_started_is_stopped() {
+    let error = error(&["sh", "-c", "sleep 600 & echo the server is down >&2; exit 3"], 60.0).to_string();
+    assert!(error.contains("it said: the server is down"), "{error}");
+}
+
 #[test]
 fn a_bad_line_is_named_by_its_number() {
     let error = error(&["sh", "-c", "head -n 1; echo nonsense; cat > /dev/null"], 60.0);
@@ -86,10 +93,11 @@ fn a_command_that_reads_nothing_may_answer_all_the_same() {
     assert!(tokenizer().decode_documents(&corpus).concat().contains("fish"));
 }
 
-/// Neither one that stays after its last answer nor one that leaves a child behind, which holds the output open.
+/// Neither one that stays after its last answer, whether or not it closes its output, nor one that leaves a child behind,
+/// which holds the output open.
 #[test]
 fn a_command_that_has_answered_is_not_waited_for() {
-    for script in ["cat; exec >&-; sleep 600", "sleep 600 & cat"] {
+    for script in ["cat; exec >&-; sleep 600", "cat; sleep 600", "sleep 600 & cat"] {
         let started = Instant::now();
         let (corpus, _) = by(&["sh", "-c", script], 300.0).unwrap();
         assert!(tokenizer().decode_documents(&corpus).concat().contains("one fish"));
