@@ -196,7 +196,7 @@ fn rules_that_nothing_passes_stop_the_run_and_say_which() {
     // Eight blocks of 128 places with two candidates each.
     assert_eq!(
         message,
-        "selection keeps less than one of 200 tokens: of 2048 documents 0 were kept, and dropped by loss_band 2048; \
+        "selection keeps less than one of 200 tokens by now: of 2048 documents in all 0 were kept, and dropped by loss_band 2048; \
          loosen the rule that drops the most, under synthesis.selection"
     );
 }
