@@ -1,6 +1,7 @@
-//! The committed results: the README and the pages say of them what the present code does.
+//! The committed results: README, docs/RESULTS.md and the pages say of them what the present code does.
 
 use genloss::config::CONTROL;
+use genloss::fit;
 use genloss::store;
 use genloss::verdict::{self, ArmComparison, Verdict};
 use std::fs;
@@ -37,8 +38,9 @@ fn in_words(comparison: &ArmComparison) -> String {
 }
 
 #[test]
-fn the_readme_has_the_verdicts_of_the_committed_results() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+fn the_documents_have_the_verdicts_of_the_committed_results() {
+    let [readme, results] =
+        ["README.md", "docs/RESULTS.md"].map(|file| fs::read_to_string(root().join(file)).unwrap());
     for run in runs() {
         let comparisons = comparisons(&run);
         if comparisons.iter().all(|comparison| comparison.verdict == Verdict::Inconclusive) {
@@ -47,11 +49,11 @@ fn the_readme_has_the_verdicts_of_the_committed_results() {
         }
         for comparison in comparisons {
             let arm = match comparison.arm.split_once('-') {
-                Some((arm, percent)) => format!("{arm} at {percent} %"),
-                None => comparison.arm.clone(),
+                Some((arm, percent)) if percent.parse::<u32>().is_ok() => format!("{arm} at {percent} %"),
+                _ => comparison.arm.clone(),
             };
             let row = format!("| {arm} | {} |", in_words(&comparison));
-            assert!(readme.contains(&row), "{}: {row}", run.display());
+            assert!(readme.contains(&row) || results.contains(&row), "{}: {row}", run.display());
         }
     }
 }
@@ -63,5 +65,21 @@ fn the_committed_pages_say_what_is_said_of_their_arms_now() {
         for comparison in comparisons(&run) {
             assert!(page.contains(&comparison.explanation), "{}: {}", run.display(), comparison.explanation);
         }
+    }
+}
+
+/// Of a sweep the committed fit is made of the committed runs.
+#[test]
+fn the_committed_fits_are_of_the_committed_runs() {
+    for name in ["world", "reviews"] {
+        let folder = root().join("generations/reference/kang");
+        let runs = fs::read_dir(folder.join(name)).unwrap();
+        let recorded: Vec<_> = runs.map(|run| store::read(&run.unwrap().path()).unwrap()).collect();
+        let points = serde_json::to_value(fit::points(&recorded, 1).unwrap()).unwrap();
+        let fitted = fs::read_to_string(folder.join(format!("{name}-fit/fit.json"))).unwrap();
+        let fitted: serde_json::Value = serde_json::from_str(&fitted).unwrap();
+        // 7 blends, 4 sizes, 5 numbers of tokens, 3 seeds.
+        assert_eq!(points.as_array().unwrap().len(), 7 * 4 * 5 * 3);
+        assert!(fitted["points"] == points, "{name}");
     }
 }
