@@ -105,7 +105,7 @@ pub struct Point {
 }
 
 /// Metrics of what a model has left of the tail: facts that it knows, and rare words and tokens that it writes.
-pub const TAIL: [&str; 3] = ["fact_recall_tail", "tail_coverage_words", "tail_coverage"];
+pub const TAIL: [&str; 4] = ["fact_recall_torso", "fact_recall_tail", "tail_coverage_words", "tail_coverage"];
 
 /// The last generation that all of `recorded` are meant to have.
 #[must_use]

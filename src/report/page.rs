@@ -49,7 +49,7 @@ const EVIDENCE: [Chapter; 9] = [
     Chapter {
         anchor: "tail-left",
         heading: "What is left of the tail",
-        introduction: "Rare facts that the models still know, and rare words and tokens that they still write, of those \
+        introduction: "Medium and rare facts that the models still know, and rare words and tokens that they still write, of those \
                        that a natural text of the same size would hold.",
         part: Part::TailLeft,
     },
