@@ -7,6 +7,7 @@ mod compare;
 mod cost;
 mod demo;
 mod drift;
+mod experiment;
 mod fit;
 mod inspect;
 mod output;

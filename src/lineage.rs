@@ -127,10 +127,8 @@ impl<'a> Run<'a> {
     /// The first fault of a stage, after every arm was tried; or that the user asks to stop.
     pub fn first_generation(&self, seed: u64, kin: &[&Run]) -> Result<(), RunError> {
         let maker = Maker::new(self, kin, seed);
-        all_of(self.experiment.arms.iter().map(|arm| {
-            let address = Address::of(self.experiment, seed, arm, 0);
-            if self.store.is_committed(address)? { Ok(()) } else { maker.make(arm, 0) }
-        }))
+        let make = |arm| if self.has_first(seed, arm)? { Ok(()) } else { maker.make(arm, 0) };
+        all_of(self.experiment.arms.iter().map(make))
     }
 
     /// Makes what is missing of the other generations of a seed, in every arm whose generation 0 stands, as [`Self::seed`].
@@ -139,10 +137,13 @@ impl<'a> Run<'a> {
     /// When a stage fails or the user asks to stop.
     pub fn later_generations(&self, seed: u64, kin: &[&Run]) -> Result<(), RunError> {
         let maker = Maker::new(self, kin, seed);
-        self.experiment.arms.iter().try_for_each(|arm| {
-            let address = Address::of(self.experiment, seed, arm, 0);
-            if self.store.is_committed(address)? { self.lineage(arm, seed, &maker) } else { Ok(()) }
-        })
+        let make = |arm| if self.has_first(seed, arm)? { self.lineage(arm, seed, &maker) } else { Ok(()) };
+        self.experiment.arms.iter().try_for_each(make)
+    }
+
+    /// Whether generation 0 of an arm stands.
+    fn has_first(&self, seed: u64, arm: &Arm) -> Result<bool, RunError> {
+        Ok(self.store.is_committed(Address::of(self.experiment, seed, arm, 0))?)
     }
 
     fn lineage(&self, arm: &Arm, seed: u64, maker: &Maker) -> Result<(), RunError> {

@@ -5,8 +5,8 @@
 //! same model alike, once for generation 0 and once for what follows. Whatever two experiments can have in common (see
 //! `lineage::twins`) lies within a strand, and a strand goes one lineage after the other: the second finds what the first
 //! has made. First every generation 0 is made, then the others; of either kind strands need nothing of each other and may
-//! go side by side, each on its share of the threads. Small models are faster that way, for there is too
-//! little in one of their steps to keep several threads busy; no result depends on it.
+//! go side by side, each on its share of the threads. Small models are faster that way, for there is too little in one of
+//! their steps to keep several threads busy; no result depends on it.
 
 mod plan;
 mod teams;
@@ -139,8 +139,9 @@ impl<'a> Ready<'a> {
         settings(one) == settings(other)
     }
 
-    /// Runs `strands` in their order, first generations first, so many at a time, or goes on where they stopped. Each experiment has a store of
-    /// its own below `root`. A fault ends its experiment for that seed, and is noted; the others go on.
+    /// Runs `strands` in their order, first generations first, so many at a time, or goes on where they stopped. Each
+    /// experiment has a store of its own below `root`. A fault ends its experiment for that seed, and is noted; the
+    /// others go on.
     ///
     /// # Errors
     /// The first fault, or that the user asked to stop. Every generation committed by then stands.

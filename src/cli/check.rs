@@ -1,27 +1,24 @@
 //! `genloss check`: what an experiment resolves to, what it trains on, and what it will cost on this machine.
 
 use super::cost::{Cost, Trials, duration, mebibytes};
+use super::experiment::ExperimentArgs;
 use super::output;
 use super::plan::Plan;
 use super::run::default_root;
 use super::surroundings::MachineArgs;
-use crate::config::{self, Arm, Experiment};
+use crate::config::{Arm, Experiment};
 use crate::lineage::{self, Prepared, Work};
 use crate::mixture;
 use crate::sweep::{self, Ready};
 use anyhow::Result;
 use candle_core::Device;
-use std::path::PathBuf;
 use std::slice;
 
 /// Options of `genloss check`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The experiment file.
-    file: PathBuf,
-    /// Change a setting: `training.tokens=200000`, `arm.anchored.mixture.natural_fraction=0.2`.
-    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
-    settings: Vec<String>,
+    #[command(flatten)]
+    experiment: ExperimentArgs,
     #[command(flatten)]
     machine: MachineArgs,
 }
@@ -29,8 +26,8 @@ pub struct Args {
 impl Args {
     /// Checks the file and its text, and prints what a run would do.
     pub fn exec(self) -> Result<()> {
-        let place = self.file.display();
-        if let Some(sweep) = config::load_sweep(&self.file, &self.settings)? {
+        let place = self.experiment.file.display();
+        if let Some(sweep) = self.experiment.load_sweep()? {
             let device = self.machine.open()?;
             let ready = sweep::prepare(&sweep.experiments)?;
             let plan = Plan::of(&ready, &device, &|_, _| false)?;
@@ -40,7 +37,7 @@ impl Args {
                 plan.shown()
             ));
         }
-        let experiment = config::load(&self.file, &self.settings)?;
+        let experiment = self.experiment.load()?;
         let device = self.machine.open()?;
         let ready = sweep::prepare(slice::from_ref(&experiment))?;
         let counts = counts(&experiment, ready.text(0))?;

@@ -1,9 +1,10 @@
 //! `genloss run`: every arm and seed of an experiment, from where it stopped.
 
+use super::experiment::ExperimentArgs;
 use super::output::say;
 use super::surroundings::{self, MachineArgs};
 use super::{compare, output};
-use crate::config::{self, Experiment};
+use crate::config::Experiment;
 use crate::lineage::{self, RunError, Surroundings};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
@@ -11,11 +12,8 @@ use std::path::{Path, PathBuf};
 /// Options of `genloss run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The experiment file.
-    file: PathBuf,
-    /// Change a setting: `training.tokens=200000`, `arm.anchored.mixture.natural_fraction=0.2`.
-    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
-    settings: Vec<String>,
+    #[command(flatten)]
+    experiment: ExperimentArgs,
     /// Where to keep the run [default: generations/NAME].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -34,7 +32,7 @@ pub struct Interrupted {
 impl Args {
     /// Runs the experiment and prints what `compare` prints.
     pub fn exec(self) -> Result<()> {
-        let experiment = config::load(&self.file, &self.settings)?;
+        let experiment = self.experiment.load()?;
         let root = self.out.unwrap_or_else(|| default_root(&experiment));
         run(&experiment, &root, &self.machine)?;
         compare::print(&[root], output::Format::Table)

@@ -1,10 +1,11 @@
 //! `genloss sweep`: every experiment of a grid, from where it stopped.
 
+use super::experiment::ExperimentArgs;
 use super::output::{self, say};
 use super::plan::Plan;
 use super::surroundings::{self, MachineArgs};
 use super::{compare, run};
-use crate::config::{self, Experiment};
+use crate::config::Experiment;
 use crate::lineage::Surroundings;
 use crate::store;
 use crate::sweep::{self, Ready};
@@ -15,11 +16,8 @@ use std::path::{Path, PathBuf};
 /// Options of `genloss sweep`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The experiment file, with a [grid].
-    file: PathBuf,
-    /// Change a setting: `training.tokens=200000`, `grid.model.width=[32, 64]`.
-    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
-    settings: Vec<String>,
+    #[command(flatten)]
+    experiment: ExperimentArgs,
     /// Where to keep the experiments, a folder each [default: generations/NAME].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -33,8 +31,11 @@ pub struct Args {
 impl Args {
     /// Prints the plan, runs what is missing and prints how the arms compare.
     pub fn exec(self) -> Result<()> {
-        let Some(sweep) = config::load_sweep(&self.file, &self.settings)? else {
-            bail!("{}: has no [grid]; genloss run is for a single experiment", self.file.display());
+        let Some(sweep) = self.experiment.load_sweep()? else {
+            bail!(
+                "{}: has no [grid]; genloss run is for a single experiment",
+                self.experiment.file.display()
+            );
         };
         let root = self.out.clone().unwrap_or_else(|| Path::new("generations").join(&sweep.name));
         ensure!(!store::is_store(&root), "{}: holds a single run; give another --out", root.display());

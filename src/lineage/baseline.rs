@@ -58,7 +58,7 @@ impl Run<'_> {
     fn decoders_can_be_seen(&self) -> Result<bool, RunError> {
         for (arm, _) in self.decoding_arms() {
             for &seed in &self.experiment.seeds {
-                if !self.store.is_committed(Address::of(self.experiment, seed, arm, 0))? {
+                if !self.has_first(seed, arm)? {
                     return Ok(false);
                 }
             }

@@ -50,32 +50,41 @@ impl<'a> Maker<'a> {
         let address = self.address(arm, generation);
         let stage = self.stage(address);
         let (text, mixture) = self.mix(arm, generation, &stage)?;
-        let known = match self.twin(arm, generation, &mixture.hash)? {
+        let trained = match self.twin(arm, generation, &mixture.hash)? {
             Some(Twin::Generation(folder)) => {
                 self.store.adopt(address, &folder)?;
                 self.announce(&self.store.record(address)?, &stage);
                 return Ok(());
             }
-            Some(Twin::Model { model_dir, training }) => Some((model_dir, training)),
-            None => None,
-        };
-        let Trained { model, record: training } = match known {
-            Some((model_dir, record)) => {
-                Trained { model: self.learner(arm, generation).recall(&model_dir)?, record }
+            Some(Twin::Model { model_dir, training }) => {
+                Trained { model: self.learner(arm, generation).recall(&model_dir)?, record: training }
             }
             None => self.train(arm, address, &text, &stage)?,
         };
+        self.write_and_commit(arm, address, mixture, trained, &stage)
+    }
+
+    /// Has a trained model write, measures both, and commits the generation.
+    fn write_and_commit(
+        &self,
+        arm: &Arm,
+        address: Address,
+        mixture: MixtureRecord,
+        Trained { model, record: training }: Trained,
+        stage: &Stage,
+    ) -> Result<(), RunError> {
+        let generation = address.generation;
         let precise = model.in_full_precision();
         let precise = precise.as_deref().unwrap_or(model.as_ref());
         let loaded = self.first_model(arm, generation)?;
         let first = loaded.as_deref().unwrap_or(precise);
-        let (documents, synthesis) = self.write(arm, generation, model.as_ref(), first, &stage)?;
-        let (measurements, curves) = self.measure(precise, first, &documents, &stage)?;
+        let (documents, synthesis) = self.write(arm, generation, model.as_ref(), first, stage)?;
+        let (measurements, curves) = self.measure(precise, first, &documents, stage)?;
         let record = GenerationRecord { mixture, training, synthesis, measurements, curves };
         let texts = self.prepared.tokenizer.decode_documents(&documents);
         let written = Written { record: &record, documents: &documents, texts: &texts };
         self.store.commit::<RunError>(address, written, |dir| Ok(model.save(dir)?))?;
-        self.announce(&record, &stage);
+        self.announce(&record, stage);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ mod decoding;
 mod directions;
 mod drift;
 mod fit;
+mod folder;
 mod measure;
 mod mixture;
 mod model_ngram;

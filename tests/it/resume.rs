@@ -1,6 +1,6 @@
 //! A killed and resumed run ends bit-identical to an undisturbed one: with a real SIGKILL, for both models.
 
-use std::collections::BTreeMap;
+use crate::folder::contents;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -50,24 +50,6 @@ fn start(command: &str, file: &Path, out: &Path, threads: usize) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
-}
-
-/// Every file of a store by its path, but the lock and what names the command line.
-fn contents(root: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.strip_prefix(root).unwrap().display().to_string();
-            if path.is_dir() {
-                folders.push(path);
-            } else if !name.ends_with("provenance.json") && !name.ends_with(".lock") {
-                files.insert(name, fs::read(&path).unwrap());
-            }
-        }
-    }
-    files
 }
 
 /// Kills a run again and again, each time a little later, until one comes to its end; then compares with one that

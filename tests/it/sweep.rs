@@ -1,5 +1,6 @@
 //! Many experiments of one file: what a grid spells out, what they have in common, and how one goes on without another.
 
+use crate::folder::contents;
 use candle_core::Device;
 use genloss::config::{self, Experiment, Method, Model, NaturalFraction, Prefix, Sweep, TrainingLength};
 use genloss::lineage::{self, RunError, Surroundings};
@@ -7,7 +8,6 @@ use genloss::progress::{Event, Recorder};
 use genloss::store::{self, Provenance};
 use genloss::sweep::{self, Part, Ready, Strand};
 use genloss::units::Tokens;
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -202,24 +202,6 @@ fn what_two_experiments_have_in_common_is_made_once() {
     let steps = missing(&without_first);
     let left: Vec<_> = steps.iter().map(|step| (step.experiment, step.generation, step.trains)).collect();
     assert_eq!(left, [(1, 0, false)]);
-}
-
-/// Every file below a folder but provenance and locks, by its path.
-fn contents(root: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.strip_prefix(root).unwrap().display().to_string();
-            if path.is_dir() {
-                folders.push(path);
-            } else if !name.ends_with("provenance.json") && !name.ends_with(".lock") {
-                files.insert(name, fs::read(&path).unwrap());
-            }
-        }
-    }
-    files
 }
 
 /// A model that was trained for another experiment is the one that training would have given, in either precision.
