@@ -98,8 +98,8 @@ pub struct Written<'a> {
 }
 
 impl Store {
-    /// Opens the store at `root` for `experiment`, making it if there is none. Seeds may be added to one on record: no
-    /// lineage depends on the others.
+    /// Opens the store at `root` for `experiment`, making it if there is none. Seeds may be added to one on record, because no
+    /// lineage depends on the others, and settings changed that no result depends on.
     ///
     /// # Errors
     /// When another process has it open, when it belongs to another or a changed experiment, when the text or the
@@ -120,9 +120,10 @@ impl Store {
             Err(StoreError::NoExperiment { root: root.to_owned(), file: EXPERIMENT })
         };
         match refused {
-            Ok(OnRecord::Everything) => {}
-            Ok(OnRecord::FewerSeeds) => {
-                disk::remove_file(&root.join(DRIFT))?;
+            Ok(on_record) => {
+                if on_record == OnRecord::FewerSeeds {
+                    disk::remove_file(&root.join(DRIFT))?;
+                }
                 disk::write_file(&root.join(EXPERIMENT), experiment.to_toml().as_bytes())?;
             }
             // A changed experiment under which nothing was committed gives way.
@@ -139,6 +140,18 @@ impl Store {
         }
         disk::write_file(&root.join(TOKENIZER), tokenizer_json.as_bytes())?;
         Ok(Self { root: root.to_owned(), tokenizer_json: tokenizer_json.to_owned(), _lock: lock })
+    }
+
+    /// Whether [`Self::open`] would refuse `experiment` for what stands at `root`. Writes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn check(root: &Path, experiment: &Experiment, provenance: &Provenance) -> Result<(), StoreError> {
+        refuse_foreign_folder(root)?;
+        if root.join(EXPERIMENT).exists() && holds_generations(root)? {
+            refuse_changes(root, experiment, provenance)?;
+        }
+        Ok(())
     }
 
     /// The store's folder.
@@ -304,6 +317,7 @@ fn holds_generations(root: &Path) -> Result<bool, StoreError> {
 }
 
 /// How much of an experiment is on record.
+#[derive(PartialEq)]
 enum OnRecord {
     Everything,
     FewerSeeds,

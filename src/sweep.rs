@@ -18,6 +18,7 @@ pub use teams::Teams;
 use crate::config::Experiment;
 use crate::lineage::{self, Prepared, Run, RunError, Standing, Surroundings};
 use crate::progress::{Event, Observer};
+use crate::store::{Provenance, Store};
 use std::collections::BTreeSet;
 use std::iter;
 use std::path::{Path, PathBuf};
@@ -137,6 +138,18 @@ impl<'a> Ready<'a> {
             (self.text_of[place], experiment.corpus.train_tokens, model, training)
         };
         settings(one) == settings(other)
+    }
+
+    /// Whether the stores below `root` would refuse an experiment. Writes nothing.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub fn check(&self, root: &Path, provenance: &Provenance) -> Result<(), RunError> {
+        self.experiments.iter().enumerate().try_for_each(|(place, experiment)| {
+            let provenance = self.text(place).provenance(experiment, provenance.clone());
+            let checked = Store::check(&folder(root, experiment), experiment, &provenance);
+            checked.map_err(|error| RunError::from(error).of(experiment))
+        })
     }
 
     /// Runs `strands` in their order, first generations first, so many at a time, or goes on where they stopped. Each

@@ -6,7 +6,7 @@ use super::compare;
 use super::output::{self, Format, say};
 use crate::fit::{self, Fitted, Question};
 use crate::report::{self, Table};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
 
 /// Options of `genloss fit`.
@@ -19,10 +19,10 @@ pub struct Args {
     #[arg(long)]
     generation: Option<usize>,
     /// Parameters of the model to foresee losses for [default: of the largest].
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_parser = count)]
     parameters: Option<u64>,
     /// Tokens seen, to foresee losses for [default: the most that a model of that size has seen].
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_parser = count)]
     tokens: Option<u64>,
     /// Refits behind an interval.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(40..=1_000_000))]
@@ -36,6 +36,12 @@ pub struct Args {
     /// Write `report.html`, `figures/` and `fit.json` into this folder besides.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+}
+
+/// A number above 0, in groups of digits if one likes, as all counts are shown.
+fn count(text: &str) -> Result<u64> {
+    let count = text.replace('_', "").parse().ok().filter(|count| *count > 0);
+    count.context("give a whole number above 0, such as 300_000")
 }
 
 impl Args {

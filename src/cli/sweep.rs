@@ -6,10 +6,10 @@ use super::plan::Plan;
 use super::surroundings::{self, MachineArgs};
 use super::{compare, run};
 use crate::config::Experiment;
-use crate::lineage::Surroundings;
+use crate::lineage::{RunError, Surroundings};
 use crate::store;
 use crate::sweep::{self, Ready};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
 use std::path::{Path, PathBuf};
 
@@ -41,30 +41,44 @@ impl Args {
         ensure!(!store::is_store(&root), "{}: holds a single run; give another --out", root.display());
         let folder = |experiment: &Experiment| sweep::folder(&root, experiment);
         let experiments = &sweep.experiments;
-        if experiments.iter().all(|experiment| store::is_finished(&folder(experiment), experiment)) {
+        let finished = || -> Vec<PathBuf> {
+            let finished = experiments.iter().filter(|one| store::is_finished(&folder(one), one));
+            finished.map(folder).collect()
+        };
+        let mut made = Ok(());
+        if finished().len() == experiments.len() {
             say(&format!("{}: nothing is left to do", root.display()));
         } else {
             let device = self.machine.open()?;
             say(&format!("{}: reading text and learning the tokenizer", sweep.name));
             let ready = sweep::prepare(experiments)?;
+            ready.check(&root, &self.machine.provenance())?;
             say("measuring how fast this machine is");
             let plan = Plan::of(&ready, &device, &|experiment, at| at.exists_in(&folder(experiment)))?;
             output::emit(&format!("{}\n", plan.shown()))?;
             if self.plan {
                 return Ok(());
             }
-            self.run(&ready, &plan, &root, &device)?;
+            made = self.run(&ready, &plan, &root, &device)?;
         }
-        compare::print_overview(&experiments.iter().map(folder).collect::<Vec<_>>())
+        let finished = finished();
+        if !finished.is_empty() {
+            compare::print_overview(&finished)?;
+        }
+        let unfinished = experiments.len() - finished.len();
+        made.with_context(|| format!("{unfinished} of {} experiments not finished", experiments.len()))
     }
 
-    fn run(&self, ready: &Ready, plan: &Plan, root: &Path, device: &Device) -> Result<()> {
+    /// Makes what is missing. What comes back inside is the first fault of an experiment, after which the others went on.
+    fn run(&self, ready: &Ready, plan: &Plan, root: &Path, device: &Device) -> Result<Result<(), RunError>> {
         let observer = surroundings::observer();
         let interrupt = surroundings::interrupt()?;
         let provenance = self.machine.provenance();
         let surroundings =
             Surroundings { device, observer: observer.as_ref(), interrupt: &interrupt, provenance };
-        let made = ready.run(root, &plan.strands, plan.at_a_time, &surroundings);
-        made.map_err(|error| run::explained(error, root))
+        match ready.run(root, &plan.strands, plan.at_a_time, &surroundings) {
+            Err(RunError::Interrupted) => Err(run::explained(RunError::Interrupted, root)),
+            made => Ok(made),
+        }
     }
 }

@@ -2,8 +2,11 @@
 
 use toml::{Table, Value};
 
-/// The settings that differ between two experiment files, one line each: `training.tokens: 100000 → 200000`.
-/// Text that is not TOML differs as a whole.
+/// How often training is put on record, and how long a command may take. No result depends on them.
+const PATIENCE: [&str; 2] = ["checkpoint_minutes", "timeout_seconds"];
+
+/// The settings that differ between two experiment files and that results depend on, one line each:
+/// `training.tokens: 100000 → 200000`. Text that is not TOML differs as a whole.
 #[must_use]
 pub fn difference(before: &str, after: &str) -> Vec<String> {
     let (Ok(before), Ok(after)) = (toml::from_str::<Table>(before), toml::from_str::<Table>(after)) else {
@@ -18,7 +21,7 @@ fn compare(path: &str, before: Option<&Value>, after: Option<&Value>, lines: &mu
     match (before, after) {
         (Some(Value::Table(a)), Some(Value::Table(b))) => {
             let new_keys = b.keys().filter(|key| !a.contains_key(*key));
-            for key in a.keys().chain(new_keys) {
+            for key in a.keys().chain(new_keys).filter(|key| !PATIENCE.contains(&key.as_str())) {
                 let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 compare(&inner, a.get(key), b.get(key), lines);
             }
@@ -69,5 +72,15 @@ mod tests {
             ["b.c: 2 → 4", "arm.x.d: 3 → 5", "arm.y: (absent) → (present)"]
         );
         assert!(difference(before, before).is_empty());
+    }
+
+    #[test]
+    fn patience_is_no_difference() {
+        let text = |minutes| {
+            format!(
+                "[training]\ncheckpoint_minutes = {minutes}\ntokens = 7\n[[arm]]\nname = \"x\"\nsynthesis = {{ timeout_seconds = {minutes} }}\n"
+            )
+        };
+        assert!(difference(&text(5), &text(60)).is_empty());
     }
 }

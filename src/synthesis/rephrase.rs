@@ -85,13 +85,8 @@ impl<'a> Rephrase<'a> {
                 continue;
             }
             let items: Vec<u64> = these.iter().map(|one| one.item + round * ROUND).collect();
-            let prompts: Documents = these
-                .iter()
-                .map(|one| one.prompt(step, self.view))
-                .collect::<Vec<_>>()
-                .iter()
-                .map(Vec::as_slice)
-                .collect();
+            let mut prompts = Documents::new();
+            these.iter().for_each(|one| prompts.push(&one.prompt(step, self.view)));
             let request = Generate {
                 prompts: &prompts,
                 max_document_tokens: match step {

@@ -188,6 +188,18 @@ fn seeds_may_be_added_to_what_stands() {
 }
 
 #[test]
+fn a_run_may_go_on_with_another_patience() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    commit(&open(&root).unwrap());
+    let settings = ["training.checkpoint_minutes=60.0".to_owned()];
+    let patient = config::parse(FILE, "small.toml", &settings).unwrap();
+    let store = Store::open(&root, &patient, &Provenance::default(), "{}").unwrap();
+    assert!(store.is_committed(FIRST).unwrap());
+    assert!(fs::read_to_string(root.join("experiment.toml")).unwrap().contains("checkpoint_minutes = 60.0"));
+}
+
+#[test]
 fn a_record_from_before_there_was_a_setting_means_its_default() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");

@@ -356,6 +356,7 @@ fn a_sweep_shows_its_plan_runs_and_has_nothing_to_do_the_second_time() {
     // What is the same for all cannot change under them.
     let changed = genloss(&["sweep", file, "--out", out_text, "--set", "synthesis.temperature=0.5"]);
     assert!(text(&changed.stderr).contains("synthesis.temperature: 1.0 → 0.5"), "{}", text(&changed.stderr));
+    assert!(changed.stdout.is_empty(), "nothing is promised that will be refused");
     assert!(before == contents(&out));
 }
 
@@ -387,9 +388,13 @@ fn an_experiment_that_fails_is_named_and_the_others_are_finished() {
     let said = text(&failed.stderr);
     let last = said.lines().last().unwrap();
     assert!(
-        last.starts_with("genloss: learning_rate=1") && last.contains("training diverged at step"),
+        last.starts_with("genloss: 1 of 2 experiments not finished: learning_rate=1")
+            && last.contains("training diverged at step"),
         "{said}"
     );
+    // What is finished is shown all the same.
+    let shown = text(&failed.stdout);
+    assert!(shown.contains("unanchored"), "{shown}");
     let finished = store::read(&out.join("learning_rate=0.001")).unwrap();
     assert!(finished.lineages.iter().all(|lineage| lineage.generations.len() == 2));
     assert!(finished.baseline.is_some());

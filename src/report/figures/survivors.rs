@@ -66,12 +66,10 @@ fn draw(rows: &[Row], caption: String) -> Option<Figure> {
         panel(&mut scene, &frame, rows, place);
     }
     scene.height = panels.bottom(places.len()) + EDGE - 8.0;
+    let names: Vec<&str> = rows.iter().map(|(arm, _)| arm.name).collect();
     let alt = format!(
         "{HEADING} Medium and rare facts known, rare words and rare tokens written, a row for each of {}.",
-        {
-            let names: Vec<&str> = rows.iter().map(|(arm, _)| arm.name).collect();
-            names.join("; ")
-        }
+        names.join("; ")
     );
     Some(Figure { name: "tail_left", caption, alt, scene })
 }
