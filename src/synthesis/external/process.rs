@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Bytes of a line, at most.
 const LONGEST_LINE: u64 = 1 << 26;
 
-/// What a command that has answered may still take to end.
+/// What a command that has answered may still take to end, and what it has started to answer after it.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How often the clock and the user are heeded.
@@ -82,10 +82,10 @@ impl Process {
                 self.stop();
                 return Err(ModelError::Interrupted.into());
             }
-            if Instant::now() >= deadline && answers.len() == wanted {
-                break;
-            }
             if Instant::now() >= deadline {
+                if answers.len() == wanted || self.has_ended() {
+                    break;
+                }
                 self.stop();
                 return Err(ExternalError::TooSlow {
                     program: self.program.clone(),
@@ -111,6 +111,9 @@ impl Process {
                 },
                 // What it has started may hold its output open after it.
                 Err(RecvTimeoutError::Timeout) if answers.len() == wanted && self.has_ended() => break,
+                Err(RecvTimeoutError::Timeout) if self.has_ended() => {
+                    deadline = deadline.min(Instant::now() + FAREWELL);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }

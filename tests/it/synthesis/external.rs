@@ -53,8 +53,9 @@ fn a_failure_is_told_in_the_words_of_the_command() {
 /// The child holds standard error open: had it not been stopped, nobody would know what was said.
 #[test]
 fn what_a_failed_command_has_started_is_stopped() {
-    let error = error(&["sh", "-c", "sleep 600 & echo the server is down >&2; exit 3"], 60.0).to_string();
-    assert!(error.contains("it said: the server is down"), "{error}");
+    let error = error(&["sh", "-c", "sleep 600 & echo the server is down >&2; exit 3"], 60.0);
+    let ExternalError::Failed { said, .. } = &error else { panic!("{error}") };
+    assert!(said.contains("it said: the server is down"), "{error}");
 }
 
 #[test]
