@@ -58,7 +58,7 @@ pub enum FitError {
     },
     /// No blend has enough points.
     #[error(
-        "too few runs to fit a law: {found}. L(D) takes 4 different training.tokens at one size, L(N) 4 sizes of transformer at one number of tokens, L(N, D) 3 sizes × 4 numbers of tokens; run those, and name all folders"
+        "too few runs to fit a law: {found}. L(D) takes 4 different training.tokens at one size (of n-grams corpus.train_tokens, all of which they read), L(N) 4 sizes of transformer at one number of tokens, L(N, D) 3 sizes × 4 numbers of tokens; run those, and name all folders"
     )]
     TooFew {
         /// What there is, by blend.
@@ -275,11 +275,14 @@ fn notes(
         (largest(|p| p.tokens.0), largest(|p| p.size.parameters().unwrap_or(0)));
     let (parameters, tokens) = (at.size.parameters().unwrap_or(0), at.tokens.0);
     if tokens > most_tokens || parameters > most_parameters {
+        let largest = match most_parameters {
+            0 => String::new(),
+            most => format!("N = {}, ", Tokens(most)),
+        };
         notes.push(format!(
-            "{}, D = {} is beyond the largest runs (N = {}, D = {}): what is foreseen there assumes that the laws go on",
+            "{}, D = {} is beyond the largest runs ({largest}D = {}): what is foreseen there assumes that the laws go on",
             at.size,
             at.tokens,
-            Tokens(most_parameters),
             Tokens(most_tokens)
         ));
     }

@@ -15,7 +15,7 @@
 //!
 //! **Pitfall.** A tied embedding is counted once: it works as the output matrix, and its look-up costs nothing.
 
-use crate::config::{self, Init, Precision, Strategy, Training, TrainingLength};
+use crate::config::{self, Init, Patience, Precision, Strategy, Training, TrainingLength};
 use crate::documents::{Documents, TokenId};
 use crate::model::transformer::parameters::{Parameters, Shape};
 use crate::model::transformer::{Network, Transformer};
@@ -199,7 +199,7 @@ fn settings(batch: usize) -> Training {
         beta2: 0.95,
         gradient_clip: 1.0,
         fim_share: 0.0,
-        checkpoint_minutes: 5.0,
+        checkpoint_minutes: Patience(5.0),
     }
 }
 

@@ -298,7 +298,12 @@ fn refuse_foreign_folder(root: &Path) -> Result<(), StoreError> {
 /// The folders of seeds.
 fn seed_folders(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let names = disk::names(root)?;
-    Ok(names.iter().filter(|name| name.starts_with("seed-")).map(|name| root.join(name)).collect())
+    let of_a_seed = names.iter().filter(|name| name.strip_prefix("seed-").is_some_and(is_number));
+    Ok(of_a_seed.map(|name| root.join(name)).filter(|path| path.is_dir()).collect())
+}
+
+fn is_number(text: &str) -> bool {
+    text.parse::<u64>().is_ok()
 }
 
 /// Whether any generation was ever committed.

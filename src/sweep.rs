@@ -153,8 +153,8 @@ impl<'a> Ready<'a> {
     }
 
     /// Runs `strands` in their order, first generations first, so many at a time, or goes on where they stopped. Each
-    /// experiment has a store of its own below `root`. A fault ends its experiment for that seed, and is noted; the
-    /// others go on.
+    /// experiment has a store of its own below `root`. A fault ends its experiment for that seed, one of a store
+    /// all of its experiment, and is noted; the others go on.
     ///
     /// # Errors
     /// The first fault, or that the user asked to stop. Every generation committed by then stands.
@@ -172,16 +172,33 @@ impl<'a> Ready<'a> {
             watchers.iter().map(|watcher| surroundings.watched_by(watcher)).collect();
         let open = |(place, watched)| {
             let experiment: &Experiment = &self.experiments[place];
-            Run::open(experiment, self.text(place), &folder(root, experiment), watched)
+            let run = Run::open(experiment, self.text(place), &folder(root, experiment), watched)?;
+            let standing = run.standing()?;
+            Ok((run, standing))
         };
-        let runs: Vec<Run> = watched.iter().enumerate().map(open).collect::<Result<_, _>>()?;
+        let (mut runs, mut all, mut opened) = (Vec::new(), Standing::default(), Ok(()));
+        for (place, found) in watched.iter().enumerate().map(open).enumerate() {
+            match noted(found, &self.experiments[place], observer) {
+                Ok((run, Standing { generations, done })) => {
+                    all.generations += generations;
+                    all.done += done;
+                    runs.push(Some(run));
+                }
+                Err(error) => {
+                    opened = opened.and(Err(error));
+                    runs.push(None);
+                }
+            }
+        }
         let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Standing { generations, done } = standing(&runs)?;
+        let Standing { generations, done } = all;
         observer.observe(&Event::RunStarted { experiment: name, generations, done });
         let places = 0..self.experiments.len();
         let notes = places.flat_map(|place| self.text(place).notes(&self.experiments[place]));
         notes.collect::<BTreeSet<_>>().into_iter().for_each(|note| observer.observe(&Event::Note(note)));
-        let baselines = || side_by_side(at_a_time, &runs, |run| noted(run.baseline(), run, observer));
+        let standing: Vec<&Run> = runs.iter().flatten().collect();
+        let simulate = |run: &&Run| noted(run.baseline(), run.experiment(), observer);
+        let baselines = || side_by_side(at_a_time, &standing, simulate);
         baselines()?;
         let make = |part| {
             let of_part: Vec<&Strand> = strands.iter().filter(|strand| strand.part == part).collect();
@@ -190,36 +207,31 @@ impl<'a> Ready<'a> {
         let made = lineage::all_of([Part::First, Part::Later].into_iter().map(make));
         let simulated = baselines();
         observer.observe(&Event::RunFinished);
-        made.and(simulated)
+        opened.and(made).and(simulated)
     }
-}
-
-fn standing(runs: &[Run]) -> Result<Standing, RunError> {
-    let mut all = Standing::default();
-    for run in runs {
-        let Standing { generations, done } = run.standing()?;
-        all.generations += generations;
-        all.done += done;
-    }
-    Ok(all)
 }
 
 impl Strand {
-    fn run(&self, runs: &[Run], observer: &dyn Observer) -> Result<(), RunError> {
-        let kin: Vec<&Run> = self.experiments.iter().map(|&place| &runs[place]).collect();
+    /// Makes it, in those experiments whose stores could be opened.
+    fn run(&self, runs: &[Option<Run>], observer: &dyn Observer) -> Result<(), RunError> {
+        let kin: Vec<&Run> = self.experiments.iter().filter_map(|&place| runs[place].as_ref()).collect();
         let make = |run: &Run| match self.part {
             Part::First => run.first_generation(self.seed, &kin),
             // Where a generation 0 failed, that has been said.
             Part::Later => run.later_generations(self.seed, &kin),
         };
-        lineage::all_of(kin.iter().map(|&run| noted(make(run), run, observer)))
+        lineage::all_of(kin.iter().map(|&run| noted(make(run), run.experiment(), observer)))
     }
 }
 
 /// Names the experiment in a fault, and shows it while the others go on.
-fn noted(made: Result<(), RunError>, run: &Run, observer: &dyn Observer) -> Result<(), RunError> {
+fn noted<T>(
+    made: Result<T, RunError>,
+    experiment: &Experiment,
+    observer: &dyn Observer,
+) -> Result<T, RunError> {
     made.map_err(|error| {
-        let error = error.of(run.experiment());
+        let error = error.of(experiment);
         if !matches!(error, RunError::Interrupted) {
             observer.observe(&Event::Note(format!("failed: {error}")));
         }

@@ -288,7 +288,7 @@ fn writer<'a>(
             Box::new(TokenEdit::new(model, synthesis, *sharpness, sources, place)?)
         }
         Method::External { command, timeout_seconds } => {
-            Box::new(External::new(command, *timeout_seconds, synthesis, sources, place)?)
+            Box::new(External::new(command, timeout_seconds.0, synthesis, sources, place)?)
         }
     })
 }

@@ -98,9 +98,9 @@ impl Args {
         let experiment = config::load(&self.file, &self.settings)?;
         let device = self.machine.open()?;
         let observer = surroundings::observer();
-        let interrupt = surroundings::interrupt()?;
         say(&format!("{}: reading text and learning the tokenizer", experiment.name));
         let prepared = lineage::prepare(&experiment)?;
+        let interrupt = surroundings::interrupt()?;
         let provenance = self.machine.provenance();
         let surroundings =
             Surroundings { device: &device, observer: &Silent, interrupt: &interrupt, provenance };

@@ -66,7 +66,8 @@ impl Compared {
 /// Prints the comparison of every arm of `folders` with the control of its experiment.
 pub fn print(folders: &[PathBuf], format: Format) -> Result<()> {
     let all: Vec<Compared> = read_all(folders)?.iter().flat_map(Compared::all_of).collect();
-    let (header, rows) = cells(&all);
+    let several = all.iter().any(|one| one.comparison.experiment != all[0].comparison.experiment);
+    let (header, rows) = cells(&all, several);
     match format {
         Format::Json => output::json(&all),
         Format::Csv => output::csv(all.iter().flat_map(Compared::rows)),
@@ -84,7 +85,7 @@ pub fn print(folders: &[PathBuf], format: Format) -> Result<()> {
 /// Prints the table of every arm of `folders` against the control of its experiment, and no more.
 pub fn print_overview(folders: &[PathBuf]) -> Result<()> {
     let all: Vec<Compared> = read_all(folders)?.iter().flat_map(Compared::all_of).collect();
-    let (header, rows) = cells(&all);
+    let (header, rows) = cells(&all, true);
     output::emit(&output::table(&header, &rows))
 }
 
@@ -124,15 +125,14 @@ const SHOWN: [(&str, &str); 5] = [
 ];
 
 /// The header and the rows of the table; the experiment is named where there are several.
-fn cells(all: &[Compared]) -> (Vec<&'static str>, Vec<Vec<String>>) {
+fn cells(all: &[Compared], names_experiments: bool) -> (Vec<&'static str>, Vec<Vec<String>>) {
     let arms = all.iter().map(|compared| &compared.comparison);
-    let several = arms.clone().any(|arm| arm.experiment != all[0].comparison.experiment);
-    let named = several.then_some("experiment");
+    let named = names_experiments.then_some("experiment");
     let effects = SHOWN.iter().map(|(_, title)| *title);
     let header = named.into_iter().chain(["arm", "verdict", "called at"]).chain(effects).collect();
     let row = |arm: &ArmComparison| {
         let called = arm.called_at_generation.map_or("–".to_owned(), |generation| generation.to_string());
-        let name = several.then(|| arm.experiment.clone());
+        let name = names_experiments.then(|| arm.experiment.clone());
         let first = [arm.arm.clone(), arm.verdict.word().to_owned(), called];
         let effects = SHOWN.iter().map(|(metric, _)| effect_at_last(arm, metric));
         name.into_iter().chain(first).chain(effects).collect()

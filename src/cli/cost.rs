@@ -67,7 +67,8 @@ impl Cost {
 pub fn duration(seconds: f64) -> String {
     let minutes = seconds / 60.0;
     if minutes < 60.0 {
-        format!("{:.0} minutes", minutes.ceil())
+        let minutes = minutes.ceil();
+        format!("{minutes:.0} minute{}", if minutes == 1.0 { "" } else { "s" })
     } else {
         format!("{:.1} hours", minutes / 60.0)
     }

@@ -6,6 +6,8 @@ use super::compare;
 use super::output::{self, Format, say};
 use crate::fit::{self, Fitted, Question};
 use crate::report::{self, Table};
+use crate::store;
+use crate::units::Tokens;
 use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
 
@@ -41,12 +43,13 @@ pub struct Args {
 /// A number above 0, in groups of digits if one likes, as all counts are shown.
 fn count(text: &str) -> Result<u64> {
     let count = text.replace('_', "").parse().ok().filter(|count| *count > 0);
-    count.context("give a whole number above 0, such as 300_000")
+    count.with_context(|| format!("give a whole number from 1 to {}, such as 300_000", Tokens(u64::MAX)))
 }
 
 impl Args {
     /// Fits, prints, and writes what is asked for.
     pub fn exec(self) -> Result<()> {
+        self.check_out()?;
         let recorded = compare::read_all(&self.folders)?;
         let last = fit::last_generation(&recorded);
         let generation = self.generation.unwrap_or(last);
@@ -67,6 +70,21 @@ impl Args {
         for path in report::write_fit(&fitted, &names, out)? {
             say(&path.display().to_string());
         }
+        Ok(())
+    }
+
+    /// Refuses to write over the page of a run, or among the runs, where `DIR/*` would take it for one.
+    fn check_out(&self) -> Result<()> {
+        let Some(out) = &self.out else { return Ok(()) };
+        let is_taken = |folder: &PathBuf| {
+            let above = folder.canonicalize().ok().and_then(|folder| Some(folder.parent()?.to_owned()));
+            above.is_some() && above == out.canonicalize().ok()
+        };
+        ensure!(
+            !store::is_store(out) && !self.folders.iter().any(is_taken),
+            "--out {}: holds runs; give a folder of its own to what is fitted",
+            out.display()
+        );
         Ok(())
     }
 }

@@ -48,9 +48,10 @@ pub fn default_root(experiment: &Experiment) -> PathBuf {
 pub fn run(experiment: &Experiment, root: &Path, machine: &MachineArgs) -> Result<()> {
     let device = machine.open()?;
     let observer = surroundings::observer();
-    let interrupt = surroundings::interrupt()?;
     say(&format!("{}: reading text and learning the tokenizer", experiment.name));
     let prepared = lineage::prepare(experiment)?;
+    // Until here Ctrl-C ends the process at once: there is nothing to lose.
+    let interrupt = surroundings::interrupt()?;
     let surroundings = Surroundings {
         device: &device,
         observer: observer.as_ref(),

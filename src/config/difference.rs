@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-/// How often training is put on record, and how long a command may take. No result depends on them.
+/// The settings that are a [`Patience`](super::Patience): no result depends on them.
 const PATIENCE: [&str; 2] = ["checkpoint_minutes", "timeout_seconds"];
 
 /// The settings that differ between two experiment files and that results depend on, one line each:

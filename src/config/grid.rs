@@ -84,7 +84,10 @@ impl Axis {
         }
         let mut names = BTreeSet::new();
         if let Some(repeated) = values.iter().map(shown).find(|name| !names.insert(name.clone())) {
-            return Err(setting(key, format!("two of its values are called {repeated}; one would do")));
+            let message = format!(
+                "two of its values would make folders called {repeated}; leave one out, or make two files"
+            );
+            return Err(setting(key, message));
         }
         let label = keys.last().cloned().unwrap_or_default();
         Ok(Self { keys, label, values: values.to_vec() })
@@ -109,7 +112,8 @@ fn axes(grid: &Table) -> Result<Vec<Axis>, ConfigError> {
 
 fn collect(table: &Table, above: &[String], axes: &mut Vec<Axis>) -> Result<(), ConfigError> {
     for (key, value) in table {
-        let fault = |message: String| setting(format!("grid.{key}"), message);
+        let path = [above, std::slice::from_ref(key)].concat().join(".");
+        let fault = |message: String| setting(format!("grid.{path}"), message);
         let quoted = if key.contains(['.', '"']) { key.clone() } else { format!("\"{key}\"") };
         let keys = [above, &overrides::parse_path(&quoted).map_err(fault)?].concat();
         match value {

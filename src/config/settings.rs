@@ -265,7 +265,18 @@ pub struct Training {
     /// Share of documents that a transformer reads with their middle last, to learn filling gaps (Bavarian et al. 2022).
     pub fim_share: f64,
     /// Minutes between checkpoints inside a generation.
-    pub checkpoint_minutes: f64,
+    pub checkpoint_minutes: Patience,
+}
+
+/// A span of time that somebody is willing to wait. No result depends on it, so that any two are equal, and so are settings
+/// that differ in nothing else: what was made with one stands for the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience(pub f64);
+
+impl PartialEq for Patience {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// How a model writes its corpus.
@@ -319,7 +330,7 @@ pub enum Method {
         /// Program and arguments.
         command: Vec<String>,
         /// What it may take for the documents of one request.
-        timeout_seconds: f64,
+        timeout_seconds: Patience,
     },
 }
 

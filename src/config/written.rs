@@ -118,7 +118,7 @@ impl From<&Training> for TrainingTable {
             beta2: Some(training.beta2),
             gradient_clip: Some(training.gradient_clip),
             fim_share: Some(training.fim_share),
-            checkpoint_minutes: Some(training.checkpoint_minutes),
+            checkpoint_minutes: Some(training.checkpoint_minutes.0),
         }
     }
 }
@@ -150,7 +150,7 @@ impl SynthesisTable {
             }
             Method::External { command, timeout_seconds } => Self {
                 command: Some(command.clone()),
-                timeout_seconds: Some(*timeout_seconds),
+                timeout_seconds: Some(timeout_seconds.0),
                 ..table(MethodValue::External)
             },
         }

@@ -13,7 +13,7 @@ use crate::model::{self, LanguageModel};
 use crate::progress::Event;
 use crate::seed::{Place, SHARED};
 use crate::stage::Stage;
-use crate::store::{Address, GenerationRecord, MixtureRecord, Store, Written};
+use crate::store::{Address, GenerationRecord, MixtureRecord, Store, StoreError, Written};
 use crate::synthesis::{self, Sources, SynthesisRecord};
 use crate::tokenizer::Tokenizer;
 use crate::training::{Learner, NgramLearner, Start, Trained, TransformerLearner};
@@ -79,12 +79,37 @@ impl<'a> Maker<'a> {
         let loaded = self.first_model(arm, generation)?;
         let first = loaded.as_deref().unwrap_or(precise);
         let (documents, synthesis) = self.write(arm, generation, model.as_ref(), first, stage)?;
+        self.check_followers(address, &documents)?;
         let (measurements, curves) = self.measure(precise, first, &documents, stage)?;
         let record = GenerationRecord { mixture, training, synthesis, measurements, curves };
         let texts = self.prepared.tokenizer.decode_documents(&documents);
         let written = Written { record: &record, documents: &documents, texts: &texts };
         self.store.commit::<RunError>(address, written, |dir| Ok(model.save(dir)?))?;
         self.announce(&record, stage);
+        Ok(())
+    }
+
+    /// Refuses what was written anew, and otherwise, under generations that have learnt from what stood there before: a
+    /// command of the user's may write something else each time.
+    fn check_followers(&self, address: Address, documents: &Documents) -> Result<(), RunError> {
+        let arms = self.experiment.arms.iter();
+        for arm in arms.filter(|arm| self.address(arm, address.generation) == address) {
+            for later in address.generation + 1..=self.experiment.generations {
+                let follower = self.address(arm, later);
+                if !self.store.is_committed(follower)? {
+                    break;
+                }
+                let corpus = |generation| match generation == address.generation {
+                    true => Ok(documents.clone()),
+                    false => self.store.synthetic(self.address(arm, generation)),
+                };
+                let corpora = (0..later).map(corpus).collect::<Result<Vec<_>, _>>()?;
+                let (_, now) = self.mix_of(arm, &corpora, &self.stage(follower))?;
+                if now.hash != self.store.record(follower)?.mixture.hash {
+                    return Err(StoreError::Orphaned { folder: self.store.generation_dir(follower) }.into());
+                }
+            }
+        }
         Ok(())
     }
 
@@ -119,6 +144,17 @@ impl<'a> Maker<'a> {
         let corpora = (0..generation)
             .map(|earlier| self.store.synthetic(self.address(arm, earlier)))
             .collect::<Result<Vec<_>, _>>()?;
+        self.mix_of(arm, &corpora, stage)
+    }
+
+    /// The same, out of what each generation before it wrote.
+    fn mix_of(
+        &self,
+        arm: &Arm,
+        corpora: &[Documents],
+        stage: &Stage,
+    ) -> Result<(Documents, MixtureRecord), RunError> {
+        let generation = corpora.len();
         let synthetic: Vec<Vec<usize>> = corpora.iter().map(lengths).collect();
         let pool = Pool { natural: &lengths(&self.natural), synthetic: &synthetic };
         let (budget, written) = (self.experiment.corpus.train_tokens, arm.synthesis.tokens);
@@ -150,7 +186,7 @@ impl<'a> Maker<'a> {
         stage: &Stage,
     ) -> Result<Trained, RunError> {
         let learner = self.learner(arm, address.generation);
-        let minutes = self.experiment.at(arm, address.generation).training.checkpoint_minutes;
+        let minutes = self.experiment.at(arm, address.generation).training.checkpoint_minutes.0;
         let every = Duration::from_secs_f64(minutes * 60.0);
         let mut checkpoints = self.store.checkpoints(address, every);
         // Generation 0 is the same for every arm that trains alike, whether or not they share its corpus (see `twins`).
@@ -195,7 +231,9 @@ impl<'a> Maker<'a> {
         let tokens = tokens_written(self.experiment, arm, generation);
         let synthesis = Synthesis { tokens, ..self.experiment.at(arm, generation).synthesis.clone() };
         synthesis::write_corpus(model, &synthesis, sources, first, &stage.at("synthesis")).map_err(|source| {
-            let place = format!("seed {}, arm \"{}\", generation {generation}", self.seed, arm.name);
+            let of = self.address(arm, generation).arm;
+            let arm = of.map_or("all arms".to_owned(), |arm| format!("arm \"{arm}\""));
+            let place = format!("seed {}, {arm}, generation {generation}", self.seed);
             RunError::synthesis(source, place)
         })
     }

@@ -51,6 +51,12 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// What a committed generation has learnt from is gone.
+    #[error("{}: has learnt from a text that is no longer there: a generation before it was made anew, and came out otherwise; delete this folder and those of the generations after it, and run again", folder.display())]
+    Orphaned {
+        /// The generation's folder.
+        folder: PathBuf,
+    },
     /// There is no experiment.
     #[error("{}: no experiment here ({file} is missing); give the folder of a run, such as generations/demo", root.display())]
     NoExperiment {

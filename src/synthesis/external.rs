@@ -14,6 +14,7 @@ use super::sources::Rotation;
 use super::{Draft, Sources, SynthesisError, Writer};
 use crate::config::Synthesis;
 use crate::documents::{Documents, TokenId};
+use crate::model::ModelError;
 use crate::seed::Place;
 use crate::stage::Stage;
 use crate::tokenizer::Tokenizer;
@@ -81,8 +82,7 @@ pub enum ExternalError {
     },
     /// It answered too few documents.
     #[error(
-        "synthesis.command: \"{program}\" ended after line {lines} of its output, and {documents} documents were asked \
-         for: a line each{said}"
+        "synthesis.command: \"{program}\" gave {lines} answers, and {documents} documents were asked for: a line each{said}"
     )]
     TooFew {
         /// The program.
@@ -182,6 +182,9 @@ impl Writer for External<'_> {
         let answers = process.answers(wanted, self.limit, stage)?;
         let mut documents = Documents::new();
         for answer in &answers {
+            if stage.interrupted() {
+                return Err(ModelError::Interrupted.into());
+            }
             documents.push(&self.document(answer)?);
         }
         stage.advance(documents.tokens().0);

@@ -158,7 +158,7 @@ vectorised! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Init, TrainingLength};
+    use crate::config::{Init, Patience, TrainingLength};
     use crate::units::Tokens;
     use candle_core::Device;
 
@@ -175,7 +175,7 @@ mod tests {
             beta2: 0.99,
             fim_share: 0.0,
             gradient_clip: 1.0,
-            checkpoint_minutes: 1.0,
+            checkpoint_minutes: Patience(1.0),
         }
     }
 

@@ -305,6 +305,16 @@ fn products_are_in_f32_unless_the_experiment_says_otherwise() {
     );
 }
 
+/// What an arm is willing to wait makes no other model of it, so a run may go on with another patience.
+#[test]
+fn an_arm_of_another_patience_shares_generation_0() {
+    let arm =
+        "\n[[arm]]\nname = \"patient\"\nmixture = \"replace\"\ntraining = { checkpoint_minutes = 60.0 }\n";
+    let experiment = parse(&format!("{BASE}{arm}")).unwrap();
+    assert!(experiment.shares_generation_0(&experiment.arms[2]));
+    assert!(experiment.to_toml().contains("checkpoint_minutes = 60.0"));
+}
+
 #[test]
 fn an_arm_of_another_precision_has_a_generation_0_of_its_own() {
     let arm = "\n[[arm]]\nname = \"rounded\"\nmixture = \"replace\"\nmodel = { precision = \"bf16\" }\n";

@@ -275,3 +275,41 @@ fn an_interrupted_run_keeps_what_it_committed_and_says_so() {
     let recorded = store::read(&root).unwrap();
     assert_eq!(recorded.lineages[0].generations.len(), 2);
 }
+
+/// A command that never says the same twice: a generation made anew is not what those after it have learnt from.
+#[cfg(unix)]
+#[test]
+fn a_generation_that_comes_out_otherwise_does_not_slip_under_those_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, count) = (dir.path().join("run"), dir.path().join("count"));
+    let script = format!(
+        "echo . >> {0}; n=$(wc -l < {0}); while read line; do echo \"{{\\\"text\\\": \\\"fish $n\\\"}}\"; done",
+        count.display()
+    );
+    let text = format!(
+        "name = \"unsteady\"\nseeds = [1]\ngenerations = 2\n\
+         corpus = {{ source = \"world\", train_tokens = 500, heldout_tokens = 200, reference_tokens = 500 }}\n\
+         tokenizer = {{ vocab_size = 300 }}\nmodel = {{ kind = \"ngram\", order = 2 }}\n\
+         [[arm]]\nname = \"replace\"\nmixture = \"replace\"\n\
+         synthesis = {{ method = \"external\", command = [\"sh\", \"-c\", '''{script}'''] }}\n"
+    );
+    let experiment = config::parse(&text, "unsteady.toml", &[]).unwrap();
+    let prepared = lineage::prepare(&experiment).unwrap();
+    let run = || {
+        let (interrupt, provenance) = (AtomicBool::new(false), Provenance::default());
+        let surroundings =
+            Surroundings { device: &Device::Cpu, observer: &Silent, interrupt: &interrupt, provenance };
+        lineage::run(&experiment, &prepared, &root, &surroundings)
+    };
+    run().unwrap();
+    let generation = |number: usize| root.join(format!("seed-1/replace/gen-00{number}"));
+    std::fs::remove_dir_all(generation(0)).unwrap();
+    for _ in 0..2 {
+        let refused = run().unwrap_err().to_string();
+        assert!(refused.contains("gen-001: has learnt from a text that is no longer there"), "{refused}");
+        assert!(!generation(0).exists());
+    }
+    std::fs::remove_dir_all(generation(1)).unwrap();
+    std::fs::remove_dir_all(generation(2)).unwrap();
+    run().unwrap();
+}

@@ -7,7 +7,7 @@ mod folders;
 mod learning;
 
 use candle_core::{Device, Tensor, Var};
-use genloss::config::{self, Decoding, Init, Precision, Strategy, Training, TrainingLength};
+use genloss::config::{self, Decoding, Init, Patience, Precision, Strategy, Training, TrainingLength};
 use genloss::documents::{Documents, TokenId};
 use genloss::kernels::attention::Heads;
 use genloss::model::transformer::fused::{self, Packed, Scratch};

@@ -3,8 +3,8 @@
 use genloss::baseline::{Baseline, Curve, Mean};
 use genloss::config::{
     Arm, Budget, CONTROL, Corpus, Experiment, Init, Method, Mixture, Model, NaturalDocuments,
-    NaturalFraction, Ngram, Selection, Source, Strategy, Synthesis, SyntheticDocuments, Tokenizer, Training,
-    TrainingLength, World,
+    NaturalFraction, Ngram, Patience, Selection, Source, Strategy, Synthesis, SyntheticDocuments, Tokenizer,
+    Training, TrainingLength, World,
 };
 use genloss::measure::{Curves, METRICS, Measurement, RankPoint, SurvivalBin};
 use genloss::report;
@@ -38,7 +38,7 @@ fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm])
         beta2: 0.95,
         gradient_clip: 1.0,
         fim_share: 0.0,
-        checkpoint_minutes: 5.0,
+        checkpoint_minutes: Patience(5.0),
     };
     let decoding = Strategy::PLAIN;
     let synthesis = Synthesis {

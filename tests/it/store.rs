@@ -199,6 +199,21 @@ fn a_run_may_go_on_with_another_patience() {
     assert!(fs::read_to_string(root.join("experiment.toml")).unwrap().contains("checkpoint_minutes = 60.0"));
 }
 
+/// What a user keeps beside the seeds is not the store's to remove.
+#[test]
+fn only_folders_of_seeds_give_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    drop(open(&root).unwrap());
+    let notes = root.join("seed-notes");
+    fs::create_dir_all(&notes).unwrap();
+    fs::write(root.join("seed-7"), "a file").unwrap();
+    fs::create_dir_all(root.join("seed-1")).unwrap();
+    let other = config::parse(FILE, "small.toml", &["generations=7".to_owned()]).unwrap();
+    drop(Store::open(&root, &other, &Provenance::default(), "{}").unwrap());
+    assert!(notes.exists() && root.join("seed-7").exists() && !root.join("seed-1").exists());
+}
+
 #[test]
 fn a_record_from_before_there_was_a_setting_means_its_default() {
     let dir = tempfile::tempdir().unwrap();

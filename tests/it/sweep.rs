@@ -129,8 +129,8 @@ fn a_bad_grid_is_refused_with_the_key_or_the_cell() {
         ),
         ("model.order = [2, 9]", "grid, order=9: model.order: 9 is not within 1 to 5"),
         ("model.order = []", "grid.model.order: the list is empty"),
-        ("model.order = 3", "grid.order: 3 is no list; give the values to vary it over, as [3]"),
-        ("model.order = [3, 3]", "grid.model.order: two of its values are called 3"),
+        ("model.order = 3", "grid.model.order: 3 is no list; give the values to vary it over, as [3]"),
+        ("model.order = [3, 3]", "grid.model.order: two of its values would make folders called 3"),
         ("model.order = [2]\n\"model.order\" = [3]", "grid.model.order: stands twice"),
         ("seeds = [1, 2]", "grid, seeds=1: invalid type"),
         ("name = [\"a\", \"b\"]", "grid.name: cannot vary"),
@@ -388,7 +388,7 @@ fn an_experiment_that_fails_is_named_and_the_others_are_finished() {
     let said = text(&failed.stderr);
     let last = said.lines().last().unwrap();
     assert!(
-        last.starts_with("genloss: 1 of 2 experiments not finished: learning_rate=1")
+        last.starts_with("genloss: not every experiment is finished: learning_rate=1")
             && last.contains("training diverged at step"),
         "{said}"
     );
@@ -398,4 +398,28 @@ fn an_experiment_that_fails_is_named_and_the_others_are_finished() {
     let finished = store::read(&out.join("learning_rate=0.001")).unwrap();
     assert!(finished.lineages.iter().all(|lineage| lineage.generations.len() == 2));
     assert!(finished.baseline.is_some());
+}
+
+/// A store that is damaged is named, and the others go on.
+#[test]
+fn a_damaged_experiment_keeps_none_of_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, out) = (dir.path().join("scaling.toml"), dir.path().join("out"));
+    fs::write(&file, FILE).unwrap();
+    let sweep = |orders: &str| {
+        let grid = format!("grid.model.order={orders}");
+        genloss(&["sweep", file.to_str().unwrap(), "--out", out.to_str().unwrap(), "--set", &grid])
+    };
+    assert!(sweep("[2]").status.success());
+    let damaged = out.join("order=2/seed-1/gen-000");
+    fs::write(damaged.join("measurements.json"), "{").unwrap();
+    let said = sweep("[2, 3]");
+    let errors = text(&said.stderr);
+    assert!(!said.status.success());
+    assert!(errors.lines().last().unwrap().contains("damaged"), "{errors}");
+    assert!(store::read(&out.join("order=3")).unwrap().baseline.is_some());
+    // A sweep that is finished is looked through as well.
+    assert!(text(&sweep("[2]").stderr).lines().last().unwrap().contains("delete this folder and run again"));
+    fs::remove_dir_all(damaged).unwrap();
+    assert!(sweep("[2, 3]").status.success());
 }

@@ -2,7 +2,7 @@
 
 mod selection;
 
-use genloss::config::{self, Decoding, Method, Prefix, Selection, Strategy, Synthesis};
+use genloss::config::{self, Decoding, Method, Patience, Prefix, Selection, Strategy, Synthesis};
 use genloss::documents::{Documents, TokenId};
 use genloss::model::ngram::Ngram;
 use genloss::model::{Generate, LanguageModel, ModelError, Redrawn, Scores, SpecialTokens};

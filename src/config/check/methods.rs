@@ -3,7 +3,7 @@
 use super::{LARGEST_SHAPE, number, positive, share, within};
 use crate::config::error::{ConfigError, setting};
 use crate::config::file::{MethodValue, SeedValue, SynthesisTable};
-use crate::config::settings::{Method, Model, Training};
+use crate::config::settings::{Method, Model, Patience, Training};
 
 /// Checks what `table` says of its method; `sub` turns a key into what errors call it.
 pub(super) fn check(
@@ -169,5 +169,5 @@ fn external(sub: &dyn Fn(&str) -> String, table: &SynthesisTable) -> Result<Meth
     if timeout_seconds > 1e9 {
         return Err(setting(sub("timeout_seconds"), format!("{timeout_seconds} is more than 1000000000")));
     }
-    Ok(Method::External { command, timeout_seconds })
+    Ok(Method::External { command, timeout_seconds: Patience(timeout_seconds) })
 }

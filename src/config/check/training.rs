@@ -3,7 +3,7 @@
 use super::values::{number, positive, share, tokens, within};
 use crate::config::error::{ConfigError, setting};
 use crate::config::file::{InitValue, TrainingTable};
-use crate::config::settings::{Corpus, Init, Model, Training, TrainingLength};
+use crate::config::settings::{Corpus, Init, Model, Patience, Training, TrainingLength};
 use crate::units::Tokens;
 
 pub(super) fn training(
@@ -60,12 +60,12 @@ pub(super) fn training(
         beta2: beta("beta2", table.beta2.unwrap_or(0.95))?,
         gradient_clip: positive(&sub("gradient_clip"), table.gradient_clip.unwrap_or(1.0))?,
         fim_share: fim_share(&sub("fim_share"), table.fim_share.unwrap_or(0.0), model)?,
-        checkpoint_minutes: number(
+        checkpoint_minutes: Patience(number(
             &sub("checkpoint_minutes"),
             table.checkpoint_minutes.unwrap_or(5.0),
             |x| x > 0.0 && x <= 1e6,
             "above 0 and at most 1000000",
-        )?,
+        )?),
     })
 }
 

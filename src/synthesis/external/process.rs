@@ -3,7 +3,7 @@
 use super::{ExternalError, SynthesisError};
 use crate::model::ModelError;
 use crate::stage::Stage;
-use serde::Deserialize;
+use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -18,12 +18,6 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How often the clock and the user are heeded.
 const HEARTBEAT: Duration = Duration::from_millis(50);
-
-/// A line of its output.
-#[derive(Deserialize)]
-struct Answer {
-    text: String,
-}
 
 /// A command that runs, fed and read by threads of its own.
 pub(super) struct Process {
@@ -56,6 +50,7 @@ impl Process {
                 let mut line = Vec::new();
                 let sent = match reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
                     Ok(0) => return,
+                    Ok(_) if line.iter().all(u8::is_ascii_whitespace) => Ok(()),
                     Ok(_) => sender.send(Ok(line)),
                     Err(error) => sender.send(Err(error)),
                 };
@@ -65,7 +60,7 @@ impl Process {
             }
         });
         let errors = std::thread::spawn(move || stderr.map_or_else(String::new, last_words));
-        Ok(Self { program, child, lines, errors })
+        Ok(Self { program: command.join(" "), child, lines, errors })
     }
 
     /// The text of as many answers as were asked for, once the command has ended well.
@@ -99,7 +94,7 @@ impl Process {
             match self.lines.recv_timeout(HEARTBEAT) {
                 Ok(line) => match self.answer(line, answers.len() + 1, wanted) {
                     Ok(answer) => {
-                        answers.extend(answer);
+                        answers.push(answer);
                         if answers.len() == wanted {
                             deadline = deadline.min(Instant::now() + FAREWELL);
                         }
@@ -118,17 +113,17 @@ impl Process {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        self.ended(&answers, wanted)?;
+        self.ended(&answers, wanted, stage)?;
         Ok(answers)
     }
 
-    /// What a line of the output says; nothing if it is blank.
+    /// What a line of the output says.
     fn answer(
         &self,
         line: std::io::Result<Vec<u8>>,
         number: usize,
         wanted: usize,
-    ) -> Result<Option<String>, ExternalError> {
+    ) -> Result<String, ExternalError> {
         let wrong = |reason: String, line: &[u8]| ExternalError::Line {
             program: self.program.clone(),
             line: number,
@@ -136,15 +131,12 @@ impl Process {
             excerpt: String::from_utf8_lossy(line).trim_end().chars().take(120).collect(),
         };
         let line = line.map_err(|error| wrong(error.to_string(), &[]))?;
-        if line.iter().all(u8::is_ascii_whitespace) {
-            return Ok(None);
-        }
         if number > wanted {
             return Err(wrong(format!("{wanted} documents were asked for"), &line));
         }
-        let answer: Answer =
-            serde_json::from_slice(&line).map_err(|error| wrong(error.to_string(), &line))?;
-        Ok(Some(answer.text))
+        let answer: Value = serde_json::from_slice(&line).map_err(|error| wrong(error.to_string(), &line))?;
+        let text = answer.get("text").and_then(Value::as_str);
+        text.map(str::to_owned).ok_or_else(|| wrong("it has no \"text\" that is a string".to_owned(), &line))
     }
 
     /// Whether the command has ended. It is not reaped, so that nothing else can have its number yet.
@@ -163,9 +155,13 @@ impl Process {
     }
 
     /// Waits a little for a command that has closed its output, stops what it has left behind, and checks how it ended.
-    fn ended(mut self, answers: &[String], wanted: usize) -> Result<(), ExternalError> {
+    fn ended(mut self, answers: &[String], wanted: usize, stage: &Stage) -> Result<(), SynthesisError> {
         let deadline = Instant::now() + FAREWELL;
         while !self.has_ended() && Instant::now() < deadline {
+            if stage.interrupted() {
+                self.stop();
+                return Err(ModelError::Interrupted.into());
+            }
             std::thread::sleep(HEARTBEAT / 10);
         }
         // One that has answered and does not go: what counts is whether the answers are whole.
@@ -174,10 +170,10 @@ impl Process {
         let status = self.child.wait().ok().filter(|_| has_ended).unwrap_or_default();
         let (program, lines) = (self.program.clone(), answers.len());
         if !status.success() {
-            return Err(ExternalError::Failed { program, status, said: self.said() });
+            return Err(ExternalError::Failed { program, status, said: self.said() }.into());
         }
         if lines < wanted {
-            return Err(ExternalError::TooFew { program, lines, documents: wanted, said: self.said() });
+            return Err(ExternalError::TooFew { program, lines, documents: wanted, said: self.said() }.into());
         }
         Ok(())
     }

@@ -130,6 +130,17 @@ fn what_was_selected_and_who_wrote_tell_blends_apart() {
 }
 
 #[test]
+fn a_fit_is_not_written_over_runs() {
+    let (_, root, _) = finished();
+    for out in [text(root), text(root.parent().unwrap())] {
+        let said = refusal(&["fit", text(root), "--out", out]);
+        assert!(said.contains("holds runs; give a folder of its own"), "{said}");
+    }
+    let said = refusal(&["fit", text(root), "--tokens", "0"]);
+    assert!(said.contains("such as 300_000"), "{said}");
+}
+
+#[test]
 fn models_that_go_on_from_other_weights_are_refused() {
     let (_, root, _) = finished();
     let mut recorded = store::read(root).unwrap();

@@ -17,7 +17,7 @@ fn learner(start: Start, steps: u64) -> TransformerLearner {
             beta2: 0.99,
             gradient_clip: 1.0,
             fim_share: 0.0,
-            checkpoint_minutes: 1.0,
+            checkpoint_minutes: Patience(1.0),
         },
         vocab_size: 50,
         special: SPECIAL,

@@ -2,7 +2,7 @@
 
 use super::*;
 use candle_core::Device;
-use genloss::config::{Init, Precision, Training, TrainingLength, Transformer};
+use genloss::config::{Init, Patience, Precision, Training, TrainingLength, Transformer};
 use genloss::training::{Learner, NoCheckpoints, Start, TransformerLearner};
 use std::collections::BTreeSet;
 
@@ -192,7 +192,7 @@ fn a_transformer_learns_to_fill_a_gap_from_both_sides() {
             beta2: 0.99,
             gradient_clip: 1.0,
             fim_share: 0.7,
-            checkpoint_minutes: 10.0,
+            checkpoint_minutes: Patience(10.0),
         },
         vocab_size: tokenizer.vocab_size(),
         special: SPECIAL,

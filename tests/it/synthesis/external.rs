@@ -9,7 +9,7 @@ fn by(command: &[&str], timeout_seconds: f64) -> Result<(Documents, SynthesisRec
     let tokenizer = tokenizer();
     let natural = tokenizer.encode_documents(&texts).unwrap();
     let command = command.iter().map(|word| (*word).to_owned()).collect();
-    let method = Method::External { command, timeout_seconds };
+    let method = Method::External { command, timeout_seconds: Patience(timeout_seconds) };
     let synthesis = Synthesis { method, ..textbook(natural.tokens().0) };
     write_corpus(
         &ngram(),
@@ -110,8 +110,10 @@ fn a_command_that_has_answered_is_not_waited_for() {
 fn an_interrupt_stops_the_command() {
     let tokenizer = tokenizer();
     let natural = tokenizer.encode_documents(&["a".to_owned()]).unwrap();
-    let method =
-        Method::External { command: vec!["sleep".to_owned(), "600".to_owned()], timeout_seconds: 600.0 };
+    let method = Method::External {
+        command: vec!["sleep".to_owned(), "600".to_owned()],
+        timeout_seconds: Patience(600.0),
+    };
     let synthesis = Synthesis { method, ..textbook(100) };
     let stopped = Stage::new(place(), &Silent, &ALWAYS);
     let sources = Sources { natural: &natural, previous: None, tokenizer: &tokenizer };
