@@ -5,6 +5,7 @@ mod calibrate;
 mod check;
 mod compare;
 mod cost;
+mod counts;
 mod demo;
 mod drift;
 mod experiment;

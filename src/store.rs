@@ -142,10 +142,11 @@ impl Store {
         Ok(Self { root: root.to_owned(), tokenizer_json: tokenizer_json.to_owned(), _lock: lock })
     }
 
-    /// Whether [`Self::open`] would refuse `experiment` for what stands at `root`. Writes nothing.
+    /// Whether [`Self::open`] would refuse `experiment` for the generations that stand at `root`. Writes nothing, and
+    /// does not ask whether another process has it open.
     ///
     /// # Errors
-    /// As [`Self::open`].
+    /// As [`Self::open`], but for that.
     pub fn check(root: &Path, experiment: &Experiment, provenance: &Provenance) -> Result<(), StoreError> {
         refuse_foreign_folder(root)?;
         if root.join(EXPERIMENT).exists() && holds_generations(root)? {

@@ -199,15 +199,15 @@ impl<'a> Ready<'a> {
         let standing: Vec<&Run> = runs.iter().flatten().collect();
         let simulate = |run: &&Run| noted(run.baseline(), run.experiment(), observer);
         let baselines = || side_by_side(at_a_time, &standing, simulate);
-        baselines()?;
         let make = |part| {
             let of_part: Vec<&Strand> = strands.iter().filter(|strand| strand.part == part).collect();
             side_by_side(at_a_time, &of_part, |strand| strand.run(&runs, observer))
         };
-        let made = lineage::all_of([Part::First, Part::Later].into_iter().map(make));
-        let simulated = baselines();
+        let steps: [&dyn Fn() -> Result<(), RunError>; 4] =
+            [&baselines, &|| make(Part::First), &|| make(Part::Later), &baselines];
+        let made = lineage::all_of(iter::once(opened).chain(steps.into_iter().map(|step| step())));
         observer.observe(&Event::RunFinished);
-        opened.and(made).and(simulated)
+        made
     }
 }
 

@@ -1,5 +1,6 @@
 //! `genloss drift`: collapse by finite sampling alone.
 
+use super::counts::count;
 use super::output;
 use crate::config::file::{MixtureTable, SynthesisTable};
 use crate::config::{self, Decoding};
@@ -7,7 +8,7 @@ use crate::corpus::{self, TokensWanted};
 use crate::drift::{Frequencies, Loop, Row, categorical, gaussian, regression};
 use crate::tokenizer::Tokenizer;
 use crate::units::Tokens;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -281,23 +282,6 @@ fn token_frequencies(path: &Path, vocab: usize) -> Result<Frequencies> {
         counts[id as usize] += 1;
     }
     Frequencies::from_counts(&counts).with_context(|| path.display().to_string())
-}
-
-/// A whole number, which may be written 15e12, 1.5e3 or 100_000.
-fn count(text: &str) -> Result<u64> {
-    let fault = || format!("{text:?} is no whole number; write 100000, 100_000, 1e5 or 15e12");
-    let plain = text.replace('_', "");
-    let (mantissa, exponent) = plain.split_once(['e', 'E']).unwrap_or((&plain, "0"));
-    let exponent: usize =
-        exponent.trim_start_matches('+').parse().ok().filter(|&e| e < 20).with_context(fault)?;
-    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let part = part.trim_end_matches('0');
-    if part.len() > exponent || whole.is_empty() {
-        bail!(fault());
-    }
-    let digits = format!("{whole}{part}{}", "0".repeat(exponent - part.len()));
-    ensure!(digits.chars().all(|c| c.is_ascii_digit()), fault());
-    digits.parse().with_context(|| format!("{text:?} is too large; give at most 2^53"))
 }
 
 /// Every row, as it is.

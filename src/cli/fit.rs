@@ -3,12 +3,12 @@
 mod rows;
 
 use super::compare;
+use super::counts::positive_count;
 use super::output::{self, Format, say};
 use crate::fit::{self, Fitted, Question};
 use crate::report::{self, Table};
 use crate::store;
-use crate::units::Tokens;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use std::path::PathBuf;
 
 /// Options of `genloss fit`.
@@ -21,10 +21,10 @@ pub struct Args {
     #[arg(long)]
     generation: Option<usize>,
     /// Parameters of the model to foresee losses for [default: of the largest].
-    #[arg(long, value_parser = count)]
+    #[arg(long, value_parser = positive_count)]
     parameters: Option<u64>,
     /// Tokens seen, to foresee losses for [default: the most that a model of that size has seen].
-    #[arg(long, value_parser = count)]
+    #[arg(long, value_parser = positive_count)]
     tokens: Option<u64>,
     /// Refits behind an interval.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(40..=1_000_000))]
@@ -38,12 +38,6 @@ pub struct Args {
     /// Write `report.html`, `figures/` and `fit.json` into this folder besides.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-}
-
-/// A number above 0, in groups of digits if one likes, as all counts are shown.
-fn count(text: &str) -> Result<u64> {
-    let count = text.replace('_', "").parse().ok().filter(|count| *count > 0);
-    count.with_context(|| format!("give a whole number from 1 to {}, such as 300_000", Tokens(u64::MAX)))
 }
 
 impl Args {
@@ -73,7 +67,7 @@ impl Args {
         Ok(())
     }
 
-    /// Refuses to write over the page of a run, or among the runs, where `DIR/*` would take it for one.
+    /// Refuses to write over the page of a run, or figures among the runs, where `DIR/*` would take them for one.
     fn check_out(&self) -> Result<()> {
         let Some(out) = &self.out else { return Ok(()) };
         let is_taken = |folder: &PathBuf| {

@@ -38,6 +38,9 @@ impl Plan {
                 unfinished.push((strand, steps));
             }
         }
+        if !unfinished.is_empty() {
+            output::say("measuring how fast this machine is");
+        }
         let steps: Vec<Step> = unfinished.iter().flat_map(|(_, steps)| steps).cloned().collect();
         let alone = Trials::of(&steps, ready, device, 1)?;
         let cost = Cost::of(&steps, &alone, ready);

@@ -8,7 +8,7 @@ use super::{compare, run};
 use crate::config::Experiment;
 use crate::lineage::{RunError, Surroundings};
 use crate::store;
-use crate::sweep::{self, Ready, Strand};
+use crate::sweep::{self, Ready};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
 use std::path::{Path, PathBuf};
@@ -41,50 +41,38 @@ impl Args {
         ensure!(root.is_dir() || !root.exists(), "{}: is no folder; give another --out", root.display());
         ensure!(!store::is_store(&root), "{}: holds a single run; give another --out", root.display());
         let folder = |experiment: &Experiment| sweep::folder(&root, experiment);
-        let experiments = &sweep.experiments;
-        let finished = || -> Vec<PathBuf> {
-            let finished = experiments.iter().filter(|one| store::is_finished(&folder(one), one));
-            finished.map(folder).collect()
-        };
         let device = self.machine.open()?;
         say(&format!("{}: reading text and learning the tokenizer", sweep.name));
-        let ready = sweep::prepare(experiments)?;
+        let ready = sweep::prepare(&sweep.experiments)?;
         ready.check(&root, &self.machine.provenance())?;
-        let (mut strands, mut at_a_time) = (Vec::new(), 1);
-        if finished().len() == experiments.len() {
+        let plan = Plan::of(&ready, &device, &|experiment, at| at.exists_in(&folder(experiment)))?;
+        if plan.strands.is_empty() {
             say(&format!("{}: nothing is left to do", root.display()));
         } else {
-            say("measuring how fast this machine is");
-            let plan = Plan::of(&ready, &device, &|experiment, at| at.exists_in(&folder(experiment)))?;
             output::emit(&format!("{}\n", plan.shown()))?;
-            (strands, at_a_time) = (plan.strands, plan.at_a_time);
         }
         if self.plan {
             return Ok(());
         }
         // Even where nothing is left to do it is seen whether all is whole.
-        let made = self.run(&ready, &strands, at_a_time, &root, &device)?;
-        let finished = finished();
-        let shown = if finished.is_empty() { Ok(()) } else { compare::print_overview(&finished) };
-        made.context("not every experiment is finished")?;
-        shown
+        let made = self.run(&ready, &plan, &root, &device)?;
+        let is_whole =
+            |one: &&Experiment| store::is_finished(&folder(one), one) && store::read(&folder(one)).is_ok();
+        let whole: Vec<PathBuf> = sweep.experiments.iter().filter(is_whole).map(folder).collect();
+        if !whole.is_empty() {
+            compare::print_overview(&whole)?;
+        }
+        made.context("not every experiment is finished")
     }
 
     /// Makes what is missing. What comes back inside is the first fault of an experiment, after which the others went on.
-    fn run(
-        &self,
-        ready: &Ready,
-        strands: &[Strand],
-        at_a_time: usize,
-        root: &Path,
-        device: &Device,
-    ) -> Result<Result<(), RunError>> {
+    fn run(&self, ready: &Ready, plan: &Plan, root: &Path, device: &Device) -> Result<Result<(), RunError>> {
         let observer = surroundings::observer();
         let interrupt = surroundings::interrupt()?;
         let provenance = self.machine.provenance();
         let surroundings =
             Surroundings { device, observer: observer.as_ref(), interrupt: &interrupt, provenance };
-        match ready.run(root, strands, at_a_time, &surroundings) {
+        match ready.run(root, &plan.strands, plan.at_a_time, &surroundings) {
             Err(RunError::Interrupted) => Err(run::explained(RunError::Interrupted, root)),
             made => Ok(made),
         }

@@ -42,7 +42,7 @@ pub enum ExternalError {
     /// It failed.
     #[error("synthesis.command: \"{program}\" ended with {status}{said}")]
     Failed {
-        /// The program.
+        /// The command.
         program: String,
         /// How it ended.
         status: ExitStatus,
@@ -55,7 +55,7 @@ pub enum ExternalError {
          raise synthesis.timeout_seconds if that is too short{said}"
     )]
     TooSlow {
-        /// The program.
+        /// The command.
         program: String,
         /// The limit.
         seconds: f64,
@@ -71,7 +71,7 @@ pub enum ExternalError {
         "synthesis.command: line {line} of the output of \"{program}\" is not {{\"text\": \"…\"}}: {reason}: {excerpt}"
     )]
     Line {
-        /// The program.
+        /// The command.
         program: String,
         /// From 1, within the request.
         line: usize,
@@ -85,7 +85,7 @@ pub enum ExternalError {
         "synthesis.command: \"{program}\" gave {lines} answers, and {documents} documents were asked for: a line each{said}"
     )]
     TooFew {
-        /// The program.
+        /// The command.
         program: String,
         /// Answers that came.
         lines: usize,

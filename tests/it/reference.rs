@@ -2,7 +2,7 @@
 
 use genloss::config::CONTROL;
 use genloss::fit;
-use genloss::store;
+use genloss::store::{self, Recorded};
 use genloss::verdict::{self, ArmComparison, Verdict};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -99,18 +99,17 @@ fn with_interval(values: &[f64]) -> String {
 #[test]
 fn the_rows_of_repeated_rephrasing_are_those_of_the_committed_runs() {
     let results = fs::read_to_string(root().join("docs/RESULTS.md")).unwrap();
-    for name in ["kang-generations", "kang-generations-reviews"] {
+    let section = repeated(&results);
+    let (world, reviews) = section.split_once(" On movie reviews, where it is").unwrap();
+    for (name, table) in [("kang-generations", world), ("kang-generations-reviews", reviews)] {
         let run = root().join("generations/reference").join(name);
         let recorded = store::read(&run).unwrap();
-        let value = |seed, arm: &str, generation: usize, metric: &str| {
-            let lineage = recorded.lineages.iter().find(|l| l.seed == seed && l.arm == arm).unwrap();
-            lineage.generations[generation].value(metric).unwrap()
-        };
         for comparison in comparisons(&run) {
             let arm = comparison.arm.as_str();
             let difference = |metric, generation| -> Vec<f64> {
                 let of_seed = |&seed: &u64| {
-                    value(seed, arm, generation, metric) - value(seed, CONTROL, generation, metric)
+                    value(&recorded, seed, arm, generation, metric)
+                        - value(&recorded, seed, CONTROL, generation, metric)
                 };
                 recorded.experiment.seeds.iter().map(of_seed).collect()
             };
@@ -120,8 +119,50 @@ fn the_rows_of_repeated_rephrasing_are_those_of_the_committed_runs() {
                 ["heldout_loss_tail", "tail_coverage_words"].map(|metric| difference(metric, 5));
             let columns = [&loss[0], &loss[1], &loss[2], &grown, &rare_tokens, &rare_words];
             let cells = columns.map(|values| with_interval(values)).join(" | ");
-            let row = format!("{} | {cells} |", in_words(&comparison));
-            assert!(results.contains(&row), "{name}, {arm}: {row}");
+            let row = format!("| {arm} | {} | {cells} |", in_words(&comparison));
+            assert!(table.contains(&row), "{name}, {arm}: {row}");
         }
     }
+}
+
+/// What the same section says of two arms, or of an arm and the control, at a generation or between two.
+#[test]
+fn the_contrasts_of_repeated_rephrasing_are_those_of_the_committed_runs() {
+    let results = fs::read_to_string(root().join("docs/RESULTS.md")).unwrap();
+    let section = repeated(&results);
+    let (world, reviews) = ("kang-generations", "kang-generations-reviews");
+    let loss = "heldout_loss";
+    let contrasts = [
+        (world, "rephrase-25", "textbook", loss, None, 5),
+        (reviews, "rephrase-25", "textbook", loss, None, 5),
+        (world, "rephrase-75", "rephrase-90", loss, Some(2), 5),
+        (world, "rephrase-50", "rephrase-75", loss, Some(3), 5),
+        (world, "rephrase-50-67", "textbook-67", loss, None, 5),
+        (reviews, "rephrase-50-67", "textbook-67", loss, None, 5),
+        (reviews, "rephrase-25", CONTROL, "tail_coverage", None, 2),
+        (reviews, "rephrase-90", CONTROL, "bigram_entropy", None, 5),
+        (world, "rephrase-90", CONTROL, "fact_recall_torso", None, 5),
+    ];
+    for (run, arm, other, metric, from, to) in contrasts {
+        let recorded = store::read(&root().join("generations/reference").join(run)).unwrap();
+        let at = |seed, generation| {
+            value(&recorded, seed, arm, generation, metric)
+                - value(&recorded, seed, other, generation, metric)
+        };
+        let grown = |&seed: &u64| at(seed, to) - from.map_or(0.0, |from| at(seed, from));
+        let said = with_interval(&recorded.experiment.seeds.iter().map(grown).collect::<Vec<_>>());
+        assert!(section.contains(&said), "{run}, {arm} against {other}: {said}");
+    }
+}
+
+/// The section on repeated rephrasing, with lines joined.
+fn repeated(results: &str) -> String {
+    let mut sections = results.split("\n## ");
+    let section = sections.find(|section| section.starts_with("Does rephrased text stay safe")).unwrap();
+    section.split_whitespace().collect::<Vec<_>>().join(" ").replace("nats [", "[")
+}
+
+fn value(recorded: &Recorded, seed: u64, arm: &str, generation: usize, metric: &str) -> f64 {
+    let lineage = recorded.lineages.iter().find(|l| l.seed == seed && l.arm == arm).unwrap();
+    lineage.generations[generation].value(metric).unwrap()
 }

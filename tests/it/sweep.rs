@@ -405,7 +405,7 @@ fn an_experiment_that_fails_is_named_and_the_others_are_finished() {
 fn a_damaged_experiment_keeps_none_of_the_others() {
     let dir = tempfile::tempdir().unwrap();
     let (file, out) = (dir.path().join("scaling.toml"), dir.path().join("out"));
-    fs::write(&file, FILE).unwrap();
+    fs::write(&file, format!("{FILE}[[arm]]\nname = \"unanchored\"\nmixture = \"replace\"\n")).unwrap();
     let sweep = |orders: &str| {
         let grid = format!("grid.model.order={orders}");
         genloss(&["sweep", file.to_str().unwrap(), "--out", out.to_str().unwrap(), "--set", &grid])
@@ -417,6 +417,9 @@ fn a_damaged_experiment_keeps_none_of_the_others() {
     let errors = text(&said.stderr);
     assert!(!said.status.success());
     assert!(errors.lines().last().unwrap().contains("damaged"), "{errors}");
+    let shown = text(&said.stdout);
+    let overview = &shown[shown.find("verdict").unwrap()..];
+    assert!(overview.contains("order=3") && !overview.contains("order=2"), "{shown}");
     assert!(store::read(&out.join("order=3")).unwrap().baseline.is_some());
     // A sweep that is finished is looked through as well.
     assert!(text(&sweep("[2]").stderr).lines().last().unwrap().contains("delete this folder and run again"));

@@ -23,7 +23,8 @@ const HEARTBEAT: Duration = Duration::from_millis(50);
 pub(super) struct Process {
     program: String,
     child: Child,
-    lines: Receiver<std::io::Result<Vec<u8>>>,
+    /// With their numbers, from 1; blank ones are left out.
+    lines: Receiver<std::io::Result<(usize, Vec<u8>)>>,
     errors: JoinHandle<String>,
 }
 
@@ -46,12 +47,12 @@ impl Process {
         std::thread::spawn(move || {
             let Some(stdout) = stdout else { return };
             let mut reader = BufReader::new(stdout);
-            loop {
+            for number in 1.. {
                 let mut line = Vec::new();
                 let sent = match reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
                     Ok(0) => return,
                     Ok(_) if line.iter().all(u8::is_ascii_whitespace) => Ok(()),
-                    Ok(_) => sender.send(Ok(line)),
+                    Ok(_) => sender.send(Ok((number, line))),
                     Err(error) => sender.send(Err(error)),
                 };
                 if sent.is_err() {
@@ -92,7 +93,7 @@ impl Process {
                 .into());
             }
             match self.lines.recv_timeout(HEARTBEAT) {
-                Ok(line) => match self.answer(line, answers.len() + 1, wanted) {
+                Ok(line) => match self.answer(line, answers.len(), wanted) {
                     Ok(answer) => {
                         answers.push(answer);
                         if answers.len() == wanted {
@@ -113,30 +114,32 @@ impl Process {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        self.ended(&answers, wanted, stage)?;
+        self.ended(&answers, wanted, deadline.min(Instant::now() + FAREWELL), stage)?;
         Ok(answers)
     }
 
     /// What a line of the output says.
     fn answer(
         &self,
-        line: std::io::Result<Vec<u8>>,
-        number: usize,
+        line: std::io::Result<(usize, Vec<u8>)>,
+        answered: usize,
         wanted: usize,
     ) -> Result<String, ExternalError> {
-        let wrong = |reason: String, line: &[u8]| ExternalError::Line {
+        let wrong = |reason: String, number: usize, line: &[u8]| ExternalError::Line {
             program: self.program.clone(),
             line: number,
             reason,
             excerpt: String::from_utf8_lossy(line).trim_end().chars().take(120).collect(),
         };
-        let line = line.map_err(|error| wrong(error.to_string(), &[]))?;
-        if number > wanted {
-            return Err(wrong(format!("{wanted} documents were asked for"), &line));
+        let (number, line) = line.map_err(|error| wrong(error.to_string(), answered + 1, &[]))?;
+        if answered == wanted {
+            return Err(wrong(format!("{wanted} documents were asked for"), number, &line));
         }
-        let answer: Value = serde_json::from_slice(&line).map_err(|error| wrong(error.to_string(), &line))?;
+        let answer: Value =
+            serde_json::from_slice(&line).map_err(|error| wrong(error.to_string(), number, &line))?;
         let text = answer.get("text").and_then(Value::as_str);
-        text.map(str::to_owned).ok_or_else(|| wrong("it has no \"text\" that is a string".to_owned(), &line))
+        text.map(str::to_owned)
+            .ok_or_else(|| wrong("it has no \"text\" that is a string".to_owned(), number, &line))
     }
 
     /// Whether the command has ended. It is not reaped, so that nothing else can have its number yet.
@@ -154,9 +157,15 @@ impl Process {
         }
     }
 
-    /// Waits a little for a command that has closed its output, stops what it has left behind, and checks how it ended.
-    fn ended(mut self, answers: &[String], wanted: usize, stage: &Stage) -> Result<(), SynthesisError> {
-        let deadline = Instant::now() + FAREWELL;
+    /// Waits until `deadline` for a command that has closed its output or answered all, stops what it has left behind, and
+    /// checks how it ended.
+    fn ended(
+        mut self,
+        answers: &[String],
+        wanted: usize,
+        deadline: Instant,
+        stage: &Stage,
+    ) -> Result<(), SynthesisError> {
         while !self.has_ended() && Instant::now() < deadline {
             if stage.interrupted() {
                 self.stop();
