@@ -170,45 +170,63 @@ impl<'a> Ready<'a> {
         let watchers: Vec<Watcher> = self.experiments.iter().map(watcher).collect();
         let watched: Vec<Surroundings> =
             watchers.iter().map(|watcher| surroundings.watched_by(watcher)).collect();
-        let open = |(place, watched)| {
-            let experiment: &Experiment = &self.experiments[place];
-            let run = Run::open(experiment, self.text(place), &folder(root, experiment), watched)?;
-            let standing = run.standing()?;
-            Ok((run, standing))
-        };
-        let (mut runs, mut all, mut opened) = (Vec::new(), Standing::default(), Ok(()));
-        for (place, found) in watched.iter().enumerate().map(open).enumerate() {
-            match noted(found, &self.experiments[place], observer) {
-                Ok((run, Standing { generations, done })) => {
-                    all.generations += generations;
-                    all.done += done;
-                    runs.push(Some(run));
-                }
-                Err(error) => {
-                    opened = opened.and(Err(error));
-                    runs.push(None);
-                }
-            }
-        }
+        let Opened { runs, standing, fault } = self.open(root, &watched, observer);
         let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Standing { generations, done } = all;
+        let Standing { generations, done } = standing;
         observer.observe(&Event::RunStarted { experiment: name, generations, done });
         let places = 0..self.experiments.len();
         let notes = places.flat_map(|place| self.text(place).notes(&self.experiments[place]));
         notes.collect::<BTreeSet<_>>().into_iter().for_each(|note| observer.observe(&Event::Note(note)));
-        let standing: Vec<&Run> = runs.iter().flatten().collect();
+        let opened: Vec<&Run> = runs.iter().flatten().collect();
         let simulate = |run: &&Run| noted(run.baseline(), run.experiment(), observer);
-        let baselines = || side_by_side(at_a_time, &standing, simulate);
+        let baselines = || side_by_side(at_a_time, &opened, simulate);
         let make = |part| {
             let of_part: Vec<&Strand> = strands.iter().filter(|strand| strand.part == part).collect();
             side_by_side(at_a_time, &of_part, |strand| strand.run(&runs, observer))
         };
         let steps: [&dyn Fn() -> Result<(), RunError>; 4] =
             [&baselines, &|| make(Part::First), &|| make(Part::Later), &baselines];
-        let made = lineage::all_of(iter::once(opened).chain(steps.into_iter().map(|step| step())));
+        let made = lineage::all_of(iter::once(fault).chain(steps.into_iter().map(|step| step())));
         observer.observe(&Event::RunFinished);
         made
     }
+
+    /// Opens every store, each for who watches its experiment.
+    fn open<'b>(
+        &'b self,
+        root: &Path,
+        watched: &'b [Surroundings<'b>],
+        observer: &dyn Observer,
+    ) -> Opened<'b> {
+        let mut all = Opened { runs: Vec::new(), standing: Standing::default(), fault: Ok(()) };
+        for (place, watched) in watched.iter().enumerate() {
+            let experiment: &Experiment = &self.experiments[place];
+            let run = Run::open(experiment, self.text(place), &folder(root, experiment), watched);
+            let found = run.and_then(|run| Ok((run.standing()?, run)));
+            match noted(found, experiment, observer) {
+                Ok((standing, run)) => {
+                    all.standing.generations += standing.generations;
+                    all.standing.done += standing.done;
+                    all.runs.push(Some(run));
+                }
+                Err(error) => {
+                    all.fault = all.fault.and(Err(error));
+                    all.runs.push(None);
+                }
+            }
+        }
+        all
+    }
+}
+
+/// The stores of a sweep.
+struct Opened<'a> {
+    /// By the places of their experiments; none where the store refuses or is damaged.
+    runs: Vec<Option<Run<'a>>>,
+    /// How far those that are open have come.
+    standing: Standing,
+    /// Of the first that is not.
+    fault: Result<(), RunError>,
 }
 
 impl Strand {

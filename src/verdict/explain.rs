@@ -36,13 +36,8 @@ pub(super) fn explain(
 
 fn narrowing(decision: &Decision, at_last: &[Finding], last: usize) -> String {
     let called = decision.called_at.unwrap_or(last);
-    let narrowed = |id: &str| decision.significant.contains(&(id, called));
-    let mut named: Vec<&str> = Vec::new();
-    for family in FAMILIES {
-        if super::headline().iter().any(|headline| headline.family == family && narrowed(headline.metric)) {
-            named.push(family_name(family));
-        }
-    }
+    let named: Vec<&str> =
+        FAMILIES.into_iter().filter(|&f| narrows(decision, f, called)).map(family_name).collect();
     let since =
         format!("from generation {called} on, {} {} worse than the control's", list(&named), are(&named));
     let worst = at_last.iter().copied().max_by(|a, b| severity(a).total_cmp(&severity(b)));
@@ -57,6 +52,12 @@ fn narrowing(decision: &Decision, at_last: &[Finding], last: usize) -> String {
         ", short of the practical size in two families".to_owned()
     };
     since + &worst + &size
+}
+
+/// Whether a headline metric of a family speaks for narrowing at a generation.
+fn narrows(decision: &Decision, family: Family, generation: usize) -> bool {
+    let speaks = |metric| decision.significant.contains(&(metric, generation));
+    super::headline().iter().any(|headline| headline.family == family && speaks(headline.metric))
 }
 
 fn stable(at_last: &[Finding], last: usize) -> String {
@@ -88,13 +89,29 @@ fn inconclusive(decision: &Decision, at_last: &[Finding], last: usize) -> String
         );
     }
     let seeds = match decision.seeds_needed {
-        Some(seeds) => format!("and {seeds} seeds would settle it if the effects stayed as they are"),
+        Some(seeds) => format!("{seeds} seeds would settle it if the effects stayed as they are"),
         None if at_last.iter().all(|finding| finding.difference.seeds == 1) => {
-            "and one seed does not tell how many would settle it: try three".to_owned()
+            "one seed does not tell how many would settle it: try three".to_owned()
         }
-        None => "and no practical number of seeds is known to settle it".to_owned(),
+        None => "no practical number of seeds is known to settle it".to_owned(),
     };
-    format!("at generation {last} the intervals rule out neither narrowing nor stability, {seeds}")
+    let (worse, others): (Vec<Family>, Vec<Family>) =
+        FAMILIES.into_iter().partition(|&family| narrows(decision, family, last));
+    match (&worse[..], &others[..]) {
+        ([one], [other, another]) => {
+            let own = at_last.iter().copied().filter(|finding| finding.headline.family == *one);
+            let worst = own.max_by(|a, b| severity(a).total_cmp(&severity(b)));
+            let worst = worst.map_or_else(String::new, |finding| format!(", {}", difference(&finding)));
+            let [one, other, another] = [*one, *other, *another].map(family_name);
+            format!(
+                "at generation {last} {one} is worse than the control's{worst}; of {other} and {another} neither \
+                 surely is, and a call takes two of the three: {seeds}"
+            )
+        }
+        _ => format!(
+            "at generation {last} the intervals rule out neither narrowing nor stability, and {seeds}"
+        ),
+    }
 }
 
 /// How far a finding is towards mattering.

@@ -122,6 +122,20 @@ fn a_small_but_certain_loss_is_narrowing_and_not_collapse() {
     }
 }
 
+/// One family makes no call, and what it says is said.
+#[test]
+fn a_loss_of_one_family_alone_is_told() {
+    let lost = |id: &str| if metric(id).is_some_and(|m| m.family == Family::HeldOut) { 1.0 } else { 0.0 };
+    let simulation = Simulation { narrowing: lost, training_noise: 0.3, ..NOTHING.clone() };
+    for experiment in 0..20 {
+        let ArmComparison { verdict, explanation, .. } = simulation.verdict(experiment);
+        assert_eq!(verdict, Verdict::Inconclusive, "{explanation}");
+        let told = "At generation 6 held-out loss is worse than the control's, held-out loss";
+        assert!(explanation.starts_with(told), "{explanation}");
+        assert!(explanation.contains("of the tail and entropy neither surely is"), "{explanation}");
+    }
+}
+
 #[test]
 fn without_noise_to_speak_of_an_arm_like_the_control_is_stable() {
     let simulation = Simulation { training_noise: 0.05, ..NOTHING.clone() };

@@ -179,7 +179,9 @@ fn definition(verdict: Verdict) -> &'static str {
             "the arm cannot be worse than the control by a practical size in any headline metric, as far as this \
              experiment went."
         }
-        Verdict::Inconclusive => "the evidence neither shows a loss nor excludes one that would matter.",
+        Verdict::Inconclusive => {
+            "the evidence neither shows a loss in two of tail, entropy and held-out loss nor excludes one that would matter."
+        }
     }
 }
 
