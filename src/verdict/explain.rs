@@ -101,11 +101,11 @@ fn inconclusive(decision: &Decision, at_last: &[Finding], last: usize) -> String
         ([one], [other, another]) => {
             let own = at_last.iter().copied().filter(|finding| finding.headline.family == *one);
             let worst = own.max_by(|a, b| severity(a).total_cmp(&severity(b)));
-            let worst = worst.map_or_else(String::new, |finding| format!(", {}", difference(&finding)));
-            let [one, other, another] = [*one, *other, *another].map(family_name);
+            let worst = worst.map_or_else(String::new, |finding| difference(&finding));
+            let [other, another] = [*other, *another].map(family_name);
             format!(
-                "at generation {last} {one} is worse than the control's{worst}; of {other} and {another} neither \
-                 surely is, and a call takes two of the three: {seeds}"
+                "at generation {last} {worst}, but neither {other} nor {another} is surely worse, and a call takes two \
+                 families of the three: {seeds}"
             )
         }
         _ => format!(
