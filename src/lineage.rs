@@ -175,11 +175,11 @@ impl<'a> Run<'a> {
         for &seed in &self.experiment.seeds {
             let mut shared_is_counted = false;
             for arm in &self.experiment.arms {
-                let stands = count(&self.standing_of(seed, arm)?);
+                let stands = self.standing_of(seed, arm)?;
                 let is_shared = self.experiment.shares_generation_0(arm);
-                let repeated = u64::from(is_shared && shared_is_counted);
-                standing.done += stands.saturating_sub(repeated);
-                standing.generations += self.experiment.generations as u64 + 1 - repeated;
+                let is_repeated = is_shared && shared_is_counted;
+                standing.done += count(&stands) - u64::from(is_repeated && stands[0]);
+                standing.generations += stands.len() as u64 - u64::from(is_repeated);
                 shared_is_counted |= is_shared;
             }
         }

@@ -276,6 +276,22 @@ fn an_interrupted_run_keeps_what_it_committed_and_says_so() {
     assert_eq!(recorded.lineages[0].generations.len(), 2);
 }
 
+/// What was removed is made anew, and counted as the one generation that it is.
+#[test]
+fn a_shared_generation_that_is_gone_counts_once() {
+    let (dir, prepared, ..) = finished();
+    let root = dir.path().join("run");
+    let whole = crate::folder::contents(&root);
+    std::fs::remove_dir_all(root.join("seed-1/gen-000")).unwrap();
+    let recorder = Recorder::default();
+    run_into(&root, &prepared, &recorder, &AtomicBool::new(false)).unwrap();
+    let Some(Event::RunStarted { generations, done, .. }) = recorder.events().into_iter().next() else {
+        panic!("a run starts with how far it is")
+    };
+    assert_eq!(done + 1, generations);
+    assert!(crate::folder::contents(&root) == whole);
+}
+
 /// A command that never says the same twice: a generation made anew is not what those after it have learnt from.
 #[cfg(unix)]
 #[test]
