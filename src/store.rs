@@ -304,7 +304,7 @@ fn seed_folders(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
 }
 
 fn is_number(text: &str) -> bool {
-    text.parse::<u64>().is_ok()
+    text.parse::<u64>().is_ok_and(|number| number.to_string() == text)
 }
 
 /// Whether any generation was ever committed.

@@ -51,7 +51,7 @@ impl<'a> Maker<'a> {
         let stage = self.stage(address);
         let (text, mixture) = self.mix(arm, generation, &stage)?;
         let trained = match self.twin(arm, generation, &mixture.hash)? {
-            Some(Twin::Generation(folder)) => {
+            Some(Twin::Generation(folder)) if !self.has_followers(address)? => {
                 self.store.adopt(address, &folder)?;
                 self.announce(&self.store.record(address)?, &stage);
                 return Ok(());
@@ -59,7 +59,8 @@ impl<'a> Maker<'a> {
             Some(Twin::Model { model_dir, training }) => {
                 Trained { model: self.learner(arm, generation).recall(&model_dir)?, record: training }
             }
-            None => self.train(arm, address, &text, &stage)?,
+            // What others have learnt from is made here, and checked against them.
+            Some(Twin::Generation(_)) | None => self.train(arm, address, &text, &stage)?,
         };
         self.write_and_commit(arm, address, mixture, trained, &stage)
     }
@@ -87,6 +88,18 @@ impl<'a> Maker<'a> {
         self.store.commit::<RunError>(address, written, |dir| Ok(model.save(dir)?))?;
         self.announce(&record, stage);
         Ok(())
+    }
+
+    /// Whether a generation that comes after it stands.
+    fn has_followers(&self, address: Address) -> Result<bool, RunError> {
+        for arm in self.experiment.arms.iter().filter(|arm| self.address(arm, address.generation) == address)
+        {
+            let follower = self.address(arm, address.generation + 1);
+            if address.generation < self.experiment.generations && self.store.is_committed(follower)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Refuses what was written anew, and otherwise, under generations that have learnt from what stood there before: a

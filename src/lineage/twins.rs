@@ -105,11 +105,9 @@ impl Maker<'_> {
     /// Whether the lineage of `other` has been trained on these texts, the last of them included.
     fn has_trained_on(&self, run: &Run, other: &Arm, texts: &[String]) -> Result<bool, RunError> {
         let address = |generation| Address::of(run.experiment, self.seed, other, generation);
-        if !run.store.is_committed(address(texts.len() - 1))? {
-            return Ok(false);
-        }
-        for (generation, text) in texts.iter().enumerate() {
-            if run.store.record(address(generation))?.mixture.hash != *text {
+        for (generation, text) in texts.iter().enumerate().rev() {
+            let address = address(generation);
+            if !run.store.is_committed(address)? || run.store.record(address)?.mixture.hash != *text {
                 return Ok(false);
             }
         }
