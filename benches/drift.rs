@@ -7,7 +7,7 @@ use genloss::config::{self, Decoding};
 use genloss::drift::hypergeometric::subset;
 use genloss::drift::multinomial::multinomial;
 use genloss::drift::{Frequencies, Loop, categorical};
-use genloss::seed::Place;
+use genloss::seed::StreamKey;
 use std::hint::black_box;
 
 #[global_allocator]
@@ -40,7 +40,7 @@ fn loops(criterion: &mut Criterion) {
 fn draws(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("drift/draw");
     let frequencies = Frequencies::zipf(1000, 1.1, 0.0).expect("valid parameters");
-    let place = Place::new(1, "bench", 0, "drift bench");
+    let place = StreamKey::new(1, "bench", 0, "drift bench");
     for samples in [1_000_u64, 15_000_000_000_000] {
         let counts = multinomial(samples, frequencies.probabilities(), &place);
         assert_eq!(counts.iter().sum::<u64>(), samples);

@@ -8,7 +8,7 @@ use genloss::documents::{Documents, TokenId};
 use genloss::measure::{FourGrams, Inputs, METRICS, Reference, measure};
 use genloss::model::Scores;
 use genloss::progress::Silent;
-use genloss::seed::Place;
+use genloss::seed::StreamKey;
 use genloss::stage::Stage;
 use genloss::units::NatsPerToken;
 use rand::Rng;
@@ -18,7 +18,7 @@ use std::sync::atomic::AtomicBool;
 
 /// Documents of tokens 1..=2047 that end with token 0. Every type reads as a word, or half of one.
 fn text(tokens: usize, item: u64) -> (Documents, Vec<String>) {
-    let mut random = Place::new(1, "bench", 0, "measure bench").stream(item);
+    let mut random = StreamKey::new(1, "bench", 0, "measure bench").stream(item);
     let zipf = Zipf::new(30_000.0, 1.05).expect("valid parameters");
     let (mut documents, mut texts) = (Documents::new(), Vec::new());
     let mut left = tokens;
@@ -64,7 +64,7 @@ fn bench(criterion: &mut Criterion) {
         facts: &[],
     };
     let interrupt = AtomicBool::new(false);
-    let stage = Stage::new(Place::new(1, "bench", 0, "measure"), &Silent, &interrupt);
+    let stage = Stage::new(StreamKey::new(1, "bench", 0, "measure"), &Silent, &interrupt);
     let (measurements, _) = measure(&inputs, &stage).expect("inputs fit together");
     // All but the three recalls, for which a model has to write.
     assert_eq!(measurements.len(), METRICS.len() - 3);

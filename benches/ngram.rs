@@ -10,7 +10,7 @@ use genloss::documents::Documents;
 use genloss::model::ngram::Ngram;
 use genloss::model::{Generate, LanguageModel, SpecialTokens};
 use genloss::progress::Silent;
-use genloss::seed::Place;
+use genloss::seed::StreamKey;
 use genloss::stage::Stage;
 use rand::Rng;
 use std::sync::atomic::AtomicBool;
@@ -24,11 +24,11 @@ const VOCAB_SIZE: usize = 4096;
 const SPECIAL: SpecialTokens = SpecialTokens { start: 0, end: 0 };
 
 fn stage() -> Stage<'static> {
-    Stage::new(Place::new(1, "control", 0, "bench"), &Silent, &NEVER)
+    Stage::new(StreamKey::new(1, "control", 0, "bench"), &Silent, &NEVER)
 }
 
 fn text(tokens: usize) -> Documents {
-    let mut rng = Place::new(1, "control", 0, "text").stream(0);
+    let mut rng = StreamKey::new(1, "control", 0, "text").stream(0);
     let mut documents = Documents::new();
     let mut document = Vec::new();
     let mut previous = 0;
@@ -108,7 +108,7 @@ fn ngram(criterion: &mut Criterion) {
 
 fn decoding(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("ngram/decoding");
-    let mut rng = Place::new(1, "control", 0, "logits").stream(0);
+    let mut rng = StreamKey::new(1, "control", 0, "logits").stream(0);
     for vocab_size in [4096, 32_768] {
         // Sums of uniform numbers: bell-shaped, as logits are.
         let logits: Vec<f32> =

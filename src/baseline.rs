@@ -221,7 +221,7 @@ impl Drifting<'_> {
         let (budget, written) = (self.experiment.corpus.train_tokens, self.arm.synthesis.tokens);
         let regime = Regime::of(&self.arm.mixture, self.experiment.generations, budget.0, written.0)?;
         let regime = regime.scaled(self.types.per_token());
-        let seed = self.stage.place().seed;
+        let seed = self.stage.key().seed;
         Simulation::weighted(Frequencies::from_counts(&counts)?, factors, regime, REPLICATES, seed)
     }
 

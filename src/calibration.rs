@@ -17,7 +17,7 @@ pub use deal::Contrast;
 pub use rates::{ArmRates, Share, rates};
 
 use crate::config::Experiment;
-use crate::lineage::{self, Prepared, RunError, Surroundings};
+use crate::lineage::{self, PreparedText, RunContext, RunError};
 use crate::progress::Silent;
 use crate::stage::Stage;
 use crate::store::{self, StoreError};
@@ -46,15 +46,15 @@ pub enum CalibrationError {
 /// When a lineage fails, the disk does, or the user asks to stop.
 pub fn observe(
     experiment: &Experiment,
-    prepared: &Prepared,
+    prepared: &PreparedText,
     seeds: Range<u64>,
-    surroundings: &Surroundings,
+    context: &RunContext,
     stage: &Stage,
 ) -> Result<Vec<Vec<Observation>>, CalibrationError> {
     stage.begin(seeds.end.saturating_sub(seeds.start), "seeds");
     let seeds: Vec<u64> = seeds.collect();
     let one = |&seed: &u64| {
-        let observed = observe_seed(experiment, prepared, seed, surroundings);
+        let observed = observe_seed(experiment, prepared, seed, context);
         stage.advance(1);
         observed
     };
@@ -65,19 +65,14 @@ pub fn observe(
 
 fn observe_seed(
     experiment: &Experiment,
-    prepared: &Prepared,
+    prepared: &PreparedText,
     seed: u64,
-    surroundings: &Surroundings,
+    context: &RunContext,
 ) -> Result<Vec<Observation>, CalibrationError> {
     let experiment = Experiment { seeds: vec![seed], ..experiment.clone() };
     let folder = tempfile::tempdir()?;
     let root = folder.path().join("run");
-    let provenance = surroundings.provenance.clone();
-    lineage::run(
-        &experiment,
-        prepared,
-        &root,
-        &Surroundings { observer: &Silent, provenance, ..*surroundings },
-    )?;
+    let provenance = context.provenance.clone();
+    lineage::run(&experiment, prepared, &root, &RunContext { observer: &Silent, provenance, ..*context })?;
     Ok(store::read(&root)?.observations())
 }

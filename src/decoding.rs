@@ -31,12 +31,12 @@
 //! ```
 //! use genloss::config::Decoding;
 //! use genloss::decoding::Sampler;
-//! use genloss::seed::Place;
+//! use genloss::seed::StreamKey;
 //! let plain = Decoding {
 //!     greedy: false, repetition_penalty: 1.0, temperature: 1.0, top_k: Some(2), top_p: None, min_p: None, typical_p: None,
 //! };
 //! let mut sampler = Sampler::new(&plain);
-//! let mut rng = Place::new(1, "control", 0, "synthesis").stream(0);
+//! let mut rng = StreamKey::new(1, "control", 0, "synthesis").stream(0);
 //! let token = sampler.draw(&mut [0.0, 3.0, -1.0, 2.5], &[], &mut rng);
 //! assert!(token == 1 || token == 3);
 //! ```

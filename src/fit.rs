@@ -23,7 +23,7 @@ pub use optimum::{Optimum, Reading, ShareLoss};
 pub use points::{Blend, NATURAL, Point, Size, TAIL, last_generation, points};
 pub use speedup::SpeedUp;
 
-use crate::seed::Place;
+use crate::seed::StreamKey;
 use crate::units::Tokens;
 use bootstrap::Group;
 use rayon::prelude::*;
@@ -161,10 +161,10 @@ fn groups<'a>(blend: &Blend, points: &'a [Point]) -> Vec<Group<'a>> {
 }
 
 /// Random streams of a law are named by what is fitted, as it is shown.
-fn place(seed: u64, blend: &Blend, group: &Group) -> Place {
+fn place(seed: u64, blend: &Blend, group: &Group) -> StreamKey {
     let size = group.size.map_or(String::new(), |size| size.to_string());
     let tokens = group.tokens.map_or(String::new(), |tokens| tokens.to_string());
-    Place::new(seed, &format!("{blend}; {}; {size}; {tokens}", group.form), 0, "fit")
+    StreamKey::new(seed, &format!("{blend}; {}; {size}; {tokens}", group.form), 0, "fit")
 }
 
 /// What was asked, or the largest run.

@@ -13,20 +13,20 @@ mod work;
 
 pub use error::RunError;
 pub use generation::{learner, tokens_seen, tokens_written};
-pub use prepare::{Prepared, prepare, prepare_together};
+pub use prepare::{PreparedText, prepare, prepare_together};
 pub use twins::ArmOf;
-pub use work::{Work, work};
+pub use work::{Workload, work};
 
 use crate::config::{Arm, Experiment};
 use crate::progress::{Event, Observer};
 use crate::store::{Address, Store};
 use candle_core::Device;
-use generation::Maker;
+use generation::GenerationRunner;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 /// What a run needs besides its experiment and its text.
-pub struct Surroundings<'a> {
+pub struct RunContext<'a> {
     /// Where transformers live.
     pub device: &'a Device,
     /// Who watches.
@@ -37,14 +37,14 @@ pub struct Surroundings<'a> {
     pub provenance: crate::store::Provenance,
 }
 
-impl<'a> Surroundings<'a> {
+impl<'a> RunContext<'a> {
     /// The same, watched by another.
     #[must_use]
-    pub fn watched_by<'b>(&self, observer: &'b dyn Observer) -> Surroundings<'b>
+    pub fn watched_by<'b>(&self, observer: &'b dyn Observer) -> RunContext<'b>
     where
         'a: 'b,
     {
-        Surroundings { observer, provenance: self.provenance.clone(), ..*self }
+        RunContext { observer, provenance: self.provenance.clone(), ..*self }
     }
 }
 
@@ -54,13 +54,13 @@ impl<'a> Surroundings<'a> {
 /// When the store refuses, a stage fails, or the user asks to stop. Every generation committed by then stands.
 pub fn run(
     experiment: &Experiment,
-    prepared: &Prepared,
+    prepared: &PreparedText,
     root: &Path,
-    surroundings: &Surroundings,
+    context: &RunContext,
 ) -> Result<(), RunError> {
-    let run = Run::open(experiment, prepared, root, surroundings)?;
-    let Standing { generations, done } = run.standing()?;
-    let observer = surroundings.observer;
+    let run = Run::open(experiment, prepared, root, context)?;
+    let RunProgress { generations, done } = run.progress()?;
+    let observer = context.observer;
     observer.observe(&Event::RunStarted { experiment: experiment.name.clone(), generations, done });
     prepared.notes(experiment).into_iter().for_each(|note| observer.observe(&Event::Note(note)));
     run.baseline()?;
@@ -75,14 +75,14 @@ pub fn run(
 /// An experiment under way: its store is open.
 pub struct Run<'a> {
     experiment: &'a Experiment,
-    prepared: &'a Prepared,
+    prepared: &'a PreparedText,
     store: Store,
-    surroundings: &'a Surroundings<'a>,
+    context: &'a RunContext<'a>,
 }
 
 /// How far a run is; a generation that arms share counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct RunProgress {
     /// Generations in all.
     pub generations: u64,
     /// Those that stand.
@@ -96,13 +96,13 @@ impl<'a> Run<'a> {
     /// When the store refuses.
     pub fn open(
         experiment: &'a Experiment,
-        prepared: &'a Prepared,
+        prepared: &'a PreparedText,
         root: &Path,
-        surroundings: &'a Surroundings<'a>,
+        context: &'a RunContext<'a>,
     ) -> Result<Self, RunError> {
-        let provenance = prepared.provenance(experiment, surroundings.provenance.clone());
+        let provenance = prepared.provenance(experiment, context.provenance.clone());
         let store = Store::open(root, experiment, &provenance, &prepared.tokenizer_json)?;
-        Ok(Self { experiment, prepared, store, surroundings })
+        Ok(Self { experiment, prepared, store, context })
     }
 
     /// What it runs.
@@ -111,23 +111,23 @@ impl<'a> Run<'a> {
         self.experiment
     }
 
-    /// Makes what is missing of every lineage of a seed. `kin` are the runs on the same natural text, this one among
+    /// Makes what is missing of every lineage of a seed. `sibling_runs` are the runs on the same natural text, this one among
     /// them: what they have made already and is the same, is used.
     ///
     /// # Errors
     /// When a stage fails or the user asks to stop.
-    pub fn seed(&self, seed: u64, kin: &[&Run]) -> Result<(), RunError> {
-        let maker = Maker::new(self, kin, seed);
-        self.experiment.arms.iter().try_for_each(|arm| self.lineage(arm, seed, &maker))
+    pub fn seed(&self, seed: u64, sibling_runs: &[&Run]) -> Result<(), RunError> {
+        let runner = GenerationRunner::new(self, sibling_runs, seed);
+        self.experiment.arms.iter().try_for_each(|arm| self.lineage(arm, seed, &runner))
     }
 
     /// Makes what is missing of generation 0 of a seed, in every arm that has one of its own, as [`Self::seed`].
     ///
     /// # Errors
     /// The first fault of a stage, after every arm was tried; or that the user asks to stop.
-    pub fn first_generation(&self, seed: u64, kin: &[&Run]) -> Result<(), RunError> {
-        let maker = Maker::new(self, kin, seed);
-        let make = |arm| if self.has_first(seed, arm)? { Ok(()) } else { maker.make(arm, 0) };
+    pub fn first_generation(&self, seed: u64, sibling_runs: &[&Run]) -> Result<(), RunError> {
+        let runner = GenerationRunner::new(self, sibling_runs, seed);
+        let make = |arm| if self.has_first(seed, arm)? { Ok(()) } else { runner.make(arm, 0) };
         all_of(self.experiment.arms.iter().map(make))
     }
 
@@ -135,9 +135,9 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// When a stage fails or the user asks to stop.
-    pub fn later_generations(&self, seed: u64, kin: &[&Run]) -> Result<(), RunError> {
-        let maker = Maker::new(self, kin, seed);
-        let make = |arm| if self.has_first(seed, arm)? { self.lineage(arm, seed, &maker) } else { Ok(()) };
+    pub fn later_generations(&self, seed: u64, sibling_runs: &[&Run]) -> Result<(), RunError> {
+        let runner = GenerationRunner::new(self, sibling_runs, seed);
+        let make = |arm| if self.has_first(seed, arm)? { self.lineage(arm, seed, &runner) } else { Ok(()) };
         self.experiment.arms.iter().try_for_each(make)
     }
 
@@ -146,20 +146,20 @@ impl<'a> Run<'a> {
         Ok(self.store.is_committed(Address::of(self.experiment, seed, arm, 0))?)
     }
 
-    fn lineage(&self, arm: &Arm, seed: u64, maker: &Maker) -> Result<(), RunError> {
-        let stands = self.standing_of(seed, arm)?;
-        self.surroundings.observer.observe(&Event::LineageStarted {
+    fn lineage(&self, arm: &Arm, seed: u64, runner: &GenerationRunner) -> Result<(), RunError> {
+        let stands = self.committed_of(seed, arm)?;
+        self.context.observer.observe(&Event::LineageStarted {
             seed,
             arm: arm.name.clone(),
             generations: stands.len() as u64,
             done: count(&stands),
         });
         let mut missing = (0..stands.len()).filter(|&generation| !stands[generation]);
-        missing.try_for_each(|generation| maker.make(arm, generation))
+        missing.try_for_each(|generation| runner.make(arm, generation))
     }
 
     /// Which generations of a lineage stand.
-    fn standing_of(&self, seed: u64, arm: &Arm) -> Result<Vec<bool>, RunError> {
+    fn committed_of(&self, seed: u64, arm: &Arm) -> Result<Vec<bool>, RunError> {
         let addresses = (0..=self.experiment.generations).map(|g| Address::of(self.experiment, seed, arm, g));
         let stands: Result<Vec<bool>, _> =
             addresses.map(|address| self.store.is_committed(address)).collect();
@@ -170,20 +170,20 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// When a generation that stands is damaged.
-    pub fn standing(&self) -> Result<Standing, RunError> {
-        let mut standing = Standing::default();
+    pub fn progress(&self) -> Result<RunProgress, RunError> {
+        let mut progress = RunProgress::default();
         for &seed in &self.experiment.seeds {
             let mut shared_is_counted = false;
             for arm in &self.experiment.arms {
-                let stands = self.standing_of(seed, arm)?;
+                let stands = self.committed_of(seed, arm)?;
                 let is_shared = self.experiment.shares_generation_0(arm);
                 let is_repeated = is_shared && shared_is_counted;
-                standing.done += count(&stands) - u64::from(is_repeated && stands[0]);
-                standing.generations += stands.len() as u64 - u64::from(is_repeated);
+                progress.done += count(&stands) - u64::from(is_repeated && stands[0]);
+                progress.generations += stands.len() as u64 - u64::from(is_repeated);
                 shared_is_counted |= is_shared;
             }
         }
-        Ok(standing)
+        Ok(progress)
     }
 }
 

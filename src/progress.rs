@@ -1,6 +1,6 @@
 //! Progress is a stream of events; only observers draw.
 
-use crate::seed::Place;
+use crate::seed::StreamKey;
 use std::sync::Mutex;
 
 mod bars;
@@ -35,7 +35,7 @@ pub enum Event {
     /// A stage begins.
     StageStarted {
         /// Where.
-        place: Place,
+        key: StreamKey,
         /// How much lies ahead.
         total: u64,
         /// Of what.
@@ -51,7 +51,7 @@ pub enum Event {
     /// A generation was committed to the store.
     GenerationCommitted {
         /// Where.
-        place: Place,
+        key: StreamKey,
         /// A line of what was measured.
         summary: String,
     },

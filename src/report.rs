@@ -17,7 +17,7 @@ mod series;
 pub use laws::{Table, tables};
 
 use crate::fit::Fitted;
-use crate::store::{Recorded, Sample};
+use crate::store::{RunRecord, Sample};
 use crate::verdict::ArmComparison;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ struct Drawn {
 /// # Errors
 /// When a file cannot be written, or a figure cannot be drawn.
 pub fn write(
-    recorded: &[Recorded],
+    recorded: &[RunRecord],
     comparisons: &[ArmComparison],
     samples: &[Sample],
     out: &Path,
@@ -76,7 +76,7 @@ pub fn write(
 
 /// Draws every figure of an experiment into `out`/`folder`.
 fn draw(
-    recorded: &Recorded,
+    recorded: &RunRecord,
     comparisons: &[&ArmComparison],
     out: &Path,
     folder: &str,

@@ -1,17 +1,17 @@
-//! One named random stream per place in an experiment.
+//! Random streams, one for each place in an experiment where something is drawn.
 //!
-//! Every draw of genloss comes from a ChaCha8 stream whose key is the BLAKE3 hash of *where* the draw is made: seed,
-//! arm, generation, stage, and an item within the stage (a document, an epoch). Two things follow. Adding a draw in
-//! one place never shifts the draws of another, so a change in sampling cannot alter an initialisation. And a
-//! stream is rebuilt from its name, never saved, so a resumed run draws what an undisturbed one would have drawn.
+//! Every draw comes from a ChaCha8 stream whose key is the BLAKE3 hash of *where* the draw is made: seed, arm,
+//! generation, the name of the stream ([`streams`]), and an item (a document, an epoch). Two things follow. A new draw in
+//! one place never shifts the draws in another, so that a change in sampling cannot alter an initialisation. And a stream
+//! is rebuilt from its key, never saved, so that a resumed run draws what an uninterrupted one would have drawn.
 //!
 //! ```
-//! use genloss::seed::Place;
+//! use genloss::seed::{StreamKey, streams};
 //! use rand::Rng;
-//! let place = Place::new(3, "anchored", 2, "synthesis");
-//! let first: u64 = place.stream(0).random();
-//! assert_eq!(first, place.stream(0).random::<u64>());
-//! assert_ne!(first, place.stream(1).random::<u64>());
+//! let key = StreamKey::new(3, "anchored", 2, streams::SYNTHESIS);
+//! let first: u64 = key.stream(0).random();
+//! assert_eq!(first, key.stream(0).random::<u64>());
+//! assert_ne!(first, key.stream(1).random::<u64>());
 //! ```
 
 use rand::SeedableRng;
@@ -20,36 +20,36 @@ use rand_chacha::ChaCha8Rng;
 /// The generator behind every draw, named by its algorithm because its output must never change.
 pub type Stream = ChaCha8Rng;
 
-/// Where in an experiment a draw is made.
+/// The key of a family of random streams: everything but the item.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct StreamKey {
     /// The experiment's seed.
     pub seed: u64,
     /// The arm's name; [`SHARED`] for what all arms of a seed have in common.
     pub arm: String,
     /// The generation.
     pub generation: usize,
-    /// The stage: `"initialisation"`, `"training"`, `"synthesis"`, …
+    /// The name of the stream: one of [`streams`], or another name in a program that adds its own.
     pub stage: &'static str,
 }
 
-/// The arm name of what all arms of a seed share: generation 0 and the order of the natural documents.
+/// The arm name in the keys of what all arms of a seed share: generation 0 and the order of the natural documents.
 pub const SHARED: &str = "";
 
-impl Place {
-    /// Names a place.
+impl StreamKey {
+    /// The key of the stream `stage` at a generation of an arm.
     #[must_use]
     pub fn new(seed: u64, arm: &str, generation: usize, stage: &'static str) -> Self {
         Self { seed, arm: arm.to_owned(), generation, stage }
     }
 
-    /// The same place at another stage.
+    /// The key of another stream at the same generation.
     #[must_use]
     pub fn at(&self, stage: &'static str) -> Self {
         Self { stage, ..self.clone() }
     }
 
-    /// The stream of item `item` at this place.
+    /// The stream of item `item`.
     #[must_use]
     pub fn stream(&self, item: u64) -> Stream {
         let mut hasher = blake3::Hasher::new_derive_key("genloss random stream 1");
@@ -64,6 +64,98 @@ impl Place {
     }
 }
 
+/// Declares the names, and `ALL` of them.
+macro_rules! stream_names {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$doc])* pub const $name: &str = $text;)*
+        #[cfg(test)]
+        pub(super) const ALL: &[&str] = &[$($text),*];
+    };
+}
+
+/// The names of the random streams, each used in one place only. A name is hashed into its streams: changing it
+/// changes every number that follows from it. (Some name only a stage that a progress bar shows and draw nothing.)
+pub mod streams {
+    stream_names! {
+        /// The order in which a seed takes natural documents.
+        NATURAL_ORDER = "natural order";
+        /// Which documents a mixture takes.
+        MIXTURE = "mixture";
+        /// A transformer's first weights.
+        INITIALISATION = "initialisation";
+        /// The order of training text; the item is the epoch.
+        TRAINING = "training";
+        /// Which documents of an epoch are read with their middle last.
+        GAPS = "gaps";
+        /// The tokens of generated documents; the item is the document.
+        SYNTHESIS = "synthesis";
+        /// What documents are prompted with or rewritten from.
+        PROMPTS = "prompts";
+        /// Which spans of a document are rewritten.
+        SPANS = "spans";
+        /// Importance resampling; the item is the document.
+        SELECTION = "selection";
+        /// Documents that the detector of synthetic text learns from.
+        DETECTOR = "detector";
+        /// No draws: scores of held-out and synthetic text.
+        SCORING = "scoring";
+        /// No draws: questions about the world's facts.
+        FACTS = "facts";
+        /// No draws: metrics.
+        MEASURING = "measuring";
+        /// No draws: what an arm's decoder does to held-out text.
+        DECODING = "decoding";
+        /// No draws: a check before a run.
+        CHECK = "check";
+        /// No draws: a trial of the speed of this machine.
+        TRIAL = "trial";
+
+        /// The words of the built-in world.
+        WORLD_LEXICON = "world lexicon";
+        /// The facts of the built-in world.
+        WORLD_FACTS = "world facts";
+        /// The documents of the built-in world; the item is the document.
+        WORLD_DOCUMENT = "world document";
+
+        /// The stage of a simulation of drift.
+        DRIFT = "drift";
+        /// Natural data of a simulated lineage.
+        DRIFT_NATURAL = "drift natural";
+        /// Part of the natural data of a simulated lineage.
+        DRIFT_NATURAL_SUBSET = "drift natural subset";
+        /// Fresh natural data of a simulated generation.
+        DRIFT_FRESH = "drift fresh";
+        /// The corpus that a simulated generation writes.
+        DRIFT_CORPUS = "drift corpus";
+        /// The part of a pool that a simulated generation learns from.
+        DRIFT_SUBSET = "drift subset";
+        /// The text that a simulated generation is measured on.
+        DRIFT_TEXT = "drift text";
+        /// The design matrix of simulated regressions.
+        DRIFT_DESIGN = "drift design";
+        /// A second implementation that the simulator is compared with.
+        DRIFT_TWIN = "drift twin";
+
+        /// A fit of loss laws.
+        FIT = "fit";
+        /// Starting points of a fit.
+        FIT_STARTS = "starts";
+        /// Residuals that a bootstrap resamples.
+        FIT_RESIDUALS = "residuals";
+        /// Resampled experiments of a calibration.
+        CALIBRATION = "calibration";
+
+        /// The stage of `genloss verify`.
+        VERIFY = "verify";
+        /// Texts that metrics are verified on.
+        VERIFY_METRICS = "verify metrics";
+        /// Simulated experiments that the verdict is verified on.
+        VERIFY_VERDICT = "verify verdict";
+        /// A model that memorises its training text.
+        VERIFY_MEMORISING = "verify memorising";
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,27 +163,33 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_part_of_a_place_changes_its_stream() {
-        let base = Place::new(1, "a", 1, "training");
+    fn every_part_of_a_key_changes_its_stream() {
+        let base = StreamKey::new(1, "a", 1, streams::TRAINING);
         let others = [
-            Place::new(2, "a", 1, "training"),
-            Place::new(1, "b", 1, "training"),
-            Place::new(1, "a", 2, "training"),
-            base.at("synthesis"),
+            StreamKey::new(2, "a", 1, streams::TRAINING),
+            StreamKey::new(1, "b", 1, streams::TRAINING),
+            StreamKey::new(1, "a", 2, streams::TRAINING),
+            base.at(streams::SYNTHESIS),
         ];
         let draws: BTreeSet<u64> = others
             .iter()
             .chain([&base])
-            .map(|place| place.stream(0).random())
+            .map(|key| key.stream(0).random())
             .chain([base.stream(1).random()])
             .collect();
         assert_eq!(draws.len(), 6);
     }
 
+    #[test]
+    fn no_two_streams_have_the_same_name() {
+        let distinct: BTreeSet<&str> = streams::ALL.iter().copied().collect();
+        assert_eq!(distinct.len(), streams::ALL.len());
+    }
+
     /// The key by another implementation of BLAKE3, the draw by ChaCha8 worked out from its definition.
     #[test]
     fn a_stream_never_changes_between_versions() {
-        let draw: u64 = Place::new(1, "control", 0, "training").stream(7).random();
+        let draw: u64 = StreamKey::new(1, "control", 0, streams::TRAINING).stream(7).random();
         assert_eq!(draw, 0xf9ca_c199_1fb2_3b26);
     }
 }

@@ -29,7 +29,7 @@ pub mod repetition;
 
 use crate::config::Selection;
 use crate::documents::TokenId;
-use crate::seed::Place;
+use crate::seed::{StreamKey, streams};
 use crate::units::Tokens;
 use detector::FEWEST;
 use importance::{Importance, ImportanceRecord};
@@ -155,7 +155,7 @@ pub struct Selector<'a> {
     /// There if the rules ask for it.
     importance: Option<Importance>,
     /// Where importance resampling draws.
-    place: Place,
+    place: StreamKey,
     near_duplicates: Option<NearDuplicates>,
     tally: Tally,
 }
@@ -164,9 +164,15 @@ impl<'a> Selector<'a> {
     /// A selector that has seen nothing. `place` names the stage that the documents are written at; `importance`, which
     /// must have been learnt if the rules ask for it, draws from streams of its own there.
     #[must_use]
-    pub fn new(rules: &'a Selection, importance: Option<Importance>, place: &Place) -> Self {
+    pub fn new(rules: &'a Selection, importance: Option<Importance>, place: &StreamKey) -> Self {
         let near_duplicates = rules.near_duplicates.map(NearDuplicates::new);
-        Self { rules, importance, place: place.at("selection"), near_duplicates, tally: Tally::default() }
+        Self {
+            rules,
+            importance,
+            place: place.at(streams::SELECTION),
+            near_duplicates,
+            tally: Tally::default(),
+        }
     }
 
     /// Which document of the next group is kept, if any, as an index into `group`.

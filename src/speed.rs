@@ -21,7 +21,7 @@ use crate::model::transformer::parameters::{Parameters, Shape};
 use crate::model::transformer::{Network, Transformer};
 use crate::model::{Generate, LanguageModel, ModelError, SpecialTokens};
 use crate::progress::Silent;
-use crate::seed::{Place, Stream};
+use crate::seed::{Stream, StreamKey, streams};
 use crate::stage::Stage;
 use crate::training::adamw::{self, Moments, Step};
 use crate::training::gradients::{Batch, Gradients};
@@ -116,17 +116,17 @@ impl Size {
     fn model(&self, precision: Precision, device: &Device) -> Result<Transformer, ModelError> {
         // No token ends a document, so that the tokens written are known beforehand.
         let special = SpecialTokens { start: 0, end: TokenId::MAX };
-        let mut stream = stream("initialisation");
+        let mut stream = stream(streams::INITIALISATION);
         Transformer::initialise(&self.architecture(precision), self.vocab_size, special, &mut stream, device)
     }
 }
 
-fn place(stage: &'static str) -> Place {
-    Place::new(1, config::CONTROL, 0, stage)
+fn key(stage: &'static str) -> StreamKey {
+    StreamKey::new(1, config::CONTROL, 0, stage)
 }
 
 fn stream(stage: &'static str) -> Stream {
-    place(stage).stream(0)
+    key(stage).stream(0)
 }
 
 /// A training under way, on the same random tokens at every step.
@@ -151,7 +151,7 @@ impl Learning {
             Moments { first: zeros.clone(), second: zeros }
         });
         let gradients = Gradients::new(&network);
-        let mut stream = stream("training");
+        let mut stream = stream(streams::TRAINING);
         let mut tokens = || {
             let count = size.batch * size.context;
             (0..count).map(|_| stream.random_range(0..size.vocab_size as TokenId)).collect()
@@ -241,7 +241,7 @@ impl Writing {
             item: &|index| index as u64,
         };
         let never = AtomicBool::new(false);
-        self.model.generate(&request, &Stage::new(place("synthesis"), &Silent, &never))
+        self.model.generate(&request, &Stage::new(key(streams::SYNTHESIS), &Silent, &never))
     }
 }
 

@@ -4,56 +4,56 @@
 //! [`Stage::interrupted`] at points where it can stop without losing anything.
 
 use crate::progress::{Event, Observer, Silent};
-use crate::seed::{Place, Stream};
+use crate::seed::{Stream, StreamKey};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One stage of one generation, as it runs.
 pub struct Stage<'a> {
-    place: Place,
+    key: StreamKey,
     observer: &'a dyn Observer,
     interrupt: &'a AtomicBool,
 }
 
 impl<'a> Stage<'a> {
-    /// Opens a stage at `place`. Setting `interrupt` asks it to stop.
+    /// Opens a stage at `key`. Setting `interrupt` asks it to stop.
     #[must_use]
-    pub fn new(place: Place, observer: &'a dyn Observer, interrupt: &'a AtomicBool) -> Self {
-        Self { place, observer, interrupt }
+    pub fn new(key: StreamKey, observer: &'a dyn Observer, interrupt: &'a AtomicBool) -> Self {
+        Self { key, observer, interrupt }
     }
 
     /// The same generation at another stage.
     #[must_use]
     pub fn at(&self, stage: &'static str) -> Self {
-        self.moved_to(self.place.at(stage))
+        self.with_key(self.key.at(stage))
     }
 
     /// The same watchers, elsewhere.
     #[must_use]
-    pub fn moved_to(&self, place: Place) -> Self {
-        Self { place, ..*self }
+    pub fn with_key(&self, key: StreamKey) -> Self {
+        Self { key, ..*self }
     }
 
     /// The same stage with nobody watching: for work whose progress is told in another unit.
     #[must_use]
-    pub fn unwatched(&self) -> Self {
-        Self { observer: &Silent, ..self.moved_to(self.place.clone()) }
+    pub fn unobserved(&self) -> Self {
+        Self { observer: &Silent, ..self.with_key(self.key.clone()) }
     }
 
     /// Where this is.
     #[must_use]
-    pub fn place(&self) -> &Place {
-        &self.place
+    pub fn key(&self) -> &StreamKey {
+        &self.key
     }
 
     /// The random stream of item `item` of this stage.
     #[must_use]
     pub fn stream(&self, item: u64) -> Stream {
-        self.place.stream(item)
+        self.key.stream(item)
     }
 
     /// Says that `total` of `unit` (such as `"tokens"`) lie ahead.
     pub fn begin(&self, total: u64, unit: &'static str) {
-        self.observer.observe(&Event::StageStarted { place: self.place.clone(), total, unit });
+        self.observer.observe(&Event::StageStarted { key: self.key.clone(), total, unit });
     }
 
     /// Says that `amount` more has been done.

@@ -88,7 +88,7 @@ impl<'a> Address<'a> {
 
 /// Everything that a generation leaves behind besides its model.
 #[derive(Clone, Copy, Debug)]
-pub struct Written<'a> {
+pub struct GenerationOutput<'a> {
     /// What was done and measured.
     pub record: &'a GenerationRecord,
     /// The synthetic corpus as token ids.
@@ -184,7 +184,7 @@ impl Store {
     pub fn commit<E: From<StoreError>>(
         &self,
         address: Address,
-        written: Written,
+        written: GenerationOutput,
         save_model: impl FnOnce(&Path) -> Result<(), E>,
     ) -> Result<(), E> {
         let folder = address.folder(&self.root);

@@ -1,10 +1,10 @@
 //! Many experiments in one go: what they have in common is made once, and lineages go side by side.
 //!
 //! Experiments that read the same natural text are prepared together, with one tokenizer, so that what they measure can
-//! be compared. The work is cut into strands: one seed of all experiments on the same tokens of text that train the
+//! be compared. The work is cut into units: one seed of all experiments on the same tokens of text that train the
 //! same model alike, once for generation 0 and once for what follows. Whatever two experiments can have in common (see
-//! `lineage::twins`) lies within a strand, and a strand goes one lineage after the other: the second finds what the first
-//! has made. First every generation 0 is made, then the others; of either kind strands need nothing of each other and may
+//! `lineage::twins`) lies within a unit, and a unit goes one lineage after the other: the second finds what the first
+//! has made. First every generation 0 is made, then the others; of either kind units need nothing of each other and may
 //! go side by side, each on its share of the threads. Small models are faster that way, for there is too little in one of
 //! their steps to keep several threads busy; no result depends on it.
 
@@ -12,11 +12,11 @@ mod plan;
 mod teams;
 mod watcher;
 
-pub use plan::Step;
-pub use teams::Teams;
+pub use plan::PlannedGeneration;
+pub use teams::ThreadTeams;
 
 use crate::config::Experiment;
-use crate::lineage::{self, Prepared, Run, RunError, Standing, Surroundings};
+use crate::lineage::{self, PreparedText, Run, RunContext, RunError, RunProgress};
 use crate::progress::{Event, Observer};
 use crate::store::{Provenance, Store};
 use std::collections::BTreeSet;
@@ -26,27 +26,27 @@ use std::sync::Mutex;
 use watcher::Watcher;
 
 /// Experiments, each with its natural text.
-pub struct Ready<'a> {
+pub struct PreparedSweep<'a> {
     experiments: &'a [Experiment],
-    texts: Vec<Prepared>,
+    texts: Vec<PreparedText>,
     /// Which text each experiment reads.
     text_of: Vec<usize>,
 }
 
 /// One seed of experiments that train alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Strand {
+pub struct WorkUnit {
     /// Which generations.
-    pub part: Part,
+    pub phase: SweepPhase,
     /// The seed.
     pub seed: u64,
     /// Places among the experiments, in their order.
     pub experiments: Vec<usize>,
 }
 
-/// Which generations of its lineages a strand makes.
+/// Which generations of its lineages a unit makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum SweepPhase {
     /// Generation 0.
     First,
     /// Those after it.
@@ -57,14 +57,14 @@ pub enum Part {
 ///
 /// # Errors
 /// When text cannot be read or is too little, or a setting does not fit it.
-pub fn prepare(experiments: &[Experiment]) -> Result<Ready<'_>, RunError> {
+pub fn prepare(experiments: &[Experiment]) -> Result<PreparedSweep<'_>, RunError> {
     let (groups, text_of) =
         grouped(experiments.len(), |one, other| reads_alike(&experiments[one], &experiments[other]));
     let text = |group: &Vec<usize>| {
         let members: Vec<&Experiment> = group.iter().map(|&place| &experiments[place]).collect();
         lineage::prepare_together(&members)
     };
-    Ok(Ready { experiments, texts: groups.iter().map(text).collect::<Result<_, _>>()?, text_of })
+    Ok(PreparedSweep { experiments, texts: groups.iter().map(text).collect::<Result<_, _>>()?, text_of })
 }
 
 fn reads_alike(one: &Experiment, other: &Experiment) -> bool {
@@ -95,7 +95,7 @@ pub fn folder(root: &Path, experiment: &Experiment) -> PathBuf {
     root.join(&experiment.name)
 }
 
-impl<'a> Ready<'a> {
+impl<'a> PreparedSweep<'a> {
     /// The experiments.
     #[must_use]
     pub fn experiments(&self) -> &'a [Experiment] {
@@ -104,35 +104,35 @@ impl<'a> Ready<'a> {
 
     /// The natural text of the experiment at `place`.
     #[must_use]
-    pub fn text(&self, place: usize) -> &Prepared {
+    pub fn text(&self, place: usize) -> &PreparedText {
         &self.texts[self.text_of[place]]
     }
 
     /// All the work: every generation 0, then the others, in the order of the experiments.
     #[must_use]
-    pub fn strands(&self) -> Vec<Strand> {
-        [Part::First, Part::Later].into_iter().flat_map(|part| self.strands_of(part)).collect()
+    pub fn units(&self) -> Vec<WorkUnit> {
+        [SweepPhase::First, SweepPhase::Later].into_iter().flat_map(|phase| self.units_of(phase)).collect()
     }
 
-    fn strands_of(&self, part: Part) -> Vec<Strand> {
-        let (groups, _) = grouped(self.experiments.len(), |one, other| self.train_alike(part, one, other));
-        let mut strands: Vec<Strand> = Vec::new();
+    fn units_of(&self, phase: SweepPhase) -> Vec<WorkUnit> {
+        let (groups, _) = grouped(self.experiments.len(), |one, other| self.train_alike(phase, one, other));
+        let mut units: Vec<WorkUnit> = Vec::new();
         for group in groups {
             let seeds: BTreeSet<u64> =
                 group.iter().flat_map(|&place| self.experiments[place].seeds.iter().copied()).collect();
-            strands.extend(seeds.into_iter().map(|seed| {
+            units.extend(seeds.into_iter().map(|seed| {
                 let has_seed = |place: &usize| self.experiments[*place].seeds.contains(&seed);
-                Strand { part, seed, experiments: group.iter().copied().filter(has_seed).collect() }
+                WorkUnit { phase, seed, experiments: group.iter().copied().filter(has_seed).collect() }
             }));
         }
-        strands
+        units
     }
 
-    fn train_alike(&self, part: Part, one: usize, other: usize) -> bool {
+    fn train_alike(&self, phase: SweepPhase, one: usize, other: usize) -> bool {
         let settings = |place: usize| {
             let experiment = &self.experiments[place];
-            let (model, training) = match (&experiment.writer, part) {
-                (Some(writer), Part::First) => (&writer.model, &writer.training),
+            let (model, training) = match (&experiment.writer, phase) {
+                (Some(writer), SweepPhase::First) => (&writer.model, &writer.training),
                 _ => (&experiment.model, &experiment.training),
             };
             (self.text_of[place], experiment.corpus.train_tokens, model, training)
@@ -152,7 +152,7 @@ impl<'a> Ready<'a> {
         })
     }
 
-    /// Runs `strands` in their order, first generations first, so many at a time, or goes on where they stopped. Each
+    /// Runs `units` in their order, first generations first, so many at a time, or goes on where they stopped. Each
     /// experiment has a store of its own below `root`. A fault ends its experiment for that seed, one of a store
     /// all of its experiment, and is noted; the others go on.
     ///
@@ -161,18 +161,17 @@ impl<'a> Ready<'a> {
     pub fn run(
         &self,
         root: &Path,
-        strands: &[Strand],
+        units: &[WorkUnit],
         at_a_time: usize,
-        surroundings: &Surroundings,
+        context: &RunContext,
     ) -> Result<(), RunError> {
-        let observer = surroundings.observer;
+        let observer = context.observer;
         let watcher = |experiment: &'a Experiment| Watcher::new(&experiment.name, observer, at_a_time == 1);
         let watchers: Vec<Watcher> = self.experiments.iter().map(watcher).collect();
-        let watched: Vec<Surroundings> =
-            watchers.iter().map(|watcher| surroundings.watched_by(watcher)).collect();
-        let Opened { runs, standing, fault } = self.open(root, &watched, observer);
+        let watched: Vec<RunContext> = watchers.iter().map(|watcher| context.watched_by(watcher)).collect();
+        let Opened { runs, progress, fault } = self.open(root, &watched, observer);
         let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Standing { generations, done } = standing;
+        let RunProgress { generations, done } = progress;
         observer.observe(&Event::RunStarted { experiment: name, generations, done });
         let places = 0..self.experiments.len();
         let notes = places.flat_map(|place| self.text(place).notes(&self.experiments[place]));
@@ -180,33 +179,28 @@ impl<'a> Ready<'a> {
         let opened: Vec<&Run> = runs.iter().flatten().collect();
         let simulate = |run: &&Run| noted(run.baseline(), run.experiment(), observer);
         let baselines = || side_by_side(at_a_time, &opened, simulate);
-        let make = |part| {
-            let of_part: Vec<&Strand> = strands.iter().filter(|strand| strand.part == part).collect();
-            side_by_side(at_a_time, &of_part, |strand| strand.run(&runs, observer))
+        let make = |phase| {
+            let of_phase: Vec<&WorkUnit> = units.iter().filter(|unit| unit.phase == phase).collect();
+            side_by_side(at_a_time, &of_phase, |unit| unit.run(&runs, observer))
         };
         let steps: [&dyn Fn() -> Result<(), RunError>; 4] =
-            [&baselines, &|| make(Part::First), &|| make(Part::Later), &baselines];
+            [&baselines, &|| make(SweepPhase::First), &|| make(SweepPhase::Later), &baselines];
         let made = lineage::all_of(iter::once(fault).chain(steps.into_iter().map(|step| step())));
         observer.observe(&Event::RunFinished);
         made
     }
 
     /// Opens every store, each for who watches its experiment.
-    fn open<'b>(
-        &'b self,
-        root: &Path,
-        watched: &'b [Surroundings<'b>],
-        observer: &dyn Observer,
-    ) -> Opened<'b> {
-        let mut all = Opened { runs: Vec::new(), standing: Standing::default(), fault: Ok(()) };
+    fn open<'b>(&'b self, root: &Path, watched: &'b [RunContext<'b>], observer: &dyn Observer) -> Opened<'b> {
+        let mut all = Opened { runs: Vec::new(), progress: RunProgress::default(), fault: Ok(()) };
         for (place, watched) in watched.iter().enumerate() {
             let experiment: &Experiment = &self.experiments[place];
             let run = Run::open(experiment, self.text(place), &folder(root, experiment), watched);
-            let found = run.and_then(|run| Ok((run.standing()?, run)));
+            let found = run.and_then(|run| Ok((run.progress()?, run)));
             match noted(found, experiment, observer) {
-                Ok((standing, run)) => {
-                    all.standing.generations += standing.generations;
-                    all.standing.done += standing.done;
+                Ok((progress, run)) => {
+                    all.progress.generations += progress.generations;
+                    all.progress.done += progress.done;
                     all.runs.push(Some(run));
                 }
                 Err(error) => {
@@ -224,21 +218,22 @@ struct Opened<'a> {
     /// By the places of their experiments; none where the store refuses or is damaged.
     runs: Vec<Option<Run<'a>>>,
     /// How far those that are open have come.
-    standing: Standing,
+    progress: RunProgress,
     /// Of the first that is not.
     fault: Result<(), RunError>,
 }
 
-impl Strand {
+impl WorkUnit {
     /// Makes it, in those experiments whose stores could be opened.
     fn run(&self, runs: &[Option<Run>], observer: &dyn Observer) -> Result<(), RunError> {
-        let kin: Vec<&Run> = self.experiments.iter().filter_map(|&place| runs[place].as_ref()).collect();
-        let make = |run: &Run| match self.part {
-            Part::First => run.first_generation(self.seed, &kin),
+        let sibling_runs: Vec<&Run> =
+            self.experiments.iter().filter_map(|&place| runs[place].as_ref()).collect();
+        let make = |run: &Run| match self.phase {
+            SweepPhase::First => run.first_generation(self.seed, &sibling_runs),
             // Where a generation 0 failed, that has been said.
-            Part::Later => run.later_generations(self.seed, &kin),
+            SweepPhase::Later => run.later_generations(self.seed, &sibling_runs),
         };
-        lineage::all_of(kin.iter().map(|&run| noted(make(run), run.experiment(), observer)))
+        lineage::all_of(sibling_runs.iter().map(|&run| noted(make(run), run.experiment(), observer)))
     }
 }
 
@@ -265,6 +260,6 @@ fn side_by_side<T: Sync>(
 ) -> Result<(), RunError> {
     let queue = Mutex::new(items.iter());
     let next = || queue.lock().ok()?.next();
-    let done = Teams::new(at_a_time)?.each(|| lineage::all_of(iter::from_fn(next).map(&act)));
+    let done = ThreadTeams::new(at_a_time)?.each(|| lineage::all_of(iter::from_fn(next).map(&act)));
     lineage::all_of(done.into_iter())
 }

@@ -23,6 +23,7 @@ use crate::config::{Method, Prefix, Synthesis};
 use crate::decoding;
 use crate::documents::{Documents, TokenId};
 use crate::model::{LanguageModel, ModelError};
+use crate::seed::streams;
 use crate::selection::{SelectionError, SelectionRecord};
 use crate::stage::Stage;
 use crate::tokenizer::{Sentinels, Tokenizer, TokenizerError};
@@ -268,7 +269,7 @@ fn writer<'a>(
     stage: &Stage,
 ) -> Result<Box<dyn Writer + 'a>, SynthesisError> {
     let natural = sources.natural;
-    let place = stage.place().at("prompts");
+    let place = stage.key().at(streams::PROMPTS);
     let sentinels = sources.tokenizer.sentinels();
     Ok(match &synthesis.method {
         Method::Textbook => Box::new(Prompted::new(model, synthesis, sentinels, Textbook)),

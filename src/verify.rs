@@ -26,7 +26,7 @@ pub use injected::Fault;
 use crate::calibration::CalibrationError;
 use crate::config::ConfigError;
 use crate::drift::DriftError;
-use crate::lineage::{RunError, Surroundings};
+use crate::lineage::{RunContext, RunError};
 use crate::measure::MeasureError;
 use crate::stage::Stage;
 use serde::Serialize;
@@ -146,20 +146,20 @@ pub struct Finding {
     pub evidence: Evidence,
 }
 
-/// Makes the checks of a group. Only the verdict needs `surroundings`, for its language models.
+/// Makes the checks of a group. Only the verdict needs `context`, for its language models.
 ///
 /// # Errors
 /// When a check cannot be made, or the user asks to stop.
 pub fn findings(
     group: Group,
     plan: &Plan,
-    surroundings: &Surroundings,
+    context: &RunContext,
     stage: &Stage,
 ) -> Result<Vec<Finding>, VerifyError> {
     match group {
         Group::Oracles => oracles::findings(plan, stage),
         Group::Metrics => metrics::findings(plan, stage),
-        Group::Verdict => verdict::findings(plan, surroundings, stage),
+        Group::Verdict => verdict::findings(plan, context, stage),
     }
 }
 

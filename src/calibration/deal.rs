@@ -109,10 +109,10 @@ pub(super) fn deal<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seed::Place;
+    use crate::seed::StreamKey;
 
     fn dealt(contrast: &Contrast, seeds: usize, size: usize, wanted: usize) -> Vec<Vec<Couple<'_>>> {
-        deal(contrast, seeds, size, wanted, &mut Place::new(1, "", 0, "test").stream(0))
+        deal(contrast, seeds, size, wanted, &mut StreamKey::new(1, "", 0, "test").stream(0))
     }
 
     fn alike(arms: usize) -> Contrast {

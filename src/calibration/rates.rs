@@ -2,7 +2,7 @@
 
 use super::deal::{Contrast, Couple, deal};
 use crate::config::CONTROL;
-use crate::seed::Place;
+use crate::seed::{StreamKey, streams};
 use crate::verdict::{self, ArmComparison, Observation, Verdict, headline};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -87,7 +87,7 @@ fn of_contrast(
     seeds: usize,
     comparisons: usize,
 ) -> ArmRates {
-    let mut stream = Place::new(seeds as u64, "", 0, "calibration").stream(0);
+    let mut stream = StreamKey::new(seeds as u64, "", 0, streams::CALIBRATION).stream(0);
     let over_all = judge(observed, &contrast.couples(observed.len(), &mut stream));
     let orders = deal(contrast, observed.len(), seeds, comparisons, &mut stream);
     let judged: Vec<(ArmComparison, Option<bool>)> = orders

@@ -4,9 +4,9 @@ use super::output::{self, Format, say};
 use super::surroundings::{self, MachineArgs};
 use crate::calibration::{self, ArmRates, Contrast, Share};
 use crate::config::{self, Experiment};
-use crate::lineage::{self, Surroundings};
+use crate::lineage::{self, RunContext};
 use crate::progress::Silent;
-use crate::seed::{Place, SHARED};
+use crate::seed::{SHARED, StreamKey, streams};
 use crate::stage::Stage;
 use crate::store;
 use crate::verdict::Observation;
@@ -102,12 +102,11 @@ impl Args {
         let prepared = lineage::prepare(&experiment)?;
         let interrupt = surroundings::interrupt()?;
         let provenance = self.machine.provenance();
-        let surroundings =
-            Surroundings { device: &device, observer: &Silent, interrupt: &interrupt, provenance };
-        let place = Place::new(self.first_seed, SHARED, 0, "calibration");
-        let stage = Stage::new(place, observer.as_ref(), &interrupt);
+        let context = RunContext { device: &device, observer: &Silent, interrupt: &interrupt, provenance };
+        let key = StreamKey::new(self.first_seed, SHARED, 0, streams::CALIBRATION);
+        let stage = Stage::new(key, observer.as_ref(), &interrupt);
         let seeds = self.first_seed..self.first_seed.saturating_add(self.seeds);
-        let observed = calibration::observe(&experiment, &prepared, seeds, &surroundings, &stage)?;
+        let observed = calibration::observe(&experiment, &prepared, seeds, &context, &stage)?;
         Ok((experiment, observed))
     }
 }

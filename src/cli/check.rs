@@ -7,9 +7,9 @@ use super::plan::Plan;
 use super::run::default_root;
 use super::surroundings::MachineArgs;
 use crate::config::{Arm, Experiment};
-use crate::lineage::{self, Prepared, Work};
+use crate::lineage::{self, PreparedText, Workload};
 use crate::mixture;
-use crate::sweep::{self, Ready};
+use crate::sweep::{self, PreparedSweep};
 use anyhow::Result;
 use candle_core::Device;
 use std::slice;
@@ -47,7 +47,7 @@ impl Args {
 }
 
 /// What every generation of every arm trains on.
-fn counts(experiment: &Experiment, prepared: &Prepared) -> Result<String> {
+fn counts(experiment: &Experiment, prepared: &PreparedText) -> Result<String> {
     let mut rows = Vec::new();
     for arm in &experiment.arms {
         for (generation, work) in lineage::work(experiment, arm, prepared)?.iter().enumerate() {
@@ -66,7 +66,7 @@ fn counts(experiment: &Experiment, prepared: &Prepared) -> Result<String> {
     Ok(format!("{}{splits}{}\n", output::table(&header, &rows), notes.collect::<String>()))
 }
 
-fn row(arm: &Arm, generation: usize, work: &Work) -> Vec<String> {
+fn row(arm: &Arm, generation: usize, work: &Workload) -> Vec<String> {
     let is_drawn = mixture::is_drawn_from_whole_pool(&arm.mixture, generation);
     let about = if is_drawn { "about " } else { "" };
     vec![
@@ -80,10 +80,10 @@ fn row(arm: &Arm, generation: usize, work: &Work) -> Vec<String> {
 }
 
 /// What an experiment costs as `genloss run` makes it, one lineage after the other.
-fn estimate(ready: &Ready, device: &Device) -> Result<String> {
+fn estimate(ready: &PreparedSweep, device: &Device) -> Result<String> {
     let mut steps = Vec::new();
-    for strand in ready.strands() {
-        steps.extend(ready.missing(&strand, &|_, _| false)?);
+    for unit in ready.units() {
+        steps.extend(ready.missing(&unit, &|_, _| false)?);
     }
     let cost = Cost::of(&steps, &Trials::of(&steps, ready, device, 1)?, ready);
     Ok(format!(

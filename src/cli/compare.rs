@@ -6,7 +6,7 @@ use super::output::{self, Format};
 use crate::attribution::{Attribution, attribute};
 use crate::config::CONTROL;
 use crate::measure;
-use crate::store::{self, Recorded};
+use crate::store::{self, RunRecord};
 use crate::verdict::{self, ArmComparison, Effect};
 use anyhow::{Result, ensure};
 use serde::Serialize;
@@ -40,7 +40,7 @@ struct Compared {
 }
 
 impl Compared {
-    fn all_of(recorded: &Recorded) -> Vec<Self> {
+    fn all_of(recorded: &RunRecord) -> Vec<Self> {
         let compared = |comparison: ArmComparison| Self {
             attribution: recorded.baseline.as_ref().map(|baseline| attribute(&comparison, baseline)),
             comparison,
@@ -90,8 +90,8 @@ pub fn print_overview(folders: &[PathBuf]) -> Result<()> {
 }
 
 /// Reads several runs. Two of one name are told apart by their folders.
-pub fn read_all(folders: &[PathBuf]) -> Result<Vec<Recorded>> {
-    let mut all: Vec<Recorded> = Vec::new();
+pub fn read_all(folders: &[PathBuf]) -> Result<Vec<RunRecord>> {
+    let mut all: Vec<RunRecord> = Vec::new();
     for folder in folders {
         let mut recorded = store::read(folder)?;
         let taken = |name: &str| all.iter().any(|other| other.experiment.name == name);
@@ -111,7 +111,7 @@ pub fn read_all(folders: &[PathBuf]) -> Result<Vec<Recorded>> {
 }
 
 /// Every arm of an experiment against its control.
-pub fn comparisons(recorded: &Recorded) -> Vec<ArmComparison> {
+pub fn comparisons(recorded: &RunRecord) -> Vec<ArmComparison> {
     verdict::compare(&recorded.experiment.name, &recorded.observations(), CONTROL)
 }
 

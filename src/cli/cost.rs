@@ -2,12 +2,12 @@
 
 use crate::config::{Arm, Method, Model, Selection, Synthesis, Training, TrainingLength};
 use crate::documents::Documents;
-use crate::lineage::{self, Prepared, Work};
+use crate::lineage::{self, PreparedText, Workload};
 use crate::model::LanguageModel;
 use crate::progress::Silent;
-use crate::seed::Place;
+use crate::seed::{StreamKey, streams};
 use crate::stage::Stage;
-use crate::sweep::{Ready, Step, Teams};
+use crate::sweep::{PlannedGeneration, PreparedSweep, ThreadTeams};
 use crate::synthesis::{self, Sources};
 use crate::training::{NoCheckpoints, Start};
 use crate::units::Tokens;
@@ -38,7 +38,11 @@ pub struct Cost {
 
 impl Cost {
     /// The cost of `steps`, whose models were all tried.
-    pub fn of<'a>(steps: impl IntoIterator<Item = &'a Step<'a>>, trials: &Trials, ready: &Ready) -> Self {
+    pub fn of<'a>(
+        steps: impl IntoIterator<Item = &'a PlannedGeneration<'a>>,
+        trials: &Trials,
+        ready: &PreparedSweep,
+    ) -> Self {
         let mut cost = Self::default();
         for step in steps {
             cost.add(step, trials.of_arm(&step.arm), ready.text(step.experiment));
@@ -46,8 +50,8 @@ impl Cost {
         cost
     }
 
-    fn add(&mut self, step: &Step, trial: &Trial, prepared: &Prepared) {
-        let Work { seen, written, scored, .. } = step.work;
+    fn add(&mut self, step: &PlannedGeneration, trial: &Trial, prepared: &PreparedText) {
+        let Workload { seen, written, scored, .. } = step.work;
         let seen = if step.trains { seen } else { Tokens(0) };
         let (written, scored) = if step.writes { (written, scored) } else { (Tokens(0), Tokens(0)) };
         self.generations += 1;
@@ -84,8 +88,13 @@ pub struct Trials<'a>(Vec<(Cow<'a, Arm>, Trial)>);
 
 impl<'a> Trials<'a> {
     /// Tries the model of every step, with so many going on at a time, each on its share of the threads.
-    pub fn of(steps: &[Step<'a>], ready: &Ready, device: &Device, at_a_time: usize) -> Result<Self> {
-        let teams = Teams::new(at_a_time)?;
+    pub fn of(
+        steps: &[PlannedGeneration<'a>],
+        ready: &PreparedSweep,
+        device: &Device,
+        at_a_time: usize,
+    ) -> Result<Self> {
+        let teams = ThreadTeams::new(at_a_time)?;
         let mut tried: Vec<(Cow<Arm>, Trial)> = Vec::new();
         for step in steps {
             if !tried.iter().any(|(arm, _)| cost_alike(arm, &step.arm)) {
@@ -124,7 +133,12 @@ const HARMLESS_RATE: f64 = 1e-5;
 
 impl Trial {
     /// The mean of trials that go on at the same time, one by each team.
-    fn side_by_side(step: &Step, ready: &Ready, device: &Device, teams: &Teams) -> Result<Self> {
+    fn side_by_side(
+        step: &PlannedGeneration,
+        ready: &PreparedSweep,
+        device: &Device,
+        teams: &ThreadTeams,
+    ) -> Result<Self> {
         let train_tokens = ready.experiments()[step.experiment].corpus.train_tokens;
         let try_once = || Self::of(&step.arm, train_tokens, ready.text(step.experiment), device);
         let trials: Vec<Self> = teams.each(try_once).into_iter().collect::<Result<_>>()?;
@@ -137,7 +151,7 @@ impl Trial {
         })
     }
 
-    fn of(arm: &Arm, train_tokens: Tokens, prepared: &Prepared, device: &Device) -> Result<Self> {
+    fn of(arm: &Arm, train_tokens: Tokens, prepared: &PreparedText, device: &Device) -> Result<Self> {
         let (steps, context) = match &arm.model {
             Model::Transformer(shape) => (4, shape.context),
             Model::Ngram(_) => (1, 1),
@@ -146,7 +160,7 @@ impl Trial {
         let training = Training { length, learning_rate: HARMLESS_RATE, ..arm.training.clone() };
         let brief = Arm { training, ..arm.clone() };
         let never = AtomicBool::new(false);
-        let stage = Stage::new(Place::new(0, "", 0, "trial"), &Silent, &never);
+        let stage = Stage::new(StreamKey::new(0, "", 0, streams::TRIAL), &Silent, &never);
         let text = prepared.train.prefix(train_tokens);
         let trained = lineage::tokens_seen(&brief, &prepared.tokenizer, text.tokens());
         let learner = lineage::learner(&brief, &prepared.tokenizer, Start::Scratch, device);
@@ -175,7 +189,12 @@ impl Trial {
 
 /// Writes a small corpus and says how many tokens it has. A command of the user's is not run for a trial: the model
 /// writes in its place. Nothing is selected: a model that has hardly learnt says little of what would be kept.
-fn write_a_little(arm: &Arm, model: &dyn LanguageModel, prepared: &Prepared, stage: &Stage) -> Result<u64> {
+fn write_a_little(
+    arm: &Arm,
+    model: &dyn LanguageModel,
+    prepared: &PreparedText,
+    stage: &Stage,
+) -> Result<u64> {
     let tokens = Tokens(arm.synthesis.tokens.0.min(16_384));
     let method = match &arm.synthesis.method {
         Method::External { .. } => Method::Textbook,
@@ -189,7 +208,7 @@ fn write_a_little(arm: &Arm, model: &dyn LanguageModel, prepared: &Prepared, sta
 }
 
 /// Weights, gradients, two moments; what a step keeps for its backward pass; the text as ids and as characters.
-fn memory(arm: &Arm, model_bytes: u64, prepared: &Prepared) -> u64 {
+fn memory(arm: &Arm, model_bytes: u64, prepared: &PreparedText) -> u64 {
     let activations = match &arm.model {
         Model::Ngram(_) => 0,
         Model::Transformer(shape) => {

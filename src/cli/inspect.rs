@@ -1,7 +1,7 @@
 //! `genloss inspect`: every measurement as a tidy table, or synthetic documents to read.
 
 use super::output;
-use crate::store::{self, Recorded, Sample};
+use crate::store::{self, RunRecord, Sample};
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use parquet::basic::{Compression, ZstdLevel};
@@ -99,7 +99,7 @@ impl Args {
         }
     }
 
-    fn rows(&self, recorded: &Recorded) -> Result<Vec<Row>> {
+    fn rows(&self, recorded: &RunRecord) -> Result<Vec<Row>> {
         if let Some(metric) = &self.metric {
             let mut measured = recorded.lineages.iter().flat_map(|lineage| &lineage.generations);
             let known = measured.any(|record| record.measurements.iter().any(|one| one.metric == *metric));
@@ -128,7 +128,7 @@ impl Args {
         Ok(rows)
     }
 
-    fn print_samples(&self, recorded: &Recorded, most: usize) -> Result<()> {
+    fn print_samples(&self, recorded: &RunRecord, most: usize) -> Result<()> {
         let samples = store::samples(&self.folder, recorded, most)?;
         ensure!(
             !samples.is_empty(),

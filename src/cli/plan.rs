@@ -4,14 +4,14 @@ use super::cost::{Cost, Trials, duration, mebibytes};
 use super::{output, surroundings};
 use crate::config::Experiment;
 use crate::store::Address;
-use crate::sweep::{Part, Ready, Step, Strand};
+use crate::sweep::{PlannedGeneration, PreparedSweep, SweepPhase, WorkUnit};
 use anyhow::Result;
 use candle_core::Device;
 
 /// What is left to do, and how.
 pub struct Plan {
     /// What is not finished, the longest first, so that no long one is left over at the end.
-    pub strands: Vec<Strand>,
+    pub units: Vec<WorkUnit>,
     /// How many of them go side by side.
     pub at_a_time: usize,
     /// Until all is done.
@@ -22,7 +22,7 @@ pub struct Plan {
 
 /// Strands in an order, so many at a time.
 struct Schedule<'a> {
-    strands: Vec<&'a (Strand, Vec<Step<'a>>)>,
+    units: Vec<&'a (WorkUnit, Vec<PlannedGeneration<'a>>)>,
     at_a_time: usize,
     seconds: f64,
 }
@@ -30,35 +30,42 @@ struct Schedule<'a> {
 impl Plan {
     /// Tries every model on this machine, one at a time and side by side, and takes the faster way. What `stands` need
     /// not be made.
-    pub fn of(ready: &Ready, device: &Device, stands: &dyn Fn(&Experiment, Address) -> bool) -> Result<Self> {
-        let mut unfinished: Vec<(Strand, Vec<Step>)> = Vec::new();
-        for strand in ready.strands() {
-            let steps = ready.missing(&strand, stands)?;
-            if !steps.is_empty() {
-                unfinished.push((strand, steps));
+    pub fn of(
+        prepared: &PreparedSweep,
+        device: &Device,
+        stands: &dyn Fn(&Experiment, Address) -> bool,
+    ) -> Result<Self> {
+        let mut unfinished: Vec<(WorkUnit, Vec<PlannedGeneration>)> = Vec::new();
+        for unit in prepared.units() {
+            let planned = prepared.missing(&unit, stands)?;
+            if !planned.is_empty() {
+                unfinished.push((unit, planned));
             }
         }
         if !unfinished.is_empty() {
             output::say("measuring how fast this machine is");
         }
-        let steps: Vec<Step> = unfinished.iter().flat_map(|(_, steps)| steps).cloned().collect();
-        let alone = Trials::of(&steps, ready, device, 1)?;
-        let cost = Cost::of(&steps, &alone, ready);
-        let mut schedule = Schedule::of(&unfinished, 1, &alone, ready);
+        let planned: Vec<PlannedGeneration> =
+            unfinished.iter().flat_map(|(_, planned)| planned).cloned().collect();
+        let alone = Trials::of(&planned, prepared, device, 1)?;
+        let cost = Cost::of(&planned, &alone, prepared);
+        let mut schedule = Schedule::of(&unfinished, 1, &alone, prepared);
         let most = most_at_a_time(unfinished.len(), &cost, device);
         if most > 1 {
-            let trials = Trials::of(&steps, ready, device, most)?;
-            let side_by_side = Schedule::of(&unfinished, most, &trials, ready);
+            let trials = Trials::of(&planned, prepared, device, most)?;
+            let side_by_side = Schedule::of(&unfinished, most, &trials, prepared);
             if side_by_side.seconds < schedule.seconds {
                 schedule = side_by_side;
             }
         }
         Ok(Self {
-            strands: schedule.strands.iter().map(|(strand, _)| strand.clone()).collect(),
+            units: schedule.units.iter().map(|(unit, _)| unit.clone()).collect(),
             at_a_time: schedule.at_a_time,
             seconds: schedule.seconds,
             cost,
-            rows: (0..ready.experiments().len()).map(|place| row(place, &steps, &alone, ready)).collect(),
+            rows: (0..prepared.experiments().len())
+                .map(|place| row(place, &planned, &alone, prepared))
+                .collect(),
         })
     }
 
@@ -89,23 +96,25 @@ impl Plan {
 }
 
 impl<'a> Schedule<'a> {
-    /// First generations first; of either part the longest strands first, each to whoever is free.
+    /// First generations first; of either phase the longest units first, each to whoever is free.
     fn of(
-        unfinished: &'a [(Strand, Vec<Step<'a>>)],
+        unfinished: &'a [(WorkUnit, Vec<PlannedGeneration<'a>>)],
         at_a_time: usize,
         trials: &Trials,
-        ready: &Ready,
+        prepared: &PreparedSweep,
     ) -> Self {
-        let seconds = |steps: &[Step]| Cost::of(steps, trials, ready).seconds;
-        let mut timed: Vec<_> = unfinished.iter().map(|strand| (strand, seconds(&strand.1))).collect();
-        timed.sort_by(|((one, _), a), ((other, _), b)| one.part.cmp(&other.part).then(b.total_cmp(a)));
-        let of_part = |part: Part| -> Vec<f64> {
-            timed.iter().filter(|((strand, _), _)| strand.part == part).map(|(_, seconds)| *seconds).collect()
+        let seconds = |planned: &[PlannedGeneration]| Cost::of(planned, trials, prepared).seconds;
+        let mut timed: Vec<_> = unfinished.iter().map(|unit| (unit, seconds(&unit.1))).collect();
+        timed.sort_by(|((one, _), a), ((other, _), b)| one.phase.cmp(&other.phase).then(b.total_cmp(a)));
+        let of_phase = |phase: SweepPhase| -> Vec<f64> {
+            timed.iter().filter(|((unit, _), _)| unit.phase == phase).map(|(_, seconds)| *seconds).collect()
         };
-        let seconds =
-            [Part::First, Part::Later].map(|part| until_done(&of_part(part), at_a_time)).iter().sum();
-        let strands = timed.into_iter().map(|(strand, _)| strand).collect();
-        Self { strands, at_a_time, seconds }
+        let seconds = [SweepPhase::First, SweepPhase::Later]
+            .map(|phase| until_done(&of_phase(phase), at_a_time))
+            .iter()
+            .sum();
+        let units = timed.into_iter().map(|(unit, _)| unit).collect();
+        Self { units, at_a_time, seconds }
     }
 }
 
@@ -119,18 +128,23 @@ fn until_done(seconds: &[f64], workers: usize) -> f64 {
     busy_until.into_iter().fold(0.0, f64::max)
 }
 
-/// As many strands as there are threads, and memory for the largest of them. A GPU is for one alone.
-fn most_at_a_time(strands: usize, cost: &Cost, device: &Device) -> usize {
+/// As many units as there are threads, and memory for the largest of them. A GPU is for one alone.
+fn most_at_a_time(units: usize, cost: &Cost, device: &Device) -> usize {
     if !device.is_cpu() {
         return 1;
     }
     let in_memory = surroundings::available_memory_bytes() / cost.memory_bytes.max(1);
-    strands.min(rayon::current_num_threads()).min(usize::try_from(in_memory).unwrap_or(usize::MAX)).max(1)
+    units.min(rayon::current_num_threads()).min(usize::try_from(in_memory).unwrap_or(usize::MAX)).max(1)
 }
 
-fn row(place: usize, steps: &[Step], trials: &Trials, ready: &Ready) -> Vec<String> {
-    let experiment = &ready.experiments()[place];
-    let cost = Cost::of(steps.iter().filter(|step| step.experiment == place), trials, ready);
+fn row(
+    place: usize,
+    planned: &[PlannedGeneration],
+    trials: &Trials,
+    prepared: &PreparedSweep,
+) -> Vec<String> {
+    let experiment = &prepared.experiments()[place];
+    let cost = Cost::of(planned.iter().filter(|step| step.experiment == place), trials, prepared);
     vec![
         experiment.name.clone(),
         experiment.arms.len().to_string(),

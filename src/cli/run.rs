@@ -5,7 +5,7 @@ use super::output::say;
 use super::surroundings::{self, MachineArgs};
 use super::{compare, output};
 use crate::config::Experiment;
-use crate::lineage::{self, RunError, Surroundings};
+use crate::lineage::{self, RunContext, RunError};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
@@ -52,13 +52,13 @@ pub fn run(experiment: &Experiment, root: &Path, machine: &MachineArgs) -> Resul
     let prepared = lineage::prepare(experiment)?;
     // Until here Ctrl-C ends the process at once: there is nothing to lose.
     let interrupt = surroundings::interrupt()?;
-    let surroundings = Surroundings {
+    let context = RunContext {
         device: &device,
         observer: observer.as_ref(),
         interrupt: &interrupt,
         provenance: machine.provenance(),
     };
-    lineage::run(experiment, &prepared, root, &surroundings).map_err(|error| explained(error, root))
+    lineage::run(experiment, &prepared, root, &context).map_err(|error| explained(error, root))
 }
 
 /// What ended a run into `root`, and how to go on if it was the user.

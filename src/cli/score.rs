@@ -4,7 +4,7 @@ use super::output;
 use super::surroundings::{self, MachineArgs};
 use crate::documents::{Documents, TokenId};
 use crate::model;
-use crate::seed::Place;
+use crate::seed::{StreamKey, streams};
 use crate::stage::Stage;
 use crate::tokenizer::Tokenizer;
 use crate::units::{BitsPerByte, NatsPerToken, Tokens};
@@ -75,7 +75,7 @@ impl Args {
         let documents: Documents = std::iter::once(ids.as_slice()).collect();
         let observer = surroundings::observer();
         let never = AtomicBool::new(false);
-        let stage = Stage::new(Place::new(0, "", 0, "scoring"), observer.as_ref(), &never);
+        let stage = Stage::new(StreamKey::new(0, "", 0, streams::SCORING), observer.as_ref(), &never);
         let scores = loaded.model.score(&documents, &stage)?;
         let nats = -scores.log_probabilities.iter().map(|&x| f64::from(x)).sum::<f64>();
         let token_ids = std::iter::once(loaded.special.start).chain(ids.iter().copied()).collect();

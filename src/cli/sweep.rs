@@ -6,9 +6,9 @@ use super::plan::Plan;
 use super::surroundings::{self, MachineArgs};
 use super::{compare, run};
 use crate::config::Experiment;
-use crate::lineage::{RunError, Surroundings};
+use crate::lineage::{RunContext, RunError};
 use crate::store;
-use crate::sweep::{self, Ready};
+use crate::sweep::{self, PreparedSweep};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
 use std::path::{Path, PathBuf};
@@ -43,10 +43,10 @@ impl Args {
         let folder = |experiment: &Experiment| sweep::folder(&root, experiment);
         let device = self.machine.open()?;
         say(&format!("{}: reading text and learning the tokenizer", sweep.name));
-        let ready = sweep::prepare(&sweep.experiments)?;
-        ready.check(&root, &self.machine.provenance())?;
-        let plan = Plan::of(&ready, &device, &|experiment, at| at.exists_in(&folder(experiment)))?;
-        if plan.strands.is_empty() {
+        let prepared = sweep::prepare(&sweep.experiments)?;
+        prepared.check(&root, &self.machine.provenance())?;
+        let plan = Plan::of(&prepared, &device, &|experiment, at| at.exists_in(&folder(experiment)))?;
+        if plan.units.is_empty() {
             say(&format!("{}: nothing is left to do", root.display()));
         } else {
             output::emit(&format!("{}\n", plan.shown()))?;
@@ -55,7 +55,7 @@ impl Args {
             return Ok(());
         }
         // Even where nothing is left to do it is seen whether all is whole.
-        let made = self.run(&ready, &plan, &root, &device)?;
+        let made = self.run(&prepared, &plan, &root, &device)?;
         let is_whole =
             |one: &&Experiment| store::is_finished(&folder(one), one) && store::read(&folder(one)).is_ok();
         let whole: Vec<PathBuf> = sweep.experiments.iter().filter(is_whole).map(folder).collect();
@@ -66,13 +66,18 @@ impl Args {
     }
 
     /// Makes what is missing. What comes back inside is the first fault of an experiment, after which the others went on.
-    fn run(&self, ready: &Ready, plan: &Plan, root: &Path, device: &Device) -> Result<Result<(), RunError>> {
+    fn run(
+        &self,
+        prepared: &PreparedSweep,
+        plan: &Plan,
+        root: &Path,
+        device: &Device,
+    ) -> Result<Result<(), RunError>> {
         let observer = surroundings::observer();
         let interrupt = surroundings::interrupt()?;
         let provenance = self.machine.provenance();
-        let surroundings =
-            Surroundings { device, observer: observer.as_ref(), interrupt: &interrupt, provenance };
-        match ready.run(root, &plan.strands, plan.at_a_time, &surroundings) {
+        let context = RunContext { device, observer: observer.as_ref(), interrupt: &interrupt, provenance };
+        match prepared.run(root, &plan.units, plan.at_a_time, &context) {
             Err(RunError::Interrupted) => Err(run::explained(RunError::Interrupted, root)),
             made => Ok(made),
         }

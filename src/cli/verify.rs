@@ -2,9 +2,9 @@
 
 use super::output::{self, Format, say};
 use super::surroundings::{self, MachineArgs};
-use crate::lineage::Surroundings;
+use crate::lineage::RunContext;
 use crate::progress::Silent;
-use crate::seed::{Place, SHARED};
+use crate::seed::{SHARED, StreamKey, streams};
 use crate::stage::Stage;
 use crate::verify::{self, Check, Depth, Fault, Group, Plan};
 use anyhow::{Result, bail, ensure};
@@ -74,15 +74,15 @@ impl Args {
         let observer = surroundings::observer();
         let interrupt = surroundings::interrupt()?;
         let provenance = self.machine.provenance();
-        let surroundings =
-            Surroundings { device: &device, observer: &Silent, interrupt: &interrupt, provenance };
+        let context = RunContext { device: &device, observer: &Silent, interrupt: &interrupt, provenance };
         let depth = if self.quick { Depth::Quick } else { Depth::Full };
         let plan = Plan { seed: self.seed, depth, fault: self.inject };
-        let stage = Stage::new(Place::new(self.seed, SHARED, 0, "verify"), observer.as_ref(), &interrupt);
+        let stage =
+            Stage::new(StreamKey::new(self.seed, SHARED, 0, streams::VERIFY), observer.as_ref(), &interrupt);
         let mut findings = Vec::new();
         for group in Group::ALL.into_iter().filter(|group| self.only.is_none_or(|only| only == *group)) {
             say(&format!("verifying: {}", group.name()));
-            findings.extend(verify::findings(group, &plan, &surroundings, &stage)?);
+            findings.extend(verify::findings(group, &plan, &context, &stage)?);
         }
         Ok(verify::judge(findings))
     }

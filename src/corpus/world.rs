@@ -26,7 +26,7 @@
 //! ```
 
 use crate::config;
-use crate::seed::{Place, SHARED, Stream};
+use crate::seed::{SHARED, Stream, StreamKey, streams};
 use facts::Facts;
 use grammar::Part;
 use lexicon::{Coiner, Lexicon, capitalised};
@@ -58,25 +58,25 @@ pub struct World {
     facts: Vec<Fact>,
     fact_share: f64,
     lengths: Lengths,
-    documents: Place,
+    documents: StreamKey,
 }
 
 impl World {
     /// Makes the language. Another seed gives another one.
     #[must_use]
     pub fn new(config: &config::World) -> Self {
-        let place = Place::new(config.seed, SHARED, 0, "world lexicon");
+        let key = StreamKey::new(config.seed, SHARED, 0, streams::WORLD_LEXICON);
         let reserved = grammar::function_words().into_iter().chain(facts::RELATIONS).chain(["of"]);
-        let mut coiner = Coiner::new(place.stream(0), reserved);
+        let mut coiner = Coiner::new(key.stream(0), reserved);
         let lexicon = Lexicon::new(&mut coiner, config.nouns, config.zipf_exponent);
-        let known = Facts::new(config, &mut coiner, &mut place.at("world facts").stream(0));
+        let known = Facts::new(config, &mut coiner, &mut key.at(streams::WORLD_FACTS).stream(0));
         Self {
             lexicon,
             facts: known.list(),
             known,
             fact_share: config.fact_share,
             lengths: LENGTHS,
-            documents: place.at("world document"),
+            documents: key.at(streams::WORLD_DOCUMENT),
         }
     }
 

@@ -3,7 +3,7 @@
 //! The totals of blocks are drawn first, then every block from a random stream of its own. Neither depends on the
 //! number of threads.
 
-use crate::seed::{Place, Stream};
+use crate::seed::{Stream, StreamKey};
 use rayon::prelude::*;
 use std::iter::Sum;
 
@@ -11,11 +11,11 @@ use std::iter::Sum;
 const BLOCK: usize = 1024;
 
 /// What each of the `weights` (types) gets of `wanted` samples (types). `fill` deals to one run of types: it is given
-/// zeros to fill, the samples to deal, the run's weights and a stream of `place`.
+/// zeros to fill, the samples to deal, the run's weights and a stream of `key`.
 pub(super) fn deal<W>(
     wanted: u64,
     weights: &[W],
-    place: &Place,
+    key: &StreamKey,
     fill: impl Fn(&mut [u64], u64, &[W], &mut Stream) + Sync,
 ) -> Vec<u64>
 where
@@ -23,16 +23,16 @@ where
 {
     let mut dealt = vec![0; weights.len()];
     if weights.len() <= BLOCK {
-        fill(&mut dealt, wanted, weights, &mut place.stream(1));
+        fill(&mut dealt, wanted, weights, &mut key.stream(1));
         return dealt;
     }
     let of_blocks: Vec<W> = weights.par_chunks(BLOCK).map(|block| block.iter().copied().sum()).collect();
     let mut wanted_of = vec![0; of_blocks.len()];
-    fill(&mut wanted_of, wanted, &of_blocks, &mut place.stream(0));
+    fill(&mut wanted_of, wanted, &of_blocks, &mut key.stream(0));
     let blocks = dealt.par_chunks_mut(BLOCK).zip(weights.par_chunks(BLOCK)).zip(&wanted_of);
     blocks.enumerate().for_each(|(block, ((dealt, weights), &wanted))| {
         if wanted > 0 {
-            fill(dealt, wanted, weights, &mut place.stream(block as u64 + 1));
+            fill(dealt, wanted, weights, &mut key.stream(block as u64 + 1));
         }
     });
     dealt

@@ -20,7 +20,7 @@ use super::survival::{Alive, alive};
 use super::{DriftError, fault};
 use crate::config::{Decoding, NaturalDocuments, SyntheticDocuments};
 use crate::decoding;
-use crate::seed::Place;
+use crate::seed::{StreamKey, streams};
 use rayon::prelude::*;
 
 /// A loop of categorical models. Holding one means that it can be run.
@@ -160,17 +160,17 @@ impl Simulation {
     /// for this purpose alone.
     pub fn texts(&self, replicate: usize, samples: u64, each: &mut dyn FnMut(usize, &[u64])) {
         self.lineage(replicate, &mut |generation, model| {
-            let place = self.place(replicate, generation, "drift text");
+            let place = self.place(replicate, generation, streams::DRIFT_TEXT);
             each(generation, &self.write(model, samples, &place));
         });
     }
 
-    fn place(&self, replicate: usize, generation: usize, stage: &'static str) -> Place {
-        Place::new(self.seed, &format!("drift {replicate}"), generation, stage)
+    fn place(&self, replicate: usize, generation: usize, stage: &'static str) -> StreamKey {
+        StreamKey::new(self.seed, &format!("drift {replicate}"), generation, stage)
     }
 
     /// A text by the model of counts `model` (types).
-    fn write(&self, model: &[u64], samples: u64, place: &Place) -> Vec<u64> {
+    fn write(&self, model: &[u64], samples: u64, place: &StreamKey) -> Vec<u64> {
         let weights = model.iter().map(|&count| count as f64).collect();
         multinomial(samples, &self.writing.of(weights), place)
     }
@@ -194,7 +194,8 @@ impl<'a> Lineage<'a> {
         let probabilities = simulation.frequencies.probabilities();
         let samples = simulation.regime.samples;
         // Generation 0 comes first, so that it is the same whatever later generations train on.
-        let model = multinomial(samples, probabilities, &simulation.place(replicate, 0, "drift natural"));
+        let model =
+            multinomial(samples, probabilities, &simulation.place(replicate, 0, streams::DRIFT_NATURAL));
         let (smaller, larger): (Vec<u64>, Vec<u64>) = simulation
             .regime
             .natural_sizes()
@@ -204,13 +205,13 @@ impl<'a> Lineage<'a> {
         let mut prefixes = vec![(samples, model.clone())];
         let mut last = model.clone();
         for (item, size) in smaller.into_iter().rev().enumerate() {
-            last = subset(size, &last, &simulation.place(replicate, item, "drift natural subset"));
+            last = subset(size, &last, &simulation.place(replicate, item, streams::DRIFT_NATURAL_SUBSET));
             prefixes.push((size, last.clone()));
         }
         let (mut last, mut held) = (model.clone(), samples);
         for (item, size) in larger.into_iter().enumerate() {
             // What a prefix has beyond the next smaller one is as independent of it as any other sample.
-            let place = simulation.place(replicate, item + 1, "drift natural");
+            let place = simulation.place(replicate, item + 1, streams::DRIFT_NATURAL);
             add(&mut last, &multinomial(size - held, probabilities, &place));
             held = size;
             prefixes.push((size, last.clone()));
@@ -224,7 +225,7 @@ impl<'a> Lineage<'a> {
         found.map_or(&[], |(_, counts)| counts)
     }
 
-    fn place(&self, generation: usize, stage: &'static str) -> Place {
+    fn place(&self, generation: usize, stage: &'static str) -> StreamKey {
         self.simulation.place(self.replicate, generation, stage)
     }
 
@@ -241,7 +242,7 @@ impl<'a> Lineage<'a> {
                 (self.pool.clone(), self.pool_size)
             }
         };
-        let subset_place = self.place(generation, "drift subset");
+        let subset_place = self.place(generation, streams::DRIFT_SUBSET);
         let natural = self.natural(generation, recipe.natural());
         self.model = match recipe {
             Recipe::Parts { synthetic, .. } => {
@@ -260,7 +261,7 @@ impl<'a> Lineage<'a> {
 
     /// What generation `author` writes.
     fn corpus(&self, author: usize, samples: u64) -> Vec<u64> {
-        self.simulation.write(&self.model, samples, &self.place(author, "drift corpus"))
+        self.simulation.write(&self.model, samples, &self.place(author, streams::DRIFT_CORPUS))
     }
 
     /// Natural samples of generation `generation`; none is an empty vector.
@@ -271,7 +272,7 @@ impl<'a> Lineage<'a> {
         match self.simulation.regime.natural {
             NaturalDocuments::Fixed => self.prefix(samples).to_vec(),
             NaturalDocuments::Fresh => {
-                let place = self.place(generation, "drift fresh");
+                let place = self.place(generation, streams::DRIFT_FRESH);
                 multinomial(samples, self.simulation.frequencies.probabilities(), &place)
             }
         }

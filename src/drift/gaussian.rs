@@ -34,7 +34,7 @@ use super::regime::{Loop, Recipe, Regime, largest_set};
 use super::summary::{self, Row};
 use super::{DriftError, fault};
 use crate::config::{NaturalDocuments, SyntheticDocuments};
-use crate::seed::{Place, Stream};
+use crate::seed::{Stream, StreamKey, streams};
 use ndarray::{Array1, Array2, Axis, concatenate, s};
 use rand::seq::index;
 use rand_distr::{Distribution, StandardNormal};
@@ -141,9 +141,9 @@ impl Simulation {
     /// doubles cannot hold.
     pub fn lineage(&self, replicate: usize, each: &mut dyn FnMut(usize, &Model)) {
         let arm = format!("drift {replicate}");
-        let stream = |generation, stage| Place::new(self.seed, &arm, generation, stage).stream(0);
+        let stream = |generation, stage| StreamKey::new(self.seed, &arm, generation, stage).stream(0);
         let most = self.regime.natural_sizes().last().copied().unwrap_or(self.regime.samples);
-        let natural = normals(most, self.dims, &mut stream(0, "drift natural"));
+        let natural = normals(most, self.dims, &mut stream(0, streams::DRIFT_NATURAL));
         let mut pool = Array2::zeros((0, self.dims));
         let first = natural.slice(s![..self.regime.samples as usize, ..]).to_owned();
         let Some(mut model) = Model::fit(&first) else { return };
@@ -151,7 +151,7 @@ impl Simulation {
         for (place, &recipe) in self.regime.recipes.iter().enumerate() {
             let generation = place + 1;
             let written = self.regime.written_for(recipe);
-            let corpus = model.draw(written, &mut stream(place, "drift corpus"));
+            let corpus = model.draw(written, &mut stream(place, streams::DRIFT_CORPUS));
             pool = match self.regime.synthetic {
                 SyntheticDocuments::Latest => corpus,
                 SyntheticDocuments::All => together(&pool, &corpus),
@@ -159,10 +159,10 @@ impl Simulation {
             let natural = match self.regime.natural {
                 NaturalDocuments::Fixed => natural.slice(s![..recipe.natural() as usize, ..]).to_owned(),
                 NaturalDocuments::Fresh => {
-                    normals(recipe.natural(), self.dims, &mut stream(generation, "drift fresh"))
+                    normals(recipe.natural(), self.dims, &mut stream(generation, streams::DRIFT_FRESH))
                 }
             };
-            let mut rng = stream(generation, "drift subset");
+            let mut rng = stream(generation, streams::DRIFT_SUBSET);
             let training = match recipe {
                 Recipe::Parts { synthetic, .. } => together(&natural, &subset(synthetic, &pool, &mut rng)),
                 Recipe::Drawn { taken, .. } => subset(taken, &together(&natural, &pool), &mut rng),

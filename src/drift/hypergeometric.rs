@@ -14,7 +14,7 @@
 
 use super::blocks::deal;
 use super::pmf::ln_hypergeometric;
-use crate::seed::{Place, Stream};
+use crate::seed::{Stream, StreamKey};
 use rand::Rng;
 
 /// From this mean on, rejection is faster than inversion.
@@ -26,18 +26,18 @@ const C1: f64 = 1.715_527_769_921_413_5;
 const C2: f64 = 0.898_916_162_058_898_8;
 
 /// Counts (types) of a uniform subset of `wanted` items from a pool with `counts` (types), without replacement. They
-/// sum to `wanted` exactly; everything, if the pool holds no more. The streams are those of `place`.
+/// sum to `wanted` exactly; everything, if the pool holds no more. The streams are those of `key`.
 ///
 /// ```
 /// use genloss::drift::hypergeometric::subset;
-/// use genloss::seed::Place;
-/// let part = subset(6, &[5, 0, 4], &Place::new(1, "", 0, "example"));
+/// use genloss::seed::StreamKey;
+/// let part = subset(6, &[5, 0, 4], &StreamKey::new(1, "", 0, "example"));
 /// assert_eq!(part.iter().sum::<u64>(), 6);
 /// assert!(part[0] <= 5 && part[1] == 0 && part[2] <= 4);
 /// ```
 #[must_use]
-pub fn subset(wanted: u64, counts: &[u64], place: &Place) -> Vec<u64> {
-    deal(wanted, counts, place, fill)
+pub fn subset(wanted: u64, counts: &[u64], key: &StreamKey) -> Vec<u64> {
+    deal(wanted, counts, key, fill)
 }
 
 /// A chain of hypergeometrics over one run of types.
@@ -156,7 +156,7 @@ mod tests {
             (2_000_000_000_000, 13_000_000_000_000, 900),
         ];
         for (case, (good, bad, drawn)) in cases.into_iter().enumerate() {
-            let mut rng = Place::new(1, "", 0, "hypergeometric test").stream(case as u64);
+            let mut rng = StreamKey::new(1, "", 0, "hypergeometric test").stream(case as u64);
             let draws: Vec<u64> = (0..30_000).map(|_| hypergeometric(good, bad, drawn, &mut rng)).collect();
             let z = chi_square_z(&draws, |x| ln_hypergeometric(x, good, bad, drawn).exp());
             assert!(z.abs() < 4.0, "{good} good, {bad} bad, {drawn} drawn: z = {z}");
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn huge_hypergeometrics_have_their_mean_and_variance() {
         let (good, bad, drawn) = (6_000_000_000_000_u64, 9_000_000_000_000_u64, 7_000_000_000_000_u64);
-        let mut rng = Place::new(2, "", 0, "hypergeometric test").stream(0);
+        let mut rng = StreamKey::new(2, "", 0, "hypergeometric test").stream(0);
         let all = (good + bad) as f64;
         let mean = drawn as f64 * (good as f64 / all);
         let variance = mean * (bad as f64 / all) * ((all - drawn as f64) / (all - 1.0));
@@ -187,7 +187,7 @@ mod tests {
         let counts: Vec<u64> = (1..=3000).map(|rank| 1_000_000_000_000 / rank).collect();
         let all: u64 = counts.iter().sum();
         for wanted in [0, 1, 1_000_000_007, all / 3, all - 1, all] {
-            let taken = subset(wanted, &counts, &Place::new(3, "", 0, "subset test"));
+            let taken = subset(wanted, &counts, &StreamKey::new(3, "", 0, "subset test"));
             assert_eq!(taken.iter().sum::<u64>(), wanted);
             assert!(taken.iter().zip(&counts).all(|(taken, count)| taken <= count));
         }

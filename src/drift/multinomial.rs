@@ -14,7 +14,7 @@
 //! at n = 10¹⁵ is wrong by several percent; `exp(n ln_1p(−p))` is not.
 
 use super::blocks::deal;
-use crate::seed::{Place, Stream};
+use crate::seed::{Stream, StreamKey};
 use rand::Rng;
 use rand_distr::{Binomial, Distribution};
 
@@ -25,19 +25,19 @@ pub const MOST_SAMPLES: u64 = 1 << 53;
 const REJECTION_FROM: f64 = 10.0;
 
 /// Counts (types) of `samples` draws with replacement, types chosen in proportion to `weights` (types): finite, not
-/// negative, not all 0 unless `samples` is 0. The streams are those of `place`. `samples` is at most
+/// negative, not all 0 unless `samples` is 0. The streams are those of `key`. `samples` is at most
 /// [`MOST_SAMPLES`]. The counts sum to `samples` exactly.
 ///
 /// ```
 /// use genloss::drift::multinomial::multinomial;
-/// use genloss::seed::Place;
-/// let counts = multinomial(15_000_000_000_001, &[0.5, 0.0, 0.3, 0.2], &Place::new(1, "", 0, "example"));
+/// use genloss::seed::StreamKey;
+/// let counts = multinomial(15_000_000_000_001, &[0.5, 0.0, 0.3, 0.2], &StreamKey::new(1, "", 0, "example"));
 /// assert_eq!(counts.iter().sum::<u64>(), 15_000_000_000_001);
 /// assert_eq!(counts[1], 0);
 /// ```
 #[must_use]
-pub fn multinomial(samples: u64, weights: &[f64], place: &Place) -> Vec<u64> {
-    deal(samples, weights, place, fill)
+pub fn multinomial(samples: u64, weights: &[f64], key: &StreamKey) -> Vec<u64> {
+    deal(samples, weights, key, fill)
 }
 
 /// A chain of binomials over one run of types.
@@ -124,7 +124,7 @@ mod tests {
             (1_000_000, 1e-4),
         ];
         for (case, (n, p)) in cases.into_iter().enumerate() {
-            let mut rng = Place::new(1, "", 0, "binomial test").stream(case as u64);
+            let mut rng = StreamKey::new(1, "", 0, "binomial test").stream(case as u64);
             let draws: Vec<u64> = (0..40_000).map(|_| binomial(n, p, 1.0 - p, &mut rng)).collect();
             let z = chi_square_z(&draws, |x| ln_binomial(x, n, p, 1.0 - p).exp());
             assert!(z.abs() < 4.0, "n = {n}, p = {p}: z = {z}");
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn huge_binomials_have_their_mean_and_variance() {
         for (n, p) in [(15_000_000_000_000_u64, 0.37), (1_000_000_000_000_000, 0.5), (1 << 53, 1e-6)] {
-            let mut rng = Place::new(2, "", 0, "binomial test").stream(n);
+            let mut rng = StreamKey::new(2, "", 0, "binomial test").stream(n);
             let (mean, variance) = (n as f64 * p, n as f64 * p * (1.0 - p));
             let draws = 20_000;
             let (mut first, mut second) = (0.0, 0.0);
@@ -154,8 +154,8 @@ mod tests {
     fn not_a_sample_is_lost_at_any_size() {
         let weights: Vec<f64> = (1..=5000).map(|rank| 1.0 / f64::from(rank)).collect();
         for samples in [0, 1, 17, 15_000_000_000_000, 1_000_000_000_000_000, MOST_SAMPLES] {
-            let place = Place::new(3, "", 0, "multinomial test");
-            assert_eq!(multinomial(samples, &weights, &place).iter().sum::<u64>(), samples);
+            let key = StreamKey::new(3, "", 0, "multinomial test");
+            assert_eq!(multinomial(samples, &weights, &key).iter().sum::<u64>(), samples);
         }
     }
 
@@ -168,7 +168,7 @@ mod tests {
         let mut sum = 0.0;
         let draws = 20;
         for draw in 0..draws {
-            let counts = multinomial(samples, &weights, &Place::new(draw, "", 0, "multinomial test"));
+            let counts = multinomial(samples, &weights, &StreamKey::new(draw, "", 0, "multinomial test"));
             for (&count, weight) in counts.iter().zip(&weights) {
                 let expected = samples as f64 * weight / total;
                 sum += (count as f64 - expected).powi(2) / expected;
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_type_without_weight_is_never_drawn() {
-        let counts = multinomial(1000, &[0.0, 1.0, 0.0], &Place::new(1, "", 0, "multinomial test"));
+        let counts = multinomial(1000, &[0.0, 1.0, 0.0], &StreamKey::new(1, "", 0, "multinomial test"));
         assert_eq!(counts, [0, 1000, 0]);
     }
 }

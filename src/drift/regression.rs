@@ -30,7 +30,7 @@ use super::regime::{Loop, Recipe, Regime};
 use super::summary::{self, Row};
 use super::{DriftError, fault};
 use crate::config::{NaturalDocuments, SyntheticDocuments};
-use crate::seed::{Place, Stream};
+use crate::seed::{Stream, StreamKey, streams};
 use ndarray::{Array1, Array2, Axis};
 use rand::seq::index;
 use rand_distr::{Distribution, StandardNormal};
@@ -132,15 +132,15 @@ impl Simulation {
         each: &mut dyn FnMut(usize, &Array1<f64>),
     ) -> Result<(), DriftError> {
         let arm = format!("drift {replicate}");
-        let stream = |generation, stage| Place::new(self.seed, &arm, generation, stage).stream(0);
-        let mut rng = stream(0, "drift design");
+        let stream = |generation, stage| StreamKey::new(self.seed, &arm, generation, stage).stream(0);
+        let mut rng = stream(0, streams::DRIFT_DESIGN);
         let design =
             Array2::from_shape_simple_fn((self.rows, self.columns), || StandardNormal.sample(&mut rng));
         let fit = |generation, training: &Training| {
             let singular = DriftError::Singular { replicate, generation, columns: self.columns };
             training.fit(&design).ok_or(singular)
         };
-        let natural = self.noise(&mut stream(0, "drift natural"));
+        let natural = self.noise(&mut stream(0, streams::DRIFT_NATURAL));
         let mut error = fit(0, &Training::of(self.rows, natural.iter().copied().enumerate()))?;
         each(0, &error);
         // Labels of every row, once or more by each generation; by the latest only, where no others are asked for.
@@ -150,14 +150,14 @@ impl Simulation {
             if self.regime.synthetic == SyntheticDocuments::Latest {
                 pool.clear();
             }
-            let mut rng = stream(place, "drift corpus");
+            let mut rng = stream(place, streams::DRIFT_CORPUS);
             let times = self.regime.written_for(recipe).div_ceil(self.rows as u64);
             pool.extend((0..times).map(|_| design.dot(&error) + self.noise(&mut rng)));
             let natural = match self.regime.natural {
                 NaturalDocuments::Fixed => natural.clone(),
-                NaturalDocuments::Fresh => self.noise(&mut stream(generation, "drift fresh")),
+                NaturalDocuments::Fresh => self.noise(&mut stream(generation, streams::DRIFT_FRESH)),
             };
-            let training = self.mix(recipe, &natural, &pool, &mut stream(generation, "drift subset"));
+            let training = self.mix(recipe, &natural, &pool, &mut stream(generation, streams::DRIFT_SUBSET));
             error = fit(generation, &training)?;
             each(generation, &error);
         }

@@ -13,7 +13,7 @@
 use super::law::{Form, Law};
 use super::robust::{Sample, Theta};
 use super::{Blend, Point, Size};
-use crate::seed::Place;
+use crate::seed::{StreamKey, streams};
 use crate::units::Tokens;
 use nalgebra::DVector;
 use rand::Rng;
@@ -95,7 +95,7 @@ impl Group<'_> {
     }
 
     /// The law. `place` names the random streams.
-    pub(super) fn fit(&self, blend: &Blend, resamples: usize, place: &Place) -> Option<LawFit> {
+    pub(super) fn fit(&self, blend: &Blend, resamples: usize, place: &StreamKey) -> Option<LawFit> {
         let sample = Sample::new(self.form, &self.points);
         let theta = sample.fit(&sample.ln_losses, starts(&sample, place))?;
         let draws = draws(&sample, &theta, resamples, place);
@@ -115,7 +115,7 @@ impl Group<'_> {
         })
     }
 
-    fn hold_out(&self, place: &Place) -> Option<HeldOut> {
+    fn hold_out(&self, place: &StreamKey) -> Option<HeldOut> {
         let (parameters, tokens) = (values(&self.points, parameters_of), values(&self.points, tokens_of));
         let leaves = |values: &BTreeSet<u64>, has: bool| has && values.len() > LEAST_VALUES;
         let largest =
@@ -170,16 +170,16 @@ fn determines(form: Form, points: &[&Point], spare: usize) -> bool {
     }
 }
 
-fn starts(sample: &Sample, place: &Place) -> Vec<Theta> {
-    let mut stream = place.at("starts").stream(0);
+fn starts(sample: &Sample, place: &StreamKey) -> Vec<Theta> {
+    let mut stream = place.at(streams::FIT_STARTS).stream(0);
     (0..STARTS).map(|_| sample.start(&mut stream)).collect()
 }
 
 /// Laws refitted to the fitted losses with residuals drawn anew.
-fn draws(sample: &Sample, theta: &Theta, resamples: usize, place: &Place) -> Vec<Law> {
+fn draws(sample: &Sample, theta: &Theta, resamples: usize, place: &StreamKey) -> Vec<Law> {
     let predicted = sample.predicted(theta);
     let residuals = (&sample.ln_losses - &predicted) * stretch(predicted.len(), theta.len());
-    let place = place.at("residuals");
+    let place = place.at(streams::FIT_RESIDUALS);
     let draw = |item: u64| {
         let mut stream = place.stream(item);
         let drawn = DVector::from_fn(predicted.len(), |i, _| {

@@ -6,7 +6,7 @@
 
 use super::FitError;
 use crate::config::{Arm, Experiment, Init, Model, NaturalDocuments, SyntheticDocuments};
-use crate::store::{GenerationRecord, Recorded};
+use crate::store::{GenerationRecord, RunRecord};
 use crate::synthesis::SynthesisRecord;
 use crate::units::Tokens;
 use serde::Serialize;
@@ -109,7 +109,7 @@ pub const TAIL: [&str; 4] = ["fact_recall_torso", "fact_recall_tail", "tail_cove
 
 /// The last generation that all of `recorded` are meant to have.
 #[must_use]
-pub fn last_generation(recorded: &[Recorded]) -> usize {
+pub fn last_generation(recorded: &[RunRecord]) -> usize {
     recorded.iter().map(|one| one.experiment.generations).min().unwrap_or(0)
 }
 
@@ -119,7 +119,7 @@ pub fn last_generation(recorded: &[Recorded]) -> usize {
 /// # Errors
 /// When the losses of two runs are not of the same held-out text in the same tokens, or models have seen more tokens than
 /// their last training.
-pub fn points(recorded: &[Recorded], generation: usize) -> Result<Vec<Point>, FitError> {
+pub fn points(recorded: &[RunRecord], generation: usize) -> Result<Vec<Point>, FitError> {
     check_comparable(recorded)?;
     check_from_scratch(recorded)?;
     let arms: Vec<ArmModels> = recorded
@@ -143,7 +143,7 @@ fn tail_bits(point: &Point) -> Vec<u64> {
 }
 
 /// Losses can be held against each other when text and tokens are the same.
-fn check_comparable(recorded: &[Recorded]) -> Result<(), FitError> {
+fn check_comparable(recorded: &[RunRecord]) -> Result<(), FitError> {
     for pair in recorded.windows(2) {
         let [one, other] = pair else { continue };
         let (a, b) = (&one.provenance, &other.provenance);
@@ -162,8 +162,8 @@ fn check_comparable(recorded: &[Recorded]) -> Result<(), FitError> {
 }
 
 /// What a model has seen is known where it began with nothing.
-fn check_from_scratch(recorded: &[Recorded]) -> Result<(), FitError> {
-    let goes_on = |one: &&Recorded| one.experiment.arms.iter().any(|arm| arm.training.init != Init::Scratch);
+fn check_from_scratch(recorded: &[RunRecord]) -> Result<(), FitError> {
+    let goes_on = |one: &&RunRecord| one.experiment.arms.iter().any(|arm| arm.training.init != Init::Scratch);
     match recorded.iter().find(goes_on) {
         Some(one) => Err(FitError::GoesOn { name: one.experiment.name.clone() }),
         None => Ok(()),
@@ -186,7 +186,7 @@ struct ArmModels<'a> {
 
 impl<'a> ArmModels<'a> {
     /// None where no lineage of the arm has got that far.
-    fn new(recorded: &'a Recorded, arm: &'a Arm, generation: usize) -> Option<Self> {
+    fn new(recorded: &'a RunRecord, arm: &'a Arm, generation: usize) -> Option<Self> {
         let lineages = || recorded.lineages.iter().filter(|lineage| lineage.arm == arm.name);
         let models: Vec<_> = lineages()
             .filter_map(|lineage| Some((lineage.seed, lineage.generations.get(generation)?)))

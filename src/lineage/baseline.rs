@@ -9,7 +9,7 @@ use crate::config::{Arm, Decoding};
 use crate::decoding;
 use crate::measure::Heldout;
 use crate::model;
-use crate::seed::{Place, SHARED};
+use crate::seed::{SHARED, StreamKey, streams};
 use crate::stage::Stage;
 use crate::store::Address;
 use std::collections::BTreeMap;
@@ -20,12 +20,12 @@ impl Run<'_> {
     /// # Errors
     /// When a model or the disk fails, or the user asks to stop.
     pub fn baseline(&self) -> Result<(), RunError> {
-        let Self { prepared, surroundings, .. } = self;
+        let Self { prepared, context, .. } = self;
         if self.store.has_baseline(self.experiment) || !self.decoders_can_be_seen()? {
             return Ok(());
         }
-        let place = Place::new(self.experiment.seeds[0], SHARED, 0, "drift");
-        let stage = Stage::new(place, surroundings.observer, surroundings.interrupt);
+        let key = StreamKey::new(self.experiment.seeds[0], SHARED, 0, streams::DRIFT);
+        let stage = Stage::new(key, context.observer, context.interrupt);
         let mut log_ratios: BTreeMap<&str, LogRatios> = BTreeMap::new();
         for (arm, decoding) in self.decoding_arms() {
             let first = self.experiment.at(arm, 0);
@@ -68,13 +68,13 @@ impl Run<'_> {
 
     /// What the decoder of `arm` does to every held-out token, in the eyes of generation 0 of each seed.
     fn log_ratios(&self, arm: &Arm, decoding: &Decoding) -> Result<LogRatios, RunError> {
-        let Self { prepared, surroundings, .. } = self;
+        let Self { prepared, context, .. } = self;
         let heldout = &prepared.heldout;
         let of_seed = |&seed: &u64| {
-            let place = Place::new(seed, &arm.name, 0, "decoding");
-            let stage = Stage::new(place, surroundings.observer, surroundings.interrupt);
+            let key = StreamKey::new(seed, &arm.name, 0, streams::DECODING);
+            let stage = Stage::new(key, context.observer, context.interrupt);
             let address = Address::of(self.experiment, seed, arm, 0);
-            let model = model::load(&self.store.model_dir(address), surroundings.device)?.model;
+            let model = model::load(&self.store.model_dir(address), context.device)?.model;
             stage.begin(2 * heldout.tokens().0, "tokens");
             let plain = model.score(heldout, &stage)?.log_probabilities;
             let decoded = model.score_decoded(heldout, decoding, &stage)?;

@@ -2,7 +2,7 @@
 
 use super::prepare::natural_order;
 use super::twins::Twin;
-use super::{Prepared, Run, RunError, Surroundings};
+use super::{PreparedText, Run, RunContext, RunError};
 use crate::config::{
     Arm, Budget, Experiment, Init, Mixture, Model, NaturalDocuments, Synthesis, Transformer,
 };
@@ -11,9 +11,9 @@ use crate::measure::{self, Curves, FactAnswer, FourGrams, Inputs, Measurement};
 use crate::mixture::{self, Plan, Pool};
 use crate::model::{self, LanguageModel};
 use crate::progress::Event;
-use crate::seed::{Place, SHARED};
+use crate::seed::{SHARED, StreamKey, streams};
 use crate::stage::Stage;
-use crate::store::{Address, GenerationRecord, MixtureRecord, Store, StoreError, Written};
+use crate::store::{Address, GenerationOutput, GenerationRecord, MixtureRecord, Store, StoreError};
 use crate::synthesis::{self, Sources, SynthesisRecord};
 use crate::tokenizer::Tokenizer;
 use crate::training::{Learner, NgramLearner, Start, Trained, TransformerLearner};
@@ -23,13 +23,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Makes the generations of the lineages of one seed.
-pub(super) struct Maker<'a> {
+pub(super) struct GenerationRunner<'a> {
     pub(super) experiment: &'a Experiment,
-    prepared: &'a Prepared,
+    prepared: &'a PreparedText,
     pub(super) store: &'a Store,
-    surroundings: &'a Surroundings<'a>,
+    context: &'a RunContext<'a>,
     /// Runs that may have trained the same models.
-    pub(super) kin: &'a [&'a Run<'a>],
+    pub(super) sibling_runs: &'a [&'a Run<'a>],
     pub(super) seed: u64,
     /// The train split in this seed's order.
     natural: Documents,
@@ -37,12 +37,12 @@ pub(super) struct Maker<'a> {
     known: FourGrams,
 }
 
-impl<'a> Maker<'a> {
-    pub(super) fn new(run: &'a Run<'a>, kin: &'a [&'a Run<'a>], seed: u64) -> Self {
-        let Run { experiment, prepared, store, surroundings } = run;
+impl<'a> GenerationRunner<'a> {
+    pub(super) fn new(run: &'a Run<'a>, sibling_runs: &'a [&'a Run<'a>], seed: u64) -> Self {
+        let Run { experiment, prepared, store, context } = run;
         let natural = natural_order(&prepared.train, seed);
         let known = FourGrams::new(&natural.prefix(experiment.corpus.train_tokens));
-        Self { experiment, prepared, store, surroundings, kin, seed, natural, known }
+        Self { experiment, prepared, store, context, sibling_runs, seed, natural, known }
     }
 
     /// Makes and commits a generation, whose predecessors stand.
@@ -84,7 +84,7 @@ impl<'a> Maker<'a> {
         let (measurements, curves) = self.measure(precise, first, &documents, stage)?;
         let record = GenerationRecord { mixture, training, synthesis, measurements, curves };
         let texts = self.prepared.tokenizer.decode_documents(&documents);
-        let written = Written { record: &record, documents: &documents, texts: &texts };
+        let written = GenerationOutput { record: &record, documents: &documents, texts: &texts };
         self.store.commit::<RunError>(address, written, |dir| Ok(model.save(dir)?))?;
         self.announce(&record, stage);
         Ok(())
@@ -127,8 +127,8 @@ impl<'a> Maker<'a> {
     }
 
     fn announce(&self, record: &GenerationRecord, stage: &Stage) {
-        let place = stage.at("").place().clone();
-        self.surroundings.observer.observe(&Event::GenerationCommitted { place, summary: summary(record) });
+        let key = stage.at("").key().clone();
+        self.context.observer.observe(&Event::GenerationCommitted { key, summary: summary(record) });
     }
 
     pub(super) fn address<'b>(&self, arm: &'b Arm, generation: usize) -> Address<'b> {
@@ -136,8 +136,9 @@ impl<'a> Maker<'a> {
     }
 
     fn stage(&self, address: Address) -> Stage<'a> {
-        let place = Place::new(self.seed, address.arm.unwrap_or(SHARED), address.generation, "mixture");
-        Stage::new(place, self.surroundings.observer, self.surroundings.interrupt)
+        let key =
+            StreamKey::new(self.seed, address.arm.unwrap_or(SHARED), address.generation, streams::MIXTURE);
+        Stage::new(key, self.context.observer, self.context.interrupt)
     }
 
     /// What the generation before wrote, where an arm writes from it.
@@ -183,12 +184,7 @@ impl<'a> Maker<'a> {
 
     fn learner(&self, arm: &Arm, generation: usize) -> Box<dyn Learner> {
         let start = self.start(arm, generation);
-        learner(
-            &self.experiment.at(arm, generation),
-            &self.prepared.tokenizer,
-            start,
-            self.surroundings.device,
-        )
+        learner(&self.experiment.at(arm, generation), &self.prepared.tokenizer, start, self.context.device)
     }
 
     fn train(
@@ -204,9 +200,13 @@ impl<'a> Maker<'a> {
         let mut checkpoints = self.store.checkpoints(address, every);
         // Generation 0 is the same for every arm that trains alike, whether or not they share its corpus (see `twins`).
         let is_first = address.generation == 0;
-        let place =
-            Place::new(self.seed, if is_first { SHARED } else { &arm.name }, address.generation, "training");
-        let stage = stage.moved_to(place);
+        let key = StreamKey::new(
+            self.seed,
+            if is_first { SHARED } else { &arm.name },
+            address.generation,
+            streams::TRAINING,
+        );
+        let stage = stage.with_key(key);
         Ok(learner.fit(text, &mut checkpoints, &stage)?)
     }
 
@@ -225,7 +225,7 @@ impl<'a> Maker<'a> {
             return Ok(None);
         }
         let folder = self.store.model_dir(self.address(arm, 0));
-        Ok(Some(model::load(&folder, self.surroundings.device)?.model))
+        Ok(Some(model::load(&folder, self.context.device)?.model))
     }
 
     /// The corpus of a generation; selection asks `first`, the model of generation 0.
@@ -243,12 +243,14 @@ impl<'a> Maker<'a> {
             Sources { natural: &natural, previous: previous.as_ref(), tokenizer: &self.prepared.tokenizer };
         let tokens = tokens_written(self.experiment, arm, generation);
         let synthesis = Synthesis { tokens, ..self.experiment.at(arm, generation).synthesis.clone() };
-        synthesis::write_corpus(model, &synthesis, sources, first, &stage.at("synthesis")).map_err(|source| {
-            let of = self.address(arm, generation).arm;
-            let arm = of.map_or("all arms".to_owned(), |arm| format!("arm \"{arm}\""));
-            let place = format!("seed {}, {arm}, generation {generation}", self.seed);
-            RunError::synthesis(source, place)
-        })
+        synthesis::write_corpus(model, &synthesis, sources, first, &stage.at(streams::SYNTHESIS)).map_err(
+            |source| {
+                let of = self.address(arm, generation).arm;
+                let arm = of.map_or("all arms".to_owned(), |arm| format!("arm \"{arm}\""));
+                let place = format!("seed {}, {arm}, generation {generation}", self.seed);
+                RunError::synthesis(source, place)
+            },
+        )
     }
 
     /// Measures a corpus and the model that wrote it, against the model of generation 0.
@@ -261,7 +263,7 @@ impl<'a> Maker<'a> {
     ) -> Result<(Vec<Measurement>, Curves), RunError> {
         let prepared = self.prepared;
         let synthetic = documents.prefix(self.experiment.measured_tokens);
-        let scoring = stage.at("scoring");
+        let scoring = stage.at(streams::SCORING);
         scoring.begin(prepared.heldout.tokens().0 + synthetic.tokens().0, "tokens");
         let heldout_scores = model.score(&prepared.heldout, &scoring)?;
         let synthetic_scores_0 = first.score(&synthetic, &scoring)?;
@@ -274,9 +276,9 @@ impl<'a> Maker<'a> {
             synthetic_scores_0: Some(&synthetic_scores_0),
             natural_training: Some(&self.known),
             heldout_floor: prepared.heldout_floor_nats.map(NatsPerToken),
-            facts: &self.ask_facts(model, &stage.at("facts"))?,
+            facts: &self.ask_facts(model, &stage.at(streams::FACTS))?,
         };
-        Ok(measure::measure(&inputs, &stage.at("measuring"))?)
+        Ok(measure::measure(&inputs, &stage.at(streams::MEASURING))?)
     }
 
     /// What the model still knows of the world's facts; nothing where there is no world.

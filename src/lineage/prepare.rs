@@ -10,7 +10,7 @@ use crate::measure::{Fact, Reference};
 use crate::mixture;
 use crate::model;
 use crate::progress::Silent;
-use crate::seed::{Place, SHARED};
+use crate::seed::{SHARED, StreamKey, streams};
 use crate::stage::Stage;
 use crate::store::Provenance;
 use crate::synthesis;
@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 /// The natural side of an experiment.
-pub struct Prepared {
+pub struct PreparedText {
     /// The frozen tokenizer.
     pub tokenizer: Tokenizer,
     /// The same as the JSON that the store keeps.
@@ -49,7 +49,7 @@ pub struct Prepared {
 ///
 /// # Errors
 /// When text cannot be read or is too little, or a setting does not fit it.
-pub fn prepare(experiment: &Experiment) -> Result<Prepared, RunError> {
+pub fn prepare(experiment: &Experiment) -> Result<PreparedText, RunError> {
     prepare_together(&[experiment])
 }
 
@@ -58,7 +58,7 @@ pub fn prepare(experiment: &Experiment) -> Result<Prepared, RunError> {
 ///
 /// # Errors
 /// As [`prepare`].
-pub fn prepare_together(experiments: &[&Experiment]) -> Result<Prepared, RunError> {
+pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, RunError> {
     let (first, corpus) = (experiments[0], &experiments[0].corpus);
     let mut reach = Tokens(0);
     let of = |experiment: &Experiment, error: RunError| match experiments.len() {
@@ -97,7 +97,7 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<Prepared, RunErro
     let facts = text.world.as_ref().map_or(Ok(Vec::new()), |world| questions(world, &tokenizer))?;
     let split_tokens =
         [("train", train.tokens()), ("heldout", heldout.tokens()), ("reference", reference.tokens())];
-    Ok(Prepared {
+    Ok(PreparedText {
         reference: Reference::new(
             &reference,
             &tokenizer.decode_documents(&reference),
@@ -116,7 +116,7 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<Prepared, RunErro
     })
 }
 
-impl Prepared {
+impl PreparedText {
     /// What the user of `experiment` should know of the text before it is run.
     #[must_use]
     pub fn notes(&self, experiment: &Experiment) -> Vec<String> {
@@ -149,7 +149,7 @@ impl Prepared {
 /// The train split in a seed's order.
 pub(super) fn natural_order(train: &Documents, seed: u64) -> Documents {
     let mut order: Vec<usize> = (0..train.len()).collect();
-    order.shuffle(&mut Place::new(seed, SHARED, 0, "natural order").stream(0));
+    order.shuffle(&mut StreamKey::new(seed, SHARED, 0, streams::NATURAL_ORDER).stream(0));
     order.iter().map(|&index| train.get(index)).collect()
 }
 
@@ -191,7 +191,11 @@ fn check_bases(experiment: &Experiment, tokenizer: &Tokenizer) -> Result<BTreeMa
         if let Model::Transformer(shape) = &arm.model {
             let learner =
                 transformer_learner(&arm, shape, tokenizer, Start::Base(base.clone()), &Device::Cpu);
-            learner.check_start(&Stage::new(Place::new(0, SHARED, 0, "check"), &Silent, &never))?;
+            learner.check_start(&Stage::new(
+                StreamKey::new(0, SHARED, 0, streams::CHECK),
+                &Silent,
+                &never,
+            ))?;
         }
         hashes.insert(base.display().to_string(), model::folder_hash(&base)?);
     }

@@ -7,7 +7,7 @@
 //! they write alike besides, as much and on the same streams, the whole generation is the same: generation 0 in
 //! experiments that have a writer in common.
 
-use super::generation::{Maker, tokens_written};
+use super::generation::{GenerationRunner, tokens_written};
 use super::{Run, RunError};
 use crate::config::{Arm, Experiment};
 use crate::store::Address;
@@ -68,7 +68,7 @@ impl ArmOf<'_> {
     }
 }
 
-impl Maker<'_> {
+impl GenerationRunner<'_> {
     /// What is committed of another lineage and is the same as `generation` of `arm`, whose text has this hash.
     pub(super) fn twin(
         &self,
@@ -83,7 +83,7 @@ impl Maker<'_> {
         texts.push(text_hash.to_owned());
         let own = ArmOf { experiment: self.experiment, arm };
         let mut model = None;
-        for &run in self.kin {
+        for &run in self.sibling_runs {
             for other in &run.experiment.arms {
                 let other = ArmOf { experiment: run.experiment, arm: other };
                 if !own.trains_alike(other, generation) || !self.has_trained_on(run, other.arm, &texts)? {

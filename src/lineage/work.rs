@@ -1,13 +1,13 @@
 //! What the generations of a lineage will take, to the token, before any of them is made.
 
-use super::{Prepared, RunError, tokens_seen, tokens_written};
+use super::{PreparedText, RunError, tokens_seen, tokens_written};
 use crate::config::{Arm, Experiment};
 use crate::mixture::{self, Parts};
 use crate::units::Tokens;
 
 /// What a generation has to do with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Work {
+pub struct Workload {
     /// Natural tokens in its mixture.
     pub natural: Tokens,
     /// Synthetic tokens in its mixture.
@@ -24,12 +24,12 @@ pub struct Work {
 ///
 /// # Errors
 /// When the mixture cannot be made.
-pub fn work(experiment: &Experiment, arm: &Arm, prepared: &Prepared) -> Result<Vec<Work>, RunError> {
+pub fn work(experiment: &Experiment, arm: &Arm, prepared: &PreparedText) -> Result<Vec<Workload>, RunError> {
     let budget = experiment.corpus.train_tokens;
     let first = Parts { natural: budget, synthetic: Tokens(0) };
     let later = mixture::schedule(&arm.mixture, experiment.generations, budget, arm.synthesis.tokens)
         .map_err(|source| RunError::Mixture { arm: arm.name.clone(), source })?;
-    let work = |(generation, parts): (usize, Parts)| Work {
+    let work = |(generation, parts): (usize, Parts)| Workload {
         natural: parts.natural,
         synthetic: parts.synthetic,
         seen: tokens_seen(

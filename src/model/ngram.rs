@@ -24,11 +24,11 @@
 //! because most of its contexts have one follower.
 //!
 //! ```
-//! use genloss::{config, documents::Documents, progress::Silent, seed::Place, stage::Stage};
+//! use genloss::{config, documents::Documents, progress::Silent, seed::StreamKey, stage::Stage};
 //! use genloss::model::{SpecialTokens, ngram::Ngram};
 //! let text: Documents = [&[1, 1, 2, 0][..], &[1, 2, 0]].into_iter().collect();
 //! let never = std::sync::atomic::AtomicBool::new(false);
-//! let stage = Stage::new(Place::new(1, "control", 0, "training"), &Silent, &never);
+//! let stage = Stage::new(StreamKey::new(1, "control", 0, "training"), &Silent, &never);
 //! let special = SpecialTokens { start: 0, end: 0 };
 //! let model = Ngram::fit(&text, config::Ngram { order: 3 }, 4, special, &stage)?;
 //! let after_1_2 = model.distribution(&[1, 2])?;

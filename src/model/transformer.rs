@@ -11,10 +11,10 @@
 //! use candle_core::Device;
 //! use genloss::config::{self, Precision};
 //! use genloss::model::{SpecialTokens, transformer::Transformer};
-//! use genloss::seed::Place;
+//! use genloss::seed::StreamKey;
 //! let shape = config::Transformer { layers: 1, width: 16, heads: 2, ffn: 44, context: 8, precision: Precision::F32 };
 //! let special = SpecialTokens { start: 0, end: 0 };
-//! let mut stream = Place::new(1, "control", 0, "initialisation").stream(0);
+//! let mut stream = StreamKey::new(1, "control", 0, "initialisation").stream(0);
 //! let model = Transformer::initialise(&shape, 300, special, &mut stream, &Device::Cpu)?;
 //! assert_eq!(model.context(), 8);
 //! # Ok::<(), genloss::model::ModelError>(())

@@ -59,17 +59,17 @@ impl Observer for Bars {
             Event::LineageStarted { seed, arm, generations, done } => {
                 restart(&self.lineage, format!("seed {seed}, {arm}"), *generations, *done);
             }
-            Event::StageStarted { place, total, unit } => {
-                let prefix = format!("generation {}, {}", place.generation, place.stage);
+            Event::StageStarted { key, total, unit } => {
+                let prefix = format!("generation {}, {}", key.generation, key.stage);
                 restart(&self.stage, prefix, *total, 0);
                 self.stage.set_message(*unit);
             }
             Event::Advanced { amount } => self.stage.inc(*amount),
             Event::StageFinished => {}
-            Event::GenerationCommitted { place, summary } => {
+            Event::GenerationCommitted { key, summary } => {
                 self.experiment.inc(1);
                 self.lineage.inc(1);
-                let _ = self.all.println(format!("{}: {summary}", label(place)));
+                let _ = self.all.println(format!("{}: {summary}", label(key)));
             }
             Event::Note(note) => {
                 let _ = self.all.println(note);

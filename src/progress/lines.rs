@@ -1,7 +1,7 @@
 //! Plain lines on standard error, for logs.
 
 use super::{Event, Observer};
-use crate::seed::Place;
+use crate::seed::StreamKey;
 use crate::units::Tokens;
 use std::io::Write;
 use std::sync::Mutex;
@@ -48,10 +48,10 @@ impl State {
                 self.done = *done;
                 Some(format!("{experiment}: {done} of {generations} generations stand"))
             }
-            Event::StageStarted { place, total, unit } => {
+            Event::StageStarted { key, total, unit } => {
                 let now = Instant::now();
                 self.stage = Some(Running {
-                    label: label(place),
+                    label: label(key),
                     unit,
                     total: *total,
                     position: 0,
@@ -62,9 +62,9 @@ impl State {
             }
             Event::Advanced { amount } => self.stage.as_mut()?.advance(*amount),
             Event::StageFinished => self.stage.take().and_then(|stage| stage.finished()),
-            Event::GenerationCommitted { place, summary } => {
+            Event::GenerationCommitted { key, summary } => {
                 self.done += 1;
-                Some(format!("{} committed ({} of {}): {summary}", label(place), self.done, self.generations))
+                Some(format!("{} committed ({} of {}): {summary}", label(key), self.done, self.generations))
             }
             Event::Note(note) => Some(note.clone()),
             Event::LineageStarted { .. } | Event::RunFinished => None,
@@ -110,8 +110,8 @@ impl Running {
 }
 
 /// `seed 1, anchored, generation 2, training`.
-pub(super) fn label(place: &Place) -> String {
-    let arm = if place.arm.is_empty() { "all arms" } else { &place.arm };
-    let stage = if place.stage.is_empty() { String::new() } else { format!(", {}", place.stage) };
-    format!("seed {}, {arm}, generation {}{stage}", place.seed, place.generation)
+pub(super) fn label(key: &StreamKey) -> String {
+    let arm = if key.arm.is_empty() { "all arms" } else { &key.arm };
+    let stage = if key.stage.is_empty() { String::new() } else { format!(", {}", key.stage) };
+    format!("seed {}, {arm}, generation {}{stage}", key.seed, key.generation)
 }

@@ -13,7 +13,7 @@ mod trajectories;
 use super::scene::Scene;
 use crate::fit::Fitted;
 use crate::measure::Family;
-use crate::store::Recorded;
+use crate::store::RunRecord;
 use crate::verdict::ArmComparison;
 
 /// A figure and what is said about it.
@@ -45,7 +45,7 @@ pub(super) enum Part {
 }
 
 /// Every figure that the record has something to show for, in the order of the page.
-pub(super) fn all(recorded: &Recorded, comparisons: &[&ArmComparison]) -> Vec<(Part, Figure)> {
+pub(super) fn all(recorded: &RunRecord, comparisons: &[&ArmComparison]) -> Vec<(Part, Figure)> {
     let families = [Family::HeldOut, Family::Tail, Family::Entropy, Family::Divergence, Family::Form];
     let mut figures: Vec<(Part, Option<Figure>)> =
         vec![(Part::Effects, effects::forest(recorded, comparisons))];

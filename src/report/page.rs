@@ -9,13 +9,13 @@ mod verdicts;
 use super::Drawn;
 use super::figures::Part;
 use crate::fit::Fitted;
-use crate::store::{Recorded, Sample};
+use crate::store::{RunRecord, Sample};
 use crate::verdict::ArmComparison;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// What the page says about an experiment.
 pub(super) struct Section<'a> {
-    pub(super) recorded: &'a Recorded,
+    pub(super) recorded: &'a RunRecord,
     pub(super) comparisons: Vec<&'a ArmComparison>,
     pub(super) samples: Vec<&'a Sample>,
     pub(super) figures: Vec<Drawn>,

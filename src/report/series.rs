@@ -2,7 +2,7 @@
 
 use super::palette::Look;
 use crate::config::CONTROL;
-use crate::store::{Lineage, Recorded};
+use crate::store::{LineageRecord, RunRecord};
 
 /// Mean and range over seeds, at one generation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,7 +31,7 @@ pub(super) struct ArmView<'a> {
 }
 
 /// The arms on record, in the experiment's order, the control first.
-pub(super) fn arms(recorded: &Recorded) -> Vec<ArmView<'_>> {
+pub(super) fn arms(recorded: &RunRecord) -> Vec<ArmView<'_>> {
     let mut names: Vec<&str> = Vec::new();
     for lineage in &recorded.lineages {
         if !names.contains(&lineage.arm.as_str()) {
@@ -46,23 +46,23 @@ pub(super) fn arms(recorded: &Recorded) -> Vec<ArmView<'_>> {
 }
 
 /// The lineages of an arm.
-pub(super) fn lineages<'a>(recorded: &'a Recorded, arm: &str) -> impl Iterator<Item = &'a Lineage> {
+pub(super) fn lineages<'a>(recorded: &'a RunRecord, arm: &str) -> impl Iterator<Item = &'a LineageRecord> {
     let arm = arm.to_owned();
     recorded.lineages.iter().filter(move |lineage| lineage.arm == arm)
 }
 
 /// The lineage of an arm that got furthest; of several, the first seed's.
-pub(super) fn example<'a>(recorded: &'a Recorded, arm: &str) -> Option<&'a Lineage> {
+pub(super) fn example<'a>(recorded: &'a RunRecord, arm: &str) -> Option<&'a LineageRecord> {
     lineages(recorded, arm).reduce(|a, b| if b.generations.len() > a.generations.len() { b } else { a })
 }
 
 /// The last generation on record in any lineage.
-pub(super) fn last_generation(recorded: &Recorded) -> usize {
+pub(super) fn last_generation(recorded: &RunRecord) -> usize {
     recorded.lineages.iter().map(|lineage| lineage.generations.len().saturating_sub(1)).max().unwrap_or(0)
 }
 
 /// A metric of an arm over generations, over the seeds that have it.
-pub(super) fn spreads(recorded: &Recorded, arm: &str, metric: &str) -> Vec<Spread> {
+pub(super) fn spreads(recorded: &RunRecord, arm: &str, metric: &str) -> Vec<Spread> {
     (0..=last_generation(recorded))
         .filter_map(|generation| {
             let records = lineages(recorded, arm).filter_map(|lineage| lineage.generations.get(generation));
@@ -73,7 +73,7 @@ pub(super) fn spreads(recorded: &Recorded, arm: &str, metric: &str) -> Vec<Sprea
 }
 
 /// Whether any lineage has a metric.
-pub(super) fn has(recorded: &Recorded, metric: &str) -> bool {
+pub(super) fn has(recorded: &RunRecord, metric: &str) -> bool {
     let records = recorded.lineages.iter().flat_map(|lineage| &lineage.generations);
     records.into_iter().any(|record| record.value(metric).is_some())
 }

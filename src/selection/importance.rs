@@ -86,7 +86,7 @@ fn log_most(log_odds: &[f64], cost: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seed::Place;
+    use crate::seed::StreamKey;
 
     const NATURAL: [f64; 4] = [0.4, 0.3, 0.2, 0.1];
     const SYNTHETIC: [f64; 4] = [0.7, 0.2, 0.08, 0.02];
@@ -94,7 +94,7 @@ mod tests {
 
     /// Frequencies of what is left of `DRAWS` samples of `SYNTHETIC`, and how many those are.
     fn kept(most: f64) -> ([f64; 4], usize) {
-        let mut rng = Place::new(1, "test", 0, "importance").stream(0);
+        let mut rng = StreamKey::new(1, "test", 0, "importance").stream(0);
         let mut counts = [0_usize; 4];
         for _ in 0..DRAWS {
             let at: f64 = rng.random();

@@ -88,7 +88,7 @@ impl NearDuplicates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seed::Place;
+    use crate::seed::StreamKey;
     use rand::Rng;
     use std::collections::BTreeSet;
 
@@ -102,7 +102,7 @@ mod tests {
 
     /// Random text of `length` tokens, and the same with its last `changed` tokens replaced.
     fn pair(length: usize, changed: usize, item: u64) -> (Vec<TokenId>, Vec<TokenId>) {
-        let mut rng = Place::new(1, "test", 0, "near duplicates").stream(item);
+        let mut rng = StreamKey::new(1, "test", 0, "near duplicates").stream(item);
         let one: Vec<TokenId> = (0..length).map(|_| rng.random_range(0..1000)).collect();
         let mut other = one.clone();
         other[length - changed..].fill_with(|| rng.random_range(1000..2000));

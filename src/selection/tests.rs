@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn place() -> Place {
-    Place::new(1, "test", 1, "synthesis")
+fn key() -> StreamKey {
+    StreamKey::new(1, "test", 1, "synthesis")
 }
 
 fn candidates<'a>(documents: &'a [(&'a [TokenId], f64)]) -> Vec<Candidate<'a>> {
@@ -21,7 +21,7 @@ fn a_document_is_dropped_by_the_first_rule_that_it_fails() {
         near_duplicates: Some(0.8),
         ..Selection::default()
     };
-    let mut selector = Selector::new(&rules, None, &place());
+    let mut selector = Selector::new(&rules, None, &key());
     let circling = [1, 1, 1, 1, 1, 1, 1, 1];
     let documents: [(&[TokenId], f64); 6] = [
         (&[1, 2, 3, 4, 5, 6], 2.0),
@@ -47,7 +47,7 @@ fn of_a_group_the_best_that_passes_is_kept() {
         near_duplicates: Some(0.8),
         ..Selection::default()
     };
-    let mut selector = Selector::new(&rules, None, &place());
+    let mut selector = Selector::new(&rules, None, &key());
     let groups: [[(&[TokenId], f64); 3]; 3] = [
         [(&[1, 2], 3.0), (&[3, 4], 0.5), (&[5, 6], 2.0)],
         [(&[1, 2], 0.1), (&[3, 4], 5.0), (&[5, 6], 9.0)],
@@ -62,7 +62,7 @@ fn of_a_group_the_best_that_passes_is_kept() {
 #[test]
 fn without_rules_everything_is_kept() {
     let rules = Selection::default();
-    let mut selector = Selector::new(&rules, None, &place());
+    let mut selector = Selector::new(&rules, None, &key());
     let candidate = Candidate { item: 0, document: &[], loss_nats: None };
     assert_eq!([selector.choose(&[candidate]), selector.choose(&[candidate])], [Some(0), Some(0)]);
     assert_eq!(*selector.tally(), Tally { kept: 2, dropped: BTreeMap::new() });

@@ -1,8 +1,8 @@
 //! Reading what is on record: needs no lock, no weights, and no finished run.
 
 use super::{
-    Address, DRIFT, EXPERIMENT, GenerationRecord, Lineage, MEASUREMENTS, PROVENANCE, Recorded, SYNTHETIC,
-    StoreError, disk, synthetic,
+    Address, DRIFT, EXPERIMENT, GenerationRecord, LineageRecord, MEASUREMENTS, PROVENANCE, RunRecord,
+    SYNTHETIC, StoreError, disk, synthetic,
 };
 use crate::baseline::Baseline;
 use crate::config::{self, Arm, Experiment};
@@ -27,7 +27,7 @@ pub struct Sample {
 ///
 /// # Errors
 /// When there is no experiment, or a file is not what it should be.
-pub fn read(root: &Path) -> Result<Recorded, StoreError> {
+pub fn read(root: &Path) -> Result<RunRecord, StoreError> {
     let path = root.join(EXPERIMENT);
     if !path.exists() {
         return Err(StoreError::NoExperiment { root: root.to_owned(), file: EXPERIMENT });
@@ -39,10 +39,10 @@ pub fn read(root: &Path) -> Result<Recorded, StoreError> {
     for &seed in &experiment.seeds {
         for arm in &experiment.arms {
             let generations = standing(root, &experiment, seed, arm)?;
-            lineages.push(Lineage { seed, arm: arm.name.clone(), generations });
+            lineages.push(LineageRecord { seed, arm: arm.name.clone(), generations });
         }
     }
-    Ok(Recorded {
+    Ok(RunRecord {
         baseline: baseline(root, &experiment),
         experiment,
         experiment_toml,
@@ -79,7 +79,7 @@ pub(super) fn baseline(root: &Path, experiment: &Experiment) -> Option<Baseline>
 ///
 /// # Errors
 /// When a corpus cannot be read.
-pub fn samples(root: &Path, recorded: &Recorded, most: usize) -> Result<Vec<Sample>, StoreError> {
+pub fn samples(root: &Path, recorded: &RunRecord, most: usize) -> Result<Vec<Sample>, StoreError> {
     let mut samples = Vec::new();
     for lineage in &recorded.lineages {
         let Some(arm) = recorded.experiment.arms.iter().find(|arm| arm.name == lineage.arm) else { continue };

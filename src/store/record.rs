@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// An experiment and everything that was measured of it.
 #[derive(Clone, Debug)]
-pub struct Recorded {
+pub struct RunRecord {
     /// The settings.
     pub experiment: Experiment,
     /// The resolved experiment file, as text.
@@ -20,12 +20,12 @@ pub struct Recorded {
     /// How it was made.
     pub provenance: Provenance,
     /// One per seed and arm: seeds in the experiment's order, arms likewise, the control first.
-    pub lineages: Vec<Lineage>,
+    pub lineages: Vec<LineageRecord>,
     /// What drift alone would have done; None in a record from before it was kept, until it is run again.
     pub baseline: Option<Baseline>,
 }
 
-impl Recorded {
+impl RunRecord {
     /// Every measurement as the verdict takes them: without that of a writer, which is another model than those that
     /// follow, so that the step from it says nothing of theirs.
     #[must_use]
@@ -50,7 +50,7 @@ impl Recorded {
 
 /// One arm with one seed.
 #[derive(Clone, Debug)]
-pub struct Lineage {
+pub struct LineageRecord {
     /// The seed.
     pub seed: u64,
     /// The arm.

@@ -5,9 +5,9 @@ use std::panic::resume_unwind;
 use std::thread;
 
 /// So many teams, of at least one thread each.
-pub struct Teams(Vec<ThreadPool>);
+pub struct ThreadTeams(Vec<ThreadPool>);
 
-impl Teams {
+impl ThreadTeams {
     /// Deals the threads out.
     ///
     /// # Errors

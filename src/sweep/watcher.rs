@@ -20,9 +20,9 @@ impl Observer for Watcher<'_> {
     fn observe(&self, event: &Event) {
         let named = |text: &str| format!("{}: {text}", self.experiment);
         match event {
-            Event::GenerationCommitted { place, summary } => {
-                let (place, summary) = (place.clone(), named(summary));
-                self.observer.observe(&Event::GenerationCommitted { place, summary });
+            Event::GenerationCommitted { key, summary } => {
+                let (key, summary) = (key.clone(), named(summary));
+                self.observer.observe(&Event::GenerationCommitted { key, summary });
             }
             Event::Note(note) => self.observer.observe(&Event::Note(named(note))),
             event if self.is_alone => self.observer.observe(event),

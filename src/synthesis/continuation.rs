@@ -8,7 +8,7 @@
 use super::SynthesisError;
 use super::prompted::Prompts;
 use crate::documents::{Documents, TokenId};
-use crate::seed::Place;
+use crate::seed::StreamKey;
 use rand::Rng;
 
 /// Prefixes of documents.
@@ -20,7 +20,7 @@ pub(super) struct Continuation<'a> {
     /// Documents longer than that.
     long_enough: Vec<usize>,
     /// Where prefixes are chosen: not among the streams that the documents draw from.
-    place: Place,
+    place: StreamKey,
 }
 
 impl<'a> Continuation<'a> {
@@ -28,7 +28,7 @@ impl<'a> Continuation<'a> {
         documents: &'a Documents,
         from: &'static str,
         prefix_tokens: usize,
-        place: Place,
+        place: StreamKey,
     ) -> Result<Self, SynthesisError> {
         let long_enough = long_enough(documents, prefix_tokens)?;
         Ok(Self { documents, from, prefix_tokens, long_enough, place })

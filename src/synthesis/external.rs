@@ -15,7 +15,7 @@ use super::{Draft, Sources, SynthesisError, Writer};
 use crate::config::Synthesis;
 use crate::documents::{Documents, TokenId};
 use crate::model::ModelError;
-use crate::seed::Place;
+use crate::seed::StreamKey;
 use crate::stage::Stage;
 use crate::tokenizer::Tokenizer;
 use process::Process;
@@ -139,7 +139,7 @@ impl<'a> External<'a> {
         timeout_seconds: f64,
         synthesis: &Synthesis,
         sources: Sources<'a>,
-        place: Place,
+        key: StreamKey,
     ) -> Result<Self, SynthesisError> {
         Ok(Self {
             command,
@@ -147,7 +147,7 @@ impl<'a> External<'a> {
             max_document_tokens: synthesis.max_document_tokens,
             tokenizer: sources.tokenizer,
             end: sources.tokenizer.special().end,
-            sources: Rotation::new(sources.natural, synthesis.selection.candidates(), place)?,
+            sources: Rotation::new(sources.natural, synthesis.selection.candidates(), key)?,
         })
     }
 

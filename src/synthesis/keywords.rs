@@ -7,7 +7,7 @@
 use super::SynthesisError;
 use super::prompted::Prompts;
 use crate::documents::{Documents, TokenId};
-use crate::seed::Place;
+use crate::seed::StreamKey;
 use crate::tokenizer::Tokenizer;
 use rand::Rng;
 use rayon::prelude::*;
@@ -19,7 +19,7 @@ pub(super) struct Keywords {
     count: usize,
     /// The keywords of each document that has any.
     prompts: Vec<Vec<TokenId>>,
-    place: Place,
+    place: StreamKey,
 }
 
 impl Keywords {
@@ -27,7 +27,7 @@ impl Keywords {
         natural: &Documents,
         tokenizer: &Tokenizer,
         count: usize,
-        place: Place,
+        place: StreamKey,
     ) -> Result<Self, SynthesisError> {
         let texts = tokenizer.decode_documents(natural);
         let frequencies = document_frequencies(&texts);

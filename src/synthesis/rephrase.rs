@@ -19,7 +19,7 @@ use super::{Draft, Sources, SynthesisError, Writer, without_sentinels};
 use crate::config::{Method, Synthesis};
 use crate::documents::{Documents, TokenId};
 use crate::model::{Generate, LanguageModel};
-use crate::seed::{Place, Stream};
+use crate::seed::{Stream, StreamKey, streams};
 use crate::stage::Stage;
 use crate::tokenizer::Sentinels;
 use crate::units::Tokens;
@@ -37,7 +37,7 @@ pub(super) struct Rephrase<'a> {
     view: View,
     end: TokenId,
     sources: Rotation<'a>,
-    spans: Place,
+    spans: StreamKey,
 }
 
 /// How much is in view, and what marks it.
@@ -56,7 +56,7 @@ impl<'a> Rephrase<'a> {
         model: &'a dyn LanguageModel,
         synthesis: &'a Synthesis,
         sources: Sources<'a>,
-        place: Place,
+        key: StreamKey,
     ) -> Result<Self, SynthesisError> {
         let Method::Rephrase { fidelity, span_tokens, view_tokens } = synthesis.method else {
             return Err(SynthesisError::NoSource);
@@ -68,8 +68,8 @@ impl<'a> Rephrase<'a> {
             span_tokens,
             view: View { tokens: view_tokens, sentinels: sources.tokenizer.sentinels() },
             end: sources.tokenizer.special().end,
-            spans: place.at("spans"),
-            sources: Rotation::new(sources.natural, synthesis.selection.candidates(), place)?,
+            spans: key.at(streams::SPANS),
+            sources: Rotation::new(sources.natural, synthesis.selection.candidates(), key)?,
         })
     }
 

@@ -11,6 +11,7 @@ use super::{Draft, SynthesisError, Writer, Written};
 use crate::config::{Method, Synthesis};
 use crate::documents::{Documents, TokenId};
 use crate::model::LanguageModel;
+use crate::seed::streams;
 use crate::selection::detector;
 use crate::selection::importance::{Importance, ImportanceRecord};
 use crate::selection::loss_band::mean_losses;
@@ -43,9 +44,9 @@ impl Selected<'_> {
     /// Writes until the documents that are kept have at least as many tokens as the corpus needs.
     pub(super) fn write(&self, stage: &Stage) -> Result<Written, SynthesisError> {
         let mut row =
-            Row { writer: self.writer, stage: stage.unwatched(), tokens: Tokens(0), as_source: None };
+            Row { writer: self.writer, stage: stage.unobserved(), tokens: Tokens(0), as_source: None };
         let (importance, went_by) = self.importance(&mut row)?.unzip();
-        let selector = Selector::new(&self.synthesis.selection, importance, stage.place());
+        let selector = Selector::new(&self.synthesis.selection, importance, stage.key());
         let mut corpus =
             Corpus { selector, budget: self.synthesis.tokens, kept: Documents::new(), judged: row.tokens };
         let candidates = self.synthesis.selection.candidates() as u64;
@@ -83,7 +84,7 @@ impl Selected<'_> {
         let Some(cost) = self.synthesis.selection.importance else { return Ok(None) };
         let natural = counterparts(self.synthesis, self.natural)?;
         let written = row.documents(PILOT..PILOT + natural.len() as u64)?;
-        let mut rng = row.stage.at("detector").stream(0);
+        let mut rng = row.stage.at(streams::DETECTOR).stream(0);
         Ok(Some(Importance::learn(&natural, &written, cost, &mut rng)))
     }
 

@@ -2,7 +2,7 @@
 
 use super::SynthesisError;
 use crate::documents::{Documents, TokenId};
-use crate::seed::Place;
+use crate::seed::StreamKey;
 use rand::seq::SliceRandom;
 use std::ops::Range;
 
@@ -12,14 +12,14 @@ pub(super) struct Rotation<'a> {
     documents: &'a Documents,
     /// How many compete for one place.
     candidates: u64,
-    place: Place,
+    place: StreamKey,
 }
 
 impl<'a> Rotation<'a> {
     pub(super) fn new(
         documents: &'a Documents,
         candidates: usize,
-        place: Place,
+        place: StreamKey,
     ) -> Result<Self, SynthesisError> {
         if documents.is_empty() {
             return Err(SynthesisError::NoSource);
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn every_document_comes_once_a_round_whatever_is_asked_for() {
         let documents: Documents = [&[1][..], &[2], &[3], &[4], &[5]].into_iter().collect();
-        let rotation = Rotation::new(&documents, 1, Place::new(1, "", 0, "prompts")).unwrap();
+        let rotation = Rotation::new(&documents, 1, StreamKey::new(1, "", 0, "prompts")).unwrap();
         let all = rotation.of(0..15);
         let piecewise: Vec<&[TokenId]> =
             [0..4, 4..11, 11..15].into_iter().flat_map(|items| rotation.of(items)).collect();
@@ -62,7 +62,7 @@ mod tests {
             assert_eq!(round, [&[1], &[2], &[3], &[4], &[5]]);
         }
         assert_ne!(all[..5], all[5..10]);
-        let of_three = Rotation::new(&documents, 3, Place::new(1, "", 0, "prompts")).unwrap().of(0..45);
+        let of_three = Rotation::new(&documents, 3, StreamKey::new(1, "", 0, "prompts")).unwrap().of(0..45);
         assert!(of_three.chunks(3).zip(all).all(|(candidates, one)| candidates == [one; 3]));
     }
 }

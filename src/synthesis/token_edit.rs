@@ -12,7 +12,7 @@ use super::{Draft, Sources, SynthesisError, Writer};
 use crate::config::{Decoding, Strategy, Synthesis};
 use crate::documents::{Documents, TokenId};
 use crate::model::LanguageModel;
-use crate::seed::Place;
+use crate::seed::StreamKey;
 use crate::stage::Stage;
 use crate::tokenizer::Sentinels;
 use crate::units::Tokens;
@@ -36,14 +36,14 @@ impl<'a> TokenEdit<'a> {
         synthesis: &'a Synthesis,
         sharpness: f64,
         sources: Sources<'a>,
-        place: Place,
+        key: StreamKey,
     ) -> Result<Self, SynthesisError> {
         let Strategy::TokenByToken(decoding) = &synthesis.decoding else {
             return Err(SynthesisError::Search);
         };
         let (longest, end) = (synthesis.max_document_tokens, sources.tokenizer.special().end);
         let sentinels = sources.tokenizer.sentinels();
-        let sources = Rotation::new(sources.natural, synthesis.selection.candidates(), place)?;
+        let sources = Rotation::new(sources.natural, synthesis.selection.candidates(), key)?;
         Ok(Self { model, decoding, longest, sharpness, sources, end, sentinels })
     }
 

@@ -8,7 +8,7 @@
 //! al. 2022, prefix–suffix–middle): cut into pieces that fit the context, a middle of up to a quarter taken out of each.
 
 use crate::documents::{Documents, TokenId};
-use crate::seed::Stream;
+use crate::seed::{Stream, streams};
 use crate::stage::Stage;
 use crate::tokenizer::{Sentinels, SpecialTokens};
 use rand::Rng;
@@ -85,7 +85,7 @@ impl<'a> Packed<'a> {
             self.next -= kept;
             let mut order: Vec<usize> = (0..self.documents.len()).collect();
             order.shuffle(&mut self.stage.stream(self.epoch));
-            let mut stream = self.stage.at("gaps").stream(self.epoch);
+            let mut stream = self.stage.at(streams::GAPS).stream(self.epoch);
             self.epoch += 1;
             for index in order {
                 let document = self.documents.get(index);
@@ -135,7 +135,7 @@ impl<'a> Packed<'a> {
 mod tests {
     use super::*;
     use crate::progress::Silent;
-    use crate::seed::Place;
+    use crate::seed::StreamKey;
     use std::sync::atomic::AtomicBool;
 
     fn documents() -> Documents {
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn windows_overlap_by_the_token_that_is_target_and_then_input() {
         let (interrupt, documents) = (AtomicBool::new(false), documents());
-        let stage = Stage::new(Place::new(1, "a", 0, "training"), &Silent, &interrupt);
+        let stage = Stage::new(StreamKey::new(1, "a", 0, "training"), &Silent, &interrupt);
         let mut packed = Packed::new(&documents, SpecialTokens { start: 0, end: 0 }, None, &stage);
         let mut before = packed.window(4);
         assert_eq!(before.0[0], 0);
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_pass_holds_every_document_once_each_behind_a_start_token() {
         let (interrupt, documents) = (AtomicBool::new(false), documents());
-        let stage = Stage::new(Place::new(1, "a", 0, "training"), &Silent, &interrupt);
+        let stage = Stage::new(StreamKey::new(1, "a", 0, "training"), &Silent, &interrupt);
         let mut packed = Packed::new(&documents, SpecialTokens { start: 0, end: 0 }, None, &stage);
         let (mut pass, _) = packed.window(14);
         assert_eq!(pass[0], 0);
@@ -180,7 +180,7 @@ mod tests {
         let interrupt = AtomicBool::new(false);
         let text: Vec<Vec<TokenId>> = (0..400).map(|d| (100 * d + 50..100 * d + 75).collect()).collect();
         let documents: Documents = text.iter().map(Vec::as_slice).collect();
-        let stage = Stage::new(Place::new(1, "a", 0, "training"), &Silent, &interrupt);
+        let stage = Stage::new(StreamKey::new(1, "a", 0, "training"), &Silent, &interrupt);
         let sentinels = Sentinels { prefix: 1, suffix: 2, middle: 3 };
         let gaps = Gaps { share: 0.25, sentinels, piece_tokens: 10 };
         let mut packed = Packed::new(&documents, SpecialTokens { start: 0, end: 0 }, Some(gaps), &stage);
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn skipping_leads_to_where_reading_does() {
         let (interrupt, documents) = (AtomicBool::new(false), documents());
-        let stage = Stage::new(Place::new(1, "a", 0, "training"), &Silent, &interrupt);
+        let stage = Stage::new(StreamKey::new(1, "a", 0, "training"), &Silent, &interrupt);
         let packed = || Packed::new(&documents, SpecialTokens { start: 10, end: 0 }, None, &stage);
         for windows in 0..20 {
             let (mut read, mut skipped) = (packed(), packed());

@@ -11,6 +11,7 @@ use crate::kernels::softmax::IGNORED;
 use crate::model::transformer::parameters::Parameters;
 use crate::model::transformer::{Network, Transformer};
 use crate::model::{LanguageModel, ModelError, SpecialTokens};
+use crate::seed::streams;
 use crate::stage::Stage;
 use crate::tokenizer::Sentinels;
 use crate::units::Tokens;
@@ -132,7 +133,7 @@ impl TransformerLearner {
     fn initial(&self, stage: &Stage) -> Result<Network, ModelError> {
         let dir = match &self.start {
             Start::Scratch => {
-                let mut stream = stage.at("initialisation").stream(0);
+                let mut stream = stage.at(streams::INITIALISATION).stream(0);
                 let Self { architecture, vocab_size, special, device, .. } = self;
                 let model =
                     Transformer::initialise(architecture, *vocab_size, *special, &mut stream, device)?;
@@ -176,7 +177,7 @@ impl TransformerLearner {
         TrainingRecord {
             init: match &self.start {
                 Start::Scratch => "scratch".to_owned(),
-                Start::Previous(_) => format!("generation {}", stage.place().generation.saturating_sub(1)),
+                Start::Previous(_) => format!("generation {}", stage.key().generation.saturating_sub(1)),
                 Start::Base(dir) => format!("base {}", dir.display()),
             },
             parameters: run.network.shape.parameters(),
@@ -253,7 +254,7 @@ impl<'a> Run<'a> {
         let norm = adamw::norm(gradient);
         let Progress { step, steps, .. } = self.progress;
         if !nats.is_finite() || !norm.is_finite() {
-            let place = stage.place();
+            let place = stage.key();
             return Err(TrainingError::Diverged {
                 seed: place.seed,
                 arm: place.arm.clone(),

@@ -7,7 +7,7 @@
 
 use crate::config::{NaturalDocuments, SyntheticDocuments};
 use crate::drift::{Frequencies, Recipe, Regime};
-use crate::seed::{Place, Stream};
+use crate::seed::{Stream, StreamKey, streams};
 use rand::Rng;
 use rand::seq::SliceRandom;
 
@@ -88,7 +88,7 @@ type Samples = Vec<u32>;
 impl Twin<'_> {
     /// Runs the lineage of one replicate: `each` gets the counts (types) of generations 0, 1, … in turn.
     pub fn lineage(&self, replicate: usize, each: &mut dyn FnMut(usize, &[u64])) {
-        let mut rng = Place::new(self.seed, "twin", replicate, "drift twin").stream(0);
+        let mut rng = StreamKey::new(self.seed, "twin", replicate, streams::DRIFT_TWIN).stream(0);
         let most = self.regime.natural_sizes().last().copied().unwrap_or(self.regime.samples);
         let natural = self.natural(most, &mut rng);
         // What the last generation and the one before it were trained on.

@@ -26,7 +26,7 @@ use crate::drift::Row;
 use crate::measure::{FactAnswer, FourGrams, Inputs, Measurement, Reference, measure};
 use crate::model::Scores;
 use crate::rarity::Rarity;
-use crate::seed::{Place, Stream};
+use crate::seed::{Stream, StreamKey, streams};
 use crate::stage::Stage;
 use crate::units::NatsPerToken;
 use rand::Rng;
@@ -90,7 +90,7 @@ impl Measured {
 
 impl Bench<'_> {
     fn stream(&self, item: u64) -> Stream {
-        Place::new(self.plan.seed, "", 0, "verify metrics").stream(item)
+        StreamKey::new(self.plan.seed, "", 0, streams::VERIFY_METRICS).stream(item)
     }
 
     /// How many random texts a mean is taken over.
@@ -361,7 +361,7 @@ mod tests {
     #[test]
     fn every_metric_of_the_catalogue_is_checked() {
         let interrupt = AtomicBool::new(false);
-        let stage = Stage::new(Place::new(1, "", 0, "verify"), &Silent, &interrupt);
+        let stage = Stage::new(StreamKey::new(1, "", 0, "verify"), &Silent, &interrupt);
         let plan = Plan { seed: 1, depth: Depth::Quick, fault: None };
         let found = findings(&plan, &stage).unwrap();
         for metric in METRICS {

@@ -21,7 +21,7 @@ use super::{Depth, Evidence, Finding, Group, Plan, VerifyError, go_on, shown, wo
 use crate::config::{self, Decoding};
 use crate::drift::multinomial::multinomial;
 use crate::drift::{DriftError, Frequencies, Loop, Row, categorical, gaussian, regression};
-use crate::seed::Place;
+use crate::seed::{StreamKey, streams};
 use crate::stage::Stage;
 use rayon::prelude::*;
 
@@ -274,7 +274,7 @@ fn memorising(plan: &Plan) -> Result<Finding, VerifyError> {
     let p = frequencies.probabilities();
     let expected: f64 = p.iter().map(|p| p * (1.0 - p).powi(SEEN as i32)).sum();
     let unseen = |draw: usize| -> f64 {
-        let counts = multinomial(SEEN, p, &Place::new(plan.seed, "", draw, "verify memorising"));
+        let counts = multinomial(SEEN, p, &StreamKey::new(plan.seed, "", draw, streams::VERIFY_MEMORISING));
         counts.iter().zip(p).filter(|(count, _)| **count == 0).map(|(_, p)| p).sum()
     };
     let values: Vec<f64> = (0..plan.depth.replicates()).into_par_iter().map(unseen).collect();

@@ -22,8 +22,8 @@
 use super::{Depth, Evidence, Finding, Group, Plan, VerifyError, go_on};
 use crate::calibration::{self, ArmRates, Contrast, Share};
 use crate::config::{self, CONTROL};
-use crate::lineage::{self, Surroundings};
-use crate::seed::Place;
+use crate::lineage::{self, RunContext};
+use crate::seed::{StreamKey, streams};
 use crate::stage::Stage;
 use crate::verdict::{self, ArmComparison, Observation, headline};
 use rand_distr::{Distribution, StandardNormal};
@@ -42,11 +42,7 @@ const LEAST_CALLED: f64 = 0.95;
 ///
 /// # Errors
 /// When a lineage of a language model fails, or the user asks to stop.
-pub fn findings(
-    plan: &Plan,
-    surroundings: &Surroundings,
-    stage: &Stage,
-) -> Result<Vec<Finding>, VerifyError> {
+pub fn findings(plan: &Plan, context: &RunContext, stage: &Stage) -> Result<Vec<Finding>, VerifyError> {
     let mut all = Vec::new();
     for (is_chained, is_common) in [(false, false), (false, true), (true, false), (true, true)] {
         for seeds in [1, 3, 5] {
@@ -69,7 +65,7 @@ pub fn findings(
     }
     if plan.depth == Depth::Full {
         for experiment in &EXPERIMENTS {
-            all.extend(experiment.findings(plan, surroundings, stage)?);
+            all.extend(experiment.findings(plan, context, stage)?);
         }
     }
     Ok(all)
@@ -163,7 +159,7 @@ impl Noise {
         for lineage in 0..self.seeds {
             for arm in [CONTROL, "arm"] {
                 let scale = if arm == CONTROL { self.scale } else { self.arm_scale };
-                let place = Place::new(seed, arm, experiment as usize, "verify verdict");
+                let place = StreamKey::new(seed, arm, experiment as usize, streams::VERIFY_VERDICT);
                 let mut rng = place.stream(lineage);
                 let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
                 let mut noise = vec![0.0; headline().len()];
@@ -237,7 +233,7 @@ impl Models {
     fn findings(
         &self,
         plan: &Plan,
-        surroundings: &Surroundings,
+        context: &RunContext,
         stage: &Stage,
     ) -> Result<Vec<Finding>, VerifyError> {
         let experiment = config::parse(self.file, self.place, &[])?;
@@ -245,7 +241,7 @@ impl Models {
         // Another seed of the user's is another set of seeds, none in common.
         let first = plan.seed.wrapping_mul(self.seeds) % (u64::MAX / 2);
         let seeds = first..first + self.seeds;
-        let observed = calibration::observe(&experiment, &prepared, seeds, surroundings, stage)?;
+        let observed = calibration::observe(&experiment, &prepared, seeds, context, stage)?;
         let contrasts = Contrast::all(&experiment);
         let mut all = Vec::new();
         for size in [1, 3, 5] {

@@ -8,7 +8,7 @@ use genloss::measure::{Heldout, Inputs, Measurement, Reference, measure};
 use genloss::mixture::{self, Pool};
 use genloss::model::Scores;
 use genloss::progress::Silent;
-use genloss::seed::Place;
+use genloss::seed::StreamKey;
 use genloss::stage::Stage;
 use rand_distr::{Distribution, weighted::WeightedIndex};
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ const REPLACE: &str = "[[arm]]\nname = \"replace\"\nmixture = \"replace\"\n";
 /// Counts of 20 000 draws by Zipf's law over 500 types, and the same as documents of ten tokens.
 fn zipf() -> (Vec<u64>, Documents) {
     let natural = Frequencies::zipf(500, 1.0, 0.0).unwrap();
-    let counts = multinomial(20_000, natural.probabilities(), &Place::new(1, "", 0, "baseline test"));
+    let counts = multinomial(20_000, natural.probabilities(), &StreamKey::new(1, "", 0, "baseline test"));
     let mut tokens: Vec<u32> = (0..).zip(&counts).flat_map(|(id, &count)| vec![id; count as usize]).collect();
     // 7 919 and 20 000 have no common factor: every token comes once, far from its like.
     tokens = (0..tokens.len()).map(|place| tokens[place * 7919 % tokens.len()]).collect();
@@ -40,7 +40,7 @@ fn baseline(experiment: &Experiment, documents: &Documents) -> Baseline {
     let reference = Reference::new(documents, &texts, &Documents::new(), &[]).unwrap();
     let heldout = Heldout { documents: &Documents::new(), texts: &[], byte_length: &|_| 0 };
     let never = AtomicBool::new(false);
-    let stage = Stage::new(Place::new(1, "", 0, "drift"), &Silent, &never);
+    let stage = Stage::new(StreamKey::new(1, "", 0, "drift"), &Silent, &never);
     Baseline::simulate(experiment, &reference, heldout, &BTreeMap::new(), &stage).unwrap()
 }
 
@@ -142,7 +142,7 @@ fn lineage(
     reference: &Reference,
     seed: u64,
 ) -> Vec<Measurement> {
-    let place = |generation, stage| Place::new(seed, &arm.name, generation, stage);
+    let place = |generation, stage| StreamKey::new(seed, &arm.name, generation, stage);
     let pool = draws(40_000, natural.probabilities(), &place(0, "natural"));
     let budget = experiment.corpus.train_tokens;
     let mut corpora: Vec<Documents> = Vec::new();
@@ -178,7 +178,7 @@ fn lineage(
 }
 
 /// Documents of ten tokens, drawn one by one in proportion to `weights`.
-fn draws(tokens: u64, weights: &[f64], place: &Place) -> Documents {
+fn draws(tokens: u64, weights: &[f64], place: &StreamKey) -> Documents {
     let types = WeightedIndex::new(weights).unwrap();
     let drawn: Vec<u32> =
         types.sample_iter(place.stream(0)).take(tokens as usize).map(|id| id as u32).collect();

@@ -3,13 +3,13 @@
 
 use genloss::config::{Beam, Contrastive, Decoding, Strategy};
 use genloss::decoding::{Sampler, describe, is_plain};
-use genloss::seed::{Place, Stream};
+use genloss::seed::{Stream, StreamKey};
 use rand::Rng;
 
 const DRAWS: usize = 20_000;
 
 fn stream(item: u64) -> Stream {
-    Place::new(1, "control", 0, "synthesis").stream(item)
+    StreamKey::new(1, "control", 0, "synthesis").stream(item)
 }
 
 fn logits(probabilities: &[f64]) -> Vec<f32> {

@@ -10,7 +10,7 @@ use genloss::measure::{Direction, FactAnswer, Inputs, METRICS, Measurement, Refe
 use genloss::model::Scores;
 use genloss::progress::Silent;
 use genloss::rarity::Rarity;
-use genloss::seed::{Place, Stream};
+use genloss::seed::{Stream, StreamKey};
 use genloss::stage::Stage;
 use genloss::units::NatsPerToken;
 use rand::Rng;
@@ -191,7 +191,7 @@ impl World {
             facts: &facts,
         };
         let interrupt = AtomicBool::new(false);
-        let stage = Stage::new(Place::new(1, "", 0, "directions"), &Silent, &interrupt);
+        let stage = Stage::new(StreamKey::new(1, "", 0, "directions"), &Silent, &interrupt);
         measure(&inputs, &stage).unwrap().0
     }
 
@@ -281,5 +281,5 @@ fn normal(weights: Vec<f64>) -> Vec<f64> {
 }
 
 fn stream(item: u64) -> Stream {
-    Place::new(11, "", 0, "directions test").stream(item)
+    StreamKey::new(11, "", 0, "directions test").stream(item)
 }

@@ -6,7 +6,7 @@ use assert_cmd::Command;
 use genloss::config::{self, Decoding};
 use genloss::drift::multinomial::multinomial;
 use genloss::drift::{Frequencies, Loop, Row, categorical, gaussian, regression};
-use genloss::seed::Place;
+use genloss::seed::StreamKey;
 use serde_json::Value;
 use std::fs;
 
@@ -198,7 +198,7 @@ fn a_memorising_learner_errs_on_the_unseen() {
     let (p, samples, draws) = (frequencies.probabilities(), 1000_u64, 2000_u64);
     let expected: f64 = p.iter().map(|p| p * (1.0 - p).powi(samples as i32)).sum();
     let unseen = |draw: u64| -> f64 {
-        let counts = multinomial(samples, p, &Place::new(draw, "", 0, "memorising test"));
+        let counts = multinomial(samples, p, &StreamKey::new(draw, "", 0, "memorising test"));
         counts.iter().zip(p).filter(|(count, _)| **count == 0).map(|(_, p)| p).sum()
     };
     let values: Vec<f64> = (0..draws).map(unseen).collect();

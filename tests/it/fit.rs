@@ -3,7 +3,7 @@
 use genloss::fit::{
     Blend, FitError, Fitted, Form, Law, LawFit, NATURAL, Point, Power, Question, Reading, Size, fit,
 };
-use genloss::seed::Place;
+use genloss::seed::StreamKey;
 use genloss::units::Tokens;
 use rand_distr::{Distribution, StandardNormal};
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ fn runs(
     (sizes, amounts): (&[u64], &[u64]),
     (noise, name): (f64, &str),
 ) -> Vec<Point> {
-    let mut stream = Place::new(7, &format!("{name} {blend}"), 0, "made-up runs").stream(0);
+    let mut stream = StreamKey::new(7, &format!("{name} {blend}"), 0, "made-up runs").stream(0);
     let mut points = Vec::new();
     for &n in sizes {
         for &d in amounts {

@@ -6,13 +6,13 @@ use genloss::kernels::attention::{self, Causal, Heads, Rotary, Scratch};
 use genloss::kernels::instructions::Instructions;
 use genloss::kernels::matmul::How;
 use genloss::kernels::{activation, norm, softmax};
-use genloss::seed::{Place, Stream};
+use genloss::seed::{Stream, StreamKey};
 use rand::Rng;
 
 const H: f64 = 1e-5;
 
 fn stream(index: u64) -> Stream {
-    Place::new(7, "test", 0, "kernels").stream(index)
+    StreamKey::new(7, "test", 0, "kernels").stream(index)
 }
 
 fn numbers(count: usize, stream: &mut Stream) -> Vec<f32> {

@@ -3,14 +3,14 @@
 use candle_core::Device;
 use genloss::config::{self, Experiment};
 use genloss::documents::Documents;
-use genloss::lineage::{self, Prepared, RunError, Surroundings};
+use genloss::lineage::{self, PreparedText, RunContext, RunError};
 use genloss::model;
 use genloss::progress::{Event, Observer, Recorder, Silent};
-use genloss::seed::{Place, SHARED};
+use genloss::seed::{SHARED, StreamKey};
 use genloss::selection::Rule;
 use genloss::selection::loss_band::mean_losses;
 use genloss::stage::Stage;
-use genloss::store::{self, Address, Provenance, Recorded, Store};
+use genloss::store::{self, Address, Provenance, RunRecord, Store};
 use genloss::units::Tokens;
 use rand::seq::SliceRandom;
 use std::path::Path;
@@ -55,17 +55,16 @@ fn experiment() -> Experiment {
 
 fn run_into(
     root: &Path,
-    prepared: &Prepared,
+    prepared: &PreparedText,
     observer: &dyn Observer,
     interrupt: &AtomicBool,
 ) -> Result<(), RunError> {
-    let surroundings =
-        Surroundings { device: &Device::Cpu, observer, interrupt, provenance: Provenance::default() };
-    lineage::run(&experiment(), prepared, root, &surroundings)
+    let context = RunContext { device: &Device::Cpu, observer, interrupt, provenance: Provenance::default() };
+    lineage::run(&experiment(), prepared, root, &context)
 }
 
 /// A finished run: the folder, what was prepared, and what is on record.
-fn finished() -> (tempfile::TempDir, Prepared, Recorded, Vec<Event>) {
+fn finished() -> (tempfile::TempDir, PreparedText, RunRecord, Vec<Event>) {
     let dir = tempfile::tempdir().unwrap();
     let prepared = lineage::prepare(&experiment()).unwrap();
     let recorder = Recorder::default();
@@ -104,7 +103,7 @@ fn every_generation_trains_on_exactly_what_its_record_says() {
     for lineage in &recorded.lineages {
         let arm = experiment.arms.iter().find(|arm| arm.name == lineage.arm).unwrap();
         let mut order: Vec<usize> = (0..prepared.train.len()).collect();
-        order.shuffle(&mut Place::new(lineage.seed, SHARED, 0, "natural order").stream(0));
+        order.shuffle(&mut StreamKey::new(lineage.seed, SHARED, 0, "natural order").stream(0));
         let natural: Documents = order.iter().map(|&index| prepared.train.get(index)).collect();
         let corpus = |g| store.synthetic(Address::of(&experiment, lineage.seed, arm, g)).unwrap();
         assert_eq!(lineage.generations.len(), 4);
@@ -208,7 +207,7 @@ fn every_generation_is_selected_by_the_model_of_generation_0() {
     let at = |generation| Address::of(&experiment, lineage.seed, arm, generation);
     let reference = model::load(&store.model_dir(at(0)), &Device::Cpu).unwrap().model;
     let never = AtomicBool::new(false);
-    let stage = Stage::new(Place::new(1, SHARED, 0, "test"), &Silent, &never);
+    let stage = Stage::new(StreamKey::new(1, SHARED, 0, "test"), &Silent, &never);
     for (generation, record) in lineage.generations.iter().enumerate() {
         let corpus = store.synthetic(at(generation)).unwrap();
         let scores = reference.score(&corpus, &stage).unwrap();
@@ -313,9 +312,9 @@ fn a_generation_that_comes_out_otherwise_does_not_slip_under_those_after_it() {
     let prepared = lineage::prepare(&experiment).unwrap();
     let run = || {
         let (interrupt, provenance) = (AtomicBool::new(false), Provenance::default());
-        let surroundings =
-            Surroundings { device: &Device::Cpu, observer: &Silent, interrupt: &interrupt, provenance };
-        lineage::run(&experiment, &prepared, &root, &surroundings)
+        let context =
+            RunContext { device: &Device::Cpu, observer: &Silent, interrupt: &interrupt, provenance };
+        lineage::run(&experiment, &prepared, &root, &context)
     };
     run().unwrap();
     let generation = |number: usize| root.join(format!("seed-1/replace/gen-00{number}"));

@@ -13,7 +13,7 @@ use genloss::measure::{
 use genloss::model::{Generate, LanguageModel, ModelError, Redrawn, Scores};
 use genloss::progress::Silent;
 use genloss::rarity::Rarity;
-use genloss::seed::{Place, Stream};
+use genloss::seed::{Stream, StreamKey};
 use genloss::stage::Stage;
 use genloss::units::{NatsPerToken, Tokens};
 use rand::Rng;
@@ -26,11 +26,11 @@ const END: TokenId = 0;
 /// Runs `work` in a stage that nobody watches.
 fn staged<T>(work: impl FnOnce(&Stage) -> T) -> T {
     let interrupt = AtomicBool::new(false);
-    work(&Stage::new(Place::new(1, "test", 0, "measure"), &Silent, &interrupt))
+    work(&Stage::new(StreamKey::new(1, "test", 0, "measure"), &Silent, &interrupt))
 }
 
 fn stream(item: u64) -> Stream {
-    Place::new(7, "test", 0, "measure test").stream(item)
+    StreamKey::new(7, "test", 0, "measure test").stream(item)
 }
 
 /// Texts in which token 17 reads "w17" and the end token nothing.

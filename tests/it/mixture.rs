@@ -2,7 +2,7 @@
 
 use genloss::config::{Budget, Mixture, NaturalDocuments, NaturalFraction, SyntheticDocuments};
 use genloss::mixture::{self, MixtureError, Plan, Pool};
-use genloss::seed::Place;
+use genloss::seed::StreamKey;
 use genloss::units::Tokens;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -41,7 +41,14 @@ fn lineage(
     (0..=generations)
         .map(|g| {
             let pool = Pool { natural, synthetic: &corpora[..g] };
-            mixture::plan(mixture, g, budget, budget, pool, &mut Place::new(1, "arm", g, "mixture").stream(0))
+            mixture::plan(
+                mixture,
+                g,
+                budget,
+                budget,
+                pool,
+                &mut StreamKey::new(1, "arm", g, "mixture").stream(0),
+            )
         })
         .collect()
 }
@@ -185,7 +192,7 @@ fn replace_grows_to_the_size_of_accumulate_on_the_latest_corpus_alone() {
     assert_eq!([1, 2, 3].map(|g| each(&grown, g)), [140, 180, 220]);
     assert_eq!([1, 2, 3].map(|g| each(&accumulate, g)), [40; 3]);
     assert_eq!([1, 2, 3].map(|g| each(&constant(0.0), g)), [40; 3]);
-    let stream = &mut Place::new(1, "arm", 2, "mixture").stream(0);
+    let stream = &mut StreamKey::new(1, "arm", 2, "mixture").stream(0);
     let pool = Pool { natural: &[10; 10], synthetic: &[vec![10; 14], vec![10; 18]] };
     let plan = mixture::plan(&grown, 2, Tokens(100), Tokens(40), pool, stream).unwrap();
     assert_eq!(plan.synthetic.len(), 18);
@@ -207,7 +214,7 @@ fn accumulate_subsample_draws_uniformly_from_the_whole_pool() {
     let total: usize = (0..draws)
         .map(|seed| {
             let pool = Pool { natural: &[2; 60], synthetic: &corpora };
-            let stream = &mut Place::new(seed, "arm", 3, "mixture").stream(0);
+            let stream = &mut StreamKey::new(seed, "arm", 3, "mixture").stream(0);
             mixture::plan(&mixture, 3, Tokens(100), Tokens(100), pool, stream).unwrap().natural.len()
         })
         .sum();

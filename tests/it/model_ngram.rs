@@ -5,7 +5,7 @@ use genloss::documents::{Documents, TokenId};
 use genloss::model::ngram::Ngram;
 use genloss::model::{Generate, LanguageModel, ModelError, SpecialTokens};
 use genloss::progress::{Event, Recorder, Silent};
-use genloss::seed::Place;
+use genloss::seed::StreamKey;
 use genloss::stage::Stage;
 use genloss::training::{Learner, NgramLearner, NoCheckpoints, TrainingError};
 use genloss::units::Tokens;
@@ -19,7 +19,7 @@ static ALWAYS: AtomicBool = AtomicBool::new(true);
 const SPECIAL: SpecialTokens = SpecialTokens { start: 0, end: 0 };
 
 fn stage() -> Stage<'static> {
-    Stage::new(Place::new(1, "control", 0, "synthesis"), &Silent, &NEVER)
+    Stage::new(StreamKey::new(1, "control", 0, "synthesis"), &Silent, &NEVER)
 }
 
 fn fit(documents: &Documents, order: usize, vocab_size: usize, special: SpecialTokens) -> Ngram {
@@ -32,7 +32,7 @@ fn documents(texts: &[&[TokenId]]) -> Documents {
 
 /// Documents of a skewed random text that ends with `end`; some of them are empty or cut.
 fn random_documents(count: usize, vocab_size: u32, end: TokenId, seed: u64) -> Documents {
-    let mut rng = Place::new(seed, "test", 0, "text").stream(0);
+    let mut rng = StreamKey::new(seed, "test", 0, "text").stream(0);
     let mut documents = Documents::new();
     for index in 0..count {
         let length = rng.random_range(0..12);
@@ -147,7 +147,7 @@ fn contexts(documents: &Documents, vocab_size: u32) -> Vec<Vec<TokenId>> {
         .iter()
         .flat_map(|document| (0..=document.len()).map(|length| document[..length].to_vec()))
         .collect();
-    let mut rng = Place::new(9, "test", 0, "contexts").stream(0);
+    let mut rng = StreamKey::new(9, "test", 0, "contexts").stream(0);
     for length in 0..60 {
         contexts.push((0..length % 6).map(|_| rng.random_range(0..vocab_size)).collect());
     }
@@ -469,7 +469,7 @@ fn tokens_outside_of_the_vocabulary_are_an_error() {
 #[test]
 fn an_interrupt_stops_every_stage() {
     let text = random_documents(20, 9, 0, 7);
-    let stopped = Stage::new(Place::new(1, "control", 0, "training"), &Silent, &ALWAYS);
+    let stopped = Stage::new(StreamKey::new(1, "control", 0, "training"), &Silent, &ALWAYS);
     let learner = NgramLearner { ngram: config::Ngram { order: 2 }, vocab_size: 9, special: SPECIAL };
     assert!(matches!(learner.fit(&text, &mut NoCheckpoints, &stopped), Err(TrainingError::Interrupted)));
     let model = fit(&text, 2, 9, SPECIAL);
@@ -484,7 +484,7 @@ fn an_interrupt_stops_every_stage() {
 fn the_learner_records_what_it_did_and_shows_its_progress() {
     let text = random_documents(50, 9, 0, 7);
     let recorder = Recorder::default();
-    let stage = Stage::new(Place::new(1, "control", 0, "training"), &recorder, &NEVER);
+    let stage = Stage::new(StreamKey::new(1, "control", 0, "training"), &recorder, &NEVER);
     let learner = NgramLearner { ngram: config::Ngram { order: 4 }, vocab_size: 9, special: SPECIAL };
     let trained = learner.fit(&text, &mut NoCheckpoints, &stage).unwrap();
     let model = fit(&text, 4, 9, SPECIAL);

@@ -16,7 +16,7 @@ use genloss::model::transformer::parameters::Shape;
 use genloss::model::transformer::{Network, Transformer, plain};
 use genloss::model::{Generate, LanguageModel, ModelError, Scores, SpecialTokens};
 use genloss::progress::{Event, Observer, Silent};
-use genloss::seed::Place;
+use genloss::seed::StreamKey;
 use genloss::stage::Stage;
 use genloss::training::gradients::{self, Batch, Gradients};
 use genloss::training::{
@@ -31,8 +31,8 @@ pub const SPECIAL: SpecialTokens = SpecialTokens { start: 0, end: 0 };
 pub const TINY: config::Transformer =
     config::Transformer { layers: 2, width: 16, heads: 2, ffn: 44, context: 8, precision: Precision::F32 };
 
-fn place(stage: &'static str) -> Place {
-    Place::new(1, "test", 0, stage)
+fn place(stage: &'static str) -> StreamKey {
+    StreamKey::new(1, "test", 0, stage)
 }
 
 /// Runs `act` as a stage that nobody watches or stops.

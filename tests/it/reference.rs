@@ -2,7 +2,7 @@
 
 use genloss::config::CONTROL;
 use genloss::fit;
-use genloss::store::{self, Recorded};
+use genloss::store::{self, RunRecord};
 use genloss::verdict::{self, ArmComparison, Verdict};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -162,7 +162,7 @@ fn repeated(results: &str) -> String {
     section.split_whitespace().collect::<Vec<_>>().join(" ").replace("nats [", "[")
 }
 
-fn value(recorded: &Recorded, seed: u64, arm: &str, generation: usize, metric: &str) -> f64 {
+fn value(recorded: &RunRecord, seed: u64, arm: &str, generation: usize, metric: &str) -> f64 {
     let lineage = recorded.lineages.iter().find(|l| l.seed == seed && l.arm == arm).unwrap();
     lineage.generations[generation].value(metric).unwrap()
 }

@@ -8,9 +8,9 @@ use genloss::config::{
 };
 use genloss::measure::{Curves, METRICS, Measurement, RankPoint, SurvivalBin};
 use genloss::report;
-use genloss::seed::{Place, SHARED};
+use genloss::seed::{SHARED, StreamKey};
 use genloss::selection::{Rule, SelectionRecord};
-use genloss::store::{GenerationRecord, Lineage, MixtureRecord, Provenance, Recorded, Sample};
+use genloss::store::{GenerationRecord, LineageRecord, MixtureRecord, Provenance, RunRecord, Sample};
 use genloss::synthesis::SynthesisRecord;
 use genloss::training::{LossPoint, TrainingRecord};
 use genloss::units::Tokens;
@@ -118,7 +118,7 @@ fn ends(metric: &str) -> (f64, f64) {
 }
 
 fn record(seed: u64, arm: &str, generation: usize, loss: f64, left_out: &[&str]) -> GenerationRecord {
-    let mut rng = Place::new(seed, arm, generation, "made up").stream(0);
+    let mut rng = StreamKey::new(seed, arm, generation, "made up").stream(0);
     let mut normal = move || -> f64 { StandardNormal.sample(&mut rng) };
     let lost = 1.0 - (-loss * generation as f64).exp();
     let measurements = METRICS
@@ -230,7 +230,7 @@ fn made_up(
     arms: &[MadeUpArm],
     reached: impl Fn(u64, &str) -> usize,
     left_out: &[&str],
-) -> Recorded {
+) -> RunRecord {
     let mut lineages = Vec::new();
     for &seed in seeds {
         for (arm, loss) in arms {
@@ -240,10 +240,10 @@ fn made_up(
                     record(seed, name, generation, *loss, left_out)
                 })
                 .collect();
-            lineages.push(Lineage { seed, arm: (*arm).to_owned(), generations: records });
+            lineages.push(LineageRecord { seed, arm: (*arm).to_owned(), generations: records });
         }
     }
-    Recorded {
+    RunRecord {
         experiment: experiment(name, seeds, generations, arms),
         experiment_toml: format!("name = \"{name}\"\nseeds = {seeds:?}\ngenerations = {generations}\n"),
         provenance: Provenance {
@@ -263,11 +263,11 @@ fn made_up(
     }
 }
 
-fn comparisons(recorded: &Recorded) -> Vec<ArmComparison> {
+fn comparisons(recorded: &RunRecord) -> Vec<ArmComparison> {
     compare(&recorded.experiment.name, &recorded.observations(), CONTROL)
 }
 
-fn samples(recorded: &Recorded) -> Vec<Sample> {
+fn samples(recorded: &RunRecord) -> Vec<Sample> {
     let sentence = "The river of Tamor is the Vel. Every weaver in the upper valley knows it, and the old merchants \
                     still count their barrels by its floods. ";
     let narrow = "The river is the river of the river. The river is the Vel. ";
@@ -288,12 +288,12 @@ fn samples(recorded: &Recorded) -> Vec<Sample> {
         .collect()
 }
 
-fn showpiece() -> Recorded {
+fn showpiece() -> RunRecord {
     let arms = [(CONTROL, 0.0), ("unanchored", 0.22), ("anchored 10 %", 0.06), ("anchored 30 %", 0.005)];
     made_up("anchored-vs-unanchored", &[1, 2, 3], 6, &arms, |_, _| 7, &[])
 }
 
-fn many_arms() -> Recorded {
+fn many_arms() -> RunRecord {
     let names: Vec<String> =
         (1..=12).map(|arm| format!("anchored with {arm} parts in a hundred of natural text")).collect();
     let arms = names.iter().enumerate().map(|(index, name)| (name.as_str(), 0.01 * (12 - index) as f64));
@@ -302,7 +302,7 @@ fn many_arms() -> Recorded {
 }
 
 /// Writes the report into `out` and gives back the page.
-fn page(recorded: &[Recorded], out: &Path) -> String {
+fn page(recorded: &[RunRecord], out: &Path) -> String {
     let comparisons: Vec<ArmComparison> = recorded.iter().flat_map(comparisons).collect();
     let samples: Vec<Sample> = recorded.iter().flat_map(samples).collect();
     let path = report::write(recorded, &comparisons, &samples, out).expect("the folder is writable");
@@ -378,7 +378,7 @@ fn the_page_says_what_a_selected_corpus_cost() {
 #[test]
 fn a_record_without_a_baseline_says_how_to_add_it() {
     let out = tempfile::tempdir().unwrap();
-    let before = Recorded { baseline: None, ..showpiece() };
+    let before = RunRecord { baseline: None, ..showpiece() };
     let html = page(&[before], out.path());
     assert!(html.contains("`genloss run` again adds it"));
     assert!(!out.path().join("figures/causes.svg").exists());

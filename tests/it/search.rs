@@ -13,7 +13,7 @@ use genloss::model::ngram::Ngram;
 use genloss::model::transformer::parameters::{Shape, Specification};
 use genloss::model::transformer::{Network, Transformer, plain};
 use genloss::model::{Generate, LanguageModel, ModelError};
-use genloss::seed::Place;
+use genloss::seed::StreamKey;
 use genloss::synthesis::{Sources, write_corpus};
 use genloss::tokenizer::Tokenizer;
 use genloss::units::Tokens;
@@ -31,7 +31,7 @@ fn row<const V: usize>(probabilities: [f64; V]) -> [f32; V] {
 
 /// Documents of 1 to 8 tokens of a vocabulary of 5, of which token 0 ends them.
 fn ngram() -> Ngram {
-    let mut rng = Place::new(1, "test", 0, "text").stream(0);
+    let mut rng = StreamKey::new(1, "test", 0, "text").stream(0);
     let mut text = Documents::new();
     for _ in 0..60 {
         let mut document: Vec<TokenId> =

@@ -6,7 +6,9 @@ use genloss::measure::Curves;
 use genloss::selection::detector::DetectorRecord;
 use genloss::selection::importance::ImportanceRecord;
 use genloss::selection::{Rule, SelectionRecord};
-use genloss::store::{Address, GenerationRecord, MixtureRecord, Provenance, Store, StoreError, Written};
+use genloss::store::{
+    Address, GenerationOutput, GenerationRecord, MixtureRecord, Provenance, Store, StoreError,
+};
 use genloss::synthesis::SynthesisRecord;
 use genloss::training::TrainingRecord;
 use genloss::units::Tokens;
@@ -86,7 +88,7 @@ fn record() -> GenerationRecord {
 
 fn commit(store: &Store) {
     let documents: Documents = std::iter::once(&[1, 2, 0][..]).collect();
-    let written = Written { record: &record(), documents: &documents, texts: &["ab".to_owned()] };
+    let written = GenerationOutput { record: &record(), documents: &documents, texts: &["ab".to_owned()] };
     let save = |dir: &Path| {
         fs::write(dir.join("weights"), [7; 100]).unwrap();
         Ok::<(), StoreError>(())
@@ -115,7 +117,7 @@ fn a_commit_that_fails_leaves_no_generation_and_can_be_made_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("run")).unwrap();
     let documents = Documents::new();
-    let written = Written { record: &record(), documents: &documents, texts: &[] };
+    let written = GenerationOutput { record: &record(), documents: &documents, texts: &[] };
     let fault = || StoreError::File { path: "x".into(), source: std::io::ErrorKind::StorageFull.into() };
     let failed: Result<(), StoreError> = store.commit(FIRST, written, |_| Err(fault()));
     assert!(failed.is_err());

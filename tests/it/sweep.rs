@@ -3,10 +3,10 @@
 use crate::folder::contents;
 use candle_core::Device;
 use genloss::config::{self, Experiment, Method, Model, NaturalFraction, Prefix, Sweep, TrainingLength};
-use genloss::lineage::{self, RunError, Surroundings};
+use genloss::lineage::{self, RunContext, RunError};
 use genloss::progress::{Event, Recorder};
 use genloss::store::{self, Provenance};
-use genloss::sweep::{self, Part, Ready, Strand};
+use genloss::sweep::{self, PreparedSweep, SweepPhase, WorkUnit};
 use genloss::units::Tokens;
 use std::fs;
 use std::path::Path;
@@ -145,16 +145,15 @@ fn a_bad_grid_is_refused_with_the_key_or_the_cell() {
 }
 
 fn run(
-    ready: &Ready,
+    ready: &PreparedSweep,
     root: &Path,
-    strands: &[Strand],
+    units: &[WorkUnit],
     at_a_time: usize,
 ) -> (Result<(), RunError>, Vec<Event>) {
     let (observer, interrupt) = (Recorder::default(), AtomicBool::new(false));
     let provenance = Provenance::default();
-    let surroundings =
-        Surroundings { device: &Device::Cpu, observer: &observer, interrupt: &interrupt, provenance };
-    let result = ready.run(root, strands, at_a_time, &surroundings);
+    let context = RunContext { device: &Device::Cpu, observer: &observer, interrupt: &interrupt, provenance };
+    let result = ready.run(root, units, at_a_time, &context);
     (result, observer.events())
 }
 
@@ -163,7 +162,7 @@ fn trainings(events: &[Event]) -> usize {
 }
 
 fn stages(events: &[Event], name: &str) -> usize {
-    let is_it = |event: &&Event| matches!(event, Event::StageStarted { place, .. } if place.stage == name);
+    let is_it = |event: &&Event| matches!(event, Event::StageStarted { key, .. } if key.stage == name);
     events.iter().filter(is_it).count()
 }
 
@@ -174,16 +173,16 @@ fn what_two_experiments_have_in_common_is_made_once() {
     let grid = "synthesis.method = [\"textbook\", \"continuation\"]\nmixture.natural_fraction = [0.5]";
     let sweep = parse(grid).unwrap();
     let ready = sweep::prepare(&sweep.experiments).unwrap();
-    let strands = ready.strands();
-    let strand = |part| Strand { part, seed: 1, experiments: vec![0, 1] };
-    assert_eq!(strands, [strand(Part::First), strand(Part::Later)]);
+    let units = ready.units();
+    let unit = |phase| WorkUnit { phase, seed: 1, experiments: vec![0, 1] };
+    assert_eq!(units, [unit(SweepPhase::First), unit(SweepPhase::Later)]);
     let missing = |stands: &dyn Fn(&Experiment, store::Address) -> bool| {
-        strands.iter().flat_map(|strand| ready.missing(strand, stands).unwrap()).collect::<Vec<_>>()
+        units.iter().flat_map(|unit| ready.missing(unit, stands).unwrap()).collect::<Vec<_>>()
     };
-    let steps = missing(&|_, _| false);
-    assert_eq!((steps.len(), steps.iter().filter(|step| step.trains).count()), (10, 7));
+    let planned = missing(&|_, _| false);
+    assert_eq!((planned.len(), planned.iter().filter(|step| step.trains).count()), (10, 7));
     let dir = tempfile::tempdir().unwrap();
-    let (done, events) = run(&ready, dir.path(), &strands, 1);
+    let (done, events) = run(&ready, dir.path(), &units, 1);
     done.unwrap();
     assert_eq!(trainings(&events), 7);
     let started = Event::RunStarted {
@@ -199,8 +198,8 @@ fn what_two_experiments_have_in_common_is_made_once() {
     let without_first = |experiment: &Experiment, at: store::Address| {
         experiment.name != "method=continuation" || at.generation > 0
     };
-    let steps = missing(&without_first);
-    let left: Vec<_> = steps.iter().map(|step| (step.experiment, step.generation, step.trains)).collect();
+    let planned = missing(&without_first);
+    let left: Vec<_> = planned.iter().map(|step| (step.experiment, step.generation, step.trains)).collect();
     assert_eq!(left, [(1, 0, false)]);
 }
 
@@ -227,11 +226,11 @@ fn students_of_every_size_have_one_writer() {
     let experiments = assert_same_as_alone(&text, 1 + 2 * (1 + 2), 2 + 2 * (1 + 2));
     let dir = tempfile::tempdir().unwrap();
     let ready = sweep::prepare(&experiments).unwrap();
-    run(&ready, dir.path(), &ready.strands(), 2).0.unwrap();
+    run(&ready, dir.path(), &ready.units(), 2).0.unwrap();
     for experiment in &experiments {
         let recorded = store::read(&dir.path().join(&experiment.name)).unwrap();
         let parameters = |generation: usize| -> Vec<u64> {
-            let of = |lineage: &store::Lineage| lineage.generations[generation].training.parameters;
+            let of = |lineage: &store::LineageRecord| lineage.generations[generation].training.parameters;
             recorded.lineages.iter().map(of).collect()
         };
         let [first, later] = [parameters(0), parameters(1)];
@@ -247,22 +246,22 @@ fn assert_same_as_alone(text: &str, trained: usize, written: usize) -> Vec<Exper
     let sweep = config::parse_sweep(text, "small.toml", &[]).unwrap().unwrap();
     let ready = sweep::prepare(&sweep.experiments).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let strands = ready.strands();
-    let steps: Vec<_> =
-        strands.iter().flat_map(|strand| ready.missing(strand, &|_, _| false).unwrap()).collect();
-    let foreseen = |wanted: fn(&sweep::Step) -> bool| steps.iter().filter(|step| wanted(step)).count();
+    let units = ready.units();
+    let planned: Vec<_> = units.iter().flat_map(|unit| ready.missing(unit, &|_, _| false).unwrap()).collect();
+    let foreseen =
+        |wanted: fn(&sweep::PlannedGeneration) -> bool| planned.iter().filter(|step| wanted(step)).count();
     assert_eq!((foreseen(|step| step.trains), foreseen(|step| step.writes)), (trained, written));
-    let (done, events) = run(&ready, dir.path(), &strands, 1);
+    let (done, events) = run(&ready, dir.path(), &units, 1);
     done.unwrap();
     assert_eq!((trainings(&events), stages(&events, "synthesis")), (trained, written));
     for experiment in &sweep.experiments {
         let alone = tempfile::tempdir().unwrap();
         let (observer, interrupt) = (Recorder::default(), AtomicBool::new(false));
         let provenance = Provenance::default();
-        let surroundings =
-            Surroundings { device: &Device::Cpu, observer: &observer, interrupt: &interrupt, provenance };
+        let context =
+            RunContext { device: &Device::Cpu, observer: &observer, interrupt: &interrupt, provenance };
         let prepared = lineage::prepare(experiment).unwrap();
-        lineage::run(experiment, &prepared, alone.path(), &surroundings).unwrap();
+        lineage::run(experiment, &prepared, alone.path(), &context).unwrap();
         assert_eq!(trainings(&observer.events()), 3);
         let folder = dir.path().join(&experiment.name);
         assert!(contents(&folder) == contents(alone.path()), "{}", experiment.name);
@@ -280,7 +279,7 @@ fn an_arm_that_fails_in_generation_0_leaves_the_others_their_turn() {
     let sweep = config::parse_sweep(&text, "small.toml", &[]).unwrap().unwrap();
     let ready = sweep::prepare(&sweep.experiments).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let (done, events) = run(&ready, dir.path(), &ready.strands(), 1);
+    let (done, events) = run(&ready, dir.path(), &ready.units(), 1);
     assert!(done.unwrap_err().to_string().contains("training diverged"));
     let told =
         events.iter().filter(|event| matches!(event, Event::Note(note) if note.contains("failed"))).count();
@@ -296,14 +295,14 @@ fn experiments_on_more_or_less_text_have_tokenizer_and_held_out_text_in_common()
     let sweep = parse("corpus.train_tokens = [2000, 8000]").unwrap();
     let ready = sweep::prepare(&sweep.experiments).unwrap();
     assert!(std::ptr::eq(ready.text(0), ready.text(1)));
-    assert_eq!(ready.strands().len(), 2 * 2);
+    assert_eq!(ready.units().len(), 2 * 2);
     let dir = tempfile::tempdir().unwrap();
-    run(&ready, dir.path(), &ready.strands(), 2).0.unwrap();
+    run(&ready, dir.path(), &ready.units(), 2).0.unwrap();
     let recorded = |name: &str| store::read(&dir.path().join(name)).unwrap();
     let (little, much) = (recorded("train_tokens=2000"), recorded("train_tokens=8000"));
     assert_eq!(little.provenance.tokenizer, much.provenance.tokenizer);
     assert_eq!(little.provenance.corpus, much.provenance.corpus);
-    let seen = |one: &store::Recorded| one.lineages[0].generations[0].training.tokens_seen;
+    let seen = |one: &store::RunRecord| one.lineages[0].generations[0].training.tokens_seen;
     assert_eq!((seen(&little), seen(&much)), (Tokens(2000), Tokens(8000)));
     // Another tokenizer is another text.
     let apart = parse("tokenizer.vocab_size = [300, 400]").unwrap();

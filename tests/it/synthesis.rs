@@ -7,7 +7,7 @@ use genloss::documents::{Documents, TokenId};
 use genloss::model::ngram::Ngram;
 use genloss::model::{Generate, LanguageModel, ModelError, Redrawn, Scores, SpecialTokens};
 use genloss::progress::{Event, Recorder, Silent};
-use genloss::seed::Place;
+use genloss::seed::StreamKey;
 use genloss::stage::Stage;
 use genloss::synthesis::{Sources, SynthesisError, SynthesisRecord, cut_sources, write_corpus};
 use genloss::tokenizer::Tokenizer;
@@ -24,8 +24,8 @@ static ALWAYS: AtomicBool = AtomicBool::new(true);
 
 const SPECIAL: SpecialTokens = SpecialTokens { start: 0, end: 0 };
 
-fn place() -> Place {
-    Place::new(1, "replace", 2, "synthesis")
+fn place() -> StreamKey {
+    StreamKey::new(1, "replace", 2, "synthesis")
 }
 
 fn stage() -> Stage<'static> {
@@ -64,7 +64,7 @@ fn continuation(tokens: u64, prefix_tokens: usize) -> Synthesis {
 
 /// Documents of 1 to 20 tokens out of 1..50, and the end token.
 fn natural() -> Documents {
-    let mut rng = Place::new(1, "test", 0, "text").stream(0);
+    let mut rng = StreamKey::new(1, "test", 0, "text").stream(0);
     let mut documents = Documents::new();
     for _ in 0..300 {
         let mut text: Vec<TokenId> = (0..rng.random_range(1..20)).map(|_| rng.random_range(1..50)).collect();
@@ -242,7 +242,7 @@ fn progress_counts_tokens_once_and_an_interrupt_stops() {
         events.iter().map(|event| if let Event::Advanced { amount } = event { *amount } else { 0 }).sum();
     // The surplus of the last request is written, too: at most that of 32 documents of 30 tokens.
     assert!(advanced >= corpus.tokens().0 && advanced < corpus.tokens().0 + 1500, "{advanced}");
-    assert_eq!(events.first(), Some(&Event::StageStarted { place: place(), total: 5000, unit: "tokens" }));
+    assert_eq!(events.first(), Some(&Event::StageStarted { key: place(), total: 5000, unit: "tokens" }));
     assert_eq!(events.last(), Some(&Event::StageFinished));
     assert_eq!(events.iter().filter(|event| matches!(event, Event::StageStarted { .. })).count(), 1);
 

@@ -1,7 +1,7 @@
 //! Verdicts on simulated experiments whose truth is known.
 
 use genloss::measure::{Family, metric};
-use genloss::seed::Place;
+use genloss::seed::StreamKey;
 use genloss::verdict::{ArmComparison, Observation, Verdict, compare, headline, practical_size};
 use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
@@ -27,7 +27,7 @@ impl Simulation {
         let mut observations = Vec::new();
         for seed in 1..=self.seeds {
             for arm in ["control", "arm"] {
-                let mut rng = Place::new(experiment, arm, seed as usize, "simulation").stream(0);
+                let mut rng = StreamKey::new(experiment, arm, seed as usize, "simulation").stream(0);
                 let mut normal = move || -> f64 { StandardNormal.sample(&mut rng) };
                 for headline in headline() {
                     let size = headline.practical;
@@ -185,7 +185,7 @@ fn the_order_of_seeds_changes_nothing() {
     let simulation = Simulation { seeds: 4, narrowing: |_| 0.4, ..NOTHING.clone() };
     let mut observations = simulation.observations(1);
     let before = compare("e", &observations, "control");
-    observations.shuffle(&mut Place::new(1, "", 0, "shuffle").stream(0));
+    observations.shuffle(&mut StreamKey::new(1, "", 0, "shuffle").stream(0));
     assert_eq!(compare("e", &observations, "control"), before);
 }
 

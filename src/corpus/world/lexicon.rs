@@ -159,11 +159,11 @@ fn syllables(rank: usize, size: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seed::Place;
+    use crate::seed::StreamKey;
 
     #[test]
     fn every_word_has_one_class_and_begins_with_a_consonant() {
-        let mut coiner = Coiner::new(Place::new(1, "", 0, "test").stream(0), ["the"]);
+        let mut coiner = Coiner::new(StreamKey::new(1, "", 0, "test").stream(0), ["the"]);
         let lexicon = Lexicon::new(&mut coiner, 3000, 1.0);
         let mut words = 0;
         for class in Class::ALL {

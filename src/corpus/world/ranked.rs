@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn draws_have_the_probabilities_they_claim() {
         let ranked = Ranked::new(5, 1.3);
-        let mut rng = crate::seed::Place::new(1, "", 0, "test").stream(0);
+        let mut rng = crate::seed::StreamKey::new(1, "", 0, "test").stream(0);
         let draws = 20_000;
         let mut counts = [0.0; 5];
         for _ in 0..draws {

@@ -1,7 +1,7 @@
 //! Every product against the plain triple sum in f64, on random shapes, with and without vector instructions.
 
 use super::*;
-use crate::seed::Place;
+use crate::seed::StreamKey;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
@@ -51,7 +51,7 @@ const SIDES: [usize; 16] = [1, 2, 3, 4, 5, 6, 7, 13, 16, 17, 31, 33, 63, 64, 65,
 
 #[test]
 fn products_of_any_shape_agree_with_the_plain_sum() {
-    let mut stream = Place::new(1, "", 0, "matmul").stream(0);
+    let mut stream = StreamKey::new(1, "", 0, "matmul").stream(0);
     for how in hows() {
         for round in 0..60 {
             let mut side = || *SIDES.choose(&mut stream).unwrap();
@@ -77,7 +77,7 @@ fn products_of_any_shape_agree_with_the_plain_sum() {
 
 #[test]
 fn transposed_products_add_up_over_their_parts() {
-    let mut stream = Place::new(2, "", 0, "matmul").stream(0);
+    let mut stream = StreamKey::new(2, "", 0, "matmul").stream(0);
     for how in hows() {
         for _ in 0..40 {
             let mut side = || *SIDES.choose(&mut stream).unwrap();
@@ -110,7 +110,7 @@ fn transposed_products_add_up_over_their_parts() {
 /// Ties go to the even neighbour: 1 + 2⁻⁸ lies between 1 and 1 + 2⁻⁷, 1 + 3·2⁻⁸ between 1 + 2⁻⁷ and 1 + 2⁻⁶.
 #[test]
 fn rounding_to_bf16_is_to_the_nearest_even() {
-    let mut stream = Place::new(3, "", 0, "matmul").stream(0);
+    let mut stream = StreamKey::new(3, "", 0, "matmul").stream(0);
     let mut values = numbers(1000, &mut stream);
     values.extend([
         0.0,
@@ -138,7 +138,7 @@ fn rounding_to_bf16_is_to_the_nearest_even() {
 
 #[test]
 fn a_product_does_not_depend_on_the_rows_beside_it() {
-    let mut stream = Place::new(4, "", 0, "matmul").stream(0);
+    let mut stream = StreamKey::new(4, "", 0, "matmul").stream(0);
     for how in hows() {
         let (a, b) = (numbers(23 * 40, &mut stream), numbers(40 * 70, &mut stream));
         let panels = Panels::of_rows(how.precision, &b, 70);

@@ -273,7 +273,7 @@ mod tests {
             precision: Precision::F32,
         };
         let specifications = Shape::new(&architecture, 512).specifications();
-        let mut stream = crate::seed::Place::new(1, "", 0, "initialisation").stream(0);
+        let mut stream = crate::seed::StreamKey::new(1, "", 0, "initialisation").stream(0);
         let std = |s: &Specification, stream: &mut Stream| {
             let values =
                 s.draw(stream, &Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();

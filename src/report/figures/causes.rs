@@ -8,7 +8,7 @@ use crate::report::palette::{Look, MUTED, PARTS};
 use crate::report::panel::{EDGE, FIGURE_WIDTH, title};
 use crate::report::scene::{Ink, Scene};
 use crate::report::series::{ArmView, arms};
-use crate::store::Recorded;
+use crate::store::RunRecord;
 use crate::verdict::ArmComparison;
 
 /// Height of a bar.
@@ -31,7 +31,7 @@ const SPLIT: [Part; 3] = [
 type Row<'a> = (ArmView<'a>, Vec<Attribution>);
 
 /// The parts of every difference that has a baseline, at the last generation of each arm.
-pub(super) fn bars(recorded: &Recorded, comparisons: &[&ArmComparison]) -> Option<Figure> {
+pub(super) fn bars(recorded: &RunRecord, comparisons: &[&ArmComparison]) -> Option<Figure> {
     let baseline = recorded.baseline.as_ref()?;
     let parts = |arm: &ArmView| {
         let comparison = comparisons.iter().find(|comparison| comparison.arm == arm.name)?;

@@ -7,11 +7,11 @@ use crate::report::palette::DANGER;
 use crate::report::panel::{EDGE, FIGURE_WIDTH, title};
 use crate::report::scene::Scene;
 use crate::report::series::{ArmView, arms};
-use crate::store::Recorded;
+use crate::store::RunRecord;
 use crate::verdict::{ArmComparison, Effect, headline};
 
 /// Headline differences at the last generation of each arm.
-pub(super) fn forest(recorded: &Recorded, comparisons: &[&ArmComparison]) -> Option<Figure> {
+pub(super) fn forest(recorded: &RunRecord, comparisons: &[&ArmComparison]) -> Option<Figure> {
     let rows: Vec<(ArmView, &ArmComparison)> = arms(recorded)
         .into_iter()
         .filter_map(|arm| {

@@ -7,7 +7,7 @@ use crate::report::panel::{Axis, Cell, EDGE, FIGURE_WIDTH, Grid, Panel, Words, t
 use crate::report::scene::Scene;
 use crate::report::series::{ArmView, arms, evenly, example, last_generation};
 
-use crate::store::{GenerationRecord, Lineage, Recorded};
+use crate::store::{GenerationRecord, LineageRecord, RunRecord};
 use std::collections::BTreeSet;
 
 /// More curves than this in a panel hide each other.
@@ -27,13 +27,13 @@ struct Spectrum {
     natural: Option<&'static str>,
     caption: &'static str,
     curve: fn(&GenerationRecord) -> Curve,
-    natural_curve: fn(&Lineage) -> Curve,
+    natural_curve: fn(&LineageRecord) -> Curve,
     x_axis: fn(&[(f64, f64)]) -> Axis,
     y_axis: fn(&[(f64, f64)]) -> Axis,
 }
 
 /// Relative frequency of words by rank.
-pub(super) fn rank_frequency(recorded: &Recorded) -> Option<Figure> {
+pub(super) fn rank_frequency(recorded: &RunRecord) -> Option<Figure> {
     draw(
         recorded,
         &Spectrum {
@@ -61,7 +61,7 @@ fn ranks(curve: &[RankPoint]) -> Curve {
 }
 
 /// Share of token types found, by their natural frequency.
-pub(super) fn survival(recorded: &Recorded) -> Option<Figure> {
+pub(super) fn survival(recorded: &RunRecord) -> Option<Figure> {
     draw(
         recorded,
         &Spectrum {
@@ -92,7 +92,7 @@ fn survivors(bins: &[SurvivalBin], of: fn(&SurvivalBin) -> f64) -> Curve {
 }
 
 /// Loss during training.
-pub(super) fn training(recorded: &Recorded) -> Option<Figure> {
+pub(super) fn training(recorded: &RunRecord) -> Option<Figure> {
     draw(
         recorded,
         &Spectrum {
@@ -110,10 +110,10 @@ pub(super) fn training(recorded: &Recorded) -> Option<Figure> {
     )
 }
 
-fn draw(recorded: &Recorded, spectrum: &Spectrum) -> Option<Figure> {
+fn draw(recorded: &RunRecord, spectrum: &Spectrum) -> Option<Figure> {
     let last = last_generation(recorded);
     let shown = evenly(last, MOST_CURVES);
-    let arms: Vec<(ArmView, &Lineage)> =
+    let arms: Vec<(ArmView, &LineageRecord)> =
         arms(recorded).into_iter().filter_map(|arm| Some((arm, example(recorded, arm.name)?))).collect();
     let points: Curve = arms
         .iter()
@@ -150,7 +150,7 @@ fn panel(
     cell: Cell,
     spectrum: &Spectrum,
     arm: &ArmView,
-    lineage: &Lineage,
+    lineage: &LineageRecord,
     all: &[(f64, f64)],
     (shown, last): (&[usize], usize),
 ) {

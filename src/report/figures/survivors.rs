@@ -10,7 +10,7 @@ use crate::report::palette::BLACK;
 use crate::report::panel::{EDGE, FIGURE_WIDTH, title};
 use crate::report::scene::Scene;
 use crate::report::series::{ArmView, Spread, arms, last_generation, spreads};
-use crate::store::Recorded;
+use crate::store::RunRecord;
 
 /// A row: who, and for each metric of [`TAIL`] the spread over seeds.
 type Row<'a> = (ArmView<'a>, [Option<Spread>; TAIL.len()]);
@@ -18,7 +18,7 @@ type Row<'a> = (ArmView<'a>, [Option<Spread>; TAIL.len()]);
 const HEADING: &str = "What is left of the tail?";
 
 /// At the last generation of a run, by arm.
-pub(super) fn of_run(recorded: &Recorded) -> Option<Figure> {
+pub(super) fn of_run(recorded: &RunRecord) -> Option<Figure> {
     let last = last_generation(recorded);
     let at_last =
         |arm: &str, metric| spreads(recorded, arm, metric).into_iter().find(|s| s.generation == last);

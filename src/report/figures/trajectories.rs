@@ -8,7 +8,7 @@ use crate::report::palette::BLACK;
 use crate::report::panel::{Axis, Cell, EDGE, FIGURE_WIDTH, Grid, Panel, Words, title};
 use crate::report::scene::Scene;
 use crate::report::series::{ArmView, Spread, arms, has, last_generation, spreads};
-use crate::store::Recorded;
+use crate::store::RunRecord;
 
 const RARITY: [&str; 3] = ["heldout_loss_head", "heldout_loss_torso", "heldout_loss_tail"];
 const FACTS: [&str; 3] = ["fact_recall_head", "fact_recall_torso", "fact_recall_tail"];
@@ -17,7 +17,7 @@ const FACTS: [&str; 3] = ["fact_recall_head", "fact_recall_torso", "fact_recall_
 const MOST_BANDS: usize = 4;
 
 /// The metrics of a family that have no figure of their own.
-pub(super) fn family(recorded: &Recorded, family: Family) -> Option<Figure> {
+pub(super) fn family(recorded: &RunRecord, family: Family) -> Option<Figure> {
     let (name, heading) = match family {
         Family::HeldOut => {
             ("trajectories_heldout", "Held-out text: how surprised is the model by natural text?")
@@ -37,12 +37,12 @@ pub(super) fn family(recorded: &Recorded, family: Family) -> Option<Figure> {
 }
 
 /// Held-out loss of frequent, middling and rare tokens.
-pub(super) fn rarity(recorded: &Recorded) -> Option<Figure> {
+pub(super) fn rarity(recorded: &RunRecord) -> Option<Figure> {
     draw(recorded, "loss_by_rarity", "Which tokens of natural text is the model forgetting?", &by_id(&RARITY))
 }
 
 /// Recall of popular, middling and rare facts.
-pub(super) fn facts(recorded: &Recorded) -> Option<Figure> {
+pub(super) fn facts(recorded: &RunRecord) -> Option<Figure> {
     draw(recorded, "fact_recall", "Which facts does the model still know?", &by_id(&FACTS))
 }
 
@@ -50,7 +50,7 @@ fn by_id(ids: &[&str]) -> Vec<&'static Metric> {
     ids.iter().filter_map(|id| crate::measure::metric(id)).collect()
 }
 
-fn draw(recorded: &Recorded, name: &'static str, heading: &str, metrics: &[&Metric]) -> Option<Figure> {
+fn draw(recorded: &RunRecord, name: &'static str, heading: &str, metrics: &[&Metric]) -> Option<Figure> {
     let metrics: Vec<&Metric> = metrics.iter().copied().filter(|metric| has(recorded, metric.id)).collect();
     if metrics.is_empty() {
         return None;
@@ -83,7 +83,7 @@ fn shows_bands(arms: &[ArmView]) -> bool {
 }
 
 /// What the key says beside the arms.
-fn key<'a>(recorded: &Recorded, arms: &[ArmView], metrics: &[&Metric]) -> Vec<Extra<'a>> {
+fn key<'a>(recorded: &RunRecord, arms: &[ArmView], metrics: &[&Metric]) -> Vec<Extra<'a>> {
     let mut extras = Vec::new();
     if recorded.experiment.seeds.len() > 1 && arms.iter().any(|arm| arm.name == CONTROL) {
         extras.push(Extra::Band("range over seeds"));
@@ -99,19 +99,19 @@ fn key<'a>(recorded: &Recorded, arms: &[ArmView], metrics: &[&Metric]) -> Vec<Ex
 }
 
 /// The level no model can beat, where it is known.
-fn floor(recorded: &Recorded, metric: &Metric) -> Option<f64> {
+fn floor(recorded: &RunRecord, metric: &Metric) -> Option<f64> {
     let known = recorded.provenance.heldout_floor_nats.filter(|floor| floor.is_finite());
     known.filter(|_| metric.id == "heldout_loss")
 }
 
 /// What drift and its decoder would have made of an arm: generations and values; empty where that is not known.
-fn drifted(recorded: &Recorded, arm: &ArmView, metric: &Metric) -> Vec<(f64, f64)> {
+fn drifted(recorded: &RunRecord, arm: &ArmView, metric: &Metric) -> Vec<(f64, f64)> {
     let curve = recorded.baseline.as_ref().and_then(|baseline| baseline.curve(arm.name, metric.id));
     let means = curve.map_or(&[][..], |curve| &curve.decoding).iter();
     means.enumerate().map(|(generation, mean)| (generation as f64, mean.mean)).collect()
 }
 
-fn panel(scene: &mut Scene, cell: Cell, recorded: &Recorded, arms: &[ArmView], metric: &Metric) {
+fn panel(scene: &mut Scene, cell: Cell, recorded: &RunRecord, arms: &[ArmView], metric: &Metric) {
     let lines: Vec<(ArmView, Vec<Spread>)> =
         arms.iter().map(|arm| (*arm, spreads(recorded, arm.name, metric.id))).collect();
     let floor = floor(recorded, metric);

@@ -3,13 +3,13 @@
 use super::{count, number};
 use crate::measure::METRICS;
 use crate::report::series::{arms, example, has, last_generation};
-use crate::store::{GenerationRecord, Lineage, Recorded};
+use crate::store::{GenerationRecord, LineageRecord, RunRecord};
 use crate::units::Tokens;
 use maud::{Markup, html};
 use std::collections::BTreeSet;
 
 /// Tables of counts, training and measurements.
-pub(super) fn all(recorded: &Recorded) -> Markup {
+pub(super) fn all(recorded: &RunRecord) -> Markup {
     html! {
         p { (equality(recorded)) }
         @for (index, seed) in recorded.experiment.seeds.iter().enumerate() {
@@ -25,7 +25,7 @@ pub(super) fn all(recorded: &Recorded) -> Markup {
 }
 
 /// Whether the arms trained on equally many tokens.
-fn equality(recorded: &Recorded) -> String {
+fn equality(recorded: &RunRecord) -> String {
     let unequal: Vec<String> = (0..=last_generation(recorded))
         .filter(|&generation| {
             let records = recorded.lineages.iter().filter_map(|lineage| lineage.generations.get(generation));
@@ -49,7 +49,7 @@ fn total(record: &GenerationRecord) -> u64 {
         + record.mixture.synthetic_tokens.values().map(|tokens| tokens.0).sum::<u64>()
 }
 
-fn mixtures(recorded: &Recorded, seed: u64) -> Markup {
+fn mixtures(recorded: &RunRecord, seed: u64) -> Markup {
     let lineages = recorded.lineages.iter().filter(|lineage| lineage.seed == seed);
     html! {
         div.scroll tabindex="0" role="group" aria-label="Token counts, scrolls sideways" {
@@ -73,7 +73,7 @@ fn mixtures(recorded: &Recorded, seed: u64) -> Markup {
     }
 }
 
-fn mixture(lineage: &Lineage, generation: usize, record: &GenerationRecord) -> Markup {
+fn mixture(lineage: &LineageRecord, generation: usize, record: &GenerationRecord) -> Markup {
     let mixture = &record.mixture;
     let writers: Vec<usize> = mixture.synthetic_tokens.keys().copied().collect();
     let writers = match &writers[..] {
@@ -99,7 +99,7 @@ fn mixture(lineage: &Lineage, generation: usize, record: &GenerationRecord) -> M
     }
 }
 
-fn training(recorded: &Recorded) -> Markup {
+fn training(recorded: &RunRecord) -> Markup {
     let seed = recorded.experiment.seeds.first();
     let lineages = recorded.lineages.iter().filter(|lineage| Some(&lineage.seed) == seed);
     html! {
@@ -125,7 +125,7 @@ fn training(recorded: &Recorded) -> Markup {
     }
 }
 
-fn trained(lineage: &Lineage, generation: usize, record: &GenerationRecord) -> Markup {
+fn trained(lineage: &LineageRecord, generation: usize, record: &GenerationRecord) -> Markup {
     let (training, synthesis) = (&record.training, &record.synthesis);
     let loss = training.curve.last().map_or_else(|| "–".to_owned(), |point| number(point.loss_nats));
     html! {
@@ -152,7 +152,7 @@ fn trained(lineage: &Lineage, generation: usize, record: &GenerationRecord) -> M
     }
 }
 
-fn measurements(recorded: &Recorded) -> Markup {
+fn measurements(recorded: &RunRecord) -> Markup {
     let arms = arms(recorded);
     let metrics = METRICS.iter().filter(|metric| has(recorded, metric.id));
     html! {
@@ -175,7 +175,7 @@ fn measurements(recorded: &Recorded) -> Markup {
 }
 
 /// The mean over seeds at the last generation that all seeds of an arm reached.
-fn mean_at_last(recorded: &Recorded, arm: &str, metric: &str) -> String {
+fn mean_at_last(recorded: &RunRecord, arm: &str, metric: &str) -> String {
     let lineages = recorded.lineages.iter().filter(|lineage| lineage.arm == arm);
     let Some(last) =
         lineages.clone().map(|lineage| lineage.generations.len()).min().and_then(|n| n.checked_sub(1))
@@ -191,7 +191,7 @@ fn mean_at_last(recorded: &Recorded, arm: &str, metric: &str) -> String {
 }
 
 /// The resolved file and how the run was made.
-pub(super) fn settings(recorded: &Recorded) -> Markup {
+pub(super) fn settings(recorded: &RunRecord) -> Markup {
     let provenance = &recorded.provenance;
     let list = |words: &[String]| if words.is_empty() { "none".to_owned() } else { words.join(", ") };
     html! {

@@ -1,13 +1,13 @@
 //! The detector on texts whose odds are known.
 
 use super::*;
-use crate::seed::Place;
+use crate::seed::StreamKey;
 use rand::Rng;
 
 const TYPES: usize = 200;
 
 fn stream(item: u64) -> Stream {
-    Place::new(1, "test", 0, "detector").stream(item)
+    StreamKey::new(1, "test", 0, "detector").stream(item)
 }
 
 /// Documents of 50 tokens, type r with a probability in proportion to `r^−exponent`.

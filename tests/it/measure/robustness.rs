@@ -141,6 +141,6 @@ fn measuring_stops_when_asked() {
         facts: &[],
     };
     let interrupt = AtomicBool::new(true);
-    let stage = Stage::new(Place::new(1, "test", 0, "measure"), &Silent, &interrupt);
+    let stage = Stage::new(StreamKey::new(1, "test", 0, "measure"), &Silent, &interrupt);
     assert!(matches!(measure(&inputs, &stage), Err(MeasureError::Interrupted)));
 }

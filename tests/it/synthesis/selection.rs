@@ -5,7 +5,7 @@ use genloss::config::{Selection, Synthesis};
 use genloss::documents::{Documents, TokenId};
 use genloss::model::{LanguageModel, ModelError};
 use genloss::progress::{Event, Recorder, Silent};
-use genloss::seed::Place;
+use genloss::seed::StreamKey;
 use genloss::selection::Rule;
 use genloss::selection::loss_band::mean_losses;
 use genloss::selection::near_duplicates::NearDuplicates;
@@ -161,14 +161,14 @@ fn selection_does_not_depend_on_threads() {
 /// kind, so that half is met within 0.12 (3 standard errors of the log-odds, 0.2, at a slope of 1/4, and a little more).
 #[test]
 fn importance_resampling_brings_back_what_the_model_writes_too_seldom() {
-    let mut draws = Place::new(1, "test", 0, "kinds").stream(0);
+    let mut draws = StreamKey::new(1, "test", 0, "kinds").stream(0);
     let mut natural = Documents::new();
     for index in 0..1000 {
         let kind = if index % 2 == 0 { 1 } else { 30 };
         natural.push(&std::array::from_fn::<TokenId, 10, _>(|_| kind + draws.random_range(0..20)));
     }
     let model = Fake(|item, _: &[TokenId]| {
-        let mut draws = Place::new(2, "test", 0, "kinds").stream(item);
+        let mut draws = StreamKey::new(2, "test", 0, "kinds").stream(item);
         let kind = if draws.random_range(0..5) == 0 { 1 } else { 30 };
         (0..10).map(|_| kind + draws.random_range(0..20)).collect()
     });

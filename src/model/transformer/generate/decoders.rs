@@ -174,7 +174,7 @@ mod tests {
     use crate::config::Precision;
     use crate::kernels::attention::Heads;
     use crate::model::transformer::parameters::{Shape, Specification};
-    use crate::seed::Place;
+    use crate::seed::StreamKey;
 
     /// Three documents at different positions, one of which gives its slot to another; and at last a copy of the first,
     /// in a slot that held nothing, to which the next token is what it is to the first.
@@ -190,7 +190,7 @@ mod tests {
             precision: Precision::F32,
         };
         let shape = Shape { heads, tied: false, ..Shape::new(&architecture, 30) };
-        let mut stream = Place::new(1, "", 0, "initialisation").stream(0);
+        let mut stream = StreamKey::new(1, "", 0, "initialisation").stream(0);
         let draw = |what: &Specification| {
             let value = what.draw(&mut stream, &Device::Cpu)?;
             if what.columns.is_some() { value * 10.0 } else { Ok(value) }
