@@ -6,18 +6,23 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use genloss::config::{self, Decoding};
 use genloss::drift::hypergeometric::subset;
 use genloss::drift::multinomial::multinomial;
-use genloss::drift::{Frequencies, Loop, categorical};
+use genloss::drift::{DriftSettings, Frequencies, categorical};
 use genloss::seed::StreamKey;
 use std::hint::black_box;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn simulation(mixture: &str, samples: u64, types: usize, generations: usize) -> categorical::Simulation {
+fn simulation(
+    mixture: &str,
+    samples: u64,
+    types: usize,
+    generations: usize,
+) -> categorical::CategoricalSimulation {
     let mixture = config::parse_mixture(mixture, "mixture").expect("a published name");
-    let plan = Loop { samples, generations, mixture, replicates: 1, seed: 1 };
+    let plan = DriftSettings { samples, generations, mixture, replicates: 1, seed: 1 };
     let frequencies = Frequencies::zipf(types, 1.1, 0.0).expect("valid parameters");
-    categorical::Simulation::new(frequencies, Decoding::PLAIN, &plan).expect("a valid loop")
+    categorical::CategoricalSimulation::new(frequencies, Decoding::PLAIN, &plan).expect("a valid loop")
 }
 
 fn loops(criterion: &mut Criterion) {

@@ -26,8 +26,8 @@ pub mod factors;
 
 use crate::config::{Arm, Decoding, Experiment, Method, Synthesis};
 use crate::decoding;
-use crate::drift::categorical::Simulation;
-use crate::drift::{DriftError, Frequencies, Regime, Row};
+use crate::drift::categorical::CategoricalSimulation;
+use crate::drift::{DriftError, DriftRow, Frequencies, SampleSchedule};
 use crate::measure::{Heldout, Reference, Unigrams};
 use crate::stage::Stage;
 use factors::factors;
@@ -209,26 +209,33 @@ impl Drifting<'_> {
         let lineages: Vec<Vec<[Option<f64>; 5]>> = lineages.collect::<Result<_, _>>()?;
         let mean = |generation: usize, place: usize| {
             let values: Option<Vec<f64>> = lineages.iter().map(|values| values[generation][place]).collect();
-            let row = Row::new(generation, self.types.metrics()[place], &values?, None);
+            let row = DriftRow::new(generation, self.types.metrics()[place], &values?, None);
             Some(Mean { mean: row.mean, std_err: row.std_err.unwrap_or(0.0) })
         };
         let generations = 0..=self.experiment.generations;
         Ok(generations.map(|generation| std::array::from_fn(|place| mean(generation, place))).collect())
     }
 
-    fn simulation(&self, factors: Vec<f64>) -> Result<Simulation, DriftError> {
+    fn simulation(&self, factors: Vec<f64>) -> Result<CategoricalSimulation, DriftError> {
         let counts: Vec<u64> = self.types.counts().iter().map(|&count| u64::from(count)).collect();
         let (budget, written) = (self.experiment.corpus.train_tokens, self.arm.synthesis.tokens);
-        let regime = Regime::of(&self.arm.mixture, self.experiment.generations, budget.0, written.0)?;
-        let regime = regime.scaled(self.types.per_token());
+        let schedule =
+            SampleSchedule::of(&self.arm.mixture, self.experiment.generations, budget.0, written.0)?;
+        let schedule = schedule.scaled(self.types.per_token());
         let seed = self.stage.key().seed;
-        Simulation::weighted(Frequencies::from_counts(&counts)?, factors, regime, REPLICATES, seed)
+        CategoricalSimulation::weighted(
+            Frequencies::from_counts(&counts)?,
+            factors,
+            schedule,
+            REPLICATES,
+            seed,
+        )
     }
 
     /// The metrics of one lineage, by generation.
     fn lineage(
         &self,
-        simulation: &Simulation,
+        simulation: &CategoricalSimulation,
         replicate: usize,
     ) -> Result<Vec<[Option<f64>; 5]>, BaselineError> {
         if self.stage.interrupted() {

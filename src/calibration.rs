@@ -1,20 +1,50 @@
-//! How often is the verdict wrong? An experiment run with many seeds, and judged again and again on a few of them.
+//! How often is the verdict wrong? One experiment run with many seeds, then judged repeatedly on a few seeds at a time.
 //!
-//! An arm with the settings of the control differs from it by chance alone: every call on it is false, and the truth that
-//! intervals should cover is 0. All such arms are held against each other ([`Contrast`]). An arm whose effect is plain
-//! should be called; and since the mean over all seeds is known far better than a few seeds tell, it stands for the truth.
+//! An arm with the settings of the control differs from it by chance alone: every call on it is a false call, and the
+//! true effect that intervals should cover is 0. All such arms are compared with one another ([`Contrast::Alike`]). An
+//! arm with a real effect should be called; its mean over all seeds, which is known far better than the mean over a
+//! few, serves as the true effect.
 //!
-//! Seeds are dealt into experiments of S seeds without repetition, in as many rounds as it takes to make the
-//! comparisons that were asked for, but never more than there are different ones; each round shuffles anew. Within a
-//! round no two experiments share a seed; between rounds they may, so that comparisons beyond N/S are not independent of
-//! the earlier ones. Arms that are alike are paired off at random in each round, and every pair counts as a seed of its
-//! own: what differs between the two is chance, in the same way whichever seed they belong to.
+//! Seeds are partitioned at random into experiments of S seeds each. A partition is repeated with another shuffle until
+//! there are as many comparisons as requested, but never more than there are different ones. Experiments of one
+//! partition share no seed; those of different partitions may, so that comparisons beyond N/S (N seeds in all) are not
+//! independent of earlier ones. Arms that are alike are paired at random in each partition, and every pair counts as a
+//! seed: the two differ by chance, in the same way whichever seed they belong to.
+//!
+//! The command `genloss calibrate` runs this on an experiment file. In code:
+//!
+//! ```
+//! use genloss::calibration::{Contrast, Proportion};
+//! use genloss::config;
+//!
+//! let file = r#"
+//! name = "aa"
+//! seeds = [1]
+//! generations = 1
+//! corpus = { source = "world", train_tokens = 1000, heldout_tokens = 100, reference_tokens = 100 }
+//! tokenizer = { vocab_size = 300 }
+//! model = { kind = "ngram", order = 2 }
+//! [[arm]]
+//! name = "control-again"
+//! mixture = "control"
+//! [[arm]]
+//! name = "replace"
+//! mixture = "replace"
+//! "#;
+//! let contrasts = Contrast::all(&config::parse(file, "aa.toml", &[])?);
+//! assert_eq!(contrasts[0], Contrast::Alike(vec!["control".to_owned(), "control-again".to_owned()]));
+//! assert_eq!(contrasts[1], Contrast::Effect("replace".to_owned()));
+//! // No false call in 300 comparisons still allows a rate of 1 % (rule of three).
+//! let called = Proportion { count: 0, of: 300 };
+//! assert!((called.upper_bound() - 0.01).abs() < 1e-4);
+//! # Ok::<(), config::ConfigError>(())
+//! ```
 
-mod deal;
+mod folds;
 mod rates;
 
-pub use deal::Contrast;
-pub use rates::{ArmRates, Share, rates};
+pub use folds::Contrast;
+pub use rates::{ArmRates, Proportion, rates};
 
 use crate::config::Experiment;
 use crate::lineage::{self, PreparedText, RunContext, RunError};
@@ -25,25 +55,25 @@ use crate::verdict::Observation;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// What can go wrong.
+/// Why the seeds of a calibration could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum CalibrationError {
     /// A lineage failed.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// What a lineage left could not be read.
+    /// The results of a lineage could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is no room for a run.
-    #[error("temporary folder: {0}; set TMPDIR to a folder with room")]
-    Folder(#[from] std::io::Error),
+    /// No temporary folder for a run could be created.
+    #[error("cannot create a temporary folder; set TMPDIR to a folder on a disk with free space")]
+    Folder(#[source] std::io::Error),
 }
 
-/// Runs an experiment with each of `seeds`, side by side, and gives what was observed, seed by seed. Nothing is kept on
-/// disk. `stage` is told of each seed that is done.
+/// Runs an experiment with each of `seeds`, in parallel, and returns the observations of each seed, in order. Runs are
+/// kept in temporary folders and deleted afterwards. `stage` reports progress in seeds.
 ///
 /// # Errors
-/// When a lineage fails, the disk does, or the user asks to stop.
+/// If a lineage fails, a temporary folder cannot be written, or the user interrupts.
 pub fn observe(
     experiment: &Experiment,
     prepared: &PreparedText,
@@ -53,12 +83,12 @@ pub fn observe(
 ) -> Result<Vec<Vec<Observation>>, CalibrationError> {
     stage.begin(seeds.end.saturating_sub(seeds.start), "seeds");
     let seeds: Vec<u64> = seeds.collect();
-    let one = |&seed: &u64| {
+    let observe_and_report = |&seed: &u64| {
         let observed = observe_seed(experiment, prepared, seed, context);
         stage.advance(1);
         observed
     };
-    let observed = seeds.par_iter().map(one).collect();
+    let observed = seeds.par_iter().map(observe_and_report).collect();
     stage.end();
     observed
 }
@@ -70,7 +100,7 @@ fn observe_seed(
     context: &RunContext,
 ) -> Result<Vec<Observation>, CalibrationError> {
     let experiment = Experiment { seeds: vec![seed], ..experiment.clone() };
-    let folder = tempfile::tempdir()?;
+    let folder = tempfile::tempdir().map_err(CalibrationError::Folder)?;
     let root = folder.path().join("run");
     let provenance = context.provenance.clone();
     lineage::run(&experiment, prepared, &root, &RunContext { observer: &Silent, provenance, ..*context })?;

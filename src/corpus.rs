@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use genloss::config::{Corpus, Files, Source, Split};
-//! use genloss::corpus::{TokensWanted, load};
+//! use genloss::corpus::{RequiredTokens, load};
 //! use genloss::units::Tokens;
 //! let dir = tempfile::tempdir()?;
 //! let path = dir.path().join("poems.txt");
@@ -24,7 +24,7 @@
 //!         heldout_share: 0.1,
 //!         reference_share: 0.1,
 //!     },
-//!     TokensWanted { train: Tokens(100), heldout: Tokens(10), reference: Tokens(10) },
+//!     RequiredTokens { train: Tokens(100), heldout: Tokens(10), reference: Tokens(10) },
 //! )?;
 //! assert_eq!(text.train.len() + text.heldout.len() + text.reference.len(), 100);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -42,8 +42,8 @@ mod split;
 pub mod world;
 
 pub use error::{CorpusError, too_small};
-use split::Hashed;
-pub use split::Portion;
+pub use split::CorpusSplit;
+use split::HashedDocument;
 
 /// The natural text of an experiment, split.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ pub struct NaturalText {
     pub heldout: Vec<String>,
     /// What synthetic text is compared with.
     pub reference: Vec<String>,
-    /// BLAKE3 of the text of each split, by [`Portion::name`].
+    /// BLAKE3 of the text of each split, by [`CorpusSplit::name`].
     pub hashes: BTreeMap<String, String>,
     /// The built-in world, if it is the source.
     pub world: Option<World>,
@@ -62,7 +62,7 @@ pub struct NaturalText {
 
 /// Tokens that each split must hold. Files hold what they hold; the world makes as much as is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TokensWanted {
+pub struct RequiredTokens {
     /// Natural tokens that training takes, over all generations of a seed.
     pub train: Tokens,
     /// Tokens of held-out text.
@@ -76,11 +76,11 @@ pub struct TokensWanted {
 /// # Errors
 /// When a file cannot be read for what it is said to be, or there is no text at all. A corpus with too little text
 /// is no error here, because only a tokenizer can tell: see [`too_small`].
-pub fn load(corpus: &config::Corpus, wanted: TokensWanted) -> Result<NaturalText, CorpusError> {
+pub fn load(corpus: &config::Corpus, wanted: RequiredTokens) -> Result<NaturalText, CorpusError> {
     let (documents, world) = match &corpus.source {
         config::Source::Files(files) => {
             let texts = read::documents(files)?;
-            (texts.into_par_iter().map(Hashed::new).collect(), None)
+            (texts.into_par_iter().map(HashedDocument::new).collect(), None)
         }
         config::Source::World(settings) => {
             let world = World::new(settings);
@@ -88,8 +88,12 @@ pub fn load(corpus: &config::Corpus, wanted: TokensWanted) -> Result<NaturalText
         }
     };
     let [train, heldout, reference] = split::split(documents, corpus.heldout_share, corpus.reference_share);
-    let hashes = [(Portion::Train, &train), (Portion::Heldout, &heldout), (Portion::Reference, &reference)]
-        .map(|(portion, texts)| (portion.name().to_owned(), split::hash_of(texts)));
+    let hashes = [
+        (CorpusSplit::Train, &train),
+        (CorpusSplit::Heldout, &heldout),
+        (CorpusSplit::Reference, &reference),
+    ]
+    .map(|(portion, texts)| (portion.name().to_owned(), split::hash_of(texts)));
     Ok(NaturalText { train, heldout, reference, hashes: BTreeMap::from(hashes), world })
 }
 
@@ -100,14 +104,14 @@ const MARGIN: f64 = 1.3;
 const SHARD: u64 = 1024;
 
 /// The first documents of the world, of each split as many as surely hold the tokens wanted of it.
-fn enough_of(world: &World, corpus: &config::Corpus, wanted: TokensWanted) -> Vec<Hashed> {
+fn enough_of(world: &World, corpus: &config::Corpus, wanted: RequiredTokens) -> Vec<HashedDocument> {
     let mut missing = [wanted.train, wanted.heldout, wanted.reference].map(|tokens| tokens.0 as f64 * MARGIN);
     let mut documents = Vec::new();
     let mut first = 0;
     while missing.iter().any(|&tokens| tokens > 0.0) {
         let indices = first..first + SHARD;
-        let shard: Vec<Hashed> =
-            indices.into_par_iter().map(|index| Hashed::new(world.document(index))).collect();
+        let shard: Vec<HashedDocument> =
+            indices.into_par_iter().map(|index| HashedDocument::new(world.document(index))).collect();
         for document in shard {
             let portion = document.portion(corpus.heldout_share, corpus.reference_share);
             let missing = &mut missing[portion as usize];
@@ -151,7 +155,7 @@ mod tests {
             reference_share: 0.1,
         };
         let wanted =
-            TokensWanted { train: Tokens(30_000), heldout: Tokens(5_000), reference: Tokens(10_000) };
+            RequiredTokens { train: Tokens(30_000), heldout: Tokens(5_000), reference: Tokens(10_000) };
         let text = load(&corpus, wanted).expect("the world needs no files");
         // With a vocabulary that holds every word, tokens are fewest.
         let tokenizer = Tokenizer::learn(&text.train, 4000).expect("a large enough vocabulary");

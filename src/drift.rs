@@ -1,42 +1,47 @@
-//! Drift: what would finite sampling alone do, at any scale?
+//! Model collapse from finite sampling alone, simulated at any scale.
 //!
-//! The loop of the experiments, with models whose behaviour is known: a categorical distribution that is fitted by
-//! counting, a Gaussian, a linear regression. Nothing is lost here to training, to the shape of a model, or to text
-//! that is cut: what falls, falls because a sample is finite. So it is the part of collapse that no better model takes
-//! away, and the ruler for the rest: a simulator or a verdict that is right must reproduce it.
+//! This module runs the training loop of the experiments with models whose behaviour is known exactly: a categorical
+//! distribution fitted by counting, a Gaussian fitted by maximum likelihood, a linear regression. None of them loses
+//! anything to optimisation, to limited capacity, or to documents cut short. Whatever they lose, they lose because a
+//! sample is finite. No better model removes that part of collapse, so it is the yardstick for the rest: a correct
+//! simulator, and a correct verdict, must reproduce it.
 //!
-//! Mixtures are those of the experiment file ([`crate::mixture`]), a sample standing for a token and drawn by itself.
-//! `samples` is the budget, and what every generation writes. Generation 0 is the fit to natural samples.
+//! Mixtures are those of the experiment file ([`crate::mixture`]); one sample, drawn independently, takes the place of
+//! one token. `samples` is both the training budget and the number of samples that each generation writes.
+//! Generation 0 is fitted to natural samples.
 //!
 //! # What is known exactly
 //!
-//! - **Second moments, in every regime**, from [`coalescence`]: with c the chance that two draws with replacement from
-//!   what a generation trains on go back to the same natural sample, `E H = H₀ (1 − c)` for the Gini–Simpson index
-//!   `H = 1 − Σ q²`, `E s = σ² (1 − c)` for the variance of a Gaussian fitted by maximum likelihood, and
-//!   `Var(mean) = σ² c`.
-//! - **Mass is a martingale**: a type's frequency has its natural frequency as its mean, in every regime.
-//! - **How many types live**, in the regimes where the fate of a type is a chain of its own: [`survival`].
-//! - **Regression**, where everything or nothing is kept: [`regression`].
+//! - **Second moments, for every mixture** ([`coalescence`]): let c be the probability that two draws with
+//!   replacement from a generation's training set descend from the same natural sample. Then `E H = H₀ (1 − c)` for
+//!   the Gini–Simpson index `H = 1 − Σ q²`; and for a Gaussian fitted by maximum likelihood, `E s = σ² (1 − c)` for
+//!   its variance and `Var(mean) = σ² c`.
+//! - **Mass is a martingale**: for every mixture, the expected frequency of a type is its natural frequency.
+//! - **The number of surviving types**, for mixtures in which the copies of one type form a Markov chain
+//!   ([`survival`]).
+//! - **Regression**, where each generation keeps either everything or nothing ([`regression`]).
 //!
-//! All of this is for decoding as the model has it. A temperature or a truncation changes the loop at every turn; its
-//! own effect, without any sampling, is [`decode::limit`].
+//! All of this holds when samples are drawn from the model as it is. A temperature or a truncation acts again in every
+//! generation; [`decode::decode_repeatedly`] gives its effect without sampling noise.
 //!
-//! # How a row reads
+//! # Reading the output
 //!
-//! A [`Row`] is the mean of a statistic over replicates, its standard error, the exact expectation where one is known,
-//! and z, the difference over the standard error. See [`summary`] for when z is withheld.
+//! A [`DriftRow`] holds the mean of one statistic over replicates, its standard error, the exact expectation where one
+//! is known, and z, the difference divided by the standard error. [`summary`] explains when z is withheld.
 //!
 //! ```
 //! use genloss::config;
-//! use genloss::drift::{Frequencies, Loop, categorical};
-//! let plan = Loop {
+//! use genloss::drift::{DriftSettings, Frequencies, categorical::CategoricalSimulation};
+//!
+//! let settings = DriftSettings {
 //!     samples: 1000,
 //!     generations: 5,
 //!     mixture: config::parse_mixture("accumulate", "mixture")?,
 //!     replicates: 100,
 //!     seed: 1,
 //! };
-//! let rows = categorical::Simulation::new(Frequencies::zipf(50, 1.0, 0.0)?, config::Decoding::PLAIN, &plan)?.rows();
+//! let natural = Frequencies::zipf(50, 1.0, 0.0)?;
+//! let rows = CategoricalSimulation::new(natural, config::Decoding::PLAIN, &settings)?.rows();
 //! let last = rows.iter().find(|row| row.generation == 5 && row.statistic == "gini_simpson").unwrap();
 //! assert!(last.z.unwrap().abs() < 4.0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -52,8 +57,8 @@ pub mod gaussian;
 pub mod hypergeometric;
 pub mod multinomial;
 pub mod pmf;
-mod regime;
 pub mod regression;
+mod schedule;
 mod statistics;
 pub mod summary;
 pub mod survival;
@@ -61,15 +66,15 @@ pub mod survival;
 mod test_support;
 
 pub use frequencies::Frequencies;
-pub use regime::{Loop, Recipe, Regime};
-pub use summary::Row;
+pub use schedule::{DriftSettings, SampleSchedule, TrainingCounts};
+pub use summary::DriftRow;
 
 use crate::units::Tokens;
 
-/// What cannot be simulated.
+/// Why a simulation cannot be set up or continued.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum DriftError {
-    /// A setting that makes no sense.
+    /// A setting is out of range.
     #[error("{setting}: {message}")]
     Setting {
         /// Its name on the command line, without the dashes.
@@ -77,33 +82,32 @@ pub enum DriftError {
         /// What is wrong, and what to try.
         message: String,
     },
-    /// A mixture that takes more than there is.
+    /// A mixture takes more synthetic samples than earlier generations wrote.
     #[error(
-        "mixture: generation {generation} takes {wanted} synthetic samples, but only {available} have been written by then; raise the natural fraction, or draw on all generations with synthetic = \"all\""
+        "mixture: generation {generation} takes {wanted} synthetic samples, but earlier generations wrote only {available}; raise the natural fraction, or draw on all generations with synthetic = \"all\""
     )]
-    Synthetic {
-        /// The generation.
+    TooFewSynthetic {
+        /// The generation that is to be trained.
         generation: usize,
-        /// Samples wanted.
+        /// Synthetic samples that its mixture takes.
         wanted: Tokens,
-        /// Samples there are.
+        /// Synthetic samples that exist.
         available: Tokens,
     },
-    /// A design that does not determine the coefficients.
+    /// A regression's training rows do not determine its coefficients.
     #[error(
         "replicate {replicate}, generation {generation}: the rows drawn do not determine all {columns} coefficients; use more rows, or fewer columns"
     )]
     Singular {
         /// Counted from 0.
         replicate: usize,
-        /// The generation.
+        /// Counted from 0.
         generation: usize,
-        /// Coefficients.
+        /// Number of coefficients.
         columns: usize,
     },
 }
 
-/// A fault in `setting`.
-fn fault(setting: &'static str, message: impl Into<String>) -> DriftError {
+fn invalid(setting: &'static str, message: impl Into<String>) -> DriftError {
     DriftError::Setting { setting, message: message.into() }
 }

@@ -17,15 +17,15 @@ mod points;
 mod robust;
 mod speedup;
 
-pub use bootstrap::{Constant, HeldOut, Interval, LawFit};
-pub use law::{Form, Law, Power};
-pub use optimum::{Optimum, Reading, ShareLoss};
-pub use points::{Blend, NATURAL, Point, Size, TAIL, last_generation, points};
+pub use bootstrap::{HeldOutError, Interval, LawConstant, LawFit};
+pub use law::{Law, LawForm, PowerTerm};
+pub use optimum::{Optimum, OptimumPosition, ShareLoss};
+pub use points::{Blend, ModelSize, NATURAL, Point, TAIL, last_generation, points};
 pub use speedup::SpeedUp;
 
-use crate::seed::StreamKey;
+use crate::seed::{StreamKey, streams};
 use crate::units::Tokens;
-use bootstrap::Group;
+use bootstrap::PointGroup;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -68,14 +68,14 @@ pub enum FitError {
 
 /// Where losses are foreseen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct At {
+pub struct PredictionPoint {
     /// Size of the model.
-    pub size: Size,
+    pub size: ModelSize,
     /// Tokens seen.
     pub tokens: Tokens,
 }
 
-impl At {
+impl PredictionPoint {
     /// N and D; an n-gram has no N, and no law that would ask for it.
     fn coordinates(self) -> (f64, f64) {
         (self.size.parameters().unwrap_or(1) as f64, self.tokens.0 as f64)
@@ -84,7 +84,7 @@ impl At {
 
 /// What is asked besides the points.
 #[derive(Clone, Copy, Debug)]
-pub struct Question {
+pub struct FitSettings {
     /// N to foresee losses for; that of the largest model by default.
     pub parameters: Option<u64>,
     /// D to foresee losses for; the most that a model of that size has seen by default.
@@ -99,7 +99,7 @@ pub struct Question {
 #[derive(Clone, Debug, Serialize)]
 pub struct Fitted {
     /// Where losses are foreseen.
-    pub at: At,
+    pub at: PredictionPoint,
     /// The laws, by blend, those of natural text first.
     pub fits: Vec<LawFit>,
     /// The best share of each kind of synthetic text.
@@ -116,17 +116,15 @@ pub struct Fitted {
 ///
 /// # Errors
 /// When they allow none; the error says what there is and what it takes.
-pub fn fit(points: Vec<Point>, question: &Question) -> Result<Fitted, FitError> {
+pub fn fit(points: Vec<Point>, question: &FitSettings) -> Result<Fitted, FitError> {
     let blends: BTreeSet<&Blend> = points.iter().map(|point| &point.blend).collect();
-    let groups: Vec<(&Blend, Group)> = blends
+    let groups: Vec<(&Blend, PointGroup)> = blends
         .iter()
         .flat_map(|&blend| groups(blend, &points).into_iter().map(move |g| (blend, g)))
         .collect();
     let mut fits: Vec<LawFit> = groups
         .par_iter()
-        .filter_map(|(blend, group)| {
-            group.fit(blend, question.resamples, &place(question.seed, blend, group))
-        })
+        .filter_map(|(blend, group)| group.fit(blend, question.resamples, &key(question.seed, blend, group)))
         .collect();
     fits.sort_by_key(|fit| !fit.blend.is_natural());
     let Some(at) = at(&points, question).filter(|_| !fits.is_empty()) else {
@@ -139,45 +137,45 @@ pub fn fit(points: Vec<Point>, question: &Question) -> Result<Fitted, FitError> 
 }
 
 /// The groups of a blend's points that suffice for a law.
-fn groups<'a>(blend: &Blend, points: &'a [Point]) -> Vec<Group<'a>> {
+fn groups<'a>(blend: &Blend, points: &'a [Point]) -> Vec<PointGroup<'a>> {
     let own: Vec<&Point> = points.iter().filter(|point| point.blend == *blend).collect();
     let sized: Vec<&Point> = own.iter().copied().filter(|point| point.size.parameters().is_some()).collect();
-    let sizes: BTreeSet<Size> = own.iter().map(|point| point.size).collect();
+    let sizes: BTreeSet<ModelSize> = own.iter().map(|point| point.size).collect();
     let amounts: BTreeSet<Tokens> = sized.iter().map(|point| point.tokens).collect();
-    let at_size = sizes.into_iter().map(|size| Group {
-        form: Form::Tokens,
+    let at_size = sizes.into_iter().map(|size| PointGroup {
+        form: LawForm::Tokens,
         size: Some(size),
         tokens: None,
         points: own.iter().copied().filter(|point| point.size == size).collect(),
     });
-    let at_tokens = amounts.into_iter().map(|tokens| Group {
-        form: Form::Parameters,
+    let at_tokens = amounts.into_iter().map(|tokens| PointGroup {
+        form: LawForm::Parameters,
         size: None,
         tokens: Some(tokens),
         points: sized.iter().copied().filter(|point| point.tokens == tokens).collect(),
     });
-    let joint = Group { form: Form::Joint, size: None, tokens: None, points: sized.clone() };
-    at_size.chain(at_tokens).chain([joint]).filter(Group::suffices).collect()
+    let joint = PointGroup { form: LawForm::Joint, size: None, tokens: None, points: sized.clone() };
+    at_size.chain(at_tokens).chain([joint]).filter(PointGroup::suffices).collect()
 }
 
 /// Random streams of a law are named by what is fitted, as it is shown.
-fn place(seed: u64, blend: &Blend, group: &Group) -> StreamKey {
+fn key(seed: u64, blend: &Blend, group: &PointGroup) -> StreamKey {
     let size = group.size.map_or(String::new(), |size| size.to_string());
     let tokens = group.tokens.map_or(String::new(), |tokens| tokens.to_string());
-    StreamKey::new(seed, &format!("{blend}; {}; {size}; {tokens}", group.form), 0, "fit")
+    StreamKey::new(seed, &format!("{blend}; {}; {size}; {tokens}", group.form), 0, streams::FIT)
 }
 
 /// What was asked, or the largest run.
-fn at(points: &[Point], question: &Question) -> Option<At> {
+fn at(points: &[Point], question: &FitSettings) -> Option<PredictionPoint> {
     let largest = points.iter().map(|point| point.size).max()?;
-    let size = question.parameters.map_or(largest, Size::Parameters);
+    let size = question.parameters.map_or(largest, ModelSize::Parameters);
     let of_size = points.iter().filter(|point| point.size == size).map(|point| point.tokens);
     let most = of_size.max().or_else(|| points.iter().map(|point| point.tokens).max())?;
-    Some(At { size, tokens: question.tokens.map_or(most, Tokens) })
+    Some(PredictionPoint { size, tokens: question.tokens.map_or(most, Tokens) })
 }
 
 /// Whether a law of `form` holds at `at`.
-fn holds_at(fit: &LawFit, form: Form, at: At) -> bool {
+fn holds_at(fit: &LawFit, form: LawForm, at: PredictionPoint) -> bool {
     let at_size = fit.size.is_none_or(|size| size == at.size);
     let at_tokens = fit.tokens.is_none_or(|tokens| tokens == at.tokens);
     // A law in N says nothing of an n-gram.
@@ -189,11 +187,11 @@ fn holds_at(fit: &LawFit, form: Form, at: At) -> bool {
 /// many, the one that is fitted nearest by.
 fn comparable<'a>(
     fits: &'a [LawFit],
-    at: At,
-    forms: &[Form],
+    at: PredictionPoint,
+    forms: &[LawForm],
     belongs: impl Fn(&Blend) -> bool,
 ) -> Vec<&'a LawFit> {
-    let of = |form: Form| -> Vec<&LawFit> {
+    let of = |form: LawForm| -> Vec<&LawFit> {
         fits.iter().filter(|fit| holds_at(fit, form, at) && belongs(&fit.blend)).collect()
     };
     forms
@@ -203,10 +201,10 @@ fn comparable<'a>(
         .unwrap_or_default()
 }
 
-fn optima(fits: &[LawFit], at: At) -> Vec<Optimum> {
+fn optima(fits: &[LawFit], at: PredictionPoint) -> Vec<Optimum> {
     let best = |source: &&str| {
         let belongs = |blend: &Blend| blend.is_natural() || blend.source == **source;
-        let forms = [Form::Tokens, Form::Joint, Form::Parameters];
+        let forms = [LawForm::Tokens, LawForm::Joint, LawForm::Parameters];
         optimum::optimum(source, &comparable(fits, at, &forms, belongs), at)
     };
     sources(fits).iter().filter_map(best).collect()
@@ -217,11 +215,13 @@ fn sources(fits: &[LawFit]) -> BTreeSet<&str> {
     fits.iter().filter(|fit| !fit.blend.is_natural()).map(|fit| fit.blend.source.as_str()).collect()
 }
 
-fn speed_ups(fits: &[LawFit], at: At) -> Vec<SpeedUp> {
+fn speed_ups(fits: &[LawFit], at: PredictionPoint) -> Vec<SpeedUp> {
     let blends: BTreeSet<&Blend> = fits.iter().map(|fit| &fit.blend).collect();
     let of = |blend: &&&Blend| {
         let pair = |other: &Blend| other.is_natural() || *other == ***blend;
-        let [one, other] = comparable(fits, at, &[Form::Tokens, Form::Joint], pair)[..] else { return None };
+        let [one, other] = comparable(fits, at, &[LawForm::Tokens, LawForm::Joint], pair)[..] else {
+            return None;
+        };
         let (natural, fit) = if one.blend.is_natural() { (one, other) } else { (other, one) };
         Some(speedup::speed_up(natural, fit, at))
     };
@@ -247,7 +247,7 @@ fn notes(
     blends: &BTreeSet<&Blend>,
     points: &[Point],
     fits: &[LawFit],
-    at: At,
+    at: PredictionPoint,
     optima: &[Optimum],
 ) -> Vec<String> {
     let mut notes = Vec::new();

@@ -61,7 +61,7 @@ pub enum VerifyError {
 /// What is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Group {
+pub enum CheckGroup {
     /// The simulator of the loop.
     Oracles,
     /// The metrics.
@@ -70,7 +70,7 @@ pub enum Group {
     Verdict,
 }
 
-impl Group {
+impl CheckGroup {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Oracles, Self::Metrics, Self::Verdict];
 
@@ -87,7 +87,7 @@ impl Group {
 
 /// How thoroughly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
+pub enum Thoroughness {
     /// Some ten seconds.
     Quick,
     /// Five to thirteen times as many draws, and language models.
@@ -96,11 +96,11 @@ pub enum Depth {
 
 /// A run of checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct VerifySettings {
     /// Names every random draw.
     pub seed: u64,
     /// How thoroughly.
-    pub depth: Depth,
+    pub depth: Thoroughness,
     /// Breaks the simulator of the oracles.
     pub fault: Option<Fault>,
 }
@@ -109,7 +109,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Check {
     /// What it is about.
-    pub group: Group,
+    pub group: CheckGroup,
     /// What was checked.
     pub name: String,
     /// What was found.
@@ -135,7 +135,7 @@ pub enum Evidence {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// As in [`Check`].
-    pub group: Group,
+    pub group: CheckGroup,
     /// As in [`Check`].
     pub name: String,
     /// As in [`Check`].
@@ -151,15 +151,15 @@ pub struct Finding {
 /// # Errors
 /// When a check cannot be made, or the user asks to stop.
 pub fn findings(
-    group: Group,
-    plan: &Plan,
+    group: CheckGroup,
+    plan: &VerifySettings,
     context: &RunContext,
     stage: &Stage,
 ) -> Result<Vec<Finding>, VerifyError> {
     match group {
-        Group::Oracles => oracles::findings(plan, stage),
-        Group::Metrics => metrics::findings(plan, stage),
-        Group::Verdict => verdict::findings(plan, context, stage),
+        CheckGroup::Oracles => oracles::findings(plan, stage),
+        CheckGroup::Metrics => metrics::findings(plan, stage),
+        CheckGroup::Verdict => verdict::findings(plan, context, stage),
     }
 }
 
@@ -187,7 +187,7 @@ impl Evidence {
 
 impl Finding {
     /// A number that has to agree with `expected` to within `tolerance`.
-    fn number(group: Group, name: impl Into<String>, found: f64, expected: f64, tolerance: f64) -> Self {
+    fn number(group: CheckGroup, name: impl Into<String>, found: f64, expected: f64, tolerance: f64) -> Self {
         Self {
             group,
             name: name.into(),
@@ -210,7 +210,7 @@ impl Finding {
 }
 
 /// An error once the user asks to stop.
-fn go_on(stage: &Stage) -> Result<(), VerifyError> {
+fn check_interrupt(stage: &Stage) -> Result<(), VerifyError> {
     if stage.interrupted() { Err(VerifyError::Interrupted) } else { Ok(()) }
 }
 
@@ -238,7 +238,7 @@ mod tests {
 
     fn of(evidence: Evidence) -> Finding {
         let (found, expected) = (String::new(), String::new());
-        Finding { group: Group::Oracles, name: String::new(), found, expected, evidence }
+        Finding { group: CheckGroup::Oracles, name: String::new(), found, expected, evidence }
     }
 
     /// Two-sided 1e-4: 3.890 592 (tables of the normal distribution); a hundred scores: 1e-6, 4.891 638.
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn what_is_no_number_agrees_with_nothing() {
-        let passes = |found| Finding::number(Group::Metrics, "x", found, 1.0, 0.1).judged(4.0).passed;
+        let passes = |found| Finding::number(CheckGroup::Metrics, "x", found, 1.0, 0.1).judged(4.0).passed;
         assert!(passes(1.05) && !passes(1.2) && !passes(f64::NAN));
     }
 

@@ -1,6 +1,6 @@
-//! What became of the comparisons.
+//! How often comparisons were called, and how often their intervals covered the true effect.
 
-use super::deal::{Contrast, Couple, deal};
+use super::folds::{Contrast, Pair, partition};
 use crate::config::CONTROL;
 use crate::seed::{StreamKey, streams};
 use crate::verdict::{self, ArmComparison, Observation, Verdict, headline};
@@ -9,29 +9,29 @@ use serde::Serialize;
 use statrs::distribution::{Beta, ContinuousCDF};
 use std::collections::BTreeMap;
 
-/// So many of so many.
+/// A proportion, `count` of `of`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Share {
-    /// How many are meant.
+pub struct Proportion {
+    /// Number of successes.
     pub count: usize,
-    /// Of how many.
+    /// Number of trials.
     pub of: usize,
 }
 
-impl Share {
-    fn add(&mut self, counts: bool) {
-        self.count += usize::from(counts);
+impl Proportion {
+    fn add(&mut self, is_success: bool) {
+        self.count += usize::from(is_success);
         self.of += 1;
     }
 
-    /// The share, or 0 of nothing.
+    /// count/of, and 0 if there were no trials.
     #[must_use]
     pub fn value(self) -> f64 {
         if self.of == 0 { 0.0 } else { self.count as f64 / self.of as f64 }
     }
 
-    /// The upper end of the one-sided 95 % interval of Clopper and Pearson (1934): the share at which so few would be
-    /// seen with a chance of 5 %.
+    /// The upper end of the one-sided 95 % interval of Clopper and Pearson (1934): the true proportion at which so few
+    /// successes, or fewer, have probability 5 %.
     #[must_use]
     pub fn upper_bound(self) -> f64 {
         if self.count >= self.of {
@@ -42,35 +42,36 @@ impl Share {
     }
 }
 
-/// What became of the comparisons of one arm with the control.
+/// The outcomes of all comparisons of one contrast.
 #[derive(Clone, Debug, Serialize)]
 pub struct ArmRates {
-    /// The arm; `"control"` where arms that are alike are held against each other.
+    /// The arm; `"control"` for arms that are alike.
     pub arm: String,
-    /// Seeds of an experiment, S.
+    /// S: seeds per experiment.
     pub seeds: usize,
-    /// Comparisons made.
+    /// Number of comparisons.
     pub comparisons: usize,
     /// Called narrowing or collapsed.
-    pub called: Share,
+    pub called: Proportion,
     /// Called collapsed.
-    pub collapsed: Share,
+    pub collapsed: Proportion,
     /// Called stable.
-    pub stable: Share,
-    /// Called by generation 1, 2, …
-    pub called_by: Vec<Share>,
-    /// Headline effects whose 95 % interval holds the truth: the mean over all seeds, or 0 among arms that are alike.
-    /// Left out is an effect of exactly 0: arm and control agree to the last bit, and no interval was estimated.
-    pub covered: Share,
-    /// The same, by headline metric.
-    pub covered_by_metric: BTreeMap<String, Share>,
-    /// Inconclusive comparisons whose number of seeds was right within a factor of 2, of those for which twice as many
-    /// were run.
-    pub settled_as_said: Share,
+    pub stable: Proportion,
+    /// Called at generation 1 or earlier, 2 or earlier, …
+    pub called_by: Vec<Proportion>,
+    /// Headline effects whose 95 % interval covers the true effect: the mean over all seeds, or 0 among arms that are
+    /// alike. Effects of exactly 0 are left out: arm and control agree to the last bit, so no interval was estimated.
+    pub covered: Proportion,
+    /// `covered` by headline metric.
+    pub covered_by_metric: BTreeMap<String, Proportion>,
+    /// Inconclusive comparisons whose estimate of the seeds needed was right within a factor of 2, of those for which
+    /// twice that number of seeds was run.
+    #[serde(rename = "settled_as_said")]
+    pub seeds_estimate_right: Proportion,
 }
 
-/// Deals `observed`, a list for each seed, into experiments of `seeds` seeds, until there are `comparisons` of each
-/// contrast or as many as there are different ones, and judges them.
+/// Partitions `observed`, one list of observations per seed, into experiments of `seeds` seeds and judges them: for each
+/// contrast `comparisons` of them, or as many as there are different ones.
 #[must_use]
 pub fn rates(
     observed: &[Vec<Observation>],
@@ -78,27 +79,28 @@ pub fn rates(
     seeds: usize,
     comparisons: usize,
 ) -> Vec<ArmRates> {
-    contrasts.iter().map(|contrast| of_contrast(observed, contrast, seeds, comparisons)).collect()
+    contrasts.iter().map(|contrast| rates_of(observed, contrast, seeds, comparisons)).collect()
 }
 
-fn of_contrast(
+fn rates_of(
     observed: &[Vec<Observation>],
     contrast: &Contrast,
     seeds: usize,
     comparisons: usize,
 ) -> ArmRates {
     let mut stream = StreamKey::new(seeds as u64, "", 0, streams::CALIBRATION).stream(0);
-    let over_all = judge(observed, &contrast.couples(observed.len(), &mut stream));
-    let orders = deal(contrast, observed.len(), seeds, comparisons, &mut stream);
+    let over_all_seeds = judge(observed, &contrast.pairs(observed.len(), &mut stream));
+    let orders = partition(contrast, observed.len(), seeds, comparisons, &mut stream);
     let judged: Vec<(ArmComparison, Option<bool>)> = orders
         .par_iter()
         .filter_map(|order| {
             let found = judge(observed, &order[..seeds])?;
-            let is_right = found.seeds_needed.and_then(|said| settled_as_said(observed, order, seeds, said));
+            let is_right =
+                found.seeds_needed.and_then(|needed| was_estimate_right(observed, order, seeds, needed));
             Some((found, is_right))
         })
         .collect();
-    let truth = over_all.iter().flat_map(|found| &found.effects).map(|effect| match contrast {
+    let truth = over_all_seeds.iter().flat_map(|found| &found.effects).map(|effect| match contrast {
         Contrast::Effect(_) => (effect.place(), effect.difference),
         Contrast::Alike(_) => (effect.place(), 0.0),
     });
@@ -110,13 +112,13 @@ fn of_contrast(
     rates
 }
 
-/// The comparison that couples make, each a seed of its own; none where no couple was observed.
-fn judge(observed: &[Vec<Observation>], couples: &[Couple]) -> Option<ArmComparison> {
+/// Compares the arms of `pairs`, each pair counting as one seed. None if there are no observations of any pair.
+fn judge(observed: &[Vec<Observation>], pairs: &[Pair]) -> Option<ArmComparison> {
     let mut observations = Vec::new();
-    for (index, couple) in couples.iter().enumerate() {
-        for observation in &observed[couple.seed] {
-            let role = if observation.arm == couple.control { CONTROL } else { ARM };
-            if observation.arm == couple.arm || role == CONTROL {
+    for (index, pair) in pairs.iter().enumerate() {
+        for observation in &observed[pair.seed] {
+            let role = if observation.arm == pair.control { CONTROL } else { ARM };
+            if observation.arm == pair.arm || role == CONTROL {
                 let (seed, arm) = (index as u64, role.to_owned());
                 observations.push(Observation { seed, arm, ..observation.clone() });
             }
@@ -125,24 +127,24 @@ fn judge(observed: &[Vec<Observation>], couples: &[Couple]) -> Option<ArmCompari
     verdict::compare("", &observations, CONTROL).into_iter().next()
 }
 
-/// What is held against the control, whatever its name.
+/// The name under which the arm of a pair is compared with the control.
 const ARM: &str = "arm";
 
-/// Whether a number of seeds was right: with half as many the verdict was still open, with twice as many it was
-/// settled. None where there are fewer than twice as many.
-fn settled_as_said(
+/// Whether the estimate `needed` of the number of seeds was right within a factor of 2: with half as many the verdict was
+/// inconclusive, with twice as many it was not. None if `order` has fewer than twice as many.
+fn was_estimate_right(
     observed: &[Vec<Observation>],
-    order: &[Couple],
+    order: &[Pair],
     seeds: usize,
-    said: usize,
+    needed: usize,
 ) -> Option<bool> {
     let is_settled =
-        |couples: &[Couple]| judge(observed, couples).is_some_and(|one| one.verdict != Verdict::Inconclusive);
-    let twice = order.get(..2 * said)?;
-    Some(is_settled(twice) && (said / 2 <= seeds || !is_settled(&order[..said / 2])))
+        |pairs: &[Pair]| judge(observed, pairs).is_some_and(|one| one.verdict != Verdict::Inconclusive);
+    let twice = order.get(..2 * needed)?;
+    Some(is_settled(twice) && (needed / 2 <= seeds || !is_settled(&order[..needed / 2])))
 }
 
-/// What the difference in a metric at a generation is in truth.
+/// The true difference between arm and control, by metric and generation.
 type Truth<'a> = BTreeMap<(&'a str, usize), f64>;
 
 impl ArmRates {
@@ -151,27 +153,27 @@ impl ArmRates {
             arm: arm.to_owned(),
             seeds,
             comparisons: 0,
-            called: Share::default(),
-            collapsed: Share::default(),
-            stable: Share::default(),
+            called: Proportion::default(),
+            collapsed: Proportion::default(),
+            stable: Proportion::default(),
             called_by: Vec::new(),
-            covered: Share::default(),
+            covered: Proportion::default(),
             covered_by_metric: BTreeMap::new(),
-            settled_as_said: Share::default(),
+            seeds_estimate_right: Proportion::default(),
         }
     }
 
-    fn add(&mut self, found: &ArmComparison, settled_as_said: Option<bool>, truth: &Truth) {
+    fn add(&mut self, found: &ArmComparison, is_estimate_right: Option<bool>, truth: &Truth) {
         self.comparisons += 1;
         self.called.add(matches!(found.verdict, Verdict::Narrowing | Verdict::Collapsed));
         self.collapsed.add(found.verdict == Verdict::Collapsed);
         self.stable.add(found.verdict == Verdict::Stable);
-        self.called_by.resize(found.last_generation().unwrap_or(0), Share::default());
+        self.called_by.resize(found.last_generation().unwrap_or(0), Proportion::default());
         for (index, share) in self.called_by.iter_mut().enumerate() {
             share.add(found.called_at_generation.is_some_and(|called| called <= index + 1));
         }
-        if let Some(is_right) = settled_as_said {
-            self.settled_as_said.add(is_right);
+        if let Some(is_right) = is_estimate_right {
+            self.seeds_estimate_right.add(is_right);
         }
         for effect in &found.effects {
             let is_headline = headline().iter().any(|headline| headline.metric == effect.metric);
@@ -190,12 +192,11 @@ impl ArmRates {
 mod tests {
     use super::*;
 
-    /// The rule of three: none of n leaves 1 − 0.05^(1/n) open. And Clopper and Pearson's own kind of table: 1 of 10
-    /// has the upper end 0.3942.
+    /// 0 of n has the upper bound 1 − 0.05^(1/n), the rule of three. 1 of 10 has 0.3942 in tables of the interval.
     #[test]
     fn upper_bounds_are_those_of_clopper_and_pearson() {
-        assert!((Share { count: 0, of: 1000 }.upper_bound() - (1.0 - 0.05_f64.powf(1e-3))).abs() < 1e-9);
-        assert!((Share { count: 1, of: 10 }.upper_bound() - 0.394_163).abs() < 1e-5);
-        assert_eq!(Share { count: 3, of: 3 }.upper_bound(), 1.0);
+        assert!((Proportion { count: 0, of: 1000 }.upper_bound() - (1.0 - 0.05_f64.powf(1e-3))).abs() < 1e-9);
+        assert!((Proportion { count: 1, of: 10 }.upper_bound() - 0.394_163).abs() < 1e-5);
+        assert_eq!(Proportion { count: 3, of: 3 }.upper_bound(), 1.0);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::output::{self, Format, say};
 use super::surroundings::{self, MachineArgs};
-use crate::calibration::{self, ArmRates, Contrast, Share};
+use crate::calibration::{self, ArmRates, Contrast, Proportion};
 use crate::config::{self, Experiment};
 use crate::lineage::{self, RunContext};
 use crate::progress::Silent;
@@ -142,7 +142,7 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     fn new(rates: &'a ArmRates) -> Self {
-        let share = |share: Share| (share.of > 0).then(|| share.value());
+        let share = |share: Proportion| (share.of > 0).then(|| share.value());
         Self {
             arm: &rates.arm,
             seeds: rates.seeds,
@@ -154,8 +154,8 @@ impl<'a> Row<'a> {
             stable: share(rates.stable),
             // One seed's interval is not meant for the mean over seeds.
             covered: share(rates.covered).filter(|_| rates.seeds > 1),
-            seeds_right: share(rates.settled_as_said),
-            seeds_right_of: rates.settled_as_said.of,
+            seeds_right: share(rates.seeds_estimate_right),
+            seeds_right_of: rates.seeds_estimate_right.of,
         }
     }
 

@@ -4,8 +4,8 @@ use super::counts::count;
 use super::output;
 use crate::config::file::{MixtureTable, SynthesisTable};
 use crate::config::{self, Decoding};
-use crate::corpus::{self, TokensWanted};
-use crate::drift::{Frequencies, Loop, Row, categorical, gaussian, regression};
+use crate::corpus::{self, RequiredTokens};
+use crate::drift::{DriftRow, DriftSettings, Frequencies, categorical, gaussian, regression};
 use crate::tokenizer::Tokenizer;
 use crate::units::Tokens;
 use anyhow::{Context, Result, ensure};
@@ -139,13 +139,13 @@ impl Args {
 
 impl Common {
     /// The loop of `samples` per generation, and the settings that every model has.
-    fn plan(&self, samples: u64) -> Result<Loop> {
+    fn plan(&self, samples: u64) -> Result<DriftSettings> {
         if let Some(threads) = self.threads {
             ensure!((1..=1024).contains(&threads), "--threads {threads}: give a number from 1 to 1024");
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
             pool.with_context(|| format!("--threads {threads}"))?;
         }
-        Ok(Loop {
+        Ok(DriftSettings {
             samples,
             generations: usize::try_from(self.generations)?,
             mixture: config::parse_mixture(&self.mixture, "--mixture")?,
@@ -154,7 +154,7 @@ impl Common {
         })
     }
 
-    fn show(&self, model: &str, plan: &Loop, of_model: Value, rows: &[Row]) -> Result<()> {
+    fn show(&self, model: &str, plan: &DriftSettings, of_model: Value, rows: &[DriftRow]) -> Result<()> {
         match self.format {
             Format::Csv => output::csv(rows),
             Format::Table => output::emit(&table(rows)),
@@ -186,7 +186,7 @@ impl Categorical {
         settings["temperature"] = json!(decoding.temperature);
         settings["top_k"] = json!(decoding.top_k);
         settings["top_p"] = json!(decoding.top_p);
-        let rows = categorical::Simulation::new(frequencies, decoding, &plan)?.rows();
+        let rows = categorical::CategoricalSimulation::new(frequencies, decoding, &plan)?.rows();
         self.common.show("categorical", &plan, settings, &rows)
     }
 
@@ -222,7 +222,7 @@ impl Categorical {
 impl Gaussian {
     fn exec(self) -> Result<()> {
         let plan = self.common.plan(self.samples)?;
-        let rows = gaussian::Simulation::new(usize::try_from(self.dims)?, &plan)?.rows();
+        let rows = gaussian::GaussianSimulation::new(usize::try_from(self.dims)?, &plan)?.rows();
         self.common.show("gaussian", &plan, json!({ "dims": self.dims }), &rows)
     }
 }
@@ -230,7 +230,8 @@ impl Gaussian {
 impl Regression {
     fn exec(self) -> Result<()> {
         let plan = self.common.plan(self.rows)?;
-        let rows = regression::Simulation::new(usize::try_from(self.columns)?, self.noise, &plan)?.rows()?;
+        let rows = regression::RegressionSimulation::new(usize::try_from(self.columns)?, self.noise, &plan)?
+            .rows()?;
         let settings = json!({ "rows": self.rows, "columns": self.columns, "noise": self.noise });
         self.common.show("regression", &plan, settings, &rows)
     }
@@ -268,7 +269,7 @@ fn token_frequencies(path: &Path, vocab: usize) -> Result<Frequencies> {
         heldout_share: 0.0,
         reference_share: 0.0,
     };
-    let nothing = TokensWanted { train: Tokens(0), heldout: Tokens(0), reference: Tokens(0) };
+    let nothing = RequiredTokens { train: Tokens(0), heldout: Tokens(0), reference: Tokens(0) };
     let text = corpus::load(&corpus, nothing)?;
     let tokenizer = Tokenizer::learn(&text.train, vocab)?;
     ensure!(
@@ -285,9 +286,9 @@ fn token_frequencies(path: &Path, vocab: usize) -> Result<Frequencies> {
 }
 
 /// Every row, as it is.
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[DriftRow]) -> String {
     let shown = |value: Option<f64>| value.filter(|value| value.is_finite()).map_or("–".to_owned(), short);
-    let line = |row: &Row| {
+    let line = |row: &DriftRow| {
         vec![
             row.generation.to_string(),
             row.statistic.to_owned(),

@@ -5,7 +5,7 @@ mod rows;
 use super::compare;
 use super::counts::positive_count;
 use super::output::{self, Format, say};
-use crate::fit::{self, Fitted, Question};
+use crate::fit::{self, FitSettings, Fitted};
 use crate::report::{self, Table};
 use crate::store;
 use anyhow::{Result, ensure};
@@ -51,7 +51,7 @@ impl Args {
             (1..=last).contains(&generation),
             "--generation {generation}: the runs have generations 1 to {last} in common"
         );
-        let question = Question {
+        let question = FitSettings {
             parameters: self.parameters,
             tokens: self.tokens,
             resamples: self.resamples as usize,

@@ -6,7 +6,7 @@ use crate::lineage::RunContext;
 use crate::progress::Silent;
 use crate::seed::{SHARED, StreamKey, streams};
 use crate::stage::Stage;
-use crate::verify::{self, Check, Depth, Fault, Group, Plan};
+use crate::verify::{self, Check, CheckGroup, Fault, Thoroughness, VerifySettings};
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
@@ -22,7 +22,7 @@ pub struct Args {
     quick: bool,
     /// One group of checks alone.
     #[arg(long, value_enum)]
-    only: Option<Group>,
+    only: Option<CheckGroup>,
     /// Break the simulator on purpose; some check must fail.
     #[arg(long, value_enum, value_name = "FAULT")]
     inject: Option<Fault>,
@@ -33,7 +33,7 @@ pub struct Args {
     machine: MachineArgs,
 }
 
-impl ValueEnum for Group {
+impl ValueEnum for CheckGroup {
     fn value_variants<'a>() -> &'a [Self] {
         &Self::ALL
     }
@@ -64,23 +64,23 @@ impl Args {
     }
 
     fn checks(&self) -> Result<Vec<Check>> {
-        let is_simulated = matches!(self.only, None | Some(Group::Oracles));
+        let is_simulated = matches!(self.only, None | Some(CheckGroup::Oracles));
         ensure!(
             self.inject.is_none() || is_simulated,
             "--inject breaks the simulator of the loop, which --only {} leaves out; use --only oracles, or neither",
-            self.only.map_or("", Group::name)
+            self.only.map_or("", CheckGroup::name)
         );
         let device = self.machine.open()?;
         let observer = surroundings::observer();
         let interrupt = surroundings::interrupt()?;
         let provenance = self.machine.provenance();
         let context = RunContext { device: &device, observer: &Silent, interrupt: &interrupt, provenance };
-        let depth = if self.quick { Depth::Quick } else { Depth::Full };
-        let plan = Plan { seed: self.seed, depth, fault: self.inject };
+        let depth = if self.quick { Thoroughness::Quick } else { Thoroughness::Full };
+        let plan = VerifySettings { seed: self.seed, depth, fault: self.inject };
         let stage =
             Stage::new(StreamKey::new(self.seed, SHARED, 0, streams::VERIFY), observer.as_ref(), &interrupt);
         let mut findings = Vec::new();
-        for group in Group::ALL.into_iter().filter(|group| self.only.is_none_or(|only| only == *group)) {
+        for group in CheckGroup::ALL.into_iter().filter(|group| self.only.is_none_or(|only| only == *group)) {
             say(&format!("verifying: {}", group.name()));
             findings.extend(verify::findings(group, &plan, &context, &stage)?);
         }

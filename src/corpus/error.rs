@@ -1,6 +1,6 @@
 //! What can go wrong with natural text.
 
-use super::split::Portion;
+use super::split::CorpusSplit;
 use crate::units::Tokens;
 use std::path::PathBuf;
 
@@ -142,7 +142,7 @@ pub enum CorpusError {
     )]
     TooSmall {
         /// Which split.
-        portion: Portion,
+        portion: CorpusSplit,
         /// Tokens that the experiment takes.
         wanted: Tokens,
         /// Tokens that there are.
@@ -154,13 +154,13 @@ pub enum CorpusError {
 
 /// The error for a split that holds too few tokens. `share` is the split's share of all documents.
 #[must_use]
-pub fn too_small(portion: Portion, wanted: Tokens, available: Tokens, share: f64) -> CorpusError {
+pub fn too_small(portion: CorpusSplit, wanted: Tokens, available: Tokens, share: f64) -> CorpusError {
     let remedy = match portion {
-        Portion::Train => format!(
+        CorpusSplit::Train => format!(
             "lower corpus.heldout_share or corpus.reference_share (train is {:.0} % of the documents)",
             share * 100.0
         ),
-        Portion::Heldout | Portion::Reference => {
+        CorpusSplit::Heldout | CorpusSplit::Reference => {
             format!("raise corpus.{}_share (now {share})", portion.name())
         }
     };
@@ -173,13 +173,13 @@ mod tests {
 
     #[test]
     fn a_corpus_that_is_too_small_says_how_small_and_what_to_change() {
-        let error = too_small(Portion::Heldout, Tokens(50_000), Tokens(1234), 0.05).to_string();
+        let error = too_small(CorpusSplit::Heldout, Tokens(50_000), Tokens(1234), 0.05).to_string();
         assert_eq!(
             error,
             "corpus: the heldout split holds 1_234 tokens, but 50_000 are wanted; add text, lower \
              corpus.heldout_tokens, or raise corpus.heldout_share (now 0.05)"
         );
-        let error = too_small(Portion::Train, Tokens(9), Tokens(1), 0.8).to_string();
+        let error = too_small(CorpusSplit::Train, Tokens(9), Tokens(1), 0.8).to_string();
         assert!(error.ends_with("(train is 80 % of the documents)"), "{error}");
     }
 }

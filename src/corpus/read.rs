@@ -32,7 +32,7 @@ pub(super) fn documents(files: &Files) -> Result<Vec<String>, CorpusError> {
 
 /// How a file's bytes become text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+enum FileFormat {
     Plain,
     JsonLines,
     Parquet,
@@ -40,7 +40,7 @@ enum Format {
 
 /// What a file's bytes are wrapped in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Packing {
+enum Compression {
     None,
     Gzip,
     Zstandard,
@@ -51,37 +51,37 @@ const KNOWN: &str = ".txt, .jsonl and .json (also with .gz or .zst after it), .p
 fn documents_of(path: &Path, files: &Files) -> Result<Vec<String>, CorpusError> {
     let (format, packing) = format_of(path)?;
     match format {
-        Format::Parquet => parquet::documents(path, &files.text_field),
-        Format::Plain => plain::documents(path, &unpacked(path, packing)?, files.split),
-        Format::JsonLines => jsonl::documents(path, &unpacked(path, packing)?, &files.text_field),
+        FileFormat::Parquet => parquet::documents(path, &files.text_field),
+        FileFormat::Plain => plain::documents(path, &unpacked(path, packing)?, files.split),
+        FileFormat::JsonLines => jsonl::documents(path, &unpacked(path, packing)?, &files.text_field),
     }
 }
 
-fn format_of(path: &Path) -> Result<(Format, Packing), CorpusError> {
+fn format_of(path: &Path) -> Result<(FileFormat, Compression), CorpusError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let (inner, packing) = if let Some(inner) = name.strip_suffix(".gz") {
-        (inner, Packing::Gzip)
+        (inner, Compression::Gzip)
     } else if let Some(inner) = name.strip_suffix(".zst") {
-        (inner, Packing::Zstandard)
+        (inner, Compression::Zstandard)
     } else {
-        (name.as_str(), Packing::None)
+        (name.as_str(), Compression::None)
     };
     match inner.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("txt") => Ok((Format::Plain, packing)),
-        Some("jsonl" | "json") => Ok((Format::JsonLines, packing)),
-        Some("parquet") if packing == Packing::None => Ok((Format::Parquet, packing)),
+        Some("txt") => Ok((FileFormat::Plain, packing)),
+        Some("jsonl" | "json") => Ok((FileFormat::JsonLines, packing)),
+        Some("parquet") if packing == Compression::None => Ok((FileFormat::Parquet, packing)),
         _ => Err(CorpusError::Format { path: path.to_owned(), known: KNOWN.to_owned() }),
     }
 }
 
-fn unpacked(path: &Path, packing: Packing) -> Result<Vec<u8>, CorpusError> {
+fn unpacked(path: &Path, packing: Compression) -> Result<Vec<u8>, CorpusError> {
     let bytes =
         std::fs::read(path).map_err(|source| CorpusError::Unreadable { path: path.to_owned(), source })?;
     let mut text = Vec::new();
     let (unpacked, format) = match packing {
-        Packing::None => return Ok(bytes),
-        Packing::Gzip => (flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_end(&mut text), "gzip"),
-        Packing::Zstandard => {
+        Compression::None => return Ok(bytes),
+        Compression::Gzip => (flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_end(&mut text), "gzip"),
+        Compression::Zstandard => {
             (zstd::stream::copy_decode(&bytes[..], &mut text).map(|()| text.len()), "Zstandard")
         }
     };
@@ -104,11 +104,11 @@ mod tests {
     #[test]
     fn the_name_tells_the_format() {
         let of = |name: &str| format_of(Path::new(name)).ok();
-        assert_eq!(of("a.txt"), Some((Format::Plain, Packing::None)));
-        assert_eq!(of("dir.d/A.TXT.GZ"), Some((Format::Plain, Packing::Gzip)));
-        assert_eq!(of("a.b.jsonl.zst"), Some((Format::JsonLines, Packing::Zstandard)));
-        assert_eq!(of("a.json.gz"), Some((Format::JsonLines, Packing::Gzip)));
-        assert_eq!(of("a.parquet"), Some((Format::Parquet, Packing::None)));
+        assert_eq!(of("a.txt"), Some((FileFormat::Plain, Compression::None)));
+        assert_eq!(of("dir.d/A.TXT.GZ"), Some((FileFormat::Plain, Compression::Gzip)));
+        assert_eq!(of("a.b.jsonl.zst"), Some((FileFormat::JsonLines, Compression::Zstandard)));
+        assert_eq!(of("a.json.gz"), Some((FileFormat::JsonLines, Compression::Gzip)));
+        assert_eq!(of("a.parquet"), Some((FileFormat::Parquet, Compression::None)));
         for unknown in ["a", "a.csv", "a.parquet.gz", "a.gz", "txt", ""] {
             assert_eq!(of(unknown), None, "{unknown}");
         }

@@ -10,7 +10,7 @@
 
 /// A part of the natural text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Portion {
+pub enum CorpusSplit {
     /// What models train on.
     Train,
     /// What losses are measured on.
@@ -19,7 +19,7 @@ pub enum Portion {
     Reference,
 }
 
-impl Portion {
+impl CorpusSplit {
     /// Its name in records and messages.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -33,12 +33,12 @@ impl Portion {
 
 /// A document and its hash. Sorts by the hash.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Hashed {
+pub(super) struct HashedDocument {
     hash: [u8; 32],
     text: String,
 }
 
-impl Hashed {
+impl HashedDocument {
     /// Hashes a document.
     pub(super) fn new(text: String) -> Self {
         Self { hash: *blake3::hash(text.as_bytes()).as_bytes(), text }
@@ -50,22 +50,22 @@ impl Hashed {
     }
 
     /// Where it belongs.
-    pub(super) fn portion(&self, heldout_share: f64, reference_share: f64) -> Portion {
+    pub(super) fn portion(&self, heldout_share: f64, reference_share: f64) -> CorpusSplit {
         let (leading, _) = self.hash.split_first_chunk().unwrap_or((&[0; 8], &[]));
         let u = u64::from_be_bytes(*leading) as f64 / 2f64.powi(64);
         if u < heldout_share {
-            Portion::Heldout
+            CorpusSplit::Heldout
         } else if u < heldout_share + reference_share {
-            Portion::Reference
+            CorpusSplit::Reference
         } else {
-            Portion::Train
+            CorpusSplit::Train
         }
     }
 }
 
 /// Splits documents into train, held-out and reference, each in the order of hashes.
 pub(super) fn split(
-    mut documents: Vec<Hashed>,
+    mut documents: Vec<HashedDocument>,
     heldout_share: f64,
     reference_share: f64,
 ) -> [Vec<String>; 3] {

@@ -28,7 +28,7 @@
 use crate::config;
 use crate::seed::{SHARED, Stream, StreamKey, streams};
 use facts::Facts;
-use grammar::Part;
+use grammar::Phrase;
 use lexicon::{Coiner, Lexicon, capitalised};
 use rand::Rng;
 
@@ -41,14 +41,14 @@ pub use facts::Fact;
 
 /// How many sentences a document has: `min`, and one more with probability `go_on` until `max`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Lengths {
+struct DocumentLengths {
     min: usize,
     max: usize,
     go_on: f64,
 }
 
 /// About nine sentences.
-const LENGTHS: Lengths = Lengths { min: 2, max: 40, go_on: 0.875 };
+const LENGTHS: DocumentLengths = DocumentLengths { min: 2, max: 40, go_on: 0.875 };
 
 /// A language and its facts.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ pub struct World {
     known: Facts,
     facts: Vec<Fact>,
     fact_share: f64,
-    lengths: Lengths,
+    lengths: DocumentLengths,
     documents: StreamKey,
 }
 
@@ -99,7 +99,7 @@ impl World {
             log_probability += if rng.random::<f64>() < self.fact_share {
                 self.fact_share.ln() + self.known.write(&mut topic, rng, &mut words)
             } else {
-                (-self.fact_share).ln_1p() + grammar::write(Part::Sentence, &self.lexicon, rng, &mut words)
+                (-self.fact_share).ln_1p() + grammar::write(Phrase::Sentence, &self.lexicon, rng, &mut words)
             };
             if !text.is_empty() {
                 text.push(' ');
@@ -132,7 +132,7 @@ impl World {
             return Some(self.fact_share.ln() + self.known.read(&words, topic)?);
         }
         let mut rest = words.as_slice();
-        let of_the_words = grammar::read(Part::Sentence, &self.lexicon, &mut rest)?;
+        let of_the_words = grammar::read(Phrase::Sentence, &self.lexicon, &mut rest)?;
         rest.is_empty().then(|| (-self.fact_share).ln_1p() + of_the_words)
     }
 
@@ -155,7 +155,7 @@ impl World {
         let first_facts = 1.0 - lengths.iter().map(|&(n, p)| p * (1.0 - share).powi(n as i32)).sum::<f64>();
         let later_facts = mean * share - first_facts;
         length
-            + mean * (kind + (1.0 - share) * grammar::entropy(Part::Sentence, &self.lexicon))
+            + mean * (kind + (1.0 - share) * grammar::entropy(Phrase::Sentence, &self.lexicon))
             + first_facts * self.known.first_entropy()
             + later_facts * self.known.later_entropy()
     }
@@ -167,11 +167,11 @@ impl World {
         let words_of_a_fact = 6.0;
         sentences
             * (self.fact_share * words_of_a_fact
-                + (1.0 - self.fact_share) * grammar::mean_words(Part::Sentence))
+                + (1.0 - self.fact_share) * grammar::mean_words(Phrase::Sentence))
     }
 }
 
-impl Lengths {
+impl DocumentLengths {
     fn draw(self, rng: &mut Stream) -> usize {
         let mut sentences = self.min;
         while sentences < self.max && rng.random::<f64>() < self.go_on {

@@ -1,7 +1,7 @@
-//! Dealing samples out to types, in fixed blocks of types, so that several threads can work at one draw.
+//! Drawing counts in fixed blocks of types, so that several threads can share one draw.
 //!
-//! The totals of blocks are drawn first, then every block from a random stream of its own. Neither depends on the
-//! number of threads.
+//! First the totals of all blocks are drawn, then the counts within each block, from a random stream of that block.
+//! Neither depends on the number of threads.
 
 use crate::seed::{Stream, StreamKey};
 use rayon::prelude::*;
@@ -10,10 +10,10 @@ use std::iter::Sum;
 /// Types that share a random stream.
 const BLOCK: usize = 1024;
 
-/// What each of the `weights` (types) gets of `wanted` samples (types). `fill` deals to one run of types: it is given
-/// zeros to fill, the samples to deal, the run's weights and a stream of `key`.
-pub(super) fn deal<W>(
-    wanted: u64,
+/// The counts (types) of `samples` samples drawn by `weights` (types). `fill` draws the counts of one run of types: its
+/// arguments are zeros to overwrite, the number of samples, the weights of the run, and a random stream.
+pub(super) fn draw_in_blocks<W>(
+    samples: u64,
     weights: &[W],
     key: &StreamKey,
     fill: impl Fn(&mut [u64], u64, &[W], &mut Stream) + Sync,
@@ -21,19 +21,19 @@ pub(super) fn deal<W>(
 where
     W: Copy + Send + Sync + Sum,
 {
-    let mut dealt = vec![0; weights.len()];
+    let mut counts = vec![0; weights.len()];
     if weights.len() <= BLOCK {
-        fill(&mut dealt, wanted, weights, &mut key.stream(1));
-        return dealt;
+        fill(&mut counts, samples, weights, &mut key.stream(1));
+        return counts;
     }
-    let of_blocks: Vec<W> = weights.par_chunks(BLOCK).map(|block| block.iter().copied().sum()).collect();
-    let mut wanted_of = vec![0; of_blocks.len()];
-    fill(&mut wanted_of, wanted, &of_blocks, &mut key.stream(0));
-    let blocks = dealt.par_chunks_mut(BLOCK).zip(weights.par_chunks(BLOCK)).zip(&wanted_of);
-    blocks.enumerate().for_each(|(block, ((dealt, weights), &wanted))| {
-        if wanted > 0 {
-            fill(dealt, wanted, weights, &mut key.stream(block as u64 + 1));
+    let block_weights: Vec<W> = weights.par_chunks(BLOCK).map(|block| block.iter().copied().sum()).collect();
+    let mut block_samples = vec![0; block_weights.len()];
+    fill(&mut block_samples, samples, &block_weights, &mut key.stream(0));
+    let blocks = counts.par_chunks_mut(BLOCK).zip(weights.par_chunks(BLOCK)).zip(&block_samples);
+    blocks.enumerate().for_each(|(block, ((counts, weights), &samples))| {
+        if samples > 0 {
+            fill(counts, samples, weights, &mut key.stream(block as u64 + 1));
         }
     });
-    dealt
+    counts
 }

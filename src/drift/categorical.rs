@@ -1,44 +1,60 @@
-//! The loop with a categorical model: count, draw, mix, count again.
+//! The training loop with a categorical model: count, draw, mix, count again.
 //!
-//! A generation is a vector of counts, and costs as much as there are types: samples are never made one by one. Memory
-//! is a few vectors of counts per lineage (one more for every size that a fixed natural part takes over the
-//! generations). Lineages run in parallel, and so do the types of one; the outcome depends on neither.
+//! A generation is a vector of counts, one per type. Samples are never made one by one, so a generation costs as much
+//! as there are types, however many samples it has. A lineage holds a few such vectors (plus one for every size that a
+//! fixed natural part takes over the generations). Lineages run in parallel, and so do the types of one lineage; the
+//! result depends on neither.
 //!
-//! Statistics, of the frequencies q that a generation's model has: `gini_simpson` 1 − Σ q², `entropy` −Σ q ln q in
-//! nats, `types_alive`, `tail_types_alive` (of the rarest types that hold the last 1 % of natural mass), `tail_mass`
-//! (what these hold), `hill_1` = exp entropy, `hill_2` = 1/Σ q².
+//! Statistics of a generation's frequencies q: `gini_simpson` 1 − Σ q², `entropy` −Σ q ln q in nats, `types_alive`,
+//! `tail_types_alive` (among the rarest types that together have the last 1 % of natural mass), `tail_mass` (the mass
+//! of those types), `hill_1` = exp(entropy), `hill_2` = 1/Σ q².
+//!
+//! ```
+//! use genloss::config::{self, Decoding};
+//! use genloss::drift::{DriftSettings, Frequencies, categorical::CategoricalSimulation};
+//!
+//! let mixture = config::parse_mixture("replace", "mixture")?;
+//! let settings = DriftSettings { samples: 100, generations: 1, mixture, replicates: 1, seed: 1 };
+//! let natural = Frequencies::new(&[0.5, 0.3, 0.2])?;
+//! let simulation = CategoricalSimulation::new(natural, Decoding::GREEDY, &settings)?;
+//! let mut last = Vec::new();
+//! simulation.lineage(0, &mut |_, counts| last = counts.to_vec());
+//! // Greedy decoding writes the most frequent type only.
+//! assert_eq!(last, [100, 0, 0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use super::coalescence::coalescence;
 use super::decode::decode;
 use super::frequencies::Frequencies;
 use super::hypergeometric::subset;
 use super::multinomial::multinomial;
-use super::regime::{Loop, Recipe, Regime};
+use super::schedule::{DriftSettings, SampleSchedule, TrainingCounts};
 use super::statistics;
-use super::summary::{self, Row};
-use super::survival::{Alive, alive};
-use super::{DriftError, fault};
+use super::summary::{self, DriftRow};
+use super::survival::{SurvivingTypes, surviving_types};
+use super::{DriftError, invalid};
 use crate::config::{Decoding, NaturalDocuments, SyntheticDocuments};
 use crate::decoding;
 use crate::seed::{StreamKey, streams};
 use rayon::prelude::*;
 
-/// A loop of categorical models. Holding one means that it can be run.
+/// A simulation with categorical models.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Simulation {
+pub struct CategoricalSimulation {
     frequencies: Frequencies,
     writing: Writing,
-    regime: Regime,
+    schedule: SampleSchedule,
     replicates: usize,
     seed: u64,
 }
 
-/// How what a model writes differs from what it has learnt.
+/// How the frequencies that a model writes differ from those it has learnt.
 #[derive(Clone, Debug, PartialEq)]
 enum Writing {
     /// A decoder acts on the model's frequencies.
     Decoded(Decoding),
-    /// Every type is written so many times as often as learnt.
+    /// Each type's frequency is multiplied by its factor (types) and the result renormalised.
     Weighted(Vec<f64>),
 }
 
@@ -50,11 +66,13 @@ impl Writing {
         }
     }
 
-    /// What is drawn from, where a model has the frequencies `weights` (types). If nothing that it knows is ever
-    /// written, it writes as it has learnt.
-    fn of(&self, weights: Vec<f64>) -> Vec<f64> {
+    /// The weights (types) that a model with frequencies `weights` (types) is sampled in proportion to. If everything
+    /// that the model knows would get weight 0, it is sampled as it is.
+    fn apply(&self, weights: Vec<f64>) -> Vec<f64> {
+        if self.is_plain() {
+            return weights;
+        }
         let changed: Vec<f64> = match self {
-            _ if self.is_plain() => return weights,
             Self::Decoded(decoding) => decode(&weights, decoding),
             Self::Weighted(factors) => weights.iter().zip(factors).map(|(w, factor)| w * factor).collect(),
         };
@@ -62,30 +80,35 @@ impl Writing {
     }
 }
 
-impl Simulation {
-    /// A loop over types with natural `frequencies`, whose models are sampled through `decoding`.
+impl CategoricalSimulation {
+    /// A simulation whose types have the natural `frequencies` and whose models are sampled with `decoding`.
     ///
     /// # Errors
-    /// When a setting makes no sense, or the mixture takes more synthetic samples than there are.
-    pub fn new(frequencies: Frequencies, decoding: Decoding, plan: &Loop) -> Result<Self, DriftError> {
+    /// If a setting is out of range, or the mixture takes more synthetic samples than exist.
+    pub fn new(
+        frequencies: Frequencies,
+        decoding: Decoding,
+        settings: &DriftSettings,
+    ) -> Result<Self, DriftError> {
         if decoding.repetition_penalty != 1.0 {
             let message =
-                "samples of a categorical model stand in no document, so none is a repetition; leave it at 1";
-            return Err(fault("repetition-penalty", message));
+                "samples of a categorical model do not form documents, so nothing is repeated; leave it at 1";
+            return Err(invalid("repetition-penalty", message));
         }
-        let (regime, writing) = (Regime::new(plan)?, Writing::Decoded(decoding));
-        Ok(Self { frequencies, writing, regime, replicates: plan.replicates, seed: plan.seed })
+        let (schedule, writing) = (SampleSchedule::new(settings)?, Writing::Decoded(decoding));
+        Ok(Self { frequencies, writing, schedule, replicates: settings.replicates, seed: settings.seed })
     }
 
-    /// A loop over types with natural `frequencies`, each of which is written `factors` (types) times as often as a
-    /// model has learnt it, relative to the others: what a decoder does to types that stand in contexts.
+    /// A simulation whose types have the natural `frequencies`, and in which a model writes each type `factors` (types)
+    /// times as often as it has learnt it, relative to the others: the effect of a decoder on types that occur in
+    /// contexts.
     ///
     /// # Errors
-    /// When there is not one factor, finite and not negative, for each type, or no sample in the regime.
+    /// If there is not one factor for each type, finite and not negative, or the schedule's budget is 0.
     pub fn weighted(
         frequencies: Frequencies,
         factors: Vec<f64>,
-        regime: Regime,
+        schedule: SampleSchedule,
         replicates: usize,
         seed: u64,
     ) -> Result<Self, DriftError> {
@@ -93,111 +116,112 @@ impl Simulation {
         let is_factor = |factor: &f64| factor.is_finite() && *factor >= 0.0;
         if factors.len() != types || !factors.iter().all(is_factor) {
             let message = format!("give one for each of {types} types, each a number from 0 up");
-            return Err(fault("factors", message));
+            return Err(invalid("factors", message));
         }
-        if regime.samples == 0 {
-            return Err(fault("samples", "0 samples give no model; give at least 1"));
+        if schedule.samples == 0 {
+            return Err(invalid("samples", "0 samples give no model; give at least 1"));
         }
-        Ok(Self { frequencies, writing: Writing::Weighted(factors), regime, replicates, seed })
+        Ok(Self { frequencies, writing: Writing::Weighted(factors), schedule, replicates, seed })
     }
 
-    /// What each generation trains on.
+    /// How many samples each generation trains on.
     #[must_use]
-    pub fn regime(&self) -> &Regime {
-        &self.regime
+    pub fn schedule(&self) -> &SampleSchedule {
+        &self.schedule
     }
 
-    /// Runs every lineage, and summarises it.
+    /// Runs every lineage and summarises them.
     #[must_use]
-    pub fn rows(&self) -> Vec<Row> {
+    pub fn rows(&self) -> Vec<DriftRow> {
         self.rows_of(|replicate, each| self.lineage(replicate, each))
     }
 
-    /// The same for lineages that `run` makes: given a replicate, it hands over the counts (types) of generations
-    /// 0, 1, … in turn. A simulator of one's own is held against what is exact in this way.
-    pub fn rows_of(&self, run: impl Fn(usize, &mut dyn FnMut(usize, &[u64])) + Sync) -> Vec<Row> {
-        let one = |replicate| {
-            let mut values = Vec::with_capacity(self.regime.recipes.len() + 1);
+    /// Summarises the lineages of another simulator against the exact expectations of this one. Given a replicate,
+    /// `run` passes the counts (types) of generations 0, 1, … to its second argument, in turn.
+    pub fn rows_of(&self, run: impl Fn(usize, &mut dyn FnMut(usize, &[u64])) + Sync) -> Vec<DriftRow> {
+        let statistics_of_lineage = |replicate| {
+            let mut values = Vec::with_capacity(self.schedule.training.len() + 1);
             run(replicate, &mut |_, counts: &[u64]| {
                 values.push(statistics::of_counts(counts, self.frequencies.is_tail()));
             });
             values
         };
-        let values: Vec<Vec<[f64; 7]>> = (0..self.replicates).into_par_iter().map(one).collect();
+        let values: Vec<Vec<[f64; 7]>> =
+            (0..self.replicates).into_par_iter().map(statistics_of_lineage).collect();
         let exact = self.exact();
-        summary::rows(statistics::NAMES, &values, |generation, place| exact[generation][place])
+        summary::rows(statistics::NAMES, &values, |generation, index| exact[generation][index])
     }
 
     /// The expectation of every statistic in every generation, where it is known.
     fn exact(&self) -> Vec<[Option<f64>; 7]> {
         let diversity = self.frequencies.gini_simpson();
         let tail_mass = self.frequencies.tail_mass();
-        let alive = alive(&self.regime, &self.frequencies);
-        let chances = coalescence(&self.regime);
         let is_plain = self.writing.is_plain();
-        let of_generation = |(generation, (c, alive)): (usize, (f64, Option<Alive>))| {
+        let of_generation = |(generation, (c, surviving)): (usize, (f64, Option<SurvivingTypes>))| {
             if generation > 0 && !is_plain {
                 return [None; 7];
             }
-            let (types, tail) = (alive.map(|alive| alive.types), alive.map(|alive| alive.tail_types));
-            [Some(diversity * (1.0 - c)), None, types, tail, Some(tail_mass), None, None]
+            let types = surviving.map(|surviving| surviving.types);
+            let tail_types = surviving.map(|surviving| surviving.tail_types);
+            [Some(diversity * (1.0 - c)), None, types, tail_types, Some(tail_mass), None, None]
         };
-        chances.into_iter().zip(alive).enumerate().map(of_generation).collect()
+        let surviving = surviving_types(&self.schedule, &self.frequencies);
+        coalescence(&self.schedule).into_iter().zip(surviving).enumerate().map(of_generation).collect()
     }
 
-    /// Runs the lineage of one replicate: `each` gets the counts (types) that generations 0, 1, … train on, in turn,
-    /// which are the frequencies of their models.
+    /// Runs the lineage of one replicate. `each` gets generations 0, 1, … in turn: the generation's number, and the
+    /// counts (types) it trains on, which are also the unnormalised frequencies of its model.
     pub fn lineage(&self, replicate: usize, each: &mut dyn FnMut(usize, &[u64])) {
         let mut lineage = Lineage::start(self, replicate);
         each(0, &lineage.model);
-        for (place, &recipe) in self.regime.recipes.iter().enumerate() {
-            lineage.step(place + 1, recipe);
-            each(place + 1, &lineage.model);
+        for (&counts, generation) in self.schedule.training.iter().zip(1..) {
+            lineage.step(generation, counts);
+            each(generation, &lineage.model);
         }
     }
 
-    /// The same, but `each` gets the counts (types) of a text of `samples` samples that the generation writes, drawn
-    /// for this purpose alone.
+    /// The same lineage, but `each` gets the counts (types) of a text of `samples` samples that the generation writes.
+    /// The text has its own random stream and does not enter later generations.
     pub fn texts(&self, replicate: usize, samples: u64, each: &mut dyn FnMut(usize, &[u64])) {
         self.lineage(replicate, &mut |generation, model| {
-            let place = self.place(replicate, generation, streams::DRIFT_TEXT);
-            each(generation, &self.write(model, samples, &place));
+            let key = self.key(replicate, generation, streams::DRIFT_TEXT);
+            each(generation, &self.write(model, samples, &key));
         });
     }
 
-    fn place(&self, replicate: usize, generation: usize, stage: &'static str) -> StreamKey {
+    fn key(&self, replicate: usize, generation: usize, stage: &'static str) -> StreamKey {
         StreamKey::new(self.seed, &format!("drift {replicate}"), generation, stage)
     }
 
-    /// A text by the model of counts `model` (types).
-    fn write(&self, model: &[u64], samples: u64, place: &StreamKey) -> Vec<u64> {
+    /// Counts (types) of `samples` samples of a model that was trained on the counts `model` (types).
+    fn write(&self, model: &[u64], samples: u64, key: &StreamKey) -> Vec<u64> {
         let weights = model.iter().map(|&count| count as f64).collect();
-        multinomial(samples, &self.writing.of(weights), place)
+        multinomial(samples, &self.writing.apply(weights), key)
     }
 }
 
-/// What a lineage carries from generation to generation. All vectors are counts (types).
+/// The state that a lineage carries from one generation to the next. All vectors are counts (types).
 struct Lineage<'a> {
-    simulation: &'a Simulation,
+    simulation: &'a CategoricalSimulation,
     replicate: usize,
-    /// Nested natural samples, with their sizes.
+    /// Nested natural samples, each with its size.
     prefixes: Vec<(u64, Vec<u64>)>,
-    /// What the last generation trained on.
+    /// The training set of the latest generation.
     model: Vec<u64>,
-    /// All corpora, where the mixture draws on all of them.
+    /// All corpora so far, if the mixture draws on all of them.
     pool: Vec<u64>,
     pool_size: u64,
 }
 
 impl<'a> Lineage<'a> {
-    fn start(simulation: &'a Simulation, replicate: usize) -> Self {
+    fn start(simulation: &'a CategoricalSimulation, replicate: usize) -> Self {
         let probabilities = simulation.frequencies.probabilities();
-        let samples = simulation.regime.samples;
-        // Generation 0 comes first, so that it is the same whatever later generations train on.
+        let samples = simulation.schedule.samples;
+        // Generation 0 is drawn first, so that it does not depend on what later generations train on.
         let model =
-            multinomial(samples, probabilities, &simulation.place(replicate, 0, streams::DRIFT_NATURAL));
+            multinomial(samples, probabilities, &simulation.key(replicate, 0, streams::DRIFT_NATURAL));
         let (smaller, larger): (Vec<u64>, Vec<u64>) = simulation
-            .regime
+            .schedule
             .natural_sizes()
             .into_iter()
             .filter(|&size| size != samples)
@@ -205,15 +229,15 @@ impl<'a> Lineage<'a> {
         let mut prefixes = vec![(samples, model.clone())];
         let mut last = model.clone();
         for (item, size) in smaller.into_iter().rev().enumerate() {
-            last = subset(size, &last, &simulation.place(replicate, item, streams::DRIFT_NATURAL_SUBSET));
+            last = subset(size, &last, &simulation.key(replicate, item, streams::DRIFT_NATURAL_SUBSET));
             prefixes.push((size, last.clone()));
         }
-        let (mut last, mut held) = (model.clone(), samples);
+        let (mut last, mut last_size) = (model.clone(), samples);
         for (item, size) in larger.into_iter().enumerate() {
-            // What a prefix has beyond the next smaller one is as independent of it as any other sample.
-            let place = simulation.place(replicate, item + 1, streams::DRIFT_NATURAL);
-            add(&mut last, &multinomial(size - held, probabilities, &place));
-            held = size;
+            // The samples that a prefix has beyond the next smaller one are independent of it.
+            let key = simulation.key(replicate, item + 1, streams::DRIFT_NATURAL);
+            add(&mut last, &multinomial(size - last_size, probabilities, &key));
+            last_size = size;
             prefixes.push((size, last.clone()));
         }
         let pool = vec![0; model.len()];
@@ -225,16 +249,16 @@ impl<'a> Lineage<'a> {
         found.map_or(&[], |(_, counts)| counts)
     }
 
-    fn place(&self, generation: usize, stage: &'static str) -> StreamKey {
-        self.simulation.place(self.replicate, generation, stage)
+    fn key(&self, generation: usize, stage: &'static str) -> StreamKey {
+        self.simulation.key(self.replicate, generation, stage)
     }
 
     /// Trains generation `generation` ≥ 1.
-    fn step(&mut self, generation: usize, recipe: Recipe) {
-        let regime = &self.simulation.regime;
-        let written = regime.written_for(recipe);
+    fn step(&mut self, generation: usize, counts: TrainingCounts) {
+        let schedule = &self.simulation.schedule;
+        let written = schedule.written_for(counts);
         let corpus = self.corpus(generation - 1, written);
-        let (source, held) = match regime.synthetic {
+        let (source, source_size) = match schedule.synthetic {
             SyntheticDocuments::Latest => (corpus, written),
             SyntheticDocuments::All => {
                 add(&mut self.pool, &corpus);
@@ -242,38 +266,38 @@ impl<'a> Lineage<'a> {
                 (self.pool.clone(), self.pool_size)
             }
         };
-        let subset_place = self.place(generation, streams::DRIFT_SUBSET);
-        let natural = self.natural(generation, recipe.natural());
-        self.model = match recipe {
-            Recipe::Parts { synthetic, .. } => {
+        let subset_key = self.key(generation, streams::DRIFT_SUBSET);
+        let natural = self.natural(generation, counts.natural());
+        self.model = match counts {
+            TrainingCounts::Separate { synthetic, .. } => {
                 let mut training =
-                    if synthetic < held { subset(synthetic, &source, &subset_place) } else { source };
+                    if synthetic < source_size { subset(synthetic, &source, &subset_key) } else { source };
                 add(&mut training, &natural);
                 training
             }
-            Recipe::Drawn { taken, .. } => {
+            TrainingCounts::Pooled { taken, .. } => {
                 let mut whole = source;
                 add(&mut whole, &natural);
-                subset(taken, &whole, &subset_place)
+                subset(taken, &whole, &subset_key)
             }
         };
     }
 
-    /// What generation `author` writes.
+    /// The corpus of generation `author`, whose training set is `self.model`.
     fn corpus(&self, author: usize, samples: u64) -> Vec<u64> {
-        self.simulation.write(&self.model, samples, &self.place(author, streams::DRIFT_CORPUS))
+        self.simulation.write(&self.model, samples, &self.key(author, streams::DRIFT_CORPUS))
     }
 
-    /// Natural samples of generation `generation`; none is an empty vector.
+    /// Natural samples that generation `generation` draws on; empty for 0 samples.
     fn natural(&self, generation: usize, samples: u64) -> Vec<u64> {
         if samples == 0 {
             return Vec::new();
         }
-        match self.simulation.regime.natural {
+        match self.simulation.schedule.natural {
             NaturalDocuments::Fixed => self.prefix(samples).to_vec(),
             NaturalDocuments::Fresh => {
-                let place = self.place(generation, streams::DRIFT_FRESH);
-                multinomial(samples, self.simulation.frequencies.probabilities(), &place)
+                let key = self.key(generation, streams::DRIFT_FRESH);
+                multinomial(samples, self.simulation.frequencies.probabilities(), &key)
             }
         }
     }

@@ -1,142 +1,173 @@
-//! The chance that two samples go back to the same natural one: second moments of every regime, exactly.
+//! The probability that two samples descend from the same natural one: exact second moments for every mixture.
 //!
-//! Follow a synthetic sample back: it is a copy (of a categorical model) of a uniform sample of what its model was
-//! trained on, and so on to a natural sample. Write f(X, Y) for the chance that a draw from set X and an independent
-//! draw from set Y, both with replacement, go back to the *same* natural sample. If they do, they are of the same type;
-//! if not, they are two independent natural samples. So a training set has `E Σ q² = c + (1 − c) Σ p²` with
-//! c = f(X, X), which is `E H = H₀ (1 − c)`.
+//! Trace a synthetic sample back: under a categorical model it is a copy of a uniformly chosen sample of the set its
+//! model was trained on, which is a copy of an earlier one, and so on back to a natural sample. Write f(X, Y) for the
+//! probability that a draw from set X and an independent draw from set Y, both with replacement, *coalesce*: descend
+//! from the *same* natural sample. If they do, they have the same type; if not, they are two independent natural
+//! samples. So a training set X has `E Σ q² = c + (1 − c) Σ p²` with c = f(X, X), which is `E H = H₀ (1 − c)`.
 //!
-//! For a Gaussian fitted by maximum likelihood (variance ÷ n) a sample is no copy, but the moments obey the same
-//! recursion: every sample has the natural second moment σ² about the natural mean, and two samples of one model have
-//! the covariance of the model's mean, as two copies would have on average. So `E s = σ² (1 − c)`, `Var(mean) = σ² c`,
-//! and in several dimensions `E trace S = trace Σ · (1 − c)`.
+//! A sample of a Gaussian fitted by maximum likelihood (variance ÷ n) is no copy, but its moments obey the same
+//! recursion: every sample has second moment σ² about the natural mean, and the covariance of two samples of one model
+//! is the variance of the model's mean, which is also the average covariance of two copies. So `E s = σ² (1 − c)`,
+//! `Var(mean) = σ² c`, and in several dimensions `E trace S = trace Σ · (1 − c)`.
 //!
-//! The rules, each a sentence about two draws:
+//! The recursion has one rule for each kind of set:
 //!
-//! - natural prefixes of m ≤ m' samples: `f = 1/m'`, the chance that the second draw hits the first's sample;
-//! - fresh natural samples, m of them: 1/m with themselves, 0 with all else;
-//! - a corpus s of k samples of model q: `f(s, s) = 1/k + (1 − 1/k) f(q, q)`; `f(s, Y) = f(q, Y)` for every Y that
-//!   was there before s;
-//! - a uniform subset of k of the M items of u: two draws are the same item with 1/k, else two different items of u,
-//!   which coalesce with `(M f(u, u) − 1)/(M − 1)`; `f(subset, Y) = f(u, Y)`;
-//! - a mixture of sets is the weighted sum of its parts, so f is bilinear.
+//! - natural prefixes of m ≤ m' samples: `f = 1/m'`, the probability that the second draw hits the first's sample;
+//! - m fresh natural samples: 1/m with themselves, 0 with every other set;
+//! - a corpus s of k samples of a model trained on q: `f(s, s) = 1/k + (1 − 1/k) f(q, q)`, and `f(s, Y) = f(q, Y)` for
+//!   every set Y that existed before s;
+//! - a uniform subset of k of the M items of u: two draws are the same item with probability 1/k; else they are two
+//!   different items of u, which coalesce with probability `(M f(u, u) − 1)/(M − 1)`. `f(subset, Y) = f(u, Y)`;
+//! - a union of sets is the weighted sum of its parts, so f is bilinear.
 //!
-//! Only the sets that a later generation can meet are kept: the model, the natural prefixes, and the pool of all
-//! corpora. One generation costs as many steps as there are different natural prefixes.
+//! Only the sets that a later generation can draw on are tracked: the current training set, the natural prefixes, and
+//! the pool of all corpora. One generation takes as many steps as there are different natural prefixes.
 
-use super::regime::{Recipe, Regime};
+use super::schedule::{SampleSchedule, TrainingCounts};
 use crate::config::{NaturalDocuments, SyntheticDocuments};
 
-/// c of generations 0, 1, …: the chance that two draws with replacement from what the generation trains on go back to
-/// the same natural sample.
+/// c of generations 0, 1, …: the probability that two draws with replacement from the generation's training set
+/// descend from the same natural sample.
 ///
 /// ```
-/// use genloss::{config, drift::{Loop, Regime, coalescence::coalescence}};
+/// use genloss::{config, drift::{DriftSettings, SampleSchedule, coalescence::coalescence}};
+///
 /// let mixture = config::parse_mixture("replace", "mixture")?;
-/// let regime = Regime::new(&Loop { samples: 10, generations: 2, mixture, replicates: 1, seed: 1 })?;
-/// // 1 − c = (1 − 1/n)^t after t = 3 fits.
-/// assert!((1.0 - coalescence(&regime)[2] - 0.9_f64.powi(3)).abs() < 1e-12);
+/// let settings = DriftSettings { samples: 10, generations: 2, mixture, replicates: 1, seed: 1 };
+/// let c = coalescence(&SampleSchedule::new(&settings)?);
+/// // After three fits (generations 0, 1, 2) on n samples each, 1 − c = (1 − 1/n)³.
+/// assert!((1.0 - c[2] - 0.9_f64.powi(3)).abs() < 1e-12);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]
-pub fn coalescence(regime: &Regime) -> Vec<f64> {
-    let mut gram = Gram::of_generation_0(regime);
-    let mut chances = vec![gram.model.itself];
-    for &recipe in &regime.recipes {
-        gram.step(regime, recipe);
-        chances.push(gram.model.itself);
+pub fn coalescence(schedule: &SampleSchedule) -> Vec<f64> {
+    let mut ancestry = Ancestry::of_generation_0(schedule);
+    let mut chances = vec![ancestry.trained_on.itself];
+    for &counts in &schedule.training {
+        ancestry.step(schedule, counts);
+        chances.push(ancestry.trained_on.itself);
     }
     chances
 }
 
-/// A set of samples, by what it shares with those that a later generation can meet.
+/// f(X, Y) of one set of samples X, for every set Y that a later generation can draw on.
 #[derive(Clone, Debug)]
-struct Set {
+struct Overlap {
+    /// f(X, X).
     itself: f64,
-    /// With the natural prefixes, in the order of their sizes.
+    /// f with each natural prefix, in ascending order of their sizes.
     natural: Vec<f64>,
-    /// With the pool of all corpora.
+    /// f with the pool of all corpora.
     pool: f64,
 }
 
-struct Gram {
+impl Overlap {
+    /// No shared ancestry with any set.
+    fn none(prefixes: usize) -> Self {
+        Self { itself: 0.0, natural: vec![0.0; prefixes], pool: 0.0 }
+    }
+}
+
+/// The overlaps of everything that a lineage carries from one generation to the next.
+struct Ancestry {
+    /// Sizes of the natural prefixes, ascending.
     sizes: Vec<u64>,
-    model: Set,
-    pool: Set,
+    /// The training set of the latest generation.
+    trained_on: Overlap,
+    /// All corpora so far, if the mixture draws on all of them.
+    pool: Overlap,
     pool_items: u64,
 }
 
-impl Gram {
-    fn of_generation_0(regime: &Regime) -> Self {
-        let sizes = regime.natural_sizes();
-        let nothing = Set { itself: 0.0, natural: vec![0.0; sizes.len()], pool: 0.0 };
-        let mut gram = Self { sizes, model: nothing.clone(), pool: nothing, pool_items: 0 };
-        gram.model = gram.natural_prefix(regime.samples);
-        gram
+impl Ancestry {
+    fn of_generation_0(schedule: &SampleSchedule) -> Self {
+        let sizes = schedule.natural_sizes();
+        let none = Overlap::none(sizes.len());
+        let mut ancestry = Self { sizes, trained_on: none.clone(), pool: none, pool_items: 0 };
+        ancestry.trained_on = ancestry.natural_prefix(schedule.samples);
+        ancestry
     }
 
-    fn step(&mut self, regime: &Regime, recipe: Recipe) {
-        let written = regime.written_for(recipe);
-        let corpus = Set { itself: of_corpus(written, self.model.itself), ..self.model.clone() };
-        let (source, held) = match regime.synthetic {
+    /// One generation: the latest model writes a corpus, and the next training set is drawn.
+    fn step(&mut self, schedule: &SampleSchedule, counts: TrainingCounts) {
+        let written = schedule.written_for(counts);
+        let corpus =
+            Overlap { itself: of_corpus(written, self.trained_on.itself), ..self.trained_on.clone() };
+        let (source, source_items) = match schedule.synthetic {
             SyntheticDocuments::Latest => (corpus, written),
             SyntheticDocuments::All => {
                 self.add_to_pool(&corpus, written);
                 (self.pool.clone(), self.pool_items)
             }
         };
-        let natural = match (regime.natural, recipe.natural()) {
-            (_, 0) => Set { itself: 0.0, natural: vec![0.0; self.sizes.len()], pool: 0.0 },
-            (NaturalDocuments::Fixed, size) => self.natural_prefix(size),
-            (NaturalDocuments::Fresh, size) => {
-                Set { itself: reciprocal(size), natural: vec![0.0; self.sizes.len()], pool: 0.0 }
+        let natural = self.natural_part(schedule, counts);
+        let between = self.between(schedule, counts, &natural, &source);
+        self.trained_on = match counts {
+            TrainingCounts::Separate { natural: natural_items, synthetic } => {
+                let part = Overlap { itself: of_subset(synthetic, source_items, source.itself), ..source };
+                union(&natural, natural_items, &part, synthetic, between)
+            }
+            TrainingCounts::Pooled { natural: natural_items, taken } => {
+                let whole = union(&natural, natural_items, &source, source_items, between);
+                Overlap { itself: of_subset(taken, natural_items + source_items, whole.itself), ..whole }
             }
         };
-        // The latest corpus is not among the sets that others are compared with, but as old as its model.
-        let between = match (regime.synthetic, regime.natural) {
+    }
+
+    /// The natural samples that the next training set draws on.
+    fn natural_part(&self, schedule: &SampleSchedule, counts: TrainingCounts) -> Overlap {
+        match (schedule.natural, counts.natural()) {
+            (_, 0) => Overlap::none(self.sizes.len()),
+            (NaturalDocuments::Fixed, items) => self.natural_prefix(items),
+            (NaturalDocuments::Fresh, items) => {
+                Overlap { itself: reciprocal(items), ..Overlap::none(self.sizes.len()) }
+            }
+        }
+    }
+
+    /// f between the natural and the synthetic samples that the next training set draws on.
+    fn between(
+        &self,
+        schedule: &SampleSchedule,
+        counts: TrainingCounts,
+        natural: &Overlap,
+        source: &Overlap,
+    ) -> f64 {
+        match (schedule.synthetic, schedule.natural) {
             (SyntheticDocuments::All, _) => natural.pool,
             (SyntheticDocuments::Latest, NaturalDocuments::Fresh) => 0.0,
+            // Overlaps with the latest corpus are not tracked, but it has those of the set its model was trained on.
             (SyntheticDocuments::Latest, NaturalDocuments::Fixed) => {
-                self.place_of(recipe.natural()).map_or(0.0, |place| source.natural[place])
+                self.index_of(counts.natural()).map_or(0.0, |index| source.natural[index])
             }
-        };
-        self.model = match recipe {
-            Recipe::Parts { natural: size, synthetic } => {
-                let part = Set { itself: of_subset(synthetic, held, source.itself), ..source };
-                joined(&natural, size, &part, synthetic, between)
-            }
-            Recipe::Drawn { natural: size, taken } => {
-                let whole = joined(&natural, size, &source, held, between);
-                Set { itself: of_subset(taken, size + held, whole.itself), ..whole }
-            }
-        };
+        }
     }
 
-    /// The pool with one more corpus.
-    fn add_to_pool(&mut self, corpus: &Set, written: u64) {
-        let grown = joined(&self.pool, self.pool_items, corpus, written, corpus.pool);
+    fn add_to_pool(&mut self, corpus: &Overlap, written: u64) {
+        let grown = union(&self.pool, self.pool_items, corpus, written, corpus.pool);
         self.pool_items += written;
-        self.pool = Set { pool: grown.itself, ..grown };
-        // What a model shares with the pool is from before its corpus joined; nothing asks for it again.
+        self.pool = Overlap { pool: grown.itself, ..grown };
+        // `trained_on.pool` is still that with the smaller pool, but nothing reads it before it is recomputed.
     }
 
-    fn natural_prefix(&self, size: u64) -> Set {
-        let natural = self.sizes.iter().map(|&other| reciprocal(other.max(size))).collect();
-        let pool = self.place_of(size).map_or(0.0, |place| self.pool.natural[place]);
-        Set { itself: reciprocal(size), natural, pool }
+    fn natural_prefix(&self, items: u64) -> Overlap {
+        let natural = self.sizes.iter().map(|&other| reciprocal(other.max(items))).collect();
+        let pool = self.index_of(items).map_or(0.0, |index| self.pool.natural[index]);
+        Overlap { itself: reciprocal(items), natural, pool }
     }
 
-    fn place_of(&self, size: u64) -> Option<usize> {
+    fn index_of(&self, size: u64) -> Option<usize> {
         self.sizes.iter().position(|&other| other == size)
     }
 }
 
-/// Two sets together, of so many items each, that share `between` with each other.
-fn joined(first: &Set, first_items: u64, second: &Set, second_items: u64, between: f64) -> Set {
+/// The union of two sets of the given numbers of items, where `between` is f of one with the other.
+fn union(first: &Overlap, first_items: u64, second: &Overlap, second_items: u64, between: f64) -> Overlap {
     let all = (first_items + second_items) as f64;
     let (a, b) = (first_items as f64 / all, second_items as f64 / all);
     let natural = first.natural.iter().zip(&second.natural).map(|(x, y)| a * x + b * y).collect();
-    Set {
+    Overlap {
         itself: a * a * first.itself + 2.0 * a * b * between + b * b * second.itself,
         natural,
         pool: a * first.pool + b * second.pool,
@@ -147,32 +178,33 @@ fn reciprocal(items: u64) -> f64 {
     if items == 0 { 0.0 } else { 1.0 / items as f64 }
 }
 
-/// A corpus of so many samples of a model.
-fn of_corpus(samples: u64, model: f64) -> f64 {
+/// f(s, s) of a corpus s of `samples` samples, where `trained_on` is f of its model's training set with itself.
+fn of_corpus(samples: u64, trained_on: f64) -> f64 {
     let same = reciprocal(samples);
-    same + (1.0 - same) * model
+    same + (1.0 - same) * trained_on
 }
 
-/// A uniform subset of `taken` of the `held` items of a set.
-fn of_subset(taken: u64, held: u64, set: f64) -> f64 {
-    if taken >= held || held < 2 {
+/// f of a uniform subset with itself: `taken` of the `items` items of a set, where `set` is f of the set with itself.
+fn of_subset(taken: u64, items: u64, set: f64) -> f64 {
+    if taken >= items || items < 2 {
         return set;
     }
     let same = reciprocal(taken);
-    let different_items = (held as f64 * set - 1.0) / (held as f64 - 1.0);
+    let different_items = (items as f64 * set - 1.0) / (items as f64 - 1.0);
     same + (1.0 - same) * different_items
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Loop;
+    use super::super::DriftSettings;
     use super::*;
     use crate::config;
     use std::f64::consts::PI;
 
     fn chances(mixture: &str, samples: u64, generations: usize) -> Vec<f64> {
         let mixture = config::parse_mixture(mixture, "mixture").unwrap();
-        coalescence(&Regime::new(&Loop { samples, generations, mixture, replicates: 1, seed: 1 }).unwrap())
+        let settings = DriftSettings { samples, generations, mixture, replicates: 1, seed: 1 };
+        coalescence(&SampleSchedule::new(&settings).unwrap())
     }
 
     fn assert_close(found: &[f64], expected: impl Fn(usize) -> f64) {
@@ -188,16 +220,16 @@ mod tests {
         assert_close(&chances("replace", 17, 40), |t| (1.0 - 1.0 / 17.0_f64).powi(t as i32));
     }
 
-    /// Every fit is a fresh sample of the last model, i·n of them in the i-th: Π (1 − 1/(n i)).
+    /// The i-th fit is on i·n new samples of the previous model: Π (1 − 1/(n i)).
     #[test]
-    fn replace_grown_to_the_size_of_accumulate_drifts_ever_more_slowly() {
+    fn replace_multiple_drifts_more_slowly_in_every_generation() {
         let product = |t: usize| (1..=t).map(|i| 1.0 - 1.0 / (17.0 * i as f64)).product();
         assert_close(&chances("replace-multiple", 17, 40), product);
     }
 
-    /// Everything kept, each generation one corpus more: Π (1 − 1/(n i²)), which tends to sin(π/√n)/(π/√n).
+    /// All corpora are kept and each generation adds one: Π (1 − 1/(n i²)), which tends to sin(π/√n)/(π/√n).
     #[test]
-    fn accumulate_is_the_product_of_euler() {
+    fn accumulate_converges_to_eulers_product_for_the_sine() {
         let n = 9.0_f64;
         let product = |t: usize| (1..=t).map(|i| 1.0 - 1.0 / (n * (i * i) as f64)).product::<f64>();
         let found = chances("accumulate", 9, 2000);
@@ -210,7 +242,7 @@ mod tests {
 
     /// A fresh anchor, with F₀ = 0: F_t = 1/n + k(k − 1)F_{t−1}/n².
     #[test]
-    fn a_fresh_anchor_forgets() {
+    fn a_fresh_anchor_follows_its_recursion() {
         let (n, k) = (20.0_f64, 18.0_f64);
         let mut f = 1.0 / n;
         for c in chances("fresh-data-loop", 20, 60) {
@@ -219,10 +251,10 @@ mod tests {
         }
     }
 
-    /// Worked out by hand for m fixed items of n, k = n − m: with g the share with the anchor, g₀ = 1/n and
+    /// Derived by hand for m fixed items of n, k = n − m: with g the f of the training set with the anchor, g₀ = 1/n and
     /// g' = 1/n + (k/n) g, so that c' = m/n² + 2(k/n)(m/n) g + (k/n)²(1/k + (1 − 1/k)c).
     #[test]
-    fn a_fixed_anchor_has_its_own_recursion() {
+    fn a_fixed_anchor_follows_its_recursion() {
         let (n, m, k) = (20.0_f64, 2.0_f64, 18.0_f64);
         let (mut c, mut g) = (1.0 / n, 1.0 / n);
         for found in chances("anchored", 20, 60) {
@@ -232,13 +264,13 @@ mod tests {
         }
     }
 
-    /// Natural samples alone: 1/n for ever.
+    /// Natural samples alone: c = 1/n in every generation.
     #[test]
     fn the_control_does_not_drift() {
         assert_close(&chances("control", 20, 5), |_| 0.95);
     }
 
-    /// One step by hand: of the 2n items of A and s a subset of n.
+    /// One step by hand: a subset of n of the 2n items of natural samples A and corpus s.
     #[test]
     fn a_subset_of_the_pool_is_drawn_without_replacement() {
         let n = 10.0_f64;

@@ -1,17 +1,28 @@
-//! Decoding of a categorical model: temperature, top-k, top-p, min-p and typical-p of frequencies.
+//! Decoder settings applied to the frequencies of a categorical model.
 //!
-//! The rules, their order and their ties are those of [`crate::decoding`], which works on rows of f32 logits; here the
-//! numbers are frequencies in f64, because at 10¹³ samples the rounding of an f32 would be seen. A repetition penalty
-//! has no meaning for samples without a document.
+//! The settings, their order and their tie-breaking are those of [`crate::decoding`], which works on rows of f32
+//! logits. Here the numbers are frequencies in f64, because at 10¹³ samples the rounding of an f32 would be visible. A
+//! repetition penalty has no meaning here: these samples do not belong to a document.
 //!
-//! **Decoding alone**, with infinitely many samples, narrows by itself ([`limit`]): after t turns of a temperature τ
-//! `p_t ∝ p^(τ^−t)`; top-k cuts once and then changes nothing; top-p cuts again every generation, because what is left
-//! is renormalised before the next cut.
+//! Decoding narrows the distribution even with infinitely many samples ([`decode_repeatedly`]). After t generations at
+//! temperature τ, `p_t ∝ p^(τ^−t)`. Top-k cuts once and then changes nothing more. Top-p and min-p can cut again in
+//! every generation: what is left is renormalised (top-p) or sharpened (min-p with a temperature) before the next cut.
+//! Greedy decoding collapses the distribution to its mode in one generation.
+//!
+//! ```
+//! use genloss::config::Decoding;
+//! use genloss::drift::decode::decode_repeatedly;
+//!
+//! let min_p = Decoding { min_p: Some(0.5), ..Decoding::PLAIN };
+//! // Half of the largest frequency is 0.25: the last type is dropped and the others are renormalised.
+//! let after = &decode_repeatedly(&[0.5, 0.25, 0.25 - 1e-9, 1e-9], &min_p, 1)[1];
+//! assert!((after[0] - 2.0 / 3.0).abs() < 1e-8 && after[2] == 0.0 && after[3] == 0.0);
+//! ```
 
 use crate::config::Decoding;
 
-/// What is drawn from: `weights` (types), not negative, as `decoding` changes them. Types that are cut weigh 0; the
-/// weights of the others are relative.
+/// The weights (types) that samples are drawn in proportion to, where `weights` (types) are the model's frequencies, not
+/// negative, in any unit. Types that the decoder drops get weight 0. If all weights are 0 they are returned unchanged.
 #[must_use]
 pub fn decode(weights: &[f64], decoding: &Decoding) -> Vec<f64> {
     let largest = weights.iter().copied().fold(0.0, f64::max);
@@ -19,64 +30,70 @@ pub fn decode(weights: &[f64], decoding: &Decoding) -> Vec<f64> {
         return weights.to_vec();
     }
     if decoding.greedy {
-        let best = weights.iter().position(|&weight| weight == largest);
-        return (0..weights.len()).map(|id| if Some(id) == best { 1.0 } else { 0.0 }).collect();
+        let mode = weights.iter().position(|&weight| weight == largest);
+        return (0..weights.len()).map(|id| if Some(id) == mode { 1.0 } else { 0.0 }).collect();
     }
-    let sharpened = |&weight: &f64| {
+    let sharpen = |&weight: &f64| {
         let relative = weight / largest;
         if decoding.temperature == 1.0 { relative } else { relative.powf(1.0 / decoding.temperature) }
     };
-    let mut decoded: Vec<f64> = weights.iter().map(sharpened).collect();
+    let mut decoded: Vec<f64> = weights.iter().map(sharpen).collect();
     if let Some(k) = decoding.top_k.filter(|&k| k < decoded.len()) {
-        keep_first(&mut decoded, |weight| weight, |place, _| place < k);
+        keep_first(&mut decoded, |weight| weight, |rank, _| rank < k);
     }
     if let Some(p) = decoding.top_p.filter(|&p| p < 1.0) {
         let target = p * decoded.iter().sum::<f64>();
         keep_first(&mut decoded, |weight| weight, |_, mass_before| mass_before < target);
     }
-    if let Some(share) = decoding.min_p {
+    if let Some(threshold) = decoding.min_p {
         // The largest weight is 1.
-        for weight in decoded.iter_mut().filter(|weight| **weight < share) {
+        for weight in decoded.iter_mut().filter(|weight| **weight < threshold) {
             *weight = 0.0;
         }
     }
     if let Some(p) = decoding.typical_p.filter(|&p| p < 1.0) {
-        let total: f64 = decoded.iter().sum();
-        let surprisal = |weight: f64| -(weight / total).ln();
-        let possible = decoded.iter().filter(|weight| **weight > 0.0);
-        let entropy: f64 = possible.map(|&weight| weight / total * surprisal(weight)).sum();
-        let typicality = |weight: f64| -(surprisal(weight) - entropy).abs();
-        keep_first(&mut decoded, typicality, |_, mass_before| mass_before < p * total);
+        keep_typical(&mut decoded, p);
     }
     decoded
 }
 
-/// Frequencies of generations 0..=`generations` when decoding is all that acts: every generation fits the decoded
-/// distribution of the one before without error.
+/// Frequencies of generations 0..=`generations` without sampling noise: every generation learns exactly the decoded
+/// distribution of the previous one.
 #[must_use]
-pub fn limit(probabilities: &[f64], decoding: &Decoding, generations: usize) -> Vec<Vec<f64>> {
-    let normal = |weights: Vec<f64>| {
-        let total: f64 = weights.iter().sum();
-        weights.into_iter().map(|weight| weight / total).collect::<Vec<f64>>()
-    };
-    let mut all = vec![normal(probabilities.to_vec())];
+pub fn decode_repeatedly(probabilities: &[f64], decoding: &Decoding, generations: usize) -> Vec<Vec<f64>> {
+    let mut all = vec![normalised(probabilities.to_vec())];
     for generation in 0..generations {
-        all.push(normal(decode(&all[generation], decoding)));
+        all.push(normalised(decode(&all[generation], decoding)));
     }
     all
 }
 
-/// Sets to 0 all weights but those for which `stays` holds, given a type's place and the mass before it in the order of
-/// falling `rank` of its weight, then of rising id. The first type stays.
-fn keep_first(weights: &mut [f64], rank: impl Fn(f64) -> f64, stays: impl Fn(usize, f64) -> bool) {
-    let mut order: Vec<(usize, f64)> = weights.iter().map(|&weight| rank(weight)).enumerate().collect();
+fn normalised(weights: Vec<f64>) -> Vec<f64> {
+    let total: f64 = weights.iter().sum();
+    weights.into_iter().map(|weight| weight / total).collect()
+}
+
+/// Locally typical sampling: keeps the types whose surprisal is nearest to the entropy, up to mass `p`.
+fn keep_typical(weights: &mut [f64], p: f64) {
+    let total: f64 = weights.iter().sum();
+    let surprisal = |weight: f64| -(weight / total).ln();
+    let possible = weights.iter().filter(|weight| **weight > 0.0);
+    let entropy: f64 = possible.map(|&weight| weight / total * surprisal(weight)).sum();
+    let typicality = |weight: f64| -(surprisal(weight) - entropy).abs();
+    keep_first(weights, typicality, |_, mass_before| mass_before < p * total);
+}
+
+/// Sorts types by falling `score` of their weight, then by rising id, and sets to 0 the weights of all types for which
+/// `stays` is false. `stays` gets the type's rank and the mass of the types before it. The first type always stays.
+fn keep_first(weights: &mut [f64], score: impl Fn(f64) -> f64, stays: impl Fn(usize, f64) -> bool) {
+    let mut order: Vec<(usize, f64)> = weights.iter().map(|&weight| score(weight)).enumerate().collect();
     order.retain(|&(id, _)| weights[id] > 0.0);
     order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let mut mass = 0.0;
-    for (place, (id, _)) in order.into_iter().enumerate() {
-        let before = mass;
+    for (rank, (id, _)) in order.into_iter().enumerate() {
+        let mass_before = mass;
         mass += weights[id];
-        if place > 0 && !stays(place, before) {
+        if rank > 0 && !stays(rank, mass_before) {
             weights[id] = 0.0;
         }
     }
@@ -89,28 +106,60 @@ mod tests {
 
     const P: [f64; 6] = [0.05, 0.3, 0.1, 0.3, 0.05, 0.2];
 
-    /// The three closed forms of the module's doc.
+    /// The closed forms for temperature and top-k in the module documentation.
     #[test]
-    fn decoding_alone_narrows_as_the_formulas_say() {
+    fn repeated_decoding_narrows_as_the_closed_forms_say() {
         let hot = Decoding { temperature: 0.8, ..Decoding::PLAIN };
-        let found = limit(&P, &hot, 4);
+        let found = decode_repeatedly(&P, &hot, 4);
         for (t, found) in found.iter().enumerate() {
             let powers: Vec<f64> = P.iter().map(|p| p.powf(0.8_f64.powi(-(t as i32)))).collect();
             let total: f64 = powers.iter().sum();
             assert!(found.iter().zip(&powers).all(|(q, power)| (q - power / total).abs() < 1e-12));
         }
-        let top_k = limit(&P, &Decoding { top_k: Some(3), ..Decoding::PLAIN }, 3);
+        let top_k = decode_repeatedly(&P, &Decoding { top_k: Some(3), ..Decoding::PLAIN }, 3);
         assert!((top_k[1][1] - 0.375).abs() < 1e-12 && top_k[1][2] == 0.0);
         assert!(top_k[2].iter().zip(&top_k[1]).all(|(a, b)| (a - b).abs() < 1e-12));
-        // .9 of the whole is .3 + .3 + .2 + .1; of what is left, again all but the last.
+        // 0.88 of the whole takes 0.3 + 0.3 + 0.2 + 0.1; 0.88 of that takes all but the last of these.
         let alive = |q: &Vec<f64>| q.iter().filter(|q| **q > 0.0).count();
-        let top_p = limit(&P, &Decoding { top_p: Some(0.88), ..Decoding::PLAIN }, 3);
+        let top_p = decode_repeatedly(&P, &Decoding { top_p: Some(0.88), ..Decoding::PLAIN }, 3);
         assert_eq!(top_p.iter().map(alive).collect::<Vec<_>>(), [6, 4, 3, 3]);
     }
 
-    /// The decoder of language models gives the same, up to the rounding of f32.
     #[test]
-    fn frequencies_are_decoded_as_logits_are() {
+    fn greedy_decoding_leaves_the_mode_with_the_lower_id() {
+        assert_eq!(decode(&P, &Decoding::GREEDY), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+
+    /// Thresholds relative to the largest frequency 0.3: 0.1/0.3 = 1/3 and 0.2/0.3 = 2/3.
+    #[test]
+    fn min_p_drops_exactly_the_types_below_its_threshold() {
+        let kept = |threshold| {
+            let decoded = decode(&P, &Decoding { min_p: Some(threshold), ..Decoding::PLAIN });
+            (0..P.len()).filter(|&id| decoded[id] > 0.0).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(0.1), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(kept(0.3), [1, 2, 3, 5]);
+        assert_eq!(kept(0.34), [1, 3, 5]);
+        assert_eq!(kept(0.7), [1, 3]);
+    }
+
+    /// The entropy of P is 1.57 nats, and surprisals are 3.00, 1.20, 2.30 and 1.61 nats for 0.05, 0.3, 0.1 and 0.2:
+    /// the type of frequency 0.2 is the most typical, then those of 0.3 in the order of their ids.
+    #[test]
+    fn typical_p_begins_with_the_types_nearest_to_the_entropy() {
+        let kept = |p| {
+            let decoded = decode(&P, &Decoding { typical_p: Some(p), ..Decoding::PLAIN });
+            (0..P.len()).filter(|&id| decoded[id] > 0.0).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(0.15), [5]);
+        assert_eq!(kept(0.45), [1, 5]);
+        assert_eq!(kept(0.75), [1, 3, 5]);
+        assert_eq!(kept(0.85), [1, 2, 3, 5]);
+    }
+
+    /// The decoder of language models, on the same distribution, agrees up to the rounding of f32.
+    #[test]
+    fn frequencies_are_decoded_like_logits() {
         let plain = Decoding::PLAIN;
         let decoders = [
             Decoding { temperature: 0.7, ..plain.clone() },
@@ -125,7 +174,7 @@ mod tests {
         for decoding in decoders {
             let mut logits: Vec<f32> = P.iter().map(|p| p.ln() as f32).collect();
             let expected = Sampler::new(&decoding).distribution(&mut logits, &[]);
-            let found = &limit(&P, &decoding, 1)[1];
+            let found = &decode_repeatedly(&P, &decoding, 1)[1];
             assert!(
                 found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6),
                 "{decoding:?}: {found:?}"

@@ -1,9 +1,17 @@
-//! Natural frequencies of types.
+//! The natural distribution over types.
 
-use super::{DriftError, fault};
+use super::{DriftError, invalid};
 use crate::rarity::Rarity;
 
-/// A distribution over types, and which of them are its tail. Holding one means that it is valid.
+/// A probability distribution over types, and which of them form its tail. Probabilities are finite, not negative, and
+/// sum to 1.
+///
+/// ```
+/// use genloss::drift::Frequencies;
+/// let uniform = Frequencies::zipf(4, 0.0, 0.0)?;
+/// assert_eq!(uniform.probabilities(), [0.25; 4]);
+/// # Ok::<(), genloss::drift::DriftError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frequencies {
     probabilities: Vec<f64>,
@@ -11,80 +19,81 @@ pub struct Frequencies {
 }
 
 impl Frequencies {
-    /// Frequencies in proportion to `weights` (types), which need not be sorted or sum to 1. A weight of 0 is a type
-    /// that never occurs.
+    /// Frequencies in proportion to `weights` (types), which need not be sorted or sum to 1. A type of weight 0 never
+    /// occurs.
     ///
     /// # Errors
-    /// When there are no types, a weight is negative or no number, or all are 0.
+    /// If there are no types, a weight is negative or not finite, or all weights are 0.
     pub fn new(weights: &[f64]) -> Result<Self, DriftError> {
         const SETTING: &str = "frequencies";
         if weights.is_empty() {
-            return Err(fault("types", "there are none; give at least one type"));
+            return Err(invalid("types", "there are none; give at least one type"));
         }
-        if let Some((place, weight)) = weights.iter().enumerate().find(|(_, w)| !w.is_finite() || **w < 0.0) {
-            let message = format!("number {} is {weight}; a frequency is 0 or above", place + 1);
-            return Err(fault(SETTING, message));
+        if let Some((index, weight)) = weights.iter().enumerate().find(|(_, w)| !w.is_finite() || **w < 0.0) {
+            let message = format!("number {} is {weight}; a frequency is 0 or above", index + 1);
+            return Err(invalid(SETTING, message));
         }
         let total: f64 = weights.iter().sum();
         if total <= 0.0 || !total.is_finite() {
-            return Err(fault(SETTING, format!("they sum to {total}; give at least one above 0")));
+            return Err(invalid(SETTING, format!("they sum to {total}; give at least one above 0")));
         }
         let probabilities: Vec<f64> = weights.iter().map(|weight| weight / total).collect();
         let is_tail = tail(&probabilities);
         Ok(Self { probabilities, is_tail })
     }
 
-    /// Zipf–Mandelbrot: the type of rank r has a weight of `(r + shift)^−exponent`, r = 1, 2, … An exponent of 0 is the
+    /// Zipf–Mandelbrot: the type of rank r = 1, 2, … has weight `(r + shift)^−exponent`. An exponent of 0 gives the
     /// uniform distribution.
     ///
     /// # Errors
-    /// When there are no types, or a number is out of range.
+    /// If there are no types, the exponent is negative, or the shift is −1 or less.
     pub fn zipf(types: usize, exponent: f64, shift: f64) -> Result<Self, DriftError> {
         if !exponent.is_finite() || exponent < 0.0 {
-            return Err(fault("zipf", format!("{exponent} is not a number from 0 up")));
+            return Err(invalid("zipf", format!("{exponent} is not a number from 0 up")));
         }
         if !shift.is_finite() || shift <= -1.0 {
-            return Err(fault("shift", format!("{shift} is not a number above -1")));
+            return Err(invalid("shift", format!("{shift} is not a number above -1")));
         }
         let weights: Vec<f64> = (1..=types).map(|rank| (rank as f64 + shift).powf(-exponent)).collect();
         Self::new(&weights)
     }
 
-    /// Frequencies in proportion to counts.
+    /// Frequencies in proportion to `counts` (types).
     ///
     /// # Errors
-    /// When there are no types, or none was counted.
+    /// If there are no types, or all counts are 0.
     pub fn from_counts(counts: &[u64]) -> Result<Self, DriftError> {
         let weights: Vec<f64> = counts.iter().map(|&count| count as f64).collect();
         Self::new(&weights)
     }
 
-    /// Natural frequency of each type. They sum to 1.
+    /// Probability of each type (types).
     #[must_use]
     pub fn probabilities(&self) -> &[f64] {
         &self.probabilities
     }
 
-    /// Whether each type is among the rarest ones that hold the last 1 % of the mass: see [`Rarity`].
+    /// Whether each type is a tail type (types): one of the rarest, which together have the last 1 % of the mass
+    /// ([`Rarity`]). Types of probability 0 are not.
     #[must_use]
     pub fn is_tail(&self) -> &[bool] {
         &self.is_tail
     }
 
-    /// 1 − Σ p².
+    /// 1 − Σ p²: the probability that two independent draws differ.
     #[must_use]
     pub fn gini_simpson(&self) -> f64 {
         1.0 - self.probabilities.iter().map(|p| p * p).sum::<f64>()
     }
 
-    /// The mass of the tail types.
+    /// Total probability of the tail types.
     #[must_use]
     pub fn tail_mass(&self) -> f64 {
         self.probabilities.iter().zip(&self.is_tail).filter(|(_, tail)| **tail).map(|(p, _)| p).sum()
     }
 }
 
-/// Types of equal frequency stand in the order of their ids.
+/// Flags the tail types. Among types of equal frequency, the lower id counts as the more frequent.
 fn tail(probabilities: &[f64]) -> Vec<bool> {
     let mut order: Vec<usize> = (0..probabilities.len()).collect();
     order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
@@ -101,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tail_is_found_in_any_order() {
+    fn the_tail_is_found_whatever_the_order_of_types() {
         let frequencies = Frequencies::new(&[0.05, 5.0, 3.5, 0.1, 0.0, 1.35]).unwrap();
         assert_eq!(frequencies.is_tail(), [true, false, false, false, false, false]);
         assert!((frequencies.tail_mass() - 0.005).abs() < 1e-12);
@@ -115,11 +124,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_distribution_is_refused() {
-        let said = |weights: &[f64]| Frequencies::new(weights).unwrap_err().to_string();
-        assert!(said(&[]).starts_with("types: there are none"));
-        assert!(said(&[1.0, -2.0]).contains("number 2 is -2"));
-        assert!(said(&[f64::NAN]).contains("number 1 is NaN"));
-        assert!(said(&[0.0, 0.0]).contains("sum to 0"));
+    fn weights_that_form_no_distribution_are_errors() {
+        let message = |weights: &[f64]| Frequencies::new(weights).unwrap_err().to_string();
+        assert!(message(&[]).starts_with("types: there are none"));
+        assert!(message(&[1.0, -2.0]).contains("number 2 is -2"));
+        assert!(message(&[f64::NAN]).contains("number 1 is NaN"));
+        assert!(message(&[0.0, 0.0]).contains("sum to 0"));
     }
 }

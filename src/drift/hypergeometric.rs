@@ -1,23 +1,24 @@
 //! Exact draws without replacement, at any size.
 //!
-//! A uniform subset of k items from a pool with known counts by type is a chain of hypergeometrics, as a multinomial
-//! is one of binomials (see [`super::multinomial`]; both deal in [`super::blocks`]).
+//! The counts by type of a uniform subset of k items, from a pool whose counts are known, are a chain of
+//! hypergeometric draws, just as a multinomial is a chain of binomials ([`super::multinomial`]).
 //!
-//! One hypergeometric, x good items among k drawn from `good + bad`: by inversion where the mean is below 10, else by
-//! the ratio of uniforms, HRUA* (Stadlober 1990, "The ratio of uniforms approach for generating discrete random
-//! variates"): with U, V uniform, `x = ⌊a + h(V − ½)/U⌋` is accepted if `U² ≤ f(x)/f(mode)`, where `a = μ + ½` and
-//! `h = c₁√(σ² + ½) + c₂`. About 1.4 candidates are needed per draw, whatever the size.
+//! One hypergeometric draw, the number x of good items among k drawn from `good + bad`, is made by inversion if its
+//! mean is below 10, and otherwise by the ratio of uniforms HRUA* (Stadlober 1990, "The ratio of uniforms approach for
+//! generating discrete random variates"): with U, V uniform, `x = ⌊a + h(V − ½)/U⌋` is accepted if
+//! `U² ≤ f(x)/f(mode)`, where `a = μ + ½` and `h = c₁√(σ² + ½) + c₂`. That takes about 1.4 candidates per draw, at any
+//! size.
 //!
-//! The samplers at hand are not sound for large pools: that of `rand_distr` multiplies as many factors as the pool has
-//! items for a rare type, and both it and NumPy's take `ln f` from differences of logarithms of factorials, which at
-//! 10¹³ items are off by several hundredths. Here ln f comes from [`super::pmf`].
+//! **Pitfall.** Common library samplers are not accurate for large pools: `rand_distr`'s multiplies as many factors as
+//! the pool has items if a type is rare, and both it and NumPy's take `ln f` from differences of log-factorials, which
+//! at 10¹³ items are off by several hundredths. Here ln f comes from [`super::pmf`].
 
-use super::blocks::deal;
+use super::blocks::draw_in_blocks;
 use super::pmf::ln_hypergeometric;
 use crate::seed::{Stream, StreamKey};
 use rand::Rng;
 
-/// From this mean on, rejection is faster than inversion.
+/// Mean from which rejection is faster than inversion.
 const REJECTION_FROM: f64 = 10.0;
 
 /// 2√(2/e)
@@ -25,8 +26,8 @@ const C1: f64 = 1.715_527_769_921_413_5;
 /// 3 − 2√(3/e)
 const C2: f64 = 0.898_916_162_058_898_8;
 
-/// Counts (types) of a uniform subset of `wanted` items from a pool with `counts` (types), without replacement. They
-/// sum to `wanted` exactly; everything, if the pool holds no more. The streams are those of `key`.
+/// Counts (types) of a uniform subset of `wanted` items, drawn without replacement from a pool with `counts` (types).
+/// They sum to exactly `wanted`, or are all of `counts` if the pool has no more. `key` names the random streams.
 ///
 /// ```
 /// use genloss::drift::hypergeometric::subset;
@@ -37,25 +38,25 @@ const C2: f64 = 0.898_916_162_058_898_8;
 /// ```
 #[must_use]
 pub fn subset(wanted: u64, counts: &[u64], key: &StreamKey) -> Vec<u64> {
-    deal(wanted, counts, key, fill)
+    draw_in_blocks(wanted, counts, key, fill)
 }
 
-/// A chain of hypergeometrics over one run of types.
+/// Draws the chain of hypergeometrics over one run of types.
 fn fill(taken: &mut [u64], wanted: u64, counts: &[u64], rng: &mut Stream) {
-    let mut behind: u64 = counts.iter().sum();
+    let mut remaining: u64 = counts.iter().sum();
     let mut left = wanted;
     for (taken, &count) in taken.iter_mut().zip(counts) {
         if left == 0 {
             break;
         }
-        behind -= count;
-        *taken = hypergeometric(count, behind, left, rng);
+        remaining -= count;
+        *taken = hypergeometric(count, remaining, left, rng);
         left -= *taken;
     }
 }
 
-/// How many of `drawn` items are good ones, drawn without replacement from `good` and `bad` ones. All, if there are not
-/// so many.
+/// The number of good items among `drawn` items taken without replacement from `good` good and `bad` bad ones. If
+/// `drawn` exceeds the number of items, all are taken.
 #[must_use]
 pub fn hypergeometric(good: u64, bad: u64, drawn: u64, rng: &mut Stream) -> u64 {
     let all = good + bad;
@@ -65,7 +66,7 @@ pub fn hypergeometric(good: u64, bad: u64, drawn: u64, rng: &mut Stream) -> u64 
     if bad == 0 {
         return drawn;
     }
-    // Of the drawn and the left the fewer, of the good and the bad the fewer.
+    // By symmetry it suffices to draw the smaller of both sides: drawn or left, good or bad.
     let fewer_drawn = drawn.min(all - drawn);
     let (fewer, more) = (good.min(bad), good.max(bad));
     let mean = fewer_drawn as f64 * (fewer as f64 / all as f64);
@@ -78,7 +79,7 @@ pub fn hypergeometric(good: u64, bad: u64, drawn: u64, rng: &mut Stream) -> u64 
     if fewer_drawn == drawn { good_among } else { good - good_among }
 }
 
-/// Walks up from 0, which `good` ≤ `bad` and `drawn` ≤ half of all make possible.
+/// Inversion, walking up from 0. Requires `good` ≤ `bad` and `drawn` at most half of all items.
 fn by_inversion(good: u64, bad: u64, drawn: u64, rng: &mut Stream) -> u64 {
     let all = (good + bad) as f64;
     let at_zero = if good < 16 {
@@ -104,6 +105,7 @@ fn by_inversion(good: u64, bad: u64, drawn: u64, rng: &mut Stream) -> u64 {
     }
 }
 
+/// Rejection by the ratio of uniforms, HRUA*.
 fn by_rejection(good: u64, bad: u64, drawn: u64, rng: &mut Stream) -> u64 {
     let all = (good + bad) as f64;
     let (p, q) = (good as f64 / all, bad as f64 / all);
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn huge_hypergeometrics_have_their_mean_and_variance() {
+    fn huge_hypergeometric_draws_have_the_right_mean_and_variance() {
         let (good, bad, drawn) = (6_000_000_000_000_u64, 9_000_000_000_000_u64, 7_000_000_000_000_u64);
         let mut rng = StreamKey::new(2, "", 0, "hypergeometric test").stream(0);
         let all = (good + bad) as f64;
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn not_an_item_is_lost_at_any_size() {
+    fn subsets_have_exactly_the_wanted_size_at_any_size() {
         let counts: Vec<u64> = (1..=3000).map(|rank| 1_000_000_000_000 / rank).collect();
         let all: u64 = counts.iter().sum();
         for wanted in [0, 1, 1_000_000_007, all / 3, all - 1, all] {

@@ -1,32 +1,32 @@
-//! Exact multinomial draws whose cost is the number of types, not of samples.
+//! Exact multinomial draws whose cost depends on the number of types, not of samples.
 //!
-//! The counts of n samples over types of weights w are a chain of binomials: the first type takes
-//! `Bin(n, w₁/Σw)` of them, the second `Bin(n − x₁, w₂/(Σw − w₁))`, and the last one what is left. So the counts sum
-//! to n to the unit, however large n is. Sums of the weights behind a type are added from the end: a difference from
-//! the total would lose the tail.
+//! The counts of n samples over types with weights w are a chain of binomials: the first type gets `Bin(n, w₁/Σw)`
+//! samples, the second `Bin(n − x₁, w₂/(Σw − w₁))`, and the last one those that are left. So the counts sum to exactly
+//! n, however large n is. The sum of the weights after each type is added up from the end: subtracting from the total
+//! would lose the tail to rounding.
 //!
-//! For several threads at one draw, types are dealt out in blocks: see [`super::blocks`].
+//! Several threads can share one draw: types are drawn in fixed blocks, each with a random stream.
 //!
-//! Binomials of mean 10 and more come from `rand_distr`, the rejection sampler BTPE of Kachitvichyanukul and Schmeiser
-//! (1988): its candidates are whole numbers to the unit up to 2⁵³; its last test adds logarithms with an absolute
-//! error of about n·10⁻¹⁶, but that test is reached only by the share 1/√n of candidates on which its squeeze cannot
-//! tell. Smaller means are drawn by inversion here, because there `(1 − p)^n` is computed from a rounded 1 − p, which
-//! at n = 10¹⁵ is wrong by several percent; `exp(n ln_1p(−p))` is not.
+//! Binomials with a mean of 10 or more come from `rand_distr`, whose rejection sampler is BTPE (Kachitvichyanukul and
+//! Schmeiser 1988). Its candidates are exact integers up to 2⁵³. Its final test adds logarithms with an absolute error
+//! of about n·10⁻¹⁶, but only the fraction 1/√n of candidates that its squeeze cannot decide reaches that test. Smaller
+//! means are drawn by inversion here, because `rand_distr` computes `(1 − p)^n` from a rounded 1 − p, which at
+//! n = 10¹⁵ is wrong by several percent; `exp(n ln_1p(−p))` is accurate.
 
-use super::blocks::deal;
+use super::blocks::draw_in_blocks;
 use crate::seed::{Stream, StreamKey};
 use rand::Rng;
 use rand_distr::{Binomial, Distribution};
 
-/// The most samples that a draw can have: up to here every whole number is an f64.
+/// Maximum number of samples of a draw, 2⁵³: up to here f64 represents every integer.
 pub const MOST_SAMPLES: u64 = 1 << 53;
 
-/// From this mean on, rejection is faster than inversion.
+/// Mean from which rejection is faster than inversion.
 const REJECTION_FROM: f64 = 10.0;
 
-/// Counts (types) of `samples` draws with replacement, types chosen in proportion to `weights` (types): finite, not
-/// negative, not all 0 unless `samples` is 0. The streams are those of `key`. `samples` is at most
-/// [`MOST_SAMPLES`]. The counts sum to `samples` exactly.
+/// Counts (types) of `samples` draws with replacement, in proportion to `weights` (types). Weights are finite and not
+/// negative, and not all 0 unless `samples` is 0. `samples` is at most [`MOST_SAMPLES`], and the counts sum to exactly
+/// that number. `key` names the random streams.
 ///
 /// ```
 /// use genloss::drift::multinomial::multinomial;
@@ -37,40 +37,41 @@ const REJECTION_FROM: f64 = 10.0;
 /// ```
 #[must_use]
 pub fn multinomial(samples: u64, weights: &[f64], key: &StreamKey) -> Vec<u64> {
-    deal(samples, weights, key, fill)
+    draw_in_blocks(samples, weights, key, fill)
 }
 
-/// A chain of binomials over one run of types.
+/// Draws the chain of binomials over one run of types.
 fn fill(counts: &mut [u64], samples: u64, weights: &[f64], rng: &mut Stream) {
-    let mut behind = vec![0.0; weights.len()];
+    let mut weights_after = vec![0.0; weights.len()];
     let mut sum = 0.0;
-    for (behind, weight) in behind.iter_mut().zip(weights).rev() {
-        *behind = sum;
+    for (after, weight) in weights_after.iter_mut().zip(weights).rev() {
+        *after = sum;
         sum += weight;
     }
     let mut left = samples;
-    for ((count, &weight), behind) in counts.iter_mut().zip(weights).zip(behind) {
+    for ((count, &weight), after) in counts.iter_mut().zip(weights).zip(weights_after) {
         if left == 0 {
             break;
         }
         if weight > 0.0 {
-            *count = binomial(left, weight, behind, rng);
+            *count = binomial(left, weight, after, rng);
             left -= *count;
         }
     }
 }
 
-/// How many of `trials` fall to `weight` rather than to `other`: a binomial with p = weight/(weight + other). Weights
-/// are finite and not negative, `trials` at most [`MOST_SAMPLES`].
+/// A binomial draw with p = `weight`/(`weight` + `other`). Weights are finite and not negative, `trials` is at most
+/// [`MOST_SAMPLES`].
 #[must_use]
 pub fn binomial(trials: u64, weight: f64, other: f64, rng: &mut Stream) -> u64 {
     if weight > other {
-        return trials - of_the_lighter(trials, other, weight, rng);
+        return trials - binomial_of_lighter(trials, other, weight, rng);
     }
-    of_the_lighter(trials, weight, other, rng)
+    binomial_of_lighter(trials, weight, other, rng)
 }
 
-fn of_the_lighter(trials: u64, weight: f64, other: f64, rng: &mut Stream) -> u64 {
+/// [`binomial`] with `weight` ≤ `other`.
+fn binomial_of_lighter(trials: u64, weight: f64, other: f64, rng: &mut Stream) -> u64 {
     if weight <= 0.0 || trials == 0 {
         return 0;
     }
@@ -81,7 +82,8 @@ fn of_the_lighter(trials: u64, weight: f64, other: f64, rng: &mut Stream) -> u64
     Binomial::new(trials, p).expect("finite weights, the lighter of which has at most half").sample(rng)
 }
 
-/// Walks up from 0 until the cumulative probability passes a uniform number. `p` is at most ½, the mean below 10.
+/// Inversion: walks up from 0 until the cumulative probability exceeds a uniform number. `p` is at most ½, the mean
+/// below 10.
 fn by_inversion(trials: u64, p: f64, rng: &mut Stream) -> u64 {
     let n = trials as f64;
     let odds = p / (1.0 - p);
@@ -93,7 +95,7 @@ fn by_inversion(trials: u64, p: f64, rng: &mut Stream) -> u64 {
                 return x;
             }
             left -= probability;
-            // Only rounding has left anything over here: the probabilities beyond do not sum to 2⁻⁵³.
+            // Only rounding gets here: the remaining probabilities sum to less than 2⁻⁵³. Draw again.
             if probability < 1e-20 && x as f64 > n * p {
                 break;
             }
@@ -108,10 +110,10 @@ mod tests {
     use super::super::test_support::chi_square_z;
     use super::*;
 
-    /// Small and large means, small and large n: chi-square against the probabilities of `pmf`, 40 000 draws each,
-    /// cells of at least 20 expected; |z| < 4.
+    /// Small and large means, small and large n: chi-square against [`ln_binomial`], 40 000 draws each, cells of at
+    /// least 20 expected draws; |z| < 4.
     #[test]
-    fn binomials_have_their_probabilities() {
+    fn binomial_draws_match_their_probabilities() {
         let cases = [
             (7, 0.3),
             (50, 0.02),
@@ -131,9 +133,9 @@ mod tests {
         }
     }
 
-    /// A large binomial is nearly normal: its standardised values sum to 0 and their squares to their number.
+    /// A large binomial is nearly normal: the mean of its standardised values is 0, that of their squares 1. |z| < 4.
     #[test]
-    fn huge_binomials_have_their_mean_and_variance() {
+    fn huge_binomial_draws_have_the_right_mean_and_variance() {
         for (n, p) in [(15_000_000_000_000_u64, 0.37), (1_000_000_000_000_000, 0.5), (1 << 53, 1e-6)] {
             let mut rng = StreamKey::new(2, "", 0, "binomial test").stream(n);
             let (mean, variance) = (n as f64 * p, n as f64 * p * (1.0 - p));
@@ -151,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn not_a_sample_is_lost_at_any_size() {
+    fn counts_sum_to_the_number_of_samples_at_any_size() {
         let weights: Vec<f64> = (1..=5000).map(|rank| 1.0 / f64::from(rank)).collect();
         for samples in [0, 1, 17, 15_000_000_000_000, 1_000_000_000_000_000, MOST_SAMPLES] {
             let key = StreamKey::new(3, "", 0, "multinomial test");
@@ -159,9 +161,9 @@ mod tests {
         }
     }
 
-    /// Each type of a multinomial is a binomial: the sum of squared standardised counts has mean types − 1.
+    /// Pearson's statistic of a multinomial has mean types − 1. |z| < 4 over 20 draws.
     #[test]
-    fn every_type_gets_its_share() {
+    fn every_type_is_drawn_in_proportion_to_its_weight() {
         let weights: Vec<f64> = (1..=3000).map(|rank| 1.0 / f64::from(rank)).collect();
         let total: f64 = weights.iter().sum();
         let samples = 1_000_000_000_u64;
@@ -180,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_without_weight_is_never_drawn() {
+    fn types_of_weight_zero_are_never_drawn() {
         let counts = multinomial(1000, &[0.0, 1.0, 0.0], &StreamKey::new(1, "", 0, "multinomial test"));
         assert_eq!(counts, [0, 1000, 0]);
     }

@@ -1,37 +1,39 @@
 //! Probabilities of the binomial and the hypergeometric distribution, exact to rounding at any size.
 //!
-//! `ln n!` at n = 10¹⁵ is about 3·10¹⁶, where doubles are 4 apart: differences of such logarithms say nothing. Loader
-//! (2000), "Fast and accurate computation of binomial probabilities", takes the large parts out by hand. With the
-//! remainder of Stirling's formula `δ(n) = ln n! − (n + ½) ln n + n − ½ ln 2π` and the deviance
+//! `ln n!` at n = 10¹⁵ is about 3·10¹⁶, where neighbouring doubles are 4 apart, so differences of such logarithms are
+//! meaningless. Loader (2000), "Fast and accurate computation of binomial probabilities", cancels the large terms
+//! analytically. With the remainder of Stirling's formula `δ(n) = ln n! − (n + ½) ln n + n − ½ ln 2π` and the deviance
 //! `D(x, μ) = x ln(x/μ) + μ − x`,
 //!
 //! `ln Bin(x; n, p) = δ(n) − δ(x) − δ(n−x) − D(x, np) − D(n−x, nq) + ½ ln(n / (2π x (n−x)))`,
 //!
-//! in which nothing large cancels, if D near x = μ is taken from its series. The hypergeometric probability of x good
-//! items among k drawn from `good + bad` is `Bin(x; good, p) Bin(k−x; bad, p) / Bin(k; good + bad, p)` for every p;
-//! p = k/(good + bad) keeps all three near their modes.
+//! where nothing large is left to cancel, provided that D near x = μ is computed from its series. The hypergeometric
+//! probability of x good items among k drawn from `good + bad` is
+//! `Bin(x; good, p) Bin(k−x; bad, p) / Bin(k; good + bad, p)` for every p; p = k/(good + bad) keeps all three near
+//! their modes.
+//!
+//! ```
+//! use genloss::drift::pmf::{ln_binomial, ln_hypergeometric};
+//! assert!((ln_binomial(1, 2, 0.5, 0.5).exp() - 0.5).abs() < 1e-12);
+//! // Two items drawn from two good and two bad ones: one of each in 4 of 6 cases.
+//! assert!((ln_hypergeometric(1, 2, 2, 2).exp() - 2.0 / 3.0).abs() < 1e-12);
+//! ```
 
 use statrs::function::gamma::ln_gamma;
 use std::f64::consts::TAU;
 
-/// Natural logarithm of the probability of `x` successes in `n` trials. `p` and `q` = 1 − p are given both, because
-/// one cannot be had from the other where it is small.
+/// Natural logarithm of the probability of `x` successes in `n` trials. Takes both `p` and `q` = 1 − p, because a
+/// small one cannot be recovered from the other without loss; −∞ where the probability is 0.
 #[must_use]
 pub fn ln_binomial(x: u64, n: u64, p: f64, q: f64) -> f64 {
     if x > n || (p <= 0.0 && x > 0) || (q <= 0.0 && x < n) {
         return f64::NEG_INFINITY;
     }
-    let ln_power = |small: f64, other: f64, times: u64| match times {
-        0 => 0.0,
-        // ln of a number near 1, from what it lacks to 1.
-        _ if small < 0.5 => times as f64 * (-small).ln_1p(),
-        _ => times as f64 * other.ln(),
-    };
     if x == 0 {
-        return ln_power(p, q, n);
+        return ln_power_of_complement(p, q, n);
     }
     if x == n {
-        return ln_power(q, p, n);
+        return ln_power_of_complement(q, p, n);
     }
     let (trials, hits, misses) = (n as f64, x as f64, (n - x) as f64);
     stirling_remainder(n)
@@ -42,7 +44,19 @@ pub fn ln_binomial(x: u64, n: u64, p: f64, q: f64) -> f64 {
         + 0.5 * (trials / (TAU * hits * misses)).ln()
 }
 
-/// Natural logarithm of the probability of `x` good items among `drawn` ones taken without replacement.
+/// `times · ln other`, where other = 1 − p; from p where that is more precise.
+fn ln_power_of_complement(p: f64, other: f64, times: u64) -> f64 {
+    if times == 0 {
+        0.0
+    } else if p < 0.5 {
+        times as f64 * (-p).ln_1p()
+    } else {
+        times as f64 * other.ln()
+    }
+}
+
+/// Natural logarithm of the probability of `x` good items among `drawn` items taken without replacement from `good` and
+/// `bad` ones; −∞ where the probability is 0.
 #[must_use]
 pub fn ln_hypergeometric(x: u64, good: u64, bad: u64, drawn: u64) -> f64 {
     if x > good || x > drawn || drawn - x > bad {
@@ -95,9 +109,9 @@ mod tests {
     use super::*;
     use statrs::function::factorial;
 
-    /// Against the definition, from logarithms of factorials.
+    /// Expected values from the definition, with logarithms of factorials (statrs).
     #[test]
-    fn small_probabilities_are_those_of_the_definition() {
+    fn probabilities_at_small_sizes_agree_with_the_definition() {
         for n in 1..40 {
             for x in 0..=n {
                 let by_definition =
@@ -115,7 +129,7 @@ mod tests {
     /// The ratio of neighbouring probabilities is rational: (n − x)p / ((x + 1)q), and (G − x)(k − x) /
     /// ((x + 1)(B − k + x + 1)).
     #[test]
-    fn neighbours_differ_by_their_rational_ratio_at_any_size() {
+    fn neighbouring_probabilities_have_their_rational_ratio_at_any_size() {
         let n = 3_000_000_000_000_000_u64;
         for x in [n / 3, n / 3 + 40_000_000, n / 3 - 90_000_000] {
             let step = ln_binomial(x + 1, n, 1.0 / 3.0, 2.0 / 3.0) - ln_binomial(x, n, 1.0 / 3.0, 2.0 / 3.0);
@@ -131,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_has_no_probability() {
+    fn impossible_outcomes_have_probability_zero() {
         assert_eq!(ln_binomial(3, 2, 0.5, 0.5), f64::NEG_INFINITY);
         assert_eq!(ln_binomial(1, 2, 0.0, 1.0), f64::NEG_INFINITY);
         assert_eq!(ln_binomial(0, 2, 0.0, 1.0), 0.0);

@@ -1,34 +1,48 @@
-//! The loop with a linear model: ordinary least squares on labels that the model before made up.
+//! The training loop with a linear model: ordinary least squares on labels that the previous model wrote.
 //!
-//! The model of Dohmatob et al. (2024) and Gerstgrasser et al. (2024): T rows of d independent standard normal
-//! numbers, drawn once per lineage; natural labels `x·w* + σ ε`; a model w labels the same rows with `x·w + σ ε`, the
-//! noise new every time. What is lost is the model's distance from the truth: `test_error` = |w − w*|², the squared
-//! error on new rows beyond the noise. It depends on w − w* alone, so w* = 0 here.
+//! The setting of Dohmatob et al. (2024) and Gerstgrasser et al. (2024). A design of T rows of d independent standard
+//! normal numbers is drawn once per lineage. Natural labels are `x·w* + σ ε`; a model w labels the same rows with
+//! `x·w + σ ε`, with new noise ε every time. The statistic is `test_error` = |w − w*|², the squared error on new rows in
+//! excess of the noise. It depends on w − w* alone, so the simulation sets w* = 0.
 //!
-//! What a mixture means: a sample is a row with a label, the budget is T.
+//! A sample is a labelled row and the training budget is T, so that a mixture means:
 //!
-//! - *natural samples* are the first m rows with natural labels; *fixed* ones keep their labels, *fresh* ones get new
-//!   noise every generation. There are no more than T of them; a mixture that asks for more is refused.
-//! - *latest* synthetic samples are the last k rows with the labels of the last model (all rows if k = T: natural ones
-//!   added on top then stand twice; if k > T, rows are labelled again, with new noise);
-//! - *all*: the rows with the labels of every generation, or a uniform subset of them without replacement.
+//! - *natural samples* are the first m rows with natural labels. *Fixed* ones keep their labels; *fresh* ones get new
+//!   noise in every generation. There are at most T of them, and a mixture that takes more is an error;
+//! - *latest* synthetic samples are the last k rows with the labels of the previous model. If k = T that is every row, so
+//!   rows with natural labels occur twice; if k > T, rows are labelled again with new noise;
+//! - *all* synthetic samples are the rows with the labels of every earlier generation, or a uniform subset of them
+//!   without replacement.
 //!
 //! # What is exact
 //!
-//! A fit moves w by `(XᵀX)⁻¹Xᵀ σ ε`, whose expected square is `σ² d/(T − d − 1)`, from the mean of an inverse Wishart.
+//! One fit moves w by `(XᵀX)⁻¹Xᵀ σ ε`, whose expected squared length is `u = σ² d/(T − d − 1)`, from the mean of an
+//! inverse Wishart matrix.
 //!
-//! - replace: g + 1 independent moves, so `(g + 1) σ² d/(T − d − 1)`; grown to the size of accumulate, the i-th model
-//!   averages i labels of every row, so `Σ_{i ≤ g+1} 1/i` times one move;
-//! - accumulate: with everything kept, the fit is the mean of the moves so far on top of the models before, so that the
-//!   i-th move counts 1/i: `Σ_{i ≤ g+1} 1/i²` times the same, never more than π²/6 times (Gerstgrasser et al. 2024);
-//! - natural rows alone, and generation 0 always: `σ² d/(T − d − 1)`.
+//! - replace: g + 1 independent moves, so `(g + 1) u`. If the corpus grows like that of accumulate, the i-th fit averages
+//!   i labels of every row, so `u Σ_{i ≤ g+1} 1/i`;
+//! - accumulate: the fit is the mean of all models so far plus the moves of their labels, so that the i-th move counts
+//!   1/i: `u Σ_{i ≤ g+1} 1/i²`, never more than π²/6 times u (Gerstgrasser et al. 2024);
+//! - natural rows alone, and generation 0 of every mixture: `u`.
 //!
-//! Other regimes have no exact value here.
+//! Other mixtures have no exact value here.
+//!
+//! ```
+//! use genloss::config;
+//! use genloss::drift::{DriftSettings, regression::RegressionSimulation};
+//!
+//! let mixture = config::parse_mixture("replace", "mixture")?;
+//! let settings = DriftSettings { samples: 111, generations: 6, mixture, replicates: 40, seed: 1 };
+//! let rows = RegressionSimulation::new(10, 1.0, &settings)?.rows()?;
+//! // u = 10/(111 − 10 − 1) = 0.1, after seven fits.
+//! assert!((rows[6].exact.unwrap() - 0.7).abs() < 1e-12);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use super::cholesky;
-use super::regime::{Loop, Recipe, Regime};
-use super::summary::{self, Row};
-use super::{DriftError, fault};
+use super::schedule::{DriftSettings, SampleSchedule, TrainingCounts};
+use super::summary::{self, DriftRow};
+use super::{DriftError, invalid};
 use crate::config::{NaturalDocuments, SyntheticDocuments};
 use crate::seed::{Stream, StreamKey, streams};
 use ndarray::{Array1, Array2, Axis};
@@ -36,93 +50,75 @@ use rand::seq::index;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-/// The most numbers that a lineage may hold: 800 MB of them.
+/// Maximum of numbers that a lineage may hold in memory, 800 MB.
 const MOST_NUMBERS: u64 = 100_000_000;
 
-/// A loop of linear models. Holding one means that it can be run.
+/// A simulation with linear models.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Simulation {
+pub struct RegressionSimulation {
     rows: usize,
     columns: usize,
     noise: f64,
-    regime: Regime,
+    schedule: SampleSchedule,
     replicates: usize,
     seed: u64,
 }
 
-impl Simulation {
-    /// A loop on `columns` coefficients, the noise of labels having a standard deviation of `noise`. The rows are
-    /// `plan.samples`.
+impl RegressionSimulation {
+    /// A simulation with `settings.samples` rows and `columns` coefficients. `noise` is the standard deviation σ of the
+    /// noise in labels.
     ///
     /// # Errors
-    /// When the rows do not determine the coefficients, a mixture asks for more natural rows than there are, or as
-    /// [`Regime::new`].
-    pub fn new(columns: usize, noise: f64, plan: &Loop) -> Result<Self, DriftError> {
-        if columns == 0 {
-            return Err(fault("columns", "0 coefficients have nothing to learn; give at least 1"));
-        }
-        if !noise.is_finite() || noise <= 0.0 {
-            return Err(fault("noise", format!("{noise} is not a number above 0")));
-        }
-        if plan.samples <= columns as u64 + 1 {
+    /// If the rows do not determine the coefficients, a mixture takes more natural rows than the design has, or as
+    /// [`SampleSchedule::new`].
+    pub fn new(columns: usize, noise: f64, settings: &DriftSettings) -> Result<Self, DriftError> {
+        check_design(columns, noise, settings)?;
+        let schedule = SampleSchedule::new(settings)?;
+        if let Some(counts) = schedule.training.iter().find(|counts| counts.natural() > settings.samples) {
             let message = format!(
-                "{} rows do not determine {columns} coefficients with a finite expected error; give at least {}",
-                plan.samples,
-                columns + 2
+                "it takes {} natural rows, but the design has {}; lower the natural fraction",
+                counts.natural(),
+                settings.samples
             );
-            return Err(fault("rows", message));
+            return Err(invalid("mixture", message));
         }
-        let numbers =
-            plan.samples.saturating_mul((plan.generations as u64 + 2).saturating_add(columns as u64));
-        if numbers > MOST_NUMBERS {
-            let message = format!(
-                "a lineage would hold {numbers} numbers, and {MOST_NUMBERS} are the most; give fewer"
-            );
-            return Err(fault("rows", message));
-        }
-        let regime = Regime::new(plan)?;
-        if let Some(recipe) = regime.recipes.iter().find(|recipe| recipe.natural() > plan.samples) {
-            let message = format!(
-                "it asks for {} natural rows, and the design has {}; lower the natural fraction",
-                recipe.natural(),
-                plan.samples
-            );
-            return Err(fault("mixture", message));
-        }
-        let rows = plan.samples as usize;
-        Ok(Self { rows, columns, noise, regime, replicates: plan.replicates, seed: plan.seed })
+        let rows = settings.samples as usize;
+        let DriftSettings { replicates, seed, .. } = *settings;
+        Ok(Self { rows, columns, noise, schedule, replicates, seed })
     }
 
-    /// Runs every lineage, and summarises it.
+    /// Runs every lineage and summarises them.
     ///
     /// # Errors
-    /// When the rows drawn for a generation do not determine the coefficients.
-    pub fn rows(&self) -> Result<Vec<Row>, DriftError> {
-        let one = |replicate| {
-            let mut values = Vec::with_capacity(self.regime.recipes.len() + 1);
+    /// If the rows drawn for some generation do not determine the coefficients.
+    pub fn rows(&self) -> Result<Vec<DriftRow>, DriftError> {
+        let test_errors_of_lineage = |replicate| {
+            let mut values = Vec::with_capacity(self.schedule.training.len() + 1);
             self.lineage(replicate, &mut |_, error| values.push([error.dot(error)]))?;
             Ok(values)
         };
         let values: Result<Vec<Vec<[f64; 1]>>, DriftError> =
-            (0..self.replicates).into_par_iter().map(one).collect();
+            (0..self.replicates).into_par_iter().map(test_errors_of_lineage).collect();
         Ok(summary::rows(["test_error"], &values?, |generation, _| self.exact(generation)))
     }
 
+    /// The expected test error of a generation, where it is known.
     fn exact(&self, generation: usize) -> Option<f64> {
         let (rows, columns) = (self.rows as f64, self.columns as f64);
-        let once = self.noise * self.noise * columns / (rows - columns - 1.0);
-        let natural_alone = Recipe::Parts { natural: self.regime.samples, synthetic: 0 };
-        if generation == 0 || self.regime.recipes.iter().all(|&recipe| recipe == natural_alone) {
-            return Some(once);
+        let one_fit = self.noise * self.noise * columns / (rows - columns - 1.0);
+        let natural_alone = TrainingCounts::Separate { natural: self.schedule.samples, synthetic: 0 };
+        if generation == 0 || self.schedule.training.iter().all(|&counts| counts == natural_alone) {
+            return Some(one_fit);
         }
-        if let Some(sizes) = self.regime.replaced() {
-            return Some(once * sizes[..=generation].iter().map(|&size| rows / size as f64).sum::<f64>());
+        if let Some(sizes) = self.schedule.replaced() {
+            let labels_per_row = sizes[..=generation].iter().map(|&size| rows / size as f64);
+            return Some(one_fit * labels_per_row.sum::<f64>());
         }
         let squares = || (1..=generation + 1).map(|i| 1.0 / (i * i) as f64).sum::<f64>();
-        self.regime.is_accumulate().then(|| once * squares())
+        self.schedule.is_accumulate().then(|| one_fit * squares())
     }
 
-    /// Runs the lineage of one replicate: `each` gets w − w* (columns) of generations 0, 1, … in turn.
+    /// Runs the lineage of one replicate. `each` gets generations 0, 1, … in turn, with their w − w* (columns).
     ///
     /// # Errors
     /// As [`rows`](Self::rows).
@@ -136,71 +132,106 @@ impl Simulation {
         let mut rng = stream(0, streams::DRIFT_DESIGN);
         let design =
             Array2::from_shape_simple_fn((self.rows, self.columns), || StandardNormal.sample(&mut rng));
-        let fit = |generation, training: &Training| {
+        let fit = |generation, training: &LabelledRows| {
             let singular = DriftError::Singular { replicate, generation, columns: self.columns };
             training.fit(&design).ok_or(singular)
         };
         let natural = self.noise(&mut stream(0, streams::DRIFT_NATURAL));
-        let mut error = fit(0, &Training::of(self.rows, natural.iter().copied().enumerate()))?;
+        let mut error = fit(0, &LabelledRows::new(self.rows, natural.iter().copied().enumerate()))?;
         each(0, &error);
-        // Labels of every row, once or more by each generation; by the latest only, where no others are asked for.
+        // Each entry labels every row once. If only the latest labels are drawn on, those of one generation.
         let mut pool: Vec<Array1<f64>> = Vec::new();
-        for (place, &recipe) in self.regime.recipes.iter().enumerate() {
-            let generation = place + 1;
-            if self.regime.synthetic == SyntheticDocuments::Latest {
+        for (author, &counts) in self.schedule.training.iter().enumerate() {
+            let generation = author + 1;
+            if self.schedule.synthetic == SyntheticDocuments::Latest {
                 pool.clear();
             }
-            let mut rng = stream(place, streams::DRIFT_CORPUS);
-            let times = self.regime.written_for(recipe).div_ceil(self.rows as u64);
+            let mut rng = stream(author, streams::DRIFT_CORPUS);
+            let times = self.schedule.written_for(counts).div_ceil(self.rows as u64);
             pool.extend((0..times).map(|_| design.dot(&error) + self.noise(&mut rng)));
-            let natural = match self.regime.natural {
+            let natural = match self.schedule.natural {
                 NaturalDocuments::Fixed => natural.clone(),
                 NaturalDocuments::Fresh => self.noise(&mut stream(generation, streams::DRIFT_FRESH)),
             };
-            let training = self.mix(recipe, &natural, &pool, &mut stream(generation, streams::DRIFT_SUBSET));
+            let training = self.mix(counts, &natural, &pool, &mut stream(generation, streams::DRIFT_SUBSET));
             error = fit(generation, &training)?;
             each(generation, &error);
         }
         Ok(())
     }
 
-    fn mix(&self, recipe: Recipe, natural: &Array1<f64>, pool: &[Array1<f64>], rng: &mut Stream) -> Training {
+    /// A training set of natural labels (rows) and of labels in the pool, each (rows).
+    fn mix(
+        &self,
+        counts: TrainingCounts,
+        natural: &Array1<f64>,
+        pool: &[Array1<f64>],
+        rng: &mut Stream,
+    ) -> LabelledRows {
         let synthetic_rows = pool.iter().flat_map(|labels| labels.iter().copied().enumerate());
-        let natural_rows = natural.iter().copied().enumerate().take(recipe.natural() as usize);
-        match recipe {
-            Recipe::Parts { synthetic, .. } => {
-                let kept: Vec<(usize, f64)> = match self.regime.synthetic {
+        let natural_rows = natural.iter().copied().enumerate().take(counts.natural() as usize);
+        match counts {
+            TrainingCounts::Separate { synthetic, .. } => {
+                let kept: Vec<(usize, f64)> = match self.schedule.synthetic {
                     SyntheticDocuments::Latest => {
                         synthetic_rows.skip(self.rows * pool.len() - synthetic as usize).collect()
                     }
                     SyntheticDocuments::All => subset(synthetic, synthetic_rows.collect(), rng),
                 };
-                Training::of(self.rows, natural_rows.chain(kept))
+                LabelledRows::new(self.rows, natural_rows.chain(kept))
             }
-            Recipe::Drawn { taken, .. } => {
+            TrainingCounts::Pooled { taken, .. } => {
                 let whole = natural_rows.chain(synthetic_rows).collect();
-                Training::of(self.rows, subset(taken, whole, rng).into_iter())
+                LabelledRows::new(self.rows, subset(taken, whole, rng).into_iter())
             }
         }
     }
 
-    /// Noise of every row's label (rows).
+    /// Noise in the label of every row (rows).
     fn noise(&self, rng: &mut Stream) -> Array1<f64> {
         let normal = || -> f64 { StandardNormal.sample(rng) };
         Array1::from_shape_simple_fn(self.rows, normal) * self.noise
     }
 }
 
-/// Labelled rows of a design: how often each row stands, and the sum of its labels. Least squares needs no more.
-struct Training {
-    /// (rows)
+/// Checks that the design determines the coefficients, with a finite expected error, and fits into memory.
+fn check_design(columns: usize, noise: f64, settings: &DriftSettings) -> Result<(), DriftError> {
+    if columns == 0 {
+        return Err(invalid("columns", "0 coefficients have nothing to learn; give at least 1"));
+    }
+    if !noise.is_finite() || noise <= 0.0 {
+        return Err(invalid("noise", format!("{noise} is not a number above 0")));
+    }
+    if settings.samples <= columns as u64 + 1 {
+        let message = format!(
+            "{} rows do not determine {columns} coefficients with a finite expected error; give at least {}",
+            settings.samples,
+            columns + 2
+        );
+        return Err(invalid("rows", message));
+    }
+    let numbers =
+        settings.samples.saturating_mul((settings.generations as u64 + 2).saturating_add(columns as u64));
+    if numbers > MOST_NUMBERS {
+        let message = format!(
+            "a lineage would hold {numbers} numbers in memory, and the limit is {MOST_NUMBERS}; give fewer"
+        );
+        return Err(invalid("rows", message));
+    }
+    Ok(())
+}
+
+/// A training set: how often each row of the design occurs, and the sum of its labels. Least squares needs no more.
+struct LabelledRows {
+    /// Occurrences (rows).
     times: Array1<f64>,
-    /// (rows)
+    /// Sums of labels (rows).
     label_sums: Array1<f64>,
 }
 
-impl Training {
-    fn of(rows: usize, labelled: impl Iterator<Item = (usize, f64)>) -> Self {
+impl LabelledRows {
+    /// Collects pairs of a row's index and its label, for a design of `rows` rows.
+    fn new(rows: usize, labelled: impl Iterator<Item = (usize, f64)>) -> Self {
         let mut training = Self { times: Array1::zeros(rows), label_sums: Array1::zeros(rows) };
         for (row, label) in labelled {
             training.times[row] += 1.0;
@@ -209,8 +240,8 @@ impl Training {
         training
     }
 
-    /// The coefficients (columns) that solve XᵀX w = Xᵀy, for the design (rows, columns); None if they are not
-    /// determined.
+    /// Solves XᵀX w = Xᵀy for the coefficients w (columns), where `design` is (rows, columns). None if the rows do not
+    /// determine them.
     fn fit(&self, design: &Array2<f64>) -> Option<Array1<f64>> {
         let weighted = design * &self.times.view().insert_axis(Axis(1));
         let lower = cholesky::factor(&design.t().dot(&weighted))?;
@@ -218,11 +249,11 @@ impl Training {
     }
 }
 
-/// A uniform subset; all, if there are no more.
+/// A uniform subset of `wanted` items without replacement; all items if there are no more.
 fn subset(wanted: u64, items: Vec<(usize, f64)>, rng: &mut Stream) -> Vec<(usize, f64)> {
     let wanted = wanted as usize;
     if wanted >= items.len() {
         return items;
     }
-    index::sample(rng, items.len(), wanted).into_iter().map(|place| items[place]).collect()
+    index::sample(rng, items.len(), wanted).into_iter().map(|index| items[index]).collect()
 }

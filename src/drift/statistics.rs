@@ -1,17 +1,18 @@
-//! What is measured of a categorical model: its counts are all there is to it.
+//! Statistics of a categorical model, all of which are functions of its counts.
 
 use rayon::prelude::*;
 
-/// The statistics of a categorical model, in the order of [`of_counts`].
+/// Names of the statistics, in the order in which [`of_counts`] returns them.
 pub(super) const NAMES: [&str; 7] =
     ["gini_simpson", "entropy", "types_alive", "tail_types_alive", "tail_mass", "hill_1", "hill_2"];
 
-/// Types summed together: a fixed number, so that sums do not depend on threads.
+/// Types that are summed together. Fixed, so that rounding does not depend on the number of threads.
 const BLOCK: usize = 8192;
 
-/// Sums over a block of types.
+/// Sums over a block of types with frequencies q.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sums {
+struct BlockSums {
+    /// Σ q².
     squares: f64,
     /// Σ q ln q.
     logs: f64,
@@ -20,24 +21,24 @@ struct Sums {
     tail_count: u64,
 }
 
-/// With q = counts/total: 1 − Σ q², −Σ q ln q in nats, types with a count, tail types with a count, the mass of the
-/// tail types, exp of the entropy, 1/Σ q². `counts` and `is_tail` (types).
+/// With q = counts/total: 1 − Σ q²; −Σ q ln q in nats; the number of types and of tail types with a count; the mass of
+/// the tail types; exp of the entropy; 1/Σ q². `counts` and `is_tail` are (types).
 pub(super) fn of_counts(counts: &[u64], is_tail: &[bool]) -> [f64; 7] {
     let total = counts.iter().sum::<u64>() as f64;
-    let blocks: Vec<Sums> = if counts.len() <= BLOCK {
+    let blocks: Vec<BlockSums> = if counts.len() <= BLOCK {
         vec![of_block(counts, is_tail, total)]
     } else {
         let blocks = counts.par_chunks(BLOCK).zip(is_tail.par_chunks(BLOCK));
         blocks.map(|(counts, is_tail)| of_block(counts, is_tail, total)).collect()
     };
-    let all = blocks.iter().fold(Sums::default(), |all, block| Sums {
+    let all = blocks.iter().fold(BlockSums::default(), |all, block| BlockSums {
         squares: all.squares + block.squares,
         logs: all.logs + block.logs,
         types: all.types + block.types,
         tail_types: all.tail_types + block.tail_types,
         tail_count: all.tail_count + block.tail_count,
     });
-    // −0 would be shown as such.
+    // Turns −0 into 0 for display.
     let entropy = (-all.logs).max(0.0);
     [
         1.0 - all.squares,
@@ -50,8 +51,8 @@ pub(super) fn of_counts(counts: &[u64], is_tail: &[bool]) -> [f64; 7] {
     ]
 }
 
-fn of_block(counts: &[u64], is_tail: &[bool], total: f64) -> Sums {
-    let mut sums = Sums::default();
+fn of_block(counts: &[u64], is_tail: &[bool], total: f64) -> BlockSums {
+    let mut sums = BlockSums::default();
     for (&count, &is_tail) in counts.iter().zip(is_tail).filter(|(count, _)| **count > 0) {
         let q = count as f64 / total;
         sums.squares += q * q;
@@ -67,9 +68,9 @@ fn of_block(counts: &[u64], is_tail: &[bool], total: f64) -> Sums {
 mod tests {
     use super::*;
 
-    /// q = ½, ¼, ¼.
+    /// By hand for q = ½, ¼, ¼.
     #[test]
-    fn statistics_are_what_the_hand_computes() {
+    fn statistics_of_three_types_match_a_calculation_by_hand() {
         let found = of_counts(&[4, 0, 2, 2], &[false, true, false, true]);
         let entropy = 1.5 * 2.0_f64.ln();
         let expected = [0.625, entropy, 3.0, 1.0, 0.25, entropy.exp(), 1.0 / 0.375];

@@ -10,9 +10,9 @@
 //! **Held-out error**: the law is fitted without the points of the largest D, and of the largest N where there are four
 //! sizes, and asked for them. It is the mean of |L̂ − L|/L.
 
-use super::law::{Form, Law};
-use super::robust::{Sample, Theta};
-use super::{Blend, Point, Size};
+use super::law::{Law, LawForm};
+use super::robust::{FitData, LogConstants};
+use super::{Blend, ModelSize, Point};
 use crate::seed::{StreamKey, streams};
 use crate::units::Tokens;
 use nalgebra::DVector;
@@ -39,9 +39,9 @@ pub struct LawFit {
     /// What the models were trained on.
     pub blend: Blend,
     /// The law's form.
-    pub form: Form,
+    pub form: LawForm,
     /// The size of all its points, where N is not in the law.
-    pub size: Option<Size>,
+    pub size: Option<ModelSize>,
     /// The tokens of all its points, where D is not in the law.
     pub tokens: Option<Tokens>,
     /// Points fitted to.
@@ -49,9 +49,9 @@ pub struct LawFit {
     /// The least and the greatest number of passes over the training text.
     pub epochs: [f64; 2],
     /// The constants, in the order of [`Law::constants`].
-    pub constants: Vec<Constant>,
+    pub constants: Vec<LawConstant>,
     /// How well the law foresees the largest runs; None where too few points would be left to fit.
-    pub heldout: Option<HeldOut>,
+    pub heldout: Option<HeldOutError>,
     /// The law of these constants.
     #[serde(skip)]
     pub law: Law,
@@ -62,7 +62,7 @@ pub struct LawFit {
 
 /// How far a law fitted to the smaller runs is off in the largest.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct HeldOut {
+pub struct HeldOutError {
     /// Points foreseen.
     pub points: usize,
     /// Mean of |L̂ − L|/L over them.
@@ -71,7 +71,7 @@ pub struct HeldOut {
 
 /// A constant of a law.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Constant {
+pub struct LawConstant {
     /// E, A, alpha, B or beta.
     pub name: &'static str,
     /// Its value.
@@ -81,24 +81,24 @@ pub struct Constant {
 }
 
 /// Points that a law may be fitted to: of one blend, with a size or a number of tokens in common where the form lacks it.
-pub(super) struct Group<'a> {
-    pub(super) form: Form,
-    pub(super) size: Option<Size>,
+pub(super) struct PointGroup<'a> {
+    pub(super) form: LawForm,
+    pub(super) size: Option<ModelSize>,
     pub(super) tokens: Option<Tokens>,
     pub(super) points: Vec<&'a Point>,
 }
 
-impl Group<'_> {
+impl PointGroup<'_> {
     /// Whether they determine the constants and leave one value of D (or, without D, of N) to hold out.
     pub(super) fn suffices(&self) -> bool {
         determines(self.form, &self.points, 1)
     }
 
-    /// The law. `place` names the random streams.
-    pub(super) fn fit(&self, blend: &Blend, resamples: usize, place: &StreamKey) -> Option<LawFit> {
-        let sample = Sample::new(self.form, &self.points);
-        let theta = sample.fit(&sample.ln_losses, starts(&sample, place))?;
-        let draws = draws(&sample, &theta, resamples, place);
+    /// The law. `key` names the random streams.
+    pub(super) fn fit(&self, blend: &Blend, resamples: usize, key: &StreamKey) -> Option<LawFit> {
+        let sample = FitData::new(self.form, &self.points);
+        let theta = sample.fit(&sample.ln_losses, starts(&sample, key))?;
+        let draws = draws(&sample, &theta, resamples, key);
         let law = sample.law(&theta);
         let epochs = self.points.iter().map(|point| point.epochs);
         Some(LawFit {
@@ -109,13 +109,13 @@ impl Group<'_> {
             points: self.points.len(),
             epochs: [epochs.clone().fold(f64::INFINITY, f64::min), epochs.fold(0.0, f64::max)],
             constants: constants(&law, &draws),
-            heldout: self.hold_out(place),
+            heldout: self.hold_out(key),
             law,
             draws,
         })
     }
 
-    fn hold_out(&self, place: &StreamKey) -> Option<HeldOut> {
+    fn hold_out(&self, key: &StreamKey) -> Option<HeldOutError> {
         let (parameters, tokens) = (values(&self.points, parameters_of), values(&self.points, tokens_of));
         let leaves = |values: &BTreeSet<u64>, has: bool| has && values.len() > LEAST_VALUES;
         let largest =
@@ -130,14 +130,14 @@ impl Group<'_> {
         if held_out.is_empty() || !determines(self.form, &kept, 0) {
             return None;
         }
-        let sample = Sample::new(self.form, &kept);
-        let law = sample.law(&sample.fit(&sample.ln_losses, starts(&sample, place))?);
+        let sample = FitData::new(self.form, &kept);
+        let law = sample.law(&sample.fit(&sample.ln_losses, starts(&sample, key))?);
         let error = |point: &&Point| {
             let foreseen = law.loss(parameters_of(point) as f64, tokens_of(point) as f64);
             (foreseen - point.loss_nats).abs() / point.loss_nats
         };
         let relative_error = held_out.iter().map(error).sum::<f64>() / held_out.len() as f64;
-        Some(HeldOut { points: held_out.len(), relative_error })
+        Some(HeldOutError { points: held_out.len(), relative_error })
     }
 }
 
@@ -156,12 +156,12 @@ fn values(points: &[&Point], of: fn(&Point) -> u64) -> BTreeSet<u64> {
 
 /// Whether points determine the constants of a law, with `spare` values to hold out. A law of both quantities needs runs
 /// that vary them apart: more cells than an effect of each value of N and of D would take.
-fn determines(form: Form, points: &[&Point], spare: usize) -> bool {
+fn determines(form: LawForm, points: &[&Point], spare: usize) -> bool {
     let (parameters, tokens) = (values(points, parameters_of).len(), values(points, tokens_of).len());
     match form {
-        Form::Tokens => tokens >= LEAST_VALUES + spare,
-        Form::Parameters => parameters >= LEAST_VALUES + spare,
-        Form::Joint => {
+        LawForm::Tokens => tokens >= LEAST_VALUES + spare,
+        LawForm::Parameters => parameters >= LEAST_VALUES + spare,
+        LawForm::Joint => {
             let cells: BTreeSet<(u64, u64)> =
                 points.iter().map(|p| (parameters_of(p), tokens_of(p))).collect();
             let is_crossed = cells.len() >= parameters + tokens;
@@ -170,18 +170,18 @@ fn determines(form: Form, points: &[&Point], spare: usize) -> bool {
     }
 }
 
-fn starts(sample: &Sample, place: &StreamKey) -> Vec<Theta> {
-    let mut stream = place.at(streams::FIT_STARTS).stream(0);
+fn starts(sample: &FitData, key: &StreamKey) -> Vec<LogConstants> {
+    let mut stream = key.at(streams::FIT_STARTS).stream(0);
     (0..STARTS).map(|_| sample.start(&mut stream)).collect()
 }
 
 /// Laws refitted to the fitted losses with residuals drawn anew.
-fn draws(sample: &Sample, theta: &Theta, resamples: usize, place: &StreamKey) -> Vec<Law> {
+fn draws(sample: &FitData, theta: &LogConstants, resamples: usize, key: &StreamKey) -> Vec<Law> {
     let predicted = sample.predicted(theta);
     let residuals = (&sample.ln_losses - &predicted) * stretch(predicted.len(), theta.len());
-    let place = place.at(streams::FIT_RESIDUALS);
+    let key = key.at(streams::FIT_RESIDUALS);
     let draw = |item: u64| {
-        let mut stream = place.stream(item);
+        let mut stream = key.stream(item);
         let drawn = DVector::from_fn(predicted.len(), |i, _| {
             predicted[i] + residuals[stream.random_range(0..residuals.len())]
         });
@@ -201,11 +201,11 @@ fn stretch(points: usize, constants: usize) -> f64 {
     (points as f64 / left).sqrt() * student / normal
 }
 
-fn constants(law: &Law, draws: &[Law]) -> Vec<Constant> {
+fn constants(law: &Law, draws: &[Law]) -> Vec<LawConstant> {
     let drawn: Vec<_> = draws.iter().map(Law::constants).collect();
-    let interval_of = |place: usize| interval(drawn.iter().map(|constants| constants[place].1));
+    let interval_of = |index: usize| interval(drawn.iter().map(|constants| constants[index].1));
     let found = law.constants().into_iter().enumerate();
-    found.map(|(place, (name, value))| Constant { name, value, interval: interval_of(place) }).collect()
+    found.map(|(index, (name, value))| LawConstant { name, value, interval: interval_of(index) }).collect()
 }
 
 /// The 2.5 and 97.5 percentiles, interpolated linearly; not a number of nothing.
@@ -213,11 +213,11 @@ pub(super) fn interval(values: impl Iterator<Item = f64>) -> Interval {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
     [0.025, 0.975].map(|share| {
-        let place = share * sorted.len().saturating_sub(1) as f64;
-        let (low, high) = (place.floor() as usize, place.ceil() as usize);
+        let position = share * sorted.len().saturating_sub(1) as f64;
+        let (low, high) = (position.floor() as usize, position.ceil() as usize);
         let (Some(low), Some(high)) = (sorted.get(low), sorted.get(high)) else { return f64::NAN };
         // Ends may be infinite.
-        if low == high { *low } else { low + place.fract() * (high - low) }
+        if low == high { *low } else { low + position.fract() * (high - low) }
     })
 }
 

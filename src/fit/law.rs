@@ -9,7 +9,7 @@ use std::fmt;
 
 /// Which quantities a law has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Form {
+pub enum LawForm {
     /// Tokens alone, at one size.
     #[serde(rename = "L(D)")]
     Tokens,
@@ -21,7 +21,7 @@ pub enum Form {
     Joint,
 }
 
-impl Form {
+impl LawForm {
     /// Its constants.
     #[must_use]
     pub fn constants(self) -> usize {
@@ -44,7 +44,7 @@ impl Form {
     }
 }
 
-impl fmt::Display for Form {
+impl fmt::Display for LawForm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Tokens => "L(D)",
@@ -56,14 +56,14 @@ impl fmt::Display for Form {
 
 /// `scale·x^−exponent`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Power {
+pub struct PowerTerm {
     /// The logarithm of the scale: a steep power has a scale beyond any float.
     pub ln_scale: f64,
     /// The exponent, positive.
     pub exponent: f64,
 }
 
-impl Power {
+impl PowerTerm {
     /// Its value at `x` > 0, nats per token.
     #[must_use]
     pub fn at(self, x: f64) -> f64 {
@@ -83,9 +83,9 @@ pub struct Law {
     /// E, nats per token.
     pub floor_nats: f64,
     /// A and α.
-    pub parameters: Option<Power>,
+    pub parameters: Option<PowerTerm>,
     /// B and β.
-    pub tokens: Option<Power>,
+    pub tokens: Option<PowerTerm>,
 }
 
 impl Law {
@@ -115,7 +115,7 @@ impl Law {
     /// Its constants by name: E, A, alpha, B, beta, as far as it has them.
     #[must_use]
     pub fn constants(&self) -> Vec<(&'static str, f64)> {
-        let named = |power: Option<Power>, [scale, exponent]: [&'static str; 2]| {
+        let named = |power: Option<PowerTerm>, [scale, exponent]: [&'static str; 2]| {
             let constants = power.map(|power| [(scale, power.ln_scale.exp()), (exponent, power.exponent)]);
             constants.into_iter().flatten()
         };
@@ -133,8 +133,8 @@ mod tests {
     /// 2 + 100·10 000^−0.5 + 400·10⁶^−0.5 = 2 + 1 + 0.4.
     const LAW: Law = Law {
         floor_nats: 2.0,
-        parameters: Some(Power { ln_scale: 4.605_170_185_988_092, exponent: 0.5 }),
-        tokens: Some(Power { ln_scale: 5.991_464_547_107_982, exponent: 0.5 }),
+        parameters: Some(PowerTerm { ln_scale: 4.605_170_185_988_092, exponent: 0.5 }),
+        tokens: Some(PowerTerm { ln_scale: 5.991_464_547_107_982, exponent: 0.5 }),
     };
 
     #[test]

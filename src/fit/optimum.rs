@@ -6,7 +6,7 @@
 //! draw b of the others.
 
 use super::bootstrap::{Interval, LawFit, interval};
-use super::{At, Form};
+use super::{LawForm, PredictionPoint};
 use serde::Serialize;
 
 /// The share that minimises the loss foreseen.
@@ -15,7 +15,7 @@ pub struct Optimum {
     /// How the synthetic text was written.
     pub source: String,
     /// The form of the laws that foresee.
-    pub form: Form,
+    pub form: LawForm,
     /// What they foresee, by share.
     pub losses: Vec<ShareLoss>,
     /// The best share of synthetic text, 0 to 1.
@@ -23,7 +23,7 @@ pub struct Optimum {
     /// Its interval.
     pub interval: Interval,
     /// How to read it.
-    pub reading: Reading,
+    pub reading: OptimumPosition,
 }
 
 /// The loss foreseen for a share of synthetic text.
@@ -40,7 +40,7 @@ pub struct ShareLoss {
 /// What a minimum means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reading {
+pub enum OptimumPosition {
     /// It lies between shares that were run.
     Inside,
     /// It lies at the least share that was run: natural text alone, if that was run.
@@ -51,7 +51,7 @@ pub enum Reading {
     Undecided,
 }
 
-impl Reading {
+impl OptimumPosition {
     /// In words.
     #[must_use]
     pub fn words(self) -> &'static str {
@@ -65,7 +65,7 @@ impl Reading {
 }
 
 /// The best share among `fits`, laws of one form and source, natural text included: at least two shares.
-pub(super) fn optimum(source: &str, fits: &[&LawFit], at: At) -> Option<Optimum> {
+pub(super) fn optimum(source: &str, fits: &[&LawFit], at: PredictionPoint) -> Option<Optimum> {
     let mut fits = fits.to_vec();
     fits.sort_by_key(|fit| fit.blend.synthetic_percent);
     let (first, last) = (fits.first()?, fits.last()?);
@@ -83,10 +83,10 @@ pub(super) fn optimum(source: &str, fits: &[&LawFit], at: At) -> Option<Optimum>
     let drawn = (0..draws).map(|b| share_of(fits.iter().map(|fit| fit.draws[b].loss(n, d)).collect()));
     let interval = interval(drawn);
     let reading = match share {
-        _ if interval[0] <= least && interval[1] >= greatest => Reading::Undecided,
-        _ if share <= least => Reading::AtLeast,
-        _ if share >= greatest => Reading::AtGreatest,
-        _ => Reading::Inside,
+        _ if interval[0] <= least && interval[1] >= greatest => OptimumPosition::Undecided,
+        _ if share <= least => OptimumPosition::AtLeast,
+        _ if share >= greatest => OptimumPosition::AtGreatest,
+        _ => OptimumPosition::Inside,
     };
     let loss = |fit: &&LawFit| ShareLoss {
         share: fit.blend.share(),

@@ -58,14 +58,14 @@ impl fmt::Display for Blend {
 /// How large a model is. Those of n-grams come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Size {
+pub enum ModelSize {
     /// The order of an n-gram. How many n-grams it holds is an outcome of its text, and no size to choose.
     NgramOrder(usize),
     /// Trainable parameters, embeddings counted.
     Parameters(u64),
 }
 
-impl Size {
+impl ModelSize {
     /// N, where there is one.
     #[must_use]
     pub fn parameters(self) -> Option<u64> {
@@ -76,7 +76,7 @@ impl Size {
     }
 }
 
-impl fmt::Display for Size {
+impl fmt::Display for ModelSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NgramOrder(order) => f.pad(&format!("n-gram of order {order}")),
@@ -91,7 +91,7 @@ pub struct Point {
     /// What it was trained on.
     pub blend: Blend,
     /// How large it is.
-    pub size: Size,
+    pub size: ModelSize,
     /// Tokens seen in training, repetitions counted.
     pub tokens: Tokens,
     /// Passes over its training text.
@@ -126,14 +126,14 @@ pub fn points(recorded: &[RunRecord], generation: usize) -> Result<Vec<Point>, F
         .iter()
         .flat_map(|one| one.experiment.arms.iter().filter_map(|arm| ArmModels::new(one, arm, generation)))
         .collect();
-    let kinds: BTreeSet<&Kind> = arms.iter().filter_map(|arm| arm.kind.as_ref()).collect();
+    let kinds: BTreeSet<&SyntheticKind> = arms.iter().filter_map(|arm| arm.kind.as_ref()).collect();
     let mut points: Vec<Point> = arms.iter().flat_map(|arm| arm.points(&kinds)).collect();
     points.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| tail_bits(a).cmp(&tail_bits(b))));
     points.dedup_by(|a, b| key(a) == key(b));
     Ok(points)
 }
 
-fn key(point: &Point) -> (&Blend, Size, Tokens, u64, u64) {
+fn key(point: &Point) -> (&Blend, ModelSize, Tokens, u64, u64) {
     (&point.blend, point.size, point.tokens, point.seed, point.loss_nats.to_bits())
 }
 
@@ -172,12 +172,12 @@ fn check_from_scratch(recorded: &[RunRecord]) -> Result<(), FitError> {
 
 /// What tells synthetic text of one kind from another: method, what it was written from, decoder, what was selected, by
 /// whom if not by a model of the arm's own, which generations' text was mixed in.
-type Kind = [String; 6];
+type SyntheticKind = [String; 6];
 
 /// The models of an arm at one generation.
 struct ArmModels<'a> {
     /// None for natural text alone.
-    kind: Option<Kind>,
+    kind: Option<SyntheticKind>,
     synthetic_percent: u32,
     arm: &'a Arm,
     /// With their seeds.
@@ -208,15 +208,15 @@ impl<'a> ArmModels<'a> {
     }
 
     /// Its points; sources are named as they need to be to be told from all `kinds`.
-    fn points(&self, kinds: &BTreeSet<&Kind>) -> Vec<Point> {
+    fn points(&self, kinds: &BTreeSet<&SyntheticKind>) -> Vec<Point> {
         let source = self.kind.as_ref().map_or_else(|| NATURAL.to_owned(), |kind| name(kind, kinds));
         let blend = Blend { source, synthetic_percent: self.synthetic_percent };
         let point = |&(seed, record): &(u64, &GenerationRecord)| {
             let loss_nats = record.value("heldout_loss").filter(|loss| *loss > 0.0)?;
             let tail = TAIL.iter().filter_map(|&metric| Some((metric, record.value(metric)?))).collect();
             let size = match &self.arm.model {
-                Model::Ngram(ngram) => Size::NgramOrder(ngram.order),
-                Model::Transformer(_) => Size::Parameters(record.training.parameters),
+                Model::Ngram(ngram) => ModelSize::NgramOrder(ngram.order),
+                Model::Transformer(_) => ModelSize::Parameters(record.training.parameters),
             };
             let (tokens, epochs) = (record.training.tokens_seen, record.training.epochs);
             Some(Point { blend: blend.clone(), size, tokens, epochs, seed, loss_nats, tail })
@@ -225,7 +225,7 @@ impl<'a> ArmModels<'a> {
     }
 }
 
-fn kind(experiment: &Experiment, arm: &Arm, author: &GenerationRecord, generation: usize) -> Kind {
+fn kind(experiment: &Experiment, arm: &Arm, author: &GenerationRecord, generation: usize) -> SyntheticKind {
     let written = &author.synthesis;
     let selection = experiment.at(arm, generation - 1).synthesis.selection.to_string();
     let writer = experiment.writer.as_ref().filter(|_| generation == 1);
@@ -243,7 +243,7 @@ fn kind(experiment: &Experiment, arm: &Arm, author: &GenerationRecord, generatio
 }
 
 /// The method, and of the rest what is not the same in all kinds of that method.
-fn name(kind: &Kind, kinds: &BTreeSet<&Kind>) -> String {
+fn name(kind: &SyntheticKind, kinds: &BTreeSet<&SyntheticKind>) -> String {
     let [method, details @ ..] = kind;
     let differs =
         |place: usize| kinds.iter().any(|other| other[0] == *method && other[place + 1] != details[place]);

@@ -11,7 +11,7 @@
 //! places, and the least minimum counts.
 
 use super::Point;
-use super::law::{Form, Law, Power};
+use super::law::{Law, LawForm, PowerTerm};
 use crate::seed::Stream;
 use levenberg_marquardt::{LeastSquaresProblem, LevenbergMarquardt};
 use nalgebra::storage::Owned;
@@ -25,11 +25,11 @@ pub(super) const DELTA: f64 = 5e-3;
 const PATIENCE: usize = 100;
 
 /// What is searched: ln E, then the logarithms of scale and exponent of each power, scales at the centre of the points.
-pub(super) type Theta = DVector<f64>;
+pub(super) type LogConstants = DVector<f64>;
 
 /// Points as a law of some form sees them.
-pub(super) struct Sample {
-    form: Form,
+pub(super) struct FitData {
+    form: LawForm,
     /// ln N and ln D, as far as the form has them, less their means: (points, powers).
     inputs: DMatrix<f64>,
     /// Those means.
@@ -38,9 +38,9 @@ pub(super) struct Sample {
     pub(super) ln_losses: DVector<f64>,
 }
 
-impl Sample {
+impl FitData {
     /// `points` have parameters wherever `form` asks for them.
-    pub(super) fn new(form: Form, points: &[&Point]) -> Self {
+    pub(super) fn new(form: LawForm, points: &[&Point]) -> Self {
         let parameters = points.iter().map(|point| point.size.parameters().unwrap_or(1));
         let tokens = points.iter().map(|point| point.tokens.0);
         let mut columns: Vec<Vec<f64>> = Vec::new();
@@ -54,7 +54,7 @@ impl Sample {
 
     /// Where a search may begin: a floor anywhere below the least loss, exponents from 0.05 to 2, and scales that meet the
     /// mean.
-    pub(super) fn start(&self, stream: &mut Stream) -> Theta {
+    pub(super) fn start(&self, stream: &mut Stream) -> LogConstants {
         let (least, centre) = (self.ln_losses.min().exp(), self.ln_losses.mean().exp());
         let floor = least * stream.random_range(0.05..0.95);
         let powers = self.centres.len();
@@ -63,33 +63,33 @@ impl Sample {
             theta.push(((centre - floor) / powers as f64).ln());
             theta.push(stream.random_range(0.05_f64.ln()..2_f64.ln()));
         }
-        Theta::from_vec(theta)
+        LogConstants::from_vec(theta)
     }
 
     /// The best of what is found from `starts`, of which there is at least one, for points with other `ln_losses`.
     pub(super) fn fit(
         &self,
         ln_losses: &DVector<f64>,
-        starts: impl IntoIterator<Item = Theta>,
-    ) -> Option<Theta> {
+        starts: impl IntoIterator<Item = LogConstants>,
+    ) -> Option<LogConstants> {
         let search = LevenbergMarquardt::new().with_patience(PATIENCE);
         let found = starts.into_iter().map(|start| {
-            let (problem, report) = search.minimize(Problem::new(self, ln_losses, start));
+            let (problem, report) = search.minimize(RobustProblem::new(self, ln_losses, start));
             (report.objective_function, problem.theta)
         });
         found.filter(|(cost, _)| cost.is_finite()).min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, theta)| theta)
     }
 
     /// ln L̂ of each point.
-    pub(super) fn predicted(&self, theta: &Theta) -> DVector<f64> {
+    pub(super) fn predicted(&self, theta: &LogConstants) -> DVector<f64> {
         DVector::from_iterator(self.inputs.nrows(), self.terms(theta).row_iter().map(|row| row.sum().ln()))
     }
 
     /// The law that `theta` stands for.
-    pub(super) fn law(&self, theta: &Theta) -> Law {
+    pub(super) fn law(&self, theta: &LogConstants) -> Law {
         let power = |place: usize| {
             let exponent = theta[2 + 2 * place].exp();
-            Power { ln_scale: theta[1 + 2 * place] + exponent * self.centres[place], exponent }
+            PowerTerm { ln_scale: theta[1 + 2 * place] + exponent * self.centres[place], exponent }
         };
         Law {
             floor_nats: theta[0].exp(),
@@ -99,7 +99,7 @@ impl Sample {
     }
 
     /// The floor and each power, at each point: (points, 1 + powers).
-    fn terms(&self, theta: &Theta) -> DMatrix<f64> {
+    fn terms(&self, theta: &LogConstants) -> DMatrix<f64> {
         DMatrix::from_fn(self.inputs.nrows(), 1 + self.centres.len(), |i, j| match j {
             0 => theta[0].exp(),
             _ => (theta[2 * j - 1] - theta[2 * j].exp() * self.inputs[(i, j - 1)]).exp(),
@@ -112,15 +112,15 @@ fn mean(values: &[f64]) -> f64 {
 }
 
 /// A sample and the constants under trial.
-struct Problem<'a> {
-    sample: &'a Sample,
+struct RobustProblem<'a> {
+    sample: &'a FitData,
     ln_losses: &'a DVector<f64>,
-    theta: Theta,
+    theta: LogConstants,
     terms: DMatrix<f64>,
 }
 
-impl<'a> Problem<'a> {
-    fn new(sample: &'a Sample, ln_losses: &'a DVector<f64>, theta: Theta) -> Self {
+impl<'a> RobustProblem<'a> {
+    fn new(sample: &'a FitData, ln_losses: &'a DVector<f64>, theta: LogConstants) -> Self {
         let terms = sample.terms(&theta);
         Self { sample, ln_losses, theta, terms }
     }
@@ -140,17 +140,17 @@ fn huber(r: f64) -> (f64, f64) {
     (q.copysign(r), DELTA / q)
 }
 
-impl LeastSquaresProblem<f64, Dyn, Dyn> for Problem<'_> {
+impl LeastSquaresProblem<f64, Dyn, Dyn> for RobustProblem<'_> {
     type ParameterStorage = Owned<f64, Dyn>;
     type ResidualStorage = Owned<f64, Dyn>;
     type JacobianStorage = Owned<f64, Dyn, Dyn>;
 
-    fn set_params(&mut self, theta: &Theta) {
+    fn set_params(&mut self, theta: &LogConstants) {
         self.theta.copy_from(theta);
         self.terms = self.sample.terms(theta);
     }
 
-    fn params(&self) -> Theta {
+    fn params(&self) -> LogConstants {
         self.theta.clone()
     }
 

@@ -5,7 +5,7 @@
 //! no number of tokens gets there, and the speed-up is 0. Draw b of the blend's law goes with draw b of natural text's.
 
 use super::bootstrap::{Interval, LawFit, interval};
-use super::{At, Blend, Form, Law};
+use super::{Blend, Law, LawForm, PredictionPoint};
 use serde::Serialize;
 
 /// Tokens saved at equal loss.
@@ -14,7 +14,7 @@ pub struct SpeedUp {
     /// What the models were trained on.
     pub blend: Blend,
     /// The form of both laws.
-    pub form: Form,
+    pub form: LawForm,
     /// What natural text reaches with the tokens asked, nats per token.
     pub loss_nats: f64,
     /// The tokens that the blend takes to get there; None where it never does.
@@ -26,7 +26,7 @@ pub struct SpeedUp {
 }
 
 /// The speed-up of `fit` over `natural`, laws of one form that has D.
-pub(super) fn speed_up(natural: &LawFit, fit: &LawFit, at: At) -> SpeedUp {
+pub(super) fn speed_up(natural: &LawFit, fit: &LawFit, at: PredictionPoint) -> SpeedUp {
     let (n, d) = at.coordinates();
     let tokens = |natural: &Law, blend: &Law| blend.tokens_for(n, natural.loss(n, d));
     let ratio = |tokens: Option<f64>| tokens.map_or(0.0, |tokens| d / tokens);

@@ -4,7 +4,7 @@ use super::RunError;
 use super::generation::transformer_learner;
 use crate::config::{self, Arm, Experiment, Init, Model};
 use crate::corpus::world::{self, World};
-use crate::corpus::{self, Portion, TokensWanted};
+use crate::corpus::{self, CorpusSplit, RequiredTokens};
 use crate::documents::{Documents, TokenId};
 use crate::measure::{Fact, Reference};
 use crate::mixture;
@@ -71,7 +71,7 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, Run
     }
     // The world makes twice what one seed takes, so that seeds draw different documents.
     let train = Tokens(reach.0.saturating_mul(2));
-    let wanted = TokensWanted { train, heldout: corpus.heldout_tokens, reference: corpus.reference_tokens };
+    let wanted = RequiredTokens { train, heldout: corpus.heldout_tokens, reference: corpus.reference_tokens };
     let text = corpus::load(corpus, wanted)?;
     let tokenizer = match &first.tokenizer {
         config::Tokenizer::Learn { vocab_size } => Tokenizer::learn(&text.train, *vocab_size)?,
@@ -83,9 +83,9 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, Run
     let heldout = tokenizer.encode_documents(&text.heldout)?;
     let reference = tokenizer.encode_documents(&text.reference)?;
     let rest = 1.0 - corpus.heldout_share - corpus.reference_share;
-    enough(Portion::Train, reach, train.tokens(), rest)?;
-    enough(Portion::Heldout, corpus.heldout_tokens, heldout.tokens(), corpus.heldout_share)?;
-    enough(Portion::Reference, corpus.reference_tokens, reference.tokens(), corpus.reference_share)?;
+    enough(CorpusSplit::Train, reach, train.tokens(), rest)?;
+    enough(CorpusSplit::Heldout, corpus.heldout_tokens, heldout.tokens(), corpus.heldout_share)?;
+    enough(CorpusSplit::Reference, corpus.reference_tokens, reference.tokens(), corpus.reference_share)?;
     let mut bases = BTreeMap::new();
     for &experiment in experiments {
         let checked = check_seeds(experiment, &train).and_then(|()| check_bases(experiment, &tokenizer));
@@ -234,7 +234,7 @@ fn check_contexts(experiment: &Experiment) -> Result<(), RunError> {
     Ok(())
 }
 
-fn enough(split: Portion, wanted: Tokens, available: Tokens, share: f64) -> Result<(), RunError> {
+fn enough(split: CorpusSplit, wanted: Tokens, available: Tokens, share: f64) -> Result<(), RunError> {
     if available >= wanted { Ok(()) } else { Err(corpus::too_small(split, wanted, available, share).into()) }
 }
 

@@ -1,6 +1,6 @@
 //! Fitted laws in tables for people.
 
-use crate::fit::{Constant, Fitted, LawFit, Optimum, ShareLoss, SpeedUp};
+use crate::fit::{Fitted, LawConstant, LawFit, Optimum, ShareLoss, SpeedUp};
 use crate::units::Tokens;
 
 /// A table, and the words around it.
@@ -65,7 +65,7 @@ fn law(fit: &LawFit) -> Vec<String> {
 /// A constant with its interval: "0.35 [0.31, 0.39]".
 fn constant(fit: &LawFit, wanted: &str) -> String {
     let found = fit.constants.iter().find(|constant| constant.name == wanted);
-    found.map_or("–".to_owned(), |Constant { value, interval: [low, high], .. }| {
+    found.map_or("–".to_owned(), |LawConstant { value, interval: [low, high], .. }| {
         format!("{value:.3} [{low:.3}, {high:.3}]")
     })
 }

@@ -22,13 +22,13 @@ const MIN_FREQUENCY: i64 = 2;
 /// Texts that one task counts.
 const SHARD: usize = 256;
 
-type Pair = (u32, u32);
+type TokenPair = (u32, u32);
 
 /// Learns a tokenizer with at most `vocab_size` tokens.
 pub(super) fn byte_level_bpe(texts: &[String], vocab_size: usize) -> Result<Tokenizer> {
-    let mut learner = Learner::new(&count_words(texts)?);
+    let mut learner = BpeLearner::new(&count_words(texts)?);
     learner.merge_until(vocab_size);
-    let name = |&(a, b): &Pair| (learner.tokens[a as usize].clone(), learner.tokens[b as usize].clone());
+    let name = |&(a, b): &TokenPair| (learner.tokens[a as usize].clone(), learner.tokens[b as usize].clone());
     let merges = learner.merges.iter().map(name).collect();
     let vocabulary: Vocab = learner.ids.into_iter().collect();
     let model = BPE::builder().vocab_and_merges(vocabulary, merges).build()?;
@@ -71,7 +71,7 @@ fn count_shard(texts: &[String]) -> Result<BTreeMap<String, u64>> {
 }
 
 /// A distinct word of the text, as the tokens it now consists of.
-struct Word {
+struct WordCount {
     tokens: Vec<u32>,
     count: i64,
 }
@@ -85,17 +85,17 @@ struct Occurrences {
     words: Vec<u32>,
 }
 
-struct Learner {
-    words: Vec<Word>,
+struct BpeLearner {
+    words: Vec<WordCount>,
     tokens: Vec<String>,
     ids: BTreeMap<String, u32>,
-    pairs: BTreeMap<Pair, Occurrences>,
+    pairs: BTreeMap<TokenPair, Occurrences>,
     /// Pairs by count. An entry is outdated when its count is not that of `pairs`.
-    queue: BinaryHeap<(i64, Reverse<Pair>)>,
-    merges: Vec<Pair>,
+    queue: BinaryHeap<(i64, Reverse<TokenPair>)>,
+    merges: Vec<TokenPair>,
 }
 
-impl Learner {
+impl BpeLearner {
     fn new(counts: &BTreeMap<String, u64>) -> Self {
         let alphabet: BTreeSet<char> = ByteLevel::alphabet().into_iter().collect();
         let tokens: Vec<String> = std::iter::once(super::END_OF_TEXT.to_owned())
@@ -103,9 +103,9 @@ impl Learner {
             .collect();
         let ids: BTreeMap<String, u32> = tokens.iter().cloned().zip(0..).collect();
         let id_of = |c: char| ids.get(c.encode_utf8(&mut [0; 4]) as &str).copied();
-        let words: Vec<Word> = counts
+        let words: Vec<WordCount> = counts
             .iter()
-            .map(|(word, &count)| Word {
+            .map(|(word, &count)| WordCount {
                 tokens: word.chars().filter_map(id_of).collect(),
                 count: count as i64,
             })
@@ -147,7 +147,7 @@ impl Learner {
     }
 
     /// Makes `pair` a token, wherever it occurs.
-    fn merge(&mut self, pair: Pair) {
+    fn merge(&mut self, pair: TokenPair) {
         let name = format!("{}{}", self.tokens[pair.0 as usize], self.tokens[pair.1 as usize]);
         let next_id = self.tokens.len() as u32;
         let new = *self.ids.entry(name.clone()).or_insert(next_id);
@@ -167,7 +167,7 @@ impl Learner {
         }
     }
 
-    fn merge_in_word(&mut self, index: u32, pair: Pair, new: u32, risen: &mut BTreeSet<Pair>) {
+    fn merge_in_word(&mut self, index: u32, pair: TokenPair, new: u32, risen: &mut BTreeSet<TokenPair>) {
         let word = &mut self.words[index as usize];
         let old = std::mem::take(&mut word.tokens);
         let mut kept: Vec<u32> = Vec::with_capacity(old.len());

@@ -6,7 +6,7 @@
 //! which a test holds, so that what the oracles notice is the fault and not the twin.
 
 use crate::config::{NaturalDocuments, SyntheticDocuments};
-use crate::drift::{Frequencies, Recipe, Regime};
+use crate::drift::{Frequencies, SampleSchedule, TrainingCounts};
 use crate::seed::{Stream, StreamKey, streams};
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -59,11 +59,11 @@ impl Fault {
 
     /// Whether a loop of this regime can show it.
     #[must_use]
-    pub fn concerns(self, regime: &Regime) -> bool {
-        let mixes = |recipe: &Recipe| recipe.natural() > 0;
+    pub fn concerns(self, schedule: &SampleSchedule) -> bool {
+        let mixes = |counts: &TrainingCounts| counts.natural() > 0;
         match self {
             Self::StaleNatural => {
-                regime.synthetic == SyntheticDocuments::Latest && regime.recipes.iter().any(mixes)
+                schedule.synthetic == SyntheticDocuments::Latest && schedule.training.iter().any(mixes)
             }
             _ => true,
         }
@@ -71,11 +71,11 @@ impl Fault {
 }
 
 /// The plain loop, with a fault or without.
-pub struct Twin<'a> {
+pub struct ReferenceSimulator<'a> {
     /// Natural frequencies of types.
     pub frequencies: &'a Frequencies,
     /// What each generation trains on.
-    pub regime: &'a Regime,
+    pub schedule: &'a SampleSchedule,
     /// Names the random streams.
     pub seed: u64,
     /// What is wrong with it.
@@ -85,32 +85,36 @@ pub struct Twin<'a> {
 /// Samples, each by its type.
 type Samples = Vec<u32>;
 
-impl Twin<'_> {
+impl ReferenceSimulator<'_> {
     /// Runs the lineage of one replicate: `each` gets the counts (types) of generations 0, 1, … in turn.
     pub fn lineage(&self, replicate: usize, each: &mut dyn FnMut(usize, &[u64])) {
         let mut rng = StreamKey::new(self.seed, "twin", replicate, streams::DRIFT_TWIN).stream(0);
-        let most = self.regime.natural_sizes().last().copied().unwrap_or(self.regime.samples);
+        let most = self.schedule.natural_sizes().last().copied().unwrap_or(self.schedule.samples);
         let natural = self.natural(most, &mut rng);
         // What the last generation and the one before it were trained on.
-        let mut last = natural[..self.regime.samples as usize].to_vec();
+        let mut last = natural[..self.schedule.samples as usize].to_vec();
         let mut last_but_one = last.clone();
         let mut pool = Samples::new();
         each(0, &self.counts(&last));
-        for (place, &recipe) in self.regime.recipes.iter().enumerate() {
+        for (place, &counts) in self.schedule.training.iter().enumerate() {
             let author = if self.has(Fault::OffByOneGeneration) { &last_but_one } else { &last };
-            let corpus = self.write(author, self.regime.written_for(recipe), &mut rng);
-            if self.regime.synthetic == SyntheticDocuments::Latest {
+            let corpus = self.write(author, self.schedule.written_for(counts), &mut rng);
+            if self.schedule.synthetic == SyntheticDocuments::Latest {
                 pool.clear();
             }
             pool.extend(corpus);
-            let natural = match self.regime.natural {
-                _ if self.has(Fault::StaleNatural) => self.write(author, recipe.natural(), &mut rng),
-                NaturalDocuments::Fixed => natural[..recipe.natural() as usize].to_vec(),
-                NaturalDocuments::Fresh => self.natural(recipe.natural(), &mut rng),
+            let natural = match self.schedule.natural {
+                _ if self.has(Fault::StaleNatural) => self.write(author, counts.natural(), &mut rng),
+                NaturalDocuments::Fixed => natural[..counts.natural() as usize].to_vec(),
+                NaturalDocuments::Fresh => self.natural(counts.natural(), &mut rng),
             };
-            let mut training = match recipe {
-                Recipe::Parts { synthetic, .. } => [natural, subset(synthetic, &pool, &mut rng)].concat(),
-                Recipe::Drawn { taken, .. } => subset(taken, &[natural, pool.clone()].concat(), &mut rng),
+            let mut training = match counts {
+                TrainingCounts::Separate { synthetic, .. } => {
+                    [natural, subset(synthetic, &pool, &mut rng)].concat()
+                }
+                TrainingCounts::Pooled { taken, .. } => {
+                    subset(taken, &[natural, pool.clone()].concat(), &mut rng)
+                }
             };
             if self.has(Fault::TokenMismatch) {
                 training.shuffle(&mut rng);

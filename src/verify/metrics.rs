@@ -2,12 +2,12 @@
 //!
 //! Nearly all values follow from counting: the texts are laid out so that every type occurs a known number of times,
 //! and the seed only shuffles them. Those are held to rounding, 10⁻⁹, or 10⁻⁶ where model scores pass through an f32.
-//! What stays random is stated with the check: a mean over [`Depth`]'s texts with its z-score where the estimator is
+//! What stays random is stated with the check: a mean over [`Thoroughness`]'s texts with its z-score where the estimator is
 //! unbiased, a tolerance where it is not.
 //!
 //! | text | known |
 //! |---|---|
-//! | `Layers`: three classes of rare and common types, a tail cut by hand | tail, held-out loss by class, recall |
+//! | `LayeredText`: three classes of rare and common types, a tail cut by hand | tail, held-out loss by class, recall |
 //! | a natural text, itself, strangers, half and half | divergences: 0; ln 2, 1, ln 100; in between |
 //! | the same documents again and again, each a circle | distinct n-grams, repetition, novelty |
 //! | uniform draws | entropy ln k, Hill numbers k |
@@ -18,11 +18,11 @@
 
 mod texts;
 
-use texts::{Layers, draws, shuffled, texts_of, uniform_scores, weighted};
+use texts::{LayeredText, draws, shuffled, texts_of, uniform_scores, weighted};
 
-use super::{Depth, Evidence, Finding, Group, Plan, VerifyError, shown};
+use super::{CheckGroup, Evidence, Finding, Thoroughness, VerifyError, VerifySettings, shown};
 use crate::documents::{Documents, TokenId};
-use crate::drift::Row;
+use crate::drift::DriftRow;
 use crate::measure::{FactAnswer, FourGrams, Inputs, Measurement, Reference, measure};
 use crate::model::Scores;
 use crate::rarity::Rarity;
@@ -43,8 +43,8 @@ const OF_SCORES: f64 = 1e-6;
 ///
 /// # Errors
 /// When text cannot be measured.
-pub fn findings(plan: &Plan, stage: &Stage) -> Result<Vec<Finding>, VerifyError> {
-    let bench = Bench { plan, stage };
+pub fn findings(plan: &VerifySettings, stage: &Stage) -> Result<Vec<Finding>, VerifyError> {
+    let bench = MetricChecks { plan, stage };
     let mut all = bench.layers()?;
     all.extend(bench.divergences()?);
     all.extend(bench.circles()?);
@@ -57,8 +57,8 @@ pub fn findings(plan: &Plan, stage: &Stage) -> Result<Vec<Finding>, VerifyError>
 }
 
 /// Where texts are measured.
-struct Bench<'a> {
-    plan: &'a Plan,
+struct MetricChecks<'a> {
+    plan: &'a VerifySettings,
     stage: &'a Stage<'a>,
 }
 
@@ -84,11 +84,11 @@ impl Measured {
     }
 
     fn check(&self, id: &str, text: &str, expected: f64, tolerance: f64) -> Finding {
-        Finding::number(Group::Metrics, format!("{id}: {text}"), self.value(id), expected, tolerance)
+        Finding::number(CheckGroup::Metrics, format!("{id}: {text}"), self.value(id), expected, tolerance)
     }
 }
 
-impl Bench<'_> {
+impl MetricChecks<'_> {
     fn stream(&self, item: u64) -> Stream {
         StreamKey::new(self.plan.seed, "", 0, streams::VERIFY_METRICS).stream(item)
     }
@@ -96,8 +96,8 @@ impl Bench<'_> {
     /// How many random texts a mean is taken over.
     fn repeats(&self) -> u64 {
         match self.plan.depth {
-            Depth::Quick => 200,
-            Depth::Full => 2_000,
+            Thoroughness::Quick => 200,
+            Thoroughness::Full => 2_000,
         }
     }
 
@@ -134,11 +134,11 @@ impl Bench<'_> {
         Ok(Measured(measure(&inputs, self.stage)?.0))
     }
 
-    /// Held-out loss, tail and recall: see [`Layers`].
+    /// Held-out loss, tail and recall: see [`LayeredText`].
     fn layers(&self) -> Result<Vec<Finding>, VerifyError> {
-        let natural = Layers::natural(&mut self.stream(1));
-        let cut = Layers::with_tail(4, &mut self.stream(2));
-        let scores = Layers::scores(&natural);
+        let natural = LayeredText::natural(&mut self.stream(1));
+        let cut = LayeredText::with_tail(4, &mut self.stream(2));
+        let scores = LayeredText::scores(&natural);
         let recalled = |(class, of): (Rarity, usize)| {
             (0..8).map(move |fact| FactAnswer { popularity: class, recalled: fact < of })
         };
@@ -309,7 +309,7 @@ impl Bench<'_> {
         for id in ["tail_coverage", "tail_coverage_words"] {
             let mean = texts.iter().map(|text| text.value(id)).sum::<f64>() / texts.len() as f64;
             let name = format!("{id}: fresh natural text, mean of {}", texts.len());
-            all.push(Finding::number(Group::Metrics, name, mean, 1.0, 0.04));
+            all.push(Finding::number(CheckGroup::Metrics, name, mean, 1.0, 0.04));
         }
         Ok(all)
     }
@@ -328,7 +328,7 @@ impl Bench<'_> {
         Ok(vec![
             found.check("compression_ratio", "sixteen letters at random", 2.0, 0.1),
             Finding {
-                group: Group::Metrics,
+                group: CheckGroup::Metrics,
                 name: "compression_ratio: one letter only".to_owned(),
                 found: shown(ratio),
                 expected: "above 1000".to_owned(),
@@ -341,9 +341,9 @@ impl Bench<'_> {
 /// The mean of `unbiased` values of a metric over many texts.
 fn mean(id: &str, text: &str, texts: &[Measured], truth: f64, unbiased: impl Fn(f64) -> f64) -> Finding {
     let values: Vec<f64> = texts.iter().map(|text| unbiased(text.value(id))).collect();
-    let row = Row::new(0, "mean", &values, Some(truth));
+    let row = DriftRow::new(0, "mean", &values, Some(truth));
     Finding {
-        group: Group::Metrics,
+        group: CheckGroup::Metrics,
         name: format!("{id}: {text}, mean of {}", texts.len()),
         found: shown(row.mean),
         expected: shown(truth),
@@ -362,7 +362,7 @@ mod tests {
     fn every_metric_of_the_catalogue_is_checked() {
         let interrupt = AtomicBool::new(false);
         let stage = Stage::new(StreamKey::new(1, "", 0, "verify"), &Silent, &interrupt);
-        let plan = Plan { seed: 1, depth: Depth::Quick, fault: None };
+        let plan = VerifySettings { seed: 1, depth: Thoroughness::Quick, fault: None };
         let found = findings(&plan, &stage).unwrap();
         for metric in METRICS {
             let start = format!("{}: ", metric.id);

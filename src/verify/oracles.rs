@@ -16,11 +16,13 @@
 //! | a memorising learner | unseen mass `Σ p (1 − p)^T` |
 //! | 15·10¹² samples | counts sum to the unit |
 
-use super::injected::{Fault, Twin};
-use super::{Depth, Evidence, Finding, Group, Plan, VerifyError, go_on, shown, worst};
+use super::injected::{Fault, ReferenceSimulator};
+use super::{
+    CheckGroup, Evidence, Finding, Thoroughness, VerifyError, VerifySettings, check_interrupt, shown, worst,
+};
 use crate::config::{self, Decoding};
 use crate::drift::multinomial::multinomial;
-use crate::drift::{DriftError, Frequencies, Loop, Row, categorical, gaussian, regression};
+use crate::drift::{DriftError, DriftRow, DriftSettings, Frequencies, categorical, gaussian, regression};
 use crate::seed::{StreamKey, streams};
 use crate::stage::Stage;
 use rayon::prelude::*;
@@ -55,29 +57,29 @@ const GAUSSIAN_MIXTURES: [&str; 6] =
 ///
 /// # Errors
 /// When a loop cannot be simulated, or the user asks to stop.
-pub fn findings(plan: &Plan, stage: &Stage) -> Result<Vec<Finding>, VerifyError> {
+pub fn findings(plan: &VerifySettings, stage: &Stage) -> Result<Vec<Finding>, VerifyError> {
     let mut all = Vec::new();
     for mixture in MIXTURES {
-        go_on(stage)?;
+        check_interrupt(stage)?;
         let simulation = loop_of(plan, mixture, SAMPLES, plan.depth.replicates())?;
         all.extend(of_rows(&format!("categorical, {mixture}"), &rows(&simulation, plan)));
     }
     for (mixture, dims) in GAUSSIAN_MIXTURES.into_iter().flat_map(|mixture| [(mixture, 1), (mixture, 3)]) {
-        go_on(stage)?;
+        check_interrupt(stage)?;
         let plan = drift_plan(plan, mixture, 40, 6, plan.depth.replicates())?;
-        let rows = gaussian::Simulation::new(dims, &plan)?.rows();
+        let rows = gaussian::GaussianSimulation::new(dims, &plan)?.rows();
         all.extend(of_rows(&format!("Gaussian in {dims} dimensions, {mixture}"), &rows));
     }
     for (dims, statistic) in [(1, "log_variance"), (2, "log_det")] {
         let plan = drift_plan(plan, "replace", 10, 40, plan.depth.replicates())?;
-        let mut rows = gaussian::Simulation::new(dims, &plan)?.rows();
+        let mut rows = gaussian::GaussianSimulation::new(dims, &plan)?.rows();
         // On the raw scale the mean belongs to lineages too rare to be sampled.
         rows.retain(|row| row.statistic == statistic);
         all.extend(of_rows(&format!("Gaussian in {dims} dimensions, deep collapse"), &rows));
     }
     for mixture in ["replace", "replace-multiple", "accumulate", "control"] {
         let plan = drift_plan(plan, mixture, 60, 6, plan.depth.replicates())?;
-        let rows = regression::Simulation::new(5, 1.0, &plan)?.rows()?;
+        let rows = regression::RegressionSimulation::new(5, 1.0, &plan)?.rows()?;
         all.extend(of_rows(&format!("least squares, {mixture}"), &rows));
     }
     all.push(fixation(plan)?);
@@ -87,7 +89,7 @@ pub fn findings(plan: &Plan, stage: &Stage) -> Result<Vec<Finding>, VerifyError>
     Ok(all)
 }
 
-impl Depth {
+impl Thoroughness {
     fn replicates(self) -> usize {
         match self {
             Self::Quick => 3_000,
@@ -97,14 +99,14 @@ impl Depth {
 }
 
 fn drift_plan(
-    plan: &Plan,
+    plan: &VerifySettings,
     mixture: &str,
     samples: u64,
     generations: usize,
     replicates: usize,
-) -> Result<Loop, VerifyError> {
+) -> Result<DriftSettings, VerifyError> {
     let mixture = config::parse_mixture(mixture, "mixture")?;
-    Ok(Loop { samples, generations, mixture, replicates, seed: plan.seed })
+    Ok(DriftSettings { samples, generations, mixture, replicates, seed: plan.seed })
 }
 
 fn zipf(types: usize) -> Result<Frequencies, DriftError> {
@@ -112,27 +114,37 @@ fn zipf(types: usize) -> Result<Frequencies, DriftError> {
 }
 
 /// A categorical loop.
-struct Categorical {
+struct CategoricalCase {
     frequencies: Frequencies,
-    simulation: categorical::Simulation,
+    simulation: categorical::CategoricalSimulation,
 }
 
-fn loop_of(plan: &Plan, mixture: &str, samples: u64, replicates: usize) -> Result<Categorical, VerifyError> {
+fn loop_of(
+    plan: &VerifySettings,
+    mixture: &str,
+    samples: u64,
+    replicates: usize,
+) -> Result<CategoricalCase, VerifyError> {
     let plan = drift_plan(plan, mixture, samples, GENERATIONS, replicates)?;
     let frequencies = zipf(TYPES)?;
-    let simulation = categorical::Simulation::new(frequencies.clone(), Decoding::PLAIN, &plan)?;
-    Ok(Categorical { frequencies, simulation })
+    let simulation = categorical::CategoricalSimulation::new(frequencies.clone(), Decoding::PLAIN, &plan)?;
+    Ok(CategoricalCase { frequencies, simulation })
 }
 
-impl Categorical {
+impl CategoricalCase {
     /// The simulator that takes the place of this one under a fault.
-    fn twin(&self, plan: &Plan, fault: Option<Fault>) -> Twin<'_> {
-        Twin { frequencies: &self.frequencies, regime: self.simulation.regime(), seed: plan.seed, fault }
+    fn twin(&self, plan: &VerifySettings, fault: Option<Fault>) -> ReferenceSimulator<'_> {
+        ReferenceSimulator {
+            frequencies: &self.frequencies,
+            schedule: self.simulation.schedule(),
+            seed: plan.seed,
+            fault,
+        }
     }
 }
 
-fn rows(case: &Categorical, plan: &Plan) -> Vec<Row> {
-    match plan.fault.filter(|fault| fault.concerns(case.simulation.regime())) {
+fn rows(case: &CategoricalCase, plan: &VerifySettings) -> Vec<DriftRow> {
+    match plan.fault.filter(|fault| fault.concerns(case.simulation.schedule())) {
         None => case.simulation.rows(),
         fault => {
             let twin = case.twin(plan, fault);
@@ -142,7 +154,7 @@ fn rows(case: &Categorical, plan: &Plan) -> Vec<Row> {
 }
 
 /// A check for every statistic that has an exact expectation.
-fn of_rows(case: &str, rows: &[Row]) -> Vec<Finding> {
+fn of_rows(case: &str, rows: &[DriftRow]) -> Vec<Finding> {
     let mut statistics: Vec<&str> = Vec::new();
     for row in rows.iter().filter(|row| row.exact.is_some()) {
         if !statistics.contains(&row.statistic) {
@@ -150,19 +162,19 @@ fn of_rows(case: &str, rows: &[Row]) -> Vec<Finding> {
         }
     }
     let of = |statistic: &str| {
-        let rows: Vec<&Row> = rows.iter().filter(|row| row.statistic == statistic).collect();
+        let rows: Vec<&DriftRow> = rows.iter().filter(|row| row.statistic == statistic).collect();
         of_statistic(case, statistic, &rows)
     };
     statistics.into_iter().map(of).collect()
 }
 
-fn of_statistic(case: &str, statistic: &str, rows: &[&Row]) -> Finding {
-    let held: Vec<(&Row, f64, f64)> =
+fn of_statistic(case: &str, statistic: &str, rows: &[&DriftRow]) -> Finding {
+    let held: Vec<(&DriftRow, f64, f64)> =
         rows.iter().filter_map(|row| row.exact.map(|exact| (*row, exact, score(row, exact)))).collect();
     let scores: Vec<f64> = held.iter().map(|(_, _, z)| *z).collect();
     let (row, exact, _) = held[worst(&scores).map_or(0, |place| place.0)];
     Finding {
-        group: Group::Oracles,
+        group: CheckGroup::Oracles,
         name: format!("{case}: {statistic}"),
         found: format!(
             "{} at generation {}, the farthest of {}",
@@ -176,24 +188,24 @@ fn of_statistic(case: &str, statistic: &str, rows: &[&Row]) -> Finding {
 }
 
 /// z; where none is given, nothing varies: then the value must be the exact one.
-fn score(row: &Row, exact: f64) -> f64 {
+fn score(row: &DriftRow, exact: f64) -> f64 {
     let agrees = (row.mean - exact).abs() <= 1e-9 * exact.abs().max(1e-9);
     row.z.unwrap_or(if agrees { 0.0 } else { f64::INFINITY })
 }
 
 /// Wright–Fisher drift to its end: 20 samples, 200 generations, and one type is left: each with its natural frequency.
-fn fixation(plan: &Plan) -> Result<Finding, VerifyError> {
+fn fixation(plan: &VerifySettings) -> Result<Finding, VerifyError> {
     const P: [f64; 3] = [0.6, 0.3, 0.1];
     let replicates = plan.depth.replicates() / 2;
     let frequencies = Frequencies::new(&P)?;
     let drift = drift_plan(plan, "replace", 20, 200, replicates)?;
-    let simulation = categorical::Simulation::new(frequencies.clone(), Decoding::PLAIN, &drift)?;
-    let case = Categorical { frequencies, simulation };
+    let simulation = categorical::CategoricalSimulation::new(frequencies.clone(), Decoding::PLAIN, &drift)?;
+    let case = CategoricalCase { frequencies, simulation };
     let twin = case.twin(plan, plan.fault);
     let last = |replicate: usize| {
         let mut left = Vec::new();
         let mut each = |_: usize, counts: &[u64]| left = counts.to_vec();
-        match plan.fault.filter(|fault| fault.concerns(twin.regime)) {
+        match plan.fault.filter(|fault| fault.concerns(twin.schedule)) {
             None => case.simulation.lineage(replicate, &mut each),
             Some(_) => twin.lineage(replicate, &mut each),
         }
@@ -206,7 +218,7 @@ fn fixation(plan: &Plan) -> Result<Finding, VerifyError> {
     let shares: Vec<f64> = (0..P.len()).map(|id| fixed(id) / size).collect();
     let scores = shares.iter().zip(P).map(|(share, p)| (share - p) / (p * (1.0 - p) / size).sqrt()).collect();
     Ok(Finding {
-        group: Group::Oracles,
+        group: CheckGroup::Oracles,
         name: "categorical, replace: share of lineages in which each type fixes".to_owned(),
         found: shares.iter().map(|&share| shown(share)).collect::<Vec<_>>().join(", "),
         expected: P.map(shown).join(", "),
@@ -218,7 +230,7 @@ fn fixation(plan: &Plan) -> Result<Finding, VerifyError> {
 type Limit<'a> = dyn Fn(usize) -> Vec<f64> + 'a;
 
 /// With 10¹⁴ samples, whose noise is some 10⁻⁷, only the decoder acts.
-fn decoding(plan: &Plan) -> Result<Vec<Finding>, VerifyError> {
+fn decoding(plan: &VerifySettings) -> Result<Vec<Finding>, VerifyError> {
     const TEMPERATURE: f64 = 0.9;
     const KEPT: usize = 10;
     let p = zipf(40)?;
@@ -232,7 +244,7 @@ fn decoding(plan: &Plan) -> Result<Vec<Finding>, VerifyError> {
     ];
     let of = |(name, decoding, limit): (&str, Decoding, &Limit)| {
         let drift = drift_plan(plan, "replace", 100_000_000_000_000, 5, 1)?;
-        let simulation = categorical::Simulation::new(zipf(40)?, decoding, &drift)?;
+        let simulation = categorical::CategoricalSimulation::new(zipf(40)?, decoding, &drift)?;
         let mut farthest = 0.0_f64;
         simulation.lineage(0, &mut |generation, counts| {
             let expected = limit(generation);
@@ -242,7 +254,7 @@ fn decoding(plan: &Plan) -> Result<Vec<Finding>, VerifyError> {
             }
         });
         let name = format!("decoding alone, {name}: largest difference from the limit, 5 generations");
-        Ok(Finding::number(Group::Oracles, name, farthest, 0.0, 1e-5))
+        Ok(Finding::number(CheckGroup::Oracles, name, farthest, 0.0, 1e-5))
     };
     kinds.into_iter().map(of).collect()
 }
@@ -268,7 +280,7 @@ fn nucleus(p: &[f64], mass: f64, times: usize) -> Vec<f64> {
 }
 
 /// Dohmatob et al. 2024: what T samples have not shown weighs `Σ p (1 − p)^T`.
-fn memorising(plan: &Plan) -> Result<Finding, VerifyError> {
+fn memorising(plan: &VerifySettings) -> Result<Finding, VerifyError> {
     const SEEN: u64 = 1000;
     let frequencies = Frequencies::zipf(2000, 1.5, 0.0)?;
     let p = frequencies.probabilities();
@@ -278,16 +290,16 @@ fn memorising(plan: &Plan) -> Result<Finding, VerifyError> {
         counts.iter().zip(p).filter(|(count, _)| **count == 0).map(|(_, p)| p).sum()
     };
     let values: Vec<f64> = (0..plan.depth.replicates()).into_par_iter().map(unseen).collect();
-    let row = Row::new(0, "unseen mass", &values, Some(expected));
+    let row = DriftRow::new(0, "unseen mass", &values, Some(expected));
     Ok(of_statistic("a memorising learner", "unseen mass", &[&row]))
 }
 
 /// Not a sample is lost or made up, of 15·10¹² per generation.
-fn sums(plan: &Plan) -> Result<Vec<Finding>, VerifyError> {
+fn sums(plan: &VerifySettings) -> Result<Vec<Finding>, VerifyError> {
     const MANY: u64 = 15_000_000_000_000;
     let of = |mixture: &str| {
         let drift = drift_plan(plan, mixture, MANY, 6, 1)?;
-        let simulation = categorical::Simulation::new(zipf(3000)?, Decoding::PLAIN, &drift)?;
+        let simulation = categorical::CategoricalSimulation::new(zipf(3000)?, Decoding::PLAIN, &drift)?;
         let (mut found, mut expected) = (Vec::new(), Vec::new());
         simulation.lineage(0, &mut |generation, counts| {
             let corpora = if mixture == "accumulate" { generation as u64 + 1 } else { 1 };
@@ -296,7 +308,7 @@ fn sums(plan: &Plan) -> Result<Vec<Finding>, VerifyError> {
         });
         let last = |sums: &[u64]| sums.last().map_or(String::new(), ToString::to_string);
         Ok(Finding {
-            group: Group::Oracles,
+            group: CheckGroup::Oracles,
             name: format!("15e12 samples, {mixture}: sum of the counts, last of 7 generations"),
             found: last(&found),
             expected: format!("{}, exactly", last(&expected)),
@@ -314,8 +326,8 @@ mod tests {
     use super::super::{Check, judge};
     use super::*;
 
-    fn plan(fault: Option<Fault>) -> Plan {
-        Plan { seed: 1, depth: Depth::Quick, fault }
+    fn plan(fault: Option<Fault>) -> VerifySettings {
+        VerifySettings { seed: 1, depth: Thoroughness::Quick, fault }
     }
 
     /// Checks of a few mixtures with the twin in the simulator's place: 1500 lineages.

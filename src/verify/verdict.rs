@@ -19,8 +19,8 @@
 //! the verdict promises. That a plain collapse is called by generation 3, and that an anchor of 90 % is never called
 //! collapsed, is asked of 3 and 5 seeds only.
 
-use super::{Depth, Evidence, Finding, Group, Plan, VerifyError, go_on};
-use crate::calibration::{self, ArmRates, Contrast, Share};
+use super::{CheckGroup, Evidence, Finding, Thoroughness, VerifyError, VerifySettings, check_interrupt};
+use crate::calibration::{self, ArmRates, Contrast, Proportion};
 use crate::config::{self, CONTROL};
 use crate::lineage::{self, RunContext};
 use crate::seed::{StreamKey, streams};
@@ -42,28 +42,46 @@ const LEAST_CALLED: f64 = 0.95;
 ///
 /// # Errors
 /// When a lineage of a language model fails, or the user asks to stop.
-pub fn findings(plan: &Plan, context: &RunContext, stage: &Stage) -> Result<Vec<Finding>, VerifyError> {
+pub fn findings(
+    plan: &VerifySettings,
+    context: &RunContext,
+    stage: &Stage,
+) -> Result<Vec<Finding>, VerifyError> {
     let mut all = Vec::new();
     for (is_chained, is_common) in [(false, false), (false, true), (true, false), (true, true)] {
         for seeds in [1, 3, 5] {
-            go_on(stage)?;
-            let noise = Noise { seeds, is_chained, is_common, lost: 0.0, scale: 0.3, arm_scale: 0.3 };
+            check_interrupt(stage)?;
+            let noise =
+                NoiseExperiment { seeds, is_chained, is_common, lost: 0.0, scale: 0.3, arm_scale: 0.3 };
             all.extend(noise.of_no_effect(plan));
         }
     }
     for is_common in [false, true] {
         for seeds in [3, 5] {
-            go_on(stage)?;
-            let noise = Noise { seeds, is_chained: false, is_common, lost: 0.0, scale: 0.1, arm_scale: 0.4 };
+            check_interrupt(stage)?;
+            let noise = NoiseExperiment {
+                seeds,
+                is_chained: false,
+                is_common,
+                lost: 0.0,
+                scale: 0.1,
+                arm_scale: 0.4,
+            };
             all.extend(noise.of_no_effect(plan));
         }
     }
     for seeds in [1, 3, 5] {
-        let noise =
-            Noise { seeds, is_chained: false, is_common: false, lost: 1.5, scale: 0.1, arm_scale: 0.1 };
+        let noise = NoiseExperiment {
+            seeds,
+            is_chained: false,
+            is_common: false,
+            lost: 1.5,
+            scale: 0.1,
+            arm_scale: 0.1,
+        };
         all.push(noise.of_a_plain_collapse(plan));
     }
-    if plan.depth == Depth::Full {
+    if plan.depth == Thoroughness::Full {
         for experiment in &EXPERIMENTS {
             all.extend(experiment.findings(plan, context, stage)?);
         }
@@ -73,7 +91,7 @@ pub fn findings(plan: &Plan, context: &RunContext, stage: &Stage) -> Result<Vec<
 
 /// Made-up experiments of one kind.
 #[derive(Clone, Copy, Debug)]
-struct Noise {
+struct NoiseExperiment {
     seeds: u64,
     is_chained: bool,
     is_common: bool,
@@ -88,7 +106,7 @@ struct Noise {
 /// Generations after generation 0.
 const GENERATIONS: usize = 5;
 
-impl Noise {
+impl NoiseExperiment {
     fn name(&self) -> String {
         format!(
             "{} noise, {}{}, {}",
@@ -99,8 +117,8 @@ impl Noise {
         )
     }
 
-    fn comparisons(&self, plan: &Plan) -> Vec<ArmComparison> {
-        let experiments: u64 = if plan.depth == Depth::Quick { 2_000 } else { 10_000 };
+    fn comparisons(&self, plan: &VerifySettings) -> Vec<ArmComparison> {
+        let experiments: u64 = if plan.depth == Thoroughness::Quick { 2_000 } else { 10_000 };
         let one = |experiment: u64| {
             let observations = self.observations(plan.seed, experiment);
             verdict::compare("", &observations, CONTROL).into_iter().next()
@@ -108,14 +126,14 @@ impl Noise {
         (0..experiments).into_par_iter().filter_map(one).collect()
     }
 
-    fn of_no_effect(&self, plan: &Plan) -> Vec<Finding> {
+    fn of_no_effect(&self, plan: &VerifySettings) -> Vec<Finding> {
         let comparisons = self.comparisons(plan);
         let called = called(&comparisons);
         let name = format!("false calls, {}", self.name());
         let bound = called.upper_bound();
         let (most, most_bound) = match plan.depth {
-            Depth::Quick => (1.0, 0.03),
-            Depth::Full => (MOST_CALLED, 0.02),
+            Thoroughness::Quick => (1.0, 0.03),
+            Thoroughness::Full => (MOST_CALLED, 0.02),
         };
         let passed = called.of > 0 && called.value() <= most && bound <= most_bound;
         let share =
@@ -148,7 +166,7 @@ impl Noise {
         finding(format!("95 % intervals that cover, {}", self.name()), percent(share), expected, passed)
     }
 
-    fn of_a_plain_collapse(&self, plan: &Plan) -> Finding {
+    fn of_a_plain_collapse(&self, plan: &VerifySettings) -> Finding {
         let called = called(&self.comparisons(plan));
         let name = format!("a plain collapse is called, {}", seeds_in_words(self.seeds));
         finding(name, percent_of(called), "at least 95 %".to_owned(), called.value() >= LEAST_CALLED)
@@ -190,13 +208,13 @@ impl Noise {
     }
 }
 
-fn called(comparisons: &[ArmComparison]) -> Share {
+fn called(comparisons: &[ArmComparison]) -> Proportion {
     let count = comparisons.iter().filter(|comparison| comparison.called_at_generation.is_some()).count();
-    Share { count, of: comparisons.len() }
+    Proportion { count, of: comparisons.len() }
 }
 
 /// A built-in experiment on language models.
-struct Models {
+struct BuiltInExperiment {
     /// What learns.
     model: &'static str,
     /// The experiment file.
@@ -209,15 +227,15 @@ struct Models {
     most_called: f64,
 }
 
-const EXPERIMENTS: [Models; 2] = [
-    Models {
+const EXPERIMENTS: [BuiltInExperiment; 2] = [
+    BuiltInExperiment {
         model: "n-gram",
         file: include_str!("../../configs/calibration-ngram.toml"),
         place: "configs/calibration-ngram.toml",
         seeds: 100,
         most_called: MOST_CALLED,
     },
-    Models {
+    BuiltInExperiment {
         model: "transformer",
         file: include_str!("../../configs/calibration-transformer.toml"),
         place: "configs/calibration-transformer.toml",
@@ -229,10 +247,10 @@ const EXPERIMENTS: [Models; 2] = [
 /// Comparisons per arm and number of seeds that the seeds are dealt into.
 const DEALT: usize = 1000;
 
-impl Models {
+impl BuiltInExperiment {
     fn findings(
         &self,
-        plan: &Plan,
+        plan: &VerifySettings,
         context: &RunContext,
         stage: &Stage,
     ) -> Result<Vec<Finding>, VerifyError> {
@@ -253,7 +271,7 @@ impl Models {
     }
 }
 
-impl Models {
+impl BuiltInExperiment {
     /// What is asked of an arm; of one seed, only that it raises no false alarm.
     fn of_arm(&self, rates: &ArmRates, seeds: usize) -> Option<Finding> {
         let of = format!("{}, {}", self.model, seeds_in_words(seeds as u64));
@@ -280,7 +298,7 @@ impl Models {
 }
 
 fn finding(name: String, found: String, expected: String, passed: bool) -> Finding {
-    Finding { group: Group::Verdict, name, found, expected, evidence: Evidence::Settled(passed) }
+    Finding { group: CheckGroup::Verdict, name, found, expected, evidence: Evidence::Settled(passed) }
 }
 
 fn seeds_in_words(seeds: u64) -> String {
@@ -291,7 +309,7 @@ fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }
 
-fn percent_of(share: Share) -> String {
+fn percent_of(share: Proportion) -> String {
     format!("{} of {}", percent(share.value()), share.of)
 }
 
@@ -302,9 +320,15 @@ mod tests {
     /// Held to what is asked of an arm without effect, one that collapses fails, and so do its intervals.
     #[test]
     fn an_arm_with_an_effect_is_no_arm_without_one() {
-        let plan = Plan { seed: 1, depth: Depth::Quick, fault: None };
-        let noise =
-            |lost| Noise { seeds: 3, is_chained: false, is_common: false, lost, scale: 0.1, arm_scale: 0.1 };
+        let plan = VerifySettings { seed: 1, depth: Thoroughness::Quick, fault: None };
+        let noise = |lost| NoiseExperiment {
+            seeds: 3,
+            is_chained: false,
+            is_common: false,
+            lost,
+            scale: 0.1,
+            arm_scale: 0.1,
+        };
         let passed = |lost| noise(lost).of_no_effect(&plan).into_iter().map(|found| found.evidence);
         assert!(passed(0.0).all(|found| found == Evidence::Settled(true)));
         assert!(passed(1.5).all(|found| found == Evidence::Settled(false)));

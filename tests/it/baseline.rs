@@ -3,7 +3,9 @@
 use genloss::baseline::{Baseline, Mean};
 use genloss::config::{self, Arm, CONTROL, Experiment};
 use genloss::documents::Documents;
-use genloss::drift::{Frequencies, Loop, Regime, Row, multinomial::multinomial, survival};
+use genloss::drift::{
+    DriftRow, DriftSettings, Frequencies, SampleSchedule, multinomial::multinomial, survival,
+};
 use genloss::measure::{Heldout, Inputs, Measurement, Reference, measure};
 use genloss::mixture::{self, Pool};
 use genloss::model::Scores;
@@ -51,8 +53,11 @@ fn types_in_the_texts_of_replace_are_as_many_as_survive_one_more_draw() {
     let (counts, documents) = zipf();
     let baseline = baseline(&experiment(REPLACE), &documents);
     let mixture = config::parse_mixture("replace", "mixture").unwrap();
-    let plan = Loop { samples: 5000, generations: 5, mixture, replicates: 1, seed: 1 };
-    let exact = survival::alive(&Regime::new(&plan).unwrap(), &Frequencies::from_counts(&counts).unwrap());
+    let plan = DriftSettings { samples: 5000, generations: 5, mixture, replicates: 1, seed: 1 };
+    let exact = survival::surviving_types(
+        &SampleSchedule::new(&plan).unwrap(),
+        &Frequencies::from_counts(&counts).unwrap(),
+    );
     let curve = baseline.curve("replace", "hill_0").unwrap();
     assert_eq!(curve.sampling, curve.decoding);
     for (generation, Mean { mean, std_err }) in curve.sampling.iter().enumerate() {
@@ -121,7 +126,7 @@ fn lineages_of_models_that_err_in_nothing_have_no_misfit() {
         for id in ["tail_mass", "hill_0", "hill_1", "hill_2"] {
             let of = |all: &Vec<Measurement>| all.iter().find(|one| one.metric == id).unwrap().value;
             let values: Vec<f64> = last.iter().map(of).collect();
-            let seen = Row::new(4, "seen", &values, None);
+            let seen = DriftRow::new(4, "seen", &values, None);
             let Mean { mean, std_err } = baseline.curve(&arm.name, id).unwrap().sampling[4];
             // The tail's mass is known exactly in one, and by its second half in the other.
             if id != "tail_mass" {

@@ -1,7 +1,7 @@
 //! Reading and splitting natural text, through the public interface.
 
 use genloss::config::{Corpus, Files, Source, Split};
-use genloss::corpus::{CorpusError, NaturalText, TokensWanted, load};
+use genloss::corpus::{CorpusError, NaturalText, RequiredTokens, load};
 use genloss::units::Tokens;
 use parquet::basic::{LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
@@ -48,8 +48,8 @@ impl Folder {
     }
 }
 
-const NOTHING_WANTED: TokensWanted =
-    TokensWanted { train: Tokens(0), heldout: Tokens(0), reference: Tokens(0) };
+const NOTHING_WANTED: RequiredTokens =
+    RequiredTokens { train: Tokens(0), heldout: Tokens(0), reference: Tokens(0) };
 
 fn corpus(files: Files) -> Corpus {
     Corpus {

@@ -5,26 +5,26 @@
 use assert_cmd::Command;
 use genloss::config::{self, Decoding};
 use genloss::drift::multinomial::multinomial;
-use genloss::drift::{Frequencies, Loop, Row, categorical, gaussian, regression};
+use genloss::drift::{DriftRow, DriftSettings, Frequencies, categorical, gaussian, regression};
 use genloss::seed::StreamKey;
 use serde_json::Value;
 use std::fs;
 
-fn plan(mixture: &str, samples: u64, generations: usize, replicates: usize) -> Loop {
+fn plan(mixture: &str, samples: u64, generations: usize, replicates: usize) -> DriftSettings {
     let mixture = config::parse_mixture(mixture, "mixture").unwrap();
-    Loop { samples, generations, mixture, replicates, seed: 1 }
+    DriftSettings { samples, generations, mixture, replicates, seed: 1 }
 }
 
 fn zipf(types: usize) -> Frequencies {
     Frequencies::zipf(types, 1.2, 0.0).unwrap()
 }
 
-fn categorical(mixture: &str, decoding: Decoding) -> categorical::Simulation {
-    categorical::Simulation::new(zipf(60), decoding, &plan(mixture, 100, 8, 1500)).unwrap()
+fn categorical(mixture: &str, decoding: Decoding) -> categorical::CategoricalSimulation {
+    categorical::CategoricalSimulation::new(zipf(60), decoding, &plan(mixture, 100, 8, 1500)).unwrap()
 }
 
 /// Every row that has an exact expectation agrees with it; how many do.
-fn agreeing(rows: &[Row], name: &str) -> usize {
+fn agreeing(rows: &[DriftRow], name: &str) -> usize {
     let held = rows.iter().filter_map(|row| row.z.map(|z| (row, z)));
     held.map(|(row, z)| assert!(z.abs() < 4.0, "{name}: {row:?}")).count()
 }
@@ -67,9 +67,12 @@ fn every_regime_drifts_at_its_exact_rate() {
 #[test]
 fn the_mass_of_the_tail_is_a_martingale_to_the_end() {
     let frequencies = Frequencies::new(&[0.7, 0.295, 0.005]).unwrap();
-    let simulation =
-        categorical::Simulation::new(frequencies, Decoding::PLAIN, &plan("replace", 20, 200, 20_000))
-            .unwrap();
+    let simulation = categorical::CategoricalSimulation::new(
+        frequencies,
+        Decoding::PLAIN,
+        &plan("replace", 20, 200, 20_000),
+    )
+    .unwrap();
     let mut fixed = [0_u32; 3];
     for replicate in 0..20_000 {
         simulation.lineage(replicate, &mut |generation, counts| {
@@ -91,7 +94,7 @@ fn a_decoder_leaves_nothing_exact_and_narrows_faster() {
     let rows = categorical("replace", Decoding { temperature: 0.8, ..Decoding::PLAIN }).rows();
     assert!(rows.iter().all(|row| row.generation == 0 || row.exact.is_none()));
     let plain = categorical("replace", Decoding::PLAIN).rows();
-    let last = |rows: &[Row]| rows.iter().rfind(|row| row.statistic == "entropy").unwrap().mean;
+    let last = |rows: &[DriftRow]| rows.iter().rfind(|row| row.statistic == "entropy").unwrap().mean;
     assert!(last(&rows) < 0.5 * last(&plain));
 }
 
@@ -111,7 +114,7 @@ fn gaussians_lose_variance_at_their_exact_rate() {
         "{ natural_fraction = 'proportional', natural = 'fresh', synthetic = 'all' }",
     ];
     for (mixture, dims) in regimes.into_iter().flat_map(|mixture| [(mixture, 1), (mixture, 3)]) {
-        let rows = gaussian::Simulation::new(dims, &plan(mixture, 40, 6, 2000)).unwrap().rows();
+        let rows = gaussian::GaussianSimulation::new(dims, &plan(mixture, 40, 6, 2000)).unwrap().rows();
         assert_eq!(rows.iter().filter(|row| row.generation == 6 && row.mean.is_finite()).count(), 3);
         assert!(agreeing(&rows, mixture) >= 11, "{mixture}, {dims}: {}", agreeing(&rows, mixture));
     }
@@ -121,7 +124,7 @@ fn gaussians_lose_variance_at_their_exact_rate() {
 #[test]
 fn deep_collapse_is_exact_on_the_log_scale() {
     for (dims, statistic) in [(1, "log_variance"), (2, "log_det")] {
-        let rows = gaussian::Simulation::new(dims, &plan("replace", 10, 40, 1000)).unwrap().rows();
+        let rows = gaussian::GaussianSimulation::new(dims, &plan("replace", 10, 40, 1000)).unwrap().rows();
         let of = |name: &'static str| rows.iter().filter(move |row| row.statistic == name);
         assert_eq!(of(statistic).filter(|row| row.z.is_some()).count(), 41);
         assert!(agreeing(&rows, statistic) > 41);
@@ -129,7 +132,7 @@ fn deep_collapse_is_exact_on_the_log_scale() {
         assert!(of(raw).all(|row| row.generation < 10 || (row.exact.is_some() && row.z.is_none())));
     }
     let last = |mixture, generations| {
-        let rows = gaussian::Simulation::new(1, &plan(mixture, 10, generations, 1)).unwrap().rows();
+        let rows = gaussian::GaussianSimulation::new(1, &plan(mixture, 10, generations, 1)).unwrap().rows();
         rows.iter().rfind(|row| row.statistic == "log_variance").unwrap().exact.unwrap()
     };
     // t = 41 fits of n = 10: 41 [ψ(4.5) + ln 0.2], ψ(4.5) = 1.388 870 9 from tables.
@@ -151,20 +154,20 @@ fn regression_errs_as_the_formulas_say() {
         ("control", Some(0.1)),
     ];
     for (mixture, last) in cases {
-        let simulation = regression::Simulation::new(10, 1.0, &plan(mixture, 111, 6, 800)).unwrap();
+        let simulation = regression::RegressionSimulation::new(10, 1.0, &plan(mixture, 111, 6, 800)).unwrap();
         let rows = simulation.rows().unwrap();
         assert_eq!(agreeing(&rows, mixture), 7);
         assert!((rows[6].exact.unwrap() - last.unwrap()).abs() < 1e-6, "{mixture}: {:?}", rows[6]);
     }
     // Means and standard errors of another simulation, written in Python from the definition: 250 lineages.
     for (mixture, mean, std_err) in [("anchored", 0.6368, 0.0197_f64), ("fresh-data-loop", 0.4660, 0.0153)] {
-        let simulation = regression::Simulation::new(10, 1.0, &plan(mixture, 111, 6, 400)).unwrap();
+        let simulation = regression::RegressionSimulation::new(10, 1.0, &plan(mixture, 111, 6, 400)).unwrap();
         let rows = simulation.rows().unwrap();
         let z = (rows[6].mean - mean) / std_err.hypot(rows[6].std_err.unwrap());
         assert!(rows[6].exact.is_none() && z.abs() < 4.0, "{mixture}: {:?}", rows[6]);
     }
     for mixture in ["append-human-data", "accumulate-subsample"] {
-        let simulation = regression::Simulation::new(10, 1.0, &plan(mixture, 111, 6, 200)).unwrap();
+        let simulation = regression::RegressionSimulation::new(10, 1.0, &plan(mixture, 111, 6, 200)).unwrap();
         let rows = simulation.rows().unwrap();
         assert!(
             rows[6].exact.is_none() && rows[6].mean > 0.1 && rows[6].mean < 0.7,
@@ -179,10 +182,11 @@ fn regression_errs_as_the_formulas_say() {
 fn many_samples_come_close_to_the_limit_of_the_decoder() {
     let decoding = Decoding { temperature: 0.9, top_p: Some(0.9), ..Decoding::PLAIN };
     let frequencies = zipf(40);
-    let limit = genloss::drift::decode::limit(frequencies.probabilities(), &decoding, 5);
+    let limit = genloss::drift::decode::decode_repeatedly(frequencies.probabilities(), &decoding, 5);
     let samples = 100_000_000_000_000;
     let simulation =
-        categorical::Simulation::new(frequencies, decoding, &plan("replace", samples, 5, 1)).unwrap();
+        categorical::CategoricalSimulation::new(frequencies, decoding, &plan("replace", samples, 5, 1))
+            .unwrap();
     simulation.lineage(0, &mut |generation, counts| {
         for (&count, p) in counts.iter().zip(&limit[generation]) {
             assert!((count as f64 / samples as f64 - p).abs() < 1e-5, "{generation}: {count} {p}");
@@ -202,7 +206,7 @@ fn a_memorising_learner_errs_on_the_unseen() {
         counts.iter().zip(p).filter(|(count, _)| **count == 0).map(|(_, p)| p).sum()
     };
     let values: Vec<f64> = (0..draws).map(unseen).collect();
-    let z = Row::new(0, "unseen", &values, Some(expected)).z.unwrap();
+    let z = DriftRow::new(0, "unseen", &values, Some(expected)).z.unwrap();
     assert!(z.abs() < 4.0, "z = {z}");
 }
 
@@ -211,7 +215,8 @@ fn not_a_sample_is_lost_in_any_regime() {
     for samples in [15_000_000_000_000, 1_000_000_000_000_000] {
         for mixture in ["replace", "anchored", "accumulate", "accumulate-subsample", "fresh-data-loop"] {
             let plan = plan(mixture, samples, 6, 1);
-            let simulation = categorical::Simulation::new(zipf(3000), Decoding::PLAIN, &plan).unwrap();
+            let simulation =
+                categorical::CategoricalSimulation::new(zipf(3000), Decoding::PLAIN, &plan).unwrap();
             simulation.lineage(0, &mut |generation, counts| {
                 let expected =
                     if mixture == "accumulate" { samples * (generation as u64 + 1) } else { samples };
@@ -227,7 +232,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let plan = plan("accumulate-subsample", 50_000, 4, 6);
-            categorical::Simulation::new(zipf(20_000), Decoding::PLAIN, &plan).unwrap().rows()
+            categorical::CategoricalSimulation::new(zipf(20_000), Decoding::PLAIN, &plan).unwrap().rows()
         })
     };
     assert_eq!(rows(1), rows(4));

@@ -1,7 +1,8 @@
 //! Loss laws: on made-up runs whose law is known.
 
 use genloss::fit::{
-    Blend, FitError, Fitted, Form, Law, LawFit, NATURAL, Point, Power, Question, Reading, Size, fit,
+    Blend, FitError, FitSettings, Fitted, Law, LawFit, LawForm, ModelSize, NATURAL, OptimumPosition, Point,
+    PowerTerm, fit,
 };
 use genloss::seed::StreamKey;
 use genloss::units::Tokens;
@@ -12,11 +13,11 @@ const SIZES: [u64; 4] = [100_000, 300_000, 900_000, 2_700_000];
 const AMOUNTS: [u64; 5] = [100_000, 250_000, 600_000, 1_500_000, 4_000_000];
 const SEEDS: [u64; 3] = [1, 2, 3];
 
-const QUESTION: Question = Question { parameters: None, tokens: None, resamples: 400, seed: 1 };
+const SETTINGS: FitSettings = FitSettings { parameters: None, tokens: None, resamples: 400, seed: 1 };
 
 /// A power that is `nats` at `x` and falls with `exponent`.
-fn power(nats: f64, x: f64, exponent: f64) -> Power {
-    Power { ln_scale: nats.ln() + exponent * x.ln(), exponent }
+fn power(nats: f64, x: f64, exponent: f64) -> PowerTerm {
+    PowerTerm { ln_scale: nats.ln() + exponent * x.ln(), exponent }
 }
 
 /// Losses from about 5.3 down to 3.4 nats, as small models have them.
@@ -46,7 +47,7 @@ fn runs(
             for seed in SEEDS {
                 let z: f64 = StandardNormal.sample(&mut stream);
                 let loss_nats = law.loss(n as f64, d as f64) * (noise * z).exp();
-                let (size, tokens) = (Size::Parameters(n), Tokens(d));
+                let (size, tokens) = (ModelSize::Parameters(n), Tokens(d));
                 let (blend, tail) = (blend.clone(), BTreeMap::new());
                 points.push(Point { blend, size, tokens, epochs: 1.0, seed, loss_nats, tail });
             }
@@ -56,29 +57,29 @@ fn runs(
 }
 
 fn fitted(points: Vec<Point>) -> Fitted {
-    fit(points, &QUESTION).unwrap()
+    fit(points, &SETTINGS).unwrap()
 }
 
-fn of_form(fitted: &Fitted, form: Form) -> &LawFit {
+fn of_form(fitted: &Fitted, form: LawForm) -> &LawFit {
     fitted.fits.iter().find(|fit| fit.form == form).unwrap()
 }
 
 /// What the constants of a form are in truth where the others are fixed at the first size or amount.
-fn truth(form: Form) -> Law {
+fn truth(form: LawForm) -> Law {
     let law = law();
-    let at_first = |power: Option<Power>, x: u64| power.unwrap().at(x as f64);
+    let at_first = |power: Option<PowerTerm>, x: u64| power.unwrap().at(x as f64);
     match form {
-        Form::Joint => law,
-        Form::Tokens => {
+        LawForm::Joint => law,
+        LawForm::Tokens => {
             Law { floor_nats: law.floor_nats + at_first(law.parameters, SIZES[0]), parameters: None, ..law }
         }
-        Form::Parameters => {
+        LawForm::Parameters => {
             Law { floor_nats: law.floor_nats + at_first(law.tokens, AMOUNTS[0]), tokens: None, ..law }
         }
     }
 }
 
-const FORMS: [Form; 3] = [Form::Tokens, Form::Parameters, Form::Joint];
+const FORMS: [LawForm; 3] = [LawForm::Tokens, LawForm::Parameters, LawForm::Joint];
 
 #[test]
 fn a_law_is_recovered_from_losses_without_noise_and_foresees_the_largest_runs() {
@@ -95,7 +96,7 @@ fn a_law_is_recovered_from_losses_without_noise_and_foresees_the_largest_runs() 
         assert!(held.relative_error < 1e-6, "{form}: {held:?}");
     }
     // Of 4 × 5 cells of three seeds, 4 + 5 − 1 have the largest N or D.
-    assert_eq!(of_form(&fitted, Form::Joint).heldout.unwrap().points, 3 * 8);
+    assert_eq!(of_form(&fitted, LawForm::Joint).heldout.unwrap().points, 3 * 8);
 }
 
 /// Noise of half a percent. A 95 % interval may miss; with fixed seeds these do not.
@@ -135,7 +136,7 @@ fn assert_cover(noise: f64) {
             let [low, high] = found.constants[place].interval;
             usize::from((low..=high).contains(&value))
         };
-        let truth = truth(Form::Tokens);
+        let truth = truth(LawForm::Tokens);
         floors += covers(0, truth.floor_nats);
         exponents += covers(2, truth.tokens.unwrap().exponent);
     }
@@ -180,7 +181,10 @@ fn the_best_share_is_the_vertex_of_the_losses() {
     let fitted = fitted(by_share(0.41, 0.0));
     let [optimum] = &fitted.optima[..] else { panic!("one kind of text") };
     assert!((optimum.share - 0.41).abs() < 1e-4, "{}", optimum.share);
-    assert_eq!((optimum.reading, optimum.losses.len(), optimum.form), (Reading::Inside, 4, Form::Tokens));
+    assert_eq!(
+        (optimum.reading, optimum.losses.len(), optimum.form),
+        (OptimumPosition::Inside, 4, LawForm::Tokens)
+    );
     assert_eq!(fitted.at.tokens, Tokens(AMOUNTS[4]));
 }
 
@@ -190,9 +194,9 @@ fn a_best_share_at_an_end_says_so_and_so_does_one_that_noise_hides() {
         let optimum = fitted(by_share(vertex, noise)).optima.remove(0);
         (optimum.reading, optimum.share)
     };
-    assert_eq!(reading(-0.4, 0.0), (Reading::AtLeast, 0.0));
-    assert_eq!(reading(1.4, 0.0), (Reading::AtGreatest, 1.0));
-    assert_eq!(reading(0.41, 0.2).0, Reading::Undecided);
+    assert_eq!(reading(-0.4, 0.0), (OptimumPosition::AtLeast, 0.0));
+    assert_eq!(reading(1.4, 0.0), (OptimumPosition::AtGreatest, 1.0));
+    assert_eq!(reading(0.41, 0.2).0, OptimumPosition::Undecided);
 }
 
 #[test]
@@ -204,12 +208,12 @@ fn the_best_share_asked_at_other_sizes_and_tokens_is_that_of_the_joint_law() {
         let law = Law { tokens: Some(power(nats, 100_000.0, 0.4)), ..law() };
         runs(&blend(source, percent), &law, (&SIZES, &AMOUNTS), (0.0, "joint share"))
     });
-    let question = Question { parameters: Some(5_000_000), tokens: Some(50_000_000), ..QUESTION };
+    let question = FitSettings { parameters: Some(5_000_000), tokens: Some(50_000_000), ..SETTINGS };
     let fitted = fit(points.collect(), &question).unwrap();
     let optimum = &fitted.optima[0];
     assert!((optimum.share - 0.3).abs() < 1e-3, "{}", optimum.share);
-    assert_eq!(optimum.form, Form::Joint);
-    assert!(fitted.speed_ups.iter().all(|found| found.form == Form::Joint));
+    assert_eq!(optimum.form, LawForm::Joint);
+    assert!(fitted.speed_ups.iter().all(|found| found.form == LawForm::Joint));
 }
 
 /// With the scale of natural text times k^−β, a blend takes 1/k of the tokens to any loss. A floor above the loss that
@@ -220,7 +224,7 @@ fn a_speed_up_is_the_ratio_of_tokens_at_equal_loss() {
     let by = |k: f64| {
         let tokens = natural.tokens.unwrap();
         Law {
-            tokens: Some(Power { ln_scale: tokens.ln_scale - tokens.exponent * k.ln(), ..tokens }),
+            tokens: Some(PowerTerm { ln_scale: tokens.ln_scale - tokens.exponent * k.ln(), ..tokens }),
             ..natural
         }
     };
@@ -244,7 +248,7 @@ fn a_speed_up_is_the_ratio_of_tokens_at_equal_loss() {
 #[test]
 fn too_few_runs_are_refused_with_what_there_is_and_what_it_takes() {
     let natural = Blend::natural();
-    let refusal = |points: Vec<Point>| match fit(points, &QUESTION) {
+    let refusal = |points: Vec<Point>| match fit(points, &SETTINGS) {
         Err(error @ FitError::TooFew { .. }) => error.to_string(),
         other => panic!("{other:?}"),
     };
@@ -279,7 +283,7 @@ fn many_passes_over_a_text_are_remarked() {
 fn the_number_of_threads_and_laws_beside_it_change_no_bit_of_a_fit() {
     let of = |threads: usize, points: &[Point]| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let question = Question { resamples: 60, ..QUESTION };
+        let question = FitSettings { resamples: 60, ..SETTINGS };
         pool.install(|| fit(points.to_vec(), &question).unwrap())
     };
     let points = by_share(0.41, 0.004);
@@ -293,7 +297,8 @@ fn the_number_of_threads_and_laws_beside_it_change_no_bit_of_a_fit() {
 #[test]
 fn what_is_foreseen_beyond_the_largest_run_is_said_to_be() {
     let points = runs(&Blend::natural(), &law(), (&SIZES, &AMOUNTS), (0.002, "beyond"));
-    let notes = |tokens| fit(points.clone(), &Question { tokens: Some(tokens), ..QUESTION }).unwrap().notes;
+    let notes =
+        |tokens| fit(points.clone(), &FitSettings { tokens: Some(tokens), ..SETTINGS }).unwrap().notes;
     assert!(notes(4_000_000).is_empty());
     assert!(notes(4_000_001)[0].contains("beyond the largest runs (N = 2_700_000, D = 4_000_000)"));
 }

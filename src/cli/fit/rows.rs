@@ -1,6 +1,6 @@
 //! A fit as one tidy table: a row for each number.
 
-use crate::fit::{Blend, Fitted, Form, LawFit, Optimum, SpeedUp};
+use crate::fit::{Blend, Fitted, LawFit, LawForm, Optimum, SpeedUp};
 use crate::units::Tokens;
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 pub(super) struct Row<'a> {
     source: &'a str,
     synthetic_percent: Option<f64>,
-    form: Form,
+    form: LawForm,
     /// Of all points of a law, or where a loss is foreseen.
     size: Option<String>,
     tokens: Option<Tokens>,
@@ -74,7 +74,7 @@ fn of_speed_up<'a>(fitted: &Fitted, speed_up: &'a SpeedUp) -> Vec<Row<'a>> {
 fn foreseen<'a>(
     fitted: &Fitted,
     source: &'a str,
-    form: Form,
+    form: LawForm,
     quantity: &'a str,
     value: Option<f64>,
 ) -> Row<'a> {

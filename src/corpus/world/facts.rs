@@ -5,7 +5,7 @@
 //! facts. Collapse eats them first.
 
 use super::lexicon::Coiner;
-use super::ranked::{Ranked, entropy};
+use super::ranked::{ZipfRanks, entropy};
 use crate::config;
 use crate::rarity::Rarity;
 use crate::seed::Stream;
@@ -44,7 +44,7 @@ pub struct Fact {
 pub(super) struct Facts {
     relations: Vec<String>,
     entities: Vec<String>,
-    popularity: Ranked,
+    popularity: ZipfRanks,
     /// `values[relation][entity]`.
     values: Vec<Vec<String>>,
     relation_places: BTreeMap<String, usize>,
@@ -66,7 +66,7 @@ impl Facts {
         };
         let values = relations.iter().map(&mut values_of_a_relation).collect();
         Self {
-            popularity: Ranked::new(config.entities, config.zipf_exponent),
+            popularity: ZipfRanks::new(config.entities, config.zipf_exponent),
             relation_places: relations.iter().cloned().zip(0..).collect(),
             entity_places: entities.iter().cloned().zip(0..).collect(),
             relations,

@@ -3,7 +3,7 @@
 //! A word belongs to one class only, so a sentence can be read in one way only. Common words are short and rare
 //! ones long, as in real languages. Words begin with a consonant, so that "a" is always right.
 
-use super::ranked::Ranked;
+use super::ranked::ZipfRanks;
 use crate::seed::Stream;
 use rand::Rng;
 use rand::seq::IndexedRandom;
@@ -23,7 +23,7 @@ const ATTEMPTS: usize = 8;
 
 /// A class of content words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Class {
+pub(super) enum WordClass {
     Noun,
     Adjective,
     /// A verb with an object.
@@ -33,7 +33,7 @@ pub(super) enum Class {
     Adverb,
 }
 
-impl Class {
+impl WordClass {
     pub(super) const ALL: [Self; 5] =
         [Self::Noun, Self::Adjective, Self::Transitive, Self::Intransitive, Self::Adverb];
 
@@ -113,36 +113,36 @@ pub(super) fn capitalised(word: &str) -> String {
 #[derive(Clone, Debug)]
 pub(super) struct Vocabulary {
     pub(super) words: Vec<String>,
-    pub(super) frequencies: Ranked,
+    pub(super) frequencies: ZipfRanks,
 }
 
 /// All content words.
 #[derive(Clone, Debug)]
 pub(super) struct Lexicon {
-    vocabularies: BTreeMap<Class, Vocabulary>,
-    places: BTreeMap<String, (Class, usize)>,
+    vocabularies: BTreeMap<WordClass, Vocabulary>,
+    places: BTreeMap<String, (WordClass, usize)>,
 }
 
 impl Lexicon {
     pub(super) fn new(coiner: &mut Coiner, nouns: usize, exponent: f64) -> Self {
         let mut vocabularies = BTreeMap::new();
         let mut places = BTreeMap::new();
-        for class in Class::ALL {
+        for class in WordClass::ALL {
             let size = class.size(nouns);
             let words: Vec<String> =
                 (0..size).map(|rank| coiner.word(syllables(rank, size), class.ending())).collect();
             places.extend(words.iter().enumerate().map(|(rank, word)| (word.clone(), (class, rank))));
-            vocabularies.insert(class, Vocabulary { words, frequencies: Ranked::new(size, exponent) });
+            vocabularies.insert(class, Vocabulary { words, frequencies: ZipfRanks::new(size, exponent) });
         }
         Self { vocabularies, places }
     }
 
-    pub(super) fn class(&self, class: Class) -> &Vocabulary {
+    pub(super) fn class(&self, class: WordClass) -> &Vocabulary {
         &self.vocabularies[&class]
     }
 
     /// The class of a word and its rank therein.
-    pub(super) fn place(&self, word: &str) -> Option<(Class, usize)> {
+    pub(super) fn place(&self, word: &str) -> Option<(WordClass, usize)> {
         self.places.get(word).copied()
     }
 }
@@ -166,7 +166,7 @@ mod tests {
         let mut coiner = Coiner::new(StreamKey::new(1, "", 0, "test").stream(0), ["the"]);
         let lexicon = Lexicon::new(&mut coiner, 3000, 1.0);
         let mut words = 0;
-        for class in Class::ALL {
+        for class in WordClass::ALL {
             for (rank, word) in lexicon.class(class).words.iter().enumerate() {
                 assert_eq!(lexicon.place(word), Some((class, rank)), "{word}");
                 assert!(!word.starts_with(['a', 'e', 'i', 'o', 'u']), "{word}");

@@ -11,13 +11,13 @@ const SHIFT: f64 = 2.7;
 
 /// A distribution over ranks 0.., most probable first.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Ranked {
+pub(super) struct ZipfRanks {
     probabilities: Vec<f64>,
     /// Sum of the probabilities up to and including each rank.
     cumulative: Vec<f64>,
 }
 
-impl Ranked {
+impl ZipfRanks {
     /// `size` ranks with the given exponent s.
     pub(super) fn new(size: usize, exponent: f64) -> Self {
         let weights: Vec<f64> = (1..=size).map(|rank| (rank as f64 + SHIFT).powf(-exponent)).collect();
@@ -58,7 +58,7 @@ mod tests {
     /// Weights 1/3.7 and 1/4.7: p₁ = 4.7/8.4.
     #[test]
     fn two_ranks_have_the_probabilities_of_the_formula() {
-        let ranked = Ranked::new(2, 1.0);
+        let ranked = ZipfRanks::new(2, 1.0);
         assert!((ranked.probabilities()[0] - 4.7 / 8.4).abs() < 1e-15);
         assert!((ranked.probabilities()[1] - 3.7 / 8.4).abs() < 1e-15);
     }
@@ -66,7 +66,7 @@ mod tests {
     /// χ² with 4 degrees of freedom exceeds 23.5 with probability 10⁻⁴.
     #[test]
     fn draws_have_the_probabilities_they_claim() {
-        let ranked = Ranked::new(5, 1.3);
+        let ranked = ZipfRanks::new(5, 1.3);
         let mut rng = crate::seed::StreamKey::new(1, "", 0, "test").stream(0);
         let draws = 20_000;
         let mut counts = [0.0; 5];

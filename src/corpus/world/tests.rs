@@ -1,5 +1,5 @@
-use super::grammar::{Rule, Symbol, rules};
-use super::lexicon::Class;
+use super::grammar::{GrammarSymbol, Rule, rules};
+use super::lexicon::WordClass;
 use super::*;
 use std::collections::BTreeSet;
 
@@ -22,11 +22,11 @@ fn what_is_read_is_as_probable_as_what_was_written() {
 }
 
 /// Every string of a part, by expanding the rules: shares neither the writer's draws nor the reader's choices.
-fn every(part: Part, world: &World) -> Vec<String> {
-    let of_symbol = |symbol: &Symbol| match *symbol {
-        Symbol::Word(word) => vec![word.to_owned()],
-        Symbol::Of(class) => world.lexicon.class(class).words.clone(),
-        Symbol::A(part) => every(part, world),
+fn every(part: Phrase, world: &World) -> Vec<String> {
+    let of_symbol = |symbol: &GrammarSymbol| match *symbol {
+        GrammarSymbol::Word(word) => vec![word.to_owned()],
+        GrammarSymbol::Content(class) => world.lexicon.class(class).words.clone(),
+        GrammarSymbol::Nested(part) => every(part, world),
     };
     let of_rule = |(_, symbols): &Rule| {
         symbols.iter().fold(vec![String::new()], |beginnings, symbol| {
@@ -38,7 +38,7 @@ fn every(part: Part, world: &World) -> Vec<String> {
     rules(part).iter().flat_map(of_rule).collect()
 }
 
-fn probability(part: Part, text: &str, world: &World) -> f64 {
+fn probability(part: Phrase, text: &str, world: &World) -> f64 {
     let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
     let mut rest = words.as_slice();
     let log_probability = grammar::read(part, &world.lexicon, &mut rest);
@@ -50,7 +50,7 @@ fn probability(part: Part, text: &str, world: &World) -> f64 {
 #[test]
 fn the_probabilities_of_all_strings_of_each_part_sum_to_1() {
     let world = World::new(&config(4, 2, 1));
-    for part in Part::ALL.into_iter().filter(|part| *part != Part::Sentence) {
+    for part in Phrase::ALL.into_iter().filter(|part| *part != Phrase::Sentence) {
         let strings = every(part, &world);
         let distinct: BTreeSet<&String> = strings.iter().collect();
         assert_eq!(distinct.len(), strings.len(), "{part:?} can write one string in two ways");
@@ -66,10 +66,10 @@ fn the_probabilities_of_all_strings_of_each_part_sum_to_1() {
 #[test]
 fn the_probabilities_of_all_sentences_sum_to_1() {
     let world = World::new(&config(1, 2, 1));
-    let strings = every(Part::Sentence, &world);
+    let strings = every(Phrase::Sentence, &world);
     let distinct: BTreeSet<&String> = strings.iter().collect();
     assert_eq!(distinct.len(), strings.len(), "a sentence can be written in two ways");
-    let sum: f64 = strings.iter().map(|text| probability(Part::Sentence, text, &world)).sum();
+    let sum: f64 = strings.iter().map(|text| probability(Phrase::Sentence, text, &world)).sum();
     assert!((sum - 1.0).abs() < 1e-9, "{sum}");
 }
 
@@ -79,11 +79,11 @@ fn the_probabilities_of_all_sentences_sum_to_1() {
 #[test]
 fn the_probabilities_of_all_documents_sum_to_1() {
     let mut world = World::new(&config(1, 2, 2));
-    world.lengths = Lengths { min: 1, max: 3, go_on: 0.6 };
-    let other = "There is a ".to_owned() + &world.lexicon.class(Class::Noun).words[0] + " in the ";
-    let other = other + &world.lexicon.class(Class::Noun).words[0] + ".";
+    world.lengths = DocumentLengths { min: 1, max: 3, go_on: 0.6 };
+    let other = "There is a ".to_owned() + &world.lexicon.class(WordClass::Noun).words[0] + " in the ";
+    let other = other + &world.lexicon.class(WordClass::Noun).words[0] + ".";
     let uncapitalised = other.to_ascii_lowercase();
-    let of_other = probability(Part::Sentence, uncapitalised.trim_end_matches('.'), &world);
+    let of_other = probability(Phrase::Sentence, uncapitalised.trim_end_matches('.'), &world);
     let mut sentences: Vec<(String, f64)> =
         world.facts().iter().map(|fact| (format!("{} {}.", fact.prompt, fact.value), 1.0)).collect();
     sentences.push((other, of_other));

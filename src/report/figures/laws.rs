@@ -3,7 +3,7 @@
 use super::Figure;
 use super::legend::{self, Extra};
 use crate::config::CONTROL;
-use crate::fit::{Blend, Fitted, Form, LawFit, Point};
+use crate::fit::{Blend, Fitted, LawFit, LawForm, Point};
 use crate::report::palette::Look;
 use crate::report::panel::{Axis, Cell, EDGE, FIGURE_WIDTH, Grid, Panel, Words, title};
 use crate::report::scene::Scene;
@@ -18,7 +18,7 @@ const MOST_BANDS: usize = 4;
 
 /// What a figure's laws depend on.
 struct Variable {
-    form: Form,
+    form: LawForm,
     name: &'static str,
     heading: &'static str,
     x: &'static str,
@@ -28,7 +28,7 @@ struct Variable {
 /// Laws of D, by size.
 pub(super) fn by_tokens(fitted: &Fitted) -> Option<Figure> {
     let variable = Variable {
-        form: Form::Tokens,
+        form: LawForm::Tokens,
         name: "loss_by_tokens",
         heading: "How does the loss fall with training tokens?",
         x: "tokens seen, D",
@@ -40,7 +40,7 @@ pub(super) fn by_tokens(fitted: &Fitted) -> Option<Figure> {
 /// Laws of N, by tokens.
 pub(super) fn by_parameters(fitted: &Fitted) -> Option<Figure> {
     let variable = Variable {
-        form: Form::Parameters,
+        form: LawForm::Parameters,
         name: "loss_by_parameters",
         heading: "How does the loss fall with the size of the model?",
         x: "parameters, N",
@@ -157,7 +157,7 @@ fn curve(fit: &LawFit, variable: &Variable, axis: &Axis) -> Vec<(f64, f64, [f64;
             // A hair inside, so that rounding puts no end off the axis.
             let share = 0.001 + 0.998 * step as f64 / STEPS as f64;
             let x = from * (to / from).powf(share);
-            let (n, d) = if variable.form == Form::Tokens { (1.0, x) } else { (x, 1.0) };
+            let (n, d) = if variable.form == LawForm::Tokens { (1.0, x) } else { (x, 1.0) };
             (x, fit.loss(n, d), fit.band(n, d))
         })
         .collect()

@@ -8,9 +8,9 @@ use rand::seq::SliceRandom;
 use std::f64::consts::LN_2;
 
 /// Text of 1000 tokens, or twice the same: 9 head types of 100 tokens, 9 torso types of 10, 10 tail types of one.
-pub(super) struct Layers;
+pub(super) struct LayeredText;
 
-impl Layers {
+impl LayeredText {
     const HEAD: std::ops::RangeInclusive<TokenId> = 1..=9;
     const TORSO: std::ops::RangeInclusive<TokenId> = 10..=18;
     const TAIL: std::ops::RangeInclusive<TokenId> = 19..=28;

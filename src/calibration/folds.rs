@@ -1,0 +1,144 @@
+//! Which lineages are compared, and how they are partitioned into experiments of a few seeds.
+
+use crate::config::{Arm, CONTROL, Experiment};
+use crate::seed::Stream;
+use rand::seq::SliceRandom;
+use statrs::function::factorial::binomial;
+use std::collections::BTreeSet;
+
+/// A comparison between arms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Contrast {
+    /// An arm, by name, with the control.
+    Effect(String),
+    /// Arms with the settings of the control, including the control, with one another: their true difference is 0.
+    Alike(Vec<String>),
+}
+
+impl Contrast {
+    /// The contrasts of an experiment. Arms like the control come first, if there are any.
+    #[must_use]
+    pub fn all(experiment: &Experiment) -> Vec<Self> {
+        let control = experiment.control();
+        let is_alike = |arm: &&Arm| Arm { name: control.name.clone(), ..(*arm).clone() } == *control;
+        let (alike, others): (Vec<&Arm>, Vec<&Arm>) = experiment.arms.iter().partition(is_alike);
+        let name = |arm: &&Arm| arm.name.clone();
+        let alike = (alike.len() > 1).then(|| Self::Alike(alike.iter().map(name).collect()));
+        alike.into_iter().chain(others.iter().map(|arm| Self::Effect(name(arm)))).collect()
+    }
+
+    /// The name of the arm that is compared; the control's for [`Contrast::Alike`].
+    #[must_use]
+    pub fn arm(&self) -> &str {
+        match self {
+            Self::Effect(arm) => arm,
+            Self::Alike(_) => CONTROL,
+        }
+    }
+
+    /// For every seed, the arm and its control. Arms that are alike are paired at random, without repetition; of an odd
+    /// number of them one is left out.
+    pub(super) fn pairs(&self, seeds: usize, stream: &mut Stream) -> Vec<Pair<'_>> {
+        match self {
+            Self::Effect(arm) => (0..seeds).map(|seed| Pair { seed, arm, control: CONTROL }).collect(),
+            Self::Alike(arms) => {
+                let mut arms: Vec<&str> = arms.iter().map(String::as_str).collect();
+                let mut pairs = Vec::new();
+                for seed in 0..seeds {
+                    arms.shuffle(stream);
+                    pairs.extend(arms.chunks_exact(2).map(|two| Pair { seed, arm: two[0], control: two[1] }));
+                }
+                pairs
+            }
+        }
+    }
+
+    /// Lower bound on the number of different experiments of `size` seeds.
+    fn distinct_experiments(&self, seeds: usize, size: usize) -> f64 {
+        let pairs_per_seed = match self {
+            Self::Effect(_) => 1,
+            Self::Alike(arms) => arms.len() * (arms.len() - 1),
+        };
+        binomial(seeds as u64, size as u64) * (pairs_per_seed as f64).powi(size as i32)
+    }
+}
+
+/// Two lineages of one seed that are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Pair<'a> {
+    /// Index of the seed among those observed.
+    pub(super) seed: usize,
+    pub(super) arm: &'a str,
+    pub(super) control: &'a str,
+}
+
+/// Random orders of all pairs. The first `size` pairs of an order form an experiment; the others are there to extend it.
+/// Returns `wanted` different experiments, or as many as are known to exist. No lineage occurs twice in an order, and
+/// experiments from the same partition of the seeds share no lineage.
+pub(super) fn partition<'a>(
+    contrast: &'a Contrast,
+    seeds: usize,
+    size: usize,
+    wanted: usize,
+    stream: &mut Stream,
+) -> Vec<Vec<Pair<'a>>> {
+    let mut orders = Vec::new();
+    let mut seen = BTreeSet::new();
+    if size == 0 || size > seeds {
+        return orders;
+    }
+    let wanted = wanted.min(contrast.distinct_experiments(seeds, size) as usize);
+    while orders.len() < wanted {
+        let mut order = contrast.pairs(seeds, stream);
+        order.shuffle(stream);
+        for start in (0..=order.len() - size).step_by(size) {
+            let mut order = order.clone();
+            order.rotate_left(start);
+            let mut experiment = order[..size].to_vec();
+            experiment.sort_unstable();
+            if orders.len() < wanted && seen.insert(experiment) {
+                orders.push(order);
+            }
+        }
+    }
+    orders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::StreamKey;
+
+    fn partitioned(contrast: &Contrast, seeds: usize, size: usize, wanted: usize) -> Vec<Vec<Pair<'_>>> {
+        partition(contrast, seeds, size, wanted, &mut StreamKey::new(1, "", 0, "test").stream(0))
+    }
+
+    fn alike(arms: usize) -> Contrast {
+        Contrast::Alike((0..arms).map(|arm| arm.to_string()).collect())
+    }
+
+    #[test]
+    fn experiments_of_one_partition_share_no_seed() {
+        let contrast = Contrast::Effect("arm".to_owned());
+        let orders = partitioned(&contrast, 7, 3, 2);
+        let [first, second] = &orders[..] else { panic!("{} experiments", orders.len()) };
+        assert!(first[..3].iter().all(|pair| !second[..3].contains(pair)));
+        assert!(partitioned(&contrast, 2, 3, 5).is_empty());
+    }
+
+    /// C(5, 3) = 10 experiments of three of five seeds; 5·4 ordered pairs of five arms for each of two seeds.
+    #[test]
+    fn no_experiment_occurs_twice() {
+        assert_eq!(partitioned(&Contrast::Effect("arm".to_owned()), 5, 3, 1000).len(), 10);
+        assert_eq!(partitioned(&alike(5), 2, 1, 1000).len(), 40);
+    }
+
+    #[test]
+    fn no_lineage_occurs_twice_in_an_order() {
+        for order in partitioned(&alike(5), 3, 2, 50) {
+            assert_eq!(order.len(), 6);
+            let lineages = order.iter().flat_map(|one| [(one.seed, one.arm), (one.seed, one.control)]);
+            assert_eq!(lineages.collect::<BTreeSet<_>>().len(), 12);
+        }
+    }
+}

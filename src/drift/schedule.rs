@@ -1,0 +1,245 @@
+//! How many natural and synthetic samples each generation trains on.
+
+use super::multinomial::MOST_SAMPLES;
+use super::{DriftError, invalid};
+use crate::config::{Budget, Mixture, NaturalDocuments, SyntheticDocuments};
+use crate::mixture::{self, MixtureError};
+use crate::units::Tokens;
+
+/// Upper limit on the generations of a table that anyone could read.
+const MOST_GENERATIONS: usize = 1_000_000;
+
+/// The settings that all simulations share, whatever their model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DriftSettings {
+    /// The training budget, and the number of samples that a generation writes (more if the mixture grows on the
+    /// latest corpus alone). 1 to 2⁵³.
+    pub samples: u64,
+    /// Number of generations after generation 0.
+    pub generations: usize,
+    /// Training mixture of generations 1 and later.
+    pub mixture: Mixture,
+    /// Number of independent lineages to average over. At least 1.
+    pub replicates: usize,
+    /// Seed of all random streams.
+    pub seed: u64,
+}
+
+/// Upper bound on the samples that a lineage ever holds at once, in multiples of the larger of budget and corpus.
+/// Mixtures of the latest corpus need two (a natural and a synthetic part); the others may keep every corpus.
+pub(super) fn largest_set(mixture: &Mixture, generations: usize) -> u64 {
+    match (mixture.synthetic, mixture.budget) {
+        (SyntheticDocuments::Latest, Budget::Constant | Budget::Added) => 2,
+        (SyntheticDocuments::All, _) | (SyntheticDocuments::Latest, Budget::Growing) => {
+            generations as u64 + 2
+        }
+    }
+}
+
+/// The training set of one generation ≥ 1, in numbers of samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrainingCounts {
+    /// Fixed numbers of natural and of synthetic samples, each drawn from its own source.
+    Separate {
+        /// Number of natural samples.
+        natural: u64,
+        /// Number of synthetic samples.
+        synthetic: u64,
+    },
+    /// A uniform subset of the pool of natural and synthetic samples together.
+    Pooled {
+        /// Natural samples in the pool.
+        natural: u64,
+        /// Size of the subset.
+        taken: u64,
+    },
+}
+
+impl TrainingCounts {
+    /// Total size of the training set.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        match self {
+            Self::Separate { natural, synthetic } => natural + synthetic,
+            Self::Pooled { taken, .. } => taken,
+        }
+    }
+
+    /// Natural samples that must be available: those in the training set, or those in the pool.
+    #[must_use]
+    pub fn natural(self) -> u64 {
+        let (Self::Separate { natural, .. } | Self::Pooled { natural, .. }) = self;
+        natural
+    }
+}
+
+/// A mixture worked out for every generation. Its constructors guarantee that every generation's samples exist.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SampleSchedule {
+    /// Samples of generation 0, and the training budget of later generations.
+    pub samples: u64,
+    /// Samples that a generation writes.
+    pub written: u64,
+    /// Whether all generations reuse the same natural samples. If so, smaller parts are prefixes of larger ones.
+    pub natural: NaturalDocuments,
+    /// Whether synthetic samples come from the latest generation or from all earlier ones.
+    pub synthetic: SyntheticDocuments,
+    /// Training sets of generations 1, 2, …; generation g has index g − 1.
+    pub training: Vec<TrainingCounts>,
+}
+
+impl SampleSchedule {
+    /// The schedule of `settings`, in which each generation writes as many samples as the training budget.
+    ///
+    /// # Errors
+    /// If a number is out of range, or a generation takes more synthetic samples than exist.
+    pub fn new(settings: &DriftSettings) -> Result<Self, DriftError> {
+        let DriftSettings { samples, generations, ref mixture, replicates, .. } = *settings;
+        if samples == 0 {
+            return Err(invalid("samples", "0 samples give no model; give at least 1"));
+        }
+        if replicates == 0 {
+            return Err(invalid("replicates", "0 replicates give no mean; give at least 1"));
+        }
+        if generations > MOST_GENERATIONS {
+            let message =
+                format!("{generations} is too many; give at most {}", Tokens(MOST_GENERATIONS as u64));
+            return Err(invalid("generations", message));
+        }
+        Self::of(mixture, generations, samples, samples)
+    }
+
+    /// The schedule of `mixture` for generations 1..=`generations`, for a training budget of `samples` and generations
+    /// that write `written` samples each. Both are at least 1.
+    ///
+    /// # Errors
+    /// If sums exceed [`MOST_SAMPLES`], or a generation takes more synthetic samples than exist.
+    pub fn of(mixture: &Mixture, generations: usize, samples: u64, written: u64) -> Result<Self, DriftError> {
+        let most = u128::from(samples.max(written)) * u128::from(largest_set(mixture, generations));
+        if most > u128::from(MOST_SAMPLES) {
+            let message = format!(
+                "{} per generation can add up to {}, and sums are exact up to {}; lower samples or generations",
+                Tokens(samples.max(written)),
+                most,
+                Tokens(MOST_SAMPLES)
+            );
+            return Err(invalid("samples", message));
+        }
+        let splits = mixture::schedule(mixture, generations, Tokens(samples), Tokens(written))
+            .map_err(|error| of_mixture(&error))?;
+        let training = splits
+            .into_iter()
+            .zip(1..)
+            .map(|(split, generation)| {
+                if mixture::is_drawn_from_whole_pool(mixture, generation) {
+                    TrainingCounts::Pooled { natural: samples, taken: samples }
+                } else {
+                    TrainingCounts::Separate { natural: split.natural.0, synthetic: split.synthetic.0 }
+                }
+            })
+            .collect();
+        Ok(Self { samples, written, natural: mixture.natural, synthetic: mixture.synthetic, training })
+    }
+
+    /// The same schedule in another unit, of which there are `per_sample` to each sample: words instead of tokens, for
+    /// instance. Every number is rounded separately.
+    #[must_use]
+    pub fn scaled(&self, per_sample: f64) -> Self {
+        let scale = |samples: u64| (samples as f64 * per_sample).round() as u64;
+        let scale_training = |counts: &TrainingCounts| match *counts {
+            TrainingCounts::Separate { natural, synthetic } => {
+                TrainingCounts::Separate { natural: scale(natural), synthetic: scale(synthetic) }
+            }
+            TrainingCounts::Pooled { natural, taken } => {
+                TrainingCounts::Pooled { natural: scale(natural), taken: scale(taken) }
+            }
+        };
+        Self {
+            samples: scale(self.samples),
+            written: scale(self.written),
+            training: self.training.iter().map(scale_training).collect(),
+            ..*self
+        }
+    }
+
+    /// Sizes of the nested natural parts that the lineage uses, ascending and without repetition. Generation 0's is
+    /// always among them.
+    #[must_use]
+    pub fn natural_sizes(&self) -> Vec<u64> {
+        let mut sizes = vec![self.samples];
+        if self.natural == NaturalDocuments::Fixed {
+            sizes.extend(self.training.iter().map(|counts| counts.natural()).filter(|&size| size > 0));
+        }
+        sizes.sort_unstable();
+        sizes.dedup();
+        sizes
+    }
+
+    /// Samples that the previous generation writes for the one that trains on `counts`: no more than it needs.
+    #[must_use]
+    pub fn written_for(&self, counts: TrainingCounts) -> u64 {
+        match (self.synthetic, counts) {
+            (SyntheticDocuments::Latest, TrainingCounts::Separate { synthetic, .. }) => synthetic,
+            (SyntheticDocuments::Latest, TrainingCounts::Pooled { .. }) | (SyntheticDocuments::All, _) => {
+                self.written
+            }
+        }
+    }
+
+    /// The sizes of the training sets of generations 0, 1, …, if every generation from 1 on trains on samples of the
+    /// previous one alone; else None.
+    #[must_use]
+    pub fn replaced(&self) -> Option<Vec<u64>> {
+        let is_replace = self.synthetic == SyntheticDocuments::Latest
+            && self.training.iter().all(|counts| counts.natural() == 0);
+        let sizes = self.training.iter().map(|counts| counts.total());
+        is_replace.then(|| std::iter::once(self.samples).chain(sizes).collect())
+    }
+
+    /// Whether every generation trains on all natural and all synthetic samples so far, each once.
+    #[must_use]
+    pub fn is_accumulate(&self) -> bool {
+        let everything_before = |generation: u64| TrainingCounts::Separate {
+            natural: self.samples,
+            synthetic: self.written * generation,
+        };
+        self.keeps_natural_samples()
+            && self.synthetic == SyntheticDocuments::All
+            && self
+                .training
+                .iter()
+                .zip(1..)
+                .all(|(&counts, generation)| counts == everything_before(generation))
+    }
+
+    /// Whether every generation trains on exactly the natural samples of generation 0, all of them.
+    #[must_use]
+    pub fn keeps_natural_samples(&self) -> bool {
+        self.natural == NaturalDocuments::Fixed
+            && self.training.iter().all(|counts| match *counts {
+                TrainingCounts::Separate { natural, .. } => natural == self.samples,
+                TrainingCounts::Pooled { .. } => false,
+            })
+    }
+
+    /// Whether some generation draws a proper subset of a pool without replacement, so that it matters which samples
+    /// are drawn.
+    #[must_use]
+    pub fn has_subsets(&self) -> bool {
+        self.training.iter().zip(1..).any(|(&counts, generation)| match counts {
+            TrainingCounts::Pooled { .. } => true,
+            TrainingCounts::Separate { synthetic, .. } => {
+                self.synthetic == SyntheticDocuments::All && synthetic < generation * self.written
+            }
+        })
+    }
+}
+
+fn of_mixture(error: &MixtureError) -> DriftError {
+    match *error {
+        MixtureError::Synthetic { generation, wanted, available }
+        | MixtureError::Natural { generation, wanted, available, .. } => {
+            DriftError::TooFewSynthetic { generation, wanted, available }
+        }
+    }
+}
