@@ -1,4 +1,4 @@
-//! Every kernel beside its plain twin, on the shapes of size `reference`, on one thread: `cargo bench --bench kernels`.
+//! Every kernel beside the same operation on candle, on the shapes of size `reference`, on one thread: `cargo bench --bench kernels`.
 //!
 //! `fast` is what runs here, `portable` the same without vector instructions, and `candle` the operation as a user of
 //! candle would write it. Throughput is in tokens.
@@ -6,11 +6,10 @@
 use candle_core::{D, DType, Device, Tensor};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use genloss::config::Precision;
-use genloss::kernels::attention::{self, Causal, Heads, Rotary, Scratch};
-use genloss::kernels::instructions::Instructions;
-use genloss::kernels::matmul::{How, Into, Panels, Units, multiply};
-use genloss::kernels::{activation, norm, softmax};
+use genloss_kernels::attention::{self, AttentionScratch, CausalAttention, Heads, Rotary, SoftmaxStats};
+use genloss_kernels::instructions::Instructions;
+use genloss_kernels::matmul::{MatmulOptions, OutputMode, PackedRows, Panels, multiply};
+use genloss_kernels::{Precision, norm, softmax, swiglu};
 use std::hint::black_box;
 
 const TOKENS: usize = 128;
@@ -34,11 +33,12 @@ fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, Wal
     group
 }
 
-/// Every way to compute that is not candle's.
-fn hows() -> impl Iterator<Item = (String, How)> {
+/// Both precisions, with and without vector instructions.
+fn variants() -> impl Iterator<Item = (String, MatmulOptions)> {
     let sets = [("fast", Instructions::detect()), ("portable", Instructions::portable())];
     sets.into_iter().flat_map(|(name, instructions)| {
-        Precision::ALL.map(|precision| (format!("{name}/{precision}"), How { precision, instructions }))
+        Precision::ALL
+            .map(|precision| (format!("{name}/{precision}"), MatmulOptions { precision, instructions }))
     })
 }
 
@@ -46,13 +46,13 @@ fn hows() -> impl Iterator<Item = (String, How)> {
 fn matmul(criterion: &mut Criterion) {
     let mut group = group(criterion, "matmul");
     let (x, weights) = (numbers(TOKENS * WIDTH), numbers(2 * FFN * WIDTH));
-    for (name, how) in hows() {
-        let rows = Units::rows(how.precision, &x, WIDTH);
-        let panels = Panels::of_columns(how.precision, &weights, WIDTH);
+    for (name, options) in variants() {
+        let rows = PackedRows::pack(options.precision, &x, WIDTH);
+        let panels = Panels::from_transposed(options.precision, &weights, WIDTH);
         let mut out = vec![0.0; TOKENS * 2 * FFN];
         group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
             bencher.iter(|| {
-                multiply(how, &rows.units, rows.stride, panels.view(), &mut out, Into::Replace);
+                multiply(options, &rows.words, rows.stride, panels.view(), &mut out, OutputMode::Overwrite);
                 black_box(out[0])
             });
         });
@@ -66,21 +66,21 @@ fn matmul(criterion: &mut Criterion) {
 
 fn attention(criterion: &mut Criterion) {
     let mut group = group(criterion, "attention");
-    let qkv = numbers(TOKENS * HEADS.row());
+    let qkv = numbers(TOKENS * HEADS.qkv_width());
     let rotary = Rotary::new(HEADS.width, TOKENS, 10_000.0);
-    for (name, how) in hows() {
-        let mut room = Scratch::default();
-        let mut mixed = vec![0.0; TOKENS * WIDTH];
-        let mut normalisers = vec![(0.0, 0.0); TOKENS * HEADS.queries];
-        let over = Causal { how, time: TOKENS, heads: HEADS, rotary: &rotary };
+    for (name, options) in variants() {
+        let mut scratch = AttentionScratch::default();
+        let mut output = vec![0.0; TOKENS * WIDTH];
+        let mut stats = vec![SoftmaxStats::default(); TOKENS * HEADS.queries];
+        let causal = CausalAttention { options, sequence_len: TOKENS, heads: HEADS, rotary: &rotary };
         group.bench_function(BenchmarkId::new("forward", &name), |bencher| {
-            bencher.iter(|| attention::forward(over, &qkv, &mut room, &mut mixed, &mut normalisers));
+            bencher.iter(|| attention::forward(causal, &qkv, &mut scratch, &mut output, &mut stats));
         });
         group.bench_function(BenchmarkId::new("backward", &name), |bencher| {
             let mut gradient = qkv.clone();
             bencher.iter(|| {
                 gradient.copy_from_slice(&qkv);
-                attention::backward(over, &mut gradient, &mut room, &mixed, &normalisers);
+                attention::backward(causal, &mut gradient, &mut scratch, &output, &stats);
             });
         });
     }
@@ -123,13 +123,13 @@ fn swiglu(criterion: &mut Criterion) {
     let gate_up = numbers(TOKENS * 2 * FFN);
     let mut y = vec![0.0; TOKENS * FFN];
     group.bench_function("forward/fast", |bencher| {
-        bencher.iter(|| activation::forward(&gate_up, FFN, &mut y));
+        bencher.iter(|| swiglu::forward(&gate_up, FFN, &mut y));
     });
     let mut gradient = gate_up.clone();
     group.bench_function("backward/fast", |bencher| {
         bencher.iter(|| {
             gradient.copy_from_slice(&gate_up);
-            activation::backward(&mut gradient, FFN, &y);
+            swiglu::backward(&mut gradient, FFN, &y);
         });
     });
     let (gate, up) = (tensor(TOKENS, FFN), tensor(TOKENS, FFN));

@@ -3,6 +3,8 @@
 //! Train a model, sample a corpus from it, train the next generation on a mixture of natural and synthetic text,
 //! and measure what is being lost. The modules in reading order; each may use those above it, never those below:
 
+#![forbid(unsafe_code)]
+
 // Basics.
 pub mod documents;
 pub mod progress;
@@ -17,7 +19,6 @@ pub mod corpus;
 pub mod tokenizer;
 pub mod mixture;
 pub mod decoding;
-pub mod kernels;
 pub mod model;
 pub mod device;
 pub mod training;

@@ -1,5 +1,7 @@
 //! genloss: parse, dispatch, exit code.
 
+#![forbid(unsafe_code)]
+
 use clap::Parser;
 use genloss::cli::{Cli, exit_code, one_line, usage};
 use std::io::Write;

@@ -8,6 +8,7 @@ use crate::stage::Stage;
 use std::path::{Path, PathBuf};
 
 pub mod ngram;
+pub(crate) mod slices;
 pub mod transformer;
 
 pub use crate::tokenizer::SpecialTokens;

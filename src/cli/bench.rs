@@ -3,14 +3,14 @@
 use super::output::{self, say};
 use super::surroundings::MachineArgs;
 use crate::config::Precision;
-use crate::kernels::matmul;
 use crate::model::ModelError;
 use crate::speed::{Learning, Size, Writing};
 use crate::units::Tokens;
 use anyhow::Result;
 use candle_core::Device;
 use clap::ValueEnum;
-use clap::builder::PossibleValue;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use genloss_kernels::matmul;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "reference")]
     size: Size,
     /// What its matrix products are computed in.
-    #[arg(long, value_enum, default_value = "f32")]
+    #[arg(long, value_parser = precision_parser(), default_value = "f32")]
     precision: Precision,
     /// What it does.
     #[arg(long, value_enum, default_value = "train")]
@@ -59,13 +59,9 @@ impl ValueEnum for Size {
     }
 }
 
-impl ValueEnum for Precision {
-    fn value_variants<'a>() -> &'a [Self] {
-        &Self::ALL
-    }
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.name()))
-    }
+/// Reads a precision, and lists the names there are in help and errors.
+fn precision_parser() -> impl TypedValueParser<Value = Precision> {
+    PossibleValuesParser::new(Precision::ALL.map(Precision::name)).try_map(|name| name.parse::<Precision>())
 }
 
 /// What was measured.

@@ -1,11 +1,11 @@
 //! What a command that computes needs of the machine: threads, device, an observer, and a way to be stopped.
 
 use crate::device;
-use crate::kernels::instructions::Instructions;
 use crate::progress::{Bars, Lines, Observer};
 use crate::store::Provenance;
 use anyhow::{Context, Result, ensure};
 use candle_core::Device;
+use genloss_kernels::instructions::Instructions;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -6,9 +6,9 @@ pub use decoding::{Beam, Contrastive, Decoding, Strategy};
 
 use super::selection::Selection;
 use crate::units::Tokens;
+pub use genloss_kernels::Precision;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::fmt;
 use std::path::PathBuf;
 
 /// The name of the arm that never sees synthetic text.
@@ -172,38 +172,6 @@ pub struct Transformer {
     pub context: usize,
     /// What its matrix products are computed in when it learns and when it writes.
     pub precision: Precision,
-}
-
-/// What the factors of matrix products are rounded to, in training and in sampling. Sums, the weights themselves and
-/// the optimiser are f32 either way, and so is every measurement: the instrument does not change with the model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// To nothing: they are f32 as they stand.
-    #[default]
-    F32,
-    /// To bfloat16: the range of f32, and 8 significant bits.
-    Bf16,
-}
-
-impl Precision {
-    /// Every precision there is.
-    pub const ALL: [Self; 2] = [Self::F32, Self::Bf16];
-
-    /// As an experiment file has it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-        }
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 /// Shape of an n-gram model.

@@ -22,11 +22,11 @@
 
 use crate::config::{self, Decoding, Precision};
 use crate::documents::Documents;
-use crate::kernels::attention::Rotary;
 use crate::model::{Generate, LanguageModel, ModelError, Redrawn, Scores, SpecialTokens};
 use crate::seed::Stream;
 use crate::stage::Stage;
 use candle_core::{Device, Tensor};
+use genloss_kernels::attention::Rotary;
 use parameters::{Parameters, Shape};
 use std::path::Path;
 

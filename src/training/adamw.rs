@@ -6,12 +6,12 @@
 //! depend on the number of threads.
 
 use crate::config::Training;
-use crate::kernels::{change, vectorised};
+use crate::model::slices::with_slice_mut;
 use crate::model::transformer::parameters::Parameters;
 use candle_core::{Result, Tensor};
+use genloss_kernels::adamw::{self as kernel, StepConstants};
 use rayon::prelude::*;
 
-const EPSILON: f32 = 1e-8;
 /// Numbers that one thread handles at a time.
 const PIECE: usize = 1 << 15;
 
@@ -41,7 +41,7 @@ pub fn learning_rate(training: &Training, step: u64, steps: u64) -> f64 {
 #[must_use]
 pub fn norm(gradient: &Parameters<Vec<f32>>) -> f64 {
     let pieces: Vec<&[f32]> = gradient.iter().flat_map(|values| values.chunks(PIECE)).collect();
-    let sums: Vec<f64> = pieces.into_par_iter().map(sum_of_squares).collect();
+    let sums: Vec<f64> = pieces.into_par_iter().map(kernel::sum_of_squares).collect();
     sums.iter().sum::<f64>().sqrt()
 }
 
@@ -76,83 +76,41 @@ pub fn step(
     for ((parameter, moments), gradient) in parameters.iter_mut().zip(moments.iter_mut()).zip(gradient.iter())
     {
         let decay = if parameter.rank() >= 2 { training.weight_decay } else { 0.0 };
-        let update = Update::new(training, step, decay);
+        let constants = constants(training, step, decay);
         if parameter.device().is_cpu() {
-            change(parameter, |weights| update.apply(weights, moments, gradient))?;
+            with_slice_mut(parameter, |weights| update(constants, weights, moments, gradient))?;
         } else {
             let mut weights = parameter.flatten_all()?.to_vec1::<f32>()?;
-            update.apply(&mut weights, moments, gradient);
+            update(constants, &mut weights, moments, gradient);
             *parameter = Tensor::from_vec(weights, parameter.shape(), parameter.device())?;
         }
     }
     Ok(())
 }
 
-/// The constants of one step for one parameter.
-#[derive(Clone, Copy)]
-struct Update {
-    beta1: f32,
-    beta2: f32,
-    gradient_scale: f32,
-    /// η / (1 − β₁ᵗ)
-    rate: f32,
-    /// 1 / (1 − β₂ᵗ)
-    second_correction: f32,
-    /// 1 − η λ
-    keep: f32,
-}
-
-impl Update {
-    fn new(training: &Training, step: Step, decay: f64) -> Self {
-        let correction = |beta: f64| 1.0 - beta.powf(step.count as f64);
-        Self {
-            beta1: training.beta1 as f32,
-            beta2: training.beta2 as f32,
-            gradient_scale: step.gradient_scale as f32,
-            rate: (step.rate / correction(training.beta1)) as f32,
-            second_correction: (1.0 / correction(training.beta2)) as f32,
-            keep: (1.0 - step.rate * decay) as f32,
-        }
-    }
-
-    fn apply(self, weights: &mut [f32], moments: &mut Moments, gradient: &[f32]) {
-        weights
-            .par_chunks_mut(PIECE)
-            .zip(moments.first.par_chunks_mut(PIECE))
-            .zip(moments.second.par_chunks_mut(PIECE))
-            .zip(gradient.par_chunks(PIECE))
-            .for_each(|(((weights, first), second), gradient)| {
-                move_piece(self, weights, first, second, gradient);
-            });
+/// The constants of `step` for a parameter with that weight decay.
+fn constants(training: &Training, step: Step, decay: f64) -> StepConstants {
+    let correction = |beta: f64| 1.0 - beta.powf(step.count as f64);
+    StepConstants {
+        beta1: training.beta1 as f32,
+        beta2: training.beta2 as f32,
+        gradient_scale: step.gradient_scale as f32,
+        rate: (step.rate / correction(training.beta1)) as f32,
+        second_correction: (1.0 / correction(training.beta2)) as f32,
+        keep: (1.0 - step.rate * decay) as f32,
     }
 }
 
-vectorised! {
-    fn sum_of_squares(numbers: &[f32]) -> f64 {
-        let mut lanes = [0f64; 16];
-        let (chunks, rest) = numbers.as_chunks::<16>();
-        for chunk in chunks {
-            for (lane, &x) in lanes.iter_mut().zip(chunk) {
-                *lane += f64::from(x) * f64::from(x);
-            }
-        }
-        for (lane, &x) in lanes.iter_mut().zip(rest) {
-            *lane += f64::from(x) * f64::from(x);
-        }
-        lanes.iter().sum()
-    }
-}
-
-vectorised! {
-    fn move_piece(update: Update, weights: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
-        let Update { beta1, beta2, gradient_scale, rate, second_correction, keep } = update;
-        for (((w, m), v), g) in weights.iter_mut().zip(first).zip(second).zip(gradient) {
-            let g = g * gradient_scale;
-            *m = beta1 * *m + (1.0 - beta1) * g;
-            *v = beta2 * *v + (1.0 - beta2) * g * g;
-            *w = *w * keep - rate * *m / ((*v * second_correction).sqrt() + EPSILON);
-        }
-    }
+/// Moves all weights of a parameter, piece by piece in parallel.
+fn update(constants: StepConstants, weights: &mut [f32], moments: &mut Moments, gradient: &[f32]) {
+    weights
+        .par_chunks_mut(PIECE)
+        .zip(moments.first.par_chunks_mut(PIECE))
+        .zip(moments.second.par_chunks_mut(PIECE))
+        .zip(gradient.par_chunks(PIECE))
+        .for_each(|(((weights, first), second), gradient)| {
+            kernel::update(constants, weights, first, second, gradient);
+        });
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 //! other device.
 
 use crate::documents::TokenId;
-use crate::kernels::softmax::IGNORED;
 use crate::model::transformer::parameters::Parameters;
 use crate::model::transformer::{Network, fused, plain};
 use candle_core::{Result, Tensor, Var};
+use genloss_kernels::softmax::IGNORED;
 
 /// Sequences of equal length, flat, and the token that follows each of theirs, or [`IGNORED`].
 #[derive(Clone, Debug, Default)]

@@ -7,7 +7,6 @@ use super::packed::{Gaps, Packed};
 use super::{Checkpoints, Learner, LossPoint, Trained, TrainingError, TrainingRecord};
 use crate::config::{self, Training, TrainingLength};
 use crate::documents::Documents;
-use crate::kernels::softmax::IGNORED;
 use crate::model::transformer::parameters::Parameters;
 use crate::model::transformer::{Network, Transformer};
 use crate::model::{LanguageModel, ModelError, SpecialTokens};
@@ -16,6 +15,7 @@ use crate::stage::Stage;
 use crate::tokenizer::Sentinels;
 use crate::units::Tokens;
 use candle_core::{Device, Tensor};
+use genloss_kernels::softmax::IGNORED;
 use std::path::{Path, PathBuf};
 
 /// Points of a loss curve, about.

@@ -59,18 +59,3 @@ fn no_module_uses_one_below_it() {
     }
     assert!(checked > 50, "only {checked} uses found: the test no longer reads what it should");
 }
-
-/// The compiler denies `unsafe` everywhere else, and clippy asks each block for its reason.
-#[test]
-fn unsafe_code_is_allowed_in_kernels_only() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut allowing = 0;
-    for file in rust_files(&source) {
-        let place = file.strip_prefix(&source).unwrap();
-        if fs::read_to_string(&file).unwrap().contains("allow(unsafe_code") {
-            assert!(place.starts_with("kernels"), "{} allows unsafe code", place.display());
-            allowing += 1;
-        }
-    }
-    assert_eq!(allowing, 2, "unsafe code is for the two bf16 instructions that no safe library offers");
-}

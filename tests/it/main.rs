@@ -5,7 +5,6 @@
 mod baseline;
 mod cli;
 mod layers;
-mod kernels;
 mod lineage;
 mod config;
 mod corpus;

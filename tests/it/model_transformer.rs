@@ -9,7 +9,6 @@ mod learning;
 use candle_core::{Device, Tensor, Var};
 use genloss::config::{self, Decoding, Init, Patience, Precision, Strategy, Training, TrainingLength};
 use genloss::documents::{Documents, TokenId};
-use genloss::kernels::attention::Heads;
 use genloss::model::transformer::fused::{self, Packed, Scratch};
 use genloss::model::transformer::parameters::Parameters;
 use genloss::model::transformer::parameters::Shape;
@@ -23,6 +22,7 @@ use genloss::training::{
     Checkpoints, Learner, NoCheckpoints, Start, Trained, TrainingError, TransformerLearner,
 };
 use genloss::units::Tokens;
+use genloss_kernels::attention::Heads;
 use rand::Rng;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -8,7 +8,6 @@ use genloss::config::{self, Beam, Contrastive, Precision, Strategy, Synthesis};
 use genloss::decoding::beam::{Growth, Search};
 use genloss::decoding::contrastive;
 use genloss::documents::{Documents, TokenId};
-use genloss::kernels::attention::Heads;
 use genloss::model::ngram::Ngram;
 use genloss::model::transformer::parameters::{Shape, Specification};
 use genloss::model::transformer::{Network, Transformer, plain};
@@ -17,6 +16,7 @@ use genloss::seed::StreamKey;
 use genloss::synthesis::{Sources, write_corpus};
 use genloss::tokenizer::Tokenizer;
 use genloss::units::Tokens;
+use genloss_kernels::attention::Heads;
 use rand::Rng;
 
 const END: TokenId = SPECIAL.end;

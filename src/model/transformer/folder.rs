@@ -7,9 +7,9 @@ use super::parameters::{Shape, Specification};
 use super::{Network, Transformer};
 use crate::config::Precision;
 use crate::documents::TokenId;
-use crate::kernels::attention::Heads;
 use crate::model::{ModelError, SpecialTokens};
 use candle_core::{DType, Device, Tensor};
+use genloss_kernels::attention::Heads;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
@@ -261,7 +261,8 @@ fn convert(view: &TensorView) -> Result<Tensor, String> {
     let tensor = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)
         .and_then(|tensor| tensor.to_dtype(DType::F32))
         .map_err(|error| error.to_string())?;
-    let finite = crate::kernels::read(&tensor, |values| values.iter().all(|value| value.is_finite()));
+    let finite =
+        crate::model::slices::with_slice(&tensor, |values| values.iter().all(|value| value.is_finite()));
     match finite {
         Ok(true) => Ok(tensor),
         Ok(false) => Err("holds a value that is not a finite number".to_owned()),

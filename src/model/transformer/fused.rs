@@ -8,10 +8,13 @@
 use super::Network;
 use super::parameters::{Block, Shape};
 use crate::config::Precision;
-use crate::kernels::attention::{self, Cache, Causal, Normaliser, Rotary};
-use crate::kernels::matmul::{How, Into, Panels, Units, multiply};
-use crate::kernels::{activation, norm, read};
+use crate::model::slices::with_slice;
 use candle_core::{Result, Tensor};
+use genloss_kernels::attention::{
+    self, AttentionScratch, CachePosition, CausalAttention, KeyValueCache, Rotary, SoftmaxStats,
+};
+use genloss_kernels::matmul::{MatmulOptions, OutputMode, PackedRows, Panels, multiply};
+use genloss_kernels::{norm, swiglu};
 use std::sync::Mutex;
 
 pub mod backward;
@@ -35,7 +38,7 @@ pub struct Sequences<'a> {
 /// What every block of a pass needs.
 #[derive(Clone, Copy)]
 pub struct Pass<'a> {
-    how: How,
+    options: MatmulOptions,
     shape: &'a Shape,
     rotary: &'a Rotary,
 }
@@ -55,14 +58,14 @@ impl Layer {
     /// For products with the transposed weights, `x Wᵀ`.
     fn forward(&mut self, precision: Precision, block: &Block<Tensor>) -> Result<()> {
         self.write(block, |panels, weights, columns| {
-            panels.write_columns_in_parallel(precision, weights, columns);
+            panels.pack_transposed_parallel(precision, weights, columns);
         })
     }
 
     /// For products with the weights as they are, `g W`.
     fn backward(&mut self, precision: Precision, block: &Block<Tensor>) -> Result<()> {
         self.write(block, |panels, weights, columns| {
-            panels.write_rows_in_parallel(precision, weights, columns);
+            panels.pack_rows_parallel(precision, weights, columns);
         })
     }
 
@@ -75,7 +78,7 @@ impl Layer {
         ];
         for (panels, matrix) in matrices {
             let columns = matrix.dim(1)?;
-            read(matrix, |weights| pack(panels, weights, columns))?;
+            with_slice(matrix, |weights| pack(panels, weights, columns))?;
         }
         self.attention_norm = values(&block.attention_norm)?;
         self.ffn_norm = values(&block.ffn_norm)?;
@@ -84,7 +87,7 @@ impl Layer {
 }
 
 fn values(tensor: &Tensor) -> Result<Vec<f32>> {
-    read(tensor, <[f32]>::to_vec)
+    with_slice(tensor, <[f32]>::to_vec)
 }
 
 /// Room for some rows on their way through a block.
@@ -92,14 +95,14 @@ fn values(tensor: &Tensor) -> Result<Vec<f32>> {
 pub struct Scratch {
     normed: Vec<f32>,
     scales: Vec<f32>,
-    units: Units,
+    packed: PackedRows,
     qkv: Vec<f32>,
-    mixed: Vec<f32>,
+    attention_output: Vec<f32>,
     gate_up: Vec<f32>,
     activated: Vec<f32>,
     logits: Vec<f32>,
-    normalisers: Vec<Normaliser>,
-    attention: attention::Scratch,
+    softmax_stats: Vec<SoftmaxStats>,
+    attention: AttentionScratch,
 }
 
 /// Scratch that waits for a thread to need it.
@@ -125,14 +128,14 @@ struct Trace {
     /// What came in, (N, W).
     input: Vec<f32>,
     /// (N, (H + 2K) D)
-    qkv: Units,
-    normalisers: Vec<Normaliser>,
+    qkv: PackedRows,
+    softmax_stats: Vec<SoftmaxStats>,
     /// (N, H D)
-    mixed: Units,
+    attention_output: PackedRows,
     /// What came into the feed-forward half, (N, W).
     middle: Vec<f32>,
     /// (N, 2F)
-    gate_up: Units,
+    gate_up: PackedRows,
 }
 
 /// `target` becomes a vector of so many numbers, whatever they are.
@@ -149,30 +152,30 @@ impl Pass<'_> {
     }
 
     /// `out` = or += rows · weights.
-    fn multiply(self, rows: &Units, weights: &Panels, out: &mut [f32], into: Into) {
-        multiply(self.how, &rows.units, rows.stride, weights.view(), out, into);
+    fn multiply(self, rows: &PackedRows, weights: &Panels, out: &mut [f32], mode: OutputMode) {
+        multiply(self.options, &rows.words, rows.stride, weights.view(), out, mode);
     }
 
-    /// What attention reads of `x` (N, W): `scratch.qkv` (N, (H + 2K) D), and the same as `scratch.units`. In bf16 it
+    /// What attention reads of `x` (N, W): `scratch.qkv` (N, (H + 2K) D), and the same as `scratch.packed`. In bf16 it
     /// is rounded, so that the way back can make the same products again.
     fn project(self, layer: &Layer, x: &[f32], scratch: &mut Scratch) {
-        let (shape, precision) = (self.shape, self.how.precision);
+        let (shape, precision) = (self.shape, self.options.precision);
         self.normalise(x, &layer.attention_norm, &mut scratch.scales, &mut scratch.normed);
-        scratch.units.write(precision, &scratch.normed, shape.width);
-        let row = shape.heads.row();
+        scratch.packed.repack(precision, &scratch.normed, shape.width);
+        let row = shape.heads.qkv_width();
         let qkv = sized(&mut scratch.qkv, x.len() / shape.width * row);
-        self.multiply(&scratch.units, &layer.qkv, qkv, Into::Replace);
-        scratch.units.write(precision, qkv, row);
+        self.multiply(&scratch.packed, &layer.qkv, qkv, OutputMode::Overwrite);
+        scratch.packed.repack(precision, qkv, row);
         if precision == Precision::Bf16 {
-            scratch.units.read(precision, row, 0, qkv);
+            scratch.packed.unpack(precision, row, 0, qkv);
         }
     }
 
-    /// Adds to `x` (N, W) what attention mixed, `scratch.mixed` (N, H D).
-    fn add_mixed(self, layer: &Layer, x: &mut [f32], scratch: &mut Scratch) {
+    /// Adds to `x` (N, W) what attention attention_output, `scratch.attention_output` (N, H D).
+    fn add_attention_output(self, layer: &Layer, x: &mut [f32], scratch: &mut Scratch) {
         let heads = self.shape.heads;
-        scratch.units.write(self.how.precision, &scratch.mixed, heads.queries * heads.width);
-        self.multiply(&scratch.units, &layer.output, x, Into::Add);
+        scratch.packed.repack(self.options.precision, &scratch.attention_output, heads.output_width());
+        self.multiply(&scratch.packed, &layer.output, x, OutputMode::Accumulate);
     }
 
     /// Adds the feed-forward half of a block to `x` (N, W), some rows at a time, and notes what the way back needs.
@@ -183,22 +186,22 @@ impl Pass<'_> {
         scratch: &mut Scratch,
         mut trace: Option<&mut Trace>,
     ) {
-        let (shape, precision) = (self.shape, self.how.precision);
+        let (shape, precision) = (self.shape, self.options.precision);
         if let Some(trace) = &mut trace {
-            trace.gate_up.open(precision, x.len() / shape.width, 2 * shape.ffn);
+            trace.gate_up.resize(precision, x.len() / shape.width, 2 * shape.ffn);
         }
         for (part, x) in x.chunks_mut(PART_ROWS * shape.width).enumerate() {
             let rows = x.len() / shape.width;
             self.normalise(x, &layer.ffn_norm, &mut scratch.scales, &mut scratch.normed);
-            scratch.units.write(precision, &scratch.normed, shape.width);
+            scratch.packed.repack(precision, &scratch.normed, shape.width);
             let gate_up = sized(&mut scratch.gate_up, rows * 2 * shape.ffn);
-            self.multiply(&scratch.units, &layer.gate_up, gate_up, Into::Replace);
+            self.multiply(&scratch.packed, &layer.gate_up, gate_up, OutputMode::Overwrite);
             if let Some(trace) = &mut trace {
-                trace.gate_up.write_some(precision, part * PART_ROWS, gate_up, 2 * shape.ffn);
+                trace.gate_up.pack_at(precision, part * PART_ROWS, gate_up, 2 * shape.ffn);
             }
-            activation::forward(gate_up, shape.ffn, sized(&mut scratch.activated, rows * shape.ffn));
-            scratch.units.write(precision, &scratch.activated, shape.ffn);
-            self.multiply(&scratch.units, &layer.down, x, Into::Add);
+            swiglu::forward(gate_up, shape.ffn, sized(&mut scratch.activated, rows * shape.ffn));
+            scratch.packed.repack(precision, &scratch.activated, shape.ffn);
+            self.multiply(&scratch.packed, &layer.down, x, OutputMode::Accumulate);
         }
     }
 
@@ -211,7 +214,7 @@ impl Pass<'_> {
         scratch: &mut Scratch,
         mut trace: Option<&mut Trace>,
     ) {
-        let Self { how, shape, rotary } = self;
+        let Self { options, shape, rotary } = self;
         let heads = shape.heads;
         let rows = x.len() / shape.width;
         if let Some(trace) = &mut trace {
@@ -221,18 +224,19 @@ impl Pass<'_> {
         }
         self.project(layer, x, scratch);
         if let Some(trace) = &mut trace {
-            trace.qkv.clone_from(&scratch.units);
+            trace.qkv.clone_from(&scratch.packed);
         }
-        let Scratch { qkv, mixed, normalisers, attention: room, .. } = scratch;
-        sized(mixed, rows * heads.queries * heads.width);
-        normalisers.resize(rows * heads.queries, Normaliser::default());
-        attention::forward(Causal { how, time, heads, rotary }, qkv, room, mixed, normalisers);
+        let Scratch { qkv, attention_output, softmax_stats, attention: attention_scratch, .. } = scratch;
+        sized(attention_output, rows * heads.output_width());
+        softmax_stats.resize(rows * heads.queries, SoftmaxStats::default());
+        let causal = CausalAttention { options, sequence_len: time, heads, rotary };
+        attention::forward(causal, qkv, attention_scratch, attention_output, softmax_stats);
         if let Some(trace) = &mut trace {
-            trace.normalisers.clone_from(normalisers);
+            trace.softmax_stats.clone_from(softmax_stats);
         }
-        self.add_mixed(layer, x, scratch);
+        self.add_attention_output(layer, x, scratch);
         if let Some(trace) = &mut trace {
-            trace.mixed.clone_from(&scratch.units);
+            trace.attention_output.clone_from(&scratch.packed);
             trace.middle.clear();
             trace.middle.extend_from_slice(x);
         }
@@ -251,7 +255,7 @@ fn embed(embedding: &[f32], tokens: &[u32], width: usize, x: &mut Vec<f32>) {
 /// A network whose weights are packed, to sample from it or to score with it.
 pub struct Packed<'a> {
     network: &'a Network,
-    how: How,
+    options: MatmulOptions,
     layers: Vec<Layer>,
     norm: Vec<f32>,
     head: Panels,
@@ -270,11 +274,11 @@ impl<'a> Packed<'a> {
         };
         let layers = network.parameters.blocks.iter().map(layer).collect::<Result<Vec<_>>>()?;
         let mut head = Panels::default();
-        read(network.parameters.output(), |weights| {
-            head.write_columns_in_parallel(precision, weights, network.shape.width);
+        with_slice(network.parameters.output(), |weights| {
+            head.pack_transposed_parallel(precision, weights, network.shape.width);
         })?;
         let norm = values(&network.parameters.norm)?;
-        Ok(Self { network, how: How::new(precision), layers, norm, head })
+        Ok(Self { network, options: MatmulOptions::new(precision), layers, norm, head })
     }
 
     /// The network.
@@ -296,16 +300,16 @@ impl<'a> Packed<'a> {
     /// What its products are computed in.
     #[must_use]
     pub fn precision(&self) -> Precision {
-        self.how.precision
+        self.options.precision
     }
 
     fn pass(&self) -> Pass<'a> {
-        Pass { how: self.how, shape: &self.network.shape, rotary: &self.network.rotary }
+        Pass { options: self.options, shape: &self.network.shape, rotary: &self.network.rotary }
     }
 
     fn embed(&self, tokens: &[u32]) -> Result<Vec<f32>> {
         let mut x = Vec::new();
-        read(&self.network.parameters.embedding, |embedding| {
+        with_slice(&self.network.parameters.embedding, |embedding| {
             embed(embedding, tokens, self.network.shape.width, &mut x);
         })?;
         Ok(x)
@@ -331,8 +335,8 @@ impl<'a> Packed<'a> {
     pub fn step(
         &self,
         tokens: &[u32],
-        places: &[(usize, usize)],
-        caches: &mut [Cache],
+        places: &[CachePosition],
+        caches: &mut [KeyValueCache],
         scratch: &mut Scratch,
     ) -> Result<Vec<f32>> {
         let shape = &self.network.shape;
@@ -340,9 +344,17 @@ impl<'a> Packed<'a> {
         let mut x = self.embed(tokens)?;
         for (layer, cache) in self.layers.iter().zip(caches) {
             pass.project(layer, &x, scratch);
-            let mixed = sized(&mut scratch.mixed, tokens.len() * shape.heads.queries * shape.heads.width);
-            attention::step(&scratch.qkv, places, shape.heads, &self.network.rotary, cache, mixed);
-            pass.add_mixed(layer, &mut x, scratch);
+            let attention_output =
+                sized(&mut scratch.attention_output, tokens.len() * shape.heads.output_width());
+            attention::decode_step(
+                &scratch.qkv,
+                places,
+                shape.heads,
+                &self.network.rotary,
+                cache,
+                attention_output,
+            );
+            pass.add_attention_output(layer, &mut x, scratch);
             pass.feed_forward(layer, &mut x, scratch, None);
         }
         Ok(x)
@@ -364,9 +376,9 @@ impl<'a> Packed<'a> {
         for (part, x) in x.chunks(LOGIT_ROWS * shape.width).enumerate() {
             let rows = x.len() / shape.width;
             pass.normalise(x, &self.norm, &mut scratch.scales, &mut scratch.normed);
-            scratch.units.write(self.how.precision, &scratch.normed, shape.width);
+            scratch.packed.repack(self.options.precision, &scratch.normed, shape.width);
             let logits = sized(&mut scratch.logits, rows * shape.vocab_size);
-            pass.multiply(&scratch.units, &self.head, logits, Into::Replace);
+            pass.multiply(&scratch.packed, &self.head, logits, OutputMode::Overwrite);
             visit(part * LOGIT_ROWS, logits);
         }
     }

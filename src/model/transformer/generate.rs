@@ -23,6 +23,7 @@ use crate::seed::Stream;
 use crate::stage::Stage;
 use branches::Branches;
 use decoders::{Decoder, FusedDecoder, PlainDecoder};
+use genloss_kernels::attention::CachePosition;
 use rayon::prelude::*;
 
 type Tensors<T> = candle_core::Result<T>;
@@ -130,13 +131,13 @@ impl Writing {
     }
 
     /// The next token to read, and its place. A full context is rolled first.
-    fn advance(&mut self, context: usize) -> (TokenId, (usize, usize)) {
+    fn advance(&mut self, context: usize) -> (TokenId, CachePosition) {
         if self.position == context {
             self.next -= context / 2;
             self.position = 0;
         }
         let token = self.tokens[self.next];
-        let place = (self.slot, self.position);
+        let place = CachePosition { slot: self.slot, position: self.position };
         self.next += 1;
         self.position += 1;
         (token, place)

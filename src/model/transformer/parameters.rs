@@ -4,9 +4,9 @@
 //! instead of three, and of two. In a folder they stand apart.
 
 use crate::config;
-use crate::kernels::attention::Heads;
 use crate::seed::Stream;
 use candle_core::{Device, Tensor};
+use genloss_kernels::attention::Heads;
 use rand_distr::{Distribution, StandardNormal};
 
 /// The shape of a Llama.

@@ -9,9 +9,9 @@
 use super::Network;
 use super::parameters::Block;
 use crate::config::Precision;
-use crate::kernels::attention::Heads;
-use crate::kernels::softmax::IGNORED;
 use candle_core::{D, DType, Result, Tensor};
+use genloss_kernels::attention::Heads;
+use genloss_kernels::softmax::IGNORED;
 
 /// The last hidden states (B, T, W), normalised, after reading `tokens` (B, T).
 pub fn hidden(network: &Network, tokens: &Tensor) -> Result<Tensor> {

@@ -9,10 +9,10 @@ use super::{Transformer, plain};
 use crate::config::{Decoding, Precision};
 use crate::decoding::Sampler;
 use crate::documents::{Documents, TokenId};
-use crate::kernels::softmax;
 use crate::model::{ModelError, Redrawn, Scores};
 use crate::stage::Stage;
 use candle_core::{Device, Tensor};
+use genloss_kernels::softmax;
 use rayon::prelude::*;
 
 /// Positions that are read side by side, padding included.

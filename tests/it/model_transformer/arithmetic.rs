@@ -1,7 +1,7 @@
 //! Forward and backward, against slow twins.
 
 use super::*;
-use genloss::kernels::softmax::IGNORED;
+use genloss_kernels::softmax::IGNORED;
 
 /// Every seventh token is not to be predicted.
 fn batch(shape: &Shape) -> Batch {

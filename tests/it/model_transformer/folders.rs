@@ -99,8 +99,11 @@ fn what_is_not_understood_is_refused() {
 
 #[test]
 fn a_weight_that_is_no_number_is_refused() {
-    let model = tiny();
-    genloss::kernels::change(&model.network().parameters.norm, |norm| norm[3] = f32::NAN).unwrap();
+    let mut network = tiny().into_network();
+    let width = network.shape.width;
+    let norm: Vec<f32> = (0..width).map(|i| if i == 3 { f32::NAN } else { 1.0 }).collect();
+    network.parameters.norm = Tensor::from_vec(norm, width, &Device::Cpu).unwrap();
+    let model = Transformer::from_network(network, SPECIAL);
     assert_eq!(
         reason(saved(&model).path()),
         "weight model.norm.weight: holds a value that is not a finite number"

@@ -11,10 +11,11 @@ use super::super::Network;
 use super::super::parameters::{Block, Parameters};
 use super::{LOGIT_ROWS, Layer, PART_ROWS, Pass, Pool, Scratch, Sequences, Trace, embed, sized};
 use crate::config::Precision;
-use crate::kernels::attention::{self, Causal};
-use crate::kernels::matmul::{How, Into, PANEL, Panels, View, multiply_transposed};
-use crate::kernels::{self, activation, norm, read, softmax};
+use crate::model::slices::with_slice;
 use candle_core::Result;
+use genloss_kernels::attention::{self, CausalAttention};
+use genloss_kernels::matmul::{MatmulOptions, OutputMode, PANEL, Panels, PanelsView, multiply_transposed};
+use genloss_kernels::{self as kernels, norm, softmax, swiglu};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -69,11 +70,11 @@ struct Factors {
 impl Factors {
     /// Makes room for so many rows of M and of K numbers.
     fn open(&mut self, precision: Precision, rows: usize, [m, k]: [usize; 2]) {
-        self.gradient.open(precision, rows, m);
-        self.input.open(precision, rows, k);
+        self.gradient.resize(precision, rows, m);
+        self.input.resize(precision, rows, k);
     }
 
-    fn views(&self) -> (View<'_>, View<'_>) {
+    fn views(&self) -> (PanelsView<'_>, PanelsView<'_>) {
         (self.gradient.view(), self.input.view())
     }
 }
@@ -93,7 +94,11 @@ pub fn gradients(
 ) -> Result<f64> {
     let Sequences { tokens, time } = sequences;
     let Workspace { shards, layers, head, factors: [now, left], head_factors, pool } = workspace;
-    let pass = Pass { how: How::new(network.precision), shape: &network.shape, rotary: &network.rotary };
+    let pass = Pass {
+        options: MatmulOptions::new(network.precision),
+        shape: &network.shape,
+        rotary: &network.rotary,
+    };
     let width = network.shape.width;
     let precision = network.precision;
     let piece = SHARD_TOKENS.div_ceil(time) * time;
@@ -109,7 +114,7 @@ pub fn gradients(
     for (layer, block) in layers.iter_mut().zip(blocks) {
         layer.forward(precision, block)?;
     }
-    read(&network.parameters.embedding, |embedding| {
+    with_slice(&network.parameters.embedding, |embedding| {
         let parts = tokens.par_chunks(piece).zip(targets.par_chunks(piece)).zip(&mut *head_factors);
         shards.par_iter_mut().zip(parts).for_each(|(shard, ((tokens, targets), factors))| {
             pool.with(|scratch| {
@@ -133,20 +138,20 @@ pub fn gradients(
                 });
             }
             for piece in pieces(index + 1, left, head_factors, gradient) {
-                scope.spawn_fifo(move |_| piece.make(pass.how));
+                scope.spawn_fifo(move |_| piece.make(pass.options));
             }
         });
         add_norms(shards, 0, &mut gradient.blocks[index].attention_norm);
         add_norms(shards, 1, &mut gradient.blocks[index].ffn_norm);
         std::mem::swap(now, left);
     }
-    pieces(0, left, head_factors, gradient).into_par_iter().for_each(|piece| piece.make(pass.how));
+    pieces(0, left, head_factors, gradient).into_par_iter().for_each(|piece| piece.make(pass.options));
     if gradient.head.is_some() {
         gradient.embedding.fill(0.0);
     }
     let flows = shards.iter().flat_map(|shard| shard.flow.chunks_exact(width));
     for (&token, flow) in tokens.iter().zip(flows) {
-        kernels::add(&mut gradient.embedding[token as usize * width..][..width], flow);
+        kernels::add_assign(&mut gradient.embedding[token as usize * width..][..width], flow);
     }
     Ok(nats)
 }
@@ -155,22 +160,22 @@ pub fn gradients(
 fn add_norms(shards: &[Shard], which: usize, gradient: &mut [f32]) {
     gradient.fill(0.0);
     for shard in shards {
-        kernels::add(gradient, &shard.norms[which]);
+        kernels::add_assign(gradient, &shard.norms[which]);
     }
 }
 
 /// Up to 64 rows of a matrix's gradient, and what they are made of.
 struct Piece<'a> {
     /// The factors from every shard.
-    factors: Arc<[(View<'a>, View<'a>)]>,
+    factors: Arc<[(PanelsView<'a>, PanelsView<'a>)]>,
     panel: usize,
     /// (rows, K)
     rows: &'a mut [f32],
 }
 
 impl Piece<'_> {
-    fn make(self, how: How) {
-        multiply_transposed(how, &self.factors, self.panel, self.rows, Into::Replace);
+    fn make(self, options: MatmulOptions) {
+        multiply_transposed(options, &self.factors, self.panel, self.rows, OutputMode::Overwrite);
     }
 }
 
@@ -194,10 +199,10 @@ fn pieces<'a>(
 
 /// The pieces of one matrix's gradient (M, K).
 fn pieces_of<'a>(
-    factors: Arc<[(View<'a>, View<'a>)]>,
+    factors: Arc<[(PanelsView<'a>, PanelsView<'a>)]>,
     gradient: &'a mut [f32],
 ) -> impl Iterator<Item = Piece<'a>> {
-    let columns = factors.first().map_or(1, |factors| factors.1.width());
+    let columns = factors.first().map_or(1, |factors| factors.1.columns());
     let rows = gradient.chunks_mut(PANEL * columns).enumerate();
     rows.map(move |(panel, rows)| Piece { factors: Arc::clone(&factors), panel, rows })
 }
@@ -205,9 +210,9 @@ fn pieces_of<'a>(
 impl Head {
     fn pack(&mut self, network: &Network) -> Result<()> {
         let (precision, width) = (network.precision, network.shape.width);
-        read(network.parameters.output(), |weights| {
-            self.forward.write_columns_in_parallel(precision, weights, width);
-            self.backward.write_rows_in_parallel(precision, weights, width);
+        with_slice(network.parameters.output(), |weights| {
+            self.forward.pack_transposed_parallel(precision, weights, width);
+            self.backward.pack_rows_parallel(precision, weights, width);
         })?;
         self.norm = super::values(&network.parameters.norm)?;
         Ok(())
@@ -233,13 +238,13 @@ impl Shard {
         factors: &mut Factors,
         scratch: &mut Scratch,
     ) {
-        let (shape, precision) = (pass.shape, pass.how.precision);
+        let (shape, precision) = (pass.shape, pass.options.precision);
         let (width, vocabulary) = (shape.width, shape.vocab_size);
         pass.normalise(&self.x, &head.norm, &mut scratch.scales, &mut scratch.normed);
-        factors.input.write_rows(precision, &scratch.normed, width);
-        let Scratch { normed, units, logits, mixed: gradient, scales, .. } = scratch;
+        factors.input.pack_rows(precision, &scratch.normed, width);
+        let Scratch { normed, packed, logits, attention_output: gradient, scales, .. } = scratch;
         sized(gradient, normed.len());
-        factors.gradient.open(precision, normed.len() / width, vocabulary);
+        factors.gradient.resize(precision, normed.len() / width, vocabulary);
         self.nats = 0.0;
         let parts = normed
             .chunks(LOGIT_ROWS * width)
@@ -247,12 +252,12 @@ impl Shard {
             .zip(targets.chunks(LOGIT_ROWS));
         for (part, ((normed, gradient), targets)) in parts.enumerate() {
             let logits = sized(logits, targets.len() * vocabulary);
-            units.write(precision, normed, width);
-            pass.multiply(units, &head.forward, logits, Into::Replace);
+            packed.repack(precision, normed, width);
+            pass.multiply(packed, &head.forward, logits, OutputMode::Overwrite);
             self.nats += softmax::cross_entropy(logits, targets, scale);
-            factors.gradient.write_some_rows(precision, part * LOGIT_ROWS, logits);
-            units.write(precision, logits, vocabulary);
-            pass.multiply(units, &head.backward, gradient, Into::Replace);
+            factors.gradient.pack_rows_at(precision, part * LOGIT_ROWS, logits);
+            packed.repack(precision, logits, vocabulary);
+            pass.multiply(packed, &head.backward, gradient, OutputMode::Overwrite);
         }
         let Self { x, flow, norms, .. } = self;
         sized(flow, x.len()).fill(0.0);
@@ -286,28 +291,28 @@ fn back_through_feed_forward(
     norm_gradient: &mut Vec<f32>,
     scratch: &mut Scratch,
 ) {
-    let (shape, precision) = (pass.shape, pass.how.precision);
+    let (shape, precision) = (pass.shape, pass.options.precision);
     let (width, ffn) = (shape.width, shape.ffn);
     to_gate_up.open(precision, flow.len() / width, [2 * ffn, width]);
     to_down.open(precision, flow.len() / width, [width, ffn]);
     sized(norm_gradient, width).fill(0.0);
-    let Scratch { normed, scales, units, gate_up, activated, mixed: gradient, .. } = scratch;
+    let Scratch { normed, scales, packed, gate_up, activated, attention_output: gradient, .. } = scratch;
     let parts = flow.chunks_mut(PART_ROWS * width).zip(trace.middle.chunks(PART_ROWS * width));
     for (part, (flow, middle)) in parts.enumerate() {
         let (first, rows) = (part * PART_ROWS, flow.len() / width);
-        trace.gate_up.read(precision, 2 * ffn, first, sized(gate_up, rows * 2 * ffn));
-        activation::forward(gate_up, ffn, sized(activated, rows * ffn));
-        to_down.input.write_some_rows(precision, first, activated);
-        to_down.gradient.write_some_rows(precision, first, flow);
-        units.write(precision, flow, width);
-        pass.multiply(units, &layer.down, activated, Into::Replace);
-        activation::backward(gate_up, ffn, activated);
+        trace.gate_up.unpack(precision, 2 * ffn, first, sized(gate_up, rows * 2 * ffn));
+        swiglu::forward(gate_up, ffn, sized(activated, rows * ffn));
+        to_down.input.pack_rows_at(precision, first, activated);
+        to_down.gradient.pack_rows_at(precision, first, flow);
+        packed.repack(precision, flow, width);
+        pass.multiply(packed, &layer.down, activated, OutputMode::Overwrite);
+        swiglu::backward(gate_up, ffn, activated);
 
         pass.normalise(middle, &layer.ffn_norm, scales, normed);
-        to_gate_up.input.write_some_rows(precision, first, normed);
-        to_gate_up.gradient.write_some_rows(precision, first, gate_up);
-        units.write(precision, gate_up, 2 * ffn);
-        pass.multiply(units, &layer.gate_up, sized(gradient, flow.len()), Into::Replace);
+        to_gate_up.input.pack_rows_at(precision, first, normed);
+        to_gate_up.gradient.pack_rows_at(precision, first, gate_up);
+        packed.repack(precision, gate_up, 2 * ffn);
+        pass.multiply(packed, &layer.gate_up, sized(gradient, flow.len()), OutputMode::Overwrite);
         norm::backward(middle, &layer.ffn_norm, scales, gradient, flow, norm_gradient);
     }
 }
@@ -321,25 +326,34 @@ fn back_through_attention(
     norm_gradient: &mut Vec<f32>,
     scratch: &mut Scratch,
 ) {
-    let Pass { how, shape, rotary } = pass;
-    let (width, heads, precision) = (shape.width, shape.heads, how.precision);
+    let Pass { options, shape, rotary } = pass;
+    let (width, heads, precision) = (shape.width, shape.heads, options.precision);
     let rows = flow.len() / width;
-    let Scratch { normed, scales, units, qkv, mixed, attention: room, activated: gradient, .. } = scratch;
-    let columns = heads.queries * heads.width;
-    trace.mixed.read(precision, columns, 0, sized(mixed, rows * columns));
-    to_output.input.write_rows(precision, mixed, columns);
-    to_output.gradient.write_rows(precision, flow, width);
-    units.write(precision, flow, width);
-    pass.multiply(units, &layer.output, mixed, Into::Replace);
-    trace.qkv.read(precision, heads.row(), 0, sized(qkv, rows * heads.row()));
-    let over = Causal { how, time: trace.time, heads, rotary };
-    attention::backward(over, qkv, room, mixed, &trace.normalisers);
+    let Scratch {
+        normed,
+        scales,
+        packed,
+        qkv,
+        attention_output,
+        attention: attention_scratch,
+        activated: gradient,
+        ..
+    } = scratch;
+    let columns = heads.output_width();
+    trace.attention_output.unpack(precision, columns, 0, sized(attention_output, rows * columns));
+    to_output.input.pack_rows(precision, attention_output, columns);
+    to_output.gradient.pack_rows(precision, flow, width);
+    packed.repack(precision, flow, width);
+    pass.multiply(packed, &layer.output, attention_output, OutputMode::Overwrite);
+    trace.qkv.unpack(precision, heads.qkv_width(), 0, sized(qkv, rows * heads.qkv_width()));
+    let over = CausalAttention { options, sequence_len: trace.time, heads, rotary };
+    attention::backward(over, qkv, attention_scratch, attention_output, &trace.softmax_stats);
 
     pass.normalise(&trace.input, &layer.attention_norm, scales, normed);
-    to_qkv.input.write_rows(precision, normed, width);
-    to_qkv.gradient.write_rows(precision, qkv, heads.row());
-    units.write(precision, qkv, heads.row());
-    pass.multiply(units, &layer.qkv, sized(gradient, flow.len()), Into::Replace);
+    to_qkv.input.pack_rows(precision, normed, width);
+    to_qkv.gradient.pack_rows(precision, qkv, heads.qkv_width());
+    packed.repack(precision, qkv, heads.qkv_width());
+    pass.multiply(packed, &layer.qkv, sized(gradient, flow.len()), OutputMode::Overwrite);
     sized(norm_gradient, width).fill(0.0);
     norm::backward(&trace.input, &layer.attention_norm, scales, gradient, flow, norm_gradient);
 }

@@ -8,6 +8,7 @@ use crate::decoding::beam::Growth;
 use crate::documents::TokenId;
 use crate::model::ModelError;
 use crate::stage::Stage;
+use genloss_kernels::attention::CachePosition;
 use std::ops::Range;
 
 /// Some texts, and how far they are read.
@@ -73,7 +74,9 @@ impl<'a> Branches<'a> {
             self.position = 0;
         }
         let tokens: Vec<TokenId> = self.texts.iter().map(|text| text.tokens[self.next]).collect();
-        let places: Vec<(usize, usize)> = self.texts.iter().map(|text| (text.slot, self.position)).collect();
+        let position = self.position;
+        let places: Vec<CachePosition> =
+            self.texts.iter().map(|text| CachePosition { slot: text.slot, position }).collect();
         self.decoder.read(&tokens, &places)?;
         self.next += 1;
         self.position += 1;

@@ -4,17 +4,17 @@ use super::super::fused::{Packed, Scratch};
 use super::super::{Network, plain};
 use super::Tensors;
 use crate::documents::TokenId;
-use crate::kernels::attention::Cache;
-use crate::kernels::change;
+use crate::model::slices::with_slice_mut;
 use candle_core::{Device, Tensor};
+use genloss_kernels::attention::{CachePosition, KeyValueCache};
 
 /// Reads one more token of each of several documents, and remembers what it read in a slot for each.
 pub trait Decoder {
     /// How many documents can be read side by side.
     fn slots(&self) -> usize;
 
-    /// Reads token r at `places[r]` = (slot, position).
-    fn read(&mut self, tokens: &[TokenId], places: &[(usize, usize)]) -> Tensors<()>;
+    /// Reads token r at `places[r]` = its slot and position.
+    fn read(&mut self, tokens: &[TokenId], places: &[CachePosition]) -> Tensors<()>;
 
     /// Hands the logits (some of them, V) of the rows in `wanted` of what was read last to `visit`, some at a time and in
     /// order, with the number of the first.
@@ -31,7 +31,7 @@ pub trait Decoder {
 pub struct FusedDecoder<'a> {
     packed: &'a Packed<'a>,
     slots: usize,
-    caches: Vec<Cache>,
+    caches: Vec<KeyValueCache>,
     scratch: Scratch,
     /// Of what was read last (rows, W), not yet normalised.
     hidden: Vec<f32>,
@@ -40,7 +40,7 @@ pub struct FusedDecoder<'a> {
 impl<'a> FusedDecoder<'a> {
     pub fn new(packed: &'a Packed<'a>, slots: usize) -> Self {
         let shape = &packed.network().shape;
-        let cache = |_| Cache::new(packed.precision(), slots, shape.heads, shape.context);
+        let cache = |_| KeyValueCache::new(packed.precision(), slots, shape.heads, shape.context);
         let caches = (0..shape.layers).map(cache).collect();
         Self { packed, slots, caches, scratch: Scratch::default(), hidden: Vec::new() }
     }
@@ -51,7 +51,7 @@ impl Decoder for FusedDecoder<'_> {
         self.slots
     }
 
-    fn read(&mut self, tokens: &[TokenId], places: &[(usize, usize)]) -> Tensors<()> {
+    fn read(&mut self, tokens: &[TokenId], places: &[CachePosition]) -> Tensors<()> {
         self.hidden = self.packed.step(tokens, places, &mut self.caches, &mut self.scratch)?;
         Ok(())
     }
@@ -70,7 +70,7 @@ impl Decoder for FusedDecoder<'_> {
 
     fn copy(&mut self, from: usize, to: usize) -> Tensors<()> {
         for cache in &mut self.caches {
-            cache.copy(from, to);
+            cache.copy_slot(from, to);
         }
         Ok(())
     }
@@ -97,11 +97,14 @@ impl<'a> PlainDecoder<'a> {
     }
 
     /// Cosines and sines (rows, 1, 1, D/2) at each row's position.
-    fn turns(&self, places: &[(usize, usize)]) -> Tensors<(Tensor, Tensor)> {
+    fn turns(&self, places: &[CachePosition]) -> Tensors<(Tensor, Tensor)> {
         let half = self.network.shape.heads.width / 2;
         let at = |values: &[f32]| {
-            let rows: Vec<f32> =
-                places.iter().flat_map(|(_, p)| &values[p * half..(p + 1) * half]).copied().collect();
+            let rows: Vec<f32> = places
+                .iter()
+                .flat_map(|place| &values[place.position * half..(place.position + 1) * half])
+                .copied()
+                .collect();
             Tensor::from_vec(rows, (places.len(), 1, 1, half), &self.network.device)
         };
         Ok((at(&self.network.rotary.cosines)?, at(&self.network.rotary.sines)?))
@@ -113,20 +116,20 @@ impl Decoder for PlainDecoder<'_> {
         self.slots
     }
 
-    fn read(&mut self, tokens: &[TokenId], places: &[(usize, usize)]) -> Tensors<()> {
+    fn read(&mut self, tokens: &[TokenId], places: &[CachePosition]) -> Tensors<()> {
         let network = self.network;
         let (shape, device) = (&network.shape, &network.device);
         let heads = shape.heads;
         let (rows, row) = (tokens.len(), heads.keys * heads.width);
-        let length = places.iter().map(|place| place.1 + 1).max().unwrap_or(1);
+        let length = places.iter().map(|place| place.position + 1).max().unwrap_or(1);
         let turn = self.turns(places)?;
-        let slots: Vec<u32> = places.iter().map(|place| place.0 as u32).collect();
+        let slots: Vec<u32> = places.iter().map(|place| place.slot as u32).collect();
         let slots = Tensor::from_vec(slots, rows, device)?;
         let at: Vec<u32> =
-            places.iter().map(|(slot, position)| (slot * shape.context + position) as u32).collect();
+            places.iter().map(|place| (place.slot * shape.context + place.position) as u32).collect();
         let at = Tensor::from_vec(at, (rows, 1), device)?.broadcast_as((rows, row))?.contiguous()?;
         let ahead = |position: usize| move |s: usize| if s > position { f32::NEG_INFINITY } else { 0.0 };
-        let mask: Vec<f32> = places.iter().flat_map(|place| (0..length).map(ahead(place.1))).collect();
+        let mask: Vec<f32> = places.iter().flat_map(|place| (0..length).map(ahead(place.position))).collect();
         let mask = Tensor::from_vec(mask, (rows, 1, 1, length), device)?;
         let seen = |cache: &Tensor| {
             let cache = cache.reshape((self.slots, shape.context, row))?.narrow(1, 0, length)?;
@@ -151,7 +154,7 @@ impl Decoder for PlainDecoder<'_> {
     fn logits(&mut self, wanted: &[u32], visit: &mut dyn FnMut(usize, &mut [f32])) -> Tensors<()> {
         let wanted = self.states.index_select(&Tensor::new(wanted, &self.network.device)?, 0)?;
         let logits = plain::logits(self.network, &wanted)?.to_device(&Device::Cpu)?;
-        change(&logits, |logits| visit(0, logits))
+        with_slice_mut(&logits, |logits| visit(0, logits))
     }
 
     fn states(&self) -> Tensors<Vec<f32>> {
@@ -172,9 +175,9 @@ impl Decoder for PlainDecoder<'_> {
 mod tests {
     use super::*;
     use crate::config::Precision;
-    use crate::kernels::attention::Heads;
     use crate::model::transformer::parameters::{Shape, Specification};
     use crate::seed::StreamKey;
+    use genloss_kernels::attention::Heads;
 
     /// Three documents at different positions, one of which gives its slot to another; and at last a copy of the first,
     /// in a slot that held nothing, to which the next token is what it is to the first.
@@ -200,10 +203,11 @@ mod tests {
         let packed = Packed::new(&network, Precision::F32).unwrap();
         let (mut fused, mut plain) = (FusedDecoder::new(&packed, 4), PlainDecoder::new(&network, 4).unwrap());
         for step in 0..30usize {
-            let places = [(0, step % 20), (2, step % 7), (1, (step + 5) % 20)];
+            let places = [(0, step % 20), (2, step % 7), (1, (step + 5) % 20)]
+                .map(|(slot, position)| CachePosition { slot, position });
             let places = if step < 5 { &places[..2] } else { &places[..] };
             let tokens: Vec<TokenId> =
-                places.iter().map(|place| (place.1 * 7 + place.0) as u32 % 30).collect();
+                places.iter().map(|place| (place.position * 7 + place.slot) as u32 % 30).collect();
             let wanted: Vec<u32> =
                 (0..places.len() as u32).filter(|row| !(row + step as u32).is_multiple_of(3)).collect();
             let (mut a, mut b) = (Vec::new(), Vec::new());
@@ -219,7 +223,7 @@ mod tests {
         }
         for decoder in [&mut fused as &mut dyn Decoder, &mut plain] {
             decoder.copy(0, 3).unwrap();
-            decoder.read(&[5, 5], &[(0, 10), (3, 10)]).unwrap();
+            decoder.read(&[5, 5], &[0, 3].map(|slot| CachePosition { slot, position: 10 })).unwrap();
             let states = decoder.states().unwrap();
             assert_eq!(states[..24], states[24..]);
         }

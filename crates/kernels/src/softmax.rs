@@ -1,15 +1,23 @@
-//! What is made of a row of logits: a loss and its gradient, or a log-probability and an entropy.
+//! From a row of logits to a loss and its gradient, or to a log-probability and an entropy.
 //!
-//! Every sum is taken after subtracting the row's maximum, so nothing overflows.
+//! The row's maximum is subtracted before any exponential, so nothing overflows.
+//!
+//! ```
+//! use genloss_kernels::softmax;
+//! // Probabilities ⅛, ¼ and ⅝.
+//! let logits = [1f32.ln(), 2f32.ln(), 5f32.ln()];
+//! let (log_probability, _entropy) = softmax::score(&logits, 2);
+//! assert!((log_probability - 0.625f32.ln()).abs() < 1e-6);
+//! ```
 
-use super::{LANES, add_lanes, exp, max, vectorised};
+use super::{LANES, exp, row_max, sum_lanes, vectorised};
 
-/// A target that is not to be predicted: it has neither loss nor gradient.
+/// A target that is not predicted: it contributes neither loss nor gradient.
 pub const IGNORED: u32 = u32::MAX;
 
 vectorised! {
-    /// Negative log-likelihood summed over rows, in nats; `logits` (N, V) becomes its gradient times `scale`:
-    /// `scale · (softmax − onehot(target))`, and 0 where the target is [`IGNORED`].
+    /// Returns the negative log-likelihood summed over rows, in nats, and replaces `logits` (N, V) by its gradient
+    /// times `scale`: `scale · (softmax − onehot(target))`, or 0 where the target is [`IGNORED`].
     pub fn cross_entropy(logits: &mut [f32], targets: &[u32], scale: f32) -> f64 {
         let mut nats = 0.0;
         let vocabulary = logits.len() / targets.len().max(1);
@@ -18,7 +26,7 @@ vectorised! {
                 row.fill(0.0);
                 continue;
             }
-            let largest = max(row);
+            let largest = row_max(row);
             let at_target = row[target as usize] - largest;
             let mut lanes = [0f32; LANES];
             let (chunks, rest) = row.as_chunks_mut::<LANES>();
@@ -32,7 +40,7 @@ vectorised! {
                 *value = exp(*value - largest);
                 lanes[lane] += *value;
             }
-            let sum = add_lanes(lanes);
+            let sum = sum_lanes(lanes);
             nats += f64::from(sum).ln() - f64::from(at_target);
             let factor = scale / sum;
             for value in row.iter_mut() {
@@ -45,10 +53,10 @@ vectorised! {
 }
 
 vectorised! {
-    /// The log-probability of `target` and the entropy of the prediction, both in nats, from a row of logits:
+    /// The log-probability of `target` and the entropy of the prediction, both in nats, from one row of logits:
     /// `H = ln Σ e^z − Σ z e^z / Σ e^z`.
     pub fn score(row: &[f32], target: u32) -> (f32, f32) {
-        let largest = max(row);
+        let largest = row_max(row);
         let (mut sums, mut moments) = ([0f32; LANES], [0f32; LANES]);
         let (chunks, rest) = row.as_chunks::<LANES>();
         for chunk in chunks {
@@ -56,7 +64,7 @@ vectorised! {
                 let z = chunk[lane] - largest;
                 let e = exp(z);
                 sums[lane] += e;
-                // A logit of −∞ has no share in the entropy.
+                // A logit of −∞ contributes nothing, and 0 · −∞ would be NaN.
                 moments[lane] += if e > 0.0 { e * z } else { 0.0 };
             }
         }
@@ -66,7 +74,7 @@ vectorised! {
             sums[lane] += e;
             moments[lane] += if e > 0.0 { e * z } else { 0.0 };
         }
-        let (sum, moment) = (f64::from(add_lanes(sums)), f64::from(add_lanes(moments)));
+        let (sum, moment) = (f64::from(sum_lanes(sums)), f64::from(sum_lanes(moments)));
         let log_probability = f64::from(row[target as usize] - largest) - sum.ln();
         (log_probability as f32, (sum.ln() - moment / sum).max(0.0) as f32)
     }
@@ -78,7 +86,7 @@ mod tests {
 
     /// Logits ln 1, ln 2, ln 5: probabilities 1/8, 2/8, 5/8; H = ln 8 − (2 ln 2 + 5 ln 5) / 8 = 0.900256 nats.
     #[test]
-    fn a_row_is_scored_by_hand() {
+    fn log_probability_and_entropy_match_a_row_worked_by_hand() {
         let row = [0.0f32, 2f32.ln(), 5f32.ln()];
         let (log_probability, entropy) = score(&row, 1);
         assert!((log_probability - 0.25f32.ln()).abs() < 1e-6);
@@ -93,5 +101,12 @@ mod tests {
         assert!((nats - (1.6f64.ln() + 3f64.ln())).abs() < 1e-6);
         let expected = [0.0625, 0.125, 0.3125 - 0.5, 1.0 / 6.0 - 0.5, 1.0 / 6.0, 1.0 / 6.0];
         assert!(row.iter().zip(expected).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-6), "{row:?}");
+    }
+
+    #[test]
+    fn an_ignored_target_has_neither_loss_nor_gradient() {
+        let mut row = [1.0f32, 2.0];
+        assert_eq!(cross_entropy(&mut row, &[IGNORED], 1.0), 0.0);
+        assert_eq!(row, [0.0, 0.0]);
     }
 }

@@ -1,25 +1,25 @@
-//! Every fused operation against its formula written plainly in f64, and its gradient against finite differences of
-//! that formula.
+//! Every fused operation against its formula written plainly in f64, and its gradient against central differences of
+//! that formula. Inputs are drawn with fixed seeds.
 
-use genloss::config::Precision;
-use genloss::kernels::attention::{self, Causal, Heads, Rotary, Scratch};
-use genloss::kernels::instructions::Instructions;
-use genloss::kernels::matmul::How;
-use genloss::kernels::{activation, norm, softmax};
-use genloss::seed::{Stream, StreamKey};
-use rand::Rng;
+use genloss_kernels::attention::{self, AttentionScratch, CausalAttention, Heads, Rotary, SoftmaxStats};
+use genloss_kernels::instructions::Instructions;
+use genloss_kernels::matmul::MatmulOptions;
+use genloss_kernels::{Precision, norm, softmax, swiglu};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
+/// Step of the central differences.
 const H: f64 = 1e-5;
 
-fn stream(index: u64) -> Stream {
-    StreamKey::new(7, "test", 0, "kernels").stream(index)
+fn generator(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
 }
 
-fn numbers(count: usize, stream: &mut Stream) -> Vec<f32> {
-    (0..count).map(|_| stream.random_range(-2.0..2.0)).collect()
+fn numbers(count: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    (0..count).map(|_| rng.random_range(-2.0..2.0)).collect()
 }
 
-fn wide(x: &[f32]) -> Vec<f64> {
+fn to_f64(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&x| f64::from(x)).collect()
 }
 
@@ -35,13 +35,13 @@ fn assert_close(fast: &[f32], slow: &[f64], tolerance: f64, what: &str) {
 
 /// `∂/∂x Σ g · f(x)` by central differences.
 fn differences(x: &[f32], gradient: &[f32], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
-    let weighed = |x: &[f64]| f(x).iter().zip(gradient).map(|(y, &g)| y * f64::from(g)).sum::<f64>();
-    let x = wide(x);
+    let weighted = |x: &[f64]| f(x).iter().zip(gradient).map(|(y, &g)| y * f64::from(g)).sum::<f64>();
+    let x = to_f64(x);
     let slope = |i: usize| {
         let moved = |by: f64| {
             let mut moved = x.clone();
             moved[i] += by;
-            weighed(&moved)
+            weighted(&moved)
         };
         (moved(H) - moved(-H)) / (2.0 * H)
     };
@@ -60,17 +60,17 @@ fn plain_norm(x: &[f64], weight: &[f64]) -> Vec<f64> {
 #[test]
 fn the_norm_and_its_gradients_agree_with_the_formula() {
     for (rows, width) in [(1, 2), (3, 7), (2, 16), (4, 67)] {
-        let mut stream = stream(width as u64);
-        let (x, weight) = (numbers(rows * width, &mut stream), numbers(width, &mut stream));
-        let gradient = numbers(rows * width, &mut stream);
+        let mut rng = generator(width as u64);
+        let (x, weight) = (numbers(rows * width, &mut rng), numbers(width, &mut rng));
+        let gradient = numbers(rows * width, &mut rng);
         let (mut y, mut scales) = (vec![0.0; x.len()], vec![0.0; rows]);
         norm::forward(&x, &weight, 1e-5, &mut y, &mut scales);
-        assert_close(&y, &plain_norm(&wide(&x), &wide(&weight)), 1e-6, "forwards");
+        assert_close(&y, &plain_norm(&to_f64(&x), &to_f64(&weight)), 1e-6, "forward");
         let (mut dx, mut dw) = (vec![0.0; x.len()], vec![0.0; width]);
         norm::backward(&x, &weight, &scales, &gradient, &mut dx, &mut dw);
-        let by_x = differences(&x, &gradient, |x| plain_norm(x, &wide(&weight)));
+        let by_x = differences(&x, &gradient, |x| plain_norm(x, &to_f64(&weight)));
         assert_close(&dx, &by_x, 1e-5, "by x");
-        let by_weight = differences(&weight, &gradient, |weight| plain_norm(&wide(&x), weight));
+        let by_weight = differences(&weight, &gradient, |weight| plain_norm(&to_f64(&x), weight));
         assert_close(&dw, &by_weight, 1e-5, "by the weight");
     }
 }
@@ -87,15 +87,15 @@ fn plain_swiglu(gate_up: &[f64], ffn: usize) -> Vec<f64> {
 #[test]
 fn swiglu_and_its_gradient_agree_with_the_formula() {
     for (rows, ffn) in [(1, 1), (3, 5), (2, 16), (2, 45)] {
-        let mut stream = stream(100 + ffn as u64);
-        let mut gate_up = numbers(rows * 2 * ffn, &mut stream);
-        let gradient = numbers(rows * ffn, &mut stream);
+        let mut rng = generator(100 + ffn as u64);
+        let mut gate_up = numbers(rows * 2 * ffn, &mut rng);
+        let gradient = numbers(rows * ffn, &mut rng);
         let mut y = vec![0.0; rows * ffn];
-        activation::forward(&gate_up, ffn, &mut y);
-        assert_close(&y, &plain_swiglu(&wide(&gate_up), ffn), 1e-6, "forwards");
+        swiglu::forward(&gate_up, ffn, &mut y);
+        assert_close(&y, &plain_swiglu(&to_f64(&gate_up), ffn), 1e-6, "forward");
         let slopes = differences(&gate_up, &gradient, |x| plain_swiglu(x, ffn));
-        activation::backward(&mut gate_up, ffn, &gradient);
-        assert_close(&gate_up, &slopes, 1e-5, "backwards");
+        swiglu::backward(&mut gate_up, ffn, &gradient);
+        assert_close(&gate_up, &slopes, 1e-5, "backward");
     }
 }
 
@@ -110,22 +110,22 @@ fn plain_cross_entropy(logits: &[f64], targets: &[u32]) -> Vec<f64> {
 #[test]
 fn cross_entropy_and_its_gradient_agree_with_the_formula() {
     for vocabulary in [1, 5, 16, 83] {
-        let mut stream = stream(200 + vocabulary as u64);
-        let targets: Vec<u32> = (0..3).map(|_| stream.random_range(0..vocabulary as u32)).collect();
-        let mut logits = numbers(3 * vocabulary, &mut stream);
+        let mut rng = generator(200 + vocabulary as u64);
+        let targets: Vec<u32> = (0..3).map(|_| rng.random_range(0..vocabulary as u32)).collect();
+        let mut logits = numbers(3 * vocabulary, &mut rng);
         let slopes = differences(&logits, &[0.25], |logits| plain_cross_entropy(logits, &targets));
-        let expected = plain_cross_entropy(&wide(&logits), &targets)[0];
+        let expected = plain_cross_entropy(&to_f64(&logits), &targets)[0];
         let nats = softmax::cross_entropy(&mut logits, &targets, 0.25);
         assert!((nats - expected).abs() < 1e-5 * expected.abs().max(1.0), "{nats}, not {expected}");
-        assert_close(&logits, &slopes, 1e-5, "backwards");
+        assert_close(&logits, &slopes, 1e-5, "backward");
     }
 }
 
 /// Causal attention with rotary positions over one sequence (T, (H + 2K) D), from its definition.
 fn plain_attention(qkv: &[f64], heads: Heads) -> Vec<f64> {
     let Heads { queries, keys, width } = heads;
-    let turned = |position: usize, start: usize| -> Vec<f64> {
-        let x = &qkv[position * heads.row() + start..][..width];
+    let rotated = |position: usize, start: usize| -> Vec<f64> {
+        let x = &qkv[position * heads.qkv_width() + start..][..width];
         let half = width / 2;
         let pair = |i: usize| {
             let angle = position as f64 * 10_000f64.powf(-2.0 * (i % half) as f64 / width as f64);
@@ -138,30 +138,31 @@ fn plain_attention(qkv: &[f64], heads: Heads) -> Vec<f64> {
         };
         (0..width).map(pair).collect()
     };
-    let time = qkv.len() / heads.row();
-    let mut mixed = Vec::new();
+    let time = qkv.len() / heads.qkv_width();
+    let mut output = Vec::new();
     for t in 0..time {
         for head in 0..queries {
             let key_head = head / (queries / keys);
-            let q = turned(t, head * width);
+            let q = rotated(t, head * width);
             let weight = |s: usize| {
-                let k = turned(s, (queries + key_head) * width);
+                let k = rotated(s, (queries + key_head) * width);
                 let product: f64 = q.iter().zip(k).map(|(q, k)| q * k).sum();
                 (product / (width as f64).sqrt()).exp()
             };
             let weights: Vec<f64> = (0..=t).map(weight).collect();
             let total: f64 = weights.iter().sum();
-            let value = |s: usize, d: usize| qkv[s * heads.row() + (queries + keys + key_head) * width + d];
-            mixed.extend(
+            let value =
+                |s: usize, d: usize| qkv[s * heads.qkv_width() + (queries + keys + key_head) * width + d];
+            output.extend(
                 (0..width)
                     .map(|d| weights.iter().enumerate().map(|(s, w)| w / total * value(s, d)).sum::<f64>()),
             );
         }
     }
-    mixed
+    output
 }
 
-/// Short sequences by finite differences; in bf16 the factors have errors of 2⁻⁹, and what they make a few times that.
+/// In bf16 each factor has a relative error of up to 2⁻⁹, and products of several of them a few times that.
 #[test]
 fn attention_and_its_gradient_agree_with_the_formula() {
     let shapes = [
@@ -172,45 +173,50 @@ fn attention_and_its_gradient_agree_with_the_formula() {
     for (time, heads) in shapes {
         for instructions in [Instructions::detect(), Instructions::portable()] {
             for (precision, tolerance) in [(Precision::F32, 2e-5), (Precision::Bf16, 0.03)] {
-                let how = How { precision, instructions };
-                let mut stream = stream(300 + time as u64);
-                let mut qkv = numbers(2 * time * heads.row(), &mut stream);
+                let options = MatmulOptions { precision, instructions };
+                let mut rng = generator(300 + time as u64);
+                let mut qkv = numbers(2 * time * heads.qkv_width(), &mut rng);
                 let columns = heads.queries * heads.width;
-                let gradient = numbers(2 * time * columns, &mut stream);
+                let gradient = numbers(2 * time * columns, &mut rng);
                 let rotary = Rotary::new(heads.width, time, 10_000.0);
-                let mut room = Scratch::default();
-                let mut mixed = vec![0.0; 2 * time * columns];
-                let mut normalisers = vec![(0.0, 0.0); 2 * time * heads.queries];
-                let over = Causal { how, time, heads, rotary: &rotary };
-                attention::forward(over, &qkv, &mut room, &mut mixed, &mut normalisers);
+                let mut scratch = AttentionScratch::default();
+                let mut output = vec![0.0; 2 * time * columns];
+                let mut stats = vec![SoftmaxStats::default(); 2 * time * heads.queries];
+                let causal = CausalAttention { options, sequence_len: time, heads, rotary: &rotary };
+                attention::forward(causal, &qkv, &mut scratch, &mut output, &mut stats);
                 let plain = |qkv: &[f64]| -> Vec<f64> {
-                    qkv.chunks(time * heads.row()).flat_map(|qkv| plain_attention(qkv, heads)).collect()
+                    qkv.chunks(time * heads.qkv_width()).flat_map(|qkv| plain_attention(qkv, heads)).collect()
                 };
-                assert_close(&mixed, &plain(&wide(&qkv)), tolerance, &format!("{how:?} forwards"));
+                assert_close(&output, &plain(&to_f64(&qkv)), tolerance, &format!("{options:?} forward"));
                 let slopes = differences(&qkv, &gradient, plain);
-                attention::backward(over, &mut qkv, &mut room, &gradient, &normalisers);
-                assert_close(&qkv, &slopes, tolerance, &format!("{how:?} backwards"));
+                attention::backward(causal, &mut qkv, &mut scratch, &gradient, &stats);
+                assert_close(&qkv, &slopes, tolerance, &format!("{options:?} backward"));
             }
         }
     }
 }
 
-/// Sequences that are longer than what is handled at a time.
+/// Sequences longer than one block of queries (64).
 #[test]
 fn long_attention_agrees_with_the_formula() {
     let heads = Heads { queries: 2, keys: 1, width: 18 };
     for time in [64, 65, 130] {
         for instructions in [Instructions::detect(), Instructions::portable()] {
-            let how = How { precision: Precision::F32, instructions };
-            let mut stream = stream(400 + time as u64);
-            let qkv = numbers(time * heads.row(), &mut stream);
+            let options = MatmulOptions { precision: Precision::F32, instructions };
+            let mut rng = generator(400 + time as u64);
+            let qkv = numbers(time * heads.qkv_width(), &mut rng);
             let rotary = Rotary::new(heads.width, time, 10_000.0);
-            let mut mixed = vec![0.0; time * heads.queries * heads.width];
-            let mut normalisers = vec![(0.0, 0.0); time * heads.queries];
-            let mut room = Scratch::default();
-            let over = Causal { how, time, heads, rotary: &rotary };
-            attention::forward(over, &qkv, &mut room, &mut mixed, &mut normalisers);
-            assert_close(&mixed, &plain_attention(&wide(&qkv), heads), 2e-5, &format!("{how:?}, {time}"));
+            let mut output = vec![0.0; time * heads.queries * heads.width];
+            let mut stats = vec![SoftmaxStats::default(); time * heads.queries];
+            let mut scratch = AttentionScratch::default();
+            let causal = CausalAttention { options, sequence_len: time, heads, rotary: &rotary };
+            attention::forward(causal, &qkv, &mut scratch, &mut output, &mut stats);
+            assert_close(
+                &output,
+                &plain_attention(&to_f64(&qkv), heads),
+                2e-5,
+                &format!("{options:?}, {time}"),
+            );
         }
     }
 }

@@ -1,0 +1,177 @@
+//! Causal attention with rotary positions: over whole sequences, forward and backward ([`forward`], [`backward`]), and
+//! one token at a time with a cache ([`decode_step`]).
+//!
+//! A row of `qkv` has the queries of all H heads, then the keys and the values of the K key–value heads (K divides H):
+//! (H + 2K) · D numbers. Query head h reads key–value head ⌊h / (H / K)⌋. Positions rotate the pairs (i, i + D/2) of a
+//! head by `position · θ^(−2i/D)` (Su et al. 2021, in the order of Hugging Face's Llama).
+//!
+//! ```
+//! use genloss_kernels::Precision;
+//! use genloss_kernels::attention::{self, AttentionScratch, CausalAttention, Heads, Rotary, SoftmaxStats};
+//! use genloss_kernels::matmul::MatmulOptions;
+//!
+//! let heads = Heads { queries: 1, keys: 1, width: 2 };
+//! let rotary = Rotary::new(heads.width, 2, 10_000.0);
+//! let options = MatmulOptions::new(Precision::F32);
+//! let causal = CausalAttention { options, sequence_len: 2, heads, rotary: &rotary };
+//! // Two positions of query, key and value. With queries of zero, each position averages the values so far.
+//! let qkv = [0.0, 0.0, 1.0, 0.0, 2.0, 4.0, 0.0, 0.0, 0.0, 1.0, 4.0, 8.0];
+//! let (mut output, mut stats) = ([0.0; 4], [SoftmaxStats::default(); 2]);
+//! attention::forward(causal, &qkv, &mut AttentionScratch::default(), &mut output, &mut stats);
+//! assert_eq!(output, [2.0, 4.0, 3.0, 6.0]);
+//! ```
+
+use super::{LANES, exp, row_max, sum_lanes};
+
+mod causal;
+mod decode;
+
+pub use causal::{AttentionScratch, CausalAttention, backward, forward};
+pub use decode::{CachePosition, KeyValueCache, decode_step};
+
+/// The heads of an attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads, H.
+    pub queries: usize,
+    /// Key–value heads, K: a divisor of H.
+    pub keys: usize,
+    /// Width of a head, D: even.
+    pub width: usize,
+}
+
+impl Heads {
+    /// Numbers in a row of `qkv`, (H + 2K) · D.
+    #[inline]
+    #[must_use]
+    pub fn qkv_width(&self) -> usize {
+        (self.queries + 2 * self.keys) * self.width
+    }
+
+    /// Numbers in a row of attention output, H · D.
+    #[inline]
+    #[must_use]
+    pub fn output_width(&self) -> usize {
+        self.queries * self.width
+    }
+
+    /// The query heads that read a key–value head.
+    fn queries_of(&self, key_head: usize) -> std::ops::Range<usize> {
+        let group = self.queries / self.keys;
+        key_head * group..(key_head + 1) * group
+    }
+
+    /// Where the keys and the values of a key–value head start in a row of `qkv`.
+    fn key_and_value(&self, key_head: usize) -> (usize, usize) {
+        ((self.queries + key_head) * self.width, (self.queries + self.keys + key_head) * self.width)
+    }
+}
+
+/// Cosines and sines of the rotations, by position: (context, D/2) each.
+#[derive(Clone, Debug)]
+pub struct Rotary {
+    /// Cosines.
+    pub cosines: Vec<f32>,
+    /// Sines.
+    pub sines: Vec<f32>,
+    /// D/2.
+    half: usize,
+}
+
+impl Rotary {
+    /// The rotations of `context` positions. Frequencies and angles are rounded to f32, as in Hugging Face's Llama.
+    #[must_use]
+    pub fn new(head_width: usize, context: usize, theta: f64) -> Self {
+        let half = head_width / 2;
+        let frequencies: Vec<f32> =
+            (0..half).map(|i| theta.powf(-2.0 * i as f64 / head_width as f64) as f32).collect();
+        let angles = (0..context).flat_map(|p| frequencies.iter().map(move |f| f64::from(p as f32 * f)));
+        let (sines, cosines) = angles.map(|angle| (angle.sin() as f32, angle.cos() as f32)).unzip();
+        Self { cosines, sines, half }
+    }
+
+    /// Cosines and sines at `position`.
+    #[inline(always)]
+    fn at(&self, position: usize) -> (&[f32], &[f32]) {
+        let range = position * self.half..(position + 1) * self.half;
+        (&self.cosines[range.clone()], &self.sines[range])
+    }
+}
+
+/// Rotates `from` by the angles with these cosines and sines, into `to`.
+#[inline(always)]
+fn rotate(from: &[f32], (cosines, sines): (&[f32], &[f32]), to: &mut [f32]) {
+    let (first, second) = from.split_at(cosines.len());
+    let (to_first, to_second) = to.split_at_mut(cosines.len());
+    let angles = cosines.iter().zip(sines);
+    let pairs = first.iter().zip(second).zip(angles);
+    for ((to_first, to_second), ((first, second), (cosine, sine))) in
+        to_first.iter_mut().zip(to_second).zip(pairs)
+    {
+        *to_first = first * cosine - second * sine;
+        *to_second = second * cosine + first * sine;
+    }
+}
+
+/// Rotates back by the same angles: the transpose of a rotation is its inverse, so this is also the gradient.
+#[inline(always)]
+fn rotate_back(from: &[f32], (cosines, sines): (&[f32], &[f32]), to: &mut [f32]) {
+    let (first, second) = from.split_at(cosines.len());
+    let (to_first, to_second) = to.split_at_mut(cosines.len());
+    let angles = cosines.iter().zip(sines);
+    let pairs = first.iter().zip(second).zip(angles);
+    for ((to_first, to_second), ((first, second), (cosine, sine))) in
+        to_first.iter_mut().zip(to_second).zip(pairs)
+    {
+        *to_first = first * cosine + second * sine;
+        *to_second = second * cosine - first * sine;
+    }
+}
+
+/// The two numbers that turn a row of products into probabilities again: `p = e^((x − max) · scale) · inverse_sum`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SoftmaxStats {
+    /// The largest product of the row.
+    pub max: f32,
+    /// One over the sum of the exponentials.
+    pub inverse_sum: f32,
+}
+
+/// Replaces a row by the softmax of its elements times a positive `scale`.
+#[inline(always)]
+fn softmax(row: &mut [f32], scale: f32) -> SoftmaxStats {
+    let max = row_max(row);
+    let mut lanes = [0f32; LANES];
+    let (chunks, rest) = row.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            chunk[lane] = exp((chunk[lane] - max) * scale);
+            lanes[lane] += chunk[lane];
+        }
+    }
+    for (lane, value) in rest.iter_mut().enumerate() {
+        *value = exp((*value - max) * scale);
+        lanes[lane] += *value;
+    }
+    let inverse_sum = 1.0 / sum_lanes(lanes);
+    for value in row {
+        *value *= inverse_sum;
+    }
+    SoftmaxStats { max, inverse_sum }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With width 2 there is one frequency, θ^0 = 1: the pair rotates by `position` radians.
+    #[test]
+    fn a_pair_rotates_by_its_position_and_back() {
+        let rotary = Rotary::new(2, 4, 10_000.0);
+        let (mut rotated, mut back) = ([0.0; 2], [0.0; 2]);
+        rotate(&[1.0, 0.0], rotary.at(3), &mut rotated);
+        assert!((rotated[0] - 3f32.cos()).abs() < 1e-6 && (rotated[1] - 3f32.sin()).abs() < 1e-6);
+        rotate_back(&rotated, rotary.at(3), &mut back);
+        assert!((back[0] - 1.0).abs() < 1e-6 && back[1].abs() < 1e-6);
+    }
+}

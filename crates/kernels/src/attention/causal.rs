@@ -1,0 +1,327 @@
+//! Attention over whole sequences, forward and backward.
+//!
+//! The queries of a head are processed 64 at a time, and only the keys up to the last of them are read: that saves half
+//! of the work, and the matrix of all products of queries and keys never exists. The backward pass recomputes those
+//! products, bit for bit, and turns them into probabilities with the [`SoftmaxStats`] of each row (Dao et al. 2022,
+//! FlashAttention).
+//!
+//! With `S = Q Kᵀ · scale`, `P = softmax(S)`, `O = P V` and `g = ∂L/∂O`: `∂L/∂V = Pᵀ g`, `∂L/∂P = g Vᵀ`,
+//! `∂L/∂S = P ∘ (∂L/∂P − Σ_row P ∘ ∂L/∂P)`, `∂L/∂Q = ∂L/∂S K · scale` and `∂L/∂K = ∂L/∂Sᵀ Q · scale`.
+
+use super::super::matmul::{
+    MatmulOptions, OutputMode, PANEL, PackedRows, Panels, multiply, multiply_transposed, packed_len,
+};
+use super::super::{exp, sum_over_pairs, vectorised};
+use super::{Heads, Rotary, SoftmaxStats, rotate, rotate_back, softmax};
+use std::ops::Range;
+
+/// Queries of a head that are processed together.
+const QUERY_BLOCK: usize = 64;
+
+/// Reusable memory for [`forward`] and [`backward`]. Its contents between calls mean nothing.
+#[derive(Default)]
+pub struct AttentionScratch {
+    /// One head's queries and keys, rotated, and its values: (T, D) each.
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    /// Their gradients.
+    dq: Vec<f32>,
+    dk: Vec<f32>,
+    dv: Vec<f32>,
+    /// Of one block of queries: products with the keys, then probabilities; and the gradients of those.
+    p: Vec<f32>,
+    dp: Vec<f32>,
+    /// The head's output or its gradient, (T, D).
+    o: Vec<f32>,
+    q_rows: PackedRows,
+    o_rows: PackedRows,
+    p_rows: PackedRows,
+    /// Packed for sums along the width of a head.
+    k_by_width: Panels,
+    v_by_width: Panels,
+    /// Packed for sums over positions.
+    k_by_position: Panels,
+    v_by_position: Panels,
+    q_by_position: Panels,
+    o_by_position: Panels,
+    p_by_position: Panels,
+}
+
+/// Attention over sequences of one length.
+#[derive(Clone, Copy)]
+pub struct CausalAttention<'a> {
+    /// Number format and instructions of its products.
+    pub options: MatmulOptions,
+    /// Positions in a sequence, T.
+    pub sequence_len: usize,
+    /// Its heads.
+    pub heads: Heads,
+    /// Rotations of at least T positions.
+    pub rotary: &'a Rotary,
+}
+
+impl CausalAttention<'_> {
+    fn scale(&self) -> f32 {
+        1.0 / (self.heads.width as f32).sqrt()
+    }
+
+    /// Blocks of queries, each with the number of keys that its last query sees.
+    fn query_blocks(&self) -> impl DoubleEndedIterator<Item = (Range<usize>, usize)> + use<> {
+        let length = self.sequence_len;
+        (0..length).step_by(QUERY_BLOCK).map(move |start| {
+            let end = length.min(start + QUERY_BLOCK);
+            (start..end, end)
+        })
+    }
+}
+
+/// Computes the attention output (B·T, H D) of each of B sequences from `qkv` (B·T, (H + 2K) D), and stores in `stats`
+/// (B, H, T) what [`backward`] needs.
+pub fn forward(
+    attention: CausalAttention,
+    qkv: &[f32],
+    scratch: &mut AttentionScratch,
+    output: &mut [f32],
+    stats: &mut [SoftmaxStats],
+) {
+    let CausalAttention { options, sequence_len, heads, rotary } = attention;
+    let (row, width, output_row) = (heads.qkv_width(), heads.width, heads.output_width());
+    let sequences = qkv
+        .chunks_exact(sequence_len * row)
+        .zip(output.chunks_exact_mut(sequence_len * output_row))
+        .zip(stats.chunks_exact_mut(sequence_len * heads.queries));
+    for ((qkv, output), stats) in sequences {
+        for key_head in 0..heads.keys {
+            scratch.load_keys_and_values(heads, key_head, rotary, qkv);
+            scratch.k_by_width.pack_transposed(options.precision, &scratch.k, width);
+            scratch.v_by_position.pack_rows(options.precision, &scratch.v, width);
+            for head in heads.queries_of(key_head) {
+                copy_rotated(qkv, row, head * width, rotary, &mut scratch.q);
+                let stats = &mut stats[head * sequence_len..(head + 1) * sequence_len];
+                forward_head(attention, scratch, stats);
+                insert_columns(&scratch.o, width, output, output_row, head * width);
+            }
+        }
+    }
+}
+
+/// The output of one query head, in `scratch.o` (T, D).
+fn forward_head(attention: CausalAttention, scratch: &mut AttentionScratch, stats: &mut [SoftmaxStats]) {
+    let AttentionScratch { q, p, o, q_rows, p_rows, k_by_width, v_by_position, .. } = scratch;
+    let CausalAttention { options, sequence_len, heads, .. } = attention;
+    let (precision, width) = (options.precision, heads.width);
+    q_rows.repack(precision, q, width);
+    o.resize(sequence_len * width, 0.0);
+    for (queries, key_count) in attention.query_blocks() {
+        p.resize(queries.len() * key_count, 0.0);
+        let left = &q_rows.words[queries.start * q_rows.stride..];
+        let keys = k_by_width.view().first_columns(key_count);
+        multiply(options, left, q_rows.stride, keys, p, OutputMode::Overwrite);
+        probabilities(p, key_count, queries.start, attention.scale(), &mut stats[queries.clone()]);
+        p_rows.repack(precision, p, key_count);
+        let values = v_by_position.view().first_words(packed_len(precision, key_count));
+        let out = &mut o[queries.start * width..queries.end * width];
+        multiply(options, &p_rows.words, p_rows.stride, values, out, OutputMode::Overwrite);
+    }
+}
+
+/// Replaces `qkv` (B·T, (H + 2K) D) by its gradient, given that of the attention output (B·T, H D) and the `stats` of
+/// [`forward`].
+pub fn backward(
+    attention: CausalAttention,
+    qkv: &mut [f32],
+    scratch: &mut AttentionScratch,
+    output_grad: &[f32],
+    stats: &[SoftmaxStats],
+) {
+    let CausalAttention { sequence_len, heads, .. } = attention;
+    let sequences = qkv
+        .chunks_exact_mut(sequence_len * heads.qkv_width())
+        .zip(output_grad.chunks_exact(sequence_len * heads.output_width()))
+        .zip(stats.chunks_exact(sequence_len * heads.queries));
+    for ((qkv, output_grad), stats) in sequences {
+        for key_head in 0..heads.keys {
+            backward_key_head(attention, key_head, qkv, scratch, output_grad, stats);
+        }
+    }
+}
+
+/// The part of [`backward`] for one sequence and one key–value head with all the query heads that read it.
+fn backward_key_head(
+    attention: CausalAttention,
+    key_head: usize,
+    qkv: &mut [f32],
+    scratch: &mut AttentionScratch,
+    output_grad: &[f32],
+    stats: &[SoftmaxStats],
+) {
+    let CausalAttention { options, sequence_len, heads, rotary } = attention;
+    let (row, width, precision) = (heads.qkv_width(), heads.width, options.precision);
+    scratch.load_keys_and_values(heads, key_head, rotary, qkv);
+    scratch.k_by_width.pack_transposed(precision, &scratch.k, width);
+    scratch.k_by_position.pack_rows(precision, &scratch.k, width);
+    scratch.v_by_width.pack_transposed(precision, &scratch.v, width);
+    for gradient in [&mut scratch.dq, &mut scratch.dk, &mut scratch.dv] {
+        gradient.resize(sequence_len * width, 0.0);
+    }
+    let mut mode = OutputMode::Overwrite;
+    for head in heads.queries_of(key_head) {
+        copy_rotated(qkv, row, head * width, rotary, &mut scratch.q);
+        copy_columns(output_grad, heads.output_width(), head * width, width, &mut scratch.o);
+        let stats = &stats[head * sequence_len..(head + 1) * sequence_len];
+        backward_head(attention, scratch, stats, mode);
+        insert_rotated_back(&scratch.dq, rotary, qkv, row, head * width);
+        mode = OutputMode::Accumulate;
+    }
+    let (key, value) = heads.key_and_value(key_head);
+    insert_rotated_back(&scratch.dk, rotary, qkv, row, key);
+    insert_columns(&scratch.dv, width, qkv, row, value);
+}
+
+/// The gradients of one query head: `scratch.dq` is overwritten; `scratch.dk` and `scratch.dv` are overwritten or added
+/// to. `scratch.o` (T, D) is the gradient of the head's output. Blocks run from the last query back, because the last
+/// one sees all keys and so overwrites all of `dk` and `dv`.
+fn backward_head(
+    attention: CausalAttention,
+    scratch: &mut AttentionScratch,
+    stats: &[SoftmaxStats],
+    mut mode: OutputMode,
+) {
+    let AttentionScratch { q, dq, dk, dv, p, dp, o, q_rows, o_rows, p_rows, .. } = scratch;
+    let AttentionScratch { k_by_width, v_by_width, k_by_position, .. } = scratch;
+    let AttentionScratch { q_by_position, o_by_position, p_by_position, .. } = scratch;
+    let (options, width) = (attention.options, attention.heads.width);
+    let precision = options.precision;
+    q_rows.repack(precision, q, width);
+    o_rows.repack(precision, o, width);
+    for (queries, key_count) in attention.query_blocks().rev() {
+        let numbers = queries.start * width..queries.end * width;
+        let words = queries.start * q_rows.stride;
+        p.resize(queries.len() * key_count, 0.0);
+        dp.resize(queries.len() * key_count, 0.0);
+        let keys = k_by_width.view().first_columns(key_count);
+        multiply(options, &q_rows.words[words..], q_rows.stride, keys, p, OutputMode::Overwrite);
+        recompute_probabilities(p, key_count, queries.start, attention.scale(), &stats[queries.clone()]);
+        let values = v_by_width.view().first_columns(key_count);
+        multiply(options, &o_rows.words[words..], o_rows.stride, values, dp, OutputMode::Overwrite);
+        product_grad(p, dp, key_count, queries.start, attention.scale());
+
+        p_rows.repack(precision, dp, key_count);
+        let keys = k_by_position.view().first_words(packed_len(precision, key_count));
+        let dq = &mut dq[numbers.clone()];
+        multiply(options, &p_rows.words, p_rows.stride, keys, dq, OutputMode::Overwrite);
+        p_by_position.pack_rows(precision, dp, key_count);
+        q_by_position.pack_rows(precision, &q[numbers.clone()], width);
+        multiply_all_panels(options, p_by_position, q_by_position, &mut dk[..key_count * width], mode);
+        p_by_position.pack_rows(precision, p, key_count);
+        o_by_position.pack_rows(precision, &o[numbers], width);
+        multiply_all_panels(options, p_by_position, o_by_position, &mut dv[..key_count * width], mode);
+        mode = OutputMode::Accumulate;
+    }
+}
+
+/// `out` (M, N) = or += leftᵀ · right.
+fn multiply_all_panels(
+    options: MatmulOptions,
+    left: &Panels,
+    right: &Panels,
+    out: &mut [f32],
+    mode: OutputMode,
+) {
+    let pair = [(left.view(), right.view())];
+    let panel_rows = PANEL * right.view().columns();
+    for (panel, out) in out.chunks_mut(panel_rows).enumerate() {
+        multiply_transposed(options, &pair, panel, out, mode);
+    }
+}
+
+impl AttentionScratch {
+    /// Copies keys (rotated) and values of one key–value head into `k` and `v`.
+    fn load_keys_and_values(&mut self, heads: Heads, key_head: usize, rotary: &Rotary, qkv: &[f32]) {
+        let (key, value) = heads.key_and_value(key_head);
+        copy_rotated(qkv, heads.qkv_width(), key, rotary, &mut self.k);
+        copy_columns(qkv, heads.qkv_width(), value, heads.width, &mut self.v);
+    }
+}
+
+/// Copies `width` columns from column `start` on, out of rows (T, `row`) into `to` (T, `width`).
+fn copy_columns(rows: &[f32], row: usize, start: usize, width: usize, to: &mut Vec<f32>) {
+    to.clear();
+    for row in rows.chunks_exact(row) {
+        to.extend_from_slice(&row[start..start + width]);
+    }
+}
+
+/// The reverse of [`copy_columns`].
+fn insert_columns(from: &[f32], width: usize, rows: &mut [f32], row: usize, start: usize) {
+    for (from, row) in from.chunks_exact(width).zip(rows.chunks_exact_mut(row)) {
+        row[start..start + width].copy_from_slice(from);
+    }
+}
+
+vectorised! {
+    /// [`copy_columns`] of one head, each row rotated by its position.
+    fn copy_rotated(rows: &[f32], row: usize, start: usize, rotary: &Rotary, to: &mut Vec<f32>) {
+        let width = 2 * rotary.half;
+        to.resize(rows.len() / row * width, 0.0);
+        for (position, (row, to)) in rows.chunks_exact(row).zip(to.chunks_exact_mut(width)).enumerate() {
+            rotate(&row[start..start + width], rotary.at(position), to);
+        }
+    }
+}
+
+vectorised! {
+    /// The reverse of [`copy_rotated`].
+    fn insert_rotated_back(from: &[f32], rotary: &Rotary, rows: &mut [f32], row: usize, start: usize) {
+        let width = 2 * rotary.half;
+        for (position, (from, row)) in from.chunks_exact(width).zip(rows.chunks_exact_mut(row)).enumerate() {
+            rotate_back(from, rotary.at(position), &mut row[start..start + width]);
+        }
+    }
+}
+
+vectorised! {
+    /// Replaces the products (queries, keys) of the queries from position `first` on by probabilities. Keys at later
+    /// positions than their query get 0.
+    fn probabilities(
+        products: &mut [f32], key_count: usize, first: usize, scale: f32, stats: &mut [SoftmaxStats],
+    ) {
+        for ((row, position), stats) in products.chunks_exact_mut(key_count).zip(first..).zip(stats) {
+            let (past, future) = row.split_at_mut(position + 1);
+            *stats = softmax(past, scale);
+            future.fill(0.0);
+        }
+    }
+}
+
+vectorised! {
+    /// [`probabilities`] from the known statistics of each row.
+    fn recompute_probabilities(
+        products: &mut [f32], key_count: usize, first: usize, scale: f32, stats: &[SoftmaxStats],
+    ) {
+        let rows = products.chunks_exact_mut(key_count).zip(first..).zip(stats);
+        for ((row, position), &SoftmaxStats { max, inverse_sum }) in rows {
+            let (past, future) = row.split_at_mut(position + 1);
+            for value in past {
+                *value = exp((*value - max) * scale) * inverse_sum;
+            }
+            future.fill(0.0);
+        }
+    }
+}
+
+vectorised! {
+    /// Replaces the gradient of the probabilities by that of the products: `scale · p · (g − Σ g p)`.
+    fn product_grad(probabilities: &[f32], gradient: &mut [f32], key_count: usize, first: usize, scale: f32) {
+        let rows = probabilities.chunks_exact(key_count).zip(gradient.chunks_exact_mut(key_count)).zip(first..);
+        for ((p, g), position) in rows {
+            let (past, future) = g.split_at_mut(position + 1);
+            let mean = sum_over_pairs(&p[..past.len()], past, |a, b| a * b);
+            for (g, p) in past.iter_mut().zip(p) {
+                *g = scale * p * (*g - mean);
+            }
+            future.fill(0.0);
+        }
+    }
+}

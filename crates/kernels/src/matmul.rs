@@ -1,0 +1,171 @@
+//! Matrix products in f32 or bf16, on one thread.
+//!
+//! Factors are packed into 32-bit *words* along the dimension that is summed over: a word is one f32, or two
+//! neighbouring bf16. Code that splits, transposes and walks words serves both precisions; only the inner step
+//! `sum + a · b` differs. Products of bf16 are exact in f32, and sums are f32.
+//!
+//! - The right factor is packed as [`Panels`] of 64 columns: (⌈N / 64⌉, depth, 64) words, the last panel padded with
+//!   zeros.
+//! - The left factor is packed as rows, [`PackedRows`] (M, depth); or as panels too, which are then read transposed.
+//!
+//! A product is computed in tiles of up to 6 × 64 sums that stay in registers. With vectors of sixteen numbers that is
+//! 24 of the 32 registers, and one step along the depth loads ten operands for 24 multiplications.
+//!
+//! Every sum runs along the depth in order, so its bits depend neither on the number of threads nor on how rows were
+//! split. They do depend on the [`Instructions`].
+//!
+//! The [crate's first page](crate) has an example.
+
+use super::Precision;
+use super::instructions::Instructions;
+
+#[cfg(target_arch = "x86_64")]
+mod avx512_bf16;
+#[cfg(target_arch = "x86_64")]
+mod avx512_rounding;
+mod packed_rows;
+mod panels;
+mod peak;
+mod portable;
+
+pub use packed_rows::{PackedRows, pack_pair, packed_len, round_to_bf16};
+pub use panels::{Panels, PanelsView};
+pub use peak::peak_gflops;
+
+/// Columns of a panel.
+pub const PANEL: usize = 64;
+/// Largest number of rows in a tile.
+const TILE_ROWS: usize = 6;
+/// Words of depth that are multiplied before the next rows: this much of a panel stays in the second-level cache.
+const DEPTH_BLOCK: usize = 512;
+
+/// Number format and instructions of a product.
+#[derive(Clone, Copy, Debug)]
+pub struct MatmulOptions {
+    /// Number format of the factors.
+    pub precision: Precision,
+    /// Instructions to compute with.
+    pub instructions: Instructions,
+}
+
+impl MatmulOptions {
+    /// This precision with the instructions that the process uses, [`Instructions::get`].
+    #[must_use]
+    pub fn new(precision: Precision) -> Self {
+        Self { precision, instructions: Instructions::get() }
+    }
+}
+
+/// What happens to the numbers that the output already contains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputMode {
+    /// The product replaces them.
+    Overwrite,
+    /// The product is added to them.
+    Accumulate,
+}
+
+/// A product of up to [`TILE_ROWS`] rows with the columns of one panel.
+struct Tile<'a> {
+    /// Left and right factor of each segment of the depth; the sum runs over all segments. A left factor starts at the
+    /// tile's first word: rows `left_stride` words apart if there is a stride, else (depth, 64). A right factor is
+    /// (depth, 64).
+    segments: &'a [(&'a [u32], &'a [u32])],
+    left_stride: Option<usize>,
+    columns: usize,
+    /// Starts at the tile's first number; rows are `out_stride` numbers apart.
+    out: &'a mut [f32],
+    out_stride: usize,
+    mode: OutputMode,
+}
+
+/// `out` (M, N) = or += `rows` (M, stride) · `right` (depth, N). Of each row, the first `depth` words are used.
+///
+/// # Panics
+/// If a slice is shorter than its shape.
+pub fn multiply(
+    options: MatmulOptions,
+    rows: &[u32],
+    stride: usize,
+    right: PanelsView,
+    out: &mut [f32],
+    mode: OutputMode,
+) {
+    let columns = right.columns;
+    if columns == 0 || right.depth == 0 {
+        if mode == OutputMode::Overwrite {
+            out.fill(0.0);
+        }
+        return;
+    }
+    let row_count = out.len() / columns;
+    for (panel, first_column) in (0..columns).step_by(PANEL).enumerate() {
+        let panel = right.panel(panel);
+        for start in (0..right.depth).step_by(DEPTH_BLOCK) {
+            let depth = DEPTH_BLOCK.min(right.depth - start);
+            let block = &panel[start * PANEL..(start + depth) * PANEL];
+            let mode = if start > 0 { OutputMode::Accumulate } else { mode };
+            for row in (0..row_count).step_by(TILE_ROWS) {
+                let segments = [(&rows[row * stride + start..], block)];
+                let tile = Tile {
+                    segments: &segments,
+                    left_stride: Some(stride),
+                    columns: PANEL.min(columns - first_column),
+                    out: &mut out[row * columns + first_column..],
+                    out_stride: columns,
+                    mode,
+                };
+                compute_tile(options, tile, TILE_ROWS.min(row_count - row));
+            }
+        }
+    }
+}
+
+/// `out` = or += Σ leftᵀ · right over pairs of a left factor (depth, M) and a right factor (depth, N). Of M, only the
+/// columns of panel number `panel` are computed: `out` is (up to 64, N).
+///
+/// # Panics
+/// If the factors of a pair differ in depth, or a slice is shorter than its shape.
+pub fn multiply_transposed(
+    options: MatmulOptions,
+    pairs: &[(PanelsView, PanelsView)],
+    panel: usize,
+    out: &mut [f32],
+    mode: OutputMode,
+) {
+    let columns = pairs.first().map_or(0, |pair| pair.1.columns);
+    if columns == 0 {
+        return;
+    }
+    let row_count = out.len() / columns;
+    for (right_panel, first_column) in (0..columns).step_by(PANEL).enumerate() {
+        let segments: Vec<(&[u32], &[u32])> =
+            pairs.iter().map(|(left, right)| (left.panel(panel), right.panel(right_panel))).collect();
+        let mut shifted = segments.clone();
+        for row in (0..row_count).step_by(TILE_ROWS) {
+            for (shifted, whole) in shifted.iter_mut().zip(&segments) {
+                shifted.0 = whole.0.get(row..).unwrap_or_default();
+            }
+            let tile = Tile {
+                segments: &shifted,
+                left_stride: None,
+                columns: PANEL.min(columns - first_column),
+                out: &mut out[row * columns + first_column..],
+                out_stride: columns,
+                mode,
+            };
+            compute_tile(options, tile, TILE_ROWS.min(row_count - row));
+        }
+    }
+}
+
+fn compute_tile(options: MatmulOptions, tile: Tile, rows: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let (Precision::Bf16, Some(proof)) = (options.precision, options.instructions.bf16) {
+        return avx512_bf16::compute_tile(proof, tile, rows);
+    }
+    portable::compute_tile(options, tile, rows);
+}
+
+#[cfg(test)]
+mod tests;
