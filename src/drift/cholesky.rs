@@ -16,7 +16,7 @@
 //! assert_eq!(solve(&lower, &array![8.0, 12.0]), array![1.0, 2.0]);
 //! ```
 
-use ndarray::{Array1, Array2, s};
+use ndarray::{Array1, Array2, ArrayView1, Axis, Slice};
 
 /// A pivot below this fraction of its diagonal entry is rounding error.
 const LEAST_PIVOT: f64 = 1e-13;
@@ -29,7 +29,7 @@ pub fn factor(matrix: &Array2<f64>) -> Option<Array2<f64>> {
     let mut lower = Array2::zeros((size, size));
     for column in 0..size {
         for row in column..size {
-            let explained = lower.slice(s![row, ..column]).dot(&lower.slice(s![column, ..column]));
+            let explained = part(lower.row(row), ..column).dot(&part(lower.row(column), ..column));
             let left: f64 = matrix[[row, column]] - explained;
             if row > column {
                 lower[[row, column]] = left / lower[[column, column]];
@@ -49,14 +49,20 @@ pub fn solve(lower: &Array2<f64>, right: &Array1<f64>) -> Array1<f64> {
     let size = lower.nrows();
     let mut x = right.to_owned();
     for row in 0..size {
-        let known = lower.slice(s![row, ..row]).dot(&x.slice(s![..row]));
+        let known = part(lower.row(row), ..row).dot(&part(x.view(), ..row));
         x[row] = (x[row] - known) / lower[[row, row]];
     }
     for row in (0..size).rev() {
-        let known = lower.slice(s![row + 1.., row]).dot(&x.slice(s![row + 1..]));
+        let known = part(lower.column(row), row + 1..).dot(&part(x.view(), row + 1..));
         x[row] = (x[row] - known) / lower[[row, row]];
     }
     x
+}
+
+/// The elements of `vector` in `range`. (ndarray's `s!` contains unsafe code.)
+fn part(mut vector: ArrayView1<f64>, range: impl Into<Slice>) -> ArrayView1<f64> {
+    vector.slice_axis_inplace(Axis(0), range.into());
+    vector
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ use super::summary::{self, DriftRow};
 use super::{DriftError, invalid};
 use crate::config::{NaturalDocuments, SyntheticDocuments};
 use crate::seed::{Stream, StreamKey, streams};
-use ndarray::{Array1, Array2, Axis, concatenate, s};
+use ndarray::{Array1, Array2, Axis, concatenate};
 use rand::seq::index;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
@@ -172,7 +172,7 @@ impl GaussianSimulation {
         let most = self.schedule.natural_sizes().last().copied().unwrap_or(self.schedule.samples);
         let natural = normals(most, self.dims, &mut stream(0, streams::DRIFT_NATURAL));
         let mut pool = Array2::zeros((0, self.dims));
-        let first = natural.slice(s![..self.schedule.samples as usize, ..]).to_owned();
+        let first = natural.slice_axis(Axis(0), (..self.schedule.samples as usize).into()).to_owned();
         let Some(mut model) = FittedGaussian::fit(&first) else { return };
         each(0, &model);
         for (author, &counts) in self.schedule.training.iter().enumerate() {
@@ -184,7 +184,9 @@ impl GaussianSimulation {
                 SyntheticDocuments::All => together(&pool, &corpus),
             };
             let natural = match self.schedule.natural {
-                NaturalDocuments::Fixed => natural.slice(s![..counts.natural() as usize, ..]).to_owned(),
+                NaturalDocuments::Fixed => {
+                    natural.slice_axis(Axis(0), (..counts.natural() as usize).into()).to_owned()
+                }
                 NaturalDocuments::Fresh => {
                     normals(counts.natural(), self.dims, &mut stream(generation, streams::DRIFT_FRESH))
                 }
