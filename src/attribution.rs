@@ -107,6 +107,7 @@ mod tests {
     fn comparison() -> ArmComparison {
         let effect = |metric: &str| Effect {
             metric: metric.to_owned(),
+            label: metric.to_owned(),
             unit: "types".to_owned(),
             family: Family::Entropy,
             generation: 1,

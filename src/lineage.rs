@@ -18,6 +18,7 @@ pub use twins::ArmOf;
 pub use work::{Workload, work};
 
 use crate::config::{Arm, Experiment};
+use crate::measure::Metrics;
 use crate::progress::{Event, Observer};
 use crate::store::{Address, Store};
 use candle_core::Device;
@@ -33,6 +34,8 @@ pub struct RunContext<'a> {
     pub observer: &'a dyn Observer,
     /// Set when the user asks to stop.
     pub interrupt: &'a AtomicBool,
+    /// The metrics that each generation is measured by.
+    pub metrics: &'a Metrics,
     /// Version, processor, command line: what the store records of this process.
     pub provenance: crate::store::Provenance,
 }

@@ -55,7 +55,7 @@ mod paired;
 pub use decide::FAMILY_WISE_ERROR;
 pub use headline::{Headline, headline, practical_size};
 
-use crate::measure::{Family, METRICS};
+use crate::measure::{Catalogue, Family};
 use serde::{Deserialize, Serialize};
 
 /// One measurement of one generation of one lineage.
@@ -136,6 +136,9 @@ impl ArmComparison {
 pub struct Effect {
     /// Id of the metric.
     pub metric: String,
+    /// Label of the metric.
+    #[serde(skip)]
+    pub label: String,
     /// Unit of the values.
     pub unit: String,
     /// Family of the metric.
@@ -171,10 +174,15 @@ impl Effect {
 
 /// Compares every arm with the arm called `control`, in the order in which the arms first occur.
 ///
-/// Observations of metrics that the catalogue does not know are ignored; values that are not numbers are left out and
-/// mentioned. Lineages may stop at different generations.
+/// Observations of metrics that `catalogue` does not define are ignored. Values that are not finite are left out, and the
+/// explanation says how many. Lineages may stop at different generations.
 #[must_use]
-pub fn compare(experiment: &str, observations: &[Observation], control: &str) -> Vec<ArmComparison> {
+pub fn compare(
+    experiment: &str,
+    observations: &[Observation],
+    control: &str,
+    catalogue: &Catalogue,
+) -> Vec<ArmComparison> {
     let table = paired::Table::new(observations);
     let mut arms: Vec<&str> = Vec::new();
     for observation in observations {
@@ -182,11 +190,17 @@ pub fn compare(experiment: &str, observations: &[Observation], control: &str) ->
             arms.push(&observation.arm);
         }
     }
-    arms.into_iter().map(|arm| compare_arm(experiment, &table, arm, control)).collect()
+    arms.into_iter().map(|arm| compare_arm(experiment, &table, arm, control, catalogue)).collect()
 }
 
-fn compare_arm(experiment: &str, table: &paired::Table, arm: &str, control: &str) -> ArmComparison {
-    let differences: Vec<(_, paired::Difference)> = METRICS
+fn compare_arm(
+    experiment: &str,
+    table: &paired::Table,
+    arm: &str,
+    control: &str,
+    catalogue: &Catalogue,
+) -> ArmComparison {
+    let differences: Vec<(_, paired::Difference)> = catalogue
         .iter()
         .flat_map(|metric| {
             let differences = table.differences(metric, arm, control);
@@ -194,13 +208,14 @@ fn compare_arm(experiment: &str, table: &paired::Table, arm: &str, control: &str
         })
         .collect();
     let missing = table.not_numbers(arm) + table.not_numbers(control);
-    let seeds = table.paired_seeds(arm, control);
+    let seeds = table.paired_seeds(arm, control, catalogue);
     let decision = decide::decide(&differences, &table.headlines_measured(arm), seeds);
     let effects = differences
         .iter()
         .map(|(metric, difference)| Effect {
-            metric: metric.id.to_owned(),
-            unit: metric.unit.to_owned(),
+            metric: metric.id.to_string(),
+            label: metric.label.to_string(),
+            unit: metric.unit.to_string(),
             family: metric.family,
             generation: difference.generation,
             control: difference.control,
@@ -209,8 +224,8 @@ fn compare_arm(experiment: &str, table: &paired::Table, arm: &str, control: &str
             ci_low: difference.ci_low(),
             ci_high: difference.ci_high(),
             std_err: difference.std_err,
-            significant: decision.significant.contains(&(metric.id, difference.generation)),
-            practical_size: practical_size(metric.id),
+            significant: decision.is_significant(&metric.id, difference.generation),
+            practical_size: practical_size(&metric.id),
         })
         .collect();
     ArmComparison {
@@ -219,7 +234,7 @@ fn compare_arm(experiment: &str, table: &paired::Table, arm: &str, control: &str
         seeds,
         verdict: decision.verdict,
         called_at_generation: decision.called_at,
-        explanation: explain::explain(&decision, &differences, seeds, missing),
+        explanation: explain::explain(&decision, &differences, seeds, missing, catalogue),
         seeds_needed: decision.seeds_needed,
         effects,
     }

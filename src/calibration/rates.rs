@@ -2,6 +2,7 @@
 
 use super::folds::{Contrast, Pair, partition};
 use crate::config::CONTROL;
+use crate::measure::Catalogue;
 use crate::seed::{StreamKey, streams};
 use crate::verdict::{self, ArmComparison, Observation, Verdict, headline};
 use rayon::prelude::*;
@@ -124,7 +125,7 @@ fn judge(observed: &[Vec<Observation>], pairs: &[Pair]) -> Option<ArmComparison>
             }
         }
     }
-    verdict::compare("", &observations, CONTROL).into_iter().next()
+    verdict::compare("", &observations, CONTROL, &Catalogue::builtin()).into_iter().next()
 }
 
 /// The name under which the arm of a pair is compared with the control.

@@ -5,6 +5,7 @@ use super::surroundings::{self, MachineArgs};
 use crate::calibration::{self, ArmRates, Contrast, Proportion};
 use crate::config::{self, Experiment};
 use crate::lineage::{self, RunContext};
+use crate::measure::Metrics;
 use crate::progress::Silent;
 use crate::seed::{SHARED, StreamKey, streams};
 use crate::stage::Stage;
@@ -102,7 +103,13 @@ impl Args {
         let prepared = lineage::prepare(&experiment)?;
         let interrupt = surroundings::interrupt()?;
         let provenance = self.machine.provenance();
-        let context = RunContext { device: &device, observer: &Silent, interrupt: &interrupt, provenance };
+        let context = RunContext {
+            device: &device,
+            observer: &Silent,
+            interrupt: &interrupt,
+            metrics: &Metrics::builtin(),
+            provenance,
+        };
         let key = StreamKey::new(self.first_seed, SHARED, 0, streams::CALIBRATION);
         let stage = Stage::new(key, observer.as_ref(), &interrupt);
         let seeds = self.first_seed..self.first_seed.saturating_add(self.seeds);

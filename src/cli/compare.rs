@@ -5,7 +5,6 @@ mod split;
 use super::output::{self, Format};
 use crate::attribution::{Attribution, attribute};
 use crate::config::CONTROL;
-use crate::measure;
 use crate::store::{self, RunRecord};
 use crate::verdict::{self, ArmComparison, Effect};
 use anyhow::{Result, ensure};
@@ -52,6 +51,12 @@ impl Compared {
         let last = self.comparison.last_generation();
         let parts = self.attribution.iter().flatten();
         parts.filter(|part| Some(part.generation) == last).collect()
+    }
+
+    /// The label of a metric that was compared.
+    fn label<'a>(&'a self, metric: &'a str) -> &'a str {
+        let effect = self.comparison.effects.iter().find(|effect| effect.metric == metric);
+        effect.map_or(metric, |effect| &effect.label)
     }
 
     fn rows(&self) -> impl Iterator<Item = EffectRow<'_>> {
@@ -112,7 +117,7 @@ pub fn read_all(folders: &[PathBuf]) -> Result<Vec<RunRecord>> {
 
 /// Every arm of an experiment against its control.
 pub fn comparisons(recorded: &RunRecord) -> Vec<ArmComparison> {
-    verdict::compare(&recorded.experiment.name, &recorded.observations(), CONTROL)
+    verdict::compare(&recorded.experiment.name, &recorded.observations(), CONTROL, &recorded.catalogue())
 }
 
 /// The effects that the table shows, at the last generation, and what it calls them.
@@ -170,7 +175,7 @@ struct EffectRow<'a> {
     verdict: &'static str,
     called_at_generation: Option<usize>,
     metric: &'a str,
-    label: &'static str,
+    label: &'a str,
     unit: &'a str,
     generation: usize,
     control: f64,
@@ -198,7 +203,7 @@ impl<'a> EffectRow<'a> {
             verdict: arm.verdict.word(),
             called_at_generation: arm.called_at_generation,
             metric: &effect.metric,
-            label: measure::metric(&effect.metric).map_or("", |metric| metric.label),
+            label: &effect.label,
             unit: &effect.unit,
             generation: effect.generation,
             control: effect.control,

@@ -6,6 +6,7 @@ use super::surroundings::{self, MachineArgs};
 use super::{compare, output};
 use crate::config::Experiment;
 use crate::lineage::{self, RunContext, RunError};
+use crate::measure::Metrics;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
@@ -56,6 +57,7 @@ pub fn run(experiment: &Experiment, root: &Path, machine: &MachineArgs) -> Resul
         device: &device,
         observer: observer.as_ref(),
         interrupt: &interrupt,
+        metrics: &Metrics::builtin(),
         provenance: machine.provenance(),
     };
     lineage::run(experiment, &prepared, root, &context).map_err(|error| explained(error, root))

@@ -7,6 +7,7 @@ use super::surroundings::{self, MachineArgs};
 use super::{compare, run};
 use crate::config::Experiment;
 use crate::lineage::{RunContext, RunError};
+use crate::measure::Metrics;
 use crate::store;
 use crate::sweep::{self, PreparedSweep};
 use anyhow::{Context, Result, bail, ensure};
@@ -76,7 +77,13 @@ impl Args {
         let observer = surroundings::observer();
         let interrupt = surroundings::interrupt()?;
         let provenance = self.machine.provenance();
-        let context = RunContext { device, observer: observer.as_ref(), interrupt: &interrupt, provenance };
+        let context = RunContext {
+            device,
+            observer: observer.as_ref(),
+            interrupt: &interrupt,
+            metrics: &Metrics::builtin(),
+            provenance,
+        };
         match prepared.run(root, &plan.units, plan.at_a_time, &context) {
             Err(RunError::Interrupted) => Err(run::explained(RunError::Interrupted, root)),
             made => Ok(made),

@@ -3,6 +3,7 @@
 use super::output::{self, Format, say};
 use super::surroundings::{self, MachineArgs};
 use crate::lineage::RunContext;
+use crate::measure::Metrics;
 use crate::progress::Silent;
 use crate::seed::{SHARED, StreamKey, streams};
 use crate::stage::Stage;
@@ -74,7 +75,13 @@ impl Args {
         let observer = surroundings::observer();
         let interrupt = surroundings::interrupt()?;
         let provenance = self.machine.provenance();
-        let context = RunContext { device: &device, observer: &Silent, interrupt: &interrupt, provenance };
+        let context = RunContext {
+            device: &device,
+            observer: &Silent,
+            interrupt: &interrupt,
+            metrics: &Metrics::builtin(),
+            provenance,
+        };
         let depth = if self.quick { Thoroughness::Quick } else { Thoroughness::Full };
         let plan = VerifySettings { seed: self.seed, depth, fault: self.inject };
         let stage =

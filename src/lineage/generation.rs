@@ -82,7 +82,8 @@ impl<'a> GenerationRunner<'a> {
         let (documents, synthesis) = self.write(arm, generation, model.as_ref(), first, stage)?;
         self.check_followers(address, &documents)?;
         let (measurements, curves) = self.measure(precise, first, &documents, stage)?;
-        let record = GenerationRecord { mixture, training, synthesis, measurements, curves };
+        let metrics = self.context.metrics.custom_definitions();
+        let record = GenerationRecord { mixture, training, synthesis, measurements, metrics, curves };
         let texts = self.prepared.tokenizer.decode_documents(&documents);
         let written = GenerationOutput { record: &record, documents: &documents, texts: &texts };
         self.store.commit::<RunError>(address, written, |dir| Ok(model.save(dir)?))?;
@@ -278,7 +279,7 @@ impl<'a> GenerationRunner<'a> {
             heldout_floor: prepared.heldout_floor_nats.map(NatsPerToken),
             facts: &self.ask_facts(model, &stage.at(streams::FACTS))?,
         };
-        Ok(measure::measure(&inputs, &stage.at(streams::MEASURING))?)
+        Ok(measure::measure(&inputs, self.context.metrics, &stage.at(streams::MEASURING))?)
     }
 
     /// What the model still knows of the world's facts; nothing where there is no world.

@@ -1,86 +1,121 @@
-//! The catalogue: what is known of every metric before it is measured.
+//! Look-up of definitions when records are read.
 
-use super::{
-    Direction::{self, Down, Unclear, Up},
-    Family::{self, Divergence, Entropy, Form, HeldOut, Tail},
-    Metric,
-};
+use super::{MeasureError, MetricDefinition, Metrics};
 
-/// Every metric there is, by family. Ids are stable: they stand in records on disk.
+/// Definitions of metrics by id, in the order of output.
 ///
-/// The direction is where the metric goes when a distribution narrows: rare types die out, probabilities sharpen,
-/// text repeats itself.
-pub const METRICS: &[Metric] = &[
-    of("heldout_loss", "held-out loss", "nats/token", HeldOut, Up),
-    of("heldout_loss_head", "held-out loss, frequent tokens", "nats/token", HeldOut, Up),
-    of("heldout_loss_torso", "held-out loss, medium tokens", "nats/token", HeldOut, Up),
-    of("heldout_loss_tail", "held-out loss, rare tokens", "nats/token", HeldOut, Up),
-    of("bits_per_byte", "held-out bits per byte", "bits/byte", HeldOut, Up),
-    of("excess_loss", "held-out loss above the exact floor", "nats/token", HeldOut, Up),
-    of("tail_mass", "rare-token mass alive", "share", Tail, Down),
-    of("tail_coverage", "rare tokens found, of those expected", "ratio", Tail, Down),
-    of("tail_mass_words", "rare-word mass alive", "share", Tail, Down),
-    of("tail_coverage_words", "rare words found, of those expected", "ratio", Tail, Down),
-    of("fact_recall_head", "popular facts recalled", "share", Tail, Down),
-    of("fact_recall_torso", "medium facts recalled", "share", Tail, Down),
-    of("fact_recall_tail", "rare facts recalled", "share", Tail, Down),
-    of("unigram_entropy", "token entropy", "nats", Entropy, Down),
-    of("bigram_entropy", "token-pair entropy", "nats", Entropy, Down),
-    of("predictive_entropy", "entropy of the model's predictions", "nats/token", Entropy, Down),
-    of("hill_0", "token types", "types", Entropy, Down),
-    of("hill_1", "effective token types (order 1)", "types", Entropy, Down),
-    of("hill_2", "effective token types (order 2)", "types", Entropy, Down),
-    of("zipf_exponent", "Zipf exponent of tokens", "1", Entropy, Up),
-    of("unigram_entropy_words", "word entropy", "nats", Entropy, Down),
-    of("hill_0_words", "word types", "types", Entropy, Down),
-    of("hill_1_words", "effective word types (order 1)", "types", Entropy, Down),
-    of("hill_2_words", "effective word types (order 2)", "types", Entropy, Down),
-    of("zipf_exponent_words", "Zipf exponent of words", "1", Entropy, Up),
-    of("kl_unigram", "KL divergence, tokens", "nats", Divergence, Up),
-    of("js_unigram", "Jensen–Shannon divergence, tokens", "nats", Divergence, Up),
-    of("tv_unigram", "total variation, tokens", "share", Divergence, Up),
-    of("kl_bigram", "KL divergence, token pairs", "nats", Divergence, Up),
-    of("js_bigram", "Jensen–Shannon divergence, token pairs", "nats", Divergence, Up),
-    of("tv_bigram", "total variation, token pairs", "share", Divergence, Up),
-    of("distinct_1", "distinct tokens", "share", Form, Down),
-    of("distinct_2", "distinct 2-grams", "share", Form, Down),
-    of("distinct_3", "distinct 3-grams", "share", Form, Down),
-    of("distinct_4", "distinct 4-grams", "share", Form, Down),
-    of("repetition", "4-grams repeated within a document", "share", Form, Up),
-    of("compression_ratio", "compression ratio", "bytes/byte", Form, Up),
-    of("novelty_4", "4-grams not in the training text", "share", Form, Unclear),
-    of("loss_under_generation_0", "loss of the text under generation 0", "nats/token", Form, Down),
-];
+/// A record may contain metrics that this version of the program does not compute: those of a program that added its own,
+/// or of another version. [`Recorded::catalogue`](crate::store::Recorded::catalogue) includes them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Catalogue(Vec<MetricDefinition>);
 
-const fn of(
-    id: &'static str,
-    label: &'static str,
-    unit: &'static str,
-    family: Family,
-    narrowing: Direction,
-) -> Metric {
-    Metric { id, label, unit, family, narrowing }
+impl Catalogue {
+    /// The definitions of the built-in metrics.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Metrics::builtin().catalogue()
+    }
+
+    pub(super) fn of(definitions: Vec<MetricDefinition>) -> Self {
+        Self(definitions)
+    }
+
+    /// Adds a definition at the end.
+    ///
+    /// # Errors
+    /// If its id is in use already, or is not in `snake_case`.
+    pub fn add(&mut self, definition: MetricDefinition) -> Result<(), MeasureError> {
+        let id = &definition.id;
+        let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if id.is_empty() || !id.chars().all(is_allowed) {
+            return Err(MeasureError::InvalidId { id: id.to_string() });
+        }
+        if self.get(id).is_some() {
+            return Err(MeasureError::DuplicateId { id: id.to_string() });
+        }
+        self.0.push(definition);
+        Ok(())
+    }
+
+    /// Adds a definition at the end, unless its id is defined already.
+    pub fn add_if_new(&mut self, definition: &MetricDefinition) {
+        if self.get(&definition.id).is_none() {
+            self.0.push(definition.clone());
+        }
+    }
+
+    /// Adds a metric of which only its id and unit are known, unless its id is defined already. Its label is its id, its
+    /// family [`Other`](super::Family::Other) and its direction unclear.
+    pub fn add_unknown(&mut self, id: &str, unit: &str) {
+        if self.get(id).is_none() {
+            self.0.push(MetricDefinition::unknown(id, unit));
+        }
+    }
+
+    /// The definition of the metric called `id`.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<&MetricDefinition> {
+        self.0.iter().find(|definition| definition.id == id)
+    }
+
+    /// The label of the metric called `id`; its id if it is not defined.
+    #[must_use]
+    pub fn label<'a>(&'a self, id: &'a str) -> &'a str {
+        self.get(id).map_or(id, |definition| &definition.label)
+    }
+
+    /// The definitions in the order of output.
+    pub fn iter(&self) -> std::slice::Iter<'_, MetricDefinition> {
+        self.0.iter()
+    }
+
+    /// The number of definitions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are no definitions.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
-/// The metric called `id`, if there is one.
-#[must_use]
-pub fn metric(id: &str) -> Option<&'static Metric> {
-    METRICS.iter().find(|metric| metric.id == id)
+impl<'a> IntoIterator for &'a Catalogue {
+    type Item = &'a MetricDefinition;
+    type IntoIter = std::slice::Iter<'a, MetricDefinition>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use crate::measure::{Direction, Family};
+
+    /// The number of metrics, and that adding each of them to an empty catalogue succeeds: ids are valid and unique.
+    #[test]
+    fn builtin_ids_are_snake_case_and_unique() {
+        let mut catalogue = Catalogue::of(Vec::new());
+        for definition in &Catalogue::builtin() {
+            catalogue.add(definition.clone()).unwrap();
+        }
+        assert_eq!(catalogue.len(), 39);
+        assert_eq!(catalogue.get("no_such_metric"), None);
+    }
 
     #[test]
-    fn every_id_is_snake_case_and_names_one_metric() {
-        let ids: BTreeSet<&str> = METRICS.iter().map(|metric| metric.id).collect();
-        assert_eq!(ids.len(), METRICS.len());
-        for id in ids {
-            assert!(id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'), "{id}");
-            assert_eq!(metric(id).map(|metric| metric.id), Some(id));
-        }
-        assert_eq!(metric("no_such_metric"), None);
+    fn a_metric_of_which_only_the_id_and_unit_are_known_has_its_id_as_label_and_no_direction() {
+        let mut catalogue = Catalogue::builtin();
+        catalogue.add_unknown("reading_ease", "points");
+        catalogue.add_unknown("heldout_loss", "points");
+        let unknown = catalogue.get("reading_ease").unwrap();
+        assert_eq!((&*unknown.label, &*unknown.unit), ("reading_ease", "points"));
+        assert_eq!((unknown.family, unknown.narrowing), (Family::Other, Direction::Unclear));
+        assert_eq!(catalogue.get("heldout_loss").unwrap().unit, "nats/token");
+        assert_eq!(catalogue.label("never_heard_of"), "never_heard_of");
     }
 }

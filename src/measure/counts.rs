@@ -1,53 +1,53 @@
-//! Counting types: how often does each occur, in the whole text and in each block of it?
+//! TypeCounts of types, in the whole text and in each jackknife block of it.
 
-use super::natural::Size;
+use super::natural::TextSize;
 use super::uncertainty::{Estimate, block_count, block_ranges, jackknife};
 use crate::documents::Documents;
 use rayon::prelude::*;
 
-/// How often each type occurs in a text.
-pub(super) struct Counts {
-    /// Count by type id.
-    total: Vec<u32>,
-    /// The sum of all counts.
+/// How often each type (of token, word or token pair) occurs in a text.
+pub struct TypeCounts {
+    by_type: Vec<u32>,
     n: u64,
-    /// Per block of the text, the types that occur in it and how often.
+    /// For each block of the text, the types that occur in it with their counts.
     blocks: Vec<Vec<(u32, u32)>>,
 }
 
-impl Counts {
+impl TypeCounts {
     /// Counts `ids`, which come from `documents` documents, over at least `types` types.
     pub(super) fn new(ids: &[u32], types: usize, documents: usize) -> Self {
-        let total = tally(ids, types);
+        let by_type = tally(ids, types);
         let blocks = block_count(documents, ids.len());
         let blocks = block_ranges(ids.len(), blocks).collect::<Vec<_>>();
         let blocks = blocks.into_par_iter().map(|range| runs(ids[range].to_vec())).collect();
-        Self { total, n: ids.len() as u64, blocks }
+        Self { by_type, n: ids.len() as u64, blocks }
     }
 
     /// The sum of all counts.
-    pub(super) fn n(&self) -> u64 {
+    #[must_use]
+    pub fn n(&self) -> u64 {
         self.n
     }
 
-    /// Count by type id.
-    pub(super) fn total(&self) -> &[u32] {
-        &self.total
+    /// The count of each type, by type id; 0 for types that do not occur.
+    #[must_use]
+    pub fn by_type(&self) -> &[u32] {
+        &self.by_type
     }
 
-    /// Values of `statistic`, a function of the counts by type and of their sum, with their jackknife standard
-    /// errors. A value is None if the text is too short to be cut in two, or if `statistic` has no answer for it
-    /// or for a part of it.
-    pub(super) fn estimate<const M: usize>(
+    /// Values of `statistic`, a function of the counts by type and of their sum, with jackknife standard errors. A
+    /// value is None if the text is too short to be cut in two, or if `statistic` returns None for the text or for the
+    /// text without one of its blocks.
+    pub fn estimate<const M: usize>(
         &self,
         statistic: impl Fn(&[u32], u64) -> [Option<f64>; M] + Sync,
     ) -> [Option<Estimate>; M] {
         if self.blocks.len() < 2 {
             return [None; M];
         }
-        let whole = statistic(&self.total, self.n);
+        let whole = statistic(&self.by_type, self.n);
         let without = |block: &Vec<(u32, u32)>| {
-            let mut counts = self.total.clone();
+            let mut counts = self.by_type.clone();
             let mut n = self.n;
             for &(id, count) in block {
                 counts[id as usize] -= count;
@@ -58,38 +58,38 @@ impl Counts {
         let left_out: Vec<[Option<f64>; M]> = self.blocks.par_iter().map(without).collect();
         std::array::from_fn(|index| {
             let values: Option<Vec<f64>> = left_out.iter().map(|values| values[index]).collect();
-            Some(Estimate { value: whole[index]?, std_err: jackknife(&values?) })
+            Some(Estimate { value: whole[index]?, std_err: jackknife(&values?), n: self.n })
         })
     }
 }
 
-/// How many documents hold each type.
+/// In how many documents each type occurs.
 pub(super) struct Incidence {
-    /// Documents by type.
-    pub(super) counts: Counts,
-    size: Size,
+    /// The number of documents with each type, by type id.
+    pub(super) counts: TypeCounts,
+    size: TextSize,
 }
 
 impl Incidence {
-    /// Counts the documents that hold each type, over at least `types` types.
+    /// Counts the documents in which each type occurs, over at least `types` types.
     pub(super) fn new(documents: &Documents, types: usize) -> Self {
         let largest = documents.flat().iter().max().map_or(0, |&id| id as usize + 1);
         let mut last_document = vec![usize::MAX; types.max(largest)];
         let mut firsts = Vec::new();
-        for (place, document) in documents.iter().enumerate() {
-            let is_first = |&&id: &&u32| std::mem::replace(&mut last_document[id as usize], place) != place;
+        for (index, document) in documents.iter().enumerate() {
+            let is_first = |&&id: &&u32| std::mem::replace(&mut last_document[id as usize], index) != index;
             firsts.extend(document.iter().filter(is_first));
         }
-        Self { counts: Counts::new(&firsts, types, documents.len()), size: Size::of(documents) }
+        Self { counts: TypeCounts::new(&firsts, types, documents.len()), size: TextSize::of(documents) }
     }
 
-    /// The size of a part of the text in which `incidences` of its incidences are.
-    pub(super) fn size_of(&self, incidences: u64) -> Size {
+    /// The size of the part of the text that contains `incidences` of its incidences, in proportion.
+    pub(super) fn size_of(&self, incidences: u64) -> TextSize {
         self.size.part(incidences as f64 / self.counts.n().max(1) as f64)
     }
 }
 
-/// Count by id of `ids`, over at least `types` types.
+/// How often each id occurs among `ids`, by id, over at least `types` types.
 pub(super) fn tally(ids: &[u32], types: usize) -> Vec<u32> {
     let largest = ids.iter().max().map_or(0, |&id| id as usize + 1);
     let mut counts = vec![0; types.max(largest)];
@@ -105,7 +105,7 @@ fn runs(mut ids: Vec<u32>) -> Vec<(u32, u32)> {
     ids.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u32)).collect()
 }
 
-/// The number of types that occur.
+/// The number of types with a count above 0.
 pub(super) fn types_seen(counts: &[u32]) -> usize {
     counts.iter().filter(|&&count| count > 0).count()
 }
@@ -117,18 +117,18 @@ mod tests {
     #[test]
     fn blocks_add_up_to_the_whole() {
         let ids: Vec<u32> = (0..1000).map(|i| i * i % 37).collect();
-        let counts = Counts::new(&ids, 50, 100);
-        assert_eq!(counts.total().len(), 50);
+        let counts = TypeCounts::new(&ids, 50, 100);
+        assert_eq!(counts.by_type().len(), 50);
         let mut sum = vec![0; 50];
         for &(id, count) in counts.blocks.iter().flatten() {
             sum[id as usize] += count;
         }
-        assert_eq!(sum, counts.total());
+        assert_eq!(sum, counts.by_type());
     }
 
     #[test]
     fn a_text_of_one_token_has_no_estimates() {
-        assert_eq!(Counts::new(&[3], 4, 1).estimate(|_, n| [Some(n as f64)]), [None]);
-        assert_eq!(Counts::new(&[], 4, 0).estimate(|_, n| [Some(n as f64)]), [None]);
+        assert_eq!(TypeCounts::new(&[3], 4, 1).estimate(|_, n| [Some(n as f64)]), [None]);
+        assert_eq!(TypeCounts::new(&[], 4, 0).estimate(|_, n| [Some(n as f64)]), [None]);
     }
 }

@@ -1,26 +1,63 @@
-//! What figures draw: rank–frequency curves of words, and survival of types by their natural frequency.
+//! Curves for figures: rank–frequency curves of words, and survival of types by their natural frequency.
 
+use super::CountedGeneration;
+use super::counts::{Incidence, tally};
 use super::natural::Natural;
-use super::{Curves, RankPoint, SurvivalBin, Texts};
-use crate::measure::counts::{Incidence, tally};
+use serde::{Deserialize, Serialize};
+
+/// Curves for figures.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Curves {
+    /// Relative frequency of word types by rank in the synthetic text, at about 60 log-spaced ranks.
+    pub rank_frequency_words: Vec<RankPoint>,
+    /// The same for as many words of natural reference text.
+    pub natural_rank_frequency_words: Vec<RankPoint>,
+    /// Survival of token types by their natural frequency.
+    pub survival: Vec<SurvivalBin>,
+}
+
+/// A point of a rank–frequency curve.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RankPoint {
+    /// 1 is the most frequent type.
+    pub rank: u64,
+    /// Share of all words.
+    pub frequency: f64,
+}
+
+/// Token types of similar natural frequency, and how many of them still occur.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SurvivalBin {
+    /// Lowest natural frequency in the bin (share of reference tokens).
+    pub frequency_from: f64,
+    /// Highest natural frequency in the bin.
+    pub frequency_to: f64,
+    /// The number of types in the bin.
+    pub types: u64,
+    /// How many of them occur in the synthetic text.
+    pub found: u64,
+    /// How many are expected in natural text of the same size.
+    pub expected: f64,
+}
 
 /// Points of a rank–frequency curve, before equal ranks are merged.
 const RANK_POINTS: usize = 60;
 /// Bins of the survival curve, before empty ones are dropped.
 const SURVIVAL_BINS: usize = 10;
 
-/// Draws all curves.
-pub(super) fn draw(texts: &Texts) -> Curves {
-    let natural = texts.reference.word_documents.flat();
-    let equal_n = texts.word_ids.len().min(natural.len());
+/// All curves of a generation.
+pub(super) fn curves(generation: &CountedGeneration) -> Curves {
+    let reference = generation.inputs().reference;
+    let natural = reference.word_documents.flat();
+    let equal_n = generation.word_ids.len().min(natural.len());
     Curves {
-        rank_frequency_words: rank_frequency(&tally(&texts.word_ids[..equal_n], 0)),
+        rank_frequency_words: rank_frequency(&tally(&generation.word_ids[..equal_n], 0)),
         natural_rank_frequency_words: rank_frequency(&tally(&natural[..equal_n], 0)),
-        survival: survival(&texts.reference.tokens, &texts.token_documents),
+        survival: survival(&reference.tokens, &generation.token_documents),
     }
 }
 
-/// Relative frequency by rank at about 60 log-spaced ranks, the first and the last among them.
+/// Relative frequency by rank at about 60 log-spaced ranks, including the first and the last.
 fn rank_frequency(counts: &[u32]) -> Vec<RankPoint> {
     let mut ranked: Vec<u32> = counts.iter().copied().filter(|&count| count > 0).collect();
     ranked.sort_unstable_by(|a, b| b.cmp(a));
@@ -34,15 +71,15 @@ fn rank_frequency(counts: &[u32]) -> Vec<RankPoint> {
     ranks.into_iter().map(point).collect()
 }
 
-/// How many types of about one natural frequency occur in the text, and how many would in natural text of its size.
-/// Bins are log-spaced in the frequency in the reference's first half; expectations come from its second half, and
-/// a text longer than that half is rarefied to its size (and the number found rounded).
+/// How many types of similar natural frequency occur in the text, and how many would in natural text of its size.
+/// Bins are log-spaced in the frequency in the reference's first half; expectations come from its second half. A text
+/// longer than that half is rarefied to its size, and the number found is rounded.
 fn survival(natural: &Natural, text: &Incidence) -> Vec<SurvivalBin> {
     let first_half: f64 = natural.first.iter().map(|&count| f64::from(count)).sum();
     let most = f64::from(natural.first.iter().copied().max().unwrap_or(0));
     let bin_of = |count: u32| {
-        let place = f64::from(count).ln() / most.ln().max(f64::MIN_POSITIVE) * SURVIVAL_BINS as f64;
-        (place as usize).min(SURVIVAL_BINS - 1)
+        let bin = f64::from(count).ln() / most.ln().max(f64::MIN_POSITIVE) * SURVIVAL_BINS as f64;
+        (bin as usize).min(SURVIVAL_BINS - 1)
     };
     let mut bins = vec![Vec::new(); SURVIVAL_BINS];
     for (id, &count) in natural.first.iter().enumerate().filter(|&(_, &count)| count > 0) {
@@ -52,13 +89,13 @@ fn survival(natural: &Natural, text: &Incidence) -> Vec<SurvivalBin> {
     let frequency = |count: Option<u32>| f64::from(count.unwrap_or(0)) / first_half;
     let size = text.size_of(text.counts.n());
     let bin = |ids: Vec<usize>| {
-        let survivors = natural.survivors(&ids, text.counts.total(), size);
+        let surviving = natural.surviving_types(&ids, text.counts.by_type(), size);
         SurvivalBin {
             frequency_from: frequency(ids.iter().map(|&id| natural.first[id]).min()),
             frequency_to: frequency(ids.iter().map(|&id| natural.first[id]).max()),
             types: ids.len() as u64,
-            found: survivors.found.round() as u64,
-            expected: survivors.expected,
+            found: surviving.found.round() as u64,
+            expected: surviving.expected,
         }
     };
     bins.into_iter().map(bin).collect()

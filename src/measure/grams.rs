@@ -1,10 +1,11 @@
-//! n-grams that do not cross documents, numbered.
+//! n-grams within documents, numbered by type.
 
-use super::counts::Counts;
+use super::counts::TypeCounts;
 use crate::documents::{Documents, TokenId};
 use rayon::prelude::*;
 
-/// The n-grams of a text in order, each as the number of its type. Types are numbered in the order of their tokens.
+/// The n-grams of a text in order, each as the number of its type. Types are numbered in the lexicographic order of
+/// their tokens.
 pub(super) struct Grams {
     order: usize,
     /// Type of each n-gram, document after document.
@@ -23,7 +24,7 @@ impl Grams {
         Self { order: 1, ids, ends: ends(documents), types }
     }
 
-    /// The n-grams one token longer. `documents` must be those that `self` was made of.
+    /// The (n + 1)-grams of `documents`, which must be those that `self` was built from.
     pub(super) fn longer(&self, documents: &Documents) -> Self {
         let (keyed, ends) = self.extended(documents);
         let (ids, keys) = number(&keyed);
@@ -31,8 +32,8 @@ impl Grams {
     }
 
     /// How often each type occurs.
-    pub(super) fn counts(&self) -> Counts {
-        Counts::new(&self.ids, self.types, self.ends.len())
+    pub(super) fn counts(&self) -> TypeCounts {
+        TypeCounts::new(&self.ids, self.types, self.ends.len())
     }
 
     /// For each n-gram one token longer, the pair (type of its first n tokens, its last token) as one number.
@@ -61,7 +62,7 @@ pub(super) fn ends(documents: &Documents) -> Vec<usize> {
         .collect()
 }
 
-/// The pairs of neighbouring tokens within documents.
+/// The pairs of adjacent tokens within documents, in order.
 pub(super) fn bigrams(documents: &Documents) -> Vec<u64> {
     documents.iter().flat_map(|document| document.windows(2).map(|w| pair(w[0], w[1]))).collect()
 }
@@ -70,15 +71,15 @@ fn pair(first: u32, second: u32) -> u64 {
     u64::from(first) << 32 | u64::from(second)
 }
 
-/// Numbers `keys` by rank among the distinct ones; returns the number of each, and the distinct keys in order.
+/// The rank of each key among the distinct keys, and the distinct keys in ascending order.
 pub(super) fn number(keys: &[u64]) -> (Vec<u32>, Vec<u64>) {
-    let mut placed: Vec<(u64, u32)> = keys.iter().zip(0..).map(|(&key, place)| (key, place)).collect();
-    placed.par_sort_unstable();
+    let mut indexed: Vec<(u64, u32)> = keys.iter().zip(0..).map(|(&key, index)| (key, index)).collect();
+    indexed.par_sort_unstable();
     let mut ids = vec![0; keys.len()];
     let mut distinct = Vec::new();
-    for run in placed.chunk_by(|a, b| a.0 == b.0) {
-        for &(_, place) in run {
-            ids[place as usize] = distinct.len() as u32;
+    for run in indexed.chunk_by(|a, b| a.0 == b.0) {
+        for &(_, index) in run {
+            ids[index as usize] = distinct.len() as u32;
         }
         distinct.push(run[0].0);
     }

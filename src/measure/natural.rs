@@ -1,23 +1,23 @@
-//! What is known of natural text: how rare is each type, and what would be left of the rare ones by chance?
+//! Natural frequencies: how rare is each type, and how many rare types does a natural text contain by chance?
 //!
 //! **Head, torso, tail.** Types are ordered by falling count, equal counts by rising id. The *head* is the fewest
-//! leading types that together hold at least 90 % of the text, the *torso* the fewest that follow until 99 % are
+//! leading types that together make up at least 90 % of the text, the *torso* the fewest that follow until 99 % are
 //! reached, the *tail* all the rest.
 //!
-//! **Two halves.** The reference documents are dealt alternately into two halves. The first one says which types
-//! are rare, the second one how much of natural text they hold and how many of them a natural text of some size
-//! would hold. Were one sample asked both questions, its own tail would be found in it without fail, while any other
-//! natural text lacks part of it: even perfect text would seem to have lost types.
+//! **Two halves.** The reference documents are assigned alternately to two halves. The first half defines which types
+//! are rare; the second one estimates how much of natural text they make up and how many of them a natural text of a
+//! given size contains. With one sample for both, its own tail would always be found in it, while any other natural
+//! text lacks part of it: even perfect text would seem to have lost types.
 //!
 //! **Rarefaction by documents.** A rare type that occurs once in a document is likely to occur there again, so text
-//! that is drawn document by document holds fewer types than as many tokens drawn one by one. What is expected of a
-//! smaller text is therefore taken over whole documents (Gotelli and Colwell 2001).
+//! that is drawn document by document contains fewer types than as many tokens drawn one by one. Expected numbers of
+//! types in a smaller text therefore come from drawing whole documents (Gotelli and Colwell 2001).
 
 use super::counts::{Incidence, tally};
 use crate::documents::Documents;
 use crate::rarity::Rarity;
 
-/// Classes of things by how often each occurs: see the rule above. None for what does not occur.
+/// Classes of types by their counts: see the rule above. None for types that do not occur.
 fn rarities(counts: &[u32]) -> Vec<Option<Rarity>> {
     let mut order: Vec<usize> = (0..counts.len()).filter(|&id| counts[id] > 0).collect();
     order.sort_by_key(|&id| (std::cmp::Reverse(counts[id]), id));
@@ -36,23 +36,23 @@ pub(super) struct Natural {
     pub(super) counts: Vec<u32>,
     /// Counts in the first half, which defines the classes.
     pub(super) first: Vec<u32>,
-    /// Counts in the second half, which holds them against natural text.
+    /// Counts in the second half, which estimates natural frequencies.
     pub(super) second: Vec<u32>,
-    /// Documents of the second half by the types in them.
+    /// The number of documents of the second half with each type.
     second_documents: Vec<u32>,
-    pub(super) second_size: Size,
+    pub(super) second_size: TextSize,
     /// Class by type.
     rarity: Vec<Option<Rarity>>,
 }
 
 /// The size of a text.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Size {
+pub(super) struct TextSize {
     pub(super) tokens: f64,
     pub(super) documents: f64,
 }
 
-impl Size {
+impl TextSize {
     pub(super) fn of(documents: &Documents) -> Self {
         Self { tokens: documents.flat().len() as f64, documents: documents.len() as f64 }
     }
@@ -62,7 +62,7 @@ impl Size {
         Self { tokens: self.tokens * share, documents: self.documents * share }
     }
 
-    /// How many documents hold `tokens` tokens.
+    /// The number of documents with `tokens` tokens in all, in proportion.
     fn documents_of(self, tokens: f64) -> f64 {
         if self.tokens > 0.0 { self.documents * tokens / self.tokens } else { 0.0 }
     }
@@ -79,13 +79,13 @@ impl Natural {
             rarity: rarities(&first),
             first,
             second: tally(second.flat(), counts.len()),
-            second_documents: Incidence::new(&second, counts.len()).counts.total().to_vec(),
-            second_size: Size::of(&second),
+            second_documents: Incidence::new(&second, counts.len()).counts.by_type().to_vec(),
+            second_size: TextSize::of(&second),
             counts,
         }
     }
 
-    /// The class of a type; what the first half lacks is as rare as the tail.
+    /// The class of a type; types that the first half lacks count as tail.
     pub(super) fn class(&self, id: u32) -> Rarity {
         self.rarity.get(id as usize).copied().flatten().unwrap_or(Rarity::Tail)
     }
@@ -95,43 +95,43 @@ impl Natural {
         (0..self.rarity.len()).filter(|&id| self.rarity[id] == Some(Rarity::Tail)).collect()
     }
 
-    /// Of the types `ids`, how many a text holds, and how many are expected in natural text of its size.
-    /// `documents` counts, by type, the documents that hold it. Of a text longer than the second half, the first number
-    /// is what is expected of a part of it as long as that half.
-    pub(super) fn survivors(&self, ids: &[usize], documents: &[u32], size: Size) -> Survivors {
+    /// How many of the types `ids` occur in a text, and how many are expected in natural text of its size.
+    /// `documents` is the number of documents with each type, by type id. For a text longer than the second half, the
+    /// first number is the one expected in a part of it as long as that half.
+    pub(super) fn surviving_types(&self, ids: &[usize], documents: &[u32], size: TextSize) -> SurvivingTypes {
         let compared = size.tokens.min(self.second_size.tokens);
-        let rarefied = |documents: &[u32], size: Size| {
+        let rarefied = |documents: &[u32], size: TextSize| {
             let chance = |&id: &usize| {
-                let holding = documents.get(id).copied().unwrap_or(0);
-                chance_of_being_drawn(holding, size.documents, size.documents_of(compared))
+                let containing = documents.get(id).copied().unwrap_or(0);
+                chance_of_being_drawn(containing, size.documents, size.documents_of(compared))
             };
             ids.iter().map(chance).sum()
         };
-        Survivors {
+        SurvivingTypes {
             found: rarefied(documents, size),
             expected: rarefied(&self.second_documents, self.second_size),
         }
     }
 }
 
-/// Types that are left of some set.
+/// The number of types of a set that occur in a text.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Survivors {
+pub(super) struct SurvivingTypes {
     pub(super) found: f64,
     pub(super) expected: f64,
 }
 
-/// The probability that something that is in `holding` of `total` documents is in one of `drawn` of them, drawn without
-/// replacement: `1 − C(total − holding, drawn) / C(total, drawn)` (Hurlbert 1971), which is
-/// `1 − Π_{j<holding} (total − drawn − j) / (total − j)` and so goes on between the integers.
-pub(super) fn chance_of_being_drawn(holding: u32, total: f64, drawn: f64) -> f64 {
-    /// Below this the rest of the product cannot change the result.
+/// The probability that a type that occurs in `containing` of `total` documents occurs in at least one of `drawn` of
+/// them, drawn without replacement: `1 − C(total − containing, drawn) / C(total, drawn)` (Hurlbert 1971), computed as
+/// `1 − Π_{j<containing} (total − drawn − j) / (total − j)`, which is also defined between the integers.
+pub(super) fn chance_of_being_drawn(containing: u32, total: f64, drawn: f64) -> f64 {
+    /// Below this, the remaining factors cannot change the result.
     const NEGLIGIBLE: f64 = 1e-18;
-    if holding == 0 {
+    if containing == 0 {
         return 0.0;
     }
     let mut missed = 1.0;
-    for earlier in 0..holding {
+    for earlier in 0..containing {
         let left_over = total - drawn - f64::from(earlier);
         if left_over <= 0.0 || missed < NEGLIGIBLE {
             return 1.0;
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(rarities(&[]), []);
     }
 
-    /// Against every way of drawing 3 of 7 documents, of which 2 hold the type: 1 − C(5,3)/C(7,3) = 1 − 10/35.
+    /// Against every way of drawing 3 of 7 documents, of which 2 contain the type: 1 − C(5,3)/C(7,3) = 1 − 10/35.
     #[test]
     fn rarefaction_agrees_with_counting_every_subset() {
         let brute = (0_u32..1 << 7).filter(|subset| subset.count_ones() == 3);
@@ -174,18 +174,18 @@ mod tests {
         assert_eq!(chance_of_being_drawn(0, 7.0, 7.0), 0.0);
     }
 
-    /// The second half is documents `1 2`, `1 3`, `1 4`: a text of 2 tokens is one of them, so of types 2 and 3 each is
+    /// The second half is the documents `1 2`, `1 3`, `1 4`: a text of 2 tokens is one of them, so of types 2 and 3 each is
     /// expected with probability 1/3. A text of 12 tokens in six documents is compared at the half's 6 tokens, three
-    /// of its documents: type 2, which two of the six hold, is among them unless all three are of the other four,
+    /// of its documents: type 2, which two of the six contain, is among them unless all three are of the other four,
     /// 1 − C(4,3)/C(6,3) = 1 − 4/20.
     #[test]
-    fn survivors_are_compared_at_the_smaller_of_both_sizes() {
+    fn surviving_types_are_compared_at_the_smaller_of_both_sizes() {
         let natural: Documents = [&[9][..], &[1, 2], &[9], &[1, 3], &[9], &[1, 4]].into_iter().collect();
         let natural = Natural::new(&natural);
-        let short = natural.survivors(&[2, 3], &[0, 1, 1], Size { tokens: 2.0, documents: 1.0 });
+        let short = natural.surviving_types(&[2, 3], &[0, 1, 1], TextSize { tokens: 2.0, documents: 1.0 });
         assert!((short.expected - 2.0 / 3.0).abs() < 1e-12);
         assert_eq!(short.found, 1.0);
-        let long = natural.survivors(&[2], &[0, 0, 2], Size { tokens: 12.0, documents: 6.0 });
+        let long = natural.surviving_types(&[2], &[0, 0, 2], TextSize { tokens: 12.0, documents: 6.0 });
         assert!((long.found - 0.8).abs() < 1e-12);
         assert_eq!(long.expected, 1.0);
     }

@@ -1,46 +1,103 @@
-//! Standard errors: how far would a measurement move if other documents had been drawn?
+//! Standard errors: how far would a number move if other documents had been drawn?
 //!
-//! **Means** (losses, shares of positions) are ratios Σy/Σx over documents, and have the closed form of the ratio
+//! **Means** (losses, shares of positions) are ratios Σy/Σx over documents and use the closed form of the ratio
 //! estimator (Cochran 1977, §6.4): with R = Σy/Σx over D documents,
-//! `se² = D/(D−1) · Σ (y_d − R·x_d)² / (Σx)²`. Tokens of one document may depend on each other as they like.
+//! `se² = D/(D−1) · Σ (y_d − R·x_d)² / (Σx)²`. Tokens of one document may depend on each other in any way.
 //!
-//! **Everything else** is a function of counts, and has the delete-a-block jackknife (Künsch 1989): the text is cut
-//! into G blocks of equally many tokens, the statistic is computed G times with one block left out, and
+//! **Everything else** is a function of counts and uses the delete-a-block jackknife (Künsch 1989): the text is cut
+//! into G blocks with equally many tokens, the statistic is computed G times with one block left out, and
 //! `se² = (G−1)/G · Σ (θ₍g₎ − mean θ)²`. Equal blocks matter: type counts grow with the size of the text, and blocks
-//! of unequal size would add that growth to the error. At most G − 1 documents are cut in two by it.
+//! of unequal size would add that growth to the error. At most G − 1 documents are cut in two.
 //!
 //! Why not the bootstrap? A resample leaves out 1/e of the documents, and with them the types that occur once, so
-//! it sees a text with a thinner tail than the one at hand: for the number of types its standard error comes out
-//! at about half of the truth. The jackknife errs to the other side, by the Efron–Stein inequality (1981): for the
+//! it sees a text with a thinner tail than the one measured: for the number of types its standard error is
+//! about half of the true one. The jackknife errs in the other direction, by the Efron–Stein inequality (1981): for the
 //! number of types among n independent tokens it estimates `Σ λe^{−λ}` where the truth is `Σ e^{−λ}(1 − e^{−λ})`
-//! (λ: expected count of a type), which under a power law is a standard error at most 1.2 times too large. It is
+//! (λ: expected count of a type), which under a power law gives a standard error at most 1.2 times too large. It is
 //! also deterministic. With 32 blocks the standard error itself is known to about 13 % (1/√(2·31)).
 //!
-//! When documents are longer than blocks (fewer than 32 documents), there is one block per document, but two at
-//! least; a single document then says something of its own spread, though nothing of that between documents.
+//! When documents are longer than blocks (fewer than 32 documents), there is one block per document, but at least
+//! two. The standard error of a single document then reflects the spread within it, but not that between documents.
 
+use super::MeasureError;
+use crate::documents::Documents;
 use std::ops::Range;
 
-/// Blocks of the jackknife.
+/// The largest number of jackknife blocks.
 pub(super) const BLOCKS: usize = 32;
 
-/// A number and how well it is known.
+/// A number with its standard error.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Estimate {
-    pub(super) value: f64,
-    pub(super) std_err: f64,
+pub struct Estimate {
+    /// The number, in the unit of its metric.
+    pub value: f64,
+    /// Standard error of `value`, in the same unit; from sampling documents.
+    pub std_err: f64,
+    /// How many tokens (or words, n-grams, facts: whatever is counted) `value` was computed from.
+    pub n: u64,
 }
 
 impl Estimate {
-    /// The estimate, not known better than to `step`.
-    pub(super) fn known_to(self, step: f64) -> Self {
-        Self { std_err: self.std_err.max(step), ..self }
+    /// The ratio Σy/Σx over independent clusters `(y, x)`, usually documents; `n` is Σx. None with fewer than two
+    /// clusters, or if Σx is 0.
+    #[must_use]
+    pub fn ratio(clusters: &[(f64, f64)]) -> Option<Self> {
+        let count = clusters.len() as f64;
+        let (sum_y, sum_x) =
+            clusters.iter().fold((0.0, 0.0), |(sum_y, sum_x), (y, x)| (sum_y + y, sum_x + x));
+        if clusters.len() < 2 || sum_x == 0.0 {
+            return None;
+        }
+        let value = sum_y / sum_x;
+        let squares: f64 = clusters.iter().map(|(y, x)| (y - value * x).powi(2)).sum();
+        let std_err = (count / (count - 1.0) * squares).sqrt() / sum_x;
+        Some(Self { value, std_err, n: sum_x.round() as u64 })
+    }
+
+    /// The mean of `values`, one for each token of `documents`, with documents as independent clusters. None if there
+    /// are not two tokens.
+    ///
+    /// # Errors
+    /// If there are not as many values as tokens.
+    pub fn mean_over_tokens(documents: &Documents, values: &[f32]) -> Result<Option<Self>, MeasureError> {
+        super::same_size("values", values.len(), "tokens", documents.flat().len())?;
+        Ok(mean_over(values, &super::grams::ends(documents), |_| true))
     }
 
     /// The estimate times a constant.
-    pub(super) fn scaled(self, factor: f64) -> Self {
-        Self { value: self.value * factor, std_err: self.std_err * factor.abs() }
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        Self { value: self.value * factor, std_err: self.std_err * factor.abs(), ..self }
     }
+
+    /// The same estimate with another `n`.
+    #[must_use]
+    pub fn with_n(self, n: u64) -> Self {
+        Self { n, ..self }
+    }
+
+    /// The estimate with a standard error of at least `std_err`.
+    pub(super) fn with_error_at_least(self, std_err: f64) -> Self {
+        Self { std_err: self.std_err.max(std_err), ..self }
+    }
+}
+
+/// The mean of `values` over the positions that are `included`, with documents (given by where each ends) as
+/// independent clusters.
+pub(super) fn mean_over(
+    values: &[f32],
+    ends: &[usize],
+    included: impl Fn(usize) -> bool,
+) -> Option<Estimate> {
+    let sums: Vec<(f64, f64)> = clusters(ends)
+        .into_iter()
+        .map(|range| {
+            let positions = range.filter(|&position| included(position));
+            positions
+                .fold((0.0, 0.0), |(sum, count), position| (sum + f64::from(values[position]), count + 1.0))
+        })
+        .collect();
+    Estimate::ratio(&sums)
 }
 
 /// How many blocks a text of `documents` documents and `length` tokens is cut into; fewer than two if it is too
@@ -49,7 +106,7 @@ pub(super) fn block_count(documents: usize, length: usize) -> usize {
     documents.clamp(2, BLOCKS).min(length)
 }
 
-/// `0..length` cut into `blocks` runs whose lengths differ by one at most.
+/// `0..length` cut into `blocks` ranges whose lengths differ by at most one.
 pub(super) fn block_ranges(length: usize, blocks: usize) -> impl Iterator<Item = Range<usize>> {
     (0..blocks).map(move |block| length * block / blocks..length * (block + 1) / blocks)
 }
@@ -62,20 +119,8 @@ pub(super) fn jackknife(left_out: &[f64]) -> f64 {
     ((blocks - 1.0) / blocks * squares).sqrt()
 }
 
-/// The ratio Σy/Σx over clusters `(y, x)`. None with fewer than two clusters, or if Σx is 0.
-pub(super) fn ratio(clusters: &[(f64, f64)]) -> Option<Estimate> {
-    let count = clusters.len() as f64;
-    let (sum_y, sum_x) = clusters.iter().fold((0.0, 0.0), |(sum_y, sum_x), (y, x)| (sum_y + y, sum_x + x));
-    if clusters.len() < 2 || sum_x == 0.0 {
-        return None;
-    }
-    let value = sum_y / sum_x;
-    let squares: f64 = clusters.iter().map(|(y, x)| (y - value * x).powi(2)).sum();
-    Some(Estimate { value, std_err: (count / (count - 1.0) * squares).sqrt() / sum_x })
-}
-
-/// The runs of positions that count as independent: the documents, given where each ends; or, if there is only
-/// one, the blocks of it.
+/// The ranges of positions that count as independent: the documents, given by where each ends, or the blocks of the
+/// only document.
 pub(super) fn clusters(ends: &[usize]) -> Vec<Range<usize>> {
     match ends {
         [] => Vec::new(),
@@ -98,15 +143,15 @@ mod tests {
     /// With one token per document a ratio is a mean: the same numbers.
     #[test]
     fn a_ratio_of_single_tokens_is_a_mean() {
-        let estimate = ratio(&[(1.0, 1.0), (2.0, 1.0), (3.0, 1.0), (4.0, 1.0)]).unwrap();
+        let estimate = Estimate::ratio(&[(1.0, 1.0), (2.0, 1.0), (3.0, 1.0), (4.0, 1.0)]).unwrap();
         assert!((estimate.value - 2.5).abs() < 1e-12);
         assert!((estimate.std_err - (5.0_f64 / 12.0).sqrt()).abs() < 1e-12);
     }
 
     #[test]
     fn a_ratio_needs_two_documents_and_something_to_divide_by() {
-        assert_eq!(ratio(&[(1.0, 1.0)]), None);
-        assert_eq!(ratio(&[(0.0, 0.0), (0.0, 0.0)]), None);
+        assert_eq!(Estimate::ratio(&[(1.0, 1.0)]), None);
+        assert_eq!(Estimate::ratio(&[(0.0, 0.0), (0.0, 0.0)]), None);
     }
 
     #[test]

@@ -1,23 +1,23 @@
-//! Texts that are nothing but counts of types: what would their metrics be?
+//! Metrics of a text of which only the counts of its types are known.
 //!
-//! A simulated text (see [`crate::drift`]) is a number of draws from natural frequencies that are known: those of the
-//! whole reference text. It has no documents and no order, so of all metrics only functions of unigram counts can be
-//! taken on it. They are taken as on real text, with what is known put in the place of what has to be estimated there:
+//! A simulated text (see [`crate::drift`]) is a number of draws from known natural frequencies: those of the whole
+//! reference text. It has no documents and no order, so only metrics that are functions of unigram counts can be
+//! computed on it. The formulas are those for real text, with known quantities where real text needs estimates:
 //!
-//! - `hill_0`, `hill_1`, `hill_2`: by the formulas of `entropy`, without a change;
+//! - `hill_0`, `hill_1`, `hill_2`: by the formulas of `entropy`, unchanged;
 //! - `tail_mass`: the tail types are the same, by the first half of the reference; their mass is their frequency;
-//! - `tail_coverage`: what is expected of natural text of m draws is `Σ_tail 1 − (1 − p)^m`, and every draw is a document
-//!   of its own, so that natural text has 1 in expectation here too. m is n, or the size of the reference's second half
-//!   if that is less, as on real text.
+//! - `tail_coverage`: the number expected in natural text of m draws is `Σ_tail 1 − (1 − p)^m`, and every draw is a
+//!   document, so that natural text has 1 in expectation here too. m is n, or the size of the reference's second half
+//!   if that is less, as for real text.
 //!
-//! A type that the reference lacks has no frequency and is never drawn, so that `hill_0` lies lower than on real text.
+//! A type that the reference lacks has no frequency and is never drawn, so `hill_0` is lower than for real text.
 //!
-//! Here, too, is where types stand in held-out text ([`Unigrams::occurrences`]): what a decoder does to a type can only be
-//! seen where it stands.
+//! [`Unigrams::occurrences`] finds the types in held-out text, because the effect of a decoder on a type can only be
+//! observed in context.
 
 use super::Reference;
 use super::counts::types_seen;
-use super::entropy::{entropy, harmonic_numbers, hill_2};
+use super::metrics::entropy::{entropy, harmonic_numbers, hill_2};
 use super::natural::{Natural, chance_of_being_drawn};
 use super::words::{self, Vocabulary};
 use crate::documents::{Documents, TokenId};
@@ -25,46 +25,49 @@ use crate::units::Tokens;
 use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// The types of natural text, tokens or words, and what is measured of draws of them.
+/// The types of natural text, tokens or words, and the metrics of a text drawn from them.
 pub struct Unigrams<'a> {
     natural: &'a Natural,
     /// None where the types are tokens.
     vocabulary: Option<&'a Vocabulary>,
-    /// Of these, how many there are for each token of natural text.
+    /// 1 for tokens; for words, their number per token of natural text.
     per_token: f64,
-    /// Draws that a measured text has.
+    /// The size of a measured text in draws.
     measured: u64,
+    /// Harmonic numbers below `measured`.
     harmonic: Vec<f64>,
+    /// The ids of the tail types.
     tail: Vec<usize>,
-    /// The count of all tail types.
+    /// The sum of their counts.
     tail_count: f64,
-    /// Draws at which tails are compared, and the tail types expected in as many natural ones.
+    /// The number of draws to which texts are rarefied for `tail_coverage`.
     compared: f64,
+    /// The tail types expected in that many draws of natural text.
     expected: f64,
 }
 
-/// Held-out text, as tokens and as it reads.
+/// Held-out text, as tokens and decoded.
 #[derive(Clone, Copy)]
 pub struct Heldout<'a> {
     /// The tokens.
     pub documents: &'a Documents,
-    /// A text per document.
+    /// The decoded documents, one string each.
     pub texts: &'a [String],
-    /// The UTF-8 bytes that a token stands for.
+    /// The number of UTF-8 bytes of a token.
     pub byte_length: &'a (dyn Fn(TokenId) -> u64 + Sync),
 }
 
-/// A type where it stands in a text.
+/// One occurrence of a type in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Occurrence {
-    /// Which type.
+    /// The id of the type.
     pub id: u32,
-    /// The tokens that write it, in the order of [`Documents::flat`].
+    /// The positions of its tokens, in the order of [`Documents::flat`].
     pub tokens: Range<usize>,
 }
 
 impl Reference {
-    /// The tokens of natural text and, unless it has none, its words, to measure texts as long as `measured`.
+    /// The tokens of natural text and, if it has any, its words, for measuring texts of `measured` tokens.
     #[must_use]
     pub fn unigrams(&self, measured: Tokens) -> Vec<Unigrams<'_>> {
         let words = self.word_documents.tokens();
@@ -77,10 +80,10 @@ impl Reference {
 }
 
 impl<'a> Unigrams<'a> {
-    /// What [`measure`](Self::measure) measures of tokens.
+    /// The metrics of tokens, in the order of [`measure`](Self::measure).
     const METRICS: [&'static str; 5] = ["tail_mass", "tail_coverage", "hill_0", "hill_1", "hill_2"];
 
-    /// The same of words.
+    /// The same for words.
     const METRICS_OF_WORDS: [&'static str; 5] =
         ["tail_mass_words", "tail_coverage_words", "hill_0_words", "hill_1_words", "hill_2_words"];
 
@@ -107,32 +110,32 @@ impl<'a> Unigrams<'a> {
         }
     }
 
-    /// Count by type in the whole reference text.
+    /// The count of each type in the whole reference text, by type id.
     #[must_use]
     pub fn counts(&self) -> &[u32] {
         &self.natural.counts
     }
 
-    /// How many of these there are for each token of natural text.
+    /// The number of draws per token of natural text: 1 for tokens, less for words.
     #[must_use]
     pub fn per_token(&self) -> f64 {
         self.per_token
     }
 
-    /// How many of these a measured text has.
+    /// The size of a measured text in draws.
     #[must_use]
     pub fn measured(&self) -> u64 {
         self.measured
     }
 
-    /// The ids of what is measured, in the order of [`measure`](Self::measure).
+    /// The ids of the metrics, in the order of [`measure`](Self::measure).
     #[must_use]
     pub fn metrics(&self) -> [&'static str; 5] {
         if self.vocabulary.is_some() { Self::METRICS_OF_WORDS } else { Self::METRICS }
     }
 
-    /// Tail mass, tail coverage and the Hill numbers of a text of [`measured`](Self::measured) draws, given its counts
-    /// (types). None where a metric has no answer.
+    /// Tail mass, tail coverage and the Hill numbers of a text of [`measured`](Self::measured) draws, given its counts by
+    /// type id. None where a metric is undefined.
     #[must_use]
     pub fn measure(&self, counts: &[u32]) -> [Option<f64>; 5] {
         let alive = self.tail.iter().filter(|&&id| counts[id] > 0);
@@ -149,9 +152,8 @@ impl<'a> Unigrams<'a> {
         ]
     }
 
-    /// Where these types stand in held-out text. Types that the reference lacks are left out, and so are the words of a
-    /// document whose bytes are not those of its tokens: one that was cut within a character, or whose tokenizer does
-    /// not work on bytes.
+    /// All occurrences of these types in held-out text. Left out are the words of a document whose bytes are not those
+    /// of its tokens: it was cut within a character, or its tokenizer does not work on bytes.
     #[must_use]
     pub fn occurrences(&self, heldout: Heldout) -> Vec<Occurrence> {
         let Some(vocabulary) = self.vocabulary else { return self.tokens_of(heldout.documents) };
@@ -180,12 +182,12 @@ impl<'a> Unigrams<'a> {
 
     fn tokens_of(&self, documents: &Documents) -> Vec<Occurrence> {
         let known = |id: u32| self.natural.counts.get(id as usize).is_some_and(|&count| count > 0);
-        let places = documents.flat().iter().enumerate().filter(|&(_, &id)| known(id));
-        places.map(|(place, &id)| Occurrence { id, tokens: place..place + 1 }).collect()
+        let tokens = documents.flat().iter().enumerate().filter(|&(_, &id)| known(id));
+        tokens.map(|(position, &id)| Occurrence { id, tokens: position..position + 1 }).collect()
     }
 }
 
-/// The tokens that share a byte with `bytes`, given where each ends.
+/// The tokens that share a byte with `bytes`, given where each token ends.
 fn tokens_over(ends: &[usize], bytes: Range<usize>) -> Range<usize> {
     let start = ends.partition_point(|&end| end <= bytes.start);
     let end = ends.partition_point(|&end| end < bytes.end) + 1;
@@ -200,7 +202,7 @@ mod tests {
         text.bytes().map(u32::from).collect()
     }
 
-    /// A reference of bytes as tokens: `texts` of a document each.
+    /// A reference whose tokens are bytes and whose documents are `texts`.
     fn reference(texts: &[&str]) -> Reference {
         let documents: Vec<Vec<u32>> = texts.iter().map(|text| letters(text)).collect();
         let documents: Documents = documents.iter().map(Vec::as_slice).collect();
@@ -209,9 +211,10 @@ mod tests {
     }
 
     /// First half: 99 `a`, one `b`, one `c`: the tail is `c` alone (`b` begins at 98.0 %, `c` at 99.0 %). Both halves:
-    /// 197 `a`, 1 `b`, 3 `c`, 1 `d` of 202. Ten draws of natural text hold `c` with 1 − (199/202)^10.
+    /// 197 `a`, 1 `b`, 3 `c`, 1 `d` of 202. Ten draws of natural text contain `c` with probability
+    /// 1 − (199/202)^10.
     #[test]
-    fn the_tail_of_counts_is_held_against_exact_frequencies() {
+    fn the_tail_of_counts_is_compared_with_exact_frequencies() {
         let first = format!("{}bc", "a".repeat(99));
         let second = format!("{}ccd", "a".repeat(98));
         let reference = reference(&[&first, &second]);
@@ -228,15 +231,16 @@ mod tests {
         assert!((first_order.unwrap() - 1.0).abs() < 1e-12);
     }
 
-    /// Tokens ` ol`, `d`, ` dog`, `x`: "old" is written by the first two, "dogx" is no word of the reference.
+    /// Tokens ` ol`, `d`, ` dog`, `x`: "old" consists of the first two, "dogx" is not a word of the
+    /// reference.
     #[test]
-    fn a_word_is_written_by_the_tokens_that_share_a_byte_with_it() {
+    fn a_word_consists_of_the_tokens_that_share_a_byte_with_it() {
         let reference = reference(&["the old dog", "the old dog"]);
         let unigrams = reference.unigrams(Tokens(22));
         let documents: Documents = [&[3, 1, 0][..], &[4, 1, 4]].into_iter().collect();
         let texts = [" old".to_owned(), " dogx dog".to_owned()];
         let heldout = Heldout { documents: &documents, texts: &texts, byte_length: &|id| u64::from(id) };
-        // By spelling: dog, old, the.
+        // Ids in the order of spelling: dog, old, the.
         let expected = [Occurrence { id: 1, tokens: 0..2 }, Occurrence { id: 0, tokens: 5..6 }];
         assert_eq!(unigrams[1].occurrences(heldout), expected);
         let cut = Heldout { byte_length: &|_| 1, ..heldout };

@@ -1,11 +1,11 @@
-//! Words: the parts of a text that Unicode's rules of segmentation (UAX #29) call words and that hold a letter or a
-//! digit, as they are written. Punctuation, spaces and the replacement character of invalid UTF-8 are none.
+//! Words: the segments of a text that Unicode's rules (UAX #29) call words and that contain a letter or a digit, with
+//! case preserved. Punctuation, spaces and the replacement character of invalid UTF-8 are not words.
 //!
 //! A small vocabulary of model tokens has a short tail; words have a long one, so types are counted on both. Equal
-//! numbers of tokens hold different numbers of words, and type counts grow with the size of the text, so words are
-//! cut to a *budget* that depends on nothing but the reference text and n: three quarters of the words that n
-//! tokens of reference text hold. (Not all of them: synthetic text may need more tokens for a word, and must still
-//! fill the budget. If it does not, the measurement's `n` says what it rests on.)
+//! numbers of tokens contain different numbers of words, and type counts grow with the size of the text, so words are
+//! cut to a *budget* that depends on the reference text and n alone: three quarters of the words that n tokens of
+//! reference text contain. (Not all of them: synthetic text may need more tokens per word and must still reach the
+//! budget. If it does not, the `n` of the measurement shows it.)
 
 use crate::documents::Documents;
 use crate::units::Tokens;
@@ -13,34 +13,35 @@ use rayon::prelude::*;
 use unicode_segmentation::UnicodeSegmentation;
 
 #[expect(clippy::disallowed_types, reason = "a pure lookup table, never iterated")]
-type Numbers<'a> = std::collections::HashMap<std::borrow::Cow<'a, str>, u32>;
+type WordNumbers<'a> = std::collections::HashMap<std::borrow::Cow<'a, str>, u32>;
 
-/// Numbers for the words of the reference text, in the order of their spelling.
+/// A number for each word of the reference text, in the order of spelling.
 ///
-/// (Not in the order of first occurrence: equal counts are ranked by number, and a rank that knows something of where
-/// in the sample a word stands would make the rarest words of one half of it too rare in the other.)
+/// (Not in the order of first occurrence: equal counts are ranked by number, and a rank that depends on the position of
+/// a word in the sample would make the rarest words of one half too rare in the other.)
 #[derive(Clone, Debug, Default)]
-pub(super) struct Vocabulary(Numbers<'static>);
+pub(super) struct Vocabulary(WordNumbers<'static>);
 
 impl Vocabulary {
     /// The vocabulary of `texts`, and the texts as numbered words.
     pub(super) fn learn(texts: &[String]) -> (Self, Documents) {
-        let mut spelt: Vec<&str> = split(texts).into_iter().flatten().collect();
-        spelt.par_sort_unstable();
-        spelt.dedup();
-        let vocabulary = Self(spelt.into_iter().map(|word| word.to_owned().into()).zip(0..).collect());
+        let mut spellings: Vec<&str> = split(texts).into_iter().flatten().collect();
+        spellings.par_sort_unstable();
+        spellings.dedup();
+        let vocabulary = Self(spellings.into_iter().map(|word| word.to_owned().into()).zip(0..).collect());
         let documents = vocabulary.read(texts);
         (vocabulary, documents)
     }
 
-    /// The number of a word of the vocabulary.
+    /// The number of a word; None if the vocabulary lacks it.
     pub(super) fn number(&self, word: &str) -> Option<u32> {
         self.0.get(word).copied()
     }
 
-    /// `texts` as numbered words. Words the vocabulary lacks get the numbers that follow on it.
+    /// `texts` as numbered words. Words that the vocabulary lacks get the numbers after its last one, in the order of
+    /// their first occurrence.
     pub(super) fn read(&self, texts: &[String]) -> Documents {
-        let mut unknown = Numbers::new();
+        let mut unknown = WordNumbers::new();
         let mut documents = Documents::new();
         for words in split(texts) {
             let mut ids = Vec::with_capacity(words.len());
@@ -60,10 +61,10 @@ fn split(texts: &[String]) -> Vec<Vec<&str>> {
     texts.par_iter().map(|text| text.unicode_words().collect()).collect()
 }
 
-/// How many words of a text of `n` tokens are counted, given the size of the reference text.
+/// The word budget of a text of `n` tokens, given the size of the reference text.
 pub(super) fn budget(n: Tokens, reference_tokens: Tokens, reference_words: Tokens) -> Tokens {
-    let words_of_all = u128::from(n.0) * u128::from(reference_words.0);
-    let counted = (words_of_all * 3).checked_div(u128::from(reference_tokens.0) * 4).unwrap_or(0);
+    let scaled_words = u128::from(n.0) * u128::from(reference_words.0);
+    let counted = (scaled_words * 3).checked_div(u128::from(reference_tokens.0) * 4).unwrap_or(0);
     Tokens(u64::try_from(counted).unwrap_or(u64::MAX))
 }
 
@@ -74,20 +75,20 @@ mod tests {
     #[test]
     fn unknown_words_get_numbers_after_the_known_ones() {
         let (vocabulary, documents) = Vocabulary::learn(&["The cat, the cat.".to_owned()]);
-        // By spelling: The, cat, the.
+        // In the order of spelling: The, cat, the.
         assert_eq!(documents.flat(), [0, 1, 2, 1]);
         let read = vocabulary.read(&["the dog".to_owned(), "dog eats the cat".to_owned()]);
         assert_eq!(read.iter().collect::<Vec<_>>(), [&[2, 3][..], &[3, 4, 2, 1]]);
     }
 
     #[test]
-    fn punctuation_and_replacement_characters_are_no_words() {
+    fn punctuation_and_replacement_characters_are_not_words() {
         let (_, documents) = Vocabulary::learn(&["\u{fffd}\u{fffd} … — !".to_owned(), String::new()]);
         assert_eq!(documents.len(), 2);
         assert_eq!(documents.tokens(), Tokens(0));
     }
 
-    /// 1000 reference tokens hold 600 words, so 500 tokens hold 300, of which three quarters are 225.
+    /// 1000 reference tokens contain 600 words, so 500 tokens contain 300, of which three quarters are 225.
     #[test]
     fn the_budget_depends_on_the_reference_and_n_alone() {
         assert_eq!(budget(Tokens(500), Tokens(1000), Tokens(600)), Tokens(225));

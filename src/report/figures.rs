@@ -46,12 +46,11 @@ pub(super) enum Part {
 
 /// Every figure that the record has something to show for, in the order of the page.
 pub(super) fn all(recorded: &RunRecord, comparisons: &[&ArmComparison]) -> Vec<(Part, Figure)> {
-    let families = [Family::HeldOut, Family::Tail, Family::Entropy, Family::Divergence, Family::Form];
     let mut figures: Vec<(Part, Option<Figure>)> =
         vec![(Part::Effects, effects::forest(recorded, comparisons))];
     figures.push((Part::Causes, causes::bars(recorded, comparisons)));
     figures.push((Part::TailLeft, survivors::of_run(recorded)));
-    figures.extend(families.map(|family| (Part::Trajectories, trajectories::family(recorded, family))));
+    figures.extend(Family::ALL.map(|family| (Part::Trajectories, trajectories::family(recorded, family))));
     figures.push((Part::RankFrequency, spectra::rank_frequency(recorded)));
     figures.push((Part::Survival, spectra::survival(recorded)));
     figures.push((Part::Rarity, trajectories::rarity(recorded)));

@@ -2,7 +2,7 @@
 
 use crate::baseline::Baseline;
 use crate::config::Experiment;
-use crate::measure::{Curves, Measurement};
+use crate::measure::{Catalogue, Curves, Measurement, MetricDefinition};
 use crate::synthesis::SynthesisRecord;
 use crate::training::TrainingRecord;
 use crate::units::Tokens;
@@ -46,6 +46,21 @@ impl RunRecord {
         }
         observations
     }
+
+    /// The definitions of the built-in metrics, followed by those of all other metrics on record. Of a metric without a
+    /// definition (another version of genloss measured it) only the id and unit are known.
+    #[must_use]
+    pub fn catalogue(&self) -> Catalogue {
+        let mut catalogue = Catalogue::builtin();
+        let records = || self.lineages.iter().flat_map(|lineage| &lineage.generations);
+        for definition in records().flat_map(|record| &record.metrics) {
+            catalogue.add_if_new(definition);
+        }
+        for measurement in records().flat_map(|record| &record.measurements) {
+            catalogue.add_unknown(&measurement.metric, &measurement.unit);
+        }
+        catalogue
+    }
 }
 
 /// One arm with one seed.
@@ -70,6 +85,9 @@ pub struct GenerationRecord {
     pub synthesis: SynthesisRecord,
     /// What was measured of it.
     pub measurements: Vec<Measurement>,
+    /// Definitions of those metrics that are not built in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricDefinition>,
     /// What figures draw besides.
     pub curves: Curves,
 }

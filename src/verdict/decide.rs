@@ -3,7 +3,7 @@
 use super::Verdict;
 use super::headline::{self, Headline};
 use super::paired::Difference;
-use crate::measure::{Family, Metric};
+use crate::measure::{Family, MetricDefinition};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most that the chance of a call may be on an arm that does not narrow in two families, over all generations.
@@ -31,10 +31,18 @@ pub(super) struct Decision {
     pub(super) lacking: Vec<&'static str>,
 }
 
+impl Decision {
+    /// Whether the metric speaks for narrowing at `generation`.
+    pub(super) fn is_significant(&self, metric: &str, generation: usize) -> bool {
+        self.significant.iter().any(|&(id, at)| id == metric && at == generation)
+    }
+}
+
 /// A headline metric at one generation.
 #[derive(Clone, Copy)]
 pub(super) struct Finding<'a> {
     pub(super) headline: &'static Headline,
+    pub(super) metric: &'a MetricDefinition,
     pub(super) difference: &'a Difference,
 }
 
@@ -69,11 +77,17 @@ impl Finding<'_> {
 }
 
 /// The headline metrics among `differences`, by generation.
-pub(super) fn findings<'a>(differences: &'a [(&Metric, Difference)]) -> BTreeMap<usize, Vec<Finding<'a>>> {
+pub(super) fn findings<'a>(
+    differences: &'a [(&'a MetricDefinition, Difference)],
+) -> BTreeMap<usize, Vec<Finding<'a>>> {
     let mut by_generation: BTreeMap<usize, Vec<Finding>> = BTreeMap::new();
     for (metric, difference) in differences {
-        if let Some(headline) = headline::of(metric.id) {
-            by_generation.entry(difference.generation).or_default().push(Finding { headline, difference });
+        if let Some(headline) = headline::of(&metric.id) {
+            by_generation.entry(difference.generation).or_default().push(Finding {
+                headline,
+                metric,
+                difference,
+            });
         }
     }
     by_generation
@@ -81,7 +95,7 @@ pub(super) fn findings<'a>(differences: &'a [(&Metric, Difference)]) -> BTreeMap
 
 /// Decides on an arm of `seeds` seeds, `measured` naming the headline metrics that were measured of it.
 pub(super) fn decide(
-    differences: &[(&Metric, Difference)],
+    differences: &[(&MetricDefinition, Difference)],
     measured: &[&'static str],
     seeds: usize,
 ) -> Decision {
@@ -182,7 +196,7 @@ fn settles(generation: usize, findings: &[Finding], seeds: usize, noise: f64) ->
     let findings: Vec<Finding> = findings
         .iter()
         .zip(&scaled)
-        .map(|(finding, difference)| Finding { headline: finding.headline, difference })
+        .map(|(finding, difference)| Finding { difference, ..*finding })
         .collect();
     is_stable(&findings)
         || families(narrowing(&findings, error_spent_at(generation))).len() >= FAMILIES_NEEDED

@@ -2,9 +2,8 @@
 
 use super::Verdict;
 use super::decide::{Decision, Finding, families, findings};
-use super::headline::label;
 use super::paired::Difference;
-use crate::measure::{Family, Metric, metric};
+use crate::measure::{Catalogue, Family, MetricDefinition};
 
 /// The families in the order in which a sentence names them.
 const FAMILIES: [Family; 3] = [Family::Tail, Family::Entropy, Family::HeldOut];
@@ -12,9 +11,10 @@ const FAMILIES: [Family; 3] = [Family::Tail, Family::Entropy, Family::HeldOut];
 /// Why the verdict is what it is.
 pub(super) fn explain(
     decision: &Decision,
-    differences: &[(&Metric, Difference)],
+    differences: &[(&MetricDefinition, Difference)],
     seeds: usize,
     not_numbers: usize,
+    catalogue: &Catalogue,
 ) -> String {
     let by_generation = findings(differences);
     let at_last = decision.last.and_then(|last| by_generation.get(&last)).map_or(&[][..], Vec::as_slice);
@@ -22,7 +22,7 @@ pub(super) fn explain(
         (_, None) => "the arm and the control share no generation after generation 0 in any seed".to_owned(),
         (Verdict::Collapsed | Verdict::Narrowing, Some(last)) => narrowing(decision, at_last, last),
         (Verdict::Stable, Some(last)) => stable(at_last, last),
-        (Verdict::Inconclusive, Some(last)) => inconclusive(decision, at_last, last),
+        (Verdict::Inconclusive, Some(last)) => inconclusive(decision, at_last, last, catalogue),
     };
     if seeds == 1 {
         sentence.push_str("; there is one seed, so noise is judged by the control's own generations");
@@ -56,7 +56,7 @@ fn narrowing(decision: &Decision, at_last: &[Finding], last: usize) -> String {
 
 /// Whether a headline metric of a family speaks for narrowing at a generation.
 fn narrows(decision: &Decision, family: Family, generation: usize) -> bool {
-    let speaks = |metric| decision.significant.contains(&(metric, generation));
+    let speaks = |metric| decision.is_significant(metric, generation);
     super::headline().iter().any(|headline| headline.family == family && speaks(headline.metric))
 }
 
@@ -70,9 +70,10 @@ fn stable(at_last: &[Finding], last: usize) -> String {
     )
 }
 
-fn inconclusive(decision: &Decision, at_last: &[Finding], last: usize) -> String {
+fn inconclusive(decision: &Decision, at_last: &[Finding], last: usize, catalogue: &Catalogue) -> String {
     if !decision.lacking.is_empty() {
-        let lacking: Vec<String> = decision.lacking.iter().map(|id| label(id)).collect();
+        let lacking: Vec<String> =
+            decision.lacking.iter().map(|id| in_a_sentence(catalogue.label(id))).collect();
         let lacking: Vec<&str> = lacking.iter().map(String::as_str).collect();
         return format!(
             "at generation {last} no interval that accounts for the noise of training can be given for {} (that takes \
@@ -120,8 +121,8 @@ fn severity(finding: &Finding) -> f64 {
 }
 
 fn difference(finding: &Finding) -> String {
-    let Finding { headline, difference } = finding;
-    let unit = metric(headline.metric).map_or("", |metric| metric.unit);
+    let Finding { metric, difference, .. } = finding;
+    let unit = &metric.unit;
     let side = if difference.mean < 0.0 { "below" } else { "above" };
     let (near, far) = if difference.mean < 0.0 {
         (-difference.ci_high(), -difference.ci_low())
@@ -130,7 +131,7 @@ fn difference(finding: &Finding) -> String {
     };
     format!(
         "{} is {:.2} {unit} {side} the control (95 % interval {near:.2} to {far:.2})",
-        label(headline.metric),
+        in_a_sentence(&metric.label),
         difference.mean.abs()
     )
 }
@@ -142,7 +143,13 @@ fn family_name(family: Family) -> &'static str {
         Family::Entropy => "entropy",
         Family::Divergence => "divergence",
         Family::Form => "form",
+        Family::Other => "other metrics",
     }
+}
+
+/// The label of a metric within a sentence.
+fn in_a_sentence(label: &str) -> String {
+    label.to_lowercase()
 }
 
 fn are(words: &[&str]) -> &'static str {

@@ -9,7 +9,7 @@
 //! * entropy: 0.1 nats is 10 % fewer effective types (`exp H`); bigrams are two tokens, hence 0.2 nats;
 //! * tail: a tenth of the tail.
 
-use crate::measure::{Family, metric};
+use crate::measure::Family;
 
 /// A metric that a verdict rests on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,20 +52,16 @@ pub fn practical_size(id: &str) -> Option<f64> {
     of(id).map(|headline| headline.sign * headline.practical)
 }
 
-/// The name of a metric in a sentence.
-pub(super) fn label(id: &str) -> String {
-    metric(id).map_or_else(|| id.to_owned(), |metric| metric.label.to_lowercase())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::Direction;
+    use crate::measure::{Catalogue, Direction};
 
     #[test]
     fn headline_metrics_are_in_the_catalogue_with_the_same_family_and_direction() {
+        let catalogue = Catalogue::builtin();
         for headline in headline() {
-            let known = metric(headline.metric).expect(headline.metric);
+            let known = catalogue.get(headline.metric).expect(headline.metric);
             let direction = if headline.sign > 0.0 { Direction::Up } else { Direction::Down };
             assert_eq!((known.family, known.narrowing), (headline.family, direction), "{}", headline.metric);
         }

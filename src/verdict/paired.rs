@@ -1,7 +1,7 @@
 //! Differences paired by seed, and how noisy they are. The estimates are explained in the parent's doc.
 
 use super::{Observation, headline::headline};
-use crate::measure::{METRICS, Metric};
+use crate::measure::{Catalogue, MetricDefinition};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,24 +49,24 @@ impl<'a> Table<'a> {
     }
 
     /// Seeds that share a metric and a generation after generation 0.
-    pub(super) fn paired_seeds(&self, arm: &str, control: &str) -> usize {
-        let seeds: BTreeSet<u64> = METRICS
+    pub(super) fn paired_seeds(&self, arm: &str, control: &str, catalogue: &Catalogue) -> usize {
+        let seeds: BTreeSet<u64> = catalogue
             .iter()
-            .flat_map(|metric| self.pairs(metric.id, arm, control).into_values().flatten())
+            .flat_map(|metric| self.pairs(&metric.id, arm, control).into_values().flatten())
             .map(|pair| pair.seed)
             .collect();
         seeds.len()
     }
 
     /// The difference in a metric at every generation ≥ 1 that the arm and the control share in some seed.
-    pub(super) fn differences(&self, metric: &Metric, arm: &str, control: &str) -> Vec<Difference> {
-        let pairs = self.pairs(metric.id, arm, control);
-        let control_lineages = self.series.get(&(metric.id, control));
+    pub(super) fn differences(&self, metric: &MetricDefinition, arm: &str, control: &str) -> Vec<Difference> {
+        let pairs = self.pairs(&metric.id, arm, control);
+        let control_lineages = self.series.get(&(&*metric.id, control));
         pairs
             .iter()
             .map(|(&generation, here)| {
                 let walk = control_lineages.and_then(|lineages| walk(lineages, generation));
-                let floor = if metric.is_of_fixed_text() { 0.0 } else { measuring(here) };
+                let floor = if metric.on_fixed_text { 0.0 } else { measuring(here) };
                 match between_seeds(&pairs, generation) {
                     Some(Between { own, largest }) => {
                         let test = walk.map_or(largest, |walk| largest.steadied_by(walk)).at_least(floor);

@@ -23,7 +23,7 @@ use texts::{LayeredText, draws, shuffled, texts_of, uniform_scores, weighted};
 use super::{CheckGroup, Evidence, Finding, Thoroughness, VerifyError, VerifySettings, shown};
 use crate::documents::{Documents, TokenId};
 use crate::drift::DriftRow;
-use crate::measure::{FactAnswer, FourGrams, Inputs, Measurement, Reference, measure};
+use crate::measure::{FactAnswer, FourGrams, Inputs, Measurement, Metrics, Reference, measure};
 use crate::model::Scores;
 use crate::rarity::Rarity;
 use crate::seed::{Stream, StreamKey, streams};
@@ -131,7 +131,7 @@ impl MetricChecks<'_> {
             heldout_floor: extras.floor,
             facts: extras.facts,
         };
-        Ok(Measured(measure(&inputs, self.stage)?.0))
+        Ok(Measured(measure(&inputs, &Metrics::builtin(), self.stage)?.0))
     }
 
     /// Held-out loss, tail and recall: see [`LayeredText`].
@@ -354,7 +354,7 @@ fn mean(id: &str, text: &str, texts: &[Measured], truth: f64, unbiased: impl Fn(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::METRICS;
+    use crate::measure::Catalogue;
     use crate::progress::Silent;
     use std::sync::atomic::AtomicBool;
 
@@ -364,7 +364,7 @@ mod tests {
         let stage = Stage::new(StreamKey::new(1, "", 0, "verify"), &Silent, &interrupt);
         let plan = VerifySettings { seed: 1, depth: Thoroughness::Quick, fault: None };
         let found = findings(&plan, &stage).unwrap();
-        for metric in METRICS {
+        for metric in &Catalogue::builtin() {
             let start = format!("{}: ", metric.id);
             assert!(found.iter().any(|finding| finding.name.starts_with(&start)), "{}", metric.id);
         }

@@ -23,6 +23,7 @@ use super::{CheckGroup, Evidence, Finding, Thoroughness, VerifyError, VerifySett
 use crate::calibration::{self, ArmRates, Contrast, Proportion};
 use crate::config::{self, CONTROL};
 use crate::lineage::{self, RunContext};
+use crate::measure::Catalogue;
 use crate::seed::{StreamKey, streams};
 use crate::stage::Stage;
 use crate::verdict::{self, ArmComparison, Observation, headline};
@@ -121,7 +122,7 @@ impl NoiseExperiment {
         let experiments: u64 = if plan.depth == Thoroughness::Quick { 2_000 } else { 10_000 };
         let one = |experiment: u64| {
             let observations = self.observations(plan.seed, experiment);
-            verdict::compare("", &observations, CONTROL).into_iter().next()
+            verdict::compare("", &observations, CONTROL, &Catalogue::builtin()).into_iter().next()
         };
         (0..experiments).into_par_iter().filter_map(one).collect()
     }

@@ -6,7 +6,7 @@ use genloss::documents::Documents;
 use genloss::drift::{
     DriftRow, DriftSettings, Frequencies, SampleSchedule, multinomial::multinomial, survival,
 };
-use genloss::measure::{Heldout, Inputs, Measurement, Reference, measure};
+use genloss::measure::{Heldout, Inputs, Measurement, Metrics, Reference, measure};
 use genloss::mixture::{self, Pool};
 use genloss::model::Scores;
 use genloss::progress::Silent;
@@ -179,7 +179,7 @@ fn lineage(
         facts: &[],
     };
     let never = AtomicBool::new(false);
-    measure(&inputs, &Stage::new(place(0, "measuring"), &Silent, &never)).unwrap().0
+    measure(&inputs, &Metrics::builtin(), &Stage::new(place(0, "measuring"), &Silent, &never)).unwrap().0
 }
 
 /// Documents of ten tokens, drawn one by one in proportion to `weights`.

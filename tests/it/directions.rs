@@ -6,7 +6,7 @@
 //! counts from four standard errors, or 10⁻⁶ for what a fixed text leaves no doubt about.
 
 use genloss::documents::{Documents, TokenId};
-use genloss::measure::{Direction, FactAnswer, Inputs, METRICS, Measurement, Reference, measure};
+use genloss::measure::{Catalogue, Direction, FactAnswer, Inputs, Measurement, Metrics, Reference, measure};
 use genloss::model::Scores;
 use genloss::progress::Silent;
 use genloss::rarity::Rarity;
@@ -101,8 +101,9 @@ const TABLE: &[(&str, &[Change], Widening)] = &[
 
 #[test]
 fn the_table_holds_every_metric_that_has_a_direction() {
-    let directed = METRICS.iter().filter(|metric| metric.narrowing != Direction::Unclear);
-    assert!(directed.map(|metric| metric.id).eq(TABLE.iter().map(|row| row.0)));
+    let catalogue = Catalogue::builtin();
+    let directed = catalogue.iter().filter(|metric| metric.narrowing != Direction::Unclear);
+    assert!(directed.map(|metric| &*metric.id).eq(TABLE.iter().map(|row| row.0)));
     assert!(TABLE.iter().all(|(_, narrowings, _)| !narrowings.is_empty()));
 }
 
@@ -148,12 +149,13 @@ fn no_metric_takes_widening_for_narrowing_unless_it_says_so() {
 /// How far a metric went in its narrowing direction, in standard errors of the difference. What is taken on a fixed
 /// text has no error of its own.
 fn moved(id: &str, before: &[Measurement], after: &[Measurement]) -> f64 {
-    let metric = METRICS.iter().find(|metric| metric.id == id).unwrap();
+    let catalogue = Catalogue::builtin();
+    let metric = catalogue.get(id).unwrap();
     let sign = if metric.narrowing == Direction::Up { 1.0 } else { -1.0 };
     let of =
         |all: &[Measurement]| all.iter().find(|m| m.metric == id).unwrap_or_else(|| panic!("{id}")).clone();
     let (before, after) = (of(before), of(after));
-    let error = if metric.is_of_fixed_text() { 1e-6 } else { before.std_err.hypot(after.std_err) };
+    let error = if metric.on_fixed_text { 1e-6 } else { before.std_err.hypot(after.std_err) };
     sign * (after.value - before.value) / error.max(1e-12)
 }
 
@@ -192,7 +194,7 @@ impl World {
         };
         let interrupt = AtomicBool::new(false);
         let stage = Stage::new(StreamKey::new(1, "", 0, "directions"), &Silent, &interrupt);
-        measure(&inputs, &stage).unwrap().0
+        measure(&inputs, &Metrics::builtin(), &stage).unwrap().0
     }
 
     fn text(&self, change: Change, learnt: &[f64], random: &mut Stream) -> Documents {

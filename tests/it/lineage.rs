@@ -4,6 +4,7 @@ use candle_core::Device;
 use genloss::config::{self, Experiment};
 use genloss::documents::Documents;
 use genloss::lineage::{self, PreparedText, RunContext, RunError};
+use genloss::measure::Metrics;
 use genloss::model;
 use genloss::progress::{Event, Observer, Recorder, Silent};
 use genloss::seed::{SHARED, StreamKey};
@@ -59,7 +60,13 @@ fn run_into(
     observer: &dyn Observer,
     interrupt: &AtomicBool,
 ) -> Result<(), RunError> {
-    let context = RunContext { device: &Device::Cpu, observer, interrupt, provenance: Provenance::default() };
+    let context = RunContext {
+        device: &Device::Cpu,
+        observer,
+        interrupt,
+        metrics: &Metrics::builtin(),
+        provenance: Provenance::default(),
+    };
     lineage::run(&experiment(), prepared, root, &context)
 }
 
@@ -312,8 +319,13 @@ fn a_generation_that_comes_out_otherwise_does_not_slip_under_those_after_it() {
     let prepared = lineage::prepare(&experiment).unwrap();
     let run = || {
         let (interrupt, provenance) = (AtomicBool::new(false), Provenance::default());
-        let context =
-            RunContext { device: &Device::Cpu, observer: &Silent, interrupt: &interrupt, provenance };
+        let context = RunContext {
+            device: &Device::Cpu,
+            observer: &Silent,
+            interrupt: &interrupt,
+            metrics: &Metrics::builtin(),
+            provenance,
+        };
         lineage::run(&experiment, &prepared, &root, &context)
     };
     run().unwrap();

@@ -24,7 +24,7 @@ fn runs() -> Vec<PathBuf> {
 fn comparisons(run: &Path) -> Vec<ArmComparison> {
     let recorded = store::read(run).unwrap();
     assert!(recorded.baseline.is_some(), "{}: nothing of drift", run.display());
-    verdict::compare(&recorded.experiment.name, &recorded.observations(), CONTROL)
+    verdict::compare(&recorded.experiment.name, &recorded.observations(), CONTROL, &recorded.catalogue())
 }
 
 /// A verdict as the README's tables have it.

@@ -6,7 +6,7 @@ use genloss::config::{
     NaturalFraction, Ngram, Patience, Selection, Source, Strategy, Synthesis, SyntheticDocuments, Tokenizer,
     Training, TrainingLength, World,
 };
-use genloss::measure::{Curves, METRICS, Measurement, RankPoint, SurvivalBin};
+use genloss::measure::{Catalogue, Curves, Measurement, RankPoint, SurvivalBin};
 use genloss::report;
 use genloss::seed::{SHARED, StreamKey};
 use genloss::selection::{Rule, SelectionRecord};
@@ -121,15 +121,15 @@ fn record(seed: u64, arm: &str, generation: usize, loss: f64, left_out: &[&str])
     let mut rng = StreamKey::new(seed, arm, generation, "made up").stream(0);
     let mut normal = move || -> f64 { StandardNormal.sample(&mut rng) };
     let lost = 1.0 - (-loss * generation as f64).exp();
-    let measurements = METRICS
+    let measurements = Catalogue::builtin()
         .iter()
-        .filter(|metric| !left_out.contains(&metric.id))
+        .filter(|metric| !left_out.contains(&&*metric.id))
         .map(|metric| {
-            let (from, to) = ends(metric.id);
+            let (from, to) = ends(&metric.id);
             let noise = 0.012 * (to - from) * normal();
             Measurement {
-                metric: metric.id.to_owned(),
-                unit: metric.unit.to_owned(),
+                metric: metric.id.to_string(),
+                unit: metric.unit.to_string(),
                 value: from + lost * (to - from) + noise,
                 std_err: 0.004 * (to - from).abs(),
                 n: 500_000,
@@ -177,6 +177,7 @@ fn record(seed: u64, arm: &str, generation: usize, loss: f64, left_out: &[&str])
             selection: None,
         },
         measurements,
+        metrics: Vec::new(),
         curves: curves(lost),
     }
 }
@@ -264,7 +265,7 @@ fn made_up(
 }
 
 fn comparisons(recorded: &RunRecord) -> Vec<ArmComparison> {
-    compare(&recorded.experiment.name, &recorded.observations(), CONTROL)
+    compare(&recorded.experiment.name, &recorded.observations(), CONTROL, &recorded.catalogue())
 }
 
 fn samples(recorded: &RunRecord) -> Vec<Sample> {
@@ -401,8 +402,9 @@ fn text_of_a_corpus_and_names_of_arms_are_shown_as_they_are_and_never_run() {
 #[test]
 fn unfinished_small_and_large_experiments_all_have_a_page() {
     let two = [(CONTROL, 0.0), ("unanchored", 0.2)];
-    let words: Vec<&str> = METRICS.iter().map(|m| m.id).filter(|id| *id != "heldout_loss").collect();
-    let everything: Vec<&str> = METRICS.iter().map(|m| m.id).collect();
+    let catalogue = Catalogue::builtin();
+    let words: Vec<&str> = catalogue.iter().map(|m| &*m.id).filter(|id| *id != "heldout_loss").collect();
+    let everything: Vec<&str> = catalogue.iter().map(|m| &*m.id).collect();
     let cases = [
         many_arms(),
         made_up("one-seed", &[7], 3, &two, |_, _| 4, &[]),

@@ -81,6 +81,7 @@ fn record() -> GenerationRecord {
                 tokens_per_token_kept: 104.0,
             }),
         },
+        metrics: Vec::new(),
         measurements: Vec::new(),
         curves: Curves::default(),
     }

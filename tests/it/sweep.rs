@@ -4,6 +4,7 @@ use crate::folder::contents;
 use candle_core::Device;
 use genloss::config::{self, Experiment, Method, Model, NaturalFraction, Prefix, Sweep, TrainingLength};
 use genloss::lineage::{self, RunContext, RunError};
+use genloss::measure::Metrics;
 use genloss::progress::{Event, Recorder};
 use genloss::store::{self, Provenance};
 use genloss::sweep::{self, PreparedSweep, SweepPhase, WorkUnit};
@@ -152,7 +153,13 @@ fn run(
 ) -> (Result<(), RunError>, Vec<Event>) {
     let (observer, interrupt) = (Recorder::default(), AtomicBool::new(false));
     let provenance = Provenance::default();
-    let context = RunContext { device: &Device::Cpu, observer: &observer, interrupt: &interrupt, provenance };
+    let context = RunContext {
+        device: &Device::Cpu,
+        observer: &observer,
+        interrupt: &interrupt,
+        metrics: &Metrics::builtin(),
+        provenance,
+    };
     let result = ready.run(root, units, at_a_time, &context);
     (result, observer.events())
 }
@@ -258,8 +265,13 @@ fn assert_same_as_alone(text: &str, trained: usize, written: usize) -> Vec<Exper
         let alone = tempfile::tempdir().unwrap();
         let (observer, interrupt) = (Recorder::default(), AtomicBool::new(false));
         let provenance = Provenance::default();
-        let context =
-            RunContext { device: &Device::Cpu, observer: &observer, interrupt: &interrupt, provenance };
+        let context = RunContext {
+            device: &Device::Cpu,
+            observer: &observer,
+            interrupt: &interrupt,
+            metrics: &Metrics::builtin(),
+            provenance,
+        };
         let prepared = lineage::prepare(experiment).unwrap();
         lineage::run(experiment, &prepared, alone.path(), &context).unwrap();
         assert_eq!(trainings(&observer.events()), 3);

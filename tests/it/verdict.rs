@@ -1,6 +1,6 @@
 //! Verdicts on simulated experiments whose truth is known.
 
-use genloss::measure::{Family, metric};
+use genloss::measure::{Catalogue, Family};
 use genloss::seed::StreamKey;
 use genloss::verdict::{ArmComparison, Observation, Verdict, compare, headline, practical_size};
 use rand::seq::SliceRandom;
@@ -57,8 +57,12 @@ impl Simulation {
     }
 
     fn verdict(&self, experiment: u64) -> ArmComparison {
-        compare("simulation", &self.observations(experiment), "control").remove(0)
+        compare("simulation", &self.observations(experiment), "control", &Catalogue::builtin()).remove(0)
     }
+}
+
+fn family(id: &str) -> Family {
+    Catalogue::builtin().get(id).expect("a built-in metric").family
 }
 
 /// The rules promise at most 2.5 %; what `genloss verify` measures on such noise stays below 1 %: 5 of 500, and 2 σ.
@@ -125,7 +129,7 @@ fn a_small_but_certain_loss_is_narrowing_and_not_collapse() {
 /// One family makes no call, and what it says is said.
 #[test]
 fn a_loss_of_one_family_alone_is_told() {
-    let lost = |id: &str| if metric(id).is_some_and(|m| m.family == Family::HeldOut) { 1.0 } else { 0.0 };
+    let lost = |id: &str| if family(id) == Family::HeldOut { 1.0 } else { 0.0 };
     let simulation = Simulation { narrowing: lost, training_noise: 0.3, ..NOTHING.clone() };
     for experiment in 0..20 {
         let ArmComparison { verdict, explanation, .. } = simulation.verdict(experiment);
@@ -155,7 +159,7 @@ fn a_metric_that_improves_is_never_evidence_of_narrowing() {
 
 #[test]
 fn one_family_alone_is_no_verdict() {
-    let entropy = |id: &str| if metric(id).unwrap().family == Family::Entropy { 2.0 } else { 0.0 };
+    let entropy = |id: &str| if family(id) == Family::Entropy { 2.0 } else { 0.0 };
     let simulation = Simulation { narrowing: entropy, training_noise: 0.05, ..NOTHING.clone() };
     let comparison = simulation.verdict(0);
     assert_eq!(comparison.verdict, Verdict::Inconclusive);
@@ -168,10 +172,10 @@ fn a_call_never_uses_the_future() {
     let simulation = Simulation { narrowing: |_| 0.4, training_noise: 0.3, ..NOTHING.clone() };
     for experiment in 0..30 {
         let all = simulation.observations(experiment);
-        let whole = compare("e", &all, "control").remove(0);
+        let whole = compare("e", &all, "control", &Catalogue::builtin()).remove(0);
         for last in 1..=6 {
             let past: Vec<_> = all.iter().filter(|o| o.generation <= last).cloned().collect();
-            let cut = compare("e", &past, "control").remove(0);
+            let cut = compare("e", &past, "control", &Catalogue::builtin()).remove(0);
             let expected = whole.called_at_generation.filter(|&called| called <= last);
             assert_eq!(cut.called_at_generation, expected, "experiment {experiment}, cut after {last}");
             let until: Vec<_> = whole.effects.iter().filter(|e| e.generation <= last).cloned().collect();
@@ -184,9 +188,9 @@ fn a_call_never_uses_the_future() {
 fn the_order_of_seeds_changes_nothing() {
     let simulation = Simulation { seeds: 4, narrowing: |_| 0.4, ..NOTHING.clone() };
     let mut observations = simulation.observations(1);
-    let before = compare("e", &observations, "control");
+    let before = compare("e", &observations, "control", &Catalogue::builtin());
     observations.shuffle(&mut StreamKey::new(1, "", 0, "shuffle").stream(0));
-    assert_eq!(compare("e", &observations, "control"), before);
+    assert_eq!(compare("e", &observations, "control", &Catalogue::builtin()), before);
 }
 
 /// One generation, three seeds, differences 0.1, 0.2, 0.3: mean 0.2, standard deviation 0.1, standard error
@@ -209,7 +213,7 @@ fn an_interval_is_the_one_worked_out_by_hand() {
         observation(2, "arm", 3.7),
         observation(3, "arm", 2.3),
     ];
-    let comparison = compare("e", &observations, "control").remove(0);
+    let comparison = compare("e", &observations, "control", &Catalogue::builtin()).remove(0);
     let [effect] = &comparison.effects[..] else { panic!("one effect") };
     assert!((effect.difference - 0.2).abs() < 1e-12);
     assert!((effect.std_err - 0.057_735).abs() < 1e-6);
@@ -238,7 +242,7 @@ fn with_one_seed_noise_is_judged_by_the_controls_own_generations() {
             });
         }
     }
-    let comparison = compare("e", &observations, "control").remove(0);
+    let comparison = compare("e", &observations, "control", &Catalogue::builtin()).remove(0);
     assert!((comparison.effects[1].std_err - 18f64.sqrt()).abs() < 1e-12);
     // Generation 1 has one step, and no spread of steps: measuring error only, √(0.01 + 0.01).
     assert!((comparison.effects[0].std_err - 0.02f64.sqrt()).abs() < 1e-12);
@@ -272,7 +276,7 @@ fn what_cannot_be_compared_is_inconclusive_and_says_why() {
     let without_control: Vec<_> = all.iter().filter(|o| o.arm != "control").cloned().collect();
     let only_generation_0: Vec<_> = all.iter().filter(|o| o.generation == 0).cloned().collect();
     for observations in [without_control, only_generation_0] {
-        let comparison = compare("e", &observations, "control").remove(0);
+        let comparison = compare("e", &observations, "control", &Catalogue::builtin()).remove(0);
         assert_eq!(comparison.verdict, Verdict::Inconclusive);
         assert!(comparison.explanation.contains("share no generation"), "{}", comparison.explanation);
         assert_eq!(comparison.last_generation(), None);
@@ -281,10 +285,10 @@ fn what_cannot_be_compared_is_inconclusive_and_says_why() {
     for observation in broken.iter_mut().filter(|o| o.metric == "tail_mass" && o.arm == "arm") {
         observation.value = f64::NAN;
     }
-    let comparison = compare("e", &broken, "control").remove(0);
+    let comparison = compare("e", &broken, "control", &Catalogue::builtin()).remove(0);
     assert_eq!(comparison.verdict, Verdict::Inconclusive);
     assert!(comparison.explanation.contains("not numbers"), "{}", comparison.explanation);
-    assert!(compare("e", &[], "control").is_empty());
+    assert!(compare("e", &[], "control", &Catalogue::builtin()).is_empty());
 }
 
 #[test]
@@ -292,7 +296,7 @@ fn lineages_that_stop_early_are_compared_as_far_as_they_go() {
     let all = Simulation { narrowing: |_| 1.0, training_noise: 0.1, ..NOTHING.clone() }.observations(0);
     let unfinished: Vec<_> =
         all.into_iter().filter(|o| o.generation <= if o.arm == "arm" { 4 } else { 6 }).collect();
-    let comparison = compare("e", &unfinished, "control").remove(0);
+    let comparison = compare("e", &unfinished, "control", &Catalogue::builtin()).remove(0);
     assert_eq!(comparison.last_generation(), Some(4));
     assert_eq!(comparison.verdict, Verdict::Collapsed);
 }

@@ -2,7 +2,6 @@
 
 use super::Compared;
 use crate::attribution::Attribution;
-use crate::measure;
 
 /// What the tables mean.
 const MEANING: &str = "Of a difference, sampling is what finite samples alone would have made of it, decoding what temperature and\n\
@@ -15,7 +14,8 @@ pub(super) fn tables(all: &[Compared], draw: impl Fn(&[&str], &[Vec<String>]) ->
     for compared in all {
         let parts = compared.at_last_generation();
         if let (Some(generation), false) = (compared.comparison.last_generation(), parts.is_empty()) {
-            let rows: Vec<Vec<String>> = parts.into_iter().map(row).collect();
+            let rows: Vec<Vec<String>> =
+                parts.into_iter().map(|part| row(compared.label(&part.metric), part)).collect();
             let arm = &compared.comparison.arm;
             text.push_str(&format!(
                 "{}, {arm}: where its differences at generation {generation} come from\n\n{}\n",
@@ -63,13 +63,12 @@ fn without_baseline(all: &[Compared]) -> String {
 const HEADER: [&str; 7] =
     ["metric", "seen", "by drift", "difference", "= sampling", "+ decoding", "+ misfit [95 %]"];
 
-fn row(part: &Attribution) -> Vec<String> {
+fn row(label: &str, part: &Attribution) -> Vec<String> {
     // Shares and ratios, or numbers of types.
     let decimals = if part.control.abs() < 10.0 { 3 } else { 1 };
     // An empty sum may be −0.
     let plain = |value: f64| format!("{:.decimals$}", value + 0.0);
     let signed = |value: f64| if value == 0.0 { "0".to_owned() } else { format!("{value:+.decimals$}") };
-    let label = measure::metric(&part.metric).map_or(part.metric.as_str(), |metric| metric.label);
     let [low, high] = [part.misfit_ci_low, part.misfit_ci_high].map(signed);
     vec![
         label.to_owned(),

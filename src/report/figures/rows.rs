@@ -1,6 +1,6 @@
 //! Panels of horizontal rows, one per arm, with the names of the arms at the left of the first panel of each line.
 
-use crate::measure::metric;
+use crate::measure::Catalogue;
 use crate::report::palette::{AXIS, GRID, MUTED, TEXT};
 use crate::report::panel::{Axis, EDGE, FIGURE_WIDTH, PANEL_EM, SMALL_EM};
 use crate::report::scene::{Anchor, Ink, Scene, shortened, width_of};
@@ -83,7 +83,7 @@ impl Frame {
     pub(super) fn heading(&self, scene: &mut Scene, id: &str) {
         let room = self.right - self.left;
         let (label, note) = in_two_lines(id);
-        let label = shortened(label, PANEL_EM, room);
+        let label = shortened(&label, PANEL_EM, room);
         scene.words((self.left, self.top - 30.0), Anchor::Left, PANEL_EM, TEXT, label);
         let note = shortened(&note, SMALL_EM, room);
         scene.words((self.left, self.top - 14.0), Anchor::Left, SMALL_EM, MUTED, note);
@@ -95,12 +95,13 @@ impl Frame {
 }
 
 /// The label of a metric, cut where it goes into detail, and the rest with the unit.
-fn in_two_lines(id: &str) -> (&str, String) {
-    let Some(metric) = metric(id) else { return (id, String::new()) };
+fn in_two_lines(id: &str) -> (String, String) {
+    let catalogue = Catalogue::builtin();
+    let Some(metric) = catalogue.get(id) else { return (id.to_owned(), String::new()) };
     let parts = metric.label.split_once(", ").or_else(|| metric.label.split_once(" ("));
     match parts {
-        Some((label, rest)) => (label, format!("{}, {}", rest.trim_end_matches(')'), metric.unit)),
-        None => (metric.label, metric.unit.to_owned()),
+        Some((label, rest)) => (label.to_owned(), format!("{}, {}", rest.trim_end_matches(')'), metric.unit)),
+        None => (metric.label.to_string(), metric.unit.to_string()),
     }
 }
 

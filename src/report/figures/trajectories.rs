@@ -3,7 +3,7 @@
 use super::Figure;
 use super::legend::{self, BAND, Extra};
 use crate::config::CONTROL;
-use crate::measure::{Direction, Family, METRICS, Metric};
+use crate::measure::{Catalogue, Direction, Family, MetricDefinition};
 use crate::report::palette::BLACK;
 use crate::report::panel::{Axis, Cell, EDGE, FIGURE_WIDTH, Grid, Panel, Words, title};
 use crate::report::scene::Scene;
@@ -30,28 +30,40 @@ pub(super) fn family(recorded: &RunRecord, family: Family) -> Option<Figure> {
         Family::Form => {
             ("trajectories_form", "Form: repetition, novelty, compressibility of the synthetic text")
         }
+        Family::Other => ("trajectories_other", "Other metrics"),
     };
-    let others = |metric: &&Metric| !RARITY.contains(&metric.id) && !FACTS.contains(&metric.id);
-    let metrics: Vec<&Metric> = METRICS.iter().filter(|m| m.family == family).filter(others).collect();
+    let others = |metric: &&MetricDefinition| !RARITY.contains(&&*metric.id) && !FACTS.contains(&&*metric.id);
+    let catalogue = recorded.catalogue();
+    let metrics: Vec<&MetricDefinition> =
+        catalogue.iter().filter(|metric| metric.family == family).filter(others).collect();
     draw(recorded, name, heading, &metrics)
 }
 
 /// Held-out loss of frequent, middling and rare tokens.
 pub(super) fn rarity(recorded: &RunRecord) -> Option<Figure> {
-    draw(recorded, "loss_by_rarity", "Which tokens of natural text is the model forgetting?", &by_id(&RARITY))
+    let catalogue = Catalogue::builtin();
+    let heading = "Which tokens of natural text is the model forgetting?";
+    draw(recorded, "loss_by_rarity", heading, &by_id(&catalogue, &RARITY))
 }
 
 /// Recall of popular, middling and rare facts.
 pub(super) fn facts(recorded: &RunRecord) -> Option<Figure> {
-    draw(recorded, "fact_recall", "Which facts does the model still know?", &by_id(&FACTS))
+    let catalogue = Catalogue::builtin();
+    draw(recorded, "fact_recall", "Which facts does the model still know?", &by_id(&catalogue, &FACTS))
 }
 
-fn by_id(ids: &[&str]) -> Vec<&'static Metric> {
-    ids.iter().filter_map(|id| crate::measure::metric(id)).collect()
+fn by_id<'a>(catalogue: &'a Catalogue, ids: &[&str]) -> Vec<&'a MetricDefinition> {
+    ids.iter().filter_map(|id| catalogue.get(id)).collect()
 }
 
-fn draw(recorded: &RunRecord, name: &'static str, heading: &str, metrics: &[&Metric]) -> Option<Figure> {
-    let metrics: Vec<&Metric> = metrics.iter().copied().filter(|metric| has(recorded, metric.id)).collect();
+fn draw(
+    recorded: &RunRecord,
+    name: &'static str,
+    heading: &str,
+    metrics: &[&MetricDefinition],
+) -> Option<Figure> {
+    let metrics: Vec<&MetricDefinition> =
+        metrics.iter().copied().filter(|metric| has(recorded, &metric.id)).collect();
     if metrics.is_empty() {
         return None;
     }
@@ -64,7 +76,7 @@ fn draw(recorded: &RunRecord, name: &'static str, heading: &str, metrics: &[&Met
         panel(&mut scene, grid.cell(index), recorded, &arms, metric);
     }
     scene.height = grid.bottom(metrics.len()) + EDGE - 8.0;
-    let labels: Vec<&str> = metrics.iter().map(|metric| metric.label).collect();
+    let labels: Vec<&str> = metrics.iter().map(|metric| &*metric.label).collect();
     let spread = match recorded.experiment.seeds.len() {
         0 | 1 => "",
         _ if shows_bands(&arms) => {
@@ -83,7 +95,7 @@ fn shows_bands(arms: &[ArmView]) -> bool {
 }
 
 /// What the key says beside the arms.
-fn key<'a>(recorded: &RunRecord, arms: &[ArmView], metrics: &[&Metric]) -> Vec<Extra<'a>> {
+fn key<'a>(recorded: &RunRecord, arms: &[ArmView], metrics: &[&MetricDefinition]) -> Vec<Extra<'a>> {
     let mut extras = Vec::new();
     if recorded.experiment.seeds.len() > 1 && arms.iter().any(|arm| arm.name == CONTROL) {
         extras.push(Extra::Band("range over seeds"));
@@ -99,28 +111,28 @@ fn key<'a>(recorded: &RunRecord, arms: &[ArmView], metrics: &[&Metric]) -> Vec<E
 }
 
 /// The level no model can beat, where it is known.
-fn floor(recorded: &RunRecord, metric: &Metric) -> Option<f64> {
+fn floor(recorded: &RunRecord, metric: &MetricDefinition) -> Option<f64> {
     let known = recorded.provenance.heldout_floor_nats.filter(|floor| floor.is_finite());
     known.filter(|_| metric.id == "heldout_loss")
 }
 
 /// What drift and its decoder would have made of an arm: generations and values; empty where that is not known.
-fn drifted(recorded: &RunRecord, arm: &ArmView, metric: &Metric) -> Vec<(f64, f64)> {
-    let curve = recorded.baseline.as_ref().and_then(|baseline| baseline.curve(arm.name, metric.id));
+fn drifted(recorded: &RunRecord, arm: &ArmView, metric: &MetricDefinition) -> Vec<(f64, f64)> {
+    let curve = recorded.baseline.as_ref().and_then(|baseline| baseline.curve(arm.name, &metric.id));
     let means = curve.map_or(&[][..], |curve| &curve.decoding).iter();
     means.enumerate().map(|(generation, mean)| (generation as f64, mean.mean)).collect()
 }
 
-fn panel(scene: &mut Scene, cell: Cell, recorded: &RunRecord, arms: &[ArmView], metric: &Metric) {
+fn panel(scene: &mut Scene, cell: Cell, recorded: &RunRecord, arms: &[ArmView], metric: &MetricDefinition) {
     let lines: Vec<(ArmView, Vec<Spread>)> =
-        arms.iter().map(|arm| (*arm, spreads(recorded, arm.name, metric.id))).collect();
+        arms.iter().map(|arm| (*arm, spreads(recorded, arm.name, &metric.id))).collect();
     let floor = floor(recorded, metric);
     let drifts: Vec<Vec<(f64, f64)>> = arms.iter().map(|arm| drifted(recorded, arm, metric)).collect();
     let values = lines.iter().flat_map(|(_, spreads)| spreads.iter().flat_map(|s| [s.low, s.high]));
     let values = values.chain(floor).chain(drifts.iter().flatten().map(|(_, value)| *value));
     let last = last_generation(recorded);
     let note = note(metric);
-    let words = Words { title: metric.label, note: &note, x: "generation" };
+    let words = Words { title: &metric.label, note: &note, x: "generation" };
     let panel = Panel::draw(scene, cell, &words, Axis::generations(last), Axis::linear(values));
     if let Some(level) = floor {
         scene.dashed(&panel.level(level), (5.0, 3.0), BLACK, 1.2);
@@ -142,8 +154,8 @@ fn panel(scene: &mut Scene, cell: Cell, recorded: &RunRecord, arms: &[ArmView], 
 }
 
 /// The unit, and what narrowing would look like.
-fn note(metric: &Metric) -> String {
-    let unit = Some(metric.unit).filter(|unit| !["", "1"].contains(unit));
+fn note(metric: &MetricDefinition) -> String {
+    let unit = Some(&*metric.unit).filter(|unit| !["", "1"].contains(unit));
     let direction = match metric.narrowing {
         Direction::Up => Some("rises when narrowing"),
         Direction::Down => Some("falls when narrowing"),

@@ -1,7 +1,6 @@
 //! Exactly what was run: token counts, training, numbers, settings, provenance.
 
 use super::{count, number};
-use crate::measure::METRICS;
 use crate::report::series::{arms, example, has, last_generation};
 use crate::store::{GenerationRecord, LineageRecord, RunRecord};
 use crate::units::Tokens;
@@ -154,7 +153,8 @@ fn trained(lineage: &LineageRecord, generation: usize, record: &GenerationRecord
 
 fn measurements(recorded: &RunRecord) -> Markup {
     let arms = arms(recorded);
-    let metrics = METRICS.iter().filter(|metric| has(recorded, metric.id));
+    let catalogue = recorded.catalogue();
+    let metrics = catalogue.iter().filter(|metric| has(recorded, &metric.id));
     html! {
         div.scroll tabindex="0" role="group" aria-label="Measurements, scrolls sideways" {
             table.records {
@@ -165,7 +165,7 @@ fn measurements(recorded: &RunRecord) -> Markup {
                         tr {
                             th scope="row" { (metric.label) }
                             td { (metric.unit) }
-                            @for arm in &arms { td.n { (mean_at_last(recorded, arm.name, metric.id)) } }
+                            @for arm in &arms { td.n { (mean_at_last(recorded, arm.name, &metric.id)) } }
                         }
                     }
                 }

@@ -2,7 +2,7 @@
 
 use super::{Section, number, signed};
 use crate::config::CONTROL;
-use crate::measure::{Family, metric};
+use crate::measure::Family;
 use crate::report::series::{ArmView, arms, last_generation};
 use crate::verdict::{ArmComparison, Effect, FAMILY_WISE_ERROR, Verdict};
 use maud::{Markup, html};
@@ -123,10 +123,9 @@ fn row(arm: &ArmView, comparison: &ArmComparison) -> Markup {
 }
 
 fn difference(effect: &Effect) -> Markup {
-    let label = metric(&effect.metric).map_or(effect.metric.as_str(), |metric| metric.label);
     html! {
         li {
-            (label) " " strong { (signed(effect.difference)) } " "
+            (effect.label) " " strong { (signed(effect.difference)) } " "
             span.ci { "[" (number(effect.ci_low)) ", " (number(effect.ci_high)) "] " (effect.unit) }
         }
     }

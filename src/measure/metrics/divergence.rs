@@ -1,7 +1,7 @@
 //! Divergence: how far is the synthetic text from natural text?
 //!
 //! With p the frequencies in the reference text and q those in the synthetic text, of model tokens (`_unigram`) and
-//! of pairs of neighbouring tokens within documents (`_bigram`):
+//! of pairs of adjacent tokens within documents (`_bigram`):
 //!
 //! - `kl_unigram`, `kl_bigram`: `KL(p ‖ q′) = Σ p ln(p/q′)`, natural relative to synthetic: *what does it cost to read
 //!   natural text with the synthetic text's frequencies?* Types that died out cost most. So that they cost something
@@ -12,71 +12,90 @@
 //! - `tv_unigram`, `tv_bigram`: total variation, `½ Σ |p − q|`: the share of the text that would have to change. 0..=1.
 //!
 //! All rise when a distribution narrows, and also when it shifts or widens. All are biased upwards by sampling (two
-//! natural samples differ too), the more the more types there are to a token: hold an arm against the control at equal
-//! n, not against 0. Over all pairs, most of which are seen once, that bias would be the greater part, and, being
-//! smaller for narrower text, would make a text with a cut tail come out *nearer* to natural. Pairs are therefore
-//! compared over cells: one for each pair that the reference holds at least 10 times, and one per first token for all
-//! its other pairs. Merging types never raises a divergence, so these are lower bounds of the divergences of pairs.
+//! natural samples differ too), the more types per token the more: compare an arm with the control at equal n, not
+//! with 0. Over all pairs, most of which are seen once, that bias would dominate, and because it is smaller for narrower
+//! text, it would make a text with a cut tail look *closer* to natural. Pairs are therefore compared over bins: one for
+//! each pair that the reference contains at least 10 times, and one per first token for all its other pairs. Merging
+//! types never raises a divergence, so these are lower bounds of the divergences of pairs.
 //!
-//! Standard errors: block jackknife over the synthetic text; the reference is common to all arms and not in them.
+//! Standard errors: block jackknife over the synthetic text. The error of the reference, which all arms share, is not
+//! included.
 
-use super::counts::{Counts, tally};
-use super::grams::{bigrams, number};
-use super::{Collected, Texts};
 use crate::documents::Documents;
+use crate::measure::counts::{TypeCounts, tally};
+use crate::measure::grams::{bigrams, number};
+use crate::measure::{
+    CountedGeneration, Direction::Up, Estimate, Family, MeasureError, Metric, MetricDefinition,
+};
 
-/// The natural part of q′.
+/// ε: the share of natural frequencies in q′.
 const SKEW: f64 = 0.01;
-/// How often the reference must hold a pair for it to have a cell of its own.
-const OWN_CELL: u32 = 10;
+/// A pair has a bin of its own if the reference contains it at least this often.
+const OWN_BIN: u32 = 10;
 
-/// The cells that pairs of tokens are compared over.
+/// The bins of token pairs over which divergences are computed.
 #[derive(Clone, Debug)]
-pub(super) struct Cells {
-    /// Pairs with a cell of their own, sorted; cell i is pair i's, and the cells of first tokens follow.
+pub(in crate::measure) struct PairBins {
+    /// Pairs with a bin of their own, sorted; bin i is that of pair i, and the bins of first tokens follow.
     pairs: Vec<u64>,
-    /// Counts of the reference by cell.
+    /// Counts of the reference by bin.
     natural: Vec<u32>,
 }
 
-impl Cells {
-    /// Cells by the frequent pairs of `reference`.
-    pub(super) fn new(reference: &Documents) -> Self {
+impl PairBins {
+    /// Bins by the frequent pairs of `reference`.
+    pub(in crate::measure) fn new(reference: &Documents) -> Self {
         let (ids, mut pairs) = number(&bigrams(reference));
         let counts = tally(&ids, 0);
         let mut count = counts.iter();
-        pairs.retain(|_| count.next().is_some_and(|&count| count >= OWN_CELL));
-        let mut cells = Self { pairs, natural: Vec::new() };
-        cells.natural = tally(&cells.of(reference), cells.pairs.len());
-        cells
+        pairs.retain(|_| count.next().is_some_and(|&count| count >= OWN_BIN));
+        let mut bins = Self { pairs, natural: Vec::new() };
+        bins.natural = tally(&bins.of(reference), bins.pairs.len());
+        bins
     }
 
-    /// The cells of the pairs of `documents`.
+    /// The bin of each pair of `documents`, in order.
     fn of(&self, documents: &Documents) -> Vec<u32> {
-        let cell = |pair: u64| match self.pairs.binary_search(&pair) {
-            Ok(place) => place as u32,
+        let bin = |pair: u64| match self.pairs.binary_search(&pair) {
+            Ok(index) => index as u32,
             Err(_) => self.pairs.len() as u32 + (pair >> u32::BITS) as u32,
         };
-        bigrams(documents).into_iter().map(cell).collect()
+        bigrams(documents).into_iter().map(bin).collect()
     }
 }
 
-/// Measures the divergence family.
-pub(super) fn measure(synthetic: &Documents, texts: &Texts, collected: &mut Collected) {
-    of_types(&texts.reference.tokens.counts, &texts.tokens, "unigram", collected);
-    let cells = &texts.reference.cells;
-    let pairs = Counts::new(&cells.of(synthetic), cells.natural.len(), synthetic.len());
-    of_types(&cells.natural, &pairs, "bigram", collected);
+/// Divergences from natural text, of tokens and of token pairs.
+pub(super) struct Divergence;
+
+impl Metric for Divergence {
+    fn definitions(&self) -> Vec<MetricDefinition> {
+        let of = |id, label, unit| MetricDefinition::builtin(id, label, unit, Family::Divergence, Up);
+        vec![
+            of("kl_unigram", "KL divergence, tokens", "nats"),
+            of("js_unigram", "Jensen–Shannon divergence, tokens", "nats"),
+            of("tv_unigram", "total variation, tokens", "share"),
+            of("kl_bigram", "KL divergence, token pairs", "nats"),
+            of("js_bigram", "Jensen–Shannon divergence, token pairs", "nats"),
+            of("tv_bigram", "total variation, token pairs", "share"),
+        ]
+    }
+
+    fn measure(&self, generation: &CountedGeneration) -> Result<Vec<Option<Estimate>>, MeasureError> {
+        let reference = generation.inputs().reference;
+        let synthetic = generation.inputs().synthetic;
+        let bins = &reference.pair_bins;
+        let pairs = TypeCounts::new(&bins.of(synthetic), bins.natural.len(), synthetic.len());
+        let tokens = of_types(&reference.tokens.counts, generation.tokens());
+        Ok([tokens, of_types(&bins.natural, &pairs)].concat())
+    }
 }
 
-fn of_types(natural: &[u32], counts: &Counts, suffix: &str, collected: &mut Collected) {
-    let [kl, js, tv] = counts.estimate(|counts, n| match divergences(natural, counts, n) {
+/// KL, Jensen–Shannon and total variation, with standard errors.
+fn of_types(natural: &[u32], counts: &TypeCounts) -> [Option<Estimate>; 3] {
+    counts.estimate(|counts, n| match divergences(natural, counts, n) {
         Some([kl, js, tv]) => [Some(kl), Some(js), Some(tv)],
         None => [None; 3],
-    });
-    collected.add(&format!("kl_{suffix}"), kl, counts.n());
-    collected.add(&format!("js_{suffix}"), js, counts.n());
-    collected.add(&format!("tv_{suffix}"), tv, counts.n());
+    })
 }
 
 /// KL, Jensen–Shannon and total variation of synthetic `counts`, which sum to `n`, from `natural` counts by the same
@@ -124,16 +143,16 @@ mod tests {
         assert!((tv - 0.25).abs() < 1e-12);
     }
 
-    /// `1 2` occurs 10 times and has a cell, `1 3` and `2 1` share those of their first tokens.
+    /// `1 2` occurs 10 times and has a bin, `1 3` and `2 1` share those of their first tokens.
     #[test]
-    fn frequent_pairs_have_cells_and_others_share_those_of_their_first_token() {
+    fn frequent_pairs_have_bins_and_others_share_those_of_their_first_token() {
         let mut reference: Documents = vec![&[1, 2][..]; 10].into_iter().collect();
         reference.push(&[1, 3]);
         reference.push(&[2, 1, 3]);
-        let cells = Cells::new(&reference);
-        assert_eq!(cells.natural, [10, 0, 2, 1]);
+        let bins = PairBins::new(&reference);
+        assert_eq!(bins.natural, [10, 0, 2, 1]);
         let other: Documents = [&[1, 2, 2, 1, 7][..], &[3]].into_iter().collect();
-        assert_eq!(cells.of(&other), [0, 3, 3, 2]);
+        assert_eq!(bins.of(&other), [0, 3, 3, 2]);
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! Entropy: over how many types is the text spread?
 //!
 //! - `unigram_entropy` (and `_words`): `H = −Σ p ln p` over token types, in nats; falls when a distribution narrows.
-//!   The plug-in value is too small by about (types − 1)/2n, and by more when types are still being discovered. What
-//!   is reported is the estimator of Chao, Wang and Jost (2013), which takes the unseen types' part from the counts
+//!   The plug-in value is too small by about (types − 1)/2n, and by more when types are still being discovered.
+//!   Reported is the estimator of Chao, Wang and Jost (2013), which infers the share of unseen types from the numbers
 //!   of types seen once and twice; its bias is an order smaller, and negative where the tail is far from exhausted.
-//! - `bigram_entropy`: the same of pairs of neighbouring tokens within documents: the joint entropy of a pair, in
-//!   nats. At the usual n most pairs are seen once, so a bias of some percent remains: compare at equal n.
-//! - `predictive_entropy`: *how unsure is the model itself?* Mean entropy of its predictions over the tokens of the
-//!   held-out text, in nats per token. Falls when a model grows sure of itself, also while its loss hardly moves.
-//!   It has no bias from n: the model, not the sample, states the distribution.
+//! - `bigram_entropy`: the same of pairs of adjacent tokens within documents: the joint entropy of a pair, in
+//!   nats. At the usual n most pairs are seen once, so a bias of a few percent remains: compare at equal n.
+//! - `predictive_entropy`: *how uncertain is the model itself?* Mean entropy of its predictions over the tokens of the
+//!   held-out text, in nats per token. Falls when a model becomes more confident, even while its loss hardly moves.
+//!   It has no bias from n: the distribution comes from the model, not from a sample.
 //! - `hill_0`, `hill_1`, `hill_2` (and `_words`): the effective number of types of order q (Hill 1973), `(Σ p^q)^{1/(1−q)}`;
-//!   q weighs common types. Falls when a distribution narrows. `hill_0` is the number of types *at n tokens*: not
-//!   corrected, for no estimate of the unseen ones is reliable, and comparable at equal n. `hill_1 = exp H`, with the
+//!   the larger q, the more common types weigh. Falls when a distribution narrows. `hill_0` is the number of types
+//!   *at n tokens*: not corrected, because no estimate of the unseen types is reliable; comparable at equal n. `hill_1 = exp H`, with the
 //!   corrected H. `hill_2 = n(n−1) / Σ c(c−1)`, whose reciprocal is unbiased (Simpson 1949).
 //! - `zipf_exponent` (and `_words`): *how steep is the rank–frequency curve?* The a of `p(r) ∝ r^{−a}` over the ranks 1..R
 //!   of the R = 1000 most frequent types (all, if fewer), by maximum likelihood: the root of
@@ -20,39 +20,72 @@
 //!
 //! Standard errors: block jackknife; for `predictive_entropy` the ratio estimator over documents.
 
-use super::counts::{Counts, types_seen};
-use super::heldout::mean_over;
-use super::{Collected, Inputs, Texts};
+use crate::measure::counts::{TypeCounts, types_seen};
+use crate::measure::uncertainty::mean_over;
+use crate::measure::{
+    CountedGeneration,
+    Direction::{Down, Up},
+    Estimate, Family, MeasureError, Metric, MetricDefinition,
+};
 
-/// The most frequent types that the Zipf exponent is fitted to.
+/// The Zipf exponent is fitted to this many of the most frequent types.
 const ZIPF_RANKS: usize = 1000;
 
-/// Measures the entropy family.
-pub(super) fn measure(inputs: &Inputs, texts: &Texts, collected: &mut Collected) {
-    of_types(&texts.tokens, "", collected);
-    of_types(&texts.words, "_words", collected);
-    let pairs = &texts.bigram_counts;
-    let harmonic = harmonic_numbers(pairs.n());
-    let [pair_entropy] = pairs.estimate(|counts, n| [entropy(counts, n, &harmonic)]);
-    collected.add("bigram_entropy", pair_entropy, pairs.n());
-    let unsure = mean_over(&inputs.heldout_scores.entropies, &inputs.reference.heldout_ends, |_| true, 1.0);
-    collected.add("predictive_entropy", unsure, inputs.heldout_scores.entropies.len() as u64);
-}
+/// Entropies, Hill numbers and Zipf exponents, of tokens and of words.
+pub(super) struct Entropy;
 
-fn of_types(counts: &Counts, suffix: &str, collected: &mut Collected) {
-    let harmonic = harmonic_numbers(counts.n());
-    let estimates = counts.estimate(|counts, n| {
-        let entropy = entropy(counts, n, &harmonic);
-        [entropy, Some(types_seen(counts) as f64), entropy.map(f64::exp), hill_2(counts, n), zipf(counts)]
-    });
-    let ids = ["unigram_entropy", "hill_0", "hill_1", "hill_2", "zipf_exponent"];
-    for (id, estimate) in ids.into_iter().zip(estimates) {
-        collected.add(&format!("{id}{suffix}"), estimate, counts.n());
+impl Metric for Entropy {
+    fn definitions(&self) -> Vec<MetricDefinition> {
+        let of = |id, label, unit, narrowing| {
+            MetricDefinition::builtin(id, label, unit, Family::Entropy, narrowing)
+        };
+        vec![
+            of("unigram_entropy", "token entropy", "nats", Down),
+            of("bigram_entropy", "token-pair entropy", "nats", Down),
+            of("predictive_entropy", "entropy of the model's predictions", "nats/token", Down)
+                .on_fixed_text(),
+            of("hill_0", "token types", "types", Down),
+            of("hill_1", "effective token types (order 1)", "types", Down),
+            of("hill_2", "effective token types (order 2)", "types", Down),
+            of("zipf_exponent", "Zipf exponent of tokens", "1", Up),
+            of("unigram_entropy_words", "word entropy", "nats", Down),
+            of("hill_0_words", "word types", "types", Down),
+            of("hill_1_words", "effective word types (order 1)", "types", Down),
+            of("hill_2_words", "effective word types (order 2)", "types", Down),
+            of("zipf_exponent_words", "Zipf exponent of words", "1", Up),
+        ]
+    }
+
+    fn measure(&self, generation: &CountedGeneration) -> Result<Vec<Option<Estimate>>, MeasureError> {
+        let [unigram, tokens @ ..] = of_types(generation.tokens());
+        let model = [entropy_of_pairs(generation.token_pairs()), predictive_entropy(generation)];
+        Ok([&[unigram][..], &model, &tokens, &of_types(generation.words())].concat())
     }
 }
 
+/// Entropy, the Hill numbers of order 0, 1 and 2, and the Zipf exponent.
+fn of_types(counts: &TypeCounts) -> [Option<Estimate>; 5] {
+    let harmonic = harmonic_numbers(counts.n());
+    counts.estimate(|counts, n| {
+        let entropy = entropy(counts, n, &harmonic);
+        [entropy, Some(types_seen(counts) as f64), entropy.map(f64::exp), hill_2(counts, n), zipf(counts)]
+    })
+}
+
+fn entropy_of_pairs(pairs: &TypeCounts) -> Option<Estimate> {
+    let harmonic = harmonic_numbers(pairs.n());
+    let [pair_entropy] = pairs.estimate(|counts, n| [entropy(counts, n, &harmonic)]);
+    pair_entropy
+}
+
+/// Mean entropy of the model's predictions over held-out tokens, in nats per token.
+fn predictive_entropy(generation: &CountedGeneration) -> Option<Estimate> {
+    let inputs = generation.inputs();
+    mean_over(&inputs.heldout_scores.entropies, &inputs.reference.heldout_ends, |_| true)
+}
+
 /// `harmonic[k] = 1 + 1/2 + … + 1/k`, for k < n.
-pub(super) fn harmonic_numbers(n: u64) -> Vec<f64> {
+pub(in crate::measure) fn harmonic_numbers(n: u64) -> Vec<f64> {
     let reciprocals = (1..n).scan(0.0, |sum, k| {
         *sum += 1.0 / k as f64;
         Some(*sum)
@@ -63,7 +96,7 @@ pub(super) fn harmonic_numbers(n: u64) -> Vec<f64> {
 /// Entropy in nats by Chao, Wang and Jost (2013), "Entropy and the species accumulation curve", eq. 3: with f₁, f₂ the
 /// numbers of types seen once and twice,
 /// `Σ c/n · Σ_{k=c}^{n−1} 1/k  +  f₁/n · (1−A)^{1−n} · (−ln A − Σ_{r=1}^{n−1} (1−A)^r / r)`.
-pub(super) fn entropy(counts: &[u32], n: u64, harmonic: &[f64]) -> Option<f64> {
+pub(in crate::measure) fn entropy(counts: &[u32], n: u64, harmonic: &[f64]) -> Option<f64> {
     if n == 0 {
         return None;
     }
@@ -77,7 +110,7 @@ pub(super) fn entropy(counts: &[u32], n: u64, harmonic: &[f64]) -> Option<f64> {
     Some(seen / n as f64 + unseen_entropy(n, once, twice))
 }
 
-/// The second term above: what types not seen yet add.
+/// The second term above: the contribution of types not seen yet.
 fn unseen_entropy(n: u64, once: u64, twice: u64) -> f64 {
     let (size, singles, doubles) = (n as f64, once as f64, twice as f64);
     // A: the mean probability of types that were seen once.
@@ -94,12 +127,12 @@ fn unseen_entropy(n: u64, once: u64, twice: u64) -> f64 {
         power *= 1.0 - mean_single;
         series += power / r as f64;
     }
-    // `power` is now (1 − A)^(n − 1). It underflows only where the unseen part is nothing.
+    // `power` is now (1 − A)^(n − 1). It underflows only where the unseen part is negligible.
     if power < f64::MIN_POSITIVE { 0.0 } else { singles / size / power * (-mean_single.ln() - series) }
 }
 
 /// Hill's number of order 2. None if no type occurs twice.
-pub(super) fn hill_2(counts: &[u32], n: u64) -> Option<f64> {
+pub(in crate::measure) fn hill_2(counts: &[u32], n: u64) -> Option<f64> {
     let pairs: f64 = counts.iter().map(|&count| f64::from(count) * (f64::from(count) - 1.0)).sum();
     (pairs > 0.0).then(|| n as f64 * (n as f64 - 1.0) / pairs)
 }
@@ -167,12 +200,12 @@ mod tests {
     /// Second: A = 2·1/(3·2 + 2) = 1/4, (3/4)^−3 = 64/27, −ln ¼ − (3/4 + 9/32 + 9/64) = 1.386294 − 1.171875,
     /// all times 2/4: 0.254125.
     #[test]
-    fn the_entropy_of_four_tokens_is_what_the_hand_computes() {
+    fn the_entropy_of_four_tokens_equals_the_value_computed_by_hand() {
         let by_hand = 4.0 / 3.0 + 0.5 * 64.0 / 27.0 * (4.0_f64.ln() - 1.171_875);
         assert!((entropy_of(&[2, 1, 1]) - by_hand).abs() < 1e-12);
     }
 
-    /// One type holds everything: no entropy, effectively one type.
+    /// All tokens are of one type: no entropy, effectively one type.
     #[test]
     fn a_single_type_has_no_entropy() {
         assert!(entropy_of(&[0, 7]).abs() < 1e-12);

@@ -1,0 +1,106 @@
+//! The generation that is measured, counted once for all metrics.
+
+use super::counts::{Incidence, TypeCounts};
+use super::grams::Grams;
+use super::{FactAnswer, FourGrams, MeasureError, Reference, same_size, words};
+use crate::documents::Documents;
+use crate::model::Scores;
+use crate::units::NatsPerToken;
+
+/// Everything that is known about the generation to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// Natural text.
+    pub reference: &'a Reference,
+    /// The text that the generation wrote, cut to n tokens.
+    pub synthetic: &'a Documents,
+    /// The same text decoded, one string per document.
+    pub synthetic_texts: &'a [String],
+    /// Scores of the held-out text by the generation's model, for every token in the order of [`Documents::flat`].
+    pub heldout_scores: &'a Scores,
+    /// Scores of the synthetic text by the lineage's first model.
+    pub synthetic_scores_0: Option<&'a Scores>,
+    /// The natural text that the lineage trains on.
+    pub natural_training: Option<&'a FourGrams>,
+    /// Loss of an ideal reader on the held-out text, where it is known.
+    pub heldout_floor: Option<NatsPerToken>,
+    /// The result of [`recall`](super::recall); empty where there are no facts.
+    pub facts: &'a [FactAnswer],
+}
+
+impl Inputs<'_> {
+    fn check(&self) -> Result<(), MeasureError> {
+        let heldout_tokens = self.reference.heldout_rarity.len();
+        let scores = self.heldout_scores;
+        same_size("held-out scores", scores.log_probabilities.len(), "held-out tokens", heldout_tokens)?;
+        same_size("held-out entropies", scores.entropies.len(), "held-out tokens", heldout_tokens)?;
+        let texts = self.synthetic_texts.len();
+        same_size("synthetic texts", texts, "synthetic documents", self.synthetic.len())?;
+        let tokens = self.synthetic.flat().len();
+        let scored = self.synthetic_scores_0.map_or(tokens, |scores| scores.log_probabilities.len());
+        same_size("synthetic scores", scored, "synthetic tokens", tokens)
+    }
+}
+
+/// A generation with its text counted in every way that several metrics need.
+pub struct CountedGeneration<'a> {
+    inputs: Inputs<'a>,
+    tokens: TypeCounts,
+    words: TypeCounts,
+    token_pairs: TypeCounts,
+    /// Documents by token type.
+    pub(super) token_documents: Incidence,
+    /// Documents by word type.
+    pub(super) word_documents: Incidence,
+    /// The number of each word, up to the word budget, in the order of the text.
+    pub(super) word_ids: Vec<u32>,
+    pub(super) pairs: Grams,
+}
+
+impl<'a> CountedGeneration<'a> {
+    pub(super) fn new(inputs: Inputs<'a>) -> Result<Self, MeasureError> {
+        inputs.check()?;
+        let Inputs { reference, synthetic, synthetic_texts, .. } = inputs;
+        let budget =
+            words::budget(synthetic.tokens(), reference.reference_tokens, reference.word_documents.tokens());
+        let words = reference.vocabulary.read(synthetic_texts).prefix(budget);
+        let pairs = Grams::unigrams(synthetic).longer(synthetic);
+        let (token_types, word_types) = (reference.tokens.counts.len(), reference.words.counts.len());
+        Ok(Self {
+            inputs,
+            tokens: TypeCounts::new(synthetic.flat(), token_types, synthetic.len()),
+            words: TypeCounts::new(words.flat(), word_types, words.len()),
+            token_pairs: pairs.counts(),
+            token_documents: Incidence::new(synthetic, token_types),
+            word_documents: Incidence::new(&words, word_types),
+            word_ids: words.flat().to_vec(),
+            pairs,
+        })
+    }
+
+    /// The text, the scores and what else was passed to [`measure`](super::measure).
+    #[must_use]
+    pub fn inputs(&self) -> &Inputs<'a> {
+        &self.inputs
+    }
+
+    /// Counts of the tokens of the synthetic text, by token id.
+    #[must_use]
+    pub fn tokens(&self) -> &TypeCounts {
+        &self.tokens
+    }
+
+    /// Counts of the words of the synthetic text, as far as the word budget reaches: three quarters of the words in as
+    /// many tokens of reference text. Words are numbered in an order that is the same for all generations only for
+    /// words of the reference text.
+    #[must_use]
+    pub fn words(&self) -> &TypeCounts {
+        &self.words
+    }
+
+    /// Counts of the pairs of adjacent tokens within documents. Pairs are numbered separately for each generation.
+    #[must_use]
+    pub fn token_pairs(&self) -> &TypeCounts {
+        &self.token_pairs
+    }
+}
