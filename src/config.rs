@@ -33,7 +33,7 @@ pub mod selection;
 pub mod settings;
 mod written;
 
-pub use difference::difference;
+pub use difference::{difference, is_run_time_only};
 pub use error::ConfigError;
 pub use grid::Sweep;
 pub use regimes::PUBLISHED_REGIMES;

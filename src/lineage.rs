@@ -1,47 +1,56 @@
 //! The loop: train, sample, mix, train again. The only module that knows this order.
 //!
-//! [`prepare()`] reads and splits the natural text and learns the tokenizer; nothing is written by then, so that bad
-//! input costs nothing. [`run`] opens the store and makes, for every seed, the generation 0 that arms share and then
-//! every generation of every arm that does not stand already.
+//! [`prepare()`] reads and splits the natural text and learns the tokenizer. It writes nothing, so that bad input leaves
+//! nothing behind. [`run`] opens the store and makes what is missing there: for every seed the generation 0 that arms
+//! share, then every generation of every arm.
+//!
+//! A lineage is one arm with one seed. It is the unit of work, together with the generation 0 that the arms of a seed share:
+//! lineages need nothing of each other but that generation, and a generation that another run has committed already is
+//! found by its fingerprint ([`LineageInputs`]).
+//!
+//! `tests/it/lineage.rs` runs a whole experiment and looks at every generation of it.
 
 mod baseline;
+mod cache;
 mod error;
+mod fingerprint;
 mod generation;
+mod mixing;
 mod prepare;
-mod twins;
-mod work;
+mod workload;
 
+pub use cache::SiblingRuns;
 pub use error::RunError;
-pub use generation::{learner, tokens_seen, tokens_written};
+pub use fingerprint::{LineageInputs, planned_natural_text, training_settings};
+pub use generation::learner;
 pub use prepare::{PreparedText, prepare, prepare_together};
-pub use twins::ArmOf;
-pub use work::{Workload, work};
+pub use workload::{Workload, tokens_seen, tokens_written, workloads};
 
 use crate::config::{Arm, Experiment};
 use crate::measure::Metrics;
 use crate::progress::{Event, Observer};
-use crate::store::{Address, Store};
+use crate::store::{Address, Provenance, Store};
 use candle_core::Device;
 use generation::GenerationRunner;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-/// What a run needs besides its experiment and its text.
+/// The surroundings of a run: everything that it needs besides its experiment and its text.
 pub struct RunContext<'a> {
-    /// Where transformers live.
+    /// The device for transformer models.
     pub device: &'a Device,
-    /// Who watches.
+    /// Receives every event of the run.
     pub observer: &'a dyn Observer,
     /// Set when the user asks to stop.
     pub interrupt: &'a AtomicBool,
     /// The metrics that each generation is measured by.
     pub metrics: &'a Metrics,
-    /// Version, processor, command line: what the store records of this process.
-    pub provenance: crate::store::Provenance,
+    /// Version, processor and command line of this process; the run adds what concerns its text.
+    pub provenance: Provenance,
 }
 
 impl<'a> RunContext<'a> {
-    /// The same, watched by another.
+    /// The same context with another observer.
     #[must_use]
     pub fn watched_by<'b>(&self, observer: &'b dyn Observer) -> RunContext<'b>
     where
@@ -51,10 +60,10 @@ impl<'a> RunContext<'a> {
     }
 }
 
-/// Runs every arm and seed of `experiment` into the store at `root`, or goes on where it stopped.
+/// Runs every arm and seed of `experiment` into the store at `root`, or continues where an earlier run stopped.
 ///
 /// # Errors
-/// When the store refuses, a stage fails, or the user asks to stop. Every generation committed by then stands.
+/// If the store cannot be opened, a stage fails, or the user asks to stop. Committed generations stay.
 pub fn run(
     experiment: &Experiment,
     prepared: &PreparedText,
@@ -68,14 +77,14 @@ pub fn run(
     prepared.notes(experiment).into_iter().for_each(|note| observer.observe(&Event::Note(note)));
     run.baseline()?;
     for &seed in &experiment.seeds {
-        run.seed(seed, &[&run])?;
+        run.all_generations(&SiblingRuns::new(vec![&run], seed))?;
     }
     run.baseline()?;
     observer.observe(&Event::RunFinished);
     Ok(())
 }
 
-/// An experiment under way: its store is open.
+/// An experiment under way, its store open.
 pub struct Run<'a> {
     experiment: &'a Experiment,
     prepared: &'a PreparedText,
@@ -83,20 +92,20 @@ pub struct Run<'a> {
     context: &'a RunContext<'a>,
 }
 
-/// How far a run is; a generation that arms share counts once.
+/// How much of a run is done; a generation that arms share counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunProgress {
     /// Generations in all.
     pub generations: u64,
-    /// Those that stand.
+    /// Committed generations.
     pub done: u64,
 }
 
 impl<'a> Run<'a> {
-    /// Opens the store at `root`.
+    /// Opens the store at `root`, and removes what a kill left there.
     ///
     /// # Errors
-    /// When the store refuses.
+    /// If the store cannot be opened: see [`Store::open`].
     pub fn open(
         experiment: &'a Experiment,
         prepared: &'a PreparedText,
@@ -105,84 +114,86 @@ impl<'a> Run<'a> {
     ) -> Result<Self, RunError> {
         let provenance = prepared.provenance(experiment, context.provenance.clone());
         let store = Store::open(root, experiment, &provenance, &prepared.tokenizer_json)?;
+        store.clean_up()?;
         Ok(Self { experiment, prepared, store, context })
     }
 
-    /// What it runs.
+    /// The experiment that is run.
     #[must_use]
     pub fn experiment(&self) -> &'a Experiment {
         self.experiment
     }
 
-    /// Makes what is missing of every lineage of a seed. `sibling_runs` are the runs on the same natural text, this one among
-    /// them: what they have made already and is the same, is used.
+    /// Makes what is missing of every lineage of the siblings' seed. What `siblings`, runs on the same natural text, have
+    /// committed already is reused.
     ///
     /// # Errors
-    /// When a stage fails or the user asks to stop.
-    pub fn seed(&self, seed: u64, sibling_runs: &[&Run]) -> Result<(), RunError> {
-        let runner = GenerationRunner::new(self, sibling_runs, seed);
-        self.experiment.arms.iter().try_for_each(|arm| self.lineage(arm, seed, &runner))
+    /// If a stage fails or the user asks to stop.
+    pub fn all_generations(&self, siblings: &SiblingRuns) -> Result<(), RunError> {
+        let runner = GenerationRunner::new(self, siblings);
+        self.experiment.arms.iter().try_for_each(|arm| self.lineage(arm, &runner))
     }
 
-    /// Makes what is missing of generation 0 of a seed, in every arm that has one of its own, as [`Self::seed`].
+    /// As [`Self::all_generations`], but generation 0 only: the shared one, and those of arms that have their own.
     ///
     /// # Errors
-    /// The first fault of a stage, after every arm was tried; or that the user asks to stop.
-    pub fn first_generation(&self, seed: u64, sibling_runs: &[&Run]) -> Result<(), RunError> {
-        let runner = GenerationRunner::new(self, sibling_runs, seed);
-        let make = |arm| if self.has_first(seed, arm)? { Ok(()) } else { runner.make(arm, 0) };
+    /// The first fault of a stage, after all arms were tried; or that the user asked to stop.
+    pub fn first_generation(&self, siblings: &SiblingRuns) -> Result<(), RunError> {
+        let runner = GenerationRunner::new(self, siblings);
+        let make = |arm| if self.has_first(siblings.seed(), arm) { Ok(()) } else { runner.make(arm, 0) };
         all_of(self.experiment.arms.iter().map(make))
     }
 
-    /// Makes what is missing of the other generations of a seed, in every arm whose generation 0 stands, as [`Self::seed`].
+    /// As [`Self::all_generations`], but only lineages whose generation 0 is committed.
     ///
     /// # Errors
-    /// When a stage fails or the user asks to stop.
-    pub fn later_generations(&self, seed: u64, sibling_runs: &[&Run]) -> Result<(), RunError> {
-        let runner = GenerationRunner::new(self, sibling_runs, seed);
-        let make = |arm| if self.has_first(seed, arm)? { self.lineage(arm, seed, &runner) } else { Ok(()) };
-        self.experiment.arms.iter().try_for_each(make)
+    /// If a stage fails or the user asks to stop.
+    pub fn later_generations(&self, siblings: &SiblingRuns) -> Result<(), RunError> {
+        let runner = GenerationRunner::new(self, siblings);
+        let has_first = |arm: &&Arm| self.has_first(siblings.seed(), arm);
+        self.experiment.arms.iter().filter(has_first).try_for_each(|arm| self.lineage(arm, &runner))
     }
 
-    /// Whether generation 0 of an arm stands.
-    fn has_first(&self, seed: u64, arm: &Arm) -> Result<bool, RunError> {
-        Ok(self.store.is_committed(Address::of(self.experiment, seed, arm, 0))?)
+    fn has_first(&self, seed: u64, arm: &Arm) -> bool {
+        self.store.exists(Address::of(self.experiment, seed, arm, 0))
     }
 
-    fn lineage(&self, arm: &Arm, seed: u64, runner: &GenerationRunner) -> Result<(), RunError> {
-        let stands = self.committed_of(seed, arm)?;
+    /// Makes the missing generations of an arm.
+    fn lineage(&self, arm: &Arm, runner: &GenerationRunner) -> Result<(), RunError> {
+        let committed = self.committed(runner.seed, arm);
         self.context.observer.observe(&Event::LineageStarted {
-            seed,
+            seed: runner.seed,
             arm: arm.name.clone(),
-            generations: stands.len() as u64,
-            done: count(&stands),
+            generations: committed.len() as u64,
+            done: count(&committed),
         });
-        let mut missing = (0..stands.len()).filter(|&generation| !stands[generation]);
+        let mut missing = (0..committed.len()).filter(|&generation| !committed[generation]);
         missing.try_for_each(|generation| runner.make(arm, generation))
     }
 
-    /// Which generations of a lineage stand.
-    fn committed_of(&self, seed: u64, arm: &Arm) -> Result<Vec<bool>, RunError> {
+    /// For each generation of a lineage, whether it is committed.
+    fn committed(&self, seed: u64, arm: &Arm) -> Vec<bool> {
         let addresses = (0..=self.experiment.generations).map(|g| Address::of(self.experiment, seed, arm, g));
-        let stands: Result<Vec<bool>, _> =
-            addresses.map(|address| self.store.is_committed(address)).collect();
-        Ok(stands?)
+        addresses.map(|address| self.store.exists(address)).collect()
     }
 
-    /// How far it is.
+    /// How much of the run is done. Verifies every committed generation.
     ///
     /// # Errors
-    /// When a generation that stands is damaged.
+    /// If a committed generation is damaged.
     pub fn progress(&self) -> Result<RunProgress, RunError> {
         let mut progress = RunProgress::default();
         for &seed in &self.experiment.seeds {
             let mut shared_is_counted = false;
             for arm in &self.experiment.arms {
-                let stands = self.committed_of(seed, arm)?;
+                let committed = self.committed(seed, arm);
+                for generation in (0..committed.len()).filter(|&generation| committed[generation]) {
+                    self.store.verify(Address::of(self.experiment, seed, arm, generation))?;
+                }
                 let is_shared = self.experiment.shares_generation_0(arm);
                 let is_repeated = is_shared && shared_is_counted;
-                progress.done += count(&stands) - u64::from(is_repeated && stands[0]);
-                progress.generations += stands.len() as u64 - u64::from(is_repeated);
+                progress.done += count(&committed) - u64::from(is_repeated && committed[0]);
+                progress.generations += committed.len() as u64 - u64::from(is_repeated);
                 shared_is_counted |= is_shared;
             }
         }
@@ -190,18 +201,21 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Does everything, whatever fails, until the user asks to stop; the first fault, if there was one.
-pub fn all_of(made: impl Iterator<Item = Result<(), RunError>>) -> Result<(), RunError> {
-    let mut all = Ok(());
-    for one in made {
-        if matches!(one, Err(RunError::Interrupted)) {
-            return one;
+/// Carries out every item even if some fail, until the user asks to stop. Returns the first fault.
+///
+/// # Errors
+/// The first fault, or that the user asked to stop.
+pub fn all_of(results: impl Iterator<Item = Result<(), RunError>>) -> Result<(), RunError> {
+    let mut first_fault = Ok(());
+    for result in results {
+        if matches!(result, Err(RunError::Interrupted)) {
+            return result;
         }
-        all = all.and(one);
+        first_fault = first_fault.and(result);
     }
-    all
+    first_fault
 }
 
-fn count(stands: &[bool]) -> u64 {
-    stands.iter().filter(|&&stands| stands).count() as u64
+fn count(committed: &[bool]) -> u64 {
+    committed.iter().filter(|&&committed| committed).count() as u64
 }

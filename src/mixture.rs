@@ -72,7 +72,8 @@ pub struct Parts {
 pub struct Pool<'a> {
     /// Tokens of every natural document, in the seed's order.
     pub natural: &'a [usize],
-    /// Tokens of every synthetic document, by the generation that wrote it: 0..g.
+    /// Tokens of every synthetic document, by the generation that wrote it: 0..g. Those that the mixture does not draw on
+    /// (see [`source_generations`]) may be left empty.
     pub synthetic: &'a [Vec<usize>],
 }
 
@@ -207,7 +208,8 @@ pub fn plan(
     let first = first_natural_document(mixture, generation, budget, written, pool.natural);
     let parts = parts(mixture, generation, budget, written);
     let each = corpus_tokens(mixture, generation, budget, written);
-    let synthetic = synthetic_pool(mixture, generation, each, pool.synthetic)?;
+    let sources = source_generations(mixture, generation, budget, written);
+    let synthetic = synthetic_pool(sources, generation, each, pool.synthetic)?;
     if is_drawn_from_whole_pool(mixture, generation) {
         let natural = natural_prefix(generation, budget, first, pool.natural)?;
         return Ok(draw_from_whole_pool(natural, synthetic, budget, stream));
@@ -226,7 +228,20 @@ pub fn is_drawn_from_whole_pool(mixture: &Mixture, generation: usize) -> bool {
         && mixture.budget == Budget::Constant
 }
 
-/// The generations whose corpora a mixture draws on.
+/// The generations whose corpora generation `generation` draws on; none if all of its text is natural.
+#[must_use]
+pub fn source_generations(
+    mixture: &Mixture,
+    generation: usize,
+    budget: Tokens,
+    written: Tokens,
+) -> std::ops::Range<usize> {
+    let takes_synthetic_text = is_drawn_from_whole_pool(mixture, generation)
+        || parts(mixture, generation, budget, written).synthetic > Tokens(0);
+    if takes_synthetic_text { synthetic_generations(mixture, generation) } else { 0..0 }
+}
+
+/// The generations whose corpora a mixture may draw on.
 fn synthetic_generations(mixture: &Mixture, generation: usize) -> std::ops::Range<usize> {
     match mixture.synthetic {
         SyntheticDocuments::Latest => generation.saturating_sub(1)..generation,
@@ -305,13 +320,13 @@ fn natural_prefix(
 
 /// The leading `each` tokens of every corpus that a mixture draws on.
 fn synthetic_pool(
-    mixture: &Mixture,
+    sources: std::ops::Range<usize>,
     generation: usize,
     each: Tokens,
     corpora: &[Vec<usize>],
 ) -> Result<Vec<(usize, Piece)>, MixtureError> {
     let mut documents = Vec::new();
-    for author in synthetic_generations(mixture, generation) {
+    for author in sources {
         let corpus = &corpora[author];
         let pieces = cut_to(each, whole_documents(corpus, 0), |piece| piece)
             .ok_or_else(|| MixtureError::Synthetic { generation, wanted: each, available: sum(corpus) })?;

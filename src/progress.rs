@@ -67,6 +67,18 @@ pub trait Observer: Send + Sync {
     fn observe(&self, event: &Event);
 }
 
+/// An error with its causes, joined by ": ", as a note shows it.
+#[must_use]
+pub fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(one) = cause {
+        text = format!("{text}: {one}");
+        cause = one.source();
+    }
+    text
+}
+
 /// Watches nothing.
 pub struct Silent;
 

@@ -146,6 +146,12 @@ pub enum TrainingError {
         /// What is wrong, and what to try.
         reason: String,
     },
+    /// A checkpoint could not be kept.
+    #[error("keeping a checkpoint")]
+    Checkpoints {
+        /// The fault of the store.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The model failed.
     #[error(transparent)]
     Model(#[from] ModelError),

@@ -50,7 +50,7 @@ impl Args {
 fn counts(experiment: &Experiment, prepared: &PreparedText) -> Result<String> {
     let mut rows = Vec::new();
     for arm in &experiment.arms {
-        for (generation, work) in lineage::work(experiment, arm, prepared)?.iter().enumerate() {
+        for (generation, work) in lineage::workloads(experiment, arm, prepared)?.iter().enumerate() {
             rows.push(row(arm, generation, work));
         }
     }

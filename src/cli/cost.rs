@@ -7,7 +7,7 @@ use crate::model::LanguageModel;
 use crate::progress::Silent;
 use crate::seed::{StreamKey, streams};
 use crate::stage::Stage;
-use crate::sweep::{PlannedGeneration, PreparedSweep, ThreadTeams};
+use crate::sweep::{PlannedGeneration, PreparedSweep, ThreadPools};
 use crate::synthesis::{self, Sources};
 use crate::training::{NoCheckpoints, Start};
 use crate::units::Tokens;
@@ -51,7 +51,7 @@ impl Cost {
     }
 
     fn add(&mut self, step: &PlannedGeneration, trial: &Trial, prepared: &PreparedText) {
-        let Workload { seen, written, scored, .. } = step.work;
+        let Workload { seen, written, scored, .. } = step.workload;
         let seen = if step.trains { seen } else { Tokens(0) };
         let (written, scored) = if step.writes { (written, scored) } else { (Tokens(0), Tokens(0)) };
         self.generations += 1;
@@ -94,11 +94,11 @@ impl<'a> Trials<'a> {
         device: &Device,
         at_a_time: usize,
     ) -> Result<Self> {
-        let teams = ThreadTeams::new(at_a_time)?;
+        let pools = ThreadPools::new(at_a_time)?;
         let mut tried: Vec<(Cow<Arm>, Trial)> = Vec::new();
         for step in steps {
             if !tried.iter().any(|(arm, _)| cost_alike(arm, &step.arm)) {
-                let trial = Trial::side_by_side(step, ready, device, &teams)?;
+                let trial = Trial::side_by_side(step, ready, device, &pools)?;
                 tried.push((step.arm.clone(), trial));
             }
         }
@@ -137,11 +137,11 @@ impl Trial {
         step: &PlannedGeneration,
         ready: &PreparedSweep,
         device: &Device,
-        teams: &ThreadTeams,
+        pools: &ThreadPools,
     ) -> Result<Self> {
         let train_tokens = ready.experiments()[step.experiment].corpus.train_tokens;
         let try_once = || Self::of(&step.arm, train_tokens, ready.text(step.experiment), device);
-        let trials: Vec<Self> = teams.each(try_once).into_iter().collect::<Result<_>>()?;
+        let trials: Vec<Self> = pools.on_each(try_once).into_iter().collect::<Result<_>>()?;
         let mean = |of: fn(&Self) -> f64| trials.iter().map(of).sum::<f64>() / trials.len() as f64;
         Ok(Self {
             training_seconds_per_token: mean(|trial| trial.training_seconds_per_token),

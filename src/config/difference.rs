@@ -2,8 +2,14 @@
 
 use toml::{Table, Value};
 
-/// The settings that are a [`Patience`](super::Patience): no result depends on them.
-const PATIENCE: [&str; 2] = ["checkpoint_minutes", "timeout_seconds"];
+/// The settings that only affect how long something takes: no result depends on them.
+const RUN_TIME_ONLY: [&str; 2] = ["checkpoint_minutes", "timeout_seconds"];
+
+/// Whether a key such as `checkpoint_minutes` names a setting that no result depends on.
+#[must_use]
+pub fn is_run_time_only(key: &str) -> bool {
+    RUN_TIME_ONLY.contains(&key)
+}
 
 /// The settings that differ between two experiment files and that results depend on, one line each:
 /// `training.tokens: 100000 → 200000`. Text that is not TOML differs as a whole.
@@ -21,7 +27,7 @@ fn compare(path: &str, before: Option<&Value>, after: Option<&Value>, lines: &mu
     match (before, after) {
         (Some(Value::Table(a)), Some(Value::Table(b))) => {
             let new_keys = b.keys().filter(|key| !a.contains_key(*key));
-            for key in a.keys().chain(new_keys).filter(|key| !PATIENCE.contains(&key.as_str())) {
+            for key in a.keys().chain(new_keys).filter(|key| !is_run_time_only(key)) {
                 let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 compare(&inner, a.get(key), b.get(key), lines);
             }
@@ -75,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn patience_is_no_difference() {
+    fn a_run_time_only_setting_is_no_difference() {
         let text = |minutes| {
             let arm = format!("[[arm]]\nname = \"x\"\nsynthesis = {{ timeout_seconds = {minutes} }}\n");
             format!("[training]\ncheckpoint_minutes = {minutes}\ntokens = 7\n{arm}")

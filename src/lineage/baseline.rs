@@ -1,9 +1,9 @@
-//! What drift alone would have done, put on record as soon as it can be known.
+//! Records the baseline of a run (what drift alone would have done) as soon as it can be simulated.
 //!
-//! Where every arm samples plainly that is before anything is trained. An arm with a decoder of its own needs its
-//! generation 0, under every seed, to see what that decoder does to natural text.
+//! Where every arm samples from predictions as they are, that is before anything is trained. An arm with another decoder needs
+//! its generation 0, with every seed, to see how the decoder changes the probabilities of natural text.
 
-use super::{Run, RunError};
+use super::{Run, RunError, training_settings};
 use crate::baseline::{self, Baseline, LogRatios};
 use crate::config::{Arm, Decoding};
 use crate::decoding;
@@ -12,61 +12,63 @@ use crate::model;
 use crate::seed::{SHARED, StreamKey, streams};
 use crate::stage::Stage;
 use crate::store::Address;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 impl Run<'_> {
-    /// Puts the baseline on record, unless it is there or a model that it needs is not.
+    /// Simulates and records the baseline, unless it is on record or needs a model that is not committed yet.
     ///
     /// # Errors
-    /// When a model or the disk fails, or the user asks to stop.
+    /// If a model or the disk fails, or the user asks to stop.
     pub fn baseline(&self) -> Result<(), RunError> {
         let Self { prepared, context, .. } = self;
-        if self.store.has_baseline(self.experiment) || !self.decoders_can_be_seen()? {
+        if self.store.has_baseline(self.experiment)? || !self.has_models_of_decoding_arms() {
             return Ok(());
         }
         let key = StreamKey::new(self.experiment.seeds[0], SHARED, 0, streams::DRIFT);
         let stage = Stage::new(key, context.observer, context.interrupt);
-        let mut log_ratios: BTreeMap<&str, LogRatios> = BTreeMap::new();
-        for (arm, decoding) in self.decoding_arms() {
-            let first = self.experiment.at(arm, 0);
-            let alike = |(other, _): &(&Arm, _)| {
-                other.name != arm.name && writes_alike(&self.experiment.at(other, 0), &first)
-            };
-            let twin = self.decoding_arms().find(alike);
-            let known = twin.and_then(|(other, _)| log_ratios.get(other.name.as_str()));
-            let of_arm = known.cloned().map_or_else(|| self.log_ratios(arm, decoding), Ok)?;
-            log_ratios.insert(&arm.name, of_arm);
-        }
         let heldout = Heldout {
             documents: &prepared.heldout,
             texts: &prepared.tokenizer.decode_documents(&prepared.heldout),
             byte_length: &|id| prepared.tokenizer.byte_length(&[id]),
         };
+        let log_ratios = self.all_log_ratios()?;
         let baseline =
             Baseline::simulate(self.experiment, &prepared.reference, heldout, &log_ratios, &stage)?;
         Ok(self.store.write_baseline(&baseline)?)
     }
 
-    /// The arms that go token by token and do not draw from predictions as they are. (What beam search and contrastive
-    /// search do to a token cannot be seen in one prediction: such arms have no baseline.)
+    /// The arms that write token by token, not always from predictions as they are. (How beam search and contrastive search
+    /// change the probability of a token cannot be seen in one prediction: such arms have no baseline.)
     fn decoding_arms(&self) -> impl Iterator<Item = (&Arm, &Decoding)> {
         let all = self.experiment.arms.iter().filter(|arm| baseline::decodes_alike(self.experiment, arm));
         let by_token = all.filter_map(|arm| Some((arm, baseline::decoder(&arm.synthesis)?)));
         by_token.filter(|(_, decoding)| !decoding::is_plain(decoding))
     }
 
-    fn decoders_can_be_seen(&self) -> Result<bool, RunError> {
-        for (arm, _) in self.decoding_arms() {
-            for &seed in &self.experiment.seeds {
-                if !self.has_first(seed, arm)? {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
+    fn has_models_of_decoding_arms(&self) -> bool {
+        self.decoding_arms()
+            .all(|(arm, _)| self.experiment.seeds.iter().all(|&seed| self.has_first(seed, arm)))
     }
 
-    /// What the decoder of `arm` does to every held-out token, in the eyes of generation 0 of each seed.
+    /// The log-ratios of every arm that needs them, computed once for arms with the same model and decoder.
+    fn all_log_ratios(&self) -> Result<BTreeMap<&str, LogRatios>, RunError> {
+        let mut log_ratios: BTreeMap<&str, LogRatios> = BTreeMap::new();
+        let mut computed: Vec<(Cow<Arm>, &str)> = Vec::new();
+        for (arm, decoding) in self.decoding_arms() {
+            let first = self.experiment.at(arm, 0);
+            let equal = computed.iter().find(|(other, _)| decodes_alike(other, &first));
+            let of_arm = match equal.and_then(|(_, name)| log_ratios.get(name)) {
+                Some(known) => known.clone(),
+                None => self.log_ratios(arm, decoding)?,
+            };
+            log_ratios.insert(&arm.name, of_arm);
+            computed.push((first, &arm.name));
+        }
+        Ok(log_ratios)
+    }
+
+    /// How much more probable the decoder of `arm` makes each held-out token, under generation 0 of each seed.
     fn log_ratios(&self, arm: &Arm, decoding: &Decoding) -> Result<LogRatios, RunError> {
         let Self { prepared, context, .. } = self;
         let heldout = &prepared.heldout;
@@ -74,6 +76,7 @@ impl Run<'_> {
             let key = StreamKey::new(seed, &arm.name, 0, streams::DECODING);
             let stage = Stage::new(key, context.observer, context.interrupt);
             let address = Address::of(self.experiment, seed, arm, 0);
+            self.store.verify(address)?;
             let model = model::load(&self.store.model_dir(address), context.device)?.model;
             stage.begin(2 * heldout.tokens().0, "tokens");
             let plain = model.score(heldout, &stage)?.log_probabilities;
@@ -85,7 +88,8 @@ impl Run<'_> {
     }
 }
 
-/// Whether two arms have the same generation 0 and decoder.
-fn writes_alike(a: &Arm, b: &Arm) -> bool {
-    a.model == b.model && a.training == b.training && a.synthesis.decoding == b.synthesis.decoding
+/// Whether two arms, as they are in generation 0, have the same model and decoder.
+fn decodes_alike(a: &Arm, b: &Arm) -> bool {
+    training_settings(&a.model, &a.training) == training_settings(&b.model, &b.training)
+        && a.synthesis.decoding == b.synthesis.decoding
 }

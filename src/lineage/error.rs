@@ -14,7 +14,7 @@ use crate::training::TrainingError;
 /// A fault of a run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The user asked to stop. What was committed stands, and the generation at work left a checkpoint.
+    /// The user asked to stop. Committed generations stay, and the one in training has a checkpoint.
     #[error("interrupted")]
     Interrupted,
     /// The natural text.
@@ -24,17 +24,17 @@ pub enum RunError {
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     /// The text does not suffice for an arm.
-    #[error("arm \"{arm}\": {source}")]
+    #[error("arm \"{arm}\"")]
     Mixture {
         /// The arm.
         arm: String,
-        /// What is missing.
+        /// Which text is missing.
         source: MixtureError,
     },
     /// A setting that does not fit the text.
     #[error("{key}: {message}")]
     Setting {
-        /// The setting.
+        /// The key of the setting, such as `model.context`.
         key: String,
         /// What is wrong, and what to try.
         message: String,
@@ -46,37 +46,37 @@ pub enum RunError {
     #[error(transparent)]
     Training(TrainingError),
     /// The synthesis.
-    #[error("{place}: {source}")]
+    #[error("{place}")]
     Synthesis {
-        /// Seed, arm and generation, as far as it was one of them.
+        /// Seed, arm and generation, as far as they are known.
         place: String,
-        /// What went wrong.
+        /// The fault of the synthesis.
         source: Box<SynthesisError>,
     },
-    /// The measuring.
+    /// The measurement of a generation.
     #[error(transparent)]
     Measure(MeasureError),
-    /// What drift alone would do.
+    /// The simulation of drift.
     #[error(transparent)]
     Baseline(BaselineError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// One of several experiments.
-    #[error("{experiment}: {source}")]
+    #[error("{experiment}")]
     Of {
-        /// Its name.
+        /// The name of the experiment.
         experiment: String,
-        /// What is wrong with it.
+        /// Its fault.
         source: Box<RunError>,
     },
-    /// The threads to go side by side on.
-    #[error("threads cannot be started: {0}; try fewer with --threads")]
+    /// Threads to work side by side.
+    #[error("threads cannot be started; try fewer with --threads")]
     Threads(#[from] rayon::ThreadPoolBuildError),
 }
 
 impl RunError {
-    /// The fault of one experiment among others. That the user asked to stop is no fault.
+    /// Adds the experiment, one of several, to an error. An interruption stays as it is: it is no fault.
     #[must_use]
     pub fn of(self, experiment: &Experiment) -> Self {
         match self {

@@ -1,10 +1,11 @@
-//! Natural text made ready for an experiment: split, tokenised, cut to size, and found to suffice.
+//! Natural text made ready for an experiment: split, tokenised, cut to size, and checked to suffice for every arm.
 
 use super::RunError;
 use super::generation::transformer_learner;
+use super::mixing::text_hash;
 use crate::config::{self, Arm, Experiment, Init, Model};
 use crate::corpus::world::{self, World};
-use crate::corpus::{self, CorpusSplit, RequiredTokens};
+use crate::corpus::{self, CorpusSplit, NaturalText, RequiredTokens};
 use crate::documents::{Documents, TokenId};
 use crate::measure::{Fact, Reference};
 use crate::mixture;
@@ -21,26 +22,31 @@ use candle_core::Device;
 use rand::seq::SliceRandom;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-/// The natural side of an experiment.
+/// The natural text of an experiment, or of several that read the same.
 pub struct PreparedText {
-    /// The frozen tokenizer.
+    /// The tokenizer, the same for every generation.
     pub tokenizer: Tokenizer,
-    /// The same as the JSON that the store keeps.
+    /// The tokenizer as the JSON that the store keeps.
     pub tokenizer_json: String,
-    /// The whole train split; every seed draws from it in an order of its own.
+    /// The whole train split; every seed takes documents from it in its own order.
     pub train: Documents,
-    /// Held-out text, cut to size.
+    /// Held-out text, cut to `corpus.heldout_tokens`.
     pub heldout: Documents,
-    /// What measurements are made against.
+    /// The text that measurements compare with, cut to `corpus.reference_tokens`.
     pub reference: Reference,
-    /// The facts to ask back, where the text comes from the built-in world.
+    /// Facts to ask models for, where the text comes from the built-in world.
     pub facts: Vec<Fact>,
-    /// Loss of an ideal reader of the held-out text, in nats per token, where it is known.
+    /// Entropy of the held-out text in nats per token, where it is known: no model has a lower expected loss.
     pub heldout_floor_nats: Option<f64>,
+    tokenizer_hash: String,
+    /// Hash of everything that metrics compare a generation with.
+    evaluation_hash: String,
+    /// Hashes of the text of each split, by its name.
     hashes: BTreeMap<String, String>,
+    /// Hashes of model folders that training starts from, by their paths.
     bases: BTreeMap<String, String>,
     split_tokens: BTreeMap<String, Tokens>,
 }
@@ -48,63 +54,41 @@ pub struct PreparedText {
 /// Reads, splits and tokenises the natural text, and checks that it suffices for every arm. Writes nothing.
 ///
 /// # Errors
-/// When text cannot be read or is too little, or a setting does not fit it.
+/// If text cannot be read or is too little, or if a setting does not fit it.
 pub fn prepare(experiment: &Experiment) -> Result<PreparedText, RunError> {
     prepare_together(&[experiment])
 }
 
-/// The same for experiments (at least one) whose corpora and tokenizers differ in nothing but `train_tokens`: they read
-/// one text, and what they measure can be compared.
+/// As [`prepare`], for experiments (at least one) whose corpora and tokenizers differ in nothing but `train_tokens`: they
+/// read one text, so that their measurements can be compared.
 ///
 /// # Errors
 /// As [`prepare`].
 pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, RunError> {
-    let (first, corpus) = (experiments[0], &experiments[0].corpus);
-    let mut reach = Tokens(0);
-    let of = |experiment: &Experiment, error: RunError| match experiments.len() {
-        1 => error,
-        _ => error.of(experiment),
-    };
-    for &experiment in experiments {
-        let reached = check_contexts(experiment).and_then(|()| check_mixtures(experiment));
-        reach = reach.max(reached.map_err(|error| of(experiment, error))?);
-    }
-    // The world makes twice what one seed takes, so that seeds draw different documents.
+    let corpus = &experiments[0].corpus;
+    let reach = check_settings(experiments)?;
+    // The built-in world writes twice what one seed takes, so that seeds draw different documents.
     let train = Tokens(reach.0.saturating_mul(2));
     let wanted = RequiredTokens { train, heldout: corpus.heldout_tokens, reference: corpus.reference_tokens };
     let text = corpus::load(corpus, wanted)?;
-    let tokenizer = match &first.tokenizer {
-        config::Tokenizer::Learn { vocab_size } => Tokenizer::learn(&text.train, *vocab_size)?,
-        config::Tokenizer::File { path } => Tokenizer::from_file(path)?,
-    };
-    let fills_gaps = experiments.iter().any(|experiment| experiment.fills_gaps());
-    let tokenizer = if fills_gaps { tokenizer.with_sentinels()? } else { tokenizer };
-    let train = tokenizer.encode_documents(&text.train)?;
-    let heldout = tokenizer.encode_documents(&text.heldout)?;
-    let reference = tokenizer.encode_documents(&text.reference)?;
-    let rest = 1.0 - corpus.heldout_share - corpus.reference_share;
-    enough(CorpusSplit::Train, reach, train.tokens(), rest)?;
-    enough(CorpusSplit::Heldout, corpus.heldout_tokens, heldout.tokens(), corpus.heldout_share)?;
-    enough(CorpusSplit::Reference, corpus.reference_tokens, reference.tokens(), corpus.reference_share)?;
-    let mut bases = BTreeMap::new();
-    for &experiment in experiments {
-        let checked = check_seeds(experiment, &train).and_then(|()| check_bases(experiment, &tokenizer));
-        bases.extend(checked.map_err(|error| of(experiment, error))?);
-    }
-    let heldout = heldout.prefix(corpus.heldout_tokens);
-    let reference = reference.prefix(corpus.reference_tokens);
+    let tokenizer = tokenizer(experiments, &text)?;
+    let Splits { train, heldout, reference } = splits(corpus, &text, &tokenizer, reach)?;
+    let bases = check_text(experiments, &train, &tokenizer)?;
     let heldout_floor_nats = text.world.as_ref().and_then(|world| floor(world, &text.heldout, &heldout));
     let facts = text.world.as_ref().map_or(Ok(Vec::new()), |world| questions(world, &tokenizer))?;
     let split_tokens =
         [("train", train.tokens()), ("heldout", heldout.tokens()), ("reference", reference.tokens())];
+    let tokenizer_json = tokenizer.to_json()?;
     Ok(PreparedText {
+        tokenizer_hash: blake3::hash(tokenizer_json.as_bytes()).to_hex().to_string(),
+        evaluation_hash: evaluation_hash(&heldout, &reference, &facts, heldout_floor_nats),
         reference: Reference::new(
             &reference,
             &tokenizer.decode_documents(&reference),
             &heldout,
             &tokenizer.decode_documents(&heldout),
         )?,
-        tokenizer_json: tokenizer.to_json()?,
+        tokenizer_json,
         tokenizer,
         train,
         heldout,
@@ -117,32 +101,48 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, Run
 }
 
 impl PreparedText {
-    /// What the user of `experiment` should know of the text before it is run.
+    /// Remarks on the text that the user of `experiment` should read before a run.
     #[must_use]
     pub fn notes(&self, experiment: &Experiment) -> Vec<String> {
         let seed = experiment.seeds[0];
         let natural = natural_order(&self.train, seed).prefix(experiment.corpus.train_tokens);
-        let of_arm = |arm: &Arm| {
+        let note = |arm: &Arm| {
             let cut =
                 |generation| synthesis::cut_sources(&experiment.at(arm, generation).synthesis, &natural);
             let cut = cut(0).or_else(|| cut(1))?;
             Some(format!("arm \"{}\", seed {seed}: {cut}", arm.name))
         };
-        experiment.arms.iter().filter_map(of_arm).collect()
+        experiment.arms.iter().filter_map(note).collect()
     }
 
-    /// What the store records: the process's part, completed by the text's.
+    /// The provenance of a run: that of the process, completed by what concerns the text.
     #[must_use]
     pub fn provenance(&self, experiment: &Experiment, process: Provenance) -> Provenance {
-        let own = bases(experiment).map(|(_, base)| base.display().to_string());
+        let bases = bases(experiment)
+            .filter_map(|(_, base)| Some((base.display().to_string(), self.base_hash(&base)?.to_owned())));
         Provenance {
             corpus: self.hashes.clone(),
-            bases: own.filter_map(|base| Some((base.clone(), self.bases.get(&base)?.clone()))).collect(),
+            bases: bases.collect(),
             split_tokens: self.split_tokens.clone(),
-            tokenizer: blake3::hash(self.tokenizer_json.as_bytes()).to_hex().to_string(),
+            tokenizer: self.tokenizer_hash.clone(),
             heldout_floor_nats: self.heldout_floor_nats,
             ..process
         }
+    }
+
+    /// BLAKE3 of `tokenizer.json`.
+    pub(super) fn tokenizer_hash(&self) -> &str {
+        &self.tokenizer_hash
+    }
+
+    /// BLAKE3 of everything that metrics compare a generation with.
+    pub(super) fn evaluation_hash(&self) -> &str {
+        &self.evaluation_hash
+    }
+
+    /// BLAKE3 of a model folder that training starts from.
+    pub(super) fn base_hash(&self, base: &Path) -> Option<&str> {
+        self.bases.get(&base.display().to_string()).map(String::as_str)
     }
 }
 
@@ -151,6 +151,96 @@ pub(super) fn natural_order(train: &Documents, seed: u64) -> Documents {
     let mut order: Vec<usize> = (0..train.len()).collect();
     order.shuffle(&mut StreamKey::new(seed, SHARED, 0, streams::NATURAL_ORDER).stream(0));
     order.iter().map(|&index| train.get(index)).collect()
+}
+
+/// Checks settings that need no text. Returns how far into the train split any experiment reaches, in tokens.
+fn check_settings(experiments: &[&Experiment]) -> Result<Tokens, RunError> {
+    let mut reach = Tokens(0);
+    for &experiment in experiments {
+        let reached = check_contexts(experiment).and_then(|()| check_mixtures(experiment));
+        reach = reach.max(reached.map_err(|error| named(error, experiment, experiments))?);
+    }
+    Ok(reach)
+}
+
+/// Checks what depends on the text. Returns the hashes of model folders that training starts from.
+fn check_text(
+    experiments: &[&Experiment],
+    train: &Documents,
+    tokenizer: &Tokenizer,
+) -> Result<BTreeMap<String, String>, RunError> {
+    let mut hashes = BTreeMap::new();
+    for &experiment in experiments {
+        let checked = check_seeds(experiment, train).and_then(|()| check_bases(experiment, tokenizer));
+        hashes.extend(checked.map_err(|error| named(error, experiment, experiments))?);
+    }
+    Ok(hashes)
+}
+
+/// Adds the experiment to an error, if it is one of several.
+fn named(error: RunError, experiment: &Experiment, experiments: &[&Experiment]) -> RunError {
+    if experiments.len() == 1 { error } else { error.of(experiment) }
+}
+
+fn tokenizer(experiments: &[&Experiment], text: &NaturalText) -> Result<Tokenizer, RunError> {
+    let tokenizer = match &experiments[0].tokenizer {
+        config::Tokenizer::Learn { vocab_size } => Tokenizer::learn(&text.train, *vocab_size)?,
+        config::Tokenizer::File { path } => Tokenizer::from_file(path)?,
+    };
+    let fills_gaps = experiments.iter().any(|experiment| experiment.fills_gaps());
+    Ok(if fills_gaps { tokenizer.with_sentinels()? } else { tokenizer })
+}
+
+/// The splits as tokens; held-out and reference text cut to size.
+struct Splits {
+    train: Documents,
+    heldout: Documents,
+    reference: Documents,
+}
+
+/// Tokenises the splits and checks that each has enough text; a seed reads `reach` tokens of the train split.
+fn splits(
+    corpus: &config::Corpus,
+    text: &NaturalText,
+    tokenizer: &Tokenizer,
+    reach: Tokens,
+) -> Result<Splits, RunError> {
+    let train = tokenizer.encode_documents(&text.train)?;
+    let heldout = tokenizer.encode_documents(&text.heldout)?;
+    let reference = tokenizer.encode_documents(&text.reference)?;
+    let rest = 1.0 - corpus.heldout_share - corpus.reference_share;
+    check_enough(CorpusSplit::Train, reach, train.tokens(), rest)?;
+    check_enough(CorpusSplit::Heldout, corpus.heldout_tokens, heldout.tokens(), corpus.heldout_share)?;
+    check_enough(
+        CorpusSplit::Reference,
+        corpus.reference_tokens,
+        reference.tokens(),
+        corpus.reference_share,
+    )?;
+    let heldout = heldout.prefix(corpus.heldout_tokens);
+    let reference = reference.prefix(corpus.reference_tokens);
+    Ok(Splits { train, heldout, reference })
+}
+
+/// BLAKE3 of the texts, facts and floor that metrics compare with.
+fn evaluation_hash(
+    heldout: &Documents,
+    reference: &Documents,
+    facts: &[Fact],
+    floor_nats: Option<f64>,
+) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(text_hash(heldout).as_bytes());
+    hasher.update(text_hash(reference).as_bytes());
+    let prompts: Documents = facts.iter().map(|fact| fact.prompt.as_slice()).collect();
+    hasher.update(text_hash(&prompts).as_bytes());
+    for fact in facts {
+        hasher.update(&(fact.value.len() as u64).to_le_bytes());
+        hasher.update(fact.value.as_bytes());
+        hasher.update(fact.popularity.name().as_bytes());
+    }
+    hasher.update(&floor_nats.unwrap_or(f64::NAN).to_le_bytes());
+    hasher.finalize().to_hex().to_string()
 }
 
 /// Checks what depends on the order in which a seed draws natural documents.
@@ -174,7 +264,7 @@ fn check_seeds(experiment: &Experiment, train: &Documents) -> Result<(), RunErro
     Ok(())
 }
 
-/// Every model folder that training starts from, with the arm that starts from it, as it is then.
+/// Every model folder that training starts from, with the arm (as it is at that generation) that starts from it.
 fn bases(experiment: &Experiment) -> impl Iterator<Item = (Cow<'_, Arm>, PathBuf)> {
     let all = experiment.arms.iter().flat_map(|arm| [experiment.at(arm, 0), Cow::Borrowed(arm)]);
     all.filter_map(|arm| match arm.training.init.clone() {
@@ -202,7 +292,7 @@ fn check_bases(experiment: &Experiment, tokenizer: &Tokenizer) -> Result<BTreeMa
     Ok(hashes)
 }
 
-/// Checks the token counts of every arm; returns how far into the train split they reach.
+/// Checks the token counts of every arm. Returns how far into the train split they reach, in tokens.
 fn check_mixtures(experiment: &Experiment) -> Result<Tokens, RunError> {
     let budget = experiment.corpus.train_tokens;
     let generations = experiment.generations;
@@ -234,12 +324,12 @@ fn check_contexts(experiment: &Experiment) -> Result<(), RunError> {
     Ok(())
 }
 
-fn enough(split: CorpusSplit, wanted: Tokens, available: Tokens, share: f64) -> Result<(), RunError> {
+fn check_enough(split: CorpusSplit, wanted: Tokens, available: Tokens, share: f64) -> Result<(), RunError> {
     if available >= wanted { Ok(()) } else { Err(corpus::too_small(split, wanted, available, share).into()) }
 }
 
-/// What the loss of held-out text cannot go below: the world's own log-probability of the documents that were not
-/// cut, over their tokens.
+/// The entropy of held-out text in nats per token: minus the world's log-probability of the documents that were not cut,
+/// over their tokens. `None` if the world gives one of them no probability, or none is whole.
 fn floor(world: &World, texts: &[String], documents: &Documents) -> Option<f64> {
     let whole = documents.len().saturating_sub(1);
     let nats: Option<f64> = texts[..whole].iter().map(|text| world.log_probability(text)).sum();
@@ -247,7 +337,7 @@ fn floor(world: &World, texts: &[String], documents: &Documents) -> Option<f64> 
     nats.filter(|_| tokens > 0).map(|nats| -nats / tokens as f64)
 }
 
-/// The world's facts, ready to be asked.
+/// The world's facts as prompts and answers.
 fn questions(world: &World, tokenizer: &Tokenizer) -> Result<Vec<Fact>, RunError> {
     let question = |fact: &world::Fact| {
         Ok(Fact {

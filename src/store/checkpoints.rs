@@ -1,4 +1,4 @@
-//! Checkpoints inside a generation: numbered folders, of which the highest is the last.
+//! Checkpoints inside a generation: numbered folders, the highest number being the latest.
 
 use super::{StoreError, disk};
 use crate::training::{Checkpoints, TrainingError};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 const PREFIX: &str = "checkpoint-";
 
-/// The checkpoints of one generation at work.
+/// The checkpoints of a generation in training.
 #[derive(Debug)]
 pub struct StoreCheckpoints {
     folder: PathBuf,
@@ -35,26 +35,36 @@ impl StoreCheckpoints {
         self.folder.join(format!("{PREFIX}{number}"))
     }
 
+    /// Has `write` fill a new checkpoint, which replaces the old ones once it is whole.
     fn replace(
         &self,
         write: &mut dyn FnMut(&Path) -> Result<(), TrainingError>,
-    ) -> Result<Result<(), TrainingError>, StoreError> {
-        let old = self.numbers();
+    ) -> Result<(), TrainingError> {
+        let failed = |error| TrainingError::Checkpoints { source: Box::new(error) };
+        let aside = self.empty_partial().map_err(failed)?;
+        write(&aside)?;
+        self.finish(&aside).map_err(failed)
+    }
+
+    fn empty_partial(&self) -> Result<PathBuf, StoreError> {
         let aside = self.folder.join("partial");
         disk::remove_dir(&aside)?;
         disk::create_dir(&aside)?;
-        if let Err(error) = write(&aside) {
-            return Ok(Err(error));
+        Ok(aside)
+    }
+
+    /// Flushes the new checkpoint to disk, gives it the next number and removes the old ones.
+    fn finish(&self, aside: &Path) -> Result<(), StoreError> {
+        for name in disk::names(aside)? {
+            disk::sync_file(&aside.join(name))?;
         }
-        for entry in disk::at(&aside, fs::read_dir(&aside))? {
-            disk::sync_file(&disk::at(&aside, entry)?.path())?;
-        }
-        disk::sync_dir(&aside)?;
-        disk::rename_dir(&aside, &self.path(old.last().map_or(0, |number| number + 1)))?;
+        disk::sync_dir(aside)?;
+        let old = self.numbers();
+        disk::rename_dir(aside, &self.path(old.last().map_or(0, |number| number + 1)))?;
         for number in old {
             disk::remove_dir(&self.path(number))?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }
 
@@ -71,10 +81,7 @@ impl Checkpoints for StoreCheckpoints {
         &mut self,
         write: &mut dyn FnMut(&Path) -> Result<(), TrainingError>,
     ) -> Result<(), TrainingError> {
-        let saved = self.replace(write).map_err(|error| TrainingError::Checkpoint {
-            path: self.folder.clone(),
-            reason: error.to_string(),
-        })?;
+        let saved = self.replace(write);
         self.last = Instant::now();
         saved
     }

@@ -1,20 +1,34 @@
-//! Files written so that they are either whole or not there.
+//! Files and folders that are written whole or not at all, and the schema of JSON records.
 
 use super::StoreError;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
-/// Names the file in an error.
+const TEMPORARY: &str = ".tmp-";
+
+/// Adds the path to an error of the file system.
 pub(super) fn at<T>(path: &Path, result: std::io::Result<T>) -> Result<T, StoreError> {
     result.map_err(|source| StoreError::File { path: path.to_owned(), source })
 }
 
-/// Writes a file aside, flushes it to disk and renames it.
+/// Writes a file derived from a run, such as a figure or a page: whole or not at all, flushed to disk, its folder created
+/// if need be.
+///
+/// # Errors
+/// If the disk fails.
+pub fn write_derived(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        create_dir(folder)?;
+    }
+    write_file(path, bytes)
+}
+
+/// Writes a temporary file, flushes it to disk and renames it.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY);
     // Readable by others as far as the user's umask allows, like every other file of a run.
@@ -28,8 +42,6 @@ pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     sync_dir(folder)
 }
 
-const TEMPORARY: &str = ".tmp-";
-
 /// The names in a folder, sorted.
 pub(super) fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
     let mut names = Vec::new();
@@ -40,19 +52,18 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
     Ok(names)
 }
 
-/// Removes what a kill left of [`write_file`].
+/// Removes what a kill during [`write_file`] left in a folder.
 pub(super) fn remove_temporary(folder: &Path) -> Result<(), StoreError> {
     let names = names(folder)?;
-    let left = names.iter().filter(|name| is_temporary(name));
-    left.map(|name| folder.join(name)).try_for_each(|path| remove_file(&path))
+    names.iter().filter(|name| is_temporary(name)).try_for_each(|name| remove_file(&folder.join(name)))
 }
 
-/// Removes a file, if it is there.
+/// Removes a file if it exists.
 pub(super) fn remove_file(path: &Path) -> Result<(), StoreError> {
     if path.exists() { at(path, fs::remove_file(path)) } else { Ok(()) }
 }
 
-/// Whether a name is one that [`write_file`] gives what it has not finished.
+/// Whether [`write_file`] gives such a name to a file that is not finished.
 pub(super) fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY)
 }
@@ -64,16 +75,16 @@ pub(super) fn sync_file(path: &Path) -> Result<(), StoreError> {
 
 /// Flushes a folder's entries to disk.
 pub(super) fn sync_dir(path: &Path) -> Result<(), StoreError> {
-    // Elsewhere than on Unix a folder cannot be opened as a file; its entries are flushed with their files.
+    // Only Unix can open a folder as a file; elsewhere its entries are flushed with their files.
     if cfg!(unix) { sync_file(path) } else { Ok(()) }
 }
 
-/// Makes a folder and those above it.
+/// Creates a folder and its parents.
 pub(super) fn create_dir(path: &Path) -> Result<(), StoreError> {
     at(path, fs::create_dir_all(path))
 }
 
-/// Copies a folder with all it holds, flushed to disk.
+/// Copies a folder with its contents, flushed to disk.
 pub(super) fn copy_dir(from: &Path, to: &Path) -> Result<(), StoreError> {
     create_dir(to)?;
     for name in names(from)? {
@@ -88,31 +99,98 @@ pub(super) fn copy_dir(from: &Path, to: &Path) -> Result<(), StoreError> {
     sync_dir(to)
 }
 
-/// Removes a folder with all it holds, if it is there.
+/// Removes a folder with its contents if it exists.
 pub(super) fn remove_dir(path: &Path) -> Result<(), StoreError> {
     if path.exists() { at(path, fs::remove_dir_all(path)) } else { Ok(()) }
 }
 
-/// Gives a finished folder its final name, and flushes that to disk.
+/// Renames a finished folder, and flushes the new name to disk.
 pub(super) fn rename_dir(from: &Path, to: &Path) -> Result<(), StoreError> {
     at(to, fs::rename(from, to))?;
     to.parent().map_or(Ok(()), sync_dir)
 }
 
-/// A file's text.
 pub(super) fn read_text(path: &Path) -> Result<String, StoreError> {
     at(path, fs::read_to_string(path))
 }
 
-/// What a JSON file holds.
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, StoreError> {
-    serde_json::from_str(&read_text(path)?)
-        .map_err(|error| StoreError::Content { path: path.to_owned(), reason: error.to_string() })
+/// The version of the JSON records that this program writes, and the newest that it reads. A record without the key
+/// `schema` has version 1. Raise it when a reader of the last version would misread a record.
+const SCHEMA: u64 = 1;
+
+/// A record in a file: `{"schema": 1, …}` with the record's own keys after the first.
+#[derive(Serialize)]
+struct Versioned<'a, T> {
+    schema: u64,
+    #[serde(flatten)]
+    record: &'a T,
 }
 
-/// A value as JSON, indented, with a final newline.
-pub(super) fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut json = serde_json::to_vec_pretty(value).expect("records hold nothing that JSON cannot");
+#[derive(Deserialize)]
+struct SchemaOnly {
+    #[serde(default = "first_schema")]
+    schema: u64,
+}
+
+const fn first_schema() -> u64 {
+    1
+}
+
+/// Reads a JSON record of this schema or an older one.
+pub(super) fn read_record<T: DeserializeOwned>(path: &Path) -> Result<T, StoreError> {
+    let text = read_text(path)?;
+    let json = |source| StoreError::Json { path: path.to_owned(), source };
+    // Unlike a flattened read, two passes keep integer keys of maps intact.
+    let SchemaOnly { schema } = serde_json::from_str(&text).map_err(json)?;
+    if schema > SCHEMA {
+        return Err(StoreError::NewerSchema { path: path.to_owned(), found: schema, known: SCHEMA });
+    }
+    serde_json::from_str(&text).map_err(json)
+}
+
+/// Writes a record as JSON, indented, with a final newline; see [`write_file`].
+pub(super) fn write_record<T: Serialize>(path: &Path, record: &T) -> Result<(), StoreError> {
+    let versioned = Versioned { schema: SCHEMA, record };
+    let mut json = serde_json::to_vec_pretty(&versioned)
+        .map_err(|source| StoreError::Json { path: path.to_owned(), source })?;
     json.push(b'\n');
-    json
+    write_file(path, &json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Example {
+        by_generation: BTreeMap<usize, f64>,
+    }
+
+    fn example() -> Example {
+        Example { by_generation: [(0, 0.1), (10, 1e-300)].into() }
+    }
+
+    #[test]
+    fn a_record_starts_with_its_schema_and_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("example.json");
+        write_record(&path, &example()).unwrap();
+        assert!(read_text(&path).unwrap().starts_with("{\n  \"schema\": 1,\n"));
+        assert_eq!(read_record::<Example>(&path).unwrap(), example());
+    }
+
+    #[test]
+    fn a_record_without_a_schema_is_of_the_first_and_a_newer_one_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("example.json");
+        fs::write(&path, r#"{"by_generation": {"0": 0.1, "10": 1e-300}}"#).unwrap();
+        assert_eq!(read_record::<Example>(&path).unwrap(), example());
+        fs::write(&path, r#"{"schema": 99, "something": "else"}"#).unwrap();
+        let message = read_record::<Example>(&path).unwrap_err().to_string();
+        assert!(
+            message.contains("newer genloss (schema 99") && message.contains("update genloss"),
+            "{message}"
+        );
+    }
 }

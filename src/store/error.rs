@@ -1,25 +1,55 @@
 //! What can go wrong with a store.
 
+use crate::config::ConfigError;
 use std::path::PathBuf;
 
 /// A fault of the store: where, what, and what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The disk or its permissions.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     File {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The fault of the file system.
         source: std::io::Error,
     },
-    /// A file is not what it should be.
-    #[error("{}: {reason}", path.display())]
-    Content {
+    /// A record is not the JSON that it should be.
+    #[error("{}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file, and what is wrong.
+        source: serde_json::Error,
+    },
+    /// A record has a schema that this program does not know.
+    #[error(
+        "{}: written by a newer genloss (schema {found}; this program knows up to {known}); update genloss to read it",
+        path.display()
+    )]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// The schema of the file.
+        found: u64,
+        /// The newest schema that this program knows.
+        known: u64,
+    },
+    /// A corpus is not the Parquet file that it should be.
+    #[error("{}", path.display())]
+    Parquet {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        reason: String,
+        source: parquet::errors::ParquetError,
+    },
+    /// The recorded experiment file cannot be parsed.
+    #[error("{}", path.display())]
+    Experiment {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<ConfigError>,
     },
     /// Another process is writing.
     #[error("{}: another process is writing this experiment; wait for it, or give another --out", root.display())]
@@ -32,7 +62,7 @@ pub enum StoreError {
     Foreign {
         /// The folder.
         root: PathBuf,
-        /// Something in it.
+        /// The name of something in it.
         found: String,
     },
     /// The experiment is not the one on record.
@@ -40,19 +70,30 @@ pub enum StoreError {
     Changed {
         /// The store.
         root: PathBuf,
-        /// Each difference.
+        /// One line for each difference.
         changes: Vec<String>,
     },
-    /// A committed generation is not whole any more.
-    #[error("{}: damaged: {reason}; delete this folder and run again to have the generation made anew", folder.display())]
+    /// A file of a committed generation is not what the manifest says.
+    #[error("{}: damaged: {reason}; delete this folder and run again to repeat the generation", folder.display())]
     Damaged {
         /// The generation's folder.
         folder: PathBuf,
-        /// What is wrong.
+        /// Which file differs, and how.
         reason: String,
     },
-    /// What a committed generation has learnt from is gone.
-    #[error("{}: has learnt from a text that is no longer there: a generation before it was made anew, and came out otherwise; delete this folder and those of the generations after it, and run again", folder.display())]
+    /// A file of a committed generation, or its manifest, cannot be read.
+    #[error("{}: damaged; delete this folder and run again to repeat the generation", folder.display())]
+    Unreadable {
+        /// The generation's folder.
+        folder: PathBuf,
+        /// The fault of the file.
+        source: Box<StoreError>,
+    },
+    /// A committed generation was trained on a corpus that no longer exists.
+    #[error(
+        "{}: was trained on a corpus that no longer exists: an earlier generation was repeated, and wrote another text; delete this folder and those of the generations after it, and run again",
+        folder.display()
+    )]
     Orphaned {
         /// The generation's folder.
         folder: PathBuf,
@@ -62,7 +103,7 @@ pub enum StoreError {
     NoExperiment {
         /// The folder.
         root: PathBuf,
-        /// What makes a folder a store.
+        /// The file that makes a folder a store.
         file: &'static str,
     },
 }

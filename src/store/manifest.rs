@@ -1,15 +1,47 @@
-//! `manifest.json`: the hash and size of every file of a generation.
+//! `manifest.json`: what a generation follows from, and the hash and size of each of its files.
 
 use super::{StoreError, disk};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 const MANIFEST: &str = "manifest.json";
 
+/// A BLAKE3 hash, in hexadecimal, of everything that something follows from. Equal fingerprints mean equal bits, on
+/// the same device with the same vector instructions.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(String);
+
+impl From<blake3::Hash> for Fingerprint {
+    fn from(hash: blake3::Hash) -> Self {
+        Self(hash.to_hex().to_string())
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The two fingerprints of a generation. Equal generations have equal models; the reverse need not hold, since one
+/// model can write in several ways.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprints {
+    /// Of the model: how and on what it was trained.
+    pub model: Fingerprint,
+    /// Of all files of the generation: the model, how it wrote, and what was measured.
+    pub generation: Fingerprint,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Manifest {
+    /// Absent in a manifest from before there were fingerprints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fingerprints: Option<Fingerprints>,
     files: BTreeMap<String, Entry>,
 }
 
@@ -20,7 +52,7 @@ struct Entry {
 }
 
 /// Flushes every file of `folder` to disk and writes the manifest.
-pub(super) fn write(folder: &Path) -> Result<(), StoreError> {
+pub(super) fn write(folder: &Path, fingerprints: &Fingerprints) -> Result<(), StoreError> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     let mut next = 0;
@@ -35,26 +67,38 @@ pub(super) fn write(folder: &Path) -> Result<(), StoreError> {
         }
         next += 1;
     }
-    disk::write_file(&folder.join(MANIFEST), &disk::to_json(&Manifest { files }))?;
+    let manifest = Manifest { fingerprints: Some(fingerprints.clone()), files };
+    disk::write_record(&folder.join(MANIFEST), &manifest)?;
     folders.iter().try_for_each(|folder| disk::sync_dir(folder))
 }
 
-/// Checks every file of `folder` against the manifest.
+/// Replaces the fingerprints in the manifest of `folder`, if they differ.
+pub(super) fn set_fingerprints(folder: &Path, fingerprints: &Fingerprints) -> Result<(), StoreError> {
+    let path = folder.join(MANIFEST);
+    let manifest: Manifest = disk::read_record(&path)?;
+    if manifest.fingerprints.as_ref() == Some(fingerprints) {
+        return Ok(());
+    }
+    disk::write_record(&path, &Manifest { fingerprints: Some(fingerprints.clone()), ..manifest })
+}
+
+/// The fingerprints in the manifest of `folder`; `None` if a program wrote it that knew none.
+pub(super) fn fingerprints(folder: &Path) -> Result<Option<Fingerprints>, StoreError> {
+    Ok(disk::read_record::<Manifest>(&folder.join(MANIFEST))?.fingerprints)
+}
+
+/// Hashes every file of `folder` and compares it with the manifest.
 pub(super) fn verify(folder: &Path) -> Result<(), StoreError> {
+    let unreadable = |error| StoreError::Unreadable { folder: folder.to_owned(), source: Box::new(error) };
     let damaged = |reason: String| StoreError::Damaged { folder: folder.to_owned(), reason };
-    let manifest: Manifest =
-        disk::read_json(&folder.join(MANIFEST)).map_err(|error| damaged(error.to_string()))?;
+    let manifest: Manifest = disk::read_record(&folder.join(MANIFEST)).map_err(unreadable)?;
     for (name, expected) in &manifest.files {
-        match entry(&folder.join(name)) {
-            Ok(found) if found == *expected => {}
-            Ok(found) if found.bytes != expected.bytes => {
-                return Err(damaged(format!(
-                    "{name} has {} bytes instead of {}",
-                    found.bytes, expected.bytes
-                )));
-            }
-            Ok(_) => return Err(damaged(format!("{name} is not what was written"))),
-            Err(error) => return Err(damaged(error.to_string())),
+        let found = entry(&folder.join(name)).map_err(unreadable)?;
+        if found.bytes != expected.bytes {
+            return Err(damaged(format!("{name} has {} bytes instead of {}", found.bytes, expected.bytes)));
+        }
+        if found.blake3 != expected.blake3 {
+            return Err(damaged(format!("{name} is not what was written")));
         }
     }
     Ok(())

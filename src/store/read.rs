@@ -1,4 +1,4 @@
-//! Reading what is on record: needs no lock, no weights, and no finished run.
+//! Reading the records of a run: needs no lock, no weights, and no finished run.
 
 use super::{
     Address, DRIFT, EXPERIMENT, GenerationRecord, LineageRecord, MEASUREMENTS, PROVENANCE, RunRecord,
@@ -8,10 +8,10 @@ use crate::baseline::Baseline;
 use crate::config::{self, Arm, Experiment};
 use std::path::Path;
 
-/// Synthetic documents of one generation, to be read by people.
+/// Synthetic documents of one generation, for people to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// The experiment.
+    /// The name of the experiment.
     pub experiment: String,
     /// The seed.
     pub seed: u64,
@@ -19,14 +19,14 @@ pub struct Sample {
     pub arm: String,
     /// The generation.
     pub generation: usize,
-    /// The first documents of its corpus.
+    /// The first documents of its corpus, as text.
     pub documents: Vec<String>,
 }
 
-/// Everything on record below `root`, as far as it stands.
+/// The records of the run at `root`, which need not be finished. Does not verify the generations.
 ///
 /// # Errors
-/// When there is no experiment, or a file is not what it should be.
+/// If there is no experiment, or if a file cannot be read.
 pub fn read(root: &Path) -> Result<RunRecord, StoreError> {
     let path = root.join(EXPERIMENT);
     if !path.exists() {
@@ -34,19 +34,19 @@ pub fn read(root: &Path) -> Result<RunRecord, StoreError> {
     }
     let experiment_toml = disk::read_text(&path)?;
     let experiment = config::parse(&experiment_toml, EXPERIMENT, &[])
-        .map_err(|error| StoreError::Content { path, reason: error.to_string() })?;
+        .map_err(|source| StoreError::Experiment { path, source: Box::new(source) })?;
     let mut lineages = Vec::new();
     for &seed in &experiment.seeds {
         for arm in &experiment.arms {
-            let generations = standing(root, &experiment, seed, arm)?;
+            let generations = generations(root, &experiment, seed, arm)?;
             lineages.push(LineageRecord { seed, arm: arm.name.clone(), generations });
         }
     }
     Ok(RunRecord {
-        baseline: baseline(root, &experiment),
+        baseline: baseline(root, &experiment)?,
         experiment,
         experiment_toml,
-        provenance: disk::read_json(&root.join(PROVENANCE))?,
+        provenance: disk::read_record(&root.join(PROVENANCE))?,
         lineages,
     })
 }
@@ -57,28 +57,32 @@ pub fn is_store(root: &Path) -> bool {
     root.join(EXPERIMENT).exists()
 }
 
-/// Whether `root` holds all of this very experiment. Nobody looks whether its generations are whole.
+/// Whether `root` holds this experiment, unchanged, with all generations and the baseline. Does not verify them.
 #[must_use]
 pub fn is_finished(root: &Path, experiment: &Experiment) -> bool {
-    let is_it = disk::read_text(&root.join(EXPERIMENT)).is_ok_and(|text| text == experiment.to_toml());
-    let stands = |seed: u64, arm: &Arm| {
+    let is_unchanged = disk::read_text(&root.join(EXPERIMENT)).is_ok_and(|text| text == experiment.to_toml());
+    let has_lineage = |seed: u64, arm: &Arm| {
         (0..=experiment.generations).all(|g| Address::of(experiment, seed, arm, g).exists_in(root))
     };
-    let all_stands = experiment.seeds.iter().all(|&seed| experiment.arms.iter().all(|arm| stands(seed, arm)));
-    is_it && all_stands && baseline(root, experiment).is_some()
+    let has_seed = |&seed: &u64| experiment.arms.iter().all(|arm| has_lineage(seed, arm));
+    let has_baseline = || baseline(root, experiment).is_ok_and(|baseline| baseline.is_some());
+    is_unchanged && experiment.seeds.iter().all(has_seed) && has_baseline()
 }
 
-/// What drift alone would have done, as far as that can be read. It can be made anew at any time, so that a file that is
-/// damaged or of another experiment is as good as none.
-pub(super) fn baseline(root: &Path, experiment: &Experiment) -> Option<Baseline> {
-    let found: Option<Baseline> = disk::read_json(&root.join(DRIFT)).ok();
-    found.filter(|found| found.fits(experiment))
+/// The baseline on record. It can be simulated again at any time, so that a file that is damaged or of another experiment
+/// counts as absent; one of a newer schema is an error.
+pub(super) fn baseline(root: &Path, experiment: &Experiment) -> Result<Option<Baseline>, StoreError> {
+    match disk::read_record::<Baseline>(&root.join(DRIFT)) {
+        Ok(found) => Ok(Some(found).filter(|found| found.fits(experiment))),
+        Err(error @ StoreError::NewerSchema { .. }) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
-/// The first `most` synthetic documents of every generation on record whose corpus is kept in this copy.
+/// The first `most` synthetic documents of every generation that has its corpus. (Published runs may lack theirs.)
 ///
 /// # Errors
-/// When a corpus cannot be read.
+/// If a corpus cannot be read.
 pub fn samples(root: &Path, recorded: &RunRecord, most: usize) -> Result<Vec<Sample>, StoreError> {
     let mut samples = Vec::new();
     for lineage in &recorded.lineages {
@@ -100,7 +104,7 @@ pub fn samples(root: &Path, recorded: &RunRecord, most: usize) -> Result<Vec<Sam
     Ok(samples)
 }
 
-fn standing(
+fn generations(
     root: &Path,
     experiment: &Experiment,
     seed: u64,
@@ -109,6 +113,6 @@ fn standing(
     (0..=experiment.generations)
         .map(|generation| Address::of(experiment, seed, arm, generation).folder(root).join(MEASUREMENTS))
         .take_while(|path| path.exists())
-        .map(|path| disk::read_json(&path))
+        .map(|path| disk::read_record(&path))
         .collect()
 }

@@ -1,4 +1,4 @@
-//! What is on record about an experiment, as its readers see it.
+//! The records of a run.
 
 use crate::baseline::Baseline;
 use crate::config::Experiment;
@@ -10,24 +10,24 @@ use crate::verdict::Observation;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// An experiment and everything that was measured of it.
+/// An experiment and everything measured in it.
 #[derive(Clone, Debug)]
 pub struct RunRecord {
-    /// The settings.
+    /// The settings, complete and checked.
     pub experiment: Experiment,
     /// The resolved experiment file, as text.
     pub experiment_toml: String,
-    /// How it was made.
+    /// Program, machine, command line and inputs.
     pub provenance: Provenance,
     /// One per seed and arm: seeds in the experiment's order, arms likewise, the control first.
     pub lineages: Vec<LineageRecord>,
-    /// What drift alone would have done; None in a record from before it was kept, until it is run again.
+    /// What drift alone would have done; `None` until the run has simulated it, and in runs of programs that did not.
     pub baseline: Option<Baseline>,
 }
 
 impl RunRecord {
-    /// Every measurement as the verdict takes them: without that of a writer, which is another model than those that
-    /// follow, so that the step from it says nothing of theirs.
+    /// Every measurement, in the form that the verdict takes. Generation 0 is left out where a writer made it: that is
+    /// another kind of model than its followers, so that the step from it to them measures no narrowing.
     #[must_use]
     pub fn observations(&self) -> Vec<Observation> {
         let mut observations = Vec::new();
@@ -63,37 +63,37 @@ impl RunRecord {
     }
 }
 
-/// One arm with one seed.
+/// The records of one arm with one seed.
 #[derive(Clone, Debug)]
 pub struct LineageRecord {
     /// The seed.
     pub seed: u64,
-    /// The arm.
+    /// The name of the arm.
     pub arm: String,
-    /// Generations 0.., as far as they stand. Generation 0 may be the one that the arms of the seed share.
+    /// Generations from 0 up to the first that is missing. Generation 0 may be the one that the arms of the seed share.
     pub generations: Vec<GenerationRecord>,
 }
 
-/// One generation: what trained it, what it wrote, what was measured.
+/// The record of one generation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GenerationRecord {
-    /// What it was trained on.
+    /// Its training text.
     pub mixture: MixtureRecord,
-    /// How it was trained.
+    /// Its training.
     pub training: TrainingRecord,
-    /// What it wrote.
+    /// Its corpus.
     pub synthesis: SynthesisRecord,
-    /// What was measured of it.
+    /// Every metric of it.
     pub measurements: Vec<Measurement>,
     /// Definitions of those metrics that are not built in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricDefinition>,
-    /// What figures draw besides.
+    /// Distributions behind some metrics, for figures.
     pub curves: Curves,
 }
 
 impl GenerationRecord {
-    /// The value of a metric, if it was measured and is a number.
+    /// The value of a metric, if it was measured and is finite.
     #[must_use]
     pub fn value(&self, metric: &str) -> Option<f64> {
         let found = self.measurements.iter().find(|measurement| measurement.metric == metric)?;
@@ -101,48 +101,50 @@ impl GenerationRecord {
     }
 }
 
-/// What a generation was trained on, to the token.
+/// The training text of a generation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MixtureRecord {
-    /// Tokens of natural text.
+    /// Tokens of natural text, exactly.
     pub natural_tokens: Tokens,
-    /// Natural documents.
+    /// Natural documents, a cut one included.
     pub natural_documents: u64,
-    /// Tokens of synthetic text by the generation that wrote it.
+    /// Tokens of synthetic text, exactly, by the generation that wrote them.
     pub synthetic_tokens: BTreeMap<usize, Tokens>,
-    /// Synthetic documents.
+    /// Synthetic documents, cut ones included.
     pub synthetic_documents: u64,
-    /// What "natural" means here: `"fixed"` or `"fresh"`, and whether it displaces synthetic text or is added to it.
+    /// Whether natural text is fixed or fresh, and whether it displaces synthetic text or is added to it, such as
+    /// `"fixed, displaces synthetic text"`.
     pub natural: String,
-    /// BLAKE3 of the token ids trained on, in order.
+    /// BLAKE3 of the documents trained on, in order: of each its length as u64 and its ids as u32, little-endian.
     pub hash: String,
 }
 
-/// How a run was made.
+/// Program, machine, command line and inputs of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// Version of genloss.
     pub version: String,
-    /// Cargo features built in.
+    /// Cargo features that it was built with.
     pub features: Vec<String>,
-    /// Processor and number of threads.
+    /// Processor and number of threads, such as `"AMD EPYC 7B13, 2 threads"`.
     pub cpu: String,
-    /// Vector instructions that were used: another set gives other last bits.
+    /// Vector instructions that were used: another set rounds differently, so that last bits differ.
     #[serde(default)]
     pub instructions: String,
-    /// Device of the transformer.
+    /// Device of transformer models: `"cpu"`, `"cuda:0"`.
     pub device: String,
-    /// Command line of the first run.
+    /// Arguments of the process that created the store, the program first.
     pub command_line: Vec<String>,
-    /// BLAKE3 of the natural text of each split.
+    /// BLAKE3 of the natural text of each split, by its name.
     pub corpus: BTreeMap<String, String>,
-    /// Tokens in each split.
+    /// Tokens in each split, by its name.
     pub split_tokens: BTreeMap<String, Tokens>,
     /// BLAKE3 of `tokenizer.json`.
     pub tokenizer: String,
     /// BLAKE3 of every model folder that training starts from, by its path.
     #[serde(default)]
     pub bases: BTreeMap<String, String>,
-    /// Loss of an ideal reader of the held-out text in nats per token, where it is known (the world).
+    /// Entropy of the held-out text under the distribution that it came from, in nats per token, where that is known
+    /// (the built-in world): no model has a lower expected loss.
     pub heldout_floor_nats: Option<f64>,
 }

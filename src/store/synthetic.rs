@@ -1,7 +1,7 @@
 //! `synthetic.parquet`: a corpus as text and as token ids, one row per document.
 //!
-//! The ids are what the next generation trains on: tokenising the text again could give other tokens than were
-//! sampled. The text is for reading; bytes that are no UTF-8 are shown by the replacement character.
+//! The next generation trains on the ids, because tokenising the text again could give other tokens than were sampled.
+//! The text is for reading; bytes that are not UTF-8 are shown as the replacement character.
 
 use super::{StoreError, disk};
 use crate::documents::{Documents, TokenId};
@@ -27,10 +27,9 @@ const IDS_ONLY: &str = "message document {
 }";
 const TEXT_ONLY: &str = "message document { required binary text (UTF8); }";
 
-/// Writes a corpus.
 pub(super) fn write(path: &Path, documents: &Documents, texts: &[String]) -> Result<(), StoreError> {
     let file = disk::at(path, File::create(path))?;
-    fill(file, documents, texts).map_err(|error| content(path, &error))
+    fill(file, documents, texts).map_err(|source| StoreError::Parquet { path: path.to_owned(), source })
 }
 
 /// The token ids of a corpus.
@@ -45,7 +44,7 @@ pub(super) fn read_ids(path: &Path) -> Result<Documents, StoreError> {
                 parquet::record::Field::Int(id) => {
                     TokenId::try_from(*id).map_err(|error| ParquetError::External(Box::new(error)))
                 }
-                other => Err(ParquetError::General(format!("{other} is no token id"))),
+                other => Err(ParquetError::General(format!("{other} is not a token id"))),
             })
             .collect();
         documents.push(&ids?);
@@ -62,10 +61,6 @@ pub(super) fn read_texts(path: &Path, most: usize) -> Result<Vec<String>, StoreE
         Ok(())
     })?;
     Ok(texts)
-}
-
-fn content(path: &Path, error: &ParquetError) -> StoreError {
-    StoreError::Content { path: path.to_owned(), reason: error.to_string() }
 }
 
 fn fill(file: File, documents: &Documents, texts: &[String]) -> Result<(), ParquetError> {
@@ -89,8 +84,8 @@ fn fill(file: File, documents: &Documents, texts: &[String]) -> Result<(), Parqu
     Ok(())
 }
 
-/// Parquet's levels of a list column: an element is defined at level 1, an empty list at level 0; repetition 0 begins
-/// a row, 1 goes on with it.
+/// Definition and repetition levels of the list column: an element has definition level 1, an empty list 0; repetition
+/// level 0 starts a row, 1 continues it.
 fn list_levels(documents: &Documents) -> (Vec<i16>, Vec<i16>) {
     let mut definition = Vec::with_capacity(documents.flat().len());
     let mut repetition = Vec::with_capacity(documents.flat().len());
@@ -124,7 +119,7 @@ fn for_each_row(
         }
         Ok(())
     };
-    visit_all().map_err(|error| content(path, &error))
+    visit_all().map_err(|source| StoreError::Parquet { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -132,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_corpus_comes_back_as_it_was_written() {
+    fn a_corpus_is_read_back_as_written() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("synthetic.parquet");
         let documents: Documents = [&[5, 6, 0][..], &[], &[0], &[7]].into_iter().collect();
@@ -144,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_file_is_an_error() {
+    fn a_truncated_file_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("synthetic.parquet");
         std::fs::write(&path, b"PAR1 and no more").unwrap();

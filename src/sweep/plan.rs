@@ -1,101 +1,102 @@
-//! What is to be made, before anything is.
+//! The generations that a sweep has to make, before any is made.
 
 use super::{PreparedSweep, SweepPhase, WorkUnit};
 use crate::config::{Arm, Experiment};
-use crate::lineage::{self, ArmOf, RunError, Workload};
-use crate::store::Address;
+use crate::lineage::{self, LineageInputs, RunError, Workload};
+use crate::store::{Address, Fingerprint};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// A generation to be made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedGeneration<'a> {
-    /// The place of its experiment.
+    /// The index of its experiment.
     pub experiment: usize,
     /// Its arm, as it is in this generation.
     pub arm: Cow<'a, Arm>,
-    /// Which it is.
+    /// Its number.
     pub generation: usize,
-    /// What it takes.
-    pub work: Workload,
-    /// Whether its model must be trained; else another lineage of the unit has the same.
+    /// The tokens that it handles.
+    pub workload: Workload,
+    /// Whether its model must be trained; otherwise another lineage of the work unit has the same.
     pub trains: bool,
-    /// Whether it must be written and measured; else another lineage of the unit has the same.
+    /// Whether it must be written and measured; otherwise another lineage of the work unit has an equal generation.
     pub writes: bool,
 }
 
 impl<'a> PreparedSweep<'a> {
-    /// The generations of a unit that do not stand yet, in the order in which they are made. What is in common is
-    /// foreseen where lineages train on natural text alone: texts by models cannot be known to be the same.
+    /// The generations of a work unit that do not exist yet, in the order in which they are made. Reuse is foreseen where
+    /// lineages train on natural text alone: it is not known yet which corpora will be equal.
     ///
     /// # Errors
-    /// When a mixture cannot be made.
+    /// If a mixture takes more synthetic text than there will be.
     pub fn missing(
         &self,
         unit: &WorkUnit,
-        stands: &dyn Fn(&Experiment, Address) -> bool,
+        exists: &dyn Fn(&Experiment, Address) -> bool,
     ) -> Result<Vec<PlannedGeneration<'a>>, RunError> {
         let mut planned: Vec<PlannedGeneration> = Vec::new();
-        let mut made = Made::default();
-        for &place in &unit.experiments {
-            for arm in &self.experiments[place].arms {
-                planned.extend(self.lineage(unit, place, arm, &mut made)?);
+        let mut known = KnownFingerprints::default();
+        for &index in &unit.experiments {
+            for arm in &self.experiments[index].arms {
+                planned.extend(self.planned_lineage(unit, index, arm, &mut known)?);
             }
         }
-        planned.retain(|step| {
-            let experiment = &self.experiments[step.experiment];
-            !stands(experiment, Address::of(experiment, unit.seed, &step.arm, step.generation))
+        planned.retain(|one| {
+            let experiment = &self.experiments[one.experiment];
+            !exists(experiment, Address::of(experiment, unit.seed, &one.arm, one.generation))
         });
         Ok(planned)
     }
 
-    /// The generations of an arm that belong to a unit; the first that arms share belongs to the first of them.
-    fn lineage(
+    /// The generations of an arm that belong to a work unit. A generation 0 that arms share belongs to the first of them.
+    fn planned_lineage(
         &self,
         unit: &WorkUnit,
-        place: usize,
+        index: usize,
         arm: &'a Arm,
-        made: &mut Made<'a>,
+        known: &mut KnownFingerprints,
     ) -> Result<Vec<PlannedGeneration<'a>>, RunError> {
-        let experiment = &self.experiments[place];
-        let works = lineage::work(experiment, arm, self.text(place))?;
-        let natural = works.iter().take_while(|work| work.synthetic.0 == 0).count();
+        let experiment = &self.experiments[index];
+        let workloads = lineage::workloads(experiment, arm, self.text(index))?;
         let first_of_sharing = experiment.arms.iter().find(|arm| experiment.shares_generation_0(arm));
         let is_shared = experiment.shares_generation_0(arm) && first_of_sharing != Some(arm);
-        let belongs = |&(generation, _): &(usize, Workload)| match unit.phase {
-            SweepPhase::First => generation == 0 && !is_shared,
-            SweepPhase::Later => generation > 0,
-        };
-        let step = |(generation, work)| {
-            let own = ArmOf { experiment, arm };
-            let (trains, writes) =
-                if generation < natural { made.lacks(own, generation) } else { (true, true) };
-            PlannedGeneration {
-                experiment: place,
-                arm: experiment.at(arm, generation),
-                generation,
-                work,
-                trains,
-                writes,
+        let inputs = LineageInputs { experiment, prepared: self.text(index), seed: unit.seed, arm };
+        let mut parent = None;
+        let mut planned = Vec::new();
+        for (generation, workload) in workloads.into_iter().enumerate() {
+            let is_natural = workload.synthetic.0 == 0 && (generation == 0 || parent.is_some());
+            let fingerprints = is_natural.then(|| {
+                let text = lineage::planned_natural_text(experiment, arm, generation, workload.natural);
+                inputs.fingerprints(generation, &text, &[], parent.as_ref())
+            });
+            let belongs = match unit.phase {
+                SweepPhase::First => generation == 0 && !is_shared,
+                SweepPhase::Later => generation > 0,
+            };
+            if belongs {
+                let (trains, writes) = fingerprints.as_ref().map_or((true, true), |one| {
+                    (known.models.insert(one.model.clone()), known.generations.insert(one.generation.clone()))
+                });
+                let arm = experiment.at(arm, generation);
+                planned.push(PlannedGeneration {
+                    experiment: index,
+                    arm,
+                    generation,
+                    workload,
+                    trains,
+                    writes,
+                });
             }
-        };
-        Ok(works.into_iter().enumerate().filter(belongs).map(step).collect())
+            parent = fingerprints;
+        }
+        Ok(planned)
     }
 }
 
-/// The generations on natural text that a unit has by then.
+/// The fingerprints of generations planned so far.
 #[derive(Default)]
-struct Made<'a>(Vec<(ArmOf<'a>, usize)>);
-
-impl<'a> Made<'a> {
-    /// Whether none of them has the model of `generation` of an arm, and whether none is the same as it. It is among them
-    /// from now on.
-    fn lacks(&mut self, one: ArmOf<'a>, generation: usize) -> (bool, bool) {
-        let same_text = |other: ArmOf| generation == 0 || other.arm.mixture == one.arm.mixture;
-        let has_same_model = |&&(other, at): &&(ArmOf, usize)| {
-            at == generation && same_text(other) && one.trains_alike(other, generation)
-        };
-        let alike: Vec<ArmOf> = self.0.iter().filter(has_same_model).map(|&(other, _)| other).collect();
-        self.0.push((one, generation));
-        (alike.is_empty(), !alike.iter().any(|&other| one.writes_alike(other, generation)))
-    }
+struct KnownFingerprints {
+    models: BTreeSet<Fingerprint>,
+    generations: BTreeSet<Fingerprint>,
 }

@@ -1,13 +1,15 @@
-//! The store: a generation exists or it does not, and nothing foreign or changed is written into.
+//! The store: a generation exists or it does not, and a folder of something else is left as it is.
 
 use genloss::config::{self, Experiment};
 use genloss::documents::Documents;
 use genloss::measure::Curves;
+use genloss::progress::error_chain;
 use genloss::selection::detector::DetectorRecord;
 use genloss::selection::importance::ImportanceRecord;
 use genloss::selection::{Rule, SelectionRecord};
 use genloss::store::{
-    Address, GenerationOutput, GenerationRecord, MixtureRecord, Provenance, Store, StoreError,
+    Address, Fingerprint, Fingerprints, GenerationOutput, GenerationRecord, MixtureRecord, Provenance, Store,
+    StoreError,
 };
 use genloss::synthesis::SynthesisRecord;
 use genloss::training::TrainingRecord;
@@ -38,7 +40,7 @@ fn open(root: &Path) -> Result<Store, StoreError> {
 }
 
 fn refusal(result: Result<Store, StoreError>) -> String {
-    let message = result.expect_err("must be refused").to_string();
+    let message = error_chain(&result.expect_err("an error"));
     assert_eq!(message.lines().count(), 1, "{message}");
     message
 }
@@ -87,26 +89,38 @@ fn record() -> GenerationRecord {
     }
 }
 
+fn fingerprints() -> Fingerprints {
+    let [model, generation] =
+        ["model", "generation"].map(|text| Fingerprint::from(blake3::hash(text.as_bytes())));
+    Fingerprints { model, generation }
+}
+
 fn commit(store: &Store) {
     let documents: Documents = std::iter::once(&[1, 2, 0][..]).collect();
-    let written = GenerationOutput { record: &record(), documents: &documents, texts: &["ab".to_owned()] };
+    let output = GenerationOutput {
+        record: &record(),
+        documents: &documents,
+        texts: &["ab".to_owned()],
+        fingerprints: &fingerprints(),
+    };
     let save = |dir: &Path| {
         fs::write(dir.join("weights"), [7; 100]).unwrap();
         Ok::<(), StoreError>(())
     };
-    store.commit(FIRST, written, save).unwrap();
+    store.commit(FIRST, output, save).unwrap();
 }
 
 #[test]
-fn what_was_committed_is_read_back() {
+fn a_committed_generation_is_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");
     let store = open(&root).unwrap();
-    assert!(!store.is_committed(FIRST).unwrap());
+    assert!(!store.exists(FIRST));
     commit(&store);
-    assert!(store.is_committed(FIRST).unwrap());
+    assert!(store.exists(FIRST));
     assert_eq!(store.record(FIRST).unwrap(), record());
     assert_eq!(store.synthetic(FIRST).unwrap().flat(), [1, 2, 0]);
+    assert_eq!(store.fingerprints(FIRST).unwrap(), Some(fingerprints()));
     let recorded = genloss::store::read(&root).unwrap();
     assert_eq!(recorded.experiment, experiment());
     // Generation 0 is shared, so both arms show it.
@@ -114,21 +128,26 @@ fn what_was_committed_is_read_back() {
 }
 
 #[test]
-fn a_commit_that_fails_leaves_no_generation_and_can_be_made_again() {
+fn a_commit_that_fails_leaves_no_generation_and_can_be_repeated() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("run")).unwrap();
     let documents = Documents::new();
-    let written = GenerationOutput { record: &record(), documents: &documents, texts: &[] };
+    let output = GenerationOutput {
+        record: &record(),
+        documents: &documents,
+        texts: &[],
+        fingerprints: &fingerprints(),
+    };
     let fault = || StoreError::File { path: "x".into(), source: std::io::ErrorKind::StorageFull.into() };
-    let failed: Result<(), StoreError> = store.commit(FIRST, written, |_| Err(fault()));
+    let failed: Result<(), StoreError> = store.commit(FIRST, output, |_| Err(fault()));
     assert!(failed.is_err());
-    assert!(!store.is_committed(FIRST).unwrap());
+    assert!(!store.exists(FIRST));
     commit(&store);
-    assert!(store.is_committed(FIRST).unwrap());
+    assert!(store.exists(FIRST));
 }
 
 #[test]
-fn a_damaged_generation_is_refused_by_name() {
+fn verifying_a_damaged_generation_names_its_folder_and_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");
     let store = open(&root).unwrap();
@@ -138,7 +157,7 @@ fn a_damaged_generation_is_refused_by_name() {
         [(vec![7; 99], "99 bytes instead of 100"), (vec![8; 100], "is not what was written")]
     {
         fs::write(&weights, damage).unwrap();
-        let message = store.is_committed(FIRST).unwrap_err().to_string();
+        let message = error_chain(&store.verify(FIRST).unwrap_err());
         assert!(
             message.contains("gen-000")
                 && message.contains(expected)
@@ -147,11 +166,79 @@ fn a_damaged_generation_is_refused_by_name() {
         );
     }
     fs::remove_file(&weights).unwrap();
-    assert!(store.is_committed(FIRST).is_err());
+    assert!(error_chain(&store.verify(FIRST).unwrap_err()).contains("damaged"));
 }
 
 #[test]
-fn a_second_writer_is_refused_and_the_lock_goes_with_the_first() {
+fn a_generation_is_verified_once_while_the_store_is_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    let store = open(&root).unwrap();
+    commit(&store);
+    store.verify(FIRST).unwrap();
+    fs::write(root.join("seed-1/gen-000/model/weights"), "damage").unwrap();
+    store.verify(FIRST).unwrap();
+    drop(store);
+    assert!(open(&root).unwrap().verify(FIRST).is_err());
+}
+
+#[test]
+fn an_adopted_generation_equals_the_original_and_is_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("run")).unwrap();
+    commit(&store);
+    let other = open(&dir.path().join("other")).unwrap();
+    other.adopt(FIRST, &store.generation_dir(FIRST), &fingerprints()).unwrap();
+    assert_eq!(other.record(FIRST).unwrap(), record());
+    other.verify(FIRST).unwrap();
+    fs::write(store.model_dir(FIRST).join("weights"), "damage").unwrap();
+    fs::remove_dir_all(other.generation_dir(FIRST)).unwrap();
+    assert!(other.adopt(FIRST, &store.generation_dir(FIRST), &fingerprints()).is_err());
+    assert!(!other.exists(FIRST));
+}
+
+/// Programs before fingerprints and schema numbers wrote neither.
+#[test]
+fn a_generation_of_an_older_program_is_read_and_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    let store = open(&root).unwrap();
+    commit(&store);
+    let folder = store.generation_dir(FIRST);
+    let without = |name: &str, key: &str| {
+        let text = fs::read(folder.join(name)).unwrap();
+        let mut json: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        json.as_object_mut().unwrap().shift_remove(key).unwrap();
+        fs::write(folder.join(name), serde_json::to_vec_pretty(&json).unwrap()).unwrap();
+    };
+    without("manifest.json", "schema");
+    without("manifest.json", "fingerprints");
+    store.verify(FIRST).unwrap();
+    assert_eq!(store.fingerprints(FIRST).unwrap(), None);
+    without("measurements.json", "schema");
+    assert_eq!(store.record(FIRST).unwrap(), record());
+}
+
+#[test]
+fn a_record_of_a_newer_program_is_an_error_that_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    commit(&open(&root).unwrap());
+    for name in ["seed-1/gen-000/measurements.json", "provenance.json", "drift.json"] {
+        let path = root.join(name);
+        let before = fs::read(&path).ok();
+        fs::write(&path, r#"{"schema": 1000}"#).unwrap();
+        let message = error_chain(&genloss::store::read(&root).unwrap_err());
+        assert!(message.contains(name) && message.contains("written by a newer genloss"), "{message}");
+        assert!(message.contains("update genloss"), "{message}");
+        if let Some(before) = before {
+            fs::write(&path, before).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_second_process_cannot_open_a_store_until_the_first_has_closed_it() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");
     let first = open(&root).unwrap();
@@ -161,7 +248,7 @@ fn a_second_writer_is_refused_and_the_lock_goes_with_the_first() {
 }
 
 #[test]
-fn a_changed_experiment_is_refused_with_the_difference() {
+fn a_changed_experiment_is_an_error_that_names_the_difference() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");
     commit(&open(&root).unwrap());
@@ -171,19 +258,19 @@ fn a_changed_experiment_is_refused_with_the_difference() {
     let corpus = [("train".to_owned(), "other".to_owned())].into();
     let other_text = Provenance { corpus, ..Provenance::default() };
     let message = refusal(Store::open(&root, &experiment(), &other_text, "{}"));
-    assert!(message.contains("the text of the train split is not what it was"), "{message}");
+    assert!(message.contains("the text of the train split has changed"), "{message}");
     assert!(fs::read_to_string(root.join("experiment.toml")).unwrap().contains("generations = 2"));
 }
 
 #[test]
-fn seeds_may_be_added_to_what_stands() {
+fn seeds_may_be_added_to_a_store() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");
     commit(&open(&root).unwrap());
     fs::write(root.join("drift.json"), r#"{"replicates":64,"curves":[]}"#).unwrap();
     let more = config::parse(FILE, "small.toml", &["seeds=[1,2]".to_owned()]).unwrap();
     let store = Store::open(&root, &more, &Provenance::default(), "{}").unwrap();
-    assert!(store.is_committed(FIRST).unwrap() && !store.has_baseline(&more));
+    assert!(store.exists(FIRST) && !store.has_baseline(&more).unwrap());
     assert!(fs::read_to_string(root.join("experiment.toml")).unwrap().contains("seeds = [1, 2]"));
     drop(store);
     let message = refusal(open(&root));
@@ -191,20 +278,20 @@ fn seeds_may_be_added_to_what_stands() {
 }
 
 #[test]
-fn a_run_may_go_on_with_another_patience() {
+fn a_run_may_continue_with_other_settings_that_only_affect_run_time() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");
     commit(&open(&root).unwrap());
     let settings = ["training.checkpoint_minutes=60.0".to_owned()];
-    let patient = config::parse(FILE, "small.toml", &settings).unwrap();
-    let store = Store::open(&root, &patient, &Provenance::default(), "{}").unwrap();
-    assert!(store.is_committed(FIRST).unwrap());
+    let slower = config::parse(FILE, "small.toml", &settings).unwrap();
+    let store = Store::open(&root, &slower, &Provenance::default(), "{}").unwrap();
+    assert!(store.exists(FIRST));
     assert!(fs::read_to_string(root.join("experiment.toml")).unwrap().contains("checkpoint_minutes = 60.0"));
 }
 
-/// What a user keeps beside the seeds is not the store's to remove.
+/// A changed experiment replaces one without generations; other files of the user stay.
 #[test]
-fn only_folders_of_seeds_give_way() {
+fn only_folders_of_seeds_are_removed_when_an_experiment_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");
     drop(open(&root).unwrap());
@@ -218,7 +305,7 @@ fn only_folders_of_seeds_give_way() {
 }
 
 #[test]
-fn a_record_from_before_there_was_a_setting_means_its_default() {
+fn a_setting_that_a_recorded_experiment_lacks_has_its_default() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");
     let transformer = |settings: &[&str]| {
@@ -258,7 +345,7 @@ fn an_experiment_that_failed_before_its_first_generation_may_be_changed() {
 }
 
 #[test]
-fn what_a_kill_left_beside_a_generation_is_removed() {
+fn cleaning_up_removes_what_a_kill_left_beside_a_committed_generation() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");
     commit(&open(&root).unwrap());
@@ -267,13 +354,16 @@ fn what_a_kill_left_beside_a_generation_is_removed() {
     fs::write(&left[0], "half").unwrap();
     fs::create_dir(&left[1]).unwrap();
     fs::create_dir(&left[2]).unwrap();
+    let unfinished = root.join("seed-1/unanchored/.work-gen-001/checkpoint-0");
+    fs::create_dir_all(&unfinished).unwrap();
     let store = open(&root).unwrap();
-    assert!(store.is_committed(FIRST).unwrap());
+    store.clean_up().unwrap();
+    assert!(store.exists(FIRST) && unfinished.exists());
     assert!(left.iter().all(|path| !path.exists()));
 }
 
 #[test]
-fn a_folder_that_holds_something_else_is_left_alone() {
+fn a_folder_with_other_contents_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("thesis.tex"), "do not touch").unwrap();
     assert!(refusal(open(dir.path())).contains("\"thesis.tex\""));

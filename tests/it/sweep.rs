@@ -5,7 +5,7 @@ use candle_core::Device;
 use genloss::config::{self, Experiment, Method, Model, NaturalFraction, Prefix, Sweep, TrainingLength};
 use genloss::lineage::{self, RunContext, RunError};
 use genloss::measure::Metrics;
-use genloss::progress::{Event, Recorder};
+use genloss::progress::{Event, Recorder, error_chain};
 use genloss::store::{self, Provenance};
 use genloss::sweep::{self, PreparedSweep, SweepPhase, WorkUnit};
 use genloss::units::Tokens;
@@ -292,7 +292,7 @@ fn an_arm_that_fails_in_generation_0_leaves_the_others_their_turn() {
     let ready = sweep::prepare(&sweep.experiments).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let (done, events) = run(&ready, dir.path(), &ready.units(), 1);
-    assert!(done.unwrap_err().to_string().contains("training diverged"));
+    assert!(error_chain(&done.unwrap_err()).contains("training diverged"));
     let told =
         events.iter().filter(|event| matches!(event, Event::Note(note) if note.contains("failed"))).count();
     assert_eq!(told, 1);

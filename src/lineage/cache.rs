@@ -1,0 +1,145 @@
+//! What another run has committed already is not computed again: a look-up by fingerprint.
+//!
+//! Lineages of one seed that train alike have the same models to the bit, whatever they write with them: generation 0 in
+//! arms that write differently, and every generation of the controls of experiments that differ only in writing. Where
+//! they also write alike, whole generations are the same: generation 0 in experiments that have a writer in common.
+
+use super::{LineageInputs, Run, RunError};
+use crate::config::Arm;
+use crate::store::{Address, Fingerprint, Fingerprints, Store};
+use crate::training::TrainingRecord;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A committed generation that equals one to be made, or has the same model.
+pub(super) enum CachedResult {
+    /// An equal generation, in this folder.
+    Generation(PathBuf),
+    /// The same model, in the folder `model_dir`.
+    Model { model_dir: PathBuf, training: TrainingRecord },
+}
+
+/// Some runs, and an index of the committed generations of one seed of theirs by fingerprint.
+pub struct SiblingRuns<'a> {
+    runs: Vec<&'a Run<'a>>,
+    seed: u64,
+    index: Mutex<Index>,
+}
+
+#[derive(Default)]
+struct Index {
+    models: BTreeMap<Fingerprint, Location>,
+    generations: BTreeMap<Fingerprint, Location>,
+}
+
+#[derive(Clone)]
+struct Location {
+    /// Index into the runs.
+    run: usize,
+    arm: Option<String>,
+    generation: usize,
+}
+
+impl<'a> SiblingRuns<'a> {
+    /// Indexes the committed generations of `seed` in `runs`. One whose manifest or record cannot be read is left out.
+    #[must_use]
+    pub fn new(runs: Vec<&'a Run<'a>>, seed: u64) -> Self {
+        let siblings = Self { runs, seed, index: Mutex::default() };
+        for run in siblings.runs.iter().filter(|run| run.experiment.seeds.contains(&seed)) {
+            for arm in &run.experiment.arms {
+                for generation in 0..=run.experiment.generations {
+                    if let Ok(Some(fingerprints)) = run.fingerprints(seed, arm, generation) {
+                        let address = Address::of(run.experiment, seed, arm, generation);
+                        siblings.insert(run, address, fingerprints);
+                    }
+                }
+            }
+        }
+        siblings
+    }
+
+    /// The seed whose generations are indexed.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Adds a committed generation of `run`, if that is one of the runs.
+    pub(super) fn insert(&self, run: &Run, address: Address, fingerprints: Fingerprints) {
+        let Some(run) = self.runs.iter().position(|sibling| std::ptr::eq(*sibling, run)) else { return };
+        let location = Location { run, arm: address.arm.map(str::to_owned), generation: address.generation };
+        let mut index = self.index();
+        index.models.entry(fingerprints.model).or_insert_with(|| location.clone());
+        index.generations.entry(fingerprints.generation).or_insert(location);
+    }
+
+    /// A committed result with one of these fingerprints, verified: the whole generation rather than the model alone.
+    pub(super) fn find(&self, fingerprints: &Fingerprints) -> Result<Option<CachedResult>, RunError> {
+        let (generation, model) = {
+            let index = self.index();
+            let generation = index.generations.get(&fingerprints.generation).cloned();
+            (generation, index.models.get(&fingerprints.model).cloned())
+        };
+        if let Some((store, address)) = self.verified(generation.as_ref())? {
+            return Ok(Some(CachedResult::Generation(store.generation_dir(address))));
+        }
+        let Some((store, address)) = self.verified(model.as_ref())? else { return Ok(None) };
+        let training = store.record(address)?.training;
+        Ok(Some(CachedResult::Model { model_dir: store.model_dir(address), training }))
+    }
+
+    /// The store and address of a generation that still exists.
+    fn verified<'b>(
+        &self,
+        location: Option<&'b Location>,
+    ) -> Result<Option<(&'a Store, Address<'b>)>, RunError> {
+        let Some(Location { run, arm, generation }) = location else { return Ok(None) };
+        let store = &self.runs[*run].store;
+        let address = Address { seed: self.seed, arm: arm.as_deref(), generation: *generation };
+        if !store.exists(address) {
+            return Ok(None);
+        }
+        store.verify(address)?;
+        Ok(Some((store, address)))
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        // A panic between the two insertions leaves an index that finds less, and nothing wrong.
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Run<'_> {
+    /// The fingerprints of a committed generation: those of its manifest, or, if an older program wrote that, computed from
+    /// the records of its lineage. `None` if it is not committed, or its lineage has a gap.
+    pub(super) fn fingerprints(
+        &self,
+        seed: u64,
+        arm: &Arm,
+        generation: usize,
+    ) -> Result<Option<Fingerprints>, RunError> {
+        let address = Address::of(self.experiment, seed, arm, generation);
+        if !self.store.exists(address) {
+            return Ok(None);
+        }
+        if let Some(fingerprints) = self.store.fingerprints(address)? {
+            return Ok(Some(fingerprints));
+        }
+        let parent = match generation.checked_sub(1) {
+            None => None,
+            Some(earlier) => match self.fingerprints(seed, arm, earlier)? {
+                None => return Ok(None),
+                found => found,
+            },
+        };
+        let record = self.store.record(address)?;
+        let inputs = self.inputs(seed, arm);
+        let text = &record.mixture.hash;
+        Ok(Some(inputs.fingerprints(generation, text, &record.metrics, parent.as_ref())))
+    }
+
+    pub(super) fn inputs<'b>(&'b self, seed: u64, arm: &'b Arm) -> LineageInputs<'b> {
+        LineageInputs { experiment: self.experiment, prepared: self.prepared, seed, arm }
+    }
+}

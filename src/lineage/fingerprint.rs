@@ -1,0 +1,183 @@
+//! Fingerprints: hashes of everything that a generation follows from, by which other runs find and reuse it.
+//!
+//! | fingerprint | hashes |
+//! |---|---|
+//! | model | seed, generation, the arm in the names of its random streams, model and training settings, base weights, tokenizer, training text, the parent's model fingerprint |
+//! | generation | the model fingerprint, the arm in the names of its random streams, synthesis settings, tokens written and measured, the texts that metrics compare with, metrics that are not built in; the parent's generation fingerprint where it writes from the parent's corpus |
+//!
+//! The parent is the generation before. Generation 0 trains on streams that name no arm, so that its model is the same in
+//! arms that differ only in writing; if those arms also write alike, they share the whole generation, whose streams then
+//! name no arm either. The training text is hashed as token ids, so that a lineage whose corpora came out differently has
+//! other fingerprints from then on.
+//!
+//! Device and vector instructions are not part of a fingerprint: they are recorded in `provenance.json`. Settings that
+//! only affect how long something takes are left out, too. An external command is taken to write the same for the same
+//! documents.
+
+use super::{PreparedText, tokens_written};
+use crate::config::file::{ModelTable, SynthesisTable, TrainingTable};
+use crate::config::{Arm, Experiment, Init, Model, Synthesis, Training, is_run_time_only};
+use crate::measure::MetricDefinition;
+use crate::seed::{SHARED, streams};
+use crate::store::{Fingerprint, Fingerprints};
+use crate::units::Tokens;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use toml::{Table, Value};
+
+/// Streams that a model is trained from.
+const TRAINING_STREAMS: [&str; 3] = [streams::INITIALISATION, streams::TRAINING, streams::GAPS];
+
+/// Streams that a generation writes from.
+const SYNTHESIS_STREAMS: [&str; 5] =
+    [streams::PROMPTS, streams::SYNTHESIS, streams::SPANS, streams::DETECTOR, streams::SELECTION];
+
+/// One arm of an experiment with one seed, whose generations have fingerprints.
+#[derive(Clone, Copy)]
+pub struct LineageInputs<'a> {
+    /// The experiment.
+    pub experiment: &'a Experiment,
+    /// The natural text of the experiment.
+    pub prepared: &'a PreparedText,
+    /// The seed.
+    pub seed: u64,
+    /// The arm.
+    pub arm: &'a Arm,
+}
+
+impl LineageInputs<'_> {
+    /// The fingerprints of a generation, given a hash of its training text, the metrics that are not built in, and, from
+    /// generation 1 on, the fingerprints of the generation before.
+    #[must_use]
+    pub fn fingerprints(
+        self,
+        generation: usize,
+        text: &str,
+        metrics: &[MetricDefinition],
+        parent: Option<&Fingerprints>,
+    ) -> Fingerprints {
+        let model = self.model(generation, text, parent);
+        let generation = self.generation(generation, &model, metrics, parent);
+        Fingerprints { model, generation }
+    }
+
+    fn model(self, generation: usize, text: &str, parent: Option<&Fingerprints>) -> Fingerprint {
+        let arm = self.experiment.at(self.arm, generation);
+        let mut hash = Hasher::new("genloss model fingerprint 1");
+        hash.add("seed", self.seed);
+        hash.add("generation", generation);
+        hash.add("arm", if generation == 0 { SHARED } else { &arm.name });
+        hash.add("streams", TRAINING_STREAMS.join(", "));
+        let [model, training] = training_settings(&arm.model, &arm.training);
+        hash.add_table("model", &model);
+        hash.add_table("training", &training);
+        if let Init::Base { base } | Init::Chained { base: Some(base) } = &arm.training.init {
+            hash.add("base", self.prepared.base_hash(base).unwrap_or_default());
+        }
+        hash.add("tokenizer", self.prepared.tokenizer_hash());
+        hash.add("text", text);
+        if let Some(parent) = parent {
+            hash.add("parent", &parent.model);
+        }
+        hash.finish()
+    }
+
+    fn generation(
+        self,
+        generation: usize,
+        model: &Fingerprint,
+        metrics: &[MetricDefinition],
+        parent: Option<&Fingerprints>,
+    ) -> Fingerprint {
+        let Self { experiment, prepared, arm, .. } = self;
+        let is_shared = generation == 0 && experiment.shares_generation_0(arm);
+        let mut hash = Hasher::new("genloss generation fingerprint 1");
+        hash.add("model", model);
+        hash.add("arm", if is_shared { SHARED } else { &arm.name });
+        hash.add("streams", SYNTHESIS_STREAMS.join(", "));
+        let now = experiment.at(arm, generation);
+        hash.add_table("synthesis", &synthesis_settings(&now.synthesis));
+        hash.add("tokens written", tokens_written(experiment, arm, generation).0);
+        hash.add("tokens measured", experiment.measured_tokens.0);
+        hash.add("measured against", prepared.evaluation_hash());
+        for metric in metrics {
+            hash.add("metric", &metric.id);
+        }
+        if let Some(parent) = parent.filter(|_| now.synthesis.reads_previous()) {
+            hash.add("parent", &parent.generation);
+        }
+        hash.finish()
+    }
+}
+
+/// A stand-in for the hash of a training text that is not made yet: equal for generations of one seed that will train on
+/// the same `natural` tokens of one natural text, and on nothing else.
+#[must_use]
+pub fn planned_natural_text(
+    experiment: &Experiment,
+    arm: &Arm,
+    generation: usize,
+    natural: Tokens,
+) -> String {
+    match generation {
+        0 => format!("the first {} natural tokens", natural.0),
+        _ => {
+            let budget = experiment.corpus.train_tokens.0;
+            format!("{} natural tokens with a budget of {budget} and {:?}", natural.0, arm.mixture)
+        }
+    }
+}
+
+/// The tables `[model]` and `[training]`, resolved, without settings that no result depends on.
+#[must_use]
+pub fn training_settings(model: &Model, training: &Training) -> [Table; 2] {
+    [resolved(ModelTable::from(model)), resolved(TrainingTable::from(training))]
+}
+
+/// The table `[synthesis]`, resolved, without settings that no result depends on, and without the number of tokens, of
+/// which a generation may write more: see [`tokens_written`].
+fn synthesis_settings(synthesis: &Synthesis) -> Table {
+    let mut table = resolved(SynthesisTable::from(synthesis));
+    table.remove("tokens");
+    table
+}
+
+/// The table of some settings, without those that affect run time only.
+fn resolved(settings: impl Serialize) -> Table {
+    let mut table = Table::try_from(settings).expect("settings are representable in TOML");
+    table.retain(|key, _| !is_run_time_only(key));
+    table
+}
+
+/// Hashes named values. Names and values are hashed with their lengths, so that no two lists of them run together.
+struct Hasher(blake3::Hasher);
+
+impl Hasher {
+    /// `purpose` separates hashes of different kinds, and their versions.
+    fn new(purpose: &str) -> Self {
+        Self(blake3::Hasher::new_derive_key(purpose))
+    }
+
+    fn add(&mut self, name: &str, value: impl ToString) {
+        for text in [name, &value.to_string()] {
+            self.0.update(&(text.len() as u64).to_le_bytes());
+            self.0.update(text.as_bytes());
+        }
+    }
+
+    /// Adds every value of a table by its dotted key, whatever their order.
+    fn add_table(&mut self, name: &str, table: &Table) {
+        let sorted: BTreeMap<&String, &Value> = table.iter().collect();
+        for (key, value) in sorted {
+            let key = format!("{name}.{key}");
+            match value {
+                Value::Table(inner) => self.add_table(&key, inner),
+                value => self.add(&key, value),
+            }
+        }
+    }
+
+    fn finish(self) -> Fingerprint {
+        self.0.finalize().into()
+    }
+}

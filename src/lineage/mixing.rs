@@ -1,0 +1,128 @@
+//! The text that a generation trains on, and the generations that were trained on what an earlier one wrote.
+
+use super::RunError;
+use super::generation::GenerationRunner;
+use crate::config::{Arm, Budget, Mixture, NaturalDocuments};
+use crate::documents::{Documents, TokenId};
+use crate::mixture::{self, Plan, Pool};
+use crate::stage::Stage;
+use crate::store::{Address, MixtureRecord, StoreError};
+use crate::units::Tokens;
+use std::collections::BTreeMap;
+
+impl GenerationRunner<'_> {
+    /// The text that a generation trains on, natural documents first.
+    pub(super) fn mix(
+        &self,
+        arm: &Arm,
+        generation: usize,
+        stage: &Stage,
+    ) -> Result<(Documents, MixtureRecord), RunError> {
+        self.mix_of(arm, generation, stage, &|earlier| self.corpus(arm, earlier))
+    }
+
+    /// As [`Self::mix`], of corpora that `corpus` gives by their generation. Only those are asked for that the mixture draws on.
+    fn mix_of(
+        &self,
+        arm: &Arm,
+        generation: usize,
+        stage: &Stage,
+        corpus: &dyn Fn(usize) -> Result<Documents, RunError>,
+    ) -> Result<(Documents, MixtureRecord), RunError> {
+        let (budget, written) = (self.experiment.corpus.train_tokens, arm.synthesis.tokens);
+        let sources = mixture::source_generations(&arm.mixture, generation, budget, written);
+        let corpora = (0..generation)
+            .map(|earlier| if sources.contains(&earlier) { corpus(earlier) } else { Ok(Documents::new()) })
+            .collect::<Result<Vec<_>, _>>()?;
+        let synthetic: Vec<Vec<usize>> = corpora.iter().map(lengths).collect();
+        let pool = Pool { natural: &lengths(&self.natural), synthetic: &synthetic };
+        let plan = mixture::plan(&arm.mixture, generation, budget, written, pool, &mut stage.stream(0))
+            .map_err(|source| RunError::Mixture { arm: arm.name.clone(), source })?;
+        let natural = plan.natural.iter().map(|piece| &self.natural.get(piece.document)[..piece.tokens]);
+        let written =
+            plan.synthetic.iter().map(|(g, piece)| &corpora[*g].get(piece.document)[..piece.tokens]);
+        let text: Documents = natural.chain(written).collect();
+        let record = record_of(&arm.mixture, &plan, &text);
+        Ok((text, record))
+    }
+
+    /// The corpus of a committed generation, verified.
+    pub(super) fn corpus(&self, arm: &Arm, generation: usize) -> Result<Documents, RunError> {
+        let address = self.address(arm, generation);
+        self.store.verify(address)?;
+        Ok(self.store.synthetic(address)?)
+    }
+
+    /// Whether a generation that follows `address` directly is committed, in any arm.
+    pub(super) fn has_followers(&self, address: Address) -> bool {
+        let next = address.generation + 1;
+        let has_follower = |arm: &Arm| self.store.exists(self.address(arm, next));
+        next <= self.experiment.generations && self.arms_through(address).any(has_follower)
+    }
+
+    /// Checks that a repeated generation wrote what its followers, committed earlier, were trained on. (An external command may
+    /// write something else each time.)
+    pub(super) fn check_followers(&self, address: Address, documents: &Documents) -> Result<(), RunError> {
+        for arm in self.arms_through(address) {
+            for later in address.generation + 1..=self.experiment.generations {
+                let follower = self.address(arm, later);
+                if !self.store.exists(follower) {
+                    break;
+                }
+                let corpus = |generation| match generation == address.generation {
+                    true => Ok(documents.clone()),
+                    false => self.corpus(arm, generation),
+                };
+                let (_, now) = self.mix_of(arm, later, &self.stage(follower), &corpus)?;
+                if now.hash != self.store.record(follower)?.mixture.hash {
+                    return Err(StoreError::Orphaned { folder: self.store.generation_dir(follower) }.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The arms whose lineage passes through this generation: all that share it, or the one that it belongs to.
+    fn arms_through(&self, address: Address) -> impl Iterator<Item = &Arm> {
+        self.experiment.arms.iter().filter(move |arm| self.address(arm, address.generation) == address)
+    }
+}
+
+fn lengths(documents: &Documents) -> Vec<usize> {
+    documents.iter().map(<[TokenId]>::len).collect()
+}
+
+fn record_of(mixture: &Mixture, plan: &Plan, text: &Documents) -> MixtureRecord {
+    let mut synthetic_tokens = BTreeMap::new();
+    for (generation, piece) in &plan.synthetic {
+        synthetic_tokens.entry(*generation).or_insert(Tokens(0)).0 += piece.tokens as u64;
+    }
+    let which = match mixture.natural {
+        NaturalDocuments::Fixed => "fixed",
+        NaturalDocuments::Fresh => "fresh",
+    };
+    let how = match mixture.budget {
+        Budget::Constant => "displaces synthetic text",
+        Budget::Added => "added to synthetic text",
+        Budget::Growing => "part of a growing pool",
+    };
+    MixtureRecord {
+        natural_tokens: plan.natural_tokens(),
+        natural_documents: plan.natural.len() as u64,
+        synthetic_tokens,
+        synthetic_documents: plan.synthetic.len() as u64,
+        natural: format!("{which}, {how}"),
+        hash: text_hash(text).to_hex().to_string(),
+    }
+}
+
+/// BLAKE3 of documents: of each its length as u64 and its ids as u32, little-endian.
+pub(super) fn text_hash(text: &Documents) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for document in text.iter() {
+        hasher.update(&(document.len() as u64).to_le_bytes());
+        let bytes: Vec<u8> = document.iter().flat_map(|id| id.to_le_bytes()).collect();
+        hasher.update(&bytes);
+    }
+    hasher.finalize()
+}

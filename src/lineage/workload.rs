@@ -1,0 +1,79 @@
+//! The size of the work that the generations of a lineage will take, known before any of them is made.
+
+use super::generation::transformer_learner;
+use super::{PreparedText, RunError};
+use crate::config::{Arm, Experiment, Model};
+use crate::mixture::{self, Parts};
+use crate::tokenizer::Tokenizer;
+use crate::training::Start;
+use crate::units::Tokens;
+use candle_core::Device;
+
+/// The tokens that a generation will handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Natural tokens in its mixture. Where documents are drawn from a whole pool, the expected number.
+    pub natural: Tokens,
+    /// Synthetic tokens in its mixture, likewise.
+    pub synthetic: Tokens,
+    /// Tokens that training sees, repetitions counted.
+    pub seen: Tokens,
+    /// Tokens that it writes.
+    pub written: Tokens,
+    /// Held-out and synthetic tokens that it scores.
+    pub scored: Tokens,
+}
+
+/// The workloads of generations 0, 1, … of an arm.
+///
+/// # Errors
+/// If a mixture takes more synthetic text than there will be.
+pub fn workloads(
+    experiment: &Experiment,
+    arm: &Arm,
+    prepared: &PreparedText,
+) -> Result<Vec<Workload>, RunError> {
+    let budget = experiment.corpus.train_tokens;
+    let first = Parts { natural: budget, synthetic: Tokens(0) };
+    let later = mixture::schedule(&arm.mixture, experiment.generations, budget, arm.synthesis.tokens)
+        .map_err(|source| RunError::Mixture { arm: arm.name.clone(), source })?;
+    let workload = |(generation, parts): (usize, Parts)| Workload {
+        natural: parts.natural,
+        synthetic: parts.synthetic,
+        seen: tokens_seen(
+            &experiment.at(arm, generation),
+            &prepared.tokenizer,
+            Tokens(parts.natural.0 + parts.synthetic.0),
+        ),
+        written: tokens_written(experiment, arm, generation),
+        scored: Tokens(prepared.heldout.tokens().0 + experiment.measured_tokens.0),
+    };
+    Ok(std::iter::once(first).chain(later).enumerate().map(workload).collect())
+}
+
+/// Tokens that training of an arm's model sees of a mixture of `held` tokens, repetitions counted.
+#[must_use]
+pub fn tokens_seen(arm: &Arm, tokenizer: &Tokenizer, held: Tokens) -> Tokens {
+    match &arm.model {
+        Model::Ngram(_) => held,
+        Model::Transformer(shape) => {
+            transformer_learner(arm, shape, tokenizer, Start::Scratch, &Device::Cpu).tokens_seen(held)
+        }
+    }
+}
+
+/// Tokens that a generation of an arm writes: `synthesis.tokens`, or more where the next generation trains on more. A
+/// generation 0 that arms share writes enough for each of them; the last generation only what is measured.
+#[must_use]
+pub fn tokens_written(experiment: &Experiment, arm: &Arm, generation: usize) -> Tokens {
+    if generation == experiment.generations {
+        return experiment.measured_tokens;
+    }
+    let is_shared = generation == 0 && experiment.shares_generation_0(arm);
+    let writes_for =
+        |other: &&Arm| other.name == arm.name || (is_shared && experiment.shares_generation_0(other));
+    let budget = experiment.corpus.train_tokens;
+    let needs =
+        |other: &Arm| mixture::corpus_tokens(&other.mixture, generation + 1, budget, other.synthesis.tokens);
+    experiment.arms.iter().filter(writes_for).map(needs).max().unwrap_or(arm.synthesis.tokens)
+}

@@ -1,0 +1,170 @@
+//! What must be true of a folder before a run writes into it.
+
+use super::{DRIFT, EXPERIMENT, LOCK, PROVENANCE, Provenance, StoreError, TOKENIZER, disk};
+use crate::config::{self, Experiment, difference};
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+/// Locks the store at `root`, creating it if need be, and records `experiment` there.
+pub(super) fn open(
+    root: &Path,
+    experiment: &Experiment,
+    provenance: &Provenance,
+) -> Result<File, StoreError> {
+    check_not_foreign(root)?;
+    disk::create_dir(root)?;
+    let lock = lock(root)?;
+    disk::remove_temporary(root)?;
+    let recorded = if root.join(EXPERIMENT).exists() {
+        check_unchanged(root, experiment, provenance)
+    } else {
+        Err(StoreError::NoExperiment { root: root.to_owned(), file: EXPERIMENT })
+    };
+    match recorded {
+        Ok(seeds) => {
+            if seeds == RecordedSeeds::Some {
+                disk::remove_file(&root.join(DRIFT))?;
+            }
+            disk::write_file(&root.join(EXPERIMENT), experiment.to_toml().as_bytes())?;
+        }
+        // Nothing is lost if a changed experiment replaces one without a committed generation.
+        Err(StoreError::Changed { .. } | StoreError::NoExperiment { .. }) if !has_generations(root)? => {
+            seed_folders(root)?.iter().try_for_each(|seed| disk::remove_dir(seed))?;
+            disk::remove_file(&root.join(DRIFT))?;
+            disk::write_record(&root.join(PROVENANCE), provenance)?;
+            // Last, because this file makes the folder a store.
+            disk::write_file(&root.join(EXPERIMENT), experiment.to_toml().as_bytes())?;
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(lock)
+}
+
+/// As [`open`], but writes nothing and does not lock.
+pub(super) fn check(root: &Path, experiment: &Experiment, provenance: &Provenance) -> Result<(), StoreError> {
+    check_not_foreign(root)?;
+    if root.join(EXPERIMENT).exists() && has_generations(root)? {
+        check_unchanged(root, experiment, provenance)?;
+    }
+    Ok(())
+}
+
+fn lock(root: &Path) -> Result<File, StoreError> {
+    let path = root.join(LOCK);
+    let file = disk::at(&path, File::options().create(true).truncate(false).write(true).open(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { root: root.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(StoreError::File { path, source }),
+    }
+}
+
+/// Returns an error if the folder has contents but no experiment. (Files that a run creates before its experiment file may
+/// remain of a run that was killed in its first instant.)
+fn check_not_foreign(root: &Path) -> Result<(), StoreError> {
+    if !root.exists() || root.join(EXPERIMENT).exists() {
+        return Ok(());
+    }
+    let ours = [LOCK, TOKENIZER, PROVENANCE];
+    for name in disk::names(root)? {
+        if !ours.contains(&name.as_str()) && !disk::is_temporary(&name) {
+            return Err(StoreError::Foreign { root: root.to_owned(), found: name });
+        }
+    }
+    Ok(())
+}
+
+fn seed_folders(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let names = disk::names(root)?;
+    let seeds = names.iter().filter(|name| name.strip_prefix("seed-").is_some_and(is_seed));
+    Ok(seeds.map(|name| root.join(name)).filter(|path| path.is_dir()).collect())
+}
+
+fn is_seed(text: &str) -> bool {
+    text.parse::<u64>().is_ok_and(|number| number.to_string() == text)
+}
+
+/// The folders that hold generations or their checkpoints: that of each seed, and of each arm of it.
+pub(super) fn lineage_folders(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut folders = Vec::new();
+    for seed in seed_folders(root)? {
+        for name in disk::names(&seed)? {
+            let arm = seed.join(&name);
+            if arm.is_dir() && !is_generation(&name) && !name.starts_with('.') {
+                folders.push(arm);
+            }
+        }
+        folders.push(seed);
+    }
+    Ok(folders)
+}
+
+fn is_generation(name: &str) -> bool {
+    name.starts_with("gen-")
+}
+
+fn has_generations(root: &Path) -> Result<bool, StoreError> {
+    for folder in lineage_folders(root)? {
+        if disk::names(&folder)?.iter().any(|name| is_generation(name)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Which seeds of an experiment are on record.
+#[derive(PartialEq)]
+enum RecordedSeeds {
+    All,
+    Some,
+}
+
+/// Returns an error if the store was written for another experiment, text, tokenizer or base model.
+fn check_unchanged(
+    root: &Path,
+    experiment: &Experiment,
+    now: &Provenance,
+) -> Result<RecordedSeeds, StoreError> {
+    let (then, seeds) = recorded_settings(root, experiment)?;
+    let mut changes = difference(&then, &experiment.to_toml());
+    changes.extend(changed_inputs(&disk::read_record(&root.join(PROVENANCE))?, now));
+    if !changes.is_empty() {
+        return Err(StoreError::Changed { root: root.to_owned(), changes });
+    }
+    Ok(seeds)
+}
+
+/// The experiment file on record, with today's default of each setting that it lacks, and with the seeds of `experiment`
+/// if those only add to the recorded ones.
+fn recorded_settings(root: &Path, experiment: &Experiment) -> Result<(String, RecordedSeeds), StoreError> {
+    let text = disk::read_text(&root.join(EXPERIMENT))?;
+    // A file that no longer parses is compared key by key.
+    let Ok(mut recorded) = config::parse(&text, EXPERIMENT, &[]) else {
+        return Ok((text, RecordedSeeds::All));
+    };
+    let only_adds = recorded.seeds.iter().all(|seed| experiment.seeds.contains(seed));
+    if !only_adds || recorded.seeds == experiment.seeds {
+        return Ok((recorded.to_toml(), RecordedSeeds::All));
+    }
+    recorded.seeds.clone_from(&experiment.seeds);
+    Ok((recorded.to_toml(), RecordedSeeds::Some))
+}
+
+/// One line for each input of a run that is not the one on record.
+fn changed_inputs(then: &Provenance, now: &Provenance) -> Vec<String> {
+    let mut changes = Vec::new();
+    for (split, hash) in &now.corpus {
+        if then.corpus.get(split) != Some(hash) {
+            changes.push(format!("the text of the {split} split has changed"));
+        }
+    }
+    for (base, hash) in &now.bases {
+        if then.bases.get(base) != Some(hash) {
+            changes.push(format!("the base model {base} has changed"));
+        }
+    }
+    if then.tokenizer != now.tokenizer {
+        changes.push("the tokenizer has changed".to_owned());
+    }
+    changes
+}

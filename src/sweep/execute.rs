@@ -1,0 +1,153 @@
+//! Running the work units of a sweep.
+
+use super::observer::ExperimentObserver;
+use super::{PreparedSweep, SweepPhase, ThreadPools, WorkUnit, folder};
+use crate::config::Experiment;
+use crate::lineage::{self, Run, RunContext, RunError, RunProgress, SiblingRuns};
+use crate::progress::{Event, Observer, error_chain};
+use std::collections::BTreeSet;
+use std::iter;
+use std::path::Path;
+use std::sync::Mutex;
+
+impl PreparedSweep<'_> {
+    /// Runs `units` in their order, units of the first phase first, `at_a_time` of them side by side, or continues where an
+    /// earlier run stopped. Each experiment has its own store below `root`. A fault ends the seed of its experiment, or, if a
+    /// store cannot be opened, all of its experiment; a note tells of it, and the others go on.
+    ///
+    /// # Errors
+    /// The first fault, or that the user asked to stop. Committed generations stay.
+    pub fn run(
+        &self,
+        root: &Path,
+        units: &[WorkUnit],
+        at_a_time: usize,
+        context: &RunContext,
+    ) -> Result<(), RunError> {
+        let observer = context.observer;
+        let observers: Vec<ExperimentObserver> = (self.experiments.iter())
+            .map(|experiment| ExperimentObserver::new(&experiment.name, observer, at_a_time == 1))
+            .collect();
+        let contexts: Vec<RunContext> = observers.iter().map(|one| context.watched_by(one)).collect();
+        let opened = self.open(root, &contexts, observer);
+        self.announce(root, opened.progress, observer);
+        let runs = &opened.runs;
+        let made = lineage::all_of(
+            iter::once_with(|| opened.fault)
+                .chain(iter::once_with(|| simulate_baselines(runs, at_a_time, observer)))
+                .chain(iter::once_with(|| run_phase(SweepPhase::First, units, runs, at_a_time, observer)))
+                .chain(iter::once_with(|| run_phase(SweepPhase::Later, units, runs, at_a_time, observer)))
+                .chain(iter::once_with(|| simulate_baselines(runs, at_a_time, observer))),
+        );
+        observer.observe(&Event::RunFinished);
+        made
+    }
+
+    /// Opens the store of every experiment, and verifies what is committed there.
+    fn open<'b>(
+        &'b self,
+        root: &Path,
+        contexts: &'b [RunContext<'b>],
+        observer: &dyn Observer,
+    ) -> Opened<'b> {
+        let mut opened = Opened { runs: Vec::new(), progress: RunProgress::default(), fault: Ok(()) };
+        for (index, context) in contexts.iter().enumerate() {
+            let experiment: &Experiment = &self.experiments[index];
+            let run = Run::open(experiment, self.text(index), &folder(root, experiment), context);
+            let found = run.and_then(|run| Ok((run.progress()?, run)));
+            match noted(found, experiment, observer) {
+                Ok((progress, run)) => {
+                    opened.progress.generations += progress.generations;
+                    opened.progress.done += progress.done;
+                    opened.runs.push(Some(run));
+                }
+                Err(error) => {
+                    opened.fault = opened.fault.and(Err(error));
+                    opened.runs.push(None);
+                }
+            }
+        }
+        opened
+    }
+
+    fn announce(&self, root: &Path, progress: RunProgress, observer: &dyn Observer) {
+        let experiment = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let RunProgress { generations, done } = progress;
+        observer.observe(&Event::RunStarted { experiment, generations, done });
+        let all = self.experiments.iter().enumerate();
+        let notes: BTreeSet<String> =
+            all.flat_map(|(index, experiment)| self.text(index).notes(experiment)).collect();
+        notes.into_iter().for_each(|note| observer.observe(&Event::Note(note)));
+    }
+}
+
+/// The stores of a sweep.
+struct Opened<'a> {
+    /// By the index of their experiments; `None` where a store could not be opened or is damaged.
+    runs: Vec<Option<Run<'a>>>,
+    /// The sum over the open stores.
+    progress: RunProgress,
+    /// The first fault of opening a store.
+    fault: Result<(), RunError>,
+}
+
+fn simulate_baselines(
+    runs: &[Option<Run>],
+    at_a_time: usize,
+    observer: &dyn Observer,
+) -> Result<(), RunError> {
+    let opened: Vec<&Run> = runs.iter().flatten().collect();
+    side_by_side(at_a_time, &opened, |run| noted(run.baseline(), run.experiment(), observer))
+}
+
+fn run_phase(
+    phase: SweepPhase,
+    units: &[WorkUnit],
+    runs: &[Option<Run>],
+    at_a_time: usize,
+    observer: &dyn Observer,
+) -> Result<(), RunError> {
+    let units: Vec<&WorkUnit> = units.iter().filter(|unit| unit.phase == phase).collect();
+    side_by_side(at_a_time, &units, |unit| unit.run(runs, observer))
+}
+
+impl WorkUnit {
+    /// Makes the generations of the unit in those experiments whose stores could be opened.
+    fn run(&self, runs: &[Option<Run>], observer: &dyn Observer) -> Result<(), RunError> {
+        let runs: Vec<&Run> = self.experiments.iter().filter_map(|&index| runs[index].as_ref()).collect();
+        let siblings = SiblingRuns::new(runs.clone(), self.seed);
+        let make = |run: &Run| match self.phase {
+            SweepPhase::First => run.first_generation(&siblings),
+            // Skips lineages whose generation 0 failed, of which a note told in the first phase.
+            SweepPhase::Later => run.later_generations(&siblings),
+        };
+        lineage::all_of(runs.iter().map(|&run| noted(make(run), run.experiment(), observer)))
+    }
+}
+
+/// Adds the experiment to an error, and tells of it in a note while the others go on.
+fn noted<T>(
+    result: Result<T, RunError>,
+    experiment: &Experiment,
+    observer: &dyn Observer,
+) -> Result<T, RunError> {
+    result.map_err(|error| {
+        let error = error.of(experiment);
+        if !matches!(error, RunError::Interrupted) {
+            observer.observe(&Event::Note(format!("failed: {}", error_chain(&error))));
+        }
+        error
+    })
+}
+
+/// Carries out `act` for every item in their order, `at_a_time` of them at once, each on its share of the threads.
+fn side_by_side<T: Sync>(
+    at_a_time: usize,
+    items: &[T],
+    act: impl Fn(&T) -> Result<(), RunError> + Sync,
+) -> Result<(), RunError> {
+    let queue = Mutex::new(items.iter());
+    let next = || queue.lock().ok()?.next();
+    let results = ThreadPools::new(at_a_time)?.on_each(|| lineage::all_of(iter::from_fn(next).map(&act)));
+    lineage::all_of(results.into_iter())
+}
