@@ -2,8 +2,8 @@
 //!
 //! [`write()`] makes `report.html`, one self-contained page without scripts or links to elsewhere, and `figures/`, every
 //! figure of the page as SVG and PNG. Each figure is laid out once and drawn by one function onto either backend. Text
-//! from a corpus and names from a file are data: they are escaped wherever they go. Files are written aside and
-//! renamed, so that a page is whole or not there.
+//! from a corpus and names from a file are data: they are escaped wherever they go. The
+//! store writes them, so that a page is whole or does not exist.
 
 mod figures;
 mod laws;
@@ -17,7 +17,7 @@ mod series;
 pub use laws::{Table, tables};
 
 use crate::fit::Fitted;
-use crate::store::{RunRecord, Sample};
+use crate::store::{self, RunRecord, Sample, StoreError};
 use crate::verdict::ArmComparison;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
@@ -26,12 +26,15 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// A file could not be written.
-    #[error("{}: {source}", path.display())]
-    File {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The numbers of a fit could not be written as JSON.
+    #[error("{}", path.display())]
+    Json {
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: std::io::Error,
+        /// What cannot be written.
+        source: serde_json::Error,
     },
     /// A figure could not be drawn.
     #[error("drawing a figure: {0}")]
@@ -70,7 +73,7 @@ pub fn write(
         sections.push(page::Section { recorded: one, comparisons, samples, figures: drawn });
     }
     let page = out.join("report.html");
-    put(&page, page::html(&sections).into_string().as_bytes())?;
+    store::write_derived(&page, page::html(&sections).into_string().as_bytes())?;
     Ok(page)
 }
 
@@ -98,8 +101,8 @@ fn draw(
 pub fn write_fit(fitted: &Fitted, runs: &[&str], out: &Path) -> Result<[PathBuf; 2], ReportError> {
     let numbers = out.join("fit.json");
     let json = serde_json::to_vec_pretty(fitted)
-        .map_err(|error| ReportError::File { path: numbers.clone(), source: error.into() })?;
-    put(&numbers, &json)?;
+        .map_err(|source| ReportError::Json { path: numbers.clone(), source })?;
+    store::write_derived(&numbers, &json)?;
     let drawn = figures::of_fit(fitted).into_iter().map(|figure| {
         let file = format!("figures/{}", figure.name);
         let svg = put_figure(&figure, &out.join(&file))?;
@@ -107,30 +110,14 @@ pub fn write_fit(fitted: &Fitted, runs: &[&str], out: &Path) -> Result<[PathBuf;
     });
     let drawn: Vec<Drawn> = drawn.collect::<Result<_, ReportError>>()?;
     let page = out.join("report.html");
-    put(&page, page::fit(fitted, runs, &drawn).into_string().as_bytes())?;
+    store::write_derived(&page, page::fit(fitted, runs, &drawn).into_string().as_bytes())?;
     Ok([page, numbers])
 }
 
 /// Writes a figure as SVG and PNG to `path`, which has no ending; the SVG.
 fn put_figure(figure: &figures::Figure, path: &Path) -> Result<String, ReportError> {
     let svg = render::svg(&figure.scene)?;
-    put(&path.with_extension("svg"), svg.as_bytes())?;
-    put(&path.with_extension("png"), &render::png(&figure.scene)?)?;
+    store::write_derived(&path.with_extension("svg"), svg.as_bytes())?;
+    store::write_derived(&path.with_extension("png"), &render::png(&figure.scene)?)?;
     Ok(svg)
-}
-
-/// Writes a file aside and renames it, making its folder if need be.
-fn put(path: &Path, content: &[u8]) -> Result<(), ReportError> {
-    let error = |source| ReportError::File { path: path.to_owned(), source };
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(error)?;
-    }
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(format!(".{}.partial", std::process::id()));
-    let written = std::fs::write(&aside, content).and_then(|()| std::fs::rename(&aside, path));
-    written.map_err(|source| {
-        // What could not become the file is of no use to anyone; the first error is the one to tell.
-        let _ = std::fs::remove_file(&aside);
-        error(source)
-    })
 }
