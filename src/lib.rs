@@ -35,6 +35,8 @@ pub mod lineage;
 pub mod sweep;
 pub mod calibration;
 pub mod verify;
+#[cfg(feature = "report")]
 pub mod report;
 pub mod speed;
+#[cfg(feature = "cli")]
 pub mod cli;

@@ -3,9 +3,11 @@
 use crate::seed::StreamKey;
 use std::sync::Mutex;
 
+#[cfg(feature = "cli")]
 mod bars;
 mod lines;
 
+#[cfg(feature = "cli")]
 pub use bars::Bars;
 pub use lines::Lines;
 
