@@ -1,27 +1,32 @@
-//! The command line: one file per subcommand. Results go to standard output, everything else to standard error.
+//! The command line: one file per subcommand, each with `Args` and `exec`. Results go to standard output, everything
+//! else to standard error.
 
 mod bench;
 mod calibrate;
 mod check;
 mod compare;
+mod completions;
 mod cost;
 mod counts;
 mod demo;
 mod drift;
 mod experiment;
 mod fit;
+mod help;
+mod init;
 mod inspect;
+mod machine;
+mod man;
 mod output;
 mod plan;
 mod report;
 mod run;
 mod score;
-mod surroundings;
 mod sweep;
 mod verify;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// A laboratory for model collapse: train, sample, mix, train again, and measure what is lost.
 #[derive(Debug, Parser)]
@@ -33,82 +38,107 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the main job on the built-in world: no data, no file, a few minutes.
+    /// Run a small experiment on built-in text; a few minutes, no data.
     Demo(demo::Args),
-    /// Read and check an experiment file; show what it resolves to, what it trains on and what it will cost.
+    /// Write a commented experiment file to start from.
+    Init(init::Args),
+    /// Check an experiment file; show token counts, time and memory.
     Check(check::Args),
-    /// Run every arm and seed of an experiment, or go on where it stopped.
+    /// Run an experiment, or resume it.
     Run(run::Args),
-    /// Run every experiment of a file with a [grid], side by side, or go on where they stopped.
+    /// Run every experiment of a file with a [grid], or resume them.
     Sweep(sweep::Args),
-    /// Put arms side by side against the control: effects with intervals, and a verdict.
+    /// Compare every arm with the control: verdict, effects, intervals.
     Compare(compare::Args),
-    /// Fit loss laws to the models of several runs: which share of synthetic text is best, and what it saves.
-    Fit(fit::Args),
-    /// Print every measurement, or synthetic documents to read.
-    Inspect(inspect::Args),
-    /// Draw the figures and write the page.
+    /// Draw figures and write an HTML page.
     Report(report::Args),
-    /// Score a text under any model folder.
+    /// List every measurement, or show synthetic documents.
+    Inspect(inspect::Args),
+    /// Fit loss laws to several runs: the best share of synthetic text.
+    Fit(fit::Args),
+    /// Score a text under a model: nats per token, bits per byte.
     Score(score::Args),
-    /// Measure how often the verdict errs in experiments like this one.
+    /// Measure how often the verdict is wrong in experiments like yours.
     Calibrate(calibrate::Args),
-    /// Simulate what finite sampling alone would do, at any scale, and hold it against what is exact.
+    /// Simulate collapse by finite sampling alone, at any scale.
     Drift(drift::Args),
-    /// Check this build against what is known: exact theory, metrics of known texts, the verdict's error rates.
+    /// Check this build against theory, known metrics and error rates.
     Verify(verify::Args),
     /// Measure how fast this machine trains and samples.
     Bench(bench::Args),
+    /// Print a completion script for a shell.
+    Completions(completions::Args),
+    /// Write manual pages.
+    Man(man::Args),
+}
+
+/// Why no command can be executed.
+pub enum Usage {
+    /// Help or the version was asked for.
+    Shown(clap::Error),
+    /// The command line is wrong; the message is one line.
+    Wrong(String),
 }
 
 impl Cli {
-    /// Does what was asked.
+    /// Parses the command line of this process.
     ///
     /// # Errors
-    /// With one line that says where, what, and what to try.
+    /// If it is wrong, or asks for help or the version.
+    pub fn from_command_line() -> Result<Self, Usage> {
+        let parsed = Self::described().try_get_matches().and_then(|matches| Self::from_arg_matches(&matches));
+        parsed.map_err(|error| {
+            if error.use_stderr() { Usage::Wrong(usage_line(&error)) } else { Usage::Shown(error) }
+        })
+    }
+
+    /// The command line with its help grouped by purpose.
+    fn described() -> clap::Command {
+        help::grouped(Self::command())
+    }
+
+    /// Executes the command.
+    ///
+    /// # Errors
+    /// [`one_line`] of the error says where, what, and what to try.
     pub fn exec(self) -> Result<()> {
         match self.command {
             Command::Demo(args) => args.exec(),
+            Command::Init(args) => args.exec(),
             Command::Check(args) => args.exec(),
             Command::Run(args) => args.exec(),
             Command::Sweep(args) => args.exec(),
             Command::Compare(args) => args.exec(),
-            Command::Fit(args) => args.exec(),
-            Command::Inspect(args) => args.exec(),
             Command::Report(args) => args.exec(),
+            Command::Inspect(args) => args.exec(),
+            Command::Fit(args) => args.exec(),
             Command::Score(args) => args.exec(),
             Command::Calibrate(args) => args.exec(),
             Command::Drift(args) => args.exec(),
             Command::Verify(args) => args.exec(),
             Command::Bench(args) => args.exec(),
+            Command::Completions(args) => args.exec(),
+            Command::Man(args) => args.exec(),
         }
     }
 }
 
-/// The exit code for an error: 130 when the user asked to stop, as shells have it; else 1.
+/// The exit code for an error: 130 if the user interrupted the command, as shells have it; else 1.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    let was_interrupted = error.downcast_ref::<run::Interrupted>().is_some();
-    if was_interrupted { 130 } else { 1 }
+    if error.is::<run::Interrupted>() { 130 } else { 1 }
 }
 
-/// An error and its causes on one line, each said once; control characters are shown, not obeyed.
+/// An error and its causes on one line, joined by `": "`. Control characters are escaped.
 #[must_use]
 pub fn one_line(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    let escaped = |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
+    causes.join(": ").chars().map(escaped).collect()
 }
 
-/// A fault of the command line on one line.
-#[must_use]
-pub fn usage(error: &clap::Error) -> String {
+/// The first paragraph of clap's message on one line, with a hint.
+fn usage_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let first = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = first.trim_start_matches("error:").split_whitespace().collect();

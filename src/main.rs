@@ -1,9 +1,8 @@
-//! genloss: parse, dispatch, exit code.
+//! The program `genloss`: parse the command line, execute, turn an error into one line and an exit code.
 
 #![forbid(unsafe_code)]
 
-use clap::Parser;
-use genloss::cli::{Cli, exit_code, one_line, usage};
+use genloss::cli::{Cli, Usage, exit_code, one_line};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -11,20 +10,19 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::from_command_line() {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() => return refuse(&usage(&error), 2),
-        // Help and version, which are no errors.
-        Err(shown) => shown.exit(),
+        Err(Usage::Shown(help)) => help.exit(),
+        Err(Usage::Wrong(message)) => return fail(&message, 2),
     };
     match cli.exec() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => refuse(&one_line(&error), exit_code(&error)),
+        Err(error) => fail(&one_line(&error), exit_code(&error)),
     }
 }
 
-fn refuse(message: &str, code: u8) -> ExitCode {
-    // Nothing is left to be done if standard error is closed.
+fn fail(message: &str, code: u8) -> ExitCode {
+    // If standard error is closed there is nobody left to tell.
     let _ = writeln!(std::io::stderr(), "genloss: {message}");
     ExitCode::from(code)
 }

@@ -1,7 +1,7 @@
 //! `genloss bench`: how fast this machine trains and samples, in tokens and in operations.
 
+use super::machine::MachineArgs;
 use super::output::{self, say};
-use super::surroundings::MachineArgs;
 use crate::config::Precision;
 use crate::model::ModelError;
 use crate::speed::{Learning, Size, Writing};
@@ -17,34 +17,34 @@ use std::time::{Duration, Instant};
 /// Options of `genloss bench`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How large a model.
+    /// Size of the model.
     #[arg(long, value_enum, default_value = "reference")]
     size: Size,
-    /// What its matrix products are computed in.
+    /// Number format of its matrix products.
     #[arg(long, value_parser = precision_parser(), default_value = "f32")]
     precision: Precision,
-    /// What it does.
-    #[arg(long, value_enum, default_value = "train")]
-    what: What,
-    /// How to show it.
+    /// What to time.
+    #[arg(long = "what", value_enum, default_value = "train")]
+    activity: Activity,
+    /// Output format.
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: BenchFormat,
     #[command(flatten)]
     machine: MachineArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-enum What {
-    /// Steps of the optimiser.
+enum Activity {
+    /// Optimiser steps.
     Train,
-    /// Rounds of 256 documents that fill the context.
+    /// Writing 256 documents as long as the context.
     Sample,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A line for people.
+enum BenchFormat {
+    /// A line for reading.
     Text,
     /// An object.
     Json,
@@ -64,59 +64,62 @@ fn precision_parser() -> impl TypedValueParser<Value = Precision> {
     PossibleValuesParser::new(Precision::ALL.map(Precision::name)).try_map(|name| name.parse::<Precision>())
 }
 
-/// What was measured.
 #[derive(Serialize)]
 struct Speed {
-    what: What,
+    #[serde(rename = "what")]
+    activity: Activity,
     size: &'static str,
     precision: Precision,
     threads: usize,
-    /// The median, then the extremes.
+    /// The median over repetitions.
     tokens_per_s: f64,
+    /// The slowest repetition, in tokens per second.
     min: f64,
+    /// The fastest.
     max: f64,
+    /// 10⁹ floating-point operations per second at the median.
     gflops: f64,
-    /// The most that the process held in memory so far; none where the system does not say.
+    /// Peak memory of the process so far; None where the system does not report it.
     peak_memory_bytes: Option<u64>,
-    /// Of the matrix products that the same threads manage; none on a GPU.
+    /// `gflops` divided by what matrix products alone reach with the same threads; None on a GPU.
     share_of_peak: Option<f64>,
 }
 
 impl Args {
-    /// Measures, and prints what came of it.
+    /// Measures and prints the speed.
     pub fn exec(self) -> Result<()> {
         let device = self.machine.open()?;
         let speed = self.measure(&device)?;
         match self.format {
-            Format::Json => output::json(&speed),
-            Format::Text => output::emit(&speed.to_line()),
+            BenchFormat::Json => output::json(&speed),
+            BenchFormat::Text => output::emit(&speed.to_line()),
         }
     }
 
     fn measure(&self, device: &Device) -> Result<Speed> {
-        let Self { size, precision, what, .. } = *self;
+        let Self { size, precision, activity, .. } = *self;
         let threads = rayon::current_num_threads();
-        say(&format!("measuring: {} of size {}", what.in_words(), size.name));
-        let (rates, operations) = match what {
-            What::Train => {
+        say(&format!("measuring: {} of size {}", activity.description(), size.name));
+        let (rates, operations) = match activity {
+            Activity::Train => {
                 let mut learning = Learning::new(&size, precision, device)?;
                 let tokens = learning.tokens();
                 let step = || learning.step().map(drop);
                 (rates(tokens, Repeats::STEPS, step)?, size.operations_per_trained_token())
             }
-            What::Sample => {
+            Activity::Sample => {
                 let writing = Writing::new(&size, precision, device)?;
                 let round = || writing.round().map(drop);
                 (rates(writing.tokens(), Repeats::ROUNDS, round)?, size.operations_per_sampled_token())
             }
         };
-        // Before the machine's peak is measured, which takes memory of its own.
+        // Read before `peak_gflops`, which allocates memory too.
         let peak_memory_bytes = peak_memory_bytes();
         let tokens_per_s = median(&rates);
         let gflops = tokens_per_s * operations / 1e9;
         let share_of_peak = device.is_cpu().then(|| gflops / matmul::peak_gflops(precision));
         Ok(Speed {
-            what,
+            activity,
             size: size.name,
             precision,
             threads,
@@ -130,11 +133,11 @@ impl Args {
     }
 }
 
-impl What {
-    fn in_words(self) -> &'static str {
+impl Activity {
+    fn description(self) -> &'static str {
         match self {
-            Self::Train => "steps of training",
-            Self::Sample => "rounds of sampling",
+            Self::Train => "training steps",
+            Self::Sample => "rounds of writing",
         }
     }
 }
@@ -150,9 +153,9 @@ impl Speed {
             .map_or(String::new(), |bytes| format!("; {} MiB of memory at most", bytes.div_ceil(1 << 20)));
         format!(
             "{}, {}, {}, {} threads: {} tokens/s ({} to {}), {:.1} GFLOP/s{share}{memory}\n",
-            match self.what {
-                What::Train => "train",
-                What::Sample => "sample",
+            match self.activity {
+                Activity::Train => "train",
+                Activity::Sample => "sample",
             },
             self.size,
             self.precision,
@@ -165,17 +168,17 @@ impl Speed {
     }
 }
 
-/// How often something is done: without a clock at first, then so often at least, and until the time is over.
+/// The number of repetitions: first untimed ones, then timed ones until both minima are reached.
 #[derive(Clone, Copy)]
 struct Repeats {
     warm_up: usize,
-    least: usize,
-    least_time: Duration,
+    min_count: usize,
+    min_time: Duration,
 }
 
 impl Repeats {
-    const STEPS: Self = Self { warm_up: 3, least: 10, least_time: Duration::from_secs(3) };
-    const ROUNDS: Self = Self { warm_up: 1, least: 3, least_time: Duration::from_secs(3) };
+    const STEPS: Self = Self { warm_up: 3, min_count: 10, min_time: Duration::from_secs(3) };
+    const ROUNDS: Self = Self { warm_up: 1, min_count: 3, min_time: Duration::from_secs(3) };
 }
 
 /// Tokens per second of every repetition, the slowest first.
@@ -187,7 +190,7 @@ fn rates(
     (0..repeats.warm_up).try_for_each(|_| act())?;
     let mut rates = Vec::new();
     let started = Instant::now();
-    while rates.len() < repeats.least || started.elapsed() < repeats.least_time {
+    while rates.len() < repeats.min_count || started.elapsed() < repeats.min_time {
         let before = Instant::now();
         act()?;
         rates.push(tokens.0 as f64 / before.elapsed().as_secs_f64());
@@ -196,13 +199,13 @@ fn rates(
     Ok(rates)
 }
 
-/// The middle of sorted numbers.
+/// The median of sorted numbers.
 fn median(sorted: &[f64]) -> f64 {
     let (low, high) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
     low + (high - low) / 2.0
 }
 
-/// The most memory that this process has held, as Linux tells it.
+/// Peak resident memory of this process; None where there is no Linux `/proc`.
 fn peak_memory_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -215,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_of_an_even_number_lies_between_the_middle_two() {
+    fn the_median_of_an_even_number_of_numbers_lies_between_the_middle_two() {
         assert_eq!(median(&[1.0, 2.0, 10.0]), 2.0);
         assert_eq!(median(&[1.0, 2.0, 4.0, 10.0]), 3.0);
     }

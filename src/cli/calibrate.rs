@@ -1,7 +1,7 @@
 //! `genloss calibrate`: how often the verdict is wrong, in experiments like this one.
 
-use super::output::{self, Format, say};
-use super::surroundings::{self, MachineArgs};
+use super::machine::{self, MachineArgs};
+use super::output::{self, OutputFormat, say};
 use crate::calibration::{self, ArmRates, Contrast, Proportion};
 use crate::config::{self, Experiment};
 use crate::lineage::{self, RunContext};
@@ -39,7 +39,7 @@ pub struct Args {
     comparisons: usize,
     /// How to show it.
     #[arg(long, value_enum, default_value = "table")]
-    format: Format,
+    format: OutputFormat,
     #[command(flatten)]
     machine: MachineArgs,
 }
@@ -98,10 +98,10 @@ impl Args {
     fn observe(&self) -> Result<(Experiment, Vec<Vec<Observation>>)> {
         let experiment = config::load(&self.file, &self.settings)?;
         let device = self.machine.open()?;
-        let observer = surroundings::observer();
+        let observer = machine::observer();
         say(&format!("{}: reading text and learning the tokenizer", experiment.name));
         let prepared = lineage::prepare(&experiment)?;
-        let interrupt = surroundings::interrupt()?;
+        let interrupt = machine::interrupt()?;
         let provenance = self.machine.provenance();
         let context = RunContext {
             device: &device,
@@ -185,13 +185,13 @@ impl<'a> Row<'a> {
     }
 }
 
-fn show(rates: &[ArmRates], format: Format) -> Result<()> {
+fn show(rates: &[ArmRates], format: OutputFormat) -> Result<()> {
     let rows: Vec<Row> = rates.iter().map(Row::new).collect();
     let cells = || rows.iter().map(Row::cells).collect::<Vec<_>>();
     match format {
-        Format::Json => output::json(&rates),
-        Format::Table => output::emit(&output::table(&HEADER, &cells())),
-        Format::Markdown => output::emit(&output::markdown(&HEADER, &cells())),
-        Format::Csv => output::csv(rows.iter()),
+        OutputFormat::Json => output::json(&rates),
+        OutputFormat::Table => output::emit(&output::table(&HEADER, &cells())),
+        OutputFormat::Markdown => output::emit(&output::markdown(&HEADER, &cells())),
+        OutputFormat::Csv => output::csv(rows.iter()),
     }
 }

@@ -1,12 +1,12 @@
-//! `genloss check`: what an experiment resolves to, what it trains on, and what it will cost on this machine.
+//! `genloss check`: an experiment's texts, notes and cost on this machine, and on request every resolved setting.
 
 use super::cost::{Cost, Trials, duration, mebibytes};
 use super::experiment::ExperimentArgs;
-use super::output;
-use super::plan::Plan;
+use super::machine::MachineArgs;
+use super::output::{self, say};
+use super::plan::SweepPlan;
 use super::run::default_root;
-use super::surroundings::MachineArgs;
-use crate::config::{Arm, Experiment};
+use crate::config::{Arm, Experiment, Sweep};
 use crate::lineage::{self, PreparedText, Workload};
 use crate::mixture;
 use crate::sweep::{self, PreparedSweep};
@@ -19,6 +19,9 @@ use std::slice;
 pub struct Args {
     #[command(flatten)]
     experiment: ExperimentArgs,
+    /// Print the resolved file too: every setting with its value (`genloss run` records the same file).
+    #[arg(long)]
+    resolved: bool,
     #[command(flatten)]
     machine: MachineArgs,
 }
@@ -26,52 +29,87 @@ pub struct Args {
 impl Args {
     /// Checks the file and its text, and prints what a run would do.
     pub fn exec(self) -> Result<()> {
-        let place = self.experiment.file.display();
-        if let Some(sweep) = self.experiment.load_sweep()? {
-            let device = self.machine.open()?;
-            let ready = sweep::prepare(&sweep.experiments)?;
-            let plan = Plan::of(&ready, &device, &|_, _| false)?;
-            let (of, first) = (sweep.experiments.len(), sweep.experiments[0].to_toml());
-            return output::emit(&format!(
-                "# {place}, resolved, 1 of {of} experiments\n{first}\n{}",
-                plan.shown()
-            ));
+        match self.experiment.load_sweep()? {
+            Some(sweep) => self.check_sweep(&sweep),
+            None => self.check_experiment(&self.experiment.load()?),
         }
-        let experiment = self.experiment.load()?;
+    }
+
+    fn check_experiment(&self, experiment: &Experiment) -> Result<()> {
         let device = self.machine.open()?;
-        let ready = sweep::prepare(slice::from_ref(&experiment))?;
-        let counts = counts(&experiment, ready.text(0))?;
-        let estimate = estimate(&ready, &device)?;
-        output::emit(&format!("# {place}, resolved\n{}\n{counts}{estimate}", experiment.to_toml()))
+        let prepared = sweep::prepare(slice::from_ref(experiment))?;
+        let text = prepared.text(0);
+        let workloads = workloads(experiment, text)?;
+        say("measuring how fast this machine is");
+        let estimate = estimate(&prepared, &device)?;
+        output::emit(&format!(
+            "{}{}{estimate}\n{workloads}",
+            self.summary(experiment, text),
+            notes(experiment, text)
+        ))?;
+        self.print_resolved(experiment, "resolved")
+    }
+
+    fn check_sweep(&self, sweep: &Sweep) -> Result<()> {
+        let device = self.machine.open()?;
+        let prepared = sweep::prepare(&sweep.experiments)?;
+        let plan = SweepPlan::new(&prepared, &device, &|_, _| false)?;
+        output::emit(&format!("{}: valid\n{}", self.experiment.file.display(), plan.to_text()))?;
+        let count = sweep.experiments.len();
+        self.print_resolved(&sweep.experiments[0], &format!("resolved, experiment 1 of {count}"))
+    }
+
+    fn summary(&self, experiment: &Experiment, text: &PreparedText) -> String {
+        let arms: Vec<&str> = experiment.arms.iter().map(|arm| arm.name.as_str()).collect();
+        format!(
+            "{}: valid\nexperiment {}: {} seeds, generations 0 to {}, arms {}\n\
+             text: {} tokens to train on, {} held out, {} for reference; vocabulary {}\n",
+            self.experiment.file.display(),
+            experiment.name,
+            experiment.seeds.len(),
+            experiment.generations,
+            arms.join(", "),
+            text.train.tokens(),
+            text.heldout.tokens(),
+            experiment.corpus.reference_tokens,
+            text.tokenizer.vocab_size(),
+        )
+    }
+
+    fn print_resolved(&self, experiment: &Experiment, what: &str) -> Result<()> {
+        if !self.resolved {
+            return Ok(());
+        }
+        output::emit(&format!("\n# {}, {what}\n{}", self.experiment.file.display(), experiment.to_toml()))
     }
 }
 
-/// What every generation of every arm trains on.
-fn counts(experiment: &Experiment, prepared: &PreparedText) -> Result<String> {
-    let mut rows = Vec::new();
+fn notes(experiment: &Experiment, text: &PreparedText) -> String {
+    let notes = text.notes(experiment).into_iter();
+    notes.map(|note| output::paragraph(&format!("note: {note}"))).collect()
+}
+
+/// A table of the tokens that every generation of every arm trains on and writes. Generations that follow each other
+/// and need the same share a row.
+fn workloads(experiment: &Experiment, text: &PreparedText) -> Result<String> {
+    let mut rows: Vec<Vec<String>> = Vec::new();
     for arm in &experiment.arms {
-        for (generation, work) in lineage::workloads(experiment, arm, prepared)?.iter().enumerate() {
-            rows.push(row(arm, generation, work));
+        let workloads = lineage::workloads(experiment, arm, text)?;
+        let tokens = workloads.iter().enumerate().map(|(generation, work)| tokens(arm, generation, work));
+        for (first, last, tokens) in runs_of_equal(tokens) {
+            let generations = if first == last { first.to_string() } else { format!("{first}–{last}") };
+            rows.push([vec![arm.name.clone(), generations], tokens.to_vec()].concat());
         }
     }
     let header = ["arm", "generation", "natural tokens", "synthetic tokens", "tokens seen", "tokens written"];
-    let splits = format!(
-        "train split {} tokens, held-out {}, reference {}; vocabulary {}\n",
-        prepared.train.tokens(),
-        prepared.heldout.tokens(),
-        experiment.corpus.reference_tokens,
-        prepared.tokenizer.vocab_size(),
-    );
-    let notes = prepared.notes(experiment).into_iter().map(|note| format!("note: {note}\n"));
-    Ok(format!("{}{splits}{}\n", output::table(&header, &rows), notes.collect::<String>()))
+    Ok(output::table(&header, &rows))
 }
 
-fn row(arm: &Arm, generation: usize, work: &Workload) -> Vec<String> {
+/// Natural and synthetic tokens of the mixture, tokens seen in training, tokens written.
+fn tokens(arm: &Arm, generation: usize, work: &Workload) -> [String; 4] {
     let is_drawn = mixture::is_drawn_from_whole_pool(&arm.mixture, generation);
     let about = if is_drawn { "about " } else { "" };
-    vec![
-        arm.name.clone(),
-        generation.to_string(),
+    [
         format!("{about}{}", work.natural),
         format!("{about}{}", work.synthetic),
         work.seen.to_string(),
@@ -79,19 +117,41 @@ fn row(arm: &Arm, generation: usize, work: &Workload) -> Vec<String> {
     ]
 }
 
-/// What an experiment costs as `genloss run` makes it, one lineage after the other.
-fn estimate(ready: &PreparedSweep, device: &Device) -> Result<String> {
-    let mut steps = Vec::new();
-    for unit in ready.units() {
-        steps.extend(ready.missing(&unit, &|_, _| false)?);
+/// The first and the last place of every run of equal items, and the item.
+fn runs_of_equal<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<(usize, usize, T)> {
+    let mut runs: Vec<(usize, usize, T)> = Vec::new();
+    for (place, item) in items.enumerate() {
+        match runs.last_mut() {
+            Some((_, last, same)) if *same == item => *last = place,
+            _ => runs.push((place, place, item)),
+        }
     }
-    let cost = Cost::of(&steps, &Trials::of(&steps, ready, device, 1)?, ready);
+    runs
+}
+
+/// The cost of an experiment as `genloss run` works through it, one lineage after the other.
+fn estimate(prepared: &PreparedSweep, device: &Device) -> Result<String> {
+    let mut planned = Vec::new();
+    for unit in prepared.units() {
+        planned.extend(prepared.missing(&unit, &|_, _| false)?);
+    }
+    let cost = Cost::of(&planned, &Trials::of(&planned, prepared, device, 1)?, prepared);
     Ok(format!(
-        "estimate for this machine: {} generations, about {}; {} on disk below {}; {} of memory\n",
+        "estimate for this machine: {} generations in about {}; {} of memory; {} on disk in {}\n",
         cost.generations,
         duration(cost.seconds),
-        mebibytes(cost.disk_bytes),
-        default_root(&ready.experiments()[0]).display(),
         mebibytes(cost.memory_bytes),
+        mebibytes(cost.disk_bytes),
+        default_root(&prepared.experiments()[0]).display(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::runs_of_equal;
+
+    #[test]
+    fn generations_that_need_the_same_share_a_row() {
+        assert_eq!(runs_of_equal([5, 7, 7, 7, 5].into_iter()), [(0, 0, 5), (1, 3, 7), (4, 4, 5)]);
+    }
 }

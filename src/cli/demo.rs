@@ -1,18 +1,17 @@
-//! `genloss demo`: the main job with no data and no file.
+//! `genloss demo`: a small experiment on built-in text, with comparison and report.
 
-use super::surroundings::MachineArgs;
+use super::machine::MachineArgs;
 use super::{compare, output, report, run};
 use crate::config;
 use anyhow::Result;
 use std::path::PathBuf;
 
-/// The demo's experiment file, which `configs/` holds too.
 const DEMO: &str = include_str!("../../configs/demo.toml");
 
 /// Options of `genloss demo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where to keep the run [default: generations/demo].
+    /// Folder of the run [default: generations/demo].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -25,7 +24,7 @@ impl Args {
         let experiment = config::parse(DEMO, "configs/demo.toml", &[])?;
         let root = self.out.unwrap_or_else(|| run::default_root(&experiment));
         run::run(&experiment, &root, &self.machine)?;
-        compare::print(std::slice::from_ref(&root), output::Format::Table)?;
+        compare::print_summary(std::slice::from_ref(&root))?;
         let page = report::write(std::slice::from_ref(&root), &root)?;
         output::emit(&format!("\nreport: {}\n", page.display()))
     }

@@ -1,15 +1,15 @@
-//! What a command that reads an experiment file is given.
+//! Arguments of commands that read an experiment file.
 
 use crate::config::{self, ConfigError, Experiment, Sweep};
 use std::path::PathBuf;
 
-/// An experiment file, and what is to differ from it.
+/// An experiment file and settings that override it.
 #[derive(Debug, clap::Args)]
 pub struct ExperimentArgs {
     /// The experiment file.
     pub file: PathBuf,
-    /// Change a setting: `training.tokens=200000`, `arm.anchored.mixture.natural_fraction=0.2`,
-    /// `grid.model.width=[32, 64]`.
+    /// Change a setting: training.tokens=200000, arm.anchored.mixture.natural_fraction=0.2,
+    /// 'grid.model.width=[32, 64]'.
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     settings: Vec<String>,
 }

@@ -4,7 +4,7 @@ mod rows;
 
 use super::compare;
 use super::counts::positive_count;
-use super::output::{self, Format, say};
+use super::output::{self, OutputFormat, say};
 use crate::fit::{self, FitSettings, Fitted};
 use crate::report::{self, Table};
 use crate::store;
@@ -34,7 +34,7 @@ pub struct Args {
     seed: u64,
     /// How to show it.
     #[arg(long, value_enum, default_value = "table")]
-    format: Format,
+    format: OutputFormat,
     /// Write `report.html`, `figures/` and `fit.json` into this folder besides.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -83,12 +83,12 @@ impl Args {
     }
 }
 
-fn show(fitted: &Fitted, format: Format) -> Result<()> {
+fn show(fitted: &Fitted, format: OutputFormat) -> Result<()> {
     match format {
-        Format::Json => output::json(fitted),
-        Format::Csv => output::csv(rows::all(fitted)),
-        Format::Table => output::emit(&text(fitted, output::table)),
-        Format::Markdown => output::emit(&text(fitted, output::markdown)),
+        OutputFormat::Json => output::json(fitted),
+        OutputFormat::Csv => output::csv(rows::all(fitted)),
+        OutputFormat::Table => output::emit(&text(fitted, output::table)),
+        OutputFormat::Markdown => output::emit(&text(fitted, output::markdown)),
     }
 }
 

@@ -6,10 +6,10 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table, TableComponent, W
 use serde::Serialize;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-/// How rows are shown.
+/// The form in which rows are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
+pub enum OutputFormat {
+    /// Aligned columns for reading.
     Table,
     /// An array of objects.
     Json,
@@ -19,7 +19,7 @@ pub enum Format {
     Markdown,
 }
 
-/// Writes text to standard output. A reader that has gone away (`| head`) is no fault.
+/// Writes text to standard output. A reader that closed the pipe (`| head`) is no error.
 pub fn emit(text: &str) -> Result<()> {
     emit_bytes(text.as_bytes())
 }
@@ -53,18 +53,22 @@ pub fn csv<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Result<()> {
     emit_bytes(&writer.into_inner().context("comma-separated values")?)
 }
 
-/// Characters of a table line that does not go to a terminal.
+/// Columns of a line that does not go to a terminal.
 const WIDTH_OF_A_FILE: u16 = 120;
 
-/// A table for people.
+/// Columns of the terminal, None if standard output is not one.
+fn terminal_width() -> Option<u16> {
+    let size = io::stdout().is_terminal().then(terminal_size::terminal_size).flatten();
+    size.map(|(width, _)| width.0)
+}
+
+/// Aligned columns for reading. Cells are wrapped to the terminal, or to 120 columns.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_NO_BORDERS).remove_style(TableComponent::HorizontalLines);
     table.remove_style(TableComponent::MiddleIntersections).remove_style(TableComponent::VerticalLines);
     table.set_header(header.to_vec()).set_content_arrangement(ContentArrangement::Dynamic);
-    if !io::stdout().is_terminal() {
-        table.set_width(WIDTH_OF_A_FILE);
-    }
+    table.set_width(terminal_width().unwrap_or(WIDTH_OF_A_FILE));
     for row in rows {
         table.add_row(row.clone());
     }
@@ -75,7 +79,7 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
         // Cells are padded by a space on either side.
         column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(longest as u16 + 2)));
     }
-    format!("{table}\n")
+    format!("{}\n", table.trim_fmt())
 }
 
 /// A Markdown table.
@@ -86,4 +90,42 @@ pub fn markdown(header: &[&str], rows: &[Vec<String>]) -> String {
     text.push_str(&format!("|{}\n", " --- |".repeat(header.len())));
     text.extend(rows.iter().map(|row| line(escaped(row))));
     text
+}
+
+/// A paragraph for reading: on a terminal broken between words, so that no line is longer than 100 columns or the
+/// terminal, and indented by two spaces after the first line; elsewhere one line.
+pub fn paragraph(text: &str) -> String {
+    match terminal_width() {
+        Some(width) => wrap(text, usize::from(width.min(100))),
+        None => format!("{text}\n"),
+    }
+}
+
+fn wrap(text: &str, width: usize) -> String {
+    let (mut lines, mut column) = (String::new(), 0);
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > width {
+            lines.push_str("\n  ");
+            column = 2;
+        } else if column > 0 {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += length;
+    }
+    lines + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paragraph_is_broken_between_words_and_its_later_lines_are_indented() {
+        assert_eq!(wrap("one two three four", 10), "one two\n  three\n  four\n");
+        assert_eq!(wrap("short", 10), "short\n");
+        assert_eq!(wrap("longer-than-a-line", 10), "longer-than-a-line\n");
+    }
 }

@@ -1,43 +1,47 @@
-//! What a sweep has left to do, how it goes side by side, and what it will cost.
+//! The work that a sweep has left, the order in which it is done, and its cost.
 
 use super::cost::{Cost, Trials, duration, mebibytes};
-use super::{output, surroundings};
+use super::{machine, output};
 use crate::config::Experiment;
 use crate::store::Address;
 use crate::sweep::{PlannedGeneration, PreparedSweep, SweepPhase, WorkUnit};
 use anyhow::Result;
 use candle_core::Device;
 
-/// What is left to do, and how.
-pub struct Plan {
-    /// What is not finished, the longest first, so that no long one is left over at the end.
+/// The unfinished work of a sweep, and how many units are worked on at a time.
+pub struct SweepPlan {
+    /// Unfinished units, generation 0 first and then the longest first, so that no long one is left over at the end.
     pub units: Vec<WorkUnit>,
-    /// How many of them go side by side.
-    pub at_a_time: usize,
-    /// Until all is done.
+    /// Units that are worked on at the same time.
+    pub parallel_units: usize,
+    /// Seconds until all is done.
     seconds: f64,
     cost: Cost,
+    /// A table row per experiment.
     rows: Vec<Vec<String>>,
 }
 
-/// Strands in an order, so many at a time.
+/// A unit and the generations that it still has to make.
+type Unfinished<'a> = (WorkUnit, Vec<PlannedGeneration<'a>>);
+
+/// Units in an order, a fixed number of them at a time.
 struct Schedule<'a> {
-    units: Vec<&'a (WorkUnit, Vec<PlannedGeneration<'a>>)>,
-    at_a_time: usize,
+    units: Vec<&'a WorkUnit>,
+    parallel_units: usize,
     seconds: f64,
 }
 
-impl Plan {
-    /// Tries every model on this machine, one at a time and side by side, and takes the faster way. What `stands` need
-    /// not be made.
-    pub fn of(
+impl SweepPlan {
+    /// Times every model on this machine, one unit at a time and several at a time, and plans the faster of the two.
+    /// Generations for which `is_done` returns true are not planned.
+    pub fn new(
         prepared: &PreparedSweep,
         device: &Device,
-        stands: &dyn Fn(&Experiment, Address) -> bool,
+        is_done: &dyn Fn(&Experiment, Address) -> bool,
     ) -> Result<Self> {
-        let mut unfinished: Vec<(WorkUnit, Vec<PlannedGeneration>)> = Vec::new();
+        let mut unfinished: Vec<Unfinished> = Vec::new();
         for unit in prepared.units() {
-            let planned = prepared.missing(&unit, stands)?;
+            let planned = prepared.missing(&unit, is_done)?;
             if !planned.is_empty() {
                 unfinished.push((unit, planned));
             }
@@ -49,28 +53,27 @@ impl Plan {
             unfinished.iter().flat_map(|(_, planned)| planned).cloned().collect();
         let alone = Trials::of(&planned, prepared, device, 1)?;
         let cost = Cost::of(&planned, &alone, prepared);
-        let mut schedule = Schedule::of(&unfinished, 1, &alone, prepared);
-        let most = most_at_a_time(unfinished.len(), &cost, device);
+        let mut schedule = Schedule::new(&unfinished, 1, &alone, prepared);
+        let most = most_parallel_units(unfinished.len(), &cost, device);
         if most > 1 {
             let trials = Trials::of(&planned, prepared, device, most)?;
-            let side_by_side = Schedule::of(&unfinished, most, &trials, prepared);
+            let side_by_side = Schedule::new(&unfinished, most, &trials, prepared);
             if side_by_side.seconds < schedule.seconds {
                 schedule = side_by_side;
             }
         }
+        let places = 0..prepared.experiments().len();
         Ok(Self {
-            units: schedule.units.iter().map(|(unit, _)| unit.clone()).collect(),
-            at_a_time: schedule.at_a_time,
+            units: schedule.units.into_iter().cloned().collect(),
+            parallel_units: schedule.parallel_units,
             seconds: schedule.seconds,
             cost,
-            rows: (0..prepared.experiments().len())
-                .map(|place| row(place, &planned, &alone, prepared))
-                .collect(),
+            rows: places.map(|place| row(place, &planned, &alone, prepared)).collect(),
         })
     }
 
-    /// A table of the experiments, and what they come to.
-    pub fn shown(&self) -> String {
+    /// The totals and the estimate, then a table with a row per experiment.
+    pub fn to_text(&self) -> String {
         let header = [
             "experiment",
             "arms",
@@ -81,59 +84,57 @@ impl Plan {
             "tokens written",
         ];
         let Cost { generations, trainings, seen, written, disk_bytes, memory_bytes, .. } = self.cost;
-        let at_a_time = self.at_a_time;
+        let parallel_units = self.parallel_units;
         format!(
-            "{}{} experiments; to be made: {generations} generations, {trainings} of which train a model; {seen} \
-             tokens to see, {written} to write\nestimate for this machine: about {}, {at_a_time} at a time; {} on \
-             disk; {} of memory\n",
-            output::table(&header, &self.rows),
+            "{} experiments; left to do: {generations} generations, {trainings} of which train a model; {seen} tokens \
+             to train on, {written} to write\nestimate for this machine: about {}, {parallel_units} at a time; {} of \
+             memory; {} on disk\n\n{}",
             self.rows.len(),
             duration(self.seconds),
+            mebibytes(memory_bytes * parallel_units as u64),
             mebibytes(disk_bytes),
-            mebibytes(memory_bytes * at_a_time as u64),
+            output::table(&header, &self.rows),
         )
     }
 }
 
 impl<'a> Schedule<'a> {
-    /// First generations first; of either phase the longest units first, each to whoever is free.
-    fn of(
-        unfinished: &'a [(WorkUnit, Vec<PlannedGeneration<'a>>)],
-        at_a_time: usize,
+    /// Every generation 0 before later generations; within each phase the longest units first.
+    fn new(
+        unfinished: &'a [Unfinished<'a>],
+        parallel_units: usize,
         trials: &Trials,
         prepared: &PreparedSweep,
     ) -> Self {
         let seconds = |planned: &[PlannedGeneration]| Cost::of(planned, trials, prepared).seconds;
-        let mut timed: Vec<_> = unfinished.iter().map(|unit| (unit, seconds(&unit.1))).collect();
-        timed.sort_by(|((one, _), a), ((other, _), b)| one.phase.cmp(&other.phase).then(b.total_cmp(a)));
-        let of_phase = |phase: SweepPhase| -> Vec<f64> {
-            timed.iter().filter(|((unit, _), _)| unit.phase == phase).map(|(_, seconds)| *seconds).collect()
+        let mut timed: Vec<(&WorkUnit, f64)> =
+            unfinished.iter().map(|(unit, planned)| (unit, seconds(planned))).collect();
+        timed.sort_by(|(one, a), (other, b)| one.phase.cmp(&other.phase).then(b.total_cmp(a)));
+        let phase_seconds = |phase: SweepPhase| {
+            let of_phase = timed.iter().filter(|(unit, _)| unit.phase == phase);
+            makespan(of_phase.map(|(_, seconds)| *seconds), parallel_units)
         };
-        let seconds = [SweepPhase::First, SweepPhase::Later]
-            .map(|phase| until_done(&of_phase(phase), at_a_time))
-            .iter()
-            .sum();
-        let units = timed.into_iter().map(|(unit, _)| unit).collect();
-        Self { units, at_a_time, seconds }
+        let seconds = phase_seconds(SweepPhase::First) + phase_seconds(SweepPhase::Later);
+        Self { units: timed.into_iter().map(|(unit, _)| unit).collect(), parallel_units, seconds }
     }
 }
 
-/// How long it takes to do what takes so long each, in that order, each as soon as one of so many workers is free.
-fn until_done(seconds: &[f64], workers: usize) -> f64 {
+/// Seconds until the last of several jobs ends, each started in the given order by the first free worker.
+fn makespan(seconds: impl Iterator<Item = f64>, workers: usize) -> f64 {
     let mut busy_until = vec![0.0; workers];
-    for one in seconds {
+    for job in seconds {
         busy_until.sort_by(f64::total_cmp);
-        busy_until[0] += one;
+        busy_until[0] += job;
     }
     busy_until.into_iter().fold(0.0, f64::max)
 }
 
-/// As many units as there are threads, and memory for the largest of them. A GPU is for one alone.
-fn most_at_a_time(units: usize, cost: &Cost, device: &Device) -> usize {
+/// As many units as there are threads and as fit in memory together. A GPU takes one at a time.
+fn most_parallel_units(units: usize, cost: &Cost, device: &Device) -> usize {
     if !device.is_cpu() {
         return 1;
     }
-    let in_memory = surroundings::available_memory_bytes() / cost.memory_bytes.max(1);
+    let in_memory = machine::available_memory_bytes() / cost.memory_bytes.max(1);
     units.min(rayon::current_num_threads()).min(usize::try_from(in_memory).unwrap_or(usize::MAX)).max(1)
 }
 
@@ -160,11 +161,11 @@ fn row(
 mod tests {
     use super::*;
 
-    /// Two workers: 5 and 4; then 4 + 3, 5 + 3, and 7 + 3.
+    /// Two workers: 5 and 4; then 4 + 3, 5 + 3, and 7 + 3. One worker: the sum.
     #[test]
-    fn work_goes_to_whoever_is_free() {
-        assert_eq!(until_done(&[5.0, 4.0, 3.0, 3.0, 3.0], 2), 10.0);
-        assert_eq!(until_done(&[5.0, 4.0, 3.0, 3.0, 3.0], 1), 18.0);
-        assert_eq!(until_done(&[], 2), 0.0);
+    fn every_job_goes_to_the_first_free_worker() {
+        assert_eq!(makespan([5.0, 4.0, 3.0, 3.0, 3.0].into_iter(), 2), 10.0);
+        assert_eq!(makespan([5.0, 4.0, 3.0, 3.0, 3.0].into_iter(), 1), 18.0);
+        assert_eq!(makespan([].into_iter(), 2), 0.0);
     }
 }

@@ -1,9 +1,9 @@
 //! `genloss run`: every arm and seed of an experiment, from where it stopped.
 
+use super::compare;
 use super::experiment::ExperimentArgs;
+use super::machine::{self, MachineArgs};
 use super::output::say;
-use super::surroundings::{self, MachineArgs};
-use super::{compare, output};
 use crate::config::Experiment;
 use crate::lineage::{self, RunContext, RunError};
 use crate::measure::Metrics;
@@ -15,44 +15,44 @@ use std::path::{Path, PathBuf};
 pub struct Args {
     #[command(flatten)]
     experiment: ExperimentArgs,
-    /// Where to keep the run [default: generations/NAME].
+    /// Folder of the run [default: generations/NAME].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
     machine: MachineArgs,
 }
 
-/// The user asked to stop.
+/// The user stopped a command that can be resumed.
 #[derive(Debug, thiserror::Error)]
-#[error("interrupted; what was done is kept in {}. Go on with: {again}", root.display())]
+#[error("interrupted; finished work is kept in {}. Resume with: {command}", root.display())]
 pub struct Interrupted {
     root: PathBuf,
-    again: String,
+    command: String,
 }
 
 impl Args {
-    /// Runs the experiment and prints what `compare` prints.
+    /// Runs the experiment and prints the comparison of its arms.
     pub fn exec(self) -> Result<()> {
         let experiment = self.experiment.load()?;
         let root = self.out.unwrap_or_else(|| default_root(&experiment));
         run(&experiment, &root, &self.machine)?;
-        compare::print(&[root], output::Format::Table)
+        compare::print_summary(&[root])
     }
 }
 
-/// Where a run is kept unless the user says otherwise.
+/// `generations/NAME`.
 pub fn default_root(experiment: &Experiment) -> PathBuf {
     Path::new("generations").join(&experiment.name)
 }
 
-/// Runs an experiment into `root`, watched and stoppable.
+/// Runs an experiment into `root`, with progress on standard error, until it is done or the user interrupts it.
 pub fn run(experiment: &Experiment, root: &Path, machine: &MachineArgs) -> Result<()> {
     let device = machine.open()?;
-    let observer = surroundings::observer();
+    let observer = machine::observer();
     say(&format!("{}: reading text and learning the tokenizer", experiment.name));
     let prepared = lineage::prepare(experiment)?;
-    // Until here Ctrl-C ends the process at once: there is nothing to lose.
-    let interrupt = surroundings::interrupt()?;
+    // Up to here Ctrl-C ends the process at once: there is nothing to lose.
+    let interrupt = machine::interrupt()?;
     let context = RunContext {
         device: &device,
         observer: observer.as_ref(),
@@ -63,23 +63,35 @@ pub fn run(experiment: &Experiment, root: &Path, machine: &MachineArgs) -> Resul
     lineage::run(experiment, &prepared, root, &context).map_err(|error| explained(error, root))
 }
 
-/// What ended a run into `root`, and how to go on if it was the user.
+/// An error of a run into `root`; if the user interrupted it, with the command that resumes it.
 pub fn explained(error: RunError, root: &Path) -> anyhow::Error {
     match error {
-        RunError::Interrupted => Interrupted { root: root.to_owned(), again: this_command() }.into(),
+        RunError::Interrupted => Interrupted { root: root.to_owned(), command: this_command() }.into(),
         error => error.into(),
     }
 }
 
-/// The command line of this process, quoted for a shell where it must be.
+/// The command line of this process, quoted for a shell where necessary.
 fn this_command() -> String {
-    let quoted = surroundings::command_line().into_iter().map(|word| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,".contains(c);
-        if !word.is_empty() && word.chars().all(plain) {
-            word
-        } else {
-            format!("'{}'", word.replace('\'', "'\\''"))
-        }
-    });
-    quoted.collect::<Vec<_>>().join(" ")
+    machine::command_line().into_iter().map(shell_quoted).collect::<Vec<_>>().join(" ")
+}
+
+fn shell_quoted(word: String) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shell_quoted;
+
+    #[test]
+    fn words_that_a_shell_would_split_are_quoted() {
+        let quoted = ["a/b.toml", "", "two words", "it's", "x=[1]"].map(|word| shell_quoted(word.to_owned()));
+        assert_eq!(quoted, ["a/b.toml", "''", "'two words'", r"'it'\''s'", "'x=[1]'"]);
+    }
 }

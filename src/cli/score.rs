@@ -1,7 +1,7 @@
-//! `genloss score`: a text under any model folder.
+//! `genloss score`: the log-probability of a text under a model.
 
+use super::machine::{self, MachineArgs};
 use super::output;
-use super::surroundings::{self, MachineArgs};
 use crate::documents::{Documents, TokenId};
 use crate::model;
 use crate::seed::{StreamKey, streams};
@@ -17,81 +17,90 @@ use std::sync::atomic::AtomicBool;
 /// Options of `genloss score`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A model folder: of a generation, or any Llama-shaped Hugging Face folder with its tokenizer.json.
+    /// A model folder: of a generation, or of a Llama model from Hugging Face with its tokenizer.json.
     #[arg(value_name = "MODEL_DIR")]
     model: PathBuf,
     /// A text file in UTF-8, scored as one document.
     file: PathBuf,
-    /// Print the natural-log probability of every token too.
+    /// Print the log-probability of every token too, in nats.
     #[arg(long)]
     tokens: bool,
-    /// How to show it.
+    /// Output format.
     #[arg(long, value_enum, default_value = "table")]
-    format: Format,
+    format: ScoreFormat,
     #[command(flatten)]
     machine: MachineArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum ScoreFormat {
+    /// Aligned columns for reading.
     Table,
+    /// An object.
     Json,
 }
 
-/// A scored text.
 #[derive(Serialize)]
 struct Scored {
     tokens: Tokens,
     nats_per_token: NatsPerToken,
     bits_per_byte: BitsPerByte,
-    /// What was fed, the start token first.
+    /// The start token, then those of the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_ids: Option<Vec<TokenId>>,
-    /// Of each token given those before it; none for the start token.
+    /// Natural logarithms, each given the tokens before; None for the start token.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_logprobs: Option<Vec<Option<f32>>>,
 }
 
 impl Args {
-    /// Scores the text.
+    /// Scores the text and prints the result.
     pub fn exec(self) -> Result<()> {
-        let bytes = std::fs::read(&self.file).with_context(|| self.file.display().to_string())?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let at = error.utf8_error().valid_up_to();
-            anyhow::anyhow!("{}: not UTF-8 at byte {at}; convert it first", self.file.display())
-        })?;
-        ensure!(!text.is_empty(), "{}: empty; there is nothing to score", self.file.display());
+        let text = self.text()?;
         let device = self.machine.open()?;
         let tokenizer = Tokenizer::from_file(&self.model.join("tokenizer.json"))?;
         let loaded = model::load(&self.model, &device)?;
         let ids = tokenizer.encode(&text)?;
-        let largest = ids.iter().max().copied().unwrap_or(0);
-        ensure!(
-            (largest as usize) < loaded.vocab_size,
-            "{}: its tokenizer gives token {largest}, but its model knows {} tokens; the two do not belong together",
-            self.model.display(),
-            loaded.vocab_size
-        );
+        self.check_vocabulary(&ids, loaded.vocab_size)?;
         let documents: Documents = std::iter::once(ids.as_slice()).collect();
-        let observer = surroundings::observer();
+        let observer = machine::observer();
         let never = AtomicBool::new(false);
         let stage = Stage::new(StreamKey::new(0, "", 0, streams::SCORING), observer.as_ref(), &never);
         let scores = loaded.model.score(&documents, &stage)?;
         let nats = -scores.log_probabilities.iter().map(|&x| f64::from(x)).sum::<f64>();
-        let token_ids = std::iter::once(loaded.special.start).chain(ids.iter().copied()).collect();
+        let token_ids = || std::iter::once(loaded.special.start).chain(ids.iter().copied()).collect();
         let token_logprobs =
-            std::iter::once(None).chain(scores.log_probabilities.iter().copied().map(Some)).collect();
+            || std::iter::once(None).chain(scores.log_probabilities.iter().copied().map(Some)).collect();
         let scored = Scored {
             tokens: documents.tokens(),
             nats_per_token: NatsPerToken(nats / documents.tokens().0 as f64),
             bits_per_byte: BitsPerByte::from_sums(nats, text.len() as u64),
-            token_ids: self.tokens.then_some(token_ids),
-            token_logprobs: self.tokens.then_some(token_logprobs),
+            token_ids: self.tokens.then(token_ids),
+            token_logprobs: self.tokens.then(token_logprobs),
         };
         match self.format {
-            Format::Json => output::json(&scored),
-            Format::Table => output::emit(&scored.to_table(&tokenizer)),
+            ScoreFormat::Json => output::json(&scored),
+            ScoreFormat::Table => output::emit(&scored.to_table(&tokenizer)),
         }
+    }
+
+    fn text(&self) -> Result<String> {
+        let name = self.file.display();
+        let bytes = std::fs::read(&self.file).with_context(|| name.to_string())?;
+        let text =
+            String::from_utf8(bytes).with_context(|| format!("{name}: not UTF-8; convert it first"))?;
+        ensure!(!text.is_empty(), "{name}: empty; there is nothing to score");
+        Ok(text)
+    }
+
+    fn check_vocabulary(&self, ids: &[TokenId], vocab_size: usize) -> Result<()> {
+        let largest = ids.iter().max().copied().unwrap_or(0);
+        ensure!(
+            (largest as usize) < vocab_size,
+            "{}: its tokenizer gives token {largest}, but its model has {vocab_size} tokens; they do not belong together",
+            self.model.display(),
+        );
+        Ok(())
     }
 }
 

@@ -1,11 +1,11 @@
 //! `genloss sweep`: every experiment of a grid, from where it stopped.
 
 use super::experiment::ExperimentArgs;
+use super::machine::{self, MachineArgs};
 use super::output::{self, say};
-use super::plan::Plan;
-use super::surroundings::{self, MachineArgs};
+use super::plan::SweepPlan;
 use super::{compare, run};
-use crate::config::Experiment;
+use crate::config::{Experiment, Sweep};
 use crate::lineage::{RunContext, RunError};
 use crate::measure::Metrics;
 use crate::store;
@@ -19,10 +19,10 @@ use std::path::{Path, PathBuf};
 pub struct Args {
     #[command(flatten)]
     experiment: ExperimentArgs,
-    /// Where to keep the experiments, a folder each [default: generations/NAME].
+    /// Folder of the sweep, with a folder for each experiment [default: generations/NAME].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print what is left to do and what it will cost, and do nothing.
+    /// Print what is left to do and its cost, and stop.
     #[arg(long)]
     plan: bool,
     #[command(flatten)]
@@ -30,52 +30,61 @@ pub struct Args {
 }
 
 impl Args {
-    /// Prints the plan, runs what is missing and prints how the arms compare.
+    /// Prints the plan, runs what is missing and prints the comparison of the arms.
     pub fn exec(self) -> Result<()> {
-        let Some(sweep) = self.experiment.load_sweep()? else {
-            bail!(
-                "{}: has no [grid]; genloss run is for a single experiment",
-                self.experiment.file.display()
-            );
-        };
-        let root = self.out.clone().unwrap_or_else(|| Path::new("generations").join(&sweep.name));
-        ensure!(root.is_dir() || !root.exists(), "{}: is no folder; give another --out", root.display());
-        ensure!(!store::is_store(&root), "{}: holds a single run; give another --out", root.display());
-        let folder = |experiment: &Experiment| sweep::folder(&root, experiment);
+        let sweep = self.load()?;
+        let root = self.root(&sweep)?;
         let device = self.machine.open()?;
         say(&format!("{}: reading text and learning the tokenizer", sweep.name));
         let prepared = sweep::prepare(&sweep.experiments)?;
         prepared.check(&root, &self.machine.provenance())?;
-        let plan = Plan::of(&prepared, &device, &|experiment, at| at.exists_in(&folder(experiment)))?;
+        let is_done =
+            |experiment: &Experiment, at: store::Address| at.exists_in(&sweep::folder(&root, experiment));
+        let plan = SweepPlan::new(&prepared, &device, &is_done)?;
         if plan.units.is_empty() {
             say(&format!("{}: nothing is left to do", root.display()));
         } else {
-            output::emit(&format!("{}\n", plan.shown()))?;
+            output::emit(&format!("{}\n", plan.to_text()))?;
         }
         if self.plan {
             return Ok(());
         }
-        // Even where nothing is left to do it is seen whether all is whole.
-        let made = self.run(&prepared, &plan, &root, &device)?;
-        let is_whole =
-            |one: &&Experiment| store::is_finished(&folder(one), one) && store::read(&folder(one)).is_ok();
-        let whole: Vec<PathBuf> = sweep.experiments.iter().filter(is_whole).map(folder).collect();
-        if !whole.is_empty() {
-            compare::print_overview(&whole)?;
+        // A finished sweep is run too: that verifies its generations.
+        let outcome = self.run(&prepared, &plan, &root, &device)?;
+        let finished = finished(&sweep, &root);
+        if !finished.is_empty() {
+            compare::print_overview(&finished)?;
         }
-        made.context("not every experiment is finished")
+        outcome.context("not every experiment is finished")
     }
 
-    /// Makes what is missing. What comes back inside is the first fault of an experiment, after which the others went on.
+    fn load(&self) -> Result<Sweep> {
+        match self.experiment.load_sweep()? {
+            Some(sweep) => Ok(sweep),
+            None => bail!(
+                "{}: has no [grid]; run a single experiment with genloss run",
+                self.experiment.file.display()
+            ),
+        }
+    }
+
+    fn root(&self, sweep: &Sweep) -> Result<PathBuf> {
+        let root = self.out.clone().unwrap_or_else(|| Path::new("generations").join(&sweep.name));
+        ensure!(root.is_dir() || !root.exists(), "{}: is not a folder; give another --out", root.display());
+        ensure!(!store::is_store(&root), "{}: contains a single run; give another --out", root.display());
+        Ok(root)
+    }
+
+    /// Runs what is missing. The inner result is the first error of an experiment; the others were still run.
     fn run(
         &self,
         prepared: &PreparedSweep,
-        plan: &Plan,
+        plan: &SweepPlan,
         root: &Path,
         device: &Device,
     ) -> Result<Result<(), RunError>> {
-        let observer = surroundings::observer();
-        let interrupt = surroundings::interrupt()?;
+        let observer = machine::observer();
+        let interrupt = machine::interrupt()?;
         let provenance = self.machine.provenance();
         let context = RunContext {
             device,
@@ -84,9 +93,18 @@ impl Args {
             metrics: &Metrics::builtin(),
             provenance,
         };
-        match prepared.run(root, &plan.units, plan.at_a_time, &context) {
+        match prepared.run(root, &plan.units, plan.parallel_units, &context) {
             Err(RunError::Interrupted) => Err(run::explained(RunError::Interrupted, root)),
-            made => Ok(made),
+            outcome => Ok(outcome),
         }
     }
+}
+
+/// Folders of the experiments that are finished and readable.
+fn finished(sweep: &Sweep, root: &Path) -> Vec<PathBuf> {
+    let folders = sweep.experiments.iter().map(|experiment| (experiment, sweep::folder(root, experiment)));
+    folders
+        .filter(|(experiment, folder)| store::is_finished(folder, experiment) && store::read(folder).is_ok())
+        .map(|(_, folder)| folder)
+        .collect()
 }

@@ -1,7 +1,7 @@
 //! `genloss verify`: does this build still say what is known to be true?
 
-use super::output::{self, Format, say};
-use super::surroundings::{self, MachineArgs};
+use super::machine::{self, MachineArgs};
+use super::output::{self, OutputFormat, say};
 use crate::lineage::RunContext;
 use crate::measure::Metrics;
 use crate::progress::Silent;
@@ -29,7 +29,7 @@ pub struct Args {
     inject: Option<Fault>,
     /// How to show it.
     #[arg(long, value_enum, default_value = "table")]
-    format: Format,
+    format: OutputFormat,
     #[command(flatten)]
     machine: MachineArgs,
 }
@@ -72,8 +72,8 @@ impl Args {
             self.only.map_or("", CheckGroup::name)
         );
         let device = self.machine.open()?;
-        let observer = surroundings::observer();
-        let interrupt = surroundings::interrupt()?;
+        let observer = machine::observer();
+        let interrupt = machine::interrupt()?;
         let provenance = self.machine.provenance();
         let context = RunContext {
             device: &device,
@@ -97,7 +97,7 @@ impl Args {
 
 const HEADER: [&str; 6] = ["group", "check", "found", "expected", "z", "outcome"];
 
-fn show(checks: &[Check], format: Format) -> Result<()> {
+fn show(checks: &[Check], format: OutputFormat) -> Result<()> {
     let row = |check: &Check| {
         vec![
             check.group.name().to_owned(),
@@ -110,9 +110,9 @@ fn show(checks: &[Check], format: Format) -> Result<()> {
     };
     let rows = || checks.iter().map(row).collect::<Vec<_>>();
     match format {
-        Format::Json => output::json(&checks),
-        Format::Csv => output::csv(checks),
-        Format::Table => output::emit(&output::table(&HEADER, &rows())),
-        Format::Markdown => output::emit(&output::markdown(&HEADER, &rows())),
+        OutputFormat::Json => output::json(&checks),
+        OutputFormat::Csv => output::csv(checks),
+        OutputFormat::Table => output::emit(&output::table(&HEADER, &rows())),
+        OutputFormat::Markdown => output::emit(&output::markdown(&HEADER, &rows())),
     }
 }

@@ -1,6 +1,7 @@
-//! The command line: what goes where, and how bad input is refused.
+//! The command line: where output goes, and how bad input is reported.
 
 mod fit;
+mod program;
 
 use assert_cmd::Command;
 use serde_json::Value;
@@ -50,7 +51,7 @@ fn json(arguments: &[&str]) -> Value {
     serde_json::from_str(&output(arguments)).unwrap()
 }
 
-/// The one line that a command refuses with; its exit code is not zero and standard output stays empty.
+/// The one line of a command that fails; its exit code is not zero and standard output stays empty.
 fn refusal(arguments: &[&str]) -> String {
     let assert = genloss().args(arguments).assert().failure();
     let output = assert.get_output();
@@ -74,7 +75,7 @@ fn inspect_is_tidy_and_complete() {
     let keys: Vec<&String> = rows[0].as_object().unwrap().keys().collect();
     assert_eq!(keys, ["experiment", "seed", "arm", "generation", "metric", "unit", "value", "std_err", "n"]);
     let of = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
-    // Every metric stands for 2 seeds, 3 arms and 3 generations, with the same n in every arm.
+    // Every metric has values for 2 seeds, 3 arms and 3 generations, with the same n in every arm.
     for metric in ["heldout_loss", "bits_per_byte", "tail_mass", "hill_0_words", "novelty_4", "excess_loss"] {
         let found: Vec<&Value> = rows.iter().filter(|row| of(row, "metric") == metric).collect();
         assert_eq!(found.len(), 18, "{metric}");
@@ -132,7 +133,7 @@ fn compare_gives_one_object_per_arm_with_its_effects() {
             let sum = of("sampling") + of("decoding") + of("misfit");
             assert!((sum - of("difference")).abs() < 1e-9 * of("control").max(1.0), "{part}");
             assert!(of("misfit_ci_low") <= of("misfit") && of("misfit") <= of("misfit_ci_high"));
-            // An arm that samples as the control does owes nothing to decoding.
+            // An arm with the decoder of the control has no decoding part.
             assert_eq!(of("decoding") == 0.0, arm["arm"] == "unanchored", "{part}");
         }
     }
@@ -141,11 +142,25 @@ fn compare_gives_one_object_per_arm_with_its_effects() {
             .starts_with("| arm | verdict | called at | held-out loss |")
     );
     assert!(output(&["compare", text(root), "--format", "csv"]).starts_with("experiment,arm,seeds,verdict,"));
-    let table = output(&["compare", text(root)]);
-    assert!(table.contains("small, cool: where its differences at generation 2 come from"), "{table}");
 }
 
-/// A record from before there was a baseline.
+#[test]
+fn compare_prints_a_line_and_a_sentence_per_arm_and_the_split_only_when_asked_why() {
+    let (_, root, _) = finished();
+    let shown = output(&["compare", text(root)]);
+    for arm in ["unanchored", "cool"] {
+        let lines: Vec<&str> = shown.lines().filter(|line| line.starts_with(arm)).collect();
+        assert_eq!(lines.len(), 2, "{shown}");
+        assert!(lines[0].chars().count() <= 100, "{}", lines[0]);
+        assert!(lines[0].contains('±') && lines[1].starts_with(&format!("{arm}: ")), "{shown}");
+    }
+    assert!(!shown.contains("misfit"), "{shown}");
+    let why = output(&["compare", text(root), "--why"]);
+    assert!(why.starts_with(&shown));
+    assert!(why.contains("small, cool: the parts of its differences at generation 2"), "{why}");
+}
+
+/// Runs recorded before there was a baseline have no drift.json.
 #[test]
 fn a_run_without_a_baseline_is_compared_and_gains_one_when_it_is_run_again() {
     let (dir, root, file) = finished();
@@ -154,13 +169,13 @@ fn a_run_without_a_baseline_is_compared_and_gains_one_when_it_is_run_again() {
     fs::remove_file(before.join("drift.json")).unwrap();
     let arms = json(&["compare", text(&before), "--format", "json"]);
     assert!(arms[0]["attribution"].is_null());
-    assert!(output(&["compare", text(&before)]).contains("`genloss run` adds it"));
+    assert!(output(&["compare", text(&before), "--why"]).contains("`genloss run` adds it"));
     output(&["run", text(file), "--out", text(&before)]);
     assert_eq!(fs::read(before.join("drift.json")).unwrap(), fs::read(root.join("drift.json")).unwrap());
 }
 
 #[test]
-fn a_finished_run_goes_on_to_nothing_and_prints_what_compare_prints() {
+fn running_a_finished_run_again_prints_what_compare_prints() {
     let (_, root, file) = finished();
     let again = output(&["run", text(file), "--out", text(root)]);
     assert_eq!(again, output(&["compare", text(root)]));
@@ -199,21 +214,31 @@ fn score_gives_every_token_a_log_probability_but_the_start_token() {
 }
 
 #[test]
-fn check_prints_the_resolved_experiment_and_exact_counts() {
+fn check_prints_a_summary_exact_counts_and_on_request_every_setting() {
     let (dir, _, file) = finished();
-    let assert = genloss().current_dir(dir.path()).args(["check", text(file)]).assert().success();
-    let printed = String::from_utf8_lossy(&assert.get_output().stdout);
-    for expected in ["natural_fraction = 0.5", "learning_rate = 0.001", "10_000", "estimate for this machine"]
+    let check = |more: &[&str]| {
+        let assert =
+            genloss().current_dir(dir.path()).args(["check", text(file)]).args(more).assert().success();
+        String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+    };
+    let printed = check(&[]);
+    for expected in
+        ["small.toml: valid", "2 seeds, generations 0 to 2", "10_000", "estimate for this machine"]
     {
         assert!(printed.contains(expected), "{expected} is not in:\n{printed}");
+    }
+    assert!(!printed.contains("learning_rate"), "{printed}");
+    let resolved = check(&["--resolved"]);
+    for expected in ["small.toml: valid", "natural_fraction = 0.5", "learning_rate = 0.001"] {
+        assert!(resolved.contains(expected), "{expected} is not in:\n{resolved}");
     }
     assert!(!dir.path().join("generations").exists());
 }
 
-/// Of an arm that replaces and grows, check says what each generation trains on and writes: 20 000 tokens more each
-/// time, and the generation that nobody trains on no more than `synthesis.tokens`.
+/// An arm that replaces and grows trains on 20 000 tokens more in each generation; the last generation, which no other
+/// trains on, writes `synthesis.tokens`.
 #[test]
-fn check_counts_what_a_grown_arm_writes() {
+fn check_counts_the_tokens_of_a_growing_arm() {
     let (_dir, _, file) = finished();
     let printed = output(&["check", text(file), "--set", "arm.unanchored.mixture=\"replace-multiple\""]);
     let rows = |arm: &str| -> Vec<String> {
@@ -228,7 +253,7 @@ fn check_counts_what_a_grown_arm_writes() {
 }
 
 #[test]
-fn bad_input_is_refused_on_one_line_and_nothing_is_written() {
+fn bad_input_is_reported_on_one_line_and_nothing_is_written() {
     let (dir, root, file) = finished();
     let out = dir.path().join("never");
     let latin1 = dir.path().join("latin1.txt");
@@ -291,7 +316,7 @@ fn copy_tree(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_damaged_generation_is_made_anew_as_the_error_advises() {
+fn a_damaged_generation_is_made_again_as_the_error_advises() {
     let (dir, root, file) = finished();
     let copy = dir.path().join("damaged");
     copy_tree(root, &copy);
@@ -319,7 +344,7 @@ fn two_runs_of_one_name_are_told_apart_by_their_folders() {
 }
 
 #[test]
-fn bench_says_how_fast_training_and_sampling_are() {
+fn bench_reports_the_speed_of_training_and_sampling() {
     for what in ["train", "sample"] {
         let speed = json(&["bench", "--size", "tiny", "--what", what, "--threads", "1", "--format", "json"]);
         let keys: Vec<&String> = speed.as_object().unwrap().keys().collect();
@@ -349,13 +374,13 @@ fn bench_says_how_fast_training_and_sampling_are() {
 }
 
 #[test]
-fn a_wrong_command_line_is_refused_on_one_line() {
+fn a_wrong_command_line_is_reported_on_one_line() {
     assert!(refusal(&["run"]).contains("FILE"));
     assert!(refusal(&["inspect", "x", "--format", "xml"]).contains("xml"));
 }
 
 #[test]
-fn a_corrupted_model_folder_is_refused() {
+fn a_corrupted_model_folder_is_an_error() {
     let (dir, root, _) = finished();
     let copy = dir.path().join("copy");
     fs::create_dir_all(&copy).unwrap();
@@ -373,7 +398,7 @@ fn a_corrupted_model_folder_is_refused() {
 }
 
 #[test]
-fn a_diverging_training_says_where_and_what_to_try() {
+fn the_error_of_a_diverging_training_has_its_place_and_a_remedy() {
     let (dir, _, file) = finished();
     let out = dir.path().join("diverging");
     let message = refusal(&[
@@ -390,7 +415,7 @@ fn a_diverging_training_says_where_and_what_to_try() {
     assert!(message.contains("try a lower training.learning_rate"), "{message}");
 }
 
-/// Two seeds that are run on the spot, and the same two out of a store, are judged alike.
+/// Two seeds that calibrate runs itself, and the same two read from a store.
 #[test]
 fn a_run_and_its_experiment_file_calibrate_to_the_same_rates() {
     let (_, root, file) = finished();
@@ -415,7 +440,7 @@ fn a_run_and_its_experiment_file_calibrate_to_the_same_rates() {
 }
 
 #[test]
-fn calibrating_with_fewer_seeds_than_an_experiment_has_is_refused() {
+fn calibrating_with_fewer_seeds_than_an_experiment_has_is_an_error() {
     let (_, root, file) = finished();
     for of in [&[root.to_str().unwrap()][..], &[file.to_str().unwrap(), "--seeds", "2"]] {
         let said = refusal(&[&["calibrate"], of, &["--per-experiment", "3"]].concat());

@@ -322,7 +322,7 @@ fn refusal(arguments: &str) -> String {
 fn what_makes_no_sense_is_refused_in_one_line() {
     let cases = [
         ("categorical --samples 0", "samples: 0 samples"),
-        ("categorical --samples 1.5", "no whole number"),
+        ("categorical --samples 1.5", "not a whole number"),
         ("categorical --samples 1e16", "sums are exact up to"),
         ("categorical --samples 9 --types 0", "types: there are none"),
         ("categorical --samples 9 --replicates 0", "replicates"),

@@ -172,8 +172,8 @@ fn an_interrupted_run_says_how_to_go_on_and_resumes_to_the_same_bits() {
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(130), "{said}");
-    assert!(said.contains("genloss: interrupted; what was done is kept in"), "{said}");
-    assert!(said.contains("Go on with:") && said.contains("experiment.toml"), "{said}");
+    assert!(said.contains("genloss: interrupted; finished work is kept in"), "{said}");
+    assert!(said.contains("Resume with:") && said.contains("experiment.toml"), "{said}");
     assert!(start("run", &file, &broken, 2).wait().unwrap().success());
     assert!(contents(&whole) == contents(&broken));
 }

@@ -378,11 +378,11 @@ fn files_and_folders_that_are_no_sweep_are_refused() {
     fs::write(&file, FILE).unwrap();
     let (file, out) = (file.to_str().unwrap(), out.to_str().unwrap());
     let refused = genloss(&["sweep", file, "--out", out]);
-    assert!(text(&refused.stderr).contains("has no [grid]; genloss run is for a single experiment"));
+    assert!(text(&refused.stderr).contains("has no [grid]; run a single experiment with genloss run"));
     assert!(genloss(&["run", file, "--out", out]).status.success());
     let grid = ["--set", "grid.model.order=[2, 3]"];
     let refused = genloss(&[&["sweep", file, "--out", out], &grid[..]].concat());
-    assert!(text(&refused.stderr).contains("holds a single run; give another --out"));
+    assert!(text(&refused.stderr).contains("contains a single run; give another --out"));
     let refused = genloss(&[&["run", file, "--out", out], &grid[..]].concat());
     assert!(text(&refused.stderr).contains("genloss sweep"));
 }

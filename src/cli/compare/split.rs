@@ -1,15 +1,15 @@
-//! The tables that say where differences come from.
+//! Tables that split each difference into sampling, decoding and misfit.
 
-use super::Compared;
+use super::ComparedArm;
 use crate::attribution::Attribution;
+use crate::cli::output;
 
-/// What the tables mean.
-const MEANING: &str = "Of a difference, sampling is what finite samples alone would have made of it, decoding what temperature and\n\
-    truncation add, and misfit all the rest: what the models themselves lose or make up. \"By drift\" is where\n\
-    sampling and decoding alone would have taken the arm.\n\n";
+const LEGEND: &str = "Each difference is the sum of three parts: sampling, the effect of finite samples alone; decoding, what temperature \
+    and truncation add to it; misfit, the rest: what the models themselves lose or make up. \"By drift\" is the value \
+    that sampling and decoding alone would have led to.";
 
-/// A table for each arm, drawn by `draw` out of a header and rows, and a line for each experiment that has none.
-pub(super) fn tables(all: &[Compared], draw: impl Fn(&[&str], &[Vec<String>]) -> String) -> String {
+/// A table for each arm, drawn by `draw` from a header and rows, and the reason where there is none.
+pub(super) fn tables(all: &[ComparedArm], draw: impl Fn(&[&str], &[Vec<String>]) -> String) -> String {
     let mut text = String::new();
     for compared in all {
         let parts = compared.at_last_generation();
@@ -18,44 +18,44 @@ pub(super) fn tables(all: &[Compared], draw: impl Fn(&[&str], &[Vec<String>]) ->
                 parts.into_iter().map(|part| row(compared.label(&part.metric), part)).collect();
             let arm = &compared.comparison.arm;
             text.push_str(&format!(
-                "{}, {arm}: where its differences at generation {generation} come from\n\n{}\n",
+                "{}, {arm}: the parts of its differences at generation {generation}\n\n{}\n",
                 compared.comparison.experiment,
                 draw(&HEADER, &rows)
             ));
         }
     }
     if !text.is_empty() {
-        text.push_str(MEANING);
+        text.push_str(&output::paragraph(LEGEND));
     }
-    text + &without_parts(all) + &without_baseline(all)
+    "\n".to_owned() + &text + &without_parts(all) + &without_baseline(all)
 }
 
-/// The arms of which it is not known what their decoder, or the control's, does to each type.
-fn without_parts(all: &[Compared]) -> String {
-    let has_none = |compared: &&Compared| {
+/// The arms whose decoder, or whose control's decoder, has no baseline.
+fn without_parts(all: &[ComparedArm]) -> String {
+    let has_none = |compared: &&ComparedArm| {
         compared.comparison.last_generation().is_some()
             && compared.attribution.as_ref().is_some_and(Vec::is_empty)
     };
-    let line = |Compared { comparison, .. }: &Compared| {
-        format!(
-            "{}, {}: not split, for it is not known what its decoder or the control's does to each type. (Beam search and\n\
-             contrastive search do not choose by one prediction; of a document that is rewritten only some tokens are\n\
-             decoded; a writer may decode in another way than its arms; else the held-out text is too short to tell.)\n\n",
+    let line = |ComparedArm { comparison, .. }: &ComparedArm| {
+        output::paragraph(&format!(
+            "{}, {}: not split, because the effect of its decoder or the control's on each type is unknown. (Beam search \
+             and contrastive search do not choose by one prediction; in a rewritten document only some tokens are \
+             decoded; a [writer] may decode differently from its arms; or the held-out text is too short.)",
             comparison.experiment, comparison.arm
-        )
+        ))
     };
     all.iter().filter(has_none).map(line).collect()
 }
 
-/// The experiments that do not say what drift alone would have done.
-fn without_baseline(all: &[Compared]) -> String {
+/// The experiments that have no baseline of drift alone.
+fn without_baseline(all: &[ComparedArm]) -> String {
     let missing = all.iter().filter(|compared| compared.attribution.is_none());
     let mut names: Vec<&str> = missing.map(|compared| compared.comparison.experiment.as_str()).collect();
     names.dedup();
     let line = |name: &str| {
-        format!(
-            "{name}: what drift alone would have done is not on record; `genloss run` adds it to a run that is kept whole\n\n"
-        )
+        output::paragraph(&format!(
+            "{name}: no baseline of drift alone is recorded; `genloss run` adds it to a run whose models and texts are kept"
+        ))
     };
     names.into_iter().map(line).collect()
 }

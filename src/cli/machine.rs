@@ -1,5 +1,6 @@
-//! What a command that computes needs of the machine: threads, device, an observer, and a way to be stopped.
+//! Threads, device, progress display and Ctrl-C handling for commands that compute.
 
+use super::output::say;
 use crate::device;
 use crate::progress::{Bars, Lines, Observer};
 use crate::store::Provenance;
@@ -11,29 +12,44 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
-/// Options of every command that computes.
-#[derive(Clone, Debug, clap::Args)]
-pub struct MachineArgs {
-    /// Threads to compute with; the results do not depend on it [default: one per processor].
+/// `--threads`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct ThreadArgs {
+    /// Threads to compute with; results do not depend on it [default: one per processor].
     #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
-    /// Where transformers live.
-    #[arg(long, default_value = "cpu", value_name = "cpu|cuda:0")]
-    pub device: String,
+    threads: Option<usize>,
 }
 
-impl MachineArgs {
-    /// Sets the threads, and opens the device.
-    pub fn open(&self) -> Result<Device> {
+impl ThreadArgs {
+    /// Starts the threads that every computation of this process shares.
+    pub fn start(self) -> Result<()> {
         if let Some(threads) = self.threads {
             ensure!((1..=1024).contains(&threads), "--threads {threads}: give a number from 1 to 1024");
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
             pool.with_context(|| format!("--threads {threads}"))?;
         }
+        Ok(())
+    }
+}
+
+/// Options of every command that computes with models.
+#[derive(Clone, Debug, clap::Args)]
+pub struct MachineArgs {
+    #[command(flatten)]
+    threads: ThreadArgs,
+    /// Device for transformer models.
+    #[arg(long, default_value = "cpu", value_name = "cpu|cuda:0")]
+    device: String,
+}
+
+impl MachineArgs {
+    /// Starts the threads and opens the device.
+    pub fn open(&self) -> Result<Device> {
+        self.threads.start()?;
         Ok(device::parse(&self.device)?)
     }
 
-    /// What the store records of this process.
+    /// Version, processor, device and command line of this process, for the record.
     pub fn provenance(&self) -> Provenance {
         Provenance {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -53,7 +69,7 @@ fn cpu() -> String {
     format!("{brand}, {} threads", rayon::current_num_threads())
 }
 
-/// Memory that can be had without swapping.
+/// Memory that is available without swapping.
 pub fn available_memory_bytes() -> u64 {
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     System::new_with_specifics(memory).available_memory()
@@ -64,7 +80,7 @@ pub fn observer() -> Box<dyn Observer> {
     if std::io::stderr().is_terminal() { Box::new(Bars::new()) } else { Box::new(Lines::default()) }
 }
 
-/// A flag that the first Ctrl-C (or SIGTERM) sets; the second one ends the process at once.
+/// A flag that the first Ctrl-C or SIGTERM sets; the second one ends the process at once. Call it at most once.
 pub fn interrupt() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&flag);
@@ -72,12 +88,12 @@ pub fn interrupt() -> Result<Arc<AtomicBool>> {
         if seen.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        super::output::say("stopping after a checkpoint; once more to stop at once");
+        say("stopping after a checkpoint; press Ctrl-C again to stop at once");
     })?;
     Ok(flag)
 }
 
-/// The words of this process's command line. What is no Unicode is shown by the replacement character.
+/// The command line of this process. Words that are not Unicode have replacement characters.
 pub fn command_line() -> Vec<String> {
     std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
 }

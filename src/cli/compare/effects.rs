@@ -1,0 +1,106 @@
+//! Effects of arms: rows for other programs, and a Markdown table.
+
+use super::{ComparedArm, has_several_experiments};
+use crate::attribution::Attribution;
+use crate::cli::output;
+use crate::verdict::{ArmComparison, Effect};
+use serde::Serialize;
+
+/// Columns of the Markdown table: a metric and its title.
+const COLUMNS: [(&str, &str); 5] = [
+    ("heldout_loss", "held-out loss"),
+    ("heldout_loss_tail", "of rare tokens"),
+    ("unigram_entropy", "token entropy"),
+    ("tail_coverage", "rare tokens found"),
+    ("tail_coverage_words", "rare words found"),
+];
+
+/// A Markdown table with a row per arm and the effects at the last generation.
+pub(super) fn markdown(arms: &[ComparedArm]) -> String {
+    let names_experiments = has_several_experiments(arms);
+    let experiment = names_experiments.then_some("experiment");
+    let titles = COLUMNS.iter().map(|(_, title)| *title);
+    let header: Vec<&str> =
+        experiment.into_iter().chain(["arm", "verdict", "called at"]).chain(titles).collect();
+    let rows: Vec<Vec<String>> = arms.iter().map(|arm| row(&arm.comparison, names_experiments)).collect();
+    output::markdown(&header, &rows)
+}
+
+fn row(arm: &ArmComparison, names_experiment: bool) -> Vec<String> {
+    let called = arm.called_at_generation.map_or("–".to_owned(), |generation| generation.to_string());
+    let experiment = names_experiment.then(|| arm.experiment.clone());
+    let effects = COLUMNS.iter().map(|(metric, _)| {
+        at_last_generation(arm, metric).map_or("–".to_owned(), |effect| {
+            format!("{:+.3} [{:+.3}, {:+.3}]", effect.difference, effect.ci_low, effect.ci_high)
+        })
+    });
+    experiment
+        .into_iter()
+        .chain([arm.arm.clone(), arm.verdict.word().to_owned(), called])
+        .chain(effects)
+        .collect()
+}
+
+/// The effect of a metric at the last generation of an arm.
+pub(super) fn at_last_generation<'a>(arm: &'a ArmComparison, metric: &str) -> Option<&'a Effect> {
+    let last = arm.last_generation();
+    arm.effects.iter().find(|effect| effect.metric == metric && Some(effect.generation) == last)
+}
+
+/// One effect of one arm at one generation.
+#[derive(Serialize)]
+pub(super) struct EffectRow<'a> {
+    experiment: &'a str,
+    arm: &'a str,
+    seeds: usize,
+    verdict: &'static str,
+    called_at_generation: Option<usize>,
+    metric: &'a str,
+    label: &'a str,
+    unit: &'a str,
+    generation: usize,
+    control: f64,
+    arm_value: f64,
+    difference: f64,
+    ci_low: f64,
+    ci_high: f64,
+    std_err: f64,
+    significant: bool,
+    control_by_drift: Option<f64>,
+    arm_by_drift: Option<f64>,
+    sampling: Option<f64>,
+    decoding: Option<f64>,
+    misfit: Option<f64>,
+    misfit_ci_low: Option<f64>,
+    misfit_ci_high: Option<f64>,
+}
+
+impl<'a> EffectRow<'a> {
+    pub(super) fn new(arm: &'a ArmComparison, effect: &'a Effect, part: Option<&Attribution>) -> Self {
+        Self {
+            experiment: &arm.experiment,
+            arm: &arm.arm,
+            seeds: arm.seeds,
+            verdict: arm.verdict.word(),
+            called_at_generation: arm.called_at_generation,
+            metric: &effect.metric,
+            label: &effect.label,
+            unit: &effect.unit,
+            generation: effect.generation,
+            control: effect.control,
+            arm_value: effect.arm_value,
+            difference: effect.difference,
+            ci_low: effect.ci_low,
+            ci_high: effect.ci_high,
+            std_err: effect.std_err,
+            significant: effect.significant,
+            control_by_drift: part.map(|part| part.control_by_drift),
+            arm_by_drift: part.map(|part| part.arm_by_drift),
+            sampling: part.map(|part| part.sampling),
+            decoding: part.map(|part| part.decoding),
+            misfit: part.map(|part| part.misfit),
+            misfit_ci_low: part.map(|part| part.misfit_ci_low),
+            misfit_ci_high: part.map(|part| part.misfit_ci_high),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! A line and a sentence for every arm.
+
+use super::effects::at_last_generation;
+use super::{ComparedArm, has_several_experiments};
+use crate::cli::output;
+use crate::verdict::ArmComparison;
+use std::collections::BTreeSet;
+
+/// A metric of each family that a verdict rests on, and its title.
+const COLUMNS: [(&str, &str); 3] = [
+    ("heldout_loss", "held-out loss"),
+    ("unigram_entropy", "token entropy"),
+    ("tail_coverage", "rare tokens found"),
+];
+
+/// The table, its legend, and a sentence for every arm.
+pub(super) fn text(arms: &[ComparedArm]) -> String {
+    let names_experiments = has_several_experiments(arms);
+    let sentence = |ComparedArm { comparison: arm, .. }: &ComparedArm| {
+        let experiment = if names_experiments { format!("{}, ", arm.experiment) } else { String::new() };
+        output::paragraph(&format!("{experiment}{}: {}", arm.arm, arm.explanation))
+    };
+    let sentences: String = arms.iter().map(sentence).collect();
+    format!("{}\n{}\n{sentences}", table(arms), legend(arms))
+}
+
+/// One line per arm, below the name of its experiment if there are several.
+pub(super) fn table(arms: &[ComparedArm]) -> String {
+    let header = ["arm", "verdict", "since"].into_iter().chain(COLUMNS.map(|(_, title)| title));
+    let mut lines = vec![Line::Cells(header.map(str::to_owned).collect())];
+    let names_experiments = has_several_experiments(arms);
+    let mut experiment = "";
+    for ComparedArm { comparison, .. } in arms {
+        if names_experiments && experiment != comparison.experiment {
+            experiment = &comparison.experiment;
+            lines.push(Line::Heading(experiment));
+        }
+        lines.push(Line::Cells(cells(comparison)));
+    }
+    aligned(&lines)
+}
+
+fn cells(arm: &ArmComparison) -> Vec<String> {
+    let since = arm.called_at_generation.map_or("–".to_owned(), |generation| generation.to_string());
+    let effects = COLUMNS.iter().map(|(metric, _)| {
+        at_last_generation(arm, metric).map_or("–".to_owned(), |effect| {
+            format!("{:+.3} ± {:.3}", effect.difference, (effect.ci_high - effect.ci_low) / 2.0)
+        })
+    });
+    [arm.arm.clone(), arm.verdict.word().to_owned(), since].into_iter().chain(effects).collect()
+}
+
+fn legend(arms: &[ComparedArm]) -> String {
+    let last: BTreeSet<usize> = arms.iter().filter_map(|arm| arm.comparison.last_generation()).collect();
+    let at = match last.iter().collect::<Vec<_>>()[..] {
+        [generation] => format!("generation {generation}"),
+        _ => "the last generation of each arm".to_owned(),
+    };
+    output::paragraph(&format!(
+        "Differences from the control of the same seeds at {at}, ± half of the 95 % interval: loss and entropy in nats, \
+         rare tokens as a share of those that natural text of the same size has. \"since\" is the first generation at \
+         which narrowing was called."
+    ))
+}
+
+enum Line<'a> {
+    Heading(&'a str),
+    Cells(Vec<String>),
+}
+
+/// Columns two spaces apart; the first two are aligned to the left, numbers to the right.
+fn aligned(lines: &[Line]) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    for line in lines {
+        if let Line::Cells(cells) = line {
+            widths.resize(widths.len().max(cells.len()), 0);
+            for (width, cell) in widths.iter_mut().zip(cells) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+    }
+    let padded = |(place, (cell, &width)): (usize, (&String, &usize))| {
+        if place < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+    };
+    let drawn = |line: &Line| match line {
+        Line::Heading(text) => format!("{text}\n"),
+        Line::Cells(cells) => {
+            let cells: Vec<String> = cells.iter().zip(&widths).enumerate().map(padded).collect();
+            format!("{}\n", cells.join("  "))
+        }
+    };
+    lines.iter().map(drawn).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_aligned_to_the_left_and_numbers_to_the_right() {
+        let cells = |cells: [&str; 3]| Line::Cells(cells.map(str::to_owned).to_vec());
+        let lines =
+            [cells(["arm", "verdict", "since"]), Line::Heading("one"), cells(["a", "narrowing", "2"])];
+        assert_eq!(aligned(&lines), "arm  verdict    since\none\na    narrowing      2\n");
+    }
+}

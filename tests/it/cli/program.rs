@@ -1,0 +1,38 @@
+//! The program itself: help, completions, manual pages, and the experiment file to start from.
+
+use super::{genloss, output, refusal, text};
+use std::fs;
+
+#[test]
+fn help_groups_the_commands_and_fits_80_columns() {
+    let help = output(&["--help"]);
+    for expected in ["Run experiments:", "Read results:", "genloss demo", "Usage: genloss <COMMAND>"] {
+        assert!(help.contains(expected), "{expected} is not in:\n{help}");
+    }
+    assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+}
+
+#[test]
+fn init_writes_a_valid_file_and_never_overwrites_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("mine.toml");
+    genloss().arg("init").arg(&file).assert().success();
+    let settings = ["--set", "model={kind=\"ngram\", order=2}", "--set", "training={}"];
+    let checked = output(&[&["check", text(&file)][..], &settings].concat());
+    assert!(checked.contains("arms control, replace, anchored, accumulate"), "{checked}");
+    let written = fs::read(&file).unwrap();
+    assert!(refusal(&["init", text(&file)]).contains("mine.toml: already exists"));
+    assert_eq!(fs::read(&file).unwrap(), written);
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let script = output(&["completions", "bash"]);
+    let dir = tempfile::tempdir().unwrap();
+    genloss().args(["man", "--out"]).arg(dir.path()).assert().success();
+    for command in ["run", "compare", "init", "completions"] {
+        assert!(script.contains(&format!("genloss__{command}")) || script.contains(command), "{command}");
+        assert!(dir.path().join(format!("genloss-{command}.1")).exists(), "{command}");
+    }
+    assert!(dir.path().join("genloss.1").exists());
+}
