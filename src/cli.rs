@@ -11,6 +11,7 @@ mod counts;
 mod demo;
 mod drift;
 mod experiment;
+mod export;
 mod fit;
 mod help;
 mod init;
@@ -56,6 +57,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Fit loss laws to several runs: the best share of synthetic text.
     Fit(fit::Args),
+    /// Export runs as Parquet tables, small enough to publish.
+    Export(export::Args),
     /// Score a text under a model: nats per token, bits per byte.
     Score(score::Args),
     /// Measure how often the verdict is wrong in experiments like yours.
@@ -112,6 +115,7 @@ impl Cli {
             Command::Report(args) => args.exec(),
             Command::Inspect(args) => args.exec(),
             Command::Fit(args) => args.exec(),
+            Command::Export(args) => args.exec(),
             Command::Score(args) => args.exec(),
             Command::Calibrate(args) => args.exec(),
             Command::Drift(args) => args.exec(),

@@ -14,15 +14,16 @@ mod render;
 mod scene;
 mod series;
 
-pub use laws::{Table, tables};
+pub use laws::{FitTable, FitTopic, tables};
 
 use crate::fit::Fitted;
 use crate::store::{self, RunRecord, Sample, StoreError};
 use crate::verdict::ArmComparison;
+use maud::Markup;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
-/// What can go wrong with a report.
+/// Error in writing a report.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// A file could not be written.
@@ -42,11 +43,11 @@ pub enum ReportError {
 }
 
 /// A figure as the page needs it.
-struct Drawn {
-    part: figures::Part,
-    svg: String,
+struct DrawnFigure {
+    topic: figures::Topic,
+    svg: Markup,
     caption: String,
-    alt: String,
+    /// Path of its files below the page's folder, without extension.
     file: String,
 }
 
@@ -83,41 +84,63 @@ fn draw(
     comparisons: &[&ArmComparison],
     out: &Path,
     folder: &str,
-) -> Result<Vec<Drawn>, ReportError> {
-    let figures = figures::all(recorded, comparisons);
-    let drawn = figures.into_par_iter().map(|(part, figure)| {
-        let file = format!("{folder}/{}", figure.name);
-        let svg = put_figure(&figure, &out.join(&file))?;
-        Ok(Drawn { part, svg, caption: figure.caption, alt: figure.alt, file })
-    });
-    drawn.collect()
+) -> Result<Vec<DrawnFigure>, ReportError> {
+    let figures = figures::of_experiment(recorded, comparisons);
+    figures.into_par_iter().map(|(topic, figure)| write_figure(topic, figure, out, folder)).collect()
 }
 
 /// Writes the page of laws fitted to `runs`, their figures, and `fit.json` with all numbers into the folder `out`, which
-/// need not exist; the paths of page and numbers.
+/// need not exist; returns the paths of page and numbers.
 ///
 /// # Errors
-/// When a file cannot be written, or a figure cannot be drawn.
+/// If a file cannot be written, or a figure cannot be drawn.
 pub fn write_fit(fitted: &Fitted, runs: &[&str], out: &Path) -> Result<[PathBuf; 2], ReportError> {
     let numbers = out.join("fit.json");
     let json = serde_json::to_vec_pretty(fitted)
         .map_err(|source| ReportError::Json { path: numbers.clone(), source })?;
     store::write_derived(&numbers, &json)?;
-    let drawn = figures::of_fit(fitted).into_iter().map(|figure| {
-        let file = format!("figures/{}", figure.name);
-        let svg = put_figure(&figure, &out.join(&file))?;
-        Ok(Drawn { part: figures::Part::Laws, svg, caption: figure.caption, alt: figure.alt, file })
-    });
-    let drawn: Vec<Drawn> = drawn.collect::<Result<_, ReportError>>()?;
+    let figures = figures::of_fit(fitted).into_iter();
+    let drawn = figures.map(|figure| write_figure(figures::Topic::Laws, figure, out, "figures"));
+    let drawn: Vec<DrawnFigure> = drawn.collect::<Result<_, ReportError>>()?;
     let page = out.join("report.html");
     store::write_derived(&page, page::fit(fitted, runs, &drawn).into_string().as_bytes())?;
     Ok([page, numbers])
 }
 
-/// Writes a figure as SVG and PNG to `path`, which has no ending; the SVG.
-fn put_figure(figure: &figures::Figure, path: &Path) -> Result<String, ReportError> {
-    let svg = render::svg(&figure.scene)?;
-    store::write_derived(&path.with_extension("svg"), svg.as_bytes())?;
+/// The figure of an experiment that [`write()`] would put into `figures/<name>.svg`; None if there is no such figure, or
+/// nothing on record to show in it.
+#[must_use]
+pub fn figure(recorded: &RunRecord, comparisons: &[ArmComparison], name: &str) -> Option<String> {
+    let comparisons: Vec<&ArmComparison> = comparisons.iter().collect();
+    let figures = figures::of_experiment(recorded, &comparisons).into_iter().map(|(_, figure)| figure);
+    svg_called(name, figures)
+}
+
+/// The figure of fitted laws that [`write_fit`] would put into `figures/<name>.svg`, if there is one.
+#[must_use]
+pub fn fit_figure(fitted: &Fitted, name: &str) -> Option<String> {
+    svg_called(name, figures::of_fit(fitted).into_iter())
+}
+
+fn svg_called(name: &str, mut figures: impl Iterator<Item = figures::Figure>) -> Option<String> {
+    let found = figures.find(|figure| figure.name == name)?;
+    Some(render::svg_file(&found.scene, &found.alt))
+}
+
+/// Writes a figure as SVG and PNG into `out`/`folder`.
+fn write_figure(
+    topic: figures::Topic,
+    figure: figures::Figure,
+    out: &Path,
+    folder: &str,
+) -> Result<DrawnFigure, ReportError> {
+    let file = format!("{folder}/{}", figure.name);
+    let path = out.join(&file);
+    store::write_derived(
+        &path.with_extension("svg"),
+        render::svg_file(&figure.scene, &figure.alt).as_bytes(),
+    )?;
     store::write_derived(&path.with_extension("png"), &render::png(&figure.scene)?)?;
-    Ok(svg)
+    let svg = render::svg_element(&figure.scene, &figure.alt);
+    Ok(DrawnFigure { topic, svg, caption: figure.caption, file })
 }

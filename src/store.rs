@@ -31,6 +31,7 @@ mod manifest;
 mod open;
 mod read;
 mod record;
+mod study;
 mod synthetic;
 
 pub use address::Address;
@@ -38,8 +39,9 @@ pub use checkpoints::StoreCheckpoints;
 pub use disk::write_derived;
 pub use error::StoreError;
 pub use manifest::{Fingerprint, Fingerprints};
-pub use read::{Sample, is_finished, is_store, read, samples};
+pub use read::{Sample, is_finished, is_store, read, read_all, samples};
 pub use record::*;
+pub use study::{export, is_study, read_study};
 
 use crate::baseline::Baseline;
 use crate::config::Experiment;

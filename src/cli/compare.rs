@@ -12,12 +12,12 @@ use crate::verdict::{self, ArmComparison};
 use anyhow::{Result, ensure};
 use effects::EffectRow;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Options of `genloss compare`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folders of runs.
+    /// Folders of runs or studies.
     #[arg(required = true, value_name = "DIR")]
     folders: Vec<PathBuf>,
     /// Output format; json and csv have every effect at every generation.
@@ -108,23 +108,30 @@ fn has_several_experiments(arms: &[ComparedArm]) -> bool {
     arms.iter().any(|arm| arm.comparison.experiment != arms[0].comparison.experiment)
 }
 
-/// Reads several runs. If two have the same name, the folder is appended to that of the second: `name@folder`.
+/// Reads several runs and studies. If two experiments have the same name, the folder is appended to that of the second:
+/// `name@folder`.
 pub fn read_all(folders: &[PathBuf]) -> Result<Vec<RunRecord>> {
-    let mut all: Vec<RunRecord> = Vec::new();
+    Ok(read_with_folders(folders)?.into_iter().map(|(_, recorded)| recorded).collect())
+}
+
+/// Reads several runs and studies, each experiment beside the folder that it is from.
+pub fn read_with_folders(folders: &[PathBuf]) -> Result<Vec<(&Path, RunRecord)>> {
+    let mut all: Vec<(&Path, RunRecord)> = Vec::new();
     for folder in folders {
-        let mut recorded = store::read(folder)?;
-        let taken = |name: &str| all.iter().any(|other| other.experiment.name == name);
-        if taken(&recorded.experiment.name) {
-            let folder_name = folder.file_name().unwrap_or_default().to_string_lossy();
-            let name = format!("{}@{folder_name}", recorded.experiment.name);
-            ensure!(
-                !taken(&name),
-                "{}: given twice, or another run of the same name in a folder of the same name is given too",
-                folder.display()
-            );
-            recorded.experiment.name = name;
+        for mut recorded in store::read_all(folder)? {
+            let is_taken = |name: &str| all.iter().any(|(_, other)| other.experiment.name == name);
+            if is_taken(&recorded.experiment.name) {
+                let folder_name = folder.file_name().unwrap_or_default().to_string_lossy();
+                let name = format!("{}@{folder_name}", recorded.experiment.name);
+                ensure!(
+                    !is_taken(&name),
+                    "{}: given twice, or another run of the same name in a folder of the same name is given too",
+                    folder.display()
+                );
+                recorded.experiment.name = name;
+            }
+            all.push((folder, recorded));
         }
-        all.push(recorded);
     }
     Ok(all)
 }

@@ -6,7 +6,7 @@ use super::compare;
 use super::counts::positive_count;
 use super::output::{self, OutputFormat, say};
 use crate::fit::{self, FitSettings, Fitted};
-use crate::report::{self, Table};
+use crate::report::{self, FitTable};
 use crate::store;
 use anyhow::{Result, ensure};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// Options of `genloss fit`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folders of runs. Their models are taken together.
+    /// Folders of runs or studies. Their models are taken together.
     #[arg(required = true, value_name = "DIR")]
     folders: Vec<PathBuf>,
     /// The generation whose models are taken, from 1 on [default: the last].
@@ -75,7 +75,7 @@ impl Args {
             above.is_some() && above == out.canonicalize().ok()
         };
         ensure!(
-            !store::is_store(out) && !self.folders.iter().any(is_taken),
+            !store::is_store(out) && !store::is_study(out) && !self.folders.iter().any(is_taken),
             "--out {}: holds runs; give a folder of its own to what is fitted",
             out.display()
         );
@@ -95,7 +95,7 @@ fn show(fitted: &Fitted, format: OutputFormat) -> Result<()> {
 /// Every table, drawn by `draw` out of a header and rows, and what to know besides.
 fn text(fitted: &Fitted, draw: impl Fn(&[&str], &[Vec<String>]) -> String) -> String {
     let mut text = String::new();
-    for Table { title, header, rows, below } in report::tables(fitted) {
+    for FitTable { title, header, rows, below, .. } in report::tables(fitted) {
         text.extend(title.map(|title| format!("\n{title}\n\n")));
         text.push_str(&draw(header, &rows));
         text.extend(below.map(|below| format!("\n{}\n", below)));

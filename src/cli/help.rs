@@ -5,7 +5,7 @@ use clap::Command;
 /// What a group of commands is for, and the commands. Those of no group follow under "Other".
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Run experiments", &["demo", "init", "check", "run", "sweep"]),
-    ("Read results", &["compare", "report", "inspect", "fit", "score"]),
+    ("Read results", &["compare", "report", "inspect", "fit", "export", "score"]),
     ("Trust the numbers", &["calibrate", "drift", "verify"]),
     ("This machine", &["bench", "completions", "man"]),
 ];

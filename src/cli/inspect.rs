@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// Options of `genloss inspect`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folder of a run.
+    /// The folder of a run or a study.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// How to show it; parquet goes to a file: `> measurements.parquet`.
@@ -63,26 +63,17 @@ struct Row {
 impl Args {
     /// Prints the measurements or the documents.
     pub fn exec(self) -> Result<()> {
-        let recorded = store::read(&self.folder)?;
-        if let Some(arm) = &self.arm {
-            let names: Vec<&str> = recorded.experiment.arms.iter().map(|arm| arm.name.as_str()).collect();
-            ensure!(
-                names.contains(&arm.as_str()),
-                "--arm {arm}: there is no such arm; there are {}",
-                names.join(", ")
-            );
-        }
-        if let Some(generation) = self.generation {
-            let last = recorded.lineages.iter().map(|lineage| lineage.generations.len()).max().unwrap_or(0);
-            ensure!(
-                generation < last,
-                "--generation {generation}: not on record; there are {last}, from 0 on"
-            );
-        }
+        let recorded = store::read_all(&self.folder)?;
+        self.check_filters(&recorded)?;
         if let Some(most) = self.samples {
-            return self.print_samples(&recorded, most);
+            ensure!(
+                !store::is_study(&self.folder),
+                "{}: a study holds measurements and no text; give the folder of the run that it was exported from",
+                self.folder.display()
+            );
+            return recorded.iter().try_for_each(|one| self.print_samples(one, most));
         }
-        let rows = self.rows(&recorded)?;
+        let rows: Vec<Row> = recorded.iter().flat_map(|one| self.rows(one)).collect();
         match self.format {
             Format::Table => {
                 output::emit(&output::table(&COLUMNS, &rows.iter().map(Row::cells).collect::<Vec<_>>()))
@@ -99,12 +90,38 @@ impl Args {
         }
     }
 
-    fn rows(&self, recorded: &RunRecord) -> Result<Vec<Row>> {
+    /// Returns an error if an arm, a metric or a generation is asked for that no experiment has.
+    fn check_filters(&self, recorded: &[RunRecord]) -> Result<()> {
+        if let Some(arm) = &self.arm {
+            let mut names: Vec<&str> = Vec::new();
+            for other in recorded.iter().flat_map(|one| &one.experiment.arms) {
+                if !names.contains(&other.name.as_str()) {
+                    names.push(&other.name);
+                }
+            }
+            ensure!(
+                names.contains(&arm.as_str()),
+                "--arm {arm}: there is no such arm; there are {}",
+                names.join(", ")
+            );
+        }
+        let lineages = || recorded.iter().flat_map(|one| &one.lineages);
+        if let Some(generation) = self.generation {
+            let last = lineages().map(|lineage| lineage.generations.len()).max().unwrap_or(0);
+            ensure!(
+                generation < last,
+                "--generation {generation}: not on record; there are {last}, from 0 on"
+            );
+        }
         if let Some(metric) = &self.metric {
-            let mut measured = recorded.lineages.iter().flat_map(|lineage| &lineage.generations);
+            let mut measured = lineages().flat_map(|lineage| &lineage.generations);
             let known = measured.any(|record| record.measurements.iter().any(|one| one.metric == *metric));
             ensure!(known, "--metric {metric}: not measured here; without --metric, every one is listed");
         }
+        Ok(())
+    }
+
+    fn rows(&self, recorded: &RunRecord) -> Vec<Row> {
         let mut rows = Vec::new();
         for lineage in recorded.lineages.iter().filter(|lineage| wanted(self.arm.as_ref(), &lineage.arm)) {
             for (generation, record) in lineage.generations.iter().enumerate() {
@@ -125,7 +142,7 @@ impl Args {
                 ));
             }
         }
-        Ok(rows)
+        rows
     }
 
     fn print_samples(&self, recorded: &RunRecord, most: usize) -> Result<()> {

@@ -12,7 +12,7 @@ const SAMPLES: usize = 3;
 /// Options of `genloss report`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folders of runs.
+    /// Folders of runs or studies.
     #[arg(required = true, value_name = "DIR")]
     folders: Vec<PathBuf>,
     /// Where to write `report.html` and `figures/` [default: the first DIR].
@@ -31,10 +31,10 @@ impl Args {
 
 /// Writes the report on `folders` into `out`; returns the page's path.
 pub fn write(folders: &[PathBuf], out: &Path) -> Result<PathBuf> {
-    let recorded = compare::read_all(folders)?;
-    let mut samples = Vec::new();
-    for (folder, experiment) in folders.iter().zip(&recorded) {
-        samples.extend(store::samples(folder, experiment, SAMPLES)?);
+    let (mut recorded, mut samples) = (Vec::new(), Vec::new());
+    for (folder, experiment) in compare::read_with_folders(folders)? {
+        samples.extend(store::samples(folder, &experiment, SAMPLES)?);
+        recorded.push(experiment);
     }
     let comparisons: Vec<_> = recorded.iter().flat_map(compare::comparisons).collect();
     Ok(report::write(&recorded, &comparisons, &samples, out)?)

@@ -1,13 +1,13 @@
-//! The figures of an experiment, each laid out once and drawn twice, as SVG and as PNG.
+//! The figures of an experiment and of fitted laws: each is laid out once, as a [`Scene`].
 
 mod causes;
+mod curves;
 mod effects;
 mod laws;
 mod legend;
+mod loss_by_share;
 mod rows;
-mod shares;
-mod spectra;
-mod survivors;
+mod tail_left;
 mod trajectories;
 
 use super::scene::Scene;
@@ -16,22 +16,21 @@ use crate::measure::Family;
 use crate::store::RunRecord;
 use crate::verdict::ArmComparison;
 
-/// A figure and what is said about it.
+/// A figure with its texts.
 #[derive(Clone, Debug)]
 pub(super) struct Figure {
-    /// Its file name, without ending.
+    /// File name without extension.
     pub(super) name: &'static str,
-    /// What it shows, for those who read its caption.
+    /// Printed below the figure.
     pub(super) caption: String,
-    /// What it shows, for those who cannot see it.
+    /// Describes the figure to readers who cannot see it.
     pub(super) alt: String,
-    /// The drawing.
     pub(super) scene: Scene,
 }
 
-/// The part of the page that a figure belongs to.
+/// The chapter of the page that a figure belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum Topic {
     Effects,
     Causes,
     TailLeft,
@@ -44,28 +43,31 @@ pub(super) enum Part {
     Laws,
 }
 
-/// Every figure that the record has something to show for, in the order of the page.
-pub(super) fn all(recorded: &RunRecord, comparisons: &[&ArmComparison]) -> Vec<(Part, Figure)> {
-    let mut figures: Vec<(Part, Option<Figure>)> =
-        vec![(Part::Effects, effects::forest(recorded, comparisons))];
-    figures.push((Part::Causes, causes::bars(recorded, comparisons)));
-    figures.push((Part::TailLeft, survivors::of_run(recorded)));
-    figures.extend(Family::ALL.map(|family| (Part::Trajectories, trajectories::family(recorded, family))));
-    figures.push((Part::RankFrequency, spectra::rank_frequency(recorded)));
-    figures.push((Part::Survival, spectra::survival(recorded)));
-    figures.push((Part::Rarity, trajectories::rarity(recorded)));
-    figures.push((Part::Facts, trajectories::facts(recorded)));
-    figures.push((Part::Training, spectra::training(recorded)));
-    figures.into_iter().filter_map(|(part, figure)| Some((part, figure?))).collect()
+/// Every figure for which the record has data, in the order of the page.
+pub(super) fn of_experiment(recorded: &RunRecord, comparisons: &[&ArmComparison]) -> Vec<(Topic, Figure)> {
+    let mut figures = vec![
+        (Topic::Effects, effects::forest(recorded, comparisons)),
+        (Topic::Causes, causes::bars(recorded, comparisons)),
+        (Topic::TailLeft, tail_left::of_run(recorded)),
+    ];
+    figures.extend(Family::ALL.map(|family| (Topic::Trajectories, trajectories::family(recorded, family))));
+    figures.extend([
+        (Topic::RankFrequency, curves::rank_frequency(recorded)),
+        (Topic::Survival, curves::survival(recorded)),
+        (Topic::Rarity, trajectories::rarity(recorded)),
+        (Topic::Facts, trajectories::facts(recorded)),
+        (Topic::Training, curves::training(recorded)),
+    ]);
+    figures.into_iter().filter_map(|(topic, figure)| Some((topic, figure?))).collect()
 }
 
-/// Every figure that fitted laws have something to show for.
+/// Every figure for which the fitted laws have data.
 pub(super) fn of_fit(fitted: &Fitted) -> Vec<Figure> {
     let figures = [
         laws::by_tokens(fitted),
         laws::by_parameters(fitted),
-        shares::curves(fitted),
-        survivors::of_blends(fitted),
+        loss_by_share::curves(fitted),
+        tail_left::of_blends(fitted),
     ];
     figures.into_iter().flatten().collect()
 }

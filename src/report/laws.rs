@@ -1,37 +1,53 @@
-//! Fitted laws in tables for people.
+//! Fitted laws as tables, for the terminal and the page.
 
 use crate::fit::{Fitted, LawConstant, LawFit, Optimum, ShareLoss, SpeedUp};
 use crate::units::Tokens;
 
-/// A table, and the words around it.
-pub struct Table {
-    /// What it shows; none for the first, which is the laws themselves.
+/// What a table of fitted laws shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FitTopic {
+    /// Constants of each law, with its held-out error.
+    Laws,
+    /// Predicted loss by share of one kind of synthetic text.
+    Shares,
+    /// Tokens that each blend takes to the loss that natural text reaches.
+    SpeedUps,
+}
+
+/// A table of fitted laws, with the text around it.
+pub struct FitTable {
+    /// What it shows.
+    pub topic: FitTopic,
+    /// None for the first table, which lists the laws.
     pub title: Option<String>,
-    /// The names of its columns.
+    /// Column names.
     pub header: &'static [&'static str],
-    /// Its rows, each as long as the header.
+    /// RowPanels, each as long as the header.
     pub rows: Vec<Vec<String>>,
-    /// What to know when reading it.
+    /// A note on how to read the table.
     pub below: Option<String>,
 }
 
-/// The laws; for each kind of synthetic text the losses foreseen by share; and the tokens that blends save.
+/// Returns the laws; for each kind of synthetic text the losses predicted by share; and the tokens that blends save.
 #[must_use]
-pub fn tables(fitted: &Fitted) -> Vec<Table> {
+pub fn tables(fitted: &Fitted) -> Vec<FitTable> {
     let at = format!("{}, D = {}", fitted.at.size, fitted.at.tokens);
-    let laws = Table {
+    let laws = FitTable {
+        topic: FitTopic::Laws,
         title: None,
         header: &LAWS,
         rows: fitted.fits.iter().map(law).collect(),
         below: Some(MEANING.to_owned()),
     };
-    let shares = fitted.optima.iter().map(|optimum| Table {
-        title: Some(format!("{}: loss foreseen at {at}, by {}", optimum.source, optimum.form)),
+    let shares = fitted.optima.iter().map(|optimum| FitTable {
+        topic: FitTopic::Shares,
+        title: Some(format!("{}: predicted loss at {at}, by {}", optimum.source, optimum.form)),
         header: &SHARES,
         rows: optimum.losses.iter().map(share).collect(),
         below: Some(best(optimum)),
     });
-    let speed_ups = (!fitted.speed_ups.is_empty()).then(|| Table {
+    let speed_ups = (!fitted.speed_ups.is_empty()).then(|| FitTable {
+        topic: FitTopic::SpeedUps,
         title: Some(format!("Tokens to the loss that natural text reaches at {at}")),
         header: &SPEED_UPS,
         rows: fitted.speed_ups.iter().map(speed_up).collect(),

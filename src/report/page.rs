@@ -6,8 +6,8 @@ mod style;
 mod texts;
 mod verdicts;
 
-use super::Drawn;
-use super::figures::Part;
+use super::DrawnFigure;
+use super::figures::Topic;
 use crate::fit::Fitted;
 use crate::store::{RunRecord, Sample};
 use crate::verdict::ArmComparison;
@@ -18,7 +18,7 @@ pub(super) struct Section<'a> {
     pub(super) recorded: &'a RunRecord,
     pub(super) comparisons: Vec<&'a ArmComparison>,
     pub(super) samples: Vec<&'a Sample>,
-    pub(super) figures: Vec<Drawn>,
+    pub(super) figures: Vec<DrawnFigure>,
 }
 
 /// A part of an experiment's section: anchor, heading, introduction and figures.
@@ -26,7 +26,7 @@ struct Chapter {
     anchor: &'static str,
     heading: &'static str,
     introduction: &'static str,
-    part: Part,
+    topic: Topic,
 }
 
 const EVIDENCE: [Chapter; 9] = [
@@ -35,7 +35,7 @@ const EVIDENCE: [Chapter; 9] = [
         heading: "Differences from the control",
         introduction: "The metrics that the verdicts rest on. A bar that misses the line at zero is a difference; \
                        one that lies wholly on the shaded side is large enough to matter in practice.",
-        part: Part::Effects,
+        topic: Topic::Effects,
     },
     Chapter {
         anchor: "causes",
@@ -44,52 +44,52 @@ const EVIDENCE: [Chapter; 9] = [
                        how often each type occurs and make no error: no better model avoids it. Decoding is what \
                        temperature and truncation add in such a loop. Misfit is all the rest: what the models \
                        themselves lose, or, where its bar points the other way, the noise they make up.",
-        part: Part::Causes,
+        topic: Topic::Causes,
     },
     Chapter {
         anchor: "tail-left",
         heading: "What is left of the tail",
         introduction: "Medium and rare facts that the models still know, and rare words and tokens that they still write, of those \
                        that a natural text of the same size would hold.",
-        part: Part::TailLeft,
+        topic: Topic::TailLeft,
     },
     Chapter {
         anchor: "trajectories",
         heading: "Trajectories",
         introduction: "Every metric over generations. The control, in black, is trained anew on natural text in every \
                        generation: what it does, the pipeline does by itself.",
-        part: Part::Trajectories,
+        topic: Topic::Trajectories,
     },
     Chapter {
         anchor: "rank-frequency",
         heading: "Rank and frequency",
         introduction: "How often the first, the tenth, the thousandth most frequent word occurs.",
-        part: Part::RankFrequency,
+        topic: Topic::RankFrequency,
     },
     Chapter {
         anchor: "survival",
         heading: "Survival of the tail",
         introduction: "Of the token types of each natural frequency, the share that the models still write.",
-        part: Part::Survival,
+        topic: Topic::Survival,
     },
     Chapter {
         anchor: "rarity",
         heading: "Loss by rarity",
         introduction: "Held-out loss on the tokens that make up the first 90 % of natural text (head), the next 9 % \
                        (torso) and the last 1 % (tail).",
-        part: Part::Rarity,
+        topic: Topic::Rarity,
     },
     Chapter {
         anchor: "facts",
         heading: "Recall of facts",
         introduction: "The built-in world states facts of long-tailed popularity; each model is asked them back.",
-        part: Part::Facts,
+        topic: Topic::Facts,
     },
     Chapter {
         anchor: "training",
         heading: "Training",
         introduction: "The loss on the training text, generation by generation.",
-        part: Part::Training,
+        topic: Topic::Training,
     },
 ];
 
@@ -104,7 +104,7 @@ pub(super) fn html(sections: &[Section]) -> Markup {
 }
 
 /// The page of laws fitted to `runs`.
-pub(super) fn fit(fitted: &Fitted, runs: &[&str], figures: &[Drawn]) -> Markup {
+pub(super) fn fit(fitted: &Fitted, runs: &[&str], figures: &[DrawnFigure]) -> Markup {
     document("Loss laws", &laws::article(fitted, runs, figures), env!("CARGO_PKG_VERSION"))
 }
 
@@ -133,7 +133,7 @@ fn version<'a>(sections: &'a [Section]) -> &'a str {
 
 fn experiment(index: usize, section: &Section) -> Markup {
     let id = |anchor: &str| format!("e{}-{anchor}", index + 1);
-    let chapters = EVIDENCE.iter().filter(|chapter| section.figures.iter().any(|f| f.part == chapter.part));
+    let chapters = EVIDENCE.iter().filter(|chapter| section.figures.iter().any(|f| f.topic == chapter.topic));
     let chapters: Vec<&Chapter> = chapters.collect();
     html! {
         article {
@@ -154,10 +154,10 @@ fn experiment(index: usize, section: &Section) -> Markup {
                 section id=(id(chapter.anchor)) {
                     h2 { (chapter.heading) }
                     p { (chapter.introduction) }
-                    @for figure in section.figures.iter().filter(|figure| figure.part == chapter.part) {
+                    @for figure in section.figures.iter().filter(|figure| figure.topic == chapter.topic) {
                         (inline(figure))
                     }
-                    @if chapter.part == Part::Effects && section.recorded.baseline.is_none() {
+                    @if chapter.topic == Topic::Effects && section.recorded.baseline.is_none() {
                         p.sub {
                             "What drift alone would have done is not on record; `genloss run` again adds it, and with it \
                              where these differences come from."
@@ -173,15 +173,11 @@ fn experiment(index: usize, section: &Section) -> Markup {
 }
 
 /// A figure on its white card, with the names of its files.
-fn inline(figure: &Drawn) -> Markup {
-    // The drawing is the crate's own, and plotters escapes the words in it. Inside HTML it needs no namespace.
-    let drawing = figure.svg.find("viewBox").map_or("", |start| &figure.svg[start..]);
-    let drawing = drawing.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
+fn inline(figure: &DrawnFigure) -> Markup {
     html! {
         figure {
             div.card tabindex="0" role="group" aria-label="Figure, scrolls sideways on narrow screens" {
-                (PreEscaped("<svg role=\"img\" aria-label=\"")) (figure.alt) (PreEscaped("\" "))
-                (PreEscaped(drawing))
+                (figure.svg)
             }
             figcaption { (figure.caption) " " span.file { (figure.file) ".svg, .png" } }
         }

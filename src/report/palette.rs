@@ -1,8 +1,8 @@
 //! Colours, markers and dashes: the same arm looks the same in every figure.
 //!
 //! Arms take the colours of Okabe and Ito (2008), which people with any colour vision can tell apart, without the yellow
-//! (too pale on white); the control is black. Six colours and five markers meet again only after thirty arms, and dashes
-//! set the sevenfold apart. Generations run from dark blue to orange, a piece of matplotlib's *plasma*, whose
+//! (too pale on white); the control is black. A pair of colour and marker repeats only after thirty arms, and from the
+//! seventh arm on lines are dashed. Generations run from dark blue to orange, a section of matplotlib's *plasma*, whose
 //! lightness rises evenly.
 
 use super::scene::{Ink, Point, Scene};
@@ -13,11 +13,12 @@ pub(super) const MUTED: Ink = Ink::rgb(106, 112, 122);
 pub(super) const GRID: Ink = Ink::rgb(232, 234, 238);
 pub(super) const AXIS: Ink = Ink::rgb(150, 155, 164);
 pub(super) const BLACK: Ink = Ink::rgb(0, 0, 0);
-/// Ground beyond a practical size.
+/// The region beyond a practical effect size.
 pub(super) const DANGER: Ink = Ink::rgb(213, 94, 0);
 
-/// Parts of a difference: sampling, decoding, misfit. Pale to dark, and none the colour of an arm.
-pub(super) const PARTS: [Ink; 3] = [Ink::rgb(178, 186, 198), Ink::rgb(147, 112, 190), Ink::rgb(64, 72, 92)];
+/// Components of a difference: sampling, decoding, misfit. From pale to dark, and none the colour of an arm.
+pub(super) const COMPONENTS: [Ink; 3] =
+    [Ink::rgb(178, 186, 198), Ink::rgb(147, 112, 190), Ink::rgb(64, 72, 92)];
 
 const ARMS: [Ink; 6] = [
     Ink::rgb(213, 94, 0),
@@ -37,7 +38,7 @@ const GENERATIONS: [(f64, f64, f64); 6] = [
     (244.0, 136.0, 73.0),
 ];
 
-/// The shape that stands at a line's points.
+/// The marker at the points of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
     Disc,
@@ -49,16 +50,17 @@ enum Shape {
 
 const SHAPES: [Shape; 5] = [Shape::Square, Shape::Triangle, Shape::Diamond, Shape::Wedge, Shape::Disc];
 
-/// How an arm is drawn.
+/// Colour, marker and dashes of an arm or a blend.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Look {
+pub(super) struct SeriesStyle {
     pub(super) ink: Ink,
     shape: Shape,
+    /// Lengths of dash and gap, in points.
     dash: Option<Point>,
 }
 
-impl Look {
-    /// The look of arm `name`, number `index` of the experiment's arms that are not the control.
+impl SeriesStyle {
+    /// The style of the arm `name`, number `index` among the arms that are not the control.
     pub(super) fn of(name: &str, index: usize) -> Self {
         if name == CONTROL {
             return Self { ink: BLACK, shape: Shape::Disc, dash: None };
@@ -78,7 +80,7 @@ impl Look {
         }
     }
 
-    /// The marker at (x, y), about `radius` points large. A hollow one is filled with white.
+    /// Draws the marker, with a radius of about `radius` points. A hollow one is filled with white.
     pub(super) fn marker(self, scene: &mut Scene, at: Point, radius: f64, hollow: bool) {
         self.shape.draw(scene, at, radius, self.ink);
         if hollow {
@@ -118,7 +120,7 @@ mod tests {
     fn thirty_arms_all_look_different() {
         for one in 0..30 {
             for other in 0..one {
-                assert_ne!(Look::of("a", one), Look::of("b", other));
+                assert_ne!(SeriesStyle::of("a", one), SeriesStyle::of("b", other));
             }
         }
     }

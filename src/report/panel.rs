@@ -1,14 +1,14 @@
-//! Axes with round ticks, and the panels and grids that figures are made of.
+//! Axes with round ticks, panels with two axes, and the grid that they are arranged in.
 
 use super::palette::{AXIS, GRID, MUTED, TEXT};
 use super::scene::{Anchor, Point, Scene, shortened, width_of};
 
-/// Letters of a figure's title, a panel's title, and everything else, in points.
+/// Font sizes of a figure's title, a panel's title, and everything else, in points.
 pub(super) const TITLE_EM: f64 = 17.0;
 pub(super) const PANEL_EM: f64 = 13.5;
 pub(super) const SMALL_EM: f64 = 11.5;
 
-/// The range of an axis and its ticks.
+/// The range of an axis and its ticks with their labels. The range of a logarithmic axis is in powers of ten.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Axis {
     low: f64,
@@ -18,11 +18,11 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// A linear axis over `values`, with round ticks and a little air.
+    /// A linear axis over `values`, with round ticks and a margin.
     pub(super) fn linear(values: impl IntoIterator<Item = f64>) -> Self {
         let (low, high) = range(values);
-        let air = 0.06 * (high - low);
-        Self::between(low - air, high + air)
+        let margin = 0.06 * (high - low);
+        Self::between(low - margin, high + margin)
     }
 
     /// A linear axis from `low` to `high`.
@@ -35,27 +35,27 @@ impl Axis {
         Self { low, high, logarithmic: false, ticks }
     }
 
-    /// Generations 0..=`last`.
+    /// An axis of the generations 0..=`last`.
     pub(super) fn generations(last: usize) -> Self {
         let step = [1, 2, 5, 10, 20, 50].into_iter().find(|step| last / step <= 8).unwrap_or(100);
         let ticks = (0..=last).step_by(step).map(|g| (g as f64, g.to_string())).collect();
-        let air = 0.03 * last.max(1) as f64;
-        Self { low: -air, high: last.max(1) as f64 + air, logarithmic: false, ticks }
+        let margin = 0.03 * last.max(1) as f64;
+        Self { low: -margin, high: last.max(1) as f64 + margin, logarithmic: false, ticks }
     }
 
     /// A logarithmic axis over positive `values`, with a tick at every power of ten or fewer.
     pub(super) fn logarithmic(values: impl IntoIterator<Item = f64>) -> Self {
         let logs = values.into_iter().filter(|value| *value > 0.0).map(f64::log10);
         let (low, high) = range(logs);
-        let air = 0.03 * (high - low);
-        let (low, high) = (low - air, high + air);
+        let margin = 0.03 * (high - low);
+        let (low, high) = (low - margin, high + margin);
         let (first, last) = (low.ceil() as i32, high.floor() as i32);
         let step = ((last - first) / 5 + 1) as usize;
         let ticks = (first..=last).step_by(step).map(|e| (10f64.powi(e), power_of_ten(e))).collect();
         Self { low, high, logarithmic: true, ticks }
     }
 
-    /// A logarithmic axis over positive `values`, few enough for a tick at each; those too near the one before have none.
+    /// A logarithmic axis over positive `values` with a tick at each, but for those that are too near the one before.
     pub(super) fn marked(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -70,7 +70,7 @@ impl Axis {
         Self { ticks, ..axis }
     }
 
-    /// Where `value` lies between the ends, 0 to 1.
+    /// Position of `value` between the ends, 0 to 1.
     fn place(&self, value: f64) -> f64 {
         let value = if self.logarithmic { value.log10() } else { value };
         (value - self.low) / (self.high - self.low)
@@ -89,7 +89,7 @@ impl Axis {
     }
 }
 
-/// Least and greatest; something sensible where there is none or one.
+/// Least and greatest of the finite values; a range around the value if all are equal, 0 to 1 if there is none.
 fn range(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
     let finite = values.into_iter().filter(|value| value.is_finite());
     let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
@@ -103,14 +103,14 @@ fn range(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
     }
 }
 
-/// The least of 1, 2, 5 times a power of ten that is not below `least`.
+/// The least of 1, 2, 5 times a power of ten that is at least `least`.
 fn round_step(least: f64) -> f64 {
     let power = 10f64.powf(least.log10().floor());
     let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= least * 0.999).unwrap_or(10.0);
     factor * power
 }
 
-/// 100 352 as 100 000: what a narrow panel has room for.
+/// Rounds 100 352 to 100 000: labels of narrow panels must be short.
 fn to_three_digits(value: f64) -> f64 {
     let unit = 10f64.powf(value.abs().max(1.0).log10().floor() - 2.0).max(1.0);
     (value / unit).round() * unit
@@ -136,7 +136,7 @@ fn power_label(value: f64) -> String {
     format!("{}{suffix}", (scaled * 100.0).round() / 100.0).replace('-', "−")
 }
 
-/// `10^−5` stands for a raised −5: the built-in font has no raised minus.
+/// `10^−5` means a raised −5: the built-in font has no raised minus.
 fn power_of_ten(exponent: i32) -> String {
     match exponent {
         0..=3 => 10i32.pow(exponent as u32).to_string(),
@@ -145,10 +145,10 @@ fn power_of_ten(exponent: i32) -> String {
     }
 }
 
-/// Writes a tick's label, what follows `^` raised.
+/// Writes a tick's label; what follows `^` is raised.
 fn write_tick(scene: &mut Scene, (x, y): Point, anchor: Anchor, label: &str) {
     let Some((base, raised)) = label.split_once('^') else {
-        return scene.words((x, y), anchor, SMALL_EM, MUTED, label);
+        return scene.text((x, y), anchor, SMALL_EM, MUTED, label);
     };
     let small = 0.75 * SMALL_EM;
     let (base_width, raised_width) = (width_of(base, SMALL_EM), width_of(raised, small));
@@ -157,14 +157,14 @@ fn write_tick(scene: &mut Scene, (x, y): Point, anchor: Anchor, label: &str) {
         Anchor::Middle => x + (base_width - raised_width) / 2.0,
         Anchor::Right => x - raised_width,
     };
-    scene.words((joint, y), Anchor::Right, SMALL_EM, MUTED, base);
-    scene.words((joint + 0.5, y - 0.4 * SMALL_EM), Anchor::Left, small, MUTED, raised);
+    scene.text((joint, y), Anchor::Right, SMALL_EM, MUTED, base);
+    scene.text((joint + 0.5, y - 0.4 * SMALL_EM), Anchor::Left, small, MUTED, raised);
 }
 
-/// A plot with its own axes.
+/// A plot with its two axes.
 #[derive(Clone, Debug)]
 pub(super) struct Panel {
-    /// Upper left corner of the plot itself.
+    /// Upper left corner of the plot, without its labels.
     from: Point,
     /// Lower right corner.
     to: Point,
@@ -172,36 +172,36 @@ pub(super) struct Panel {
     y: Axis,
 }
 
-/// Room around a plot for its titles and tick labels.
+/// Margins of a plot, for its titles and tick labels.
 const ABOVE: f64 = 42.0;
 const BELOW: f64 = 38.0;
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 12.0;
 
-/// What is written around a plot.
-pub(super) struct Words<'a> {
+/// The texts around a plot.
+pub(super) struct PanelLabels<'a> {
     pub(super) title: &'a str,
-    /// A second, paler line: the unit, the direction.
+    /// A second, paler line: the unit, or the direction of narrowing.
     pub(super) note: &'a str,
     pub(super) x: &'a str,
 }
 
 impl Panel {
-    /// A panel inside `cell`, with its axes drawn.
-    pub(super) fn draw(scene: &mut Scene, cell: Cell, words: &Words, x: Axis, y: Axis) -> Self {
-        let from = (cell.from.0 + LEFT, cell.from.1 + ABOVE);
-        let to = (cell.from.0 + cell.width - RIGHT, cell.from.1 + cell.height - BELOW);
+    /// A panel inside `area`, with its axes drawn.
+    pub(super) fn draw(scene: &mut Scene, area: PanelArea, labels: &PanelLabels, x: Axis, y: Axis) -> Self {
+        let from = (area.from.0 + LEFT, area.from.1 + ABOVE);
+        let to = (area.from.0 + area.width - RIGHT, area.from.1 + area.height - BELOW);
         let panel = Self { from, to, x, y };
-        let room = cell.width - 8.0;
-        let left = cell.from.0 + 6.0;
-        let title = shortened(words.title, PANEL_EM, room);
-        scene.words((left, cell.from.1 + 10.0), Anchor::Left, PANEL_EM, TEXT, title);
-        let note = shortened(words.note, SMALL_EM, room);
-        scene.words((left, cell.from.1 + 27.0), Anchor::Left, SMALL_EM, MUTED, note);
+        let width = area.width - 8.0;
+        let left = area.from.0 + 6.0;
+        let title = shortened(labels.title, PANEL_EM, width);
+        scene.text((left, area.from.1 + 10.0), Anchor::Left, PANEL_EM, TEXT, title);
+        let note = shortened(labels.note, SMALL_EM, width);
+        scene.text((left, area.from.1 + 27.0), Anchor::Left, SMALL_EM, MUTED, note);
         panel.axes(scene);
         let below = ((from.0 + to.0) / 2.0, to.1 + 29.0);
-        let x_name = shortened(words.x, SMALL_EM, to.0 - from.0 + RIGHT);
-        scene.words(below, Anchor::Middle, SMALL_EM, MUTED, x_name);
+        let x_name = shortened(labels.x, SMALL_EM, to.0 - from.0 + RIGHT);
+        scene.text(below, Anchor::Middle, SMALL_EM, MUTED, x_name);
         panel
     }
 
@@ -219,13 +219,13 @@ impl Panel {
         scene.line(vec![(self.from.0, self.to.1), (self.to.0, self.to.1)], AXIS, 1.0);
     }
 
-    /// Where (x, y) lies in the scene.
+    /// The point of the scene at which (x, y) lies.
     pub(super) fn at(&self, x: f64, y: f64) -> Point {
         let (across, up) = (self.x.place(x), self.y.place(y));
         (self.from.0 + across * (self.to.0 - self.from.0), self.to.1 - up * (self.to.1 - self.from.1))
     }
 
-    /// Points of the scene for those data points that lie on the axes.
+    /// The points of the scene for those data points that lie within both axes.
     pub(super) fn curve(&self, points: impl IntoIterator<Item = (f64, f64)>) -> Vec<Point> {
         let inside = points.into_iter().filter(|(x, y)| self.x.contains(*x) && self.y.contains(*y));
         inside.map(|(x, y)| self.at(x, y)).collect()
@@ -238,9 +238,9 @@ impl Panel {
     }
 }
 
-/// A rectangle for a panel.
+/// The rectangle that a panel takes, labels included.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Cell {
+pub(super) struct PanelArea {
     pub(super) from: Point,
     pub(super) width: f64,
     pub(super) height: f64,
@@ -248,43 +248,43 @@ pub(super) struct Cell {
 
 /// Width of every figure, in points.
 pub(super) const FIGURE_WIDTH: f64 = 1060.0;
-/// Blank edge of every figure.
+/// Blank margin of every figure, in points.
 pub(super) const EDGE: f64 = 16.0;
 
-/// Equal cells, row by row.
-pub(super) struct Grid {
+/// Areas of equal size, row by row.
+pub(super) struct PanelGrid {
     pub(super) top: f64,
     pub(super) columns: usize,
-    pub(super) cell_height: f64,
+    pub(super) area_height: f64,
 }
 
-impl Grid {
+impl PanelGrid {
     /// Three columns; four where that leaves fewer gaps, or where there are many panels.
-    pub(super) fn new(top: f64, panels: usize, cell_height: f64) -> Self {
+    pub(super) fn new(top: f64, panels: usize, area_height: f64) -> Self {
         let gaps = |columns: usize| panels.div_ceil(columns) * columns - panels;
         let columns = if panels > 9 || panels > 3 && gaps(4) < gaps(3) { 4 } else { 3 };
-        Self { top, columns, cell_height }
+        Self { top, columns, area_height }
     }
 
-    /// Cell number `index`.
-    pub(super) fn cell(&self, index: usize) -> Cell {
+    /// Area number `index`.
+    pub(super) fn area(&self, index: usize) -> PanelArea {
         let gap = 14.0;
         let width = (FIGURE_WIDTH - 2.0 * EDGE + gap) / self.columns as f64 - gap;
         let (row, column) = (index / self.columns, index % self.columns);
-        let from = (EDGE + column as f64 * (width + gap), self.top + row as f64 * self.cell_height);
-        Cell { from, width, height: self.cell_height - 10.0 }
+        let from = (EDGE + column as f64 * (width + gap), self.top + row as f64 * self.area_height);
+        PanelArea { from, width, height: self.area_height - 10.0 }
     }
 
-    /// Where the grid of `panels` cells ends.
+    /// Lower edge of a grid of `panels` panels.
     pub(super) fn bottom(&self, panels: usize) -> f64 {
-        self.top + panels.div_ceil(self.columns) as f64 * self.cell_height
+        self.top + panels.div_ceil(self.columns) as f64 * self.area_height
     }
 }
 
-/// Writes the title of a figure; the height it takes.
-pub(super) fn title(scene: &mut Scene, words: &str) -> f64 {
-    let words = shortened(words, TITLE_EM, FIGURE_WIDTH - 2.0 * EDGE);
-    scene.words((EDGE + 6.0, EDGE + 10.0), Anchor::Left, TITLE_EM, TEXT, words);
+/// Writes the title of a figure; returns the height at which it ends.
+pub(super) fn title(scene: &mut Scene, text: &str) -> f64 {
+    let text = shortened(text, TITLE_EM, FIGURE_WIDTH - 2.0 * EDGE);
+    scene.text((EDGE + 6.0, EDGE + 10.0), Anchor::Left, TITLE_EM, TEXT, text);
     EDGE + 30.0
 }
 

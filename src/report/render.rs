@@ -1,182 +1,298 @@
-//! A scene onto any plotters backend: SVG text and PNG bytes.
+//! A [`Scene`] as SVG text and as a PNG image.
 //!
-//! plotters works in whole pixels, so both are drawn [`UNIT`] pixels to the point. The SVG's view box brings that back
-//! to size; the PNG is averaged down to two pixels to the point, which smooths its lines.
+//! Both are drawn from the same marks and the same built-in font: an SVG names fonts that a browser may have, but widths
+//! are always those of the built-in one, so that a figure has the same layout on a machine without fonts.
 
 use super::ReportError;
 use super::scene::{Anchor, Ink, Mark, Point, Scene};
-use plotters::backend::{BitMapBackend, SVGBackend};
-use plotters::coord::Shift;
-use plotters::drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea};
-use plotters::element::{Circle, PathElement, Polygon, Text};
-use plotters::prelude::DrawingBackend;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{
-    FontFamily, FontStyle, IntoFont, RGBAColor, ShapeStyle, TextStyle, WHITE, register_font,
-};
-use std::sync::Once;
+use maud::{Markup, html};
+use std::sync::OnceLock;
+use tiny_skia::{Color, FillRule, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, Transform};
+use ttf_parser::{Face, GlyphId, OutlineBuilder};
 
-/// Pixels per point.
-const UNIT: f64 = 4.0;
-/// A PNG has this many pixels fewer, each way.
-const SHRINK: usize = 2;
+/// Pixels per point of a PNG.
+const PIXELS_PER_POINT: f64 = 2.0;
 
-/// A browser takes the first of these that it has; the built-in font goes by the same name.
+/// Fonts of an SVG; a browser takes the first that it has.
 const FONTS: &str = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
 
-/// How a backend turns plotters' text size into letters.
-#[derive(Clone, Copy)]
-struct Lettering {
-    /// plotters' size of a text whose em is 1.
-    size_per_em: f64,
-    /// How far text has to be lowered, in em, for the middle of its lower-case letters to lie on its point.
-    drop: f64,
+/// The namespace that makes a file an SVG document; inside HTML none is needed.
+const NAMESPACE: &str = "http://www.w3.org/2000/svg";
+
+/// Width of `text` in points, in the built-in font.
+pub(super) fn width_of(text: &str, em: f64) -> f64 {
+    let font = font();
+    text.chars().map(|c| font.advance(font.glyph(c))).sum::<f64>() * em
 }
 
-/// plotters divides by 1.24, and lowers text by half its x-height itself.
-const SVG: Lettering = Lettering { size_per_em: 1.24, drop: 0.0 };
-/// The built-in font is 1.12 em from ascender to descender; its baseline comes out 0.15 em too high.
-const BITMAP: Lettering = Lettering { size_per_em: 1.12, drop: 0.15 };
-
-/// Registers the built-in font, once, so that no font of the machine is needed.
-fn register() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // A font that cannot be read shows as a drawing error.
-        let _ = register_font(FONTS, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
-    });
+/// The scene as an SVG document; `alt` describes it to readers who cannot see it.
+pub(super) fn svg_file(scene: &Scene, alt: &str) -> String {
+    svg(scene, alt, Some(NAMESPACE)).into_string()
 }
 
-/// Width of `words` in points, in the built-in font.
-pub(super) fn width_of(words: &str, em: f64) -> f64 {
-    register();
-    let font = (FontFamily::Name(FONTS), em * UNIT * BITMAP.size_per_em).into_font();
-    let guess = 0.6 * em * words.chars().count() as f64;
-    font.box_size(words).map_or(guess, |(width, _)| f64::from(width) / UNIT)
+/// The scene as an `<svg>` element of an HTML page.
+pub(super) fn svg_element(scene: &Scene, alt: &str) -> Markup {
+    svg(scene, alt, None)
 }
 
-/// The scene as an SVG document.
-pub(super) fn svg(scene: &Scene) -> Result<String, ReportError> {
-    let mut text = String::new();
-    let size = pixels(scene);
-    {
-        let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
-        draw(scene, &area, SVG).map_err(drawing_error)?;
+fn svg(scene: &Scene, alt: &str, namespace: Option<&str>) -> Markup {
+    let (width, height) = (decimal(scene.width), decimal(scene.height));
+    html! {
+        svg xmlns=[namespace] width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) }
+            role="img" aria-label=(alt) font-family=(FONTS) stroke-linejoin="round" {
+            rect width=(width) height=(height) fill="#fff" {}
+            @for mark in &scene.marks { "\n" (svg_mark(mark)) }
+            "\n"
+        }
     }
-    // The size of the drawing is in points; its coordinates are in pixels.
-    let drawn = format!("<svg width=\"{}\" height=\"{}\"", size.0, size.1);
-    Ok(text.replacen(&drawn, &format!("<svg width=\"{}\" height=\"{}\"", scene.width, scene.height), 1))
 }
 
-/// The scene as a PNG file, two pixels to the point.
+fn svg_mark(mark: &Mark) -> Markup {
+    match mark {
+        Mark::Line { points, ink, width } => html! {
+            polyline points=(svg_points(points)) fill="none" stroke=(hex(*ink)) stroke-opacity=[svg_opacity(*ink)]
+                stroke-width=(decimal(*width)) {}
+        },
+        Mark::Area { points, ink } => html! {
+            polygon points=(svg_points(points)) fill=(hex(*ink)) fill-opacity=[svg_opacity(*ink)] {}
+        },
+        Mark::Disc { centre: (x, y), radius, ink } => html! {
+            circle cx=(decimal(*x)) cy=(decimal(*y)) r=(decimal(*radius)) fill=(hex(*ink))
+                fill-opacity=[svg_opacity(*ink)] {}
+        },
+        Mark::Text { at: (x, y), anchor, em, ink, text } => {
+            let anchor = match anchor {
+                Anchor::Left => None,
+                Anchor::Middle => Some("middle"),
+                Anchor::Right => Some("end"),
+            };
+            html! {
+                text x=(decimal(*x)) y=(decimal(*y)) dy="0.5ex" text-anchor=[anchor] font-size=(decimal(*em))
+                    fill=(hex(*ink)) fill-opacity=[svg_opacity(*ink)] { (text) }
+            }
+        }
+    }
+}
+
+fn svg_points(points: &[Point]) -> String {
+    let pairs: Vec<String> = points.iter().map(|(x, y)| format!("{},{}", decimal(*x), decimal(*y))).collect();
+    pairs.join(" ")
+}
+
+fn svg_opacity(ink: Ink) -> Option<String> {
+    (ink.opacity < 1.0).then(|| decimal(ink.opacity))
+}
+
+fn hex(ink: Ink) -> String {
+    let (red, green, blue) = ink.rgb;
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
+/// A number with at most two decimals: a hundredth of a point cannot be seen.
+fn decimal(value: f64) -> String {
+    let text = format!("{value:.2}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+}
+
+/// The scene as a PNG file.
 pub(super) fn png(scene: &Scene) -> Result<Vec<u8>, ReportError> {
-    let (width, height) = pixels(scene);
-    let mut pixels = vec![255; 3 * width as usize * height as usize];
-    {
-        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
-        draw(scene, &area, BITMAP).map_err(drawing_error)?;
-    }
-    let small = shrunk(&pixels, width as usize);
-    let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, width / SHRINK as u32, height / SHRINK as u32);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.write_header().and_then(|mut writer| writer.write_image_data(&small)).map_err(drawing_error)?;
-    Ok(file)
-}
-
-fn drawing_error(error: impl std::fmt::Display) -> ReportError {
-    ReportError::Drawing(error.to_string())
-}
-
-/// Size of the drawing in pixels: multiples of what is averaged.
-fn pixels(scene: &Scene) -> (u32, u32) {
-    let whole = |points: f64| points.ceil() as u32 * UNIT as u32;
-    (whole(scene.width), whole(scene.height))
-}
-
-/// Every [`SHRINK`] × [`SHRINK`] pixels averaged into one.
-fn shrunk(pixels: &[u8], width: usize) -> Vec<u8> {
-    let row = 3 * width;
-    let mut small = Vec::with_capacity(pixels.len() / (SHRINK * SHRINK));
-    for rows in pixels.chunks_exact(SHRINK * row) {
-        for column in (0..width).step_by(SHRINK) {
-            for channel in 0..3 {
-                let near = (0..SHRINK * SHRINK).map(|i| {
-                    let (down, across) = (i / SHRINK, i % SHRINK);
-                    u32::from(rows[down * row + 3 * (column + across) + channel])
-                });
-                small.push((near.sum::<u32>() / (SHRINK * SHRINK) as u32) as u8);
-            }
-        }
-    }
-    small
-}
-
-type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
-
-/// Draws the marks in order.
-fn draw<DB: DrawingBackend>(scene: &Scene, area: &DrawingArea<DB, Shift>, lettering: Lettering) -> Drawn<DB> {
-    register();
-    area.fill(&WHITE)?;
+    let pixels = |points: f64| (points * PIXELS_PER_POINT).ceil() as u32;
+    let (width, height) = (pixels(scene.width), pixels(scene.height));
+    let empty = || ReportError::Drawing(format!("a figure of {width} by {height} pixels cannot be drawn"));
+    let mut pixmap = Pixmap::new(width, height).ok_or_else(empty)?;
+    pixmap.fill(Color::WHITE);
     for mark in &scene.marks {
-        match mark {
-            Mark::Line { points, ink, width } => {
-                let stroke = ((width * UNIT).round() as u32).max(1);
-                let style = ShapeStyle { color: colour(*ink), filled: false, stroke_width: stroke };
-                area.draw(&PathElement::new(whole(points), style))?;
-            }
-            Mark::Area { points, ink } => area.draw(&Polygon::new(whole(points), colour(*ink)))?,
-            Mark::Disc { centre, radius, ink } => {
-                let style = ShapeStyle { color: colour(*ink), filled: true, stroke_width: 0 };
-                area.draw(&Circle::new(pixel(*centre), (radius * UNIT).round() as u32, style))?;
-            }
-            Mark::Words { at, anchor, em, ink, words } => {
-                let horizontal = match anchor {
-                    Anchor::Left => HPos::Left,
-                    Anchor::Middle => HPos::Center,
-                    Anchor::Right => HPos::Right,
-                };
-                let font = (FontFamily::Name(FONTS), em * UNIT * lettering.size_per_em);
-                let ink = colour(*ink);
-                let style =
-                    TextStyle::from(font.into_font()).color(&ink).pos(Pos::new(horizontal, VPos::Center));
-                let at = pixel((at.0, at.1 + lettering.drop * em));
-                area.draw(&Text::new(words.as_str(), at, style))?;
+        draw(&mut pixmap, mark);
+    }
+    pixmap.encode_png().map_err(|error| ReportError::Drawing(error.to_string()))
+}
+
+fn draw(pixmap: &mut Pixmap, mark: &Mark) {
+    match mark {
+        Mark::Line { points, ink, width } => {
+            let stroke = Stroke { width: *width as f32, line_join: LineJoin::Round, ..Stroke::default() };
+            if let Some(path) = path(points, false) {
+                pixmap.stroke_path(&path, &paint(*ink), &stroke, scaled(), None);
             }
         }
+        Mark::Area { points, ink } => fill(pixmap, path(points, true), *ink),
+        Mark::Disc { centre: (x, y), radius, ink } => {
+            fill(pixmap, PathBuilder::from_circle(*x as f32, *y as f32, *radius as f32), *ink);
+        }
+        Mark::Text { at, anchor, em, ink, text } => {
+            fill(pixmap, font().outline(text, *at, *anchor, *em), *ink);
+        }
     }
-    area.present()
 }
 
-fn colour(ink: Ink) -> RGBAColor {
-    RGBAColor(ink.rgb.0, ink.rgb.1, ink.rgb.2, ink.opacity)
+fn fill(pixmap: &mut Pixmap, path: Option<Path>, ink: Ink) {
+    if let Some(path) = path {
+        pixmap.fill_path(&path, &paint(ink), FillRule::Winding, scaled(), None);
+    }
 }
 
-fn pixel((x, y): Point) -> (i32, i32) {
-    ((x * UNIT).round() as i32, (y * UNIT).round() as i32)
+fn scaled() -> Transform {
+    Transform::from_scale(PIXELS_PER_POINT as f32, PIXELS_PER_POINT as f32)
 }
 
-fn whole(points: &[Point]) -> Vec<(i32, i32)> {
-    points.iter().copied().map(pixel).collect()
+fn paint(ink: Ink) -> Paint<'static> {
+    let (red, green, blue) = ink.rgb;
+    let mut paint = Paint::default();
+    paint.set_color_rgba8(red, green, blue, (ink.opacity * 255.0).round() as u8);
+    paint
+}
+
+fn path(points: &[Point], closed: bool) -> Option<Path> {
+    let mut builder = PathBuilder::new();
+    let (&(x, y), others) = points.split_first()?;
+    builder.move_to(x as f32, y as f32);
+    for &(x, y) in others {
+        builder.line_to(x as f32, y as f32);
+    }
+    if closed {
+        builder.close();
+    }
+    builder.finish()
+}
+
+/// The built-in font, so that no font of the machine is needed.
+struct Font {
+    face: Face<'static>,
+}
+
+fn font() -> &'static Font {
+    static FONT: OnceLock<Font> = OnceLock::new();
+    FONT.get_or_init(|| {
+        let face = Face::parse(epaint_default_fonts::UBUNTU_LIGHT, 0);
+        Font { face: face.expect("the built-in font is a TrueType font") }
+    })
+}
+
+impl Font {
+    /// The glyph of a character; the box that stands for all that the font lacks, if it lacks it.
+    fn glyph(&self, c: char) -> GlyphId {
+        self.face.glyph_index(c).unwrap_or(GlyphId(0))
+    }
+
+    /// Width of a glyph with the space around it, in em.
+    fn advance(&self, glyph: GlyphId) -> f64 {
+        f64::from(self.face.glyph_hor_advance(glyph).unwrap_or(0)) / self.units_per_em()
+    }
+
+    fn units_per_em(&self) -> f64 {
+        f64::from(self.face.units_per_em())
+    }
+
+    /// Height of lower-case letters, in em.
+    fn x_height(&self) -> f64 {
+        f64::from(self.face.x_height().unwrap_or(0)) / self.units_per_em()
+    }
+
+    /// The outline of `text`, whose lower-case letters are vertically centred on `at`.
+    fn outline(&self, text: &str, (x, y): Point, anchor: Anchor, em: f64) -> Option<Path> {
+        let left = match anchor {
+            Anchor::Left => x,
+            Anchor::Middle => x - width_of(text, em) / 2.0,
+            Anchor::Right => x - width_of(text, em),
+        };
+        let mut pen = Pen {
+            path: PathBuilder::new(),
+            x: left,
+            baseline: y + self.x_height() * em / 2.0,
+            scale: em / self.units_per_em(),
+        };
+        for c in text.chars() {
+            let glyph = self.glyph(c);
+            self.face.outline_glyph(glyph, &mut pen);
+            pen.x += self.advance(glyph) * em;
+        }
+        pen.path.finish()
+    }
+}
+
+/// Places glyphs, which are drawn upwards in units of the font, on a scene, whose y runs downwards.
+struct Pen {
+    path: PathBuilder,
+    /// Left end of the next glyph, in points.
+    x: f64,
+    baseline: f64,
+    /// Points per unit of the font.
+    scale: f64,
+}
+
+impl Pen {
+    fn at(&self, x: f32, y: f32) -> (f32, f32) {
+        let (x, y) = (f64::from(x), f64::from(y));
+        ((self.x + self.scale * x) as f32, (self.baseline - self.scale * y) as f32)
+    }
+}
+
+impl OutlineBuilder for Pen {
+    fn move_to(&mut self, x: f32, y: f32) {
+        let (x, y) = self.at(x, y);
+        self.path.move_to(x, y);
+    }
+
+    fn line_to(&mut self, x: f32, y: f32) {
+        let (x, y) = self.at(x, y);
+        self.path.line_to(x, y);
+    }
+
+    fn quad_to(&mut self, x1: f32, y1: f32, x: f32, y: f32) {
+        let ((x1, y1), (x, y)) = (self.at(x1, y1), self.at(x, y));
+        self.path.quad_to(x1, y1, x, y);
+    }
+
+    fn curve_to(&mut self, x1: f32, y1: f32, x2: f32, y2: f32, x: f32, y: f32) {
+        let ((x1, y1), (x2, y2), (x, y)) = (self.at(x1, y1), self.at(x2, y2), self.at(x, y));
+        self.path.cubic_to(x1, y1, x2, y2, x, y);
+    }
+
+    fn close(&mut self) {
+        self.path.close();
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn hostile_words_stay_words_in_svg() {
+    fn scene_with(text: &str) -> Scene {
         let mut scene = Scene::new(100.0, 20.0);
-        scene.words((0.0, 10.0), Anchor::Left, 12.0, Ink::rgb(0, 0, 0), "</text><script>alert(1)</script>");
-        let text = svg(&scene).unwrap();
-        assert!(!text.contains("<script"), "{text}");
-        assert!(text.contains("&lt;script&gt;"));
+        scene.text((0.0, 10.0), Anchor::Left, 12.0, Ink::rgb(0, 0, 0), text);
+        scene
+    }
+
+    #[test]
+    fn markup_in_a_text_is_escaped_in_svg() {
+        let hostile = "</text><script>alert(1)</script>";
+        let svg = svg_file(&scene_with(hostile), "\" onload=\"alert(1)");
+        assert!(!svg.contains("<script") && !svg.contains("\" onload="), "{svg}");
+        assert!(svg.contains("&lt;script&gt;"));
     }
 
     #[test]
     fn a_png_has_two_pixels_to_the_point() {
-        let file = png(&Scene::new(30.0, 20.0)).unwrap();
-        let reader = png::Decoder::new(file.as_slice()).read_info().unwrap();
-        assert_eq!((reader.info().width, reader.info().height), (60, 40));
+        let image = Pixmap::decode_png(&png(&Scene::new(30.0, 20.0)).unwrap()).unwrap();
+        assert_eq!((image.width(), image.height()), (60, 40));
+    }
+
+    #[test]
+    fn a_text_is_inked_where_it_stands() {
+        let image = Pixmap::decode_png(&png(&scene_with("nnnn")).unwrap()).unwrap();
+        let is_dark = |x: u32, y: u32| image.pixel(x, y).is_some_and(|pixel| pixel.red() < 128);
+        let dark: Vec<(u32, u32)> =
+            (0..200).flat_map(|x| (0..40).map(move |y| (x, y))).filter(|&(x, y)| is_dark(x, y)).collect();
+        let right = f64::from(dark.iter().map(|(x, _)| *x).max().unwrap());
+        let (top, bottom) =
+            (dark.iter().map(|(_, y)| *y).min().unwrap(), dark.iter().map(|(_, y)| *y).max().unwrap());
+        assert!((right / PIXELS_PER_POINT - width_of("nnnn", 12.0)).abs() < 2.0, "{right}");
+        assert!((f64::from(top + bottom) / 2.0 - 20.0).abs() <= 1.5, "{top} {bottom}");
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!([1060.0, 0.125, -0.001, 12.5, 100.0].map(decimal), ["1060", "0.13", "0", "12.5", "100"]);
     }
 }

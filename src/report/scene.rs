@@ -1,10 +1,10 @@
-//! What a figure shows, before any backend draws it: lines, areas and words, in points from the upper left corner.
+//! A figure before it is drawn: lines, areas and texts, in points from the upper left corner.
 //!
-//! Figures are laid out once as a [`Scene`]; SVG and PNG are then two drawings of the same marks.
+//! Every figure is laid out once as a [`Scene`]; its SVG and its PNG show the same marks.
 
 use super::render;
 
-/// A colour and how much of it.
+/// A colour and its opacity, 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Ink {
     pub(super) rgb: (u8, u8, u8),
@@ -21,7 +21,7 @@ impl Ink {
     }
 }
 
-/// Where a word stands relative to its point; vertically it is always centred.
+/// The end of a text that lies on its point. Vertically a text is always centred on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
     Left,
@@ -29,19 +29,19 @@ pub(super) enum Anchor {
     Right,
 }
 
-/// A place, in points.
+/// x and y, in points.
 pub(super) type Point = (f64, f64);
 
-/// Something drawn.
+/// One element of a drawing. `em` is the font size; widths, radii and sizes are in points.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Mark {
     Line { points: Vec<Point>, ink: Ink, width: f64 },
     Area { points: Vec<Point>, ink: Ink },
     Disc { centre: Point, radius: f64, ink: Ink },
-    Words { at: Point, anchor: Anchor, em: f64, ink: Ink, words: String },
+    Text { at: Point, anchor: Anchor, em: f64, ink: Ink, text: String },
 }
 
-/// A figure of a given size.
+/// A drawing: its size in points, and its marks from back to front.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Scene {
     pub(super) width: f64,
@@ -60,7 +60,7 @@ impl Scene {
         }
     }
 
-    /// A line broken into dashes of `pattern.0` points and gaps of `pattern.1`.
+    /// A line of dashes `pattern.0` points long, with gaps of `pattern.1`.
     pub(super) fn dashed(&mut self, points: &[Point], pattern: Point, ink: Ink, width: f64) {
         for dash in dashes(points, pattern) {
             self.line(dash, ink, width);
@@ -81,22 +81,22 @@ impl Scene {
         self.marks.push(Mark::Disc { centre, radius, ink });
     }
 
-    pub(super) fn words(&mut self, at: Point, anchor: Anchor, em: f64, ink: Ink, words: impl Into<String>) {
-        self.marks.push(Mark::Words { at, anchor, em, ink, words: words.into() });
+    pub(super) fn text(&mut self, at: Point, anchor: Anchor, em: f64, ink: Ink, text: impl Into<String>) {
+        self.marks.push(Mark::Text { at, anchor, em, ink, text: text.into() });
     }
 }
 
-/// Width of `words` in points. A tenth is added, because a browser may use a wider font than the one measured.
-pub(super) fn width_of(words: &str, em: f64) -> f64 {
-    1.1 * render::width_of(words, em)
+/// Width of `text` in points, and a tenth more: a browser may use a wider font than the one measured.
+pub(super) fn width_of(text: &str, em: f64) -> f64 {
+    1.1 * render::width_of(text, em)
 }
 
-/// `words`, shortened to `width` points if need be.
-pub(super) fn shortened(words: &str, em: f64, width: f64) -> String {
-    if width_of(words, em) <= width {
-        return words.to_owned();
+/// `text`, cut to `width` points with an ellipsis if it is longer.
+pub(super) fn shortened(text: &str, em: f64, width: f64) -> String {
+    if width_of(text, em) <= width {
+        return text.to_owned();
     }
-    let mut kept: Vec<char> = words.chars().collect();
+    let mut kept: Vec<char> = text.chars().collect();
     while !kept.is_empty() {
         kept.pop();
         let candidate = kept.iter().collect::<String>() + "…";
@@ -107,6 +107,7 @@ pub(super) fn shortened(words: &str, em: f64, width: f64) -> String {
     String::new()
 }
 
+/// The dashes of a line that bends at `points`.
 fn dashes(points: &[Point], (dash, gap): Point) -> Vec<Vec<Point>> {
     let mut pieces = Vec::new();
     let mut piece: Vec<Point> = points.first().copied().into_iter().collect();
@@ -143,14 +144,14 @@ mod tests {
 
     /// 25 points of line in dashes of 10 and gaps of 5: 0–10 and 15–25.
     #[test]
-    fn dashes_go_on_round_corners() {
+    fn dashes_continue_round_corners() {
         let pieces = dashes(&[(0.0, 0.0), (20.0, 0.0), (20.0, 5.0)], (10.0, 5.0));
         assert_eq!(pieces[0], [(0.0, 0.0), (10.0, 0.0)]);
         assert_eq!(pieces[1], [(15.0, 0.0), (20.0, 0.0), (20.0, 5.0)]);
     }
 
     #[test]
-    fn long_words_are_shortened_to_their_room() {
+    fn a_long_text_is_cut_to_the_width_it_has() {
         assert_eq!(shortened("arm", 12.0, 100.0), "arm");
         let short = shortened(&"a very long name of an arm ".repeat(9), 12.0, 100.0);
         assert!(short.ends_with('…') && width_of(&short, 12.0) <= 100.0);

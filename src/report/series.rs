@@ -1,6 +1,6 @@
-//! What is on record, arranged for drawing.
+//! Records arranged for drawing: arms with their styles, means and ranges over seeds.
 
-use super::palette::Look;
+use super::palette::SeriesStyle;
 use crate::config::CONTROL;
 use crate::store::{LineageRecord, RunRecord};
 
@@ -14,7 +14,7 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// None of no values.
+    /// None without values.
     pub(super) fn of(generation: usize, values: &[f64]) -> Option<Self> {
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let low = values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -23,15 +23,15 @@ impl Spread {
     }
 }
 
-/// An arm, and how it is drawn.
+/// An arm or a blend, with its style.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ArmView<'a> {
+pub(super) struct Series<'a> {
     pub(super) name: &'a str,
-    pub(super) look: Look,
+    pub(super) style: SeriesStyle,
 }
 
-/// The arms on record, in the experiment's order, the control first.
-pub(super) fn arms(recorded: &RunRecord) -> Vec<ArmView<'_>> {
+/// The arms of a run in the order of the experiment, the control first.
+pub(super) fn arms(recorded: &RunRecord) -> Vec<Series<'_>> {
     let mut names: Vec<&str> = Vec::new();
     for lineage in &recorded.lineages {
         if !names.contains(&lineage.arm.as_str()) {
@@ -42,7 +42,7 @@ pub(super) fn arms(recorded: &RunRecord) -> Vec<ArmView<'_>> {
     let control = names.iter().filter(|name| **name == CONTROL);
     let ordered =
         control.map(|name| (*name, 0)).chain(others.enumerate().map(|(index, name)| (*name, index)));
-    ordered.map(|(name, index)| ArmView { name, look: Look::of(name, index) }).collect()
+    ordered.map(|(name, index)| Series { name, style: SeriesStyle::of(name, index) }).collect()
 }
 
 /// The lineages of an arm.
@@ -51,8 +51,8 @@ pub(super) fn lineages<'a>(recorded: &'a RunRecord, arm: &str) -> impl Iterator<
     recorded.lineages.iter().filter(move |lineage| lineage.arm == arm)
 }
 
-/// The lineage of an arm that got furthest; of several, the first seed's.
-pub(super) fn example<'a>(recorded: &'a RunRecord, arm: &str) -> Option<&'a LineageRecord> {
+/// The lineage of an arm with the most generations; of several, that of the first seed.
+pub(super) fn longest_lineage<'a>(recorded: &'a RunRecord, arm: &str) -> Option<&'a LineageRecord> {
     lineages(recorded, arm).reduce(|a, b| if b.generations.len() > a.generations.len() { b } else { a })
 }
 
@@ -61,7 +61,7 @@ pub(super) fn last_generation(recorded: &RunRecord) -> usize {
     recorded.lineages.iter().map(|lineage| lineage.generations.len().saturating_sub(1)).max().unwrap_or(0)
 }
 
-/// A metric of an arm over generations, over the seeds that have it.
+/// A metric of an arm by generation, over the seeds that have it.
 pub(super) fn spreads(recorded: &RunRecord, arm: &str, metric: &str) -> Vec<Spread> {
     (0..=last_generation(recorded))
         .filter_map(|generation| {
@@ -72,14 +72,14 @@ pub(super) fn spreads(recorded: &RunRecord, arm: &str, metric: &str) -> Vec<Spre
         .collect()
 }
 
-/// Whether any lineage has a metric.
+/// Whether a metric was measured in any lineage.
 pub(super) fn has(recorded: &RunRecord, metric: &str) -> bool {
     let records = recorded.lineages.iter().flat_map(|lineage| &lineage.generations);
     records.into_iter().any(|record| record.value(metric).is_some())
 }
 
-/// At most `most` of the generations 0..=`last`, evenly, with both ends.
-pub(super) fn evenly(last: usize, most: usize) -> Vec<usize> {
+/// At most `most` of the generations 0..=`last`, evenly spaced, with both ends.
+pub(super) fn evenly_spaced(last: usize, most: usize) -> Vec<usize> {
     if last < most {
         return (0..=last).collect();
     }
@@ -93,8 +93,8 @@ mod tests {
 
     #[test]
     fn a_choice_of_generations_keeps_both_ends() {
-        assert_eq!(evenly(3, 8), [0, 1, 2, 3]);
-        assert_eq!(evenly(30, 4), [0, 10, 20, 30]);
-        assert_eq!(evenly(0, 4), [0]);
+        assert_eq!(evenly_spaced(3, 8), [0, 1, 2, 3]);
+        assert_eq!(evenly_spaced(30, 4), [0, 10, 20, 30]);
+        assert_eq!(evenly_spaced(0, 4), [0]);
     }
 }

@@ -106,4 +106,26 @@ pub enum StoreError {
         /// The file that makes a folder a store.
         file: &'static str,
     },
+    /// A table of a study does not have the columns or rows that it should have.
+    #[error("{}: {reason}; export the runs again", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A study is only written into a new folder.
+    #[error("{}: this folder is not empty; give a new one as --out", folder.display())]
+    StudyExists {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A study tells its experiments apart by name.
+    #[error(
+        "two experiments are named \"{name}\"; export them as two studies, or give one of them another name"
+    )]
+    SameName {
+        /// The name.
+        name: String,
+    },
 }

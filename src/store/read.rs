@@ -2,7 +2,7 @@
 
 use super::{
     Address, DRIFT, EXPERIMENT, GenerationRecord, LineageRecord, MEASUREMENTS, PROVENANCE, RunRecord,
-    SYNTHETIC, StoreError, disk, synthetic,
+    SYNTHETIC, StoreError, disk, study, synthetic,
 };
 use crate::baseline::Baseline;
 use crate::config::{self, Arm, Experiment};
@@ -49,6 +49,14 @@ pub fn read(root: &Path) -> Result<RunRecord, StoreError> {
         provenance: disk::read_record(&root.join(PROVENANCE))?,
         lineages,
     })
+}
+
+/// Reads the experiments of `folder`: that of a run, or all of a study.
+///
+/// # Errors
+/// As [`read`] and [`super::read_study`].
+pub fn read_all(folder: &Path) -> Result<Vec<RunRecord>, StoreError> {
+    if study::is_study(folder) { study::read_study(folder) } else { Ok(vec![read(folder)?]) }
 }
 
 /// Whether `root` holds a run.

@@ -1,74 +1,85 @@
 //! The headline differences from the control with their intervals: a panel per metric, a row per arm.
 
 use super::Figure;
-use super::legend::{self, Extra};
-use super::rows::{Frame, Rows, extent};
+use super::legend::{self, LegendEntry};
+use super::rows::{RowPanel, RowPanels, extent};
 use crate::report::palette::DANGER;
 use crate::report::panel::{EDGE, FIGURE_WIDTH, title};
 use crate::report::scene::Scene;
-use crate::report::series::{ArmView, arms};
+use crate::report::series::{Series, arms};
 use crate::store::RunRecord;
 use crate::verdict::{ArmComparison, Effect, headline};
 
+const HEADING: &str = "How far from the control, at the last generation?";
+
+/// An arm that has been compared with the control.
+struct ComparedArm<'a> {
+    arm: Series<'a>,
+    comparison: &'a ArmComparison,
+}
+
+impl<'a> ComparedArm<'a> {
+    /// None if the arm has not been compared, or in no metric.
+    fn new(arm: Series<'a>, comparisons: &[&'a ArmComparison]) -> Option<Self> {
+        let comparison = comparisons.iter().find(|comparison| comparison.arm == arm.name)?;
+        (!comparison.effects.is_empty()).then_some(Self { arm, comparison })
+    }
+
+    /// The effect at the last generation that was compared.
+    fn last_effect(&self, metric: &str) -> Option<&'a Effect> {
+        let effects = self.comparison.effects.iter().filter(|effect| effect.metric == metric);
+        effects.max_by_key(|effect| effect.generation)
+    }
+}
+
 /// Headline differences at the last generation of each arm.
 pub(super) fn forest(recorded: &RunRecord, comparisons: &[&ArmComparison]) -> Option<Figure> {
-    let rows: Vec<(ArmView, &ArmComparison)> = arms(recorded)
-        .into_iter()
-        .filter_map(|arm| {
-            Some((arm, *comparisons.iter().find(|c| c.arm == arm.name && !c.effects.is_empty())?))
-        })
-        .collect();
-    let shown = |id: &&str| rows.iter().any(|(_, comparison)| at_last(comparison, id).is_some());
-    let metrics: Vec<&str> = headline().iter().map(|headline| headline.metric).filter(shown).collect();
+    let rows: Vec<ComparedArm> =
+        arms(recorded).into_iter().filter_map(|arm| ComparedArm::new(arm, comparisons)).collect();
+    let is_measured = |metric: &&str| rows.iter().any(|row| row.last_effect(metric).is_some());
+    let metrics: Vec<&str> = headline().iter().map(|headline| headline.metric).filter(is_measured).collect();
     if metrics.is_empty() {
         return None;
     }
     let mut scene = Scene::new(FIGURE_WIDTH, 0.0);
-    let heading = "How far from the control, at the last generation?";
-    let top = title(&mut scene, heading);
-    let extras = [
-        Extra::Danger("beyond the practical size"),
-        Extra::Note("bars: 95 % intervals; filled markers: significant narrowing"),
+    let top = title(&mut scene, HEADING);
+    let entries = [
+        LegendEntry::Danger("beyond the practical size"),
+        LegendEntry::Note("bars: 95 % intervals; filled markers: significant narrowing"),
     ];
-    let top = legend::arms(&mut scene, top, &[], &extras) + 6.0;
-    let panels = Rows { arms: rows.iter().map(|(arm, _)| *arm).collect(), columns: 4, row: 24.0, top };
-    for (index, id) in metrics.iter().enumerate() {
-        let frame = panels.frame(&mut scene, index);
-        panel(&mut scene, &frame, id, &rows);
+    let top = legend::draw(&mut scene, top, &[], &entries) + 6.0;
+    let series = rows.iter().map(|row| row.arm).collect();
+    let panels = RowPanels { series, columns: 4, row_height: 24.0, top };
+    for (index, metric) in metrics.iter().enumerate() {
+        let panel = panels.panel(&mut scene, index);
+        draw_panel(&mut scene, &panel, metric, &rows);
     }
     scene.height = panels.bottom(metrics.len()) + EDGE - 8.0;
-    let caption = "Differences from the control of the same seeds, at the last generation that both reached."
-        .to_owned();
-    let alt =
-        format!("{heading} Intervals per arm and headline metric; the verdict table says the same in words.");
-    Some(Figure { name: "effects", caption, alt, scene })
+    let caption = "Differences from the control of the same seeds, at the last generation that both reached.";
+    let alt = format!(
+        "{HEADING} Intervals per arm and headline metric; the table of verdicts has the same numbers."
+    );
+    Some(Figure { name: "effects", caption: caption.to_owned(), alt, scene })
 }
 
-/// The effect of a metric at the last generation compared.
-fn at_last<'a>(comparison: &'a ArmComparison, id: &str) -> Option<&'a Effect> {
-    comparison.effects.iter().filter(|effect| effect.metric == id).max_by_key(|effect| effect.generation)
-}
-
-fn panel(scene: &mut Scene, frame: &Frame, id: &str, rows: &[(ArmView, &ArmComparison)]) {
-    let effects: Vec<(&ArmView, &Effect)> =
-        rows.iter().filter_map(|(arm, comparison)| Some((arm, at_last(comparison, id)?))).collect();
-    let practical = effects.iter().find_map(|(_, effect)| effect.practical_size).unwrap_or(0.0);
-    let points =
-        effects.iter().map(|(_, effect)| effect.difference).chain([1.6 * practical, -0.4 * practical]);
-    let ends = effects.iter().flat_map(|(_, effect)| [effect.ci_low, effect.ci_high]);
-    let (low, high) = extent(points, ends, 1.0);
-    let scale = frame.scale(low, high);
-    frame.heading(scene, id);
-    let edge = if practical < 0.0 { frame.left } else { frame.right };
-    let from = scale.at(practical);
-    scene.rectangle((from, frame.top), (edge, frame.bottom), DANGER.faint(0.13));
-    scene.line(vec![(from, frame.top), (from, frame.bottom)], DANGER.faint(0.7), 1.0);
-    scale.draw(scene);
-    for (index, (arm, comparison)) in rows.iter().enumerate() {
-        if let Some(effect) = at_last(comparison, id) {
-            let y = frame.middle(index);
-            scale.interval(scene, y, [effect.ci_low, effect.ci_high], arm.look.ink);
-            arm.look.marker(scene, (scale.at(effect.difference), y), 4.2, !effect.significant);
+fn draw_panel(scene: &mut Scene, panel: &RowPanel, metric: &str, rows: &[ComparedArm]) {
+    let effects: Vec<&Effect> = rows.iter().filter_map(|row| row.last_effect(metric)).collect();
+    let practical = effects.iter().find_map(|effect| effect.practical_size).unwrap_or(0.0);
+    let differences = effects.iter().map(|effect| effect.difference);
+    let ends = effects.iter().flat_map(|effect| [effect.ci_low, effect.ci_high]);
+    let (low, high) = extent(differences.chain([1.6 * practical, -0.4 * practical]), ends, 1.0);
+    let axis = panel.axis(low, high);
+    panel.heading(scene, metric);
+    let edge = if practical < 0.0 { panel.left } else { panel.right };
+    let from = axis.at(practical);
+    scene.rectangle((from, panel.top), (edge, panel.bottom), DANGER.faint(0.13));
+    scene.line(vec![(from, panel.top), (from, panel.bottom)], DANGER.faint(0.7), 1.0);
+    axis.draw(scene);
+    for (index, row) in rows.iter().enumerate() {
+        if let Some(effect) = row.last_effect(metric) {
+            let y = panel.middle(index);
+            axis.interval(scene, y, [effect.ci_low, effect.ci_high], row.arm.style.ink);
+            row.arm.style.marker(scene, (axis.at(effect.difference), y), 4.2, !effect.significant);
         }
     }
 }

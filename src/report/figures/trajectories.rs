@@ -1,24 +1,34 @@
 //! Metrics over generations: a panel per metric, a line per arm.
 
 use super::Figure;
-use super::legend::{self, BAND, Extra};
+use super::legend::{self, BAND, LegendEntry};
 use crate::config::CONTROL;
 use crate::measure::{Catalogue, Direction, Family, MetricDefinition};
 use crate::report::palette::BLACK;
-use crate::report::panel::{Axis, Cell, EDGE, FIGURE_WIDTH, Grid, Panel, Words, title};
+use crate::report::panel::{Axis, EDGE, FIGURE_WIDTH, Panel, PanelArea, PanelGrid, PanelLabels, title};
 use crate::report::scene::Scene;
-use crate::report::series::{ArmView, Spread, arms, has, last_generation, spreads};
+use crate::report::series::{Series, Spread, arms, has, last_generation, spreads};
 use crate::store::RunRecord;
 
 const RARITY: [&str; 3] = ["heldout_loss_head", "heldout_loss_torso", "heldout_loss_tail"];
 const FACTS: [&str; 3] = ["fact_recall_head", "fact_recall_torso", "fact_recall_tail"];
 
-/// With more arms than this their ranges over seeds would hide each other; the control's is always drawn.
+/// With more arms than this their ranges over seeds would hide each other; that of the control is always drawn.
 const MOST_BANDS: usize = 4;
 
 /// The metrics of a family that have no figure of their own.
 pub(super) fn family(recorded: &RunRecord, family: Family) -> Option<Figure> {
-    let (name, heading) = match family {
+    let (name, heading) = name_and_heading(family);
+    let catalogue = recorded.catalogue();
+    let is_elsewhere =
+        |metric: &MetricDefinition| RARITY.contains(&&*metric.id) || FACTS.contains(&&*metric.id);
+    let metrics: Vec<&MetricDefinition> =
+        catalogue.iter().filter(|metric| metric.family == family && !is_elsewhere(metric)).collect();
+    draw(recorded, name, heading, &metrics)
+}
+
+fn name_and_heading(family: Family) -> (&'static str, &'static str) {
+    match family {
         Family::HeldOut => {
             ("trajectories_heldout", "Held-out text: how surprised is the model by natural text?")
         }
@@ -31,22 +41,17 @@ pub(super) fn family(recorded: &RunRecord, family: Family) -> Option<Figure> {
             ("trajectories_form", "Form: repetition, novelty, compressibility of the synthetic text")
         }
         Family::Other => ("trajectories_other", "Other metrics"),
-    };
-    let others = |metric: &&MetricDefinition| !RARITY.contains(&&*metric.id) && !FACTS.contains(&&*metric.id);
-    let catalogue = recorded.catalogue();
-    let metrics: Vec<&MetricDefinition> =
-        catalogue.iter().filter(|metric| metric.family == family).filter(others).collect();
-    draw(recorded, name, heading, &metrics)
+    }
 }
 
-/// Held-out loss of frequent, middling and rare tokens.
+/// Held-out loss of frequent, medium and rare tokens.
 pub(super) fn rarity(recorded: &RunRecord) -> Option<Figure> {
     let catalogue = Catalogue::builtin();
     let heading = "Which tokens of natural text is the model forgetting?";
     draw(recorded, "loss_by_rarity", heading, &by_id(&catalogue, &RARITY))
 }
 
-/// Recall of popular, middling and rare facts.
+/// Recall of popular, medium and rare facts.
 pub(super) fn facts(recorded: &RunRecord) -> Option<Figure> {
     let catalogue = Catalogue::builtin();
     draw(recorded, "fact_recall", "Which facts does the model still know?", &by_id(&catalogue, &FACTS))
@@ -70,10 +75,10 @@ fn draw(
     let arms = arms(recorded);
     let mut scene = Scene::new(FIGURE_WIDTH, 0.0);
     let top = title(&mut scene, heading);
-    let top = legend::arms(&mut scene, top, &arms, &key(recorded, &arms, &metrics));
-    let grid = Grid::new(top + 6.0, metrics.len(), 252.0);
+    let top = legend::draw(&mut scene, top, &arms, &entries(recorded, &arms, &metrics));
+    let grid = PanelGrid::new(top + 6.0, metrics.len(), 252.0);
     for (index, metric) in metrics.iter().enumerate() {
-        panel(&mut scene, grid.cell(index), recorded, &arms, metric);
+        draw_panel(&mut scene, grid.area(index), recorded, &arms, metric);
     }
     scene.height = grid.bottom(metrics.len()) + EDGE - 8.0;
     let labels: Vec<&str> = metrics.iter().map(|metric| &*metric.label).collect();
@@ -89,51 +94,58 @@ fn draw(
     Some(Figure { name, caption, alt, scene })
 }
 
-/// Whether the ranges of all arms are drawn, and not the control's alone.
-fn shows_bands(arms: &[ArmView]) -> bool {
+/// Whether the ranges of all arms are drawn, rather than that of the control alone.
+fn shows_bands(arms: &[Series]) -> bool {
     arms.len() <= MOST_BANDS + 1
 }
 
-/// What the key says beside the arms.
-fn key<'a>(recorded: &RunRecord, arms: &[ArmView], metrics: &[&MetricDefinition]) -> Vec<Extra<'a>> {
+/// The legend's entries after the arms.
+fn entries<'a>(recorded: &RunRecord, arms: &[Series], metrics: &[&MetricDefinition]) -> Vec<LegendEntry<'a>> {
     let mut extras = Vec::new();
     if recorded.experiment.seeds.len() > 1 && arms.iter().any(|arm| arm.name == CONTROL) {
-        extras.push(Extra::Band("range over seeds"));
+        extras.push(LegendEntry::Band("range over seeds"));
     }
     if metrics.iter().any(|metric| floor(recorded, metric).is_some()) {
-        extras.push(Extra::Dashed("an ideal reader's loss"));
+        extras.push(LegendEntry::Dashed("loss of an ideal reader"));
     }
-    let drifts = |arm: &ArmView| metrics.iter().any(|metric| !drifted(recorded, arm, metric).is_empty());
-    if arms.iter().any(drifts) {
-        extras.push(Extra::Dashed("where drift and decoding alone would take an arm"));
+    let is_simulated =
+        |arm: &Series| metrics.iter().any(|metric| !under_drift(recorded, arm, metric).is_empty());
+    if arms.iter().any(is_simulated) {
+        extras.push(LegendEntry::Dashed("where drift and decoding alone would take an arm"));
     }
     extras
 }
 
-/// The level no model can beat, where it is known.
+/// The least loss that any model can have, if it is known.
 fn floor(recorded: &RunRecord, metric: &MetricDefinition) -> Option<f64> {
     let known = recorded.provenance.heldout_floor_nats.filter(|floor| floor.is_finite());
     known.filter(|_| metric.id == "heldout_loss")
 }
 
-/// What drift and its decoder would have made of an arm: generations and values; empty where that is not known.
-fn drifted(recorded: &RunRecord, arm: &ArmView, metric: &MetricDefinition) -> Vec<(f64, f64)> {
+/// Generations and values of an arm under drift and decoding alone; empty if they are not known.
+fn under_drift(recorded: &RunRecord, arm: &Series, metric: &MetricDefinition) -> Vec<(f64, f64)> {
     let curve = recorded.baseline.as_ref().and_then(|baseline| baseline.curve(arm.name, &metric.id));
     let means = curve.map_or(&[][..], |curve| &curve.decoding).iter();
     means.enumerate().map(|(generation, mean)| (generation as f64, mean.mean)).collect()
 }
 
-fn panel(scene: &mut Scene, cell: Cell, recorded: &RunRecord, arms: &[ArmView], metric: &MetricDefinition) {
-    let lines: Vec<(ArmView, Vec<Spread>)> =
+fn draw_panel(
+    scene: &mut Scene,
+    area: PanelArea,
+    recorded: &RunRecord,
+    arms: &[Series],
+    metric: &MetricDefinition,
+) {
+    let lines: Vec<(Series, Vec<Spread>)> =
         arms.iter().map(|arm| (*arm, spreads(recorded, arm.name, &metric.id))).collect();
     let floor = floor(recorded, metric);
-    let drifts: Vec<Vec<(f64, f64)>> = arms.iter().map(|arm| drifted(recorded, arm, metric)).collect();
+    let drifts: Vec<Vec<(f64, f64)>> = arms.iter().map(|arm| under_drift(recorded, arm, metric)).collect();
     let values = lines.iter().flat_map(|(_, spreads)| spreads.iter().flat_map(|s| [s.low, s.high]));
     let values = values.chain(floor).chain(drifts.iter().flatten().map(|(_, value)| *value));
     let last = last_generation(recorded);
     let note = note(metric);
-    let words = Words { title: &metric.label, note: &note, x: "generation" };
-    let panel = Panel::draw(scene, cell, &words, Axis::generations(last), Axis::linear(values));
+    let labels = PanelLabels { title: &metric.label, note: &note, x: "generation" };
+    let panel = Panel::draw(scene, area, &labels, Axis::generations(last), Axis::linear(values));
     if let Some(level) = floor {
         scene.dashed(&panel.level(level), (5.0, 3.0), BLACK, 1.2);
     }
@@ -141,19 +153,19 @@ fn panel(scene: &mut Scene, cell: Cell, recorded: &RunRecord, arms: &[ArmView], 
         if arm.name == CONTROL {
             scene.area(band(&panel, spreads), BAND);
         } else if shows_bands(arms) {
-            scene.area(band(&panel, spreads), arm.look.ink.faint(0.14));
+            scene.area(band(&panel, spreads), arm.style.ink.faint(0.14));
         }
     }
     for (arm, drift) in arms.iter().zip(drifts) {
-        scene.dashed(&panel.curve(drift), (3.0, 3.0), arm.look.ink.faint(0.75), 1.0);
+        scene.dashed(&panel.curve(drift), (3.0, 3.0), arm.style.ink.faint(0.75), 1.0);
     }
-    // The control last, on top: it is what the others are held against.
+    // The control is drawn last, on top of the arms that are compared with it.
     for (arm, spreads) in lines.iter().rev() {
         line(scene, &panel, arm, spreads, last);
     }
 }
 
-/// The unit, and what narrowing would look like.
+/// The unit, and the direction of narrowing.
 fn note(metric: &MetricDefinition) -> String {
     let unit = Some(&*metric.unit).filter(|unit| !["", "1"].contains(unit));
     let direction = match metric.narrowing {
@@ -170,11 +182,11 @@ fn band(panel: &Panel, spreads: &[Spread]) -> Vec<(f64, f64)> {
     panel.curve(upper.chain(lower))
 }
 
-fn line(scene: &mut Scene, panel: &Panel, arm: &ArmView, spreads: &[Spread], last: usize) {
+fn line(scene: &mut Scene, panel: &Panel, arm: &Series, spreads: &[Spread], last: usize) {
     let points = panel.curve(spreads.iter().map(|s| (s.generation as f64, s.mean)));
     let every = last / 10 + 1;
-    arm.look.line(scene, points.clone(), 1.8);
+    arm.style.line(scene, points.clone(), 1.8);
     for point in points.iter().step_by(every) {
-        arm.look.marker(scene, *point, 3.2, false);
+        arm.style.marker(scene, *point, 3.2, false);
     }
 }

@@ -2,12 +2,12 @@
 
 use super::inline;
 use crate::fit::Fitted;
-use crate::report::Drawn;
-use crate::report::laws::{Table, tables};
+use crate::report::DrawnFigure;
+use crate::report::laws::{FitTable, tables};
 use maud::{Markup, html};
 
 /// All of it.
-pub(super) fn article(fitted: &Fitted, runs: &[&str], figures: &[Drawn]) -> Markup {
+pub(super) fn article(fitted: &Fitted, runs: &[&str], figures: &[DrawnFigure]) -> Markup {
     html! {
         article {
             header {
@@ -29,7 +29,7 @@ pub(super) fn article(fitted: &Fitted, runs: &[&str], figures: &[Drawn]) -> Mark
     }
 }
 
-fn table(Table { title, header, rows, below }: &Table) -> Markup {
+fn table(FitTable { title, header, rows, below, .. }: &FitTable) -> Markup {
     html! {
         section {
             h2 { (title.as_deref().unwrap_or("The laws")) }

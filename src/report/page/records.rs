@@ -1,7 +1,7 @@
 //! Exactly what was run: token counts, training, numbers, settings, provenance.
 
 use super::{count, number};
-use crate::report::series::{arms, example, has, last_generation};
+use crate::report::series::{arms, has, last_generation, longest_lineage};
 use crate::store::{GenerationRecord, LineageRecord, RunRecord};
 use crate::units::Tokens;
 use maud::{Markup, html};
@@ -214,7 +214,7 @@ pub(super) fn settings(recorded: &RunRecord) -> Markup {
             @if let Some(floor) = provenance.heldout_floor_nats {
                 dt { "Loss of an ideal reader" } dd { (number(floor)) " nats per token" }
             }
-            @if let Some(lineage) = example(recorded, crate::config::CONTROL) {
+            @if let Some(lineage) = longest_lineage(recorded, crate::config::CONTROL) {
                 @if let Some(record) = lineage.generations.first() {
                     dt { "Training text of generation 0" }
                     dd { "seed " (lineage.seed) ", BLAKE3 " span.hash { (record.mixture.hash) } }

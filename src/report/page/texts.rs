@@ -2,7 +2,7 @@
 
 use super::Section;
 use crate::report::Sample;
-use crate::report::series::{arms, evenly, last_generation};
+use crate::report::series::{arms, evenly_spaced, last_generation};
 use crate::seed::SHARED;
 use maud::{Markup, html};
 
@@ -41,7 +41,7 @@ pub(super) fn side_by_side(section: &Section) -> Markup {
                 caption { "Beginnings of synthetic documents, by generation and arm." }
                 thead { tr { th scope="col" { "Generation" } @for arm in &arms { th scope="col" { (arm.name) } } } }
                 tbody {
-                    @for generation in evenly(last, MOST_GENERATIONS) {
+                    @for generation in evenly_spaced(last, MOST_GENERATIONS) {
                         tr {
                             th scope="row" { (generation) }
                             @for arm in &arms { td { (cell(&samples, arm.name, generation)) } }

@@ -3,7 +3,7 @@
 use super::{Section, number, signed};
 use crate::config::CONTROL;
 use crate::measure::Family;
-use crate::report::series::{ArmView, arms, last_generation};
+use crate::report::series::{Series, arms, last_generation};
 use crate::verdict::{ArmComparison, Effect, FAMILY_WISE_ERROR, Verdict};
 use maud::{Markup, html};
 
@@ -64,7 +64,7 @@ pub(super) fn table(section: &Section) -> Markup {
                 }
                 thead {
                     tr { th scope="col" { "Arm" } th scope="col" { "Verdict" } th scope="col" { "Called at" }
-                         th scope="col" { "Key differences" } }
+                         th scope="col" { "BlendStyles differences" } }
                 }
                 @for arm in &arms {
                     @if let Some(comparison) = section.comparisons.iter().find(|c| c.arm == arm.name) {
@@ -78,12 +78,12 @@ pub(super) fn table(section: &Section) -> Markup {
     }
 }
 
-fn swatch(arm: &ArmView) -> Markup {
-    let (red, green, blue) = arm.look.ink.rgb;
+fn swatch(arm: &Series) -> Markup {
+    let (red, green, blue) = arm.style.ink.rgb;
     html! { span.swatch style={ "background:rgb(" (red) "," (green) "," (blue) ")" } aria-hidden="true" {} }
 }
 
-fn without_comparison(arm: &ArmView) -> Markup {
+fn without_comparison(arm: &Series) -> Markup {
     let why = if arm.name == CONTROL {
         "Natural text only: what the others are held against."
     } else {
@@ -94,7 +94,7 @@ fn without_comparison(arm: &ArmView) -> Markup {
     }
 }
 
-fn row(arm: &ArmView, comparison: &ArmComparison) -> Markup {
+fn row(arm: &Series, comparison: &ArmComparison) -> Markup {
     html! {
         tr {
             th scope="row" { (swatch(arm)) (arm.name) }

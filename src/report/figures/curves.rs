@@ -3,10 +3,9 @@
 use super::{Figure, legend};
 use crate::measure::{RankPoint, SurvivalBin};
 use crate::report::palette::{self, BLACK};
-use crate::report::panel::{Axis, Cell, EDGE, FIGURE_WIDTH, Grid, Panel, Words, title};
+use crate::report::panel::{Axis, EDGE, FIGURE_WIDTH, Panel, PanelGrid, PanelLabels, title};
 use crate::report::scene::Scene;
-use crate::report::series::{ArmView, arms, evenly, example, last_generation};
-
+use crate::report::series::{Series, arms, evenly_spaced, last_generation, longest_lineage};
 use crate::store::{GenerationRecord, LineageRecord, RunRecord};
 use std::collections::BTreeSet;
 
@@ -16,14 +15,16 @@ const MOST_CURVES: usize = 9;
 /// Points (x, y) of a curve.
 type Curve = Vec<(f64, f64)>;
 
-/// What kind of curve a figure shows.
-struct Spectrum {
+/// A figure of one kind of curve.
+struct CurveFigure {
+    /// File name.
     name: &'static str,
     heading: &'static str,
-    /// What the y axis shows, under each panel's title.
+    /// What the y axis shows, under the title of each panel.
     note: &'static str,
+    /// Label of the x axis.
     x: &'static str,
-    /// What the dashed curve is.
+    /// Meaning of the dashed curve, if there is one.
     natural: Option<&'static str>,
     caption: &'static str,
     curve: fn(&GenerationRecord) -> Curve,
@@ -36,7 +37,7 @@ struct Spectrum {
 pub(super) fn rank_frequency(recorded: &RunRecord) -> Option<Figure> {
     draw(
         recorded,
-        &Spectrum {
+        &CurveFigure {
             name: "rank_frequency",
             heading: "Rank and frequency of words: where does the vocabulary end?",
             note: "share of words",
@@ -60,11 +61,11 @@ fn ranks(curve: &[RankPoint]) -> Curve {
     positive.map(|point| (point.rank as f64, point.frequency)).collect()
 }
 
-/// Share of token types found, by their natural frequency.
+/// Share of token types that are still written, by their natural frequency.
 pub(super) fn survival(recorded: &RunRecord) -> Option<Figure> {
     draw(
         recorded,
-        &Spectrum {
+        &CurveFigure {
             name: "survival",
             heading: "Survival: which token types still occur in the synthetic text?",
             note: "share of types found",
@@ -91,11 +92,11 @@ fn survivors(bins: &[SurvivalBin], of: fn(&SurvivalBin) -> f64) -> Curve {
         .collect()
 }
 
-/// Loss during training.
+/// Loss on the training text by tokens seen.
 pub(super) fn training(recorded: &RunRecord) -> Option<Figure> {
     draw(
         recorded,
-        &Spectrum {
+        &CurveFigure {
             name: "training_loss",
             heading: "Training loss: how did each generation learn?",
             note: "nats per token of its own training text",
@@ -110,59 +111,66 @@ pub(super) fn training(recorded: &RunRecord) -> Option<Figure> {
     )
 }
 
-fn draw(recorded: &RunRecord, spectrum: &Spectrum) -> Option<Figure> {
+fn draw(recorded: &RunRecord, figure: &CurveFigure) -> Option<Figure> {
     let last = last_generation(recorded);
-    let shown = evenly(last, MOST_CURVES);
-    let arms: Vec<(ArmView, &LineageRecord)> =
-        arms(recorded).into_iter().filter_map(|arm| Some((arm, example(recorded, arm.name)?))).collect();
-    let points: Curve = arms
+    let shown = evenly_spaced(last, MOST_CURVES);
+    let lineages: Vec<(Series, &LineageRecord)> = arms(recorded)
+        .into_iter()
+        .filter_map(|arm| Some((arm, longest_lineage(recorded, arm.name)?)))
+        .collect();
+    let points: Curve = lineages
         .iter()
         .flat_map(|(_, lineage)| {
             let records = shown.iter().filter_map(|&generation| lineage.generations.get(generation));
-            records.flat_map(spectrum.curve).chain((spectrum.natural_curve)(lineage))
+            records.flat_map(figure.curve).chain((figure.natural_curve)(lineage))
         })
         .filter(|(x, y)| x.is_finite() && y.is_finite())
         .collect();
     if points.is_empty() {
         return None;
     }
+    let axes = ((figure.x_axis)(&points), (figure.y_axis)(&points));
     let mut scene = Scene::new(FIGURE_WIDTH, 0.0);
-    let top = title(&mut scene, spectrum.heading);
-    let top = legend::generations(&mut scene, top, &shown, last, spectrum.natural);
-    let grid = Grid::new(top + 6.0, arms.len(), 262.0);
-    for (index, (arm, lineage)) in arms.iter().enumerate() {
-        panel(&mut scene, grid.cell(index), spectrum, arm, lineage, &points, (&shown, last));
+    let top = title(&mut scene, figure.heading);
+    let top = legend::generations(&mut scene, top, &shown, last, figure.natural);
+    let grid = PanelGrid::new(top + 6.0, lineages.len(), 262.0);
+    for (index, (arm, lineage)) in lineages.iter().enumerate() {
+        let labels = PanelLabels { title: arm.name, note: figure.note, x: figure.x };
+        let panel = Panel::draw(&mut scene, grid.area(index), &labels, axes.0.clone(), axes.1.clone());
+        draw_curves(&mut scene, &panel, figure, lineage, &shown, last);
     }
-    scene.height = grid.bottom(arms.len()) + EDGE - 8.0;
-    let seeds: BTreeSet<u64> = arms.iter().map(|(_, lineage)| lineage.seed).collect();
-    let which = match (recorded.experiment.seeds.len(), seeds.first()) {
-        (0 | 1, _) | (_, None) => String::new(),
-        (_, Some(seed)) if seeds.len() == 1 => format!(" Seed {seed}."),
-        _ => " Of each arm the seed that got furthest.".to_owned(),
-    };
-    let names: Vec<&str> = arms.iter().map(|(arm, _)| arm.name).collect();
-    let alt = format!("{} A panel per arm, a curve per generation: {}.", spectrum.heading, names.join("; "));
-    Some(Figure { name: spectrum.name, caption: format!("{}{which}", spectrum.caption), alt, scene })
+    scene.height = grid.bottom(lineages.len()) + EDGE - 8.0;
+    let caption = format!("{}{}", figure.caption, seeds_shown(recorded, &lineages));
+    let names: Vec<&str> = lineages.iter().map(|(arm, _)| arm.name).collect();
+    let alt = format!("{} A panel per arm, a curve per generation: {}.", figure.heading, names.join("; "));
+    Some(Figure { name: figure.name, caption, alt, scene })
 }
 
-fn panel(
+/// Which of several seeds the panels show.
+fn seeds_shown(recorded: &RunRecord, lineages: &[(Series, &LineageRecord)]) -> String {
+    let seeds: BTreeSet<u64> = lineages.iter().map(|(_, lineage)| lineage.seed).collect();
+    match (recorded.experiment.seeds.len(), seeds.first()) {
+        (0 | 1, _) | (_, None) => String::new(),
+        (_, Some(seed)) if seeds.len() == 1 => format!(" Seed {seed}."),
+        _ => " The seed that got furthest in each arm.".to_owned(),
+    }
+}
+
+/// Draws the generations `shown` out of 0..=`last` of a lineage.
+fn draw_curves(
     scene: &mut Scene,
-    cell: Cell,
-    spectrum: &Spectrum,
-    arm: &ArmView,
+    panel: &Panel,
+    figure: &CurveFigure,
     lineage: &LineageRecord,
-    all: &[(f64, f64)],
-    (shown, last): (&[usize], usize),
+    shown: &[usize],
+    last: usize,
 ) {
-    let (x, y) = ((spectrum.x_axis)(all), (spectrum.y_axis)(all));
-    let words = Words { title: arm.name, note: spectrum.note, x: spectrum.x };
-    let panel = Panel::draw(scene, cell, &words, x, y);
     for &generation in shown {
         if let Some(record) = lineage.generations.get(generation) {
-            let curve = panel.curve((spectrum.curve)(record));
+            let curve = panel.curve((figure.curve)(record));
             scene.line(curve, palette::generation(generation, last), 1.6);
         }
     }
-    let natural = panel.curve((spectrum.natural_curve)(lineage));
+    let natural = panel.curve((figure.natural_curve)(lineage));
     scene.dashed(&natural, (5.0, 3.0), BLACK, 1.4);
 }
