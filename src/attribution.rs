@@ -17,7 +17,7 @@
 //! The interval of the misfit is that of the difference, made wider by the standard errors of the baseline, taken as
 //! independent: √(half² + (1.96 · error)²) on either side.
 
-use crate::baseline::{Baseline, Curve};
+use crate::baseline::{Baseline, DriftCurve};
 use crate::config::CONTROL;
 use crate::verdict::{ArmComparison, Effect};
 use serde::Serialize;
@@ -32,11 +32,11 @@ pub struct Attribution {
     pub metric: String,
     /// The generation.
     pub generation: usize,
-    /// Mean of the control, as seen.
+    /// ReplicateMean of the control, as seen.
     pub control: f64,
     /// What drift and its decoder would have made of the control.
     pub control_by_drift: f64,
-    /// Mean of the arm, as seen.
+    /// ReplicateMean of the arm, as seen.
     pub arm_value: f64,
     /// What drift and its decoder would have made of the arm.
     pub arm_by_drift: f64,
@@ -64,8 +64,8 @@ pub fn attribute(comparison: &ArmComparison, baseline: &Baseline) -> Vec<Attribu
     comparison.effects.iter().filter_map(of_effect).collect()
 }
 
-fn split(effect: &Effect, arm: &Curve, control: &Curve) -> Option<Attribution> {
-    let at = |curve: &Curve| {
+fn split(effect: &Effect, arm: &DriftCurve, control: &DriftCurve) -> Option<Attribution> {
+    let at = |curve: &DriftCurve| {
         Some((*curve.sampling.get(effect.generation)?, *curve.decoding.get(effect.generation)?))
     };
     let ((arm_sampled, arm_decoded), (control_sampled, control_decoded)) = (at(arm)?, at(control)?);
@@ -90,13 +90,13 @@ fn split(effect: &Effect, arm: &Curve, control: &Curve) -> Option<Attribution> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::Mean;
+    use crate::baseline::ReplicateMean;
     use crate::measure::Family;
     use crate::verdict::Verdict;
 
-    fn curve(arm: &str, sampling: f64, decoding: f64) -> Curve {
-        let means = |mean| [mean + 9.0, mean].map(|mean| Mean { mean, std_err: 0.3 }).to_vec();
-        Curve {
+    fn curve(arm: &str, sampling: f64, decoding: f64) -> DriftCurve {
+        let means = |mean| [mean + 9.0, mean].map(|mean| ReplicateMean { mean, std_err: 0.3 }).to_vec();
+        DriftCurve {
             arm: arm.to_owned(),
             metric: "hill_0".to_owned(),
             sampling: means(sampling),

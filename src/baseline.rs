@@ -1,26 +1,41 @@
-//! The baseline: what would drift alone have done inside an experiment, and what with its decoders?
+//! The baseline: how much would an experiment lose through drift alone, and through drift and its decoders?
 //!
-//! Every arm is run once more with models that know nothing but how often each type occurs, and know that without
-//! error ([`crate::drift::categorical`]): the same mixture, budget, number of generations, and tokens written and
-//! measured. Types are the tokens of the reference text, and its words, a word standing for as many tokens as a
-//! word of the reference text has; natural frequencies are their counts. Of every metric that is a function of counts
-//! ([`Unigrams`]) this gives two means over [`REPLICATES`] lineages, generation by generation:
+//! Every arm is simulated with models that know only how often each type occurs, and know it without error
+//! ([`crate::drift::categorical`]): with the same mixture, budget and number of generations, and as many tokens written
+//! and measured. Types are the tokens of the reference text, and its words (a word counts as the average number of
+//! tokens per word of the reference text); natural frequencies are their counts. For every metric that is a function of
+//! counts ([`Unigrams`]) the result is two means over [`REPLICATES`] lineages, generation by generation:
 //!
-//! - `sampling`: drift alone. What is lost, was lost because a sample is finite.
-//! - `decoding`: drift, where everything is written through the arm's decoder. What that does to a type is seen where the
-//!   type stands: see [`mod@factors`]. A decoder that draws from predictions as they are changes nothing, so both are the
-//!   same numbers then.
+//! - `sampling`: drift alone. All loss is due to finite samples.
+//! - `decoding`: drift, with everything written through the arm's decoder. The effect of a decoder on a type is observed
+//!   in held-out text: see [`mod@factors`]. A decoder that samples from the predictions unchanged has no effect, so both
+//!   means are then the same numbers.
 //!
-//! # What it is not
+//! # What it leaves out
 //!
-//! - A token of text is not drawn by itself. Tokens of a document hang together, so text drifts as a smaller sample
-//!   would, and that part of the drift is not in here.
-//! - Weights of earlier generations that training starts from (`training.init`), text of which training sees only a
-//!   part (`training.tokens`), and prompts of natural text are none of a counting model's business.
-//! - Recall of facts has no counterpart: an answer is not a count.
+//! - The tokens of a text are not independent. Those of a document depend on each other, so text drifts like a smaller
+//!   sample would, and that part of the drift is not included.
+//! - A model that counts types has no counterpart for initial weights from earlier generations (`training.init`), for
+//!   training on part of the text (`training.tokens`) or for prompts of natural text.
+//! - Recall of facts is not a function of counts.
 //!
-//! Random streams are named by one seed. All arms share them, so that a difference between two of them is known better
-//! than either.
+//! All arms share the random streams of one seed, so that a difference between two arms is more precise than either.
+//!
+//! `genloss run` writes the baseline of an experiment; [`attribute`](crate::attribution::attribute) uses it to split a
+//! difference between two arms:
+//!
+//! ```
+//! use genloss::baseline::{Baseline, DriftCurve, ReplicateMean};
+//!
+//! let curve = DriftCurve {
+//!     arm: "replace".to_owned(),
+//!     metric: "hill_0".to_owned(),
+//!     sampling: vec![ReplicateMean { mean: 900.0, std_err: 1.0 }, ReplicateMean { mean: 850.0, std_err: 1.0 }],
+//!     decoding: vec![ReplicateMean { mean: 900.0, std_err: 1.0 }, ReplicateMean { mean: 700.0, std_err: 1.0 }],
+//! };
+//! let baseline = Baseline { replicates: 64, curves: vec![curve] };
+//! assert_eq!(baseline.curve("replace", "hill_0").map(|curve| curve.decoding[1].mean), Some(700.0));
+//! ```
 
 pub mod factors;
 
@@ -35,88 +50,87 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Lineages that each mean is over.
+/// The number of simulated lineages per mean.
 pub const REPLICATES: usize = 64;
 
-/// What drift alone would have done in every arm of an experiment.
+/// The effect of drift, and of drift and decoding, on every arm of an experiment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
-    /// Lineages that each mean is over.
+    /// The number of simulated lineages per mean.
     pub replicates: usize,
-    /// By arm, in the experiment's order, and metric. A metric that has no answer in some lineage is left out, and so is
-    /// one of words where it cannot be seen what the decoder does to words.
-    pub curves: Vec<Curve>,
+    /// By arm, in the experiment's order, and by metric. A metric that is undefined in some lineage is left out, and so
+    /// are those of words where the decoder's effect on words cannot be observed.
+    pub curves: Vec<DriftCurve>,
 }
 
-/// One metric of one arm, by generation from 0 on.
+/// One metric of one arm under drift, by generation from 0 on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Curve {
-    /// The arm.
+pub struct DriftCurve {
+    /// The name of the arm.
     pub arm: String,
     /// Id of the metric.
     pub metric: String,
     /// Under drift alone.
-    pub sampling: Vec<Mean>,
+    pub sampling: Vec<ReplicateMean>,
     /// Under drift and the arm's decoder.
-    pub decoding: Vec<Mean>,
+    pub decoding: Vec<ReplicateMean>,
 }
 
-/// A mean over replicates.
+/// A mean over simulated lineages, in the unit of its metric.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Mean {
+pub struct ReplicateMean {
     /// The mean.
     pub mean: f64,
     /// Its standard error.
     pub std_err: f64,
 }
 
-/// For each of some models, how much more probable a decoder makes each token of the held-out text: the natural logarithm
-/// of the ratio, in the order of [`crate::documents::Documents::flat`]; −∞ for a token that it would never write.
+/// For each of some models, ln q′/q of every held-out token in the order of [`crate::documents::Documents::flat`]: by how
+/// much a decoder changes its probability from q to q′. −∞ for a token that the decoder never chooses.
 pub type LogRatios = Vec<Vec<f32>>;
 
-/// What can go wrong with a baseline.
+/// Why a baseline could not be simulated.
 #[derive(Debug, thiserror::Error)]
 pub enum BaselineError {
-    /// The user asked to stop.
+    /// The user interrupted the run.
     #[error("interrupted")]
     Interrupted,
-    /// A loop that cannot be simulated.
-    #[error("arm \"{arm}\" by drift alone: {source}")]
+    /// The settings of an arm cannot be simulated.
+    #[error("simulating drift in arm \"{arm}\"")]
     Drift {
-        /// The arm.
+        /// The name of the arm.
         arm: String,
-        /// Why.
+        /// The reason.
         source: DriftError,
     },
 }
 
-/// By generation, the metrics of tokens or words; None where some lineage has no answer.
-type Curves = Vec<[Option<Mean>; 5]>;
-
 impl Baseline {
-    /// Whether this is of an experiment with these arms and generations.
+    /// Whether this could be the baseline of `experiment`, by its arms, generations and number of replicates.
     #[must_use]
     pub fn fits(&self, experiment: &Experiment) -> bool {
-        let is_whole = |curve: &Curve| {
+        let is_whole = |curve: &DriftCurve| {
             let lengths = [curve.sampling.len(), curve.decoding.len()];
             lengths.iter().all(|&length| length == experiment.generations + 1)
         };
-        let has_arm = |curve: &Curve| experiment.arms.iter().any(|arm| arm.name == curve.arm);
+        let has_arm = |curve: &DriftCurve| experiment.arms.iter().any(|arm| arm.name == curve.arm);
         self.replicates == REPLICATES && self.curves.iter().all(|curve| is_whole(curve) && has_arm(curve))
     }
 
-    /// The curve of a metric of an arm.
+    /// The curve of a metric of an arm, if there is one.
     #[must_use]
-    pub fn curve(&self, arm: &str, metric: &str) -> Option<&Curve> {
+    pub fn curve(&self, arm: &str, metric: &str) -> Option<&DriftCurve> {
         self.curves.iter().find(|curve| curve.arm == arm && curve.metric == metric)
     }
 
-    /// Simulates every arm of `experiment`, whose random streams are those of the seed of `stage`. An arm whose decoder is
-    /// not plain needs its `log_ratios`, by name; without them it is left out, as an arm always is that writes by a search,
+    /// Simulates every arm of `experiment` with the random streams of the seed of `stage`.
+    ///
+    /// `log_ratios`, by the name of the arm, are needed for arms whose decoder changes the predictions; without them
+    /// such an arm is left out. Always left out is an arm that writes by beam search or contrastive search, that
     /// decodes only some of its tokens, or whose generation 0 has another decoder.
     ///
     /// # Errors
-    /// When a loop cannot be simulated, or the run is interrupted.
+    /// If an arm cannot be simulated, or the run is interrupted.
     pub fn simulate(
         experiment: &Experiment,
         reference: &Reference,
@@ -127,25 +141,15 @@ impl Baseline {
         let unigrams = reference.unigrams(experiment.measured_tokens);
         stage.begin((experiment.arms.len() * unigrams.len()) as u64, "loops");
         let mut curves = Vec::new();
-        for arm in &experiment.arms {
-            // Under drift a lineage has one decoder.
-            if !decodes_alike(experiment, arm) {
-                continue;
-            }
+        for arm in experiment.arms.iter().filter(|arm| has_one_decoder(experiment, arm)) {
             for types in &unigrams {
-                // A budget that rounds to no word at all.
-                if experiment.corpus.train_tokens.0 as f64 * types.per_token() < 0.5 {
+                let simulated = SimulatedArm { experiment, arm, types, stage };
+                if simulated.has_no_draws() {
                     continue;
                 }
-                let decoding = decoder(&arm.synthesis);
-                let factors = if decoding.is_some_and(decoding::is_plain) {
-                    Some(vec![1.0; types.counts().len()])
-                } else {
-                    let log_ratios = log_ratios.get(arm.name.as_str());
-                    log_ratios.and_then(|of| factors(types.counts(), &types.occurrences(heldout), of))
-                };
-                if let Some(factors) = factors {
-                    curves.extend(Drifting { experiment, arm, types, stage }.curves(factors)?);
+                let log_ratios = log_ratios.get(arm.name.as_str());
+                if let Some(factors) = simulated.factors(heldout, log_ratios) {
+                    curves.extend(simulated.curves(factors)?);
                 }
                 stage.advance(1);
             }
@@ -155,65 +159,84 @@ impl Baseline {
     }
 }
 
-/// The decoder that every token of a corpus comes from, as far as it goes token by token. A command of the user's has its
-/// own, which is not known of, and counts as none. Where only some tokens are drawn, those that stay are not decoded.
+/// The decoder that every token of a corpus is drawn with, token by token. None for searches, and where only some tokens
+/// are drawn by a decoder that changes the predictions. An external command's decoder is unknown and counts as plain
+/// sampling.
 #[must_use]
 pub fn decoder(synthesis: &Synthesis) -> Option<&Decoding> {
     let decoding = synthesis.decoding.token_by_token();
-    match synthesis.method {
-        Method::External { .. } => Some(&Decoding::PLAIN),
-        Method::Rephrase { fidelity, .. } if fidelity > 0.0 => decoding.filter(|one| decoding::is_plain(one)),
-        Method::TokenEdit { .. } => decoding.filter(|one| decoding::is_plain(one)),
-        _ => decoding,
-    }
+    let draws_all_tokens = match synthesis.method {
+        Method::External { .. } => return Some(&Decoding::PLAIN),
+        Method::Rephrase { fidelity, .. } => fidelity <= 0.0,
+        Method::TokenEdit { .. } => false,
+        Method::Textbook | Method::Keywords { .. } | Method::Continuation { .. } => true,
+    };
+    decoding.filter(|decoding| draws_all_tokens || decoding::is_plain(decoding))
 }
 
-/// Whether generation 0 of an arm has the decoder of those that follow.
+/// Whether generation 0 of an arm has the same decoder as the generations that follow: under drift, a lineage has one.
 #[must_use]
-pub fn decodes_alike(experiment: &Experiment, arm: &Arm) -> bool {
+pub fn has_one_decoder(experiment: &Experiment, arm: &Arm) -> bool {
     decoder(&experiment.at(arm, 0).synthesis) == decoder(&arm.synthesis)
 }
 
-/// One arm, of which tokens or words drift.
-struct Drifting<'a> {
+/// The metrics of one lineage or their means, by generation. None where a metric is undefined.
+type ByGeneration<T> = Vec<[Option<T>; 5]>;
+
+/// One arm, simulated for tokens or for words.
+struct SimulatedArm<'a> {
     experiment: &'a Experiment,
     arm: &'a Arm,
     types: &'a Unigrams<'a>,
     stage: &'a Stage<'a>,
 }
 
-impl Drifting<'_> {
-    /// The curves of an arm through whose decoder each type is written `factors` times as often as learnt.
-    fn curves(&self, factors: Vec<f64>) -> Result<Vec<Curve>, BaselineError> {
+impl SimulatedArm<'_> {
+    /// Whether the budget is less than half a word.
+    fn has_no_draws(&self) -> bool {
+        self.experiment.corpus.train_tokens.0 as f64 * self.types.per_token() < 0.5
+    }
+
+    /// The decoder's effect on each type (types); None where it cannot be observed.
+    fn factors(&self, heldout: Heldout, log_ratios: Option<&LogRatios>) -> Option<Vec<f64>> {
+        let counts = self.types.counts();
+        if decoder(&self.arm.synthesis).is_some_and(decoding::is_plain) {
+            return Some(vec![1.0; counts.len()]);
+        }
+        factors(counts, &self.types.occurrences(heldout), log_ratios?)
+    }
+
+    /// The curves of the arm if its decoder writes each type `factors` times as often as learnt.
+    fn curves(&self, factors: Vec<f64>) -> Result<Vec<DriftCurve>, BaselineError> {
         let plain = vec![1.0; factors.len()];
         let sampling = self.means(plain.clone())?;
         let decoding = if factors == plain { sampling.clone() } else { self.means(factors)? };
-        let all = self.types.metrics().into_iter().enumerate().filter_map(|(place, metric)| {
-            let of = |curves: &Curves| curves.iter().map(|means| means[place]).collect::<Option<Vec<Mean>>>();
-            Some(Curve {
+        let metrics = self.types.metrics().into_iter().enumerate();
+        let curves = metrics.filter_map(|(index, metric)| {
+            Some(DriftCurve {
                 arm: self.arm.name.clone(),
                 metric: metric.to_owned(),
-                sampling: of(&sampling)?,
-                decoding: of(&decoding)?,
+                sampling: column(&sampling, index)?,
+                decoding: column(&decoding, index)?,
             })
         });
-        Ok(all.collect())
+        Ok(curves.collect())
     }
 
-    /// What becomes of the types when each is written `factors` times as often as learnt.
-    fn means(&self, factors: Vec<f64>) -> Result<Curves, BaselineError> {
+    /// Means over [`REPLICATES`] lineages in which each type is written `factors` times as often as learnt.
+    fn means(&self, factors: Vec<f64>) -> Result<ByGeneration<ReplicateMean>, BaselineError> {
         let simulation = self
             .simulation(factors)
             .map_err(|source| BaselineError::Drift { arm: self.arm.name.clone(), source })?;
         let lineages = (0..REPLICATES).into_par_iter().map(|replicate| self.lineage(&simulation, replicate));
-        let lineages: Vec<Vec<[Option<f64>; 5]>> = lineages.collect::<Result<_, _>>()?;
-        let mean = |generation: usize, place: usize| {
-            let values: Option<Vec<f64>> = lineages.iter().map(|values| values[generation][place]).collect();
-            let row = DriftRow::new(generation, self.types.metrics()[place], &values?, None);
-            Some(Mean { mean: row.mean, std_err: row.std_err.unwrap_or(0.0) })
+        let lineages: Vec<ByGeneration<f64>> = lineages.collect::<Result<_, _>>()?;
+        let mean = |generation: usize, index: usize| {
+            let values: Option<Vec<f64>> = lineages.iter().map(|values| values[generation][index]).collect();
+            let row = DriftRow::new(generation, self.types.metrics()[index], &values?, None);
+            Some(ReplicateMean { mean: row.mean, std_err: row.std_err.unwrap_or(0.0) })
         };
         let generations = 0..=self.experiment.generations;
-        Ok(generations.map(|generation| std::array::from_fn(|place| mean(generation, place))).collect())
+        Ok(generations.map(|generation| std::array::from_fn(|index| mean(generation, index))).collect())
     }
 
     fn simulation(&self, factors: Vec<f64>) -> Result<CategoricalSimulation, DriftError> {
@@ -222,22 +245,17 @@ impl Drifting<'_> {
         let schedule =
             SampleSchedule::of(&self.arm.mixture, self.experiment.generations, budget.0, written.0)?;
         let schedule = schedule.scaled(self.types.per_token());
+        let natural = Frequencies::from_counts(&counts)?;
         let seed = self.stage.key().seed;
-        CategoricalSimulation::weighted(
-            Frequencies::from_counts(&counts)?,
-            factors,
-            schedule,
-            REPLICATES,
-            seed,
-        )
+        CategoricalSimulation::weighted(natural, factors, schedule, REPLICATES, seed)
     }
 
-    /// The metrics of one lineage, by generation.
+    /// The metrics of one lineage.
     fn lineage(
         &self,
         simulation: &CategoricalSimulation,
         replicate: usize,
-    ) -> Result<Vec<[Option<f64>; 5]>, BaselineError> {
+    ) -> Result<ByGeneration<f64>, BaselineError> {
         if self.stage.interrupted() {
             return Err(BaselineError::Interrupted);
         }
@@ -248,4 +266,9 @@ impl Drifting<'_> {
         });
         Ok(values)
     }
+}
+
+/// One metric in every generation; None if it is undefined in any.
+fn column(means: &ByGeneration<ReplicateMean>, index: usize) -> Option<Vec<ReplicateMean>> {
+    means.iter().map(|means| means[index]).collect()
 }

@@ -1,42 +1,44 @@
-//! What does a decoder do to a type? Seen in context.
+//! By how much does a decoder change the frequency of each type?
 //!
-//! A truncation of a language model's predictions is not one of the frequencies of types: top-k keeps a rare type where it
-//! is expected, and cuts a frequent one where it is not. What a decoder does to how often a type is written is
+//! Truncating a language model's predictions is not the same as truncating the frequencies of types: top-k keeps a rare
+//! type where it is expected, and cuts a frequent one where it is not. A decoder changes the frequency of a type by
 //!
 //! ```text
 //! factor = Σ_contexts P(context) q′(type | context) / Σ_contexts P(context) q(type | context)
 //!        = mean over occurrences of the type of q′/q,
 //! ```
 //!
-//! with q the prediction and q′ what is drawn from after decoding. Contexts and occurrences are those of held-out natural
-//! text. A word is written by several tokens; its q′/q is the product of theirs.
+//! with q the prediction and q′ the distribution after decoding. Contexts and occurrences are those of held-out natural
+//! text. A word consists of several tokens; its q′/q is the product of theirs.
 //!
-//! Were natural text drawn from q, the mean of q′/q over all its tokens would be 1, whatever the decoder. A model also
-//! gives probability to what nobody writes; a decoder takes that away and hands it to all the rest, and the mean is c > 1.
-//! A baseline whose models err in nothing has no such noise to hand out, and a word of many tokens should not gain cᵏ by
-//! it, again in every generation. So every token's q′/q is divided by c.
+//! If natural text were drawn from q, the mean of q′/q over all its tokens would be 1, whatever the decoder. A model also
+//! gives probability to text that nobody writes; a decoder removes it and distributes it over all the rest, and the mean
+//! is c > 1. The models of the baseline make no errors, so they have no such probability to distribute, and a word of k
+//! tokens should not gain cᵏ by it, again in every generation. Therefore every token's q′/q is divided by c.
 //!
-//! Rare types occur too seldom in held-out text to have a mean each, so a mean is over all occurrences of types of about
-//! one natural frequency: a bin is an octave of counts in the reference text (1, 2–3, 4–7, …), joined with more frequent
-//! ones until there are [`LEAST_OCCURRENCES`]. Joining begins with the rarest; what remains at the frequent end joins
-//! the bin before it.
+//! Rare types occur too seldom in held-out text to have a mean each, so types of similar natural frequency share one: a
+//! bin is an octave of counts in the reference text (1, 2–3, 4–7, …), merged with the next more frequent ones until it
+//! has [`LEAST_OCCURRENCES`]. Merging begins with the rarest types; what remains at the frequent end is merged with the
+//! bin before it.
 //!
-//! **Where it is wrong.** The factor is that of generation 0 for ever: models that learn from decoded text predict more
-//! sharply, and then there is less left to cut. And types of a bin are not alike: the factor of a bin is right for their
-//! sum, while which of them die depends on each.
+//! **Limits.** The factor is always that of generation 0: models that learn from decoded text predict more sharply, and
+//! then a decoder has less left to cut. And the types of a bin differ: the factor of a bin is right for their sum, while
+//! the survival of each depends on its own.
 
 use crate::measure::Occurrence;
 use std::collections::BTreeSet;
 
-/// Occurrences that a bin has at least, if there are so many in all.
+/// A bin has at least this many occurrences, if there are as many in all.
 pub const LEAST_OCCURRENCES: usize = 30;
 
-/// What f32 probabilities leave of a factor of 1.
+/// Factors closer to 1 than this may differ from it only by the rounding of f32 probabilities.
 const ROUNDING: f64 = 1e-5;
 
-/// By how much each type (types) becomes more frequent, given its count in the reference text (types), where types occur
-/// in held-out text, and, for each of some models, ln q′/q of every held-out token. None if nothing occurs, or if there is
-/// too little text to tell rare types from frequent ones. Factors that differ from 1 by rounding only are 1.
+/// The factor by which a decoder changes the frequency of each type (types).
+///
+/// `counts` (types) are those of the reference text, `occurrences` those in held-out text, and `log_ratios` are ln q′/q of
+/// every held-out token, for each of some models. None if no type occurs in held-out text, or if there is too little of it
+/// to distinguish rare types from frequent ones. If all factors differ from 1 only by rounding, they are 1.
 #[must_use]
 pub fn factors(counts: &[u32], occurrences: &[Occurrence], log_ratios: &[Vec<f32>]) -> Option<Vec<f64>> {
     let mut bins = vec![Bin::default(); u32::BITS as usize];
@@ -49,7 +51,7 @@ pub fn factors(counts: &[u32], occurrences: &[Occurrence], log_ratios: &[Vec<f32
         }
         bins[bin].occurrences += 1;
     }
-    let factors = joined(&bins)?;
+    let factors = mean_ratios(&bins)?;
     let octaves: BTreeSet<usize> = counts.iter().copied().filter_map(octave).collect();
     if octaves.len() > 1 && bins.iter().map(|bin| bin.occurrences).sum::<usize>() < 2 * LEAST_OCCURRENCES {
         return None;
@@ -59,16 +61,18 @@ pub fn factors(counts: &[u32], occurrences: &[Occurrence], log_ratios: &[Vec<f32
     Some(counts.iter().map(|&count| octave(count).map_or(1.0, of)).collect())
 }
 
+/// The occurrences of types of similar frequency.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bin {
     occurrences: usize,
-    /// Over occurrences and models.
+    /// Sum of q′/q over occurrences and models.
     ratios: f64,
+    /// The number of terms of that sum.
     scores: usize,
 }
 
 impl Bin {
-    fn with(self, other: Self) -> Self {
+    fn merged_with(self, other: Self) -> Self {
         Self {
             occurrences: self.occurrences + other.occurrences,
             ratios: self.ratios + other.ratios,
@@ -77,35 +81,36 @@ impl Bin {
     }
 }
 
-/// The bin of a count; none for 0.
+/// The bin of a count; None for 0.
 fn octave(count: u32) -> Option<usize> {
     count.checked_ilog2().map(|octave| octave as usize)
 }
 
-/// q′/q of every token, over its mean.
+/// q′/q of every token, divided by its mean over all tokens.
 fn centred(log_ratios: &[f32]) -> Vec<f64> {
     let ratios: Vec<f64> = log_ratios.iter().map(|&log| f64::from(log).exp()).collect();
     let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
     ratios.into_iter().map(|ratio| ratio / mean).collect()
 }
 
-/// The mean ratio of every bin, after joining those with too little in them.
-fn joined(bins: &[Bin]) -> Option<Vec<f64>> {
+/// The mean ratio of every bin, after merging bins with too few occurrences.
+fn mean_ratios(bins: &[Bin]) -> Option<Vec<f64>> {
+    // How many neighbouring bins were merged, and the result.
     let mut runs: Vec<(usize, Bin)> = Vec::new();
     let (mut first, mut open) = (0, Bin::default());
-    for (place, &bin) in bins.iter().enumerate() {
-        open = open.with(bin);
+    for (index, &bin) in bins.iter().enumerate() {
+        open = open.merged_with(bin);
         if open.occurrences >= LEAST_OCCURRENCES {
-            runs.push((place + 1 - first, open));
-            (first, open) = (place + 1, Bin::default());
+            runs.push((index + 1 - first, open));
+            (first, open) = (index + 1, Bin::default());
         }
     }
     let rest = bins.len() - first;
     match runs.last_mut() {
-        Some((length, last)) => (*length, *last) = (*length + rest, last.with(open)),
+        Some((length, last)) => (*length, *last) = (*length + rest, last.merged_with(open)),
         None => runs.push((rest, open)),
     }
-    // Where every occurrence is cut, half of one might have stayed: no decoder writes nothing at all.
+    // If every occurrence is cut, count half of one as kept: a frequency of 0 would be too certain.
     let mean = |run: &Bin| Some(run.ratios.max(0.5) / run.scores as f64).filter(|mean| mean.is_finite());
     let means = runs.iter().map(|(length, run)| Some(vec![mean(run)?; *length]));
     means.collect::<Option<Vec<_>>>().map(|means| means.concat())
@@ -116,14 +121,14 @@ mod tests {
     use super::*;
 
     fn occurrences(ids: &[u32]) -> Vec<Occurrence> {
-        ids.iter().enumerate().map(|(place, &id)| Occurrence { id, tokens: place..place + 1 }).collect()
+        ids.iter().enumerate().map(|(index, &id)| Occurrence { id, tokens: index..index + 1 }).collect()
     }
 
     /// Three bins by count: 1 (types 0 and 1), 4 (type 2), 100 (type 3). Of 30 rare occurrences 20 are cut and 10
-    /// doubled: 2/3, whichever of the two types they are. The 10 of count 4 join the 30 of count 100: 50/40. The mean
-    /// over all is 70/70.
+    /// doubled: 2/3, for both types. The 10 of count 4 are merged with the 30 of count 100: 50/40. The mean over all is
+    /// 70/70.
     #[test]
-    fn a_factor_is_the_mean_ratio_over_types_of_about_one_frequency() {
+    fn a_factor_is_the_mean_ratio_over_types_of_similar_frequency() {
         let ids: Vec<u32> = [vec![0; 20], vec![1; 10], vec![2; 10], vec![3; 30]].concat();
         let logs = |id: u32| [f32::NEG_INFINITY, 2f32.ln(), 0.5f32.ln(), 1.5f32.ln()][id as usize];
         let log_ratios: Vec<f32> = ids.iter().map(|&id| logs(id)).collect();
@@ -132,10 +137,10 @@ mod tests {
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
     }
 
-    /// 59 occurrences of a rare and a frequent type are one bin, 60 are two. And a ratio that is the same for all is no
-    /// change, whatever its last digit.
+    /// 59 occurrences of a rare and a frequent type make one bin, 60 make two. A ratio that is the same for all types
+    /// changes nothing, whatever its last digit.
     #[test]
-    fn rare_types_must_be_told_from_frequent_ones() {
+    fn rare_types_must_be_distinguishable_from_frequent_ones() {
         let of = |each: usize, log: f32| {
             let ids = [vec![0; each], vec![1; 30]].concat();
             factors(&[1, 100], &occurrences(&ids), &[vec![log; ids.len()]])
@@ -144,10 +149,10 @@ mod tests {
         assert_eq!(of(30, 1e-7), Some(vec![1.0, 1.0]));
     }
 
-    /// Ratios of 1, ½ and 3 have the mean 1.5, so that the last two make 1.5/1.5²; in the eyes of a second model, which
-    /// changes nothing, 1. The mean of both is 5/6.
+    /// Ratios of 1, ½ and 3 have the mean 1.5, so the product of the last two is 1.5/1.5²; that of a second model, whose
+    /// predictions do not change, is 1. The mean of both is 5/6.
     #[test]
-    fn a_word_is_as_much_more_frequent_as_the_product_of_its_tokens() {
+    fn the_ratio_of_a_word_is_the_product_of_those_of_its_tokens() {
         let word = Occurrence { id: 0, tokens: 1..3 };
         let log_ratios = [vec![0.0, 0.5f32.ln(), 3f32.ln()], vec![0.0; 3]];
         assert!((factors(&[7], &[word], &log_ratios).unwrap()[0] - 5.0 / 6.0).abs() < 1e-6);

@@ -41,7 +41,7 @@ impl Run<'_> {
     /// The arms that write token by token, not always from predictions as they are. (How beam search and contrastive search
     /// change the probability of a token cannot be seen in one prediction: such arms have no baseline.)
     fn decoding_arms(&self) -> impl Iterator<Item = (&Arm, &Decoding)> {
-        let all = self.experiment.arms.iter().filter(|arm| baseline::decodes_alike(self.experiment, arm));
+        let all = self.experiment.arms.iter().filter(|arm| baseline::has_one_decoder(self.experiment, arm));
         let by_token = all.filter_map(|arm| Some((arm, baseline::decoder(&arm.synthesis)?)));
         by_token.filter(|(_, decoding)| !decoding::is_plain(decoding))
     }

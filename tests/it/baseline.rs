@@ -1,6 +1,6 @@
-//! What drift alone does inside an experiment, against exact theory and against the loop itself.
+//! The effect of drift inside an experiment, compared with exact theory and with the loop itself.
 
-use genloss::baseline::{Baseline, Mean};
+use genloss::baseline::{Baseline, ReplicateMean};
 use genloss::config::{self, Arm, CONTROL, Experiment};
 use genloss::documents::Documents;
 use genloss::drift::{
@@ -27,13 +27,13 @@ fn experiment(arms: &str) -> Experiment {
 
 const REPLACE: &str = "[[arm]]\nname = \"replace\"\nmixture = \"replace\"\n";
 
-/// Counts of 20 000 draws by Zipf's law over 500 types, and the same as documents of ten tokens.
+/// Counts of 20 000 draws from a Zipf distribution over 500 types, and the same as documents of ten tokens.
 fn zipf() -> (Vec<u64>, Documents) {
     let natural = Frequencies::zipf(500, 1.0, 0.0).unwrap();
     let counts = multinomial(20_000, natural.probabilities(), &StreamKey::new(1, "", 0, "baseline test"));
     let mut tokens: Vec<u32> = (0..).zip(&counts).flat_map(|(id, &count)| vec![id; count as usize]).collect();
-    // 7 919 and 20 000 have no common factor: every token comes once, far from its like.
-    tokens = (0..tokens.len()).map(|place| tokens[place * 7919 % tokens.len()]).collect();
+    // 7 919 and 20 000 have no common factor: every token comes once, far from others of its type.
+    tokens = (0..tokens.len()).map(|index| tokens[index * 7919 % tokens.len()]).collect();
     (counts, tokens.chunks(10).collect())
 }
 
@@ -46,10 +46,10 @@ fn baseline(experiment: &Experiment, documents: &Documents) -> Baseline {
     Baseline::simulate(experiment, &reference, heldout, &BTreeMap::new(), &stage).unwrap()
 }
 
-/// The text of generation g is one more draw from its model: as many types live in it as in what generation g + 1 of
-/// the replace regime trains on, where their number is known exactly. |z| < 4, fixed seed.
+/// The text of generation g is one more draw from its model: it contains as many types as the text that generation g + 1
+/// of the replace regime trains on, for which the number is known exactly. |z| < 4, fixed seed.
 #[test]
-fn types_in_the_texts_of_replace_are_as_many_as_survive_one_more_draw() {
+fn the_text_of_a_generation_contains_as_many_types_as_survive_one_more_draw() {
     let (counts, documents) = zipf();
     let baseline = baseline(&experiment(REPLACE), &documents);
     let mixture = config::parse_mixture("replace", "mixture").unwrap();
@@ -60,14 +60,14 @@ fn types_in_the_texts_of_replace_are_as_many_as_survive_one_more_draw() {
     );
     let curve = baseline.curve("replace", "hill_0").unwrap();
     assert_eq!(curve.sampling, curve.decoding);
-    for (generation, Mean { mean, std_err }) in curve.sampling.iter().enumerate() {
+    for (generation, ReplicateMean { mean, std_err }) in curve.sampling.iter().enumerate() {
         let z = (mean - exact[generation + 1].unwrap().types) / std_err;
         assert!(z.abs() < 4.0, "generation {generation}: {mean} ± {std_err}, z = {z}");
     }
 }
 
 #[test]
-fn an_arm_that_writes_by_a_search_has_no_curves() {
+fn an_arm_that_writes_by_beam_search_has_no_curves() {
     let arms =
         format!("{REPLACE}[[arm]]\nname = \"beam\"\nmixture = \"replace\"\nsynthesis = {{ beams = 2 }}\n");
     let baseline = baseline(&experiment(&arms), &zipf().1);
@@ -75,11 +75,10 @@ fn an_arm_that_writes_by_a_search_has_no_curves() {
     assert_eq!(baseline.curve("beam", "hill_0"), None);
 }
 
-/// Natural text has a coverage of 1; what a model wrote that has counted it once has less, for the model missed some.
-/// A command has a decoder of its own, whatever temperature its arm inherits; of a document that is edited only some tokens
-/// are decoded.
+/// An external command decodes in its own way, whatever temperature its arm inherits; in a document that is edited, only
+/// some tokens are decoded.
 #[test]
-fn a_decoder_counts_only_where_every_token_comes_from_it() {
+fn only_an_arm_whose_decoder_draws_every_token_has_a_decoding_curve() {
     let arm = |name: &str, synthesis: &str| {
         format!("[[arm]]\nname = \"{name}\"\nmixture = \"replace\"\nsynthesis = {{ {synthesis} }}\n")
     };
@@ -95,8 +94,10 @@ fn a_decoder_counts_only_where_every_token_comes_from_it() {
     assert!(baseline.curve("edited-plainly", "hill_0").is_some());
 }
 
+/// Natural text has a coverage of 1. The text of a model that counted a sample of it has less, because the sample lacks
+/// some types; but in the control, no further generation adds to that.
 #[test]
-fn a_control_stays_where_it_is() {
+fn the_tail_coverage_of_the_control_does_not_change_from_generation_to_generation() {
     let (_, documents) = zipf();
     let baseline = baseline(&experiment(REPLACE), &documents);
     let curve = baseline.curve(CONTROL, "tail_coverage").unwrap();
@@ -107,10 +108,10 @@ fn a_control_stays_where_it_is() {
     }
 }
 
-/// The loop as it is, documents, mixtures and measurements, around models that count tokens and err in nothing: no misfit.
-/// Means of 40 lineages against the baseline's; |z| < 4, fixed seeds.
+/// The real loop of documents, mixtures and measurements, with models that know the token counts of their training text
+/// without error. Means of 40 lineages agree with the baseline: |z| < 4, fixed seeds.
 #[test]
-fn lineages_of_models_that_err_in_nothing_have_no_misfit() {
+fn lineages_of_models_without_errors_have_no_misfit() {
     let arms = "[[arm]]\nname = \"anchored\"\nmixture = { natural_fraction = 0.2, natural = \"fresh\" }\n\
                 synthesis = { tokens = 6000 }\n\
                 [[arm]]\nname = \"accumulate\"\nmixture = \"accumulate-subsample\"\n";
@@ -126,20 +127,20 @@ fn lineages_of_models_that_err_in_nothing_have_no_misfit() {
         for id in ["tail_mass", "hill_0", "hill_1", "hill_2"] {
             let of = |all: &Vec<Measurement>| all.iter().find(|one| one.metric == id).unwrap().value;
             let values: Vec<f64> = last.iter().map(of).collect();
-            let seen = DriftRow::new(4, "seen", &values, None);
-            let Mean { mean, std_err } = baseline.curve(&arm.name, id).unwrap().sampling[4];
-            // The tail's mass is known exactly in one, and by its second half in the other.
+            let observed = DriftRow::new(4, "observed", &values, None);
+            let ReplicateMean { mean, std_err } = baseline.curve(&arm.name, id).unwrap().sampling[4];
+            // The baseline knows the tail's mass exactly; a measurement estimates it from half of the reference.
             if id != "tail_mass" {
-                let z = (seen.mean - mean) / seen.std_err.unwrap().hypot(std_err);
-                assert!(z.abs() < 4.0, "{}, {id}: {} and {mean}, z = {z}", arm.name, seen.mean);
+                let z = (observed.mean - mean) / observed.std_err.unwrap().hypot(std_err);
+                assert!(z.abs() < 4.0, "{}, {id}: {} and {mean}, z = {z}", arm.name, observed.mean);
             } else {
-                assert!((seen.mean - mean).abs() < 0.05, "{}: {} and {mean}", arm.name, seen.mean);
+                assert!((observed.mean - mean).abs() < 0.05, "{}: {} and {mean}", arm.name, observed.mean);
             }
         }
     }
 }
 
-/// What is measured of generation 4 when every model draws tokens at random out of what it was trained on.
+/// The measurements of generation 4 if every model draws tokens at random from its training text.
 fn lineage(
     experiment: &Experiment,
     arm: &Arm,
@@ -147,15 +148,15 @@ fn lineage(
     reference: &Reference,
     seed: u64,
 ) -> Vec<Measurement> {
-    let place = |generation, stage| StreamKey::new(seed, &arm.name, generation, stage);
-    let pool = draws(40_000, natural.probabilities(), &place(0, "natural"));
+    let key = |generation, stage| StreamKey::new(seed, &arm.name, generation, stage);
+    let pool = draws(40_000, natural.probabilities(), &key(0, "natural"));
     let budget = experiment.corpus.train_tokens;
     let mut corpora: Vec<Documents> = Vec::new();
     for generation in 0..=experiment.generations {
         let lengths = |documents: &Documents| documents.iter().map(<[u32]>::len).collect::<Vec<_>>();
         let synthetic: Vec<Vec<usize>> = corpora.iter().map(lengths).collect();
         let sources = Pool { natural: &lengths(&pool), synthetic: &synthetic };
-        let mut stream = place(generation, "mixture").stream(0);
+        let mut stream = key(generation, "mixture").stream(0);
         let written = arm.synthesis.tokens;
         let plan = mixture::plan(&arm.mixture, generation, budget, written, sources, &mut stream).unwrap();
         let mut counts = vec![0.0; natural.probabilities().len()];
@@ -165,7 +166,7 @@ fn lineage(
         for &id in natural_text.chain(written).flatten() {
             counts[id as usize] += 1.0;
         }
-        corpora.push(draws(arm.synthesis.tokens.0, &counts, &place(generation, "synthesis")));
+        corpora.push(draws(arm.synthesis.tokens.0, &counts, &key(generation, "synthesis")));
     }
     let synthetic = corpora[experiment.generations].prefix(experiment.measured_tokens);
     let inputs = Inputs {
@@ -179,7 +180,7 @@ fn lineage(
         facts: &[],
     };
     let never = AtomicBool::new(false);
-    measure(&inputs, &Metrics::builtin(), &Stage::new(place(0, "measuring"), &Silent, &never)).unwrap().0
+    measure(&inputs, &Metrics::builtin(), &Stage::new(key(0, "measuring"), &Silent, &never)).unwrap().0
 }
 
 /// Documents of ten tokens, drawn one by one in proportion to `weights`.

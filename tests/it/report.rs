@@ -1,6 +1,6 @@
 //! The report of made-up experiments: one arm collapses, one holds.
 
-use genloss::baseline::{Baseline, Curve, Mean};
+use genloss::baseline::{Baseline, DriftCurve, ReplicateMean};
 use genloss::config::{
     Arm, Budget, CONTROL, Corpus, Experiment, Init, Method, Mixture, Model, NaturalDocuments,
     NaturalFraction, Ngram, Patience, Selection, Source, Strategy, Synthesis, SyntheticDocuments, Tokenizer,
@@ -214,10 +214,11 @@ fn baseline(generations: usize, arms: &[MadeUpArm]) -> Baseline {
         let (from, to) = ends(metric);
         let after = |share: f64| {
             let lost = (0..=generations).map(move |generation| 1.0 - (-loss * generation as f64).exp());
-            lost.map(move |lost| Mean { mean: from + share * lost * (to - from), std_err: 1e-3 }).collect()
+            lost.map(move |lost| ReplicateMean { mean: from + share * lost * (to - from), std_err: 1e-3 })
+                .collect()
         };
         let (arm, metric) = (arm.to_owned(), metric.to_owned());
-        Curve { arm, metric, sampling: after(0.5), decoding: after(0.75) }
+        DriftCurve { arm, metric, sampling: after(0.5), decoding: after(0.75) }
     };
     let curves = metrics.flat_map(|metric| arms.iter().map(move |(arm, loss)| curve(arm, *loss, &metric)));
     Baseline { replicates: 64, curves: curves.collect() }
