@@ -184,9 +184,9 @@ fn lineage(
 }
 
 /// Documents of ten tokens, drawn one by one in proportion to `weights`.
-fn draws(tokens: u64, weights: &[f64], place: &StreamKey) -> Documents {
+fn draws(tokens: u64, weights: &[f64], key: &StreamKey) -> Documents {
     let types = WeightedIndex::new(weights).unwrap();
     let drawn: Vec<u32> =
-        types.sample_iter(place.stream(0)).take(tokens as usize).map(|id| id as u32).collect();
+        types.sample_iter(key.stream(0)).take(tokens as usize).map(|id| id as u32).collect();
     drawn.chunks(10).collect()
 }
