@@ -2,7 +2,7 @@
 
 use super::table::{Table, Value};
 use super::{StoreError, read_table};
-use crate::baseline::{Baseline, Curve, Mean};
+use crate::baseline::{Baseline, DriftCurve, ReplicateMean};
 use crate::store::RunRecord;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -75,11 +75,11 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Baseline>, StoreError
         };
         if baseline.curves.last().is_none_or(|last| last.arm != *arm || last.metric != *metric) {
             let (arm, metric) = (arm.clone(), metric.clone());
-            baseline.curves.push(Curve { arm, metric, sampling: Vec::new(), decoding: Vec::new() });
+            baseline.curves.push(DriftCurve { arm, metric, sampling: Vec::new(), decoding: Vec::new() });
         }
         let Some(curve) = baseline.curves.last_mut() else { continue };
-        curve.sampling.push(Mean { mean: sampling, std_err: sampling_error });
-        curve.decoding.push(Mean { mean: decoding, std_err: decoding_error });
+        curve.sampling.push(ReplicateMean { mean: sampling, std_err: sampling_error });
+        curve.decoding.push(ReplicateMean { mean: decoding, std_err: decoding_error });
     }
     Ok(baselines)
 }
