@@ -1,6 +1,16 @@
-//! Progress is a stream of events; only observers draw.
+//! Progress as a stream of events. The code that works emits them, and only observers show them: as bars on a terminal, as
+//! lines in a log, as a list in tests.
+//!
+//! ```
+//! use genloss::progress::{Event, Observer, Recorder};
+//!
+//! let recorder = Recorder::default();
+//! recorder.observe(&Event::Note("arm \"rephrase\" cuts 3 long documents".to_owned()));
+//! assert_eq!(recorder.events().len(), 1);
+//! ```
 
 use crate::seed::StreamKey;
+use std::error::Error;
 use std::sync::Mutex;
 
 #[cfg(feature = "cli")]
@@ -14,16 +24,16 @@ pub use lines::Lines;
 /// Something that happened in a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// A run begins: so many generations in all, of which some stand already.
+    /// A run begins.
     RunStarted {
-        /// The experiment's name.
+        /// The name of the experiment, or of the sweep.
         experiment: String,
-        /// Generations over all seeds and arms.
+        /// Generations over all seeds and arms; one that arms share counts once.
         generations: u64,
-        /// Those already committed.
+        /// Those of them that are committed already.
         done: u64,
     },
-    /// A lineage (one arm of one seed) begins or goes on.
+    /// A lineage (one arm with one seed) begins or continues.
     LineageStarted {
         /// The seed.
         seed: u64,
@@ -31,47 +41,47 @@ pub enum Event {
         arm: String,
         /// Generations in this lineage.
         generations: u64,
-        /// Those already committed.
+        /// Those of them that are committed already.
         done: u64,
     },
     /// A stage begins.
     StageStarted {
-        /// Where.
+        /// Seed, arm, generation and stage.
         key: StreamKey,
-        /// How much lies ahead.
+        /// The work of the whole stage, in `unit`s.
         total: u64,
-        /// Of what.
+        /// The unit of progress, such as `"tokens"`.
         unit: &'static str,
     },
-    /// So much more of the current stage is done.
+    /// Part of the current stage is done.
     Advanced {
-        /// How much.
+        /// Work done since the last event, in units of the stage.
         amount: u64,
     },
     /// The current stage is over.
     StageFinished,
     /// A generation was committed to the store.
     GenerationCommitted {
-        /// Where.
+        /// Seed, arm and generation; the stage is empty.
         key: StreamKey,
-        /// A line of what was measured.
+        /// Some of its metrics, on one line.
         summary: String,
     },
-    /// Something the user should know that is no error.
+    /// A remark for the user that does not end the run.
     Note(String),
     /// The run is over.
     RunFinished,
 }
 
-/// Watches a run.
+/// Receives the events of a run.
 pub trait Observer: Send + Sync {
     /// Called once for every event, from any thread.
     fn observe(&self, event: &Event);
 }
 
-/// An error with its causes, joined by ": ", as a note shows it.
+/// An error with its causes, joined by ": ", for notes.
 #[must_use]
-pub fn error_chain(error: &dyn std::error::Error) -> String {
+pub fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(one) = cause {
@@ -81,7 +91,7 @@ pub fn error_chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Watches nothing.
+/// Ignores every event.
 pub struct Silent;
 
 impl Observer for Silent {
@@ -93,7 +103,7 @@ impl Observer for Silent {
 pub struct Recorder(Mutex<Vec<Event>>);
 
 impl Recorder {
-    /// The events so far.
+    /// The events so far, in order.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         self.0.lock().map(|events| events.clone()).unwrap_or_default()

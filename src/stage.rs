@@ -1,7 +1,24 @@
-//! What every stage of the loop is handed: where it stands, its random streams, and a way to be watched or stopped.
+//! A stage of the loop as it runs: its random streams, and a way to be watched or stopped.
 //!
-//! A stage prints nothing and reads no clock. It says how far it is through [`Stage::advance`], and looks at
-//! [`Stage::interrupted`] at points where it can stop without losing anything.
+//! A stage prints nothing and reads no clock. It reports its progress through [`Stage::advance`], and tests
+//! [`Stage::interrupted`] at points where it can stop without losing work.
+//!
+//! ```
+//! use genloss::progress::{Event, Recorder};
+//! use genloss::seed::{StreamKey, streams};
+//! use genloss::stage::Stage;
+//! use std::sync::atomic::AtomicBool;
+//!
+//! let (recorder, interrupt) = (Recorder::default(), AtomicBool::new(false));
+//! let stage = Stage::new(StreamKey::new(1, "control", 2, streams::SCORING), &recorder, &interrupt);
+//! stage.begin(2, "documents");
+//! for _document in 0..2 {
+//!     assert!(!stage.interrupted());
+//!     stage.advance(1);
+//! }
+//! stage.end();
+//! assert_eq!(recorder.events().last(), Some(&Event::StageFinished));
+//! ```
 
 use crate::progress::{Event, Observer, Silent};
 use crate::seed::{Stream, StreamKey};
@@ -15,31 +32,31 @@ pub struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// Opens a stage at `key`. Setting `interrupt` asks it to stop.
+    /// A stage whose streams have this key. Setting `interrupt` asks it to stop.
     #[must_use]
     pub fn new(key: StreamKey, observer: &'a dyn Observer, interrupt: &'a AtomicBool) -> Self {
         Self { key, observer, interrupt }
     }
 
-    /// The same generation at another stage.
+    /// Another stage of the same generation.
     #[must_use]
     pub fn at(&self, stage: &'static str) -> Self {
         self.with_key(self.key.at(stage))
     }
 
-    /// The same watchers, elsewhere.
+    /// A stage with another key, and the same observer and interrupt.
     #[must_use]
     pub fn with_key(&self, key: StreamKey) -> Self {
         Self { key, ..*self }
     }
 
-    /// The same stage with nobody watching: for work whose progress is told in another unit.
+    /// The same stage without an observer: for parts of a stage that counts its progress in another unit.
     #[must_use]
     pub fn unobserved(&self) -> Self {
         Self { observer: &Silent, ..self.with_key(self.key.clone()) }
     }
 
-    /// Where this is.
+    /// The key of its random streams: seed, arm, generation and name.
     #[must_use]
     pub fn key(&self) -> &StreamKey {
         &self.key
@@ -51,17 +68,17 @@ impl<'a> Stage<'a> {
         self.key.stream(item)
     }
 
-    /// Says that `total` of `unit` (such as `"tokens"`) lie ahead.
+    /// Reports the start of the stage, which will process `total` of `unit`, such as `"tokens"`.
     pub fn begin(&self, total: u64, unit: &'static str) {
         self.observer.observe(&Event::StageStarted { key: self.key.clone(), total, unit });
     }
 
-    /// Says that `amount` more has been done.
+    /// Reports that `amount` more is done.
     pub fn advance(&self, amount: u64) {
         self.observer.observe(&Event::Advanced { amount });
     }
 
-    /// Says that the stage is over.
+    /// Reports the end of the stage.
     pub fn end(&self) {
         self.observer.observe(&Event::StageFinished);
     }

@@ -1,11 +1,11 @@
-//! Bars on a terminal: the whole experiment, the lineage, and the stage at work.
+//! Progress bars on a terminal: of the experiment, the lineage and the current stage.
 
 use super::lines::label;
 use super::{Event, Observer};
 use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use std::fmt::Write;
 
-/// Three bars on standard error, each with its rate and the time left.
+/// Three bars on standard error, each with the time left; the stage also with its rate.
 pub struct Bars {
     all: MultiProgress,
     experiment: ProgressBar,
@@ -14,11 +14,11 @@ pub struct Bars {
 }
 
 impl Bars {
-    /// Bars that appear with the first event.
+    /// Bars that are drawn from the first event on.
     #[must_use]
     pub fn new() -> Self {
         let all = MultiProgress::new();
-        let slow = "{prefix:>38} {wide_bar:.cyan/dim} {pos:>4}/{len:<4} {elapsed} gone, {eta} left";
+        let slow = "{prefix:>38} {wide_bar:.cyan/dim} {pos:>4}/{len:<4} {elapsed} elapsed, {eta} left";
         let fast = "{prefix:>38} {wide_bar:.green/dim} {human_pos}/{human_len} {msg} {rate} {eta} left";
         let experiment = all.add(bar(slow));
         let lineage = all.add(bar(slow));
@@ -36,7 +36,7 @@ impl Default for Bars {
 fn bar(template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let rate = |state: &ProgressState, out: &mut dyn Write| {
-        // A bar that cannot be drawn is no reason to end a run.
+        // A run continues if a bar cannot be drawn.
         let _ = write!(out, "{}/s", HumanCount(state.per_sec() as u64));
     };
     ProgressBar::new(0).with_style(style.with_key("rate", rate))

@@ -1,4 +1,4 @@
-//! Plain lines on standard error, for logs.
+//! Progress as plain lines on standard error, for logs.
 
 use super::{Event, Observer};
 use crate::seed::StreamKey;
@@ -7,19 +7,19 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Writes a line when a stage of a second or more ends, at most one every ten seconds inside it, and one for every
-/// generation.
+/// Writes a line at the end of every stage that took a second or more, at most one in ten seconds during a stage, and one
+/// for every generation.
 #[derive(Default)]
 pub struct Lines(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    stage: Option<Running>,
+    stage: Option<RunningStage>,
     generations: u64,
     done: u64,
 }
 
-struct Running {
+struct RunningStage {
     label: String,
     unit: &'static str,
     total: u64,
@@ -34,7 +34,7 @@ impl Observer for Lines {
     fn observe(&self, event: &Event) {
         let Ok(mut state) = self.0.lock() else { return };
         if let Some(line) = state.line_for(event) {
-            // A closed standard error is no reason to end a run.
+            // A run continues if standard error is closed.
             let _ = writeln!(std::io::stderr(), "{line}");
         }
     }
@@ -46,11 +46,11 @@ impl State {
             Event::RunStarted { experiment, generations, done } => {
                 self.generations = *generations;
                 self.done = *done;
-                Some(format!("{experiment}: {done} of {generations} generations stand"))
+                Some(format!("{experiment}: {done} of {generations} generations are done"))
             }
             Event::StageStarted { key, total, unit } => {
                 let now = Instant::now();
-                self.stage = Some(Running {
+                self.stage = Some(RunningStage {
                     label: label(key),
                     unit,
                     total: *total,
@@ -72,7 +72,7 @@ impl State {
     }
 }
 
-impl Running {
+impl RunningStage {
     fn advance(&mut self, amount: u64) -> Option<String> {
         self.position += amount;
         if self.last_line.elapsed() < BETWEEN_LINES {
@@ -90,7 +90,7 @@ impl Running {
         ))
     }
 
-    /// What to say of a finished stage; nothing of one that took no time.
+    /// The line at the end of the stage; `None` if it took less than a second.
     fn finished(&self) -> Option<String> {
         (self.started.elapsed() >= Duration::from_secs(1)).then(|| {
             format!(
@@ -109,7 +109,7 @@ impl Running {
     }
 }
 
-/// `seed 1, anchored, generation 2, training`.
+/// Such as `seed 1, anchored, generation 2, training`.
 pub(super) fn label(key: &StreamKey) -> String {
     let arm = if key.arm.is_empty() { "all arms" } else { &key.arm };
     let stage = if key.stage.is_empty() { String::new() } else { format!(", {}", key.stage) };

@@ -1,10 +1,10 @@
-//! What a run left on disk.
+//! The files of a run.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Every file of a store by its path, but the lock and what names the command line.
+/// Every file of a store by its path, without the lock and `provenance.json`, which contains the command line.
 pub fn contents(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![root.to_owned()];

@@ -1,10 +1,11 @@
-//! The loop as a whole, with n-grams: what trains a generation is what the record says, to the token.
+//! The loop as a whole, with n-grams: the record of a generation says to the token what it was trained on.
 
 use candle_core::Device;
 use genloss::config::{self, Experiment};
 use genloss::documents::Documents;
 use genloss::lineage::{self, PreparedText, RunContext, RunError};
 use genloss::measure::Metrics;
+use genloss::mixture;
 use genloss::model;
 use genloss::progress::{Event, Observer, Recorder, Silent, error_chain};
 use genloss::seed::{SHARED, StreamKey};
@@ -70,7 +71,7 @@ fn run_into(
     lineage::run(&experiment(), prepared, root, &context)
 }
 
-/// A finished run: the folder, what was prepared, and what is on record.
+/// A finished run: its folder, text, records and events.
 fn finished() -> (tempfile::TempDir, PreparedText, RunRecord, Vec<Event>) {
     let dir = tempfile::tempdir().unwrap();
     let prepared = lineage::prepare(&experiment()).unwrap();
@@ -80,7 +81,7 @@ fn finished() -> (tempfile::TempDir, PreparedText, RunRecord, Vec<Event>) {
     (dir, prepared, recorded, recorder.events())
 }
 
-/// The hash that a record gives of the text trained on.
+/// The hash of a training text as records have it.
 fn hash(text: &Documents) -> String {
     let mut hasher = blake3::Hasher::new();
     for document in text.iter() {
@@ -162,7 +163,7 @@ fn every_generation_trains_on_exactly_what_its_record_says() {
 }
 
 #[test]
-fn arms_differ_in_nothing_but_what_they_say() {
+fn arms_differ_in_their_settings_only() {
     let (dir, _, recorded, _) = finished();
     for lineage in &recorded.lineages {
         let shares = !["cool", "picked"].contains(&lineage.arm.as_str());
@@ -173,8 +174,8 @@ fn arms_differ_in_nothing_but_what_they_say() {
             "cool" => "sampling, temperature 0.8, top-k 40",
             _ => "sampling, temperature 1",
         };
-        // The shared generation 0 writes for "grown", which trains on 11 000, 17 000 and 23 000 tokens; the last generation
-        // for nobody.
+        // The shared generation 0 writes for "grown", which trains on 11 000, 17 000 and 23 000 tokens; no generation trains
+        // on what the last one writes.
         let written = match lineage.arm.as_str() {
             "cool" => [5000; 4],
             "picked" => [6000, 6000, 6000, 5000],
@@ -198,7 +199,7 @@ fn arms_differ_in_nothing_but_what_they_say() {
         let lineage = recorded.lineages.iter().find(|lineage| lineage.seed == seed && lineage.arm == arm);
         lineage.unwrap().generations[0].clone()
     };
-    // The arm with a generation 0 of its own trained it on the same text from the same streams.
+    // An arm that has its own generation 0 trained it on the same text from the same streams.
     assert_eq!(first_of(1, "cool").mixture.hash, first_of(1, "control").mixture.hash);
     assert_eq!(first_of(1, "cool").training, first_of(1, "control").training);
     assert_ne!(first_of(1, "control").mixture.hash, first_of(2, "control").mixture.hash);
@@ -230,14 +231,14 @@ fn every_generation_is_selected_by_the_model_of_generation_0() {
 fn heldout_and_reference_text_are_in_no_training_text() {
     let prepared = lineage::prepare(&experiment()).unwrap();
     let train: std::collections::BTreeSet<&[u32]> = prepared.train.iter().collect();
-    // The last document is cut and could be the beginning of another.
+    // The last document is cut and could be the start of another one.
     let whole = prepared.heldout.len() - 1;
     assert!(whole > 5);
     assert!((0..whole).all(|index| !train.contains(prepared.heldout.get(index))));
 }
 
 #[test]
-fn a_run_reports_what_it_does_and_a_second_one_has_nothing_to_do() {
+fn a_run_reports_every_generation_and_a_second_run_has_nothing_to_do() {
     let (dir, prepared, _, events) = finished();
     // Per seed: a shared generation 0, those of "cool" and "picked", and 3 more of 8 arms.
     let all = 2 * (1 + 2 + 3 * 8);
@@ -253,16 +254,16 @@ fn a_run_reports_what_it_does_and_a_second_one_has_nothing_to_do() {
     assert!(!again.events().iter().any(|event| matches!(event, Event::GenerationCommitted { .. })));
 }
 
-/// Asks to stop once so many generations were committed.
-struct StopAfter<'a> {
-    generations: AtomicBool,
+/// Asks to stop when the second generation is committed.
+struct StopAtSecond<'a> {
+    has_committed: AtomicBool,
     interrupt: &'a AtomicBool,
 }
 
-impl Observer for StopAfter<'_> {
+impl Observer for StopAtSecond<'_> {
     fn observe(&self, event: &Event) {
         if matches!(event, Event::GenerationCommitted { .. })
-            && self.generations.swap(true, Ordering::Relaxed)
+            && self.has_committed.swap(true, Ordering::Relaxed)
         {
             self.interrupt.store(true, Ordering::Relaxed);
         }
@@ -270,21 +271,20 @@ impl Observer for StopAfter<'_> {
 }
 
 #[test]
-fn an_interrupted_run_keeps_what_it_committed_and_says_so() {
+fn an_interrupted_run_keeps_committed_generations() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");
     let prepared = lineage::prepare(&experiment()).unwrap();
     let interrupt = AtomicBool::new(false);
-    let observer = StopAfter { generations: AtomicBool::new(false), interrupt: &interrupt };
+    let observer = StopAtSecond { has_committed: AtomicBool::new(false), interrupt: &interrupt };
     let stopped = run_into(&root, &prepared, &observer, &interrupt);
     assert!(matches!(stopped, Err(RunError::Interrupted)), "{stopped:?}");
     let recorded = store::read(&root).unwrap();
     assert_eq!(recorded.lineages[0].generations.len(), 2);
 }
 
-/// What was removed is made anew, and counted as the one generation that it is.
 #[test]
-fn a_shared_generation_that_is_gone_counts_once() {
+fn a_shared_generation_that_was_removed_counts_once_and_is_repeated() {
     let (dir, prepared, ..) = finished();
     let root = dir.path().join("run");
     let whole = crate::folder::contents(&root);
@@ -298,10 +298,10 @@ fn a_shared_generation_that_is_gone_counts_once() {
     assert!(crate::folder::contents(&root) == whole);
 }
 
-/// A command that never says the same twice: a generation made anew is not what those after it have learnt from.
+/// The command writes something else each time, so that later generations were not trained on what a repeated one writes.
 #[cfg(unix)]
 #[test]
-fn a_generation_that_comes_out_otherwise_does_not_slip_under_those_after_it() {
+fn a_repeated_generation_that_writes_another_text_is_an_error_if_later_ones_were_trained_on_it() {
     let dir = tempfile::tempdir().unwrap();
     let (root, count) = (dir.path().join("run"), dir.path().join("count"));
     let script = format!(
@@ -339,4 +339,41 @@ fn a_generation_that_comes_out_otherwise_does_not_slip_under_those_after_it() {
     std::fs::remove_dir_all(generation(1)).unwrap();
     std::fs::remove_dir_all(generation(2)).unwrap();
     run().unwrap();
+}
+
+/// Generation 3 of "anchored" draws on generation 2 alone, so that generation 1 may lack its corpus.
+#[test]
+fn only_the_corpora_that_a_mixture_draws_on_are_read() {
+    let (dir, prepared, ..) = finished();
+    let root = dir.path().join("run");
+    let lineage = root.join("seed-1/anchored");
+    let whole = crate::folder::contents(&lineage.join("gen-003"));
+    std::fs::remove_dir_all(lineage.join("gen-003")).unwrap();
+    let experiment = experiment();
+    let anchored = experiment.arms.iter().find(|arm| arm.name == "anchored").unwrap();
+    let sources =
+        |generation| mixture::source_generations(&anchored.mixture, generation, Tokens(5000), Tokens(6000));
+    assert_eq!((sources(0), sources(1), sources(3)), (0..0, 0..1, 2..3));
+    let unread = ["synthetic.parquet", "manifest.json"].map(|name| lineage.join("gen-001").join(name));
+    let mut manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&unread[1]).unwrap()).unwrap();
+    manifest["files"].as_object_mut().unwrap().shift_remove("synthetic.parquet").unwrap();
+    std::fs::write(&unread[1], manifest.to_string()).unwrap();
+    std::fs::remove_file(&unread[0]).unwrap();
+    run_into(&root, &prepared, &Silent, &AtomicBool::new(false)).unwrap();
+    assert!(crate::folder::contents(&lineage.join("gen-003")) == whole);
+}
+
+#[test]
+fn a_run_does_not_start_on_a_damaged_generation() {
+    let (dir, prepared, ..) = finished();
+    let root = dir.path().join("run");
+    let model = root.join("seed-2/replace/gen-002/model");
+    let file = std::fs::read_dir(&model).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(&file, "damage").unwrap();
+    std::fs::remove_dir_all(root.join("seed-2/replace/gen-003")).unwrap();
+    let error = run_into(&root, &prepared, &Silent, &AtomicBool::new(false)).unwrap_err();
+    let message = error_chain(&error);
+    assert!(message.contains("gen-002: damaged") && message.contains("delete this folder"), "{message}");
+    assert!(!root.join("seed-2/replace/gen-003").exists());
 }

@@ -1,4 +1,4 @@
-//! A killed and resumed run ends bit-identical to an undisturbed one: with a real SIGKILL, for both models.
+//! A killed and resumed run equals an uninterrupted one to the bit: with a real SIGKILL, for both kinds of model.
 
 use crate::folder::contents;
 use std::fs;
@@ -52,22 +52,22 @@ fn start(command: &str, file: &Path, out: &Path, threads: usize) -> Child {
         .unwrap()
 }
 
-/// Kills a run again and again, each time a little later, until one comes to its end; then compares with one that
-/// was never disturbed. The resumed runs use another number of threads.
-fn killed_run_equals_undisturbed_run(command: &str, experiment: &str, first: Duration, factor: f64) {
+/// Kills a run again and again, each time a little later, until it finishes; then compares it with one that was never
+/// killed. The resumed runs use other numbers of threads.
+fn assert_killed_run_equals_uninterrupted_run(command: &str, experiment: &str, first: Duration, factor: f64) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("experiment.toml");
     fs::write(&file, experiment).unwrap();
     let (whole, broken) = (dir.path().join("whole"), dir.path().join("broken"));
     assert!(start(command, &file, &whole, 2).wait().unwrap().success());
-    let mut patience = first;
+    let mut delay = first;
     let mut kills = 0;
     loop {
         let mut child = start(command, &file, &broken, 1 + kills % 3);
-        let deadline = std::time::Instant::now() + patience;
+        let deadline = std::time::Instant::now() + delay;
         let finished = loop {
             if let Some(status) = child.try_wait().unwrap() {
-                assert!(status.success(), "the run failed by itself after {kills} kills");
+                assert!(status.success(), "the run failed after {kills} kills");
                 break true;
             }
             if std::time::Instant::now() >= deadline {
@@ -82,9 +82,9 @@ fn killed_run_equals_undisturbed_run(command: &str, experiment: &str, first: Dur
         child.kill().unwrap();
         child.wait().unwrap();
         kills += 1;
-        patience = patience.mul_f64(factor);
+        delay = delay.mul_f64(factor);
     }
-    assert!(kills >= 3, "only {kills} kills before the run came to its end");
+    assert!(kills >= 3, "only {kills} kills before the run finished");
     let (whole, broken) = (contents(&whole), contents(&broken));
     assert_eq!(whole.keys().collect::<Vec<_>>(), broken.keys().collect::<Vec<_>>());
     for (name, bytes) in &whole {
@@ -95,34 +95,34 @@ fn killed_run_equals_undisturbed_run(command: &str, experiment: &str, first: Dur
 
 #[test]
 fn a_killed_ngram_run_resumes_to_the_same_bits() {
-    killed_run_equals_undisturbed_run("run", NGRAM, Duration::from_millis(40), 1.25);
+    assert_killed_run_equals_uninterrupted_run("run", NGRAM, Duration::from_millis(40), 1.25);
 }
 
 #[test]
 fn a_killed_transformer_run_resumes_to_the_same_bits() {
-    killed_run_equals_undisturbed_run("run", TRANSFORMER, Duration::from_millis(150), 1.15);
+    assert_killed_run_equals_uninterrupted_run("run", TRANSFORMER, Duration::from_millis(150), 1.15);
 }
 
 #[test]
 fn a_killed_transformer_run_in_bf16_resumes_to_the_same_bits() {
     let experiment = TRANSFORMER.replace("layers = 1", "precision = \"bf16\", layers = 1");
-    killed_run_equals_undisturbed_run("run", &experiment, Duration::from_millis(150), 1.15);
+    assert_killed_run_equals_uninterrupted_run("run", &experiment, Duration::from_millis(150), 1.15);
 }
 
-/// A sweep goes side by side on as many threads as it is given, which differ from one start to the next.
+/// Work units run side by side, on a number of threads that differs from one start to the next.
 #[test]
 fn a_killed_sweep_resumes_to_the_same_bits() {
     let grid = "[grid]\nsynthesis.method = [\"textbook\", \"continuation\"]\nmodel.order = [2, 3]\n";
     let sweep = format!("{NGRAM}{grid}");
-    killed_run_equals_undisturbed_run("sweep", &sweep, Duration::from_millis(60), 1.2);
+    assert_killed_run_equals_uninterrupted_run("sweep", &sweep, Duration::from_millis(60), 1.2);
     let grid = "[grid]\nsynthesis.temperature = [1.0, 0.9]\nmodel.precision = [\"f32\", \"bf16\"]\n";
     let sweep = format!("{TRANSFORMER}{grid}");
-    killed_run_equals_undisturbed_run("sweep", &sweep, Duration::from_millis(150), 1.2);
+    assert_killed_run_equals_uninterrupted_run("sweep", &sweep, Duration::from_millis(150), 1.2);
 }
 
-/// Without vector instructions sums are rounded differently, and a training ends a little elsewhere.
+/// Without vector instructions sums are rounded differently, so that training ends at slightly other weights.
 #[test]
-fn a_run_without_vector_instructions_measures_the_same_but_for_rounding() {
+fn a_run_without_vector_instructions_measures_the_same_except_for_rounding() {
     for precision in ["f32", "bf16"] {
         let experiment =
             TRANSFORMER.replace("layers = 1", &format!("precision = \"{precision}\", layers = 1"));
@@ -148,10 +148,10 @@ fn a_run_without_vector_instructions_measures_the_same_but_for_rounding() {
     }
 }
 
-/// Ctrl-C: exit code 130, a line that says how to go on, and the same bits in the end.
+/// Ctrl-C: exit code 130, a line that says how to continue, and the same bits in the end.
 #[cfg(unix)]
 #[test]
-fn an_interrupted_run_says_how_to_go_on_and_resumes_to_the_same_bits() {
+fn an_interrupted_run_says_how_to_continue_and_resumes_to_the_same_bits() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("experiment.toml");
     fs::write(&file, TRANSFORMER).unwrap();
@@ -163,7 +163,7 @@ fn an_interrupted_run_says_how_to_go_on_and_resumes_to_the_same_bits() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // The first checkpoint shows that training is under way.
+    // Training has begun once there is a checkpoint.
     let checkpoints = broken.join("seed-1/.work-gen-000");
     while !checkpoints.exists() && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();

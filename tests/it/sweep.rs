@@ -1,4 +1,4 @@
-//! Many experiments of one file: what a grid spells out, what they have in common, and how one goes on without another.
+//! Many experiments of one file: the experiments of a grid, what they share, and how the others continue if one fails.
 
 use crate::folder::contents;
 use candle_core::Device;
@@ -52,7 +52,7 @@ fn arms(experiment: &Experiment) -> Vec<&str> {
 }
 
 #[test]
-fn a_grid_is_an_experiment_for_each_combination_and_an_arm_for_each_mixture() {
+fn a_grid_gives_an_experiment_for_each_combination_and_an_arm_for_each_mixture() {
     let sweep = parse(
         "\"model.order\" = [2, 3]
         synthesis = { method = [\"textbook\", \"continuation\"] }
@@ -93,7 +93,7 @@ fn a_grid_is_an_experiment_for_each_combination_and_an_arm_for_each_mixture() {
         }
         let fraction = &experiment.arms[3].mixture.natural_fraction;
         assert_eq!(*fraction, NaturalFraction::Schedule(vec![0.25]));
-        // What is recorded of an experiment is an ordinary file.
+        // An experiment is recorded as an ordinary file without a grid.
         assert_eq!(config::parse(&experiment.to_toml(), "resolved", &[]).unwrap(), *experiment);
     }
 }
@@ -116,7 +116,7 @@ fn arms_of_the_file_are_in_every_experiment_and_keys_of_one_name_are_told_apart(
 }
 
 #[test]
-fn a_bad_grid_is_refused_with_the_key_or_the_cell() {
+fn an_error_in_a_grid_names_the_key_or_the_cell() {
     let many: Vec<String> = (0..201).map(|seed| seed.to_string()).collect();
     let many = format!("corpus.world.seed = [{}]\nmodel.order = [1, 2, 3]", many.join(", "));
     let cases = [
@@ -173,10 +173,10 @@ fn stages(events: &[Event], name: &str) -> usize {
     events.iter().filter(is_it).count()
 }
 
-/// Of two ways to write, one control trains: generation 0, and generations 1 and 2 on natural text. The arm trains its
-/// generations 1 and 2 on what each way has written: 3 + 2 · 2 trainings for 10 generations.
+/// The experiments differ in how they write. Their controls have the same models (generations 0, 1 and 2), and their arms
+/// train generations 1 and 2 on different text: 3 + 2 · 2 trainings for 10 generations.
 #[test]
-fn what_two_experiments_have_in_common_is_made_once() {
+fn generations_that_two_experiments_have_in_common_are_made_once() {
     let grid = "synthesis.method = [\"textbook\", \"continuation\"]\nmixture.natural_fraction = [0.5]";
     let sweep = parse(grid).unwrap();
     let ready = sweep::prepare(&sweep.experiments).unwrap();
@@ -201,7 +201,7 @@ fn what_two_experiments_have_in_common_is_made_once() {
     let stands =
         |experiment: &Experiment, at: store::Address| at.exists_in(&dir.path().join(&experiment.name));
     assert!(missing(&stands).is_empty());
-    // Generation 0 of the second way was made before; its arm needs the model of it, and no training.
+    // Generation 0 of the second experiment has the model of the first, and is not trained.
     let without_first = |experiment: &Experiment, at: store::Address| {
         experiment.name != "method=continuation" || at.generation > 0
     };
@@ -210,26 +210,26 @@ fn what_two_experiments_have_in_common_is_made_once() {
     assert_eq!(left, [(1, 0, false)]);
 }
 
-/// A model that was trained for another experiment is the one that training would have given, in either precision.
+/// Also where models were trained for another experiment, in either precision.
 #[test]
-fn an_experiment_of_a_sweep_is_to_the_bit_what_it_is_alone() {
+fn an_experiment_of_a_sweep_equals_the_same_experiment_alone_to_the_bit() {
     let grid = "[grid]\nmodel.precision = [\"f32\", \"bf16\"]\nsynthesis.temperature = [1.0, 0.8]\n";
     let text = format!("{TRANSFORMER}{grid}");
-    // Of each precision: generation 0, control and two arms, less what the second temperature has from the first. Every
-    // experiment writes its own.
+    // Trainings for each precision: generation 0, the control, and the arm at two temperatures. Every experiment writes all
+    // of its 3 generations.
     assert_same_as_alone(&text, 2 * (1 + 1 + 2), 4 * 3);
 }
 
-/// Two sizes of model learn from what one writer has written, in either of two ways.
+/// Two sizes of model are trained on what one writer wrote, by either of two methods.
 #[test]
-fn students_of_every_size_have_one_writer() {
+fn models_of_every_size_share_one_writer() {
     let writer =
         "[writer]\nmodel = { width = 32, ffn = 48 }\ntraining = { tokens = 12_000, fim_share = 0.5 }\n";
     let grid = "[grid]\nmodel.width = [16, 24]\n\
                 writer.synthesis = [{ method = \"textbook\" }, { method = \"rephrase\", fidelity = 0.5 }]\n";
     let text = format!("{TRANSFORMER}{writer}{grid}");
-    // One writer; of each size the control, and an arm for each way. Either way is written once, and the control's
-    // text once for each size.
+    // Trainings: one writer; for each size the control, and an arm for each method. Corpora: one by the writer for each
+    // method; for each size that of the control, and of an arm for each method.
     let experiments = assert_same_as_alone(&text, 1 + 2 * (1 + 2), 2 + 2 * (1 + 2));
     let dir = tempfile::tempdir().unwrap();
     let ready = sweep::prepare(&experiments).unwrap();
@@ -248,7 +248,7 @@ fn students_of_every_size_have_one_writer() {
     }
 }
 
-/// Runs a sweep, which takes so many trainings and corpora, and each of its experiments alone.
+/// Runs a sweep, which must train `trained` models and write `written` corpora, and each of its experiments alone.
 fn assert_same_as_alone(text: &str, trained: usize, written: usize) -> Vec<Experiment> {
     let sweep = config::parse_sweep(text, "small.toml", &[]).unwrap().unwrap();
     let ready = sweep::prepare(&sweep.experiments).unwrap();
@@ -281,9 +281,38 @@ fn assert_same_as_alone(text: &str, trained: usize, written: usize) -> Vec<Exper
     sweep.experiments
 }
 
-/// The arms after one that fails are made all the same, and what failed is told once.
+/// The fingerprints of such generations are computed from `experiment.toml` and their records.
 #[test]
-fn an_arm_that_fails_in_generation_0_leaves_the_others_their_turn() {
+fn generations_that_an_older_program_committed_are_reused() {
+    let grid = "synthesis.method = [\"textbook\", \"continuation\"]\nmixture.natural_fraction = [0.5]";
+    let sweep = parse(grid).unwrap();
+    let prepared = sweep::prepare(&sweep.experiments).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let units = prepared.units();
+    run(&prepared, dir.path(), &units, 1).0.unwrap();
+    let whole = contents(dir.path());
+    for (name, bytes) in &whole {
+        if name.ends_with("manifest.json") {
+            let mut manifest: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+            for key in ["schema", "fingerprints"] {
+                manifest.as_object_mut().unwrap().shift_remove(key).unwrap();
+            }
+            fs::write(dir.path().join(name), manifest.to_string()).unwrap();
+        }
+    }
+    let second = dir.path().join("method=continuation");
+    fs::remove_dir_all(second.join("seed-1")).unwrap();
+    let (done, events) = run(&prepared, dir.path(), &units, 1);
+    done.unwrap();
+    // Of the second experiment, only generations 1 and 2 of the arm are trained; all five are written.
+    assert_eq!((trainings(&events), stages(&events, "synthesis")), (2, 5));
+    let again = contents(&second);
+    assert!(again.iter().all(|(name, bytes)| whole[&format!("method=continuation/{name}")] == *bytes));
+}
+
+/// A single note tells of the failure.
+#[test]
+fn the_other_arms_run_if_one_fails_in_generation_0() {
     let arms = "[[arm]]\nname = \"wild\"\nmixture = \"replace\"\n\
                 training = { learning_rate = 1e30, gradient_clip = 1e30 }\n\
                 [[arm]]\nname = \"later\"\nmixture = \"replace\"\ntraining = { batch = 4 }\n";
@@ -303,7 +332,7 @@ fn an_arm_that_fails_in_generation_0_leaves_the_others_their_turn() {
 
 /// Losses at different numbers of tokens can be compared only on the same held-out text in the same tokens.
 #[test]
-fn experiments_on_more_or_less_text_have_tokenizer_and_held_out_text_in_common() {
+fn experiments_that_train_on_more_or_less_text_share_tokenizer_and_held_out_text() {
     let sweep = parse("corpus.train_tokens = [2000, 8000]").unwrap();
     let ready = sweep::prepare(&sweep.experiments).unwrap();
     assert!(std::ptr::eq(ready.text(0), ready.text(1)));
@@ -331,7 +360,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_sweep_shows_its_plan_runs_and_has_nothing_to_do_the_second_time() {
+fn a_sweep_prints_its_plan_runs_and_has_nothing_to_do_the_second_time() {
     let dir = tempfile::tempdir().unwrap();
     let (file, out) = (dir.path().join("scaling.toml"), dir.path().join("out"));
     let grid = "[grid]\nmodel.order = [2, 3]\nmixture.natural_fraction = [0.0, 0.5]\n";
@@ -356,7 +385,7 @@ fn a_sweep_shows_its_plan_runs_and_has_nothing_to_do_the_second_time() {
     assert!(text(&again.stdout).contains("order=3") && before == contents(&out));
     // Each experiment is a run like any other.
     assert!(genloss(&["compare", &format!("{out_text}/order=2")]).status.success());
-    // Another value is another experiment beside those that stand.
+    // Another value adds an experiment to the finished ones.
     let more = ["--set", "grid.model.order=[2,3,4]"];
     let more = genloss(&[&["sweep", file, "--out", out_text, "--plan"], &more[..]].concat());
     assert!(
@@ -364,15 +393,15 @@ fn a_sweep_shows_its_plan_runs_and_has_nothing_to_do_the_second_time() {
         "{}",
         text(&more.stdout)
     );
-    // What is the same for all cannot change under them.
+    // A setting outside of the grid cannot change.
     let changed = genloss(&["sweep", file, "--out", out_text, "--set", "synthesis.temperature=0.5"]);
     assert!(text(&changed.stderr).contains("synthesis.temperature: 1.0 → 0.5"), "{}", text(&changed.stderr));
-    assert!(changed.stdout.is_empty(), "nothing is promised that will be refused");
+    assert!(changed.stdout.is_empty(), "no plan is printed for a sweep that cannot run");
     assert!(before == contents(&out));
 }
 
 #[test]
-fn files_and_folders_that_are_no_sweep_are_refused() {
+fn a_file_without_a_grid_and_the_folder_of_a_single_run_are_errors() {
     let dir = tempfile::tempdir().unwrap();
     let (file, out) = (dir.path().join("scaling.toml"), dir.path().join("out"));
     fs::write(&file, FILE).unwrap();
@@ -388,7 +417,7 @@ fn files_and_folders_that_are_no_sweep_are_refused() {
 }
 
 #[test]
-fn an_experiment_that_fails_is_named_and_the_others_are_finished() {
+fn the_error_names_an_experiment_that_fails_and_the_others_are_finished() {
     let dir = tempfile::tempdir().unwrap();
     let (file, out) = (dir.path().join("small.toml"), dir.path().join("out"));
     let grid = "[grid]\ntraining.learning_rate = [1e30, 1e-3]\n";
@@ -403,7 +432,7 @@ fn an_experiment_that_fails_is_named_and_the_others_are_finished() {
             && last.contains("training diverged at step"),
         "{said}"
     );
-    // What is finished is shown all the same.
+    // Finished experiments are shown.
     let shown = text(&failed.stdout);
     assert!(shown.contains("unanchored"), "{shown}");
     let finished = store::read(&out.join("learning_rate=0.001")).unwrap();
@@ -411,9 +440,8 @@ fn an_experiment_that_fails_is_named_and_the_others_are_finished() {
     assert!(finished.baseline.is_some());
 }
 
-/// A store that is damaged is named, and the others go on.
 #[test]
-fn a_damaged_experiment_keeps_none_of_the_others() {
+fn the_error_names_a_damaged_store_and_the_other_experiments_run() {
     let dir = tempfile::tempdir().unwrap();
     let (file, out) = (dir.path().join("scaling.toml"), dir.path().join("out"));
     fs::write(&file, format!("{FILE}[[arm]]\nname = \"unanchored\"\nmixture = \"replace\"\n")).unwrap();
@@ -432,7 +460,7 @@ fn a_damaged_experiment_keeps_none_of_the_others() {
     let overview = &shown[shown.find("verdict").unwrap()..];
     assert!(overview.contains("order=3") && !overview.contains("order=2"), "{shown}");
     assert!(store::read(&out.join("order=3")).unwrap().baseline.is_some());
-    // A sweep that is finished is looked through as well.
+    // A finished sweep is verified as well.
     assert!(text(&sweep("[2]").stderr).lines().last().unwrap().contains("delete this folder and run again"));
     fs::remove_dir_all(damaged).unwrap();
     assert!(sweep("[2, 3]").status.success());
