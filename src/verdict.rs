@@ -1,51 +1,79 @@
-//! Measurements of arms and control in, verdicts with intervals out. Pure.
+//! The verdict: did an arm lose more than the control? Measurements in, verdicts with intervals out. Pure functions.
 //!
-//! **The question.** Did this arm lose something that the control, under the same seeds, kept? A fall since generation 0
-//! is no evidence: a control lineage falls too. So every number here is a *difference* `d = arm − control` of the same
-//! seed, metric and generation (generation 1 or later), averaged over seeds.
+//! **The question.** Did this arm lose something that the control, with the same seeds, kept? A decrease since generation
+//! 0 is no evidence: a control lineage loses something too. So every number here is a *difference* `d = arm − control` at
+//! the same seed, metric and generation (generation 1 or later), averaged over seeds.
 //!
-//! **How wide an interval is.** With two seeds and more it is the paired t interval: the spread of `d` between seeds at
-//! that generation, S − 1 degrees of freedom, 95 %, two-sided, for each metric and generation by itself. Metrics of text
-//! that is written anew get at least a tenth of the error of measuring: near the end of its range a metric may be the same
-//! in all seeds, and is no surer for it. Held-out text and questions about facts are the same for arm and control: their
-//! standard errors say how well they stand for other text, and nothing of a difference. Where only one seed has come so
-//! far, the interval shows what the control's own steps from generation to generation would explain (below), or, at
-//! generation 1, the error of measuring alone, from which nothing is concluded; for want of anything better that error
-//! is a floor under every metric then.
+//! **Intervals.** With two or more seeds it is the paired t interval: the spread of `d` between seeds at that generation,
+//! S − 1 degrees of freedom, 95 %, two-sided, for each metric and generation separately. For metrics of generated text
+//! the standard error is at least a tenth of the measurement error: near the end of its range a metric may be equal in
+//! all seeds without being more certain. Held-out text and questions about facts are the same for arm and control: their
+//! standard errors say how well they represent other text, and nothing about a difference. If only one seed has reached a
+//! generation, the interval is what the control's own steps from generation to generation would explain (below); at
+//! generation 1 it is the measurement error alone, from which nothing is concluded. For lack of a better estimate,
+//! measurement error is then a lower bound for every metric.
 //!
-//! **What a call rests on.** A t-test in the narrowing direction. Two things are known of the variance of `d`:
+//! **Evidence for a call.** A t-test in the narrowing direction. There are two estimates of the variance of `d`:
 //!
-//! | estimate | holds | weak because |
+//! | estimate | valid | weakness |
 //! |---|---|---|
-//! | spread between seeds, at this generation or pooled over 1..g, the larger; when a seed's differences resemble each other across generations its degrees of freedom are reduced (Satterthwaite: `df / (1 + (G − 1) ρ²)`) | always | few degrees of freedom with few seeds |
-//! | `2 g` times the variance of the control's steps from one generation to the next: two random walks of g steps | for lineages that start anew every generation, and for chained ones, whose noise adds up | too large, by `2 g` for those that start anew; too small where an arm varies more than the control |
+//! | spread between seeds, at this generation or pooled over 1..g, whichever is larger; when a seed's differences are correlated across generations, its degrees of freedom are reduced (Satterthwaite: `df / (1 + (G − 1) ρ²)`) | always | few degrees of freedom with few seeds |
+//! | `2 g` times the variance of the control's steps from one generation to the next: two random walks of g steps | for lineages that train from scratch in every generation, and for those that continue training, whose noise accumulates | too large, by `2 g`, for lineages that train from scratch; too small where an arm varies more than the control |
 //!
-//! The second one is a bound that steadies the first: the noise is both pooled, each weighing as much as it has degrees
-//! of freedom, but no less than the first. Its degrees of freedom are those of the pool (Satterthwaite 1946), to which an
-//! estimate far smaller than the other adds next to nothing. Text that is written anew has the whole error of measuring
-//! as a floor.
+//! The second one is an upper bound that stabilises the first: the noise is both pooled, weighted by their degrees of
+//! freedom, but at least the first. Its degrees of freedom are those of the pool (Satterthwaite 1946), to which an
+//! estimate far smaller than the other contributes almost nothing. For generated text, the whole measurement error is a
+//! lower bound.
 //!
-//! **When it is called.** The decision is sequential: generation g is judged on generations ≤ g only, so a call is the
-//! same whether or not the experiment went on. It says "at least two of the three families (tail, entropy, held-out) have
-//! narrowed", and is meant to be wrong in at most 2.5 % of arms of which that is not true, over all generations: generation g
-//! spends a quarter of what is left. A family's p-value is the smallest of its headline metrics', times their number; the
-//! second smallest of the three is doubled (the partial conjunction of Benjamini and Heller 2008). A metric that improves
-//! is never evidence of narrowing.
+//! **The decision** is sequential: generation g is judged on generations ≤ g only, so a call is the same whether or not
+//! the experiment continued. A call means "at least two of the three families (tail, entropy, held-out) have narrowed",
+//! and is meant to be wrong in at most 2.5 % of the arms for which that is not true, over all generations: generation g
+//! spends a quarter of the remaining error. The p-value of a family is the smallest one of its headline metrics, times
+//! their number; the second smallest of the three is doubled (the partial conjunction of Benjamini and Heller 2008). A
+//! metric that improves is never evidence of narrowing.
 //!
 //! * *Narrowing*: called at some generation.
 //! * *Collapsed*: narrowing, and at the last common generation the interval lies beyond the practical size
 //!   ([`practical_size`]) in at least two families.
 //! * *Stable*: not narrowing, and at the last common generation the interval of every headline metric excludes its
-//!   practical size. Needs a headline metric of each family.
-//! * *Inconclusive*: neither; [`ArmComparison::seeds_needed`] says how many seeds would settle it if effects and noise
-//!   stayed as they are: the same rules are applied to them, with more seeds and the degrees of freedom that those bring.
-//!   One seed cannot tell whether noise adds up; it gives a number only if it hardly matters.
+//!   practical size. Requires a headline metric in each family.
+//! * *Inconclusive*: none of these; [`ArmComparison::seeds_needed`] says how many seeds would settle it if effects and
+//!   noise stayed the same: the same rules are applied to them, with more seeds and the degrees of freedom of those. A
+//!   single seed cannot tell whether noise accumulates; it gives a number only if that hardly matters.
 //!
-//! All this holds for a number of seeds that was fixed beforehand. Who adds seeds until something is called looks more
-//! than once, and spends the error each time.
+//! All this assumes that the number of seeds was fixed beforehand. Adding seeds until something is called means looking
+//! more than once, and spends the error each time.
 //!
-//! **How often it is wrong** is not derived but measured, on lineages of language models: `genloss calibrate`, and the
+//! **How often it is wrong** is not derived but measured on lineages of language models: `genloss calibrate`, and the
 //! tables in docs/METHODOLOGY.md.
+//!
+//! ```
+//! use genloss::measure::Catalogue;
+//! use genloss::verdict::{Observation, Verdict, compare};
+//!
+//! // Two seeds; the arm loses 0.4 nats of token entropy and a fifth of the tail, and held-out loss rises by 0.3 nats.
+//! let values = [("unigram_entropy", 6.0, 5.6), ("tail_coverage", 1.0, 0.8), ("heldout_loss", 3.0, 3.3)];
+//! let mut observations = Vec::new();
+//! for (metric, control, arm) in values {
+//!     for (seed, generation) in [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)] {
+//!         // Made-up noise.
+//!         let noise = 0.01 * f64::from((3 * seed + 5 * generation) % 4);
+//!         for (name, value) in [("control", control), ("replace", if generation == 0 { control } else { arm - noise })] {
+//!             observations.push(Observation {
+//!                 seed: seed as u64,
+//!                 arm: name.to_owned(),
+//!                 generation: generation as usize,
+//!                 metric: metric.to_owned(),
+//!                 value,
+//!                 std_err: 0.005,
+//!             });
+//!         }
+//!     }
+//! }
+//! let comparison = &compare("example", &observations, "control", &Catalogue::builtin())[0];
+//! assert_eq!((comparison.arm.as_str(), comparison.seeds), ("replace", 2));
+//! assert_ne!(comparison.verdict, Verdict::Stable);
+//! ```
 
 mod decide;
 mod explain;
@@ -53,44 +81,45 @@ mod headline;
 mod paired;
 
 pub use decide::FAMILY_WISE_ERROR;
-pub use headline::{Headline, headline, practical_size};
+pub use headline::{HeadlineMetric, headline_metrics, practical_size};
 
-use crate::measure::{Catalogue, Family};
+use crate::measure::{Catalogue, Family, MetricDefinition};
+use paired::{Difference, ObservationTable};
 use serde::{Deserialize, Serialize};
 
 /// One measurement of one generation of one lineage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
-    /// The seed.
+    /// The seed of the lineage.
     pub seed: u64,
-    /// The arm.
+    /// The arm of the lineage.
     pub arm: String,
-    /// The generation.
+    /// 0 or later; comparisons begin at 1.
     pub generation: usize,
     /// Id of the metric.
     pub metric: String,
-    /// The number.
+    /// In the unit of the metric.
     pub value: f64,
-    /// Its standard error, from the finite text that was measured.
+    /// Standard error of `value`, from the finite text that was measured.
     pub std_err: f64,
 }
 
-/// What can be said of an arm.
+/// The verdict on an arm. The [module](self) defines the four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// As far as can be told it keeps what the control keeps.
+    /// The arm cannot have lost more than the control by a practical size.
     Stable,
-    /// It loses more than the control.
+    /// The arm has lost more than the control in at least two families.
     Narrowing,
-    /// It has lost more than a practical size.
+    /// The arm has lost more than the control by more than the practical size in at least two families.
     Collapsed,
-    /// The evidence does not suffice.
+    /// The evidence is not sufficient for any of the others.
     Inconclusive,
 }
 
 impl Verdict {
-    /// The word for it.
+    /// The verdict in lower case, as in tables and records.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -102,29 +131,30 @@ impl Verdict {
     }
 }
 
-/// An arm against the control.
+/// The comparison of an arm with the control.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ArmComparison {
-    /// The experiment.
+    /// The name of the experiment.
     pub experiment: String,
-    /// The arm.
+    /// The name of the arm.
     pub arm: String,
-    /// Seeds that both the arm and the control have.
+    /// The number of seeds that arm and control have in common.
     pub seeds: usize,
-    /// The verdict.
+    /// The verdict at the last generation compared.
     pub verdict: Verdict,
-    /// The first generation at which the evidence for narrowing sufficed.
+    /// The first generation at which narrowing was called.
     pub called_at_generation: Option<usize>,
-    /// Why, in a sentence.
+    /// The reason for the verdict, in a sentence.
     pub explanation: String,
-    /// Seeds that would settle an inconclusive verdict, where that can be known and is practical.
+    /// The number of seeds that would settle an inconclusive verdict, if it can be estimated and is at most 50.
     pub seeds_needed: Option<usize>,
-    /// Every metric that both have, in the order of the catalogue, generation after generation.
+    /// The difference in every metric that arm and control have in common: by metric in the order of the catalogue, then
+    /// by generation.
     pub effects: Vec<Effect>,
 }
 
 impl ArmComparison {
-    /// The last generation compared.
+    /// The last generation compared; None if there is none.
     #[must_use]
     pub fn last_generation(&self) -> Option<usize> {
         self.effects.iter().map(|effect| effect.generation).max()
@@ -143,31 +173,50 @@ pub struct Effect {
     pub unit: String,
     /// Family of the metric.
     pub family: Family,
-    /// The generation.
+    /// 1 or later.
     pub generation: usize,
-    /// Mean of the control over the paired seeds.
+    /// Mean of the control over the common seeds.
     pub control: f64,
-    /// Mean of the arm over the paired seeds.
+    /// Mean of the arm over the common seeds.
     pub arm_value: f64,
     /// Mean of arm − control.
     pub difference: f64,
     /// Lower end of the 95 % interval of the difference.
     pub ci_low: f64,
-    /// Upper end.
+    /// Upper end of the interval.
     pub ci_high: f64,
     /// Standard error of the difference.
     pub std_err: f64,
-    /// Whether this headline metric speaks for narrowing at this generation: two such, of different families, are a
-    /// call. Always false for other metrics.
+    /// Whether this headline metric is evidence of narrowing at this generation; two in different families make a call.
+    /// Always false for other metrics.
     pub significant: bool,
-    /// The difference that would matter in practice, signed in the narrowing direction; of headline metrics only.
+    /// The difference that matters in practice, signed in the narrowing direction. None for metrics that are not headline
+    /// metrics.
     pub practical_size: Option<f64>,
 }
 
 impl Effect {
-    /// Metric and generation.
+    fn new(metric: &MetricDefinition, difference: &Difference, significant: bool) -> Self {
+        Self {
+            metric: metric.id.to_string(),
+            label: metric.label.to_string(),
+            unit: metric.unit.to_string(),
+            family: metric.family,
+            generation: difference.generation,
+            control: difference.control,
+            arm_value: difference.arm,
+            difference: difference.mean,
+            ci_low: difference.ci_low(),
+            ci_high: difference.ci_high(),
+            std_err: difference.std_err,
+            significant,
+            practical_size: practical_size(&metric.id),
+        }
+    }
+
+    /// The id of the metric, and the generation.
     #[must_use]
-    pub fn place(&self) -> (&str, usize) {
+    pub fn metric_and_generation(&self) -> (&str, usize) {
         (&self.metric, self.generation)
     }
 }
@@ -183,7 +232,7 @@ pub fn compare(
     control: &str,
     catalogue: &Catalogue,
 ) -> Vec<ArmComparison> {
-    let table = paired::Table::new(observations);
+    let table = ObservationTable::new(observations);
     let mut arms: Vec<&str> = Vec::new();
     for observation in observations {
         if observation.arm != control && !arms.contains(&observation.arm.as_str()) {
@@ -195,37 +244,24 @@ pub fn compare(
 
 fn compare_arm(
     experiment: &str,
-    table: &paired::Table,
+    table: &ObservationTable,
     arm: &str,
     control: &str,
     catalogue: &Catalogue,
 ) -> ArmComparison {
-    let differences: Vec<(_, paired::Difference)> = catalogue
-        .iter()
-        .flat_map(|metric| {
-            let differences = table.differences(metric, arm, control);
-            differences.into_iter().map(move |difference| (metric, difference))
-        })
-        .collect();
-    let missing = table.not_numbers(arm) + table.not_numbers(control);
-    let seeds = table.paired_seeds(arm, control, catalogue);
-    let decision = decide::decide(&differences, &table.headlines_measured(arm), seeds);
+    let mut differences: Vec<(&MetricDefinition, Difference)> = Vec::new();
+    for metric in catalogue {
+        let of_metric = table.differences(metric, arm, control);
+        differences.extend(of_metric.into_iter().map(|difference| (metric, difference)));
+    }
+    let left_out = table.not_finite(arm) + table.not_finite(control);
+    let seeds = table.common_seeds(arm, control, catalogue);
+    let decision = decide::decide(&differences, &table.headline_metrics_of(arm), seeds);
     let effects = differences
         .iter()
-        .map(|(metric, difference)| Effect {
-            metric: metric.id.to_string(),
-            label: metric.label.to_string(),
-            unit: metric.unit.to_string(),
-            family: metric.family,
-            generation: difference.generation,
-            control: difference.control,
-            arm_value: difference.arm,
-            difference: difference.mean,
-            ci_low: difference.ci_low(),
-            ci_high: difference.ci_high(),
-            std_err: difference.std_err,
-            significant: decision.is_significant(&metric.id, difference.generation),
-            practical_size: practical_size(&metric.id),
+        .map(|(metric, difference)| {
+            let significant = decision.is_significant(&metric.id, difference.generation);
+            Effect::new(metric, difference, significant)
         })
         .collect();
     ArmComparison {
@@ -234,7 +270,7 @@ fn compare_arm(
         seeds,
         verdict: decision.verdict,
         called_at_generation: decision.called_at,
-        explanation: explain::explain(&decision, &differences, seeds, missing, catalogue),
+        explanation: explain::explain(&decision, &differences, seeds, left_out, catalogue),
         seeds_needed: decision.seeds_needed,
         effects,
     }

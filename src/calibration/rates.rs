@@ -4,7 +4,7 @@ use super::folds::{Contrast, Pair, partition};
 use crate::config::CONTROL;
 use crate::measure::Catalogue;
 use crate::seed::{StreamKey, streams};
-use crate::verdict::{self, ArmComparison, Observation, Verdict, headline};
+use crate::verdict::{self, ArmComparison, Observation, Verdict, headline_metrics};
 use rayon::prelude::*;
 use serde::Serialize;
 use statrs::distribution::{Beta, ContinuousCDF};
@@ -102,8 +102,8 @@ fn rates_of(
         })
         .collect();
     let truth = over_all_seeds.iter().flat_map(|found| &found.effects).map(|effect| match contrast {
-        Contrast::Effect(_) => (effect.place(), effect.difference),
-        Contrast::Alike(_) => (effect.place(), 0.0),
+        Contrast::Effect(_) => (effect.metric_and_generation(), effect.difference),
+        Contrast::Alike(_) => (effect.metric_and_generation(), 0.0),
     });
     let truth: Truth = truth.collect();
     let mut rates = ArmRates::new(contrast.arm(), seeds);
@@ -177,9 +177,9 @@ impl ArmRates {
             self.seeds_estimate_right.add(is_right);
         }
         for effect in &found.effects {
-            let is_headline = headline().iter().any(|headline| headline.metric == effect.metric);
+            let is_headline = headline_metrics().iter().any(|headline| headline.metric == effect.metric);
             if let Some(truth) =
-                truth.get(&effect.place()).filter(|_| is_headline && effect.difference != 0.0)
+                truth.get(&effect.metric_and_generation()).filter(|_| is_headline && effect.difference != 0.0)
             {
                 let covers = effect.ci_low <= *truth && *truth <= effect.ci_high;
                 self.covered.add(covers);

@@ -1,203 +1,202 @@
-//! From differences to a verdict. The rules are explained in the parent's doc.
+//! From differences to a verdict. The rules are explained in the parent module.
 
 use super::Verdict;
-use super::headline::{self, Headline};
+use super::headline::{HeadlineMetric, headline_metric, headline_metrics};
 use super::paired::Difference;
 use crate::measure::{Family, MetricDefinition};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The most that the chance of a call may be on an arm that does not narrow in two families, over all generations.
+/// The largest probability of a call, over all generations, for an arm that does not narrow in two families.
 pub const FAMILY_WISE_ERROR: f64 = 0.025;
 
-/// Share of what is left of that chance that a generation may spend.
+/// The share of the remaining error that a generation may spend.
 const SPENT_PER_GENERATION: f64 = 0.25;
 
-/// Families that must agree.
+/// The number of families that must narrow for a call.
 const FAMILIES_NEEDED: usize = 2;
 
-/// More seeds than this are nobody's next step.
-const MOST_SEEDS: usize = 50;
+/// The largest number of seeds that is suggested to anyone.
+pub(super) const MOST_SEEDS: usize = 50;
 
-/// A verdict and what it rests on.
+/// The verdict on an arm, and the evidence for it.
 pub(super) struct Decision {
     pub(super) verdict: Verdict,
+    /// The first generation at which narrowing was called.
     pub(super) called_at: Option<usize>,
+    /// The number of seeds that would settle an inconclusive verdict.
     pub(super) seeds_needed: Option<usize>,
-    /// Headline metrics that narrow, with the generation.
-    pub(super) significant: BTreeSet<(&'static str, usize)>,
-    /// The last generation that has a headline metric.
+    /// Headline metrics that are evidence of narrowing, with the generation.
+    significant: BTreeSet<(&'static str, usize)>,
+    /// The last generation with a headline metric.
     pub(super) last: Option<usize>,
-    /// Headline metrics with no usable interval at the last generation.
+    /// Headline metrics without a usable interval at the last generation.
     pub(super) lacking: Vec<&'static str>,
 }
 
 impl Decision {
-    /// Whether the metric speaks for narrowing at `generation`.
+    /// Whether the metric is evidence of narrowing at `generation`.
     pub(super) fn is_significant(&self, metric: &str, generation: usize) -> bool {
         self.significant.iter().any(|&(id, at)| id == metric && at == generation)
     }
 }
 
-/// A headline metric at one generation.
+/// The difference in a headline metric at one generation.
 #[derive(Clone, Copy)]
-pub(super) struct Finding<'a> {
-    pub(super) headline: &'static Headline,
+pub(super) struct HeadlineDifference<'a> {
+    pub(super) headline: &'static HeadlineMetric,
     pub(super) metric: &'a MetricDefinition,
     pub(super) difference: &'a Difference,
 }
 
-impl Finding<'_> {
-    /// The difference, positive where it narrows.
+impl HeadlineDifference<'_> {
+    /// Positive if the metric narrows.
     fn narrowing(&self) -> f64 {
         self.headline.sign * self.difference.mean
     }
 
-    pub(super) fn is_beyond_practical_size(&self) -> bool {
-        self.is_usable() && self.narrowing() - self.difference.half_width() > self.headline.practical
-    }
-
-    fn excludes_practical_size(&self) -> bool {
-        self.is_usable() && self.farthest() < 1.0
+    /// The narrowing, in practical sizes.
+    pub(super) fn severity(&self) -> f64 {
+        self.narrowing() / self.headline.practical
     }
 
     /// The narrowing end of the interval, in practical sizes.
-    pub(super) fn farthest(&self) -> f64 {
+    pub(super) fn worst_case(&self) -> f64 {
         (self.narrowing() + self.difference.half_width()) / self.headline.practical
     }
 
-    /// Whether arm and control agree to the last bit in every run.
-    fn is_identical(&self) -> bool {
-        self.difference.is_identical
+    pub(super) fn is_beyond_practical_size(&self) -> bool {
+        let lower_end = self.narrowing() - self.difference.half_width();
+        self.difference.is_usable() && lower_end > self.headline.practical
     }
 
-    /// Whether the interval knows of the noise of training.
-    fn is_usable(&self) -> bool {
-        self.difference.is_usable()
+    fn excludes_practical_size(&self) -> bool {
+        self.difference.is_usable() && self.worst_case() < 1.0
     }
 }
 
 /// The headline metrics among `differences`, by generation.
-pub(super) fn findings<'a>(
+pub(super) fn headline_differences<'a>(
     differences: &'a [(&'a MetricDefinition, Difference)],
-) -> BTreeMap<usize, Vec<Finding<'a>>> {
-    let mut by_generation: BTreeMap<usize, Vec<Finding>> = BTreeMap::new();
+) -> BTreeMap<usize, Vec<HeadlineDifference<'a>>> {
+    let mut by_generation: BTreeMap<usize, Vec<HeadlineDifference>> = BTreeMap::new();
     for (metric, difference) in differences {
-        if let Some(headline) = headline::of(&metric.id) {
-            by_generation.entry(difference.generation).or_default().push(Finding {
-                headline,
-                metric,
-                difference,
-            });
+        if let Some(headline) = headline_metric(&metric.id) {
+            let of_generation = by_generation.entry(difference.generation).or_default();
+            of_generation.push(HeadlineDifference { headline, metric, difference });
         }
     }
     by_generation
 }
 
-/// Decides on an arm of `seeds` seeds, `measured` naming the headline metrics that were measured of it.
+/// Decides on an arm with `seeds` seeds, of which the headline metrics `measured` were measured.
 pub(super) fn decide(
     differences: &[(&MetricDefinition, Difference)],
     measured: &[&'static str],
     seeds: usize,
 ) -> Decision {
-    let by_generation = findings(differences);
+    let by_generation = headline_differences(differences);
     let mut significant = BTreeSet::new();
     let mut called_at = None;
-    for (&generation, findings) in &by_generation {
-        let narrowing = narrowing(findings, error_spent_at(generation));
-        significant.extend(narrowing.iter().map(|finding| (finding.headline.metric, generation)));
+    for (&generation, found) in &by_generation {
+        let narrowing = narrowing(found, error_spent_at(generation));
+        significant.extend(narrowing.iter().map(|one| (one.headline.metric, generation)));
         if called_at.is_none() && families(narrowing).len() >= FAMILIES_NEEDED {
             called_at = Some(generation);
         }
     }
-    let last = by_generation.last_key_value();
-    let at_last = last.map_or(&[][..], |(_, findings)| findings);
-    let known =
-        |id: &str| at_last.iter().any(|f| f.headline.metric == id && (f.is_usable() || f.is_identical()));
-    let lacking: Vec<&str> = measured.iter().copied().filter(|id| !known(id)).collect();
+    let last = by_generation.last_key_value().map(|(&generation, _)| generation);
+    let at_last = last.map_or(&[][..], |last| &by_generation[&last]);
+    let lacking: Vec<&str> = measured.iter().copied().filter(|id| !has_interval(at_last, id)).collect();
     let verdict = match called_at {
-        Some(_) if families(beyond(at_last)).len() >= FAMILIES_NEEDED => Verdict::Collapsed,
+        Some(_) if families(beyond_practical_size(at_last)).len() >= FAMILIES_NEEDED => Verdict::Collapsed,
         Some(_) => Verdict::Narrowing,
         None if lacking.is_empty() && is_stable(at_last) => Verdict::Stable,
         None => Verdict::Inconclusive,
     };
-    let seeds_needed = match (verdict, last) {
-        (Verdict::Inconclusive, Some((&generation, findings))) if lacking.is_empty() => {
-            seeds_needed(generation, findings, seeds)
-        }
-        _ => None,
-    };
-    Decision { verdict, called_at, seeds_needed, significant, last: last.map(|(&g, _)| g), lacking }
+    let is_open = verdict == Verdict::Inconclusive && lacking.is_empty();
+    let seeds_needed = last.filter(|_| is_open).and_then(|last| seeds_needed(last, at_last, seeds));
+    Decision { verdict, called_at, seeds_needed, significant, last, lacking }
 }
 
-/// The part of the family-wise error that generation `generation` ≥ 1 may spend: e q (1 − q)^(g − 1), which sums to e.
+/// Whether a metric has a usable interval, or is identical in arm and control and needs none.
+fn has_interval(found: &[HeadlineDifference], id: &str) -> bool {
+    let mut of_metric = found.iter().filter(|one| one.headline.metric == id);
+    of_metric.any(|one| one.difference.is_usable() || one.difference.is_identical)
+}
+
+/// The error that generation `generation` ≥ 1 may spend: e q (1 − q)^(g − 1), which sums to e over all generations.
 fn error_spent_at(generation: usize) -> f64 {
     let left = (1.0 - SPENT_PER_GENERATION).powi(generation as i32 - 1);
     FAMILY_WISE_ERROR * SPENT_PER_GENERATION * left
 }
 
-/// The findings that narrow. When they lie in two families or more, "at least two families narrow" is wrong with a
-/// chance of at most `error`: the partial conjunction of Benjamini and Heller (2008), where the second smallest of the
-/// families' p-values is multiplied by the number of families less one, and a family's is its smallest times the number
-/// of its metrics.
-fn narrowing<'a>(findings: &[Finding<'a>], error: f64) -> Vec<Finding<'a>> {
-    let others = (all_families() + 1 - FAMILIES_NEEDED) as f64;
-    let narrows = |finding: &Finding| {
-        let family = finding.headline.family;
-        let metrics = findings.iter().filter(|other| other.headline.family == family).count() as f64;
-        let p = finding.difference.p_value(finding.headline.sign);
-        p.is_some_and(|p| p * metrics * others <= error)
+/// The headline metrics that narrow. If they belong to two families or more, "at least two families narrow" is wrong with
+/// a probability of at most `error`: the partial conjunction of Benjamini and Heller (2008), where the second smallest of
+/// the families' p-values is multiplied by the number of families less one. The p-value of a family is its smallest one
+/// times the number of its metrics.
+fn narrowing<'a>(found: &[HeadlineDifference<'a>], error: f64) -> Vec<HeadlineDifference<'a>> {
+    let other_families = (all_families() + 1 - FAMILIES_NEEDED) as f64;
+    let narrows = |one: &HeadlineDifference| {
+        let family = one.headline.family;
+        let metrics = found.iter().filter(|other| other.headline.family == family).count() as f64;
+        let p = one.difference.p_value(one.headline.sign);
+        p.is_some_and(|p| p * metrics * other_families <= error)
     };
-    findings.iter().copied().filter(narrows).collect()
+    found.iter().copied().filter(narrows).collect()
 }
 
-fn beyond<'a>(findings: &[Finding<'a>]) -> Vec<Finding<'a>> {
-    findings.iter().copied().filter(Finding::is_beyond_practical_size).collect()
+fn beyond_practical_size<'a>(found: &[HeadlineDifference<'a>]) -> Vec<HeadlineDifference<'a>> {
+    found.iter().copied().filter(HeadlineDifference::is_beyond_practical_size).collect()
 }
 
-/// The families that some findings belong to.
-pub(super) fn families<'a>(findings: impl IntoIterator<Item = Finding<'a>>) -> BTreeSet<Family> {
-    findings.into_iter().map(|finding| finding.headline.family).collect()
+/// The families of some headline metrics.
+pub(super) fn families<'a>(found: impl IntoIterator<Item = HeadlineDifference<'a>>) -> BTreeSet<Family> {
+    found.into_iter().map(|one| one.headline.family).collect()
 }
 
-/// Nothing lost that matters, in any family. A metric in which arm and control agree to the last bit has lost nothing;
-/// but where all do, they have run into the ends of their ranges and tell nothing.
-fn is_stable(findings: &[Finding]) -> bool {
-    let telling = || findings.iter().filter(|finding| !finding.is_identical());
-    families(findings.iter().copied()).len() == all_families()
-        && families(telling().copied()).len() >= FAMILIES_NEEDED
-        && telling().all(Finding::excludes_practical_size)
+/// Whether no headline metric can have narrowed by its practical size. A metric that is identical in arm and control has
+/// lost nothing; but if all are, they have reached the ends of their ranges and show nothing.
+fn is_stable(found: &[HeadlineDifference]) -> bool {
+    let differing = || found.iter().filter(|one| !one.difference.is_identical);
+    families(found.iter().copied()).len() == all_families()
+        && families(differing().copied()).len() >= FAMILIES_NEEDED
+        && differing().all(HeadlineDifference::excludes_practical_size)
 }
 
-/// How many families the headline metrics make up.
+/// The number of families with headline metrics.
 fn all_families() -> usize {
-    headline::headline().iter().map(|headline| headline.family).collect::<BTreeSet<_>>().len()
+    headline_metrics().iter().map(|headline| headline.family).collect::<BTreeSet<_>>().len()
 }
 
-/// The fewest seeds that would settle it, if the effects and their noise stayed as they are. One seed tells of noise
-/// only what two random walks would do at most; a number is given if it would be much the same were there no walk.
-fn seeds_needed(generation: usize, findings: &[Finding], seeds: usize) -> Option<usize> {
-    let paired = findings.iter().map(|finding| finding.difference.seeds).min()?;
+/// The smallest number of seeds that would settle the verdict if effects and noise stayed the same. From one seed, the
+/// noise of two random walks is known only as an upper bound; a number is returned if it would be similar without them.
+fn seeds_needed(generation: usize, found: &[HeadlineDifference], seeds: usize) -> Option<usize> {
+    let common_seeds = found.iter().map(|one| one.difference.seeds).min()?;
     let needed = |noise: f64| {
         let candidates: Vec<usize> = (seeds + 1..=MOST_SEEDS).collect();
-        let index = candidates.partition_point(|&seeds| !settles(generation, findings, seeds, noise));
+        let index = candidates.partition_point(|&seeds| !settles(generation, found, seeds, noise));
         candidates.get(index).copied()
     };
     let most = needed(1.0)?;
-    if paired > 1 {
+    if common_seeds > 1 {
         return Some(most);
     }
     let least = needed(0.5 / generation as f64)?;
     (most <= 2 * least).then_some(most)
 }
 
-/// Whether so many seeds with the same effects would show either narrowing or stability.
-fn settles(generation: usize, findings: &[Finding], seeds: usize, noise: f64) -> bool {
-    let scaled: Vec<Difference> = findings.iter().map(|f| f.difference.with_seeds(seeds, noise)).collect();
-    let findings: Vec<Finding> = findings
+/// Whether `seeds` seeds with the same effects, and `noise` times the variance, would show either narrowing or stability.
+fn settles(generation: usize, found: &[HeadlineDifference], seeds: usize, noise: f64) -> bool {
+    let scaled: Vec<Difference> = found.iter().map(|one| one.difference.with_seeds(seeds, noise)).collect();
+    let with_seeds: Vec<HeadlineDifference> = found
         .iter()
         .zip(&scaled)
-        .map(|(finding, difference)| Finding { difference, ..*finding })
+        .map(|(one, difference)| HeadlineDifference {
+            difference,
+            headline: one.headline,
+            metric: one.metric,
+        })
         .collect();
-    is_stable(&findings)
-        || families(narrowing(&findings, error_spent_at(generation))).len() >= FAMILIES_NEEDED
+    is_stable(&with_seeds)
+        || families(narrowing(&with_seeds, error_spent_at(generation))).len() >= FAMILIES_NEEDED
 }

@@ -1,55 +1,57 @@
-//! Differences paired by seed, and how noisy they are. The estimates are explained in the parent's doc.
+//! Differences paired by seed, and their noise. The estimates are explained in the parent module.
 
-use super::{Observation, headline::headline};
+use super::{Observation, headline::headline_metrics};
 use crate::measure::{Catalogue, MetricDefinition};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A value and its squared standard error.
 #[derive(Clone, Copy)]
-struct Cell {
+struct MeasuredValue {
     value: f64,
     variance: f64,
 }
 
-/// Generations of one metric of one lineage.
-type Series = BTreeMap<usize, Cell>;
+/// One metric of one lineage, by generation.
+type Series = BTreeMap<usize, MeasuredValue>;
 
 /// Observations by metric, arm, seed and generation.
-pub(super) struct Table<'a> {
+pub(super) struct ObservationTable<'a> {
+    /// By metric and arm, then by seed.
     series: BTreeMap<(&'a str, &'a str), BTreeMap<u64, Series>>,
-    not_numbers: BTreeMap<&'a str, usize>,
+    /// The number of values that are not finite, by arm.
+    not_finite: BTreeMap<&'a str, usize>,
 }
 
-impl<'a> Table<'a> {
+impl<'a> ObservationTable<'a> {
     pub(super) fn new(observations: &'a [Observation]) -> Self {
-        let mut table = Self { series: BTreeMap::new(), not_numbers: BTreeMap::new() };
+        let mut table = Self { series: BTreeMap::new(), not_finite: BTreeMap::new() };
         for observation in observations {
             let lineages = table.series.entry((&observation.metric, &observation.arm)).or_default();
             let series = lineages.entry(observation.seed).or_default();
             if observation.value.is_finite() && observation.std_err.is_finite() {
-                let cell = Cell { value: observation.value, variance: observation.std_err.powi(2) };
-                series.insert(observation.generation, cell);
+                let (value, variance) = (observation.value, observation.std_err.powi(2));
+                series.insert(observation.generation, MeasuredValue { value, variance });
             } else {
-                *table.not_numbers.entry(&observation.arm).or_default() += 1;
+                *table.not_finite.entry(&observation.arm).or_default() += 1;
             }
         }
         table
     }
 
-    /// How many values of an arm are not numbers.
-    pub(super) fn not_numbers(&self, arm: &str) -> usize {
-        self.not_numbers.get(arm).copied().unwrap_or(0)
+    /// The number of values of an arm that are not finite.
+    pub(super) fn not_finite(&self, arm: &str) -> usize {
+        self.not_finite.get(arm).copied().unwrap_or(0)
     }
 
-    /// The headline metrics that were measured of an arm, number or not.
-    pub(super) fn headlines_measured(&self, arm: &str) -> Vec<&'static str> {
-        let ids = headline().iter().map(|headline| headline.metric);
+    /// The headline metrics that were measured of an arm, including those without finite values.
+    pub(super) fn headline_metrics_of(&self, arm: &str) -> Vec<&'static str> {
+        let ids = headline_metrics().iter().map(|headline| headline.metric);
         ids.filter(|id| self.series.contains_key(&(*id, arm))).collect()
     }
 
-    /// Seeds that share a metric and a generation after generation 0.
-    pub(super) fn paired_seeds(&self, arm: &str, control: &str, catalogue: &Catalogue) -> usize {
+    /// The number of seeds in which arm and control have a metric and a generation ≥ 1 in common.
+    pub(super) fn common_seeds(&self, arm: &str, control: &str, catalogue: &Catalogue) -> usize {
         let seeds: BTreeSet<u64> = catalogue
             .iter()
             .flat_map(|metric| self.pairs(&metric.id, arm, control).into_values().flatten())
@@ -58,22 +60,22 @@ impl<'a> Table<'a> {
         seeds.len()
     }
 
-    /// The difference in a metric at every generation ≥ 1 that the arm and the control share in some seed.
+    /// The difference in a metric at every generation ≥ 1 that arm and control have in common in some seed.
     pub(super) fn differences(&self, metric: &MetricDefinition, arm: &str, control: &str) -> Vec<Difference> {
         let pairs = self.pairs(&metric.id, arm, control);
         let control_lineages = self.series.get(&(&*metric.id, control));
         pairs
             .iter()
             .map(|(&generation, here)| {
-                let walk = control_lineages.and_then(|lineages| walk(lineages, generation));
-                let floor = if metric.on_fixed_text { 0.0 } else { measuring(here) };
+                let walk = control_lineages.and_then(|lineages| random_walk(lineages, generation));
+                let floor = if metric.on_fixed_text { 0.0 } else { measurement_variance(here) };
                 match between_seeds(&pairs, generation) {
-                    Some(Between { own, largest }) => {
-                        let test = walk.map_or(largest, |walk| largest.steadied_by(walk)).at_least(floor);
+                    Some(BetweenSeeds { own, largest }) => {
+                        let test = walk.map_or(largest, |walk| largest.stabilised_by(walk)).at_least(floor);
                         Difference::new(generation, here, Some(own.at_least(floor / 100.0)), Some(test))
                     }
                     None => {
-                        let alone = walk.map(|noise| noise.at_least(measuring(here)));
+                        let alone = walk.map(|noise| noise.at_least(measurement_variance(here)));
                         Difference::new(generation, here, alone, alone)
                     }
                 }
@@ -81,8 +83,8 @@ impl<'a> Table<'a> {
             .collect()
     }
 
-    fn pairs(&self, metric: &str, arm: &str, control: &str) -> BTreeMap<usize, Vec<Pair>> {
-        let mut pairs: BTreeMap<usize, Vec<Pair>> = BTreeMap::new();
+    fn pairs(&self, metric: &str, arm: &str, control: &str) -> BTreeMap<usize, Vec<PairedValues>> {
+        let mut pairs: BTreeMap<usize, Vec<PairedValues>> = BTreeMap::new();
         let (Some(arms), Some(controls)) =
             (self.series.get(&(metric, arm)), self.series.get(&(metric, control)))
         else {
@@ -92,7 +94,7 @@ impl<'a> Table<'a> {
             let Some(control_series) = controls.get(&seed) else { continue };
             for (&generation, &arm) in series.range(1..) {
                 if let Some(&control) = control_series.get(&generation) {
-                    pairs.entry(generation).or_default().push(Pair { seed, arm, control });
+                    pairs.entry(generation).or_default().push(PairedValues { seed, arm, control });
                 }
             }
         }
@@ -100,20 +102,20 @@ impl<'a> Table<'a> {
     }
 }
 
-/// An arm and the control at the same seed and generation.
-struct Pair {
+/// A metric of the arm and of the control at the same seed and generation.
+struct PairedValues {
     seed: u64,
-    arm: Cell,
-    control: Cell,
+    arm: MeasuredValue,
+    control: MeasuredValue,
 }
 
-impl Pair {
+impl PairedValues {
     fn difference(&self) -> f64 {
         self.arm.value - self.control.value
     }
 }
 
-/// An estimate of the variance of one difference, and its degrees of freedom.
+/// An estimate of the variance of a difference in one seed, and its degrees of freedom.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Noise {
     variance: f64,
@@ -125,9 +127,9 @@ impl Noise {
         Self { variance: self.variance.max(variance), ..self }
     }
 
-    /// Both estimates as one, each weighing as much as it knows, but no smaller than this one. Its degrees of freedom are
-    /// those of Satterthwaite: an estimate far smaller than the other adds none.
-    fn steadied_by(self, other: Self) -> Self {
+    /// Both estimates pooled, weighted by their degrees of freedom, but at least this one. Degrees of freedom by
+    /// Satterthwaite: an estimate far smaller than the other adds almost none.
+    fn stabilised_by(self, other: Self) -> Self {
         let sum = |of: &dyn Fn(Self) -> f64| of(self) + of(other);
         let weighted = sum(&|noise| noise.df * noise.variance);
         if weighted == 0.0 {
@@ -141,32 +143,32 @@ impl Noise {
 }
 
 /// The spread of the differences between seeds.
-struct Between {
+struct BetweenSeeds {
     /// At this generation.
     own: Noise,
     /// At this generation, or pooled over all up to it, whichever is larger.
     largest: Noise,
 }
 
-/// None where fewer than two seeds have come to generation `last`.
-fn between_seeds(pairs: &BTreeMap<usize, Vec<Pair>>, last: usize) -> Option<Between> {
+/// None if fewer than two seeds have reached generation `last`.
+fn between_seeds(pairs: &BTreeMap<usize, Vec<PairedValues>>, last: usize) -> Option<BetweenSeeds> {
     pairs.get(&last).filter(|here| here.len() >= 2)?;
     let residuals: Vec<BTreeMap<u64, f64>> = pairs
         .range(..=last)
         .filter(|(_, here)| here.len() >= 2)
         .map(|(_, here)| {
-            let mean = here.iter().map(Pair::difference).sum::<f64>() / here.len() as f64;
+            let mean = here.iter().map(PairedValues::difference).sum::<f64>() / here.len() as f64;
             here.iter().map(|pair| (pair.seed, pair.difference() - mean)).collect()
         })
         .collect();
     let own = pooled(residuals.last().map(std::slice::from_ref)?)?;
     let pooled = pooled(&residuals)?;
     let largest = if own.variance > pooled.variance { own } else { pooled };
-    Some(Between { own, largest })
+    Some(BetweenSeeds { own, largest })
 }
 
 /// The variance about the mean of each generation, and its degrees of freedom (Satterthwaite, with one correlation ρ and
-/// one variance for all generations; where noise adds up that is too many, but there `own` is usually the larger).
+/// one variance for all generations; too many where noise accumulates, but there `own` is usually the larger estimate).
 fn pooled(residuals: &[BTreeMap<u64, f64>]) -> Option<Noise> {
     let df: f64 = residuals.iter().map(|here| (here.len() - 1) as f64).sum();
     if df == 0.0 {
@@ -178,7 +180,7 @@ fn pooled(residuals: &[BTreeMap<u64, f64>]) -> Option<Noise> {
     Some(Noise { variance, df: df / shrink })
 }
 
-/// Mean covariance of a seed's residuals at two different generations.
+/// The mean covariance of a seed's residuals at two different generations.
 fn across_generations(residuals: &[BTreeMap<u64, f64>]) -> f64 {
     let (mut products, mut df) = (0.0, 0.0);
     for (index, here) in residuals.iter().enumerate() {
@@ -191,13 +193,13 @@ fn across_generations(residuals: &[BTreeMap<u64, f64>]) -> f64 {
     if df > 0.0 { products / df } else { 0.0 }
 }
 
-/// What the difference of two random walks of `last` steps would vary by, whose steps vary as those of the control do
-/// about their mean: no less than that of two lineages that start anew every generation.
-fn walk(lineages: &BTreeMap<u64, Series>, last: usize) -> Option<Noise> {
+/// The variance of the difference between two random walks of `last` steps, whose steps vary like those of the control
+/// about their mean. It is at least that of two lineages that train from scratch in every generation.
+fn random_walk(lineages: &BTreeMap<u64, Series>, last: usize) -> Option<Noise> {
     let steps: Vec<f64> = lineages
         .values()
         .flat_map(|series| {
-            let values: Vec<f64> = series.range(..=last).map(|(_, cell)| cell.value).collect();
+            let values: Vec<f64> = series.range(..=last).map(|(_, measured)| measured.value).collect();
             values.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<_>>()
         })
         .collect();
@@ -207,8 +209,9 @@ fn walk(lineages: &BTreeMap<u64, Series>, last: usize) -> Option<Noise> {
     Some(Noise { variance: 2.0 * last as f64 * variance, df })
 }
 
-/// The error of measuring: mean of the squared errors of arm and control.
-fn measuring(pairs: &[Pair]) -> f64 {
+/// The variance of a difference due to measurement error alone: the squared errors of arm and control, averaged over
+/// seeds.
+fn measurement_variance(pairs: &[PairedValues]) -> f64 {
     pairs.iter().map(|pair| pair.arm.variance + pair.control.variance).sum::<f64>() / pairs.len() as f64
 }
 
@@ -216,60 +219,66 @@ fn measuring(pairs: &[Pair]) -> f64 {
 #[derive(Clone, Debug)]
 pub(super) struct Difference {
     pub(super) generation: usize,
-    /// Seeds paired here.
+    /// The number of seeds in common at this generation.
     pub(super) seeds: usize,
+    /// Mean of the control over these seeds.
     pub(super) control: f64,
+    /// Mean of the arm.
     pub(super) arm: f64,
+    /// Mean of arm − control.
     pub(super) mean: f64,
+    /// Standard error of `mean`.
     pub(super) std_err: f64,
-    /// Whether arm and control agree to the last bit in every run.
+    /// Whether arm and control are equal to the last bit in every seed.
     pub(super) is_identical: bool,
-    /// The noise that the interval rests on; none where that of training could not be estimated.
+    /// The noise that the interval is based on; None if that of training could not be estimated.
     interval: Option<Noise>,
-    /// The noise that a call has to stand out from.
+    /// The noise that the t-test is based on.
     test: Option<Noise>,
+    /// Half the width of the 95 % interval.
     half_width: f64,
 }
 
 impl Difference {
-    /// Noise without any variance is no estimate: no two runs agree to the last bit by luck.
-    fn new(generation: usize, pairs: &[Pair], interval: Option<Noise>, test: Option<Noise>) -> Self {
+    /// Noise without any variance is not an estimate: two runs do not agree to the last bit by chance.
+    fn new(generation: usize, pairs: &[PairedValues], interval: Option<Noise>, test: Option<Noise>) -> Self {
         let seeds = pairs.len() as f64;
-        let mean = |of: &dyn Fn(&Pair) -> f64| pairs.iter().map(of).sum::<f64>() / seeds;
+        let mean = |of: &dyn Fn(&PairedValues) -> f64| pairs.iter().map(of).sum::<f64>() / seeds;
         let is_noise = |noise: &Noise| noise.variance > 0.0;
         let difference = Self {
             generation,
             seeds: pairs.len(),
             control: mean(&|pair| pair.control.value),
             arm: mean(&|pair| pair.arm.value),
-            mean: mean(&Pair::difference),
+            mean: mean(&PairedValues::difference),
             std_err: 0.0,
             is_identical: pairs.iter().all(|pair| pair.difference() == 0.0),
             interval: interval.filter(is_noise),
             test: test.filter(is_noise),
             half_width: 0.0,
         };
-        let measuring = if difference.is_identical { 0.0 } else { measuring(pairs) };
-        difference.widened(measuring)
+        let measurement = if difference.is_identical { 0.0 } else { measurement_variance(pairs) };
+        difference.with_interval(measurement)
     }
 
-    /// With the width of its interval; that of the error of measuring, of this variance, where nothing else is known.
-    fn widened(self, measuring: f64) -> Self {
-        let variance = self.interval.map_or(measuring, |noise| noise.variance);
+    /// The difference with `std_err` and `half_width` computed from its noise, or from the variance of measurement if the
+    /// noise could not be estimated.
+    fn with_interval(self, measurement_variance: f64) -> Self {
+        let variance = self.interval.map_or(measurement_variance, |noise| noise.variance);
         let std_err = (variance / self.seeds as f64).sqrt();
         Self { std_err, half_width: std_err * quantile(0.025, self.interval.map(|noise| noise.df)), ..self }
     }
 
-    /// The same difference, had so many seeds shown it, with `noise` times the variance that one seed suggests.
+    /// The same difference with another number of seeds, and `noise` times the variance per seed.
     pub(super) fn with_seeds(&self, seeds: usize, noise: f64) -> Self {
         let (before, after) = if self.seeds > 1 { (self.seeds - 1, seeds - 1) } else { (self.seeds, seeds) };
         let more = after as f64 / before as f64;
         let scaled = |one: Noise| Noise { variance: one.variance * noise, df: one.df * more };
         let (interval, test) = (self.interval.map(scaled), self.test.map(scaled));
-        Self { seeds, interval, test, ..self.clone() }.widened(0.0)
+        Self { seeds, interval, test, ..self.clone() }.with_interval(0.0)
     }
 
-    /// Whether the interval knows of the noise of training.
+    /// Whether the interval includes the noise of training.
     pub(super) fn is_usable(&self) -> bool {
         self.interval.is_some()
     }
@@ -286,7 +295,7 @@ impl Difference {
         self.half_width
     }
 
-    /// One-sided p-value of a difference in the direction of `sign`; None where nothing can be concluded.
+    /// One-sided p-value of a difference in the direction of `sign`; None if the noise could not be estimated.
     pub(super) fn p_value(&self, sign: f64) -> Option<f64> {
         let noise = self.test?;
         let std_err = (noise.variance / self.seeds as f64).sqrt();
@@ -298,15 +307,15 @@ fn student(df: f64) -> Option<StudentsT> {
     StudentsT::new(0.0, 1.0, df).ok()
 }
 
-/// The value that Student's t exceeds with probability `p` < 0.5; the normal one without degrees of freedom.
-pub(super) fn quantile(p: f64, df: Option<f64>) -> f64 {
+/// The value that Student's t exceeds with probability `p` < 0.5; that of the normal distribution if `df` is None.
+fn quantile(p: f64, df: Option<f64>) -> f64 {
     match df.filter(|&df| df < NEARLY_NORMAL).and_then(student) {
         Some(student) => student.inverse_cdf(1.0 - p),
         None => Normal::standard().inverse_cdf(1.0 - p),
     }
 }
 
-/// Degrees of freedom from which Student's t is taken for normal: the quantiles agree to four digits.
+/// From this many degrees of freedom on, Student's t counts as normal: the quantiles agree to four digits.
 const NEARLY_NORMAL: f64 = 1e4;
 
 #[cfg(test)]
@@ -323,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn quantile_and_tail_probability_are_inverse_far_out_too() {
+    fn quantile_and_tail_probability_are_inverse_far_out_in_the_tail_too() {
         for df in [1.0, 1.7, 3.0, 12.5, 80.0, 1e3] {
             for p in [0.025, 1e-3, 1e-5] {
                 let back = student(df).unwrap().sf(quantile(p, Some(df)));
@@ -332,12 +341,12 @@ mod tests {
         }
     }
 
-    /// Steps 1, 3 and 2: variance 1; three generations on, two walks differ by 2 · 3 · 1.
+    /// Steps 1, 3 and 2: variance 1; after three generations, the difference of two walks has variance 2 · 3 · 1.
     #[test]
-    fn a_walk_of_the_control_is_the_one_worked_out_by_hand() {
+    fn the_random_walk_of_the_control_has_the_variance_computed_by_hand() {
         let values = [0.0, 1.0, 4.0, 6.0].into_iter().enumerate();
-        let series: Series = values.map(|(g, value)| (g, Cell { value, variance: 0.0 })).collect();
-        let noise = walk(&BTreeMap::from([(1, series)]), 3);
+        let series: Series = values.map(|(g, value)| (g, MeasuredValue { value, variance: 0.0 })).collect();
+        let noise = random_walk(&BTreeMap::from([(1, series)]), 3);
         assert_eq!(noise, Some(Noise { variance: 6.0, df: 2.0 }));
     }
 }

@@ -26,7 +26,7 @@ use crate::lineage::{self, RunContext};
 use crate::measure::Catalogue;
 use crate::seed::{StreamKey, streams};
 use crate::stage::Stage;
-use crate::verdict::{self, ArmComparison, Observation, headline};
+use crate::verdict::{self, ArmComparison, Observation, headline_metrics};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
@@ -181,10 +181,10 @@ impl NoiseExperiment {
                 let place = StreamKey::new(seed, arm, experiment as usize, streams::VERIFY_VERDICT);
                 let mut rng = place.stream(lineage);
                 let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
-                let mut noise = vec![0.0; headline().len()];
+                let mut noise = vec![0.0; headline_metrics().len()];
                 for generation in 0..=GENERATIONS {
                     let common = normal();
-                    for (headline, noise) in headline().iter().zip(&mut noise) {
+                    for (headline, noise) in headline_metrics().iter().zip(&mut noise) {
                         let kept = if self.is_chained { *noise } else { 0.0 };
                         let new = if self.is_common {
                             0.8_f64.sqrt() * common + 0.2_f64.sqrt() * normal()

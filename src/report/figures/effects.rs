@@ -8,7 +8,7 @@ use crate::report::panel::{EDGE, FIGURE_WIDTH, title};
 use crate::report::scene::Scene;
 use crate::report::series::{Series, arms};
 use crate::store::RunRecord;
-use crate::verdict::{ArmComparison, Effect, headline};
+use crate::verdict::{ArmComparison, Effect, headline_metrics};
 
 const HEADING: &str = "How far from the control, at the last generation?";
 
@@ -37,7 +37,8 @@ pub(super) fn forest(recorded: &RunRecord, comparisons: &[&ArmComparison]) -> Op
     let rows: Vec<ComparedArm> =
         arms(recorded).into_iter().filter_map(|arm| ComparedArm::new(arm, comparisons)).collect();
     let is_measured = |metric: &&str| rows.iter().any(|row| row.last_effect(metric).is_some());
-    let metrics: Vec<&str> = headline().iter().map(|headline| headline.metric).filter(is_measured).collect();
+    let metrics: Vec<&str> =
+        headline_metrics().iter().map(|headline| headline.metric).filter(is_measured).collect();
     if metrics.is_empty() {
         return None;
     }
