@@ -6,16 +6,16 @@
 use candle_core::Device;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use genloss::config::Precision;
-use genloss::speed::{Learning, Size, Writing};
+use genloss::speed::{BenchmarkSize, TrainingWorkload, WritingWorkload};
 use std::hint::black_box;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const SIZES: [Size; 2] = [Size::REFERENCE, Size::MEDIUM];
+const SIZES: [BenchmarkSize; 2] = [BenchmarkSize::REFERENCE, BenchmarkSize::MEDIUM];
 
 /// Every size in every precision.
-fn variants() -> impl Iterator<Item = (Size, Precision)> {
+fn variants() -> impl Iterator<Item = (BenchmarkSize, Precision)> {
     SIZES.into_iter().flat_map(|size| Precision::ALL.map(|precision| (size, precision)))
 }
 
@@ -23,7 +23,7 @@ fn training(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("training");
     group.sample_size(10);
     for (size, precision) in variants() {
-        let mut learning = Learning::new(&size, precision, &Device::Cpu).expect("a training");
+        let mut learning = TrainingWorkload::new(&size, precision, &Device::Cpu).expect("a training");
         let loss = learning.step().expect("a step");
         // Random weights know nothing of random tokens.
         assert!((loss - (size.vocab_size as f64).ln()).abs() < 0.2, "{loss}");
@@ -39,7 +39,7 @@ fn sampling(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("sampling");
     group.sample_size(10);
     for (size, precision) in variants() {
-        let writing = Writing::new(&size, precision, &Device::Cpu).expect("a model");
+        let writing = WritingWorkload::new(&size, precision, &Device::Cpu).expect("a model");
         let written = writing.round().expect("documents");
         assert_eq!(written.tokens(), writing.tokens());
         group.throughput(Throughput::Elements(writing.tokens().0));

@@ -7,11 +7,17 @@ use crate::documents::{Documents, TokenId};
 use crate::stage::Stage;
 use std::path::{Path, PathBuf};
 
+mod error;
 pub mod ngram;
+mod purpose;
 pub(crate) mod slices;
 pub mod transformer;
 
 pub use crate::tokenizer::SpecialTokens;
+pub(crate) use error::FolderProblem;
+pub use error::ModelError;
+pub use genloss_kernels::Precision;
+pub use purpose::Purpose;
 
 /// What the loop asks of a model.
 pub trait LanguageModel: Send + Sync {
@@ -125,6 +131,14 @@ pub struct Redrawn {
     pub token: TokenId,
 }
 
+/// Checks that every token is in a vocabulary of `vocab_size` tokens.
+fn check_tokens(tokens: &[TokenId], vocab_size: usize) -> Result<(), ModelError> {
+    match tokens.iter().find(|&&token| token as usize >= vocab_size) {
+        None => Ok(()),
+        Some(&token) => Err(ModelError::UnknownToken { token, vocab_size }),
+    }
+}
+
 /// A request for documents.
 #[derive(Clone)]
 pub struct Generate<'a> {
@@ -145,47 +159,4 @@ pub struct Scores {
     pub log_probabilities: Vec<f32>,
     /// Entropy in nats of the prediction each token came from.
     pub entropies: Vec<f32>,
-}
-
-/// What can go wrong with a model.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// The user asked to stop.
-    #[error("interrupted")]
-    Interrupted,
-    /// A model folder is not there, not whole, or not of a kind that is known.
-    #[error("model folder {}: {reason}", dir.display())]
-    Folder {
-        /// The folder.
-        dir: PathBuf,
-        /// What is wrong, and what to try.
-        reason: String,
-    },
-    /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The device is not there.
-    #[error("device {name}: {reason}")]
-    Device {
-        /// As the user named it.
-        name: String,
-        /// What is wrong, and what to try.
-        reason: String,
-    },
-    /// A decoder that this model cannot serve.
-    #[error(
-        "contrastive search compares hidden states, and an n-gram has none; try a transformer or another decoder"
-    )]
-    NoHiddenStates,
-    /// A text is not for this model.
-    #[error("text does not fit the model: {0}")]
-    Text(String),
-    /// candle failed.
-    #[error("tensor operation: {0}")]
-    Tensor(#[from] candle_core::Error),
 }

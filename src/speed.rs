@@ -1,57 +1,68 @@
-//! How fast does a transformer learn and write on this machine?
+//! Workloads that measure how fast this machine trains and samples.
 //!
-//! Three sizes, and for each a training under way and a model that writes, both with random weights on random tokens:
-//! what they do takes as long as the real thing. Nothing here reads a clock. `genloss bench` and `benches/training.rs`
-//! time a [`Learning::step`] or a [`Writing::round`], and so measure the same.
+//! There are three sizes of model, and for each a training ([`TrainingWorkload`]) and a model that writes
+//! ([`WritingWorkload`]), both with random weights on random tokens: they take as long as the real thing. Nothing here
+//! reads a clock. `genloss bench` and `benches/training.rs` time one [`TrainingWorkload::step`] or
+//! [`WritingWorkload::round`], and so measure the same.
 //!
-//! **Work** is counted in floating-point operations, so that sizes can be held against each other and against what
-//! the machine could do. With P parameters, L layers of width W and a context of T:
+//! **Work** is counted in floating-point operations, so that sizes can be compared with each other and with the peak of
+//! the machine. With P parameters, L layers of width W and a context of T:
 //!
-//! - a trained token takes `6 P + 6 L W T`: two for each weight forwards, four backwards;
+//! - a trained token takes `6 P + 6 L W T`: two operations per weight in the forward pass, four in the backward pass;
 //! - a sampled token takes `2 P + 2 L W T`.
 //!
 //! The second terms are attention: a token at position t is multiplied with t keys and t values, `4 W t` in each
 //! layer, and t is T/2 on average. Norms, softmax, the draw and the optimiser are not counted.
 //!
-//! **Pitfall.** A tied embedding is counted once: it works as the output matrix, and its look-up costs nothing.
+//! **Pitfall.** A tied embedding is counted once: it is the output matrix, and looking up an embedding costs nothing.
+//!
+//! ```
+//! use candle_core::Device;
+//! use genloss::{config::Precision, speed::{BenchmarkSize, TrainingWorkload}};
+//! let size = BenchmarkSize { layers: 1, context: 8, batch: 2, ..BenchmarkSize::TINY };
+//! let mut training = TrainingWorkload::new(&size, Precision::F32, &Device::Cpu)?;
+//! assert!(training.step()? > 0.0);
+//! assert_eq!(training.tokens().0, 16);
+//! # Ok::<(), genloss::model::ModelError>(())
+//! ```
 
 use crate::config::{self, Init, Patience, Precision, Strategy, Training, TrainingLength};
 use crate::documents::{Documents, TokenId};
-use crate::model::transformer::parameters::{Parameters, Shape};
-use crate::model::transformer::{Network, Transformer};
+use crate::model::transformer::Transformer;
+use crate::model::transformer::parameters::Shape;
 use crate::model::{Generate, LanguageModel, ModelError, SpecialTokens};
 use crate::progress::Silent;
 use crate::seed::{Stream, StreamKey, streams};
 use crate::stage::Stage;
-use crate::training::adamw::{self, Moments, Step};
-use crate::training::gradients::{Batch, Gradients};
+use crate::training::gradients::Batch;
+use crate::training::trainer::Trainer;
 use crate::units::Tokens;
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use rand::Rng;
 use std::sync::atomic::AtomicBool;
 
-/// A model to measure with, and how much of it learns at once.
+/// The shape of a benchmark's model, and the size of its batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
-    /// What it is called.
+pub struct BenchmarkSize {
+    /// Name on the command line.
     pub name: &'static str,
-    /// Tokens of the vocabulary.
+    /// Size of the vocabulary.
     pub vocab_size: usize,
-    /// Width of the residual stream.
+    /// Hidden size.
     pub width: usize,
-    /// Blocks.
+    /// Number of blocks.
     pub layers: usize,
-    /// Attention heads.
+    /// Number of attention heads.
     pub heads: usize,
-    /// Width of the SwiGLU layer.
+    /// Hidden size of the SwiGLU layer.
     pub ffn: usize,
-    /// Positions that attention reaches over.
+    /// Context length in tokens.
     pub context: usize,
-    /// Sequences of `context` tokens in a step.
+    /// Sequences of `context` tokens per step.
     pub batch: usize,
 }
 
-impl Size {
+impl BenchmarkSize {
     /// Small enough for a test.
     pub const TINY: Self = Self {
         name: "tiny",
@@ -63,7 +74,7 @@ impl Size {
         context: 128,
         batch: 16,
     };
-    /// Four million parameters: what an afternoon of lineages can afford.
+    /// Four million parameters: an experiment takes an afternoon.
     pub const REFERENCE: Self = Self {
         name: "reference",
         vocab_size: 4096,
@@ -74,7 +85,7 @@ impl Size {
         context: 128,
         batch: 16,
     };
-    /// Thirty million.
+    /// Thirty million parameters.
     pub const MEDIUM: Self = Self {
         name: "medium",
         vocab_size: 8192,
@@ -85,36 +96,36 @@ impl Size {
         context: 256,
         batch: 8,
     };
-    /// From small to large.
+    /// All sizes, from small to large.
     pub const ALL: [Self; 3] = [Self::TINY, Self::REFERENCE, Self::MEDIUM];
 
-    /// The shape, as an experiment gives it.
+    /// The model settings of this size.
     #[must_use]
     pub fn architecture(&self, precision: Precision) -> config::Transformer {
         let Self { layers, width, heads, ffn, context, .. } = *self;
         config::Transformer { layers, width, heads, ffn, context, precision }
     }
 
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     #[must_use]
     pub fn parameters(&self) -> u64 {
         Shape::new(&self.architecture(Precision::F32), self.vocab_size).parameters()
     }
 
-    /// Floating-point operations of a token that is trained on.
+    /// Floating-point operations per trained token.
     #[must_use]
     pub fn operations_per_trained_token(&self) -> f64 {
         3.0 * self.operations_per_sampled_token()
     }
 
-    /// Floating-point operations of a token that is written.
+    /// Floating-point operations per sampled token.
     #[must_use]
     pub fn operations_per_sampled_token(&self) -> f64 {
         2.0 * self.parameters() as f64 + 2.0 * (self.layers * self.width * self.context) as f64
     }
 
     fn model(&self, precision: Precision, device: &Device) -> Result<Transformer, ModelError> {
-        // No token ends a document, so that the tokens written are known beforehand.
+        // No token ends a document, so that the number of tokens written is known beforehand.
         let special = SpecialTokens { start: 0, end: TokenId::MAX };
         let mut stream = stream(streams::INITIALISATION);
         Transformer::initialise(&self.architecture(precision), self.vocab_size, special, &mut stream, device)
@@ -129,63 +140,49 @@ fn stream(stage: &'static str) -> Stream {
     key(stage).stream(0)
 }
 
-/// A training under way, on the same random tokens at every step.
-pub struct Learning {
-    network: Network,
-    moments: Parameters<Moments>,
-    gradients: Gradients,
+/// A training on the same random tokens at every step.
+pub struct TrainingWorkload {
+    trainer: Trainer,
     batch: Batch,
     settings: Training,
     steps: u64,
 }
 
-impl Learning {
-    /// Before its first step.
+impl TrainingWorkload {
+    /// A training before its first step.
     ///
     /// # Errors
-    /// When the device fails.
-    pub fn new(size: &Size, precision: Precision, device: &Device) -> Result<Self, ModelError> {
-        let network = size.model(precision, device)?.into_network();
-        let moments = network.parameters.map(|parameter: &Tensor| {
-            let zeros = vec![0.0; parameter.elem_count()];
-            Moments { first: zeros.clone(), second: zeros }
-        });
-        let gradients = Gradients::new(&network);
+    /// If the device fails.
+    pub fn new(size: &BenchmarkSize, precision: Precision, device: &Device) -> Result<Self, ModelError> {
+        let trainer = Trainer::new(size.model(precision, device)?.into_network());
         let mut stream = stream(streams::TRAINING);
         let mut tokens = || {
             let count = size.batch * size.context;
             (0..count).map(|_| stream.random_range(0..size.vocab_size as TokenId)).collect()
         };
         let batch = Batch { tokens: tokens(), targets: tokens(), time: size.context };
-        Ok(Self { network, moments, gradients, batch, settings: settings(size.batch), steps: 0 })
+        Ok(Self { trainer, batch, settings: settings(size.batch), steps: 0 })
     }
 
-    /// Tokens of a step.
+    /// Tokens per step.
     #[must_use]
     pub fn tokens(&self) -> Tokens {
         Tokens(self.batch.targets.len() as u64)
     }
 
-    /// One step of the optimiser: forwards, backwards, the gradient cut to its limit, the weights moved. The mean loss
-    /// before it, in nats per token.
+    /// One optimiser step: forward and backward pass, clipping, AdamW. Returns the mean loss before it, in nats per token.
     ///
     /// # Errors
-    /// When the device fails.
+    /// If the device fails.
     pub fn step(&mut self) -> Result<f64, ModelError> {
-        let nats = self.gradients.compute(&self.network, &self.batch)?;
-        let gradient = self.gradients.values();
         self.steps += 1;
-        let step = Step {
-            count: self.steps,
-            rate: self.settings.learning_rate,
-            gradient_scale: adamw::clip(adamw::norm(gradient), self.settings.gradient_clip),
-        };
-        adamw::step(&mut self.network.parameters, &mut self.moments, gradient, &self.settings, step)?;
-        Ok(nats / self.tokens().0 as f64)
+        let rate = self.settings.learning_rate;
+        let loss = self.trainer.step(&self.batch, &self.settings, self.steps, rate)?;
+        Ok(loss.nats / self.tokens().0 as f64)
     }
 }
 
-/// An experiment's defaults, but for a rate that is low enough for any number of steps.
+/// The defaults of an experiment, but with steps so small that a timing run cannot diverge.
 fn settings(batch: usize) -> Training {
     Training {
         length: TrainingLength::Tokens(Tokens(1)),
@@ -203,36 +200,36 @@ fn settings(batch: usize) -> Training {
     }
 }
 
-/// A model that writes documents from nothing, at temperature 1.
-pub struct Writing {
+/// An untrained model that writes documents without prompts, at temperature 1.
+pub struct WritingWorkload {
     model: Transformer,
     prompts: Documents,
     document_tokens: usize,
 }
 
-impl Writing {
-    /// Documents of a round.
+impl WritingWorkload {
+    /// Documents per round.
     pub const DOCUMENTS: usize = 256;
 
-    /// A model that has learnt nothing writes as fast as any.
+    /// A model of this size.
     ///
     /// # Errors
-    /// When the device fails.
-    pub fn new(size: &Size, precision: Precision, device: &Device) -> Result<Self, ModelError> {
+    /// If the device fails.
+    pub fn new(size: &BenchmarkSize, precision: Precision, device: &Device) -> Result<Self, ModelError> {
         let prompts = std::iter::repeat_n(&[][..], Self::DOCUMENTS).collect();
         Ok(Self { model: size.model(precision, device)?, prompts, document_tokens: size.context - 1 })
     }
 
-    /// Tokens of a round.
+    /// Tokens per round.
     #[must_use]
     pub fn tokens(&self) -> Tokens {
         Tokens((Self::DOCUMENTS * self.document_tokens) as u64)
     }
 
-    /// Writes the documents, each as long as the context allows with the start token before it.
+    /// Writes the documents. Each fills the context together with its start token.
     ///
     /// # Errors
-    /// When the device fails.
+    /// If the device fails.
     pub fn round(&self) -> Result<Documents, ModelError> {
         let request = Generate {
             prompts: &self.prompts,
@@ -252,25 +249,31 @@ mod tests {
     /// P = 4 262 144 (counted in `parameters.rs`), L W T = 4 · 256 · 128 = 131 072.
     #[test]
     fn work_is_counted_by_the_formula() {
-        assert_eq!(Size::REFERENCE.operations_per_trained_token(), 6.0 * 4_262_144.0 + 6.0 * 131_072.0);
-        assert_eq!(Size::REFERENCE.operations_per_sampled_token(), 2.0 * 4_262_144.0 + 2.0 * 131_072.0);
+        assert_eq!(
+            BenchmarkSize::REFERENCE.operations_per_trained_token(),
+            6.0 * 4_262_144.0 + 6.0 * 131_072.0
+        );
+        assert_eq!(
+            BenchmarkSize::REFERENCE.operations_per_sampled_token(),
+            2.0 * 4_262_144.0 + 2.0 * 131_072.0
+        );
     }
 
     /// The loss of random weights is ln V, and falls on tokens that are seen again.
     #[test]
-    fn what_is_timed_as_a_step_learns() {
-        let size = Size { layers: 1, context: 16, ..Size::TINY };
-        let mut learning = Learning::new(&size, Precision::F32, &Device::Cpu).unwrap();
-        assert_eq!(learning.tokens(), Tokens(16 * 16));
-        let losses: Vec<f64> = (0..4).map(|_| learning.step().unwrap()).collect();
+    fn a_timed_step_learns() {
+        let size = BenchmarkSize { layers: 1, context: 16, ..BenchmarkSize::TINY };
+        let mut training = TrainingWorkload::new(&size, Precision::F32, &Device::Cpu).unwrap();
+        assert_eq!(training.tokens(), Tokens(16 * 16));
+        let losses: Vec<f64> = (0..4).map(|_| training.step().unwrap()).collect();
         assert!((losses[0] - 1024_f64.ln()).abs() < 0.1, "{losses:?}");
         assert!(losses.is_sorted_by(|a, b| a > b), "{losses:?}");
     }
 
     #[test]
-    fn what_is_timed_as_a_round_writes_every_token_it_counts() {
-        let size = Size { layers: 1, context: 16, ..Size::TINY };
-        let writing = Writing::new(&size, Precision::F32, &Device::Cpu).unwrap();
+    fn a_timed_round_writes_every_token_it_counts() {
+        let size = BenchmarkSize { layers: 1, context: 16, ..BenchmarkSize::TINY };
+        let writing = WritingWorkload::new(&size, Precision::F32, &Device::Cpu).unwrap();
         let documents = writing.round().unwrap();
         assert_eq!(documents.tokens(), writing.tokens());
         assert!(documents.iter().all(|document| document.len() == 15));

@@ -11,8 +11,9 @@ pub mod adamw;
 pub mod checkpoint;
 pub mod gradients;
 mod ngram;
-pub mod packed;
+pub mod trainer;
 pub mod transformer;
+pub mod windows;
 
 pub use ngram::NgramLearner;
 pub use transformer::{Start, TransformerLearner};
@@ -138,18 +139,21 @@ pub enum TrainingError {
         /// Tokens of a context.
         context: usize,
     },
-    /// A checkpoint cannot be used.
+    /// A checkpoint cannot be written or read.
     #[error("checkpoint {}: {reason}", path.display())]
     Checkpoint {
-        /// The file.
+        /// Its folder.
         path: PathBuf,
         /// What is wrong, and what to try.
         reason: String,
+        /// The error that revealed it, if there is one.
+        #[source]
+        cause: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// A checkpoint could not be kept.
-    #[error("keeping a checkpoint")]
+    /// A checkpoint could not be stored.
+    #[error("storing a checkpoint")]
     Checkpoints {
-        /// The fault of the store.
+        /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The model failed.

@@ -4,7 +4,7 @@ use super::machine::MachineArgs;
 use super::output::{self, say};
 use crate::config::Precision;
 use crate::model::ModelError;
-use crate::speed::{Learning, Size, Writing};
+use crate::speed::{BenchmarkSize, TrainingWorkload, WritingWorkload};
 use crate::units::Tokens;
 use anyhow::Result;
 use candle_core::Device;
@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 /// Options of `genloss bench`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Size of the model.
+    /// BenchmarkSize of the model.
     #[arg(long, value_enum, default_value = "reference")]
-    size: Size,
+    size: BenchmarkSize,
     /// Number format of its matrix products.
     #[arg(long, value_parser = precision_parser(), default_value = "f32")]
     precision: Precision,
@@ -50,7 +50,7 @@ enum BenchFormat {
     Json,
 }
 
-impl ValueEnum for Size {
+impl ValueEnum for BenchmarkSize {
     fn value_variants<'a>() -> &'a [Self] {
         &Self::ALL
     }
@@ -102,13 +102,13 @@ impl Args {
         say(&format!("measuring: {} of size {}", activity.description(), size.name));
         let (rates, operations) = match activity {
             Activity::Train => {
-                let mut learning = Learning::new(&size, precision, device)?;
+                let mut learning = TrainingWorkload::new(&size, precision, device)?;
                 let tokens = learning.tokens();
                 let step = || learning.step().map(drop);
                 (rates(tokens, Repeats::STEPS, step)?, size.operations_per_trained_token())
             }
             Activity::Sample => {
-                let writing = Writing::new(&size, precision, device)?;
+                let writing = WritingWorkload::new(&size, precision, device)?;
                 let round = || writing.round().map(drop);
                 (rates(writing.tokens(), Repeats::ROUNDS, round)?, size.operations_per_sampled_token())
             }

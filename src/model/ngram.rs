@@ -7,21 +7,21 @@
 //! γ(h)     = Σ_w D(a(hw)) / a(h·)
 //! ```
 //!
-//! so that what is taken from the followers of h is what the shorter context hands out, and every distribution sums
-//! to one. For n-grams of the full order, a is their count. For shorter ones it is the number of different tokens
-//! seen before them (Kneser & Ney 1995): "Francisco" is frequent but follows one word only, so it is improbable where
-//! the context is unknown. An n-gram of two or more tokens that begins with the start token has nothing before it,
-//! and keeps its count. The shortest context of all is empty, and below it every token of the vocabulary is equally
-//! probable: no token has probability 0. A context that was never followed by anything is skipped.
+//! so that the mass taken from the followers of h is the mass that the shorter context distributes, and every
+//! distribution sums to one. For n-grams of the full order, a is their count. For shorter ones it is the number of
+//! different tokens seen before them (Kneser & Ney 1995): "Francisco" is frequent but follows only one word, so it is
+//! improbable in an unknown context. An n-gram of two or more tokens that begins with the start token has no token
+//! before it, and keeps its count. Below the empty context every token of the vocabulary is equally probable, so no
+//! token has probability 0. A context that was never followed by anything is skipped.
 //!
-//! The discounts D are three per order, for a = 1, 2 and more, from the counts of counts (Chen & Goodman 1999): see
-//! [`discounts`](self::Ngram::discounts).
+//! Each order has three discounts D, for a = 1, 2 and more, estimated from the counts of counts (Chen & Goodman 1999):
+//! see [`discounts`](self::Ngram::discounts).
 //!
-//! A document is read as the start token and its tokens. At the beginning of a document the context is the start
-//! token alone; it is not repeated.
+//! A document is read as the start token and its tokens. At the beginning of a document the context is one start token,
+//! not several.
 //!
-//! **Pitfall.** High orders remember: an order-5 model trained on little text writes long stretches of it verbatim,
-//! because most of its contexts have one follower.
+//! **Pitfall.** High orders memorise: an order-5 model trained on little text writes long passages of it verbatim, because
+//! most of its contexts have one follower.
 //!
 //! ```
 //! use genloss::{config, documents::Documents, progress::Silent, seed::StreamKey, stage::Stage};
@@ -43,12 +43,12 @@ mod files;
 mod predictions;
 mod sampling;
 
-use super::{Generate, LanguageModel, ModelError, Redrawn, Scores, SpecialTokens};
+use super::{Generate, LanguageModel, ModelError, Redrawn, Scores, SpecialTokens, check_tokens};
 use crate::config::{self, Decoding};
 use crate::decoding::Sampler;
 use crate::documents::{Documents, TokenId};
 use crate::stage::Stage;
-use counts::{Context, Counts};
+use counts::{ContextNode, NgramCounts};
 use discounts::Discounts;
 use predictions::Predictions;
 use rayon::prelude::*;
@@ -56,32 +56,32 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// The highest order.
+/// The highest order that a model can have.
 pub const MAX_ORDER: usize = 5;
 
-/// Documents that one task scores or writes. It decides nothing but the overhead.
+/// Documents that one task scores or writes. No result depends on it.
 const DOCUMENTS_PER_TASK: usize = 16;
 
 /// An interpolated Kneser–Ney model.
 #[derive(Debug)]
 pub struct Ngram {
     special: SpecialTokens,
-    counts: Counts,
-    /// By order, from 1; index 0 is unused.
+    counts: NgramCounts,
+    /// By order; index 0 is unused.
     discounts: Vec<Discounts>,
-    /// Probabilities of all n-grams, computed when first asked for: sampling needs none of them.
+    /// Probabilities of all n-grams, computed on first use: sampling without truncation does not need them.
     predictions: OnceLock<Predictions>,
 }
 
 impl Ngram {
-    /// Counts `documents`. Advances `stage` by their tokens.
+    /// Counts the n-grams of `documents`. Advances `stage` by their tokens.
     ///
     /// # Errors
-    /// When the run is interrupted, when a token (or special token) is outside of the vocabulary, or when there are
-    /// 2^32 − 1 tokens or more.
+    /// If the run is interrupted, a token (or special token) is outside the vocabulary, or there are 2^32 − 1 tokens or
+    /// more.
     ///
     /// # Panics
-    /// When `shape` is not a checked one: its order is not 1 to [`MAX_ORDER`].
+    /// If the order is not 1 to [`MAX_ORDER`], which checked settings exclude.
     pub fn fit(
         documents: &Documents,
         shape: config::Ngram,
@@ -92,40 +92,41 @@ impl Ngram {
         assert!((1..=MAX_ORDER).contains(&shape.order), "an order of 1 to {MAX_ORDER}, not {}", shape.order);
         check_tokens(&[special.start, special.end], vocab_size)?;
         check_tokens(documents.flat(), vocab_size)?;
-        if documents.tokens().0 >= u64::from(u32::MAX) || vocab_size >= u32::MAX as usize {
-            return Err(ModelError::Text("an n-gram model counts up to 2^32 − 2 tokens".into()));
+        let tokens = documents.tokens().0;
+        if tokens >= u64::from(u32::MAX) || vocab_size >= u32::MAX as usize {
+            return Err(ModelError::TooManyToCount { tokens, vocab_size });
         }
         let counts = counts::count(documents, shape.order, vocab_size, special.start, stage)?;
         Ok(Self::from_counts(counts, special))
     }
 
-    /// Reads the model that [`save`](LanguageModel::save) wrote into `dir`.
+    /// Reads the model that [`save`](LanguageModel::save) wrote to `dir`.
     ///
     /// # Errors
-    /// When the folder is not there, is no n-gram model, or is damaged.
+    /// If the folder is missing, not that of an n-gram model, or damaged.
     pub fn load(dir: &Path) -> Result<Self, ModelError> {
         files::load(dir)
     }
 
-    /// Whether `dir` is the folder of an n-gram model, whole or not.
+    /// Whether `dir` is the folder of an n-gram model, complete or not.
     #[must_use]
     pub fn is_folder(dir: &Path) -> bool {
         files::is_folder(dir)
     }
 
-    fn from_counts(counts: Counts, special: SpecialTokens) -> Self {
+    fn from_counts(counts: NgramCounts, special: SpecialTokens) -> Self {
         let discounts =
             (0..=counts.order()).map(|order| Discounts::estimate(counts.of_order(order))).collect();
         Self { special, counts, discounts, predictions: OnceLock::new() }
     }
 
-    /// The longest n-grams counted.
+    /// Length of the longest n-grams counted.
     #[must_use]
     pub fn order(&self) -> usize {
         self.counts.order()
     }
 
-    /// Tokens in the vocabulary.
+    /// Size of the vocabulary.
     #[must_use]
     pub fn vocab_size(&self) -> usize {
         self.counts.vocab_size()
@@ -137,7 +138,7 @@ impl Ngram {
         self.special
     }
 
-    /// Different n-grams seen, of all orders.
+    /// Number of different n-grams seen, of all orders.
     #[must_use]
     pub fn distinct_ngrams(&self) -> u64 {
         (1..=self.order())
@@ -145,7 +146,7 @@ impl Ngram {
             .sum()
     }
 
-    /// What is taken from n-grams of `order` (1 to [`order`](Self::order)) whose count is 1, 2, and 3 or more.
+    /// The discounts of n-grams of `order` (1 to [`order`](Self::order)) whose count is 1, 2, and 3 or more.
     ///
     /// With nᵣ the number of n-grams counted r times and Y = n₁ / (n₁ + 2 n₂): 1 − 2 Y n₂/n₁, 2 − 3 Y n₃/n₂ and
     /// 3 − 4 Y n₄/n₃ (Chen & Goodman 1999, equation 26). Where the text is too small for that, all three are Y (Ney,
@@ -155,10 +156,10 @@ impl Ngram {
         self.discounts[order].of_1_2_3()
     }
 
-    /// The distribution (V) of the token after `document_so_far`, which does not hold the start token. Sums to one.
+    /// The distribution (V) of the token after `document_so_far`, which does not include the start token. Sums to one.
     ///
     /// # Errors
-    /// When a token is outside of the vocabulary.
+    /// If a token is outside the vocabulary.
     pub fn distribution(&self, document_so_far: &[TokenId]) -> Result<Vec<f64>, ModelError> {
         let context = self.context_after(document_so_far)?;
         let mut logs = vec![0.0_f64; self.vocab_size()];
@@ -166,10 +167,10 @@ impl Ngram {
         Ok(logs.into_iter().map(f64::exp).collect())
     }
 
-    /// Mean negative natural-log probability of the tokens of `documents`, 0 if there are none.
+    /// Mean negative natural-log probability of the tokens of `documents`; 0 if there are none.
     ///
     /// # Errors
-    /// When a token is outside of the vocabulary.
+    /// If a token is outside the vocabulary.
     pub fn loss_nats_per_token(&self, documents: &Documents) -> Result<f64, ModelError> {
         check_tokens(documents.flat(), self.vocab_size())?;
         let predictions = self.predictions();
@@ -193,7 +194,7 @@ impl Ngram {
         self.predictions.get_or_init(|| Predictions::compute(&self.counts, &self.discounts))
     }
 
-    fn context_after(&self, document_so_far: &[TokenId]) -> Result<Context, ModelError> {
+    fn context_after(&self, document_so_far: &[TokenId]) -> Result<ContextNode, ModelError> {
         check_tokens(document_so_far, self.vocab_size())?;
         let mut context = self.counts.context_of_start(self.special.start);
         for &token in document_so_far {
@@ -202,17 +203,17 @@ impl Ngram {
         Ok(context)
     }
 
-    /// Calls `step` with every token of a document and its context; it gives back the context of the next token.
-    fn walk(&self, document: &[TokenId], mut step: impl FnMut(Context, TokenId) -> Context) {
+    /// Calls `step` with the context of every token of a document and the token. It returns the context of the next one.
+    fn walk(&self, document: &[TokenId], mut step: impl FnMut(ContextNode, TokenId) -> ContextNode) {
         let mut context = self.counts.context_of_start(self.special.start);
         for &token in document {
             context = step(context, token);
         }
     }
 
-    /// What `of_row` makes of the prediction (V) of each token of some documents, which it may spend; it is given the
-    /// document before the token, the token, and its place among those of the documents.
-    fn by_row<'a, T>(
+    /// Calls `of_row` with the prediction (V) of each token of some documents, which it may overwrite, the document before
+    /// the token, the token, and its index among those of the documents. Returns the results.
+    fn map_predictions<'a, T>(
         &self,
         documents: impl Iterator<Item = &'a [TokenId]>,
         mut of_row: impl FnMut(&mut [f32], &[TokenId], TokenId, usize) -> T,
@@ -232,8 +233,8 @@ impl Ngram {
         all
     }
 
-    /// What `of_task` makes of ranges of documents, one after the other.
-    fn in_tasks<T: Send>(
+    /// Calls `of_task` with ranges of documents, in parallel. Returns the results in the order of the documents.
+    fn map_tasks<T: Send>(
         &self,
         documents: &Documents,
         stage: &Stage,
@@ -257,7 +258,7 @@ impl Ngram {
 impl LanguageModel for Ngram {
     fn score(&self, documents: &Documents, stage: &Stage) -> Result<Scores, ModelError> {
         let predictions = self.predictions();
-        let scores = self.in_tasks(documents, stage, |range| {
+        let scores = self.map_tasks(documents, stage, |range| {
             let mut scores = Vec::new();
             for index in range {
                 self.walk(documents.get(index), |context, token| {
@@ -278,9 +279,9 @@ impl LanguageModel for Ngram {
         decoding: &Decoding,
         stage: &Stage,
     ) -> Result<Vec<f32>, ModelError> {
-        self.in_tasks(documents, stage, |range| {
+        self.map_tasks(documents, stage, |range| {
             let mut sampler = Sampler::new(decoding);
-            self.by_row(range.map(|index| documents.get(index)), |logits, so_far, token, _| {
+            self.map_predictions(range.map(|index| documents.get(index)), |logits, so_far, token, _| {
                 sampler.log_probability(logits, so_far, token)
             })
         })
@@ -294,12 +295,12 @@ impl LanguageModel for Ngram {
         stage: &Stage,
     ) -> Result<Vec<Redrawn>, ModelError> {
         let starts = documents.starts();
-        self.in_tasks(documents, stage, |range| {
+        self.map_tasks(documents, stage, |range| {
             let mut sampler = Sampler::new(decoding);
             let first = starts[range.start];
-            self.by_row(range.map(|index| documents.get(index)), |logits, so_far, token, place| {
+            self.map_predictions(range.map(|index| documents.get(index)), |logits, so_far, token, index| {
                 let log_probability = logits[token as usize];
-                let uniform = uniforms[first + place];
+                let uniform = uniforms[first + index];
                 Redrawn { log_probability, token: sampler.draw_at(logits, so_far, uniform) }
             })
         })
@@ -325,19 +326,10 @@ impl LanguageModel for Ngram {
     }
 }
 
-/// The ranges of documents that are worked on together, out of `documents`.
+/// The ranges of document indices that are worked on together, out of `documents`.
 fn tasks(documents: usize) -> impl IndexedParallelIterator<Item = Range<usize>> {
     (0..documents.div_ceil(DOCUMENTS_PER_TASK)).into_par_iter().map(move |task| {
         let start = task * DOCUMENTS_PER_TASK;
         start..documents.min(start + DOCUMENTS_PER_TASK)
     })
-}
-
-fn check_tokens(tokens: &[TokenId], vocab_size: usize) -> Result<(), ModelError> {
-    match tokens.iter().find(|&&token| token as usize >= vocab_size) {
-        None => Ok(()),
-        Some(token) => Err(ModelError::Text(format!(
-            "token {token} is outside of the vocabulary of {vocab_size}; was it made with another tokenizer?"
-        ))),
-    }
 }

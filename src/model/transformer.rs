@@ -1,11 +1,9 @@
 //! A small Llama on candle: RMSNorm, rotary positions, SwiGLU, no biases, usually tied embeddings.
 //!
-//! On the processor it runs through [`fused`], cut into shards that depend on the documents only, one thread each; on
-//! a GPU through [`plain`], the readable twin. A saved model *is* a Hugging Face folder: `AutoModelForCausalLM` loads
-//! it, and its log-probabilities agree.
+//! On the processor it runs through [`fused`]; on a GPU, through the reference [`plain`]. A saved model *is* a Hugging
+//! Face folder: `AutoModelForCausalLM` loads it, and its log-probabilities agree.
 //!
-//! Weights are f32. With [`Precision::Bf16`] the factors of matrix products are rounded to bf16 when the model learns
-//! and when it writes; scores never are.
+//! Weights are f32. [`Purpose`] decides what the factors of matrix products are rounded to.
 //!
 //! ```
 //! use candle_core::Device;
@@ -22,7 +20,9 @@
 
 use crate::config::{self, Decoding, Precision};
 use crate::documents::Documents;
-use crate::model::{Generate, LanguageModel, ModelError, Redrawn, Scores, SpecialTokens};
+use crate::model::{
+    Generate, LanguageModel, ModelError, Purpose, Redrawn, Scores, SpecialTokens, check_tokens,
+};
 use crate::seed::Stream;
 use crate::stage::Stage;
 use candle_core::{Device, Tensor};
@@ -37,37 +37,37 @@ pub mod parameters;
 pub mod plain;
 mod score;
 
-/// Parameters and what is needed to run them.
+/// Parameters, and what is needed to compute with them.
 #[derive(Clone)]
 pub struct Network {
-    /// The shape.
+    /// Numbers of layers, heads and so on.
     pub shape: Shape,
-    /// The parameters, on `device`, f32 and contiguous.
+    /// On `device`, f32 and contiguous.
     pub parameters: Parameters<Tensor>,
-    /// What the factors of its matrix products are rounded to, when it is trained or sampled from.
+    /// Number format that the factors of matrix products are rounded to.
     pub precision: Precision,
     /// Cosines and sines of the positions.
     pub rotary: Rotary,
-    /// Where it runs.
+    /// Device of the parameters and of all computation.
     pub device: Device,
 }
 
 impl Network {
-    /// Brings parameters of that shape to life.
+    /// A network of these parameters, which must have the given shape.
     #[must_use]
     pub fn new(shape: Shape, parameters: Parameters<Tensor>, precision: Precision, device: Device) -> Self {
         let rotary = Rotary::new(shape.heads.width, shape.context, shape.rope_theta);
         Self { shape, parameters, precision, rotary, device }
     }
 
-    /// The same network, computing in this precision.
+    /// The same network computing in another precision.
     #[must_use]
     pub fn in_precision(&self, precision: Precision) -> Self {
         Self { precision, ..self.clone() }
     }
 }
 
-/// A Llama that writes and reads documents.
+/// A small Llama as a language model.
 #[derive(Clone)]
 pub struct Transformer {
     network: Network,
@@ -75,11 +75,11 @@ pub struct Transformer {
 }
 
 impl Transformer {
-    /// A model that has learnt nothing: normal weights of standard deviation 0.02, those that write into the
-    /// residual stream smaller by √(2 · layers), norms 1.
+    /// An untrained model. Matrices are normal with standard deviation 0.02, divided by √(2 · layers) for those whose
+    /// product is added to the hidden states; norms are 1.
     ///
     /// # Errors
-    /// When the device fails.
+    /// If the device fails.
     pub fn initialise(
         architecture: &config::Transformer,
         vocab_size: usize,
@@ -94,81 +94,74 @@ impl Transformer {
         Ok(Self::from_network(network, special))
     }
 
-    /// A model of these weights.
+    /// A model from its network and the tokens that start and end a document.
     #[must_use]
     pub fn from_network(network: Network, special: SpecialTokens) -> Self {
         Self { network, special }
     }
 
-    /// Reads a Hugging Face folder that holds a Llama: `config.json` and `model.safetensors`, or its parts and
-    /// `model.safetensors.index.json`; weights in f32, bf16 or f16. Whatever they are kept in, they are computed with
-    /// in f32 until [`with_precision`](Self::with_precision) says otherwise: a folder is of weights, not of how they
-    /// came to be.
+    /// Reads a Hugging Face folder of a Llama: `config.json` and `model.safetensors`, or its shards and
+    /// `model.safetensors.index.json`; weights in f32, bf16 or f16. The model computes in f32 until
+    /// [`with_precision`](Self::with_precision) changes that: a folder does not record the precision of training.
     ///
     /// # Errors
-    /// When a file is missing or damaged, or the model is of a kind that would be misread.
+    /// If a file is missing or damaged, or the model has features that are not supported.
     pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
         folder::load(dir, device)
     }
 
-    /// The same weights, computed with in another precision.
+    /// The same model with another precision for training and writing.
     #[must_use]
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { network: Network { precision, ..self.network }, ..self }
     }
 
-    /// Its weights and shape.
+    /// Its network.
     #[must_use]
     pub fn network(&self) -> &Network {
         &self.network
     }
 
-    /// Its weights and shape, given away.
+    /// Its network, by value.
     #[must_use]
     pub fn into_network(self) -> Network {
         self.network
     }
 
-    /// Positions that attention reaches over.
+    /// Context length in tokens.
     #[must_use]
     pub fn context(&self) -> usize {
         self.network.shape.context
     }
 
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     #[must_use]
     pub fn parameters(&self) -> u64 {
         self.network.shape.parameters()
     }
 
-    /// Tokens it can read and write.
+    /// Size of the vocabulary.
     #[must_use]
     pub fn vocab_size(&self) -> usize {
         self.network.shape.vocab_size
     }
 
-    /// What it reads before a document, and what ends one.
+    /// The tokens that start and end a document.
     #[must_use]
     pub fn special(&self) -> SpecialTokens {
         self.special
     }
 
-    /// Refuses documents with tokens that it does not have.
-    fn check_tokens(&self, documents: &Documents) -> Result<(), ModelError> {
-        let vocab_size = self.vocab_size();
-        match documents.flat().iter().find(|&&token| token as usize >= vocab_size) {
-            Some(token) => Err(ModelError::Tensor(candle_core::Error::Msg(format!(
-                "token {token} is not among the {vocab_size} of the model; was the text made with another tokenizer?"
-            )))),
-            None => Ok(()),
-        }
+    /// The model with the precision that it computes in for `purpose`.
+    fn computing_for(&self, purpose: Purpose) -> Self {
+        self.clone().with_precision(purpose.precision(self.network.precision))
     }
 }
 
 impl LanguageModel for Transformer {
     fn score(&self, documents: &Documents, stage: &Stage) -> Result<Scores, ModelError> {
-        self.check_tokens(documents)?;
-        score::score(&self.clone().with_precision(Precision::F32), documents, stage)
+        check_tokens(documents.flat(), self.vocab_size())?;
+        score::score(&self.computing_for(Purpose::Measuring), documents, stage)
     }
 
     fn score_decoded(
@@ -177,18 +170,19 @@ impl LanguageModel for Transformer {
         decoding: &Decoding,
         stage: &Stage,
     ) -> Result<Vec<f32>, ModelError> {
-        self.check_tokens(documents)?;
-        score::score_decoded(&self.clone().with_precision(Precision::F32), documents, decoding, stage)
+        check_tokens(documents.flat(), self.vocab_size())?;
+        score::score_decoded(&self.computing_for(Purpose::Measuring), documents, decoding, stage)
     }
 
     fn generate(&self, request: &Generate, stage: &Stage) -> Result<Documents, ModelError> {
-        self.check_tokens(request.prompts)?;
-        generate::generate(self, request, stage)
+        check_tokens(request.prompts.flat(), self.vocab_size())?;
+        generate::generate(&self.computing_for(Purpose::Writing), request, stage)
     }
 
     fn in_full_precision(&self) -> Option<Box<dyn LanguageModel>> {
-        let rounds = self.network.precision != Precision::F32;
-        rounds.then(|| Box::new(self.clone().with_precision(Precision::F32)) as Box<dyn LanguageModel>)
+        let precise = self.computing_for(Purpose::Measuring);
+        let differs = precise.network.precision != self.network.precision;
+        differs.then(|| Box::new(precise) as Box<dyn LanguageModel>)
     }
 
     fn redraw(
@@ -198,8 +192,8 @@ impl LanguageModel for Transformer {
         uniforms: &[f64],
         stage: &Stage,
     ) -> Result<Vec<Redrawn>, ModelError> {
-        self.check_tokens(documents)?;
-        score::redraw(self, documents, decoding, uniforms, stage)
+        check_tokens(documents.flat(), self.vocab_size())?;
+        score::redraw(&self.computing_for(Purpose::Writing), documents, decoding, uniforms, stage)
     }
 
     fn save(&self, dir: &Path) -> Result<(), ModelError> {

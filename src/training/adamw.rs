@@ -2,8 +2,15 @@
 //!
 //! With `g` the gradient scaled down to the limit, `m ← β₁ m + (1 − β₁) g`, `v ← β₂ v + (1 − β₂) g²`, and
 //! `w ← w − η (m̂ / (√v̂ + ε) + λ w)`, where `m̂ = m / (1 − β₁ᵗ)` and `v̂ = v / (1 − β₂ᵗ)`; λ is 0 for vectors.
-//! Parameters are cut into pieces of a fixed size, and the pieces of the norm are added in order: the result does not
-//! depend on the number of threads.
+//! Parameters are split into pieces of a fixed size, and the pieces of the norm are summed in order, so the result does
+//! not depend on the number of threads. The arithmetic itself is in [`genloss_kernels::adamw`].
+//!
+//! ```
+//! use genloss::training::adamw;
+//! // A gradient of norm 5 is scaled down to 1; one of norm 0.5 is left alone.
+//! assert_eq!(adamw::clip(5.0, 1.0), 0.2);
+//! assert_eq!(adamw::clip(0.5, 1.0), 1.0);
+//! ```
 
 use crate::config::Training;
 use crate::model::slices::with_slice_mut;
@@ -12,16 +19,24 @@ use candle_core::{Result, Tensor};
 use genloss_kernels::adamw::{self as kernel, StepConstants};
 use rayon::prelude::*;
 
-/// Numbers that one thread handles at a time.
+/// Numbers per task.
 const PIECE: usize = 1 << 15;
 
-/// Both moments of a parameter.
+/// The running moments of a parameter's gradient.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moments {
-    /// Running mean of the gradient.
+    /// Running mean of the gradient, m.
     pub first: Vec<f32>,
-    /// Running mean of its square.
+    /// Running mean of its square, v.
     pub second: Vec<f32>,
+}
+
+impl Moments {
+    /// Moments before the first step, for `numbers` weights.
+    #[must_use]
+    pub fn zero(numbers: usize) -> Self {
+        Self { first: vec![0.0; numbers], second: vec![0.0; numbers] }
+    }
 }
 
 /// The learning rate at `step` (from 0) of `steps`: up linearly over the warm-up, then down along a half cosine.
@@ -45,33 +60,33 @@ pub fn norm(gradient: &Parameters<Vec<f32>>) -> f64 {
     sums.iter().sum::<f64>().sqrt()
 }
 
-/// What one step of the optimiser needs besides the gradient.
+/// The numbers that change from one optimiser step to the next.
 #[derive(Clone, Copy, Debug)]
-pub struct Step {
-    /// Steps so far, this one included.
+pub struct OptimiserStep {
+    /// Number of this step, from 1.
     pub count: u64,
     /// The learning rate.
     pub rate: f64,
-    /// The gradient is multiplied by this.
+    /// Factor on the gradient, from [`clip`].
     pub gradient_scale: f64,
 }
 
-/// The factor that brings a gradient of that norm to the limit, if it is above.
+/// The factor that scales a gradient of this norm down to `limit`; 1 if it is within the limit.
 #[must_use]
 pub fn clip(norm: f64, limit: f64) -> f64 {
     if norm > limit { limit / norm } else { 1.0 }
 }
 
-/// Moves the parameters, in place on the processor.
+/// Updates parameters and moments; on the processor, in place.
 ///
 /// # Errors
-/// When the device fails.
+/// If the device fails.
 pub fn step(
     parameters: &mut Parameters<Tensor>,
     moments: &mut Parameters<Moments>,
     gradient: &Parameters<Vec<f32>>,
     training: &Training,
-    step: Step,
+    step: OptimiserStep,
 ) -> Result<()> {
     for ((parameter, moments), gradient) in parameters.iter_mut().zip(moments.iter_mut()).zip(gradient.iter())
     {
@@ -88,8 +103,8 @@ pub fn step(
     Ok(())
 }
 
-/// The constants of `step` for a parameter with that weight decay.
-fn constants(training: &Training, step: Step, decay: f64) -> StepConstants {
+/// The constants of a step for a parameter with weight decay `decay`.
+fn constants(training: &Training, step: OptimiserStep, decay: f64) -> StepConstants {
     let correction = |beta: f64| 1.0 - beta.powf(step.count as f64);
     StepConstants {
         beta1: training.beta1 as f32,
@@ -101,7 +116,7 @@ fn constants(training: &Training, step: Step, decay: f64) -> StepConstants {
     }
 }
 
-/// Moves all weights of a parameter, piece by piece in parallel.
+/// Updates all weights of a parameter, in parallel.
 fn update(constants: StepConstants, weights: &mut [f32], moments: &mut Moments, gradient: &[f32]) {
     weights
         .par_chunks_mut(PIECE)
@@ -157,12 +172,9 @@ mod tests {
         };
         let gradient: Parameters<Vec<f32>> =
             Parameters { embedding: vec![3.0, -0.5], blocks: Vec::new(), norm: vec![7.0], head: None };
-        let zero = |values: &Vec<f32>| {
-            Ok::<_, ()>(Moments { first: vec![0.0; values.len()], second: vec![0.0; values.len()] })
-        };
-        let mut moments = gradient.try_map(zero).unwrap();
-        let at = Step { count: 1, rate: 0.1, gradient_scale: 1.0 };
-        step(&mut parameters, &mut moments, &gradient, &training(), at).unwrap();
+        let mut moments = gradient.map(|values| Moments::zero(values.len()));
+        let first_step = OptimiserStep { count: 1, rate: 0.1, gradient_scale: 1.0 };
+        step(&mut parameters, &mut moments, &gradient, &training(), first_step).unwrap();
         let matrix = parameters.embedding.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert!((matrix[0] - 1.8).abs() < 1e-6 && (matrix[1] + 1.8).abs() < 1e-6, "{matrix:?}");
         assert!((parameters.norm.to_vec1::<f32>().unwrap()[0] - 0.9).abs() < 1e-6);

@@ -1,7 +1,10 @@
-//! The state of a training that goes on later: weights, moments, and how far it is.
+//! Checkpoints inside a training: weights, moments and progress, from which it continues to the bit.
+//!
+//! The folder has `state.safetensors` and `progress.json`. [`super::transformer`] has an example of training.
 
 use super::adamw::Moments;
 use super::{LossPoint, TrainingError};
+use crate::model::FolderProblem;
 use crate::model::transformer::parameters::{Parameters, Shape, Specification};
 use candle_core::{Device, Tensor};
 use safetensors::tensor::TensorView;
@@ -12,117 +15,137 @@ use std::path::Path;
 const STATE: &str = "state.safetensors";
 const PROGRESS: &str = "progress.json";
 
-/// How far a training is.
+/// The progress of a training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct TrainingProgress {
     /// Steps done.
     pub step: u64,
-    /// Steps in all.
+    /// Steps in total.
     pub steps: u64,
-    /// Nats since the last point of the curve.
+    /// Training loss since the last point of the curve, summed, in nats.
     pub nats: f64,
-    /// Tokens since then.
+    /// Tokens predicted since then.
     pub tokens: u64,
     /// The loss curve so far.
     pub curve: Vec<LossPoint>,
 }
 
-/// Writes a checkpoint into an empty folder.
+/// The state of a training between two steps.
+pub struct TrainingState {
+    /// The weights.
+    pub parameters: Parameters<Tensor>,
+    /// The optimiser's moments.
+    pub moments: Parameters<Moments>,
+    /// How far the training is.
+    pub progress: TrainingProgress,
+}
+
+/// Writes a checkpoint to the empty folder `dir`.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// If a file cannot be written.
 pub fn save(
     dir: &Path,
     shape: &Shape,
     parameters: &Parameters<Tensor>,
     moments: &Parameters<Moments>,
-    progress: &Progress,
+    progress: &TrainingProgress,
 ) -> Result<(), TrainingError> {
-    let mut parts: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-    for ((what, parameter), moments) in
-        shape.specifications().iter().zip(parameters.iter()).zip(moments.iter())
+    let specifications = shape.specifications();
+    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    for ((specification, parameter), moments) in
+        specifications.iter().zip(parameters.iter()).zip(moments.iter())
     {
         let weights = parameter.flatten_all()?.to_vec1::<f32>()?;
         for (kind, values) in [("weight", &weights), ("first", &moments.first), ("second", &moments.second)] {
             let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            parts.push((key(kind, what), what.dims(), bytes));
+            tensors.push((tensor_name(kind, specification), specification.dims(), bytes));
         }
     }
-    let state = dir.join(STATE);
-    let refuse = |reason: String| TrainingError::Checkpoint { path: state.clone(), reason };
-    let views = parts
+    write_files(dir, &tensors, progress).map_err(|problem| of_checkpoint(problem, dir))
+}
+
+fn write_files(
+    dir: &Path,
+    tensors: &[(String, Vec<usize>, Vec<u8>)],
+    progress: &TrainingProgress,
+) -> Result<(), FolderProblem> {
+    let views = tensors
         .iter()
         .map(|(name, dims, bytes)| Ok((name, TensorView::new(Dtype::F32, dims.clone(), bytes)?)))
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
-        .map_err(|error| refuse(error.to_string()))?;
-    let bytes = safetensors::serialize(views, None).map_err(|error| refuse(error.to_string()))?;
-    std::fs::write(&state, bytes).map_err(|error| refuse(error.to_string()))?;
-    let text = serde_json::to_vec(progress).map_err(|error| refuse(error.to_string()))?;
-    let path = dir.join(PROGRESS);
-    std::fs::write(&path, text)
-        .map_err(|error| TrainingError::Checkpoint { path: path.clone(), reason: error.to_string() })
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
+    let state = views.and_then(|views| safetensors::serialize(views, None));
+    let state = state.map_err(|error| FolderProblem::caused_by(STATE, error))?;
+    std::fs::write(dir.join(STATE), state).map_err(|error| FolderProblem::caused_by(STATE, error))?;
+    let text = serde_json::to_vec(progress).map_err(|error| FolderProblem::caused_by(PROGRESS, error))?;
+    std::fs::write(dir.join(PROGRESS), text).map_err(|error| FolderProblem::caused_by(PROGRESS, error))
 }
 
-fn key(kind: &str, what: &Specification) -> String {
-    format!("{kind}:{}", what.name())
+/// The error of the checkpoint in `dir` with this problem.
+fn of_checkpoint(problem: FolderProblem, dir: &Path) -> TrainingError {
+    let (reason, cause) = problem.into_parts();
+    TrainingError::Checkpoint { path: dir.to_owned(), reason, cause }
 }
 
-/// What a checkpoint holds.
-pub struct State {
-    /// The weights.
-    pub parameters: Parameters<Tensor>,
-    /// The moments.
-    pub moments: Parameters<Moments>,
-    /// How far it is.
-    pub progress: Progress,
+fn tensor_name(kind: &str, specification: &Specification) -> String {
+    format!("{kind}:{}", specification.name())
 }
 
-/// Reads a checkpoint of a training of so many steps.
+/// Reads a checkpoint of a training of `steps` steps.
 ///
 /// # Errors
-/// When a file is missing or damaged, or belongs to another training.
-pub fn load(dir: &Path, shape: &Shape, steps: u64, device: &Device) -> Result<State, TrainingError> {
-    let refuse = |reason: String| TrainingError::Checkpoint {
-        path: dir.to_owned(),
-        reason: format!("{reason}; delete this folder to train the generation from its start"),
-    };
-    let open = |name: &str| std::fs::read(dir.join(name)).map_err(|error| refuse(format!("{name}: {error}")));
-    let progress: Progress =
-        serde_json::from_slice(&open(PROGRESS)?).map_err(|error| refuse(format!("{PROGRESS}: {error}")))?;
-    if progress.steps != steps || progress.step > steps {
-        return Err(refuse(format!(
-            "it stands at step {} of {}, but this training has {steps}",
-            progress.step, progress.steps
-        )));
-    }
-    let bytes = open(STATE)?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| refuse(format!("{STATE}: {error}")))?;
-    let specifications = shape.specifications();
-    let parameters = specifications
-        .try_map(|what| {
-            Tensor::from_vec(values(&tensors, "weight", what)?, what.dims(), device)
-                .map_err(|e| e.to_string())
-        })
-        .map_err(refuse)?;
-    let moments = specifications
-        .try_map(|what| {
-            Ok(Moments { first: values(&tensors, "first", what)?, second: values(&tensors, "second", what)? })
-        })
-        .map_err(refuse)?;
-    Ok(State { parameters, moments, progress })
+/// If a file is missing or damaged, or belongs to another training.
+pub fn load(dir: &Path, shape: &Shape, steps: u64, device: &Device) -> Result<TrainingState, TrainingError> {
+    read_files(dir, shape, steps, device).map_err(|problem| {
+        let remedy = "delete this folder to train the generation from its start";
+        of_checkpoint(problem.with_remedy(remedy), dir)
+    })
 }
 
-fn values(tensors: &SafeTensors, kind: &str, what: &Specification) -> Result<Vec<f32>, String> {
-    let name = key(kind, what);
-    let view = tensors.tensor(&name).map_err(|error| format!("{STATE}: {error}"))?;
-    if view.shape() != what.dims() || view.dtype() != Dtype::F32 {
-        return Err(format!("{STATE}: {name} has another shape than the model"));
+fn read_files(
+    dir: &Path,
+    shape: &Shape,
+    steps: u64,
+    device: &Device,
+) -> Result<TrainingState, FolderProblem> {
+    let read =
+        |name: &str| std::fs::read(dir.join(name)).map_err(|error| FolderProblem::caused_by(name, error));
+    let progress: TrainingProgress = serde_json::from_slice(&read(PROGRESS)?)
+        .map_err(|error| FolderProblem::caused_by(PROGRESS, error))?;
+    if progress.steps != steps || progress.step > steps {
+        let (step, total) = (progress.step, progress.steps);
+        return Err(format!("it is at step {step} of {total}, but this training has {steps}").into());
+    }
+    let bytes = read(STATE)?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| FolderProblem::caused_by(STATE, error))?;
+    let specifications = shape.specifications();
+    let values = |kind, specification: &Specification| {
+        tensor_values(&tensors, kind, specification).map_err(|problem| problem.within(STATE))
+    };
+    let parameters = specifications.try_map(|specification| {
+        Tensor::from_vec(values("weight", specification)?, specification.dims(), device)
+            .map_err(|error| FolderProblem::caused_by(STATE, error))
+    })?;
+    let moments = specifications.try_map(|specification| -> Result<_, FolderProblem> {
+        Ok(Moments { first: values("first", specification)?, second: values("second", specification)? })
+    })?;
+    Ok(TrainingState { parameters, moments, progress })
+}
+
+fn tensor_values(
+    tensors: &SafeTensors,
+    kind: &str,
+    specification: &Specification,
+) -> Result<Vec<f32>, FolderProblem> {
+    let name = tensor_name(kind, specification);
+    let view = tensors.tensor(&name).map_err(|error| FolderProblem::caused_by(name.clone(), error))?;
+    if view.shape() != specification.dims() || view.dtype() != Dtype::F32 {
+        return Err(format!("{name} has another shape than the model").into());
     }
     let (words, _) = view.data().as_chunks::<4>();
     let values: Vec<f32> = words.iter().map(|&word| f32::from_le_bytes(word)).collect();
-    if values.iter().all(|value| value.is_finite()) {
-        Ok(values)
-    } else {
-        Err(format!("{STATE}: {name} is not finite"))
+    match values.iter().all(|value| value.is_finite()) {
+        true => Ok(values),
+        false => Err(format!("{name} is not finite").into()),
     }
 }

@@ -1,13 +1,34 @@
-//! The loss of a batch and its gradient: by [`fused`] passes on the processor, by candle's automatic gradients on any
-//! other device.
+//! The loss of a batch and its gradient: by [`fused`] passes on the processor, by candle's automatic differentiation of
+//! [`plain`] on any other device.
+//!
+//! ```
+//! use candle_core::Device;
+//! use genloss::model::transformer::Transformer;
+//! use genloss::seed::StreamKey;
+//! use genloss::training::gradients::{Batch, Gradients};
+//! # use genloss::{config::{self, Precision}, model::SpecialTokens};
+//! # let settings = config::Transformer { layers: 1, width: 16, heads: 2, ffn: 44, context: 8, precision: Precision::F32 };
+//! # let special = SpecialTokens { start: 0, end: 0 };
+//! # let mut stream = StreamKey::new(1, "control", 0, "initialisation").stream(0);
+//! let network = Transformer::initialise(&settings, 300, special, &mut stream, &Device::Cpu)?.into_network();
+//! let batch = Batch { tokens: vec![0, 5, 7, 9], targets: vec![5, 7, 9, 0], time: 4 };
+//! let mut gradients = Gradients::new(&network);
+//! let nats = gradients.compute(&network, &batch)?;
+//! // An untrained model gives every token nearly 1/V.
+//! assert!((nats / 4.0 - 300f64.ln()).abs() < 0.1);
+//! assert_eq!(gradients.values().norm.len(), 16);
+//! # Ok::<(), genloss::model::ModelError>(())
+//! ```
 
 use crate::documents::TokenId;
+use crate::model::Purpose;
+use crate::model::transformer::fused::backward::{self, GradientWorkspace};
 use crate::model::transformer::parameters::Parameters;
 use crate::model::transformer::{Network, fused, plain};
 use candle_core::{Result, Tensor, Var};
 use genloss_kernels::softmax::IGNORED;
 
-/// Sequences of equal length, flat, and the token that follows each of theirs, or [`IGNORED`].
+/// Sequences of equal length, and for each of their tokens the one to predict after it, or [`IGNORED`].
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// (B, T)
@@ -19,36 +40,36 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// How many targets are to be predicted.
+    /// Number of targets that are not [`IGNORED`].
     #[must_use]
     pub fn predictions(&self) -> usize {
         self.targets.iter().filter(|&&target| target != IGNORED).count()
     }
 }
 
-/// Gradients of batches, one after the other in the same memory.
+/// The gradient of one batch after the other, in the same memory.
 pub struct Gradients {
     values: Parameters<Vec<f32>>,
-    workspace: fused::backward::Workspace,
+    workspace: GradientWorkspace,
 }
 
 impl Gradients {
-    /// Memory for the gradients of a network.
+    /// Memory for the gradient of a network.
     #[must_use]
     pub fn new(network: &Network) -> Self {
         let zeros = |parameter: &Tensor| vec![0.0; parameter.elem_count()];
-        Self { values: network.parameters.map(zeros), workspace: fused::backward::Workspace::default() }
+        Self { values: network.parameters.map(zeros), workspace: GradientWorkspace::default() }
     }
 
-    /// The summed negative log-likelihood of the targets in nats; [`values`](Self::values) becomes the gradient of its
-    /// mean.
+    /// Returns the negative log-likelihood of the targets, summed, in nats. Sets [`values`](Self::values) to the gradient
+    /// of its mean.
     ///
     /// # Errors
-    /// When the device fails, or the batch is empty.
+    /// If the device fails, or the batch has nothing to predict.
     pub fn compute(&mut self, network: &Network, batch: &Batch) -> Result<f64> {
         let predictions = batch.predictions();
         if predictions == 0 {
-            candle_core::bail!("there is nothing to predict in the batch");
+            candle_core::bail!("the batch has nothing to predict");
         }
         if !network.device.is_cpu() {
             let (nats, values) = differentiate(network, batch)?;
@@ -58,26 +79,31 @@ impl Gradients {
         let scale = 1.0 / predictions as f32;
         let sequences = fused::Sequences { tokens: &batch.tokens, time: batch.time };
         let Self { values, workspace } = self;
-        fused::backward::gradients(network, sequences, &batch.targets, scale, workspace, values)
+        let network = &for_training(network);
+        backward::gradients(network, sequences, &batch.targets, scale, workspace, values)
     }
 
-    /// The gradient of the batch computed last.
+    /// The gradient of the last batch.
     #[must_use]
     pub fn values(&self) -> &Parameters<Vec<f32>> {
         &self.values
     }
 }
 
-/// The summed negative log-likelihood of the targets in nats and the gradient of its mean, by candle's automatic
-/// gradients: on any device, the whole batch at once.
+/// `network` in the precision of training.
+fn for_training(network: &Network) -> Network {
+    network.in_precision(Purpose::Training.precision(network.precision))
+}
+
+/// The same as [`Gradients::compute`] by automatic differentiation, on any device and with the whole batch at once.
 ///
 /// # Errors
-/// When the device fails.
+/// If the device fails.
 pub fn differentiate(network: &Network, batch: &Batch) -> Result<(f64, Parameters<Vec<f32>>)> {
     let variables = network.parameters.try_map(Var::from_tensor)?;
     let parameters =
         variables.try_map(|variable| Ok::<_, candle_core::Error>(variable.as_tensor().clone()))?;
-    let live = Network { parameters, ..network.clone() };
+    let live = Network { parameters, ..for_training(network) };
     let dims = (batch.tokens.len() / batch.time, batch.time);
     let tokens = Tensor::from_slice(&batch.tokens, dims, &network.device)?;
     let targets = Tensor::from_slice(&batch.targets, dims, &network.device)?;

@@ -1,53 +1,53 @@
-//! Training a transformer: AdamW on packed text, with checkpoints that go on to the bit.
+//! Training a transformer: AdamW on packed text, with checkpoints from which it continues to the bit.
 
-use super::adamw::{self, Moments};
-use super::checkpoint::{self, Progress, State};
-use super::gradients::{Batch, Gradients};
-use super::packed::{Gaps, Packed};
+use super::adamw;
+use super::checkpoint::{self, TrainingProgress, TrainingState};
+use super::gradients::Batch;
+use super::trainer::Trainer;
+use super::windows::{Gaps, TrainingWindows};
 use super::{Checkpoints, Learner, LossPoint, Trained, TrainingError, TrainingRecord};
 use crate::config::{self, Training, TrainingLength};
 use crate::documents::Documents;
-use crate::model::transformer::parameters::Parameters;
 use crate::model::transformer::{Network, Transformer};
-use crate::model::{LanguageModel, ModelError, SpecialTokens};
+use crate::model::{FolderProblem, LanguageModel, ModelError, SpecialTokens};
 use crate::seed::streams;
 use crate::stage::Stage;
 use crate::tokenizer::Sentinels;
 use crate::units::Tokens;
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use genloss_kernels::softmax::IGNORED;
 use std::path::{Path, PathBuf};
 
-/// Points of a loss curve, about.
+/// About how many points a loss curve has.
 const CURVE_POINTS: u64 = 100;
 
-/// What the weights start from.
+/// The initial weights of a training.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// A fresh initialisation.
+    /// A random initialisation.
     Scratch,
-    /// The model folder of the generation before.
+    /// The model folder of the previous generation.
     Previous(PathBuf),
-    /// A given Hugging Face folder.
+    /// A Hugging Face model folder.
     Base(PathBuf),
 }
 
-/// Learns a transformer.
+/// Trains a transformer.
 #[derive(Clone, Debug)]
 pub struct TransformerLearner {
-    /// The shape. What a folder starts from must have it too.
+    /// Shape of the model. A folder that training starts from must have the same.
     pub architecture: config::Transformer,
-    /// How it is trained; `init` has become `start`.
+    /// Optimiser settings and length. `start` takes the place of `init` and `base`.
     pub training: Training,
-    /// Tokens of the tokenizer.
+    /// Size of the vocabulary.
     pub vocab_size: usize,
-    /// The tokenizer's special tokens.
+    /// The tokens that start and end a document.
     pub special: SpecialTokens,
-    /// The tokenizer's sentinels, for learning to fill gaps.
+    /// The tokens that mark a gap; None if the model does not learn to fill gaps.
     pub sentinels: Option<Sentinels>,
-    /// What the weights start from.
+    /// The initial weights.
     pub start: Start,
-    /// Where to train.
+    /// Device to train on.
     pub device: Device,
 }
 
@@ -63,18 +63,18 @@ impl Learner for TransformerLearner {
             return Err(TrainingError::TooShort { tokens: documents.tokens(), context });
         }
         let steps = self.steps(documents.tokens());
-        let mut run = Run::open(self, steps, checkpoints.latest().as_deref(), stage)?;
+        let mut run = TrainingRun::open(self, steps, checkpoints.latest().as_deref(), stage)?;
         let tokens_per_step = self.tokens_per_step();
         stage.begin(steps * tokens_per_step, "tokens");
         stage.advance(run.progress.step * tokens_per_step);
-        let mut packed = Packed::new(documents, self.special, self.gaps(), stage);
-        packed.skip(run.progress.step * tokens_per_step);
+        let mut windows = TrainingWindows::new(documents, self.special, self.gaps(), stage);
+        windows.skip(run.progress.step * tokens_per_step);
         while run.progress.step < steps {
             if stage.interrupted() {
                 checkpoints.save(&mut |dir| run.save(dir))?;
                 return Err(TrainingError::Interrupted);
             }
-            let batch = next_batch(&mut packed, context, self.training.batch, self.sentinels);
+            let batch = next_batch(&mut windows, context, self.training.batch, self.sentinels);
             run.step(&batch, stage)?;
             stage.advance(tokens_per_step);
             if run.progress.step == steps || checkpoints.due() {
@@ -83,7 +83,10 @@ impl Learner for TransformerLearner {
         }
         stage.end();
         let record = self.record(&run, documents.tokens(), stage);
-        Ok(Trained { model: Box::new(Transformer::from_network(run.network, self.special)), record })
+        Ok(Trained {
+            model: Box::new(Transformer::from_network(run.trainer.into_network(), self.special)),
+            record,
+        })
     }
 
     fn recall(&self, dir: &Path) -> Result<Box<dyn LanguageModel>, ModelError> {
@@ -93,11 +96,11 @@ impl Learner for TransformerLearner {
 }
 
 impl TransformerLearner {
-    /// How documents are read with their middle last, if some are.
+    /// How gaps are cut out of documents, if any are.
     fn gaps(&self) -> Option<Gaps> {
         let share = self.training.fim_share;
         let sentinels = self.sentinels.filter(|_| share > 0.0)?;
-        // With the start token and the sentinels a piece fills the context.
+        // A piece fills the context together with the start token and the three sentinels.
         Some(Gaps { share, sentinels, piece_tokens: self.architecture.context - 4 })
     }
 
@@ -105,21 +108,21 @@ impl TransformerLearner {
         (self.training.batch * self.architecture.context) as u64
     }
 
-    /// Tokens that training sees of a text of so many tokens: whole steps, repetitions counted.
+    /// Tokens that training sees of a text of `text` tokens: whole steps, repetitions counted.
     #[must_use]
     pub fn tokens_seen(&self, text: Tokens) -> Tokens {
         Tokens(self.steps(text).saturating_mul(self.tokens_per_step()))
     }
 
-    /// Checks that there is a network to start from, and that it fits.
+    /// Checks the folder that training would start from.
     ///
     /// # Errors
-    /// When the folder that training would start from is not whole, or not of the experiment's shape.
+    /// If it is incomplete, damaged, or of another shape than the experiment's.
     pub fn check_start(&self, stage: &Stage) -> Result<(), ModelError> {
         self.initial(stage).map(drop)
     }
 
-    /// Optimiser steps over a text of so many tokens.
+    /// Optimiser steps over a text of `text` tokens.
     fn steps(&self, text: Tokens) -> u64 {
         let per_step = self.tokens_per_step();
         let steps = match self.training.length {
@@ -129,7 +132,7 @@ impl TransformerLearner {
         steps.max(1)
     }
 
-    /// The network before its first step.
+    /// The network before the first step.
     fn initial(&self, stage: &Stage) -> Result<Network, ModelError> {
         let dir = match &self.start {
             Start::Scratch => {
@@ -142,10 +145,10 @@ impl TransformerLearner {
             Start::Previous(dir) | Start::Base(dir) => dir,
         };
         let network = Transformer::load(dir, &self.device)?.into_network();
-        self.adopt(network).map_err(|reason| ModelError::Folder { dir: dir.clone(), reason })
+        self.adopt(network).map_err(|reason| FolderProblem::from(reason).of_folder(dir))
     }
 
-    /// Takes on a network of the experiment's shape, its context cut to the experiment's.
+    /// Adapts a loaded network to the experiment: the same shape is required, and the context is shortened.
     fn adopt(&self, network: Network) -> Result<Network, String> {
         let config::Transformer { layers, width, heads, ffn, context, precision } = self.architecture;
         let Network { mut shape, parameters, device, .. } = network;
@@ -157,7 +160,7 @@ impl TransformerLearner {
         }
         if shape.vocab_size != self.vocab_size {
             let remedy = match self.sentinels {
-                Some(_) => "it has not learnt to fill gaps, so leave out training.fim_share; and ",
+                Some(_) => "it has not learnt to fill gaps, so leave out training.fim_share and ",
                 None => "",
             };
             return Err(format!(
@@ -172,7 +175,7 @@ impl TransformerLearner {
         Ok(Network::new(shape, parameters, precision, device))
     }
 
-    fn record(&self, run: &Run, text: Tokens, stage: &Stage) -> TrainingRecord {
+    fn record(&self, run: &TrainingRun, text: Tokens, stage: &Stage) -> TrainingRecord {
         let tokens_seen = Tokens(run.progress.steps * self.tokens_per_step());
         TrainingRecord {
             init: match &self.start {
@@ -180,7 +183,7 @@ impl TransformerLearner {
                 Start::Previous(_) => format!("generation {}", stage.key().generation.saturating_sub(1)),
                 Start::Base(dir) => format!("base {}", dir.display()),
             },
-            parameters: run.network.shape.parameters(),
+            parameters: run.trainer.network().shape.parameters(),
             steps: run.progress.steps,
             tokens_seen,
             epochs: tokens_seen.0 as f64 / text.0 as f64,
@@ -189,12 +192,17 @@ impl TransformerLearner {
     }
 }
 
-/// The next step's sequences. Nothing learns to write a sentinel: it is never what is to be predicted.
-fn next_batch(packed: &mut Packed, context: usize, sequences: usize, sentinels: Option<Sentinels>) -> Batch {
+/// The next step's sequences. Sentinels are not predicted, so that no model learns to write one.
+fn next_batch(
+    windows: &mut TrainingWindows,
+    context: usize,
+    sequences: usize,
+    sentinels: Option<Sentinels>,
+) -> Batch {
     let is_sentinel = |token| sentinels.is_some_and(|sentinels| sentinels.contain(token));
     let mut batch = Batch { time: context, ..Batch::default() };
     for _ in 0..sequences {
-        let (tokens, targets) = packed.window(context);
+        let (tokens, targets) = windows.next_window(context);
         batch.tokens.extend(tokens);
         batch
             .targets
@@ -203,79 +211,61 @@ fn next_batch(packed: &mut Packed, context: usize, sequences: usize, sentinels: 
     batch
 }
 
-/// A training under way.
-struct Run<'a> {
-    training: &'a Training,
-    network: Network,
-    moments: Parameters<Moments>,
-    gradients: Gradients,
-    progress: Progress,
+/// A training in progress.
+struct TrainingRun<'a> {
+    settings: &'a Training,
+    trainer: Trainer,
+    progress: TrainingProgress,
 }
 
-impl<'a> Run<'a> {
-    /// From a checkpoint, or from the start.
+impl<'a> TrainingRun<'a> {
+    /// Continues from a checkpoint, if there is one, or starts.
     fn open(
         learner: &'a TransformerLearner,
         steps: u64,
         checkpoint: Option<&Path>,
         stage: &Stage,
     ) -> Result<Self, TrainingError> {
+        let settings = &learner.training;
         let network = learner.initial(stage)?;
-        let training = &learner.training;
-        let gradients = Gradients::new(&network);
-        if let Some(dir) = checkpoint {
-            let State { parameters, moments, progress } =
-                checkpoint::load(dir, &network.shape, steps, &learner.device)?;
-            let network = Network { parameters, ..network };
-            return Ok(Self { training, network, moments, gradients, progress });
-        }
-        let moments = network.parameters.map(|parameter: &Tensor| {
-            let zeros = vec![0.0; parameter.elem_count()];
-            Moments { first: zeros.clone(), second: zeros }
-        });
-        Ok(Self {
-            training,
-            network,
-            moments,
-            gradients,
-            progress: Progress { steps, ..Progress::default() },
-        })
+        let Some(dir) = checkpoint else {
+            let progress = TrainingProgress { steps, ..TrainingProgress::default() };
+            return Ok(Self { settings, trainer: Trainer::new(network), progress });
+        };
+        let TrainingState { parameters, moments, progress } =
+            checkpoint::load(dir, &network.shape, steps, &learner.device)?;
+        let trainer = Trainer::resume(Network { parameters, ..network }, moments);
+        Ok(Self { settings, trainer, progress })
     }
 
     fn save(&self, dir: &Path) -> Result<(), TrainingError> {
-        checkpoint::save(dir, &self.network.shape, &self.network.parameters, &self.moments, &self.progress)
+        let network = self.trainer.network();
+        checkpoint::save(dir, &network.shape, &network.parameters, self.trainer.moments(), &self.progress)
     }
 
-    /// One step of the optimiser.
+    /// One optimiser step.
     fn step(&mut self, batch: &Batch, stage: &Stage) -> Result<(), TrainingError> {
-        let nats = self.gradients.compute(&self.network, batch)?;
-        let gradient = self.gradients.values();
-        let tokens = batch.predictions() as u64;
-        let norm = adamw::norm(gradient);
-        let Progress { step, steps, .. } = self.progress;
-        if !nats.is_finite() || !norm.is_finite() {
-            let place = stage.key();
+        let TrainingProgress { step, steps, .. } = self.progress;
+        let rate = adamw::learning_rate(self.settings, step, steps);
+        let loss = self.trainer.step(batch, self.settings, step + 1, rate)?;
+        let predictions = batch.predictions() as u64;
+        if !loss.is_finite() {
+            let key = stage.key();
             return Err(TrainingError::Diverged {
-                seed: place.seed,
-                arm: place.arm.clone(),
-                generation: place.generation,
+                seed: key.seed,
+                arm: key.arm.clone(),
+                generation: key.generation,
                 step,
-                loss_nats: nats / tokens as f64,
-                gradient_norm: norm,
+                loss_nats: loss.nats / predictions as f64,
+                gradient_norm: loss.gradient_norm,
             });
         }
-        let this = adamw::Step {
-            count: step + 1,
-            rate: adamw::learning_rate(self.training, step, steps),
-            gradient_scale: adamw::clip(norm, self.training.gradient_clip),
-        };
-        adamw::step(&mut self.network.parameters, &mut self.moments, gradient, self.training, this)?;
-        self.note(nats, tokens, batch.tokens.len() as u64);
+        self.record_step(loss.nats, predictions, batch.tokens.len() as u64);
         Ok(())
     }
 
-    /// Counts a step that is done, and adds a point to the curve now and then.
-    fn note(&mut self, nats: f64, predictions: u64, tokens: u64) {
+    /// Counts a completed step, and adds a point to the loss curve every [`CURVE_POINTS`]th of the way.
+    fn record_step(&mut self, nats: f64, predictions: u64, tokens: u64) {
         let progress = &mut self.progress;
         progress.step += 1;
         progress.nats += nats;

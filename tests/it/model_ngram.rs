@@ -456,14 +456,14 @@ fn no_inconsistent_numbers_get_past_the_checks() {
 fn tokens_outside_of_the_vocabulary_are_an_error() {
     let bad = documents(&[&[1, 9]]);
     let fitted = Ngram::fit(&bad, config::Ngram { order: 2 }, 9, SPECIAL, &stage());
-    assert!(matches!(fitted, Err(ModelError::Text(_))));
+    assert!(matches!(fitted, Err(ModelError::UnknownToken { .. })));
     let model = fit(&documents(&[&[1, 2]]), 2, 9, SPECIAL);
-    assert!(matches!(model.score(&bad, &stage()), Err(ModelError::Text(_))));
-    assert!(matches!(model.distribution(&[9]), Err(ModelError::Text(_))));
+    assert!(matches!(model.score(&bad, &stage()), Err(ModelError::UnknownToken { .. })));
+    assert!(matches!(model.distribution(&[9]), Err(ModelError::UnknownToken { .. })));
     let decoding = Strategy::PLAIN;
     let request =
         Generate { prompts: &bad, max_document_tokens: 2, decoding: &decoding, item: &|index| index as u64 };
-    assert!(matches!(model.generate(&request, &stage()), Err(ModelError::Text(_))));
+    assert!(matches!(model.generate(&request, &stage()), Err(ModelError::UnknownToken { .. })));
 }
 
 #[test]

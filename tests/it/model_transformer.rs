@@ -9,7 +9,7 @@ mod learning;
 use candle_core::{Device, Tensor, Var};
 use genloss::config::{self, Decoding, Init, Patience, Precision, Strategy, Training, TrainingLength};
 use genloss::documents::{Documents, TokenId};
-use genloss::model::transformer::fused::{self, Packed, Scratch};
+use genloss::model::transformer::fused::{self, BlockScratch, PackedNetwork};
 use genloss::model::transformer::parameters::Parameters;
 use genloss::model::transformer::parameters::Shape;
 use genloss::model::transformer::{Network, Transformer, plain};

@@ -90,6 +90,12 @@ impl Rotary {
         Self { cosines, sines, half }
     }
 
+    /// D/2, the number of pairs in a head.
+    #[must_use]
+    pub fn half_width(&self) -> usize {
+        self.half
+    }
+
     /// Cosines and sines at `position`.
     #[inline(always)]
     fn at(&self, position: usize) -> (&[f32], &[f32]) {

@@ -1,9 +1,9 @@
 //! The n-grams of a text and their counts, as one sorted array per order.
 //!
 //! An n-gram of order k is a *node*: a number that indexes the arrays of its order. Nodes are sorted by the n-gram's
-//! first k − 1 tokens, its context, and then by its last token; so the followers of a context are neighbours. Each
-//! node knows its *suffix*, the node of order k − 1 that lacks its first token. Order 0 has one node, the empty
-//! n-gram, and order 1 has all tokens of the vocabulary, seen or not, so that there a node is a token.
+//! context, its first k − 1 tokens, and then by its last token, so that the followers of a context are neighbours. Each
+//! node has a *suffix*, the node of order k − 1 without its first token. Order 0 has one node, the empty n-gram. Order 1
+//! has all tokens of the vocabulary, seen or not, so that there a node is a token.
 
 use crate::documents::{Documents, TokenId};
 use crate::model::ModelError;
@@ -16,31 +16,32 @@ use std::ops::Range;
 pub(super) struct Level {
     /// (n) Last tokens.
     pub tokens: Vec<TokenId>,
-    /// (n + 1) Sums of the counts of the nodes before: the count of node i is `cumulative[i + 1] − cumulative[i]`.
+    /// (n + 1) Cumulative counts: the count of node i is `cumulative[i + 1] − cumulative[i]`.
     pub cumulative: Vec<u32>,
-    /// (n) The n-grams without their first token, one order below.
+    /// (n) Nodes of the n-grams without their first token, one order below.
     pub suffixes: Vec<u32>,
-    /// (n + 1) Where followers begin, one order above. Empty in the highest order.
+    /// (n + 1) First follower of each node, one order above. Empty in the highest order.
     pub children: Vec<u32>,
 }
 
-/// All n-grams up to the order of a model. `levels[k]` holds those of order k.
+/// All n-grams up to the order of a model.
 #[derive(Clone, Debug)]
-pub(super) struct Counts {
+pub(super) struct NgramCounts {
+    /// By order, from 0.
     pub levels: Vec<Level>,
 }
 
-/// The context of a token: a node of an order below that of the model.
+/// The context of a token, as a node of an order below that of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Context {
-    /// Its order.
+pub(super) struct ContextNode {
+    /// Tokens of the context: the order of the node.
     pub length: usize,
     pub node: u32,
 }
 
 /// An n-gram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Node {
+pub(super) struct NgramNode {
     pub order: usize,
     pub node: u32,
 }
@@ -59,7 +60,7 @@ impl Level {
     }
 }
 
-impl Counts {
+impl NgramCounts {
     pub fn order(&self) -> usize {
         self.levels.len() - 1
     }
@@ -74,18 +75,22 @@ impl Counts {
     }
 
     /// The context at the beginning of a document.
-    pub fn context_of_start(&self, start: TokenId) -> Context {
-        if self.order() == 1 { Context { length: 0, node: 0 } } else { Context { length: 1, node: start } }
+    pub fn context_of_start(&self, start: TokenId) -> ContextNode {
+        if self.order() == 1 {
+            ContextNode { length: 0, node: 0 }
+        } else {
+            ContextNode { length: 1, node: start }
+        }
     }
 
-    /// The context without its first token. The empty one stays.
-    pub fn shorter(&self, context: Context) -> Context {
+    /// The context without its first token; the empty context stays empty.
+    pub fn shorter(&self, context: ContextNode) -> ContextNode {
         let node = self.levels[context.length].suffixes[context.node as usize];
-        Context { length: context.length.saturating_sub(1), node }
+        ContextNode { length: context.length.saturating_sub(1), node }
     }
 
-    /// `context` followed by `token`, if that was seen. After the empty context, every token counts as seen.
-    pub fn follower(&self, context: Context, token: TokenId) -> Option<u32> {
+    /// The node of `context` followed by `token`, if that was seen. After the empty context, every token counts as seen.
+    pub fn follower(&self, context: ContextNode, token: TokenId) -> Option<u32> {
         if context.length == 0 {
             return Some(token);
         }
@@ -95,25 +100,25 @@ impl Counts {
         Some((start + found) as u32)
     }
 
-    /// The longest n-gram seen that ends a text of `context` and `token`.
-    pub fn find(&self, mut context: Context, token: TokenId) -> Node {
+    /// The longest n-gram seen that is a suffix of `context` followed by `token`.
+    pub fn find(&self, mut context: ContextNode, token: TokenId) -> NgramNode {
         loop {
             if let Some(node) = self.follower(context, token) {
-                return Node { order: context.length + 1, node };
+                return NgramNode { order: context.length + 1, node };
             }
             context = self.shorter(context);
         }
     }
 
-    /// The context of what follows, when `found` is the longest n-gram seen that ends the text so far.
-    pub fn context_after(&self, found: Node) -> Context {
-        let context = Context { length: found.order, node: found.node };
+    /// The context of the next token, where `found` is the longest n-gram seen that is a suffix of the text so far.
+    pub fn context_after(&self, found: NgramNode) -> ContextNode {
+        let context = ContextNode { length: found.order, node: found.node };
         if found.order == self.order() { self.shorter(context) } else { context }
     }
 }
 
-/// No n-gram of this order ends here: the document's start is too near.
-const NONE: u32 = u32::MAX;
+/// Marks positions too close to the start of a document for an n-gram of this order.
+const NO_NODE: u32 = u32::MAX;
 
 /// Counts all n-grams up to `order`. Advances `stage` by the tokens of `documents`.
 pub(super) fn count(
@@ -122,7 +127,7 @@ pub(super) fn count(
     vocab_size: usize,
     start: TokenId,
     stage: &Stage,
-) -> Result<Counts, ModelError> {
+) -> Result<NgramCounts, ModelError> {
     let tokens = documents.flat();
     let mut raw = vec![0; vocab_size];
     for &token in tokens {
@@ -144,7 +149,7 @@ pub(super) fn count(
         if stage.interrupted() {
             return Err(ModelError::Interrupted);
         }
-        let contexts = contexts(documents, &nodes, if k == 2 { start } else { NONE });
+        let contexts = nodes_before(documents, &nodes, if k == 2 { start } else { NO_NODE });
         let parents = &mut levels[k - 1];
         let next = next_level(tokens, &contexts, &nodes, parents);
         let counts = continuation_counts(&raw, &begins_with_start, k, &next.level);
@@ -153,20 +158,20 @@ pub(super) fn count(
         nodes = next.nodes;
         raw = next.counts;
         levels.push(next.level);
-        stage.advance(share(tokens.len(), k - 1, order));
+        stage.advance(step_progress(tokens.len(), k - 1, order));
     }
     levels[order].cumulative = cumulative(&raw);
-    stage.advance(share(tokens.len(), order, order));
-    Ok(Counts { levels })
+    stage.advance(step_progress(tokens.len(), order, order));
+    Ok(NgramCounts { levels })
 }
 
-/// The part of `total` done in step `step` of `steps` (from 1): all parts make up the total.
-fn share(total: usize, step: usize, steps: usize) -> u64 {
+/// The progress of step `step` of `steps` (from 1): over all steps it sums to `total`.
+fn step_progress(total: usize, step: usize, steps: usize) -> u64 {
     (total * step / steps - total * (step - 1) / steps) as u64
 }
 
-/// The node that precedes each position; `at_start` where a document begins.
-fn contexts(documents: &Documents, nodes: &[u32], at_start: u32) -> Vec<u32> {
+/// The node that ends before each position; `at_start` at the beginning of a document.
+fn nodes_before(documents: &Documents, nodes: &[u32], at_start: u32) -> Vec<u32> {
     let mut contexts = Vec::with_capacity(nodes.len());
     for document in documents.iter().filter(|document| !document.is_empty()) {
         let from = contexts.len();
@@ -176,20 +181,21 @@ fn contexts(documents: &Documents, nodes: &[u32], at_start: u32) -> Vec<u32> {
     contexts
 }
 
-struct Next {
+struct NextLevel {
     level: Level,
-    /// How often each node occurs.
+    /// Number of occurrences of each node.
     counts: Vec<u32>,
     /// The node that ends at each position.
     nodes: Vec<u32>,
 }
 
-/// Sorts the positions by context and token. Fills in the children of `parents`, the contexts' level.
-fn next_level(tokens: &[TokenId], contexts: &[u32], suffixes: &[u32], parents: &mut Level) -> Next {
+/// Builds the level above `parents`, the level of the contexts, and sets the children of `parents`.
+fn next_level(tokens: &[TokenId], contexts: &[u32], suffixes: &[u32], parents: &mut Level) -> NextLevel {
     let (mut entries, ends) = group_by_context(tokens, contexts, parents.len());
     sort_groups(&mut entries, &ends);
 
-    let mut next = Next { level: Level::default(), counts: Vec::new(), nodes: vec![NONE; tokens.len()] };
+    let mut next =
+        NextLevel { level: Level::default(), counts: Vec::new(), nodes: vec![NO_NODE; tokens.len()] };
     let level = &mut next.level;
     parents.children = Vec::with_capacity(ends.len() + 1);
     parents.children.push(0);
@@ -214,33 +220,33 @@ fn next_level(tokens: &[TokenId], contexts: &[u32], suffixes: &[u32], parents: &
     next
 }
 
-/// Entries `token · 2^32 + position`, those of one context together, and where each context's entries end.
+/// Entries `token · 2^32 + position` grouped by context, and the end of each context's group.
 fn group_by_context(tokens: &[TokenId], contexts: &[u32], parents: usize) -> (Vec<u64>, Vec<u32>) {
-    // First the number of entries of each context, then where they begin, then (after filling) where they end.
-    let mut places = vec![0_u32; parents];
+    // First the size of each group, then its beginning, then (after filling) its end.
+    let mut ends = vec![0_u32; parents];
     for &context in contexts {
-        if context != NONE {
-            places[context as usize] += 1;
+        if context != NO_NODE {
+            ends[context as usize] += 1;
         }
     }
     let mut total = 0;
-    for place in &mut places {
-        let size = *place;
-        *place = total;
+    for end in &mut ends {
+        let size = *end;
+        *end = total;
         total += size;
     }
     let mut entries = vec![0_u64; total as usize];
     for (position, (&context, &token)) in contexts.iter().zip(tokens).enumerate() {
-        if context != NONE {
-            let place = &mut places[context as usize];
-            entries[*place as usize] = u64::from(token) << 32 | position as u64;
-            *place += 1;
+        if context != NO_NODE {
+            let end = &mut ends[context as usize];
+            entries[*end as usize] = u64::from(token) << 32 | position as u64;
+            *end += 1;
         }
     }
-    (entries, places)
+    (entries, ends)
 }
 
-/// Sorts the entries of each group, many groups to a task. All keys differ, so the outcome is unique.
+/// Sorts the entries of each group, many groups per task. All entries differ, so the result is unique.
 fn sort_groups(mut entries: &mut [u64], ends: &[u32]) {
     const GROUPS_PER_TASK: usize = 512;
     let mut work = Vec::new();
@@ -264,8 +270,8 @@ fn sort_groups(mut entries: &mut [u64], ends: &[u32]) {
     });
 }
 
-/// Counts of the level below `above`, which is of order `k`: the number of different tokens seen before each n-gram,
-/// but how often it occurs if it has two tokens or more and begins with the start token.
+/// Counts a(·) of the level below `above`, which is of order `k`: the number of different tokens seen before each n-gram,
+/// or its number of occurrences if it has two tokens or more and begins with the start token.
 fn continuation_counts(raw: &[u32], begins_with_start: &[bool], k: usize, above: &Level) -> Vec<u32> {
     let mut counts = vec![0; raw.len()];
     for &suffix in &above.suffixes {
@@ -281,6 +287,7 @@ fn continuation_counts(raw: &[u32], begins_with_start: &[bool], k: usize, above:
     counts
 }
 
+/// The value of each node's parent.
 fn inherit(parents: &[bool], children: &[u32]) -> Vec<bool> {
     let mut inherited = Vec::new();
     for (&begins, range) in parents.iter().zip(children.windows(2)) {

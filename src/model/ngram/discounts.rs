@@ -1,11 +1,12 @@
-//! What is taken from counts and given to the unseen: the formulas are with [`Ngram::discounts`](super::Ngram).
+//! Discounts: the mass that is taken from counts and given to unseen n-grams. [`Ngram::discounts`](super::Ngram::discounts)
+//! has the formulas.
 
 /// The discounts of one order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Discounts([f64; 4]);
 
 impl Discounts {
-    /// Estimates them from the counts of all n-grams of the order; zeros are passed over.
+    /// Estimates the discounts of an order from the counts of all its n-grams; zeros are ignored.
     pub fn estimate(counts: impl Iterator<Item = u32>) -> Self {
         let mut numbers = [0_u64; 5];
         for count in counts.filter(|&count| count <= 4) {
@@ -14,10 +15,10 @@ impl Discounts {
         let [_, n1, n2, n3, n4] = numbers.map(|number| number as f64);
         let y = n1 / (n1 + 2.0 * n2);
         let three = [1.0 - 2.0 * y * n2 / n1, 2.0 - 3.0 * y * n3 / n2, 3.0 - 4.0 * y * n4 / n3];
-        // Without enough counts some of them are no numbers, or would take all of a count, or none.
-        let sound =
+        // With too few counts some of them are not finite, or would take all of a count, or nothing.
+        let is_valid =
             three.iter().zip([1.0, 2.0, 3.0]).all(|(&discount, most)| discount > 0.0 && discount < most);
-        if sound {
+        if is_valid {
             Self([0.0, three[0], three[1], three[2]])
         } else if y > 0.0 && y < 1.0 {
             Self([0.0, y, y, y])
@@ -26,7 +27,7 @@ impl Discounts {
         }
     }
 
-    /// What is taken from a count.
+    /// The discount of a count.
     pub fn of(self, count: u32) -> f64 {
         self.0[count.min(3) as usize]
     }
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_taken_from_nothing() {
+    fn a_count_of_zero_has_no_discount() {
         assert_eq!(Discounts::estimate(counts([40, 10, 4, 2])).of(0), 0.0);
     }
 }

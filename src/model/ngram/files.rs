@@ -1,12 +1,12 @@
-//! A model folder: `config.json` says what it is, `ngram.safetensors` holds the counts.
+//! A model folder: `config.json` has the kind and the sizes, `ngram.safetensors` the counts.
 //!
-//! Everything else follows from the counts and is computed again. A folder is trusted only after every number in it
-//! has been checked, so that no damaged file can lead to a wrong prediction or an index out of range later.
+//! Everything else is computed from the counts. Reading checks every number, so that no damaged file can lead to a wrong
+//! prediction or an index out of range later.
 
-use super::counts::{Counts, Level};
+use super::counts::{Level, NgramCounts};
 use super::{MAX_ORDER, Ngram};
 use crate::documents::TokenId;
-use crate::model::{ModelError, SpecialTokens};
+use crate::model::{FolderProblem, ModelError, SpecialTokens};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -16,19 +16,18 @@ const CONFIG: &str = "config.json";
 const TENSORS: &str = "ngram.safetensors";
 
 #[derive(Serialize, Deserialize)]
-struct Config {
+struct NgramConfig {
     architectures: Vec<String>,
     order: usize,
     vocab_size: usize,
     bos_token_id: TokenId,
     eos_token_id: TokenId,
-    /// BLAKE3 of the tensors' file.
+    /// BLAKE3 of `ngram.safetensors`.
     tensors_hash: String,
 }
 
-/// Writes `model` into `dir`.
+/// Writes `model` to the existing folder `dir`.
 pub(super) fn save(model: &Ngram, dir: &Path) -> Result<(), ModelError> {
-    let damaged = |reason: String| ModelError::Folder { dir: dir.to_owned(), reason };
     let mut arrays = Vec::new();
     for (order, level) in model.counts.levels.iter().enumerate().skip(1) {
         for (name, numbers) in fields(level, order, model.order()) {
@@ -40,9 +39,10 @@ pub(super) fn save(model: &Ngram, dir: &Path) -> Result<(), ModelError> {
         .iter()
         .map(|(name, len, bytes)| Ok((name.as_str(), TensorView::new(Dtype::U32, vec![*len], bytes)?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
-        .map_err(|error| damaged(error.to_string()))?;
-    let tensors = safetensors::serialize(views, None).map_err(|error| damaged(error.to_string()))?;
-    let config = Config {
+        .map_err(|error| FolderProblem::caused_by(TENSORS, error).of_folder(dir))?;
+    let tensors = safetensors::serialize(views, None)
+        .map_err(|error| FolderProblem::caused_by(TENSORS, error).of_folder(dir))?;
+    let config = NgramConfig {
         architectures: vec![ARCHITECTURE.into()],
         order: model.order(),
         vocab_size: model.vocab_size(),
@@ -50,31 +50,38 @@ pub(super) fn save(model: &Ngram, dir: &Path) -> Result<(), ModelError> {
         eos_token_id: model.special.end,
         tensors_hash: blake3::hash(&tensors).to_hex().to_string(),
     };
-    let config = serde_json::to_string_pretty(&config).map_err(|error| damaged(error.to_string()))?;
+    let config = serde_json::to_string_pretty(&config)
+        .map_err(|error| FolderProblem::caused_by(CONFIG, error).of_folder(dir))?;
     write(&dir.join(TENSORS), &tensors)?;
     write(&dir.join(CONFIG), config.as_bytes())
 }
 
-/// Whether `dir` holds the file that only an n-gram model has.
+/// Whether `dir` contains the file that only n-gram models have.
 pub(super) fn is_folder(dir: &Path) -> bool {
     dir.join(TENSORS).exists()
 }
 
 /// Reads a model from `dir`.
 pub(super) fn load(dir: &Path) -> Result<Ngram, ModelError> {
-    let bad = |reason: String| ModelError::Folder { dir: dir.to_owned(), reason };
-    let config: Config = serde_json::from_slice(&read(&dir.join(CONFIG))?)
-        .map_err(|error| bad(format!("{CONFIG} does not describe an n-gram model: {error}")))?;
-    let tensors = read(&dir.join(TENSORS))?;
-    check_config(&config, &tensors).map_err(bad)?;
-    let tensors = SafeTensors::deserialize(&tensors).map_err(|error| bad(format!("{TENSORS}: {error}")))?;
-    let counts = read_counts(&config, &tensors).map_err(|reason| bad(format!("{TENSORS}: {reason}")))?;
-    check_counts(&counts).map_err(|reason| bad(format!("{TENSORS}: {reason}")))?;
+    let (config, tensors) = (read(&dir.join(CONFIG))?, read(&dir.join(TENSORS))?);
+    parse(&config, &tensors).map_err(|problem| problem.of_folder(dir))
+}
+
+/// The model with this `config.json` and these tensors.
+fn parse(config: &[u8], tensors: &[u8]) -> Result<Ngram, FolderProblem> {
+    let config: NgramConfig = serde_json::from_slice(config).map_err(|error| {
+        FolderProblem::caused_by(format!("{CONFIG} does not describe an n-gram model"), error)
+    })?;
+    check_config(&config, tensors)?;
+    let tensors =
+        SafeTensors::deserialize(tensors).map_err(|error| FolderProblem::caused_by(TENSORS, error))?;
+    let counts = read_counts(&config, &tensors).map_err(|problem| problem.within(TENSORS))?;
+    check_counts(&counts).map_err(|reason| FolderProblem::from(reason).within(TENSORS))?;
     let special = SpecialTokens { start: config.bos_token_id, end: config.eos_token_id };
     Ok(Ngram::from_counts(counts, special))
 }
 
-/// The arrays of a level that are saved: all but those that every model shares.
+/// The arrays of a level that are saved: all but those that are the same in every model.
 fn fields(level: &Level, order: usize, highest: usize) -> Vec<(&'static str, &[u32])> {
     let mut fields: Vec<(&'static str, &[u32])> = vec![("cumulative", &level.cumulative)];
     if order > 1 {
@@ -91,8 +98,8 @@ fn tensor_name(order: usize, field: &str) -> String {
     format!("order_{order}.{field}")
 }
 
-fn check_config(config: &Config, tensors: &[u8]) -> Result<(), String> {
-    let Config { architectures, order, vocab_size, bos_token_id, eos_token_id, tensors_hash } = config;
+fn check_config(config: &NgramConfig, tensors: &[u8]) -> Result<(), String> {
+    let NgramConfig { architectures, order, vocab_size, bos_token_id, eos_token_id, tensors_hash } = config;
     if architectures.as_slice() != [ARCHITECTURE] {
         return Err(format!("{CONFIG} names the architecture {architectures:?}, not {ARCHITECTURE:?}"));
     }
@@ -100,17 +107,17 @@ fn check_config(config: &Config, tensors: &[u8]) -> Result<(), String> {
         return Err(format!("{CONFIG} gives an order of {order}; it can be 1 to {MAX_ORDER}"));
     }
     if *vocab_size >= u32::MAX as usize || (*bos_token_id).max(*eos_token_id) as usize >= *vocab_size {
-        return Err(format!("{CONFIG} gives a vocabulary of {vocab_size} and special tokens outside of it"));
+        return Err(format!("{CONFIG} gives a vocabulary of {vocab_size} and special tokens outside it"));
     }
     if *tensors_hash != blake3::hash(tensors).to_hex().as_str() {
         return Err(format!(
-            "{TENSORS} is not the file that was saved (its hash differs); write the model again"
+            "{TENSORS} is not the file that was saved (its hash differs); copy or train the model again"
         ));
     }
     Ok(())
 }
 
-fn read_counts(config: &Config, tensors: &SafeTensors) -> Result<Counts, String> {
+fn read_counts(config: &NgramConfig, tensors: &SafeTensors) -> Result<NgramCounts, FolderProblem> {
     let root = Level {
         tokens: vec![0],
         cumulative: vec![0, 0],
@@ -119,11 +126,8 @@ fn read_counts(config: &Config, tensors: &SafeTensors) -> Result<Counts, String>
     };
     // One array of order 1, three of every other, and the children of all but the highest.
     if tensors.len() != 4 * config.order - 3 {
-        return Err(format!(
-            "there are {} arrays, which is not what order {} has",
-            tensors.len(),
-            config.order
-        ));
+        let (found, expected) = (tensors.len(), 4 * config.order - 3);
+        return Err(format!("has {found} arrays instead of {expected}").into());
     }
     let mut levels = vec![root];
     for order in 1..=config.order {
@@ -131,7 +135,7 @@ fn read_counts(config: &Config, tensors: &SafeTensors) -> Result<Counts, String>
         let mut level = Level { cumulative: array("cumulative")?, ..Level::default() };
         if order == 1 {
             if level.cumulative.len() != config.vocab_size + 1 {
-                return Err("the counts of order 1 are not those of the vocabulary".into());
+                return Err("the counts of order 1 do not match the vocabulary".into());
             }
             level.tokens = (0..config.vocab_size as u32).collect();
             level.suffixes = vec![0; config.vocab_size];
@@ -144,26 +148,26 @@ fn read_counts(config: &Config, tensors: &SafeTensors) -> Result<Counts, String>
         }
         levels.push(level);
     }
-    Ok(Counts { levels })
+    Ok(NgramCounts { levels })
 }
 
-fn read_array(tensors: &SafeTensors, name: &str) -> Result<Vec<u32>, String> {
-    let view = tensors.tensor(name).map_err(|error| error.to_string())?;
+fn read_array(tensors: &SafeTensors, name: &str) -> Result<Vec<u32>, FolderProblem> {
+    let view = tensors.tensor(name).map_err(|error| FolderProblem::caused_by(name, error))?;
     if view.dtype() != Dtype::U32 || view.shape().len() != 1 {
-        return Err(format!("{name} is not a row of unsigned 32-bit integers"));
+        return Err(format!("{name} is not a row of unsigned 32-bit integers").into());
     }
     let (numbers, _) = view.data().as_chunks::<4>();
     Ok(numbers.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
 }
 
-/// Whether the arrays are what counting a text could have given.
-fn check_counts(counts: &Counts) -> Result<(), String> {
+/// Returns an error if no text has these counts.
+fn check_counts(counts: &NgramCounts) -> Result<(), String> {
     for (order, level) in counts.levels.iter().enumerate().skip(1) {
         let nodes = level.len();
         if level.cumulative.len() != nodes + 1 || level.suffixes.len() != nodes || level.cumulative[0] != 0 {
             return Err(format!("the arrays of order {order} differ in length"));
         }
-        // Order 1 also holds the tokens that were not seen.
+        // Order 1 also has the tokens that were not seen.
         let least = u32::from(order > 1);
         if !level
             .cumulative
@@ -180,7 +184,7 @@ fn check_counts(counts: &Counts) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks the highest of three neighbouring levels against the two below it, which have been checked.
+/// Checks the highest of three neighbouring levels. The two below it have been checked.
 fn check_followers(levels: &[Level], vocab_size: usize) -> Result<(), String> {
     let [shorter, contexts, level] = levels else { return Err("a level is missing".into()) };
     let ends_well = contexts.children.last().is_some_and(|&end| end as usize == level.len());

@@ -1,9 +1,9 @@
 //! Probabilities of all n-grams and entropies after all contexts, in time proportional to the number of n-grams.
 //!
-//! The follower n of context h has the suffix n′, a follower of h′. So, from the lowest order up,
-//! `q(n) = (a(n) − D) / a(h·) + γ(h) · q(n′)`, and a token w that does not follow h has γ(h) · q(w | h′).
+//! Follower n of context h has the suffix n′, which is a follower of h′. So, from the lowest order up,
+//! `q(n) = (a(n) − D) / a(h·) + γ(h) · q(n′)`, and a token w that does not follow h has probability γ(h) · q(w | h′).
 //!
-//! The entropy after h needs no pass over the vocabulary. With S = Σ q ln q, and F the followers of h,
+//! The entropy after h needs no sum over the vocabulary. With S = Σ q ln q and F the followers of h,
 //!
 //! ```text
 //! S(h) = Σ_F q(n) ln q(n)  +  γ · (S(h′) − Σ_F q(n′) ln q(n′))  +  γ ln γ · (1 − Σ_F q(n′))
@@ -11,15 +11,15 @@
 //!
 //! because outside of F, q ln q = γ q′ (ln γ + ln q′).
 
-use super::counts::{Context, Counts, Level, Node};
+use super::counts::{ContextNode, Level, NgramCounts, NgramNode};
 use super::discounts::Discounts;
 use crate::documents::TokenId;
 use rayon::prelude::*;
 
-/// What a model predicts, by order and node.
+/// The predictions of a model, by order and node.
 #[derive(Debug)]
 pub(super) struct Predictions {
-    /// ln q of every n-gram. Index 0 holds the uniform distribution below the empty context.
+    /// ln q of every n-gram. Index 0 has the uniform distribution below the empty context.
     log_probabilities: Vec<Vec<f64>>,
     /// ln γ of every context.
     log_backoffs: Vec<Vec<f64>>,
@@ -27,20 +27,20 @@ pub(super) struct Predictions {
     entropies: Vec<Vec<f64>>,
 }
 
-/// Contexts of a task. It decides nothing but the overhead.
+/// Contexts per task. No result depends on it.
 const CONTEXTS_PER_TASK: usize = 4096;
 
-/// What is known of the order below.
-struct Below<'a> {
+/// The predictions of the order below.
+struct LowerOrder<'a> {
     probabilities: &'a [f64],
     log_probabilities: &'a [f64],
-    /// S of each context one token shorter.
+    /// S of each context that is one token shorter.
     sums: &'a [f64],
 }
 
-/// The outcome for some neighbouring contexts.
+/// The predictions after some neighbouring contexts.
 #[derive(Default)]
-struct Part {
+struct ContextPredictions {
     probabilities: Vec<f64>,
     log_probabilities: Vec<f64>,
     log_backoffs: Vec<f64>,
@@ -50,7 +50,7 @@ struct Part {
 
 impl Predictions {
     /// `discounts` by order; index 0 is unused.
-    pub fn compute(counts: &Counts, discounts: &[Discounts]) -> Self {
+    pub fn compute(counts: &NgramCounts, discounts: &[Discounts]) -> Self {
         let vocab_size = counts.vocab_size() as f64;
         let mut probabilities = vec![1.0 / vocab_size];
         let mut sums = vec![-vocab_size.ln()];
@@ -61,19 +61,19 @@ impl Predictions {
         };
         for (order, &discounts) in discounts.iter().enumerate().skip(1) {
             let (contexts, level) = (&counts.levels[order - 1], &counts.levels[order]);
-            let below = Below {
+            let lower = LowerOrder {
                 probabilities: &probabilities,
                 log_probabilities: &predictions.log_probabilities[order - 1],
                 sums: &sums,
             };
             let tasks = contexts.len().div_ceil(CONTEXTS_PER_TASK);
-            let parts: Vec<Part> = (0..tasks)
+            let parts: Vec<ContextPredictions> = (0..tasks)
                 .into_par_iter()
                 .map(|task| {
                     let start = task * CONTEXTS_PER_TASK;
-                    let mut part = Part::default();
+                    let mut part = ContextPredictions::default();
                     for context in start..contexts.len().min(start + CONTEXTS_PER_TASK) {
-                        part.add(contexts, context, level, discounts, &below);
+                        part.add(contexts, context, level, discounts, &lower);
                     }
                     part
                 })
@@ -90,14 +90,19 @@ impl Predictions {
         predictions
     }
 
-    /// The natural-log probability of `token` after `context`, and the context after that.
-    pub fn score(&self, counts: &Counts, mut context: Context, token: TokenId) -> (f64, Context) {
+    /// The natural-log probability of `token` after `context`, and the context of the next token.
+    pub fn score(
+        &self,
+        counts: &NgramCounts,
+        mut context: ContextNode,
+        token: TokenId,
+    ) -> (f64, ContextNode) {
         let mut log_backoff = 0.0;
         loop {
             if let Some(node) = counts.follower(context, token) {
                 let order = context.length + 1;
                 let log_probability = self.log_probabilities[order][node as usize] + log_backoff;
-                return (log_probability, counts.context_after(Node { order, node }));
+                return (log_probability, counts.context_after(NgramNode { order, node }));
             }
             log_backoff += self.log_backoffs[context.length][context.node as usize];
             context = counts.shorter(context);
@@ -105,21 +110,22 @@ impl Predictions {
     }
 
     /// The entropy in nats of the prediction after `context`.
-    pub fn entropy(&self, context: Context) -> f64 {
+    pub fn entropy(&self, context: ContextNode) -> f64 {
         self.entropies[context.length][context.node as usize]
     }
 
     /// Writes the natural-log probabilities (V) of all tokens after `context`.
-    pub fn fill<T: FromLog>(&self, counts: &Counts, context: Context, logs: &mut [T]) {
+    pub fn fill<T: FromLog>(&self, counts: &NgramCounts, context: ContextNode, logs: &mut [T]) {
         let log_backoff = self.log_backoffs[context.length][context.node as usize];
         self.fill_scaled(counts, context, 0.0, log_backoff, logs);
     }
 
-    /// The shorter contexts first, scaled by what is left to them; then the followers of this one, over them.
+    /// Writes the predictions of the shorter contexts, scaled by the mass left to them, and then those of the followers of
+    /// `context` over them.
     fn fill_scaled<T: FromLog>(
         &self,
-        counts: &Counts,
-        context: Context,
+        counts: &NgramCounts,
+        context: ContextNode,
         log_scale: f64,
         log_backoff: f64,
         logs: &mut [T],
@@ -142,7 +148,7 @@ impl Predictions {
     }
 }
 
-/// A float to keep log-probabilities in.
+/// A float type for log-probabilities.
 pub(super) trait FromLog {
     fn from_log(log: f64) -> Self;
 }
@@ -159,28 +165,37 @@ impl FromLog for f32 {
     }
 }
 
-impl Part {
-    fn add(&mut self, contexts: &Level, context: usize, level: &Level, discounts: Discounts, below: &Below) {
+impl ContextPredictions {
+    /// Appends the predictions after one context.
+    fn add(
+        &mut self,
+        contexts: &Level,
+        context: usize,
+        level: &Level,
+        discounts: Discounts,
+        lower: &LowerOrder,
+    ) {
         let range = contexts.children_of(context);
         let total = f64::from(level.cumulative[range.end] - level.cumulative[range.start]);
         let taken: f64 = range.clone().map(|node| discounts.of(level.count(node))).sum();
-        // After a context that nothing followed, the shorter one speaks.
+        // A context that nothing followed leaves all mass to the shorter one.
         let (scale, backoff) = if total > 0.0 { (1.0 / total, taken / total) } else { (0.0, 1.0) };
         let log_backoff = backoff.ln();
         let (mut sum, mut mass_below, mut sum_below) = (0.0, 0.0, 0.0);
         for node in range {
             let suffix = level.suffixes[node] as usize;
-            let (lower, log_lower) = (below.probabilities[suffix], below.log_probabilities[suffix]);
+            let (suffix_probability, suffix_log) =
+                (lower.probabilities[suffix], lower.log_probabilities[suffix]);
             let count = level.count(node);
-            let probability = (f64::from(count) - discounts.of(count)) * scale + backoff * lower;
+            let probability = (f64::from(count) - discounts.of(count)) * scale + backoff * suffix_probability;
             let log_probability = probability.ln();
             sum += probability * log_probability;
-            mass_below += lower;
-            sum_below += lower * log_lower;
+            mass_below += suffix_probability;
+            sum_below += suffix_probability * suffix_log;
             self.probabilities.push(probability);
             self.log_probabilities.push(log_probability);
         }
-        let sum_of_shorter = below.sums[contexts.suffixes[context] as usize];
+        let sum_of_shorter = lower.sums[contexts.suffixes[context] as usize];
         sum += backoff * (sum_of_shorter - sum_below) + backoff * log_backoff * (1.0 - mass_below);
         self.log_backoffs.push(log_backoff);
         self.sums.push(sum);

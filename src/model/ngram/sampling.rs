@@ -1,12 +1,12 @@
 //! Writing documents.
 //!
-//! Drawing from the prediction as it is needs no distribution. At context h, draw one of the a(h·) counts. It belongs
-//! to a follower w, and within its a(hw) counts it is among the D(a(hw)) taken ones, or not. If not, w is the token:
-//! that happens with probability (a(hw) − D) / a(h·). Otherwise, with probability γ(h), go on at h′. That is one
-//! uniform number and one binary search per order visited. Any other decoding spells the distribution out, and a beam
-//! search one for each document that grows.
+//! Sampling without truncation or temperature does not need the distribution. At context h, draw one of the a(h·) counts.
+//! It belongs to a follower w, and among its a(hw) counts it is one of the D(a(hw)) discounted ones, or not. If not, w is
+//! the token: that happens with probability (a(hw) − D) / a(h·). Otherwise, with probability γ(h), continue at h′. That
+//! takes one uniform number and one binary search per order visited. All other decoders compute the distribution (V), and
+//! beam search computes one for each beam.
 
-use super::counts::{Context, Node};
+use super::counts::{ContextNode, NgramNode};
 use super::{ModelError, Ngram};
 use crate::config::{Beam, Decoding, Strategy};
 use crate::decoding::{Sampler, beam, is_plain};
@@ -18,7 +18,7 @@ use rand::Rng;
 use std::ops::Range;
 
 impl Ngram {
-    /// Writes the documents of `range` of the request.
+    /// Writes the documents of the request with indices in `range`.
     pub(super) fn write(
         &self,
         request: &Generate,
@@ -73,7 +73,7 @@ impl Ngram {
         Ok(documents)
     }
 
-    /// Document `index` of the request by beam search.
+    /// Document `index` of the request, by beam search.
     fn search(&self, request: &Generate, beam: Beam, index: usize) -> Result<Vec<TokenId>, ModelError> {
         let mut search = beam::Search::new(beam, self.special.end, request.max_document_tokens);
         let mut contexts = vec![self.context_after(request.prompts.get(index))?];
@@ -90,8 +90,8 @@ impl Ngram {
         Ok(search.into_best())
     }
 
-    /// A token from the prediction after `context`, and the longest n-gram seen that it ends.
-    fn draw(&self, context: Context, rng: &mut Stream) -> (TokenId, Node) {
+    /// A token drawn from the prediction after `context`, and the longest n-gram seen that ends with it.
+    fn draw(&self, context: ContextNode, rng: &mut Stream) -> (TokenId, NgramNode) {
         let mut reached = context;
         let (token, node) = loop {
             if let Some(drawn) = self.draw_follower(reached, rng) {
@@ -103,19 +103,19 @@ impl Ngram {
             }
             reached = self.counts.shorter(reached);
         };
-        // The token may follow one of the longer contexts all the same.
+        // The token was drawn at a shorter context, but may also follow a longer one.
         let mut longer = context;
         while longer.length > reached.length {
             if let Some(node) = self.counts.follower(longer, token) {
-                return (token, Node { order: longer.length + 1, node });
+                return (token, NgramNode { order: longer.length + 1, node });
             }
             longer = self.counts.shorter(longer);
         }
-        (token, Node { order: reached.length + 1, node })
+        (token, NgramNode { order: reached.length + 1, node })
     }
 
-    /// A follower of `context` and its node, by the counts that the discount leaves; none where they are taken.
-    fn draw_follower(&self, context: Context, rng: &mut Stream) -> Option<(TokenId, u32)> {
+    /// A follower of `context` and its node, drawn by the discounted counts; None if the draw falls on a discount.
+    fn draw_follower(&self, context: ContextNode, rng: &mut Stream) -> Option<(TokenId, u32)> {
         let level = &self.counts.levels[context.length + 1];
         let range = self.counts.levels[context.length].children_of(context.node as usize);
         let base = level.cumulative[range.start];
@@ -123,13 +123,13 @@ impl Ngram {
         if total == 0 {
             return None;
         }
-        let place = rng.random::<f64>() * f64::from(total);
-        // Rounding may take the place to the total itself.
-        let whole = base + (place as u32).min(total - 1);
+        let drawn = rng.random::<f64>() * f64::from(total);
+        // Rounding may give the total itself.
+        let whole = base + (drawn as u32).min(total - 1);
         let node =
             range.start + level.cumulative[range.start + 1..=range.end].partition_point(|&end| end <= whole);
         let count = level.count(node);
-        let within = place - f64::from(level.cumulative[node] - base);
+        let within = drawn - f64::from(level.cumulative[node] - base);
         let kept = f64::from(count) - self.discounts[context.length + 1].of(count);
         (within < kept).then(|| (level.tokens[node], node as u32))
     }

@@ -1,14 +1,15 @@
 //! A model as a Hugging Face folder.
 //!
-//! Whatever a folder asks for that is not done here (scaled rotary positions, biases, other activations) is refused:
-//! a model that is read differently from how it was trained gives numbers that look right and are not.
+//! Reading returns an error for every feature that is not supported (scaled rotary positions, biases, other
+//! activations): a model that computes something else than it was trained to gives numbers that look right and are not.
 
 use super::parameters::{Shape, Specification};
 use super::{Network, Transformer};
-use crate::config::Precision;
 use crate::documents::TokenId;
-use crate::model::{ModelError, SpecialTokens};
+use crate::model::slices::with_slice;
+use crate::model::{FolderProblem, ModelError, SpecialTokens};
 use candle_core::{DType, Device, Tensor};
+use genloss_kernels::Precision;
 use genloss_kernels::attention::Heads;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -17,12 +18,13 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// `config.json`, as far as it matters. Defaults are those of Hugging Face's `LlamaConfig`.
+/// The fields of `config.json` that decide what a model computes. Defaults are those of Hugging Face's `LlamaConfig`.
 #[derive(Deserialize)]
-struct Config {
+struct LlamaConfig {
     #[serde(default)]
     model_type: String,
     vocab_size: usize,
@@ -62,47 +64,49 @@ impl TokenIds {
     }
 }
 
-/// Reads a folder.
+/// Reads a model folder.
 pub fn load(dir: &Path, device: &Device) -> Result<Transformer, ModelError> {
-    let refuse = |reason: String| ModelError::Folder { dir: dir.to_owned(), reason };
-    let text = read(dir, "config.json")?;
-    let config: Config =
-        serde_json::from_slice(&text).map_err(|error| refuse(format!("config.json: {error}")))?;
-    let shape = config.shape().map_err(|reason| refuse(format!("config.json: {reason}")))?;
+    read_folder(dir, device).map_err(|problem| problem.of_folder(dir))
+}
+
+fn read_folder(dir: &Path, device: &Device) -> Result<Transformer, FolderProblem> {
+    let text = read(dir, CONFIG)?;
+    let config: LlamaConfig =
+        serde_json::from_slice(&text).map_err(|error| FolderProblem::caused_by(CONFIG, error))?;
+    let shape = config.shape().map_err(|reason| FolderProblem::from(reason).within(CONFIG))?;
     let special =
-        config.special(shape.vocab_size).map_err(|reason| refuse(format!("config.json: {reason}")))?;
+        config.special(shape.vocab_size).map_err(|reason| FolderProblem::from(reason).within(CONFIG))?;
     let files = weight_files(dir)?;
     let files = files
         .iter()
         .map(|(name, bytes)| {
             let parsed = SafeTensors::deserialize(bytes);
-            parsed.map_err(|error| refuse(format!("{name} is damaged: {error}; copy it anew")))
+            parsed
+                .map_err(|error| FolderProblem::caused_by(format!("{name} is damaged; copy it again"), error))
         })
-        .collect::<Result<Vec<_>, _>>()?;
+        .collect::<Result<Vec<_>, FolderProblem>>()?;
     let mut tensors: BTreeMap<String, TensorView> = BTreeMap::new();
     for file in &files {
         tensors.extend(file.tensors());
     }
-    // A block has nine tensors: more blocks than that are not there, and their names need not be made.
+    // A block has nine tensors. Without this check a damaged number of layers would allocate names without end.
     if shape.layers > tensors.len() {
-        return Err(refuse(format!(
-            "config.json speaks of {} layers, but the weights are {} tensors",
+        return Err(FolderProblem::from(format!(
+            "config.json gives {} layers, but the weights are {} tensors",
             shape.layers,
             tensors.len()
         )));
     }
-    let parameters = shape
-        .specifications()
-        .try_map(|specification| assemble(specification, &tensors, device))
-        .map_err(refuse)?;
+    let parameters =
+        shape.specifications().try_map(|specification| assemble(specification, &tensors, device))?;
     let network = Network::new(shape, parameters, Precision::F32, device.clone());
     Ok(Transformer::from_network(network, special))
 }
 
-impl Config {
-    /// The shape, or why it is none that is known.
+impl LlamaConfig {
+    /// The shape, or why it is not supported.
     fn shape(&self) -> Result<Shape, String> {
-        self.check_kind()?;
+        self.check_supported()?;
         let queries = self.num_attention_heads;
         let keys = self.num_key_value_heads.unwrap_or(queries);
         if queries == 0 || keys == 0 || !queries.is_multiple_of(keys) {
@@ -117,16 +121,16 @@ impl Config {
         };
         let sizes =
             [self.vocab_size, self.hidden_size, self.intermediate_size, self.num_hidden_layers, width];
-        // Beyond any model there is, and small enough for their products.
-        const BELIEVABLE: usize = 1 << 24;
+        // Larger than any model, and small enough that products of sizes do not overflow.
+        const LARGEST: usize = 1 << 24;
         if sizes
             .iter()
             .chain([&queries, &self.max_position_embeddings])
-            .any(|&size| !(1..=BELIEVABLE).contains(&size))
+            .any(|&size| !(1..=LARGEST).contains(&size))
             || width % 2 != 0
             || (queries * width).saturating_mul(self.max_position_embeddings) > 1 << 40
         {
-            return Err("a size is zero, odd where it must be even, or beyond belief".to_owned());
+            return Err("a size is zero, odd where it must be even, or implausibly large".to_owned());
         }
         let norm_epsilon = self.rms_norm_eps.unwrap_or(1e-6);
         let rope_theta = self.theta()?;
@@ -146,10 +150,10 @@ impl Config {
         })
     }
 
-    /// Refuses what is no plain Llama.
-    fn check_kind(&self) -> Result<(), String> {
+    /// Returns an error if the model is not a plain Llama.
+    fn check_supported(&self) -> Result<(), String> {
         if self.model_type != "llama" {
-            return Err(format!("model_type is {:?}; only \"llama\" is known", self.model_type));
+            return Err(format!("model_type is {:?}; only \"llama\" is supported", self.model_type));
         }
         if self.hidden_act.as_deref().is_some_and(|act| act != "silu") {
             return Err("hidden_act is not silu".to_owned());
@@ -159,13 +163,13 @@ impl Config {
         }
         if self.quantization_config.is_some() {
             return Err(
-                "quantised weights are not supported; take the model in float32 or bfloat16".to_owned()
+                "quantised weights are not supported; use the model in float32 or bfloat16".to_owned()
             );
         }
         Ok(())
     }
 
-    /// The base of the rotary frequencies, which newer folders keep under `rope_parameters`.
+    /// The base of the rotary frequencies; newer folders have it under `rope_parameters`.
     fn theta(&self) -> Result<f64, String> {
         for settings in [&self.rope_scaling, &self.rope_parameters].into_iter().flatten() {
             let kind = settings.get("rope_type").or_else(|| settings.get("type"));
@@ -183,7 +187,7 @@ impl Config {
 
     fn special(&self, vocab_size: usize) -> Result<SpecialTokens, String> {
         let Some(end) = self.eos_token_id.as_ref().and_then(TokenIds::first) else {
-            return Err("eos_token_id is missing: nothing would end a document".to_owned());
+            return Err("eos_token_id is missing: no document would end".to_owned());
         };
         let start = self.bos_token_id.as_ref().and_then(TokenIds::first).unwrap_or(end);
         if start.max(end) as usize >= vocab_size {
@@ -195,9 +199,8 @@ impl Config {
     }
 }
 
-/// The weight files of a folder, by name, read whole.
-fn weight_files(dir: &Path) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
-    let refuse = |reason: String| ModelError::Folder { dir: dir.to_owned(), reason };
+/// Names and contents of the weight files of a folder.
+fn weight_files(dir: &Path) -> Result<Vec<(String, Vec<u8>)>, FolderProblem> {
     if dir.join(WEIGHTS).exists() || !dir.join(INDEX).exists() {
         return Ok(vec![(WEIGHTS.to_owned(), read(dir, WEIGHTS)?)]);
     }
@@ -206,13 +209,13 @@ fn weight_files(dir: &Path) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
         weight_map: BTreeMap<String, String>,
     }
     let index: Index =
-        serde_json::from_slice(&read(dir, INDEX)?).map_err(|error| refuse(format!("{INDEX}: {error}")))?;
+        serde_json::from_slice(&read(dir, INDEX)?).map_err(|error| FolderProblem::caused_by(INDEX, error))?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
     names
         .into_iter()
         .map(|name| {
             if Path::new(&name).file_name() != Some(name.as_ref()) {
-                return Err(refuse(format!("{INDEX} names {name:?}, which is no file of this folder")));
+                return Err(format!("{INDEX} names {name:?}, which is not a file of this folder").into());
             }
             let bytes = read(dir, &name)?;
             Ok((name, bytes))
@@ -220,57 +223,57 @@ fn weight_files(dir: &Path) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
         .collect()
 }
 
-fn read(dir: &Path, name: &str) -> Result<Vec<u8>, ModelError> {
-    std::fs::read(dir.join(name)).map_err(|error| ModelError::Folder {
-        dir: dir.to_owned(),
-        reason: match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                format!("{name} is missing; a Hugging Face model folder with safetensors weights is needed")
-            }
-            _ => format!("{name}: {error}"),
-        },
+fn read(dir: &Path, name: &str) -> Result<Vec<u8>, FolderProblem> {
+    std::fs::read(dir.join(name)).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => FolderProblem::from(format!(
+            "{name} is missing; a Hugging Face model folder with safetensors weights is needed"
+        )),
+        _ => FolderProblem::caused_by(name, error),
     })
 }
 
-/// A parameter out of the tensors it consists of, or why not.
+/// A parameter, from the tensors that it consists of.
 fn assemble(
     specification: &Specification,
     tensors: &BTreeMap<String, TensorView>,
     device: &Device,
-) -> Result<Tensor, String> {
+) -> Result<Tensor, FolderProblem> {
     let parts = specification.parts.iter().map(|(name, rows)| {
         let dims: Vec<usize> = std::iter::once(*rows).chain(specification.columns).collect();
-        let Some(view) = tensors.get(name) else { return Err(format!("weight {name} is missing")) };
+        let Some(view) = tensors.get(name) else { return Err(format!("weight {name} is missing").into()) };
         if view.shape() != dims {
-            return Err(format!("weight {name} is {:?}, but config.json makes it {dims:?}", view.shape()));
+            return Err(
+                format!("weight {name} is {:?}, but config.json makes it {dims:?}", view.shape()).into()
+            );
         }
-        convert(view).map_err(|reason| format!("weight {name}: {reason}"))
+        to_f32(view).map_err(|problem| problem.within(&format!("weight {name}")))
     });
     let parts = parts.collect::<Result<Vec<_>, _>>()?;
-    let join = || Tensor::cat(&parts, 0)?.to_device(device);
-    join().map_err(|error| format!("weight {}: {error}", specification.name()))
+    let joined = Tensor::cat(&parts, 0).and_then(|joined| joined.to_device(device));
+    joined.map_err(|error| FolderProblem::caused_by(format!("weight {}", specification.name()), error))
 }
 
-fn convert(view: &TensorView) -> Result<Tensor, String> {
+fn to_f32(view: &TensorView) -> Result<Tensor, FolderProblem> {
     let dtype = match view.dtype() {
         Dtype::F32 => DType::F32,
         Dtype::F16 => DType::F16,
         Dtype::BF16 => DType::BF16,
-        other => return Err(format!("{other:?} is not supported; save the model in float32 or bfloat16")),
+        other => {
+            return Err(format!("{other:?} is not supported; save the model in float32 or bfloat16").into());
+        }
     };
     let tensor = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)
         .and_then(|tensor| tensor.to_dtype(DType::F32))
-        .map_err(|error| error.to_string())?;
-    let finite =
-        crate::model::slices::with_slice(&tensor, |values| values.iter().all(|value| value.is_finite()));
-    match finite {
+        .map_err(|error| FolderProblem::caused_by("cannot be converted", error))?;
+    let is_finite = with_slice(&tensor, |values| values.iter().all(|value| value.is_finite()));
+    match is_finite {
         Ok(true) => Ok(tensor),
-        Ok(false) => Err("holds a value that is not a finite number".to_owned()),
-        Err(error) => Err(error.to_string()),
+        Ok(false) => Err("contains a value that is not finite".into()),
+        Err(error) => Err(FolderProblem::caused_by("cannot be read", error)),
     }
 }
 
-/// Writes a folder, but for the tokenizer, which is not the model's.
+/// Writes a folder without its tokenizer, which is not part of the model.
 pub fn save(model: &Transformer, dir: &Path) -> Result<(), ModelError> {
     let shape = &model.network.shape;
     let mut parts = Vec::new();
@@ -290,14 +293,14 @@ pub fn save(model: &Transformer, dir: &Path) -> Result<(), ModelError> {
     let format = [("format".to_owned(), "pt".to_owned())];
     let weights = views
         .and_then(|views| safetensors::serialize(views, Some(format.into_iter().collect())))
-        .map_err(|error| ModelError::Folder { dir: dir.to_owned(), reason: error.to_string() })?;
-    write(dir, "config.json", pretty(&config_json(model)).as_bytes())?;
+        .map_err(|error| FolderProblem::caused_by(WEIGHTS, error).of_folder(dir))?;
+    write(dir, CONFIG, pretty(&config_json(model)).as_bytes())?;
     write(dir, "generation_config.json", pretty(&generation_json(model.special)).as_bytes())?;
     write(dir, WEIGHTS, &weights)
 }
 
 /// Little-endian bytes.
-pub fn bytes(values: &[f32]) -> Vec<u8> {
+fn bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
@@ -310,7 +313,7 @@ fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), ModelError> {
     std::fs::write(&path, bytes).map_err(|source| ModelError::File { path, source })
 }
 
-/// The rotary base and the number format stand twice: Hugging Face's transformers renamed both with version 5.
+/// The rotary base and the number format appear twice, because Hugging Face's transformers renamed both in version 5.
 fn config_json(model: &Transformer) -> Value {
     let shape = &model.network.shape;
     json!({

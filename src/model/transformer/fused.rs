@@ -1,15 +1,18 @@
-//! The forward pass on the processor: products of packed weights, and between them fused operations on rows, all by
-//! [`crate::kernels`].
+//! The forward pass on the processor: products of packed weights, and between them fused operations on rows, all from
+//! [`genloss_kernels`].
 //!
-//! Weights are packed once for a step of training, or for a whole corpus that is sampled or scored. The work is cut by
-//! sequences: each thread takes some rows through a block with whatever lies between in its cache. What comes out of a
-//! row depends neither on the rows beside it nor on the threads. The way back is in [`backward`].
+//! Weights are packed once per training step, or once for a whole corpus that is generated or scored. Work is split by
+//! sequences: each thread takes some rows through a block, and the intermediate results stay in its cache. The output of
+//! a row depends neither on the rows beside it nor on the number of threads. The backward pass is in [`backward`].
+//!
+//! [`super::plain`] computes the same from candle_nn layers, and is the reference that this pass is tested against.
+//! [`Transformer`](super::Transformer) has an example.
 
 use super::Network;
 use super::parameters::{Block, Shape};
-use crate::config::Precision;
 use crate::model::slices::with_slice;
 use candle_core::{Result, Tensor};
+use genloss_kernels::Precision;
 use genloss_kernels::attention::{
     self, AttentionScratch, CachePosition, CausalAttention, KeyValueCache, Rotary, SoftmaxStats,
 };
@@ -19,14 +22,14 @@ use std::sync::Mutex;
 
 pub mod backward;
 
-/// Rows whose logits are made together: the logits of more would leave the cache.
+/// Rows whose logits are computed together: the logits of more would not stay in the cache.
 pub const LOGIT_ROWS: usize = 36;
 
-/// Rows that go through the feed-forward half of a block together: what lies between its products stays in the
-/// second-level cache. A multiple of the rows of a product's tile, and even.
-const PART_ROWS: usize = 72;
+/// Rows that pass through the feed-forward half of a block together, so that what lies between its products stays in the
+/// second-level cache. Even, and a multiple of the rows of a product's tile.
+const FEED_FORWARD_ROWS: usize = 72;
 
-/// A number of sequences of equal length, flat.
+/// Sequences of equal length, one after the other.
 #[derive(Clone, Copy, Debug)]
 pub struct Sequences<'a> {
     /// (B, T)
@@ -35,17 +38,17 @@ pub struct Sequences<'a> {
     pub time: usize,
 }
 
-/// What every block of a pass needs.
+/// What the operations of every block share.
 #[derive(Clone, Copy)]
-pub struct Pass<'a> {
+struct BlockOps<'a> {
     options: MatmulOptions,
     shape: &'a Shape,
     rotary: &'a Rotary,
 }
 
-/// The weights of a block, packed for the way forward or for the way back.
+/// The weights of a block, packed for the forward or for the backward pass.
 #[derive(Default)]
-struct Layer {
+struct PackedBlock {
     attention_norm: Vec<f32>,
     qkv: Panels,
     output: Panels,
@@ -54,22 +57,22 @@ struct Layer {
     down: Panels,
 }
 
-impl Layer {
-    /// For products with the transposed weights, `x Wᵀ`.
-    fn forward(&mut self, precision: Precision, block: &Block<Tensor>) -> Result<()> {
-        self.write(block, |panels, weights, columns| {
+impl PackedBlock {
+    /// Packs for products with the transposed weights, `x Wᵀ`.
+    fn pack_forward(&mut self, precision: Precision, block: &Block<Tensor>) -> Result<()> {
+        self.pack(block, |panels, weights, columns| {
             panels.pack_transposed_parallel(precision, weights, columns);
         })
     }
 
-    /// For products with the weights as they are, `g W`.
-    fn backward(&mut self, precision: Precision, block: &Block<Tensor>) -> Result<()> {
-        self.write(block, |panels, weights, columns| {
+    /// Packs for products with the weights as they are, `g W`.
+    fn pack_backward(&mut self, precision: Precision, block: &Block<Tensor>) -> Result<()> {
+        self.pack(block, |panels, weights, columns| {
             panels.pack_rows_parallel(precision, weights, columns);
         })
     }
 
-    fn write(&mut self, block: &Block<Tensor>, pack: impl Fn(&mut Panels, &[f32], usize)) -> Result<()> {
+    fn pack(&mut self, block: &Block<Tensor>, pack: impl Fn(&mut Panels, &[f32], usize)) -> Result<()> {
         let matrices = [
             (&mut self.qkv, &block.qkv),
             (&mut self.output, &block.output),
@@ -80,21 +83,21 @@ impl Layer {
             let columns = matrix.dim(1)?;
             with_slice(matrix, |weights| pack(panels, weights, columns))?;
         }
-        self.attention_norm = values(&block.attention_norm)?;
-        self.ffn_norm = values(&block.ffn_norm)?;
+        self.attention_norm = to_vec(&block.attention_norm)?;
+        self.ffn_norm = to_vec(&block.ffn_norm)?;
         Ok(())
     }
 }
 
-fn values(tensor: &Tensor) -> Result<Vec<f32>> {
+fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
     with_slice(tensor, <[f32]>::to_vec)
 }
 
-/// Room for some rows on their way through a block.
+/// Reusable memory for the rows of one thread on their way through a block. Its contents between calls mean nothing.
 #[derive(Default)]
-pub struct Scratch {
+pub struct BlockScratch {
     normed: Vec<f32>,
-    scales: Vec<f32>,
+    norm_scales: Vec<f32>,
     packed: PackedRows,
     qkv: Vec<f32>,
     attention_output: Vec<f32>,
@@ -105,47 +108,47 @@ pub struct Scratch {
     attention: AttentionScratch,
 }
 
-/// Scratch that waits for a thread to need it.
+/// Scratch memory that threads borrow in turn.
 #[derive(Default)]
-pub struct Pool(Mutex<Vec<Scratch>>);
+pub struct ScratchPool(Mutex<Vec<BlockScratch>>);
 
-impl Pool {
-    /// Lends scratch for the time of a call.
-    pub fn with<R>(&self, work: impl FnOnce(&mut Scratch) -> R) -> R {
-        let waiting = || self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut scratch = waiting().pop().unwrap_or_default();
+impl ScratchPool {
+    /// Lends scratch memory to `work`.
+    pub fn with<R>(&self, work: impl FnOnce(&mut BlockScratch) -> R) -> R {
+        let unused = || self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut scratch = unused().pop().unwrap_or_default();
         let result = work(&mut scratch);
-        waiting().push(scratch);
+        unused().push(scratch);
         result
     }
 }
 
-/// What the way back needs of a block.
+/// What the backward pass of a block needs from its forward pass.
 #[derive(Default)]
-struct Trace {
-    /// Positions of a sequence.
+struct Activations {
+    /// T
     time: usize,
-    /// What came in, (N, W).
+    /// The block's input, (N, W).
     input: Vec<f32>,
     /// (N, (H + 2K) D)
     qkv: PackedRows,
     softmax_stats: Vec<SoftmaxStats>,
     /// (N, H D)
     attention_output: PackedRows,
-    /// What came into the feed-forward half, (N, W).
+    /// Hidden states between attention and feed-forward, (N, W).
     middle: Vec<f32>,
     /// (N, 2F)
     gate_up: PackedRows,
 }
 
-/// `target` becomes a vector of so many numbers, whatever they are.
+/// Resizes `target` to `length` numbers, whose values mean nothing.
 fn sized(target: &mut Vec<f32>, length: usize) -> &mut [f32] {
     target.resize(length, 0.0);
     target
 }
 
-impl Pass<'_> {
-    /// `to` becomes the normalised rows of `x` (N, W).
+impl BlockOps<'_> {
+    /// Writes the normalised rows of `x` (N, W) to `to`, and their scales to `scales` (N).
     fn normalise(self, x: &[f32], weight: &[f32], scales: &mut Vec<f32>, to: &mut Vec<f32>) {
         sized(scales, x.len() / self.shape.width);
         norm::forward(x, weight, self.shape.norm_epsilon as f32, sized(to, x.len()), scales);
@@ -156,95 +159,96 @@ impl Pass<'_> {
         multiply(self.options, &rows.words, rows.stride, weights.view(), out, mode);
     }
 
-    /// What attention reads of `x` (N, W): `scratch.qkv` (N, (H + 2K) D), and the same as `scratch.packed`. In bf16 it
-    /// is rounded, so that the way back can make the same products again.
-    fn project(self, layer: &Layer, x: &[f32], scratch: &mut Scratch) {
+    /// Computes queries, keys and values from `x` (N, W): `scratch.qkv` (N, (H + 2K) D), and the same in
+    /// `scratch.packed`. In bf16 `scratch.qkv` is rounded, so that the backward pass can repeat the products of attention
+    /// from the packed rows.
+    fn project_qkv(self, block: &PackedBlock, x: &[f32], scratch: &mut BlockScratch) {
         let (shape, precision) = (self.shape, self.options.precision);
-        self.normalise(x, &layer.attention_norm, &mut scratch.scales, &mut scratch.normed);
+        self.normalise(x, &block.attention_norm, &mut scratch.norm_scales, &mut scratch.normed);
         scratch.packed.repack(precision, &scratch.normed, shape.width);
         let row = shape.heads.qkv_width();
         let qkv = sized(&mut scratch.qkv, x.len() / shape.width * row);
-        self.multiply(&scratch.packed, &layer.qkv, qkv, OutputMode::Overwrite);
+        self.multiply(&scratch.packed, &block.qkv, qkv, OutputMode::Overwrite);
         scratch.packed.repack(precision, qkv, row);
         if precision == Precision::Bf16 {
             scratch.packed.unpack(precision, row, 0, qkv);
         }
     }
 
-    /// Adds to `x` (N, W) what attention attention_output, `scratch.attention_output` (N, H D).
-    fn add_attention_output(self, layer: &Layer, x: &mut [f32], scratch: &mut Scratch) {
-        let heads = self.shape.heads;
-        scratch.packed.repack(self.options.precision, &scratch.attention_output, heads.output_width());
-        self.multiply(&scratch.packed, &layer.output, x, OutputMode::Accumulate);
+    /// Adds the projection of `scratch.attention_output` (N, H D) to `x` (N, W). Leaves the attention output packed in
+    /// `scratch.packed`.
+    fn add_attention(self, block: &PackedBlock, x: &mut [f32], scratch: &mut BlockScratch) {
+        let columns = self.shape.heads.output_width();
+        scratch.packed.repack(self.options.precision, &scratch.attention_output, columns);
+        self.multiply(&scratch.packed, &block.output, x, OutputMode::Accumulate);
     }
 
-    /// Adds the feed-forward half of a block to `x` (N, W), some rows at a time, and notes what the way back needs.
-    fn feed_forward(
+    /// Adds the feed-forward half of a block to `x` (N, W), some rows at a time, and records its activations.
+    fn add_feed_forward(
         self,
-        layer: &Layer,
+        block: &PackedBlock,
         x: &mut [f32],
-        scratch: &mut Scratch,
-        mut trace: Option<&mut Trace>,
+        scratch: &mut BlockScratch,
+        mut activations: Option<&mut Activations>,
     ) {
         let (shape, precision) = (self.shape, self.options.precision);
-        if let Some(trace) = &mut trace {
-            trace.gate_up.resize(precision, x.len() / shape.width, 2 * shape.ffn);
+        if let Some(activations) = &mut activations {
+            activations.gate_up.resize(precision, x.len() / shape.width, 2 * shape.ffn);
         }
-        for (part, x) in x.chunks_mut(PART_ROWS * shape.width).enumerate() {
+        for (part, x) in x.chunks_mut(FEED_FORWARD_ROWS * shape.width).enumerate() {
             let rows = x.len() / shape.width;
-            self.normalise(x, &layer.ffn_norm, &mut scratch.scales, &mut scratch.normed);
+            self.normalise(x, &block.ffn_norm, &mut scratch.norm_scales, &mut scratch.normed);
             scratch.packed.repack(precision, &scratch.normed, shape.width);
             let gate_up = sized(&mut scratch.gate_up, rows * 2 * shape.ffn);
-            self.multiply(&scratch.packed, &layer.gate_up, gate_up, OutputMode::Overwrite);
-            if let Some(trace) = &mut trace {
-                trace.gate_up.pack_at(precision, part * PART_ROWS, gate_up, 2 * shape.ffn);
+            self.multiply(&scratch.packed, &block.gate_up, gate_up, OutputMode::Overwrite);
+            if let Some(activations) = &mut activations {
+                let first_row = part * FEED_FORWARD_ROWS;
+                activations.gate_up.pack_at(precision, first_row, gate_up, 2 * shape.ffn);
             }
             swiglu::forward(gate_up, shape.ffn, sized(&mut scratch.activated, rows * shape.ffn));
             scratch.packed.repack(precision, &scratch.activated, shape.ffn);
-            self.multiply(&scratch.packed, &layer.down, x, OutputMode::Accumulate);
+            self.multiply(&scratch.packed, &block.down, x, OutputMode::Accumulate);
         }
     }
 
-    /// Takes whole sequences `x` (B·T, W) through a block, and notes what the way back needs.
-    fn block(
+    /// Takes whole sequences `x` (B·T, W) through a block, in place, and records its activations.
+    fn forward(
         self,
-        layer: &Layer,
+        block: &PackedBlock,
         x: &mut [f32],
         time: usize,
-        scratch: &mut Scratch,
-        mut trace: Option<&mut Trace>,
+        scratch: &mut BlockScratch,
+        mut activations: Option<&mut Activations>,
     ) {
         let Self { options, shape, rotary } = self;
         let heads = shape.heads;
         let rows = x.len() / shape.width;
-        if let Some(trace) = &mut trace {
-            trace.time = time;
-            trace.input.clear();
-            trace.input.extend_from_slice(x);
+        if let Some(activations) = &mut activations {
+            activations.time = time;
+            x.clone_into(&mut activations.input);
         }
-        self.project(layer, x, scratch);
-        if let Some(trace) = &mut trace {
-            trace.qkv.clone_from(&scratch.packed);
+        self.project_qkv(block, x, scratch);
+        if let Some(activations) = &mut activations {
+            activations.qkv.clone_from(&scratch.packed);
         }
-        let Scratch { qkv, attention_output, softmax_stats, attention: attention_scratch, .. } = scratch;
+        let BlockScratch { qkv, attention_output, softmax_stats, attention: attention_scratch, .. } = scratch;
         sized(attention_output, rows * heads.output_width());
         softmax_stats.resize(rows * heads.queries, SoftmaxStats::default());
         let causal = CausalAttention { options, sequence_len: time, heads, rotary };
         attention::forward(causal, qkv, attention_scratch, attention_output, softmax_stats);
-        if let Some(trace) = &mut trace {
-            trace.softmax_stats.clone_from(softmax_stats);
+        if let Some(activations) = &mut activations {
+            activations.softmax_stats.clone_from(softmax_stats);
         }
-        self.add_attention_output(layer, x, scratch);
-        if let Some(trace) = &mut trace {
-            trace.attention_output.clone_from(&scratch.packed);
-            trace.middle.clear();
-            trace.middle.extend_from_slice(x);
+        self.add_attention(block, x, scratch);
+        if let Some(activations) = &mut activations {
+            activations.attention_output.clone_from(&scratch.packed);
+            x.clone_into(&mut activations.middle);
         }
-        self.feed_forward(layer, x, scratch, trace);
+        self.add_feed_forward(block, x, scratch, activations);
     }
 }
 
-/// `x` (N, W) becomes the embeddings of tokens (N).
+/// Writes the embeddings of `tokens` (N) to `x` (N, W).
 fn embed(embedding: &[f32], tokens: &[u32], width: usize, x: &mut Vec<f32>) {
     x.clear();
     for &token in tokens {
@@ -252,59 +256,54 @@ fn embed(embedding: &[f32], tokens: &[u32], width: usize, x: &mut Vec<f32>) {
     }
 }
 
-/// A network whose weights are packed, to sample from it or to score with it.
-pub struct Packed<'a> {
+/// A network with packed weights, for generating and scoring. It computes in the network's precision.
+pub struct PackedNetwork<'a> {
     network: &'a Network,
     options: MatmulOptions,
-    layers: Vec<Layer>,
+    blocks: Vec<PackedBlock>,
     norm: Vec<f32>,
     head: Panels,
 }
 
-impl<'a> Packed<'a> {
+impl<'a> PackedNetwork<'a> {
     /// Packs the weights.
     ///
     /// # Errors
-    /// When they are not on the processor.
-    pub fn new(network: &'a Network, precision: Precision) -> Result<Self> {
-        let layer = |block| {
-            let mut layer = Layer::default();
-            layer.forward(precision, block)?;
-            Ok(layer)
+    /// If the weights are not on the processor.
+    pub fn new(network: &'a Network) -> Result<Self> {
+        let precision = network.precision;
+        let pack = |block| {
+            let mut packed = PackedBlock::default();
+            packed.pack_forward(precision, block)?;
+            Ok(packed)
         };
-        let layers = network.parameters.blocks.iter().map(layer).collect::<Result<Vec<_>>>()?;
+        let blocks = network.parameters.blocks.iter().map(pack).collect::<Result<Vec<_>>>()?;
         let mut head = Panels::default();
         with_slice(network.parameters.output(), |weights| {
             head.pack_transposed_parallel(precision, weights, network.shape.width);
         })?;
-        let norm = values(&network.parameters.norm)?;
-        Ok(Self { network, options: MatmulOptions::new(precision), layers, norm, head })
+        let norm = to_vec(&network.parameters.norm)?;
+        Ok(Self { network, options: MatmulOptions::new(precision), blocks, norm, head })
     }
 
-    /// The network.
+    /// The network whose weights are packed.
     #[must_use]
     pub fn network(&self) -> &'a Network {
         self.network
     }
 
-    /// Bytes of the packed weights, about.
+    /// Size of the packed weights in bytes, without padding.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let numbers = self.network.shape.parameters() as usize;
-        match self.precision() {
+        match self.options.precision {
             Precision::F32 => 4 * numbers,
             Precision::Bf16 => 2 * numbers,
         }
     }
 
-    /// What its products are computed in.
-    #[must_use]
-    pub fn precision(&self) -> Precision {
-        self.options.precision
-    }
-
-    fn pass(&self) -> Pass<'a> {
-        Pass { options: self.options, shape: &self.network.shape, rotary: &self.network.rotary }
+    fn ops(&self) -> BlockOps<'a> {
+        BlockOps { options: self.options, shape: &self.network.shape, rotary: &self.network.rotary }
     }
 
     fn embed(&self, tokens: &[u32]) -> Result<Vec<f32>> {
@@ -315,70 +314,62 @@ impl<'a> Packed<'a> {
         Ok(x)
     }
 
-    /// The last hidden states (B·T, W), not yet normalised.
+    /// The last hidden states (B·T, W), before the final norm.
     ///
     /// # Errors
-    /// When the weights are not on the processor.
-    pub fn hidden(&self, sequences: Sequences, scratch: &mut Scratch) -> Result<Vec<f32>> {
+    /// If the weights are not on the processor.
+    pub fn hidden(&self, sequences: Sequences, scratch: &mut BlockScratch) -> Result<Vec<f32>> {
         let mut x = self.embed(sequences.tokens)?;
-        for layer in &self.layers {
-            self.pass().block(layer, &mut x, sequences.time, scratch, None);
+        for block in &self.blocks {
+            self.ops().forward(block, &mut x, sequences.time, scratch, None);
         }
         Ok(x)
     }
 
-    /// Reads one more token of each of several documents, row r at `places[r]` = (slot, position); gives the last
-    /// hidden states (rows, W), not yet normalised. A cache for each block.
+    /// Reads one more token of each of several documents, row r at `places[r]`. Returns the last hidden states (rows, W),
+    /// before the final norm. `caches` has one cache per block.
     ///
     /// # Errors
-    /// When the weights are not on the processor.
+    /// If the weights are not on the processor.
     pub fn step(
         &self,
         tokens: &[u32],
         places: &[CachePosition],
         caches: &mut [KeyValueCache],
-        scratch: &mut Scratch,
+        scratch: &mut BlockScratch,
     ) -> Result<Vec<f32>> {
-        let shape = &self.network.shape;
-        let pass = self.pass();
+        let heads = self.network.shape.heads;
+        let ops = self.ops();
         let mut x = self.embed(tokens)?;
-        for (layer, cache) in self.layers.iter().zip(caches) {
-            pass.project(layer, &x, scratch);
-            let attention_output =
-                sized(&mut scratch.attention_output, tokens.len() * shape.heads.output_width());
-            attention::decode_step(
-                &scratch.qkv,
-                places,
-                shape.heads,
-                &self.network.rotary,
-                cache,
-                attention_output,
-            );
-            pass.add_attention_output(layer, &mut x, scratch);
-            pass.feed_forward(layer, &mut x, scratch, None);
+        for (block, cache) in self.blocks.iter().zip(caches) {
+            ops.project_qkv(block, &x, scratch);
+            let output = sized(&mut scratch.attention_output, tokens.len() * heads.output_width());
+            attention::decode_step(&scratch.qkv, places, heads, &self.network.rotary, cache, output);
+            ops.add_attention(block, &mut x, scratch);
+            ops.add_feed_forward(block, &mut x, scratch, None);
         }
         Ok(x)
     }
 
-    /// Hidden states `x` (N, W), normalised as logits are made of them.
+    /// Hidden states `x` (N, W) after the final norm.
     #[must_use]
     pub fn normalised(&self, x: &[f32]) -> Vec<f32> {
         let mut normalised = Vec::new();
-        self.pass().normalise(x, &self.norm, &mut Vec::new(), &mut normalised);
+        self.ops().normalise(x, &self.norm, &mut Vec::new(), &mut normalised);
         normalised
     }
 
-    /// Hands the logits (some rows, V) of hidden states `x` (N, W) to `visit`, a few rows at a time in order, together
-    /// with the first row's number.
-    pub fn logits(&self, x: &[f32], scratch: &mut Scratch, mut visit: impl FnMut(usize, &mut [f32])) {
+    /// Computes the logits of hidden states `x` (N, W), a few rows at a time and in order, and calls `visit` with the
+    /// index of the first row and the logits (rows, V).
+    pub fn logits(&self, x: &[f32], scratch: &mut BlockScratch, mut visit: impl FnMut(usize, &mut [f32])) {
         let shape = &self.network.shape;
-        let pass = self.pass();
+        let ops = self.ops();
         for (part, x) in x.chunks(LOGIT_ROWS * shape.width).enumerate() {
             let rows = x.len() / shape.width;
-            pass.normalise(x, &self.norm, &mut scratch.scales, &mut scratch.normed);
+            ops.normalise(x, &self.norm, &mut scratch.norm_scales, &mut scratch.normed);
             scratch.packed.repack(self.options.precision, &scratch.normed, shape.width);
             let logits = sized(&mut scratch.logits, rows * shape.vocab_size);
-            pass.multiply(&scratch.packed, &self.head, logits, OutputMode::Overwrite);
+            ops.multiply(&scratch.packed, &self.head, logits, OutputMode::Overwrite);
             visit(part * LOGIT_ROWS, logits);
         }
     }

@@ -1,20 +1,20 @@
 //! Writing documents, many side by side, one token of each at a time.
 //!
-//! Every document is a list of tokens to read: the start token, its prompt, and then what is drawn. A step reads the
-//! next token of each; where that was the last one, the next is drawn. So prompts of any length, and documents that
-//! *roll*, need nothing special: when the context is full, the reading goes back by half a context and positions
-//! restart at 0, which is also how [`score`](super::score) reads long documents. A document that is finished hands
-//! its slot to the next one that waits.
+//! Every document is a list of tokens to read: the start token, its prompt, and then the tokens drawn. A step reads the
+//! next token of each document; if that was the last one of its list, the next one is drawn. So prompts of any length
+//! need no special treatment, and neither does a full context: reading goes back by half a context and positions restart
+//! at 0, which is also how [`score`](super::score) reads long documents. A finished document passes its slot to the next
+//! one in the request.
 //!
-//! Beam search and contrastive search write one document at a time on each thread: their slots are for what may become
-//! of it ([`branches`]).
+//! Beam search and contrastive search write one document at a time on each thread. Their slots are for the alternatives
+//! of that document ([`branches`]).
 
 mod branches;
-mod decoders;
 mod search;
+mod steppers;
 
 use super::Transformer;
-use super::fused::{LOGIT_ROWS, Packed};
+use super::fused::{LOGIT_ROWS, PackedNetwork};
 use crate::config::{Decoding, Strategy};
 use crate::decoding::Sampler;
 use crate::documents::{Documents, TokenId};
@@ -22,33 +22,32 @@ use crate::model::{Generate, ModelError};
 use crate::seed::Stream;
 use crate::stage::Stage;
 use branches::Branches;
-use decoders::{Decoder, FusedDecoder, PlainDecoder};
 use genloss_kernels::attention::CachePosition;
 use rayon::prelude::*;
+use steppers::{FusedStepper, PlainStepper, TokenStepper};
 
-type Tensors<T> = candle_core::Result<T>;
-
-/// Documents that one thread writes, at most; fewer when there are few.
-const GROUP: usize = 256;
-/// Documents that are written side by side by one thread of the processor: few, so that their keys and values stay in the
-/// cache, two tiles of a product high.
+/// Largest number of documents in one task; small requests are split into smaller tasks.
+const DOCUMENTS_PER_TASK: usize = 256;
+/// Documents that one processor thread writes side by side: two tiles of a matrix product, and few enough that their keys
+/// and values stay in the cache.
 const SLOTS: usize = 12;
-/// The same for a model that does not fit into the cache: many, because its weights are read from memory at every step.
+/// The same for a model that does not fit the cache: more, because all weights are read from memory at every step.
 const SLOTS_OF_A_LARGE_MODEL: usize = 32;
-/// Bytes of weights from which on a model is large.
-const LARGE: usize = 32 << 20;
+/// Smallest size of a large model's weights, in bytes.
+const LARGE_BYTES: usize = 32 << 20;
 /// Documents that are written side by side on a GPU.
 const DEVICE_SLOTS: usize = 512;
 
+/// Writes one document per prompt of the request.
 pub fn generate(model: &Transformer, request: &Generate, stage: &Stage) -> Result<Documents, ModelError> {
-    let (end, most) = (model.special.end, request.max_document_tokens);
+    let (end, max_tokens) = (model.special.end, request.max_document_tokens);
     match *request.decoding {
         Strategy::TokenByToken(ref decoding) => sample(model, request, decoding, stage),
-        Strategy::Beam(beam) => {
-            write_each(model, request, beam.beams, stage, |branches| search::beam(branches, beam, end, most))
-        }
+        Strategy::Beam(beam) => write_each(model, request, beam.beams, stage, |branches| {
+            search::beam(branches, beam, end, max_tokens)
+        }),
         Strategy::Contrastive(contrastive) => write_each(model, request, contrastive.k, stage, |branches| {
-            search::contrastive(branches, contrastive, end, most)
+            search::contrastive(branches, contrastive, end, max_tokens)
         }),
     }
 }
@@ -62,26 +61,26 @@ fn sample(
     let count = request.prompts.len();
     let all: Vec<usize> = (0..count).collect();
     let written = if model.network.device.is_cpu() {
-        let packed = Packed::new(&model.network, model.network.precision)?;
+        let packed = PackedNetwork::new(&model.network)?;
         let slots = match packed.bytes() {
-            LARGE.. => SLOTS_OF_A_LARGE_MODEL,
+            LARGE_BYTES.. => SLOTS_OF_A_LARGE_MODEL,
             _ => SLOTS,
         };
-        let group = count.div_ceil(16).clamp(2 * slots, GROUP);
+        let group = count.div_ceil(16).clamp(2 * slots, DOCUMENTS_PER_TASK);
         all.par_chunks(group)
             .map(|group| {
-                let mut decoder = FusedDecoder::new(&packed, slots.min(group.len()));
-                write(model, request, decoding, group, &mut decoder, stage)
+                let mut stepper = FusedStepper::new(&packed, slots.min(group.len()));
+                write(model, request, decoding, group, &mut stepper, stage)
             })
             .collect::<Result<Vec<_>, ModelError>>()?
     } else {
-        let mut decoder = PlainDecoder::new(&model.network, DEVICE_SLOTS.min(count))?;
-        vec![write(model, request, decoding, &all, &mut decoder, stage)?]
+        let mut stepper = PlainStepper::new(&model.network, DEVICE_SLOTS.min(count))?;
+        vec![write(model, request, decoding, &all, &mut stepper, stage)?]
     };
     Ok(written.iter().flatten().map(Vec::as_slice).collect())
 }
 
-/// Has `write` write each document of the request alone, by a decoder of so many slots.
+/// Writes each document of the request by itself, with `write` and `slots` alternatives of the document.
 fn write_each(
     model: &Transformer,
     request: &Generate,
@@ -89,40 +88,45 @@ fn write_each(
     stage: &Stage,
     write: impl Fn(&mut Branches) -> Result<Vec<TokenId>, ModelError> + Sync,
 ) -> Result<Documents, ModelError> {
-    let one = |decoder: &mut dyn Decoder, prompt: &[TokenId]| {
+    let write_one = |stepper: &mut dyn TokenStepper, prompt: &[TokenId]| {
         let text = [&[model.special.start], prompt].concat();
-        let document = write(&mut Branches::new(decoder, model.context(), text, stage))?;
+        let document = write(&mut Branches::new(stepper, model.context(), text, stage))?;
         stage.advance(document.len() as u64);
         Ok(document)
     };
     let prompts: Vec<&[TokenId]> = request.prompts.iter().collect();
     let written = if model.network.device.is_cpu() {
-        let packed = Packed::new(&model.network, model.network.precision)?;
-        let decoder = || FusedDecoder::new(&packed, slots);
-        let written = prompts.par_iter().map_init(decoder, |decoder, prompt| one(decoder, prompt));
+        let packed = PackedNetwork::new(&model.network)?;
+        let stepper = || FusedStepper::new(&packed, slots);
+        let written = prompts.par_iter().map_init(stepper, |stepper, prompt| write_one(stepper, prompt));
         written.collect::<Result<Vec<_>, ModelError>>()?
     } else {
-        let mut decoder = PlainDecoder::new(&model.network, slots)?;
-        prompts.iter().map(|prompt| one(&mut decoder, prompt)).collect::<Result<Vec<_>, ModelError>>()?
+        let mut stepper = PlainStepper::new(&model.network, slots)?;
+        prompts
+            .iter()
+            .map(|prompt| write_one(&mut stepper, prompt))
+            .collect::<Result<Vec<_>, ModelError>>()?
     };
     Ok(written.iter().map(Vec::as_slice).collect())
 }
 
 /// A document that is being written.
-struct Writing {
+struct OpenDocument {
+    /// Index in the request.
     index: usize,
     slot: usize,
-    /// The start token, the prompt, and what was drawn.
+    /// The start token, the prompt, and the tokens drawn.
     tokens: Vec<TokenId>,
+    /// Number of tokens drawn.
     drawn: usize,
-    /// The next token to read.
+    /// Index of the next token to read.
     next: usize,
-    /// Where in the context it will stand.
+    /// Position of that token in the context.
     position: usize,
     stream: Stream,
 }
 
-impl Writing {
+impl OpenDocument {
     fn new(model: &Transformer, request: &Generate, index: usize, slot: usize, stage: &Stage) -> Self {
         let mut tokens = vec![model.special.start];
         tokens.extend_from_slice(request.prompts.get(index));
@@ -130,7 +134,7 @@ impl Writing {
         Self { index, slot, tokens, drawn: 0, next: 0, position: 0, stream }
     }
 
-    /// The next token to read, and its place. A full context is rolled first.
+    /// The next token to read, and its place in the cache. If the context is full, reading goes back by half of it.
     fn advance(&mut self, context: usize) -> (TokenId, CachePosition) {
         if self.position == context {
             self.next -= context / 2;
@@ -143,77 +147,79 @@ impl Writing {
         (token, place)
     }
 
-    fn wants_a_token(&self) -> bool {
+    fn needs_a_token(&self) -> bool {
         self.next == self.tokens.len()
     }
 
-    fn finished(&self, end: TokenId, most: usize) -> bool {
-        self.drawn >= most || (self.drawn > 0 && self.tokens.last() == Some(&end))
+    fn is_finished(&self, end: TokenId, max_tokens: usize) -> bool {
+        self.drawn >= max_tokens || (self.drawn > 0 && self.tokens.last() == Some(&end))
     }
 
-    fn written(self) -> Vec<TokenId> {
+    /// The tokens drawn.
+    fn into_written(self) -> Vec<TokenId> {
         let first = self.tokens.len() - self.drawn;
         self.tokens[first..].to_vec()
     }
 }
 
-/// Writes the documents `indices` of the request, token by token.
+/// Writes the documents `indices` of the request, token by token. The indices are consecutive.
 fn write(
     model: &Transformer,
     request: &Generate,
     decoding: &Decoding,
     indices: &[usize],
-    decoder: &mut dyn Decoder,
+    stepper: &mut dyn TokenStepper,
     stage: &Stage,
 ) -> Result<Vec<Vec<TokenId>>, ModelError> {
     let first = indices.first().copied().unwrap_or(0);
     let mut waiting = indices.iter().copied();
-    let mut writings: Vec<Writing> = (0..decoder.slots())
+    let mut open: Vec<OpenDocument> = (0..stepper.slots())
         .zip(waiting.by_ref())
-        .map(|(slot, index)| Writing::new(model, request, index, slot, stage))
+        .map(|(slot, index)| OpenDocument::new(model, request, index, slot, stage))
         .collect();
     let mut written = vec![Vec::new(); indices.len()];
-    while !writings.is_empty() {
+    while !open.is_empty() {
         if stage.interrupted() {
             return Err(ModelError::Interrupted);
         }
         let (tokens, places): (Vec<_>, Vec<_>) =
-            writings.iter_mut().map(|writing| writing.advance(model.context())).unzip();
-        let wanted: Vec<u32> = (0u32..)
-            .zip(&writings)
-            .filter(|(_, writing)| writing.wants_a_token())
+            open.iter_mut().map(|document| document.advance(model.context())).unzip();
+        let rows: Vec<u32> = (0u32..)
+            .zip(&open)
+            .filter(|(_, document)| document.needs_a_token())
             .map(|(row, _)| row)
             .collect();
-        let mut drawing: Vec<&mut Writing> =
-            writings.iter_mut().filter(|writing| writing.wants_a_token()).collect();
-        decoder.read(&tokens, &places)?;
-        decoder.logits(&wanted, &mut |first, logits| {
+        let mut drawing: Vec<&mut OpenDocument> =
+            open.iter_mut().filter(|document| document.needs_a_token()).collect();
+        stepper.read(&tokens, &places)?;
+        stepper.logits(&rows, &mut |first, logits| {
             draw(logits, model.vocab_size(), &mut drawing[first..], decoding);
         })?;
-        stage.advance(wanted.len() as u64);
-        let mut going_on = Vec::with_capacity(writings.len());
-        for writing in writings {
-            if !writing.finished(model.special.end, request.max_document_tokens) {
-                going_on.push(writing);
+        stage.advance(rows.len() as u64);
+        let mut still_open = Vec::with_capacity(open.len());
+        for document in open {
+            if !document.is_finished(model.special.end, request.max_document_tokens) {
+                still_open.push(document);
                 continue;
             }
-            let (index, slot) = (writing.index, writing.slot);
-            written[index - first] = writing.written();
-            going_on.extend(waiting.next().map(|index| Writing::new(model, request, index, slot, stage)));
+            let (index, slot) = (document.index, document.slot);
+            written[index - first] = document.into_written();
+            still_open
+                .extend(waiting.next().map(|index| OpenDocument::new(model, request, index, slot, stage)));
         }
-        writings = going_on;
+        open = still_open;
     }
     Ok(written)
 }
 
-/// Draws the next token of as many of `writings` as there are rows of `logits` (rows, V). A GPU hands over the rows of
-/// all documents at once: they are shared out among the threads.
-fn draw(logits: &mut [f32], vocab_size: usize, writings: &mut [&mut Writing], decoding: &Decoding) {
-    let draw = |sampler: &mut Sampler, (row, writing): (&mut [f32], &mut &mut Writing)| {
-        let token = sampler.draw(row, &writing.tokens[1..], &mut writing.stream);
-        writing.tokens.push(token);
-        writing.drawn += 1;
+/// Draws the next token of the first documents, one for each row of `logits` (rows, V). A GPU returns the rows of all
+/// documents at once, so they are split among the threads.
+fn draw(logits: &mut [f32], vocab_size: usize, documents: &mut [&mut OpenDocument], decoding: &Decoding) {
+    let draw = |sampler: &mut Sampler, (row, document): (&mut [f32], &mut &mut OpenDocument)| {
+        let token = sampler.draw(row, &document.tokens[1..], &mut document.stream);
+        document.tokens.push(token);
+        document.drawn += 1;
     };
-    let rows = logits.par_chunks_exact_mut(vocab_size).zip(writings.par_iter_mut());
+    let rows = logits.par_chunks_exact_mut(vocab_size).zip(documents.par_iter_mut());
     rows.with_min_len(LOGIT_ROWS).for_each_init(|| Sampler::new(decoding), draw);
 }

@@ -1,7 +1,19 @@
-//! The shape of a Llama and its parameters, each with the names it has in a Hugging Face folder.
+//! The shape of a Llama, and its parameters with their names in a Hugging Face folder.
 //!
-//! The three projections into attention are one matrix here, and so are the two into SwiGLU: one matrix product
-//! instead of three, and of two. In a folder they stand apart.
+//! The three projections into attention are one matrix here, and so are the two into SwiGLU, so that one matrix product
+//! computes all of them. In a folder they are separate tensors.
+//!
+//! ```
+//! use genloss::model::transformer::parameters::Shape;
+//! use genloss_kernels::attention::Heads;
+//!
+//! let heads = Heads { queries: 2, keys: 1, width: 4 };
+//! let shape = Shape {
+//!     vocab_size: 50, width: 8, layers: 1, heads, ffn: 16, context: 32, rope_theta: 1e4, norm_epsilon: 1e-5, tied: true,
+//! };
+//! // Two query heads, one key head and one value head, each 4 wide.
+//! assert_eq!(shape.specifications().blocks[0].qkv.dims(), [16, 8]);
+//! ```
 
 use crate::config;
 use crate::seed::Stream;
@@ -12,28 +24,28 @@ use rand_distr::{Distribution, StandardNormal};
 /// The shape of a Llama.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shape {
-    /// Tokens it can read and write.
+    /// Size of the vocabulary, V.
     pub vocab_size: usize,
-    /// Width of the residual stream.
+    /// Hidden size, W.
     pub width: usize,
-    /// Blocks.
+    /// Number of blocks.
     pub layers: usize,
     /// Attention heads.
     pub heads: Heads,
-    /// Width of the SwiGLU layer.
+    /// Hidden size of the SwiGLU layer, F.
     pub ffn: usize,
-    /// Positions that attention reaches over.
+    /// Context length in tokens.
     pub context: usize,
-    /// Base of the rotary frequencies.
+    /// Base of the rotary frequencies, θ.
     pub rope_theta: f64,
-    /// Added to the mean square under the root.
+    /// ε under the root of a norm.
     pub norm_epsilon: f64,
     /// Whether the embedding is also the output matrix.
     pub tied: bool,
 }
 
 impl Shape {
-    /// The shape that an experiment asks for.
+    /// The shape of an experiment's model: as many key–value heads as query heads, and a tied embedding.
     #[must_use]
     pub fn new(architecture: &config::Transformer, vocab_size: usize) -> Self {
         let heads = architecture.heads;
@@ -50,14 +62,14 @@ impl Shape {
         }
     }
 
-    /// What each parameter is.
+    /// Dimensions, names and initial distribution of each parameter.
     #[must_use]
     pub fn specifications(&self) -> Parameters<Specification> {
         let matrix = |parts: &[(&str, usize)], columns: usize, residual: bool| {
             let std = if residual { 0.02 / (2.0 * self.layers as f64).sqrt() } else { 0.02 };
-            Specification::new(parts, Some(columns), Initial::Normal { std })
+            Specification::new(parts, Some(columns), InitialValue::Normal { std })
         };
-        let norm = |name: &str| Specification::new(&[(name, self.width)], None, Initial::Ones);
+        let norm = |name: &str| Specification::new(&[(name, self.width)], None, InitialValue::Ones);
         let Heads { queries, keys, width: head } = self.heads;
         let block = |layer: usize| {
             let mut block = Block {
@@ -93,56 +105,56 @@ impl Shape {
         }
     }
 
-    /// The number of trainable numbers.
+    /// Number of trainable parameters.
     #[must_use]
     pub fn parameters(&self) -> u64 {
         self.specifications().iter().map(|s| s.dims().iter().product::<usize>() as u64).sum()
     }
 }
 
-/// What a parameter is.
+/// Dimensions, names and initial distribution of a parameter.
 #[derive(Clone, Debug)]
 pub struct Specification {
-    /// The tensors of a Hugging Face folder that it consists of, one below the other, and their rows.
+    /// Name and number of rows of each tensor in a Hugging Face folder whose rows, one below the other, are the parameter.
     pub parts: Vec<(String, usize)>,
-    /// Columns; none for a vector.
+    /// Number of columns; None for a vector.
     pub columns: Option<usize>,
-    initial: Initial,
+    initial: InitialValue,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Initial {
+enum InitialValue {
     Ones,
     Normal { std: f64 },
 }
 
 impl Specification {
-    fn new(parts: &[(&str, usize)], columns: Option<usize>, initial: Initial) -> Self {
+    fn new(parts: &[(&str, usize)], columns: Option<usize>, initial: InitialValue) -> Self {
         Self { parts: parts.iter().map(|&(name, rows)| (name.to_owned(), rows)).collect(), columns, initial }
     }
 
-    /// Its dimensions.
+    /// (rows) or (rows, columns).
     #[must_use]
     pub fn dims(&self) -> Vec<usize> {
         std::iter::once(self.parts.iter().map(|part| part.1).sum()).chain(self.columns).collect()
     }
 
-    /// A name of its own: that of its first part.
+    /// The name of the first tensor, which no other parameter has.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.parts[0].0
     }
 
-    /// A fresh value: ones for a norm, normal draws for a matrix.
+    /// An initial value: ones for a norm, normal draws for a matrix.
     ///
     /// # Errors
-    /// When the device fails.
+    /// If the device fails.
     pub fn draw(&self, stream: &mut Stream, device: &Device) -> candle_core::Result<Tensor> {
         let dims = self.dims();
         let count: usize = dims.iter().product();
         let values: Vec<f32> = match self.initial {
-            Initial::Ones => vec![1.0; count],
-            Initial::Normal { std } => {
+            InitialValue::Ones => vec![1.0; count],
+            InitialValue::Normal { std } => {
                 StandardNormal.sample_iter(stream).take(count).map(|draw: f64| (std * draw) as f32).collect()
             }
         };
@@ -150,7 +162,7 @@ impl Specification {
     }
 }
 
-/// Something for each parameter of a Llama: its value, its gradient, its name.
+/// One value for each parameter of a Llama: its tensor, gradient or specification, say.
 #[derive(Clone, Debug)]
 pub struct Parameters<T> {
     /// (V, W)
@@ -159,11 +171,11 @@ pub struct Parameters<T> {
     pub blocks: Vec<Block<T>>,
     /// (W)
     pub norm: T,
-    /// (V, W), unless the embedding serves.
+    /// (V, W); None if the embedding is tied.
     pub head: Option<T>,
 }
 
-/// Something for each parameter of a block.
+/// One value for each parameter of a block.
 #[derive(Clone, Debug)]
 pub struct Block<T> {
     /// (W)
@@ -192,19 +204,19 @@ impl<T> Block<T> {
 }
 
 impl<T> Parameters<T> {
-    /// In a fixed order.
+    /// All values, in a fixed order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         let blocks = self.blocks.iter().flat_map(Block::each);
         std::iter::once(&self.embedding).chain(blocks).chain([&self.norm]).chain(&self.head)
     }
 
-    /// In the same order.
+    /// All values, in the order of [`iter`](Self::iter).
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         let blocks = self.blocks.iter_mut().flat_map(Block::each_mut);
         std::iter::once(&mut self.embedding).chain(blocks).chain([&mut self.norm]).chain(&mut self.head)
     }
 
-    /// Makes something else of each, in the same order.
+    /// Applies `make` to each value, in the order of [`iter`](Self::iter).
     #[must_use]
     pub fn map<U>(&self, mut make: impl FnMut(&T) -> U) -> Parameters<U> {
         let made: Result<_, std::convert::Infallible> = self.try_map(|value| Ok(make(value)));
@@ -213,10 +225,10 @@ impl<T> Parameters<T> {
         }
     }
 
-    /// Makes something else of each, in the same order.
+    /// Applies `make` to each value, in the order of [`iter`](Self::iter).
     ///
     /// # Errors
-    /// The first that `make` gives.
+    /// The first error of `make`.
     pub fn try_map<U, E>(&self, mut make: impl FnMut(&T) -> Result<U, E>) -> Result<Parameters<U>, E> {
         let embedding = make(&self.embedding)?;
         let mut blocks = Vec::with_capacity(self.blocks.len());
@@ -263,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn initial_weights_have_the_spread_asked_for() {
+    fn initial_weights_have_their_standard_deviation() {
         let architecture = config::Transformer {
             layers: 2,
             width: 64,

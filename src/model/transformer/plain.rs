@@ -1,129 +1,135 @@
-//! The forward pass, written plainly on candle: any device, differentiable, and slow.
+//! The forward pass as a reference, built from candle_nn layers: any device, differentiable, and slow.
 //!
-//! This is the readable twin of [`fused`](super::fused), and what runs on a GPU.
+//! [`fused`](super::fused) is tested against this pass, and it is what runs on a GPU. One block, with hidden states `x`
+//! (B, T, W):
 //!
-//! With [`Precision::Bf16`] both factors of a matrix product are rounded to bf16 and multiplied in f32. A product of
-//! two numbers of 8 significant bits is exact in f32, so this is what hardware does that multiplies bf16 and sums in
-//! f32. Gradients pass the rounding as if it were not there.
+//! ```text
+//! x ← x + W_output · attention(W_qkv · rms_norm(x))
+//! x ← x + W_down · swiglu(W_gate_up · rms_norm(x))
+//! ```
+//!
+//! With [`Precision::Bf16`] both factors of a matrix product are rounded to bf16 and multiplied in f32. A product of two
+//! numbers of 8 significant bits is exact in f32, so this is what hardware computes that multiplies bf16 and sums in
+//! f32. Gradients ignore the rounding.
 
 use super::Network;
 use super::parameters::Block;
-use crate::config::Precision;
-use candle_core::{D, DType, Result, Tensor};
-use genloss_kernels::attention::Heads;
+use candle_core::{D, DType, Device, Result, Tensor};
+use candle_nn::rotary_emb::rope_slow;
+use candle_nn::{Embedding, Linear, Module, RmsNorm, ops};
+use genloss_kernels::Precision;
+use genloss_kernels::attention::{Heads, Rotary};
 use genloss_kernels::softmax::IGNORED;
 
 /// The last hidden states (B, T, W), normalised, after reading `tokens` (B, T).
 pub fn hidden(network: &Network, tokens: &Tensor) -> Result<Tensor> {
     let (_, time) = tokens.dims2()?;
-    let (epsilon, precision) = (network.shape.norm_epsilon, network.precision);
-    let mask = causal_mask(time, tokens)?;
-    let turn = rotations(network, 0, time)?;
+    let (heads, precision) = (network.shape.heads, network.precision);
+    let mask = causal_mask(time, tokens.device())?;
+    let angles = Angles::new(&network.rotary, 0..time, tokens.device())?;
     let mut x = embed(network, tokens)?;
     for block in &network.parameters.blocks {
-        let normed = rms_norm(&x, &block.attention_norm, epsilon)?;
-        let (q, k, v) = split(&linear(&normed, &block.qkv, precision)?, network.shape.heads)?;
-        let (q, k) = (rotate(&q, &turn)?, rotate(&k, &turn)?);
-        let mixed = attend(&q, &k, &v, &mask, network.shape.heads, precision)?;
-        x = (x + linear(&mixed, &block.output, precision)?)?;
-        x = feed_forward(network, block, &x)?;
+        let normed = rms_norm(network, &x, &block.attention_norm)?;
+        let (q, k, v) = split_heads(&linear(&normed, &block.qkv, precision)?, heads)?;
+        let (q, k) = (angles.rotate(&q)?, angles.rotate(&k)?);
+        let attention_output = attend(&q, &k, &v, &mask, heads, precision)?;
+        x = (x + linear(&attention_output, &block.output, precision)?)?;
+        x = add_feed_forward(network, block, &x)?;
     }
-    rms_norm(&x, &network.parameters.norm, epsilon)
+    rms_norm(network, &x, &network.parameters.norm)
 }
 
-/// `x` (B, T, W) with what the feed-forward half of a block adds to it.
-pub fn feed_forward(network: &Network, block: &Block<Tensor>, x: &Tensor) -> Result<Tensor> {
-    let (ffn, precision) = (network.shape.ffn, network.precision);
-    let normed = rms_norm(x, &block.ffn_norm, network.shape.norm_epsilon)?;
-    let gate_up = linear(&normed, &block.gate_up, precision)?;
-    let (gate, up) = (gate_up.narrow(D::Minus1, 0, ffn)?, gate_up.narrow(D::Minus1, ffn, ffn)?);
-    x + linear(&(gate.silu()? * up)?, &block.down, precision)?
+/// `x` (B, T, W) plus the output of a block's feed-forward layer.
+pub fn add_feed_forward(network: &Network, block: &Block<Tensor>, x: &Tensor) -> Result<Tensor> {
+    let normed = rms_norm(network, x, &block.ffn_norm)?;
+    let gate_up = linear(&normed, &block.gate_up, network.precision)?;
+    x + linear(&ops::swiglu(&gate_up)?, &block.down, network.precision)?
 }
 
-/// Logits (…, V) of hidden states (…, W).
+/// Logits (…, V) from normalised hidden states (…, W).
 pub fn logits(network: &Network, hidden: &Tensor) -> Result<Tensor> {
     linear(hidden, network.parameters.output(), network.precision)
 }
 
-/// Negative log-likelihood of `targets` (B, T) summed, in nats; without those that are [`IGNORED`].
+/// Negative log-likelihood of `targets` (B, T) in nats, summed over all but those that are [`IGNORED`].
 pub fn nll_sum(network: &Network, tokens: &Tensor, targets: &Tensor) -> Result<Tensor> {
     let logits = logits(network, &hidden(network, tokens)?)?.flatten_to(1)?;
-    let largest = logits.max_keepdim(1)?.detach();
-    let shifted = logits.broadcast_sub(&largest)?;
-    let log_sums = shifted.exp()?.sum_keepdim(1)?.log()?;
     let targets = targets.flatten_all()?.unsqueeze(1)?;
     let counts = targets.ne(IGNORED)?;
-    let at_targets = shifted.gather(&counts.where_cond(&targets, &targets.zeros_like()?)?, 1)?;
-    ((log_sums - at_targets)? * counts.to_dtype(DType::F32)?)?.sum_all()
+    let indices = counts.where_cond(&targets, &targets.zeros_like()?)?;
+    let at_targets = ops::log_softmax(&logits, 1)?.gather(&indices, 1)?;
+    (at_targets * counts.to_dtype(DType::F32)?)?.sum_all()?.neg()
 }
 
 /// Embeddings (B, T, W) of tokens (B, T).
 pub fn embed(network: &Network, tokens: &Tensor) -> Result<Tensor> {
-    let (rows, time) = tokens.dims2()?;
-    network.parameters.embedding.index_select(&tokens.flatten_all()?, 0)?.reshape((rows, time, ()))
+    Embedding::new(network.parameters.embedding.clone(), network.shape.width).forward(tokens)
 }
 
-/// `x` as a factor of a matrix product.
+/// `x` rounded as a factor of a matrix product.
 fn factor(x: &Tensor, precision: Precision) -> Result<Tensor> {
     match precision {
         Precision::F32 => Ok(x.clone()),
         Precision::Bf16 => {
             let rounded = x.detach().to_dtype(DType::BF16)?.to_dtype(DType::F32)?;
-            // x + (rounded − x) is `rounded` to the bit, and its gradient is that of x, itself not rounded.
+            // x + (rounded − x) is `rounded` to the bit, and its gradient is that of x.
             x + (rounded - x.detach())?
         }
     }
 }
 
-/// `x Wᵀ` over the last dimension.
+/// `x Wᵀ` over the last dimension of a contiguous `x`.
 pub fn linear(x: &Tensor, weight: &Tensor, precision: Precision) -> Result<Tensor> {
-    let (rows, columns) = weight.dims2()?;
-    let mut dims = x.dims().to_vec();
-    let x = factor(&x.reshape(((), columns))?, precision)?;
-    let flat = x.matmul(&factor(weight, precision)?.t()?)?;
-    if let Some(last) = dims.last_mut() {
-        *last = rows;
-    }
-    flat.reshape(dims)
+    Linear::new(factor(weight, precision)?, None).forward(&factor(x, precision)?)
 }
 
 /// `w · x / √(mean x² + ε)` over the last dimension.
-pub fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Tensor> {
-    let scale = (x.sqr()?.mean_keepdim(D::Minus1)? + epsilon)?.sqrt()?;
-    x.broadcast_div(&scale)?.broadcast_mul(weight)
+pub fn rms_norm(network: &Network, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    // Of the two forward passes of candle_nn, this one has a gradient.
+    RmsNorm::new(weight.clone(), network.shape.norm_epsilon).forward_diff(x)
 }
 
-/// Cosines and sines (T, D/2) of the positions from `first` on.
-fn rotations(network: &Network, first: usize, time: usize) -> Result<(Tensor, Tensor)> {
-    let half = network.shape.heads.width / 2;
-    let tensor = |values: &[f32]| {
-        let part = values[first * half..(first + time) * half].to_vec();
-        Tensor::from_vec(part, (time, half), &network.device)
-    };
-    Ok((tensor(&network.rotary.cosines)?, tensor(&network.rotary.sines)?))
+/// Cosines and sines (T, D/2) of the rotations at T positions.
+pub struct Angles {
+    cosines: Tensor,
+    sines: Tensor,
 }
 
-/// Turns the pairs (i, i + D/2) of `x` (B, H, T, D); cosines and sines must broadcast to (B, H, T, D/2).
-pub fn rotate(x: &Tensor, (cosines, sines): &(Tensor, Tensor)) -> Result<Tensor> {
-    let half = x.dim(D::Minus1)? / 2;
-    let (first, second) = (x.narrow(D::Minus1, 0, half)?, x.narrow(D::Minus1, half, half)?);
-    let turned_first = (first.broadcast_mul(cosines)? - second.broadcast_mul(sines)?)?;
-    let turned_second = (second.broadcast_mul(cosines)? + first.broadcast_mul(sines)?)?;
-    Tensor::cat(&[turned_first, turned_second], D::Minus1)
+impl Angles {
+    /// The rotations at `positions`, in this order.
+    pub fn new(
+        rotary: &Rotary,
+        positions: impl Iterator<Item = usize> + Clone,
+        device: &Device,
+    ) -> Result<Self> {
+        let rows = |values: &[f32]| {
+            let half = rotary.half_width();
+            let rows: Vec<f32> =
+                positions.clone().flat_map(|p| &values[p * half..(p + 1) * half]).copied().collect();
+            Tensor::from_vec(rows, (positions.clone().count(), half), device)
+        };
+        Ok(Self { cosines: rows(&rotary.cosines)?, sines: rows(&rotary.sines)? })
+    }
+
+    /// Rotates the pairs (i, i + D/2) of `x` (B, H, T, D).
+    pub fn rotate(&self, x: &Tensor) -> Result<Tensor> {
+        rope_slow(x, &self.cosines, &self.sines)
+    }
 }
 
 /// Splits (B, T, (H + 2K) D) into queries (B, H, T, D), keys and values (B, K, T, D).
-pub fn split(qkv: &Tensor, heads: Heads) -> Result<(Tensor, Tensor, Tensor)> {
-    let (rows, time, _) = qkv.dims3()?;
-    let part = |start: usize, count: usize| {
-        let part = qkv.narrow(2, start * heads.width, count * heads.width)?;
-        part.reshape((rows, time, count, heads.width))?.transpose(1, 2)?.contiguous()
+pub fn split_heads(qkv: &Tensor, heads: Heads) -> Result<(Tensor, Tensor, Tensor)> {
+    let (batch, time, _) = qkv.dims3()?;
+    let part = |first: usize, count: usize| {
+        let part = qkv.narrow(2, first * heads.width, count * heads.width)?;
+        part.reshape((batch, time, count, heads.width))?.transpose(1, 2)?.contiguous()
     };
     let Heads { queries, keys, .. } = heads;
     Ok((part(0, queries)?, part(queries, keys)?, part(queries + keys, keys)?))
 }
 
-/// Attention of queries (B, H, T, D) over keys and values (B, K, S, D): (B, T, H D). `mask` is added to the scores.
+/// Attention of queries (B, H, T, D) over keys and values (B, K, S, D): (B, T, H D). `mask` is added to the scores and
+/// must broadcast to (B, H, T, S).
 pub fn attend(
     q: &Tensor,
     k: &Tensor,
@@ -132,33 +138,30 @@ pub fn attend(
     heads: Heads,
     precision: Precision,
 ) -> Result<Tensor> {
-    let (rows, _, time, _) = q.dims4()?;
-    let (k, v) = (repeat(&factor(k, precision)?, heads)?, repeat(&factor(v, precision)?, heads)?);
-    let q = factor(q, precision)?;
-    let scores = (q.matmul(&k.t()?)? / (heads.width as f64).sqrt())?.broadcast_add(mask)?;
-    let shifted = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
-    let weights = shifted.broadcast_div(&shifted.sum_keepdim(D::Minus1)?)?;
-    factor(&weights, precision)?.matmul(&v)?.transpose(1, 2)?.reshape((
-        rows,
-        time,
-        heads.queries * heads.width,
-    ))
+    let (batch, _, time, _) = q.dims4()?;
+    let k = repeat_for_queries(&factor(k, precision)?, heads)?;
+    let v = repeat_for_queries(&factor(v, precision)?, heads)?;
+    let products = factor(q, precision)?.matmul(&k.t()?)?;
+    let scores = (products / (heads.width as f64).sqrt())?.broadcast_add(mask)?;
+    let weights = ops::softmax(&scores, D::Minus1)?;
+    let output = factor(&weights, precision)?.matmul(&v)?;
+    output.transpose(1, 2)?.reshape((batch, time, heads.output_width()))
 }
 
-/// Repeats each key–value head for the query heads that read it.
-fn repeat(x: &Tensor, heads: Heads) -> Result<Tensor> {
-    let (rows, keys, time, width) = x.dims4()?;
+/// Repeats each key–value head of `x` (B, K, S, D) for the query heads that read it: (B, H, S, D).
+fn repeat_for_queries(x: &Tensor, heads: Heads) -> Result<Tensor> {
+    let (batch, keys, time, width) = x.dims4()?;
     let times = heads.queries / heads.keys;
     if times == 1 {
         return x.contiguous();
     }
-    let repeated = x.unsqueeze(2)?.broadcast_as((rows, keys, times, time, width))?;
-    repeated.contiguous()?.reshape((rows, heads.queries, time, width))
+    let repeated = x.unsqueeze(2)?.broadcast_as((batch, keys, times, time, width))?;
+    repeated.contiguous()?.reshape((batch, heads.queries, time, width))
 }
 
-/// 0 where position t may read position s ≤ t, −∞ elsewhere: (T, T), on the device of `like`.
-fn causal_mask(time: usize, like: &Tensor) -> Result<Tensor> {
+/// 0 where position t may read position s ≤ t, −∞ elsewhere: (T, T).
+fn causal_mask(time: usize, device: &Device) -> Result<Tensor> {
     let mask: Vec<f32> =
         (0..time * time).map(|i| if i % time > i / time { f32::NEG_INFINITY } else { 0.0 }).collect();
-    Tensor::from_vec(mask, (time, time), like.device())?.to_dtype(DType::F32)
+    Tensor::from_vec(mask, (time, time), device)
 }

@@ -1,12 +1,12 @@
-//! Scoring documents: every token's log-probability, and the entropy of the prediction it came from.
+//! Scoring documents: the log-probability of every token, and the entropy of the prediction it came from.
 //!
-//! A document is read after the start token. One that is longer than the context is read in windows that overlap by
-//! half, so that every token has at least half a context before it, or its document's start. Windows of similar
-//! length are read side by side; which ones depends on the documents only.
+//! A document is read after the start token. A document longer than the context is read in windows that overlap by half,
+//! so that every token is predicted from at least half a context, or from all of its document so far. Windows of similar
+//! length are read side by side; which ones depends only on the documents.
 
-use super::fused::{Packed, Pool, Scratch, Sequences};
+use super::fused::{BlockScratch, PackedNetwork, ScratchPool, Sequences};
 use super::{Transformer, plain};
-use crate::config::{Decoding, Precision};
+use crate::config::Decoding;
 use crate::decoding::Sampler;
 use crate::documents::{Documents, TokenId};
 use crate::model::{ModelError, Redrawn, Scores};
@@ -15,33 +15,33 @@ use candle_core::{Device, Tensor};
 use genloss_kernels::softmax;
 use rayon::prelude::*;
 
-/// Positions that are read side by side, padding included.
+/// Largest number of positions that are read side by side, padding included.
 const SHARD_POSITIONS: usize = 1024;
 
-/// A part of a document that is read at once.
+/// A part of a document that fits the context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Window {
     document: usize,
-    /// The first input: 0 is the start token, i is token i − 1.
+    /// Index of the first input: 0 is the start token, i is token i − 1.
     first: usize,
-    /// Inputs.
+    /// Number of inputs.
     length: usize,
-    /// Predictions at the beginning that an earlier window has made better.
+    /// Number of first predictions to ignore: the window before made them from a longer context.
     skip: usize,
 }
 
-/// What a window gives: its place in the flat tokens, and the scores from there on.
-type Part<T> = (usize, Vec<T>);
+/// Index of a window's first scored token in the flat tokens, and the scores from there on.
+type WindowScores<T> = (usize, Vec<T>);
 
-/// A token that came, its place in the flat tokens, and the document before it.
+/// A token to score, its index in the flat tokens, and the document before it.
 #[derive(Clone, Copy)]
 struct Target<'a> {
-    place: usize,
+    index: usize,
     so_far: &'a [TokenId],
     token: TokenId,
 }
 
-/// The windows of a document of so many tokens.
+/// The windows of a document of `tokens` tokens.
 fn windows(document: usize, tokens: usize, context: usize) -> impl Iterator<Item = Window> {
     let half = context / 2;
     let later = (0..).map(move |i| i * half).take_while(move |first| *first == 0 || first + half < tokens);
@@ -51,6 +51,7 @@ fn windows(document: usize, tokens: usize, context: usize) -> impl Iterator<Item
     })
 }
 
+/// The log-probability of every token and the entropy of its prediction, in nats.
 pub fn score(model: &Transformer, documents: &Documents, stage: &Stage) -> Result<Scores, ModelError> {
     let of_row = || |logits: &mut [f32], target: Target| softmax::score(logits, target.token);
     let scores = score_by(model, documents, &of_row, stage)?;
@@ -58,7 +59,7 @@ pub fn score(model: &Transformer, documents: &Documents, stage: &Stage) -> Resul
     Ok(Scores { log_probabilities, entropies })
 }
 
-/// The log-probability of every token as it would be drawn through `decoding`.
+/// The log-probability of every token under `decoding`.
 pub fn score_decoded(
     model: &Transformer,
     documents: &Documents,
@@ -72,7 +73,7 @@ pub fn score_decoded(
     score_by(model, documents, &of_row, stage)
 }
 
-/// How probable every token was, and another one drawn in its place through `decoding`.
+/// The log-probability of every token, and a token drawn in its place through `decoding`.
 pub fn redraw(
     model: &Transformer,
     documents: &Documents,
@@ -84,14 +85,14 @@ pub fn redraw(
         let mut sampler = Sampler::new(decoding);
         move |logits: &mut [f32], target: Target| {
             let log_probability = softmax::score(logits, target.token).0;
-            Redrawn { log_probability, token: sampler.draw_at(logits, target.so_far, uniforms[target.place]) }
+            Redrawn { log_probability, token: sampler.draw_at(logits, target.so_far, uniforms[target.index]) }
         }
     };
     score_by(model, documents, &of_row, stage)
 }
 
-/// A score for every token, in flat order. `of_row` makes, for a run of predictions, what turns each into a score: it
-/// may spend the logits (V).
+/// A score for every token, in flat order. `of_row` returns a function that turns the logits (V) of a prediction, which
+/// it may overwrite, and its target into a score; each function is used on one thread.
 fn score_by<T, F>(
     model: &Transformer,
     documents: &Documents,
@@ -108,29 +109,26 @@ where
         lengths.enumerate().flat_map(|(document, length)| windows(document, length, context)).collect();
     all.sort_by_key(|window| (window.length, window.document, window.first));
     let starts = documents.starts();
-    let shards = cut(&all);
-    // Scores are what everything is measured with: they are made in f32, whatever the model was trained in.
-    let packed = match model.network.device.is_cpu() {
-        true => Some(Packed::new(&model.network, Precision::F32)?),
-        false => None,
-    };
-    let pool = Pool::default();
+    let shards = split_into_shards(&all);
+    let on_processor = model.network.device.is_cpu();
+    let packed = on_processor.then(|| PackedNetwork::new(&model.network)).transpose()?;
+    let pool = ScratchPool::default();
     let parts = shards
         .par_iter()
         .map(|shard| {
             if stage.interrupted() {
                 return Err(ModelError::Interrupted);
             }
-            let shard = Shard::gather(documents, &starts, shard, model.special.start);
+            let shard = ScoreShard::gather(documents, &starts, shard, model.special.start);
             let scores = match &packed {
                 Some(packed) => pool.with(|scratch| shard.score(packed, scratch, of_row()))?,
                 None => shard.score_plainly(model, of_row())?,
             };
-            let parts = shard.parts(scores, &starts);
+            let parts = shard.by_window(scores, &starts);
             stage.advance(parts.iter().map(|(_, scores)| scores.len() as u64).sum());
             Ok(parts)
         })
-        .collect::<Result<Vec<Vec<Part<T>>>, ModelError>>()?;
+        .collect::<Result<Vec<Vec<WindowScores<T>>>, ModelError>>()?;
     let mut scores = vec![T::default(); documents.flat().len()];
     for (start, part) in parts.into_iter().flatten() {
         scores[start..][..part.len()].copy_from_slice(&part);
@@ -138,8 +136,8 @@ where
     Ok(scores)
 }
 
-/// Cuts windows, shortest first, into shards of so many positions.
-fn cut(windows: &[Window]) -> Vec<&[Window]> {
+/// Splits windows, shortest first, into runs of up to [`SHARD_POSITIONS`] positions.
+fn split_into_shards(windows: &[Window]) -> Vec<&[Window]> {
     let mut shards = Vec::new();
     let mut first = 0;
     for next in 1..=windows.len() {
@@ -152,50 +150,50 @@ fn cut(windows: &[Window]) -> Vec<&[Window]> {
     shards
 }
 
-/// Windows that are read side by side, each filled up with the start token: what comes later changes nothing.
-struct Shard<'a> {
+/// Windows that are read side by side, padded with the start token: no prediction depends on later positions.
+struct ScoreShard<'a> {
     windows: &'a [Window],
     /// (rows, `time`)
     inputs: Vec<TokenId>,
     time: usize,
-    /// Where predictions are wanted in `inputs`.
-    places: Vec<u32>,
-    /// The token that came at each of those.
+    /// Indices in `inputs` whose predictions are scored.
+    positions: Vec<u32>,
+    /// The target of each of those.
     targets: Vec<Target<'a>>,
 }
 
-impl<'a> Shard<'a> {
+impl<'a> ScoreShard<'a> {
     fn gather(documents: &'a Documents, starts: &[usize], windows: &'a [Window], start: TokenId) -> Self {
         let time = windows.iter().map(|window| window.length).max().unwrap_or(0);
         let mut inputs = vec![start; windows.len() * time];
-        let (mut places, mut targets) = (Vec::new(), Vec::new());
+        let (mut positions, mut targets) = (Vec::new(), Vec::new());
         for (row, window) in windows.iter().enumerate() {
             let document = documents.get(window.document);
             for (i, input) in inputs[row * time..][..window.length].iter_mut().enumerate() {
                 *input = if window.first + i == 0 { start } else { document[window.first + i - 1] };
             }
-            places.extend((window.skip..window.length).map(|i| (row * time + i) as u32));
+            positions.extend((window.skip..window.length).map(|i| (row * time + i) as u32));
             let wanted = window.first + window.skip..window.first + window.length;
             targets.extend(wanted.map(|at| Target {
-                place: starts[window.document] + at,
+                index: starts[window.document] + at,
                 so_far: &document[..at],
                 token: document[at],
             }));
         }
-        Self { windows, inputs, time, places, targets }
+        Self { windows, inputs, time, positions, targets }
     }
 
     /// The score of every target.
     fn score<T>(
         &self,
-        packed: &Packed,
-        scratch: &mut Scratch,
+        packed: &PackedNetwork,
+        scratch: &mut BlockScratch,
         mut of_row: impl FnMut(&mut [f32], Target) -> T,
     ) -> candle_core::Result<Vec<T>> {
         let shape = &packed.network().shape;
         let hidden = packed.hidden(Sequences { tokens: &self.inputs, time: self.time }, scratch)?;
         let wanted =
-            self.places.iter().flat_map(|&place| &hidden[place as usize * shape.width..][..shape.width]);
+            self.positions.iter().flat_map(|&row| &hidden[row as usize * shape.width..][..shape.width]);
         let wanted: Vec<f32> = wanted.copied().collect();
         let mut scores = Vec::with_capacity(self.targets.len());
         packed.logits(&wanted, scratch, |first, logits| {
@@ -205,28 +203,28 @@ impl<'a> Shard<'a> {
         Ok(scores)
     }
 
-    /// The same from plain tensor operations, on any device.
+    /// [`score`](Self::score) by the reference pass, on any device.
     fn score_plainly<T>(
         &self,
         model: &Transformer,
         mut of_row: impl FnMut(&mut [f32], Target) -> T,
     ) -> candle_core::Result<Vec<T>> {
-        let network = &model.network.in_precision(Precision::F32);
-        let places = Tensor::new(self.places.as_slice(), &network.device)?;
+        let network = &model.network;
+        let positions = Tensor::new(self.positions.as_slice(), &network.device)?;
         let tokens = Tensor::from_slice(&self.inputs, (self.windows.len(), self.time), &network.device)?;
-        let hidden = plain::hidden(network, &tokens)?.flatten_to(1)?.index_select(&places, 0)?;
+        let hidden = plain::hidden(network, &tokens)?.flatten_to(1)?.index_select(&positions, 0)?;
         let logits = plain::logits(network, &hidden)?.to_device(&Device::Cpu)?;
         let mut logits = logits.flatten_all()?.to_vec1::<f32>()?;
         let rows = logits.chunks_exact_mut(network.shape.vocab_size).zip(&self.targets);
         Ok(rows.map(|(row, &target)| of_row(row, target)).collect())
     }
 
-    /// The scores of each window, and their place in the flat tokens.
-    fn parts<T>(&self, scores: Vec<T>, starts: &[usize]) -> Vec<Part<T>> {
+    /// Splits the scores of all targets by window.
+    fn by_window<T>(&self, scores: Vec<T>, starts: &[usize]) -> Vec<WindowScores<T>> {
         let mut rest = scores.into_iter();
         let parts = self.windows.iter().map(|window| {
-            let place = starts[window.document] + window.first + window.skip;
-            (place, rest.by_ref().take(window.length - window.skip).collect())
+            let index = starts[window.document] + window.first + window.skip;
+            (index, rest.by_ref().take(window.length - window.skip).collect())
         });
         parts.collect()
     }

@@ -52,8 +52,8 @@ fn the_fused_forward_pass_agrees_with_the_plain_one() {
         let tokens = Tensor::from_slice(&batch.tokens, (5, batch.time), &Device::Cpu).unwrap();
         let plain = plain::logits(network, &plain::hidden(network, &tokens).unwrap()).unwrap();
         let sequences = fused::Sequences { tokens: &batch.tokens, time: batch.time };
-        let packed = Packed::new(network, Precision::F32).unwrap();
-        let mut scratch = Scratch::default();
+        let packed = PackedNetwork::new(network).unwrap();
+        let mut scratch = BlockScratch::default();
         let hidden = packed.hidden(sequences, &mut scratch).unwrap();
         let mut fused = Vec::new();
         packed.logits(&hidden, &mut scratch, |_, logits| fused.extend_from_slice(logits));

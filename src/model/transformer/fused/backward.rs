@@ -1,45 +1,51 @@
-//! The loss of a batch, and the way back to its gradients.
+//! The loss of a batch and its gradients.
 //!
-//! Every shard of sequences goes forward on one thread. Back, blocks are taken one after the other, the last first:
-//! through each, a shard goes on one thread and packs the two factors of each weight's gradient,
-//! `∂L/∂W = Σ_rows (∂L/∂y)ᵀ x`. Then the gradients are made, 64 rows of a matrix on one thread, summed over the shards
-//! in order, while the shards already go back through the block before: the many small pieces fill the time in which
-//! threads would wait for the last shard. So no shard has gradients of its own, and the bits do not depend on the
-//! threads. The output matrix is handled likewise.
+//! A batch is split into shards of sequences, each of which goes through the forward pass on one thread. The backward
+//! pass handles one block after the other, the last first. In each block a shard runs on one thread, and packs the two
+//! factors of each weight gradient, `∂L/∂W = Σ_rows (∂L/∂y)ᵀ x`. The gradients themselves are computed afterwards,
+//! 64 rows of a matrix per task, each summed over the shards in order, while the shards already process the block
+//! before: the many small tasks fill the time in which threads would wait for the last shard. So no shard needs
+//! gradients of its own, and the bits do not depend on the number of threads. The output matrix is handled the same way.
+//!
+//! [`crate::training::gradients`] is the caller, and has an example.
 
 use super::super::Network;
 use super::super::parameters::{Block, Parameters};
-use super::{LOGIT_ROWS, Layer, PART_ROWS, Pass, Pool, Scratch, Sequences, Trace, embed, sized};
-use crate::config::Precision;
+use super::{
+    Activations, BlockOps, BlockScratch, FEED_FORWARD_ROWS, LOGIT_ROWS, PackedBlock, ScratchPool, Sequences,
+    embed, sized,
+};
 use crate::model::slices::with_slice;
 use candle_core::Result;
+use genloss_kernels::Precision;
 use genloss_kernels::attention::{self, CausalAttention};
 use genloss_kernels::matmul::{MatmulOptions, OutputMode, PANEL, Panels, PanelsView, multiply_transposed};
-use genloss_kernels::{self as kernels, norm, softmax, swiglu};
+use genloss_kernels::{add_assign, norm, softmax, swiglu};
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// Tokens of a shard, about: enough for the products to be efficient, few enough for many shards in a batch.
+/// About how many tokens a shard has: enough for efficient products, few enough for many shards per batch.
 const SHARD_TOKENS: usize = 128;
 
-/// Room for the gradients of a batch, reused from step to step.
+/// Memory for the gradients of a batch, reused from step to step.
 #[derive(Default)]
-pub struct Workspace {
+pub struct GradientWorkspace {
     shards: Vec<Shard>,
-    /// Every block, packed for the way forward, then for the way back.
-    layers: Vec<Layer>,
-    head: Head,
-    /// The factors of the gradients of a block's matrices, by shard: of the block that the shards are in, and of the
-    /// one that they left.
-    factors: [Vec<[Factors; 4]>; 2],
-    /// The same of the output matrix.
-    head_factors: Vec<Factors>,
-    pool: Pool,
+    /// Every block, packed for the forward pass and later for the backward pass.
+    blocks: Vec<PackedBlock>,
+    head: PackedHead,
+    /// The gradient factors of the block that the shards are in, by shard.
+    factors: Vec<BlockFactors>,
+    /// The same of the block that they left before.
+    previous_factors: Vec<BlockFactors>,
+    /// The gradient factors of the output matrix, by shard.
+    head_factors: Vec<GradientFactors>,
+    scratch: ScratchPool,
 }
 
-/// What follows the last block: a norm, and the output matrix packed for both ways.
+/// The final norm, and the output matrix packed for both passes.
 #[derive(Default)]
-struct Head {
+struct PackedHead {
     norm: Vec<f32>,
     forward: Panels,
     backward: Panels,
@@ -48,124 +54,169 @@ struct Head {
 /// Some sequences of a batch.
 #[derive(Default)]
 struct Shard {
-    /// What flows forwards, (N, W).
+    /// Hidden states, (N, W).
     x: Vec<f32>,
     /// ∂L/∂x, (N, W).
-    flow: Vec<f32>,
-    traces: Vec<Trace>,
-    /// The gradients of two norms' weights.
-    norms: [Vec<f32>; 2],
+    hidden_grad: Vec<f32>,
+    /// By block.
+    activations: Vec<Activations>,
+    /// Gradients of the weights of the norms before attention (or of the final norm) and before the feed-forward layer.
+    norm_grads: [Vec<f32>; 2],
     nats: f64,
 }
 
-/// The factors of a weight's gradient, both summed over rows.
+/// The factors of a weight's gradient, both packed for sums over rows.
 #[derive(Default)]
-struct Factors {
+struct GradientFactors {
     /// ∂L/∂y (N, M)
-    gradient: Panels,
+    output_grad: Panels,
     /// x (N, K)
     input: Panels,
 }
 
-impl Factors {
-    /// Makes room for so many rows of M and of K numbers.
-    fn open(&mut self, precision: Precision, rows: usize, [m, k]: [usize; 2]) {
-        self.gradient.resize(precision, rows, m);
+/// The gradient factors of the matrices of a block.
+#[derive(Default)]
+struct BlockFactors {
+    qkv: GradientFactors,
+    output: GradientFactors,
+    gate_up: GradientFactors,
+    down: GradientFactors,
+}
+
+impl GradientFactors {
+    /// Makes room for `rows` rows: M numbers of the output's gradient, K of the input.
+    fn resize(&mut self, precision: Precision, rows: usize, [m, k]: [usize; 2]) {
+        self.output_grad.resize(precision, rows, m);
         self.input.resize(precision, rows, k);
     }
 
     fn views(&self) -> (PanelsView<'_>, PanelsView<'_>) {
-        (self.gradient.view(), self.input.view())
+        (self.output_grad.view(), self.input.view())
     }
 }
 
-/// The negative log-likelihood of `targets` (B, T) summed in nats; into `gradient` goes the gradient of `scale` times
-/// that sum.
+/// Returns the negative log-likelihood of `targets` (B, T), summed, in nats. Overwrites `gradient` with the gradient of
+/// `scale` times that sum.
 ///
 /// # Errors
-/// When the weights are not on the processor.
+/// If the weights are not on the processor.
 pub fn gradients(
     network: &Network,
     sequences: Sequences,
     targets: &[u32],
     scale: f32,
-    workspace: &mut Workspace,
+    workspace: &mut GradientWorkspace,
     gradient: &mut Parameters<Vec<f32>>,
 ) -> Result<f64> {
-    let Sequences { tokens, time } = sequences;
-    let Workspace { shards, layers, head, factors: [now, left], head_factors, pool } = workspace;
-    let pass = Pass {
+    let ops = BlockOps {
         options: MatmulOptions::new(network.precision),
         shape: &network.shape,
         rotary: &network.rotary,
     };
-    let width = network.shape.width;
-    let precision = network.precision;
-    let piece = SHARD_TOKENS.div_ceil(time) * time;
-    let blocks = &network.parameters.blocks;
-    let count = tokens.len().div_ceil(piece);
-    shards.resize_with(count, Shard::default);
-    head_factors.resize_with(count, Factors::default);
-    now.resize_with(count, Default::default);
-    left.resize_with(count, Default::default);
-    layers.resize_with(blocks.len(), Layer::default);
-
-    head.pack(network)?;
-    for (layer, block) in layers.iter_mut().zip(blocks) {
-        layer.forward(precision, block)?;
+    workspace.forward(network, ops, sequences, targets, scale)?;
+    let nats = workspace.shards.iter().map(|shard| shard.nats).sum();
+    sum_norm_grads(&workspace.shards, 0, &mut gradient.norm);
+    for index in (0..network.parameters.blocks.len()).rev() {
+        workspace.backward_block(network, ops, index, gradient)?;
     }
-    with_slice(&network.parameters.embedding, |embedding| {
-        let parts = tokens.par_chunks(piece).zip(targets.par_chunks(piece)).zip(&mut *head_factors);
-        shards.par_iter_mut().zip(parts).for_each(|(shard, ((tokens, targets), factors))| {
-            pool.with(|scratch| {
-                embed(embedding, tokens, width, &mut shard.x);
-                shard.enter(pass, layers, time, scratch);
-                shard.leave(pass, head, targets, scale, factors, scratch);
-            });
-        });
-    })?;
-    let nats = shards.iter().map(|shard| shard.nats).sum();
-    add_norms(shards, 0, &mut gradient.norm);
-
-    for index in (0..blocks.len()).rev() {
-        layers[index].backward(precision, &blocks[index])?;
-        let layer = &layers[index];
-        rayon::scope_fifo(|scope| {
-            let pool = &*pool;
-            for (shard, factors) in shards.iter_mut().zip(&mut *now) {
-                scope.spawn_fifo(move |_| {
-                    pool.with(|scratch| shard.back(pass, layer, index, factors, scratch));
-                });
-            }
-            for piece in pieces(index + 1, left, head_factors, gradient) {
-                scope.spawn_fifo(move |_| piece.make(pass.options));
-            }
-        });
-        add_norms(shards, 0, &mut gradient.blocks[index].attention_norm);
-        add_norms(shards, 1, &mut gradient.blocks[index].ffn_norm);
-        std::mem::swap(now, left);
-    }
-    pieces(0, left, head_factors, gradient).into_par_iter().for_each(|piece| piece.make(pass.options));
-    if gradient.head.is_some() {
-        gradient.embedding.fill(0.0);
-    }
-    let flows = shards.iter().flat_map(|shard| shard.flow.chunks_exact(width));
-    for (&token, flow) in tokens.iter().zip(flows) {
-        kernels::add_assign(&mut gradient.embedding[token as usize * width..][..width], flow);
-    }
+    let GradientWorkspace { shards, previous_factors, head_factors, .. } = workspace;
+    gradient_tasks(0, previous_factors, head_factors, gradient)
+        .into_par_iter()
+        .for_each(|task| task.run(ops.options));
+    add_embedding_grad(network.shape.width, sequences.tokens, shards, gradient);
     Ok(nats)
 }
 
-/// The sum over shards of one of their gradients of norms.
-fn add_norms(shards: &[Shard], which: usize, gradient: &mut [f32]) {
-    gradient.fill(0.0);
-    for shard in shards {
-        kernels::add_assign(gradient, &shard.norms[which]);
+impl GradientWorkspace {
+    /// The forward pass of all shards, up to the loss and the gradient of the last hidden states.
+    fn forward(
+        &mut self,
+        network: &Network,
+        ops: BlockOps,
+        Sequences { tokens, time }: Sequences,
+        targets: &[u32],
+        scale: f32,
+    ) -> Result<()> {
+        let shard_tokens = SHARD_TOKENS.div_ceil(time) * time;
+        self.resize(tokens.len().div_ceil(shard_tokens), network.parameters.blocks.len());
+        self.head.pack(network)?;
+        for (packed, block) in self.blocks.iter_mut().zip(&network.parameters.blocks) {
+            packed.pack_forward(network.precision, block)?;
+        }
+        let Self { shards, blocks, head, head_factors, scratch, .. } = self;
+        with_slice(&network.parameters.embedding, |embedding| {
+            let parts =
+                tokens.par_chunks(shard_tokens).zip(targets.par_chunks(shard_tokens)).zip(head_factors);
+            shards.par_iter_mut().zip(parts).for_each(|(shard, ((tokens, targets), factors))| {
+                scratch.with(|scratch| {
+                    embed(embedding, tokens, network.shape.width, &mut shard.x);
+                    shard.forward(ops, blocks, time, scratch);
+                    shard.loss(ops, head, targets, scale, factors, scratch);
+                });
+            });
+        })
+    }
+
+    fn resize(&mut self, shards: usize, blocks: usize) {
+        self.shards.resize_with(shards, Shard::default);
+        self.head_factors.resize_with(shards, GradientFactors::default);
+        self.factors.resize_with(shards, BlockFactors::default);
+        self.previous_factors.resize_with(shards, BlockFactors::default);
+        self.blocks.resize_with(blocks, PackedBlock::default);
+    }
+
+    /// The backward pass of all shards through block `index`; beside it, the weight gradients of the block after it (or
+    /// of the output matrix).
+    fn backward_block(
+        &mut self,
+        network: &Network,
+        ops: BlockOps,
+        index: usize,
+        gradient: &mut Parameters<Vec<f32>>,
+    ) -> Result<()> {
+        let Self { shards, blocks, factors, previous_factors, head_factors, scratch: pool, .. } = self;
+        blocks[index].pack_backward(network.precision, &network.parameters.blocks[index])?;
+        let block = &blocks[index];
+        rayon::scope_fifo(|scope| {
+            let pool = &*pool;
+            for (shard, factors) in shards.iter_mut().zip(&mut *factors) {
+                scope.spawn_fifo(move |_| {
+                    pool.with(|scratch| shard.backward(ops, block, index, factors, scratch));
+                });
+            }
+            for task in gradient_tasks(index + 1, previous_factors, head_factors, gradient) {
+                scope.spawn_fifo(move |_| task.run(ops.options));
+            }
+        });
+        sum_norm_grads(shards, 0, &mut gradient.blocks[index].attention_norm);
+        sum_norm_grads(shards, 1, &mut gradient.blocks[index].ffn_norm);
+        std::mem::swap(factors, previous_factors);
+        Ok(())
     }
 }
 
-/// Up to 64 rows of a matrix's gradient, and what they are made of.
-struct Piece<'a> {
+/// Overwrites `gradient` with the sum over shards of one of their norm gradients.
+fn sum_norm_grads(shards: &[Shard], which: usize, gradient: &mut [f32]) {
+    gradient.fill(0.0);
+    for shard in shards {
+        add_assign(gradient, &shard.norm_grads[which]);
+    }
+}
+
+/// Adds the gradient of the first hidden states to that of the embedding, which already has the output matrix's if the
+/// two are tied.
+fn add_embedding_grad(width: usize, tokens: &[u32], shards: &[Shard], gradient: &mut Parameters<Vec<f32>>) {
+    if gradient.head.is_some() {
+        gradient.embedding.fill(0.0);
+    }
+    let rows = shards.iter().flat_map(|shard| shard.hidden_grad.chunks_exact(width));
+    for (&token, row) in tokens.iter().zip(rows) {
+        add_assign(&mut gradient.embedding[token as usize * width..][..width], row);
+    }
+}
+
+/// Computes up to 64 rows of a matrix's gradient.
+struct GradientTask<'a> {
     /// The factors from every shard.
     factors: Arc<[(PanelsView<'a>, PanelsView<'a>)]>,
     panel: usize,
@@ -173,187 +224,188 @@ struct Piece<'a> {
     rows: &'a mut [f32],
 }
 
-impl Piece<'_> {
-    fn make(self, options: MatmulOptions) {
+impl GradientTask<'_> {
+    fn run(self, options: MatmulOptions) {
         multiply_transposed(options, &self.factors, self.panel, self.rows, OutputMode::Overwrite);
     }
 }
 
-/// The gradients of the matrices of a block, or, for the number after the last, of the output matrix.
-fn pieces<'a>(
+/// The tasks that compute the gradients of the matrices of a block, or of the output matrix if `block` is the number of
+/// blocks.
+fn gradient_tasks<'a>(
     block: usize,
-    factors: &'a [[Factors; 4]],
-    head_factors: &'a [Factors],
+    factors: &'a [BlockFactors],
+    head_factors: &'a [GradientFactors],
     gradient: &'a mut Parameters<Vec<f32>>,
-) -> Vec<Piece<'a>> {
+) -> Vec<GradientTask<'a>> {
     let Some(Block { qkv, output, gate_up, down, .. }) = gradient.blocks.get_mut(block) else {
         let gradient = gradient.head.as_mut().unwrap_or(&mut gradient.embedding);
-        return pieces_of(head_factors.iter().map(Factors::views).collect(), gradient).collect();
+        return tasks_of_matrix(head_factors.iter(), gradient).collect();
     };
-    let matrices = [qkv, output, gate_up, down].into_iter().enumerate();
-    let of_matrix = |(matrix, gradient): (usize, &'a mut Vec<f32>)| {
-        pieces_of(factors.iter().map(|shard| shard[matrix].views()).collect(), gradient)
-    };
-    matrices.flat_map(of_matrix).collect()
+    let shards = factors.iter();
+    tasks_of_matrix(shards.clone().map(|shard| &shard.qkv), qkv)
+        .chain(tasks_of_matrix(shards.clone().map(|shard| &shard.output), output))
+        .chain(tasks_of_matrix(shards.clone().map(|shard| &shard.gate_up), gate_up))
+        .chain(tasks_of_matrix(shards.map(|shard| &shard.down), down))
+        .collect()
 }
 
-/// The pieces of one matrix's gradient (M, K).
-fn pieces_of<'a>(
-    factors: Arc<[(PanelsView<'a>, PanelsView<'a>)]>,
+/// The tasks of one matrix's gradient (M, K).
+fn tasks_of_matrix<'a>(
+    factors: impl Iterator<Item = &'a GradientFactors>,
     gradient: &'a mut [f32],
-) -> impl Iterator<Item = Piece<'a>> {
+) -> impl Iterator<Item = GradientTask<'a>> {
+    let factors: Arc<[_]> = factors.map(GradientFactors::views).collect();
     let columns = factors.first().map_or(1, |factors| factors.1.columns());
     let rows = gradient.chunks_mut(PANEL * columns).enumerate();
-    rows.map(move |(panel, rows)| Piece { factors: Arc::clone(&factors), panel, rows })
+    rows.map(move |(panel, rows)| GradientTask { factors: Arc::clone(&factors), panel, rows })
 }
 
-impl Head {
+impl PackedHead {
     fn pack(&mut self, network: &Network) -> Result<()> {
         let (precision, width) = (network.precision, network.shape.width);
         with_slice(network.parameters.output(), |weights| {
             self.forward.pack_transposed_parallel(precision, weights, width);
             self.backward.pack_rows_parallel(precision, weights, width);
         })?;
-        self.norm = super::values(&network.parameters.norm)?;
+        self.norm = super::to_vec(&network.parameters.norm)?;
         Ok(())
     }
 }
 
 impl Shard {
-    /// Forward through all blocks.
-    fn enter(&mut self, pass: Pass, layers: &[Layer], time: usize, scratch: &mut Scratch) {
-        self.traces.resize_with(layers.len(), Trace::default);
-        for (layer, trace) in layers.iter().zip(&mut self.traces) {
-            pass.block(layer, &mut self.x, time, scratch, Some(trace));
+    /// Takes `x` through all blocks.
+    fn forward(&mut self, ops: BlockOps, blocks: &[PackedBlock], time: usize, scratch: &mut BlockScratch) {
+        self.activations.resize_with(blocks.len(), Activations::default);
+        for (block, activations) in blocks.iter().zip(&mut self.activations) {
+            ops.forward(block, &mut self.x, time, scratch, Some(activations));
         }
     }
 
-    /// From the last hidden states to the loss, and back to their gradient.
-    fn leave(
+    /// Computes the loss from the last hidden states, and their gradient in `hidden_grad`.
+    fn loss(
         &mut self,
-        pass: Pass,
-        head: &Head,
+        ops: BlockOps,
+        head: &PackedHead,
         targets: &[u32],
         scale: f32,
-        factors: &mut Factors,
-        scratch: &mut Scratch,
+        factors: &mut GradientFactors,
+        scratch: &mut BlockScratch,
     ) {
-        let (shape, precision) = (pass.shape, pass.options.precision);
+        let (shape, precision) = (ops.shape, ops.options.precision);
         let (width, vocabulary) = (shape.width, shape.vocab_size);
-        pass.normalise(&self.x, &head.norm, &mut scratch.scales, &mut scratch.normed);
+        ops.normalise(&self.x, &head.norm, &mut scratch.norm_scales, &mut scratch.normed);
         factors.input.pack_rows(precision, &scratch.normed, width);
-        let Scratch { normed, packed, logits, attention_output: gradient, scales, .. } = scratch;
-        sized(gradient, normed.len());
-        factors.gradient.resize(precision, normed.len() / width, vocabulary);
+        let BlockScratch { normed, packed, logits, attention_output: normed_grad, norm_scales, .. } = scratch;
+        sized(normed_grad, normed.len());
+        factors.output_grad.resize(precision, normed.len() / width, vocabulary);
         self.nats = 0.0;
         let parts = normed
             .chunks(LOGIT_ROWS * width)
-            .zip(gradient.chunks_mut(LOGIT_ROWS * width))
+            .zip(normed_grad.chunks_mut(LOGIT_ROWS * width))
             .zip(targets.chunks(LOGIT_ROWS));
-        for (part, ((normed, gradient), targets)) in parts.enumerate() {
+        for (part, ((normed, normed_grad), targets)) in parts.enumerate() {
             let logits = sized(logits, targets.len() * vocabulary);
             packed.repack(precision, normed, width);
-            pass.multiply(packed, &head.forward, logits, OutputMode::Overwrite);
+            ops.multiply(packed, &head.forward, logits, OutputMode::Overwrite);
             self.nats += softmax::cross_entropy(logits, targets, scale);
-            factors.gradient.pack_rows_at(precision, part * LOGIT_ROWS, logits);
+            factors.output_grad.pack_rows_at(precision, part * LOGIT_ROWS, logits);
             packed.repack(precision, logits, vocabulary);
-            pass.multiply(packed, &head.backward, gradient, OutputMode::Overwrite);
+            ops.multiply(packed, &head.backward, normed_grad, OutputMode::Overwrite);
         }
-        let Self { x, flow, norms, .. } = self;
-        sized(flow, x.len()).fill(0.0);
-        sized(&mut norms[0], width).fill(0.0);
-        norm::backward(x, &head.norm, scales, gradient, flow, &mut norms[0]);
+        let Self { x, hidden_grad, norm_grads, .. } = self;
+        sized(hidden_grad, x.len()).fill(0.0);
+        sized(&mut norm_grads[0], width).fill(0.0);
+        norm::backward(x, &head.norm, norm_scales, normed_grad, hidden_grad, &mut norm_grads[0]);
     }
 
-    /// Back through a block: given the gradient of what it gave in `flow`, leaves that of what it took there.
-    fn back(
+    /// Takes `hidden_grad` backward through a block, from the gradient of its output to that of its input.
+    fn backward(
         &mut self,
-        pass: Pass,
-        layer: &Layer,
+        ops: BlockOps,
+        block: &PackedBlock,
         index: usize,
-        factors: &mut [Factors; 4],
-        scratch: &mut Scratch,
+        factors: &mut BlockFactors,
+        scratch: &mut BlockScratch,
     ) {
-        let Self { flow, traces, norms, .. } = self;
-        let trace = &traces[index];
-        let [qkv, output, gate_up, down] = factors;
-        back_through_feed_forward(pass, layer, trace, flow, [gate_up, down], &mut norms[1], scratch);
-        back_through_attention(pass, layer, trace, flow, [qkv, output], &mut norms[0], scratch);
+        let Self { hidden_grad, activations, norm_grads: [attention_norm_grad, ffn_norm_grad], .. } = self;
+        let activations = &activations[index];
+        backward_feed_forward(ops, block, activations, hidden_grad, factors, ffn_norm_grad, scratch);
+        backward_attention(ops, block, activations, hidden_grad, factors, attention_norm_grad, scratch);
     }
 }
 
-fn back_through_feed_forward(
-    pass: Pass,
-    layer: &Layer,
-    trace: &Trace,
-    flow: &mut [f32],
-    [to_gate_up, to_down]: [&mut Factors; 2],
-    norm_gradient: &mut Vec<f32>,
-    scratch: &mut Scratch,
+/// The backward pass of a block's feed-forward half, some rows at a time.
+fn backward_feed_forward(
+    ops: BlockOps,
+    block: &PackedBlock,
+    activations: &Activations,
+    hidden_grad: &mut [f32],
+    BlockFactors { gate_up: gate_up_factors, down: down_factors, .. }: &mut BlockFactors,
+    norm_grad: &mut Vec<f32>,
+    scratch: &mut BlockScratch,
 ) {
-    let (shape, precision) = (pass.shape, pass.options.precision);
+    let (shape, precision) = (ops.shape, ops.options.precision);
     let (width, ffn) = (shape.width, shape.ffn);
-    to_gate_up.open(precision, flow.len() / width, [2 * ffn, width]);
-    to_down.open(precision, flow.len() / width, [width, ffn]);
-    sized(norm_gradient, width).fill(0.0);
-    let Scratch { normed, scales, packed, gate_up, activated, attention_output: gradient, .. } = scratch;
-    let parts = flow.chunks_mut(PART_ROWS * width).zip(trace.middle.chunks(PART_ROWS * width));
-    for (part, (flow, middle)) in parts.enumerate() {
-        let (first, rows) = (part * PART_ROWS, flow.len() / width);
-        trace.gate_up.unpack(precision, 2 * ffn, first, sized(gate_up, rows * 2 * ffn));
+    gate_up_factors.resize(precision, hidden_grad.len() / width, [2 * ffn, width]);
+    down_factors.resize(precision, hidden_grad.len() / width, [width, ffn]);
+    sized(norm_grad, width).fill(0.0);
+    let BlockScratch { normed, norm_scales, packed, gate_up, activated, .. } = scratch;
+    let normed_grad = &mut scratch.attention_output;
+    let part_len = FEED_FORWARD_ROWS * width;
+    let parts = hidden_grad.chunks_mut(part_len).zip(activations.middle.chunks(part_len));
+    for (part, (hidden_grad, middle)) in parts.enumerate() {
+        let (first_row, rows) = (part * FEED_FORWARD_ROWS, hidden_grad.len() / width);
+        activations.gate_up.unpack(precision, 2 * ffn, first_row, sized(gate_up, rows * 2 * ffn));
         swiglu::forward(gate_up, ffn, sized(activated, rows * ffn));
-        to_down.input.pack_rows_at(precision, first, activated);
-        to_down.gradient.pack_rows_at(precision, first, flow);
-        packed.repack(precision, flow, width);
-        pass.multiply(packed, &layer.down, activated, OutputMode::Overwrite);
-        swiglu::backward(gate_up, ffn, activated);
+        down_factors.input.pack_rows_at(precision, first_row, activated);
+        down_factors.output_grad.pack_rows_at(precision, first_row, hidden_grad);
+        packed.repack(precision, hidden_grad, width);
+        let activated_grad = &mut *activated;
+        ops.multiply(packed, &block.down, activated_grad, OutputMode::Overwrite);
+        swiglu::backward(gate_up, ffn, activated_grad);
 
-        pass.normalise(middle, &layer.ffn_norm, scales, normed);
-        to_gate_up.input.pack_rows_at(precision, first, normed);
-        to_gate_up.gradient.pack_rows_at(precision, first, gate_up);
+        ops.normalise(middle, &block.ffn_norm, norm_scales, normed);
+        gate_up_factors.input.pack_rows_at(precision, first_row, normed);
+        gate_up_factors.output_grad.pack_rows_at(precision, first_row, gate_up);
         packed.repack(precision, gate_up, 2 * ffn);
-        pass.multiply(packed, &layer.gate_up, sized(gradient, flow.len()), OutputMode::Overwrite);
-        norm::backward(middle, &layer.ffn_norm, scales, gradient, flow, norm_gradient);
+        ops.multiply(packed, &block.gate_up, sized(normed_grad, hidden_grad.len()), OutputMode::Overwrite);
+        norm::backward(middle, &block.ffn_norm, norm_scales, normed_grad, hidden_grad, norm_grad);
     }
 }
 
-fn back_through_attention(
-    pass: Pass,
-    layer: &Layer,
-    trace: &Trace,
-    flow: &mut [f32],
-    [to_qkv, to_output]: [&mut Factors; 2],
-    norm_gradient: &mut Vec<f32>,
-    scratch: &mut Scratch,
+/// The backward pass of a block's attention half.
+fn backward_attention(
+    ops: BlockOps,
+    block: &PackedBlock,
+    activations: &Activations,
+    hidden_grad: &mut [f32],
+    BlockFactors { qkv: qkv_factors, output: output_factors, .. }: &mut BlockFactors,
+    norm_grad: &mut Vec<f32>,
+    scratch: &mut BlockScratch,
 ) {
-    let Pass { options, shape, rotary } = pass;
+    let BlockOps { options, shape, rotary } = ops;
     let (width, heads, precision) = (shape.width, shape.heads, options.precision);
-    let rows = flow.len() / width;
-    let Scratch {
-        normed,
-        scales,
-        packed,
-        qkv,
-        attention_output,
-        attention: attention_scratch,
-        activated: gradient,
-        ..
-    } = scratch;
+    let rows = hidden_grad.len() / width;
+    let BlockScratch { normed, norm_scales, packed, qkv, attention_output, activated: normed_grad, .. } =
+        scratch;
     let columns = heads.output_width();
-    trace.attention_output.unpack(precision, columns, 0, sized(attention_output, rows * columns));
-    to_output.input.pack_rows(precision, attention_output, columns);
-    to_output.gradient.pack_rows(precision, flow, width);
-    packed.repack(precision, flow, width);
-    pass.multiply(packed, &layer.output, attention_output, OutputMode::Overwrite);
-    trace.qkv.unpack(precision, heads.qkv_width(), 0, sized(qkv, rows * heads.qkv_width()));
-    let over = CausalAttention { options, sequence_len: trace.time, heads, rotary };
-    attention::backward(over, qkv, attention_scratch, attention_output, &trace.softmax_stats);
+    activations.attention_output.unpack(precision, columns, 0, sized(attention_output, rows * columns));
+    output_factors.input.pack_rows(precision, attention_output, columns);
+    output_factors.output_grad.pack_rows(precision, hidden_grad, width);
+    packed.repack(precision, hidden_grad, width);
+    let attention_grad = attention_output;
+    ops.multiply(packed, &block.output, attention_grad, OutputMode::Overwrite);
+    activations.qkv.unpack(precision, heads.qkv_width(), 0, sized(qkv, rows * heads.qkv_width()));
+    let causal = CausalAttention { options, sequence_len: activations.time, heads, rotary };
+    attention::backward(causal, qkv, &mut scratch.attention, attention_grad, &activations.softmax_stats);
 
-    pass.normalise(&trace.input, &layer.attention_norm, scales, normed);
-    to_qkv.input.pack_rows(precision, normed, width);
-    to_qkv.gradient.pack_rows(precision, qkv, heads.qkv_width());
+    ops.normalise(&activations.input, &block.attention_norm, norm_scales, normed);
+    qkv_factors.input.pack_rows(precision, normed, width);
+    qkv_factors.output_grad.pack_rows(precision, qkv, heads.qkv_width());
     packed.repack(precision, qkv, heads.qkv_width());
-    pass.multiply(packed, &layer.qkv, sized(gradient, flow.len()), OutputMode::Overwrite);
-    sized(norm_gradient, width).fill(0.0);
-    norm::backward(&trace.input, &layer.attention_norm, scales, gradient, flow, norm_gradient);
+    ops.multiply(packed, &block.qkv, sized(normed_grad, hidden_grad.len()), OutputMode::Overwrite);
+    sized(norm_grad, width).fill(0.0);
+    let input = &activations.input;
+    norm::backward(input, &block.attention_norm, norm_scales, normed_grad, hidden_grad, norm_grad);
 }

@@ -1,4 +1,4 @@
-//! One document by beam search or by contrastive search.
+//! Writes one document by beam search or by contrastive search.
 
 use super::branches::Branches;
 use crate::config::{Beam, Contrastive};
@@ -7,14 +7,14 @@ use crate::decoding::contrastive::{self, Candidate};
 use crate::documents::TokenId;
 use crate::model::ModelError;
 
-/// The document that a beam search writes after the text of `branches`.
+/// The continuation of the text in `branches` by beam search.
 pub fn beam(
     branches: &mut Branches,
     settings: Beam,
     end: TokenId,
-    most_tokens: usize,
+    max_tokens: usize,
 ) -> Result<Vec<TokenId>, ModelError> {
-    let mut search = Search::new(settings, end, most_tokens);
+    let mut search = Search::new(settings, end, max_tokens);
     let mut open = 1;
     while open > 0 {
         branches.read()?;
@@ -25,35 +25,35 @@ pub fn beam(
     Ok(search.into_best())
 }
 
-/// The document that contrastive search writes after the text of `branches`. What stands before a candidate is what the
-/// context holds: when it rolls, the states of what is read again take the place of all others.
+/// The continuation of the text in `branches` by contrastive search. A candidate is compared with the tokens in the
+/// context: when reading goes back, the states of the tokens that are read again replace all others.
 pub fn contrastive(
     branches: &mut Branches,
     settings: Contrastive,
     end: TokenId,
-    most_tokens: usize,
+    max_tokens: usize,
 ) -> Result<Vec<TokenId>, ModelError> {
     let mut document = Vec::new();
     let mut before = Vec::new();
     let mut chosen = 0;
-    let mut states = read(branches, &mut before)?;
-    while document.len() < most_tokens && document.last() != Some(&end) {
+    let mut states = read_states(branches, &mut before)?;
+    while document.len() < max_tokens && document.last() != Some(&end) {
         before.push(states.swap_remove(chosen));
         let candidates = contrastive::candidates(settings, &mut branches.logits(chosen..chosen + 1)?);
         branches
             .branch(candidates.iter().map(|&Candidate { token, .. }| Growth { parent: chosen, token }))?;
-        states = read(branches, &mut before)?;
+        states = read_states(branches, &mut before)?;
         chosen = contrastive::choose(settings, &candidates, &states, &before);
         document.push(candidates[chosen].token);
     }
     Ok(document)
 }
 
-/// Reads on. Gives the states of the last tokens, in which alone the texts differ; those of other tokens go to `before`,
-/// which has a state for each token that the context holds.
-fn read(branches: &mut Branches, before: &mut Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>, ModelError> {
+/// Reads all tokens that are not read yet. Returns the states of each branch's last token, the only one in which branches
+/// differ. States of the other tokens are appended to `before`, which has one for each token in the context.
+fn read_states(branches: &mut Branches, before: &mut Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>, ModelError> {
     while branches.read_one()? {
-        if branches.has_started() {
+        if branches.is_at_context_start() {
             before.clear();
         }
         before.push(branches.states()?.swap_remove(0));

@@ -1,0 +1,255 @@
+//! Reading one more token of each of several documents, on the processor or on any device.
+
+use super::super::fused::{BlockScratch, PackedNetwork};
+use super::super::{Network, plain};
+use crate::documents::TokenId;
+use crate::model::slices::with_slice_mut;
+use candle_core::{DType, Device, Result, Tensor};
+use genloss_kernels::attention::{CachePosition, KeyValueCache};
+
+/// Reads one more token of each of several documents. Each document has a slot, which remembers what was read.
+pub trait TokenStepper {
+    /// The number of slots.
+    fn slots(&self) -> usize;
+
+    /// Reads `tokens[r]` at `places[r]`.
+    fn read(&mut self, tokens: &[TokenId], places: &[CachePosition]) -> Result<()>;
+
+    /// Computes the logits of the given rows of the last [`read`](Self::read), some at a time and in order, and calls
+    /// `visit` with the index of the first one in `rows` and the logits (some, V).
+    fn logits(&mut self, rows: &[u32], visit: &mut dyn FnMut(usize, &mut [f32])) -> Result<()>;
+
+    /// The hidden states (rows, W) of the last [`read`](Self::read), after the final norm.
+    fn states(&self) -> Result<Vec<f32>>;
+
+    /// Copies the contents of slot `from` to slot `to`.
+    fn copy_slot(&mut self, from: usize, to: usize) -> Result<()>;
+}
+
+/// Steps on the processor, on the calling thread.
+pub struct FusedStepper<'a> {
+    packed: &'a PackedNetwork<'a>,
+    slots: usize,
+    /// By block.
+    caches: Vec<KeyValueCache>,
+    scratch: BlockScratch,
+    /// Hidden states (rows, W) of the last read, before the final norm.
+    hidden: Vec<f32>,
+}
+
+impl<'a> FusedStepper<'a> {
+    pub fn new(packed: &'a PackedNetwork<'a>, slots: usize) -> Self {
+        let network = packed.network();
+        let shape = &network.shape;
+        let cache = |_| KeyValueCache::new(network.precision, slots, shape.heads, shape.context);
+        let caches = (0..shape.layers).map(cache).collect();
+        Self { packed, slots, caches, scratch: BlockScratch::default(), hidden: Vec::new() }
+    }
+}
+
+impl TokenStepper for FusedStepper<'_> {
+    fn slots(&self) -> usize {
+        self.slots
+    }
+
+    fn read(&mut self, tokens: &[TokenId], places: &[CachePosition]) -> Result<()> {
+        self.hidden = self.packed.step(tokens, places, &mut self.caches, &mut self.scratch)?;
+        Ok(())
+    }
+
+    fn logits(&mut self, rows: &[u32], visit: &mut dyn FnMut(usize, &mut [f32])) -> Result<()> {
+        let width = self.packed.network().shape.width;
+        let row = |&row: &u32| &self.hidden[row as usize * width..][..width];
+        let hidden: Vec<f32> = rows.iter().flat_map(row).copied().collect();
+        self.packed.logits(&hidden, &mut self.scratch, visit);
+        Ok(())
+    }
+
+    fn states(&self) -> Result<Vec<f32>> {
+        Ok(self.packed.normalised(&self.hidden))
+    }
+
+    fn copy_slot(&mut self, from: usize, to: usize) -> Result<()> {
+        for cache in &mut self.caches {
+            cache.copy_slot(from, to);
+        }
+        Ok(())
+    }
+}
+
+/// Steps on any device, with the reference layers of [`plain`].
+pub struct PlainStepper<'a> {
+    network: &'a Network,
+    slots: usize,
+    /// Keys and values of each block: (slots · context, K D).
+    caches: Vec<(Tensor, Tensor)>,
+    /// Hidden states (rows, W) of the last read, after the final norm.
+    states: Tensor,
+}
+
+impl<'a> PlainStepper<'a> {
+    pub fn new(network: &'a Network, slots: usize) -> Result<Self> {
+        let shape = &network.shape;
+        let dims = (slots * shape.context, shape.heads.keys * shape.heads.width);
+        let empty = || Tensor::zeros(dims, DType::F32, &network.device);
+        let caches = (0..shape.layers).map(|_| Ok((empty()?, empty()?))).collect::<Result<_>>()?;
+        let states = Tensor::zeros((0, shape.width), DType::F32, &network.device)?;
+        Ok(Self { network, slots, caches, states })
+    }
+}
+
+/// Where the rows of one step are stored, on the device.
+struct StepPlaces {
+    /// Slots, (rows).
+    slots: Tensor,
+    /// Row of the cache that each token is written to, repeated over its columns: (rows, K D).
+    cache_rows: Tensor,
+    /// 0 where a row may read a position, −∞ elsewhere: (rows, 1, 1, length).
+    mask: Tensor,
+    /// The longest document so far, in positions.
+    length: usize,
+    angles: plain::Angles,
+}
+
+impl StepPlaces {
+    fn new(network: &Network, places: &[CachePosition]) -> Result<Self> {
+        let (shape, device) = (&network.shape, &network.device);
+        let (rows, columns) = (places.len(), shape.heads.keys * shape.heads.width);
+        let positions = places.iter().map(|place| place.position);
+        let length = positions.clone().map(|position| position + 1).max().unwrap_or(1);
+        let slots: Vec<u32> = places.iter().map(|place| place.slot as u32).collect();
+        let cache_rows: Vec<u32> =
+            places.iter().map(|place| (place.slot * shape.context + place.position) as u32).collect();
+        let cache_rows = Tensor::from_vec(cache_rows, (rows, 1), device)?;
+        let readable = |position: usize| move |s: usize| if s > position { f32::NEG_INFINITY } else { 0.0 };
+        let mask: Vec<f32> = positions.clone().flat_map(|p| (0..length).map(readable(p))).collect();
+        Ok(Self {
+            slots: Tensor::from_vec(slots, rows, device)?,
+            cache_rows: cache_rows.broadcast_as((rows, columns))?.contiguous()?,
+            mask: Tensor::from_vec(mask, (rows, 1, 1, length), device)?,
+            length,
+            angles: plain::Angles::new(&network.rotary, positions, device)?,
+        })
+    }
+
+    /// Rotates `x` (rows, H, 1, D), each row by its own position: rows take the place of time.
+    fn rotate(&self, x: &Tensor) -> Result<Tensor> {
+        self.angles.rotate(&x.transpose(0, 2)?.contiguous()?)?.transpose(0, 2)?.contiguous()
+    }
+}
+
+impl PlainStepper<'_> {
+    /// Keys or values (rows, K, length, D) of each row's slot, from the cache of a block.
+    fn read_cache(&self, cache: &Tensor, places: &StepPlaces) -> Result<Tensor> {
+        let (context, heads) = (self.network.shape.context, self.network.shape.heads);
+        let by_slot = cache.reshape((self.slots, context, ()))?.narrow(1, 0, places.length)?;
+        let by_row = by_slot.contiguous()?.index_select(&places.slots, 0)?;
+        by_row.reshape(((), places.length, heads.keys, heads.width))?.transpose(1, 2)?.contiguous()
+    }
+}
+
+impl TokenStepper for PlainStepper<'_> {
+    fn slots(&self) -> usize {
+        self.slots
+    }
+
+    fn read(&mut self, tokens: &[TokenId], places: &[CachePosition]) -> Result<()> {
+        let network = self.network;
+        let (heads, precision) = (network.shape.heads, network.precision);
+        let rows = tokens.len();
+        let places = StepPlaces::new(network, places)?;
+        let mut x = plain::embed(network, &Tensor::from_slice(tokens, (rows, 1), &network.device)?)?;
+        for (block, (key_cache, value_cache)) in network.parameters.blocks.iter().zip(&self.caches) {
+            let normed = plain::rms_norm(network, &x, &block.attention_norm)?;
+            let (q, k, v) = plain::split_heads(&plain::linear(&normed, &block.qkv, precision)?, heads)?;
+            let (q, k) = (places.rotate(&q)?, places.rotate(&k)?);
+            key_cache.scatter_set(&places.cache_rows, &k.reshape((rows, ()))?, 0)?;
+            value_cache.scatter_set(&places.cache_rows, &v.reshape((rows, ()))?, 0)?;
+            let keys = self.read_cache(key_cache, &places)?;
+            let values = self.read_cache(value_cache, &places)?;
+            let output = plain::attend(&q, &keys, &values, &places.mask, heads, precision)?;
+            x = (x + plain::linear(&output, &block.output, precision)?)?;
+            x = plain::add_feed_forward(network, block, &x)?;
+        }
+        self.states = plain::rms_norm(network, &x, &network.parameters.norm)?.flatten_to(1)?;
+        Ok(())
+    }
+
+    fn logits(&mut self, rows: &[u32], visit: &mut dyn FnMut(usize, &mut [f32])) -> Result<()> {
+        let states = self.states.index_select(&Tensor::new(rows, &self.network.device)?, 0)?;
+        let logits = plain::logits(self.network, &states)?.to_device(&Device::Cpu)?;
+        with_slice_mut(&logits, |logits| visit(0, logits))
+    }
+
+    fn states(&self) -> Result<Vec<f32>> {
+        self.states.flatten_all()?.to_vec1()
+    }
+
+    fn copy_slot(&mut self, from: usize, to: usize) -> Result<()> {
+        let context = self.network.shape.context;
+        for cache in self.caches.iter().flat_map(|(keys, values)| [keys, values]) {
+            let slot = cache.narrow(0, from * context, context)?.copy()?;
+            cache.slice_set(&slot, 0, to * context)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::transformer::parameters::{Shape, Specification};
+    use crate::seed::StreamKey;
+    use genloss_kernels::Precision;
+    use genloss_kernels::attention::Heads;
+
+    /// Three documents at different positions, one of which passes its slot to another. At the end the first document is
+    /// copied to an empty slot, and the next token gives both the same states.
+    #[test]
+    fn the_plain_stepper_agrees_with_the_fused_one() {
+        let heads = Heads { queries: 4, keys: 2, width: 6 };
+        let architecture = crate::config::Transformer {
+            layers: 2,
+            width: 24,
+            heads: 4,
+            ffn: 20,
+            context: 20,
+            precision: Precision::F32,
+        };
+        let shape = Shape { heads, tied: false, ..Shape::new(&architecture, 30) };
+        let mut stream = StreamKey::new(1, "", 0, "initialisation").stream(0);
+        let draw = |specification: &Specification| {
+            let value = specification.draw(&mut stream, &Device::Cpu)?;
+            if specification.columns.is_some() { value * 10.0 } else { Ok(value) }
+        };
+        let parameters = shape.specifications().try_map(draw).unwrap();
+        let network = Network::new(shape, parameters, Precision::F32, Device::Cpu);
+        let packed = PackedNetwork::new(&network).unwrap();
+        let (mut fused, mut plain) = (FusedStepper::new(&packed, 4), PlainStepper::new(&network, 4).unwrap());
+        for step in 0..30usize {
+            let places = [(0, step % 20), (2, step % 7), (1, (step + 5) % 20)]
+                .map(|(slot, position)| CachePosition { slot, position });
+            let places = if step < 5 { &places[..2] } else { &places[..] };
+            let tokens: Vec<TokenId> =
+                places.iter().map(|place| (place.position * 7 + place.slot) as u32 % 30).collect();
+            let rows: Vec<u32> =
+                (0..places.len() as u32).filter(|row| !(row + step as u32).is_multiple_of(3)).collect();
+            let (mut a, mut b) = (Vec::new(), Vec::new());
+            for (stepper, logits) in [(&mut fused as &mut dyn TokenStepper, &mut a), (&mut plain, &mut b)] {
+                stepper.read(&tokens, places).unwrap();
+                stepper.logits(&rows, &mut |_, some| logits.extend_from_slice(some)).unwrap();
+                logits.extend(stepper.states().unwrap());
+            }
+            assert_eq!((a.len(), b.len()), (rows.len() * 30 + places.len() * 24, a.len()));
+            for (a, b) in a.iter().zip(&b) {
+                assert!((a - b).abs() < 1e-4, "step {step}: {a} {b}");
+            }
+        }
+        for stepper in [&mut fused as &mut dyn TokenStepper, &mut plain] {
+            stepper.copy_slot(0, 3).unwrap();
+            stepper.read(&[5, 5], &[0, 3].map(|slot| CachePosition { slot, position: 10 })).unwrap();
+            let states = stepper.states().unwrap();
+            assert_eq!(states[..24], states[24..]);
+        }
+    }
+}
