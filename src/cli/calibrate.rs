@@ -1,4 +1,4 @@
-//! `genloss calibrate`: how often the verdict is wrong, in experiments like this one.
+//! `genloss calibrate`: the error rates of the verdict in experiments like this one.
 
 use super::machine::{self, MachineArgs};
 use super::output::{self, OutputFormat, say};
@@ -19,25 +19,25 @@ use std::path::PathBuf;
 /// Options of `genloss calibrate`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// An experiment file, whose own seeds do not count; or the folder of a run with many seeds.
+    /// An experiment file (its seeds are ignored), or the folder of a run with many seeds.
     #[arg(value_name = "FILE|DIR")]
     file: PathBuf,
     /// Change a setting: `training.tokens=200000`.
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     settings: Vec<String>,
-    /// Seeds to run: more seeds, surer rates.
+    /// Number of seeds to run; more seeds give more certain rates.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     seeds: u64,
-    /// The first of them.
+    /// The first seed.
     #[arg(long, default_value_t = 1)]
     first_seed: u64,
-    /// Seeds of an experiment.
+    /// Numbers of seeds that an experiment could have; each gives a row.
     #[arg(long, value_delimiter = ',', default_value = "1,3,5")]
     per_experiment: Vec<usize>,
-    /// Comparisons of each arm, for each number of seeds.
+    /// Comparisons of each arm for each number of seeds.
     #[arg(long, default_value_t = 1000)]
     comparisons: usize,
-    /// How to show it.
+    /// Output format.
     #[arg(long, value_enum, default_value = "table")]
     format: OutputFormat,
     #[command(flatten)]
@@ -45,14 +45,14 @@ pub struct Args {
 }
 
 impl Args {
-    /// Runs the seeds, unless they were run before, and prints the rates.
+    /// Runs the seeds, or reads them from a run, and prints the rates.
     pub fn exec(self) -> Result<()> {
         let (experiment, observed) = if self.file.is_dir() {
             let (experiment, observed) = self.read()?;
-            self.check(observed.len() as u64)?;
+            self.check_sizes(observed.len() as u64)?;
             (experiment, observed)
         } else {
-            self.check(self.seeds)?;
+            self.check_sizes(self.seeds)?;
             self.observe()?
         };
         let contrasts = Contrast::all(&experiment);
@@ -64,16 +64,16 @@ impl Args {
         show(&rates, self.format)
     }
 
-    /// Refuses experiments of more seeds than there are.
-    fn check(&self, seeds: u64) -> Result<()> {
-        let misfit = self.per_experiment.iter().find(|&&size| size == 0 || size as u64 > seeds);
-        let Some(size) = misfit else { return Ok(()) };
+    /// Returns an error if an experiment would need more seeds than there are.
+    fn check_sizes(&self, seeds: u64) -> Result<()> {
+        let too_large = self.per_experiment.iter().find(|&&size| size == 0 || size as u64 > seeds);
+        let Some(size) = too_large else { return Ok(()) };
         bail!(
             "--per-experiment {size}: there are {seeds} seeds; give numbers from 1 up to that, or more --seeds"
         )
     }
 
-    /// What a run holds of seeds that are finished, by seed.
+    /// A run and the observations of its finished seeds, seed by seed.
     fn read(&self) -> Result<(Experiment, Vec<Vec<Observation>>)> {
         let recorded = store::read(&self.file)?;
         let generations = recorded.experiment.generations + 1;
@@ -84,7 +84,7 @@ impl Args {
             .map(|lineage| lineage.seed)
             .collect();
         if !unfinished.is_empty() {
-            say(&format!("left out: {} seeds whose lineages are not finished", unfinished.len()));
+            say(&format!("left out: {} unfinished seeds", unfinished.len()));
         }
         let mut by_seed: BTreeMap<u64, Vec<Observation>> = BTreeMap::new();
         for observation in recorded.observations() {
@@ -95,6 +95,7 @@ impl Args {
         Ok((recorded.experiment, by_seed.into_values().collect()))
     }
 
+    /// Runs the seeds: the experiment and its observations, seed by seed.
     fn observe(&self) -> Result<(Experiment, Vec<Vec<Observation>>)> {
         let experiment = config::load(&self.file, &self.settings)?;
         let device = self.machine.open()?;
@@ -131,9 +132,9 @@ const HEADER: [&str; 10] = [
     "seeds right",
 ];
 
-/// What a table shows: shares from 0 to 1, none where there is nothing to share.
+/// A table row. Proportions are from 0 to 1, and None where there are no cases.
 #[derive(Serialize)]
-struct Row<'a> {
+struct RatesRow<'a> {
     arm: &'a str,
     seeds: usize,
     comparisons: usize,
@@ -147,7 +148,7 @@ struct Row<'a> {
     seeds_right_of: usize,
 }
 
-impl<'a> Row<'a> {
+impl<'a> RatesRow<'a> {
     fn new(rates: &'a ArmRates) -> Self {
         let share = |share: Proportion| (share.of > 0).then(|| share.value());
         Self {
@@ -159,7 +160,7 @@ impl<'a> Row<'a> {
             called_by_generation_3: rates.called_by.get(2).copied().and_then(share),
             collapsed: share(rates.collapsed),
             stable: share(rates.stable),
-            // One seed's interval is not meant for the mean over seeds.
+            // The interval of a single seed is not one for the mean over seeds.
             covered: share(rates.covered).filter(|_| rates.seeds > 1),
             seeds_right: share(rates.seeds_estimate_right),
             seeds_right_of: rates.seeds_estimate_right.of,
@@ -186,8 +187,8 @@ impl<'a> Row<'a> {
 }
 
 fn show(rates: &[ArmRates], format: OutputFormat) -> Result<()> {
-    let rows: Vec<Row> = rates.iter().map(Row::new).collect();
-    let cells = || rows.iter().map(Row::cells).collect::<Vec<_>>();
+    let rows: Vec<RatesRow> = rates.iter().map(RatesRow::new).collect();
+    let cells = || rows.iter().map(RatesRow::cells).collect::<Vec<_>>();
     match format {
         OutputFormat::Json => output::json(&rates),
         OutputFormat::Table => output::emit(&output::table(&HEADER, &cells())),

@@ -1,6 +1,6 @@
 //! `genloss check`: an experiment's texts, notes and cost on this machine, and on request every resolved setting.
 
-use super::cost::{Cost, Trials, duration, mebibytes};
+use super::cost::{Cost, SpeedTrials, duration, mebibytes};
 use super::experiment::ExperimentArgs;
 use super::machine::MachineArgs;
 use super::output::{self, say};
@@ -135,7 +135,7 @@ fn estimate(prepared: &PreparedSweep, device: &Device) -> Result<String> {
     for unit in prepared.units() {
         planned.extend(prepared.missing(&unit, &|_, _| false)?);
     }
-    let cost = Cost::of(&planned, &Trials::of(&planned, prepared, device, 1)?, prepared);
+    let cost = Cost::of(&planned, &SpeedTrials::of(&planned, prepared, device, 1)?, prepared);
     Ok(format!(
         "estimate for this machine: {} generations in about {}; {} of memory; {} on disk in {}\n",
         cost.generations,

@@ -1,4 +1,4 @@
-//! What work costs on this machine: every model is tried for a moment.
+//! The cost of work on this machine, estimated by timing every model for a moment.
 
 use crate::config::{Arm, Method, Model, Selection, Synthesis, Training, TrainingLength};
 use crate::documents::Documents;
@@ -17,57 +17,58 @@ use std::borrow::Cow;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-/// What some generations cost.
+/// The cost of some generations.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
-    /// How many they are.
+    /// The number of generations.
     pub generations: u64,
-    /// How many of them train a model.
+    /// The number of generations that train a model; the others reuse one.
     pub trainings: u64,
-    /// Tokens that training sees.
+    /// Tokens seen in training.
     pub seen: Tokens,
-    /// Tokens that are written.
+    /// Synthetic tokens written.
     pub written: Tokens,
-    /// Seconds, one after the other.
+    /// Seconds, one generation after the other.
     pub seconds: f64,
-    /// What they leave on disk.
+    /// Bytes kept on disk.
     pub disk_bytes: u64,
-    /// The most memory that one of them takes.
+    /// Peak memory of the largest generation.
     pub memory_bytes: u64,
 }
 
 impl Cost {
-    /// The cost of `steps`, whose models were all tried.
+    /// The cost of `planned`, whose models were all timed in `trials`.
     pub fn of<'a>(
-        steps: impl IntoIterator<Item = &'a PlannedGeneration<'a>>,
-        trials: &Trials,
-        ready: &PreparedSweep,
+        planned: impl IntoIterator<Item = &'a PlannedGeneration<'a>>,
+        trials: &SpeedTrials,
+        prepared: &PreparedSweep,
     ) -> Self {
         let mut cost = Self::default();
-        for step in steps {
-            cost.add(step, trials.of_arm(&step.arm), ready.text(step.experiment));
+        for generation in planned {
+            let text = prepared.text(generation.experiment);
+            cost.add(generation, trials.of_arm(&generation.arm), text);
         }
         cost
     }
 
-    fn add(&mut self, step: &PlannedGeneration, trial: &Trial, prepared: &PreparedText) {
-        let Workload { seen, written, scored, .. } = step.workload;
-        let seen = if step.trains { seen } else { Tokens(0) };
-        let (written, scored) = if step.writes { (written, scored) } else { (Tokens(0), Tokens(0)) };
+    fn add(&mut self, generation: &PlannedGeneration, trial: &SpeedTrial, text: &PreparedText) {
+        let Workload { seen, written, scored, .. } = generation.workload;
+        let seen = if generation.trains { seen } else { Tokens(0) };
+        let (written, scored) = if generation.writes { (written, scored) } else { (Tokens(0), Tokens(0)) };
         self.generations += 1;
-        self.trainings += u64::from(step.trains);
+        self.trainings += u64::from(generation.trains);
         self.seen.0 += seen.0;
         self.written.0 += written.0;
         self.seconds += seen.0 as f64 * trial.training_seconds_per_token
             + written.0 as f64 * trial.writing_seconds_per_token
             + scored.0 as f64 * trial.scoring_seconds_per_token;
         // Token ids and text compress to about three bytes a token; the tokenizer goes with every model.
-        self.disk_bytes += trial.model_bytes + 3 * written.0 + prepared.tokenizer_json.len() as u64;
+        self.disk_bytes += trial.model_bytes + 3 * written.0 + text.tokenizer_json.len() as u64;
         self.memory_bytes = self.memory_bytes.max(trial.memory_bytes);
     }
 }
 
-/// A time in words.
+/// `12 minutes` or `3.4 hours`.
 pub fn duration(seconds: f64) -> String {
     let minutes = seconds / 60.0;
     if minutes < 60.0 {
@@ -78,49 +79,50 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// Bytes in words.
+/// `12 MiB`, rounded up.
 pub fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
-/// The models of some generations, tried.
-pub struct Trials<'a>(Vec<(Cow<'a, Arm>, Trial)>);
+/// Timings of every different model of some generations.
+pub struct SpeedTrials<'a>(Vec<(Cow<'a, Arm>, SpeedTrial)>);
 
-impl<'a> Trials<'a> {
-    /// Tries the model of every step, with so many going on at a time, each on its share of the threads.
+impl<'a> SpeedTrials<'a> {
+    /// Times the model of every planned generation while `parallel_units` of them run at a time, each on its share of the
+    /// threads.
     pub fn of(
-        steps: &[PlannedGeneration<'a>],
-        ready: &PreparedSweep,
+        planned: &[PlannedGeneration<'a>],
+        prepared: &PreparedSweep,
         device: &Device,
-        at_a_time: usize,
+        parallel_units: usize,
     ) -> Result<Self> {
-        let pools = ThreadPools::new(at_a_time)?;
-        let mut tried: Vec<(Cow<Arm>, Trial)> = Vec::new();
-        for step in steps {
-            if !tried.iter().any(|(arm, _)| cost_alike(arm, &step.arm)) {
-                let trial = Trial::side_by_side(step, ready, device, &pools)?;
-                tried.push((step.arm.clone(), trial));
+        let pools = ThreadPools::new(parallel_units)?;
+        let mut tried: Vec<(Cow<Arm>, SpeedTrial)> = Vec::new();
+        for generation in planned {
+            if !tried.iter().any(|(arm, _)| has_same_cost(arm, &generation.arm)) {
+                let trial = SpeedTrial::side_by_side(generation, prepared, device, &pools)?;
+                tried.push((generation.arm.clone(), trial));
             }
         }
         Ok(Self(tried))
     }
 
-    fn of_arm(&self, arm: &Arm) -> &Trial {
-        let found = self.0.iter().find(|(tried, _)| cost_alike(tried, arm));
-        &found.expect("the models of all steps were tried").1
+    fn of_arm(&self, arm: &Arm) -> &SpeedTrial {
+        let found = self.0.iter().find(|(tried, _)| has_same_cost(tried, arm));
+        &found.expect("the models of all planned generations were timed").1
     }
 }
 
-/// Whether a token costs as much with either arm.
-fn cost_alike(one: &Arm, other: &Arm) -> bool {
+/// Whether training on, writing and scoring a token take as long in both arms.
+fn has_same_cost(one: &Arm, other: &Arm) -> bool {
     let writes_alike =
         Synthesis { tokens: other.synthesis.tokens, ..one.synthesis.clone() } == other.synthesis;
     one.model == other.model && one.training.batch == other.training.batch && writes_alike
 }
 
-/// How fast a model trains, writes and scores here, and how large it is.
+/// Speed, size and memory of one model.
 #[derive(Clone, Copy)]
-struct Trial {
+struct SpeedTrial {
     training_seconds_per_token: f64,
     writing_seconds_per_token: f64,
     scoring_seconds_per_token: f64,
@@ -128,19 +130,20 @@ struct Trial {
     memory_bytes: u64,
 }
 
-/// No step of a trial leads astray, whatever rate the experiment has.
+/// Steps so small that a timing trial cannot diverge, whatever rate the experiment has.
 const HARMLESS_RATE: f64 = 1e-5;
 
-impl Trial {
-    /// The mean of trials that go on at the same time, one by each team.
+impl SpeedTrial {
+    /// The mean of trials that run at the same time, one in each thread pool.
     fn side_by_side(
-        step: &PlannedGeneration,
-        ready: &PreparedSweep,
+        generation: &PlannedGeneration,
+        prepared: &PreparedSweep,
         device: &Device,
         pools: &ThreadPools,
     ) -> Result<Self> {
-        let train_tokens = ready.experiments()[step.experiment].corpus.train_tokens;
-        let try_once = || Self::of(&step.arm, train_tokens, ready.text(step.experiment), device);
+        let train_tokens = prepared.experiments()[generation.experiment].corpus.train_tokens;
+        let try_once =
+            || Self::of(&generation.arm, train_tokens, prepared.text(generation.experiment), device);
         let trials: Vec<Self> = pools.on_each(try_once).into_iter().collect::<Result<_>>()?;
         let mean = |of: fn(&Self) -> f64| trials.iter().map(of).sum::<f64>() / trials.len() as f64;
         Ok(Self {
@@ -166,7 +169,7 @@ impl Trial {
         let learner = lineage::learner(&brief, &prepared.tokenizer, Start::Scratch, device);
         let (fitted, training) = timed(|| learner.fit(&text, &mut NoCheckpoints, &stage));
         let fitted = fitted?;
-        let (written, writing) = timed(|| write_a_little(arm, fitted.model.as_ref(), prepared, &stage));
+        let (written, writing) = timed(|| write_small_corpus(arm, fitted.model.as_ref(), prepared, &stage));
         let sample = prepared.heldout.prefix(Tokens(4096));
         let (scored, scoring) = timed(|| fitted.model.score(&sample, &stage));
         scored?;
@@ -182,14 +185,14 @@ impl Trial {
             writing_seconds_per_token: writing / written? as f64,
             scoring_seconds_per_token: scoring / sample.tokens().0 as f64,
             model_bytes,
-            memory_bytes: memory(arm, model_bytes, prepared),
+            memory_bytes: memory_bytes(arm, model_bytes, prepared),
         })
     }
 }
 
-/// Writes a small corpus and says how many tokens it has. A command of the user's is not run for a trial: the model
-/// writes in its place. Nothing is selected: a model that has hardly learnt says little of what would be kept.
-fn write_a_little(
+/// Writes a small corpus and returns its number of tokens. An external command is not run for a trial: the model writes
+/// instead. Selection is off, because a model that has hardly learnt does not show what a trained one would keep.
+fn write_small_corpus(
     arm: &Arm,
     model: &dyn LanguageModel,
     prepared: &PreparedText,
@@ -207,8 +210,8 @@ fn write_a_little(
     Ok(documents.tokens().0)
 }
 
-/// Weights, gradients, two moments; what a step keeps for its backward pass; the text as ids and as characters.
-fn memory(arm: &Arm, model_bytes: u64, prepared: &PreparedText) -> u64 {
+/// Bytes for weights, gradients and two moments; activations of a training step; the text as ids and as characters.
+fn memory_bytes(arm: &Arm, model_bytes: u64, prepared: &PreparedText) -> u64 {
     let activations = match &arm.model {
         Model::Ngram(_) => 0,
         Model::Transformer(shape) => {

@@ -1,6 +1,7 @@
-//! `genloss drift`: collapse by finite sampling alone.
+//! `genloss drift`: simulated collapse by finite sampling alone.
 
 use super::counts::count;
+use super::machine::ThreadArgs;
 use super::output;
 use crate::config::file::{MixtureTable, SynthesisTable};
 use crate::config::{self, Decoding};
@@ -22,11 +23,11 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Model {
-    /// Types that are counted: diversity, and which of them live.
+    /// Counted types, such as words: diversity, and how many survive.
     Categorical(Categorical),
-    /// A Gaussian fitted by maximum likelihood: variance, and how far the mean strays.
+    /// A Gaussian fitted by maximum likelihood: variance, and distance of the mean.
     Gaussian(Gaussian),
-    /// Least squares on labels that the model before made up: the error on new rows.
+    /// Least squares on labels predicted by the model before: the error on new rows.
     Regression(Regression),
 }
 
@@ -36,28 +37,27 @@ struct Common {
     /// Generations after generation 0.
     #[arg(long, default_value = "10", value_parser = count, value_name = "G")]
     generations: u64,
-    /// What generations train on: a published name, or settings such as '{ natural_fraction = 0.1 }'.
+    /// Mixture of natural and synthetic data: a published name, or settings such as '{ natural_fraction = 0.1 }'.
     #[arg(long, default_value = "replace")]
     mixture: String,
     /// Lineages to average over.
     #[arg(long, default_value = "100", value_parser = count, value_name = "R")]
     replicates: u64,
-    /// Names the random draws.
+    /// Seed of the random draws.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How to show it.
+    /// Output format.
     #[arg(long, value_enum, default_value = "table")]
-    format: Format,
-    /// Threads to compute with; the results do not depend on it [default: one per processor].
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    format: DriftFormat,
+    #[command(flatten)]
+    threads: ThreadArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A line for every statistic of every generation.
+enum DriftFormat {
+    /// Aligned columns, a line for every statistic of every generation.
     Table,
-    /// An object: settings, and rows with the exact expectation.
+    /// An object with the settings and the rows.
     Json,
     /// The rows, comma-separated.
     Csv,
@@ -65,22 +65,22 @@ enum Format {
 
 #[derive(Debug, clap::Args)]
 struct Categorical {
-    /// Natural types [default: 1000].
+    /// Number of types in natural data [default: 1000].
     #[arg(long, value_parser = count, value_name = "N", conflicts_with_all = ["frequencies", "corpus"])]
     types: Option<u64>,
     /// Zipf exponent of their frequencies; 0 is uniform [default: 0].
     #[arg(long, allow_negative_numbers = true, value_name = "EXPONENT", conflicts_with_all = ["frequencies", "corpus"])]
     zipf: Option<f64>,
-    /// Added to every rank (Zipf–Mandelbrot) [default: 0].
+    /// Shift of every rank (Zipf–Mandelbrot) [default: 0].
     #[arg(long, allow_negative_numbers = true, value_name = "Q", conflicts_with_all = ["frequencies", "corpus"])]
     shift: Option<f64>,
-    /// Natural frequencies, one number a line.
+    /// File of natural frequencies, one number per line.
     #[arg(long, value_name = "FILE", conflicts_with = "corpus")]
     frequencies: Option<PathBuf>,
-    /// Natural text, whose tokens are the types.
+    /// Natural text; its tokens are the types.
     #[arg(long, value_name = "FILE")]
     corpus: Option<PathBuf>,
-    /// Tokens of the tokenizer learnt on the corpus [default: 2048].
+    /// Vocabulary size of the tokenizer learnt on the corpus [default: 2048].
     #[arg(long, value_parser = count, value_name = "N", requires = "corpus")]
     vocab: Option<u64>,
     /// Samples per generation: 100_000, 1e6, 15e12.
@@ -89,10 +89,10 @@ struct Categorical {
     /// Sampling temperature.
     #[arg(long, allow_negative_numbers = true, value_name = "T")]
     temperature: Option<f64>,
-    /// Samples the k most frequent types only.
+    /// Sample from the k most frequent types only.
     #[arg(long, value_name = "K")]
     top_k: Option<usize>,
-    /// Samples the fewest types that hold this mass.
+    /// Sample from the most frequent types that reach this probability only.
     #[arg(long, allow_negative_numbers = true, value_name = "P")]
     top_p: Option<f64>,
     #[command(flatten)]
@@ -127,7 +127,7 @@ struct Regression {
 }
 
 impl Args {
-    /// Simulates, and prints what came of it.
+    /// Runs the simulation and prints its statistics.
     pub fn exec(self) -> Result<()> {
         match self.model {
             Model::Categorical(args) => args.exec(),
@@ -138,13 +138,9 @@ impl Args {
 }
 
 impl Common {
-    /// The loop of `samples` per generation, and the settings that every model has.
+    /// Starts the threads; returns the settings that every model has.
     fn plan(&self, samples: u64) -> Result<DriftSettings> {
-        if let Some(threads) = self.threads {
-            ensure!((1..=1024).contains(&threads), "--threads {threads}: give a number from 1 to 1024");
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-            pool.with_context(|| format!("--threads {threads}"))?;
-        }
+        self.threads.start()?;
         Ok(DriftSettings {
             samples,
             generations: usize::try_from(self.generations)?,
@@ -156,9 +152,9 @@ impl Common {
 
     fn show(&self, model: &str, plan: &DriftSettings, of_model: Value, rows: &[DriftRow]) -> Result<()> {
         match self.format {
-            Format::Csv => output::csv(rows),
-            Format::Table => output::emit(&table(rows)),
-            Format::Json => {
+            DriftFormat::Csv => output::csv(rows),
+            DriftFormat::Table => output::emit(&table(rows)),
+            DriftFormat::Json => {
                 let mut settings = json!({
                     "model": model,
                     "samples": plan.samples,
@@ -200,7 +196,7 @@ impl Categorical {
         Ok(config::check_decoding(&table, &|key| format!("--{}", key.replace('_', "-")))?)
     }
 
-    /// Natural frequencies, and where they come from.
+    /// Natural frequencies, and the settings that they follow from.
     fn natural(&self) -> Result<(Frequencies, Value)> {
         if let Some(path) = &self.frequencies {
             let weights = numbers(path)?;
@@ -237,10 +233,10 @@ impl Regression {
     }
 }
 
-/// A lineage holds a few numbers of eight bytes for each.
+/// A lineage takes a few times 8 bytes per type.
 const MOST_TYPES: u64 = 1_000_000_000;
 
-/// One number a line; blank lines and what follows a `#` are left out.
+/// Reads one number per line; blank lines and text after a `#` are skipped.
 fn numbers(path: &Path) -> Result<Vec<f64>> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let mut found = Vec::new();
@@ -254,7 +250,7 @@ fn numbers(path: &Path) -> Result<Vec<f64>> {
     Ok(found)
 }
 
-/// The frequencies of the tokens of a text, under a tokenizer learnt on it: all of it, for nothing is held out here.
+/// The frequencies of tokens in a whole text, under a tokenizer learnt on it.
 fn token_frequencies(path: &Path, vocab: usize) -> Result<Frequencies> {
     let files = config::Files {
         paths: vec![path.display().to_string()],
@@ -274,7 +270,7 @@ fn token_frequencies(path: &Path, vocab: usize) -> Result<Frequencies> {
     let tokenizer = Tokenizer::learn(&text.train, vocab)?;
     ensure!(
         tokenizer.vocab_size() == vocab,
-        "--vocab {vocab}: {} has patterns for {} tokens only; lower it, or give more text",
+        "--vocab {vocab}: the text of {} yields {} tokens only; lower --vocab, or give more text",
         path.display(),
         tokenizer.vocab_size()
     );
@@ -285,7 +281,6 @@ fn token_frequencies(path: &Path, vocab: usize) -> Result<Frequencies> {
     Frequencies::from_counts(&counts).with_context(|| path.display().to_string())
 }
 
-/// Every row, as it is.
 fn table(rows: &[DriftRow]) -> String {
     let shown = |value: Option<f64>| value.filter(|value| value.is_finite()).map_or("–".to_owned(), short);
     let line = |row: &DriftRow| {
@@ -302,27 +297,11 @@ fn table(rows: &[DriftRow]) -> String {
     output::table(&header, &rows.iter().map(line).collect::<Vec<_>>())
 }
 
-/// Six digits, with an exponent where they would not be seen otherwise.
+/// Six decimals; very small and large numbers with an exponent.
 fn short(value: f64) -> String {
     if value != 0.0 && !(1e-2..1e7).contains(&value.abs()) {
         format!("{value:.4e}")
     } else {
         format!("{value:.6}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_may_be_written_short() {
-        let good = [("15e12", 15_000_000_000_000), ("1e6", 1_000_000), ("100_000", 100_000), ("1.5e3", 1500)];
-        for (text, expected) in good {
-            assert_eq!(count(text).unwrap(), expected);
-        }
-        for text in ["1.5", "-3", "1e-2", "", "e5", "15 12", "1e25", "99999999999999999999999", "nan"] {
-            assert!(count(text).is_err(), "{text}");
-        }
     }
 }

@@ -14,34 +14,34 @@ use std::path::PathBuf;
 /// Options of `genloss fit`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folders of runs or studies. Their models are taken together.
+    /// Folders of runs or studies; the laws are fitted to the models of all of them.
     #[arg(required = true, value_name = "DIR")]
     folders: Vec<PathBuf>,
-    /// The generation whose models are taken, from 1 on [default: the last].
+    /// Generation whose models are used, from 1 on [default: the last].
     #[arg(long)]
     generation: Option<usize>,
-    /// Parameters of the model to foresee losses for [default: of the largest].
+    /// Model size to predict losses for, in parameters [default: the largest].
     #[arg(long, value_parser = positive_count)]
     parameters: Option<u64>,
-    /// Tokens seen, to foresee losses for [default: the most that a model of that size has seen].
+    /// Training tokens to predict losses for [default: the most that a model of that size has seen].
     #[arg(long, value_parser = positive_count)]
     tokens: Option<u64>,
-    /// Refits behind an interval.
+    /// Bootstrap refits per interval.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(40..=1_000_000))]
     resamples: u64,
-    /// Names the random numbers of the refits.
+    /// Seed of the bootstrap.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How to show it.
+    /// Output format.
     #[arg(long, value_enum, default_value = "table")]
     format: OutputFormat,
-    /// Write `report.html`, `figures/` and `fit.json` into this folder besides.
+    /// Also write report.html, figures/ and fit.json into this folder.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
 impl Args {
-    /// Fits, prints, and writes what is asked for.
+    /// Fits, prints the result, and writes the page if there is an `--out`.
     pub fn exec(self) -> Result<()> {
         self.check_out()?;
         let recorded = compare::read_all(&self.folders)?;
@@ -51,14 +51,14 @@ impl Args {
             (1..=last).contains(&generation),
             "--generation {generation}: the runs have generations 1 to {last} in common"
         );
-        let question = FitSettings {
+        let settings = FitSettings {
             parameters: self.parameters,
             tokens: self.tokens,
             resamples: self.resamples as usize,
             seed: self.seed,
         };
         let names: Vec<&str> = recorded.iter().map(|one| one.experiment.name.as_str()).collect();
-        let fitted = fit::fit(fit::points(&recorded, generation)?, &question)?;
+        let fitted = fit::fit(fit::points(&recorded, generation)?, &settings)?;
         show(&fitted, self.format)?;
         let Some(out) = &self.out else { return Ok(()) };
         for path in report::write_fit(&fitted, &names, out)? {
@@ -67,7 +67,7 @@ impl Args {
         Ok(())
     }
 
-    /// Refuses to write over the page of a run, or figures among the runs, where `DIR/*` would take them for one.
+    /// Returns an error if `--out` is a run, or the folder above one, where `DIR/*` would pick it up as a run.
     fn check_out(&self) -> Result<()> {
         let Some(out) = &self.out else { return Ok(()) };
         let is_taken = |folder: &PathBuf| {
@@ -76,7 +76,7 @@ impl Args {
         };
         ensure!(
             !store::is_store(out) && !store::is_study(out) && !self.folders.iter().any(is_taken),
-            "--out {}: holds runs; give a folder of its own to what is fitted",
+            "--out {}: contains runs; give a separate folder for the fit",
             out.display()
         );
         Ok(())
@@ -92,7 +92,7 @@ fn show(fitted: &Fitted, format: OutputFormat) -> Result<()> {
     }
 }
 
-/// Every table, drawn by `draw` out of a header and rows, and what to know besides.
+/// Every table, drawn by `draw` from a header and rows, and the notes.
 fn text(fitted: &Fitted, draw: impl Fn(&[&str], &[Vec<String>]) -> String) -> String {
     let mut text = String::new();
     for FitTable { title, header, rows, below, .. } in report::tables(fitted) {

@@ -21,9 +21,9 @@ pub struct Args {
     /// The folder of a run or a study.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// How to show it; parquet goes to a file: `> measurements.parquet`.
+    /// Output format; redirect parquet to a file: > measurements.parquet.
     #[arg(long, value_enum, default_value = "table")]
-    format: Format,
+    format: InspectFormat,
     /// Only this arm.
     #[arg(long)]
     arm: Option<String>,
@@ -33,22 +33,26 @@ pub struct Args {
     /// Only this generation.
     #[arg(long)]
     generation: Option<usize>,
-    /// Show K synthetic documents of every generation instead.
+    /// Show K synthetic documents of every generation instead of measurements.
     #[arg(long, value_name = "K", conflicts_with_all = ["metric", "format"])]
     samples: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum InspectFormat {
+    /// Aligned columns for reading.
     Table,
+    /// An array of objects.
     Json,
+    /// Comma-separated, with a header.
     Csv,
+    /// A Parquet file.
     Parquet,
 }
 
-/// One measurement. Arms that share a generation 0 each show it.
+/// One measurement. A generation 0 that arms share has a row for each of them.
 #[derive(Clone, Debug, Serialize)]
-struct Row {
+struct MeasurementRow {
     experiment: String,
     seed: u64,
     arm: String,
@@ -64,23 +68,26 @@ impl Args {
     /// Prints the measurements or the documents.
     pub fn exec(self) -> Result<()> {
         let recorded = store::read_all(&self.folder)?;
-        self.check_filters(&recorded)?;
+        self.check_arm(&recorded)?;
+        self.check_generation(&recorded)?;
         if let Some(most) = self.samples {
             ensure!(
                 !store::is_study(&self.folder),
-                "{}: a study holds measurements and no text; give the folder of the run that it was exported from",
+                "{}: a study has measurements but no text; give the folder of the run that it was exported from",
                 self.folder.display()
             );
             return recorded.iter().try_for_each(|one| self.print_samples(one, most));
         }
-        let rows: Vec<Row> = recorded.iter().flat_map(|one| self.rows(one)).collect();
+        self.check_metric(&recorded)?;
+        let rows: Vec<MeasurementRow> = recorded.iter().flat_map(|one| self.rows(one)).collect();
         match self.format {
-            Format::Table => {
-                output::emit(&output::table(&COLUMNS, &rows.iter().map(Row::cells).collect::<Vec<_>>()))
+            InspectFormat::Table => {
+                let cells: Vec<_> = rows.iter().map(MeasurementRow::cells).collect();
+                output::emit(&output::table(&COLUMNS, &cells))
             }
-            Format::Json => output::json(&rows),
-            Format::Csv => output::csv(&rows),
-            Format::Parquet => {
+            InspectFormat::Json => output::json(&rows),
+            InspectFormat::Csv => output::csv(&rows),
+            InspectFormat::Parquet => {
                 ensure!(
                     !std::io::stdout().is_terminal(),
                     "--format parquet: not for a terminal; redirect it: > measurements.parquet"
@@ -90,56 +97,61 @@ impl Args {
         }
     }
 
-    /// Returns an error if an arm, a metric or a generation is asked for that no experiment has.
-    fn check_filters(&self, recorded: &[RunRecord]) -> Result<()> {
-        if let Some(arm) = &self.arm {
-            let mut names: Vec<&str> = Vec::new();
-            for other in recorded.iter().flat_map(|one| &one.experiment.arms) {
-                if !names.contains(&other.name.as_str()) {
-                    names.push(&other.name);
-                }
+    fn check_arm(&self, recorded: &[RunRecord]) -> Result<()> {
+        let Some(arm) = &self.arm else { return Ok(()) };
+        let mut names: Vec<&str> = Vec::new();
+        for other in recorded.iter().flat_map(|one| &one.experiment.arms) {
+            if !names.contains(&other.name.as_str()) {
+                names.push(&other.name);
             }
-            ensure!(
-                names.contains(&arm.as_str()),
-                "--arm {arm}: there is no such arm; there are {}",
-                names.join(", ")
-            );
         }
-        let lineages = || recorded.iter().flat_map(|one| &one.lineages);
-        if let Some(generation) = self.generation {
-            let last = lineages().map(|lineage| lineage.generations.len()).max().unwrap_or(0);
-            ensure!(
-                generation < last,
-                "--generation {generation}: not on record; there are {last}, from 0 on"
-            );
-        }
-        if let Some(metric) = &self.metric {
-            let mut measured = lineages().flat_map(|lineage| &lineage.generations);
-            let known = measured.any(|record| record.measurements.iter().any(|one| one.metric == *metric));
-            ensure!(known, "--metric {metric}: not measured here; without --metric, every one is listed");
-        }
+        ensure!(
+            names.contains(&arm.as_str()),
+            "--arm {arm}: there is no such arm; there are {}",
+            names.join(", ")
+        );
         Ok(())
     }
 
-    fn rows(&self, recorded: &RunRecord) -> Vec<Row> {
+    fn check_generation(&self, recorded: &[RunRecord]) -> Result<()> {
+        let Some(generation) = self.generation else { return Ok(()) };
+        let lineages = recorded.iter().flat_map(|one| &one.lineages);
+        let count = lineages.map(|lineage| lineage.generations.len()).max().unwrap_or(0);
+        ensure!(generation < count, "--generation {generation}: not recorded; there are {count}, from 0 on");
+        Ok(())
+    }
+
+    fn check_metric(&self, recorded: &[RunRecord]) -> Result<()> {
+        let Some(metric) = &self.metric else { return Ok(()) };
+        let lineages = recorded.iter().flat_map(|one| &one.lineages);
+        let mut generations = lineages.flat_map(|lineage| &lineage.generations);
+        let is_measured =
+            generations.any(|record| record.measurements.iter().any(|one| one.metric == *metric));
+        ensure!(is_measured, "--metric {metric}: not measured here; leave out --metric to list all");
+        Ok(())
+    }
+
+    /// The measurements of one run that pass the filters.
+    fn rows(&self, recorded: &RunRecord) -> Vec<MeasurementRow> {
         let mut rows = Vec::new();
         for lineage in recorded.lineages.iter().filter(|lineage| wanted(self.arm.as_ref(), &lineage.arm)) {
             for (generation, record) in lineage.generations.iter().enumerate() {
+                if !wanted(self.generation.as_ref(), &generation) {
+                    continue;
+                }
                 let measurements =
                     record.measurements.iter().filter(|one| wanted(self.metric.as_ref(), &one.metric));
-                rows.extend(measurements.filter(|_| wanted(self.generation.as_ref(), &generation)).map(
-                    |one| Row {
-                        experiment: recorded.experiment.name.clone(),
-                        seed: lineage.seed,
-                        arm: lineage.arm.clone(),
-                        generation,
-                        metric: one.metric.clone(),
-                        unit: one.unit.clone(),
-                        value: one.value,
-                        std_err: one.std_err,
-                        n: one.n,
-                    },
-                ));
+                rows.extend(measurements.map(|one| MeasurementRow {
+                    experiment: recorded.experiment.name.clone(),
+                    seed: lineage.seed,
+                    arm: lineage.arm.clone(),
+                    generation,
+                    metric: one.metric.clone(),
+                    unit: one.unit.clone(),
+                    value: one.value,
+                    std_err: one.std_err,
+                    n: one.n,
+                }));
             }
         }
         rows
@@ -147,11 +159,7 @@ impl Args {
 
     fn print_samples(&self, recorded: &RunRecord, most: usize) -> Result<()> {
         let samples = store::samples(&self.folder, recorded, most)?;
-        ensure!(
-            !samples.is_empty(),
-            "{}: the synthetic text is not kept in this copy",
-            self.folder.display()
-        );
+        ensure!(!samples.is_empty(), "{}: the synthetic text of this run is not kept", self.folder.display());
         let arms: Vec<&str> = recorded.experiment.arms.iter().map(|arm| arm.name.as_str()).collect();
         let arms: Vec<&str> =
             arms.into_iter().filter(|arm| self.arm.as_deref().is_none_or(|wanted| wanted == *arm)).collect();
@@ -171,7 +179,7 @@ impl Args {
     }
 }
 
-/// The documents of a generation below each other.
+/// The documents of a generation, one below the other.
 fn documents_of(samples: &[Sample], seed: u64, arm: &str, generation: usize) -> String {
     let of = |sample: &&Sample| sample.seed == seed && sample.arm == arm && sample.generation == generation;
     let documents = samples.iter().find(of).map_or(&[][..], |sample| &sample.documents);
@@ -182,7 +190,7 @@ fn wanted<T: PartialEq>(filter: Option<&T>, value: &T) -> bool {
     filter.is_none_or(|filter| filter == value)
 }
 
-/// Text of a model on a terminal: line breaks kept, other control characters shown, not obeyed.
+/// A text with line breaks kept and other control characters escaped, so that a terminal does not act on them.
 fn printable(text: &str) -> String {
     let shown = text.chars().flat_map(|c| match c {
         '\n' => vec![c],
@@ -196,7 +204,7 @@ fn printable(text: &str) -> String {
 const COLUMNS: [&str; 9] =
     ["experiment", "seed", "arm", "generation", "metric", "unit", "value", "std_err", "n"];
 
-impl Row {
+impl MeasurementRow {
     fn cells(&self) -> Vec<String> {
         vec![
             self.experiment.clone(),
@@ -219,10 +227,10 @@ const SCHEMA: &str = "message measurement {
 }";
 
 /// The rows as a Parquet file.
-fn parquet(rows: &[Row]) -> Result<Vec<u8>, ParquetError> {
-    type Text = fn(&Row) -> &str;
-    type Whole = fn(&Row) -> u64;
-    type Real = fn(&Row) -> f64;
+fn parquet(rows: &[MeasurementRow]) -> Result<Vec<u8>, ParquetError> {
+    type Text = fn(&MeasurementRow) -> &str;
+    type Whole = fn(&MeasurementRow) -> u64;
+    type Real = fn(&MeasurementRow) -> f64;
     enum Column {
         Text(Text),
         Whole(Whole),

@@ -1,6 +1,6 @@
 //! The work that a sweep has left, the order in which it is done, and its cost.
 
-use super::cost::{Cost, Trials, duration, mebibytes};
+use super::cost::{Cost, SpeedTrials, duration, mebibytes};
 use super::{machine, output};
 use crate::config::Experiment;
 use crate::store::Address;
@@ -51,12 +51,12 @@ impl SweepPlan {
         }
         let planned: Vec<PlannedGeneration> =
             unfinished.iter().flat_map(|(_, planned)| planned).cloned().collect();
-        let alone = Trials::of(&planned, prepared, device, 1)?;
+        let alone = SpeedTrials::of(&planned, prepared, device, 1)?;
         let cost = Cost::of(&planned, &alone, prepared);
         let mut schedule = Schedule::new(&unfinished, 1, &alone, prepared);
         let most = most_parallel_units(unfinished.len(), &cost, device);
         if most > 1 {
-            let trials = Trials::of(&planned, prepared, device, most)?;
+            let trials = SpeedTrials::of(&planned, prepared, device, most)?;
             let side_by_side = Schedule::new(&unfinished, most, &trials, prepared);
             if side_by_side.seconds < schedule.seconds {
                 schedule = side_by_side;
@@ -103,7 +103,7 @@ impl<'a> Schedule<'a> {
     fn new(
         unfinished: &'a [Unfinished<'a>],
         parallel_units: usize,
-        trials: &Trials,
+        trials: &SpeedTrials,
         prepared: &PreparedSweep,
     ) -> Self {
         let seconds = |planned: &[PlannedGeneration]| Cost::of(planned, trials, prepared).seconds;
@@ -141,7 +141,7 @@ fn most_parallel_units(units: usize, cost: &Cost, device: &Device) -> usize {
 fn row(
     place: usize,
     planned: &[PlannedGeneration],
-    trials: &Trials,
+    trials: &SpeedTrials,
     prepared: &PreparedSweep,
 ) -> Vec<String> {
     let experiment = &prepared.experiments()[place];

@@ -1,4 +1,4 @@
-//! `genloss report`: figures and a page.
+//! `genloss report`: figures and an HTML page.
 
 use super::{compare, output};
 use crate::report;
@@ -6,7 +6,7 @@ use crate::store;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
-/// Documents that the page shows of each generation.
+/// Synthetic documents on the page per generation.
 const SAMPLES: usize = 3;
 
 /// Options of `genloss report`.
@@ -15,7 +15,7 @@ pub struct Args {
     /// Folders of runs or studies.
     #[arg(required = true, value_name = "DIR")]
     folders: Vec<PathBuf>,
-    /// Where to write `report.html` and `figures/` [default: the first DIR].
+    /// Folder for report.html and figures/ [default: the first DIR].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -29,7 +29,7 @@ impl Args {
     }
 }
 
-/// Writes the report on `folders` into `out`; returns the page's path.
+/// Writes a report on the runs in `folders` into `out`, and returns the path of the page.
 pub fn write(folders: &[PathBuf], out: &Path) -> Result<PathBuf> {
     let (mut recorded, mut samples) = (Vec::new(), Vec::new());
     for (folder, experiment) in compare::read_with_folders(folders)? {

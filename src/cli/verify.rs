@@ -1,4 +1,4 @@
-//! `genloss verify`: does this build still say what is known to be true?
+//! `genloss verify`: results of this build against values that are known.
 
 use super::machine::{self, MachineArgs};
 use super::output::{self, OutputFormat, say};
@@ -15,19 +15,19 @@ use clap::builder::PossibleValue;
 /// Options of `genloss verify`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Names every random draw; whatever it is, a sound build passes.
+    /// Seed of the random draws; a sound build passes with any.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Fewer draws and no language models: seconds in place of half an hour.
+    /// Fewer draws and no language models: seconds instead of half an hour.
     #[arg(long)]
     quick: bool,
-    /// One group of checks alone.
+    /// Run one group of checks only.
     #[arg(long, value_enum)]
     only: Option<CheckGroup>,
-    /// Break the simulator on purpose; some check must fail.
+    /// Inject a fault into the simulator, to see that checks catch it.
     #[arg(long, value_enum, value_name = "FAULT")]
     inject: Option<Fault>,
-    /// How to show it.
+    /// Output format.
     #[arg(long, value_enum, default_value = "table")]
     format: OutputFormat,
     #[command(flatten)]
@@ -53,7 +53,10 @@ impl ValueEnum for Fault {
 }
 
 impl Args {
-    /// Makes the checks, and prints what came of them.
+    /// Runs the checks and prints their outcomes.
+    ///
+    /// # Errors
+    /// If a check fails.
     pub fn exec(self) -> Result<()> {
         let checks = self.checks()?;
         show(&checks, self.format)?;
@@ -68,7 +71,7 @@ impl Args {
         let is_simulated = matches!(self.only, None | Some(CheckGroup::Oracles));
         ensure!(
             self.inject.is_none() || is_simulated,
-            "--inject breaks the simulator of the loop, which --only {} leaves out; use --only oracles, or neither",
+            "--inject breaks the simulator, which --only {} does not run; use --only oracles, or leave out --only",
             self.only.map_or("", CheckGroup::name)
         );
         let device = self.machine.open()?;

@@ -1,31 +1,37 @@
-//! A command at work on one request: fed, read, watched, and stopped with all that it has started.
+//! One external command at work on one request: fed, read, watched, and stopped together with everything it started.
+//!
+//! The command leads a process group of its own, and is not reaped before that group has been killed: until then the
+//! operating system cannot give its number to another group. The crate process-wrap reaps a finished command first and
+//! then no longer signals what the command has left running, so it cannot replace this code.
 
 use super::{ExternalError, SynthesisError};
 use crate::model::ModelError;
 use crate::stage::Stage;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Bytes of a line, at most.
-const LONGEST_LINE: u64 = 1 << 26;
+const MAX_LINE_BYTES: u64 = 1 << 26;
 
-/// What a command that has answered may still take to end, and what it has started to answer after it.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// Time for a command to exit after its last answer, and for processes that it started to answer after it has exited.
+const EXIT_GRACE_PERIOD: Duration = Duration::from_secs(2);
 
-/// How often the clock and the user are heeded.
-const HEARTBEAT: Duration = Duration::from_millis(50);
+/// Interval at which the time limit and interruption by the user are checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A command that runs, fed and read by threads of its own.
+/// A line of output with its number, from 1.
+type NumberedLine = (usize, Vec<u8>);
+
+/// A running command. Threads feed its input and drain its output and standard error.
 pub(super) struct Process {
-    program: String,
+    command: String,
     child: Child,
-    /// With their numbers, from 1; blank ones are left out.
-    lines: Receiver<std::io::Result<(usize, Vec<u8>)>>,
-    errors: JoinHandle<String>,
+    /// Lines of output; blank ones are left out.
+    lines: Receiver<std::io::Result<NumberedLine>>,
+    stderr_tail: JoinHandle<String>,
 }
 
 impl Process {
@@ -33,38 +39,25 @@ impl Process {
         let program = command.first().cloned().unwrap_or_default();
         let mut prepared = Command::new(&program);
         prepared.args(&command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // A group of its own, so that what the command starts can be stopped with it.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut prepared, 0);
-        let mut child =
-            prepared.spawn().map_err(|source| ExternalError::Start { program: program.clone(), source })?;
+        let mut child = prepared.spawn().map_err(|source| ExternalError::Start { program, source })?;
         let (mut stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         std::thread::spawn(move || {
-            // A command that does not read its input to the end has its reasons: what it answers is what counts.
+            // A command may exit without reading all of its input; only its answers count.
             stdin.as_mut().map(|stdin| stdin.write_all(input.as_bytes()))
         });
         let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            let Some(stdout) = stdout else { return };
-            let mut reader = BufReader::new(stdout);
-            for number in 1.. {
-                let mut line = Vec::new();
-                let sent = match reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
-                    Ok(0) => return,
-                    Ok(_) if line.iter().all(u8::is_ascii_whitespace) => Ok(()),
-                    Ok(_) => sender.send(Ok((number, line))),
-                    Err(error) => sender.send(Err(error)),
-                };
-                if sent.is_err() {
-                    return;
-                }
-            }
-        });
-        let errors = std::thread::spawn(move || stderr.map_or_else(String::new, last_words));
-        Ok(Self { program: command.join(" "), child, lines, errors })
+        std::thread::spawn(move || stdout.map(|stdout| send_lines(stdout, &sender)));
+        let stderr_tail = std::thread::spawn(move || stderr.map_or_else(String::new, tail));
+        Ok(Self { command: command.join(" "), child, lines, stderr_tail })
     }
 
-    /// The text of as many answers as were asked for, once the command has ended well.
+    /// Reads the texts of `wanted` answers, waits for the command to exit, and stops whatever it leaves running.
+    ///
+    /// # Errors
+    /// If the command fails, exceeds `limit`, or answers too little, too much or in another form; or if the user
+    /// interrupts the stage.
     pub(super) fn answers(
         mut self,
         wanted: usize,
@@ -74,76 +67,81 @@ impl Process {
         let mut deadline = Instant::now() + limit;
         let mut answers = Vec::with_capacity(wanted);
         loop {
-            if stage.interrupted() {
-                self.stop();
-                return Err(ModelError::Interrupted.into());
-            }
+            self.check_interrupt(stage)?;
             if Instant::now() >= deadline {
-                if answers.len() == wanted || self.has_ended() {
+                if answers.len() == wanted || self.has_exited() {
                     break;
                 }
-                self.stop();
-                return Err(ExternalError::TooSlow {
-                    program: self.program.clone(),
-                    seconds: limit.as_secs_f64(),
-                    lines: answers.len(),
-                    documents: wanted,
-                    said: self.said(),
-                }
-                .into());
+                return Err(self.too_slow(answers.len(), wanted, limit).into());
             }
-            match self.lines.recv_timeout(HEARTBEAT) {
-                Ok(line) => match self.answer(line, answers.len(), wanted) {
-                    Ok(answer) => {
-                        answers.push(answer);
-                        if answers.len() == wanted {
-                            deadline = deadline.min(Instant::now() + FAREWELL);
-                        }
+            match self.lines.recv_timeout(POLL_INTERVAL) {
+                Ok(line) => {
+                    answers.push(self.parse(line, answers.len(), wanted)?);
+                    if answers.len() == wanted {
+                        deadline = deadline.min(Instant::now() + EXIT_GRACE_PERIOD);
                     }
-                    Err(error) => {
-                        self.stop();
-                        return Err(error.into());
-                    }
-                },
-                // What it has started may hold its output open after it.
-                Err(RecvTimeoutError::Timeout) if answers.len() == wanted && self.has_ended() => break,
-                Err(RecvTimeoutError::Timeout) if self.has_ended() => {
-                    deadline = deadline.min(Instant::now() + FAREWELL);
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) if !self.has_exited() => {}
+                // Processes that it started may keep the output open, and still answer.
+                Err(RecvTimeoutError::Timeout) if answers.len() < wanted => {
+                    deadline = deadline.min(Instant::now() + EXIT_GRACE_PERIOD);
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
         }
-        self.ended(&answers, wanted, deadline.min(Instant::now() + FAREWELL), stage)?;
+        self.finish(answers.len(), wanted, deadline.min(Instant::now() + EXIT_GRACE_PERIOD), stage)?;
         Ok(answers)
     }
 
-    /// What a line of the output says.
-    fn answer(
-        &self,
-        line: std::io::Result<(usize, Vec<u8>)>,
+    /// The text of an answer. If the line is not one, the command is stopped.
+    fn parse(
+        &mut self,
+        line: std::io::Result<NumberedLine>,
         answered: usize,
         wanted: usize,
     ) -> Result<String, ExternalError> {
-        let wrong = |reason: String, number: usize, line: &[u8]| ExternalError::Line {
-            program: self.program.clone(),
+        let (number, reason, line) = match line {
+            Err(error) => (answered + 1, error.to_string(), Vec::new()),
+            Ok((number, line)) if answered == wanted => {
+                (number, format!("{wanted} documents were asked for"), line)
+            }
+            Ok((number, line)) => match text_of(&line) {
+                Ok(text) => return Ok(text),
+                Err(reason) => (number, reason, line),
+            },
+        };
+        self.stop();
+        Err(ExternalError::Line {
+            program: self.command.clone(),
             line: number,
             reason,
-            excerpt: String::from_utf8_lossy(line).trim_end().chars().take(120).collect(),
-        };
-        let (number, line) = line.map_err(|error| wrong(error.to_string(), answered + 1, &[]))?;
-        if answered == wanted {
-            return Err(wrong(format!("{wanted} documents were asked for"), number, &line));
-        }
-        let answer: Value =
-            serde_json::from_slice(&line).map_err(|error| wrong(error.to_string(), number, &line))?;
-        let text = answer.get("text").and_then(Value::as_str);
-        text.map(str::to_owned)
-            .ok_or_else(|| wrong("it has no \"text\" that is a string".to_owned(), number, &line))
+            excerpt: String::from_utf8_lossy(&line).trim_end().chars().take(120).collect(),
+        })
     }
 
-    /// Whether the command has ended. It is not reaped, so that nothing else can have its number yet.
-    fn has_ended(&mut self) -> bool {
+    /// Stops the command and returns an error if the user interrupted the stage.
+    fn check_interrupt(&mut self, stage: &Stage) -> Result<(), ModelError> {
+        if stage.interrupted() {
+            self.stop();
+            return Err(ModelError::Interrupted);
+        }
+        Ok(())
+    }
+
+    /// Stops a command that exceeded its time limit.
+    fn too_slow(mut self, lines: usize, documents: usize, limit: Duration) -> ExternalError {
+        self.stop();
+        ExternalError::TooSlow {
+            program: self.command.clone(),
+            seconds: limit.as_secs_f64(),
+            lines,
+            documents,
+            said: self.said(),
+        }
+    }
+
+    /// Whether the command has exited. It is not reaped.
+    fn has_exited(&mut self) -> bool {
         #[cfg(unix)]
         {
             use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
@@ -157,37 +155,34 @@ impl Process {
         }
     }
 
-    /// Waits until `deadline` for a command that has closed its output or answered all, stops what it has left behind, and
-    /// checks how it ended.
-    fn ended(
+    /// Waits until `deadline` for the exit of a command that has closed its output or answered everything, stops what it
+    /// left running, and checks its exit status. The status of one that has answered everything but does not exit does
+    /// not matter.
+    fn finish(
         mut self,
-        answers: &[String],
-        wanted: usize,
+        lines: usize,
+        documents: usize,
         deadline: Instant,
         stage: &Stage,
     ) -> Result<(), SynthesisError> {
-        while !self.has_ended() && Instant::now() < deadline {
-            if stage.interrupted() {
-                self.stop();
-                return Err(ModelError::Interrupted.into());
-            }
-            std::thread::sleep(HEARTBEAT / 10);
+        while !self.has_exited() && Instant::now() < deadline {
+            self.check_interrupt(stage)?;
+            std::thread::sleep(POLL_INTERVAL / 10);
         }
-        // One that has answered and does not go: what counts is whether the answers are whole.
-        let has_ended = self.has_ended();
+        let has_exited = self.has_exited();
         self.stop();
-        let status = self.child.wait().ok().filter(|_| has_ended).unwrap_or_default();
-        let (program, lines) = (self.program.clone(), answers.len());
+        let status = self.child.wait().ok().filter(|_| has_exited).unwrap_or_default();
+        let program = self.command.clone();
         if !status.success() {
             return Err(ExternalError::Failed { program, status, said: self.said() }.into());
         }
-        if lines < wanted {
-            return Err(ExternalError::TooFew { program, lines, documents: wanted, said: self.said() }.into());
+        if lines < documents {
+            return Err(ExternalError::TooFew { program, lines, documents, said: self.said() }.into());
         }
         Ok(())
     }
 
-    /// Ends the command and what it has started.
+    /// Kills the command and everything that it started.
     fn stop(&mut self) {
         #[cfg(unix)]
         if let Some(group) = rustix::process::Pid::from_raw(self.child.id() as i32) {
@@ -197,20 +192,44 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// The end of what the command wrote to standard error, to stand behind a message.
+    /// The end of standard error of a stopped command, to append to a message.
     fn said(self) -> String {
-        let patience = Instant::now() + HEARTBEAT * 10;
-        while !self.errors.is_finished() && Instant::now() < patience {
-            std::thread::sleep(HEARTBEAT / 10);
+        let deadline = Instant::now() + POLL_INTERVAL * 10;
+        while !self.stderr_tail.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(POLL_INTERVAL / 10);
         }
-        let said =
-            if self.errors.is_finished() { self.errors.join().unwrap_or_default() } else { String::new() };
-        if said.is_empty() { said } else { format!("; it said: {said}") }
+        let is_complete = self.stderr_tail.is_finished();
+        let tail = if is_complete { self.stderr_tail.join().unwrap_or_default() } else { String::new() };
+        if tail.is_empty() { tail } else { format!("; it said: {tail}") }
     }
 }
 
-/// Reads all of a stream and gives the end of it, as text.
-fn last_words(mut stream: impl Read) -> String {
+/// Sends every line that is not blank, until the output is closed or nobody receives.
+fn send_lines(output: ChildStdout, lines: &Sender<std::io::Result<NumberedLine>>) {
+    let mut reader = BufReader::new(output);
+    for number in 1.. {
+        let mut line = Vec::new();
+        let sent = match reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line) {
+            Ok(0) => return,
+            Ok(_) if line.iter().all(u8::is_ascii_whitespace) => Ok(()),
+            Ok(_) => lines.send(Ok((number, line))),
+            Err(error) => lines.send(Err(error)),
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+/// The `text` of a line of JSON; the error says why there is none.
+fn text_of(line: &[u8]) -> Result<String, String> {
+    let answer: Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let text = answer.get("text").and_then(Value::as_str).map(str::to_owned);
+    text.ok_or_else(|| "it has no \"text\" that is a string".to_owned())
+}
+
+/// Reads a stream to its end and returns the last 2000 bytes as text.
+fn tail(mut stream: impl Read) -> String {
     const KEPT: usize = 2000;
     let (mut kept, mut buffer) = (Vec::new(), [0; 4096]);
     while let Ok(read @ 1..) = stream.read(&mut buffer) {

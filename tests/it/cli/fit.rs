@@ -90,7 +90,7 @@ fn a_fit_is_written_and_drawn_into_a_folder() {
 }
 
 #[test]
-fn runs_that_no_law_can_be_fitted_to_are_refused_with_what_to_run() {
+fn runs_that_no_law_can_be_fitted_to_are_an_error_that_names_what_to_run() {
     let (_, root, _) = finished();
     let said = refusal(&["fit", text(root)]);
     for expected in ["natural: 1 size, 1 number of tokens", "L(D) takes 4 different", "name all folders"] {
@@ -100,9 +100,9 @@ fn runs_that_no_law_can_be_fitted_to_are_refused_with_what_to_run() {
     assert!(refusal(&["fit", text(root), "--generation", "0"]).contains("--generation 0"));
 }
 
-/// Text that was chosen among, and text by a model of another kind, are not what a model of the arm's own writes.
+/// Selected text, and text by a model of another size, are sources of their own.
 #[test]
-fn what_was_selected_and_who_wrote_tell_blends_apart() {
+fn selection_and_writer_distinguish_blends() {
     let dir = tempfile::tempdir().unwrap();
     let (_, root, file) = finished();
     let run = |name: &str, more: &[&str]| {
@@ -130,18 +130,18 @@ fn what_was_selected_and_who_wrote_tell_blends_apart() {
 }
 
 #[test]
-fn a_fit_is_not_written_over_runs() {
+fn a_fit_never_overwrites_runs() {
     let (_, root, _) = finished();
     for out in [text(root), text(root.parent().unwrap())] {
         let said = refusal(&["fit", text(root), "--out", out]);
-        assert!(said.contains("holds runs; give a folder of its own"), "{said}");
+        assert!(said.contains("contains runs; give a separate folder"), "{said}");
     }
     let said = refusal(&["fit", text(root), "--tokens", "0"]);
     assert!(said.contains("give at least 1"), "{said}");
 }
 
 #[test]
-fn models_that_go_on_from_other_weights_are_refused() {
+fn models_that_start_from_earlier_weights_cannot_be_fitted() {
     let (_, root, _) = finished();
     let mut recorded = store::read(root).unwrap();
     recorded.experiment.arms[1].training.init = Init::Chained { base: None };
