@@ -1,14 +1,39 @@
-//! Loss laws from runs: how does the loss fall with tokens and parameters, for each blend of natural and synthetic text?
+//! Scaling laws from runs: how does the loss fall with tokens and parameters, for each blend of natural and synthetic
+//! text?
 //!
-//! [`points()`] takes one point from each model on record; [`fit()`] fits laws to the points of each [`Blend`], and answers
-//! from them what Kang et al. (2025) ask: which share of synthetic text gives the least loss, and how many tokens does a
-//! blend save at equal loss. Two things about a point:
+//! [`points()`] takes one point from each recorded model. [`fit()`] fits laws to the points of each [`Blend`], then answers
+//! the questions of Kang et al. (2025): which share of synthetic text gives the lowest loss, and how many tokens does a
+//! blend save at equal loss?
 //!
-//! - D is the tokens *seen*. Where a text is read several times, that is more than there are: up to about four passes
-//!   count nearly as much as fresh text, more do not (Muennighoff et al. 2023). Let D and the text grow together.
-//! - Synthetic text was written by the generation before: a model of the arm's own size and tokens, so that a law tells
-//!   what happens to models that learn from their like; or, at generation 1, the `[writer]` of the experiments. Kang et al.
-//!   had one large generator for all sizes.
+//! **Pitfalls.**
+//!
+//! - D is the number of tokens *seen*, which exceeds the size of the text if it is read several times. Up to about four
+//!   passes are worth nearly as much as fresh text; more are not (Muennighoff et al. 2023). Let D and the text grow
+//!   together.
+//! - Synthetic text was written by the previous generation: a model of the same size that saw as many tokens. So a law
+//!   describes models that learn from models like themselves. Only at generation 1 can it be the experiment's `[writer]`.
+//!   Kang et al. used one large generator for models of all sizes.
+//!
+//! ```
+//! use genloss::fit::{Blend, FitSettings, ModelSize, Point, fit};
+//! use genloss::units::Tokens;
+//! use std::collections::BTreeMap;
+//!
+//! // Losses of exactly 2 + 300/√D, of one model size.
+//! let points = [100_000_u64, 300_000, 1_000_000, 3_000_000].map(|tokens| Point {
+//!     blend: Blend::natural(),
+//!     size: ModelSize::Parameters(1_000_000),
+//!     tokens: Tokens(tokens),
+//!     epochs: 1.0,
+//!     seed: 1,
+//!     loss_nats: 2.0 + 300.0 / (tokens as f64).sqrt(),
+//!     tail: BTreeMap::new(),
+//! });
+//! let settings = FitSettings { parameters: None, tokens: None, resamples: 40, seed: 1 };
+//! let fitted = fit(points.to_vec(), &settings)?;
+//! assert!((fitted.fits[0].law.floor_nats - 2.0).abs() < 1e-3);
+//! # Ok::<(), genloss::fit::FitError>(())
+//! ```
 
 mod bootstrap;
 mod law;
@@ -30,30 +55,30 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// More passes over a text than this, and repeated tokens are worth clearly less than fresh ones (Muennighoff et al. 2023).
+/// Passes over a text beyond which repeated tokens are worth clearly less than fresh ones (Muennighoff et al. 2023).
 const MOST_EPOCHS: f64 = 4.0;
 
-/// What can go wrong.
+/// Why no law could be fitted.
 #[derive(Debug, thiserror::Error)]
 pub enum FitError {
-    /// Losses of two runs do not compare.
+    /// Two runs measured their losses on different text or in different tokens.
     #[error(
-        "{} and {}: their {difference} is not the same, so that losses do not compare; run both on the same files, with the same held-out tokens and one tokenizer.path, or fit them apart",
+        "{} and {}: their {difference} differs, so their losses cannot be compared; run both on the same files, with the same held-out tokens and one tokenizer.path, or fit them separately",
         names[0],
         names[1]
     )]
     Incomparable {
-        /// The experiments.
+        /// Names of the experiments.
         names: [String; 2],
-        /// What is not the same.
+        /// "held-out text" or "tokenizer".
         difference: &'static str,
     },
-    /// Models have seen more than their last training.
+    /// Training continued from earlier weights, so the tokens that a model has seen in all are unknown.
     #[error(
-        "{name}: its models go on from weights that were trained before (training.init), so that a law would not know what they have seen; fit runs with init = \"scratch\""
+        "{name}: its models continue from weights that were trained before (training.init), so the tokens they have seen are unknown; fit runs with init = \"scratch\""
     )]
-    GoesOn {
-        /// The experiment.
+    Continued {
+        /// Name of the experiment.
         name: String,
     },
     /// No blend has enough points.
@@ -61,12 +86,12 @@ pub enum FitError {
         "too few runs to fit a law: {found}. L(D) takes 4 different training.tokens at one size (of n-grams corpus.train_tokens, all of which they read), L(N) 4 sizes of transformer at one number of tokens, L(N, D) 3 sizes × 4 numbers of tokens; run those, and name all folders"
     )]
     TooFew {
-        /// What there is, by blend.
+        /// The sizes and numbers of tokens that there are, by blend.
         found: String,
     },
 }
 
-/// Where losses are foreseen.
+/// The model size and number of tokens for which losses are predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct PredictionPoint {
     /// Size of the model.
@@ -76,47 +101,47 @@ pub struct PredictionPoint {
 }
 
 impl PredictionPoint {
-    /// N and D; an n-gram has no N, and no law that would ask for it.
+    /// N and D. An n-gram has no N, and no law that uses it; its N is 1.
     fn coordinates(self) -> (f64, f64) {
         (self.size.parameters().unwrap_or(1) as f64, self.tokens.0 as f64)
     }
 }
 
-/// What is asked besides the points.
+/// What to predict from the laws, and how to estimate intervals.
 #[derive(Clone, Copy, Debug)]
 pub struct FitSettings {
-    /// N to foresee losses for; that of the largest model by default.
+    /// N to predict losses for; that of the largest model by default.
     pub parameters: Option<u64>,
-    /// D to foresee losses for; the most that a model of that size has seen by default.
+    /// D to predict losses for; the largest that a model of that size has seen by default.
     pub tokens: Option<u64>,
-    /// Refits behind an interval.
+    /// Number of refits from which intervals are estimated.
     pub resamples: usize,
-    /// Names the random streams.
+    /// Seed of all random streams.
     pub seed: u64,
 }
 
-/// Every law that could be fitted, and what follows.
+/// Every law that the points allowed, and what follows from the laws.
 #[derive(Clone, Debug, Serialize)]
 pub struct Fitted {
-    /// Where losses are foreseen.
+    /// Size and tokens of all predictions.
     pub at: PredictionPoint,
-    /// The laws, by blend, those of natural text first.
+    /// The laws by blend, those of natural text first.
     pub fits: Vec<LawFit>,
-    /// The best share of each kind of synthetic text.
+    /// The share of lowest loss, for each kind of synthetic text.
     pub optima: Vec<Optimum>,
-    /// Tokens saved by each blend.
+    /// Tokens that each blend saves at equal loss.
     pub speed_ups: Vec<SpeedUp>,
-    /// What to know when reading them.
+    /// Caveats, each a sentence without a full stop.
     pub notes: Vec<String>,
-    /// What was fitted to.
+    /// The points that the laws were fitted to.
     pub points: Vec<Point>,
 }
 
 /// Fits every law that `points` allow.
 ///
 /// # Errors
-/// When they allow none; the error says what there is and what it takes.
-pub fn fit(points: Vec<Point>, question: &FitSettings) -> Result<Fitted, FitError> {
+/// If they allow none. The message lists which runs there are and how many a law takes.
+pub fn fit(points: Vec<Point>, settings: &FitSettings) -> Result<Fitted, FitError> {
     let blends: BTreeSet<&Blend> = points.iter().map(|point| &point.blend).collect();
     let groups: Vec<(&Blend, PointGroup)> = blends
         .iter()
@@ -124,10 +149,10 @@ pub fn fit(points: Vec<Point>, question: &FitSettings) -> Result<Fitted, FitErro
         .collect();
     let mut fits: Vec<LawFit> = groups
         .par_iter()
-        .filter_map(|(blend, group)| group.fit(blend, question.resamples, &key(question.seed, blend, group)))
+        .filter_map(|(blend, group)| group.fit(blend, settings.resamples, &key(settings.seed, blend, group)))
         .collect();
     fits.sort_by_key(|fit| !fit.blend.is_natural());
-    let Some(at) = at(&points, question).filter(|_| !fits.is_empty()) else {
+    let Some(at) = at(&points, settings).filter(|_| !fits.is_empty()) else {
         return Err(FitError::TooFew { found: inventory(&blends, &points) });
     };
     let optima = optima(&fits, at);
@@ -136,7 +161,7 @@ pub fn fit(points: Vec<Point>, question: &FitSettings) -> Result<Fitted, FitErro
     Ok(Fitted { at, fits, optima, speed_ups, notes, points })
 }
 
-/// The groups of a blend's points that suffice for a law.
+/// The groups of a blend's points that are large enough for a law.
 fn groups<'a>(blend: &Blend, points: &'a [Point]) -> Vec<PointGroup<'a>> {
     let own: Vec<&Point> = points.iter().filter(|point| point.blend == *blend).collect();
     let sized: Vec<&Point> = own.iter().copied().filter(|point| point.size.parameters().is_some()).collect();
@@ -158,33 +183,33 @@ fn groups<'a>(blend: &Blend, points: &'a [Point]) -> Vec<PointGroup<'a>> {
     at_size.chain(at_tokens).chain([joint]).filter(PointGroup::suffices).collect()
 }
 
-/// Random streams of a law are named by what is fitted, as it is shown.
+/// The key of a law's random streams, which depends on what is fitted and not on the other laws.
 fn key(seed: u64, blend: &Blend, group: &PointGroup) -> StreamKey {
     let size = group.size.map_or(String::new(), |size| size.to_string());
     let tokens = group.tokens.map_or(String::new(), |tokens| tokens.to_string());
     StreamKey::new(seed, &format!("{blend}; {}; {size}; {tokens}", group.form), 0, streams::FIT)
 }
 
-/// What was asked, or the largest run.
-fn at(points: &[Point], question: &FitSettings) -> Option<PredictionPoint> {
+/// The requested size and tokens, or those of the largest run.
+fn at(points: &[Point], settings: &FitSettings) -> Option<PredictionPoint> {
     let largest = points.iter().map(|point| point.size).max()?;
-    let size = question.parameters.map_or(largest, ModelSize::Parameters);
+    let size = settings.parameters.map_or(largest, ModelSize::Parameters);
     let of_size = points.iter().filter(|point| point.size == size).map(|point| point.tokens);
     let most = of_size.max().or_else(|| points.iter().map(|point| point.tokens).max())?;
-    Some(PredictionPoint { size, tokens: question.tokens.map_or(most, Tokens) })
+    Some(PredictionPoint { size, tokens: settings.tokens.map_or(most, Tokens) })
 }
 
-/// Whether a law of `form` holds at `at`.
-fn holds_at(fit: &LawFit, form: LawForm, at: PredictionPoint) -> bool {
+/// Whether a law has the given form and applies at `at`.
+fn applies_at(fit: &LawFit, form: LawForm, at: PredictionPoint) -> bool {
     let at_size = fit.size.is_none_or(|size| size == at.size);
     let at_tokens = fit.tokens.is_none_or(|tokens| tokens == at.tokens);
-    // A law in N says nothing of an n-gram.
+    // A law in N does not apply to an n-gram.
     let has_size = !form.has_parameters() || at.size.parameters().is_some();
     fit.form == form && at_size && at_tokens && has_size
 }
 
-/// Laws of one form that hold at `at`, for as many of the blends that `belongs` as any form has; of forms that have as
-/// many, the one that is fitted nearest by.
+/// The laws at `at` of the blends for which `belongs` is true, all of one form: the one of `forms` that covers the most
+/// blends, and the first of several.
 fn comparable<'a>(
     fits: &'a [LawFit],
     at: PredictionPoint,
@@ -192,7 +217,7 @@ fn comparable<'a>(
     belongs: impl Fn(&Blend) -> bool,
 ) -> Vec<&'a LawFit> {
     let of = |form: LawForm| -> Vec<&LawFit> {
-        fits.iter().filter(|fit| holds_at(fit, form, at) && belongs(&fit.blend)).collect()
+        fits.iter().filter(|fit| applies_at(fit, form, at) && belongs(&fit.blend)).collect()
     };
     forms
         .iter()
@@ -210,7 +235,7 @@ fn optima(fits: &[LawFit], at: PredictionPoint) -> Vec<Optimum> {
     sources(fits).iter().filter_map(best).collect()
 }
 
-/// The kinds of synthetic text.
+/// The kinds of synthetic text that have a law.
 fn sources(fits: &[LawFit]) -> BTreeSet<&str> {
     fits.iter().filter(|fit| !fit.blend.is_natural()).map(|fit| fit.blend.source.as_str()).collect()
 }
@@ -228,7 +253,7 @@ fn speed_ups(fits: &[LawFit], at: PredictionPoint) -> Vec<SpeedUp> {
     blends.iter().filter(|blend| !blend.is_natural()).filter_map(|blend| of(&blend)).collect()
 }
 
-/// What each blend has: "natural: 1 size, 2 numbers of tokens".
+/// How many runs each blend has: "natural: 1 size, 2 numbers of tokens".
 fn inventory(blends: &BTreeSet<&Blend>, points: &[Point]) -> String {
     if blends.is_empty() {
         return "there is no model of that generation".to_owned();
@@ -258,14 +283,14 @@ fn notes(
     }
     if points.iter().any(|point| point.size.parameters().is_none()) {
         notes.push(
-            "n-grams have no N: what they hold is an outcome of the text, so that only L(D) is fitted to them"
+            "n-grams have no N: how many n-grams they store depends on the text, so only L(D) is fitted to them"
                 .to_owned(),
         );
     }
     for source in sources(fits) {
         if optima.iter().all(|optimum| optimum.source != source) {
             notes.push(format!(
-                "{source}: no two shares have a law that holds at {}, D = {}",
+                "{source}: no two shares have a law that applies at {}, D = {}",
                 at.size, at.tokens
             ));
         }
@@ -280,7 +305,7 @@ fn notes(
             most => format!("N = {}, ", Tokens(most)),
         };
         notes.push(format!(
-            "{}, D = {} is beyond the largest runs ({largest}D = {}): what is foreseen there assumes that the laws go on",
+            "{}, D = {} is beyond the largest runs ({largest}D = {}): predictions there assume that the laws continue to hold",
             at.size,
             at.tokens,
             Tokens(most_tokens)
@@ -289,7 +314,7 @@ fn notes(
     let most = points.iter().map(|point| point.epochs).fold(0.0, f64::max);
     if most > MOST_EPOCHS {
         notes.push(format!(
-            "a text was read up to {most:.1} times; D counts every pass in full, and past four they are worth less than fresh text"
+            "a text was read up to {most:.1} times; D counts every pass in full, although passes beyond the fourth are worth less than fresh text"
         ));
     }
     notes

@@ -1,20 +1,34 @@
-//! Verify: does this build still say what is known to be true?
+//! Self-test of a build: does it still reproduce everything whose value is known?
 //!
-//! Three groups of [`Check`]s, all under a seed of the user's choosing:
+//! Three groups of [`Check`]s, all with a seed of the user's choice:
 //!
-//! - [`oracles`]: the loop, simulated, against exact expectations;
-//! - [`metrics`]: every metric of the catalogue, on texts whose value is known without measuring;
-//! - [`verdict`]: how often the verdict errs, on made-up noise and, in the full run, on lineages of language models.
+//! - [`oracles`]: simulations of the training loop, compared with exact expectations;
+//! - [`metrics`]: every metric of the catalogue, on texts whose value follows from how they were constructed;
+//! - [`verdict`]: how often the verdict errs, on synthetic noise and, in a thorough run, on lineages of language models.
 //!
-//! **Tolerance of what is random.** A run makes many z-scores, K in all, and asks of each whether it could be chance. The
-//! line is the two-sided quantile of the normal distribution at [`FALSE_ALARM`]/K (Bonferroni), some 5.3 at K = 700, so
-//! that a sound build fails in about one run of ten thousand, whatever the seed. z-scores of one statistic across
-//! generations go together; Bonferroni stays valid, only a little careful. A mean of few or skewed replicates is not
-//! normal that far out, so there are thousands of replicates, in settings where none of them is lopsided. What has a
-//! tolerance of its own states it.
+//! **Tolerance of random checks.** A run computes K z-scores in all, and none of them may be larger than chance explains.
+//! The threshold is the two-sided normal quantile at [`FALSE_ALARM`]/K (Bonferroni), about 5.3 at K = 700, so that a
+//! correct build fails about one run in ten thousand, whatever the seed. z-scores of one statistic across generations
+//! are correlated; Bonferroni remains valid, only slightly conservative. The mean of few or skewed replicates is not
+//! normal that far out, so there are thousands of replicates, in settings where none is strongly skewed. Checks with
+//! another tolerance state it.
 //!
-//! **A check that cannot fail is none.** [`injected`] holds five faults of a simulator; each must be found out. And a
-//! z-score that is missing where one belongs, because nothing varies or a value is no number, is a failure.
+//! **A check that cannot fail is worthless.** [`injected`] has five simulators that are wrong on purpose, and each must
+//! fail. A z-score that is missing where one is expected, because nothing varies or a value is not a number, is a failure.
+//!
+//! ```
+//! use genloss::verify::{CheckGroup, Evidence, Finding, judge};
+//!
+//! let finding = |z: f64| Finding {
+//!     group: CheckGroup::Oracles,
+//!     name: "example".to_owned(),
+//!     found: "0.51".to_owned(),
+//!     expected: "0.5".to_owned(),
+//!     evidence: Evidence::Scores(vec![z]),
+//! };
+//! let checks = judge(vec![finding(1.3), finding(7.9)]);
+//! assert!(checks[0].passed && !checks[1].passed);
+//! ```
 
 pub mod injected;
 pub mod metrics;
@@ -32,25 +46,25 @@ use crate::stage::Stage;
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, Normal};
 
-/// The chance that a sound build fails a run by its z-scores, about.
+/// Approximate probability that a correct build fails a run because of its z-scores.
 pub const FALSE_ALARM: f64 = 1e-4;
 
-/// What can keep a check from being made.
+/// Why a check could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// A loop that cannot be simulated.
+    /// A simulation of the loop could not be set up.
     #[error(transparent)]
     Drift(#[from] DriftError),
-    /// A mixture or a built-in experiment that is not valid.
+    /// A mixture or a built-in experiment is not valid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Text that could not be measured.
+    /// A text could not be measured.
     #[error(transparent)]
     Measure(#[from] MeasureError),
-    /// The text of a built-in experiment could not be made.
+    /// The text of a built-in experiment could not be generated.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// The user asked to stop.
+    /// The user interrupted the run.
     #[error("interrupted")]
     Interrupted,
     /// A lineage of a built-in experiment failed.
@@ -58,11 +72,11 @@ pub enum VerifyError {
     Calibration(#[from] CalibrationError),
 }
 
-/// What is verified.
+/// The three groups of checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckGroup {
-    /// The simulator of the loop.
+    /// Simulations of the training loop.
     Oracles,
     /// The metrics.
     Metrics,
@@ -71,10 +85,10 @@ pub enum CheckGroup {
 }
 
 impl CheckGroup {
-    /// All of them.
+    /// All groups, in the order in which they run.
     pub const ALL: [Self; 3] = [Self::Oracles, Self::Metrics, Self::Verdict];
 
-    /// The word for it.
+    /// Name on the command line and in the output.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -85,53 +99,53 @@ impl CheckGroup {
     }
 }
 
-/// How thoroughly.
+/// How many random draws the checks make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thoroughness {
-    /// Some ten seconds.
+    /// About ten seconds.
     Quick,
-    /// Five to thirteen times as many draws, and language models.
+    /// Five to thirteen times as many draws as quick, and lineages of language models: about half an hour.
     Full,
 }
 
-/// A run of checks.
+/// Settings of one run of checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifySettings {
-    /// Names every random draw.
+    /// Seed of all random streams.
     pub seed: u64,
-    /// How thoroughly.
-    pub depth: Thoroughness,
-    /// Breaks the simulator of the oracles.
+    /// How many random draws to make.
+    pub thoroughness: Thoroughness,
+    /// Replaces the simulator of the oracles by one with this fault.
     pub fault: Option<Fault>,
 }
 
-/// One thing that was checked.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Check {
-    /// What it is about.
+    /// The group it belongs to.
     pub group: CheckGroup,
-    /// What was checked.
+    /// The quantity that was checked.
     pub name: String,
-    /// What was found.
+    /// The value found.
     pub found: String,
-    /// What is expected, with its tolerance where that is not the one of z.
+    /// The value expected. Includes the tolerance, unless the check is based on z-scores.
     pub expected: String,
-    /// The z-score that lies farthest out, where the check rests on such.
+    /// The z-score of largest magnitude, if the check is based on z-scores.
     pub z: Option<f64>,
-    /// Whether the two agree.
+    /// Whether found and expected agree.
     pub passed: bool,
 }
 
-/// What a check rests on, before it is known how many z-scores there are.
+/// The basis on which a check will be judged.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Evidence {
-    /// z-scores, all of which must stay within the common line.
+    /// z-scores, none of which may exceed the common threshold ([`z_threshold`]). An empty list fails.
     Scores(Vec<f64>),
-    /// A verdict of its own.
-    Settled(bool),
+    /// The check has its own tolerance and has passed (true) or failed.
+    Decided(bool),
 }
 
-/// A check that has not been judged.
+/// A check before it is judged, which takes the number of z-scores of the whole run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// As in [`Check`].
@@ -142,14 +156,14 @@ pub struct Finding {
     pub found: String,
     /// As in [`Check`].
     pub expected: String,
-    /// What it rests on.
+    /// Basis of the judgement.
     pub evidence: Evidence,
 }
 
-/// Makes the checks of a group. Only the verdict needs `context`, for its language models.
+/// Makes the checks of a group. Only [`CheckGroup::Verdict`] uses `context`, for its language models.
 ///
 /// # Errors
-/// When a check cannot be made, or the user asks to stop.
+/// If a check cannot be made, or the user interrupts.
 pub fn findings(
     group: CheckGroup,
     plan: &VerifySettings,
@@ -163,16 +177,16 @@ pub fn findings(
     }
 }
 
-/// Judges findings, the z-scores of all of them by one line.
+/// Judges findings. The z-scores of all of them share one threshold.
 #[must_use]
 pub fn judge(findings: Vec<Finding>) -> Vec<Check> {
-    let line = line(findings.iter().map(|finding| finding.evidence.scores().len()).sum());
-    findings.into_iter().map(|finding| finding.judged(line)).collect()
+    let threshold = z_threshold(findings.iter().map(|finding| finding.evidence.scores().len()).sum());
+    findings.into_iter().map(|finding| finding.judge(threshold)).collect()
 }
 
-/// How far out one of `scores` standard normal numbers may lie: two-sided, [`FALSE_ALARM`] for all together.
+/// The magnitude that one of `scores` standard normal numbers exceeds with probability [`FALSE_ALARM`] (Bonferroni).
 #[must_use]
-pub fn line(scores: usize) -> f64 {
+pub fn z_threshold(scores: usize) -> f64 {
     -Normal::standard().inverse_cdf(FALSE_ALARM / (2.0 * scores.max(1) as f64))
 }
 
@@ -180,55 +194,54 @@ impl Evidence {
     fn scores(&self) -> &[f64] {
         match self {
             Self::Scores(scores) => scores,
-            Self::Settled(_) => &[],
+            Self::Decided(_) => &[],
         }
     }
 }
 
 impl Finding {
-    /// A number that has to agree with `expected` to within `tolerance`.
+    /// Checks that a number agrees with `expected` to within `tolerance`; NaN never does.
     fn number(group: CheckGroup, name: impl Into<String>, found: f64, expected: f64, tolerance: f64) -> Self {
         Self {
             group,
             name: name.into(),
-            found: shown(found),
-            expected: format!("{} ± {}", shown(expected), shown(tolerance)),
-            // A value that is no number is not within anything.
-            evidence: Evidence::Settled((found - expected).abs() <= tolerance),
+            found: format_number(found),
+            expected: format!("{} ± {}", format_number(expected), format_number(tolerance)),
+            evidence: Evidence::Decided((found - expected).abs() <= tolerance),
         }
     }
 
-    fn judged(self, line: f64) -> Check {
+    fn judge(self, threshold: f64) -> Check {
         let worst = worst(self.evidence.scores());
         let passed = match &self.evidence {
-            Evidence::Scores(scores) => !scores.is_empty() && scores.iter().all(|z| z.abs() <= line),
-            Evidence::Settled(passed) => *passed,
+            Evidence::Scores(scores) => !scores.is_empty() && scores.iter().all(|z| z.abs() <= threshold),
+            Evidence::Decided(passed) => *passed,
         };
         let Self { group, name, found, expected, .. } = self;
-        Check { group, name, found, expected, z: worst.map(|place| place.1), passed }
+        Check { group, name, found, expected, z: worst.map(|(_, z)| z), passed }
     }
 }
 
-/// An error once the user asks to stop.
+/// Returns an error if the user has interrupted the run.
 fn check_interrupt(stage: &Stage) -> Result<(), VerifyError> {
     if stage.interrupted() { Err(VerifyError::Interrupted) } else { Ok(()) }
 }
 
-/// The place of the z-score that lies farthest out, and the score.
+/// The index and value of the z-score of largest magnitude.
 fn worst(scores: &[f64]) -> Option<(usize, f64)> {
     scores.iter().copied().enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))
 }
 
-/// Six digits that count.
-fn shown(number: f64) -> String {
+/// Formats a number with six significant digits, without trailing zeros.
+fn format_number(number: f64) -> String {
     if number == 0.0 {
         return "0".to_owned();
     }
-    let before_point = number.abs().log10().floor();
-    if !(-5.0..9.0).contains(&before_point) {
+    let exponent = number.abs().log10().floor();
+    if !(-5.0..9.0).contains(&exponent) {
         return format!("{number:.1e}");
     }
-    let text = format!("{number:.*}", (5.0 - before_point).max(0.0) as usize);
+    let text = format!("{number:.*}", (5.0 - exponent).max(0.0) as usize);
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
@@ -236,35 +249,36 @@ fn shown(number: f64) -> String {
 mod tests {
     use super::*;
 
-    fn of(evidence: Evidence) -> Finding {
+    fn finding(evidence: Evidence) -> Finding {
         let (found, expected) = (String::new(), String::new());
         Finding { group: CheckGroup::Oracles, name: String::new(), found, expected, evidence }
     }
 
-    /// Two-sided 1e-4: 3.890 592 (tables of the normal distribution); a hundred scores: 1e-6, 4.891 638.
+    /// From tables of the normal distribution: two-sided 10⁻⁴ is 3.890 592; for a hundred scores 10⁻⁶ is 4.891 638.
     #[test]
-    fn the_line_moves_out_with_the_number_of_scores() {
-        assert!((line(1) - 3.890_592).abs() < 1e-5);
-        assert!((line(100) - 4.891_638).abs() < 1e-5);
+    fn the_threshold_grows_with_the_number_of_scores() {
+        assert!((z_threshold(1) - 3.890_592).abs() < 1e-5);
+        assert!((z_threshold(100) - 4.891_638).abs() < 1e-5);
     }
 
     #[test]
-    fn one_score_beyond_the_line_fails_a_check_and_so_does_none_at_all() {
-        let scores = |far: f64| of(Evidence::Scores(vec![0.1, far, -0.2]));
-        let checks = judge(vec![scores(-4.0), scores(-4.5), of(Evidence::Scores(vec![])), scores(f64::NAN)]);
+    fn a_check_fails_if_one_score_exceeds_the_threshold_or_there_is_none() {
+        let scores = |far: f64| finding(Evidence::Scores(vec![0.1, far, -0.2]));
+        let checks =
+            judge(vec![scores(-4.0), scores(-4.5), finding(Evidence::Scores(vec![])), scores(f64::NAN)]);
         assert_eq!(checks.iter().map(|check| check.passed).collect::<Vec<_>>(), [true, false, false, false]);
         assert_eq!(checks[1].z, Some(-4.5));
     }
 
     #[test]
-    fn what_is_no_number_agrees_with_nothing() {
-        let passes = |found| Finding::number(CheckGroup::Metrics, "x", found, 1.0, 0.1).judged(4.0).passed;
+    fn a_value_that_is_not_a_number_never_passes() {
+        let passes = |found| Finding::number(CheckGroup::Metrics, "x", found, 1.0, 0.1).judge(4.0).passed;
         assert!(passes(1.05) && !passes(1.2) && !passes(f64::NAN));
     }
 
     #[test]
-    fn numbers_are_shown_with_the_digits_that_count() {
-        let texts = [0.0, 1.0, 0.743_147_18, 123_456.7, -1e-9].map(shown);
+    fn numbers_are_formatted_with_six_significant_digits() {
+        let texts = [0.0, 1.0, 0.743_147_18, 123_456.7, -1e-9].map(format_number);
         assert_eq!(texts, ["0", "1", "0.743147", "123457", "-1.0e-9"]);
     }
 }

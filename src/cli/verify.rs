@@ -85,8 +85,8 @@ impl Args {
             metrics: &Metrics::builtin(),
             provenance,
         };
-        let depth = if self.quick { Thoroughness::Quick } else { Thoroughness::Full };
-        let plan = VerifySettings { seed: self.seed, depth, fault: self.inject };
+        let thoroughness = if self.quick { Thoroughness::Quick } else { Thoroughness::Full };
+        let plan = VerifySettings { seed: self.seed, thoroughness, fault: self.inject };
         let stage =
             Stage::new(StreamKey::new(self.seed, SHARED, 0, streams::VERIFY), observer.as_ref(), &interrupt);
         let mut findings = Vec::new();

@@ -1,14 +1,14 @@
-//! One law fitted to one set of points: its constants, how sure they are, and how well it foresees the largest runs.
+//! One law fitted to one group of points: its constants, their intervals, and how well it predicts the largest runs.
 //!
-//! **Intervals** are percentiles of refitted laws. Each refit keeps every point where it is and gives it the fitted loss
-//! times exp(a residual drawn from all points with replacement) (Efron 1979): resampling the points themselves may leave
-//! a size out, and resampling seeds within a cell sees neither one seed's noise nor that the law may be wrong. Residuals
-//! of n points and p constants are too small by √((n − p)/n), and percentiles of few of them too narrow by the ratio of
-//! Student's quantile to the normal one (Hesterberg 2015), so residuals are drawn out by both. Noise is taken to be the
-//! same share of the loss in all points, and independent between them.
+//! **Intervals** are percentiles over refitted laws. Each refit keeps the inputs of every point and gives it the fitted
+//! loss times exp(a residual drawn from all points with replacement): the residual bootstrap (Efron 1979). Resampling
+//! whole points could leave out a size, and resampling seeds within a cell would ignore both the noise of a single seed
+//! and that the law may be wrong. Residuals of n points and p constants are too small by √((n − p)/n), and percentiles of
+//! few residuals are too narrow by the ratio of Student's quantile to the normal one (Hesterberg 2015), so residuals are
+//! inflated by both factors. Noise is assumed to be the same fraction of the loss at all points, and independent.
 //!
-//! **Held-out error**: the law is fitted without the points of the largest D, and of the largest N where there are four
-//! sizes, and asked for them. It is the mean of |L̂ − L|/L.
+//! **Held-out error**: the law is fitted without the points of the largest D, and without those of the largest N if there
+//! are four sizes, and then predicts them. The error is the mean of |L̂ − L|/L.
 
 use super::law::{Law, LawForm};
 use super::robust::{FitData, LogConstants};
@@ -22,65 +22,65 @@ use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 use std::collections::BTreeSet;
 
-/// Places where the search for a law begins.
+/// Starting points of the search for a law.
 const STARTS: usize = 16;
-/// Places where that for a refit does, beside the fitted law.
+/// Starting points of the search for a refit, besides the fitted law.
 const REFIT_STARTS: usize = 3;
 
-/// Different values that a power's scale and exponent take, beside the floor.
+/// Different values of an input that determine a floor, a scale and an exponent.
 const LEAST_VALUES: usize = 3;
 
-/// Both ends of a 95 % interval.
+/// Lower and upper end of a 95 % interval.
 pub type Interval = [f64; 2];
 
-/// A law, fitted.
+/// A fitted law.
 #[derive(Clone, Debug, Serialize)]
 pub struct LawFit {
-    /// What the models were trained on.
+    /// Training text of the models.
     pub blend: Blend,
-    /// The law's form.
+    /// The inputs of the law.
     pub form: LawForm,
-    /// The size of all its points, where N is not in the law.
+    /// The common size of all points, if N is not an input.
     pub size: Option<ModelSize>,
-    /// The tokens of all its points, where D is not in the law.
+    /// The common number of tokens of all points, if D is not an input.
     pub tokens: Option<Tokens>,
-    /// Points fitted to.
+    /// Number of points.
     pub points: usize,
-    /// The least and the greatest number of passes over the training text.
+    /// Smallest and largest number of passes over the training text.
     pub epochs: [f64; 2],
     /// The constants, in the order of [`Law::constants`].
     pub constants: Vec<LawConstant>,
-    /// How well the law foresees the largest runs; None where too few points would be left to fit.
+    /// How well the law predicts the largest runs; None if too few points would be left to fit.
     pub heldout: Option<HeldOutError>,
-    /// The law of these constants.
+    /// The law with these constants.
     #[serde(skip)]
     pub law: Law,
-    /// The refitted laws.
+    /// The refitted laws, one for each successful refit.
     #[serde(skip)]
     pub draws: Vec<Law>,
 }
 
-/// How far a law fitted to the smaller runs is off in the largest.
+/// The prediction error on the largest runs of a law that was fitted to the smaller ones.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct HeldOutError {
-    /// Points foreseen.
+    /// Number of points predicted.
     pub points: usize,
     /// Mean of |L̂ − L|/L over them.
     pub relative_error: f64,
 }
 
-/// A constant of a law.
+/// One constant of a law.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LawConstant {
     /// E, A, alpha, B or beta.
     pub name: &'static str,
-    /// Its value.
+    /// The fitted value.
     pub value: f64,
-    /// Its interval.
+    /// 95 % interval.
     pub interval: Interval,
 }
 
-/// Points that a law may be fitted to: of one blend, with a size or a number of tokens in common where the form lacks it.
+/// Points of one blend that a law may be fitted to. If the form lacks N or D, all points have the same.
 pub(super) struct PointGroup<'a> {
     pub(super) form: LawForm,
     pub(super) size: Option<ModelSize>,
@@ -89,12 +89,12 @@ pub(super) struct PointGroup<'a> {
 }
 
 impl PointGroup<'_> {
-    /// Whether they determine the constants and leave one value of D (or, without D, of N) to hold out.
+    /// Whether the points determine the constants with one value of D (or, without D, of N) to spare for holding out.
     pub(super) fn suffices(&self) -> bool {
         determines(self.form, &self.points, 1)
     }
 
-    /// The law. `key` names the random streams.
+    /// Fits the law; None if no search converges. `key` names the random streams.
     pub(super) fn fit(&self, blend: &Blend, resamples: usize, key: &StreamKey) -> Option<LawFit> {
         let sample = FitData::new(self.form, &self.points);
         let theta = sample.fit(&sample.ln_losses, starts(&sample, key))?;
@@ -133,8 +133,8 @@ impl PointGroup<'_> {
         let sample = FitData::new(self.form, &kept);
         let law = sample.law(&sample.fit(&sample.ln_losses, starts(&sample, key))?);
         let error = |point: &&Point| {
-            let foreseen = law.loss(parameters_of(point) as f64, tokens_of(point) as f64);
-            (foreseen - point.loss_nats).abs() / point.loss_nats
+            let predicted = law.loss(parameters_of(point) as f64, tokens_of(point) as f64);
+            (predicted - point.loss_nats).abs() / point.loss_nats
         };
         let relative_error = held_out.iter().map(error).sum::<f64>() / held_out.len() as f64;
         Some(HeldOutError { points: held_out.len(), relative_error })
@@ -149,13 +149,13 @@ fn tokens_of(point: &Point) -> u64 {
     point.tokens.0
 }
 
-/// The different values of a quantity.
+/// The distinct values of a quantity.
 fn values(points: &[&Point], of: fn(&Point) -> u64) -> BTreeSet<u64> {
     points.iter().map(|point| of(point)).collect()
 }
 
-/// Whether points determine the constants of a law, with `spare` values to hold out. A law of both quantities needs runs
-/// that vary them apart: more cells than an effect of each value of N and of D would take.
+/// Whether points determine the constants of a law, with `spare` values to hold out. A law in both N and D needs runs
+/// that vary them independently: more cells than an additive effect for each value of N and of D would take.
 fn determines(form: LawForm, points: &[&Point], spare: usize) -> bool {
     let (parameters, tokens) = (values(points, parameters_of).len(), values(points, tokens_of).len());
     match form {
@@ -175,25 +175,26 @@ fn starts(sample: &FitData, key: &StreamKey) -> Vec<LogConstants> {
     (0..STARTS).map(|_| sample.start(&mut stream)).collect()
 }
 
-/// Laws refitted to the fitted losses with residuals drawn anew.
+/// Laws refitted to the fitted losses with resampled residuals.
 fn draws(sample: &FitData, theta: &LogConstants, resamples: usize, key: &StreamKey) -> Vec<Law> {
     let predicted = sample.predicted(theta);
-    let residuals = (&sample.ln_losses - &predicted) * stretch(predicted.len(), theta.len());
+    let residuals = (&sample.ln_losses - &predicted) * inflation(predicted.len(), theta.len());
     let key = key.at(streams::FIT_RESIDUALS);
     let draw = |item: u64| {
         let mut stream = key.stream(item);
         let drawn = DVector::from_fn(predicted.len(), |i, _| {
             predicted[i] + residuals[stream.random_range(0..residuals.len())]
         });
-        // The fitted law is near; but from a floor of nearly nothing, which no longer changes the loss, none comes back.
+        // The fitted law is close to the optimum, but a search cannot leave a floor so low that it no longer changes the
+        // loss. Hence other starting points too.
         let starts = (0..REFIT_STARTS).map(|_| sample.start(&mut stream)).chain([theta.clone()]);
         sample.fit(&drawn, starts).map(|theta| sample.law(&theta))
     };
     (0..resamples as u64).into_par_iter().filter_map(draw).collect()
 }
 
-/// How much larger residuals of `points` points should be than those left by `constants` constants, fewer than points.
-fn stretch(points: usize, constants: usize) -> f64 {
+/// The factor by which the residuals of `points` points are inflated after fitting `constants` < `points` constants.
+fn inflation(points: usize, constants: usize) -> f64 {
     let left = (points - constants) as f64;
     let upper = 0.975;
     let normal = Normal::standard().inverse_cdf(upper);
@@ -208,7 +209,7 @@ fn constants(law: &Law, draws: &[Law]) -> Vec<LawConstant> {
     found.map(|(index, (name, value))| LawConstant { name, value, interval: interval_of(index) }).collect()
 }
 
-/// The 2.5 and 97.5 percentiles, interpolated linearly; not a number of nothing.
+/// The 2.5 and 97.5 percentiles, interpolated linearly; NaN if there are no values.
 pub(super) fn interval(values: impl Iterator<Item = f64>) -> Interval {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
@@ -222,19 +223,19 @@ pub(super) fn interval(values: impl Iterator<Item = f64>) -> Interval {
 }
 
 impl LawFit {
-    /// What all its points have in common, in words: "N = 664_192", "D = 300_000"; None where both vary.
+    /// The input that all points have in common, as text: "N = 664_192" or "D = 300_000". None if both vary.
     #[must_use]
     pub fn fixed(&self) -> Option<String> {
         self.size.map(|size| size.to_string()).or_else(|| self.tokens.map(|tokens| format!("D = {tokens}")))
     }
 
-    /// The loss at `parameters` and `tokens`, nats per token.
+    /// Predicted loss at `parameters` and `tokens`, in nats per token.
     #[must_use]
     pub fn loss(&self, parameters: f64, tokens: f64) -> f64 {
         self.law.loss(parameters, tokens)
     }
 
-    /// Its interval.
+    /// 95 % interval of [`loss`](Self::loss).
     #[must_use]
     pub fn band(&self, parameters: f64, tokens: f64) -> Interval {
         interval(self.draws.iter().map(|law| law.loss(parameters, tokens)))
@@ -245,9 +246,9 @@ impl LawFit {
 mod tests {
     use super::*;
 
-    /// 0, 1, …, 1000: the percentiles are what they say.
+    /// Percentiles of 0, 1, …, 1000.
     #[test]
-    fn an_interval_holds_the_middle_95_percent() {
+    fn an_interval_spans_the_middle_95_percent() {
         assert_eq!(interval((0..=1000).rev().map(f64::from)), [25.0, 975.0]);
         assert_eq!(interval([3.0].into_iter()), [3.0, 3.0]);
         assert!(interval(std::iter::empty())[0].is_nan());
@@ -255,7 +256,7 @@ mod tests {
 
     /// √(15/12) · 2.178813/1.959964, from printed tables.
     #[test]
-    fn residuals_are_drawn_out_for_what_the_fit_took() {
-        assert!((stretch(15, 3) - 1.118_034 * 1.111_660).abs() < 1e-5);
+    fn residuals_are_inflated_for_the_degrees_of_freedom_that_the_fit_used() {
+        assert!((inflation(15, 3) - 1.118_034 * 1.111_660).abs() < 1e-5);
     }
 }

@@ -1,28 +1,28 @@
-//! Laws of loss: a floor, and a power of the model's size, of the training tokens, or of each.
+//! The form of a scaling law: a floor plus a power of the model's size N, of the training tokens D, or of each.
 //!
 //! `L(D) = E + B·D^−β` at one size, `L(N) = E + A·N^−α` at one number of tokens (Kang et al. 2025), and
-//! `L(N, D) = E + A·N^−α + B·D^−β` (Hoffmann et al. 2022). All constants are positive. E is what no amount of what the
-//! law varies would take away; at one size that holds the size's own share.
+//! `L(N, D) = E + A·N^−α + B·D^−β` (Hoffmann et al. 2022). All constants are positive. E is the loss that no amount of the
+//! inputs would remove; in L(D) that includes what the fixed size costs.
 
 use serde::Serialize;
 use std::fmt;
 
-/// Which quantities a law has.
+/// The inputs of a law.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum LawForm {
-    /// Tokens alone, at one size.
+    /// Tokens D, at one size.
     #[serde(rename = "L(D)")]
     Tokens,
-    /// Parameters alone, at one number of tokens.
+    /// Parameters N, at one number of tokens.
     #[serde(rename = "L(N)")]
     Parameters,
-    /// Both.
+    /// Parameters N and tokens D.
     #[serde(rename = "L(N, D)")]
     Joint,
 }
 
 impl LawForm {
-    /// Its constants.
+    /// Number of constants.
     #[must_use]
     pub fn constants(self) -> usize {
         match self {
@@ -31,13 +31,13 @@ impl LawForm {
         }
     }
 
-    /// Whether N is in it.
+    /// Whether N is an input.
     #[must_use]
     pub fn has_parameters(self) -> bool {
         self != Self::Tokens
     }
 
-    /// Whether D is in it.
+    /// Whether D is an input.
     #[must_use]
     pub fn has_tokens(self) -> bool {
         self != Self::Parameters
@@ -54,55 +54,55 @@ impl fmt::Display for LawForm {
     }
 }
 
-/// `scale·x^−exponent`.
+/// The term `scale·x^−exponent` of a law.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PowerTerm {
-    /// The logarithm of the scale: a steep power has a scale beyond any float.
+    /// Natural logarithm of the scale, because a steep power has a scale beyond the range of f64.
     pub ln_scale: f64,
-    /// The exponent, positive.
+    /// Positive.
     pub exponent: f64,
 }
 
 impl PowerTerm {
-    /// Its value at `x` > 0, nats per token.
+    /// The value at `x` > 0, in nats per token.
     #[must_use]
     pub fn at(self, x: f64) -> f64 {
         (self.ln_scale - self.exponent * x.ln()).exp()
     }
 
-    /// Where its value is `nats` > 0.
+    /// The x at which the value is `nats` > 0.
     #[must_use]
     pub fn inverse(self, nats: f64) -> f64 {
         ((self.ln_scale - nats.ln()) / self.exponent).exp()
     }
 }
 
-/// A loss as it depends on size, tokens, or both.
+/// A loss as a function of size, tokens, or both.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Law {
     /// E, nats per token.
     pub floor_nats: f64,
-    /// A and α.
+    /// The term in N, with A and α.
     pub parameters: Option<PowerTerm>,
-    /// B and β.
+    /// The term in D, with B and β.
     pub tokens: Option<PowerTerm>,
 }
 
 impl Law {
-    /// The loss in nats per token of a model of `parameters` parameters that has seen `tokens` tokens. What the law does
-    /// not have is not asked.
+    /// The loss in nats per token of a model of `parameters` parameters that has seen `tokens` tokens. An argument that is
+    /// no input of the law is ignored.
     #[must_use]
     pub fn loss(&self, parameters: f64, tokens: f64) -> f64 {
         self.floor_at(parameters) + self.tokens.map_or(0.0, |power| power.at(tokens))
     }
 
-    /// What the loss falls to with ever more tokens, at `parameters` parameters.
+    /// The limit of the loss for infinitely many tokens, at `parameters` parameters.
     #[must_use]
     pub fn floor_at(&self, parameters: f64) -> f64 {
         self.floor_nats + self.parameters.map_or(0.0, |power| power.at(parameters))
     }
 
-    /// The tokens that bring the loss down to `loss_nats` at `parameters` parameters; None where none do.
+    /// The number of tokens at which the loss is `loss_nats`, at `parameters` parameters; None if it is never reached.
     #[must_use]
     pub fn tokens_for(&self, parameters: f64, loss_nats: f64) -> Option<f64> {
         let left = loss_nats - self.floor_at(parameters);
@@ -112,7 +112,7 @@ impl Law {
             .filter(|tokens| tokens.is_finite())
     }
 
-    /// Its constants by name: E, A, alpha, B, beta, as far as it has them.
+    /// Names and values of the constants: E, A, alpha, B, beta, without those of absent terms.
     #[must_use]
     pub fn constants(&self) -> Vec<(&'static str, f64)> {
         let named = |power: Option<PowerTerm>, [scale, exponent]: [&'static str; 2]| {
@@ -138,14 +138,14 @@ mod tests {
     };
 
     #[test]
-    fn a_loss_is_the_sum_of_floor_and_powers() {
+    fn a_loss_is_the_sum_of_the_floor_and_both_terms() {
         assert!((LAW.loss(1e4, 1e6) - 3.4).abs() < 1e-12);
         let constants: Vec<&str> = LAW.constants().into_iter().map(|(name, _)| name).collect();
         assert_eq!(constants, ["E", "A", "alpha", "B", "beta"]);
     }
 
     #[test]
-    fn the_tokens_for_a_loss_have_that_loss_and_none_lead_below_the_floor() {
+    fn tokens_for_inverts_the_law_and_is_none_below_the_floor() {
         let tokens = LAW.tokens_for(1e4, 3.1).unwrap();
         assert!((tokens / 1.6e7 - 1.0).abs() < 1e-9, "(400/0.1)² tokens, not {tokens}");
         assert_eq!(LAW.tokens_for(1e4, 3.0), None);

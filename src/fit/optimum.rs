@@ -1,58 +1,58 @@
-//! Which share of synthetic text gives the least loss?
+//! Which share of synthetic text gives the lowest loss?
 //!
-//! Every share that was run has a law of its own; together they foresee a loss for each share at the size and tokens
-//! asked. The minimum is the vertex of the parabola through the least of these losses and its two neighbours, and at an
-//! end of the shares where the least loss stands there. Refitted laws give it an interval: draw b of one share goes with
-//! draw b of the others.
+//! Every share that was run has its own law, and together the laws predict a loss for each share at the same size and
+//! number of tokens. The optimum is the vertex of the parabola through the lowest of these losses and its two neighbours,
+//! or an end of the range of shares if the lowest loss is there. Its interval comes from the refitted laws, where refit b
+//! of one share is combined with refit b of the others.
 
 use super::bootstrap::{Interval, LawFit, interval};
 use super::{LawForm, PredictionPoint};
 use serde::Serialize;
 
-/// The share that minimises the loss foreseen.
+/// The share of synthetic text with the lowest predicted loss.
 #[derive(Clone, Debug, Serialize)]
 pub struct Optimum {
-    /// How the synthetic text was written.
+    /// The kind of synthetic text, as in [`Blend::source`](super::Blend::source).
     pub source: String,
-    /// The form of the laws that foresee.
+    /// The common form of all laws.
     pub form: LawForm,
-    /// What they foresee, by share.
+    /// Predicted losses in ascending order of the share.
     pub losses: Vec<ShareLoss>,
-    /// The best share of synthetic text, 0 to 1.
+    /// The optimal share of synthetic text, 0 to 1.
     pub share: f64,
-    /// Its interval.
+    /// 95 % interval of the optimal share.
     pub interval: Interval,
-    /// How to read it.
+    /// Where the optimum is among the shares that were run.
     pub reading: OptimumPosition,
 }
 
-/// The loss foreseen for a share of synthetic text.
+/// The predicted loss of one share of synthetic text.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ShareLoss {
-    /// The share, 0 to 1.
+    /// Share of synthetic text, 0 to 1.
     pub share: f64,
-    /// The loss, nats per token.
+    /// Predicted loss in nats per token.
     pub loss_nats: f64,
-    /// Its interval.
+    /// 95 % interval of the loss.
     pub interval: Interval,
 }
 
-/// What a minimum means.
+/// Where an optimal share is among the shares that were run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OptimumPosition {
-    /// It lies between shares that were run.
+    /// Between the smallest and the largest.
     Inside,
-    /// It lies at the least share that was run: natural text alone, if that was run.
+    /// At the smallest, which is natural text alone if that was run.
     AtLeast,
-    /// It lies at the greatest share that was run.
+    /// At the largest.
     AtGreatest,
-    /// Its interval holds every share that was run.
+    /// Unknown: the interval spans every share that was run.
     Undecided,
 }
 
 impl OptimumPosition {
-    /// In words.
+    /// Phrase for tables.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -64,7 +64,8 @@ impl OptimumPosition {
     }
 }
 
-/// The best share among `fits`, laws of one form and source, natural text included: at least two shares.
+/// The optimal share among `fits`, which are laws of one form and source, including that of natural text. None for fewer
+/// than two shares.
 pub(super) fn optimum(source: &str, fits: &[&LawFit], at: PredictionPoint) -> Option<Optimum> {
     let mut fits = fits.to_vec();
     fits.sort_by_key(|fit| fit.blend.synthetic_percent);
@@ -97,12 +98,13 @@ pub(super) fn optimum(source: &str, fits: &[&LawFit], at: PredictionPoint) -> Op
     Some(Optimum { source: source.to_owned(), form: first.form, losses, share, interval, reading })
 }
 
-/// Where (x, y), in ascending order of x, is lowest, by the parabola through the lowest point and its neighbours.
+/// The x of the minimum of points (x, y) in ascending order of x: the vertex of the parabola through the lowest point and
+/// its neighbours.
 fn lowest(points: &[(f64, f64)]) -> f64 {
-    let place = (0..points.len()).min_by(|&a, &b| points[a].1.total_cmp(&points[b].1)).unwrap_or(0);
-    let inside = place.checked_sub(1).and_then(|before| points.get(before..place + 2));
-    let Some([(x0, y0), (x1, y1), (x2, y2)]) = inside else { return points[place].0 };
-    // Slopes of both sides; their difference is not negative, because the middle is lowest.
+    let index = (0..points.len()).min_by(|&a, &b| points[a].1.total_cmp(&points[b].1)).unwrap_or(0);
+    let neighbours = index.checked_sub(1).and_then(|before| points.get(before..index + 2));
+    let Some([(x0, y0), (x1, y1), (x2, y2)]) = neighbours else { return points[index].0 };
+    // The difference of both slopes is not negative, because the middle point is the lowest.
     let (left, right) = ((y1 - y0) / (x1 - x0), (y2 - y1) / (x2 - x1));
     if right - left > 0.0 { (x0 + x1) / 2.0 - left * (x2 - x0) / (2.0 * (right - left)) } else { *x1 }
 }
@@ -112,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parabola_is_lowest_at_its_vertex() {
+    fn the_minimum_of_a_parabola_is_its_vertex() {
         let parabola = |x: f64| (x, 3.0 + 0.7 * (x - 0.41).powi(2));
         assert!((lowest(&[0.0, 0.33, 0.67, 1.0].map(parabola)) - 0.41).abs() < 1e-12);
         assert!((lowest(&[0.0, 0.2, 0.9].map(parabola)) - 0.41).abs() < 1e-12);

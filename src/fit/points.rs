@@ -1,8 +1,8 @@
-//! What laws are fitted to: a point for each model of one generation.
+//! The data of a law: one point for each model of one generation.
 //!
-//! A point has the size of the model, N; the tokens it saw in training, D, repetitions counted; and its loss on held-out
-//! natural text. Points belong together when their training text was blended alike: the same kind of synthetic text, in
-//! the same share. Arms of whatever size, from whatever run, fall into one blend so.
+//! A point has the model's size N, the number D of tokens that it saw in training (repetitions included), and its loss on
+//! held-out natural text. Points whose training text has the same share of the same kind of synthetic text form a
+//! [`Blend`], whatever their arm, size and run.
 
 use super::FitError;
 use crate::config::{Arm, Experiment, Init, Model, NaturalDocuments, SyntheticDocuments};
@@ -16,13 +16,13 @@ use std::fmt;
 /// The source of a blend without synthetic text.
 pub const NATURAL: &str = "natural";
 
-/// What the training text of a model is made of.
+/// The composition of a training text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Blend {
-    /// How the synthetic part was written: the method, and whatever tells it from others of the same method. [`NATURAL`]
-    /// where there is none.
+    /// How the synthetic part was written: the method, and details if other blends of the same method differ in them.
+    /// [`NATURAL`] if there is no synthetic part.
     pub source: String,
-    /// Its share of the tokens, in whole percent. Only all natural text is 0, and only all synthetic text is 100.
+    /// Synthetic share of the tokens in whole percent. 0 only if all text is natural, 100 only if none is.
     pub synthetic_percent: u32,
 }
 
@@ -39,7 +39,7 @@ impl Blend {
         self.source == NATURAL
     }
 
-    /// The share of synthetic text, 0 to 1.
+    /// Synthetic share of the tokens, 0 to 1.
     #[must_use]
     pub fn share(&self) -> f64 {
         f64::from(self.synthetic_percent) / 100.0
@@ -55,18 +55,18 @@ impl fmt::Display for Blend {
     }
 }
 
-/// How large a model is. Those of n-grams come first.
+/// The size of a model. n-grams sort before transformers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelSize {
-    /// The order of an n-gram. How many n-grams it holds is an outcome of its text, and no size to choose.
+    /// The order of an n-gram. The number of n-grams it stores depends on its text, so it is no size that one can choose.
     NgramOrder(usize),
-    /// Trainable parameters, embeddings counted.
+    /// Trainable parameters, including embeddings.
     Parameters(u64),
 }
 
 impl ModelSize {
-    /// N, where there is one.
+    /// N; None for an n-gram.
     #[must_use]
     pub fn parameters(self) -> Option<u64> {
         match self {
@@ -88,37 +88,36 @@ impl fmt::Display for ModelSize {
 /// One model and its loss.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Point {
-    /// What it was trained on.
+    /// Composition of the training text.
     pub blend: Blend,
-    /// How large it is.
+    /// N, or the order of an n-gram.
     pub size: ModelSize,
-    /// Tokens seen in training, repetitions counted.
+    /// D: tokens seen in training, repetitions included.
     pub tokens: Tokens,
-    /// Passes over its training text.
+    /// Passes over the training text.
     pub epochs: f64,
-    /// The seed.
+    /// Seed of the lineage.
     pub seed: u64,
-    /// Held-out loss, nats per token. Positive.
+    /// Held-out loss in nats per token. Positive.
     pub loss_nats: f64,
-    /// What it has left of the tail, by the metrics of [`TAIL`] that it has.
+    /// The values of those metrics in [`TAIL`] that were measured.
     pub tail: BTreeMap<&'static str, f64>,
 }
 
-/// Metrics of what a model has left of the tail: facts that it knows, and rare words and tokens that it writes.
+/// Ids of metrics of the tail: facts that a model knows, and rare words and tokens that it writes.
 pub const TAIL: [&str; 4] = ["fact_recall_torso", "fact_recall_tail", "tail_coverage_words", "tail_coverage"];
 
-/// The last generation that all of `recorded` are meant to have.
+/// The last generation that all of `recorded` are configured to reach.
 #[must_use]
 pub fn last_generation(recorded: &[RunRecord]) -> usize {
     recorded.iter().map(|one| one.experiment.generations).min().unwrap_or(0)
 }
 
-/// The points of generation `generation`, as far as it stands, in an order of their own. A model that several runs hold
-/// counts once.
+/// One point for each recorded model of generation `generation`, sorted by blend, size, tokens, seed and loss. A model
+/// that is part of several runs counts once.
 ///
 /// # Errors
-/// When the losses of two runs are not of the same held-out text in the same tokens, or models have seen more tokens than
-/// their last training.
+/// If two runs have different held-out text or tokenizers, or models continued from earlier weights.
 pub fn points(recorded: &[RunRecord], generation: usize) -> Result<Vec<Point>, FitError> {
     check_comparable(recorded)?;
     check_from_scratch(recorded)?;
@@ -137,12 +136,13 @@ fn key(point: &Point) -> (&Blend, ModelSize, Tokens, u64, u64) {
     (&point.blend, point.size, point.tokens, point.seed, point.loss_nats.to_bits())
 }
 
-/// Of one model that was had to write in several ways, whatever order the runs are given in, the same way counts.
+/// Breaks ties between copies of one model whose runs wrote in different ways, so that the order of the runs does not
+/// matter.
 fn tail_bits(point: &Point) -> Vec<u64> {
     point.tail.values().map(|value| value.to_bits()).collect()
 }
 
-/// Losses can be held against each other when text and tokens are the same.
+/// Losses can be compared only on the same text in the same tokens.
 fn check_comparable(recorded: &[RunRecord]) -> Result<(), FitError> {
     for pair in recorded.windows(2) {
         let [one, other] = pair else { continue };
@@ -161,31 +161,37 @@ fn check_comparable(recorded: &[RunRecord]) -> Result<(), FitError> {
     Ok(())
 }
 
-/// What a model has seen is known where it began with nothing.
+/// The tokens that a model has seen are known only if its training started from scratch.
 fn check_from_scratch(recorded: &[RunRecord]) -> Result<(), FitError> {
-    let goes_on = |one: &&RunRecord| one.experiment.arms.iter().any(|arm| arm.training.init != Init::Scratch);
-    match recorded.iter().find(goes_on) {
-        Some(one) => Err(FitError::GoesOn { name: one.experiment.name.clone() }),
+    let is_continued =
+        |one: &&RunRecord| one.experiment.arms.iter().any(|arm| arm.training.init != Init::Scratch);
+    match recorded.iter().find(is_continued) {
+        Some(one) => Err(FitError::Continued { name: one.experiment.name.clone() }),
         None => Ok(()),
     }
 }
 
-/// What tells synthetic text of one kind from another: method, what it was written from, decoder, what was selected, by
-/// whom if not by a model of the arm's own, which generations' text was mixed in.
-type SyntheticKind = [String; 6];
+/// What distinguishes one kind of synthetic text from another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct SyntheticKind {
+    method: String,
+    /// In the order in which they are named: prompts, decoder, selection, writer (if it is not a model of the same arm),
+    /// and whose text was mixed in. Empty where there is nothing to say.
+    details: [String; 5],
+}
 
 /// The models of an arm at one generation.
 struct ArmModels<'a> {
-    /// None for natural text alone.
+    /// None if all training text is natural.
     kind: Option<SyntheticKind>,
     synthetic_percent: u32,
     arm: &'a Arm,
-    /// With their seeds.
+    /// The records of generation `generation`, each with its seed.
     models: Vec<(u64, &'a GenerationRecord)>,
 }
 
 impl<'a> ArmModels<'a> {
-    /// None where no lineage of the arm has got that far.
+    /// None if no lineage of the arm has reached the generation.
     fn new(recorded: &'a RunRecord, arm: &'a Arm, generation: usize) -> Option<Self> {
         let lineages = || recorded.lineages.iter().filter(|lineage| lineage.arm == arm.name);
         let models: Vec<_> = lineages()
@@ -207,7 +213,7 @@ impl<'a> ArmModels<'a> {
         (!models.is_empty()).then_some(Self { kind, synthetic_percent, arm, models })
     }
 
-    /// Its points; sources are named as they need to be to be told from all `kinds`.
+    /// The points of the models. Source names contain the details that distinguish them among `kinds`.
     fn points(&self, kinds: &BTreeSet<&SyntheticKind>) -> Vec<Point> {
         let source = self.kind.as_ref().map_or_else(|| NATURAL.to_owned(), |kind| name(kind, kinds));
         let blend = Blend { source, synthetic_percent: self.synthetic_percent };
@@ -230,7 +236,7 @@ fn kind(experiment: &Experiment, arm: &Arm, author: &GenerationRecord, generatio
     let selection = experiment.at(arm, generation - 1).synthesis.selection.to_string();
     let writer = experiment.writer.as_ref().filter(|_| generation == 1);
     let writer = writer.map_or(String::new(), |_| format!("by a writer of {}", author.training.parameters));
-    // At generation 1 there is one corpus, and natural text that no earlier mixture has used.
+    // At generation 1 there is only one corpus, and no earlier mixture has used natural text.
     let mut which = Vec::new();
     if generation > 1 && arm.mixture.synthetic == SyntheticDocuments::All {
         which.push("all generations");
@@ -239,16 +245,17 @@ fn kind(experiment: &Experiment, arm: &Arm, author: &GenerationRecord, generatio
         which.push("fresh natural text");
     }
     let SynthesisRecord { method, prompts, decoding, .. } = written.clone();
-    [method, prompts, decoding, selection, writer, which.join(", ")]
+    SyntheticKind { method, details: [prompts, decoding, selection, writer, which.join(", ")] }
 }
 
-/// The method, and of the rest what is not the same in all kinds of that method.
+/// The method, followed by those details in which kinds of the same method differ.
 fn name(kind: &SyntheticKind, kinds: &BTreeSet<&SyntheticKind>) -> String {
-    let [method, details @ ..] = kind;
-    let differs =
-        |place: usize| kinds.iter().any(|other| other[0] == *method && other[place + 1] != details[place]);
-    let telling = details.iter().enumerate().filter(|(place, detail)| differs(*place) && !detail.is_empty());
+    let SyntheticKind { method, details } = kind;
+    let differs = |index: usize| {
+        kinds.iter().any(|other| other.method == *method && other.details[index] != details[index])
+    };
+    let telling = details.iter().enumerate().filter(|(index, detail)| differs(*index) && !detail.is_empty());
     let words: Vec<&str> =
-        std::iter::once(method).chain(telling.map(|(_, d)| d)).map(String::as_str).collect();
+        std::iter::once(method).chain(telling.map(|(_, detail)| detail)).map(String::as_str).collect();
     words.join(", ")
 }

@@ -1,14 +1,13 @@
-//! Fitting a law's constants, so that no single run can pull it far.
+//! Robust estimation of a law's constants: no single run can change them much.
 //!
-//! Minimised is Σ ρ(ln L̂ − ln L) over points, with Huber's ρ (1964): quadratic within ±δ, linear beyond, as Hoffmann et
-//! al. (2022) fit theirs. Their δ is 10⁻³. Here it is 5·10⁻³, half a percent of the loss, because the seeds of small
-//! models differ by a few tenths of a percent: with δ far below the noise Huber's loss is that of absolute deviations,
-//! which under normal noise makes of n runs what least squares makes of 2n/π.
+//! The objective is Σ ρ(ln L̂ − ln L) over points, with Huber's loss ρ (1964), quadratic within ±δ and linear beyond, as in
+//! Hoffmann et al. (2022). Their δ is 10⁻³. Here it is 5·10⁻³, half a percent of the loss, because the seeds of small
+//! models differ by a few tenths of a percent: if δ is far below the noise, Huber's loss acts like absolute deviations,
+//! which under normal noise need n runs where least squares needs 2n/π.
 //!
-//! ρ becomes a sum of squares with the residual `q = sign(r)·√(2ρ(r))`, which is smooth, so that MINPACK's
-//! Levenberg–Marquardt takes it. Logarithms of all constants are what is searched, which keeps them positive, and inputs
-//! are taken relative to their geometric mean, so that scale and exponent can be told apart. The search begins in many
-//! places, and the least minimum counts.
+//! With the smooth residual `q = sign(r)·√(2ρ(r))` the objective is a sum of squares, which MINPACK's Levenberg–Marquardt
+//! minimises. The search is over the logarithms of all constants, which keeps them positive, and inputs are relative to
+//! their geometric mean, which decorrelates scale and exponent. It starts from many points, and the lowest minimum wins.
 
 use super::Point;
 use super::law::{Law, LawForm, PowerTerm};
@@ -18,28 +17,29 @@ use nalgebra::storage::Owned;
 use nalgebra::{DMatrix, DVector, Dyn};
 use rand::Rng;
 
-/// Half-width of the quadratic part, in logarithms of the loss.
+/// δ: half-width of the quadratic part, in units of ln L.
 pub(super) const DELTA: f64 = 5e-3;
 
-/// Evaluations that a search may take, for each constant.
-const PATIENCE: usize = 100;
+/// Maximum number of evaluations of a search, for each constant.
+const EVALUATIONS: usize = 100;
 
-/// What is searched: ln E, then the logarithms of scale and exponent of each power, scales at the centre of the points.
+/// The variables of the search: ln E, then the logarithms of the scale and exponent of each term. Scales are those at the
+/// centre of the points.
 pub(super) type LogConstants = DVector<f64>;
 
-/// Points as a law of some form sees them.
+/// Points as inputs and outputs of a law.
 pub(super) struct FitData {
     form: LawForm,
-    /// ln N and ln D, as far as the form has them, less their means: (points, powers).
+    /// ln N and ln D, those that the form has, minus their means: (points, terms).
     inputs: DMatrix<f64>,
-    /// Those means.
+    /// The means that were subtracted (terms).
     centres: Vec<f64>,
-    /// ln L of each point.
+    /// ln L of each point (points).
     pub(super) ln_losses: DVector<f64>,
 }
 
 impl FitData {
-    /// `points` have parameters wherever `form` asks for them.
+    /// If N is an input of `form`, all `points` have one.
     pub(super) fn new(form: LawForm, points: &[&Point]) -> Self {
         let parameters = points.iter().map(|point| point.size.parameters().unwrap_or(1));
         let tokens = points.iter().map(|point| point.tokens.0);
@@ -52,27 +52,28 @@ impl FitData {
         Self { form, inputs, centres, ln_losses }
     }
 
-    /// Where a search may begin: a floor anywhere below the least loss, exponents from 0.05 to 2, and scales that meet the
-    /// mean.
+    /// A random starting point: a floor below the lowest loss, exponents from 0.05 to 2, and scales for which the law
+    /// passes through the centre of the points.
     pub(super) fn start(&self, stream: &mut Stream) -> LogConstants {
-        let (least, centre) = (self.ln_losses.min().exp(), self.ln_losses.mean().exp());
-        let floor = least * stream.random_range(0.05..0.95);
-        let powers = self.centres.len();
+        let (lowest, centre) = (self.ln_losses.min().exp(), self.ln_losses.mean().exp());
+        let floor = lowest * stream.random_range(0.05..0.95);
+        let terms = self.centres.len();
         let mut theta = vec![floor.ln()];
-        for _ in 0..powers {
-            theta.push(((centre - floor) / powers as f64).ln());
+        for _ in 0..terms {
+            theta.push(((centre - floor) / terms as f64).ln());
             theta.push(stream.random_range(0.05_f64.ln()..2_f64.ln()));
         }
         LogConstants::from_vec(theta)
     }
 
-    /// The best of what is found from `starts`, of which there is at least one, for points with other `ln_losses`.
+    /// The lowest minimum found from at least one of `starts`, where `ln_losses` replace those of the points. None if no
+    /// search ends at a finite value.
     pub(super) fn fit(
         &self,
         ln_losses: &DVector<f64>,
         starts: impl IntoIterator<Item = LogConstants>,
     ) -> Option<LogConstants> {
-        let search = LevenbergMarquardt::new().with_patience(PATIENCE);
+        let search = LevenbergMarquardt::new().with_patience(EVALUATIONS);
         let found = starts.into_iter().map(|start| {
             let (problem, report) = search.minimize(RobustProblem::new(self, ln_losses, start));
             (report.objective_function, problem.theta)
@@ -80,16 +81,16 @@ impl FitData {
         found.filter(|(cost, _)| cost.is_finite()).min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, theta)| theta)
     }
 
-    /// ln L̂ of each point.
+    /// ln L̂ of each point (points).
     pub(super) fn predicted(&self, theta: &LogConstants) -> DVector<f64> {
         DVector::from_iterator(self.inputs.nrows(), self.terms(theta).row_iter().map(|row| row.sum().ln()))
     }
 
-    /// The law that `theta` stands for.
+    /// The law with the constants `theta`.
     pub(super) fn law(&self, theta: &LogConstants) -> Law {
-        let power = |place: usize| {
-            let exponent = theta[2 + 2 * place].exp();
-            PowerTerm { ln_scale: theta[1 + 2 * place] + exponent * self.centres[place], exponent }
+        let power = |term: usize| {
+            let exponent = theta[2 + 2 * term].exp();
+            PowerTerm { ln_scale: theta[1 + 2 * term] + exponent * self.centres[term], exponent }
         };
         Law {
             floor_nats: theta[0].exp(),
@@ -98,7 +99,7 @@ impl FitData {
         }
     }
 
-    /// The floor and each power, at each point: (points, 1 + powers).
+    /// The floor and each term, at each point: (points, 1 + terms).
     fn terms(&self, theta: &LogConstants) -> DMatrix<f64> {
         DMatrix::from_fn(self.inputs.nrows(), 1 + self.centres.len(), |i, j| match j {
             0 => theta[0].exp(),
@@ -111,7 +112,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// A sample and the constants under trial.
+/// The least-squares problem at the current constants.
 struct RobustProblem<'a> {
     sample: &'a FitData,
     ln_losses: &'a DVector<f64>,
@@ -125,7 +126,7 @@ impl<'a> RobustProblem<'a> {
         Self { sample, ln_losses, theta, terms }
     }
 
-    /// The residual of point `i`, and how fast its square root changes with it.
+    /// q of point `i`, and its derivative with respect to r.
     fn residual(&self, i: usize) -> (f64, f64) {
         huber(self.terms.row(i).sum().ln() - self.ln_losses[i])
     }
@@ -177,7 +178,7 @@ impl LeastSquaresProblem<f64, Dyn, Dyn> for RobustProblem<'_> {
 mod tests {
     use super::*;
 
-    /// Huber (1964): r²/2 within δ, δ(|r| − δ/2) beyond; q²/2 must be that, and q as smooth as ρ.
+    /// Huber (1964): ρ(r) = r²/2 within δ and δ(|r| − δ/2) beyond. q²/2 must equal that, and its derivative the numeric one.
     #[test]
     fn the_squared_residual_is_hubers_loss() {
         let rho = |r: f64| if r.abs() <= DELTA { r * r / 2.0 } else { DELTA * (r.abs() - DELTA / 2.0) };

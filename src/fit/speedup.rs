@@ -1,31 +1,32 @@
 //! How many tokens does a blend save, or cost, at equal loss?
 //!
-//! Natural text reaches the loss L* with the tokens asked, by its law. The speed-up of a blend is `D_natural(L*)/D_blend(L*)`
-//! (Kang et al. 2025): 2 is half the tokens, 0.5 twice as many. Where the law of the blend has its floor at L* or above,
-//! no number of tokens gets there, and the speed-up is 0. Draw b of the blend's law goes with draw b of natural text's.
+//! Let L* be the loss that the law of natural text predicts for the given size and tokens. The speed-up of a blend is
+//! `D_natural(L*)/D_blend(L*)` (Kang et al. 2025): 2 means half the tokens, 0.5 twice as many. If the floor of the blend's
+//! law is L* or higher, no number of tokens reaches L*, and the speed-up is 0. Its interval combines refit b of the
+//! blend's law with refit b of that of natural text.
 
 use super::bootstrap::{Interval, LawFit, interval};
 use super::{Blend, Law, LawForm, PredictionPoint};
 use serde::Serialize;
 
-/// Tokens saved at equal loss.
+/// The speed-up of one blend over natural text.
 #[derive(Clone, Debug, Serialize)]
 pub struct SpeedUp {
-    /// What the models were trained on.
+    /// Training text of the models.
     pub blend: Blend,
-    /// The form of both laws.
+    /// The common form of both laws.
     pub form: LawForm,
-    /// What natural text reaches with the tokens asked, nats per token.
+    /// L*, in nats per token.
     pub loss_nats: f64,
-    /// The tokens that the blend takes to get there; None where it never does.
+    /// D_blend(L*); None if the blend never reaches L*.
     pub tokens: Option<f64>,
-    /// D_natural/D_blend; 0 for never.
+    /// D_natural(L*)/D_blend(L*); 0 if the blend never reaches L*.
     pub speed_up: f64,
-    /// Its interval; a lower end of 0 is never.
+    /// 95 % interval; a lower end of 0 means never.
     pub interval: Interval,
 }
 
-/// The speed-up of `fit` over `natural`, laws of one form that has D.
+/// The speed-up of `fit` over `natural`. Both laws have the same form, with D as an input.
 pub(super) fn speed_up(natural: &LawFit, fit: &LawFit, at: PredictionPoint) -> SpeedUp {
     let (n, d) = at.coordinates();
     let tokens = |natural: &Law, blend: &Law| blend.tokens_for(n, natural.loss(n, d));

@@ -1,9 +1,28 @@
-//! Simulators that are wrong on purpose: would the oracles notice?
+//! Simulators that are wrong on purpose, to test whether the oracles would notice.
 //!
-//! A plain twin of [`crate::drift::categorical`], as slow as it is short: samples are made one by one and kept in lists,
-//! and to sample a model is to pick from the list that it was trained on. It shares no sampler with the production
-//! simulator. With a [`Fault`] it differs from the loop in exactly one line; without one it passes the same oracles,
-//! which a test holds, so that what the oracles notice is the fault and not the twin.
+//! [`ReferenceSimulator`] does the same as [`crate::drift::categorical`] in a short and slow way: samples are made one by
+//! one and kept in lists, and sampling a model means picking from the list that it was trained on. It shares no sampler
+//! with the production simulator. Without a [`Fault`] it passes the same oracles (a test checks that), so if they fail
+//! with one, they have detected the fault and not the reference simulator.
+//!
+//! ```
+//! use genloss::config;
+//! use genloss::drift::{DriftSettings, Frequencies, SampleSchedule};
+//! use genloss::verify::injected::{Fault, ReferenceSimulator};
+//!
+//! let mixture = config::parse_mixture("replace", "mixture")?;
+//! let settings = DriftSettings { samples: 100, generations: 1, mixture, replicates: 1, seed: 1 };
+//! let simulator = ReferenceSimulator {
+//!     frequencies: &Frequencies::zipf(10, 1.0, 0.0)?,
+//!     schedule: &SampleSchedule::new(&settings)?,
+//!     seed: 1,
+//!     fault: Some(Fault::TokenMismatch),
+//! };
+//! let mut last = 0;
+//! simulator.lineage(0, &mut |_, counts| last = counts.iter().sum());
+//! assert_eq!(last, 95);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::config::{NaturalDocuments, SyntheticDocuments};
 use crate::drift::{Frequencies, SampleSchedule, TrainingCounts};
@@ -11,32 +30,32 @@ use crate::seed::{Stream, StreamKey, streams};
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-/// One way to get the loop wrong.
+/// A mistake that a simulator of the training loop could make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// One in 200 samples of rare types comes out as the most frequent type.
+    /// One in 200 samples of rare types is replaced by the most frequent type.
     SamplingBias,
-    /// The natural part of a mixture is in truth more of the last generation's text.
+    /// The natural part of a mixture is not natural but written by the previous generation.
     StaleNatural,
-    /// Generations train on 5 % fewer samples than they say.
+    /// Generations train on 5 % fewer samples than the schedule says.
     TokenMismatch,
-    /// A generation trains on the text of the last generation but one.
+    /// A generation trains on text of the generation before the previous one.
     OffByOneGeneration,
-    /// The most probable type is written, again and again, instead of a sample.
+    /// The most frequent type is written instead of a sample.
     GreedyInsteadOfSampling,
 }
 
-/// A type rarer than this suffers from the sampling bias.
+/// The sampling bias affects types of a natural frequency below this.
 const RARE: f64 = 0.05;
 
-/// Share of the samples of rare types that the sampling bias takes.
+/// Fraction of the samples of rare types that the sampling bias replaces.
 const BIAS: f64 = 0.005;
 
-/// Share of its samples that a generation really trains on under the token mismatch.
+/// Fraction of its samples that a generation trains on under the token mismatch.
 const TRAINED_SHARE: f64 = 0.95;
 
 impl Fault {
-    /// All of them.
+    /// All faults.
     pub const ALL: [Self; 5] = [
         Self::SamplingBias,
         Self::StaleNatural,
@@ -45,7 +64,7 @@ impl Fault {
         Self::GreedyInsteadOfSampling,
     ];
 
-    /// Its name on the command line.
+    /// Name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -57,56 +76,62 @@ impl Fault {
         }
     }
 
-    /// Whether a loop of this regime can show it.
+    /// Whether the fault makes a difference under this schedule.
     #[must_use]
-    pub fn concerns(self, schedule: &SampleSchedule) -> bool {
+    pub fn affects(self, schedule: &SampleSchedule) -> bool {
         let mixes = |counts: &TrainingCounts| counts.natural() > 0;
         match self {
             Self::StaleNatural => {
                 schedule.synthetic == SyntheticDocuments::Latest && schedule.training.iter().any(mixes)
             }
-            _ => true,
+            Self::SamplingBias
+            | Self::TokenMismatch
+            | Self::OffByOneGeneration
+            | Self::GreedyInsteadOfSampling => true,
         }
     }
 }
 
-/// The plain loop, with a fault or without.
+/// The training loop with categorical models, made of single samples, with or without a fault.
 pub struct ReferenceSimulator<'a> {
     /// Natural frequencies of types.
     pub frequencies: &'a Frequencies,
-    /// What each generation trains on.
+    /// Training sets of the generations.
     pub schedule: &'a SampleSchedule,
-    /// Names the random streams.
+    /// Seed of all random streams.
     pub seed: u64,
-    /// What is wrong with it.
+    /// The fault, or None for a correct simulator.
     pub fault: Option<Fault>,
 }
 
-/// Samples, each by its type.
+/// The type of each sample.
 type Samples = Vec<u32>;
 
 impl ReferenceSimulator<'_> {
-    /// Runs the lineage of one replicate: `each` gets the counts (types) of generations 0, 1, … in turn.
+    /// Runs the lineage of one replicate. `each` gets generations 0, 1, … in turn, with the counts (types) they train on.
     pub fn lineage(&self, replicate: usize, each: &mut dyn FnMut(usize, &[u64])) {
         let mut rng = StreamKey::new(self.seed, "twin", replicate, streams::DRIFT_TWIN).stream(0);
         let most = self.schedule.natural_sizes().last().copied().unwrap_or(self.schedule.samples);
         let natural = self.natural(most, &mut rng);
-        // What the last generation and the one before it were trained on.
+        // Training sets of the latest generation and of the one before it.
         let mut last = natural[..self.schedule.samples as usize].to_vec();
-        let mut last_but_one = last.clone();
+        let mut second_to_last = last.clone();
         let mut pool = Samples::new();
         each(0, &self.counts(&last));
-        for (place, &counts) in self.schedule.training.iter().enumerate() {
-            let author = if self.has(Fault::OffByOneGeneration) { &last_but_one } else { &last };
+        for (&counts, generation) in self.schedule.training.iter().zip(1..) {
+            let author = if self.has(Fault::OffByOneGeneration) { &second_to_last } else { &last };
             let corpus = self.write(author, self.schedule.written_for(counts), &mut rng);
             if self.schedule.synthetic == SyntheticDocuments::Latest {
                 pool.clear();
             }
             pool.extend(corpus);
-            let natural = match self.schedule.natural {
-                _ if self.has(Fault::StaleNatural) => self.write(author, counts.natural(), &mut rng),
-                NaturalDocuments::Fixed => natural[..counts.natural() as usize].to_vec(),
-                NaturalDocuments::Fresh => self.natural(counts.natural(), &mut rng),
+            let natural = if self.has(Fault::StaleNatural) {
+                self.write(author, counts.natural(), &mut rng)
+            } else {
+                match self.schedule.natural {
+                    NaturalDocuments::Fixed => natural[..counts.natural() as usize].to_vec(),
+                    NaturalDocuments::Fresh => self.natural(counts.natural(), &mut rng),
+                }
             };
             let mut training = match counts {
                 TrainingCounts::Separate { synthetic, .. } => {
@@ -120,8 +145,8 @@ impl ReferenceSimulator<'_> {
                 training.shuffle(&mut rng);
                 training.truncate((training.len() as f64 * TRAINED_SHARE) as usize);
             }
-            last_but_one = std::mem::replace(&mut last, training);
-            each(place + 1, &self.counts(&last));
+            second_to_last = std::mem::replace(&mut last, training);
+            each(generation, &self.counts(&last));
         }
     }
 
@@ -129,7 +154,7 @@ impl ReferenceSimulator<'_> {
         self.fault == Some(fault)
     }
 
-    /// Samples from nature.
+    /// Samples from the natural distribution.
     fn natural(&self, samples: u64, rng: &mut Stream) -> Samples {
         let sums = self.frequencies.probabilities().iter().scan(0.0, |sum, p| {
             *sum += p;
@@ -144,7 +169,7 @@ impl ReferenceSimulator<'_> {
         (0..samples).map(|_| sample()).collect()
     }
 
-    /// What a model writes that was trained on `training`.
+    /// Samples of a model that was trained on `training`.
     fn write(&self, training: &[u32], samples: u64, rng: &mut Stream) -> Samples {
         let counts = self.counts(training);
         let most_frequent = (0..counts.len()).max_by_key(|&id| counts[id]).unwrap_or(0) as u32;
@@ -170,7 +195,7 @@ impl ReferenceSimulator<'_> {
     }
 }
 
-/// A uniform subset without replacement; all, if there are no more.
+/// A uniform subset without replacement; all samples if there are no more than `wanted`.
 fn subset(wanted: u64, samples: &[u32], rng: &mut Stream) -> Samples {
     let mut samples = samples.to_vec();
     if (wanted as usize) < samples.len() {

@@ -1,26 +1,26 @@
-//! The metrics, on texts whose value is known without measuring.
+//! Every metric, on texts whose value of the metric is known in advance.
 //!
-//! Nearly all values follow from counting: the texts are laid out so that every type occurs a known number of times,
-//! and the seed only shuffles them. Those are held to rounding, 10⁻⁹, or 10⁻⁶ where model scores pass through an f32.
-//! What stays random is stated with the check: a mean over [`Thoroughness`]'s texts with its z-score where the estimator is
-//! unbiased, a tolerance where it is not.
+//! Most values follow from counting: the texts are constructed so that every type occurs a known number of times, and the
+//! seed only shuffles them. The tolerance is rounding: 10⁻⁹, or 10⁻⁶ where model scores are stored as f32. Where the
+//! value remains random, the check is either the z-score of a mean over many texts, if the estimator is unbiased, or a
+//! tolerance given with the check.
 //!
-//! | text | known |
+//! | text | known metrics |
 //! |---|---|
-//! | `LayeredText`: three classes of rare and common types, a tail cut by hand | tail, held-out loss by class, recall |
-//! | a natural text, itself, strangers, half and half | divergences: 0; ln 2, 1, ln 100; in between |
-//! | the same documents again and again, each a circle | distinct n-grams, repetition, novelty |
-//! | uniform draws | entropy ln k, Hill numbers k |
+//! | `LayeredText`: head, torso and tail types in known numbers, part of the tail removed | tail, held-out loss by class, recall |
+//! | a natural text compared with itself, with disjoint types, and half of each | divergences: 0; ln 2, 1, ln 100; in between |
+//! | copies of one document that repeats a cycle of tokens | distinct n-grams, repetition, novelty |
+//! | uniform draws of k types | entropy ln k, Hill numbers k |
 //! | Zipf counts | the exponent |
-//! | letters at random, one letter | compression |
+//! | random letters, and a single letter | compression |
 //!
-//! Every metric of the catalogue has a check, which a test holds.
+//! A test checks that every metric of the catalogue is covered. [`crate::verify`] has an example.
 
 mod texts;
 
 use texts::{LayeredText, draws, shuffled, texts_of, uniform_scores, weighted};
 
-use super::{CheckGroup, Evidence, Finding, Thoroughness, VerifyError, VerifySettings, shown};
+use super::{CheckGroup, Evidence, Finding, Thoroughness, VerifyError, VerifySettings, format_number};
 use crate::documents::{Documents, TokenId};
 use crate::drift::DriftRow;
 use crate::measure::{FactAnswer, FourGrams, Inputs, Measurement, Metrics, Reference, measure};
@@ -33,36 +33,36 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use std::f64::consts::LN_2;
 
-/// What rounding may do.
+/// Tolerance of values computed in f64.
 const ROUNDING: f64 = 1e-9;
 
-/// What the f32 of a model's scores may do.
+/// Tolerance of values computed from model scores, which are f32.
 const OF_SCORES: f64 = 1e-6;
 
 /// Makes every check of this group.
 ///
 /// # Errors
-/// When text cannot be measured.
-pub fn findings(plan: &VerifySettings, stage: &Stage) -> Result<Vec<Finding>, VerifyError> {
-    let bench = MetricChecks { plan, stage };
-    let mut all = bench.layers()?;
-    all.extend(bench.divergences()?);
-    all.extend(bench.circles()?);
-    all.extend(bench.uniform()?);
-    all.extend(bench.pairs()?);
-    all.extend(bench.zipf()?);
-    all.extend(bench.natural_tail()?);
-    all.extend(bench.compression()?);
+/// If a text cannot be measured.
+pub fn findings(settings: &VerifySettings, stage: &Stage) -> Result<Vec<Finding>, VerifyError> {
+    let checks = MetricChecks { settings, stage };
+    let mut all = checks.layers()?;
+    all.extend(checks.divergences()?);
+    all.extend(checks.cycles()?);
+    all.extend(checks.uniform()?);
+    all.extend(checks.pairs()?);
+    all.extend(checks.zipf()?);
+    all.extend(checks.natural_tail()?);
+    all.extend(checks.compression()?);
     Ok(all)
 }
 
-/// Where texts are measured.
+/// What the checks of all texts share.
 struct MetricChecks<'a> {
-    plan: &'a VerifySettings,
+    settings: &'a VerifySettings,
     stage: &'a Stage<'a>,
 }
 
-/// What is measured, where it is not a natural text and a plain model.
+/// Inputs of a measurement that replace the defaults: the natural text as held-out text, a uniform model, no facts.
 #[derive(Clone, Copy, Default)]
 struct Extras<'a> {
     heldout: Option<&'a Documents>,
@@ -74,11 +74,11 @@ struct Extras<'a> {
     texts: Option<&'a [String]>,
 }
 
-/// Measurements by id.
+/// The measurements of one text.
 struct Measured(Vec<Measurement>);
 
 impl Measured {
-    /// NaN, with which nothing agrees, where there is none.
+    /// The value of metric `id`; NaN, which fails every check, if it was not measured.
     fn value(&self, id: &str) -> f64 {
         self.0.iter().find(|measurement| measurement.metric == id).map_or(f64::NAN, |found| found.value)
     }
@@ -90,12 +90,12 @@ impl Measured {
 
 impl MetricChecks<'_> {
     fn stream(&self, item: u64) -> Stream {
-        StreamKey::new(self.plan.seed, "", 0, streams::VERIFY_METRICS).stream(item)
+        StreamKey::new(self.settings.seed, "", 0, streams::VERIFY_METRICS).stream(item)
     }
 
-    /// How many random texts a mean is taken over.
+    /// Number of random texts that a mean is taken over.
     fn repeats(&self) -> u64 {
-        match self.plan.depth {
+        match self.settings.thoroughness {
             Thoroughness::Quick => 200,
             Thoroughness::Full => 2_000,
         }
@@ -134,19 +134,19 @@ impl MetricChecks<'_> {
         Ok(Measured(measure(&inputs, &Metrics::builtin(), self.stage)?.0))
     }
 
-    /// Held-out loss, tail and recall: see [`LayeredText`].
+    /// Held-out loss, tail and recall, on [`LayeredText`].
     fn layers(&self) -> Result<Vec<Finding>, VerifyError> {
         let natural = LayeredText::natural(&mut self.stream(1));
         let cut = LayeredText::with_tail(4, &mut self.stream(2));
         let scores = LayeredText::scores(&natural);
-        let recalled = |(class, of): (Rarity, usize)| {
-            (0..8).map(move |fact| FactAnswer { popularity: class, recalled: fact < of })
+        let eight_answers = |(class, right): (Rarity, usize)| {
+            (0..8).map(move |fact| FactAnswer { popularity: class, recalled: fact < right })
         };
-        let facts: Vec<FactAnswer> = Rarity::ALL.into_iter().zip([8, 6, 1]).flat_map(recalled).collect();
+        let facts: Vec<FactAnswer> = Rarity::ALL.into_iter().zip([8, 6, 1]).flat_map(eight_answers).collect();
         let floor = Some(NatsPerToken(0.5));
         let extras = Extras { scores: Some(&scores), facts: &facts, floor, ..Extras::default() };
         let found = self.measure(&natural, &cut, extras)?;
-        // Nine tenths of the tokens at one bit, 9 % at three, 1 % at six; every token reads in five bytes.
+        // Nine tenths of the tokens cost one bit, 9 % three, 1 % six; every token is five bytes of text.
         let bits = 0.9 + 0.09 * 3.0 + 0.01 * 6.0;
         let model = "a model with p = 1/2 of head, 1/8 of torso, 1/64 of tail tokens";
         let tail = "4 of 10 tail types written, once each";
@@ -161,7 +161,7 @@ impl MetricChecks<'_> {
             found.check("tail_mass", tail, 0.4, ROUNDING),
             found.check("tail_coverage", tail, 0.4, ROUNDING),
             found.check("tail_mass_words", tail, 0.4, ROUNDING),
-            // Three quarters of the text are read, in which natural text would hold 7½ of the ten.
+            // Three quarters of the text are read, where natural text would have 7½ of the ten types.
             found.check("tail_coverage_words", tail, 4.0 / 7.5, ROUNDING),
             found.check("fact_recall_head", "8 of 8 answers", 1.0, ROUNDING),
             found.check("fact_recall_torso", "6 of 8 answers", 0.75, ROUNDING),
@@ -178,7 +178,7 @@ impl MetricChecks<'_> {
         let half: Documents = own.iter().chain(&strangers).map(Vec::as_slice).collect();
         let strangers: Documents = strangers.iter().map(Vec::as_slice).collect();
         let js_of_half = 0.5 * ((4.0_f64 / 3.0).ln() + 0.5 * (2.0_f64 / 3.0).ln() + 0.5 * LN_2);
-        // KL against a mixture that holds one hundredth of natural text.
+        // KL is against a mixture with one hundredth of natural text.
         let cases = [
             ("the reference itself", &natural, [0.0, 0.0, 0.0]),
             ("strange types only", &strangers, [100.0_f64.ln(), LN_2, 1.0]),
@@ -196,26 +196,26 @@ impl MetricChecks<'_> {
         Ok(all)
     }
 
-    /// 100 documents, each four times round the same circle of 8 tokens.
-    fn circles(&self) -> Result<Vec<Finding>, VerifyError> {
-        const ROUND: usize = 8;
+    /// 100 documents, each of which repeats the same cycle of 8 tokens four times.
+    fn cycles(&self) -> Result<Vec<Finding>, VerifyError> {
+        const CYCLE: usize = 8;
         const LENGTH: usize = 32;
         const COPIES: usize = 100;
-        let mut circle: Vec<TokenId> = (1..=ROUND as TokenId).collect();
-        circle.shuffle(&mut self.stream(4));
-        let document: Vec<TokenId> = circle.iter().copied().cycle().take(LENGTH).collect();
+        let mut cycle: Vec<TokenId> = (1..=CYCLE as TokenId).collect();
+        cycle.shuffle(&mut self.stream(4));
+        let document: Vec<TokenId> = cycle.iter().copied().cycle().take(LENGTH).collect();
         let text: Documents = vec![document.as_slice(); COPIES].into_iter().collect();
-        // A model of the first generation that gives every token 1/8.
+        // A model of generation 0 that gives every token probability 1/8.
         let scores_0 = uniform_scores(&text, 8.0);
         let own = FourGrams::new(&text);
         let extras = Extras { training: Some(&own), scores_0: Some(&scores_0), ..Extras::default() };
         let found = self.measure(&text, &text, extras)?;
         let mut all = Vec::new();
         for n in 1..=4 {
-            let share = ROUND as f64 / (COPIES * (LENGTH + 1 - n)) as f64;
+            let share = CYCLE as f64 / (COPIES * (LENGTH + 1 - n)) as f64;
             all.push(found.check(&format!("distinct_{n}"), "100 times the same circle", share, ROUNDING));
         }
-        let repeated = (LENGTH - 3 - ROUND) as f64 / (LENGTH - 3) as f64;
+        let repeated = (LENGTH - 3 - CYCLE) as f64 / (LENGTH - 3) as f64;
         all.push(found.check("repetition", "documents four times round a circle", repeated, OF_SCORES));
         all.push(found.check("novelty_4", "the training text itself", 0.0, ROUNDING));
         let id = "loss_under_generation_0";
@@ -227,8 +227,9 @@ impl MetricChecks<'_> {
         Ok(all)
     }
 
-    /// Texts of `sizes.1` tokens that `write` makes, measured against one of `sizes.0` tokens.
-    fn measure_again_and_again(
+    /// Measures [`repeats`](Self::repeats) texts of `sizes.1` tokens against one natural text of `sizes.0` tokens, all
+    /// written by `write`.
+    fn measure_repeatedly(
         &self,
         stream: u64,
         sizes: (usize, usize),
@@ -245,11 +246,11 @@ impl MetricChecks<'_> {
         Ok(texts)
     }
 
-    /// k = 100 types, 4000 draws: no type is missed or seen once, so that the entropy is unbiased.
+    /// k = 100 types, 4000 draws: no type is missed or occurs once, so the entropy estimate is unbiased.
     fn uniform(&self) -> Result<Vec<Finding>, VerifyError> {
         const TYPES: usize = 100;
-        let texts = self
-            .measure_again_and_again(5, (4_000, 4_000), |tokens, random| draws(tokens, TYPES, 10, random))?;
+        let texts =
+            self.measure_repeatedly(5, (4_000, 4_000), |tokens, random| draws(tokens, TYPES, 10, random))?;
         let k = TYPES as f64;
         let text = "100 types, uniform";
         let mut all = Vec::new();
@@ -257,23 +258,23 @@ impl MetricChecks<'_> {
             let entropy = format!("unigram_entropy{suffix}");
             all.push(mean(&entropy, text, &texts, k.ln(), |found| found));
             all.push(texts[0].check(&format!("hill_0{suffix}"), text, k, ROUNDING));
-            // Effective numbers are convex: their inverses and logarithms are the unbiased ones.
+            // Hill numbers are convex functions of unbiased estimates; linearised here, they are unbiased too.
             all.push(mean(&format!("hill_1{suffix}"), text, &texts, k, |found| k * (1.0 + (found / k).ln())));
             all.push(mean(&format!("hill_2{suffix}"), text, &texts, k, |found| k * (2.0 - k / found)));
         }
         Ok(all)
     }
 
-    /// Documents of two tokens, so that pairs are drawn one by one: 400 kinds, 8000 pairs.
+    /// Documents of two tokens, so that the 8000 pairs are independent draws of 400 different ones.
     fn pairs(&self) -> Result<Vec<Finding>, VerifyError> {
         const TYPES: usize = 20;
-        let texts = self
-            .measure_again_and_again(6, (2_000, 16_000), |tokens, random| draws(tokens, TYPES, 2, random))?;
+        let texts =
+            self.measure_repeatedly(6, (2_000, 16_000), |tokens, random| draws(tokens, TYPES, 2, random))?;
         let truth = 2.0 * (TYPES as f64).ln();
         Ok(vec![mean("bigram_entropy", "20 types, pairs at random", &texts, truth, |found| found)])
     }
 
-    /// Counts of r^−1.1, rounded; the three quarters of words that are read are a random part of them.
+    /// Counts of r^−1.1, rounded. The three quarters of the words that are read are a random part of them.
     fn zipf(&self) -> Result<Vec<Finding>, VerifyError> {
         let count = |rank: u32| (20_000.0 * f64::from(rank).powf(-1.1)).round() as usize;
         let tokens: Vec<TokenId> = (1..=300).flat_map(|rank| vec![rank; count(rank)]).collect();
@@ -289,8 +290,8 @@ impl MetricChecks<'_> {
         ])
     }
 
-    /// Fresh natural text covers the natural tail as expected: a ratio of 1. It is known to about 0.01, and the expectation
-    /// in its denominator is an estimate, which makes it a little too large.
+    /// New natural text covers the natural tail as expected: a ratio of 1. Its mean has a standard error of about 0.01,
+    /// and because its denominator is an estimate it is biased upwards a little.
     fn natural_tail(&self) -> Result<Vec<Finding>, VerifyError> {
         let random = &mut self.stream(9);
         let weights = (1..=2000).map(|rank| 1.0 / f64::from(rank));
@@ -314,7 +315,7 @@ impl MetricChecks<'_> {
         Ok(all)
     }
 
-    /// Sixteen letters at random take four bits each, which no compressor beats and a good one nearly reaches.
+    /// Sixteen random letters have four bits each: no compressor does better, and a good one comes close.
     fn compression(&self) -> Result<Vec<Finding>, VerifyError> {
         let random = &mut self.stream(10);
         let tokens = draws(64, 10, 2, random);
@@ -330,23 +331,23 @@ impl MetricChecks<'_> {
             Finding {
                 group: CheckGroup::Metrics,
                 name: "compression_ratio: one letter only".to_owned(),
-                found: shown(ratio),
+                found: format_number(ratio),
                 expected: "above 1000".to_owned(),
-                evidence: Evidence::Settled(ratio > 1000.0),
+                evidence: Evidence::Decided(ratio > 1000.0),
             },
         ])
     }
 }
 
-/// The mean of `unbiased` values of a metric over many texts.
+/// Checks the mean over many texts of a metric, transformed by `unbiased` so that its expectation is `truth`.
 fn mean(id: &str, text: &str, texts: &[Measured], truth: f64, unbiased: impl Fn(f64) -> f64) -> Finding {
     let values: Vec<f64> = texts.iter().map(|text| unbiased(text.value(id))).collect();
     let row = DriftRow::new(0, "mean", &values, Some(truth));
     Finding {
         group: CheckGroup::Metrics,
         name: format!("{id}: {text}, mean of {}", texts.len()),
-        found: shown(row.mean),
-        expected: shown(truth),
+        found: format_number(row.mean),
+        expected: format_number(truth),
         evidence: Evidence::Scores(row.z.into_iter().collect()),
     }
 }
@@ -362,8 +363,8 @@ mod tests {
     fn every_metric_of_the_catalogue_is_checked() {
         let interrupt = AtomicBool::new(false);
         let stage = Stage::new(StreamKey::new(1, "", 0, "verify"), &Silent, &interrupt);
-        let plan = VerifySettings { seed: 1, depth: Thoroughness::Quick, fault: None };
-        let found = findings(&plan, &stage).unwrap();
+        let settings = VerifySettings { seed: 1, thoroughness: Thoroughness::Quick, fault: None };
+        let found = findings(&settings, &stage).unwrap();
         for metric in &Catalogue::builtin() {
             let start = format!("{}: ", metric.id);
             assert!(found.iter().any(|finding| finding.name.starts_with(&start)), "{}", metric.id);

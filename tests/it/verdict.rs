@@ -281,7 +281,11 @@ fn what_cannot_be_compared_is_inconclusive_and_says_why() {
     for observations in [without_control, only_generation_0] {
         let comparison = compare("e", &observations, "control", &Catalogue::builtin()).remove(0);
         assert_eq!(comparison.verdict, Verdict::Inconclusive);
-        assert!(comparison.explanation.contains("no generation after generation 0 in common"), "{}", comparison.explanation);
+        assert!(
+            comparison.explanation.contains("no generation after generation 0 in common"),
+            "{}",
+            comparison.explanation
+        );
         assert_eq!(comparison.last_generation(), None);
     }
     let mut broken = all.clone();

@@ -1,4 +1,4 @@
-//! Texts whose counts are known, and scores of a model made by hand.
+//! Texts with known counts, and model scores with known values.
 
 use crate::documents::{Documents, TokenId};
 use crate::model::Scores;
@@ -7,7 +7,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use std::f64::consts::LN_2;
 
-/// Text of 1000 tokens, or twice the same: 9 head types of 100 tokens, 9 torso types of 10, 10 tail types of one.
+/// Text of 1000 tokens: 9 head types with 100 tokens each, 9 torso types with 10, and 10 tail types with one.
 pub(super) struct LayeredText;
 
 impl LayeredText {
@@ -19,20 +19,20 @@ impl LayeredText {
         Self::HEAD.flat_map(|id| [id; 100]).chain(Self::TORSO.flat_map(|id| [id; 10])).collect()
     }
 
-    /// Every document twice in a row, so that the two halves of the reference are the same. No document holds two
-    /// tail types.
+    /// The whole text with every document twice in a row, so that both halves of the reference are equal. No document
+    /// has two tail types.
     pub(super) fn natural(random: &mut Stream) -> Documents {
-        let once = Self::laid_out(&Self::TAIL.collect::<Vec<_>>(), 1000, random);
+        let once = Self::arranged(&Self::TAIL.collect::<Vec<_>>(), 1000, random);
         once.iter().flat_map(|document| [document; 2]).collect()
     }
 
-    /// With the first `types` of the tail only, and more of the head for the others; they stand at the beginning.
+    /// The text with only the first `types` tail types, in its first documents; more head tokens replace the others.
     pub(super) fn with_tail(types: usize, random: &mut Stream) -> Documents {
-        Self::laid_out(&Self::TAIL.take(types).collect::<Vec<_>>(), 1000, random)
+        Self::arranged(&Self::TAIL.take(types).collect::<Vec<_>>(), 1000, random)
     }
 
-    /// Documents of ten tokens, the first ones led by one tail type each.
-    fn laid_out(tail: &[TokenId], tokens: usize, random: &mut Stream) -> Documents {
+    /// Documents of ten tokens. Each of the first ones begins with one tail type.
+    fn arranged(tail: &[TokenId], tokens: usize, random: &mut Stream) -> Documents {
         let mut common = Self::common();
         common.extend(std::iter::repeat_n(1, tokens - common.len() - tail.len()));
         common.shuffle(random);
@@ -49,6 +49,7 @@ impl LayeredText {
         documents
     }
 
+    /// Scores of a model that gives head, torso and tail tokens the probabilities 1/2, 1/8 and 1/64.
     pub(super) fn scores(heldout: &Documents) -> Scores {
         let bits = |id: &TokenId| match id {
             id if Self::HEAD.contains(id) => 1.0,
@@ -56,37 +57,37 @@ impl LayeredText {
             _ => 6.0,
         };
         let log_probabilities = heldout.flat().iter().map(|id| (-bits(id) * LN_2) as f32).collect();
-        let entropies = (0..heldout.flat().len()).map(|place| 1.0 + (place % 2) as f32).collect();
+        let entropies = (0..heldout.flat().len()).map(|index| 1.0 + (index % 2) as f32).collect();
         Scores { log_probabilities, entropies }
     }
 }
 
-/// Token 17 reads "0017 ": a word of its own, and five bytes as every other.
+/// The texts of documents in which every token is one word of five bytes: token 17 is "0017 ".
 pub(super) fn texts_of(documents: &Documents) -> Vec<String> {
     let word = |id: &TokenId| format!("{id:04} ");
     documents.iter().map(|document| document.iter().map(word).collect()).collect()
 }
 
-/// A model that gives every token one of `types` equal chances, and knows it.
+/// Scores of a model whose predictions are uniform over `types` types.
 pub(super) fn uniform_scores(text: &Documents, types: f64) -> Scores {
     let tokens = text.flat().len();
     Scores { log_probabilities: vec![-types.ln() as f32; tokens], entropies: vec![types.ln() as f32; tokens] }
 }
 
-/// `tokens` in an order of chance, in documents of `length`.
+/// `tokens` in random order, in documents of `length` tokens.
 pub(super) fn shuffled(tokens: &[TokenId], length: usize, random: &mut Stream) -> Documents {
     let mut tokens = tokens.to_vec();
     tokens.shuffle(random);
     tokens.chunks(length).collect()
 }
 
-/// Draws of 1..=types, each as likely as the other, in documents of `length`.
+/// Uniform draws from 1..=`types`, in documents of `length` tokens.
 pub(super) fn draws(tokens: usize, types: usize, length: usize, random: &mut Stream) -> Documents {
     let tokens: Vec<TokenId> = (0..tokens).map(|_| random.random_range(1..=types as TokenId)).collect();
     tokens.chunks(length).collect()
 }
 
-/// Draws of 1, 2, … whose chances add up to `sums`, in documents of `length`.
+/// Draws from 1, 2, … with the cumulative weights `sums`, in documents of `length` tokens.
 pub(super) fn weighted(tokens: usize, sums: &[f64], length: usize, random: &mut Stream) -> Documents {
     let total = sums.last().copied().unwrap_or(0.0);
     let mut draw = || {
