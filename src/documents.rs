@@ -1,6 +1,15 @@
-//! Tokenised documents: many short runs of token ids in one flat buffer.
+//! Tokenised documents, stored in one flat buffer of token ids.
 //!
-//! A complete document ends with the end-of-text token. One that was cut to make a token count exact does not.
+//! A complete document ends with the end-of-text token. A document that was cut to reach an exact number of tokens does
+//! not.
+//!
+//! ```
+//! use genloss::documents::Documents;
+//! use genloss::units::Tokens;
+//! let documents: Documents = [&[5, 7, 0][..], &[8, 0]].into_iter().collect();
+//! assert_eq!((documents.len(), documents.tokens()), (2, Tokens(5)));
+//! assert_eq!(documents.prefix(Tokens(4)).get(1), [8]);
+//! ```
 
 use crate::units::Tokens;
 
@@ -45,14 +54,14 @@ impl Documents {
         Tokens(self.ids.len() as u64)
     }
 
-    /// Document `index`; panics when there is none, as a slice does.
+    /// Document `index`. Panics if there is none, like a slice.
     #[must_use]
     pub fn get(&self, index: usize) -> &[TokenId] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         &self.ids[start..self.ends[index]]
     }
 
-    /// Where each document begins among all tokens.
+    /// The index in [`flat`](Self::flat) of each document's first token.
     #[must_use]
     pub fn starts(&self) -> Vec<usize> {
         let ends = self.ends.iter().copied();
@@ -70,8 +79,8 @@ impl Documents {
         &self.ids
     }
 
-    /// The leading documents that hold exactly `budget` tokens, the last one cut where the budget ends.
-    /// Shorter than `budget` only if there are not that many tokens.
+    /// The first documents with `budget` tokens in all, the last of them cut if necessary. Fewer tokens only if there are
+    /// no more.
     #[must_use]
     pub fn prefix(&self, budget: Tokens) -> Self {
         let mut kept = Self::new();
@@ -98,13 +107,13 @@ impl<'a> FromIterator<&'a [TokenId]> for Documents {
     }
 }
 
-/// A hash of a few tokens: each is added and the whole mixed by the finaliser of SplitMix64 (Steele et al. 2014).
+/// A 64-bit hash of a short token sequence: each token is added, and the sum mixed by SplitMix64 (Steele et al. 2014).
 #[must_use]
 pub fn hash(tokens: &[TokenId]) -> u64 {
     tokens.iter().fold(0, |hash: u64, &token| mix(hash.wrapping_add(u64::from(token) + 1)))
 }
 
-/// A permutation of the 64-bit numbers whose output looks random: one step of SplitMix64.
+/// A pseudo-random permutation of 64-bit numbers: one step of SplitMix64.
 #[must_use]
 pub fn mix(number: u64) -> u64 {
     let mut mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -118,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prefix_holds_exactly_the_tokens_asked_for() {
+    fn a_prefix_has_exactly_the_requested_tokens() {
         let documents: Documents = [&[1, 2, 3][..], &[4, 5], &[6]].into_iter().collect();
         let prefix = documents.prefix(Tokens(4));
         assert_eq!(prefix.tokens(), Tokens(4));
@@ -126,7 +135,7 @@ mod tests {
         assert_eq!(documents.prefix(Tokens(99)), documents);
     }
 
-    /// `mix(1)` and `mix(2)` are the first two outputs of SplitMix64 from state 0, as its reference code prints them.
+    /// `mix(1)` and `mix(2)` are the first two outputs of the reference implementation of SplitMix64 from state 0.
     #[test]
     fn tokens_are_hashed_by_splitmix64() {
         assert_eq!(mix(1), 0xe220_a839_7b1d_cdaf);

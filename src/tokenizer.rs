@@ -1,12 +1,12 @@
-//! Text to token ids and back: learnt from natural text only, then frozen for the whole experiment.
+//! Text to token ids and back. A tokenizer is learnt from natural text only and stays the same for the whole experiment.
 //!
-//! A learnt tokenizer is byte-level BPE (Sennrich et al. 2016, on bytes as in GPT-2): its alphabet is the 256 bytes,
-//! so any text goes in and comes back unchanged. A tokenizer must not change between generations: if each were to
-//! learn its own, a type could die by losing its merge, and the counts of two generations would not compare.
+//! A learnt tokenizer is byte-level BPE (Sennrich et al. 2016, on bytes as in GPT-2): its alphabet is the 256 bytes, so it
+//! can encode any text, and decoding returns the text unchanged. If each generation learnt its own tokenizer, a type could
+//! disappear because it lost its merge, and counts of different generations could not be compared.
 //!
-//! The pitfall is a document that *contains* the end-of-text marker as text. Reading it as the special token would
-//! let a corpus end documents wherever it likes, so special tokens are never read out of text: they are placed by
-//! [`Tokenizer::encode_documents`] alone.
+//! **Pitfall.** A document may *contain* the end-of-text marker as text. Encoding it as the special token would let a
+//! corpus end documents anywhere. Markers in text are therefore encoded as ordinary text, and only
+//! [`Tokenizer::encode_documents`] adds special tokens.
 //!
 //! ```
 //! use genloss::tokenizer::Tokenizer;
@@ -31,77 +31,77 @@ pub const END_OF_TEXT: &str = "<|endoftext|>";
 /// The 256 bytes and the end-of-text token.
 pub const MIN_VOCAB_SIZE: usize = 257;
 
-/// What an existing tokenizer may call the token that ends a document, in the order they are looked for.
+/// Names of the end token in existing tokenizers. The first one found is used.
 const END_NAMES: [&str; 8] =
     [END_OF_TEXT, "</s>", "<|end_of_text|>", "<eos>", "<|eot|>", "<|im_end|>", "[EOS]", "[SEP]"];
 
-/// What an existing tokenizer may call the token read before a document; the end token serves where none is.
+/// Names of the start token in existing tokenizers. Without any of them, the end token is also the start token.
 const START_NAMES: [&str; 5] = ["<s>", "<|begin_of_text|>", "<bos>", "[BOS]", "[CLS]"];
 
-/// The token that ends a document, and the one a model reads before it. They are often the same.
+/// The tokens before and after each document, which are often the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpecialTokens {
-    /// Read before the first token of a document.
+    /// Input of a model before the first token of a document. Not part of the document.
     pub start: TokenId,
-    /// Ends a document.
+    /// Last token of a complete document.
     pub end: TokenId,
 }
 
-/// Tokens that mark the parts of a document that is read with its middle last (Bavarian et al. 2022).
+/// Tokens that mark the parts of a document in fill-in-the-middle order: prefix, suffix, middle (Bavarian et al. 2022).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sentinels {
-    /// Before what comes before a gap.
+    /// Precedes the text before the gap.
     pub prefix: TokenId,
-    /// Before what comes after it.
+    /// Precedes the text after the gap.
     pub suffix: TokenId,
-    /// Before what fills it.
+    /// Precedes the text that fills the gap.
     pub middle: TokenId,
 }
 
 impl Sentinels {
-    /// Whether a token is one of them.
+    /// Whether `token` is one of the three.
     #[must_use]
     pub fn contain(self, token: TokenId) -> bool {
         [self.prefix, self.suffix, self.middle].contains(&token)
     }
 }
 
-/// What sentinel tokens are called, as in published models that fill gaps.
+/// Names of the sentinel tokens, as in published models that fill gaps.
 const SENTINEL_NAMES: [&str; 3] = ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"];
 
-/// What can go wrong with a tokenizer.
+/// Why a tokenizer could not be learnt, read or used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
-    /// A vocabulary too small to hold every byte.
+    /// The vocabulary is too small for all bytes.
     #[error(
-        "tokenizer.vocab_size is {asked}, but the 256 bytes and the end-of-text token need {MIN_VOCAB_SIZE}; \
+        "tokenizer.vocab_size is {requested}, but the 256 bytes and the end-of-text token need {MIN_VOCAB_SIZE}; \
          try 2048"
     )]
     VocabularyTooSmall {
-        /// What was asked for.
-        asked: usize,
+        /// The requested size.
+        requested: usize,
     },
     /// A file could not be read or written.
-    #[error("tokenizer {}: {source}", path.display())]
+    #[error("cannot read or write tokenizer {}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A file is not a tokenizer.
+    /// A file is not a `tokenizer.json`.
     #[error(
-        "tokenizer {}: not a tokenizer.json as Hugging Face tokenizers write it ({reason}); \
+        "tokenizer {}: not a tokenizer.json as written by Hugging Face tokenizers; \
          try the tokenizer.json of a model folder",
         path.display()
     )]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What the parser says.
-        reason: String,
+        /// The error of the parser.
+        source: tokenizers::Error,
     },
-    /// A tokenizer without a token that ends documents.
+    /// A tokenizer has no token with a known name that ends a document.
     #[error(
         "tokenizer {}: no token that ends a document; looked for {}; add one of these to its added_tokens",
         path.display(),
@@ -111,12 +111,9 @@ pub enum TokenizerError {
         /// The file.
         path: PathBuf,
     },
-    /// The tokenizer cannot express a text, or the library failed.
-    #[error("tokenizer: {reason}")]
-    Failed {
-        /// What the library says.
-        reason: String,
-    },
+    /// The tokenizer cannot encode a text, or cannot be changed or written.
+    #[error("the tokenizer failed")]
+    Failed(#[source] tokenizers::Error),
 }
 
 /// Text to token ids and back.
@@ -125,41 +122,40 @@ pub struct Tokenizer {
     special: SpecialTokens,
     sentinels: Option<Sentinels>,
     vocab_size: usize,
-    /// The UTF-8 length of each token, where tokens are byte strings.
+    /// Number of UTF-8 bytes of each token, if the tokenizer is byte-level.
     byte_lengths: Option<Vec<u32>>,
 }
 
 impl Tokenizer {
-    /// Learns byte-level BPE from `texts`. The end-of-text token has id 0, the bytes follow, then the merges in the
-    /// order in which they were learnt. The outcome depends on the multiset of the texts alone: on neither their
-    /// order, nor threads, nor hash seeds.
+    /// Learns byte-level BPE from `texts`. Id 0 is the end-of-text token, followed by the bytes, then by the merges in the
+    /// order in which they were learnt. The result does not depend on the order of the texts, nor on threads or hash seeds.
     ///
-    /// A pair of tokens seen only once is no pattern and is not merged, so that a small text may give fewer tokens
-    /// than `vocab_size`: see [`Tokenizer::vocab_size`].
+    /// Pairs of tokens that occur only once are not merged, so a small text may give fewer than `vocab_size` tokens
+    /// ([`Tokenizer::vocab_size`]).
     ///
     /// # Errors
-    /// When `vocab_size` is less than [`MIN_VOCAB_SIZE`].
+    /// If `vocab_size` is less than [`MIN_VOCAB_SIZE`].
     pub fn learn(texts: &[String], vocab_size: usize) -> Result<Self, TokenizerError> {
         if vocab_size < MIN_VOCAB_SIZE {
-            return Err(TokenizerError::VocabularyTooSmall { asked: vocab_size });
+            return Err(TokenizerError::VocabularyTooSmall { requested: vocab_size });
         }
-        let inner = learn::byte_level_bpe(texts, vocab_size).map_err(failed)?;
+        let inner = learn::byte_level_bpe(texts, vocab_size).map_err(TokenizerError::Failed)?;
         Self::wrap(inner, Path::new("tokenizer.json"))
     }
 
-    /// Reads an existing `tokenizer.json`. Truncation, padding and random segmentation that it may ask for are
-    /// turned off: a corpus must be read whole, and the same way every time.
+    /// Reads an existing `tokenizer.json`. Its settings for truncation, padding and random segmentation are switched off,
+    /// because a corpus must be encoded completely, and in the same way every time.
     ///
     /// # Errors
-    /// When the file cannot be read, is no tokenizer, or has no token that ends a document.
+    /// If the file cannot be read, is not a tokenizer, or has no token that ends a document.
     pub fn from_file(path: &Path) -> Result<Self, TokenizerError> {
         let bytes =
             std::fs::read(path).map_err(|source| TokenizerError::File { path: path.to_owned(), source })?;
-        let damaged = |reason: String| TokenizerError::Damaged { path: path.to_owned(), reason };
-        // The crate panics on some JSON that is cut short, so that is found out first.
-        serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).map_err(|e| damaged(e.to_string()))?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| damaged(e.to_string()))?;
-        inner.with_truncation(None).map_err(|e| damaged(e.to_string()))?;
+        let damaged = |source: tokenizers::Error| TokenizerError::Damaged { path: path.to_owned(), source };
+        // The tokenizers crate panics on some truncated JSON.
+        serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).map_err(|error| damaged(error.into()))?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(damaged)?;
+        inner.with_truncation(None).map_err(damaged)?;
         inner.with_padding(None);
         let mut model = inner.get_model().clone();
         match &mut model {
@@ -184,13 +180,15 @@ impl Tokenizer {
         Ok(tokenizer)
     }
 
-    /// The same tokenizer with sentinel tokens, after all others unless it has them already.
+    /// Adds sentinel tokens, with the highest ids, unless the tokenizer has them already.
     ///
     /// # Errors
-    /// When the library refuses.
+    /// If the tokenizer cannot be extended.
     pub fn with_sentinels(self) -> Result<Self, TokenizerError> {
         let mut inner = self.inner;
-        inner.add_special_tokens(SENTINEL_NAMES.map(|name| AddedToken::from(name, true))).map_err(failed)?;
+        inner
+            .add_special_tokens(SENTINEL_NAMES.map(|name| AddedToken::from(name, true)))
+            .map_err(TokenizerError::Failed)?;
         Self::wrap(inner, Path::new("tokenizer.json"))
     }
 
@@ -199,13 +197,13 @@ impl Tokenizer {
         Some(Sentinels { prefix: prefix?, suffix: suffix?, middle: middle? })
     }
 
-    /// The tokens that mark the parts of a document with a gap, if there are any.
+    /// The tokens that mark the parts of a document with a gap, if the tokenizer has them.
     #[must_use]
     pub fn sentinels(&self) -> Option<Sentinels> {
         self.sentinels
     }
 
-    /// The token that ends a document, and the one read before it.
+    /// The tokens before and after each document.
     #[must_use]
     pub fn special(&self) -> SpecialTokens {
         self.special
@@ -217,16 +215,16 @@ impl Tokenizer {
         self.vocab_size
     }
 
-    /// The tokens of a text, without special tokens. Markers of special tokens within the text are text.
+    /// The tokens of a text, without special tokens. Markers of special tokens in the text are encoded as ordinary text.
     ///
     /// # Errors
-    /// When an existing tokenizer cannot express the text. A learnt one always can.
+    /// If an existing tokenizer cannot encode the text. A learnt one always can.
     pub fn encode(&self, text: &str) -> Result<Vec<TokenId>, TokenizerError> {
-        let encoding = self.inner.encode_fast(text, false).map_err(failed)?;
+        let encoding = self.inner.encode_fast(text, false).map_err(TokenizerError::Failed)?;
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// The tokens of each text, followed by the end token.
+    /// The tokens of each text, with the end token after them.
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].
@@ -242,11 +240,11 @@ impl Tokenizer {
         Ok(documents)
     }
 
-    /// The text of some tokens. Special tokens say nothing; bytes that are not UTF-8 (a model may write them)
-    /// become the replacement character, and ids beyond the vocabulary nothing.
+    /// The text of a sequence of tokens. Special tokens and ids outside of the vocabulary are skipped. Bytes that are not
+    /// UTF-8, which a model may write, become the replacement character.
     #[must_use]
     pub fn decode(&self, ids: &[TokenId]) -> String {
-        // Decoding fails only for decoders with an unreadable pattern, which `from_file` has refused.
+        // Decoding fails only if a decoder has an invalid pattern, for which `from_file` has returned an error.
         self.inner.decode(ids, true).unwrap_or_default()
     }
 
@@ -256,8 +254,8 @@ impl Tokenizer {
         (0..documents.len()).into_par_iter().map(|index| self.decode(documents.get(index))).collect()
     }
 
-    /// The UTF-8 bytes that some tokens stand for; none for special tokens. Exact for byte-level tokenizers, also
-    /// where a document was cut within a character; otherwise the length of the decoded text.
+    /// The number of UTF-8 bytes of a sequence of tokens, where special tokens have none. For byte-level tokenizers it is
+    /// exact even if a document was cut within a character; for others it is the length of the decoded text.
     #[must_use]
     pub fn byte_length(&self, ids: &[TokenId]) -> u64 {
         match &self.byte_lengths {
@@ -268,42 +266,39 @@ impl Tokenizer {
         }
     }
 
-    /// The tokenizer as the text of a `tokenizer.json`.
+    /// The content of a `tokenizer.json`.
     ///
     /// # Errors
-    /// When the library cannot write it.
+    /// If the tokenizer cannot be serialised.
     pub fn to_json(&self) -> Result<String, TokenizerError> {
-        self.inner.to_string(true).map_err(failed)
+        self.inner.to_string(true).map_err(TokenizerError::Failed)
     }
 
     /// Writes a `tokenizer.json`.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), TokenizerError> {
         std::fs::write(path, self.to_json()?)
             .map_err(|source| TokenizerError::File { path: path.to_owned(), source })
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
-fn failed(error: tokenizers::Error) -> TokenizerError {
-    TokenizerError::Failed { reason: error.to_string() }
-}
-
-/// The first of `names` that there is, made special if it is not: it must not be read out of text, nor into it.
+/// The id of the first of `names` in the vocabulary. If it is not a special token it becomes one, so that it is never
+/// encoded from text nor decoded to text.
 fn special_token(
     inner: &mut tokenizers::Tokenizer,
     names: &[&str],
 ) -> Result<Option<TokenId>, TokenizerError> {
     let Some(name) = names.iter().find(|name| inner.token_to_id(name).is_some()) else { return Ok(None) };
     if !inner.get_added_vocabulary().is_special_token(name) {
-        inner.add_special_tokens([AddedToken::from(*name, true)]).map_err(failed)?;
+        inner.add_special_tokens([AddedToken::from(*name, true)]).map_err(TokenizerError::Failed)?;
     }
     Ok(inner.token_to_id(name))
 }
 
-/// In a byte-level vocabulary a character stands for a byte.
+/// Number of bytes of each token of a byte-level vocabulary, in which each character represents one byte. None for other
+/// vocabularies.
 fn byte_lengths(inner: &tokenizers::Tokenizer, vocab_size: usize) -> Option<Vec<u32>> {
     let Some(DecoderWrapper::ByteLevel(_)) = inner.get_decoder() else { return None };
     let added = inner.get_added_tokens_decoder();

@@ -1,49 +1,50 @@
-//! What can go wrong with natural text.
+//! Errors of reading natural text. Each names the file, and the setting that could fix it.
 
 use super::split::CorpusSplit;
 use crate::units::Tokens;
+use std::error::Error;
 use std::path::PathBuf;
 
-/// What can go wrong with natural text.
+/// Why natural text could not be read, or is too little.
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
-    /// A file is not there or cannot be read.
-    #[error("{}: {source}; check corpus.source (paths are relative to the working directory)", path.display())]
+    /// A file does not exist or cannot be read.
+    #[error("cannot read {}; check corpus.source (paths are relative to the working directory)", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A folder stands where a file should.
-    #[error("{}: is a folder; name the files in it, such as {}/*.jsonl", path.display(), path.display())]
+    /// A path names a folder.
+    #[error("{} is a folder; name the files in it, such as {}/*.jsonl", path.display(), path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
     },
-    /// A glob that cannot be parsed.
-    #[error("corpus.source: {pattern:?} is no valid pattern ({reason}); try a plain path or one with *")]
+    /// A glob pattern has a syntax error.
+    #[error("corpus.source: {pattern:?} is not a valid pattern; try a plain path or one with *")]
     Pattern {
-        /// The glob.
+        /// The pattern.
         pattern: String,
-        /// What is wrong with it.
-        reason: String,
+        /// The position and kind of the syntax error.
+        source: glob::PatternError,
     },
-    /// A glob that no file matches.
+    /// No file matches a glob pattern.
     #[error("corpus.source: no file matches {pattern:?}; check it against the working directory")]
     NoMatch {
-        /// The glob.
+        /// The pattern.
         pattern: String,
     },
-    /// A file name that does not tell what is in it.
-    #[error("{}: cannot tell the format from the name; known are {known}", path.display())]
+    /// The extension of a file is not known.
+    #[error("{}: cannot tell the format from the name; known extensions are {known}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// The extensions that are known.
-        known: String,
+        /// The known extensions.
+        known: &'static str,
     },
-    /// Bytes that are no text.
+    /// A text file is not valid UTF-8.
     #[error("{}, line {line}: not valid UTF-8; convert the file, for example with iconv", path.display())]
     NotUtf8 {
         /// The file.
@@ -51,17 +52,27 @@ pub enum CorpusError {
         /// Counted from 1.
         line: usize,
     },
-    /// A line of a JSONL file that is no JSON object.
-    #[error("{}, line {line}: {reason}; each line must be one JSON object", path.display())]
+    /// A line of a JSONL file is not valid JSON.
+    #[error("{}, line {line}: not valid JSON; each line must be one JSON object", path.display())]
+    NotJson {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// The error of the parser.
+        source: serde_json::Error,
+    },
+    /// A line of a JSONL file is JSON, but not an object.
+    #[error("{}, line {line}: {kind} instead of an object; each line must be one JSON object", path.display())]
     NotAnObject {
         /// The file.
         path: PathBuf,
         /// Counted from 1.
         line: usize,
-        /// What it is.
-        reason: String,
+        /// What the line is, with its article: "an array".
+        kind: &'static str,
     },
-    /// A JSON object without the text.
+    /// A JSON object has no field with the configured name.
     #[error(
         "{}, line {line}: no field {field:?}, there are {present}; set corpus.text_field to the one with the text",
         path.display()
@@ -71,12 +82,12 @@ pub enum CorpusError {
         path: PathBuf,
         /// Counted from 1.
         line: usize,
-        /// The field looked for.
+        /// The configured name.
         field: String,
-        /// The fields that are there.
+        /// Names of the fields that exist, separated by commas.
         present: String,
     },
-    /// A field that holds no text.
+    /// The configured field of a JSON object is not a string.
     #[error(
         "{}, line {line}: field {field:?} is {kind}, not a string; set corpus.text_field to the one with the text",
         path.display()
@@ -86,12 +97,12 @@ pub enum CorpusError {
         path: PathBuf,
         /// Counted from 1.
         line: usize,
-        /// The field.
+        /// The configured name.
         field: String,
-        /// What it holds.
+        /// The type of its value, with its article: "a number".
         kind: &'static str,
     },
-    /// A Parquet file without the text.
+    /// A Parquet file has no column with the configured name.
     #[error(
         "{}: no column {column:?}, there are {present}; set corpus.text_field to the one with the text",
         path.display()
@@ -99,12 +110,12 @@ pub enum CorpusError {
     NoColumn {
         /// The file.
         path: PathBuf,
-        /// The column looked for.
+        /// The configured name.
         column: String,
-        /// The columns that are there.
+        /// Names of the columns that exist, separated by commas.
         present: String,
     },
-    /// A column that holds no text.
+    /// The configured column of a Parquet file does not have one text per row.
     #[error(
         "{}: column {column:?} holds {kind}, not text; set corpus.text_field to the one with the text",
         path.display()
@@ -112,59 +123,59 @@ pub enum CorpusError {
     ColumnNotText {
         /// The file.
         path: PathBuf,
-        /// The column.
+        /// The configured name.
         column: String,
-        /// What it holds.
+        /// What the column has instead: "lists".
         kind: String,
     },
-    /// A compressed or Parquet file that cannot be unpacked.
-    #[error("{}: damaged, or no {format} file ({reason}); fetch it again", path.display())]
+    /// A compressed or Parquet file cannot be decoded.
+    #[error("{}: damaged, or not a {format} file; download it again", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What it should be.
+        /// The format that its name promises.
         format: &'static str,
-        /// What the decoder says.
-        reason: String,
+        /// The error of the decoder.
+        source: Box<dyn Error + Send + Sync>,
     },
-    /// Files without any text.
-    #[error("corpus: {files} file(s) read, and not one document that is not blank; check corpus.source")]
+    /// No file has any text.
+    #[error("corpus: {files} file(s) read, but every document in them is blank; check corpus.source")]
     Empty {
-        /// How many files.
+        /// Number of files.
         files: usize,
     },
-    /// Less text than the experiment takes.
+    /// A split has fewer tokens than the experiment takes.
     #[error(
-        "corpus: the {} split holds {available} tokens, but {wanted} are wanted; add text, lower \
+        "corpus: the {} split has {available} tokens, but the experiment takes {wanted}; add text, lower \
          corpus.{}_tokens, or {remedy}",
-        portion.name(),
-        portion.name()
+        split.name(),
+        split.name()
     )]
     TooSmall {
-        /// Which split.
-        portion: CorpusSplit,
+        /// The split that is too small.
+        split: CorpusSplit,
         /// Tokens that the experiment takes.
         wanted: Tokens,
-        /// Tokens that there are.
+        /// Tokens of the split.
         available: Tokens,
-        /// What to do about the shares.
+        /// How to change the shares of the splits.
         remedy: String,
     },
 }
 
-/// The error for a split that holds too few tokens. `share` is the split's share of all documents.
+/// The error for a split with too few tokens. `share` is the split's share of all documents, 0 to 1.
 #[must_use]
-pub fn too_small(portion: CorpusSplit, wanted: Tokens, available: Tokens, share: f64) -> CorpusError {
-    let remedy = match portion {
+pub fn too_small(split: CorpusSplit, wanted: Tokens, available: Tokens, share: f64) -> CorpusError {
+    let remedy = match split {
         CorpusSplit::Train => format!(
             "lower corpus.heldout_share or corpus.reference_share (train is {:.0} % of the documents)",
             share * 100.0
         ),
         CorpusSplit::Heldout | CorpusSplit::Reference => {
-            format!("raise corpus.{}_share (now {share})", portion.name())
+            format!("raise corpus.{}_share (now {share})", split.name())
         }
     };
-    CorpusError::TooSmall { portion, wanted, available, remedy }
+    CorpusError::TooSmall { split, wanted, available, remedy }
 }
 
 #[cfg(test)]
@@ -172,11 +183,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_corpus_that_is_too_small_says_how_small_and_what_to_change() {
+    fn the_error_for_a_small_split_says_how_small_it_is_and_what_to_change() {
         let error = too_small(CorpusSplit::Heldout, Tokens(50_000), Tokens(1234), 0.05).to_string();
         assert_eq!(
             error,
-            "corpus: the heldout split holds 1_234 tokens, but 50_000 are wanted; add text, lower \
+            "corpus: the heldout split has 1_234 tokens, but the experiment takes 50_000; add text, lower \
              corpus.heldout_tokens, or raise corpus.heldout_share (now 0.05)"
         );
         let error = too_small(CorpusSplit::Train, Tokens(9), Tokens(1), 0.8).to_string();

@@ -1,8 +1,8 @@
-//! Documents out of files.
+//! Reading documents from files.
 //!
-//! What a file is, its name tells: `.txt`, `.jsonl` and `.json` (one object a line), each also compressed with gzip
-//! (`.gz`) or Zstandard (`.zst`), and `.parquet`. Text is kept as it is, but for three things: blank documents are
-//! dropped, and in plain text files a byte order mark is too, and line ends become `\n`.
+//! The extension decides the format: `.txt`, `.jsonl` and `.json` (one object per line), each optionally compressed with
+//! gzip (`.gz`) or Zstandard (`.zst`), and `.parquet`. Text is kept unchanged, with three exceptions: blank documents are
+//! dropped, and plain text loses its byte order mark and has its line ends converted to `\n`.
 
 use super::CorpusError;
 use crate::config::Files;
@@ -15,7 +15,7 @@ mod parquet;
 mod paths;
 mod plain;
 
-/// The documents of all files.
+/// The documents of all files, in the order of their paths.
 pub(super) fn documents(files: &Files) -> Result<Vec<String>, CorpusError> {
     let paths = paths::expand(&files.paths)?;
     let read: Vec<Result<Vec<String>, CorpusError>> =
@@ -30,7 +30,7 @@ pub(super) fn documents(files: &Files) -> Result<Vec<String>, CorpusError> {
     Ok(documents)
 }
 
-/// How a file's bytes become text.
+/// How documents are stored in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FileFormat {
     Plain,
@@ -38,7 +38,7 @@ enum FileFormat {
     Parquet,
 }
 
-/// What a file's bytes are wrapped in.
+/// How a file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Compression {
     None,
@@ -49,17 +49,17 @@ enum Compression {
 const KNOWN: &str = ".txt, .jsonl and .json (also with .gz or .zst after it), .parquet";
 
 fn documents_of(path: &Path, files: &Files) -> Result<Vec<String>, CorpusError> {
-    let (format, packing) = format_of(path)?;
+    let (format, compression) = format_of(path)?;
     match format {
         FileFormat::Parquet => parquet::documents(path, &files.text_field),
-        FileFormat::Plain => plain::documents(path, &unpacked(path, packing)?, files.split),
-        FileFormat::JsonLines => jsonl::documents(path, &unpacked(path, packing)?, &files.text_field),
+        FileFormat::Plain => plain::documents(path, &decompressed(path, compression)?, files.split),
+        FileFormat::JsonLines => jsonl::documents(path, &decompressed(path, compression)?, &files.text_field),
     }
 }
 
 fn format_of(path: &Path) -> Result<(FileFormat, Compression), CorpusError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    let (inner, packing) = if let Some(inner) = name.strip_suffix(".gz") {
+    let (inner, compression) = if let Some(inner) = name.strip_suffix(".gz") {
         (inner, Compression::Gzip)
     } else if let Some(inner) = name.strip_suffix(".zst") {
         (inner, Compression::Zstandard)
@@ -67,29 +67,30 @@ fn format_of(path: &Path) -> Result<(FileFormat, Compression), CorpusError> {
         (name.as_str(), Compression::None)
     };
     match inner.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("txt") => Ok((FileFormat::Plain, packing)),
-        Some("jsonl" | "json") => Ok((FileFormat::JsonLines, packing)),
-        Some("parquet") if packing == Compression::None => Ok((FileFormat::Parquet, packing)),
-        _ => Err(CorpusError::Format { path: path.to_owned(), known: KNOWN.to_owned() }),
+        Some("txt") => Ok((FileFormat::Plain, compression)),
+        Some("jsonl" | "json") => Ok((FileFormat::JsonLines, compression)),
+        Some("parquet") if compression == Compression::None => Ok((FileFormat::Parquet, compression)),
+        _ => Err(CorpusError::Format { path: path.to_owned(), known: KNOWN }),
     }
 }
 
-fn unpacked(path: &Path, packing: Compression) -> Result<Vec<u8>, CorpusError> {
+/// The decompressed bytes of a file.
+fn decompressed(path: &Path, compression: Compression) -> Result<Vec<u8>, CorpusError> {
     let bytes =
         std::fs::read(path).map_err(|source| CorpusError::Unreadable { path: path.to_owned(), source })?;
     let mut text = Vec::new();
-    let (unpacked, format) = match packing {
+    let (result, format) = match compression {
         Compression::None => return Ok(bytes),
         Compression::Gzip => (flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_end(&mut text), "gzip"),
         Compression::Zstandard => {
             (zstd::stream::copy_decode(&bytes[..], &mut text).map(|()| text.len()), "Zstandard")
         }
     };
-    unpacked.map_err(|e| CorpusError::Damaged { path: path.to_owned(), format, reason: e.to_string() })?;
+    result.map_err(|error| CorpusError::Damaged { path: path.to_owned(), format, source: error.into() })?;
     Ok(text)
 }
 
-/// The text, or the line at which it stops being text.
+/// The bytes as UTF-8, or an error with the line that is not.
 fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, CorpusError> {
     std::str::from_utf8(bytes).map_err(|error| {
         let newlines = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_tells_the_format() {
+    fn the_extension_decides_format_and_compression() {
         let of = |name: &str| format_of(Path::new(name)).ok();
         assert_eq!(of("a.txt"), Some((FileFormat::Plain, Compression::None)));
         assert_eq!(of("dir.d/A.TXT.GZ"), Some((FileFormat::Plain, Compression::Gzip)));

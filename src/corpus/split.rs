@@ -1,26 +1,27 @@
-//! Train, held-out and reference: which is decided by the hash of a document's text.
+//! Splitting natural text into train, held-out and reference, by the hash of each document's text.
 //!
-//! The first 8 bytes of the BLAKE3 hash, as a fraction u of 2⁶⁴, are as good as uniform. A document is held out if
-//! `u < heldout_share`, reference if `u < heldout_share + reference_share`, and train otherwise. Nothing else
-//! enters: not its file, not its neighbours, not how many documents there are. Within a split documents are in the
-//! order of their hashes, which is a shuffle that anyone can repeat.
+//! Let u be the first 8 bytes of the BLAKE3 hash as a fraction of 2⁶⁴, which is uniform for all practical purposes. A
+//! document is held out if `u < heldout_share`, reference if `u < heldout_share + reference_share`, and train otherwise.
+//! Nothing else matters: neither its file, nor its neighbours, nor the number of documents. Within a split, documents are
+//! sorted by hash, a shuffle that anyone can reproduce.
 //!
-//! Exact copies of a document have the same hash, so they fall into the same split and stand side by side. They are
-//! kept: how often a text occurs is part of a distribution. Near copies are different texts, and can fall apart.
+//! Exact copies of a document have the same hash, so they are in the same split, next to each other. They are kept,
+//! because the frequency of a text is part of the distribution. **Pitfall:** near copies are different texts, which can
+//! end up in different splits.
 
-/// A part of the natural text.
+/// The three disjoint parts of the natural text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CorpusSplit {
-    /// What models train on.
+    /// Text that models train on.
     Train,
-    /// What losses are measured on.
+    /// Text that losses are measured on.
     Heldout,
-    /// What synthetic text is compared with.
+    /// Text that synthetic text is compared with.
     Reference,
 }
 
 impl CorpusSplit {
-    /// Its name in records and messages.
+    /// Name in records, settings and messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -31,7 +32,7 @@ impl CorpusSplit {
     }
 }
 
-/// A document and its hash. Sorts by the hash.
+/// A document and the BLAKE3 hash of its text. Sorts by hash.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct HashedDocument {
     hash: [u8; 32],
@@ -39,18 +40,16 @@ pub(super) struct HashedDocument {
 }
 
 impl HashedDocument {
-    /// Hashes a document.
     pub(super) fn new(text: String) -> Self {
         Self { hash: *blake3::hash(text.as_bytes()).as_bytes(), text }
     }
 
-    /// The document.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    /// Where it belongs.
-    pub(super) fn portion(&self, heldout_share: f64, reference_share: f64) -> CorpusSplit {
+    /// The split that the document belongs to.
+    pub(super) fn split(&self, heldout_share: f64, reference_share: f64) -> CorpusSplit {
         let (leading, _) = self.hash.split_first_chunk().unwrap_or((&[0; 8], &[]));
         let u = u64::from_be_bytes(*leading) as f64 / 2f64.powi(64);
         if u < heldout_share {
@@ -63,7 +62,7 @@ impl HashedDocument {
     }
 }
 
-/// Splits documents into train, held-out and reference, each in the order of hashes.
+/// The texts of train, held-out and reference, each in the order of hashes.
 pub(super) fn split(
     mut documents: Vec<HashedDocument>,
     heldout_share: f64,
@@ -72,12 +71,12 @@ pub(super) fn split(
     documents.sort_unstable();
     let mut splits = [Vec::new(), Vec::new(), Vec::new()];
     for document in documents {
-        splits[document.portion(heldout_share, reference_share) as usize].push(document.text);
+        splits[document.split(heldout_share, reference_share) as usize].push(document.text);
     }
     splits
 }
 
-/// BLAKE3 of some texts in order, as hexadecimal digits. Lengths are hashed too, so that texts cannot run together.
+/// BLAKE3 of a sequence of texts, in hexadecimal. Lengths are hashed too, so that it matters where one text ends.
 pub(super) fn hash_of(texts: &[String]) -> String {
     let mut hasher = blake3::Hasher::new();
     for text in texts {

@@ -1,16 +1,16 @@
-//! The built-in world: a made-up language whose distribution is known exactly.
+//! The built-in world: an artificial language whose distribution is known exactly.
 //!
-//! A document is a run of sentences. A sentence states a fact ("The river of Tamor is Belun.") with probability
-//! `fact_share`; otherwise it comes from a small probabilistic grammar. Words and the popularity of what facts are
-//! about follow Zipf–Mandelbrot frequencies, so that there is a tail to lose. The first fact of a document sets its
-//! topic, to which about half of its later facts return: something to learn beyond the sentence.
+//! A document is a sequence of sentences. A sentence states a fact ("The river of Tamor is Belun.") with probability
+//! `fact_share`; otherwise it comes from a small probabilistic grammar. The frequencies of words and the popularity of
+//! entities follow Zipf–Mandelbrot laws, so that there is a tail to lose. The first fact of a document sets its topic, and
+//! about half of the later facts are about the same entity, so that there is something to learn beyond the sentence.
 //!
-//! A text can be read in one way only, so its probability is known: [`World::log_probability`] reads it back. The
-//! mean of its negative over held-out documents is the loss of an ideal reader, the floor under every model's;
-//! [`World::entropy_nats_per_document`] is what that mean tends to.
+//! A text can be parsed in one way only, so [`World::log_probability`] is exact. Its negative mean over held-out documents
+//! is the loss of an ideal model, a floor under the loss of every other; for many documents it tends to
+//! [`World::entropy_nats_per_document`].
 //!
-//! The pitfall of a floor is text that is in both train and held-out: a document is therefore at least two
-//! sentences long. A single sentence about a popular fact would recur, and all its copies would fall into one split.
+//! **Pitfall.** The floor is only valid if no text occurs in both train and held-out. A single sentence about a popular
+//! fact would recur often, and all its copies would be in one split. Documents therefore have at least two sentences.
 //!
 //! ```
 //! use genloss::corpus::world::World;
@@ -39,7 +39,7 @@ mod ranked;
 
 pub use facts::Fact;
 
-/// How many sentences a document has: `min`, and one more with probability `go_on` until `max`.
+/// The distribution of the number of sentences: `min`, and one more with probability `go_on`, up to `max`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct DocumentLengths {
     min: usize,
@@ -47,10 +47,10 @@ struct DocumentLengths {
     go_on: f64,
 }
 
-/// About nine sentences.
+/// About nine sentences on average.
 const LENGTHS: DocumentLengths = DocumentLengths { min: 2, max: 40, go_on: 0.875 };
 
-/// A language and its facts.
+/// An artificial language and its facts.
 #[derive(Clone, Debug)]
 pub struct World {
     lexicon: Lexicon,
@@ -62,7 +62,7 @@ pub struct World {
 }
 
 impl World {
-    /// Makes the language. Another seed gives another one.
+    /// Creates the language of a seed.
     #[must_use]
     pub fn new(config: &config::World) -> Self {
         let key = StreamKey::new(config.seed, SHARED, 0, streams::WORLD_LEXICON);
@@ -80,13 +80,13 @@ impl World {
         }
     }
 
-    /// Document `index` of endlessly many, each drawn independently.
+    /// Document `index` of an unlimited number of independent documents.
     #[must_use]
     pub fn document(&self, index: u64) -> String {
         self.write(index).0
     }
 
-    /// A document, and its log-probability in nats summed up as it is written.
+    /// A document and its log-probability in nats, added up while writing.
     fn write(&self, index: u64) -> (String, f64) {
         let rng = &mut self.documents.stream(index);
         let sentences = self.lengths.draw(rng);
@@ -110,8 +110,8 @@ impl World {
         (text, log_probability)
     }
 
-    /// The natural-log probability of a whole document, or nothing if it is not one of this world: a word or a
-    /// sentence that does not exist, a fact that is not so, a stray space.
+    /// The natural logarithm of a document's probability. None if the world cannot generate it: an unknown word or
+    /// sentence, a false fact, a misplaced space.
     #[must_use]
     pub fn log_probability(&self, text: &str) -> Option<f64> {
         let mut log_probability = 0.0;
@@ -128,7 +128,7 @@ impl World {
     fn read_sentence(&self, sentence: &str, topic: &mut Option<usize>) -> Option<f64> {
         let uncapitalised = uncapitalised(sentence)?;
         let words: Vec<&str> = uncapitalised.split(' ').collect();
-        if self.known.claims(&words) {
+        if self.known.is_statement(&words) {
             return Some(self.fact_share.ln() + self.known.read(&words, topic)?);
         }
         let mut rest = words.as_slice();
@@ -136,14 +136,14 @@ impl World {
         rest.is_empty().then(|| (-self.fact_share).ln_1p() + of_the_words)
     }
 
-    /// What can be asked, most popular first.
+    /// All facts, the most popular first.
     #[must_use]
     pub fn facts(&self) -> &[Fact] {
         &self.facts
     }
 
-    /// Entropy of a document, in nats: by the chain rule over its length, the kinds of its sentences, and each
-    /// sentence given those before it.
+    /// Entropy of a document in nats, by the chain rule over its length, the kinds of its sentences, and each sentence
+    /// given the previous ones.
     #[must_use]
     pub fn entropy_nats_per_document(&self) -> f64 {
         let lengths = self.lengths.probabilities();
@@ -151,7 +151,7 @@ impl World {
         let length = -lengths.iter().map(|&(_, p)| p * p.ln()).sum::<f64>();
         let share = self.fact_share;
         let kind = ranked::entropy(&[share, 1.0 - share]);
-        // A document has a first fact unless all its n sentences state none.
+        // A document has a first fact unless none of its n sentences states one.
         let first_facts = 1.0 - lengths.iter().map(|&(n, p)| p * (1.0 - share).powi(n as i32)).sum::<f64>();
         let later_facts = mean * share - first_facts;
         length
@@ -185,13 +185,13 @@ impl DocumentLengths {
         if sentences < self.max { gone_on + (-self.go_on).ln_1p() } else { gone_on }
     }
 
-    /// Every length and its probability.
+    /// Every number of sentences, with its probability.
     fn probabilities(self) -> Vec<(usize, f64)> {
         (self.min..=self.max).map(|n| (n, self.log_probability(n).exp())).collect()
     }
 }
 
-/// With its first letter in lower case; nothing if it was not in upper case.
+/// The sentence with its first letter in lower case; None if that letter is not in upper case.
 fn uncapitalised(sentence: &str) -> Option<String> {
     let mut letters = sentence.to_owned();
     let first = letters.get_mut(..1).filter(|first| first.bytes().all(|b| b.is_ascii_uppercase()))?;

@@ -1,12 +1,11 @@
 //! Learning byte-pair merges.
 //!
-//! Text is cut into words (the pattern of GPT-2), a word into bytes; then the most frequent pair of neighbouring
-//! tokens becomes a token, again and again. Equally frequent pairs go by the smaller ids. Pair counts are kept up
-//! to date merge by merge, so that the work is in proportion to the text that a merge touches.
+//! Text is split into words (by the pattern of GPT-2) and words into bytes. Then the most frequent pair of adjacent tokens
+//! is merged into a new token, repeatedly. Among equally frequent pairs the one with smaller ids is merged first. Pair
+//! counts are updated after every merge, so the work of a merge is proportional to the text it changes.
 //!
-//! The trainer that comes with the `tokenizers` crate does the same, but its outcome may hang on the order of a
-//! randomly seeded hash map when two equal merges meet; here there is no such order. On text without such ties the
-//! two agree, and a test holds them together.
+//! Why not the trainer of the `tokenizers` crate: when two merges are tied, its result may depend on the iteration order of
+//! a randomly seeded hash map. On text without such ties both give the same merges; a test compares them.
 
 use rayon::prelude::*;
 use std::cmp::Reverse;
@@ -16,15 +15,15 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::tokenizer::pre_tokenizer::{OffsetType, PreTokenizedString};
 use tokenizers::{AddedToken, OffsetReferential, PreTokenizer, Result, Tokenizer};
 
-/// A pair seen less often is no pattern.
+/// Pairs that occur less often are not merged.
 const MIN_FREQUENCY: i64 = 2;
 
-/// Texts that one task counts.
+/// Texts counted by one parallel task.
 const SHARD: usize = 256;
 
 type TokenPair = (u32, u32);
 
-/// Learns a tokenizer with at most `vocab_size` tokens.
+/// Learns a tokenizer of at most `vocab_size` tokens.
 pub(super) fn byte_level_bpe(texts: &[String], vocab_size: usize) -> Result<Tokenizer> {
     let mut learner = BpeLearner::new(&count_words(texts)?);
     learner.merge_until(vocab_size);
@@ -70,27 +69,30 @@ fn count_shard(texts: &[String]) -> Result<BTreeMap<String, u64>> {
     Ok(counts)
 }
 
-/// A distinct word of the text, as the tokens it now consists of.
+/// A distinct word of the text.
 struct WordCount {
+    /// The tokens that it currently consists of.
     tokens: Vec<u32>,
+    /// Occurrences in the text.
     count: i64,
 }
 
-/// Where a pair of neighbouring tokens occurs.
+/// The occurrences of a pair of adjacent tokens.
 #[derive(Default)]
 struct Occurrences {
-    /// In the text.
+    /// Number in the text.
     count: i64,
-    /// Words that hold it, or once did.
+    /// Indices of the words that contain it, or did before a merge.
     words: Vec<u32>,
 }
 
+/// The state between two merges.
 struct BpeLearner {
     words: Vec<WordCount>,
     tokens: Vec<String>,
     ids: BTreeMap<String, u32>,
     pairs: BTreeMap<TokenPair, Occurrences>,
-    /// Pairs by count. An entry is outdated when its count is not that of `pairs`.
+    /// Pairs by count. An entry whose count differs from that in `pairs` is outdated.
     queue: BinaryHeap<(i64, Reverse<TokenPair>)>,
     merges: Vec<TokenPair>,
 }
@@ -121,7 +123,7 @@ impl BpeLearner {
             for pair in word.tokens.windows(2) {
                 let occurrences = self.pairs.entry((pair[0], pair[1])).or_default();
                 occurrences.count += word.count;
-                note(&mut occurrences.words, index as u32);
+                push_distinct(&mut occurrences.words, index as u32);
             }
         }
         self.queue = self.pairs.iter().map(|(&pair, found)| (found.count, Reverse(pair))).collect();
@@ -146,7 +148,7 @@ impl BpeLearner {
         }
     }
 
-    /// Makes `pair` a token, wherever it occurs.
+    /// Merges all occurrences of `pair` into one token.
     fn merge(&mut self, pair: TokenPair) {
         let name = format!("{}{}", self.tokens[pair.0 as usize], self.tokens[pair.1 as usize]);
         let next_id = self.tokens.len() as u32;
@@ -188,7 +190,7 @@ impl BpeLearner {
                 }
                 let found = self.pairs.entry(come).or_default();
                 found.count += word.count;
-                note(&mut found.words, index);
+                push_distinct(&mut found.words, index);
                 risen.insert(come);
             }
             kept.push(new);
@@ -198,8 +200,8 @@ impl BpeLearner {
     }
 }
 
-/// Adds a word to a list unless it is the one noted last.
-fn note(words: &mut Vec<u32>, word: u32) {
+/// Appends a word unless it is the last element.
+fn push_distinct(words: &mut Vec<u32>, word: u32) {
     if words.last() != Some(&word) {
         words.push(word);
     }

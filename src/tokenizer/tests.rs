@@ -15,7 +15,7 @@ fn learnt() -> Tokenizer {
 /// "aaab bab": ByteLevel words `aaab`, `Ġbab`; with three copies of the text each counts 3. Pairs: aa 6, ab 6, ba 3,
 /// Ġb 3. Ties go by the smaller ids, and a < b, so `aa` is first; then a pair of `aa` in `aa ab`.
 #[test]
-fn the_first_merges_are_those_counted_by_hand() {
+fn the_first_merges_match_a_count_by_hand() {
     let texts = vec!["aaab bab".to_owned(); 3];
     let tokenizer = Tokenizer::learn(&texts, 259).expect("a large enough vocabulary");
     assert_eq!(tokenizer.inner.id_to_token(257).as_deref(), Some("aa"));
@@ -25,16 +25,16 @@ fn the_first_merges_are_those_counted_by_hand() {
 }
 
 #[test]
-fn the_end_token_is_0_and_the_bytes_follow() {
+fn id_0_is_the_end_token_and_the_bytes_follow() {
     let tokenizer = learnt();
     assert_eq!(tokenizer.special(), SpecialTokens { start: 0, end: 0 });
     assert_eq!(tokenizer.inner.id_to_token(0).as_deref(), Some(END_OF_TEXT));
     assert_eq!(tokenizer.encode("!").expect("encodes"), [1]);
 }
 
-/// The independent twin: the trainer of the `tokenizers` crate on the same text.
+/// Reference: the trainer of the `tokenizers` crate on the same text.
 #[test]
-fn merges_are_those_of_the_trainer_in_the_tokenizers_crate() {
+fn merges_agree_with_the_trainer_of_the_tokenizers_crate() {
     let trainer = BpeTrainer::builder()
         .vocab_size(400)
         .min_frequency(2)
@@ -43,19 +43,20 @@ fn merges_are_those_of_the_trainer_in_the_tokenizers_crate() {
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .build();
     let texts = some_text();
-    let mut twin: tokenizers::Tokenizer = tokenizers::Tokenizer::new(tokenizers::models::bpe::BPE::default());
-    twin.with_pre_tokenizer(Some(ByteLevel::default().add_prefix_space(false)));
+    let mut reference_tokenizer: tokenizers::Tokenizer =
+        tokenizers::Tokenizer::new(tokenizers::models::bpe::BPE::default());
+    reference_tokenizer.with_pre_tokenizer(Some(ByteLevel::default().add_prefix_space(false)));
     let mut wrapped = tokenizers::models::TrainerWrapper::from(trainer);
-    twin.train(&mut wrapped, texts.iter().map(String::as_str)).expect("trains");
+    reference_tokenizer.train(&mut wrapped, texts.iter().map(String::as_str)).expect("trains");
     let ours = learnt();
     for id in 0..ours.vocab_size() as u32 {
-        assert_eq!(ours.inner.id_to_token(id), twin.id_to_token(id), "token {id}");
+        assert_eq!(ours.inner.id_to_token(id), reference_tokenizer.id_to_token(id), "token {id}");
     }
-    assert_eq!(ours.vocab_size(), twin.get_vocab_size(true));
+    assert_eq!(ours.vocab_size(), reference_tokenizer.get_vocab_size(true));
 }
 
 #[test]
-fn neither_threads_nor_the_order_of_texts_change_what_is_learnt() {
+fn the_number_of_threads_and_the_order_of_texts_do_not_change_the_tokenizer() {
     let reference = learnt().to_json().expect("writes");
     let mut reversed: Vec<String> = some_text();
     reversed.reverse();
@@ -67,14 +68,14 @@ fn neither_threads_nor_the_order_of_texts_change_what_is_learnt() {
 }
 
 #[test]
-fn a_small_text_gives_fewer_tokens_than_asked() {
+fn a_small_text_gives_fewer_tokens_than_requested() {
     let tokenizer = Tokenizer::learn(&["abc".to_owned()], 1000).expect("a large enough vocabulary");
     assert_eq!(tokenizer.vocab_size(), MIN_VOCAB_SIZE);
     assert_eq!(tokenizer.decode(&tokenizer.encode("xyz").expect("encodes")), "xyz");
 }
 
 #[test]
-fn a_vocabulary_without_room_for_the_bytes_is_refused() {
+fn a_vocabulary_too_small_for_all_bytes_is_an_error() {
     let error = Tokenizer::learn(&some_text(), 256).err().expect("too small").to_string();
     assert!(error.contains("257"), "{error}");
 }
@@ -187,7 +188,7 @@ fn an_end_token_that_is_a_plain_word_of_the_vocabulary_becomes_special() {
 }
 
 #[test]
-fn a_tokenizer_that_cannot_end_documents_is_refused() {
+fn a_tokenizer_without_an_end_token_is_an_error() {
     let error = read(&word_level(&["<pad>"], "")).err().expect("no end token").to_string();
     assert!(error.contains("<|endoftext|>, </s>"), "{error}");
 }

@@ -342,7 +342,7 @@ mod tests {
         let mut all = Vec::new();
         for mixture in ["replace", "anchored", "fresh-data-loop", "accumulate", "accumulate-subsample"] {
             let case = loop_of(&settings, mixture, SAMPLES, 1500).unwrap();
-            let reference = case.twin(&settings, fault);
+            let reference = case.reference(&settings, fault);
             let rows = case.simulation.rows_of(|replicate, each| reference.lineage(replicate, each));
             all.extend(checks_of(mixture, &rows));
         }

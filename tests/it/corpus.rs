@@ -1,4 +1,4 @@
-//! Reading and splitting natural text, through the public interface.
+//! Reading and splitting natural text through the public interface.
 
 use genloss::config::{Corpus, Files, Source, Split};
 use genloss::corpus::{CorpusError, NaturalText, RequiredTokens, load};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// A folder of files to read.
+/// A temporary folder of text files.
 struct Folder(TempDir);
 
 impl Folder {
@@ -34,7 +34,7 @@ impl Folder {
 
     fn load_with(&self, patterns: &[&str], split: Split, field: &str) -> Result<NaturalText, CorpusError> {
         let paths = patterns.iter().map(|pattern| self.path(pattern).display().to_string()).collect();
-        load(&corpus(Files { paths, split, text_field: field.to_owned() }), NOTHING_WANTED)
+        load(&corpus(Files { paths, split, text_field: field.to_owned() }), NOTHING_REQUIRED)
     }
 
     fn load(&self, patterns: &[&str]) -> Result<NaturalText, CorpusError> {
@@ -42,13 +42,24 @@ impl Folder {
     }
 
     fn error(&self, patterns: &[&str]) -> String {
-        let error = self.load(patterns).expect_err("an error").to_string();
+        let error = message(&self.load(patterns).expect_err("an error"));
         assert!(!error.contains('\n') && !error.ends_with('.'), "{error}");
         error.replace(&self.0.path().display().to_string(), "DIR")
     }
 }
 
-const NOTHING_WANTED: RequiredTokens =
+/// An error and its causes, joined as the program prints them.
+fn message(error: &CorpusError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+const NOTHING_REQUIRED: RequiredTokens =
     RequiredTokens { train: Tokens(0), heldout: Tokens(0), reference: Tokens(0) };
 
 fn corpus(files: Files) -> Corpus {
@@ -66,7 +77,7 @@ fn all(text: &NaturalText) -> BTreeSet<&str> {
     [&text.train, &text.heldout, &text.reference].into_iter().flatten().map(String::as_str).collect()
 }
 
-fn where_each_is(text: &NaturalText) -> BTreeMap<String, &'static str> {
+fn splits_by_text(text: &NaturalText) -> BTreeMap<String, &'static str> {
     [("train", &text.train), ("heldout", &text.heldout), ("reference", &text.reference)]
         .into_iter()
         .flat_map(|(name, texts)| texts.iter().map(move |text| (text.clone(), name)))
@@ -97,8 +108,8 @@ fn adding_a_file_moves_no_document_and_keeps_the_order() {
     let before = folder.load(&["*.txt"]).expect("reads");
     let folder = folder.with("a.txt", lines(400..800));
     let after = folder.load(&["*.txt"]).expect("reads");
-    let places = where_each_is(&after);
-    assert!(where_each_is(&before).iter().all(|(text, place)| places[text] == *place));
+    let places = splits_by_text(&after);
+    assert!(splits_by_text(&before).iter().all(|(text, place)| places[text] == *place));
     let old: BTreeSet<&String> = before.train.iter().collect();
     let kept: Vec<&String> = after.train.iter().filter(|text| old.contains(text)).collect();
     assert_eq!(kept, before.train.iter().collect::<Vec<_>>());
@@ -106,7 +117,7 @@ fn adding_a_file_moves_no_document_and_keeps_the_order() {
 }
 
 #[test]
-fn neither_the_order_of_files_nor_that_within_them_matters() {
+fn the_order_of_files_and_of_documents_within_them_does_not_matter() {
     let folder = Folder::new().with("a.txt", lines(0..300)).with("z.txt", lines(300..600));
     let reference = folder.load(&["a.txt", "z.txt"]).expect("reads");
     let mut reversed: Vec<String> = lines(0..600).lines().map(str::to_owned).collect();
@@ -126,7 +137,7 @@ fn neither_the_order_of_files_nor_that_within_them_matters() {
 
 /// Binomial with n = 20 000: 4 standard deviations are 4 √(n p (1 − p)).
 #[test]
-fn shares_are_as_asked() {
+fn splits_have_the_configured_shares() {
     let n = 20_000.0;
     let text = Folder::new().with("a.txt", lines(0..20_000)).load(&["a.txt"]).expect("reads");
     for (texts, share) in [(&text.heldout, 0.1), (&text.reference, 0.2), (&text.train, 0.7)] {
@@ -135,16 +146,16 @@ fn shares_are_as_asked() {
     }
 }
 
-/// Recomputed from the hexadecimal digits, as anyone could with `b3sum`: no version may move a document.
+/// From the first hexadecimal digits that `b3sum` prints. No version may move a document to another split.
 #[test]
-fn where_a_document_goes_is_what_b3sum_says() {
+fn the_split_of_a_document_can_be_recomputed_with_b3sum() {
     let text = Folder::new().with("a.txt", lines(0..30)).load(&["a.txt"]).expect("reads");
     let u = |text: &str| {
         let hash = blake3::hash(text.as_bytes());
         let digits: String = hash.to_hex().chars().take(8).collect();
         u32::from_str_radix(&digits, 16).expect("hexadecimal") as f64 / 2f64.powi(32)
     };
-    for (text, place) in where_each_is(&text) {
+    for (text, place) in splits_by_text(&text) {
         let expected = match u(&text) {
             u if u < 0.1 => "heldout",
             u if u < 0.3 => "reference",
@@ -166,7 +177,7 @@ fn zstandard(text: &str) -> Vec<u8> {
     zstd::encode_all(text.as_bytes(), 3).expect("in memory")
 }
 
-/// A file with a nullable text column, a required number column, and a column of unmarked bytes.
+/// Writes a file with a nullable text column, a required number column, and a column of unmarked bytes.
 fn parquet(path: &Path, texts: &[Option<&str>]) {
     let text = Type::primitive_type_builder("text", Physical::BYTE_ARRAY)
         .with_logical_type(Some(LogicalType::String))
@@ -199,7 +210,7 @@ fn parquet(path: &Path, texts: &[Option<&str>]) {
 }
 
 #[test]
-fn every_format_gives_the_same_documents() {
+fn every_file_format_gives_the_same_documents() {
     let plain = "one\ntwo é 🐕\n\nthree\n";
     let json = "{\"text\": \"one\", \"label\": 1}\r\n\n{\"label\": 2, \"text\": \"two é \\ud83d\\udc15\"}\n\
                 {\"text\": \"three\"}\n{\"text\": null}\n{\"text\": \"  \\n\"}";
@@ -236,7 +247,7 @@ fn every_format_gives_the_same_documents() {
 }
 
 #[test]
-fn a_name_with_a_bracket_is_a_name_and_a_glob_passes_over_folders() {
+fn an_existing_path_with_a_bracket_is_no_pattern_and_patterns_skip_folders() {
     let folder = Folder::new().with("a[1].txt", "one").with("b.txt", "two");
     std::fs::create_dir(folder.path("c.txt")).expect("creates");
     assert_eq!(all(&folder.load(&["a[1].txt"]).expect("reads")), BTreeSet::from(["one"]));
@@ -246,21 +257,22 @@ fn a_name_with_a_bracket_is_a_name_and_a_glob_passes_over_folders() {
 // What goes wrong.
 
 #[test]
-fn files_that_are_not_there_are_errors() {
+fn missing_or_unknown_files_are_errors_that_say_what_to_try() {
     let folder = Folder::new().with("a.csv", "a,b");
     std::fs::create_dir(folder.path("sub")).expect("creates");
-    assert!(folder.error(&["none.txt"]).starts_with("DIR/none.txt: "));
+    assert!(folder.error(&["none.txt"]).starts_with("cannot read DIR/none.txt; check corpus.source"));
+    assert!(folder.error(&["none.txt"]).contains("): No such file"));
     assert_eq!(
         folder.error(&["*.jsonl"]),
         "corpus.source: no file matches \"DIR/*.jsonl\"; check it against the working directory"
     );
-    assert_eq!(folder.error(&["sub"]), "DIR/sub: is a folder; name the files in it, such as DIR/sub/*.jsonl");
+    assert_eq!(folder.error(&["sub"]), "DIR/sub is a folder; name the files in it, such as DIR/sub/*.jsonl");
     assert!(folder.error(&["a.csv"]).contains(".txt, .jsonl and .json"));
-    assert!(folder.error(&["a***.txt"]).contains("no valid pattern"));
+    assert!(folder.error(&["a***.txt"]).contains("is not a valid pattern; try a plain path or one with *: "));
 }
 
 #[test]
-fn bytes_that_are_no_text_are_an_error_with_their_line() {
+fn invalid_utf8_is_an_error_with_its_line() {
     let folder =
         Folder::new().with("a.txt", b"one\ntwo\nth\xffree").with("b.jsonl", b"{}\n{\"text\": \"\xc3\"}");
     assert!(folder.error(&["a.txt"]).starts_with("DIR/a.txt, line 3: not valid UTF-8"));
@@ -268,11 +280,11 @@ fn bytes_that_are_no_text_are_an_error_with_their_line() {
 }
 
 #[test]
-fn a_line_without_the_text_is_an_error_that_says_what_is_there() {
+fn a_line_without_the_text_field_is_an_error_that_lists_the_fields() {
     let good = "{\"text\": \"fine\"}\n\n";
     for (line, expected) in [
-        ("{\"text\": ", "DIR/a.jsonl, line 3: not valid JSON (EOF"),
-        ("[1]", "DIR/a.jsonl, line 3: an array; each line must be one JSON object"),
+        ("{\"text\": ", "DIR/a.jsonl, line 3: not valid JSON; each line must be one JSON object: EOF"),
+        ("[1]", "DIR/a.jsonl, line 3: an array instead of an object; each line must be one JSON object"),
         (
             "{\"body\": \"x\", \"id\": 1}",
             "DIR/a.jsonl, line 3: no field \"text\", there are body, id; set corpus.",
@@ -287,7 +299,7 @@ fn a_line_without_the_text_is_an_error_that_says_what_is_there() {
 }
 
 #[test]
-fn a_column_without_text_is_an_error_that_says_what_is_there() {
+fn a_missing_text_column_is_an_error_that_lists_the_columns() {
     let folder = Folder::new();
     parquet(&folder.path("a.parquet"), &[Some("one")]);
     let error = |column: &str| {
@@ -300,9 +312,11 @@ fn a_column_without_text_is_an_error_that_says_what_is_there() {
 }
 
 #[test]
-fn files_without_text_are_an_error() {
+fn blank_files_are_an_error() {
     let folder = Folder::new().with("a.txt", "\n \r\n\t\n").with("b.txt", "");
-    assert!(folder.error(&["*.txt"]).starts_with("corpus: 2 file(s) read, and not one document"));
+    assert!(
+        folder.error(&["*.txt"]).starts_with("corpus: 2 file(s) read, but every document in them is blank")
+    );
 }
 
 #[test]
@@ -319,7 +333,7 @@ fn damaged_files_are_errors_and_never_a_panic() {
             let loaded = folder.load(&[name]);
             assert!(matches!(loaded, Err(CorpusError::Damaged { .. })), "{name}, {} bytes", damaged.len());
         }
-        // A byte changed anywhere: an error or another text, but always an answer.
+        // With any one byte changed, the result is an error or another text, but never a panic.
         for place in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[place] ^= 0x55;

@@ -1,13 +1,13 @@
-//! Documents out of JSON lines.
+//! Documents in JSON lines: one object per line, the text in one of its fields.
 
 use super::{CorpusError, utf8};
 use serde_json::Value;
 use std::path::Path;
 
-/// Field names that an error lists, at most.
+/// Maximum number of field names listed in an error.
 const MOST_NAMES: usize = 8;
 
-/// The strings in `field`. A null is a document without text, as in Parquet, and is left out.
+/// The strings in `field` of each line. A null is skipped, as in Parquet.
 pub(super) fn documents(path: &Path, bytes: &[u8], field: &str) -> Result<Vec<String>, CorpusError> {
     let text = utf8(path, bytes)?;
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
@@ -22,16 +22,11 @@ fn document(path: &Path, line: usize, json: &str, field: &str) -> Result<Option<
     let path = path.to_owned();
     let value: Value = match serde_json::from_str(json) {
         Ok(value) => value,
-        Err(error) => {
-            let reason = format!("not valid JSON ({error})");
-            return Err(CorpusError::NotAnObject { path, line, reason });
-        }
+        Err(source) => return Err(CorpusError::NotJson { path, line, source }),
     };
     let mut object = match value {
         Value::Object(object) => object,
-        other => {
-            return Err(CorpusError::NotAnObject { path, line, reason: kind(&other).to_owned() });
-        }
+        other => return Err(CorpusError::NotAnObject { path, line, kind: kind(&other) }),
     };
     match object.get_mut(field).map(Value::take) {
         Some(Value::String(text)) => Ok(Some(text)),

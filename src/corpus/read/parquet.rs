@@ -1,4 +1,4 @@
-//! Documents out of a Parquet column: the files of Hugging Face data sets.
+//! Documents in a column of a Parquet file, the format of Hugging Face data sets.
 
 use super::CorpusError;
 use parquet::basic::{ConvertedType, LogicalType, Type};
@@ -6,28 +6,33 @@ use parquet::column::reader::ColumnReader;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
+use std::error::Error;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// Rows read at a time.
+/// Number of rows read at a time.
 const ROWS: usize = 4096;
 
-/// The texts in `column`. A null is a document without text, and is left out.
+/// The texts in `column`. Nulls are skipped.
 pub(super) fn documents(path: &Path, column: &str) -> Result<Vec<String>, CorpusError> {
     let file =
         File::open(path).map_err(|source| CorpusError::Unreadable { path: path.to_owned(), source })?;
-    let damaged = |reason: String| CorpusError::Damaged { path: path.to_owned(), format: "Parquet", reason };
-    // The decoders of the parquet crate panic on some damaged files; that must not end a run.
+    let damaged = |source: Box<dyn Error + Send + Sync>| CorpusError::Damaged {
+        path: path.to_owned(),
+        format: "Parquet",
+        source,
+    };
+    // The decoders of the parquet crate panic on some damaged files.
     let read = catch_unwind(AssertUnwindSafe(|| -> Result<Vec<String>, CorpusError> {
-        let reader = SerializedFileReader::new(file).map_err(|e| damaged(e.to_string()))?;
+        let reader = SerializedFileReader::new(file).map_err(|error| damaged(error.into()))?;
         let index = text_column(path, column, reader.metadata().file_metadata().schema_descr())?;
-        texts(&reader, index).map_err(|e| damaged(e.to_string()))
+        texts(&reader, index).map_err(|error| damaged(error.into()))
     }));
-    read.unwrap_or_else(|_| Err(damaged("its decoder gave up".to_owned())))
+    read.unwrap_or_else(|_| Err(damaged("the decoder panicked".into())))
 }
 
-/// The index of the column, if it holds text.
+/// The index of `column`, or an error if it does not have one text per row.
 fn text_column(path: &Path, column: &str, schema: &SchemaDescriptor) -> Result<usize, CorpusError> {
     let columns = schema.columns();
     let Some(index) = columns.iter().position(|found| found.path().string() == column) else {
@@ -43,7 +48,7 @@ fn text_column(path: &Path, column: &str, schema: &SchemaDescriptor) -> Result<u
     }
 }
 
-/// What a column holds, if not one text per row.
+/// What a column has instead of one text per row; None if it is a text column.
 fn not_text(column: &ColumnDescriptor) -> Option<String> {
     let is_text = matches!(column.logical_type_ref(), Some(LogicalType::String))
         || column.converted_type() == ConvertedType::UTF8;
@@ -58,6 +63,7 @@ fn not_text(column: &ColumnDescriptor) -> Option<String> {
     }
 }
 
+/// All texts of column `column`, without nulls.
 fn texts(reader: &SerializedFileReader<File>, column: usize) -> Result<Vec<String>, ParquetError> {
     let mut texts = Vec::new();
     for group in 0..reader.num_row_groups() {

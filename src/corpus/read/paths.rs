@@ -1,10 +1,10 @@
-//! Paths and globs into a sorted list of files.
+//! Expanding paths and glob patterns into a sorted list of files.
 
 use super::CorpusError;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The files that `patterns` name: sorted, and each once however often it is named.
+/// The files that `patterns` name, sorted and without duplicates.
 pub(super) fn expand(patterns: &[String]) -> Result<Vec<PathBuf>, CorpusError> {
     let mut files = BTreeMap::new();
     for pattern in patterns {
@@ -23,15 +23,15 @@ pub(super) fn expand(patterns: &[String]) -> Result<Vec<PathBuf>, CorpusError> {
     Ok(paths)
 }
 
-/// A path that exists is taken at its word, also with a bracket in its name. Folders that a glob matches are no
-/// files and are passed over.
+/// The files that one pattern names. An existing path is not treated as a pattern, even if its name has a bracket. Folders
+/// that a pattern matches are skipped.
 fn matches(pattern: &str) -> Result<Vec<PathBuf>, CorpusError> {
     let path = Path::new(pattern);
     if path.exists() || !pattern.contains(['*', '?', '[']) {
         return Ok(vec![path.to_owned()]);
     }
-    let found = glob::glob(pattern)
-        .map_err(|error| CorpusError::Pattern { pattern: pattern.to_owned(), reason: error.to_string() })?;
+    let found =
+        glob::glob(pattern).map_err(|source| CorpusError::Pattern { pattern: pattern.to_owned(), source })?;
     let mut files = Vec::new();
     for path in found {
         let path = path.map_err(|error| CorpusError::Unreadable {

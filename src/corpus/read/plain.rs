@@ -1,4 +1,4 @@
-//! Documents out of plain text.
+//! Documents in plain text files.
 
 use super::{CorpusError, utf8};
 use crate::config::Split;
@@ -15,7 +15,7 @@ pub(super) fn documents(path: &Path, bytes: &[u8], split: Split) -> Result<Vec<S
     })
 }
 
-/// Runs of lines that are not blank, without the line end of the last.
+/// Runs of lines that are not blank, each without the line end of its last line.
 fn paragraphs(text: &str) -> Vec<String> {
     let lines: Vec<&str> = text.split('\n').collect();
     lines
@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_only_spaces_separate_paragraphs_and_are_no_part_of_them() {
+    fn blank_lines_separate_paragraphs_and_belong_to_none() {
         let text = "\n  one\ntwo  \n \t \n\n\nthree\n\n";
         assert_eq!(split(text, Split::Paragraph), ["  one\ntwo  ", "three"]);
         assert_eq!(split(text, Split::File), [text]);
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_line_ends_and_a_byte_order_mark_are_no_text() {
+    fn windows_line_ends_and_the_byte_order_mark_are_removed() {
         let text = "\u{FEFF}one\r\ntwo\r\n\r\nthree\r\n";
         assert_eq!(split(text, Split::Paragraph), ["one\ntwo", "three"]);
         assert_eq!(split(text, Split::Line), ["one", "two", "", "three"]);

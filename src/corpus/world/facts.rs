@@ -1,8 +1,8 @@
-//! Facts: each entity has a value in each relation, fixed when the world is made.
+//! Facts: each entity has one value for each relation, fixed when the world is created.
 //!
-//! Popularity is long-tailed: a few entities are spoken of all the time and most hardly ever. The head, torso and
-//! tail are cut by mass, not by number: the tail is the least popular hundredth of what is *said*, which is many
-//! facts. Collapse eats them first.
+//! Popularity is long-tailed: a few entities are mentioned all the time and most hardly ever. Head, torso and tail are
+//! divided by mass, not by number: the tail facts together account for 1 % of the *statements* of facts, and they are many.
+//! Model collapse loses them first.
 
 use super::lexicon::Coiner;
 use super::ranked::{ZipfRanks, entropy};
@@ -12,34 +12,35 @@ use crate::seed::Stream;
 use rand::Rng;
 use std::collections::BTreeMap;
 
-/// Relations by name; a world with more of them makes up the rest.
+/// Names of the first relations; those of further ones are generated words.
 pub(super) const RELATIONS: [&str; 8] =
     ["river", "king", "festival", "harvest", "mountain", "song", "market", "founder"];
 
-/// How likely a fact sentence is to stay with the entity of the document's first fact.
-const LOYALTY: f64 = 0.5;
+/// τ: probability that a later fact of a document is about the entity of its first fact.
+const TOPICALITY: f64 = 0.5;
 
-/// Entities that share a value, on average: the chance level of a guess is this over the number of entities.
+/// Mean number of entities with the same value of a relation. A guess is right with a probability of this divided by the
+/// number of entities.
 const ENTITIES_PER_VALUE: usize = 5;
 
-/// Fewest values of a relation.
+/// Minimum number of values of a relation.
 const FEWEST_VALUES: usize = 5;
 
-/// A fact, ready to be asked.
+/// A fact as a question with its answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fact {
-    /// The beginning of the sentence that states it, without a space at its end: `"The river of Tamor is"`. It may
-    /// begin a document or follow `" "` after a sentence.
+    /// The beginning of the sentence that states it, without a trailing space: `"The river of Tamor is"`. It can begin a
+    /// document, or follow a sentence and a space.
     pub prompt: String,
-    /// The only word that can follow, without the space before it: `"Belun"`.
+    /// The only word that can follow, without a leading space: `"Belun"`.
     pub value: String,
-    /// The probability that a sentence which states a fact states this one.
+    /// Probability that a sentence that states a fact states this one.
     pub popularity: f64,
-    /// Where it stands among all facts.
+    /// Its class of popularity among all facts.
     pub rarity: Rarity,
 }
 
-/// Everything there is to know about the world.
+/// All entities, relations and values of a world.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
     relations: Vec<String>,
@@ -47,8 +48,8 @@ pub(super) struct Facts {
     popularity: ZipfRanks,
     /// `values[relation][entity]`.
     values: Vec<Vec<String>>,
-    relation_places: BTreeMap<String, usize>,
-    entity_places: BTreeMap<String, usize>,
+    relation_index: BTreeMap<String, usize>,
+    entity_index: BTreeMap<String, usize>,
 }
 
 impl Facts {
@@ -67,15 +68,15 @@ impl Facts {
         let values = relations.iter().map(&mut values_of_a_relation).collect();
         Self {
             popularity: ZipfRanks::new(config.entities, config.zipf_exponent),
-            relation_places: relations.iter().cloned().zip(0..).collect(),
-            entity_places: entities.iter().cloned().zip(0..).collect(),
+            relation_index: relations.iter().cloned().zip(0..).collect(),
+            entity_index: entities.iter().cloned().zip(0..).collect(),
             relations,
             entities,
             values,
         }
     }
 
-    /// The facts, most popular first.
+    /// All facts, the most popular first.
     pub(super) fn list(&self) -> Vec<Fact> {
         let of_a_relation = self.popularity.probabilities().iter();
         let descending: Vec<f64> = of_a_relation
@@ -94,7 +95,8 @@ impl Facts {
         descending.into_iter().zip(rarities).enumerate().map(fact).collect()
     }
 
-    /// States a fact. `topic` is the entity of the document's first fact. Returns the log-probability, in nats.
+    /// Appends a random fact to `words` and returns its log-probability in nats. `topic` is the entity of the document's
+    /// first fact, and is set by that fact.
     pub(super) fn write<'a>(
         &'a self,
         topic: &mut Option<usize>,
@@ -103,7 +105,7 @@ impl Facts {
     ) -> f64 {
         let relation = rng.random_range(0..self.relations.len());
         let entity = match *topic {
-            Some(entity) if rng.random::<f64>() < LOYALTY => entity,
+            Some(entity) if rng.random::<f64>() < TOPICALITY => entity,
             _ => self.popularity.draw(rng),
         };
         let log_probability = self.probability(entity, *topic).ln() - (self.relations.len() as f64).ln();
@@ -113,16 +115,16 @@ impl Facts {
         log_probability
     }
 
-    /// Whether a sentence of these words can only be a fact.
-    pub(super) fn claims(&self, words: &[&str]) -> bool {
-        words.get(1).is_some_and(|word| self.relation_places.contains_key(*word))
+    /// Whether a sentence with these words can only be the statement of a fact.
+    pub(super) fn is_statement(&self, words: &[&str]) -> bool {
+        words.get(1).is_some_and(|word| self.relation_index.contains_key(*word))
     }
 
-    /// Reads a fact. Returns its log-probability in nats, or nothing if it is not true.
+    /// The log-probability in nats of the statement of a fact; None if it is false. `topic` as in [`write`](Self::write).
     pub(super) fn read(&self, words: &[&str], topic: &mut Option<usize>) -> Option<f64> {
         let &["the", relation, "of", entity, "is", value] = words else { return None };
-        let relation = *self.relation_places.get(relation)?;
-        let entity = *self.entity_places.get(entity)?;
+        let relation = *self.relation_index.get(relation)?;
+        let entity = *self.entity_index.get(entity)?;
         if self.values[relation][entity] != value {
             return None;
         }
@@ -131,14 +133,15 @@ impl Facts {
         Some(probability.ln())
     }
 
-    /// Of speaking about `entity`: `π_e` for the first fact of a document, then `(1 − τ) π_e + τ [e is the topic]`.
-    /// Topics are drawn from π themselves, so over all documents every fact sentence is about e with probability π_e.
+    /// Probability that a fact is about entity e: `π_e` for the first fact of a document, then
+    /// `(1 − τ) π_e + τ [e is the topic]`. Topics are drawn from π too, so over all documents every fact is about e with
+    /// probability π_e.
     fn probability(&self, entity: usize, topic: Option<usize>) -> f64 {
         let popularity = self.popularity.probabilities()[entity];
         match topic {
             None => popularity,
-            Some(topic) if topic == entity => LOYALTY + (1.0 - LOYALTY) * popularity,
-            Some(_) => (1.0 - LOYALTY) * popularity,
+            Some(topic) if topic == entity => TOPICALITY + (1.0 - TOPICALITY) * popularity,
+            Some(_) => (1.0 - TOPICALITY) * popularity,
         }
     }
 
@@ -147,7 +150,7 @@ impl Facts {
         self.popularity.entropy() + (self.relations.len() as f64).ln()
     }
 
-    /// Entropy in nats of a later fact, given the first.
+    /// Entropy in nats of a later fact, given the first one.
     pub(super) fn later_entropy(&self) -> f64 {
         let popularity = self.popularity.probabilities();
         let given = |topic: usize| {

@@ -1,16 +1,15 @@
-//! The sentences of the world that state no fact: a probabilistic grammar as a table.
+//! The grammar of sentences that state no fact: a table of rules with probabilities.
 //!
-//! The table is LL(1): the next word alone says which rule was used. So a sentence has one derivation, and its
-//! probability is the product of the probabilities of that derivation's rules and words. No rule leads back to
-//! itself, so the entropy follows from the chain rule, part by part:
-//! `H(part) = Σ p(rule) (−ln p(rule) + Σ H(symbols of the rule))`.
+//! The grammar is LL(1): the next word alone determines which rule was used. So a sentence has exactly one derivation, and
+//! its probability is the product of the probabilities of that derivation's rules and words. No rule is recursive, so the
+//! entropy follows from the chain rule: `H(phrase) = Σ p(rule) (−ln p(rule) + Σ H(symbols of the rule))`.
 
 use super::lexicon::{Lexicon, WordClass};
 use crate::seed::Stream;
 use rand::Rng;
 use std::collections::BTreeSet;
 
-/// A part of a sentence.
+/// A nonterminal of the grammar: a kind of phrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phrase {
     Sentence,
@@ -24,7 +23,7 @@ pub(super) enum Phrase {
     Place,
     NounPhrase,
     Determiner,
-    Thing,
+    QualifiedNoun,
     Preposition,
 }
 
@@ -41,34 +40,37 @@ impl Phrase {
         Self::Place,
         Self::NounPhrase,
         Self::Determiner,
-        Self::Thing,
+        Self::QualifiedNoun,
         Self::Preposition,
     ];
 }
 
-/// What a rule is made of.
+/// An element of a rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum GrammarSymbol {
     /// A function word.
     Word(&'static str),
     /// A content word, drawn by its frequency.
     Content(WordClass),
-    /// A part, which has rules of its own.
+    /// A phrase, expanded by one of its rules.
     Nested(Phrase),
 }
 
-/// A rule: its probability among the rules of its part, and what it writes.
+/// A rule: its probability among the rules of its phrase, and its expansion.
 pub(super) type Rule = (f64, &'static [GrammarSymbol]);
 
 use GrammarSymbol::{Content, Nested, Word};
 
-/// The rules of a part; their probabilities sum to 1. No rule begins with a part that may be empty.
-pub(super) const fn rules(part: Phrase) -> &'static [Rule] {
-    match part {
+/// The rules of a phrase. Their probabilities sum to 1, and none begins with a phrase that may be empty.
+pub(super) const fn rules(phrase: Phrase) -> &'static [Rule] {
+    match phrase {
         Phrase::Sentence => &[
             (0.76, &[Nested(Phrase::Subject), Nested(Phrase::Predicate)]),
             (0.16, &[Nested(Phrase::Opening), Nested(Phrase::Subject), Nested(Phrase::Predicate)]),
-            (0.08, &[Word("there"), Word("is"), Word("a"), Nested(Phrase::Thing), Nested(Phrase::Place)]),
+            (
+                0.08,
+                &[Word("there"), Word("is"), Word("a"), Nested(Phrase::QualifiedNoun), Nested(Phrase::Place)],
+            ),
         ],
         Phrase::Opening => &[(0.6, &[Word("then")]), (0.25, &[Word("sometimes")]), (0.15, &[Word("today")])],
         Phrase::Subject => &[(1.0, &[Nested(Phrase::NounPhrase), Nested(Phrase::Relative)])],
@@ -89,11 +91,11 @@ pub(super) const fn rules(part: Phrase) -> &'static [Rule] {
         Phrase::Manner => &[(0.6, &[]), (0.4, &[Content(WordClass::Adverb)])],
         Phrase::Where => &[(0.7, &[]), (0.3, &[Nested(Phrase::Place)])],
         Phrase::Place => &[(1.0, &[Nested(Phrase::Preposition), Nested(Phrase::NounPhrase)])],
-        Phrase::NounPhrase => &[(1.0, &[Nested(Phrase::Determiner), Nested(Phrase::Thing)])],
+        Phrase::NounPhrase => &[(1.0, &[Nested(Phrase::Determiner), Nested(Phrase::QualifiedNoun)])],
         Phrase::Determiner => {
             &[(0.55, &[Word("the")]), (0.28, &[Word("a")]), (0.12, &[Word("this")]), (0.05, &[Word("every")])]
         }
-        Phrase::Thing => &[
+        Phrase::QualifiedNoun => &[
             (0.68, &[Content(WordClass::Noun)]),
             (0.32, &[Content(WordClass::Adjective), Content(WordClass::Noun)]),
         ],
@@ -107,20 +109,20 @@ pub(super) const fn rules(part: Phrase) -> &'static [Rule] {
     }
 }
 
-/// The words that the rules write, which the lexicon must leave free.
+/// The words in the rules themselves, which the lexicon must not contain.
 pub(super) fn function_words() -> BTreeSet<&'static str> {
     let symbols = Phrase::ALL.into_iter().flat_map(rules).flat_map(|(_, symbols)| *symbols);
     symbols.filter_map(|symbol| if let Word(word) = symbol { Some(*word) } else { None }).collect()
 }
 
-/// Writes one part at random. Returns its log-probability, in nats.
+/// Appends a random phrase to `words` and returns its log-probability in nats.
 pub(super) fn write<'a>(
-    part: Phrase,
+    phrase: Phrase,
     lexicon: &'a Lexicon,
     rng: &mut Stream,
     words: &mut Vec<&'a str>,
 ) -> f64 {
-    let (probability, symbols) = draw_rule(rules(part), rng);
+    let (probability, symbols) = draw_rule(rules(phrase), rng);
     let mut log_probability = probability.ln();
     for symbol in symbols {
         match *symbol {
@@ -131,7 +133,7 @@ pub(super) fn write<'a>(
                 words.push(&vocabulary.words[rank]);
                 log_probability += vocabulary.frequencies.probabilities()[rank].ln();
             }
-            Nested(part) => log_probability += write(part, lexicon, rng, words),
+            Nested(phrase) => log_probability += write(phrase, lexicon, rng, words),
         }
     }
     log_probability
@@ -148,12 +150,13 @@ fn draw_rule(rules: &'static [Rule], rng: &mut Stream) -> Rule {
     rules[rules.len() - 1]
 }
 
-/// Reads one part off the front of `words`. Returns its log-probability in nats, or nothing if it is not there.
-pub(super) fn read(part: Phrase, lexicon: &Lexicon, words: &mut &[&str]) -> Option<f64> {
+/// Removes one phrase from the front of `words` and returns its log-probability in nats; None if `words` does not begin
+/// with such a phrase.
+pub(super) fn read(phrase: Phrase, lexicon: &Lexicon, words: &mut &[&str]) -> Option<f64> {
     let next = words.first().copied();
     let fits = |(_, symbols): &&Rule| symbols.first().is_some_and(|first| begins(*first, next, lexicon));
-    let chosen = rules(part).iter().find(fits);
-    let (probability, symbols) = chosen.or_else(|| rules(part).iter().find(|rule| rule.1.is_empty()))?;
+    let chosen = rules(phrase).iter().find(fits);
+    let (probability, symbols) = chosen.or_else(|| rules(phrase).iter().find(|rule| rule.1.is_empty()))?;
     let mut log_probability = probability.ln();
     for symbol in *symbols {
         if let Nested(inner) = *symbol {
@@ -164,14 +167,14 @@ pub(super) fn read(part: Phrase, lexicon: &Lexicon, words: &mut &[&str]) -> Opti
         *words = rest;
         match *symbol {
             Content(class) => {
-                let (found, rank) = lexicon.place(word)?;
+                let (found, rank) = lexicon.find(word)?;
                 if found != class {
                     return None;
                 }
                 log_probability += lexicon.class(class).frequencies.probabilities()[rank].ln();
             }
             Word(expected) if expected == *word => {}
-            _ => return None,
+            Word(_) | Nested(_) => return None,
         }
     }
     Some(log_probability)
@@ -182,37 +185,41 @@ fn begins(symbol: GrammarSymbol, next: Option<&str>, lexicon: &Lexicon) -> bool 
     let Some(next) = next else { return false };
     match symbol {
         Word(word) => word == next,
-        Content(class) => lexicon.place(next).is_some_and(|(found, _)| found == class),
-        Nested(part) => {
-            let firsts = rules(part).iter().filter_map(|(_, symbols)| symbols.first());
+        Content(class) => lexicon.find(next).is_some_and(|(found, _)| found == class),
+        Nested(phrase) => {
+            let firsts = rules(phrase).iter().filter_map(|(_, symbols)| symbols.first());
             firsts.into_iter().any(|first| begins(*first, Some(next), lexicon))
         }
     }
 }
 
-/// Entropy of a part, in nats.
-pub(super) fn entropy(part: Phrase, lexicon: &Lexicon) -> f64 {
+/// Entropy of a phrase, in nats.
+pub(super) fn entropy(phrase: Phrase, lexicon: &Lexicon) -> f64 {
     let of_symbol = |symbol: &GrammarSymbol| match *symbol {
         Word(_) => 0.0,
         Content(class) => lexicon.class(class).frequencies.entropy(),
-        Nested(part) => entropy(part, lexicon),
+        Nested(phrase) => entropy(phrase, lexicon),
     };
-    expectation(part, |p| -p.ln(), of_symbol)
+    expectation(phrase, |p| -p.ln(), of_symbol)
 }
 
-/// Mean number of words in a part.
-pub(super) fn mean_words(part: Phrase) -> f64 {
+/// Mean number of words in a phrase.
+pub(super) fn mean_words(phrase: Phrase) -> f64 {
     let of_symbol = |symbol: &GrammarSymbol| match *symbol {
         Word(_) | Content(_) => 1.0,
-        Nested(part) => mean_words(part),
+        Nested(phrase) => mean_words(phrase),
     };
-    expectation(part, |_| 0.0, of_symbol)
+    expectation(phrase, |_| 0.0, of_symbol)
 }
 
 /// `Σ p(rule) (of_rule(p) + Σ of_symbol(symbol))`.
-fn expectation(part: Phrase, of_rule: impl Fn(f64) -> f64, of_symbol: impl Fn(&GrammarSymbol) -> f64) -> f64 {
+fn expectation(
+    phrase: Phrase,
+    of_rule: impl Fn(f64) -> f64,
+    of_symbol: impl Fn(&GrammarSymbol) -> f64,
+) -> f64 {
     let of = |(p, symbols): &Rule| p * (of_rule(*p) + symbols.iter().map(&of_symbol).sum::<f64>());
-    rules(part).iter().map(of).sum()
+    rules(phrase).iter().map(of).sum()
 }
 
 #[cfg(test)]
@@ -220,15 +227,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_probabilities_of_each_part_sum_to_1() {
-        for part in Phrase::ALL {
-            let sum: f64 = rules(part).iter().map(|(p, _)| p).sum();
-            assert!((sum - 1.0).abs() < 1e-12, "{part:?}: {sum}");
+    fn the_rule_probabilities_of_each_phrase_sum_to_1() {
+        for phrase in Phrase::ALL {
+            let sum: f64 = rules(phrase).iter().map(|(p, _)| p).sum();
+            assert!((sum - 1.0).abs() < 1e-12, "{phrase:?}: {sum}");
         }
     }
 
     #[test]
-    fn no_rule_begins_with_a_part_that_may_be_empty() {
+    fn no_rule_begins_with_a_phrase_that_may_be_empty() {
         for (_, symbols) in Phrase::ALL.into_iter().flat_map(rules) {
             if let Some(Nested(first)) = symbols.first() {
                 assert!(rules(*first).iter().all(|(_, symbols)| !symbols.is_empty()), "{first:?}");

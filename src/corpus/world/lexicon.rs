@@ -1,7 +1,7 @@
-//! The words of the world: pronounceable, unique, each in one class.
+//! The content words of the world: pronounceable, unique, each in one class.
 //!
-//! A word belongs to one class only, so a sentence can be read in one way only. Common words are short and rare
-//! ones long, as in real languages. Words begin with a consonant, so that "a" is always right.
+//! Because a word belongs to one class only, a sentence can be parsed in one way only. Common words are short and rare
+//! ones long, as in real languages. All words begin with a consonant, so the article "a" is always correct.
 
 use super::ranked::ZipfRanks;
 use crate::seed::Stream;
@@ -13,12 +13,12 @@ const ONSETS: [&str; 26] = [
     "b", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z", "br", "dr", "gr",
     "kl", "pl", "sh", "st", "tr", "th",
 ];
-/// Plain vowels are the likelier ones.
+/// Single vowels are listed twice to make them more likely.
 const VOWELS: [&str; 12] = ["a", "e", "i", "o", "u", "a", "e", "i", "o", "u", "ai", "ou"];
 const INNER_CODAS: [&str; 6] = ["", "", "", "", "l", "n"];
 const LAST_CODAS: [&str; 6] = ["", "k", "l", "m", "n", "r"];
 
-/// Words at one length before a longer one is tried.
+/// Attempts at one number of syllables before one more is used.
 const ATTEMPTS: usize = 8;
 
 /// A class of content words.
@@ -37,7 +37,7 @@ impl WordClass {
     pub(super) const ALL: [Self; 5] =
         [Self::Noun, Self::Adjective, Self::Transitive, Self::Intransitive, Self::Adverb];
 
-    /// What words of the class end in.
+    /// The suffix of all words of the class.
     fn ending(self) -> &'static str {
         match self {
             Self::Noun => "",
@@ -48,7 +48,7 @@ impl WordClass {
         }
     }
 
-    /// The size of the class in a language of so many nouns.
+    /// Number of words of the class in a language with `nouns` nouns.
     fn size(self, nouns: usize) -> usize {
         let share = match self {
             Self::Noun => 1,
@@ -61,19 +61,19 @@ impl WordClass {
     }
 }
 
-/// Makes words that have not been made before.
+/// Generates words and never repeats one.
 pub(super) struct Coiner {
     rng: Stream,
     taken: BTreeSet<String>,
 }
 
 impl Coiner {
-    /// Never makes one of `reserved`.
+    /// A generator that avoids the words in `reserved`.
     pub(super) fn new<'a>(rng: Stream, reserved: impl IntoIterator<Item = &'a str>) -> Self {
         Self { rng, taken: reserved.into_iter().map(str::to_owned).collect() }
     }
 
-    /// A new word of at least `syllables`.
+    /// A new word of `syllables` syllables, or more if the short ones are taken, followed by `ending`.
     pub(super) fn word(&mut self, syllables: usize, ending: &str) -> String {
         let mut attempts = 0;
         loop {
@@ -93,14 +93,14 @@ impl Coiner {
         }
     }
 
-    /// A new name, capitalised.
+    /// A new capitalised name.
     pub(super) fn name(&mut self) -> String {
         let syllables = if self.rng.random::<f64>() < 0.7 { 2 } else { 3 };
         capitalised(&self.word(syllables, ""))
     }
 }
 
-/// With its first letter in upper case; words of the world are ASCII.
+/// The word with its first letter in upper case. Words of the world are ASCII.
 pub(super) fn capitalised(word: &str) -> String {
     let mut letters = word.to_owned();
     if let Some(first) = letters.get_mut(..1) {
@@ -109,45 +109,45 @@ pub(super) fn capitalised(word: &str) -> String {
     letters
 }
 
-/// The words of one class, most frequent first.
+/// The words of one class, the most frequent first.
 #[derive(Clone, Debug)]
 pub(super) struct Vocabulary {
     pub(super) words: Vec<String>,
     pub(super) frequencies: ZipfRanks,
 }
 
-/// All content words.
+/// All content words by class.
 #[derive(Clone, Debug)]
 pub(super) struct Lexicon {
     vocabularies: BTreeMap<WordClass, Vocabulary>,
-    places: BTreeMap<String, (WordClass, usize)>,
+    ranks: BTreeMap<String, (WordClass, usize)>,
 }
 
 impl Lexicon {
     pub(super) fn new(coiner: &mut Coiner, nouns: usize, exponent: f64) -> Self {
         let mut vocabularies = BTreeMap::new();
-        let mut places = BTreeMap::new();
+        let mut ranks = BTreeMap::new();
         for class in WordClass::ALL {
             let size = class.size(nouns);
             let words: Vec<String> =
                 (0..size).map(|rank| coiner.word(syllables(rank, size), class.ending())).collect();
-            places.extend(words.iter().enumerate().map(|(rank, word)| (word.clone(), (class, rank))));
+            ranks.extend(words.iter().enumerate().map(|(rank, word)| (word.clone(), (class, rank))));
             vocabularies.insert(class, Vocabulary { words, frequencies: ZipfRanks::new(size, exponent) });
         }
-        Self { vocabularies, places }
+        Self { vocabularies, ranks }
     }
 
     pub(super) fn class(&self, class: WordClass) -> &Vocabulary {
         &self.vocabularies[&class]
     }
 
-    /// The class of a word and its rank therein.
-    pub(super) fn place(&self, word: &str) -> Option<(WordClass, usize)> {
-        self.places.get(word).copied()
+    /// The class of a word and its rank in the class, from 0.
+    pub(super) fn find(&self, word: &str) -> Option<(WordClass, usize)> {
+        self.ranks.get(word).copied()
     }
 }
 
-/// The commonest twentieth of a class has one syllable, the rarest two fifths have three.
+/// Number of syllables of a word: one for the most frequent 5 % of a class, three for the rarest 40 %, two for the others.
 fn syllables(rank: usize, size: usize) -> usize {
     match rank * 20 / size {
         0 => 1,
@@ -168,7 +168,7 @@ mod tests {
         let mut words = 0;
         for class in WordClass::ALL {
             for (rank, word) in lexicon.class(class).words.iter().enumerate() {
-                assert_eq!(lexicon.place(word), Some((class, rank)), "{word}");
+                assert_eq!(lexicon.find(word), Some((class, rank)), "{word}");
                 assert!(!word.starts_with(['a', 'e', 'i', 'o', 'u']), "{word}");
                 words += 1;
             }

@@ -1,24 +1,24 @@
 //! Zipf–Mandelbrot frequencies: `p_r ∝ (r + q)^−s` for ranks r = 1, 2, … (Mandelbrot 1953).
 //!
-//! The shift q flattens the head, as in real text, where the commonest words are less common than a pure power law
-//! says. q = 2.7 is Mandelbrot's own value for English.
+//! The shift q flattens the head, as in real text, where the most frequent words are less frequent than a pure power law
+//! predicts. q = 2.7 is Mandelbrot's value for English.
 
 use crate::seed::Stream;
 use rand::Rng;
 
-/// Mandelbrot's q.
+/// q.
 const SHIFT: f64 = 2.7;
 
-/// A distribution over ranks 0.., most probable first.
+/// A Zipf–Mandelbrot distribution over the ranks 0, 1, …, the most probable first.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ZipfRanks {
     probabilities: Vec<f64>,
-    /// Sum of the probabilities up to and including each rank.
+    /// Sums of the probabilities up to and including each rank.
     cumulative: Vec<f64>,
 }
 
 impl ZipfRanks {
-    /// `size` ranks with the given exponent s.
+    /// A distribution over `size` ranks with exponent s = `exponent`.
     pub(super) fn new(size: usize, exponent: f64) -> Self {
         let weights: Vec<f64> = (1..=size).map(|rank| (rank as f64 + SHIFT).powf(-exponent)).collect();
         let total: f64 = weights.iter().sum();
@@ -40,7 +40,7 @@ impl ZipfRanks {
         &self.probabilities
     }
 
-    /// In nats.
+    /// Entropy in nats.
     pub(super) fn entropy(&self) -> f64 {
         entropy(&self.probabilities)
     }
@@ -65,7 +65,7 @@ mod tests {
 
     /// χ² with 4 degrees of freedom exceeds 23.5 with probability 10⁻⁴.
     #[test]
-    fn draws_have_the_probabilities_they_claim() {
+    fn draws_have_the_probabilities_of_their_ranks() {
         let ranked = ZipfRanks::new(5, 1.3);
         let mut rng = crate::seed::StreamKey::new(1, "", 0, "test").stream(0);
         let draws = 20_000;

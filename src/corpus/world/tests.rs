@@ -12,7 +12,7 @@ fn usual() -> World {
 }
 
 #[test]
-fn what_is_read_is_as_probable_as_what_was_written() {
+fn reading_and_writing_agree_on_the_probability_of_a_document() {
     let world = usual();
     for index in 0..1000 {
         let (text, written) = world.write(index);
@@ -21,12 +21,12 @@ fn what_is_read_is_as_probable_as_what_was_written() {
     }
 }
 
-/// Every string of a part, by expanding the rules: shares neither the writer's draws nor the reader's choices.
-fn every(part: Phrase, world: &World) -> Vec<String> {
+/// Every string of a phrase, by expanding all rules; independent of the code that writes and reads.
+fn all_strings(phrase: Phrase, world: &World) -> Vec<String> {
     let of_symbol = |symbol: &GrammarSymbol| match *symbol {
         GrammarSymbol::Word(word) => vec![word.to_owned()],
         GrammarSymbol::Content(class) => world.lexicon.class(class).words.clone(),
-        GrammarSymbol::Nested(part) => every(part, world),
+        GrammarSymbol::Nested(phrase) => all_strings(phrase, world),
     };
     let of_rule = |(_, symbols): &Rule| {
         symbols.iter().fold(vec![String::new()], |beginnings, symbol| {
@@ -35,47 +35,47 @@ fn every(part: Phrase, world: &World) -> Vec<String> {
             beginnings.iter().flat_map(|a| endings.iter().map(move |b| join(a, b))).collect()
         })
     };
-    rules(part).iter().flat_map(of_rule).collect()
+    rules(phrase).iter().flat_map(of_rule).collect()
 }
 
-fn probability(part: Phrase, text: &str, world: &World) -> f64 {
+fn probability(phrase: Phrase, text: &str, world: &World) -> f64 {
     let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
     let mut rest = words.as_slice();
-    let log_probability = grammar::read(part, &world.lexicon, &mut rest);
+    let log_probability = grammar::read(phrase, &world.lexicon, &mut rest);
     assert!(rest.is_empty(), "{text}");
-    log_probability.unwrap_or_else(|| panic!("{part:?}: {text}")).exp()
+    log_probability.unwrap_or_else(|| panic!("{phrase:?}: {text}")).exp()
 }
 
-/// Four nouns, and one word in every other class: up to 20 000 strings in a part.
+/// With four nouns and one word in every other class, phrases have up to 20 000 strings.
 #[test]
-fn the_probabilities_of_all_strings_of_each_part_sum_to_1() {
+fn the_probabilities_of_all_strings_of_each_phrase_sum_to_1() {
     let world = World::new(&config(4, 2, 1));
-    for part in Phrase::ALL.into_iter().filter(|part| *part != Phrase::Sentence) {
-        let strings = every(part, &world);
+    for phrase in Phrase::ALL.into_iter().filter(|phrase| *phrase != Phrase::Sentence) {
+        let strings = all_strings(phrase, &world);
         let distinct: BTreeSet<&String> = strings.iter().collect();
-        assert_eq!(distinct.len(), strings.len(), "{part:?} can write one string in two ways");
-        let sum: f64 = strings.iter().map(|text| probability(part, text, &world)).sum();
-        assert!((sum - 1.0).abs() < 1e-9, "{part:?}: {sum}");
+        assert_eq!(distinct.len(), strings.len(), "{phrase:?} can write one string in two ways");
+        let sum: f64 = strings.iter().map(|text| probability(phrase, text, &world)).sum();
+        assert!((sum - 1.0).abs() < 1e-9, "{phrase:?}: {sum}");
         let entropy: f64 =
-            strings.iter().map(|text| probability(part, text, &world)).map(|p| -p * p.ln()).sum();
-        assert!((entropy - grammar::entropy(part, &world.lexicon)).abs() < 1e-9, "{part:?}: {entropy}");
+            strings.iter().map(|text| probability(phrase, text, &world)).map(|p| -p * p.ln()).sum();
+        assert!((entropy - grammar::entropy(phrase, &world.lexicon)).abs() < 1e-9, "{phrase:?}: {entropy}");
     }
 }
 
-/// One word in every class.
+/// With one word in every class.
 #[test]
 fn the_probabilities_of_all_sentences_sum_to_1() {
     let world = World::new(&config(1, 2, 1));
-    let strings = every(Phrase::Sentence, &world);
+    let strings = all_strings(Phrase::Sentence, &world);
     let distinct: BTreeSet<&String> = strings.iter().collect();
     assert_eq!(distinct.len(), strings.len(), "a sentence can be written in two ways");
     let sum: f64 = strings.iter().map(|text| probability(Phrase::Sentence, text, &world)).sum();
     assert!((sum - 1.0).abs() < 1e-9, "{sum}");
 }
 
-/// Documents of up to three sentences out of four facts and, standing for all sentences of the grammar, one: a
-/// document's probability has the factor p(that one) for each of its occurrences, and those of all sentences sum
-/// to 1, so dividing it out sums over all documents.
+/// All documents of up to three sentences, from four facts and one sentence of the grammar that represents all of them: its
+/// probability is a factor of the document's for each occurrence, and the probabilities of all sentences of the grammar
+/// sum to 1, so dividing by the factor sums over all documents.
 #[test]
 fn the_probabilities_of_all_documents_sum_to_1() {
     let mut world = World::new(&config(1, 2, 2));
@@ -103,9 +103,9 @@ fn the_probabilities_of_all_documents_sum_to_1() {
     assert!((sum - 1.0).abs() < 1e-12, "{sum}");
 }
 
-/// 4 standard errors, over 20 000 documents.
+/// Within 4 standard errors over 20 000 documents.
 #[test]
-fn documents_carry_the_entropy_that_the_chain_rule_gives() {
+fn the_mean_surprisal_of_documents_is_the_entropy_from_the_chain_rule() {
     let world = usual();
     let nats: Vec<f64> = (0..20_000).map(|index| -world.write(index).1).collect();
     let n = nats.len() as f64;
@@ -115,9 +115,9 @@ fn documents_carry_the_entropy_that_the_chain_rule_gives() {
     assert!(z.abs() < 4.0, "z = {z}");
 }
 
-/// 4 standard errors, over 5000 documents.
+/// Within 4 standard errors over 5000 documents.
 #[test]
-fn documents_have_the_mean_number_of_words_that_the_rules_give() {
+fn the_mean_number_of_words_is_that_of_the_rules() {
     let world = usual();
     let words: Vec<f64> = (0..5000).map(|index| world.document(index).split(' ').count() as f64).collect();
     let n = words.len() as f64;
@@ -127,9 +127,9 @@ fn documents_have_the_mean_number_of_words_that_the_rules_give() {
     assert!(z.abs() < 4.0, "z = {z}");
 }
 
-/// Facts of one document cluster around its topic, so the tolerance of 0.02 is of the share, not of a binomial.
+/// Facts of one document are correlated through its topic, so the tolerance is 0.02 and not a binomial's.
 #[test]
-fn facts_are_stated_as_often_as_their_popularity_says() {
+fn facts_are_stated_in_proportion_to_their_popularity() {
     let world = World::new(&config(50, 10, 2));
     let text: Vec<String> = (0..5000).map(|index| world.document(index)).collect();
     let text = text.join(" ");
@@ -146,7 +146,7 @@ fn facts_are_stated_as_often_as_their_popularity_says() {
 }
 
 #[test]
-fn facts_are_sorted_distinct_and_sum_to_1() {
+fn facts_are_sorted_and_distinct_and_their_popularities_sum_to_1() {
     let world = usual();
     let facts = world.facts();
     assert_eq!(facts.len(), 600);
@@ -168,7 +168,7 @@ fn only_the_true_value_can_follow_a_prompt() {
 }
 
 #[test]
-fn what_is_no_document_has_no_probability() {
+fn text_that_the_world_cannot_generate_has_no_probability() {
     let world = usual();
     let document = world.document(3);
     assert!(world.log_probability(&document).is_some());
@@ -193,7 +193,7 @@ fn what_is_no_document_has_no_probability() {
 }
 
 #[test]
-fn another_seed_is_another_language() {
+fn different_seeds_give_different_languages() {
     let other = World::new(&config::World { seed: 8, ..config(600, 150, 4) });
     let world = usual();
     assert_ne!(other.facts()[0].prompt, world.facts()[0].prompt);
@@ -201,9 +201,9 @@ fn another_seed_is_another_language() {
     assert_eq!(usual().document(5), world.document(5));
 }
 
-/// The text as it was when the world was first made: experiments of all versions are about the same language.
+/// The text as generated by the first version: experiments of all versions must be about the same language.
 #[test]
-fn a_world_never_changes_between_versions() {
+fn a_seed_gives_the_same_text_in_every_version() {
     assert_eq!(
         World::new(&config(50, 10, 2)).document(2),
         "The river of Thesail is Gelrok. The king of Dranguthim is Fanhai. The grujasok shoulhouholes the lekan. \
