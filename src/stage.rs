@@ -83,7 +83,7 @@ impl<'a> Stage<'a> {
         self.observer.observe(&Event::StageFinished);
     }
 
-    /// Whether the user asked to stop.
+    /// Returns true if the user asked to stop.
     #[must_use]
     pub fn interrupted(&self) -> bool {
         self.interrupt.load(Ordering::Relaxed)

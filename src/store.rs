@@ -128,7 +128,7 @@ impl Store {
         &self.root
     }
 
-    /// Whether a generation is committed. Does not verify its contents.
+    /// Returns true if a generation is committed. Does not verify its contents.
     #[must_use]
     pub fn exists(&self, address: Address) -> bool {
         address.exists_in(&self.root)
@@ -223,7 +223,7 @@ impl Store {
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the baseline of `experiment` is on record.
+    /// Returns true if the baseline of `experiment` is on record.
     ///
     /// # Errors
     /// If it was written by a newer program.

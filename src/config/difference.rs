@@ -5,7 +5,7 @@ use toml::{Table, Value};
 /// The settings that only affect how long something takes: no result depends on them.
 const RUN_TIME_ONLY: [&str; 2] = ["checkpoint_minutes", "timeout_seconds"];
 
-/// Whether a key such as `checkpoint_minutes` names a setting that no result depends on.
+/// Returns true if a key such as `checkpoint_minutes` names a setting that no result depends on.
 #[must_use]
 pub fn is_run_time_only(key: &str) -> bool {
     RUN_TIME_ONLY.contains(&key)

@@ -88,7 +88,7 @@ impl Run<'_> {
     }
 }
 
-/// Whether two arms, as they are in generation 0, have the same model and decoder.
+/// Returns true if two arms, as they are in generation 0, have the same model and decoder.
 fn decodes_alike(a: &Arm, b: &Arm) -> bool {
     training_settings(&a.model, &a.training) == training_settings(&b.model, &b.training)
         && a.synthesis.decoding == b.synthesis.decoding

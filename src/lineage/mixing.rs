@@ -53,7 +53,7 @@ impl GenerationRunner<'_> {
         Ok(self.store.synthetic(address)?)
     }
 
-    /// Whether a generation that follows `address` directly is committed, in any arm.
+    /// Returns true if a generation that follows `address` directly is committed, in any arm.
     pub(super) fn has_followers(&self, address: Address) -> bool {
         let next = address.generation + 1;
         let has_follower = |arm: &Arm| self.store.exists(self.address(arm, next));

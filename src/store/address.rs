@@ -22,7 +22,7 @@ impl<'a> Address<'a> {
         Self { seed, arm: (!is_shared).then_some(arm.name.as_str()), generation }
     }
 
-    /// Whether the store at `root` holds this generation. Does not verify its contents.
+    /// Returns true if the store at `root` has this generation. Does not verify its contents.
     #[must_use]
     pub fn exists_in(&self, root: &Path) -> bool {
         self.folder(root).exists()

@@ -63,7 +63,7 @@ pub(super) fn remove_file(path: &Path) -> Result<(), StoreError> {
     if path.exists() { at(path, fs::remove_file(path)) } else { Ok(()) }
 }
 
-/// Whether [`write_file`] gives such a name to a file that is not finished.
+/// Returns true for names that [`write_file`] gives to unfinished files.
 pub(super) fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY)
 }

@@ -59,13 +59,14 @@ pub fn read_all(folder: &Path) -> Result<Vec<RunRecord>, StoreError> {
     if study::is_study(folder) { study::read_study(folder) } else { Ok(vec![read(folder)?]) }
 }
 
-/// Whether `root` holds a run.
+/// Returns true if `root` is the folder of a run.
 #[must_use]
 pub fn is_store(root: &Path) -> bool {
     root.join(EXPERIMENT).exists()
 }
 
-/// Whether `root` holds this experiment, unchanged, with all generations and the baseline. Does not verify them.
+/// Returns true if `root` is a finished run of this experiment, unchanged, with its baseline. Does not verify the
+/// generations.
 #[must_use]
 pub fn is_finished(root: &Path, experiment: &Experiment) -> bool {
     let is_unchanged = disk::read_text(&root.join(EXPERIMENT)).is_ok_and(|text| text == experiment.to_toml());

@@ -332,8 +332,8 @@ fn a_repeated_generation_that_writes_another_text_is_an_error_if_later_ones_were
     let generation = |number: usize| root.join(format!("seed-1/replace/gen-00{number}"));
     std::fs::remove_dir_all(generation(0)).unwrap();
     for _ in 0..2 {
-        let refused = error_chain(&run().unwrap_err());
-        assert!(refused.contains("gen-001: was trained on a corpus that no longer exists"), "{refused}");
+        let message = error_chain(&run().unwrap_err());
+        assert!(message.contains("gen-001: was trained on a corpus that no longer exists"), "{message}");
         assert!(!generation(0).exists());
     }
     std::fs::remove_dir_all(generation(1)).unwrap();

@@ -39,7 +39,7 @@ fn open(root: &Path) -> Result<Store, StoreError> {
     Store::open(root, &experiment(), &Provenance::default(), "{}")
 }
 
-fn refusal(result: Result<Store, StoreError>) -> String {
+fn error_of(result: Result<Store, StoreError>) -> String {
     let message = error_chain(&result.expect_err("an error"));
     assert_eq!(message.lines().count(), 1, "{message}");
     message
@@ -242,7 +242,7 @@ fn a_second_process_cannot_open_a_store_until_the_first_has_closed_it() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");
     let first = open(&root).unwrap();
-    assert!(refusal(open(&root)).contains("another process is writing"));
+    assert!(error_of(open(&root)).contains("another process is writing"));
     drop(first);
     open(&root).unwrap();
 }
@@ -253,11 +253,11 @@ fn a_changed_experiment_is_an_error_that_names_the_difference() {
     let root = dir.path().join("run");
     commit(&open(&root).unwrap());
     let changed = config::parse(FILE, "small.toml", &["generations=3".to_owned()]).unwrap();
-    let message = refusal(Store::open(&root, &changed, &Provenance::default(), "{}"));
+    let message = error_of(Store::open(&root, &changed, &Provenance::default(), "{}"));
     assert!(message.contains("generations: 2 → 3"), "{message}");
     let corpus = [("train".to_owned(), "other".to_owned())].into();
     let other_text = Provenance { corpus, ..Provenance::default() };
-    let message = refusal(Store::open(&root, &experiment(), &other_text, "{}"));
+    let message = error_of(Store::open(&root, &experiment(), &other_text, "{}"));
     assert!(message.contains("the text of the train split has changed"), "{message}");
     assert!(fs::read_to_string(root.join("experiment.toml")).unwrap().contains("generations = 2"));
 }
@@ -273,7 +273,7 @@ fn seeds_may_be_added_to_a_store() {
     assert!(store.exists(FIRST) && !store.has_baseline(&more).unwrap());
     assert!(fs::read_to_string(root.join("experiment.toml")).unwrap().contains("seeds = [1, 2]"));
     drop(store);
-    let message = refusal(open(&root));
+    let message = error_of(open(&root));
     assert!(message.contains("seeds: [1, 2] → [1]"), "{message}");
 }
 
@@ -325,7 +325,7 @@ fn a_setting_that_a_recorded_experiment_lacks_has_its_default() {
     assert!(older.len() < recorded.len());
     fs::write(&file, older).unwrap();
     drop(open(&[]).unwrap());
-    let message = refusal(open(&["model.precision=bf16"]));
+    let message = error_of(open(&["model.precision=bf16"]));
     assert!(message.contains("model.precision: \"f32\" → \"bf16\""), "{message}");
 }
 
@@ -366,7 +366,7 @@ fn cleaning_up_removes_what_a_kill_left_beside_a_committed_generation() {
 fn a_folder_with_other_contents_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("thesis.tex"), "do not touch").unwrap();
-    assert!(refusal(open(dir.path())).contains("\"thesis.tex\""));
+    assert!(error_of(open(dir.path())).contains("\"thesis.tex\""));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 

@@ -146,7 +146,7 @@ fn an_error_in_a_grid_names_the_key_or_the_cell() {
 }
 
 fn run(
-    ready: &PreparedSweep,
+    prepared: &PreparedSweep,
     root: &Path,
     units: &[WorkUnit],
     at_a_time: usize,
@@ -160,7 +160,7 @@ fn run(
         metrics: &Metrics::builtin(),
         provenance,
     };
-    let result = ready.run(root, units, at_a_time, &context);
+    let result = prepared.run(root, units, at_a_time, &context);
     (result, observer.events())
 }
 
@@ -179,17 +179,17 @@ fn stages(events: &[Event], name: &str) -> usize {
 fn generations_that_two_experiments_have_in_common_are_made_once() {
     let grid = "synthesis.method = [\"textbook\", \"continuation\"]\nmixture.natural_fraction = [0.5]";
     let sweep = parse(grid).unwrap();
-    let ready = sweep::prepare(&sweep.experiments).unwrap();
-    let units = ready.units();
+    let prepared = sweep::prepare(&sweep.experiments).unwrap();
+    let units = prepared.units();
     let unit = |phase| WorkUnit { phase, seed: 1, experiments: vec![0, 1] };
     assert_eq!(units, [unit(SweepPhase::First), unit(SweepPhase::Later)]);
-    let missing = |stands: &dyn Fn(&Experiment, store::Address) -> bool| {
-        units.iter().flat_map(|unit| ready.missing(unit, stands).unwrap()).collect::<Vec<_>>()
+    let missing = |exists: &dyn Fn(&Experiment, store::Address) -> bool| {
+        units.iter().flat_map(|unit| prepared.missing(unit, exists).unwrap()).collect::<Vec<_>>()
     };
     let planned = missing(&|_, _| false);
     assert_eq!((planned.len(), planned.iter().filter(|step| step.trains).count()), (10, 7));
     let dir = tempfile::tempdir().unwrap();
-    let (done, events) = run(&ready, dir.path(), &units, 1);
+    let (done, events) = run(&prepared, dir.path(), &units, 1);
     done.unwrap();
     assert_eq!(trainings(&events), 7);
     let started = Event::RunStarted {
@@ -198,9 +198,9 @@ fn generations_that_two_experiments_have_in_common_are_made_once() {
         done: 0,
     };
     assert!(events.contains(&started));
-    let stands =
+    let exists =
         |experiment: &Experiment, at: store::Address| at.exists_in(&dir.path().join(&experiment.name));
-    assert!(missing(&stands).is_empty());
+    assert!(missing(&exists).is_empty());
     // Generation 0 of the second experiment has the model of the first, and is not trained.
     let without_first = |experiment: &Experiment, at: store::Address| {
         experiment.name != "method=continuation" || at.generation > 0
@@ -232,8 +232,8 @@ fn models_of_every_size_share_one_writer() {
     // method; for each size that of the control, and of an arm for each method.
     let experiments = assert_same_as_alone(&text, 1 + 2 * (1 + 2), 2 + 2 * (1 + 2));
     let dir = tempfile::tempdir().unwrap();
-    let ready = sweep::prepare(&experiments).unwrap();
-    run(&ready, dir.path(), &ready.units(), 2).0.unwrap();
+    let prepared = sweep::prepare(&experiments).unwrap();
+    run(&prepared, dir.path(), &prepared.units(), 2).0.unwrap();
     for experiment in &experiments {
         let recorded = store::read(&dir.path().join(&experiment.name)).unwrap();
         let parameters = |generation: usize| -> Vec<u64> {
@@ -251,14 +251,14 @@ fn models_of_every_size_share_one_writer() {
 /// Runs a sweep, which must train `trained` models and write `written` corpora, and each of its experiments alone.
 fn assert_same_as_alone(text: &str, trained: usize, written: usize) -> Vec<Experiment> {
     let sweep = config::parse_sweep(text, "small.toml", &[]).unwrap().unwrap();
-    let ready = sweep::prepare(&sweep.experiments).unwrap();
+    let prepared = sweep::prepare(&sweep.experiments).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let units = ready.units();
-    let planned: Vec<_> = units.iter().flat_map(|unit| ready.missing(unit, &|_, _| false).unwrap()).collect();
+    let units = prepared.units();
+    let planned: Vec<_> = units.iter().flat_map(|unit| prepared.missing(unit, &|_, _| false).unwrap()).collect();
     let foreseen =
         |wanted: fn(&sweep::PlannedGeneration) -> bool| planned.iter().filter(|step| wanted(step)).count();
     assert_eq!((foreseen(|step| step.trains), foreseen(|step| step.writes)), (trained, written));
-    let (done, events) = run(&ready, dir.path(), &units, 1);
+    let (done, events) = run(&prepared, dir.path(), &units, 1);
     done.unwrap();
     assert_eq!((trainings(&events), stages(&events, "synthesis")), (trained, written));
     for experiment in &sweep.experiments {
@@ -318,9 +318,9 @@ fn the_other_arms_run_if_one_fails_in_generation_0() {
                 [[arm]]\nname = \"later\"\nmixture = \"replace\"\ntraining = { batch = 4 }\n";
     let text = format!("{TRANSFORMER}{arms}[grid]\nmodel.layers = [1]\n");
     let sweep = config::parse_sweep(&text, "small.toml", &[]).unwrap().unwrap();
-    let ready = sweep::prepare(&sweep.experiments).unwrap();
+    let prepared = sweep::prepare(&sweep.experiments).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let (done, events) = run(&ready, dir.path(), &ready.units(), 1);
+    let (done, events) = run(&prepared, dir.path(), &prepared.units(), 1);
     assert!(error_chain(&done.unwrap_err()).contains("training diverged"));
     let told =
         events.iter().filter(|event| matches!(event, Event::Note(note) if note.contains("failed"))).count();
@@ -334,11 +334,11 @@ fn the_other_arms_run_if_one_fails_in_generation_0() {
 #[test]
 fn experiments_that_train_on_more_or_less_text_share_tokenizer_and_held_out_text() {
     let sweep = parse("corpus.train_tokens = [2000, 8000]").unwrap();
-    let ready = sweep::prepare(&sweep.experiments).unwrap();
-    assert!(std::ptr::eq(ready.text(0), ready.text(1)));
-    assert_eq!(ready.units().len(), 2 * 2);
+    let prepared = sweep::prepare(&sweep.experiments).unwrap();
+    assert!(std::ptr::eq(prepared.text(0), prepared.text(1)));
+    assert_eq!(prepared.units().len(), 2 * 2);
     let dir = tempfile::tempdir().unwrap();
-    run(&ready, dir.path(), &ready.units(), 2).0.unwrap();
+    run(&prepared, dir.path(), &prepared.units(), 2).0.unwrap();
     let recorded = |name: &str| store::read(&dir.path().join(name)).unwrap();
     let (little, much) = (recorded("train_tokens=2000"), recorded("train_tokens=8000"));
     assert_eq!(little.provenance.tokenizer, much.provenance.tokenizer);
@@ -406,14 +406,14 @@ fn a_file_without_a_grid_and_the_folder_of_a_single_run_are_errors() {
     let (file, out) = (dir.path().join("scaling.toml"), dir.path().join("out"));
     fs::write(&file, FILE).unwrap();
     let (file, out) = (file.to_str().unwrap(), out.to_str().unwrap());
-    let refused = genloss(&["sweep", file, "--out", out]);
-    assert!(text(&refused.stderr).contains("has no [grid]; run a single experiment with genloss run"));
+    let failed = genloss(&["sweep", file, "--out", out]);
+    assert!(text(&failed.stderr).contains("has no [grid]; run a single experiment with genloss run"));
     assert!(genloss(&["run", file, "--out", out]).status.success());
     let grid = ["--set", "grid.model.order=[2, 3]"];
-    let refused = genloss(&[&["sweep", file, "--out", out], &grid[..]].concat());
-    assert!(text(&refused.stderr).contains("contains a single run; give another --out"));
-    let refused = genloss(&[&["run", file, "--out", out], &grid[..]].concat());
-    assert!(text(&refused.stderr).contains("genloss sweep"));
+    let failed = genloss(&[&["sweep", file, "--out", out], &grid[..]].concat());
+    assert!(text(&failed.stderr).contains("contains a single run; give another --out"));
+    let failed = genloss(&[&["run", file, "--out", out], &grid[..]].concat());
+    assert!(text(&failed.stderr).contains("genloss sweep"));
 }
 
 #[test]
