@@ -3,16 +3,16 @@
 use candle_core::Device;
 use genloss::config::{self, Experiment};
 use genloss::documents::Documents;
-use genloss::lineage::{self, PreparedText, RunContext, RunError};
+use genloss::lineage::{self, LineageInputs, PreparedText, RunContext, RunError};
 use genloss::measure::Metrics;
 use genloss::mixture;
 use genloss::model;
 use genloss::progress::{Event, Observer, Recorder, Silent, error_chain};
-use genloss::seed::{SHARED, StreamKey};
+use genloss::seed::{SHARED, StreamKey, streams};
 use genloss::selection::Rule;
 use genloss::selection::loss_band::mean_losses;
 use genloss::stage::Stage;
-use genloss::store::{self, Address, Provenance, RunRecord, Store};
+use genloss::store::{self, Address, Fingerprints, Provenance, RunRecord, Store};
 use genloss::units::Tokens;
 use rand::seq::SliceRandom;
 use std::path::Path;
@@ -93,25 +93,52 @@ fn hash(text: &Documents) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-fn joined(parts: &[&Documents]) -> Documents {
+fn joined(parts: &[Documents]) -> Documents {
     parts.iter().flat_map(|part| part.iter()).collect()
+}
+
+/// Tokens of natural text, of synthetic text by generation, and the text itself.
+type TrainingText = (u64, Vec<(usize, u64)>, Documents);
+
+/// The text that generation `g` of an arm must train on, where it does not depend on a draw. `natural` is the train split in
+/// the seed's order.
+fn expected_text(
+    arm: &str,
+    g: usize,
+    natural: &Documents,
+    corpus: &dyn Fn(usize) -> Documents,
+) -> Option<TrainingText> {
+    let first = |tokens: u64| natural.prefix(Tokens(tokens));
+    let latest = |tokens: u64| corpus(g - 1).prefix(Tokens(tokens));
+    match (arm, g) {
+        (_, 0) | ("control", _) => Some((5000, vec![], first(5000))),
+        ("replace", _) => Some((0, vec![(g - 1, 5000)], latest(5000))),
+        ("anchored", _) => Some((1250, vec![(g - 1, 3750)], joined(&[first(1250), latest(3750)]))),
+        ("accumulate", _) => {
+            let corpora = (0..g).map(|g| corpus(g).prefix(Tokens(6000)));
+            let parts: Vec<Documents> = std::iter::once(first(5000)).chain(corpora).collect();
+            Some((5000, (0..g).map(|g| (g, 6000)).collect(), joined(&parts)))
+        }
+        // As many tokens as accumulate: 5000, and 6000 for each generation before.
+        ("grown", _) => {
+            let tokens = 5000 + 6000 * g as u64;
+            Some((0, vec![(g - 1, tokens)], latest(tokens)))
+        }
+        ("cool", _) => Some((500, vec![(g - 1, 5000)], joined(&[first(500), corpus(g - 1)]))),
+        _ => None,
+    }
 }
 
 #[test]
 fn every_generation_trains_on_exactly_what_its_record_says() {
     let (dir, prepared, recorded, _) = finished();
     let experiment = experiment();
-    let store = Store::open(
-        &dir.path().join("run"),
-        &experiment,
-        &prepared.provenance(&experiment, Provenance::default()),
-        "",
-    )
-    .unwrap();
+    let provenance = prepared.provenance(&experiment, Provenance::default());
+    let store = Store::open(&dir.path().join("run"), &experiment, &provenance, "").unwrap();
     for lineage in &recorded.lineages {
         let arm = experiment.arms.iter().find(|arm| arm.name == lineage.arm).unwrap();
         let mut order: Vec<usize> = (0..prepared.train.len()).collect();
-        order.shuffle(&mut StreamKey::new(lineage.seed, SHARED, 0, "natural order").stream(0));
+        order.shuffle(&mut StreamKey::new(lineage.seed, SHARED, 0, streams::NATURAL_ORDER).stream(0));
         let natural: Documents = order.iter().map(|&index| prepared.train.get(index)).collect();
         let corpus = |g| store.synthetic(Address::of(&experiment, lineage.seed, arm, g)).unwrap();
         assert_eq!(lineage.generations.len(), 4);
@@ -119,41 +146,9 @@ fn every_generation_trains_on_exactly_what_its_record_says() {
             let mixture = &record.mixture;
             let synthetic: Vec<(usize, u64)> =
                 mixture.synthetic_tokens.iter().map(|(&g, n)| (g, n.0)).collect();
-            let expected = match (arm.name.as_str(), g) {
-                (_, 0) | ("control", _) => Some((5000, vec![], natural.prefix(Tokens(5000)))),
-                ("replace", _) => Some((0, vec![(g - 1, 5000)], corpus(g - 1).prefix(Tokens(5000)))),
-                ("anchored", _) => {
-                    let text = joined(&[&natural.prefix(Tokens(1250)), &corpus(g - 1).prefix(Tokens(3750))]);
-                    Some((1250, vec![(g - 1, 3750)], text))
-                }
-                ("accumulate", _) => {
-                    let corpora: Vec<Documents> = (0..g).map(|g| corpus(g).prefix(Tokens(6000))).collect();
-                    let mut parts = vec![natural.prefix(Tokens(5000))];
-                    parts.extend(corpora);
-                    Some((
-                        5000,
-                        (0..g).map(|g| (g, 6000)).collect(),
-                        joined(&parts.iter().collect::<Vec<_>>()),
-                    ))
-                }
-                // As many tokens as accumulate: 5000 and 6000 for each generation before.
-                ("grown", _) => {
-                    let tokens = 5000 + 6000 * g as u64;
-                    Some((0, vec![(g - 1, tokens)], corpus(g - 1).prefix(Tokens(tokens))))
-                }
-                ("cool", _) => {
-                    let text = joined(&[&natural.prefix(Tokens(500)), &corpus(g - 1)]);
-                    Some((500, vec![(g - 1, 5000)], text))
-                }
-                _ => None,
-            };
-            if let Some((natural_tokens, parts, text)) = expected {
-                assert_eq!(
-                    (mixture.natural_tokens.0, &synthetic),
-                    (natural_tokens, &parts),
-                    "{} {g}",
-                    arm.name
-                );
+            if let Some((natural_tokens, parts, text)) = expected_text(&arm.name, g, &natural, &corpus) {
+                let found = (mixture.natural_tokens.0, &synthetic);
+                assert_eq!(found, (natural_tokens, &parts), "{} {g}", arm.name);
                 assert_eq!(mixture.hash, hash(&text), "{} {g}", arm.name);
             }
             let total = mixture.natural_tokens.0 + synthetic.iter().map(|(_, n)| n).sum::<u64>();
@@ -376,4 +371,35 @@ fn a_run_does_not_start_on_a_damaged_generation() {
     let message = error_chain(&error);
     assert!(message.contains("gen-002: damaged") && message.contains("delete this folder"), "{message}");
     assert!(!root.join("seed-2/replace/gen-003").exists());
+}
+
+#[test]
+fn a_fingerprint_changes_with_what_results_depend_on_and_with_nothing_else() {
+    let base = experiment();
+    let prepared = lineage::prepare(&base).unwrap();
+    let of = |experiment: &Experiment, arm: usize, seed: u64, text: &str| {
+        let inputs = LineageInputs { experiment, prepared: &prepared, seed, arm: &experiment.arms[arm] };
+        inputs.fingerprints(0, text, &[], None)
+    };
+    let before = of(&base, 0, 1, "text");
+    let differs = |after: &Fingerprints| (after.model != before.model, after.generation != before.generation);
+    let (neither, writing, both) = ((false, false), (false, true), (true, true));
+    let settings = [
+        ("training.checkpoint_minutes=60.0", neither),
+        ("generations=4", neither),
+        ("synthesis.temperature=0.9", writing),
+        ("measured_tokens=4000", writing),
+        ("training.batch=7", both),
+        ("model.order=3", both),
+    ];
+    for (setting, expected) in settings {
+        let changed = config::parse(FILE, "loop.toml", &[setting.to_owned()]).unwrap();
+        assert_eq!(differs(&of(&changed, 0, 1, "text")), expected, "{setting}");
+    }
+    // "replace" shares generation 0 with the control; "picked" has the same model, and writes its own corpus.
+    assert_eq!(differs(&of(&base, 1, 1, "text")), neither);
+    let picked = base.arms.iter().position(|arm| arm.name == "picked").unwrap();
+    assert_eq!(differs(&of(&base, picked, 1, "text")), writing);
+    assert_eq!(differs(&of(&base, 0, 2, "text")), both);
+    assert_eq!(differs(&of(&base, 0, 1, "another text")), both);
 }

@@ -254,7 +254,8 @@ fn assert_same_as_alone(text: &str, trained: usize, written: usize) -> Vec<Exper
     let prepared = sweep::prepare(&sweep.experiments).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let units = prepared.units();
-    let planned: Vec<_> = units.iter().flat_map(|unit| prepared.missing(unit, &|_, _| false).unwrap()).collect();
+    let planned: Vec<_> =
+        units.iter().flat_map(|unit| prepared.missing(unit, &|_, _| false).unwrap()).collect();
     let foreseen =
         |wanted: fn(&sweep::PlannedGeneration) -> bool| planned.iter().filter(|step| wanted(step)).count();
     assert_eq!((foreseen(|step| step.trains), foreseen(|step| step.writes)), (trained, written));
