@@ -56,7 +56,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// Passes over a text beyond which repeated tokens are worth clearly less than fresh ones (Muennighoff et al. 2023).
-const MOST_EPOCHS: f64 = 4.0;
+const MAX_EPOCHS: f64 = 4.0;
 
 /// Why no law could be fitted.
 #[derive(Debug, thiserror::Error)]
@@ -312,7 +312,7 @@ fn notes(
         ));
     }
     let most = points.iter().map(|point| point.epochs).fold(0.0, f64::max);
-    if most > MOST_EPOCHS {
+    if most > MAX_EPOCHS {
         notes.push(format!(
             "a text was read up to {most:.1} times; D counts every pass in full, although passes beyond the fourth are worth less than fresh text"
         ));

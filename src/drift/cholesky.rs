@@ -19,7 +19,7 @@
 use ndarray::{Array1, Array2, ArrayView1, Axis, Slice};
 
 /// A pivot below this fraction of its diagonal entry is rounding error.
-const LEAST_PIVOT: f64 = 1e-13;
+const MIN_PIVOT: f64 = 1e-13;
 
 /// The factor L (n, n) of `matrix` (n, n), of which only the lower triangle is read. None if the matrix is not positive
 /// definite to within rounding.
@@ -33,7 +33,7 @@ pub fn factor(matrix: &Array2<f64>) -> Option<Array2<f64>> {
             let left: f64 = matrix[[row, column]] - explained;
             if row > column {
                 lower[[row, column]] = left / lower[[column, column]];
-            } else if left > LEAST_PIVOT * matrix[[column, column]] {
+            } else if left > MIN_PIVOT * matrix[[column, column]] {
                 lower[[column, column]] = left.sqrt();
             } else {
                 return None;

@@ -56,7 +56,7 @@ use rayon::prelude::*;
 use statrs::function::gamma::digamma;
 
 /// Maximum of numbers that a lineage may hold in memory, 800 MB.
-const MOST_NUMBERS: u64 = 100_000_000;
+const MAX_NUMBERS: u64 = 100_000_000;
 
 /// A simulation with Gaussian models.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,9 +95,9 @@ impl GaussianSimulation {
             .samples
             .saturating_mul(largest_set(&settings.mixture, settings.generations) + 1)
             .saturating_mul(dims as u64);
-        if numbers > MOST_NUMBERS {
+        if numbers > MAX_NUMBERS {
             let message = format!(
-                "a lineage would hold {numbers} numbers in memory, and the limit is {MOST_NUMBERS}; give fewer samples, or use drift categorical, which only counts"
+                "a lineage would hold {numbers} numbers in memory, and the limit is {MAX_NUMBERS}; give fewer samples, or use drift categorical, which only counts"
             );
             return Err(invalid("samples", message));
         }
@@ -161,7 +161,7 @@ impl GaussianSimulation {
     /// each on samples of the previous one alone.
     fn is_determined_by_rare_lineages(&self, fits: &[u64]) -> bool {
         let w: f64 = fits.iter().map(|&samples| (samples as f64 + 1.0) / (samples as f64 - 1.0)).product();
-        (w + 2.0) * (w - 1.0).sqrt() > summary::MOST_SKEW * (self.replicates as f64).sqrt()
+        (w + 2.0) * (w - 1.0).sqrt() > summary::MAX_SKEW * (self.replicates as f64).sqrt()
     }
 
     /// Runs the lineage of one replicate. `each` gets the models of generations 0, 1, … in turn, up to the first whose

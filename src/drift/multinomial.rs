@@ -19,13 +19,13 @@ use rand::Rng;
 use rand_distr::{Binomial, Distribution};
 
 /// Maximum number of samples of a draw, 2⁵³: up to here f64 represents every integer.
-pub const MOST_SAMPLES: u64 = 1 << 53;
+pub const MAX_SAMPLES: u64 = 1 << 53;
 
 /// Mean from which rejection is faster than inversion.
 const REJECTION_FROM: f64 = 10.0;
 
 /// Counts (types) of `samples` draws with replacement, in proportion to `weights` (types). Weights are finite and not
-/// negative, and not all 0 unless `samples` is 0. `samples` is at most [`MOST_SAMPLES`], and the counts sum to exactly
+/// negative, and not all 0 unless `samples` is 0. `samples` is at most [`MAX_SAMPLES`], and the counts sum to exactly
 /// that number. `key` names the random streams.
 ///
 /// ```
@@ -61,7 +61,7 @@ fn fill(counts: &mut [u64], samples: u64, weights: &[f64], rng: &mut Stream) {
 }
 
 /// A binomial draw with p = `weight`/(`weight` + `other`). Weights are finite and not negative, `trials` is at most
-/// [`MOST_SAMPLES`].
+/// [`MAX_SAMPLES`].
 #[must_use]
 pub fn binomial(trials: u64, weight: f64, other: f64, rng: &mut Stream) -> u64 {
     if weight > other {
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn counts_sum_to_the_number_of_samples_at_any_size() {
         let weights: Vec<f64> = (1..=5000).map(|rank| 1.0 / f64::from(rank)).collect();
-        for samples in [0, 1, 17, 15_000_000_000_000, 1_000_000_000_000_000, MOST_SAMPLES] {
+        for samples in [0, 1, 17, 15_000_000_000_000, 1_000_000_000_000_000, MAX_SAMPLES] {
             let key = StreamKey::new(3, "", 0, "multinomial test");
             assert_eq!(multinomial(samples, &weights, &key).iter().sum::<u64>(), samples);
         }

@@ -51,7 +51,7 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 /// Maximum of numbers that a lineage may hold in memory, 800 MB.
-const MOST_NUMBERS: u64 = 100_000_000;
+const MAX_NUMBERS: u64 = 100_000_000;
 
 /// A simulation with linear models.
 #[derive(Clone, Debug, PartialEq)]
@@ -212,9 +212,9 @@ fn check_design(columns: usize, noise: f64, settings: &DriftSettings) -> Result<
     }
     let numbers =
         settings.samples.saturating_mul((settings.generations as u64 + 2).saturating_add(columns as u64));
-    if numbers > MOST_NUMBERS {
+    if numbers > MAX_NUMBERS {
         let message = format!(
-            "a lineage would hold {numbers} numbers in memory, and the limit is {MOST_NUMBERS}; give fewer"
+            "a lineage would hold {numbers} numbers in memory, and the limit is {MAX_NUMBERS}; give fewer"
         );
         return Err(invalid("rows", message));
     }

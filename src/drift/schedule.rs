@@ -1,13 +1,13 @@
 //! How many natural and synthetic samples each generation trains on.
 
-use super::multinomial::MOST_SAMPLES;
+use super::multinomial::MAX_SAMPLES;
 use super::{DriftError, invalid};
 use crate::config::{Budget, Mixture, NaturalDocuments, SyntheticDocuments};
 use crate::mixture::{self, MixtureError};
 use crate::units::Tokens;
 
 /// Upper limit on the generations of a table that anyone could read.
-const MOST_GENERATIONS: usize = 1_000_000;
+const MAX_GENERATIONS: usize = 1_000_000;
 
 /// The settings that all simulations share, whatever their model.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,9 +101,9 @@ impl SampleSchedule {
         if replicates == 0 {
             return Err(invalid("replicates", "0 replicates give no mean; give at least 1"));
         }
-        if generations > MOST_GENERATIONS {
+        if generations > MAX_GENERATIONS {
             let message =
-                format!("{generations} is too many; give at most {}", Tokens(MOST_GENERATIONS as u64));
+                format!("{generations} is too many; give at most {}", Tokens(MAX_GENERATIONS as u64));
             return Err(invalid("generations", message));
         }
         Self::of(mixture, generations, samples, samples)
@@ -113,15 +113,15 @@ impl SampleSchedule {
     /// that write `written` samples each. Both are at least 1.
     ///
     /// # Errors
-    /// If sums exceed [`MOST_SAMPLES`], or a generation takes more synthetic samples than exist.
+    /// If sums exceed [`MAX_SAMPLES`], or a generation takes more synthetic samples than exist.
     pub fn of(mixture: &Mixture, generations: usize, samples: u64, written: u64) -> Result<Self, DriftError> {
         let most = u128::from(samples.max(written)) * u128::from(largest_set(mixture, generations));
-        if most > u128::from(MOST_SAMPLES) {
+        if most > u128::from(MAX_SAMPLES) {
             let message = format!(
                 "{} per generation can add up to {}, and sums are exact up to {}; lower samples or generations",
                 Tokens(samples.max(written)),
                 most,
-                Tokens(MOST_SAMPLES)
+                Tokens(MAX_SAMPLES)
             );
             return Err(invalid("samples", message));
         }

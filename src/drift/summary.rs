@@ -21,10 +21,10 @@
 use serde::Serialize;
 
 /// With fewer replicates, their standard deviation is too uncertain for z.
-const LEAST_REPLICATES: usize = 30;
+const MIN_REPLICATES: usize = 30;
 
 /// Maximum of skewness/√replicates at which z is reported.
-pub(super) const MOST_SKEW: f64 = 0.3;
+pub(super) const MAX_SKEW: f64 = 0.3;
 
 /// One statistic of one generation, summarised over all replicates.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -53,7 +53,7 @@ impl DriftRow {
         let variance = moment(2);
         let std_err = (values.len() > 1).then(|| (variance / (size - 1.0)).sqrt());
         let skewness = moment(3) / variance.powf(1.5);
-        let is_nearly_normal = values.len() >= LEAST_REPLICATES && skewness.abs() <= MOST_SKEW * size.sqrt();
+        let is_nearly_normal = values.len() >= MIN_REPLICATES && skewness.abs() <= MAX_SKEW * size.sqrt();
         // Replicates that differ only by rounding have no spread.
         let spread = std_err.filter(|&error| is_nearly_normal && error > 1e-13 * mean.abs());
         let z = exact.zip(spread).map(|(exact, error)| (mean - exact) / error).filter(|z| z.is_finite());

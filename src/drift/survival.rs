@@ -62,10 +62,10 @@ pub struct SurvivingTypes {
 const CERTAIN: f64 = 40.0;
 
 /// Maximum of J, the copies of a type that the chain distinguishes.
-const MOST_STATES: f64 = 4000.0;
+const MAX_STATES: f64 = 4000.0;
 
 /// Maximum number of products summed over types, states and generations: a few seconds.
-const MOST_PRODUCTS: f64 = 3e9;
+const MAX_PRODUCTS: f64 = 3e9;
 
 /// Probabilities below this are left out of a row of a transition matrix.
 const NEGLIGIBLE: f64 = 1e-25;
@@ -155,12 +155,12 @@ impl CopyChain {
         self.natural + self.synthetic
     }
 
-    /// The expectations of generations 0, 1, …, up to the last of `generations` that [`MOST_STATES`] and
-    /// [`MOST_PRODUCTS`] allow.
+    /// The expectations of generations 0, 1, …, up to the last of `generations` that [`MAX_STATES`] and
+    /// [`MAX_PRODUCTS`] allow.
     fn surviving(self, classes: &[FrequencyClass], generations: usize) -> Vec<SurvivingTypes> {
         let Some((last, states)) = self.states(generations) else { return Vec::new() };
         let products = classes.iter().map(|class| self.window(class.p, states)).sum::<f64>() * last as f64;
-        if products > MOST_PRODUCTS {
+        if products > MAX_PRODUCTS {
             return Vec::new();
         }
         let losses = self.losses(last, states);
@@ -194,7 +194,7 @@ impl CopyChain {
         sums
     }
 
-    /// The last of `generations` for which J is at most [`MOST_STATES`], and its J.
+    /// The last of `generations` for which J is at most [`MAX_STATES`], and its J.
     fn states(self, generations: usize) -> Option<(usize, usize)> {
         let a = self.synthetic as f64 / self.total() as f64;
         let most = self.first.max(self.total()) as f64;
@@ -203,7 +203,7 @@ impl CopyChain {
         for generation in 1..=generations {
             y = -(-a * y).exp_m1();
             let needed = (CERTAIN / y).min(for_any_generation).ceil();
-            if needed > MOST_STATES {
+            if needed > MAX_STATES {
                 break;
             }
             best = Some((generation, needed as usize));

@@ -28,7 +28,7 @@ const STARTS: usize = 16;
 const REFIT_STARTS: usize = 3;
 
 /// Different values of an input that determine a floor, a scale and an exponent.
-const LEAST_VALUES: usize = 3;
+const MIN_VALUES: usize = 3;
 
 /// Lower and upper end of a 95 % interval.
 pub type Interval = [f64; 2];
@@ -117,7 +117,7 @@ impl PointGroup<'_> {
 
     fn hold_out(&self, key: &StreamKey) -> Option<HeldOutError> {
         let (parameters, tokens) = (values(&self.points, parameters_of), values(&self.points, tokens_of));
-        let leaves = |values: &BTreeSet<u64>, has: bool| has && values.len() > LEAST_VALUES;
+        let leaves = |values: &BTreeSet<u64>, has: bool| has && values.len() > MIN_VALUES;
         let largest =
             |values: &BTreeSet<u64>, has: bool| values.last().copied().filter(|_| leaves(values, has));
         let largest_n = largest(&parameters, self.form.has_parameters());
@@ -159,13 +159,13 @@ fn values(points: &[&Point], of: fn(&Point) -> u64) -> BTreeSet<u64> {
 fn determines(form: LawForm, points: &[&Point], spare: usize) -> bool {
     let (parameters, tokens) = (values(points, parameters_of).len(), values(points, tokens_of).len());
     match form {
-        LawForm::Tokens => tokens >= LEAST_VALUES + spare,
-        LawForm::Parameters => parameters >= LEAST_VALUES + spare,
+        LawForm::Tokens => tokens >= MIN_VALUES + spare,
+        LawForm::Parameters => parameters >= MIN_VALUES + spare,
         LawForm::Joint => {
             let cells: BTreeSet<(u64, u64)> =
                 points.iter().map(|p| (parameters_of(p), tokens_of(p))).collect();
             let is_crossed = cells.len() >= parameters + tokens;
-            parameters >= LEAST_VALUES && tokens >= LEAST_VALUES + spare && is_crossed
+            parameters >= MIN_VALUES && tokens >= MIN_VALUES + spare && is_crossed
         }
     }
 }

@@ -33,13 +33,13 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 /// Maximum share of false calls.
-const MOST_CALLED: f64 = 0.01;
+const MAX_CALLED: f64 = 0.01;
 
 /// Maximum share of false calls that the verdict promises in general.
 const PROMISED: f64 = 0.025;
 
 /// Minimum share of calls of a plain collapse.
-const LEAST_CALLED: f64 = 0.95;
+const MIN_CALLED: f64 = 0.95;
 
 /// Makes every check of this group.
 ///
@@ -136,7 +136,7 @@ impl NoiseExperiment {
         let bound = called.upper_bound();
         let (most, most_bound) = match settings.thoroughness {
             Thoroughness::Quick => (1.0, 0.03),
-            Thoroughness::Full => (MOST_CALLED, 0.02),
+            Thoroughness::Full => (MAX_CALLED, 0.02),
         };
         let passed = called.of > 0 && called.value() <= most && bound <= most_bound;
         let share =
@@ -173,7 +173,7 @@ impl NoiseExperiment {
     fn check_plain_collapse(&self, settings: &VerifySettings) -> Finding {
         let called = called(&self.comparisons(settings));
         let name = format!("a plain collapse is called, {}", seeds_in_words(self.seeds));
-        finding(name, percent_of(called), "at least 95 %".to_owned(), called.value() >= LEAST_CALLED)
+        finding(name, percent_of(called), "at least 95 %".to_owned(), called.value() >= MIN_CALLED)
     }
 
     /// All observations of one simulated experiment.
@@ -243,7 +243,7 @@ const EXPERIMENTS: [BuiltInExperiment; 2] = [
         file: include_str!("../../configs/calibration-ngram.toml"),
         path: "configs/calibration-ngram.toml",
         seeds: 100,
-        most_called: MOST_CALLED,
+        most_called: MAX_CALLED,
     },
     BuiltInExperiment {
         model: "transformer",
@@ -294,7 +294,7 @@ impl BuiltInExperiment {
             "replace" if seeds > 1 => {
                 let called = rates.called_by.get(2).copied().unwrap_or_default();
                 let name = format!("a plain collapse is called by generation 3, {of}");
-                let passed = called.value() >= LEAST_CALLED;
+                let passed = called.value() >= MIN_CALLED;
                 Some(finding(name, percent_of(called), "at least 95 %".to_owned(), passed))
             }
             "anchored-90" if seeds > 1 => {

@@ -1,16 +1,19 @@
-//! Drift against what is exact: every regime by Monte Carlo, and the subcommand.
+//! Simulations of drift against exact expectations, for every mixture, and the command `genloss drift`.
 //!
-//! Seeds are fixed. A test of random numbers asks |z| < 4, which a sound simulator fails once in 16 000 times.
+//! Seeds are fixed. Tests of random numbers require |z| < 4, which a correct simulator exceeds once in 16 000 times.
 
 use assert_cmd::Command;
 use genloss::config::{self, Decoding};
+use genloss::drift::categorical::CategoricalSimulation;
+use genloss::drift::gaussian::GaussianSimulation;
 use genloss::drift::multinomial::multinomial;
-use genloss::drift::{DriftRow, DriftSettings, Frequencies, categorical, gaussian, regression};
+use genloss::drift::regression::RegressionSimulation;
+use genloss::drift::{DriftRow, DriftSettings, Frequencies};
 use genloss::seed::StreamKey;
 use serde_json::Value;
 use std::fs;
 
-fn plan(mixture: &str, samples: u64, generations: usize, replicates: usize) -> DriftSettings {
+fn settings(mixture: &str, samples: u64, generations: usize, replicates: usize) -> DriftSettings {
     let mixture = config::parse_mixture(mixture, "mixture").unwrap();
     DriftSettings { samples, generations, mixture, replicates, seed: 1 }
 }
@@ -19,20 +22,20 @@ fn zipf(types: usize) -> Frequencies {
     Frequencies::zipf(types, 1.2, 0.0).unwrap()
 }
 
-fn categorical(mixture: &str, decoding: Decoding) -> categorical::CategoricalSimulation {
-    categorical::CategoricalSimulation::new(zipf(60), decoding, &plan(mixture, 100, 8, 1500)).unwrap()
+fn categorical(mixture: &str, decoding: Decoding) -> CategoricalSimulation {
+    CategoricalSimulation::new(zipf(60), decoding, &settings(mixture, 100, 8, 1500)).unwrap()
 }
 
-/// Every row that has an exact expectation agrees with it; how many do.
-fn agreeing(rows: &[DriftRow], name: &str) -> usize {
-    let held = rows.iter().filter_map(|row| row.z.map(|z| (row, z)));
-    held.map(|(row, z)| assert!(z.abs() < 4.0, "{name}: {row:?}")).count()
+/// Asserts that every row with a z-score agrees with its exact expectation, and returns how many there are.
+fn assert_agreement(rows: &[DriftRow], name: &str) -> usize {
+    let compared = rows.iter().filter_map(|row| row.z.map(|z| (row, z)));
+    compared.map(|(row, z)| assert!(z.abs() < 4.0, "{name}: {row:?}")).count()
 }
 
-/// Every regime: the simulation against the exact recursions.
+/// Every mixture, with the number of statistics whose expectation is known.
 #[test]
-fn every_regime_drifts_at_its_exact_rate() {
-    let regimes = [
+fn categorical_models_drift_at_the_exact_rate_of_their_mixture() {
+    let mixtures = [
         ("replace", 4),
         ("replace-multiple", 2),
         ("anchored", 4),
@@ -55,24 +58,21 @@ fn every_regime_drifts_at_its_exact_rate() {
         ),
         ("{ natural_fraction = 0.7, synthetic = 'all', budget = 'growing' }", 2),
     ];
-    for (mixture, statistics) in regimes {
+    for (mixture, statistics) in mixtures {
         let rows = categorical(mixture, Decoding::PLAIN).rows();
         let exact = rows.iter().filter(|row| row.generation == 8 && row.exact.is_some()).count();
         assert_eq!(exact, statistics, "{mixture}");
-        assert!(agreeing(&rows, mixture) >= 8 * statistics, "{mixture}");
+        assert!(assert_agreement(&rows, mixture) >= 8 * statistics, "{mixture}");
     }
 }
 
-/// Wright–Fisher drift: a type of frequency p is the one that fixes with probability p, so the mean frequency stays.
+/// Wright–Fisher drift: a type of frequency p is the last one left with probability p.
 #[test]
-fn the_mass_of_the_tail_is_a_martingale_to_the_end() {
+fn each_type_fixes_with_a_probability_equal_to_its_frequency() {
     let frequencies = Frequencies::new(&[0.7, 0.295, 0.005]).unwrap();
-    let simulation = categorical::CategoricalSimulation::new(
-        frequencies,
-        Decoding::PLAIN,
-        &plan("replace", 20, 200, 20_000),
-    )
-    .unwrap();
+    let simulation =
+        CategoricalSimulation::new(frequencies, Decoding::PLAIN, &settings("replace", 20, 200, 20_000))
+            .unwrap();
     let mut fixed = [0_u32; 3];
     for replicate in 0..20_000 {
         simulation.lineage(replicate, &mut |generation, counts| {
@@ -88,9 +88,9 @@ fn the_mass_of_the_tail_is_a_martingale_to_the_end() {
     }
 }
 
-/// With a decoder only generation 0 has exact expectations, and a temperature below 1 narrows faster.
+/// With a decoder only generation 0 has exact expectations.
 #[test]
-fn a_decoder_leaves_nothing_exact_and_narrows_faster() {
+fn a_low_temperature_narrows_faster_and_has_no_exact_expectations() {
     let rows = categorical("replace", Decoding { temperature: 0.8, ..Decoding::PLAIN }).rows();
     assert!(rows.iter().all(|row| row.generation == 0 || row.exact.is_none()));
     let plain = categorical("replace", Decoding::PLAIN).rows();
@@ -98,10 +98,10 @@ fn a_decoder_leaves_nothing_exact_and_narrows_faster() {
     assert!(last(&rows) < 0.5 * last(&plain));
 }
 
-/// Every regime, in one dimension and in three.
+/// In one dimension and in three.
 #[test]
-fn gaussians_lose_variance_at_their_exact_rate() {
-    let regimes = [
+fn gaussian_models_lose_variance_at_the_exact_rate_of_their_mixture() {
+    let mixtures = [
         "replace",
         "anchored",
         "fresh-data-loop",
@@ -113,26 +113,30 @@ fn gaussians_lose_variance_at_their_exact_rate() {
         "{ natural_fraction = 0.3, synthetic = 'all' }",
         "{ natural_fraction = 'proportional', natural = 'fresh', synthetic = 'all' }",
     ];
-    for (mixture, dims) in regimes.into_iter().flat_map(|mixture| [(mixture, 1), (mixture, 3)]) {
-        let rows = gaussian::GaussianSimulation::new(dims, &plan(mixture, 40, 6, 2000)).unwrap().rows();
+    for (mixture, dims) in mixtures.into_iter().flat_map(|mixture| [(mixture, 1), (mixture, 3)]) {
+        let rows = GaussianSimulation::new(dims, &settings(mixture, 40, 6, 2000)).unwrap().rows();
         assert_eq!(rows.iter().filter(|row| row.generation == 6 && row.mean.is_finite()).count(), 3);
-        assert!(agreeing(&rows, mixture) >= 11, "{mixture}, {dims}: {}", agreeing(&rows, mixture));
+        assert!(
+            assert_agreement(&rows, mixture) >= 11,
+            "{mixture}, {dims}: {}",
+            assert_agreement(&rows, mixture)
+        );
     }
 }
 
-/// Deep collapse on the log scale; on the raw scale z is withheld.
+/// On the raw scale z is withheld.
 #[test]
-fn deep_collapse_is_exact_on_the_log_scale() {
+fn deep_collapse_has_its_exact_rate_on_the_log_scale() {
     for (dims, statistic) in [(1, "log_variance"), (2, "log_det")] {
-        let rows = gaussian::GaussianSimulation::new(dims, &plan("replace", 10, 40, 1000)).unwrap().rows();
+        let rows = GaussianSimulation::new(dims, &settings("replace", 10, 40, 1000)).unwrap().rows();
         let of = |name: &'static str| rows.iter().filter(move |row| row.statistic == name);
         assert_eq!(of(statistic).filter(|row| row.z.is_some()).count(), 41);
-        assert!(agreeing(&rows, statistic) > 41);
+        assert!(assert_agreement(&rows, statistic) > 41);
         let raw = if dims == 1 { "variance" } else { "trace" };
         assert!(of(raw).all(|row| row.generation < 10 || (row.exact.is_some() && row.z.is_none())));
     }
     let last = |mixture, generations| {
-        let rows = gaussian::GaussianSimulation::new(1, &plan(mixture, 10, generations, 1)).unwrap().rows();
+        let rows = GaussianSimulation::new(1, &settings(mixture, 10, generations, 1)).unwrap().rows();
         rows.iter().rfind(|row| row.statistic == "log_variance").unwrap().exact.unwrap()
     };
     // t = 41 fits of n = 10: 41 [ψ(4.5) + ln 0.2], ψ(4.5) = 1.388 870 9 from tables.
@@ -143,9 +147,9 @@ fn deep_collapse_is_exact_on_the_log_scale() {
     assert!((last("replace-multiple", 1) - grown).abs() < 1e-6);
 }
 
-/// The closed forms of Gerstgrasser et al. 2024.
+/// Closed forms from Gerstgrasser et al. (2024).
 #[test]
-fn regression_errs_as_the_formulas_say() {
+fn regression_has_the_test_error_of_the_closed_forms() {
     // Σ_{i ≤ 7} 1/i = 363/140, Σ_{i ≤ 7} 1/i² = 1.511 797 1.
     let cases = [
         ("replace", Some(0.1 * 7.0)),
@@ -154,20 +158,20 @@ fn regression_errs_as_the_formulas_say() {
         ("control", Some(0.1)),
     ];
     for (mixture, last) in cases {
-        let simulation = regression::RegressionSimulation::new(10, 1.0, &plan(mixture, 111, 6, 800)).unwrap();
+        let simulation = RegressionSimulation::new(10, 1.0, &settings(mixture, 111, 6, 800)).unwrap();
         let rows = simulation.rows().unwrap();
-        assert_eq!(agreeing(&rows, mixture), 7);
+        assert_eq!(assert_agreement(&rows, mixture), 7);
         assert!((rows[6].exact.unwrap() - last.unwrap()).abs() < 1e-6, "{mixture}: {:?}", rows[6]);
     }
-    // Means and standard errors of another simulation, written in Python from the definition: 250 lineages.
+    // Means and standard errors of 250 lineages of an independent simulation, written in Python from the definition.
     for (mixture, mean, std_err) in [("anchored", 0.6368, 0.0197_f64), ("fresh-data-loop", 0.4660, 0.0153)] {
-        let simulation = regression::RegressionSimulation::new(10, 1.0, &plan(mixture, 111, 6, 400)).unwrap();
+        let simulation = RegressionSimulation::new(10, 1.0, &settings(mixture, 111, 6, 400)).unwrap();
         let rows = simulation.rows().unwrap();
         let z = (rows[6].mean - mean) / std_err.hypot(rows[6].std_err.unwrap());
         assert!(rows[6].exact.is_none() && z.abs() < 4.0, "{mixture}: {:?}", rows[6]);
     }
     for mixture in ["append-human-data", "accumulate-subsample"] {
-        let simulation = regression::RegressionSimulation::new(10, 1.0, &plan(mixture, 111, 6, 200)).unwrap();
+        let simulation = RegressionSimulation::new(10, 1.0, &settings(mixture, 111, 6, 200)).unwrap();
         let rows = simulation.rows().unwrap();
         assert!(
             rows[6].exact.is_none() && rows[6].mean > 0.1 && rows[6].mean < 0.7,
@@ -177,16 +181,15 @@ fn regression_errs_as_the_formulas_say() {
     }
 }
 
-/// With 10¹⁴ samples only the decoder acts.
+/// With 10¹⁴ samples there is no visible sampling noise.
 #[test]
-fn many_samples_come_close_to_the_limit_of_the_decoder() {
+fn many_samples_agree_with_repeated_decoding() {
     let decoding = Decoding { temperature: 0.9, top_p: Some(0.9), ..Decoding::PLAIN };
     let frequencies = zipf(40);
     let limit = genloss::drift::decode::decode_repeatedly(frequencies.probabilities(), &decoding, 5);
     let samples = 100_000_000_000_000;
     let simulation =
-        categorical::CategoricalSimulation::new(frequencies, decoding, &plan("replace", samples, 5, 1))
-            .unwrap();
+        CategoricalSimulation::new(frequencies, decoding, &settings("replace", samples, 5, 1)).unwrap();
     simulation.lineage(0, &mut |generation, counts| {
         for (&count, p) in counts.iter().zip(&limit[generation]) {
             assert!((count as f64 / samples as f64 - p).abs() < 1e-5, "{generation}: {count} {p}");
@@ -194,10 +197,9 @@ fn many_samples_come_close_to_the_limit_of_the_decoder() {
     });
 }
 
-/// Dohmatob et al. 2024: a learner that knows what it has seen errs on what it has not; with the natural q = p the expected
-/// mass of types unseen by T samples is Σ p (1 − p)^T.
+/// Dohmatob et al. (2024): the expected total frequency of the types that T samples miss is Σ p (1 − p)^T.
 #[test]
-fn a_memorising_learner_errs_on_the_unseen() {
+fn a_learner_that_memorises_misses_the_expected_mass() {
     let frequencies = Frequencies::zipf(5000, 1.5, 0.0).unwrap();
     let (p, samples, draws) = (frequencies.probabilities(), 1000_u64, 2000_u64);
     let expected: f64 = p.iter().map(|p| p * (1.0 - p).powi(samples as i32)).sum();
@@ -211,12 +213,11 @@ fn a_memorising_learner_errs_on_the_unseen() {
 }
 
 #[test]
-fn not_a_sample_is_lost_in_any_regime() {
+fn counts_sum_to_the_size_of_the_training_set_at_any_size() {
     for samples in [15_000_000_000_000, 1_000_000_000_000_000] {
         for mixture in ["replace", "anchored", "accumulate", "accumulate-subsample", "fresh-data-loop"] {
-            let plan = plan(mixture, samples, 6, 1);
-            let simulation =
-                categorical::CategoricalSimulation::new(zipf(3000), Decoding::PLAIN, &plan).unwrap();
+            let settings = settings(mixture, samples, 6, 1);
+            let simulation = CategoricalSimulation::new(zipf(3000), Decoding::PLAIN, &settings).unwrap();
             simulation.lineage(0, &mut |generation, counts| {
                 let expected =
                     if mixture == "accumulate" { samples * (generation as u64 + 1) } else { samples };
@@ -231,16 +232,16 @@ fn results_do_not_depend_on_the_number_of_threads() {
     let rows = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let plan = plan("accumulate-subsample", 50_000, 4, 6);
-            categorical::CategoricalSimulation::new(zipf(20_000), Decoding::PLAIN, &plan).unwrap().rows()
+            let settings = settings("accumulate-subsample", 50_000, 4, 6);
+            CategoricalSimulation::new(zipf(20_000), Decoding::PLAIN, &settings).unwrap().rows()
         })
     };
     assert_eq!(rows(1), rows(4));
 }
 
-/// A simulator that forgets one sample in a hundred is found out.
+/// This simulator loses one sample in a hundred.
 #[test]
-fn a_broken_simulator_is_found_out() {
+fn a_broken_simulator_is_detected() {
     let simulation = categorical("replace", Decoding::PLAIN);
     let rows = simulation.rows_of(|replicate, each| {
         simulation.lineage(replicate, &mut |generation, counts| {
@@ -286,7 +287,7 @@ fn the_command_prints_settings_and_rows() {
 }
 
 #[test]
-fn types_may_come_from_a_text_or_a_file() {
+fn types_can_be_the_tokens_of_a_text_or_frequencies_in_a_file() {
     let dir = tempfile::tempdir().unwrap();
     let text = dir.path().join("text.txt");
     fs::write(&text, "the old dog sees the other dog\n\nthe other dog sees the old dog\n".repeat(20))
@@ -303,13 +304,13 @@ fn types_may_come_from_a_text_or_a_file() {
     let bad = format!("categorical --frequencies {} --samples 9", numbers_bad.display());
     fs::write(dir.path().join("word.txt"), "1\nmany\n").unwrap();
     let word = format!("categorical --frequencies {} --samples 9", dir.path().join("word.txt").display());
-    assert!(refusal(&vocab).contains("--vocab 5000"));
-    assert!(refusal(&bad).contains("number 2 is -1"));
-    assert!(refusal(&word).contains("line 2: \"many\""));
+    assert!(error_of(&vocab).contains("--vocab 5000"));
+    assert!(error_of(&bad).contains("number 2 is -1"));
+    assert!(error_of(&word).contains("line 2: \"many\""));
 }
 
-/// The one line that the command refuses with.
-fn refusal(arguments: &str) -> String {
+/// The single line of stderr of a command that fails.
+fn error_of(arguments: &str) -> String {
     let assert = drift(arguments).failure();
     let output = assert.get_output();
     assert!(output.stdout.is_empty());
@@ -319,7 +320,7 @@ fn refusal(arguments: &str) -> String {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_in_one_line() {
+fn invalid_arguments_are_errors_in_one_line() {
     let cases = [
         ("categorical --samples 0", "samples: 0 samples"),
         ("categorical --samples 1.5", "not a whole number"),
@@ -349,7 +350,7 @@ fn what_makes_no_sense_is_refused_in_one_line() {
         ("categorical --samples 9 --frequencies /nowhere.txt", "/nowhere.txt"),
     ];
     for (arguments, expected) in cases {
-        let said = refusal(arguments);
-        assert!(said.contains(expected), "{arguments}: {said}");
+        let error = error_of(arguments);
+        assert!(error.contains(expected), "{arguments}: {error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Loss laws: on made-up runs whose law is known.
+//! Scaling laws fitted to simulated runs whose law is known.
 
 use genloss::fit::{
     Blend, FitError, FitSettings, Fitted, Law, LawFit, LawForm, ModelSize, NATURAL, OptimumPosition, Point,
@@ -15,12 +15,12 @@ const SEEDS: [u64; 3] = [1, 2, 3];
 
 const SETTINGS: FitSettings = FitSettings { parameters: None, tokens: None, resamples: 400, seed: 1 };
 
-/// A power that is `nats` at `x` and falls with `exponent`.
+/// The term that is `nats` at `x` and falls with `exponent`.
 fn power(nats: f64, x: f64, exponent: f64) -> PowerTerm {
     PowerTerm { ln_scale: nats.ln() + exponent * x.ln(), exponent }
 }
 
-/// Losses from about 5.3 down to 3.4 nats, as small models have them.
+/// Losses from about 5.3 down to 3.4 nats, typical of small models.
 fn law() -> Law {
     Law {
         floor_nats: 2.5,
@@ -33,7 +33,8 @@ fn blend(source: &str, synthetic_percent: u32) -> Blend {
     Blend { source: source.to_owned(), synthetic_percent }
 }
 
-/// Runs of every size × amount × seed, whose losses are those of `law` times exp(noise·z). `name` tells data sets apart.
+/// Runs of every size × amount × seed with the losses of `law` times exp(noise·z), z standard normal. `name` is part of the
+/// key of the random stream.
 fn runs(
     blend: &Blend,
     law: &Law,
@@ -64,7 +65,7 @@ fn of_form(fitted: &Fitted, form: LawForm) -> &LawFit {
     fitted.fits.iter().find(|fit| fit.form == form).unwrap()
 }
 
-/// What the constants of a form are in truth where the others are fixed at the first size or amount.
+/// The true law of a form, where the inputs that it lacks are fixed at the first size or amount.
 fn truth(form: LawForm) -> Law {
     let law = law();
     let at_first = |power: Option<PowerTerm>, x: u64| power.unwrap().at(x as f64);
@@ -82,7 +83,7 @@ fn truth(form: LawForm) -> Law {
 const FORMS: [LawForm; 3] = [LawForm::Tokens, LawForm::Parameters, LawForm::Joint];
 
 #[test]
-fn a_law_is_recovered_from_losses_without_noise_and_foresees_the_largest_runs() {
+fn a_law_is_recovered_from_losses_without_noise_and_predicts_the_largest_runs() {
     let fitted = fitted(runs(&Blend::natural(), &law(), (&SIZES, &AMOUNTS), (0.0, "exact")));
     // 4 sizes, 5 amounts, and both together.
     assert_eq!(fitted.fits.len(), 4 + 5 + 1);
@@ -99,9 +100,9 @@ fn a_law_is_recovered_from_losses_without_noise_and_foresees_the_largest_runs() 
     assert_eq!(of_form(&fitted, LawForm::Joint).heldout.unwrap().points, 3 * 8);
 }
 
-/// Noise of half a percent. A 95 % interval may miss; with fixed seeds these do not.
+/// With noise of half a percent. A 95 % interval may miss the truth, but with these seeds none does.
 #[test]
-fn true_constants_lie_within_their_intervals() {
+fn intervals_cover_the_true_constants() {
     let fitted = fitted(runs(&Blend::natural(), &law(), (&SIZES, &AMOUNTS), (0.005, "noisy")));
     for form in FORMS {
         let found = of_form(&fitted, form);
@@ -114,15 +115,15 @@ fn true_constants_lie_within_their_intervals() {
     }
 }
 
-/// Of 100 data sets 95 are expected, give or take 2.2; five of those off either way is beyond 10⁻⁶.
+/// Of 100 data sets 95 ± 2.2 are expected; five standard deviations in either direction have probability below 10⁻⁶.
 #[test]
-fn intervals_cover_the_truth_as_often_as_they_say() {
+fn intervals_cover_the_truth_at_their_nominal_rate() {
     assert_cover(0.004);
 }
 
-/// Where losses are off by 6 %, the best law is often one without a floor, and the interval must not believe it.
+/// With noise of 6 % the best fit often has no floor, but the interval must still cover the true one.
 #[test]
-fn intervals_of_a_floor_that_is_hardly_known_are_wide() {
+fn intervals_are_wide_if_the_floor_is_hardly_determined() {
     assert_cover(0.06);
 }
 
@@ -147,12 +148,12 @@ fn assert_cover(noise: f64) {
     );
 }
 
-/// Beyond δ the pull of a run no longer grows with its fault (Huber 1964): ten times the loss does what 1.3 times does. Two
-/// seeds of three hold the law where it belongs.
+/// Beyond δ the influence of a run no longer grows with its error (Huber 1964): ten times the loss has the same effect as
+/// 1.3 times. The two other seeds of the cell keep the law in place.
 #[test]
-fn one_wild_run_hardly_moves_a_law() {
+fn one_outlier_hardly_changes_a_law() {
     let clean = runs(&Blend::natural(), &law(), (&SIZES[..1], &AMOUNTS), (0.002, "outlier"));
-    let with_fault = |factor: f64| {
+    let with_outlier = |factor: f64| {
         let mut points = clean.clone();
         points[7].loss_nats *= factor;
         fitted(points).fits.remove(0)
@@ -160,13 +161,14 @@ fn one_wild_run_hardly_moves_a_law() {
     let (n, d) = (SIZES[0] as f64, clean[7].tokens.0 as f64);
     let right = law().loss(n, d);
     for factor in [1.3, 10.0] {
-        let found = with_fault(factor).loss(n, d);
+        let found = with_outlier(factor).loss(n, d);
         assert!((found / right - 1.0).abs() < 0.004, "× {factor}: {found} and not {right}");
     }
-    assert!((with_fault(1.3).loss(n, d) / with_fault(10.0).loss(n, d) - 1.0).abs() < 1e-6);
+    assert!((with_outlier(1.3).loss(n, d) / with_outlier(10.0).loss(n, d) - 1.0).abs() < 1e-6);
 }
 
-/// Floors of 2.5 + 0.4·(share − s)² make every loss at one size and amount a parabola of the share, with its vertex at s.
+/// Runs with floors of 2.5 + 0.4·(share − s)², so that the loss at any size and amount is a parabola in the share with its
+/// vertex at s.
 fn by_share(vertex: f64, noise: f64) -> Vec<Point> {
     let shares = [(NATURAL, 0), ("rephrase", 33), ("rephrase", 67), ("rephrase", 100)];
     let points = shares.into_iter().flat_map(|(source, percent)| {
@@ -177,7 +179,7 @@ fn by_share(vertex: f64, noise: f64) -> Vec<Point> {
 }
 
 #[test]
-fn the_best_share_is_the_vertex_of_the_losses() {
+fn the_optimal_share_is_the_vertex_of_the_losses() {
     let fitted = fitted(by_share(0.41, 0.0));
     let [optimum] = &fitted.optima[..] else { panic!("one kind of text") };
     assert!((optimum.share - 0.41).abs() < 1e-4, "{}", optimum.share);
@@ -189,7 +191,7 @@ fn the_best_share_is_the_vertex_of_the_losses() {
 }
 
 #[test]
-fn a_best_share_at_an_end_says_so_and_so_does_one_that_noise_hides() {
+fn an_optimum_at_an_end_or_hidden_by_noise_is_reported_as_such() {
     let reading = |vertex, noise| {
         let optimum = fitted(by_share(vertex, noise)).optima.remove(0);
         (optimum.reading, optimum.share)
@@ -200,9 +202,9 @@ fn a_best_share_at_an_end_says_so_and_so_does_one_that_noise_hides() {
 }
 
 #[test]
-fn the_best_share_asked_at_other_sizes_and_tokens_is_that_of_the_joint_law() {
+fn the_optimal_share_at_other_sizes_and_tokens_follows_from_the_joint_law() {
     let shares = [(NATURAL, 0), ("rephrase", 50), ("rephrase", 100)];
-    // The scale of the tokens' power is a parabola of the share here, with its vertex at 0.3.
+    // The scale of the term in D is a parabola in the share, with its vertex at 0.3.
     let points = shares.into_iter().flat_map(|(source, percent)| {
         let nats = 1.0 + (f64::from(percent) / 100.0 - 0.3).powi(2);
         let law = Law { tokens: Some(power(nats, 100_000.0, 0.4)), ..law() };
@@ -216,8 +218,8 @@ fn the_best_share_asked_at_other_sizes_and_tokens_is_that_of_the_joint_law() {
     assert!(fitted.speed_ups.iter().all(|found| found.form == LawForm::Joint));
 }
 
-/// With the scale of natural text times k^−β, a blend takes 1/k of the tokens to any loss. A floor above the loss that
-/// natural text reaches is never reached.
+/// If the scale of a blend's law is that of natural text times k^−β, the blend takes 1/k of the tokens to any loss. If its
+/// floor is above the loss of natural text, it never reaches that loss.
 #[test]
 fn a_speed_up_is_the_ratio_of_tokens_at_equal_loss() {
     let natural = law();
@@ -246,24 +248,24 @@ fn a_speed_up_is_the_ratio_of_tokens_at_equal_loss() {
 }
 
 #[test]
-fn too_few_runs_are_refused_with_what_there_is_and_what_it_takes() {
+fn the_error_for_too_few_runs_lists_them_and_how_many_are_needed() {
     let natural = Blend::natural();
-    let refusal = |points: Vec<Point>| match fit(points, &SETTINGS) {
+    let error_of = |points: Vec<Point>| match fit(points, &SETTINGS) {
         Err(error @ FitError::TooFew { .. }) => error.to_string(),
         other => panic!("{other:?}"),
     };
-    let said = refusal(runs(&natural, &law(), (&SIZES[..2], &AMOUNTS[..3]), (0.0, "few")));
+    let said = error_of(runs(&natural, &law(), (&SIZES[..2], &AMOUNTS[..3]), (0.0, "few")));
     assert!(said.contains("natural: 2 sizes, 3 numbers of tokens"), "{said}");
     assert!(said.contains("L(D) takes 4 different training.tokens"), "{said}");
-    assert!(refusal(Vec::new()).contains("there is no model of that generation"));
-    // Sizes that each saw another number of tokens cannot tell the two apart.
+    assert!(error_of(Vec::new()).contains("there is no model of that generation"));
+    // If every size saw a different number of tokens, the effects of N and D cannot be separated.
     let diagonal =
         SIZES.iter().zip(AMOUNTS).flat_map(|(&n, d)| runs(&natural, &law(), (&[n], &[d]), (0.0, "few")));
-    assert!(refusal(diagonal.collect()).contains("4 sizes, 4 numbers of tokens"));
+    assert!(error_of(diagonal.collect()).contains("4 sizes, 4 numbers of tokens"));
 }
 
 #[test]
-fn a_blend_without_a_law_is_named_beside_those_that_have_one() {
+fn a_note_names_the_blends_without_a_law() {
     let mut points = runs(&Blend::natural(), &law(), (&SIZES[..1], &AMOUNTS), (0.0, "one"));
     points.extend(runs(&blend("textbook", 50), &law(), (&SIZES[..1], &AMOUNTS[..3]), (0.0, "one")));
     let fitted = fitted(points);
@@ -273,29 +275,29 @@ fn a_blend_without_a_law_is_named_beside_those_that_have_one() {
 }
 
 #[test]
-fn many_passes_over_a_text_are_remarked() {
+fn a_note_warns_of_many_passes_over_a_text() {
     let mut points = runs(&Blend::natural(), &law(), (&SIZES[..1], &AMOUNTS), (0.0, "passes"));
     points[3].epochs = 12.0;
     assert!(fitted(points).notes[0].contains("read up to 12.0 times"));
 }
 
 #[test]
-fn the_number_of_threads_and_laws_beside_it_change_no_bit_of_a_fit() {
-    let of = |threads: usize, points: &[Point]| {
+fn a_fit_does_not_depend_on_the_number_of_threads_nor_on_other_laws() {
+    let fitted_with = |threads: usize, points: &[Point]| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let question = FitSettings { resamples: 60, ..SETTINGS };
         pool.install(|| fit(points.to_vec(), &question).unwrap())
     };
     let points = by_share(0.41, 0.004);
     let text = |fitted: &Fitted| serde_json::to_string(fitted).unwrap();
-    let one = of(1, &points);
-    assert_eq!(text(&one), text(&of(4, &points)));
+    let one = fitted_with(1, &points);
+    assert_eq!(text(&one), text(&fitted_with(4, &points)));
     let natural: Vec<Point> = points.iter().filter(|point| point.blend.is_natural()).cloned().collect();
-    assert_eq!(of(2, &natural).fits[0].constants, one.fits[0].constants);
+    assert_eq!(fitted_with(2, &natural).fits[0].constants, one.fits[0].constants);
 }
 
 #[test]
-fn what_is_foreseen_beyond_the_largest_run_is_said_to_be() {
+fn a_note_warns_of_predictions_beyond_the_largest_run() {
     let points = runs(&Blend::natural(), &law(), (&SIZES, &AMOUNTS), (0.002, "beyond"));
     let notes =
         |tokens| fit(points.clone(), &FitSettings { tokens: Some(tokens), ..SETTINGS }).unwrap().notes;

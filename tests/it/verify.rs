@@ -1,4 +1,4 @@
-//! `genloss verify`: a sound build passes whatever the seed, and every fault on purpose is found out.
+//! The command `genloss verify`: a correct build passes, and every injected fault is detected.
 
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
@@ -54,7 +54,7 @@ fn every_injected_fault_fails_the_run_and_names_a_check() {
 }
 
 #[test]
-fn metrics_of_known_texts_come_out_in_every_format() {
+fn metrics_of_known_texts_pass_and_can_be_printed_as_a_table_or_csv() {
     let table = verify("--quick --only metrics --seed 2").success();
     let table = text(&table.get_output().stdout);
     assert!(
@@ -67,14 +67,14 @@ fn metrics_of_known_texts_come_out_in_every_format() {
 }
 
 #[test]
-fn a_fault_that_could_not_show_is_refused() {
+fn injecting_a_fault_without_the_oracles_is_an_error() {
     let assert = verify("--quick --only metrics --inject sampling-bias").failure();
     assert!(text(&assert.get_output().stderr).contains("use --only oracles"));
     assert!(assert.get_output().stdout.is_empty());
 }
 
 #[test]
-fn the_verdict_keeps_its_promises_on_made_up_noise() {
+fn the_verdict_keeps_its_error_rates_on_simulated_noise() {
     let assert = verify("--quick --only verdict --seed 3 --format json").success();
     let checks = checks(&assert);
     let about =

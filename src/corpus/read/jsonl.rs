@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::path::Path;
 
 /// Maximum number of field names listed in an error.
-const MOST_NAMES: usize = 8;
+const MAX_NAMES: usize = 8;
 
 /// The strings in `field` of each line. A null is skipped, as in Parquet.
 pub(super) fn documents(path: &Path, bytes: &[u8], field: &str) -> Result<Vec<String>, CorpusError> {
@@ -35,8 +35,8 @@ fn document(path: &Path, line: usize, json: &str, field: &str) -> Result<Option<
             Err(CorpusError::FieldNotText { path, line, field: field.to_owned(), kind: kind(&other) })
         }
         None => {
-            let mut names: Vec<&str> = object.keys().map(String::as_str).take(MOST_NAMES).collect();
-            if object.len() > MOST_NAMES {
+            let mut names: Vec<&str> = object.keys().map(String::as_str).take(MAX_NAMES).collect();
+            if object.len() > MAX_NAMES {
                 names.push("…");
             }
             let present = if names.is_empty() { "none".to_owned() } else { names.join(", ") };

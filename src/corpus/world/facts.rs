@@ -24,7 +24,7 @@ const TOPICALITY: f64 = 0.5;
 const ENTITIES_PER_VALUE: usize = 5;
 
 /// Minimum number of values of a relation.
-const FEWEST_VALUES: usize = 5;
+const MIN_VALUES: usize = 5;
 
 /// A fact as a question with its answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +60,7 @@ impl Facts {
             relations.push(coiner.word(2, ""));
         }
         let entities: Vec<String> = (0..config.entities).map(|_| coiner.name()).collect();
-        let choices = config.entities.div_ceil(ENTITIES_PER_VALUE).max(FEWEST_VALUES);
+        let choices = config.entities.div_ceil(ENTITIES_PER_VALUE).max(MIN_VALUES);
         let mut values_of_a_relation = |_: &String| -> Vec<String> {
             let known: Vec<String> = (0..choices).map(|_| coiner.name()).collect();
             (0..config.entities).map(|_| known[rng.random_range(0..choices)].clone()).collect()
