@@ -4,25 +4,21 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use genloss::config::{self, Decoding};
+use genloss::drift::categorical::CategoricalSimulation;
 use genloss::drift::hypergeometric::subset;
 use genloss::drift::multinomial::multinomial;
-use genloss::drift::{DriftSettings, Frequencies, categorical};
+use genloss::drift::{DriftSettings, Frequencies};
 use genloss::seed::StreamKey;
 use std::hint::black_box;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn simulation(
-    mixture: &str,
-    samples: u64,
-    types: usize,
-    generations: usize,
-) -> categorical::CategoricalSimulation {
+fn simulation(mixture: &str, samples: u64, types: usize, generations: usize) -> CategoricalSimulation {
     let mixture = config::parse_mixture(mixture, "mixture").expect("a published name");
     let plan = DriftSettings { samples, generations, mixture, replicates: 1, seed: 1 };
     let frequencies = Frequencies::zipf(types, 1.1, 0.0).expect("valid parameters");
-    categorical::CategoricalSimulation::new(frequencies, Decoding::PLAIN, &plan).expect("a valid loop")
+    CategoricalSimulation::new(frequencies, Decoding::PLAIN, &plan).expect("a valid loop")
 }
 
 fn loops(criterion: &mut Criterion) {

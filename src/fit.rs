@@ -268,6 +268,7 @@ fn inventory(blends: &BTreeSet<&Blend>, points: &[Point]) -> String {
     blends.iter().map(counted).collect::<Vec<_>>().join("; ")
 }
 
+/// Caveats about the points, the laws and the predictions.
 fn notes(
     blends: &BTreeSet<&Blend>,
     points: &[Point],
@@ -295,22 +296,7 @@ fn notes(
             ));
         }
     }
-    let largest = |of: fn(&Point) -> u64| points.iter().map(of).max().unwrap_or(0);
-    let (most_tokens, most_parameters) =
-        (largest(|p| p.tokens.0), largest(|p| p.size.parameters().unwrap_or(0)));
-    let (parameters, tokens) = (at.size.parameters().unwrap_or(0), at.tokens.0);
-    if tokens > most_tokens || parameters > most_parameters {
-        let largest = match most_parameters {
-            0 => String::new(),
-            most => format!("N = {}, ", Tokens(most)),
-        };
-        notes.push(format!(
-            "{}, D = {} is beyond the largest runs ({largest}D = {}): predictions there assume that the laws continue to hold",
-            at.size,
-            at.tokens,
-            Tokens(most_tokens)
-        ));
-    }
+    notes.extend(extrapolation_note(points, at));
     let most = points.iter().map(|point| point.epochs).fold(0.0, f64::max);
     if most > MAX_EPOCHS {
         notes.push(format!(
@@ -318,4 +304,23 @@ fn notes(
         ));
     }
     notes
+}
+
+/// A note if predictions are for a larger model, or more tokens, than any run had.
+fn extrapolation_note(points: &[Point], at: PredictionPoint) -> Option<String> {
+    let max_tokens = points.iter().map(|point| point.tokens.0).max().unwrap_or(0);
+    let max_parameters = points.iter().filter_map(|point| point.size.parameters()).max().unwrap_or(0);
+    if at.tokens.0 <= max_tokens && at.size.parameters().unwrap_or(0) <= max_parameters {
+        return None;
+    }
+    let largest_size = match max_parameters {
+        0 => String::new(),
+        largest => format!("N = {}, ", Tokens(largest)),
+    };
+    Some(format!(
+        "{}, D = {} is beyond the largest runs ({largest_size}D = {}): predictions there assume that the laws continue to hold",
+        at.size,
+        at.tokens,
+        Tokens(max_tokens)
+    ))
 }

@@ -96,10 +96,10 @@ impl PointGroup<'_> {
 
     /// Fits the law; None if no search converges. `key` names the random streams.
     pub(super) fn fit(&self, blend: &Blend, resamples: usize, key: &StreamKey) -> Option<LawFit> {
-        let sample = FitData::new(self.form, &self.points);
-        let theta = sample.fit(&sample.ln_losses, starts(&sample, key))?;
-        let draws = draws(&sample, &theta, resamples, key);
-        let law = sample.law(&theta);
+        let data = FitData::new(self.form, &self.points);
+        let theta = data.fit(&data.ln_losses, starts(&data, key))?;
+        let draws = draws(&data, &theta, resamples, key);
+        let law = data.law(&theta);
         let epochs = self.points.iter().map(|point| point.epochs);
         Some(LawFit {
             blend: blend.clone(),
@@ -115,30 +115,35 @@ impl PointGroup<'_> {
         })
     }
 
+    /// Fits the law without the largest runs and predicts them; None if too few points would be left.
     fn hold_out(&self, key: &StreamKey) -> Option<HeldOutError> {
-        let (parameters, tokens) = (values(&self.points, parameters_of), values(&self.points, tokens_of));
-        let leaves = |values: &BTreeSet<u64>, has: bool| has && values.len() > MIN_VALUES;
-        let largest =
-            |values: &BTreeSet<u64>, has: bool| values.last().copied().filter(|_| leaves(values, has));
-        let largest_n = largest(&parameters, self.form.has_parameters());
-        let largest_d = largest(&tokens, self.form.has_tokens());
-        let is_held_out = |point: &&Point| {
-            largest_n.is_some_and(|n| parameters_of(point) == n)
-                || largest_d.is_some_and(|d| tokens_of(point) == d)
-        };
+        let largest_n =
+            self.form.has_parameters().then(|| largest_to_spare(&self.points, parameters_of)).flatten();
+        let largest_d = self.form.has_tokens().then(|| largest_to_spare(&self.points, tokens_of)).flatten();
+        let is_held_out =
+            |point: &&Point| largest_n == Some(parameters_of(point)) || largest_d == Some(tokens_of(point));
         let (held_out, kept): (Vec<&Point>, Vec<&Point>) = self.points.iter().copied().partition(is_held_out);
         if held_out.is_empty() || !determines(self.form, &kept, 0) {
             return None;
         }
-        let sample = FitData::new(self.form, &kept);
-        let law = sample.law(&sample.fit(&sample.ln_losses, starts(&sample, key))?);
-        let error = |point: &&Point| {
-            let predicted = law.loss(parameters_of(point) as f64, tokens_of(point) as f64);
-            (predicted - point.loss_nats).abs() / point.loss_nats
-        };
-        let relative_error = held_out.iter().map(error).sum::<f64>() / held_out.len() as f64;
+        let data = FitData::new(self.form, &kept);
+        let law = data.law(&data.fit(&data.ln_losses, starts(&data, key))?);
+        let relative_errors = held_out.iter().map(|point| relative_error(&law, point));
+        let relative_error = relative_errors.sum::<f64>() / held_out.len() as f64;
         Some(HeldOutError { points: held_out.len(), relative_error })
     }
+}
+
+/// The largest value of a quantity, if the others still determine the constants of a law.
+fn largest_to_spare(points: &[&Point], of: fn(&Point) -> u64) -> Option<u64> {
+    let values = values(points, of);
+    values.last().copied().filter(|_| values.len() > MIN_VALUES)
+}
+
+/// |L̂ − L|/L of one point.
+fn relative_error(law: &Law, point: &Point) -> f64 {
+    let predicted = law.loss(parameters_of(point) as f64, tokens_of(point) as f64);
+    (predicted - point.loss_nats).abs() / point.loss_nats
 }
 
 fn parameters_of(point: &Point) -> u64 {
@@ -170,15 +175,15 @@ fn determines(form: LawForm, points: &[&Point], spare: usize) -> bool {
     }
 }
 
-fn starts(sample: &FitData, key: &StreamKey) -> Vec<LogConstants> {
+fn starts(data: &FitData, key: &StreamKey) -> Vec<LogConstants> {
     let mut stream = key.at(streams::FIT_STARTS).stream(0);
-    (0..STARTS).map(|_| sample.start(&mut stream)).collect()
+    (0..STARTS).map(|_| data.start(&mut stream)).collect()
 }
 
 /// Laws refitted to the fitted losses with resampled residuals.
-fn draws(sample: &FitData, theta: &LogConstants, resamples: usize, key: &StreamKey) -> Vec<Law> {
-    let predicted = sample.predicted(theta);
-    let residuals = (&sample.ln_losses - &predicted) * inflation(predicted.len(), theta.len());
+fn draws(data: &FitData, theta: &LogConstants, resamples: usize, key: &StreamKey) -> Vec<Law> {
+    let predicted = data.predicted(theta);
+    let residuals = (&data.ln_losses - &predicted) * inflation(predicted.len(), theta.len());
     let key = key.at(streams::FIT_RESIDUALS);
     let draw = |item: u64| {
         let mut stream = key.stream(item);
@@ -187,8 +192,8 @@ fn draws(sample: &FitData, theta: &LogConstants, resamples: usize, key: &StreamK
         });
         // The fitted law is close to the optimum, but a search cannot leave a floor so low that it no longer changes the
         // loss. Hence other starting points too.
-        let starts = (0..REFIT_STARTS).map(|_| sample.start(&mut stream)).chain([theta.clone()]);
-        sample.fit(&drawn, starts).map(|theta| sample.law(&theta))
+        let starts = (0..REFIT_STARTS).map(|_| data.start(&mut stream)).chain([theta.clone()]);
+        data.fit(&drawn, starts).map(|theta| data.law(&theta))
     };
     (0..resamples as u64).into_par_iter().filter_map(draw).collect()
 }

@@ -114,16 +114,16 @@ fn mean(values: &[f64]) -> f64 {
 
 /// The least-squares problem at the current constants.
 struct RobustProblem<'a> {
-    sample: &'a FitData,
+    data: &'a FitData,
     ln_losses: &'a DVector<f64>,
     theta: LogConstants,
     terms: DMatrix<f64>,
 }
 
 impl<'a> RobustProblem<'a> {
-    fn new(sample: &'a FitData, ln_losses: &'a DVector<f64>, theta: LogConstants) -> Self {
-        let terms = sample.terms(&theta);
-        Self { sample, ln_losses, theta, terms }
+    fn new(data: &'a FitData, ln_losses: &'a DVector<f64>, theta: LogConstants) -> Self {
+        let terms = data.terms(&theta);
+        Self { data, ln_losses, theta, terms }
     }
 
     /// q of point `i`, and its derivative with respect to r.
@@ -148,7 +148,7 @@ impl LeastSquaresProblem<f64, Dyn, Dyn> for RobustProblem<'_> {
 
     fn set_params(&mut self, theta: &LogConstants) {
         self.theta.copy_from(theta);
-        self.terms = self.sample.terms(theta);
+        self.terms = self.data.terms(theta);
     }
 
     fn params(&self) -> LogConstants {
@@ -167,7 +167,7 @@ impl LeastSquaresProblem<f64, Dyn, Dyn> for RobustProblem<'_> {
             for j in 1..terms.len() {
                 let by_scale = slope * terms[j] / loss;
                 jacobian[(i, 2 * j - 1)] = by_scale;
-                jacobian[(i, 2 * j)] = -by_scale * self.theta[2 * j].exp() * self.sample.inputs[(i, j - 1)];
+                jacobian[(i, 2 * j)] = -by_scale * self.theta[2 * j].exp() * self.data.inputs[(i, j - 1)];
             }
         }
         Some(jacobian)

@@ -22,8 +22,11 @@ use super::{
     worst,
 };
 use crate::config::{self, Decoding};
+use crate::drift::categorical::CategoricalSimulation;
+use crate::drift::gaussian::GaussianSimulation;
 use crate::drift::multinomial::multinomial;
-use crate::drift::{DriftError, DriftRow, DriftSettings, Frequencies, categorical, gaussian, regression};
+use crate::drift::regression::RegressionSimulation;
+use crate::drift::{DriftError, DriftRow, DriftSettings, Frequencies};
 use crate::seed::{StreamKey, streams};
 use crate::stage::Stage;
 use rayon::prelude::*;
@@ -69,19 +72,19 @@ pub fn findings(settings: &VerifySettings, stage: &Stage) -> Result<Vec<Finding>
     for (mixture, dims) in GAUSSIAN_MIXTURES.into_iter().flat_map(|mixture| [(mixture, 1), (mixture, 3)]) {
         check_interrupt(stage)?;
         let settings = drift_settings(settings, mixture, 40, 6, settings.thoroughness.replicates())?;
-        let rows = gaussian::GaussianSimulation::new(dims, &settings)?.rows();
+        let rows = GaussianSimulation::new(dims, &settings)?.rows();
         all.extend(checks_of(&format!("Gaussian in {dims} dimensions, {mixture}"), &rows));
     }
     for (dims, statistic) in [(1, "log_variance"), (2, "log_det")] {
         let settings = drift_settings(settings, "replace", 10, 40, settings.thoroughness.replicates())?;
-        let mut rows = gaussian::GaussianSimulation::new(dims, &settings)?.rows();
+        let mut rows = GaussianSimulation::new(dims, &settings)?.rows();
         // On the raw scale the mean is determined by lineages too rare to be sampled.
         rows.retain(|row| row.statistic == statistic);
         all.extend(checks_of(&format!("Gaussian in {dims} dimensions, deep collapse"), &rows));
     }
     for mixture in ["replace", "replace-multiple", "accumulate", "control"] {
         let settings = drift_settings(settings, mixture, 60, 6, settings.thoroughness.replicates())?;
-        let rows = regression::RegressionSimulation::new(5, 1.0, &settings)?.rows()?;
+        let rows = RegressionSimulation::new(5, 1.0, &settings)?.rows()?;
         all.extend(checks_of(&format!("least squares, {mixture}"), &rows));
     }
     all.push(fixation(settings)?);
@@ -118,7 +121,7 @@ fn zipf(types: usize) -> Result<Frequencies, DriftError> {
 /// A categorical simulation and its natural frequencies.
 struct CategoricalCase {
     frequencies: Frequencies,
-    simulation: categorical::CategoricalSimulation,
+    simulation: CategoricalSimulation,
 }
 
 fn loop_of(
@@ -129,8 +132,7 @@ fn loop_of(
 ) -> Result<CategoricalCase, VerifyError> {
     let settings = drift_settings(settings, mixture, samples, GENERATIONS, replicates)?;
     let frequencies = zipf(TYPES)?;
-    let simulation =
-        categorical::CategoricalSimulation::new(frequencies.clone(), Decoding::PLAIN, &settings)?;
+    let simulation = CategoricalSimulation::new(frequencies.clone(), Decoding::PLAIN, &settings)?;
     Ok(CategoricalCase { frequencies, simulation })
 }
 
@@ -203,7 +205,7 @@ fn fixation(settings: &VerifySettings) -> Result<Finding, VerifyError> {
     let replicates = settings.thoroughness.replicates() / 2;
     let frequencies = Frequencies::new(&P)?;
     let drift = drift_settings(settings, "replace", 20, 200, replicates)?;
-    let simulation = categorical::CategoricalSimulation::new(frequencies.clone(), Decoding::PLAIN, &drift)?;
+    let simulation = CategoricalSimulation::new(frequencies.clone(), Decoding::PLAIN, &drift)?;
     let case = CategoricalCase { frequencies, simulation };
     let reference = case.reference(settings, settings.fault);
     let last = |replicate: usize| {
@@ -248,7 +250,7 @@ fn decoding(settings: &VerifySettings) -> Result<Vec<Finding>, VerifyError> {
     ];
     let check = |(name, decoding, limit): (&str, Decoding, &Limit)| {
         let drift = drift_settings(settings, "replace", 100_000_000_000_000, 5, 1)?;
-        let simulation = categorical::CategoricalSimulation::new(zipf(40)?, decoding, &drift)?;
+        let simulation = CategoricalSimulation::new(zipf(40)?, decoding, &drift)?;
         let mut farthest = 0.0_f64;
         simulation.lineage(0, &mut |generation, counts| {
             let expected = limit(generation);
@@ -305,7 +307,7 @@ fn sums(settings: &VerifySettings) -> Result<Vec<Finding>, VerifyError> {
     const MANY: u64 = 15_000_000_000_000;
     let check = |mixture: &str| {
         let drift = drift_settings(settings, mixture, MANY, 6, 1)?;
-        let simulation = categorical::CategoricalSimulation::new(zipf(3000)?, Decoding::PLAIN, &drift)?;
+        let simulation = CategoricalSimulation::new(zipf(3000)?, Decoding::PLAIN, &drift)?;
         let (mut found, mut expected) = (Vec::new(), Vec::new());
         simulation.lineage(0, &mut |generation, counts| {
             let corpora = if mixture == "accumulate" { generation as u64 + 1 } else { 1 };
