@@ -1,28 +1,42 @@
-//! Where does a loss come from? The difference between an arm and the control, in three parts that add up to it.
+//! Attribution: how much of the difference between an arm and the control is due to sampling, decoding and the model?
 //!
-//! With S what a metric is under drift alone and D what it is under drift and decoding ([`crate::baseline`]),
+//! With S a metric under drift alone, D the metric under drift and decoding ([`crate::baseline`]) and M the metric as
+//! measured, the difference between arm and control has three parts that add up to it:
 //!
 //! ```text
-//! sampling = S_arm − S_control                                  a finite sample, generation after generation
-//! decoding = (D_arm − S_arm) − (D_control − S_control)          temperature and truncation, in the loop
-//! misfit   = (seen_arm − seen_control) − (D_arm − D_control)    all the rest: what the models themselves get wrong
+//! sampling = S_arm − S_control                             finite samples, generation after generation
+//! decoding = (D_arm − S_arm) − (D_control − S_control)     temperature and truncation, in the loop
+//! misfit   = (M_arm − M_control) − (D_arm − D_control)     the rest: errors of the models themselves
 //! ```
 //!
-//! No better model takes the first part away, and no other decoder. The second one is a choice. The third is what remains
-//! for the model: rare things that it did not learn, or, with the other sign, things it makes up and so keeps a text more
-//! varied than drift would; it also has what the baseline leaves out. Of what the control's model never writes, an arm has
-//! nothing to lose: where the control lies far below its own baseline, sampling can be larger than the whole difference,
-//! and the misfit has the other sign.
+//! Neither a better model nor another decoder removes the first part. The second one is a choice. The third one is due to
+//! the model: rare things that it did not learn, or, with the opposite sign, things that it makes up and that keep a text
+//! more varied than drift would; it also includes what the baseline leaves out. An arm cannot lose what the control's
+//! model never writes: where the control lies far below its own baseline, sampling can be larger than the whole
+//! difference, and the misfit has the opposite sign.
 //!
-//! The interval of the misfit is that of the difference, made wider by the standard errors of the baseline, taken as
-//! independent: √(half² + (1.96 · error)²) on either side.
+//! The interval of the misfit is that of the difference, widened by the standard errors of the baseline, which are
+//! treated as independent: √(half² + (1.96 · error)²) on either side.
+//!
+//! ```no_run
+//! use genloss::{attribution, store, verdict};
+//!
+//! let run = store::read("runs/my-experiment".as_ref())?;
+//! let comparisons = verdict::compare("my-experiment", &run.observations(), "control", &run.catalogue());
+//! if let Some(baseline) = &run.baseline {
+//!     for part in attribution::attribute(&comparisons[0], baseline) {
+//!         println!("{}: {} from sampling, {} from decoding", part.metric, part.sampling, part.decoding);
+//!     }
+//! }
+//! # Ok::<(), store::StoreError>(())
+//! ```
 
 use crate::baseline::{Baseline, DriftCurve};
 use crate::config::CONTROL;
 use crate::verdict::{ArmComparison, Effect};
 use serde::Serialize;
 
-/// The two-sided 95 % quantile of the normal distribution.
+/// The 97.5 % quantile of the normal distribution, which bounds a two-sided 95 % interval.
 const QUANTILE: f64 = 1.96;
 
 /// The difference between an arm and the control in one metric at one generation, and its parts.
@@ -30,38 +44,38 @@ const QUANTILE: f64 = 1.96;
 pub struct Attribution {
     /// Id of the metric.
     pub metric: String,
-    /// The generation.
+    /// 1 or later.
     pub generation: usize,
-    /// ReplicateMean of the control, as seen.
+    /// Mean of the control, as measured.
     pub control: f64,
-    /// What drift and its decoder would have made of the control.
+    /// The control under drift and its decoder alone.
     pub control_by_drift: f64,
-    /// ReplicateMean of the arm, as seen.
+    /// Mean of the arm, as measured.
     pub arm_value: f64,
-    /// What drift and its decoder would have made of the arm.
+    /// The arm under drift and its decoder alone.
     pub arm_by_drift: f64,
-    /// Arm − control, as seen: the sum of the three parts.
+    /// Arm − control, as measured: the sum of the three parts.
     pub difference: f64,
-    /// What finite sampling does.
+    /// The part due to finite samples.
     pub sampling: f64,
-    /// What decoding adds to it.
+    /// The part due to decoding.
     pub decoding: f64,
-    /// What remains.
+    /// The remaining part.
     pub misfit: f64,
     /// Lower end of the 95 % interval of the misfit.
     pub misfit_ci_low: f64,
-    /// Upper end.
+    /// Upper end of the interval.
     pub misfit_ci_high: f64,
 }
 
 /// The parts of every difference of `comparison` whose metric has a baseline, in the order of its effects.
 #[must_use]
 pub fn attribute(comparison: &ArmComparison, baseline: &Baseline) -> Vec<Attribution> {
-    let of_effect = |effect: &Effect| {
+    let parts = |effect: &Effect| {
         let curve = |arm: &str| baseline.curve(arm, &effect.metric);
         split(effect, curve(&comparison.arm)?, curve(CONTROL)?)
     };
-    comparison.effects.iter().filter_map(of_effect).collect()
+    comparison.effects.iter().filter_map(parts).collect()
 }
 
 fn split(effect: &Effect, arm: &DriftCurve, control: &DriftCurve) -> Option<Attribution> {
@@ -132,10 +146,10 @@ mod tests {
         }
     }
 
-    /// Of −43, sampling makes 80 − 95 = −15; decoding takes 20 from the arm and 5 from the control, −15; so −13 remain. The
-    /// interval: ±1 as seen and 1.96 · 0.3 · √2 = 0.8316 of the baseline, together ±1.3006.
+    /// Of −43, sampling is 80 − 95 = −15; decoding takes 20 from the arm and 5 from the control, −15; −13 remain. The
+    /// interval: ±1 as measured and 1.96 · 0.3 · √2 = 0.8316 of the baseline, together ±1.3006.
     #[test]
-    fn a_difference_is_split_as_the_hand_splits_it() {
+    fn the_parts_of_a_difference_equal_those_computed_by_hand() {
         let curves = vec![curve(CONTROL, 95.0, 90.0), curve("cool", 80.0, 60.0)];
         let found = attribute(&comparison(), &Baseline { replicates: 64, curves });
         let [part] = found.as_slice() else { panic!("{found:?}") };

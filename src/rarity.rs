@@ -1,11 +1,19 @@
-//! How rare is a type? By mass, not by number.
+//! Classes of types (or facts) by how rare they are: head, torso and tail, bounded by shares of the text.
+//!
+//! ```
+//! use genloss::rarity::Rarity;
+//!
+//! // Shares before each type: 0, 0.7, 0.92 and 0.995.
+//! let classes = Rarity::of_descending(&[0.7, 0.22, 0.075, 0.005]);
+//! assert_eq!(classes, [Rarity::Head, Rarity::Head, Rarity::Torso, Rarity::Tail]);
+//! ```
 
-/// Where a type stands when types are sorted by falling frequency.
+/// The class of a type when types are sorted by descending frequency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rarity {
-    /// The fewest, most frequent types that hold at least 90 % of the mass.
+    /// The smallest number of most frequent types that make up at least 90 % of the text.
     Head,
-    /// The fewest next ones that, with the head, hold at least 99 %.
+    /// The smallest number of next ones that, together with the head, make up at least 99 %.
     Torso,
     /// The rest: at most 1 %.
     Tail,
@@ -15,7 +23,7 @@ impl Rarity {
     /// All three, the most frequent first.
     pub const ALL: [Self; 3] = [Self::Head, Self::Torso, Self::Tail];
 
-    /// The name that stands in the ids of metrics.
+    /// The name in the ids of metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -25,22 +33,30 @@ impl Rarity {
         }
     }
 
-    /// The class of each type, given masses that do not increase. They need not sum to 1.
+    /// The class of each type (types), given frequencies or counts in descending order. They need not sum to 1.
     #[must_use]
     pub fn of_descending(masses: &[f64]) -> Vec<Self> {
         let total: f64 = masses.iter().sum();
         let mut before = 0.0;
-        let class = |mass: &f64| {
-            let share = before / total;
+        let mut classes = Vec::with_capacity(masses.len());
+        for mass in masses {
+            classes.push(Self::after(before / total));
             before += mass;
-            // What is rounding, not mass, must not start another class.
-            match share {
-                _ if share < 0.90 - 1e-12 => Self::Head,
-                _ if share < 0.99 - 1e-12 => Self::Torso,
-                _ => Self::Tail,
-            }
-        };
-        masses.iter().map(class).collect()
+        }
+        classes
+    }
+
+    /// The class of a type, given the share of the text that more frequent types make up.
+    fn after(share: f64) -> Self {
+        /// A share this little below a bound has reached it: the difference is rounding.
+        const ROUNDING: f64 = 1e-12;
+        if share < 0.90 - ROUNDING {
+            Self::Head
+        } else if share < 0.99 - ROUNDING {
+            Self::Torso
+        } else {
+            Self::Tail
+        }
     }
 }
 
@@ -48,15 +64,15 @@ impl Rarity {
 mod tests {
     use super::Rarity::{self, Head, Tail, Torso};
 
-    /// Cumulated before each: 0, 0.5, 0.85, 0.95, 0.985, 0.995. The head needs the third to reach 0.9.
+    /// Shares before each: 0, 0.5, 0.85, 0.95, 0.985, 0.995. The head needs the third type to reach 0.9.
     #[test]
-    fn classes_are_the_fewest_types_that_reach_their_mass() {
+    fn a_class_ends_with_the_type_that_reaches_its_bound() {
         let classes = Rarity::of_descending(&[0.5, 0.35, 0.1, 0.035, 0.01, 0.005]);
         assert_eq!(classes, [Head, Head, Head, Torso, Torso, Tail]);
     }
 
     #[test]
-    fn rounding_starts_no_class() {
+    fn rounding_does_not_begin_another_class() {
         let classes = Rarity::of_descending(&[0.1; 10]);
         assert_eq!(classes.iter().filter(|&&class| class == Head).count(), 9);
     }

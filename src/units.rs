@@ -1,4 +1,12 @@
-//! Newtypes for quantities that must not be confused at a border.
+//! Newtypes for quantities that are easily confused.
+//!
+//! ```
+//! use genloss::units::{BitsPerByte, Tokens};
+//!
+//! assert_eq!(Tokens(1_250_000).to_string(), "1_250_000");
+//! // 8 ln 2 nats over 4 bytes are 2 bits per byte.
+//! assert_eq!(BitsPerByte::from_sums(8.0 * std::f64::consts::LN_2, 4), BitsPerByte(2.0));
+//! ```
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -13,8 +21,8 @@ impl fmt::Display for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = self.0.to_string();
         let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-        for (place, digit) in digits.chars().enumerate() {
-            if place > 0 && (digits.len() - place).is_multiple_of(3) {
+        for (index, digit) in digits.chars().enumerate() {
+            if index > 0 && (digits.len() - index).is_multiple_of(3) {
                 grouped.push('_');
             }
             grouped.push(digit);
@@ -34,7 +42,7 @@ pub struct NatsPerToken(pub f64);
 pub struct BitsPerByte(pub f64);
 
 impl BitsPerByte {
-    /// Sums first and divides once, so that short documents weigh less.
+    /// `nats` and `bytes` summed over all documents, so that a document weighs as much as its length.
     #[must_use]
     pub fn from_sums(nats: f64, bytes: u64) -> Self {
         Self(nats / (std::f64::consts::LN_2 * bytes as f64))
@@ -46,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_shown_in_groups_of_three() {
+    fn tokens_are_written_in_groups_of_three_digits() {
         assert_eq!(Tokens(7).to_string(), "7");
         assert_eq!(Tokens(1_250_000).to_string(), "1_250_000");
     }
