@@ -1,9 +1,8 @@
-//! The direction of every metric: a distribution that narrows moves it the way the catalogue says, one that widens
-//! does not.
+//! The direction of every metric: it moves as the catalogue says when a distribution narrows, and not when it widens.
 //!
-//! Nature is Zipf's law over 4000 types. A change makes another distribution of it, or another text: texts are drawn,
-//! and scores of a model follow from the distribution that it would have learnt. 40 000 tokens, fixed seeds; a move
-//! counts from four standard errors, or 10⁻⁶ for what a fixed text leaves no doubt about.
+//! Natural text is drawn from a Zipf distribution over 4000 types. A change produces another distribution, or another
+//! text: texts are drawn from it, and the scores of a model follow from the distribution that it would have learnt.
+//! 40 000 tokens, fixed seeds; a change counts from four standard errors on, or from 10⁻⁶ for metrics on fixed text.
 
 use genloss::documents::{Documents, TokenId};
 use genloss::measure::{Catalogue, Direction, FactAnswer, Inputs, Measurement, Metrics, Reference, measure};
@@ -20,16 +19,16 @@ const TYPES: usize = 4000;
 const TOKENS: usize = 40_000;
 const DOCUMENT: usize = 25;
 
-/// What happens to a distribution, or to text drawn from it.
+/// A change of a distribution, or of the text drawn from it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Change {
-    /// Nothing.
-    None,
+    /// No change.
+    Nothing,
     /// All but the most frequent tenth of the types become a thousand times as rare.
     CutTail,
     /// A temperature of 0.6.
     Cold,
-    /// The rare nine tenths of the types fall in with the frequent tenth, in turn.
+    /// Each of the rare nine tenths of the types is merged with one of the frequent tenth, in turn.
     Merge,
     /// The same few documents again and again.
     Repeat,
@@ -37,27 +36,27 @@ enum Change {
     Circle,
     /// A temperature of 1.6.
     Hot,
-    /// Half of it uniform.
+    /// An equal mixture with the uniform distribution.
     Uniform,
 }
-use Change::{Circle, Cold, CutTail, Hot, Merge, None as Nothing, Repeat, Uniform};
+use Change::{Circle, Cold, CutTail, Hot, Merge, Nothing, Repeat, Uniform};
 
-/// What a metric does when a distribution widens.
+/// How a metric moves when a distribution widens.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Widening {
     /// It moves against its narrowing direction.
     Opposite,
     /// It does not move in its narrowing direction.
     NotNarrowing,
-    /// It moves as when narrowing, as its documentation says: it measures a distance, of whatever kind.
+    /// It moves as when narrowing, as its documentation says: it measures a distance in any direction.
     Same,
 }
 use Widening::{NotNarrowing, Opposite, Same};
 
-/// Every metric with a direction: the narrowings that concern it, and what widening does.
+/// Every metric with a direction: the kinds of narrowing that move it, and the effect of widening.
 ///
-/// Left out on purpose: `heldout_loss_head` under a cut tail *falls*, because what the tail loses the head gains; and
-/// Zipf's exponent stays where frequent types keep their proportions (a cut, a merger).
+/// Left out on purpose: with a cut tail, `heldout_loss_head` *falls*, because the head gains what the tail loses; and
+/// Zipf's exponent does not change where frequent types keep their proportions (a cut, a merger).
 const TABLE: &[(&str, &[Change], Widening)] = &[
     ("heldout_loss", &[CutTail, Cold], Same),
     ("heldout_loss_head", &[Cold], Same),
@@ -100,7 +99,7 @@ const TABLE: &[(&str, &[Change], Widening)] = &[
 ];
 
 #[test]
-fn the_table_holds_every_metric_that_has_a_direction() {
+fn the_table_contains_every_metric_that_has_a_direction() {
     let catalogue = Catalogue::builtin();
     let directed = catalogue.iter().filter(|metric| metric.narrowing != Direction::Unclear);
     assert!(directed.map(|metric| &*metric.id).eq(TABLE.iter().map(|row| row.0)));
@@ -125,7 +124,7 @@ fn every_metric_moves_in_its_direction_when_a_distribution_narrows() {
 }
 
 #[test]
-fn no_metric_takes_widening_for_narrowing_unless_it_says_so() {
+fn no_metric_mistakes_widening_for_narrowing_unless_it_is_documented() {
     let world = World::new();
     let before = world.measured(Nothing, 3);
     let mut wrong = Vec::new();
@@ -146,8 +145,8 @@ fn no_metric_takes_widening_for_narrowing_unless_it_says_so() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// How far a metric went in its narrowing direction, in standard errors of the difference. What is taken on a fixed
-/// text has no error of its own.
+/// How far a metric moved in its narrowing direction, in standard errors of the difference. Metrics on a fixed text have
+/// no error of the difference.
 fn moved(id: &str, before: &[Measurement], after: &[Measurement]) -> f64 {
     let catalogue = Catalogue::builtin();
     let metric = catalogue.get(id).unwrap();
@@ -159,7 +158,7 @@ fn moved(id: &str, before: &[Measurement], after: &[Measurement]) -> f64 {
     sign * (after.value - before.value) / error.max(1e-12)
 }
 
-/// Natural text and a way to measure what a change makes of it.
+/// Natural text, compared with changed text.
 struct World {
     natural: Vec<f64>,
     reference: Reference,
@@ -209,12 +208,12 @@ impl World {
                 let circles: Vec<Vec<TokenId>> = circles.collect();
                 circles.iter().map(Vec::as_slice).collect()
             }
-            _ => draw(learnt, TOKENS, random),
+            Nothing | CutTail | Cold | Merge | Hot | Uniform => draw(learnt, TOKENS, random),
         }
     }
 }
 
-/// The distribution that a change makes of `p`, whose probabilities fall.
+/// The changed distribution, given probabilities `p` in descending order.
 fn changed(p: &[f64], change: Change) -> Vec<f64> {
     let power = |exponent: f64| p.iter().map(|p| p.powf(exponent)).collect::<Vec<f64>>();
     let types = p.len();
@@ -234,21 +233,21 @@ fn changed(p: &[f64], change: Change) -> Vec<f64> {
     })
 }
 
-/// A model knows a fact that it has met: 30 000 sentences about 3000 facts of Zipfian popularity.
+/// A model knows the facts that occur in its text: 30 000 sentences about 3000 facts of Zipfian popularity.
 fn facts(change: Change, random: &mut Stream) -> Vec<FactAnswer> {
     let popularity = normal((1..=3000).map(|rank| 1.0 / f64::from(rank)).collect());
-    let met = draw(&changed(&popularity, change), 30_000, random);
-    let mut is_met = vec![false; popularity.len()];
-    met.flat().iter().for_each(|&id| is_met[id as usize] = true);
+    let stated = draw(&changed(&popularity, change), 30_000, random);
+    let mut is_stated = vec![false; popularity.len()];
+    stated.flat().iter().for_each(|&id| is_stated[id as usize] = true);
     let classes = Rarity::of_descending(&popularity);
     classes
         .into_iter()
-        .zip(is_met)
+        .zip(is_stated)
         .map(|(popularity, recalled)| FactAnswer { popularity, recalled })
         .collect()
 }
 
-/// What a model that has learnt `p` thinks of a text.
+/// The scores of a text by a model that has learnt `p`.
 fn scores(text: &Documents, p: &[f64]) -> Scores {
     let entropy: f64 = p.iter().filter(|p| **p > 0.0).map(|p| -p * p.ln()).sum();
     Scores {

@@ -1,5 +1,5 @@
-//! Measuring: values known in closed form, the sign of every metric on narrowing and widening text, honest standard
-//! errors, and nothing but finite numbers out of the strangest text.
+//! Metrics: values known in closed form, the direction of every metric on narrowing and widening text, realistic standard
+//! errors, and finite numbers for degenerate text.
 
 mod custom;
 mod narrowing;
@@ -24,7 +24,7 @@ use std::sync::atomic::AtomicBool;
 /// Ends every document of these tests.
 const END: TokenId = 0;
 
-/// Runs `work` in a stage that nobody watches.
+/// Runs `work` in a stage without an observer.
 fn staged<T>(work: impl FnOnce(&Stage) -> T) -> T {
     let interrupt = AtomicBool::new(false);
     work(&Stage::new(StreamKey::new(1, "test", 0, "measure"), &Silent, &interrupt))
@@ -34,7 +34,7 @@ fn stream(item: u64) -> Stream {
     StreamKey::new(7, "test", 0, "measure test").stream(item)
 }
 
-/// Texts in which token 17 reads "w17" and the end token nothing.
+/// Decoded documents: token 17 is "w17 ", the end token is empty.
 fn texts_of(documents: &Documents) -> Vec<String> {
     let word = |&id: &TokenId| if id == END { String::new() } else { format!("w{id} ") };
     documents.iter().map(|document| document.iter().map(word).collect()).collect()
@@ -47,7 +47,7 @@ struct Source {
 }
 
 impl Source {
-    /// K types with p(r) ∝ r^(−1/temperature).
+    /// `types` types with p(r) ∝ r^(−1/temperature).
     fn zipf(types: usize, temperature: f64) -> Self {
         Self::weighted(&(1..=types).map(|rank| (rank as f64).powf(-1.0 / temperature)).collect::<Vec<_>>())
     }
@@ -78,8 +78,8 @@ impl Source {
                     document.push(document[random.random_range(0..document.len())]);
                 } else {
                     let draw: f64 = random.random();
-                    let place = self.cumulative.partition_point(|&mass| mass < draw);
-                    document.push(place.min(self.cumulative.len() - 1) as TokenId + 1);
+                    let rank = self.cumulative.partition_point(|&mass| mass < draw);
+                    document.push(rank.min(self.cumulative.len() - 1) as TokenId + 1);
                 }
             }
             document.push(END);
@@ -107,7 +107,8 @@ impl Measured {
     }
 }
 
-/// Natural text, with a model that gives every held-out token the probability 1/4 and is sure to ln 2 nats.
+/// Natural text, and a model that gives every held-out token the probability 1/4 and whose predictions have an entropy of
+/// ln 2 nats.
 struct World {
     reference: Reference,
     scores: Scores,
@@ -151,7 +152,7 @@ impl World {
     }
 }
 
-/// A world with text by `source`: 40 000 tokens of reference.
+/// A world whose natural text comes from `source`: 40 000 tokens of reference, 4 000 held out.
 fn world_of(source: &Source, item: u64) -> World {
     let random = &mut stream(item);
     World::new(&source.write(40_000, random), &source.write(4_000, random))
@@ -180,7 +181,7 @@ fn every_metric_of_the_catalogue_is_measured_in_its_order() {
 fn a_uniform_source_has_the_entropy_and_the_hill_numbers_of_a_uniform_distribution() {
     let source = Source::weighted(&[1.0; 500]);
     let random = &mut stream(3);
-    // As many words as the budget will ask for, so that about 15 000 are counted.
+    // About 15 000 words are counted.
     let world = World::new(&source.write(30_000, random), &source.write(2_000, random));
     let measured = world.measure(&source.write(20_000, random));
     let entropy = measured.get("unigram_entropy_words").expect("measured");
@@ -192,8 +193,8 @@ fn a_uniform_source_has_the_entropy_and_the_hill_numbers_of_a_uniform_distributi
     assert!(measured.value("zipf_exponent_words") < 0.2);
 }
 
-/// Few tokens of many types: the plug-in entropy of 3000 tokens of a uniform source over 2000 types is too small by
-/// (K − 1)/2n = 0.33 nats to first order; the corrected one is to be within a tenth of that, on average.
+/// Few tokens of many types: the plug-in entropy of 3000 tokens from a uniform source over 2000 types is too small by
+/// (K − 1)/2n = 0.33 nats to first order; the error of the corrected one is at most a tenth of that, on average.
 #[test]
 fn the_corrected_entropy_is_nearly_unbiased_where_the_plug_in_is_not() {
     let source = Source::weighted(&[1.0; 2000]);
@@ -216,9 +217,9 @@ fn the_corrected_entropy_is_nearly_unbiased_where_the_plug_in_is_not() {
     assert!((corrected - truth).abs() < 0.03, "corrected {corrected}, truth {truth}");
 }
 
-/// p(r) ∝ r^(−1.1) over 300 types, nearly all of which occur: the exponent comes back.
+/// p(r) ∝ r^(−1.1) over 300 types, nearly all of which occur.
 #[test]
-fn the_zipf_exponent_of_zipfian_text_comes_back() {
+fn the_zipf_exponent_of_zipfian_text_is_recovered() {
     let source = Source::zipf(300, 1.0 / 1.1);
     let random = &mut stream(5);
     let world = World::new(&source.write(60_000, random), &source.write(2_000, random));
@@ -227,9 +228,9 @@ fn the_zipf_exponent_of_zipfian_text_comes_back() {
     assert!((exponent - 1.1).abs() < 0.03, "{exponent}");
 }
 
-/// Natural text covers its own tail as expected: ratio 1, over fresh references and texts, at sizes below, at and
-/// above that of the half of the reference (20 000) that expectations come from. 24 repeats; tolerance 4 standard
-/// errors of their mean. So do the types that the survival bins find.
+/// The expected coverage of natural text is 1, over fresh references and texts, at sizes below, at and above that of the
+/// half of the reference (20 000) that expectations come from; so is the ratio of the types found in the survival bins to
+/// those expected. 24 repeats; tolerance 4 standard errors of their mean.
 #[test]
 fn natural_text_of_any_size_covers_the_tail_as_expected() {
     let source = Source::zipf(3000, 1.0).copying(0.2);
@@ -262,7 +263,7 @@ fn mean_and_spread(values: &[f64]) -> (f64, f64) {
 /// By hand: documents `1 2 3 4 1 2 3 4` and `1 1`. 10 tokens of 4 types; 8 bigrams of 5 types (12 23 34 41 11);
 /// 6 trigrams of 4 (123 234 341 412); 5 four-grams of 4 (1234 2341 3412 4123), one of them repeated.
 #[test]
-fn shares_of_distinct_and_repeated_n_grams_are_what_the_hand_counts() {
+fn shares_of_distinct_and_repeated_n_grams_equal_those_counted_by_hand() {
     let natural: Documents = [&[1, 2, 3, 4, 5][..], &[3, 4, 1, 2, 9]].into_iter().collect();
     let synthetic: Documents = [&[1, 2, 3, 4, 1, 2, 3, 4][..], &[1, 1]].into_iter().collect();
     let measured = World::new(&natural, &natural).measure(&synthetic);
@@ -272,7 +273,7 @@ fn shares_of_distinct_and_repeated_n_grams_are_what_the_hand_counts() {
         ("distinct_3", 4.0 / 6.0),
         ("distinct_4", 4.0 / 5.0),
         ("repetition", 1.0 / 5.0),
-        // Training has 1234, 2345, 3412, 4129: new are 2341 and 4123, two of five.
+        // The training text has 1234, 2345, 3412, 4129: 2341 and 4123 are new, two of five.
         ("novelty_4", 2.0 / 5.0),
         ("loss_under_generation_0", 1.5),
         ("hill_0", 4.0),
@@ -306,9 +307,9 @@ fn held_out_losses_are_means_over_tokens_and_bytes() {
     assert_eq!(tokens, 3_000);
 }
 
-/// A sharper model (temperature ½) reads natural text worse on the whole and in the tail, and is surer of itself.
+/// A sharper model (temperature ½) predicts natural text worse, tail first, and is more confident.
 #[test]
-fn a_sharpened_model_loses_held_out_text_tail_first() {
+fn a_sharpened_model_has_a_higher_held_out_loss_above_all_in_the_tail() {
     let types = 300;
     let source = Source::zipf(types, 1.0);
     let random = &mut stream(8);
@@ -337,7 +338,7 @@ fn definition(id: &str) -> MetricDefinition {
     Catalogue::builtin().get(id).unwrap_or_else(|| panic!("{id} is not in the catalogue")).clone()
 }
 
-/// The metrics that a change of the synthetic text alone moves.
+/// The metrics that depend on the synthetic text alone.
 fn text_metrics() -> impl Iterator<Item = String> {
     let of_text =
         |family| matches!(family, Family::Tail | Family::Entropy | Family::Divergence | Family::Form);
@@ -351,9 +352,9 @@ fn text_metrics() -> impl Iterator<Item = String> {
     ids.into_iter()
 }
 
-/// Brute force: 80 texts of 8000 tokens by one source whose tokens depend on each other within documents. The mean
-/// stated standard error is to lie within 0.7 … 1.5 of the spread of the values (the spread itself is known to 8 %);
-/// for the metrics that count types or strings, where the jackknife errs on the large side, within 0.7 … 2.
+/// Brute force: 80 texts of 8000 tokens from one source whose tokens depend on each other within documents. The mean
+/// standard error lies within 0.7 … 1.5 of the spread of the values (the spread itself is known to 8 %); for metrics that
+/// count types or strings, where the jackknife is rather too large, within 0.7 … 2.
 #[test]
 fn standard_errors_agree_with_the_spread_over_many_texts() {
     let source = Source::zipf(3000, 1.0).copying(0.3);
@@ -365,10 +366,10 @@ fn standard_errors_agree_with_the_spread_over_many_texts() {
     let mut wrong = Vec::new();
     for id in text_metrics().chain(["novelty_4".to_owned()]) {
         let values: Vec<f64> = measured.iter().map(|m| m.value(&id)).collect();
-        let stated = measured.iter().filter_map(|m| m.get(&id)).map(|m| m.std_err).sum::<f64>() / 80.0;
+        let std_err = measured.iter().filter_map(|m| m.get(&id)).map(|m| m.std_err).sum::<f64>() / 80.0;
         let (mean, spread) = mean_and_spread(&values);
-        let ratio = stated / spread;
-        println!("{id:24} {mean:10.5} spread {spread:.6} stated/spread {ratio:.2}");
+        let ratio = std_err / spread;
+        println!("{id:24} {mean:10.5} spread {spread:.6} std_err/spread {ratio:.2}");
         if !(0.7..if counts_types(&id) { 2.0 } else { 1.5 }).contains(&ratio) {
             wrong.push(format!("{id}: {ratio:.2}"));
         }
@@ -376,7 +377,7 @@ fn standard_errors_agree_with_the_spread_over_many_texts() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
-/// Knows facts whose prompt ends in an even letter; speaks in letters as tokens.
+/// A model whose tokens are letters, and that knows the facts whose prompt ends in a letter with an even code.
 struct HalfKnowing;
 
 impl LanguageModel for HalfKnowing {
@@ -398,7 +399,7 @@ impl LanguageModel for HalfKnowing {
         Ok(answers.iter().map(Vec::as_slice).collect())
     }
     fn redraw(&self, _: &Documents, _: &Decoding, _: &[f64], _: &Stage) -> Result<Vec<Redrawn>, ModelError> {
-        unreachable!("recall only asks for text")
+        unreachable!("recall only generates text")
     }
 
     fn save(&self, _: &Path) -> Result<(), ModelError> {
@@ -407,14 +408,14 @@ impl LanguageModel for HalfKnowing {
 }
 
 #[test]
-fn facts_are_asked_back_by_popularity() {
+fn a_fact_is_recalled_if_the_model_completes_its_prompt() {
     let encode = |text: &str| text.chars().map(u32::from).collect::<Vec<_>>();
     let decode = |ids: &[TokenId]| ids.iter().filter_map(|&id| char::from_u32(id)).collect::<String>();
     let fact = |prompt, popularity| {
         let value = "Velu".to_owned();
         Fact { prompt: encode(prompt), value_tokens: encode(&value).len(), value, popularity }
     };
-    // 'b' and 'd' are even (98, 100), 'a' and 'c' odd.
+    // The codes of 'b' and 'd' are even (98, 100), those of 'a' and 'c' odd.
     let facts = [
         fact("the river of b", Rarity::Head),
         fact("the river of d", Rarity::Tail),

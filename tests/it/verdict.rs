@@ -1,4 +1,4 @@
-//! Verdicts on simulated experiments whose truth is known.
+//! Verdicts on simulated experiments with known effects.
 
 use genloss::measure::{Catalogue, Family};
 use genloss::seed::StreamKey;
@@ -6,20 +6,20 @@ use genloss::verdict::{ArmComparison, Observation, Verdict, compare, headline_me
 use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
 
-/// A made-up experiment: `control` and `arm`, noise the same for both, every metric its own.
+/// A simulated experiment of `control` and `arm`: the same noise in both, independent in every metric.
 #[derive(Clone)]
 struct Simulation {
     seeds: u64,
     generations: usize,
-    /// Standard deviation of training anew, in practical sizes.
+    /// Standard deviation of the noise that is independent in every generation, in practical sizes.
     training_noise: f64,
-    /// Standard deviation of what a lineage keeps for good, in practical sizes.
+    /// Standard deviation of the noise that a lineage keeps from generation 1 on, in practical sizes.
     lasting_noise: f64,
-    /// What the arm gains per generation, in practical sizes and in the narrowing direction, by metric.
+    /// The effect on the arm per generation, by metric, in practical sizes and in the narrowing direction.
     narrowing: fn(&str) -> f64,
 }
 
-const NOTHING: Simulation =
+const NO_EFFECT: Simulation =
     Simulation { seeds: 3, generations: 6, training_noise: 0.3, lasting_noise: 0.0, narrowing: |_| 0.0 };
 
 impl Simulation {
@@ -65,12 +65,12 @@ fn family(id: &str) -> Family {
     Catalogue::builtin().get(id).expect("a built-in metric").family
 }
 
-/// The rules promise at most 2.5 %; what `genloss verify` measures on such noise stays below 1 %: 5 of 500, and 2 σ.
+/// The rules promise at most 2.5 %. `genloss verify` measures less than 1 % on such noise: 5 of 500, and 2 σ.
 #[test]
 fn control_against_control_is_rarely_called_narrowing() {
     for seeds in [1, 3, 5] {
         for lasting_noise in if seeds == 1 { &[0.0][..] } else { &[0.0, 0.5] } {
-            let simulation = Simulation { seeds, lasting_noise: *lasting_noise, ..NOTHING.clone() };
+            let simulation = Simulation { seeds, lasting_noise: *lasting_noise, ..NO_EFFECT.clone() };
             let false_calls =
                 (0..500).filter(|&e| simulation.verdict(e).called_at_generation.is_some()).count();
             assert!(false_calls <= 10, "{seeds} seeds, lasting noise {lasting_noise}: {false_calls} of 500");
@@ -78,12 +78,12 @@ fn control_against_control_is_rarely_called_narrowing() {
     }
 }
 
-/// A call needs two families, each at half the family-wise error of 2.5 %; that any of three speaks up falsely has thus a
-/// chance of at most 3.75 %, and 500 experiments leave ± 3 · 0.85 %.
+/// A call needs two families, each at half the family-wise error of 2.5 %; the probability of a false positive in any of
+/// three is thus at most 3.75 %, with ± 3 · 0.85 % in 500 experiments.
 #[test]
-fn a_family_speaks_up_falsely_no_more_often_than_it_may() {
+fn false_positives_in_any_family_stay_below_their_bound() {
     for (seeds, lasting_noise) in [(1, 0.0), (2, 0.0), (3, 0.0), (3, 0.5), (5, 1.0)] {
-        let simulation = Simulation { seeds, lasting_noise, ..NOTHING.clone() };
+        let simulation = Simulation { seeds, lasting_noise, ..NO_EFFECT.clone() };
         let any = |e: &u64| simulation.verdict(*e).effects.iter().any(|effect| effect.significant);
         let wrong = (0..500).filter(any).count();
         assert!(wrong <= 32, "{seeds} seeds, lasting noise {lasting_noise}: {wrong} of 500");
@@ -92,9 +92,9 @@ fn a_family_speaks_up_falsely_no_more_often_than_it_may() {
 
 /// 95 % pointwise intervals: 300 experiments × 8 metrics at the last generation; the noise estimates are conservative.
 #[test]
-fn intervals_cover_the_truth_at_least_as_often_as_they_say() {
+fn intervals_cover_the_true_effect_at_least_as_often_as_promised() {
     for (seeds, lasting_noise) in [(2, 0.0), (3, 0.5), (5, 0.5)] {
-        let simulation = Simulation { seeds, lasting_noise, ..NOTHING.clone() };
+        let simulation = Simulation { seeds, lasting_noise, ..NO_EFFECT.clone() };
         let last: Vec<_> = (0..300)
             .flat_map(|e| simulation.verdict(e).effects.into_iter().filter(|effect| effect.generation == 6))
             .collect();
@@ -107,7 +107,7 @@ fn intervals_cover_the_truth_at_least_as_often_as_they_say() {
 #[test]
 fn an_arm_that_loses_more_than_a_practical_size_per_generation_has_collapsed() {
     for seeds in [1, 3] {
-        let simulation = Simulation { seeds, narrowing: |_| 1.5, training_noise: 0.1, ..NOTHING.clone() };
+        let simulation = Simulation { seeds, narrowing: |_| 1.5, training_noise: 0.1, ..NO_EFFECT.clone() };
         for experiment in 0..50 {
             let comparison = simulation.verdict(experiment);
             assert_eq!(comparison.verdict, Verdict::Collapsed, "{}", comparison.explanation);
@@ -120,17 +120,17 @@ fn an_arm_that_loses_more_than_a_practical_size_per_generation_has_collapsed() {
 
 #[test]
 fn a_small_but_certain_loss_is_narrowing_and_not_collapse() {
-    let simulation = Simulation { seeds: 5, narrowing: |_| 0.1, training_noise: 0.05, ..NOTHING.clone() };
+    let simulation = Simulation { seeds: 5, narrowing: |_| 0.1, training_noise: 0.05, ..NO_EFFECT.clone() };
     for experiment in 0..20 {
         assert_eq!(simulation.verdict(experiment).verdict, Verdict::Narrowing);
     }
 }
 
-/// One family makes no call, and what it says is said.
+/// One family is not enough for a call, but the explanation names it.
 #[test]
-fn a_loss_of_one_family_alone_is_told() {
+fn a_loss_in_one_family_alone_is_explained() {
     let lost = |id: &str| if family(id) == Family::HeldOut { 1.0 } else { 0.0 };
-    let simulation = Simulation { narrowing: lost, training_noise: 0.3, ..NOTHING.clone() };
+    let simulation = Simulation { narrowing: lost, training_noise: 0.3, ..NO_EFFECT.clone() };
     for experiment in 0..20 {
         let ArmComparison { verdict, explanation, .. } = simulation.verdict(experiment);
         assert_eq!(verdict, Verdict::Inconclusive, "{explanation}");
@@ -143,8 +143,8 @@ fn a_loss_of_one_family_alone_is_told() {
 }
 
 #[test]
-fn without_noise_to_speak_of_an_arm_like_the_control_is_stable() {
-    let simulation = Simulation { training_noise: 0.05, ..NOTHING.clone() };
+fn with_little_noise_an_arm_like_the_control_is_stable() {
+    let simulation = Simulation { training_noise: 0.05, ..NO_EFFECT.clone() };
     for experiment in 0..20 {
         let comparison = simulation.verdict(experiment);
         assert_eq!(comparison.verdict, Verdict::Stable, "{}", comparison.explanation);
@@ -154,16 +154,16 @@ fn without_noise_to_speak_of_an_arm_like_the_control_is_stable() {
 
 #[test]
 fn a_metric_that_improves_is_never_evidence_of_narrowing() {
-    let simulation = Simulation { narrowing: |_| -2.0, training_noise: 0.05, ..NOTHING.clone() };
+    let simulation = Simulation { narrowing: |_| -2.0, training_noise: 0.05, ..NO_EFFECT.clone() };
     let comparison = simulation.verdict(0);
     assert_eq!(comparison.verdict, Verdict::Stable);
     assert!(comparison.effects.iter().all(|effect| !effect.significant));
 }
 
 #[test]
-fn one_family_alone_is_no_verdict() {
+fn one_family_alone_is_inconclusive() {
     let entropy = |id: &str| if family(id) == Family::Entropy { 2.0 } else { 0.0 };
-    let simulation = Simulation { narrowing: entropy, training_noise: 0.05, ..NOTHING.clone() };
+    let simulation = Simulation { narrowing: entropy, training_noise: 0.05, ..NO_EFFECT.clone() };
     let comparison = simulation.verdict(0);
     assert_eq!(comparison.verdict, Verdict::Inconclusive);
     assert!(comparison.effects.iter().any(|effect| effect.significant));
@@ -171,8 +171,8 @@ fn one_family_alone_is_no_verdict() {
 }
 
 #[test]
-fn a_call_never_uses_the_future() {
-    let simulation = Simulation { narrowing: |_| 0.4, training_noise: 0.3, ..NOTHING.clone() };
+fn a_call_does_not_depend_on_later_generations() {
+    let simulation = Simulation { narrowing: |_| 0.4, training_noise: 0.3, ..NO_EFFECT.clone() };
     for experiment in 0..30 {
         let all = simulation.observations(experiment);
         let whole = compare("e", &all, "control", &Catalogue::builtin()).remove(0);
@@ -188,8 +188,8 @@ fn a_call_never_uses_the_future() {
 }
 
 #[test]
-fn the_order_of_seeds_changes_nothing() {
-    let simulation = Simulation { seeds: 4, narrowing: |_| 0.4, ..NOTHING.clone() };
+fn the_order_of_observations_does_not_matter() {
+    let simulation = Simulation { seeds: 4, narrowing: |_| 0.4, ..NO_EFFECT.clone() };
     let mut observations = simulation.observations(1);
     let before = compare("e", &observations, "control", &Catalogue::builtin());
     observations.shuffle(&mut StreamKey::new(1, "", 0, "shuffle").stream(0));
@@ -199,7 +199,7 @@ fn the_order_of_seeds_changes_nothing() {
 /// One generation, three seeds, differences 0.1, 0.2, 0.3: mean 0.2, standard deviation 0.1, standard error
 /// 0.1/√3 = 0.057735; t with 2 degrees of freedom is 4.302653 at 97.5 %, so the interval is 0.2 ± 0.248414.
 #[test]
-fn an_interval_is_the_one_worked_out_by_hand() {
+fn an_interval_equals_the_one_computed_by_hand() {
     let observation = |seed, arm: &str, value| Observation {
         seed,
         arm: arm.to_owned(),
@@ -227,10 +227,10 @@ fn an_interval_is_the_one_worked_out_by_hand() {
     assert_eq!(comparison.seeds, 3);
 }
 
-/// The noise is that of two walks like the control's (values 1, 3, 2; steps 2 and −1 of variance 4.5): after two
-/// generations 2 · 2 · 4.5, so with one seed the standard error is √18.
+/// The noise is that of two random walks like the control's (values 1, 3, 2; steps 2 and −1 with variance 4.5): after two
+/// generations 2 · 2 · 4.5, so the standard error of one seed is √18.
 #[test]
-fn with_one_seed_noise_is_judged_by_the_controls_own_generations() {
+fn with_one_seed_noise_is_estimated_from_the_generations_of_the_control() {
     let mut observations = Vec::new();
     for (generation, value) in [1.0, 3.0, 2.0].into_iter().enumerate() {
         for arm in ["control", "arm"] {
@@ -247,34 +247,34 @@ fn with_one_seed_noise_is_judged_by_the_controls_own_generations() {
     }
     let comparison = compare("e", &observations, "control", &Catalogue::builtin()).remove(0);
     assert!((comparison.effects[1].std_err - 18f64.sqrt()).abs() < 1e-12);
-    // Generation 1 has one step, and no spread of steps: measuring error only, √(0.01 + 0.01).
+    // At generation 1 there is one step, so no spread of steps: measurement error only, √(0.01 + 0.01).
     assert!((comparison.effects[0].std_err - 0.02f64.sqrt()).abs() < 1e-12);
 }
 
 #[test]
-fn measuring_error_alone_is_never_a_verdict() {
-    let simulation = Simulation { seeds: 1, generations: 1, narrowing: |_| 50.0, ..NOTHING.clone() };
+fn measurement_error_alone_never_leads_to_a_call() {
+    let simulation = Simulation { seeds: 1, generations: 1, narrowing: |_| 50.0, ..NO_EFFECT.clone() };
     let comparison = simulation.verdict(0);
     assert_eq!(comparison.verdict, Verdict::Inconclusive);
     assert!(comparison.explanation.contains("noise of training"), "{}", comparison.explanation);
 }
 
 #[test]
-fn noisy_experiments_are_told_how_many_seeds_they_need() {
-    let simulation = Simulation { training_noise: 0.5, ..NOTHING.clone() };
-    let mut told = 0;
+fn a_noisy_experiment_gets_an_estimate_of_the_seeds_it_needs() {
+    let simulation = Simulation { training_noise: 0.5, ..NO_EFFECT.clone() };
+    let mut estimated = 0;
     for experiment in 0..30 {
         let comparison = simulation.verdict(experiment);
         if comparison.verdict == Verdict::Inconclusive {
-            told += usize::from(comparison.seeds_needed.is_some_and(|seeds| seeds > 3));
+            estimated += usize::from(comparison.seeds_needed.is_some_and(|seeds| seeds > 3));
         }
     }
-    assert!(told >= 25, "{told} of 30");
+    assert!(estimated >= 25, "{estimated} of 30");
 }
 
 #[test]
-fn what_cannot_be_compared_is_inconclusive_and_says_why() {
-    let simulation = NOTHING.clone();
+fn an_arm_that_cannot_be_compared_is_inconclusive_for_a_stated_reason() {
+    let simulation = NO_EFFECT.clone();
     let all = simulation.observations(0);
     let without_control: Vec<_> = all.iter().filter(|o| o.arm != "control").cloned().collect();
     let only_generation_0: Vec<_> = all.iter().filter(|o| o.generation == 0).cloned().collect();
@@ -299,8 +299,8 @@ fn what_cannot_be_compared_is_inconclusive_and_says_why() {
 }
 
 #[test]
-fn lineages_that_stop_early_are_compared_as_far_as_they_go() {
-    let all = Simulation { narrowing: |_| 1.0, training_noise: 0.1, ..NOTHING.clone() }.observations(0);
+fn lineages_that_stop_early_are_compared_up_to_their_last_common_generation() {
+    let all = Simulation { narrowing: |_| 1.0, training_noise: 0.1, ..NO_EFFECT.clone() }.observations(0);
     let unfinished: Vec<_> =
         all.into_iter().filter(|o| o.generation <= if o.arm == "arm" { 4 } else { 6 }).collect();
     let comparison = compare("e", &unfinished, "control", &Catalogue::builtin()).remove(0);
@@ -309,8 +309,8 @@ fn lineages_that_stop_early_are_compared_as_far_as_they_go() {
 }
 
 #[test]
-fn a_comparison_is_plain_json() {
-    let json = serde_json::to_value(NOTHING.clone().verdict(0)).unwrap();
+fn a_comparison_serializes_to_plain_json() {
+    let json = serde_json::to_value(NO_EFFECT.clone().verdict(0)).unwrap();
     assert_eq!(json["arm"], "arm");
     assert!(["stable", "inconclusive"].contains(&json["verdict"].as_str().unwrap()));
     assert!(json["called_at_generation"].is_null());

@@ -1,8 +1,8 @@
-//! The sign of every metric on narrowing and widening text.
+//! The direction of every metric on narrowing and widening text.
 
 use super::*;
 
-/// `after` lies on the narrowing side of `before`, by three standard errors.
+/// Asserts that a metric has moved in its narrowing direction by more than three standard errors.
 #[track_caller]
 fn assert_narrowed(before: &Measured, after: &Measured, id: &str) {
     let sign = match definition(id).narrowing {
@@ -22,7 +22,7 @@ fn a_cut_tail_moves_every_metric_of_the_text_in_its_direction() {
     let before = world.measure(&source.write(30_000, &mut stream(11)));
     let cut = Source::zipf(200, 1.0);
     let after = world.measure(&cut.write(30_000, &mut stream(12)));
-    // Cutting the tail leaves the frequencies at the head in proportion, so the slope there hardly changes.
+    // Cutting the tail leaves the proportions of the head unchanged, so the slope there hardly changes.
     for id in text_metrics().filter(|id| !id.starts_with("zipf") && id != "repetition") {
         assert_narrowed(&before, &after, &id);
     }
@@ -40,7 +40,7 @@ fn a_temperature_below_one_moves_every_metric_of_the_text_in_its_direction() {
 }
 
 #[test]
-fn a_temperature_above_one_moves_all_but_the_divergences_the_other_way() {
+fn a_temperature_above_one_moves_all_but_the_divergences_in_the_opposite_direction() {
     let source = Source::zipf(3000, 1.0);
     let world = world_of(&source, 16);
     let before = world.measure(&source.write(30_000, &mut stream(17)));
@@ -54,9 +54,9 @@ fn a_temperature_above_one_moves_all_but_the_divergences_the_other_way() {
     }
 }
 
-/// Every rare type is replaced by a frequent one: fewer types, less entropy, farther from natural.
+/// Every rare type is replaced by a frequent one: fewer types, less entropy, larger divergence.
 #[test]
-fn merged_types_move_types_entropies_and_divergences() {
+fn merged_types_move_every_metric_of_the_text_in_its_direction() {
     let source = Source::zipf(3000, 1.0);
     let world = world_of(&source, 19);
     let text = source.write(30_000, &mut stream(20));
@@ -73,7 +73,7 @@ fn merged_types_move_types_entropies_and_divergences() {
 
 /// The same few documents over and over (mode collapse): each is natural, the text is not.
 #[test]
-fn repeated_documents_show_in_the_tail_in_distinct_n_grams_and_in_compression() {
+fn repeated_documents_affect_the_tail_distinct_n_grams_and_compression() {
     let source = Source::zipf(3000, 1.0);
     let world = world_of(&source, 21);
     let text = source.write(30_000, &mut stream(22));
@@ -102,7 +102,7 @@ fn repeated_documents_show_in_the_tail_in_distinct_n_grams_and_in_compression() 
 }
 
 #[test]
-fn documents_that_go_round_in_circles_show_in_repetition() {
+fn documents_that_repeat_themselves_increase_repetition() {
     let source = Source::zipf(3000, 1.0);
     let world = world_of(&source, 23);
     let text = source.write(10_000, &mut stream(24));

@@ -1,13 +1,13 @@
-//! Strange, empty and mismatched inputs; threads and interrupts.
+//! Degenerate, empty and mismatched inputs; threads and interrupts.
 
 use super::*;
 
 #[test]
-fn the_strangest_text_yields_finite_numbers_or_none() {
+fn degenerate_text_yields_finite_numbers_or_none() {
     let source = Source::zipf(300, 1.0);
     let natural = source.write(5_000, &mut stream(40));
     let one_type = [5; 40];
-    let strange: [(&str, Vec<&[TokenId]>); 8] = [
+    let degenerate: [(&str, Vec<&[TokenId]>); 8] = [
         ("no text", vec![]),
         ("an empty document", vec![&[]]),
         ("one token", vec![&[3]]),
@@ -15,14 +15,14 @@ fn the_strangest_text_yields_finite_numbers_or_none() {
         ("one document", vec![&one_type[..]]),
         ("a single type", vec![&one_type[..], &one_type[..7], &one_type[..1]]),
         ("documents of the end token only", vec![&[END]; 50]),
-        ("types that nature lacks", vec![&[900, 901, 902, 903, 904], &[905, 906], &[907]]),
+        ("types that the reference lacks", vec![&[900, 901, 902, 903, 904], &[905, 906], &[907]]),
     ];
     for (natural_name, natural) in
         [("natural", natural.clone()), ("no reference", Documents::new()), ("one", natural.prefix(Tokens(9)))]
     {
         for heldout in [natural.clone(), Documents::new(), natural.prefix(Tokens(1))] {
             let world = World::new(&natural, &heldout);
-            for (name, documents) in &strange {
+            for (name, documents) in &degenerate {
                 let synthetic: Documents = documents.iter().copied().collect();
                 let measured = world.measure(&synthetic);
                 for m in &measured.measurements {
@@ -46,7 +46,7 @@ fn empty_text_has_no_measurements_of_its_own() {
 }
 
 #[test]
-fn text_of_replacement_characters_has_no_words_but_tokens() {
+fn text_of_replacement_characters_has_tokens_but_no_words() {
     let natural = Source::zipf(300, 1.0).write(5_000, &mut stream(42));
     let synthetic: Documents = vec![&[7, 8, 9, END][..]; 20].into_iter().collect();
     let texts = vec!["\u{fffd}\u{fffd} \u{fffd}".to_owned(); 20];
@@ -56,7 +56,7 @@ fn text_of_replacement_characters_has_no_words_but_tokens() {
     assert!(measured.value("compression_ratio") > 1.0);
 }
 
-/// JSON holds no infinity: a token of probability 0 leaves the losses that contain it out.
+/// JSON cannot represent infinity, so the losses of a text with a token of probability 0 are left out.
 #[test]
 fn an_infinite_loss_is_left_out() {
     let natural = Source::zipf(300, 1.0).write(5_000, &mut stream(43));
@@ -68,7 +68,7 @@ fn an_infinite_loss_is_left_out() {
 }
 
 #[test]
-fn the_number_of_threads_changes_no_bit() {
+fn the_number_of_threads_does_not_change_the_results() {
     let source = Source::zipf(2000, 1.0);
     let world = world_of(&source, 50);
     let text = source.write(20_000, &mut stream(51));
@@ -81,28 +81,28 @@ fn the_number_of_threads_changes_no_bit() {
     assert_eq!(one.curves, three.curves);
 }
 
-/// Words are counted over three quarters of what n tokens of reference text hold: here every token but the end of a
-/// document is a word.
+/// The budget is three quarters of the words in n tokens of reference text. Here every token but the end of a document is
+/// a word.
 #[test]
-fn words_are_counted_over_a_budget_that_the_reference_sets() {
+fn words_are_counted_up_to_a_budget_that_depends_on_the_reference() {
     let natural: Documents = vec![&[1, 2, 3, END][..]; 1000].into_iter().collect();
     let synthetic: Documents = vec![&[4, 5, 6, 7, 8, 9, 1, END][..]; 250].into_iter().collect();
     let measured = World::new(&natural, &natural).measure(&synthetic);
     // 2000 tokens · ¾ word per token · ¾.
     assert_eq!(measured.get("hill_0_words").map(|m| m.n), Some(1125));
-    // Text that spells its words in twice the tokens falls short, and says so.
-    let spelt: Vec<String> = vec!["w1 w2".to_owned(); 250];
-    let measured = World::new(&natural, &natural).measure_texts(&synthetic, &spelt);
+    // Text with fewer words per token does not reach the budget, and `n` shows it.
+    let texts: Vec<String> = vec!["w1 w2".to_owned(); 250];
+    let measured = World::new(&natural, &natural).measure_texts(&synthetic, &texts);
     assert_eq!(measured.get("hill_0_words").map(|m| m.n), Some(500));
 }
 
 #[test]
-fn inputs_of_different_sizes_are_refused() {
+fn inputs_of_different_sizes_are_an_error() {
     let natural = Source::zipf(300, 1.0).write(1_000, &mut stream(60));
     let world = World::new(&natural, &natural);
     let short = Scores { log_probabilities: vec![-1.0], entropies: vec![1.0] };
     let texts = texts_of(&natural);
-    let fitting = Inputs {
+    let matching = Inputs {
         reference: &world.reference,
         synthetic: &natural,
         synthetic_texts: &texts,
@@ -113,9 +113,9 @@ fn inputs_of_different_sizes_are_refused() {
         facts: &[],
     };
     for inputs in [
-        Inputs { heldout_scores: &short, ..fitting },
-        Inputs { synthetic_scores_0: Some(&short), ..fitting },
-        Inputs { synthetic_texts: &texts[1..], ..fitting },
+        Inputs { heldout_scores: &short, ..matching },
+        Inputs { synthetic_scores_0: Some(&short), ..matching },
+        Inputs { synthetic_texts: &texts[1..], ..matching },
     ] {
         let error = staged(|stage| measure(&inputs, &Metrics::builtin(), stage)).expect_err("sizes differ");
         assert!(matches!(error, MeasureError::Mismatch { .. }), "{error}");
@@ -124,7 +124,7 @@ fn inputs_of_different_sizes_are_refused() {
 }
 
 #[test]
-fn measuring_stops_when_asked() {
+fn measuring_stops_when_interrupted() {
     let natural = Source::zipf(300, 1.0).write(1_000, &mut stream(61));
     let world = World::new(&natural, &natural);
     let texts = texts_of(&natural);
