@@ -24,6 +24,19 @@
 //! **Limits.** The factor is always that of generation 0: models that learn from decoded text predict more sharply, and
 //! then a decoder has less left to cut. And the types of a bin differ: the factor of a bin is right for their sum, while
 //! the survival of each depends on its own.
+//!
+//! ```
+//! use genloss::baseline::factors::factors;
+//! use genloss::measure::Occurrence;
+//!
+//! // A rare type (id 0) that the decoder cuts in half of its 40 occurrences, and a frequent one that it never cuts.
+//! let occurrence = |position: usize| Occurrence { id: (position / 40) as u32, tokens: position..position + 1 };
+//! let occurrences: Vec<Occurrence> = (0..80).map(occurrence).collect();
+//! let log_ratios = (0..80).map(|position| if position < 20 { f32::NEG_INFINITY } else { 0.0 }).collect();
+//! let factors = factors(&[1, 1000], &occurrences, &[log_ratios]).unwrap();
+//! // Relative to the mean of all 80 ratios, 0.75.
+//! assert!((factors[0] - 0.5 / 0.75).abs() < 1e-9 && (factors[1] - 1.0 / 0.75).abs() < 1e-9);
+//! ```
 
 use crate::measure::Occurrence;
 use std::collections::BTreeSet;
