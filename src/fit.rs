@@ -216,14 +216,10 @@ fn comparable<'a>(
     forms: &[LawForm],
     belongs: impl Fn(&Blend) -> bool,
 ) -> Vec<&'a LawFit> {
-    let of = |form: LawForm| -> Vec<&LawFit> {
+    let laws_of_form = |&form: &LawForm| -> Vec<&LawFit> {
         fits.iter().filter(|fit| applies_at(fit, form, at) && belongs(&fit.blend)).collect()
     };
-    forms
-        .iter()
-        .map(|&form| of(form))
-        .reduce(|a, b| if b.len() > a.len() { b } else { a })
-        .unwrap_or_default()
+    forms.iter().map(laws_of_form).reduce(|a, b| if b.len() > a.len() { b } else { a }).unwrap_or_default()
 }
 
 fn optima(fits: &[LawFit], at: PredictionPoint) -> Vec<Optimum> {
@@ -242,15 +238,15 @@ fn sources(fits: &[LawFit]) -> BTreeSet<&str> {
 
 fn speed_ups(fits: &[LawFit], at: PredictionPoint) -> Vec<SpeedUp> {
     let blends: BTreeSet<&Blend> = fits.iter().map(|fit| &fit.blend).collect();
-    let of = |blend: &&&Blend| {
-        let pair = |other: &Blend| other.is_natural() || *other == ***blend;
+    let speed_up = |blend: &Blend| {
+        let pair = |other: &Blend| other.is_natural() || other == blend;
         let [one, other] = comparable(fits, at, &[LawForm::Tokens, LawForm::Joint], pair)[..] else {
             return None;
         };
         let (natural, fit) = if one.blend.is_natural() { (one, other) } else { (other, one) };
         Some(speedup::speed_up(natural, fit, at))
     };
-    blends.iter().filter(|blend| !blend.is_natural()).filter_map(|blend| of(&blend)).collect()
+    blends.into_iter().filter(|blend| !blend.is_natural()).filter_map(speed_up).collect()
 }
 
 /// How many runs each blend has: "natural: 1 size, 2 numbers of tokens".

@@ -42,7 +42,7 @@ fn pre_tokenizer() -> ByteLevel {
     ByteLevel::default().add_prefix_space(false).trim_offsets(false)
 }
 
-/// How often each word occurs, spelt in characters that stand for bytes.
+/// Occurrences of each word, spelt in the characters that represent bytes.
 fn count_words(texts: &[String]) -> Result<BTreeMap<String, u64>> {
     let shards: Vec<Result<BTreeMap<String, u64>>> = texts.par_chunks(SHARD).map(count_shard).collect();
     let mut total = BTreeMap::new();

@@ -120,15 +120,17 @@ impl NoiseExperiment {
         )
     }
 
+    /// The comparison of `arm` with `control` in each of many simulated experiments.
     fn comparisons(&self, settings: &VerifySettings) -> Vec<ArmComparison> {
         let experiments: u64 = if settings.thoroughness == Thoroughness::Quick { 2_000 } else { 10_000 };
-        let one = |experiment: u64| {
+        let compare = |experiment: u64| {
             let observations = self.observations(settings.seed, experiment);
             verdict::compare("", &observations, CONTROL, &Catalogue::builtin()).into_iter().next()
         };
-        (0..experiments).into_par_iter().filter_map(one).collect()
+        (0..experiments).into_par_iter().filter_map(compare).collect()
     }
 
+    /// Checks that an arm without an effect is rarely called.
     fn check_no_effect(&self, settings: &VerifySettings) -> Vec<Finding> {
         let comparisons = self.comparisons(settings);
         let called = called(&comparisons);
@@ -170,6 +172,7 @@ impl NoiseExperiment {
         finding(format!("95 % intervals that cover, {}", self.name()), percent(share), expected, passed)
     }
 
+    /// Checks that an arm with a large effect is nearly always called.
     fn check_plain_collapse(&self, settings: &VerifySettings) -> Finding {
         let called = called(&self.comparisons(settings));
         let name = format!("a plain collapse is called, {}", seeds_in_words(self.seeds));

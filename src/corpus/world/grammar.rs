@@ -218,8 +218,8 @@ fn expectation(
     of_rule: impl Fn(f64) -> f64,
     of_symbol: impl Fn(&GrammarSymbol) -> f64,
 ) -> f64 {
-    let of = |(p, symbols): &Rule| p * (of_rule(*p) + symbols.iter().map(&of_symbol).sum::<f64>());
-    rules(phrase).iter().map(of).sum()
+    let weighted = |(p, symbols): &Rule| p * (of_rule(*p) + symbols.iter().map(&of_symbol).sum::<f64>());
+    rules(phrase).iter().map(weighted).sum()
 }
 
 #[cfg(test)]
