@@ -3,7 +3,8 @@
 //! `15e12x100000x100` is samples × types × generations of one lineage with all its statistics; throughput is in types.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use genloss::config::{self, Decoding};
+use genloss::config;
+use genloss::decoding::SamplingSettings;
 use genloss::drift::categorical::CategoricalSimulation;
 use genloss::drift::hypergeometric::subset;
 use genloss::drift::multinomial::multinomial;
@@ -18,7 +19,7 @@ fn simulation(mixture: &str, samples: u64, types: usize, generations: usize) -> 
     let mixture = config::parse_mixture(mixture, "mixture").expect("a published name");
     let plan = DriftSettings { samples, generations, mixture, replicates: 1, seed: 1 };
     let frequencies = Frequencies::zipf(types, 1.1, 0.0).expect("valid parameters");
-    CategoricalSimulation::new(frequencies, Decoding::PLAIN, &plan).expect("a valid loop")
+    CategoricalSimulation::new(frequencies, SamplingSettings::PLAIN, &plan).expect("a valid loop")
 }
 
 fn loops(criterion: &mut Criterion) {

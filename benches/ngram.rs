@@ -4,9 +4,10 @@
 //! hundred tokens. Its n-grams are about as many as in natural text of that size.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use genloss::config::{self, Decoding, Strategy};
 use genloss::decoding::Sampler;
+use genloss::decoding::{DecodingStrategy, SamplingSettings};
 use genloss::documents::Documents;
+use genloss::model::NgramSettings;
 use genloss::model::ngram::Ngram;
 use genloss::model::{Generate, LanguageModel, SpecialTokens};
 use genloss::progress::Silent;
@@ -51,7 +52,7 @@ fn text(tokens: usize) -> Documents {
 fn ngram(criterion: &mut Criterion) {
     let text = text(1_000_000);
     let fit = |order| {
-        Ngram::fit(&text, config::Ngram { order }, VOCAB_SIZE, SPECIAL, &stage()).expect("the text is sound")
+        Ngram::fit(&text, NgramSettings { order }, VOCAB_SIZE, SPECIAL, &stage()).expect("the text is sound")
     };
     let tokens = text.tokens().0;
 
@@ -86,8 +87,10 @@ fn ngram(criterion: &mut Criterion) {
     let prompts: Documents = std::iter::repeat_n(&[][..], 2000).collect();
     for order in [3, 5] {
         let model = fit(order);
-        let top_p = Decoding { top_p: Some(0.95), ..Decoding::PLAIN };
-        for (name, decoding, documents) in [("plain", Strategy::PLAIN, 2000), ("top-p", top_p.into(), 100)] {
+        let top_p = SamplingSettings { top_p: Some(0.95), ..SamplingSettings::PLAIN };
+        for (name, decoding, documents) in
+            [("plain", DecodingStrategy::PLAIN, 2000), ("top-p", top_p.into(), 100)]
+        {
             let prompts: Documents = prompts.iter().take(documents).collect();
             let request = Generate {
                 prompts: &prompts,
@@ -114,11 +117,11 @@ fn decoding(criterion: &mut Criterion) {
         let logits: Vec<f32> =
             (0..vocab_size).map(|_| (0..4).map(|_| rng.random_range(-3.0..3.0_f32)).sum()).collect();
         let variants = [
-            ("plain", Decoding::PLAIN),
-            ("greedy", Decoding { greedy: true, ..Decoding::PLAIN }),
-            ("top-k-50", Decoding { top_k: Some(50), ..Decoding::PLAIN }),
-            ("top-p-0.95", Decoding { top_p: Some(0.95), ..Decoding::PLAIN }),
-            ("min-p-0.05", Decoding { min_p: Some(0.05), ..Decoding::PLAIN }),
+            ("plain", SamplingSettings::PLAIN),
+            ("greedy", SamplingSettings { greedy: true, ..SamplingSettings::PLAIN }),
+            ("top-k-50", SamplingSettings { top_k: Some(50), ..SamplingSettings::PLAIN }),
+            ("top-p-0.95", SamplingSettings { top_p: Some(0.95), ..SamplingSettings::PLAIN }),
+            ("min-p-0.05", SamplingSettings { min_p: Some(0.05), ..SamplingSettings::PLAIN }),
         ];
         for (name, decoding) in variants {
             let mut sampler = Sampler::new(&decoding);

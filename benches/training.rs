@@ -5,7 +5,7 @@
 
 use candle_core::Device;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use genloss::config::Precision;
+use genloss::model::Precision;
 use genloss::speed::{BenchmarkSize, TrainingWorkload, WritingWorkload};
 use std::hint::black_box;
 

@@ -39,12 +39,13 @@
 
 pub mod factors;
 
-use crate::config::{Arm, Decoding, Experiment, Method, Synthesis};
-use crate::decoding;
+use crate::config::{Arm, Experiment};
+use crate::decoding::SamplingSettings;
 use crate::drift::categorical::CategoricalSimulation;
 use crate::drift::{DriftError, DriftRow, Frequencies, SampleSchedule};
 use crate::measure::{Heldout, Reference, Unigrams};
 use crate::stage::Stage;
+use crate::synthesis::{DrawnTokens, SynthesisSettings};
 use factors::factors;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -163,15 +164,13 @@ impl Baseline {
 /// are drawn by a decoder that changes the predictions. An external command's decoder is unknown and counts as plain
 /// sampling.
 #[must_use]
-pub fn decoder(synthesis: &Synthesis) -> Option<&Decoding> {
+pub fn decoder(synthesis: &SynthesisSettings) -> Option<&SamplingSettings> {
     let decoding = synthesis.decoding.token_by_token();
-    let draws_all_tokens = match synthesis.method {
-        Method::External { .. } => return Some(&Decoding::PLAIN),
-        Method::Rephrase { fidelity, .. } => fidelity <= 0.0,
-        Method::TokenEdit { .. } => false,
-        Method::Textbook | Method::Keywords { .. } | Method::Continuation { .. } => true,
-    };
-    decoding.filter(|decoding| draws_all_tokens || decoding::is_plain(decoding))
+    match synthesis.method.drawn_tokens() {
+        DrawnTokens::None => Some(&SamplingSettings::PLAIN),
+        DrawnTokens::Some => decoding.filter(|decoding| decoding.is_plain()),
+        DrawnTokens::All => decoding,
+    }
 }
 
 /// Whether generation 0 of an arm has the same decoder as the generations that follow: under drift, a lineage has one.
@@ -200,7 +199,7 @@ impl SimulatedArm<'_> {
     /// The decoder's effect on each type (types); None where it cannot be observed.
     fn factors(&self, heldout: Heldout, log_ratios: Option<&LogRatios>) -> Option<Vec<f64>> {
         let counts = self.types.counts();
-        if decoder(&self.arm.synthesis).is_some_and(decoding::is_plain) {
+        if decoder(&self.arm.synthesis).is_some_and(SamplingSettings::is_plain) {
             return Some(vec![1.0; counts.len()]);
         }
         factors(counts, &self.types.occurrences(heldout), log_ratios?)

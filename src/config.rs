@@ -1,15 +1,17 @@
-//! An experiment: the TOML file, typed, then checked.
+//! An experiment: a TOML file, read and checked.
 //!
-//! [`mod@file`] mirrors the file word for word; `check` turns it into the types of [`settings`]. Holding an
-//! [`Experiment`] means that it is valid. Going back, `ExperimentFile::from(&experiment)` spells out every default,
-//! and that resolved file is what a run records.
+//! Every setting is one field of one struct, which belongs to the module that acts on it. This module knows how a file is
+//! put together from their tables: it merges them (an arm's or the writer's over the experiment's, values of a `[grid]`
+//! and of `--set` over the file's), fills in the defaults that depend on other settings, and reads each table once.
+//! Holding an [`Experiment`] means that it is valid. [`Experiment::to_toml`] is the way back: a file with every default
+//! written out, which a run records.
 //!
 //! ```
 //! let text = r#"
 //!     name = "smallest"
 //!     seeds = [1]
 //!     generations = 2
-//!     corpus = { source = "world", train_tokens = 1000, heldout_tokens = 500, reference_tokens = 1000 }
+//!     corpus = { source = "world", train_tokens = 1000, heldout_tokens = 500, reference_tokens = 1e3 }
 //!     model = { kind = "ngram", order = 3 }
 //!     [[arm]]
 //!     name = "unanchored"
@@ -21,35 +23,33 @@
 //! # Ok::<(), genloss::config::ConfigError>(())
 //! ```
 
-mod check;
 mod difference;
+mod document;
 mod error;
-pub mod file;
+mod experiment;
 mod grid;
-mod inherit;
 mod overrides;
-mod regimes;
-pub mod selection;
-pub mod settings;
-mod written;
+mod read;
+mod registry;
+mod schema;
 
-pub use difference::{difference, is_run_time_only};
+pub use difference::difference;
 pub use error::ConfigError;
+pub use experiment::{Arm, CONTROL, Experiment, WriterSettings};
 pub use grid::Sweep;
-pub use regimes::PUBLISHED_REGIMES;
-pub use selection::Selection;
-pub use settings::*;
+pub use registry::Registry;
 
-use file::{ExperimentFile, MixtureValue, SynthesisTable};
-use serde::Deserialize;
+use crate::mixture::Mixture;
+use document::Document;
 use std::path::Path;
+use toml::{Table, Value};
 
 /// Reads and checks the experiment file at `path`, after setting each `key.path=value` of `overrides`.
 ///
 /// # Errors
 /// When the file cannot be read, or as [`parse`].
 pub fn load(path: &Path, overrides: &[String]) -> Result<Experiment, ConfigError> {
-    parse(&read(path)?, &path.display().to_string(), overrides)
+    parse(&read_text(path)?, &path.display().to_string(), overrides)
 }
 
 /// Reads and checks the experiments of the file at `path`, as [`parse_sweep`].
@@ -57,79 +57,97 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Experiment, ConfigError
 /// # Errors
 /// When the file cannot be read, or as [`parse_sweep`].
 pub fn load_sweep(path: &Path, overrides: &[String]) -> Result<Option<Sweep>, ConfigError> {
-    parse_sweep(&read(path)?, &path.display().to_string(), overrides)
+    parse_sweep(&read_text(path)?, &path.display().to_string(), overrides)
 }
 
-fn read(path: &Path) -> Result<String, ConfigError> {
+fn read_text(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
 }
 
-/// Checks the text of an experiment file; `place` is what errors call it.
+/// Checks the text of an experiment file, which errors call `place`, with the kinds that come with the library.
 ///
 /// # Errors
-/// When the text is not TOML, has unknown keys or wrong types (with line, column and the nearest valid key), or
-/// when a setting makes no sense.
+/// As [`Registry::parse`].
 pub fn parse(text: &str, place: &str, overrides: &[String]) -> Result<Experiment, ConfigError> {
-    let mut file: ExperimentFile =
-        toml::from_str(text).map_err(|error| error::at_place(&error, text, place))?;
-    if !overrides.is_empty() {
-        let table = overrides::apply(text, place, overrides)?;
-        file = overrides::typed(&table)
-            .map_err(|message| ConfigError::Override { setting: overrides.join(" "), message })?;
-    }
-    check::experiment(file)
+    Registry::builtin().parse(text, place, overrides)
 }
 
-/// Checks the text of an experiment file with a `[grid]`, and spells out its experiments; None where there is no grid.
-/// What the grid varies may stand in the file besides, and must where it has no default: a file is whole without its
-/// grid.
+/// Checks the text of an experiment file with a `[grid]`, with the kinds that come with the library.
 ///
 /// # Errors
-/// As [`parse`], and when a list is empty, or combinations are too many.
+/// As [`Registry::parse_sweep`].
 pub fn parse_sweep(text: &str, place: &str, overrides: &[String]) -> Result<Option<Sweep>, ConfigError> {
-    // Read as an experiment file first, a fault has its line and column.
-    let _: ExperimentFile = toml::from_str(text).map_err(|error| error::at_place(&error, text, place))?;
-    grid::sweep(overrides::apply(text, place, overrides)?)
+    Registry::builtin().parse_sweep(text, place, overrides)
 }
 
-/// Checks a mixture that stands outside of an experiment file: a published name such as `replace`, or an inline table
-/// such as `{ natural_fraction = 0.3 }`. `place` is what errors call it.
+impl Registry {
+    /// Checks the text of an experiment file; `place` is what errors call it.
+    ///
+    /// # Errors
+    /// When the text is not TOML, has unknown keys (with the nearest valid one), wrong types or values out of range, or
+    /// when settings do not fit together. Errors name the line where they can.
+    pub fn parse(&self, text: &str, place: &str, overrides: &[String]) -> Result<Experiment, ConfigError> {
+        self.with_overrides(text, place, overrides, |table, document| read::experiment(self, table, document))
+    }
+
+    /// Checks the text of an experiment file with a `[grid]`, and returns its experiments; None if there is no grid. A
+    /// setting that the grid varies may be in the file as well; the grid's values replace it.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], and when a list is empty, or there are too many combinations.
+    pub fn parse_sweep(
+        &self,
+        text: &str,
+        place: &str,
+        overrides: &[String],
+    ) -> Result<Option<Sweep>, ConfigError> {
+        self.with_overrides(text, place, overrides, |table, document| grid::sweep(self, table, document))
+    }
+
+    /// Reads the file with all `overrides`. An error that one of them brought in names it.
+    fn with_overrides<T>(
+        &self,
+        text: &str,
+        place: &str,
+        overrides: &[String],
+        read: impl Fn(Table, &Document) -> Result<T, ConfigError>,
+    ) -> Result<T, ConfigError> {
+        let document = Document::parse(text, place)?;
+        let attempt = |count: usize| {
+            let mut table = document.table.clone();
+            overrides::apply(&mut table, &overrides[..count])?;
+            read(table, &document)
+        };
+        let error = match attempt(overrides.len()) {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        let has_error =
+            |count: &usize| attempt(*count).is_err_and(|other| other.message() == error.message());
+        match (0..=overrides.len()).find(has_error) {
+            Some(count) if count > 0 && !matches!(error, ConfigError::Override { .. }) => {
+                let setting = overrides[count - 1].clone();
+                Err(ConfigError::Override { setting, message: error.message() })
+            }
+            Some(_) | None => Err(error),
+        }
+    }
+}
+
+/// Checks a mixture outside of an experiment file: a published name such as `replace`, or an inline table such as
+/// `{ natural_fraction = 0.3 }`. `place` is what errors call it.
 ///
 /// # Errors
-/// As [`parse`].
+/// When it is neither, or a setting makes no sense.
 pub fn parse_mixture(text: &str, place: &str) -> Result<Mixture, ConfigError> {
-    #[derive(Deserialize)]
-    struct Alone {
-        mixture: MixtureValue,
-    }
+    const KEY: &str = "mixture";
     let text = text.trim();
     let is_name = !text.contains(['{', '"', '=', '\n']);
     let value = if is_name {
-        MixtureValue::Name(text.to_owned())
+        Value::String(text.to_owned())
     } else {
-        let whole = format!("mixture = {text}");
-        let alone: Alone = toml::from_str(&whole).map_err(|error| error::at_place(&error, &whole, place))?;
-        alone.mixture
+        let mut table = Document::parse(&format!("{KEY} = {text}"), place)?.table;
+        table.remove(KEY).unwrap_or_else(|| Value::String(String::new()))
     };
-    check::mixture_value(place, &value)
-}
-
-/// Checks how tokens are chosen, outside of an experiment file: the keys of `table` that [`Decoding`] is made of.
-/// `name` turns a key such as `top_p` into what errors call it.
-///
-/// # Errors
-/// When a setting makes no sense.
-pub fn check_decoding(
-    table: &SynthesisTable,
-    name: &dyn Fn(&str) -> String,
-) -> Result<Decoding, ConfigError> {
-    check::decoding::token_by_token(name, table)
-}
-
-impl Experiment {
-    /// The resolved experiment file: every default written out.
-    #[must_use]
-    pub fn to_toml(&self) -> String {
-        toml::to_string(&ExperimentFile::from(self)).expect("an experiment file is representable in TOML")
-    }
+    Mixture::read(value).map_err(|error| ConfigError::setting(error.below(place)))
 }

@@ -5,14 +5,14 @@
 //! held-out text.
 //!
 //! ```
-//! use genloss::config::{Corpus, Files, Source, Split};
+//! use genloss::corpus::{CorpusSettings, Files, Source, Split};
 //! use genloss::corpus::{RequiredTokens, load};
 //! use genloss::units::Tokens;
 //! let dir = tempfile::tempdir()?;
 //! let path = dir.path().join("poems.txt");
 //! std::fs::write(&path, (0..100).map(|i| format!("poem {i}\n\n")).collect::<String>())?;
 //! let text = load(
-//!     &Corpus {
+//!     &CorpusSettings {
 //!         source: Source::Files(Files {
 //!             paths: vec![path.display().to_string()],
 //!             split: Split::Paragraph,
@@ -30,7 +30,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::config;
 use crate::units::Tokens;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -38,10 +37,12 @@ use world::World;
 
 mod error;
 mod read;
+mod settings;
 mod split;
 pub mod world;
 
 pub use error::{CorpusError, too_small};
+pub use settings::{CorpusSettings, Files, Source, Split, WorldSettings};
 pub use split::CorpusSplit;
 use split::HashedDocument;
 
@@ -76,14 +77,14 @@ pub struct RequiredTokens {
 /// # Errors
 /// If a file cannot be read in the format that its name promises, or there is no text at all. Too little text is not an
 /// error here, because only a tokenizer can tell ([`too_small`]).
-pub fn load(corpus: &config::Corpus, required: RequiredTokens) -> Result<NaturalText, CorpusError> {
-    let (documents, world) = match &corpus.source {
-        config::Source::Files(files) => {
-            let texts = read::documents(files)?;
+pub fn load(corpus: &CorpusSettings, required: RequiredTokens) -> Result<NaturalText, CorpusError> {
+    let (documents, world) = match corpus.files() {
+        Some(files) => {
+            let texts = read::documents(&files)?;
             (texts.into_par_iter().map(HashedDocument::new).collect(), None)
         }
-        config::Source::World(settings) => {
-            let world = World::new(settings);
+        None => {
+            let world = World::new(&corpus.world.clone().unwrap_or_default());
             (generate_enough(&world, corpus, required), Some(world))
         }
     };
@@ -104,7 +105,7 @@ const MARGIN: f64 = 1.3;
 const SHARD: u64 = 1024;
 
 /// The first documents of the world, enough of each split to have its required tokens under any tokenizer.
-fn generate_enough(world: &World, corpus: &config::Corpus, required: RequiredTokens) -> Vec<HashedDocument> {
+fn generate_enough(world: &World, corpus: &CorpusSettings, required: RequiredTokens) -> Vec<HashedDocument> {
     let mut missing =
         [required.train, required.heldout, required.reference].map(|tokens| tokens.0 as f64 * MARGIN);
     let mut documents = Vec::new();
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_world_generates_enough_of_each_split_and_at_most_twice_as_much() {
-        let settings = config::World {
+        let settings = WorldSettings {
             seed: 1,
             nouns: 100,
             entities: 20,
@@ -148,13 +149,16 @@ mod tests {
             zipf_exponent: 1.0,
             fact_share: 0.4,
         };
-        let corpus = config::Corpus {
-            source: config::Source::World(settings),
+        let corpus = CorpusSettings {
+            source: Source::World,
+            split: None,
+            text_field: None,
             train_tokens: Tokens(30_000),
             heldout_tokens: Tokens(5_000),
             reference_tokens: Tokens(10_000),
             heldout_share: 0.1,
             reference_share: 0.1,
+            world: Some(settings),
         };
         let wanted =
             RequiredTokens { train: Tokens(30_000), heldout: Tokens(5_000), reference: Tokens(10_000) };

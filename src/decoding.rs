@@ -1,7 +1,7 @@
 //! From a model's predictions to a document.
 //!
 //! A prediction is a row of logits, one per token of the vocabulary. Most decoders go **token by token**: a [`Sampler`]
-//! turns the prediction after the document so far into a token, in the order of the fields of [`Decoding`]:
+//! turns the prediction after the document so far into a token, in the order of the fields of [`SamplingSettings`]:
 //!
 //! 1. *repetition penalty* θ: the logit of every token already in the document is divided by θ if it is positive and
 //!    multiplied by θ if it is negative (Keskar et al. 2019, CTRL, section 4.1), once however often it occurred;
@@ -29,10 +29,10 @@
 //! and contrastive search from the start token alone fill a corpus with copies of one document. Give them prompts.
 //!
 //! ```
-//! use genloss::config::Decoding;
+//! use genloss::decoding::SamplingSettings;
 //! use genloss::decoding::Sampler;
 //! use genloss::seed::StreamKey;
-//! let plain = Decoding {
+//! let plain = SamplingSettings {
 //!     greedy: false, repetition_penalty: 1.0, temperature: 1.0, top_k: Some(2), top_p: None, min_p: None, typical_p: None,
 //! };
 //! let mut sampler = Sampler::new(&plain);
@@ -44,18 +44,20 @@
 pub mod beam;
 pub mod contrastive;
 mod exp;
+mod settings;
 mod truncation;
 
-use crate::config::{Beam, Contrastive, Decoding, Strategy};
 use crate::documents::TokenId;
 use crate::seed::Stream;
 use rand::Rng;
 use truncation::Candidates;
 
-/// Chooses next tokens as one [`Decoding`] says. It holds scratch space only: one sampler may serve many documents.
+pub use settings::{BeamSearchSettings, ContrastiveSearchSettings, DecodingStrategy, SamplingSettings};
+
+/// Chooses next tokens as one [`SamplingSettings`] says. It holds scratch space only: one sampler may serve many documents.
 #[derive(Clone, Debug)]
 pub struct Sampler {
-    decoding: Decoding,
+    decoding: SamplingSettings,
     /// Whether a token occurs in the document; all false between calls.
     occurs: Vec<bool>,
     /// Sums of weights over [`BLOCK`] tokens.
@@ -69,7 +71,7 @@ const BLOCK: usize = 64;
 impl Sampler {
     /// A sampler for `decoding`.
     #[must_use]
-    pub fn new(decoding: &Decoding) -> Self {
+    pub fn new(decoding: &SamplingSettings) -> Self {
         Self {
             decoding: decoding.clone(),
             occurs: Vec::new(),
@@ -144,12 +146,21 @@ impl Sampler {
         self.distribution(logits, document_so_far)[token as usize].ln() as f32
     }
 
-    /// Whether some of `vocab_size` tokens may have to go.
+    /// Whether some of `vocab_size` tokens may have to be dropped.
     fn truncates(&self, vocab_size: usize) -> bool {
-        self.decoding.top_k.is_some_and(|k| k < vocab_size)
-            || self.decoding.top_p.is_some_and(|p| p < 1.0)
-            || self.decoding.min_p.is_some_and(|share| share > 0.0)
-            || self.decoding.typical_p.is_some_and(|p| p < 1.0)
+        let SamplingSettings {
+            greedy: _,
+            repetition_penalty: _,
+            temperature: _,
+            top_k,
+            top_p,
+            min_p,
+            typical_p,
+        } = self.decoding;
+        top_k.is_some_and(|k| k < vocab_size)
+            || top_p.is_some_and(|p| p < 1.0)
+            || min_p.is_some_and(|share| share > 0.0)
+            || typical_p.is_some_and(|p| p < 1.0)
     }
 
     fn penalise(&mut self, logits: &mut [f32], document_so_far: &[TokenId]) {
@@ -247,53 +258,43 @@ fn best(logits: &mut [f32], k: usize) -> Vec<(TokenId, f64)> {
 }
 
 /// What logits are multiplied by. A temperature of 1 gives exactly 1; one too small for f32 leaves the largest only.
-fn inverse_temperature(decoding: &Decoding) -> f32 {
+fn inverse_temperature(decoding: &SamplingSettings) -> f32 {
     ((1.0 / decoding.temperature) as f32).min(f32::MAX)
-}
-
-/// Whether `decoding` draws from a model's prediction as it is.
-#[must_use]
-pub fn is_plain(decoding: &Decoding) -> bool {
-    !decoding.greedy
-        && decoding.repetition_penalty == 1.0
-        && decoding.temperature == 1.0
-        && decoding.top_k.is_none()
-        && decoding.top_p.is_none_or(|p| p >= 1.0)
-        && decoding.min_p.is_none_or(|share| share <= 0.0)
-        && decoding.typical_p.is_none_or(|p| p >= 1.0)
 }
 
 /// A decoder in words, for the record: `"sampling, temperature 1, top-k 50"`, `"greedy"`,
 /// `"beam search, 4 beams, length penalty 1"`.
 #[must_use]
-pub fn describe(strategy: &Strategy) -> String {
+pub fn describe(strategy: &DecodingStrategy) -> String {
     match strategy {
-        Strategy::TokenByToken(decoding) => describe_choice(decoding),
-        Strategy::Beam(Beam { beams, length_penalty }) => {
+        DecodingStrategy::TokenByToken(decoding) => describe_choice(decoding),
+        DecodingStrategy::Beam(BeamSearchSettings { beams, length_penalty }) => {
             format!("beam search, {beams} beams, length penalty {length_penalty}")
         }
-        Strategy::Contrastive(Contrastive { k, alpha }) => {
+        DecodingStrategy::Contrastive(ContrastiveSearchSettings { k, alpha }) => {
             format!("contrastive search, k {k}, alpha {alpha}")
         }
     }
 }
 
-fn describe_choice(decoding: &Decoding) -> String {
+fn describe_choice(sampling: &SamplingSettings) -> String {
+    let SamplingSettings { greedy, repetition_penalty, temperature, top_k, top_p, min_p, typical_p } =
+        *sampling;
     let mut words = Vec::new();
-    if decoding.greedy {
+    if greedy {
         words.push("greedy".to_owned());
     } else {
         words.push("sampling".to_owned());
-        words.push(format!("temperature {}", decoding.temperature));
+        words.push(format!("temperature {temperature}"));
     }
-    if decoding.repetition_penalty != 1.0 {
-        words.push(format!("repetition penalty {}", decoding.repetition_penalty));
+    if repetition_penalty != 1.0 {
+        words.push(format!("repetition penalty {repetition_penalty}"));
     }
-    if !decoding.greedy {
-        words.extend(decoding.top_k.map(|k| format!("top-k {k}")));
-        words.extend(decoding.top_p.map(|p| format!("top-p {p}")));
-        words.extend(decoding.min_p.map(|share| format!("min-p {share}")));
-        words.extend(decoding.typical_p.map(|p| format!("typical-p {p}")));
+    if !greedy {
+        words.extend(top_k.map(|k| format!("top-k {k}")));
+        words.extend(top_p.map(|p| format!("top-p {p}")));
+        words.extend(min_p.map(|share| format!("min-p {share}")));
+        words.extend(typical_p.map(|p| format!("typical-p {p}")));
     }
     words.join(", ")
 }

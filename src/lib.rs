@@ -10,11 +10,11 @@ pub mod documents;
 pub mod progress;
 pub mod rarity;
 pub mod seed;
+pub mod settings;
 pub mod stage;
 pub mod units;
 
 // The loop's parts, in the order of the data's way.
-pub mod config;
 pub mod corpus;
 pub mod tokenizer;
 pub mod mixture;
@@ -24,6 +24,7 @@ pub mod device;
 pub mod training;
 pub mod selection;
 pub mod synthesis;
+pub mod config;
 pub mod measure;
 pub mod drift;
 pub mod baseline;

@@ -21,7 +21,12 @@
 //! *Fixed* natural documents are a prefix of the seed's order, the same one that generation 0 trains on. *Fresh*
 //! ones begin behind everything that earlier generations of the lineage took.
 
-use crate::config::{Budget, Mixture, NaturalDocuments, NaturalFraction, SyntheticDocuments};
+mod settings;
+
+pub use settings::{
+    Budget, Mixture, NaturalDocuments, NaturalFraction, PUBLISHED_REGIMES, Regime, SyntheticDocuments,
+};
+
 use crate::seed::Stream;
 use crate::units::Tokens;
 use rand::seq::SliceRandom;

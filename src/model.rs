@@ -2,13 +2,14 @@
 //!
 //! Two implementations: [`transformer`], a small Llama on candle, and [`ngram`], interpolated Kneser–Ney.
 
-use crate::config::{Decoding, Strategy};
+use crate::decoding::{DecodingStrategy, SamplingSettings};
 use crate::documents::{Documents, TokenId};
 use crate::stage::Stage;
 use std::path::{Path, PathBuf};
 
 mod error;
 pub mod ngram;
+mod settings;
 mod purpose;
 pub(crate) mod slices;
 pub mod transformer;
@@ -18,6 +19,7 @@ pub(crate) use error::FolderProblem;
 pub use error::ModelError;
 pub use genloss_kernels::Precision;
 pub use purpose::Purpose;
+pub use settings::{NgramSettings, TransformerSettings};
 
 /// What the loop asks of a model.
 pub trait LanguageModel: Send + Sync {
@@ -37,7 +39,7 @@ pub trait LanguageModel: Send + Sync {
     fn score_decoded(
         &self,
         documents: &Documents,
-        decoding: &Decoding,
+        decoding: &SamplingSettings,
         stage: &Stage,
     ) -> Result<Vec<f32>, ModelError>;
 
@@ -61,7 +63,7 @@ pub trait LanguageModel: Send + Sync {
     fn redraw(
         &self,
         documents: &Documents,
-        decoding: &Decoding,
+        decoding: &SamplingSettings,
         uniforms: &[f64],
         stage: &Stage,
     ) -> Result<Vec<Redrawn>, ModelError>;
@@ -147,7 +149,7 @@ pub struct Generate<'a> {
     /// A document that has not ended after so many tokens is ended. At least 1.
     pub max_document_tokens: usize,
     /// How documents come out of predictions.
-    pub decoding: &'a Strategy,
+    pub decoding: &'a DecodingStrategy,
     /// The random stream of each document of the request, by its index.
     pub item: &'a (dyn Fn(usize) -> u64 + Sync),
 }

@@ -18,7 +18,7 @@
 //!
 //! ```
 //! use candle_core::Device;
-//! use genloss::{config::Precision, speed::{BenchmarkSize, TrainingWorkload}};
+//! use genloss::{model::Precision, speed::{BenchmarkSize, TrainingWorkload}};
 //! let size = BenchmarkSize { layers: 1, context: 8, batch: 2, ..BenchmarkSize::TINY };
 //! let mut training = TrainingWorkload::new(&size, Precision::F32, &Device::Cpu)?;
 //! assert!(training.step()? > 0.0);
@@ -26,14 +26,17 @@
 //! # Ok::<(), genloss::model::ModelError>(())
 //! ```
 
-use crate::config::{self, Init, Patience, Precision, Strategy, Training, TrainingLength};
+use crate::config;
+use crate::decoding::DecodingStrategy;
 use crate::documents::{Documents, TokenId};
+use crate::model::Precision;
 use crate::model::transformer::Transformer;
 use crate::model::transformer::parameters::Shape;
-use crate::model::{Generate, LanguageModel, ModelError, SpecialTokens};
+use crate::model::{Generate, LanguageModel, ModelError, SpecialTokens, TransformerSettings};
 use crate::progress::Silent;
 use crate::seed::{Stream, StreamKey, streams};
 use crate::stage::Stage;
+use crate::training::TrainingSettings;
 use crate::training::gradients::Batch;
 use crate::training::trainer::Trainer;
 use crate::units::Tokens;
@@ -101,9 +104,9 @@ impl BenchmarkSize {
 
     /// The model settings of this size.
     #[must_use]
-    pub fn architecture(&self, precision: Precision) -> config::Transformer {
+    pub fn architecture(&self, precision: Precision) -> TransformerSettings {
         let Self { layers, width, heads, ffn, context, .. } = *self;
-        config::Transformer { layers, width, heads, ffn, context, precision }
+        TransformerSettings { layers, width, heads, ffn, context, precision }
     }
 
     /// Number of trainable parameters.
@@ -144,7 +147,7 @@ fn stream(stage: &'static str) -> Stream {
 pub struct TrainingWorkload {
     trainer: Trainer,
     batch: Batch,
-    settings: Training,
+    settings: TrainingSettings,
     steps: u64,
 }
 
@@ -183,21 +186,8 @@ impl TrainingWorkload {
 }
 
 /// The defaults of an experiment, but with steps so small that a timing run cannot diverge.
-fn settings(batch: usize) -> Training {
-    Training {
-        length: TrainingLength::Tokens(Tokens(1)),
-        init: Init::Scratch,
-        batch,
-        learning_rate: 1e-5,
-        warmup_fraction: 0.05,
-        final_rate_fraction: 0.1,
-        weight_decay: 0.1,
-        beta1: 0.9,
-        beta2: 0.95,
-        gradient_clip: 1.0,
-        fim_share: 0.0,
-        checkpoint_minutes: Patience(5.0),
-    }
+fn settings(batch: usize) -> TrainingSettings {
+    TrainingSettings { batch, learning_rate: 1e-5, ..TrainingSettings::default() }
 }
 
 /// An untrained model that writes documents without prompts, at temperature 1.
@@ -234,7 +224,7 @@ impl WritingWorkload {
         let request = Generate {
             prompts: &self.prompts,
             max_document_tokens: self.document_tokens,
-            decoding: &Strategy::PLAIN,
+            decoding: &DecodingStrategy::PLAIN,
             item: &|index| index as u64,
         };
         let never = AtomicBool::new(false);

@@ -18,9 +18,11 @@ mod pools;
 pub use plan::PlannedGeneration;
 pub use pools::ThreadPools;
 
-use crate::config::{Corpus, Experiment, Tokenizer};
+use crate::config::Experiment;
+use crate::corpus::CorpusSettings;
 use crate::lineage::{self, PreparedText, RunError};
 use crate::store::{Provenance, Store};
+use crate::tokenizer::TokenizerSettings;
 use crate::units::Tokens;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -59,7 +61,7 @@ pub enum SweepPhase {
 /// # Errors
 /// If text cannot be read or is too little, or if a setting does not fit it.
 pub fn prepare(experiments: &[Experiment]) -> Result<PreparedSweep<'_>, RunError> {
-    let keys: Vec<(Corpus, &Tokenizer)> = experiments.iter().map(text_key).collect();
+    let keys: Vec<(CorpusSettings, &TokenizerSettings)> = experiments.iter().map(text_key).collect();
     let (groups, text_of) = grouped(&keys);
     let text = |group: &Vec<usize>| {
         let members: Vec<&Experiment> = group.iter().map(|&index| &experiments[index]).collect();
@@ -69,8 +71,8 @@ pub fn prepare(experiments: &[Experiment]) -> Result<PreparedSweep<'_>, RunError
 }
 
 /// Equal for experiments that read the same text in the same tokens, of which each takes as much as it trains on.
-fn text_key(experiment: &Experiment) -> (Corpus, &Tokenizer) {
-    (Corpus { train_tokens: Tokens(0), ..experiment.corpus.clone() }, &experiment.tokenizer)
+fn text_key(experiment: &Experiment) -> (CorpusSettings, &TokenizerSettings) {
+    (CorpusSettings { train_tokens: Tokens(0), ..experiment.corpus.clone() }, &experiment.tokenizer)
 }
 
 /// Indices in groups of equal keys, in the order of their first members; and for each index its group.

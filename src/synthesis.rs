@@ -12,14 +12,15 @@
 mod continuation;
 mod external;
 mod keywords;
+mod method;
 mod prompted;
 mod rephrase;
 mod selected;
+mod settings;
 mod sources;
 mod textbook;
 mod token_edit;
 
-use crate::config::{Method, Prefix, Synthesis};
 use crate::decoding;
 use crate::documents::{Documents, TokenId};
 use crate::model::{LanguageModel, ModelError};
@@ -28,18 +29,18 @@ use crate::selection::{SelectionError, SelectionRecord};
 use crate::stage::Stage;
 use crate::tokenizer::{Sentinels, Tokenizer, TokenizerError};
 use crate::units::Tokens;
-use continuation::Continuation;
-use external::External;
-use keywords::Keywords;
-use prompted::Prompted;
-use rephrase::Rephrase;
 use selected::Selected;
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
-use textbook::Textbook;
-use token_edit::TokenEdit;
 
-pub use external::ExternalError;
+pub use continuation::{Continuation, PrefixSource};
+pub use external::{External, ExternalError};
+pub use method::{
+    Draft, DrawnTokens, Generator, GeneratorContext, MethodContext, SynthesisMethod, builtin_methods,
+};
+pub use rephrase::Rephrase;
+pub use settings::{SynthesisKinds, SynthesisSettings};
+pub use textbook::{Textbook, TextbookSeed};
+pub use token_edit::TokenEdit;
 
 /// What was really done to write a corpus.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -129,41 +130,6 @@ pub enum SynthesisError {
     Model(#[from] ModelError),
 }
 
-/// A way to write documents.
-trait Writer {
-    /// Documents `items` of the endless row: what each says does not depend on the others.
-    fn write(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError>;
-    /// The method's name.
-    fn method(&self) -> &'static str;
-    /// What documents are written from, in words, with every parameter.
-    fn source(&self) -> String;
-}
-
-/// Documents, and how much of them stands as in what they were made from.
-#[derive(Default)]
-struct Draft {
-    documents: Documents,
-    /// Tokens kept; none where the method keeps none by design.
-    kept: Option<Tokens>,
-}
-
-impl Draft {
-    /// Adds what was written next.
-    ///
-    /// # Errors
-    /// When that has no token: asking again would not help.
-    fn append(&mut self, more: &Self) -> Result<(), SynthesisError> {
-        if more.documents.tokens() == Tokens(0) {
-            return Err(SynthesisError::Silent { documents: more.documents.len() });
-        }
-        for document in more.documents.iter() {
-            self.documents.push(document);
-        }
-        self.kept = more.kept.map(|kept| Tokens(kept.0 + self.kept.unwrap_or_default().0));
-        Ok(())
-    }
-}
-
 /// What a corpus is cut from.
 struct Written {
     /// At least as many tokens as the corpus needs.
@@ -183,33 +149,20 @@ const FEWEST_DOCUMENTS: u64 = 32;
 /// # Errors
 /// When no natural document is long enough for a prompt, there are too few to learn from what sets them apart, or the
 /// user's command is not there.
-pub fn check(synthesis: &Synthesis, natural: &Documents) -> Result<(), SynthesisError> {
-    if synthesis.selection.importance.is_some() {
+pub fn check(synthesis: &SynthesisSettings, natural: &Documents) -> Result<(), SynthesisError> {
+    if synthesis.selection.needs_pilot() {
         selected::counterparts(synthesis, natural)?;
     }
-    match &synthesis.method {
-        Method::Continuation { prefix_tokens, .. } => {
-            continuation::long_enough(natural, *prefix_tokens).map(drop)
-        }
-        Method::External { command, .. } => Ok(external::check(command)?),
-        Method::Textbook | Method::Keywords { .. } | Method::Rephrase { .. } | Method::TokenEdit { .. } => {
-            Ok(())
-        }
-    }
+    synthesis.method.check_sources(natural)
 }
 
 /// What is lost of `natural` when its documents are rewritten: those that are longer than a document may become.
 #[must_use]
-pub fn cut_sources(synthesis: &Synthesis, natural: &Documents) -> Option<String> {
-    let rewrites = match synthesis.method {
-        Method::Rephrase { fidelity, .. } => fidelity > 0.0,
-        Method::TokenEdit { .. } | Method::External { .. } => true,
-        Method::Textbook | Method::Keywords { .. } | Method::Continuation { .. } => false,
-    };
+pub fn cut_sources(synthesis: &SynthesisSettings, natural: &Documents) -> Option<String> {
     let most = synthesis.max_document_tokens;
     let longer = natural.iter().filter(|document| document.len() > most).count();
     let longest = natural.iter().map(<[TokenId]>::len).max().unwrap_or(0);
-    (rewrites && longer > 0).then(|| {
+    (synthesis.method.rewrites_documents() && longer > 0).then(|| {
         format!(
             "{longer} of {} natural documents are longer than synthesis.max_document_tokens = {most}, and of these only \
              the beginning is rewritten; raise it, to {longest} for all",
@@ -225,18 +178,20 @@ pub fn cut_sources(synthesis: &Synthesis, natural: &Documents) -> Option<String>
 /// when the run is interrupted.
 pub fn write_corpus(
     model: &dyn LanguageModel,
-    synthesis: &Synthesis,
+    synthesis: &SynthesisSettings,
     sources: Sources,
     reference: &dyn LanguageModel,
     stage: &Stage,
 ) -> Result<(Documents, SynthesisRecord), SynthesisError> {
-    let writer = writer(model, synthesis, sources, stage)?;
+    let key = stage.key().at(streams::PROMPTS);
+    let context = GeneratorContext { model, synthesis, sources, key };
+    let generator = synthesis.method.generator(context)?;
     stage.begin(synthesis.tokens.0, "tokens");
     let written = if synthesis.selection.keeps_all() {
-        write_at_least(&*writer, synthesis, stage)
+        write_at_least(&*generator, synthesis, stage)
     } else {
         let natural = sources.natural;
-        Selected { writer: &*writer, reference, synthesis, natural }.write(stage)
+        Selected { generator: &*generator, reference, synthesis, natural }.write(stage)
     };
     stage.end();
     let Written { documents, kept_share, selection } = written?;
@@ -246,11 +201,11 @@ pub fn write_corpus(
     let full = corpus.iter().filter(|document| document.len() >= synthesis.max_document_tokens);
     let cut = full.filter(|document| document.last() != Some(&end)).count();
     let record = SynthesisRecord {
-        method: writer.method().into(),
-        prompts: writer.source(),
-        decoding: match synthesis.method {
-            Method::External { .. } => "the command's own".into(),
-            _ => decoding::describe(&synthesis.decoding),
+        method: synthesis.method.name().to_owned(),
+        prompts: generator.source(),
+        decoding: match synthesis.method.drawn_tokens() {
+            DrawnTokens::None => "the command's own".into(),
+            DrawnTokens::All | DrawnTokens::Some => decoding::describe(&synthesis.decoding),
         },
         documents: corpus.len() as u64,
         tokens: corpus.tokens(),
@@ -260,38 +215,6 @@ pub fn write_corpus(
         selection,
     };
     Ok((corpus, record))
-}
-
-fn writer<'a>(
-    model: &'a dyn LanguageModel,
-    synthesis: &'a Synthesis,
-    sources: Sources<'a>,
-    stage: &Stage,
-) -> Result<Box<dyn Writer + 'a>, SynthesisError> {
-    let natural = sources.natural;
-    let place = stage.key().at(streams::PROMPTS);
-    let sentinels = sources.tokenizer.sentinels();
-    Ok(match &synthesis.method {
-        Method::Textbook => Box::new(Prompted::new(model, synthesis, sentinels, Textbook)),
-        Method::Keywords { count } => {
-            let keywords = Keywords::new(natural, sources.tokenizer, *count, place)?;
-            Box::new(Prompted::new(model, synthesis, sentinels, keywords))
-        }
-        Method::Continuation { prefix_tokens, prefix } => {
-            let previous = sources.previous.filter(|_| *prefix == Prefix::Previous);
-            let (documents, from) =
-                previous.map_or((natural, "train split"), |text| (text, "last synthetic corpus"));
-            let continuation = Continuation::new(documents, from, *prefix_tokens, place)?;
-            Box::new(Prompted::new(model, synthesis, sentinels, continuation))
-        }
-        Method::Rephrase { .. } => Box::new(Rephrase::new(model, synthesis, sources, place)?),
-        Method::TokenEdit { sharpness } => {
-            Box::new(TokenEdit::new(model, synthesis, *sharpness, sources, place)?)
-        }
-        Method::External { command, timeout_seconds } => {
-            Box::new(External::new(command, timeout_seconds.0, synthesis, sources, place)?)
-        }
-    })
 }
 
 /// Documents without sentinel tokens. A model never learns to write one; where it does all the same, once in very many
@@ -310,15 +233,15 @@ fn without_sentinels(documents: Documents, sentinels: Option<Sentinels>) -> Docu
 
 /// Asks for documents until there are at least as many tokens as the corpus needs.
 fn write_at_least(
-    writer: &dyn Writer,
-    synthesis: &Synthesis,
+    generator: &dyn Generator,
+    synthesis: &SynthesisSettings,
     stage: &Stage,
 ) -> Result<Written, SynthesisError> {
     let mut written = Draft::default();
     while written.documents.tokens() < synthesis.tokens {
         let first_item = written.documents.len() as u64;
         let end = first_item + documents_to_ask(&written.documents, synthesis);
-        written.append(&writer.write(first_item..end, stage)?)?;
+        written.append(&generator.generate(first_item..end, stage)?)?;
     }
     let Draft { documents, kept } = written;
     let kept_share = kept.map(|kept| kept.0 as f64 / documents.tokens().0 as f64);
@@ -326,7 +249,7 @@ fn write_at_least(
 }
 
 /// How many documents may fill what is left: by the mean length so far, or, at first, by the greatest length.
-fn documents_to_ask(written: &Documents, synthesis: &Synthesis) -> u64 {
+fn documents_to_ask(written: &Documents, synthesis: &SynthesisSettings) -> u64 {
     let left = synthesis.tokens.0 - written.tokens().0;
     let mean_tokens = match written.len() {
         0 => synthesis.max_document_tokens as f64,

@@ -24,6 +24,9 @@ use std::path::{Path, PathBuf};
 use tokenizers::{AddedToken, DecoderWrapper, ModelWrapper};
 
 mod learn;
+mod settings;
+
+pub use settings::TokenizerSettings;
 
 /// The end-of-text token of a learnt tokenizer.
 pub const END_OF_TEXT: &str = "<|endoftext|>";

@@ -10,12 +10,16 @@ use std::path::{Path, PathBuf};
 pub mod adamw;
 pub mod checkpoint;
 pub mod gradients;
+mod kind;
 mod ngram;
+mod settings;
 pub mod trainer;
 pub mod transformer;
 pub mod windows;
 
+pub use kind::{LearnerContext, ModelKind, ModelSettings, builtin_kinds};
 pub use ngram::NgramLearner;
+pub use settings::{Init, TrainingLength, TrainingSettings};
 pub use transformer::{Start, TransformerLearner};
 
 /// Learns a language model from token ids.
@@ -37,6 +41,17 @@ pub trait Learner {
     /// # Errors
     /// When the folder is not whole.
     fn recall(&self, dir: &Path) -> Result<Box<dyn LanguageModel>, ModelError>;
+
+    /// Tokens that training sees of a text of this many tokens, repetitions counted.
+    fn tokens_seen(&self, text: Tokens) -> Tokens;
+
+    /// Checks that what training starts from exists and fits.
+    ///
+    /// # Errors
+    /// When the folder that training would start from is damaged, or not of the model's shape.
+    fn check_start(&self, _stage: &Stage) -> Result<(), ModelError> {
+        Ok(())
+    }
 }
 
 /// A trained model and how it came to be.

@@ -8,12 +8,14 @@
 //! assert_eq!(BitsPerByte::from_sums(8.0 * std::f64::consts::LN_2, 4), BitsPerByte(2.0));
 //! ```
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A number of model tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(inline)]
 pub struct Tokens(pub u64);
 
 impl fmt::Display for Tokens {

@@ -2,8 +2,8 @@
 
 use super::machine::MachineArgs;
 use super::output::{self, say};
-use crate::config::Precision;
 use crate::model::ModelError;
+use crate::model::Precision;
 use crate::speed::{BenchmarkSize, TrainingWorkload, WritingWorkload};
 use crate::units::Tokens;
 use anyhow::Result;

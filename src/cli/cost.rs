@@ -1,14 +1,17 @@
 //! The cost of work on this machine, estimated by timing every model for a moment.
 
-use crate::config::{Arm, Method, Model, Selection, Synthesis, Training, TrainingLength};
+use crate::config::Arm;
 use crate::documents::Documents;
 use crate::lineage::{self, PreparedText, Workload};
 use crate::model::LanguageModel;
 use crate::progress::Silent;
 use crate::seed::{StreamKey, streams};
+use crate::selection::Selection;
 use crate::stage::Stage;
 use crate::sweep::{PlannedGeneration, PreparedSweep, ThreadPools};
 use crate::synthesis::{self, Sources};
+use crate::synthesis::{DrawnTokens, SynthesisSettings, Textbook};
+use crate::training::TrainingSettings;
 use crate::training::{NoCheckpoints, Start};
 use crate::units::Tokens;
 use anyhow::Result;
@@ -116,7 +119,7 @@ impl<'a> SpeedTrials<'a> {
 /// Whether training on, writing and scoring a token take as long in both arms.
 fn has_same_cost(one: &Arm, other: &Arm) -> bool {
     let writes_alike =
-        Synthesis { tokens: other.synthesis.tokens, ..one.synthesis.clone() } == other.synthesis;
+        SynthesisSettings { tokens: other.synthesis.tokens, ..one.synthesis.clone() } == other.synthesis;
     one.model == other.model && one.training.batch == other.training.batch && writes_alike
 }
 
@@ -155,12 +158,13 @@ impl SpeedTrial {
     }
 
     fn of(arm: &Arm, train_tokens: Tokens, prepared: &PreparedText, device: &Device) -> Result<Self> {
-        let (steps, context) = match &arm.model {
-            Model::Transformer(shape) => (4, shape.context),
-            Model::Ngram(_) => (1, 1),
+        let (steps, context) = arm.model.context_tokens().map_or((1, 1), |context| (4, context));
+        let training = TrainingSettings {
+            tokens: Some(Tokens((steps * arm.training.batch * context) as u64)),
+            epochs: None,
+            learning_rate: HARMLESS_RATE,
+            ..arm.training.clone()
         };
-        let length = TrainingLength::Tokens(Tokens((steps * arm.training.batch * context) as u64));
-        let training = Training { length, learning_rate: HARMLESS_RATE, ..arm.training.clone() };
         let brief = Arm { training, ..arm.clone() };
         let never = AtomicBool::new(false);
         let stage = Stage::new(StreamKey::new(0, "", 0, streams::TRIAL), &Silent, &never);
@@ -199,12 +203,12 @@ fn write_small_corpus(
     stage: &Stage,
 ) -> Result<u64> {
     let tokens = Tokens(arm.synthesis.tokens.0.min(16_384));
-    let method = match &arm.synthesis.method {
-        Method::External { .. } => Method::Textbook,
-        method => method.clone(),
+    let method = match arm.synthesis.method.drawn_tokens() {
+        DrawnTokens::None => Textbook::default().into(),
+        DrawnTokens::All | DrawnTokens::Some => arm.synthesis.method.clone(),
     };
     let selection = Selection::default();
-    let little = Synthesis { method, tokens, selection, ..arm.synthesis.clone() };
+    let little = SynthesisSettings { method, tokens, selection, ..arm.synthesis.clone() };
     let sources = Sources { natural: &prepared.train, previous: None, tokenizer: &prepared.tokenizer };
     let (documents, _): (Documents, _) = synthesis::write_corpus(model, &little, sources, model, stage)?;
     Ok(documents.tokens().0)
@@ -212,15 +216,8 @@ fn write_small_corpus(
 
 /// Bytes for weights, gradients and two moments; activations of a training step; the text as ids and as characters.
 fn memory_bytes(arm: &Arm, model_bytes: u64, prepared: &PreparedText) -> u64 {
-    let activations = match &arm.model {
-        Model::Ngram(_) => 0,
-        Model::Transformer(shape) => {
-            let per_layer = 12 * shape.width + 4 * shape.ffn + 2 * shape.heads * shape.context;
-            let per_token = shape.layers * per_layer + 2 * prepared.tokenizer.vocab_size();
-            4 * per_token * arm.training.batch * shape.context
-        }
-    };
-    4 * model_bytes + activations as u64 + 12 * prepared.train.tokens().0
+    let activations = arm.model.activation_bytes(&arm.training, prepared.tokenizer.vocab_size());
+    4 * model_bytes + activations + 12 * prepared.train.tokens().0
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {

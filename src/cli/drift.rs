@@ -3,10 +3,11 @@
 use super::counts::count;
 use super::machine::ThreadArgs;
 use super::output;
-use crate::config::file::{MixtureTable, SynthesisTable};
-use crate::config::{self, Decoding};
-use crate::corpus::{self, RequiredTokens};
+use crate::config;
+use crate::corpus::{self, CorpusSettings, RequiredTokens, Source, Split};
+use crate::decoding::SamplingSettings;
 use crate::drift::{DriftRow, DriftSettings, Frequencies, categorical, gaussian, regression};
+use crate::settings;
 use crate::tokenizer::Tokenizer;
 use crate::units::Tokens;
 use anyhow::{Context, Result, ensure};
@@ -159,7 +160,7 @@ impl Common {
                     "model": model,
                     "samples": plan.samples,
                     "generations": plan.generations,
-                    "mixture": MixtureTable::from(&plan.mixture),
+                    "mixture": plan.mixture,
                     "replicates": plan.replicates,
                     "seed": plan.seed,
                 });
@@ -186,14 +187,16 @@ impl Categorical {
         self.common.show("categorical", &plan, settings, &rows)
     }
 
-    fn decoding(&self) -> Result<Decoding> {
-        let table = SynthesisTable {
-            temperature: self.temperature,
+    fn decoding(&self) -> Result<SamplingSettings> {
+        let sampling = SamplingSettings {
+            temperature: self.temperature.unwrap_or(1.0),
             top_k: self.top_k,
             top_p: self.top_p,
-            ..SynthesisTable::default()
+            ..SamplingSettings::PLAIN
         };
-        Ok(config::check_decoding(&table, &|key| format!("--{}", key.replace('_', "-")))?)
+        settings::check_ranges(&sampling)
+            .map_err(|error| anyhow::anyhow!("--{}: {}", error.key.replace('_', "-"), error.message))?;
+        Ok(sampling)
     }
 
     /// Natural frequencies, and the settings that they follow from.
@@ -252,18 +255,16 @@ fn numbers(path: &Path) -> Result<Vec<f64>> {
 
 /// The frequencies of tokens in a whole text, under a tokenizer learnt on it.
 fn token_frequencies(path: &Path, vocab: usize) -> Result<Frequencies> {
-    let files = config::Files {
-        paths: vec![path.display().to_string()],
-        split: config::Split::Paragraph,
-        text_field: "text".to_owned(),
-    };
-    let corpus = config::Corpus {
-        source: config::Source::Files(files),
+    let corpus = CorpusSettings {
+        source: Source::Files(vec![path.display().to_string()]),
+        split: Some(Split::Paragraph),
+        text_field: None,
         train_tokens: Tokens(1),
         heldout_tokens: Tokens(0),
         reference_tokens: Tokens(0),
         heldout_share: 0.0,
         reference_share: 0.0,
+        world: None,
     };
     let nothing = RequiredTokens { train: Tokens(0), heldout: Tokens(0), reference: Tokens(0) };
     let text = corpus::load(&corpus, nothing)?;

@@ -1,15 +1,8 @@
 //! Where two resolved experiment files differ.
 
+use super::registry::Registry;
+use std::collections::BTreeSet;
 use toml::{Table, Value};
-
-/// The settings that only affect how long something takes: no result depends on them.
-const RUN_TIME_ONLY: [&str; 2] = ["checkpoint_minutes", "timeout_seconds"];
-
-/// Returns true if a key such as `checkpoint_minutes` names a setting that no result depends on.
-#[must_use]
-pub fn is_run_time_only(key: &str) -> bool {
-    RUN_TIME_ONLY.contains(&key)
-}
 
 /// The settings that differ between two experiment files and that results depend on, one line each:
 /// `training.tokens: 100000 → 200000`. Text that is not TOML differs as a whole.
@@ -18,34 +11,44 @@ pub fn difference(before: &str, after: &str) -> Vec<String> {
     let (Ok(before), Ok(after)) = (toml::from_str::<Table>(before), toml::from_str::<Table>(after)) else {
         return vec!["the recorded experiment file is not readable".to_owned()];
     };
-    let mut lines = Vec::new();
-    compare("", Some(&Value::Table(before)), Some(&Value::Table(after)), &mut lines);
-    lines
+    let mut comparison = Comparison { ignored: Registry::builtin().run_time_only_keys(), lines: Vec::new() };
+    comparison.compare("", Some(&Value::Table(before)), Some(&Value::Table(after)));
+    comparison.lines
 }
 
-fn compare(path: &str, before: Option<&Value>, after: Option<&Value>, lines: &mut Vec<String>) {
-    match (before, after) {
-        (Some(Value::Table(a)), Some(Value::Table(b))) => {
-            let new_keys = b.keys().filter(|key| !a.contains_key(*key));
-            for key in a.keys().chain(new_keys).filter(|key| !is_run_time_only(key)) {
-                let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                compare(&inner, a.get(key), b.get(key), lines);
-            }
-        }
-        (Some(Value::Array(a)), Some(Value::Array(b))) if is_named(a) && is_named(b) => {
-            let names = a.iter().chain(b).filter_map(name_of);
-            let mut seen = Vec::new();
-            for name in names {
-                if !seen.contains(&name) {
-                    seen.push(name);
-                    let find =
-                        |arms: &'_ [Value]| arms.iter().find(|arm| name_of(arm) == Some(name)).cloned();
-                    compare(&format!("{path}.{name}"), find(a).as_ref(), find(b).as_ref(), lines);
+struct Comparison {
+    /// Keys of settings that no result depends on.
+    ignored: BTreeSet<String>,
+    lines: Vec<String>,
+}
+
+impl Comparison {
+    fn compare(&mut self, path: &str, before: Option<&Value>, after: Option<&Value>) {
+        match (before, after) {
+            (Some(Value::Table(a)), Some(Value::Table(b))) => {
+                let new_keys = b.keys().filter(|key| !a.contains_key(*key));
+                for key in a.keys().chain(new_keys) {
+                    let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    if !self.ignored.contains(key) {
+                        self.compare(&inner, a.get(key), b.get(key));
+                    }
                 }
             }
+            (Some(Value::Array(a)), Some(Value::Array(b))) if is_named(a) && is_named(b) => {
+                let names = a.iter().chain(b).filter_map(name_of);
+                let mut seen = Vec::new();
+                for name in names {
+                    if !seen.contains(&name) {
+                        seen.push(name);
+                        let find =
+                            |arms: &'_ [Value]| arms.iter().find(|arm| name_of(arm) == Some(name)).cloned();
+                        self.compare(&format!("{path}.{name}"), find(a).as_ref(), find(b).as_ref());
+                    }
+                }
+            }
+            (a, b) if a == b => {}
+            (a, b) => self.lines.push(format!("{path}: {} → {}", shown(a), shown(b))),
         }
-        (a, b) if a == b => {}
-        (a, b) => lines.push(format!("{path}: {} → {}", shown(a), shown(b))),
     }
 }
 

@@ -24,11 +24,14 @@
 //! # Ok::<(), genloss::config::ConfigError>(())
 //! ```
 
-use super::error::{self, ConfigError, setting};
-use super::file::MixtureValue;
-use super::settings::Experiment;
-use super::{check, overrides, regimes};
-use serde::Deserialize;
+use super::document::Document;
+use super::error::ConfigError;
+use super::experiment::Experiment;
+use super::registry::Registry;
+use super::{overrides, read};
+use crate::mixture::Mixture;
+use crate::settings::{self, SettingError};
+use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use toml::{Table, Value};
 
@@ -45,19 +48,30 @@ pub struct Sweep {
 const MOST_CELLS: usize = 500;
 
 /// The experiments of a file whose tables are `file`; None without a grid.
-pub(super) fn sweep(mut file: Table) -> Result<Option<Sweep>, ConfigError> {
+pub(super) fn sweep(
+    registry: &Registry,
+    mut file: Table,
+    document: &Document,
+) -> Result<Option<Sweep>, ConfigError> {
     let Some(Value::Table(grid)) = file.remove("grid") else { return Ok(None) };
     let name = file.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-    check::check_name("name", &name)?;
-    let axes = axes(&grid)?;
+    read::check_name("name", &name).map_err(ConfigError::setting)?;
+    let axes = axes(&grid, &registry.schema())?;
     let (of_arms, of_experiments): (Vec<Axis>, Vec<Axis>) =
         axes.into_iter().partition(|axis| axis.keys[0] == MIXTURE);
     check_size(&of_experiments, &of_arms)?;
-    let arms: Vec<Table> =
-        cells(&of_arms).iter().map(Cell::arm).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    let arms: Vec<Table> = combinations(&of_arms)
+        .iter()
+        .map(Combination::arm)
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .flatten()
+        .collect();
     add_arms(&mut file, arms);
-    let experiments: Result<Vec<_>, _> =
-        cells(&of_experiments).iter().map(|cell| cell.experiment(&file, &name)).collect();
+    let experiments: Result<Vec<_>, _> = combinations(&of_experiments)
+        .iter()
+        .map(|combination| combination.experiment(registry, &file, &name, document))
+        .collect();
     Ok(Some(Sweep { name, experiments: experiments? }))
 }
 
@@ -94,10 +108,11 @@ impl Axis {
     }
 }
 
-/// The axes of a grid, in the order of the file. Keys may be dotted, quoted or tables in tables.
-fn axes(grid: &Table) -> Result<Vec<Axis>, ConfigError> {
+/// The axes of a grid, in the order of the file. Keys may be dotted, quoted or tables in tables. `schema` is that of the
+/// whole file.
+fn axes(grid: &Table, schema: &Json) -> Result<Vec<Axis>, ConfigError> {
     let mut axes = Vec::new();
-    collect(grid, &[], &mut axes)?;
+    collect(grid, &[], schema, &mut axes)?;
     let all: Vec<Vec<String>> = axes.iter().map(|axis: &Axis| axis.keys.clone()).collect();
     if let Some((_, keys)) = all.iter().enumerate().find(|(place, keys)| all[..*place].contains(keys)) {
         return Err(setting(format!("grid.{}", keys.join(".")), "stands twice; keep one list"));
@@ -110,21 +125,37 @@ fn axes(grid: &Table) -> Result<Vec<Axis>, ConfigError> {
     Ok(axes)
 }
 
-fn collect(table: &Table, above: &[String], axes: &mut Vec<Axis>) -> Result<(), ConfigError> {
+fn collect(table: &Table, above: &[String], schema: &Json, axes: &mut Vec<Axis>) -> Result<(), ConfigError> {
     for (key, value) in table {
         let path = [above, std::slice::from_ref(key)].concat().join(".");
         let fault = |message: String| setting(format!("grid.{path}"), message);
         let quoted = if key.contains(['.', '"']) { key.clone() } else { format!("\"{key}\"") };
         let keys = [above, &overrides::parse_path(&quoted).map_err(fault)?].concat();
         match value {
-            Value::Array(values) => axes.push(Axis::new(keys, values)?),
-            Value::Table(inner) => collect(inner, &keys, axes)?,
+            Value::Array(values) => {
+                let values: Vec<Value> =
+                    values.iter().map(|value| normalized(&keys, value, schema)).collect();
+                axes.push(Axis::new(keys, &values)?);
+            }
+            Value::Table(inner) => collect(inner, &keys, schema, axes)?,
             one => {
                 return Err(fault(format!("{one} is no list; give the values to vary it over, as [{one}]")));
             }
         }
     }
     Ok(())
+}
+
+/// A value as it is read at this path: whole numbers may be written as floats.
+fn normalized(keys: &[String], value: &Value, schema: &Json) -> Value {
+    let property =
+        |schema: &'_ Json, key: &String| schema.get("properties").and_then(|all| all.get(key)).cloned();
+    let schema = keys.iter().try_fold(schema.clone(), |schema, key| property(&schema, key));
+    let mut value = value.clone();
+    if let Some(schema) = schema {
+        settings::normalize(&mut value, &schema);
+    }
+    value
 }
 
 fn check_size(of_experiments: &[Axis], of_arms: &[Axis]) -> Result<(), ConfigError> {
@@ -140,21 +171,21 @@ fn check_size(of_experiments: &[Axis], of_arms: &[Axis]) -> Result<(), ConfigErr
 }
 
 /// One value of each axis.
-struct Cell<'a>(Vec<(&'a Axis, &'a Value)>);
+struct Combination<'a>(Vec<(&'a Axis, &'a Value)>);
 
 /// Every combination of the values, the last axis the fastest.
-fn cells(axes: &[Axis]) -> Vec<Cell<'_>> {
-    let mut cells = vec![Vec::new()];
+fn combinations(axes: &[Axis]) -> Vec<Combination<'_>> {
+    let mut all = vec![Vec::new()];
     for axis in axes {
-        let longer = |cell: &Vec<_>| -> Vec<Vec<_>> {
-            axis.values.iter().map(|value| [&cell[..], &[(axis, value)]].concat()).collect()
+        let longer = |shorter: &Vec<_>| -> Vec<Vec<_>> {
+            axis.values.iter().map(|value| [&shorter[..], &[(axis, value)]].concat()).collect()
         };
-        cells = cells.iter().flat_map(longer).collect();
+        all = all.iter().flat_map(longer).collect();
     }
-    cells.into_iter().map(Cell).collect()
+    all.into_iter().map(Combination).collect()
 }
 
-impl Cell<'_> {
+impl Combination<'_> {
     fn name(&self) -> String {
         let parts = self.0.iter().map(|(axis, value)| format!("{}={}", axis.label, shown(value)));
         parts.collect::<Vec<_>>().join(",")
@@ -164,47 +195,57 @@ impl Cell<'_> {
     fn set_in(&self, table: &mut Table) -> Result<(), ConfigError> {
         for (axis, value) in &self.0 {
             let keys: Vec<&str> = axis.keys.iter().map(String::as_str).collect();
-            overrides::set(table, &keys, (*value).clone()).map_err(|message| self.fault(message))?;
+            overrides::set(table, &keys, (*value).clone())
+                .map_err(|message| self.fault(ConfigError::setting(SettingError::new("grid", message))))?;
         }
         Ok(())
     }
 
-    /// The arm with this mixture; none where nothing varies, or where it is the control's.
+    /// The arm with this mixture; None where nothing varies, or where it is the control's.
     fn arm(&self) -> Result<Option<Table>, ConfigError> {
-        #[derive(Deserialize)]
-        struct Alone {
-            mixture: MixtureValue,
-        }
         let mut table = Table::new();
         self.set_in(&mut table)?;
-        if table.is_empty() {
-            return Ok(None);
-        }
-        let alone: Alone = (table.clone().try_into())
-            .map_err(|error: toml::de::Error| self.fault(error::plain(error.message())))?;
-        let mixture =
-            check::mixture_value(MIXTURE, &alone.mixture).map_err(|error| self.fault(error.to_string()))?;
+        let Some(value) = table.get(MIXTURE) else { return Ok(None) };
+        let mixture = Mixture::read(value.clone())
+            .map_err(|error| self.fault(ConfigError::setting(error.below(MIXTURE))))?;
         table.insert("name".to_owned(), Value::String(self.name()));
-        Ok((mixture != regimes::control()).then_some(table))
+        Ok((mixture != Mixture::control()).then_some(table))
     }
 
     /// The experiment with these values over those of `file`.
-    fn experiment(&self, file: &Table, sweep: &str) -> Result<Experiment, ConfigError> {
+    fn experiment(
+        &self,
+        registry: &Registry,
+        file: &Table,
+        sweep: &str,
+        document: &Document,
+    ) -> Result<Experiment, ConfigError> {
         let name = if self.0.is_empty() { sweep.to_owned() } else { self.name() };
         let mut table = file.clone();
         self.set_in(&mut table)?;
         table.insert("name".to_owned(), Value::String(name));
-        let file = overrides::typed(&table).map_err(|message| self.fault(message))?;
-        check::experiment(file).map_err(|error| self.fault(error.to_string()))
+        read::experiment(registry, table, document).map_err(|error| self.fault(error))
     }
 
-    fn fault(&self, message: String) -> ConfigError {
+    /// The error with the values of the combination that it is about.
+    fn fault(&self, error: ConfigError) -> ConfigError {
         if self.0.is_empty() {
-            setting("grid", message)
-        } else {
-            setting(format!("grid, {}", self.name()), message)
+            return error;
+        }
+        match error {
+            ConfigError::Setting { position, key, message } => {
+                ConfigError::Setting { position, key: format!("grid, {}: {key}", self.name()), message }
+            }
+            ConfigError::Unreadable { .. } | ConfigError::Syntax { .. } | ConfigError::Override { .. } => {
+                error
+            }
         }
     }
+}
+
+/// An error about a setting of the grid.
+fn setting(key: impl Into<String>, message: impl Into<String>) -> ConfigError {
+    ConfigError::setting(SettingError::new(key, message))
 }
 
 fn add_arms(file: &mut Table, arms: Vec<Table>) {

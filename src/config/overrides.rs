@@ -1,29 +1,20 @@
 //! `--set key.path=value`: changes to an experiment file from the command line.
 
-use super::error::{self, ConfigError};
-use super::file::ExperimentFile;
+use super::error::ConfigError;
 use toml::{Table, Value};
 
-/// The file's text with every `key.path=value` set. A value is TOML; what is not TOML is taken as a string. An arm is
-/// named in a path by its name: `arm.anchored.mixture.natural_fraction=0.2`, quoted if it holds a dot.
-pub(super) fn apply(text: &str, place: &str, settings: &[String]) -> Result<Table, ConfigError> {
-    let mut table: Table = toml::from_str(text).map_err(|error| error::at_place(&error, text, place))?;
+/// Sets every `key.path=value` in the tables of a file. A value is TOML; what is not TOML is taken as a string. An arm is
+/// named in a path by its name: `arm.anchored.mixture.natural_fraction=0.2`, quoted if it contains a dot.
+pub(super) fn apply(table: &mut Table, settings: &[String]) -> Result<(), ConfigError> {
     for setting in settings {
         let fault = |message: String| ConfigError::Override { setting: setting.clone(), message };
         let (path, value) =
             setting.split_once('=').ok_or_else(|| fault("expected key.path=value".to_owned()))?;
         let keys = parse_path(path.trim()).map_err(fault)?;
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        set(&mut table, &keys, parse_value(value.trim())).map_err(fault)?;
-        // Deserialising after every one of them lets the fault name the one that caused it.
-        typed(&table).map_err(fault)?;
+        set(table, &keys, parse_value(value.trim())).map_err(fault)?;
     }
-    Ok(table)
-}
-
-/// The experiment file that a table spells out, or what is wrong with it.
-pub(super) fn typed(table: &Table) -> Result<ExperimentFile, String> {
-    table.clone().try_into().map_err(|error: toml::de::Error| error::plain(error.message()))
+    Ok(())
 }
 
 /// Deeper than any key of an experiment file, and shallow enough for every parser.

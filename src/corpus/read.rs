@@ -5,7 +5,7 @@
 //! dropped, and plain text loses its byte order mark and has its line ends converted to `\n`.
 
 use super::CorpusError;
-use crate::config::Files;
+use crate::corpus::Files;
 use rayon::prelude::*;
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@
 //!
 //! ```
 //! use genloss::corpus::world::World;
-//! let world = World::new(&genloss::config::World {
+//! let world = World::new(&genloss::corpus::WorldSettings {
 //!     seed: 1, nouns: 100, entities: 20, relations: 2, zipf_exponent: 1.0, fact_share: 0.4,
 //! });
 //! let document = world.document(0);
@@ -25,7 +25,7 @@
 //! assert!(fact.popularity > world.facts()[39].popularity);
 //! ```
 
-use crate::config;
+use super::WorldSettings;
 use crate::seed::{SHARED, Stream, StreamKey, streams};
 use facts::Facts;
 use grammar::Phrase;
@@ -64,7 +64,7 @@ pub struct World {
 impl World {
     /// Creates the language of a seed.
     #[must_use]
-    pub fn new(config: &config::World) -> Self {
+    pub fn new(config: &WorldSettings) -> Self {
         let key = StreamKey::new(config.seed, SHARED, 0, streams::WORLD_LEXICON);
         let reserved = grammar::function_words().into_iter().chain(facts::RELATIONS).chain(["of"]);
         let mut coiner = Coiner::new(key.stream(0), reserved);

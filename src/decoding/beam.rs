@@ -1,4 +1,4 @@
-//! Beam search: several documents grow side by side, and the best one is written.
+//! BeamSearchSettings search: several documents grow side by side, and the best one is written.
 //!
 //! A document's score is its log-probability over a power of its length, the end-of-text token counted,
 //!
@@ -22,10 +22,10 @@
 //! fall out of it on the way, though its score be higher.
 //!
 //! ```
-//! use genloss::config::Beam;
+//! use genloss::decoding::BeamSearchSettings;
 //! use genloss::decoding::beam::Search;
 //! // Token 0 ends a document. Two tokens with 0.55 · 0.4 = 0.22 lose against two with 0.45 · 0.9 = 0.405.
-//! let mut search = Search::new(Beam { beams: 2, length_penalty: 1.0 }, 0, 2);
+//! let mut search = Search::new(BeamSearchSettings { beams: 2, length_penalty: 1.0 }, 0, 2);
 //! let row = |p: [f32; 3]| p.map(f32::ln);
 //! let grown = search.grow(&mut row([0.0, 0.55, 0.45]));
 //! assert_eq!(grown.iter().map(|growth| growth.token).collect::<Vec<_>>(), [1, 2]);
@@ -34,13 +34,13 @@
 //! ```
 
 use super::best;
-use crate::config::Beam;
+use crate::decoding::BeamSearchSettings;
 use crate::documents::TokenId;
 
 /// A search for one document.
 #[derive(Clone, Debug)]
 pub struct Search {
-    settings: Beam,
+    settings: BeamSearchSettings,
     end: TokenId,
     most_tokens: usize,
     /// Those that still grow, all of one length.
@@ -68,7 +68,7 @@ impl Search {
     /// A search that has one open document, the empty one. The token `end` ends a document, and so does the limit of
     /// `most_tokens`, at least 1.
     #[must_use]
-    pub fn new(settings: Beam, end: TokenId, most_tokens: usize) -> Self {
+    pub fn new(settings: BeamSearchSettings, end: TokenId, most_tokens: usize) -> Self {
         Self { settings, end, most_tokens, open: vec![Hypothesis::default()], finished: Vec::new() }
     }
 

@@ -1,4 +1,4 @@
-//! Contrastive search: a token that is probable, and unlike what stands before it.
+//! ContrastiveSearchSettings search: a token that is probable, and unlike what stands before it.
 //!
 //! Among the k most probable tokens v after a text x₁ … xₙ (Su et al. 2022, equation 5)
 //!
@@ -16,7 +16,7 @@
 //! all point about the same way, as in a model that has learnt little, every candidate pays the same.
 
 use super::best;
-use crate::config::Contrastive;
+use crate::decoding::ContrastiveSearchSettings;
 use crate::documents::TokenId;
 
 /// A token that may come next, and its probability among all tokens.
@@ -30,7 +30,7 @@ pub struct Candidate {
 
 /// The k most probable tokens, most probable first; the lower id of equals. `logits` (V) are spent.
 #[must_use]
-pub fn candidates(settings: Contrastive, logits: &mut [f32]) -> Vec<Candidate> {
+pub fn candidates(settings: ContrastiveSearchSettings, logits: &mut [f32]) -> Vec<Candidate> {
     let candidate = |(token, log): (TokenId, f64)| Candidate { token, probability: log.exp() };
     best(logits, settings.k).into_iter().map(candidate).collect()
 }
@@ -39,7 +39,7 @@ pub fn candidates(settings: Contrastive, logits: &mut [f32]) -> Vec<Candidate> {
 /// candidates, `before` (n, W) those of the text.
 #[must_use]
 pub fn choose(
-    settings: Contrastive,
+    settings: ContrastiveSearchSettings,
     candidates: &[Candidate],
     states: &[Vec<f32>],
     before: &[Vec<f32>],
@@ -73,7 +73,7 @@ mod tests {
 
     fn chosen(alpha: f64, states: [[f32; 2]; 3], before: &[[f32; 2]]) -> usize {
         let vectors = |all: &[[f32; 2]]| all.iter().map(|one| one.to_vec()).collect::<Vec<_>>();
-        choose(Contrastive { k: 3, alpha }, &CANDIDATES, &vectors(&states), &vectors(before))
+        choose(ContrastiveSearchSettings { k: 3, alpha }, &CANDIDATES, &vectors(&states), &vectors(before))
     }
 
     /// Against (1, 0) and (0, 2) the states (3, 0), (1, 1), (−1, 0) have the largest cosines 1, √½, 0. At α = 3/13 the
@@ -94,9 +94,9 @@ mod tests {
     #[test]
     fn candidates_are_the_most_probable_tokens_with_their_probabilities_among_all() {
         let mut logits = [2f32.ln(), 4f32.ln(), f32::NEG_INFINITY, 2f32.ln()];
-        let found = candidates(Contrastive { k: 2, alpha: 0.5 }, &mut logits);
+        let found = candidates(ContrastiveSearchSettings { k: 2, alpha: 0.5 }, &mut logits);
         assert_eq!(found.iter().map(|candidate| candidate.token).collect::<Vec<_>>(), [1, 0]);
         assert!((found[0].probability - 0.5).abs() < 1e-7 && (found[1].probability - 0.25).abs() < 1e-7);
-        assert_eq!(candidates(Contrastive { k: 9, alpha: 0.5 }, &mut logits).len(), 3);
+        assert_eq!(candidates(ContrastiveSearchSettings { k: 9, alpha: 0.5 }, &mut logits).len(), 3);
     }
 }

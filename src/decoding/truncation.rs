@@ -1,7 +1,7 @@
 //! Which tokens stay in the draw: top-k, top-p, min-p and typical-p, none of which sorts the vocabulary.
 
 use super::{exp, inverse_temperature, position_at};
-use crate::config::Decoding;
+use crate::decoding::SamplingSettings;
 use crate::documents::TokenId;
 
 /// The tokens that stay, in the order of their ids, and their weights relative to the most probable token.
@@ -23,7 +23,7 @@ const BINS: usize = (1.0_f32.to_bits() >> BIN_SHIFT) as usize + 1;
 
 impl Candidates {
     /// Applies the temperature and truncations of `decoding`. `largest` is the largest of `logits`, and finite.
-    pub(super) fn choose(&mut self, logits: &mut [f32], largest: f32, decoding: &Decoding) {
+    pub(super) fn choose(&mut self, logits: &mut [f32], largest: f32, decoding: &SamplingSettings) {
         self.ids.clear();
         self.weights.clear();
         match decoding.top_k {

@@ -10,13 +10,14 @@
 //! of those types), `hill_1` = exp(entropy), `hill_2` = 1/Σ q².
 //!
 //! ```
-//! use genloss::config::{self, Decoding};
+//! use genloss::config;
+//! use genloss::decoding::SamplingSettings;
 //! use genloss::drift::{DriftSettings, Frequencies, categorical::CategoricalSimulation};
 //!
 //! let mixture = config::parse_mixture("replace", "mixture")?;
 //! let settings = DriftSettings { samples: 100, generations: 1, mixture, replicates: 1, seed: 1 };
 //! let natural = Frequencies::new(&[0.5, 0.3, 0.2])?;
-//! let simulation = CategoricalSimulation::new(natural, Decoding::GREEDY, &settings)?;
+//! let simulation = CategoricalSimulation::new(natural, SamplingSettings::GREEDY, &settings)?;
 //! let mut last = Vec::new();
 //! simulation.lineage(0, &mut |_, counts| last = counts.to_vec());
 //! // Greedy decoding writes the most frequent type only.
@@ -34,8 +35,8 @@ use super::statistics;
 use super::summary::{self, DriftRow};
 use super::survival::{SurvivingTypes, surviving_types};
 use super::{DriftError, invalid};
-use crate::config::{Decoding, NaturalDocuments, SyntheticDocuments};
-use crate::decoding;
+use crate::decoding::SamplingSettings;
+use crate::mixture::{NaturalDocuments, SyntheticDocuments};
 use crate::seed::{StreamKey, streams};
 use rayon::prelude::*;
 
@@ -53,7 +54,7 @@ pub struct CategoricalSimulation {
 #[derive(Clone, Debug, PartialEq)]
 enum Writing {
     /// A decoder acts on the model's frequencies.
-    Decoded(Decoding),
+    Decoded(SamplingSettings),
     /// Each type's frequency is multiplied by its factor (types) and the result renormalised.
     Weighted(Vec<f64>),
 }
@@ -61,7 +62,7 @@ enum Writing {
 impl Writing {
     fn is_plain(&self) -> bool {
         match self {
-            Self::Decoded(decoding) => decoding::is_plain(decoding),
+            Self::Decoded(decoding) => decoding.is_plain(),
             Self::Weighted(factors) => factors.iter().all(|&factor| factor == 1.0),
         }
     }
@@ -87,7 +88,7 @@ impl CategoricalSimulation {
     /// If a setting is out of range, or the mixture takes more synthetic samples than exist.
     pub fn new(
         frequencies: Frequencies,
-        decoding: Decoding,
+        decoding: SamplingSettings,
         settings: &DriftSettings,
     ) -> Result<Self, DriftError> {
         if decoding.repetition_penalty != 1.0 {

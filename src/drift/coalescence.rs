@@ -25,7 +25,7 @@
 //! the pool of all corpora. One generation takes as many steps as there are different natural prefixes.
 
 use super::schedule::{SampleSchedule, TrainingCounts};
-use crate::config::{NaturalDocuments, SyntheticDocuments};
+use crate::mixture::{NaturalDocuments, SyntheticDocuments};
 
 /// c of generations 0, 1, …: the probability that two draws with replacement from the generation's training set
 /// descend from the same natural sample.

@@ -4,27 +4,27 @@
 //! logits. Here the numbers are frequencies in f64, because at 10¹³ samples the rounding of an f32 would be visible. A
 //! repetition penalty has no meaning here: these samples do not belong to a document.
 //!
-//! Decoding narrows the distribution even with infinitely many samples ([`decode_repeatedly`]). After t generations at
+//! SamplingSettings narrows the distribution even with infinitely many samples ([`decode_repeatedly`]). After t generations at
 //! temperature τ, `p_t ∝ p^(τ^−t)`. Top-k cuts once and then changes nothing more. Top-p and min-p can cut again in
 //! every generation: what is left is renormalised (top-p) or sharpened (min-p with a temperature) before the next cut.
 //! Greedy decoding collapses the distribution to its mode in one generation.
 //!
 //! ```
-//! use genloss::config::Decoding;
+//! use genloss::decoding::SamplingSettings;
 //! use genloss::drift::decode::decode_repeatedly;
 //!
-//! let min_p = Decoding { min_p: Some(0.5), ..Decoding::PLAIN };
+//! let min_p = SamplingSettings { min_p: Some(0.5), ..SamplingSettings::PLAIN };
 //! // Half of the largest frequency is 0.25: the last type is dropped and the others are renormalised.
 //! let after = &decode_repeatedly(&[0.5, 0.25, 0.25 - 1e-9, 1e-9], &min_p, 1)[1];
 //! assert!((after[0] - 2.0 / 3.0).abs() < 1e-8 && after[2] == 0.0 && after[3] == 0.0);
 //! ```
 
-use crate::config::Decoding;
+use crate::decoding::SamplingSettings;
 
 /// The weights (types) that samples are drawn in proportion to, where `weights` (types) are the model's frequencies, not
 /// negative, in any unit. Types that the decoder drops get weight 0. If all weights are 0 they are returned unchanged.
 #[must_use]
-pub fn decode(weights: &[f64], decoding: &Decoding) -> Vec<f64> {
+pub fn decode(weights: &[f64], decoding: &SamplingSettings) -> Vec<f64> {
     let largest = weights.iter().copied().fold(0.0, f64::max);
     if largest <= 0.0 {
         return weights.to_vec();
@@ -60,7 +60,11 @@ pub fn decode(weights: &[f64], decoding: &Decoding) -> Vec<f64> {
 /// Frequencies of generations 0..=`generations` without sampling noise: every generation learns exactly the decoded
 /// distribution of the previous one.
 #[must_use]
-pub fn decode_repeatedly(probabilities: &[f64], decoding: &Decoding, generations: usize) -> Vec<Vec<f64>> {
+pub fn decode_repeatedly(
+    probabilities: &[f64],
+    decoding: &SamplingSettings,
+    generations: usize,
+) -> Vec<Vec<f64>> {
     let mut all = vec![normalised(probabilities.to_vec())];
     for generation in 0..generations {
         all.push(normalised(decode(&all[generation], decoding)));
@@ -109,32 +113,33 @@ mod tests {
     /// The closed forms for temperature and top-k in the module documentation.
     #[test]
     fn repeated_decoding_narrows_as_the_closed_forms_say() {
-        let hot = Decoding { temperature: 0.8, ..Decoding::PLAIN };
+        let hot = SamplingSettings { temperature: 0.8, ..SamplingSettings::PLAIN };
         let found = decode_repeatedly(&P, &hot, 4);
         for (t, found) in found.iter().enumerate() {
             let powers: Vec<f64> = P.iter().map(|p| p.powf(0.8_f64.powi(-(t as i32)))).collect();
             let total: f64 = powers.iter().sum();
             assert!(found.iter().zip(&powers).all(|(q, power)| (q - power / total).abs() < 1e-12));
         }
-        let top_k = decode_repeatedly(&P, &Decoding { top_k: Some(3), ..Decoding::PLAIN }, 3);
+        let top_k = decode_repeatedly(&P, &SamplingSettings { top_k: Some(3), ..SamplingSettings::PLAIN }, 3);
         assert!((top_k[1][1] - 0.375).abs() < 1e-12 && top_k[1][2] == 0.0);
         assert!(top_k[2].iter().zip(&top_k[1]).all(|(a, b)| (a - b).abs() < 1e-12));
         // 0.88 of the whole takes 0.3 + 0.3 + 0.2 + 0.1; 0.88 of that takes all but the last of these.
         let alive = |q: &Vec<f64>| q.iter().filter(|q| **q > 0.0).count();
-        let top_p = decode_repeatedly(&P, &Decoding { top_p: Some(0.88), ..Decoding::PLAIN }, 3);
+        let top_p =
+            decode_repeatedly(&P, &SamplingSettings { top_p: Some(0.88), ..SamplingSettings::PLAIN }, 3);
         assert_eq!(top_p.iter().map(alive).collect::<Vec<_>>(), [6, 4, 3, 3]);
     }
 
     #[test]
     fn greedy_decoding_leaves_the_mode_with_the_lower_id() {
-        assert_eq!(decode(&P, &Decoding::GREEDY), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(decode(&P, &SamplingSettings::GREEDY), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
     }
 
     /// Thresholds relative to the largest frequency 0.3: 0.1/0.3 = 1/3 and 0.2/0.3 = 2/3.
     #[test]
     fn min_p_drops_exactly_the_types_below_its_threshold() {
         let kept = |threshold| {
-            let decoded = decode(&P, &Decoding { min_p: Some(threshold), ..Decoding::PLAIN });
+            let decoded = decode(&P, &SamplingSettings { min_p: Some(threshold), ..SamplingSettings::PLAIN });
             (0..P.len()).filter(|&id| decoded[id] > 0.0).collect::<Vec<_>>()
         };
         assert_eq!(kept(0.1), [0, 1, 2, 3, 4, 5]);
@@ -148,7 +153,7 @@ mod tests {
     #[test]
     fn typical_p_begins_with_the_types_nearest_to_the_entropy() {
         let kept = |p| {
-            let decoded = decode(&P, &Decoding { typical_p: Some(p), ..Decoding::PLAIN });
+            let decoded = decode(&P, &SamplingSettings { typical_p: Some(p), ..SamplingSettings::PLAIN });
             (0..P.len()).filter(|&id| decoded[id] > 0.0).collect::<Vec<_>>()
         };
         assert_eq!(kept(0.15), [5]);
@@ -160,16 +165,16 @@ mod tests {
     /// The decoder of language models, on the same distribution, agrees up to the rounding of f32.
     #[test]
     fn frequencies_are_decoded_like_logits() {
-        let plain = Decoding::PLAIN;
+        let plain = SamplingSettings::PLAIN;
         let decoders = [
-            Decoding { temperature: 0.7, ..plain.clone() },
-            Decoding { temperature: 1.3, top_k: Some(3), ..plain.clone() },
-            Decoding { top_p: Some(0.75), ..plain.clone() },
-            Decoding { top_k: Some(4), top_p: Some(0.8), min_p: Some(0.5), ..plain.clone() },
-            Decoding { min_p: Some(0.4), ..plain.clone() },
-            Decoding { typical_p: Some(0.6), ..plain.clone() },
-            Decoding { temperature: 0.7, min_p: Some(0.1), typical_p: Some(0.3), ..plain.clone() },
-            Decoding::GREEDY,
+            SamplingSettings { temperature: 0.7, ..plain.clone() },
+            SamplingSettings { temperature: 1.3, top_k: Some(3), ..plain.clone() },
+            SamplingSettings { top_p: Some(0.75), ..plain.clone() },
+            SamplingSettings { top_k: Some(4), top_p: Some(0.8), min_p: Some(0.5), ..plain.clone() },
+            SamplingSettings { min_p: Some(0.4), ..plain.clone() },
+            SamplingSettings { typical_p: Some(0.6), ..plain.clone() },
+            SamplingSettings { temperature: 0.7, min_p: Some(0.1), typical_p: Some(0.3), ..plain.clone() },
+            SamplingSettings::GREEDY,
         ];
         for decoding in decoders {
             let mut logits: Vec<f32> = P.iter().map(|p| p.ln() as f32).collect();

@@ -47,7 +47,7 @@ use super::coalescence::coalescence;
 use super::schedule::{DriftSettings, SampleSchedule, TrainingCounts, largest_set};
 use super::summary::{self, DriftRow};
 use super::{DriftError, invalid};
-use crate::config::{NaturalDocuments, SyntheticDocuments};
+use crate::mixture::{NaturalDocuments, SyntheticDocuments};
 use crate::seed::{Stream, StreamKey, streams};
 use ndarray::{Array1, Array2, Axis, concatenate};
 use rand::seq::index;

@@ -43,7 +43,7 @@ use super::cholesky;
 use super::schedule::{DriftSettings, SampleSchedule, TrainingCounts};
 use super::summary::{self, DriftRow};
 use super::{DriftError, invalid};
-use crate::config::{NaturalDocuments, SyntheticDocuments};
+use crate::mixture::{NaturalDocuments, SyntheticDocuments};
 use crate::seed::{Stream, StreamKey, streams};
 use ndarray::{Array1, Array2, Axis};
 use rand::seq::index;

@@ -2,8 +2,8 @@
 
 use super::multinomial::MAX_SAMPLES;
 use super::{DriftError, invalid};
-use crate::config::{Budget, Mixture, NaturalDocuments, SyntheticDocuments};
 use crate::mixture::{self, MixtureError};
+use crate::mixture::{Budget, Mixture, NaturalDocuments, SyntheticDocuments};
 use crate::units::Tokens;
 
 /// Upper limit on the generations of a table that anyone could read.

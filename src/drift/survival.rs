@@ -46,7 +46,7 @@
 use super::frequencies::Frequencies;
 use super::pmf::ln_binomial;
 use super::schedule::{SampleSchedule, TrainingCounts};
-use crate::config::{NaturalDocuments, SyntheticDocuments};
+use crate::mixture::{NaturalDocuments, SyntheticDocuments};
 use rayon::prelude::*;
 
 /// Expected numbers of types that survive up to a generation.

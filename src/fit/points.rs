@@ -5,9 +5,11 @@
 //! [`Blend`], whatever their arm, size and run.
 
 use super::FitError;
-use crate::config::{Arm, Experiment, Init, Model, NaturalDocuments, SyntheticDocuments};
+use crate::config::{Arm, Experiment};
+use crate::mixture::{NaturalDocuments, SyntheticDocuments};
 use crate::store::{GenerationRecord, RunRecord};
 use crate::synthesis::SynthesisRecord;
+use crate::training::Init;
 use crate::units::Tokens;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -220,9 +222,9 @@ impl<'a> ArmModels<'a> {
         let point = |&(seed, record): &(u64, &GenerationRecord)| {
             let loss_nats = record.value("heldout_loss").filter(|loss| *loss > 0.0)?;
             let tail = TAIL.iter().filter_map(|&metric| Some((metric, record.value(metric)?))).collect();
-            let size = match &self.arm.model {
-                Model::Ngram(ngram) => ModelSize::NgramOrder(ngram.order),
-                Model::Transformer(_) => ModelSize::Parameters(record.training.parameters),
+            let size = match self.arm.model.order() {
+                Some(order) => ModelSize::NgramOrder(order),
+                None => ModelSize::Parameters(record.training.parameters),
             };
             let (tokens, epochs) = (record.training.tokens_seen, record.training.epochs);
             Some(Point { blend: blend.clone(), size, tokens, epochs, seed, loss_nats, tail })

@@ -5,8 +5,8 @@
 
 use super::{Run, RunError, training_settings};
 use crate::baseline::{self, Baseline, LogRatios};
-use crate::config::{Arm, Decoding};
-use crate::decoding;
+use crate::config::Arm;
+use crate::decoding::SamplingSettings;
 use crate::measure::Heldout;
 use crate::model;
 use crate::seed::{SHARED, StreamKey, streams};
@@ -40,10 +40,10 @@ impl Run<'_> {
 
     /// The arms that write token by token, not always from predictions as they are. (How beam search and contrastive search
     /// change the probability of a token cannot be seen in one prediction: such arms have no baseline.)
-    fn decoding_arms(&self) -> impl Iterator<Item = (&Arm, &Decoding)> {
+    fn decoding_arms(&self) -> impl Iterator<Item = (&Arm, &SamplingSettings)> {
         let all = self.experiment.arms.iter().filter(|arm| baseline::has_one_decoder(self.experiment, arm));
         let by_token = all.filter_map(|arm| Some((arm, baseline::decoder(&arm.synthesis)?)));
-        by_token.filter(|(_, decoding)| !decoding::is_plain(decoding))
+        by_token.filter(|(_, decoding)| !decoding.is_plain())
     }
 
     fn has_models_of_decoding_arms(&self) -> bool {
@@ -69,7 +69,7 @@ impl Run<'_> {
     }
 
     /// How much more probable the decoder of `arm` makes each held-out token, under generation 0 of each seed.
-    fn log_ratios(&self, arm: &Arm, decoding: &Decoding) -> Result<LogRatios, RunError> {
+    fn log_ratios(&self, arm: &Arm, decoding: &SamplingSettings) -> Result<LogRatios, RunError> {
         let Self { prepared, context, .. } = self;
         let heldout = &prepared.heldout;
         let of_seed = |&seed: &u64| {

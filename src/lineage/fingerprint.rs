@@ -15,13 +15,14 @@
 //! documents.
 
 use super::{PreparedText, tokens_written};
-use crate::config::file::{ModelTable, SynthesisTable, TrainingTable};
-use crate::config::{Arm, Experiment, Init, Model, Synthesis, Training, is_run_time_only};
+use crate::config::{Arm, Experiment};
 use crate::measure::MetricDefinition;
 use crate::seed::{SHARED, streams};
+use crate::settings::result_table_of;
 use crate::store::{Fingerprint, Fingerprints};
+use crate::synthesis::SynthesisSettings;
+use crate::training::{ModelSettings, TrainingSettings};
 use crate::units::Tokens;
-use serde::Serialize;
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
@@ -71,7 +72,7 @@ impl LineageInputs<'_> {
         let [model, training] = training_settings(&arm.model, &arm.training);
         hash.add_table("model", &model);
         hash.add_table("training", &training);
-        if let Init::Base { base } | Init::Chained { base: Some(base) } = &arm.training.init {
+        if let Some(base) = &arm.training.base {
             hash.add("base", self.prepared.base_hash(base).unwrap_or_default());
         }
         hash.add("tokenizer", self.prepared.tokenizer_hash());
@@ -103,7 +104,7 @@ impl LineageInputs<'_> {
         for metric in metrics {
             hash.add("metric", &metric.id);
         }
-        if let Some(parent) = parent.filter(|_| now.synthesis.reads_previous()) {
+        if let Some(parent) = parent.filter(|_| now.synthesis.method.reads_previous()) {
             hash.add("parent", &parent.generation);
         }
         hash.finish()
@@ -130,22 +131,15 @@ pub fn planned_natural_text(
 
 /// The tables `[model]` and `[training]`, resolved, without settings that no result depends on.
 #[must_use]
-pub fn training_settings(model: &Model, training: &Training) -> [Table; 2] {
-    [resolved(ModelTable::from(model)), resolved(TrainingTable::from(training))]
+pub fn training_settings(model: &ModelSettings, training: &TrainingSettings) -> [Table; 2] {
+    [model.result_table().clone(), result_table_of(training)]
 }
 
 /// The table `[synthesis]`, resolved, without settings that no result depends on, and without the number of tokens, of
 /// which a generation may write more: see [`tokens_written`].
-fn synthesis_settings(synthesis: &Synthesis) -> Table {
-    let mut table = resolved(SynthesisTable::from(synthesis));
+fn synthesis_settings(synthesis: &SynthesisSettings) -> Table {
+    let mut table = synthesis.result_table();
     table.remove("tokens");
-    table
-}
-
-/// The table of some settings, without those that affect run time only.
-fn resolved(settings: impl Serialize) -> Table {
-    let mut table = Table::try_from(settings).expect("settings are representable in TOML");
-    table.retain(|key, _| !is_run_time_only(key));
     table
 }
 

@@ -3,7 +3,7 @@
 use super::cache::CachedResult;
 use super::prepare::natural_order;
 use super::{PreparedText, Run, RunContext, RunError, SiblingRuns, tokens_written};
-use crate::config::{Arm, Experiment, Init, Model, Synthesis, Transformer};
+use crate::config::{Arm, Experiment};
 use crate::documents::Documents;
 use crate::measure::{self, Curves, FactAnswer, FourGrams, Inputs, Measurement};
 use crate::model::{self, LanguageModel};
@@ -11,9 +11,10 @@ use crate::progress::Event;
 use crate::seed::{SHARED, StreamKey, streams};
 use crate::stage::Stage;
 use crate::store::{Address, Fingerprints, GenerationOutput, GenerationRecord, MixtureRecord, Store};
+use crate::synthesis::SynthesisSettings;
 use crate::synthesis::{self, Sources, SynthesisRecord};
 use crate::tokenizer::Tokenizer;
-use crate::training::{Learner, NgramLearner, Start, Trained, TransformerLearner};
+use crate::training::{Init, Learner, LearnerContext, Start, Trained};
 use crate::units::NatsPerToken;
 use candle_core::Device;
 use std::path::{Path, PathBuf};
@@ -143,7 +144,7 @@ impl<'a> GenerationRunner<'a> {
 
     /// The corpus of the generation before, if the arm writes from it.
     fn previous(&self, arm: &Arm, generation: usize) -> Result<Option<Documents>, RunError> {
-        let reads = self.experiment.at(arm, generation).synthesis.reads_previous();
+        let reads = self.experiment.at(arm, generation).synthesis.method.reads_previous();
         let earlier = generation.checked_sub(1).filter(|_| reads);
         earlier.map(|earlier| self.corpus(arm, earlier)).transpose()
     }
@@ -162,7 +163,7 @@ impl<'a> GenerationRunner<'a> {
         stage: &Stage,
     ) -> Result<Trained, RunError> {
         let learner = self.learner(arm, address.generation)?;
-        let minutes = self.experiment.at(arm, address.generation).training.checkpoint_minutes.0;
+        let minutes = self.experiment.at(arm, address.generation).training.checkpoint_minutes;
         let every = Duration::from_secs_f64(minutes * 60.0);
         let mut checkpoints = self.store.checkpoints(address, every);
         // Streams of generation 0 name no arm, so that arms that write differently can have the same model.
@@ -173,12 +174,12 @@ impl<'a> GenerationRunner<'a> {
 
     /// The weights that a generation starts from.
     fn start(&self, arm: &Arm, generation: usize) -> Result<Start, RunError> {
-        Ok(match &self.experiment.at(arm, generation).training.init {
-            Init::Scratch => Start::Scratch,
-            Init::Base { base } => Start::Base(base.clone()),
-            Init::Chained { base } if generation == 0 => base.clone().map_or(Start::Scratch, Start::Base),
-            Init::Chained { .. } => Start::Previous(self.verified_model_dir(arm, generation - 1)?),
-        })
+        let arm_now = self.experiment.at(arm, generation);
+        let previous = match (arm_now.training.init, generation.checked_sub(1)) {
+            (Init::Chained, Some(earlier)) => Some(self.verified_model_dir(arm, earlier)?),
+            (Init::Scratch | Init::Base, _) | (Init::Chained, None) => None,
+        };
+        Ok(arm_now.training.start(previous))
     }
 
     fn verified_model_dir(&self, arm: &Arm, generation: usize) -> Result<PathBuf, RunError> {
@@ -210,7 +211,7 @@ impl<'a> GenerationRunner<'a> {
         let sources =
             Sources { natural: &natural, previous: previous.as_ref(), tokenizer: &self.prepared.tokenizer };
         let tokens = tokens_written(self.experiment, arm, generation);
-        let synthesis = Synthesis { tokens, ..self.experiment.at(arm, generation).synthesis.clone() };
+        let synthesis = SynthesisSettings { tokens, ..self.experiment.at(arm, generation).synthesis.clone() };
         let written =
             synthesis::write_corpus(model, &synthesis, sources, first, &stage.at(streams::SYNTHESIS));
         written.map_err(|source| {
@@ -263,30 +264,7 @@ impl<'a> GenerationRunner<'a> {
 
 /// The learner of an arm's model, whose weights start from `start`.
 pub fn learner(arm: &Arm, tokenizer: &Tokenizer, start: Start, device: &Device) -> Box<dyn Learner> {
-    let (vocab_size, special) = (tokenizer.vocab_size(), tokenizer.special());
-    match &arm.model {
-        Model::Ngram(ngram) => Box::new(NgramLearner { ngram: *ngram, vocab_size, special }),
-        Model::Transformer(shape) => Box::new(transformer_learner(arm, shape, tokenizer, start, device)),
-    }
-}
-
-/// The learner of a transformer.
-pub(super) fn transformer_learner(
-    arm: &Arm,
-    shape: &Transformer,
-    tokenizer: &Tokenizer,
-    start: Start,
-    device: &Device,
-) -> TransformerLearner {
-    TransformerLearner {
-        architecture: shape.clone(),
-        training: arm.training.clone(),
-        vocab_size: tokenizer.vocab_size(),
-        special: tokenizer.special(),
-        sentinels: tokenizer.sentinels(),
-        start,
-        device: device.clone(),
-    }
+    arm.model.learner(LearnerContext { training: &arm.training, tokenizer, start, device })
 }
 
 /// The metrics that a log line shows of a generation.

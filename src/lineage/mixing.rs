@@ -2,9 +2,10 @@
 
 use super::RunError;
 use super::generation::GenerationRunner;
-use crate::config::{Arm, Budget, Mixture, NaturalDocuments};
+use crate::config::Arm;
 use crate::documents::{Documents, TokenId};
 use crate::mixture::{self, Plan, Pool};
+use crate::mixture::{Budget, Mixture, NaturalDocuments};
 use crate::stage::Stage;
 use crate::store::{Address, MixtureRecord, StoreError};
 use crate::units::Tokens;

@@ -1,9 +1,9 @@
 //! Natural text made ready for an experiment: split, tokenised, cut to size, and checked to suffice for every arm.
 
 use super::RunError;
-use super::generation::transformer_learner;
+use super::generation::learner;
 use super::mixing::text_hash;
-use crate::config::{self, Arm, Experiment, Init, Model};
+use crate::config::{Arm, Experiment};
 use crate::corpus::world::{self, World};
 use crate::corpus::{self, CorpusSplit, NaturalText, RequiredTokens};
 use crate::documents::{Documents, TokenId};
@@ -183,9 +183,10 @@ fn named(error: RunError, experiment: &Experiment, experiments: &[&Experiment]) 
 }
 
 fn tokenizer(experiments: &[&Experiment], text: &NaturalText) -> Result<Tokenizer, RunError> {
-    let tokenizer = match &experiments[0].tokenizer {
-        config::Tokenizer::Learn { vocab_size } => Tokenizer::learn(&text.train, *vocab_size)?,
-        config::Tokenizer::File { path } => Tokenizer::from_file(path)?,
+    let settings = &experiments[0].tokenizer;
+    let tokenizer = match (&settings.path, settings.vocab_size) {
+        (Some(path), _) => Tokenizer::from_file(path)?,
+        (None, vocab_size) => Tokenizer::learn(&text.train, vocab_size.unwrap_or_default())?,
     };
     let fills_gaps = experiments.iter().any(|experiment| experiment.fills_gaps());
     Ok(if fills_gaps { tokenizer.with_sentinels()? } else { tokenizer })
@@ -200,7 +201,7 @@ struct Splits {
 
 /// Tokenises the splits and checks that each has enough text; a seed reads `reach` tokens of the train split.
 fn splits(
-    corpus: &config::Corpus,
+    corpus: &corpus::CorpusSettings,
     text: &NaturalText,
     tokenizer: &Tokenizer,
     reach: Tokens,
@@ -267,9 +268,9 @@ fn check_seeds(experiment: &Experiment, train: &Documents) -> Result<(), RunErro
 /// Every model folder that training starts from, with the arm (as it is at that generation) that starts from it.
 fn bases(experiment: &Experiment) -> impl Iterator<Item = (Cow<'_, Arm>, PathBuf)> {
     let all = experiment.arms.iter().flat_map(|arm| [experiment.at(arm, 0), Cow::Borrowed(arm)]);
-    all.filter_map(|arm| match arm.training.init.clone() {
-        Init::Base { base } | Init::Chained { base: Some(base) } => Some((arm, base)),
-        Init::Scratch | Init::Chained { base: None } => None,
+    all.filter_map(|arm| match arm.training.base.clone() {
+        Some(base) => Some((arm, base)),
+        None => None,
     })
 }
 
@@ -278,15 +279,9 @@ fn check_bases(experiment: &Experiment, tokenizer: &Tokenizer) -> Result<BTreeMa
     let mut hashes = BTreeMap::new();
     let never = AtomicBool::new(false);
     for (arm, base) in bases(experiment) {
-        if let Model::Transformer(shape) = &arm.model {
-            let learner =
-                transformer_learner(&arm, shape, tokenizer, Start::Base(base.clone()), &Device::Cpu);
-            learner.check_start(&Stage::new(
-                StreamKey::new(0, SHARED, 0, streams::CHECK),
-                &Silent,
-                &never,
-            ))?;
-        }
+        let start = Start::Base(base.clone());
+        let key = StreamKey::new(0, SHARED, 0, streams::CHECK);
+        learner(&arm, tokenizer, start, &Device::Cpu).check_start(&Stage::new(key, &Silent, &never))?;
         hashes.insert(base.display().to_string(), model::folder_hash(&base)?);
     }
     Ok(hashes)
@@ -311,12 +306,12 @@ fn check_contexts(experiment: &Experiment) -> Result<(), RunError> {
     let arms = experiment.arms.iter().map(|arm| (format!("arm \"{}\": model.context", arm.name), &arm.model));
     let writer = experiment.writer.iter().map(|writer| ("writer.model.context".to_owned(), &writer.model));
     for (key, model) in std::iter::once(shared).chain(writer).chain(arms) {
-        let Model::Transformer(shape) = model else { continue };
+        let Some(context) = model.context_tokens() else { continue };
         let train_tokens = experiment.corpus.train_tokens;
-        if shape.context as u64 >= train_tokens.0 {
+        if context as u64 >= train_tokens.0 {
             let message = format!(
                 "{} is longer than the {train_tokens} tokens of training text allow; lower it or raise corpus.train_tokens",
-                shape.context
+                context
             );
             return Err(RunError::Setting { key, message });
         }

@@ -1,8 +1,8 @@
 //! The size of the work that the generations of a lineage will take, known before any of them is made.
 
-use super::generation::transformer_learner;
+use super::generation::learner;
 use super::{PreparedText, RunError};
-use crate::config::{Arm, Experiment, Model};
+use crate::config::{Arm, Experiment};
 use crate::mixture::{self, Parts};
 use crate::tokenizer::Tokenizer;
 use crate::training::Start;
@@ -54,12 +54,7 @@ pub fn workloads(
 /// Tokens that training of an arm's model sees of a mixture of `held` tokens, repetitions counted.
 #[must_use]
 pub fn tokens_seen(arm: &Arm, tokenizer: &Tokenizer, held: Tokens) -> Tokens {
-    match &arm.model {
-        Model::Ngram(_) => held,
-        Model::Transformer(shape) => {
-            transformer_learner(arm, shape, tokenizer, Start::Scratch, &Device::Cpu).tokens_seen(held)
-        }
-    }
+    learner(arm, tokenizer, Start::Scratch, &Device::Cpu).tokens_seen(held)
 }
 
 /// Tokens that a generation of an arm writes: `synthesis.tokens`, or more where the next generation trains on more. A

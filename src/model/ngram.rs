@@ -30,7 +30,7 @@
 //! let never = std::sync::atomic::AtomicBool::new(false);
 //! let stage = Stage::new(StreamKey::new(1, "control", 0, "training"), &Silent, &never);
 //! let special = SpecialTokens { start: 0, end: 0 };
-//! let model = Ngram::fit(&text, config::Ngram { order: 3 }, 4, special, &stage)?;
+//! let model = Ngram::fit(&text, crate::model::NgramSettings { order: 3 }, 4, special, &stage)?;
 //! let after_1_2 = model.distribution(&[1, 2])?;
 //! assert!(after_1_2[0] > 0.5 && after_1_2[3] > 0.0);
 //! assert!((after_1_2.iter().sum::<f64>() - 1.0).abs() < 1e-12);
@@ -44,8 +44,8 @@ mod predictions;
 mod sampling;
 
 use super::{Generate, LanguageModel, ModelError, Redrawn, Scores, SpecialTokens, check_tokens};
-use crate::config::{self, Decoding};
 use crate::decoding::Sampler;
+use crate::decoding::SamplingSettings;
 use crate::documents::{Documents, TokenId};
 use crate::stage::Stage;
 use counts::{ContextNode, NgramCounts};
@@ -84,7 +84,7 @@ impl Ngram {
     /// If the order is not 1 to [`MAX_ORDER`], which checked settings exclude.
     pub fn fit(
         documents: &Documents,
-        shape: config::Ngram,
+        shape: crate::model::NgramSettings,
         vocab_size: usize,
         special: SpecialTokens,
         stage: &Stage,
@@ -276,7 +276,7 @@ impl LanguageModel for Ngram {
     fn score_decoded(
         &self,
         documents: &Documents,
-        decoding: &Decoding,
+        decoding: &SamplingSettings,
         stage: &Stage,
     ) -> Result<Vec<f32>, ModelError> {
         self.map_tasks(documents, stage, |range| {
@@ -290,7 +290,7 @@ impl LanguageModel for Ngram {
     fn redraw(
         &self,
         documents: &Documents,
-        decoding: &Decoding,
+        decoding: &SamplingSettings,
         uniforms: &[f64],
         stage: &Stage,
     ) -> Result<Vec<Redrawn>, ModelError> {

@@ -7,10 +7,11 @@
 //!
 //! ```
 //! use candle_core::Device;
-//! use genloss::config::{self, Precision};
+//! use genloss::config;
+//! use genloss::model::Precision;
 //! use genloss::model::{SpecialTokens, transformer::Transformer};
 //! use genloss::seed::StreamKey;
-//! let shape = config::Transformer { layers: 1, width: 16, heads: 2, ffn: 44, context: 8, precision: Precision::F32 };
+//! let shape = crate::model::TransformerSettings { layers: 1, width: 16, heads: 2, ffn: 44, context: 8, precision: Precision::F32 };
 //! let special = SpecialTokens { start: 0, end: 0 };
 //! let mut stream = StreamKey::new(1, "control", 0, "initialisation").stream(0);
 //! let model = Transformer::initialise(&shape, 300, special, &mut stream, &Device::Cpu)?;
@@ -18,8 +19,9 @@
 //! # Ok::<(), genloss::model::ModelError>(())
 //! ```
 
-use crate::config::{self, Decoding, Precision};
+use crate::decoding::SamplingSettings;
 use crate::documents::Documents;
+use crate::model::Precision;
 use crate::model::{
     Generate, LanguageModel, ModelError, Purpose, Redrawn, Scores, SpecialTokens, check_tokens,
 };
@@ -81,7 +83,7 @@ impl Transformer {
     /// # Errors
     /// If the device fails.
     pub fn initialise(
-        architecture: &config::Transformer,
+        architecture: &crate::model::TransformerSettings,
         vocab_size: usize,
         special: SpecialTokens,
         stream: &mut Stream,
@@ -167,7 +169,7 @@ impl LanguageModel for Transformer {
     fn score_decoded(
         &self,
         documents: &Documents,
-        decoding: &Decoding,
+        decoding: &SamplingSettings,
         stage: &Stage,
     ) -> Result<Vec<f32>, ModelError> {
         check_tokens(documents.flat(), self.vocab_size())?;
@@ -188,7 +190,7 @@ impl LanguageModel for Transformer {
     fn redraw(
         &self,
         documents: &Documents,
-        decoding: &Decoding,
+        decoding: &SamplingSettings,
         uniforms: &[f64],
         stage: &Stage,
     ) -> Result<Vec<Redrawn>, ModelError> {

@@ -3,7 +3,41 @@
 //!
 //! The candidates of a place go on from the same prompt, so that the choice is among answers, not among prompts.
 
+use super::{Candidate, Filter, Pilot, SelectionRule};
+use crate::seed::StreamKey;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
+
+/// Of this many candidates for each place, keep the one that the reference model (generation 0) finds most probable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("minimum" = 2, "maximum" = 64))]
+pub struct BestOf(pub usize);
+
+impl SelectionRule for BestOf {
+    fn name() -> &'static str {
+        "best_of"
+    }
+
+    fn candidates(&self) -> usize {
+        self.0
+    }
+
+    fn needs_losses(&self) -> bool {
+        true
+    }
+
+    fn start(&self, _: Option<&mut Pilot>, _: &StreamKey) -> Box<dyn Filter> {
+        Box::new(*self)
+    }
+}
+
+impl Filter for BestOf {
+    fn filter(&mut self, group: &[Candidate], passing: &mut Vec<usize>) {
+        let best = least_loss(passing.iter().map(|&index| group[index].loss_nats));
+        *passing = best.map(|place| passing[place]).into_iter().collect();
+    }
+}
 
 /// The place of the least loss, of equal ones the first; an unknown loss comes after every known one. None of none.
 #[must_use]

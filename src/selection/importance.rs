@@ -14,10 +14,59 @@
 //! **Pitfall.** No odds bring back what the model no longer writes.
 
 use super::detector::{Detector, DetectorRecord};
+use super::{Candidate, Filter, Pilot, SelectionRule};
 use crate::documents::{Documents, TokenId};
-use crate::seed::Stream;
+use crate::seed::{Stream, StreamKey};
 use rand::Rng;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// Keep documents in proportion to their odds of being natural, about one of this many.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("minimum" = 1.0, "maximum" = 64.0))]
+pub struct ImportanceResampling(pub f64);
+
+impl SelectionRule for ImportanceResampling {
+    fn name() -> &'static str {
+        "importance"
+    }
+
+    fn documents_per_kept(&self) -> f64 {
+        self.0
+    }
+
+    fn needs_pilot(&self) -> bool {
+        true
+    }
+
+    fn start(&self, pilot: Option<&mut Pilot>, key: &StreamKey) -> Box<dyn Filter> {
+        let learned =
+            pilot.map(|pilot| Importance::learn(pilot.natural, pilot.written, self.0, &mut pilot.stream));
+        Box::new(ImportanceFilter { learned, key: key.clone() })
+    }
+}
+
+/// Importance resampling of one corpus. Without a pilot to learn from, every document is kept.
+struct ImportanceFilter {
+    learned: Option<(Importance, ImportanceRecord)>,
+    key: StreamKey,
+}
+
+impl Filter for ImportanceFilter {
+    fn filter(&mut self, group: &[Candidate], passing: &mut Vec<usize>) {
+        if let Some((importance, _)) = &self.learned {
+            passing.retain(|&index| {
+                let Candidate { item, document, .. } = group[index];
+                importance.keeps(document, &mut self.key.stream(item))
+            });
+        }
+    }
+
+    fn record(&self) -> Option<serde_json::Value> {
+        let (_, record) = self.learned.as_ref()?;
+        serde_json::to_value(record).ok()
+    }
+}
 
 /// Keeps documents in proportion to their odds.
 pub struct Importance {

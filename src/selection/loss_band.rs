@@ -3,8 +3,50 @@
 //! Below the band lies what the model could have written asleep, repetition for the most part; above it what is
 //! garbled, or rare. Perplexity filters cut at one end (Wenzek et al. 2020) or keep the middle (Marion et al. 2023).
 
+use super::{Candidate, Filter, Pilot, SelectionRule};
 use crate::documents::{Documents, TokenId};
 use crate::model::Scores;
+use crate::seed::StreamKey;
+use crate::settings::SettingError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Keep documents whose mean loss under the reference model (generation 0) lies between these two losses, in nats per
+/// token. The second may be `inf`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(with = "Vec<f64>", extend("x-hint" = "give two losses in nats per token, such as [1.0, 4.0]"))]
+pub struct LossBand(pub [f64; 2]);
+
+impl SelectionRule for LossBand {
+    fn name() -> &'static str {
+        "loss_band"
+    }
+
+    fn check(&self) -> Result<(), SettingError> {
+        let [least, greatest] = self.0;
+        if least >= 0.0 && least < greatest {
+            return Ok(());
+        }
+        let message = format!(
+            "[{least}, {greatest}] is not a band; give two losses in nats per token, the smaller first, such as [1.0, 4.0] (0.0 or inf for an open end)"
+        );
+        Err(SettingError::new("", message))
+    }
+
+    fn needs_losses(&self) -> bool {
+        true
+    }
+
+    fn start(&self, _: Option<&mut Pilot>, _: &StreamKey) -> Box<dyn Filter> {
+        Box::new(*self)
+    }
+}
+
+impl Filter for LossBand {
+    fn filter(&mut self, group: &[Candidate], passing: &mut Vec<usize>) {
+        passing.retain(|&index| holds(self.0, group[index].loss_nats));
+    }
+}
 
 /// The mean loss of each document in nats per token, given the scores of all. None for an empty one.
 #[must_use]

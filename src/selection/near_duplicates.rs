@@ -9,8 +9,33 @@
 //! more than that, they agree on a whole band. So an index of bands misses none (Manku et al. 2007 argue so for
 //! fingerprints), and only documents that share a band are compared.
 
+use super::{Candidate, Filter, Pilot, SelectionRule};
 use crate::documents::{self, TokenId, mix};
+use crate::seed::StreamKey;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// Drop documents whose estimated Jaccard similarity to a document that was kept is at least this.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1.0))]
+pub struct NearDuplicateLimit(pub f64);
+
+impl SelectionRule for NearDuplicateLimit {
+    fn name() -> &'static str {
+        "near_duplicates"
+    }
+
+    fn start(&self, _: Option<&mut Pilot>, _: &StreamKey) -> Box<dyn Filter> {
+        Box::new(NearDuplicates::new(self.0))
+    }
+}
+
+impl Filter for NearDuplicates {
+    fn filter(&mut self, group: &[Candidate], passing: &mut Vec<usize>) {
+        passing.retain(|&index| self.admit(group[index].document));
+    }
+}
 
 /// Orders of the shingles.
 pub const ORDERS: usize = 128;

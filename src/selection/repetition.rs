@@ -1,8 +1,33 @@
 //! *Repetition*: the share of a document's 4-grams that already occurred in it, the metric `repetition` of one document
 //! (seq-rep-4 of Welleck et al. 2020).
 
+use super::{Candidate, Filter, Pilot, SelectionRule};
 use crate::documents::TokenId;
+use crate::seed::StreamKey;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+
+/// Keep documents of which at most this share of 4-grams repeats an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("minimum" = 0.0, "maximum" = 1.0))]
+pub struct MaxRepetition(pub f64);
+
+impl SelectionRule for MaxRepetition {
+    fn name() -> &'static str {
+        "max_repetition"
+    }
+
+    fn start(&self, _: Option<&mut Pilot>, _: &StreamKey) -> Box<dyn Filter> {
+        Box::new(*self)
+    }
+}
+
+impl Filter for MaxRepetition {
+    fn filter(&mut self, group: &[Candidate], passing: &mut Vec<usize>) {
+        passing.retain(|&index| share(group[index].document) <= self.0);
+    }
+}
 
 /// `1 − distinct 4-grams / 4-grams`; 0 for a document too short to have one.
 #[must_use]

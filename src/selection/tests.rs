@@ -6,6 +6,14 @@ fn key() -> StreamKey {
     StreamKey::new(1, "test", 1, "synthesis")
 }
 
+fn selection(toml: &str) -> Selection {
+    SelectionRules::builtin().read(toml.parse().unwrap()).unwrap()
+}
+
+fn dropped(by_rule: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    by_rule.iter().map(|&(rule, documents)| (rule.to_owned(), documents)).collect()
+}
+
 fn candidates<'a>(documents: &'a [(&'a [TokenId], f64)]) -> Vec<Candidate<'a>> {
     let numbered = documents.iter().zip(0..);
     numbered
@@ -15,12 +23,7 @@ fn candidates<'a>(documents: &'a [(&'a [TokenId], f64)]) -> Vec<Candidate<'a>> {
 
 #[test]
 fn a_document_is_dropped_by_the_first_rule_that_it_fails() {
-    let rules = Selection {
-        loss_band: Some([1.0, 4.0]),
-        max_repetition: Some(0.5),
-        near_duplicates: Some(0.8),
-        ..Selection::default()
-    };
+    let rules = selection("loss_band = [1.0, 4.0]\nmax_repetition = 0.5\nnear_duplicates = 0.8");
     let mut selector = Selector::new(&rules, None, &key());
     let circling = [1, 1, 1, 1, 1, 1, 1, 1];
     let documents: [(&[TokenId], f64); 6] = [
@@ -34,19 +37,14 @@ fn a_document_is_dropped_by_the_first_rule_that_it_fails() {
     let row = candidates(&documents);
     let kept: Vec<bool> = row.iter().map(|one| selector.choose(&[*one]).is_some()).collect();
     assert_eq!(kept, [true, false, false, false, true, false]);
-    let dropped = BTreeMap::from([(Rule::LossBand, 2), (Rule::MaxRepetition, 1), (Rule::NearDuplicates, 1)]);
+    let dropped = dropped(&[("loss_band", 2), ("max_repetition", 1), ("near_duplicates", 1)]);
     assert_eq!(*selector.tally(), Tally { kept: 2, dropped });
 }
 
 /// Group by group: the best of those that pass; nobody where nobody passes; and a duplicate takes its group along.
 #[test]
 fn of_a_group_the_best_that_passes_is_kept() {
-    let rules = Selection {
-        loss_band: Some([1.0, 4.0]),
-        best_of: Some(3),
-        near_duplicates: Some(0.8),
-        ..Selection::default()
-    };
+    let rules = selection("loss_band = [1.0, 4.0]\nbest_of = 3\nnear_duplicates = 0.8");
     let mut selector = Selector::new(&rules, None, &key());
     let groups: [[(&[TokenId], f64); 3]; 3] = [
         [(&[1, 2], 3.0), (&[3, 4], 0.5), (&[5, 6], 2.0)],
@@ -55,7 +53,7 @@ fn of_a_group_the_best_that_passes_is_kept() {
     ];
     let chosen: Vec<Option<usize>> = groups.iter().map(|group| selector.choose(&candidates(group))).collect();
     assert_eq!(chosen, [Some(2), None, None]);
-    let dropped = BTreeMap::from([(Rule::LossBand, 4), (Rule::BestOf, 3), (Rule::NearDuplicates, 1)]);
+    let dropped = dropped(&[("loss_band", 4), ("best_of", 3), ("near_duplicates", 1)]);
     assert_eq!(*selector.tally(), Tally { kept: 1, dropped });
 }
 

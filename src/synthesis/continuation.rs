@@ -6,13 +6,98 @@
 //! each equally likely and with replacement.
 
 use super::SynthesisError;
-use super::prompted::Prompts;
+use super::method::{Generator, GeneratorContext, MethodContext, SynthesisMethod};
+use super::prompted::{Prompted, Prompts};
 use crate::documents::{Documents, TokenId};
 use crate::seed::StreamKey;
+use crate::settings::SettingError;
 use rand::Rng;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The model continues the beginning of a document, which is not part of what is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Continuation {
+    /// Where prefixes are taken from.
+    pub prefix: PrefixSource,
+    /// Tokens of a prefix; at most half of `model.context`.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub prefix_tokens: usize,
+}
+
+/// Where prefixes are taken from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PrefixSource {
+    /// The natural training text, in every generation.
+    #[default]
+    Natural,
+    /// The corpus of the previous generation; in generation 0 the natural training text.
+    Previous,
+}
+
+impl Default for Continuation {
+    fn default() -> Self {
+        Self { prefix: PrefixSource::Natural, prefix_tokens: 16 }
+    }
+}
+
+impl SynthesisMethod for Continuation {
+    fn name() -> &'static str {
+        "continuation"
+    }
+
+    fn check(&self, context: &MethodContext) -> Result<(), SettingError> {
+        context.check_prompt("prefix_tokens", self.prefix_tokens)?;
+        let Self { prefix, prefix_tokens } = *self;
+        if prefix == PrefixSource::Previous && prefix_tokens >= context.max_document_tokens {
+            let message = format!(
+                "{prefix_tokens} leaves nothing to continue: documents of the previous generation have at most {} tokens (max_document_tokens); lower it",
+                context.max_document_tokens
+            );
+            return Err(SettingError::new("prefix_tokens", message));
+        }
+        Ok(())
+    }
+
+    fn check_sources(&self, natural: &Documents) -> Result<(), SynthesisError> {
+        long_enough(natural, self.prefix_tokens).map(drop)
+    }
+
+    fn generator<'a>(
+        &'a self,
+        context: GeneratorContext<'a>,
+    ) -> Result<Box<dyn Generator + 'a>, SynthesisError> {
+        let previous = context.sources.previous.filter(|_| self.prefix == PrefixSource::Previous);
+        let (documents, from) = previous.map_or((context.sources.natural, "train split"), |documents| {
+            (documents, "last synthetic corpus")
+        });
+        let prefixes = Prefixes {
+            documents,
+            from,
+            prefix_tokens: self.prefix_tokens,
+            long_enough: long_enough(documents, self.prefix_tokens)?,
+            key: context.key.clone(),
+        };
+        Ok(Box::new(Prompted::new(&context, prefixes)))
+    }
+
+    fn prompt_tokens(&self) -> usize {
+        self.prefix_tokens
+    }
+
+    fn candidates_differ_by_decoder_only(&self) -> bool {
+        true
+    }
+
+    fn reads_previous(&self) -> bool {
+        self.prefix == PrefixSource::Previous
+    }
+}
 
 /// Prefixes of documents.
-pub(super) struct Continuation<'a> {
+struct Prefixes<'a> {
     documents: &'a Documents,
     /// What they are, in words.
     from: &'static str,
@@ -20,23 +105,11 @@ pub(super) struct Continuation<'a> {
     /// Documents longer than that.
     long_enough: Vec<usize>,
     /// Where prefixes are chosen: not among the streams that the documents draw from.
-    place: StreamKey,
-}
-
-impl<'a> Continuation<'a> {
-    pub(super) fn new(
-        documents: &'a Documents,
-        from: &'static str,
-        prefix_tokens: usize,
-        place: StreamKey,
-    ) -> Result<Self, SynthesisError> {
-        let long_enough = long_enough(documents, prefix_tokens)?;
-        Ok(Self { documents, from, prefix_tokens, long_enough, place })
-    }
+    key: StreamKey,
 }
 
 /// The documents longer than a prefix.
-pub(super) fn long_enough(documents: &Documents, prefix_tokens: usize) -> Result<Vec<usize>, SynthesisError> {
+fn long_enough(documents: &Documents, prefix_tokens: usize) -> Result<Vec<usize>, SynthesisError> {
     let lengths = documents.iter().map(<[TokenId]>::len);
     let long_enough: Vec<usize> = lengths
         .clone()
@@ -51,14 +124,10 @@ pub(super) fn long_enough(documents: &Documents, prefix_tokens: usize) -> Result
     Ok(long_enough)
 }
 
-impl Prompts for Continuation<'_> {
+impl Prompts for Prefixes<'_> {
     fn prompt(&self, place: u64) -> &[TokenId] {
-        let chosen = self.place.stream(place).random_range(0..self.long_enough.len() as u64);
+        let chosen = self.key.stream(place).random_range(0..self.long_enough.len() as u64);
         &self.documents.get(self.long_enough[chosen as usize])[..self.prefix_tokens]
-    }
-
-    fn method(&self) -> &'static str {
-        "continuation"
     }
 
     fn source(&self) -> String {

@@ -10,17 +10,18 @@
 
 mod process;
 
+use super::SynthesisError;
+use super::method::{Draft, DrawnTokens, Generator, GeneratorContext, MethodContext, SynthesisMethod};
 use super::sources::Rotation;
-use super::{Draft, Sources, SynthesisError, Writer};
-use crate::config::Synthesis;
 use crate::documents::{Documents, TokenId};
 use crate::model::ModelError;
-use crate::seed::StreamKey;
+use crate::settings::SettingError;
 use crate::stage::Stage;
 use crate::tokenizer::Tokenizer;
 use process::Process;
 use rand::Rng;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::Path;
 use std::process::ExitStatus;
@@ -107,8 +108,66 @@ struct Question<'a> {
 /// Documents of one request, at most: what a failure throws away.
 const MOST_DOCUMENTS: u64 = 1024;
 
+/// A command of the user's writes the documents.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct External {
+    /// Program and arguments, such as `["python3", "rephrase.py"]`.
+    #[schemars(extend("x-hint" = "give the program and its arguments, such as [\"python3\", \"rephrase.py\"]"))]
+    pub command: Vec<String>,
+    /// Time limit in seconds for the documents of one request. No result depends on it.
+    #[serde(default = "an_hour")]
+    #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1e9, "x-run-time-only" = true))]
+    pub timeout_seconds: f64,
+}
+
+const fn an_hour() -> f64 {
+    3600.0
+}
+
+impl SynthesisMethod for External {
+    fn name() -> &'static str {
+        "external"
+    }
+
+    fn check(&self, _: &MethodContext) -> Result<(), SettingError> {
+        if self.command.first().is_none_or(String::is_empty) {
+            let message =
+                "is empty; give the program and its arguments, such as [\"python3\", \"rephrase.py\"]";
+            return Err(SettingError::new("command", message));
+        }
+        Ok(())
+    }
+
+    fn check_sources(&self, _: &Documents) -> Result<(), SynthesisError> {
+        Ok(check_program(&self.command)?)
+    }
+
+    fn generator<'a>(
+        &'a self,
+        context: GeneratorContext<'a>,
+    ) -> Result<Box<dyn Generator + 'a>, SynthesisError> {
+        Ok(Box::new(ExternalGenerator {
+            command: &self.command,
+            limit: Duration::from_secs_f64(self.timeout_seconds),
+            max_document_tokens: context.synthesis.max_document_tokens,
+            tokenizer: context.sources.tokenizer,
+            end: context.end(),
+            sources: Rotation::new(context.sources.natural, context.candidates(), context.key)?,
+        }))
+    }
+
+    fn drawn_tokens(&self) -> DrawnTokens {
+        DrawnTokens::None
+    }
+
+    fn rewrites_documents(&self) -> bool {
+        true
+    }
+}
+
 /// A command that writes documents.
-pub(super) struct External<'a> {
+struct ExternalGenerator<'a> {
     command: &'a [String],
     limit: Duration,
     max_document_tokens: usize,
@@ -118,7 +177,7 @@ pub(super) struct External<'a> {
 }
 
 /// Checks that there is such a program, without running it.
-pub(super) fn check(command: &[String]) -> Result<(), ExternalError> {
+fn check_program(command: &[String]) -> Result<(), ExternalError> {
     let program = command.first().map_or("", String::as_str);
     let path = std::env::var_os("PATH").unwrap_or_default();
     // A name with a folder in it is not looked for on the PATH.
@@ -133,24 +192,7 @@ pub(super) fn check(command: &[String]) -> Result<(), ExternalError> {
     Err(ExternalError::Start { program: program.to_owned(), source })
 }
 
-impl<'a> External<'a> {
-    pub(super) fn new(
-        command: &'a [String],
-        timeout_seconds: f64,
-        synthesis: &Synthesis,
-        sources: Sources<'a>,
-        key: StreamKey,
-    ) -> Result<Self, SynthesisError> {
-        Ok(Self {
-            command,
-            limit: Duration::from_secs_f64(timeout_seconds),
-            max_document_tokens: synthesis.max_document_tokens,
-            tokenizer: sources.tokenizer,
-            end: sources.tokenizer.special().end,
-            sources: Rotation::new(sources.natural, synthesis.selection.candidates(), key)?,
-        })
-    }
-
+impl ExternalGenerator<'_> {
     /// The lines that ask for documents `items`.
     fn questions(&self, items: Range<u64>, stage: &Stage) -> String {
         let mut lines = String::new();
@@ -174,8 +216,8 @@ impl<'a> External<'a> {
     }
 }
 
-impl Writer for External<'_> {
-    fn write(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
+impl Generator for ExternalGenerator<'_> {
+    fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
         let items = items.start..items.end.min(items.start + MOST_DOCUMENTS);
         let wanted = (items.end - items.start) as usize;
         let process = Process::start(self.command, self.questions(items, stage))?;
@@ -189,10 +231,6 @@ impl Writer for External<'_> {
         }
         stage.advance(documents.tokens().0);
         Ok(Draft { documents, kept: None })
-    }
-
-    fn method(&self) -> &'static str {
-        "external"
     }
 
     fn source(&self) -> String {

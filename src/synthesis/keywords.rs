@@ -5,10 +5,10 @@
 //! The words are not part of what is written.
 
 use super::SynthesisError;
+use super::method::GeneratorContext;
 use super::prompted::Prompts;
-use crate::documents::{Documents, TokenId};
+use crate::documents::TokenId;
 use crate::seed::StreamKey;
-use crate::tokenizer::Tokenizer;
 use rand::Rng;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -19,16 +19,12 @@ pub(super) struct Keywords {
     count: usize,
     /// The keywords of each document that has any.
     prompts: Vec<Vec<TokenId>>,
-    place: StreamKey,
+    key: StreamKey,
 }
 
 impl Keywords {
-    pub(super) fn new(
-        natural: &Documents,
-        tokenizer: &Tokenizer,
-        count: usize,
-        place: StreamKey,
-    ) -> Result<Self, SynthesisError> {
+    pub(super) fn new(context: &GeneratorContext, count: usize) -> Result<Self, SynthesisError> {
+        let (natural, tokenizer) = (context.sources.natural, context.sources.tokenizer);
         let texts = tokenizer.decode_documents(natural);
         let frequencies = document_frequencies(&texts);
         let prompts: Result<Vec<Vec<TokenId>>, _> = texts
@@ -41,7 +37,7 @@ impl Keywords {
         if prompts.is_empty() {
             return Err(SynthesisError::NoKeyword { documents: natural.len() });
         }
-        Ok(Self { count, prompts, place })
+        Ok(Self { count, prompts, key: context.key.clone() })
     }
 }
 
@@ -82,12 +78,8 @@ fn keywords<'a>(
 
 impl Prompts for Keywords {
     fn prompt(&self, place: u64) -> &[TokenId] {
-        let chosen = self.place.stream(place).random_range(0..self.prompts.len() as u64);
+        let chosen = self.key.stream(place).random_range(0..self.prompts.len() as u64);
         &self.prompts[chosen as usize]
-    }
-
-    fn method(&self) -> &'static str {
-        "textbook"
     }
 
     fn source(&self) -> String {

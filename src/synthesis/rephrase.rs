@@ -14,24 +14,114 @@
 //! of its source. With a fidelity of 1 it is a copy. With 0 there is one gap without anything before or after it, which
 //! is [textbook](super::textbook), token for token.
 
+use super::method::{Draft, DrawnTokens, Generator, GeneratorContext, MethodContext, SynthesisMethod};
+use super::settings::SynthesisSettings;
 use super::sources::Rotation;
-use super::{Draft, Sources, SynthesisError, Writer, without_sentinels};
-use crate::config::{Method, Synthesis};
+use super::{SynthesisError, without_sentinels};
 use crate::documents::{Documents, TokenId};
 use crate::model::{Generate, LanguageModel};
 use crate::seed::{Stream, StreamKey, streams};
+use crate::settings::SettingError;
 use crate::stage::Stage;
 use crate::tokenizer::Sentinels;
 use crate::units::Tokens;
 use rand::Rng;
 use rand::seq::SliceRandom;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::ops::Range;
+use toml::{Table, Value};
+
+/// Spans of a natural document are written again with both sides in view.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rephrase {
+    /// Share of a document's tokens that is kept: 1 is a copy, 0 is textbook.
+    #[schemars(
+        range(min = 0.0, max = 1.0),
+        extend("x-hint" = "give the share of a document that is kept, from 0 (textbook) to 1 (a copy)")
+    )]
+    pub fidelity: f64,
+    /// Tokens of a kept span. Half of `view_tokens` if left out.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub span_tokens: usize,
+    /// Tokens in view on each side of a gap; at most a quarter of `model.context` less 2. That or 64, whichever is less, if
+    /// left out.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub view_tokens: usize,
+}
+
+/// Two views and three sentinels take half the context at most; the other half is to write in.
+fn widest_view(context: &MethodContext) -> usize {
+    const WIDEST: usize = 1 << 20;
+    context.model.context_tokens().map_or(WIDEST, |context| (context / 4).saturating_sub(2).max(1))
+}
+
+impl SynthesisMethod for Rephrase {
+    fn name() -> &'static str {
+        "rephrase"
+    }
+
+    fn complete(table: &mut Table, context: &MethodContext) {
+        let integer = |tokens: usize| Value::Integer(i64::try_from(tokens).unwrap_or(i64::MAX));
+        let view = table.entry("view_tokens").or_insert_with(|| integer(widest_view(context).min(64)));
+        let view = match view {
+            Value::Float(view) => *view as i64,
+            view => view.as_integer().unwrap_or(1),
+        };
+        // What a model fills in is half a view long on average.
+        table.entry("span_tokens").or_insert(Value::Integer((view / 2).max(1)));
+    }
+
+    fn check(&self, context: &MethodContext) -> Result<(), SettingError> {
+        let widest = widest_view(context);
+        if self.view_tokens > widest {
+            let message =
+                format!("{} is out of range; give a whole number from 1 to {widest}", self.view_tokens);
+            return Err(SettingError::new("view_tokens", message));
+        }
+        let fills_gaps = self.fidelity > 0.0 && self.fidelity < 1.0;
+        if fills_gaps && !context.model.sees_both_sides() {
+            let message = "an n-gram model sees only the left side of a gap and cannot rephrase; use a transformer, or method = \"token-edit\"";
+            return Err(SettingError::new("method", message));
+        }
+        if fills_gaps && context.training.fim_share == 0.0 {
+            let message = "\"rephrase\" fills gaps, which the model never learns with training.fim_share = 0; set it to 0.5, for example";
+            return Err(SettingError::new("method", message));
+        }
+        Ok(())
+    }
+
+    fn generator<'a>(
+        &'a self,
+        context: GeneratorContext<'a>,
+    ) -> Result<Box<dyn Generator + 'a>, SynthesisError> {
+        Ok(Box::new(Rewriter {
+            model: context.model,
+            synthesis: context.synthesis,
+            fidelity: self.fidelity,
+            span_tokens: self.span_tokens,
+            view: View { tokens: self.view_tokens, sentinels: context.sentinels() },
+            end: context.end(),
+            spans: context.key.at(streams::SPANS),
+            sources: Rotation::new(context.sources.natural, context.candidates(), context.key)?,
+        }))
+    }
+
+    fn drawn_tokens(&self) -> DrawnTokens {
+        if self.fidelity > 0.0 { DrawnTokens::Some } else { DrawnTokens::All }
+    }
+
+    fn rewrites_documents(&self) -> bool {
+        self.fidelity > 0.0
+    }
+}
 
 /// A model that rewrites documents.
-pub(super) struct Rephrase<'a> {
+struct Rewriter<'a> {
     model: &'a dyn LanguageModel,
-    synthesis: &'a Synthesis,
+    synthesis: &'a SynthesisSettings,
     fidelity: f64,
     span_tokens: usize,
     view: View,
@@ -51,28 +141,7 @@ struct View {
 /// Streams of one round of filling lie so far apart: more than there are documents.
 const ROUND: u64 = 1 << 40;
 
-impl<'a> Rephrase<'a> {
-    pub(super) fn new(
-        model: &'a dyn LanguageModel,
-        synthesis: &'a Synthesis,
-        sources: Sources<'a>,
-        key: StreamKey,
-    ) -> Result<Self, SynthesisError> {
-        let Method::Rephrase { fidelity, span_tokens, view_tokens } = synthesis.method else {
-            return Err(SynthesisError::NoSource);
-        };
-        Ok(Self {
-            model,
-            synthesis,
-            fidelity,
-            span_tokens,
-            view: View { tokens: view_tokens, sentinels: sources.tokenizer.sentinels() },
-            end: sources.tokenizer.special().end,
-            spans: key.at(streams::SPANS),
-            sources: Rotation::new(sources.natural, synthesis.selection.candidates(), key)?,
-        })
-    }
-
+impl Rewriter<'_> {
     /// One step of everything that is open. `round` names its random streams.
     fn fill(&self, open: &mut [Rewriting], round: u64, stage: &Stage) -> Result<(), SynthesisError> {
         let longest = self.synthesis.max_document_tokens;
@@ -106,8 +175,8 @@ impl<'a> Rephrase<'a> {
     }
 }
 
-impl Writer for Rephrase<'_> {
-    fn write(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
+impl Generator for Rewriter<'_> {
+    fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
         let longest = self.synthesis.max_document_tokens;
         let sources = self.sources.of(items.clone());
         let mut rewritings: Vec<Rewriting> = items
@@ -128,10 +197,6 @@ impl Writer for Rephrase<'_> {
         Ok(Draft { documents, kept: Some(Tokens(kept)) })
     }
 
-    fn method(&self) -> &'static str {
-        "rephrase"
-    }
-
     fn source(&self) -> String {
         format!(
             "train split, fidelity {}, spans of {} tokens, {} in view on each side of a gap",
@@ -140,7 +205,7 @@ impl Writer for Rephrase<'_> {
     }
 }
 
-impl Rephrase<'_> {
+impl Rewriter<'_> {
     /// Which tokens of a document stay: the share `fidelity`, to the nearest token, in spans. The token that ends the
     /// document stays if the one before it does.
     fn stays(&self, source: &[TokenId], stream: &mut Stream) -> Vec<bool> {

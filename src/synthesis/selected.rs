@@ -7,15 +7,15 @@
 //! The detector of importance resampling learns from documents of its own, whose numbers no corpus reaches: a document
 //! that it had learnt from would be told from natural text too well.
 
-use super::{Draft, SynthesisError, Writer, Written};
-use crate::config::{Method, Synthesis};
+use super::method::{Draft, Generator};
+use super::settings::SynthesisSettings;
+use super::{SynthesisError, Written};
 use crate::documents::{Documents, TokenId};
 use crate::model::LanguageModel;
 use crate::seed::streams;
 use crate::selection::detector;
-use crate::selection::importance::{Importance, ImportanceRecord};
 use crate::selection::loss_band::mean_losses;
-use crate::selection::{Candidate, SelectionError, SelectionRecord, Selector};
+use crate::selection::{Candidate, Pilot, SelectionError, SelectionRecord, Selector};
 use crate::stage::Stage;
 use crate::units::Tokens;
 use std::ops::Range;
@@ -34,21 +34,29 @@ const PILOT: u64 = 1 << 32;
 
 /// A corpus under selection.
 pub(super) struct Selected<'a> {
-    pub(super) writer: &'a dyn Writer,
+    pub(super) generator: &'a dyn Generator,
     pub(super) reference: &'a dyn LanguageModel,
-    pub(super) synthesis: &'a Synthesis,
+    pub(super) synthesis: &'a SynthesisSettings,
     pub(super) natural: &'a Documents,
 }
 
 impl Selected<'_> {
     /// Writes until the documents that are kept have at least as many tokens as the corpus needs.
     pub(super) fn write(&self, stage: &Stage) -> Result<Written, SynthesisError> {
-        let mut row =
-            Row { writer: self.writer, stage: stage.unobserved(), tokens: Tokens(0), as_source: None };
-        let (importance, went_by) = self.importance(&mut row)?.unzip();
-        let selector = Selector::new(&self.synthesis.selection, importance, stage.key());
-        let mut corpus =
-            Corpus { selector, budget: self.synthesis.tokens, kept: Documents::new(), judged: row.tokens };
+        let mut row = DocumentSequence {
+            generator: self.generator,
+            stage: stage.unobserved(),
+            tokens: Tokens(0),
+            kept: None,
+        };
+        let (selector, pilot_documents) = self.selector(&mut row, stage)?;
+        let mut corpus = SelectedCorpus {
+            selector,
+            budget: self.synthesis.tokens,
+            kept: Documents::new(),
+            pilot_documents,
+            judged: row.tokens,
+        };
         let candidates = self.synthesis.selection.candidates() as u64;
         let mut last = corpus.reached();
         for block in 0.. {
@@ -68,24 +76,28 @@ impl Selected<'_> {
             corpus.judge(block.chunks(candidates as usize), stage);
         }
         Ok(Written {
-            kept_share: row.as_source.map(|tokens| tokens.0 as f64 / row.tokens.0 as f64),
-            selection: Some(corpus.record(went_by)),
+            kept_share: row.kept.map(|tokens| tokens.0 as f64 / row.tokens.0 as f64),
+            selection: Some(corpus.record()),
             documents: corpus.kept,
         })
     }
 
     fn least_kept(&self) -> u64 {
-        let cost = self.synthesis.selection.importance.unwrap_or(1.0);
+        let cost = self.synthesis.selection.documents_per_kept();
         LEAST_KEPT.max((FEWER_BY_CHANCE * cost) as u64)
     }
 
-    /// Importance resampling, if there is any: learnt from natural documents and as many of the row.
-    fn importance(&self, row: &mut Row) -> Result<Option<(Importance, ImportanceRecord)>, SynthesisError> {
-        let Some(cost) = self.synthesis.selection.importance else { return Ok(None) };
+    /// The rules at the start of the corpus, and the number of documents that they learned from.
+    fn selector(&self, row: &mut DocumentSequence, stage: &Stage) -> Result<(Selector, u64), SynthesisError> {
+        let selection = &self.synthesis.selection;
+        if !selection.needs_pilot() {
+            return Ok((Selector::new(selection, None, stage.key()), 0));
+        }
         let natural = counterparts(self.synthesis, self.natural)?;
         let written = row.documents(PILOT..PILOT + natural.len() as u64)?;
-        let mut rng = row.stage.at(streams::DETECTOR).stream(0);
-        Ok(Some(Importance::learn(&natural, &written, cost, &mut rng)))
+        let stream = row.stage.at(streams::DETECTOR).stream(0);
+        let mut pilot = Pilot { natural: &natural, written: &written, stream };
+        Ok((Selector::new(selection, Some(&mut pilot), stage.key()), written.len() as u64))
     }
 
     /// The mean loss of each document under the reference model, if a rule asks for it.
@@ -102,11 +114,11 @@ impl Selected<'_> {
 ///
 /// # Errors
 /// When there are too few for a detector.
-pub(super) fn counterparts(synthesis: &Synthesis, natural: &Documents) -> Result<Documents, SynthesisError> {
-    let prefix = match synthesis.method {
-        Method::Continuation { prefix_tokens, .. } => prefix_tokens,
-        _ => 0,
-    };
+pub(super) fn counterparts(
+    synthesis: &SynthesisSettings,
+    natural: &Documents,
+) -> Result<Documents, SynthesisError> {
+    let prefix = synthesis.method.prompt_tokens();
     let longer = natural.iter().filter(|document| document.len() > prefix);
     let written = |document: &'_ [TokenId]| document.len().min(prefix + synthesis.max_document_tokens);
     let counterparts: Documents =
@@ -118,33 +130,35 @@ pub(super) fn counterparts(synthesis: &Synthesis, natural: &Documents) -> Result
 }
 
 /// The endless row of documents, and what was written of it.
-struct Row<'a> {
-    writer: &'a dyn Writer,
+struct DocumentSequence<'a> {
+    generator: &'a dyn Generator,
     stage: Stage<'a>,
     tokens: Tokens,
     /// Tokens of these that stand as in their source, where the method leaves some.
-    as_source: Option<Tokens>,
+    kept: Option<Tokens>,
 }
 
-impl Row<'_> {
-    /// Documents `items`, in as many requests as the writer takes.
+impl DocumentSequence<'_> {
+    /// Documents `items`, in as many requests as the generator needs.
     fn documents(&mut self, items: Range<u64>) -> Result<Documents, SynthesisError> {
         let mut draft = Draft::default();
         while (draft.documents.len() as u64) < items.end - items.start {
             let next = items.start + draft.documents.len() as u64;
-            draft.append(&self.writer.write(next..items.end, &self.stage)?)?;
+            draft.append(&self.generator.generate(next..items.end, &self.stage)?)?;
         }
         self.tokens.0 += draft.documents.tokens().0;
-        self.as_source = draft.kept.map(|kept| Tokens(kept.0 + self.as_source.unwrap_or_default().0));
+        self.kept = draft.kept.map(|kept| Tokens(kept.0 + self.kept.unwrap_or_default().0));
         Ok(draft.documents)
     }
 }
 
 /// What was kept so far, and of how much.
-struct Corpus<'a> {
-    selector: Selector<'a>,
+struct SelectedCorpus {
+    selector: Selector,
     budget: Tokens,
     kept: Documents,
+    /// Documents that rules learned from.
+    pilot_documents: u64,
     /// Tokens of all documents that were judged or learnt from.
     judged: Tokens,
 }
@@ -156,7 +170,7 @@ struct Reached {
     judged: Tokens,
 }
 
-impl Corpus<'_> {
+impl SelectedCorpus {
     fn is_full(&self) -> bool {
         self.kept.tokens() >= self.budget
     }
@@ -192,15 +206,14 @@ impl Corpus<'_> {
         Err(SelectionError::TooFew { least, tally: self.selector.tally().clone() })
     }
 
-    fn record(&self, importance: Option<ImportanceRecord>) -> SelectionRecord {
+    fn record(&self) -> SelectionRecord {
         let tally = self.selector.tally();
-        let learnt_from = importance.map_or(0, |importance| importance.detector.documents);
         SelectionRecord {
-            documents_written: tally.documents() + learnt_from,
+            documents_written: tally.documents() + self.pilot_documents,
             tokens_written: self.judged,
             dropped: tally.dropped.clone(),
-            importance,
             tokens_per_token_kept: self.judged.0 as f64 / self.budget.0.max(1) as f64,
+            of_rules: self.selector.of_rules(),
         }
     }
 }

@@ -7,22 +7,76 @@
 //!
 //! The end-of-text token stays where it is, and is never drawn in place of another.
 
+use super::SynthesisError;
+use super::method::{Draft, DrawnTokens, Generator, GeneratorContext, MethodContext, SynthesisMethod};
 use super::sources::Rotation;
-use super::{Draft, Sources, SynthesisError, Writer};
-use crate::config::{Decoding, Strategy, Synthesis};
+use crate::decoding::SamplingSettings;
 use crate::documents::{Documents, TokenId};
 use crate::model::LanguageModel;
-use crate::seed::StreamKey;
+use crate::settings::SettingError;
 use crate::stage::Stage;
 use crate::tokenizer::Sentinels;
 use crate::units::Tokens;
 use rand::Rng;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
+/// Tokens of a natural document are drawn again where the model is sure of them.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TokenEdit {
+    /// A token of probability p is drawn again with probability p^sharpness.
+    #[schemars(range(min = 0.0))]
+    pub sharpness: f64,
+}
+
+impl Default for TokenEdit {
+    fn default() -> Self {
+        Self { sharpness: 4.0 }
+    }
+}
+
+impl SynthesisMethod for TokenEdit {
+    fn name() -> &'static str {
+        "token-edit"
+    }
+
+    fn check(&self, context: &MethodContext) -> Result<(), SettingError> {
+        match context.decoding.token_by_token() {
+            Some(_) => Ok(()),
+            None => Err(SettingError::new("method", SynthesisError::Search.to_string())),
+        }
+    }
+
+    fn generator<'a>(
+        &'a self,
+        context: GeneratorContext<'a>,
+    ) -> Result<Box<dyn Generator + 'a>, SynthesisError> {
+        Ok(Box::new(TokenEditor {
+            model: context.model,
+            decoding: context.synthesis.decoding.token_by_token().ok_or(SynthesisError::Search)?,
+            longest: context.synthesis.max_document_tokens,
+            sharpness: self.sharpness,
+            end: context.end(),
+            sentinels: context.sentinels(),
+            sources: Rotation::new(context.sources.natural, context.candidates(), context.key)?,
+        }))
+    }
+
+    fn drawn_tokens(&self) -> DrawnTokens {
+        DrawnTokens::Some
+    }
+
+    fn rewrites_documents(&self) -> bool {
+        true
+    }
+}
+
 /// A model that edits documents.
-pub(super) struct TokenEdit<'a> {
+struct TokenEditor<'a> {
     model: &'a dyn LanguageModel,
-    decoding: &'a Decoding,
+    decoding: &'a SamplingSettings,
     longest: usize,
     sharpness: f64,
     sources: Rotation<'a>,
@@ -30,31 +84,15 @@ pub(super) struct TokenEdit<'a> {
     sentinels: Option<Sentinels>,
 }
 
-impl<'a> TokenEdit<'a> {
-    pub(super) fn new(
-        model: &'a dyn LanguageModel,
-        synthesis: &'a Synthesis,
-        sharpness: f64,
-        sources: Sources<'a>,
-        key: StreamKey,
-    ) -> Result<Self, SynthesisError> {
-        let Strategy::TokenByToken(decoding) = &synthesis.decoding else {
-            return Err(SynthesisError::Search);
-        };
-        let (longest, end) = (synthesis.max_document_tokens, sources.tokenizer.special().end);
-        let sentinels = sources.tokenizer.sentinels();
-        let sources = Rotation::new(sources.natural, synthesis.selection.candidates(), key)?;
-        Ok(Self { model, decoding, longest, sharpness, sources, end, sentinels })
-    }
-
+impl TokenEditor<'_> {
     /// Whether a token is the end of a document, or a sentinel.
     fn says_nothing(&self, token: TokenId) -> bool {
         token == self.end || self.sentinels.is_some_and(|sentinels| sentinels.contain(token))
     }
 }
 
-impl Writer for TokenEdit<'_> {
-    fn write(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
+impl Generator for TokenEditor<'_> {
+    fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
         let originals: Documents = self
             .sources
             .of(items.clone())
@@ -85,10 +123,6 @@ impl Writer for TokenEdit<'_> {
             documents.push(&edited);
         }
         Ok(Draft { documents, kept: Some(Tokens(kept)) })
-    }
-
-    fn method(&self) -> &'static str {
-        "token-edit"
     }
 
     fn source(&self) -> String {

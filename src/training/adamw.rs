@@ -12,9 +12,9 @@
 //! assert_eq!(adamw::clip(0.5, 1.0), 1.0);
 //! ```
 
-use crate::config::Training;
 use crate::model::slices::with_slice_mut;
 use crate::model::transformer::parameters::Parameters;
+use crate::training::TrainingSettings;
 use candle_core::{Result, Tensor};
 use genloss_kernels::adamw::{self as kernel, StepConstants};
 use rayon::prelude::*;
@@ -41,7 +41,7 @@ impl Moments {
 
 /// The learning rate at `step` (from 0) of `steps`: up linearly over the warm-up, then down along a half cosine.
 #[must_use]
-pub fn learning_rate(training: &Training, step: u64, steps: u64) -> f64 {
+pub fn learning_rate(training: &TrainingSettings, step: u64, steps: u64) -> f64 {
     let warmup = (training.warmup_fraction * steps as f64).ceil() as u64;
     let peak = training.learning_rate;
     if step < warmup {
@@ -85,7 +85,7 @@ pub fn step(
     parameters: &mut Parameters<Tensor>,
     moments: &mut Parameters<Moments>,
     gradient: &Parameters<Vec<f32>>,
-    training: &Training,
+    training: &TrainingSettings,
     step: OptimiserStep,
 ) -> Result<()> {
     for ((parameter, moments), gradient) in parameters.iter_mut().zip(moments.iter_mut()).zip(gradient.iter())
@@ -104,7 +104,7 @@ pub fn step(
 }
 
 /// The constants of a step for a parameter with weight decay `decay`.
-fn constants(training: &Training, step: OptimiserStep, decay: f64) -> StepConstants {
+fn constants(training: &TrainingSettings, step: OptimiserStep, decay: f64) -> StepConstants {
     let correction = |beta: f64| 1.0 - beta.powf(step.count as f64);
     StepConstants {
         beta1: training.beta1 as f32,
@@ -131,14 +131,11 @@ fn update(constants: StepConstants, weights: &mut [f32], moments: &mut Moments, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Init, Patience, TrainingLength};
-    use crate::units::Tokens;
+
     use candle_core::Device;
 
-    fn training() -> Training {
-        Training {
-            length: TrainingLength::Tokens(Tokens(1)),
-            init: Init::Scratch,
+    fn training() -> TrainingSettings {
+        TrainingSettings {
             batch: 1,
             learning_rate: 0.1,
             warmup_fraction: 0.2,
@@ -146,9 +143,7 @@ mod tests {
             weight_decay: 0.5,
             beta1: 0.9,
             beta2: 0.99,
-            fim_share: 0.0,
-            gradient_clip: 1.0,
-            checkpoint_minutes: Patience(1.0),
+            ..TrainingSettings::default()
         }
     }
 

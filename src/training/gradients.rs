@@ -7,7 +7,7 @@
 //! use genloss::seed::StreamKey;
 //! use genloss::training::gradients::{Batch, Gradients};
 //! # use genloss::{config::{self, Precision}, model::SpecialTokens};
-//! # let settings = config::Transformer { layers: 1, width: 16, heads: 2, ffn: 44, context: 8, precision: Precision::F32 };
+//! # let settings = crate::model::TransformerSettings { layers: 1, width: 16, heads: 2, ffn: 44, context: 8, precision: Precision::F32 };
 //! # let special = SpecialTokens { start: 0, end: 0 };
 //! # let mut stream = StreamKey::new(1, "control", 0, "initialisation").stream(0);
 //! let network = Transformer::initialise(&settings, 300, special, &mut stream, &Device::Cpu)?.into_network();

@@ -1,22 +1,58 @@
 //! Training an n-gram model: one count over the text.
 
-use super::{Checkpoints, Learner, LossPoint, Trained, TrainingError, TrainingRecord};
-use crate::config;
+use super::{
+    Checkpoints, Init, Learner, LearnerContext, LossPoint, ModelKind, Trained, TrainingError, TrainingRecord,
+    TrainingSettings,
+};
 use crate::documents::Documents;
 use crate::model::ngram::Ngram;
-use crate::model::{LanguageModel, ModelError, SpecialTokens};
+use crate::model::{LanguageModel, ModelError, NgramSettings, SpecialTokens};
+use crate::settings::SettingError;
 use crate::stage::Stage;
+use crate::units::Tokens;
 use std::path::Path;
 
 /// Learns an n-gram model. It is too fast for checkpoints, and always starts from nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct NgramLearner {
     /// Shape of the model.
-    pub ngram: config::Ngram,
+    pub ngram: NgramSettings,
     /// Tokens in the vocabulary.
     pub vocab_size: usize,
     /// The tokens that start and end a document.
     pub special: SpecialTokens,
+}
+
+impl ModelKind for NgramSettings {
+    fn name() -> &'static str {
+        "ngram"
+    }
+
+    fn check_training(&self, training: &TrainingSettings) -> Result<(), SettingError> {
+        if training.init != Init::Scratch {
+            let message = "an n-gram model is counted from scratch in every generation; only \"scratch\" has a meaning for it";
+            return Err(SettingError::new("init", message));
+        }
+        if training.fim_share != 0.0 {
+            let message =
+                "an n-gram model sees only the left side of a gap and cannot learn to fill it; set it to 0";
+            return Err(SettingError::new("fim_share", message));
+        }
+        Ok(())
+    }
+
+    fn order(&self) -> Option<usize> {
+        Some(self.order)
+    }
+
+    fn learner(&self, context: LearnerContext) -> Box<dyn Learner> {
+        let tokenizer = context.tokenizer;
+        Box::new(NgramLearner {
+            ngram: *self,
+            vocab_size: tokenizer.vocab_size(),
+            special: tokenizer.special(),
+        })
+    }
 }
 
 impl Learner for NgramLearner {
@@ -44,6 +80,10 @@ impl Learner for NgramLearner {
 
     fn recall(&self, dir: &Path) -> Result<Box<dyn LanguageModel>, ModelError> {
         Ok(Box::new(Ngram::load(dir)?))
+    }
+
+    fn tokens_seen(&self, text: Tokens) -> Tokens {
+        text
     }
 }
 

@@ -5,9 +5,9 @@
 
 use super::adamw::{self, Moments, OptimiserStep};
 use super::gradients::{Batch, Gradients};
-use crate::config::Training;
 use crate::model::transformer::Network;
 use crate::model::transformer::parameters::Parameters;
+use crate::training::TrainingSettings;
 use candle_core::{Result, Tensor};
 
 /// A network with the state of its optimiser.
@@ -54,7 +54,13 @@ impl Trainer {
     ///
     /// # Errors
     /// If the device fails, or the batch has nothing to predict.
-    pub fn step(&mut self, batch: &Batch, settings: &Training, count: u64, rate: f64) -> Result<StepLoss> {
+    pub fn step(
+        &mut self,
+        batch: &Batch,
+        settings: &TrainingSettings,
+        count: u64,
+        rate: f64,
+    ) -> Result<StepLoss> {
         let nats = self.gradients.compute(&self.network, batch)?;
         let gradient = self.gradients.values();
         let loss = StepLoss { nats, gradient_norm: adamw::norm(gradient) };

@@ -1,22 +1,26 @@
-//! Training a transformer: AdamW on packed text, with checkpoints from which it continues to the bit.
+//! TrainingSettings a transformer: AdamW on packed text, with checkpoints from which it continues to the bit.
 
 use super::adamw;
 use super::checkpoint::{self, TrainingProgress, TrainingState};
 use super::gradients::Batch;
 use super::trainer::Trainer;
 use super::windows::{Gaps, TrainingWindows};
-use super::{Checkpoints, Learner, LossPoint, Trained, TrainingError, TrainingRecord};
-use crate::config::{self, Training, TrainingLength};
+use super::{
+    Checkpoints, Learner, LearnerContext, LossPoint, ModelKind, Trained, TrainingError, TrainingLength,
+    TrainingRecord, TrainingSettings,
+};
 use crate::documents::Documents;
 use crate::model::transformer::{Network, Transformer};
-use crate::model::{FolderProblem, LanguageModel, ModelError, SpecialTokens};
+use crate::model::{FolderProblem, LanguageModel, ModelError, SpecialTokens, TransformerSettings};
 use crate::seed::streams;
+use crate::settings::SettingError;
 use crate::stage::Stage;
 use crate::tokenizer::Sentinels;
 use crate::units::Tokens;
 use candle_core::Device;
 use genloss_kernels::softmax::IGNORED;
 use std::path::{Path, PathBuf};
+use toml::Table;
 
 /// About how many points a loss curve has.
 const CURVE_POINTS: u64 = 100;
@@ -36,9 +40,9 @@ pub enum Start {
 #[derive(Clone, Debug)]
 pub struct TransformerLearner {
     /// Shape of the model. A folder that training starts from must have the same.
-    pub architecture: config::Transformer,
+    pub architecture: TransformerSettings,
     /// Optimiser settings and length. `start` takes the place of `init` and `base`.
-    pub training: Training,
+    pub training: TrainingSettings,
     /// Size of the vocabulary.
     pub vocab_size: usize,
     /// The tokens that start and end a document.
@@ -49,6 +53,51 @@ pub struct TransformerLearner {
     pub start: Start,
     /// Device to train on.
     pub device: Device,
+}
+
+impl ModelKind for TransformerSettings {
+    fn name() -> &'static str {
+        "transformer"
+    }
+
+    fn complete(table: &mut Table) {
+        Self::complete(table);
+    }
+
+    fn check(&self) -> Result<(), SettingError> {
+        self.check()
+    }
+
+    fn context_tokens(&self) -> Option<usize> {
+        Some(self.context)
+    }
+
+    fn sees_both_sides(&self) -> bool {
+        true
+    }
+
+    fn has_hidden_states(&self) -> bool {
+        true
+    }
+
+    fn activation_bytes(&self, training: &TrainingSettings, vocab_size: usize) -> u64 {
+        let per_layer = 12 * self.width + 4 * self.ffn + 2 * self.heads * self.context;
+        let per_token = self.layers * per_layer + 2 * vocab_size;
+        4 * (per_token * training.batch * self.context) as u64
+    }
+
+    fn learner(&self, context: LearnerContext) -> Box<dyn Learner> {
+        let LearnerContext { training, tokenizer, start, device } = context;
+        Box::new(TransformerLearner {
+            architecture: self.clone(),
+            training: training.clone(),
+            vocab_size: tokenizer.vocab_size(),
+            special: tokenizer.special(),
+            sentinels: tokenizer.sentinels(),
+            start,
+            device: device.clone(),
+        })
+    }
 }
 
 impl Learner for TransformerLearner {
@@ -93,6 +142,14 @@ impl Learner for TransformerLearner {
         let model = Transformer::load(dir, &self.device)?;
         Ok(Box::new(model.with_precision(self.architecture.precision)))
     }
+
+    fn tokens_seen(&self, text: Tokens) -> Tokens {
+        Tokens(self.steps(text).saturating_mul(self.tokens_per_step()))
+    }
+
+    fn check_start(&self, stage: &Stage) -> Result<(), ModelError> {
+        self.initial(stage).map(drop)
+    }
 }
 
 impl TransformerLearner {
@@ -108,24 +165,10 @@ impl TransformerLearner {
         (self.training.batch * self.architecture.context) as u64
     }
 
-    /// Tokens that training sees of a text of `text` tokens: whole steps, repetitions counted.
-    #[must_use]
-    pub fn tokens_seen(&self, text: Tokens) -> Tokens {
-        Tokens(self.steps(text).saturating_mul(self.tokens_per_step()))
-    }
-
-    /// Checks the folder that training would start from.
-    ///
-    /// # Errors
-    /// If it is incomplete, damaged, or of another shape than the experiment's.
-    pub fn check_start(&self, stage: &Stage) -> Result<(), ModelError> {
-        self.initial(stage).map(drop)
-    }
-
     /// Optimiser steps over a text of `text` tokens.
     fn steps(&self, text: Tokens) -> u64 {
         let per_step = self.tokens_per_step();
-        let steps = match self.training.length {
+        let steps = match self.training.length() {
             TrainingLength::Tokens(tokens) => tokens.0.div_ceil(per_step),
             TrainingLength::Epochs(epochs) => (epochs * text.0 as f64 / per_step as f64).ceil() as u64,
         };
@@ -150,7 +193,7 @@ impl TransformerLearner {
 
     /// Adapts a loaded network to the experiment: the same shape is required, and the context is shortened.
     fn adopt(&self, network: Network) -> Result<Network, String> {
-        let config::Transformer { layers, width, heads, ffn, context, precision } = self.architecture;
+        let TransformerSettings { layers, width, heads, ffn, context, precision } = self.architecture;
         let Network { mut shape, parameters, device, .. } = network;
         if (shape.layers, shape.width, shape.heads.queries, shape.ffn) != (layers, width, heads, ffn) {
             return Err(format!(
@@ -213,7 +256,7 @@ fn next_batch(
 
 /// A training in progress.
 struct TrainingRun<'a> {
-    settings: &'a Training,
+    settings: &'a TrainingSettings,
     trainer: Trainer,
     progress: TrainingProgress,
 }

@@ -24,8 +24,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::config::{NaturalDocuments, SyntheticDocuments};
 use crate::drift::{Frequencies, SampleSchedule, TrainingCounts};
+use crate::mixture::{NaturalDocuments, SyntheticDocuments};
 use crate::seed::{Stream, StreamKey, streams};
 use rand::Rng;
 use rand::seq::SliceRandom;

@@ -21,7 +21,8 @@ use super::{
     CheckGroup, Evidence, Finding, Thoroughness, VerifyError, VerifySettings, check_interrupt, format_number,
     worst,
 };
-use crate::config::{self, Decoding};
+use crate::config;
+use crate::decoding::SamplingSettings;
 use crate::drift::categorical::CategoricalSimulation;
 use crate::drift::gaussian::GaussianSimulation;
 use crate::drift::multinomial::multinomial;
@@ -132,7 +133,7 @@ fn loop_of(
 ) -> Result<CategoricalCase, VerifyError> {
     let settings = drift_settings(settings, mixture, samples, GENERATIONS, replicates)?;
     let frequencies = zipf(TYPES)?;
-    let simulation = CategoricalSimulation::new(frequencies.clone(), Decoding::PLAIN, &settings)?;
+    let simulation = CategoricalSimulation::new(frequencies.clone(), SamplingSettings::PLAIN, &settings)?;
     Ok(CategoricalCase { frequencies, simulation })
 }
 
@@ -205,7 +206,7 @@ fn fixation(settings: &VerifySettings) -> Result<Finding, VerifyError> {
     let replicates = settings.thoroughness.replicates() / 2;
     let frequencies = Frequencies::new(&P)?;
     let drift = drift_settings(settings, "replace", 20, 200, replicates)?;
-    let simulation = CategoricalSimulation::new(frequencies.clone(), Decoding::PLAIN, &drift)?;
+    let simulation = CategoricalSimulation::new(frequencies.clone(), SamplingSettings::PLAIN, &drift)?;
     let case = CategoricalCase { frequencies, simulation };
     let reference = case.reference(settings, settings.fault);
     let last = |replicate: usize| {
@@ -243,12 +244,14 @@ fn decoding(settings: &VerifySettings) -> Result<Vec<Finding>, VerifyError> {
     let p = p.probabilities();
     let power = |t: usize| normalised(p.iter().map(|p| p.powf(TEMPERATURE.powi(-(t as i32)))).collect());
     let cut = |t: usize| normalised(p.iter().take(if t == 0 { p.len() } else { KEPT }).copied().collect());
-    let decoders: [(&str, Decoding, &Limit); 3] = [
-        ("temperature 0.9", Decoding { temperature: TEMPERATURE, ..Decoding::PLAIN }, &power),
-        ("top-k 10", Decoding { top_k: Some(KEPT), ..Decoding::PLAIN }, &cut),
-        ("top-p 0.9", Decoding { top_p: Some(0.9), ..Decoding::PLAIN }, &|t| nucleus(p, 0.9, t)),
+    let decoders: [(&str, SamplingSettings, &Limit); 3] = [
+        ("temperature 0.9", SamplingSettings { temperature: TEMPERATURE, ..SamplingSettings::PLAIN }, &power),
+        ("top-k 10", SamplingSettings { top_k: Some(KEPT), ..SamplingSettings::PLAIN }, &cut),
+        ("top-p 0.9", SamplingSettings { top_p: Some(0.9), ..SamplingSettings::PLAIN }, &|t| {
+            nucleus(p, 0.9, t)
+        }),
     ];
-    let check = |(name, decoding, limit): (&str, Decoding, &Limit)| {
+    let check = |(name, decoding, limit): (&str, SamplingSettings, &Limit)| {
         let drift = drift_settings(settings, "replace", 100_000_000_000_000, 5, 1)?;
         let simulation = CategoricalSimulation::new(zipf(40)?, decoding, &drift)?;
         let mut farthest = 0.0_f64;
@@ -307,7 +310,7 @@ fn sums(settings: &VerifySettings) -> Result<Vec<Finding>, VerifyError> {
     const MANY: u64 = 15_000_000_000_000;
     let check = |mixture: &str| {
         let drift = drift_settings(settings, mixture, MANY, 6, 1)?;
-        let simulation = CategoricalSimulation::new(zipf(3000)?, Decoding::PLAIN, &drift)?;
+        let simulation = CategoricalSimulation::new(zipf(3000)?, SamplingSettings::PLAIN, &drift)?;
         let (mut found, mut expected) = (Vec::new(), Vec::new());
         simulation.lineage(0, &mut |generation, counts| {
             let corpora = if mixture == "accumulate" { generation as u64 + 1 } else { 1 };

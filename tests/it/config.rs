@@ -1,9 +1,11 @@
 //! Experiment files: what is accepted, what is refused, and how the refusal reads.
 
-use genloss::config::{
-    self, Beam, Budget, Contrastive, Decoding, Method, Mixture, Model, NaturalDocuments, NaturalFraction,
-    PUBLISHED_REGIMES, Precision, Prefix, Selection, Strategy,
-};
+use genloss::config;
+use genloss::decoding::{BeamSearchSettings, ContrastiveSearchSettings, DecodingStrategy, SamplingSettings};
+use genloss::mixture::{Budget, Mixture, NaturalDocuments, NaturalFraction, PUBLISHED_REGIMES};
+use genloss::selection::{Selection, SelectionRules};
+use genloss::synthesis::Continuation;
+use genloss::training::ModelSettings;
 
 use genloss::units::Tokens;
 
@@ -66,21 +68,18 @@ method = \"continuation\"
 "
     );
     let experiment = parse(&text).unwrap();
-    assert_eq!(experiment.arms[2].synthesis.decoding, Strategy::GREEDY);
-    let sampled = Decoding { temperature: 0.9, top_k: Some(50), ..Decoding::PLAIN };
+    assert_eq!(experiment.arms[2].synthesis.decoding, DecodingStrategy::GREEDY);
+    let sampled = SamplingSettings { temperature: 0.9, top_k: Some(50), ..SamplingSettings::PLAIN };
     assert_eq!(experiment.arms[3].synthesis.decoding, sampled.into());
-    assert_eq!(
-        experiment.arms[3].synthesis.method,
-        Method::Continuation { prefix_tokens: 16, prefix: Prefix::Natural }
-    );
-    assert!(matches!(experiment.arms[3].model, Model::Ngram(shape) if shape.order == 3));
+    assert_eq!(experiment.arms[3].synthesis.method, Continuation::default().into());
+    assert_eq!(experiment.arms[3].model.order(), Some(3));
     let resolved = experiment.to_toml();
     assert_eq!(parse(&resolved).unwrap(), experiment);
     assert_eq!(parse(&resolved).unwrap().to_toml(), resolved);
 }
 
 /// The decoder of the only arm under these `[synthesis]` tables of the experiment and of the arm.
-fn strategy(base: &str, arm: &str) -> Result<Strategy, String> {
+fn strategy(base: &str, arm: &str) -> Result<DecodingStrategy, String> {
     let text = format!("{BASE}synthesis = {{ {arm} }}\n[synthesis]\n{base}\n");
     let experiment = parse(&text)?;
     assert_eq!(parse(&experiment.to_toml()).unwrap(), experiment);
@@ -89,49 +88,53 @@ fn strategy(base: &str, arm: &str) -> Result<Strategy, String> {
 
 #[test]
 fn a_decoder_has_defaults_of_its_own() {
-    let beam = |beams, length_penalty| Strategy::Beam(Beam { beams, length_penalty });
+    let beam = |beams, length_penalty| DecodingStrategy::Beam(BeamSearchSettings { beams, length_penalty });
     assert_eq!(strategy("beams = 4", "").unwrap(), beam(4, 1.0));
     assert_eq!(strategy("beams = 4", "length_penalty = 0").unwrap(), beam(4, 0.0));
-    let contrastive = |k, alpha| Strategy::Contrastive(Contrastive { k, alpha });
+    let contrastive = |k, alpha| DecodingStrategy::Contrastive(ContrastiveSearchSettings { k, alpha });
     assert_eq!(strategy("contrastive_k = 5", "").unwrap(), contrastive(5, 0.6));
     assert_eq!(strategy("contrastive_k = 5", "contrastive_alpha = 0.2").unwrap(), contrastive(5, 0.2));
-    let typical = Decoding { typical_p: Some(0.9), temperature: 0.8, ..Decoding::PLAIN };
+    let typical = SamplingSettings { typical_p: Some(0.9), temperature: 0.8, ..SamplingSettings::PLAIN };
     assert_eq!(strategy("typical_p = 0.9", "temperature = 0.8").unwrap(), typical.into());
 }
 
 #[test]
 fn an_arm_that_turns_to_another_decoder_leaves_the_settings_of_the_base_behind() {
     let sampling = "temperature = 0.9\ntop_k = 50\nrepetition_penalty = 1.2";
-    let beam = Strategy::Beam(Beam { beams: 3, length_penalty: 1.0 });
+    let beam = DecodingStrategy::Beam(BeamSearchSettings { beams: 3, length_penalty: 1.0 });
     assert_eq!(strategy(sampling, "beams = 3").unwrap(), beam);
-    let contrastive = Strategy::Contrastive(Contrastive { k: 4, alpha: 0.6 });
+    let contrastive = DecodingStrategy::Contrastive(ContrastiveSearchSettings { k: 4, alpha: 0.6 });
     assert_eq!(strategy("beams = 3", "contrastive_k = 4").unwrap(), contrastive);
-    let penalised = Decoding { repetition_penalty: 1.2, ..Decoding::GREEDY };
+    let penalised = SamplingSettings { repetition_penalty: 1.2, ..SamplingSettings::GREEDY };
     assert_eq!(strategy(sampling, "greedy = true").unwrap(), penalised.into());
-    let top_k = Decoding { top_k: Some(5), ..Decoding::PLAIN };
+    let top_k = SamplingSettings { top_k: Some(5), ..SamplingSettings::PLAIN };
     assert_eq!(strategy("beams = 3\nlength_penalty = 0.5", "top_k = 5").unwrap(), top_k.into());
-    assert_eq!(strategy("greedy = true", "greedy = false").unwrap(), Strategy::PLAIN);
+    assert_eq!(strategy("greedy = true", "greedy = false").unwrap(), DecodingStrategy::PLAIN);
 }
 
 #[test]
 fn a_setting_that_the_decoder_would_not_heed_is_refused() {
     let cases = [
-        ("beams = 4\ntemperature = 0.9", "", "synthesis.temperature: beam search does not heed it"),
-        ("", "beams = 4, repetition_penalty = 1.2", "repetition_penalty: beam search does not heed it"),
+        ("beams = 4\ntemperature = 0.9", "", "synthesis.temperature: beam search does not use it"),
+        ("", "beams = 4, repetition_penalty = 1.2", "repetition_penalty: beam search does not use it"),
         ("", "beams = 4, contrastive_k = 3", "contrastive_k: contrastive search has no beams"),
-        ("", "greedy = true, beams = 4", "greedy: beam search does not heed it"),
-        ("", "contrastive_k = 4, typical_p = 0.5", "typical_p: contrastive search does not heed it"),
-        ("", "greedy = true, typical_p = 0.5", "typical_p: greedy decoding does not heed it"),
+        ("", "greedy = true, beams = 4", "greedy: beam search does not use it"),
+        ("", "contrastive_k = 4, typical_p = 0.5", "typical_p: contrastive search does not use it"),
+        ("", "greedy = true, typical_p = 0.5", "typical_p: greedy decoding does not use it"),
         ("", "length_penalty = 1", "length_penalty: has no meaning without beams"),
         ("", "contrastive_alpha = 0.5", "contrastive_alpha: has no meaning without contrastive_k"),
-        ("", "beams = 1", "beams: 1 is not within 2 to 1024"),
-        ("", "beams = 2, length_penalty = -1", "length_penalty: -1 is not a number from 0 to 10"),
+        ("", "beams = 1", "beams: 1 is out of range; give a whole number from 2 to 1024"),
+        (
+            "",
+            "beams = 2, length_penalty = -1",
+            "length_penalty: -1 is out of range; give a number from 0 to 10",
+        ),
         (
             "",
             "contrastive_k = 2, contrastive_alpha = 1.1",
-            "contrastive_alpha: 1.1 is not a number from 0 to 1",
+            "contrastive_alpha: 1.1 is out of range; give a number from 0 to 1",
         ),
-        ("", "typical_p = 0", "typical_p: 0 is not above 0 and at most 1"),
+        ("", "typical_p = 0", "typical_p: 0 is out of range; give a number above 0 and at most 1"),
         (
             "",
             "method = \"token-edit\", beams = 2",
@@ -178,7 +181,7 @@ fn an_unknown_key_is_refused_with_its_place_and_the_nearest_valid_key() {
     let message = refusal("heldout_tokens", "heldout_token");
     assert!(
         message.starts_with(
-            "base.toml:9:1: unknown key \"heldout_token\"; the nearest valid key is \"heldout_tokens\""
+            "base.toml:9:1: corpus.heldout_token: corpus.heldout_token: corpus.heldout_token: unknown key \"heldout_token\"; the nearest valid key is \"heldout_tokens\""
         ),
         "{message}"
     );
@@ -187,7 +190,12 @@ fn an_unknown_key_is_refused_with_its_place_and_the_nearest_valid_key() {
 #[test]
 fn a_wrong_type_is_refused_with_its_place() {
     let message = refusal("train_tokens = 10_000", "train_tokens = \"many\"");
-    assert!(message.starts_with("base.toml:8:16: invalid type: string \"many\""), "{message}");
+    assert!(
+        message.starts_with(
+            "base.toml:8:1: corpus.train_tokens: expected a whole number, found the string \"many\""
+        ),
+        "{message}"
+    );
     assert_eq!(message.lines().count(), 1);
 }
 
@@ -204,69 +212,93 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         (
             "mixture = \"replace\"",
             "mixture = { natural_fraction = 1.5 }",
-            "natural_fraction: 1.5 is not a number from 0 to 1",
+            "natural_fraction: 1.5 is out of range; give a number from 0 to 1",
         ),
         (
             "mixture = \"replace\"",
             "mixture = { natural_fraction = [0.5, -0.1] }",
-            "-0.1 is not a number from 0 to 1",
+            "-0.1 is out of range; give a number from 0 to 1",
         ),
-        ("mixture = \"replace\"", "mixture = { natural_fraction = nan }", "NaN is not a number from 0 to 1"),
+        (
+            "mixture = \"replace\"",
+            "mixture = { natural_fraction = nan }",
+            "NaN is out of range; give a number from 0 to 1",
+        ),
         ("mixture = \"replace\"", "mixture = \"replaces\"", "the nearest is \"replace\""),
         ("mixture = \"replace\"", "", "mixture: is missing"),
-        ("name = \"base\"", "name = \"../base\"", "no name for a folder"),
-        ("name = \"unanchored\"", "name = \"a/b\"", "no name for a folder"),
+        ("name = \"base\"", "name = \"../base\"", "cannot name a folder"),
+        ("name = \"unanchored\"", "name = \"a/b\"", "cannot name a folder"),
         ("name = \"unanchored\"", "name = \"gen-001\"", "kept for generations"),
         ("name = \"unanchored\"", "name = \"control\"", "the control trains on natural text only"),
-        ("seeds = [1, 2]", "seeds = []", "seeds: there are none"),
-        ("seeds = [1, 2]", "seeds = [2, 2]", "seeds: 2 stands twice"),
-        ("generations = 3", "generations = 0", "generations: 0 is not within 1 to 1000"),
+        ("seeds = [1, 2]", "seeds = []", "seeds: the list is empty; give at least one seed"),
+        ("seeds = [1, 2]", "seeds = [2, 2]", "seeds: 2 is given twice"),
+        (
+            "generations = 3",
+            "generations = 0",
+            "generations: 0 is out of range; give a whole number from 1 to 1000",
+        ),
         ("width = 64", "width = 60", "make it a multiple of 8"),
         ("context = 32", "context = 33", "33 is odd"),
-        ("context = 32", "context = 32\norder = 3", "model.order: has no meaning for kind = \"transformer\""),
-        ("[model]", "[tokenizer]\nvocab_size = 256\n[model]", "256 is smaller than the bytes"),
+        (
+            "context = 32",
+            "context = 32\norder = 3",
+            "model.order: has no meaning with kind = \"transformer\"",
+        ),
+        (
+            "[model]",
+            "[tokenizer]\nvocab_size = 256\n[model]",
+            "vocab_size: 256 is out of range; give a whole number from 257",
+        ),
         (
             "[model]",
             "[training]\nlearning_rate = -1.0\n[model]",
-            "training.learning_rate: -1 is not a number above 0",
+            "training.learning_rate: -1 is out of range; give a number above 0",
         ),
         ("[model]", "[training]\ninit = \"base\"\n[model]", "training.base"),
         ("[model]", "[synthesis]\ntemperature = 0\n[model]", "set greedy = true"),
-        ("[model]", "[synthesis]\ntop_p = 1.1\n[model]", "synthesis.top_p: 1.1 is not above 0 and at most 1"),
+        (
+            "[model]",
+            "[synthesis]\ntop_p = 1.1\n[model]",
+            "synthesis.top_p: 1.1 is out of range; give a number above 0 and at most 1",
+        ),
         (
             "[model]",
             "[synthesis.selection]\nloss_band = [4.0, 1.0]\n[model]",
-            "synthesis.selection.loss_band: [4, 1] is no band",
+            "synthesis.selection.loss_band: [4, 1] is not a band",
         ),
         (
             "[model]",
             "[synthesis.selection]\nloss_band = [nan, 1.0]\n[model]",
-            "synthesis.selection.loss_band: [NaN, 1] is no band",
+            "synthesis.selection.loss_band: [NaN, 1] is not a band",
         ),
         (
             "[model]",
             "[synthesis.selection]\nmax_repetition = 1.1\n[model]",
-            "synthesis.selection.max_repetition: 1.1 is not a number from 0 to 1",
+            "synthesis.selection.max_repetition: 1.1 is out of range; give a number from 0 to 1",
         ),
         (
             "[model]",
             "[synthesis.selection]\nimportance = 0.5\n[model]",
-            "synthesis.selection.importance: 0.5 is not a number from 1 to 64",
+            "synthesis.selection.importance: 0.5 is out of range; give a number from 1 to 64",
         ),
         (
             "[model]",
             "[synthesis.selection]\nbest_of = 1\n[model]",
-            "synthesis.selection.best_of: 1 is not within 2 to 64",
+            "synthesis.selection.best_of: 1 is out of range; give a whole number from 2 to 64",
         ),
         (
             "[model]",
             "[synthesis.selection]\nnear_duplicates = 0.0\n[model]",
-            "synthesis.selection.near_duplicates: 0 is not above 0 and at most 1",
+            "synthesis.selection.near_duplicates: 0 is out of range; give a number above 0 and at most 1",
         ),
         ("[model]", "[synthesis.selection]\nbest = 4\n[model]", "the nearest valid key is \"best_of\""),
         ("source = \"world\"", "source = []", "corpus.source: the list is empty"),
         ("source = \"world\"", "source = \"world\"\nheldout_share = 0.7", "their sum must be below 1"),
-        ("train_tokens = 10_000", "train_tokens = 0", "corpus.train_tokens: 0 is not within"),
+        (
+            "train_tokens = 10_000",
+            "train_tokens = 0",
+            "corpus.train_tokens: 0 is out of range; give a whole number from 1 to",
+        ),
     ];
     for (from, to, expected) in cases {
         let message = refusal(from, to);
@@ -275,19 +307,16 @@ fn settings_that_make_no_sense_are_refused_by_name() {
     }
 }
 
-fn precision(model: &Model) -> Option<Precision> {
-    match model {
-        Model::Transformer(shape) => Some(shape.precision),
-        Model::Ngram(_) => None,
-    }
+fn precision(model: &ModelSettings) -> Option<&str> {
+    model.table().get("precision")?.as_str()
 }
 
 #[test]
 fn products_are_in_f32_unless_the_experiment_says_otherwise() {
-    assert_eq!(precision(&parse(BASE).unwrap().model), Some(Precision::F32));
+    assert_eq!(precision(&parse(BASE).unwrap().model), Some("f32"));
     assert!(parse(BASE).unwrap().to_toml().contains("precision = \"f32\""));
     let set = |value: &str| config::parse(BASE, "base.toml", &[format!("model.precision={value}")]);
-    assert_eq!(precision(&set("bf16").unwrap().model), Some(Precision::Bf16));
+    assert_eq!(precision(&set("bf16").unwrap().model), Some("bf16"));
     let resolved = set("bf16").unwrap().to_toml();
     assert_eq!(parse(&resolved).unwrap(), set("bf16").unwrap());
     let lines = config::difference(&parse(BASE).unwrap().to_toml(), &resolved);
@@ -300,7 +329,7 @@ fn products_are_in_f32_unless_the_experiment_says_otherwise() {
     let ngram = "layers = 2\nwidth = 64\nheads = 4\ncontext = 32";
     let message = refusal(ngram, "kind = \"ngram\"\nprecision = \"f32\"");
     assert!(
-        message.contains("model.precision: has no meaning for kind = \"ngram\"; leave it out"),
+        message.contains("model.precision: has no meaning with kind = \"ngram\"; leave it out"),
         "{message}"
     );
 }
@@ -320,14 +349,14 @@ fn an_arm_of_another_precision_has_a_generation_0_of_its_own() {
     let arm = "\n[[arm]]\nname = \"rounded\"\nmixture = \"replace\"\nmodel = { precision = \"bf16\" }\n";
     let experiment = parse(&format!("{BASE}{arm}")).unwrap();
     let [control, unanchored, rounded] = experiment.arms.as_slice() else { panic!("three arms") };
-    assert_eq!(precision(&rounded.model), Some(Precision::Bf16));
+    assert_eq!(precision(&rounded.model), Some("bf16"));
     assert!(experiment.shares_generation_0(control) && experiment.shares_generation_0(unanchored));
     assert!(!experiment.shares_generation_0(rounded));
     // An arm inherits it as it does the shape, and an n-gram has nothing to inherit it to.
     let counts = "\n[[arm]]\nname = \"counts\"\nmixture = \"replace\"\nmodel = { kind = \"ngram\" }\n";
     let text = format!("{BASE}{counts}").replace("context = 32", "context = 32\nprecision = \"bf16\"");
     let experiment = parse(&text).unwrap();
-    assert_eq!(precision(&experiment.arms[1].model), Some(Precision::Bf16));
+    assert_eq!(precision(&experiment.arms[1].model), Some("bf16"));
     assert_eq!(precision(&experiment.arms[2].model), None);
 }
 
@@ -338,12 +367,9 @@ fn an_arm_selects_by_its_own_rules_or_by_those_of_the_experiment() {
                 [[arm]]\nname = \"none\"\nmixture = \"replace\"\nsynthesis = { selection = {} }\n";
     let text = format!("{BASE}\n{arms}\n[synthesis.selection]\nloss_band = [1, inf]\nmax_repetition = 0.3\n");
     let experiment = parse(&text).unwrap();
-    let base = Selection {
-        loss_band: Some([1.0, f64::INFINITY]),
-        max_repetition: Some(0.3),
-        ..Selection::default()
-    };
-    let own = Selection { best_of: Some(4), ..Selection::default() };
+    let rules = |toml: &str| SelectionRules::builtin().read(toml.parse().unwrap()).unwrap();
+    let base = rules("loss_band = [1, inf]\nmax_repetition = 0.3");
+    let own = rules("best_of = 4");
     let selections = experiment.arms.iter().map(|arm| (arm.name.as_str(), arm.synthesis.selection.clone()));
     let expected = [
         ("control", base.clone()),
@@ -368,7 +394,7 @@ fn a_writer_is_generation_0_of_every_arm() {
         assert_eq!(*later, *arm);
         assert_eq!((&first.name, &first.mixture), (&arm.name, &arm.mixture));
         assert_eq!(first.training, experiment.training);
-        assert!(matches!(&first.model, Model::Transformer(shape) if shape.width == 32));
+        assert_eq!(first.model.table()["width"].as_integer(), Some(32));
         assert_ne!(first.synthesis, arm.synthesis);
     }
     assert_eq!(parse(&experiment.to_toml()).unwrap(), experiment);

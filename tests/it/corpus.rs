@@ -1,7 +1,7 @@
 //! Reading and splitting natural text through the public interface.
 
-use genloss::config::{Corpus, Files, Source, Split};
 use genloss::corpus::{CorpusError, NaturalText, RequiredTokens, load};
+use genloss::corpus::{CorpusSettings, Files, Source, Split};
 use genloss::units::Tokens;
 use parquet::basic::{LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
@@ -62,14 +62,17 @@ fn message(error: &CorpusError) -> String {
 const NOTHING_REQUIRED: RequiredTokens =
     RequiredTokens { train: Tokens(0), heldout: Tokens(0), reference: Tokens(0) };
 
-fn corpus(files: Files) -> Corpus {
-    Corpus {
-        source: Source::Files(files),
+fn corpus(files: Files) -> CorpusSettings {
+    CorpusSettings {
+        source: Source::Files(files.paths),
+        split: Some(files.split),
+        text_field: Some(files.text_field),
         train_tokens: Tokens(0),
         heldout_tokens: Tokens(0),
         reference_tokens: Tokens(0),
         heldout_share: 0.1,
         reference_share: 0.2,
+        world: None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! Decoders on known distributions. Chi-square tests run 20,000 draws from fixed streams and reject beyond the
 //! 0.9999 quantile, given per number of degrees of freedom.
 
-use genloss::config::{Beam, Contrastive, Decoding, Strategy};
-use genloss::decoding::{Sampler, describe, is_plain};
+use genloss::decoding::{BeamSearchSettings, ContrastiveSearchSettings, DecodingStrategy, SamplingSettings};
+use genloss::decoding::{Sampler, describe};
 use genloss::seed::{Stream, StreamKey};
 use rand::Rng;
 
@@ -16,7 +16,7 @@ fn logits(probabilities: &[f64]) -> Vec<f32> {
     probabilities.iter().map(|p| p.ln() as f32).collect()
 }
 
-fn distribution(decoding: &Decoding, logits: &[f32], document: &[u32]) -> Vec<f64> {
+fn distribution(decoding: &SamplingSettings, logits: &[f32], document: &[u32]) -> Vec<f64> {
     Sampler::new(decoding).distribution(&mut logits.to_vec(), document)
 }
 
@@ -32,7 +32,7 @@ fn assert_close(actual: &[f64], expected: &[f64], tolerance: f64) {
 }
 
 /// Pearson's statistic of draws against `expected`. A draw outside of the support fails at once.
-fn chi_square(decoding: &Decoding, row: &[f32], document: &[u32], expected: &[f64]) -> f64 {
+fn chi_square(decoding: &SamplingSettings, row: &[f32], document: &[u32], expected: &[f64]) -> f64 {
     let mut sampler = Sampler::new(decoding);
     let mut rng = stream(0);
     let mut counts = vec![0.0; row.len()];
@@ -61,8 +61,8 @@ const FIVE: [f64; 5] = [0.1, 0.4, 0.05, 0.25, 0.2];
 
 #[test]
 fn plain_sampling_draws_from_the_distribution_itself() {
-    assert_close(&distribution(&Decoding::PLAIN, &logits(&FIVE), &[]), &FIVE, 1e-7);
-    let statistic = chi_square(&Decoding::PLAIN, &logits(&FIVE), &[], &FIVE);
+    assert_close(&distribution(&SamplingSettings::PLAIN, &logits(&FIVE), &[]), &FIVE, 1e-7);
+    let statistic = chi_square(&SamplingSettings::PLAIN, &logits(&FIVE), &[], &FIVE);
     assert!(statistic < QUANTILE_4, "{statistic}");
 }
 
@@ -75,7 +75,7 @@ fn plain_sampling_draws_from_every_block_of_a_long_row() {
         row[weight * 7 - 1] = (weight as f32).ln();
         expected[weight * 7 - 1] = weight as f64 / 5050.0;
     }
-    let statistic = chi_square(&Decoding::PLAIN, &row, &[], &expected);
+    let statistic = chi_square(&SamplingSettings::PLAIN, &row, &[], &expected);
     assert!(statistic < QUANTILE_99, "{statistic}");
 }
 
@@ -84,7 +84,7 @@ fn a_temperature_raises_probabilities_to_its_inverse_power() {
     for temperature in [0.5, 0.7, 2.0] {
         let powers = FIVE.map(|p: f64| p.powf(1.0 / temperature));
         let expected = powers.map(|power| power / powers.iter().sum::<f64>());
-        let decoding = Decoding { temperature, ..Decoding::PLAIN };
+        let decoding = SamplingSettings { temperature, ..SamplingSettings::PLAIN };
         assert_close(&distribution(&decoding, &logits(&FIVE), &[]), &expected, 2e-7);
         let statistic = chi_square(&decoding, &logits(&FIVE), &[], &expected);
         assert!(statistic < QUANTILE_4, "temperature {temperature}: {statistic}");
@@ -93,13 +93,13 @@ fn a_temperature_raises_probabilities_to_its_inverse_power() {
 
 #[test]
 fn a_temperature_near_zero_is_greedy() {
-    let decoding = Decoding { temperature: 1e-300, ..Decoding::PLAIN };
+    let decoding = SamplingSettings { temperature: 1e-300, ..SamplingSettings::PLAIN };
     assert_close(&distribution(&decoding, &logits(&FIVE), &[]), &[0.0, 1.0, 0.0, 0.0, 0.0], 0.0);
 }
 
 #[test]
 fn greedy_takes_the_most_probable_token_and_the_first_of_equals() {
-    let decoding = Decoding { greedy: true, ..Decoding::PLAIN };
+    let decoding = SamplingSettings { greedy: true, ..SamplingSettings::PLAIN };
     let mut sampler = Sampler::new(&decoding);
     assert_eq!(sampler.draw(&mut logits(&FIVE), &[], &mut stream(0)), 1);
     assert_eq!(sampler.draw(&mut [0.0, 7.0, 7.0, f32::NAN], &[], &mut stream(0)), 1);
@@ -108,7 +108,7 @@ fn greedy_takes_the_most_probable_token_and_the_first_of_equals() {
 
 #[test]
 fn top_k_keeps_exactly_k_tokens_and_the_lower_ids_of_equals() {
-    let decoding = Decoding { top_k: Some(3), ..Decoding::PLAIN };
+    let decoding = SamplingSettings { top_k: Some(3), ..SamplingSettings::PLAIN };
     let expected = [0.0, 0.4 / 0.85, 0.0, 0.25 / 0.85, 0.2 / 0.85];
     assert_close(&distribution(&decoding, &logits(&FIVE), &[]), &expected, 1e-7);
     let statistic = chi_square(&decoding, &logits(&FIVE), &[], &expected);
@@ -117,7 +117,7 @@ fn top_k_keeps_exactly_k_tokens_and_the_lower_ids_of_equals() {
     assert_eq!(support(&distribution(&decoding, &[1.0; 200], &[])), [0, 1, 2]);
     let rising: Vec<f32> = (0..5000).map(|token| (token / 2) as f32 * 1e-3).collect();
     assert_eq!(support(&distribution(&decoding, &rising, &[])), [4996, 4998, 4999]);
-    let all = Decoding { top_k: Some(9), ..Decoding::PLAIN };
+    let all = SamplingSettings { top_k: Some(9), ..SamplingSettings::PLAIN };
     assert_close(&distribution(&all, &logits(&FIVE), &[]), &FIVE, 1e-7);
 }
 
@@ -125,10 +125,10 @@ fn top_k_keeps_exactly_k_tokens_and_the_lower_ids_of_equals() {
 fn top_p_keeps_the_fewest_tokens_that_hold_the_mass() {
     // In descending order: 0.4, 0.65, 0.85, 0.95, 1.
     for (p, kept) in [(0.3, 1), (0.39, 1), (0.41, 2), (0.64, 2), (0.66, 3), (0.9, 4), (0.96, 5), (1.0, 5)] {
-        let decoding = Decoding { top_p: Some(p), ..Decoding::PLAIN };
+        let decoding = SamplingSettings { top_p: Some(p), ..SamplingSettings::PLAIN };
         assert_eq!(support(&distribution(&decoding, &logits(&FIVE), &[])).len(), kept, "top-p {p}");
     }
-    let decoding = Decoding { top_p: Some(0.9), ..Decoding::PLAIN };
+    let decoding = SamplingSettings { top_p: Some(0.9), ..SamplingSettings::PLAIN };
     let expected = [0.1 / 0.95, 0.4 / 0.95, 0.0, 0.25 / 0.95, 0.2 / 0.95];
     assert_close(&distribution(&decoding, &logits(&FIVE), &[]), &expected, 1e-7);
     let statistic = chi_square(&decoding, &logits(&FIVE), &[], &expected);
@@ -138,7 +138,7 @@ fn top_p_keeps_the_fewest_tokens_that_hold_the_mass() {
 /// Exactly half the mass suffices for p = 0.5: "at least". Equal logits give equal weights, without rounding.
 #[test]
 fn top_p_stops_at_equality_and_takes_the_lower_ids_of_equals() {
-    let decoding = Decoding { top_p: Some(0.5), ..Decoding::PLAIN };
+    let decoding = SamplingSettings { top_p: Some(0.5), ..SamplingSettings::PLAIN };
     assert_eq!(support(&distribution(&decoding, &[2.0; 8], &[])), [0, 1, 2, 3]);
 }
 
@@ -148,7 +148,7 @@ fn top_p_agrees_with_sorting_the_whole_vocabulary() {
     let mut rng = stream(5);
     for p in [0.05, 0.5, 0.9, 0.99, 0.999_999] {
         let row: Vec<f32> = (0..3000).map(|_| rng.random_range(-6.0..6.0)).collect();
-        let full = distribution(&Decoding::PLAIN, &row, &[]);
+        let full = distribution(&SamplingSettings::PLAIN, &row, &[]);
         let mut order: Vec<usize> = (0..row.len()).collect();
         order.sort_by(|&a, &b| full[b].total_cmp(&full[a]).then(a.cmp(&b)));
         let mut mass = 0.0;
@@ -160,19 +160,19 @@ fn top_p_agrees_with_sorting_the_whole_vocabulary() {
             }
         }
         expected.sort_unstable();
-        let decoding = Decoding { top_p: Some(p), ..Decoding::PLAIN };
+        let decoding = SamplingSettings { top_p: Some(p), ..SamplingSettings::PLAIN };
         assert_eq!(support(&distribution(&decoding, &row, &[])), expected, "top-p {p}");
     }
 }
 
 #[test]
 fn min_p_keeps_tokens_by_their_share_of_the_most_probable() {
-    let decoding = Decoding { min_p: Some(0.45), ..Decoding::PLAIN };
+    let decoding = SamplingSettings { min_p: Some(0.45), ..SamplingSettings::PLAIN };
     let expected = [0.0, 0.4 / 0.85, 0.0, 0.25 / 0.85, 0.2 / 0.85];
     assert_close(&distribution(&decoding, &logits(&FIVE), &[]), &expected, 1e-7);
     let statistic = chi_square(&decoding, &logits(&FIVE), &[], &expected);
     assert!(statistic < QUANTILE_2, "{statistic}");
-    let most = Decoding { min_p: Some(1.0), ..Decoding::PLAIN };
+    let most = SamplingSettings { min_p: Some(1.0), ..SamplingSettings::PLAIN };
     assert_eq!(support(&distribution(&most, &[3.0, 5.0, 5.0, 1.0], &[])), [1, 2]);
 }
 
@@ -192,10 +192,10 @@ fn typical_p_keeps_the_fewest_tokens_of_about_the_expected_surprisal() {
         (1.0, &[0, 1, 2, 3, 4]),
     ];
     for (p, kept) in kept {
-        let decoding = Decoding { typical_p: Some(p), ..Decoding::PLAIN };
+        let decoding = SamplingSettings { typical_p: Some(p), ..SamplingSettings::PLAIN };
         assert_eq!(support(&distribution(&decoding, &logits(&FIVE), &[])), kept, "typical-p {p}");
     }
-    let decoding = Decoding { typical_p: Some(0.4), ..Decoding::PLAIN };
+    let decoding = SamplingSettings { typical_p: Some(0.4), ..SamplingSettings::PLAIN };
     let expected = [0.0, 0.0, 0.0, 0.25 / 0.45, 0.2 / 0.45];
     assert_close(&distribution(&decoding, &logits(&FIVE), &[]), &expected, 1e-7);
     let statistic = chi_square(&decoding, &logits(&FIVE), &[], &expected);
@@ -204,7 +204,7 @@ fn typical_p_keeps_the_fewest_tokens_of_about_the_expected_surprisal() {
     assert!((f64::from(log(4)) - (0.2_f64 / 0.45).ln()).abs() < 1e-6);
     assert_eq!(log(1), f32::NEG_INFINITY);
     assert_eq!(
-        support(&distribution(&Decoding { typical_p: Some(0.5), ..decoding }, &[2.0; 8], &[])),
+        support(&distribution(&SamplingSettings { typical_p: Some(0.5), ..decoding }, &[2.0; 8], &[])),
         [0, 1, 2, 3]
     );
 }
@@ -213,7 +213,7 @@ fn typical_p_keeps_the_fewest_tokens_of_about_the_expected_surprisal() {
 /// token 4 goes before token 1.
 #[test]
 fn typical_p_looks_at_the_entropy_of_what_other_truncations_left() {
-    let both = Decoding { top_k: Some(3), typical_p: Some(0.4), ..Decoding::PLAIN };
+    let both = SamplingSettings { top_k: Some(3), typical_p: Some(0.4), ..SamplingSettings::PLAIN };
     assert_eq!(support(&distribution(&both, &logits(&FIVE), &[])), [1, 3]);
 }
 
@@ -223,7 +223,7 @@ fn typical_p_agrees_with_sorting_the_whole_vocabulary() {
     let mut rng = stream(6);
     for p in [0.05, 0.5, 0.9, 0.999] {
         let row: Vec<f32> = (0..3000).map(|_| rng.random_range(-6.0..6.0)).collect();
-        let full = distribution(&Decoding::PLAIN, &row, &[]);
+        let full = distribution(&SamplingSettings::PLAIN, &row, &[]);
         let entropy: f64 = full.iter().map(|p| -p * p.ln()).sum();
         let mut order: Vec<usize> = (0..row.len()).collect();
         let distance = |token: usize| (-full[token].ln() - entropy).abs();
@@ -237,7 +237,7 @@ fn typical_p_agrees_with_sorting_the_whole_vocabulary() {
             }
         }
         expected.sort_unstable();
-        let decoding = Decoding { typical_p: Some(p), ..Decoding::PLAIN };
+        let decoding = SamplingSettings { typical_p: Some(p), ..SamplingSettings::PLAIN };
         assert_eq!(support(&distribution(&decoding, &row, &[])), expected, "typical-p {p}");
     }
 }
@@ -245,16 +245,16 @@ fn typical_p_agrees_with_sorting_the_whole_vocabulary() {
 /// Top-k leaves 0.4, 0.25, 0.2: of their sum 0.85 the first two hold 0.76. Without top-k they would hold 0.65 only.
 #[test]
 fn top_p_acts_on_what_top_k_left() {
-    let both = Decoding { top_k: Some(3), top_p: Some(0.7), ..Decoding::PLAIN };
+    let both = SamplingSettings { top_k: Some(3), top_p: Some(0.7), ..SamplingSettings::PLAIN };
     assert_eq!(support(&distribution(&both, &logits(&FIVE), &[])), [1, 3]);
-    let alone = Decoding { top_p: Some(0.7), ..Decoding::PLAIN };
+    let alone = SamplingSettings { top_p: Some(0.7), ..SamplingSettings::PLAIN };
     assert_eq!(support(&distribution(&alone, &logits(&FIVE), &[])), [1, 3, 4]);
 }
 
 /// Keskar et al. 2019: a positive logit is divided, a negative one multiplied, once per token.
 #[test]
 fn the_repetition_penalty_makes_tokens_of_the_document_less_probable() {
-    let decoding = Decoding { repetition_penalty: 1.5, ..Decoding::PLAIN };
+    let decoding = SamplingSettings { repetition_penalty: 1.5, ..SamplingSettings::PLAIN };
     let weights = [(3.0_f64 / 1.5).exp(), 1.0_f64.exp(), (-2.0_f64 * 1.5).exp(), (-2.0_f64).exp(), 1.0];
     let total: f64 = weights.iter().sum();
     let row = [3.0, 1.0, -2.0, -2.0, 0.0];
@@ -267,7 +267,7 @@ fn the_repetition_penalty_makes_tokens_of_the_document_less_probable() {
 
 #[test]
 fn the_repetition_penalty_comes_before_the_greedy_choice() {
-    let decoding = Decoding { greedy: true, repetition_penalty: 2.0, ..Decoding::PLAIN };
+    let decoding = SamplingSettings { greedy: true, repetition_penalty: 2.0, ..SamplingSettings::PLAIN };
     let mut sampler = Sampler::new(&decoding);
     assert_eq!(sampler.draw(&mut [3.0, 2.0], &[], &mut stream(0)), 0);
     assert_eq!(sampler.draw(&mut [3.0, 2.0], &[0], &mut stream(0)), 1);
@@ -279,10 +279,16 @@ fn every_decoder_takes_one_uniform_number_per_token() {
     let mut expected = stream(3);
     let _: f64 = expected.random();
     for decoding in [
-        Decoding::PLAIN,
-        Decoding { greedy: true, ..Decoding::PLAIN },
-        Decoding { temperature: 0.5, top_k: Some(2), top_p: Some(0.5), min_p: Some(0.1), ..Decoding::PLAIN },
-        Decoding { typical_p: Some(0.5), ..Decoding::PLAIN },
+        SamplingSettings::PLAIN,
+        SamplingSettings { greedy: true, ..SamplingSettings::PLAIN },
+        SamplingSettings {
+            temperature: 0.5,
+            top_k: Some(2),
+            top_p: Some(0.5),
+            min_p: Some(0.1),
+            ..SamplingSettings::PLAIN
+        },
+        SamplingSettings { typical_p: Some(0.5), ..SamplingSettings::PLAIN },
     ] {
         let mut rng = stream(3);
         Sampler::new(&decoding).draw(&mut logits(&FIVE), &[], &mut rng);
@@ -302,21 +308,26 @@ fn logits_that_are_not_finite_give_a_token_all_the_same() {
     ];
     for (row, expected) in rows {
         for decoding in [
-            Decoding::PLAIN,
-            Decoding { min_p: Some(1e-9), top_p: Some(0.999), ..Decoding::PLAIN },
-            Decoding { typical_p: Some(0.999), ..Decoding::PLAIN },
+            SamplingSettings::PLAIN,
+            SamplingSettings { min_p: Some(1e-9), top_p: Some(0.999), ..SamplingSettings::PLAIN },
+            SamplingSettings { typical_p: Some(0.999), ..SamplingSettings::PLAIN },
         ] {
             assert_eq!(support(&distribution(&decoding, row, &[])), expected, "{row:?}");
             let token = Sampler::new(&decoding).draw(&mut row.to_vec(), &[], &mut stream(0));
             assert!(expected.contains(&(token as usize)));
         }
     }
-    assert_eq!(Sampler::new(&Decoding::PLAIN).draw(&mut [], &[], &mut stream(0)), 0);
+    assert_eq!(Sampler::new(&SamplingSettings::PLAIN).draw(&mut [], &[], &mut stream(0)), 0);
 }
 
 #[test]
 fn a_sampler_carries_nothing_from_one_token_to_the_next() {
-    let decoding = Decoding { repetition_penalty: 1.3, top_k: Some(40), top_p: Some(0.9), ..Decoding::PLAIN };
+    let decoding = SamplingSettings {
+        repetition_penalty: 1.3,
+        top_k: Some(40),
+        top_p: Some(0.9),
+        ..SamplingSettings::PLAIN
+    };
     let mut one = Sampler::new(&decoding);
     for item in 0..50 {
         let mut rng = stream(item);
@@ -329,25 +340,25 @@ fn a_sampler_carries_nothing_from_one_token_to_the_next() {
 
 #[test]
 fn a_decoder_is_described_by_what_it_does() {
-    assert_eq!(describe(&Strategy::PLAIN), "sampling, temperature 1");
-    assert_eq!(describe(&Strategy::GREEDY), "greedy");
-    let greedy = Decoding { greedy: true, repetition_penalty: 1.2, ..Decoding::PLAIN };
+    assert_eq!(describe(&DecodingStrategy::PLAIN), "sampling, temperature 1");
+    assert_eq!(describe(&DecodingStrategy::GREEDY), "greedy");
+    let greedy = SamplingSettings { greedy: true, repetition_penalty: 1.2, ..SamplingSettings::PLAIN };
     assert_eq!(describe(&greedy.clone().into()), "greedy, repetition penalty 1.2");
-    let full = Decoding {
+    let full = SamplingSettings {
         temperature: 0.8,
         top_k: Some(50),
         top_p: Some(0.95),
         min_p: Some(0.05),
         typical_p: Some(0.9),
-        ..Decoding::PLAIN
+        ..SamplingSettings::PLAIN
     };
     let words = "sampling, temperature 0.8, top-k 50, top-p 0.95, min-p 0.05, typical-p 0.9";
     assert_eq!(describe(&full.clone().into()), words);
-    let beam = Strategy::Beam(Beam { beams: 4, length_penalty: 0.5 });
+    let beam = DecodingStrategy::Beam(BeamSearchSettings { beams: 4, length_penalty: 0.5 });
     assert_eq!(describe(&beam), "beam search, 4 beams, length penalty 0.5");
-    let contrastive = Strategy::Contrastive(Contrastive { k: 5, alpha: 0.6 });
+    let contrastive = DecodingStrategy::Contrastive(ContrastiveSearchSettings { k: 5, alpha: 0.6 });
     assert_eq!(describe(&contrastive), "contrastive search, k 5, alpha 0.6");
-    assert!(is_plain(&Decoding::PLAIN));
-    assert!(!is_plain(&full) && !is_plain(&greedy));
-    assert!(!is_plain(&Decoding { typical_p: Some(0.9), ..Decoding::PLAIN }));
+    assert!(SamplingSettings::PLAIN.is_plain());
+    assert!(!full.is_plain() && !greedy.is_plain());
+    assert!(!SamplingSettings { typical_p: Some(0.9), ..SamplingSettings::PLAIN }.is_plain());
 }

@@ -3,7 +3,8 @@
 //! Seeds are fixed. Tests of random numbers require |z| < 4, which a correct simulator exceeds once in 16 000 times.
 
 use assert_cmd::Command;
-use genloss::config::{self, Decoding};
+use genloss::config;
+use genloss::decoding::SamplingSettings;
 use genloss::drift::categorical::CategoricalSimulation;
 use genloss::drift::gaussian::GaussianSimulation;
 use genloss::drift::multinomial::multinomial;
@@ -22,7 +23,7 @@ fn zipf(types: usize) -> Frequencies {
     Frequencies::zipf(types, 1.2, 0.0).unwrap()
 }
 
-fn categorical(mixture: &str, decoding: Decoding) -> CategoricalSimulation {
+fn categorical(mixture: &str, decoding: SamplingSettings) -> CategoricalSimulation {
     CategoricalSimulation::new(zipf(60), decoding, &settings(mixture, 100, 8, 1500)).unwrap()
 }
 
@@ -59,7 +60,7 @@ fn categorical_models_drift_at_the_exact_rate_of_their_mixture() {
         ("{ natural_fraction = 0.7, synthetic = 'all', budget = 'growing' }", 2),
     ];
     for (mixture, statistics) in mixtures {
-        let rows = categorical(mixture, Decoding::PLAIN).rows();
+        let rows = categorical(mixture, SamplingSettings::PLAIN).rows();
         let exact = rows.iter().filter(|row| row.generation == 8 && row.exact.is_some()).count();
         assert_eq!(exact, statistics, "{mixture}");
         assert!(assert_agreement(&rows, mixture) >= 8 * statistics, "{mixture}");
@@ -70,9 +71,12 @@ fn categorical_models_drift_at_the_exact_rate_of_their_mixture() {
 #[test]
 fn each_type_fixes_with_a_probability_equal_to_its_frequency() {
     let frequencies = Frequencies::new(&[0.7, 0.295, 0.005]).unwrap();
-    let simulation =
-        CategoricalSimulation::new(frequencies, Decoding::PLAIN, &settings("replace", 20, 200, 20_000))
-            .unwrap();
+    let simulation = CategoricalSimulation::new(
+        frequencies,
+        SamplingSettings::PLAIN,
+        &settings("replace", 20, 200, 20_000),
+    )
+    .unwrap();
     let mut fixed = [0_u32; 3];
     for replicate in 0..20_000 {
         simulation.lineage(replicate, &mut |generation, counts| {
@@ -91,9 +95,10 @@ fn each_type_fixes_with_a_probability_equal_to_its_frequency() {
 /// With a decoder only generation 0 has exact expectations.
 #[test]
 fn a_low_temperature_narrows_faster_and_has_no_exact_expectations() {
-    let rows = categorical("replace", Decoding { temperature: 0.8, ..Decoding::PLAIN }).rows();
+    let rows =
+        categorical("replace", SamplingSettings { temperature: 0.8, ..SamplingSettings::PLAIN }).rows();
     assert!(rows.iter().all(|row| row.generation == 0 || row.exact.is_none()));
-    let plain = categorical("replace", Decoding::PLAIN).rows();
+    let plain = categorical("replace", SamplingSettings::PLAIN).rows();
     let last = |rows: &[DriftRow]| rows.iter().rfind(|row| row.statistic == "entropy").unwrap().mean;
     assert!(last(&rows) < 0.5 * last(&plain));
 }
@@ -184,7 +189,7 @@ fn regression_has_the_test_error_of_the_closed_forms() {
 /// With 10¹⁴ samples there is no visible sampling noise.
 #[test]
 fn many_samples_agree_with_repeated_decoding() {
-    let decoding = Decoding { temperature: 0.9, top_p: Some(0.9), ..Decoding::PLAIN };
+    let decoding = SamplingSettings { temperature: 0.9, top_p: Some(0.9), ..SamplingSettings::PLAIN };
     let frequencies = zipf(40);
     let limit = genloss::drift::decode::decode_repeatedly(frequencies.probabilities(), &decoding, 5);
     let samples = 100_000_000_000_000;
@@ -217,7 +222,8 @@ fn counts_sum_to_the_size_of_the_training_set_at_any_size() {
     for samples in [15_000_000_000_000, 1_000_000_000_000_000] {
         for mixture in ["replace", "anchored", "accumulate", "accumulate-subsample", "fresh-data-loop"] {
             let settings = settings(mixture, samples, 6, 1);
-            let simulation = CategoricalSimulation::new(zipf(3000), Decoding::PLAIN, &settings).unwrap();
+            let simulation =
+                CategoricalSimulation::new(zipf(3000), SamplingSettings::PLAIN, &settings).unwrap();
             simulation.lineage(0, &mut |generation, counts| {
                 let expected =
                     if mixture == "accumulate" { samples * (generation as u64 + 1) } else { samples };
@@ -233,7 +239,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let settings = settings("accumulate-subsample", 50_000, 4, 6);
-            CategoricalSimulation::new(zipf(20_000), Decoding::PLAIN, &settings).unwrap().rows()
+            CategoricalSimulation::new(zipf(20_000), SamplingSettings::PLAIN, &settings).unwrap().rows()
         })
     };
     assert_eq!(rows(1), rows(4));
@@ -242,7 +248,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
 /// This simulator loses one sample in a hundred.
 #[test]
 fn a_broken_simulator_is_detected() {
-    let simulation = categorical("replace", Decoding::PLAIN);
+    let simulation = categorical("replace", SamplingSettings::PLAIN);
     let rows = simulation.rows_of(|replicate, each| {
         simulation.lineage(replicate, &mut |generation, counts| {
             let mut counts = counts.to_vec();

@@ -5,7 +5,7 @@ mod custom;
 mod narrowing;
 mod robustness;
 
-use genloss::config::{Decoding, Strategy};
+use genloss::decoding::{DecodingStrategy, SamplingSettings};
 use genloss::documents::{Documents, TokenId};
 use genloss::measure::{
     Catalogue, Curves, Direction, Fact, FactAnswer, Family, FourGrams, Inputs, MeasureError, Measurement,
@@ -384,11 +384,11 @@ impl LanguageModel for HalfKnowing {
     fn score(&self, _: &Documents, _: &Stage) -> Result<Scores, ModelError> {
         Ok(Scores::default())
     }
-    fn score_decoded(&self, _: &Documents, _: &Decoding, _: &Stage) -> Result<Vec<f32>, ModelError> {
+    fn score_decoded(&self, _: &Documents, _: &SamplingSettings, _: &Stage) -> Result<Vec<f32>, ModelError> {
         Ok(Vec::new())
     }
     fn generate(&self, request: &Generate, _: &Stage) -> Result<Documents, ModelError> {
-        assert_eq!(request.decoding, &Strategy::GREEDY);
+        assert_eq!(request.decoding, &DecodingStrategy::GREEDY);
         let answer =
             |prompt: &[TokenId]| if prompt.last().is_some_and(|t| t % 2 == 0) { " Velu. " } else { " Moro" };
         let answers: Vec<Vec<TokenId>> = request
@@ -398,7 +398,13 @@ impl LanguageModel for HalfKnowing {
             .collect();
         Ok(answers.iter().map(Vec::as_slice).collect())
     }
-    fn redraw(&self, _: &Documents, _: &Decoding, _: &[f64], _: &Stage) -> Result<Vec<Redrawn>, ModelError> {
+    fn redraw(
+        &self,
+        _: &Documents,
+        _: &SamplingSettings,
+        _: &[f64],
+        _: &Stage,
+    ) -> Result<Vec<Redrawn>, ModelError> {
         unreachable!("recall only generates text")
     }
 

@@ -1,7 +1,7 @@
 //! Mixtures: for any setting the parts add up, fresh means fresh, and latest means latest.
 
-use genloss::config::{Budget, Mixture, NaturalDocuments, NaturalFraction, SyntheticDocuments};
 use genloss::mixture::{self, MixtureError, Plan, Pool};
+use genloss::mixture::{Budget, Mixture, NaturalDocuments, NaturalFraction, SyntheticDocuments};
 use genloss::seed::StreamKey;
 use genloss::units::Tokens;
 use proptest::prelude::*;

@@ -1,6 +1,6 @@
 //! The n-gram model against a slow twin, written straight from the formulas, and against toy values by hand.
 
-use genloss::config::{self, Decoding, Strategy};
+use genloss::decoding::{DecodingStrategy, SamplingSettings};
 use genloss::documents::{Documents, TokenId};
 use genloss::model::ngram::Ngram;
 use genloss::model::{Generate, LanguageModel, ModelError, SpecialTokens};
@@ -23,7 +23,8 @@ fn stage() -> Stage<'static> {
 }
 
 fn fit(documents: &Documents, order: usize, vocab_size: usize, special: SpecialTokens) -> Ngram {
-    Ngram::fit(documents, config::Ngram { order }, vocab_size, special, &stage()).expect("the text is sound")
+    Ngram::fit(documents, genloss::model::NgramSettings { order }, vocab_size, special, &stage())
+        .expect("the text is sound")
 }
 
 fn documents(texts: &[&[TokenId]]) -> Documents {
@@ -242,11 +243,16 @@ fn a_model_of_no_text_finds_all_tokens_equally_probable() {
         assert_close(&model.distribution(&[3, 4]).unwrap(), &[0.125; 8], 1e-15);
         let scores = model.score(&documents(&[&[1, 2]]), &stage()).unwrap();
         assert!(scores.entropies.iter().all(|entropy| (entropy - 8.0_f32.ln()).abs() < 1e-6));
-        assert!(!generate(&model, 5, &Strategy::PLAIN, 4).is_empty());
+        assert!(!generate(&model, 5, &DecodingStrategy::PLAIN, 4).is_empty());
     }
 }
 
-fn generate(model: &Ngram, count: usize, decoding: &Strategy, max_document_tokens: usize) -> Documents {
+fn generate(
+    model: &Ngram,
+    count: usize,
+    decoding: &DecodingStrategy,
+    max_document_tokens: usize,
+) -> Documents {
     let prompts: Documents = std::iter::repeat_n(&[][..], count).collect();
     let request = Generate { prompts: &prompts, max_document_tokens, decoding, item: &|index| index as u64 };
     model.generate(&request, &stage()).expect("nothing interrupts it")
@@ -254,7 +260,7 @@ fn generate(model: &Ngram, count: usize, decoding: &Strategy, max_document_token
 
 /// Pearson's statistic of the tokens drawn after each short context, against the model's own distribution: 20,000
 /// documents of at most three tokens. The 0.9999 quantile of chi-square is below df + 4 √(2 df) + 10.
-fn check_draws(order: usize, decoding: &Decoding) {
+fn check_draws(order: usize, decoding: &SamplingSettings) {
     let model = fit(&random_documents(200, 9, 0, 6), order, 9, SPECIAL);
     let mut sampler = genloss::decoding::Sampler::new(decoding);
     let mut counts: BTreeMap<Vec<TokenId>, Vec<f64>> = BTreeMap::new();
@@ -284,18 +290,21 @@ fn check_draws(order: usize, decoding: &Decoding) {
 #[test]
 fn plain_sampling_draws_from_the_predictions() {
     for order in 1..=5 {
-        check_draws(order, &Decoding::PLAIN);
+        check_draws(order, &SamplingSettings::PLAIN);
     }
 }
 
 #[test]
 fn the_configured_decoder_is_the_one_that_runs() {
-    check_draws(3, &Decoding { temperature: 1.7, ..Decoding::PLAIN });
-    check_draws(3, &Decoding { top_k: Some(6), min_p: Some(0.01), ..Decoding::PLAIN });
-    check_draws(3, &Decoding { repetition_penalty: 1.4, top_p: Some(0.95), ..Decoding::PLAIN });
-    check_draws(3, &Decoding { typical_p: Some(0.8), ..Decoding::PLAIN });
+    check_draws(3, &SamplingSettings { temperature: 1.7, ..SamplingSettings::PLAIN });
+    check_draws(3, &SamplingSettings { top_k: Some(6), min_p: Some(0.01), ..SamplingSettings::PLAIN });
+    check_draws(
+        3,
+        &SamplingSettings { repetition_penalty: 1.4, top_p: Some(0.95), ..SamplingSettings::PLAIN },
+    );
+    check_draws(3, &SamplingSettings { typical_p: Some(0.8), ..SamplingSettings::PLAIN });
     let model = fit(&random_documents(200, 9, 0, 6), 3, 9, SPECIAL);
-    let greedy = generate(&model, 1, &Strategy::GREEDY, 20);
+    let greedy = generate(&model, 1, &DecodingStrategy::GREEDY, 20);
     let mut text = Vec::new();
     for &token in greedy.flat() {
         let distribution = model.distribution(&text).unwrap();
@@ -310,7 +319,7 @@ fn the_prompt_conditions_the_document_and_is_not_part_of_it() {
     let text: Vec<&[TokenId]> = [[&[1, 2, 3, 0][..], &[4, 2, 5, 0]]; 200].concat();
     let model = fit(&documents(&text), 3, 6, SPECIAL);
     let prompts = documents(&[&[1, 2][..], &[4, 2]].repeat(500));
-    let decoding = Strategy::PLAIN;
+    let decoding = DecodingStrategy::PLAIN;
     let request = Generate {
         prompts: &prompts,
         max_document_tokens: 4,
@@ -327,7 +336,7 @@ fn the_prompt_conditions_the_document_and_is_not_part_of_it() {
 #[test]
 fn documents_end_with_the_end_token_or_at_the_limit() {
     let model = fit(&random_documents(200, 9, 0, 6), 3, 9, SPECIAL);
-    let written = generate(&model, 500, &Strategy::PLAIN, 6);
+    let written = generate(&model, 500, &DecodingStrategy::PLAIN, 6);
     assert_eq!(written.len(), 500);
     for document in written.iter() {
         let ended = document.last() == Some(&0);
@@ -339,9 +348,9 @@ fn documents_end_with_the_end_token_or_at_the_limit() {
 #[test]
 fn what_a_document_says_does_not_depend_on_its_neighbours_or_threads() {
     let model = fit(&random_documents(200, 9, 0, 6), 4, 9, SPECIAL);
-    let all = generate(&model, 300, &Strategy::PLAIN, 50);
+    let all = generate(&model, 300, &DecodingStrategy::PLAIN, 50);
     let prompts = documents(&[&[][..]; 10]);
-    let decoding = Strategy::PLAIN;
+    let decoding = DecodingStrategy::PLAIN;
     let request = Generate {
         prompts: &prompts,
         max_document_tokens: 50,
@@ -354,7 +363,7 @@ fn what_a_document_says_does_not_depend_on_its_neighbours_or_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let again = fit(&random_documents(200, 9, 0, 6), 4, 9, SPECIAL);
-            assert_eq!(generate(&again, 300, &Strategy::PLAIN, 50), all);
+            assert_eq!(generate(&again, 300, &DecodingStrategy::PLAIN, 50), all);
             assert_eq!(again.score(&all, &stage()).unwrap(), model.score(&all, &stage()).unwrap());
         });
     }
@@ -372,7 +381,10 @@ fn a_saved_model_is_the_same_when_loaded() {
         assert_eq!((loaded.order(), loaded.vocab_size(), loaded.special()), (order, 9, special));
         assert_eq!(loaded.distinct_ngrams(), model.distinct_ngrams());
         assert_eq!(loaded.score(&text, &stage()).unwrap(), model.score(&text, &stage()).unwrap());
-        assert_eq!(generate(&loaded, 50, &Strategy::PLAIN, 20), generate(&model, 50, &Strategy::PLAIN, 20));
+        assert_eq!(
+            generate(&loaded, 50, &DecodingStrategy::PLAIN, 20),
+            generate(&model, 50, &DecodingStrategy::PLAIN, 20)
+        );
     }
 }
 
@@ -444,7 +456,7 @@ fn no_inconsistent_numbers_get_past_the_checks() {
                     let sum: f64 = model.distribution(&[1, 2]).unwrap().iter().sum();
                     assert!((sum - 1.0).abs() < 1e-9);
                     model.score(&text, &stage()).unwrap();
-                    generate(&model, 5, &Strategy::PLAIN, 10);
+                    generate(&model, 5, &DecodingStrategy::PLAIN, 10);
                 }
             }
         }
@@ -455,12 +467,12 @@ fn no_inconsistent_numbers_get_past_the_checks() {
 #[test]
 fn tokens_outside_of_the_vocabulary_are_an_error() {
     let bad = documents(&[&[1, 9]]);
-    let fitted = Ngram::fit(&bad, config::Ngram { order: 2 }, 9, SPECIAL, &stage());
+    let fitted = Ngram::fit(&bad, genloss::model::NgramSettings { order: 2 }, 9, SPECIAL, &stage());
     assert!(matches!(fitted, Err(ModelError::UnknownToken { .. })));
     let model = fit(&documents(&[&[1, 2]]), 2, 9, SPECIAL);
     assert!(matches!(model.score(&bad, &stage()), Err(ModelError::UnknownToken { .. })));
     assert!(matches!(model.distribution(&[9]), Err(ModelError::UnknownToken { .. })));
-    let decoding = Strategy::PLAIN;
+    let decoding = DecodingStrategy::PLAIN;
     let request =
         Generate { prompts: &bad, max_document_tokens: 2, decoding: &decoding, item: &|index| index as u64 };
     assert!(matches!(model.generate(&request, &stage()), Err(ModelError::UnknownToken { .. })));
@@ -470,11 +482,12 @@ fn tokens_outside_of_the_vocabulary_are_an_error() {
 fn an_interrupt_stops_every_stage() {
     let text = random_documents(20, 9, 0, 7);
     let stopped = Stage::new(StreamKey::new(1, "control", 0, "training"), &Silent, &ALWAYS);
-    let learner = NgramLearner { ngram: config::Ngram { order: 2 }, vocab_size: 9, special: SPECIAL };
+    let learner =
+        NgramLearner { ngram: genloss::model::NgramSettings { order: 2 }, vocab_size: 9, special: SPECIAL };
     assert!(matches!(learner.fit(&text, &mut NoCheckpoints, &stopped), Err(TrainingError::Interrupted)));
     let model = fit(&text, 2, 9, SPECIAL);
     assert!(matches!(model.score(&text, &stopped), Err(ModelError::Interrupted)));
-    let decoding = Strategy::PLAIN;
+    let decoding = DecodingStrategy::PLAIN;
     let request =
         Generate { prompts: &text, max_document_tokens: 2, decoding: &decoding, item: &|index| index as u64 };
     assert!(matches!(model.generate(&request, &stopped), Err(ModelError::Interrupted)));
@@ -485,7 +498,8 @@ fn the_learner_records_what_it_did_and_shows_its_progress() {
     let text = random_documents(50, 9, 0, 7);
     let recorder = Recorder::default();
     let stage = Stage::new(StreamKey::new(1, "control", 0, "training"), &recorder, &NEVER);
-    let learner = NgramLearner { ngram: config::Ngram { order: 4 }, vocab_size: 9, special: SPECIAL };
+    let learner =
+        NgramLearner { ngram: genloss::model::NgramSettings { order: 4 }, vocab_size: 9, special: SPECIAL };
     let trained = learner.fit(&text, &mut NoCheckpoints, &stage).unwrap();
     let model = fit(&text, 4, 9, SPECIAL);
     assert_eq!(trained.record.init, "counts");
@@ -506,14 +520,14 @@ fn what_a_decoder_makes_of_text_is_scored_in_context() {
     let text = documents(&[&[1, 1, 1, 2, 1, 2, 3, 0], &[1, 2, 1, 1, 0]]);
     let model = fit(&text, 1, 4, SPECIAL);
     let p = model.distribution(&[]).unwrap();
-    let top_2 = Decoding { top_k: Some(2), ..Decoding::PLAIN };
+    let top_2 = SamplingSettings { top_k: Some(2), ..SamplingSettings::PLAIN };
     let scores = model.score_decoded(&documents(&[&[1, 2, 3], &[0]]), &top_2, &stage()).unwrap();
     let kept = p[1] + p[2];
     assert!((f64::from(scores[0]) - (p[1] / kept).ln()).abs() < 1e-5);
     assert!((f64::from(scores[1]) - (p[2] / kept).ln()).abs() < 1e-5);
     assert_eq!(scores[2..], [f32::NEG_INFINITY; 2]);
     // A penalty looks at the document so far: the first token costs nothing, its repetition does.
-    let penalised = Decoding { repetition_penalty: 1.5, ..Decoding::PLAIN };
+    let penalised = SamplingSettings { repetition_penalty: 1.5, ..SamplingSettings::PLAIN };
     let scores = model.score_decoded(&documents(&[&[1, 1]]), &penalised, &stage()).unwrap();
     let again = p[1].powf(1.5);
     assert!((f64::from(scores[0]) - p[1].ln()).abs() < 1e-5);

@@ -7,8 +7,9 @@ mod folders;
 mod learning;
 
 use candle_core::{Device, Tensor, Var};
-use genloss::config::{self, Decoding, Init, Patience, Precision, Strategy, Training, TrainingLength};
+use genloss::decoding::{DecodingStrategy, SamplingSettings};
 use genloss::documents::{Documents, TokenId};
+use genloss::model::Precision;
 use genloss::model::transformer::fused::{self, BlockScratch, PackedNetwork};
 use genloss::model::transformer::parameters::Parameters;
 use genloss::model::transformer::parameters::Shape;
@@ -17,6 +18,7 @@ use genloss::model::{Generate, LanguageModel, ModelError, Scores, SpecialTokens}
 use genloss::progress::{Event, Observer, Silent};
 use genloss::seed::StreamKey;
 use genloss::stage::Stage;
+use genloss::training::TrainingSettings;
 use genloss::training::gradients::{self, Batch, Gradients};
 use genloss::training::{
     Checkpoints, Learner, NoCheckpoints, Start, Trained, TrainingError, TransformerLearner,
@@ -28,8 +30,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub const SPECIAL: SpecialTokens = SpecialTokens { start: 0, end: 0 };
-pub const TINY: config::Transformer =
-    config::Transformer { layers: 2, width: 16, heads: 2, ffn: 44, context: 8, precision: Precision::F32 };
+pub const TINY: genloss::model::TransformerSettings = genloss::model::TransformerSettings {
+    layers: 2,
+    width: 16,
+    heads: 2,
+    ffn: 44,
+    context: 8,
+    precision: Precision::F32,
+};
 
 fn place(stage: &'static str) -> StreamKey {
     StreamKey::new(1, "test", 0, stage)

@@ -1,18 +1,20 @@
 //! The report of made-up experiments: one arm collapses, one holds.
 
 use genloss::baseline::{Baseline, DriftCurve, ReplicateMean};
-use genloss::config::{
-    Arm, Budget, CONTROL, Corpus, Experiment, Init, Method, Mixture, Model, NaturalDocuments,
-    NaturalFraction, Ngram, Patience, Selection, Source, Strategy, Synthesis, SyntheticDocuments, Tokenizer,
-    Training, TrainingLength, World,
-};
+use genloss::config::{Arm, CONTROL, Experiment};
+use genloss::corpus::{CorpusSettings, Source, WorldSettings};
 use genloss::measure::{Catalogue, Curves, Measurement, RankPoint, SurvivalBin};
+use genloss::mixture::Mixture;
+use genloss::model::NgramSettings;
 use genloss::report;
 use genloss::seed::{SHARED, StreamKey};
-use genloss::selection::{Rule, SelectionRecord};
+use genloss::selection::SelectionRecord;
 use genloss::store::{GenerationRecord, LineageRecord, MixtureRecord, Provenance, RunRecord, Sample};
 use genloss::synthesis::SynthesisRecord;
+use genloss::synthesis::SynthesisSettings;
+use genloss::tokenizer::TokenizerSettings;
 use genloss::training::{LossPoint, TrainingRecord};
+use genloss::training::{ModelSettings, TrainingSettings};
 use genloss::units::Tokens;
 use genloss::verdict::{ArmComparison, compare};
 use rand_distr::{Distribution, StandardNormal};
@@ -25,35 +27,10 @@ const HOSTILE: &str = "</p><script>alert('corpus')</script> & \"quotes\"";
 type MadeUpArm<'a> = (&'a str, f64);
 
 fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm]) -> Experiment {
-    let model = Model::Ngram(Ngram { order: 3 });
-    let training = Training {
-        length: TrainingLength::Tokens(Tokens(1_000_000)),
-        init: Init::Scratch,
-        batch: 16,
-        learning_rate: 1e-3,
-        warmup_fraction: 0.05,
-        final_rate_fraction: 0.1,
-        weight_decay: 0.1,
-        beta1: 0.9,
-        beta2: 0.95,
-        gradient_clip: 1.0,
-        fim_share: 0.0,
-        checkpoint_minutes: Patience(5.0),
-    };
-    let decoding = Strategy::PLAIN;
-    let synthesis = Synthesis {
-        method: Method::Textbook,
-        tokens: Tokens(500_000),
-        max_document_tokens: 512,
-        decoding,
-        selection: Selection::default(),
-    };
-    let mixture = Mixture {
-        natural_fraction: NaturalFraction::Schedule(vec![1.0]),
-        natural: NaturalDocuments::Fixed,
-        synthetic: SyntheticDocuments::Latest,
-        budget: Budget::Constant,
-    };
+    let model = ModelSettings::from(NgramSettings { order: 3 });
+    let training = TrainingSettings { tokens: Some(Tokens(1_000_000)), ..TrainingSettings::default() };
+    let synthesis = SynthesisSettings::textbook(Tokens(500_000));
+    let mixture = Mixture::control();
     let arm = |name: &str| Arm {
         name: name.to_owned(),
         mixture: mixture.clone(),
@@ -61,22 +38,31 @@ fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm])
         training: training.clone(),
         synthesis: synthesis.clone(),
     };
-    let world =
-        World { seed: 1, nouns: 400, entities: 300, relations: 4, zipf_exponent: 1.0, fact_share: 0.4 };
+    let world = WorldSettings {
+        seed: 1,
+        nouns: 400,
+        entities: 300,
+        relations: 4,
+        zipf_exponent: 1.0,
+        fact_share: 0.4,
+    };
     Experiment {
         name: name.to_owned(),
         seeds: seeds.to_vec(),
         generations,
         measured_tokens: synthesis.tokens,
-        corpus: Corpus {
-            source: Source::World(world),
+        corpus: CorpusSettings {
+            source: Source::World,
+            split: None,
+            text_field: None,
             train_tokens: Tokens(500_000),
             heldout_tokens: Tokens(50_000),
             reference_tokens: Tokens(500_000),
             heldout_share: 0.05,
             reference_share: 0.3,
+            world: Some(world),
         },
-        tokenizer: Tokenizer::Learn { vocab_size: 2048 },
+        tokenizer: TokenizerSettings { vocab_size: Some(2048), path: None },
         writer: None,
         arms: arms.iter().map(|(name, _)| arm(name)).collect(),
         model,
@@ -367,8 +353,8 @@ fn the_page_says_what_a_selected_corpus_cost() {
     recorded.lineages[0].generations[0].synthesis.selection = Some(SelectionRecord {
         documents_written: 36_400,
         tokens_written: Tokens(2_600_000),
-        dropped: BTreeMap::from([(Rule::BestOf, 27_300)]),
-        importance: None,
+        dropped: BTreeMap::from([("best_of".to_owned(), 27_300)]),
+        of_rules: BTreeMap::new(),
         tokens_per_token_kept: 5.2,
     });
     assert!(page(&[recorded], out.path()).contains("; selected, 5.20 tokens written for each"));

@@ -1,18 +1,20 @@
-//! Beam search and contrastive search, by hand, against slow twins, and on both models.
+//! BeamSearchSettings search and contrastive search, by hand, against slow twins, and on both models.
 
 use crate::model_transformer::{
     SPECIAL, TINY, grouped_shape, lively, random_tokens, staged, values, with_threads,
 };
 use candle_core::{Device, Tensor};
-use genloss::config::{self, Beam, Contrastive, Precision, Strategy, Synthesis};
 use genloss::decoding::beam::{Growth, Search};
 use genloss::decoding::contrastive;
+use genloss::decoding::{BeamSearchSettings, ContrastiveSearchSettings, DecodingStrategy};
 use genloss::documents::{Documents, TokenId};
+use genloss::model::Precision;
 use genloss::model::ngram::Ngram;
 use genloss::model::transformer::parameters::{Shape, Specification};
 use genloss::model::transformer::{Network, Transformer, plain};
 use genloss::model::{Generate, LanguageModel, ModelError};
 use genloss::seed::StreamKey;
+use genloss::synthesis::SynthesisSettings;
 use genloss::synthesis::{Sources, write_corpus};
 use genloss::tokenizer::Tokenizer;
 use genloss::units::Tokens;
@@ -21,8 +23,8 @@ use rand::Rng;
 
 const END: TokenId = SPECIAL.end;
 
-fn beam(beams: usize, length_penalty: f64) -> Beam {
-    Beam { beams, length_penalty }
+fn beam(beams: usize, length_penalty: f64) -> BeamSearchSettings {
+    BeamSearchSettings { beams, length_penalty }
 }
 
 fn row<const V: usize>(probabilities: [f64; V]) -> [f32; V] {
@@ -39,12 +41,12 @@ fn ngram() -> Ngram {
         document.push(END);
         text.push(&document);
     }
-    staged(|stage| Ngram::fit(&text, config::Ngram { order: 3 }, 5, SPECIAL, stage)).unwrap()
+    staged(|stage| Ngram::fit(&text, genloss::model::NgramSettings { order: 3 }, 5, SPECIAL, stage)).unwrap()
 }
 
 fn write(
     model: &dyn LanguageModel,
-    strategy: &Strategy,
+    strategy: &DecodingStrategy,
     prompts: &Documents,
     most_tokens: usize,
 ) -> Documents {
@@ -95,7 +97,7 @@ fn with_beams_for_every_document_the_best_of_all_is_found() {
     assert_eq!(all.len(), 341);
     let prompts: Documents = [&[][..], &[1], &[2, 3]].into_iter().collect();
     for alpha in [0.0, 0.5, 1.0, 2.0] {
-        let written = write(&model, &Strategy::Beam(beam(341, alpha)), &prompts, 4);
+        let written = write(&model, &DecodingStrategy::Beam(beam(341, alpha)), &prompts, 4);
         for (prompt, document) in prompts.iter().zip(written.iter()) {
             let score =
                 |text: &[TokenId]| log_probability(&model, prompt, text) / (text.len() as f64).powf(alpha);
@@ -138,10 +140,10 @@ fn one_token_by_beam_search_is_the_greedy_one_and_so_is_one_beam() {
     for (model, vocab_size) in models {
         let prompts = prompts(vocab_size);
         for alpha in [0.0, 1.0] {
-            let one_token = write(model, &Strategy::Beam(beam(4, alpha)), &prompts, 1);
-            assert_eq!(one_token, write(model, &Strategy::GREEDY, &prompts, 1));
-            let one_beam = write(model, &Strategy::Beam(beam(1, alpha)), &prompts, 30);
-            assert_eq!(one_beam, write(model, &Strategy::GREEDY, &prompts, 30));
+            let one_token = write(model, &DecodingStrategy::Beam(beam(4, alpha)), &prompts, 1);
+            assert_eq!(one_token, write(model, &DecodingStrategy::GREEDY, &prompts, 1));
+            let one_beam = write(model, &DecodingStrategy::Beam(beam(1, alpha)), &prompts, 30);
+            assert_eq!(one_beam, write(model, &DecodingStrategy::GREEDY, &prompts, 30));
         }
     }
 }
@@ -151,14 +153,14 @@ fn one_token_by_beam_search_is_the_greedy_one_and_so_is_one_beam() {
 fn documents_by_beam_search_score_no_less_than_greedy_ones() {
     let model = ngram();
     let prompts = prompts(5);
-    let scores = |strategy: &Strategy| -> Vec<f64> {
+    let scores = |strategy: &DecodingStrategy| -> Vec<f64> {
         let written = write(&model, strategy, &prompts, 12);
         let score = |(prompt, text): (&[TokenId], &[TokenId])| {
             log_probability(&model, prompt, text) / text.len() as f64
         };
         prompts.iter().zip(written.iter()).map(score).collect()
     };
-    let (found, greedy) = (scores(&Strategy::Beam(beam(8, 1.0))), scores(&Strategy::GREEDY));
+    let (found, greedy) = (scores(&DecodingStrategy::Beam(beam(8, 1.0))), scores(&DecodingStrategy::GREEDY));
     assert!(found.iter().zip(&greedy).all(|(a, b)| a >= b), "{found:?} {greedy:?}");
     assert!(found.iter().zip(&greedy).any(|(a, b)| *a > b + 0.01), "{found:?} {greedy:?}");
 }
@@ -183,7 +185,7 @@ fn beam_search_reads_what_it_would_without_slots_and_caches() {
     let model = lively(grouped_shape());
     let prompts = prompts(37);
     let settings = beam(3, 0.8);
-    let written = write(&model, &Strategy::Beam(settings), &prompts, 30);
+    let written = write(&model, &DecodingStrategy::Beam(settings), &prompts, 30);
     for (prompt, document) in prompts.iter().zip(written.iter()) {
         let mut search = Search::new(settings, END, 30);
         let mut texts = vec![[&[SPECIAL.start], prompt].concat()];
@@ -200,8 +202,10 @@ fn beam_search_reads_what_it_would_without_slots_and_caches() {
 fn contrastive_search_reads_what_it_would_without_slots_and_caches() {
     let model = lively(grouped_shape());
     let prompts = prompts(37);
-    for settings in [Contrastive { k: 4, alpha: 0.6 }, Contrastive { k: 50, alpha: 0.2 }] {
-        let written = write(&model, &Strategy::Contrastive(settings), &prompts, 20);
+    for settings in
+        [ContrastiveSearchSettings { k: 4, alpha: 0.6 }, ContrastiveSearchSettings { k: 50, alpha: 0.2 }]
+    {
+        let written = write(&model, &DecodingStrategy::Contrastive(settings), &prompts, 20);
         for (prompt, document) in prompts.iter().zip(written.iter()) {
             let mut text = [&[SPECIAL.start], prompt].concat();
             for &token in document {
@@ -224,17 +228,17 @@ fn contrastive_search_reads_what_it_would_without_slots_and_caches() {
 #[test]
 fn without_a_penalty_contrastive_search_is_greedy() {
     let model = lively(Shape::new(&TINY, 37));
-    let strategy = Strategy::Contrastive(Contrastive { k: 4, alpha: 0.0 });
+    let strategy = DecodingStrategy::Contrastive(ContrastiveSearchSettings { k: 4, alpha: 0.0 });
     assert_eq!(
         write(&model, &strategy, &prompts(37), 30),
-        write(&model, &Strategy::GREEDY, &prompts(37), 30)
+        write(&model, &DecodingStrategy::GREEDY, &prompts(37), 30)
     );
 }
 
 /// A model of 8 tokens whose state is the token alone, each at a right angle to the others: no block writes anything. 1
 /// comes after the start, then 2 and 1 in turn; where they are not expected, the others are, in the order of their ids.
 fn looping() -> Transformer {
-    let architecture = config::Transformer { width: 8, heads: 2, context: 32, ..TINY };
+    let architecture = genloss::model::TransformerSettings { width: 8, heads: 2, context: 32, ..TINY };
     let heads = Heads { queries: 2, keys: 2, width: 4 };
     let shape = Shape { tied: false, heads, ..Shape::new(&architecture, 8) };
     let logit = |next: u32, last: u32| match (last, next) {
@@ -261,15 +265,16 @@ fn looping() -> Transformer {
 #[test]
 fn a_large_penalty_keeps_a_model_from_repeating_itself() {
     let from_nothing: Documents = [&[][..]].into_iter().collect();
-    let greedy = write(&looping(), &Strategy::GREEDY, &from_nothing, 7);
+    let greedy = write(&looping(), &DecodingStrategy::GREEDY, &from_nothing, 7);
     assert_eq!(greedy.get(0), [1, 2, 1, 2, 1, 2, 1]);
-    let strategy = Strategy::Contrastive(Contrastive { k: 8, alpha: 0.6 });
+    let strategy = DecodingStrategy::Contrastive(ContrastiveSearchSettings { k: 8, alpha: 0.6 });
     assert_eq!(write(&looping(), &strategy, &from_nothing, 7).get(0), [1, 2, 3, 4, 5, 6, 7]);
 }
 
 #[test]
 fn an_ngram_refuses_contrastive_search() {
-    let (strategy, prompts) = (Strategy::Contrastive(Contrastive { k: 4, alpha: 0.6 }), prompts(5));
+    let (strategy, prompts) =
+        (DecodingStrategy::Contrastive(ContrastiveSearchSettings { k: 4, alpha: 0.6 }), prompts(5));
     let request = Generate {
         prompts: &prompts,
         max_document_tokens: 4,
@@ -283,9 +288,11 @@ fn an_ngram_refuses_contrastive_search() {
 #[test]
 fn a_document_depends_neither_on_those_beside_it_nor_on_the_number_of_threads() {
     let transformer = lively(grouped_shape());
-    let of_transformer =
-        [Strategy::Beam(beam(3, 1.0)), Strategy::Contrastive(Contrastive { k: 3, alpha: 0.5 })];
-    let cases: [(&dyn LanguageModel, usize, &[Strategy]); 2] =
+    let of_transformer = [
+        DecodingStrategy::Beam(beam(3, 1.0)),
+        DecodingStrategy::Contrastive(ContrastiveSearchSettings { k: 3, alpha: 0.5 }),
+    ];
+    let cases: [(&dyn LanguageModel, usize, &[DecodingStrategy]); 2] =
         [(&transformer, 37, &of_transformer), (&ngram(), 5, &of_transformer[..1])];
     for (model, vocab_size, strategies) in cases {
         let prompts = prompts(vocab_size);
@@ -304,15 +311,13 @@ fn a_document_depends_neither_on_those_beside_it_nor_on_the_number_of_threads() 
 #[test]
 fn the_search_that_was_configured_writes_the_corpus() {
     let model = ngram();
-    let strategy = Strategy::Beam(beam(3, 1.0));
+    let strategy = DecodingStrategy::Beam(beam(3, 1.0));
     let document = write(&model, &strategy, &[&[][..]].into_iter().collect(), 12);
     let copies = 5;
-    let synthesis = Synthesis {
-        method: config::Method::Textbook,
-        tokens: Tokens(document.tokens().0 * copies),
+    let synthesis = SynthesisSettings {
         max_document_tokens: 12,
         decoding: strategy,
-        selection: config::Selection::default(),
+        ..SynthesisSettings::textbook(Tokens(document.tokens().0 * copies))
     };
     let tokenizer = Tokenizer::learn(&[], 257).unwrap();
     let sources = Sources { natural: &Documents::new(), previous: None, tokenizer: &tokenizer };

@@ -4,9 +4,9 @@ use genloss::config::{self, Experiment};
 use genloss::documents::Documents;
 use genloss::measure::Curves;
 use genloss::progress::error_chain;
+use genloss::selection::SelectionRecord;
 use genloss::selection::detector::DetectorRecord;
 use genloss::selection::importance::ImportanceRecord;
-use genloss::selection::{Rule, SelectionRecord};
 use genloss::store::{
     Address, Fingerprint, Fingerprints, GenerationOutput, GenerationRecord, MixtureRecord, Provenance, Store,
     StoreError,
@@ -75,11 +75,8 @@ fn record() -> GenerationRecord {
             selection: Some(SelectionRecord {
                 documents_written: 104,
                 tokens_written: Tokens(312),
-                dropped: BTreeMap::from([(Rule::Importance, 2), (Rule::NearDuplicates, 1)]),
-                importance: Some(ImportanceRecord {
-                    detector: DetectorRecord { documents: 100, accuracy: 0.75 },
-                    most_odds: 2.5,
-                }),
+                dropped: BTreeMap::from([("importance".to_owned(), 2), ("near_duplicates".to_owned(), 1)]),
+                of_rules: BTreeMap::from([("importance".to_owned(), importance())]),
                 tokens_per_token_kept: 104.0,
             }),
         },
@@ -87,6 +84,11 @@ fn record() -> GenerationRecord {
         measurements: Vec::new(),
         curves: Curves::default(),
     }
+}
+
+fn importance() -> serde_json::Value {
+    let detector = DetectorRecord { documents: 100, accuracy: 0.75 };
+    serde_json::to_value(ImportanceRecord { detector, most_odds: 2.5 }).unwrap()
 }
 
 fn fingerprints() -> Fingerprints {

@@ -2,12 +2,14 @@
 
 use crate::folder::contents;
 use candle_core::Device;
-use genloss::config::{self, Experiment, Method, Model, NaturalFraction, Prefix, Sweep, TrainingLength};
+use genloss::config::{self, Experiment, Sweep};
 use genloss::lineage::{self, RunContext, RunError};
 use genloss::measure::Metrics;
+use genloss::mixture::NaturalFraction;
 use genloss::progress::{Event, Recorder, error_chain};
 use genloss::store::{self, Provenance};
 use genloss::sweep::{self, PreparedSweep, SweepPhase, WorkUnit};
+use genloss::synthesis::{Continuation, Textbook};
 use genloss::units::Tokens;
 use std::fs;
 use std::path::Path;
@@ -62,18 +64,10 @@ fn a_grid_gives_an_experiment_for_each_combination_and_an_arm_for_each_mixture()
     .unwrap();
     assert_eq!(sweep.name, "scaling");
     let expected = [
-        ("order=2,method=textbook", 2, Method::Textbook),
-        (
-            "order=2,method=continuation",
-            2,
-            Method::Continuation { prefix_tokens: 16, prefix: Prefix::Natural },
-        ),
-        ("order=3,method=textbook", 3, Method::Textbook),
-        (
-            "order=3,method=continuation",
-            3,
-            Method::Continuation { prefix_tokens: 16, prefix: Prefix::Natural },
-        ),
+        ("order=2,method=textbook", 2, Textbook::default().into()),
+        ("order=2,method=continuation", 2, Continuation::default().into()),
+        ("order=3,method=textbook", 3, Textbook::default().into()),
+        ("order=3,method=continuation", 3, Continuation::default().into()),
     ];
     assert_eq!(names(&sweep.experiments), expected.each_ref().map(|(name, ..)| *name));
     for (experiment, (_, order, method)) in sweep.experiments.iter().zip(expected) {
@@ -88,7 +82,7 @@ fn a_grid_gives_an_experiment_for_each_combination_and_an_arm_for_each_mixture()
         ];
         assert_eq!(arms(experiment), expected);
         for arm in &experiment.arms {
-            assert!(matches!(&arm.model, Model::Ngram(shape) if shape.order == order));
+            assert_eq!(arm.model.order(), Some(order));
             assert_eq!(arm.synthesis.method, method);
         }
         let fraction = &experiment.arms[3].mixture.natural_fraction;
@@ -108,7 +102,7 @@ fn arms_of_the_file_are_in_every_experiment_and_keys_of_one_name_are_told_apart(
     let experiments = sweep.unwrap().unwrap().experiments;
     assert_eq!(names(&experiments), ["training.tokens=7000,synthesis.tokens=4000"]);
     assert_eq!(arms(&experiments[0]), ["control", "grown", "mixture=replace"]);
-    assert_eq!(experiments[0].training.length, TrainingLength::Tokens(Tokens(7000)));
+    assert_eq!(experiments[0].training.tokens, Some(Tokens(7000)));
     // Mixtures alone are one experiment, by the name of the file.
     let alone = parse("mixture.natural_fraction = [0.5]").unwrap();
     assert_eq!(names(&alone.experiments), ["scaling"]);

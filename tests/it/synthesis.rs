@@ -2,13 +2,16 @@
 
 mod selection;
 
-use genloss::config::{self, Decoding, Method, Patience, Prefix, Selection, Strategy, Synthesis};
+use genloss::decoding::{DecodingStrategy, SamplingSettings};
 use genloss::documents::{Documents, TokenId};
 use genloss::model::ngram::Ngram;
 use genloss::model::{Generate, LanguageModel, ModelError, Redrawn, Scores, SpecialTokens};
 use genloss::progress::{Event, Recorder, Silent};
 use genloss::seed::StreamKey;
 use genloss::stage::Stage;
+use genloss::synthesis::{
+    Continuation, External, PrefixSource, Rephrase, SynthesisSettings, Textbook, TokenEdit,
+};
 use genloss::synthesis::{Sources, SynthesisError, SynthesisRecord, cut_sources, write_corpus};
 use genloss::tokenizer::Tokenizer;
 use genloss::units::Tokens;
@@ -40,7 +43,7 @@ fn tokenizer() -> Tokenizer {
 /// A corpus whose sources are natural only.
 fn write_with(
     model: &dyn LanguageModel,
-    synthesis: &Synthesis,
+    synthesis: &SynthesisSettings,
     natural: &Documents,
     stage: &Stage,
 ) -> Result<(Documents, SynthesisRecord), SynthesisError> {
@@ -48,18 +51,15 @@ fn write_with(
     write_corpus(model, synthesis, sources, model, stage)
 }
 
-fn textbook(tokens: u64) -> Synthesis {
-    Synthesis {
-        method: Method::Textbook,
-        tokens: Tokens(tokens),
-        max_document_tokens: 30,
-        decoding: Strategy::PLAIN,
-        selection: Selection::default(),
-    }
+fn textbook(tokens: u64) -> SynthesisSettings {
+    SynthesisSettings { max_document_tokens: 30, ..SynthesisSettings::textbook(Tokens(tokens)) }
 }
 
-fn continuation(tokens: u64, prefix_tokens: usize) -> Synthesis {
-    Synthesis { method: Method::Continuation { prefix_tokens, prefix: Prefix::Natural }, ..textbook(tokens) }
+fn continuation(tokens: u64, prefix_tokens: usize) -> SynthesisSettings {
+    SynthesisSettings {
+        method: Continuation { prefix_tokens, prefix: PrefixSource::Natural }.into(),
+        ..textbook(tokens)
+    }
 }
 
 /// Documents of 1 to 20 tokens out of 1..50, and the end token.
@@ -75,7 +75,8 @@ fn natural() -> Documents {
 }
 
 fn ngram() -> Ngram {
-    Ngram::fit(&natural(), config::Ngram { order: 3 }, 50, SPECIAL, &stage()).expect("the text is sound")
+    Ngram::fit(&natural(), genloss::model::NgramSettings { order: 3 }, 50, SPECIAL, &stage())
+        .expect("the text is sound")
 }
 
 /// A model that answers a prompt with what `answer` says for it, cut at the limit.
@@ -86,7 +87,7 @@ impl<F: Fn(u64, &[TokenId]) -> Vec<TokenId> + Send + Sync> LanguageModel for Fak
         Ok(Scores::default())
     }
 
-    fn score_decoded(&self, _: &Documents, _: &Decoding, _: &Stage) -> Result<Vec<f32>, ModelError> {
+    fn score_decoded(&self, _: &Documents, _: &SamplingSettings, _: &Stage) -> Result<Vec<f32>, ModelError> {
         Ok(Vec::new())
     }
 
@@ -100,7 +101,13 @@ impl<F: Fn(u64, &[TokenId]) -> Vec<TokenId> + Send + Sync> LanguageModel for Fak
         Ok(written)
     }
 
-    fn redraw(&self, _: &Documents, _: &Decoding, _: &[f64], _: &Stage) -> Result<Vec<Redrawn>, ModelError> {
+    fn redraw(
+        &self,
+        _: &Documents,
+        _: &SamplingSettings,
+        _: &[f64],
+        _: &Stage,
+    ) -> Result<Vec<Redrawn>, ModelError> {
         Ok(Vec::new())
     }
 
@@ -163,8 +170,9 @@ fn prefixes_are_beginnings_of_natural_documents_that_go_on() {
 fn a_written_document_excludes_its_prefix() {
     let counting: Vec<TokenId> = (1..20).chain([SPECIAL.end]).collect();
     let natural: Documents = std::iter::repeat_n(&counting[..], 500).collect();
-    let model = Ngram::fit(&natural, config::Ngram { order: 3 }, 50, SPECIAL, &stage()).unwrap();
-    let greedy = Synthesis { decoding: Strategy::GREEDY, ..continuation(160, 4) };
+    let model =
+        Ngram::fit(&natural, genloss::model::NgramSettings { order: 3 }, 50, SPECIAL, &stage()).unwrap();
+    let greedy = SynthesisSettings { decoding: DecodingStrategy::GREEDY, ..continuation(160, 4) };
     let (corpus, record) = write_with(&model, &greedy, &natural, &stage()).unwrap();
     assert_eq!(corpus.len(), 10);
     assert!(corpus.iter().all(|document| *document == counting[4..]));
@@ -188,9 +196,10 @@ fn without_a_long_enough_document_the_error_says_what_there_is() {
 fn documents_longer_than_any_context_go_on_to_the_limit() {
     let endless: Vec<TokenId> = (0..3000).map(|place| place % 49 + 1).collect();
     let natural: Documents = [&endless[..]].into_iter().collect();
-    let model = Ngram::fit(&natural, config::Ngram { order: 3 }, 50, SPECIAL, &stage()).unwrap();
-    let decoding = Strategy::GREEDY;
-    let synthesis = Synthesis { max_document_tokens: 700, decoding, ..textbook(2000) };
+    let model =
+        Ngram::fit(&natural, genloss::model::NgramSettings { order: 3 }, 50, SPECIAL, &stage()).unwrap();
+    let decoding = DecodingStrategy::GREEDY;
+    let synthesis = SynthesisSettings { max_document_tokens: 700, decoding, ..textbook(2000) };
     let (corpus, record) = write_with(&model, &synthesis, &natural, &stage()).unwrap();
     assert_eq!(corpus.iter().map(<[TokenId]>::len).collect::<Vec<_>>(), [700, 700, 600]);
     assert!(corpus.iter().all(|document| *document == endless[..document.len()]));
@@ -216,8 +225,8 @@ fn a_model_that_says_nothing_is_an_error_and_one_that_hardly_speaks_is_not() {
 
 #[test]
 fn the_record_says_which_decoder_ran() {
-    let decoding = Decoding { temperature: 0.8, top_k: Some(50), ..Decoding::PLAIN };
-    let synthesis = Synthesis { decoding: decoding.into(), ..textbook(500) };
+    let decoding = SamplingSettings { temperature: 0.8, top_k: Some(50), ..SamplingSettings::PLAIN };
+    let synthesis = SynthesisSettings { decoding: decoding.into(), ..textbook(500) };
     let (_, record) = write_with(&ngram(), &synthesis, &natural(), &stage()).unwrap();
     assert_eq!(record.decoding, "sampling, temperature 0.8, top-k 50");
     assert_eq!((record.method.as_str(), record.prompts.as_str()), ("textbook", "start token"));
@@ -225,8 +234,10 @@ fn the_record_says_which_decoder_ran() {
 
 #[test]
 fn a_search_draws_no_single_tokens_anew() {
-    let decoding = Strategy::Beam(config::Beam { beams: 3, length_penalty: 1.0 });
-    let synthesis = Synthesis { method: Method::TokenEdit { sharpness: 4.0 }, decoding, ..textbook(100) };
+    let decoding =
+        DecodingStrategy::Beam(genloss::decoding::BeamSearchSettings { beams: 3, length_penalty: 1.0 });
+    let synthesis =
+        SynthesisSettings { method: TokenEdit { sharpness: 4.0 }.into(), decoding, ..textbook(100) };
     let refused = write_with(&ngram(), &synthesis, &natural(), &stage());
     assert!(matches!(refused, Err(SynthesisError::Search)));
 }

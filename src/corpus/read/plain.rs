@@ -1,7 +1,7 @@
 //! Documents in plain text files.
 
 use super::{CorpusError, utf8};
-use crate::config::Split;
+use crate::corpus::Split;
 use std::path::Path;
 
 /// The documents of a plain text file.

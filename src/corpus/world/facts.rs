@@ -6,7 +6,7 @@
 
 use super::lexicon::Coiner;
 use super::ranked::{ZipfRanks, entropy};
-use crate::config;
+use crate::corpus::WorldSettings;
 use crate::rarity::Rarity;
 use crate::seed::Stream;
 use rand::Rng;
@@ -53,7 +53,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn new(config: &config::World, coiner: &mut Coiner, rng: &mut Stream) -> Self {
+    pub(super) fn new(config: &WorldSettings, coiner: &mut Coiner, rng: &mut Stream) -> Self {
         let named = RELATIONS.iter().map(|&name| name.to_owned()).take(config.relations);
         let mut relations: Vec<String> = named.collect();
         while relations.len() < config.relations {

@@ -3,8 +3,8 @@ use super::lexicon::WordClass;
 use super::*;
 use std::collections::BTreeSet;
 
-fn config(nouns: usize, entities: usize, relations: usize) -> config::World {
-    config::World { seed: 7, nouns, entities, relations, zipf_exponent: 1.0, fact_share: 0.4 }
+fn config(nouns: usize, entities: usize, relations: usize) -> WorldSettings {
+    WorldSettings { seed: 7, nouns, entities, relations, zipf_exponent: 1.0, fact_share: 0.4 }
 }
 
 fn usual() -> World {
@@ -194,7 +194,7 @@ fn text_that_the_world_cannot_generate_has_no_probability() {
 
 #[test]
 fn different_seeds_give_different_languages() {
-    let other = World::new(&config::World { seed: 8, ..config(600, 150, 4) });
+    let other = World::new(&WorldSettings { seed: 8, ..config(600, 150, 4) });
     let world = usual();
     assert_ne!(other.facts()[0].prompt, world.facts()[0].prompt);
     assert_eq!(other.log_probability(&world.document(0)), None);

@@ -5,7 +5,7 @@
 //! It covers all facts of the world, so it has no bias from n. The standard error is that of a binomial share: the
 //! standard deviation of its Jeffreys posterior `Beta(k + ½, N − k + ½)`, which does not vanish at shares of 0 and 1.
 
-use crate::config::Strategy;
+use crate::decoding::DecodingStrategy;
 use crate::documents::{Documents, TokenId};
 use crate::measure::{
     CountedGeneration, Direction::Down, Estimate, Family::Tail, MeasureError, Metric, MetricDefinition,
@@ -57,7 +57,7 @@ pub fn recall(
     let request = Generate {
         prompts: &prompts,
         max_document_tokens: longest + MARGIN,
-        decoding: &Strategy::GREEDY,
+        decoding: &DecodingStrategy::GREEDY,
         item: &|index| index as u64,
     };
     let answers = model.generate(&request, stage)?;

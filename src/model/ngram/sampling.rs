@@ -8,8 +8,8 @@
 
 use super::counts::{ContextNode, NgramNode};
 use super::{ModelError, Ngram};
-use crate::config::{Beam, Decoding, Strategy};
-use crate::decoding::{Sampler, beam, is_plain};
+use crate::decoding::{BeamSearchSettings, DecodingStrategy, SamplingSettings};
+use crate::decoding::{Sampler, beam};
 use crate::documents::{Documents, TokenId};
 use crate::model::Generate;
 use crate::seed::Stream;
@@ -26,24 +26,24 @@ impl Ngram {
         stage: &Stage,
     ) -> Result<Documents, ModelError> {
         match request.decoding {
-            Strategy::TokenByToken(decoding) => self.sample(request, decoding, range, stage),
-            Strategy::Beam(beam) => {
+            DecodingStrategy::TokenByToken(decoding) => self.sample(request, decoding, range, stage),
+            DecodingStrategy::Beam(beam) => {
                 let written = range.map(|index| self.search(request, *beam, index));
                 let written = written.collect::<Result<Vec<_>, _>>()?;
                 Ok(written.iter().map(Vec::as_slice).collect())
             }
-            Strategy::Contrastive(_) => Err(ModelError::NoHiddenStates),
+            DecodingStrategy::Contrastive(_) => Err(ModelError::NoHiddenStates),
         }
     }
 
     fn sample(
         &self,
         request: &Generate,
-        decoding: &Decoding,
+        decoding: &SamplingSettings,
         range: Range<usize>,
         stage: &Stage,
     ) -> Result<Documents, ModelError> {
-        let plain = is_plain(decoding);
+        let plain = decoding.is_plain();
         let mut sampler = Sampler::new(decoding);
         let mut logits = vec![0.0_f32; if plain { 0 } else { self.vocab_size() }];
         let mut documents = Documents::new();
@@ -74,7 +74,12 @@ impl Ngram {
     }
 
     /// Document `index` of the request, by beam search.
-    fn search(&self, request: &Generate, beam: Beam, index: usize) -> Result<Vec<TokenId>, ModelError> {
+    fn search(
+        &self,
+        request: &Generate,
+        beam: BeamSearchSettings,
+        index: usize,
+    ) -> Result<Vec<TokenId>, ModelError> {
         let mut search = beam::Search::new(beam, self.special.end, request.max_document_tokens);
         let mut contexts = vec![self.context_after(request.prompts.get(index))?];
         let mut logits = Vec::new();

@@ -15,8 +15,8 @@ mod steppers;
 
 use super::Transformer;
 use super::fused::{LOGIT_ROWS, PackedNetwork};
-use crate::config::{Decoding, Strategy};
 use crate::decoding::Sampler;
+use crate::decoding::{DecodingStrategy, SamplingSettings};
 use crate::documents::{Documents, TokenId};
 use crate::model::{Generate, ModelError};
 use crate::seed::Stream;
@@ -42,20 +42,22 @@ const DEVICE_SLOTS: usize = 512;
 pub fn generate(model: &Transformer, request: &Generate, stage: &Stage) -> Result<Documents, ModelError> {
     let (end, max_tokens) = (model.special.end, request.max_document_tokens);
     match *request.decoding {
-        Strategy::TokenByToken(ref decoding) => sample(model, request, decoding, stage),
-        Strategy::Beam(beam) => write_each(model, request, beam.beams, stage, |branches| {
+        DecodingStrategy::TokenByToken(ref decoding) => sample(model, request, decoding, stage),
+        DecodingStrategy::Beam(beam) => write_each(model, request, beam.beams, stage, |branches| {
             search::beam(branches, beam, end, max_tokens)
         }),
-        Strategy::Contrastive(contrastive) => write_each(model, request, contrastive.k, stage, |branches| {
-            search::contrastive(branches, contrastive, end, max_tokens)
-        }),
+        DecodingStrategy::Contrastive(contrastive) => {
+            write_each(model, request, contrastive.k, stage, |branches| {
+                search::contrastive(branches, contrastive, end, max_tokens)
+            })
+        }
     }
 }
 
 fn sample(
     model: &Transformer,
     request: &Generate,
-    decoding: &Decoding,
+    decoding: &SamplingSettings,
     stage: &Stage,
 ) -> Result<Documents, ModelError> {
     let count = request.prompts.len();
@@ -166,7 +168,7 @@ impl OpenDocument {
 fn write(
     model: &Transformer,
     request: &Generate,
-    decoding: &Decoding,
+    decoding: &SamplingSettings,
     indices: &[usize],
     stepper: &mut dyn TokenStepper,
     stage: &Stage,
@@ -214,7 +216,12 @@ fn write(
 
 /// Draws the next token of the first documents, one for each row of `logits` (rows, V). A GPU returns the rows of all
 /// documents at once, so they are split among the threads.
-fn draw(logits: &mut [f32], vocab_size: usize, documents: &mut [&mut OpenDocument], decoding: &Decoding) {
+fn draw(
+    logits: &mut [f32],
+    vocab_size: usize,
+    documents: &mut [&mut OpenDocument],
+    decoding: &SamplingSettings,
+) {
     let draw = |sampler: &mut Sampler, (row, document): (&mut [f32], &mut &mut OpenDocument)| {
         let token = sampler.draw(row, &document.tokens[1..], &mut document.stream);
         document.tokens.push(token);

@@ -15,7 +15,6 @@
 //! assert_eq!(shape.specifications().blocks[0].qkv.dims(), [16, 8]);
 //! ```
 
-use crate::config;
 use crate::seed::Stream;
 use candle_core::{Device, Tensor};
 use genloss_kernels::attention::Heads;
@@ -47,7 +46,7 @@ pub struct Shape {
 impl Shape {
     /// The shape of an experiment's model: as many key–value heads as query heads, and a tied embedding.
     #[must_use]
-    pub fn new(architecture: &config::Transformer, vocab_size: usize) -> Self {
+    pub fn new(architecture: &crate::model::TransformerSettings, vocab_size: usize) -> Self {
         let heads = architecture.heads;
         Self {
             vocab_size,
@@ -258,12 +257,12 @@ impl Parameters<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Precision;
+    use crate::model::Precision;
 
     /// 4096·256 + 4 · (4·256² + 3·256·704 + 2·256) + 256 = 4 262 144.
     #[test]
     fn the_reference_size_has_four_million_parameters() {
-        let architecture = config::Transformer {
+        let architecture = crate::model::TransformerSettings {
             layers: 4,
             width: 256,
             heads: 4,
@@ -276,7 +275,7 @@ mod tests {
 
     #[test]
     fn initial_weights_have_their_standard_deviation() {
-        let architecture = config::Transformer {
+        let architecture = crate::model::TransformerSettings {
             layers: 2,
             width: 64,
             heads: 4,

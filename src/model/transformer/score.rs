@@ -6,8 +6,8 @@
 
 use super::fused::{BlockScratch, PackedNetwork, ScratchPool, Sequences};
 use super::{Transformer, plain};
-use crate::config::Decoding;
 use crate::decoding::Sampler;
+use crate::decoding::SamplingSettings;
 use crate::documents::{Documents, TokenId};
 use crate::model::{ModelError, Redrawn, Scores};
 use crate::stage::Stage;
@@ -63,7 +63,7 @@ pub fn score(model: &Transformer, documents: &Documents, stage: &Stage) -> Resul
 pub fn score_decoded(
     model: &Transformer,
     documents: &Documents,
-    decoding: &Decoding,
+    decoding: &SamplingSettings,
     stage: &Stage,
 ) -> Result<Vec<f32>, ModelError> {
     let of_row = || {
@@ -77,7 +77,7 @@ pub fn score_decoded(
 pub fn redraw(
     model: &Transformer,
     documents: &Documents,
-    decoding: &Decoding,
+    decoding: &SamplingSettings,
     uniforms: &[f64],
     stage: &Stage,
 ) -> Result<Vec<Redrawn>, ModelError> {

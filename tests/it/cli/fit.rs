@@ -1,7 +1,7 @@
 //! `genloss fit` on runs of n-grams.
 
 use super::{finished, genloss, json, output, refusal, text};
-use genloss::config::Init;
+use genloss::training::Init;
 use genloss::{fit, store};
 use std::collections::BTreeSet;
 use std::fs;
@@ -144,7 +144,7 @@ fn a_fit_never_overwrites_runs() {
 fn models_that_start_from_earlier_weights_cannot_be_fitted() {
     let (_, root, _) = finished();
     let mut recorded = store::read(root).unwrap();
-    recorded.experiment.arms[1].training.init = Init::Chained { base: None };
+    recorded.experiment.arms[1].training.init = Init::Chained;
     let refused = fit::points(&[recorded], 1).unwrap_err().to_string();
     assert!(refused.starts_with("small: its models go on from weights"), "{refused}");
 }

@@ -5,9 +5,8 @@ use super::*;
 fn learner(start: Start, steps: u64) -> TransformerLearner {
     TransformerLearner {
         architecture: TINY,
-        training: Training {
-            length: TrainingLength::Tokens(Tokens(steps * 4 * 8)),
-            init: Init::Scratch,
+        training: TrainingSettings {
+            tokens: Some(Tokens(steps * 4 * 8)),
             batch: 4,
             learning_rate: 0.01,
             warmup_fraction: 0.1,
@@ -15,9 +14,7 @@ fn learner(start: Start, steps: u64) -> TransformerLearner {
             weight_decay: 0.1,
             beta1: 0.9,
             beta2: 0.99,
-            gradient_clip: 1.0,
-            fim_share: 0.0,
-            checkpoint_minutes: Patience(1.0),
+            ..TrainingSettings::default()
         },
         vocab_size: 50,
         special: SPECIAL,
@@ -110,7 +107,7 @@ fn a_tiny_model_learns_a_sequence_by_heart() {
     let request = Generate {
         prompts: &prompts,
         max_document_tokens: 10,
-        decoding: &Strategy::GREEDY,
+        decoding: &DecodingStrategy::GREEDY,
         item: &|index| index as u64,
     };
     let written = staged(|stage| trained.model.generate(&request, stage).unwrap());
@@ -139,7 +136,8 @@ fn epochs_count_passes_over_the_text() {
     let documents = random_documents(30, 50);
     let tokens = documents.tokens().0;
     let mut learner = learner(Start::Scratch, 1);
-    learner.training.length = TrainingLength::Epochs(1.5);
+    learner.training.tokens = None;
+    learner.training.epochs = Some(1.5);
     let record = fit(&learner, &documents).record;
     assert_eq!(record.steps, (tokens * 3).div_ceil(64));
 }
@@ -150,7 +148,7 @@ fn training_gives_the_same_bits_on_any_number_of_threads() {
     let mut learner = learner(Start::Scratch, 1);
     // Several shards a step.
     learner.training.batch = 200;
-    learner.training.length = TrainingLength::Tokens(Tokens(200 * 8 * 5));
+    learner.training.tokens = Some(Tokens(200 * 8 * 5));
     for precision in Precision::ALL {
         learner.architecture.precision = precision;
         let on = |threads| with_threads(threads, || weights(&fit(&learner, &documents)));
@@ -180,10 +178,16 @@ fn training_in_bf16_ends_at_the_held_out_loss_of_f32() {
     let heldout = patterned_documents(100, 1);
     let loss = |precision| {
         let mut learner = learner(Start::Scratch, 500);
-        learner.architecture =
-            config::Transformer { layers: 2, width: 32, heads: 2, ffn: 88, context: 32, precision };
+        learner.architecture = genloss::model::TransformerSettings {
+            layers: 2,
+            width: 32,
+            heads: 2,
+            ffn: 88,
+            context: 32,
+            precision,
+        };
         learner.training.batch = 16;
-        learner.training.length = TrainingLength::Tokens(Tokens(500 * 16 * 32));
+        learner.training.tokens = Some(Tokens(500 * 16 * 32));
         let trained = fit(&learner, &patterned_documents(500, 0));
         let scores = staged(|stage| trained.model.score(&heldout, stage).unwrap()).log_probabilities;
         -scores.iter().map(|&x| f64::from(x)).sum::<f64>() / scores.len() as f64
@@ -244,7 +248,7 @@ fn a_damaged_checkpoint_says_to_delete_it() {
     assert!(error.to_string().contains("delete this folder"), "{error}");
     std::fs::write(&state, &whole).unwrap();
     let longer = TransformerLearner {
-        training: Training { length: TrainingLength::Epochs(50.0), ..learner.training.clone() },
+        training: TrainingSettings { tokens: None, epochs: Some(50.0), ..learner.training.clone() },
         ..learner
     };
     let error = fit_for(&longer, &documents, 5, &mut kept).err().unwrap();

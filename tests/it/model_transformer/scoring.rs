@@ -83,7 +83,7 @@ fn scoring_and_writing_stop_when_asked_to() {
     let request = Generate {
         prompts: &documents,
         max_document_tokens: 4,
-        decoding: &Strategy::GREEDY,
+        decoding: &DecodingStrategy::GREEDY,
         item: &|index| index as u64,
     };
     assert!(matches!(tiny().generate(&request, &stage), Err(ModelError::Interrupted)));
@@ -95,11 +95,11 @@ fn scores_through_a_decoder_are_those_of_what_it_would_write() {
     let model = lively(grouped_shape());
     let documents = random_documents(5, model.vocab_size());
     let scores = staged(|stage| model.score(&documents, stage)).unwrap();
-    let plain = staged(|stage| model.score_decoded(&documents, &Decoding::PLAIN, stage)).unwrap();
+    let plain = staged(|stage| model.score_decoded(&documents, &SamplingSettings::PLAIN, stage)).unwrap();
     assert!(scores.log_probabilities.iter().zip(&plain).all(|(a, b)| (a - b).abs() < 1e-4));
-    let likely = Decoding { min_p: Some(1.0), ..Decoding::PLAIN };
+    let likely = SamplingSettings { min_p: Some(1.0), ..SamplingSettings::PLAIN };
     let best = staged(|stage| model.score_decoded(&documents, &likely, stage)).unwrap();
-    let greedy = staged(|stage| model.score_decoded(&documents, &Decoding::GREEDY, stage)).unwrap();
+    let greedy = staged(|stage| model.score_decoded(&documents, &SamplingSettings::GREEDY, stage)).unwrap();
     assert_eq!(best, greedy);
     assert!(greedy.iter().all(|&log| log == 0.0 || log == f32::NEG_INFINITY));
 }

@@ -24,7 +24,7 @@ fn greedy_writing_takes_the_most_probable_token_also_across_rolls() {
         let request = Generate {
             prompts: &prompts,
             max_document_tokens: 30,
-            decoding: &Strategy::GREEDY,
+            decoding: &DecodingStrategy::GREEDY,
             item: &|index| index as u64,
         };
         let written = staged(|stage| model.generate(&request, stage).unwrap());
@@ -49,7 +49,7 @@ fn a_document_depends_on_its_own_stream_only() {
         let request = Generate {
             prompts,
             max_document_tokens: 20,
-            decoding: &Strategy::PLAIN,
+            decoding: &DecodingStrategy::PLAIN,
             item: &|index| first_item + index as u64,
         };
         staged(|stage| model.generate(&request, stage).unwrap())
@@ -73,7 +73,7 @@ fn tokens_are_drawn_as_often_as_they_are_probable() {
     let request = Generate {
         prompts: &prompts,
         max_document_tokens: 1,
-        decoding: &Strategy::PLAIN,
+        decoding: &DecodingStrategy::PLAIN,
         item: &|index| index as u64,
     };
     let written = staged(|stage| model.generate(&request, stage).unwrap());
@@ -106,7 +106,7 @@ fn progress_counts_every_token_written() {
     let request = Generate {
         prompts: &prompts,
         max_document_tokens: 9,
-        decoding: &Strategy::PLAIN,
+        decoding: &DecodingStrategy::PLAIN,
         item: &|index| index as u64,
     };
     let written = tiny().generate(&request, &stage).unwrap();

@@ -2,7 +2,8 @@
 
 use super::*;
 use candle_core::Device;
-use genloss::config::{Init, Patience, Precision, Training, TrainingLength, Transformer};
+use genloss::model::{Precision, TransformerSettings};
+use genloss::training::TrainingSettings;
 use genloss::training::{Learner, NoCheckpoints, Start, TransformerLearner};
 use std::collections::BTreeSet;
 
@@ -13,14 +14,14 @@ fn with_sentinels() -> Tokenizer {
     tokenizer().with_sentinels().unwrap()
 }
 
-fn rephrase(tokens: u64, fidelity: f64) -> Synthesis {
-    let method = Method::Rephrase { fidelity, span_tokens: 4, view_tokens: 6 };
-    Synthesis { method, max_document_tokens: 500, ..textbook(tokens) }
+fn rephrase(tokens: u64, fidelity: f64) -> SynthesisSettings {
+    let method = Rephrase { fidelity, span_tokens: 4, view_tokens: 6 }.into();
+    SynthesisSettings { method, max_document_tokens: 500, ..textbook(tokens) }
 }
 
 fn write(
     model: &dyn LanguageModel,
-    synthesis: &Synthesis,
+    synthesis: &SynthesisSettings,
     natural: &Documents,
     tokenizer: &Tokenizer,
 ) -> (Documents, SynthesisRecord) {
@@ -104,12 +105,12 @@ fn nothing_of_a_gap_is_read_by_the_model_that_fills_it() {
 #[test]
 fn sources_that_are_cut_are_told() {
     let natural = distinct();
-    let within = |max_document_tokens| Synthesis { max_document_tokens, ..rephrase(100, 0.5) };
+    let within = |max_document_tokens| SynthesisSettings { max_document_tokens, ..rephrase(100, 0.5) };
     let told = cut_sources(&within(100), &natural).unwrap();
     assert!(told.starts_with("20 of 20 natural documents are longer than"), "{told}");
     assert!(told.ends_with("raise it, to 101 for all"), "{told}");
     assert_eq!(cut_sources(&within(101), &natural), None);
-    assert_eq!(cut_sources(&Synthesis { max_document_tokens: 5, ..textbook(100) }, &natural), None);
+    assert_eq!(cut_sources(&SynthesisSettings { max_document_tokens: 5, ..textbook(100) }, &natural), None);
 }
 
 /// Of a gap that is longer than the view of 6, all but the last 6 tokens are written forward, and these with both sides in
@@ -156,7 +157,7 @@ fn a_fidelity_of_one_copies_and_one_of_zero_is_textbook_token_for_token() {
     assert_eq!(sorted(&copied), sorted(&natural));
     let (free, record) = write(&model, &rephrase(5000, 0.0), &natural, &tokenizer);
     assert_eq!(record.kept_share, Some(0.0));
-    let from_nothing = Synthesis { max_document_tokens: 500, ..textbook(5000) };
+    let from_nothing = SynthesisSettings { max_document_tokens: 500, ..textbook(5000) };
     assert_eq!(free, write(&model, &from_nothing, &natural, &tokenizer).0);
 }
 
@@ -172,7 +173,7 @@ fn a_transformer_learns_to_fill_a_gap_from_both_sides() {
         pairs.iter().map(|&(a, b)| [a, gap(a, b)[0], gap(a, b)[1], b, END]).collect();
     let documents: Documents = documents.iter().map(<[TokenId; 5]>::as_slice).collect();
     let learner = TransformerLearner {
-        architecture: Transformer {
+        architecture: TransformerSettings {
             layers: 2,
             width: 32,
             heads: 2,
@@ -180,9 +181,8 @@ fn a_transformer_learns_to_fill_a_gap_from_both_sides() {
             context: 16,
             precision: Precision::F32,
         },
-        training: Training {
-            length: TrainingLength::Tokens(Tokens(1_500 * 16 * 16)),
-            init: Init::Scratch,
+        training: TrainingSettings {
+            tokens: Some(Tokens(1_500 * 16 * 16)),
             batch: 16,
             learning_rate: 5e-3,
             warmup_fraction: 0.1,
@@ -190,9 +190,8 @@ fn a_transformer_learns_to_fill_a_gap_from_both_sides() {
             weight_decay: 0.01,
             beta1: 0.9,
             beta2: 0.99,
-            gradient_clip: 1.0,
             fim_share: 0.7,
-            checkpoint_minutes: Patience(10.0),
+            ..TrainingSettings::default()
         },
         vocab_size: tokenizer.vocab_size(),
         special: SPECIAL,
@@ -208,7 +207,7 @@ fn a_transformer_learns_to_fill_a_gap_from_both_sides() {
     let request = Generate {
         prompts: &prompts.iter().map(Vec::as_slice).collect(),
         max_document_tokens: 3,
-        decoding: &Strategy::GREEDY,
+        decoding: &DecodingStrategy::GREEDY,
         item: &|index| index as u64,
     };
     let filled = model.generate(&request, &stage()).unwrap();
@@ -226,8 +225,8 @@ fn continuation_of_the_previous_corpus_never_reads_natural_text() {
     let (natural, tokenizer) = (natural(), tokenizer());
     let written: Vec<TokenId> = (100..130).chain([END]).collect();
     let previous: Documents = std::iter::repeat_n(&written[..], 10).collect();
-    let method = Method::Continuation { prefix_tokens: 5, prefix: Prefix::Previous };
-    let synthesis = Synthesis { method, ..textbook(600) };
+    let method = Continuation { prefix_tokens: 5, prefix: PrefixSource::Previous }.into();
+    let synthesis = SynthesisSettings { method, ..textbook(600) };
     let sources = Sources { natural: &natural, previous: Some(&previous), tokenizer: &tokenizer };
     let (corpus, record) = write_corpus(&echo, &synthesis, sources, &echo, &stage()).unwrap();
     assert!(corpus.flat().iter().all(|&token| token >= 100 || token == END));
@@ -245,7 +244,8 @@ fn continuation_of_the_previous_corpus_never_reads_natural_text() {
 fn tokens_are_drawn_anew_as_often_as_the_model_is_sure_of_them() {
     let (natural, tokenizer, model) = (natural(), tokenizer(), ngram());
     for sharpness in [0.0, 0.5, 4.0] {
-        let synthesis = Synthesis { method: Method::TokenEdit { sharpness }, ..textbook(natural.tokens().0) };
+        let synthesis =
+            SynthesisSettings { method: TokenEdit { sharpness }.into(), ..textbook(natural.tokens().0) };
         let (corpus, record) = write(&model, &synthesis, &natural, &tokenizer);
         let (mut expected, mut variance) = (0.0, 0.0);
         for document in natural.iter() {
@@ -275,7 +275,7 @@ fn keywords_come_from_one_natural_document_and_are_not_part_of_what_is_written()
     let tokenizer = tokenizer();
     let natural = tokenizer.encode_documents(&texts).unwrap();
     let echo = Fake(|_, prompt: &[TokenId]| [prompt, &[END]].concat());
-    let synthesis = Synthesis { method: Method::Keywords { count: 2 }, ..textbook(3000) };
+    let synthesis = SynthesisSettings { method: Textbook::from_keywords(2).into(), ..textbook(3000) };
     let (corpus, record) = write(&echo, &synthesis, &natural, &tokenizer);
     let said: BTreeSet<String> =
         corpus.iter().take(corpus.len() - 1).map(|document| tokenizer.decode(document)).collect();

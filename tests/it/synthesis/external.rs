@@ -9,8 +9,8 @@ fn by(command: &[&str], timeout_seconds: f64) -> Result<(Documents, SynthesisRec
     let tokenizer = tokenizer();
     let natural = tokenizer.encode_documents(&texts).unwrap();
     let command = command.iter().map(|word| (*word).to_owned()).collect();
-    let method = Method::External { command, timeout_seconds: Patience(timeout_seconds) };
-    let synthesis = Synthesis { method, ..textbook(natural.tokens().0) };
+    let method = External { command, timeout_seconds }.into();
+    let synthesis = SynthesisSettings { method, ..textbook(natural.tokens().0) };
     write_corpus(
         &ngram(),
         &synthesis,
@@ -110,11 +110,9 @@ fn a_command_that_has_answered_is_not_waited_for() {
 fn an_interrupt_stops_the_command() {
     let tokenizer = tokenizer();
     let natural = tokenizer.encode_documents(&["a".to_owned()]).unwrap();
-    let method = Method::External {
-        command: vec!["sleep".to_owned(), "600".to_owned()],
-        timeout_seconds: Patience(600.0),
-    };
-    let synthesis = Synthesis { method, ..textbook(100) };
+    let method =
+        External { command: vec!["sleep".to_owned(), "600".to_owned()], timeout_seconds: 600.0 }.into();
+    let synthesis = SynthesisSettings { method, ..textbook(100) };
     let stopped = Stage::new(place(), &Silent, &ALWAYS);
     let sources = Sources { natural: &natural, previous: None, tokenizer: &tokenizer };
     let result = write_corpus(&ngram(), &synthesis, sources, &ngram(), &stopped);

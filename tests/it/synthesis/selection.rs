@@ -1,67 +1,55 @@
 //! Corpora of which only some documents are kept.
 
 use super::{ALWAYS, Fake, NEVER, SPECIAL, continuation, natural, ngram, place, stage, textbook, tokenizer};
-use genloss::config::{Selection, Synthesis};
 use genloss::documents::{Documents, TokenId};
 use genloss::model::{LanguageModel, ModelError};
 use genloss::progress::{Event, Recorder, Silent};
 use genloss::seed::StreamKey;
-use genloss::selection::Rule;
+use genloss::selection::Selection;
+use genloss::selection::SelectionRules;
 use genloss::selection::loss_band::mean_losses;
 use genloss::selection::near_duplicates::NearDuplicates;
 use genloss::selection::repetition;
 use genloss::stage::Stage;
+use genloss::synthesis::SynthesisSettings;
 use genloss::synthesis::{Sources, SynthesisError, SynthesisRecord, check, write_corpus};
 use genloss::units::Tokens;
 use rand::Rng;
 use std::collections::BTreeMap;
 
 /// Documents of about ten tokens; their median loss lies near 4 nats.
-const BAND: Selection = Selection {
-    loss_band: Some([3.5, 4.0]),
-    max_repetition: None,
-    importance: None,
-    best_of: None,
-    near_duplicates: None,
-};
+const BAND: &str = "loss_band = [3.5, 4.0]";
 
-fn every_rule() -> Selection {
-    Selection {
-        loss_band: Some([0.0, 4.5]),
-        max_repetition: Some(0.2),
-        importance: Some(2.0),
-        best_of: Some(2),
-        near_duplicates: Some(0.9),
-    }
+const EVERY_RULE: &str = "loss_band = [0.0, 4.5]
+max_repetition = 0.2
+importance = 2.0
+best_of = 2
+near_duplicates = 0.9";
+
+fn rules(toml: &str) -> Selection {
+    SelectionRules::builtin().read(toml.parse().unwrap()).unwrap()
 }
 
 fn one_by_one() -> [Selection; 5] {
-    let Selection { max_repetition, importance, best_of, near_duplicates, .. } = every_rule();
-    [
-        BAND,
-        Selection { max_repetition, ..Selection::default() },
-        Selection { importance, ..Selection::default() },
-        Selection { best_of, ..Selection::default() },
-        Selection { near_duplicates, ..Selection::default() },
-    ]
+    [BAND, "max_repetition = 0.2", "importance = 2.0", "best_of = 2", "near_duplicates = 0.9"].map(rules)
 }
 
-fn selected(synthesis: Synthesis, selection: Selection) -> Synthesis {
-    Synthesis { selection, ..synthesis }
+fn selected(synthesis: SynthesisSettings, selection: Selection) -> SynthesisSettings {
+    SynthesisSettings { selection, ..synthesis }
 }
 
 /// A corpus by one model, judged by another.
 fn write_judged(
     model: &dyn LanguageModel,
     reference: &dyn LanguageModel,
-    synthesis: &Synthesis,
+    synthesis: &SynthesisSettings,
     stage: &Stage,
 ) -> Result<(Documents, SynthesisRecord), SynthesisError> {
     let sources = Sources { natural: &natural(), previous: None, tokenizer: &tokenizer() };
     write_corpus(model, synthesis, sources, reference, stage)
 }
 
-fn write(synthesis: &Synthesis) -> (Documents, SynthesisRecord) {
+fn write(synthesis: &SynthesisSettings) -> (Documents, SynthesisRecord) {
     let model = ngram();
     write_judged(&model, &model, synthesis, &stage()).unwrap()
 }
@@ -73,27 +61,29 @@ fn whole(corpus: &Documents) -> Documents {
 
 #[test]
 fn what_is_dropped_is_made_up_for_and_every_document_is_accounted_for() {
-    for selection in one_by_one().into_iter().chain([every_rule()]) {
+    for selection in one_by_one().into_iter().chain([rules(EVERY_RULE)]) {
         for synthesis in [textbook(5003), continuation(5003, 4)] {
             let (corpus, record) = write(&selected(synthesis, selection.clone()));
             assert_eq!((corpus.tokens(), record.tokens), (Tokens(5003), Tokens(5003)));
             let selection_record = record.selection.unwrap();
             let dropped: u64 = selection_record.dropped.values().sum();
-            let learnt_from =
-                selection_record.importance.map_or(0, |importance| importance.detector.documents);
+            let learnt_from = selection_record
+                .of_rules
+                .get("importance")
+                .map_or(0, |record| record["detector"]["documents"].as_u64().unwrap());
             assert_eq!(selection_record.documents_written, record.documents + dropped + learnt_from);
-            assert_eq!(learnt_from > 0, selection.importance.is_some());
+            assert_eq!(learnt_from > 0, selection.needs_pilot());
             let cost = selection_record.tokens_written.0 as f64 / 5003.0;
             assert_eq!(selection_record.tokens_per_token_kept, cost);
             // Only repetition is too rare in this text to drop anything by itself.
-            assert!(dropped > 0 || selection.max_repetition.is_some(), "{selection:?}");
+            assert!(dropped > 0 || selection.table().contains_key("max_repetition"), "{selection:?}");
         }
     }
 }
 
 #[test]
 fn documents_that_are_kept_pass_the_rules() {
-    let (corpus, _) = write(&selected(textbook(5000), BAND));
+    let (corpus, _) = write(&selected(textbook(5000), rules(BAND)));
     let scores = ngram().score(&whole(&corpus), &stage()).unwrap();
     assert!(mean_losses(&whole(&corpus), &scores).iter().flatten().all(|loss| (3.5..=4.0).contains(loss)));
 
@@ -102,18 +92,16 @@ fn documents_that_are_kept_pass_the_rules() {
         let step = if item % 3 == 0 { 0 } else { 1 };
         (0..8).map(|place| (item as TokenId + step * place) % 50).collect()
     });
-    let repetition =
-        selected(textbook(1000), Selection { max_repetition: Some(0.5), ..Selection::default() });
+    let repetition = selected(textbook(1000), rules("max_repetition = 0.5"));
     let (corpus, record) = write_judged(&circling, &circling, &repetition, &stage()).unwrap();
     assert!(corpus.iter().all(|document| repetition::share(document) == 0.0));
     // 125 documents of 8 tokens are kept, the last of them number 187; 0, 3, … 186 are dropped.
-    assert_eq!(record.selection.unwrap().dropped, BTreeMap::from([(Rule::MaxRepetition, 63)]));
+    assert_eq!(record.selection.unwrap().dropped, BTreeMap::from([("max_repetition".to_owned(), 63)]));
 
-    let (corpus, record) =
-        write(&selected(textbook(5000), Selection { near_duplicates: Some(0.5), ..Selection::default() }));
+    let (corpus, record) = write(&selected(textbook(5000), rules("near_duplicates = 0.5")));
     let mut kept = NearDuplicates::new(0.5);
     assert!(whole(&corpus).iter().all(|document| kept.admit(document)));
-    assert!(record.selection.unwrap().dropped[&Rule::NearDuplicates] > 0);
+    assert!(record.selection.unwrap().dropped["near_duplicates"] > 0);
 }
 
 /// Three candidates of each place go on from one prompt with a token of their own; of all three continuations of that
@@ -122,10 +110,10 @@ fn documents_that_are_kept_pass_the_rules() {
 fn the_best_of_the_candidates_for_a_prompt_is_kept() {
     let writes = Fake(|item, prompt: &[TokenId]| [prompt, &[1 + item as TokenId % 3, SPECIAL.end]].concat());
     let reference = ngram();
-    let best_of = Selection { best_of: Some(3), ..Selection::default() };
+    let best_of = rules("best_of = 3");
     let (corpus, record) =
         write_judged(&writes, &reference, &selected(continuation(3000, 4), best_of), &stage()).unwrap();
-    assert_eq!(record.selection.unwrap().dropped[&Rule::BestOf], 2 * record.documents);
+    assert_eq!(record.selection.unwrap().dropped["best_of"], 2 * record.documents);
     for kept in whole(&corpus).iter() {
         let candidates: Documents = [1, 2, 3]
             .iter()
@@ -142,7 +130,7 @@ fn the_best_of_the_candidates_for_a_prompt_is_kept() {
 
 #[test]
 fn a_larger_budget_only_adds_documents_to_what_was_kept() {
-    let of = |tokens| write(&selected(continuation(tokens, 3), every_rule())).0;
+    let of = |tokens| write(&selected(continuation(tokens, 3), rules(EVERY_RULE))).0;
     assert_eq!(of(6000).prefix(Tokens(1500)), of(1500));
 }
 
@@ -150,7 +138,7 @@ fn a_larger_budget_only_adds_documents_to_what_was_kept() {
 fn selection_does_not_depend_on_threads() {
     let of = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| write(&selected(continuation(3000, 3), every_rule())))
+        pool.install(|| write(&selected(continuation(3000, 3), rules(EVERY_RULE))))
     };
     assert_eq!(of(1), of(3));
 }
@@ -172,7 +160,7 @@ fn importance_resampling_brings_back_what_the_model_writes_too_seldom() {
         let kind = if draws.random_range(0..5) == 0 { 1 } else { 30 };
         (0..10).map(|_| kind + draws.random_range(0..20)).collect()
     });
-    let synthesis = selected(textbook(20_000), Selection { importance: Some(2.5), ..Selection::default() });
+    let synthesis = selected(textbook(20_000), rules("importance = 2.5"));
     let sources = Sources { natural: &natural, previous: None, tokenizer: &tokenizer() };
     let (corpus, record) = write_corpus(&model, &synthesis, sources, &model, &stage()).unwrap();
     let of_the_first = corpus.iter().filter(|document| document[0] < 30).count() as f64;
@@ -180,7 +168,7 @@ fn importance_resampling_brings_back_what_the_model_writes_too_seldom() {
     assert!((share - 0.5).abs() < 0.12, "{share}");
     let selection = record.selection.unwrap();
     // A detector that sees the kinds only is right in half of the first and 80 % of the second.
-    let accuracy = selection.importance.unwrap().detector.accuracy;
+    let accuracy = selection.of_rules["importance"]["detector"]["accuracy"].as_f64().unwrap();
     assert!((accuracy - 0.65).abs() < 0.1, "{accuracy}");
     let learnt_from = 1000.0 * 10.0 / 20_000.0;
     let cost = selection.tokens_per_token_kept - learnt_from;
@@ -189,21 +177,21 @@ fn importance_resampling_brings_back_what_the_model_writes_too_seldom() {
 
 #[test]
 fn rules_that_nothing_passes_stop_the_run_and_say_which() {
-    let impossible = Selection { loss_band: Some([90.0, 91.0]), ..every_rule() };
+    let impossible = rules(&EVERY_RULE.replace("[0.0, 4.5]", "[90.0, 91.0]"));
     let model = ngram();
     let synthesis = selected(textbook(1000), impossible);
     let message = write_judged(&model, &model, &synthesis, &stage()).unwrap_err().to_string();
     // Eight blocks of 128 places with two candidates each.
     assert_eq!(
         message,
-        "selection keeps less than one of 200 tokens by now: of 2048 documents in all 0 were kept, and dropped by loss_band 2048; \
+        "selection keeps less than one of 200 tokens: of 2048 documents in all 0 were kept, and dropped by loss_band 2048; \
          loosen the rule that drops the most, under synthesis.selection"
     );
 }
 
 #[test]
 fn a_detector_needs_natural_text() {
-    let synthesis = selected(textbook(1000), every_rule());
+    let synthesis = selected(textbook(1000), rules(EVERY_RULE));
     let few: Documents = natural().iter().take(49).collect();
     let message = check(&synthesis, &few).unwrap_err().to_string();
     assert!(message.contains("at least 50 natural documents, and there are 49"), "{message}");
@@ -214,7 +202,7 @@ fn a_detector_needs_natural_text() {
 fn progress_counts_the_tokens_that_are_kept_and_an_interrupt_stops() {
     let recorder = Recorder::default();
     let model = ngram();
-    let synthesis = selected(textbook(5000), every_rule());
+    let synthesis = selected(textbook(5000), rules(EVERY_RULE));
     write_judged(&model, &model, &synthesis, &Stage::new(place(), &recorder, &NEVER)).unwrap();
     let amounts = recorder
         .events()

@@ -1,16 +1,16 @@
 //! Writes one document by beam search or by contrastive search.
 
 use super::branches::Branches;
-use crate::config::{Beam, Contrastive};
 use crate::decoding::beam::{Growth, Search};
 use crate::decoding::contrastive::{self, Candidate};
+use crate::decoding::{BeamSearchSettings, ContrastiveSearchSettings};
 use crate::documents::TokenId;
 use crate::model::ModelError;
 
 /// The continuation of the text in `branches` by beam search.
 pub fn beam(
     branches: &mut Branches,
-    settings: Beam,
+    settings: BeamSearchSettings,
     end: TokenId,
     max_tokens: usize,
 ) -> Result<Vec<TokenId>, ModelError> {
@@ -29,7 +29,7 @@ pub fn beam(
 /// context: when reading goes back, the states of the tokens that are read again replace all others.
 pub fn contrastive(
     branches: &mut Branches,
-    settings: Contrastive,
+    settings: ContrastiveSearchSettings,
     end: TokenId,
     max_tokens: usize,
 ) -> Result<Vec<TokenId>, ModelError> {

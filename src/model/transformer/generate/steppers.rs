@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn the_plain_stepper_agrees_with_the_fused_one() {
         let heads = Heads { queries: 4, keys: 2, width: 6 };
-        let architecture = crate::config::Transformer {
+        let architecture = crate::model::TransformerSettings {
             layers: 2,
             width: 24,
             heads: 4,

@@ -1,0 +1,81 @@
+//! The text of an experiment file: its tables, and where each key is.
+
+use super::error::ConfigError;
+use crate::settings::one_line;
+use std::collections::BTreeMap;
+use toml::Table;
+use toml::de::{DeTable, DeValue};
+
+/// A parsed file.
+pub(super) struct Document {
+    /// What the file says.
+    pub(super) table: Table,
+    place: String,
+    /// `line:column` of each key by its path; arms are named by their names.
+    positions: BTreeMap<Vec<String>, String>,
+}
+
+impl Document {
+    /// Parses TOML; `place` is what errors call it.
+    pub(super) fn parse(text: &str, place: &str) -> Result<Self, ConfigError> {
+        let at = |offset: usize| position(text, offset);
+        let syntax = |error: toml::de::Error| ConfigError::Syntax {
+            position: format!("{place}:{}", at(error.span().map_or(0, |span| span.start))),
+            message: one_line(error.message()),
+        };
+        let spanned = DeTable::parse(text).map_err(syntax)?;
+        let mut positions = BTreeMap::new();
+        collect(spanned.get_ref(), &[], &at, &mut positions);
+        let table = toml::from_str(text).map_err(syntax)?;
+        Ok(Self { table, place: place.to_owned(), positions })
+    }
+
+    /// `file:line:column` of the key at `path`, or else of the nearest table above it that is in the file.
+    pub(super) fn position(&self, path: &[String]) -> Option<String> {
+        let found = (1..=path.len()).rev().find_map(|length| self.positions.get(&path[..length]));
+        found.map(|position| format!("{}:{position}", self.place))
+    }
+
+    /// Whether the key itself is in the file.
+    pub(super) fn has(&self, path: &[String]) -> bool {
+        self.positions.contains_key(path)
+    }
+}
+
+/// Line and column of a byte offset, both counted from 1; columns in characters.
+fn position(text: &str, offset: usize) -> String {
+    let before = text.get(..offset.min(text.len())).unwrap_or("");
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    format!("{line}:{column}")
+}
+
+fn collect(
+    table: &DeTable,
+    above: &[String],
+    at: &dyn Fn(usize) -> String,
+    positions: &mut BTreeMap<Vec<String>, String>,
+) {
+    for (key, value) in table.iter() {
+        let path = [above, &[key.get_ref().to_string()]].concat();
+        positions.insert(path.clone(), at(key.span().start));
+        match value.get_ref() {
+            DeValue::Table(inner) => collect(inner, &path, at, positions),
+            DeValue::Array(items) if path == ["arm"] => {
+                for item in items.iter() {
+                    let DeValue::Table(arm) = item.get_ref() else { continue };
+                    let name = arm.get("name").and_then(|name| name.get_ref().as_str()).unwrap_or_default();
+                    let path = [&path[..], &[name.to_owned()]].concat();
+                    positions.insert(path.clone(), at(item.span().start));
+                    collect(arm, &path, at, positions);
+                }
+            }
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_) => {}
+        }
+    }
+}

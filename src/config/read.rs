@@ -1,0 +1,357 @@
+//! From the tables of a file to an experiment.
+
+use super::document::Document;
+use super::error::ConfigError;
+use super::experiment::{Arm, CONTROL, Experiment, WriterSettings};
+use super::registry::Registry;
+use crate::corpus::CorpusSettings;
+use crate::mixture::Mixture;
+use crate::settings::{self, SettingError, unknown_key};
+use crate::synthesis::SynthesisSettings;
+use crate::tokenizer::TokenizerSettings;
+use crate::training::{Init, ModelSettings, TrainingSettings};
+use crate::units::Tokens;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// The settings of an experiment file outside of its tables.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Head {
+    /// Name of the experiment, fit for a folder: up to 100 letters, digits, `-`, `_`, `.`, `=` and `,`.
+    name: String,
+    /// Seeds, each of which runs every arm. Whole numbers from 0 to 9223372036854775807.
+    #[schemars(length(min = 1), extend("x-hint" = "give at least one seed, such as [1, 2, 3]"))]
+    seeds: Vec<u64>,
+    /// Generations after generation 0.
+    #[schemars(range(min = 1, max = 1000))]
+    generations: usize,
+    /// Synthetic tokens that every measurement is made on: at most what every arm writes, and that if left out. The last
+    /// generation writes no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    measured_tokens: Option<Tokens>,
+}
+
+/// The tables that an arm or the writer may override.
+pub(super) const SECTIONS: [&str; 3] = ["model", "training", "synthesis"];
+
+/// An error, and the table of the file that it is in.
+struct ReadError {
+    scope: Scope,
+    error: SettingError,
+}
+
+/// A part of the file.
+#[derive(Clone, PartialEq)]
+enum Scope {
+    File,
+    Writer,
+    Arm(String),
+}
+
+impl From<SettingError> for ReadError {
+    fn from(error: SettingError) -> Self {
+        Self { scope: Scope::File, error }
+    }
+}
+
+impl ReadError {
+    /// Names the key as users know it, and finds its position in the file.
+    fn located(self, document: &Document) -> ConfigError {
+        let SettingError { key, message } = self.error;
+        let keys: Vec<String> = key.split('.').map(str::to_owned).collect();
+        let prefix: Vec<String> = match &self.scope {
+            Scope::File => Vec::new(),
+            Scope::Writer => vec!["writer".to_owned()],
+            Scope::Arm(name) => vec!["arm".to_owned(), name.clone()],
+        };
+        let own = [prefix, keys.clone()].concat();
+        // What an arm inherits is in the experiment's table.
+        let path = if !document.has(&own) && document.has(&keys) { keys } else { own };
+        let position = document.position(&path);
+        let key = match self.scope {
+            Scope::File => key,
+            Scope::Writer => format!("writer.{key}"),
+            Scope::Arm(name) => format!("arm \"{name}\": {key}"),
+        };
+        ConfigError::Setting { position, key, message }
+    }
+}
+
+/// Reads the experiment that a table is.
+pub(super) fn experiment(
+    registry: &Registry,
+    table: Table,
+    document: &Document,
+) -> Result<Experiment, ConfigError> {
+    read_experiment(registry, table).map_err(|error| error.located(document))
+}
+
+fn read_experiment(registry: &Registry, mut file: Table) -> Result<Experiment, ReadError> {
+    if file.remove("grid").is_some_and(|grid| grid.as_table().is_none_or(|grid| !grid.is_empty())) {
+        let message = "makes several experiments of this file; run them with genloss sweep";
+        return Err(SettingError::new("grid", message).into());
+    }
+    let corpus = read_corpus(take_table(&mut file, "corpus")?)?;
+    let tokenizer = read_tokenizer(take_table(&mut file, "tokenizer")?)?;
+    let base = Sections::take(&mut file)?;
+    let writer = file.remove("writer");
+    let arms = take_arms(&mut file)?;
+    let head = read_head(file)?;
+    let reader = Reader { registry, base: &base, corpus: &corpus };
+    let Settings { model, training, synthesis } = reader.settings(base.clone())?;
+    let writer = writer.map(|writer| reader.writer(writer)).transpose()?;
+    let arms = reader.arms(arms)?;
+    if let Some(writer) = &writer {
+        arms.iter().try_for_each(|arm| check_chained(arm, writer))?;
+    }
+    let measured_tokens = measured_tokens(head.measured_tokens, &arms)?;
+    let Head { name, seeds, generations, .. } = head;
+    Ok(Experiment {
+        name,
+        seeds,
+        generations,
+        measured_tokens,
+        corpus,
+        tokenizer,
+        model,
+        training,
+        synthesis,
+        writer,
+        arms,
+    })
+}
+
+fn read_head(file: Table) -> Result<Head, SettingError> {
+    let known = settings::schema_of::<Head>();
+    let properties = settings::properties(&known);
+    if let Some(key) = file.keys().find(|key| !properties.iter().any(|(name, _)| name == key)) {
+        let tables = ["corpus", "tokenizer", "model", "training", "synthesis", "writer", "arm", "grid"];
+        return Err(unknown_key(key, properties.iter().map(|(name, _)| name.as_str()).chain(tables)));
+    }
+    let head: Head = settings::read(file)?;
+    check_name("name", &head.name)?;
+    check_seeds(&head.seeds)?;
+    Ok(head)
+}
+
+/// Checks that a name can be that of a folder.
+pub(super) fn check_name(key: &str, name: &str) -> Result<(), SettingError> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=' | ',');
+    if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(good) {
+        let message = format!(
+            "{name:?} cannot name a folder; use up to 100 letters, digits, \"-\", \"_\", \".\", \"=\" and \",\", not beginning with \".\""
+        );
+        return Err(SettingError::new(key, message));
+    }
+    Ok(())
+}
+
+fn check_seeds(seeds: &[u64]) -> Result<(), SettingError> {
+    let repeated = seeds.iter().enumerate().find(|(place, seed)| seeds[..*place].contains(seed));
+    if let Some((_, seed)) = repeated {
+        let message = format!("{seed} is given twice; a repeated seed repeats its results");
+        return Err(SettingError::new("seeds", message));
+    }
+    Ok(())
+}
+
+fn read_corpus(mut table: Table) -> Result<CorpusSettings, SettingError> {
+    CorpusSettings::complete(&mut table);
+    let corpus = settings::read::<CorpusSettings>(table).and_then(|corpus| corpus.check().map(|()| corpus));
+    corpus.map_err(|error| error.below("corpus"))
+}
+
+fn read_tokenizer(mut table: Table) -> Result<TokenizerSettings, SettingError> {
+    TokenizerSettings::complete(&mut table);
+    let tokenizer = settings::read::<TokenizerSettings>(table)
+        .and_then(|tokenizer| tokenizer.check().map(|()| tokenizer));
+    tokenizer.map_err(|error| error.below("tokenizer"))
+}
+
+/// The tables that an arm or the writer may override.
+#[derive(Clone, Default)]
+struct Sections {
+    model: Table,
+    training: Table,
+    synthesis: Table,
+}
+
+impl Sections {
+    /// Takes the tables out of the one above them.
+    fn take(above: &mut Table) -> Result<Self, SettingError> {
+        let [model, training, synthesis] = SECTIONS;
+        Ok(Self {
+            model: take_table(above, model)?,
+            training: take_table(above, training)?,
+            synthesis: take_table(above, synthesis)?,
+        })
+    }
+}
+
+fn take_table(above: &mut Table, key: &str) -> Result<Table, SettingError> {
+    match above.remove(key) {
+        None => Ok(Table::new()),
+        Some(Value::Table(table)) => Ok(table),
+        Some(other) => Err(SettingError::new(key, format!("expected a table, found {}", other.type_str()))),
+    }
+}
+
+fn take_arms(file: &mut Table) -> Result<Vec<Table>, SettingError> {
+    let fault = || SettingError::new("arm", "expected tables that each begin with [[arm]]");
+    let arms = match file.remove("arm") {
+        None => return Ok(Vec::new()),
+        Some(Value::Array(arms)) => arms,
+        Some(_) => return Err(fault()),
+    };
+    arms.into_iter()
+        .map(|arm| match arm {
+            Value::Table(arm) => Ok(arm),
+            _ => Err(fault()),
+        })
+        .collect()
+}
+
+/// A model, how it is trained, and how it writes.
+struct Settings {
+    model: ModelSettings,
+    training: TrainingSettings,
+    synthesis: SynthesisSettings,
+}
+
+/// Reads what overrides the tables of the experiment.
+struct Reader<'a> {
+    registry: &'a Registry,
+    base: &'a Sections,
+    corpus: &'a CorpusSettings,
+}
+
+impl Reader<'_> {
+    fn settings(&self, sections: Sections) -> Result<Settings, SettingError> {
+        let Sections { model, mut training, mut synthesis } = sections;
+        let train_tokens = self.corpus.train_tokens;
+        let model = self.registry.models.read(model, &()).map_err(|error| error.below("model"))?;
+        TrainingSettings::complete(&mut training, train_tokens);
+        let training = settings::read::<TrainingSettings>(training)
+            .and_then(|training| training.check().map(|()| training))
+            .and_then(|training| model.check_training(&training).map(|()| training))
+            .map_err(|error| error.below("training"))?;
+        SynthesisSettings::complete(&mut synthesis, train_tokens);
+        let synthesis = SynthesisSettings::read(synthesis, &self.registry.synthesis, &*model, &training)
+            .map_err(|error| error.below("synthesis"))?;
+        Ok(Settings { model, training, synthesis })
+    }
+
+    /// The settings that `above` overrides; the tables are taken out of it.
+    fn overridden(&self, above: &mut Table) -> Result<Settings, SettingError> {
+        let Sections { model, training, synthesis } = Sections::take(above)?;
+        self.settings(Sections {
+            model: self.registry.models.inherit(model, &self.base.model),
+            training: TrainingSettings::inherit(training, &self.base.training),
+            synthesis: self.registry.synthesis.inherit(synthesis, &self.base.synthesis),
+        })
+    }
+
+    fn writer(&self, value: Value) -> Result<WriterSettings, ReadError> {
+        let in_writer = |error| ReadError { scope: Scope::Writer, error };
+        let Value::Table(mut table) = value else {
+            return Err(SettingError::new("writer", "expected a table").into());
+        };
+        let synthesis = table.get("synthesis").and_then(Value::as_table);
+        if synthesis.is_some_and(|synthesis| synthesis.contains_key("tokens")) {
+            let message =
+                "has no meaning: a writer writes as much as the arms train on; set synthesis.tokens";
+            return Err(in_writer(SettingError::new("synthesis.tokens", message)));
+        }
+        let Settings { model, training, synthesis } = self.overridden(&mut table).map_err(in_writer)?;
+        no_other_keys(&table, &SECTIONS).map_err(in_writer)?;
+        Ok(WriterSettings { model, training, synthesis })
+    }
+
+    /// The arms, the control first.
+    fn arms(&self, tables: Vec<Table>) -> Result<Vec<Arm>, ReadError> {
+        let mut arms: Vec<Arm> = Vec::new();
+        for table in tables {
+            let arm = self.arm(table)?;
+            if arms.iter().any(|other| other.name == arm.name) {
+                let message = format!("two arms are named \"{}\"; give each its own name", arm.name);
+                return Err(SettingError::new("arm", message).into());
+            }
+            arms.push(arm);
+        }
+        if !arms.iter().any(|arm| arm.name == CONTROL) {
+            arms.push(self.arm(Table::from_iter([("name".to_owned(), Value::String(CONTROL.to_owned()))]))?);
+        }
+        arms.sort_by_key(|arm| arm.name != CONTROL);
+        Ok(arms)
+    }
+
+    fn arm(&self, mut table: Table) -> Result<Arm, ReadError> {
+        let name = match table.remove("name") {
+            Some(Value::String(name)) => name,
+            Some(_) | None => {
+                return Err(SettingError::new("arm", "an arm has no name; add name = \"…\"").into());
+            }
+        };
+        let in_arm = |error| ReadError { scope: Scope::Arm(name.clone()), error };
+        check_name("name", &name).map_err(in_arm)?;
+        if name.starts_with("gen-") {
+            let message = "names that begin with \"gen-\" are kept for generations; choose another";
+            return Err(in_arm(SettingError::new("name", message)));
+        }
+        let mixture = read_mixture(&name, table.remove("mixture")).map_err(in_arm)?;
+        let Settings { model, training, synthesis } = self.overridden(&mut table).map_err(in_arm)?;
+        no_other_keys(&table, &["name", "mixture", "model", "training", "synthesis"]).map_err(in_arm)?;
+        Ok(Arm { name, mixture, model, training, synthesis })
+    }
+}
+
+fn read_mixture(arm: &str, value: Option<Value>) -> Result<Mixture, SettingError> {
+    let mixture = match value {
+        Some(value) => Mixture::read(value).map_err(|error| error.below("mixture"))?,
+        None if arm == CONTROL => Mixture::control(),
+        None => {
+            let message =
+                "is missing; give a published name such as \"replace\", or { natural_fraction = 0.3 }";
+            return Err(SettingError::new("mixture", message));
+        }
+    };
+    if arm == CONTROL && mixture != Mixture::control() {
+        let message = "the control trains on natural text only; give this arm another name";
+        return Err(SettingError::new("mixture", message));
+    }
+    Ok(mixture)
+}
+
+fn no_other_keys(rest: &Table, known: &[&str]) -> Result<(), SettingError> {
+    match rest.keys().next() {
+        Some(key) => Err(unknown_key(key, known.iter().copied())),
+        None => Ok(()),
+    }
+}
+
+/// A model that starts from the weights of generation 0 must have its shape.
+fn check_chained(arm: &Arm, writer: &WriterSettings) -> Result<(), ReadError> {
+    if arm.training.init != Init::Chained || arm.model == writer.model {
+        return Ok(());
+    }
+    let message = "\"chained\" starts from the weights of generation 0, and the [writer] is another model; use \"scratch\", or leave out writer.model";
+    let error = SettingError::new("training.init", message);
+    Err(ReadError { scope: Scope::Arm(arm.name.clone()), error })
+}
+
+/// No more than any arm writes, so that all are measured on the same number.
+fn measured_tokens(given: Option<Tokens>, arms: &[Arm]) -> Result<Tokens, SettingError> {
+    let written = arms.iter().map(|arm| arm.synthesis.tokens).min().unwrap_or_default();
+    match given {
+        Some(given) if given > written => {
+            let message =
+                format!("{given} is more than the {written} that an arm writes (synthesis.tokens); lower it");
+            Err(SettingError::new("measured_tokens", message))
+        }
+        Some(given) => Ok(given),
+        None => Ok(written),
+    }
+}

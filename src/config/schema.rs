@@ -1,0 +1,106 @@
+//! The JSON Schema of an experiment file, made from the structs that it is read into.
+
+use super::read::{Head, SECTIONS};
+use super::registry::Registry;
+use crate::corpus::CorpusSettings;
+use crate::mixture::Mixture;
+use crate::settings::{properties, schema_of};
+use crate::tokenizer::TokenizerSettings;
+use crate::training::TrainingSettings;
+use serde_json::{Map, Value as Json, json};
+use std::collections::BTreeSet;
+
+impl Registry {
+    /// The JSON Schema (draft 2020-12) of an experiment file.
+    #[must_use]
+    pub fn schema(&self) -> Json {
+        let sections = self.sections();
+        let mut all: Map<String, Json> = properties(&schema_of::<Head>())
+            .into_iter()
+            .map(|(name, schema)| (name.clone(), schema.clone()))
+            .collect();
+        all.insert("corpus".to_owned(), schema_of::<CorpusSettings>());
+        all.insert("tokenizer".to_owned(), schema_of::<TokenizerSettings>());
+        all.extend(sections.clone());
+        all.insert("writer".to_owned(), writer(&sections));
+        all.insert(
+            "arm".to_owned(),
+            json!({ "description": ARMS, "type": "array", "items": arm(&sections) }),
+        );
+        all.insert("grid".to_owned(), json!({ "description": GRID, "type": "object" }));
+        json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "genloss experiment file",
+            "type": "object",
+            "properties": all,
+            "required": ["name", "seeds", "generations", "corpus"],
+            "additionalProperties": false,
+        })
+    }
+
+    /// The tables that arms and the writer may override.
+    fn sections(&self) -> Map<String, Json> {
+        let [model, training, synthesis] = SECTIONS;
+        Map::from_iter([
+            (model.to_owned(), self.model_schema()),
+            (training.to_owned(), without_required(schema_of::<TrainingSettings>())),
+            (synthesis.to_owned(), self.synthesis.schema()),
+        ])
+    }
+
+    fn model_schema(&self) -> Json {
+        json!({
+            "description": "The model of generation 0, and of every arm that does not override it.",
+            "type": "object",
+            "properties": Map::from_iter(self.models.properties()),
+            "additionalProperties": false,
+        })
+    }
+
+    /// The keys of settings that no result depends on.
+    pub(super) fn run_time_only_keys(&self) -> BTreeSet<String> {
+        let tables = self.sections();
+        let all = tables.values().flat_map(properties);
+        all.filter(|(_, schema)| schema.get("x-run-time-only").is_some())
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+}
+
+const ARMS: &str =
+    "The arms under comparison. The control, which trains on natural text only, need not be written.";
+const GRID: &str = "Lists of values for settings of the file, by their paths. Every combination is an experiment of its own; \
+    combinations of mixture settings are arms. Run with `genloss sweep`.";
+const WRITER: &str = "Generation 0 of every arm, if it is another model (a teacher) than those that are trained on its text. \
+    Its tables override those of the file.";
+
+fn writer(sections: &Map<String, Json>) -> Json {
+    json!({
+        "description": WRITER,
+        "type": "object",
+        "properties": sections,
+        "additionalProperties": false,
+    })
+}
+
+fn arm(sections: &Map<String, Json>) -> Json {
+    let name = json!({ "description": "Name of the arm, fit for a folder.", "type": "string" });
+    let mut all =
+        Map::from_iter([("name".to_owned(), name), ("mixture".to_owned(), Mixture::setting_schema())]);
+    all.extend(sections.clone());
+    json!({
+        "description": "An arm: a mixture, and tables that override those of the file.",
+        "type": "object",
+        "properties": all,
+        "required": ["name"],
+        "additionalProperties": false,
+    })
+}
+
+/// Defaults are filled in before a table is read, so that no key is required.
+fn without_required(mut schema: Json) -> Json {
+    if let Some(schema) = schema.as_object_mut() {
+        schema.remove("required");
+    }
+    schema
+}

@@ -1,0 +1,213 @@
+//! `[corpus]`: natural text and how it is split.
+
+use crate::settings::SettingError;
+use crate::units::Tokens;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::fmt;
+use toml::{Table, Value};
+
+/// Natural text and how it is split into training, held-out and reference text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CorpusSettings {
+    /// `"world"` for the built-in language with a known distribution, or paths and globs of text files (`.txt`, JSONL,
+    /// Parquet), relative to the working directory.
+    #[schemars(extend("x-hint" = "give \"world\", or paths such as [\"data/*.jsonl\"]"))]
+    pub source: Source,
+    /// How a plain text file is split into documents. Only with text files; `paragraph` if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
+    /// Field or column that holds the text in JSONL and Parquet files. Only with text files; `text` if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_field: Option<String>,
+    /// Natural tokens that each seed draws for generation 0; also the budget of every later mixture.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    pub train_tokens: Tokens,
+    /// Tokens of held-out text, on which models are scored. The same text for the whole experiment.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    pub heldout_tokens: Tokens,
+    /// Tokens of reference text, with which synthetic text is compared. The same text for the whole experiment.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    pub reference_tokens: Tokens,
+    /// Share of documents, chosen by their hash, that is held out.
+    #[serde(default = "a_tenth")]
+    #[schemars(extend("minimum" = 0.001, "exclusiveMaximum" = 1.0))]
+    pub heldout_share: f64,
+    /// Share of documents, chosen by their hash, that is reference text. Together with `heldout_share` below 1.
+    #[serde(default = "three_tenths")]
+    #[schemars(extend("minimum" = 0.001, "exclusiveMaximum" = 1.0))]
+    pub reference_share: f64,
+    /// The built-in language. Only with `source = "world"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub world: Option<WorldSettings>,
+}
+
+const fn a_tenth() -> f64 {
+    0.1
+}
+
+const fn three_tenths() -> f64 {
+    0.3
+}
+
+/// Where natural text comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The built-in language.
+    World,
+    /// Paths and globs, relative to the working directory.
+    Files(Vec<String>),
+}
+
+/// How a plain text file is split into documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// The whole file is one document.
+    File,
+    /// Blank lines separate documents.
+    Paragraph,
+    /// Every line that is not blank is a document.
+    Line,
+}
+
+/// The built-in language.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorldSettings {
+    /// Seed of the language itself: another seed gives another lexicon and other facts.
+    pub seed: u64,
+    /// Nouns in the lexicon; the other word classes scale with it.
+    #[schemars(range(min = 10, max = 20_000))]
+    pub nouns: usize,
+    /// Entities that facts are about.
+    #[schemars(range(min = 10, max = 20_000))]
+    pub entities: usize,
+    /// Relations that each entity has.
+    #[schemars(range(min = 1, max = 20))]
+    pub relations: usize,
+    /// Exponent of the Zipf–Mandelbrot frequencies of words and of the popularity of entities.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub zipf_exponent: f64,
+    /// Share of sentences that state a fact.
+    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
+    pub fact_share: f64,
+}
+
+impl Default for WorldSettings {
+    fn default() -> Self {
+        Self { seed: 1, nouns: 600, entities: 150, relations: 4, zipf_exponent: 1.0, fact_share: 0.4 }
+    }
+}
+
+/// Text files to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// Paths and globs, relative to the working directory.
+    pub paths: Vec<String>,
+    /// How a `.txt` file is split into documents.
+    pub split: Split,
+    /// Field or column that holds the text in JSONL and Parquet files.
+    pub text_field: String,
+}
+
+impl CorpusSettings {
+    /// Writes out the defaults that depend on the source.
+    pub(crate) fn complete(table: &mut Table) {
+        if table.get("source").and_then(Value::as_str) == Some(WORLD) {
+            table.entry("world").or_insert_with(|| Value::Table(Table::new()));
+        } else if table.contains_key("source") {
+            table.entry("split").or_insert_with(|| "paragraph".into());
+            table.entry("text_field").or_insert_with(|| "text".into());
+        }
+    }
+
+    /// Checks what settings mean together.
+    pub(crate) fn check(&self) -> Result<(), SettingError> {
+        if self.heldout_share + self.reference_share >= 1.0 {
+            let message = "leaves nothing to train on together with heldout_share; their sum must be below 1";
+            return Err(SettingError::new("reference_share", message));
+        }
+        let of_files = [("split", self.split.is_some()), ("text_field", self.text_field.is_some())];
+        match &self.source {
+            Source::World => match of_files.iter().find(|(_, is_given)| *is_given) {
+                Some((key, _)) => {
+                    let message = "belongs to text files, and the source is \"world\"; leave it out";
+                    Err(SettingError::new(*key, message))
+                }
+                None => Ok(()),
+            },
+            Source::Files(_) if self.world.is_some() => {
+                let message = "belongs to source = \"world\", and the source is files; leave it out";
+                Err(SettingError::new("world", message))
+            }
+            Source::Files(paths) if paths.is_empty() => {
+                let message = "the list is empty; give paths or globs, or \"world\"";
+                Err(SettingError::new("source", message))
+            }
+            Source::Files(_) => Ok(()),
+        }
+    }
+
+    /// The files to read; None where the source is the built-in language.
+    #[must_use]
+    pub fn files(&self) -> Option<Files> {
+        match &self.source {
+            Source::World => None,
+            Source::Files(paths) => Some(Files {
+                paths: paths.clone(),
+                split: self.split.unwrap_or(Split::Paragraph),
+                text_field: self.text_field.clone().unwrap_or_else(|| "text".to_owned()),
+            }),
+        }
+    }
+}
+
+const WORLD: &str = "world";
+
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::World => serializer.serialize_str(WORLD),
+            Self::Files(paths) => paths.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SourceVisitor;
+        impl<'de> Visitor<'de> for SourceVisitor {
+            type Value = Source;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"world\" or a list of paths such as [\"data/*.jsonl\"]")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Source, E> {
+                Ok(match text {
+                    WORLD => Source::World,
+                    path => Source::Files(vec![path.to_owned()]),
+                })
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Source, A::Error> {
+                Vec::deserialize(de::value::SeqAccessDeserializer::new(seq)).map(Source::Files)
+            }
+        }
+        deserializer.deserialize_any(SourceVisitor)
+    }
+}
+
+impl JsonSchema for Source {
+    fn schema_name() -> Cow<'static, str> {
+        "Source".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "string" },
+            { "type": "array", "items": { "type": "string" } },
+        ] })
+    }
+}

@@ -1,0 +1,274 @@
+//! `mixture`: which natural and which synthetic documents a generation trains on.
+
+use crate::settings::{self, SettingError, nearest};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value as Json, json};
+use std::borrow::Cow;
+use std::fmt;
+use toml::Value;
+
+/// Which natural and which synthetic documents a generation trains on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mixture {
+    /// Natural share of the tokens: one number, a list with one number per generation from generation 1 on (the last one
+    /// repeats), or `"proportional"` for the natural share of all text that the mixture may draw on.
+    #[schemars(extend("x-hint" = "give a number from 0 to 1, a list, or \"proportional\""))]
+    pub natural_fraction: NaturalFraction,
+    /// Which natural documents.
+    #[serde(default)]
+    pub natural: NaturalDocuments,
+    /// Which synthetic documents.
+    #[serde(default)]
+    pub synthetic: SyntheticDocuments,
+    /// How many tokens in total.
+    #[serde(default)]
+    pub budget: Budget,
+}
+
+/// Natural share of a mixture.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NaturalFraction {
+    /// One number in `[0, 1]` per generation from generation 1 on; the last one repeats.
+    Schedule(Vec<f64>),
+    /// The natural share of all natural and synthetic text that the mixture may draw on.
+    Proportional,
+}
+
+/// Which natural documents a mixture draws on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NaturalDocuments {
+    /// The same in every generation.
+    #[default]
+    Fixed,
+    /// Documents that no earlier generation of the lineage used.
+    Fresh,
+}
+
+/// Which synthetic documents a mixture draws on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SyntheticDocuments {
+    /// Those of generation g − 1.
+    #[default]
+    Latest,
+    /// Those of all generations before g.
+    All,
+}
+
+/// Total size of a mixture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Budget {
+    /// `corpus.train_tokens`: natural text displaces synthetic text.
+    #[default]
+    Constant,
+    /// `corpus.train_tokens` of synthetic text, and natural text in addition.
+    Added,
+    /// As much as an accumulating lineage has: `corpus.train_tokens`, and `synthesis.tokens` of every earlier generation.
+    Growing,
+}
+
+/// A published regime: a name that can be written instead of the four settings.
+pub struct Regime {
+    /// The name that `mixture = "…"` accepts.
+    pub name: &'static str,
+    /// Where it was published.
+    pub source: &'static str,
+    mixture: fn() -> Mixture,
+}
+
+impl Regime {
+    /// The regime's four settings.
+    #[must_use]
+    pub fn mixture(&self) -> Mixture {
+        (self.mixture)()
+    }
+}
+
+/// Every published regime.
+pub const PUBLISHED_REGIMES: [Regime; 8] = [
+    Regime {
+        name: "replace",
+        source: "Shumailov et al. 2024; the fully synthetic loop of Alemohammad et al. 2024",
+        mixture: || constant(0.0),
+    },
+    Regime {
+        name: "replace-multiple",
+        source: "Gerstgrasser et al. 2024: replace, grown to the size of accumulate",
+        mixture: || Mixture { budget: Budget::Growing, ..constant(0.0) },
+    },
+    Regime {
+        name: "anchored",
+        source: "10 % of the original data kept: Shumailov et al. 2024; Bertrand et al. 2024",
+        mixture: || constant(0.1),
+    },
+    Regime {
+        name: "fresh-data-loop",
+        source: "the fresh data loop of Alemohammad et al. 2024",
+        mixture: || Mixture { natural: NaturalDocuments::Fresh, ..constant(0.1) },
+    },
+    Regime {
+        name: "append-human-data",
+        source: "Drayson et al. 2025",
+        mixture: || Mixture { budget: Budget::Added, ..constant(0.1) },
+    },
+    Regime {
+        name: "accumulate",
+        source: "Gerstgrasser et al. 2024",
+        mixture: || Mixture { budget: Budget::Growing, ..accumulated() },
+    },
+    Regime { name: "accumulate-subsample", source: "Kazdan et al. 2024", mixture: accumulated },
+    Regime { name: "control", source: "natural text only", mixture: Mixture::control },
+];
+
+fn constant(fraction: f64) -> Mixture {
+    Mixture {
+        natural_fraction: NaturalFraction::Schedule(vec![fraction]),
+        natural: NaturalDocuments::Fixed,
+        synthetic: SyntheticDocuments::Latest,
+        budget: Budget::Constant,
+    }
+}
+
+fn accumulated() -> Mixture {
+    Mixture {
+        natural_fraction: NaturalFraction::Proportional,
+        synthetic: SyntheticDocuments::All,
+        ..constant(1.0)
+    }
+}
+
+impl Mixture {
+    /// Natural text only.
+    #[must_use]
+    pub fn control() -> Self {
+        constant(1.0)
+    }
+
+    /// The mixture published as `name`. Words may be joined by hyphens, underscores or spaces.
+    #[must_use]
+    pub fn published(name: &str) -> Option<Self> {
+        let name = name.replace(['_', ' '], "-");
+        PUBLISHED_REGIMES.iter().find(|regime| regime.name == name).map(Regime::mixture)
+    }
+
+    /// Reads a mixture: a published name or a table of the four settings.
+    ///
+    /// # Errors
+    /// When the name is not known, or a setting makes no sense.
+    pub fn read(value: Value) -> Result<Self, SettingError> {
+        match value {
+            Value::String(name) => Self::published(&name).ok_or_else(|| unknown_regime(&name)),
+            Value::Table(table) => {
+                let mixture: Self = settings::read(table)?;
+                mixture.check()?;
+                Ok(mixture)
+            }
+            other => {
+                let message = format!(
+                    "expected a published name such as \"replace\", or a table such as {{ natural_fraction = 0.3 }}, found {}",
+                    other.type_str()
+                );
+                Err(SettingError::new("", message))
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), SettingError> {
+        let fault = |message: String| Err(SettingError::new("natural_fraction", message));
+        match &self.natural_fraction {
+            NaturalFraction::Proportional => Ok(()),
+            NaturalFraction::Schedule(fractions) if fractions.is_empty() => {
+                fault("the list is empty; give one number per generation (the last one repeats)".to_owned())
+            }
+            NaturalFraction::Schedule(fractions) => {
+                match fractions.iter().find(|fraction| !(0.0..=1.0).contains(*fraction)) {
+                    Some(fraction) => fault(format!("{fraction} is out of range; give a number from 0 to 1")),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// The JSON Schema of the setting `mixture`.
+    #[must_use]
+    pub fn setting_schema() -> Json {
+        let names: Vec<Json> = PUBLISHED_REGIMES
+            .iter()
+            .map(|regime| json!({ "const": regime.name, "description": regime.source }))
+            .collect();
+        json!({
+            "description": "What generations 1, 2, … of the arm train on: a published regime by name, or its four settings.",
+            "anyOf": [{ "type": "string", "oneOf": names }, settings::schema_of::<Self>()],
+        })
+    }
+}
+
+fn unknown_regime(name: &str) -> SettingError {
+    let known: Vec<&str> = PUBLISHED_REGIMES.iter().map(|regime| regime.name).collect();
+    let nearest = nearest(name, known.iter().copied()).unwrap_or_default();
+    let message = format!(
+        "\"{name}\" is not a published regime; the nearest is \"{nearest}\" (of {})",
+        known.join(", ")
+    );
+    SettingError::new("", message)
+}
+
+const PROPORTIONAL: &str = "proportional";
+
+impl Serialize for NaturalFraction {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Proportional => serializer.serialize_str(PROPORTIONAL),
+            Self::Schedule(one) if one.len() == 1 => one[0].serialize(serializer),
+            Self::Schedule(fractions) => fractions.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for NaturalFraction {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FractionVisitor;
+        impl<'de> Visitor<'de> for FractionVisitor {
+            type Value = NaturalFraction;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number from 0 to 1, a list of them, or \"proportional\"")
+            }
+            fn visit_f64<E: de::Error>(self, fraction: f64) -> Result<NaturalFraction, E> {
+                Ok(NaturalFraction::Schedule(vec![fraction]))
+            }
+            fn visit_i64<E: de::Error>(self, fraction: i64) -> Result<NaturalFraction, E> {
+                self.visit_f64(fraction as f64)
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<NaturalFraction, E> {
+                match text {
+                    PROPORTIONAL => Ok(NaturalFraction::Proportional),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<NaturalFraction, A::Error> {
+                Vec::deserialize(de::value::SeqAccessDeserializer::new(seq)).map(NaturalFraction::Schedule)
+            }
+        }
+        deserializer.deserialize_any(FractionVisitor)
+    }
+}
+
+impl JsonSchema for NaturalFraction {
+    fn schema_name() -> Cow<'static, str> {
+        "NaturalFraction".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let share = json!({ "type": "number", "minimum": 0.0, "maximum": 1.0 });
+        json_schema!({ "anyOf": [
+            share,
+            { "type": "array", "items": share, "minItems": 1 },
+            { "type": "string", "const": PROPORTIONAL },
+        ] })
+    }
+}

@@ -1,0 +1,86 @@
+//! `[model]`: the shape of each kind of model.
+
+use crate::settings::SettingError;
+use genloss_kernels::Precision;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// A small Llama: RMSNorm, rotary positions, SwiGLU, tied embeddings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransformerSettings {
+    /// Number of transformer blocks.
+    #[schemars(range(min = 1, max = 1000))]
+    pub layers: usize,
+    /// Hidden size: a multiple of twice the number of heads.
+    #[schemars(range(min = 2, max = 1_048_576))]
+    pub width: usize,
+    /// Number of attention heads.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub heads: usize,
+    /// Hidden size of the feed-forward layer. 11/4 of `width` if left out.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub ffn: usize,
+    /// Context length in tokens; even.
+    #[schemars(range(min = 8, max = 1_048_576))]
+    pub context: usize,
+    /// Precision of matrix products in training and in writing.
+    pub precision: Precision,
+}
+
+impl Default for TransformerSettings {
+    fn default() -> Self {
+        Self { layers: 2, width: 128, heads: 4, ffn: ffn_of(128), context: 128, precision: Precision::F32 }
+    }
+}
+
+/// Llama's 8/3 of the width, rounded up so that a multiple of 32 gives a multiple of 8.
+const fn ffn_of(width: usize) -> usize {
+    width * 11 / 4
+}
+
+impl TransformerSettings {
+    /// Writes out the default that depends on the width.
+    pub(crate) fn complete(table: &mut Table) {
+        let width = match table.get("width") {
+            None => Some(Self::default().width),
+            Some(Value::Float(width)) if width.fract() == 0.0 => Some(*width as usize),
+            Some(width) => width.as_integer().and_then(|width| usize::try_from(width).ok()),
+        };
+        if let Some(ffn) = width.and_then(|width| width.checked_mul(11)).map(|product| product / 4) {
+            table.entry("ffn").or_insert_with(|| Value::Integer(ffn.try_into().unwrap_or(i64::MAX)));
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), SettingError> {
+        let Self { width, heads, context, .. } = *self;
+        if !width.is_multiple_of(2 * heads) {
+            let message = format!(
+                "{width} does not split into {heads} heads of even width; make it a multiple of {}",
+                2 * heads
+            );
+            return Err(SettingError::new("width", message));
+        }
+        if !context.is_multiple_of(2) {
+            let message = format!("{context} is odd; long documents are read in steps of half a context");
+            return Err(SettingError::new("context", message));
+        }
+        Ok(())
+    }
+}
+
+/// An interpolated Kneser–Ney n-gram model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NgramSettings {
+    /// Order of the longest n-grams that are counted.
+    #[schemars(range(min = 1, max = 5))]
+    pub order: usize,
+}
+
+impl Default for NgramSettings {
+    fn default() -> Self {
+        Self { order: 5 }
+    }
+}

@@ -1,0 +1,177 @@
+//! The rules that there are, and those that an experiment chose.
+
+use super::SelectionRule;
+use super::best_of::BestOf;
+use super::importance::ImportanceResampling;
+use super::loss_band::LossBand;
+use super::near_duplicates::NearDuplicateLimit;
+use super::repetition::MaxRepetition;
+use crate::settings::{self, SettingError, Settings, nearest, schema_of};
+use serde_json::{Value as Json, json};
+use std::fmt;
+use std::sync::Arc;
+use toml::{Table, Value};
+
+/// Reads a rule's settings: they are returned with every default written out.
+type ReadRule = fn(Value) -> Result<(Value, Arc<dyn SelectionRule>), SettingError>;
+
+/// A rule that can be chosen.
+#[derive(Clone)]
+struct RegisteredRule {
+    name: &'static str,
+    schema: Json,
+    read: ReadRule,
+}
+
+impl RegisteredRule {
+    fn of<R: SelectionRule + Settings + 'static>() -> Self {
+        Self { name: R::name(), schema: schema_of::<R>(), read: read::<R> }
+    }
+}
+
+fn read<R: SelectionRule + Settings + 'static>(
+    value: Value,
+) -> Result<(Value, Arc<dyn SelectionRule>), SettingError> {
+    let rule: R = settings::read_value(value)?;
+    rule.check()?;
+    let value = Value::try_from(&rule).map_err(|error| SettingError::new("", error.to_string()))?;
+    Ok((value, Arc::new(rule)))
+}
+
+/// The rules that there are, in the order in which they are applied.
+#[derive(Clone)]
+pub struct SelectionRules(Vec<RegisteredRule>);
+
+impl SelectionRules {
+    /// The rules that come with the library.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self(vec![
+            RegisteredRule::of::<LossBand>(),
+            RegisteredRule::of::<MaxRepetition>(),
+            RegisteredRule::of::<ImportanceResampling>(),
+            RegisteredRule::of::<BestOf>(),
+            RegisteredRule::of::<NearDuplicateLimit>(),
+        ])
+    }
+
+    /// These rules and one more, which is applied after them.
+    #[must_use]
+    pub fn with<R: SelectionRule + Settings + 'static>(mut self) -> Self {
+        self.0.push(RegisteredRule::of::<R>());
+        self
+    }
+
+    /// Reads the table `[synthesis.selection]`.
+    ///
+    /// # Errors
+    /// When there is no such rule, or a value makes no sense.
+    pub fn read(&self, mut table: Table) -> Result<Selection, SettingError> {
+        let mut rules = Vec::new();
+        for RegisteredRule { name, read, .. } in &self.0 {
+            if let Some(value) = table.remove(*name) {
+                let (value, rule) = read(value).map_err(|error| error.below(name))?;
+                rules.push(ChosenRule { name, value, rule });
+            }
+        }
+        match table.keys().next() {
+            Some(key) => Err(self.unknown(key)),
+            None => Ok(Selection { rules }),
+        }
+    }
+
+    fn unknown(&self, key: &str) -> SettingError {
+        let known: Vec<&str> = self.0.iter().map(|rule| rule.name).collect();
+        let nearest = nearest(key, known.iter().copied()).unwrap_or_default();
+        let message = format!(
+            "unknown key \"{key}\"; the nearest valid key is \"{nearest}\" (of {})",
+            known.join(", ")
+        );
+        SettingError::new(key, message)
+    }
+
+    /// The JSON Schema of the table.
+    #[must_use]
+    pub fn schema(&self) -> Json {
+        let properties: serde_json::Map<String, Json> =
+            self.0.iter().map(|rule| (rule.name.to_owned(), rule.schema.clone())).collect();
+        json!({
+            "description": "Which of the documents that a model writes are kept. An arm's table replaces that of the experiment.",
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": false,
+        })
+    }
+}
+
+/// `[synthesis.selection]`: the rules that an experiment chose, in the order in which they are applied.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Selection {
+    rules: Vec<ChosenRule>,
+}
+
+#[derive(Clone, Debug)]
+struct ChosenRule {
+    name: &'static str,
+    /// Its settings, every default written out.
+    value: Value,
+    rule: Arc<dyn SelectionRule>,
+}
+
+impl PartialEq for ChosenRule {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.value == other.value
+    }
+}
+
+impl Selection {
+    /// Whether every document is kept.
+    #[must_use]
+    pub fn keeps_all(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// The rules and their names.
+    pub fn rules(&self) -> impl Iterator<Item = (&'static str, &dyn SelectionRule)> {
+        self.rules.iter().map(|chosen| (chosen.name, &*chosen.rule))
+    }
+
+    /// Whether a rule uses the loss of documents under the reference model.
+    #[must_use]
+    pub fn needs_losses(&self) -> bool {
+        self.rules().any(|(_, rule)| rule.needs_losses())
+    }
+
+    /// Whether a rule learns from documents before it decides.
+    #[must_use]
+    pub fn needs_pilot(&self) -> bool {
+        self.rules().any(|(_, rule)| rule.needs_pilot())
+    }
+
+    /// Documents that compete for one place.
+    #[must_use]
+    pub fn candidates(&self) -> usize {
+        self.rules().map(|(_, rule)| rule.candidates()).max().unwrap_or(1)
+    }
+
+    /// Documents written for one that is kept, as far as a rule sets that number.
+    #[must_use]
+    pub fn documents_per_kept(&self) -> f64 {
+        self.rules().map(|(_, rule)| rule.documents_per_kept()).fold(1.0, f64::max)
+    }
+
+    /// The settings as a table.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        self.rules.iter().map(|chosen| (chosen.name.to_owned(), chosen.value.clone())).collect()
+    }
+}
+
+/// As in an experiment file: `loss_band = [1.0, 4.0], best_of = 4`; nothing where everything is kept.
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rules: Vec<String> =
+            self.rules.iter().map(|chosen| format!("{} = {}", chosen.name, chosen.value)).collect();
+        f.pad(&rules.join(", "))
+    }
+}

@@ -1,0 +1,227 @@
+//! Holds a table of settings against the JSON Schema of its struct.
+
+use super::schema::{additional, choices, properties, type_names};
+use super::{SettingError, nearest};
+use serde_json::Value as Json;
+use toml::Value;
+
+/// Checks `value` against `schema`, and converts floats without a fraction where a whole number is asked for.
+pub(super) fn value(path: &str, value: &mut Value, schema: &Json) -> Result<(), SettingError> {
+    let schema = alternative(value, schema);
+    normalize_one(value, schema);
+    if let Some(types) = type_names(schema)
+        && !types.iter().any(|name| is_of_type(value, name))
+    {
+        return Err(SettingError::new(
+            path,
+            format!("expected {}, found {}", a_list(&types), described(value)),
+        ));
+    }
+    match value {
+        Value::Table(table) => table_of(path, table, schema),
+        Value::Array(items) => array(path, items, schema),
+        Value::String(text) => known_choice(path, text, schema),
+        Value::Integer(number) => in_range(path, *number as f64, &number.to_string(), schema),
+        Value::Float(number) => in_range(path, *number, &shown(*number), schema),
+        Value::Boolean(_) | Value::Datetime(_) => Ok(()),
+    }
+}
+
+/// The first of several alternative schemas that fits the type of `value`; the schema itself if there are none.
+fn alternative<'a>(value: &Value, schema: &'a Json) -> &'a Json {
+    let alternatives = schema.get("anyOf").and_then(Json::as_array).into_iter().flatten();
+    let fits =
+        |one: &&Json| type_names(one).is_some_and(|types| types.iter().any(|name| is_of_type(value, name)));
+    alternatives.into_iter().find(fits).unwrap_or(schema)
+}
+
+fn table_of(path: &str, table: &mut toml::Table, schema: &Json) -> Result<(), SettingError> {
+    let known = properties(schema);
+    if known.is_empty() && additional(schema) {
+        return Ok(());
+    }
+    for (key, inner) in table.iter_mut() {
+        let Some((_, property)) = known.iter().find(|(name, _)| *name == key) else {
+            return Err(unknown_key(&joined(path, key), known.iter().map(|(name, _)| name.as_str())));
+        };
+        value(&joined(path, key), inner, property)?;
+    }
+    let required = schema.get("required").and_then(Json::as_array).into_iter().flatten();
+    for key in required.filter_map(Json::as_str) {
+        if !table.contains_key(key) {
+            return Err(missing(&joined(path, key), schema, key));
+        }
+    }
+    Ok(())
+}
+
+/// An error about a key that no struct has.
+#[must_use]
+pub fn unknown_key<'a>(path: &str, known: impl Iterator<Item = &'a str> + Clone) -> SettingError {
+    let key = path.rsplit('.').next().unwrap_or(path);
+    let list = known.clone().collect::<Vec<_>>().join(", ");
+    let message = match nearest(key, known) {
+        Some(nearest) => format!("unknown key \"{key}\"; the nearest valid key is \"{nearest}\" (of {list})"),
+        None => format!("unknown key \"{key}\"; no key is valid here"),
+    };
+    SettingError::new(path, message)
+}
+
+fn missing(path: &str, schema: &Json, key: &str) -> SettingError {
+    let hint = properties(schema).into_iter().find(|(name, _)| *name == key);
+    let hint = hint.and_then(|(_, property)| property.get("x-hint").and_then(Json::as_str));
+    SettingError::new(path, format!("is missing{}", hint.map_or(String::new(), |hint| format!("; {hint}"))))
+}
+
+fn array(path: &str, items: &mut [Value], schema: &Json) -> Result<(), SettingError> {
+    let size = |key: &str| schema.get(key).and_then(Json::as_u64);
+    if size("minItems").is_some_and(|least| (items.len() as u64) < least) {
+        let hint = schema.get("x-hint").and_then(Json::as_str).unwrap_or("give at least one value");
+        let what =
+            if items.is_empty() { "is empty".to_owned() } else { format!("has {} values", items.len()) };
+        return Err(SettingError::new(path, format!("the list {what}; {hint}")));
+    }
+    if size("maxItems").is_some_and(|most| items.len() as u64 > most) {
+        return Err(SettingError::new(path, format!("the list has {} values; give fewer", items.len())));
+    }
+    let Some(of_item) = schema.get("items") else { return Ok(()) };
+    items.iter_mut().try_for_each(|item| value(path, item, of_item))
+}
+
+fn known_choice(path: &str, text: &str, schema: &Json) -> Result<(), SettingError> {
+    let known = choices(schema);
+    if known.is_empty() || known.iter().any(|choice| choice == text) {
+        return Ok(());
+    }
+    let nearest = nearest(text, known.iter().map(String::as_str)).unwrap_or_default();
+    let message = format!(
+        "unknown value \"{text}\"; the nearest valid value is \"{nearest}\" (of {})",
+        known.join(", ")
+    );
+    Err(SettingError::new(path, message))
+}
+
+fn in_range(path: &str, number: f64, shown: &str, schema: &Json) -> Result<(), SettingError> {
+    let bound = |key: &str| schema.get(key).and_then(Json::as_f64);
+    let (least, above) = (bound("minimum"), bound("exclusiveMinimum"));
+    let (most, below) = (bound("maximum"), bound("exclusiveMaximum"));
+    let may_be_infinite = schema.get("x-may-be-infinite").is_some();
+    let good = (number.is_finite() || may_be_infinite && number == f64::INFINITY)
+        && least.is_none_or(|least| number >= least)
+        && above.is_none_or(|above| number > above)
+        && most.is_none_or(|most| number <= most)
+        && below.is_none_or(|below| number < below);
+    if good {
+        return Ok(());
+    }
+    let is_whole = type_names(schema).is_some_and(|types| types.iter().any(|name| name == "integer"));
+    let kind = if is_whole { "whole number" } else { "number" };
+    let from = match (least, above) {
+        (Some(least), _) => Some(bound_shown(least)),
+        (None, Some(above)) => Some(format!("above {}", bound_shown(above))),
+        (None, None) => None,
+    };
+    let range = match (from, least, most, below) {
+        (Some(from), Some(_), Some(most), _) => format!("a {kind} from {from} to {}", bound_shown(most)),
+        (Some(from), Some(_), None, Some(below)) => {
+            format!("a {kind} of at least {from} and below {}", bound_shown(below))
+        }
+        (Some(from), Some(_), None, None) => format!("a {kind} of at least {from}"),
+        (Some(above), None, Some(most), _) => format!("a {kind} {above} and at most {}", bound_shown(most)),
+        (Some(above), None, None, Some(below)) => {
+            format!("a {kind} {above} and below {}", bound_shown(below))
+        }
+        (Some(above), None, None, None) => format!("a {kind} {above}"),
+        (None, _, Some(most), _) => format!("a {kind} of at most {}", bound_shown(most)),
+        (None, _, None, Some(below)) => format!("a {kind} below {}", bound_shown(below)),
+        (None, _, None, None) => format!("a finite {kind}"),
+    };
+    let hint = schema.get("x-hint").and_then(Json::as_str);
+    let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
+    Err(SettingError::new(path, format!("{shown} is out of range; give {range}{hint}")))
+}
+
+/// Converts whole numbers that are written as floats, wherever `schema` asks for a whole number.
+pub(super) fn normalize(value: &mut Value, schema: &Json) {
+    let schema = alternative(value, schema);
+    normalize_one(value, schema);
+    match value {
+        Value::Table(table) => {
+            for (key, property) in properties(schema) {
+                if let Some(inner) = table.get_mut(key) {
+                    normalize(inner, property);
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(of_item) = schema.get("items") {
+                items.iter_mut().for_each(|item| normalize(item, of_item));
+            }
+        }
+        Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => {}
+    }
+}
+
+fn normalize_one(value: &mut Value, schema: &Json) {
+    /// Floats hold every whole number up to this one.
+    const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
+    if let Value::Float(number) = *value
+        && number.fract() == 0.0
+        && number.abs() <= LARGEST_EXACT
+        && type_names(schema).is_some_and(|types| types.iter().any(|name| name == "integer"))
+    {
+        *value = Value::Integer(number as i64);
+    }
+}
+
+fn is_of_type(value: &Value, name: &str) -> bool {
+    match value {
+        Value::String(_) => name == "string",
+        Value::Integer(_) => name == "integer" || name == "number",
+        Value::Float(_) => name == "number",
+        Value::Boolean(_) => name == "boolean",
+        Value::Array(_) => name == "array",
+        Value::Table(_) => name == "object",
+        Value::Datetime(_) => false,
+    }
+}
+
+fn a_list(types: &[String]) -> String {
+    let words: Vec<&str> = types
+        .iter()
+        .filter_map(|name| match name.as_str() {
+            "integer" => Some("a whole number"),
+            "number" => Some("a number"),
+            "string" => Some("a string"),
+            "boolean" => Some("true or false"),
+            "array" => Some("a list"),
+            "object" => Some("a table"),
+            _ => None,
+        })
+        .collect();
+    words.join(" or ")
+}
+
+fn described(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("the string \"{text}\""),
+        Value::Integer(number) => format!("the number {number}"),
+        Value::Float(number) => format!("the number {}", shown(*number)),
+        Value::Boolean(truth) => truth.to_string(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Table(_) => "a table".to_owned(),
+        Value::Datetime(date) => format!("the date {date}"),
+    }
+}
+
+fn shown(number: f64) -> String {
+    number.to_string()
+}
+
+fn bound_shown(bound: f64) -> String {
+    bound.to_string()
+}
+
+fn joined(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}

@@ -1,0 +1,261 @@
+//! Settings of which there are several kinds: a table names its kind, and the kind decides which other keys it has.
+//!
+//! Each kind is a settings struct that implements the trait of its seam, and one line in a list of [`Kinds`]. A program
+//! that uses the library adds kinds of its own with [`Kinds::with`].
+
+use super::check::unknown_key;
+use super::{SettingError, nearest, properties, without_run_time_only};
+use serde_json::{Value as Json, json};
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use toml::{Table, Value};
+
+/// The trait of a seam, as a trait object, whose implementations can be chosen by name.
+pub trait Registered {
+    /// What has to be known to fill in defaults and to check a choice.
+    type Context<'a>;
+}
+
+/// The implementation that a table of settings chose, with its settings.
+pub struct Chosen<T: ?Sized> {
+    name: Arc<str>,
+    table: Table,
+    /// The table without settings that no result depends on.
+    result_table: Table,
+    settings: Arc<T>,
+}
+
+impl<T: ?Sized + Registered> Chosen<T> {
+    /// `settings` of `kind`, whose key is `key`; `own` are the same as a table with every default written out.
+    fn new(key: &str, kind: &Kind<T>, own: Table, settings: Arc<T>) -> Self {
+        let named = || Table::from_iter([(key.to_owned(), Value::String(kind.name.to_owned()))]);
+        let (mut table, mut result_table) = (named(), named());
+        table.extend(own.clone());
+        result_table.extend(without_run_time_only(own, &kind.schema));
+        Self { name: kind.name.into(), table, result_table, settings }
+    }
+}
+
+impl<T: ?Sized> Chosen<T> {
+    /// The name of the kind.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The settings as a table with every default written out, the key that names the kind first.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The same table without settings that no result depends on.
+    #[must_use]
+    pub fn result_table(&self) -> &Table {
+        &self.result_table
+    }
+}
+
+impl<T: ?Sized> Deref for Chosen<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.settings
+    }
+}
+
+impl<T: ?Sized> Clone for Chosen<T> {
+    fn clone(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            table: self.table.clone(),
+            result_table: self.result_table.clone(),
+            settings: self.settings.clone(),
+        }
+    }
+}
+
+/// Two choices are equal if all their settings are.
+impl<T: ?Sized> PartialEq for Chosen<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.table == other.table
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Chosen<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.table)
+    }
+}
+
+/// Reads the settings of one kind: they are returned with every default written out.
+pub type ReadKind<T> = fn(Table, &<T as Registered>::Context<'_>) -> Result<(Table, Arc<T>), SettingError>;
+
+/// One kind that can be chosen.
+pub struct Kind<T: ?Sized + Registered> {
+    name: &'static str,
+    schema: Json,
+    read: ReadKind<T>,
+}
+
+impl<T: ?Sized + Registered> Clone for Kind<T> {
+    fn clone(&self) -> Self {
+        Self { name: self.name, schema: self.schema.clone(), read: self.read }
+    }
+}
+
+impl<T: ?Sized + Registered> Kind<T> {
+    /// The kind called `name`, whose settings have this schema and are read by `read`.
+    #[must_use]
+    pub fn new(name: &'static str, schema: Json, read: ReadKind<T>) -> Self {
+        Self { name, schema, read }
+    }
+
+    /// The value of the key that chooses it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The JSON Schema of its settings.
+    #[must_use]
+    pub fn schema(&self) -> &Json {
+        &self.schema
+    }
+
+    /// These settings as a choice under `key`.
+    #[must_use]
+    pub fn choose(&self, key: &str, own: Table, settings: Arc<T>) -> Chosen<T> {
+        Chosen::new(key, self, own, settings)
+    }
+
+    fn has(&self, key: &str) -> bool {
+        properties(&self.schema).iter().any(|(name, _)| *name == key)
+    }
+}
+
+/// The kinds that there are, and the key that chooses between them.
+pub struct Kinds<T: ?Sized + Registered> {
+    key: &'static str,
+    description: &'static str,
+    /// The first one is the default.
+    kinds: Vec<Kind<T>>,
+}
+
+impl<T: ?Sized + Registered> Clone for Kinds<T> {
+    fn clone(&self) -> Self {
+        Self { kinds: self.kinds.clone(), ..*self }
+    }
+}
+
+impl<T: ?Sized + Registered> Kinds<T> {
+    /// Kinds chosen by `key`. A table without the key means the first one.
+    ///
+    /// # Panics
+    /// When there are none.
+    #[must_use]
+    pub fn new(key: &'static str, description: &'static str, kinds: Vec<Kind<T>>) -> Self {
+        assert!(!kinds.is_empty(), "a list of kinds has a default");
+        Self { key, description, kinds }
+    }
+
+    /// These and one more. It replaces one of the same name.
+    #[must_use]
+    pub fn with(mut self, kind: Kind<T>) -> Self {
+        self.kinds.retain(|other| other.name != kind.name);
+        self.kinds.push(kind);
+        self
+    }
+
+    /// The key that chooses.
+    #[must_use]
+    pub fn key(&self) -> &'static str {
+        self.key
+    }
+
+    /// Every kind.
+    pub fn iter(&self) -> impl Iterator<Item = &Kind<T>> {
+        self.kinds.iter()
+    }
+
+    /// The name of the kind that a table chooses, or means by leaving the key out.
+    #[must_use]
+    pub fn name_in<'a>(&'a self, table: &'a Table) -> &'a str {
+        table.get(self.key).and_then(Value::as_str).unwrap_or(self.kinds[0].name)
+    }
+
+    /// Every key that some kind has, and the one that chooses.
+    #[must_use]
+    pub fn keys(&self) -> Vec<&str> {
+        let of_kinds = self.kinds.iter().flat_map(|kind| properties(&kind.schema));
+        std::iter::once(self.key).chain(of_kinds.map(|(name, _)| name.as_str())).collect()
+    }
+
+    /// Reads the kind that a table chooses, with its settings.
+    ///
+    /// # Errors
+    /// When there is no such kind, a key belongs to another kind or to none, or a value makes no sense.
+    pub fn read(&self, mut table: Table, context: &T::Context<'_>) -> Result<Chosen<T>, SettingError> {
+        let name = match table.remove(self.key) {
+            None => self.kinds[0].name.to_owned(),
+            Some(Value::String(name)) => name,
+            Some(other) => {
+                let message = format!("expected a string, found {}", other.type_str());
+                return Err(SettingError::new(self.key, message));
+            }
+        };
+        let kind = self.kinds.iter().find(|kind| kind.name == name).ok_or_else(|| self.unknown(&name))?;
+        if let Some(key) = table.keys().find(|key| !kind.has(key)) {
+            return Err(self.foreign(key, kind));
+        }
+        let (own, settings) = (kind.read)(table, context)?;
+        Ok(Chosen::new(self.key, kind, own, settings))
+    }
+
+    fn unknown(&self, name: &str) -> SettingError {
+        let known: Vec<&str> = self.kinds.iter().map(|kind| kind.name).collect();
+        let nearest = nearest(name, known.iter().copied()).unwrap_or_default();
+        let message = format!(
+            "unknown value \"{name}\"; the nearest valid value is \"{nearest}\" (of {})",
+            known.join(", ")
+        );
+        SettingError::new(self.key, message)
+    }
+
+    fn foreign(&self, key: &str, chosen: &Kind<T>) -> SettingError {
+        if self.kinds.iter().any(|kind| kind.has(key)) {
+            let message = format!("has no meaning with {} = \"{}\"; leave it out", self.key, chosen.name);
+            return SettingError::new(key, message);
+        }
+        let known = properties(&chosen.schema);
+        unknown_key(key, known.iter().map(|(name, _)| name.as_str()))
+    }
+
+    /// The JSON Schema properties of all kinds and of the key that chooses; a kind's own keys say which kind they
+    /// belong to.
+    #[must_use]
+    pub fn properties(&self) -> Vec<(String, Json)> {
+        let choices: Vec<Json> = self.kinds.iter().map(Self::choice).collect();
+        let choosing = json!({
+            "description": self.description,
+            "type": "string",
+            "default": self.kinds[0].name,
+            "oneOf": choices,
+        });
+        let mut all = vec![(self.key.to_owned(), choosing)];
+        for kind in &self.kinds {
+            for (name, property) in properties(&kind.schema) {
+                let mut property = property.clone();
+                let description = property.get("description").and_then(Json::as_str).unwrap_or_default();
+                property["description"] =
+                    Json::String(format!("{description} (Only with `{} = \"{}\"`.)", self.key, kind.name));
+                all.push((name.clone(), property));
+            }
+        }
+        all
+    }
+
+    fn choice(kind: &Kind<T>) -> Json {
+        json!({ "const": kind.name, "description": kind.schema.get("description") })
+    }
+}

@@ -1,0 +1,50 @@
+//! JSON Schemas of settings structs, and what is read from them.
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::Value as Json;
+
+/// The JSON Schema (draft 2020-12) of a settings type, every part of it in place rather than by reference.
+#[must_use]
+pub fn schema_of<T: JsonSchema>() -> Json {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.inline_subschemas = true;
+    settings.meta_schema = None;
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// The settings of a struct, in the order of its fields, with the schema of each.
+#[must_use]
+pub fn properties(schema: &Json) -> Vec<(&String, &Json)> {
+    schema.get("properties").and_then(Json::as_object).into_iter().flatten().collect()
+}
+
+/// The types that a value may have; None where the schema leaves it open.
+pub(super) fn type_names(schema: &Json) -> Option<Vec<String>> {
+    if let Some(alternatives) = schema.get("anyOf").and_then(Json::as_array) {
+        let of_each: Option<Vec<Vec<String>>> = alternatives.iter().map(type_names).collect();
+        return of_each.map(|types| types.concat());
+    }
+    match schema.get("type") {
+        Some(Json::String(one)) => Some(vec![one.clone()]),
+        Some(Json::Array(several)) => {
+            Some(several.iter().filter_map(Json::as_str).map(str::to_owned).collect())
+        }
+        Some(_) => None,
+        None => schema.get("const").filter(|value| value.is_string()).map(|_| vec!["string".to_owned()]),
+    }
+}
+
+/// Whether a table may have keys that the schema does not name.
+pub(super) fn additional(schema: &Json) -> bool {
+    schema.get("additionalProperties") != Some(&Json::Bool(false))
+}
+
+/// The strings that a value may be; none where any may.
+pub(super) fn choices(schema: &Json) -> Vec<String> {
+    let listed = |key: &str| schema.get(key).and_then(Json::as_array).into_iter().flatten();
+    let of_alternatives = listed("oneOf").chain(listed("anyOf")).flat_map(choices);
+    let own =
+        schema.get("const").into_iter().chain(listed("enum")).filter_map(Json::as_str).map(str::to_owned);
+    own.chain(of_alternatives).collect()
+}

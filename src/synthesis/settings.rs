@@ -1,0 +1,229 @@
+//! `[synthesis]`: how a model writes its corpus.
+
+use super::method::{MethodContext, SynthesisMethod};
+use super::textbook::Textbook;
+use crate::decoding::DecodingStrategy;
+use crate::selection::{Selection, SelectionRules};
+use crate::settings::{self, Chosen, Kinds, SettingError, properties, schema_of};
+use crate::training::{ModelKind, TrainingSettings};
+use crate::units::Tokens;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use toml::{Table, Value};
+
+/// How a model writes its corpus: by a method, through a decoder, and which documents of it are kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SynthesisSettings {
+    /// What documents are written from.
+    #[serde(skip, default = "textbook")]
+    pub method: Chosen<dyn SynthesisMethod>,
+    /// Tokens of the corpus. `corpus.train_tokens` if left out. A generation writes more only for a mixture that grows and
+    /// draws on the latest corpus alone.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    pub tokens: Tokens,
+    /// Length at which a document that has not ended is cut.
+    #[serde(default = "max_document_tokens")]
+    #[schemars(range(min = 1, max = 16_777_216))]
+    pub max_document_tokens: usize,
+    /// How documents are decoded from predictions.
+    #[serde(skip, default = "plain")]
+    pub decoding: DecodingStrategy,
+    /// Which documents are kept.
+    #[serde(skip)]
+    pub selection: Selection,
+}
+
+fn textbook() -> Chosen<dyn SynthesisMethod> {
+    Textbook::default().into()
+}
+
+const fn max_document_tokens() -> usize {
+    512
+}
+
+const fn plain() -> DecodingStrategy {
+    DecodingStrategy::PLAIN
+}
+
+const SELECTION: &str = "selection";
+
+impl SynthesisSettings {
+    /// Writes a corpus of this many tokens from nothing, by plain sampling, and keeps everything.
+    #[must_use]
+    pub fn textbook(tokens: Tokens) -> Self {
+        Self {
+            method: textbook(),
+            tokens,
+            max_document_tokens: max_document_tokens(),
+            decoding: plain(),
+            selection: Selection::default(),
+        }
+    }
+
+    /// Writes out the default that depends on the corpus.
+    pub(crate) fn complete(table: &mut Table, train_tokens: Tokens) {
+        let tokens = i64::try_from(train_tokens.0).unwrap_or(i64::MAX);
+        table.entry("tokens").or_insert(Value::Integer(tokens));
+    }
+
+    /// Reads the table `[synthesis]` for a model of this kind.
+    ///
+    /// # Errors
+    /// When a key is unknown, or a value makes no sense.
+    pub fn read(
+        table: Table,
+        available: &SynthesisKinds,
+        model: &dyn ModelKind,
+        training: &TrainingSettings,
+    ) -> Result<Self, SettingError> {
+        let Groups { own, method, decoding, selection } = available.groups(table)?;
+        let decoding = DecodingStrategy::read(decoding)?;
+        if decoding.needs_hidden_states() && !model.has_hidden_states() {
+            let message = "contrastive search compares hidden states, and an n-gram has no hidden states; use a transformer or another decoder";
+            return Err(SettingError::new("contrastive_k", message));
+        }
+        let settings: Self = settings::read(own)?;
+        let max_document_tokens = settings.max_document_tokens;
+        let context = MethodContext { model, training, decoding: &decoding, max_document_tokens };
+        let method = available.methods.read(method, &context)?;
+        let selection = available.rules.read(selection).map_err(|error| error.below(SELECTION))?;
+        let settings = Self { method, decoding, selection, ..settings };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), SettingError> {
+        let are_copies = self.decoding.is_deterministic() && self.method.candidates_differ_by_decoder_only();
+        if let Some((rule, _)) = self.selection.rules().find(|(_, rule)| are_copies && rule.candidates() > 1)
+        {
+            let message = "candidates would be copies of each other: this decoder writes the same document for the same prompt; sample, or leave it out";
+            return Err(SettingError::new(format!("{SELECTION}.{rule}"), message));
+        }
+        Ok(())
+    }
+
+    /// The settings as a table, every default written out.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        self.with_method(self.method.table())
+    }
+
+    /// The settings that results depend on.
+    #[must_use]
+    pub fn result_table(&self) -> Table {
+        self.with_method(self.method.result_table())
+    }
+
+    fn with_method(&self, method: &Table) -> Table {
+        let mut table = method.clone();
+        table.extend(settings::table_of(self));
+        table.extend(self.decoding.table());
+        table.insert(SELECTION.to_owned(), Value::Table(self.selection.table()));
+        table
+    }
+}
+
+/// The methods and the selection rules that an experiment may choose.
+#[derive(Clone)]
+pub struct SynthesisKinds {
+    /// Ways of writing.
+    pub methods: Kinds<dyn SynthesisMethod>,
+    /// Rules of selection.
+    pub rules: SelectionRules,
+}
+
+/// A table `[synthesis]` by whom its keys belong to.
+struct Groups {
+    own: Table,
+    method: Table,
+    decoding: Table,
+    selection: Table,
+}
+
+impl SynthesisKinds {
+    fn groups(&self, table: Table) -> Result<Groups, SettingError> {
+        let of_methods = self.methods.keys();
+        let (own, decoding) = (own_keys(), decoding_keys());
+        let mut groups = Groups {
+            own: Table::new(),
+            method: Table::new(),
+            decoding: Table::new(),
+            selection: Table::new(),
+        };
+        for (key, value) in table {
+            let group = if key == SELECTION {
+                groups.selection = match value {
+                    Value::Table(table) => table,
+                    other => {
+                        let message = format!("expected a table of rules, found {}", other.type_str());
+                        return Err(SettingError::new(SELECTION, message));
+                    }
+                };
+                continue;
+            } else if own.contains(&key) {
+                &mut groups.own
+            } else if decoding.contains(&key) {
+                &mut groups.decoding
+            } else if of_methods.contains(&key.as_str()) {
+                &mut groups.method
+            } else {
+                let known = of_methods.into_iter().chain(own.iter().map(String::as_str));
+                let known = known.chain(decoding.iter().map(String::as_str)).chain([SELECTION]);
+                return Err(settings::unknown_key(&key, known));
+            };
+            group.insert(key, value);
+        }
+        Ok(groups)
+    }
+
+    /// The table of an arm or of the writer with what it inherits from the experiment's. One that turns to another method,
+    /// or to another decoder, leaves behind the settings of the experiment's. A selection is inherited as a whole, so that
+    /// an empty table selects nothing.
+    #[must_use]
+    pub fn inherit(&self, own: Table, base: &Table) -> Table {
+        let methods = &self.methods;
+        let of_methods: Vec<&str> = methods.keys();
+        let decoding = decoding_keys();
+        let (base_decoding, mut inherited): (Table, Table) =
+            base.clone().into_iter().partition(|(key, _)| decoding.contains(key));
+        if own.contains_key(methods.key()) && methods.name_in(&own) != methods.name_in(base) {
+            inherited.retain(|key, _| !of_methods.iter().any(|name| *name == key));
+        }
+        if own.contains_key("seed") {
+            // Keywords are a setting of the seed.
+            inherited.remove("keywords");
+        }
+        let own_decoding = own.iter().filter(|(key, _)| decoding.contains(*key));
+        let own_decoding: Table = own_decoding.map(|(key, value)| (key.clone(), value.clone())).collect();
+        inherited.extend(DecodingStrategy::inherited(&own_decoding, base_decoding));
+        inherited.extend(own);
+        inherited
+    }
+
+    /// The JSON Schema of the table.
+    #[must_use]
+    pub fn schema(&self) -> Json {
+        let own = schema_of::<SynthesisSettings>();
+        let decoders = DecodingStrategy::schemas();
+        let of_structs = std::iter::once(&own).chain(&decoders).flat_map(properties);
+        let mut all: serde_json::Map<String, Json> = self.methods.properties().into_iter().collect();
+        all.extend(of_structs.map(|(name, property)| (name.clone(), property.clone())));
+        all.insert(SELECTION.to_owned(), self.rules.schema());
+        json!({
+            "description": "How a model writes its corpus.",
+            "type": "object",
+            "properties": all,
+            "additionalProperties": false,
+        })
+    }
+}
+
+fn own_keys() -> Vec<String> {
+    properties(&schema_of::<SynthesisSettings>()).into_iter().map(|(name, _)| name.clone()).collect()
+}
+
+fn decoding_keys() -> Vec<String> {
+    DecodingStrategy::schemas().iter().flat_map(properties).map(|(name, _)| name.clone()).collect()
+}
