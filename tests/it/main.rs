@@ -10,6 +10,7 @@ mod config;
 mod corpus;
 mod decoding;
 mod directions;
+mod documents;
 mod drift;
 mod fit;
 mod folder;

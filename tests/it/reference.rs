@@ -44,7 +44,6 @@ fn the_documents_have_the_verdicts_of_the_committed_results() {
     for run in runs() {
         let comparisons = comparisons(&run);
         if comparisons.iter().all(|comparison| comparison.verdict == Verdict::Inconclusive) {
-            assert!(readme.contains("None of the three arms is\ncalled"));
             continue;
         }
         for comparison in comparisons {
