@@ -1,9 +1,21 @@
-//! Figures and a page out of what is on record: computes nothing new.
+//! Figures and an HTML page made of a run's records; nothing new is computed here.
 //!
 //! [`write()`] makes `report.html`, one self-contained page without scripts or links to elsewhere, and `figures/`, every
-//! figure of the page as SVG and PNG. Each figure is laid out once and drawn by one function onto either backend. Text
-//! from a corpus and names from a file are data: they are escaped wherever they go. The
+//! figure of the page as SVG and PNG. Each figure is laid out once and drawn in both formats. Text from a
+//! corpus and names from a file are data: they are escaped wherever they go. The
 //! store writes them, so that a page is whole or does not exist.
+//!
+//! ```
+//! use genloss::{config::CONTROL, report, store, verdict};
+//!
+//! let study = store::read_all("generations/reference/quiet-collapse".as_ref())?;
+//! let recorded = &study[0];
+//! let (name, observations) = (&recorded.experiment.name, recorded.observations());
+//! let comparisons = verdict::compare(name, &observations, CONTROL, &recorded.catalogue());
+//! let svg = report::figure(recorded, &comparisons, "effects").expect("an arm was compared");
+//! assert!(svg.starts_with("<svg"));
+//! # Ok::<(), store::StoreError>(())
+//! ```
 
 mod figures;
 mod laws;
@@ -71,7 +83,7 @@ pub fn write(
         let comparisons: Vec<&ArmComparison> = comparisons.iter().filter(|c| c.experiment == *name).collect();
         let samples = samples.iter().filter(|sample| sample.experiment == *name).collect();
         let drawn = draw(one, &comparisons, out, &folder)?;
-        sections.push(page::Section { recorded: one, comparisons, samples, figures: drawn });
+        sections.push(page::ExperimentSection { recorded: one, comparisons, samples, figures: drawn });
     }
     let page = out.join("report.html");
     store::write_derived(&page, page::html(&sections).into_string().as_bytes())?;

@@ -59,7 +59,7 @@ pub fn tables(fitted: &Fitted) -> Vec<FitTable> {
 const LAWS: [&str; 9] = ["trained on", "law", "of", "points", "E", "α", "β", "A, B", "held-out error"];
 
 const MEANING: &str = "L = E + A·N^−α + B·D^−β: held-out loss in nats per token, N parameters, D tokens seen. In \
-    brackets 95 % intervals. Held-out error: how far a law fitted without the largest runs is off in them.";
+    brackets 95 % intervals. Held-out error: the relative error, in the largest runs, of a law that was fitted without them.";
 
 fn law(fit: &LawFit) -> Vec<String> {
     let scales = fit.constants.iter().filter(|constant| ["A", "B"].contains(&constant.name));
@@ -78,7 +78,7 @@ fn law(fit: &LawFit) -> Vec<String> {
     ]
 }
 
-/// A constant with its interval: "0.35 [0.31, 0.39]".
+/// A constant of a law with its interval: "0.35 [0.31, 0.39]".
 fn constant(fit: &LawFit, wanted: &str) -> String {
     let found = fit.constants.iter().find(|constant| constant.name == wanted);
     found.map_or("–".to_owned(), |LawConstant { value, interval: [low, high], .. }| {

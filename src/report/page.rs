@@ -1,4 +1,4 @@
-//! The page: verdicts first, then the evidence, then the text itself, then exactly what was run.
+//! The HTML page: verdicts first, then the evidence, the texts, and exactly what was run.
 
 mod laws;
 mod records;
@@ -13,15 +13,15 @@ use crate::store::{RunRecord, Sample};
 use crate::verdict::ArmComparison;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-/// What the page says about an experiment.
-pub(super) struct Section<'a> {
+/// One experiment of the page.
+pub(super) struct ExperimentSection<'a> {
     pub(super) recorded: &'a RunRecord,
     pub(super) comparisons: Vec<&'a ArmComparison>,
     pub(super) samples: Vec<&'a Sample>,
     pub(super) figures: Vec<DrawnFigure>,
 }
 
-/// A part of an experiment's section: anchor, heading, introduction and figures.
+/// A chapter of an experiment's section, with the figures of one topic.
 struct Chapter {
     anchor: &'static str,
     heading: &'static str,
@@ -40,24 +40,24 @@ const EVIDENCE: [Chapter; 9] = [
     Chapter {
         anchor: "causes",
         heading: "Where the loss comes from",
-        introduction: "The differences in types, split into three. Finite sampling is what models would lose that know \
-                       how often each type occurs and make no error: no better model avoids it. Decoding is what \
-                       temperature and truncation add in such a loop. Misfit is all the rest: what the models \
-                       themselves lose, or, where its bar points the other way, the noise they make up.",
+        introduction: "The differences in types, split into three components. Finite sampling is what even models that \
+                       know the frequency of every type would lose: no better model avoids it. Decoding is what \
+                       temperature and truncation add in such a loop. Misfit is the rest: what the models \
+                       themselves lose or, where the bar points the other way, noise that they add.",
         topic: Topic::Causes,
     },
     Chapter {
         anchor: "tail-left",
         heading: "What is left of the tail",
-        introduction: "Medium and rare facts that the models still know, and rare words and tokens that they still write, of those \
-                       that a natural text of the same size would hold.",
+        introduction: "Medium and rare facts that the models still know, and rare words and tokens that they still write, as a \
+                       share of those in a natural text of the same size.",
         topic: Topic::TailLeft,
     },
     Chapter {
         anchor: "trajectories",
         heading: "Trajectories",
-        introduction: "Every metric over generations. The control, in black, is trained anew on natural text in every \
-                       generation: what it does, the pipeline does by itself.",
+        introduction: "Every metric over generations. The control, in black, is trained on natural text in every generation: \
+                       whatever changes in it is an effect of the pipeline.",
         topic: Topic::Trajectories,
     },
     Chapter {
@@ -82,7 +82,7 @@ const EVIDENCE: [Chapter; 9] = [
     Chapter {
         anchor: "facts",
         heading: "Recall of facts",
-        introduction: "The built-in world states facts of long-tailed popularity; each model is asked them back.",
+        introduction: "The built-in world states facts of long-tailed popularity; each model is asked to recall them.",
         topic: Topic::Facts,
     },
     Chapter {
@@ -94,7 +94,7 @@ const EVIDENCE: [Chapter; 9] = [
 ];
 
 /// The whole page.
-pub(super) fn html(sections: &[Section]) -> Markup {
+pub(super) fn html(sections: &[ExperimentSection]) -> Markup {
     let names: Vec<&str> = sections.iter().map(|section| section.recorded.experiment.name.as_str()).collect();
     let body = html! {
         @if sections.is_empty() { p { "There is no experiment on record." } }
@@ -127,11 +127,11 @@ fn document(title: &str, body: &Markup, version: &str) -> Markup {
     }
 }
 
-fn version<'a>(sections: &'a [Section]) -> &'a str {
+fn version<'a>(sections: &'a [ExperimentSection]) -> &'a str {
     sections.first().map_or(env!("CARGO_PKG_VERSION"), |section| &section.recorded.provenance.version)
 }
 
-fn experiment(index: usize, section: &Section) -> Markup {
+fn experiment(index: usize, section: &ExperimentSection) -> Markup {
     let id = |anchor: &str| format!("e{}-{anchor}", index + 1);
     let chapters = EVIDENCE.iter().filter(|chapter| section.figures.iter().any(|f| f.topic == chapter.topic));
     let chapters: Vec<&Chapter> = chapters.collect();
@@ -172,7 +172,7 @@ fn experiment(index: usize, section: &Section) -> Markup {
     }
 }
 
-/// A figure on its white card, with the names of its files.
+/// A figure on a white card, with its caption and the names of its files.
 fn inline(figure: &DrawnFigure) -> Markup {
     html! {
         figure {
@@ -184,7 +184,7 @@ fn inline(figure: &DrawnFigure) -> Markup {
     }
 }
 
-/// A number as a table shows it.
+/// A number with at most three decimals, fewer if it is large.
 fn number(value: f64) -> String {
     let decimals = match value.abs() {
         size if size >= 1000.0 => 0,
@@ -195,13 +195,13 @@ fn number(value: f64) -> String {
     format!("{value:.decimals$}").replace('-', "−")
 }
 
-/// A number with its sign.
+/// As [`number`], with a sign.
 fn signed(value: f64) -> String {
     let text = number(value);
     if value > 0.0 { format!("+{text}") } else { text }
 }
 
-/// A count in groups of three.
+/// A count with its digits in groups of three.
 fn count(value: u64) -> String {
     crate::units::Tokens(value).to_string().replace('_', "\u{202f}")
 }

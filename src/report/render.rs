@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use tiny_skia::{Color, FillRule, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, Transform};
 use ttf_parser::{Face, GlyphId, OutlineBuilder};
 
-/// Pixels per point of a PNG.
+/// Resolution of a PNG, in pixels per point.
 const PIXELS_PER_POINT: f64 = 2.0;
 
 /// Fonts of an SVG; a browser takes the first that it has.
@@ -170,7 +170,7 @@ fn font() -> &'static Font {
 }
 
 impl Font {
-    /// The glyph of a character; the box that stands for all that the font lacks, if it lacks it.
+    /// The glyph of a character, or an empty box if the font lacks it.
     fn glyph(&self, c: char) -> GlyphId {
         self.face.glyph_index(c).unwrap_or(GlyphId(0))
     }
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_inked_where_it_stands() {
+    fn a_text_is_drawn_at_its_point() {
         let image = Pixmap::decode_png(&png(&scene_with("nnnn")).unwrap()).unwrap();
         let is_dark = |x: u32, y: u32| image.pixel(x, y).is_some_and(|pixel| pixel.red() < 128);
         let dark: Vec<(u32, u32)> =

@@ -35,6 +35,7 @@ const EXPERIMENTS: &str = "experiments";
 const GENERATION_COLUMNS: [&str; 4] = ["experiment", "seed", "arm", "generation"];
 const MEASUREMENT_COLUMNS: [&str; 9] =
     ["experiment", "seed", "arm", "generation", "metric", "unit", "value", "std_err", "n"];
+
 /// Returns whether `folder` is a study, rather than the folder of a run.
 #[must_use]
 pub fn is_study(folder: &Path) -> bool {
@@ -69,6 +70,16 @@ pub fn export(recorded: &[RunRecord], folder: &Path) -> Result<(), StoreError> {
 }
 
 /// Reads the records of a study, in the order in which they were exported.
+///
+/// ```
+/// use genloss::store;
+///
+/// let study = store::read_study("generations/reference/quiet-collapse".as_ref())?;
+/// let lineage = &study[0].lineages[0];
+/// assert_eq!((lineage.seed, lineage.arm.as_str(), lineage.generations.len()), (1, "control", 5));
+/// assert!(lineage.generations[4].value("heldout_loss") > Some(0.0));
+/// # Ok::<(), store::StoreError>(())
+/// ```
 ///
 /// # Errors
 /// If a file is missing or damaged, or its rows do not belong to its experiments.

@@ -1,4 +1,4 @@
-//! The report of made-up experiments: one arm collapses, one holds.
+//! The report of made-up experiments: one arm collapses, one is stable.
 
 use genloss::baseline::{Baseline, DriftCurve, ReplicateMean};
 use genloss::config::{Arm, CONTROL, Experiment};
@@ -71,7 +71,7 @@ fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm])
     }
 }
 
-/// Where a metric starts, and where it ends after losing everything.
+/// The value of a metric at generation 0, and after a total loss.
 fn ends(metric: &str) -> (f64, f64) {
     match metric {
         "heldout_loss" => (3.02, 4.1),
@@ -192,7 +192,7 @@ fn curves(lost: f64) -> Curves {
     }
 }
 
-/// Drift that takes half of what the arms lose, and decoding another quarter.
+/// Half of what the arms lose is due to drift, another quarter to decoding.
 fn baseline(generations: usize, arms: &[MadeUpArm]) -> Baseline {
     let metrics = ["tail_mass", "tail_coverage", "hill_0", "hill_1", "hill_2"];
     let metrics = metrics.iter().flat_map(|metric| [(*metric).to_owned(), format!("{metric}_words")]);
@@ -289,7 +289,7 @@ fn many_arms() -> RunRecord {
     made_up("many", &[1, 2], 30, &arms, |_, _| 31, &[])
 }
 
-/// Writes the report into `out` and gives back the page.
+/// Writes the report into `out` and returns the page.
 fn page(recorded: &[RunRecord], out: &Path) -> String {
     let comparisons: Vec<ArmComparison> = recorded.iter().flat_map(comparisons).collect();
     let samples: Vec<Sample> = recorded.iter().flat_map(samples).collect();
@@ -329,7 +329,7 @@ fn every_figure_is_written_as_svg_and_png() {
 }
 
 #[test]
-fn the_page_says_every_verdict_and_needs_nothing_from_elsewhere() {
+fn the_page_has_every_verdict_and_loads_nothing_from_elsewhere() {
     let out = tempfile::tempdir().unwrap();
     let recorded = showpiece();
     let html = page(std::slice::from_ref(&recorded), out.path());
@@ -346,7 +346,7 @@ fn the_page_says_every_verdict_and_needs_nothing_from_elsewhere() {
 }
 
 #[test]
-fn the_page_says_what_a_selected_corpus_cost() {
+fn the_page_has_the_cost_of_a_selected_corpus() {
     let out = tempfile::tempdir().unwrap();
     let mut recorded = showpiece();
     assert!(!page(std::slice::from_ref(&recorded), out.path()).contains("selected"));
@@ -361,7 +361,7 @@ fn the_page_says_what_a_selected_corpus_cost() {
 }
 
 #[test]
-fn a_record_without_a_baseline_says_how_to_add_it() {
+fn a_page_without_a_baseline_says_how_to_add_it() {
     let out = tempfile::tempdir().unwrap();
     let before = RunRecord { baseline: None, ..showpiece() };
     let html = page(&[before], out.path());
@@ -370,7 +370,7 @@ fn a_record_without_a_baseline_says_how_to_add_it() {
 }
 
 #[test]
-fn text_of_a_corpus_and_names_of_arms_are_shown_as_they_are_and_never_run() {
+fn markup_in_corpora_and_names_of_arms_is_shown_as_text() {
     let arms = [(CONTROL, 0.0), ("<script>alert(1)</script>", 0.2), ("a\" onload=\"b", 0.1)];
     let recorded = made_up("hostile", &[1, 2], 2, &arms, |_, _| 3, &[]);
     let out = tempfile::tempdir().unwrap();
@@ -415,7 +415,7 @@ fn unfinished_small_and_large_experiments_all_have_a_page() {
 }
 
 #[test]
-fn several_experiments_share_a_page_and_keep_their_figures_apart() {
+fn several_experiments_share_a_page_and_have_a_folder_of_figures_each() {
     let two = [(CONTROL, 0.0), ("unanchored", 0.2)];
     let first = made_up("first", &[1, 2], 3, &two, |_, _| 4, &[]);
     let second = made_up("second", &[1], 2, &two, |_, _| 3, &[]);
@@ -427,7 +427,7 @@ fn several_experiments_share_a_page_and_keep_their_figures_apart() {
 }
 
 #[test]
-fn missing_texts_are_said_to_be_missing() {
+fn a_page_without_texts_says_so() {
     let out = tempfile::tempdir().unwrap();
     let recorded = showpiece();
     let path = report::write(std::slice::from_ref(&recorded), &[], &[], out.path()).unwrap();
@@ -442,9 +442,9 @@ fn a_folder_that_cannot_be_written_is_named() {
     assert!(error.to_string().contains("report.html"), "{error}");
 }
 
-/// Leaves the showpiece where it can be looked at: `GENLOSS_SHOW=folder cargo test --test it showpiece`.
+/// Writes the showpiece into a folder, to be looked at: `GENLOSS_SHOW=folder cargo test --test it showpiece`.
 #[test]
-fn the_showpiece_can_be_looked_at() {
+fn the_showpiece_is_written_on_request() {
     if let Some(folder) = std::env::var_os("GENLOSS_SHOW") {
         let folder = Path::new(&folder);
         page(&[showpiece()], folder);

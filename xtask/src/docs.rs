@@ -107,3 +107,15 @@ fn book_source(root: &Path) -> PathBuf {
     let nested = root.join("docs/src");
     if nested.join("SUMMARY.md").exists() { nested } else { root.join("docs") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `cargo xtask docs --check`, with the build of the other tests.
+    #[test]
+    fn the_documents_are_current() {
+        check(Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the repository"))
+            .unwrap();
+    }
+}

@@ -1,4 +1,4 @@
-//! The page of fitted laws: figures first, then the tables, then what they were fitted to.
+//! The page of fitted laws: figures, tables, and the runs that they were fitted to.
 
 use super::inline;
 use crate::fit::Fitted;
@@ -22,7 +22,7 @@ pub(super) fn article(fitted: &Fitted, runs: &[&str], figures: &[DrawnFigure]) -
             }
             section {
                 h2 { "Fitted to" }
-                p { (fitted.points.len()) " models of the runs below; every number stands in fit.json." }
+                p { (fitted.points.len()) " models of the runs below; every number is in fit.json." }
                 details { summary { (runs.len()) " runs" } ul { @for run in runs { li { (run) } } } }
             }
         }

@@ -23,7 +23,7 @@ pub(super) fn all(recorded: &RunRecord) -> Markup {
     }
 }
 
-/// Whether the arms trained on equally many tokens.
+/// A sentence on whether all arms trained on the same number of tokens.
 fn equality(recorded: &RunRecord) -> String {
     let unequal: Vec<String> = (0..=last_generation(recorded))
         .filter(|&generation| {
@@ -36,7 +36,7 @@ fn equality(recorded: &RunRecord) -> String {
         "In every generation all arms and seeds trained on the same number of tokens.".to_owned()
     } else {
         format!(
-            "The arms did not train on the same number of tokens in generation {}: part of any difference there may be \
+            "The arms did not train on the same number of tokens in generation {}: part of any difference may be due to \
              the amount of text.",
             unequal.join(", ")
         )
@@ -190,14 +190,14 @@ fn mean_at_last(recorded: &RunRecord, arm: &str, metric: &str) -> String {
     }
 }
 
-/// The resolved file and how the run was made.
+/// The resolved experiment file, and the provenance of the run.
 pub(super) fn settings(recorded: &RunRecord) -> Markup {
     let provenance = &recorded.provenance;
     let list = |words: &[String]| if words.is_empty() { "none".to_owned() } else { words.join(", ") };
     html! {
         h3 { "The experiment file, every default written out" }
         pre { code { (recorded.experiment_toml) } }
-        h3 { "How it was made" }
+        h3 { "Provenance" }
         dl {
             dt { "genloss" } dd { (provenance.version) ", features: " (list(&provenance.features)) }
             dt { "Processor" } dd { (provenance.cpu) }

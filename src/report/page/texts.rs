@@ -1,20 +1,20 @@
-//! What the models wrote, side by side.
+//! Synthetic documents, side by side.
 
-use super::Section;
+use super::ExperimentSection;
 use crate::report::Sample;
 use crate::report::series::{arms, evenly_spaced, last_generation};
 use crate::seed::SHARED;
 use maud::{Markup, html};
 
-/// More generations than this make the table too long to take in.
+/// Rows of the table; of more generations some are left out.
 const MOST_GENERATIONS: usize = 7;
-/// Documents per generation and arm.
+/// Documents shown per generation and arm.
 const DOCUMENTS: usize = 2;
-/// Characters of a document.
+/// Characters shown of a document.
 const EXCERPT: usize = 320;
 
 /// A row per generation, a column per arm.
-pub(super) fn side_by_side(section: &Section) -> Markup {
+pub(super) fn side_by_side(section: &ExperimentSection) -> Markup {
     let Some(seed) =
         section.samples.iter().find(|sample| !sample.documents.is_empty()).map(|sample| sample.seed)
     else {
@@ -32,8 +32,8 @@ pub(super) fn side_by_side(section: &Section) -> Markup {
     let width = 7 + 15 * arms.len();
     html! {
         p {
-            "The first documents of seed " (seed) ", shortened to " (EXCERPT) " characters. They are shown as they came, \
-             not picked."
+            "The first documents of seed " (seed) ", shortened to " (EXCERPT) " characters. They are not \
+             selected in any way."
             @if last >= MOST_GENERATIONS { " Some generations are left out." }
         }
         div.scroll tabindex="0" role="group" aria-label="Texts, scrolls sideways" {
@@ -66,7 +66,7 @@ fn cell(samples: &[&Sample], arm: &str, generation: usize) -> Markup {
     }
 }
 
-/// The beginning of a document, cut between words where possible. Control characters are shown as what cannot be shown.
+/// The beginning of a document, cut between words if possible. Control characters become the replacement character.
 fn excerpt(document: &str) -> String {
     let visible =
         |c: char| if c.is_control() && !c.is_whitespace() { char::REPLACEMENT_CHARACTER } else { c };

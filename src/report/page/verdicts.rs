@@ -1,6 +1,6 @@
-//! The first screen: what became of every arm.
+//! The first screen: the verdict on every arm.
 
-use super::{Section, number, signed};
+use super::{ExperimentSection, number, signed};
 use crate::config::CONTROL;
 use crate::measure::Family;
 use crate::report::series::{Series, arms, last_generation};
@@ -9,8 +9,8 @@ use maud::{Markup, html};
 
 const ORDER: [Verdict; 4] = [Verdict::Collapsed, Verdict::Narrowing, Verdict::Stable, Verdict::Inconclusive];
 
-/// The experiment in two sentences.
-pub(super) fn summary(section: &Section) -> Markup {
+/// The verdicts and the size of the experiment, in two sentences.
+pub(super) fn summary(section: &ExperimentSection) -> Markup {
     let experiment = &section.recorded.experiment;
     let seeds = experiment.seeds.len();
     let reached = last_generation(section.recorded);
@@ -27,7 +27,7 @@ pub(super) fn summary(section: &Section) -> Markup {
     }
 }
 
-/// How many arms have which verdict.
+/// The number of arms with each verdict.
 fn tally(comparisons: &[&ArmComparison]) -> String {
     if comparisons.is_empty() {
         return "There is nothing to compare yet: only the control is on record.".to_owned();
@@ -45,15 +45,15 @@ fn tally(comparisons: &[&ArmComparison]) -> String {
         format!("{count} {state}{word}")
     });
     let total = plural(comparisons.len(), "arm");
-    format!("Of {total} held against the control, {}.", parts.collect::<Vec<_>>().join(", "))
+    format!("Of {total} compared with the control, {}.", parts.collect::<Vec<_>>().join(", "))
 }
 
 fn plural(count: usize, word: &str) -> String {
     if count == 1 { format!("{count} {word}") } else { format!("{count} {word}s") }
 }
 
-/// A row per arm.
-pub(super) fn table(section: &Section) -> Markup {
+/// A table with a row per arm.
+pub(super) fn table(section: &ExperimentSection) -> Markup {
     let arms = arms(section.recorded);
     html! {
         div.scroll {
@@ -85,7 +85,7 @@ fn swatch(arm: &Series) -> Markup {
 
 fn without_comparison(arm: &Series) -> Markup {
     let why = if arm.name == CONTROL {
-        "Natural text only: what the others are held against."
+        "Natural text only: the others are compared with it."
     } else {
         "Not compared."
     };
@@ -131,7 +131,7 @@ fn difference(effect: &Effect) -> Markup {
     }
 }
 
-/// Of each family the headline metric that is furthest from the control, in practical sizes.
+/// The headline metric of each family that is furthest from the control, in units of its practical size.
 fn key_effects(comparison: &ArmComparison) -> Vec<&Effect> {
     let size = |effect: &Effect| effect.practical_size.map_or(0.0, |size| effect.difference / size);
     let strongest = |family| {
@@ -144,8 +144,8 @@ fn key_effects(comparison: &ArmComparison) -> Vec<&Effect> {
     [Family::Tail, Family::Entropy, Family::HeldOut].into_iter().filter_map(strongest).collect()
 }
 
-/// What the words mean, as far as they occur.
-pub(super) fn meaning(section: &Section) -> Markup {
+/// Definitions of the verdicts that occur.
+pub(super) fn meaning(section: &ExperimentSection) -> Markup {
     let occurs = |verdict| section.comparisons.iter().any(|comparison| comparison.verdict == verdict);
     html! {
         div.meaning {
@@ -156,7 +156,7 @@ pub(super) fn meaning(section: &Section) -> Markup {
                 p { strong { (capital(verdict.word())) } " means: " (definition(verdict)) }
             }
             p.sub {
-                "Intervals hold 95 % each. A call of narrowing allows for all headline metrics and all generations \
+                "Intervals are 95 % intervals. A call of narrowing allows for all headline metrics and all generations \
                  together (" (100.0 * FAMILY_WISE_ERROR) " % per arm) and uses no later generation than the one it names. The practical sizes are \
                  conventions, not calibrated against known collapses."
             }
