@@ -1,14 +1,19 @@
-//! Where a transformer runs: `cpu`, or `cuda:0` and so on.
+//! Devices for transformer models, by name: `cpu`, or `cuda:0` and so on.
+//!
+//! ```
+//! assert!(genloss::device::parse("cpu")?.is_cpu());
+//! # Ok::<(), genloss::model::ModelError>(())
+//! ```
 
 use crate::model::ModelError;
 use candle_core::Device;
 
-/// The device of that name.
+/// Opens a device by its name.
 ///
 /// # Errors
-/// When the name is not known, the program was built without support for it, or the device is not there.
+/// If the name is unknown, the program was built without support for it, or the device is missing.
 pub fn parse(name: &str) -> Result<Device, ModelError> {
-    let refuse = |reason: String| ModelError::Device { name: name.to_owned(), reason };
+    let error = |reason: String| ModelError::Device { name: name.to_owned(), reason };
     if name == "cpu" {
         return Ok(Device::Cpu);
     }
@@ -18,18 +23,18 @@ pub fn parse(name: &str) -> Result<Device, ModelError> {
         None => None,
     };
     let Some(ordinal) = ordinal else {
-        return Err(refuse("not a device; use cpu, or cuda:0 for the first NVIDIA GPU".to_owned()));
+        return Err(error("not a device; use cpu, or cuda:0 for the first NVIDIA GPU".to_owned()));
     };
     if !cfg!(feature = "cuda") {
-        return Err(refuse(
-            "this genloss was built without it; build with --features cuda, or use cpu".to_owned(),
+        return Err(error(
+            "this genloss was built without CUDA; build with --features cuda, or use cpu".to_owned(),
         ));
     }
     Device::new_cuda(ordinal)
-        .map_err(|error| refuse(format!("{}; see that nvidia-smi lists it, or use cpu", one_line(&error))))
+        .map_err(|cause| error(format!("{}; check that nvidia-smi lists it, or use cpu", one_line(&cause))))
 }
 
-/// An error of candle without its backtrace.
+/// A candle error without its backtrace.
 fn one_line(error: &candle_core::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
@@ -39,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_that_cannot_be_had_says_what_to_try() {
+    fn a_device_that_cannot_be_used_says_what_to_try() {
         assert!(parse("cpu").unwrap().is_cpu());
         assert!(parse("tpu").unwrap_err().to_string().contains("use cpu, or cuda:0"));
         assert!(parse("cuda:x").is_err());

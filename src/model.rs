@@ -1,10 +1,13 @@
-//! The first seam of the loop: what it asks of a language model.
+//! Language models: the trait that the loop uses, its implementations, and how models are read from folders.
 //!
-//! Two implementations: [`transformer`], a small Llama on candle, and [`ngram`], interpolated Kneser–Ney.
+//! There are two implementations: [`transformer`], a small Llama on candle, and [`ngram`], interpolated Kneser–Ney. A new
+//! one implements [`LanguageModel`] in a module of its own, and is one line in the list of [`FolderFormat`]s.
+//! [`ngram`] has an example of a model that is trained and asked for predictions.
 
 use crate::decoding::{DecodingStrategy, SamplingSettings};
 use crate::documents::{Documents, TokenId};
 use crate::stage::Stage;
+use candle_core::Device;
 use std::path::{Path, PathBuf};
 
 mod error;
@@ -21,21 +24,21 @@ pub use genloss_kernels::Precision;
 pub use purpose::Purpose;
 pub use settings::{NgramSettings, TransformerSettings};
 
-/// What the loop asks of a model.
+/// A model that scores documents and writes new ones. Documents do not include the start token.
 pub trait LanguageModel: Send + Sync {
-    /// For every token of every document: its natural-log probability given the document before it, and the
-    /// entropy in nats of the prediction it came from.
+    /// For every token of every document: its natural-log probability given the document before it, and the entropy in
+    /// nats of that prediction. Computed in f32, whatever the model's precision.
     ///
     /// # Errors
-    /// When the run is interrupted, or the backend fails.
+    /// If the run is interrupted, a token is unknown, or the device fails.
     fn score(&self, documents: &Documents, stage: &Stage) -> Result<Scores, ModelError>;
 
-    /// The natural-log probability of every token as a document written through `decoding` would go on with it, given
-    /// the document before it; −∞ where `decoding` would never write it. Beam search and contrastive search have no such
-    /// number: they do not choose by one prediction.
+    /// The natural-log probability of every token under `decoding`, given the document before it: −∞ for a token that
+    /// `decoding` would never choose. Computed in f32. (Beam search and contrastive search do not choose by one
+    /// prediction, so they have no such number.)
     ///
     /// # Errors
-    /// When the run is interrupted, or the backend fails.
+    /// If the run is interrupted, a token is unknown, or the device fails.
     fn score_decoded(
         &self,
         documents: &Documents,
@@ -43,23 +46,24 @@ pub trait LanguageModel: Send + Sync {
         stage: &Stage,
     ) -> Result<Vec<f32>, ModelError>;
 
-    /// One document per prompt. Document i of the request draws from the stage's stream `item(i)`, so what it says
-    /// depends neither on the documents beside it nor on the number of threads.
+    /// Writes one document per prompt, in the model's precision. Document i of the request draws from the stage's stream
+    /// `item(i)`, so it depends neither on the documents beside it nor on the number of threads.
     ///
     /// # Errors
-    /// When the run is interrupted, the backend fails, or the decoder needs what the model does not have.
+    /// If the run is interrupted, a token is unknown, the device fails, or the decoder needs what the model does not have.
     fn generate(&self, request: &Generate, stage: &Stage) -> Result<Documents, ModelError>;
 
-    /// The same model as a measurement asks it to write: nothing rounded that need not be. None if it is that already.
+    /// The same model writing in f32, for measurements that let it write; None if it already does.
     fn in_full_precision(&self) -> Option<Box<dyn LanguageModel>> {
         None
     }
 
-    /// For every token of every document, given the document before it: how probable it was, and a token drawn in its
-    /// place through `decoding`, from `uniforms` (one per token, in [0, 1), flat).
+    /// For every token of every document, given the document before it: its log-probability, and a token drawn in its
+    /// place through `decoding`. `uniforms` has one number in [0, 1) per token, in the order of [`Documents::flat`].
+    /// Computed in the model's precision.
     ///
     /// # Errors
-    /// When the run is interrupted, or the backend fails.
+    /// If the run is interrupted, a token is unknown, or the device fails.
     fn redraw(
         &self,
         documents: &Documents,
@@ -68,10 +72,10 @@ pub trait LanguageModel: Send + Sync {
         stage: &Stage,
     ) -> Result<Vec<Redrawn>, ModelError>;
 
-    /// Writes the model into the existing folder `dir`.
+    /// Writes the model to the existing folder `dir`.
     ///
     /// # Errors
-    /// When the folder cannot be written.
+    /// If the folder cannot be written.
     fn save(&self, dir: &Path) -> Result<(), ModelError>;
 }
 
@@ -79,31 +83,51 @@ pub trait LanguageModel: Send + Sync {
 pub struct Loaded {
     /// The model.
     pub model: Box<dyn LanguageModel>,
-    /// Tokens that it knows.
+    /// Size of its vocabulary.
     pub vocab_size: usize,
     /// The tokens that start and end its documents.
     pub special: SpecialTokens,
 }
 
-/// Reads a model folder of either kind: the folder of a generation, or any Llama-shaped Hugging Face folder.
-///
-/// # Errors
-/// When the folder is not there, not whole, or of a kind that is not known.
-pub fn load(dir: &Path, device: &candle_core::Device) -> Result<Loaded, ModelError> {
-    if ngram::Ngram::is_folder(dir) {
-        let model = ngram::Ngram::load(dir)?;
-        let (vocab_size, special) = (model.vocab_size(), model.special());
-        return Ok(Loaded { model: Box::new(model), vocab_size, special });
-    }
-    let model = transformer::Transformer::load(dir, device)?;
-    let (vocab_size, special) = (model.vocab_size(), model.special());
-    Ok(Loaded { model: Box::new(model), vocab_size, special })
+/// How models of one kind are stored in folders.
+pub trait FolderFormat: Send + Sync {
+    /// Whether `dir` looks like a folder of this format, complete or not.
+    fn recognises(&self, dir: &Path) -> bool;
+
+    /// Reads the model in `dir`.
+    ///
+    /// # Errors
+    /// If the folder is incomplete, damaged, or has features that are not supported.
+    fn load(&self, dir: &Path, device: &Device) -> Result<Loaded, ModelError>;
 }
 
-/// BLAKE3 of the JSON and weights of a model folder, in the order of their names.
+/// The formats that [`load`] knows. A folder that none of them recognises is reported by the last one.
+pub const FOLDER_FORMATS: &[&dyn FolderFormat] = &[&ngram::NgramFolder, &transformer::LlamaFolder];
+
+/// Reads a model folder: that of a generation, or any Hugging Face folder of a Llama.
 ///
 /// # Errors
-/// When a file cannot be read.
+/// If the folder is missing, incomplete, damaged, or of a kind that is not supported.
+pub fn load(dir: &Path, device: &Device) -> Result<Loaded, ModelError> {
+    load_as(FOLDER_FORMATS, dir, device)
+}
+
+/// Reads a model folder of one of `formats`, of which there is at least one.
+///
+/// # Errors
+/// If the folder is missing, incomplete, damaged, or of a kind that is not supported.
+pub fn load_as(formats: &[&dyn FolderFormat], dir: &Path, device: &Device) -> Result<Loaded, ModelError> {
+    let format = formats.iter().find(|format| format.recognises(dir)).or(formats.last());
+    match format {
+        Some(format) => format.load(dir, device),
+        None => Err(FolderProblem::from("no format of model folders is known").of_folder(dir)),
+    }
+}
+
+/// BLAKE3 over the names and contents of the JSON and weight files of a model folder, in the order of their names.
+///
+/// # Errors
+/// If a file cannot be read.
 pub fn folder_hash(dir: &Path) -> Result<String, ModelError> {
     let file = |path: &Path, source| ModelError::File { path: path.to_owned(), source };
     let entries = std::fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>);
@@ -124,12 +148,12 @@ pub fn folder_hash(dir: &Path) -> Result<String, ModelError> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// A token that might have come instead of another.
+/// A token of a document, drawn again.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Redrawn {
-    /// Natural-log probability of the token that came, as the model predicts.
+    /// Natural-log probability of the document's own token.
     pub log_probability: f32,
-    /// The token drawn.
+    /// The token drawn in its place.
     pub token: TokenId,
 }
 
@@ -144,21 +168,21 @@ fn check_tokens(tokens: &[TokenId], vocab_size: usize) -> Result<(), ModelError>
 /// A request for documents.
 #[derive(Clone)]
 pub struct Generate<'a> {
-    /// What each document goes on from; an empty prompt starts from the start token alone.
+    /// The text that each document continues; an empty prompt is the start token alone.
     pub prompts: &'a Documents,
-    /// A document that has not ended after so many tokens is ended. At least 1.
+    /// Tokens after which a document is cut if it has not ended. At least 1.
     pub max_document_tokens: usize,
-    /// How documents come out of predictions.
+    /// How tokens are chosen from predictions.
     pub decoding: &'a DecodingStrategy,
-    /// The random stream of each document of the request, by its index.
+    /// Item number of each document's random stream, by its index in the request.
     pub item: &'a (dyn Fn(usize) -> u64 + Sync),
 }
 
-/// What a model thinks of each token of some documents, in the order of [`Documents::flat`].
+/// The scores of each token of some documents, in the order of [`Documents::flat`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
     /// Natural-log probability of each token.
     pub log_probabilities: Vec<f32>,
-    /// Entropy in nats of the prediction each token came from.
+    /// Entropy in nats of the prediction of each token.
     pub entropies: Vec<f32>,
 }

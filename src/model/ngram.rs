@@ -43,11 +43,13 @@ mod files;
 mod predictions;
 mod sampling;
 
-use super::{Generate, LanguageModel, ModelError, Redrawn, Scores, SpecialTokens, check_tokens};
-use crate::decoding::Sampler;
-use crate::decoding::SamplingSettings;
+use super::{
+    FolderFormat, Generate, LanguageModel, Loaded, ModelError, Redrawn, Scores, SpecialTokens, check_tokens,
+};
+use crate::decoding::{Sampler, SamplingSettings};
 use crate::documents::{Documents, TokenId};
 use crate::stage::Stage;
+use candle_core::Device;
 use counts::{ContextNode, NgramCounts};
 use discounts::Discounts;
 use predictions::Predictions;
@@ -58,6 +60,22 @@ use std::sync::OnceLock;
 
 /// The highest order that a model can have.
 pub const MAX_ORDER: usize = 5;
+
+/// Folders of n-gram models: `config.json` and `ngram.safetensors`.
+#[derive(Clone, Copy, Debug)]
+pub struct NgramFolder;
+
+impl FolderFormat for NgramFolder {
+    fn recognises(&self, dir: &Path) -> bool {
+        files::is_folder(dir)
+    }
+
+    fn load(&self, dir: &Path, _: &Device) -> Result<Loaded, ModelError> {
+        let model = Ngram::load(dir)?;
+        let (vocab_size, special) = (model.vocab_size(), model.special());
+        Ok(Loaded { model: Box::new(model), vocab_size, special })
+    }
+}
 
 /// Documents that one task scores or writes. No result depends on it.
 const DOCUMENTS_PER_TASK: usize = 16;
@@ -106,12 +124,6 @@ impl Ngram {
     /// If the folder is missing, not that of an n-gram model, or damaged.
     pub fn load(dir: &Path) -> Result<Self, ModelError> {
         files::load(dir)
-    }
-
-    /// Whether `dir` is the folder of an n-gram model, complete or not.
-    #[must_use]
-    pub fn is_folder(dir: &Path) -> bool {
-        files::is_folder(dir)
     }
 
     fn from_counts(counts: NgramCounts, special: SpecialTokens) -> Self {

@@ -6,7 +6,7 @@ use std::cell::Cell;
 /// Calls `read` with the elements of a contiguous f32 tensor on the processor.
 ///
 /// # Errors
-/// When the tensor is on another device, not contiguous, or not f32.
+/// If the tensor is on another device, not contiguous, or not f32.
 pub fn with_slice<R>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> R) -> Result<R> {
     let (storage, layout) = tensor.storage_and_layout();
     let Storage::Cpu(storage) = &*storage else { candle_core::bail!("the tensor is not on the processor") };
@@ -19,7 +19,7 @@ pub fn with_slice<R>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> R) -> Result<
 /// Calls `change` with the elements of a contiguous f32 tensor on the processor, to be changed in place.
 ///
 /// # Errors
-/// When the tensor is on another device, not contiguous, or not f32.
+/// If the tensor is on another device, not contiguous, or not f32.
 pub fn with_slice_mut<R>(tensor: &Tensor, change: impl FnOnce(&mut [f32]) -> R) -> Result<R> {
     let operation = InPlace { change: Cell::new(Some(change)), result: Cell::new(None) };
     tensor.inplace_op1(&operation)?;

@@ -23,7 +23,8 @@ use crate::decoding::SamplingSettings;
 use crate::documents::Documents;
 use crate::model::Precision;
 use crate::model::{
-    Generate, LanguageModel, ModelError, Purpose, Redrawn, Scores, SpecialTokens, check_tokens,
+    FolderFormat, Generate, LanguageModel, Loaded, ModelError, Purpose, Redrawn, Scores, SpecialTokens,
+    check_tokens,
 };
 use crate::seed::Stream;
 use crate::stage::Stage;
@@ -38,6 +39,22 @@ mod generate;
 pub mod parameters;
 pub mod plain;
 mod score;
+
+/// Hugging Face folders of a Llama: `config.json` and safetensors weights.
+#[derive(Clone, Copy, Debug)]
+pub struct LlamaFolder;
+
+impl FolderFormat for LlamaFolder {
+    fn recognises(&self, dir: &Path) -> bool {
+        dir.join("config.json").exists()
+    }
+
+    fn load(&self, dir: &Path, device: &Device) -> Result<Loaded, ModelError> {
+        let model = Transformer::load(dir, device)?;
+        let (vocab_size, special) = (model.vocab_size(), model.special());
+        Ok(Loaded { model: Box::new(model), vocab_size, special })
+    }
+}
 
 /// Parameters, and what is needed to compute with them.
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! TrainingSettings a transformer: AdamW on packed text, with checkpoints from which it continues to the bit.
+//! Training a transformer: AdamW on packed text, with checkpoints from which it continues to the bit.
 
 use super::adamw;
 use super::checkpoint::{self, TrainingProgress, TrainingState};
