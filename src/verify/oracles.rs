@@ -67,8 +67,8 @@ pub fn findings(settings: &VerifySettings, stage: &Stage) -> Result<Vec<Finding>
     let mut all = Vec::new();
     for mixture in MIXTURES {
         check_interrupt(stage)?;
-        let simulation = loop_of(settings, mixture, SAMPLES, settings.thoroughness.replicates())?;
-        all.extend(checks_of(&format!("categorical, {mixture}"), &rows(&simulation, settings)));
+        let case = categorical_case(settings, mixture, SAMPLES, settings.thoroughness.replicates())?;
+        all.extend(checks_of(&format!("categorical, {mixture}"), &rows_of(&case, settings)));
     }
     for (mixture, dims) in GAUSSIAN_MIXTURES.into_iter().flat_map(|mixture| [(mixture, 1), (mixture, 3)]) {
         check_interrupt(stage)?;
@@ -115,6 +115,7 @@ fn drift_settings(
     Ok(DriftSettings { samples, generations, mixture, replicates, seed: settings.seed })
 }
 
+/// Natural frequencies with a Zipf exponent of 1.2.
 fn zipf(types: usize) -> Result<Frequencies, DriftError> {
     Frequencies::zipf(types, 1.2, 0.0)
 }
@@ -125,7 +126,7 @@ struct CategoricalCase {
     simulation: CategoricalSimulation,
 }
 
-fn loop_of(
+fn categorical_case(
     settings: &VerifySettings,
     mixture: &str,
     samples: u64,
@@ -149,7 +150,8 @@ impl CategoricalCase {
     }
 }
 
-fn rows(case: &CategoricalCase, settings: &VerifySettings) -> Vec<DriftRow> {
+/// The rows of the production simulator or, if there is a fault that affects the schedule, of the faulty one.
+fn rows_of(case: &CategoricalCase, settings: &VerifySettings) -> Vec<DriftRow> {
     match settings.fault.filter(|fault| fault.affects(case.simulation.schedule())) {
         None => case.simulation.rows(),
         fault => {
@@ -346,7 +348,7 @@ mod tests {
         let settings = settings(fault);
         let mut all = Vec::new();
         for mixture in ["replace", "anchored", "fresh-data-loop", "accumulate", "accumulate-subsample"] {
-            let case = loop_of(&settings, mixture, SAMPLES, 1500).unwrap();
+            let case = categorical_case(&settings, mixture, SAMPLES, 1500).unwrap();
             let reference = case.reference(&settings, fault);
             let rows = case.simulation.rows_of(|replicate, each| reference.lineage(replicate, each));
             all.extend(checks_of(mixture, &rows));
