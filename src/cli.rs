@@ -23,6 +23,7 @@ mod plan;
 mod report;
 mod run;
 mod score;
+mod setting_flags;
 mod sweep;
 mod verify;
 

@@ -3,14 +3,18 @@
 use super::counts::count;
 use super::machine::ThreadArgs;
 use super::output;
+use super::setting_flags::SettingFlags;
 use crate::config;
 use crate::corpus::{self, CorpusSettings, RequiredTokens, Source, Split};
 use crate::decoding::SamplingSettings;
-use crate::drift::{DriftRow, DriftSettings, Frequencies, categorical, gaussian, regression};
-use crate::settings;
+use crate::drift::categorical::CategoricalSimulation;
+use crate::drift::gaussian::GaussianSimulation;
+use crate::drift::regression::RegressionSimulation;
+use crate::drift::{DriftRow, DriftSettings, Frequencies};
+use crate::settings::{self, properties, schema_of};
 use crate::tokenizer::Tokenizer;
 use crate::units::Tokens;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -65,6 +69,8 @@ enum DriftFormat {
 }
 
 #[derive(Debug, clap::Args)]
+// Samples belong to no document, so nothing is ever repeated.
+#[command(mut_arg("repetition_penalty", |flag| flag.hide(true)))]
 struct Categorical {
     /// Number of types in natural data [default: 1000].
     #[arg(long, value_parser = count, value_name = "N", conflicts_with_all = ["frequencies", "corpus"])]
@@ -87,15 +93,8 @@ struct Categorical {
     /// Samples per generation: 100_000, 1e6, 15e12.
     #[arg(long, value_parser = count, value_name = "N")]
     samples: u64,
-    /// Sampling temperature.
-    #[arg(long, allow_negative_numbers = true, value_name = "T")]
-    temperature: Option<f64>,
-    /// Sample from the k most frequent types only.
-    #[arg(long, value_name = "K")]
-    top_k: Option<usize>,
-    /// Sample from the most frequent types that reach this probability only.
-    #[arg(long, allow_negative_numbers = true, value_name = "P")]
-    top_p: Option<f64>,
+    #[command(flatten, next_help_heading = "Decoder")]
+    decoder: SettingFlags<SamplingSettings>,
     #[command(flatten)]
     common: Common,
 }
@@ -180,23 +179,17 @@ impl Categorical {
         let (frequencies, mut settings) = self.natural()?;
         settings["types"] = json!(frequencies.probabilities().len());
         settings["tail_types"] = json!(frequencies.is_tail().iter().filter(|is_tail| **is_tail).count());
-        settings["temperature"] = json!(decoding.temperature);
-        settings["top_k"] = json!(decoding.top_k);
-        settings["top_p"] = json!(decoding.top_p);
-        let rows = categorical::CategoricalSimulation::new(frequencies, decoding, &plan)?.rows();
+        let decoder = settings::table_of(&decoding);
+        for (key, _) in properties(&schema_of::<SamplingSettings>()) {
+            settings[key] = json!(decoder.get(key));
+        }
+        let rows = CategoricalSimulation::new(frequencies, decoding, &plan)?.rows();
         self.common.show("categorical", &plan, settings, &rows)
     }
 
     fn decoding(&self) -> Result<SamplingSettings> {
-        let sampling = SamplingSettings {
-            temperature: self.temperature.unwrap_or(1.0),
-            top_k: self.top_k,
-            top_p: self.top_p,
-            ..SamplingSettings::PLAIN
-        };
-        settings::check_ranges(&sampling)
-            .map_err(|error| anyhow::anyhow!("--{}: {}", error.key.replace('_', "-"), error.message))?;
-        Ok(sampling)
+        SamplingSettings::read(self.decoder.table())
+            .map_err(|error| anyhow!("--{}: {}", error.key.replace('_', "-"), error.message))
     }
 
     /// Natural frequencies, and the settings that they follow from.
@@ -221,7 +214,7 @@ impl Categorical {
 impl Gaussian {
     fn exec(self) -> Result<()> {
         let plan = self.common.plan(self.samples)?;
-        let rows = gaussian::GaussianSimulation::new(usize::try_from(self.dims)?, &plan)?.rows();
+        let rows = GaussianSimulation::new(usize::try_from(self.dims)?, &plan)?.rows();
         self.common.show("gaussian", &plan, json!({ "dims": self.dims }), &rows)
     }
 }
@@ -229,8 +222,7 @@ impl Gaussian {
 impl Regression {
     fn exec(self) -> Result<()> {
         let plan = self.common.plan(self.rows)?;
-        let rows = regression::RegressionSimulation::new(usize::try_from(self.columns)?, self.noise, &plan)?
-            .rows()?;
+        let rows = RegressionSimulation::new(usize::try_from(self.columns)?, self.noise, &plan)?.rows()?;
         let settings = json!({ "rows": self.rows, "columns": self.columns, "noise": self.noise });
         self.common.show("regression", &plan, settings, &rows)
     }

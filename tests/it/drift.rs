@@ -202,6 +202,49 @@ fn many_samples_agree_with_repeated_decoding() {
     });
 }
 
+/// Counts (types) of the first two generations of `samples` samples each, from natural frequencies `p` (types).
+fn two_generations(p: &[f64], samples: u64, decoding: SamplingSettings) -> [Vec<u64>; 2] {
+    let frequencies = Frequencies::new(p).unwrap();
+    let settings = settings("replace", samples, 1, 1);
+    let simulation = CategoricalSimulation::new(frequencies, decoding, &settings).unwrap();
+    let mut counts = Vec::new();
+    simulation.lineage(0, &mut |_, of_generation| counts.push(of_generation.to_vec()));
+    counts.try_into().unwrap()
+}
+
+#[test]
+fn greedy_decoding_leaves_the_mode_after_one_generation() {
+    let [_, last] = two_generations(&[0.2, 0.5, 0.3], 1000, SamplingSettings::GREEDY);
+    assert_eq!(last, [0, 1000, 0]);
+}
+
+/// Frequencies relative to the largest are 1, 0.6, 0.2 and 0.04; with 10¹⁴ samples their noise is below 10⁻⁶.
+#[test]
+fn min_p_drops_exactly_the_types_below_its_threshold_and_renormalises_the_others() {
+    let p = [0.5 / 0.92, 0.3 / 0.92, 0.1 / 0.92, 0.02 / 0.92];
+    let decoding = SamplingSettings { min_p: Some(0.19), ..SamplingSettings::PLAIN };
+    let [_, last] = two_generations(&p, 100_000_000_000_000, decoding);
+    let shares: Vec<f64> = last.iter().map(|&count| count as f64 / 1e14).collect();
+    for (share, expected) in shares.iter().zip([0.5 / 0.9, 0.3 / 0.9, 0.1 / 0.9, 0.0]) {
+        assert!((share - expected).abs() < 1e-6, "{shares:?}");
+    }
+    assert_eq!(last[3], 0);
+}
+
+/// The entropy of (0.5, 0.3, 0.2) is 1.030 nats and the surprisals are 0.693, 1.204 and 1.609: the second type is the
+/// most typical, then the first.
+#[test]
+fn typical_p_keeps_the_types_whose_surprisal_is_nearest_to_the_entropy() {
+    let kept = |typical_p| {
+        let decoding = SamplingSettings { typical_p: Some(typical_p), ..SamplingSettings::PLAIN };
+        let [_, last] = two_generations(&[0.5, 0.3, 0.2], 100_000_000, decoding);
+        (0..last.len()).filter(|&id| last[id] > 0).collect::<Vec<_>>()
+    };
+    assert_eq!(kept(0.25), [1]);
+    assert_eq!(kept(0.75), [0, 1]);
+    assert_eq!(kept(0.85), [0, 1, 2]);
+}
+
 /// Dohmatob et al. (2024): the expected total frequency of the types that T samples miss is Σ p (1 − p)^T.
 #[test]
 fn a_learner_that_memorises_misses_the_expected_mass() {
@@ -292,6 +335,30 @@ fn the_command_prints_settings_and_rows() {
     assert!(table.contains("gini_simpson") && table.contains("hill_2"));
 }
 
+/// Every decoder setting is an option with its name.
+#[test]
+fn the_command_takes_every_decoder_setting() {
+    let alive = |options: &str| {
+        let common = "categorical --types 20 --samples 1e12 --generations 1 --replicates 1";
+        let found = json(&format!("{common} --zipf 1 {options}"));
+        let rows = found["rows"].as_array().unwrap().clone();
+        let is_last = |row: &&Value| row["generation"] == 1 && row["statistic"] == "types_alive";
+        (rows.iter().find(is_last).unwrap()["mean"].as_f64().unwrap(), found["settings"].clone())
+    };
+    // Frequencies are proportional to 1/rank: the fifth is 0.2 of the first.
+    for (options, key, value, types) in [
+        ("--greedy", "greedy", Value::from(true), 1.0),
+        ("--min-p 0.19", "min_p", Value::from(0.19), 5.0),
+        ("--top-k 7", "top_k", Value::from(7), 7.0),
+        ("--temperature 0.5", "temperature", Value::from(0.5), 20.0),
+    ] {
+        let (found, settings) = alive(options);
+        assert_eq!((found, &settings[key]), (types, &value), "{options}");
+    }
+    let (found, settings) = alive("--typical-p 0.5");
+    assert!((1.0..20.0).contains(&found) && settings["typical_p"] == 0.5 && settings["top_p"].is_null());
+}
+
 #[test]
 fn types_can_be_the_tokens_of_a_text_or_frequencies_in_a_file() {
     let dir = tempfile::tempdir().unwrap();
@@ -336,6 +403,9 @@ fn invalid_arguments_are_errors_in_one_line() {
         ("categorical --samples 9 --zipf -1", "zipf"),
         ("categorical --samples 9 --top-p 2", "--top-p"),
         ("categorical --samples 9 --temperature 0", "--temperature"),
+        ("categorical --samples 9 --min-p much", "--min-p"),
+        ("categorical --samples 9 --greedy --top-k 2", "--top-k"),
+        ("categorical --samples 9 --repetition-penalty 1.2", "repetition-penalty"),
         ("categorical --samples 9 --mixture replac", "nearest is \"replace\""),
         ("categorical --samples 9 --mixture {natural_fraction=1.5}", "not a number from 0 to 1"),
         ("categorical --samples 9 --mixture {natural_fraction=0.5,wrong=1}", "unknown key"),
