@@ -41,7 +41,8 @@ fn links(text: &str) -> Vec<&str> {
 
 /// What can follow `#` in a link to this page: slugs of headings, and ids.
 fn anchors(text: &str) -> BTreeSet<String> {
-    let headings = prose(text).filter(|line| line.starts_with('#')).map(|line| slug(line.trim_start_matches('#')));
+    let headings =
+        prose(text).filter(|line| line.starts_with('#')).map(|line| slug(line.trim_start_matches('#')));
     let ids = prose(text)
         .flat_map(|line| line.split("<a id=\"").skip(1))
         .filter_map(|rest| rest.split_once('"').map(|(id, _)| id.to_owned()));
@@ -56,7 +57,8 @@ fn slug(heading: &str) -> String {
 
 #[test]
 fn links_of_the_documents_to_files_and_headings_lead_somewhere() {
-    let top = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benches/README.md"].map(|name| root().join(name));
+    let top =
+        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benches/README.md"].map(|name| root().join(name));
     for page in top.into_iter().chain(markdown_below(&root().join("docs"))) {
         let text = fs::read_to_string(&page).unwrap();
         for target in links(&text).into_iter().filter(|target| !target.contains("://")) {

@@ -113,28 +113,6 @@ fn in_words(comparison: &ArmComparison) -> String {
     }
 }
 
-<<<<<<< HEAD
-#[test]
-fn the_documents_have_the_verdicts_of_the_committed_results() {
-    let [readme, results] =
-        ["README.md", "docs/RESULTS.md"].map(|file| fs::read_to_string(root().join(file)).unwrap());
-    for run in runs() {
-        let comparisons = comparisons(&run);
-        if comparisons.iter().all(|comparison| comparison.verdict == Verdict::Inconclusive) {
-            continue;
-        }
-        for comparison in comparisons {
-            let spelled_out = match comparison.arm.split_once('-') {
-                Some((arm, percent)) if percent.parse::<u32>().is_ok() => format!("{arm} at {percent} %"),
-                _ => comparison.arm.clone(),
-            };
-            let rows =
-                [&comparison.arm, &spelled_out].map(|arm| format!("| {arm} | {} |", in_words(&comparison)));
-            let stands = rows.iter().any(|row| readme.contains(row) || results.contains(row));
-            assert!(stands, "{}: {rows:?}", run.display());
-        }
-    }
-=======
 /// A published contrast: an arm against another at a generation, or what it grew by since another generation.
 struct Contrast<'a> {
     study: &'a str,
@@ -145,7 +123,6 @@ struct Contrast<'a> {
     generation: usize,
     /// Mean and 95 % interval, to three decimals.
     published: [f64; 3],
->>>>>>> 79b9f08 (Reports in plain words: axes, panels, series and legends have names of their own; tests check the published numbers on the studies)
 }
 
 impl<'a> Contrast<'a> {

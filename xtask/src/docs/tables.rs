@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `effects STUDY \| COLUMN: heading \| …` | a row per arm: its differences from the control, mean over seeds [95 % interval] |
 //! | `ladder STUDY METRIC \| ARM@GENERATION: label \| …` | a mean in each row, and the difference from the row above |
-//! | `blends STUDY: heading \| …` | losses of the largest models of a sweep that saw most, by training text |
+//! | `blends STUDY: heading \| STUDY: heading …` | losses of the largest models of a sweep that saw most, by training text |
 //! | `laws STUDY`, `shares STUDY`, `speed-ups STUDY` | what `genloss fit` prints |
 //!
 //! A COLUMN is `verdict`, `cost` (tokens written for each that selection kept) or a [`Quantity`]. A value is
@@ -20,6 +20,9 @@ use genloss::verdict::{self, ArmComparison};
 
 /// The table that `text` describes, in Markdown.
 pub fn table(text: &str, studies: &Studies) -> Result<String> {
+    if let Some(columns) = text.strip_prefix("blends ") {
+        return blends(&columns.split('|').map(str::trim).collect::<Vec<_>>(), studies);
+    }
     let mut parts = text.split('|').map(str::trim);
     let head: Vec<&str> = parts.next().unwrap_or_default().split_whitespace().collect();
     let columns: Vec<&str> = parts.collect();
@@ -28,7 +31,6 @@ pub fn table(text: &str, studies: &Studies) -> Result<String> {
         ["ladder", study, metric] => {
             studies.with_single(study, |recorded| ladder(study, recorded, metric, &columns))
         }
-        ["blends"] => blends(&columns, studies),
         ["laws", study] => fitted(study, FitTopic::Laws, studies),
         ["shares", study] => fitted(study, FitTopic::Shares, studies),
         ["speed-ups", study] => fitted(study, FitTopic::SpeedUps, studies),
