@@ -1,4 +1,21 @@
-//! The second seam of the loop: token ids in, a model and its loss curve out.
+//! Training: token ids in, a model and its loss curve out.
+//!
+//! A [`ModelKind`] is a kind of model as a struct of settings, and makes the [`Learner`] of its models. There are two:
+//! [`TransformerLearner`] and [`NgramLearner`]. A new kind is a file with both traits and a line in [`builtin_kinds`].
+//!
+//! ```
+//! use genloss::{documents::Documents, progress::Silent, seed::StreamKey, stage::Stage};
+//! use genloss::model::{NgramSettings, SpecialTokens};
+//! use genloss::training::{Learner, NgramLearner, NoCheckpoints};
+//! let special = SpecialTokens { start: 0, end: 0 };
+//! let learner = NgramLearner { ngram: NgramSettings { order: 2 }, vocab_size: 9, special };
+//! let text: Documents = [&[5, 6, 7, 0][..]].into_iter().collect();
+//! let never = std::sync::atomic::AtomicBool::new(false);
+//! let stage = Stage::new(StreamKey::new(1, "control", 0, "training"), &Silent, &never);
+//! let trained = learner.fit(&text, &mut NoCheckpoints, &stage)?;
+//! assert_eq!(trained.record.tokens_seen.0, 4);
+//! # Ok::<(), genloss::training::TrainingError>(())
+//! ```
 
 use crate::documents::Documents;
 use crate::model::{LanguageModel, ModelError};
@@ -24,11 +41,10 @@ pub use transformer::{Start, TransformerLearner};
 
 /// Learns a language model from token ids.
 pub trait Learner {
-    /// Trains on `documents`. `checkpoints` may hold a state to go on from, and is offered new ones.
+    /// Trains on `documents`, from the latest checkpoint if there is one. New checkpoints are saved when they are due.
     ///
     /// # Errors
-    /// When the run is interrupted (after a last checkpoint), when training diverges, or when a file or the
-    /// backend fails.
+    /// If the run is interrupted (after a last checkpoint), training diverges, or a file or the device fails.
     fn fit(
         &self,
         documents: &Documents,
@@ -36,36 +52,36 @@ pub trait Learner {
         stage: &Stage,
     ) -> Result<Trained, TrainingError>;
 
-    /// A model that it trained, as it was, out of the folder that the model was saved in.
+    /// Reads a model that this learner trained, with the precision that it had, from the folder it was saved in.
     ///
     /// # Errors
-    /// When the folder is not whole.
-    fn recall(&self, dir: &Path) -> Result<Box<dyn LanguageModel>, ModelError>;
+    /// If the folder is incomplete or damaged.
+    fn load_trained(&self, dir: &Path) -> Result<Box<dyn LanguageModel>, ModelError>;
 
     /// Tokens that training sees of a text of this many tokens, repetitions counted.
     fn tokens_seen(&self, text: Tokens) -> Tokens;
 
-    /// Checks that what training starts from exists and fits.
+    /// Checks the folder that training would start from, if there is one.
     ///
     /// # Errors
-    /// When the folder that training would start from is damaged, or not of the model's shape.
+    /// If it is incomplete, damaged, or of another shape than the model.
     fn check_start(&self, _stage: &Stage) -> Result<(), ModelError> {
         Ok(())
     }
 }
 
-/// A trained model and how it came to be.
+/// A trained model and the record of its training.
 pub struct Trained {
     /// The model.
     pub model: Box<dyn LanguageModel>,
-    /// Its record.
+    /// How it was trained.
     pub record: TrainingRecord,
 }
 
-/// How a model came to be.
+/// How a model was trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingRecord {
-    /// What the weights started from: `"scratch"`, `"generation 2"`, `"base PATH"`, or `"counts"` for an n-gram.
+    /// The initial weights: `"scratch"`, `"generation 2"`, `"base PATH"`, or `"counts"` for an n-gram.
     pub init: String,
     /// Trainable parameters, or distinct n-grams.
     pub parameters: u64,
@@ -75,7 +91,7 @@ pub struct TrainingRecord {
     pub tokens_seen: Tokens,
     /// Passes over the training text.
     pub epochs: f64,
-    /// The loss curve: about a hundred points.
+    /// The loss curve, about a hundred points.
     pub curve: Vec<LossPoint>,
 }
 
@@ -84,27 +100,27 @@ pub struct TrainingRecord {
 pub struct LossPoint {
     /// Tokens seen so far.
     pub tokens: Tokens,
-    /// Mean training loss since the point before, in nats per token.
+    /// Mean training loss since the previous point, in nats per token.
     pub loss_nats: f64,
 }
 
-/// Where a learner keeps its state between steps.
+/// Storage for the state of a training.
 pub trait Checkpoints {
-    /// The folder of the last complete checkpoint, if there is one.
+    /// The folder of the latest complete checkpoint, if there is one.
     fn latest(&self) -> Option<PathBuf>;
-    /// Whether it is time for another one.
+    /// Whether it is time for the next checkpoint.
     fn due(&self) -> bool;
-    /// Has `write` fill an empty folder, and puts it in the place of the last one in a single step.
+    /// Calls `write` with an empty folder, which then replaces the latest checkpoint in a single step.
     ///
     /// # Errors
-    /// When the folder cannot be written.
+    /// If the folder cannot be written.
     fn save(
         &mut self,
         write: &mut dyn FnMut(&Path) -> Result<(), TrainingError>,
     ) -> Result<(), TrainingError>;
 }
 
-/// Keeps no checkpoints.
+/// Stores no checkpoints.
 pub struct NoCheckpoints;
 
 impl Checkpoints for NoCheckpoints {
@@ -122,10 +138,10 @@ impl Checkpoints for NoCheckpoints {
 /// What can go wrong in training.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainingError {
-    /// The user asked to stop; the last checkpoint holds all that was done.
+    /// The user asked to stop; the latest checkpoint has the whole state.
     #[error("interrupted")]
     Interrupted,
-    /// The loss or the gradient is no longer a number.
+    /// The loss or the gradient is not finite.
     #[error(
         "seed {seed}, {}, generation {generation}: training diverged at step {step} (loss {loss_nats}, gradient norm {gradient_norm}); try a lower training.learning_rate",
         if arm.is_empty() { "all arms" } else { arm }
@@ -139,17 +155,17 @@ pub enum TrainingError {
         generation: usize,
         /// The step.
         step: u64,
-        /// The loss there.
+        /// The loss at that step, in nats per token.
         loss_nats: f64,
-        /// The Euclidean norm of the gradient there.
+        /// The Euclidean norm of the gradient at that step.
         gradient_norm: f64,
     },
-    /// There is less text than one step needs.
+    /// The text is shorter than a context.
     #[error(
-        "training text of {tokens} tokens does not fill one context of {context}; ask for more corpus.train_tokens, or a shorter model.context"
+        "training text of {tokens} tokens does not fill one context of {context}; try more corpus.train_tokens or a shorter model.context"
     )]
     TooShort {
-        /// Tokens there are.
+        /// Tokens of the text.
         tokens: Tokens,
         /// Tokens of a context.
         context: usize,

@@ -3,15 +3,15 @@
 //! Where every arm samples from predictions as they are, that is before anything is trained. An arm with another decoder needs
 //! its generation 0, with every seed, to see how the decoder changes the probabilities of natural text.
 
-use super::{Run, RunError, training_settings};
+use super::{Run, RunError, learner, training_settings};
 use crate::baseline::{self, Baseline, LogRatios};
 use crate::config::Arm;
 use crate::decoding::SamplingSettings;
 use crate::measure::Heldout;
-use crate::model;
 use crate::seed::{SHARED, StreamKey, streams};
 use crate::stage::Stage;
 use crate::store::Address;
+use crate::training::Start;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -77,7 +77,9 @@ impl Run<'_> {
             let stage = Stage::new(key, context.observer, context.interrupt);
             let address = Address::of(self.experiment, seed, arm, 0);
             self.store.verify(address)?;
-            let model = model::load(&self.store.model_dir(address), context.device)?.model;
+            let arm_0 = self.experiment.at(arm, 0);
+            let learner = learner(&arm_0, &prepared.tokenizer, Start::Scratch, context.device);
+            let model = learner.load_trained(&self.store.model_dir(address))?;
             stage.begin(2 * heldout.tokens().0, "tokens");
             let plain = model.score(heldout, &stage)?.log_probabilities;
             let decoded = model.score_decoded(heldout, decoding, &stage)?;

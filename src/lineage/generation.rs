@@ -6,7 +6,7 @@ use super::{PreparedText, Run, RunContext, RunError, SiblingRuns, tokens_written
 use crate::config::{Arm, Experiment};
 use crate::documents::Documents;
 use crate::measure::{self, Curves, FactAnswer, FourGrams, Inputs, Measurement};
-use crate::model::{self, LanguageModel};
+use crate::model::LanguageModel;
 use crate::progress::Event;
 use crate::seed::{SHARED, StreamKey, streams};
 use crate::stage::Stage;
@@ -56,7 +56,7 @@ impl<'a> GenerationRunner<'a> {
                 return self.adopt(address, &folder, fingerprints, &stage);
             }
             Some(CachedResult::Model { model_dir, training }) => {
-                Trained { model: self.learner(arm, generation)?.recall(&model_dir)?, record: training }
+                Trained { model: self.learner(arm, generation)?.load_trained(&model_dir)?, record: training }
             }
             // A generation that others were trained on is repeated here, and compared with them.
             Some(CachedResult::Generation(_)) | None => self.train(arm, address, &text, &stage)?,
@@ -194,7 +194,7 @@ impl<'a> GenerationRunner<'a> {
             return Ok(None);
         }
         let folder = self.verified_model_dir(arm, 0)?;
-        Ok(Some(model::load(&folder, self.context.device)?.model))
+        Ok(Some(self.learner(arm, 0)?.load_trained(&folder)?))
     }
 
     /// Has `model` write the corpus of a generation; selection scores it with `first`, the model of generation 0.

@@ -27,17 +27,17 @@ pub trait ModelKind: fmt::Debug + Send + Sync {
     where
         Self: Sized;
 
-    /// Writes out the defaults that depend on other settings of `table`.
+    /// Adds the defaults that depend on other settings of `table`.
     fn complete(_table: &mut Table)
     where
         Self: Sized,
     {
     }
 
-    /// Checks what settings mean together.
+    /// Checks conditions between settings.
     ///
     /// # Errors
-    /// When they do not fit together.
+    /// If settings do not fit together.
     fn check(&self) -> Result<(), SettingError> {
         Ok(())
     }
@@ -45,7 +45,7 @@ pub trait ModelKind: fmt::Debug + Send + Sync {
     /// Checks whether a model of this kind can be trained with `training`.
     ///
     /// # Errors
-    /// When it cannot; keys are relative to `training`.
+    /// If it cannot; the key in the error is relative to `training`.
     fn check_training(&self, _training: &TrainingSettings) -> Result<(), SettingError> {
         Ok(())
     }
@@ -65,7 +65,7 @@ pub trait ModelKind: fmt::Debug + Send + Sync {
         false
     }
 
-    /// The order of the model, where that rather than the number of parameters is its size.
+    /// The order of an n-gram model, which says more about its size than the number of parameters; None for other kinds.
     fn order(&self) -> Option<usize> {
         None
     }
@@ -75,20 +75,20 @@ pub trait ModelKind: fmt::Debug + Send + Sync {
         0
     }
 
-    /// Learns models of this kind.
+    /// The learner of models of this kind.
     fn learner(&self, context: LearnerContext) -> Box<dyn Learner>;
 }
 
 /// What a learner needs besides the shape of the model.
 #[derive(Clone)]
 pub struct LearnerContext<'a> {
-    /// How to train.
+    /// Optimiser settings and length.
     pub training: &'a TrainingSettings,
     /// The tokenizer of the text.
     pub tokenizer: &'a Tokenizer,
-    /// What the weights start from.
+    /// The initial weights.
     pub start: Start,
-    /// Where to train.
+    /// Device to train on.
     pub device: &'a Device,
 }
 

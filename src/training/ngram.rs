@@ -12,12 +12,12 @@ use crate::stage::Stage;
 use crate::units::Tokens;
 use std::path::Path;
 
-/// Learns an n-gram model. It is too fast for checkpoints, and always starts from nothing.
+/// Counts an n-gram model. It is too fast for checkpoints, and always starts from scratch.
 #[derive(Clone, Copy, Debug)]
 pub struct NgramLearner {
     /// Shape of the model.
     pub ngram: NgramSettings,
-    /// Tokens in the vocabulary.
+    /// Size of the vocabulary.
     pub vocab_size: usize,
     /// The tokens that start and end a document.
     pub special: SpecialTokens,
@@ -64,7 +64,7 @@ impl Learner for NgramLearner {
     ) -> Result<Trained, TrainingError> {
         let tokens = documents.tokens();
         stage.begin(tokens.0, "tokens");
-        let fitted = self.fit_within(documents, stage);
+        let fitted = self.count(documents, stage);
         stage.end();
         let (model, loss_nats) = fitted?;
         let record = TrainingRecord {
@@ -78,7 +78,7 @@ impl Learner for NgramLearner {
         Ok(Trained { model: Box::new(model), record })
     }
 
-    fn recall(&self, dir: &Path) -> Result<Box<dyn LanguageModel>, ModelError> {
+    fn load_trained(&self, dir: &Path) -> Result<Box<dyn LanguageModel>, ModelError> {
         Ok(Box::new(Ngram::load(dir)?))
     }
 
@@ -88,8 +88,8 @@ impl Learner for NgramLearner {
 }
 
 impl NgramLearner {
-    /// The model and its loss on the text that it was trained on, in nats per token.
-    fn fit_within(&self, documents: &Documents, stage: &Stage) -> Result<(Ngram, f64), TrainingError> {
+    /// The model, and its loss on its own training text in nats per token.
+    fn count(&self, documents: &Documents, stage: &Stage) -> Result<(Ngram, f64), TrainingError> {
         let model = match Ngram::fit(documents, self.ngram, self.vocab_size, self.special, stage) {
             Err(ModelError::Interrupted) => return Err(TrainingError::Interrupted),
             fitted => fitted?,

@@ -1,4 +1,5 @@
-//! Training a transformer: AdamW on packed text, with checkpoints from which it continues to the bit.
+//! Training a transformer: AdamW on packed text, with checkpoints from which it continues to the bit. [`super`] has an
+//! example of a learner.
 
 use super::adamw;
 use super::checkpoint::{self, TrainingProgress, TrainingState};
@@ -138,7 +139,7 @@ impl Learner for TransformerLearner {
         })
     }
 
-    fn recall(&self, dir: &Path) -> Result<Box<dyn LanguageModel>, ModelError> {
+    fn load_trained(&self, dir: &Path) -> Result<Box<dyn LanguageModel>, ModelError> {
         let model = Transformer::load(dir, &self.device)?;
         Ok(Box::new(model.with_precision(self.architecture.precision)))
     }
