@@ -5,27 +5,17 @@
 //! held-out text.
 //!
 //! ```
-//! use genloss::corpus::{CorpusSettings, Files, Source, Split};
-//! use genloss::corpus::{RequiredTokens, load};
+//! use genloss::corpus::{CorpusSettings, RequiredTokens, load};
+//! use genloss::settings;
 //! use genloss::units::Tokens;
+//!
 //! let dir = tempfile::tempdir()?;
 //! let path = dir.path().join("poems.txt");
 //! std::fs::write(&path, (0..100).map(|i| format!("poem {i}\n\n")).collect::<String>())?;
-//! let text = load(
-//!     &CorpusSettings {
-//!         source: Source::Files(Files {
-//!             paths: vec![path.display().to_string()],
-//!             split: Split::Paragraph,
-//!             text_field: "text".to_owned(),
-//!         }),
-//!         train_tokens: Tokens(100),
-//!         heldout_tokens: Tokens(10),
-//!         reference_tokens: Tokens(10),
-//!         heldout_share: 0.1,
-//!         reference_share: 0.1,
-//!     },
-//!     RequiredTokens { train: Tokens(100), heldout: Tokens(10), reference: Tokens(10) },
-//! )?;
+//! let table = format!("source = {path:?}\ntrain_tokens = 100\nheldout_tokens = 10\nreference_tokens = 10");
+//! let corpus: CorpusSettings = settings::read(table.parse()?)?;
+//! let required = RequiredTokens { train: Tokens(100), heldout: Tokens(10), reference: Tokens(10) };
+//! let text = load(&corpus, required)?;
 //! assert_eq!(text.train.len() + text.heldout.len() + text.reference.len(), 100);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -42,7 +32,7 @@ mod split;
 pub mod world;
 
 pub use error::{CorpusError, too_small};
-pub use settings::{CorpusSettings, Files, Source, Split, WorldSettings};
+pub use settings::{CorpusSettings, CorpusSource, DocumentBoundary, TextFiles, WorldSettings};
 pub use split::CorpusSplit;
 use split::HashedDocument;
 
@@ -150,7 +140,7 @@ mod tests {
             fact_share: 0.4,
         };
         let corpus = CorpusSettings {
-            source: Source::World,
+            source: CorpusSource::World,
             split: None,
             text_field: None,
             train_tokens: Tokens(30_000),

@@ -5,7 +5,7 @@ use super::machine::ThreadArgs;
 use super::output;
 use super::setting_flags::SettingFlags;
 use crate::config;
-use crate::corpus::{self, CorpusSettings, RequiredTokens, Source, Split};
+use crate::corpus::{self, CorpusSettings, CorpusSource, DocumentBoundary, RequiredTokens};
 use crate::decoding::SamplingSettings;
 use crate::drift::categorical::CategoricalSimulation;
 use crate::drift::gaussian::GaussianSimulation;
@@ -248,8 +248,8 @@ fn numbers(path: &Path) -> Result<Vec<f64>> {
 /// The frequencies of tokens in a whole text, under a tokenizer learnt on it.
 fn token_frequencies(path: &Path, vocab: usize) -> Result<Frequencies> {
     let corpus = CorpusSettings {
-        source: Source::Files(vec![path.display().to_string()]),
-        split: Some(Split::Paragraph),
+        source: CorpusSource::Files(vec![path.display().to_string()]),
+        split: Some(DocumentBoundary::Paragraph),
         text_field: None,
         train_tokens: Tokens(1),
         heldout_tokens: Tokens(0),

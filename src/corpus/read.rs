@@ -5,7 +5,7 @@
 //! dropped, and plain text loses its byte order mark and has its line ends converted to `\n`.
 
 use super::CorpusError;
-use crate::corpus::Files;
+use crate::corpus::TextFiles;
 use rayon::prelude::*;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ mod paths;
 mod plain;
 
 /// The documents of all files, in the order of their paths.
-pub(super) fn documents(files: &Files) -> Result<Vec<String>, CorpusError> {
+pub(super) fn documents(files: &TextFiles) -> Result<Vec<String>, CorpusError> {
     let paths = paths::expand(&files.paths)?;
     let read: Vec<Result<Vec<String>, CorpusError>> =
         paths.par_iter().map(|path| documents_of(path, files)).collect();
@@ -48,7 +48,7 @@ enum Compression {
 
 const KNOWN: &str = ".txt, .jsonl and .json (also with .gz or .zst after it), .parquet";
 
-fn documents_of(path: &Path, files: &Files) -> Result<Vec<String>, CorpusError> {
+fn documents_of(path: &Path, files: &TextFiles) -> Result<Vec<String>, CorpusError> {
     let (format, compression) = format_of(path)?;
     match format {
         FileFormat::Parquet => parquet::documents(path, &files.text_field),

@@ -16,10 +16,10 @@ pub struct CorpusSettings {
     /// `"world"` for the built-in language with a known distribution, or paths and globs of text files (`.txt`, JSONL,
     /// Parquet), relative to the working directory.
     #[schemars(extend("x-hint" = "give \"world\", or paths such as [\"data/*.jsonl\"]"))]
-    pub source: Source,
+    pub source: CorpusSource,
     /// How a plain text file is split into documents. Only with text files; `paragraph` if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub split: Option<Split>,
+    pub split: Option<DocumentBoundary>,
     /// Field or column that holds the text in JSONL and Parquet files. Only with text files; `text` if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text_field: Option<String>,
@@ -55,7 +55,7 @@ const fn three_tenths() -> f64 {
 
 /// Where natural text comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum CorpusSource {
     /// The built-in language.
     World,
     /// Paths and globs, relative to the working directory.
@@ -65,7 +65,7 @@ pub enum Source {
 /// How a plain text file is split into documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Split {
+pub enum DocumentBoundary {
     /// The whole file is one document.
     File,
     /// Blank lines separate documents.
@@ -105,17 +105,17 @@ impl Default for WorldSettings {
 
 /// Text files to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Files {
+pub struct TextFiles {
     /// Paths and globs, relative to the working directory.
     pub paths: Vec<String>,
     /// How a `.txt` file is split into documents.
-    pub split: Split,
+    pub split: DocumentBoundary,
     /// Field or column that holds the text in JSONL and Parquet files.
     pub text_field: String,
 }
 
 impl CorpusSettings {
-    /// Writes out the defaults that depend on the source.
+    /// Inserts the defaults that depend on the source.
     pub(crate) fn complete(table: &mut Table) {
         if table.get("source").and_then(Value::as_str) == Some(WORLD) {
             table.entry("world").or_insert_with(|| Value::Table(Table::new()));
@@ -125,7 +125,7 @@ impl CorpusSettings {
         }
     }
 
-    /// Checks what settings mean together.
+    /// Checks settings against one another.
     pub(crate) fn check(&self) -> Result<(), SettingError> {
         if self.heldout_share + self.reference_share >= 1.0 {
             let message = "leaves nothing to train on together with heldout_share; their sum must be below 1";
@@ -133,33 +133,33 @@ impl CorpusSettings {
         }
         let of_files = [("split", self.split.is_some()), ("text_field", self.text_field.is_some())];
         match &self.source {
-            Source::World => match of_files.iter().find(|(_, is_given)| *is_given) {
+            CorpusSource::World => match of_files.iter().find(|(_, is_given)| *is_given) {
                 Some((key, _)) => {
                     let message = "belongs to text files, and the source is \"world\"; leave it out";
                     Err(SettingError::new(*key, message))
                 }
                 None => Ok(()),
             },
-            Source::Files(_) if self.world.is_some() => {
+            CorpusSource::Files(_) if self.world.is_some() => {
                 let message = "belongs to source = \"world\", and the source is files; leave it out";
                 Err(SettingError::new("world", message))
             }
-            Source::Files(paths) if paths.is_empty() => {
+            CorpusSource::Files(paths) if paths.is_empty() => {
                 let message = "the list is empty; give paths or globs, or \"world\"";
                 Err(SettingError::new("source", message))
             }
-            Source::Files(_) => Ok(()),
+            CorpusSource::Files(_) => Ok(()),
         }
     }
 
-    /// The files to read; None where the source is the built-in language.
+    /// The files to read; None if the source is the built-in language.
     #[must_use]
-    pub fn files(&self) -> Option<Files> {
+    pub fn files(&self) -> Option<TextFiles> {
         match &self.source {
-            Source::World => None,
-            Source::Files(paths) => Some(Files {
+            CorpusSource::World => None,
+            CorpusSource::Files(paths) => Some(TextFiles {
                 paths: paths.clone(),
-                split: self.split.unwrap_or(Split::Paragraph),
+                split: self.split.unwrap_or(DocumentBoundary::Paragraph),
                 text_field: self.text_field.clone().unwrap_or_else(|| "text".to_owned()),
             }),
         }
@@ -168,7 +168,7 @@ impl CorpusSettings {
 
 const WORLD: &str = "world";
 
-impl Serialize for Source {
+impl Serialize for CorpusSource {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::World => serializer.serialize_str(WORLD),
@@ -177,29 +177,29 @@ impl Serialize for Source {
     }
 }
 
-impl<'de> Deserialize<'de> for Source {
+impl<'de> Deserialize<'de> for CorpusSource {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct SourceVisitor;
         impl<'de> Visitor<'de> for SourceVisitor {
-            type Value = Source;
+            type Value = CorpusSource;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("\"world\" or a list of paths such as [\"data/*.jsonl\"]")
             }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Source, E> {
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<CorpusSource, E> {
                 Ok(match text {
-                    WORLD => Source::World,
-                    path => Source::Files(vec![path.to_owned()]),
+                    WORLD => CorpusSource::World,
+                    path => CorpusSource::Files(vec![path.to_owned()]),
                 })
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Source, A::Error> {
-                Vec::deserialize(de::value::SeqAccessDeserializer::new(seq)).map(Source::Files)
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<CorpusSource, A::Error> {
+                Vec::deserialize(de::value::SeqAccessDeserializer::new(seq)).map(CorpusSource::Files)
             }
         }
         deserializer.deserialize_any(SourceVisitor)
     }
 }
 
-impl JsonSchema for Source {
+impl JsonSchema for CorpusSource {
     fn schema_name() -> Cow<'static, str> {
         "Source".into()
     }

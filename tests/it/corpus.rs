@@ -1,7 +1,7 @@
 //! Reading and splitting natural text through the public interface.
 
 use genloss::corpus::{CorpusError, NaturalText, RequiredTokens, load};
-use genloss::corpus::{CorpusSettings, Files, Source, Split};
+use genloss::corpus::{CorpusSettings, CorpusSource, DocumentBoundary, TextFiles};
 use genloss::units::Tokens;
 use parquet::basic::{LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
@@ -32,13 +32,18 @@ impl Folder {
         self
     }
 
-    fn load_with(&self, patterns: &[&str], split: Split, field: &str) -> Result<NaturalText, CorpusError> {
+    fn load_with(
+        &self,
+        patterns: &[&str],
+        split: DocumentBoundary,
+        field: &str,
+    ) -> Result<NaturalText, CorpusError> {
         let paths = patterns.iter().map(|pattern| self.path(pattern).display().to_string()).collect();
-        load(&corpus(Files { paths, split, text_field: field.to_owned() }), NOTHING_REQUIRED)
+        load(&corpus(TextFiles { paths, split, text_field: field.to_owned() }), NOTHING_REQUIRED)
     }
 
     fn load(&self, patterns: &[&str]) -> Result<NaturalText, CorpusError> {
-        self.load_with(patterns, Split::Line, "text")
+        self.load_with(patterns, DocumentBoundary::Line, "text")
     }
 
     fn error(&self, patterns: &[&str]) -> String {
@@ -62,9 +67,9 @@ fn message(error: &CorpusError) -> String {
 const NOTHING_REQUIRED: RequiredTokens =
     RequiredTokens { train: Tokens(0), heldout: Tokens(0), reference: Tokens(0) };
 
-fn corpus(files: Files) -> CorpusSettings {
+fn corpus(files: TextFiles) -> CorpusSettings {
     CorpusSettings {
-        source: Source::Files(files.paths),
+        source: CorpusSource::Files(files.paths),
         split: Some(files.split),
         text_field: Some(files.text_field),
         train_tokens: Tokens(0),
@@ -306,7 +311,7 @@ fn a_missing_text_column_is_an_error_that_lists_the_columns() {
     let folder = Folder::new();
     parquet(&folder.path("a.parquet"), &[Some("one")]);
     let error = |column: &str| {
-        let loaded = folder.load_with(&["a.parquet"], Split::Line, column);
+        let loaded = folder.load_with(&["a.parquet"], DocumentBoundary::Line, column);
         loaded.expect_err("an error").to_string()
     };
     assert!(error("body").contains("no column \"body\", there are text, label, raw"));
@@ -359,7 +364,7 @@ proptest! {
     #[test]
     fn no_bytes_make_the_readers_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         for name in ["a.txt", "a.jsonl", "a.txt.gz", "a.json.zst", "a.parquet"] {
-            let _ = Folder::new().with(name, &bytes).load_with(&[name], Split::Paragraph, "text");
+            let _ = Folder::new().with(name, &bytes).load_with(&[name], DocumentBoundary::Paragraph, "text");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use genloss::baseline::{Baseline, DriftCurve, ReplicateMean};
 use genloss::config::{Arm, CONTROL, Experiment};
-use genloss::corpus::{CorpusSettings, Source, WorldSettings};
+use genloss::corpus::{CorpusSettings, CorpusSource, WorldSettings};
 use genloss::measure::{Catalogue, Curves, Measurement, RankPoint, SurvivalBin};
 use genloss::mixture::Mixture;
 use genloss::model::NgramSettings;
@@ -52,7 +52,7 @@ fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm])
         generations,
         measured_tokens: synthesis.tokens,
         corpus: CorpusSettings {
-            source: Source::World,
+            source: CorpusSource::World,
             split: None,
             text_field: None,
             train_tokens: Tokens(500_000),

@@ -1,17 +1,21 @@
 //! Documents in plain text files.
 
 use super::{CorpusError, utf8};
-use crate::corpus::Split;
+use crate::corpus::DocumentBoundary;
 use std::path::Path;
 
 /// The documents of a plain text file.
-pub(super) fn documents(path: &Path, bytes: &[u8], split: Split) -> Result<Vec<String>, CorpusError> {
+pub(super) fn documents(
+    path: &Path,
+    bytes: &[u8],
+    split: DocumentBoundary,
+) -> Result<Vec<String>, CorpusError> {
     let text = utf8(path, bytes)?;
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text).replace("\r\n", "\n");
     Ok(match split {
-        Split::File => vec![text],
-        Split::Line => text.lines().map(str::to_owned).collect(),
-        Split::Paragraph => paragraphs(&text),
+        DocumentBoundary::File => vec![text],
+        DocumentBoundary::Line => text.lines().map(str::to_owned).collect(),
+        DocumentBoundary::Paragraph => paragraphs(&text),
     })
 }
 
@@ -29,23 +33,23 @@ fn paragraphs(text: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn split(text: &str, split: Split) -> Vec<String> {
+    fn split(text: &str, split: DocumentBoundary) -> Vec<String> {
         documents(Path::new("a.txt"), text.as_bytes(), split).expect("text")
     }
 
     #[test]
     fn blank_lines_separate_paragraphs_and_belong_to_none() {
         let text = "\n  one\ntwo  \n \t \n\n\nthree\n\n";
-        assert_eq!(split(text, Split::Paragraph), ["  one\ntwo  ", "three"]);
-        assert_eq!(split(text, Split::File), [text]);
-        assert_eq!(split("one\n\ntwo", Split::Line), ["one", "", "two"]);
+        assert_eq!(split(text, DocumentBoundary::Paragraph), ["  one\ntwo  ", "three"]);
+        assert_eq!(split(text, DocumentBoundary::File), [text]);
+        assert_eq!(split("one\n\ntwo", DocumentBoundary::Line), ["one", "", "two"]);
     }
 
     #[test]
     fn windows_line_ends_and_the_byte_order_mark_are_removed() {
         let text = "\u{FEFF}one\r\ntwo\r\n\r\nthree\r\n";
-        assert_eq!(split(text, Split::Paragraph), ["one\ntwo", "three"]);
-        assert_eq!(split(text, Split::Line), ["one", "two", "", "three"]);
-        assert_eq!(split(text, Split::File), ["one\ntwo\n\nthree\n"]);
+        assert_eq!(split(text, DocumentBoundary::Paragraph), ["one\ntwo", "three"]);
+        assert_eq!(split(text, DocumentBoundary::Line), ["one", "two", "", "three"]);
+        assert_eq!(split(text, DocumentBoundary::File), ["one\ntwo\n\nthree\n"]);
     }
 }
