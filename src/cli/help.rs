@@ -6,8 +6,8 @@ use clap::Command;
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Run experiments", &["demo", "init", "check", "run", "sweep"]),
     ("Read results", &["compare", "report", "inspect", "fit", "export", "score"]),
-    ("Trust the numbers", &["calibrate", "drift", "verify"]),
-    ("This machine", &["bench", "completions", "man"]),
+    ("Check the method", &["calibrate", "drift", "verify"]),
+    ("Machine and shell", &["bench", "completions", "man"]),
 ];
 
 const EXAMPLES: &str = "Start with:

@@ -53,7 +53,7 @@ fn json(arguments: &[&str]) -> Value {
 }
 
 /// The one line of a command that fails; its exit code is not zero and standard output stays empty.
-fn refusal(arguments: &[&str]) -> String {
+fn error_line(arguments: &[&str]) -> String {
     let assert = genloss().args(arguments).assert().failure();
     let output = assert.get_output();
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
@@ -287,20 +287,20 @@ fn bad_input_is_reported_on_one_line_and_nothing_is_written() {
         for setting in &settings {
             arguments.extend(["--set", setting]);
         }
-        let message = refusal(&arguments);
+        let message = error_line(&arguments);
         assert!(message.contains(expected), "{settings:?} gave: {message}");
         assert!(!out.exists(), "{settings:?} left {}", out.display());
     }
-    assert!(refusal(&["run", "absent.toml"]).contains("absent.toml"));
-    assert!(refusal(&["run", text(file), "--out", text(&out), "--device", "cuda:0"]).contains("cuda:0"));
+    assert!(error_line(&["run", "absent.toml"]).contains("absent.toml"));
+    assert!(error_line(&["run", text(file), "--out", text(&out), "--device", "cuda:0"]).contains("cuda:0"));
     assert!(
-        refusal(&["run", text(file), "--out", text(root), "--set", "generations=3"])
+        error_line(&["run", text(file), "--out", text(root), "--set", "generations=3"])
             .contains("generations: 2 → 3")
     );
-    assert!(refusal(&["compare", text(dir.path())]).contains("no experiment here"));
-    assert!(refusal(&["inspect", text(root), "--arm", "nobody"]).contains("there is no such arm"));
-    assert!(refusal(&["score", text(dir.path()), text(&latin1)]).contains("latin1.txt"));
-    assert!(refusal(&["score", text(dir.path()), text(&short)]).contains("tokenizer.json"));
+    assert!(error_line(&["compare", text(dir.path())]).contains("no experiment here"));
+    assert!(error_line(&["inspect", text(root), "--arm", "nobody"]).contains("there is no such arm"));
+    assert!(error_line(&["score", text(dir.path()), text(&latin1)]).contains("latin1.txt"));
+    assert!(error_line(&["score", text(dir.path()), text(&short)]).contains("tokenizer.json"));
 }
 
 fn copy_tree(from: &Path, to: &Path) {
@@ -323,7 +323,7 @@ fn a_damaged_generation_is_made_again_as_the_error_advises() {
     copy_tree(root, &copy);
     let generation = copy.join("seed-1/unanchored/gen-001");
     fs::write(generation.join("synthetic.parquet"), "PAR1").unwrap();
-    let message = refusal(&["run", text(file), "--out", text(&copy)]);
+    let message = error_line(&["run", text(file), "--out", text(&copy)]);
     assert!(message.contains("gen-001: damaged") && message.contains("delete this folder"), "{message}");
     fs::remove_dir_all(&generation).unwrap();
     output(&["run", text(file), "--out", text(&copy)]);
@@ -370,14 +370,14 @@ fn bench_reports_the_speed_of_training_and_sampling() {
         assert!(number("gflops") > 0.0 && number("share_of_peak") > 0.0, "{speed}");
         assert_eq!(speed["peak_memory_bytes"].is_null(), !cfg!(target_os = "linux"));
     }
-    assert!(refusal(&["bench", "--size", "huge"]).contains("tiny, reference, medium"));
-    assert!(refusal(&["bench", "--precision", "fp16"]).contains("f32, bf16"));
+    assert!(error_line(&["bench", "--size", "huge"]).contains("tiny, reference, medium"));
+    assert!(error_line(&["bench", "--precision", "fp16"]).contains("f32, bf16"));
 }
 
 #[test]
 fn a_wrong_command_line_is_reported_on_one_line() {
-    assert!(refusal(&["run"]).contains("FILE"));
-    assert!(refusal(&["inspect", "x", "--format", "xml"]).contains("xml"));
+    assert!(error_line(&["run"]).contains("FILE"));
+    assert!(error_line(&["inspect", "x", "--format", "xml"]).contains("xml"));
 }
 
 #[test]
@@ -395,14 +395,14 @@ fn a_corrupted_model_folder_is_an_error() {
     let weights = copy.join("ngram.safetensors");
     let bytes = fs::read(&weights).unwrap();
     fs::write(&weights, &bytes[..bytes.len() / 2]).unwrap();
-    assert!(refusal(&["score", text(&copy), text(&file)]).contains("copy"));
+    assert!(error_line(&["score", text(&copy), text(&file)]).contains("copy"));
 }
 
 #[test]
 fn the_error_of_a_diverging_training_has_its_place_and_a_remedy() {
     let (dir, _, file) = finished();
     let out = dir.path().join("diverging");
-    let message = refusal(&[
+    let message = error_line(&[
         "run",
         text(file),
         "--out",
@@ -444,7 +444,7 @@ fn a_run_and_its_experiment_file_calibrate_to_the_same_rates() {
 fn calibrating_with_fewer_seeds_than_an_experiment_has_is_an_error() {
     let (_, root, file) = finished();
     for of in [&[root.to_str().unwrap()][..], &[file.to_str().unwrap(), "--seeds", "2"]] {
-        let said = refusal(&[&["calibrate"], of, &["--per-experiment", "3"]].concat());
+        let said = error_line(&[&["calibrate"], of, &["--per-experiment", "3"]].concat());
         assert!(said.contains("--per-experiment 3") && said.contains("2 seeds"), "{said}");
     }
 }

@@ -1,6 +1,6 @@
 //! `genloss fit` on runs of n-grams.
 
-use super::{finished, genloss, json, output, refusal, text};
+use super::{error_line, finished, genloss, json, output, text};
 use genloss::training::Init;
 use genloss::{fit, store};
 use std::collections::BTreeSet;
@@ -92,12 +92,12 @@ fn a_fit_is_written_and_drawn_into_a_folder() {
 #[test]
 fn runs_that_no_law_can_be_fitted_to_are_an_error_that_names_what_to_run() {
     let (_, root, _) = finished();
-    let said = refusal(&["fit", text(root)]);
+    let said = error_line(&["fit", text(root)]);
     for expected in ["natural: 1 size, 1 number of tokens", "L(D) takes 4 different", "name all folders"] {
         assert!(said.contains(expected), "{said}");
     }
-    assert!(refusal(&["fit", text(root), "--generation", "3"]).contains("generations 1 to 2 in common"));
-    assert!(refusal(&["fit", text(root), "--generation", "0"]).contains("--generation 0"));
+    assert!(error_line(&["fit", text(root), "--generation", "3"]).contains("generations 1 to 2 in common"));
+    assert!(error_line(&["fit", text(root), "--generation", "0"]).contains("--generation 0"));
 }
 
 /// Selected text, and text by a model of another size, are sources of their own.
@@ -133,10 +133,10 @@ fn selection_and_writer_distinguish_blends() {
 fn a_fit_never_overwrites_runs() {
     let (_, root, _) = finished();
     for out in [text(root), text(root.parent().unwrap())] {
-        let said = refusal(&["fit", text(root), "--out", out]);
+        let said = error_line(&["fit", text(root), "--out", out]);
         assert!(said.contains("contains runs; give a separate folder"), "{said}");
     }
-    let said = refusal(&["fit", text(root), "--tokens", "0"]);
+    let said = error_line(&["fit", text(root), "--tokens", "0"]);
     assert!(said.contains("give at least 1"), "{said}");
 }
 
@@ -158,6 +158,6 @@ fn runs_in_other_tokens_are_not_fitted_together() {
     let settings =
         ["--set", "tokenizer={vocab_size=300}", "--set", "name=\"other\"", "--set", "generations=1"];
     genloss().arg("run").arg(file).args(settings).arg("--out").arg(&out).assert().success();
-    let said = refusal(&["fit", text(root), text(&out)]);
+    let said = error_line(&["fit", text(root), text(&out)]);
     assert!(said.contains("small and other: their tokenizer differs"), "{said}");
 }

@@ -1,6 +1,6 @@
 //! The program itself: help, completions, manual pages, and the experiment file to start from.
 
-use super::{genloss, output, refusal, text};
+use super::{error_line, genloss, output, text};
 use std::fs;
 
 #[test]
@@ -21,7 +21,7 @@ fn init_writes_a_valid_file_and_never_overwrites_one() {
     let checked = output(&[&["check", text(&file)][..], &settings].concat());
     assert!(checked.contains("arms control, replace, anchored, accumulate"), "{checked}");
     let written = fs::read(&file).unwrap();
-    assert!(refusal(&["init", text(&file)]).contains("mine.toml: already exists"));
+    assert!(error_line(&["init", text(&file)]).contains("mine.toml: already exists"));
     assert_eq!(fs::read(&file).unwrap(), written);
 }
 
