@@ -23,22 +23,22 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
-    model: Model,
+    model: DriftModel,
 }
 
 #[derive(Debug, Subcommand)]
-enum Model {
+enum DriftModel {
     /// Counted types, such as words: diversity, and how many survive.
-    Categorical(Categorical),
+    Categorical(CategoricalArgs),
     /// A Gaussian fitted by maximum likelihood: variance, and distance of the mean.
-    Gaussian(Gaussian),
+    Gaussian(GaussianArgs),
     /// Least squares on labels predicted by the model before: the error on new rows.
-    Regression(Regression),
+    Regression(RegressionArgs),
 }
 
 /// Options of every model.
 #[derive(Debug, clap::Args)]
-struct Common {
+struct CommonArgs {
     /// Generations after generation 0.
     #[arg(long, default_value = "10", value_parser = count, value_name = "G")]
     generations: u64,
@@ -71,7 +71,7 @@ enum DriftFormat {
 #[derive(Debug, clap::Args)]
 // Samples belong to no document, so nothing is ever repeated.
 #[command(mut_arg("repetition_penalty", |flag| flag.hide(true)))]
-struct Categorical {
+struct CategoricalArgs {
     /// Number of types in natural data [default: 1000].
     #[arg(long, value_parser = count, value_name = "N", conflicts_with_all = ["frequencies", "corpus"])]
     types: Option<u64>,
@@ -96,11 +96,11 @@ struct Categorical {
     #[command(flatten, next_help_heading = "Decoder")]
     decoder: SettingFlags<SamplingSettings>,
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 }
 
 #[derive(Debug, clap::Args)]
-struct Gaussian {
+struct GaussianArgs {
     /// Dimensions.
     #[arg(long, default_value = "1", value_parser = count, value_name = "D")]
     dims: u64,
@@ -108,11 +108,11 @@ struct Gaussian {
     #[arg(long, value_parser = count, value_name = "N")]
     samples: u64,
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 }
 
 #[derive(Debug, clap::Args)]
-struct Regression {
+struct RegressionArgs {
     /// Rows of the design: a sample is a row with a label.
     #[arg(long, value_parser = count, value_name = "T")]
     rows: u64,
@@ -123,23 +123,23 @@ struct Regression {
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_name = "SIGMA")]
     noise: f64,
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 }
 
 impl Args {
     /// Runs the simulation and prints its statistics.
     pub fn exec(self) -> Result<()> {
         match self.model {
-            Model::Categorical(args) => args.exec(),
-            Model::Gaussian(args) => args.exec(),
-            Model::Regression(args) => args.exec(),
+            DriftModel::Categorical(args) => args.exec(),
+            DriftModel::Gaussian(args) => args.exec(),
+            DriftModel::Regression(args) => args.exec(),
         }
     }
 }
 
-impl Common {
+impl CommonArgs {
     /// Starts the threads; returns the settings that every model has.
-    fn plan(&self, samples: u64) -> Result<DriftSettings> {
+    fn settings(&self, samples: u64) -> Result<DriftSettings> {
         self.threads.start()?;
         Ok(DriftSettings {
             samples,
@@ -150,18 +150,24 @@ impl Common {
         })
     }
 
-    fn show(&self, model: &str, plan: &DriftSettings, of_model: Value, rows: &[DriftRow]) -> Result<()> {
+    fn show(
+        &self,
+        model: &str,
+        loop_settings: &DriftSettings,
+        of_model: Value,
+        rows: &[DriftRow],
+    ) -> Result<()> {
         match self.format {
             DriftFormat::Csv => output::csv(rows),
             DriftFormat::Table => output::emit(&table(rows)),
             DriftFormat::Json => {
                 let mut settings = json!({
                     "model": model,
-                    "samples": plan.samples,
-                    "generations": plan.generations,
-                    "mixture": plan.mixture,
-                    "replicates": plan.replicates,
-                    "seed": plan.seed,
+                    "samples": loop_settings.samples,
+                    "generations": loop_settings.generations,
+                    "mixture": loop_settings.mixture,
+                    "replicates": loop_settings.replicates,
+                    "seed": loop_settings.seed,
                 });
                 if let (Value::Object(all), Value::Object(more)) = (&mut settings, of_model) {
                     all.extend(more);
@@ -172,9 +178,9 @@ impl Common {
     }
 }
 
-impl Categorical {
+impl CategoricalArgs {
     fn exec(self) -> Result<()> {
-        let plan = self.common.plan(self.samples)?;
+        let loop_settings = self.common.settings(self.samples)?;
         let decoding = self.decoding()?;
         let (frequencies, mut settings) = self.natural()?;
         settings["types"] = json!(frequencies.probabilities().len());
@@ -183,8 +189,8 @@ impl Categorical {
         for (key, _) in properties(&schema_of::<SamplingSettings>()) {
             settings[key] = json!(decoder.get(key));
         }
-        let rows = CategoricalSimulation::new(frequencies, decoding, &plan)?.rows();
-        self.common.show("categorical", &plan, settings, &rows)
+        let rows = CategoricalSimulation::new(frequencies, decoding, &loop_settings)?.rows();
+        self.common.show("categorical", &loop_settings, settings, &rows)
     }
 
     fn decoding(&self) -> Result<SamplingSettings> {
@@ -211,20 +217,21 @@ impl Categorical {
     }
 }
 
-impl Gaussian {
+impl GaussianArgs {
     fn exec(self) -> Result<()> {
-        let plan = self.common.plan(self.samples)?;
-        let rows = GaussianSimulation::new(usize::try_from(self.dims)?, &plan)?.rows();
-        self.common.show("gaussian", &plan, json!({ "dims": self.dims }), &rows)
+        let loop_settings = self.common.settings(self.samples)?;
+        let rows = GaussianSimulation::new(usize::try_from(self.dims)?, &loop_settings)?.rows();
+        self.common.show("gaussian", &loop_settings, json!({ "dims": self.dims }), &rows)
     }
 }
 
-impl Regression {
+impl RegressionArgs {
     fn exec(self) -> Result<()> {
-        let plan = self.common.plan(self.rows)?;
-        let rows = RegressionSimulation::new(usize::try_from(self.columns)?, self.noise, &plan)?.rows()?;
+        let loop_settings = self.common.settings(self.rows)?;
+        let rows =
+            RegressionSimulation::new(usize::try_from(self.columns)?, self.noise, &loop_settings)?.rows()?;
         let settings = json!({ "rows": self.rows, "columns": self.columns, "noise": self.noise });
-        self.common.show("regression", &plan, settings, &rows)
+        self.common.show("regression", &loop_settings, settings, &rows)
     }
 }
 

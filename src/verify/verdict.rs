@@ -96,7 +96,9 @@ pub fn findings(
 #[derive(Clone, Copy, Debug)]
 struct NoiseExperiment {
     seeds: u64,
+    /// Whether noise is a random walk over generations.
     is_chained: bool,
+    /// Whether metrics share four fifths of their noise's variance.
     is_common: bool,
     /// Loss of the arm per generation, in practical sizes.
     lost: f64,
@@ -110,6 +112,7 @@ struct NoiseExperiment {
 const GENERATIONS: usize = 5;
 
 impl NoiseExperiment {
+    /// Description used in the names of checks.
     fn name(&self) -> String {
         format!(
             "{} noise, {}{}, {}",
@@ -237,7 +240,7 @@ struct BuiltInExperiment {
     /// Number of seeds to run.
     seeds: u64,
     /// Maximum share of false calls.
-    most_called: f64,
+    max_called: f64,
 }
 
 const EXPERIMENTS: [BuiltInExperiment; 2] = [
@@ -246,14 +249,14 @@ const EXPERIMENTS: [BuiltInExperiment; 2] = [
         file: include_str!("../../configs/calibration-ngram.toml"),
         path: "configs/calibration-ngram.toml",
         seeds: 100,
-        most_called: MAX_CALLED,
+        max_called: MAX_CALLED,
     },
     BuiltInExperiment {
         model: "transformer",
         file: include_str!("../../configs/calibration-transformer.toml"),
         path: "configs/calibration-transformer.toml",
         seeds: 12,
-        most_called: PROMISED,
+        max_called: PROMISED,
     },
 ];
 
@@ -282,16 +285,14 @@ impl BuiltInExperiment {
         }
         Ok(all)
     }
-}
 
-impl BuiltInExperiment {
     /// The check of one arm, if there is one. With a single seed only false calls are checked.
     fn check_arm(&self, rates: &ArmRates, seeds: usize) -> Option<Finding> {
         let of = format!("{}, {}", self.model, seeds_in_words(seeds as u64));
         match rates.arm.as_str() {
             CONTROL => {
-                let passed = rates.called.of > 0 && rates.called.value() <= self.most_called;
-                let expected = format!("at most {:.1} %", 100.0 * self.most_called);
+                let passed = rates.called.of > 0 && rates.called.value() <= self.max_called;
+                let expected = format!("at most {:.1} %", 100.0 * self.max_called);
                 Some(finding(format!("false calls, {of}"), percent_of(rates.called), expected, passed))
             }
             "replace" if seeds > 1 => {
