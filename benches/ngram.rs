@@ -9,7 +9,7 @@ use genloss::decoding::{DecodingStrategy, SamplingSettings};
 use genloss::documents::Documents;
 use genloss::model::NgramSettings;
 use genloss::model::ngram::Ngram;
-use genloss::model::{Generate, LanguageModel, SpecialTokens};
+use genloss::model::{GenerateRequest, LanguageModel, SpecialTokens};
 use genloss::progress::Silent;
 use genloss::seed::StreamKey;
 use genloss::stage::Stage;
@@ -92,7 +92,7 @@ fn ngram(criterion: &mut Criterion) {
             [("plain", DecodingStrategy::PLAIN, 2000), ("top-p", top_p.into(), 100)]
         {
             let prompts: Documents = prompts.iter().take(documents).collect();
-            let request = Generate {
+            let request = GenerateRequest {
                 prompts: &prompts,
                 max_document_tokens: 500,
                 decoding: &decoding,

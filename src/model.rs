@@ -51,7 +51,7 @@ pub trait LanguageModel: Send + Sync {
     ///
     /// # Errors
     /// If the run is interrupted, a token is unknown, the device fails, or the decoder needs what the model does not have.
-    fn generate(&self, request: &Generate, stage: &Stage) -> Result<Documents, ModelError>;
+    fn generate(&self, request: &GenerateRequest, stage: &Stage) -> Result<Documents, ModelError>;
 
     /// The same model writing in f32, for measurements that let it write; None if it already does.
     fn in_full_precision(&self) -> Option<Box<dyn LanguageModel>> {
@@ -167,7 +167,7 @@ fn check_tokens(tokens: &[TokenId], vocab_size: usize) -> Result<(), ModelError>
 
 /// A request for documents.
 #[derive(Clone)]
-pub struct Generate<'a> {
+pub struct GenerateRequest<'a> {
     /// The text that each document continues; an empty prompt is the start token alone.
     pub prompts: &'a Documents,
     /// Tokens after which a document is cut if it has not ended. At least 1.

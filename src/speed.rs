@@ -32,7 +32,7 @@ use crate::documents::{Documents, TokenId};
 use crate::model::Precision;
 use crate::model::transformer::Transformer;
 use crate::model::transformer::parameters::Shape;
-use crate::model::{Generate, LanguageModel, ModelError, SpecialTokens, TransformerSettings};
+use crate::model::{GenerateRequest, LanguageModel, ModelError, SpecialTokens, TransformerSettings};
 use crate::progress::Silent;
 use crate::seed::{Stream, StreamKey, streams};
 use crate::stage::Stage;
@@ -221,7 +221,7 @@ impl WritingWorkload {
     /// # Errors
     /// If the device fails.
     pub fn round(&self) -> Result<Documents, ModelError> {
-        let request = Generate {
+        let request = GenerateRequest {
             prompts: &self.prompts,
             max_document_tokens: self.document_tokens,
             decoding: &DecodingStrategy::PLAIN,

@@ -44,7 +44,8 @@ mod predictions;
 mod sampling;
 
 use super::{
-    FolderFormat, Generate, LanguageModel, Loaded, ModelError, Redrawn, Scores, SpecialTokens, check_tokens,
+    FolderFormat, GenerateRequest, LanguageModel, Loaded, ModelError, Redrawn, Scores, SpecialTokens,
+    check_tokens,
 };
 use crate::decoding::{Sampler, SamplingSettings};
 use crate::documents::{Documents, TokenId};
@@ -318,7 +319,7 @@ impl LanguageModel for Ngram {
         })
     }
 
-    fn generate(&self, request: &Generate, stage: &Stage) -> Result<Documents, ModelError> {
+    fn generate(&self, request: &GenerateRequest, stage: &Stage) -> Result<Documents, ModelError> {
         check_tokens(request.prompts.flat(), self.vocab_size())?;
         let parts: Vec<Documents> = tasks(request.prompts.len())
             .map(|range| {

@@ -23,8 +23,8 @@ use crate::decoding::SamplingSettings;
 use crate::documents::Documents;
 use crate::model::Precision;
 use crate::model::{
-    FolderFormat, Generate, LanguageModel, Loaded, ModelError, Purpose, Redrawn, Scores, SpecialTokens,
-    check_tokens,
+    FolderFormat, GenerateRequest, LanguageModel, Loaded, ModelError, Purpose, Redrawn, Scores,
+    SpecialTokens, check_tokens,
 };
 use crate::seed::Stream;
 use crate::stage::Stage;
@@ -193,7 +193,7 @@ impl LanguageModel for Transformer {
         score::score_decoded(&self.computing_for(Purpose::Measuring), documents, decoding, stage)
     }
 
-    fn generate(&self, request: &Generate, stage: &Stage) -> Result<Documents, ModelError> {
+    fn generate(&self, request: &GenerateRequest, stage: &Stage) -> Result<Documents, ModelError> {
         check_tokens(request.prompts.flat(), self.vocab_size())?;
         generate::generate(&self.computing_for(Purpose::Writing), request, stage)
     }

@@ -4,7 +4,7 @@ use super::method::{Draft, Generator, GeneratorContext};
 use super::settings::SynthesisSettings;
 use super::{SynthesisError, without_sentinels};
 use crate::documents::TokenId;
-use crate::model::{Generate, LanguageModel};
+use crate::model::{GenerateRequest, LanguageModel};
 use crate::stage::Stage;
 use crate::tokenizer::Sentinels;
 use std::ops::Range;
@@ -35,7 +35,7 @@ impl<P: Prompts> Generator for Prompted<'_, P> {
     fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
         let first = items.start;
         let candidates = self.synthesis.selection.candidates() as u64;
-        let request = Generate {
+        let request = GenerateRequest {
             prompts: &items.map(|item| self.prompts.prompt(item / candidates)).collect(),
             max_document_tokens: self.synthesis.max_document_tokens,
             decoding: &self.synthesis.decoding,

@@ -19,7 +19,7 @@ use super::settings::SynthesisSettings;
 use super::sources::Rotation;
 use super::{SynthesisError, without_sentinels};
 use crate::documents::{Documents, TokenId};
-use crate::model::{Generate, LanguageModel};
+use crate::model::{GenerateRequest, LanguageModel};
 use crate::seed::{Stream, StreamKey, streams};
 use crate::settings::SettingError;
 use crate::stage::Stage;
@@ -156,7 +156,7 @@ impl Rewriter<'_> {
             let items: Vec<u64> = these.iter().map(|one| one.item + round * ROUND).collect();
             let mut prompts = Documents::new();
             these.iter().for_each(|one| prompts.push(&one.prompt(step, self.view)));
-            let request = Generate {
+            let request = GenerateRequest {
                 prompts: &prompts,
                 max_document_tokens: match step {
                     Step::Ending => longest,

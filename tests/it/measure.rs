@@ -11,7 +11,7 @@ use genloss::measure::{
     Catalogue, Curves, Direction, Fact, FactAnswer, Family, FourGrams, Inputs, MeasureError, Measurement,
     MetricDefinition, Metrics, Reference, measure, recall,
 };
-use genloss::model::{Generate, LanguageModel, ModelError, Redrawn, Scores};
+use genloss::model::{GenerateRequest, LanguageModel, ModelError, Redrawn, Scores};
 use genloss::progress::Silent;
 use genloss::rarity::Rarity;
 use genloss::seed::{Stream, StreamKey};
@@ -387,7 +387,7 @@ impl LanguageModel for HalfKnowing {
     fn score_decoded(&self, _: &Documents, _: &SamplingSettings, _: &Stage) -> Result<Vec<f32>, ModelError> {
         Ok(Vec::new())
     }
-    fn generate(&self, request: &Generate, _: &Stage) -> Result<Documents, ModelError> {
+    fn generate(&self, request: &GenerateRequest, _: &Stage) -> Result<Documents, ModelError> {
         assert_eq!(request.decoding, &DecodingStrategy::GREEDY);
         let answer =
             |prompt: &[TokenId]| if prompt.last().is_some_and(|t| t % 2 == 0) { " Velu. " } else { " Moro" };

@@ -3,7 +3,7 @@
 use genloss::decoding::{DecodingStrategy, SamplingSettings};
 use genloss::documents::{Documents, TokenId};
 use genloss::model::ngram::Ngram;
-use genloss::model::{Generate, LanguageModel, ModelError, SpecialTokens};
+use genloss::model::{GenerateRequest, LanguageModel, ModelError, SpecialTokens};
 use genloss::progress::{Event, Recorder, Silent};
 use genloss::seed::StreamKey;
 use genloss::stage::Stage;
@@ -254,7 +254,8 @@ fn generate(
     max_document_tokens: usize,
 ) -> Documents {
     let prompts: Documents = std::iter::repeat_n(&[][..], count).collect();
-    let request = Generate { prompts: &prompts, max_document_tokens, decoding, item: &|index| index as u64 };
+    let request =
+        GenerateRequest { prompts: &prompts, max_document_tokens, decoding, item: &|index| index as u64 };
     model.generate(&request, &stage()).expect("nothing interrupts it")
 }
 
@@ -320,7 +321,7 @@ fn the_prompt_conditions_the_document_and_is_not_part_of_it() {
     let model = fit(&documents(&text), 3, 6, SPECIAL);
     let prompts = documents(&[&[1, 2][..], &[4, 2]].repeat(500));
     let decoding = DecodingStrategy::PLAIN;
-    let request = Generate {
+    let request = GenerateRequest {
         prompts: &prompts,
         max_document_tokens: 4,
         decoding: &decoding,
@@ -351,7 +352,7 @@ fn what_a_document_says_does_not_depend_on_its_neighbours_or_threads() {
     let all = generate(&model, 300, &DecodingStrategy::PLAIN, 50);
     let prompts = documents(&[&[][..]; 10]);
     let decoding = DecodingStrategy::PLAIN;
-    let request = Generate {
+    let request = GenerateRequest {
         prompts: &prompts,
         max_document_tokens: 50,
         decoding: &decoding,
@@ -473,8 +474,12 @@ fn tokens_outside_of_the_vocabulary_are_an_error() {
     assert!(matches!(model.score(&bad, &stage()), Err(ModelError::UnknownToken { .. })));
     assert!(matches!(model.distribution(&[9]), Err(ModelError::UnknownToken { .. })));
     let decoding = DecodingStrategy::PLAIN;
-    let request =
-        Generate { prompts: &bad, max_document_tokens: 2, decoding: &decoding, item: &|index| index as u64 };
+    let request = GenerateRequest {
+        prompts: &bad,
+        max_document_tokens: 2,
+        decoding: &decoding,
+        item: &|index| index as u64,
+    };
     assert!(matches!(model.generate(&request, &stage()), Err(ModelError::UnknownToken { .. })));
 }
 
@@ -488,8 +493,12 @@ fn an_interrupt_stops_every_stage() {
     let model = fit(&text, 2, 9, SPECIAL);
     assert!(matches!(model.score(&text, &stopped), Err(ModelError::Interrupted)));
     let decoding = DecodingStrategy::PLAIN;
-    let request =
-        Generate { prompts: &text, max_document_tokens: 2, decoding: &decoding, item: &|index| index as u64 };
+    let request = GenerateRequest {
+        prompts: &text,
+        max_document_tokens: 2,
+        decoding: &decoding,
+        item: &|index| index as u64,
+    };
     assert!(matches!(model.generate(&request, &stopped), Err(ModelError::Interrupted)));
 }
 

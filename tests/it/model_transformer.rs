@@ -1,4 +1,4 @@
-//! The transformer: its arithmetic against slow twins, its folders, its training.
+//! The transformer: its arithmetic against the reference pass, its folders, its training.
 
 mod arithmetic;
 mod scoring;
@@ -14,7 +14,7 @@ use genloss::model::transformer::fused::{self, BlockScratch, PackedNetwork};
 use genloss::model::transformer::parameters::Parameters;
 use genloss::model::transformer::parameters::Shape;
 use genloss::model::transformer::{Network, Transformer, plain};
-use genloss::model::{Generate, LanguageModel, ModelError, Scores, SpecialTokens};
+use genloss::model::{GenerateRequest, LanguageModel, ModelError, Scores, SpecialTokens};
 use genloss::progress::{Event, Observer, Silent};
 use genloss::seed::StreamKey;
 use genloss::stage::Stage;
@@ -43,7 +43,7 @@ fn place(stage: &'static str) -> StreamKey {
     StreamKey::new(1, "test", 0, stage)
 }
 
-/// Runs `act` as a stage that nobody watches or stops.
+/// Runs `act` in a stage without an observer that is never interrupted.
 pub fn staged<R>(act: impl FnOnce(&Stage) -> R) -> R {
     let interrupt = AtomicBool::new(false);
     act(&Stage::new(place("test"), &Silent, &interrupt))
@@ -53,8 +53,8 @@ fn tiny() -> Transformer {
     Transformer::initialise(&TINY, 50, SPECIAL, &mut place("initialisation").stream(0), &Device::Cpu).unwrap()
 }
 
-/// A shape with everything that a folder may ask for and an experiment does not: shared key–value heads, heads of
-/// another width, an output matrix of its own.
+/// A shape with everything that a folder may have and an experiment does not: shared key–value heads, heads of another
+/// width, an untied output matrix.
 pub fn grouped_shape() -> Shape {
     Shape {
         vocab_size: 37,
@@ -69,14 +69,14 @@ pub fn grouped_shape() -> Shape {
     }
 }
 
-/// Weights far larger than initial ones, so that every part of the network matters.
+/// A model with weights far larger than initial ones, so that every part of the network matters.
 pub fn lively(shape: Shape) -> Transformer {
     let mut stream = place("weights").stream(1);
     let parameters = shape
         .specifications()
-        .try_map(|what| {
-            let values = what.draw(&mut stream, &Device::Cpu)?;
-            if what.columns.is_some() { values * 15.0 } else { Ok(values) }
+        .try_map(|specification| {
+            let values = specification.draw(&mut stream, &Device::Cpu)?;
+            if specification.columns.is_some() { values * 15.0 } else { Ok(values) }
         })
         .unwrap();
     Transformer::from_network(Network::new(shape, parameters, Precision::F32, Device::Cpu), SPECIAL)
@@ -97,7 +97,7 @@ pub fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// Every weight, to the bit.
+/// The bits of every weight.
 fn bits(model: &Transformer) -> Vec<u32> {
     model.network().parameters.iter().flat_map(values).map(f32::to_bits).collect()
 }

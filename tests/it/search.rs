@@ -12,7 +12,7 @@ use genloss::model::Precision;
 use genloss::model::ngram::Ngram;
 use genloss::model::transformer::parameters::{Shape, Specification};
 use genloss::model::transformer::{Network, Transformer, plain};
-use genloss::model::{Generate, LanguageModel, ModelError};
+use genloss::model::{GenerateRequest, LanguageModel, ModelError};
 use genloss::seed::StreamKey;
 use genloss::synthesis::SynthesisSettings;
 use genloss::synthesis::{Sources, write_corpus};
@@ -50,7 +50,7 @@ fn write(
     prompts: &Documents,
     most_tokens: usize,
 ) -> Documents {
-    let request = Generate {
+    let request = GenerateRequest {
         prompts,
         max_document_tokens: most_tokens,
         decoding: strategy,
@@ -275,7 +275,7 @@ fn a_large_penalty_keeps_a_model_from_repeating_itself() {
 fn an_ngram_refuses_contrastive_search() {
     let (strategy, prompts) =
         (DecodingStrategy::Contrastive(ContrastiveSearchSettings { k: 4, alpha: 0.6 }), prompts(5));
-    let request = Generate {
+    let request = GenerateRequest {
         prompts: &prompts,
         max_document_tokens: 4,
         decoding: &strategy,

@@ -5,7 +5,7 @@ mod selection;
 use genloss::decoding::{DecodingStrategy, SamplingSettings};
 use genloss::documents::{Documents, TokenId};
 use genloss::model::ngram::Ngram;
-use genloss::model::{Generate, LanguageModel, ModelError, Redrawn, Scores, SpecialTokens};
+use genloss::model::{GenerateRequest, LanguageModel, ModelError, Redrawn, Scores, SpecialTokens};
 use genloss::progress::{Event, Recorder, Silent};
 use genloss::seed::StreamKey;
 use genloss::stage::Stage;
@@ -91,7 +91,7 @@ impl<F: Fn(u64, &[TokenId]) -> Vec<TokenId> + Send + Sync> LanguageModel for Fak
         Ok(Vec::new())
     }
 
-    fn generate(&self, request: &Generate, _: &Stage) -> Result<Documents, ModelError> {
+    fn generate(&self, request: &GenerateRequest, _: &Stage) -> Result<Documents, ModelError> {
         let mut written = Documents::new();
         for (index, prompt) in request.prompts.iter().enumerate() {
             let mut document = (self.0)((request.item)(index), prompt);

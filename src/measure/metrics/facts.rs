@@ -10,7 +10,7 @@ use crate::documents::{Documents, TokenId};
 use crate::measure::{
     CountedGeneration, Direction::Down, Estimate, Family::Tail, MeasureError, Metric, MetricDefinition,
 };
-use crate::model::{Generate, LanguageModel, ModelError};
+use crate::model::{GenerateRequest, LanguageModel, ModelError};
 use crate::rarity::Rarity;
 use crate::stage::Stage;
 
@@ -54,7 +54,7 @@ pub fn recall(
     }
     let prompts: Documents = facts.iter().map(|fact| fact.prompt.as_slice()).collect();
     let longest = facts.iter().map(|fact| fact.value_tokens).max().unwrap_or(0);
-    let request = Generate {
+    let request = GenerateRequest {
         prompts: &prompts,
         max_document_tokens: longest + MARGIN,
         decoding: &DecodingStrategy::GREEDY,

@@ -11,7 +11,7 @@ use super::{ModelError, Ngram};
 use crate::decoding::{BeamSearchSettings, DecodingStrategy, SamplingSettings};
 use crate::decoding::{Sampler, beam};
 use crate::documents::{Documents, TokenId};
-use crate::model::Generate;
+use crate::model::GenerateRequest;
 use crate::seed::Stream;
 use crate::stage::Stage;
 use rand::Rng;
@@ -21,7 +21,7 @@ impl Ngram {
     /// Writes the documents of the request with indices in `range`.
     pub(super) fn write(
         &self,
-        request: &Generate,
+        request: &GenerateRequest,
         range: Range<usize>,
         stage: &Stage,
     ) -> Result<Documents, ModelError> {
@@ -38,7 +38,7 @@ impl Ngram {
 
     fn sample(
         &self,
-        request: &Generate,
+        request: &GenerateRequest,
         decoding: &SamplingSettings,
         range: Range<usize>,
         stage: &Stage,
@@ -76,7 +76,7 @@ impl Ngram {
     /// Document `index` of the request, by beam search.
     fn search(
         &self,
-        request: &Generate,
+        request: &GenerateRequest,
         beam: BeamSearchSettings,
         index: usize,
     ) -> Result<Vec<TokenId>, ModelError> {

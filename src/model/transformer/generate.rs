@@ -18,7 +18,7 @@ use super::fused::{LOGIT_ROWS, PackedNetwork};
 use crate::decoding::Sampler;
 use crate::decoding::{DecodingStrategy, SamplingSettings};
 use crate::documents::{Documents, TokenId};
-use crate::model::{Generate, ModelError};
+use crate::model::{GenerateRequest, ModelError};
 use crate::seed::Stream;
 use crate::stage::Stage;
 use branches::Branches;
@@ -39,7 +39,11 @@ const LARGE_BYTES: usize = 32 << 20;
 const DEVICE_SLOTS: usize = 512;
 
 /// Writes one document per prompt of the request.
-pub fn generate(model: &Transformer, request: &Generate, stage: &Stage) -> Result<Documents, ModelError> {
+pub fn generate(
+    model: &Transformer,
+    request: &GenerateRequest,
+    stage: &Stage,
+) -> Result<Documents, ModelError> {
     let (end, max_tokens) = (model.special.end, request.max_document_tokens);
     match *request.decoding {
         DecodingStrategy::TokenByToken(ref decoding) => sample(model, request, decoding, stage),
@@ -56,7 +60,7 @@ pub fn generate(model: &Transformer, request: &Generate, stage: &Stage) -> Resul
 
 fn sample(
     model: &Transformer,
-    request: &Generate,
+    request: &GenerateRequest,
     decoding: &SamplingSettings,
     stage: &Stage,
 ) -> Result<Documents, ModelError> {
@@ -85,7 +89,7 @@ fn sample(
 /// Writes each document of the request by itself, with `write` and `slots` alternatives of the document.
 fn write_each(
     model: &Transformer,
-    request: &Generate,
+    request: &GenerateRequest,
     slots: usize,
     stage: &Stage,
     write: impl Fn(&mut Branches) -> Result<Vec<TokenId>, ModelError> + Sync,
@@ -129,7 +133,7 @@ struct OpenDocument {
 }
 
 impl OpenDocument {
-    fn new(model: &Transformer, request: &Generate, index: usize, slot: usize, stage: &Stage) -> Self {
+    fn new(model: &Transformer, request: &GenerateRequest, index: usize, slot: usize, stage: &Stage) -> Self {
         let mut tokens = vec![model.special.start];
         tokens.extend_from_slice(request.prompts.get(index));
         let stream = stage.stream((request.item)(index));
@@ -167,7 +171,7 @@ impl OpenDocument {
 /// Writes the documents `indices` of the request, token by token. The indices are consecutive.
 fn write(
     model: &Transformer,
-    request: &Generate,
+    request: &GenerateRequest,
     decoding: &SamplingSettings,
     indices: &[usize],
     stepper: &mut dyn TokenStepper,

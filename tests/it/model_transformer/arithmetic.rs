@@ -1,9 +1,9 @@
-//! Forward and backward, against slow twins.
+//! Forward and backward pass, against the reference pass and finite differences.
 
 use super::*;
 use genloss_kernels::softmax::IGNORED;
 
-/// Every seventh token is not to be predicted.
+/// Random tokens; every seventh target is ignored.
 fn batch(shape: &Shape) -> Batch {
     let count = 5 * shape.context;
     let mut targets = random_tokens(count, shape.vocab_size, 2);
@@ -63,7 +63,7 @@ fn the_fused_forward_pass_agrees_with_the_plain_one() {
     }
 }
 
-/// The twin is candle's automatic gradient of the plain forward pass. Tolerance: 10⁻⁴ of the largest element.
+/// The reference is candle's automatic gradient of the plain pass. Tolerance: 10⁻⁴ of the largest element.
 #[test]
 fn the_fused_gradients_agree_with_the_automatic_ones() {
     for model in [lively(grouped_shape()), lively(Shape::new(&TINY, 50))] {
@@ -73,11 +73,11 @@ fn the_fused_gradients_agree_with_the_automatic_ones() {
         let (plain_nats, plain) = gradients::differentiate(network, &batch).unwrap();
         assert!((fused_nats - plain_nats).abs() < 1e-5 * plain_nats);
         let names = network.shape.specifications();
-        for ((a, b), what) in fused.iter().zip(plain.iter()).zip(names.iter()) {
+        for ((a, b), specification) in fused.iter().zip(plain.iter()).zip(names.iter()) {
             let largest = b.iter().fold(0f32, |m, x| m.max(x.abs()));
-            assert!(largest > 0.0, "{} has no gradient", what.name());
+            assert!(largest > 0.0, "{} has no gradient", specification.name());
             for (a, b) in a.iter().zip(b) {
-                assert!((a - b).abs() < 1e-4 * largest, "{}: {a} {b}", what.name());
+                assert!((a - b).abs() < 1e-4 * largest, "{}: {a} {b}", specification.name());
             }
         }
     }
@@ -91,7 +91,7 @@ fn the_gradient_of_every_parameter_agrees_with_finite_differences() {
     let batch = batch(&network.shape);
     let (_, gradient) = loss_and_gradients(network, &batch);
     let names = network.shape.specifications();
-    for (index, (g, what)) in gradient.iter().zip(names.iter()).enumerate() {
+    for (index, (g, specification)) in gradient.iter().zip(names.iter()).enumerate() {
         let square: f64 = g.iter().map(|&x| f64::from(x).powi(2)).sum();
         let h = 0.01 / square.sqrt();
         let loss = |sign: f64| {
@@ -103,13 +103,13 @@ fn the_gradient_of_every_parameter_agrees_with_finite_differences() {
             nats / batch.predictions() as f64
         };
         let slope = (loss(1.0) - loss(-1.0)) / (2.0 * h);
-        assert!((slope / square - 1.0).abs() < 0.01, "{}: {slope} {square}", what.name());
+        assert!((slope / square - 1.0).abs() < 0.01, "{}: {slope} {square}", specification.name());
     }
 }
 
-/// Factors in bf16 have errors of up to 2⁻⁹, and the fused way back rounds those of gradients too, which the twin
-/// does not. Through some twenty products in a row, of weights ten times as large as usual, that may grow to five in
-/// a hundred of a gradient as a whole; a wrong term would make it wrong by its own size.
+/// Factors in bf16 have errors of up to 2⁻⁹, and the fused backward pass also rounds the factors of gradients, which the
+/// reference does not. Through some twenty products in a row, of weights ten times as large as usual, that may grow to 5 %
+/// of a gradient as a whole; a wrong term would be an error of its own size.
 #[test]
 fn the_fused_pass_in_bf16_agrees_with_the_plain_one() {
     for model in [lively(grouped_shape()), lively(Shape::new(&TINY, 50))] {
@@ -121,13 +121,35 @@ fn the_fused_pass_in_bf16_agrees_with_the_plain_one() {
         assert!((fused_nats - plain_nats).abs() < 2e-3 * plain_nats, "{fused_nats}, not {plain_nats}");
         assert_ne!(fused_nats, exact_nats, "nothing was rounded");
         let names = network.shape.specifications();
-        for ((a, b), what) in fused.iter().zip(plain.iter()).zip(names.iter()) {
+        for ((a, b), specification) in fused.iter().zip(plain.iter()).zip(names.iter()) {
             let size = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
             let error = size(&mut a.iter().zip(b).map(|(a, b)| f64::from(a - b)));
             let whole = size(&mut b.iter().map(|&b| f64::from(b)));
-            assert!(error < 0.05 * whole, "{}: {error} of {whole}", what.name());
+            assert!(error < 0.05 * whole, "{}: {error} of {whole}", specification.name());
         }
     }
+}
+
+/// Scores are f32 whatever the model's precision; tokens are drawn again in the model's own.
+#[test]
+fn a_model_in_bf16_redraws_tokens_in_bf16_and_scores_them_in_f32() {
+    let exact = lively(Shape::new(&TINY, 50));
+    let rounded = exact.clone().with_precision(Precision::Bf16);
+    let documents = random_documents(10, 50);
+    let score = |model: &Transformer| staged(|stage| model.score(&documents, stage)).unwrap();
+    assert_eq!(score(&rounded), score(&exact));
+    let uniforms = vec![0.5; documents.flat().len()];
+    let redraw = |model: &Transformer| {
+        let plain = SamplingSettings::PLAIN;
+        let redrawn = staged(|stage| model.redraw(&documents, &plain, &uniforms, stage)).unwrap();
+        redrawn.into_iter().map(|token| token.log_probability).collect::<Vec<_>>()
+    };
+    assert_eq!(redraw(&exact), score(&exact).log_probabilities);
+    assert_ne!(redraw(&rounded), redraw(&exact), "nothing was rounded");
+    let in_f32 = rounded.in_full_precision().expect("the model rounds");
+    let again =
+        staged(|stage| in_f32.redraw(&documents, &SamplingSettings::PLAIN, &uniforms, stage)).unwrap();
+    assert!(again.iter().map(|token| token.log_probability).eq(redraw(&exact)));
 }
 
 #[test]
@@ -146,7 +168,7 @@ fn a_batch_has_the_same_gradient_to_the_bit_on_any_number_of_threads() {
     }
 }
 
-/// Memory that a larger batch has left behind changes nothing.
+/// The memory of a larger batch before does not change the result.
 #[test]
 fn gradients_do_not_depend_on_the_batch_before() {
     let model = lively(Shape::new(&TINY, 50));

@@ -1,4 +1,4 @@
-//! Folders: written, read, refused.
+//! Model folders: written, read back, and errors.
 
 use super::*;
 use serde_json::{Value, json};
@@ -17,8 +17,8 @@ fn reason(dir: &Path) -> String {
     }
 }
 
-/// Saves a model with `change` made to its configuration, and says why it is refused.
-fn refused(change: impl FnOnce(&mut Value)) -> String {
+/// The reason of the error for a saved model with `change` made to its configuration.
+fn reason_after(change: impl FnOnce(&mut Value)) -> String {
     let dir = saved(&tiny());
     let path = dir.path().join("config.json");
     let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -45,7 +45,7 @@ fn a_saved_model_is_read_back_to_the_bit() {
 
 /// Halves and bf16 values are exact in f32.
 #[test]
-fn half_precision_and_parts_are_read() {
+fn half_precision_and_sharded_weights_are_read() {
     let model = lively(grouped_shape());
     let dir = saved(&model);
     let bytes = std::fs::read(dir.path().join("model.safetensors")).unwrap();
@@ -73,7 +73,7 @@ fn half_precision_and_parts_are_read() {
 }
 
 #[test]
-fn what_is_not_understood_is_refused() {
+fn unsupported_features_are_errors() {
     let cases: [(&str, Value, &str); 14] = [
         ("model_type", json!("gpt2"), "only \"llama\" is supported"),
         ("hidden_act", json!("gelu"), "not silu"),
@@ -91,7 +91,7 @@ fn what_is_not_understood_is_refused() {
         ("tie_word_embeddings", json!(false), "weight lm_head.weight is missing"),
     ];
     for (key, value, expected) in cases {
-        let reason = refused(|config| config[key] = value);
+        let reason = reason_after(|config| config[key] = value);
         assert!(reason.contains(expected), "{key}: {reason}");
         assert!(!reason.contains('\n'), "{reason}");
     }

@@ -35,23 +35,24 @@ fn weights(trained: &Trained) -> Vec<u8> {
     std::fs::read(dir.path().join("model.safetensors")).unwrap()
 }
 
-/// Keeps checkpoints in a folder, and thinks that one is due after every `every` steps.
-struct Kept {
+/// Keeps checkpoints in a folder.
+struct FolderCheckpoints {
     dir: tempfile::TempDir,
-    standing: Option<PathBuf>,
+    latest: Option<PathBuf>,
     saves: usize,
+    /// Whether a checkpoint is due after every step, or never.
     due: bool,
 }
 
-impl Kept {
+impl FolderCheckpoints {
     fn new(due: bool) -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), standing: None, saves: 0, due }
+        Self { dir: tempfile::tempdir().unwrap(), latest: None, saves: 0, due }
     }
 }
 
-impl Checkpoints for Kept {
+impl Checkpoints for FolderCheckpoints {
     fn latest(&self) -> Option<PathBuf> {
-        self.standing.clone()
+        self.latest.clone()
     }
     fn due(&self) -> bool {
         self.due
@@ -64,12 +65,12 @@ impl Checkpoints for Kept {
         let dir = self.dir.path().join(self.saves.to_string());
         std::fs::create_dir(&dir).unwrap();
         write(&dir)?;
-        self.standing = Some(dir);
+        self.latest = Some(dir);
         Ok(())
     }
 }
 
-/// Sets a flag when so many steps have been seen.
+/// Sets the interrupt flag after a number of steps.
 struct StopAfter<'a> {
     steps: AtomicU64,
     interrupt: &'a AtomicBool,
@@ -89,7 +90,7 @@ fn fit_for(
     learner: &TransformerLearner,
     documents: &Documents,
     steps: u64,
-    kept: &mut Kept,
+    kept: &mut FolderCheckpoints,
 ) -> Result<Trained, TrainingError> {
     let interrupt = AtomicBool::new(false);
     let observer = StopAfter { steps: AtomicU64::new(steps), interrupt: &interrupt };
@@ -97,14 +98,14 @@ fn fit_for(
 }
 
 #[test]
-fn a_tiny_model_learns_a_sequence_by_heart() {
+fn a_tiny_model_memorises_a_sequence() {
     let documents: Documents = (0..20).map(|_| &[7, 3, 9, 3, 5, 0][..]).collect();
     let trained = fit(&learner(Start::Scratch, 200), &documents);
     let scores = staged(|stage| trained.model.score(&documents, stage).unwrap());
     let loss = -scores.log_probabilities.iter().sum::<f32>() / scores.log_probabilities.len() as f32;
     assert!(loss < 0.05, "{loss}");
     let prompts: Documents = [&[][..], &[7, 3]].into_iter().collect();
-    let request = Generate {
+    let request = GenerateRequest {
         prompts: &prompts,
         max_document_tokens: 10,
         decoding: &DecodingStrategy::GREEDY,
@@ -116,7 +117,7 @@ fn a_tiny_model_learns_a_sequence_by_heart() {
 }
 
 #[test]
-fn the_record_says_what_was_done() {
+fn the_record_describes_the_training() {
     let documents = random_documents(30, 50);
     let record = fit(&learner(Start::Scratch, 250), &documents).record;
     assert_eq!((record.init.as_str(), record.steps), ("scratch", 250));
@@ -198,21 +199,21 @@ fn training_in_bf16_ends_at_the_held_out_loss_of_f32() {
 }
 
 #[test]
-fn an_interrupted_training_goes_on_to_the_same_bits() {
+fn an_interrupted_training_continues_to_the_same_bits() {
     for precision in Precision::ALL {
         let mut learner = learner(Start::Scratch, 60);
         learner.architecture.precision = precision;
-        goes_on_to_the_same_bits(&learner);
+        check_continuation(&learner);
     }
 }
 
-fn goes_on_to_the_same_bits(learner: &TransformerLearner) {
+fn check_continuation(learner: &TransformerLearner) {
     let documents = random_documents(30, 50);
     let undisturbed = fit(learner, &documents);
     for (first, second, due) in [(1, 1, false), (23, 17, true), (59, 100, false)] {
-        let mut kept = Kept::new(due);
+        let mut kept = FolderCheckpoints::new(due);
         assert!(matches!(fit_for(learner, &documents, first, &mut kept), Err(TrainingError::Interrupted)));
-        // The first event of a run that goes on is what was done before.
+        // The first event of a continued run reports the steps of before.
         match fit_for(learner, &documents, second + 1, &mut kept) {
             Err(error) => assert!(matches!(error, TrainingError::Interrupted)),
             Ok(trained) => assert_eq!(trained.record, undisturbed.record),
@@ -227,7 +228,7 @@ fn goes_on_to_the_same_bits(learner: &TransformerLearner) {
 fn a_finished_training_is_not_done_again() {
     let documents = random_documents(30, 50);
     let learner = learner(Start::Scratch, 5);
-    let mut kept = Kept::new(false);
+    let mut kept = FolderCheckpoints::new(false);
     let trained = fit_for(&learner, &documents, 1000, &mut kept).unwrap();
     assert_eq!(kept.saves, 1);
     let again = fit_for(&learner, &documents, 1000, &mut kept).unwrap();
@@ -238,9 +239,9 @@ fn a_finished_training_is_not_done_again() {
 fn a_damaged_checkpoint_says_to_delete_it() {
     let documents = random_documents(30, 50);
     let learner = learner(Start::Scratch, 60);
-    let mut kept = Kept::new(false);
+    let mut kept = FolderCheckpoints::new(false);
     fit_for(&learner, &documents, 5, &mut kept).err().unwrap();
-    let state = kept.standing.clone().unwrap().join("state.safetensors");
+    let state = kept.latest.clone().unwrap().join("state.safetensors");
     let whole = std::fs::read(&state).unwrap();
     std::fs::write(&state, &whole[..whole.len() / 2]).unwrap();
     let error = fit_for(&learner, &documents, 5, &mut kept).err().unwrap();
@@ -256,7 +257,7 @@ fn a_damaged_checkpoint_says_to_delete_it() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_the_training() {
+fn a_loss_that_is_not_finite_stops_the_training() {
     let mut learner = learner(Start::Scratch, 60);
     learner.training.learning_rate = 1e30;
     let error =
@@ -265,7 +266,7 @@ fn a_loss_that_is_no_number_stops_the_training() {
 }
 
 #[test]
-fn too_little_text_is_refused() {
+fn too_little_text_is_an_error() {
     let documents: Documents = [&[1, 2, 3][..]].into_iter().collect();
     let learner = learner(Start::Scratch, 1);
     let error = staged(|stage| learner.fit(&documents, &mut NoCheckpoints, stage)).err().unwrap();
@@ -273,13 +274,13 @@ fn too_little_text_is_refused() {
 }
 
 #[test]
-fn a_model_goes_on_from_the_one_before() {
+fn a_model_continues_from_the_previous_one() {
     let documents: Documents = (0..20).map(|_| &[7, 3, 9, 3, 5, 0][..]).collect();
     let dir = tempfile::tempdir().unwrap();
     fit(&learner(Start::Scratch, 100), &documents).model.save(dir.path()).unwrap();
-    let on = fit(&learner(Start::Previous(dir.path().to_owned()), 20), &documents);
-    let anew = fit(&learner(Start::Scratch, 20), &documents);
-    assert!(on.record.curve[0].loss_nats < anew.record.curve[0].loss_nats - 0.5);
+    let continued = fit(&learner(Start::Previous(dir.path().to_owned()), 20), &documents);
+    let fresh = fit(&learner(Start::Scratch, 20), &documents);
+    assert!(continued.record.curve[0].loss_nats < fresh.record.curve[0].loss_nats - 0.5);
     let mut other = learner(Start::Base(dir.path().to_owned()), 20);
     other.architecture.layers = 3;
     let error = staged(|stage| other.fit(&documents, &mut NoCheckpoints, stage)).err().unwrap();
@@ -287,7 +288,7 @@ fn a_model_goes_on_from_the_one_before() {
 }
 
 #[test]
-fn a_model_computes_as_the_experiment_says_whatever_it_starts_from() {
+fn a_model_computes_in_the_precision_of_the_experiment_whatever_it_starts_from() {
     let documents: Documents = (0..20).map(|_| &[7, 3, 9, 3, 5, 0][..]).collect();
     let dir = tempfile::tempdir().unwrap();
     let before = fit(&learner(Start::Scratch, 2), &documents);
@@ -298,7 +299,7 @@ fn a_model_computes_as_the_experiment_says_whatever_it_starts_from() {
         learner.architecture.precision = Precision::Bf16;
         let model = fit(&learner, &documents).model;
         assert!(model.in_full_precision().is_some());
-        // The instrument stays the same: as read from a folder, which says nothing of precision.
+        // Scores do not depend on the precision, which a folder does not record.
         model.save(dir.path()).unwrap();
         let read = Transformer::load(dir.path(), &Device::Cpu).unwrap();
         assert!(read.in_full_precision().is_none());

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// The log-probability and entropy of each token by the plain forward pass, a window at a time.
-fn slowly(model: &Transformer, document: &[TokenId]) -> Vec<(f32, f32)> {
+/// The log-probability and entropy of each token by the reference pass, a window at a time.
+fn reference_scores(model: &Transformer, document: &[TokenId]) -> Vec<(f32, f32)> {
     let context = model.context();
     let mut inputs = vec![SPECIAL.start];
     inputs.extend_from_slice(document);
@@ -24,11 +24,11 @@ fn slowly(model: &Transformer, document: &[TokenId]) -> Vec<(f32, f32)> {
 }
 
 #[test]
-fn scores_agree_with_a_slow_twin_also_beyond_the_context() {
+fn scores_agree_with_the_reference_also_beyond_the_context() {
     let model = lively(Shape::new(&TINY, 50));
     let documents = random_documents(12, 50);
     let scores = staged(|stage| model.score(&documents, stage).unwrap());
-    let slow: Vec<_> = documents.iter().flat_map(|document| slowly(&model, document)).collect();
+    let slow: Vec<_> = documents.iter().flat_map(|document| reference_scores(&model, document)).collect();
     assert_eq!(scores.log_probabilities.len(), slow.len());
     for (i, (log_probability, entropy)) in slow.into_iter().enumerate() {
         assert!((scores.log_probabilities[i] - log_probability).abs() < 1e-4);
@@ -68,10 +68,10 @@ fn no_documents_and_empty_documents_have_no_scores() {
 }
 
 #[test]
-fn a_token_that_the_model_does_not_have_is_refused() {
+fn a_token_that_the_model_does_not_have_is_an_error() {
     let documents: Documents = [&[50][..]].into_iter().collect();
     let error = staged(|stage| tiny().score(&documents, stage).unwrap_err());
-    assert!(error.to_string().contains("token 50 is not among the 50"), "{error}");
+    assert!(error.to_string().contains("token 50 is outside the vocabulary of 50"), "{error}");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn scoring_and_writing_stop_when_asked_to() {
     let stage = Stage::new(place("test"), &Silent, &interrupt);
     let documents = random_documents(3, 50);
     assert!(matches!(tiny().score(&documents, &stage), Err(ModelError::Interrupted)));
-    let request = Generate {
+    let request = GenerateRequest {
         prompts: &documents,
         max_document_tokens: 4,
         decoding: &DecodingStrategy::GREEDY,
@@ -89,9 +89,9 @@ fn scoring_and_writing_stop_when_asked_to() {
     assert!(matches!(tiny().generate(&request, &stage), Err(ModelError::Interrupted)));
 }
 
-/// Documents of several windows. Greedy writing goes on with its own choice for certain, and with nothing else.
+/// Documents of several windows. Under greedy decoding one token has probability 1, and all others 0.
 #[test]
-fn scores_through_a_decoder_are_those_of_what_it_would_write() {
+fn scores_under_a_decoder_are_the_probabilities_of_what_it_writes() {
     let model = lively(grouped_shape());
     let documents = random_documents(5, model.vocab_size());
     let scores = staged(|stage| model.score(&documents, stage)).unwrap();

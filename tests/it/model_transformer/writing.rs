@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// The most probable next token by the plain forward pass, over what of `inputs` the context holds after rolls.
-fn next_slowly(model: &Transformer, inputs: &[TokenId]) -> TokenId {
+/// The most probable next token by the reference pass, over the part of `inputs` that is in the context.
+fn reference_next(model: &Transformer, inputs: &[TokenId]) -> TokenId {
     let half = model.context() / 2;
     let mut first = 0;
     while inputs.len() - first > model.context() {
@@ -17,11 +17,11 @@ fn next_slowly(model: &Transformer, inputs: &[TokenId]) -> TokenId {
 }
 
 #[test]
-fn greedy_writing_takes_the_most_probable_token_also_across_rolls() {
+fn greedy_writing_takes_the_most_probable_token_also_beyond_the_context() {
     for model in [lively(grouped_shape()), lively(Shape::new(&TINY, 37))] {
         let prompts: Vec<_> = (0..9).map(|i| random_tokens(i * 2, 37, i as u64)).collect();
         let prompts: Documents = prompts.iter().map(Vec::as_slice).collect();
-        let request = Generate {
+        let request = GenerateRequest {
             prompts: &prompts,
             max_document_tokens: 30,
             decoding: &DecodingStrategy::GREEDY,
@@ -32,7 +32,7 @@ fn greedy_writing_takes_the_most_probable_token_also_across_rolls() {
         for (prompt, document) in prompts.iter().zip(written.iter()) {
             let mut inputs = [&[SPECIAL.start][..], prompt].concat();
             for &token in document {
-                assert_eq!(token, next_slowly(&model, &inputs), "after {inputs:?}");
+                assert_eq!(token, reference_next(&model, &inputs), "after {inputs:?}");
                 inputs.push(token);
             }
             assert!(document.len() == 30 || document.last() == Some(&SPECIAL.end));
@@ -42,11 +42,11 @@ fn greedy_writing_takes_the_most_probable_token_also_across_rolls() {
 }
 
 #[test]
-fn a_document_depends_on_its_own_stream_only() {
+fn a_document_depends_only_on_its_own_stream() {
     let model = lively(Shape::new(&TINY, 50));
     let prompts = random_documents(200, 50);
     let write = |prompts: &Documents, first_item| {
-        let request = Generate {
+        let request = GenerateRequest {
             prompts,
             max_document_tokens: 20,
             decoding: &DecodingStrategy::PLAIN,
@@ -70,7 +70,7 @@ fn a_document_depends_on_its_own_stream_only() {
 fn tokens_are_drawn_as_often_as_they_are_probable() {
     let model = lively(Shape::new(&TINY, 50));
     let prompts: Documents = (0..4000).map(|_| &[][..]).collect();
-    let request = Generate {
+    let request = GenerateRequest {
         prompts: &prompts,
         max_document_tokens: 1,
         decoding: &DecodingStrategy::PLAIN,
@@ -103,7 +103,7 @@ fn progress_counts_every_token_written() {
     let (count, interrupt) = (Count(AtomicU64::new(0)), AtomicBool::new(false));
     let stage = Stage::new(place("test"), &count, &interrupt);
     let prompts = random_documents(70, 50);
-    let request = Generate {
+    let request = GenerateRequest {
         prompts: &prompts,
         max_document_tokens: 9,
         decoding: &DecodingStrategy::PLAIN,

@@ -204,7 +204,7 @@ fn a_transformer_learns_to_fill_a_gap_from_both_sides() {
         .iter()
         .map(|&(a, b)| vec![sentinels.prefix, a, sentinels.suffix, b, END, sentinels.middle])
         .collect();
-    let request = Generate {
+    let request = GenerateRequest {
         prompts: &prompts.iter().map(Vec::as_slice).collect(),
         max_document_tokens: 3,
         decoding: &DecodingStrategy::GREEDY,
