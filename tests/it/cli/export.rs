@@ -1,6 +1,6 @@
 //! `genloss export`: a study says what the runs say that it was exported from.
 
-use super::{finished, genloss, output, refusal, text};
+use super::{error_line, finished, genloss, output, text};
 use genloss::store;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -71,11 +71,11 @@ fn what_a_study_does_not_have_is_said_plainly() {
     let dir = tempfile::tempdir().unwrap();
     let (_, root, _) = finished();
     let study = study(dir.path());
-    let samples = refusal(&["inspect", text(&study), "--samples", "1"]);
+    let samples = error_line(&["inspect", text(&study), "--samples", "1"]);
     assert!(samples.contains("a study holds measurements and no text"), "{samples}");
-    let again = refusal(&["export", text(root), "--out", text(&study)]);
+    let again = error_line(&["export", text(root), "--out", text(&study)]);
     assert!(again.contains("not empty") && again.contains("--out"), "{again}");
-    let twice = refusal(&["export", text(&study), text(&study), "--out", text(&dir.path().join("twice"))]);
+    let twice = error_line(&["export", text(&study), text(&study), "--out", text(&dir.path().join("twice"))]);
     assert!(twice.contains("given twice") || twice.contains("two experiments are named"), "{twice}");
 }
 
@@ -86,10 +86,10 @@ fn a_damaged_study_is_named_and_nothing_is_read_of_it() {
     let table = study.join("generations.parquet");
     let bytes = fs::read(&table).unwrap();
     fs::write(&table, &bytes[..bytes.len() / 2]).unwrap();
-    let cut = refusal(&["compare", text(&study)]);
+    let cut = error_line(&["compare", text(&study)]);
     assert!(cut.contains("generations.parquet"), "{cut}");
     // The measurements of a study are no generations.
     fs::copy(study.join("measurements.parquet"), &table).unwrap();
-    let swapped = refusal(&["compare", text(&study)]);
+    let swapped = error_line(&["compare", text(&study)]);
     assert!(swapped.contains("generations.parquet"), "{swapped}");
 }
