@@ -55,11 +55,35 @@ fn slug(heading: &str) -> String {
     heading.trim().to_lowercase().chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-#[test]
-fn links_of_the_documents_to_files_and_headings_lead_somewhere() {
+/// The documents outside of and in `docs/`.
+fn documents() -> Vec<PathBuf> {
     let top =
         ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benches/README.md"].map(|name| root().join(name));
-    for page in top.into_iter().chain(markdown_below(&root().join("docs"))) {
+    top.into_iter().chain(markdown_below(&root().join("docs"))).collect()
+}
+
+/// Paths of source files, experiments and folders that prose names in backticks.
+fn named_paths(text: &str) -> impl Iterator<Item = &str> {
+    let is_path = |word: &&str| {
+        ["src/", "crates/", "tests/", "configs/", "docs/", "benches/"].iter().any(|top| word.starts_with(top))
+            && !word.contains([' ', '*', '<'])
+    };
+    prose(text).flat_map(|line| line.split('`').skip(1).step_by(2)).filter(is_path)
+}
+
+#[test]
+fn files_that_the_documents_name_exist() {
+    for page in documents() {
+        let text = fs::read_to_string(&page).unwrap();
+        for path in named_paths(&text) {
+            assert!(root().join(path).exists(), "{}: no file {path}", page.display());
+        }
+    }
+}
+
+#[test]
+fn links_of_the_documents_to_files_and_headings_lead_somewhere() {
+    for page in documents() {
         let text = fs::read_to_string(&page).unwrap();
         for target in links(&text).into_iter().filter(|target| !target.contains("://")) {
             let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
