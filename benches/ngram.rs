@@ -1,11 +1,10 @@
-//! The n-gram model, and the decoder that draws from its rows as from those of any model: `cargo bench --bench ngram`.
+//! The n-gram model, and the sampler that all models use: `cargo bench --bench ngram`.
 //!
-//! The text is made up: Zipf-distributed tokens of which each depends on the one before, in documents of about a
-//! hundred tokens. Its n-grams are about as many as in natural text of that size.
+//! The text is random: Zipf-distributed tokens, each of which depends on the one before, in documents of about a hundred
+//! tokens. It has about as many different n-grams as natural text of that size.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use genloss::decoding::Sampler;
-use genloss::decoding::{DecodingStrategy, SamplingSettings};
+use genloss::decoding::{DecodingStrategy, Sampler, SamplingSettings};
 use genloss::documents::Documents;
 use genloss::model::NgramSettings;
 use genloss::model::ngram::Ngram;
@@ -40,7 +39,7 @@ fn text(tokens: usize) -> Documents {
             document.clear();
             continue;
         }
-        // Log-uniform ranks are Zipf-distributed; half of the time the rank is turned by the token before.
+        // Log-uniform ranks are Zipf-distributed; half of the ranks also depend on the token before.
         let rank = ((VOCAB_SIZE as f64).powf(rng.random::<f64>()) as u32).min(VOCAB_SIZE as u32 - 1);
         previous = if rng.random_bool(0.5) { (rank * 7 + previous) % 64 + 1 } else { rank };
         document.push(previous);
@@ -49,57 +48,63 @@ fn text(tokens: usize) -> Documents {
     documents
 }
 
-fn ngram(criterion: &mut Criterion) {
-    let text = text(1_000_000);
-    let fit = |order| {
-        Ngram::fit(&text, NgramSettings { order }, VOCAB_SIZE, SPECIAL, &stage()).expect("the text is sound")
-    };
-    let tokens = text.tokens().0;
+/// Orders that are timed.
+const ORDERS: [usize; 2] = [3, 5];
 
+fn model(text: &Documents, order: usize) -> Ngram {
+    Ngram::fit(text, NgramSettings { order }, VOCAB_SIZE, SPECIAL, &stage()).expect("the text is valid")
+}
+
+fn fitting(criterion: &mut Criterion) {
+    let text = text(1_000_000);
     let mut group = criterion.benchmark_group("ngram/fit");
-    group.sample_size(10).throughput(Throughput::Elements(tokens));
-    for order in [3, 5] {
-        group.bench_function(format!("order-{order}/1M"), |bencher| bencher.iter(|| fit(order)));
+    group.sample_size(10).throughput(Throughput::Elements(text.tokens().0));
+    for order in ORDERS {
+        group.bench_function(format!("order-{order}/1M"), |bencher| bencher.iter(|| model(&text, order)));
     }
     group.finish();
+}
 
+fn scoring(criterion: &mut Criterion) {
+    let text = text(1_000_000);
     let mut group = criterion.benchmark_group("ngram/score");
-    group.sample_size(10).throughput(Throughput::Elements(tokens));
-    for order in [3, 5] {
+    group.sample_size(10).throughput(Throughput::Elements(text.tokens().0));
+    for order in ORDERS {
         group.bench_function(format!("order-{order}/first/1M"), |bencher| {
             bencher.iter_batched(
-                || fit(order),
+                || model(&text, order),
                 |model| model.score(&text, &stage()),
                 BatchSize::PerIteration,
             );
         });
-        let model = fit(order);
+        let model = model(&text, order);
         let scores = model.score(&text, &stage()).expect("nothing interrupts it");
-        assert_eq!(scores.entropies.len() as u64, tokens);
+        assert_eq!(scores.entropies.len() as u64, text.tokens().0);
         group.bench_function(format!("order-{order}/again/1M"), |bencher| {
             bencher.iter(|| model.score(&text, &stage()));
         });
     }
     group.finish();
+}
 
+fn sampling(criterion: &mut Criterion) {
+    let text = text(1_000_000);
+    let top_p = SamplingSettings { top_p: Some(0.95), ..SamplingSettings::PLAIN };
+    let variants = [("plain", DecodingStrategy::PLAIN, 2000), ("top-p", top_p.into(), 100)];
     let mut group = criterion.benchmark_group("ngram/sample");
     group.sample_size(10);
-    let prompts: Documents = std::iter::repeat_n(&[][..], 2000).collect();
-    for order in [3, 5] {
-        let model = fit(order);
-        let top_p = SamplingSettings { top_p: Some(0.95), ..SamplingSettings::PLAIN };
-        for (name, decoding, documents) in
-            [("plain", DecodingStrategy::PLAIN, 2000), ("top-p", top_p.into(), 100)]
-        {
-            let prompts: Documents = prompts.iter().take(documents).collect();
+    for order in ORDERS {
+        let model = model(&text, order);
+        for (name, decoding, documents) in &variants {
+            let prompts: Documents = std::iter::repeat_n(&[][..], *documents).collect();
             let request = GenerateRequest {
                 prompts: &prompts,
                 max_document_tokens: 500,
-                decoding: &decoding,
+                decoding,
                 item: &|index| index as u64,
             };
             let written = model.generate(&request, &stage()).expect("nothing interrupts it");
-            assert_eq!(written.len(), documents);
+            assert_eq!(written.len(), *documents);
             group.throughput(Throughput::Elements(written.tokens().0));
             group.bench_function(format!("order-{order}/{name}"), |bencher| {
                 bencher.iter(|| model.generate(&request, &stage()));
@@ -138,5 +143,5 @@ fn decoding(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, ngram, decoding);
+criterion_group!(benches, fitting, scoring, sampling, decoding);
 criterion_main!(benches);

@@ -1,7 +1,6 @@
-//! How fast a transformer learns and writes: `cargo bench --bench training`.
+//! How fast a transformer trains and samples: `cargo bench --bench training`.
 //!
-//! Throughput is in tokens: trained on, or written. `genloss bench` times the same and adds what it is of the machine's
-//! peak.
+//! Throughput is in tokens, trained or sampled. `genloss bench` times the same and adds the share of the machine's peak.
 
 use candle_core::Device;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -23,13 +22,13 @@ fn training(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("training");
     group.sample_size(10);
     for (size, precision) in variants() {
-        let mut learning = TrainingWorkload::new(&size, precision, &Device::Cpu).expect("a training");
-        let loss = learning.step().expect("a step");
-        // Random weights know nothing of random tokens.
+        let mut workload = TrainingWorkload::new(&size, precision, &Device::Cpu).expect("a training");
+        let loss = workload.step().expect("a step");
+        // The loss of random weights is ln V.
         assert!((loss - (size.vocab_size as f64).ln()).abs() < 0.2, "{loss}");
-        group.throughput(Throughput::Elements(learning.tokens().0));
+        group.throughput(Throughput::Elements(workload.tokens().0));
         group.bench_function(BenchmarkId::new(format!("step/{}", size.name), precision), |bencher| {
-            bencher.iter(|| black_box(learning.step().expect("a step")));
+            bencher.iter(|| black_box(workload.step().expect("a step")));
         });
     }
     group.finish();
@@ -39,12 +38,12 @@ fn sampling(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("sampling");
     group.sample_size(10);
     for (size, precision) in variants() {
-        let writing = WritingWorkload::new(&size, precision, &Device::Cpu).expect("a model");
-        let written = writing.round().expect("documents");
-        assert_eq!(written.tokens(), writing.tokens());
-        group.throughput(Throughput::Elements(writing.tokens().0));
+        let workload = WritingWorkload::new(&size, precision, &Device::Cpu).expect("a model");
+        let written = workload.round().expect("documents");
+        assert_eq!(written.tokens(), workload.tokens());
+        group.throughput(Throughput::Elements(workload.tokens().0));
         group.bench_function(BenchmarkId::new(size.name, precision), |bencher| {
-            bencher.iter(|| black_box(writing.round().expect("documents")));
+            bencher.iter(|| black_box(workload.round().expect("documents")));
         });
     }
     group.finish();

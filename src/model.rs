@@ -1,7 +1,7 @@
 //! Language models: the trait that the loop uses, its implementations, and how models are read from folders.
 //!
 //! There are two implementations: [`transformer`], a small Llama on candle, and [`ngram`], interpolated Kneser–Ney. A new
-//! one implements [`LanguageModel`] in a module of its own, and is one line in the list of [`FolderFormat`]s.
+//! one implements [`LanguageModel`] in its own module, and is one line in [`FOLDER_FORMATS`].
 //! [`ngram`] has an example of a model that is trained and asked for predictions.
 
 use crate::decoding::{DecodingStrategy, SamplingSettings};

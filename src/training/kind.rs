@@ -79,7 +79,7 @@ pub trait ModelKind: fmt::Debug + Send + Sync {
     fn learner(&self, context: LearnerContext) -> Box<dyn Learner>;
 }
 
-/// What a learner needs besides the shape of the model.
+/// What a learner needs in addition to the shape of the model.
 #[derive(Clone)]
 pub struct LearnerContext<'a> {
     /// Optimiser settings and length.

@@ -1,4 +1,4 @@
-//! The n-gram model against a slow twin, written straight from the formulas, and against toy values by hand.
+//! The n-gram model against a slow reference, written straight from the formulas, and against values worked by hand.
 
 use genloss::decoding::{DecodingStrategy, SamplingSettings};
 use genloss::documents::{Documents, TokenId};
@@ -24,14 +24,14 @@ fn stage() -> Stage<'static> {
 
 fn fit(documents: &Documents, order: usize, vocab_size: usize, special: SpecialTokens) -> Ngram {
     Ngram::fit(documents, genloss::model::NgramSettings { order }, vocab_size, special, &stage())
-        .expect("the text is sound")
+        .expect("the text is valid")
 }
 
 fn documents(texts: &[&[TokenId]]) -> Documents {
     texts.iter().copied().collect()
 }
 
-/// Documents of a skewed random text that ends with `end`; some of them are empty or cut.
+/// Documents of random tokens with a skewed distribution, most of which end with `end`; some are empty.
 fn random_documents(count: usize, vocab_size: u32, end: TokenId, seed: u64) -> Documents {
     let mut rng = StreamKey::new(seed, "test", 0, "text").stream(0);
     let mut documents = Documents::new();
@@ -39,7 +39,7 @@ fn random_documents(count: usize, vocab_size: u32, end: TokenId, seed: u64) -> D
         let length = rng.random_range(0..12);
         let mut text: Vec<TokenId> = Vec::new();
         for _ in 0..length {
-            // Products of uniform numbers are skewed, and repeating what came two before makes higher orders matter.
+            // Products of uniform numbers are skewed, and repeating the token two before makes higher orders matter.
             let fresh = (rng.random::<f64>() * rng.random::<f64>() * f64::from(vocab_size - 1)) as u32 + 1;
             let again = text.len().checked_sub(2).map(|back| text[back]);
             text.push(again.filter(|_| rng.random_bool(0.4)).unwrap_or(fresh));
@@ -52,8 +52,8 @@ fn random_documents(count: usize, vocab_size: u32, end: TokenId, seed: u64) -> D
     documents
 }
 
-/// Interpolated modified Kneser–Ney from the formulas, with n-grams as keys and no care for speed.
-struct Twin {
+/// Interpolated modified Kneser–Ney from the formulas, with n-grams as keys: slow and readable.
+struct Reference {
     order: usize,
     vocab_size: usize,
     start: TokenId,
@@ -61,7 +61,7 @@ struct Twin {
     discounts: Vec<[f64; 4]>,
 }
 
-impl Twin {
+impl Reference {
     fn fit(documents: &Documents, order: usize, vocab_size: usize, start: TokenId) -> Self {
         let mut occurrences = vec![BTreeMap::new(); order + 1];
         let mut before = vec![BTreeMap::<Vec<TokenId>, BTreeSet<TokenId>>::new(); order + 1];
@@ -142,7 +142,7 @@ fn assert_close(actual: &[f64], expected: &[f64], tolerance: f64) {
     }
 }
 
-/// Every prefix of every document, and contexts that no document holds.
+/// Every prefix of every document, and random contexts.
 fn contexts(documents: &Documents, vocab_size: u32) -> Vec<Vec<TokenId>> {
     let mut contexts: Vec<Vec<TokenId>> = documents
         .iter()
@@ -156,35 +156,35 @@ fn contexts(documents: &Documents, vocab_size: u32) -> Vec<Vec<TokenId>> {
 }
 
 #[test]
-fn predictions_are_those_of_the_slow_twin_for_every_order() {
+fn predictions_agree_with_the_reference_for_every_order() {
     for order in 1..=5 {
         for (seed, special) in [(1, SPECIAL), (2, SpecialTokens { start: 0, end: 1 })] {
             let text = random_documents(40, 9, special.end, seed);
             let model = fit(&text, order, 9, special);
-            let twin = Twin::fit(&text, order, 9, special.start);
+            let reference = Reference::fit(&text, order, 9, special.start);
             for k in 1..=order {
-                assert_close(&model.discounts(k), &twin.discounts[k][1..], 1e-12);
+                assert_close(&model.discounts(k), &reference.discounts[k][1..], 1e-12);
             }
             for context in contexts(&text, 9) {
                 let actual = model.distribution(&context).unwrap();
-                assert_close(&actual, &twin.distribution(&context), 1e-12);
+                assert_close(&actual, &reference.distribution(&context), 1e-12);
             }
         }
     }
 }
 
 #[test]
-fn scores_are_those_of_the_slow_twin_with_entropies_by_brute_force() {
+fn scores_agree_with_the_reference_and_entropies_with_brute_force() {
     for order in 1..=5 {
         let text = random_documents(60, 12, 0, 3);
         let other = random_documents(20, 12, 0, 4);
         let model = fit(&text, order, 12, SPECIAL);
-        let twin = Twin::fit(&text, order, 12, 0);
+        let reference = Reference::fit(&text, order, 12, 0);
         let scores = model.score(&other, &stage()).unwrap();
         let mut position = 0;
         for document in other.iter() {
             for (index, &token) in document.iter().enumerate() {
-                let expected = twin.distribution(&document[..index]);
+                let expected = reference.distribution(&document[..index]);
                 let log_probability = f64::from(scores.log_probabilities[position]);
                 assert!((log_probability - expected[token as usize].ln()).abs() < 1e-6);
                 assert!((f64::from(scores.entropies[position]) - entropy(&expected)).abs() < 1e-6);
@@ -198,7 +198,7 @@ fn scores_are_those_of_the_slow_twin_with_entropies_by_brute_force() {
 }
 
 #[test]
-fn every_distribution_sums_to_one_and_leaves_no_token_out() {
+fn every_distribution_sums_to_one_and_gives_every_token_some_probability() {
     let text = random_documents(3000, 300, 0, 5);
     for order in 1..=5 {
         let model = fit(&text, order, 300, SPECIAL);
@@ -219,7 +219,7 @@ fn every_distribution_sums_to_one_and_leaves_no_token_out() {
 /// After the start token: γ = ½. p(1|0) = ½ + 11/36 = 29/36, p(2|0) = 5/36.
 /// After 2 nothing was seen: the distribution of order 1.
 #[test]
-fn toy_values_by_hand() {
+fn predictions_match_values_worked_by_hand() {
     let model = fit(&documents(&[&[1, 1, 2]]), 2, 4, SPECIAL);
     let part = |numbers: [f64; 4], of: f64| numbers.map(|number| number / of);
     assert_close(&model.distribution(&[]).unwrap(), &part([1.0, 29.0, 5.0, 1.0], 36.0), 1e-12);
@@ -237,7 +237,7 @@ fn a_frequent_token_that_follows_one_token_only_is_improbable_elsewhere() {
 }
 
 #[test]
-fn a_model_of_no_text_finds_all_tokens_equally_probable() {
+fn a_model_of_no_text_gives_all_tokens_the_same_probability() {
     for order in 1..=5 {
         let model = fit(&Documents::new(), order, 8, SPECIAL);
         assert_close(&model.distribution(&[3, 4]).unwrap(), &[0.125; 8], 1e-15);
@@ -347,7 +347,7 @@ fn documents_end_with_the_end_token_or_at_the_limit() {
 }
 
 #[test]
-fn what_a_document_says_does_not_depend_on_its_neighbours_or_threads() {
+fn a_document_does_not_depend_on_its_neighbours_or_threads() {
     let model = fit(&random_documents(200, 9, 0, 6), 4, 9, SPECIAL);
     let all = generate(&model, 300, &DecodingStrategy::PLAIN, 50);
     let prompts = documents(&[&[][..]; 10]);
@@ -390,7 +390,7 @@ fn a_saved_model_is_the_same_when_loaded() {
 }
 
 #[test]
-fn a_damaged_folder_is_refused() {
+fn a_damaged_folder_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(Ngram::load(dir.path()), Err(ModelError::File { .. })));
     fit(&random_documents(100, 9, 0, 7), 3, 9, SPECIAL).save(dir.path()).unwrap();
@@ -399,16 +399,16 @@ fn a_damaged_folder_is_refused() {
     let (good_tensors, good_config) =
         (std::fs::read(&tensors).unwrap(), std::fs::read_to_string(&config).unwrap());
 
-    let refused = |what: &str| match Ngram::load(dir.path()) {
+    let reason_after = |damage: &str| match Ngram::load(dir.path()) {
         Err(ModelError::Folder { reason, .. }) => reason,
-        other => panic!("{what}: {other:?}"),
+        other => panic!("{damage}: {other:?}"),
     };
     std::fs::write(&tensors, &good_tensors[..good_tensors.len() / 2]).unwrap();
-    assert!(refused("a file cut in half").contains("write the model again"));
+    assert!(reason_after("a file cut in half").contains("copy or train the model again"));
     let mut flipped = good_tensors.clone();
     *flipped.last_mut().unwrap() ^= 1;
     std::fs::write(&tensors, flipped).unwrap();
-    refused("a flipped bit");
+    reason_after("a flipped bit");
     std::fs::write(&tensors, &good_tensors).unwrap();
     for (from, to) in [
         ("GenlossNgram", "LlamaForCausalLM"),
@@ -423,13 +423,13 @@ fn a_damaged_folder_is_refused() {
         let changed = good_config.replacen(from, to, 1);
         assert_ne!(changed, good_config);
         std::fs::write(&config, changed).unwrap();
-        refused(to);
+        reason_after(to);
     }
 }
 
-/// Numbers changed and the hash made right again: every model that still loads must predict without a panic.
+/// Numbers changed and the hash corrected: every model that still loads must predict without a panic.
 #[test]
-fn no_inconsistent_numbers_get_past_the_checks() {
+fn inconsistent_numbers_do_not_pass_the_checks() {
     let dir = tempfile::tempdir().unwrap();
     let text = random_documents(30, 9, 0, 7);
     fit(&text, 3, 9, SPECIAL).save(dir.path()).unwrap();
@@ -439,7 +439,7 @@ fn no_inconsistent_numbers_get_past_the_checks() {
     let good_config = std::fs::read_to_string(&config).unwrap();
     let good_hash = blake3::hash(&good).to_hex().to_string();
     let header = 8 + u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
-    let mut refused = 0;
+    let mut errors = 0;
     let numbers = (good.len() - header) / 4;
     for number in 0..numbers {
         for change in [1, u32::MAX, 1 << 20] {
@@ -451,7 +451,7 @@ fn no_inconsistent_numbers_get_past_the_checks() {
             std::fs::write(&tensors, &bad).unwrap();
             std::fs::write(&config, good_config.replace(&good_hash, &hash)).unwrap();
             match Ngram::load(dir.path()) {
-                Err(ModelError::Folder { .. }) => refused += 1,
+                Err(ModelError::Folder { .. }) => errors += 1,
                 Err(other) => panic!("{other:?}"),
                 Ok(model) => {
                     let sum: f64 = model.distribution(&[1, 2]).unwrap().iter().sum();
@@ -462,11 +462,11 @@ fn no_inconsistent_numbers_get_past_the_checks() {
             }
         }
     }
-    assert!(refused > numbers, "{refused} of {}", 3 * numbers);
+    assert!(errors > numbers, "{errors} of {}", 3 * numbers);
 }
 
 #[test]
-fn tokens_outside_of_the_vocabulary_are_an_error() {
+fn tokens_outside_the_vocabulary_are_an_error() {
     let bad = documents(&[&[1, 9]]);
     let fitted = Ngram::fit(&bad, genloss::model::NgramSettings { order: 2 }, 9, SPECIAL, &stage());
     assert!(matches!(fitted, Err(ModelError::UnknownToken { .. })));
@@ -503,7 +503,7 @@ fn an_interrupt_stops_every_stage() {
 }
 
 #[test]
-fn the_learner_records_what_it_did_and_shows_its_progress() {
+fn the_learner_records_its_training_and_reports_progress() {
     let text = random_documents(50, 9, 0, 7);
     let recorder = Recorder::default();
     let stage = Stage::new(StreamKey::new(1, "control", 0, "training"), &recorder, &NEVER);
@@ -525,7 +525,7 @@ fn the_learner_records_what_it_did_and_shows_its_progress() {
 
 /// Top-2 keeps the two likeliest of four tokens and renormalises them: ln p/(p₁ + p₂) for these, never for the others.
 #[test]
-fn what_a_decoder_makes_of_text_is_scored_in_context() {
+fn scores_under_a_decoder_are_computed_in_context() {
     let text = documents(&[&[1, 1, 1, 2, 1, 2, 3, 0], &[1, 2, 1, 1, 0]]);
     let model = fit(&text, 1, 4, SPECIAL);
     let p = model.distribution(&[]).unwrap();

@@ -1,4 +1,4 @@
-//! BeamSearchSettings search and contrastive search, by hand, against slow twins, and on both models.
+//! Beam search and contrastive search: by hand, against slow references, and on both models.
 
 use crate::model_transformer::{
     SPECIAL, TINY, grouped_shape, lively, random_tokens, staged, values, with_threads,
@@ -31,7 +31,7 @@ fn row<const V: usize>(probabilities: [f64; V]) -> [f32; V] {
     probabilities.map(|p| p.ln() as f32)
 }
 
-/// Documents of 1 to 8 tokens of a vocabulary of 5, of which token 0 ends them.
+/// A model of documents of 1 to 8 tokens with a vocabulary of 5, in which token 0 is the end.
 fn ngram() -> Ngram {
     let mut rng = StreamKey::new(1, "test", 0, "text").stream(0);
     let mut text = Documents::new();
@@ -48,11 +48,11 @@ fn write(
     model: &dyn LanguageModel,
     strategy: &DecodingStrategy,
     prompts: &Documents,
-    most_tokens: usize,
+    max_tokens: usize,
 ) -> Documents {
     let request = GenerateRequest {
         prompts,
-        max_document_tokens: most_tokens,
+        max_document_tokens: max_tokens,
         decoding: strategy,
         item: &|index| index as u64,
     };
@@ -64,7 +64,7 @@ fn prompts(vocab_size: usize) -> Documents {
     prompts.iter().map(Vec::as_slice).collect()
 }
 
-/// ln p of a document that goes on from `prompt`.
+/// ln p of a document that continues `prompt`.
 fn log_probability(model: &Ngram, prompt: &[TokenId], document: &[TokenId]) -> f64 {
     let mut text = prompt.to_vec();
     let mut sum = 0.0;
@@ -75,13 +75,13 @@ fn log_probability(model: &Ngram, prompt: &[TokenId], document: &[TokenId]) -> f
     sum
 }
 
-/// Every document of at most `most` tokens, whole or cut there.
-fn all_documents(most: usize) -> Vec<Vec<TokenId>> {
+/// Every document of at most `max_tokens` tokens, ended or cut.
+fn all_documents(max_tokens: usize) -> Vec<Vec<TokenId>> {
     let mut done = Vec::new();
     let mut open: Vec<Vec<TokenId>> = vec![Vec::new()];
-    for length in 1..=most {
+    for length in 1..=max_tokens {
         let grown = open.iter().flat_map(|text| (0..5).map(move |token| [text, &[token][..]].concat()));
-        let (finished, rest) = grown.partition(|text| text.last() == Some(&END) || length == most);
+        let (finished, rest) = grown.partition(|text| text.last() == Some(&END) || length == max_tokens);
         let _: &Vec<Vec<TokenId>> = &finished;
         done.extend(finished);
         open = rest;
@@ -89,7 +89,7 @@ fn all_documents(most: usize) -> Vec<Vec<TokenId>> {
     done
 }
 
-/// 1 + 4 + 16 + 4³ · 5 = 341 documents: as many beams lose none of them.
+/// 1 + 4 + 16 + 4³ · 5 = 341 documents: with as many beams, no document is dropped.
 #[test]
 fn with_beams_for_every_document_the_best_of_all_is_found() {
     let model = ngram();
@@ -124,7 +124,7 @@ fn a_length_penalty_favours_the_longer_document() {
 }
 
 #[test]
-fn equals_go_by_the_order_of_what_they_grew_out_of_and_by_id() {
+fn ties_are_broken_by_parent_and_then_by_token() {
     let mut search = Search::new(beam(3, 1.0), 0, 9);
     let growth = |parent, token| Growth { parent, token };
     assert_eq!(search.grow(&mut [0.0, 1.0, 1.0, 1.0, 1.0]), [growth(0, 1), growth(0, 2), growth(0, 3)]);
@@ -132,9 +132,9 @@ fn equals_go_by_the_order_of_what_they_grew_out_of_and_by_id() {
     assert_eq!(grown, [growth(0, 2), growth(0, 3), growth(1, 2)]);
 }
 
-/// Whatever the length penalty: over one token there is nothing to look ahead to.
+/// Whatever the length penalty: with one token there is nothing to look ahead to, and with one beam nothing to compare.
 #[test]
-fn one_token_by_beam_search_is_the_greedy_one_and_so_is_one_beam() {
+fn beam_search_of_one_token_or_one_beam_is_greedy() {
     let transformer = lively(grouped_shape());
     let models: [(&dyn LanguageModel, usize); 2] = [(&ngram(), 5), (&transformer, 37)];
     for (model, vocab_size) in models {
@@ -148,9 +148,9 @@ fn one_token_by_beam_search_is_the_greedy_one_and_so_is_one_beam() {
     }
 }
 
-/// A beam need not find more than greedy decoding does; here it does.
+/// Beam search need not find better documents than greedy decoding; here it does.
 #[test]
-fn documents_by_beam_search_score_no_less_than_greedy_ones() {
+fn documents_by_beam_search_score_at_least_as_high_as_greedy_ones() {
     let model = ngram();
     let prompts = prompts(5);
     let scores = |strategy: &DecodingStrategy| -> Vec<f64> {
@@ -165,9 +165,9 @@ fn documents_by_beam_search_score_no_less_than_greedy_ones() {
     assert!(found.iter().zip(&greedy).any(|(a, b)| *a > b + 0.01), "{found:?} {greedy:?}");
 }
 
-/// The last hidden states (T, W) and the last logits (V), by the plain forward pass over what of `text` the context holds
-/// after rolls.
-fn slowly(model: &Transformer, text: &[TokenId]) -> (Vec<Vec<f32>>, Vec<f32>) {
+/// The last hidden states (T, W) and the last logits (V) by the reference pass, over the part of `text` that is in the
+/// context.
+fn reference_pass(model: &Transformer, text: &[TokenId]) -> (Vec<Vec<f32>>, Vec<f32>) {
     let mut first = 0;
     while text.len() - first > model.context() {
         first += model.context() / 2;
@@ -179,9 +179,9 @@ fn slowly(model: &Transformer, text: &[TokenId]) -> (Vec<Vec<f32>>, Vec<f32>) {
     (states, logits[logits.len() - model.vocab_size()..].to_vec())
 }
 
-/// A context of 8, so that 30 tokens roll it many times.
+/// The context is 8, so 30 tokens go beyond it many times.
 #[test]
-fn beam_search_reads_what_it_would_without_slots_and_caches() {
+fn beam_search_writes_the_same_as_without_slots_and_caches() {
     let model = lively(grouped_shape());
     let prompts = prompts(37);
     let settings = beam(3, 0.8);
@@ -190,7 +190,7 @@ fn beam_search_reads_what_it_would_without_slots_and_caches() {
         let mut search = Search::new(settings, END, 30);
         let mut texts = vec![[&[SPECIAL.start], prompt].concat()];
         while !texts.is_empty() {
-            let mut logits: Vec<f32> = texts.iter().flat_map(|text| slowly(&model, text).1).collect();
+            let mut logits: Vec<f32> = texts.iter().flat_map(|text| reference_pass(&model, text).1).collect();
             let after = |growth: Growth| [&texts[growth.parent][..], &[growth.token]].concat();
             texts = search.grow(&mut logits).into_iter().map(after).collect();
         }
@@ -199,7 +199,7 @@ fn beam_search_reads_what_it_would_without_slots_and_caches() {
 }
 
 #[test]
-fn contrastive_search_reads_what_it_would_without_slots_and_caches() {
+fn contrastive_search_writes_the_same_as_without_slots_and_caches() {
     let model = lively(grouped_shape());
     let prompts = prompts(37);
     for settings in
@@ -209,11 +209,11 @@ fn contrastive_search_reads_what_it_would_without_slots_and_caches() {
         for (prompt, document) in prompts.iter().zip(written.iter()) {
             let mut text = [&[SPECIAL.start], prompt].concat();
             for &token in document {
-                let candidates = contrastive::candidates(settings, &mut slowly(&model, &text).1);
+                let candidates = contrastive::candidates(settings, &mut reference_pass(&model, &text).1);
                 let mut before = Vec::new();
                 let mut states = Vec::new();
                 for candidate in &candidates {
-                    before = slowly(&model, &[&text[..], &[candidate.token]].concat()).0;
+                    before = reference_pass(&model, &[&text[..], &[candidate.token]].concat()).0;
                     states.extend(before.pop());
                 }
                 let chosen = contrastive::choose(settings, &candidates, &states, &before);
@@ -235,8 +235,8 @@ fn without_a_penalty_contrastive_search_is_greedy() {
     );
 }
 
-/// A model of 8 tokens whose state is the token alone, each at a right angle to the others: no block writes anything. 1
-/// comes after the start, then 2 and 1 in turn; where they are not expected, the others are, in the order of their ids.
+/// A model of 8 tokens whose hidden state depends only on the token, all of them orthogonal: no block adds anything. After
+/// the start token 1 is the most probable, then 2 and 1 alternate; the other tokens are less probable, in order of id.
 fn looping() -> Transformer {
     let architecture = genloss::model::TransformerSettings { width: 8, heads: 2, context: 32, ..TINY };
     let heads = Heads { queries: 2, keys: 2, width: 4 };
@@ -246,33 +246,33 @@ fn looping() -> Transformer {
         (_, 0) => -9.0,
         _ => -0.1 * next as f32,
     };
-    let values = |what: &Specification| {
-        let (rows, columns) = (what.dims()[0] as u32, what.columns.unwrap_or(1) as u32);
+    let values = |specification: &Specification| {
+        let (rows, columns) = (specification.dims()[0] as u32, specification.columns.unwrap_or(1) as u32);
         let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
-        let value = |(row, column)| match what.name() {
+        let value = |(row, column)| match specification.name() {
             "model.embed_tokens.weight" => f32::from(u8::from(row == column)),
             "lm_head.weight" => logit(row, column),
-            _ if what.columns.is_none() => 1.0,
+            _ if specification.columns.is_none() => 1.0,
             _ => 0.0,
         };
-        Tensor::from_vec(places.map(value).collect::<Vec<f32>>(), what.dims(), &Device::Cpu)
+        Tensor::from_vec(places.map(value).collect::<Vec<f32>>(), specification.dims(), &Device::Cpu)
     };
-    let parameters = shape.specifications().try_map(|what| values(what)).unwrap();
+    let parameters = shape.specifications().try_map(|specification| values(specification)).unwrap();
     Transformer::from_network(Network::new(shape, parameters, Precision::F32, Device::Cpu), SPECIAL)
 }
 
-/// A token that stands there already has a cosine of 1 and costs α, more than any probability earns: (1 − α) p < α.
+/// Repeating a token has a cosine of 1 and costs α, more than any probability earns: (1 − α) p < α.
 #[test]
 fn a_large_penalty_keeps_a_model_from_repeating_itself() {
-    let from_nothing: Documents = [&[][..]].into_iter().collect();
-    let greedy = write(&looping(), &DecodingStrategy::GREEDY, &from_nothing, 7);
+    let empty_prompt: Documents = [&[][..]].into_iter().collect();
+    let greedy = write(&looping(), &DecodingStrategy::GREEDY, &empty_prompt, 7);
     assert_eq!(greedy.get(0), [1, 2, 1, 2, 1, 2, 1]);
     let strategy = DecodingStrategy::Contrastive(ContrastiveSearchSettings { k: 8, alpha: 0.6 });
-    assert_eq!(write(&looping(), &strategy, &from_nothing, 7).get(0), [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(write(&looping(), &strategy, &empty_prompt, 7).get(0), [1, 2, 3, 4, 5, 6, 7]);
 }
 
 #[test]
-fn an_ngram_refuses_contrastive_search() {
+fn contrastive_search_with_an_ngram_is_an_error() {
     let (strategy, prompts) =
         (DecodingStrategy::Contrastive(ContrastiveSearchSettings { k: 4, alpha: 0.6 }), prompts(5));
     let request = GenerateRequest {
@@ -281,8 +281,8 @@ fn an_ngram_refuses_contrastive_search() {
         decoding: &strategy,
         item: &|index| index as u64,
     };
-    let refused = staged(|stage| ngram().generate(&request, stage));
-    assert!(matches!(refused, Err(ModelError::NoHiddenStates)));
+    let result = staged(|stage| ngram().generate(&request, stage));
+    assert!(matches!(result, Err(ModelError::NoHiddenStates)));
 }
 
 #[test]
@@ -307,9 +307,9 @@ fn a_document_depends_neither_on_those_beside_it_nor_on_the_number_of_threads() 
     }
 }
 
-/// From nothing a search has but one document to write.
+/// With an empty prompt, a search always writes the same document.
 #[test]
-fn the_search_that_was_configured_writes_the_corpus() {
+fn the_configured_search_writes_the_corpus() {
     let model = ngram();
     let strategy = DecodingStrategy::Beam(beam(3, 1.0));
     let document = write(&model, &strategy, &[&[][..]].into_iter().collect(), 12);

@@ -13,8 +13,8 @@ pub struct PackedRows {
     pub stride: usize,
 }
 
-/// The number of 32-bit words that `numbers` values are packed into. An odd last bf16 takes a word of its own, whose
-/// other half is zero.
+/// The number of 32-bit words that `numbers` values are packed into. The other half of an odd last
+/// bf16's word is zero.
 #[must_use]
 pub fn packed_len(precision: Precision, numbers: usize) -> usize {
     match precision {
