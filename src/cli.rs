@@ -22,6 +22,7 @@ mod output;
 mod plan;
 mod report;
 mod run;
+mod schema;
 mod score;
 mod setting_flags;
 mod sweep;
@@ -72,6 +73,8 @@ enum Command {
     Bench(bench::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
+    /// Print the JSON Schema of experiment files.
+    Schema(schema::Args),
     /// Write manual pages.
     Man(man::Args),
 }
@@ -123,6 +126,7 @@ impl Cli {
             Command::Verify(args) => args.exec(),
             Command::Bench(args) => args.exec(),
             Command::Completions(args) => args.exec(),
+            Command::Schema(args) => args.exec(),
             Command::Man(args) => args.exec(),
         }
     }

@@ -4,7 +4,7 @@ use clap::Command;
 
 /// What a group of commands is for, and the commands. Those of no group follow under "Other".
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Run experiments", &["demo", "init", "check", "run", "sweep"]),
+    ("Run experiments", &["demo", "init", "schema", "check", "run", "sweep"]),
     ("Read results", &["compare", "report", "inspect", "fit", "export", "score"]),
     ("Check the method", &["calibrate", "drift", "verify"]),
     ("Machine and shell", &["bench", "completions", "man"]),

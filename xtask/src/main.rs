@@ -1,7 +1,8 @@
 //! Chores of the repository. `cargo xtask docs` fills in the tables and figures of the documents from
-//! `generations/reference/`; `cargo xtask docs --check` fails if one of them is not current.
+//! `generations/reference/`, and writes `docs/SETTINGS.md` and `configs/schema.json` from the structs of settings; `cargo xtask docs --check` fails if something is not current.
 
 mod docs;
+mod settings;
 
 use anyhow::{Result, bail};
 use std::path::Path;
@@ -13,8 +14,8 @@ fn main() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     match arguments[..] {
-        ["docs"] => docs::update(root),
-        ["docs", "--check"] => docs::check(root),
+        ["docs"] => settings::update(root).and_then(|()| docs::update(root)),
+        ["docs", "--check"] => settings::check(root).and_then(|()| docs::check(root)),
         _ => bail!(USAGE),
     }
 }
