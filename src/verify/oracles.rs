@@ -15,6 +15,8 @@
 //! | decoding alone, 10¹⁴ samples | `p^(τ^−t)`; one cut by top-k; repeated cuts by top-p |
 //! | a learner that memorises T samples | unseen mass `Σ p (1 − p)^T` |
 //! | 15·10¹² samples | the exact sum of the counts |
+//!
+//! The command `genloss verify --only oracles` runs these checks; [`crate::verify`] has an example in code.
 
 use super::injected::{Fault, ReferenceSimulator};
 use super::{
