@@ -28,7 +28,7 @@
 use super::WorldSettings;
 use crate::seed::{SHARED, Stream, StreamKey, streams};
 use facts::Facts;
-use grammar::Phrase;
+use grammar::Nonterminal;
 use lexicon::{Coiner, Lexicon, capitalised};
 use rand::Rng;
 
@@ -99,7 +99,8 @@ impl World {
             log_probability += if rng.random::<f64>() < self.fact_share {
                 self.fact_share.ln() + self.known.write(&mut topic, rng, &mut words)
             } else {
-                (-self.fact_share).ln_1p() + grammar::write(Phrase::Sentence, &self.lexicon, rng, &mut words)
+                (-self.fact_share).ln_1p()
+                    + grammar::write(Nonterminal::Sentence, &self.lexicon, rng, &mut words)
             };
             if !text.is_empty() {
                 text.push(' ');
@@ -132,7 +133,7 @@ impl World {
             return Some(self.fact_share.ln() + self.known.read(&words, topic)?);
         }
         let mut rest = words.as_slice();
-        let of_the_words = grammar::read(Phrase::Sentence, &self.lexicon, &mut rest)?;
+        let of_the_words = grammar::read(Nonterminal::Sentence, &self.lexicon, &mut rest)?;
         rest.is_empty().then(|| (-self.fact_share).ln_1p() + of_the_words)
     }
 
@@ -155,7 +156,7 @@ impl World {
         let first_facts = 1.0 - lengths.iter().map(|&(n, p)| p * (1.0 - share).powi(n as i32)).sum::<f64>();
         let later_facts = mean * share - first_facts;
         length
-            + mean * (kind + (1.0 - share) * grammar::entropy(Phrase::Sentence, &self.lexicon))
+            + mean * (kind + (1.0 - share) * grammar::entropy(Nonterminal::Sentence, &self.lexicon))
             + first_facts * self.known.first_entropy()
             + later_facts * self.known.later_entropy()
     }
@@ -167,7 +168,7 @@ impl World {
         let words_of_a_fact = 6.0;
         sentences
             * (self.fact_share * words_of_a_fact
-                + (1.0 - self.fact_share) * grammar::mean_words(Phrase::Sentence))
+                + (1.0 - self.fact_share) * grammar::mean_words(Nonterminal::Sentence))
     }
 }
 

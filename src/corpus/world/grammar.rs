@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 /// A nonterminal of the grammar: a kind of phrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phrase {
+pub(super) enum Nonterminal {
     Sentence,
     Opening,
     Subject,
@@ -27,7 +27,7 @@ pub(super) enum Phrase {
     Preposition,
 }
 
-impl Phrase {
+impl Nonterminal {
     pub(super) const ALL: [Self; 13] = [
         Self::Sentence,
         Self::Opening,
@@ -53,7 +53,7 @@ pub(super) enum GrammarSymbol {
     /// A content word, drawn by its frequency.
     Content(WordClass),
     /// A phrase, expanded by one of its rules.
-    Nested(Phrase),
+    Nested(Nonterminal),
 }
 
 /// A rule: its probability among the rules of its phrase, and its expansion.
@@ -62,44 +62,67 @@ pub(super) type Rule = (f64, &'static [GrammarSymbol]);
 use GrammarSymbol::{Content, Nested, Word};
 
 /// The rules of a phrase. Their probabilities sum to 1, and none begins with a phrase that may be empty.
-pub(super) const fn rules(phrase: Phrase) -> &'static [Rule] {
+pub(super) const fn rules(phrase: Nonterminal) -> &'static [Rule] {
     match phrase {
-        Phrase::Sentence => &[
-            (0.76, &[Nested(Phrase::Subject), Nested(Phrase::Predicate)]),
-            (0.16, &[Nested(Phrase::Opening), Nested(Phrase::Subject), Nested(Phrase::Predicate)]),
+        Nonterminal::Sentence => &[
+            (0.76, &[Nested(Nonterminal::Subject), Nested(Nonterminal::Predicate)]),
+            (
+                0.16,
+                &[Nested(Nonterminal::Opening), Nested(Nonterminal::Subject), Nested(Nonterminal::Predicate)],
+            ),
             (
                 0.08,
-                &[Word("there"), Word("is"), Word("a"), Nested(Phrase::QualifiedNoun), Nested(Phrase::Place)],
+                &[
+                    Word("there"),
+                    Word("is"),
+                    Word("a"),
+                    Nested(Nonterminal::QualifiedNoun),
+                    Nested(Nonterminal::Place),
+                ],
             ),
         ],
-        Phrase::Opening => &[(0.6, &[Word("then")]), (0.25, &[Word("sometimes")]), (0.15, &[Word("today")])],
-        Phrase::Subject => &[(1.0, &[Nested(Phrase::NounPhrase), Nested(Phrase::Relative)])],
-        Phrase::Relative => &[
+        Nonterminal::Opening => {
+            &[(0.6, &[Word("then")]), (0.25, &[Word("sometimes")]), (0.15, &[Word("today")])]
+        }
+        Nonterminal::Subject => &[(1.0, &[Nested(Nonterminal::NounPhrase), Nested(Nonterminal::Relative)])],
+        Nonterminal::Relative => &[
             (0.88, &[]),
-            (0.12, &[Word("that"), Content(WordClass::Transitive), Nested(Phrase::NounPhrase)]),
+            (0.12, &[Word("that"), Content(WordClass::Transitive), Nested(Nonterminal::NounPhrase)]),
         ],
-        Phrase::Predicate => &[
-            (0.5, &[Content(WordClass::Transitive), Nested(Phrase::NounPhrase), Nested(Phrase::Where)]),
-            (0.3, &[Content(WordClass::Intransitive), Nested(Phrase::Manner), Nested(Phrase::Where)]),
-            (0.2, &[Word("is"), Nested(Phrase::Quality)]),
+        Nonterminal::Predicate => &[
+            (
+                0.5,
+                &[
+                    Content(WordClass::Transitive),
+                    Nested(Nonterminal::NounPhrase),
+                    Nested(Nonterminal::Where),
+                ],
+            ),
+            (
+                0.3,
+                &[Content(WordClass::Intransitive), Nested(Nonterminal::Manner), Nested(Nonterminal::Where)],
+            ),
+            (0.2, &[Word("is"), Nested(Nonterminal::Quality)]),
         ],
-        Phrase::Quality => &[
+        Nonterminal::Quality => &[
             (0.7, &[Content(WordClass::Adjective)]),
             (0.2, &[Word("very"), Content(WordClass::Adjective)]),
             (0.1, &[Word("not"), Content(WordClass::Adjective)]),
         ],
-        Phrase::Manner => &[(0.6, &[]), (0.4, &[Content(WordClass::Adverb)])],
-        Phrase::Where => &[(0.7, &[]), (0.3, &[Nested(Phrase::Place)])],
-        Phrase::Place => &[(1.0, &[Nested(Phrase::Preposition), Nested(Phrase::NounPhrase)])],
-        Phrase::NounPhrase => &[(1.0, &[Nested(Phrase::Determiner), Nested(Phrase::QualifiedNoun)])],
-        Phrase::Determiner => {
+        Nonterminal::Manner => &[(0.6, &[]), (0.4, &[Content(WordClass::Adverb)])],
+        Nonterminal::Where => &[(0.7, &[]), (0.3, &[Nested(Nonterminal::Place)])],
+        Nonterminal::Place => &[(1.0, &[Nested(Nonterminal::Preposition), Nested(Nonterminal::NounPhrase)])],
+        Nonterminal::NounPhrase => {
+            &[(1.0, &[Nested(Nonterminal::Determiner), Nested(Nonterminal::QualifiedNoun)])]
+        }
+        Nonterminal::Determiner => {
             &[(0.55, &[Word("the")]), (0.28, &[Word("a")]), (0.12, &[Word("this")]), (0.05, &[Word("every")])]
         }
-        Phrase::QualifiedNoun => &[
+        Nonterminal::QualifiedNoun => &[
             (0.68, &[Content(WordClass::Noun)]),
             (0.32, &[Content(WordClass::Adjective), Content(WordClass::Noun)]),
         ],
-        Phrase::Preposition => &[
+        Nonterminal::Preposition => &[
             (0.4, &[Word("in")]),
             (0.25, &[Word("near")]),
             (0.2, &[Word("under")]),
@@ -111,13 +134,13 @@ pub(super) const fn rules(phrase: Phrase) -> &'static [Rule] {
 
 /// The words in the rules themselves, which the lexicon must not contain.
 pub(super) fn function_words() -> BTreeSet<&'static str> {
-    let symbols = Phrase::ALL.into_iter().flat_map(rules).flat_map(|(_, symbols)| *symbols);
+    let symbols = Nonterminal::ALL.into_iter().flat_map(rules).flat_map(|(_, symbols)| *symbols);
     symbols.filter_map(|symbol| if let Word(word) = symbol { Some(*word) } else { None }).collect()
 }
 
 /// Appends a random phrase to `words` and returns its log-probability in nats.
 pub(super) fn write<'a>(
-    phrase: Phrase,
+    phrase: Nonterminal,
     lexicon: &'a Lexicon,
     rng: &mut Stream,
     words: &mut Vec<&'a str>,
@@ -152,7 +175,7 @@ fn draw_rule(rules: &'static [Rule], rng: &mut Stream) -> Rule {
 
 /// Removes one phrase from the front of `words` and returns its log-probability in nats; None if `words` does not begin
 /// with such a phrase.
-pub(super) fn read(phrase: Phrase, lexicon: &Lexicon, words: &mut &[&str]) -> Option<f64> {
+pub(super) fn read(phrase: Nonterminal, lexicon: &Lexicon, words: &mut &[&str]) -> Option<f64> {
     let next = words.first().copied();
     let fits = |(_, symbols): &&Rule| symbols.first().is_some_and(|first| begins(*first, next, lexicon));
     let chosen = rules(phrase).iter().find(fits);
@@ -194,7 +217,7 @@ fn begins(symbol: GrammarSymbol, next: Option<&str>, lexicon: &Lexicon) -> bool 
 }
 
 /// Entropy of a phrase, in nats.
-pub(super) fn entropy(phrase: Phrase, lexicon: &Lexicon) -> f64 {
+pub(super) fn entropy(phrase: Nonterminal, lexicon: &Lexicon) -> f64 {
     let of_symbol = |symbol: &GrammarSymbol| match *symbol {
         Word(_) => 0.0,
         Content(class) => lexicon.class(class).frequencies.entropy(),
@@ -204,7 +227,7 @@ pub(super) fn entropy(phrase: Phrase, lexicon: &Lexicon) -> f64 {
 }
 
 /// Mean number of words in a phrase.
-pub(super) fn mean_words(phrase: Phrase) -> f64 {
+pub(super) fn mean_words(phrase: Nonterminal) -> f64 {
     let of_symbol = |symbol: &GrammarSymbol| match *symbol {
         Word(_) | Content(_) => 1.0,
         Nested(phrase) => mean_words(phrase),
@@ -214,7 +237,7 @@ pub(super) fn mean_words(phrase: Phrase) -> f64 {
 
 /// `Σ p(rule) (of_rule(p) + Σ of_symbol(symbol))`.
 fn expectation(
-    phrase: Phrase,
+    phrase: Nonterminal,
     of_rule: impl Fn(f64) -> f64,
     of_symbol: impl Fn(&GrammarSymbol) -> f64,
 ) -> f64 {
@@ -228,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_rule_probabilities_of_each_phrase_sum_to_1() {
-        for phrase in Phrase::ALL {
+        for phrase in Nonterminal::ALL {
             let sum: f64 = rules(phrase).iter().map(|(p, _)| p).sum();
             assert!((sum - 1.0).abs() < 1e-12, "{phrase:?}: {sum}");
         }
@@ -236,7 +259,7 @@ mod tests {
 
     #[test]
     fn no_rule_begins_with_a_phrase_that_may_be_empty() {
-        for (_, symbols) in Phrase::ALL.into_iter().flat_map(rules) {
+        for (_, symbols) in Nonterminal::ALL.into_iter().flat_map(rules) {
             if let Some(Nested(first)) = symbols.first() {
                 assert!(rules(*first).iter().all(|(_, symbols)| !symbols.is_empty()), "{first:?}");
             }

@@ -22,7 +22,7 @@ fn reading_and_writing_agree_on_the_probability_of_a_document() {
 }
 
 /// Every string of a phrase, by expanding all rules; independent of the code that writes and reads.
-fn all_strings(phrase: Phrase, world: &World) -> Vec<String> {
+fn all_strings(phrase: Nonterminal, world: &World) -> Vec<String> {
     let of_symbol = |symbol: &GrammarSymbol| match *symbol {
         GrammarSymbol::Word(word) => vec![word.to_owned()],
         GrammarSymbol::Content(class) => world.lexicon.class(class).words.clone(),
@@ -38,7 +38,7 @@ fn all_strings(phrase: Phrase, world: &World) -> Vec<String> {
     rules(phrase).iter().flat_map(of_rule).collect()
 }
 
-fn probability(phrase: Phrase, text: &str, world: &World) -> f64 {
+fn probability(phrase: Nonterminal, text: &str, world: &World) -> f64 {
     let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
     let mut rest = words.as_slice();
     let log_probability = grammar::read(phrase, &world.lexicon, &mut rest);
@@ -50,7 +50,7 @@ fn probability(phrase: Phrase, text: &str, world: &World) -> f64 {
 #[test]
 fn the_probabilities_of_all_strings_of_each_phrase_sum_to_1() {
     let world = World::new(&config(4, 2, 1));
-    for phrase in Phrase::ALL.into_iter().filter(|phrase| *phrase != Phrase::Sentence) {
+    for phrase in Nonterminal::ALL.into_iter().filter(|phrase| *phrase != Nonterminal::Sentence) {
         let strings = all_strings(phrase, &world);
         let distinct: BTreeSet<&String> = strings.iter().collect();
         assert_eq!(distinct.len(), strings.len(), "{phrase:?} can write one string in two ways");
@@ -66,10 +66,10 @@ fn the_probabilities_of_all_strings_of_each_phrase_sum_to_1() {
 #[test]
 fn the_probabilities_of_all_sentences_sum_to_1() {
     let world = World::new(&config(1, 2, 1));
-    let strings = all_strings(Phrase::Sentence, &world);
+    let strings = all_strings(Nonterminal::Sentence, &world);
     let distinct: BTreeSet<&String> = strings.iter().collect();
     assert_eq!(distinct.len(), strings.len(), "a sentence can be written in two ways");
-    let sum: f64 = strings.iter().map(|text| probability(Phrase::Sentence, text, &world)).sum();
+    let sum: f64 = strings.iter().map(|text| probability(Nonterminal::Sentence, text, &world)).sum();
     assert!((sum - 1.0).abs() < 1e-9, "{sum}");
 }
 
@@ -83,7 +83,7 @@ fn the_probabilities_of_all_documents_sum_to_1() {
     let other = "There is a ".to_owned() + &world.lexicon.class(WordClass::Noun).words[0] + " in the ";
     let other = other + &world.lexicon.class(WordClass::Noun).words[0] + ".";
     let uncapitalised = other.to_ascii_lowercase();
-    let of_other = probability(Phrase::Sentence, uncapitalised.trim_end_matches('.'), &world);
+    let of_other = probability(Nonterminal::Sentence, uncapitalised.trim_end_matches('.'), &world);
     let mut sentences: Vec<(String, f64)> =
         world.facts().iter().map(|fact| (format!("{} {}.", fact.prompt, fact.value), 1.0)).collect();
     sentences.push((other, of_other));
