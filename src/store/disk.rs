@@ -20,15 +20,13 @@ pub(super) fn at<T>(path: &Path, result: std::io::Result<T>) -> Result<T, StoreE
 /// # Errors
 /// If the disk fails.
 pub fn write_derived(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        create_dir(folder)?;
-    }
+    create_dir(containing_folder(path))?;
     write_file(path, bytes)
 }
 
 /// Writes a temporary file, flushes it to disk and renames it.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = containing_folder(path);
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY);
     // Readable by others as far as the user's umask allows, like every other file of a run.
@@ -107,7 +105,12 @@ pub(super) fn remove_dir(path: &Path) -> Result<(), StoreError> {
 /// Renames a finished folder, and flushes the new name to disk.
 pub(super) fn rename_dir(from: &Path, to: &Path) -> Result<(), StoreError> {
     at(to, fs::rename(from, to))?;
-    to.parent().map_or(Ok(()), sync_dir)
+    sync_dir(containing_folder(to))
+}
+
+/// The folder that `path` is in: `.` for a bare name, whose [`Path::parent`] is empty.
+fn containing_folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 pub(super) fn read_text(path: &Path) -> Result<String, StoreError> {
@@ -169,6 +172,12 @@ mod tests {
 
     fn example() -> Example {
         Example { by_generation: [(0, 0.1), (10, 1e-300)].into() }
+    }
+
+    #[test]
+    fn a_bare_name_is_in_the_working_directory() {
+        assert_eq!(containing_folder(Path::new("study")), Path::new("."));
+        assert_eq!(containing_folder(Path::new("studies/one")), Path::new("studies"));
     }
 
     #[test]
