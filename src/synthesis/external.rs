@@ -32,7 +32,7 @@ use std::time::Duration;
 pub enum ExternalError {
     /// It could not be started.
     #[error(
-        "synthesis.command: cannot start \"{program}\": {source}; give a program on the PATH, or a path to one"
+        "synthesis.command: cannot start \"{program}\" (give a program on the PATH, or a path to one)"
     )]
     Start {
         /// The program.
