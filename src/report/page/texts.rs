@@ -32,8 +32,7 @@ pub(super) fn side_by_side(section: &ExperimentSection) -> Markup {
     let width = 7 + 15 * arms.len();
     html! {
         p {
-            "The first documents of seed " (seed) ", shortened to " (EXCERPT) " characters. They are not \
-             selected in any way."
+            "The first documents of seed " (seed) ", whatever they are like, shortened to " (EXCERPT) " characters."
             @if last >= MOST_GENERATIONS { " Some generations are left out." }
         }
         div.scroll tabindex="0" role="group" aria-label="Texts, scrolls sideways" {
