@@ -1,9 +1,8 @@
 //! Figures and an HTML page made of a run's records; nothing new is computed here.
 //!
 //! [`write()`] makes `report.html`, one self-contained page without scripts or links to elsewhere, and `figures/`, every
-//! figure of the page as SVG and PNG. Each figure is laid out once and drawn in both formats. Text from a
-//! corpus and names from a file are data: they are escaped wherever they go. The
-//! store writes them, so that a page is whole or does not exist.
+//! figure of the page as SVG and PNG. Each figure is laid out once and drawn in both formats. Text from a corpus and names
+//! from a file are data: they are escaped wherever they go. All files are written by the store, whole or not at all.
 //!
 //! ```
 //! use genloss::{config::CONTROL, report, store, verdict};

@@ -31,9 +31,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum ExternalError {
     /// It could not be started.
-    #[error(
-        "synthesis.command: cannot start \"{program}\" (give a program on the PATH, or a path to one)"
-    )]
+    #[error("synthesis.command: cannot start \"{program}\" (give a program on the PATH, or a path to one)")]
     Start {
         /// The program.
         program: String,

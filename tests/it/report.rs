@@ -10,11 +10,9 @@ use genloss::report;
 use genloss::seed::{SHARED, StreamKey};
 use genloss::selection::SelectionRecord;
 use genloss::store::{GenerationRecord, LineageRecord, MixtureRecord, Provenance, RunRecord, Sample};
-use genloss::synthesis::SynthesisRecord;
-use genloss::synthesis::SynthesisSettings;
+use genloss::synthesis::{SynthesisRecord, SynthesisSettings};
 use genloss::tokenizer::TokenizerSettings;
-use genloss::training::{LossPoint, TrainingRecord};
-use genloss::training::{ModelSettings, TrainingSettings};
+use genloss::training::{LossPoint, ModelSettings, TrainingRecord, TrainingSettings};
 use genloss::units::Tokens;
 use genloss::verdict::{ArmComparison, compare};
 use rand_distr::{Distribution, StandardNormal};
@@ -122,21 +120,8 @@ fn record(seed: u64, arm: &str, generation: usize, loss: f64, left_out: &[&str])
             }
         })
         .collect();
-    let synthetic = if arm == CONTROL || generation == 0 { 0 } else { 350_000 };
-    let origin = generation.saturating_sub(1);
     GenerationRecord {
-        mixture: MixtureRecord {
-            natural_tokens: Tokens(500_000 - synthetic),
-            natural_documents: 9_000,
-            synthetic_tokens: if synthetic == 0 {
-                BTreeMap::new()
-            } else {
-                BTreeMap::from([(origin, Tokens(synthetic))])
-            },
-            synthetic_documents: synthetic / 55,
-            natural: "fixed, displacing synthetic text".to_owned(),
-            hash: "5f1c0ffee".repeat(7),
-        },
+        mixture: mixture_record(arm, generation),
         training: TrainingRecord {
             init: "scratch".to_owned(),
             parameters: 4_200_000,
@@ -151,20 +136,37 @@ fn record(seed: u64, arm: &str, generation: usize, loss: f64, left_out: &[&str])
                 })
                 .collect(),
         },
-        synthesis: SynthesisRecord {
-            method: "textbook".to_owned(),
-            prompts: "start token".to_owned(),
-            decoding: "sampling, temperature 1".to_owned(),
-            documents: 9_100,
-            tokens: Tokens(500_000),
-            ended: 9_050,
-            cut: 50,
-            kept_share: None,
-            selection: None,
-        },
+        synthesis: synthesis_record(),
         measurements,
         metrics: Vec::new(),
         curves: curves(lost),
+    }
+}
+
+fn mixture_record(arm: &str, generation: usize) -> MixtureRecord {
+    let synthetic = if arm == CONTROL || generation == 0 { 0 } else { 350_000 };
+    let teacher = (synthetic > 0).then(|| (generation - 1, Tokens(synthetic)));
+    MixtureRecord {
+        natural_tokens: Tokens(500_000 - synthetic),
+        natural_documents: 9_000,
+        synthetic_tokens: teacher.into_iter().collect(),
+        synthetic_documents: synthetic / 55,
+        natural: "fixed, displacing synthetic text".to_owned(),
+        hash: "5f1c0ffee".repeat(7),
+    }
+}
+
+fn synthesis_record() -> SynthesisRecord {
+    SynthesisRecord {
+        method: "textbook".to_owned(),
+        prompts: "start token".to_owned(),
+        decoding: "sampling, temperature 1".to_owned(),
+        documents: 9_100,
+        tokens: Tokens(500_000),
+        ended: 9_050,
+        cut: 50,
+        kept_share: None,
+        selection: None,
     }
 }
 
