@@ -5,7 +5,7 @@ use super::{MeasureError, MetricDefinition, Metrics};
 /// Definitions of metrics by id, in the order of output.
 ///
 /// A record may contain metrics that this version of the program does not compute: those of a program that added its own,
-/// or of another version. [`Recorded::catalogue`](crate::store::Recorded::catalogue) includes them.
+/// or of another version. [`RunRecord::catalogue`](crate::store::RunRecord::catalogue) includes them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Catalogue(Vec<MetricDefinition>);
 
