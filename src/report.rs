@@ -45,7 +45,7 @@ pub enum ReportError {
     Json {
         /// The file.
         path: PathBuf,
-        /// What cannot be written.
+        /// The value that JSON cannot represent.
         source: serde_json::Error,
     },
     /// A figure could not be drawn.

@@ -3,7 +3,7 @@
 use crate::fit::{Fitted, LawConstant, LawFit, Optimum, ShareLoss, SpeedUp};
 use crate::units::Tokens;
 
-/// What a table of fitted laws shows.
+/// The subject of a table of fitted laws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FitTopic {
     /// Constants of each law, with its held-out error.
@@ -16,7 +16,7 @@ pub enum FitTopic {
 
 /// A table of fitted laws, with the text around it.
 pub struct FitTable {
-    /// What it shows.
+    /// Its subject.
     pub topic: FitTopic,
     /// None for the first table, which lists the laws.
     pub title: Option<String>,

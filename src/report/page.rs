@@ -121,7 +121,7 @@ fn document(title: &str, body: &Markup, version: &str) -> Markup {
             }
             body {
                 main { (body) }
-                footer { "Written by genloss " (version) ". This page holds everything it shows." }
+                footer { "Written by genloss " (version) ". This page needs no other file." }
             }
         }
     }

@@ -72,7 +72,7 @@ pub(super) fn spreads(recorded: &RunRecord, arm: &str, metric: &str) -> Vec<Spre
         .collect()
 }
 
-/// Whether a metric was measured in any lineage.
+/// Returns true if a metric was measured in any lineage.
 pub(super) fn has(recorded: &RunRecord, metric: &str) -> bool {
     let records = recorded.lineages.iter().flat_map(|lineage| &lineage.generations);
     records.into_iter().any(|record| record.value(metric).is_some())

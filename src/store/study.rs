@@ -31,7 +31,7 @@ const GENERATIONS: &str = "generations.parquet";
 const DRIFT: &str = "drift.parquet";
 const EXPERIMENTS: &str = "experiments";
 
-/// What a row of measurements or generations belongs to: the first four columns of both.
+/// The first four columns of `measurements.parquet` and `generations.parquet`: the generation that a row belongs to.
 const GENERATION_COLUMNS: [&str; 4] = ["experiment", "seed", "arm", "generation"];
 const MEASUREMENT_COLUMNS: [&str; 9] =
     ["experiment", "seed", "arm", "generation", "metric", "unit", "value", "std_err", "n"];
@@ -124,7 +124,7 @@ impl StudyProvenance {
     }
 }
 
-/// Reads the resolved file of the experiment `name`, and returns its text besides.
+/// Reads the resolved file of the experiment `name`; returns the experiment and the text of the file.
 fn read_experiment(folder: &Path, name: &str) -> Result<(Experiment, String), StoreError> {
     let path = folder.join(EXPERIMENTS).join(format!("{name}.toml"));
     let text = disk::read_text(&path)?;

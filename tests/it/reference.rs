@@ -196,7 +196,7 @@ fn the_committed_studies_have_the_published_differences() {
     }
 }
 
-/// How many times fewer tokens text written by rephrasing, or from nothing, takes to the loss of natural text.
+/// Tokens of natural text per token of rephrased or textbook text, for the same loss.
 #[test]
 fn the_committed_sweeps_have_the_published_speed_ups() {
     for (name, rephrased, textbook) in [("kang-world", 0.71, 1.01), ("kang-reviews", 0.82, 0.89)] {

@@ -1,6 +1,6 @@
 //! Tables and figures of the documents, made from the studies in `generations/reference/`.
 //!
-//! A document says where a block goes and what it shows; whatever stands before the end marker is replaced:
+//! A marker in a document names the block that follows it; all text between the marker and its end is replaced:
 //!
 //! ```text
 //! <!-- table: effects wikitext-2 | verdict: verdict | heldout_loss: held-out loss, nats -->
@@ -74,7 +74,7 @@ fn generate(root: &Path) -> Result<Vec<Generated>> {
     Ok(files)
 }
 
-/// What goes between the markers of `block`.
+/// The text between the markers of `block`.
 fn content(block: Block, document: &Path, studies: &Studies, figures: &mut Figures) -> Result<String> {
     match block {
         Block::Table(table) => tables::table(table, studies),

@@ -1,4 +1,4 @@
-//! Where differences from the control come from: a panel per metric, a row per arm, a bar per component.
+//! Sources of the differences from the control: a panel per metric, a row per arm, a bar per component.
 
 use super::Figure;
 use super::legend::{self, LegendEntry};

@@ -20,7 +20,7 @@ struct CurveFigure {
     /// File name.
     name: &'static str,
     heading: &'static str,
-    /// What the y axis shows, under the title of each panel.
+    /// Label of the y axis, printed under the title of each panel.
     note: &'static str,
     /// Label of the x axis.
     x: &'static str,

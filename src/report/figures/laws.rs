@@ -152,7 +152,7 @@ fn is_fitted_by(point: &Point, fit: &LawFit) -> bool {
     point.blend == fit.blend && has_size && has_tokens && has_parameters
 }
 
-/// What a law predicts for one value of its variable.
+/// The prediction of a law for one value of its variable.
 struct LawAt {
     x: f64,
     loss: f64,

@@ -1,4 +1,4 @@
-//! Panels of horizontal rows, one row per arm or blend, whose names stand at the left of the first panel of each line.
+//! Panels of horizontal rows, one row per arm or blend, with its name at the left of the first panel of each line.
 
 use crate::measure::Catalogue;
 use crate::report::palette::{AXIS, GRID, MUTED, TEXT};

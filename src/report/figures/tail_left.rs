@@ -1,4 +1,4 @@
-//! What is left of the tail: a panel per metric, a row per arm of a run, or per blend of many runs.
+//! The remains of the tail: a panel per metric, a row per arm of a run, or per blend of many runs.
 
 use super::Figure;
 use super::laws::BlendStyles;

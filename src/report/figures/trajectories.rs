@@ -94,7 +94,7 @@ fn draw(
     Some(Figure { name, caption, alt, scene })
 }
 
-/// Whether the ranges of all arms are drawn, rather than that of the control alone.
+/// Returns true if the ranges of all arms are drawn, false if only that of the control is.
 fn shows_bands(arms: &[Series]) -> bool {
     arms.len() <= MOST_BANDS + 1
 }

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 const END: &str = "<!-- end -->";
 const FENCE: &str = "```";
 
-/// What a marker asks for: the text after its kind.
+/// A marker: its kind, with the text after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Block<'a> {
     Table(&'a str),
@@ -14,7 +14,7 @@ pub enum Block<'a> {
     Value(&'a str),
 }
 
-/// Replaces what stands between each marker and its end by what `content` gives for it.
+/// Replaces the text between each marker and its end by what `content` returns for the marker.
 pub fn fill(document: &str, mut content: impl FnMut(Block) -> Result<String>) -> Result<String> {
     let mut filled = String::with_capacity(document.len());
     let mut lines = document.lines();
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_between_markers_is_replaced_and_nothing_else() {
+    fn only_text_between_markers_is_replaced() {
         let document = "a\n<!-- table: t | x -->\nold\n<!-- end -->\nb <!-- value: v -->1<!-- end --> c\n";
         let expected = "a\n<!-- table: t | x -->\nTable(\"t | x\")\n<!-- end -->\n\
                         b <!-- value: v -->Value(\"v\")<!-- end --> c\n";

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-/// Where the studies are, and those that have been read or fitted.
+/// The folder of the studies, and those that have been read or fitted so far.
 pub struct Studies {
     folder: PathBuf,
     read: RefCell<BTreeMap<String, Rc<Vec<RunRecord>>>>,

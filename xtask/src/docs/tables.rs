@@ -235,7 +235,7 @@ fn size_and_tokens(recorded: &RunRecord) -> (u64, u64) {
     last.map_or((0, 0), |record| (record.training.parameters, record.training.tokens_seen.0))
 }
 
-/// How the synthetic text of an arm was written, and its share of the last training text in percent.
+/// The method by which the synthetic text of an arm was written, and its share of the last training text in percent.
 fn blend(recorded: &RunRecord, arm: &str) -> Result<(String, u64)> {
     let lineage = recorded.lineages.iter().find(|lineage| lineage.arm == arm).context("no such arm")?;
     let [.., teacher, student] = &lineage.generations[..] else { bail!("{arm} has no generation 1") };
