@@ -24,13 +24,13 @@
 //! most of its contexts have one follower.
 //!
 //! ```
-//! use genloss::{config, documents::Documents, progress::Silent, seed::StreamKey, stage::Stage};
-//! use genloss::model::{SpecialTokens, ngram::Ngram};
+//! use genloss::{documents::Documents, progress::Silent, seed::StreamKey, stage::Stage};
+//! use genloss::model::{NgramSettings, SpecialTokens, ngram::Ngram};
 //! let text: Documents = [&[1, 1, 2, 0][..], &[1, 2, 0]].into_iter().collect();
 //! let never = std::sync::atomic::AtomicBool::new(false);
 //! let stage = Stage::new(StreamKey::new(1, "control", 0, "training"), &Silent, &never);
 //! let special = SpecialTokens { start: 0, end: 0 };
-//! let model = Ngram::fit(&text, crate::model::NgramSettings { order: 3 }, 4, special, &stage)?;
+//! let model = Ngram::fit(&text, NgramSettings { order: 3 }, 4, special, &stage)?;
 //! let after_1_2 = model.distribution(&[1, 2])?;
 //! assert!(after_1_2[0] > 0.5 && after_1_2[3] > 0.0);
 //! assert!((after_1_2.iter().sum::<f64>() - 1.0).abs() < 1e-12);
@@ -44,8 +44,8 @@ mod predictions;
 mod sampling;
 
 use super::{
-    FolderFormat, GenerateRequest, LanguageModel, Loaded, ModelError, Redrawn, Scores, SpecialTokens,
-    check_tokens,
+    FolderFormat, GenerateRequest, LanguageModel, Loaded, ModelError, NgramSettings, Redrawn, Scores,
+    SpecialTokens, check_tokens,
 };
 use crate::decoding::{Sampler, SamplingSettings};
 use crate::documents::{Documents, TokenId};
@@ -103,7 +103,7 @@ impl Ngram {
     /// If the order is not 1 to [`MAX_ORDER`], which checked settings exclude.
     pub fn fit(
         documents: &Documents,
-        shape: crate::model::NgramSettings,
+        shape: NgramSettings,
         vocab_size: usize,
         special: SpecialTokens,
         stage: &Stage,

@@ -7,11 +7,9 @@
 //!
 //! ```
 //! use candle_core::Device;
-//! use genloss::config;
-//! use genloss::model::Precision;
-//! use genloss::model::{SpecialTokens, transformer::Transformer};
+//! use genloss::model::{SpecialTokens, TransformerSettings, transformer::Transformer};
 //! use genloss::seed::StreamKey;
-//! let shape = crate::model::TransformerSettings { layers: 1, width: 16, heads: 2, ffn: 44, context: 8, precision: Precision::F32 };
+//! let shape = TransformerSettings { width: 16, heads: 2, ffn: 44, context: 8, ..TransformerSettings::default() };
 //! let special = SpecialTokens { start: 0, end: 0 };
 //! let mut stream = StreamKey::new(1, "control", 0, "initialisation").stream(0);
 //! let model = Transformer::initialise(&shape, 300, special, &mut stream, &Device::Cpu)?;
@@ -21,10 +19,9 @@
 
 use crate::decoding::SamplingSettings;
 use crate::documents::Documents;
-use crate::model::Precision;
 use crate::model::{
-    FolderFormat, GenerateRequest, LanguageModel, Loaded, ModelError, Purpose, Redrawn, Scores,
-    SpecialTokens, check_tokens,
+    FolderFormat, GenerateRequest, LanguageModel, Loaded, ModelError, Precision, Purpose, Redrawn, Scores,
+    SpecialTokens, TransformerSettings, check_tokens,
 };
 use crate::seed::Stream;
 use crate::stage::Stage;
@@ -100,7 +97,7 @@ impl Transformer {
     /// # Errors
     /// If the device fails.
     pub fn initialise(
-        architecture: &crate::model::TransformerSettings,
+        architecture: &TransformerSettings,
         vocab_size: usize,
         special: SpecialTokens,
         stream: &mut Stream,

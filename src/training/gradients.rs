@@ -6,8 +6,8 @@
 //! use genloss::model::transformer::Transformer;
 //! use genloss::seed::StreamKey;
 //! use genloss::training::gradients::{Batch, Gradients};
-//! # use genloss::{config::{self, Precision}, model::SpecialTokens};
-//! # let settings = crate::model::TransformerSettings { layers: 1, width: 16, heads: 2, ffn: 44, context: 8, precision: Precision::F32 };
+//! # use genloss::model::{SpecialTokens, TransformerSettings};
+//! # let settings = TransformerSettings { width: 16, heads: 2, ffn: 44, context: 8, ..TransformerSettings::default() };
 //! # let special = SpecialTokens { start: 0, end: 0 };
 //! # let mut stream = StreamKey::new(1, "control", 0, "initialisation").stream(0);
 //! let network = Transformer::initialise(&settings, 300, special, &mut stream, &Device::Cpu)?.into_network();

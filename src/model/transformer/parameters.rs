@@ -15,6 +15,7 @@
 //! assert_eq!(shape.specifications().blocks[0].qkv.dims(), [16, 8]);
 //! ```
 
+use crate::model::TransformerSettings;
 use crate::seed::Stream;
 use candle_core::{Device, Tensor};
 use genloss_kernels::attention::Heads;
@@ -46,7 +47,7 @@ pub struct Shape {
 impl Shape {
     /// The shape of an experiment's model: as many key–value heads as query heads, and a tied embedding.
     #[must_use]
-    pub fn new(architecture: &crate::model::TransformerSettings, vocab_size: usize) -> Self {
+    pub fn new(architecture: &TransformerSettings, vocab_size: usize) -> Self {
         let heads = architecture.heads;
         Self {
             vocab_size,
@@ -262,7 +263,7 @@ mod tests {
     /// 4096·256 + 4 · (4·256² + 3·256·704 + 2·256) + 256 = 4 262 144.
     #[test]
     fn the_reference_size_has_four_million_parameters() {
-        let architecture = crate::model::TransformerSettings {
+        let architecture = TransformerSettings {
             layers: 4,
             width: 256,
             heads: 4,
@@ -275,7 +276,7 @@ mod tests {
 
     #[test]
     fn initial_weights_have_their_standard_deviation() {
-        let architecture = crate::model::TransformerSettings {
+        let architecture = TransformerSettings {
             layers: 2,
             width: 64,
             heads: 4,
