@@ -63,7 +63,7 @@ impl Args {
         let arms: Vec<&str> = experiment.arms.iter().map(|arm| arm.name.as_str()).collect();
         format!(
             "{}: valid\nexperiment {}: {} seeds, generations 0 to {}, arms {}\n\
-             text: {} tokens to train on, {} held out, {} for reference; vocabulary {}\n",
+             natural tokens: {} in the training split, {} held out, {} for reference; vocabulary {}\n",
             self.experiment.file.display(),
             experiment.name,
             experiment.seeds.len(),

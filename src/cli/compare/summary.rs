@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 const COLUMNS: [(&str, &str); 3] = [
     ("heldout_loss", "held-out loss"),
     ("unigram_entropy", "token entropy"),
-    ("tail_coverage", "rare tokens found"),
+    ("tail_coverage", "rare tokens"),
 ];
 
 /// The table, its legend, and a sentence for every arm.
@@ -58,7 +58,7 @@ fn legend(arms: &[ComparedArm]) -> String {
     };
     output::paragraph(&format!(
         "Differences from the control of the same seeds at {at}, ± half of the 95 % interval: loss and entropy in nats, \
-         rare tokens as a share of those that natural text of the same size has. \"since\" is the first generation at \
+         rare tokens found as a share of those in natural text of the same size. \"since\" is the first generation at \
          which narrowing was called."
     ))
 }
