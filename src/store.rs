@@ -39,7 +39,7 @@ pub use checkpoints::StoreCheckpoints;
 pub use disk::write_derived;
 pub use error::StoreError;
 pub use manifest::{Fingerprint, Fingerprints};
-pub use read::{Sample, is_finished, is_store, read, read_all, samples};
+pub use read::{Sample, is_finished, is_store, read, read_all, read_with, samples};
 pub use record::*;
 pub use study::{export, is_study, read_study};
 

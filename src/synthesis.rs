@@ -35,7 +35,8 @@ use serde::{Deserialize, Serialize};
 pub use continuation::{Continuation, PrefixSource};
 pub use external::{External, ExternalError};
 pub use method::{
-    Draft, DrawnTokens, Generator, GeneratorContext, MethodContext, SynthesisMethod, builtin_methods,
+    Draft, DrawnTokens, Generator, GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod,
+    builtin_methods,
 };
 pub use rephrase::Rephrase;
 pub use settings::{SynthesisKinds, SynthesisSettings};

@@ -14,7 +14,12 @@ use serde::{Deserialize, Serialize};
 /// Keep documents whose mean loss under the reference model (generation 0) lies between these two losses, in nats per
 /// token. The second may be `inf`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(with = "Vec<f64>", extend("x-hint" = "give two losses in nats per token, such as [1.0, 4.0]"))]
+#[schemars(with = "Vec<f64>", extend(
+    "minItems" = 2,
+    "maxItems" = 2,
+    "items" = { "type": "number", "minimum": 0.0, "x-may-be-infinite": true },
+    "x-hint" = "give two losses in nats per token, such as [1.0, 4.0]",
+))]
 pub struct LossBand(pub [f64; 2]);
 
 impl SelectionRule for LossBand {

@@ -5,7 +5,7 @@ use super::{
     SYNTHETIC, StoreError, disk, study, synthetic,
 };
 use crate::baseline::Baseline;
-use crate::config::{self, Arm, Experiment};
+use crate::config::{Arm, Experiment, Registry};
 use std::path::Path;
 
 /// Synthetic documents of one generation, for people to read.
@@ -28,12 +28,21 @@ pub struct Sample {
 /// # Errors
 /// If there is no experiment, or if a file cannot be read.
 pub fn read(root: &Path) -> Result<RunRecord, StoreError> {
+    read_with(root, &Registry::builtin())
+}
+
+/// The records of a run whose experiment chooses kinds of `registry`, as [`read`].
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with(root: &Path, registry: &Registry) -> Result<RunRecord, StoreError> {
     let path = root.join(EXPERIMENT);
     if !path.exists() {
         return Err(StoreError::NoExperiment { root: root.to_owned(), file: EXPERIMENT });
     }
     let experiment_toml = disk::read_text(&path)?;
-    let experiment = config::parse(&experiment_toml, EXPERIMENT, &[])
+    let experiment = registry
+        .parse(&experiment_toml, EXPERIMENT, &[])
         .map_err(|source| StoreError::Experiment { path, source: Box::new(source) })?;
     let mut lineages = Vec::new();
     for &seed in &experiment.seeds {

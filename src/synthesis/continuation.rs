@@ -6,7 +6,7 @@
 //! each equally likely and with replacement.
 
 use super::SynthesisError;
-use super::method::{Generator, GeneratorContext, MethodContext, SynthesisMethod};
+use super::method::{GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod};
 use super::prompted::{Prompted, Prompts};
 use crate::documents::{Documents, TokenId};
 use crate::seed::StreamKey;
@@ -65,10 +65,7 @@ impl SynthesisMethod for Continuation {
         long_enough(natural, self.prefix_tokens).map(drop)
     }
 
-    fn generator<'a>(
-        &'a self,
-        context: GeneratorContext<'a>,
-    ) -> Result<Box<dyn Generator + 'a>, SynthesisError> {
+    fn generator<'a>(&'a self, context: GeneratorContext<'a>) -> GeneratorResult<'a> {
         let previous = context.sources.previous.filter(|_| self.prefix == PrefixSource::Previous);
         let (documents, from) = previous.map_or((context.sources.natural, "train split"), |documents| {
             (documents, "last synthetic corpus")

@@ -11,7 +11,9 @@
 mod process;
 
 use super::SynthesisError;
-use super::method::{Draft, DrawnTokens, Generator, GeneratorContext, MethodContext, SynthesisMethod};
+use super::method::{
+    Draft, DrawnTokens, Generator, GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod,
+};
 use super::sources::Rotation;
 use crate::documents::{Documents, TokenId};
 use crate::model::ModelError;
@@ -141,10 +143,7 @@ impl SynthesisMethod for External {
         Ok(check_program(&self.command)?)
     }
 
-    fn generator<'a>(
-        &'a self,
-        context: GeneratorContext<'a>,
-    ) -> Result<Box<dyn Generator + 'a>, SynthesisError> {
+    fn generator<'a>(&'a self, context: GeneratorContext<'a>) -> GeneratorResult<'a> {
         Ok(Box::new(ExternalGenerator {
             command: &self.command,
             limit: Duration::from_secs_f64(self.timeout_seconds),

@@ -58,10 +58,7 @@ pub trait SynthesisMethod: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// When there is nothing to write from.
-    fn generator<'a>(
-        &'a self,
-        context: GeneratorContext<'a>,
-    ) -> Result<Box<dyn Generator + 'a>, SynthesisError>;
+    fn generator<'a>(&'a self, context: GeneratorContext<'a>) -> GeneratorResult<'a>;
 
     /// Which tokens of a corpus the model draws through the decoder.
     fn drawn_tokens(&self) -> DrawnTokens {
@@ -163,6 +160,9 @@ impl GeneratorContext<'_> {
         self.synthesis.selection.candidates()
     }
 }
+
+/// A generator, or why there is none.
+pub type GeneratorResult<'a> = Result<Box<dyn Generator + 'a>, SynthesisError>;
 
 /// Writes the documents of one corpus.
 pub trait Generator {

@@ -14,7 +14,9 @@
 //! of its source. With a fidelity of 1 it is a copy. With 0 there is one gap without anything before or after it, which
 //! is [textbook](super::textbook), token for token.
 
-use super::method::{Draft, DrawnTokens, Generator, GeneratorContext, MethodContext, SynthesisMethod};
+use super::method::{
+    Draft, DrawnTokens, Generator, GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod,
+};
 use super::settings::SynthesisSettings;
 use super::sources::Rotation;
 use super::{SynthesisError, without_sentinels};
@@ -93,10 +95,7 @@ impl SynthesisMethod for Rephrase {
         Ok(())
     }
 
-    fn generator<'a>(
-        &'a self,
-        context: GeneratorContext<'a>,
-    ) -> Result<Box<dyn Generator + 'a>, SynthesisError> {
+    fn generator<'a>(&'a self, context: GeneratorContext<'a>) -> GeneratorResult<'a> {
         Ok(Box::new(Rewriter {
             model: context.model,
             synthesis: context.synthesis,

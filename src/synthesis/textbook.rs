@@ -1,8 +1,7 @@
 //! *Textbook*: the model writes freely, from its start token alone or from keywords of a natural document.
 
-use super::SynthesisError;
 use super::keywords::Keywords;
-use super::method::{Generator, GeneratorContext, MethodContext, SynthesisMethod};
+use super::method::{GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod};
 use super::prompted::{Prompted, Prompts};
 use crate::documents::TokenId;
 use crate::settings::SettingError;
@@ -64,10 +63,7 @@ impl SynthesisMethod for Textbook {
         }
     }
 
-    fn generator<'a>(
-        &'a self,
-        context: GeneratorContext<'a>,
-    ) -> Result<Box<dyn Generator + 'a>, SynthesisError> {
+    fn generator<'a>(&'a self, context: GeneratorContext<'a>) -> GeneratorResult<'a> {
         match (self.seed, self.keywords) {
             (TextbookSeed::Keywords, Some(keywords)) => {
                 let prompts = Keywords::new(&context, keywords)?;

@@ -8,7 +8,9 @@
 //! The end-of-text token stays where it is, and is never drawn in place of another.
 
 use super::SynthesisError;
-use super::method::{Draft, DrawnTokens, Generator, GeneratorContext, MethodContext, SynthesisMethod};
+use super::method::{
+    Draft, DrawnTokens, Generator, GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod,
+};
 use super::sources::Rotation;
 use crate::decoding::SamplingSettings;
 use crate::documents::{Documents, TokenId};
@@ -49,10 +51,7 @@ impl SynthesisMethod for TokenEdit {
         }
     }
 
-    fn generator<'a>(
-        &'a self,
-        context: GeneratorContext<'a>,
-    ) -> Result<Box<dyn Generator + 'a>, SynthesisError> {
+    fn generator<'a>(&'a self, context: GeneratorContext<'a>) -> GeneratorResult<'a> {
         Ok(Box::new(TokenEditor {
             model: context.model,
             decoding: context.synthesis.decoding.token_by_token().ok_or(SynthesisError::Search)?,

@@ -144,7 +144,7 @@ fn a_setting_that_the_decoder_would_not_heed_is_refused() {
         (
             "max_document_tokens = 8",
             "method = \"continuation\", prefix = \"previous\", prefix_tokens = 8",
-            "prefix_tokens: 8 leaves nothing to go on from",
+            "prefix_tokens: 8 leaves nothing to continue",
         ),
         ("", "greedy = true, selection = { best_of = 2 }", "selection.best_of: candidates would be copies"),
     ];
@@ -269,7 +269,7 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         (
             "[model]",
             "[synthesis.selection]\nloss_band = [nan, 1.0]\n[model]",
-            "synthesis.selection.loss_band: [NaN, 1] is not a band",
+            "synthesis.selection.loss_band: NaN is out of range; give a number of at least 0",
         ),
         (
             "[model]",
@@ -442,7 +442,7 @@ fn settings_on_the_command_line_change_the_experiment_and_are_refused_by_name() 
     assert_eq!((changed.generations, changed.name.as_str()), (7, "other"));
     assert_eq!(changed.arms[1].mixture.natural_fraction, NaturalFraction::Schedule(vec![0.2]));
     assert!(set(&["generation=7"]).unwrap_err().contains(
-        "--set generation=7: unknown key \"generation\"; the nearest valid key is \"generations\""
+        "--set generation=7: generation: unknown key \"generation\"; the nearest valid key is \"generations\""
     ));
     assert!(set(&["generations"]).unwrap_err().contains("expected key.path=value"));
     assert!(set(&["arm.none.mixture=\"replace\""]).unwrap_err().contains("there is no arm \"none\""));
