@@ -41,6 +41,6 @@ mod tests {
     #[test]
     fn the_file_to_start_from_is_valid() {
         let experiment = config::parse(TEMPLATE, "experiment.toml", &[]).unwrap();
-        assert_eq!(experiment.arms.len(), 3);
+        assert_eq!(experiment.arms.len(), 4);
     }
 }

@@ -181,7 +181,7 @@ fn an_unknown_key_is_refused_with_its_place_and_the_nearest_valid_key() {
     let message = refusal("heldout_tokens", "heldout_token");
     assert!(
         message.starts_with(
-            "base.toml:9:1: corpus.heldout_token: corpus.heldout_token: corpus.heldout_token: unknown key \"heldout_token\"; the nearest valid key is \"heldout_tokens\""
+            "base.toml:9:1: corpus.heldout_token: unknown key \"heldout_token\"; the nearest valid key is \"heldout_tokens\""
         ),
         "{message}"
     );
@@ -448,18 +448,69 @@ fn settings_on_the_command_line_change_the_experiment_and_are_refused_by_name() 
     assert!(set(&["arm.none.mixture=\"replace\""]).unwrap_err().contains("there is no arm \"none\""));
 }
 
+/// The experiment files in configs/, with their names.
+fn configs() -> Vec<std::path::PathBuf> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect()
+}
+
 #[test]
 fn every_experiment_in_configs_is_valid_and_named_like_its_file() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
-    let mut checked = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    assert!(configs().len() >= 3);
+    for path in configs() {
         let name = match config::load_sweep(&path, &[]).unwrap_or_else(|error| panic!("{error}")) {
             Some(sweep) => sweep.name,
             None => config::load(&path, &[]).unwrap_or_else(|error| panic!("{error}")).name,
         };
         assert_eq!(path.file_stem().unwrap().to_string_lossy(), name);
-        checked += 1;
     }
-    assert!(checked >= 3);
+}
+
+/// By an implementation of JSON Schema that is not ours.
+#[test]
+fn every_experiment_in_configs_names_the_schema_and_validates_against_it() {
+    let validator = jsonschema::validator_for(&config::Registry::builtin().schema()).unwrap();
+    for path in configs() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("#:schema ./schema.json\n"), "{}", path.display());
+        let file: toml::Table = text.parse().unwrap();
+        let errors: Vec<String> = validator
+            .iter_errors(&serde_json::to_value(file).unwrap())
+            .map(|error| format!("{}: {error}", error.instance_path))
+            .collect();
+        assert!(errors.is_empty(), "{}: {errors:?}", path.display());
+    }
+}
+
+#[test]
+fn the_schema_has_the_ranges_and_choices_that_the_program_checks() {
+    let validator = jsonschema::validator_for(&config::Registry::builtin().schema()).unwrap();
+    let is_valid = |text: &str| {
+        let file: toml::Table = text.parse().unwrap();
+        validator.is_valid(&serde_json::to_value(file).unwrap())
+    };
+    assert!(is_valid(BASE));
+    for (from, to) in [
+        ("generations = 3", "generations = 0"),
+        ("width = 64", "width = 1"),
+        ("width = 64", "widht = 64"),
+        ("\"replace\"", "\"replaces\""),
+        ("\"replace\"", "{ natural_fraction = 1.5 }"),
+        ("[model]", "[synthesis]\nmethod = \"rephrases\"\n[model]"),
+        ("[model]", "[synthesis]\ntop_p = 0\n[model]"),
+        ("[model]", "[synthesis.selection]\nbest_of = 1\n[model]"),
+        ("[model]", "[training]\nbeta1 = 1.0\n[model]"),
+    ] {
+        let text = BASE.replace(from, to);
+        assert!(!is_valid(&text) && parse(&text).is_err(), "{to}");
+    }
+}
+
+#[test]
+fn whole_numbers_may_be_written_as_floats() {
+    let experiment = parse(&BASE.replace("train_tokens = 10_000", "train_tokens = 1e4")).unwrap();
+    assert_eq!(experiment, parse(BASE).unwrap());
+    let message = refusal("train_tokens = 10_000", "train_tokens = 1.5");
+    assert!(message.contains("expected a whole number, found the number 1.5"), "{message}");
 }

@@ -41,7 +41,7 @@ generations = 1
 corpus = { source = "world", train_tokens = 3000, heldout_tokens = 500, reference_tokens = 3000 }
 tokenizer = { vocab_size = 300 }
 model = { kind = "ngram", order = 2 }
-synthesis = { tokens = 2000, max_document_tokens = 100 }
+synthesis = { max_document_tokens = 100 }
 [[arm]]
 name = "replace"
 mixture = "replace"
