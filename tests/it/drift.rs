@@ -407,7 +407,7 @@ fn invalid_arguments_are_errors_in_one_line() {
         ("categorical --samples 9 --greedy --top-k 2", "--top-k"),
         ("categorical --samples 9 --repetition-penalty 1.2", "repetition-penalty"),
         ("categorical --samples 9 --mixture replac", "nearest is \"replace\""),
-        ("categorical --samples 9 --mixture {natural_fraction=1.5}", "not a number from 0 to 1"),
+        ("categorical --samples 9 --mixture {natural_fraction=1.5}", "give a number from 0 to 1"),
         ("categorical --samples 9 --mixture {natural_fraction=0.5,wrong=1}", "unknown key"),
         (
             "categorical --samples 9 --mixture {natural_fraction=0.1,synthetic=\"all\",budget=\"growing\"}",

@@ -146,7 +146,7 @@ fn models_that_start_from_earlier_weights_cannot_be_fitted() {
     let mut recorded = store::read(root).unwrap();
     recorded.experiment.arms[1].training.init = Init::Chained;
     let refused = fit::points(&[recorded], 1).unwrap_err().to_string();
-    assert!(refused.starts_with("small: its models go on from weights"), "{refused}");
+    assert!(refused.starts_with("small: its models continue from weights"), "{refused}");
 }
 
 /// The built-in world makes more text for a larger run, and a tokenizer learnt from that is another one.
