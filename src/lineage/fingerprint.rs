@@ -65,18 +65,18 @@ impl LineageInputs<'_> {
     fn model(self, generation: usize, text: &str, parent: Option<&Fingerprints>) -> Fingerprint {
         let arm = self.experiment.at(self.arm, generation);
         let mut hash = Hasher::new("genloss model fingerprint 1");
-        hash.add("seed", self.seed);
-        hash.add("generation", generation);
-        hash.add("arm", if generation == 0 { SHARED } else { &arm.name });
-        hash.add("streams", TRAINING_STREAMS.join(", "));
+        hash.add("seed", &self.seed);
+        hash.add("generation", &generation);
+        hash.add("arm", &if generation == 0 { SHARED } else { &arm.name });
+        hash.add("streams", &TRAINING_STREAMS.join(", "));
         let [model, training] = training_settings(&arm.model, &arm.training);
         hash.add_table("model", &model);
         hash.add_table("training", &training);
         if let Some(base) = &arm.training.base {
-            hash.add("base", self.prepared.base_hash(base).unwrap_or_default());
+            hash.add("base", &self.prepared.base_hash(base).unwrap_or_default());
         }
-        hash.add("tokenizer", self.prepared.tokenizer_hash());
-        hash.add("text", text);
+        hash.add("tokenizer", &self.prepared.tokenizer_hash());
+        hash.add("text", &text);
         if let Some(parent) = parent {
             hash.add("parent", &parent.model);
         }
@@ -93,14 +93,14 @@ impl LineageInputs<'_> {
         let Self { experiment, prepared, arm, .. } = self;
         let is_shared = generation == 0 && experiment.shares_generation_0(arm);
         let mut hash = Hasher::new("genloss generation fingerprint 1");
-        hash.add("model", model);
-        hash.add("arm", if is_shared { SHARED } else { &arm.name });
-        hash.add("streams", SYNTHESIS_STREAMS.join(", "));
+        hash.add("model", &model);
+        hash.add("arm", &if is_shared { SHARED } else { &arm.name });
+        hash.add("streams", &SYNTHESIS_STREAMS.join(", "));
         let now = experiment.at(arm, generation);
         hash.add_table("synthesis", &synthesis_settings(&now.synthesis));
-        hash.add("tokens written", tokens_written(experiment, arm, generation).0);
-        hash.add("tokens measured", experiment.measured_tokens.0);
-        hash.add("measured against", prepared.evaluation_hash());
+        hash.add("tokens written", &tokens_written(experiment, arm, generation).0);
+        hash.add("tokens measured", &experiment.measured_tokens.0);
+        hash.add("measured against", &prepared.evaluation_hash());
         for metric in metrics {
             hash.add("metric", &metric.id);
         }
@@ -152,7 +152,7 @@ impl Hasher {
         Self(blake3::Hasher::new_derive_key(purpose))
     }
 
-    fn add(&mut self, name: &str, value: impl ToString) {
+    fn add(&mut self, name: &str, value: &impl ToString) {
         for text in [name, &value.to_string()] {
             self.0.update(&(text.len() as u64).to_le_bytes());
             self.0.update(text.as_bytes());

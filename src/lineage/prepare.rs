@@ -268,10 +268,7 @@ fn check_seeds(experiment: &Experiment, train: &Documents) -> Result<(), RunErro
 /// Every model folder that training starts from, with the arm (as it is at that generation) that starts from it.
 fn bases(experiment: &Experiment) -> impl Iterator<Item = (Cow<'_, Arm>, PathBuf)> {
     let all = experiment.arms.iter().flat_map(|arm| [experiment.at(arm, 0), Cow::Borrowed(arm)]);
-    all.filter_map(|arm| match arm.training.base.clone() {
-        Some(base) => Some((arm, base)),
-        None => None,
-    })
+    all.filter_map(|arm| arm.training.base.clone().map(|base| (arm, base)))
 }
 
 /// Checks every model folder that training starts from, and hashes it.

@@ -189,7 +189,7 @@ impl SynthesisKinds {
         let (base_decoding, mut inherited): (Table, Table) =
             base.clone().into_iter().partition(|(key, _)| decoding.contains(key));
         if own.contains_key(methods.key()) && methods.name_in(&own) != methods.name_in(base) {
-            inherited.retain(|key, _| !of_methods.iter().any(|name| *name == key));
+            inherited.retain(|key, _| !of_methods.contains(&key));
         }
         if own.contains_key("seed") {
             // Keywords are a setting of the seed.

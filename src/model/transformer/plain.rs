@@ -97,16 +97,13 @@ pub struct Angles {
 
 impl Angles {
     /// The rotations at `positions`, in this order.
-    pub fn new(
-        rotary: &Rotary,
-        positions: impl Iterator<Item = usize> + Clone,
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn new(rotary: &Rotary, positions: impl Iterator<Item = usize>, device: &Device) -> Result<Self> {
+        let positions: Vec<usize> = positions.collect();
         let rows = |values: &[f32]| {
             let half = rotary.half_width();
             let rows: Vec<f32> =
-                positions.clone().flat_map(|p| &values[p * half..(p + 1) * half]).copied().collect();
-            Tensor::from_vec(rows, (positions.clone().count(), half), device)
+                positions.iter().flat_map(|p| &values[p * half..(p + 1) * half]).copied().collect();
+            Tensor::from_vec(rows, (positions.len(), half), device)
         };
         Ok(Self { cosines: rows(&rotary.cosines)?, sines: rows(&rotary.sines)? })
     }
