@@ -271,10 +271,13 @@ fn bad_input_is_reported_on_one_line_and_nothing_is_written() {
         (vec![source(&dir.path().join("absent.txt"))], "absent.txt"),
         (vec![source(&dir.path().join("*.nothing"))], "nothing"),
         (vec![source(&latin1)], "latin1.txt"),
-        (vec![source(&empty)], "not blank"),
+        (vec![source(&empty)], "is blank"),
         (vec![source(&lines)], "lines.jsonl, line 2"),
         (vec![source(&short)], "tokens"),
-        (vec!["corpus.train_tokens=lots".to_owned()], "--set corpus.train_tokens=lots: invalid type"),
+        (
+            vec!["corpus.train_tokens=lots".to_owned()],
+            "--set corpus.train_tokens=lots: corpus.train_tokens: expected a whole number",
+        ),
         (vec!["arm.unanchored.mixture=\"replaced\"".to_owned()], "the nearest is \"replace\""),
         (vec!["synthesis.tokens=10000".to_owned()], "raise synthesis.tokens"),
         (
