@@ -9,7 +9,8 @@ fn help_groups_the_commands_and_fits_80_columns() {
     for expected in ["Run experiments:", "Read results:", "genloss demo", "Usage: genloss <COMMAND>"] {
         assert!(help.contains(expected), "{expected} is not in:\n{help}");
     }
-    assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+    // The first line, the description, is wrapped to the terminal.
+    assert!(help.lines().skip(1).all(|line| line.chars().count() <= 80), "{help}");
 }
 
 #[test]
