@@ -31,7 +31,7 @@ mod verify;
 use anyhow::Result;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-/// A laboratory for model collapse: train, sample, mix, train again, and measure what is lost.
+/// A laboratory for model collapse: train, sample, mix, train again, measure.
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100)]
 pub struct Cli {

@@ -114,20 +114,20 @@ fn an_error_in_a_grid_names_the_key_or_the_cell() {
     let many: Vec<String> = (0..201).map(|seed| seed.to_string()).collect();
     let many = format!("corpus.world.seed = [{}]\nmodel.order = [1, 2, 3]", many.join(", "));
     let cases = [
-        ("model.ordre = [2]", "grid, ordre=2: unknown key \"ordre\"; the nearest valid key is \"order\""),
+        ("model.ordre = [2]", "grid, ordre=2: model.ordre: unknown key \"ordre\"; the nearest valid key is \"order\""),
         ("modle.order = [2]", "the nearest valid key is \"model\""),
-        ("mixture.naturel_fraction = [0.1]", "grid, naturel_fraction=0.1: unknown key \"naturel_fraction\""),
-        ("mixture = [\"replaced\"]", "grid, mixture=replaced: mixture: \"replaced\" is no published regime"),
+        ("mixture.naturel_fraction = [0.1]", "grid, naturel_fraction=0.1: mixture.naturel_fraction: unknown key \"naturel_fraction\""),
+        ("mixture = [\"replaced\"]", "grid, mixture=replaced: mixture: \"replaced\" is not a published regime"),
         (
             "mixture.natural_fraction = [1.5]",
-            "grid, natural_fraction=1.5: mixture.natural_fraction: 1.5 is not",
+            "grid, natural_fraction=1.5: mixture.natural_fraction: 1.5 is out of range",
         ),
-        ("model.order = [2, 9]", "grid, order=9: model.order: 9 is not within 1 to 5"),
+        ("model.order = [2, 9]", "grid, order=9: model.order: 9 is out of range; give a whole number from 1 to 5"),
         ("model.order = []", "grid.model.order: the list is empty"),
         ("model.order = 3", "grid.model.order: 3 is no list; give the values to vary it over, as [3]"),
         ("model.order = [3, 3]", "grid.model.order: two of its values would make folders called 3"),
         ("model.order = [2]\n\"model.order\" = [3]", "grid.model.order: stands twice"),
-        ("seeds = [1, 2]", "grid, seeds=1: invalid type"),
+        ("seeds = [1, 2]", "grid, seeds=1: seeds: expected a list"),
         ("name = [\"a\", \"b\"]", "grid.name: cannot vary"),
         (&many, "grid: 603 cells are more than the 500 of one sweep"),
     ];
@@ -365,7 +365,7 @@ fn a_sweep_prints_its_plan_runs_and_has_nothing_to_do_the_second_time() {
     assert!(planned.status.success() && !out.exists());
     // Of each order: generation 0, and two more of the control and of two arms.
     let plan = text(&planned.stdout);
-    assert!(plan.contains("2 experiments; to be made: 14 generations, 14 of which train a model"), "{plan}");
+    assert!(plan.contains("2 experiments; left to do: 14 generations, 14 of which train a model"), "{plan}");
     let checked = text(&genloss(&["check", file]).stdout);
     assert!(
         checked.contains("to be made: 14 generations") && checked.contains("1 of 2 experiments"),
