@@ -53,9 +53,9 @@ pub fn print_summary(folders: &[PathBuf]) -> Result<()> {
     output::emit(&summary::text(&ComparedArm::read_all(folders)?))
 }
 
-/// Prints a line for every arm of `folders`, without the sentences.
+/// Prints a line for every arm of the experiments of a sweep, without the sentences.
 pub fn print_overview(folders: &[PathBuf]) -> Result<()> {
-    output::emit(&summary::table(&ComparedArm::read_all(folders)?))
+    output::emit(&summary::table(&ComparedArm::read_all(folders)?, true))
 }
 
 /// An arm against the control, and the parts that each difference is made of.

@@ -21,14 +21,13 @@ pub(super) fn text(arms: &[ComparedArm]) -> String {
         output::paragraph(&format!("{experiment}{}: {}", arm.arm, arm.explanation))
     };
     let sentences: String = arms.iter().map(sentence).collect();
-    format!("{}\n{}\n{sentences}", table(arms), legend(arms))
+    format!("{}\n{}\n{sentences}", table(arms, names_experiments), legend(arms))
 }
 
-/// One line per arm, below the name of its experiment if there are several.
-pub(super) fn table(arms: &[ComparedArm]) -> String {
+/// One line per arm, below the name of its experiment if `names_experiments`.
+pub(super) fn table(arms: &[ComparedArm], names_experiments: bool) -> String {
     let header = ["arm", "verdict", "since"].into_iter().chain(COLUMNS.map(|(_, title)| title));
     let mut lines = vec![Line::Cells(header.map(str::to_owned).collect())];
-    let names_experiments = has_several_experiments(arms);
     let mut experiment = "";
     for ComparedArm { comparison, .. } in arms {
         if names_experiments && experiment != comparison.experiment {
