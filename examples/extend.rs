@@ -61,6 +61,7 @@ impl Metric for DocumentLength {
     }
 }
 
+#[allow(clippy::print_stdout)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let registry = Registry::builtin().with_method::<Shuffle>();
     let experiment = registry.parse(include_str!("extend.toml"), "extend.toml", &[])?;

@@ -114,15 +114,27 @@ fn an_error_in_a_grid_names_the_key_or_the_cell() {
     let many: Vec<String> = (0..201).map(|seed| seed.to_string()).collect();
     let many = format!("corpus.world.seed = [{}]\nmodel.order = [1, 2, 3]", many.join(", "));
     let cases = [
-        ("model.ordre = [2]", "grid, ordre=2: model.ordre: unknown key \"ordre\"; the nearest valid key is \"order\""),
+        (
+            "model.ordre = [2]",
+            "grid, ordre=2: model.ordre: unknown key \"ordre\"; the nearest valid key is \"order\"",
+        ),
         ("modle.order = [2]", "the nearest valid key is \"model\""),
-        ("mixture.naturel_fraction = [0.1]", "grid, naturel_fraction=0.1: mixture.naturel_fraction: unknown key \"naturel_fraction\""),
-        ("mixture = [\"replaced\"]", "grid, mixture=replaced: mixture: \"replaced\" is not a published regime"),
+        (
+            "mixture.naturel_fraction = [0.1]",
+            "grid, naturel_fraction=0.1: mixture.naturel_fraction: unknown key \"naturel_fraction\"",
+        ),
+        (
+            "mixture = [\"replaced\"]",
+            "grid, mixture=replaced: mixture: \"replaced\" is not a published regime",
+        ),
         (
             "mixture.natural_fraction = [1.5]",
             "grid, natural_fraction=1.5: mixture.natural_fraction: 1.5 is out of range",
         ),
-        ("model.order = [2, 9]", "grid, order=9: model.order: 9 is out of range; give a whole number from 1 to 5"),
+        (
+            "model.order = [2, 9]",
+            "grid, order=9: model.order: 9 is out of range; give a whole number from 1 to 5",
+        ),
         ("model.order = []", "grid.model.order: the list is empty"),
         ("model.order = 3", "grid.model.order: 3 is no list; give the values to vary it over, as [3]"),
         ("model.order = [3, 3]", "grid.model.order: two of its values would make folders called 3"),
