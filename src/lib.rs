@@ -1,7 +1,60 @@
 //! genloss: a laboratory for model collapse.
 //!
-//! Train a model, sample a corpus from it, train the next generation on a mixture of natural and synthetic text,
-//! and measure what is being lost. The modules in reading order; each may use those above it, never those below:
+//! What happens when language models train on text that earlier models wrote? This crate runs the loop: train a model,
+//! have it write a corpus, train the next generation on a mixture of natural and synthetic text, and measure what is lost
+//! against a control that never trains on synthetic text.
+//!
+//! The whole loop, in a folder of its own:
+//!
+//! ```
+//! use genloss::{config, lineage, measure::Metrics, progress::Silent, store, verdict};
+//! use std::sync::atomic::AtomicBool;
+//!
+//! // An experiment: every arm is run with every seed, beside the control.
+//! let file = r#"
+//!     name = "smallest"
+//!     seeds = [1, 2]
+//!     generations = 2
+//!     corpus = { source = "world", train_tokens = 4000, heldout_tokens = 1000, reference_tokens = 8000 }
+//!     tokenizer = { vocab_size = 400 }
+//!     model = { kind = "ngram", order = 3 }
+//!     [[arm]]
+//!     name = "unanchored"
+//!     mixture = "replace"
+//! "#;
+//! let experiment = config::parse(file, "smallest.toml", &[])?;
+//!
+//! // Natural text is read, split and tokenized. Bad input is found here, before anything is written.
+//! let prepared = lineage::prepare(&experiment)?;
+//!
+//! // Train, write, mix, train again: every generation is committed to the folder when it is complete, and a run that was
+//! // interrupted continues from there.
+//! let context = lineage::RunContext {
+//!     device: &candle_core::Device::Cpu,
+//!     observer: &Silent,
+//!     interrupt: &AtomicBool::new(false),
+//!     metrics: &Metrics::builtin(),
+//!     provenance: store::Provenance::default(),
+//! };
+//! let folder = tempfile::tempdir()?;
+//! lineage::run(&experiment, &prepared, folder.path(), &context)?;
+//!
+//! // What was measured, and a verdict on every arm.
+//! let record = store::read(folder.path())?;
+//! let last = &record.lineages.last().expect("there are lineages").generations[2];
+//! assert!(last.value("heldout_loss").is_some_and(|nats_per_token| nats_per_token > 0.0));
+//! let comparisons =
+//!     verdict::compare("smallest", &record.observations(), config::CONTROL, &record.catalogue());
+//! assert_eq!(comparisons[0].arm, "unanchored");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Four parts are open to programs that use the crate: kinds of model ([`training::ModelKind`]), ways of writing
+//! ([`synthesis::SynthesisMethod`]), selection rules ([`selection::SelectionRule`]) and metrics ([`measure::Metric`]);
+//! `examples/extend.rs` adds a way of writing and a metric. An experiment file is described by [`config`], and how each
+//! number is made by `docs/METHODOLOGY.md`.
+//!
+//! The modules are in reading order; each may use those above it, never those below.
 
 #![forbid(unsafe_code)]
 
