@@ -31,6 +31,7 @@
 //!
 //! ```
 //! use genloss::config;
+//! use genloss::decoding::SamplingSettings;
 //! use genloss::drift::{DriftSettings, Frequencies, categorical::CategoricalSimulation};
 //!
 //! let settings = DriftSettings {
@@ -41,7 +42,7 @@
 //!     seed: 1,
 //! };
 //! let natural = Frequencies::zipf(50, 1.0, 0.0)?;
-//! let rows = CategoricalSimulation::new(natural, decoding::SamplingSettings::PLAIN, &settings)?.rows();
+//! let rows = CategoricalSimulation::new(natural, SamplingSettings::PLAIN, &settings)?.rows();
 //! let last = rows.iter().find(|row| row.generation == 5 && row.statistic == "gini_simpson").unwrap();
 //! assert!(last.z.unwrap().abs() < 4.0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

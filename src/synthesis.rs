@@ -1,6 +1,6 @@
 //! A model in, a synthetic corpus out.
 //!
-//! A [`Method`] says what each document is written from: nothing, keywords, a prefix, or a whole document. Document i of
+//! A [`SynthesisMethod`] says what each document is written from: nothing, keywords, a prefix, or a whole document. Document i of
 //! a corpus has its own source and its own random streams. A corpus is the beginning of the endless row of documents
 //! that the method would write, cut where its token budget is full. So neither the size of the requests made to the
 //! model nor the number of threads changes a token, and a larger budget only adds documents.
