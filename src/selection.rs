@@ -1,26 +1,27 @@
 //! Selection after synthesis: which of the documents that a model writes are kept?
 //!
-//! Documents come in the order of their numbers, in groups of candidates for one place. The rules of an experiment are
-//! applied to each group in this order, and a document is dropped by the first rule that it fails:
+//! A *slot* is a position in the corpus that is filled by one document at most. Each slot has a group of candidates, one
+//! unless `best_of` sets more, and the groups are judged in the order in which documents are numbered. The rules of an
+//! experiment are applied to each group in this order, and the first rule that a document fails drops it:
 //!
 //! | rule | keeps | file |
 //! |---|---|---|
-//! | `loss_band` | what the reference model finds neither too probable nor too improbable | `loss_band.rs` |
-//! | `max_repetition` | what does not repeat itself | `repetition.rs` |
+//! | `loss_band` | documents whose loss under the reference model is neither too low nor too high | `loss_band.rs` |
+//! | `max_repetition` | documents that do not repeat themselves | `repetition.rs` |
 //! | `importance` | documents in proportion to their odds of being natural | `importance.rs`, `detector.rs` |
-//! | `best_of` | of those left in the group, the one that the reference model finds most probable | `best_of.rs` |
-//! | `near_duplicates` | what is not nearly the same as a document that was kept | `near_duplicates.rs` |
+//! | `best_of` | the remaining candidate with the lowest loss under the reference model | `best_of.rs` |
+//! | `near_duplicates` | documents that are not nearly identical to one that was already kept | `near_duplicates.rs` |
 //!
-//! Near duplicates come last because they are compared with documents that were kept in the end. The *reference model* is
-//! generation 0 of the lineage, the only one that was trained on natural text alone; generation 0 is judged by itself.
+//! `near_duplicates` comes last because it compares with documents that passed every rule. The *reference model* is
+//! generation 0 of the lineage, the only one trained on natural text alone; generation 0 is judged by itself.
 //!
-//! A decision depends on the document, its number, its group, and the groups before it; on nothing that comes later. So
-//! the documents kept for a smaller corpus are the first ones of those kept for a larger one.
+//! A decision depends only on the document, its number, its group, and earlier groups. The documents kept for a small
+//! corpus are therefore the first of those kept for a larger one.
 //!
-//! A new rule is a file with a struct that implements [`SelectionRule`], and a line in [`SelectionRules::builtin`].
+//! To add a rule, implement [`SelectionRule`] in a new file and add a line to [`SelectionRules::builtin`].
 //!
-//! **Pitfall.** Every rule but `importance` moves the text away from what the model would write: `best_of` and the upper
-//! end of `loss_band` remove improbable text, and with it the tail that one may want to keep.
+//! **Pitfall.** Every rule except `importance` distorts the distribution of the text: `best_of` and the upper bound of
+//! `loss_band` remove improbable text, and with it the tail of the distribution.
 //!
 //! ```
 //! use genloss::selection::SelectionRules;
@@ -50,96 +51,97 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A rule that decides which documents are kept, as its settings: the value of its key in `[synthesis.selection]`.
+/// The settings of a rule that decides which documents are kept: the value of its key in `[synthesis.selection]`.
 pub trait SelectionRule: fmt::Debug + Send + Sync {
-    /// Its key in `[synthesis.selection]`.
+    /// The rule's key in `[synthesis.selection]`.
     fn name() -> &'static str
     where
         Self: Sized;
 
-    /// Checks what its settings mean together.
+    /// Checks constraints between settings.
     ///
     /// # Errors
-    /// When they do not fit together; the key of the error is relative to the rule.
+    /// Returns an error if the settings contradict each other. Its key is relative to the rule.
     fn check(&self) -> Result<(), SettingError> {
         Ok(())
     }
 
-    /// Documents that compete for one place.
+    /// Documents that compete for one slot.
     fn candidates(&self) -> usize {
         1
     }
 
-    /// Documents written for one that is kept, if the rule is about that number.
+    /// Expected number of documents written for each one kept; 1 for a rule that does not set it.
     fn documents_per_kept(&self) -> f64 {
         1.0
     }
 
-    /// Whether it uses the loss of documents under the reference model.
+    /// Whether candidates need their loss under the reference model.
     fn needs_losses(&self) -> bool {
         false
     }
 
-    /// Whether it learns from a [`Pilot`] before it decides.
+    /// Whether the rule must be fitted to a [`Pilot`] sample first.
     fn needs_pilot(&self) -> bool {
         false
     }
 
-    /// The rule at the start of a corpus. There is a pilot if it needs one. It draws from streams of `key`, one for each
-    /// document.
+    /// Creates the filter of one corpus. `pilot` is given if [`needs_pilot`](Self::needs_pilot) returns true. Random
+    /// numbers for a document come from the stream of `key` with the document's number.
     fn start(&self, pilot: Option<&mut Pilot>, key: &StreamKey) -> Box<dyn Filter>;
 }
 
-/// A rule at work on one corpus.
+/// The state of a rule while one corpus is selected.
 pub trait Filter {
-    /// Drops documents of the next group: `passing` are those that no earlier rule dropped, as indices into `group`.
+    /// Removes the candidates that fail the rule from `passing`: indices into `group`, without those that earlier rules
+    /// dropped. Called once for each group, in order.
     fn filter(&mut self, group: &[Candidate], passing: &mut Vec<usize>);
 
-    /// What the rule puts on record.
+    /// Facts to store with the corpus, such as fitted parameters.
     fn record(&self) -> Option<serde_json::Value> {
         None
     }
 }
 
-/// Documents for a rule to learn from; none of them is judged later.
+/// A sample that rules are fitted to. None of its documents is a candidate later.
 pub struct Pilot<'a> {
-    /// Natural documents, cut to what the method could have written.
+    /// Natural documents, cut to the part that the method could have written.
     pub natural: &'a Documents,
-    /// As many documents that the model wrote.
+    /// Documents that the model wrote, as many as the natural ones.
     pub written: &'a Documents,
-    /// Random numbers for learning.
+    /// Source of random numbers for fitting.
     pub stream: Stream,
 }
 
-/// A document that may be kept.
+/// A written document on which the rules decide.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
-    /// Its number among all documents that the model writes.
+    /// Number of the document in the sequence that the generator writes.
     pub item: u64,
-    /// Its tokens.
+    /// Tokens, including the end-of-text token if the document has ended.
     pub document: &'a [TokenId],
-    /// Its mean loss under the reference model in nats per token. None if no rule needs it, or if it is empty.
+    /// Mean loss under the reference model in nats per token. `None` if no rule needs it, or if the document is empty.
     pub loss_nats: Option<f64>,
 }
 
-/// How many documents were kept and dropped so far.
+/// Numbers of documents kept and dropped so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Documents that were kept.
+    /// Documents that passed every rule and were chosen for their slot.
     pub kept: u64,
-    /// Documents that each rule dropped; rules that dropped none are left out.
+    /// Documents dropped, by rule, without rules that dropped none.
     pub dropped: BTreeMap<String, u64>,
 }
 
 impl Tally {
-    /// Documents that were judged.
+    /// Documents judged: kept and dropped.
     #[must_use]
     pub fn documents(&self) -> u64 {
         self.kept + self.dropped.values().sum::<u64>()
     }
 
-    /// `importance 20, loss_band 900`.
-    fn listed(&self) -> String {
+    /// For example `importance 20, loss_band 900`.
+    fn list_dropped(&self) -> String {
         let parts = self.dropped.iter().map(|(rule, documents)| format!("{rule} {documents}"));
         parts.collect::<Vec<_>>().join(", ")
     }
@@ -151,57 +153,57 @@ impl Tally {
     }
 }
 
-/// What selection did to a corpus.
+/// Summary of the selection of one corpus, stored with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SelectionRecord {
-    /// Documents written: those kept, those dropped, and those that a rule learned from.
+    /// Documents written: kept, dropped, and those of the pilot sample.
     pub documents_written: u64,
-    /// Tokens of all of them.
+    /// Tokens of all documents written.
     pub tokens_written: Tokens,
-    /// Documents that each rule dropped; rules that dropped none are left out.
+    /// Documents dropped, by rule, without rules that dropped none.
     pub dropped: BTreeMap<String, u64>,
-    /// Tokens written for each token of the corpus.
+    /// Tokens written, divided by the tokens of the corpus; at least 1.
     pub tokens_per_token_kept: f64,
-    /// What each rule put on record itself, by its name.
+    /// [`Filter::record`] of each rule that has one, by rule.
     #[serde(flatten)]
     pub of_rules: BTreeMap<String, serde_json::Value>,
 }
 
-/// What can go wrong in selection.
+/// Errors of selection.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectionError {
-    /// Hardly any document is kept.
+    /// The rules drop nearly everything.
     #[error(
-        "selection keeps less than one of {least} tokens: of {} documents in all {} were kept, and dropped by {}; loosen the rule that drops the most, under synthesis.selection",
+        "selection keeps fewer than one in {least} tokens: of {} documents, {} were kept; dropped by rule: {}; loosen the rule under synthesis.selection that drops the most",
         tally.documents(),
         tally.kept,
-        tally.listed()
+        tally.list_dropped()
     )]
     TooFew {
-        /// One of this many tokens must be kept.
+        /// At least one in this many tokens must be kept.
         least: u64,
-        /// Documents kept and dropped.
+        /// Documents kept and dropped so far.
         tally: Tally,
     },
-    /// Too little natural text to tell synthetic text from.
+    /// Too little natural text to train a detector of synthetic text.
     #[error(
-        "synthesis.selection.importance learns from at least {FEWEST} natural documents, and there are {documents} (longer than the prefix, for a continuation); raise corpus.train_tokens, or leave it out"
+        "synthesis.selection.importance needs at least {FEWEST} natural documents to train its detector and found {documents} (with method = \"continuation\", only those longer than the prefix count); raise corpus.train_tokens, or leave it out"
     )]
     NoDetector {
-        /// Natural documents that there are.
+        /// Usable natural documents.
         documents: usize,
     },
 }
 
-/// Judges the documents of one corpus.
+/// Applies the chosen rules, in order, to the documents of one corpus.
 pub struct Selector {
     filters: Vec<(String, Box<dyn Filter>)>,
     tally: Tally,
 }
 
 impl Selector {
-    /// A selector at the start of a corpus. `key` names the stage that writes it; a rule that draws does so from streams of
-    /// its own there. There must be a `pilot` if a rule needs one.
+    /// Starts the selection of one corpus. `key` is that of the stage that writes it; the rules draw from its
+    /// [`streams::SELECTION`]. A `pilot` is required if [`Selection::needs_pilot`] returns true.
     #[must_use]
     pub fn new(selection: &Selection, mut pilot: Option<&mut Pilot>, key: &StreamKey) -> Self {
         let key = key.at(streams::SELECTION);
@@ -213,7 +215,7 @@ impl Selector {
         Self { filters, tally: Tally::default() }
     }
 
-    /// Which document of the next group is kept, as an index into `group`; the first one if several pass every rule.
+    /// Judges the next group and returns the index in `group` of the document kept: the first that passes every rule.
     pub fn choose(&mut self, group: &[Candidate]) -> Option<usize> {
         let mut passing: Vec<usize> = (0..group.len()).collect();
         for (name, filter) in &mut self.filters {
@@ -226,13 +228,13 @@ impl Selector {
         kept
     }
 
-    /// Documents kept and dropped so far.
+    /// Numbers of documents kept and dropped so far.
     #[must_use]
     pub fn tally(&self) -> &Tally {
         &self.tally
     }
 
-    /// What rules put on record, by their names.
+    /// [`Filter::record`] of each rule that has one, by rule.
     #[must_use]
     pub fn of_rules(&self) -> BTreeMap<String, serde_json::Value> {
         let recorded = |(name, filter): &(String, Box<dyn Filter>)| Some((name.clone(), filter.record()?));

@@ -1,7 +1,7 @@
-//! *Best of k*: of k candidates for one place, the one that the reference model finds most probable, by its mean
-//! log-probability per token. Best-of-n sampling (Stiennon et al. 2020) with a language model as the scorer.
+//! *Best of k*: of k candidates for one slot, keep the one with the highest mean log-probability per token under the
+//! reference model. This is best-of-n sampling (Stiennon et al. 2020) with a language model as the scorer.
 //!
-//! The candidates of a place go on from the same prompt, so that the choice is among answers, not among prompts.
+//! All candidates of a slot continue the same prompt, so that the choice is among answers and not among prompts.
 
 use super::{Candidate, Filter, Pilot, SelectionRule};
 use crate::seed::StreamKey;
@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
-/// Of this many candidates for each place, keep the one that the reference model (generation 0) finds most probable.
+/// Write this many candidates for each document of the corpus, and keep the one that the reference model (generation 0)
+/// finds most probable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("minimum" = 2, "maximum" = 64))]
 pub struct BestOf(pub usize);
@@ -35,11 +36,12 @@ impl SelectionRule for BestOf {
 impl Filter for BestOf {
     fn filter(&mut self, group: &[Candidate], passing: &mut Vec<usize>) {
         let best = least_loss(passing.iter().map(|&index| group[index].loss_nats));
-        *passing = best.map(|place| passing[place]).into_iter().collect();
+        *passing = best.map(|index| passing[index]).into_iter().collect();
     }
 }
 
-/// The place of the least loss, of equal ones the first; an unknown loss comes after every known one. None of none.
+/// The index of the lowest loss, the first if several are equal; an unknown loss ranks after every known one. `None` if
+/// there are no losses.
 #[must_use]
 pub fn least_loss(losses: impl IntoIterator<Item = Option<f64>>) -> Option<usize> {
     let least = losses.into_iter().enumerate().min_by(|(_, a), (_, b)| match (a, b) {
@@ -48,7 +50,7 @@ pub fn least_loss(losses: impl IntoIterator<Item = Option<f64>>) -> Option<usize
         (None, Some(_)) => Ordering::Greater,
         (None, None) => Ordering::Equal,
     });
-    least.map(|(place, _)| place)
+    least.map(|(index, _)| index)
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
 //! *Detector*: is a document natural, or did the model write it?
 //!
-//! Logistic regression on which n-grams of up to 3 tokens a document holds, hashed into 2¹⁸ places (Weinberger et al.
-//! 2009) and scaled to Euclidean length 1. It learns from as many natural documents as synthetic ones, dealt into three
-//! parts: three fifths train the weights, a fifth calibrates the odds (`calibration.rs`), a fifth tells the accuracy. So
-//! no document is asked twice, and the documents that are judged later were in none of the parts.
+//! Logistic regression on the set of n-grams of up to 3 tokens in a document, hashed into 2¹⁸ buckets (Weinberger et al.
+//! 2009) and scaled to Euclidean length 1. The sample has equally many natural and synthetic documents and is partitioned
+//! into five folds: three train the weights, one calibrates the odds (`calibration.rs`), and one measures the accuracy.
+//! The documents that are judged later are in none of them.
 //!
-//! With as many of either kind, calibrated odds are the ratio of densities that importance resampling asks for. It is a
-//! ratio in what the detector sees: n-grams of 3 tokens, and nothing of how they follow each other.
+//! With equally many documents of both kinds, calibrated odds are the ratio of densities that importance resampling needs,
+//! as far as the features can represent it: they are n-grams of 3 tokens, and nothing of the order in which these occur.
 //!
-//! **Pitfall.** Whatever tells the two apart counts, be it nothing to do with collapse. Natural documents must be cut
-//! where the model's are.
+//! **Pitfall.** The detector uses every difference between the two kinds, including those that have nothing to do with
+//! collapse, such as length. Natural documents must be cut where the model's are cut.
 
 mod calibration;
 mod features;
@@ -17,19 +17,19 @@ mod features;
 use crate::documents::{Documents, TokenId};
 use crate::seed::Stream;
 use calibration::Calibration;
-use features::{Features, PLACES};
+use features::{BUCKETS, Features};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-/// The fewest documents of either kind.
+/// Smallest sample: documents of each kind.
 pub const FEWEST: usize = 50;
-/// The most documents of either kind that it learns from.
+/// Largest sample: documents of each kind.
 pub const MOST: usize = 4096;
 
-/// Documents are dealt in turn to five hands: the first three train, the next calibrates, the last one assesses.
-const HANDS: usize = 5;
-const CALIBRATES: usize = 3;
-const ASSESSES: usize = 4;
+/// Documents are assigned to the folds in turn. The folds before `CALIBRATION_FOLD` train the weights.
+const FOLDS: usize = 5;
+const CALIBRATION_FOLD: usize = 3;
+const TEST_FOLD: usize = 4;
 
 const EPOCHS: usize = 10;
 const LEARNING_RATE: f64 = 0.1;
@@ -40,45 +40,45 @@ pub struct Detector {
     calibration: Calibration,
 }
 
-/// How well a detector does.
+/// Sample size and accuracy of a detector.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DetectorRecord {
-    /// Documents of either kind that it learnt from, was calibrated on and assessed on.
+    /// Documents of each kind, in all folds together.
     pub documents: u64,
-    /// Share of the documents kept aside that it names rightly. One half is chance.
+    /// Share of the documents of the test fold that are classified correctly. One half is chance.
     pub accuracy: f64,
 }
 
 impl Detector {
-    /// Learns from equally many documents of both kinds, at least [`FEWEST`]; what either has more is left aside. `rng`
-    /// orders them.
+    /// Trains, calibrates and tests a detector on equally many documents of both kinds, at least [`FEWEST`]; documents that
+    /// one kind has in excess are ignored. `rng` orders the training examples.
     #[must_use]
     pub fn learn(natural: &Documents, synthetic: &Documents, rng: &mut Stream) -> (Self, DetectorRecord) {
         let documents = natural.len().min(synthetic.len());
-        let mut hands = [const { Vec::new() }; HANDS];
+        let mut folds = [const { Vec::new() }; FOLDS];
         for (index, (natural, synthetic)) in natural.iter().zip(synthetic.iter()).enumerate() {
-            hands[index % HANDS].push(Example { features: Features::of(natural), is_natural: true });
-            hands[index % HANDS].push(Example { features: Features::of(synthetic), is_natural: false });
+            folds[index % FOLDS].push(Example { features: Features::of(natural), is_natural: true });
+            folds[index % FOLDS].push(Example { features: Features::of(synthetic), is_natural: false });
         }
-        let mut training: Vec<&Example> = hands[..CALIBRATES].iter().flatten().collect();
+        let mut training: Vec<&Example> = folds[..CALIBRATION_FOLD].iter().flatten().collect();
         let weights = fit(&mut training, rng);
-        let scored = |hand: &[Example]| -> Vec<(f64, bool)> {
-            hand.iter().map(|example| (example.features.score(&weights), example.is_natural)).collect()
+        let scored = |fold: &[Example]| -> Vec<(f64, bool)> {
+            fold.iter().map(|example| (example.features.score(&weights), example.is_natural)).collect()
         };
-        let calibration = Calibration::fit(&scored(&hands[CALIBRATES]));
-        let assessed = scored(&hands[ASSESSES]);
-        let right =
-            assessed.iter().map(|&(score, is_natural)| credit(calibration.log_odds(score), is_natural));
-        let accuracy = right.sum::<f64>() / assessed.len() as f64;
+        let calibration = Calibration::fit(&scored(&folds[CALIBRATION_FOLD]));
+        let tested = scored(&folds[TEST_FOLD]);
+        let correct =
+            tested.iter().map(|&(score, is_natural)| credit(calibration.log_odds(score), is_natural));
+        let accuracy = correct.sum::<f64>() / tested.len() as f64;
         (Self { weights, calibration }, DetectorRecord { documents: documents as u64, accuracy })
     }
 
-    /// Those of `documents` that tell the accuracy, where the detector learns from `documents`.
-    pub(super) fn assessing(documents: &Documents) -> impl Iterator<Item = &[TokenId]> {
-        documents.iter().skip(ASSESSES).step_by(HANDS)
+    /// The test fold of `documents`, of one kind.
+    pub(super) fn test_fold(documents: &Documents) -> impl Iterator<Item = &[TokenId]> {
+        documents.iter().skip(TEST_FOLD).step_by(FOLDS)
     }
 
-    /// The natural logarithm of the odds that a document is natural, between as many of either kind.
+    /// The natural logarithm of the odds that a document is natural, if both kinds are equally frequent.
     #[must_use]
     pub fn log_odds(&self, document: &[TokenId]) -> f64 {
         self.calibration.log_odds(Features::of(document).score(&self.weights))
@@ -90,26 +90,26 @@ struct Example {
     is_natural: bool,
 }
 
-/// 1 for a right answer, one half for none.
+/// 1 for a correct classification, 0 for a wrong one, one half at even odds.
 fn credit(log_odds: f64, is_natural: bool) -> f64 {
     if log_odds == 0.0 { 0.5 } else { f64::from(u8::from((log_odds > 0.0) == is_natural)) }
 }
 
-/// The weights that AdaGrad (Duchi et al. 2011) reaches on the log-loss, one example at a time, in an order drawn anew
-/// for every pass. Nothing holds the weights back: the calibration takes the confidence out that they do not deserve.
+/// Fits weights to the log-loss by AdaGrad (Duchi et al. 2011), one example at a time, shuffled in every epoch. There is no
+/// regularization: the calibration corrects overconfidence.
 fn fit(examples: &mut [&Example], rng: &mut Stream) -> Vec<f64> {
-    let mut weights = vec![0.0_f64; PLACES];
-    let mut squares = vec![0.0_f64; PLACES];
+    let mut weights = vec![0.0_f64; BUCKETS];
+    let mut squares = vec![0.0_f64; BUCKETS];
     for _ in 0..EPOCHS {
         examples.shuffle(rng);
         for example in examples.iter() {
             let label = if example.is_natural { 1.0 } else { 0.0 };
             let value = example.features.value();
             let gradient = (logistic(example.features.score(&weights)) - label) * value;
-            for place in example.features.places() {
-                squares[place] += gradient * gradient;
+            for bucket in example.features.buckets() {
+                squares[bucket] += gradient * gradient;
                 if gradient != 0.0 {
-                    weights[place] -= LEARNING_RATE * gradient / squares[place].sqrt();
+                    weights[bucket] -= LEARNING_RATE * gradient / squares[bucket].sqrt();
                 }
             }
         }
@@ -117,7 +117,7 @@ fn fit(examples: &mut [&Example], rng: &mut Stream) -> Vec<f64> {
     weights
 }
 
-/// The probability of these odds, given by their natural logarithm.
+/// The probability with these natural log-odds.
 fn logistic(log_odds: f64) -> f64 {
     1.0 / (1.0 + (-log_odds).exp())
 }

@@ -1,17 +1,17 @@
-//! *Importance resampling*: documents are kept in proportion to their odds of being natural, so that what is left is
-//! distributed like natural text as far as the odds are right.
+//! *Importance resampling*: keep documents in proportion to their odds of being natural, so that the kept documents are
+//! distributed like natural text, as far as the odds are correct.
 //!
-//! Between as many natural as synthetic documents, the odds of being natural are the ratio of densities,
-//! `w(x) = p(x) / q(x)`, and a sample of q thinned by w is a sample of p. Drayson et al. (2025) draw documents of a given
-//! pool, up to three copies of each, in proportion to a power of a detector's confidence that they are natural. Here more
-//! can be written, so that no document has to stand twice: one is kept with the probability `min(w, m) / m` (rejection
-//! sampling, von Neumann 1951), and odds above m count as m (truncated weights, Ionides 2008).
+//! If natural (p) and synthetic (q) documents are equally frequent, the odds that a document x is natural are the ratio of
+//! densities `w(x) = p(x) / q(x)`, and a sample of q thinned in proportion to w is a sample of p. Drayson et al. (2025)
+//! draw from a fixed pool, up to three copies of each document, in proportion to a power of a detector's confidence. Here
+//! the model can write more documents, so none needs to be copied: a document is kept with probability `min(w, m) / m`
+//! (rejection sampling, von Neumann 1951), where odds above m count as m (truncated weights, Ionides 2008).
 //!
-//! The setting is the cost: m is such that one document in so many is kept. As `E_q w = 1`, m is the cost itself while no
-//! odds exceed it. A detector that is nearly always right has found nearly all odds small, and m then is small, too:
-//! documents compete with each other, as in a pool.
+//! The setting is the cost: the number of documents written for each one kept, which determines m. As `E_q w = 1`, m equals
+//! the cost as long as no odds exceed it. A detector that is nearly always right assigns small odds to nearly all synthetic
+//! documents; m is then small, too, and documents are ranked against each other as in a pool.
 //!
-//! **Pitfall.** No odds bring back what the model no longer writes.
+//! **Pitfall.** Resampling cannot bring back text that the model no longer writes.
 
 use super::detector::{Detector, DetectorRecord};
 use super::{Candidate, Filter, Pilot, SelectionRule};
@@ -40,21 +40,21 @@ impl SelectionRule for ImportanceResampling {
     }
 
     fn start(&self, pilot: Option<&mut Pilot>, key: &StreamKey) -> Box<dyn Filter> {
-        let learned =
+        let fitted =
             pilot.map(|pilot| Importance::learn(pilot.natural, pilot.written, self.0, &mut pilot.stream));
-        Box::new(ImportanceFilter { learned, key: key.clone() })
+        Box::new(ImportanceFilter { fitted, key: key.clone() })
     }
 }
 
-/// Importance resampling of one corpus. Without a pilot to learn from, every document is kept.
+/// Importance resampling of one corpus. Keeps every document if there was no pilot sample to fit to.
 struct ImportanceFilter {
-    learned: Option<(Importance, ImportanceRecord)>,
+    fitted: Option<(Importance, ImportanceRecord)>,
     key: StreamKey,
 }
 
 impl Filter for ImportanceFilter {
     fn filter(&mut self, group: &[Candidate], passing: &mut Vec<usize>) {
-        if let Some((importance, _)) = &self.learned {
+        if let Some((importance, _)) = &self.fitted {
             passing.retain(|&index| {
                 let Candidate { item, document, .. } = group[index];
                 importance.keeps(document, &mut self.key.stream(item))
@@ -63,30 +63,30 @@ impl Filter for ImportanceFilter {
     }
 
     fn record(&self) -> Option<serde_json::Value> {
-        let (_, record) = self.learned.as_ref()?;
+        let (_, record) = self.fitted.as_ref()?;
         serde_json::to_value(record).ok()
     }
 }
 
-/// Keeps documents in proportion to their odds.
+/// A detector of synthetic text together with the odds at which documents are kept for certain.
 pub struct Importance {
     detector: Detector,
-    /// The natural logarithm of the largest odds that count.
+    /// Natural logarithm of the truncation point m.
     log_most: f64,
 }
 
-/// What importance resampling went by.
+/// Fitted parameters of importance resampling.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImportanceRecord {
-    /// The detector.
+    /// Sample size and accuracy of the detector.
     pub detector: DetectorRecord,
-    /// Odds of being natural that are kept for certain; larger ones count no more.
+    /// The truncation point m: documents with these odds of being natural, or larger ones, are always kept.
     pub most_odds: f64,
 }
 
 impl Importance {
-    /// Learns the odds from documents of both kinds, as [`Detector::learn`], and keeps about one document of `cost` of
-    /// those that are written like the `synthetic` ones.
+    /// Trains a detector as [`Detector::learn`] does, and sets m so that about one in `cost` documents distributed like
+    /// `synthetic` is kept. `cost` is at least 1.
     #[must_use]
     pub fn learn(
         natural: &Documents,
@@ -96,26 +96,27 @@ impl Importance {
     ) -> (Self, ImportanceRecord) {
         let (detector, record) = Detector::learn(natural, synthetic, rng);
         let unseen: Vec<f64> =
-            Detector::assessing(synthetic).map(|document| detector.log_odds(document)).collect();
+            Detector::test_fold(synthetic).map(|document| detector.log_odds(document)).collect();
         let log_most = log_most(&unseen, cost);
         (Self { detector, log_most }, ImportanceRecord { detector: record, most_odds: log_most.exp() })
     }
 
-    /// Draws whether a document is kept.
+    /// Draws whether to keep a document: true with probability `min(w, m) / m`.
     #[must_use]
     pub fn keeps(&self, document: &[TokenId], rng: &mut Stream) -> bool {
         keeps(self.detector.log_odds(document), self.log_most, rng)
     }
 }
 
-/// Draws whether a document with these odds is kept, where odds count up to a most; natural logarithms of both.
+/// True with probability `min(w, m) / m`, given the natural logarithms of w and m.
 fn keeps(log_odds: f64, log_most: f64, rng: &mut Stream) -> bool {
     rng.random::<f64>() < (log_odds - log_most).exp()
 }
 
-/// The logarithm of the m at which the mean of `min(w, m) / m` is one in `cost`, by bisection: it falls in m.
+/// The natural logarithm of the m at which the mean of `min(w, m) / m` is `1 / cost`, by bisection: the mean decreases
+/// in m.
 fn log_most(log_odds: &[f64], cost: f64) -> f64 {
-    let kept = |log_most: f64| {
+    let kept_share = |log_most: f64| {
         let sum: f64 = log_odds.iter().map(|odds| (odds - log_most).min(0.0).exp()).sum();
         sum / log_odds.len() as f64
     };
@@ -123,7 +124,7 @@ fn log_most(log_odds: &[f64], cost: f64) -> f64 {
     let mut high = log_odds.iter().copied().fold(f64::NEG_INFINITY, f64::max) + cost.ln();
     for _ in 0..100 {
         let middle = f64::midpoint(low, high);
-        if kept(middle) * cost > 1.0 {
+        if kept_share(middle) * cost > 1.0 {
             low = middle;
         } else {
             high = middle;
@@ -141,7 +142,8 @@ mod tests {
     const SYNTHETIC: [f64; 4] = [0.7, 0.2, 0.08, 0.02];
     const DRAWS: usize = 200_000;
 
-    /// Frequencies of what is left of `DRAWS` samples of `SYNTHETIC`, and how many those are.
+    /// Resamples `DRAWS` draws from `SYNTHETIC` with truncation at `most`; returns the frequencies and the number of those
+    /// kept.
     fn kept(most: f64) -> ([f64; 4], usize) {
         let mut rng = StreamKey::new(1, "test", 0, "importance").stream(0);
         let mut counts = [0_usize; 4];
@@ -163,10 +165,10 @@ mod tests {
         p.iter().zip(q).map(|(p, q)| p * (p / q).ln()).sum()
     }
 
-    /// The odds are 4/7, 3/2, 5/2 and 5. With m = 5 none is cut off: one in five is kept, and what is kept is natural; each
-    /// frequency within 5 standard errors.
+    /// The odds are 4/7, 3/2, 5/2 and 5. With m = 5 none is truncated: one in five documents is kept, and the kept ones follow
+    /// the natural distribution. Tolerance: 5 standard errors of each frequency; fixed seed.
     #[test]
-    fn known_odds_bring_the_natural_distribution_back() {
+    fn known_odds_restore_the_natural_distribution() {
         let (frequencies, count) = kept(5.0);
         let share = count as f64 / DRAWS as f64;
         assert!((share - 0.2).abs() < 5.0 * (0.16 / DRAWS as f64).sqrt(), "{share}");
@@ -175,10 +177,10 @@ mod tests {
         }
     }
 
-    /// With m = 1, `min(w, 1) q` is (0.4, 0.2, 0.08, 0.02): 70 % are kept, and the divergence from natural text falls from
-    /// 0.242 to 0.109 nats, by the formula.
+    /// With m = 1, `min(w, 1) q` is (0.4, 0.2, 0.08, 0.02): 70 % are kept, and the divergence from natural text decreases
+    /// from 0.242 to 0.109 nats, by the formula.
     #[test]
-    fn odds_that_are_cut_off_bring_it_part_of_the_way() {
+    fn truncated_odds_restore_the_natural_distribution_in_part() {
         let (frequencies, count) = kept(1.0);
         let share = count as f64 / DRAWS as f64;
         assert!((share - 0.7).abs() < 5.0 * (0.21 / DRAWS as f64).sqrt(), "{share}");
@@ -187,10 +189,10 @@ mod tests {
         assert!(kl(NATURAL, expected) < 0.5 * kl(NATURAL, SYNTHETIC));
     }
 
-    /// Of even odds one in 4 is kept with m = 4. Of the odds 8, 2, 1 and 1, two in 4 with m = 4: 1 + 1/2 + 1/4 + 1/4. The
-    /// same odds a thousandth as large compete in the same way.
+    /// If all odds are 1, m = 4 keeps one in 4. Of the odds 8, 2, 1 and 1, m = 4 keeps two in 4: 1 + 1/2 + 1/4 + 1/4. Odds
+    /// scaled by a thousandth scale m by a thousandth.
     #[test]
-    fn the_largest_odds_that_count_are_those_that_meet_the_cost() {
+    fn the_truncation_point_is_the_one_that_meets_the_cost() {
         assert!((log_most(&[0.0; 10], 4.0) - 4.0_f64.ln()).abs() < 1e-12);
         let odds = [8.0, 2.0, 1.0, 1.0];
         assert!((log_most(&odds.map(f64::ln), 2.0) - 4.0_f64.ln()).abs() < 1e-12);

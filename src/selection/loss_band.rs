@@ -1,7 +1,9 @@
-//! *Loss band*: the mean loss of a document under the reference model, between two ends.
+//! *Loss band*: keep documents whose mean loss under the reference model lies between two bounds.
 //!
-//! Below the band lies what the model could have written asleep, repetition for the most part; above it what is
-//! garbled, or rare. Perplexity filters cut at one end (Wenzek et al. 2020) or keep the middle (Marion et al. 2023).
+//! Documents below the band are mostly repetition; documents above it are garbled, or rare. Perplexity filters cut at one
+//! end (Wenzek et al. 2020) or keep the middle (Marion et al. 2023).
+//!
+//! **Pitfall.** The upper bound also removes correct text that is merely rare: the tail that collapse removes first.
 
 use super::{Candidate, Filter, Pilot, SelectionRule};
 use crate::documents::{Documents, TokenId};
@@ -53,7 +55,8 @@ impl Filter for LossBand {
     }
 }
 
-/// The mean loss of each document in nats per token, given the scores of all. None for an empty one.
+/// The mean loss of each document in nats per token, from the scores of all their tokens in order. `None` for an empty
+/// document.
 #[must_use]
 pub fn mean_losses(documents: &Documents, scores: &Scores) -> Vec<Option<f64>> {
     let mut rest = scores.log_probabilities.as_slice();
@@ -66,7 +69,7 @@ pub fn mean_losses(documents: &Documents, scores: &Scores) -> Vec<Option<f64>> {
     documents.iter().map(&mut mean).collect()
 }
 
-/// Whether a loss lies in the band, its ends included. An unknown loss does not.
+/// Whether a loss lies in the band, including its bounds. An unknown or NaN loss does not.
 #[must_use]
 pub fn holds([least, greatest]: [f64; 2], loss_nats: Option<f64>) -> bool {
     loss_nats.is_some_and(|loss| (least..=greatest).contains(&loss))
@@ -84,10 +87,10 @@ mod tests {
     }
 
     #[test]
-    fn a_band_holds_its_ends_and_may_be_open() {
-        let held = |band| [0.5, 1.0, 4.0, 4.5].map(|loss| holds(band, Some(loss)));
-        assert_eq!(held([1.0, 4.0]), [false, true, true, false]);
-        assert_eq!(held([1.0, f64::INFINITY]), [false, true, true, true]);
+    fn a_band_includes_its_bounds_and_may_be_open() {
+        let inside = |band| [0.5, 1.0, 4.0, 4.5].map(|loss| holds(band, Some(loss)));
+        assert_eq!(inside([1.0, 4.0]), [false, true, true, false]);
+        assert_eq!(inside([1.0, f64::INFINITY]), [false, true, true, true]);
         assert!(!holds([0.0, f64::INFINITY], None));
         assert!(!holds([0.0, f64::INFINITY], Some(f64::NAN)));
     }

@@ -1,13 +1,14 @@
-//! *Near duplicates*: documents that share most of their shingles with one that was kept.
+//! *Near duplicates*: drop documents that share most of their shingles with one that was already kept.
 //!
-//! A document's shingles are its runs of 5 tokens (Lee et al. 2022), or all of it where it is shorter. The likeness of two
-//! documents is the Jaccard similarity J of their shingles, `|A ∩ B| / |A ∪ B|`. MinHash (Broder 1997) estimates it: under
-//! a random order of all shingles, the first of A and the first of B are the same with the probability J. The share of
-//! k = 128 orders in which they are is unbiased, with a standard error of √(J(1 − J)/k), 3.5 % at J = 0.8.
+//! A document's shingles are its runs of 5 tokens (Lee et al. 2022), or the whole document if it is shorter. The
+//! similarity of two documents is the Jaccard similarity J of their sets of shingles, `|A ∩ B| / |A ∪ B|`. MinHash (Broder
+//! 1997) estimates it: under a random order of all shingles, the first shingle of A equals the first of B with probability
+//! J. The share of k = 128 orders in which they are equal is an unbiased estimate, with a standard error of √(J(1 − J)/k),
+//! or 3.5 % at J = 0.8. The first shingles under all k orders are the document's *signature*.
 //!
-//! **Finding them.** Where the estimate is at least t, at most (1 − t)k places of two signatures differ. Cut into one band
-//! more than that, they agree on a whole band. So an index of bands misses none (Manku et al. 2007 argue so for
-//! fingerprints), and only documents that share a band are compared.
+//! **Search.** If the estimate is at least t, two signatures differ in at most (1 − t)k entries. When signatures are cut
+//! into one more band than that, two such documents must agree on a whole band (the pigeonhole argument of Manku et al.
+//! 2007). An index of bands therefore misses no duplicate, and only documents that share a band are compared.
 
 use super::{Candidate, Filter, Pilot, SelectionRule};
 use crate::documents::{self, TokenId, mix};
@@ -37,17 +38,17 @@ impl Filter for NearDuplicates {
     }
 }
 
-/// Orders of the shingles.
+/// Number k of random orders, and so of entries of a signature.
 pub const ORDERS: usize = 128;
-/// Tokens of a shingle.
+/// Tokens of a shingle, except in a document that is shorter.
 pub const SHINGLE_TOKENS: usize = 5;
 
-/// The first shingle of a document under each order.
+/// MinHash signature: for each order, the smallest hash of a document's shingles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature([u64; ORDERS]);
 
 impl Signature {
-    /// The signature of a document. All empty documents have the same.
+    /// Computes the signature of a document. Empty documents all have the same one.
     #[must_use]
     pub fn new(document: &[TokenId]) -> Self {
         let mut firsts = [u64::MAX; ORDERS];
@@ -60,7 +61,7 @@ impl Signature {
         Self(firsts)
     }
 
-    /// The estimated Jaccard similarity of two documents.
+    /// The estimated Jaccard similarity of two documents, from 0 to 1.
     #[must_use]
     pub fn similarity(&self, other: &Self) -> f64 {
         let same = self.0.iter().zip(&other.0).filter(|(a, b)| a == b).count();
@@ -68,17 +69,17 @@ impl Signature {
     }
 }
 
-/// The documents that were kept, indexed by the bands of their signatures.
+/// The signatures of the kept documents, indexed by band.
 pub struct NearDuplicates {
-    /// The similarity from which on documents are duplicates.
+    /// Documents at least this similar are duplicates.
     least: f64,
     kept: Vec<Signature>,
-    /// For each band, the documents by the hash of what they hold in it.
+    /// For each band, indices into `kept` by the hash of the band's entries.
     bands: Vec<BTreeMap<u64, Vec<usize>>>,
 }
 
 impl NearDuplicates {
-    /// Nothing kept yet; documents are duplicates from the similarity `least` on, which is within `(0, 1]`.
+    /// An empty index, for which documents of similarity at least `least`, within `(0, 1]`, are duplicates.
     #[must_use]
     pub fn new(least: f64) -> Self {
         let most_differing = ((1.0 - least) * ORDERS as f64).floor() as usize;
@@ -86,12 +87,12 @@ impl NearDuplicates {
         Self { least, kept: Vec::new(), bands: vec![BTreeMap::new(); bands] }
     }
 
-    /// Keeps a document and says so, unless one like it was kept before.
+    /// Adds a document and returns true, or returns false if it duplicates one that was added before.
     pub fn admit(&mut self, document: &[TokenId]) -> bool {
         let signature = Signature::new(document);
         let keys = self.keys(&signature);
-        let alike = self.bands.iter().zip(&keys).filter_map(|(band, key)| band.get(key)).flatten();
-        if alike.into_iter().any(|&other| self.kept[other].similarity(&signature) >= self.least) {
+        let sharing_a_band = self.bands.iter().zip(&keys).filter_map(|(band, key)| band.get(key)).flatten();
+        if sharing_a_band.into_iter().any(|&other| self.kept[other].similarity(&signature) >= self.least) {
             return false;
         }
         for (band, key) in self.bands.iter_mut().zip(keys) {
@@ -101,11 +102,11 @@ impl NearDuplicates {
         true
     }
 
-    /// A hash of each band: runs of places whose lengths differ by one at most.
+    /// A hash of each band: consecutive entries of the signature, with band lengths that differ by at most one.
     fn keys(&self, signature: &Signature) -> Vec<u64> {
         let bands = self.bands.len();
         let band = |index: usize| &signature.0[ORDERS * index / bands..ORDERS * (index + 1) / bands];
-        let hash = |places: &[u64]| places.iter().fold(0, |hash: u64, &place| mix(hash.wrapping_add(place)));
+        let hash = |band: &[u64]| band.iter().fold(0, |hash: u64, &entry| mix(hash.wrapping_add(entry)));
         (0..bands).map(|index| hash(band(index))).collect()
     }
 }
@@ -125,7 +126,7 @@ mod tests {
         a.intersection(&b).count() as f64 / a.union(&b).count() as f64
     }
 
-    /// Random text of `length` tokens, and the same with its last `changed` tokens replaced.
+    /// A random document of `length` tokens, and a copy whose last `changed` tokens are replaced.
     fn pair(length: usize, changed: usize, item: u64) -> (Vec<TokenId>, Vec<TokenId>) {
         let mut rng = StreamKey::new(1, "test", 0, "near duplicates").stream(item);
         let one: Vec<TokenId> = (0..length).map(|_| rng.random_range(0..1000)).collect();
@@ -134,10 +135,10 @@ mod tests {
         (one, other)
     }
 
-    /// Of 104 tokens, 100 shingles, the last n of which change with the last n tokens: J = (100 − n) / (100 + n). The mean of 200
-    /// estimates within 4 of its standard errors, and their spread within a fifth of √(J(1 − J)/k).
+    /// 104 tokens have 100 shingles, of which the last n change with the last n tokens: J = (100 − n) / (100 + n). Tolerances,
+    /// with fixed seeds: 4 standard errors for the mean of 200 estimates, a fifth of √(J(1 − J)/k) for their spread.
     #[test]
-    fn an_estimate_is_jaccards_similarity_within_its_standard_error() {
+    fn the_estimated_similarity_has_the_mean_and_standard_error_of_minhash() {
         for changed in [5, 11, 33, 60] {
             let (one, other) = pair(104, changed, 0);
             let exact = (100 - changed) as f64 / (100 + changed) as f64;
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_like_one_that_was_kept_is_refused() {
+    fn a_document_similar_to_a_kept_one_is_dropped() {
         let mut kept = NearDuplicates::new(0.8);
         // J = 98/102 and 50/150.
         let (text, nearly) = pair(104, 2, 0);
@@ -171,27 +172,27 @@ mod tests {
         assert!(!kept.admit(&[]));
     }
 
-    /// The index must refuse exactly what comparing with every kept document refuses.
+    /// The index must drop exactly the documents that a comparison with every kept document drops.
     #[test]
-    fn the_index_misses_nothing() {
+    fn the_index_finds_every_duplicate() {
         for least in [0.05, 0.3, 0.5, 0.8, 0.9, 1.0] {
             let mut indexed = NearDuplicates::new(least);
-            let mut plain: Vec<Signature> = Vec::new();
-            let (mut refused, mut admitted) = (0, 0);
+            let mut kept: Vec<Signature> = Vec::new();
+            let (mut dropped, mut admitted) = (0, 0);
             for item in 0..300 {
                 // Thirty texts, each in ten versions.
                 let (_, text) = pair(54, (item / 30) as usize * 4, item % 30);
                 let signature = Signature::new(&text);
-                let is_new = plain.iter().all(|other| other.similarity(&signature) < least);
+                let is_new = kept.iter().all(|other| other.similarity(&signature) < least);
                 assert_eq!(indexed.admit(&text), is_new, "{least}");
                 if is_new {
-                    plain.push(signature);
+                    kept.push(signature);
                     admitted += 1;
                 } else {
-                    refused += 1;
+                    dropped += 1;
                 }
             }
-            assert!(admitted >= 30 && (refused > 0 || least == 1.0), "{least}: {admitted} {refused}");
+            assert!(admitted >= 30 && (dropped > 0 || least == 1.0), "{least}: {admitted} {dropped}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! *Repetition*: the share of a document's 4-grams that already occurred in it, the metric `repetition` of one document
-//! (seq-rep-4 of Welleck et al. 2020).
+//! *Repetition*: the share of a document's 4-grams that occurred earlier in the same document (seq-rep-4 of Welleck et al.
+//! 2020). The metric `repetition` is its mean over documents.
 
 use super::{Candidate, Filter, Pilot, SelectionRule};
 use crate::documents::TokenId;
@@ -42,10 +42,10 @@ pub fn share(document: &[TokenId]) -> f64 {
 mod tests {
     use super::*;
 
-    /// `a b c d a b c d e`: 4-grams abcd bcda cdab dabc abcd bcde; one of six came before. Nine of one token: six
-    /// 4-grams, five of them repeated.
+    /// `a b c d a b c d e` has the 4-grams abcd bcda cdab dabc abcd bcde, of which one repeats an earlier one. Nine equal
+    /// tokens have six 4-grams, of which five do.
     #[test]
-    fn repetition_is_the_share_of_four_grams_that_came_before() {
+    fn repetition_is_the_share_of_four_grams_that_occurred_earlier() {
         assert_eq!(share(&[1, 2, 3, 4, 1, 2, 3, 4, 5]), 1.0 / 6.0);
         assert_eq!(share(&[7; 9]), 5.0 / 6.0);
         assert_eq!(share(&[1, 2, 3, 4, 5, 6]), 0.0);

@@ -1,4 +1,4 @@
-//! The rules that there are, and those that an experiment chose.
+//! The registry of selection rules, and the table `[synthesis.selection]` that chooses among them.
 
 use super::SelectionRule;
 use super::best_of::BestOf;
@@ -12,10 +12,9 @@ use std::fmt;
 use std::sync::Arc;
 use toml::{Table, Value};
 
-/// Reads a rule's settings: they are returned with every default written out.
+/// Reads a rule's settings, and returns them with every default written out beside the rule.
 type ReadRule = fn(Value) -> Result<(Value, Arc<dyn SelectionRule>), SettingError>;
 
-/// A rule that can be chosen.
 #[derive(Clone)]
 struct RegisteredRule {
     name: &'static str,
@@ -38,7 +37,7 @@ fn read<R: SelectionRule + Settings + 'static>(
     Ok((value, Arc::new(rule)))
 }
 
-/// The rules that there are, in the order in which they are applied.
+/// The rules that an experiment can choose, in the order in which they are applied.
 #[derive(Clone)]
 pub struct SelectionRules(Vec<RegisteredRule>);
 
@@ -55,7 +54,7 @@ impl SelectionRules {
         ])
     }
 
-    /// These rules and one more, which is applied after them.
+    /// Adds a rule, to be applied after the others.
     #[must_use]
     pub fn with<R: SelectionRule + Settings + 'static>(mut self) -> Self {
         self.0.push(RegisteredRule::of::<R>());
@@ -65,7 +64,7 @@ impl SelectionRules {
     /// Reads the table `[synthesis.selection]`.
     ///
     /// # Errors
-    /// When there is no such rule, or a value makes no sense.
+    /// Returns an error if a key names no rule, or if a rule's value is invalid.
     pub fn read(&self, mut table: Table) -> Result<Selection, SettingError> {
         let mut rules = Vec::new();
         for RegisteredRule { name, read, .. } in &self.0 {
@@ -90,7 +89,7 @@ impl SelectionRules {
         SettingError::new(key, message)
     }
 
-    /// The JSON Schema of the table.
+    /// The JSON Schema of the table `[synthesis.selection]`.
     #[must_use]
     pub fn schema(&self) -> Json {
         let properties: serde_json::Map<String, Json> =
@@ -113,7 +112,7 @@ pub struct Selection {
 #[derive(Clone, Debug)]
 struct ChosenRule {
     name: &'static str,
-    /// Its settings, every default written out.
+    /// The rule's settings, with every default written out.
     value: Value,
     rule: Arc<dyn SelectionRule>,
 }
@@ -125,49 +124,49 @@ impl PartialEq for ChosenRule {
 }
 
 impl Selection {
-    /// Whether every document is kept.
+    /// True if no rule is chosen, so that every document is kept.
     #[must_use]
     pub fn keeps_all(&self) -> bool {
         self.rules.is_empty()
     }
 
-    /// The rules and their names.
+    /// The chosen rules with their names, in the order in which they are applied.
     pub fn rules(&self) -> impl Iterator<Item = (&'static str, &dyn SelectionRule)> {
         self.rules.iter().map(|chosen| (chosen.name, &*chosen.rule))
     }
 
-    /// Whether a rule uses the loss of documents under the reference model.
+    /// Whether candidates need their loss under the reference model.
     #[must_use]
     pub fn needs_losses(&self) -> bool {
         self.rules().any(|(_, rule)| rule.needs_losses())
     }
 
-    /// Whether a rule learns from documents before it decides.
+    /// Whether a rule must be fitted to a [`Pilot`](super::Pilot) sample first.
     #[must_use]
     pub fn needs_pilot(&self) -> bool {
         self.rules().any(|(_, rule)| rule.needs_pilot())
     }
 
-    /// Documents that compete for one place.
+    /// Documents that compete for one slot; at least 1.
     #[must_use]
     pub fn candidates(&self) -> usize {
         self.rules().map(|(_, rule)| rule.candidates()).max().unwrap_or(1)
     }
 
-    /// Documents written for one that is kept, as far as a rule sets that number.
+    /// Expected number of documents written for each one kept, as set by the rules; at least 1.
     #[must_use]
     pub fn documents_per_kept(&self) -> f64 {
         self.rules().map(|(_, rule)| rule.documents_per_kept()).fold(1.0, f64::max)
     }
 
-    /// The settings as a table.
+    /// The table `[synthesis.selection]`, with every default written out.
     #[must_use]
     pub fn table(&self) -> Table {
         self.rules.iter().map(|chosen| (chosen.name.to_owned(), chosen.value.clone())).collect()
     }
 }
 
-/// As in an experiment file: `loss_band = [1.0, 4.0], best_of = 4`; nothing where everything is kept.
+/// As in an experiment file: `loss_band = [1.0, 4.0], best_of = 4`; empty if no rule is chosen.
 impl fmt::Display for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rules: Vec<String> =

@@ -1,4 +1,4 @@
-//! Groups judged by hand.
+//! Selection of small groups, with results worked out by hand.
 
 use super::*;
 
@@ -25,25 +25,26 @@ fn candidates<'a>(documents: &'a [(&'a [TokenId], f64)]) -> Vec<Candidate<'a>> {
 fn a_document_is_dropped_by_the_first_rule_that_it_fails() {
     let rules = selection("loss_band = [1.0, 4.0]\nmax_repetition = 0.5\nnear_duplicates = 0.8");
     let mut selector = Selector::new(&rules, None, &key());
-    let circling = [1, 1, 1, 1, 1, 1, 1, 1];
+    let repetitive = [1, 1, 1, 1, 1, 1, 1, 1];
     let documents: [(&[TokenId], f64); 6] = [
         (&[1, 2, 3, 4, 5, 6], 2.0),
-        (&circling, 0.5),
-        (&circling, 2.0),
+        (&repetitive, 0.5),
+        (&repetitive, 2.0),
         (&[1, 2, 3, 4, 5, 6], 3.0),
         (&[6, 5, 4, 3, 2, 1], 4.0),
         (&[7, 8], 4.1),
     ];
-    let row = candidates(&documents);
-    let kept: Vec<bool> = row.iter().map(|one| selector.choose(&[*one]).is_some()).collect();
+    let candidates = candidates(&documents);
+    let kept: Vec<bool> = candidates.iter().map(|one| selector.choose(&[*one]).is_some()).collect();
     assert_eq!(kept, [true, false, false, false, true, false]);
     let dropped = dropped(&[("loss_band", 2), ("max_repetition", 1), ("near_duplicates", 1)]);
     assert_eq!(*selector.tally(), Tally { kept: 2, dropped });
 }
 
-/// Group by group: the best of those that pass; nobody where nobody passes; and a duplicate takes its group along.
+/// The first group keeps its best passing candidate. The second has no passing candidate. In the third the best candidate
+/// is a duplicate, so that none is kept.
 #[test]
-fn of_a_group_the_best_that_passes_is_kept() {
+fn the_best_passing_candidate_of_each_group_is_kept() {
     let rules = selection("loss_band = [1.0, 4.0]\nbest_of = 3\nnear_duplicates = 0.8");
     let mut selector = Selector::new(&rules, None, &key());
     let groups: [[(&[TokenId], f64); 3]; 3] = [

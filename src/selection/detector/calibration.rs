@@ -1,14 +1,15 @@
-//! From scores to odds that can be taken at their word.
+//! Calibration: from scores to log-odds.
 //!
-//! Platt (1999): the log-odds are `a s + b`, with a and b of greatest likelihood on documents that the scores were not
-//! learnt from, and targets pulled in from 1 and 0 to `(n + 1)/(n + 2)` and `1/(n + 2)`, so that scores that separate the
-//! kinds entirely still have finite odds. Newton's method with halved steps, as Lin, Lin & Weng (2007) do it.
+//! Platt (1999): the log-odds of a score s are `a s + b`, with a and b fitted by maximum likelihood on documents that the
+//! weights were not trained on. Targets are moved from 1 and 0 to `(n + 1)/(n + 2)` and `1/(n + 2)` for n documents of each
+//! kind, so that odds stay finite when scores separate the kinds completely. The optimizer is Newton's method with step
+//! halving (Lin, Lin & Weng 2007).
 
 use super::logistic;
 
 const MOST_STEPS: usize = 100;
 
-/// How a score becomes log-odds.
+/// The line `slope · score + offset` from scores to natural log-odds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Calibration {
     slope: f64,
@@ -16,12 +17,13 @@ pub(super) struct Calibration {
 }
 
 impl Calibration {
-    /// Fits scores and whether they belong to natural documents, equally many of either kind. Scores that are higher for
-    /// synthetic documents say nothing: the odds are even.
+    /// Fits pairs of a score and whether its document is natural, equally many of each kind. If synthetic documents have the
+    /// higher scores, the odds of every score are even.
     pub(super) fn fit(scored: &[(f64, bool)]) -> Self {
-        let of_kind = scored.len() as f64 / 2.0;
-        let target =
-            |is_natural| if is_natural { (of_kind + 1.0) / (of_kind + 2.0) } else { 1.0 / (of_kind + 2.0) };
+        let per_kind = scored.len() as f64 / 2.0;
+        let target = |is_natural| {
+            if is_natural { (per_kind + 1.0) / (per_kind + 2.0) } else { 1.0 / (per_kind + 2.0) }
+        };
         let points: Vec<(f64, f64)> =
             scored.iter().map(|&(score, is_natural)| (score, target(is_natural))).collect();
         let mut fitted = Self { slope: 0.0, offset: 0.0 };
@@ -32,12 +34,11 @@ impl Calibration {
         if fitted.slope > 0.0 { fitted } else { Self { slope: 0.0, offset: 0.0 } }
     }
 
-    /// The log-odds of a score.
     pub(super) fn log_odds(&self, score: f64) -> f64 {
         self.slope * score + self.offset
     }
 
-    /// A Newton step, halved until the loss falls. None where it no longer does.
+    /// A Newton step, halved until the loss decreases. `None` if it no longer does.
     fn improved(&self, points: &[(f64, f64)]) -> Option<Self> {
         const RIDGE: f64 = 1e-12;
         let (mut gradient, mut hessian) = ([0.0; 2], [RIDGE, 0.0, RIDGE]);
@@ -59,13 +60,13 @@ impl Calibration {
         stepped.into_iter().find(|other| other.loss(points) < loss)
     }
 
-    /// The cross-entropy between targets and probabilities, `Σ ln(1 + e^z) − t z`.
+    /// The cross-entropy between targets t and probabilities in nats, `Σ ln(1 + e^z) − t z` with log-odds z.
     fn loss(&self, points: &[(f64, f64)]) -> f64 {
-        let of = |&(score, target): &(f64, f64)| {
+        let point_loss = |&(score, target): &(f64, f64)| {
             let z = self.log_odds(score);
             z.max(0.0) + (-z.abs()).exp().ln_1p() - target * z
         };
-        points.iter().map(of).sum()
+        points.iter().map(point_loss).sum()
     }
 }
 
@@ -73,10 +74,10 @@ impl Calibration {
 mod tests {
     use super::*;
 
-    /// Two scores are fitted exactly: natural are 90 of 100 at score 2 and 10 of 100 at score 0, so the log-odds are ±ln 9,
-    /// up to the pull on targets (one document in a hundred).
+    /// Two scores are fitted exactly: 90 of 100 documents are natural at score 2, and 10 of 100 at score 0, so that the
+    /// log-odds are ±ln 9, up to the shift of the targets by about a hundredth.
     #[test]
-    fn two_scores_have_the_odds_that_were_counted() {
+    fn two_scores_have_the_odds_of_their_counts() {
         let counted = [(2.0, 90, 10), (0.0, 10, 90)];
         let scored: Vec<(f64, bool)> = counted
             .iter()
@@ -86,23 +87,23 @@ mod tests {
             })
             .collect();
         let fitted = Calibration::fit(&scored);
-        // Of the target mass at score 2: 90 · 101/102 + 10 · 1/102 of 100.
+        // The mean target at score 2: (90 · 101/102 + 10 · 1/102) / 100.
         let expected: f64 = (90.0 * 101.0 + 10.0) / 102.0 / 100.0;
         let log_odds = (expected / (1.0 - expected)).ln();
         assert!((fitted.log_odds(2.0) - log_odds).abs() < 1e-9);
         assert!((fitted.log_odds(0.0) + log_odds).abs() < 1e-9);
     }
 
-    /// With 50 of either kind, entirely apart, the targets are 51/52 and 1/52: odds of 51.
+    /// With 50 documents of each kind, completely separated, the targets are 51/52 and 1/52: odds of 51.
     #[test]
-    fn scores_that_separate_entirely_have_finite_odds() {
+    fn scores_that_separate_completely_have_finite_odds() {
         let scored: Vec<(f64, bool)> = (0..100).map(|i| (f64::from(i % 2), i % 2 == 1)).collect();
         let fitted = Calibration::fit(&scored);
         assert!((fitted.log_odds(1.0) - 51.0_f64.ln()).abs() < 1e-6);
     }
 
     #[test]
-    fn scores_that_say_nothing_have_even_odds() {
+    fn scores_without_information_have_even_odds() {
         let same: Vec<(f64, bool)> = (0..100).map(|i| (1.5, i % 2 == 1)).collect();
         assert!(Calibration::fit(&same).log_odds(1.5).abs() < 1e-9);
         let reversed: Vec<(f64, bool)> = (0..100).map(|i| (f64::from(i % 2), i % 2 == 0)).collect();

@@ -184,8 +184,8 @@ fn rules_that_nothing_passes_stop_the_run_and_say_which() {
     // Eight blocks of 128 places with two candidates each.
     assert_eq!(
         message,
-        "selection keeps less than one of 200 tokens: of 2048 documents in all 0 were kept, and dropped by loss_band 2048; \
-         loosen the rule that drops the most, under synthesis.selection"
+        "selection keeps fewer than one in 200 tokens: of 2048 documents, 0 were kept; dropped by rule: loss_band 2048; \
+         loosen the rule under synthesis.selection that drops the most"
     );
 }
 
@@ -194,7 +194,7 @@ fn a_detector_needs_natural_text() {
     let synthesis = selected(textbook(1000), rules(EVERY_RULE));
     let few: Documents = natural().iter().take(49).collect();
     let message = check(&synthesis, &few).unwrap_err().to_string();
-    assert!(message.contains("at least 50 natural documents, and there are 49"), "{message}");
+    assert!(message.contains("at least 50 natural documents to train its detector and found 49"), "{message}");
     check(&synthesis, &natural()).unwrap();
 }
 
