@@ -1,13 +1,35 @@
-//! A model in, a synthetic corpus out.
+//! Synthesis: how does a trained model write the corpus of the next generation?
 //!
-//! A [`SynthesisMethod`] says what each document is written from: nothing, keywords, a prefix, or a whole document. Document i of
-//! a corpus has its own source and its own random streams. A corpus is the beginning of the endless row of documents
-//! that the method would write, cut where its token budget is full. So neither the size of the requests made to the
-//! model nor the number of threads changes a token, and a larger budget only adds documents.
+//! A [`SynthesisMethod`] determines what each document is written from: the start token, keywords, a prefix, or a whole
+//! natural document. Documents are numbered without end, and each number has its own source and its own random streams. A
+//! corpus is the first documents of this sequence, cut where the token budget is used up. Neither the size of the requests
+//! made to the model nor the number of threads therefore changes a token, and a larger budget only adds documents.
 //!
-//! **Pitfall.** A document that is longer than the model's context goes on all the same, up to
-//! `synthesis.max_document_tokens`. Were it cut at the context, the next generation would read openings only, and
-//! that shift would be mistaken for collapse.
+//! **Pitfall.** A document may grow beyond the model's context, up to `synthesis.max_document_tokens`. If it were cut at the
+//! context, the next generation would train only on the openings of documents, and that shift would be mistaken for
+//! collapse.
+//!
+//! The table `[synthesis]` of an experiment file chooses the method and its settings:
+//!
+//! ```
+//! let file = r#"
+//!     name = "prefixes"
+//!     seeds = [1, 2]
+//!     generations = 2
+//!     corpus = { source = "world", train_tokens = 4000, heldout_tokens = 1000, reference_tokens = 8000 }
+//!     tokenizer = { vocab_size = 400 }
+//!     model = { kind = "ngram", order = 3 }
+//!     synthesis = { method = "continuation", prefix_tokens = 8, top_k = 50 }
+//!     [[arm]]
+//!     name = "unanchored"
+//!     mixture = "replace"
+//! "#;
+//! let experiment = genloss::config::parse(file, "prefixes.toml", &[])?;
+//! assert_eq!(experiment.synthesis.method.name(), "continuation");
+//! // As many tokens as the model was trained on, unless `tokens` is set.
+//! assert_eq!(experiment.synthesis.tokens.0, 4000);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod continuation;
 mod external;
@@ -29,7 +51,7 @@ use crate::selection::{SelectionError, SelectionRecord};
 use crate::stage::Stage;
 use crate::tokenizer::{Sentinels, Tokenizer, TokenizerError};
 use crate::units::Tokens;
-use selected::Selected;
+use selected::SelectiveWriter;
 use serde::{Deserialize, Serialize};
 
 pub use continuation::{Continuation, PrefixSource};
@@ -43,87 +65,89 @@ pub use settings::{SynthesisKinds, SynthesisSettings};
 pub use textbook::{Textbook, TextbookSeed};
 pub use token_edit::TokenEdit;
 
-/// What was really done to write a corpus.
+/// Summary of how a corpus was written, stored with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SynthesisRecord {
-    /// `"textbook"`, `"continuation"`, `"rephrase"`, …
+    /// Name of the method: `"textbook"`, `"continuation"`, `"rephrase"`, …
     pub method: String,
-    /// What documents were written from: `"start token"`, `"train split, 16 tokens"`.
+    /// [`Generator::source`]: `"start token"`, `"train split, 16 tokens"`.
     pub prompts: String,
-    /// The decoder that ran, in words: `"sampling, temperature 1, top-k 50"` or `"greedy"`.
+    /// Description of the decoder: `"sampling, temperature 1, top-k 50"` or `"greedy"`.
     pub decoding: String,
-    /// Documents of the corpus.
+    /// Documents of the corpus, including the last one, which the budget may cut.
     pub documents: u64,
-    /// Tokens of the corpus: exactly what was asked.
+    /// Tokens of the corpus; equal to the requested number.
     pub tokens: Tokens,
-    /// Documents that the model ended by itself.
+    /// Documents that end with an end-of-text token.
     pub ended: u64,
-    /// Documents cut at `max_document_tokens`. The last document may be neither: it is cut where the budget ends.
+    /// Documents cut at `max_document_tokens`. The last document may be neither ended nor cut: the budget ends within it.
     pub cut: u64,
-    /// Share of the tokens written, before selection, that stand as in the documents they were made from, where a method
-    /// leaves some of them.
+    /// Share of the tokens written, before selection, that were copied unchanged from natural documents. `None` if the
+    /// method copies none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_share: Option<f64>,
-    /// What selection did, where there was one.
+    /// `None` if every document was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<SelectionRecord>,
 }
 
-/// What documents may be written from.
+/// The texts that documents can be written from.
 #[derive(Clone, Copy)]
 pub struct Sources<'a> {
-    /// The part of the train split that the seed draws on.
+    /// The part of the train split that belongs to the seed.
     pub natural: &'a Documents,
-    /// What the generation before wrote; none at generation 0.
+    /// The corpus of the previous generation; `None` in generation 0.
     pub previous: Option<&'a Documents>,
-    /// How text becomes tokens.
+    /// The tokenizer of both texts and of the model.
     pub tokenizer: &'a Tokenizer,
 }
 
-/// What can go wrong in synthesis.
+/// Errors of synthesis.
 #[derive(Debug, thiserror::Error)]
 pub enum SynthesisError {
-    /// No document can be continued.
+    /// Every document is too short to be continued.
     #[error(
-        "of {documents} documents none is longer than the prefix of {prefix_tokens} tokens (the longest has {longest}); try a smaller synthesis.prefix_tokens"
+        "none of {documents} documents is longer than the prefix of {prefix_tokens} tokens (the longest has {longest}); try a smaller synthesis.prefix_tokens"
     )]
     NoPrefix {
-        /// Documents there are.
+        /// Number of documents that prefixes are taken from.
         documents: usize,
-        /// Tokens asked of each.
+        /// Tokens of a prefix.
         prefix_tokens: usize,
         /// Tokens of the longest document.
         longest: usize,
     },
-    /// The model writes nothing.
-    #[error("the model wrote {documents} documents without a single token")]
-    Silent {
-        /// Documents it wrote.
+    /// All documents of a request are empty.
+    #[error(
+        "the model wrote {documents} documents without a single token; train it longer, or change the decoding settings under synthesis"
+    )]
+    NoTokens {
+        /// Documents of the request.
         documents: usize,
     },
-    /// No word can be a keyword.
+    /// Every word occurs in all documents.
     #[error(
-        "none of {documents} natural documents has a word that the others lack; give more documents than one, or leave out synthesis.seed"
+        "none of {documents} natural documents has a word that the others lack; provide more than one document, or leave out synthesis.seed"
     )]
     NoKeyword {
-        /// Documents there are.
+        /// Number of natural documents.
         documents: usize,
     },
-    /// There is no document to rewrite.
-    #[error("there is no natural document to write from")]
+    /// The natural text that belongs to the seed is empty.
+    #[error("there is no natural document to write from; raise corpus.train_tokens")]
     NoSource,
-    /// A search cannot draw one token in the place of another.
+    /// `token-edit` is combined with a search decoder.
     #[error(
         "method = \"token-edit\" draws tokens one by one, and a search does not; leave out beams and contrastive_k"
     )]
     Search,
-    /// A text cannot be tokenised.
+    /// A prompt or an answer of the external command cannot be tokenized.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
-    /// The user's command failed.
+    /// The command of `method = "external"` failed.
     #[error(transparent)]
     External(#[from] ExternalError),
-    /// Selection keeps too little.
+    /// Selection keeps too little, or has too little natural text.
     #[error(transparent)]
     Selection(#[from] SelectionError),
     /// The model failed, or the run was interrupted.
@@ -131,25 +155,24 @@ pub enum SynthesisError {
     Model(#[from] ModelError),
 }
 
-/// What a corpus is cut from.
-struct Written {
+/// Documents to cut a corpus from, after selection.
+struct UncutCorpus {
     /// At least as many tokens as the corpus needs.
     documents: Documents,
     kept_share: Option<f64>,
     selection: Option<SelectionRecord>,
 }
 
-/// Documents of one request, at most. It bounds what is thrown away when an interrupt comes, and the memory of the
-/// prompts.
-const MOST_DOCUMENTS: u64 = 16_384;
-/// Documents of one request, at least: a model that writes in batches takes as long for one document as for these.
-const FEWEST_DOCUMENTS: u64 = 32;
+/// Maximum number of documents of one request. Limits the work lost to an interrupt, and the memory of the prompts.
+const MAX_REQUEST_DOCUMENTS: u64 = 16_384;
+/// Minimum number of documents of one request: a model that writes in batches takes as long for one as for this many.
+const MIN_REQUEST_DOCUMENTS: u64 = 32;
 
-/// Checks that documents can be written from `natural`.
+/// Checks before a run that documents can be written from `natural`.
 ///
 /// # Errors
-/// When no natural document is long enough for a prompt, there are too few to learn from what sets them apart, or the
-/// user's command is not there.
+/// Returns an error if no natural document is long enough for a prompt, there are too few to train a detector, or the
+/// external command does not exist.
 pub fn check(synthesis: &SynthesisSettings, natural: &Documents) -> Result<(), SynthesisError> {
     if synthesis.selection.needs_pilot() {
         selected::counterparts(synthesis, natural)?;
@@ -157,7 +180,8 @@ pub fn check(synthesis: &SynthesisSettings, natural: &Documents) -> Result<(), S
     synthesis.method.check_sources(natural)
 }
 
-/// What is lost of `natural` when its documents are rewritten: those that are longer than a document may become.
+/// A warning if the method rewrites documents and some of `natural` exceed `max_document_tokens`, so that their ends are
+/// lost.
 #[must_use]
 pub fn cut_sources(synthesis: &SynthesisSettings, natural: &Documents) -> Option<String> {
     let most = synthesis.max_document_tokens;
@@ -172,11 +196,12 @@ pub fn cut_sources(synthesis: &SynthesisSettings, natural: &Documents) -> Option
     })
 }
 
-/// Has `model` write a corpus of exactly `synthesis.tokens`. Selection asks `reference` how probable documents are.
+/// Writes a corpus of exactly `synthesis.tokens` tokens with `model`. Selection scores documents with `reference`, the
+/// model of generation 0.
 ///
 /// # Errors
-/// When there is nothing to write from, when the model writes nothing or fails, when selection keeps next to nothing, or
-/// when the run is interrupted.
+/// Returns an error if there is no text to write from, if the model fails or writes only empty documents, if selection
+/// drops nearly everything, or if the run is interrupted.
 pub fn write_corpus(
     model: &dyn LanguageModel,
     synthesis: &SynthesisSettings,
@@ -192,15 +217,15 @@ pub fn write_corpus(
         write_at_least(&*generator, synthesis, stage)
     } else {
         let natural = sources.natural;
-        Selected { generator: &*generator, reference, synthesis, natural }.write(stage)
+        SelectiveWriter { generator: &*generator, reference, synthesis, natural }.write(stage)
     };
     stage.end();
-    let Written { documents, kept_share, selection } = written?;
+    let UncutCorpus { documents, kept_share, selection } = written?;
     let corpus = documents.prefix(synthesis.tokens);
     let end = sources.tokenizer.special().end;
     let ended = corpus.iter().filter(|document| document.last() == Some(&end)).count();
-    let full = corpus.iter().filter(|document| document.len() >= synthesis.max_document_tokens);
-    let cut = full.filter(|document| document.last() != Some(&end)).count();
+    let at_limit = corpus.iter().filter(|document| document.len() >= synthesis.max_document_tokens);
+    let cut = at_limit.filter(|document| document.last() != Some(&end)).count();
     let record = SynthesisRecord {
         method: synthesis.method.name().to_owned(),
         prompts: generator.source(),
@@ -218,8 +243,8 @@ pub fn write_corpus(
     Ok((corpus, record))
 }
 
-/// Documents without sentinel tokens. A model never learns to write one; where it does all the same, once in very many
-/// tokens, it says nothing and is left out.
+/// Removes sentinel tokens. A sentinel is never a training target, but as its predicted probability is not zero, a model
+/// occasionally draws one.
 fn without_sentinels(documents: Documents, sentinels: Option<Sentinels>) -> Documents {
     let is_sentinel = |token: TokenId| sentinels.is_some_and(|sentinels| sentinels.contain(token));
     if !documents.flat().iter().any(|&token| is_sentinel(token)) {
@@ -232,29 +257,30 @@ fn without_sentinels(documents: Documents, sentinels: Option<Sentinels>) -> Docu
     cleaned
 }
 
-/// Asks for documents until there are at least as many tokens as the corpus needs.
+/// Requests documents until they have at least as many tokens as the corpus needs.
 fn write_at_least(
     generator: &dyn Generator,
     synthesis: &SynthesisSettings,
     stage: &Stage,
-) -> Result<Written, SynthesisError> {
+) -> Result<UncutCorpus, SynthesisError> {
     let mut written = Draft::default();
     while written.documents.tokens() < synthesis.tokens {
         let first_item = written.documents.len() as u64;
-        let end = first_item + documents_to_ask(&written.documents, synthesis);
+        let end = first_item + documents_to_request(&written.documents, synthesis);
         written.append(&generator.generate(first_item..end, stage)?)?;
     }
     let Draft { documents, kept } = written;
     let kept_share = kept.map(|kept| kept.0 as f64 / documents.tokens().0 as f64);
-    Ok(Written { documents, kept_share, selection: None })
+    Ok(UncutCorpus { documents, kept_share, selection: None })
 }
 
-/// How many documents may fill what is left: by the mean length so far, or, at first, by the greatest length.
-fn documents_to_ask(written: &Documents, synthesis: &SynthesisSettings) -> u64 {
+/// Estimated number of documents that fill the rest of the budget, from their mean length so far, or from the maximum
+/// length before the first request.
+fn documents_to_request(written: &Documents, synthesis: &SynthesisSettings) -> u64 {
     let left = synthesis.tokens.0 - written.tokens().0;
     let mean_tokens = match written.len() {
         0 => synthesis.max_document_tokens as f64,
         documents => written.tokens().0 as f64 / documents as f64,
     };
-    ((left as f64 / mean_tokens).ceil() as u64).clamp(FEWEST_DOCUMENTS.min(left), MOST_DOCUMENTS)
+    ((left as f64 / mean_tokens).ceil() as u64).clamp(MIN_REQUEST_DOCUMENTS.min(left), MAX_REQUEST_DOCUMENTS)
 }

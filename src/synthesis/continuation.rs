@@ -1,9 +1,10 @@
-//! *Continuation*: the model goes on from the beginning of a document: a natural one, or one that the generation before
-//! wrote.
+//! *Continuation*: the model continues the beginning of a natural document, or of one from the previous generation.
 //!
-//! The prefix is not part of what is written. If it were, part of every synthetic corpus would be natural text, and
-//! the loop would be anchored by it. Prefixes are cut by tokens, from documents in which something comes after them,
-//! each equally likely and with replacement.
+//! The prefix is the first `prefix_tokens` tokens of a document that is longer than that. Documents are drawn uniformly,
+//! with replacement.
+//!
+//! **Pitfall.** The prefix is not part of the written document. If it were, a part of every synthetic corpus would be
+//! natural text, which would anchor the loop.
 
 use super::SynthesisError;
 use super::method::{GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod};
@@ -15,7 +16,7 @@ use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The model continues the beginning of a document, which is not part of what is written.
+/// The model continues the beginning of a document, which is not part of the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Continuation {
@@ -53,7 +54,7 @@ impl SynthesisMethod for Continuation {
         let Self { prefix, prefix_tokens } = *self;
         if prefix == PrefixSource::Previous && prefix_tokens >= context.max_document_tokens {
             let message = format!(
-                "{prefix_tokens} leaves nothing to continue: documents of the previous generation have at most {} tokens (max_document_tokens); lower it",
+                "{prefix_tokens} leaves nothing to continue: documents of the previous generation have at most {} tokens (max_document_tokens); use a smaller value",
                 context.max_document_tokens
             );
             return Err(SettingError::new("prefix_tokens", message));
@@ -93,19 +94,21 @@ impl SynthesisMethod for Continuation {
     }
 }
 
-/// Prefixes of documents.
 struct Prefixes<'a> {
     documents: &'a Documents,
-    /// What they are, in words.
+    /// Description of `documents` for the record.
     from: &'static str,
     prefix_tokens: usize,
-    /// Documents longer than that.
+    /// Indices of the documents longer than a prefix; not empty.
     long_enough: Vec<usize>,
-    /// Where prefixes are chosen: not among the streams that the documents draw from.
+    /// Streams that choose prefixes; separate from those that draw tokens.
     key: StreamKey,
 }
 
-/// The documents longer than a prefix.
+/// Indices of the documents longer than a prefix.
+///
+/// # Errors
+/// Returns an error if there are none.
 fn long_enough(documents: &Documents, prefix_tokens: usize) -> Result<Vec<usize>, SynthesisError> {
     let lengths = documents.iter().map(<[TokenId]>::len);
     let long_enough: Vec<usize> = lengths
@@ -122,8 +125,8 @@ fn long_enough(documents: &Documents, prefix_tokens: usize) -> Result<Vec<usize>
 }
 
 impl Prompts for Prefixes<'_> {
-    fn prompt(&self, place: u64) -> &[TokenId] {
-        let chosen = self.key.stream(place).random_range(0..self.long_enough.len() as u64);
+    fn prompt(&self, slot: u64) -> &[TokenId] {
+        let chosen = self.key.stream(slot).random_range(0..self.long_enough.len() as u64);
         &self.documents.get(self.long_enough[chosen as usize])[..self.prefix_tokens]
     }
 

@@ -1,12 +1,14 @@
-//! *External*: a command of the user's writes the documents, such as a client of a large instruction-tuned model.
+//! *External*: a command supplied by the user writes the documents, such as a client of a large instruction-tuned model.
 //!
-//! For each request the command is started once. On its standard input it gets a line of JSON per natural document,
-//! `{"item": 17, "seed": 1234, "text": "…"}`, and on its standard output it answers with a line of JSON each, in the same
-//! order: `{"text": "…"}`. `item` numbers the documents of a corpus, and `seed` is a random number that is the same
-//! whenever the experiment is run again; a command that heeds it makes the run reproducible.
+//! The command is started once for each request. It reads a line of JSON for each natural document from standard input,
+//! `{"item": 17, "seed": 1234, "text": "…"}`, and writes a line of JSON for each to standard output, in the same order:
+//! `{"text": "…"}`. `item` numbers the documents of a corpus. `seed` is a random number that is the same whenever the
+//! experiment is repeated.
 //!
-//! Nothing that it does can hang or spoil a run: there is a time limit, and a failure, a line that is no answer, or a
-//! missing one is an error that names the line.
+//! A command cannot hang a run or corrupt its results: it has a time limit, and it is an error if it fails, if a line is not
+//! an answer, or if an answer is missing.
+//!
+//! **Pitfall.** The run is reproducible only if the command uses `seed` for all its random choices.
 
 mod process;
 
@@ -29,71 +31,71 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// What can go wrong with a command of the user's.
+/// Errors of the external command.
 #[derive(Debug, thiserror::Error)]
 pub enum ExternalError {
-    /// It could not be started.
+    /// The command cannot be started.
     #[error("synthesis.command: cannot start \"{program}\" (give a program on the PATH, or a path to one)")]
     Start {
-        /// The program.
+        /// First word of the command.
         program: String,
-        /// Why.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// It failed.
-    #[error("synthesis.command: \"{program}\" ended with {status}{said}")]
+    /// The command exited with a failure.
+    #[error("synthesis.command: \"{program}\" failed with {status}{stderr_tail}")]
     Failed {
-        /// The command.
+        /// Program and arguments.
         program: String,
-        /// How it ended.
+        /// Exit status.
         status: ExitStatus,
-        /// The end of what it wrote to standard error.
-        said: String,
+        /// `"; stderr: "` and the end of standard error, or empty.
+        stderr_tail: String,
     },
-    /// It took too long.
+    /// The command exceeded its time limit.
     #[error(
         "synthesis.command: \"{program}\" was stopped after {seconds} s, with {lines} of {documents} documents written; \
-         raise synthesis.timeout_seconds if that is too short{said}"
+         raise synthesis.timeout_seconds if that is too short{stderr_tail}"
     )]
     TooSlow {
-        /// The command.
+        /// Program and arguments.
         program: String,
-        /// The limit.
+        /// Time limit.
         seconds: f64,
-        /// Answers that came.
+        /// Answers received.
         lines: usize,
-        /// Answers that were due.
+        /// Answers expected.
         documents: usize,
-        /// The end of what it wrote to standard error.
-        said: String,
+        /// `"; stderr: "` and the end of standard error, or empty.
+        stderr_tail: String,
     },
-    /// A line of its output is no answer.
+    /// A line of the output is not an answer.
     #[error(
         "synthesis.command: line {line} of the output of \"{program}\" is not {{\"text\": \"…\"}}: {reason}: {excerpt}"
     )]
     Line {
-        /// The command.
+        /// Program and arguments.
         program: String,
-        /// From 1, within the request.
+        /// Line number within the request, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// Description of the syntax error.
         reason: String,
-        /// Its beginning.
+        /// First 120 characters of the line.
         excerpt: String,
     },
-    /// It answered too few documents.
+    /// The command exited before it had answered everything.
     #[error(
-        "synthesis.command: \"{program}\" gave {lines} answers, and {documents} documents were asked for: a line each{said}"
+        "synthesis.command: \"{program}\" gave {lines} answers to {documents} documents; write one line for each{stderr_tail}"
     )]
     TooFew {
-        /// The command.
+        /// Program and arguments.
         program: String,
-        /// Answers that came.
+        /// Answers received.
         lines: usize,
-        /// Answers that were due.
+        /// Answers expected.
         documents: usize,
-        /// The end of what it wrote to standard error.
-        said: String,
+        /// `"; stderr: "` and the end of standard error, or empty.
+        stderr_tail: String,
     },
 }
 
@@ -105,10 +107,10 @@ struct Question<'a> {
     text: &'a str,
 }
 
-/// Documents of one request, at most: what a failure throws away.
-const MOST_DOCUMENTS: u64 = 1024;
+/// Maximum number of documents of one request: those lost if the command fails.
+const MAX_REQUEST_DOCUMENTS: u64 = 1024;
 
-/// A command of the user's writes the documents.
+/// A command supplied by the user writes the documents.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct External {
@@ -163,7 +165,7 @@ impl SynthesisMethod for External {
     }
 }
 
-/// A command that writes documents.
+/// Generates documents by running the command.
 struct ExternalGenerator<'a> {
     command: &'a [String],
     limit: Duration,
@@ -173,16 +175,16 @@ struct ExternalGenerator<'a> {
     sources: Rotation<'a>,
 }
 
-/// Checks that there is such a program, without running it.
+/// Checks that the program exists, without running it.
 fn check_program(command: &[String]) -> Result<(), ExternalError> {
     let program = command.first().map_or("", String::as_str);
     let path = std::env::var_os("PATH").unwrap_or_default();
-    // A name with a folder in it is not looked for on the PATH.
-    let is_there = match program.contains('/') {
+    // As in a shell, a name that contains a folder is not looked up on the PATH.
+    let exists = match program.contains('/') {
         true => Path::new(program).is_file(),
         false => std::env::split_paths(&path).any(|folder| folder.join(program).is_file()),
     };
-    if is_there {
+    if exists {
         return Ok(());
     }
     let source = std::io::Error::from(std::io::ErrorKind::NotFound);
@@ -190,11 +192,11 @@ fn check_program(command: &[String]) -> Result<(), ExternalError> {
 }
 
 impl ExternalGenerator<'_> {
-    /// The lines that ask for documents `items`.
+    /// The command's input for documents `items`, one line each.
     fn questions(&self, items: Range<u64>, stage: &Stage) -> String {
         let mut lines = String::new();
         for (item, source) in items.clone().zip(self.sources.of(items)) {
-            // 53 bits, which every reader of JSON has.
+            // 53 bits, which JSON readers that use floating-point numbers represent exactly.
             let seed = stage.stream(item).random::<u64>() >> 11;
             let question = Question { item, seed, text: &self.tokenizer.decode(source) };
             lines +=
@@ -204,7 +206,7 @@ impl ExternalGenerator<'_> {
         lines
     }
 
-    /// The tokens of an answer, ended, and cut where documents are.
+    /// The tokens of an answer, with an end-of-text token, cut at the maximum length.
     fn document(&self, answer: &str) -> Result<Vec<TokenId>, SynthesisError> {
         let mut document = self.tokenizer.encode(answer)?;
         document.push(self.end);
@@ -215,7 +217,7 @@ impl ExternalGenerator<'_> {
 
 impl Generator for ExternalGenerator<'_> {
     fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
-        let items = items.start..items.end.min(items.start + MOST_DOCUMENTS);
+        let items = items.start..items.end.min(items.start + MAX_REQUEST_DOCUMENTS);
         let wanted = (items.end - items.start) as usize;
         let process = Process::start(self.command, self.questions(items, stage))?;
         let answers = process.answers(wanted, self.limit, stage)?;

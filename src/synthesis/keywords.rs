@@ -1,8 +1,8 @@
-//! *Textbook from keywords*: the topic is real and the text is not.
+//! *Textbook from keywords*: a natural document provides the topic, and the model writes the text.
 //!
-//! A prompt is the few words of a natural document that set it apart from the others, in the order in which they
-//! occur: those with the largest tf · ln(N / df) (Spärck Jones 1972), tf times in the document and in df of N documents.
-//! The words are not part of what is written.
+//! A prompt is the few words that characterize a natural document, in the order in which they occur: those with the
+//! largest tf-idf weight tf · ln(N / df) (Spärck Jones 1972), for a word that occurs tf times in the document and in df of N
+//! documents. The prompt is not part of the written document.
 
 use super::SynthesisError;
 use super::method::GeneratorContext;
@@ -14,10 +14,10 @@ use rayon::prelude::*;
 use std::collections::BTreeMap;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// Keywords of natural documents.
+/// Prompts made of the keywords of natural documents.
 pub(super) struct Keywords {
     count: usize,
-    /// The keywords of each document that has any.
+    /// The keywords of each document that has any, each with a space before it. Not empty.
     prompts: Vec<Vec<TokenId>>,
     key: StreamKey,
 }
@@ -41,7 +41,7 @@ impl Keywords {
     }
 }
 
-/// In how many texts each word occurs.
+/// The number of texts in which each word occurs.
 fn document_frequencies(texts: &[String]) -> BTreeMap<&str, usize> {
     let mut frequencies = BTreeMap::new();
     for text in texts {
@@ -55,8 +55,8 @@ fn document_frequencies(texts: &[String]) -> BTreeMap<&str, usize> {
     frequencies
 }
 
-/// The `count` words of `text` with the largest tf · ln(N / df), in the order in which they first occur. Words that are
-/// in every text set none apart.
+/// The `count` words of `text` with the largest tf · ln(N / df), in the order in which they first occur. Words that occur in
+/// every text have weight 0 and are never keywords.
 fn keywords<'a>(
     text: &'a str,
     frequencies: &BTreeMap<&str, usize>,
@@ -64,21 +64,23 @@ fn keywords<'a>(
     count: usize,
 ) -> Vec<&'a str> {
     let mut words: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
-    for (place, word) in text.unicode_words().enumerate() {
+    for (position, word) in text.unicode_words().enumerate() {
         let rarity = (texts as f64 / frequencies.get(word).copied().unwrap_or(texts) as f64).ln();
-        words.entry(word).or_insert((place, 0.0)).1 += rarity;
+        words.entry(word).or_insert((position, 0.0)).1 += rarity;
     }
     let mut words: Vec<(&str, (usize, f64))> =
         words.into_iter().filter(|(_, (_, weight))| *weight > 0.0).collect();
-    words.sort_by(|(_, (place, weight)), (_, (other, than))| than.total_cmp(weight).then(place.cmp(other)));
+    words.sort_by(|(_, (position, weight)), (_, (other_position, other_weight))| {
+        other_weight.total_cmp(weight).then(position.cmp(other_position))
+    });
     words.truncate(count);
-    words.sort_by_key(|(_, (place, _))| *place);
+    words.sort_by_key(|(_, (position, _))| *position);
     words.into_iter().map(|(word, _)| word).collect()
 }
 
 impl Prompts for Keywords {
-    fn prompt(&self, place: u64) -> &[TokenId] {
-        let chosen = self.key.stream(place).random_range(0..self.prompts.len() as u64);
+    fn prompt(&self, slot: u64) -> &[TokenId] {
+        let chosen = self.key.stream(slot).random_range(0..self.prompts.len() as u64);
         &self.prompts[chosen as usize]
     }
 
@@ -91,7 +93,8 @@ impl Prompts for Keywords {
 mod tests {
     use super::*;
 
-    /// "the" is everywhere: ln(3/3) = 0. "cat" twice in one of three texts: 2 ln 3; "sat" once: ln 3; "old" in two: ln 1.5.
+    /// "the" occurs in every text: ln(3/3) = 0. "cat" occurs twice, and in one of three texts: 2 ln 3; "sat" once: ln 3; "old"
+    /// once, and in two texts: ln 1.5.
     #[test]
     fn keywords_are_those_worked_out_by_hand() {
         let texts = ["the cat sat, the old cat", "the old dog", "the end"].map(str::to_owned);

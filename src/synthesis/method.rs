@@ -1,7 +1,7 @@
-//! The seam of synthesis: ways of writing a corpus.
+//! The interface of synthesis methods.
 //!
-//! A way of writing is a struct of its settings that implements [`SynthesisMethod`], in a file of its own, and one line in
-//! [`builtin_methods`]. A program that uses the library adds its own with [`Kinds::with`].
+//! A method is a struct of its settings that implements [`SynthesisMethod`]. To add one to the library, write it in a new
+//! file and add a line to [`builtin_methods`]; a program that uses the library registers its own with [`Kinds::with`].
 
 use super::continuation::Continuation;
 use super::external::External;
@@ -24,97 +24,98 @@ use std::ops::Range;
 use std::sync::Arc;
 use toml::Table;
 
-/// A way of writing a corpus, as a struct of its settings.
+/// The settings of a method that writes a corpus.
 pub trait SynthesisMethod: fmt::Debug + Send + Sync {
-    /// The value of `synthesis.method` that chooses it.
+    /// The value of `synthesis.method` that chooses the method.
     fn name() -> &'static str
     where
         Self: Sized;
 
-    /// Writes out the defaults that depend on other settings.
+    /// Inserts the defaults that depend on other settings into the method's table.
     fn complete(_table: &mut Table, _context: &MethodContext)
     where
         Self: Sized,
     {
     }
 
-    /// Checks whether the settings fit together and to the model.
+    /// Checks the settings against each other and against the model.
     ///
     /// # Errors
-    /// When they do not.
+    /// Returns an error if they contradict each other, or if the model cannot write this way.
     fn check(&self, _context: &MethodContext) -> Result<(), SettingError> {
         Ok(())
     }
 
-    /// Checks whether there is something to write from, before a run.
+    /// Checks before a run that documents can be written from the natural text of a seed.
     ///
     /// # Errors
-    /// When there is not.
+    /// Returns an error if the text, or another thing that the method needs, is missing.
     fn check_sources(&self, _natural: &Documents) -> Result<(), SynthesisError> {
         Ok(())
     }
 
-    /// The generator of one corpus.
+    /// Creates the generator of one corpus.
     ///
     /// # Errors
-    /// When there is nothing to write from.
+    /// Returns an error if there is no text to write from.
     fn generator<'a>(&'a self, context: GeneratorContext<'a>) -> GeneratorResult<'a>;
 
-    /// Which tokens of a corpus the model draws through the decoder.
+    /// The part of a corpus to which the decoding settings apply.
     fn drawn_tokens(&self) -> DrawnTokens {
         DrawnTokens::All
     }
 
-    /// Tokens at the beginning of a natural document that prompt the model and are not part of what is written.
+    /// Tokens at the beginning of a natural document that serve as the prompt and are not part of the written document.
     fn prompt_tokens(&self) -> usize {
         0
     }
 
-    /// Whether documents are written over natural documents, of which a longer one than a document may become is cut.
+    /// Whether each document is a modified natural document, cut at `max_document_tokens`.
     fn rewrites_documents(&self) -> bool {
         false
     }
 
-    /// Whether a deterministic decoder writes the same document for every candidate of a place.
+    /// Whether a deterministic decoder would write the same document for every candidate of a slot.
     fn candidates_differ_by_decoder_only(&self) -> bool {
         false
     }
 
-    /// Whether documents are written from those of the previous generation.
+    /// Whether documents are written from the corpus of the previous generation.
     fn reads_previous(&self) -> bool {
         false
     }
 }
 
-/// Which tokens of a corpus the model draws through the decoder.
+/// The tokens of a corpus that the decoder draws from the model's predictions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DrawnTokens {
     /// Every token.
     All,
-    /// Some; others are copied from natural documents.
+    /// Some tokens; the others are copied from natural documents.
     Some,
-    /// None: something else than the model writes.
+    /// No token: the corpus is not written by the model.
     None,
 }
 
-/// What the settings of a method are checked against.
+/// The other settings that those of a method are checked against.
 #[derive(Clone, Copy, Debug)]
 pub struct MethodContext<'a> {
     /// The model that writes.
     pub model: &'a dyn ModelKind,
-    /// How it is trained.
+    /// Training of this model.
     pub training: &'a TrainingSettings,
-    /// How its predictions become documents.
+    /// Decoder of the corpus.
     pub decoding: &'a DecodingStrategy,
-    /// Length of the longest document.
+    /// Length in tokens at which documents are cut.
     pub max_document_tokens: usize,
 }
 
 impl MethodContext<'_> {
-    /// Checks that a prompt of this many tokens leaves half the context to write in.
+    /// Checks that a prompt of this many tokens fills at most half the model's context. `key` is the setting to name in
+    /// the error.
     ///
     /// # Errors
-    /// When it does not.
+    /// Returns an error if the prompt is longer.
     pub fn check_prompt(&self, key: &str, tokens: usize) -> Result<(), SettingError> {
         match self.model.context_tokens() {
             Some(context) if tokens > context / 2 => {
@@ -128,72 +129,72 @@ impl MethodContext<'_> {
     }
 }
 
-/// What a generator writes with and from.
+/// The model, settings and texts of one corpus.
 #[derive(Clone)]
 pub struct GeneratorContext<'a> {
     /// The model that writes.
     pub model: &'a dyn LanguageModel,
-    /// How it writes.
+    /// Settings of the corpus.
     pub synthesis: &'a SynthesisSettings,
-    /// What it writes from.
+    /// Texts to write from.
     pub sources: Sources<'a>,
-    /// Where sources are drawn. (Tokens are drawn from the streams of the stage.)
+    /// Streams that choose sources and prompts. Tokens are drawn from the streams of the stage.
     pub key: StreamKey,
 }
 
 impl GeneratorContext<'_> {
-    /// The tokenizer's sentinels, if there are any.
+    /// The tokenizer's sentinels; `None` if it has none.
     #[must_use]
     pub fn sentinels(&self) -> Option<Sentinels> {
         self.sources.tokenizer.sentinels()
     }
 
-    /// The token that ends a document.
+    /// The end-of-text token.
     #[must_use]
     pub fn end(&self) -> TokenId {
         self.sources.tokenizer.special().end
     }
 
-    /// Documents that compete for one place.
+    /// Documents that compete for one slot; at least 1.
     #[must_use]
     pub fn candidates(&self) -> usize {
         self.synthesis.selection.candidates()
     }
 }
 
-/// A generator, or why there is none.
+/// The result of [`SynthesisMethod::generator`].
 pub type GeneratorResult<'a> = Result<Box<dyn Generator + 'a>, SynthesisError>;
 
 /// Writes the documents of one corpus.
 pub trait Generator {
-    /// Documents `items` of an endless sequence, or the first of them. A document depends on its number alone, not on the
-    /// others that are asked for.
+    /// Writes the documents numbered `items`, or only the first of them, but at least one. A document depends on its number
+    /// alone, never on the other documents of the request.
     ///
     /// # Errors
-    /// When the model or a command fails, or the run is interrupted.
+    /// Returns an error if the model or a command fails, or if the run is interrupted.
     fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError>;
 
-    /// What documents are written from, in words, with every setting: `"train split, 16 tokens"`.
+    /// Description of the source of documents for the record, with every setting: `"train split, 16 tokens"`.
     fn source(&self) -> String;
 }
 
-/// Documents that a generator wrote.
+/// Documents from one or more requests to a generator.
 #[derive(Debug, Default)]
 pub struct Draft {
-    /// The documents.
+    /// The documents in the order of their numbers.
     pub documents: Documents,
-    /// Tokens that are the same as in the documents that they were made from; None if the method copies none.
+    /// Number of tokens copied unchanged from the natural documents; `None` if the method copies none.
     pub kept: Option<Tokens>,
 }
 
 impl Draft {
-    /// Adds further documents.
+    /// Appends the documents of the next request.
     ///
     /// # Errors
-    /// When they have not a single token.
+    /// Returns an error if they have no token at all, so that further requests would not end.
     pub(super) fn append(&mut self, more: &Self) -> Result<(), SynthesisError> {
         if more.documents.tokens() == Tokens(0) {
-            return Err(SynthesisError::Silent { documents: more.documents.len() });
+            return Err(SynthesisError::NoTokens { documents: more.documents.len() });
         }
         more.documents.iter().for_each(|document| self.documents.push(document));
         self.kept = more.kept.map(|kept| Tokens(kept.0 + self.kept.unwrap_or_default().0));
@@ -206,7 +207,7 @@ impl Registered for dyn SynthesisMethod {
 }
 
 impl Kind<dyn SynthesisMethod> {
-    /// The method with settings of type `M`.
+    /// The registry entry of the method with settings of type `M`.
     #[must_use]
     pub fn of<M: SynthesisMethod + Settings + 'static>() -> Self {
         Self::new(M::name(), settings::schema_of::<M>(), |mut table, context| {
@@ -220,7 +221,7 @@ impl Kind<dyn SynthesisMethod> {
 
 const KEY: &str = "method";
 
-/// The methods that come with the library; the first one is the default.
+/// The methods of the library; the first one is the default.
 #[must_use]
 pub fn builtin_methods() -> Kinds<dyn SynthesisMethod> {
     Kinds::new(
@@ -236,7 +237,7 @@ pub fn builtin_methods() -> Kinds<dyn SynthesisMethod> {
     )
 }
 
-/// These settings as the choice of an experiment.
+/// Chooses a method by its settings, as an experiment file does.
 impl<M: SynthesisMethod + Settings + 'static> From<M> for Chosen<dyn SynthesisMethod> {
     fn from(method: M) -> Self {
         let own = settings::table_of(&method);

@@ -1,4 +1,4 @@
-//! Writing from prompts, which are not part of what is written.
+//! Documents that continue a prompt. The prompt is not part of the document.
 
 use super::method::{Draft, Generator, GeneratorContext};
 use super::settings::SynthesisSettings;
@@ -9,15 +9,15 @@ use crate::stage::Stage;
 use crate::tokenizer::Sentinels;
 use std::ops::Range;
 
-/// The prompts of the documents of a corpus.
+/// The prompts of one corpus.
 pub(super) trait Prompts {
-    /// The prompt of the documents that compete for place `place`.
-    fn prompt(&self, place: u64) -> &[TokenId];
-    /// Where prompts come from, in words.
+    /// The prompt of all candidates for a slot.
+    fn prompt(&self, slot: u64) -> &[TokenId];
+    /// Description of the prompts for the record.
     fn source(&self) -> String;
 }
 
-/// A model that writes from prompts.
+/// Generates documents by continuing prompts.
 pub(super) struct Prompted<'a, P> {
     model: &'a dyn LanguageModel,
     synthesis: &'a SynthesisSettings,

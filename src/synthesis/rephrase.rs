@@ -1,18 +1,20 @@
-//! *Rephrase*: a natural document, spans of which are written anew with both sides in view.
+//! *Rephrase*: a natural document in which the model rewrites spans, with the text on both sides as its context.
 //!
-//! Of a document's tokens the share `fidelity` stays: spans of `span_tokens`, chosen at random. What lies between them
-//! are gaps, and the model fills them from the first to the last:
+//! The share `fidelity` of a document's tokens is kept, as spans of `span_tokens` chosen at random. The model fills the gaps
+//! between them from left to right:
 //!
-//! | gap | what the model reads | how it ends |
-//! |---|---|---|
-//! | up to `view_tokens` long | prefix sentinel, the last `view_tokens` written, suffix sentinel, the next tokens that stay (up to `view_tokens`), middle sentinel | with an end-of-text token, or as long as what was there |
-//! | longer | what was written last; it goes on from there, until what is left to fill is `view_tokens` long | as above |
-//! | nothing that stays comes after it | what was written last | as the model ends documents |
+//! | gap | action | prompt | end of the filling |
+//! |---|---|---|---|
+//! | at most `view_tokens` long | infill | prefix sentinel, the last `view_tokens` written, suffix sentinel, up to `view_tokens` of the next kept span, middle sentinel | an end-of-text token, or the length of the gap |
+//! | longer | extend | the last `2 · view_tokens` written | when the rest of the gap is `view_tokens` long; that is infilled |
+//! | without a kept span after it | finish | the last `2 · view_tokens` written | an end-of-text token, or `max_document_tokens` |
 //!
-//! The first is fill-in-the-middle, which the model has learnt with `training.fim_share` (Bavarian et al. 2022; the order
-//! is prefix, suffix, middle). Nothing of a gap's own text is ever read: what stays is all that a rewritten document has
-//! of its source. With a fidelity of 1 it is a copy. With 0 there is one gap without anything before or after it, which
-//! is [textbook](super::textbook), token for token.
+//! The model learns infilling in training, with `training.fim_share` (fill-in-the-middle, Bavarian et al. 2022, in the order
+//! prefix, suffix, middle). It never reads the original text of a gap: the kept spans are all that a rewritten document
+//! shares with its source. A fidelity of 1 makes a copy. With 0 there is a single gap without context, and the result is that
+//! of [textbook](super::textbook), token for token.
+//!
+//! **Pitfall.** An n-gram model cannot infill, because it reads only the text to the left of a gap.
 
 use super::method::{
     Draft, DrawnTokens, Generator, GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod,
@@ -35,7 +37,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use toml::{Table, Value};
 
-/// Spans of a natural document are written again with both sides in view.
+/// The model rewrites spans of a natural document, with the text on both sides as its context.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rephrase {
@@ -54,7 +56,7 @@ pub struct Rephrase {
     pub view_tokens: usize,
 }
 
-/// Two views and three sentinels take half the context at most; the other half is to write in.
+/// Largest `view_tokens`: two views and three sentinels fill at most half the context, and the other half is for writing.
 fn widest_view(context: &MethodContext) -> usize {
     const WIDEST: usize = 1 << 20;
     context.model.context_tokens().map_or(WIDEST, |context| (context / 4).saturating_sub(2).max(1))
@@ -72,7 +74,7 @@ impl SynthesisMethod for Rephrase {
             Value::Float(view) => *view as i64,
             view => view.as_integer().unwrap_or(1),
         };
-        // What a model fills in is half a view long on average.
+        // Kept spans as long as the middles that a model fills in during training: half a view on average.
         table.entry("span_tokens").or_insert(Value::Integer((view / 2).max(1)));
     }
 
@@ -85,7 +87,7 @@ impl SynthesisMethod for Rephrase {
         }
         let fills_gaps = self.fidelity > 0.0 && self.fidelity < 1.0;
         if fills_gaps && !context.model.sees_both_sides() {
-            let message = "an n-gram model sees only the left side of a gap and cannot rephrase; use a transformer, or method = \"token-edit\"";
+            let message = "an n-gram model reads only the left side of a gap and cannot rephrase; use a transformer, or method = \"token-edit\"";
             return Err(SettingError::new("method", message));
         }
         if fills_gaps && context.training.fim_share == 0.0 {
@@ -117,7 +119,7 @@ impl SynthesisMethod for Rephrase {
     }
 }
 
-/// A model that rewrites documents.
+/// Generates documents by rewriting spans of natural ones.
 struct Rewriter<'a> {
     model: &'a dyn LanguageModel,
     synthesis: &'a SynthesisSettings,
@@ -129,45 +131,47 @@ struct Rewriter<'a> {
     spans: StreamKey,
 }
 
-/// How much is in view, and what marks it.
+/// The context of a gap.
 #[derive(Clone, Copy)]
 struct View {
+    /// Tokens on each side.
     tokens: usize,
-    /// None where a model never fills a gap that has two sides.
+    /// `None` if there are none in the tokenizer; no gap is infilled then.
     sentinels: Option<Sentinels>,
 }
 
-/// Streams of one round of filling lie so far apart: more than there are documents.
-const ROUND: u64 = 1 << 40;
+/// Difference between the stream numbers of a document in one pass and the next; larger than the number of documents.
+const PASS_STRIDE: u64 = 1 << 40;
 
 impl Rewriter<'_> {
-    /// One step of everything that is open. `round` names its random streams.
-    fn fill(&self, open: &mut [Rewriting], round: u64, stage: &Stage) -> Result<(), SynthesisError> {
+    /// Makes one request to the model for each unfinished document. `pass` counts the calls, from 0.
+    fn fill(&self, open: &mut [Rewriting], pass: u64, stage: &Stage) -> Result<(), SynthesisError> {
         let longest = self.synthesis.max_document_tokens;
-        // A document takes one step a round: the next one needs random streams of its own.
-        let steps: Vec<Option<Step>> = open.iter().map(|one| one.next(self.view.tokens)).collect();
-        for step in [Step::Ending, Step::Forward, Step::Bridge] {
-            let takes_it = |(one, next): (_, &Option<Step>)| (*next == Some(step)).then_some(one);
-            let mut these: Vec<&mut Rewriting> = open.iter_mut().zip(&steps).filter_map(takes_it).collect();
-            if these.is_empty() {
+        // Determined before any request, so that each document takes one action in a pass: the next action needs other
+        // random streams.
+        let actions: Vec<Option<GapAction>> = open.iter().map(|one| one.next(self.view.tokens)).collect();
+        for action in [GapAction::Finish, GapAction::Extend, GapAction::Infill] {
+            let takes_it = |(one, next): (_, &Option<GapAction>)| (*next == Some(action)).then_some(one);
+            let mut batch: Vec<&mut Rewriting> = open.iter_mut().zip(&actions).filter_map(takes_it).collect();
+            if batch.is_empty() {
                 continue;
             }
-            let items: Vec<u64> = these.iter().map(|one| one.item + round * ROUND).collect();
+            let items: Vec<u64> = batch.iter().map(|one| one.item + pass * PASS_STRIDE).collect();
             let mut prompts = Documents::new();
-            these.iter().for_each(|one| prompts.push(&one.prompt(step, self.view)));
+            batch.iter().for_each(|one| prompts.push(&one.prompt(action, self.view)));
             let request = GenerateRequest {
                 prompts: &prompts,
-                max_document_tokens: match step {
-                    Step::Ending => longest,
-                    Step::Forward => self.view.tokens,
-                    Step::Bridge => 2 * self.view.tokens,
+                max_document_tokens: match action {
+                    GapAction::Finish => longest,
+                    GapAction::Extend => self.view.tokens,
+                    GapAction::Infill => 2 * self.view.tokens,
                 },
                 decoding: &self.synthesis.decoding,
                 item: &|index| items[index],
             };
             let written = without_sentinels(self.model.generate(&request, stage)?, self.view.sentinels);
-            for (one, text) in these.iter_mut().zip(written.iter()) {
-                one.take(step, text, self.view.tokens, self.end);
+            for (one, text) in batch.iter_mut().zip(written.iter()) {
+                one.insert(action, text, self.view.tokens, self.end);
             }
         }
         Ok(())
@@ -181,15 +185,15 @@ impl Generator for Rewriter<'_> {
         let mut rewritings: Vec<Rewriting> = items
             .zip(sources)
             .map(|(item, source)| {
-                let stays = self.stays(source, &mut self.spans.stream(item));
-                Rewriting::new(item, source, &stays, longest)
+                let is_kept = self.choose_kept(source, &mut self.spans.stream(item));
+                Rewriting::new(item, source, &is_kept, longest)
             })
             .collect();
-        for round in 0.. {
+        for pass in 0.. {
             if rewritings.iter().all(|one| one.next(self.view.tokens).is_none()) {
                 break;
             }
-            self.fill(&mut rewritings, round, stage)?;
+            self.fill(&mut rewritings, pass, stage)?;
         }
         let kept = rewritings.iter().map(|one| one.kept as u64).sum();
         let documents = rewritings.iter().map(|one| one.text.as_slice()).collect();
@@ -205,9 +209,9 @@ impl Generator for Rewriter<'_> {
 }
 
 impl Rewriter<'_> {
-    /// Which tokens of a document stay: the share `fidelity`, to the nearest token, in spans. The token that ends the
-    /// document stays if the one before it does.
-    fn stays(&self, source: &[TokenId], stream: &mut Stream) -> Vec<bool> {
+    /// Chooses the tokens of a document to keep: the share `fidelity`, to the nearest token, in spans. The end-of-text token
+    /// is kept if the one before it is.
+    fn choose_kept(&self, source: &[TokenId], stream: &mut Stream) -> Vec<bool> {
         let body = source.len() - usize::from(source.last() == Some(&self.end));
         let mut left = (self.fidelity * body as f64).round() as usize;
         let offset = stream.random_range(0..self.span_tokens as u64) as usize;
@@ -215,95 +219,97 @@ impl Rewriter<'_> {
             .chain((offset..body).step_by(self.span_tokens).map(|at| at..body.min(at + self.span_tokens)))
             .collect();
         spans.shuffle(stream);
-        let mut stays = vec![false; source.len()];
+        let mut is_kept = vec![false; source.len()];
         for span in spans {
             let kept = span.len().min(left);
-            stays[span][..kept].fill(true);
+            is_kept[span][..kept].fill(true);
             left -= kept;
         }
         if body < source.len() {
-            stays[body] = if body == 0 { self.fidelity > 0.0 } else { stays[body - 1] };
+            is_kept[body] = if body == 0 { self.fidelity > 0.0 } else { is_kept[body - 1] };
         }
-        stays
+        is_kept
     }
 }
 
-/// Part of a document.
+/// Part of a source document.
 #[derive(Clone, Debug, PartialEq)]
-enum Piece<'a> {
-    /// It stays.
+enum Segment<'a> {
+    /// Tokens to copy.
     Kept(&'a [TokenId]),
-    /// So many tokens are to be written anew.
+    /// Number of tokens to rewrite.
     Gap(usize),
 }
 
-/// What can be done next for a document.
+/// The action of the model on the next gap of a document; see the table of the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum GapAction {
     /// Write to the end of the document.
-    Ending,
-    /// Write on; what stays is still far.
-    Forward,
-    /// Fill what is left of a gap.
-    Bridge,
+    Finish,
+    /// Write from left to right, as the next kept span is too far away to be read.
+    Extend,
+    /// Fill the rest of the gap with both sides as context.
+    Infill,
 }
 
 /// A document that is being rewritten.
 #[derive(Debug)]
 struct Rewriting<'a> {
     item: u64,
-    pieces: VecDeque<Piece<'a>>,
+    /// The part of the source after `text`. Starts with a gap, and gaps and kept spans alternate; empty at the end.
+    segments: VecDeque<Segment<'a>>,
+    /// The document so far, at most `longest` tokens.
     text: Vec<TokenId>,
-    /// Tokens of the text that stand as in the source.
+    /// Tokens of `text` copied from the source.
     kept: usize,
     longest: usize,
 }
 
 impl<'a> Rewriting<'a> {
-    fn new(item: u64, source: &'a [TokenId], stays: &[bool], longest: usize) -> Self {
-        let mut pieces = VecDeque::new();
+    fn new(item: u64, source: &'a [TokenId], is_kept: &[bool], longest: usize) -> Self {
+        let mut segments = VecDeque::new();
         let mut start = 0;
-        for run in stays.chunk_by(|a, b| a == b) {
+        for run in is_kept.chunk_by(|a, b| a == b) {
             let tokens = &source[start..start + run.len()];
-            pieces.push_back(if run[0] { Piece::Kept(tokens) } else { Piece::Gap(tokens.len()) });
+            segments.push_back(if run[0] { Segment::Kept(tokens) } else { Segment::Gap(tokens.len()) });
             start += run.len();
         }
-        let mut rewriting = Self { item, pieces, text: Vec::new(), kept: 0, longest };
-        rewriting.copy();
+        let mut rewriting = Self { item, segments, text: Vec::new(), kept: 0, longest };
+        rewriting.copy_kept();
         rewriting
     }
 
-    /// Copies what stays, up to the next gap.
-    fn copy(&mut self) {
-        while let Some(&Piece::Kept(tokens)) = self.pieces.front() {
+    /// Copies kept tokens up to the next gap.
+    fn copy_kept(&mut self) {
+        while let Some(&Segment::Kept(tokens)) = self.segments.front() {
             let room = self.longest.saturating_sub(self.text.len()).min(tokens.len());
             self.text.extend_from_slice(&tokens[..room]);
             self.kept += room;
-            self.pieces.pop_front();
+            self.segments.pop_front();
         }
         if self.text.len() >= self.longest {
-            self.pieces.clear();
+            self.segments.clear();
         }
     }
 
-    /// What is to be done; nothing for a document that is finished.
-    fn next(&self, view: usize) -> Option<Step> {
-        let gap = self.pieces.iter().find_map(|piece| match piece {
-            Piece::Gap(tokens) => Some(*tokens),
-            Piece::Kept(_) => None,
+    /// The next action; `None` for a finished document.
+    fn next(&self, view: usize) -> Option<GapAction> {
+        let gap = self.segments.iter().find_map(|segment| match segment {
+            Segment::Gap(tokens) => Some(*tokens),
+            Segment::Kept(_) => None,
         })?;
-        Some(match self.pieces.len() {
-            1 => Step::Ending,
-            _ if gap > view => Step::Forward,
-            _ => Step::Bridge,
+        Some(match self.segments.len() {
+            1 => GapAction::Finish,
+            _ if gap > view => GapAction::Extend,
+            _ => GapAction::Infill,
         })
     }
 
-    /// What the model reads for it.
-    fn prompt(&self, step: Step, view: View) -> Vec<TokenId> {
+    /// The model's prompt for an action.
+    fn prompt(&self, action: GapAction, view: View) -> Vec<TokenId> {
         let last = |tokens: usize| &self.text[self.text.len().saturating_sub(tokens)..];
-        match (step, view.sentinels, self.pieces.get(1)) {
-            (Step::Bridge, Some(sentinels), Some(Piece::Kept(after))) => {
+        match (action, view.sentinels, self.segments.get(1)) {
+            (GapAction::Infill, Some(sentinels), Some(Segment::Kept(after))) => {
                 let after = &after[..after.len().min(view.tokens)];
                 let Sentinels { prefix, suffix, middle } = sentinels;
                 [&[prefix], last(view.tokens), &[suffix], after, &[middle]].concat()
@@ -312,29 +318,29 @@ impl<'a> Rewriting<'a> {
         }
     }
 
-    /// Takes on what the model wrote.
-    fn take(&mut self, step: Step, written: &[TokenId], view: usize, end: TokenId) {
+    /// Adds the text that the model wrote for an action, and the kept tokens after it.
+    fn insert(&mut self, action: GapAction, written: &[TokenId], view: usize, end: TokenId) {
         let has_ended = written.last() == Some(&end);
         let body = &written[..written.len() - usize::from(has_ended)];
-        let Some(Piece::Gap(gap)) = self.pieces.pop_front() else { return };
-        match step {
-            Step::Ending => self.text.extend_from_slice(written),
-            Step::Forward => {
+        let Some(Segment::Gap(gap)) = self.segments.pop_front() else { return };
+        match action {
+            GapAction::Finish => self.text.extend_from_slice(written),
+            GapAction::Extend => {
                 let filled = &body[..body.len().min(gap - view)];
                 self.text.extend_from_slice(filled);
-                // A model that would end here is brought to what stays.
+                // If the model ended the document here, shorten the gap so that the next action infills it.
                 let left = gap - filled.len();
-                self.pieces.push_front(Piece::Gap(if has_ended { left.min(view) } else { left }));
+                self.segments.push_front(Segment::Gap(if has_ended { left.min(view) } else { left }));
             }
-            Step::Bridge => {
+            GapAction::Infill => {
                 let filled = if has_ended { body } else { &body[..body.len().min(gap)] };
                 self.text.extend_from_slice(filled);
             }
         }
         if self.text.len() >= self.longest {
             self.text.truncate(self.longest);
-            self.pieces.clear();
+            self.segments.clear();
         }
-        self.copy();
+        self.copy_kept();
     }
 }

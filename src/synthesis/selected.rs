@@ -1,15 +1,15 @@
-//! Writing until what selection keeps fills the corpus.
+//! Writes and selects documents until the kept ones fill the corpus.
 //!
-//! The row of documents is written and judged in blocks of a fixed number of places, whatever the budget, and judged in
-//! order up to the document that fills it. So what is kept depends on neither the budget nor the requests made to the
-//! model, and what was written beyond the last document that was judged is no part of the record.
+//! Documents are written in blocks of a fixed number of slots, whatever the budget, and judged in order up to the one that
+//! fills the corpus. The choice of a document therefore depends neither on the budget nor on the size of requests, and
+//! documents written after the last one judged are not counted in the record.
 //!
-//! The detector of importance resampling learns from documents of its own, whose numbers no corpus reaches: a document
-//! that it had learnt from would be told from natural text too well.
+//! **Pitfall.** A detector recognizes the documents that it was trained on too well. That of importance resampling is
+//! therefore trained on a pilot sample, whose document numbers no corpus reaches.
 
 use super::method::{Draft, Generator};
 use super::settings::SynthesisSettings;
-use super::{SynthesisError, Written};
+use super::{SynthesisError, UncutCorpus};
 use crate::documents::{Documents, TokenId};
 use crate::model::LanguageModel;
 use crate::seed::streams;
@@ -20,87 +20,92 @@ use crate::stage::Stage;
 use crate::units::Tokens;
 use std::ops::Range;
 
-/// Places of a block: as many groups of candidates are written at a time.
-const BLOCK_PLACES: u64 = 128;
-/// After so many blocks it is seen whether enough is kept.
+/// Slots of a block, for which candidates are written at the same time.
+const BLOCK_SLOTS: u64 = 128;
+/// Number of blocks between two checks that enough is kept.
 const WINDOW_BLOCKS: u64 = 8;
-/// Of so many tokens written per candidate of a place one must be kept, and more where importance resampling is to keep
-/// few.
-const LEAST_KEPT: u64 = 100;
-/// How far below what it is to keep importance resampling may come by chance.
-const FEWER_BY_CHANCE: f64 = 4.0;
-/// The number of the first document that the detector learns from.
-const PILOT: u64 = 1 << 32;
+/// At least one in this many tokens must be kept, times the candidates of a slot. Importance resampling with a high cost
+/// lowers the requirement further.
+const MAX_TOKENS_PER_KEPT: u64 = 100;
+/// Importance resampling may by chance keep this many times fewer documents than its cost says.
+const CHANCE_FACTOR: f64 = 4.0;
+/// Number of the first document of the pilot sample; larger than that of any candidate.
+const PILOT_START: u64 = 1 << 32;
 
-/// A corpus under selection.
-pub(super) struct Selected<'a> {
+/// Writes one corpus under selection.
+pub(super) struct SelectiveWriter<'a> {
     pub(super) generator: &'a dyn Generator,
     pub(super) reference: &'a dyn LanguageModel,
     pub(super) synthesis: &'a SynthesisSettings,
     pub(super) natural: &'a Documents,
 }
 
-impl Selected<'_> {
-    /// Writes until the documents that are kept have at least as many tokens as the corpus needs.
-    pub(super) fn write(&self, stage: &Stage) -> Result<Written, SynthesisError> {
-        let mut row = DocumentSequence {
+impl SelectiveWriter<'_> {
+    /// Writes until the kept documents have at least as many tokens as the corpus needs.
+    pub(super) fn write(&self, stage: &Stage) -> Result<UncutCorpus, SynthesisError> {
+        let mut sequence = DocumentSequence {
             generator: self.generator,
             stage: stage.unobserved(),
             tokens: Tokens(0),
             kept: None,
         };
-        let (selector, pilot_documents) = self.selector(&mut row, stage)?;
+        let (selector, pilot_documents) = self.selector(&mut sequence, stage)?;
         let mut corpus = SelectedCorpus {
             selector,
             budget: self.synthesis.tokens,
             kept: Documents::new(),
             pilot_documents,
-            judged: row.tokens,
+            judged: sequence.tokens,
         };
         let candidates = self.synthesis.selection.candidates() as u64;
-        let mut last = corpus.reached();
+        let mut last_check = corpus.token_counts();
         for block in 0.. {
             if corpus.is_full() {
                 break;
             }
             if block > 0 && block % WINDOW_BLOCKS == 0 {
-                last = corpus.grown_since(last, self.least_kept() * candidates)?;
+                last_check = corpus.check_yield(last_check, self.max_tokens_per_kept() * candidates)?;
             }
-            let first = block * BLOCK_PLACES * candidates;
-            let documents = row.documents(first..first + BLOCK_PLACES * candidates)?;
-            let losses = self.losses(&documents, &row.stage)?;
+            let first = block * BLOCK_SLOTS * candidates;
+            let documents = sequence.documents(first..first + BLOCK_SLOTS * candidates)?;
+            let losses = self.losses(&documents, &sequence.stage)?;
             let block: Vec<Candidate> = (first..)
                 .zip(documents.iter().zip(losses))
                 .map(|(item, (document, loss_nats))| Candidate { item, document, loss_nats })
                 .collect();
             corpus.judge(block.chunks(candidates as usize), stage);
         }
-        Ok(Written {
-            kept_share: row.kept.map(|tokens| tokens.0 as f64 / row.tokens.0 as f64),
+        Ok(UncutCorpus {
+            kept_share: sequence.kept.map(|tokens| tokens.0 as f64 / sequence.tokens.0 as f64),
             selection: Some(corpus.record()),
             documents: corpus.kept,
         })
     }
 
-    fn least_kept(&self) -> u64 {
+    /// Tokens written per token kept, for each candidate of a slot, above which selection is given up.
+    fn max_tokens_per_kept(&self) -> u64 {
         let cost = self.synthesis.selection.documents_per_kept();
-        LEAST_KEPT.max((FEWER_BY_CHANCE * cost) as u64)
+        MAX_TOKENS_PER_KEPT.max((CHANCE_FACTOR * cost) as u64)
     }
 
-    /// The rules at the start of the corpus, and the number of documents that they learned from.
-    fn selector(&self, row: &mut DocumentSequence, stage: &Stage) -> Result<(Selector, u64), SynthesisError> {
+    /// The selector of the corpus, and the number of documents written for the pilot sample.
+    fn selector(
+        &self,
+        sequence: &mut DocumentSequence,
+        stage: &Stage,
+    ) -> Result<(Selector, u64), SynthesisError> {
         let selection = &self.synthesis.selection;
         if !selection.needs_pilot() {
             return Ok((Selector::new(selection, None, stage.key()), 0));
         }
         let natural = counterparts(self.synthesis, self.natural)?;
-        let written = row.documents(PILOT..PILOT + natural.len() as u64)?;
-        let stream = row.stage.at(streams::DETECTOR).stream(0);
+        let written = sequence.documents(PILOT_START..PILOT_START + natural.len() as u64)?;
+        let stream = sequence.stage.at(streams::DETECTOR).stream(0);
         let mut pilot = Pilot { natural: &natural, written: &written, stream };
         Ok((Selector::new(selection, Some(&mut pilot), stage.key()), written.len() as u64))
     }
 
-    /// The mean loss of each document under the reference model, if a rule asks for it.
+    /// The mean loss of each document under the reference model in nats per token; all `None` if no rule needs it.
     fn losses(&self, documents: &Documents, stage: &Stage) -> Result<Vec<Option<f64>>, SynthesisError> {
         if !self.synthesis.selection.needs_losses() {
             return Ok(vec![None; documents.len()]);
@@ -109,11 +114,11 @@ impl Selected<'_> {
     }
 }
 
-/// Natural documents as the method would have them, were it a perfect writer: what comes after the prefix of a
-/// continuation, and of that what a document may hold.
+/// Natural documents as a perfect model would write them: without the prefix of a continuation, and cut at the maximum
+/// length.
 ///
 /// # Errors
-/// When there are too few for a detector.
+/// Returns an error if there are too few to train a detector.
 pub(super) fn counterparts(
     synthesis: &SynthesisSettings,
     natural: &Documents,
@@ -129,17 +134,18 @@ pub(super) fn counterparts(
     Ok(counterparts)
 }
 
-/// The endless row of documents, and what was written of it.
+/// The numbered documents of the generator, with counts of what was written so far.
 struct DocumentSequence<'a> {
     generator: &'a dyn Generator,
     stage: Stage<'a>,
+    /// Tokens written so far.
     tokens: Tokens,
-    /// Tokens of these that stand as in their source, where the method leaves some.
+    /// Of these, tokens copied unchanged from natural documents; `None` if the method copies none.
     kept: Option<Tokens>,
 }
 
 impl DocumentSequence<'_> {
-    /// Documents `items`, in as many requests as the generator needs.
+    /// Writes documents `items`, in as many requests as the generator needs.
     fn documents(&mut self, items: Range<u64>) -> Result<Documents, SynthesisError> {
         let mut draft = Draft::default();
         while (draft.documents.len() as u64) < items.end - items.start {
@@ -152,20 +158,20 @@ impl DocumentSequence<'_> {
     }
 }
 
-/// What was kept so far, and of how much.
+/// The corpus kept so far.
 struct SelectedCorpus {
     selector: Selector,
     budget: Tokens,
     kept: Documents,
-    /// Documents that rules learned from.
+    /// Documents written for the pilot sample.
     pilot_documents: u64,
-    /// Tokens of all documents that were judged or learnt from.
+    /// Tokens of all documents that were judged, and of the pilot sample.
     judged: Tokens,
 }
 
-/// Tokens that were kept, and of how many.
+/// Tokens kept and judged up to some point.
 #[derive(Clone, Copy)]
-struct Reached {
+struct TokenCounts {
     kept: Tokens,
     judged: Tokens,
 }
@@ -175,11 +181,11 @@ impl SelectedCorpus {
         self.kept.tokens() >= self.budget
     }
 
-    fn reached(&self) -> Reached {
-        Reached { kept: self.kept.tokens(), judged: self.judged }
+    fn token_counts(&self) -> TokenCounts {
+        TokenCounts { kept: self.kept.tokens(), judged: self.judged }
     }
 
-    /// Judges groups of candidates until the corpus is full.
+    /// Judges groups of candidates in order, until the corpus is full.
     fn judge<'b>(&mut self, groups: impl Iterator<Item = &'b [Candidate<'b>]>, stage: &Stage) {
         for group in groups {
             if self.is_full() {
@@ -194,12 +200,12 @@ impl SelectedCorpus {
         }
     }
 
-    /// What is reached now.
+    /// Checks the share of tokens kept since `last`, and returns the current counts.
     ///
     /// # Errors
-    /// When since `last` fewer than one of `least` tokens was kept.
-    fn grown_since(&self, last: Reached, least: u64) -> Result<Reached, SelectionError> {
-        let now = self.reached();
+    /// Returns an error if fewer than one in `least` tokens was kept.
+    fn check_yield(&self, last: TokenCounts, least: u64) -> Result<TokenCounts, SelectionError> {
+        let now = self.token_counts();
         if (now.kept.0 - last.kept.0) * least >= now.judged.0 - last.judged.0 {
             return Ok(now);
         }

@@ -1,4 +1,6 @@
-//! `[synthesis]`: how a model writes its corpus.
+//! The table `[synthesis]`: how a model writes its corpus.
+//!
+//! Its keys belong to the table itself, to the method, to the decoder, or to selection; each group is read by its owner.
 
 use super::method::{MethodContext, SynthesisMethod};
 use super::textbook::Textbook;
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use toml::{Table, Value};
 
-/// How a model writes its corpus: by a method, through a decoder, and which documents of it are kept.
+/// The settings under which a model writes its corpus.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SynthesisSettings {
@@ -50,7 +52,7 @@ const fn plain() -> DecodingStrategy {
 const SELECTION: &str = "selection";
 
 impl SynthesisSettings {
-    /// Writes a corpus of this many tokens from nothing, by plain sampling, and keeps everything.
+    /// Settings for a corpus of this many tokens, written from the start token by plain sampling, without selection.
     #[must_use]
     pub fn textbook(tokens: Tokens) -> Self {
         Self {
@@ -62,7 +64,7 @@ impl SynthesisSettings {
         }
     }
 
-    /// Writes out the default that depends on the corpus.
+    /// Inserts the default of `tokens`, which is that of `corpus.train_tokens`.
     pub(crate) fn complete(table: &mut Table, train_tokens: Tokens) {
         let tokens = i64::try_from(train_tokens.0).unwrap_or(i64::MAX);
         table.entry("tokens").or_insert(Value::Integer(tokens));
@@ -71,7 +73,7 @@ impl SynthesisSettings {
     /// Reads the table `[synthesis]` for a model of this kind.
     ///
     /// # Errors
-    /// When a key is unknown, or a value makes no sense.
+    /// Returns an error if a key is unknown, a value is invalid, or settings contradict each other or the model.
     pub fn read(
         table: Table,
         available: &SynthesisKinds,
@@ -95,22 +97,24 @@ impl SynthesisSettings {
     }
 
     fn check(&self) -> Result<(), SettingError> {
-        let are_copies = self.decoding.is_deterministic() && self.method.candidates_differ_by_decoder_only();
-        if let Some((rule, _)) = self.selection.rules().find(|(_, rule)| are_copies && rule.candidates() > 1)
+        let candidates_are_copies =
+            self.decoding.is_deterministic() && self.method.candidates_differ_by_decoder_only();
+        if let Some((rule, _)) =
+            self.selection.rules().find(|(_, rule)| candidates_are_copies && rule.candidates() > 1)
         {
-            let message = "candidates would be copies of each other: this decoder writes the same document for the same prompt; sample, or leave it out";
+            let message = "candidates would be copies of each other: this decoder writes the same document for the same prompt; use sampling, or leave it out";
             return Err(SettingError::new(format!("{SELECTION}.{rule}"), message));
         }
         Ok(())
     }
 
-    /// The settings as a table, every default written out.
+    /// The table `[synthesis]`, with every default written out.
     #[must_use]
     pub fn table(&self) -> Table {
         self.with_method(self.method.table())
     }
 
-    /// The settings that results depend on.
+    /// The table `[synthesis]` without the settings that no result depends on.
     #[must_use]
     pub fn result_table(&self) -> Table {
         self.with_method(self.method.result_table())
@@ -128,13 +132,13 @@ impl SynthesisSettings {
 /// The methods and the selection rules that an experiment may choose.
 #[derive(Clone)]
 pub struct SynthesisKinds {
-    /// Ways of writing.
+    /// Methods, by the value of `synthesis.method`.
     pub methods: Kinds<dyn SynthesisMethod>,
-    /// Rules of selection.
+    /// Rules, by their keys in `[synthesis.selection]`.
     pub rules: SelectionRules,
 }
 
-/// A table `[synthesis]` by whom its keys belong to.
+/// The table `[synthesis]`, split by the owners of its keys.
 struct Groups {
     own: Table,
     method: Table,
@@ -178,9 +182,9 @@ impl SynthesisKinds {
         Ok(groups)
     }
 
-    /// The table of an arm or of the writer with what it inherits from the experiment's. One that turns to another method,
-    /// or to another decoder, leaves behind the settings of the experiment's. A selection is inherited as a whole, so that
-    /// an empty table selects nothing.
+    /// The table of an arm, or of a teacher, completed with the settings that it inherits from the experiment's table. If it
+    /// chooses another method or decoder, it does not inherit the settings of the experiment's method or decoder. The table
+    /// `selection` is inherited or replaced as a whole, so that an empty one turns selection off.
     #[must_use]
     pub fn inherit(&self, own: Table, base: &Table) -> Table {
         let methods = &self.methods;
@@ -192,7 +196,7 @@ impl SynthesisKinds {
             inherited.retain(|key, _| !of_methods.contains(&key));
         }
         if own.contains_key("seed") {
-            // Keywords are a setting of the seed.
+            // The number of keywords belongs to the experiment's seed.
             inherited.remove("keywords");
         }
         let own_decoding = own.iter().filter(|(key, _)| decoding.contains(*key));
@@ -202,7 +206,7 @@ impl SynthesisKinds {
         inherited
     }
 
-    /// The JSON Schema of the table.
+    /// The JSON Schema of the table `[synthesis]`.
     #[must_use]
     pub fn schema(&self) -> Json {
         let own = schema_of::<SynthesisSettings>();

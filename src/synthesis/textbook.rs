@@ -1,4 +1,4 @@
-//! *Textbook*: the model writes freely, from its start token alone or from keywords of a natural document.
+//! *Textbook*: the model writes whole documents from its start token alone, or from keywords of a natural document.
 
 use super::keywords::Keywords;
 use super::method::{GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod};
@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-/// The model writes freely.
+/// The model writes whole documents from its start token or from keywords.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Textbook {
@@ -33,7 +33,7 @@ pub enum TextbookSeed {
 }
 
 impl Textbook {
-    /// Documents that start from this many keywords.
+    /// Settings for documents that start from this many keywords.
     #[must_use]
     pub fn from_keywords(keywords: usize) -> Self {
         Self { seed: TextbookSeed::Keywords, keywords: Some(keywords) }
@@ -80,7 +80,6 @@ impl SynthesisMethod for Textbook {
     }
 }
 
-/// Empty prompts.
 struct NoPrompts;
 
 impl Prompts for NoPrompts {

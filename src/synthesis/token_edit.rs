@@ -1,11 +1,11 @@
-//! *Token edit*: a natural document, some of whose tokens are drawn anew from the model's prediction.
+//! *Token edit*: a natural document in which some tokens are replaced by samples from the model's prediction.
 //!
-//! A token of probability p, given the natural document before it, is drawn anew with probability p^sharpness: the
-//! surer the model, the sooner it has its way. Zhu et al. (2024) draw anew where p is at least 0.99, a step at which
-//! p^69 is one half. With a sharpness of 0 every token is drawn anew. It takes one pass of scoring and writes nothing
-//! from its own text, so that a document stays as long as it was.
+//! A token with probability p, given the natural text before it, is redrawn with probability p^sharpness, so that tokens
+//! are redrawn where the model is confident. Zhu et al. (2024) redraw all tokens with p of at least 0.99; p^69 is one half
+//! at that threshold. With a sharpness of 0 every token is redrawn. All predictions are conditioned on the natural text,
+//! never on redrawn tokens: one scoring pass suffices, and the length of a document does not change.
 //!
-//! The end-of-text token stays where it is, and is never drawn in place of another.
+//! The end-of-text token is neither replaced nor drawn in place of another token.
 
 use super::SynthesisError;
 use super::method::{
@@ -72,7 +72,7 @@ impl SynthesisMethod for TokenEdit {
     }
 }
 
-/// A model that edits documents.
+/// Generates documents by redrawing tokens of natural ones.
 struct TokenEditor<'a> {
     model: &'a dyn LanguageModel,
     decoding: &'a SamplingSettings,
@@ -84,8 +84,8 @@ struct TokenEditor<'a> {
 }
 
 impl TokenEditor<'_> {
-    /// Whether a token is the end of a document, or a sentinel.
-    fn says_nothing(&self, token: TokenId) -> bool {
+    /// Whether a token is the end-of-text token or a sentinel.
+    fn is_control(&self, token: TokenId) -> bool {
         token == self.end || self.sentinels.is_some_and(|sentinels| sentinels.contain(token))
     }
 }
@@ -98,7 +98,7 @@ impl Generator for TokenEditor<'_> {
             .into_iter()
             .map(|source| &source[..source.len().min(self.longest)])
             .collect();
-        // Two numbers a token: whether it is drawn anew, and which one comes.
+        // Two random numbers for each token: one decides whether it is redrawn, the other one draws the replacement.
         let (mut chances, mut uniforms) = (Vec::new(), Vec::new());
         for (item, original) in items.zip(originals.iter()) {
             let mut stream = stage.stream(item);
@@ -115,7 +115,7 @@ impl Generator for TokenEditor<'_> {
             edited.clear();
             for (&token, (redrawn, chance)) in original.iter().zip(&mut edits) {
                 let is_edited = chance < (f64::from(redrawn.log_probability) * self.sharpness).exp();
-                let stays = self.says_nothing(token) || self.says_nothing(redrawn.token);
+                let stays = self.is_control(token) || self.is_control(redrawn.token);
                 edited.push(if is_edited && !stays { redrawn.token } else { token });
             }
             kept += edited.iter().zip(original).filter(|(new, old)| new == old).count() as u64;
@@ -125,6 +125,6 @@ impl Generator for TokenEditor<'_> {
     }
 
     fn source(&self) -> String {
-        format!("train split, tokens of probability p drawn anew with probability p^{}", self.sharpness)
+        format!("train split, tokens of probability p redrawn with probability p^{}", self.sharpness)
     }
 }

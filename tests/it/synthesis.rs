@@ -214,10 +214,10 @@ fn documents_that_end_at_once_fill_a_corpus_too() {
 }
 
 #[test]
-fn a_model_that_says_nothing_is_an_error_and_one_that_hardly_speaks_is_not() {
+fn only_a_request_without_any_token_is_an_error() {
     let silent = Fake(|_, _: &[TokenId]| Vec::new());
     let refused = write_with(&silent, &textbook(100), &natural(), &stage());
-    assert!(matches!(refused, Err(SynthesisError::Silent { .. })));
+    assert!(matches!(refused, Err(SynthesisError::NoTokens { .. })));
     let seldom = Fake(|item, _: &[TokenId]| if item % 10 == 3 { vec![5, SPECIAL.end] } else { Vec::new() });
     let (corpus, _) = write_with(&seldom, &textbook(101), &natural(), &stage()).unwrap();
     assert_eq!(corpus.tokens(), Tokens(101));

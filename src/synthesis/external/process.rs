@@ -1,8 +1,8 @@
-//! One external command at work on one request: fed, read, watched, and stopped together with everything it started.
+//! Runs the external command on one request, and stops it together with every process that it started.
 //!
-//! The command leads a process group of its own, and is not reaped before that group has been killed: until then the
-//! operating system cannot give its number to another group. The crate process-wrap reaps a finished command first and
-//! then no longer signals what the command has left running, so it cannot replace this code.
+//! The command leads a new process group, and is not reaped before that group has been killed: until then the operating
+//! system cannot reuse the group's number. The crate process-wrap cannot replace this code: it reaps a finished command
+//! first, and then no longer signals the processes that the command left running.
 
 use super::{ExternalError, SynthesisError};
 use crate::model::ModelError;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 const MAX_LINE_BYTES: u64 = 1 << 26;
 
-/// Time for a command to exit after its last answer, and for processes that it started to answer after it has exited.
+/// Time for a command to exit after its last answer, and for its child processes to answer after it has exited.
 const EXIT_GRACE_PERIOD: Duration = Duration::from_secs(2);
 
 /// Interval at which the time limit and interruption by the user are checked.
@@ -29,7 +29,7 @@ type NumberedLine = (usize, Vec<u8>);
 pub(super) struct Process {
     command: String,
     child: Child,
-    /// Lines of output; blank ones are left out.
+    /// Lines of output, without blank ones.
     lines: Receiver<std::io::Result<NumberedLine>>,
     stderr_tail: JoinHandle<String>,
 }
@@ -53,11 +53,12 @@ impl Process {
         Ok(Self { command: command.join(" "), child, lines, stderr_tail })
     }
 
-    /// Reads the texts of `wanted` answers, waits for the command to exit, and stops whatever it leaves running.
+    /// Reads `wanted` answers, waits for the command to exit, stops every process that it left running, and returns the
+    /// texts of the answers.
     ///
     /// # Errors
-    /// If the command fails, exceeds `limit`, or answers too little, too much or in another form; or if the user
-    /// interrupts the stage.
+    /// Returns an error if the command fails, exceeds `limit`, or gives too few, too many or malformed answers; or if the
+    /// user interrupts the stage.
     pub(super) fn answers(
         mut self,
         wanted: usize,
@@ -82,7 +83,7 @@ impl Process {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) if !self.has_exited() => {}
-                // Processes that it started may keep the output open, and still answer.
+                // Child processes may keep the output open, and still answer.
                 Err(RecvTimeoutError::Timeout) if answers.len() < wanted => {
                     deadline = deadline.min(Instant::now() + EXIT_GRACE_PERIOD);
                 }
@@ -93,7 +94,7 @@ impl Process {
         Ok(answers)
     }
 
-    /// The text of an answer. If the line is not one, the command is stopped.
+    /// Returns the text of an answer. Stops the command if the line is malformed, or one too many.
     fn parse(
         &mut self,
         line: std::io::Result<NumberedLine>,
@@ -103,7 +104,7 @@ impl Process {
         let (number, reason, line) = match line {
             Err(error) => (answered + 1, error.to_string(), Vec::new()),
             Ok((number, line)) if answered == wanted => {
-                (number, format!("{wanted} documents were asked for"), line)
+                (number, format!("only {wanted} documents were requested"), line)
             }
             Ok((number, line)) => match text_of(&line) {
                 Ok(text) => return Ok(text),
@@ -128,7 +129,7 @@ impl Process {
         Ok(())
     }
 
-    /// Stops a command that exceeded its time limit.
+    /// Stops a command that exceeded its time limit, and describes it.
     fn too_slow(mut self, lines: usize, documents: usize, limit: Duration) -> ExternalError {
         self.stop();
         ExternalError::TooSlow {
@@ -136,11 +137,11 @@ impl Process {
             seconds: limit.as_secs_f64(),
             lines,
             documents,
-            said: self.said(),
+            stderr_tail: self.stderr_tail(),
         }
     }
 
-    /// Whether the command has exited. It is not reaped.
+    /// Whether the command has exited. Does not reap it.
     fn has_exited(&mut self) -> bool {
         #[cfg(unix)]
         {
@@ -155,9 +156,9 @@ impl Process {
         }
     }
 
-    /// Waits until `deadline` for the exit of a command that has closed its output or answered everything, stops what it
-    /// left running, and checks its exit status. The status of one that has answered everything but does not exit does
-    /// not matter.
+    /// Waits until `deadline` for a command that has closed its output or answered everything to exit, stops the processes
+    /// that it left running, and checks its exit status. A command that has answered everything but does not exit is
+    /// stopped without an error.
     fn finish(
         mut self,
         lines: usize,
@@ -174,10 +175,12 @@ impl Process {
         let status = self.child.wait().ok().filter(|_| has_exited).unwrap_or_default();
         let program = self.command.clone();
         if !status.success() {
-            return Err(ExternalError::Failed { program, status, said: self.said() }.into());
+            return Err(ExternalError::Failed { program, status, stderr_tail: self.stderr_tail() }.into());
         }
         if lines < documents {
-            return Err(ExternalError::TooFew { program, lines, documents, said: self.said() }.into());
+            return Err(
+                ExternalError::TooFew { program, lines, documents, stderr_tail: self.stderr_tail() }.into()
+            );
         }
         Ok(())
     }
@@ -192,19 +195,19 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// The end of standard error of a stopped command, to append to a message.
-    fn said(self) -> String {
+    /// `"; stderr: "` and the end of a stopped command's standard error, to append to a message; empty if there is none.
+    fn stderr_tail(self) -> String {
         let deadline = Instant::now() + POLL_INTERVAL * 10;
         while !self.stderr_tail.is_finished() && Instant::now() < deadline {
             std::thread::sleep(POLL_INTERVAL / 10);
         }
         let is_complete = self.stderr_tail.is_finished();
         let tail = if is_complete { self.stderr_tail.join().unwrap_or_default() } else { String::new() };
-        if tail.is_empty() { tail } else { format!("; it said: {tail}") }
+        if tail.is_empty() { tail } else { format!("; stderr: {tail}") }
     }
 }
 
-/// Sends every line that is not blank, until the output is closed or nobody receives.
+/// Sends every line that is not blank, until the output or the channel is closed.
 fn send_lines(output: ChildStdout, lines: &Sender<std::io::Result<NumberedLine>>) {
     let mut reader = BufReader::new(output);
     for number in 1.. {
@@ -221,14 +224,14 @@ fn send_lines(output: ChildStdout, lines: &Sender<std::io::Result<NumberedLine>>
     }
 }
 
-/// The `text` of a line of JSON; the error says why there is none.
+/// The `text` of a line of JSON.
 fn text_of(line: &[u8]) -> Result<String, String> {
     let answer: Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     let text = answer.get("text").and_then(Value::as_str).map(str::to_owned);
-    text.ok_or_else(|| "it has no \"text\" that is a string".to_owned())
+    text.ok_or_else(|| "there is no string \"text\"".to_owned())
 }
 
-/// Reads a stream to its end and returns the last 2000 bytes as text.
+/// Reads a stream to its end and returns its last 2000 bytes as trimmed text.
 fn tail(mut stream: impl Read) -> String {
     const KEPT: usize = 2000;
     let (mut kept, mut buffer) = (Vec::new(), [0; 4096]);

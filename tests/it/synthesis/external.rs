@@ -45,17 +45,17 @@ fn a_program_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_failure_is_told_in_the_words_of_the_command() {
+fn a_failure_is_reported_with_the_tail_of_stderr() {
     let error = error(&["sh", "-c", "cat; echo the server is down >&2; exit 3"], 60.0).to_string();
-    assert!(error.contains("exit status: 3") && error.contains("it said: the server is down"), "{error}");
+    assert!(error.contains("exit status: 3") && error.contains("stderr: the server is down"), "{error}");
 }
 
-/// The child holds standard error open: had it not been stopped, nobody would know what was said.
+/// The child process keeps standard error open, so that its tail is known only if the child is stopped.
 #[test]
 fn what_a_failed_command_has_started_is_stopped() {
     let error = error(&["sh", "-c", "sleep 600 & echo the server is down >&2; exit 3"], 60.0);
-    let ExternalError::Failed { said, .. } = &error else { panic!("{error}") };
-    assert!(said.contains("it said: the server is down"), "{error}");
+    let ExternalError::Failed { stderr_tail, .. } = &error else { panic!("{error}") };
+    assert!(stderr_tail.contains("stderr: the server is down"), "{error}");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn too_few_and_too_many_lines_are_errors() {
     assert!(matches!(few, ExternalError::TooFew { lines: 2, .. }), "{few}");
     let many = error(&["sh", "-c", "cat; echo '{\"text\": \"more\"}'"], 60.0);
     assert!(matches!(many, ExternalError::Line { .. }), "{many}");
-    assert!(many.to_string().contains("documents were asked for"), "{many}");
+    assert!(many.to_string().contains("documents were requested"), "{many}");
 }
 
 /// It starts a child of its own, which keeps the output open; both are stopped.

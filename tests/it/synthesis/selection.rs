@@ -194,7 +194,10 @@ fn a_detector_needs_natural_text() {
     let synthesis = selected(textbook(1000), rules(EVERY_RULE));
     let few: Documents = natural().iter().take(49).collect();
     let message = check(&synthesis, &few).unwrap_err().to_string();
-    assert!(message.contains("at least 50 natural documents to train its detector and found 49"), "{message}");
+    assert!(
+        message.contains("at least 50 natural documents to train its detector and found 49"),
+        "{message}"
+    );
     check(&synthesis, &natural()).unwrap();
 }
 
