@@ -27,7 +27,7 @@ const WINDOW_BLOCKS: u64 = 8;
 /// At least one in this many tokens must be kept, times the candidates of a slot. Importance resampling with a high cost
 /// lowers the requirement further.
 const MAX_TOKENS_PER_KEPT: u64 = 100;
-/// Importance resampling may by chance keep this many times fewer documents than its cost says.
+/// Importance resampling may by chance keep this many times fewer documents than one in its cost.
 const CHANCE_FACTOR: f64 = 4.0;
 /// Number of the first document of the pilot sample; larger than that of any candidate.
 const PILOT_START: u64 = 1 << 32;

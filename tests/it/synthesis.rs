@@ -117,7 +117,7 @@ impl<F: Fn(u64, &[TokenId]) -> Vec<TokenId> + Send + Sync> LanguageModel for Fak
 }
 
 #[test]
-fn a_corpus_holds_exactly_the_tokens_asked_for() {
+fn a_corpus_has_exactly_the_requested_number_of_tokens() {
     let model = ngram();
     for tokens in [0, 1, 7, 1000, 54_321] {
         for synthesis in [textbook(tokens), continuation(tokens, 4)] {
@@ -150,7 +150,7 @@ fn the_number_of_threads_changes_nothing() {
 
 /// The model repeats its prompt, so that the corpus shows which prompts it was given.
 #[test]
-fn prefixes_are_beginnings_of_natural_documents_that_go_on() {
+fn prefixes_are_openings_of_longer_natural_documents() {
     let echo = Fake(|_, prompt: &[TokenId]| [prompt, &[SPECIAL.end]].concat());
     let natural = natural();
     let (corpus, record) = write_with(&echo, &continuation(20_000, 6), &natural, &stage()).unwrap();
@@ -180,7 +180,7 @@ fn a_written_document_excludes_its_prefix() {
 }
 
 #[test]
-fn without_a_long_enough_document_the_error_says_what_there_is() {
+fn the_error_about_short_documents_gives_their_number_and_the_longest() {
     let natural: Documents = [&[1, 2, 0][..], &[1, 0]].into_iter().collect();
     match write_with(&ngram(), &continuation(100, 3), &natural, &stage()) {
         Err(error @ SynthesisError::NoPrefix { documents: 2, prefix_tokens: 3, longest: 3 }) => {
@@ -191,9 +191,9 @@ fn without_a_long_enough_document_the_error_says_what_there_is() {
     write_with(&ngram(), &continuation(100, 2), &natural, &stage()).unwrap();
 }
 
-/// The order-3 model looks two tokens back; its documents are only ended by the limit.
+/// The context of the order-3 model is two tokens; only the limit ends its documents.
 #[test]
-fn documents_longer_than_any_context_go_on_to_the_limit() {
+fn documents_continue_beyond_the_context_up_to_the_limit() {
     let endless: Vec<TokenId> = (0..3000).map(|place| place % 49 + 1).collect();
     let natural: Documents = [&endless[..]].into_iter().collect();
     let model =
@@ -224,7 +224,7 @@ fn only_a_request_without_any_token_is_an_error() {
 }
 
 #[test]
-fn the_record_says_which_decoder_ran() {
+fn the_record_describes_the_decoder() {
     let decoding = SamplingSettings { temperature: 0.8, top_k: Some(50), ..SamplingSettings::PLAIN };
     let synthesis = SynthesisSettings { decoding: decoding.into(), ..textbook(500) };
     let (_, record) = write_with(&ngram(), &synthesis, &natural(), &stage()).unwrap();
@@ -233,7 +233,7 @@ fn the_record_says_which_decoder_ran() {
 }
 
 #[test]
-fn a_search_draws_no_single_tokens_anew() {
+fn token_edit_returns_an_error_with_a_search_decoder() {
     let decoding =
         DecodingStrategy::Beam(genloss::decoding::BeamSearchSettings { beams: 3, length_penalty: 1.0 });
     let synthesis =

@@ -50,7 +50,7 @@ fn source_of<'a>(document: &[TokenId], natural: &'a Documents) -> &'a [TokenId] 
 }
 
 #[test]
-fn of_a_rephrased_document_the_share_that_fidelity_says_survives_in_place() {
+fn fidelity_is_the_share_of_a_document_that_rephrasing_keeps() {
     let (natural, tokenizer) = (distinct(), with_sentinels());
     // Fills every gap with three tokens that occur nowhere else.
     let model = Fake(|_, _: &[TokenId]| vec![300, 300, 300, END]);
@@ -101,9 +101,9 @@ fn nothing_of_a_gap_is_read_by_the_model_that_fills_it() {
     assert!(bridges > 100, "{bridges}");
 }
 
-/// Rewriting ends where a document may: of the twenty sources of 101 tokens the beginning is left.
+/// A rewritten document is cut at the limit, which is shorter than each of the twenty sources of 101 tokens.
 #[test]
-fn sources_that_are_cut_are_told() {
+fn a_warning_counts_the_sources_that_are_cut() {
     let natural = distinct();
     let within = |max_document_tokens| SynthesisSettings { max_document_tokens, ..rephrase(100, 0.5) };
     let told = cut_sources(&within(100), &natural).unwrap();
@@ -113,10 +113,10 @@ fn sources_that_are_cut_are_told() {
     assert_eq!(cut_sources(&SynthesisSettings { max_document_tokens: 5, ..textbook(100) }, &natural), None);
 }
 
-/// Of a gap that is longer than the view of 6, all but the last 6 tokens are written forward, and these with both sides in
-/// view, if the model does not end by itself. No two requests draw from the same random stream.
+/// A gap longer than the view of 6 is extended up to its last 6 tokens, which are infilled, if the model does not end the
+/// document before. No two requests draw from the same random stream.
 #[test]
-fn a_long_gap_is_written_forward_until_what_stays_is_in_view() {
+fn a_long_gap_is_extended_until_the_next_kept_span_is_in_view() {
     let (natural, tokenizer) = (distinct(), with_sentinels());
     let middle = tokenizer.sentinels().unwrap().middle;
     let (forward, bridged) = (300, 301);
@@ -161,8 +161,8 @@ fn a_fidelity_of_one_copies_and_one_of_zero_is_textbook_token_for_token() {
     assert_eq!(free, write(&model, &from_nothing, &natural, &tokenizer).0);
 }
 
-/// In a document a x y b the token x follows from a alone and y from b alone, each one of four. Who sees the left side
-/// only gets one in four gaps right.
+/// In a document a x y b the token x is determined by a and y by b, each out of four. A model that reads only the left side
+/// fills one gap in four correctly.
 #[test]
 fn a_transformer_learns_to_fill_a_gap_from_both_sides() {
     let tokenizer = with_sentinels();
@@ -238,10 +238,10 @@ fn continuation_of_the_previous_corpus_never_reads_natural_text() {
     assert_eq!(record.prompts, "train split, 5 tokens");
 }
 
-/// A token of probability p stays with probability 1 − p^s (1 − p − e), e that of the end token, which never comes in
-/// its place; the end token itself always stays.
+/// A token with probability p is unchanged with probability 1 − p^s (1 − p − e), where e is the probability of the end
+/// token, which never replaces another; the end token itself is never replaced.
 #[test]
-fn tokens_are_drawn_anew_as_often_as_the_model_is_sure_of_them() {
+fn tokens_are_redrawn_with_a_power_of_their_probability() {
     let (natural, tokenizer, model) = (natural(), tokenizer(), ngram());
     for sharpness in [0.0, 0.5, 4.0] {
         let synthesis =
@@ -270,7 +270,7 @@ fn tokens_are_drawn_anew_as_often_as_the_model_is_sure_of_them() {
 }
 
 #[test]
-fn keywords_come_from_one_natural_document_and_are_not_part_of_what_is_written() {
+fn keywords_come_from_one_natural_document_and_are_not_part_of_the_result() {
     let texts = ["alpha beta gamma", "delta epsilon zeta", "eta theta iota"].map(str::to_owned);
     let tokenizer = tokenizer();
     let natural = tokenizer.encode_documents(&texts).unwrap();

@@ -29,7 +29,7 @@ fn error(command: &[&str], timeout_seconds: f64) -> ExternalError {
 
 /// A question has the field that an answer needs, so `cat` gives back every document.
 #[test]
-fn what_the_command_answers_is_the_corpus() {
+fn the_answers_of_the_command_are_the_corpus() {
     let (corpus, record) = by(&["cat"], 60.0).unwrap();
     let texts = tokenizer().decode_documents(&corpus).concat();
     for text in ["one fish", "two \"fish\"\nred", "blue fish"] {
@@ -39,7 +39,7 @@ fn what_the_command_answers_is_the_corpus() {
 }
 
 #[test]
-fn a_program_that_is_not_there_is_named() {
+fn the_error_about_a_missing_program_names_it() {
     let error = error(&["no-such-program-anywhere"], 60.0).to_string();
     assert!(error.contains("cannot start \"no-such-program-anywhere\""), "{error}");
 }
@@ -52,7 +52,7 @@ fn a_failure_is_reported_with_the_tail_of_stderr() {
 
 /// The child process keeps standard error open, so that its tail is known only if the child is stopped.
 #[test]
-fn what_a_failed_command_has_started_is_stopped() {
+fn child_processes_of_a_failed_command_are_stopped() {
     let error = error(&["sh", "-c", "sleep 600 & echo the server is down >&2; exit 3"], 60.0);
     let ExternalError::Failed { stderr_tail, .. } = &error else { panic!("{error}") };
     assert!(stderr_tail.contains("stderr: the server is down"), "{error}");
@@ -74,7 +74,7 @@ fn too_few_and_too_many_lines_are_errors() {
     assert!(many.to_string().contains("documents were requested"), "{many}");
 }
 
-/// It starts a child of its own, which keeps the output open; both are stopped.
+/// The command starts a child process that keeps the output open; both are stopped.
 #[test]
 fn a_command_that_hangs_is_stopped_at_its_limit() {
     let started = Instant::now();
@@ -84,7 +84,7 @@ fn a_command_that_hangs_is_stopped_at_its_limit() {
 }
 
 #[test]
-fn a_command_that_reads_nothing_may_answer_all_the_same() {
+fn a_command_may_answer_without_reading_its_input() {
     let nine = "for i in 1 2 3 4 5 6 7 8 9; do echo '{\"text\": \"fish\"}'; done";
     let ExternalError::TooFew { lines: 9, documents, .. } = error(&["sh", "-c", nine], 60.0) else {
         panic!("nine are too few")

@@ -60,7 +60,7 @@ fn whole(corpus: &Documents) -> Documents {
 }
 
 #[test]
-fn what_is_dropped_is_made_up_for_and_every_document_is_accounted_for() {
+fn dropped_documents_are_replaced_and_every_document_is_counted() {
     for selection in one_by_one().into_iter().chain([rules(EVERY_RULE)]) {
         for synthesis in [textbook(5003), continuation(5003, 4)] {
             let (corpus, record) = write(&selected(synthesis, selection.clone()));
@@ -104,8 +104,8 @@ fn documents_that_are_kept_pass_the_rules() {
     assert!(record.selection.unwrap().dropped["near_duplicates"] > 0);
 }
 
-/// Three candidates of each place go on from one prompt with a token of their own; of all three continuations of that
-/// prompt, what is kept is the one that the reference model finds most probable.
+/// The three candidates of each slot continue the same prompt with different tokens; the one that the reference model finds
+/// most probable is kept.
 #[test]
 fn the_best_of_the_candidates_for_a_prompt_is_kept() {
     let writes = Fake(|item, prompt: &[TokenId]| [prompt, &[1 + item as TokenId % 3, SPECIAL.end]].concat());
@@ -143,12 +143,13 @@ fn selection_does_not_depend_on_threads() {
     assert_eq!(of(1), of(3));
 }
 
-/// Half of the natural documents speak of one thing, half of another; the model writes of the first in one document of
-/// five. Its odds are then 5/2 and 5/8. With the odds right, half of what is kept speaks of it, and 2.5 documents are
-/// written for one. The detector counts odds on 200 documents of either kind: about 40 of the model's are of the rare
-/// kind, so that half is met within 0.12 (3 standard errors of the log-odds, 0.2, at a slope of 1/4, and a little more).
+/// Half of the natural documents are about one topic, half about another; the model writes one document in five about the
+/// first. The odds are then 5/2 and 5/8. With correct odds, half of the kept documents are about the first topic, and 2.5
+/// documents are written for each one kept. The detector is calibrated on 200 documents of each kind, of which about 40 of
+/// the model's are about the first topic. The log-odds have a standard error of 0.2, which a slope of 1/4 turns into 0.05 of
+/// the share; the tolerance is 0.12. Fixed seed.
 #[test]
-fn importance_resampling_brings_back_what_the_model_writes_too_seldom() {
+fn importance_resampling_restores_a_topic_that_the_model_writes_too_rarely() {
     let mut draws = StreamKey::new(1, "test", 0, "kinds").stream(0);
     let mut natural = Documents::new();
     for index in 0..1000 {
@@ -176,12 +177,12 @@ fn importance_resampling_brings_back_what_the_model_writes_too_seldom() {
 }
 
 #[test]
-fn rules_that_nothing_passes_stop_the_run_and_say_which() {
+fn rules_that_drop_everything_are_an_error_that_names_them() {
     let impossible = rules(&EVERY_RULE.replace("[0.0, 4.5]", "[90.0, 91.0]"));
     let model = ngram();
     let synthesis = selected(textbook(1000), impossible);
     let message = write_judged(&model, &model, &synthesis, &stage()).unwrap_err().to_string();
-    // Eight blocks of 128 places with two candidates each.
+    // Eight blocks of 128 slots with two candidates each.
     assert_eq!(
         message,
         "selection keeps fewer than one in 200 tokens: of 2048 documents, 0 were kept; dropped by rule: loss_band 2048; \
