@@ -44,7 +44,7 @@ pub struct NatsPerToken(pub f64);
 pub struct BitsPerByte(pub f64);
 
 impl BitsPerByte {
-    /// `nats` and `bytes` summed over all documents, so that a document weighs as much as its length.
+    /// `nats` and `bytes` summed over all documents, so that each document is weighted by its length.
     #[must_use]
     pub fn from_sums(nats: f64, bytes: u64) -> Self {
         Self(nats / (std::f64::consts::LN_2 * bytes as f64))

@@ -31,8 +31,8 @@ impl Proportion {
         if self.of == 0 { 0.0 } else { self.count as f64 / self.of as f64 }
     }
 
-    /// The upper end of the one-sided 95 % interval of Clopper and Pearson (1934): the true proportion at which so few
-    /// successes, or fewer, have probability 5 %.
+    /// The upper end of the one-sided 95 % interval of Clopper and Pearson (1934): the true proportion at which this
+    /// many successes, or fewer, have probability 5 %.
     #[must_use]
     pub fn upper_bound(self) -> f64 {
         if self.count >= self.of {
@@ -65,14 +65,14 @@ pub struct ArmRates {
     pub covered: Proportion,
     /// `covered` by headline metric.
     pub covered_by_metric: BTreeMap<String, Proportion>,
-    /// Inconclusive comparisons whose estimate of the seeds needed was right within a factor of 2, of those for which
-    /// twice that number of seeds was run.
+    /// How often the estimate of the seeds needed was right within a factor of 2. Counts the inconclusive comparisons for
+    /// which twice the estimated number of seeds was run.
     #[serde(rename = "settled_as_said")]
     pub seeds_estimate_right: Proportion,
 }
 
-/// Partitions `observed`, one list of observations per seed, into experiments of `seeds` seeds and judges them: for each
-/// contrast `comparisons` of them, or as many as there are different ones.
+/// Partitions `observed`, one list of observations per seed, into experiments of `seeds` seeds and judges them. Each
+/// contrast gets `comparisons` experiments, or fewer if there are not that many different ones.
 #[must_use]
 pub fn rates(
     observed: &[Vec<Observation>],

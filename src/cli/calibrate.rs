@@ -31,10 +31,10 @@ pub struct Args {
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     first_seed: u64,
-    /// Numbers of seeds that an experiment could have; each gives a row.
+    /// Sizes of experiment to judge, in seeds, separated by commas; each gives a row per arm.
     #[arg(long, value_delimiter = ',', default_value = "1,3,5")]
     per_experiment: Vec<usize>,
-    /// Comparisons of each arm for each number of seeds.
+    /// Comparisons to draw for each arm and size of experiment.
     #[arg(long, default_value_t = 1000)]
     comparisons: usize,
     /// Output format.
@@ -69,7 +69,7 @@ impl Args {
         let too_large = self.per_experiment.iter().find(|&&size| size == 0 || size as u64 > seeds);
         let Some(size) = too_large else { return Ok(()) };
         bail!(
-            "--per-experiment {size}: there are {seeds} seeds; give numbers from 1 up to that, or more --seeds"
+            "--per-experiment {size}: there are {seeds} seeds; give sizes from 1 to {seeds}, or run more seeds"
         )
     }
 
@@ -160,7 +160,7 @@ impl<'a> RatesRow<'a> {
             called_by_generation_3: rates.called_by.get(2).copied().and_then(share),
             collapsed: share(rates.collapsed),
             stable: share(rates.stable),
-            // The interval of a single seed is not one for the mean over seeds.
+            // The interval of a single seed describes that seed only; it is not meant to cover the mean over seeds.
             covered: share(rates.covered).filter(|_| rates.seeds > 1),
             seeds_right: share(rates.seeds_estimate_right),
             seeds_right_of: rates.seeds_estimate_right.of,

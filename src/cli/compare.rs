@@ -103,7 +103,7 @@ impl ComparedArm {
     }
 }
 
-/// Whether the arms belong to more than one experiment, so that it has to be named.
+/// Whether the arms belong to more than one experiment, so that output has to name each one.
 fn has_several_experiments(arms: &[ComparedArm]) -> bool {
     arms.iter().any(|arm| arm.comparison.experiment != arms[0].comparison.experiment)
 }
@@ -125,7 +125,8 @@ pub fn read_with_folders(folders: &[PathBuf]) -> Result<Vec<(&Path, RunRecord)>>
                 let name = format!("{}@{folder_name}", recorded.experiment.name);
                 ensure!(
                     !is_taken(&name),
-                    "{}: given twice, or another run of the same name in a folder of the same name is given too",
+                    "{}: this folder is given twice, or another folder of the same name holds an experiment of the same \
+                     name; give each folder once, or rename one",
                     folder.display()
                 );
                 recorded.experiment.name = name;

@@ -16,7 +16,7 @@ pub fn count(text: &str) -> Result<u64> {
     }
     let digits = format!("{whole}{fraction}{}", "0".repeat(exponent - fraction.len()));
     ensure!(digits.chars().all(|c| c.is_ascii_digit()), wrong());
-    digits.parse().with_context(|| format!("{text:?} is too large; give at most 2^53"))
+    digits.parse().with_context(|| format!("{text:?} is too large; give at most 1.8e19"))
 }
 
 /// Parses a whole number of at least 1.

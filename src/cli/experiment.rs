@@ -20,7 +20,7 @@ impl ExperimentArgs {
         config::load(&self.file, &self.settings)
     }
 
-    /// The experiments of a file with a grid; None if it has none.
+    /// The experiments of a file with a grid; None if the file has no grid.
     pub fn load_sweep(&self) -> Result<Option<Sweep>, ConfigError> {
         config::load_sweep(&self.file, &self.settings)
     }

@@ -24,7 +24,7 @@ pub struct SweepPlan {
 /// A unit and the generations that it still has to make.
 type Unfinished<'a> = (WorkUnit, Vec<PlannedGeneration<'a>>);
 
-/// Units in an order, a fixed number of them at a time.
+/// Units in the order in which they start, and how many of them are worked on at a time.
 struct Schedule<'a> {
     units: Vec<&'a WorkUnit>,
     parallel_units: usize,
@@ -129,7 +129,8 @@ fn makespan(seconds: impl Iterator<Item = f64>, workers: usize) -> f64 {
     busy_until.into_iter().fold(0.0, f64::max)
 }
 
-/// As many units as there are threads and as fit in memory together. A GPU takes one at a time.
+/// The most units to work on at a time: no more than there are threads, and no more than fit in memory together. A GPU
+/// takes one at a time.
 fn most_parallel_units(units: usize, cost: &Cost, device: &Device) -> usize {
     if !device.is_cpu() {
         return 1;

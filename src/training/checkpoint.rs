@@ -1,4 +1,5 @@
-//! Checkpoints inside a training: weights, moments and progress, from which it continues to the bit.
+//! Checkpoints written during training: weights, moments and progress, from which training continues with results that
+//! are the same to the last bit.
 //!
 //! The folder has `state.safetensors` and `progress.json`. [`super::transformer`] has an example of training.
 
@@ -36,7 +37,7 @@ pub struct TrainingState {
     pub parameters: Parameters<Tensor>,
     /// The optimiser's moments.
     pub moments: Parameters<Moments>,
-    /// How far the training is.
+    /// How far the training has got.
     pub progress: TrainingProgress,
 }
 
@@ -81,7 +82,7 @@ fn write_files(
     std::fs::write(dir.join(PROGRESS), text).map_err(|error| FolderProblem::caused_by(PROGRESS, error))
 }
 
-/// The error of the checkpoint in `dir` with this problem.
+/// The error that reports `problem` with the checkpoint in `dir`.
 fn of_checkpoint(problem: FolderProblem, dir: &Path) -> TrainingError {
     let (reason, cause) = problem.into_parts();
     TrainingError::Checkpoint { path: dir.to_owned(), reason, cause }
@@ -114,7 +115,7 @@ fn read_files(
         .map_err(|error| FolderProblem::caused_by(PROGRESS, error))?;
     if progress.steps != steps || progress.step > steps {
         let (step, total) = (progress.step, progress.steps);
-        return Err(format!("it is at step {step} of {total}, but this training has {steps}").into());
+        return Err(format!("it is at step {step} of {total}, but this training has {steps} steps").into());
     }
     let bytes = read(STATE)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| FolderProblem::caused_by(STATE, error))?;
@@ -140,7 +141,7 @@ fn tensor_values(
     let name = tensor_name(kind, specification);
     let view = tensors.tensor(&name).map_err(|error| FolderProblem::caused_by(name.clone(), error))?;
     if view.shape() != specification.dims() || view.dtype() != Dtype::F32 {
-        return Err(format!("{name} has another shape than the model").into());
+        return Err(format!("{name} does not have the shape it has in the model, or is not f32").into());
     }
     let (words, _) = view.data().as_chunks::<4>();
     let values: Vec<f32> = words.iter().map(|&word| f32::from_le_bytes(word)).collect();

@@ -82,7 +82,7 @@ pub trait ModelKind: fmt::Debug + Send + Sync {
 /// What a learner needs in addition to the shape of the model.
 #[derive(Clone)]
 pub struct LearnerContext<'a> {
-    /// Optimiser settings and length.
+    /// Settings of the optimiser, and how long to train.
     pub training: &'a TrainingSettings,
     /// The tokenizer of the text.
     pub tokenizer: &'a Tokenizer,
@@ -113,8 +113,8 @@ impl Kind<dyn ModelKind> {
 }
 
 impl Kinds<dyn ModelKind> {
-    /// The table of an arm or of the writer with what it inherits from the experiment's: nothing if it turns to another
-    /// kind, whose keys have another meaning.
+    /// `own`, the table of an arm or of the writer, completed with what it inherits from `base`, the experiment's. It
+    /// inherits nothing if it chooses another kind of model, because the same key can mean something else there.
     #[must_use]
     pub fn inherit(&self, own: Table, base: &Table) -> Table {
         if own.contains_key(KEY) && self.name_in(&own) != self.name_in(base) {
@@ -145,7 +145,7 @@ pub fn builtin_kinds() -> Kinds<dyn ModelKind> {
     )
 }
 
-/// These settings as the choice of an experiment.
+/// Makes these settings the `[model]` of an experiment.
 impl<M: ModelKind + Settings + 'static> From<M> for ModelSettings {
     fn from(model: M) -> Self {
         let own = settings::table_of(&model);

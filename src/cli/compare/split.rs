@@ -8,7 +8,7 @@ const LEGEND: &str = "Each difference is the sum of three parts: sampling, the e
     and truncation add to it; misfit, the rest: what the models themselves lose or make up. \"By drift\" is the value \
     that sampling and decoding alone would have led to.";
 
-/// A table for each arm, drawn by `draw` from a header and rows, and the reason where there is none.
+/// A table for each arm, drawn by `draw` from a header and rows; for an arm that has no table, the reason.
 pub(super) fn tables(all: &[ComparedArm], draw: impl Fn(&[&str], &[Vec<String>]) -> String) -> String {
     let mut text = String::new();
     for compared in all {
@@ -38,9 +38,9 @@ fn without_parts(all: &[ComparedArm]) -> String {
     };
     let line = |ComparedArm { comparison, .. }: &ComparedArm| {
         output::paragraph(&format!(
-            "{}, {}: not split, because the effect of its decoder or the control's on each type is unknown. (Beam search \
-             and contrastive search do not choose by one prediction; in a rewritten document only some tokens are \
-             decoded; a [writer] may decode differently from its arms; or the held-out text is too short.)",
+            "{}, {}: not split: how its decoder, or the control's, changes the probability of each type is unknown. \
+             (Beam search and contrastive search do not choose by one prediction; in a rewritten document only some tokens \
+             are decoded; a [writer] may decode differently from its arms; or the held-out text is too short.)",
             comparison.experiment, comparison.arm
         ))
     };
@@ -64,7 +64,7 @@ const HEADER: [&str; 7] =
     ["metric", "seen", "by drift", "difference", "= sampling", "+ decoding", "+ misfit [95 %]"];
 
 fn row(label: &str, part: &Attribution) -> Vec<String> {
-    // Shares and ratios, or numbers of types.
+    // Shares and ratios get three decimals, numbers of types one.
     let decimals = if part.control.abs() < 10.0 { 3 } else { 1 };
     // An empty sum may be −0.
     let plain = |value: f64| format!("{:.decimals$}", value + 0.0);

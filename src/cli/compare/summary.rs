@@ -6,7 +6,7 @@ use crate::cli::output;
 use crate::verdict::ArmComparison;
 use std::collections::BTreeSet;
 
-/// A metric of each family that a verdict rests on, and its title.
+/// The columns with numbers: one metric for each of the families that decide a verdict, and its title.
 const COLUMNS: [(&str, &str); 3] = [
     ("heldout_loss", "held-out loss"),
     ("unigram_entropy", "token entropy"),
@@ -57,8 +57,8 @@ fn legend(arms: &[ComparedArm]) -> String {
     };
     output::paragraph(&format!(
         "Differences from the control of the same seeds at {at}, ± half of the 95 % interval: loss and entropy in nats, \
-         rare tokens found as a share of those in natural text of the same size. \"since\" is the first generation at \
-         which narrowing was called."
+         for rare tokens, how many the text has as a share of those in natural text of the same size. \"since\" is the \
+         first generation at which narrowing was called."
     ))
 }
 

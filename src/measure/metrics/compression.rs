@@ -5,7 +5,8 @@
 //! when a distribution narrows, and a little with the size of the text.
 //!
 //! The standard error is that of the ratio estimator over 32 blocks compressed separately, scaled to the ratio of the
-//! whole: leaving out one block after the other would take longer than all other metrics together.
+//! whole. A jackknife, which compresses the text again without each block in turn, would take longer than all other
+//! metrics together.
 
 use crate::measure::uncertainty::{block_count, block_ranges};
 use crate::measure::{
@@ -29,7 +30,8 @@ impl Metric for Compression {
     }
 }
 
-/// Bytes divided by compressed bytes of all texts in one stream; `n` is in bytes. None if there are not two bytes.
+/// Bytes divided by compressed bytes of all texts in one stream; `n` is in bytes. None if there are fewer than two
+/// bytes, too few for two blocks.
 fn compression_ratio(texts: &[String]) -> Result<Option<Estimate>, MeasureError> {
     let bytes: Vec<u8> = texts.iter().flat_map(|text| text.bytes()).collect();
     let blocks: Vec<_> = block_ranges(bytes.len(), block_count(texts.len(), bytes.len())).collect();
