@@ -17,10 +17,12 @@
 //! ```
 
 mod figures;
+mod font;
 mod laws;
 mod page;
 mod palette;
 mod panel;
+mod raster;
 mod render;
 mod scene;
 mod series;

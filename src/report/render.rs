@@ -1,14 +1,23 @@
-//! A [`Scene`] as SVG text and as a PNG image.
+//! A [`Scene`] as SVG text and as a PNG image, both drawn by plotters.
 //!
-//! Both are drawn from the same marks and the same built-in font: an SVG names fonts that a browser may have, but widths
-//! are always those of the built-in one, so that a figure has the same layout on a machine without fonts.
+//! plotters places everything on whole coordinates: a point of the scene is [`UNITS_PER_POINT`] of them, which the SVG's
+//! view box and the image's backend bring back to size. An SVG names fonts that a browser may have, but widths are always
+//! those of the built-in font, so that a figure has the same layout on a machine without fonts.
 
 use super::ReportError;
+use super::raster::{RasterBackend, SIZE_PER_EM};
 use super::scene::{Anchor, Ink, Mark, Point, Scene};
-use maud::{Markup, html};
-use std::sync::OnceLock;
-use tiny_skia::{Color, FillRule, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, Transform};
-use ttf_parser::{Face, GlyphId, OutlineBuilder};
+use maud::{Markup, PreEscaped, html};
+use plotters::backend::{DrawingBackend, SVGBackend};
+use plotters::coord::Shift;
+use plotters::drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea};
+use plotters::element::{Circle, PathElement, Polygon, Text};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, FontFamily, IntoFont, RGBAColor, TextStyle, WHITE};
+use tiny_skia::Pixmap;
+
+/// plotters' coordinates per point: a tenth of a point cannot be seen.
+const UNITS_PER_POINT: f64 = 10.0;
 
 /// Resolution of a PNG, in pixels per point.
 const PIXELS_PER_POINT: f64 = 2.0;
@@ -18,12 +27,6 @@ const FONTS: &str = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, san
 
 /// The namespace that makes a file an SVG document; inside HTML none is needed.
 const NAMESPACE: &str = "http://www.w3.org/2000/svg";
-
-/// Width of `text` in points, in the built-in font.
-pub(super) fn width_of(text: &str, em: f64) -> f64 {
-    let font = font();
-    text.chars().map(|c| font.advance(font.glyph(c))).sum::<f64>() * em
-}
 
 /// The scene as an SVG document; `alt` describes it to readers who cannot see it.
 pub(super) fn svg_file(scene: &Scene, alt: &str) -> String {
@@ -36,63 +39,17 @@ pub(super) fn svg_element(scene: &Scene, alt: &str) -> Markup {
 }
 
 fn svg(scene: &Scene, alt: &str, namespace: Option<&str>) -> Markup {
-    let (width, height) = (decimal(scene.width), decimal(scene.height));
+    let (width, height) = size(scene);
+    let mut drawing = String::new();
+    draw(scene, SVGBackend::with_string(&mut drawing, (width, height))).expect("text takes every mark");
+    // plotters' own root element has no description.
+    let marks = drawing.split_once('>').and_then(|(_, inner)| inner.trim_end().strip_suffix("</svg>"));
+    let marks = marks.expect("plotters' SVG is one element");
+    let points = |units: u32| f64::from(units) / UNITS_PER_POINT;
     html! {
-        svg xmlns=[namespace] width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) }
-            role="img" aria-label=(alt) font-family=(FONTS) stroke-linejoin="round" {
-            rect width=(width) height=(height) fill="#fff" {}
-            @for mark in &scene.marks { "\n" (svg_mark(mark)) }
-            "\n"
-        }
+        svg xmlns=[namespace] width=(points(width)) height=(points(height)) viewBox={ "0 0 " (width) " " (height) }
+            role="img" aria-label=(alt) stroke-linejoin="round" { (PreEscaped(marks)) }
     }
-}
-
-fn svg_mark(mark: &Mark) -> Markup {
-    match mark {
-        Mark::Line { points, ink, width } => html! {
-            polyline points=(svg_points(points)) fill="none" stroke=(hex(*ink)) stroke-opacity=[svg_opacity(*ink)]
-                stroke-width=(decimal(*width)) {}
-        },
-        Mark::Area { points, ink } => html! {
-            polygon points=(svg_points(points)) fill=(hex(*ink)) fill-opacity=[svg_opacity(*ink)] {}
-        },
-        Mark::Disc { centre: (x, y), radius, ink } => html! {
-            circle cx=(decimal(*x)) cy=(decimal(*y)) r=(decimal(*radius)) fill=(hex(*ink))
-                fill-opacity=[svg_opacity(*ink)] {}
-        },
-        Mark::Text { at: (x, y), anchor, em, ink, text } => {
-            let anchor = match anchor {
-                Anchor::Left => None,
-                Anchor::Middle => Some("middle"),
-                Anchor::Right => Some("end"),
-            };
-            html! {
-                text x=(decimal(*x)) y=(decimal(*y)) dy="0.5ex" text-anchor=[anchor] font-size=(decimal(*em))
-                    fill=(hex(*ink)) fill-opacity=[svg_opacity(*ink)] { (text) }
-            }
-        }
-    }
-}
-
-fn svg_points(points: &[Point]) -> String {
-    let pairs: Vec<String> = points.iter().map(|(x, y)| format!("{},{}", decimal(*x), decimal(*y))).collect();
-    pairs.join(" ")
-}
-
-fn svg_opacity(ink: Ink) -> Option<String> {
-    (ink.opacity < 1.0).then(|| decimal(ink.opacity))
-}
-
-fn hex(ink: Ink) -> String {
-    let (red, green, blue) = ink.rgb;
-    format!("#{red:02x}{green:02x}{blue:02x}")
-}
-
-/// A number with at most two decimals: a hundredth of a point cannot be seen.
-fn decimal(value: f64) -> String {
-    let text = format!("{value:.2}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
 /// The scene as a PNG file.
@@ -100,163 +57,75 @@ pub(super) fn png(scene: &Scene) -> Result<Vec<u8>, ReportError> {
     let pixels = |points: f64| (points * PIXELS_PER_POINT).ceil() as u32;
     let (width, height) = (pixels(scene.width), pixels(scene.height));
     let empty = || ReportError::Drawing(format!("a figure of {width} by {height} pixels cannot be drawn"));
-    let mut pixmap = Pixmap::new(width, height).ok_or_else(empty)?;
-    pixmap.fill(Color::WHITE);
-    for mark in &scene.marks {
-        draw(&mut pixmap, mark);
-    }
-    pixmap.encode_png().map_err(|error| ReportError::Drawing(error.to_string()))
+    let mut image = Pixmap::new(width, height).ok_or_else(empty)?;
+    let drawn = draw(scene, RasterBackend::new(&mut image, size(scene)));
+    drawn.map_err(|error| ReportError::Drawing(error.to_string()))?;
+    image.encode_png().map_err(|error| ReportError::Drawing(error.to_string()))
 }
 
-fn draw(pixmap: &mut Pixmap, mark: &Mark) {
+/// Size of the drawing, in plotters' coordinates.
+fn size(scene: &Scene) -> (u32, u32) {
+    let units = |points: f64| (points * UNITS_PER_POINT).ceil() as u32;
+    (units(scene.width), units(scene.height))
+}
+
+type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
+
+/// Draws the marks from back to front.
+fn draw<DB: DrawingBackend>(scene: &Scene, backend: DB) -> Drawn<DB> {
+    let area = backend.into_drawing_area();
+    area.fill(&WHITE)?;
+    for mark in &scene.marks {
+        draw_mark(&area, mark)?;
+    }
+    area.present()
+}
+
+fn draw_mark<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, mark: &Mark) -> Drawn<DB> {
     match mark {
         Mark::Line { points, ink, width } => {
-            let stroke = Stroke { width: *width as f32, line_join: LineJoin::Round, ..Stroke::default() };
-            if let Some(path) = path(points, false) {
-                pixmap.stroke_path(&path, &paint(*ink), &stroke, scaled(), None);
-            }
+            area.draw(&PathElement::new(coordinates(points), color(*ink).stroke_width(length(*width))))
         }
-        Mark::Area { points, ink } => fill(pixmap, path(points, true), *ink),
-        Mark::Disc { centre: (x, y), radius, ink } => {
-            fill(pixmap, PathBuilder::from_circle(*x as f32, *y as f32, *radius as f32), *ink);
+        Mark::Area { points, ink } => area.draw(&Polygon::new(coordinates(points), color(*ink))),
+        Mark::Disc { centre, radius, ink } => {
+            area.draw(&Circle::new(coordinate(*centre), length(*radius), color(*ink).filled()))
         }
         Mark::Text { at, anchor, em, ink, text } => {
-            fill(pixmap, font().outline(text, *at, *anchor, *em), *ink);
+            let horizontal = match anchor {
+                Anchor::Left => HPos::Left,
+                Anchor::Middle => HPos::Center,
+                Anchor::Right => HPos::Right,
+            };
+            let font = (FontFamily::Name(FONTS), em * UNITS_PER_POINT * SIZE_PER_EM).into_font();
+            let color = color(*ink);
+            let style = TextStyle::from(font).color(&color).pos(Pos::new(horizontal, VPos::Center));
+            area.draw(&Text::new(text.as_str(), coordinate(*at), style))
         }
     }
 }
 
-fn fill(pixmap: &mut Pixmap, path: Option<Path>, ink: Ink) {
-    if let Some(path) = path {
-        pixmap.fill_path(&path, &paint(ink), FillRule::Winding, scaled(), None);
-    }
-}
-
-fn scaled() -> Transform {
-    Transform::from_scale(PIXELS_PER_POINT as f32, PIXELS_PER_POINT as f32)
-}
-
-fn paint(ink: Ink) -> Paint<'static> {
+fn color(ink: Ink) -> RGBAColor {
     let (red, green, blue) = ink.rgb;
-    let mut paint = Paint::default();
-    paint.set_color_rgba8(red, green, blue, (ink.opacity * 255.0).round() as u8);
-    paint
+    RGBAColor(red, green, blue, ink.opacity)
 }
 
-fn path(points: &[Point], closed: bool) -> Option<Path> {
-    let mut builder = PathBuilder::new();
-    let (&(x, y), others) = points.split_first()?;
-    builder.move_to(x as f32, y as f32);
-    for &(x, y) in others {
-        builder.line_to(x as f32, y as f32);
-    }
-    if closed {
-        builder.close();
-    }
-    builder.finish()
+fn coordinate((x, y): Point) -> (i32, i32) {
+    ((x * UNITS_PER_POINT).round() as i32, (y * UNITS_PER_POINT).round() as i32)
 }
 
-/// The built-in font, so that no font of the machine is needed.
-struct Font {
-    face: Face<'static>,
+fn coordinates(points: &[Point]) -> Vec<(i32, i32)> {
+    points.iter().copied().map(coordinate).collect()
 }
 
-fn font() -> &'static Font {
-    static FONT: OnceLock<Font> = OnceLock::new();
-    FONT.get_or_init(|| {
-        let face = Face::parse(epaint_default_fonts::UBUNTU_LIGHT, 0);
-        Font { face: face.expect("the built-in font is a TrueType font") }
-    })
-}
-
-impl Font {
-    /// The glyph of a character, or an empty box if the font lacks it.
-    fn glyph(&self, c: char) -> GlyphId {
-        self.face.glyph_index(c).unwrap_or(GlyphId(0))
-    }
-
-    /// Width of a glyph with the space around it, in em.
-    fn advance(&self, glyph: GlyphId) -> f64 {
-        f64::from(self.face.glyph_hor_advance(glyph).unwrap_or(0)) / self.units_per_em()
-    }
-
-    fn units_per_em(&self) -> f64 {
-        f64::from(self.face.units_per_em())
-    }
-
-    /// Height of lower-case letters, in em.
-    fn x_height(&self) -> f64 {
-        f64::from(self.face.x_height().unwrap_or(0)) / self.units_per_em()
-    }
-
-    /// The outline of `text`, whose lower-case letters are vertically centred on `at`.
-    fn outline(&self, text: &str, (x, y): Point, anchor: Anchor, em: f64) -> Option<Path> {
-        let left = match anchor {
-            Anchor::Left => x,
-            Anchor::Middle => x - width_of(text, em) / 2.0,
-            Anchor::Right => x - width_of(text, em),
-        };
-        let mut pen = Pen {
-            path: PathBuilder::new(),
-            x: left,
-            baseline: y + self.x_height() * em / 2.0,
-            scale: em / self.units_per_em(),
-        };
-        for c in text.chars() {
-            let glyph = self.glyph(c);
-            self.face.outline_glyph(glyph, &mut pen);
-            pen.x += self.advance(glyph) * em;
-        }
-        pen.path.finish()
-    }
-}
-
-/// Places glyphs, which are drawn upwards in units of the font, on a scene, whose y runs downwards.
-struct Pen {
-    path: PathBuilder,
-    /// Left end of the next glyph, in points.
-    x: f64,
-    baseline: f64,
-    /// Points per unit of the font.
-    scale: f64,
-}
-
-impl Pen {
-    fn at(&self, x: f32, y: f32) -> (f32, f32) {
-        let (x, y) = (f64::from(x), f64::from(y));
-        ((self.x + self.scale * x) as f32, (self.baseline - self.scale * y) as f32)
-    }
-}
-
-impl OutlineBuilder for Pen {
-    fn move_to(&mut self, x: f32, y: f32) {
-        let (x, y) = self.at(x, y);
-        self.path.move_to(x, y);
-    }
-
-    fn line_to(&mut self, x: f32, y: f32) {
-        let (x, y) = self.at(x, y);
-        self.path.line_to(x, y);
-    }
-
-    fn quad_to(&mut self, x1: f32, y1: f32, x: f32, y: f32) {
-        let ((x1, y1), (x, y)) = (self.at(x1, y1), self.at(x, y));
-        self.path.quad_to(x1, y1, x, y);
-    }
-
-    fn curve_to(&mut self, x1: f32, y1: f32, x2: f32, y2: f32, x: f32, y: f32) {
-        let ((x1, y1), (x2, y2), (x, y)) = (self.at(x1, y1), self.at(x2, y2), self.at(x, y));
-        self.path.cubic_to(x1, y1, x2, y2, x, y);
-    }
-
-    fn close(&mut self) {
-        self.path.close();
-    }
+/// A width or a radius in plotters' coordinates.
+fn length(points: f64) -> u32 {
+    (points * UNITS_PER_POINT).round() as u32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::font::width_of;
 
     fn scene_with(text: &str) -> Scene {
         let mut scene = Scene::new(100.0, 20.0);
@@ -292,7 +161,10 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_short() {
-        assert_eq!([1060.0, 0.125, -0.001, 12.5, 100.0].map(decimal), ["1060", "0.13", "0", "12.5", "100"]);
+    fn an_svg_is_one_element_that_describes_itself() {
+        let svg = svg_file(&scene_with("arm"), "a figure");
+        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>"), "{svg}");
+        assert_eq!(svg.matches("<svg").count(), 1);
+        assert!(svg.contains("role=\"img\" aria-label=\"a figure\""), "{svg}");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Every figure is laid out once as a [`Scene`]; its SVG and its PNG show the same marks.
 
-use super::render;
+use super::font;
 
 /// A colour and its opacity, 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,7 +88,7 @@ impl Scene {
 
 /// Width of `text` in points, and a tenth more: a browser may use a wider font than the one measured.
 pub(super) fn width_of(text: &str, em: f64) -> f64 {
-    1.1 * render::width_of(text, em)
+    1.1 * font::width_of(text, em)
 }
 
 /// `text`, cut to `width` points with an ellipsis if it is longer.
