@@ -33,7 +33,7 @@ use rand::seq::SliceRandom;
 
 /// The leading `tokens` of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub struct Excerpt {
     /// Its index in its corpus.
     pub document: usize,
     /// At least 1; less than the document's length only at the end of a part.
@@ -42,30 +42,30 @@ pub struct Piece {
 
 /// What a generation trains on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct MixturePlan {
     /// Natural documents, as places in the seed's order.
-    pub natural: Vec<Piece>,
+    pub natural: Vec<Excerpt>,
     /// Synthetic documents, with the generation that wrote them.
-    pub synthetic: Vec<(usize, Piece)>,
+    pub synthetic: Vec<(usize, Excerpt)>,
 }
 
-impl Plan {
+impl MixturePlan {
     /// Natural tokens.
     #[must_use]
     pub fn natural_tokens(&self) -> Tokens {
-        Tokens(self.natural.iter().map(|piece| piece.tokens as u64).sum())
+        Tokens(self.natural.iter().map(|excerpt| excerpt.tokens as u64).sum())
     }
 
     /// Synthetic tokens.
     #[must_use]
     pub fn synthetic_tokens(&self) -> Tokens {
-        Tokens(self.synthetic.iter().map(|(_, piece)| piece.tokens as u64).sum())
+        Tokens(self.synthetic.iter().map(|(_, excerpt)| excerpt.tokens as u64).sum())
     }
 }
 
 /// How many tokens of each kind a mixture takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parts {
+pub struct TokenSplit {
     /// Natural tokens.
     pub natural: Tokens,
     /// Synthetic tokens.
@@ -74,7 +74,7 @@ pub struct Parts {
 
 /// What stands for a mixture to draw on.
 #[derive(Clone, Copy, Debug)]
-pub struct Pool<'a> {
+pub struct DocumentPool<'a> {
     /// Tokens of every natural document, in the seed's order.
     pub natural: &'a [usize],
     /// Tokens of every synthetic document, by the generation that wrote it: 0..g. Those that the mixture does not draw on
@@ -116,9 +116,9 @@ pub enum MixtureError {
 /// The parts of generation `generation` of a lineage whose generations write `written` tokens each. Under a constant
 /// budget and a proportional fraction these are the expected parts; the draw decides.
 #[must_use]
-pub fn parts(mixture: &Mixture, generation: usize, budget: Tokens, written: Tokens) -> Parts {
+pub fn parts(mixture: &Mixture, generation: usize, budget: Tokens, written: Tokens) -> TokenSplit {
     if generation == 0 {
-        return Parts { natural: budget, synthetic: Tokens(0) };
+        return TokenSplit { natural: budget, synthetic: Tokens(0) };
     }
     let corpora = match mixture.budget {
         Budget::Growing => generation,
@@ -129,7 +129,7 @@ pub fn parts(mixture: &Mixture, generation: usize, budget: Tokens, written: Toke
     let total = if mixture.budget == Budget::Growing { whole } else { budget.0 };
     let natural = ((fraction * total as f64).round() as u64).min(total);
     let synthetic = if mixture.budget == Budget::Added { budget.0 } else { total - natural };
-    Parts { natural: Tokens(natural), synthetic: Tokens(synthetic) }
+    TokenSplit { natural: Tokens(natural), synthetic: Tokens(synthetic) }
 }
 
 /// Tokens of each corpus that generation `generation` ≥ 1 draws on: `written`, unless its budget grows and it draws on
@@ -153,7 +153,7 @@ pub fn schedule(
     generations: usize,
     budget: Tokens,
     written: Tokens,
-) -> Result<Vec<Parts>, MixtureError> {
+) -> Result<Vec<TokenSplit>, MixtureError> {
     let part_of = |generation| {
         let parts = parts(mixture, generation, budget, written);
         let each = corpus_tokens(mixture, generation, budget, written);
@@ -207,9 +207,9 @@ pub fn plan(
     generation: usize,
     budget: Tokens,
     written: Tokens,
-    pool: Pool,
+    pool: DocumentPool,
     stream: &mut Stream,
-) -> Result<Plan, MixtureError> {
+) -> Result<MixturePlan, MixtureError> {
     let first = first_natural_document(mixture, generation, budget, written, pool.natural);
     let parts = parts(mixture, generation, budget, written);
     let each = corpus_tokens(mixture, generation, budget, written);
@@ -221,7 +221,7 @@ pub fn plan(
     }
     let natural = natural_prefix(generation, parts.natural, first, pool.natural)?;
     let synthetic = take_synthetic(mixture, generation, parts.synthetic, synthetic, stream)?;
-    Ok(Plan { natural, synthetic })
+    Ok(MixturePlan { natural, synthetic })
 }
 
 /// Whether a generation's documents are drawn uniformly from natural and synthetic text together, so that its parts are
@@ -304,9 +304,9 @@ fn sum(lengths: &[usize]) -> Tokens {
     Tokens(lengths.iter().map(|&length| length as u64).sum())
 }
 
-fn whole_documents(lengths: &[usize], first: usize) -> impl Iterator<Item = Piece> + '_ {
-    let pieces = lengths.iter().enumerate().skip(first);
-    pieces.map(|(document, &tokens)| Piece { document, tokens }).filter(|piece| piece.tokens > 0)
+fn whole_documents(lengths: &[usize], first: usize) -> impl Iterator<Item = Excerpt> + '_ {
+    let excerpts = lengths.iter().enumerate().skip(first);
+    excerpts.map(|(document, &tokens)| Excerpt { document, tokens }).filter(|excerpt| excerpt.tokens > 0)
 }
 
 fn natural_prefix(
@@ -314,8 +314,8 @@ fn natural_prefix(
     wanted: Tokens,
     first: usize,
     natural: &[usize],
-) -> Result<Vec<Piece>, MixtureError> {
-    cut_to(wanted, whole_documents(natural, first), |piece| piece).ok_or_else(|| MixtureError::Natural {
+) -> Result<Vec<Excerpt>, MixtureError> {
+    cut_to(wanted, whole_documents(natural, first), |excerpt| excerpt).ok_or_else(|| MixtureError::Natural {
         generation,
         wanted,
         offset: sum(&natural[..first]),
@@ -329,13 +329,13 @@ fn synthetic_pool(
     generation: usize,
     each: Tokens,
     corpora: &[Vec<usize>],
-) -> Result<Vec<(usize, Piece)>, MixtureError> {
+) -> Result<Vec<(usize, Excerpt)>, MixtureError> {
     let mut documents = Vec::new();
     for author in sources {
         let corpus = &corpora[author];
-        let pieces = cut_to(each, whole_documents(corpus, 0), |piece| piece)
+        let excerpts = cut_to(each, whole_documents(corpus, 0), |excerpt| excerpt)
             .ok_or_else(|| MixtureError::Synthetic { generation, wanted: each, available: sum(corpus) })?;
-        documents.extend(pieces.into_iter().map(|piece| (author, piece)));
+        documents.extend(excerpts.into_iter().map(|excerpt| (author, excerpt)));
     }
     Ok(documents)
 }
@@ -345,14 +345,14 @@ fn take_synthetic(
     mixture: &Mixture,
     generation: usize,
     wanted: Tokens,
-    mut documents: Vec<(usize, Piece)>,
+    mut documents: Vec<(usize, Excerpt)>,
     stream: &mut Stream,
-) -> Result<Vec<(usize, Piece)>, MixtureError> {
-    let available = Tokens(documents.iter().map(|(_, piece)| piece.tokens as u64).sum());
+) -> Result<Vec<(usize, Excerpt)>, MixtureError> {
+    let available = Tokens(documents.iter().map(|(_, excerpt)| excerpt.tokens as u64).sum());
     if mixture.synthetic == SyntheticDocuments::All && wanted < available {
         documents.shuffle(stream);
     }
-    cut_to(wanted, documents.into_iter(), |(_, piece)| piece).ok_or(MixtureError::Synthetic {
+    cut_to(wanted, documents.into_iter(), |(_, excerpt)| excerpt).ok_or(MixtureError::Synthetic {
         generation,
         wanted,
         available,
@@ -360,21 +360,21 @@ fn take_synthetic(
 }
 
 fn draw_from_whole_pool(
-    natural: Vec<Piece>,
-    synthetic: Vec<(usize, Piece)>,
+    natural: Vec<Excerpt>,
+    synthetic: Vec<(usize, Excerpt)>,
     budget: Tokens,
     stream: &mut Stream,
-) -> Plan {
-    let natural = natural.into_iter().map(|piece| (None, piece));
-    let synthetic = synthetic.into_iter().map(|(generation, piece)| (Some(generation), piece));
-    let mut all: Vec<(Option<usize>, Piece)> = natural.chain(synthetic).collect();
+) -> MixturePlan {
+    let natural = natural.into_iter().map(|excerpt| (None, excerpt));
+    let synthetic = synthetic.into_iter().map(|(generation, excerpt)| (Some(generation), excerpt));
+    let mut all: Vec<(Option<usize>, Excerpt)> = natural.chain(synthetic).collect();
     all.shuffle(stream);
-    let drawn = cut_to(budget, all.into_iter(), |(_, piece)| piece).unwrap_or_default();
-    let mut plan = Plan::default();
-    for (generation, piece) in drawn {
+    let drawn = cut_to(budget, all.into_iter(), |(_, excerpt)| excerpt).unwrap_or_default();
+    let mut plan = MixturePlan::default();
+    for (generation, excerpt) in drawn {
         match generation {
-            None => plan.natural.push(piece),
-            Some(generation) => plan.synthetic.push((generation, piece)),
+            None => plan.natural.push(excerpt),
+            Some(generation) => plan.synthetic.push((generation, excerpt)),
         }
     }
     plan
@@ -384,7 +384,7 @@ fn draw_from_whole_pool(
 fn cut_to<T>(
     wanted: Tokens,
     items: impl Iterator<Item = T>,
-    piece_of: impl Fn(&mut T) -> &mut Piece,
+    excerpt_of: impl Fn(&mut T) -> &mut Excerpt,
 ) -> Option<Vec<T>> {
     let mut left = wanted.0 as usize;
     let mut taken = Vec::new();
@@ -392,9 +392,9 @@ fn cut_to<T>(
         if left == 0 {
             break;
         }
-        let piece = piece_of(&mut item);
-        piece.tokens = piece.tokens.min(left);
-        left -= piece.tokens;
+        let excerpt = excerpt_of(&mut item);
+        excerpt.tokens = excerpt.tokens.min(left);
+        left -= excerpt.tokens;
         taken.push(item);
     }
     (left == 0).then_some(taken)

@@ -4,7 +4,7 @@ use super::RunError;
 use super::generation::GenerationRunner;
 use crate::config::Arm;
 use crate::documents::{Documents, TokenId};
-use crate::mixture::{self, Plan, Pool};
+use crate::mixture::{self, DocumentPool, MixturePlan};
 use crate::mixture::{Budget, Mixture, NaturalDocuments};
 use crate::stage::Stage;
 use crate::store::{Address, MixtureRecord, StoreError};
@@ -36,12 +36,13 @@ impl GenerationRunner<'_> {
             .map(|earlier| if sources.contains(&earlier) { corpus(earlier) } else { Ok(Documents::new()) })
             .collect::<Result<Vec<_>, _>>()?;
         let synthetic: Vec<Vec<usize>> = corpora.iter().map(lengths).collect();
-        let pool = Pool { natural: &lengths(&self.natural), synthetic: &synthetic };
+        let pool = DocumentPool { natural: &lengths(&self.natural), synthetic: &synthetic };
         let plan = mixture::plan(&arm.mixture, generation, budget, written, pool, &mut stage.stream(0))
             .map_err(|source| RunError::Mixture { arm: arm.name.clone(), source })?;
-        let natural = plan.natural.iter().map(|piece| &self.natural.get(piece.document)[..piece.tokens]);
+        let natural =
+            plan.natural.iter().map(|excerpt| &self.natural.get(excerpt.document)[..excerpt.tokens]);
         let written =
-            plan.synthetic.iter().map(|(g, piece)| &corpora[*g].get(piece.document)[..piece.tokens]);
+            plan.synthetic.iter().map(|(g, excerpt)| &corpora[*g].get(excerpt.document)[..excerpt.tokens]);
         let text: Documents = natural.chain(written).collect();
         let record = record_of(&arm.mixture, &plan, &text);
         Ok((text, record))
@@ -93,10 +94,10 @@ fn lengths(documents: &Documents) -> Vec<usize> {
     documents.iter().map(<[TokenId]>::len).collect()
 }
 
-fn record_of(mixture: &Mixture, plan: &Plan, text: &Documents) -> MixtureRecord {
+fn record_of(mixture: &Mixture, plan: &MixturePlan, text: &Documents) -> MixtureRecord {
     let mut synthetic_tokens = BTreeMap::new();
-    for (generation, piece) in &plan.synthetic {
-        synthetic_tokens.entry(*generation).or_insert(Tokens(0)).0 += piece.tokens as u64;
+    for (generation, excerpt) in &plan.synthetic {
+        synthetic_tokens.entry(*generation).or_insert(Tokens(0)).0 += excerpt.tokens as u64;
     }
     let which = match mixture.natural {
         NaturalDocuments::Fixed => "fixed",

@@ -3,7 +3,7 @@
 use super::generation::learner;
 use super::{PreparedText, RunError};
 use crate::config::{Arm, Experiment};
-use crate::mixture::{self, Parts};
+use crate::mixture::{self, TokenSplit};
 use crate::tokenizer::Tokenizer;
 use crate::training::Start;
 use crate::units::Tokens;
@@ -34,10 +34,10 @@ pub fn workloads(
     prepared: &PreparedText,
 ) -> Result<Vec<Workload>, RunError> {
     let budget = experiment.corpus.train_tokens;
-    let first = Parts { natural: budget, synthetic: Tokens(0) };
+    let first = TokenSplit { natural: budget, synthetic: Tokens(0) };
     let later = mixture::schedule(&arm.mixture, experiment.generations, budget, arm.synthesis.tokens)
         .map_err(|source| RunError::Mixture { arm: arm.name.clone(), source })?;
-    let workload = |(generation, parts): (usize, Parts)| Workload {
+    let workload = |(generation, parts): (usize, TokenSplit)| Workload {
         natural: parts.natural,
         synthetic: parts.synthetic,
         seen: tokens_seen(

@@ -7,7 +7,7 @@ use genloss::drift::{
     DriftRow, DriftSettings, Frequencies, SampleSchedule, multinomial::multinomial, survival,
 };
 use genloss::measure::{Heldout, Inputs, Measurement, Metrics, Reference, measure};
-use genloss::mixture::{self, Pool};
+use genloss::mixture::{self, DocumentPool};
 use genloss::model::Scores;
 use genloss::progress::Silent;
 use genloss::seed::StreamKey;
@@ -155,14 +155,14 @@ fn lineage(
     for generation in 0..=experiment.generations {
         let lengths = |documents: &Documents| documents.iter().map(<[u32]>::len).collect::<Vec<_>>();
         let synthetic: Vec<Vec<usize>> = corpora.iter().map(lengths).collect();
-        let sources = Pool { natural: &lengths(&pool), synthetic: &synthetic };
+        let sources = DocumentPool { natural: &lengths(&pool), synthetic: &synthetic };
         let mut stream = key(generation, "mixture").stream(0);
         let written = arm.synthesis.tokens;
         let plan = mixture::plan(&arm.mixture, generation, budget, written, sources, &mut stream).unwrap();
         let mut counts = vec![0.0; natural.probabilities().len()];
-        let natural_text = plan.natural.iter().map(|piece| &pool.get(piece.document)[..piece.tokens]);
+        let natural_text = plan.natural.iter().map(|excerpt| &pool.get(excerpt.document)[..excerpt.tokens]);
         let written =
-            plan.synthetic.iter().map(|(g, piece)| &corpora[*g].get(piece.document)[..piece.tokens]);
+            plan.synthetic.iter().map(|(g, excerpt)| &corpora[*g].get(excerpt.document)[..excerpt.tokens]);
         for &id in natural_text.chain(written).flatten() {
             counts[id as usize] += 1.0;
         }

@@ -1,6 +1,6 @@
 //! Mixtures: for any setting the parts add up, fresh means fresh, and latest means latest.
 
-use genloss::mixture::{self, MixtureError, Plan, Pool};
+use genloss::mixture::{self, DocumentPool, MixtureError, MixturePlan};
 use genloss::mixture::{Budget, Mixture, NaturalDocuments, NaturalFraction, SyntheticDocuments};
 use genloss::seed::StreamKey;
 use genloss::units::Tokens;
@@ -37,10 +37,10 @@ fn lineage(
     budget: Tokens,
     natural: &[usize],
     corpora: &[Vec<usize>],
-) -> Result<Vec<Plan>, MixtureError> {
+) -> Result<Vec<MixturePlan>, MixtureError> {
     (0..=generations)
         .map(|g| {
-            let pool = Pool { natural, synthetic: &corpora[..g] };
+            let pool = DocumentPool { natural, synthetic: &corpora[..g] };
             mixture::plan(
                 mixture,
                 g,
@@ -110,18 +110,18 @@ proptest! {
                     Budget::Growing => prop_assert_eq!(n + s, (g as u64 + 1) * budget.0),
                 }
             }
-            for piece in &plan.natural {
-                prop_assert!(piece.tokens >= 1 && piece.tokens <= natural[piece.document]);
+            for excerpt in &plan.natural {
+                prop_assert!(excerpt.tokens >= 1 && excerpt.tokens <= natural[excerpt.document]);
                 if mixture.natural == NaturalDocuments::Fresh {
-                    prop_assert!(used.insert(piece.document), "document {} used twice", piece.document);
+                    prop_assert!(used.insert(excerpt.document), "document {} used twice", excerpt.document);
                 }
             }
             let mut taken = BTreeSet::new();
             let mut by_writer = vec![0; generations];
-            for (writer, piece) in &plan.synthetic {
-                prop_assert!(piece.tokens >= 1 && piece.tokens <= corpora[*writer][piece.document]);
-                prop_assert!(taken.insert((*writer, piece.document)), "a synthetic document taken twice");
-                by_writer[*writer] += piece.tokens as u64;
+            for (writer, excerpt) in &plan.synthetic {
+                prop_assert!(excerpt.tokens >= 1 && excerpt.tokens <= corpora[*writer][excerpt.document]);
+                prop_assert!(taken.insert((*writer, excerpt.document)), "a synthetic document taken twice");
+                by_writer[*writer] += excerpt.tokens as u64;
                 match mixture.synthetic {
                     SyntheticDocuments::Latest => prop_assert_eq!(*writer, g - 1),
                     SyntheticDocuments::All => prop_assert!(*writer < g),
@@ -142,8 +142,9 @@ fn constant(fraction: f64) -> Mixture {
 fn a_fixed_anchor_is_the_beginning_of_what_generation_0_trained_on() {
     let natural = vec![10; 20];
     let plans = lineage(&constant(0.25), 2, Tokens(100), &natural, &[vec![10; 10], vec![10; 10]]).unwrap();
-    let documents =
-        |plan: &Plan| plan.natural.iter().map(|piece| (piece.document, piece.tokens)).collect::<Vec<_>>();
+    let documents = |plan: &MixturePlan| {
+        plan.natural.iter().map(|excerpt| (excerpt.document, excerpt.tokens)).collect::<Vec<_>>()
+    };
     assert_eq!(documents(&plans[1]), [(0, 10), (1, 10), (2, 5)]);
     assert_eq!(documents(&plans[2]), documents(&plans[1]));
     assert_eq!(documents(&plans[0]).len(), 10);
@@ -193,7 +194,7 @@ fn replace_grows_to_the_size_of_accumulate_on_the_latest_corpus_alone() {
     assert_eq!([1, 2, 3].map(|g| each(&accumulate, g)), [40; 3]);
     assert_eq!([1, 2, 3].map(|g| each(&constant(0.0), g)), [40; 3]);
     let stream = &mut StreamKey::new(1, "arm", 2, "mixture").stream(0);
-    let pool = Pool { natural: &[10; 10], synthetic: &[vec![10; 14], vec![10; 18]] };
+    let pool = DocumentPool { natural: &[10; 10], synthetic: &[vec![10; 14], vec![10; 18]] };
     let plan = mixture::plan(&grown, 2, Tokens(100), Tokens(40), pool, stream).unwrap();
     assert_eq!(plan.synthetic.len(), 18);
     assert!(plan.synthetic.iter().all(|(writer, _)| *writer == 1));
@@ -213,7 +214,7 @@ fn accumulate_subsample_draws_uniformly_from_the_whole_pool() {
     let draws = 200;
     let total: usize = (0..draws)
         .map(|seed| {
-            let pool = Pool { natural: &[2; 60], synthetic: &corpora };
+            let pool = DocumentPool { natural: &[2; 60], synthetic: &corpora };
             let stream = &mut StreamKey::new(seed, "arm", 3, "mixture").stream(0);
             mixture::plan(&mixture, 3, Tokens(100), Tokens(100), pool, stream).unwrap().natural.len()
         })
