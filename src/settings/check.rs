@@ -167,7 +167,7 @@ fn normalize_one(value: &mut Value, schema: &Json) {
     const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
     if let Value::Float(number) = *value
         && number.fract() == 0.0
-        && number.abs() <= LARGEST_EXACT
+        && number.abs() < LARGEST_EXACT
         && type_names(schema).is_some_and(|types| types.iter().any(|name| name == "integer"))
     {
         *value = Value::Integer(number as i64);
