@@ -1,7 +1,8 @@
-//! Which documents train a generation. Pure: lengths in, a plan out.
+//! Mixtures: how much natural and how much synthetic text does a generation train on, and which documents?
 //!
-//! Let N be the budget (`corpus.train_tokens`), S what a generation writes (`synthesis.tokens`), and f the natural
-//! fraction. The parts of generation g ≥ 1 are
+//! This is a pure function from document lengths to a plan; no text is read here. Let N be the training budget
+//! (`corpus.train_tokens`), S the number of tokens that each generation writes (`synthesis.tokens`), and f the natural
+//! fraction. Generation g ≥ 1 trains on
 //!
 //! | budget | natural | synthetic |
 //! |---|---|---|
@@ -9,17 +10,27 @@
 //! | added | f·N | N |
 //! | growing | f·(N + g·S) | the rest of N + g·S |
 //!
-//! each rounded to the nearest token, and each *exact*: the last document of a part is cut where the part ends.
-//! Under a growing budget a mixture holds as much as an accumulating lineage does by then. Where it draws on the
-//! latest corpus alone, that corpus is as large as this takes, and larger than S.
+//! tokens, rounded to the nearest token. The totals are exact: the last document of each kind is cut to fit, and a cut
+//! document does not end in an end-of-text token. A growing budget is as large as the corpus of a lineage that
+//! accumulates. If such a mixture draws on the latest corpus alone, that generation writes as much as is needed, which
+//! is more than S.
 //!
-//! With `"proportional"` f is what there is to draw on, N/(N + S) with the latest corpus under a budget that does not
-//! grow, else N/(N + g·S). Under a growing budget everything is taken, and under a constant one the documents are
-//! drawn uniformly without replacement from the whole pool (Kazdan et al. 2024), so that the parts are an outcome of
-//! the draw. A cut document is not ended by an end-of-text token.
+//! With `"proportional"`, f is the natural share of the available text: N/(N + S) if the mixture draws on the latest
+//! corpus under a budget that does not grow, else N/(N + g·S). Under a growing budget all available text is used. Under
+//! a constant budget documents are drawn uniformly without replacement from natural and synthetic text together (Kazdan
+//! et al. 2024), so the actual split is random and f only its expectation.
 //!
-//! *Fixed* natural documents are a prefix of the seed's order, the same one that generation 0 trains on. *Fresh*
-//! ones begin behind everything that earlier generations of the lineage took.
+//! *Fixed* natural documents are a prefix of the seed's document order, the same prefix that generation 0 trains on.
+//! *Fresh* ones follow the last document that an earlier generation of the lineage used.
+//!
+//! ```
+//! use genloss::mixture::{Mixture, parts};
+//! use genloss::units::Tokens;
+//!
+//! let anchored = Mixture::published("anchored").unwrap();
+//! let split = parts(&anchored, 1, Tokens(1000), Tokens(1000));
+//! assert_eq!((split.natural, split.synthetic), (Tokens(100), Tokens(900)));
+//! ```
 
 mod settings;
 
@@ -34,87 +45,87 @@ use rand::seq::SliceRandom;
 /// The leading `tokens` of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Excerpt {
-    /// Its index in its corpus.
+    /// Index of the document in its corpus.
     pub document: usize,
-    /// At least 1; less than the document's length only at the end of a part.
+    /// At least 1. Less than the length of the document only for the last excerpt of its kind.
     pub tokens: usize,
 }
 
-/// What a generation trains on.
+/// The excerpts that a generation trains on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MixturePlan {
-    /// Natural documents, as places in the seed's order.
+    /// Natural documents, indexed in the seed's document order.
     pub natural: Vec<Excerpt>,
-    /// Synthetic documents, with the generation that wrote them.
+    /// Synthetic documents, each with the generation that wrote it.
     pub synthetic: Vec<(usize, Excerpt)>,
 }
 
 impl MixturePlan {
-    /// Natural tokens.
+    /// Number of natural tokens.
     #[must_use]
     pub fn natural_tokens(&self) -> Tokens {
         Tokens(self.natural.iter().map(|excerpt| excerpt.tokens as u64).sum())
     }
 
-    /// Synthetic tokens.
+    /// Number of synthetic tokens.
     #[must_use]
     pub fn synthetic_tokens(&self) -> Tokens {
         Tokens(self.synthetic.iter().map(|(_, excerpt)| excerpt.tokens as u64).sum())
     }
 }
 
-/// How many tokens of each kind a mixture takes.
+/// Numbers of natural and synthetic tokens in a mixture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenSplit {
-    /// Natural tokens.
+    /// Tokens of natural text.
     pub natural: Tokens,
-    /// Synthetic tokens.
+    /// Tokens of synthetic text.
     pub synthetic: Tokens,
 }
 
-/// What stands for a mixture to draw on.
+/// The lengths of all documents that a mixture can draw on.
 #[derive(Clone, Copy, Debug)]
 pub struct DocumentPool<'a> {
-    /// Tokens of every natural document, in the seed's order.
+    /// Length in tokens of every natural document, in the seed's document order.
     pub natural: &'a [usize],
-    /// Tokens of every synthetic document, by the generation that wrote it: 0..g. Those that the mixture does not draw on
-    /// (see [`source_generations`]) may be left empty.
+    /// Lengths in tokens of the synthetic documents of each generation 0..g. Generations that the mixture does not draw
+    /// on (see [`source_generations`]) may be left empty.
     pub synthetic: &'a [Vec<usize>],
 }
 
-/// Not enough text for a mixture.
+/// There is not enough text for a mixture.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MixtureError {
-    /// Too little natural text.
+    /// The train split is too small.
     #[error(
-        "generation {generation} takes {wanted} tokens of natural text from place {offset} on, but the train split ends at {available}; lower corpus.train_tokens or the natural fraction, add text, or lower corpus.heldout_share and corpus.reference_share"
+        "generation {generation} needs {wanted} tokens of natural text after the first {offset}, but the train split ends at {available}; lower corpus.train_tokens or the natural fraction, add text, or lower corpus.heldout_share and corpus.reference_share"
     )]
     Natural {
-        /// The generation.
+        /// Generation that the mixture is for.
         generation: usize,
-        /// Tokens wanted.
+        /// Tokens that the mixture needs.
         wanted: Tokens,
-        /// Tokens that come before.
+        /// Tokens of the train split that earlier generations have used.
         offset: Tokens,
-        /// Tokens of the whole train split.
+        /// Tokens in the whole train split.
         available: Tokens,
     },
-    /// Too little synthetic text.
+    /// Earlier generations write too little.
     #[error(
-        "generation {generation} takes {wanted} tokens of synthetic text, but the pool holds {available}; raise synthesis.tokens or the natural fraction"
+        "generation {generation} needs {wanted} tokens of synthetic text, but earlier generations provide {available}; raise synthesis.tokens or the natural fraction"
     )]
     Synthetic {
-        /// The generation.
+        /// Generation that the mixture is for.
         generation: usize,
-        /// Tokens wanted.
+        /// Tokens that the mixture needs.
         wanted: Tokens,
-        /// Tokens there are.
+        /// Tokens in the corpora that the mixture draws on.
         available: Tokens,
     },
 }
 
-/// The parts of generation `generation` of a lineage whose generations write `written` tokens each. Under a constant
-/// budget and a proportional fraction these are the expected parts; the draw decides.
+/// The token counts of generation `generation` in a lineage whose generations write `written` tokens each. If documents
+/// are [drawn from the whole pool](is_drawn_from_whole_pool), these are the expected counts.
 #[must_use]
 pub fn parts(mixture: &Mixture, generation: usize, budget: Tokens, written: Tokens) -> TokenSplit {
     if generation == 0 {
@@ -132,8 +143,8 @@ pub fn parts(mixture: &Mixture, generation: usize, budget: Tokens, written: Toke
     TokenSplit { natural: Tokens(natural), synthetic: Tokens(synthetic) }
 }
 
-/// Tokens of each corpus that generation `generation` ≥ 1 draws on: `written`, unless its budget grows and it draws on
-/// the latest corpus alone, which then holds all that it takes.
+/// Size of each corpus that generation `generation` ≥ 1 draws on: `written`, or more if the budget grows and all
+/// synthetic text comes from the latest corpus.
 #[must_use]
 pub fn corpus_tokens(mixture: &Mixture, generation: usize, budget: Tokens, written: Tokens) -> Tokens {
     match (mixture.synthetic, mixture.budget) {
@@ -144,17 +155,17 @@ pub fn corpus_tokens(mixture: &Mixture, generation: usize, budget: Tokens, writt
     }
 }
 
-/// The parts of generations 1..=`generations` of a lineage that writes `written` tokens each generation.
+/// The token counts of generations 1..=`generations` in a lineage whose generations write `written` tokens each.
 ///
 /// # Errors
-/// When a generation takes more synthetic text than there is by then.
+/// If a generation needs more synthetic text than earlier generations have written.
 pub fn schedule(
     mixture: &Mixture,
     generations: usize,
     budget: Tokens,
     written: Tokens,
 ) -> Result<Vec<TokenSplit>, MixtureError> {
-    let part_of = |generation| {
+    let split_of = |generation| {
         let parts = parts(mixture, generation, budget, written);
         let each = corpus_tokens(mixture, generation, budget, written);
         let available = Tokens(synthetic_generations(mixture, generation).len() as u64 * each.0);
@@ -163,11 +174,11 @@ pub fn schedule(
         }
         Ok(parts)
     };
-    (1..=generations).map(part_of).collect()
+    (1..=generations).map(split_of).collect()
 }
 
-/// How far into the seed's order of natural documents a lineage of `generations` reaches, in tokens. Cut documents
-/// are not gone on with, so that a fresh mixture may need a few documents more.
+/// Natural tokens that a lineage of `generations` needs from the start of the seed's document order. The rest of a cut
+/// document is not used, so a mixture of fresh documents may need a few documents more.
 #[must_use]
 pub fn natural_reach(mixture: &Mixture, generations: usize, budget: Tokens, written: Tokens) -> Tokens {
     let taken = (1..=generations).map(|g| natural_drawn_on(mixture, g, budget, written).0);
@@ -177,11 +188,11 @@ pub fn natural_reach(mixture: &Mixture, generations: usize, budget: Tokens, writ
     }
 }
 
-/// Checks that the natural documents of a seed suffice for every generation of a lineage that writes `written` tokens
-/// each generation. `natural` holds their lengths in the seed's order.
+/// Checks that a seed has enough natural text for every generation of a lineage. `natural` are the lengths of its
+/// documents, in the seed's document order.
 ///
 /// # Errors
-/// When a generation takes more natural text than there is left for it.
+/// If there is not enough natural text for a generation.
 pub fn check_natural(
     mixture: &Mixture,
     generations: usize,
@@ -197,11 +208,11 @@ pub fn check_natural(
     Ok(())
 }
 
-/// Which documents train generation `generation`. Of a corpus that holds more than the lineage would have written,
-/// because other arms share it, the beginning counts.
+/// Chooses the documents that generation `generation` trains on. A corpus that is larger than this lineage needs, because
+/// other arms share it, is used up to the needed size. `stream` is used only for random draws.
 ///
 /// # Errors
-/// When there is not enough text of either kind.
+/// If there is not enough natural or synthetic text.
 pub fn plan(
     mixture: &Mixture,
     generation: usize,
@@ -224,8 +235,8 @@ pub fn plan(
     Ok(MixturePlan { natural, synthetic })
 }
 
-/// Whether a generation's documents are drawn uniformly from natural and synthetic text together, so that its parts are
-/// an outcome of the draw.
+/// Whether documents are drawn uniformly from natural and synthetic text together, so that the split between the two is
+/// random.
 #[must_use]
 pub fn is_drawn_from_whole_pool(mixture: &Mixture, generation: usize) -> bool {
     generation > 0
@@ -233,7 +244,7 @@ pub fn is_drawn_from_whole_pool(mixture: &Mixture, generation: usize) -> bool {
         && mixture.budget == Budget::Constant
 }
 
-/// The generations whose corpora generation `generation` draws on; none if all of its text is natural.
+/// The generations whose corpora generation `generation` draws on; empty if all of its text is natural.
 #[must_use]
 pub fn source_generations(
     mixture: &Mixture,
@@ -246,7 +257,7 @@ pub fn source_generations(
     if takes_synthetic_text { synthetic_generations(mixture, generation) } else { 0..0 }
 }
 
-/// The generations whose corpora a mixture may draw on.
+/// The generations that `mixture.synthetic` allows, even if no synthetic text is needed.
 fn synthetic_generations(mixture: &Mixture, generation: usize) -> std::ops::Range<usize> {
     match mixture.synthetic {
         SyntheticDocuments::Latest => generation.saturating_sub(1)..generation,
@@ -254,7 +265,7 @@ fn synthetic_generations(mixture: &Mixture, generation: usize) -> std::ops::Rang
     }
 }
 
-/// The given natural fraction of a generation ≥ 1; `None` when it is proportional.
+/// The natural fraction of a generation ≥ 1; `None` if it is proportional.
 fn fraction(mixture: &Mixture, generation: usize) -> Option<f64> {
     match &mixture.natural_fraction {
         NaturalFraction::Proportional => None,
@@ -262,7 +273,7 @@ fn fraction(mixture: &Mixture, generation: usize) -> Option<f64> {
     }
 }
 
-/// Natural tokens that a generation draws on, whether or not the draw takes them all.
+/// Natural tokens available to a generation. A draw from the whole pool may use fewer.
 fn natural_drawn_on(mixture: &Mixture, generation: usize, budget: Tokens, written: Tokens) -> Tokens {
     if is_drawn_from_whole_pool(mixture, generation) {
         budget
@@ -271,6 +282,7 @@ fn natural_drawn_on(mixture: &Mixture, generation: usize, budget: Tokens, writte
     }
 }
 
+/// Index of the first natural document that a generation may use.
 fn first_natural_document(
     mixture: &Mixture,
     generation: usize,
@@ -283,12 +295,12 @@ fn first_natural_document(
     }
     (0..generation).fold(0, |first, earlier| {
         let taken = natural_drawn_on(mixture, earlier, budget, written);
-        first + documents_holding(&natural[first..], taken)
+        first + documents_needed(&natural[first..], taken)
     })
 }
 
-/// How many leading documents it takes to hold `wanted` tokens.
-fn documents_holding(lengths: &[usize], wanted: Tokens) -> usize {
+/// Number of leading documents that together have at least `wanted` tokens.
+fn documents_needed(lengths: &[usize], wanted: Tokens) -> usize {
     let mut left = wanted.0;
     lengths
         .iter()
@@ -304,6 +316,7 @@ fn sum(lengths: &[usize]) -> Tokens {
     Tokens(lengths.iter().map(|&length| length as u64).sum())
 }
 
+/// Uncut excerpts of the documents from `first` on; empty documents are skipped.
 fn whole_documents(lengths: &[usize], first: usize) -> impl Iterator<Item = Excerpt> + '_ {
     let excerpts = lengths.iter().enumerate().skip(first);
     excerpts.map(|(document, &tokens)| Excerpt { document, tokens }).filter(|excerpt| excerpt.tokens > 0)
@@ -323,7 +336,7 @@ fn natural_prefix(
     })
 }
 
-/// The leading `each` tokens of every corpus that a mixture draws on.
+/// Excerpts of the first `each` tokens of every corpus in `sources`, with the generation that wrote it.
 fn synthetic_pool(
     sources: std::ops::Range<usize>,
     generation: usize,
@@ -331,16 +344,16 @@ fn synthetic_pool(
     corpora: &[Vec<usize>],
 ) -> Result<Vec<(usize, Excerpt)>, MixtureError> {
     let mut documents = Vec::new();
-    for author in sources {
-        let corpus = &corpora[author];
+    for source in sources {
+        let corpus = &corpora[source];
         let excerpts = cut_to(each, whole_documents(corpus, 0), |excerpt| excerpt)
             .ok_or_else(|| MixtureError::Synthetic { generation, wanted: each, available: sum(corpus) })?;
-        documents.extend(excerpts.into_iter().map(|excerpt| (author, excerpt)));
+        documents.extend(excerpts.into_iter().map(|excerpt| (source, excerpt)));
     }
     Ok(documents)
 }
 
-/// The latest corpus from its beginning; of several corpora, documents in random order.
+/// Takes `wanted` tokens: from the start of the latest corpus, or from all corpora in random order.
 fn take_synthetic(
     mixture: &Mixture,
     generation: usize,
@@ -380,7 +393,7 @@ fn draw_from_whole_pool(
     plan
 }
 
-/// The leading items that hold exactly `wanted` tokens, the last one cut; `None` if there are not so many.
+/// The leading items with exactly `wanted` tokens in total, the last one cut; `None` if there are too few tokens.
 fn cut_to<T>(
     wanted: Tokens,
     items: impl Iterator<Item = T>,

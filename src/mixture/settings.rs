@@ -1,4 +1,5 @@
-//! `mixture`: which natural and which synthetic documents a generation trains on.
+//! The setting `mixture`: a published regime by name, or its four parts: how much natural text, which natural documents,
+//! which synthetic documents, and how many tokens in total.
 
 use crate::settings::{self, SettingError, nearest};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -9,53 +10,53 @@ use std::borrow::Cow;
 use std::fmt;
 use toml::Value;
 
-/// Which natural and which synthetic documents a generation trains on.
+/// How natural and synthetic text are combined for a generation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mixture {
-    /// Natural share of the tokens: one number, a list with one number per generation from generation 1 on (the last one
-    /// repeats), or `"proportional"` for the natural share of all text that the mixture may draw on.
+    /// Natural share of the training tokens: a number; a list with one number for each generation from 1 on, of which the
+    /// last one repeats; or `"proportional"` for the natural share of all available text.
     #[schemars(extend("x-hint" = "give a number from 0 to 1, a list, or \"proportional\""))]
     pub natural_fraction: NaturalFraction,
-    /// Which natural documents.
+    /// Natural documents to draw on.
     #[serde(default)]
     pub natural: NaturalDocuments,
-    /// Which synthetic documents.
+    /// Synthetic documents to draw on.
     #[serde(default)]
     pub synthetic: SyntheticDocuments,
-    /// How many tokens in total.
+    /// Total number of training tokens.
     #[serde(default)]
     pub budget: Budget,
 }
 
-/// Natural share of a mixture.
+/// Natural share of a mixture's tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NaturalFraction {
-    /// One number in `[0, 1]` per generation from generation 1 on; the last one repeats.
+    /// One share in `[0, 1]` for each generation from 1 on; the last one repeats.
     Schedule(Vec<f64>),
-    /// The natural share of all natural and synthetic text that the mixture may draw on.
+    /// The natural share of all available text.
     Proportional,
 }
 
-/// Which natural documents a mixture draws on.
+/// Natural documents of a mixture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NaturalDocuments {
-    /// The same in every generation.
+    /// The same documents in every generation.
     #[default]
     Fixed,
     /// Documents that no earlier generation of the lineage used.
     Fresh,
 }
 
-/// Which synthetic documents a mixture draws on.
+/// Synthetic documents of a mixture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SyntheticDocuments {
-    /// Those of generation g − 1.
+    /// Text written by the previous generation.
     #[default]
     Latest,
-    /// Those of all generations before g.
+    /// Text written by all earlier generations.
     All,
 }
 
@@ -63,33 +64,33 @@ pub enum SyntheticDocuments {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Budget {
-    /// `corpus.train_tokens`: natural text displaces synthetic text.
+    /// `corpus.train_tokens` in total: natural text replaces synthetic text.
     #[default]
     Constant,
     /// `corpus.train_tokens` of synthetic text, and natural text in addition.
     Added,
-    /// As much as an accumulating lineage has: `corpus.train_tokens`, and `synthesis.tokens` of every earlier generation.
+    /// As much as accumulated text has: `corpus.train_tokens`, plus `synthesis.tokens` for every earlier generation.
     Growing,
 }
 
-/// A published regime: a name that can be written instead of the four settings.
+/// A published training regime, whose name can be given in place of the four settings.
 pub struct Regime {
-    /// The name that `mixture = "…"` accepts.
+    /// Name in `mixture = "…"`.
     pub name: &'static str,
-    /// Where it was published.
+    /// Publications that define the regime.
     pub source: &'static str,
     mixture: fn() -> Mixture,
 }
 
 impl Regime {
-    /// The regime's four settings.
+    /// The four settings that the name stands for.
     #[must_use]
     pub fn mixture(&self) -> Mixture {
         (self.mixture)()
     }
 }
 
-/// Every published regime.
+/// All published regimes, in the order in which they are documented.
 pub const PUBLISHED_REGIMES: [Regime; 8] = [
     Regime {
         name: "replace",
@@ -149,7 +150,7 @@ impl Mixture {
         constant(1.0)
     }
 
-    /// The mixture published as `name`. Words may be joined by hyphens, underscores or spaces.
+    /// The regime with this name, if there is one. Words may be joined by hyphens, underscores or spaces.
     #[must_use]
     pub fn published(name: &str) -> Option<Self> {
         let name = name.replace(['_', ' '], "-");
@@ -159,7 +160,7 @@ impl Mixture {
     /// Reads a mixture: a published name or a table of the four settings.
     ///
     /// # Errors
-    /// When the name is not known, or a setting makes no sense.
+    /// If the name is unknown, or a setting is invalid.
     pub fn read(value: Value) -> Result<Self, SettingError> {
         match value {
             Value::String(name) => Self::published(&name).ok_or_else(|| unknown_regime(&name)),
@@ -202,7 +203,7 @@ impl Mixture {
             .map(|regime| json!({ "const": regime.name, "description": regime.source }))
             .collect();
         json!({
-            "description": "What generations 1, 2, … of the arm train on: a published regime by name, or its four settings.",
+            "description": "Training text of generations 1, 2, … of the arm: a published regime by name, or its four settings.",
             "anyOf": [{ "type": "string", "oneOf": names }, settings::schema_of::<Self>()],
         })
     }

@@ -230,7 +230,7 @@ fn too_little_text_is_an_error_that_says_how_much_there_is() {
     assert!(error.to_string().contains("but the train split ends at 180"), "{error}");
     let error = mixture::schedule(&constant(0.0), 1, Tokens(100), Tokens(60)).unwrap_err();
     assert!(
-        error.to_string().contains("takes 100 tokens of synthetic text, but the pool holds 60"),
+        error.to_string().contains("needs 100 tokens of synthetic text, but earlier generations provide 60"),
         "{error}"
     );
     assert_eq!(mixture::natural_reach(&fresh, 3, Tokens(100), Tokens(100)), Tokens(250));
