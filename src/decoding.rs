@@ -1,32 +1,31 @@
-//! From a model's predictions to a document.
+//! Decoding: how a model's predictions become a document.
 //!
-//! A prediction is a row of logits, one per token of the vocabulary. Most decoders go **token by token**: a [`Sampler`]
-//! turns the prediction after the document so far into a token, in the order of the fields of [`SamplingSettings`]:
+//! A prediction is a row of logits, one for each token of the vocabulary. Most decoders work **token by token**: a
+//! [`Sampler`] chooses the next token from one prediction, in the order of the fields of [`SamplingSettings`]:
 //!
 //! 1. *repetition penalty* θ: the logit of every token already in the document is divided by θ if it is positive and
-//!    multiplied by θ if it is negative (Keskar et al. 2019, CTRL, section 4.1), once however often it occurred;
-//! 2. *greedy*: if set, the token with the largest logit, and nothing below happens;
+//!    multiplied by θ if it is negative (Keskar et al. 2019, CTRL, section 4.1), once, however often the token occurs;
+//! 2. *greedy*: if set, chooses the token with the largest logit and skips the remaining steps;
 //! 3. *temperature* τ: logits are divided by τ, so probabilities become p^(1/τ), renormalised;
-//! 4. *top-k*: the k most probable tokens stay;
-//! 5. *top-p*: of those, the fewest that hold at least a share p of what is left (Holtzman et al. 2020);
-//! 6. *min-p*: of those, the ones at least a share m as probable as the most probable (Nguyen et al. 2024);
-//! 7. *typical-p*: of those, the fewest that hold at least a share p of what is left, beginning with the tokens whose
-//!    surprisal −ln p is nearest to the entropy (locally typical sampling, Meister et al. 2023). It may drop the most
-//!    probable token of all.
+//! 4. *top-k*: keeps the k most probable tokens;
+//! 5. *top-p*: keeps the fewest tokens, most probable first, whose probabilities sum to at least p (Holtzman et al. 2020);
+//! 6. *min-p*: keeps tokens that are at least m times as probable as the most probable one (Nguyen et al. 2024);
+//! 7. *typical-p*: keeps the fewest tokens whose probabilities sum to at least p, beginning with those whose surprisal
+//!    −ln p is nearest to the entropy (locally typical sampling, Meister et al. 2023). This may drop the most probable
+//!    token.
 //!
-//! Each truncation acts on the renormalised outcome of the one before, so the entropy of the last one is that of what
-//! the others left. Among equally probable (or typical) tokens the one with the lower id goes first, so that the outcome
-//! is always the same. A logit that is not a number, or −∞, is a token that cannot come; if no token can come, each is as
-//! likely as any other.
+//! Each truncation works on the renormalised distribution that the previous one left; the entropy in typical-p is that of
+//! this distribution. Ties are broken by the lower token id, so the result is deterministic. A token whose logit is NaN
+//! or −∞ is impossible; if all tokens are impossible, they become equally likely.
 //!
-//! Every token takes exactly one uniform number from its stream, greedy or not: the streams of two decoders stay
-//! aligned, and a comparison between them uses common random numbers.
+//! Every token consumes exactly one uniform number from its stream, even under greedy decoding. The streams of two
+//! decoders therefore stay aligned, and a comparison between them uses common random numbers.
 //!
-//! Two decoders look at more than one prediction, and draw nothing: [`beam`] search compares whole documents, and
-//! [`contrastive`] search the hidden states of tokens.
+//! Two deterministic decoders look beyond one prediction: [`beam`] search compares whole documents, and [`contrastive`]
+//! search compares the hidden states of tokens.
 //!
-//! **Pitfall.** A decoder that draws nothing writes the same document after the same prompt: greedy decoding, beam search
-//! and contrastive search from the start token alone fill a corpus with copies of one document. Give them prompts.
+//! **Pitfall.** A deterministic decoder always writes the same document for the same prompt. Without prompts, greedy
+//! decoding, beam search and contrastive search fill a corpus with copies of one document.
 //!
 //! ```
 //! use genloss::decoding::SamplingSettings;
@@ -54,22 +53,22 @@ use truncation::Candidates;
 
 pub use settings::{BeamSearchSettings, ContrastiveSearchSettings, DecodingStrategy, SamplingSettings};
 
-/// Chooses next tokens as one [`SamplingSettings`] says. It holds scratch space only: one sampler may serve many documents.
+/// Chooses next tokens. Keeps no state between calls except scratch space, so one sampler can serve many documents.
 #[derive(Clone, Debug)]
 pub struct Sampler {
     decoding: SamplingSettings,
-    /// Whether a token occurs in the document; all false between calls.
+    /// For each token, whether it occurs in the document (V). All false between calls.
     occurs: Vec<bool>,
-    /// Sums of weights over [`BLOCK`] tokens.
+    /// Sums of the weights of [`BLOCK`] consecutive tokens each.
     block_sums: Vec<f32>,
     candidates: Candidates,
 }
 
-/// Tokens summed together before a search. Its size is a compromise between the search over blocks and inside one.
+/// Consecutive tokens per block sum. Balances the search for a block against the search inside it.
 const BLOCK: usize = 64;
 
 impl Sampler {
-    /// A sampler for `decoding`.
+    /// A sampler that can be used for any number of documents.
     #[must_use]
     pub fn new(decoding: &SamplingSettings) -> Self {
         Self {
@@ -80,14 +79,14 @@ impl Sampler {
         }
     }
 
-    /// The next token. `logits` (V) is spent: it holds other numbers afterwards. `document_so_far` is the prompt and
-    /// what was written since, without the start token; only the repetition penalty reads it. Takes one uniform
-    /// number from `rng`. An empty `logits` gives token 0.
+    /// Draws the next token, with one uniform number from `rng`. `logits` (V) is overwritten; if it is empty, the result
+    /// is token 0. `document_so_far` is the prompt and the tokens written after it, without the start token; only the
+    /// repetition penalty uses it.
     pub fn draw(&mut self, logits: &mut [f32], document_so_far: &[TokenId], rng: &mut Stream) -> TokenId {
         self.draw_at(logits, document_so_far, rng.random())
     }
 
-    /// The token that [`draw`](Self::draw) gives for that uniform number.
+    /// The token that [`draw`](Self::draw) returns for a uniform number in [0, 1).
     pub fn draw_at(&mut self, logits: &mut [f32], document_so_far: &[TokenId], uniform: f64) -> TokenId {
         self.penalise(logits, document_so_far);
         if self.decoding.greedy {
@@ -103,8 +102,8 @@ impl Sampler {
         }
     }
 
-    /// The distribution (V) that [`draw`](Self::draw) draws from: truncated and renormalised, dropped tokens at
-    /// exactly 0. `logits` is spent.
+    /// The distribution (V) that [`draw`](Self::draw) samples from: truncated and renormalised, with exactly 0 for dropped
+    /// tokens. Overwrites `logits`.
     #[must_use]
     pub fn distribution(&mut self, logits: &mut [f32], document_so_far: &[TokenId]) -> Vec<f64> {
         let mut distribution = vec![0.0; logits.len()];
@@ -134,8 +133,8 @@ impl Sampler {
         distribution
     }
 
-    /// The natural-log probability that [`draw`](Self::draw) gives to `token`; −∞ for one that it drops. `logits` is
-    /// spent.
+    /// Natural logarithm of the probability that [`draw`](Self::draw) returns `token`; −∞ if `token` is dropped. Overwrites
+    /// `logits`.
     #[must_use]
     pub fn log_probability(
         &mut self,
@@ -146,7 +145,7 @@ impl Sampler {
         self.distribution(logits, document_so_far)[token as usize].ln() as f32
     }
 
-    /// Whether some of `vocab_size` tokens may have to be dropped.
+    /// Whether a truncation can drop any of `vocab_size` tokens.
     fn truncates(&self, vocab_size: usize) -> bool {
         let SamplingSettings {
             greedy: _,
@@ -163,6 +162,7 @@ impl Sampler {
             || typical_p.is_some_and(|p| p < 1.0)
     }
 
+    /// Applies the repetition penalty to `logits` (V).
     fn penalise(&mut self, logits: &mut [f32], document_so_far: &[TokenId]) {
         let penalty = self.decoding.repetition_penalty as f32;
         if penalty == 1.0 {
@@ -183,7 +183,7 @@ impl Sampler {
         }
     }
 
-    /// Turns logits into weights relative to the most probable token, in place, and sums them by blocks.
+    /// Replaces logits by weights relative to the most probable token, and fills `block_sums`.
     fn weigh(&mut self, logits: &mut [f32], largest: f32) {
         let inverse_temperature = inverse_temperature(&self.decoding);
         self.block_sums.clear();
@@ -192,7 +192,7 @@ impl Sampler {
         }
     }
 
-    /// The token at the share `uniform` of the cumulative weights.
+    /// The token at which the cumulative weights pass the fraction `uniform` of their total.
     fn pick(&self, weights: &[f32], uniform: f64) -> TokenId {
         let total: f64 = self.block_sums.iter().map(|&sum| f64::from(sum)).sum();
         let mut left = uniform * total;
@@ -212,7 +212,7 @@ impl Sampler {
     }
 }
 
-/// The last position with a positive weight whose predecessors sum to at most `left`.
+/// The last position with a positive weight for which the weights before it sum to at most `left`.
 fn position_at(weights: &[f32], mut left: f64) -> usize {
     let mut chosen = 0;
     for (position, &weight) in weights.iter().enumerate() {
@@ -227,14 +227,14 @@ fn position_at(weights: &[f32], mut left: f64) -> usize {
     chosen
 }
 
-/// The token with the largest logit, the first of several; 0 if there is none.
+/// The token with the largest logit; the lowest id of equals, and 0 if no token is possible.
 fn most_probable(logits: &[f32]) -> TokenId {
     let largest = exp::maximum(logits);
     logits.iter().position(|&logit| logit == largest).unwrap_or(0) as TokenId
 }
 
-/// The largest logit. If that is infinite, rewrites the row so that it is 0: tokens at +∞ share all the mass, and
-/// where no token can come every token can.
+/// The largest logit, always finite. If it is infinite, rewrites `logits` so that it is 0: tokens at +∞ share all of the
+/// probability, and if all tokens are impossible they become equally likely.
 fn possible_maximum(logits: &mut [f32]) -> f32 {
     let largest = exp::maximum(logits);
     if largest.is_finite() {
@@ -246,8 +246,8 @@ fn possible_maximum(logits: &mut [f32]) -> f32 {
     0.0
 }
 
-/// The `k` most probable of the tokens that can come, most probable first, and their natural-log probabilities. Rewrites
-/// `logits` if some of them are infinite.
+/// The `k` most probable tokens, most probable first, with the natural logarithms of their probabilities. Fewer if fewer
+/// are possible. Rewrites `logits` if the largest is infinite.
 fn best(logits: &mut [f32], k: usize) -> Vec<(TokenId, f64)> {
     let largest = f64::from(possible_maximum(logits));
     let finite = |logit: f32| Some(f64::from(logit)).filter(|logit| logit.is_finite());
@@ -257,12 +257,12 @@ fn best(logits: &mut [f32], k: usize) -> Vec<(TokenId, f64)> {
     ids.filter_map(|id| Some((id, finite(logits[id as usize])? - log_total))).collect()
 }
 
-/// What logits are multiplied by. A temperature of 1 gives exactly 1; one too small for f32 leaves the largest only.
+/// Factor for the logits: exactly 1 at temperature 1, and at most `f32::MAX`, where only the largest logit matters.
 fn inverse_temperature(decoding: &SamplingSettings) -> f32 {
     ((1.0 / decoding.temperature) as f32).min(f32::MAX)
 }
 
-/// A decoder in words, for the record: `"sampling, temperature 1, top-k 50"`, `"greedy"`,
+/// Description of a decoder for run records: `"sampling, temperature 1, top-k 50"`, `"greedy"`,
 /// `"beam search, 4 beams, length penalty 1"`.
 #[must_use]
 pub fn describe(strategy: &DecodingStrategy) -> String {

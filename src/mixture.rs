@@ -105,7 +105,7 @@ pub enum MixtureError {
         generation: usize,
         /// Tokens that the mixture needs.
         wanted: Tokens,
-        /// Tokens of the train split that earlier generations have used.
+        /// Tokens of the train split before the first document that the mixture may use.
         offset: Tokens,
         /// Tokens in the whole train split.
         available: Tokens,

@@ -1,30 +1,31 @@
-//! BeamSearchSettings search: several documents grow side by side, and the best one is written.
+//! Beam search: extends several documents in parallel and returns the one with the best score.
 //!
-//! A document's score is its log-probability over a power of its length, the end-of-text token counted,
+//! The score of a document y is its log-probability divided by a power of its length, which includes the end-of-text
+//! token:
 //!
 //! ```text
 //! score(y) = ln p(y) / |y|^α
 //! ```
 //!
-//! the length penalty of Wu et al. (2016, equation 14) without its constant 5, and the `length_penalty` of Hugging Face
-//! transformers. With α = 1 it is the mean log-probability of a token. With α = 0 the most probable document wins, and
-//! that is a short one: every further token makes a document less probable.
+//! This is the length penalty of Wu et al. (2016, equation 14) without the constant 5, and the `length_penalty` of Hugging
+//! Face transformers. With α = 1 the score is the mean log-probability of a token. With α = 0 the most probable document
+//! wins, which favours short documents, because every further token lowers the probability.
 //!
-//! There is room for B documents. Every step grows each one that is still open by every token of the vocabulary, and
-//! keeps the most probable of these; all of them have the same length, so the score has no say yet. A document that has
-//! reached the end-of-text token, or the limit, is put aside and its room is lost to the open ones. When all rooms are
-//! taken the one of the highest score is written. One beam would be greedy decoding.
+//! The search keeps B documents (beams). Each step extends every open document by every token of the vocabulary and
+//! keeps the most probable results. All open documents have the same length, so this needs no score. A document that
+//! reaches the end-of-text token or the length limit is finished, and the open documents have one beam less. When no
+//! open document is left, the finished one with the highest score is the result. A single beam would be greedy decoding.
 //!
-//! Equals go by the order of the documents they grew out of, then by id: nothing is left to chance.
+//! Ties are broken by the order of the parent documents, then by token id, so the search is deterministic.
 //!
-//! **Pitfalls.** More beams find more probable documents, and those are not more like natural text: they are dull and
-//! repeat themselves (Holtzman et al. 2020). And a beam is no guarantee: the document that greedy decoding writes can
-//! fall out of it on the way, though its score be higher.
+//! **Pitfalls.** More beams find more probable documents, but those are not more like natural text: they are dull and
+//! repetitive (Holtzman et al. 2020). Nor is beam search guaranteed to be at least as good as greedy decoding: the greedy
+//! document can be dropped on the way although its score would have been higher.
 //!
 //! ```
 //! use genloss::decoding::BeamSearchSettings;
 //! use genloss::decoding::beam::Search;
-//! // Token 0 ends a document. Two tokens with 0.55 · 0.4 = 0.22 lose against two with 0.45 · 0.9 = 0.405.
+//! // Token 0 ends a document. The best start is 1 (0.55), but the best document is [2, 0]: 0.45 · 0.9 = 0.405.
 //! let mut search = Search::new(BeamSearchSettings { beams: 2, length_penalty: 1.0 }, 0, 2);
 //! let row = |p: [f32; 3]| p.map(f32::ln);
 //! let grown = search.grow(&mut row([0.0, 0.55, 0.45]));
@@ -37,43 +38,44 @@ use super::best;
 use crate::decoding::BeamSearchSettings;
 use crate::documents::TokenId;
 
-/// A search for one document.
+/// The state of a search for one document.
 #[derive(Clone, Debug)]
 pub struct Search {
     settings: BeamSearchSettings,
     end: TokenId,
-    most_tokens: usize,
-    /// Those that still grow, all of one length.
+    max_tokens: usize,
+    /// Documents that are still extended, all of the same length.
     open: Vec<Hypothesis>,
     finished: Vec<Hypothesis>,
 }
 
-/// A document that may be written, or its beginning.
+/// A document, or the beginning of one.
 #[derive(Clone, Debug, Default)]
 struct Hypothesis {
     tokens: Vec<TokenId>,
+    /// In nats.
     log_probability: f64,
 }
 
-/// One token more.
+/// The extension of an open document by one token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Growth {
-    /// The number of what it comes after.
+    /// Index of the extended document among those that were open before the step.
     pub parent: usize,
-    /// The token.
+    /// The token that was added.
     pub token: TokenId,
 }
 
 impl Search {
-    /// A search that has one open document, the empty one. The token `end` ends a document, and so does the limit of
-    /// `most_tokens`, at least 1.
+    /// Starts with one open document, which is empty. A document is finished by the token `end`, or when it has
+    /// `max_tokens` tokens (at least 1).
     #[must_use]
-    pub fn new(settings: BeamSearchSettings, end: TokenId, most_tokens: usize) -> Self {
-        Self { settings, end, most_tokens, open: vec![Hypothesis::default()], finished: Vec::new() }
+    pub fn new(settings: BeamSearchSettings, end: TokenId, max_tokens: usize) -> Self {
+        Self { settings, end, max_tokens, open: vec![Hypothesis::default()], finished: Vec::new() }
     }
 
-    /// One step, given what comes next after each open document: `logits` (open, V), which are spent. Gives, for every
-    /// document that is then open, the one it has grown out of and its last token; none when the search is over.
+    /// Takes one step. `logits` (open documents, V) are the predictions after each open document, and are overwritten.
+    /// Returns one extension for each document that is open after the step; the search is over when there is none.
     pub fn grow(&mut self, logits: &mut [f32]) -> Vec<Growth> {
         let vocab_size = (logits.len() / self.open.len().max(1)).max(1);
         let room = self.settings.beams - self.finished.len();
@@ -83,14 +85,14 @@ impl Search {
             let after = |(token, log): (TokenId, f64)| (Growth { parent, token }, before + log);
             grown.extend(best(row, room).into_iter().map(after));
         }
-        // A stable sort: equals stay in the order of their parents and ids.
+        // The sort is stable, so ties stay in the order of parents and token ids.
         grown.sort_by(|a, b| b.1.total_cmp(&a.1));
         grown.truncate(room);
         let parents = std::mem::take(&mut self.open);
         let mut still_open = Vec::new();
         for (growth, log_probability) in grown {
             let tokens = [&parents[growth.parent].tokens[..], &[growth.token]].concat();
-            let is_finished = growth.token == self.end || tokens.len() >= self.most_tokens;
+            let is_finished = growth.token == self.end || tokens.len() >= self.max_tokens;
             let hypothesis = Hypothesis { tokens, log_probability };
             if is_finished {
                 self.finished.push(hypothesis);
@@ -102,7 +104,7 @@ impl Search {
         still_open
     }
 
-    /// The document of the highest score among those that are finished, the first of equals.
+    /// The finished document with the highest score; the first of equals, and empty if none is finished.
     #[must_use]
     pub fn into_best(self) -> Vec<TokenId> {
         let score = |hypothesis: &Hypothesis| {

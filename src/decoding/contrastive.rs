@@ -1,42 +1,42 @@
-//! ContrastiveSearchSettings search: a token that is probable, and unlike what stands before it.
+//! Contrastive search: chooses tokens that are probable and yet unlike the preceding text.
 //!
-//! Among the k most probable tokens v after a text x₁ … xₙ (Su et al. 2022, equation 5)
+//! After a text x₁ … xₙ the next token is chosen among the k most probable tokens v (Su et al. 2022, equation 5):
 //!
 //! ```text
 //! argmax_v  (1 − α) p(v) − α max_j cos(h_v, h_j)
 //! ```
 //!
-//! where h_j is the last hidden state of the model at token j, normalised as logits are made of it, and h_v the one that
-//! token v would have if it came next. A model that repeats itself has states that repeat; α weighs that against
-//! probability. With α = 0 it is greedy decoding.
+//! Here h_j is the last hidden state of the model at token j, after the final normalisation, and h_v the state that token
+//! v would have if it came next. A text that repeats itself has similar hidden states; α weighs this similarity against
+//! probability. α = 0 is greedy decoding.
 //!
-//! The state of a candidate is known once the model has read it, so every token costs k readings instead of one.
+//! The hidden state of a candidate requires a forward pass, so every token costs k forward passes instead of one.
 //!
-//! **Pitfall.** It helps as far as the states of different tokens differ in direction (Su et al. 2022, section 3). Where
-//! all point about the same way, as in a model that has learnt little, every candidate pays the same.
+//! **Pitfall.** This only helps if the hidden states of different tokens differ in direction (Su et al. 2022, section 3).
+//! If they all point the same way, as in a model that has learnt little, every candidate has the same penalty.
 
 use super::best;
 use crate::decoding::ContrastiveSearchSettings;
 use crate::documents::TokenId;
 
-/// A token that may come next, and its probability among all tokens.
+/// A possible next token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
-    /// The token.
+    /// Id of the token.
     pub token: TokenId,
-    /// Its probability.
+    /// Probability among all tokens of the vocabulary.
     pub probability: f64,
 }
 
-/// The k most probable tokens, most probable first; the lower id of equals. `logits` (V) are spent.
+/// The k most probable tokens, most probable first, ties broken by the lower id. Overwrites `logits` (V).
 #[must_use]
 pub fn candidates(settings: ContrastiveSearchSettings, logits: &mut [f32]) -> Vec<Candidate> {
     let candidate = |(token, log): (TokenId, f64)| Candidate { token, probability: log.exp() };
     best(logits, settings.k).into_iter().map(candidate).collect()
 }
 
-/// The number of the candidate that comes next, the first of equals. `states` (candidates, W) are those of the
-/// candidates, `before` (n, W) those of the text.
+/// Index of the chosen candidate, the first of equals. `states` (candidates, hidden size) are the hidden states of the
+/// candidates, `before` (tokens, hidden size) those of the preceding text.
 #[must_use]
 pub fn choose(
     settings: ContrastiveSearchSettings,
@@ -53,12 +53,12 @@ pub fn choose(
     (0..scores.len()).reduce(better).unwrap_or(0)
 }
 
-/// The cosine of the angle between two vectors; 0 if one of them is 0.
+/// Cosine similarity of two vectors; 0 if one of them is zero.
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let product =
         |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
-    let lengths = (product(a, a) * product(b, b)).sqrt();
-    if lengths > 0.0 { product(a, b) / lengths } else { 0.0 }
+    let norms = (product(a, a) * product(b, b)).sqrt();
+    if norms > 0.0 { product(a, b) / norms } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -77,9 +77,9 @@ mod tests {
     }
 
     /// Against (1, 0) and (0, 2) the states (3, 0), (1, 1), (−1, 0) have the largest cosines 1, √½, 0. At α = 3/13 the
-    /// first and the third are equal, 0.5 (1 − α) − α = 0.2 (1 − α) = 0.1538; the second has 0.0676.
+    /// first and the third have equal scores, 0.5 (1 − α) − α = 0.2 (1 − α) = 0.1538; the second scores 0.0676.
     #[test]
-    fn a_candidate_pays_for_its_nearest_neighbour() {
+    fn a_candidate_is_penalised_for_its_most_similar_predecessor() {
         let of = |alpha| chosen(alpha, [[3.0, 0.0], [1.0, 1.0], [-1.0, 0.0]], &[[1.0, 0.0], [0.0, 2.0]]);
         assert_eq!([0.0, 3.0 / 13.0 - 1e-6, 3.0 / 13.0 + 1e-6, 1.0].map(of), [0, 0, 2, 2]);
     }
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(chosen(1.0, [[0.0; 2]; 3], &[[1.0, 0.0]]), 0);
     }
 
-    /// Of 8 equally weighted parts token 1 has 4, tokens 0 and 3 have 2 each.
+    /// The weights are 2, 4, 0 and 2, so token 1 has probability 4/8, and tokens 0 and 3 have 2/8 each.
     #[test]
     fn candidates_are_the_most_probable_tokens_with_their_probabilities_among_all() {
         let mut logits = [2f32.ln(), 4f32.ln(), f32::NEG_INFINITY, 2f32.ln()];

@@ -1,22 +1,22 @@
-//! Exponentials of a row of logits, fast and the same on every machine.
+//! A fast exponential of a row of logits that gives the same bits on every machine.
 //!
-//! The exponential of the C library takes one number at a time and differs in the last bit between its versions,
-//! which would change a draw. This one is made of additions, multiplications and shifts only, so the compiler can
-//! take several numbers at once, and every machine gives the same bits.
+//! The exponential of the C library handles one number at a time, and its versions differ in the last bit, which could
+//! change a sampled token. This one consists of additions, multiplications and shifts only, so the compiler can vectorise
+//! it and every machine computes the same bits.
 
-/// Below this e^x leaves the normal range of f32, and counts as 0.
+/// Below this e^x is subnormal in f32, and is taken as 0.
 const LOWEST: f32 = -87.0;
-/// Adding it to a number rounds that number to an integer, which then stands in the low bits of the sum.
+/// Adding this to a number rounds it to an integer, which is then in the low bits of the sum.
 const ROUNDER: f32 = 12_582_912.0; // 1.5 · 2^23
-/// ln 2, as a short number that an integer below 2^8 multiplies exactly, and the rest.
+/// ln 2 = `LN_2_HIGH` + `LN_2_LOW`. The first has few enough bits that its product with an integer below 2^8 is exact.
 const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
-/// Numbers summed side by side.
+/// Numbers processed in parallel.
 const LANES: usize = 16;
 
-/// e^x for x ≤ 0, to a relative error below 3e-7; exactly 1 at 0, and 0 below −87 or where x is not a number.
+/// e^x for x ≤ 0, to a relative error below 3e-7; exactly 1 at 0, and 0 below −87 or if x is NaN.
 ///
-/// x = n·ln 2 + r with |r| ≤ ln 2 / 2, and e^x = 2^n · e^r with e^r from its Taylor series up to r^7 (the rest is
+/// With x = n·ln 2 + r and |r| ≤ ln 2 / 2, e^x = 2^n · e^r, where e^r is its Taylor series up to r^7 (the remainder is
 /// below 6e-9).
 #[inline]
 pub(super) fn exp(x: f32) -> f32 {
@@ -47,13 +47,13 @@ pub(super) fn weigh(logits: &mut [f32], largest: f32, inverse_temperature: f32) 
     sums.iter().chain(rest).sum()
 }
 
-/// The largest number, −∞ if there is none.
+/// The largest logit, ignoring NaN; −∞ if there is none.
 pub(super) fn maximum(logits: &[f32]) -> f32 {
     let mut largest = [f32::NEG_INFINITY; LANES];
     let (lanes, rest) = logits.as_chunks::<LANES>();
     for chunk in lanes {
         for (largest, &logit) in largest.iter_mut().zip(chunk) {
-            // Unlike f32::max this is one machine instruction, and it too passes over what is not a number.
+            // Like f32::max this ignores NaN, but it compiles to one machine instruction.
             *largest = if logit > *largest { logit } else { *largest };
         }
     }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exponential_is_right_to_a_relative_error_of_3e_7() {
+    fn the_exponential_has_a_relative_error_below_3e_7() {
         let worst = (0..870_000)
             .map(|step| -(step as f32) * 1e-4)
             .map(|x| (f64::from(exp(x)) / f64::from(x).exp() - 1.0).abs())
@@ -76,14 +76,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_come_weighs_nothing() {
+    fn impossible_tokens_have_weight_0() {
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);
         assert_eq!(exp(f32::NAN), 0.0);
         assert_eq!(exp(-1e30), 0.0);
     }
 
     #[test]
-    fn the_maximum_passes_over_what_is_not_a_number() {
+    fn the_maximum_ignores_nan() {
         let mut logits = vec![f32::NAN; 37];
         assert_eq!(maximum(&logits), f32::NEG_INFINITY);
         logits[35] = -3.0;

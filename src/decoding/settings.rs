@@ -1,4 +1,7 @@
-//! How documents are decoded from a model's predictions: the settings of `[synthesis]` about decoding.
+//! The settings of `[synthesis]` that choose a decoder and its parameters.
+//!
+//! There is no key that names the decoder. `beams` selects beam search, `contrastive_k` contrastive search, and without
+//! these two, documents are written token by token, by sampling or greedily.
 
 use crate::settings::{self, SettingError, properties, schema_of};
 use schemars::JsonSchema;
@@ -6,28 +9,28 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use toml::Table;
 
-/// How documents are decoded from predictions.
+/// A decoder with its settings.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DecodingStrategy {
-    /// One token after another, each chosen from one prediction.
+    /// Sampling or greedy decoding: each token follows from one prediction.
     TokenByToken(SamplingSettings),
-    /// The best of several documents that are extended side by side.
+    /// Several documents are extended in parallel; the best one is written.
     Beam(BeamSearchSettings),
-    /// One token after another, each probable and unlike the text before it.
+    /// Each token is chosen to be probable and yet unlike the text before it.
     Contrastive(ContrastiveSearchSettings),
 }
 
-/// How the next token is chosen from a prediction. Applied in the order of the fields.
+/// Sampling or greedy decoding. The settings are applied in the order of the fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SamplingSettings {
-    /// Always take the most probable token (after the repetition penalty). Excludes every other setting but the penalty.
+    /// Always choose the most probable token. Only `repetition_penalty` can be combined with this.
     pub greedy: bool,
-    /// Divides the positive logits of tokens that are already in the document, and multiplies the negative ones (Keskar et
-    /// al. 2019). 1 changes nothing.
+    /// Penalty for tokens that already occur in the document: positive logits are divided by it, negative ones multiplied
+    /// (Keskar et al. 2019). 1 has no effect.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub repetition_penalty: f64,
-    /// Divides the logits. 1 changes nothing.
+    /// Divisor of the logits. 1 has no effect.
     #[schemars(extend("exclusiveMinimum" = 0.0, "x-hint" = "to always take the most probable token, set greedy = true"))]
     pub temperature: f64,
     /// Keep only the k most probable tokens.
@@ -38,7 +41,7 @@ pub struct SamplingSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1.0))]
     pub top_p: Option<f64>,
-    /// Keep only tokens at least this share as probable as the most probable one.
+    /// Keep only tokens whose probability is at least this fraction of the highest one (Nguyen et al. 2024).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub min_p: Option<f64>,
@@ -53,10 +56,11 @@ pub struct SamplingSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BeamSearchSettings {
-    /// Beam search with this many documents side by side.
+    /// Selects beam search. Number of documents that are extended in parallel.
     #[schemars(range(min = 2, max = 1024))]
     pub beams: usize,
-    /// Exponent α of the score `log p / length^α` of beam search: 0 compares whole documents, 1 their means per token.
+    /// Exponent α in the score `log p / length^α` of beam search. With 0 the score is the log-probability of the document,
+    /// with 1 its mean per token.
     #[serde(default = "one")]
     #[schemars(range(min = 0.0, max = 10.0))]
     pub length_penalty: f64,
@@ -70,11 +74,12 @@ const fn one() -> f64 {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContrastiveSearchSettings {
-    /// Contrastive search among this many of the most probable tokens (Su et al. 2022). Needs a model with hidden states.
+    /// Selects contrastive search (Su et al. 2022). Number of most probable tokens to choose from. Needs a model with hidden
+    /// states.
     #[serde(rename = "contrastive_k")]
     #[schemars(range(min = 2, max = 1024))]
     pub k: usize,
-    /// Weight α that contrastive search gives to being unlike the text before, against 1 − α for being probable.
+    /// Weight α of the penalty for similarity with preceding text in contrastive search; probability has weight 1 − α.
     #[serde(rename = "contrastive_alpha", default = "three_fifths")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub alpha: f64,
@@ -91,7 +96,7 @@ impl Default for SamplingSettings {
 }
 
 impl SamplingSettings {
-    /// Samples from the prediction as it is.
+    /// Samples from the unmodified prediction.
     pub const PLAIN: Self = Self {
         greedy: false,
         repetition_penalty: 1.0,
@@ -102,10 +107,10 @@ impl SamplingSettings {
         typical_p: None,
     };
 
-    /// Always takes the most probable token.
+    /// Always chooses the most probable token.
     pub const GREEDY: Self = Self { greedy: true, ..Self::PLAIN };
 
-    /// Whether tokens are drawn from the prediction as it is.
+    /// Whether tokens are sampled from the unmodified prediction.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         let Self { greedy, repetition_penalty, temperature, top_k, top_p, min_p, typical_p } = *self;
@@ -118,16 +123,16 @@ impl SamplingSettings {
             && typical_p.is_none_or(|p| p >= 1.0)
     }
 
-    /// Reads the settings from a table without other keys.
+    /// Reads the settings from a table that has no other keys.
     ///
     /// # Errors
-    /// When a key is unknown, or a value makes no sense.
+    /// If a key is unknown, a value is invalid, or greedy decoding is combined with a sampling setting.
     pub fn read(table: Table) -> Result<Self, SettingError> {
         let default = settings::table_of(&Self::PLAIN);
-        let has_effect = |key: &&String| {
+        let is_sampling_setting = |key: &&String| {
             *key != "greedy" && *key != "repetition_penalty" && table.get(*key) != default.get(*key)
         };
-        let other = table.keys().find(has_effect).cloned();
+        let other = table.keys().find(is_sampling_setting).cloned();
         let sampling: Self = settings::read(table)?;
         match other {
             Some(key) if sampling.greedy => Err(unused(&key, "greedy decoding")),
@@ -141,13 +146,13 @@ fn unused(key: &str, decoder: &str) -> SettingError {
 }
 
 impl DecodingStrategy {
-    /// Samples from the prediction as it is.
+    /// Samples from the unmodified prediction.
     pub const PLAIN: Self = Self::TokenByToken(SamplingSettings::PLAIN);
 
-    /// Always takes the most probable token.
+    /// Always chooses the most probable token.
     pub const GREEDY: Self = Self::TokenByToken(SamplingSettings::GREEDY);
 
-    /// How each token is chosen, if that follows from one prediction alone.
+    /// The settings of sampling or greedy decoding; `None` for other decoders.
     #[must_use]
     pub const fn token_by_token(&self) -> Option<&SamplingSettings> {
         match self {
@@ -156,7 +161,7 @@ impl DecodingStrategy {
         }
     }
 
-    /// Whether the same prompt always gives the same document.
+    /// Whether a prompt always results in the same document.
     #[must_use]
     pub const fn is_deterministic(&self) -> bool {
         match self {
@@ -165,7 +170,7 @@ impl DecodingStrategy {
         }
     }
 
-    /// Whether hidden states of the model are needed.
+    /// Whether the decoder needs a model with hidden states.
     #[must_use]
     pub const fn needs_hidden_states(&self) -> bool {
         match self {
@@ -174,28 +179,29 @@ impl DecodingStrategy {
         }
     }
 
-    /// Reads the decoder that the keys of a table choose: beam search if `beams` is given, contrastive search if
-    /// `contrastive_k` is, else token by token.
+    /// Reads the decoder and its settings: beam search if `beams` is given, contrastive search if `contrastive_k` is given,
+    /// else token by token.
     ///
     /// # Errors
-    /// When a key belongs to another decoder, or a value makes no sense.
+    /// If a key belongs to another decoder, or a value is invalid.
     pub fn read(table: Table) -> Result<Self, SettingError> {
         match (table.contains_key("beams"), table.contains_key("contrastive_k")) {
             (true, true) => {
-                let message = "contrastive search has no beams; leave out one of the two";
+                let message = "contrastive search has no beams; leave out contrastive_k or beams";
                 Err(SettingError::new("contrastive_k", message))
             }
             (true, false) => {
-                settings::read(only::<BeamSearchSettings>(table, "beam search")?).map(Self::Beam)
+                settings::read(only_own_settings::<BeamSearchSettings>(table, "beam search")?).map(Self::Beam)
             }
             (false, true) => {
-                let own = only::<ContrastiveSearchSettings>(table, "contrastive search")?;
+                let own = only_own_settings::<ContrastiveSearchSettings>(table, "contrastive search")?;
                 settings::read(own).map(Self::Contrastive)
             }
             (false, false) => {
                 for (key, owner) in [("length_penalty", "beams"), ("contrastive_alpha", "contrastive_k")] {
                     if table.contains_key(key) {
-                        let message = format!("has no meaning without {owner}; set it, or leave this out");
+                        let message =
+                            format!("has no effect without {owner}; set {owner}, or leave this out");
                         return Err(SettingError::new(key, message));
                     }
                 }
@@ -204,7 +210,7 @@ impl DecodingStrategy {
         }
     }
 
-    /// The settings as a table, every default written out.
+    /// The settings as a table with every default written out.
     #[must_use]
     pub fn table(&self) -> Table {
         match self {
@@ -214,7 +220,7 @@ impl DecodingStrategy {
         }
     }
 
-    /// The JSON Schemas of all decoders.
+    /// The JSON Schemas of the settings of all decoders.
     #[must_use]
     pub fn schemas() -> [Json; 3] {
         [
@@ -224,12 +230,12 @@ impl DecodingStrategy {
         ]
     }
 
-    /// The settings of `base` that `own` inherits: those of the decoder that both are about. A decoder that `own` turns to
-    /// inherits nothing but, if it is greedy decoding or sampling, the repetition penalty.
+    /// The settings of `base` that `own` inherits: all of them if both select the same decoder. If `own` selects another
+    /// one, it inherits only the repetition penalty, and not even that for beam or contrastive search.
     #[must_use]
     pub fn inherited(own: &Table, mut base: Table) -> Table {
-        let chosen = Decoder::chosen_by(own);
-        if chosen.is_some_and(|chosen| chosen != Decoder::chosen_by(&base).unwrap_or(Decoder::Sampling)) {
+        let chosen = Decoder::selected_by(own);
+        if chosen.is_some_and(|chosen| chosen != Decoder::selected_by(&base).unwrap_or(Decoder::Sampling)) {
             base.retain(|key, _| key == "repetition_penalty");
         }
         if matches!(chosen, Some(Decoder::Beam | Decoder::Contrastive)) {
@@ -239,8 +245,11 @@ impl DecodingStrategy {
     }
 }
 
-/// The keys of `table` without those that `decoder` has no use for and that change nothing.
-fn only<T: JsonSchema>(mut table: Table, decoder: &str) -> Result<Table, SettingError> {
+/// `table` without sampling settings that have their default value.
+///
+/// # Errors
+/// If another key is left that `decoder` does not use.
+fn only_own_settings<T: JsonSchema>(mut table: Table, decoder: &str) -> Result<Table, SettingError> {
     let schema = schema_of::<T>();
     let own = properties(&schema);
     let default = settings::table_of(&SamplingSettings::PLAIN);
@@ -251,7 +260,7 @@ fn only<T: JsonSchema>(mut table: Table, decoder: &str) -> Result<Table, Setting
     }
 }
 
-/// The decoders that the keys of a table can choose.
+/// The decoders that the keys of a table can select.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Decoder {
     Sampling,
@@ -261,8 +270,8 @@ enum Decoder {
 }
 
 impl Decoder {
-    /// The decoder that the keys of a table are about; None if they do not say.
-    fn chosen_by(table: &Table) -> Option<Self> {
+    /// The decoder that the keys of a table belong to; `None` if they fit several.
+    fn selected_by(table: &Table) -> Option<Self> {
         let has = |keys: &[&str]| keys.iter().any(|key| table.contains_key(*key));
         let greedy = table.get("greedy").and_then(toml::Value::as_bool);
         if has(&["beams", "length_penalty"]) {

@@ -1,28 +1,32 @@
-//! Which tokens stay in the draw: top-k, top-p, min-p and typical-p, none of which sorts the vocabulary.
+//! Truncation of a distribution over tokens: top-k, top-p, min-p and typical-p, without sorting the vocabulary.
+//!
+//! Top-k collects the best tokens in a small buffer. Top-p and typical-p add up probability in a histogram of ranks, find
+//! the bin in which the required probability is reached, and sort only the tokens of that bin.
 
 use super::{exp, inverse_temperature, position_at};
 use crate::decoding::SamplingSettings;
 use crate::documents::TokenId;
 
-/// The tokens that stay, in the order of their ids, and their weights relative to the most probable token.
+/// The tokens that are kept, by ascending id, with their weights relative to the most probable token.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Candidates {
     ids: Vec<TokenId>,
     weights: Vec<f32>,
-    /// Scratch of all but min-p: smaller goes first, ties broken by the lower id.
+    /// Scratch space of all but min-p: sort keys of tokens (see [`key`]), best first.
     keys: Vec<u64>,
-    /// Scratch of top-p and typical-p: what tokens go by, in (0, 1], the largest first; 0 for one that cannot come.
+    /// Scratch space of top-p and typical-p: the rank of each token in (0, 1], where the largest is kept first; 0 for an
+    /// impossible token.
     ranks: Vec<f32>,
-    /// Scratch of top-p and typical-p: mass by size of the rank.
+    /// Scratch space of top-p and typical-p: total weight of the tokens in each bin of ranks.
     masses: Vec<f64>,
 }
 
-/// Ranks of (0, 1] fall into bins by their exponent and three bits of their mantissa: eight bins per factor of 2.
+/// Ranks in (0, 1] are binned by their exponent and three bits of their mantissa: eight bins per factor of 2.
 const BIN_SHIFT: u32 = 20;
 const BINS: usize = (1.0_f32.to_bits() >> BIN_SHIFT) as usize + 1;
 
 impl Candidates {
-    /// Applies the temperature and truncations of `decoding`. `largest` is the largest of `logits`, and finite.
+    /// Applies the temperature and truncations of `decoding`. `largest` is the maximum of `logits`, and finite.
     pub(super) fn choose(&mut self, logits: &mut [f32], largest: f32, decoding: &SamplingSettings) {
         self.ids.clear();
         self.weights.clear();
@@ -42,7 +46,7 @@ impl Candidates {
             self.keep_mass(p);
         }
         if let Some(share) = decoding.min_p.filter(|&share| share > 0.0) {
-            // The most probable token weighs exactly 1, and is there still.
+            // Top-k and top-p always keep the most probable token, whose weight is exactly 1.
             keep(&mut self.ids, &mut self.weights, |_, weight| f64::from(weight) >= share.min(1.0));
         }
         if let Some(p) = decoding.typical_p.filter(|&p| p < 1.0) {
@@ -56,7 +60,7 @@ impl Candidates {
         self.ids.iter().copied().zip(self.weights.iter().copied())
     }
 
-    /// The token at the share `uniform` of the cumulative weights.
+    /// The token at which the cumulative weights pass the fraction `uniform` of their total.
     pub(super) fn pick(&self, uniform: f64) -> TokenId {
         let total: f64 = self.weights.iter().map(|&weight| f64::from(weight)).sum();
         self.ids.get(position_at(&self.weights, uniform * total)).copied().unwrap_or(0)
@@ -68,8 +72,9 @@ impl Candidates {
         self.ids.sort_unstable();
     }
 
-    /// With q = w / Σ w the surprisal of a token is −ln w + ln Σ w, and the entropy is the mean of that. They differ by
-    /// |ln w − ln g|, where ln g = Σ w ln w / Σ w; the rank e^−|…| falls with it.
+    /// A token of weight w has probability w / Σ w and surprisal −ln w + ln Σ w, whose mean is the entropy. The two differ
+    /// by |ln w − ln g|, where ln g = Σ w ln w / Σ w is the mean of ln w. The rank is e^−|ln w − ln g|, largest for the
+    /// most typical token.
     fn rank_by_typicality(&mut self) {
         let possible = self.weights.iter().map(|&weight| f64::from(weight)).filter(|&weight| weight > 0.0);
         let (total, moment) = possible
@@ -82,15 +87,15 @@ impl Candidates {
         }));
     }
 
-    /// Keeps the fewest tokens, by falling rank, that hold at least the share `p` of the mass. Finds the bin of ranks in
-    /// which the mass passes that share; only that bin is sorted.
+    /// Keeps the fewest tokens, by descending rank, with at least the fraction `p` of the total weight. Finds the bin of
+    /// ranks in which this fraction is reached, and sorts only that bin.
     fn keep_mass(&mut self, p: f64) {
         self.masses.clear();
         self.masses.resize(BINS, 0.0);
         for (&rank, &weight) in self.ranks.iter().zip(&self.weights) {
             self.masses[bin(rank)] += f64::from(weight);
         }
-        // Summed in the order of the search below, so that the search must arrive.
+        // Summed in the same order as below, so that rounding cannot keep the search from reaching the target.
         let target = p * self.masses.iter().rev().sum::<f64>();
         let mut mass = 0.0;
         let mut crossing = 0;
@@ -121,32 +126,32 @@ impl Candidates {
     }
 }
 
-/// Keeps the tokens for which `stays` holds, given their position and weight.
-fn keep(ids: &mut Vec<TokenId>, weights: &mut Vec<f32>, stays: impl Fn(usize, f32) -> bool) {
+/// Keeps the tokens for which `is_kept`, given a position and weight, is true.
+fn keep(ids: &mut Vec<TokenId>, weights: &mut Vec<f32>, is_kept: impl Fn(usize, f32) -> bool) {
     let mut kept = 0;
     for position in 0..ids.len() {
         let weight = weights[position];
         ids[kept] = ids[position];
         weights[kept] = weight;
-        kept += usize::from(stays(position, weight));
+        kept += usize::from(is_kept(position, weight));
     }
     ids.truncate(kept);
     weights.truncate(kept);
 }
 
-/// Leaves in `keys` those of the k best of `logits`, in no order. It collects keys in a buffer of at least 2k, and drops
-/// all but the best k whenever that is full. Most tokens of a large vocabulary are then turned away by one comparison
-/// with the k-th best so far.
+/// Fills `keys` with the keys of the k best of `logits`, unordered. Keys are collected in a buffer of at least 2k, which is
+/// reduced to the best k whenever it is full. Most tokens of a large vocabulary are then rejected by one comparison with
+/// the k-th best so far.
 fn select(keys: &mut Vec<u64>, logits: &[f32], k: usize) {
-    let full = (2 * k).max(64);
-    let mut bar = u64::MAX;
+    let capacity = (2 * k).max(64);
+    let mut threshold = u64::MAX;
     keys.clear();
     for (id, &logit) in logits.iter().enumerate() {
         let key = key(logit, id as TokenId);
-        if key < bar {
+        if key < threshold {
             keys.push(key);
-            if keys.len() == full {
-                bar = *keys.select_nth_unstable(k - 1).1;
+            if keys.len() == capacity {
+                threshold = *keys.select_nth_unstable(k - 1).1;
                 keys.truncate(k);
             }
         }
@@ -157,7 +162,7 @@ fn select(keys: &mut Vec<u64>, logits: &[f32], k: usize) {
     }
 }
 
-/// The ids of the k largest of `logits`, largest first; the lower id of equals.
+/// The ids of the k largest of `logits`, largest first, ties broken by the lower id.
 pub(super) fn largest(logits: &[f32], k: usize) -> Vec<TokenId> {
     let mut keys = Vec::new();
     select(&mut keys, logits, k);
@@ -169,11 +174,11 @@ fn bin(rank: f32) -> usize {
     ((rank.to_bits() >> BIN_SHIFT) as usize).min(BINS - 1)
 }
 
-/// Orders by descending number, then by ascending id. What is not a number comes last.
+/// A sort key that orders by descending number, then by ascending id. NaN sorts like −∞.
 fn key(number: f32, id: TokenId) -> u64 {
-    // −0 is 0, and must tie with it.
+    // Adding 0 turns −0 into 0, with which it must tie.
     let bits = if number.is_nan() { f32::NEG_INFINITY } else { number + 0.0 }.to_bits();
-    // As unsigned integers, positive floats are ordered and negative ones are ordered backwards.
+    // The bits of positive floats, as unsigned integers, are in ascending order; those of negative floats in descending.
     let ascending = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
     u64::from(!ascending) << 32 | u64::from(id)
 }
@@ -183,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_order_by_number_downwards_then_by_id() {
+    fn keys_order_by_descending_number_then_by_id() {
         let numbers = [f32::INFINITY, 2.5, 1e-40, 0.0, -1e-40, -1.0, f32::NEG_INFINITY];
         for pair in numbers.windows(2) {
             assert!(key(pair[0], 9) < key(pair[1], 0), "{pair:?}");

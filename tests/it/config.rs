@@ -121,8 +121,8 @@ fn a_setting_that_the_decoder_would_not_heed_is_refused() {
         ("", "greedy = true, beams = 4", "greedy: beam search does not use it"),
         ("", "contrastive_k = 4, typical_p = 0.5", "typical_p: contrastive search does not use it"),
         ("", "greedy = true, typical_p = 0.5", "typical_p: greedy decoding does not use it"),
-        ("", "length_penalty = 1", "length_penalty: has no meaning without beams"),
-        ("", "contrastive_alpha = 0.5", "contrastive_alpha: has no meaning without contrastive_k"),
+        ("", "length_penalty = 1", "length_penalty: has no effect without beams"),
+        ("", "contrastive_alpha = 0.5", "contrastive_alpha: has no effect without contrastive_k"),
         ("", "beams = 1", "beams: 1 is out of range; give a whole number from 2 to 1024"),
         (
             "",
