@@ -1,10 +1,9 @@
-//! An experiment: a TOML file, read and checked.
+//! Experiment files: TOML is read and checked into an [`Experiment`].
 //!
-//! Every setting is one field of one struct, which belongs to the module that acts on it. This module knows how a file is
-//! put together from their tables: it merges them (an arm's or the writer's over the experiment's, values of a `[grid]`
-//! and of `--set` over the file's), fills in the defaults that depend on other settings, and reads each table once.
-//! Holding an [`Experiment`] means that it is valid. [`Experiment::to_toml`] is the way back: a file with every default
-//! written out, which a run records.
+//! Every setting is a field of a settings struct, which belongs to the module that uses it. This module assembles their
+//! tables: it applies `--set` and the values of a `[grid]`, merges the tables of an arm or of the writer over those of the
+//! experiment, fills in defaults that depend on other settings, and reads each table once. An [`Experiment`] is always
+//! valid. [`Experiment::to_toml`] does the reverse: it writes a file with every default spelled out, which a run records.
 //!
 //! ```
 //! let text = r#"
@@ -44,18 +43,18 @@ use document::Document;
 use std::path::Path;
 use toml::{Table, Value};
 
-/// Reads and checks the experiment file at `path`, after setting each `key.path=value` of `overrides`.
+/// Reads and checks the experiment file at `path`, with each `key.path=value` of `overrides` applied in order.
 ///
 /// # Errors
-/// When the file cannot be read, or as [`parse`].
+/// If the file cannot be read, and as [`parse`].
 pub fn load(path: &Path, overrides: &[String]) -> Result<Experiment, ConfigError> {
     parse(&read_text(path)?, &path.display().to_string(), overrides)
 }
 
-/// Reads and checks the experiments of the file at `path`, as [`parse_sweep`].
+/// Reads and checks all experiments of the file at `path`; see [`parse_sweep`].
 ///
 /// # Errors
-/// When the file cannot be read, or as [`parse_sweep`].
+/// If the file cannot be read, and as [`parse_sweep`].
 pub fn load_sweep(path: &Path, overrides: &[String]) -> Result<Option<Sweep>, ConfigError> {
     parse_sweep(&read_text(path)?, &path.display().to_string(), overrides)
 }
@@ -64,7 +63,7 @@ fn read_text(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
 }
 
-/// Checks the text of an experiment file, which errors call `place`, with the kinds that come with the library.
+/// Reads the text of an experiment file with the built-in [`Registry`]. `place` is the file's name in errors.
 ///
 /// # Errors
 /// As [`Registry::parse`].
@@ -72,7 +71,7 @@ pub fn parse(text: &str, place: &str, overrides: &[String]) -> Result<Experiment
     Registry::builtin().parse(text, place, overrides)
 }
 
-/// Checks the text of an experiment file with a `[grid]`, with the kinds that come with the library.
+/// Reads the text of an experiment file with a `[grid]` with the built-in [`Registry`]. `place` is the file's name in errors.
 ///
 /// # Errors
 /// As [`Registry::parse_sweep`].
@@ -81,20 +80,20 @@ pub fn parse_sweep(text: &str, place: &str, overrides: &[String]) -> Result<Opti
 }
 
 impl Registry {
-    /// Checks the text of an experiment file; `place` is what errors call it.
+    /// Reads the text of an experiment file. `place` is the file's name in errors.
     ///
     /// # Errors
-    /// When the text is not TOML, has unknown keys (with the nearest valid one), wrong types or values out of range, or
-    /// when settings do not fit together. Errors name the line where they can.
+    /// If the text is not TOML, has an unknown key (the error suggests the nearest valid one), a wrong type or a value out
+    /// of range, or if settings contradict each other. The error has a line number if the setting is in the file.
     pub fn parse(&self, text: &str, place: &str, overrides: &[String]) -> Result<Experiment, ConfigError> {
         self.with_overrides(text, place, overrides, |table, document| read::experiment(self, table, document))
     }
 
-    /// Checks the text of an experiment file with a `[grid]`, and returns its experiments; None if there is no grid. A
-    /// setting that the grid varies may be in the file as well; the grid's values replace it.
+    /// Reads all experiments of a file with a `[grid]`; `None` if there is no grid. The values of the grid replace those in
+    /// the rest of the file.
     ///
     /// # Errors
-    /// As [`Self::parse`], and when a list is empty, or there are too many combinations.
+    /// As [`Self::parse`], and if a list is empty or there are too many combinations.
     pub fn parse_sweep(
         &self,
         text: &str,
@@ -104,7 +103,7 @@ impl Registry {
         self.with_overrides(text, place, overrides, |table, document| grid::sweep(self, table, document))
     }
 
-    /// Reads the file with all `overrides`. An error that one of them brought in names it.
+    /// Reads the file with all `overrides` applied. If one of them causes the error, the error names it.
     fn with_overrides<T>(
         &self,
         text: &str,
@@ -119,7 +118,7 @@ impl Registry {
             read(table, &document)
         };
         let error = match attempt(overrides.len()) {
-            Ok(done) => return Ok(done),
+            Ok(result) => return Ok(result),
             Err(error) => error,
         };
         let has_error =
@@ -134,11 +133,11 @@ impl Registry {
     }
 }
 
-/// Checks a mixture outside of an experiment file: a published name such as `replace`, or an inline table such as
-/// `{ natural_fraction = 0.3 }`. `place` is what errors call it.
+/// Reads a mixture from text outside of an experiment file: a published name such as `replace`, or an inline table such as
+/// `{ natural_fraction = 0.3 }`. `place` is the source's name in errors.
 ///
 /// # Errors
-/// When it is neither, or a setting makes no sense.
+/// If it is neither, or a setting is invalid.
 pub fn parse_mixture(text: &str, place: &str) -> Result<Mixture, ConfigError> {
     const KEY: &str = "mixture";
     let text = text.trim();

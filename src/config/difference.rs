@@ -1,15 +1,15 @@
-//! Where two resolved experiment files differ.
+//! Differences between two resolved experiment files.
 
 use super::registry::Registry;
 use std::collections::BTreeSet;
 use toml::{Table, Value};
 
-/// The settings that differ between two experiment files and that results depend on, one line each:
-/// `training.tokens: 100000 → 200000`. Text that is not TOML differs as a whole.
+/// The settings that differ between two experiment files, one line each, such as `training.tokens: 100000 → 200000`.
+/// Settings that do not affect results are ignored. If either text is not TOML, the only line says so.
 #[must_use]
 pub fn difference(before: &str, after: &str) -> Vec<String> {
     let (Ok(before), Ok(after)) = (toml::from_str::<Table>(before), toml::from_str::<Table>(after)) else {
-        return vec!["the recorded experiment file is not readable".to_owned()];
+        return vec!["the recorded experiment file is not valid TOML".to_owned()];
     };
     let mut comparison = Comparison { ignored: Registry::builtin().run_time_only_keys(), lines: Vec::new() };
     comparison.compare("", Some(&Value::Table(before)), Some(&Value::Table(after)));
@@ -17,7 +17,7 @@ pub fn difference(before: &str, after: &str) -> Vec<String> {
 }
 
 struct Comparison {
-    /// Keys of settings that no result depends on.
+    /// Keys of run-time-only settings, which do not affect results.
     ignored: BTreeSet<String>,
     lines: Vec<String>,
 }

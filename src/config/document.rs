@@ -1,4 +1,4 @@
-//! The text of an experiment file: its tables, and where each key is.
+//! A parsed experiment file that knows the position of each key, for errors.
 
 use super::error::ConfigError;
 use crate::settings::one_line;
@@ -6,17 +6,15 @@ use std::collections::BTreeMap;
 use toml::Table;
 use toml::de::{DeTable, DeValue};
 
-/// A parsed file.
 pub(super) struct Document {
-    /// What the file says.
     pub(super) table: Table,
+    /// The file's name in errors.
     place: String,
-    /// `line:column` of each key by its path; arms are named by their names.
+    /// `line:column` of each key, by its path. The path of an arm is `arm` and its name.
     positions: BTreeMap<Vec<String>, String>,
 }
 
 impl Document {
-    /// Parses TOML; `place` is what errors call it.
     pub(super) fn parse(text: &str, place: &str) -> Result<Self, ConfigError> {
         let at = |offset: usize| position(text, offset);
         let syntax = |error: toml::de::Error| ConfigError::Syntax {
@@ -30,19 +28,18 @@ impl Document {
         Ok(Self { table, place: place.to_owned(), positions })
     }
 
-    /// `file:line:column` of the key at `path`, or else of the nearest table above it that is in the file.
+    /// `file:line:column` of the key at `path`, or of the nearest enclosing table if the key is not in the file.
     pub(super) fn position(&self, path: &[String]) -> Option<String> {
         let found = (1..=path.len()).rev().find_map(|length| self.positions.get(&path[..length]));
         found.map(|position| format!("{}:{position}", self.place))
     }
 
-    /// Whether the key itself is in the file.
     pub(super) fn has(&self, path: &[String]) -> bool {
         self.positions.contains_key(path)
     }
 }
 
-/// Line and column of a byte offset, both counted from 1; columns in characters.
+/// `line:column` of a byte offset, both counted from 1; columns count characters.
 fn position(text: &str, offset: usize) -> String {
     let before = text.get(..offset.min(text.len())).unwrap_or("");
     let line = before.matches('\n').count() + 1;
@@ -50,6 +47,7 @@ fn position(text: &str, offset: usize) -> String {
     format!("{line}:{column}")
 }
 
+/// Adds the positions of all keys of a table and of the tables inside it.
 fn collect(
     table: &DeTable,
     above: &[String],

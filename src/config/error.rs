@@ -1,4 +1,4 @@
-//! What can be wrong with an experiment file.
+//! Errors of reading an experiment file.
 
 use crate::settings::SettingError;
 use std::path::PathBuf;
@@ -9,9 +9,9 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]
     Unreadable {
-        /// The file.
+        /// The experiment file.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// The text is not TOML.
@@ -19,23 +19,23 @@ pub enum ConfigError {
     Syntax {
         /// `file:line:column`.
         position: String,
-        /// What is wrong.
+        /// Message of the TOML parser.
         message: String,
     },
     /// A `--set` that cannot be applied, or that makes the experiment invalid.
     #[error("--set {setting}: {message}")]
     Override {
-        /// As given.
+        /// `key.path=value`, as given.
         setting: String,
         /// What is wrong, and what to try.
         message: String,
     },
-    /// A setting that makes no sense.
+    /// A setting is invalid.
     #[error("{}{key}: {message}", position.as_ref().map_or(String::new(), |position| format!("{position}: ")))]
     Setting {
-        /// `file:line:column`, if it is known.
+        /// `file:line:column`, if the setting is in a file.
         position: Option<String>,
-        /// The key, with the arm that it belongs to.
+        /// Dotted path of the setting, after the name of its arm if it belongs to one.
         key: String,
         /// What is wrong, and what to try.
         message: String,
@@ -43,13 +43,13 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// An error about a setting that is not in a file.
+    /// An error about a setting, without a position in a file.
     pub(super) fn setting(error: SettingError) -> Self {
         let SettingError { key, message } = error;
         Self::Setting { position: None, key, message }
     }
 
-    /// The error without its position.
+    /// The error message without the position.
     pub(super) fn message(&self) -> String {
         match self {
             Self::Setting { key, message, .. } => format!("{key}: {message}"),

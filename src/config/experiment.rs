@@ -1,4 +1,4 @@
-//! A checked experiment.
+//! An experiment whose settings have been checked, with every default filled in.
 
 use crate::corpus::CorpusSettings;
 use crate::mixture::Mixture;
@@ -13,62 +13,63 @@ use toml::{Table, Value};
 /// The name of the arm that never trains on synthetic text.
 pub const CONTROL: &str = "control";
 
-/// Arms × seeds, for a number of generations.
+/// A comparison of arms: every arm is run with every seed, for a number of generations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Experiment {
-    /// A name fit for a folder.
+    /// A valid folder name.
     pub name: String,
-    /// At least one, each different.
+    /// At least one, without repetitions.
     pub seeds: Vec<u64>,
     /// Generations after generation 0.
     pub generations: usize,
-    /// Synthetic tokens that measurements are made on. The last generation, on whose text nothing is trained, writes no
-    /// more.
+    /// Synthetic tokens that each measurement uses. The last generation writes only these, since no model is trained on its
+    /// text.
     pub measured_tokens: Tokens,
-    /// Natural text.
+    /// Natural text and how it is split.
     pub corpus: CorpusSettings,
-    /// How text becomes tokens.
+    /// Shared by all models of the experiment.
     pub tokenizer: TokenizerSettings,
-    /// The model of generation 0 and of every arm that does not override it.
+    /// Model of generation 0, and of every arm that does not override it.
     pub model: ModelSettings,
-    /// How generation 0 is trained, and every arm that does not override it.
+    /// Training of generation 0, and of every arm that does not override it.
     pub training: TrainingSettings,
-    /// How generation 0 writes its corpus, and every arm that does not override it.
+    /// Synthesis by generation 0, and by every arm that does not override it.
     pub synthesis: SynthesisSettings,
-    /// Generation 0 of every arm, if it is another model than those that follow.
+    /// Settings of generation 0, if it differs from the model above (a teacher).
     pub writer: Option<WriterSettings>,
     /// The arms, the control first.
     pub arms: Vec<Arm>,
 }
 
-/// A generation 0 that is the same for every arm and writes the text that all of them train on first (a teacher).
+/// A generation 0 with its own settings (a teacher). It is the same for every arm, and writes the first synthetic text
+/// that all arms train on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WriterSettings {
-    /// Its model.
+    /// Model of generation 0.
     pub model: ModelSettings,
-    /// How it is trained.
+    /// Training of generation 0.
     pub training: TrainingSettings,
-    /// How it writes; its `tokens` are those of the arms.
+    /// Synthesis by generation 0. `tokens` is that of the experiment.
     pub synthesis: SynthesisSettings,
 }
 
-/// One setting under comparison.
+/// One of the conditions that an experiment compares.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arm {
-    /// A name fit for a folder.
+    /// A valid folder name.
     pub name: String,
-    /// What generations 1, 2, … train on.
+    /// Training text of generations 1, 2, ….
     pub mixture: Mixture,
-    /// The model of every generation.
+    /// Model of every generation.
     pub model: ModelSettings,
-    /// How it is trained.
+    /// Training of every generation.
     pub training: TrainingSettings,
-    /// How it writes.
+    /// Synthesis by every generation.
     pub synthesis: SynthesisSettings,
 }
 
 impl Experiment {
-    /// Whether some model learns to fill gaps, which takes sentinel tokens.
+    /// Whether any model learns to fill gaps, which requires sentinel tokens in the vocabulary.
     #[must_use]
     pub fn fills_gaps(&self) -> bool {
         let writer = self.writer.iter().map(|writer| &writer.training);
@@ -82,8 +83,8 @@ impl Experiment {
         &self.arms[0]
     }
 
-    /// Whether `arm` has the generation 0 that arms share: whether there is a writer, or it overrides nothing that a result
-    /// of generation 0 depends on.
+    /// Whether `arm` uses the generation 0 that arms share: there is a writer, or `arm` overrides no setting that affects
+    /// results of generation 0.
     #[must_use]
     pub fn shares_generation_0(&self, arm: &Arm) -> bool {
         let overrides_nothing = arm.model.result_table() == self.model.result_table()
@@ -92,7 +93,7 @@ impl Experiment {
         self.writer.is_some() || overrides_nothing
     }
 
-    /// `arm` as it is at `generation`: at generation 0 with the settings of the writer, if there is one.
+    /// The settings of `arm` at `generation`: those of the writer, if there is one, at generation 0.
     #[must_use]
     pub fn at<'a>(&self, arm: &'a Arm, generation: usize) -> Cow<'a, Arm> {
         match &self.writer {
@@ -107,7 +108,7 @@ impl Experiment {
         }
     }
 
-    /// The resolved experiment file: every default written out.
+    /// The resolved experiment file, with every default written out.
     ///
     /// # Panics
     /// Never: settings are representable in TOML.
@@ -152,6 +153,7 @@ impl Arm {
     }
 }
 
+/// The tables `model`, `training` and `synthesis`.
 fn sections(model: &ModelSettings, training: &TrainingSettings, synthesis: &SynthesisSettings) -> Table {
     Table::from_iter([
         ("model".to_owned(), Value::Table(model.table().clone())),

@@ -1,9 +1,10 @@
 //! `[grid]`: one file, many experiments.
 //!
-//! A grid gives settings lists of values. Whatever it varies outside of the mixture changes what natural text alone
-//! would have led to: the model, its training, the way it writes. So every combination of such values is an experiment
-//! of its own, with a control of its own. Mixtures are what arms are for: every combination of the values of `mixture`
-//! is an arm of each of these experiments, beside the arms of the file. (That of the control is the control.)
+//! A grid lists several values for some settings. Each such setting is an axis, and one value of every axis is a
+//! combination. A setting outside of `mixture` (of the model, its training or its synthesis) also changes the results of
+//! the control, so every combination of those axes is a separate experiment with its own control. The axes of `mixture`
+//! do not affect the control: every combination of them is an arm of each experiment, in addition to the arms of the
+//! file. A combination that equals the mixture of the control adds no arm.
 //!
 //! ```
 //! let text = r#"
@@ -38,16 +39,17 @@ use toml::{Table, Value};
 /// The experiments of a grid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sweep {
-    /// The name in the file, fit for a folder.
+    /// The name in the file; a valid folder name.
     pub name: String,
-    /// At least one; their names are made of the values that the grid gives them, or the file's where it gives none.
+    /// At least one. Each is named by its values on the axes outside of `mixture`; if there are none, the only experiment
+    /// has the name of the sweep.
     pub experiments: Vec<Experiment>,
 }
 
-/// Experiments with their arms, at most: each has a store that is kept open.
-const MOST_CELLS: usize = 500;
+/// Largest number of combinations of all axes. Every experiment has a store that stays open.
+const MAX_COMBINATIONS: usize = 500;
 
-/// The experiments of a file whose tables are `file`; None without a grid.
+/// The experiments of a file; `None` if it has no grid.
 pub(super) fn sweep(
     registry: &Registry,
     mut file: Table,
@@ -57,10 +59,10 @@ pub(super) fn sweep(
     let name = file.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     read::check_name("name", &name).map_err(ConfigError::setting)?;
     let axes = axes(&grid, &registry.schema())?;
-    let (of_arms, of_experiments): (Vec<Axis>, Vec<Axis>) =
+    let (arm_axes, experiment_axes): (Vec<Axis>, Vec<Axis>) =
         axes.into_iter().partition(|axis| axis.keys[0] == MIXTURE);
-    check_size(&of_experiments, &of_arms)?;
-    let arms: Vec<Table> = combinations(&of_arms)
+    check_size(&experiment_axes, &arm_axes)?;
+    let arms: Vec<Table> = combinations(&arm_axes)
         .iter()
         .map(Combination::arm)
         .collect::<Result<Vec<_>, _>>()?
@@ -68,7 +70,7 @@ pub(super) fn sweep(
         .flatten()
         .collect();
     add_arms(&mut file, arms);
-    let experiments: Result<Vec<_>, _> = combinations(&of_experiments)
+    let experiments: Result<Vec<_>, _> = combinations(&experiment_axes)
         .iter()
         .map(|combination| combination.experiment(registry, &file, &name, document))
         .collect();
@@ -77,11 +79,11 @@ pub(super) fn sweep(
 
 const MIXTURE: &str = "mixture";
 
-/// A setting and its values.
+/// A setting and the values that it takes.
 struct Axis {
-    /// The way to it.
+    /// Path of the setting.
     keys: Vec<String>,
-    /// What names call it: its last key, or all of them where another axis ends in the same one.
+    /// The setting in names of experiments and arms: its last key, or the whole path if another axis has the same last key.
     label: String,
     values: Vec<Value>,
 }
@@ -94,12 +96,12 @@ impl Axis {
             return Err(setting(key, "the list is empty; give its values, or leave the key out"));
         }
         if path == "name" || path.starts_with("grid") {
-            return Err(setting(key, "cannot vary; experiments are named by what they vary in"));
+            return Err(setting(key, "cannot vary; experiments are named by their values on the other axes"));
         }
         let mut names = BTreeSet::new();
         if let Some(repeated) = values.iter().map(shown).find(|name| !names.insert(name.clone())) {
             let message = format!(
-                "two of its values would make folders called {repeated}; leave one out, or make two files"
+                "two of its values would have the same folder name {repeated}; leave one out, or use two files"
             );
             return Err(setting(key, message));
         }
@@ -108,14 +110,14 @@ impl Axis {
     }
 }
 
-/// The axes of a grid, in the order of the file. Keys may be dotted, quoted or tables in tables. `schema` is that of the
-/// whole file.
+/// The axes of a grid, in the order of the file. Paths may be dotted keys, quoted keys or nested tables. `schema` is the
+/// schema of the whole file.
 fn axes(grid: &Table, schema: &Json) -> Result<Vec<Axis>, ConfigError> {
     let mut axes = Vec::new();
     collect(grid, &[], schema, &mut axes)?;
     let all: Vec<Vec<String>> = axes.iter().map(|axis: &Axis| axis.keys.clone()).collect();
     if let Some((_, keys)) = all.iter().enumerate().find(|(place, keys)| all[..*place].contains(keys)) {
-        return Err(setting(format!("grid.{}", keys.join(".")), "stands twice; keep one list"));
+        return Err(setting(format!("grid.{}", keys.join(".")), "is given twice; keep one list"));
     }
     for axis in &mut axes {
         if all.iter().filter(|keys| keys.last() == axis.keys.last()).count() > 1 {
@@ -125,6 +127,7 @@ fn axes(grid: &Table, schema: &Json) -> Result<Vec<Axis>, ConfigError> {
     Ok(axes)
 }
 
+/// Adds an axis for each list of a table and of the tables inside it.
 fn collect(table: &Table, above: &[String], schema: &Json, axes: &mut Vec<Axis>) -> Result<(), ConfigError> {
     for (key, value) in table {
         let path = [above, std::slice::from_ref(key)].concat().join(".");
@@ -139,14 +142,14 @@ fn collect(table: &Table, above: &[String], schema: &Json, axes: &mut Vec<Axis>)
             }
             Value::Table(inner) => collect(inner, &keys, schema, axes)?,
             one => {
-                return Err(fault(format!("{one} is no list; give the values to vary it over, as [{one}]")));
+                return Err(fault(format!("{one} is not a list; give a list of values, such as [{one}]")));
             }
         }
     }
     Ok(())
 }
 
-/// A value as it is read at this path: whole numbers may be written as floats.
+/// The value as it will be read at this path, with whole numbers that are written as floats converted.
 fn normalized(keys: &[String], value: &Value, schema: &Json) -> Value {
     let property =
         |schema: &'_ Json, key: &String| schema.get("properties").and_then(|all| all.get(key)).cloned();
@@ -158,14 +161,14 @@ fn normalized(keys: &[String], value: &Value, schema: &Json) -> Value {
     value
 }
 
-fn check_size(of_experiments: &[Axis], of_arms: &[Axis]) -> Result<(), ConfigError> {
-    let axes = of_experiments.iter().chain(of_arms);
-    let cells = axes.fold(1_usize, |cells, axis| cells.saturating_mul(axis.values.len()));
-    if cells <= MOST_CELLS {
+fn check_size(experiment_axes: &[Axis], arm_axes: &[Axis]) -> Result<(), ConfigError> {
+    let axes = experiment_axes.iter().chain(arm_axes);
+    let combinations = axes.fold(1_usize, |product, axis| product.saturating_mul(axis.values.len()));
+    if combinations <= MAX_COMBINATIONS {
         return Ok(());
     }
     let message = format!(
-        "{cells} cells are more than the {MOST_CELLS} of one sweep; leave values out, or make two files"
+        "{combinations} combinations are more than the {MAX_COMBINATIONS} that a sweep can have; leave values out, or use two files"
     );
     Err(setting("grid", message))
 }
@@ -173,7 +176,7 @@ fn check_size(of_experiments: &[Axis], of_arms: &[Axis]) -> Result<(), ConfigErr
 /// One value of each axis.
 struct Combination<'a>(Vec<(&'a Axis, &'a Value)>);
 
-/// Every combination of the values, the last axis the fastest.
+/// Every combination of the values; the last axis varies fastest.
 fn combinations(axes: &[Axis]) -> Vec<Combination<'_>> {
     let mut all = vec![Vec::new()];
     for axis in axes {
@@ -191,7 +194,6 @@ impl Combination<'_> {
         parts.collect::<Vec<_>>().join(",")
     }
 
-    /// Writes the values into `table`.
     fn set_in(&self, table: &mut Table) -> Result<(), ConfigError> {
         for (axis, value) in &self.0 {
             let keys: Vec<&str> = axis.keys.iter().map(String::as_str).collect();
@@ -201,7 +203,7 @@ impl Combination<'_> {
         Ok(())
     }
 
-    /// The arm with this mixture; None where nothing varies, or where it is the control's.
+    /// The arm with this mixture; `None` if there are no axes, or if it is the mixture of the control.
     fn arm(&self) -> Result<Option<Table>, ConfigError> {
         let mut table = Table::new();
         self.set_in(&mut table)?;
@@ -212,7 +214,7 @@ impl Combination<'_> {
         Ok((mixture != Mixture::control()).then_some(table))
     }
 
-    /// The experiment with these values over those of `file`.
+    /// The experiment whose values replace those of `file`.
     fn experiment(
         &self,
         registry: &Registry,
@@ -227,7 +229,7 @@ impl Combination<'_> {
         read::experiment(registry, table, document).map_err(|error| self.fault(error))
     }
 
-    /// The error with the values of the combination that it is about.
+    /// The error with the combination in front of its key.
     fn fault(&self, error: ConfigError) -> ConfigError {
         if self.0.is_empty() {
             return error;
@@ -255,7 +257,7 @@ fn add_arms(file: &mut Table, arms: Vec<Table>) {
     }
 }
 
-/// A value as names have it: without what has no place in the name of a folder.
+/// A value in the name of an experiment or arm, with characters that folder names cannot have replaced by `-`.
 fn shown(value: &Value) -> String {
     let text = match value {
         Value::String(text) => text.clone(),
@@ -265,6 +267,6 @@ fn shown(value: &Value) -> String {
         }
         other => other.to_string(),
     };
-    let fit = |c: char| if c.is_ascii_alphanumeric() || "-_.=,".contains(c) { c } else { '-' };
-    text.chars().map(fit).collect()
+    let replaced = |c: char| if c.is_ascii_alphanumeric() || "-_.=,".contains(c) { c } else { '-' };
+    text.chars().map(replaced).collect()
 }

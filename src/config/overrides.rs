@@ -3,8 +3,8 @@
 use super::error::ConfigError;
 use toml::{Table, Value};
 
-/// Sets every `key.path=value` in the tables of a file. A value is TOML; what is not TOML is taken as a string. An arm is
-/// named in a path by its name: `arm.anchored.mixture.natural_fraction=0.2`, quoted if it contains a dot.
+/// Applies every `key.path=value` to the tables of a file. A value that is not TOML is taken as a string. The path of an
+/// arm contains its name, quoted if it has a dot: `arm.anchored.mixture.natural_fraction=0.2`.
 pub(super) fn apply(table: &mut Table, settings: &[String]) -> Result<(), ConfigError> {
     for setting in settings {
         let fault = |message: String| ConfigError::Override { setting: setting.clone(), message };
@@ -17,14 +17,14 @@ pub(super) fn apply(table: &mut Table, settings: &[String]) -> Result<(), Config
     Ok(())
 }
 
-/// Deeper than any key of an experiment file, and shallow enough for every parser.
-const DEEPEST: usize = 16;
+/// More keys than any path in an experiment file has, and few enough for every parser.
+const MAX_DEPTH: usize = 16;
 
-/// The keys of a dotted path, each bare or quoted as in TOML.
+/// Splits a dotted path into its keys, each bare or quoted as in TOML.
 pub(super) fn parse_path(path: &str) -> Result<Vec<String>, String> {
-    let fault = || format!("{path:?} is no key; write key.path=value");
-    if path.matches('.').count() >= DEEPEST || path.contains('\n') {
-        return Err("the key is too deep, or goes over a line".to_owned());
+    let fault = || format!("{path:?} is not a key; write key.path=value");
+    if path.matches('.').count() >= MAX_DEPTH || path.contains('\n') {
+        return Err("the key has too many parts or a line break".to_owned());
     }
     let mut value = Value::Table(toml::from_str::<Table>(&format!("{path} = 0")).map_err(|_| fault())?);
     let mut keys = Vec::new();
@@ -42,7 +42,7 @@ fn parse_value(text: &str) -> Value {
     alone.and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
-/// Sets the value at a path, and makes the tables above it.
+/// Sets the value at a path, and creates the tables above it.
 pub(super) fn set(table: &mut Table, keys: &[&str], value: Value) -> Result<(), String> {
     match keys {
         [] | [""] => Err("the key is empty".to_owned()),

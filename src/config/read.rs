@@ -1,4 +1,4 @@
-//! From the tables of a file to an experiment.
+//! Reads the tables of an experiment file into an [`Experiment`].
 
 use super::document::Document;
 use super::error::ConfigError;
@@ -15,20 +15,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-/// The settings of an experiment file outside of its tables.
+/// The top-level settings of an experiment file.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Head {
-    /// Name of the experiment, fit for a folder: up to 100 letters, digits, `-`, `_`, `.`, `=` and `,`.
+    /// Name of the experiment and of its folder: up to 100 letters, digits, `-`, `_`, `.`, `=` and `,`.
     name: String,
-    /// Seeds, each of which runs every arm. Whole numbers from 0 to 9223372036854775807.
+    /// Random seeds, whole numbers from 0 to 9223372036854775807. Every arm is run once with each seed.
     #[schemars(length(min = 1), extend("x-hint" = "give at least one seed, such as [1, 2, 3]"))]
     seeds: Vec<u64>,
-    /// Generations after generation 0.
+    /// Number of generations after generation 0.
     #[schemars(range(min = 1, max = 1000))]
     generations: usize,
-    /// Synthetic tokens that every measurement is made on: at most what every arm writes, and that if left out. The last
-    /// generation writes no more.
+    /// Synthetic tokens that each measurement uses. At most the smallest `synthesis.tokens` of any arm, which is the
+    /// default. The last generation writes only these.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
     measured_tokens: Option<Tokens>,
@@ -37,13 +37,13 @@ pub(super) struct Head {
 /// The tables that an arm or the writer may override.
 pub(super) const SECTIONS: [&str; 3] = ["model", "training", "synthesis"];
 
-/// An error, and the table of the file that it is in.
+/// An error and the part of the file that it belongs to.
 struct ReadError {
     scope: Scope,
     error: SettingError,
 }
 
-/// A part of the file.
+/// The part of the file that the key of an error is relative to.
 #[derive(Clone, PartialEq)]
 enum Scope {
     File,
@@ -58,7 +58,7 @@ impl From<SettingError> for ReadError {
 }
 
 impl ReadError {
-    /// Names the key as users know it, and finds its position in the file.
+    /// Adds the scope to the key, and finds its position in the file.
     fn located(self, document: &Document) -> ConfigError {
         let SettingError { key, message } = self.error;
         let keys: Vec<String> = key.split('.').map(str::to_owned).collect();
@@ -68,7 +68,7 @@ impl ReadError {
             Scope::Arm(name) => vec!["arm".to_owned(), name.clone()],
         };
         let own = [prefix, keys.clone()].concat();
-        // What an arm inherits is in the experiment's table.
+        // A setting that an arm or the writer inherits is in the table of the experiment.
         let path = if !document.has(&own) && document.has(&keys) { keys } else { own };
         let position = document.position(&path);
         let key = match self.scope {
@@ -80,7 +80,7 @@ impl ReadError {
     }
 }
 
-/// Reads the experiment that a table is.
+/// Reads the tables of a file as one experiment.
 pub(super) fn experiment(
     registry: &Registry,
     table: Table,
@@ -91,7 +91,7 @@ pub(super) fn experiment(
 
 fn read_experiment(registry: &Registry, mut file: Table) -> Result<Experiment, ReadError> {
     if file.remove("grid").is_some_and(|grid| grid.as_table().is_none_or(|grid| !grid.is_empty())) {
-        let message = "makes several experiments of this file; run them with genloss sweep";
+        let message = "turns this file into several experiments; run them with genloss sweep";
         return Err(SettingError::new("grid", message).into());
     }
     let corpus = read_corpus(take_table(&mut file, "corpus")?)?;
@@ -137,12 +137,12 @@ fn read_head(file: Table) -> Result<Head, SettingError> {
     Ok(head)
 }
 
-/// Checks that a name can be that of a folder.
+/// Checks that a name is a valid folder name.
 pub(super) fn check_name(key: &str, name: &str) -> Result<(), SettingError> {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=' | ',');
-    if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(good) {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=' | ',');
+    if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(is_allowed) {
         let message = format!(
-            "{name:?} cannot name a folder; use up to 100 letters, digits, \"-\", \"_\", \".\", \"=\" and \",\", not beginning with \".\""
+            "{name:?} is not a valid folder name; use up to 100 letters, digits, \"-\", \"_\", \".\", \"=\" and \",\", not beginning with \".\""
         );
         return Err(SettingError::new(key, message));
     }
@@ -150,9 +150,9 @@ pub(super) fn check_name(key: &str, name: &str) -> Result<(), SettingError> {
 }
 
 fn check_seeds(seeds: &[u64]) -> Result<(), SettingError> {
-    let repeated = seeds.iter().enumerate().find(|(place, seed)| seeds[..*place].contains(seed));
+    let repeated = seeds.iter().enumerate().find(|(index, seed)| seeds[..*index].contains(seed));
     if let Some((_, seed)) = repeated {
-        let message = format!("{seed} is given twice; a repeated seed repeats its results");
+        let message = format!("{seed} is given twice; remove one, as the same seed gives the same results");
         return Err(SettingError::new("seeds", message));
     }
     Ok(())
@@ -180,7 +180,7 @@ struct Sections {
 }
 
 impl Sections {
-    /// Takes the tables out of the one above them.
+    /// Removes the tables from `above`.
     fn take(above: &mut Table) -> Result<Self, SettingError> {
         let [model, training, synthesis] = SECTIONS;
         Ok(Self {
@@ -199,6 +199,7 @@ fn take_table(above: &mut Table, key: &str) -> Result<Table, SettingError> {
     }
 }
 
+/// Removes the array of tables `[[arm]]` from the file.
 fn take_arms(file: &mut Table) -> Result<Vec<Table>, SettingError> {
     let fault = || SettingError::new("arm", "expected tables that each begin with [[arm]]");
     let arms = match file.remove("arm") {
@@ -214,14 +215,14 @@ fn take_arms(file: &mut Table) -> Result<Vec<Table>, SettingError> {
         .collect()
 }
 
-/// A model, how it is trained, and how it writes.
+/// Checked settings of an arm, the writer or the experiment.
 struct Settings {
     model: ModelSettings,
     training: TrainingSettings,
     synthesis: SynthesisSettings,
 }
 
-/// Reads what overrides the tables of the experiment.
+/// Reads the settings of arms and the writer, which inherit from the tables of the experiment.
 struct Reader<'a> {
     registry: &'a Registry,
     base: &'a Sections,
@@ -244,7 +245,7 @@ impl Reader<'_> {
         Ok(Settings { model, training, synthesis })
     }
 
-    /// The settings that `above` overrides; the tables are taken out of it.
+    /// Reads the tables in `above` over those of the experiment, and removes them from `above`.
     fn overridden(&self, above: &mut Table) -> Result<Settings, SettingError> {
         let Sections { model, training, synthesis } = Sections::take(above)?;
         self.settings(Sections {
@@ -261,8 +262,7 @@ impl Reader<'_> {
         };
         let synthesis = table.get("synthesis").and_then(Value::as_table);
         if synthesis.is_some_and(|synthesis| synthesis.contains_key("tokens")) {
-            let message =
-                "has no meaning: a writer writes as much as the arms train on; set synthesis.tokens";
+            let message = "has no effect: a writer writes as much as the arms train on; set synthesis.tokens";
             return Err(in_writer(SettingError::new("synthesis.tokens", message)));
         }
         let Settings { model, training, synthesis } = self.overridden(&mut table).map_err(in_writer)?;
@@ -270,13 +270,13 @@ impl Reader<'_> {
         Ok(WriterSettings { model, training, synthesis })
     }
 
-    /// The arms, the control first.
+    /// Reads the arms. The control comes first, and is added if it is not in the file.
     fn arms(&self, tables: Vec<Table>) -> Result<Vec<Arm>, ReadError> {
         let mut arms: Vec<Arm> = Vec::new();
         for table in tables {
             let arm = self.arm(table)?;
             if arms.iter().any(|other| other.name == arm.name) {
-                let message = format!("two arms are named \"{}\"; give each its own name", arm.name);
+                let message = format!("two arms are named \"{}\"; give each a different name", arm.name);
                 return Err(SettingError::new("arm", message).into());
             }
             arms.push(arm);
@@ -298,7 +298,7 @@ impl Reader<'_> {
         let in_arm = |error| ReadError { scope: Scope::Arm(name.clone()), error };
         check_name("name", &name).map_err(in_arm)?;
         if name.starts_with("gen-") {
-            let message = "names that begin with \"gen-\" are kept for generations; choose another";
+            let message = "names that begin with \"gen-\" are reserved for generations; choose another name";
             return Err(in_arm(SettingError::new("name", message)));
         }
         let mixture = read_mixture(&name, table.remove("mixture")).map_err(in_arm)?;
@@ -319,7 +319,8 @@ fn read_mixture(arm: &str, value: Option<Value>) -> Result<Mixture, SettingError
         }
     };
     if arm == CONTROL && mixture != Mixture::control() {
-        let message = "the control trains on natural text only; give this arm another name";
+        let message =
+            "the control always trains on natural text only; leave this out, or give the arm another name";
         return Err(SettingError::new("mixture", message));
     }
     Ok(mixture)
@@ -332,23 +333,24 @@ fn no_other_keys(rest: &Table, known: &[&str]) -> Result<(), SettingError> {
     }
 }
 
-/// A model that starts from the weights of generation 0 must have its shape.
+/// Checks that a model that starts from the weights of generation 0 has the same shape.
 fn check_chained(arm: &Arm, writer: &WriterSettings) -> Result<(), ReadError> {
     if arm.training.init != Init::Chained || arm.model == writer.model {
         return Ok(());
     }
-    let message = "\"chained\" starts from the weights of generation 0, and the [writer] is another model; use \"scratch\", or leave out writer.model";
+    let message = "\"chained\" starts from the weights of generation 0, but the [writer] has a different model; use \"scratch\", or leave out writer.model";
     let error = SettingError::new("training.init", message);
     Err(ReadError { scope: Scope::Arm(arm.name.clone()), error })
 }
 
-/// No more than any arm writes, so that all are measured on the same number.
+/// At most what the arm with the shortest corpus writes, so that all arms are measured on the same number of tokens.
 fn measured_tokens(given: Option<Tokens>, arms: &[Arm]) -> Result<Tokens, SettingError> {
     let written = arms.iter().map(|arm| arm.synthesis.tokens).min().unwrap_or_default();
     match given {
         Some(given) if given > written => {
-            let message =
-                format!("{given} is more than the {written} that an arm writes (synthesis.tokens); lower it");
+            let message = format!(
+                "{given} is more than the {written} tokens that an arm writes (synthesis.tokens); lower measured_tokens"
+            );
             Err(SettingError::new("measured_tokens", message))
         }
         Some(given) => Ok(given),

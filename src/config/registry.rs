@@ -1,23 +1,23 @@
-//! What an experiment file can choose by name.
+//! The models, synthesis methods and selection rules that an experiment file can choose by name.
 
 use crate::selection::{SelectionRule, SelectionRules};
 use crate::settings::{Kind, Kinds, Settings};
 use crate::synthesis::{SynthesisKinds, SynthesisMethod, builtin_methods};
 use crate::training::{ModelKind, builtin_kinds};
 
-/// The kinds of model, the ways of writing and the selection rules that an experiment file can choose.
+/// The kinds of model, synthesis methods and selection rules that an experiment file can choose.
 ///
-/// A program that uses the library adds its own, and reads experiment files with [`Registry::parse`].
+/// A program that uses the library can add others, and then reads experiment files with [`Registry::parse`].
 #[derive(Clone)]
 pub struct Registry {
-    /// Kinds of model.
+    /// Values of `model.kind`.
     pub models: Kinds<dyn ModelKind>,
-    /// Ways of writing and selection rules.
+    /// Values of `synthesis.method`, and the keys of `synthesis.selection`.
     pub synthesis: SynthesisKinds,
 }
 
 impl Registry {
-    /// What comes with the library.
+    /// The registry of the `genloss` program.
     #[must_use]
     pub fn builtin() -> Self {
         Self {
@@ -26,21 +26,21 @@ impl Registry {
         }
     }
 
-    /// This and one more kind of model.
+    /// Adds a kind of model, or replaces the one of the same name.
     #[must_use]
     pub fn with_model<M: ModelKind + Settings + 'static>(mut self) -> Self {
         self.models = self.models.with(Kind::<dyn ModelKind>::of::<M>());
         self
     }
 
-    /// This and one more way of writing.
+    /// Adds a synthesis method, or replaces the one of the same name.
     #[must_use]
     pub fn with_method<M: SynthesisMethod + Settings + 'static>(mut self) -> Self {
         self.synthesis.methods = self.synthesis.methods.with(Kind::<dyn SynthesisMethod>::of::<M>());
         self
     }
 
-    /// This and one more selection rule.
+    /// Adds a selection rule.
     #[must_use]
     pub fn with_selection_rule<R: SelectionRule + Settings + 'static>(mut self) -> Self {
         self.synthesis.rules = self.synthesis.rules.with::<R>();

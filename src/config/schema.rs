@@ -1,4 +1,4 @@
-//! The JSON Schema of an experiment file, made from the structs that it is read into.
+//! The JSON Schema of an experiment file, generated from the settings structs.
 
 use super::read::{Head, SECTIONS};
 use super::registry::Registry;
@@ -50,14 +50,14 @@ impl Registry {
 
     fn model_schema(&self) -> Json {
         json!({
-            "description": "The model of generation 0, and of every arm that does not override it.",
+            "description": "Model of generation 0, and of every arm that does not override it.",
             "type": "object",
             "properties": Map::from_iter(self.models.properties()),
             "additionalProperties": false,
         })
     }
 
-    /// The keys of settings that no result depends on.
+    /// Keys of settings that do not affect results.
     pub(super) fn run_time_only_keys(&self) -> BTreeSet<String> {
         let tables = self.sections();
         let all = tables.values().flat_map(properties);
@@ -68,10 +68,10 @@ impl Registry {
 }
 
 const ARMS: &str =
-    "The arms under comparison. The control, which trains on natural text only, need not be written.";
-const GRID: &str = "Lists of values for settings of the file, by their paths. Every combination is an experiment of its own; \
+    "Arms to compare. The control, which trains on natural text only, is added if it is left out.";
+const GRID: &str = "Lists of values for settings of the file, by their paths. Every combination is a separate experiment; \
     combinations of mixture settings are arms. Run with `genloss sweep`.";
-const WRITER: &str = "Generation 0 of every arm, if it is another model (a teacher) than those that are trained on its text. \
+const WRITER: &str = "Settings of generation 0, if it is not the same model as later generations (a teacher). It is shared by all arms. \
     Its tables override those of the file.";
 
 fn writer(sections: &Map<String, Json>) -> Json {
@@ -84,7 +84,7 @@ fn writer(sections: &Map<String, Json>) -> Json {
 }
 
 fn arm(sections: &Map<String, Json>) -> Json {
-    let name = json!({ "description": "Name of the arm, fit for a folder.", "type": "string" });
+    let name = json!({ "description": "Name of the arm and of its folder.", "type": "string" });
     let mut all =
         Map::from_iter([("name".to_owned(), name), ("mixture".to_owned(), Mixture::setting_schema())]);
     all.extend(sections.clone());
@@ -97,7 +97,7 @@ fn arm(sections: &Map<String, Json>) -> Json {
     })
 }
 
-/// Defaults are filled in before a table is read, so that no key is required.
+/// Marks every key as optional: defaults are filled in before the table is read.
 fn without_required(mut schema: Json) -> Json {
     if let Some(schema) = schema.as_object_mut() {
         schema.remove("required");

@@ -226,9 +226,9 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         ),
         ("mixture = \"replace\"", "mixture = \"replaces\"", "the nearest is \"replace\""),
         ("mixture = \"replace\"", "", "mixture: is missing"),
-        ("name = \"base\"", "name = \"../base\"", "cannot name a folder"),
-        ("name = \"unanchored\"", "name = \"a/b\"", "cannot name a folder"),
-        ("name = \"unanchored\"", "name = \"gen-001\"", "kept for generations"),
+        ("name = \"base\"", "name = \"../base\"", "is not a valid folder name"),
+        ("name = \"unanchored\"", "name = \"a/b\"", "is not a valid folder name"),
+        ("name = \"unanchored\"", "name = \"gen-001\"", "reserved for generations"),
         ("name = \"unanchored\"", "name = \"control\"", "the control trains on natural text only"),
         ("seeds = [1, 2]", "seeds = []", "seeds: the list is empty; give at least one seed"),
         ("seeds = [1, 2]", "seeds = [2, 2]", "seeds: 2 is given twice"),
@@ -408,7 +408,7 @@ fn a_writer_is_generation_0_of_every_arm() {
     assert!(chained.contains("arm \"own\": training.init") && chained.contains("[writer]"), "{chained}");
 }
 
-/// What is measured is no more than any arm writes, and all of that where nothing is said.
+/// Measurements use at most what every arm writes, which is also the default.
 #[test]
 fn measured_tokens_are_what_every_arm_has() {
     let arm =

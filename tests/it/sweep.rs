@@ -136,12 +136,12 @@ fn an_error_in_a_grid_names_the_key_or_the_cell() {
             "grid, order=9: model.order: 9 is out of range; give a whole number from 1 to 5",
         ),
         ("model.order = []", "grid.model.order: the list is empty"),
-        ("model.order = 3", "grid.model.order: 3 is no list; give the values to vary it over, as [3]"),
-        ("model.order = [3, 3]", "grid.model.order: two of its values would make folders called 3"),
-        ("model.order = [2]\n\"model.order\" = [3]", "grid.model.order: stands twice"),
+        ("model.order = 3", "grid.model.order: 3 is not a list; give a list of values, such as [3]"),
+        ("model.order = [3, 3]", "grid.model.order: two of its values would have the same folder name 3"),
+        ("model.order = [2]\n\"model.order\" = [3]", "grid.model.order: is given twice"),
         ("seeds = [1, 2]", "grid, seeds=1: seeds: expected a list"),
         ("name = [\"a\", \"b\"]", "grid.name: cannot vary"),
-        (&many, "grid: 603 cells are more than the 500 of one sweep"),
+        (&many, "grid: 603 combinations are more than the 500 that a sweep can have"),
     ];
     for (grid, expected) in cases {
         let message = parse(grid).unwrap_err();
