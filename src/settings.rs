@@ -1,12 +1,13 @@
-//! Settings: one struct per table of an experiment file, which is read from the file, checked, described and written back.
+//! Settings structs: one for each table of an experiment file, from which it is read, checked, documented and written.
 //!
-//! A settings struct derives `Serialize`, `Deserialize` and `JsonSchema`; each setting is one field of it. The doc
-//! comment is the description that users read, the `Default` value or `#[serde(default)]` is the default, and the
-//! attributes `#[schemars(range(…))]` or `#[schemars(extend("exclusiveMinimum" = …))]` are the range. From these
-//! [`read`] finds unknown keys, wrong types and values out of range, and `genloss schema` the JSON Schema.
+//! A settings struct derives `Serialize`, `Deserialize` and `JsonSchema`, and has one field per setting. The doc comment of
+//! a field is the description that users read; `Default` or `#[serde(default)]` gives the default; and the attributes
+//! `#[schemars(range(…))]` or `#[schemars(extend("exclusiveMinimum" = …))]` give the range. [`read`] uses these to detect
+//! unknown keys, wrong types and values out of range, and `genloss schema` to print the JSON Schema.
 //!
-//! Two extensions of the schema have a meaning here: `"x-run-time-only"` marks a setting that no result depends on
-//! (see [`without_run_time_only`]), and `"x-hint"` is added to the error about a value out of range.
+//! Three extensions of the schema are used: `"x-run-time-only"` marks a setting that does not affect results (see
+//! [`without_run_time_only`]), `"x-hint"` is added to errors about a value that is missing or out of range, and
+//! `"x-may-be-infinite"` allows infinity.
 //!
 //! ```
 //! use genloss::settings;
@@ -49,7 +50,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
-/// A setting that cannot be used: which one, what is wrong, and what to try.
+/// An invalid setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {message}")]
 pub struct SettingError {
@@ -60,12 +61,12 @@ pub struct SettingError {
 }
 
 impl SettingError {
-    /// An error about the setting at `key`.
+    /// `key` is relative to the table that was read, and empty for the table itself.
     pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self { key: key.into(), message: message.into() }
     }
 
-    /// The same error with its key below `table`.
+    /// Puts `table` in front of the key, for the caller that read the table which contains this one.
     #[must_use]
     pub fn below(self, table: &str) -> Self {
         let key = if self.key.is_empty() { table.to_owned() } else { format!("{table}.{}", self.key) };
@@ -73,7 +74,7 @@ impl SettingError {
     }
 }
 
-/// What a settings struct has to be able to do; implemented for every type that can.
+/// A settings struct. Implemented for every type with the three derives.
 pub trait Settings: Serialize + DeserializeOwned + JsonSchema {}
 
 impl<T: Serialize + DeserializeOwned + JsonSchema> Settings for T {}
@@ -81,12 +82,12 @@ impl<T: Serialize + DeserializeOwned + JsonSchema> Settings for T {}
 /// Reads a table of settings. Whole numbers may be written as floats without a fraction (`2e5`).
 ///
 /// # Errors
-/// When a key is unknown, a value is missing, has the wrong type or is out of range.
+/// If a key is unknown, or a value is missing, has the wrong type or is out of range.
 pub fn read<T: Settings>(table: Table) -> Result<T, SettingError> {
     read_value(Value::Table(table))
 }
 
-/// Reads one value of settings, as [`read`]; keys of errors are relative to it.
+/// Reads a value that need not be a table, like [`read`]. Keys in errors are relative to the value.
 ///
 /// # Errors
 /// As [`read`].
@@ -95,33 +96,33 @@ pub fn read_value<T: Settings>(mut value: Value) -> Result<T, SettingError> {
     value.try_into().map_err(|error: toml::de::Error| SettingError::new("", one_line(error.message())))
 }
 
-/// Converts whole numbers that are written as floats, wherever `schema` asks for a whole number.
+/// Converts floats without a fraction to integers wherever `schema` requires an integer.
 pub fn normalize(value: &mut Value, schema: &Json) {
     check::normalize(value, schema);
 }
 
-/// Checks the ranges of settings that were not read from a file.
+/// Checks the ranges of settings that were not made by [`read`].
 ///
 /// # Errors
-/// When a value is out of range.
+/// If a value is out of range.
 pub fn check_ranges<T: Settings>(settings: &T) -> Result<(), SettingError> {
     check::value("", &mut Value::Table(table_of(settings)), &schema_of::<T>())
 }
 
-/// The settings as a table: every default written out, options that are not set left out.
+/// The settings as a table. Defaults are written out; optional settings that are not set are left out.
 ///
 /// # Panics
-/// When the type is not a struct that TOML can represent.
+/// If the type is not a struct that TOML can represent.
 pub fn table_of<T: Serialize>(settings: &T) -> Table {
     Table::try_from(settings).expect("settings are a TOML table")
 }
 
-/// The settings that results depend on, as a table with every default written out.
+/// The settings that affect results, as a table with every default written out.
 pub fn result_table_of<T: Settings>(settings: &T) -> Table {
     without_run_time_only(table_of(settings), &schema_of::<T>())
 }
 
-/// The settings of `table` that results depend on. `schema` says which others there are.
+/// `table` without the settings that `schema` marks as run-time-only.
 #[must_use]
 pub fn without_run_time_only(mut table: Table, schema: &Json) -> Table {
     for (key, property) in properties(schema) {
@@ -132,14 +133,14 @@ pub fn without_run_time_only(mut table: Table, schema: &Json) -> Table {
     table
 }
 
-/// The name among `known` that is most like `given`.
+/// The name in `known` that is most similar to `given` (Jaro–Winkler); `None` if `known` is empty.
 #[must_use]
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |name: &str| strsim::jaro_winkler(given, name);
-    known.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+    let similarity = |name: &str| strsim::jaro_winkler(given, name);
+    known.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
 }
 
-/// A message of several lines on one.
+/// Joins the lines of a message with "; ".
 pub(crate) fn one_line(message: &str) -> String {
     message.lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }

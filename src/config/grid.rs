@@ -1,8 +1,8 @@
 //! `[grid]`: one file, many experiments.
 //!
 //! A grid lists several values for some settings. Each such setting is an axis, and one value of every axis is a
-//! combination. A setting outside of `mixture` (of the model, its training or its synthesis) also changes the results of
-//! the control, so every combination of those axes is a separate experiment with its own control. The axes of `mixture`
+//! combination. A setting outside of `mixture` (say, of the model or its training) also changes the results of the
+//! control, so every combination of those axes is a separate experiment with its own control. The axes of `mixture`
 //! do not affect the control: every combination of them is an arm of each experiment, in addition to the arms of the
 //! file. A combination that equals the mixture of the control adds no arm.
 //!

@@ -1,4 +1,4 @@
-//! `[corpus]`: natural text and how it is split.
+//! The table `[corpus]`: the source of natural text, and how it is split.
 
 use crate::settings::SettingError;
 use crate::units::Tokens;
@@ -13,34 +13,34 @@ use toml::{Table, Value};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CorpusSettings {
-    /// `"world"` for the built-in language with a known distribution, or paths and globs of text files (`.txt`, JSONL,
+    /// `"world"` for the built-in language, whose distribution is known; or paths and globs of text files (`.txt`, JSONL,
     /// Parquet), relative to the working directory.
     #[schemars(extend("x-hint" = "give \"world\", or paths such as [\"data/*.jsonl\"]"))]
     pub source: CorpusSource,
-    /// How a plain text file is split into documents. Only with text files; `paragraph` if left out.
+    /// How a `.txt` file is split into documents. Only with text files; `paragraph` if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<DocumentBoundary>,
-    /// Field or column that holds the text in JSONL and Parquet files. Only with text files; `text` if left out.
+    /// Field or column with the text in JSONL and Parquet files. Only with text files; `text` if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text_field: Option<String>,
-    /// Natural tokens that each seed draws for generation 0; also the budget of every later mixture.
+    /// Natural tokens that generation 0 is trained on, drawn separately for each seed. Also the budget of later mixtures.
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
     pub train_tokens: Tokens,
-    /// Tokens of held-out text, on which models are scored. The same text for the whole experiment.
+    /// Tokens of held-out text, on which models are evaluated. The same text for all seeds and arms.
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
     pub heldout_tokens: Tokens,
-    /// Tokens of reference text, with which synthetic text is compared. The same text for the whole experiment.
+    /// Tokens of reference text, to which synthetic text is compared. The same text for all seeds and arms.
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
     pub reference_tokens: Tokens,
-    /// Share of documents, chosen by their hash, that is held out.
+    /// Share of documents that are held out. They are chosen by hash.
     #[serde(default = "a_tenth")]
     #[schemars(extend("minimum" = 0.001, "exclusiveMaximum" = 1.0))]
     pub heldout_share: f64,
-    /// Share of documents, chosen by their hash, that is reference text. Together with `heldout_share` below 1.
+    /// Share of documents that are reference text. They are chosen by hash. The sum with `heldout_share` must be below 1.
     #[serde(default = "three_tenths")]
     #[schemars(extend("minimum" = 0.001, "exclusiveMaximum" = 1.0))]
     pub reference_share: f64,
-    /// The built-in language. Only with `source = "world"`.
+    /// Settings of the built-in language. Only with `source = "world"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub world: Option<WorldSettings>,
 }
@@ -53,7 +53,7 @@ const fn three_tenths() -> f64 {
     0.3
 }
 
-/// Where natural text comes from.
+/// Source of natural text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CorpusSource {
     /// The built-in language.
@@ -62,7 +62,7 @@ pub enum CorpusSource {
     Files(Vec<String>),
 }
 
-/// How a plain text file is split into documents.
+/// How a `.txt` file is split into documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DocumentBoundary {
@@ -70,26 +70,26 @@ pub enum DocumentBoundary {
     File,
     /// Blank lines separate documents.
     Paragraph,
-    /// Every line that is not blank is a document.
+    /// Each line that is not blank is a document.
     Line,
 }
 
-/// The built-in language.
+/// A built-in artificial language with a known distribution.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorldSettings {
-    /// Seed of the language itself: another seed gives another lexicon and other facts.
+    /// Seed of the language itself, which determines its lexicon and facts.
     pub seed: u64,
-    /// Nouns in the lexicon; the other word classes scale with it.
+    /// Number of nouns in the lexicon. The other word classes scale with it.
     #[schemars(range(min = 10, max = 20_000))]
     pub nouns: usize,
-    /// Entities that facts are about.
+    /// Number of entities that facts are about.
     #[schemars(range(min = 10, max = 20_000))]
     pub entities: usize,
-    /// Relations that each entity has.
+    /// Number of relations of each entity.
     #[schemars(range(min = 1, max = 20))]
     pub relations: usize,
-    /// Exponent of the Zipf–Mandelbrot frequencies of words and of the popularity of entities.
+    /// Exponent of the Zipf–Mandelbrot distributions of words and entities.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub zipf_exponent: f64,
     /// Share of sentences that state a fact.
@@ -103,19 +103,19 @@ impl Default for WorldSettings {
     }
 }
 
-/// Text files to read.
+/// The text files of a corpus, with every default filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextFiles {
     /// Paths and globs, relative to the working directory.
     pub paths: Vec<String>,
     /// How a `.txt` file is split into documents.
     pub split: DocumentBoundary,
-    /// Field or column that holds the text in JSONL and Parquet files.
+    /// Field or column with the text in JSONL and Parquet files.
     pub text_field: String,
 }
 
 impl CorpusSettings {
-    /// Inserts the defaults that depend on the source.
+    /// Adds the defaults that depend on the source.
     pub(crate) fn complete(table: &mut Table) {
         if table.get("source").and_then(Value::as_str) == Some(WORLD) {
             table.entry("world").or_insert_with(|| Value::Table(Table::new()));
@@ -125,23 +125,23 @@ impl CorpusSettings {
         }
     }
 
-    /// Checks settings against one another.
+    /// Checks conditions that involve several settings.
     pub(crate) fn check(&self) -> Result<(), SettingError> {
         if self.heldout_share + self.reference_share >= 1.0 {
-            let message = "leaves nothing to train on together with heldout_share; their sum must be below 1";
+            let message = "leaves no text to train on; the sum with heldout_share must be below 1";
             return Err(SettingError::new("reference_share", message));
         }
-        let of_files = [("split", self.split.is_some()), ("text_field", self.text_field.is_some())];
+        let file_settings = [("split", self.split.is_some()), ("text_field", self.text_field.is_some())];
         match &self.source {
-            CorpusSource::World => match of_files.iter().find(|(_, is_given)| *is_given) {
+            CorpusSource::World => match file_settings.iter().find(|(_, is_given)| *is_given) {
                 Some((key, _)) => {
-                    let message = "belongs to text files, and the source is \"world\"; leave it out";
+                    let message = "has no effect with source = \"world\"; leave it out";
                     Err(SettingError::new(*key, message))
                 }
                 None => Ok(()),
             },
             CorpusSource::Files(_) if self.world.is_some() => {
-                let message = "belongs to source = \"world\", and the source is files; leave it out";
+                let message = "has no effect with text files; leave it out, or set source = \"world\"";
                 Err(SettingError::new("world", message))
             }
             CorpusSource::Files(paths) if paths.is_empty() => {
@@ -152,7 +152,7 @@ impl CorpusSettings {
         }
     }
 
-    /// The files to read; None if the source is the built-in language.
+    /// The text files to read; `None` for the built-in language.
     #[must_use]
     pub fn files(&self) -> Option<TextFiles> {
         match &self.source {

@@ -1,4 +1,4 @@
-//! `[model]`: the shape of each kind of model.
+//! The settings of each kind of model in the table `[model]`.
 
 use crate::settings::SettingError;
 use genloss_kernels::Precision;
@@ -6,26 +6,26 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-/// A small Llama: RMSNorm, rotary positions, SwiGLU, tied embeddings.
+/// A small Llama: RMSNorm, rotary position embeddings, SwiGLU and tied embeddings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransformerSettings {
-    /// Number of transformer blocks.
+    /// Number of transformer layers.
     #[schemars(range(min = 1, max = 1000))]
     pub layers: usize,
-    /// Hidden size: a multiple of twice the number of heads.
+    /// Hidden size; a multiple of twice the number of heads.
     #[schemars(range(min = 2, max = 1_048_576))]
     pub width: usize,
     /// Number of attention heads.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub heads: usize,
-    /// Hidden size of the feed-forward layer. 11/4 of `width` if left out.
+    /// Size of the feed-forward layer. 11/4 of `width` if left out.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub ffn: usize,
-    /// Context length in tokens; even.
+    /// Context length in tokens; an even number.
     #[schemars(range(min = 8, max = 1_048_576))]
     pub context: usize,
-    /// Precision of matrix products in training and in writing.
+    /// Precision of matrix products in training and synthesis.
     pub precision: Precision,
 }
 
@@ -35,13 +35,13 @@ impl Default for TransformerSettings {
     }
 }
 
-/// Llama's 8/3 of the width, rounded up so that a multiple of 32 gives a multiple of 8.
+/// Slightly more than Llama's 8/3 of the width, so that a multiple of 32 gives a multiple of 8.
 const fn ffn_of(width: usize) -> usize {
     width * 11 / 4
 }
 
 impl TransformerSettings {
-    /// Writes out the default that depends on the width.
+    /// Adds the default of `ffn`, which depends on the width.
     pub(crate) fn complete(table: &mut Table) {
         let width = match table.get("width") {
             None => Some(Self::default().width),
@@ -57,24 +57,26 @@ impl TransformerSettings {
         let Self { width, heads, context, .. } = *self;
         if !width.is_multiple_of(2 * heads) {
             let message = format!(
-                "{width} does not split into {heads} heads of even width; make it a multiple of {}",
+                "{width} cannot be divided into {heads} heads of even size; use a multiple of {}",
                 2 * heads
             );
             return Err(SettingError::new("width", message));
         }
         if !context.is_multiple_of(2) {
-            let message = format!("{context} is odd; long documents are read in steps of half a context");
+            let message = format!(
+                "{context} is odd; use an even number, as long documents are read in steps of half a context"
+            );
             return Err(SettingError::new("context", message));
         }
         Ok(())
     }
 }
 
-/// An interpolated Kneser–Ney n-gram model.
+/// An n-gram model with interpolated Kneser–Ney smoothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NgramSettings {
-    /// Order of the longest n-grams that are counted.
+    /// Length in tokens of the longest n-grams that are counted.
     #[schemars(range(min = 1, max = 5))]
     pub order: usize,
 }

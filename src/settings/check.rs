@@ -1,11 +1,11 @@
-//! Holds a table of settings against the JSON Schema of its struct.
+//! Checks a table of settings against the JSON Schema of its struct.
 
 use super::schema::{additional, choices, properties, type_names};
 use super::{SettingError, nearest};
 use serde_json::Value as Json;
 use toml::Value;
 
-/// Checks `value` against `schema`, and converts floats without a fraction where a whole number is asked for.
+/// Checks `value` against `schema`, and converts floats without a fraction where an integer is required.
 pub(super) fn value(path: &str, value: &mut Value, schema: &Json) -> Result<(), SettingError> {
     let schema = alternative(value, schema);
     normalize_one(value, schema);
@@ -27,7 +27,7 @@ pub(super) fn value(path: &str, value: &mut Value, schema: &Json) -> Result<(), 
     }
 }
 
-/// The first of several alternative schemas that fits the type of `value`; the schema itself if there are none.
+/// The first alternative in `schema` that allows the type of `value`; `schema` itself if there is none.
 fn alternative<'a>(value: &Value, schema: &'a Json) -> &'a Json {
     let alternatives = schema.get("anyOf").and_then(Json::as_array).into_iter().flatten();
     let fits =
@@ -55,14 +55,14 @@ fn table_of(path: &str, table: &mut toml::Table, schema: &Json) -> Result<(), Se
     Ok(())
 }
 
-/// An error about a key that no struct has.
+/// An error about an unknown key, which suggests the nearest of the `known` ones.
 #[must_use]
 pub fn unknown_key<'a>(path: &str, known: impl Iterator<Item = &'a str> + Clone) -> SettingError {
     let key = path.rsplit('.').next().unwrap_or(path);
     let list = known.clone().collect::<Vec<_>>().join(", ");
     let message = match nearest(key, known) {
         Some(nearest) => format!("unknown key \"{key}\"; the nearest valid key is \"{nearest}\" (of {list})"),
-        None => format!("unknown key \"{key}\"; no key is valid here"),
+        None => format!("unknown key \"{key}\"; this table has no keys"),
     };
     SettingError::new(path, message)
 }
@@ -74,14 +74,14 @@ fn missing(path: &str, schema: &Json, key: &str) -> SettingError {
 }
 
 fn array(path: &str, items: &mut [Value], schema: &Json) -> Result<(), SettingError> {
-    let size = |key: &str| schema.get(key).and_then(Json::as_u64);
-    if size("minItems").is_some_and(|least| (items.len() as u64) < least) {
+    let limit = |key: &str| schema.get(key).and_then(Json::as_u64);
+    if limit("minItems").is_some_and(|min| (items.len() as u64) < min) {
         let hint = schema.get("x-hint").and_then(Json::as_str).unwrap_or("give at least one value");
         let what =
             if items.is_empty() { "is empty".to_owned() } else { format!("has {} values", items.len()) };
         return Err(SettingError::new(path, format!("the list {what}; {hint}")));
     }
-    if size("maxItems").is_some_and(|most| items.len() as u64 > most) {
+    if limit("maxItems").is_some_and(|max| items.len() as u64 > max) {
         return Err(SettingError::new(path, format!("the list has {} values; give fewer", items.len())));
     }
     let Some(of_item) = schema.get("items") else { return Ok(()) };
@@ -141,7 +141,7 @@ fn in_range(path: &str, number: f64, shown: &str, schema: &Json) -> Result<(), S
     Err(SettingError::new(path, format!("{shown} is out of range; give {range}{hint}")))
 }
 
-/// Converts whole numbers that are written as floats, wherever `schema` asks for a whole number.
+/// Converts floats without a fraction to integers wherever `schema` requires an integer.
 pub(super) fn normalize(value: &mut Value, schema: &Json) {
     let schema = alternative(value, schema);
     normalize_one(value, schema);
@@ -163,7 +163,7 @@ pub(super) fn normalize(value: &mut Value, schema: &Json) {
 }
 
 fn normalize_one(value: &mut Value, schema: &Json) {
-    /// Floats hold every whole number up to this one.
+    /// 2^53: an f64 represents every integer up to this one exactly.
     const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
     if let Value::Float(number) = *value
         && number.fract() == 0.0

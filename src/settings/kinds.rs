@@ -1,7 +1,8 @@
-//! Settings of which there are several kinds: a table names its kind, and the kind decides which other keys it has.
+//! Tables that come in several kinds: one key names the kind, and the kind determines which other keys are valid.
 //!
-//! Each kind is a settings struct that implements the trait of its seam, and one line in a list of [`Kinds`]. A program
-//! that uses the library adds kinds of its own with [`Kinds::with`].
+//! For example, `kind` in `[model]` chooses between a transformer and an n-gram model. Each kind is a settings struct that
+//! implements a common trait, and has an entry in a list of [`Kinds`]. A program that uses the library can add kinds with
+//! [`Kinds::with`].
 
 use super::check::unknown_key;
 use super::{SettingError, nearest, properties, without_run_time_only};
@@ -11,26 +12,26 @@ use std::ops::Deref;
 use std::sync::Arc;
 use toml::{Table, Value};
 
-/// The trait of a seam, as a trait object, whose implementations can be chosen by name.
+/// A trait, as a trait object, whose implementations an experiment file chooses by name.
 pub trait Registered {
-    /// What has to be known to fill in defaults and to check a choice.
+    /// Other settings that are needed to fill in defaults and to check the chosen kind.
     type Context<'a>;
 }
 
-/// The implementation that a table of settings chose, with its settings.
+/// The kind that a table chose, with its settings.
 pub struct Chosen<T: ?Sized> {
     name: Arc<str>,
     table: Table,
-    /// The table without settings that no result depends on.
+    /// `table` without run-time-only settings.
     result_table: Table,
     settings: Arc<T>,
 }
 
 impl<T: ?Sized + Registered> Chosen<T> {
-    /// `settings` of `kind`, whose key is `key`; `own` are the same as a table with every default written out.
+    /// `own` is `settings` as a table with every default written out; `key` is the key that names the kind.
     fn new(key: &str, kind: &Kind<T>, own: Table, settings: Arc<T>) -> Self {
-        let named = || Table::from_iter([(key.to_owned(), Value::String(kind.name.to_owned()))]);
-        let (mut table, mut result_table) = (named(), named());
+        let kind_only = || Table::from_iter([(key.to_owned(), Value::String(kind.name.to_owned()))]);
+        let (mut table, mut result_table) = (kind_only(), kind_only());
         table.extend(own.clone());
         result_table.extend(without_run_time_only(own, &kind.schema));
         Self { name: kind.name.into(), table, result_table, settings }
@@ -50,7 +51,7 @@ impl<T: ?Sized> Chosen<T> {
         &self.table
     }
 
-    /// The same table without settings that no result depends on.
+    /// The same table without run-time-only settings, which do not affect results.
     #[must_use]
     pub fn result_table(&self) -> &Table {
         &self.result_table
@@ -75,7 +76,7 @@ impl<T: ?Sized> Clone for Chosen<T> {
     }
 }
 
-/// Two choices are equal if all their settings are.
+/// Compares kinds and settings.
 impl<T: ?Sized> PartialEq for Chosen<T> {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name && self.table == other.table
@@ -88,10 +89,10 @@ impl<T: ?Sized> fmt::Debug for Chosen<T> {
     }
 }
 
-/// Reads the settings of one kind: they are returned with every default written out.
+/// Reads the settings of one kind. Returns them also as a table with every default written out.
 pub type ReadKind<T> = fn(Table, &<T as Registered>::Context<'_>) -> Result<(Table, Arc<T>), SettingError>;
 
-/// One kind that can be chosen.
+/// A kind that can be chosen by name.
 pub struct Kind<T: ?Sized + Registered> {
     name: &'static str,
     schema: Json,
@@ -105,25 +106,26 @@ impl<T: ?Sized + Registered> Clone for Kind<T> {
 }
 
 impl<T: ?Sized + Registered> Kind<T> {
-    /// The kind called `name`, whose settings have this schema and are read by `read`.
+    /// `schema` is the JSON Schema of the kind's settings.
     #[must_use]
     pub fn new(name: &'static str, schema: Json, read: ReadKind<T>) -> Self {
         Self { name, schema, read }
     }
 
-    /// The value of the key that chooses it.
+    /// The value that chooses this kind in an experiment file.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The JSON Schema of its settings.
+    /// The JSON Schema of the kind's settings.
     #[must_use]
     pub fn schema(&self) -> &Json {
         &self.schema
     }
 
-    /// These settings as a choice under `key`.
+    /// Chooses this kind without reading a table. `own` is `settings` as a table with every default written out; `key` is the
+    /// key that names the kind.
     #[must_use]
     pub fn choose(&self, key: &str, own: Table, settings: Arc<T>) -> Chosen<T> {
         Chosen::new(key, self, own, settings)
@@ -134,11 +136,11 @@ impl<T: ?Sized + Registered> Kind<T> {
     }
 }
 
-/// The kinds that there are, and the key that chooses between them.
+/// All kinds of a table, and the key that chooses between them.
 pub struct Kinds<T: ?Sized + Registered> {
     key: &'static str,
     description: &'static str,
-    /// The first one is the default.
+    /// Never empty; the first one is the default.
     kinds: Vec<Kind<T>>,
 }
 
@@ -149,17 +151,17 @@ impl<T: ?Sized + Registered> Clone for Kinds<T> {
 }
 
 impl<T: ?Sized + Registered> Kinds<T> {
-    /// Kinds chosen by `key`. A table without the key means the first one.
+    /// The first of `kinds` is the default if a table does not contain `key`.
     ///
     /// # Panics
-    /// When there are none.
+    /// If `kinds` is empty.
     #[must_use]
     pub fn new(key: &'static str, description: &'static str, kinds: Vec<Kind<T>>) -> Self {
-        assert!(!kinds.is_empty(), "a list of kinds has a default");
+        assert!(!kinds.is_empty(), "there is at least one kind, which is the default");
         Self { key, description, kinds }
     }
 
-    /// These and one more. It replaces one of the same name.
+    /// Adds a kind, or replaces the one of the same name.
     #[must_use]
     pub fn with(mut self, kind: Kind<T>) -> Self {
         self.kinds.retain(|other| other.name != kind.name);
@@ -167,24 +169,24 @@ impl<T: ?Sized + Registered> Kinds<T> {
         self
     }
 
-    /// The key that chooses.
+    /// The key that names the kind in a table.
     #[must_use]
     pub fn key(&self) -> &'static str {
         self.key
     }
 
-    /// Every kind.
+    /// All kinds, the default first.
     pub fn iter(&self) -> impl Iterator<Item = &Kind<T>> {
         self.kinds.iter()
     }
 
-    /// The name of the kind that a table chooses, or means by leaving the key out.
+    /// The name of the kind that a table chooses; the default if the key is missing.
     #[must_use]
     pub fn name_in<'a>(&'a self, table: &'a Table) -> &'a str {
         table.get(self.key).and_then(Value::as_str).unwrap_or(self.kinds[0].name)
     }
 
-    /// Every key that some kind has, and the one that chooses.
+    /// The key that names the kind, and the keys of all kinds.
     #[must_use]
     pub fn keys(&self) -> Vec<&str> {
         let of_kinds = self.kinds.iter().flat_map(|kind| properties(&kind.schema));
@@ -194,7 +196,7 @@ impl<T: ?Sized + Registered> Kinds<T> {
     /// Reads the kind that a table chooses, with its settings.
     ///
     /// # Errors
-    /// When there is no such kind, a key belongs to another kind or to none, or a value makes no sense.
+    /// If there is no such kind, a key is unknown or belongs to another kind, or a value is invalid.
     pub fn read(&self, mut table: Table, context: &T::Context<'_>) -> Result<Chosen<T>, SettingError> {
         let name = match table.remove(self.key) {
             None => self.kinds[0].name.to_owned(),
@@ -224,25 +226,25 @@ impl<T: ?Sized + Registered> Kinds<T> {
 
     fn foreign(&self, key: &str, chosen: &Kind<T>) -> SettingError {
         if self.kinds.iter().any(|kind| kind.has(key)) {
-            let message = format!("has no meaning with {} = \"{}\"; leave it out", self.key, chosen.name);
+            let message = format!("has no effect with {} = \"{}\"; leave it out", self.key, chosen.name);
             return SettingError::new(key, message);
         }
         let known = properties(&chosen.schema);
         unknown_key(key, known.iter().map(|(name, _)| name.as_str()))
     }
 
-    /// The JSON Schema properties of all kinds and of the key that chooses; a kind's own keys say which kind they
-    /// belong to.
+    /// The JSON Schema properties of the key that names the kind, and of the keys of all kinds. Descriptions of the latter
+    /// say which kind they belong to.
     #[must_use]
     pub fn properties(&self) -> Vec<(String, Json)> {
         let choices: Vec<Json> = self.kinds.iter().map(Self::choice).collect();
-        let choosing = json!({
+        let kind_key = json!({
             "description": self.description,
             "type": "string",
             "default": self.kinds[0].name,
             "oneOf": choices,
         });
-        let mut all = vec![(self.key.to_owned(), choosing)];
+        let mut all = vec![(self.key.to_owned(), kind_key)];
         for kind in &self.kinds {
             for (name, property) in properties(&kind.schema) {
                 let mut property = property.clone();

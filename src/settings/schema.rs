@@ -1,10 +1,10 @@
-//! JSON Schemas of settings structs, and what is read from them.
+//! Generates JSON Schemas of settings structs, and reads properties, types and choices from them.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
 
-/// The JSON Schema (draft 2020-12) of a settings type, every part of it in place rather than by reference.
+/// The JSON Schema (draft 2020-12) of a settings type, without references (`$ref`).
 #[must_use]
 pub fn schema_of<T: JsonSchema>() -> Json {
     let mut settings = SchemaSettings::draft2020_12();
@@ -13,13 +13,13 @@ pub fn schema_of<T: JsonSchema>() -> Json {
     settings.into_generator().into_root_schema_for::<T>().to_value()
 }
 
-/// The settings of a struct, in the order of its fields, with the schema of each.
+/// The keys of a table with their schemas, in the order of the struct's fields.
 #[must_use]
 pub fn properties(schema: &Json) -> Vec<(&String, &Json)> {
     schema.get("properties").and_then(Json::as_object).into_iter().flatten().collect()
 }
 
-/// The types that a value may have; None where the schema leaves it open.
+/// The JSON types that a value may have; `None` if the schema does not restrict them.
 pub(super) fn type_names(schema: &Json) -> Option<Vec<String>> {
     if let Some(alternatives) = schema.get("anyOf").and_then(Json::as_array) {
         let of_each: Option<Vec<Vec<String>>> = alternatives.iter().map(type_names).collect();
@@ -35,12 +35,12 @@ pub(super) fn type_names(schema: &Json) -> Option<Vec<String>> {
     }
 }
 
-/// Whether a table may have keys that the schema does not name.
+/// Whether a table may have keys that are not in the schema.
 pub(super) fn additional(schema: &Json) -> bool {
     schema.get("additionalProperties") != Some(&Json::Bool(false))
 }
 
-/// The strings that a value may be; none where any may.
+/// The strings that a value may be; empty if any string is valid.
 pub(super) fn choices(schema: &Json) -> Vec<String> {
     let listed = |key: &str| schema.get(key).and_then(Json::as_array).into_iter().flatten();
     let of_alternatives = listed("oneOf").chain(listed("anyOf")).flat_map(choices);

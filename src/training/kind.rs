@@ -1,7 +1,7 @@
-//! The kinds of model: each is a settings struct that says what its models can do and makes their learner.
+//! Kinds of model. Each is a settings struct that declares the capabilities of its models and creates their learner.
 //!
-//! A new kind implements [`ModelKind`] and is one line in [`builtin_kinds`]. A program that uses the library adds its own
-//! with [`Kinds::with`].
+//! To add a kind, implement [`ModelKind`] for its settings struct and list it in [`builtin_kinds`]. A program that uses the
+//! library can add one with [`Kinds::with`].
 //!
 //! ```
 //! use genloss::training::builtin_kinds;
@@ -20,79 +20,79 @@ use std::fmt;
 use std::sync::Arc;
 use toml::Table;
 
-/// A kind of model, as a struct of its settings.
+/// A kind of model. Implemented by the struct of its settings.
 pub trait ModelKind: fmt::Debug + Send + Sync {
-    /// The value of `model.kind` that chooses it.
+    /// The value of `model.kind` that chooses this kind.
     fn name() -> &'static str
     where
         Self: Sized;
 
-    /// Adds the defaults that depend on other settings of `table`.
+    /// Adds defaults that depend on other settings to `table`.
     fn complete(_table: &mut Table)
     where
         Self: Sized,
     {
     }
 
-    /// Checks conditions between settings.
+    /// Checks conditions that involve several settings.
     ///
     /// # Errors
-    /// If settings do not fit together.
+    /// If settings contradict each other.
     fn check(&self) -> Result<(), SettingError> {
         Ok(())
     }
 
-    /// Checks whether a model of this kind can be trained with `training`.
+    /// Checks that models of this kind support all of the given training settings.
     ///
     /// # Errors
-    /// If it cannot; the key in the error is relative to `training`.
+    /// If a setting is not supported. The key of the error is relative to `[training]`.
     fn check_training(&self, _training: &TrainingSettings) -> Result<(), SettingError> {
         Ok(())
     }
 
-    /// Tokens that one prediction depends on at most; None if there is no such limit.
+    /// Largest number of tokens that a prediction can depend on; `None` if unlimited.
     fn context_tokens(&self) -> Option<usize> {
         None
     }
 
-    /// Whether a model can see the text on both sides of a gap that it fills.
+    /// Whether models can fill gaps, given the text on both sides.
     fn sees_both_sides(&self) -> bool {
         false
     }
 
-    /// Whether a model has hidden states that texts can be compared by.
+    /// Whether models have hidden states, which are needed for contrastive search and to compare texts.
     fn has_hidden_states(&self) -> bool {
         false
     }
 
-    /// The order of an n-gram model, which says more about its size than the number of parameters; None for other kinds.
+    /// Order of an n-gram model, which describes its size better than the number of parameters; `None` for other kinds.
     fn order(&self) -> Option<usize> {
         None
     }
 
-    /// Bytes of activations that one training step keeps for its backward pass.
+    /// Bytes of activations that one training step stores for its backward pass.
     fn activation_bytes(&self, _training: &TrainingSettings, _vocab_size: usize) -> u64 {
         0
     }
 
-    /// The learner of models of this kind.
+    /// Creates the learner that trains a model with these settings.
     fn learner(&self, context: LearnerContext) -> Box<dyn Learner>;
 }
 
-/// What a learner needs in addition to the shape of the model.
+/// Inputs of a learner, other than the settings of the model.
 #[derive(Clone)]
 pub struct LearnerContext<'a> {
-    /// Settings of the optimiser, and how long to train.
+    /// Optimiser and length of training.
     pub training: &'a TrainingSettings,
-    /// The tokenizer of the text.
+    /// Tokenizer of the training text.
     pub tokenizer: &'a Tokenizer,
-    /// The initial weights.
+    /// Initial weights.
     pub start: Start,
     /// Device to train on.
     pub device: &'a Device,
 }
 
-/// `[model]`: the kind of model and its shape.
+/// The table `[model]`: a kind of model with its settings.
 pub type ModelSettings = Chosen<dyn ModelKind>;
 
 impl Registered for dyn ModelKind {
@@ -113,8 +113,8 @@ impl Kind<dyn ModelKind> {
 }
 
 impl Kinds<dyn ModelKind> {
-    /// `own`, the table of an arm or of the writer, completed with what it inherits from `base`, the experiment's. It
-    /// inherits nothing if it chooses another kind of model, because the same key can mean something else there.
+    /// Merges `own`, the table of an arm or of the writer, over `base`, the table of the experiment. Nothing is inherited if
+    /// `own` chooses another kind, because the same key can mean something else there.
     #[must_use]
     pub fn inherit(&self, own: Table, base: &Table) -> Table {
         if own.contains_key(KEY) && self.name_in(&own) != self.name_in(base) {
@@ -122,7 +122,7 @@ impl Kinds<dyn ModelKind> {
         }
         let mut inherited = base.clone();
         if own.contains_key("width") {
-            // The feed-forward size of another width would not fit.
+            // The default of `ffn` depends on the width.
             inherited.remove("ffn");
         }
         inherited.extend(own);
@@ -132,7 +132,7 @@ impl Kinds<dyn ModelKind> {
 
 const KEY: &str = "kind";
 
-/// The kinds of model that come with the library; the first one is the default.
+/// The built-in kinds of model; the first one is the default.
 #[must_use]
 pub fn builtin_kinds() -> Kinds<dyn ModelKind> {
     Kinds::new(
@@ -145,7 +145,7 @@ pub fn builtin_kinds() -> Kinds<dyn ModelKind> {
     )
 }
 
-/// Makes these settings the `[model]` of an experiment.
+/// Converts the settings of one kind into a `[model]` table.
 impl<M: ModelKind + Settings + 'static> From<M> for ModelSettings {
     fn from(model: M) -> Self {
         let own = settings::table_of(&model);

@@ -1,4 +1,4 @@
-//! `[training]`: how a generation is trained.
+//! The table `[training]`: length, initial weights, batch size, learning rate schedule and optimiser.
 
 use super::Start;
 use crate::settings::SettingError;
@@ -8,34 +8,35 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use toml::{Table, Value};
 
-/// How a transformer is trained. An n-gram model is counted in one pass over its text and uses none of this.
+/// Training of a transformer. An n-gram model is estimated by counting in one pass over its text, and uses none of these.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingSettings {
-    /// Tokens seen per generation, repetitions counted. Twice `corpus.train_tokens` if neither this nor `epochs` is given.
+    /// Training tokens per generation, including repetitions. Twice `corpus.train_tokens` if neither this nor `epochs` is
+    /// given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
     pub tokens: Option<Tokens>,
-    /// Passes over the training text of a generation, instead of `tokens`.
+    /// Passes over the training text of a generation. An alternative to `tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub epochs: Option<f64>,
-    /// What the weights of a generation start from.
+    /// Initial weights of a generation.
     pub init: Init,
-    /// Hugging Face model folder that `init = "base"` starts from in every generation, and `init = "chained"` in
-    /// generation 0.
+    /// Hugging Face model folder with initial weights: for every generation with `init = "base"`, and for generation 0 with
+    /// `init = "chained"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<PathBuf>,
-    /// Sequences of `model.context` tokens per step.
+    /// Sequences per training step, each of `model.context` tokens.
     #[schemars(range(min = 1, max = 65_536))]
     pub batch: usize,
     /// Peak learning rate of AdamW.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub learning_rate: f64,
-    /// Share of the steps in which the learning rate rises linearly from 0.
+    /// Fraction of the steps during which the learning rate rises linearly from 0.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub warmup_fraction: f64,
-    /// Learning rate at the end of the cosine schedule, as a share of the peak.
+    /// Learning rate at the end of the cosine schedule, as a fraction of the peak.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub final_rate_fraction: f64,
     /// Decoupled weight decay, applied to matrices only.
@@ -47,14 +48,14 @@ pub struct TrainingSettings {
     /// Decay rate of AdamW's second moment.
     #[schemars(extend("minimum" = 0.0, "exclusiveMaximum" = 1.0))]
     pub beta2: f64,
-    /// Largest Euclidean norm of the gradient; a longer gradient is scaled down to it.
+    /// Largest Euclidean norm of the gradient; a gradient with a larger norm is scaled down to it.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub gradient_clip: f64,
-    /// Share of documents that are read with their middle last, so that the model learns to fill gaps (Bavarian et al.
-    /// 2022).
+    /// Share of training documents whose middle is moved to the end, so that the model learns to fill gaps
+    /// (fill-in-the-middle, Bavarian et al. 2022).
     #[schemars(range(min = 0.0, max = 1.0))]
     pub fim_share: f64,
-    /// Minutes between checkpoints within a generation. No result depends on it.
+    /// Minutes between checkpoints within a generation. Does not affect results.
     #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1_000_000.0, "x-run-time-only" = true))]
     pub checkpoint_minutes: f64,
 }
@@ -80,29 +81,29 @@ impl Default for TrainingSettings {
     }
 }
 
-/// What the weights of a generation start from.
+/// Initial weights of a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Init {
-    /// A random initialisation in every generation.
+    /// Random weights in every generation.
     Scratch,
-    /// The weights of the previous generation; generation 0 starts from `base` if it is given, else from scratch.
+    /// The weights of the previous generation. Generation 0 starts from `base` if it is given, else from random weights.
     Chained,
-    /// The weights in the folder `base`, in every generation.
+    /// The weights in `base`, in every generation.
     Base,
 }
 
-/// How long a generation is trained.
+/// Length of the training of a generation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TrainingLength {
-    /// Tokens seen per generation, the same for every arm.
+    /// Training tokens per generation, including repetitions, whatever the size of the training text.
     Tokens(Tokens),
     /// Passes over the training text.
     Epochs(f64),
 }
 
 impl TrainingSettings {
-    /// Writes out the default that depends on the corpus.
+    /// Adds the default of `tokens`, which depends on the corpus.
     pub(crate) fn complete(table: &mut Table, train_tokens: Tokens) {
         if !table.contains_key("epochs") {
             let twice = i64::try_from(train_tokens.0.saturating_mul(2)).unwrap_or(i64::MAX);
@@ -110,8 +111,8 @@ impl TrainingSettings {
         }
     }
 
-    /// The table of an arm or of the writer with what it inherits from the experiment's. One that sets the length, or what
-    /// weights start from, inherits neither key of it.
+    /// Merges `own`, the table of an arm or of the writer, over `base`, the table of the experiment. If `own` sets `tokens` or
+    /// `epochs`, it inherits neither; if it sets `init`, it does not inherit `base`.
     pub(crate) fn inherit(own: Table, base: &Table) -> Table {
         let mut inherited = base.clone();
         if own.contains_key("tokens") || own.contains_key("epochs") {
@@ -125,24 +126,23 @@ impl TrainingSettings {
         inherited
     }
 
-    /// Checks what settings mean together.
+    /// Checks conditions that involve several settings.
     pub(crate) fn check(&self) -> Result<(), SettingError> {
         if self.tokens.is_some() && self.epochs.is_some() {
-            return Err(SettingError::new("", "gives both tokens and epochs; keep one"));
+            return Err(SettingError::new("", "has both tokens and epochs; keep one"));
         }
         match (self.init, &self.base) {
             (Init::Scratch, Some(_)) => Err(SettingError::new(
                 "base",
-                "has no meaning with init = \"scratch\"; leave it out, or set init to \"base\" or \"chained\"",
+                "has no effect with init = \"scratch\"; leave it out, or set init to \"base\" or \"chained\"",
             )),
             (Init::Base, None) => {
-                Err(SettingError::new("base", "init = \"base\" needs the path of a model folder here"))
+                Err(SettingError::new("base", "is missing; init = \"base\" needs the path of a model folder"))
             }
             (Init::Scratch, None) | (Init::Chained, _) | (Init::Base, Some(_)) => Ok(()),
         }
     }
 
-    /// How long a generation is trained.
     #[must_use]
     pub fn length(&self) -> TrainingLength {
         match (self.tokens, self.epochs) {
@@ -151,7 +151,8 @@ impl TrainingSettings {
         }
     }
 
-    /// What the weights start from, given the model folder of the previous generation (None for generation 0).
+    /// Initial weights of a generation. `previous_model` is the model folder of the previous generation, `None` for
+    /// generation 0.
     #[must_use]
     pub fn start(&self, previous_model: Option<PathBuf>) -> Start {
         let base = self.base.clone().map_or(Start::Scratch, Start::Base);

@@ -239,11 +239,7 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         ),
         ("width = 64", "width = 60", "make it a multiple of 8"),
         ("context = 32", "context = 33", "33 is odd"),
-        (
-            "context = 32",
-            "context = 32\norder = 3",
-            "model.order: has no meaning with kind = \"transformer\"",
-        ),
+        ("context = 32", "context = 32\norder = 3", "model.order: has no effect with kind = \"transformer\""),
         (
             "[model]",
             "[tokenizer]\nvocab_size = 256\n[model]",
@@ -329,7 +325,7 @@ fn products_are_in_f32_unless_the_experiment_says_otherwise() {
     let ngram = "layers = 2\nwidth = 64\nheads = 4\ncontext = 32";
     let message = refusal(ngram, "kind = \"ngram\"\nprecision = \"f32\"");
     assert!(
-        message.contains("model.precision: has no meaning with kind = \"ngram\"; leave it out"),
+        message.contains("model.precision: has no effect with kind = \"ngram\"; leave it out"),
         "{message}"
     );
 }
