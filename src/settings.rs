@@ -56,7 +56,7 @@ use toml::{Table, Value};
 pub struct SettingError {
     /// Dotted path of the setting, relative to the table that was read.
     pub key: String,
-    /// What is wrong, and what to try.
+    /// The problem and how to fix it.
     pub message: String,
 }
 

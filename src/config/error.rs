@@ -27,7 +27,7 @@ pub enum ConfigError {
     Override {
         /// `key.path=value`, as given.
         setting: String,
-        /// What is wrong, and what to try.
+        /// The problem and how to fix it.
         message: String,
     },
     /// A setting is invalid.
@@ -37,7 +37,7 @@ pub enum ConfigError {
         position: Option<String>,
         /// Dotted path of the setting, after the name of its arm if it belongs to one.
         key: String,
-        /// What is wrong, and what to try.
+        /// The problem and how to fix it.
         message: String,
     },
 }

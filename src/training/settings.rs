@@ -143,6 +143,7 @@ impl TrainingSettings {
         }
     }
 
+    /// `epochs` if it is given, else `tokens`.
     #[must_use]
     pub fn length(&self) -> TrainingLength {
         match (self.tokens, self.epochs) {
