@@ -43,7 +43,6 @@ mod sources;
 mod textbook;
 mod token_edit;
 
-use crate::decoding;
 use crate::documents::{Documents, TokenId};
 use crate::model::{LanguageModel, ModelError};
 use crate::seed::streams;
@@ -229,10 +228,7 @@ pub fn write_corpus(
     let record = SynthesisRecord {
         method: synthesis.method.name().to_owned(),
         prompts: generator.source(),
-        decoding: match synthesis.method.drawn_tokens() {
-            DrawnTokens::None => "the command's own".into(),
-            DrawnTokens::All | DrawnTokens::Some => decoding::describe(&synthesis.decoding),
-        },
+        decoding: synthesis.method.describe_decoding(&synthesis.decoding),
         documents: corpus.len() as u64,
         tokens: corpus.tokens(),
         ended: ended as u64,

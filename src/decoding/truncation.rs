@@ -28,28 +28,38 @@ const BINS: usize = (1.0_f32.to_bits() >> BIN_SHIFT) as usize + 1;
 impl Candidates {
     /// Applies the temperature and truncations of `decoding`. `largest` is the maximum of `logits`, and finite.
     pub(super) fn choose(&mut self, logits: &mut [f32], largest: f32, decoding: &SamplingSettings) {
+        // The sampler applies the other two before.
+        let SamplingSettings {
+            greedy: _,
+            repetition_penalty: _,
+            temperature: _,
+            top_k,
+            top_p,
+            min_p,
+            typical_p,
+        } = *decoding;
         self.ids.clear();
         self.weights.clear();
-        match decoding.top_k {
+        match top_k {
             Some(k) if k < logits.len() => {
                 self.keep_top_k(logits, k.max(1));
                 self.weights.extend(self.ids.iter().map(|&id| logits[id as usize]));
             }
-            _ => {
+            Some(_) | None => {
                 self.ids.extend(0..logits.len() as TokenId);
                 self.weights.extend_from_slice(logits);
             }
         }
         let _ = exp::weigh(&mut self.weights, largest, inverse_temperature(decoding));
-        if let Some(p) = decoding.top_p.filter(|&p| p < 1.0) {
+        if let Some(p) = top_p.filter(|&p| p < 1.0) {
             self.ranks.clone_from(&self.weights);
             self.keep_mass(p);
         }
-        if let Some(share) = decoding.min_p.filter(|&share| share > 0.0) {
+        if let Some(share) = min_p.filter(|&share| share > 0.0) {
             // Top-k and top-p always keep the most probable token, whose weight is exactly 1.
             keep(&mut self.ids, &mut self.weights, |_, weight| f64::from(weight) >= share.min(1.0));
         }
-        if let Some(p) = decoding.typical_p.filter(|&p| p < 1.0) {
+        if let Some(p) = typical_p.filter(|&p| p < 1.0) {
             self.rank_by_typicality();
             self.keep_mass(p);
         }

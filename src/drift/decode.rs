@@ -25,33 +25,36 @@ use crate::decoding::SamplingSettings;
 /// negative, in any unit. Types that the decoder drops get weight 0. If all weights are 0 they are returned unchanged.
 #[must_use]
 pub fn decode(weights: &[f64], decoding: &SamplingSettings) -> Vec<f64> {
+    // The repetition penalty needs a document, which a sample of this simulation does not belong to.
+    let SamplingSettings { greedy, repetition_penalty: _, temperature, top_k, top_p, min_p, typical_p } =
+        *decoding;
     let largest = weights.iter().copied().fold(0.0, f64::max);
     if largest <= 0.0 {
         return weights.to_vec();
     }
-    if decoding.greedy {
+    if greedy {
         let mode = weights.iter().position(|&weight| weight == largest);
         return (0..weights.len()).map(|id| if Some(id) == mode { 1.0 } else { 0.0 }).collect();
     }
     let sharpen = |&weight: &f64| {
         let relative = weight / largest;
-        if decoding.temperature == 1.0 { relative } else { relative.powf(1.0 / decoding.temperature) }
+        if temperature == 1.0 { relative } else { relative.powf(1.0 / temperature) }
     };
     let mut decoded: Vec<f64> = weights.iter().map(sharpen).collect();
-    if let Some(k) = decoding.top_k.filter(|&k| k < decoded.len()) {
+    if let Some(k) = top_k.filter(|&k| k < decoded.len()) {
         keep_first(&mut decoded, |weight| weight, |rank, _| rank < k);
     }
-    if let Some(p) = decoding.top_p.filter(|&p| p < 1.0) {
+    if let Some(p) = top_p.filter(|&p| p < 1.0) {
         let target = p * decoded.iter().sum::<f64>();
         keep_first(&mut decoded, |weight| weight, |_, mass_before| mass_before < target);
     }
-    if let Some(threshold) = decoding.min_p {
+    if let Some(threshold) = min_p {
         // The largest weight is 1.
         for weight in decoded.iter_mut().filter(|weight| **weight < threshold) {
             *weight = 0.0;
         }
     }
-    if let Some(p) = decoding.typical_p.filter(|&p| p < 1.0) {
+    if let Some(p) = typical_p.filter(|&p| p < 1.0) {
         keep_typical(&mut decoded, p);
     }
     decoded

@@ -203,7 +203,7 @@ impl Mixture {
             .map(|regime| json!({ "const": regime.name, "description": regime.source }))
             .collect();
         json!({
-            "description": "Training text of generations 1, 2, … of the arm: a published regime by name, or its four settings.",
+            "description": "Training text of generations 1, 2, … of the arm: a published regime by name, or its four settings. Required, but for the control.",
             "anyOf": [{ "type": "string", "oneOf": names }, settings::schema_of::<Self>()],
         })
     }

@@ -162,6 +162,9 @@ pub(super) fn normalize(value: &mut Value, schema: &Json) {
     }
 }
 
+/// Every whole number below this one is exact as a float.
+const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
+
 fn normalize_one(value: &mut Value, schema: &Json) {
     /// 2^53: an f64 represents every integer up to this one exactly.
     const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
@@ -206,6 +209,9 @@ fn described(value: &Value) -> String {
     match value {
         Value::String(text) => format!("the string \"{text}\""),
         Value::Integer(number) => format!("the number {number}"),
+        Value::Float(number) if number.fract() == 0.0 && number.abs() >= LARGEST_EXACT => {
+            format!("the number {number:e}, which is too large to be exact; write its digits")
+        }
         Value::Float(number) => format!("the number {}", shown(*number)),
         Value::Boolean(truth) => truth.to_string(),
         Value::Array(_) => "a list".to_owned(),

@@ -17,6 +17,7 @@ use super::method::{
     Draft, DrawnTokens, Generator, GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod,
 };
 use super::sources::Rotation;
+use crate::decoding::DecodingStrategy;
 use crate::documents::{Documents, TokenId};
 use crate::model::ModelError;
 use crate::settings::SettingError;
@@ -158,6 +159,10 @@ impl SynthesisMethod for External {
 
     fn drawn_tokens(&self) -> DrawnTokens {
         DrawnTokens::None
+    }
+
+    fn describe_decoding(&self, _: &DecodingStrategy) -> String {
+        "the command's own".to_owned()
     }
 
     fn rewrites_documents(&self) -> bool {

@@ -10,7 +10,7 @@ use super::settings::SynthesisSettings;
 use super::textbook::Textbook;
 use super::token_edit::TokenEdit;
 use super::{Sources, SynthesisError};
-use crate::decoding::DecodingStrategy;
+use crate::decoding::{self, DecodingStrategy};
 use crate::documents::{Documents, TokenId};
 use crate::model::LanguageModel;
 use crate::seed::StreamKey;
@@ -63,6 +63,14 @@ pub trait SynthesisMethod: fmt::Debug + Send + Sync {
     /// The part of a corpus to which the decoding settings apply.
     fn drawn_tokens(&self) -> DrawnTokens {
         DrawnTokens::All
+    }
+
+    /// How documents are decoded, in words, for the record of a corpus.
+    fn describe_decoding(&self, decoding: &DecodingStrategy) -> String {
+        match self.drawn_tokens() {
+            DrawnTokens::All | DrawnTokens::Some => decoding::describe(decoding),
+            DrawnTokens::None => "none: the model draws no token".to_owned(),
+        }
     }
 
     /// Tokens at the beginning of a natural document that serve as the prompt and are not part of the written document.

@@ -105,13 +105,32 @@ pub fn step(
 
 /// The constants of a step for a parameter with weight decay `decay`.
 fn constants(training: &TrainingSettings, step: OptimiserStep, decay: f64) -> StepConstants {
+    // In full, so that a new setting does not compile before it is decided where it acts.
+    let TrainingSettings {
+        beta1,
+        beta2,
+        // In `learning_rate` and `step`, and in the trainer.
+        learning_rate: _,
+        warmup_fraction: _,
+        final_rate_fraction: _,
+        weight_decay: _,
+        gradient_clip: _,
+        // In the learner and in the run.
+        tokens: _,
+        epochs: _,
+        init: _,
+        base: _,
+        batch: _,
+        fim_share: _,
+        checkpoint_minutes: _,
+    } = training;
     let correction = |beta: f64| 1.0 - beta.powf(step.count as f64);
     StepConstants {
-        beta1: training.beta1 as f32,
-        beta2: training.beta2 as f32,
+        beta1: *beta1 as f32,
+        beta2: *beta2 as f32,
         gradient_scale: step.gradient_scale as f32,
-        rate: (step.rate / correction(training.beta1)) as f32,
-        second_correction: (1.0 / correction(training.beta2)) as f32,
+        rate: (step.rate / correction(*beta1)) as f32,
+        second_correction: (1.0 / correction(*beta2)) as f32,
         keep: (1.0 - step.rate * decay) as f32,
     }
 }

@@ -229,7 +229,7 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         ("name = \"base\"", "name = \"../base\"", "is not a valid folder name"),
         ("name = \"unanchored\"", "name = \"a/b\"", "is not a valid folder name"),
         ("name = \"unanchored\"", "name = \"gen-001\"", "reserved for generations"),
-        ("name = \"unanchored\"", "name = \"control\"", "the control trains on natural text only"),
+        ("name = \"unanchored\"", "name = \"control\"", "the control always trains on natural text only"),
         ("seeds = [1, 2]", "seeds = []", "seeds: the list is empty; give at least one seed"),
         ("seeds = [1, 2]", "seeds = [2, 2]", "seeds: 2 is given twice"),
         (
@@ -509,4 +509,6 @@ fn whole_numbers_may_be_written_as_floats() {
     assert_eq!(experiment, parse(BASE).unwrap());
     let message = refusal("train_tokens = 10_000", "train_tokens = 1.5");
     assert!(message.contains("expected a whole number, found the number 1.5"), "{message}");
+    let message = refusal("seeds = [1, 2]", "seeds = [9007199254740993.0]");
+    assert!(message.contains("too large to be exact; write its digits"), "{message}");
 }

@@ -115,7 +115,9 @@ mod tests {
     /// `cargo xtask docs --check`, with the build of the other tests.
     #[test]
     fn the_documents_are_current() {
-        check(Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the repository"))
-            .unwrap();
+        let root =
+            Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the repository");
+        crate::settings::check(root).unwrap();
+        check(root).unwrap();
     }
 }

@@ -60,7 +60,10 @@ fn markdown(schema: &Json) -> String {
     let selection = &schema["properties"]["synthesis"]["properties"]["selection"];
     section(&mut page, "`[synthesis.selection]`", "", selection);
     let arm = &schema["properties"]["arm"]["items"];
-    let note = "An arm may also have the tables `model`, `training` and `synthesis`, whose keys override those of the file.";
+    let note = "An arm may also have the tables `model`, `training` and `synthesis`, whose keys override those of the file. One that \
+        turns to another kind of model, method or decoder leaves behind the settings of the file's. Another `width` leaves \
+        `ffn` behind, `tokens` or `epochs` replaces both, `init` leaves `base` behind, and a `selection` replaces that of the \
+        file as a whole.";
     section(&mut page, "`[[arm]]`", note, arm);
     let mixture = &arm["properties"]["mixture"];
     let names = &mixture["anyOf"][0]["oneOf"];
