@@ -237,7 +237,7 @@ fn settings_that_make_no_sense_are_refused_by_name() {
             "generations = 0",
             "generations: 0 is out of range; give a whole number from 1 to 1000",
         ),
-        ("width = 64", "width = 60", "make it a multiple of 8"),
+        ("width = 64", "width = 60", "use a multiple of 8"),
         ("context = 32", "context = 33", "33 is odd"),
         ("context = 32", "context = 32\norder = 3", "model.order: has no effect with kind = \"transformer\""),
         (
@@ -289,7 +289,7 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         ),
         ("[model]", "[synthesis.selection]\nbest = 4\n[model]", "the nearest valid key is \"best_of\""),
         ("source = \"world\"", "source = []", "corpus.source: the list is empty"),
-        ("source = \"world\"", "source = \"world\"\nheldout_share = 0.7", "their sum must be below 1"),
+        ("source = \"world\"", "source = \"world\"\nheldout_share = 0.7", "the sum with heldout_share must be below 1"),
         (
             "train_tokens = 10_000",
             "train_tokens = 0",
