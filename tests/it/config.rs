@@ -289,7 +289,11 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         ),
         ("[model]", "[synthesis.selection]\nbest = 4\n[model]", "the nearest valid key is \"best_of\""),
         ("source = \"world\"", "source = []", "corpus.source: the list is empty"),
-        ("source = \"world\"", "source = \"world\"\nheldout_share = 0.7", "the sum with heldout_share must be below 1"),
+        (
+            "source = \"world\"",
+            "source = \"world\"\nheldout_share = 0.7",
+            "the sum with heldout_share must be below 1",
+        ),
         (
             "train_tokens = 10_000",
             "train_tokens = 0",
