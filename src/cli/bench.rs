@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// Options of `genloss bench`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// BenchmarkSize of the model.
+    /// Size of the model.
     #[arg(long, value_enum, default_value = "reference")]
     size: BenchmarkSize,
     /// Number format of its matrix products.

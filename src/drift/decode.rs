@@ -4,7 +4,7 @@
 //! logits. Here the numbers are frequencies in f64, because at 10¹³ samples the rounding of an f32 would be visible. A
 //! repetition penalty has no meaning here: these samples do not belong to a document.
 //!
-//! SamplingSettings narrows the distribution even with infinitely many samples ([`decode_repeatedly`]). After t generations at
+//! Decoding narrows the distribution even with infinitely many samples ([`decode_repeatedly`]). After t generations at
 //! temperature τ, `p_t ∝ p^(τ^−t)`. Top-k cuts once and then changes nothing more. Top-p and min-p can cut again in
 //! every generation: what is left is renormalised (top-p) or sharpened (min-p with a temperature) before the next cut.
 //! Greedy decoding collapses the distribution to its mode in one generation.

@@ -22,7 +22,7 @@ pub struct FitTable {
     pub title: Option<String>,
     /// Column names.
     pub header: &'static [&'static str],
-    /// RowPanels, each as long as the header.
+    /// Rows, each as long as the header.
     pub rows: Vec<Vec<String>>,
     /// A note on how to read the table.
     pub below: Option<String>,

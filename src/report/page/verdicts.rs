@@ -64,7 +64,7 @@ pub(super) fn table(section: &ExperimentSection) -> Markup {
                 }
                 thead {
                     tr { th scope="col" { "Arm" } th scope="col" { "Verdict" } th scope="col" { "Called at" }
-                         th scope="col" { "BlendStyles differences" } }
+                         th scope="col" { "Key differences" } }
                 }
                 @for arm in &arms {
                     @if let Some(comparison) = section.comparisons.iter().find(|c| c.arm == arm.name) {
