@@ -29,12 +29,14 @@ mod error;
 mod read;
 mod settings;
 mod split;
+mod text;
 pub mod world;
 
 pub use error::{CorpusError, too_small};
 pub use settings::{CorpusSettings, CorpusSource, DocumentBoundary, TextFiles, WorldSettings};
 pub use split::CorpusSplit;
 use split::HashedDocument;
+pub use text::plain_text;
 
 /// The natural text of an experiment. Documents of each split are in the order of their hashes.
 #[derive(Clone, Debug)]

@@ -52,6 +52,12 @@ pub enum CorpusError {
         /// Counted from 1.
         line: usize,
     },
+    /// A text file consists largely of NUL characters.
+    #[error("{}: NUL characters, as in UTF-16; convert the file to UTF-8, for example with iconv", path.display())]
+    Nuls {
+        /// The file.
+        path: PathBuf,
+    },
     /// A line of a JSONL file is not valid JSON.
     #[error("{}, line {line}: not valid JSON; each line must be one JSON object", path.display())]
     NotJson {

@@ -8,7 +8,7 @@ use super::CorpusError;
 use crate::corpus::TextFiles;
 use rayon::prelude::*;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 mod jsonl;
 mod parquet;
@@ -88,14 +88,6 @@ fn decompressed(path: &Path, compression: Compression) -> Result<Vec<u8>, Corpus
     };
     result.map_err(|error| CorpusError::Damaged { path: path.to_owned(), format, source: error.into() })?;
     Ok(text)
-}
-
-/// The bytes as UTF-8, or an error with the line that is not.
-fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, CorpusError> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        let newlines = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
-        CorpusError::NotUtf8 { path: PathBuf::from(path), line: newlines + 1 }
-    })
 }
 
 #[cfg(test)]

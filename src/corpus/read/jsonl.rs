@@ -1,6 +1,7 @@
 //! Documents in JSON lines: one object per line, the text in one of its fields.
 
-use super::{CorpusError, utf8};
+use super::CorpusError;
+use crate::corpus::text::utf8;
 use serde_json::Value;
 use std::path::Path;
 

@@ -1,6 +1,7 @@
 //! Documents in a column of a Parquet file, the format of Hugging Face data sets.
 
 use super::CorpusError;
+use crate::guard::guard;
 use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::column::reader::ColumnReader;
 use parquet::errors::ParquetError;
@@ -8,7 +9,6 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 use std::error::Error;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// Number of rows read at a time.
@@ -23,13 +23,12 @@ pub(super) fn documents(path: &Path, column: &str) -> Result<Vec<String>, Corpus
         format: "Parquet",
         source,
     };
-    // The decoders of the parquet crate panic on some damaged files.
-    let read = catch_unwind(AssertUnwindSafe(|| -> Result<Vec<String>, CorpusError> {
+    let read = guard(|| -> Result<Vec<String>, CorpusError> {
         let reader = SerializedFileReader::new(file).map_err(|error| damaged(error.into()))?;
         let index = text_column(path, column, reader.metadata().file_metadata().schema_descr())?;
         texts(&reader, index).map_err(|error| damaged(error.into()))
-    }));
-    read.unwrap_or_else(|_| Err(damaged("the decoder panicked".into())))
+    });
+    read.unwrap_or_else(|panic| Err(damaged(panic.into())))
 }
 
 /// The index of `column`, or an error if it does not have one text per row.

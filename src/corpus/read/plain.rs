@@ -1,7 +1,7 @@
 //! Documents in plain text files.
 
-use super::{CorpusError, utf8};
-use crate::corpus::DocumentBoundary;
+use super::CorpusError;
+use crate::corpus::{DocumentBoundary, plain_text};
 use std::path::Path;
 
 /// The documents of a plain text file.
@@ -10,8 +10,7 @@ pub(super) fn documents(
     bytes: &[u8],
     split: DocumentBoundary,
 ) -> Result<Vec<String>, CorpusError> {
-    let text = utf8(path, bytes)?;
-    let text = text.strip_prefix('\u{FEFF}').unwrap_or(text).replace("\r\n", "\n");
+    let text = plain_text(path, bytes)?;
     Ok(match split {
         DocumentBoundary::File => vec![text],
         DocumentBoundary::Line => text.lines().map(str::to_owned).collect(),
