@@ -124,7 +124,7 @@ const HEADER: [&str; 10] = [
     "seeds",
     "comparisons",
     "called",
-    "at most",
+    "called at most",
     "by generation 3",
     "collapsed",
     "stable",

@@ -1,7 +1,7 @@
 //! `docs/SETTINGS.md` and `configs/schema.json`, made from the structs that experiment files are read into.
 
 use anyhow::{Context, Result, bail};
-use genloss::config::Registry;
+use genloss::{config::Registry, units::Tokens};
 use serde_json::Value as Json;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -143,12 +143,21 @@ fn value(property: &Json) -> String {
 
 fn range(property: &Json) -> String {
     let bound = |key: &str| property[key].as_f64();
-    let least = bound("minimum").map(|least| format!("at least {least}"));
-    let least = least.or_else(|| bound("exclusiveMinimum").map(|above| format!("above {above}")));
-    let most = bound("maximum").map(|most| format!("at most {most}"));
-    let most = most.or_else(|| bound("exclusiveMaximum").map(|below| format!("below {below}")));
+    let least = bound("minimum").map(|least| format!("at least {}", grouped(least)));
+    let least = least.or_else(|| bound("exclusiveMinimum").map(|above| format!("above {}", grouped(above))));
+    let most = bound("maximum").map(|most| format!("at most {}", grouped(most)));
+    let most = most.or_else(|| bound("exclusiveMaximum").map(|below| format!("below {}", grouped(below))));
     let parts: Vec<String> = least.into_iter().chain(most).collect();
     if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+}
+
+/// Large whole numbers with their digits in groups of three, as a setting may be written.
+fn grouped(number: f64) -> String {
+    if number.fract() == 0.0 && number >= 10_000.0 {
+        Tokens(number as u64).to_string()
+    } else {
+        number.to_string()
+    }
 }
 
 /// The names that a value may be, with what each means.

@@ -9,7 +9,7 @@ use serde::Serialize;
 /// Columns of the Markdown table: a metric and its title.
 const COLUMNS: [(&str, &str); 5] = [
     ("heldout_loss", "held-out loss"),
-    ("heldout_loss_tail", "of rare tokens"),
+    ("heldout_loss_tail", "loss of rare tokens"),
     ("unigram_entropy", "token entropy"),
     ("tail_coverage", "rare tokens found"),
     ("tail_coverage_words", "rare words found"),

@@ -56,9 +56,9 @@ fn legend(arms: &[ComparedArm]) -> String {
         _ => "the last generation of each arm".to_owned(),
     };
     output::paragraph(&format!(
-        "Differences from the control of the same seeds at {at}, ± half of the 95 % interval: loss and entropy in nats, \
-         for rare tokens, how many the text has as a share of those in natural text of the same size. \"since\" is the \
-         first generation at which narrowing was called."
+        "Differences from the control of the same seeds at {at}, ± half of the 95 % interval. Loss and entropy are in \
+         nats; rare tokens is the number of different rare tokens, relative to natural text of the same size. \"since\" is \
+         the first generation at which narrowing was called."
     ))
 }
 
