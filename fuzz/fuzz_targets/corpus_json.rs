@@ -1,0 +1,6 @@
+//! A corpus file `*.json`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| genloss_fuzz::read_corpus("corpus.json", bytes));

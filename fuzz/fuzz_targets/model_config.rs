@@ -1,0 +1,19 @@
+//! The `config.json` of a model folder whose weights are sound.
+#![no_main]
+
+use candle_core::Device;
+use genloss::model;
+use libfuzzer_sys::fuzz_target;
+use std::fs;
+
+const WEIGHTS: &[u8] = include_bytes!("../seeds/model/model.safetensors");
+
+fuzz_target!(|bytes: &[u8]| {
+    let folder = genloss_fuzz::path("model");
+    if !folder.exists() {
+        fs::create_dir(&folder).expect("the temporary folder can be written");
+        fs::write(folder.join("model.safetensors"), WEIGHTS).expect("the temporary folder can be written");
+    }
+    fs::write(folder.join("config.json"), bytes).expect("the temporary folder can be written");
+    let _ = model::load(&folder, &Device::Cpu);
+});
