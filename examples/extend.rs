@@ -1,4 +1,4 @@
-//! A way of writing and a metric from outside of the crate: `cargo run --example extend`.
+//! A synthesis method and a metric that are defined outside the crate: `cargo run --example extend`.
 use genloss::config::Registry;
 use genloss::documents::Documents;
 use genloss::measure::{
@@ -9,10 +9,10 @@ use genloss::synthesis::{SynthesisError, SynthesisMethod};
 use genloss::{lineage, progress::Silent, stage::Stage, store};
 use std::{ops::Range, sync::atomic::AtomicBool};
 
-/// Natural documents in another order of words: `method = "shuffle"`.
+/// Writes natural documents with their tokens reordered: `method = "shuffle"`.
 #[derive(Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 struct Shuffle {
-    /// How far a token moves at most.
+    /// Largest distance that a token moves, in tokens.
     #[schemars(range(min = 1, max = 1000))]
     distance: usize,
 }

@@ -41,7 +41,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a small experiment on built-in text; a few minutes, no data.
+    /// Run a small experiment on built-in text; takes a few minutes.
     Demo(demo::Args),
     /// Write a commented experiment file to start from.
     Init(init::Args),
@@ -57,7 +57,7 @@ enum Command {
     Report(report::Args),
     /// List every measurement, or show synthetic documents.
     Inspect(inspect::Args),
-    /// Fit loss laws to several runs: the best share of synthetic text.
+    /// Fit scaling laws to runs; find the best share of synthetic text.
     Fit(fit::Args),
     /// Export runs as Parquet tables, small enough to publish.
     Export(export::Args),
@@ -79,23 +79,27 @@ enum Command {
     Man(man::Args),
 }
 
-/// Why no command can be executed.
-pub enum Usage {
-    /// Help or the version was asked for.
-    Shown(clap::Error),
+/// The reason why the command line did not give a command to execute.
+pub enum NoCommand {
+    /// The command line asks for help or the version.
+    HelpRequested(clap::Error),
     /// The command line is wrong; the message is one line.
-    Wrong(String),
+    UsageError(String),
 }
 
 impl Cli {
     /// Parses the command line of this process.
     ///
     /// # Errors
-    /// If it is wrong, or asks for help or the version.
-    pub fn from_command_line() -> Result<Self, Usage> {
+    /// If the command line is wrong, or asks for help or the version.
+    pub fn from_command_line() -> Result<Self, NoCommand> {
         let parsed = Self::described().try_get_matches().and_then(|matches| Self::from_arg_matches(&matches));
         parsed.map_err(|error| {
-            if error.use_stderr() { Usage::Wrong(usage_line(&error)) } else { Usage::Shown(error) }
+            if error.use_stderr() {
+                NoCommand::UsageError(usage_line(&error))
+            } else {
+                NoCommand::HelpRequested(error)
+            }
         })
     }
 
@@ -107,7 +111,7 @@ impl Cli {
     /// Executes the command.
     ///
     /// # Errors
-    /// [`one_line`] of the error says where, what, and what to try.
+    /// The error of the command. [`one_line`] formats it; the line says where, what, and what to try.
     pub fn exec(self) -> Result<()> {
         match self.command {
             Command::Demo(args) => args.exec(),
@@ -132,7 +136,7 @@ impl Cli {
     }
 }
 
-/// The exit code for an error: 130 if the user interrupted the command, as shells have it; else 1.
+/// The exit code for an error: 130 if the user interrupted the command, as is usual in shells; otherwise 1.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<run::Interrupted>() { 130 } else { 1 }

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use genloss::cli::{Cli, Usage, exit_code, one_line};
+use genloss::cli::{Cli, NoCommand, exit_code, one_line};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -12,8 +12,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let cli = match Cli::from_command_line() {
         Ok(cli) => cli,
-        Err(Usage::Shown(help)) => help.exit(),
-        Err(Usage::Wrong(message)) => return fail(&message, 2),
+        Err(NoCommand::HelpRequested(help)) => help.exit(),
+        Err(NoCommand::UsageError(message)) => return fail(&message, 2),
     };
     match cli.exec() {
         Ok(()) => ExitCode::SUCCESS,
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {
-    // If standard error is closed there is nobody left to tell.
+    // If standard error is closed, the message cannot be shown anywhere.
     let _ = writeln!(std::io::stderr(), "genloss: {message}");
     ExitCode::from(code)
 }

@@ -20,7 +20,7 @@ pub struct Args {
     /// Size of the model.
     #[arg(long, value_enum, default_value = "reference")]
     size: BenchmarkSize,
-    /// Number format of its matrix products.
+    /// Number format of the matrix products of the model.
     #[arg(long, value_parser = precision_parser(), default_value = "f32")]
     precision: Precision,
     /// What to time.
@@ -38,15 +38,15 @@ pub struct Args {
 enum Activity {
     /// Optimiser steps.
     Train,
-    /// Writing 256 documents as long as the context.
+    /// Writing 256 documents, each as long as the context of the model.
     Sample,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum BenchFormat {
-    /// A line for reading.
+    /// One line of text.
     Text,
-    /// An object.
+    /// A JSON object.
     Json,
 }
 
@@ -59,7 +59,7 @@ impl ValueEnum for BenchmarkSize {
     }
 }
 
-/// Reads a precision, and lists the names there are in help and errors.
+/// Parses a precision; help and errors list the valid names.
 fn precision_parser() -> impl TypedValueParser<Value = Precision> {
     PossibleValuesParser::new(Precision::ALL.map(Precision::name)).try_map(|name| name.parse::<Precision>())
 }
@@ -75,13 +75,13 @@ struct Speed {
     tokens_per_s: f64,
     /// The slowest repetition, in tokens per second.
     min: f64,
-    /// The fastest.
+    /// The fastest repetition, in tokens per second.
     max: f64,
     /// 10⁹ floating-point operations per second at the median.
     gflops: f64,
-    /// Peak memory of the process so far; None where the system does not report it.
+    /// Peak memory of the process up to the end of the measurement; None where the system does not report it.
     peak_memory_bytes: Option<u64>,
-    /// `gflops` divided by what matrix products alone reach with the same threads; None on a GPU.
+    /// `gflops` divided by the rate that matrix products alone reach with the same threads; None on a GPU.
     share_of_peak: Option<f64>,
 }
 
@@ -99,7 +99,7 @@ impl Args {
     fn measure(&self, device: &Device) -> Result<Speed> {
         let Self { size, precision, activity, .. } = *self;
         let threads = rayon::current_num_threads();
-        say(&format!("measuring: {} of size {}", activity.description(), size.name));
+        say(&format!("measuring {} with the model of size {}", activity.description(), size.name));
         let (rates, operations) = match activity {
             Activity::Train => {
                 let mut learning = TrainingWorkload::new(&size, precision, device)?;
@@ -137,7 +137,7 @@ impl Activity {
     fn description(self) -> &'static str {
         match self {
             Self::Train => "training steps",
-            Self::Sample => "rounds of writing",
+            Self::Sample => "the writing of documents",
         }
     }
 }
@@ -146,11 +146,11 @@ impl Speed {
     fn to_line(&self) -> String {
         let whole = |rate: f64| Tokens(rate.round() as u64);
         let share = self.share_of_peak.map_or(String::new(), |share| {
-            format!(", {:.0} % of this machine's matrix products", 100.0 * share)
+            format!(", {:.0} % of this machine's peak in matrix products", 100.0 * share)
         });
         let memory = self
             .peak_memory_bytes
-            .map_or(String::new(), |bytes| format!("; {} MiB of memory at most", bytes.div_ceil(1 << 20)));
+            .map_or(String::new(), |bytes| format!("; peak memory {} MiB", bytes.div_ceil(1 << 20)));
         format!(
             "{}, {}, {}, {} threads: {} tokens/s ({} to {}), {:.1} GFLOP/s{share}{memory}\n",
             match self.activity {
@@ -168,7 +168,7 @@ impl Speed {
     }
 }
 
-/// The number of repetitions: first untimed ones, then timed ones until both minima are reached.
+/// Numbers of repetitions: `warm_up` untimed ones, then timed ones until both minima are reached.
 #[derive(Clone, Copy)]
 struct Repeats {
     warm_up: usize,
@@ -205,7 +205,7 @@ fn median(sorted: &[f64]) -> f64 {
     low + (high - low) / 2.0
 }
 
-/// Peak resident memory of this process; None where there is no Linux `/proc`.
+/// Peak resident memory of this process; None on systems without the `/proc` of Linux.
 fn peak_memory_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

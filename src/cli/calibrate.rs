@@ -25,16 +25,16 @@ pub struct Args {
     /// Change a setting: `training.tokens=200000`.
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     settings: Vec<String>,
-    /// Number of seeds to run; more seeds give more certain rates.
+    /// Number of seeds to run; more seeds give more precise rates.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     seeds: u64,
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     first_seed: u64,
-    /// Sizes of experiment to judge, in seeds, separated by commas; each gives a row per arm.
+    /// Numbers of seeds per experiment, separated by commas; each gives a row per arm.
     #[arg(long, value_delimiter = ',', default_value = "1,3,5")]
     per_experiment: Vec<usize>,
-    /// Comparisons to draw for each arm and size of experiment.
+    /// Comparisons to draw for each arm and number of seeds.
     #[arg(long, default_value_t = 1000)]
     comparisons: usize,
     /// Output format.
@@ -64,7 +64,7 @@ impl Args {
         show(&rates, self.format)
     }
 
-    /// Returns an error if an experiment would need more seeds than there are.
+    /// Returns an error unless every number of seeds per experiment is from 1 to `seeds`.
     fn check_sizes(&self, seeds: u64) -> Result<()> {
         let too_large = self.per_experiment.iter().find(|&&size| size == 0 || size as u64 > seeds);
         let Some(size) = too_large else { return Ok(()) };
@@ -73,7 +73,7 @@ impl Args {
         )
     }
 
-    /// A run and the observations of its finished seeds, seed by seed.
+    /// The experiment of a run, and the observations of its finished seeds, one list per seed.
     fn read(&self) -> Result<(Experiment, Vec<Vec<Observation>>)> {
         let recorded = store::read(&self.file)?;
         let generations = recorded.experiment.generations + 1;
@@ -84,7 +84,7 @@ impl Args {
             .map(|lineage| lineage.seed)
             .collect();
         if !unfinished.is_empty() {
-            say(&format!("left out: {} unfinished seeds", unfinished.len()));
+            say(&format!("{} unfinished seeds are left out", unfinished.len()));
         }
         let mut by_seed: BTreeMap<u64, Vec<Observation>> = BTreeMap::new();
         for observation in recorded.observations() {
@@ -95,7 +95,7 @@ impl Args {
         Ok((recorded.experiment, by_seed.into_values().collect()))
     }
 
-    /// Runs the seeds: the experiment and its observations, seed by seed.
+    /// Runs the seeds. Returns the experiment and the observations, one list per seed.
     fn observe(&self) -> Result<(Experiment, Vec<Vec<Observation>>)> {
         let experiment = config::load(&self.file, &self.settings)?;
         let device = self.machine.open()?;

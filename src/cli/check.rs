@@ -1,4 +1,5 @@
-//! `genloss check`: an experiment's texts, notes and cost on this machine, and on request every resolved setting.
+//! `genloss check`: shows an experiment's amounts of text, notes and cost on this machine, and on request every
+//! resolved setting.
 
 use super::cost::{Cost, SpeedTrials, duration, mebibytes};
 use super::experiment::ExperimentArgs;
@@ -76,11 +77,11 @@ impl Args {
         )
     }
 
-    fn print_resolved(&self, experiment: &Experiment, what: &str) -> Result<()> {
+    fn print_resolved(&self, experiment: &Experiment, title: &str) -> Result<()> {
         if !self.resolved {
             return Ok(());
         }
-        output::emit(&format!("\n# {}, {what}\n{}", self.experiment.file.display(), experiment.to_toml()))
+        output::emit(&format!("\n# {}, {title}\n{}", self.experiment.file.display(), experiment.to_toml()))
     }
 }
 
@@ -89,8 +90,8 @@ fn notes(experiment: &Experiment, text: &PreparedText) -> String {
     notes.map(|note| output::paragraph(&format!("note: {note}"))).collect()
 }
 
-/// A table of the tokens that every generation of every arm trains on and writes. Generations that follow each other
-/// and need the same share a row.
+/// A table of the tokens that every generation of every arm trains on and writes. Consecutive generations with the
+/// same numbers are merged into one row.
 fn workloads(experiment: &Experiment, text: &PreparedText) -> Result<String> {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for arm in &experiment.arms {
@@ -117,19 +118,19 @@ fn tokens(arm: &Arm, generation: usize, work: &Workload) -> [String; 4] {
     ]
 }
 
-/// The first and the last place of every run of equal items, and the item.
+/// Merges consecutive equal items: their first index, their last index, and the item.
 fn runs_of_equal<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<(usize, usize, T)> {
     let mut runs: Vec<(usize, usize, T)> = Vec::new();
-    for (place, item) in items.enumerate() {
+    for (index, item) in items.enumerate() {
         match runs.last_mut() {
-            Some((_, last, same)) if *same == item => *last = place,
-            _ => runs.push((place, place, item)),
+            Some((_, last, same)) if *same == item => *last = index,
+            _ => runs.push((index, index, item)),
         }
     }
     runs
 }
 
-/// The cost of an experiment as `genloss run` works through it, one lineage after the other.
+/// The cost of an experiment whose lineages run one after the other, as in `genloss run`.
 fn estimate(prepared: &PreparedSweep, device: &Device) -> Result<String> {
     let mut planned = Vec::new();
     for unit in prepared.units() {
@@ -151,7 +152,7 @@ mod tests {
     use super::runs_of_equal;
 
     #[test]
-    fn generations_that_need_the_same_share_a_row() {
+    fn consecutive_equal_items_are_merged() {
         assert_eq!(runs_of_equal([5, 7, 7, 7, 5].into_iter()), [(0, 0, 5), (1, 3, 7), (4, 4, 5)]);
     }
 }

@@ -1,4 +1,4 @@
-//! `genloss compare`: every arm against the control of the same seeds.
+//! `genloss compare`: compares every arm with the control of the same seeds.
 
 mod effects;
 mod split;
@@ -48,17 +48,17 @@ impl Args {
     }
 }
 
-/// Prints what `genloss compare` prints: a line and a sentence for every arm of `folders`.
+/// Prints the output of `genloss compare`: a line and a sentence for every arm of the runs in `folders`.
 pub fn print_summary(folders: &[PathBuf]) -> Result<()> {
     output::emit(&summary::text(&ComparedArm::read_all(folders)?))
 }
 
-/// Prints a line for every arm of the experiments of a sweep, without the sentences.
+/// Prints a line for every arm of the runs in `folders`, without the sentences.
 pub fn print_overview(folders: &[PathBuf]) -> Result<()> {
     output::emit(&summary::table(&ComparedArm::read_all(folders)?, true))
 }
 
-/// An arm against the control, and the parts that each difference is made of.
+/// An arm compared with the control, and the parts that each difference is split into.
 #[derive(Serialize)]
 struct ComparedArm {
     #[serde(flatten)]
@@ -87,7 +87,7 @@ impl ComparedArm {
         parts.filter(|part| Some(part.generation) == last).collect()
     }
 
-    /// The label of a metric that was compared.
+    /// The label of `metric`, or its id if it was not compared.
     fn label<'a>(&'a self, metric: &'a str) -> &'a str {
         let effect = self.comparison.effects.iter().find(|effect| effect.metric == metric);
         effect.map_or(metric, |effect| &effect.label)
@@ -108,13 +108,12 @@ fn has_several_experiments(arms: &[ComparedArm]) -> bool {
     arms.iter().any(|arm| arm.comparison.experiment != arms[0].comparison.experiment)
 }
 
-/// Reads several runs and studies. If two experiments have the same name, the folder is appended to that of the second:
-/// `name@folder`.
+/// Reads several runs and studies. If two experiments have the same name, the second is renamed to `name@folder`.
 pub fn read_all(folders: &[PathBuf]) -> Result<Vec<RunRecord>> {
     Ok(read_with_folders(folders)?.into_iter().map(|(_, recorded)| recorded).collect())
 }
 
-/// Reads several runs and studies, each experiment beside the folder that it is from.
+/// Reads several runs and studies; each experiment comes with the folder that it was read from.
 pub fn read_with_folders(folders: &[PathBuf]) -> Result<Vec<(&Path, RunRecord)>> {
     let mut all: Vec<(&Path, RunRecord)> = Vec::new();
     for folder in folders {
@@ -137,7 +136,7 @@ pub fn read_with_folders(folders: &[PathBuf]) -> Result<Vec<(&Path, RunRecord)>>
     Ok(all)
 }
 
-/// Every arm of an experiment against its control.
+/// Compares every arm of an experiment with its control.
 pub fn comparisons(recorded: &RunRecord) -> Vec<ArmComparison> {
     verdict::compare(&recorded.experiment.name, &recorded.observations(), CONTROL, &recorded.catalogue())
 }

@@ -1,4 +1,4 @@
-//! The cost of work on this machine, estimated by timing every model for a moment.
+//! The cost of work on this machine, estimated from a short trial of every model.
 
 use crate::config::Arm;
 use crate::documents::Documents;
@@ -20,7 +20,7 @@ use std::borrow::Cow;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-/// The cost of some generations.
+/// The cost of several generations.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
     /// The number of generations.
@@ -31,7 +31,7 @@ pub struct Cost {
     pub seen: Tokens,
     /// Synthetic tokens written.
     pub written: Tokens,
-    /// Seconds, one generation after the other.
+    /// Seconds if the generations run one after the other.
     pub seconds: f64,
     /// Bytes kept on disk.
     pub disk_bytes: u64,
@@ -65,7 +65,7 @@ impl Cost {
         self.seconds += seen.0 as f64 * trial.training_seconds_per_token
             + written.0 as f64 * trial.writing_seconds_per_token
             + scored.0 as f64 * trial.scoring_seconds_per_token;
-        // Token ids and text compress to about three bytes a token; the tokenizer goes with every model.
+        // Token ids and text compress to about three bytes a token; every model has its own copy of the tokenizer.
         self.disk_bytes += trial.model_bytes + 3 * written.0 + text.tokenizer_json.len() as u64;
         self.memory_bytes = self.memory_bytes.max(trial.memory_bytes);
     }
@@ -87,12 +87,12 @@ pub fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
-/// Timings of every different model of some generations.
+/// A timing trial of every distinct model of some generations.
 pub struct SpeedTrials<'a>(Vec<(Cow<'a, Arm>, SpeedTrial)>);
 
 impl<'a> SpeedTrials<'a> {
-    /// Times the model of every planned generation while `parallel_units` of them run at a time, each on its share of the
-    /// threads.
+    /// Times every distinct model of the planned generations. Each trial runs `parallel_units` times at once, each time
+    /// on an equal part of the threads.
     pub fn of(
         planned: &[PlannedGeneration<'a>],
         prepared: &PreparedSweep,
@@ -116,7 +116,7 @@ impl<'a> SpeedTrials<'a> {
     }
 }
 
-/// Whether training on, writing and scoring a token take as long in both arms.
+/// Whether training, writing and scoring take equally long per token in both arms.
 fn has_same_cost(one: &Arm, other: &Arm) -> bool {
     let writes_alike =
         SynthesisSettings { tokens: other.synthesis.tokens, ..one.synthesis.clone() } == other.synthesis;
@@ -133,7 +133,7 @@ struct SpeedTrial {
     memory_bytes: u64,
 }
 
-/// Steps so small that a timing trial cannot diverge, whatever rate the experiment has.
+/// A learning rate so small that a timing trial cannot diverge, whatever the rate of the experiment.
 const HARMLESS_RATE: f64 = 1e-5;
 
 impl SpeedTrial {
@@ -165,12 +165,12 @@ impl SpeedTrial {
             learning_rate: HARMLESS_RATE,
             ..arm.training.clone()
         };
-        let brief = Arm { training, ..arm.clone() };
+        let trial_arm = Arm { training, ..arm.clone() };
         let never = AtomicBool::new(false);
         let stage = Stage::new(StreamKey::new(0, "", 0, streams::TRIAL), &Silent, &never);
         let text = prepared.train.prefix(train_tokens);
-        let trained = lineage::tokens_seen(&brief, &prepared.tokenizer, text.tokens());
-        let learner = lineage::learner(&brief, &prepared.tokenizer, Start::Scratch, device);
+        let trained = lineage::tokens_seen(&trial_arm, &prepared.tokenizer, text.tokens());
+        let learner = lineage::learner(&trial_arm, &prepared.tokenizer, Start::Scratch, device);
         let (fitted, training) = timed(|| learner.fit(&text, &mut NoCheckpoints, &stage));
         let fitted = fitted?;
         let (written, writing) = timed(|| write_small_corpus(arm, fitted.model.as_ref(), prepared, &stage));
@@ -195,7 +195,7 @@ impl SpeedTrial {
 }
 
 /// Writes a small corpus and returns its number of tokens. An external command is not run for a trial: the model writes
-/// instead. Selection is off, because a model that has hardly learnt does not show what a trained one would keep.
+/// instead. Selection is off, because a barely trained model does not show which share a trained one would keep.
 fn write_small_corpus(
     arm: &Arm,
     model: &dyn LanguageModel,
@@ -208,13 +208,14 @@ fn write_small_corpus(
         DrawnTokens::All | DrawnTokens::Some => arm.synthesis.method.clone(),
     };
     let selection = Selection::default();
-    let little = SynthesisSettings { method, tokens, selection, ..arm.synthesis.clone() };
+    let small = SynthesisSettings { method, tokens, selection, ..arm.synthesis.clone() };
     let sources = Sources { natural: &prepared.train, previous: None, tokenizer: &prepared.tokenizer };
-    let (documents, _): (Documents, _) = synthesis::write_corpus(model, &little, sources, model, stage)?;
+    let (documents, _): (Documents, _) = synthesis::write_corpus(model, &small, sources, model, stage)?;
     Ok(documents.tokens().0)
 }
 
-/// Bytes for weights, gradients and two moments; activations of a training step; the text as ids and as characters.
+/// Estimated peak memory of training, in bytes: weights, gradients and two optimiser moments, the activations of a
+/// step, and the text as token ids and as characters.
 fn memory_bytes(arm: &Arm, model_bytes: u64, prepared: &PreparedText) -> u64 {
     let activations = arm.model.activation_bytes(&arm.training, prepared.tokenizer.vocab_size());
     4 * model_bytes + activations + 12 * prepared.train.tokens().0

@@ -1,4 +1,4 @@
-//! `genloss drift`: simulated collapse by finite sampling alone.
+//! `genloss drift`: simulates collapse by finite sampling alone.
 
 use super::counts::count;
 use super::machine::ThreadArgs;
@@ -32,7 +32,7 @@ enum DriftModel {
     Categorical(CategoricalArgs),
     /// A Gaussian fitted by maximum likelihood: variance, and distance of the mean.
     Gaussian(GaussianArgs),
-    /// Least squares on labels predicted by the model before: the error on new rows.
+    /// Least squares on labels predicted by the previous model: the error on new rows.
     Regression(RegressionArgs),
 }
 
@@ -69,13 +69,13 @@ enum DriftFormat {
 }
 
 #[derive(Debug, clap::Args)]
-// Samples belong to no document, so nothing is ever repeated.
+// Samples are drawn independently and form no documents, so a repetition penalty would have no effect.
 #[command(mut_arg("repetition_penalty", |flag| flag.hide(true)))]
 struct CategoricalArgs {
     /// Number of types in natural data [default: 1000].
     #[arg(long, value_parser = count, value_name = "N", conflicts_with_all = ["frequencies", "corpus"])]
     types: Option<u64>,
-    /// Zipf exponent of their frequencies; 0 is uniform [default: 0].
+    /// Zipf exponent of the natural frequencies; 0 is uniform [default: 0].
     #[arg(long, allow_negative_numbers = true, value_name = "EXPONENT", conflicts_with_all = ["frequencies", "corpus"])]
     zipf: Option<f64>,
     /// Shift of every rank (Zipf–Mandelbrot) [default: 0].
@@ -101,7 +101,7 @@ struct CategoricalArgs {
 
 #[derive(Debug, clap::Args)]
 struct GaussianArgs {
-    /// Dimensions.
+    /// Number of dimensions.
     #[arg(long, default_value = "1", value_parser = count, value_name = "D")]
     dims: u64,
     /// Samples per generation.
@@ -113,13 +113,13 @@ struct GaussianArgs {
 
 #[derive(Debug, clap::Args)]
 struct RegressionArgs {
-    /// Rows of the design: a sample is a row with a label.
+    /// Rows of the design matrix; a sample is a row with its label.
     #[arg(long, value_parser = count, value_name = "T")]
     rows: u64,
-    /// Coefficients.
+    /// Number of coefficients.
     #[arg(long, value_parser = count, value_name = "D")]
     columns: u64,
-    /// Standard deviation of the noise in a label.
+    /// Standard deviation of the label noise.
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_name = "SIGMA")]
     noise: f64,
     #[command(flatten)]
@@ -138,7 +138,7 @@ impl Args {
 }
 
 impl CommonArgs {
-    /// Starts the threads; returns the settings that every model has.
+    /// Starts the threads and returns the settings that all models have in common.
     fn settings(&self, samples: u64) -> Result<DriftSettings> {
         self.threads.start()?;
         Ok(DriftSettings {
@@ -154,7 +154,7 @@ impl CommonArgs {
         &self,
         model: &str,
         loop_settings: &DriftSettings,
-        of_model: Value,
+        model_settings: Value,
         rows: &[DriftRow],
     ) -> Result<()> {
         match self.format {
@@ -169,7 +169,7 @@ impl CommonArgs {
                     "replicates": loop_settings.replicates,
                     "seed": loop_settings.seed,
                 });
-                if let (Value::Object(all), Value::Object(more)) = (&mut settings, of_model) {
+                if let (Value::Object(all), Value::Object(more)) = (&mut settings, model_settings) {
                     all.extend(more);
                 }
                 output::json(&json!({ "settings": settings, "rows": rows }))
@@ -198,7 +198,7 @@ impl CategoricalArgs {
             .map_err(|error| anyhow!("--{}: {}", error.key.replace('_', "-"), error.message))
     }
 
-    /// Natural frequencies, and the settings that they follow from.
+    /// The natural frequencies, and the settings that determine them.
     fn natural(&self) -> Result<(Frequencies, Value)> {
         if let Some(path) = &self.frequencies {
             let weights = numbers(path)?;
@@ -235,24 +235,24 @@ impl RegressionArgs {
     }
 }
 
-/// A lineage takes a few times 8 bytes per type.
+/// Limits memory: a lineage takes a few times 8 bytes per type.
 const MOST_TYPES: u64 = 1_000_000_000;
 
 /// Reads one number per line; blank lines and text after a `#` are skipped.
 fn numbers(path: &Path) -> Result<Vec<f64>> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let mut found = Vec::new();
-    for (place, line) in text.lines().enumerate() {
+    for (index, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();
         if !line.is_empty() {
             let number = line.parse::<f64>();
-            found.push(number.with_context(|| format!("{}, line {}: {line:?}", path.display(), place + 1))?);
+            found.push(number.with_context(|| format!("{}, line {}: {line:?}", path.display(), index + 1))?);
         }
     }
     Ok(found)
 }
 
-/// The frequencies of tokens in a whole text, under a tokenizer learnt on it.
+/// The frequencies of the tokens in a whole text, with a tokenizer learnt on that text.
 fn token_frequencies(path: &Path, vocab: usize) -> Result<Frequencies> {
     let corpus = CorpusSettings {
         source: CorpusSource::Files(vec![path.display().to_string()]),
@@ -270,7 +270,7 @@ fn token_frequencies(path: &Path, vocab: usize) -> Result<Frequencies> {
     let tokenizer = Tokenizer::learn(&text.train, vocab)?;
     ensure!(
         tokenizer.vocab_size() == vocab,
-        "--vocab {vocab}: the text of {} yields {} tokens only; lower --vocab, or give more text",
+        "--vocab {vocab}: the text of {} yields only {} tokens; lower --vocab, or give more text",
         path.display(),
         tokenizer.vocab_size()
     );

@@ -1,4 +1,4 @@
-//! `genloss export`: runs as tables.
+//! `genloss export`: writes runs as Parquet tables.
 
 use super::compare;
 use crate::cli::output;

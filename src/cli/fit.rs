@@ -1,4 +1,4 @@
-//! `genloss fit`: loss laws from runs.
+//! `genloss fit`: fits scaling laws of the loss to the models of runs.
 
 mod rows;
 
@@ -41,7 +41,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// Fits, prints the result, and writes the page if there is an `--out`.
+    /// Fits the laws, prints the result, and writes the page if `--out` is given.
     pub fn exec(self) -> Result<()> {
         self.check_out()?;
         let recorded = compare::read_all(&self.folders)?;
@@ -67,7 +67,8 @@ impl Args {
         Ok(())
     }
 
-    /// Returns an error if `--out` is a run, or the folder above one, where `DIR/*` would pick it up as a run.
+    /// Returns an error if `--out` is a run or a study, or the parent of a given folder: a later `DIR/*` would then
+    /// match the files of the fit as if they were runs.
     fn check_out(&self) -> Result<()> {
         let Some(out) = &self.out else { return Ok(()) };
         let is_taken = |folder: &PathBuf| {
@@ -92,7 +93,7 @@ fn show(fitted: &Fitted, format: OutputFormat) -> Result<()> {
     }
 }
 
-/// Every table, drawn by `draw` from a header and rows, and the notes.
+/// Every table, formatted by `draw` from a header and rows, and the notes.
 fn text(fitted: &Fitted, draw: impl Fn(&[&str], &[Vec<String>]) -> String) -> String {
     let mut text = String::new();
     for FitTable { title, header, rows, below, .. } in report::tables(fitted) {

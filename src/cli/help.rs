@@ -2,7 +2,7 @@
 
 use clap::Command;
 
-/// What a group of commands is for, and the commands. Those of no group follow under "Other".
+/// The title and the commands of each group. Commands in no group are listed under "Other".
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Run experiments", &["demo", "init", "schema", "check", "run", "sweep"]),
     ("Read results", &["compare", "report", "inspect", "fit", "export", "score"]),
@@ -15,7 +15,7 @@ const EXAMPLES: &str = "Start with:
   genloss init mine.toml              an experiment of your own
   genloss check mine.toml && genloss run mine.toml";
 
-/// Has `genloss --help` list the commands by purpose; `genloss help COMMAND` stays as it is.
+/// Makes `genloss --help` list the commands by purpose. The help of a single command does not change.
 pub(super) fn grouped(command: Command) -> Command {
     let template = format!(
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{}{EXAMPLES}\n\nOptions:\n{{options}}\n",

@@ -50,7 +50,7 @@ enum InspectFormat {
     Parquet,
 }
 
-/// One measurement. A generation 0 that arms share has a row for each of them.
+/// One measurement. If arms share a generation 0, its measurements are listed for each of them.
 #[derive(Clone, Debug, Serialize)]
 struct MeasurementRow {
     experiment: String,
@@ -107,7 +107,7 @@ impl Args {
         }
         ensure!(
             names.contains(&arm.as_str()),
-            "--arm {arm}: there is no such arm; there are {}",
+            "--arm {arm}: there is no such arm; the arms are {}",
             names.join(", ")
         );
         Ok(())
@@ -117,7 +117,10 @@ impl Args {
         let Some(generation) = self.generation else { return Ok(()) };
         let lineages = recorded.iter().flat_map(|one| &one.lineages);
         let count = lineages.map(|lineage| lineage.generations.len()).max().unwrap_or(0);
-        ensure!(generation < count, "--generation {generation}: not recorded; there are {count}, from 0 on");
+        ensure!(
+            generation < count,
+            "--generation {generation}: not recorded; there are {count} generations, counted from 0"
+        );
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 /// `--threads`.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct ThreadArgs {
-    /// Threads to compute with; results do not depend on it [default: one per processor].
+    /// Threads to compute with; results do not depend on their number [default: one per processor].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
@@ -93,7 +93,7 @@ pub fn interrupt() -> Result<Arc<AtomicBool>> {
     Ok(flag)
 }
 
-/// The command line of this process. Words that are not Unicode have replacement characters.
+/// The command line of this process, with U+FFFD in place of bytes that are not Unicode.
 pub fn command_line() -> Vec<String> {
     std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Options of `genloss man`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folder to write `genloss.1`, `genloss-run.1`, … into; it is made if it does not exist.
+    /// Folder to write `genloss.1`, `genloss-run.1`, … into; it is created if it does not exist.
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
 }

@@ -19,7 +19,7 @@ pub enum OutputFormat {
     Markdown,
 }
 
-/// Writes text to standard output. A reader that closed the pipe (`| head`) is no error.
+/// Writes text to standard output. It is not an error if the reader has closed the pipe (`| head`).
 pub fn emit(text: &str) -> Result<()> {
     emit_bytes(text.as_bytes())
 }
@@ -53,10 +53,10 @@ pub fn csv<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Result<()> {
     emit_bytes(&writer.into_inner().context("comma-separated values")?)
 }
 
-/// Columns of a line that does not go to a terminal.
-const WIDTH_OF_A_FILE: u16 = 120;
+/// Width of a table where standard output is not a terminal, in columns.
+const FILE_WIDTH: u16 = 120;
 
-/// Columns of the terminal, None if standard output is not one.
+/// Width of the terminal in columns; None if standard output is not a terminal.
 fn terminal_width() -> Option<u16> {
     let size = io::stdout().is_terminal().then(terminal_size::terminal_size).flatten();
     size.map(|(width, _)| width.0)
@@ -68,12 +68,12 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     table.load_preset(presets::UTF8_NO_BORDERS).remove_style(TableComponent::HorizontalLines);
     table.remove_style(TableComponent::MiddleIntersections).remove_style(TableComponent::VerticalLines);
     table.set_header(header.to_vec()).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(terminal_width().unwrap_or(WIDTH_OF_A_FILE));
+    table.set_width(terminal_width().unwrap_or(FILE_WIDTH));
     for row in rows {
         table.add_row(row.clone());
     }
-    for (place, column) in table.column_iter_mut().enumerate() {
-        let cells = rows.iter().filter_map(|row| row.get(place).map(String::as_str)).chain([header[place]]);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        let cells = rows.iter().filter_map(|row| row.get(index).map(String::as_str)).chain([header[index]]);
         let longest =
             cells.flat_map(str::split_whitespace).map(|word| word.chars().count()).max().unwrap_or(0);
         // Cells are padded by a space on either side.
@@ -92,8 +92,8 @@ pub fn markdown(header: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A paragraph for reading: on a terminal broken between words, so that no line is longer than 100 columns or the
-/// terminal, and indented by two spaces after the first line; elsewhere one line.
+/// Formats a paragraph. On a terminal it is wrapped between words to the width of the terminal, at most 100 columns,
+/// and continuation lines are indented by two spaces. Elsewhere it is a single line.
 pub fn paragraph(text: &str) -> String {
     match terminal_width() {
         Some(width) => wrap(text, usize::from(width.min(100))),
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_paragraph_is_broken_between_words_and_its_later_lines_are_indented() {
+    fn a_paragraph_is_wrapped_between_words_and_its_continuation_lines_are_indented() {
         assert_eq!(wrap("one two three four", 10), "one two\n  three\n  four\n");
         assert_eq!(wrap("short", 10), "short\n");
         assert_eq!(wrap("longer-than-a-line", 10), "longer-than-a-line\n");

@@ -10,18 +10,19 @@ use candle_core::Device;
 
 /// The unfinished work of a sweep, and how many units are worked on at a time.
 pub struct SweepPlan {
-    /// Unfinished units, generation 0 first and then the longest first, so that no long one is left over at the end.
+    /// Unfinished units: generation 0 before later generations, and within each phase the longest first, so that no
+    /// long unit starts last.
     pub units: Vec<WorkUnit>,
     /// Units that are worked on at the same time.
     pub parallel_units: usize,
-    /// Seconds until all is done.
+    /// Estimated seconds until all units are done.
     seconds: f64,
     cost: Cost,
     /// A table row per experiment.
     rows: Vec<Vec<String>>,
 }
 
-/// A unit and the generations that it still has to make.
+/// A unit and its missing generations.
 type Unfinished<'a> = (WorkUnit, Vec<PlannedGeneration<'a>>);
 
 /// Units in the order in which they start, and how many of them are worked on at a time.
@@ -32,7 +33,7 @@ struct Schedule<'a> {
 }
 
 impl SweepPlan {
-    /// Times every model on this machine, one unit at a time and several at a time, and plans the faster of the two.
+    /// Times every model on this machine, with one unit at a time and with several, and plans the faster alternative.
     /// Generations for which `is_done` returns true are not planned.
     pub fn new(
         prepared: &PreparedSweep,
@@ -62,13 +63,13 @@ impl SweepPlan {
                 schedule = side_by_side;
             }
         }
-        let places = 0..prepared.experiments().len();
+        let indices = 0..prepared.experiments().len();
         Ok(Self {
             units: schedule.units.into_iter().cloned().collect(),
             parallel_units: schedule.parallel_units,
             seconds: schedule.seconds,
             cost,
-            rows: places.map(|place| row(place, &planned, &alone, prepared)).collect(),
+            rows: indices.map(|index| row(index, &planned, &alone, prepared)).collect(),
         })
     }
 
@@ -87,8 +88,8 @@ impl SweepPlan {
         let parallel_units = self.parallel_units;
         format!(
             "{} experiments; left to do: {generations} generations, {trainings} of which train a model; {seen} tokens \
-             to train on, {written} to write\nestimate for this machine: about {}, {parallel_units} at a time; {} of \
-             memory; {} on disk\n\n{}",
+             to train on, {written} to write\nestimate for this machine: about {} with {parallel_units} units at a \
+             time;              {} of memory; {} on disk\n\n{}",
             self.rows.len(),
             duration(self.seconds),
             mebibytes(memory_bytes * parallel_units as u64),
@@ -140,13 +141,13 @@ fn most_parallel_units(units: usize, cost: &Cost, device: &Device) -> usize {
 }
 
 fn row(
-    place: usize,
+    index: usize,
     planned: &[PlannedGeneration],
     trials: &SpeedTrials,
     prepared: &PreparedSweep,
 ) -> Vec<String> {
-    let experiment = &prepared.experiments()[place];
-    let cost = Cost::of(planned.iter().filter(|step| step.experiment == place), trials, prepared);
+    let experiment = &prepared.experiments()[index];
+    let cost = Cost::of(planned.iter().filter(|step| step.experiment == index), trials, prepared);
     vec![
         experiment.name.clone(),
         experiment.arms.len().to_string(),

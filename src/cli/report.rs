@@ -1,4 +1,4 @@
-//! `genloss report`: figures and an HTML page.
+//! `genloss report`: draws figures and writes an HTML page.
 
 use super::{compare, output};
 use crate::report;

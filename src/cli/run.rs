@@ -1,4 +1,4 @@
-//! `genloss run`: every arm and seed of an experiment, from where it stopped.
+//! `genloss run`: runs every arm and seed of an experiment, resuming where an interrupted run stopped.
 
 use super::compare;
 use super::experiment::ExperimentArgs;
@@ -63,7 +63,7 @@ pub fn run(experiment: &Experiment, root: &Path, machine: &MachineArgs) -> Resul
     lineage::run(experiment, &prepared, root, &context).map_err(|error| explained(error, root))
 }
 
-/// An error of a run into `root`; if the user interrupted it, with the command that resumes it.
+/// The error of a run in `root`. If the user interrupted the run, the error names the command that resumes it.
 pub fn explained(error: RunError, root: &Path) -> anyhow::Error {
     match error {
         RunError::Interrupted => Interrupted { root: root.to_owned(), command: this_command() }.into(),

@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 /// Options of `genloss score`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A model folder: of a generation, or of a Llama model from Hugging Face with its tokenizer.json.
+    /// A model folder: that of a generation, or a Llama model from Hugging Face with its tokenizer.json.
     #[arg(value_name = "MODEL_DIR")]
     model: PathBuf,
     /// A text file in UTF-8, scored as one document.
@@ -36,7 +36,7 @@ pub struct Args {
 enum ScoreFormat {
     /// Aligned columns for reading.
     Table,
-    /// An object.
+    /// A JSON object.
     Json,
 }
 
@@ -45,10 +45,10 @@ struct Scored {
     tokens: Tokens,
     nats_per_token: NatsPerToken,
     bits_per_byte: BitsPerByte,
-    /// The start token, then those of the text.
+    /// The start token, then the tokens of the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_ids: Option<Vec<TokenId>>,
-    /// Natural logarithms, each given the tokens before; None for the start token.
+    /// In nats, each given the tokens before it; None for the start token.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_logprobs: Option<Vec<Option<f32>>>,
 }
@@ -97,7 +97,8 @@ impl Args {
         let largest = ids.iter().max().copied().unwrap_or(0);
         ensure!(
             (largest as usize) < vocab_size,
-            "{}: its tokenizer gives token {largest}, but its model has {vocab_size} tokens; they do not belong together",
+            "{}: its tokenizer yields token id {largest}, but the vocabulary of its model has {vocab_size} tokens; \
+             they do not belong together",
             self.model.display(),
         );
         Ok(())

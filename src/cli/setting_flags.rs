@@ -57,7 +57,7 @@ impl<S: Settings> FromArgMatches for SettingFlags<S> {
 }
 
 fn flag(key: &str, property: &Json) -> Arg {
-    // clap takes names that live as long as the program. There are a few for each command, made once.
+    // clap needs names that live as long as the program. There are only a few per command, each leaked once.
     let id: &'static str = key.to_owned().leak();
     let long: &'static str = key.replace('_', "-").leak();
     let description = property.get("description").and_then(Json::as_str).unwrap_or_default();
@@ -83,7 +83,8 @@ fn has_type(property: &Json, name: &str) -> bool {
     }
 }
 
-/// A number where the text is one. Reading the settings reports other text as a value of the wrong type.
+/// Parses a number. Other text remains a string, which is reported as a value of the wrong type when the settings are
+/// read.
 fn parse_value(text: &str) -> Value {
     let integer = text.parse().map(Value::Integer);
     integer.or_else(|_| text.parse().map(Value::Float)).unwrap_or_else(|_| Value::String(text.to_owned()))

@@ -1,4 +1,4 @@
-//! `genloss sweep`: every experiment of a grid, from where it stopped.
+//! `genloss sweep`: runs every experiment of a grid, resuming where an interrupted sweep stopped.
 
 use super::experiment::ExperimentArgs;
 use super::machine::{self, MachineArgs};
@@ -49,7 +49,7 @@ impl Args {
         if self.plan {
             return Ok(());
         }
-        // A finished sweep is run too: that verifies its generations.
+        // A finished sweep is run too, because running verifies its generations.
         let outcome = self.run(&prepared, &plan, &root, &device)?;
         let finished = finished(&sweep, &root);
         if !finished.is_empty() {
@@ -75,7 +75,7 @@ impl Args {
         Ok(root)
     }
 
-    /// Runs what is missing. The inner result is the first error of an experiment; the others were still run.
+    /// Runs what is missing. The inner error is that of the first experiment that failed; the others were still run.
     fn run(
         &self,
         prepared: &PreparedSweep,

@@ -1,4 +1,4 @@
-//! `genloss verify`: results of this build against values that are known.
+//! `genloss verify`: checks results of this build against known values.
 
 use super::machine::{self, MachineArgs};
 use super::output::{self, OutputFormat, say};
@@ -68,9 +68,9 @@ impl Args {
     }
 
     fn checks(&self) -> Result<Vec<Check>> {
-        let is_simulated = matches!(self.only, None | Some(CheckGroup::Oracles));
+        let runs_simulator = matches!(self.only, None | Some(CheckGroup::Oracles));
         ensure!(
-            self.inject.is_none() || is_simulated,
+            self.inject.is_none() || runs_simulator,
             "--inject breaks the simulator, which --only {} does not run; use --only oracles, or leave out --only",
             self.only.map_or("", CheckGroup::name)
         );

@@ -5,10 +5,10 @@ use crate::attribution::Attribution;
 use crate::cli::output;
 
 const LEGEND: &str = "Each difference is the sum of three parts: sampling, the effect of finite samples alone; decoding, what temperature \
-    and truncation add to it; misfit, the rest: what the models themselves lose or make up. \"By drift\" is the value \
-    that sampling and decoding alone would have led to.";
+    and truncation add to it; misfit, the rest: the errors of the models themselves, such as types they lose or \
+    invent. \"By drift\" is the value that sampling and decoding alone would have led to.";
 
-/// A table for each arm, drawn by `draw` from a header and rows; for an arm that has no table, the reason.
+/// A table for each arm, formatted by `draw` from a header and rows; for an arm without a table, the reason.
 pub(super) fn tables(all: &[ComparedArm], draw: impl Fn(&[&str], &[Vec<String>]) -> String) -> String {
     let mut text = String::new();
     for compared in all {
@@ -30,7 +30,7 @@ pub(super) fn tables(all: &[ComparedArm], draw: impl Fn(&[&str], &[Vec<String>])
     "\n".to_owned() + &text + &without_parts(all) + &without_baseline(all)
 }
 
-/// The arms whose decoder, or whose control's decoder, has no baseline.
+/// Lines for the arms without parts, because the effect of their decoder or of the control's is unknown.
 fn without_parts(all: &[ComparedArm]) -> String {
     let has_none = |compared: &&ComparedArm| {
         compared.comparison.last_generation().is_some()
@@ -38,16 +38,17 @@ fn without_parts(all: &[ComparedArm]) -> String {
     };
     let line = |ComparedArm { comparison, .. }: &ComparedArm| {
         output::paragraph(&format!(
-            "{}, {}: not split: how its decoder, or the control's, changes the probability of each type is unknown. \
-             (Beam search and contrastive search do not choose by one prediction; in a rewritten document only some tokens \
-             are decoded; a [writer] may decode differently from its arms; or the held-out text is too short.)",
+            "{}, {}: not split, because it is unknown how its decoder or the control's changes the probability of each \
+             type. (Possible reasons: beam search and contrastive search do not choose each token from its predicted \
+             distribution alone; in a rewritten document only some tokens are decoded; a [writer] may decode \
+             differently from its arms; or the held-out text is too short.)",
             comparison.experiment, comparison.arm
         ))
     };
     all.iter().filter(has_none).map(line).collect()
 }
 
-/// The experiments that have no baseline of drift alone.
+/// Lines for the experiments without a baseline of drift alone.
 fn without_baseline(all: &[ComparedArm]) -> String {
     let missing = all.iter().filter(|compared| compared.attribution.is_none());
     let mut names: Vec<&str> = missing.map(|compared| compared.comparison.experiment.as_str()).collect();
@@ -61,10 +62,10 @@ fn without_baseline(all: &[ComparedArm]) -> String {
 }
 
 const HEADER: [&str; 7] =
-    ["metric", "seen", "by drift", "difference", "= sampling", "+ decoding", "+ misfit [95 %]"];
+    ["metric", "observed", "by drift", "difference", "= sampling", "+ decoding", "+ misfit [95 %]"];
 
 fn row(label: &str, part: &Attribution) -> Vec<String> {
-    // Shares and ratios get three decimals, numbers of types one.
+    // Shares and ratios get three decimals, and counts of types get one.
     let decimals = if part.control.abs() < 10.0 { 3 } else { 1 };
     // An empty sum may be −0.
     let plain = |value: f64| format!("{:.decimals$}", value + 0.0);

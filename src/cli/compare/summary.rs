@@ -1,4 +1,4 @@
-//! A line and a sentence for every arm.
+//! The text of `genloss compare`: a line and a sentence for every arm.
 
 use super::effects::at_last_generation;
 use super::{ComparedArm, has_several_experiments};
@@ -67,7 +67,7 @@ enum Line<'a> {
     Cells(Vec<String>),
 }
 
-/// Columns two spaces apart; the first two are aligned to the left, numbers to the right.
+/// Columns two spaces apart; the first two are aligned to the left, the others to the right.
 fn aligned(lines: &[Line]) -> String {
     let mut widths: Vec<usize> = Vec::new();
     for line in lines {
@@ -78,8 +78,8 @@ fn aligned(lines: &[Line]) -> String {
             }
         }
     }
-    let padded = |(place, (cell, &width)): (usize, (&String, &usize))| {
-        if place < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+    let padded = |(column, (cell, &width)): (usize, (&String, &usize))| {
+        if column < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
     };
     let drawn = |line: &Line| match line {
         Line::Heading(text) => format!("{text}\n"),

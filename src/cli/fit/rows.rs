@@ -9,7 +9,7 @@ pub(super) struct FitRow<'a> {
     source: &'a str,
     synthetic_percent: Option<f64>,
     form: LawForm,
-    /// Model size: of all points of a law, or of a predicted loss.
+    /// The model size of all points of a law, or the one that a loss is predicted for.
     size: Option<String>,
     tokens: Option<Tokens>,
     quantity: &'a str,
