@@ -1,22 +1,27 @@
-//! Attribution: how much of the difference between an arm and the control is due to sampling, decoding and the model?
+//! Attribution: splits the difference between an arm and the control into parts due to sampling, decoding and the
+//! model.
 //!
-//! With S a metric under drift alone, D the metric under drift and decoding ([`crate::baseline`]) and M the metric as
-//! measured, the difference between arm and control has three parts that add up to it:
+//! Let S be a metric under drift alone, D the metric under drift and decoding ([`crate::baseline`]) and M the metric as
+//! measured. The difference M_arm − M_control is the sum of three parts:
 //!
 //! ```text
 //! sampling = S_arm − S_control                             finite samples, generation after generation
-//! decoding = (D_arm − S_arm) − (D_control − S_control)     temperature and truncation, in the loop
+//! decoding = (D_arm − S_arm) − (D_control − S_control)     temperature and truncation in every generation
 //! misfit   = (M_arm − M_control) − (D_arm − D_control)     the rest: errors of the models themselves
 //! ```
 //!
-//! Neither a better model nor another decoder removes the first part. The second one is a choice. The third one is due to
-//! the model: rare things that it did not learn, or, with the opposite sign, things that it makes up and that keep a text
-//! more varied than drift would; it also includes what the baseline leaves out. An arm cannot lose what the control's
-//! model never writes: where the control lies far below its own baseline, sampling can be larger than the whole
-//! difference, and the misfit has the opposite sign.
+//! Neither a better model nor another decoder removes the first part. The second part depends on the chosen decoder.
+//! The third part is due to the model: rare types that it did not learn, or, with the opposite sign, types that it
+//! invents, which keep a text more varied than under drift alone. It also includes everything that the baseline leaves
+//! out.
 //!
-//! The interval of the misfit is that of the difference, widened by the standard errors of the baseline, which are
-//! treated as independent: √(half² + (1.96 · error)²) on either side.
+//! If the control lies far below its own baseline, its model never writes many of the types that an arm could lose
+//! through sampling. The sampling part can then be larger than the whole difference, and the misfit has the opposite
+//! sign.
+//!
+//! The 95 % interval of the misfit is the interval of the difference, widened by the standard error e of D_arm −
+//! D_control. Errors are treated as independent: a half-width h of the interval of the difference becomes √(h² + (1.96
+//! · e)²).
 //!
 //! ```no_run
 //! use genloss::{attribution, store, verdict};
@@ -48,11 +53,11 @@ pub struct Attribution {
     pub generation: usize,
     /// Mean of the control, as measured.
     pub control: f64,
-    /// The control under drift and its decoder alone.
+    /// Mean of the control when simulated with drift and its decoder only.
     pub control_by_drift: f64,
     /// Mean of the arm, as measured.
     pub arm_value: f64,
-    /// The arm under drift and its decoder alone.
+    /// Mean of the arm when simulated with drift and its decoder only.
     pub arm_by_drift: f64,
     /// Arm − control, as measured: the sum of the three parts.
     pub difference: f64,
@@ -68,7 +73,7 @@ pub struct Attribution {
     pub misfit_ci_high: f64,
 }
 
-/// The parts of every difference of `comparison` whose metric has a baseline, in the order of its effects.
+/// Splits every difference of `comparison` whose metric has a baseline, in the order of the effects.
 #[must_use]
 pub fn attribute(comparison: &ArmComparison, baseline: &Baseline) -> Vec<Attribution> {
     let parts = |effect: &Effect| {
@@ -146,8 +151,9 @@ mod tests {
         }
     }
 
-    /// Of −43, sampling is 80 − 95 = −15; decoding takes 20 from the arm and 5 from the control, −15; −13 remain. The
-    /// interval: ±1 as measured and 1.96 · 0.3 · √2 = 0.8316 of the baseline, together ±1.3006.
+    /// Of the difference −43, sampling explains 80 − 95 = −15, decoding (60 − 80) − (90 − 95) = −15, and misfit the
+    /// remaining −13. The half-widths are 1 as measured and 1.96 · 0.3 · √2 = 0.8316 from the baseline, together √(1 +
+    /// 0.8316²) = 1.3006.
     #[test]
     fn the_parts_of_a_difference_equal_those_computed_by_hand() {
         let curves = vec![curve(CONTROL, 95.0, 90.0), curve("cool", 80.0, 60.0)];

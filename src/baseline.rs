@@ -1,25 +1,29 @@
 //! The baseline: how much would an experiment lose through drift alone, and through drift and its decoders?
 //!
-//! Every arm is simulated with models that know only how often each type occurs, and know it without error
-//! ([`crate::drift::categorical`]): with the same mixture, budget and number of generations, and as many tokens written
-//! and measured. Types are the tokens of the reference text, and its words (a word counts as the average number of
-//! tokens per word of the reference text); natural frequencies are their counts. For every metric that is a function of
-//! counts ([`Unigrams`]) the result is two means over [`REPLICATES`] lineages, generation by generation:
+//! Every arm is simulated with models that learn only how often each type occurs in their training text, and learn it
+//! without error ([`crate::drift::categorical`]). Mixture, budget, number of generations and the numbers of tokens
+//! written and measured are those of the arm. Each arm is simulated twice, once with the tokens of the reference text
+//! as types and once with its words; natural frequencies are their counts there. Budgets are converted from tokens to
+//! words by the average number of tokens per word of the reference text.
+//!
+//! For every metric that is a function of counts ([`Unigrams`]) the result is two means over [`REPLICATES`] lineages in
+//! each generation:
 //!
 //! - `sampling`: drift alone. All loss is due to finite samples.
-//! - `decoding`: drift, with everything written through the arm's decoder. The effect of a decoder on a type is observed
-//!   in held-out text: see [`mod@factors`]. A decoder that samples from the predictions unchanged has no effect, so both
-//!   means are then the same numbers.
+//! - `decoding`: drift, where all synthetic text is written with the arm's decoder. The effect of a decoder on a type
+//!   is observed in held-out text: see [`mod@factors`]. Plain sampling from the predictions has no effect, so both
+//!   means are then identical.
 //!
 //! # What it leaves out
 //!
-//! - The tokens of a text are not independent. Those of a document depend on each other, so text drifts like a smaller
-//!   sample would, and that part of the drift is not included.
-//! - A model that counts types has no counterpart for initial weights from earlier generations (`training.init`), for
-//!   training on part of the text (`training.tokens`) or for prompts of natural text.
+//! - The tokens of a document depend on each other, so text drifts like a smaller sample of independent tokens. The
+//!   simulation draws tokens independently and leaves out this additional drift.
+//! - Initial weights from earlier generations (`training.init`), training on part of the text (`training.tokens`) and
+//!   prompts of natural text have no counterpart in a model that only counts types.
 //! - Recall of facts is not a function of counts.
 //!
-//! All arms share the random streams of one seed, so that a difference between two arms is more precise than either.
+//! All arms share the random streams of one seed, so that a difference between two arms is more precise than the value
+//! of either arm.
 //!
 //! `genloss run` writes the baseline of an experiment; [`attribute`](crate::attribution::attribute) uses it to split a
 //! difference between two arms:
@@ -59,8 +63,8 @@ pub const REPLICATES: usize = 64;
 pub struct Baseline {
     /// The number of simulated lineages per mean.
     pub replicates: usize,
-    /// By arm, in the experiment's order, and by metric. A metric that is undefined in some lineage is left out, and so
-    /// are those of words where the decoder's effect on words cannot be observed.
+    /// By arm, in the experiment's order, and by metric. Metrics that are undefined in some lineage are left out. So
+    /// are word metrics if the decoder's effect on words cannot be observed.
     pub curves: Vec<DriftCurve>,
 }
 
@@ -86,8 +90,9 @@ pub struct ReplicateMean {
     pub std_err: f64,
 }
 
-/// For each of some models, ln q′/q of every held-out token in the order of [`crate::documents::Documents::flat`]: by how
-/// much a decoder changes its probability from q to q′. −∞ for a token that the decoder never chooses.
+/// One list per model: for every held-out token, in the order of [`crate::documents::Documents::flat`], ln q′/q, where
+/// q is the model's probability of the token and q′ its probability after decoding. −∞ for a token that the decoder
+/// never chooses.
 pub type LogRatios = Vec<Vec<f32>>;
 
 /// Why a baseline could not be simulated.
@@ -107,7 +112,7 @@ pub enum BaselineError {
 }
 
 impl Baseline {
-    /// Whether this could be the baseline of `experiment`, by its arms, generations and number of replicates.
+    /// Whether this can be the baseline of `experiment`: whether its arms, generations and number of replicates agree.
     #[must_use]
     pub fn fits(&self, experiment: &Experiment) -> bool {
         let is_whole = |curve: &DriftCurve| {
@@ -126,9 +131,9 @@ impl Baseline {
 
     /// Simulates every arm of `experiment` with the random streams of the seed of `stage`.
     ///
-    /// `log_ratios`, by the name of the arm, are needed for arms whose decoder changes the predictions; without them
-    /// such an arm is left out. Always left out is an arm that writes by beam search or contrastive search, that
-    /// decodes only some of its tokens, or whose generation 0 has another decoder.
+    /// Arms whose decoder changes the predictions need `log_ratios`, by the name of the arm; without them such an arm
+    /// is left out. An arm is always left out if it writes by beam search or contrastive search, if it decodes only
+    /// some of its tokens, or if its generation 0 has another decoder.
     ///
     /// # Errors
     /// If an arm cannot be simulated, or the run is interrupted.
@@ -140,7 +145,7 @@ impl Baseline {
         stage: &Stage,
     ) -> Result<Self, BaselineError> {
         let unigrams = reference.unigrams(experiment.measured_tokens);
-        stage.begin((experiment.arms.len() * unigrams.len()) as u64, "loops");
+        stage.begin((experiment.arms.len() * unigrams.len()) as u64, "simulations");
         let mut curves = Vec::new();
         for arm in experiment.arms.iter().filter(|arm| has_one_decoder(experiment, arm)) {
             for types in &unigrams {
@@ -160,9 +165,9 @@ impl Baseline {
     }
 }
 
-/// The decoder that every token of a corpus is drawn with, token by token. None for searches, and where only some tokens
-/// are drawn by a decoder that changes the predictions. An external command's decoder is unknown and counts as plain
-/// sampling.
+/// The decoder that samples every token of a corpus. None for beam search and contrastive search, and if a decoder that
+/// changes the predictions samples only some of the tokens. The decoder of an external command is unknown and counts as
+/// plain sampling.
 #[must_use]
 pub fn decoder(synthesis: &SynthesisSettings) -> Option<&SamplingSettings> {
     let decoding = synthesis.decoding.token_by_token();
@@ -173,7 +178,8 @@ pub fn decoder(synthesis: &SynthesisSettings) -> Option<&SamplingSettings> {
     }
 }
 
-/// Whether generation 0 of an arm has the same decoder as the generations that follow: under drift, a lineage has one.
+/// Whether generation 0 of an arm has the same decoder as the later generations. The simulation supports only one
+/// decoder per lineage.
 #[must_use]
 pub fn has_one_decoder(experiment: &Experiment, arm: &Arm) -> bool {
     decoder(&experiment.at(arm, 0).synthesis) == decoder(&arm.synthesis)
@@ -191,12 +197,12 @@ struct SimulatedArm<'a> {
 }
 
 impl SimulatedArm<'_> {
-    /// Whether the budget is less than half a word.
+    /// Whether the budget, converted to draws of these types, rounds to zero.
     fn has_no_draws(&self) -> bool {
         self.experiment.corpus.train_tokens.0 as f64 * self.types.per_token() < 0.5
     }
 
-    /// The decoder's effect on each type (types); None where it cannot be observed.
+    /// The decoder's effect on each type, as a factor; None if it cannot be observed.
     fn factors(&self, heldout: Heldout, log_ratios: Option<&LogRatios>) -> Option<Vec<f64>> {
         let counts = self.types.counts();
         if decoder(&self.arm.synthesis).is_some_and(SamplingSettings::is_plain) {
@@ -205,7 +211,7 @@ impl SimulatedArm<'_> {
         factors(counts, &self.types.occurrences(heldout), log_ratios?)
     }
 
-    /// The curves of the arm if its decoder writes each type `factors` times as often as learnt.
+    /// The curves of the arm, whose decoder multiplies the frequency of each type by its entry of `factors`.
     fn curves(&self, factors: Vec<f64>) -> Result<Vec<DriftCurve>, BaselineError> {
         let plain = vec![1.0; factors.len()];
         let sampling = self.means(plain.clone())?;
@@ -222,7 +228,7 @@ impl SimulatedArm<'_> {
         Ok(curves.collect())
     }
 
-    /// Means over [`REPLICATES`] lineages in which each type is written `factors` times as often as learnt.
+    /// Means over [`REPLICATES`] lineages with the same `factors` as in [`curves`](Self::curves).
     fn means(&self, factors: Vec<f64>) -> Result<ByGeneration<ReplicateMean>, BaselineError> {
         let simulation = self
             .simulation(factors)

@@ -1,15 +1,16 @@
-//! How often is the verdict wrong? One experiment run with many seeds, then judged repeatedly on a few seeds at a time.
+//! How often is the verdict wrong? An experiment is run with many seeds and then judged repeatedly on a few seeds at a
+//! time.
 //!
-//! An arm with the settings of the control differs from it by chance alone: every call on it is a false call, and the
+//! An arm with the settings of the control differs from it only by chance: every call of such an arm is false, and the
 //! true effect that intervals should cover is 0. All such arms are compared with one another ([`Contrast::Alike`]). An
-//! arm with a real effect should be called; its mean over all seeds, which is known far better than the mean over a
-//! few, serves as the true effect.
+//! arm with a real effect should be called. Its mean effect over all seeds serves as the true effect, because it is far
+//! more precise than the mean over a few seeds.
 //!
-//! Seeds are partitioned at random into experiments of S seeds each. A partition is repeated with another shuffle until
-//! there are as many comparisons as requested, but never more than there are different ones. Experiments of one
-//! partition share no seed; those of different partitions may, so that comparisons beyond N/S (N seeds in all) are not
-//! independent of earlier ones. Arms that are alike are paired at random in each partition, and every pair counts as a
-//! seed: the two differ by chance, in the same way whichever seed they belong to.
+//! The N seeds are partitioned at random into experiments of S seeds each. They are shuffled and partitioned again
+//! until there are as many comparisons as requested, or as many as can differ. Experiments of one partition share no
+//! seed, but experiments of different partitions may, so only the first N/S comparisons are independent of each other.
+//! Arms that are alike are paired at random in each partition, and every pair counts as a seed: the arms of a pair
+//! differ only by chance, and the distribution of that difference is the same for every seed.
 //!
 //! The command `genloss calibrate` runs this on an experiment file. In code:
 //!
@@ -34,7 +35,7 @@
 //! let contrasts = Contrast::all(&config::parse(file, "aa.toml", &[])?);
 //! assert_eq!(contrasts[0], Contrast::Alike(vec!["control".to_owned(), "control-again".to_owned()]));
 //! assert_eq!(contrasts[1], Contrast::Effect("replace".to_owned()));
-//! // No false call in 300 comparisons still allows a rate of 1 % (rule of three).
+//! // No false call in 300 comparisons is compatible with a rate of up to 1 % (rule of three).
 //! let called = Proportion { count: 0, of: 300 };
 //! assert!((called.upper_bound() - 0.01).abs() < 1e-4);
 //! # Ok::<(), config::ConfigError>(())

@@ -2,9 +2,8 @@
 //!
 //! This module runs the training loop of the experiments with models whose behaviour is known exactly: a categorical
 //! distribution fitted by counting, a Gaussian fitted by maximum likelihood, a linear regression. None of them loses
-//! anything to optimisation, to limited capacity, or to documents cut short. Whatever they lose, they lose because a
-//! sample is finite. No better model removes that part of collapse, so it is the yardstick for the rest: a correct
-//! simulator, and a correct verdict, must reproduce it.
+//! anything through optimisation, limited capacity or truncated documents: all loss is due to finite samples. No better
+//! model removes that part of collapse, so a correct simulator and a correct verdict must reproduce it.
 //!
 //! Mixtures are those of the experiment file ([`crate::mixture`]); one sample, drawn independently, takes the place of
 //! one token. `samples` is both the training budget and the number of samples that each generation writes.
@@ -21,8 +20,8 @@
 //!   ([`survival`]).
 //! - **Regression**, where each generation keeps either everything or nothing ([`regression`]).
 //!
-//! All of this holds when samples are drawn from the model as it is. A temperature or a truncation acts again in every
-//! generation; [`decode::decode_repeatedly`] gives its effect without sampling noise.
+//! All of this holds for plain sampling from the model. A temperature or a truncation acts anew in every generation;
+//! [`decode::decode_repeatedly`] gives its effect without sampling noise.
 //!
 //! # Reading the output
 //!
@@ -78,7 +77,7 @@ pub enum DriftError {
     /// A setting is out of range.
     #[error("{setting}: {message}")]
     Setting {
-        /// Its name on the command line, without the dashes.
+        /// Name of the setting on the command line, without the dashes.
         setting: &'static str,
         /// What is wrong, and what to try.
         message: String,

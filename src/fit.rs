@@ -1,5 +1,5 @@
-//! Scaling laws from runs: how does the loss fall with tokens and parameters, for each blend of natural and synthetic
-//! text?
+//! Fits scaling laws of the loss to the models of runs: how does the loss fall with tokens and parameters, for each
+//! blend of natural and synthetic text?
 //!
 //! [`points()`] takes one point from each recorded model. [`fit()`] fits laws to the points of each [`Blend`], then answers
 //! the questions of Kang et al. (2025): which share of synthetic text gives the lowest loss, and how many tokens does a
@@ -8,11 +8,11 @@
 //! **Pitfalls.**
 //!
 //! - D is the number of tokens *seen*, which exceeds the size of the text if it is read several times. Up to about four
-//!   passes are worth nearly as much as fresh text; more are not (Muennighoff et al. 2023). Let D and the text grow
-//!   together.
+//!   passes are worth nearly as much as fresh text; more are not (Muennighoff et al. 2023). So let the text grow with
+//!   D.
 //! - Synthetic text was written by the previous generation: a model of the same size that saw as many tokens. So a law
-//!   describes models that learn from models like themselves. Only at generation 1 can it be the experiment's `[writer]`.
-//!   Kang et al. used one large generator for models of all sizes.
+//!   describes models that learn from the text of models like themselves. Only at generation 1 can the author be the
+//!   experiment's `[writer]` instead. Kang et al. used one large generator for models of all sizes.
 //!
 //! ```
 //! use genloss::fit::{Blend, FitSettings, ModelSize, Point, fit};
@@ -101,13 +101,13 @@ pub struct PredictionPoint {
 }
 
 impl PredictionPoint {
-    /// N and D. An n-gram has no N, and no law that uses it; its N is 1.
+    /// N and D. The N of an n-gram is set to 1, because no law of n-grams uses it.
     fn coordinates(self) -> (f64, f64) {
         (self.size.parameters().unwrap_or(1) as f64, self.tokens.0 as f64)
     }
 }
 
-/// What to predict from the laws, and how to estimate intervals.
+/// Settings of predictions and intervals.
 #[derive(Clone, Copy, Debug)]
 pub struct FitSettings {
     /// N to predict losses for; that of the largest model by default.
@@ -120,7 +120,7 @@ pub struct FitSettings {
     pub seed: u64,
 }
 
-/// Every law that the points allowed, and what follows from the laws.
+/// All fitted laws, and the predictions derived from them.
 #[derive(Clone, Debug, Serialize)]
 pub struct Fitted {
     /// Size and tokens of all predictions.
@@ -140,7 +140,7 @@ pub struct Fitted {
 /// Fits every law that `points` allow.
 ///
 /// # Errors
-/// If they allow none. The message lists which runs there are and how many a law takes.
+/// If they allow none. The message lists the runs of each blend and the runs that each law needs.
 pub fn fit(points: Vec<Point>, settings: &FitSettings) -> Result<Fitted, FitError> {
     let blends: BTreeSet<&Blend> = points.iter().map(|point| &point.blend).collect();
     let groups: Vec<(&Blend, PointGroup)> = blends
@@ -183,7 +183,7 @@ fn groups<'a>(blend: &Blend, points: &'a [Point]) -> Vec<PointGroup<'a>> {
     at_size.chain(at_tokens).chain([joint]).filter(PointGroup::suffices).collect()
 }
 
-/// The key of a law's random streams, which depends on what is fitted and not on the other laws.
+/// The key of a law's random streams. It does not depend on the other laws.
 fn key(seed: u64, blend: &Blend, group: &PointGroup) -> StreamKey {
     let size = group.size.map_or(String::new(), |size| size.to_string());
     let tokens = group.tokens.map_or(String::new(), |tokens| tokens.to_string());
@@ -208,8 +208,8 @@ fn applies_at(fit: &LawFit, form: LawForm, at: PredictionPoint) -> bool {
     fit.form == form && at_size && at_tokens && has_size
 }
 
-/// The laws at `at` of the blends for which `belongs` is true, all of one form: the one of `forms` that covers the most
-/// blends, and the first of several.
+/// Laws of one form that apply at `at`, for the blends for which `belongs` is true. The form is the one of `forms` that
+/// covers the most blends; in a tie, the first one.
 fn comparable<'a>(
     fits: &'a [LawFit],
     at: PredictionPoint,
@@ -249,7 +249,7 @@ fn speed_ups(fits: &[LawFit], at: PredictionPoint) -> Vec<SpeedUp> {
     blends.into_iter().filter(|blend| !blend.is_natural()).filter_map(speed_up).collect()
 }
 
-/// How many runs each blend has: "natural: 1 size, 2 numbers of tokens".
+/// Counts the sizes and numbers of tokens of each blend, as in "natural: 1 size, 2 numbers of tokens".
 fn inventory(blends: &BTreeSet<&Blend>, points: &[Point]) -> String {
     if blends.is_empty() {
         return "there is no model of that generation".to_owned();

@@ -2,16 +2,16 @@
 //!
 //! A [`Reference`] counts natural text once per experiment. [`measure`] then compares one generation with it: n tokens
 //! of synthetic text (the same n for every generation and arm), and the model's scores of held-out text. Each metric's
-//! question, formula, bias and standard error are explained at the top of its file in `src/measure/metrics/`; how
-//! standard errors are computed in `uncertainty`, what counts as a rare type in `natural`.
+//! question, formula, bias and standard error are explained at the top of its file in `src/measure/metrics/`;
+//! `uncertainty` explains how standard errors are computed, and `natural` which types count as rare.
 //!
 //! A metric without a finite value is left out: text of fewer than two tokens has no frequencies, a reference without a
-//! tail no tail mass, and JSON cannot represent an infinite loss. Nothing here draws a random number.
+//! tail has no tail mass, and JSON cannot represent an infinite loss. Measuring draws no random numbers.
 //!
 //! # Adding a metric
 //!
-//! A program that uses this crate implements [`Metric`] and passes [`Metrics::builtin`] with its own metric added, as
-//! the `metrics` of [`RunContext`](crate::lineage::RunContext) or directly to [`measure`]:
+//! A program that uses this crate implements [`Metric`], adds it to [`Metrics::builtin`], and passes the result as the
+//! `metrics` of [`RunContext`](crate::lineage::RunContext) or directly to [`measure`]:
 //!
 //! ```
 //! use genloss::measure::{
@@ -105,7 +105,7 @@ impl Measurement {
     }
 }
 
-/// Measures a generation: every one of `metrics` for which the inputs suffice, in their order, and the curves.
+/// Computes those of `metrics` for which the inputs suffice, in their order, and the curves.
 ///
 /// # Errors
 /// If the inputs do not belong together, a metric fails, or the run is interrupted.

@@ -1,8 +1,8 @@
 //! Figures and an HTML page made of a run's records; nothing new is computed here.
 //!
-//! [`write()`] makes `report.html`, one self-contained page without scripts or links to elsewhere, and `figures/`, every
-//! figure of the page as SVG and PNG. Each figure is laid out once and drawn in both formats. Text from a corpus and names
-//! from a file are data: they are escaped wherever they go. All files are written by the store, whole or not at all.
+//! [`write()`] makes `report.html`, one self-contained page without scripts or links to elsewhere, and `figures/`,
+//! every figure of the page as SVG and PNG. Each figure is laid out once and drawn in both formats. Text from a corpus
+//! and names from a file are data: they are escaped in all output. The store writes every file atomically.
 //!
 //! ```
 //! use genloss::{config::CONTROL, report, store, verdict};
@@ -55,7 +55,7 @@ pub enum ReportError {
     Drawing(String),
 }
 
-/// A figure as the page needs it.
+/// A figure that has been written to its files, with everything that the page shows of it.
 struct DrawnFigure {
     topic: figures::Topic,
     svg: Markup,
@@ -64,7 +64,7 @@ struct DrawnFigure {
     file: String,
 }
 
-/// Writes the page and its figures into the folder `out`, which need not exist; the path of the page.
+/// Writes the page and its figures into the folder `out`, which need not exist, and returns the path of the page.
 ///
 /// A single experiment's figures go to `figures/`; those of several to `figures/<experiment>/`. `comparisons` and
 /// `samples` may cover fewer arms than are recorded, or none.
@@ -102,8 +102,8 @@ fn draw(
     figures.into_par_iter().map(|(topic, figure)| write_figure(topic, figure, out, folder)).collect()
 }
 
-/// Writes the page of laws fitted to `runs`, their figures, and `fit.json` with all numbers into the folder `out`, which
-/// need not exist; returns the paths of page and numbers.
+/// Writes the page of laws fitted to `runs`, their figures, and `fit.json` with all numbers into the folder `out`,
+/// which need not exist; returns the paths of the page and of `fit.json`.
 ///
 /// # Errors
 /// If a file cannot be written, or a figure cannot be drawn.

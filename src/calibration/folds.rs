@@ -1,4 +1,4 @@
-//! Which lineages are compared, and how they are partitioned into experiments of a few seeds.
+//! Chooses the lineages that are compared, and partitions them into experiments of a few seeds.
 
 use crate::config::{Arm, CONTROL, Experiment};
 use crate::seed::Stream;
@@ -9,9 +9,10 @@ use std::collections::BTreeSet;
 /// A comparison between arms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Contrast {
-    /// An arm, by name, with the control.
+    /// An arm, by name, compared with the control.
     Effect(String),
-    /// Arms with the settings of the control, including the control, with one another: their true difference is 0.
+    /// Arms with the settings of the control, including the control itself, compared with one another. Their true
+    /// difference is 0.
     Alike(Vec<String>),
 }
 
@@ -36,8 +37,8 @@ impl Contrast {
         }
     }
 
-    /// For every seed, the arm and its control. Arms that are alike are paired at random, without repetition; of an odd
-    /// number of them one is left out.
+    /// The pairs of arm and control of all seeds. Arms that are alike are paired at random; each is in at most one pair
+    /// of a seed, so one is left out if their number is odd.
     pub(super) fn pairs(&self, seeds: usize, stream: &mut Stream) -> Vec<Pair<'_>> {
         match self {
             Self::Effect(arm) => (0..seeds).map(|seed| Pair { seed, arm, control: CONTROL }).collect(),
@@ -72,9 +73,9 @@ pub(super) struct Pair<'a> {
     pub(super) control: &'a str,
 }
 
-/// Random orders of all pairs. The first `size` pairs of an order form an experiment; the others are there to extend it.
-/// Returns `wanted` different experiments, or as many as are known to exist. No lineage occurs twice in an order, and
-/// experiments from the same partition of the seeds share no lineage.
+/// Returns random orders of all pairs. The first `size` pairs of an order form an experiment; the later ones can extend
+/// it. There are `wanted` orders with different experiments, or as many as are known to exist. No lineage occurs twice
+/// in an order, and experiments from the same partition of the seeds share no lineage.
 pub(super) fn partition<'a>(
     contrast: &'a Contrast,
     seeds: usize,

@@ -1,4 +1,4 @@
-//! How often comparisons were called, and how often their intervals covered the true effect.
+//! Rates over many comparisons: how often an arm was called, and how often intervals covered the true effect.
 
 use super::folds::{Contrast, Pair, partition};
 use crate::config::CONTROL;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use statrs::distribution::{Beta, ContinuousCDF};
 use std::collections::BTreeMap;
 
-/// A proportion, `count` of `of`.
+/// A proportion: `count` successes in `of` trials.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Proportion {
     /// Number of successes.
@@ -65,8 +65,9 @@ pub struct ArmRates {
     pub covered: Proportion,
     /// `covered` by headline metric.
     pub covered_by_metric: BTreeMap<String, Proportion>,
-    /// How often the estimate of the seeds needed was right within a factor of 2. Counts the inconclusive comparisons for
-    /// which twice the estimated number of seeds was run.
+    /// Among the inconclusive comparisons for which at least twice the estimated number of seeds was run: the share
+    /// whose estimate of the seeds needed was right within a factor of 2.
+    // In JSON: the verdict was settled by about the predicted number of seeds.
     #[serde(rename = "settled_as_said")]
     pub seeds_estimate_right: Proportion,
 }
@@ -131,8 +132,8 @@ fn judge(observed: &[Vec<Observation>], pairs: &[Pair]) -> Option<ArmComparison>
 /// The name under which the arm of a pair is compared with the control.
 const ARM: &str = "arm";
 
-/// Whether the estimate `needed` of the number of seeds was right within a factor of 2: with half as many the verdict was
-/// inconclusive, with twice as many it was not. None if `order` has fewer than twice as many.
+/// Whether the estimate `needed` of the number of seeds was right within a factor of 2: the verdict is inconclusive
+/// with half as many seeds and settled with twice as many. None if `order` has fewer than twice as many pairs.
 fn was_estimate_right(
     observed: &[Vec<Observation>],
     order: &[Pair],

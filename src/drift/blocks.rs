@@ -7,11 +7,12 @@ use crate::seed::{Stream, StreamKey};
 use rayon::prelude::*;
 use std::iter::Sum;
 
-/// Types that share a random stream.
+/// Number of types that share a random stream.
 const BLOCK: usize = 1024;
 
-/// The counts (types) of `samples` samples drawn by `weights` (types). `fill` draws the counts of one run of types: its
-/// arguments are zeros to overwrite, the number of samples, the weights of the run, and a random stream.
+/// Draws `samples` samples in proportion to `weights` (types) and returns the counts (types). `fill` draws the counts
+/// of one block: its arguments are zeros to overwrite, the number of samples, the weights of the block, and a random
+/// stream.
 pub(super) fn draw_in_blocks<W>(
     samples: u64,
     weights: &[W],

@@ -1,13 +1,13 @@
 //! The training loop with a categorical model: count, draw, mix, count again.
 //!
 //! A generation is a vector of counts, one per type. Samples are never made one by one, so a generation costs as much
-//! as there are types, however many samples it has. A lineage holds a few such vectors (plus one for every size that a
-//! fixed natural part takes over the generations). Lineages run in parallel, and so do the types of one lineage; the
-//! result depends on neither.
+//! as there are types, however many samples it has. A lineage holds a few such vectors, and one more for every size
+//! that the fixed natural part has in some generation. Lineages are simulated in parallel, and so are blocks of types
+//! within a lineage; the result does not depend on the number of threads.
 //!
-//! Statistics of a generation's frequencies q: `gini_simpson` 1 − Σ q², `entropy` −Σ q ln q in nats, `types_alive`,
-//! `tail_types_alive` (among the rarest types that together have the last 1 % of natural mass), `tail_mass` (the mass
-//! of those types), `hill_1` = exp(entropy), `hill_2` = 1/Σ q².
+//! Statistics of a generation's frequencies q: `gini_simpson` 1 − Σ q², `entropy` −Σ q ln q in nats, `types_alive`
+//! (types with q > 0), `tail_types_alive` (the same among tail types, the rarest types, which together have the last 1
+//! % of natural mass), `tail_mass` (the mass of the tail types), `hill_1` = exp(entropy), `hill_2` = 1/Σ q².
 //!
 //! ```
 //! use genloss::config;
@@ -50,7 +50,7 @@ pub struct CategoricalSimulation {
     seed: u64,
 }
 
-/// How the frequencies that a model writes differ from those it has learnt.
+/// The change from the frequencies that a model has learnt to those that it writes.
 #[derive(Clone, Debug, PartialEq)]
 enum Writing {
     /// A decoder acts on the model's frequencies.
@@ -67,8 +67,8 @@ impl Writing {
         }
     }
 
-    /// The weights (types) that a model with frequencies `weights` (types) is sampled in proportion to. If everything
-    /// that the model knows would get weight 0, it is sampled as it is.
+    /// Weights (types) for sampling from a model with frequencies `weights` (types). If every type that the model knows
+    /// would get weight 0, `weights` are returned unchanged.
     fn apply(&self, weights: Vec<f64>) -> Vec<f64> {
         if self.is_plain() {
             return weights;
@@ -100,12 +100,13 @@ impl CategoricalSimulation {
         Ok(Self { frequencies, writing, schedule, replicates: settings.replicates, seed: settings.seed })
     }
 
-    /// A simulation whose types have the natural `frequencies`, and in which a model writes each type `factors` (types)
-    /// times as often as it has learnt it, relative to the others: the effect of a decoder on types that occur in
-    /// contexts.
+    /// A simulation whose types have the natural `frequencies`, and in which models write with frequencies multiplied
+    /// by `factors` (types) and renormalised. The factors stand for a decoder, averaged over the contexts in which a
+    /// type occurs.
     ///
     /// # Errors
-    /// If there is not one factor for each type, finite and not negative, or the schedule's budget is 0.
+    /// If the number of factors is not the number of types, a factor is negative or not finite, or the schedule's
+    /// budget is 0.
     pub fn weighted(
         frequencies: Frequencies,
         factors: Vec<f64>,
@@ -125,7 +126,7 @@ impl CategoricalSimulation {
         Ok(Self { frequencies, writing: Writing::Weighted(factors), schedule, replicates, seed })
     }
 
-    /// How many samples each generation trains on.
+    /// The numbers of samples that each generation trains on and writes.
     #[must_use]
     pub fn schedule(&self) -> &SampleSchedule {
         &self.schedule
@@ -170,8 +171,8 @@ impl CategoricalSimulation {
         coalescence(&self.schedule).into_iter().zip(surviving).enumerate().map(of_generation).collect()
     }
 
-    /// Runs the lineage of one replicate. `each` gets generations 0, 1, … in turn: the generation's number, and the
-    /// counts (types) it trains on, which are also the unnormalised frequencies of its model.
+    /// Runs the lineage of one replicate. `each` is called for generations 0, 1, … in order, with the number of the
+    /// generation and the counts (types) of its training set, which are also the unnormalised frequencies of its model.
     pub fn lineage(&self, replicate: usize, each: &mut dyn FnMut(usize, &[u64])) {
         let mut lineage = Lineage::start(self, replicate);
         each(0, &lineage.model);
@@ -181,8 +182,8 @@ impl CategoricalSimulation {
         }
     }
 
-    /// The same lineage, but `each` gets the counts (types) of a text of `samples` samples that the generation writes.
-    /// The text has its own random stream and does not enter later generations.
+    /// Runs the same lineage, but passes to `each` the counts (types) of a text of `samples` samples that the
+    /// generation writes. The text has its own random stream and does not enter later generations.
     pub fn texts(&self, replicate: usize, samples: u64, each: &mut dyn FnMut(usize, &[u64])) {
         self.lineage(replicate, &mut |generation, model| {
             let key = self.key(replicate, generation, streams::DRIFT_TEXT);

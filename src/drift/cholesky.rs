@@ -3,7 +3,7 @@
 //! The textbook algorithm, column by column: `L_jj = √(A_jj − Σ_k L_jk²)`, `L_ij = (A_ij − Σ_k L_ik L_jk)/L_jj`.
 //! Matrices here have a few dozen rows.
 //!
-//! Why not `nalgebra::Cholesky`: it rejects a pivot only if it is not positive, while a covariance that has collapsed in
+//! `nalgebra::Cholesky` is not used, because it accepts every positive pivot, and a covariance that has collapsed in
 //! one direction leaves a tiny positive pivot that is pure rounding error. It also sums in another order, which would
 //! change the last bits of published results. A test compares the two.
 //!

@@ -14,12 +14,12 @@
 //! The recursion has one rule for each kind of set:
 //!
 //! - natural prefixes of m ≤ m' samples: `f = 1/m'`, the probability that the second draw hits the first's sample;
-//! - m fresh natural samples: 1/m with themselves, 0 with every other set;
+//! - m fresh natural samples: `f = 1/m` with themselves, `f = 0` with every other set;
 //! - a corpus s of k samples of a model trained on q: `f(s, s) = 1/k + (1 − 1/k) f(q, q)`, and `f(s, Y) = f(q, Y)` for
 //!   every set Y that existed before s;
 //! - a uniform subset of k of the M items of u: two draws are the same item with probability 1/k; else they are two
 //!   different items of u, which coalesce with probability `(M f(u, u) − 1)/(M − 1)`. `f(subset, Y) = f(u, Y)`;
-//! - a union of sets is the weighted sum of its parts, so f is bilinear.
+//! - a union of sets: the average over its parts, weighted by their sizes, in each argument.
 //!
 //! Only the sets that a later generation can draw on are tracked: the current training set, the natural prefixes, and
 //! the pool of all corpora. One generation takes as many steps as there are different natural prefixes.
@@ -137,7 +137,7 @@ impl Ancestry {
         match (schedule.synthetic, schedule.natural) {
             (SyntheticDocuments::All, _) => natural.pool,
             (SyntheticDocuments::Latest, NaturalDocuments::Fresh) => 0.0,
-            // Overlaps with the latest corpus are not tracked, but it has those of the set its model was trained on.
+            // Overlaps with the latest corpus are not tracked, but they equal those with its model's training set.
             (SyntheticDocuments::Latest, NaturalDocuments::Fixed) => {
                 self.index_of(counts.natural()).map_or(0.0, |index| source.natural[index])
             }
@@ -148,7 +148,7 @@ impl Ancestry {
         let grown = union(&self.pool, self.pool_items, corpus, written, corpus.pool);
         self.pool_items += written;
         self.pool = Overlap { pool: grown.itself, ..grown };
-        // `trained_on.pool` is still that with the smaller pool, but nothing reads it before it is recomputed.
+        // `trained_on.pool` is still the overlap with the smaller pool, but nothing reads it before it is recomputed.
     }
 
     fn natural_prefix(&self, items: u64) -> Overlap {

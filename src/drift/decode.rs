@@ -21,8 +21,8 @@
 
 use crate::decoding::SamplingSettings;
 
-/// The weights (types) that samples are drawn in proportion to, where `weights` (types) are the model's frequencies, not
-/// negative, in any unit. Types that the decoder drops get weight 0. If all weights are 0 they are returned unchanged.
+/// Weights (types) for sampling with this decoder. `weights` (types) are the model's frequencies, not negative, in any
+/// unit. Types that the decoder drops get weight 0. If all weights are 0 they are returned unchanged.
 #[must_use]
 pub fn decode(weights: &[f64], decoding: &SamplingSettings) -> Vec<f64> {
     // The repetition penalty needs a document, which a sample of this simulation does not belong to.

@@ -74,7 +74,7 @@ impl Frequencies {
     }
 
     /// Whether each type is a tail type (types): one of the rarest, which together have the last 1 % of the mass
-    /// ([`Rarity`]). Types of probability 0 are not.
+    /// ([`Rarity`]). Types of probability 0 are never tail types.
     #[must_use]
     pub fn is_tail(&self) -> &[bool] {
         &self.is_tail

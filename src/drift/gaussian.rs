@@ -55,7 +55,7 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use statrs::function::gamma::digamma;
 
-/// Maximum of numbers that a lineage may hold in memory, 800 MB.
+/// Maximum count of f64 numbers that a lineage may hold in memory: 800 MB.
 const MAX_NUMBERS: u64 = 100_000_000;
 
 /// A simulation with Gaussian models.
@@ -80,7 +80,8 @@ impl GaussianSimulation {
     /// A simulation in `dims` dimensions.
     ///
     /// # Errors
-    /// If there are too few samples for a covariance, too many for the memory, or as [`SampleSchedule::new`].
+    /// If there are too few samples for a covariance or too many for the memory, and in the cases of
+    /// [`SampleSchedule::new`].
     pub fn new(dims: usize, settings: &DriftSettings) -> Result<Self, DriftError> {
         let schedule = SampleSchedule::new(settings)?;
         if dims == 0 {
@@ -164,7 +165,7 @@ impl GaussianSimulation {
         (w + 2.0) * (w - 1.0).sqrt() > summary::MAX_SKEW * (self.replicates as f64).sqrt()
     }
 
-    /// Runs the lineage of one replicate. `each` gets the models of generations 0, 1, … in turn, up to the first whose
+    /// Runs the lineage of one replicate. `each` gets the models of generations 0, 1, … in order, up to the first whose
     /// covariance doubles cannot represent.
     pub fn lineage(&self, replicate: usize, each: &mut dyn FnMut(usize, &FittedGaussian)) {
         let arm = format!("drift {replicate}");
@@ -222,7 +223,7 @@ fn statistics(model: &FittedGaussian) -> [f64; 3] {
     [trace, log_det, model.mean.dot(&model.mean)]
 }
 
-/// A training set of `natural` samples and samples of the `pool`.
+/// Mixes a training set of `natural` samples and samples of the `pool`.
 fn mix(counts: TrainingCounts, natural: &Array2<f64>, pool: &Array2<f64>, rng: &mut Stream) -> Array2<f64> {
     match counts {
         TrainingCounts::Separate { synthetic, .. } => together(natural, &subset(synthetic, pool, rng)),

@@ -5,7 +5,7 @@
 //! `x·w + σ ε`, with new noise ε every time. The statistic is `test_error` = |w − w*|², the squared error on new rows in
 //! excess of the noise. It depends on w − w* alone, so the simulation sets w* = 0.
 //!
-//! A sample is a labelled row and the training budget is T, so that a mixture means:
+//! A sample is a labelled row and the training budget is T, so the terms of a mixture mean:
 //!
 //! - *natural samples* are the first m rows with natural labels. *Fixed* ones keep their labels; *fresh* ones get new
 //!   noise in every generation. There are at most T of them, and a mixture that takes more is an error;
@@ -19,10 +19,10 @@
 //! One fit moves w by `(XᵀX)⁻¹Xᵀ σ ε`, whose expected squared length is `u = σ² d/(T − d − 1)`, from the mean of an
 //! inverse Wishart matrix.
 //!
-//! - replace: g + 1 independent moves, so `(g + 1) u`. If the corpus grows like that of accumulate, the i-th fit averages
-//!   i labels of every row, so `u Σ_{i ≤ g+1} 1/i`;
-//! - accumulate: the fit is the mean of all models so far plus the moves of their labels, so that the i-th move counts
-//!   1/i: `u Σ_{i ≤ g+1} 1/i²`, never more than π²/6 times u (Gerstgrasser et al. 2024);
+//! - replace: g + 1 independent moves, so `(g + 1) u`. If the number of samples grows as it does for accumulate, the
+//!   i-th fit averages i labels of every row, so `u Σ_{i ≤ g+1} 1/i`;
+//! - accumulate: the fit averages over the labels of all models so far, so the i-th move has the weight 1/i: `u Σ_{i ≤
+//!   g+1} 1/i²`, never more than π²/6 times u (Gerstgrasser et al. 2024);
 //! - natural rows alone, and generation 0 of every mixture: `u`.
 //!
 //! Other mixtures have no exact value here.
@@ -50,7 +50,7 @@ use rand::seq::index;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-/// Maximum of numbers that a lineage may hold in memory, 800 MB.
+/// Maximum count of f64 numbers that a lineage may hold in memory: 800 MB.
 const MAX_NUMBERS: u64 = 100_000_000;
 
 /// A simulation with linear models.
@@ -69,8 +69,8 @@ impl RegressionSimulation {
     /// noise in labels.
     ///
     /// # Errors
-    /// If the rows do not determine the coefficients, a mixture takes more natural rows than the design has, or as
-    /// [`SampleSchedule::new`].
+    /// If the rows do not determine the coefficients or a mixture takes more natural rows than the design has, and in
+    /// the cases of [`SampleSchedule::new`].
     pub fn new(columns: usize, noise: f64, settings: &DriftSettings) -> Result<Self, DriftError> {
         check_design(columns, noise, settings)?;
         let schedule = SampleSchedule::new(settings)?;
@@ -118,7 +118,7 @@ impl RegressionSimulation {
         self.schedule.is_accumulate().then(|| one_fit * squares())
     }
 
-    /// Runs the lineage of one replicate. `each` gets generations 0, 1, … in turn, with their w − w* (columns).
+    /// Runs the lineage of one replicate. `each` gets the number and w − w* (columns) of generations 0, 1, … in order.
     ///
     /// # Errors
     /// As [`rows`](Self::rows).
@@ -139,7 +139,8 @@ impl RegressionSimulation {
         let natural = self.noise(&mut stream(0, streams::DRIFT_NATURAL));
         let mut error = fit(0, &LabelledRows::new(self.rows, natural.iter().copied().enumerate()))?;
         each(0, &error);
-        // Each entry labels every row once. If only the latest labels are drawn on, those of one generation.
+        // Each entry holds one label for every row. If the mixture draws on the latest labels only, all entries are by
+        // one generation.
         let mut pool: Vec<Array1<f64>> = Vec::new();
         for (author, &counts) in self.schedule.training.iter().enumerate() {
             let generation = author + 1;
@@ -160,7 +161,7 @@ impl RegressionSimulation {
         Ok(())
     }
 
-    /// A training set of natural labels (rows) and of labels in the pool, each (rows).
+    /// Mixes a training set from natural labels (rows) and a pool of several sets of labels (rows).
     fn mix(
         &self,
         counts: TrainingCounts,

@@ -6,14 +6,14 @@ use crate::mixture::{self, MixtureError};
 use crate::mixture::{Budget, Mixture, NaturalDocuments, SyntheticDocuments};
 use crate::units::Tokens;
 
-/// Upper limit on the generations of a table that anyone could read.
+/// Upper limit on the number of generations: a longer table would be of no use to anyone.
 const MAX_GENERATIONS: usize = 1_000_000;
 
 /// The settings that all simulations share, whatever their model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DriftSettings {
-    /// The training budget, and the number of samples that a generation writes (more if the mixture grows on the
-    /// latest corpus alone). 1 to 2⁵³.
+    /// The training budget, and the number of samples that a generation writes (more if the mixture draws on the latest
+    /// corpus alone and its budget grows). 1 to 2⁵³.
     pub samples: u64,
     /// Number of generations after generation 0.
     pub generations: usize,
@@ -73,7 +73,7 @@ impl TrainingCounts {
     }
 }
 
-/// A mixture worked out for every generation. Its constructors guarantee that every generation's samples exist.
+/// The sizes of all training sets under a mixture. Its constructors guarantee that every generation's samples exist.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SampleSchedule {
     /// Samples of generation 0, and the training budget of later generations.
@@ -141,8 +141,8 @@ impl SampleSchedule {
         Ok(Self { samples, written, natural: mixture.natural, synthetic: mixture.synthetic, training })
     }
 
-    /// The same schedule in another unit, of which there are `per_sample` to each sample: words instead of tokens, for
-    /// instance. Every number is rounded separately.
+    /// The same schedule in another unit, for instance words instead of tokens; a sample has `per_sample` units. Every
+    /// number is rounded separately.
     #[must_use]
     pub fn scaled(&self, per_sample: f64) -> Self {
         let scale = |samples: u64| (samples as f64 * per_sample).round() as u64;
@@ -162,8 +162,8 @@ impl SampleSchedule {
         }
     }
 
-    /// Sizes of the nested natural parts that the lineage uses, ascending and without repetition. Generation 0's is
-    /// always among them.
+    /// Sizes of the nested natural parts that the lineage uses, ascending and without repetition. The size of
+    /// generation 0 is always among them.
     #[must_use]
     pub fn natural_sizes(&self) -> Vec<u64> {
         let mut sizes = vec![self.samples];
@@ -175,7 +175,8 @@ impl SampleSchedule {
         sizes
     }
 
-    /// Samples that the previous generation writes for the one that trains on `counts`: no more than it needs.
+    /// Number of samples that a generation writes if the next one trains on `counts`. A corpus that only the next
+    /// generation draws on has no more samples than it takes.
     #[must_use]
     pub fn written_for(&self, counts: TrainingCounts) -> u64 {
         match (self.synthetic, counts) {

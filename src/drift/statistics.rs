@@ -6,7 +6,7 @@ use rayon::prelude::*;
 pub(super) const NAMES: [&str; 7] =
     ["gini_simpson", "entropy", "types_alive", "tail_types_alive", "tail_mass", "hill_1", "hill_2"];
 
-/// Types that are summed together. Fixed, so that rounding does not depend on the number of threads.
+/// Number of types that are summed together. Fixed, so that rounding does not depend on the number of threads.
 const BLOCK: usize = 8192;
 
 /// Sums over a block of types with frequencies q.
@@ -21,8 +21,8 @@ struct BlockSums {
     tail_count: u64,
 }
 
-/// With q = counts/total: 1 − Σ q²; −Σ q ln q in nats; the number of types and of tail types with a count; the mass of
-/// the tail types; exp of the entropy; 1/Σ q². `counts` and `is_tail` are (types).
+/// The statistics [`NAMES`], where q = counts/total: 1 − Σ q²; −Σ q ln q in nats; the number of types and of tail types
+/// with a count; the mass of the tail types; exp of the entropy; 1/Σ q². `counts` and `is_tail` are (types).
 pub(super) fn of_counts(counts: &[u64], is_tail: &[bool]) -> [f64; 7] {
     let total = counts.iter().sum::<u64>() as f64;
     let blocks: Vec<BlockSums> = if counts.len() <= BLOCK {

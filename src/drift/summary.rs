@@ -1,8 +1,8 @@
 //! Means over replicates, compared with the exact expectation.
 //!
-//! The standard error is the replicates' standard deviation divided by √replicates; one replicate has none.
-//! `z = (mean − exact)/std_err` is close to standard normal only if the mean of that many replicates is close to normal.
-//! It is withheld
+//! The standard error is the replicates' standard deviation divided by √replicates; one replicate has none. `z = (mean
+//! − exact)/std_err` is close to standard normal only if the mean of that many replicates is close to normal. It is
+//! withheld:
 //!
 //! - if there are fewer than 30 replicates, or all of them agree to the last bit;
 //! - if the skewness of the replicates exceeds 0.3 √replicates. In a sample of R values, k of which differ from all the
@@ -68,8 +68,8 @@ impl DriftRow {
 }
 
 /// One row for each generation and statistic, ordered by generation, then as in `names`.
-/// `values[replicate][generation][statistic]` has the same number of generations for all replicates. `exact` gets a
-/// generation and the index of a statistic in `names`.
+/// `values[replicate][generation][statistic]` has the same number of generations for all replicates. `exact` is called
+/// with a generation and the index of a statistic in `names`.
 #[must_use]
 pub fn rows<const S: usize>(
     names: [&'static str; S],

@@ -5,8 +5,8 @@
 //! expected number of surviving types is the sum over types of the probability that their chain is not at 0:
 //!
 //! - *Generation 0*, every mixture: n samples miss a type of frequency p with probability `(1 − p)^n`.
-//! - *Every generation trains on all natural samples and no others of nature* (accumulate, control): the types that the
-//!   first n samples contain survive forever.
+//! - *Every generation trains on all natural samples of generation 0 and on no other natural samples* (accumulate,
+//!   control): the types that the first n samples contain survive forever.
 //! - *The latest corpus, with m fixed natural samples* (m = 0 is replace) of n per generation and k = n − m synthetic
 //!   ones: a type is lost if none of the m samples is of it, which has probability `(1 − p)^m`, and the chain
 //!   `X₀ ~ Bin(N − m, p), X' ~ Bin(k, X/n)` has reached 0. With `L_t(j)` the probability that a chain at j is at 0 after
@@ -61,10 +61,10 @@ pub struct SurvivingTypes {
 /// −ln of the probability that is neglected.
 const CERTAIN: f64 = 40.0;
 
-/// Maximum of J, the copies of a type that the chain distinguishes.
+/// Maximum of J, the largest number of copies of a type that the chain distinguishes.
 const MAX_STATES: f64 = 4000.0;
 
-/// Maximum number of products summed over types, states and generations: a few seconds.
+/// Maximum number of products summed over types, states and generations; that many take a few seconds.
 const MAX_PRODUCTS: f64 = 3e9;
 
 /// Probabilities below this are left out of a row of a transition matrix.
@@ -411,7 +411,7 @@ mod tests {
         }
     }
 
-    /// At 15 trillion samples no type is near extinction, and that takes no table of states to compute.
+    /// At 15 trillion samples no type is near extinction, and this is found without a table of states.
     #[test]
     fn common_types_survive_almost_surely() {
         let frequencies = Frequencies::zipf(1000, 1.1, 0.0).unwrap();

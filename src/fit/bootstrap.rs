@@ -1,11 +1,12 @@
 //! One law fitted to one group of points: its constants, their intervals, and how well it predicts the largest runs.
 //!
-//! **Intervals** are percentiles over refitted laws. Each refit keeps the inputs of every point and gives it the fitted
-//! loss times exp(a residual drawn from all points with replacement): the residual bootstrap (Efron 1979). Resampling
-//! whole points could leave out a size, and resampling seeds within a cell would ignore both the noise of a single seed
-//! and that the law may be wrong. Residuals of n points and p constants are too small by √((n − p)/n), and percentiles of
-//! few residuals are too narrow by the ratio of Student's quantile to the normal one (Hesterberg 2015), so residuals are
-//! inflated by both factors. Noise is assumed to be the same fraction of the loss at all points, and independent.
+//! **Intervals** are percentiles over refitted laws. Each refit keeps the inputs of every point and replaces its loss
+//! by the fitted loss times exp(r), where r is a residual drawn with replacement from those of all points: the residual
+//! bootstrap (Efron 1979). Resampling whole points could leave out a size, and resampling seeds within a cell would
+//! ignore both the noise of a single seed and a misfit of the law. Residuals of n points and p constants are too small
+//! by √((n − p)/n), and percentiles of few residuals are too narrow by the ratio of Student's quantile to the normal
+//! one (Hesterberg 2015), so residuals are inflated by both factors. Noise is assumed to be the same fraction of the
+//! loss at all points, and independent.
 //!
 //! **Held-out error**: the law is fitted without the points of the largest D, and without those of the largest N if there
 //! are four sizes, and then predicts them. The error is the mean of |L̂ − L|/L.
@@ -22,12 +23,12 @@ use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 use std::collections::BTreeSet;
 
-/// Starting points of the search for a law.
+/// Number of starting points of the search for a law.
 const STARTS: usize = 16;
-/// Starting points of the search for a refit, besides the fitted law.
+/// Number of starting points of the search for a refit, besides the fitted law.
 const REFIT_STARTS: usize = 3;
 
-/// Different values of an input that determine a floor, a scale and an exponent.
+/// Number of different values of an input that are needed to determine a floor, a scale and an exponent.
 const MIN_VALUES: usize = 3;
 
 /// Lower and upper end of a 95 % interval.
@@ -80,7 +81,8 @@ pub struct LawConstant {
     pub interval: Interval,
 }
 
-/// Points of one blend that a law may be fitted to. If the form lacks N or D, all points have the same.
+/// Points of one blend that a law may be fitted to. If N or D is not an input of the form, all points have the same
+/// value of it.
 pub(super) struct PointGroup<'a> {
     pub(super) form: LawForm,
     pub(super) size: Option<ModelSize>,
@@ -160,7 +162,8 @@ fn values(points: &[&Point], of: fn(&Point) -> u64) -> BTreeSet<u64> {
 }
 
 /// Whether points determine the constants of a law, with `spare` values to hold out. A law in both N and D needs runs
-/// that vary them independently: more cells than an additive effect for each value of N and of D would take.
+/// that vary N and D independently: more pairs of N and D than an additive model with an effect for each value of N and
+/// each value of D has constants.
 fn determines(form: LawForm, points: &[&Point], spare: usize) -> bool {
     let (parameters, tokens) = (values(points, parameters_of).len(), values(points, tokens_of).len());
     match form {
@@ -190,8 +193,8 @@ fn draws(data: &FitData, theta: &LogConstants, resamples: usize, key: &StreamKey
         let drawn = DVector::from_fn(predicted.len(), |i, _| {
             predicted[i] + residuals[stream.random_range(0..residuals.len())]
         });
-        // The fitted law is close to the optimum, but a search cannot leave a floor so low that it no longer changes the
-        // loss. Hence other starting points too.
+        // The fitted law is close to the optimum, but a search that starts with a negligible floor cannot raise it, so
+        // other starting points are tried too.
         let starts = (0..REFIT_STARTS).map(|_| data.start(&mut stream)).chain([theta.clone()]);
         data.fit(&drawn, starts).map(|theta| data.law(&theta))
     };
@@ -222,7 +225,7 @@ pub(super) fn interval(values: impl Iterator<Item = f64>) -> Interval {
         let position = share * sorted.len().saturating_sub(1) as f64;
         let (low, high) = (position.floor() as usize, position.ceil() as usize);
         let (Some(low), Some(high)) = (sorted.get(low), sorted.get(high)) else { return f64::NAN };
-        // Ends may be infinite.
+        // Values may be infinite, and ∞ − ∞ is NaN.
         if low == high { *low } else { low + position.fract() * (high - low) }
     })
 }

@@ -1,8 +1,8 @@
 //! The form of a scaling law: a floor plus a power of the model's size N, of the training tokens D, or of each.
 //!
-//! `L(D) = E + B·D^−β` at one size, `L(N) = E + A·N^−α` at one number of tokens (Kang et al. 2025), and
-//! `L(N, D) = E + A·N^−α + B·D^−β` (Hoffmann et al. 2022). All constants are positive. E is the loss that no amount of the
-//! inputs would remove; in L(D) that includes what the fixed size costs.
+//! `L(D) = E + B·D^−β` at one size, `L(N) = E + A·N^−α` at one number of tokens (Kang et al. 2025), and `L(N, D) = E +
+//! A·N^−α + B·D^−β` (Hoffmann et al. 2022). All constants are positive. E is the loss that remains for infinite inputs;
+//! in L(D) it includes the loss due to the fixed size.
 
 use serde::Serialize;
 use std::fmt;
@@ -89,8 +89,8 @@ pub struct Law {
 }
 
 impl Law {
-    /// The loss in nats per token of a model of `parameters` parameters that has seen `tokens` tokens. An argument that is
-    /// no input of the law is ignored.
+    /// The loss in nats per token of a model of `parameters` parameters that has seen `tokens` tokens. An argument that
+    /// is not an input of the law is ignored.
     #[must_use]
     pub fn loss(&self, parameters: f64, tokens: f64) -> f64 {
         self.floor_at(parameters) + self.tokens.map_or(0.0, |power| power.at(tokens))

@@ -64,8 +64,8 @@ impl OptimumPosition {
     }
 }
 
-/// The optimal share among `fits`, which are laws of one form and source, including that of natural text. None for fewer
-/// than two shares.
+/// The optimal share among `fits`, which are laws of one form and source, including the law of natural text. None for
+/// fewer than two shares.
 pub(super) fn optimum(source: &str, fits: &[&LawFit], at: PredictionPoint) -> Option<Optimum> {
     let mut fits = fits.to_vec();
     fits.sort_by_key(|fit| fit.blend.synthetic_percent);

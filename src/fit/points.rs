@@ -61,7 +61,7 @@ impl fmt::Display for Blend {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelSize {
-    /// The order of an n-gram. The number of n-grams it stores depends on its text, so it is no size that one can choose.
+    /// The order of an n-gram. The number of n-grams that it stores depends on its text, so it cannot be chosen.
     NgramOrder(usize),
     /// Trainable parameters, including embeddings.
     Parameters(u64),
@@ -138,8 +138,8 @@ fn key(point: &Point) -> (&Blend, ModelSize, Tokens, u64, u64) {
     (&point.blend, point.size, point.tokens, point.seed, point.loss_nats.to_bits())
 }
 
-/// Breaks ties between copies of one model whose runs wrote in different ways, so that the order of the runs does not
-/// matter.
+/// Breaks ties between copies of one model from runs that write text in different ways, so that the result does not
+/// depend on the order of the runs.
 fn tail_bits(point: &Point) -> Vec<u64> {
     point.tail.values().map(|value| value.to_bits()).collect()
 }
@@ -173,12 +173,12 @@ fn check_from_scratch(recorded: &[RunRecord]) -> Result<(), FitError> {
     }
 }
 
-/// What distinguishes one kind of synthetic text from another.
+/// The properties that distinguish one kind of synthetic text from another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct SyntheticKind {
     method: String,
-    /// In the order in which they are named: prompts, decoder, selection, writer (if it is not a model of the same arm),
-    /// and whose text was mixed in. Empty where there is nothing to say.
+    /// In order: prompts, decoder, selection, writer (if it is not a model of the same arm), and the mixture's sources
+    /// (if they are not the latest corpus and fixed natural text). Names leave out empty details.
     details: [String; 5],
 }
 

@@ -66,8 +66,8 @@ impl FitData {
         LogConstants::from_vec(theta)
     }
 
-    /// The lowest minimum found from at least one of `starts`, where `ln_losses` replace those of the points. None if no
-    /// search ends at a finite value.
+    /// The lowest minimum found by searches from all `starts`, with `ln_losses` in place of those of the points. None
+    /// if no search ends at a finite value.
     pub(super) fn fit(
         &self,
         ln_losses: &DVector<f64>,

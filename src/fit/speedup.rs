@@ -22,7 +22,7 @@ pub struct SpeedUp {
     pub tokens: Option<f64>,
     /// D_natural(L*)/D_blend(L*); 0 if the blend never reaches L*.
     pub speed_up: f64,
-    /// 95 % interval; a lower end of 0 means never.
+    /// 95 % interval; a lower end of 0 means that the blend may never reach L*.
     pub interval: Interval,
 }
 

@@ -1,11 +1,11 @@
-//! TypeCounts of types, in the whole text and in each jackknife block of it.
+//! Counts of types, in the whole text and in each jackknife block of it.
 
 use super::natural::TextSize;
 use super::uncertainty::{Estimate, block_count, block_ranges, jackknife};
 use crate::documents::Documents;
 use rayon::prelude::*;
 
-/// How often each type (of token, word or token pair) occurs in a text.
+/// The number of occurrences of each type (of token, word or token pair) in a text.
 pub struct TypeCounts {
     by_type: Vec<u32>,
     n: u64,
@@ -14,7 +14,8 @@ pub struct TypeCounts {
 }
 
 impl TypeCounts {
-    /// Counts `ids`, which come from `documents` documents, over at least `types` types.
+    /// Counts the occurrences of each id in `ids`, which come from `documents` documents, for ids below `types` and all
+    /// others that occur.
     pub(super) fn new(ids: &[u32], types: usize, documents: usize) -> Self {
         let by_type = tally(ids, types);
         let blocks = block_count(documents, ids.len());
@@ -63,15 +64,15 @@ impl TypeCounts {
     }
 }
 
-/// In how many documents each type occurs.
+/// The number of documents in which each type occurs.
 pub(super) struct Incidence {
-    /// The number of documents with each type, by type id.
+    /// By type id.
     pub(super) counts: TypeCounts,
     size: TextSize,
 }
 
 impl Incidence {
-    /// Counts the documents in which each type occurs, over at least `types` types.
+    /// Counts the documents in which each type occurs, for ids below `types` and all others that occur.
     pub(super) fn new(documents: &Documents, types: usize) -> Self {
         let largest = documents.flat().iter().max().map_or(0, |&id| id as usize + 1);
         let mut last_document = vec![usize::MAX; types.max(largest)];
@@ -83,13 +84,14 @@ impl Incidence {
         Self { counts: TypeCounts::new(&firsts, types, documents.len()), size: TextSize::of(documents) }
     }
 
-    /// The size of the part of the text that contains `incidences` of its incidences, in proportion.
+    /// The size of a part of the text with `incidences` incidences (a document and a type in it), in proportion to the
+    /// whole.
     pub(super) fn size_of(&self, incidences: u64) -> TextSize {
         self.size.part(incidences as f64 / self.counts.n().max(1) as f64)
     }
 }
 
-/// How often each id occurs among `ids`, by id, over at least `types` types.
+/// The number of occurrences of each id in `ids`, by id, for ids below `types` and all others that occur.
 pub(super) fn tally(ids: &[u32], types: usize) -> Vec<u32> {
     let largest = ids.iter().max().map_or(0, |&id| id as usize + 1);
     let mut counts = vec![0; types.max(largest)];

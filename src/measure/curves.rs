@@ -34,15 +34,15 @@ pub struct SurvivalBin {
     pub frequency_to: f64,
     /// The number of types in the bin.
     pub types: u64,
-    /// How many of them occur in the synthetic text.
+    /// The number of them that occur in the synthetic text.
     pub found: u64,
-    /// How many are expected in natural text of the same size.
+    /// The number of them that is expected in natural text of the same size.
     pub expected: f64,
 }
 
-/// Points of a rank–frequency curve, before equal ranks are merged.
+/// Number of points of a rank–frequency curve, before equal ranks are merged.
 const RANK_POINTS: usize = 60;
-/// Bins of the survival curve, before empty ones are dropped.
+/// Number of bins of the survival curve, before empty ones are dropped.
 const SURVIVAL_BINS: usize = 10;
 
 /// All curves of a generation.
@@ -71,9 +71,9 @@ fn rank_frequency(counts: &[u32]) -> Vec<RankPoint> {
     ranks.into_iter().map(point).collect()
 }
 
-/// How many types of similar natural frequency occur in the text, and how many would in natural text of its size.
-/// Bins are log-spaced in the frequency in the reference's first half; expectations come from its second half. A text
-/// longer than that half is rarefied to its size, and the number found is rounded.
+/// Counts, for bins of types of similar natural frequency, the types that occur in the text and those expected in
+/// natural text of its size. Bins are log-spaced in the frequency in the reference's first half; expectations come from
+/// its second half. A text longer than that half is rarefied to its size, and the number found is rounded.
 fn survival(natural: &Natural, text: &Incidence) -> Vec<SurvivalBin> {
     let first_half: f64 = natural.first.iter().map(|&count| f64::from(count)).sum();
     let most = f64::from(natural.first.iter().copied().max().unwrap_or(0));

@@ -42,17 +42,17 @@ impl Inputs<'_> {
     }
 }
 
-/// A generation with its text counted in every way that several metrics need.
+/// A generation, with those counts of its text that several metrics use.
 pub struct CountedGeneration<'a> {
     inputs: Inputs<'a>,
     tokens: TypeCounts,
     words: TypeCounts,
     token_pairs: TypeCounts,
-    /// Documents by token type.
+    /// The number of documents with each token type.
     pub(super) token_documents: Incidence,
-    /// Documents by word type.
+    /// The number of documents with each word type.
     pub(super) word_documents: Incidence,
-    /// The number of each word, up to the word budget, in the order of the text.
+    /// The id of each word, up to the word budget, in the order of the text.
     pub(super) word_ids: Vec<u32>,
     pub(super) pairs: Grams,
 }
@@ -78,7 +78,7 @@ impl<'a> CountedGeneration<'a> {
         })
     }
 
-    /// The text, the scores and what else was passed to [`measure`](super::measure).
+    /// The inputs that were passed to [`measure`](super::measure).
     #[must_use]
     pub fn inputs(&self) -> &Inputs<'a> {
         &self.inputs
@@ -90,9 +90,9 @@ impl<'a> CountedGeneration<'a> {
         &self.tokens
     }
 
-    /// Counts of the words of the synthetic text, as far as the word budget reaches: three quarters of the words in as
-    /// many tokens of reference text. Words are numbered in an order that is the same for all generations only for
-    /// words of the reference text.
+    /// Counts of the words of the synthetic text, up to the word budget: three quarters of the number of words in as
+    /// many tokens of reference text. The ids of words of the reference text are the same for all generations; those of
+    /// other words are not.
     #[must_use]
     pub fn words(&self) -> &TypeCounts {
         &self.words

@@ -4,8 +4,8 @@ use super::counts::TypeCounts;
 use crate::documents::{Documents, TokenId};
 use rayon::prelude::*;
 
-/// The n-grams of a text in order, each as the number of its type. Types are numbered in the lexicographic order of
-/// their tokens.
+/// The n-grams of a text in order, each given by the number of its type. Types are numbered in the lexicographic order
+/// of their tokens.
 pub(super) struct Grams {
     order: usize,
     /// Type of each n-gram, document after document.

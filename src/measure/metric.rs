@@ -78,13 +78,13 @@ impl MetricDefinition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
-    /// How surprised the model is by natural text.
+    /// Loss of the model on natural text.
     HeldOut,
-    /// Whether rare types survive.
+    /// Survival of rare types.
     Tail,
-    /// How varied the text is.
+    /// Variety of the text.
     Entropy,
-    /// How far the text is from natural text.
+    /// Distance of the text from natural text.
     Divergence,
     /// Repetition, novelty, compressibility.
     Form,

@@ -6,8 +6,8 @@
 //!
 //! **Two halves.** The reference documents are assigned alternately to two halves. The first half defines which types
 //! are rare; the second one estimates how much of natural text they make up and how many of them a natural text of a
-//! given size contains. With one sample for both, its own tail would always be found in it, while any other natural
-//! text lacks part of it: even perfect text would seem to have lost types.
+//! given size contains. If one sample served both purposes, it would contain all of its tail types, while any other
+//! natural text lacks some of them: even perfect text would seem to have lost types.
 //!
 //! **Rarefaction by documents.** A rare type that occurs once in a document is likely to occur there again, so text
 //! that is drawn document by document contains fewer types than as many tokens drawn one by one. Expected numbers of
@@ -17,7 +17,7 @@ use super::counts::{Incidence, tally};
 use crate::documents::Documents;
 use crate::rarity::Rarity;
 
-/// Classes of types by their counts: see the rule above. None for types that do not occur.
+/// The class of each type by the rule above. None for types that do not occur.
 fn rarities(counts: &[u32]) -> Vec<Option<Rarity>> {
     let mut order: Vec<usize> = (0..counts.len()).filter(|&id| counts[id] > 0).collect();
     order.sort_by_key(|&id| (std::cmp::Reverse(counts[id]), id));
@@ -57,12 +57,12 @@ impl TextSize {
         Self { tokens: documents.flat().len() as f64, documents: documents.len() as f64 }
     }
 
-    /// The size of a part of the text.
+    /// The size of a part that is `share` of the text.
     pub(super) fn part(self, share: f64) -> Self {
         Self { tokens: self.tokens * share, documents: self.documents * share }
     }
 
-    /// The number of documents with `tokens` tokens in all, in proportion.
+    /// The number of documents of average length that have `tokens` tokens in all.
     fn documents_of(self, tokens: f64) -> f64 {
         if self.tokens > 0.0 { self.documents * tokens / self.tokens } else { 0.0 }
     }
@@ -95,9 +95,9 @@ impl Natural {
         (0..self.rarity.len()).filter(|&id| self.rarity[id] == Some(Rarity::Tail)).collect()
     }
 
-    /// How many of the types `ids` occur in a text, and how many are expected in natural text of its size.
-    /// `documents` is the number of documents with each type, by type id. For a text longer than the second half, the
-    /// first number is the one expected in a part of it as long as that half.
+    /// Counts those of the types `ids` that occur in a text, and those that are expected in natural text of its size.
+    /// `documents` is the number of documents with each type, by type id. For a text longer than the second half,
+    /// `found` is the number expected in a part of it as long as that half.
     pub(super) fn surviving_types(&self, ids: &[usize], documents: &[u32], size: TextSize) -> SurvivingTypes {
         let compared = size.tokens.min(self.second_size.tokens);
         let rarefied = |documents: &[u32], size: TextSize| {
@@ -114,7 +114,7 @@ impl Natural {
     }
 }
 
-/// The number of types of a set that occur in a text.
+/// The number of types of a set that a text contains, and the number expected in natural text of its size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct SurvivingTypes {
     pub(super) found: f64,

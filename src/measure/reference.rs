@@ -8,7 +8,7 @@ use crate::rarity::Rarity;
 use crate::units::Tokens;
 
 /// Natural text that generations are compared with, counted once per experiment: a reference text, whose frequencies
-/// are those of natural text, and the held-out text that models are scored on.
+/// serve as those of natural text, and the held-out text that models are scored on.
 #[derive(Clone, Debug)]
 pub struct Reference {
     pub(super) tokens: Natural,
@@ -19,15 +19,15 @@ pub struct Reference {
     pub(super) pair_bins: PairBins,
     /// Where each held-out document ends among the held-out tokens.
     pub(super) heldout_ends: Vec<usize>,
-    /// Of each held-out token, by the frequencies of the reference text.
+    /// The rarity of each held-out token, by the frequencies of the reference text.
     pub(super) heldout_rarity: Vec<Rarity>,
-    /// Of each held-out document.
+    /// The number of UTF-8 bytes of each held-out document.
     pub(super) heldout_bytes: Vec<u64>,
 }
 
 impl Reference {
-    /// Counts the reference text and classifies the tokens of the held-out text by rarity. `…_texts` are the decoded
-    /// documents, one each.
+    /// Counts the reference text and classifies the tokens of the held-out text by rarity. `reference_texts` and
+    /// `heldout_texts` are the decoded documents, one string each.
     ///
     /// # Errors
     /// If there are not as many texts as documents.

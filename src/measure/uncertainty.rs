@@ -55,7 +55,7 @@ impl Estimate {
     }
 
     /// The mean of `values`, one for each token of `documents`, with documents as independent clusters. None if there
-    /// are not two tokens.
+    /// are fewer than two tokens.
     ///
     /// # Errors
     /// If there are not as many values as tokens.
@@ -100,8 +100,8 @@ pub(super) fn mean_over(
     Estimate::ratio(&sums)
 }
 
-/// How many blocks a text of `documents` documents and `length` tokens is cut into; fewer than two if it is too
-/// short to be cut.
+/// The number of blocks that a text of `documents` documents and `length` tokens is cut into; fewer than two if it is
+/// too short to be cut.
 pub(super) fn block_count(documents: usize, length: usize) -> usize {
     documents.clamp(2, BLOCKS).min(length)
 }

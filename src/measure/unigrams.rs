@@ -5,7 +5,8 @@
 //! computed on it. The formulas are those for real text, with known quantities where real text needs estimates:
 //!
 //! - `hill_0`, `hill_1`, `hill_2`: by the formulas of `entropy`, unchanged;
-//! - `tail_mass`: the tail types are the same, by the first half of the reference; their mass is their frequency;
+//! - `tail_mass`: the tail types are those of real text, found in the first half of the reference; their mass is their
+//!   frequency;
 //! - `tail_coverage`: the number expected in natural text of m draws is `Σ_tail 1 − (1 − p)^m`, and every draw is a
 //!   document, so that natural text has 1 in expectation here too. m is n, or the size of the reference's second half
 //!   if that is less, as for real text.
@@ -42,7 +43,7 @@ pub struct Unigrams<'a> {
     tail_count: f64,
     /// The number of draws to which texts are rarefied for `tail_coverage`.
     compared: f64,
-    /// The tail types expected in that many draws of natural text.
+    /// The number of tail types that is expected in that many draws of natural text.
     expected: f64,
 }
 
@@ -152,8 +153,9 @@ impl<'a> Unigrams<'a> {
         ]
     }
 
-    /// All occurrences of these types in held-out text. Left out are the words of a document whose bytes are not those
-    /// of its tokens: it was cut within a character, or its tokenizer does not work on bytes.
+    /// All occurrences of these types in held-out text. The words of a document are left out if its text and its tokens
+    /// have different numbers of bytes: the document was cut within a character, or the tokenizer does not work on
+    /// bytes.
     #[must_use]
     pub fn occurrences(&self, heldout: Heldout) -> Vec<Occurrence> {
         let Some(vocabulary) = self.vocabulary else { return self.tokens_of(heldout.documents) };

@@ -1,11 +1,11 @@
 //! Words: the segments of a text that Unicode's rules (UAX #29) call words and that contain a letter or a digit, with
 //! case preserved. Punctuation, spaces and the replacement character of invalid UTF-8 are not words.
 //!
-//! A small vocabulary of model tokens has a short tail; words have a long one, so types are counted on both. Equal
+//! A small vocabulary of model tokens has a short tail; words have a long one, so types of both are counted. Equal
 //! numbers of tokens contain different numbers of words, and type counts grow with the size of the text, so words are
 //! cut to a *budget* that depends on the reference text and n alone: three quarters of the words that n tokens of
-//! reference text contain. (Not all of them: synthetic text may need more tokens per word and must still reach the
-//! budget. If it does not, the `n` of the measurement shows it.)
+//! reference text contain. The budget is lower than the full number because synthetic text may need more tokens per
+//! word and must still reach it. If it does not, the `n` of the measurement shows it.
 
 use crate::documents::Documents;
 use crate::units::Tokens;

@@ -4,19 +4,18 @@
 //! of pairs of adjacent tokens within documents (`_bigram`):
 //!
 //! - `kl_unigram`, `kl_bigram`: `KL(p ‖ q′) = Σ p ln(p/q′)`, natural relative to synthetic: *what does it cost to read
-//!   natural text with the synthetic text's frequencies?* Types that died out cost most. So that they cost something
-//!   finite, `q′ = (1 − ε)·q + ε·p` with ε = 0.01: the skew divergence (Lee 1999). In nats, 0..=ln 100; never above the
-//!   true KL.
+//!   natural text with the synthetic text's frequencies?* Types that died out cost most. To keep their cost finite, `q′
+//!   = (1 − ε)·q + ε·p` with ε = 0.01: the skew divergence (Lee 1999). In nats, 0..=ln 100; never above the true KL.
 //! - `js_unigram`, `js_bigram`: Jensen–Shannon divergence, `½ KL(p ‖ m) + ½ KL(q ‖ m)` with m = (p + q)/2. In nats,
 //!   0..=ln 2, no smoothing needed (Lin 1991).
 //! - `tv_unigram`, `tv_bigram`: total variation, `½ Σ |p − q|`: the share of the text that would have to change. 0..=1.
 //!
 //! All rise when a distribution narrows, and also when it shifts or widens. All are biased upwards by sampling (two
-//! natural samples differ too), the more types per token the more: compare an arm with the control at equal n, not
-//! with 0. Over all pairs, most of which are seen once, that bias would dominate, and because it is smaller for narrower
-//! text, it would make a text with a cut tail look *closer* to natural. Pairs are therefore compared over bins: one for
-//! each pair that the reference contains at least 10 times, and one per first token for all its other pairs. Merging
-//! types never raises a divergence, so these are lower bounds of the divergences of pairs.
+//! natural samples differ too), and more strongly the more types there are per token: compare an arm with the control
+//! at equal n, not with 0. Over all pairs, most of which are seen once, that bias would dominate, and because it is
+//! smaller for narrower text, it would make a text with a cut tail look *closer* to natural. Pairs are therefore
+//! compared over bins: one for each pair that the reference contains at least 10 times, and one per first token for all
+//! its other pairs. Merging types never raises a divergence, so these are lower bounds of the divergences of pairs.
 //!
 //! Standard errors: block jackknife over the synthetic text. The error of the reference, which all arms share, is not
 //! included.
@@ -43,7 +42,7 @@ pub(in crate::measure) struct PairBins {
 }
 
 impl PairBins {
-    /// Bins by the frequent pairs of `reference`.
+    /// Bins for the frequent pairs of `reference`, and for the other pairs by their first token.
     pub(in crate::measure) fn new(reference: &Documents) -> Self {
         let (ids, mut pairs) = number(&bigrams(reference));
         let counts = tally(&ids, 0);

@@ -1,22 +1,24 @@
 //! Entropy: over how many types is the text spread?
 //!
 //! - `unigram_entropy` (and `_words`): `H = −Σ p ln p` over token types, in nats; falls when a distribution narrows.
-//!   The plug-in value is too small by about (types − 1)/2n, and by more when types are still being discovered.
-//!   Reported is the estimator of Chao, Wang and Jost (2013), which infers the share of unseen types from the numbers
-//!   of types seen once and twice; its bias is an order smaller, and negative where the tail is far from exhausted.
+//!   The plug-in value is too small by about (types − 1)/2n, and by more when types are still being discovered. The
+//!   reported value is the estimate of Chao, Wang and Jost (2013), which infers the share of unseen types from the
+//!   numbers of types seen once and twice; its bias is an order smaller, and negative where the tail is far from
+//!   exhausted.
 //! - `bigram_entropy`: the same of pairs of adjacent tokens within documents: the joint entropy of a pair, in
 //!   nats. At the usual n most pairs are seen once, so a bias of a few percent remains: compare at equal n.
 //! - `predictive_entropy`: *how uncertain is the model itself?* Mean entropy of its predictions over the tokens of the
 //!   held-out text, in nats per token. Falls when a model becomes more confident, even while its loss hardly moves.
 //!   It has no bias from n: the distribution comes from the model, not from a sample.
-//! - `hill_0`, `hill_1`, `hill_2` (and `_words`): the effective number of types of order q (Hill 1973), `(Σ p^q)^{1/(1−q)}`;
-//!   the larger q, the more common types weigh. Falls when a distribution narrows. `hill_0` is the number of types
-//!   *at n tokens*: not corrected, because no estimate of the unseen types is reliable; comparable at equal n. `hill_1 = exp H`, with the
-//!   corrected H. `hill_2 = n(n−1) / Σ c(c−1)`, whose reciprocal is unbiased (Simpson 1949).
-//! - `zipf_exponent` (and `_words`): *how steep is the rank–frequency curve?* The a of `p(r) ∝ r^{−a}` over the ranks 1..R
-//!   of the R = 1000 most frequent types (all, if fewer), by maximum likelihood: the root of
-//!   `Σ r^{−a} ln r / Σ r^{−a} = Σ c_r ln r / Σ c_r`. Rises when a distribution narrows. Ranks come from the same
-//!   counts, which makes it a little too steep where counts are small; staying with frequent types keeps that small.
+//! - `hill_0`, `hill_1`, `hill_2` (and `_words`): the effective number of types of order q (Hill 1973), `(Σ
+//!   p^q)^{1/(1−q)}`; the larger q, the more common types weigh. Falls when a distribution narrows. `hill_0` is the
+//!   number of types *at n tokens*. It is not corrected for unseen types, because no estimate of their number is
+//!   reliable, so it is comparable only at equal n. `hill_1 = exp H`, with the corrected H. `hill_2 = n(n−1) / Σ
+//!   c(c−1)`, whose reciprocal is unbiased (Simpson 1949).
+//! - `zipf_exponent` (and `_words`): *how steep is the rank–frequency curve?* The a of `p(r) ∝ r^{−a}` over the ranks
+//!   1..R of the R = 1000 most frequent types (all, if fewer), by maximum likelihood: the root of `Σ r^{−a} ln r / Σ
+//!   r^{−a} = Σ c_r ln r / Σ c_r`. Rises when a distribution narrows. Ranks come from the same counts, which makes it a
+//!   little too steep where counts are small; using only frequent types keeps this bias small.
 //!
 //! Standard errors: block jackknife; for `predictive_entropy` the ratio estimator over documents.
 
@@ -110,7 +112,7 @@ pub(in crate::measure) fn entropy(counts: &[u32], n: u64, harmonic: &[f64]) -> O
     Some(seen / n as f64 + unseen_entropy(n, once, twice))
 }
 
-/// The second term above: the contribution of types not seen yet.
+/// The second term of [`entropy`]: the contribution of types that were not seen.
 fn unseen_entropy(n: u64, once: u64, twice: u64) -> f64 {
     let (size, singles, doubles) = (n as f64, once as f64, twice as f64);
     // A: the mean probability of types that were seen once.

@@ -62,7 +62,7 @@ fn bits_per_byte(inputs: &Inputs, loss: Option<Estimate>) -> Option<Estimate> {
     let log_probabilities = &inputs.heldout_scores.log_probabilities;
     let to_bits = 1.0 / std::f64::consts::LN_2;
     if reference.heldout_bytes.len() < 2 {
-        // The bytes of parts of a document are not known: assumed proportional to their tokens.
+        // The bytes of a part of a document are not known and are assumed proportional to its tokens.
         let bytes: u64 = reference.heldout_bytes.iter().sum();
         let tokens_per_byte = log_probabilities.len() as f64 / bytes as f64;
         return loss.map(|loss| loss.scaled(to_bits * tokens_per_byte));

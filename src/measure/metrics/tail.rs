@@ -1,21 +1,22 @@
 //! The tail: does the text still contain rare types?
 //!
-//! Which types are the tail, and why the reference text is split in two halves, is explained in `natural`. Both metrics
-//! are computed on model tokens and on words (`_words`).
+//! `natural` explains which types form the tail and why the reference text is split into two halves. Both metrics are
+//! computed on model tokens and on words (`_words`).
 //!
 //! - `tail_mass`: *what share of the natural use of rare types could this text still teach?* Natural mass (in the
 //!   second half) of the tail types that occur in the synthetic text at all, divided by the natural mass of all tail
-//!   types. A share; falls when a distribution narrows. It rises with n, also for natural text, which stays below 1:
-//!   comparable at equal n only, which is how it is measured.
-//! - `tail_coverage`: *how many rare types are left, compared with what chance would leave?* The number of tail types in
-//!   the text divided by the number in natural text of the same size, by rarefaction of the reference's second half:
-//!   `Σ_tail 1 − C(D − d, k)/C(D, k)`. D: documents of that half; d: those that contain the type; k: as many documents
-//!   as contain n tokens. If the text is longer than the half, it is rarefied to the half's size in the same way. A
-//!   ratio, 1 in expectation for natural text of any size; falls when a distribution narrows.
+//!   types. A share; falls when a distribution narrows. It rises with n and is below 1 even for natural text, so it is
+//!   comparable only at equal n; all texts are measured at the same n.
+//! - `tail_coverage`: *how many rare types are left, compared with what chance would leave?* The number of tail types
+//!   in the text divided by the number in natural text of the same size, by rarefaction of the reference's second half:
+//!   `Σ_tail 1 − C(D − d, k)/C(D, k)`. D is the number of documents of that half, d the number of those that contain
+//!   the type, and k the number that contains n tokens on average. If the text is longer than the half, it is rarefied
+//!   to the half's size in the same way. A ratio, 1 in expectation for natural text of any size; falls when a
+//!   distribution narrows.
 //!
-//! Standard errors: block jackknife, which is too large rather than too small here (see `uncertainty`), but at least
-//! the effect of one tail type: where every type is found, the jackknife sees nothing vary although the next text may
-//! lack one. The error of the reference is not included: it is the same factor for every arm and generation.
+//! Standard errors: block jackknife, which is too large rather than too small here (see `uncertainty`). It is raised to
+//! at least the effect of one tail type: if all of them are found, no block makes a difference, although the next text
+//! may lack one. The error of the reference is not included: it is the same factor for every arm and generation.
 
 use crate::measure::counts::Incidence;
 use crate::measure::natural::Natural;

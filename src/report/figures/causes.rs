@@ -17,7 +17,7 @@ const BAR: f64 = 8.0;
 
 const HEADING: &str = "Where does the difference from the control come from?";
 
-/// A component of a difference: the three add up to it.
+/// One of the three components that add up to a difference.
 struct Component {
     name: &'static str,
     ink: Ink,
