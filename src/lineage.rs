@@ -4,9 +4,8 @@
 //! nothing behind. [`run`] opens the store and makes what is missing there: for every seed the generation 0 that arms
 //! share, then every generation of every arm.
 //!
-//! A lineage is one arm with one seed. It is the unit of work, together with the generation 0 that the arms of a seed share:
-//! lineages need nothing of each other but that generation, and a generation that another run has committed already is
-//! found by its fingerprint ([`LineageInputs`]).
+//! A lineage is one arm with one seed. Lineages of a seed depend on each other only through the generation 0 that they
+//! share. A generation that another run has already committed is found by its fingerprint ([`LineageInputs`]).
 //!
 //! `tests/it/lineage.rs` runs a whole experiment and looks at every generation of it.
 
@@ -35,7 +34,7 @@ use generation::GenerationRunner;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-/// The surroundings of a run: everything that it needs besides its experiment and its text.
+/// Everything that a run needs besides its experiment and its text.
 pub struct RunContext<'a> {
     /// The device for transformer models.
     pub device: &'a Device,
@@ -84,7 +83,7 @@ pub fn run(
     Ok(())
 }
 
-/// An experiment under way, its store open.
+/// A run in progress, with its store open.
 pub struct Run<'a> {
     experiment: &'a Experiment,
     prepared: &'a PreparedText,
@@ -102,7 +101,7 @@ pub struct RunProgress {
 }
 
 impl<'a> Run<'a> {
-    /// Opens the store at `root`, and removes what a kill left there.
+    /// Opens the store at `root`, and removes what a killed process left there.
     ///
     /// # Errors
     /// If the store cannot be opened: see [`Store::open`].
@@ -124,8 +123,8 @@ impl<'a> Run<'a> {
         self.experiment
     }
 
-    /// Makes what is missing of every lineage of the siblings' seed. What `siblings`, runs on the same natural text, have
-    /// committed already is reused.
+    /// Makes the missing generations of every lineage with the seed of `siblings`. Reuses what `siblings`, which are
+    /// runs on the same natural text, have committed already.
     ///
     /// # Errors
     /// If a stage fails or the user asks to stop.
@@ -137,7 +136,7 @@ impl<'a> Run<'a> {
     /// As [`Self::all_generations`], but generation 0 only: the shared one, and those of arms that have their own.
     ///
     /// # Errors
-    /// The first fault of a stage, after all arms were tried; or that the user asked to stop.
+    /// The first error of a stage, after all arms were tried; or an interruption by the user.
     pub fn first_generation(&self, siblings: &SiblingRuns) -> Result<(), RunError> {
         let runner = GenerationRunner::new(self, siblings);
         let make = |arm| if self.has_first(siblings.seed(), arm) { Ok(()) } else { runner.make(arm, 0) };
@@ -201,19 +200,19 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Carries out every item even if some fail, until the user asks to stop. Returns the first fault.
+/// Carries out every item even if some fail, until the user asks to stop.
 ///
 /// # Errors
-/// The first fault, or that the user asked to stop.
+/// The first error, or an interruption by the user.
 pub fn all_of(results: impl Iterator<Item = Result<(), RunError>>) -> Result<(), RunError> {
-    let mut first_fault = Ok(());
+    let mut first_error = Ok(());
     for result in results {
         if matches!(result, Err(RunError::Interrupted)) {
             return result;
         }
-        first_fault = first_fault.and(result);
+        first_error = first_error.and(result);
     }
-    first_fault
+    first_error
 }
 
 fn count(committed: &[bool]) -> u64 {

@@ -11,15 +11,17 @@
 //!   seed-1/<arm>/gen-001/ …
 //! ```
 //!
-//! A generation exists or it does not: it is written to a folder aside, flushed to disk with a manifest of the BLAKE3 hash
-//! and size of every file, and renamed. A kill at any instant loses at most the training since the last checkpoint of the
-//! generation in progress. The manifest also holds the [`Fingerprints`] by which other runs find the same generation.
+//! A generation exists or it does not: it is written to a temporary folder, flushed to disk with a manifest of the
+//! BLAKE3 hash and size of every file, and renamed. A kill at any instant loses at most the training since the last
+//! checkpoint of the generation in progress. The manifest also holds the [`Fingerprints`] by which other runs find the
+//! same generation.
 //!
-//! Three questions have three functions: [`Store::exists`] (one look at the folder), [`Store::verify`] (every file is
-//! hashed, once as long as the store is open), and [`Store::clean_up`] (removes what a kill left).
+//! [`Store::exists`] only looks for the folder of a generation. [`Store::verify`] hashes every file of it, once while
+//! the store is open. [`Store::clean_up`] removes what a killed process left.
 //!
-//! A lock keeps a second process out. A store whose experiment, corpus or tokenizer differs is left as it is, with an
-//! error. JSON records carry a `schema` number; a record of a newer schema is an error.
+//! A lock keeps other processes from writing to an open store. Opening a store whose experiment, corpus or tokenizer
+//! differs is an error, and changes nothing. JSON records carry a `schema` number; a record of a newer schema is an
+//! error.
 //!
 //! `tests/it/store.rs` shows how a generation is committed and read back; [`read()`] needs no open store.
 
@@ -71,7 +73,7 @@ const PARTIAL: &str = ".partial-";
 pub struct Store {
     root: PathBuf,
     tokenizer_json: String,
-    /// Folders of generations whose files were found to be what their manifests say.
+    /// Folders of generations whose files have been found to match their manifests.
     verified: Mutex<BTreeSet<PathBuf>>,
     /// Locked as long as the store is open; the operating system releases the lock however the process ends.
     _lock: File,
@@ -86,13 +88,14 @@ pub struct GenerationOutput<'a> {
     pub documents: &'a Documents,
     /// The synthetic corpus as text.
     pub texts: &'a [String],
-    /// By which other runs find this generation.
+    /// Fingerprints by which other runs find this generation.
     pub fingerprints: &'a Fingerprints,
 }
 
 impl Store {
-    /// Opens the store at `root` for `experiment`, or creates it. Compared with the experiment on record, seeds may be
-    /// added, because no lineage depends on the others, and settings may differ that no result depends on.
+    /// Opens the store at `root` for `experiment`, or creates it. The experiment may differ from the one on
+    /// record in two ways: seeds may be added, because different seeds are independent, and run-time-only settings may
+    /// change.
     ///
     /// # Errors
     /// If another process has it open, if it belongs to another or a changed experiment, if the text or the tokenizer
@@ -149,7 +152,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what a kill left beside committed generations. Checkpoints of a generation that is not committed stay.
+    /// Removes what a killed process left beside committed generations. Checkpoints of a generation that is not
+    /// committed stay.
     ///
     /// # Errors
     /// If the disk fails.
@@ -203,7 +207,7 @@ impl Store {
         self.finish(address, &aside)
     }
 
-    /// An empty folder that becomes the generation by [`Self::finish`].
+    /// Creates an empty folder, which [`Self::finish`] renames to that of the generation.
     fn empty_partial(&self, address: Address) -> Result<PathBuf, StoreError> {
         let aside = beside(&address.folder(&self.root), PARTIAL);
         disk::remove_dir(&aside)?;
@@ -219,7 +223,7 @@ impl Store {
     }
 
     fn verified(&self) -> std::sync::MutexGuard<'_, BTreeSet<PathBuf>> {
-        // The set is whole after any single insertion or removal.
+        // A panic elsewhere cannot leave the set inconsistent: each use is a single insertion or removal.
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -231,7 +235,7 @@ impl Store {
         Ok(read::baseline(&self.root, experiment)?.is_some())
     }
 
-    /// Records what drift alone would have done.
+    /// Records the baseline.
     ///
     /// # Errors
     /// If the disk fails.
@@ -239,7 +243,7 @@ impl Store {
         disk::write_record(&self.root.join(DRIFT), baseline)
     }
 
-    /// Where the learner of a generation keeps its checkpoints, one each time that `every` has passed.
+    /// The checkpoints of a generation in training. A new one is due each time that `every` has passed.
     #[must_use]
     pub fn checkpoints(&self, address: Address, every: Duration) -> StoreCheckpoints {
         StoreCheckpoints::new(beside(&address.folder(&self.root), WORK), every)
@@ -265,7 +269,7 @@ impl Store {
         disk::read_record(&address.folder(&self.root).join(MEASUREMENTS))
     }
 
-    /// The fingerprints of a committed generation; `None` if a program committed it that knew none.
+    /// The fingerprints of a committed generation; `None` if a version without fingerprints committed it.
     ///
     /// # Errors
     /// If the manifest cannot be read.
@@ -282,7 +286,7 @@ impl Store {
     }
 }
 
-/// The folder whose name is that of `folder` with a prefix.
+/// The folder beside `folder` whose name is `prefix` followed by the name of `folder`.
 fn beside(folder: &Path, prefix: &str) -> PathBuf {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     folder.with_file_name(format!("{prefix}{name}"))

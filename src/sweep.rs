@@ -1,4 +1,4 @@
-//! Many experiments in one go: whatever they have in common is computed once, and several can run side by side.
+//! Runs many experiments together: what they have in common is computed once, and several can run in parallel.
 //!
 //! Experiments that read the same natural text are prepared together, with one tokenizer, so that their measurements can
 //! be compared. The work is divided into [`WorkUnit`]s: one seed of all experiments that train the same model on the same
@@ -70,12 +70,13 @@ pub fn prepare(experiments: &[Experiment]) -> Result<PreparedSweep<'_>, RunError
     Ok(PreparedSweep { experiments, texts: groups.iter().map(text).collect::<Result<_, _>>()?, text_of })
 }
 
-/// Equal for experiments that read the same text in the same tokens, of which each takes as much as it trains on.
+/// Equal for experiments with the same natural text and tokenizer, even if they train on different numbers of tokens.
 fn text_key(experiment: &Experiment) -> (CorpusSettings, &TokenizerSettings) {
     (CorpusSettings { train_tokens: Tokens(0), ..experiment.corpus.clone() }, &experiment.tokenizer)
 }
 
-/// Indices in groups of equal keys, in the order of their first members; and for each index its group.
+/// Groups the indices of equal keys. Returns the groups, in the order of their first members, and the group of each
+/// index.
 fn grouped<K: PartialEq>(keys: &[K]) -> (Vec<Vec<usize>>, Vec<usize>) {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut group_of = Vec::new();
@@ -130,7 +131,8 @@ impl<'a> PreparedSweep<'a> {
         units
     }
 
-    /// Equal for experiments that train the same model on as many tokens of the same text. (Single arms may differ.)
+    /// Equal for experiments that train the same model on the same number of tokens of the same text. (Single arms may
+    /// differ.)
     fn training_key(&self, phase: SweepPhase, index: usize) -> (usize, Tokens, [Table; 2]) {
         let experiment = &self.experiments[index];
         let (model, training) = match (&experiment.writer, phase) {

@@ -26,7 +26,7 @@ pub struct Cost {
     /// The number of generations.
     pub generations: u64,
     /// The number of generations that train a model; the others reuse one.
-    pub trainings: u64,
+    pub trained_models: u64,
     /// Tokens seen in training.
     pub seen: Tokens,
     /// Synthetic tokens written.
@@ -59,7 +59,7 @@ impl Cost {
         let seen = if generation.trains { seen } else { Tokens(0) };
         let (written, scored) = if generation.writes { (written, scored) } else { (Tokens(0), Tokens(0)) };
         self.generations += 1;
-        self.trainings += u64::from(generation.trains);
+        self.trained_models += u64::from(generation.trains);
         self.seen.0 += seen.0;
         self.written.0 += written.0;
         self.seconds += seen.0 as f64 * trial.training_seconds_per_token

@@ -84,12 +84,12 @@ impl SweepPlan {
             "tokens seen",
             "tokens written",
         ];
-        let Cost { generations, trainings, seen, written, disk_bytes, memory_bytes, .. } = self.cost;
+        let Cost { generations, trained_models, seen, written, disk_bytes, memory_bytes, .. } = self.cost;
         let parallel_units = self.parallel_units;
         format!(
-            "{} experiments; left to do: {generations} generations, {trainings} of which train a model; {seen} tokens \
-             to train on, {written} to write\nestimate for this machine: about {} with {parallel_units} units at a \
-             time;              {} of memory; {} on disk\n\n{}",
+            "{} experiments; left to do: {generations} generations, {trained_models} of which train a model; {seen} \
+             tokens to train on, {written} to write\nestimate for this machine: about {} with {parallel_units} units at a \
+             time; {} of memory; {} on disk\n\n{}",
             self.rows.len(),
             duration(self.seconds),
             mebibytes(memory_bytes * parallel_units as u64),
@@ -153,7 +153,7 @@ fn row(
         experiment.arms.len().to_string(),
         experiment.seeds.len().to_string(),
         cost.generations.to_string(),
-        cost.trainings.to_string(),
+        cost.trained_models.to_string(),
         cost.seen.to_string(),
         cost.written.to_string(),
     ]

@@ -1,7 +1,8 @@
 //! Records the baseline of a run (what drift alone would have done) as soon as it can be simulated.
 //!
-//! Where every arm samples from predictions as they are, that is before anything is trained. An arm with another decoder needs
-//! its generation 0, with every seed, to see how the decoder changes the probabilities of natural text.
+//! If every arm samples from unmodified predictions, the baseline is simulated before anything is trained. If an arm
+//! has another decoder, its generation 0 with every seed is needed first, because the effect of the decoder on the
+//! probabilities of natural text is measured on it.
 
 use super::{Run, RunError, learner, training_settings};
 use crate::baseline::{self, Baseline, LogRatios};
@@ -38,8 +39,9 @@ impl Run<'_> {
         Ok(self.store.write_baseline(&baseline)?)
     }
 
-    /// The arms that write token by token, not always from predictions as they are. (How beam search and contrastive search
-    /// change the probability of a token cannot be seen in one prediction: such arms have no baseline.)
+    /// The arms that choose one token at a time, but not always from unmodified predictions. (The effect of beam search
+    /// or contrastive search on the probability of a token cannot be observed in a single prediction, so arms with
+    /// these decoders have no baseline.)
     fn decoding_arms(&self) -> impl Iterator<Item = (&Arm, &SamplingSettings)> {
         let all = self.experiment.arms.iter().filter(|arm| baseline::has_one_decoder(self.experiment, arm));
         let by_token = all.filter_map(|arm| Some((arm, baseline::decoder(&arm.synthesis)?)));
@@ -68,7 +70,8 @@ impl Run<'_> {
         Ok(log_ratios)
     }
 
-    /// How much more probable the decoder of `arm` makes each held-out token, under generation 0 of each seed.
+    /// For generation 0 of each seed, the log of the factor by which the decoder of `arm` changes the probability of
+    /// each held-out token.
     fn log_ratios(&self, arm: &Arm, decoding: &SamplingSettings) -> Result<LogRatios, RunError> {
         let Self { prepared, context, .. } = self;
         let heldout = &prepared.heldout;

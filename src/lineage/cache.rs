@@ -1,8 +1,9 @@
-//! What another run has committed already is not computed again: a look-up by fingerprint.
+//! Reuses results that another run has already committed, by looking up their fingerprints.
 //!
-//! Lineages of one seed that train alike have the same models to the bit, whatever they write with them: generation 0 in
-//! arms that write differently, and every generation of the controls of experiments that differ only in writing. Where
-//! they also write alike, whole generations are the same: generation 0 in experiments that have a writer in common.
+//! Lineages with the same seed and the same training have bit-identical models, even if their models then write
+//! differently. This holds for generation 0 of arms that differ only in writing, and for every generation of the
+//! controls of experiments that differ only in writing. If lineages also write alike, whole generations are identical,
+//! such as generation 0 of experiments with the same writer.
 
 use super::{LineageInputs, Run, RunError};
 use crate::config::Arm;
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A committed generation that equals one to be made, or has the same model.
+/// A committed generation that equals the one to be made, or at least has the same model.
 pub(super) enum CachedResult {
     /// An equal generation, in this folder.
     Generation(PathBuf),
@@ -20,7 +21,7 @@ pub(super) enum CachedResult {
     Model { model_dir: PathBuf, training: TrainingRecord },
 }
 
-/// Some runs, and an index of the committed generations of one seed of theirs by fingerprint.
+/// Several runs, and an index of their committed generations with one seed, by fingerprint.
 pub struct SiblingRuns<'a> {
     runs: Vec<&'a Run<'a>>,
     seed: u64,
@@ -42,7 +43,8 @@ struct Location {
 }
 
 impl<'a> SiblingRuns<'a> {
-    /// Indexes the committed generations of `seed` in `runs`. One whose manifest or record cannot be read is left out.
+    /// Indexes the committed generations of `seed` in `runs`. A generation whose manifest or record cannot be read
+    /// is left out.
     #[must_use]
     pub fn new(runs: Vec<&'a Run<'a>>, seed: u64) -> Self {
         let siblings = Self { runs, seed, index: Mutex::default() };
@@ -74,7 +76,8 @@ impl<'a> SiblingRuns<'a> {
         index.generations.entry(fingerprints.generation).or_insert(location);
     }
 
-    /// A committed result with one of these fingerprints, verified: the whole generation rather than the model alone.
+    /// A committed and verified result with one of these fingerprints. A whole generation is preferred to a model
+    /// alone.
     pub(super) fn find(&self, fingerprints: &Fingerprints) -> Result<Option<CachedResult>, RunError> {
         let (generation, model) = {
             let index = self.index();
@@ -105,14 +108,14 @@ impl<'a> SiblingRuns<'a> {
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {
-        // A panic between the two insertions leaves an index that finds less, and nothing wrong.
+        // A panic between the two insertions leaves an index that lacks an entry, but has no wrong one.
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Run<'_> {
-    /// The fingerprints of a committed generation: those of its manifest, or, if an older program wrote that, computed from
-    /// the records of its lineage. `None` if it is not committed, or its lineage has a gap.
+    /// The fingerprints of a committed generation: those in its manifest, or, if an older version wrote the
+    /// manifest, computed from the records of its lineage. `None` if it is not committed, or its lineage has a gap.
     pub(super) fn fingerprints(
         &self,
         seed: u64,

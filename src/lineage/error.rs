@@ -1,4 +1,4 @@
-//! What can go wrong in a run.
+//! Errors of a run.
 
 use crate::baseline::BaselineError;
 use crate::config::Experiment;
@@ -11,16 +11,16 @@ use crate::synthesis::SynthesisError;
 use crate::tokenizer::TokenizerError;
 use crate::training::TrainingError;
 
-/// A fault of a run.
+/// An error of a run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The user asked to stop. Committed generations stay, and the one in training has a checkpoint.
     #[error("interrupted")]
     Interrupted,
-    /// The natural text.
+    /// The natural text cannot be read, or is too little.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
-    /// The tokenizer.
+    /// The tokenizer cannot be learnt, read or used.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     /// The text does not suffice for an arm.
@@ -39,44 +39,44 @@ pub enum RunError {
         /// What is wrong, and what to try.
         message: String,
     },
-    /// The model.
+    /// A model cannot be read, written or used.
     #[error(transparent)]
     Model(ModelError),
-    /// The training.
+    /// Training failed.
     #[error(transparent)]
     Training(TrainingError),
-    /// The synthesis.
+    /// Synthesis failed.
     #[error("{place}")]
     Synthesis {
         /// Seed, arm and generation, as far as they are known.
         place: String,
-        /// The fault of the synthesis.
+        /// The error of the synthesis.
         source: Box<SynthesisError>,
     },
-    /// The measurement of a generation.
+    /// A generation cannot be measured.
     #[error(transparent)]
     Measure(MeasureError),
-    /// The simulation of drift.
+    /// The simulation of drift failed.
     #[error(transparent)]
     Baseline(BaselineError),
-    /// The store.
+    /// The store cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// One of several experiments.
+    /// An error in one of several experiments.
     #[error("{experiment}")]
     Of {
         /// The name of the experiment.
         experiment: String,
-        /// Its fault.
+        /// The error in it.
         source: Box<RunError>,
     },
-    /// Threads to work side by side.
+    /// The threads of parallel work units cannot be started.
     #[error("threads cannot be started; try fewer with --threads")]
     Threads(#[from] rayon::ThreadPoolBuildError),
 }
 
 impl RunError {
-    /// Adds the experiment, one of several, to an error. An interruption stays as it is: it is no fault.
+    /// Adds the experiment, one of several, to an error. An interruption is returned unchanged.
     #[must_use]
     pub fn of(self, experiment: &Experiment) -> Self {
         match self {
@@ -85,7 +85,7 @@ impl RunError {
         }
     }
 
-    /// A fault of the synthesis at `place`.
+    /// An error of the synthesis at `place` (seed, arm and generation).
     pub(super) fn synthesis(source: SynthesisError, place: String) -> Self {
         match source {
             SynthesisError::Model(error) => error.into(),

@@ -1,18 +1,18 @@
-//! Fingerprints: hashes of everything that a generation follows from, by which other runs find and reuse it.
+//! Fingerprints: hashes of everything that a generation depends on. Other runs find and reuse generations by them.
 //!
 //! | fingerprint | hashes |
 //! |---|---|
-//! | model | seed, generation, the arm in the names of its random streams, model and training settings, base weights, tokenizer, training text, the parent's model fingerprint |
-//! | generation | the model fingerprint, the arm in the names of its random streams, synthesis settings, tokens written and measured, the texts that metrics compare with, metrics that are not built in; the parent's generation fingerprint where it writes from the parent's corpus |
+//! | model | seed, generation, the arm name in its random streams, model and training settings, base weights, tokenizer, training text, the parent's model fingerprint |
+//! | generation | the model fingerprint, the arm name in its random streams, synthesis settings, tokens written and measured, the texts that metrics compare with, metrics that are not built in; the parent's generation fingerprint if it writes from the parent's corpus |
 //!
-//! The parent is the generation before. Generation 0 trains on streams that name no arm, so that its model is the same in
-//! arms that differ only in writing; if those arms also write alike, they share the whole generation, whose streams then
-//! name no arm either. The training text is hashed as token ids, so that a lineage whose corpora came out differently has
-//! other fingerprints from then on.
+//! The parent is the previous generation. The random streams that generation 0 trains with name no arm, so its model is
+//! the same in all arms that differ only in writing. If those arms also write alike, they share the whole generation,
+//! and the random streams that it writes with name no arm either. The training text is hashed as token ids, so if a
+//! corpus differs, all later generations of its lineage have different fingerprints.
 //!
 //! Device and vector instructions are not part of a fingerprint: they are recorded in `provenance.json`. Settings that
-//! only affect how long something takes are left out, too. An external command is taken to write the same for the same
-//! documents.
+//! only affect how long something takes are left out, too. An external command is assumed to write the same text for
+//! the same documents.
 
 use super::{PreparedText, tokens_written};
 use crate::config::{Arm, Experiment};
@@ -26,10 +26,10 @@ use crate::units::Tokens;
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
-/// Streams that a model is trained from.
+/// Random streams used to train a model.
 const TRAINING_STREAMS: [&str; 3] = [streams::INITIALISATION, streams::TRAINING, streams::GAPS];
 
-/// Streams that a generation writes from.
+/// Random streams used to write a corpus.
 const SYNTHESIS_STREAMS: [&str; 5] =
     [streams::PROMPTS, streams::SYNTHESIS, streams::SPANS, streams::DETECTOR, streams::SELECTION];
 
@@ -48,7 +48,7 @@ pub struct LineageInputs<'a> {
 
 impl LineageInputs<'_> {
     /// The fingerprints of a generation, given a hash of its training text, the metrics that are not built in, and, from
-    /// generation 1 on, the fingerprints of the generation before.
+    /// generation 1 on, the fingerprints of the previous generation.
     #[must_use]
     pub fn fingerprints(
         self,
@@ -111,8 +111,8 @@ impl LineageInputs<'_> {
     }
 }
 
-/// A stand-in for the hash of a training text that is not made yet: equal for generations of one seed that will train on
-/// the same `natural` tokens of one natural text, and on nothing else.
+/// A placeholder for the hash of a training text that does not exist yet. It is equal for two generations of one seed
+/// if both will train on the same `natural` tokens of the same natural text, and on nothing else.
 #[must_use]
 pub fn planned_natural_text(
     experiment: &Experiment,
@@ -129,21 +129,22 @@ pub fn planned_natural_text(
     }
 }
 
-/// The tables `[model]` and `[training]`, resolved, without settings that no result depends on.
+/// The resolved tables `[model]` and `[training]`, without run-time-only settings.
 #[must_use]
 pub fn training_settings(model: &ModelSettings, training: &TrainingSettings) -> [Table; 2] {
     [model.result_table().clone(), result_table_of(training)]
 }
 
-/// The table `[synthesis]`, resolved, without settings that no result depends on, and without the number of tokens, of
-/// which a generation may write more: see [`tokens_written`].
+/// The resolved table `[synthesis]`, without run-time-only settings and without `tokens`, because a generation may
+/// write more: see [`tokens_written`].
 fn synthesis_settings(synthesis: &SynthesisSettings) -> Table {
     let mut table = synthesis.result_table();
     table.remove("tokens");
     table
 }
 
-/// Hashes named values. Names and values are hashed with their lengths, so that no two lists of them run together.
+/// Hashes named values. Names and values are hashed with their lengths, so that different lists are hashed as
+/// different bytes.
 struct Hasher(blake3::Hasher);
 
 impl Hasher {

@@ -58,7 +58,7 @@ impl<'a> GenerationRunner<'a> {
             Some(CachedResult::Model { model_dir, training }) => {
                 Trained { model: self.learner(arm, generation)?.load_trained(&model_dir)?, record: training }
             }
-            // A generation that others were trained on is repeated here, and compared with them.
+            // If later generations were trained on this one, it is made again and compared with their training text.
             Some(CachedResult::Generation(_)) | None => self.train(arm, address, &text, &stage)?,
         };
         self.write_and_commit(arm, address, mixture, trained, fingerprints, &stage)
@@ -86,7 +86,7 @@ impl<'a> GenerationRunner<'a> {
         Ok(())
     }
 
-    /// Has a trained model write, measures both, and commits the generation.
+    /// Lets a trained model write, measures the model and its text, and commits the generation.
     fn write_and_commit(
         &self,
         arm: &Arm,
@@ -118,7 +118,7 @@ impl<'a> GenerationRunner<'a> {
         Ok(())
     }
 
-    /// Makes a committed generation known, to siblings and observers.
+    /// Reports a committed generation to siblings and observers.
     fn announce(
         &self,
         address: Address,
@@ -142,7 +142,7 @@ impl<'a> GenerationRunner<'a> {
         Stage::new(key, self.context.observer, self.context.interrupt)
     }
 
-    /// The corpus of the generation before, if the arm writes from it.
+    /// The corpus of the previous generation, if the arm writes from it.
     fn previous(&self, arm: &Arm, generation: usize) -> Result<Option<Documents>, RunError> {
         let reads = self.experiment.at(arm, generation).synthesis.method.reads_previous();
         let earlier = generation.checked_sub(1).filter(|_| reads);
@@ -197,7 +197,7 @@ impl<'a> GenerationRunner<'a> {
         Ok(Some(self.learner(arm, 0)?.load_trained(&folder)?))
     }
 
-    /// Has `model` write the corpus of a generation; selection scores it with `first`, the model of generation 0.
+    /// Lets `model` write the corpus of a generation; selection scores it with `first`, the model of generation 0.
     fn write(
         &self,
         arm: &Arm,

@@ -1,4 +1,4 @@
-//! The text that a generation trains on, and the generations that were trained on what an earlier one wrote.
+//! Mixes the text that a generation trains on, and checks later generations when an earlier one is made again.
 
 use super::RunError;
 use super::generation::GenerationRunner;
@@ -22,7 +22,8 @@ impl GenerationRunner<'_> {
         self.mix_of(arm, generation, stage, &|earlier| self.corpus(arm, earlier))
     }
 
-    /// As [`Self::mix`], of corpora that `corpus` gives by their generation. Only those are asked for that the mixture draws on.
+    /// As [`Self::mix`], with synthetic corpora from `corpus`, which is called for each generation that the mixture
+    /// draws on.
     fn mix_of(
         &self,
         arm: &Arm,
@@ -62,8 +63,8 @@ impl GenerationRunner<'_> {
         next <= self.experiment.generations && self.arms_through(address).any(has_follower)
     }
 
-    /// Checks that a repeated generation wrote what its followers, committed earlier, were trained on. (An external command may
-    /// write something else each time.)
+    /// Returns an error if the corpus of a generation that was made again differs from the one that later generations
+    /// were trained on. (An external command may write different text each time.)
     pub(super) fn check_followers(&self, address: Address, documents: &Documents) -> Result<(), RunError> {
         for arm in self.arms_through(address) {
             for later in address.generation + 1..=self.experiment.generations {
@@ -99,11 +100,11 @@ fn record_of(mixture: &Mixture, plan: &MixturePlan, text: &Documents) -> Mixture
     for (generation, excerpt) in &plan.synthetic {
         synthetic_tokens.entry(*generation).or_insert(Tokens(0)).0 += excerpt.tokens as u64;
     }
-    let which = match mixture.natural {
+    let documents = match mixture.natural {
         NaturalDocuments::Fixed => "fixed",
         NaturalDocuments::Fresh => "fresh",
     };
-    let how = match mixture.budget {
+    let role = match mixture.budget {
         Budget::Constant => "displaces synthetic text",
         Budget::Added => "added to synthetic text",
         Budget::Growing => "part of a growing pool",
@@ -113,12 +114,12 @@ fn record_of(mixture: &Mixture, plan: &MixturePlan, text: &Documents) -> Mixture
         natural_documents: plan.natural.len() as u64,
         synthetic_tokens,
         synthetic_documents: plan.synthetic.len() as u64,
-        natural: format!("{which}, {how}"),
+        natural: format!("{documents}, {role}"),
         hash: text_hash(text).to_hex().to_string(),
     }
 }
 
-/// BLAKE3 of documents: of each its length as u64 and its ids as u32, little-endian.
+/// BLAKE3 of documents: for each its length as u64 and its ids as u32, little-endian.
 pub(super) fn text_hash(text: &Documents) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     for document in text.iter() {

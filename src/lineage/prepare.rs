@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-/// The natural text of an experiment, or of several that read the same.
+/// The natural text of an experiment, or of several that read the same text.
 pub struct PreparedText {
     /// The tokenizer, the same for every generation.
     pub tokenizer: Tokenizer,
@@ -321,7 +321,7 @@ fn check_enough(split: CorpusSplit, wanted: Tokens, available: Tokens, share: f6
 }
 
 /// The entropy of held-out text in nats per token: minus the world's log-probability of the documents that were not cut,
-/// over their tokens. `None` if the world gives one of them no probability, or none is whole.
+/// over their tokens. `None` if the world cannot generate one of them, or if the only document was cut.
 fn floor(world: &World, texts: &[String], documents: &Documents) -> Option<f64> {
     let whole = documents.len().saturating_sub(1);
     let nats: Option<f64> = texts[..whole].iter().map(|text| world.log_probability(text)).sum();

@@ -12,11 +12,11 @@ use candle_core::Device;
 /// The tokens that a generation will handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Workload {
-    /// Natural tokens in its mixture. Where documents are drawn from a whole pool, the expected number.
+    /// Natural tokens in its mixture; the expected number if documents are drawn from a whole pool.
     pub natural: Tokens,
     /// Synthetic tokens in its mixture, likewise.
     pub synthetic: Tokens,
-    /// Tokens that training sees, repetitions counted.
+    /// Tokens that training processes, counting repetitions.
     pub seen: Tokens,
     /// Tokens that it writes.
     pub written: Tokens,
@@ -51,7 +51,7 @@ pub fn workloads(
     Ok(std::iter::once(first).chain(later).enumerate().map(workload).collect())
 }
 
-/// Tokens that training of an arm's model sees of a mixture of `held` tokens, repetitions counted.
+/// Tokens that training an arm's model on a mixture of `held` tokens processes, counting repetitions.
 #[must_use]
 pub fn tokens_seen(arm: &Arm, tokenizer: &Tokenizer, held: Tokens) -> Tokens {
     learner(arm, tokenizer, Start::Scratch, &Device::Cpu).tokens_seen(held)

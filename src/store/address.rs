@@ -1,4 +1,4 @@
-//! Which generation of which lineage, and where it is kept.
+//! The address of a generation (seed, arm and number), and its folder.
 
 use crate::config::{Arm, Experiment};
 use std::path::{Path, PathBuf};

@@ -35,7 +35,7 @@ impl StoreCheckpoints {
         self.folder.join(format!("{PREFIX}{number}"))
     }
 
-    /// Has `write` fill a new checkpoint, which replaces the old ones once it is whole.
+    /// Lets `write` fill a new checkpoint, which replaces the old ones once it is complete.
     fn replace(
         &self,
         write: &mut dyn FnMut(&Path) -> Result<(), TrainingError>,

@@ -14,8 +14,8 @@ pub(super) fn at<T>(path: &Path, result: std::io::Result<T>) -> Result<T, StoreE
     result.map_err(|source| StoreError::File { path: path.to_owned(), source })
 }
 
-/// Writes a file derived from a run, such as a figure or a page: whole or not at all, flushed to disk, its folder created
-/// if need be.
+/// Writes a file derived from a run, such as a figure or a page, completely or not at all, and flushes it to disk. Its
+/// folder is created if necessary.
 ///
 /// # Errors
 /// If the disk fails.
@@ -50,7 +50,7 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
     Ok(names)
 }
 
-/// Removes what a kill during [`write_file`] left in a folder.
+/// Removes what a process that was killed during [`write_file`] left in a folder.
 pub(super) fn remove_temporary(folder: &Path) -> Result<(), StoreError> {
     let names = names(folder)?;
     names.iter().filter(|name| is_temporary(name)).try_for_each(|name| remove_file(&folder.join(name)))
@@ -118,7 +118,7 @@ pub(super) fn read_text(path: &Path) -> Result<String, StoreError> {
 }
 
 /// The version of the JSON records that this program writes, and the newest that it reads. A record without the key
-/// `schema` has version 1. Raise it when a reader of the last version would misread a record.
+/// `schema` has version 1. Raise it when a reader of the previous version would misread a record.
 const SCHEMA: u64 = 1;
 
 /// A record in a file: `{"schema": 1, …}` with the record's own keys after the first.
@@ -143,7 +143,7 @@ const fn first_schema() -> u64 {
 pub(super) fn read_record<T: DeserializeOwned>(path: &Path) -> Result<T, StoreError> {
     let text = read_text(path)?;
     let json = |source| StoreError::Json { path: path.to_owned(), source };
-    // Unlike a flattened read, two passes keep integer keys of maps intact.
+    // In two passes, because serde cannot read maps with integer keys inside a flattened struct.
     let SchemaOnly { schema } = serde_json::from_str(&text).map_err(json)?;
     if schema > SCHEMA {
         return Err(StoreError::NewerSchema { path: path.to_owned(), found: schema, known: SCHEMA });

@@ -1,17 +1,17 @@
-//! What can go wrong with a store.
+//! Errors of a store.
 
 use crate::config::ConfigError;
 use std::path::PathBuf;
 
-/// A fault of the store: where, what, and what to try.
+/// An error of the store: where, what, and what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The disk or its permissions.
+    /// A file or folder cannot be read or written.
     #[error("{}", path.display())]
     File {
         /// The file or folder.
         path: PathBuf,
-        /// The fault of the file system.
+        /// The error of the file system.
         source: std::io::Error,
     },
     /// A record is not the JSON that it should be.
@@ -57,7 +57,7 @@ pub enum StoreError {
         /// The store.
         root: PathBuf,
     },
-    /// The folder holds something else.
+    /// The folder contains something else, and no experiment.
     #[error("{}: this folder holds {found:?} and no experiment; give an empty or a new one as --out", root.display())]
     Foreign {
         /// The folder.
@@ -86,12 +86,12 @@ pub enum StoreError {
     Unreadable {
         /// The generation's folder.
         folder: PathBuf,
-        /// The fault of the file.
+        /// The error of the file.
         source: Box<StoreError>,
     },
     /// A committed generation was trained on a corpus that no longer exists.
     #[error(
-        "{}: was trained on a corpus that no longer exists: an earlier generation was repeated, and wrote another text; delete this folder and those of the generations after it, and run again",
+        "{}: was trained on a corpus that no longer exists: an earlier generation was made again and wrote different text; delete this folder and those of the generations after it, and run again",
         folder.display()
     )]
     Orphaned {

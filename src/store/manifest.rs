@@ -1,4 +1,4 @@
-//! `manifest.json`: what a generation follows from, and the hash and size of each of its files.
+//! `manifest.json`: the fingerprints of a generation, and the hash and size of each of its files.
 
 use super::{StoreError, disk};
 use serde::{Deserialize, Serialize};
@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 const MANIFEST: &str = "manifest.json";
 
-/// A BLAKE3 hash, in hexadecimal, of everything that something follows from. Equal fingerprints mean equal bits, on
-/// the same device with the same vector instructions.
+/// A BLAKE3 hash, in hexadecimal, of everything that a model or a generation depends on. Equal fingerprints mean
+/// bit-identical results on the same device with the same vector instructions.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(String);
@@ -39,7 +39,7 @@ pub struct Fingerprints {
 
 #[derive(Serialize, Deserialize)]
 struct Manifest {
-    /// Absent in a manifest from before there were fingerprints.
+    /// Absent in manifests of versions without fingerprints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fingerprints: Option<Fingerprints>,
     files: BTreeMap<String, Entry>,
@@ -82,7 +82,7 @@ pub(super) fn set_fingerprints(folder: &Path, fingerprints: &Fingerprints) -> Re
     disk::write_record(&path, &Manifest { fingerprints: Some(fingerprints.clone()), ..manifest })
 }
 
-/// The fingerprints in the manifest of `folder`; `None` if a program wrote it that knew none.
+/// The fingerprints in the manifest of `folder`; `None` if a version without fingerprints wrote it.
 pub(super) fn fingerprints(folder: &Path) -> Result<Option<Fingerprints>, StoreError> {
     Ok(disk::read_record::<Manifest>(&folder.join(MANIFEST))?.fingerprints)
 }

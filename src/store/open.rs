@@ -1,4 +1,4 @@
-//! What must be true of a folder before a run writes into it.
+//! Locks and checks a folder before a run writes into it.
 
 use super::{DRIFT, EXPERIMENT, LOCK, PROVENANCE, Provenance, StoreError, TOKENIZER, disk};
 use crate::config::{self, Experiment, difference};
@@ -59,8 +59,8 @@ fn lock(root: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Returns an error if the folder has contents but no experiment. (Files that a run creates before its experiment file may
-/// remain of a run that was killed in its first instant.)
+/// Returns an error if the folder has contents but no experiment. (A run that was killed at its very start may have
+/// left the files that it creates before the experiment file.)
 fn check_not_foreign(root: &Path) -> Result<(), StoreError> {
     if !root.exists() || root.join(EXPERIMENT).exists() {
         return Ok(());
@@ -134,8 +134,8 @@ fn check_unchanged(
     Ok(seeds)
 }
 
-/// The experiment file on record, with today's default of each setting that it lacks, and with the seeds of `experiment`
-/// if those only add to the recorded ones.
+/// The experiment file on record, with the current default of each setting that it lacks, and with the seeds of
+/// `experiment` if those only add to the recorded ones.
 fn recorded_settings(root: &Path, experiment: &Experiment) -> Result<(String, RecordedSeeds), StoreError> {
     let text = disk::read_text(&root.join(EXPERIMENT))?;
     // A file that no longer parses is compared key by key.

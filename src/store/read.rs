@@ -31,7 +31,7 @@ pub fn read(root: &Path) -> Result<RunRecord, StoreError> {
     read_with(root, &Registry::builtin())
 }
 
-/// The records of a run whose experiment chooses kinds of `registry`, as [`read`].
+/// As [`read`], for a run whose experiment file chooses from the models, methods and rules of `registry`.
 ///
 /// # Errors
 /// As [`read`].

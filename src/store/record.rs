@@ -21,13 +21,13 @@ pub struct RunRecord {
     pub provenance: Provenance,
     /// One per seed and arm: seeds in the experiment's order, arms likewise, the control first.
     pub lineages: Vec<LineageRecord>,
-    /// What drift alone would have done; `None` until the run has simulated it, and in runs of programs that did not.
+    /// The baseline of drift alone; `None` until the run has simulated it, and in runs of versions without baselines.
     pub baseline: Option<Baseline>,
 }
 
 impl RunRecord {
-    /// Every measurement, in the form that the verdict takes. Generation 0 is left out where a writer made it: that is
-    /// another kind of model than its followers, so that the step from it to them measures no narrowing.
+    /// Every measurement, in the form that the verdict takes. Generation 0 is left out if a writer made it: the writer
+    /// is a different model from those of later generations, so a change from one to the other is not narrowing.
     #[must_use]
     pub fn observations(&self) -> Vec<Observation> {
         let mut observations = Vec::new();
@@ -47,8 +47,8 @@ impl RunRecord {
         observations
     }
 
-    /// The definitions of the built-in metrics, followed by those of all other metrics on record. Of a metric without a
-    /// definition (another version of genloss measured it) only the id and unit are known.
+    /// The definitions of the built-in metrics, followed by those of all other metrics on record. For a metric without
+    /// a definition, which another version of genloss measured, only the id and unit are known.
     #[must_use]
     pub fn catalogue(&self) -> Catalogue {
         let mut catalogue = Catalogue::builtin();
@@ -83,7 +83,7 @@ pub struct GenerationRecord {
     pub training: TrainingRecord,
     /// Its corpus.
     pub synthesis: SynthesisRecord,
-    /// Every metric of it.
+    /// One for each metric that could be measured.
     pub measurements: Vec<Measurement>,
     /// Definitions of those metrics that are not built in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -115,7 +115,7 @@ pub struct MixtureRecord {
     /// Whether natural text is fixed or fresh, and whether it displaces synthetic text or is added to it, such as
     /// `"fixed, displaces synthetic text"`.
     pub natural: String,
-    /// BLAKE3 of the documents trained on, in order: of each its length as u64 and its ids as u32, little-endian.
+    /// BLAKE3 of the documents trained on, in order: for each its length as u64 and its ids as u32, little-endian.
     pub hash: String,
 }
 
@@ -128,7 +128,7 @@ pub struct Provenance {
     pub features: Vec<String>,
     /// Processor and number of threads, such as `"AMD EPYC 7B13, 2 threads"`.
     pub cpu: String,
-    /// Vector instructions that were used: another set rounds differently, so that last bits differ.
+    /// Vector instructions that were used. Other instructions round differently, so results differ in their last bits.
     #[serde(default)]
     pub instructions: String,
     /// Device of transformer models: `"cpu"`, `"cuda:0"`.

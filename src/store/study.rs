@@ -9,9 +9,9 @@
 //!   provenance.json          how each experiment was run, by its name
 //! ```
 //!
-//! [`export`] writes one out of records, [`read_study`] gives the same records back, every number bit for bit. Models and
-//! synthetic text are not part of it. The columns of `generations.parquet` are the fields of [`GenerationRecord`] as JSON
-//! has them, one level deep; what lies deeper, such as curves, is JSON text.
+//! [`export`] writes a study from records, and [`read_study`] returns the same records, with bit-identical numbers.
+//! Models and synthetic text are not part of a study. The columns of `generations.parquet` are the fields of
+//! [`GenerationRecord`] in its JSON form, one level deep; deeper fields, such as curves, are stored as JSON text.
 
 mod drift;
 mod flat;
@@ -42,7 +42,7 @@ pub fn is_study(folder: &Path) -> bool {
     folder.join(MEASUREMENTS).exists()
 }
 
-/// Writes `recorded` as the study `folder`, whole or not at all.
+/// Writes `recorded` as a study into `folder`, completely or not at all.
 ///
 /// # Errors
 /// If `folder` exists and is not empty, if two experiments have the same name, or if the disk fails.
@@ -206,7 +206,7 @@ fn generations(recorded: &[RunRecord]) -> Table {
         }
         table.rows.push(row);
     });
-    // Columns that came up later are missing in the rows before.
+    // Earlier rows have no value in columns that were added later.
     let columns = table.columns.len();
     table.rows.iter_mut().for_each(|row| row.resize(columns, Value::Missing));
     table
@@ -269,7 +269,7 @@ fn missing_key(key: &[Value]) -> String {
 fn read_table(path: &Path, columns: &[&str]) -> Result<Table, StoreError> {
     let table = Table::read(path)?;
     let begins_with =
-        |(place, name): (usize, &&str)| table.columns.get(place).is_some_and(|found| found == name);
+        |(index, name): (usize, &&str)| table.columns.get(index).is_some_and(|found| found == name);
     if columns.iter().enumerate().all(begins_with) {
         return Ok(table);
     }

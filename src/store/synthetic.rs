@@ -1,7 +1,7 @@
 //! `synthetic.parquet`: a corpus as text and as token ids, one row per document.
 //!
-//! The next generation trains on the ids, because tokenising the text again could give other tokens than were sampled.
-//! The text is for reading; bytes that are not UTF-8 are shown as the replacement character.
+//! The next generation trains on the ids, because tokenising the text again could give tokens other than the sampled
+//! ones. The text is for reading; bytes that are not UTF-8 are shown as the replacement character.
 
 use super::{StoreError, disk};
 use crate::documents::{Documents, TokenId};

@@ -11,12 +11,13 @@ use std::path::Path;
 use std::sync::Mutex;
 
 impl PreparedSweep<'_> {
-    /// Runs `units` in their order, units of the first phase first, `at_a_time` of them side by side, or continues where an
-    /// earlier run stopped. Each experiment has its own store below `root`. A fault ends the seed of its experiment, or, if a
-    /// store cannot be opened, all of its experiment; a note tells of it, and the others go on.
+    /// Runs `units` in order, those of the first phase first, `at_a_time` of them in parallel, resuming where an
+    /// earlier run stopped. Each experiment has its own store below `root`. An error ends one seed of an experiment, or
+    /// the whole experiment if its store cannot be opened. It is reported in a note, and the other experiments
+    /// continue.
     ///
     /// # Errors
-    /// The first fault, or that the user asked to stop. Committed generations stay.
+    /// The first error, or an interruption by the user. Committed generations stay.
     pub fn run(
         &self,
         root: &Path,
@@ -33,7 +34,7 @@ impl PreparedSweep<'_> {
         self.announce(root, opened.progress, observer);
         let runs = &opened.runs;
         let made = lineage::all_of(
-            iter::once_with(|| opened.fault)
+            iter::once_with(|| opened.outcome)
                 .chain(iter::once_with(|| simulate_baselines(runs, at_a_time, observer)))
                 .chain(iter::once_with(|| run_phase(SweepPhase::First, units, runs, at_a_time, observer)))
                 .chain(iter::once_with(|| run_phase(SweepPhase::Later, units, runs, at_a_time, observer)))
@@ -50,7 +51,7 @@ impl PreparedSweep<'_> {
         contexts: &'b [RunContext<'b>],
         observer: &dyn Observer,
     ) -> Opened<'b> {
-        let mut opened = Opened { runs: Vec::new(), progress: RunProgress::default(), fault: Ok(()) };
+        let mut opened = Opened { runs: Vec::new(), progress: RunProgress::default(), outcome: Ok(()) };
         for (index, context) in contexts.iter().enumerate() {
             let experiment: &Experiment = &self.experiments[index];
             let run = Run::open(experiment, self.text(index), &folder(root, experiment), context);
@@ -62,7 +63,7 @@ impl PreparedSweep<'_> {
                     opened.runs.push(Some(run));
                 }
                 Err(error) => {
-                    opened.fault = opened.fault.and(Err(error));
+                    opened.outcome = opened.outcome.and(Err(error));
                     opened.runs.push(None);
                 }
             }
@@ -87,8 +88,8 @@ struct Opened<'a> {
     runs: Vec<Option<Run<'a>>>,
     /// The sum over the open stores.
     progress: RunProgress,
-    /// The first fault of opening a store.
-    fault: Result<(), RunError>,
+    /// The first error of opening a store.
+    outcome: Result<(), RunError>,
 }
 
 fn simulate_baselines(
@@ -118,14 +119,14 @@ impl WorkUnit {
         let siblings = SiblingRuns::new(runs.clone(), self.seed);
         let make = |run: &Run| match self.phase {
             SweepPhase::First => run.first_generation(&siblings),
-            // Skips lineages whose generation 0 failed, of which a note told in the first phase.
+            // Skips lineages whose generation 0 failed, which was reported in the first phase.
             SweepPhase::Later => run.later_generations(&siblings),
         };
         lineage::all_of(runs.iter().map(|&run| noted(make(run), run.experiment(), observer)))
     }
 }
 
-/// Adds the experiment to an error, and tells of it in a note while the others go on.
+/// Adds the experiment to an error, and reports it in a note at once, because other experiments continue.
 fn noted<T>(
     result: Result<T, RunError>,
     experiment: &Experiment,

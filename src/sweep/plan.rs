@@ -25,8 +25,8 @@ pub struct PlannedGeneration<'a> {
 }
 
 impl<'a> PreparedSweep<'a> {
-    /// The generations of a work unit that do not exist yet, in the order in which they are made. Reuse is foreseen where
-    /// lineages train on natural text alone: it is not known yet which corpora will be equal.
+    /// The generations of a work unit that do not exist yet, in the order in which they are made. Reuse is predicted
+    /// only for generations that train on natural text alone, because it is not known yet which corpora will be equal.
     ///
     /// # Errors
     /// If a mixture takes more synthetic text than there will be.
@@ -60,7 +60,7 @@ impl<'a> PreparedSweep<'a> {
         let experiment = &self.experiments[index];
         let workloads = lineage::workloads(experiment, arm, self.text(index))?;
         let first_of_sharing = experiment.arms.iter().find(|arm| experiment.shares_generation_0(arm));
-        let is_shared = experiment.shares_generation_0(arm) && first_of_sharing != Some(arm);
+        let is_planned_already = experiment.shares_generation_0(arm) && first_of_sharing != Some(arm);
         let inputs = LineageInputs { experiment, prepared: self.text(index), seed: unit.seed, arm };
         let mut parent = None;
         let mut planned = Vec::new();
@@ -71,7 +71,7 @@ impl<'a> PreparedSweep<'a> {
                 inputs.fingerprints(generation, &text, &[], parent.as_ref())
             });
             let belongs = match unit.phase {
-                SweepPhase::First => generation == 0 && !is_shared,
+                SweepPhase::First => generation == 0 && !is_planned_already,
                 SweepPhase::Later => generation > 0,
             };
             if belongs {

@@ -19,7 +19,8 @@ const DRIFT_COLUMNS: [&str; 9] = [
     "decoding_std_err",
 ];
 
-/// An experiment whose arms have no baseline at all has a single row, without an arm; one that has none on record, no row.
+/// The baselines of all experiments. A baseline without curves becomes a single row without an arm. An experiment
+/// without a baseline has no row.
 pub(super) fn table(recorded: &[RunRecord]) -> Table {
     let mut table = Table::new(&DRIFT_COLUMNS);
     for (name, baseline) in

@@ -7,7 +7,7 @@ use serde_json::Map;
 /// The field that has a table of its own.
 const MEASUREMENTS: &str = "measurements";
 
-/// The fields of a record but for its measurements, one level deep: `("training.steps", 120)`.
+/// The fields of a record except its measurements, one level deep: `("training.steps", 120)`.
 pub(super) fn flatten(record: &GenerationRecord) -> Vec<(String, Value)> {
     let record = GenerationRecord { measurements: Vec::new(), ..record.clone() };
     let mut fields = match serde_json::to_value(record) {
@@ -29,7 +29,7 @@ pub(super) fn flatten(record: &GenerationRecord) -> Vec<(String, Value)> {
     flat
 }
 
-/// Puts together again what [`flatten`] took apart.
+/// The inverse of [`flatten`]; the record has no measurements.
 pub(super) fn unflatten(columns: &[String], row: &[Value]) -> Result<GenerationRecord, String> {
     let mut fields = Map::new();
     fields.insert(MEASUREMENTS.to_owned(), serde_json::Value::Array(Vec::new()));

@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-/// The strongest level that compresses at a bearable speed: tables are written once and read often.
+/// The highest level with an acceptable speed: tables are written once and read often.
 const ZSTD_LEVEL: i32 = 19;
 
 /// One value of a table.
@@ -75,7 +75,7 @@ impl Table {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// If the file cannot be read, or is no table such as [`Self::to_parquet`] writes.
+    /// If the file cannot be read, or is not a table as written by [`Self::to_parquet`].
     pub(super) fn read(path: &Path) -> Result<Self, StoreError> {
         let file = disk::at(path, File::open(path))?;
         // The decoders of the parquet crate panic on some damaged files; that must not end the program.
@@ -125,7 +125,7 @@ impl Kind {
     }
 }
 
-/// Writes the next column of `group`: what `convert` makes of `values`, where it is None a missing value.
+/// Writes the next column of `group`: the results of `convert`, with None as a missing value.
 fn write_column<'a, T: DataType, W: std::io::Write + Send>(
     group: &mut SerializedRowGroupWriter<W>,
     values: impl Iterator<Item = &'a Value>,
