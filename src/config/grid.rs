@@ -46,7 +46,7 @@ pub struct Sweep {
     pub experiments: Vec<Experiment>,
 }
 
-/// Largest number of combinations of all axes. Every experiment has a store that stays open.
+/// Largest number of combinations of all axes. It limits the number of stores that are open at the same time.
 const MAX_COMBINATIONS: usize = 500;
 
 /// The experiments of a file; `None` if it has no grid.
@@ -83,7 +83,8 @@ const MIXTURE: &str = "mixture";
 struct Axis {
     /// Path of the setting.
     keys: Vec<String>,
-    /// The setting in names of experiments and arms: its last key, or the whole path if another axis has the same last key.
+    /// Name of the setting in the names of experiments and arms: its last key, or the whole path if another axis has
+    /// the same last key.
     label: String,
     values: Vec<Value>,
 }
@@ -116,7 +117,7 @@ fn axes(grid: &Table, schema: &Json) -> Result<Vec<Axis>, ConfigError> {
     let mut axes = Vec::new();
     collect(grid, &[], schema, &mut axes)?;
     let all: Vec<Vec<String>> = axes.iter().map(|axis: &Axis| axis.keys.clone()).collect();
-    if let Some((_, keys)) = all.iter().enumerate().find(|(place, keys)| all[..*place].contains(keys)) {
+    if let Some((_, keys)) = all.iter().enumerate().find(|(index, keys)| all[..*index].contains(keys)) {
         return Err(setting(format!("grid.{}", keys.join(".")), "is given twice; keep one list"));
     }
     for axis in &mut axes {
@@ -214,7 +215,7 @@ impl Combination<'_> {
         Ok((mixture != Mixture::control()).then_some(table))
     }
 
-    /// The experiment whose values replace those of `file`.
+    /// The experiment of `file` in which the values of this combination replace those of the file.
     fn experiment(
         &self,
         registry: &Registry,

@@ -17,7 +17,7 @@ pub(super) fn apply(table: &mut Table, settings: &[String]) -> Result<(), Config
     Ok(())
 }
 
-/// More keys than any path in an experiment file has, and few enough for every parser.
+/// Largest number of keys in a path: more than any setting has, and few enough for every TOML parser.
 const MAX_DEPTH: usize = 16;
 
 /// Splits a dotted path into its keys, each bare or quoted as in TOML.

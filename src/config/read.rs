@@ -245,7 +245,7 @@ impl Reader<'_> {
         Ok(Settings { model, training, synthesis })
     }
 
-    /// Reads the tables in `above` over those of the experiment, and removes them from `above`.
+    /// Removes the tables of an arm or the writer from `above` and reads them, inheriting from those of the experiment.
     fn overridden(&self, above: &mut Table) -> Result<Settings, SettingError> {
         let Sections { model, training, synthesis } = Sections::take(above)?;
         self.settings(Sections {
@@ -343,7 +343,8 @@ fn check_chained(arm: &Arm, writer: &WriterSettings) -> Result<(), ReadError> {
     Err(ReadError { scope: Scope::Arm(arm.name.clone()), error })
 }
 
-/// At most what the arm with the shortest corpus writes, so that all arms are measured on the same number of tokens.
+/// Number of synthetic tokens to measure: at most what the arm with the shortest corpus writes, so that all arms are
+/// measured on the same number of tokens.
 fn measured_tokens(given: Option<Tokens>, arms: &[Arm]) -> Result<Tokens, SettingError> {
     let written = arms.iter().map(|arm| arm.synthesis.tokens).min().unwrap_or_default();
     match given {

@@ -46,7 +46,7 @@ enum Compression {
     Zstandard,
 }
 
-const KNOWN: &str = ".txt, .jsonl and .json (also with .gz or .zst after it), .parquet";
+const KNOWN: &str = ".txt, .jsonl and .json (each may be followed by .gz or .zst), and .parquet";
 
 fn documents_of(path: &Path, files: &TextFiles) -> Result<Vec<String>, CorpusError> {
     let (format, compression) = format_of(path)?;

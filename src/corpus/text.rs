@@ -1,4 +1,4 @@
-//! From the bytes of a plain text file to its text.
+//! Decodes plain text files.
 
 use super::CorpusError;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 /// The text of a plain text file, without its byte order mark and with every line end as `\n`: `\r\n`, `\r`, NEL (U+0085)
 /// and LINE SEPARATOR (U+2028). PARAGRAPH SEPARATOR (U+2029) becomes a blank line (Unicode, section 5.8).
 ///
-/// Whatever reads plain text for a model goes through this function, so that the same file gives the same tokens.
+/// All plain text for models is decoded by this function, so that the same file always gives the same tokens.
 ///
 /// # Errors
 /// If the bytes are not UTF-8. `path` is for the message.
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_end_becomes_a_newline_and_the_byte_order_mark_goes() {
+    fn every_line_end_becomes_a_newline_and_the_byte_order_mark_is_removed() {
         assert_eq!(
             plain("\u{FEFF}one\r\ntwo\rthree\u{2028}four\u{85}five\n"),
             "one\ntwo\nthree\nfour\nfive\n"

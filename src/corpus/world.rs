@@ -29,7 +29,7 @@ use super::WorldSettings;
 use crate::seed::{SHARED, Stream, StreamKey, streams};
 use facts::Facts;
 use grammar::Nonterminal;
-use lexicon::{Coiner, Lexicon, capitalised};
+use lexicon::{Lexicon, WordGenerator, capitalised};
 use rand::Rng;
 
 mod facts;
@@ -67,9 +67,9 @@ impl World {
     pub fn new(config: &WorldSettings) -> Self {
         let key = StreamKey::new(config.seed, SHARED, 0, streams::WORLD_LEXICON);
         let reserved = grammar::function_words().into_iter().chain(facts::RELATIONS).chain(["of"]);
-        let mut coiner = Coiner::new(key.stream(0), reserved);
-        let lexicon = Lexicon::new(&mut coiner, config.nouns, config.zipf_exponent);
-        let known = Facts::new(config, &mut coiner, &mut key.at(streams::WORLD_FACTS).stream(0));
+        let mut generator = WordGenerator::new(key.stream(0), reserved);
+        let lexicon = Lexicon::new(&mut generator, config.nouns, config.zipf_exponent);
+        let known = Facts::new(config, &mut generator, &mut key.at(streams::WORLD_FACTS).stream(0));
         Self {
             lexicon,
             facts: known.list(),

@@ -162,12 +162,10 @@ pub(super) fn normalize(value: &mut Value, schema: &Json) {
     }
 }
 
-/// Every whole number below this one is exact as a float.
+/// 2^53: below it, an f64 represents every integer exactly and only one integer rounds to each value.
 const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
 
 fn normalize_one(value: &mut Value, schema: &Json) {
-    /// 2^53: below it, an f64 represents every integer exactly and only one integer rounds to each value.
-    const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
     if let Value::Float(number) = *value
         && number.fract() == 0.0
         && number.abs() < LARGEST_EXACT

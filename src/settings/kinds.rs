@@ -12,7 +12,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use toml::{Table, Value};
 
-/// A trait, as a trait object, whose implementations an experiment file chooses by name.
+/// Implemented by trait objects (`dyn Trait`). An experiment file chooses implementations of the trait by name.
 pub trait Registered {
     /// Other settings that are needed to fill in defaults and to check the chosen kind.
     type Context<'a>;

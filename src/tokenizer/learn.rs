@@ -4,8 +4,9 @@
 //! is merged into a new token, repeatedly. Among equally frequent pairs the one with smaller ids is merged first. Pair
 //! counts are updated after every merge, so the work of a merge is proportional to the text it changes.
 //!
-//! Why not the trainer of the `tokenizers` crate: when two merges are tied, its result may depend on the iteration order of
-//! a randomly seeded hash map. On text without such ties both give the same merges; a test compares them.
+//! The trainer of the `tokenizers` crate is not used, because its result may depend on the iteration order of a
+//! randomly seeded hash map if two merges are tied. On text without such ties both give the same merges; a test
+//! compares them.
 
 use rayon::prelude::*;
 use std::cmp::Reverse;
@@ -157,19 +158,19 @@ impl BpeLearner {
             self.tokens.push(name);
         }
         let occurrences = self.pairs.remove(&pair).unwrap_or_default();
-        let mut risen = BTreeSet::new();
+        let mut increased = BTreeSet::new();
         for index in occurrences.words {
-            self.merge_in_word(index, pair, new, &mut risen);
+            self.merge_in_word(index, pair, new, &mut increased);
         }
         self.pairs.remove(&pair);
-        for pair in risen {
+        for pair in increased {
             if let Some(found) = self.pairs.get(&pair) {
                 self.queue.push((found.count, Reverse(pair)));
             }
         }
     }
 
-    fn merge_in_word(&mut self, index: u32, pair: TokenPair, new: u32, risen: &mut BTreeSet<TokenPair>) {
+    fn merge_in_word(&mut self, index: u32, pair: TokenPair, new: u32, increased: &mut BTreeSet<TokenPair>) {
         let word = &mut self.words[index as usize];
         let old = std::mem::take(&mut word.tokens);
         let mut kept: Vec<u32> = Vec::with_capacity(old.len());
@@ -184,14 +185,14 @@ impl BpeLearner {
                 kept.last().map(|&before| ((before, pair.0), (before, new))),
                 old.get(at + 2).map(|&after| ((pair.1, after), (new, after))),
             ];
-            for (gone, come) in neighbours.into_iter().flatten() {
-                if let Some(found) = self.pairs.get_mut(&gone) {
+            for (removed, added) in neighbours.into_iter().flatten() {
+                if let Some(found) = self.pairs.get_mut(&removed) {
                     found.count -= word.count;
                 }
-                let found = self.pairs.entry(come).or_default();
+                let found = self.pairs.entry(added).or_default();
                 found.count += word.count;
                 push_distinct(&mut found.words, index);
-                risen.insert(come);
+                increased.insert(added);
             }
             kept.push(new);
             at += 2;

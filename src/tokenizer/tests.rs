@@ -13,13 +13,14 @@ fn learnt() -> Tokenizer {
 }
 
 /// "aaab bab": ByteLevel words `aaab`, `Ġbab`; with three copies of the text each counts 3. Pairs: aa 6, ab 6, ba 3,
-/// Ġb 3. Ties go by the smaller ids, and a < b, so `aa` is first; then a pair of `aa` in `aa ab`.
+/// Ġb 3. Of tied pairs the one with smaller ids is merged first: `aa`.
 #[test]
 fn the_first_merges_match_a_count_by_hand() {
     let texts = vec!["aaab bab".to_owned(); 3];
     let tokenizer = Tokenizer::learn(&texts, 259).expect("a large enough vocabulary");
     assert_eq!(tokenizer.inner.id_to_token(257).as_deref(), Some("aa"));
-    // Left: aa a b ×3 and Ġ b a b ×3: (a, b) 6 is now the most frequent.
+    // The words are now `aa a b` and `Ġ b a b`, three times each, so (a, b) with a count of 6 is the most frequent
+    // pair.
     assert_eq!(tokenizer.inner.id_to_token(258).as_deref(), Some("ab"));
     assert_eq!(tokenizer.vocab_size(), 259);
 }

@@ -1,4 +1,4 @@
-//! Tables and figures of the documents, made from the studies in `generations/reference/`.
+//! Generates the tables and figures of the documents from the studies in `generations/reference/`.
 //!
 //! A marker in a document names the block that follows it; all text between the marker and its end is replaced:
 //!
@@ -47,7 +47,7 @@ pub fn check(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A file and what should be in it.
+/// A file and the content that it should have.
 struct Generated {
     path: PathBuf,
     content: String,

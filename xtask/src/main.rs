@@ -1,5 +1,6 @@
-//! Chores of the repository. `cargo xtask docs` fills in the tables and figures of the documents from
-//! `generations/reference/`, and writes `docs/SETTINGS.md` and `configs/schema.json` from the structs of settings; `cargo xtask docs --check` fails if something is not current.
+//! Maintenance tasks of the repository. `cargo xtask docs` fills in the tables and figures of the documents from
+//! `generations/reference/`, and writes `docs/SETTINGS.md` and `configs/schema.json` from the settings structs.
+//! `cargo xtask docs --check` fails if any of these files is out of date.
 
 mod docs;
 mod settings;

@@ -1,4 +1,4 @@
-//! `docs/SETTINGS.md` and `configs/schema.json`, made from the structs that experiment files are read into.
+//! Generates `docs/SETTINGS.md` and `configs/schema.json` from the structs that experiment files are read into.
 
 use anyhow::{Context, Result, bail};
 use genloss::{config::Registry, units::Tokens};
@@ -60,10 +60,10 @@ fn markdown(schema: &Json) -> String {
     let selection = &schema["properties"]["synthesis"]["properties"]["selection"];
     section(&mut page, "`[synthesis.selection]`", "", selection);
     let arm = &schema["properties"]["arm"]["items"];
-    let note = "An arm may also have the tables `model`, `training` and `synthesis`, whose keys override those of the file. One that \
-        turns to another kind of model, method or decoder leaves behind the settings of the file's. Another `width` leaves \
-        `ffn` behind, `tokens` or `epochs` replaces both, `init` leaves `base` behind, and a `selection` replaces that of the \
-        file as a whole.";
+    let note = "An arm may also have the tables `model`, `training` and `synthesis`, whose keys override those of the file. \
+        An arm that chooses another kind of model, method or decoder does not inherit the settings of the kind that \
+        the file chooses. Nor does an arm inherit `ffn` if it has another `width`, `tokens` or `epochs` if it sets \
+        one of the two, or `base` if it sets `init`. A `selection` replaces that of the file as a whole.";
     section(&mut page, "`[[arm]]`", note, arm);
     let mixture = &arm["properties"]["mixture"];
     let names = &mixture["anyOf"][0]["oneOf"];
@@ -111,7 +111,7 @@ fn rows(page: &mut String, schema: &Json) {
     }
 }
 
-/// What a value may be, in words.
+/// The allowed values, in words.
 fn value(property: &Json) -> String {
     if let Some(alternatives) = property["anyOf"].as_array() {
         return alternatives.iter().map(value).collect::<Vec<_>>().join(" or ");
@@ -160,7 +160,7 @@ fn grouped(number: f64) -> String {
     }
 }
 
-/// The names that a value may be, with what each means.
+/// The allowed names, each with its meaning.
 fn choices(property: &Json) -> String {
     let described = |one: &Json| {
         let description = text(&one["description"]);

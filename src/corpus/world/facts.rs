@@ -4,7 +4,7 @@
 //! divided by mass, not by number: the tail facts together account for 1 % of the *statements* of facts, and they are many.
 //! Model collapse loses them first.
 
-use super::lexicon::Coiner;
+use super::lexicon::WordGenerator;
 use super::ranked::{ZipfRanks, entropy};
 use crate::corpus::WorldSettings;
 use crate::rarity::Rarity;
@@ -19,8 +19,8 @@ pub(super) const RELATIONS: [&str; 8] =
 /// τ: probability that a later fact of a document is about the entity of its first fact.
 const TOPICALITY: f64 = 0.5;
 
-/// Mean number of entities with the same value of a relation. A guess is right with a probability of this divided by the
-/// number of entities.
+/// Mean number of entities with the same value of a relation. The probability that a guess is right is this
+/// number divided by the number of entities.
 const ENTITIES_PER_VALUE: usize = 5;
 
 /// Minimum number of values of a relation.
@@ -53,16 +53,16 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn new(config: &WorldSettings, coiner: &mut Coiner, rng: &mut Stream) -> Self {
+    pub(super) fn new(config: &WorldSettings, generator: &mut WordGenerator, rng: &mut Stream) -> Self {
         let named = RELATIONS.iter().map(|&name| name.to_owned()).take(config.relations);
         let mut relations: Vec<String> = named.collect();
         while relations.len() < config.relations {
-            relations.push(coiner.word(2, ""));
+            relations.push(generator.word(2, ""));
         }
-        let entities: Vec<String> = (0..config.entities).map(|_| coiner.name()).collect();
+        let entities: Vec<String> = (0..config.entities).map(|_| generator.name()).collect();
         let choices = config.entities.div_ceil(ENTITIES_PER_VALUE).max(MIN_VALUES);
         let mut values_of_a_relation = |_: &String| -> Vec<String> {
-            let known: Vec<String> = (0..choices).map(|_| coiner.name()).collect();
+            let known: Vec<String> = (0..choices).map(|_| generator.name()).collect();
             (0..config.entities).map(|_| known[rng.random_range(0..choices)].clone()).collect()
         };
         let values = relations.iter().map(&mut values_of_a_relation).collect();

@@ -62,12 +62,12 @@ impl WordClass {
 }
 
 /// Generates words and never repeats one.
-pub(super) struct Coiner {
+pub(super) struct WordGenerator {
     rng: Stream,
     taken: BTreeSet<String>,
 }
 
-impl Coiner {
+impl WordGenerator {
     /// A generator that avoids the words in `reserved`.
     pub(super) fn new<'a>(rng: Stream, reserved: impl IntoIterator<Item = &'a str>) -> Self {
         Self { rng, taken: reserved.into_iter().map(str::to_owned).collect() }
@@ -124,13 +124,13 @@ pub(super) struct Lexicon {
 }
 
 impl Lexicon {
-    pub(super) fn new(coiner: &mut Coiner, nouns: usize, exponent: f64) -> Self {
+    pub(super) fn new(generator: &mut WordGenerator, nouns: usize, exponent: f64) -> Self {
         let mut vocabularies = BTreeMap::new();
         let mut ranks = BTreeMap::new();
         for class in WordClass::ALL {
             let size = class.size(nouns);
             let words: Vec<String> =
-                (0..size).map(|rank| coiner.word(syllables(rank, size), class.ending())).collect();
+                (0..size).map(|rank| generator.word(syllables(rank, size), class.ending())).collect();
             ranks.extend(words.iter().enumerate().map(|(rank, word)| (word.clone(), (class, rank))));
             vocabularies.insert(class, Vocabulary { words, frequencies: ZipfRanks::new(size, exponent) });
         }
@@ -163,8 +163,8 @@ mod tests {
 
     #[test]
     fn every_word_has_one_class_and_begins_with_a_consonant() {
-        let mut coiner = Coiner::new(StreamKey::new(1, "", 0, "test").stream(0), ["the"]);
-        let lexicon = Lexicon::new(&mut coiner, 3000, 1.0);
+        let mut generator = WordGenerator::new(StreamKey::new(1, "", 0, "test").stream(0), ["the"]);
+        let lexicon = Lexicon::new(&mut generator, 3000, 1.0);
         let mut words = 0;
         for class in WordClass::ALL {
             for (rank, word) in lexicon.class(class).words.iter().enumerate() {

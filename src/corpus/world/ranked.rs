@@ -6,7 +6,7 @@
 use crate::seed::Stream;
 use rand::Rng;
 
-/// q.
+/// The shift q.
 const SHIFT: f64 = 2.7;
 
 /// A Zipf–Mandelbrot distribution over the ranks 0, 1, …, the most probable first.

@@ -73,9 +73,10 @@ fn the_probabilities_of_all_sentences_sum_to_1() {
     assert!((sum - 1.0).abs() < 1e-9, "{sum}");
 }
 
-/// All documents of up to three sentences, from four facts and one sentence of the grammar that represents all of them: its
-/// probability is a factor of the document's for each occurrence, and the probabilities of all sentences of the grammar
-/// sum to 1, so dividing by the factor sums over all documents.
+/// Enumerates all documents of up to three sentences, each of which is one of four facts or a single grammar sentence
+/// that stands for all grammar sentences. Each occurrence of that sentence multiplies the probability of a document by
+/// the probability of the sentence. The probabilities of all grammar sentences sum to 1, so without these factors the
+/// sum is over all documents.
 #[test]
 fn the_probabilities_of_all_documents_sum_to_1() {
     let mut world = World::new(&config(1, 2, 2));

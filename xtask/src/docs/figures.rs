@@ -21,8 +21,8 @@ impl Figures {
 
     /// The image in Markdown, for `document`.
     pub fn image(&mut self, text: &str, document: &Path, studies: &Studies) -> Result<String> {
-        let (place, alt) = text.split_once('|').context("no alternative text after |")?;
-        let (study, name) = place.trim().split_once('/').context("not STUDY/NAME")?;
+        let (source, alt) = text.split_once('|').context("no alternative text after |")?;
+        let (study, name) = source.trim().split_once('/').context("not STUDY/NAME")?;
         let path = self.folder.join(study).join(format!("{name}.svg"));
         let link = relative(&path, document);
         let (svg, command) = draw(study, name, studies)?;
@@ -36,7 +36,7 @@ impl Figures {
     }
 }
 
-/// The SVG, and the command that draws it: of a single experiment its report, of a sweep its fit.
+/// The SVG and the command that draws it: `genloss report` for a study of one experiment, `genloss fit` for several.
 fn draw(study: &str, name: &str, studies: &Studies) -> Result<(String, String)> {
     let recorded = studies.all(study)?;
     let (svg, command) = match &recorded[..] {
@@ -47,7 +47,7 @@ fn draw(study: &str, name: &str, studies: &Studies) -> Result<(String, String)> 
         }
         _ => (report::fit_figure(&*studies.fit(study)?, name), "fit"),
     };
-    let svg = svg.with_context(|| format!("genloss {command} draws no figure {name:?} of {study}"))?;
+    let svg = svg.with_context(|| format!("genloss {command} draws no figure {name:?} for {study}"))?;
     Ok((svg, format!("genloss {command} generations/reference/{study} --out DIR")))
 }
 

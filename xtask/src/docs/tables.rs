@@ -4,10 +4,10 @@
 //! |---|---|
 //! | `effects STUDY \| COLUMN: heading \| …` | a row per arm: its differences from the control, mean over seeds [95 % interval] |
 //! | `ladder STUDY METRIC \| ARM@GENERATION: label \| …` | a mean in each row, and the difference from the row above |
-//! | `blends STUDY: heading \| STUDY: heading …` | losses of the largest models of a sweep that saw most, by training text |
+//! | `blends STUDY: heading \| STUDY: heading …` | losses by training text, of the largest models of a sweep that saw the most tokens |
 //! | `laws STUDY`, `shares STUDY`, `speed-ups STUDY` | what `genloss fit` prints |
 //!
-//! A COLUMN is `verdict`, `cost` (tokens written for each that selection kept) or a [`Quantity`]. A value is
+//! A COLUMN is `verdict`, `cost` (tokens written per token that selection kept) or a [`Quantity`]. A value is
 //! `contrast STUDY ARM OTHER QUANTITY` or `mean STUDY ARM QUANTITY`.
 
 use super::statistics::{mean, mean_with_interval};
@@ -52,7 +52,8 @@ pub fn value(text: &str, studies: &Studies) -> Result<String> {
     }
 }
 
-/// A metric at a generation (`heldout_loss@3`), at the last one (`heldout_loss`), or what it grew by (`heldout_loss@5-3`).
+/// A metric at a generation (`heldout_loss@3`), at the last one (`heldout_loss`), or its increase between
+/// two generations (`heldout_loss@5-3` is generation 5 minus 3).
 #[derive(Clone, Debug)]
 struct Quantity {
     metric: String,
@@ -132,7 +133,8 @@ fn verdict_of(comparison: &ArmComparison) -> String {
     }
 }
 
-/// "5.97 (1.37 to 21.28)": tokens written for each that selection kept, over the corpora that were trained on.
+/// "5.97 (1.37 to 21.28)": tokens written per token that selection kept: mean, least and most over the corpora that
+/// were trained on.
 fn cost(recorded: &RunRecord, arm: &str) -> String {
     let lineages = recorded.lineages.iter().filter(|lineage| lineage.arm == arm);
     let corpora = lineages.flat_map(|lineage| &lineage.generations[..recorded.experiment.generations]);
@@ -151,14 +153,14 @@ fn ladder(study: &str, recorded: &RunRecord, metric: &str, rungs: &[&str]) -> Re
     let mut rows = Vec::new();
     let mut above: Option<Vec<f64>> = None;
     for rung in rungs {
-        let (place, label) = labelled(rung);
-        let (arm, generation) = place.split_once('@').context("not ARM@GENERATION")?;
+        let (spec, label) = labelled(rung);
+        let (arm, generation) = spec.split_once('@').context("not ARM@GENERATION")?;
         let values = Quantity::parse(&format!("{metric}@{generation}"), recorded)?.values(recorded, arm)?;
         let more = match &above {
             None => String::new(),
             Some(above) => mean_with_interval(&differences(&values, above))?,
         };
-        rows.push(vec![if place == label { arm } else { label }.to_owned(), mean(&values), more]);
+        rows.push(vec![if spec == label { arm } else { label }.to_owned(), mean(&values), more]);
         above = Some(values);
     }
     let catalogue = recorded.catalogue();
@@ -197,7 +199,8 @@ fn blends(columns: &[&str], studies: &Studies) -> Result<String> {
     Ok(markdown(&header, &rows, &commands.join("`, `")))
 }
 
-/// The loss of natural text, then differences from it by blend, in the largest models that saw most.
+/// The loss after training on natural text, then the difference from it for each blend, of the largest models that saw
+/// the most tokens.
 fn blends_of(recorded: &[RunRecord]) -> Result<Vec<(String, [String; 2])>> {
     let largest = recorded.iter().map(size_and_tokens).max().context("an empty study")?;
     let mut rows = Vec::new();
@@ -260,7 +263,7 @@ fn fitted(study: &str, topic: FitTopic, studies: &Studies) -> Result<String> {
     Ok(texts.join("\n"))
 }
 
-/// `spec: heading`; without a heading the specification stands for itself.
+/// Splits `spec: heading`; without a heading, the specification is its own heading.
 fn labelled(text: &str) -> (&str, &str) {
     text.split_once(": ").map_or((text, text), |(spec, heading)| (spec.trim(), heading.trim()))
 }
