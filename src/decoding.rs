@@ -1,10 +1,12 @@
 //! Decoding: how a model's predictions become a document.
 //!
 //! A prediction is a row of logits, one for each token of the vocabulary. Most decoders work **token by token**: a
-//! [`Sampler`] chooses the next token from one prediction, in the order of the fields of [`SamplingSettings`]:
+//! [`Sampler`] chooses the next token from one prediction. It applies the following steps, which are the fields of
+//! [`SamplingSettings`]:
 //!
 //! 1. *repetition penalty* θ: the logit of every token already in the document is divided by θ if it is positive and
-//!    multiplied by θ if it is negative (Keskar et al. 2019, CTRL, section 4.1), once, however often the token occurs;
+//!    multiplied by θ if it is negative (Keskar et al. 2019, CTRL, section 4.1); only once if the token occurs
+//!    repeatedly;
 //! 2. *greedy*: if set, chooses the token with the largest logit and skips the remaining steps;
 //! 3. *temperature* τ: logits are divided by τ, so probabilities become p^(1/τ), renormalised;
 //! 4. *top-k*: keeps the k most probable tokens;
@@ -14,9 +16,9 @@
 //!    −ln p is nearest to the entropy (locally typical sampling, Meister et al. 2023). This may drop the most probable
 //!    token.
 //!
-//! Each truncation works on the renormalised distribution that the previous one left; the entropy in typical-p is that of
-//! this distribution. Ties are broken by the lower token id, so the result is deterministic. A token whose logit is NaN
-//! or −∞ is impossible; if all tokens are impossible, they become equally likely.
+//! Each truncation works on the renormalised result of the previous one, from which typical-p also computes the
+//! entropy. Ties are broken by the lower token id, so the result is deterministic. A token whose logit is NaN or −∞ is
+//! impossible; if all tokens are impossible, they become equally likely.
 //!
 //! Every token consumes exactly one uniform number from its stream, even under greedy decoding. The streams of two
 //! decoders therefore stay aligned, and a comparison between them uses common random numbers.
@@ -64,11 +66,11 @@ pub struct Sampler {
     candidates: Candidates,
 }
 
-/// Consecutive tokens per block sum. Balances the search for a block against the search inside it.
+/// Tokens per block sum. A draw first finds the block, then searches in it; this size balances the two searches.
 const BLOCK: usize = 64;
 
 impl Sampler {
-    /// A sampler that can be used for any number of documents.
+    /// Creates a sampler, which can be used for any number of documents.
     #[must_use]
     pub fn new(decoding: &SamplingSettings) -> Self {
         Self {
@@ -192,7 +194,7 @@ impl Sampler {
         }
     }
 
-    /// The token at which the cumulative weights pass the fraction `uniform` of their total.
+    /// The first token at which the cumulative weight exceeds the fraction `uniform` of the total.
     fn pick(&self, weights: &[f32], uniform: f64) -> TokenId {
         let total: f64 = self.block_sums.iter().map(|&sum| f64::from(sum)).sum();
         let mut left = uniform * total;
@@ -212,7 +214,7 @@ impl Sampler {
     }
 }
 
-/// The last position with a positive weight for which the weights before it sum to at most `left`.
+/// The last position that has a positive weight and whose preceding weights sum to at most `left`.
 fn position_at(weights: &[f32], mut left: f64) -> usize {
     let mut chosen = 0;
     for (position, &weight) in weights.iter().enumerate() {
@@ -227,14 +229,14 @@ fn position_at(weights: &[f32], mut left: f64) -> usize {
     chosen
 }
 
-/// The token with the largest logit; the lowest id of equals, and 0 if no token is possible.
+/// The token with the largest logit, or the lowest id if several are equal; 0 if no token is possible.
 fn most_probable(logits: &[f32]) -> TokenId {
     let largest = exp::maximum(logits);
     logits.iter().position(|&logit| logit == largest).unwrap_or(0) as TokenId
 }
 
-/// The largest logit, always finite. If it is infinite, rewrites `logits` so that it is 0: tokens at +∞ share all of the
-/// probability, and if all tokens are impossible they become equally likely.
+/// The largest logit, always finite. If the largest of `logits` is infinite, they are rewritten and 0 is returned:
+/// tokens at +∞ then share all of the probability, and if all tokens were impossible, they are equally likely.
 fn possible_maximum(logits: &mut [f32]) -> f32 {
     let largest = exp::maximum(logits);
     if largest.is_finite() {
@@ -246,8 +248,8 @@ fn possible_maximum(logits: &mut [f32]) -> f32 {
     0.0
 }
 
-/// The `k` most probable tokens, most probable first, with the natural logarithms of their probabilities. Fewer if fewer
-/// are possible. Rewrites `logits` if the largest is infinite.
+/// The `k` most probable tokens, most probable first, with the natural logarithms of their probabilities. Returns fewer
+/// if fewer tokens are possible. Rewrites `logits` if the largest of them is infinite.
 fn best(logits: &mut [f32], k: usize) -> Vec<(TokenId, f64)> {
     let largest = f64::from(possible_maximum(logits));
     let finite = |logit: f32| Some(f64::from(logit)).filter(|logit| logit.is_finite());
@@ -257,7 +259,8 @@ fn best(logits: &mut [f32], k: usize) -> Vec<(TokenId, f64)> {
     ids.filter_map(|id| Some((id, finite(logits[id as usize])? - log_total))).collect()
 }
 
-/// Factor for the logits: exactly 1 at temperature 1, and at most `f32::MAX`, where only the largest logit matters.
+/// The factor by which logits are multiplied: exactly 1 at temperature 1, and at most `f32::MAX`, which leaves only the
+/// largest logit.
 fn inverse_temperature(decoding: &SamplingSettings) -> f32 {
     ((1.0 / decoding.temperature) as f32).min(f32::MAX)
 }

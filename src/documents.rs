@@ -42,7 +42,7 @@ impl Documents {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no documents.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
@@ -54,7 +54,7 @@ impl Documents {
         Tokens(self.ids.len() as u64)
     }
 
-    /// Document `index`. Panics if there is none, like a slice.
+    /// The tokens of document `index`. Panics if `index` is out of range.
     #[must_use]
     pub fn get(&self, index: usize) -> &[TokenId] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
@@ -79,8 +79,7 @@ impl Documents {
         &self.ids
     }
 
-    /// The first documents with `budget` tokens in all, the last of them cut if necessary. Fewer tokens only if there are
-    /// no more.
+    /// The first `budget` tokens, or all if there are fewer. The last document is cut if necessary.
     #[must_use]
     pub fn prefix(&self, budget: Tokens) -> Self {
         let mut kept = Self::new();
@@ -107,7 +106,8 @@ impl<'a> FromIterator<&'a [TokenId]> for Documents {
     }
 }
 
-/// A 64-bit hash of a short token sequence: each token is added, and the sum mixed by SplitMix64 (Steele et al. 2014).
+/// A 64-bit hash of a short token sequence. Each token is added to the hash so far, and the sum is mixed by SplitMix64
+/// (Steele et al. 2014).
 #[must_use]
 pub fn hash(tokens: &[TokenId]) -> u64 {
     tokens.iter().fold(0, |hash: u64, &token| mix(hash.wrapping_add(u64::from(token) + 1)))

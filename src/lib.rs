@@ -4,7 +4,7 @@
 //! have it write a corpus, train the next generation on a mixture of natural and synthetic text, and measure what is lost
 //! against a control that never trains on synthetic text.
 //!
-//! The whole loop, in a folder of its own:
+//! An example of the whole loop:
 //!
 //! ```
 //! use genloss::{config, lineage, measure::Metrics, progress::Silent, store, verdict};
@@ -27,8 +27,8 @@
 //! // Natural text is read, split and tokenized. Bad input is found here, before anything is written.
 //! let prepared = lineage::prepare(&experiment)?;
 //!
-//! // Train, write, mix, train again: every generation is committed to the folder when it is complete, and a run that was
-//! // interrupted continues from there.
+//! // Train, write, mix, train again. Every generation is committed to the folder when it is complete, and an interrupted
+//! // run resumes after the last committed generation.
 //! let context = lineage::RunContext {
 //!     device: &candle_core::Device::Cpu,
 //!     observer: &Silent,
@@ -39,7 +39,7 @@
 //! let folder = tempfile::tempdir()?;
 //! lineage::run(&experiment, &prepared, folder.path(), &context)?;
 //!
-//! // What was measured, and a verdict on every arm.
+//! // Read the measurements, and compute a verdict on every arm.
 //! let record = store::read(folder.path())?;
 //! let last = &record.lineages.last().expect("there are lineages").generations[2];
 //! assert!(last.value("heldout_loss").is_some_and(|nats_per_token| nats_per_token > 0.0));
@@ -49,12 +49,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Four parts are open to programs that use the crate: kinds of model ([`training::ModelKind`]), ways of writing
+//! Programs that use the crate can add kinds of model ([`training::ModelKind`]), synthesis methods
 //! ([`synthesis::SynthesisMethod`]), selection rules ([`selection::SelectionRule`]) and metrics ([`measure::Metric`]);
-//! `examples/extend.rs` adds a way of writing and a metric. An experiment file is described by [`config`], and how each
-//! number is made by `docs/METHODOLOGY.md`.
+//! `examples/extend.rs` adds a synthesis method and a metric. The module [`config`] describes the experiment file, and
+//! `docs/METHODOLOGY.md` how each number is computed.
 //!
-//! The modules are in reading order; each may use those above it, never those below.
+//! The modules are listed in reading order. A module may use those above it, but not those below it.
 
 #![forbid(unsafe_code)]
 
@@ -68,7 +68,7 @@ pub mod settings;
 pub mod stage;
 pub mod units;
 
-// The loop's parts, in the order of the data's way.
+// The parts of the loop, in the order in which data passes through them.
 pub mod corpus;
 pub mod tokenizer;
 pub mod mixture;

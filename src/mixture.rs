@@ -11,14 +11,14 @@
 //! | growing | f·(N + g·S) | the rest of N + g·S |
 //!
 //! tokens, rounded to the nearest token. The totals are exact: the last document of each kind is cut to fit, and a cut
-//! document does not end in an end-of-text token. A growing budget is as large as the corpus of a lineage that
-//! accumulates. If such a mixture draws on the latest corpus alone, that generation writes as much as is needed, which
-//! is more than S.
+//! document does not end in an end-of-text token. A growing budget equals the size of all text of a lineage that
+//! accumulates. If a mixture with a growing budget draws on the latest corpus alone, the previous generation writes as
+//! much as this mixture needs, which can be more than S.
 //!
 //! With `"proportional"`, f is the natural share of the available text: N/(N + S) if the mixture draws on the latest
 //! corpus under a budget that does not grow, else N/(N + g·S). Under a growing budget all available text is used. Under
-//! a constant budget documents are drawn uniformly without replacement from natural and synthetic text together (Kazdan
-//! et al. 2024), so the actual split is random and f only its expectation.
+//! a constant budget, documents are drawn uniformly without replacement from natural and synthetic text together
+//! (Kazdan et al. 2024), so the actual split is random and f is its expectation.
 //!
 //! *Fixed* natural documents are a prefix of the seed's document order, the same prefix that generation 0 trains on.
 //! *Fresh* ones follow the last document that an earlier generation of the lineage used.
@@ -42,7 +42,7 @@ use crate::seed::Stream;
 use crate::units::Tokens;
 use rand::seq::SliceRandom;
 
-/// The leading `tokens` of a document.
+/// The first `tokens` tokens of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Excerpt {
     /// Index of the document in its corpus.
@@ -88,15 +88,15 @@ pub struct TokenSplit {
 pub struct DocumentPool<'a> {
     /// Length in tokens of every natural document, in the seed's document order.
     pub natural: &'a [usize],
-    /// Lengths in tokens of the synthetic documents of each generation 0..g. Generations that the mixture does not draw
-    /// on (see [`source_generations`]) may be left empty.
+    /// Length in tokens of every synthetic document, one list for each generation 0..g. The list may be empty for a
+    /// generation that the mixture does not draw on (see [`source_generations`]).
     pub synthetic: &'a [Vec<usize>],
 }
 
 /// There is not enough text for a mixture.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MixtureError {
-    /// The train split is too small.
+    /// The train split has too little text.
     #[error(
         "generation {generation} needs {wanted} tokens of natural text after the first {offset}, but the train split ends at {available}; lower corpus.train_tokens or the natural fraction, add text, or lower corpus.heldout_share and corpus.reference_share"
     )]
@@ -110,7 +110,7 @@ pub enum MixtureError {
         /// Tokens in the whole train split.
         available: Tokens,
     },
-    /// Earlier generations write too little.
+    /// Earlier generations write too little text.
     #[error(
         "generation {generation} needs {wanted} tokens of synthetic text, but earlier generations provide {available}; raise synthesis.tokens or the natural fraction"
     )]
@@ -188,8 +188,8 @@ pub fn natural_reach(mixture: &Mixture, generations: usize, budget: Tokens, writ
     }
 }
 
-/// Checks that a seed has enough natural text for every generation of a lineage. `natural` are the lengths of its
-/// documents, in the seed's document order.
+/// Checks that a seed has enough natural text for every generation of a lineage. `natural` has the length in tokens of
+/// every natural document, in the seed's document order.
 ///
 /// # Errors
 /// If there is not enough natural text for a generation.
@@ -208,8 +208,9 @@ pub fn check_natural(
     Ok(())
 }
 
-/// Chooses the documents that generation `generation` trains on. A corpus that is larger than this lineage needs, because
-/// other arms share it, is used up to the needed size. `stream` is used only for random draws.
+/// Chooses the documents that generation `generation` trains on. A corpus can be larger than this lineage needs,
+/// because other arms share it; then only its beginning is used. `stream` is the source of random numbers, if any are
+/// needed.
 ///
 /// # Errors
 /// If there is not enough natural or synthetic text.
@@ -336,7 +337,7 @@ fn natural_prefix(
     })
 }
 
-/// Excerpts of the first `each` tokens of every corpus in `sources`, with the generation that wrote it.
+/// The documents in the first `each` tokens of every corpus in `sources`, each with the generation that wrote it.
 fn synthetic_pool(
     sources: std::ops::Range<usize>,
     generation: usize,
@@ -353,7 +354,7 @@ fn synthetic_pool(
     Ok(documents)
 }
 
-/// Takes `wanted` tokens: from the start of the latest corpus, or from all corpora in random order.
+/// Takes `wanted` tokens, either from the start of the latest corpus or from all corpora in random order.
 fn take_synthetic(
     mixture: &Mixture,
     generation: usize,

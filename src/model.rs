@@ -1,8 +1,8 @@
-//! Language models: the trait that the loop uses, its implementations, and how models are read from folders.
+//! Language models: the trait that the loop uses, its implementations, and reading of models from folders.
 //!
-//! There are two implementations: [`transformer`], a small Llama on candle, and [`ngram`], interpolated Kneser–Ney. A new
-//! one implements [`LanguageModel`] in its own module, and is one line in [`FOLDER_FORMATS`].
-//! [`ngram`] has an example of a model that is trained and asked for predictions.
+//! There are two implementations: [`transformer`], a small Llama on candle, and [`ngram`], interpolated Kneser–Ney. To
+//! add one, implement [`LanguageModel`] in a new module and list its folder format in [`FOLDER_FORMATS`]. [`ngram`] has
+//! an example that trains a model and computes predictions.
 
 use crate::decoding::{DecodingStrategy, SamplingSettings};
 use crate::documents::{Documents, TokenId};
@@ -26,16 +26,16 @@ pub use settings::{NgramSettings, TransformerSettings};
 
 /// A model that scores documents and writes new ones. Documents do not include the start token.
 pub trait LanguageModel: Send + Sync {
-    /// For every token of every document: its natural-log probability given the document before it, and the entropy in
-    /// nats of that prediction. Computed in f32, whatever the model's precision.
+    /// Computes, for every token of every document, its natural-log probability given the part of the document before
+    /// it, and the entropy of that prediction in nats. The computation is in f32, whatever the model's precision.
     ///
     /// # Errors
     /// If the run is interrupted, a token is unknown, or the device fails.
     fn score(&self, documents: &Documents, stage: &Stage) -> Result<Scores, ModelError>;
 
-    /// The natural-log probability of every token under `decoding`, given the document before it: −∞ for a token that
-    /// `decoding` would never choose. Computed in f32. (Beam search and contrastive search do not choose by one
-    /// prediction, so they have no such number.)
+    /// Computes the natural-log probability of every token under `decoding`, given the part of the document before it.
+    /// It is −∞ for a token that `decoding` would never choose. The computation is in f32. Beam and contrastive search
+    /// do not choose tokens from one prediction and therefore define no such probability.
     ///
     /// # Errors
     /// If the run is interrupted, a token is unknown, or the device fails.
@@ -46,21 +46,23 @@ pub trait LanguageModel: Send + Sync {
         stage: &Stage,
     ) -> Result<Vec<f32>, ModelError>;
 
-    /// Writes one document per prompt, in the model's precision. Document i of the request draws from the stage's stream
-    /// `item(i)`, so it depends neither on the documents beside it nor on the number of threads.
+    /// Writes one document per prompt, in the model's precision. Document i of the request draws from the stage's
+    /// stream `item(i)`, so it depends neither on the other documents of the request nor on the number of threads.
     ///
     /// # Errors
-    /// If the run is interrupted, a token is unknown, the device fails, or the decoder needs what the model does not have.
+    /// If the run is interrupted, a token is unknown, the device fails, or the decoder needs hidden states that the
+    /// model does not have.
     fn generate(&self, request: &GenerateRequest, stage: &Stage) -> Result<Documents, ModelError>;
 
-    /// The same model writing in f32, for measurements that let it write; None if it already does.
+    /// The same model with f32 as its precision, for measurements of text that it writes. `None` if it already writes
+    /// in f32.
     fn in_full_precision(&self) -> Option<Box<dyn LanguageModel>> {
         None
     }
 
-    /// For every token of every document, given the document before it: its log-probability, and a token drawn in its
-    /// place through `decoding`. `uniforms` has one number in [0, 1) per token, in the order of [`Documents::flat`].
-    /// Computed in the model's precision.
+    /// Computes, for every token of every document, its natural-log probability given the part of the document before
+    /// it, and draws a replacement from the same prediction through `decoding`. `uniforms` has one number in [0, 1) per
+    /// token, in the order of [`Documents::flat`]. The computation is in the model's precision.
     ///
     /// # Errors
     /// If the run is interrupted, a token is unknown, or the device fails.
@@ -85,13 +87,13 @@ pub struct Loaded {
     pub model: Box<dyn LanguageModel>,
     /// Size of its vocabulary.
     pub vocab_size: usize,
-    /// The tokens that start and end its documents.
+    /// Tokens that mark the start and the end of its documents.
     pub special: SpecialTokens,
 }
 
-/// How models of one kind are stored in folders.
+/// The format of a folder in which models of one kind are stored.
 pub trait FolderFormat: Send + Sync {
-    /// Whether `dir` looks like a folder of this format, complete or not.
+    /// Whether `dir` looks like a folder of this format, even if it is incomplete.
     fn recognises(&self, dir: &Path) -> bool;
 
     /// Reads the model in `dir`.
@@ -101,10 +103,11 @@ pub trait FolderFormat: Send + Sync {
     fn load(&self, dir: &Path, device: &Device) -> Result<Loaded, ModelError>;
 }
 
-/// The formats that [`load`] knows. A folder that none of them recognises is reported by the last one.
+/// The formats that [`load`] knows. If none of them recognises a folder, the last one tries to read it and reports the
+/// error.
 pub const FOLDER_FORMATS: &[&dyn FolderFormat] = &[&ngram::NgramFolder, &transformer::LlamaFolder];
 
-/// Reads a model folder: that of a generation, or any Hugging Face folder of a Llama.
+/// Reads a model folder, which is either the model folder of a generation or any Hugging Face folder of a Llama.
 ///
 /// # Errors
 /// If the folder is missing, incomplete, damaged, or of a kind that is not supported.
@@ -112,7 +115,7 @@ pub fn load(dir: &Path, device: &Device) -> Result<Loaded, ModelError> {
     load_as(FOLDER_FORMATS, dir, device)
 }
 
-/// Reads a model folder of one of `formats`, of which there is at least one.
+/// Reads a model folder of one of `formats`, which must not be empty.
 ///
 /// # Errors
 /// If the folder is missing, incomplete, damaged, or of a kind that is not supported.
@@ -124,7 +127,8 @@ pub fn load_as(formats: &[&dyn FolderFormat], dir: &Path, device: &Device) -> Re
     }
 }
 
-/// BLAKE3 over the names and contents of the JSON and weight files of a model folder, in the order of their names.
+/// The BLAKE3 hash of the names and contents of all JSON and safetensors files of a model folder, in the order of
+/// names.
 ///
 /// # Errors
 /// If a file cannot be read.
@@ -148,7 +152,7 @@ pub fn folder_hash(dir: &Path) -> Result<String, ModelError> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// A token of a document, drawn again.
+/// The probability of a token of a document, and a token drawn in its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Redrawn {
     /// Natural-log probability of the document's own token.
@@ -168,21 +172,21 @@ fn check_tokens(tokens: &[TokenId], vocab_size: usize) -> Result<(), ModelError>
 /// A request for documents.
 #[derive(Clone)]
 pub struct GenerateRequest<'a> {
-    /// The text that each document continues; an empty prompt is the start token alone.
+    /// The texts that the documents continue. A document with an empty prompt continues only the start token.
     pub prompts: &'a Documents,
-    /// Tokens after which a document is cut if it has not ended. At least 1.
+    /// Length in tokens at which a document is cut if it has not ended; at least 1.
     pub max_document_tokens: usize,
     /// How tokens are chosen from predictions.
     pub decoding: &'a DecodingStrategy,
-    /// Item number of each document's random stream, by its index in the request.
+    /// Maps the index of a document in the request to the item number of its random stream.
     pub item: &'a (dyn Fn(usize) -> u64 + Sync),
 }
 
-/// The scores of each token of some documents, in the order of [`Documents::flat`].
+/// Scores of all tokens of a list of documents, in the order of [`Documents::flat`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
     /// Natural-log probability of each token.
     pub log_probabilities: Vec<f32>,
-    /// Entropy in nats of the prediction of each token.
+    /// Entropy of the prediction at each token, in nats.
     pub entropies: Vec<f32>,
 }

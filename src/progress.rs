@@ -1,5 +1,5 @@
-//! Progress as a stream of events. The code that works emits them, and only observers show them: as bars on a terminal, as
-//! lines in a log, as a list in tests.
+//! Progress as a stream of events. The stages of a run emit events and never print them; observers show them as bars on
+//! a terminal, as lines in a log, or as a list in tests.
 //!
 //! ```
 //! use genloss::progress::{Event, Observer, Recorder};
@@ -28,34 +28,34 @@ pub enum Event {
     RunStarted {
         /// The name of the experiment, or of the sweep.
         experiment: String,
-        /// Generations over all seeds and arms; one that arms share counts once.
+        /// Number of generations over all seeds and arms. A generation that arms share counts once.
         generations: u64,
-        /// Those of them that are committed already.
+        /// Number of these generations that are committed already.
         done: u64,
     },
     /// A lineage (one arm with one seed) begins or continues.
     LineageStarted {
-        /// The seed.
+        /// Seed of the lineage.
         seed: u64,
-        /// The arm's name.
+        /// Name of the arm.
         arm: String,
-        /// Generations in this lineage.
+        /// Number of generations of this lineage.
         generations: u64,
-        /// Those of them that are committed already.
+        /// Number of these generations that are committed already.
         done: u64,
     },
     /// A stage begins.
     StageStarted {
         /// Seed, arm, generation and stage.
         key: StreamKey,
-        /// The work of the whole stage, in `unit`s.
+        /// Amount of work in the whole stage, in `unit`.
         total: u64,
         /// The unit of progress, such as `"tokens"`.
         unit: &'static str,
     },
     /// Part of the current stage is done.
     Advanced {
-        /// Work done since the last event, in units of the stage.
+        /// Work done since the last event, in the unit of the stage.
         amount: u64,
     },
     /// The current stage is over.
@@ -64,10 +64,10 @@ pub enum Event {
     GenerationCommitted {
         /// Seed, arm and generation; the stage is empty.
         key: StreamKey,
-        /// Some of its metrics, on one line.
+        /// Values of some of its metrics, on one line.
         summary: String,
     },
-    /// A remark for the user that does not end the run.
+    /// A message to the user about something that does not stop the run.
     Note(String),
     /// The run is over.
     RunFinished,
@@ -79,7 +79,7 @@ pub trait Observer: Send + Sync {
     fn observe(&self, event: &Event);
 }
 
-/// An error with its causes, joined by ": ", for notes.
+/// The messages of an error and its causes, joined by ": ". Used in notes.
 #[must_use]
 pub fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

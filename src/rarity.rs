@@ -1,29 +1,29 @@
-//! Classes of types (or facts) by how rare they are: head, torso and tail, bounded by shares of the text.
+//! Classes of types (or facts) by rarity: head, torso and tail, defined by cumulative shares of the text.
 //!
 //! ```
 //! use genloss::rarity::Rarity;
 //!
-//! // Shares before each type: 0, 0.7, 0.92 and 0.995.
+//! // Cumulative shares of the types before each type: 0, 0.7, 0.92 and 0.995.
 //! let classes = Rarity::of_descending(&[0.7, 0.22, 0.075, 0.005]);
 //! assert_eq!(classes, [Rarity::Head, Rarity::Head, Rarity::Torso, Rarity::Tail]);
 //! ```
 
-/// The class of a type when types are sorted by descending frequency.
+/// The class of a type, when types are sorted by descending frequency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rarity {
-    /// The smallest number of most frequent types that make up at least 90 % of the text.
+    /// The most frequent types, as few as make up at least 90 % of the text.
     Head,
-    /// The smallest number of next ones that, together with the head, make up at least 99 %.
+    /// The next types, as few as make up at least 99 % of the text together with the head.
     Torso,
-    /// The rest: at most 1 %.
+    /// All other types, which make up at most 1 % of the text.
     Tail,
 }
 
 impl Rarity {
-    /// All three, the most frequent first.
+    /// The classes, from the most frequent types to the rarest.
     pub const ALL: [Self; 3] = [Self::Head, Self::Torso, Self::Tail];
 
-    /// The name in the ids of metrics.
+    /// Name of the class, as it appears in metric ids.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -33,22 +33,22 @@ impl Rarity {
         }
     }
 
-    /// The class of each type (types), given frequencies or counts in descending order. They need not sum to 1.
+    /// The class of each type, given the types' frequencies or counts in descending order. They need not sum to 1.
     #[must_use]
     pub fn of_descending(masses: &[f64]) -> Vec<Self> {
         let total: f64 = masses.iter().sum();
         let mut before = 0.0;
         let mut classes = Vec::with_capacity(masses.len());
         for mass in masses {
-            classes.push(Self::after(before / total));
+            classes.push(Self::at_cumulative_share(before / total));
             before += mass;
         }
         classes
     }
 
     /// The class of a type, given the share of the text that more frequent types make up.
-    fn after(share: f64) -> Self {
-        /// A share this little below a bound has reached it: the difference is rounding.
+    fn at_cumulative_share(share: f64) -> Self {
+        /// A share that is below a bound by less than this counts as having reached it.
         const ROUNDING: f64 = 1e-12;
         if share < 0.90 - ROUNDING {
             Self::Head
@@ -64,7 +64,9 @@ impl Rarity {
 mod tests {
     use super::Rarity::{self, Head, Tail, Torso};
 
-    /// Shares before each: 0, 0.5, 0.85, 0.95, 0.985, 0.995. The head needs the third type to reach 0.9.
+    /// The cumulative shares before each type are 0, 0.5, 0.85, 0.95, 0.985, 0.995. The head needs the third type to
+    /// reach
+    /// 0.9.
     #[test]
     fn a_class_ends_with_the_type_that_reaches_its_bound() {
         let classes = Rarity::of_descending(&[0.5, 0.35, 0.1, 0.035, 0.01, 0.005]);

@@ -1,9 +1,10 @@
-//! Random streams, one for each place in an experiment where something is drawn.
+//! Random streams, one for each place in an experiment where random numbers are drawn.
 //!
 //! Every draw comes from a ChaCha8 stream whose key is the BLAKE3 hash of *where* the draw is made: seed, arm,
-//! generation, the name of the stream ([`streams`]), and an item (a document, an epoch). Two things follow. A new draw in
-//! one place never shifts the draws in another, so that a change in sampling cannot alter an initialisation. And a stream
-//! is rebuilt from its key, never saved, so that a resumed run draws what an uninterrupted one would have drawn.
+//! generation, the name of the stream ([`streams`]), and an item (a document, an epoch). This has two consequences.
+//! First, an additional draw in one place never shifts the draws in another: a change in sampling, for example, cannot
+//! alter an initialisation. Second, a stream is never saved but rebuilt from its key, so a resumed run draws the same
+//! numbers as an uninterrupted one.
 //!
 //! ```
 //! use genloss::seed::{StreamKey, streams};
@@ -17,23 +18,24 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// The generator behind every draw, named by its algorithm because its output must never change.
+/// The generator of all draws. Its algorithm is named explicitly because its output must never change.
 pub type Stream = ChaCha8Rng;
 
-/// The key of a family of random streams: everything but the item.
+/// The key of a family of random streams, one for each item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamKey {
     /// The experiment's seed.
     pub seed: u64,
-    /// The arm's name; [`SHARED`] for what all arms of a seed have in common.
+    /// The arm's name; [`SHARED`] for draws that all arms of a seed share.
     pub arm: String,
-    /// The generation.
+    /// The generation, from 0.
     pub generation: usize,
     /// The name of the stream: one of [`streams`], or another name in a program that adds its own.
     pub stage: &'static str,
 }
 
-/// The arm name in the keys of what all arms of a seed share: generation 0 and the order of the natural documents.
+/// The arm name in the keys of draws that all arms of a seed share: generation 0 and the order of the natural
+/// documents.
 pub const SHARED: &str = "";
 
 impl StreamKey {
@@ -64,7 +66,7 @@ impl StreamKey {
     }
 }
 
-/// Declares the names, and `ALL` of them.
+/// Declares a constant for each name, and the list `ALL` of the names.
 macro_rules! stream_names {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
         $($(#[$doc])* pub const $name: &str = $text;)*
@@ -73,29 +75,30 @@ macro_rules! stream_names {
     };
 }
 
-/// The names of the random streams, each used in one place only. A name is hashed into its streams: changing it
-/// changes every number that follows from it. (Some name only a stage that a progress bar shows and draw nothing.)
+/// The names of the random streams, each used in one place only. A name is part of the hashed key of its streams, so
+/// changing the name changes every result that depends on them. Names marked "no draws" only label a stage in progress
+/// output.
 pub mod streams {
     stream_names! {
         /// The order in which a seed takes natural documents.
         NATURAL_ORDER = "natural order";
         /// Which documents a mixture takes.
         MIXTURE = "mixture";
-        /// A transformer's first weights.
+        /// Initial weights of a transformer.
         INITIALISATION = "initialisation";
         /// The order of training text; the item is the epoch.
         TRAINING = "training";
-        /// Which documents of an epoch are read with their middle last.
+        /// The documents of an epoch whose middle is moved to the end, and the position of the middle.
         GAPS = "gaps";
         /// The tokens of generated documents; the item is the document.
         SYNTHESIS = "synthesis";
-        /// What documents are prompted with or rewritten from.
+        /// Prompts and source documents of generated documents.
         PROMPTS = "prompts";
         /// Which spans of a document are rewritten.
         SPANS = "spans";
         /// Importance resampling; the item is the document.
         SELECTION = "selection";
-        /// Documents that the detector of synthetic text learns from.
+        /// Training documents of the detector of synthetic text.
         DETECTOR = "detector";
         /// No draws: scores of held-out and synthetic text.
         SCORING = "scoring";
@@ -103,11 +106,11 @@ pub mod streams {
         FACTS = "facts";
         /// No draws: metrics.
         MEASURING = "measuring";
-        /// No draws: what an arm's decoder does to held-out text.
+        /// No draws: the effect of an arm's decoder on held-out text.
         DECODING = "decoding";
         /// No draws: a check before a run.
         CHECK = "check";
-        /// No draws: a trial of the speed of this machine.
+        /// No draws: timing trials.
         TRIAL = "trial";
 
         /// The words of the built-in world.
@@ -186,7 +189,8 @@ mod tests {
         assert_eq!(distinct.len(), streams::ALL.len());
     }
 
-    /// The key by another implementation of BLAKE3, the draw by ChaCha8 worked out from its definition.
+    /// The expected draw was computed independently: the key with another implementation of BLAKE3, and the draw from
+    /// the definition of ChaCha8.
     #[test]
     fn a_stream_never_changes_between_versions() {
         let draw: u64 = StreamKey::new(1, "control", 0, streams::TRAINING).stream(7).random();

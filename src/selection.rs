@@ -1,8 +1,8 @@
 //! Selection after synthesis: which of the documents that a model writes are kept?
 //!
-//! A *slot* is a position in the corpus that is filled by one document at most. Each slot has a group of candidates, one
-//! unless `best_of` sets more, and the groups are judged in the order in which documents are numbered. The rules of an
-//! experiment are applied to each group in this order, and the first rule that a document fails drops it:
+//! A *slot* is a position in the corpus that is filled by at most one document. Each slot has a group of candidates: a
+//! single one unless `best_of` sets more. The groups are judged in the order of their document numbers. The rules of an
+//! experiment are applied to each group in the following order, and the first rule that a document fails drops it:
 //!
 //! | rule | keeps | file |
 //! |---|---|---|
@@ -12,11 +12,11 @@
 //! | `best_of` | the remaining candidate with the lowest loss under the reference model | `best_of.rs` |
 //! | `near_duplicates` | documents that are not nearly identical to one that was already kept | `near_duplicates.rs` |
 //!
-//! `near_duplicates` comes last because it compares with documents that passed every rule. The *reference model* is
-//! generation 0 of the lineage, the only one trained on natural text alone; generation 0 is judged by itself.
+//! `near_duplicates` comes last because it compares documents with those that passed every rule. The *reference model*
+//! is generation 0 of the lineage, the only one trained on natural text alone; generation 0 is judged by itself.
 //!
 //! A decision depends only on the document, its number, its group, and earlier groups. The documents kept for a small
-//! corpus are therefore the first of those kept for a larger one.
+//! corpus are therefore the first documents of those kept for a larger corpus.
 //!
 //! To add a rule, implement [`SelectionRule`] in a new file and add a line to [`SelectionRules::builtin`].
 //!
@@ -66,7 +66,7 @@ pub trait SelectionRule: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Documents that compete for one slot.
+    /// Number of candidates in the group of a slot; at least 1.
     fn candidates(&self) -> usize {
         1
     }
@@ -76,7 +76,7 @@ pub trait SelectionRule: fmt::Debug + Send + Sync {
         1.0
     }
 
-    /// Whether candidates need their loss under the reference model.
+    /// Whether the rule needs the loss of each candidate under the reference model.
     fn needs_losses(&self) -> bool {
         false
     }
@@ -87,14 +87,14 @@ pub trait SelectionRule: fmt::Debug + Send + Sync {
     }
 
     /// Creates the filter of one corpus. `pilot` is given if [`needs_pilot`](Self::needs_pilot) returns true. Random
-    /// numbers for a document come from the stream of `key` with the document's number.
+    /// numbers for a document must be drawn from `key.stream` of the document's number.
     fn start(&self, pilot: Option<&mut Pilot>, key: &StreamKey) -> Box<dyn Filter>;
 }
 
 /// The state of a rule while one corpus is selected.
 pub trait Filter {
-    /// Removes the candidates that fail the rule from `passing`: indices into `group`, without those that earlier rules
-    /// dropped. Called once for each group, in order.
+    /// Removes the candidates that fail the rule from `passing`, a list of indices into `group` that no longer contains
+    /// candidates dropped by earlier rules. Called once for each group, in order.
     fn filter(&mut self, group: &[Candidate], passing: &mut Vec<usize>);
 
     /// Facts to store with the corpus, such as fitted parameters.
@@ -103,11 +103,11 @@ pub trait Filter {
     }
 }
 
-/// A sample that rules are fitted to. None of its documents is a candidate later.
+/// A sample to which rules are fitted. Its documents are not among the candidates later.
 pub struct Pilot<'a> {
-    /// Natural documents, cut to the part that the method could have written.
+    /// Natural documents, cut to the part that the synthesis method could have written.
     pub natural: &'a Documents,
-    /// Documents that the model wrote, as many as the natural ones.
+    /// Documents that the model wrote. There are as many as natural documents.
     pub written: &'a Documents,
     /// Source of random numbers for fitting.
     pub stream: Stream,
@@ -129,18 +129,18 @@ pub struct Candidate<'a> {
 pub struct Tally {
     /// Documents that passed every rule and were chosen for their slot.
     pub kept: u64,
-    /// Documents dropped, by rule, without rules that dropped none.
+    /// Number of documents that each rule dropped. Rules that dropped none are absent.
     pub dropped: BTreeMap<String, u64>,
 }
 
 impl Tally {
-    /// Documents judged: kept and dropped.
+    /// Number of documents judged: kept or dropped.
     #[must_use]
     pub fn documents(&self) -> u64 {
         self.kept + self.dropped.values().sum::<u64>()
     }
 
-    /// For example `importance 20, loss_band 900`.
+    /// Formats the numbers of dropped documents, for example as `importance 20, loss_band 900`.
     fn list_dropped(&self) -> String {
         let parts = self.dropped.iter().map(|(rule, documents)| format!("{rule} {documents}"));
         parts.collect::<Vec<_>>().join(", ")
@@ -156,11 +156,11 @@ impl Tally {
 /// Summary of the selection of one corpus, stored with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SelectionRecord {
-    /// Documents written: kept, dropped, and those of the pilot sample.
+    /// Number of documents written: kept, dropped, and those of the pilot sample.
     pub documents_written: u64,
     /// Tokens of all documents written.
     pub tokens_written: Tokens,
-    /// Documents dropped, by rule, without rules that dropped none.
+    /// Number of documents that each rule dropped. Rules that dropped none are absent.
     pub dropped: BTreeMap<String, u64>,
     /// Tokens written, divided by the tokens of the corpus; at least 1.
     pub tokens_per_token_kept: f64,
@@ -169,7 +169,7 @@ pub struct SelectionRecord {
     pub of_rules: BTreeMap<String, serde_json::Value>,
 }
 
-/// Errors of selection.
+/// An error of selection.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectionError {
     /// The rules drop nearly everything.
@@ -187,10 +187,10 @@ pub enum SelectionError {
     },
     /// Too little natural text to train a detector of synthetic text.
     #[error(
-        "synthesis.selection.importance needs at least {FEWEST} natural documents to train its detector and found {documents} (with method = \"continuation\", only those longer than the prefix count); raise corpus.train_tokens, or leave it out"
+        "synthesis.selection.importance needs at least {FEWEST} natural documents to train its detector and found {documents} (with method = \"continuation\", only those longer than the prefix count); raise corpus.train_tokens, or remove this rule"
     )]
     NoDetector {
-        /// Usable natural documents.
+        /// Number of usable natural documents.
         documents: usize,
     },
 }
@@ -202,8 +202,9 @@ pub struct Selector {
 }
 
 impl Selector {
-    /// Starts the selection of one corpus. `key` is that of the stage that writes it; the rules draw from its
-    /// [`streams::SELECTION`]. A `pilot` is required if [`Selection::needs_pilot`] returns true.
+    /// Starts the selection of one corpus. `key` is the key of the stage that writes the corpus; the rules draw from
+    /// the stream [`streams::SELECTION`] of the same generation. A `pilot` is required if [`Selection::needs_pilot`]
+    /// returns true.
     #[must_use]
     pub fn new(selection: &Selection, mut pilot: Option<&mut Pilot>, key: &StreamKey) -> Self {
         let key = key.at(streams::SELECTION);
@@ -215,7 +216,8 @@ impl Selector {
         Self { filters, tally: Tally::default() }
     }
 
-    /// Judges the next group and returns the index in `group` of the document kept: the first that passes every rule.
+    /// Judges the next group. Returns the index of the document to keep: the first one in `group` that passes every
+    /// rule.
     pub fn choose(&mut self, group: &[Candidate]) -> Option<usize> {
         let mut passing: Vec<usize> = (0..group.len()).collect();
         for (name, filter) in &mut self.filters {

@@ -1,20 +1,23 @@
 //! Workloads that measure how fast this machine trains and samples.
 //!
-//! There are three sizes of model, and for each a training ([`TrainingWorkload`]) and a model that writes
-//! ([`WritingWorkload`]), both with random weights on random tokens: they take as long as the real thing. Nothing here
-//! reads a clock. `genloss bench` and `benches/training.rs` time one [`TrainingWorkload::step`] or
-//! [`WritingWorkload::round`], and so measure the same.
+//! For each of three model sizes, one workload trains ([`TrainingWorkload`]) and one writes ([`WritingWorkload`]). The
+//! weights and the training tokens are random, which takes as long as real training and writing. Nothing here reads a
+//! clock: `genloss bench` and `benches/training.rs` both time calls of [`TrainingWorkload::step`] or
+//! [`WritingWorkload::round`], so they measure the same work.
 //!
 //! **Work** is counted in floating-point operations, so that sizes can be compared with each other and with the peak of
 //! the machine. With P parameters, L layers of width W and a context of T:
 //!
-//! - a trained token takes `6 P + 6 L W T`: two operations per weight in the forward pass, four in the backward pass;
-//! - a sampled token takes `2 P + 2 L W T`.
+//! - training on one token takes `6 P + 6 L W T`: two operations per weight in the forward pass, four in the backward
+//!   pass;
+//! - sampling one token takes `2 P + 2 L W T`.
 //!
-//! The second terms are attention: a token at position t is multiplied with t keys and t values, `4 W t` in each
-//! layer, and t is T/2 on average. Norms, softmax, the draw and the optimiser are not counted.
+//! The second term counts attention: a token at position t attends to t keys and t values, which takes `4 W t`
+//! operations in each layer, and t is T/2 on average. Norms, softmax, the random draw and the optimiser are not
+//! counted.
 //!
-//! **Pitfall.** A tied embedding is counted once: it is the output matrix, and looking up an embedding costs nothing.
+//! **Pitfall.** A tied embedding counts once among the P parameters, as the output matrix: looking up an embedding takes
+//! no operations.
 //!
 //! ```
 //! use candle_core::Device;
@@ -47,7 +50,7 @@ use std::sync::atomic::AtomicBool;
 /// The shape of a benchmark's model, and the size of its batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BenchmarkSize {
-    /// Name on the command line.
+    /// Value of `genloss bench --size`.
     pub name: &'static str,
     /// Size of the vocabulary.
     pub vocab_size: usize,
@@ -77,7 +80,7 @@ impl BenchmarkSize {
         context: 128,
         batch: 16,
     };
-    /// Four million parameters: an experiment takes an afternoon.
+    /// Four million parameters: the size of an experiment that takes an afternoon.
     pub const REFERENCE: Self = Self {
         name: "reference",
         vocab_size: 4096,
@@ -128,7 +131,7 @@ impl BenchmarkSize {
     }
 
     fn model(&self, precision: Precision, device: &Device) -> Result<Transformer, ModelError> {
-        // No token ends a document, so that the number of tokens written is known beforehand.
+        // The end token is outside the vocabulary. All documents therefore have the full length.
         let special = SpecialTokens { start: 0, end: TokenId::MAX };
         let mut stream = stream(streams::INITIALISATION);
         Transformer::initialise(&self.architecture(precision), self.vocab_size, special, &mut stream, device)
@@ -143,7 +146,7 @@ fn stream(stage: &'static str) -> Stream {
     key(stage).stream(0)
 }
 
-/// A training on the same random tokens at every step.
+/// Training steps on the same random tokens.
 pub struct TrainingWorkload {
     trainer: Trainer,
     batch: Batch,
@@ -152,7 +155,7 @@ pub struct TrainingWorkload {
 }
 
 impl TrainingWorkload {
-    /// A training before its first step.
+    /// Creates the model and the tokens.
     ///
     /// # Errors
     /// If the device fails.
@@ -173,7 +176,8 @@ impl TrainingWorkload {
         Tokens(self.batch.targets.len() as u64)
     }
 
-    /// One optimiser step: forward and backward pass, clipping, AdamW. Returns the mean loss before it, in nats per token.
+    /// Performs one optimiser step: forward and backward pass, clipping, AdamW. Returns the mean loss before the step,
+    /// in nats per token.
     ///
     /// # Errors
     /// If the device fails.
@@ -185,7 +189,7 @@ impl TrainingWorkload {
     }
 }
 
-/// The defaults of an experiment, but with steps so small that a timing run cannot diverge.
+/// The default training settings of experiments, but with a learning rate so small that a timing run cannot diverge.
 fn settings(batch: usize) -> TrainingSettings {
     TrainingSettings { batch, learning_rate: 1e-5, ..TrainingSettings::default() }
 }
@@ -201,7 +205,7 @@ impl WritingWorkload {
     /// Documents per round.
     pub const DOCUMENTS: usize = 256;
 
-    /// A model of this size.
+    /// Creates a model of this size.
     ///
     /// # Errors
     /// If the device fails.
@@ -216,7 +220,7 @@ impl WritingWorkload {
         Tokens((Self::DOCUMENTS * self.document_tokens) as u64)
     }
 
-    /// Writes the documents. Each fills the context together with its start token.
+    /// Writes [`Self::DOCUMENTS`] documents. Each of them, with its start token, fills the context.
     ///
     /// # Errors
     /// If the device fails.
@@ -249,7 +253,7 @@ mod tests {
         );
     }
 
-    /// The loss of random weights is ln V, and falls on tokens that are seen again.
+    /// The initial loss with random weights is ln V. It decreases because every step trains on the same tokens.
     #[test]
     fn a_timed_step_learns() {
         let size = BenchmarkSize { layers: 1, context: 16, ..BenchmarkSize::TINY };

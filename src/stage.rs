@@ -1,6 +1,6 @@
-//! A stage of the loop as it runs: its random streams, and a way to be watched or stopped.
+//! A running stage of the loop: its random streams, its progress reports and its interruption.
 //!
-//! A stage prints nothing and reads no clock. It reports its progress through [`Stage::advance`], and tests
+//! The code of a stage prints nothing and reads no clock. It reports progress through [`Stage::advance`], and tests
 //! [`Stage::interrupted`] at points where it can stop without losing work.
 //!
 //! ```
@@ -24,7 +24,7 @@ use crate::progress::{Event, Observer, Silent};
 use crate::seed::{Stream, StreamKey};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// One stage of one generation, as it runs.
+/// One running stage of one generation.
 pub struct Stage<'a> {
     key: StreamKey,
     observer: &'a dyn Observer,
@@ -32,7 +32,7 @@ pub struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// A stage whose streams have this key. Setting `interrupt` asks it to stop.
+    /// Creates a stage whose random streams have the key `key`. It should stop soon after `interrupt` becomes true.
     #[must_use]
     pub fn new(key: StreamKey, observer: &'a dyn Observer, interrupt: &'a AtomicBool) -> Self {
         Self { key, observer, interrupt }
@@ -50,7 +50,7 @@ impl<'a> Stage<'a> {
         Self { key, ..*self }
     }
 
-    /// The same stage without an observer: for parts of a stage that counts its progress in another unit.
+    /// The same stage without an observer, for a part of a stage whose progress is counted in a different unit.
     #[must_use]
     pub fn unobserved(&self) -> Self {
         Self { observer: &Silent, ..self.with_key(self.key.clone()) }
@@ -68,12 +68,12 @@ impl<'a> Stage<'a> {
         self.key.stream(item)
     }
 
-    /// Reports the start of the stage, which will process `total` of `unit`, such as `"tokens"`.
+    /// Reports the start of the stage. Its progress will go from 0 to `total`, counted in `unit`, such as `"tokens"`.
     pub fn begin(&self, total: u64, unit: &'static str) {
         self.observer.observe(&Event::StageStarted { key: self.key.clone(), total, unit });
     }
 
-    /// Reports that `amount` more is done.
+    /// Reports that `amount` more units have been processed.
     pub fn advance(&self, amount: u64) {
         self.observer.observe(&Event::Advanced { amount });
     }

@@ -1,12 +1,13 @@
 //! Synthesis: how does a trained model write the corpus of the next generation?
 //!
 //! A [`SynthesisMethod`] determines what each document is written from: the start token, keywords, a prefix, or a whole
-//! natural document. Documents are numbered without end, and each number has its own source and its own random streams. A
-//! corpus is the first documents of this sequence, cut where the token budget is used up. Neither the size of the requests
-//! made to the model nor the number of threads therefore changes a token, and a larger budget only adds documents.
+//! natural document. Documents form an infinite numbered sequence, and each number has its own source and its own
+//! random streams. A corpus is the beginning of this sequence, cut where the token budget is used up. Therefore no
+//! token depends on the number of documents per request to the model or on the number of threads, and a larger budget
+//! only adds documents.
 //!
 //! **Pitfall.** A document may grow beyond the model's context, up to `synthesis.max_document_tokens`. If it were cut at the
-//! context, the next generation would train only on the openings of documents, and that shift would be mistaken for
+//! context, the next generation would train only on the beginnings of documents, and this shift would be mistaken for
 //! collapse.
 //!
 //! The table `[synthesis]` of an experiment file chooses the method and its settings:
@@ -26,7 +27,7 @@
 //! "#;
 //! let experiment = genloss::config::parse(file, "prefixes.toml", &[])?;
 //! assert_eq!(experiment.synthesis.method.name(), "continuation");
-//! // As many tokens as the model was trained on, unless `tokens` is set.
+//! // The default of `tokens` is `corpus.train_tokens`.
 //! assert_eq!(experiment.synthesis.tokens.0, 4000);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -69,23 +70,23 @@ pub use token_edit::TokenEdit;
 pub struct SynthesisRecord {
     /// Name of the method: `"textbook"`, `"continuation"`, `"rephrase"`, …
     pub method: String,
-    /// [`Generator::source`]: `"start token"`, `"train split, 16 tokens"`.
+    /// Result of [`Generator::source`]: `"start token"` or `"train split, 16 tokens"`.
     pub prompts: String,
     /// Description of the decoder: `"sampling, temperature 1, top-k 50"` or `"greedy"`.
     pub decoding: String,
-    /// Documents of the corpus, including the last one, which the budget may cut.
+    /// Number of documents of the corpus, including the last one, which the budget may cut.
     pub documents: u64,
     /// Tokens of the corpus; equal to the requested number.
     pub tokens: Tokens,
-    /// Documents that end with an end-of-text token.
+    /// Number of documents that end with an end-of-text token.
     pub ended: u64,
-    /// Documents cut at `max_document_tokens`. The last document may be neither ended nor cut: the budget ends within it.
+    /// Number of documents cut at `max_document_tokens`. A last document that the budget cuts counts in neither number.
     pub cut: u64,
     /// Share of the tokens written, before selection, that were copied unchanged from natural documents. `None` if the
     /// method copies none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_share: Option<f64>,
-    /// `None` if every document was kept.
+    /// Summary of the selection; `None` if the experiment selects no documents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<SelectionRecord>,
 }
@@ -101,7 +102,7 @@ pub struct Sources<'a> {
     pub tokenizer: &'a Tokenizer,
 }
 
-/// Errors of synthesis.
+/// An error of synthesis.
 #[derive(Debug, thiserror::Error)]
 pub enum SynthesisError {
     /// Every document is too short to be continued.
@@ -124,9 +125,9 @@ pub enum SynthesisError {
         /// Documents of the request.
         documents: usize,
     },
-    /// Every word occurs in all documents.
+    /// Every word occurs in all documents, so none of them is a keyword.
     #[error(
-        "none of {documents} natural documents has a word that the others lack; provide more than one document, or leave out synthesis.seed"
+        "none of {documents} natural documents has a word that another one lacks; provide more documents, or leave out synthesis.seed"
     )]
     NoKeyword {
         /// Number of natural documents.
@@ -135,9 +136,9 @@ pub enum SynthesisError {
     /// The natural text that belongs to the seed is empty.
     #[error("there is no natural document to write from; raise corpus.train_tokens")]
     NoSource,
-    /// `token-edit` is combined with a search decoder.
+    /// `token-edit` is combined with beam or contrastive search.
     #[error(
-        "method = \"token-edit\" draws tokens one by one, and a search does not; leave out beams and contrastive_k"
+        "method = \"token-edit\" samples tokens one by one, which beam and contrastive search do not; leave out beams and contrastive_k"
     )]
     Search,
     /// A prompt or an answer of the external command cannot be tokenized.
@@ -146,7 +147,7 @@ pub enum SynthesisError {
     /// The command of `method = "external"` failed.
     #[error(transparent)]
     External(#[from] ExternalError),
-    /// Selection keeps too little, or has too little natural text.
+    /// Selection keeps too few documents, or has too few natural documents for its detector.
     #[error(transparent)]
     Selection(#[from] SelectionError),
     /// The model failed, or the run was interrupted.
@@ -154,7 +155,7 @@ pub enum SynthesisError {
     Model(#[from] ModelError),
 }
 
-/// Documents to cut a corpus from, after selection.
+/// The documents of a corpus after selection, not yet cut to the budget.
 struct UncutCorpus {
     /// At least as many tokens as the corpus needs.
     documents: Documents,
@@ -162,9 +163,11 @@ struct UncutCorpus {
     selection: Option<SelectionRecord>,
 }
 
-/// Maximum number of documents of one request. Limits the work lost to an interrupt, and the memory of the prompts.
+/// Maximum number of documents per request. Limits the work lost when the run is interrupted, and the memory for
+/// prompts.
 const MAX_REQUEST_DOCUMENTS: u64 = 16_384;
-/// Minimum number of documents of one request: a model that writes in batches takes as long for one as for this many.
+/// Minimum number of documents per request. A model that writes in batches takes as long for one document as for this
+/// many.
 const MIN_REQUEST_DOCUMENTS: u64 = 32;
 
 /// Checks before a run that documents can be written from `natural`.
@@ -179,8 +182,8 @@ pub fn check(synthesis: &SynthesisSettings, natural: &Documents) -> Result<(), S
     synthesis.method.check_sources(natural)
 }
 
-/// A warning if the method rewrites documents and some of `natural` exceed `max_document_tokens`, so that their ends are
-/// lost.
+/// Returns a warning if the method rewrites documents and some of `natural` exceed `max_document_tokens`, so that they
+/// are cut.
 #[must_use]
 pub fn cut_sources(synthesis: &SynthesisSettings, natural: &Documents) -> Option<String> {
     let most = synthesis.max_document_tokens;
@@ -189,7 +192,7 @@ pub fn cut_sources(synthesis: &SynthesisSettings, natural: &Documents) -> Option
     (synthesis.method.rewrites_documents() && longer > 0).then(|| {
         format!(
             "{longer} of {} natural documents are longer than synthesis.max_document_tokens = {most}, and of these only \
-             the beginning is rewritten; raise it, to {longest} for all",
+             the beginning is rewritten; raise it to {longest} to rewrite all of them in full",
             natural.len()
         )
     })
@@ -239,7 +242,7 @@ pub fn write_corpus(
     Ok((corpus, record))
 }
 
-/// Removes sentinel tokens. A sentinel is never a training target, but as its predicted probability is not zero, a model
+/// Removes sentinel tokens. They are never training targets, but their predicted probability is not zero, so a model
 /// occasionally draws one.
 fn without_sentinels(documents: Documents, sentinels: Option<Sentinels>) -> Documents {
     let is_sentinel = |token: TokenId| sentinels.is_some_and(|sentinels| sentinels.contain(token));
@@ -270,8 +273,8 @@ fn write_at_least(
     Ok(UncutCorpus { documents, kept_share, selection: None })
 }
 
-/// Estimated number of documents that fill the rest of the budget, from their mean length so far, or from the maximum
-/// length before the first request.
+/// Estimates how many documents fill the rest of the budget: from the mean length of those written, or from the maximum
+/// length if there are none.
 fn documents_to_request(written: &Documents, synthesis: &SynthesisSettings) -> u64 {
     let left = synthesis.tokens.0 - written.tokens().0;
     let mean_tokens = match written.len() {

@@ -1,7 +1,8 @@
 //! Training: token ids in, a model and its loss curve out.
 //!
-//! A [`ModelKind`] is a kind of model as a struct of settings, and makes the [`Learner`] of its models. There are two:
-//! [`TransformerLearner`] and [`NgramLearner`]. A new kind is a file with both traits and a line in [`builtin_kinds`].
+//! A [`ModelKind`] is implemented by the settings struct of one kind of model and creates the [`Learner`] that trains
+//! such models. There are two learners: [`TransformerLearner`] and [`NgramLearner`]. To add a kind of model, implement
+//! both traits in a new file and list the kind in [`builtin_kinds`].
 //!
 //! ```
 //! use genloss::{documents::Documents, progress::Silent, seed::StreamKey, stage::Stage};
@@ -41,7 +42,8 @@ pub use transformer::{Start, TransformerLearner};
 
 /// Learns a language model from token ids.
 pub trait Learner {
-    /// Trains on `documents`, from the latest checkpoint if there is one. New checkpoints are saved when they are due.
+    /// Trains on `documents`, resuming from the latest checkpoint if there is one. Saves new checkpoints when they are
+    /// due.
     ///
     /// # Errors
     /// If the run is interrupted (after a last checkpoint), training diverges, or a file or the device fails.
@@ -58,13 +60,13 @@ pub trait Learner {
     /// If the folder is incomplete or damaged.
     fn load_trained(&self, dir: &Path) -> Result<Box<dyn LanguageModel>, ModelError>;
 
-    /// Tokens that training sees of a text of this many tokens, repetitions counted.
+    /// Number of tokens that training on a text of `text` tokens processes, counting repetitions.
     fn tokens_seen(&self, text: Tokens) -> Tokens;
 
     /// Checks the folder that training would start from, if there is one.
     ///
     /// # Errors
-    /// If it is incomplete, damaged, or of another shape than the model.
+    /// If it is incomplete or damaged, or its model has a different shape.
     fn check_start(&self, _stage: &Stage) -> Result<(), ModelError> {
         Ok(())
     }
@@ -74,37 +76,37 @@ pub trait Learner {
 pub struct Trained {
     /// The model.
     pub model: Box<dyn LanguageModel>,
-    /// How it was trained.
+    /// Its initial weights, length of training and loss curve.
     pub record: TrainingRecord,
 }
 
-/// How a model was trained.
+/// Summary of a training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingRecord {
     /// The initial weights: `"scratch"`, `"generation 2"`, `"base PATH"`, or `"counts"` for an n-gram.
     pub init: String,
-    /// Trainable parameters, or distinct n-grams.
+    /// Number of trainable parameters; for an n-gram model, of distinct n-grams.
     pub parameters: u64,
     /// Optimiser steps; 0 for an n-gram.
     pub steps: u64,
-    /// Tokens seen, repetitions counted.
+    /// Training tokens processed, counting repetitions.
     pub tokens_seen: Tokens,
     /// Passes over the training text.
     pub epochs: f64,
-    /// The loss curve, about a hundred points.
+    /// The loss curve, with about a hundred points.
     pub curve: Vec<LossPoint>,
 }
 
 /// A point of a loss curve.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LossPoint {
-    /// Tokens seen so far.
+    /// Training tokens processed so far.
     pub tokens: Tokens,
     /// Mean training loss since the previous point, in nats per token.
     pub loss_nats: f64,
 }
 
-/// Storage for the state of a training.
+/// Storage for the state of an unfinished training run.
 pub trait Checkpoints {
     /// The folder of the latest complete checkpoint, if there is one.
     fn latest(&self) -> Option<PathBuf>;
@@ -135,10 +137,10 @@ impl Checkpoints for NoCheckpoints {
     }
 }
 
-/// What can go wrong in training.
+/// An error in training.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainingError {
-    /// The user asked to stop; the latest checkpoint has the whole state.
+    /// The user asked to stop; the latest checkpoint has the complete training state.
     #[error("interrupted")]
     Interrupted,
     /// The loss or the gradient is not finite.
@@ -147,44 +149,44 @@ pub enum TrainingError {
         if arm.is_empty() { "all arms" } else { arm }
     )]
     Diverged {
-        /// The seed.
+        /// Seed of the lineage.
         seed: u64,
-        /// The arm.
+        /// Name of the arm; empty for a model that all arms share.
         arm: String,
-        /// The generation.
+        /// Generation of the lineage, from 0.
         generation: usize,
-        /// The step.
+        /// Optimiser step, from 0.
         step: u64,
         /// The loss at that step, in nats per token.
         loss_nats: f64,
         /// The Euclidean norm of the gradient at that step.
         gradient_norm: f64,
     },
-    /// The text is shorter than a context.
+    /// The training text is shorter than one context.
     #[error(
         "training text of {tokens} tokens does not fill one context of {context}; try more corpus.train_tokens or a shorter model.context"
     )]
     TooShort {
-        /// Tokens of the text.
+        /// Length of the text.
         tokens: Tokens,
-        /// Tokens of a context.
+        /// Length of a context in tokens.
         context: usize,
     },
-    /// A checkpoint cannot be written or read.
+    /// The files of a checkpoint are damaged, or cannot be written or read.
     #[error("checkpoint {}: {reason}", path.display())]
-    Checkpoint {
+    CheckpointFile {
         /// Its folder.
         path: PathBuf,
         /// What is wrong, and what to try.
         reason: String,
-        /// The error that revealed it, if there is one.
+        /// The underlying error, if there is one.
         #[source]
         cause: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// A checkpoint could not be stored.
+    /// The storage could not provide a folder for a checkpoint or put it in place.
     #[error("storing a checkpoint")]
-    Checkpoints {
-        /// Why.
+    CheckpointStorage {
+        /// Error of the storage.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The model failed.

@@ -33,7 +33,7 @@ impl fmt::Display for Tokens {
     }
 }
 
-/// A loss: mean negative natural-log probability of a token.
+/// A loss: the mean of −ln p over tokens, where p is the predicted probability of a token.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NatsPerToken(pub f64);
@@ -44,7 +44,8 @@ pub struct NatsPerToken(pub f64);
 pub struct BitsPerByte(pub f64);
 
 impl BitsPerByte {
-    /// `nats` and `bytes` summed over all documents, so that each document is weighted by its length.
+    /// Divides the sum of nats over all documents by the sum of their bytes, so that each document is weighted by its
+    /// length.
     #[must_use]
     pub fn from_sums(nats: f64, bytes: u64) -> Self {
         Self(nats / (std::f64::consts::LN_2 * bytes as f64))

@@ -12,15 +12,16 @@
 //! wins, which favours short documents, because every further token lowers the probability.
 //!
 //! The search keeps B documents (beams). Each step extends every open document by every token of the vocabulary and
-//! keeps the most probable results. All open documents have the same length, so this needs no score. A document that
-//! reaches the end-of-text token or the length limit is finished, and the open documents have one beam less. When no
-//! open document is left, the finished one with the highest score is the result. A single beam would be greedy decoding.
+//! keeps the most probable results. All open documents have the same length, so this comparison needs no length
+//! penalty. A document that reaches the end-of-text token or the length limit is finished and still occupies its beam.
+//! When no open document is left, the finished one with the highest score is the result. A single beam would be greedy
+//! decoding.
 //!
 //! Ties are broken by the order of the parent documents, then by token id, so the search is deterministic.
 //!
-//! **Pitfalls.** More beams find more probable documents, but those are not more like natural text: they are dull and
-//! repetitive (Holtzman et al. 2020). Nor is beam search guaranteed to be at least as good as greedy decoding: the greedy
-//! document can be dropped on the way although its score would have been higher.
+//! **Pitfalls.** More beams find more probable documents, but these are not more like natural text: they are dull and
+//! repetitive (Holtzman et al. 2020). The score is not guaranteed to be at least that of greedy decoding, because the
+//! greedy document can be dropped at an early step.
 //!
 //! ```
 //! use genloss::decoding::BeamSearchSettings;
@@ -104,7 +105,7 @@ impl Search {
         still_open
     }
 
-    /// The finished document with the highest score; the first of equals, and empty if none is finished.
+    /// The finished document with the highest score, or the first if several are equal; empty if none is finished.
     #[must_use]
     pub fn into_best(self) -> Vec<TokenId> {
         let score = |hypothesis: &Hypothesis| {

@@ -6,14 +6,15 @@
 //! argmax_v  (1 − α) p(v) − α max_j cos(h_v, h_j)
 //! ```
 //!
-//! Here h_j is the last hidden state of the model at token j, after the final normalisation, and h_v the state that token
-//! v would have if it came next. A text that repeats itself has similar hidden states; α weighs this similarity against
-//! probability. α = 0 is greedy decoding.
+//! Here h_j is the last hidden state of the model at token j, after the final normalisation, and h_v the state that
+//! token v would have if it came next. A text that repeats itself has similar hidden states; α weighs this similarity
+//! against probability. With α = 0 this is greedy decoding.
 //!
 //! The hidden state of a candidate requires a forward pass, so every token costs k forward passes instead of one.
 //!
-//! **Pitfall.** This only helps if the hidden states of different tokens differ in direction (Su et al. 2022, section 3).
-//! If they all point the same way, as in a model that has learnt little, every candidate has the same penalty.
+//! **Pitfall.** The penalty only helps if the hidden states of different tokens differ in direction (Su et al. 2022,
+//! section 3). If they all point the same way, as in a model that has learnt little, every candidate has the same
+//! penalty.
 
 use super::best;
 use crate::decoding::ContrastiveSearchSettings;
@@ -35,8 +36,8 @@ pub fn candidates(settings: ContrastiveSearchSettings, logits: &mut [f32]) -> Ve
     best(logits, settings.k).into_iter().map(candidate).collect()
 }
 
-/// Index of the chosen candidate, the first of equals. `states` (candidates, hidden size) are the hidden states of the
-/// candidates, `before` (tokens, hidden size) those of the preceding text.
+/// Index of the candidate with the best score, or of the first if several are equal. `states` (candidates, hidden size)
+/// are the hidden states of the candidates, `before` (tokens, hidden size) those of the preceding text.
 #[must_use]
 pub fn choose(
     settings: ContrastiveSearchSettings,
@@ -76,8 +77,8 @@ mod tests {
         choose(ContrastiveSearchSettings { k: 3, alpha }, &CANDIDATES, &vectors(&states), &vectors(before))
     }
 
-    /// Against (1, 0) and (0, 2) the states (3, 0), (1, 1), (−1, 0) have the largest cosines 1, √½, 0. At α = 3/13 the
-    /// first and the third have equal scores, 0.5 (1 − α) − α = 0.2 (1 − α) = 0.1538; the second scores 0.0676.
+    /// The largest cosines of the states (3, 0), (1, 1), (−1, 0) with (1, 0) and (0, 2) are 1, √½ and 0. At α = 3/13
+    /// the first and the third have equal scores, 0.5 (1 − α) − α = 0.2 (1 − α) = 0.1538; the second scores 0.0676.
     #[test]
     fn a_candidate_is_penalised_for_its_most_similar_predecessor() {
         let of = |alpha| chosen(alpha, [[3.0, 0.0], [1.0, 1.0], [-1.0, 0.0]], &[[1.0, 0.0], [0.0, 2.0]]);

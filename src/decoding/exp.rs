@@ -1,14 +1,14 @@
 //! A fast exponential of a row of logits that gives the same bits on every machine.
 //!
-//! The exponential of the C library handles one number at a time, and its versions differ in the last bit, which could
-//! change a sampled token. This one consists of additions, multiplications and shifts only, so the compiler can vectorise
-//! it and every machine computes the same bits.
+//! The exponential of the C library handles one number at a time, and its implementations differ in the last bit, which
+//! could change a sampled token. This one consists of additions, multiplications and shifts only, so the compiler can
+//! vectorise it and every machine computes the same bits.
 
-/// Below this e^x is subnormal in f32, and is taken as 0.
+/// For x below this, e^x is nearly or fully subnormal in f32, and is taken as 0.
 const LOWEST: f32 = -87.0;
 /// Adding this to a number rounds it to an integer, which is then in the low bits of the sum.
 const ROUNDER: f32 = 12_582_912.0; // 1.5 · 2^23
-/// ln 2 = `LN_2_HIGH` + `LN_2_LOW`. The first has few enough bits that its product with an integer below 2^8 is exact.
+/// ln 2 = `LN_2_HIGH` + `LN_2_LOW`. The high part has so few bits that its product with an integer below 2^8 is exact.
 const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 /// Numbers processed in parallel.
@@ -16,8 +16,8 @@ const LANES: usize = 16;
 
 /// e^x for x ≤ 0, to a relative error below 3e-7; exactly 1 at 0, and 0 below −87 or if x is NaN.
 ///
-/// With x = n·ln 2 + r and |r| ≤ ln 2 / 2, e^x = 2^n · e^r, where e^r is its Taylor series up to r^7 (the remainder is
-/// below 6e-9).
+/// With x = n·ln 2 + r and |r| ≤ ln 2 / 2, e^x = 2^n · e^r. The factor e^r is computed by its Taylor series up to r^7,
+/// whose remainder is below 6e-9.
 #[inline]
 pub(super) fn exp(x: f32) -> f32 {
     let rounded = x * std::f32::consts::LOG2_E + ROUNDER;

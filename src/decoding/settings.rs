@@ -1,7 +1,7 @@
 //! The settings of `[synthesis]` that choose a decoder and its parameters.
 //!
-//! There is no key that names the decoder. `beams` selects beam search, `contrastive_k` contrastive search, and without
-//! these two, documents are written token by token, by sampling or greedily.
+//! No key names the decoder. Instead, `beams` selects beam search and `contrastive_k` contrastive search. If neither is
+//! given, documents are written token by token, by sampling or greedily.
 
 use crate::settings::{self, SettingError, properties, schema_of};
 use schemars::JsonSchema;
@@ -12,11 +12,11 @@ use toml::Table;
 /// A decoder with its settings.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DecodingStrategy {
-    /// Sampling or greedy decoding: each token follows from one prediction.
+    /// Sampling or greedy decoding: each token is chosen from one prediction.
     TokenByToken(SamplingSettings),
     /// Several documents are extended in parallel; the best one is written.
     Beam(BeamSearchSettings),
-    /// Each token is chosen to be probable and yet unlike the text before it.
+    /// Each token is chosen to be probable and yet unlike the preceding text.
     Contrastive(ContrastiveSearchSettings),
 }
 
@@ -230,8 +230,8 @@ impl DecodingStrategy {
         ]
     }
 
-    /// The settings of `base` that `own` inherits: all of them if both select the same decoder. If `own` selects another
-    /// one, it inherits only the repetition penalty, and not even that for beam or contrastive search.
+    /// The settings of `base` that `own` inherits. These are all settings if both select the same decoder. If `own`
+    /// selects another one, it inherits only the repetition penalty, and nothing for beam or contrastive search.
     #[must_use]
     pub fn inherited(own: &Table, mut base: Table) -> Table {
         let chosen = Decoder::selected_by(own);
@@ -248,7 +248,7 @@ impl DecodingStrategy {
 /// `table` without sampling settings that have their default value.
 ///
 /// # Errors
-/// If another key is left that `decoder` does not use.
+/// If the result would contain a key that `decoder` does not use.
 fn only_own_settings<T: JsonSchema>(mut table: Table, decoder: &str) -> Result<Table, SettingError> {
     let schema = schema_of::<T>();
     let own = properties(&schema);
@@ -270,7 +270,7 @@ enum Decoder {
 }
 
 impl Decoder {
-    /// The decoder that the keys of a table belong to; `None` if they fit several.
+    /// The decoder that the keys of a table select; `None` if they are valid for more than one.
     fn selected_by(table: &Table) -> Option<Self> {
         let has = |keys: &[&str]| keys.iter().any(|key| table.contains_key(*key));
         let greedy = table.get("greedy").and_then(toml::Value::as_bool);

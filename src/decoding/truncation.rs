@@ -7,15 +7,15 @@ use super::{exp, inverse_temperature, position_at};
 use crate::decoding::SamplingSettings;
 use crate::documents::TokenId;
 
-/// The tokens that are kept, by ascending id, with their weights relative to the most probable token.
+/// The kept tokens in ascending order of id, with their weights relative to the most probable token.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Candidates {
     ids: Vec<TokenId>,
     weights: Vec<f32>,
-    /// Scratch space of all but min-p: sort keys of tokens (see [`key`]), best first.
+    /// Scratch space of all truncations except min-p: sort keys of tokens (see [`key`]), best first.
     keys: Vec<u64>,
-    /// Scratch space of top-p and typical-p: the rank of each token in (0, 1], where the largest is kept first; 0 for an
-    /// impossible token.
+    /// Scratch space of top-p and typical-p: the rank of each token in (0, 1], 0 for an impossible token. Tokens are
+    /// kept in descending order of rank.
     ranks: Vec<f32>,
     /// Scratch space of top-p and typical-p: total weight of the tokens in each bin of ranks.
     masses: Vec<f64>,
@@ -28,7 +28,7 @@ const BINS: usize = (1.0_f32.to_bits() >> BIN_SHIFT) as usize + 1;
 impl Candidates {
     /// Applies the temperature and truncations of `decoding`. `largest` is the maximum of `logits`, and finite.
     pub(super) fn choose(&mut self, logits: &mut [f32], largest: f32, decoding: &SamplingSettings) {
-        // The sampler applies the other two before.
+        // `greedy` and `repetition_penalty` are handled by the sampler before.
         let SamplingSettings {
             greedy: _,
             repetition_penalty: _,
@@ -70,7 +70,7 @@ impl Candidates {
         self.ids.iter().copied().zip(self.weights.iter().copied())
     }
 
-    /// The token at which the cumulative weights pass the fraction `uniform` of their total.
+    /// The first token at which the cumulative weight exceeds the fraction `uniform` of the total.
     pub(super) fn pick(&self, uniform: f64) -> TokenId {
         let total: f64 = self.weights.iter().map(|&weight| f64::from(weight)).sum();
         self.ids.get(position_at(&self.weights, uniform * total)).copied().unwrap_or(0)
@@ -82,9 +82,9 @@ impl Candidates {
         self.ids.sort_unstable();
     }
 
-    /// A token of weight w has probability w / Σ w and surprisal −ln w + ln Σ w, whose mean is the entropy. The two differ
-    /// by |ln w − ln g|, where ln g = Σ w ln w / Σ w is the mean of ln w. The rank is e^−|ln w − ln g|, largest for the
-    /// most typical token.
+    /// A token of weight w has probability w / Σ w and surprisal −ln w + ln Σ w. The entropy is the mean of the
+    /// surprisal, so surprisal and entropy differ by |ln w − ln g|, where ln g = Σ w ln w / Σ w is the mean of ln w.
+    /// The rank is e^−|ln w − ln g|, which is largest for the most typical token.
     fn rank_by_typicality(&mut self) {
         let possible = self.weights.iter().map(|&weight| f64::from(weight)).filter(|&weight| weight > 0.0);
         let (total, moment) = possible
@@ -105,7 +105,7 @@ impl Candidates {
         for (&rank, &weight) in self.ranks.iter().zip(&self.weights) {
             self.masses[bin(rank)] += f64::from(weight);
         }
-        // Summed in the same order as below, so that rounding cannot keep the search from reaching the target.
+        // The sum has the same order as the loop below. The loop therefore reaches the target in spite of rounding.
         let target = p * self.masses.iter().rev().sum::<f64>();
         let mut mass = 0.0;
         let mut crossing = 0;
@@ -136,7 +136,7 @@ impl Candidates {
     }
 }
 
-/// Keeps the tokens for which `is_kept`, given a position and weight, is true.
+/// Keeps the tokens for which `is_kept` returns true, given their position in `ids` and their weight.
 fn keep(ids: &mut Vec<TokenId>, weights: &mut Vec<f32>, is_kept: impl Fn(usize, f32) -> bool) {
     let mut kept = 0;
     for position in 0..ids.len() {
@@ -149,9 +149,9 @@ fn keep(ids: &mut Vec<TokenId>, weights: &mut Vec<f32>, is_kept: impl Fn(usize, 
     weights.truncate(kept);
 }
 
-/// Fills `keys` with the keys of the k best of `logits`, unordered. Keys are collected in a buffer of at least 2k, which is
-/// reduced to the best k whenever it is full. Most tokens of a large vocabulary are then rejected by one comparison with
-/// the k-th best so far.
+/// Fills `keys` with the keys of the k largest of `logits`, unordered. Keys are collected in a buffer of at least 2k
+/// entries, which is reduced to the best k whenever it is full. Most tokens of a large vocabulary are then rejected by
+/// one comparison with the k-th best so far.
 fn select(keys: &mut Vec<u64>, logits: &[f32], k: usize) {
     let capacity = (2 * k).max(64);
     let mut threshold = u64::MAX;
@@ -186,9 +186,9 @@ fn bin(rank: f32) -> usize {
 
 /// A sort key that orders by descending number, then by ascending id. NaN sorts like −∞.
 fn key(number: f32, id: TokenId) -> u64 {
-    // Adding 0 turns −0 into 0, with which it must tie.
+    // Adding 0 turns −0 into 0, so that the two tie.
     let bits = if number.is_nan() { f32::NEG_INFINITY } else { number + 0.0 }.to_bits();
-    // The bits of positive floats, as unsigned integers, are in ascending order; those of negative floats in descending.
+    // Taken as unsigned integers, the bits of floats ascend with positive floats, and descend with negative ones.
     let ascending = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
     u64::from(!ascending) << 32 | u64::from(id)
 }

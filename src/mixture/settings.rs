@@ -1,5 +1,5 @@
-//! The setting `mixture`: a published regime by name, or its four parts: how much natural text, which natural documents,
-//! which synthetic documents, and how many tokens in total.
+//! The setting `mixture`. It is either the name of a published regime or a table of four settings: how much natural
+//! text, which natural documents, which synthetic documents, and how many tokens in total.
 
 use crate::settings::{self, SettingError, nearest};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

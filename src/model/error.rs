@@ -1,13 +1,13 @@
-//! What can go wrong with a model.
+//! Errors of models and model folders.
 
 use crate::documents::TokenId;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-/// An error of any type that caused another one.
+/// The underlying error of any type.
 pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 
-/// What can go wrong with a model.
+/// An error of a model or a model folder.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The user asked to stop.
@@ -20,7 +20,7 @@ pub enum ModelError {
         dir: PathBuf,
         /// What is wrong, and what to try.
         reason: String,
-        /// The error that revealed it, if there is one.
+        /// The underlying error, if there is one.
         #[source]
         cause: Option<Cause>,
     },
@@ -29,18 +29,18 @@ pub enum ModelError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// A device cannot be used.
     #[error("device {name}: {reason}")]
     Device {
-        /// As the user named it.
+        /// Name that the user gave.
         name: String,
         /// What is wrong, and what to try.
         reason: String,
     },
-    /// Contrastive search with a model that has no hidden states.
+    /// Contrastive search was requested of a model without hidden states.
     #[error(
         "contrastive search compares hidden states, and an n-gram has none; try a transformer or another decoder"
     )]
@@ -55,9 +55,9 @@ pub enum ModelError {
         /// Size of the model's vocabulary.
         vocab_size: usize,
     },
-    /// A text or a vocabulary is too large to be counted in 32 bits.
+    /// A text or a vocabulary is too large for 32-bit counts.
     #[error(
-        "a text of {tokens} tokens with a vocabulary of {vocab_size} is too large for an n-gram model, which counts up to 2^32 − 2 of each; lower corpus.train_tokens"
+        "a text of {tokens} tokens with a vocabulary of {vocab_size} is too large for an n-gram model, which allows up to 2^32 − 2 of each; lower corpus.train_tokens"
     )]
     TooManyToCount {
         /// Tokens of the text.
@@ -70,7 +70,7 @@ pub enum ModelError {
     Tensor(#[from] candle_core::Error),
 }
 
-/// What is wrong with a model folder, before it is known which folder.
+/// A problem with the contents of a folder, not yet combined with the path of the folder.
 #[derive(Debug)]
 pub(crate) struct FolderProblem {
     reason: String,
@@ -78,17 +78,17 @@ pub(crate) struct FolderProblem {
 }
 
 impl FolderProblem {
-    /// A problem that another error revealed; `reason` does not repeat it.
+    /// A problem with an underlying error. `reason` should not repeat the text of `cause`.
     pub(crate) fn caused_by(reason: impl Into<String>, cause: impl Into<Cause>) -> Self {
         Self { reason: reason.into(), cause: Some(cause.into()) }
     }
 
-    /// The same problem, told with what it concerns: `"context: reason"`.
+    /// Prefixes the reason with the part of the folder that it concerns: `"context: reason"`.
     pub(crate) fn within(self, context: &str) -> Self {
         Self { reason: format!("{context}: {}", self.reason), ..self }
     }
 
-    /// The same problem with what to try.
+    /// Appends what the user can try to the reason: `"reason; remedy"`.
     pub(crate) fn with_remedy(self, remedy: &str) -> Self {
         Self { reason: format!("{}; {remedy}", self.reason), ..self }
     }
@@ -98,7 +98,7 @@ impl FolderProblem {
         (self.reason, self.cause)
     }
 
-    /// The error of a folder with this problem.
+    /// The error that reports this problem in the model folder `dir`.
     pub(crate) fn of_folder(self, dir: &Path) -> ModelError {
         ModelError::Folder { dir: dir.to_owned(), reason: self.reason, cause: self.cause }
     }

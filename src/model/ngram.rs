@@ -7,21 +7,22 @@
 //! γ(h)     = Σ_w D(a(hw)) / a(h·)
 //! ```
 //!
-//! so that the mass taken from the followers of h is the mass that the shorter context distributes, and every
-//! distribution sums to one. For n-grams of the full order, a is their count. For shorter ones it is the number of
-//! different tokens seen before them (Kneser & Ney 1995): "Francisco" is frequent but follows only one word, so it is
-//! improbable in an unknown context. An n-gram of two or more tokens that begins with the start token has no token
-//! before it, and keeps its count. Below the empty context every token of the vocabulary is equally probable, so no
-//! token has probability 0. A context that was never followed by anything is skipped.
+//! consists of a discounted count and a backoff term. The discounts take the mass γ(h) from the followers of h, and the
+//! backoff term distributes the same mass according to the shorter context, so every distribution sums to one. For
+//! n-grams of the full order, a is their count. For shorter ones it is the number of different tokens seen before them
+//! (Kneser & Ney 1995): "Francisco" is frequent but follows only one word, so it is improbable in an unknown context.
+//! An n-gram of two or more tokens that begins with the start token has no token before it, so its a is its count. The
+//! empty context backs off to the uniform distribution over the vocabulary, so no token has probability 0. For a
+//! context that was never followed by any token, p(w | h) = p(w | h′).
 //!
 //! Each order has three discounts D, for a = 1, 2 and more, estimated from the counts of counts (Chen & Goodman 1999):
 //! see [`discounts`](self::Ngram::discounts).
 //!
-//! A document is read as the start token and its tokens. At the beginning of a document the context is one start token,
-//! not several.
+//! A document is read as one start token followed by its tokens. The start token is not repeated, so contexts at the
+//! beginning of a document are shorter than elsewhere.
 //!
 //! **Pitfall.** High orders memorise: an order-5 model trained on little text writes long passages of it verbatim, because
-//! most of its contexts have one follower.
+//! most of its contexts have a single follower.
 //!
 //! ```
 //! use genloss::{documents::Documents, progress::Silent, seed::StreamKey, stage::Stage};
@@ -78,7 +79,7 @@ impl FolderFormat for NgramFolder {
     }
 }
 
-/// Documents that one task scores or writes. No result depends on it.
+/// Number of documents that one parallel task scores or writes. Does not affect results.
 const DOCUMENTS_PER_TASK: usize = 16;
 
 /// An interpolated Kneser–Ney model.
@@ -86,14 +87,14 @@ const DOCUMENTS_PER_TASK: usize = 16;
 pub struct Ngram {
     special: SpecialTokens,
     counts: NgramCounts,
-    /// By order; index 0 is unused.
+    /// Discounts of each order; index 0 is unused.
     discounts: Vec<Discounts>,
     /// Probabilities of all n-grams, computed on first use: sampling without truncation does not need them.
     predictions: OnceLock<Predictions>,
 }
 
 impl Ngram {
-    /// Counts the n-grams of `documents`. Advances `stage` by their tokens.
+    /// Counts the n-grams of `documents`. Advances `stage` by the number of their tokens.
     ///
     /// # Errors
     /// If the run is interrupted, a token (or special token) is outside the vocabulary, or there are 2^32 − 1 tokens or
@@ -133,7 +134,7 @@ impl Ngram {
         Self { special, counts, discounts, predictions: OnceLock::new() }
     }
 
-    /// Length of the longest n-grams counted.
+    /// Length in tokens of the longest n-grams counted.
     #[must_use]
     pub fn order(&self) -> usize {
         self.counts.order()
@@ -145,7 +146,7 @@ impl Ngram {
         self.counts.vocab_size()
     }
 
-    /// The tokens that start and end a document.
+    /// Tokens that mark the start and the end of a document.
     #[must_use]
     pub fn special(&self) -> SpecialTokens {
         self.special
@@ -161,9 +162,9 @@ impl Ngram {
 
     /// The discounts of n-grams of `order` (1 to [`order`](Self::order)) whose count is 1, 2, and 3 or more.
     ///
-    /// With nᵣ the number of n-grams counted r times and Y = n₁ / (n₁ + 2 n₂): 1 − 2 Y n₂/n₁, 2 − 3 Y n₃/n₂ and
-    /// 3 − 4 Y n₄/n₃ (Chen & Goodman 1999, equation 26). Where the text is too small for that, all three are Y (Ney,
-    /// Essen & Kneser 1994), and failing that ½.
+    /// Let nᵣ be the number of n-grams counted r times and Y = n₁ / (n₁ + 2 n₂). The discounts are 1 − 2 Y n₂/n₁,
+    /// 2 − 3 Y n₃/n₂ and 3 − 4 Y n₄/n₃ (Chen & Goodman 1999, equation 26). If the text is so small that one of them is
+    /// invalid, all three are Y (Ney, Essen & Kneser 1994); if Y is invalid too, they are ½.
     #[must_use]
     pub fn discounts(&self, order: usize) -> [f64; 3] {
         self.discounts[order].of_1_2_3()
@@ -216,7 +217,8 @@ impl Ngram {
         Ok(context)
     }
 
-    /// Calls `step` with the context of every token of a document and the token. It returns the context of the next one.
+    /// Calls `step` for every token of a document, with the token's context and the token. `step` returns the context
+    /// of the next token.
     fn walk(&self, document: &[TokenId], mut step: impl FnMut(ContextNode, TokenId) -> ContextNode) {
         let mut context = self.counts.context_of_start(self.special.start);
         for &token in document {
@@ -224,8 +226,9 @@ impl Ngram {
         }
     }
 
-    /// Calls `of_row` with the prediction (V) of each token of some documents, which it may overwrite, the document before
-    /// the token, the token, and its index among those of the documents. Returns the results.
+    /// Calls `of_row` for every token of `documents` and returns the results. The arguments are the prediction (V),
+    /// which `of_row` may overwrite; the part of the document before the token; the token; and its index among all
+    /// tokens.
     fn map_predictions<'a, T>(
         &self,
         documents: impl Iterator<Item = &'a [TokenId]>,
@@ -246,7 +249,7 @@ impl Ngram {
         all
     }
 
-    /// Calls `of_task` with ranges of documents, in parallel. Returns the results in the order of the documents.
+    /// Calls `of_task` with ranges of document indices, in parallel. Returns the results in the order of the documents.
     fn map_tasks<T: Send>(
         &self,
         documents: &Documents,
@@ -339,7 +342,7 @@ impl LanguageModel for Ngram {
     }
 }
 
-/// The ranges of document indices that are worked on together, out of `documents`.
+/// Splits the indices of `documents` documents into ranges, one for each parallel task.
 fn tasks(documents: usize) -> impl IndexedParallelIterator<Item = Range<usize>> {
     (0..documents.div_ceil(DOCUMENTS_PER_TASK)).into_par_iter().map(move |task| {
         let start = task * DOCUMENTS_PER_TASK;

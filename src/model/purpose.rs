@@ -1,7 +1,8 @@
-//! The precision of a model's matrix products, by what it computes for.
+//! The precision of a model's matrix products depends on the purpose of the computation.
 //!
-//! The factors of products are rounded to the model's precision (`model.precision`) when it learns and when it writes.
-//! Measurements are f32 for every model, so that an instrument does not change with what it measures.
+//! When a model learns or writes, the factors of its matrix products are rounded to the model's precision
+//! (`model.precision`). When it measures, they are f32 for every model, so that measurements of different models are
+//! comparable.
 //!
 //! ```
 //! use genloss::model::{Precision, Purpose};
@@ -11,19 +12,19 @@
 
 use genloss_kernels::Precision;
 
-/// What a model computes for.
+/// The purpose of a model's computation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Losses and gradients of training.
     Training,
-    /// Documents, and tokens drawn in the place of others.
+    /// Documents, and tokens drawn in place of others.
     Writing,
-    /// Scores, and answers to questions.
+    /// Scores of text, and answers to questions about facts.
     Measuring,
 }
 
 impl Purpose {
-    /// The precision that a model of precision `model` computes in for this purpose.
+    /// The precision in which a model whose setting is `model` computes for this purpose.
     #[must_use]
     pub const fn precision(self, model: Precision) -> Precision {
         match self {

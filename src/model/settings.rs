@@ -1,4 +1,4 @@
-//! The settings of each kind of model in the table `[model]`.
+//! The settings of the built-in kinds of model, from the table `[model]`.
 
 use crate::settings::SettingError;
 use genloss_kernels::Precision;
@@ -35,7 +35,8 @@ impl Default for TransformerSettings {
     }
 }
 
-/// Slightly more than Llama's 8/3 of the width, so that a multiple of 32 gives a multiple of 8.
+/// The default size of the feed-forward layer: 11/4 of the width, slightly more than the 8/3 of Llama. If the width is
+/// a multiple of 32, the result is a multiple of 8.
 const fn ffn_of(width: usize) -> usize {
     width * 11 / 4
 }
@@ -64,7 +65,7 @@ impl TransformerSettings {
         }
         if !context.is_multiple_of(2) {
             let message = format!(
-                "{context} is odd; use an even number, as long documents are read in steps of half a context"
+                "{context} is odd; use an even number, because long documents are read in steps of half a context"
             );
             return Err(SettingError::new("context", message));
         }

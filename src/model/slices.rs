@@ -1,22 +1,22 @@
-//! Contiguous f32 tensors on the processor as slices: the border between candle and [`genloss_kernels`].
+//! Access to contiguous f32 tensors on the CPU as slices: the interface between candle and [`genloss_kernels`].
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor};
 use std::cell::Cell;
 
-/// Calls `read` with the elements of a contiguous f32 tensor on the processor.
+/// Calls `read` with the elements of a contiguous f32 tensor on the CPU.
 ///
 /// # Errors
 /// If the tensor is on another device, not contiguous, or not f32.
 pub fn with_slice<R>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> R) -> Result<R> {
     let (storage, layout) = tensor.storage_and_layout();
-    let Storage::Cpu(storage) = &*storage else { candle_core::bail!("the tensor is not on the processor") };
+    let Storage::Cpu(storage) = &*storage else { candle_core::bail!("the tensor is not on the CPU") };
     let Some((start, end)) = layout.contiguous_offsets() else {
         candle_core::bail!("the tensor is not contiguous")
     };
     Ok(read(&storage.as_slice::<f32>()?[start..end]))
 }
 
-/// Calls `change` with the elements of a contiguous f32 tensor on the processor, to be changed in place.
+/// Calls `change` with the elements of a contiguous f32 tensor on the CPU, which it may change in place.
 ///
 /// # Errors
 /// If the tensor is on another device, not contiguous, or not f32.
@@ -29,8 +29,8 @@ pub fn with_slice_mut<R>(tensor: &Tensor, change: impl FnOnce(&mut [f32]) -> R) 
     }
 }
 
-/// A closure as a candle operation: the safe way to a tensor's mutable storage. candle takes operations by shared
-/// reference, so the closure and its result are in cells.
+/// A closure wrapped as a candle operation, which gives safe access to a tensor's mutable storage. Because candle takes
+/// operations by shared reference, the closure and its result are in cells.
 struct InPlace<F, R> {
     change: Cell<Option<F>>,
     result: Cell<Option<R>>,

@@ -1,9 +1,9 @@
 //! A small Llama on candle: RMSNorm, rotary positions, SwiGLU, no biases, usually tied embeddings.
 //!
-//! On the processor it runs through [`fused`]; on a GPU, through the reference [`plain`]. A saved model *is* a Hugging
-//! Face folder: `AutoModelForCausalLM` loads it, and its log-probabilities agree.
+//! It runs through [`fused`] on the CPU, and through the reference implementation [`plain`] on a GPU. A saved model
+//! *is* a Hugging Face folder: `AutoModelForCausalLM` loads it and computes the same log-probabilities.
 //!
-//! Weights are f32. [`Purpose`] decides what the factors of matrix products are rounded to.
+//! Weights are f32. The precision to which the factors of matrix products are rounded depends on the [`Purpose`].
 //!
 //! ```
 //! use candle_core::Device;
@@ -53,14 +53,14 @@ impl FolderFormat for LlamaFolder {
     }
 }
 
-/// Parameters, and what is needed to compute with them.
+/// The parameters of a transformer, with the shape, rotary tables, precision and device needed to compute with them.
 #[derive(Clone)]
 pub struct Network {
-    /// Numbers of layers, heads and so on.
+    /// Sizes of the network.
     pub shape: Shape,
-    /// On `device`, f32 and contiguous.
+    /// Weights: f32, contiguous and on `device`.
     pub parameters: Parameters<Tensor>,
-    /// Number format that the factors of matrix products are rounded to.
+    /// Number format to which the factors of matrix products are rounded.
     pub precision: Precision,
     /// Cosines and sines of the positions.
     pub rotary: Rotary,
@@ -69,7 +69,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network of these parameters, which must have the given shape.
+    /// Creates a network. `parameters` must have the given shape.
     #[must_use]
     pub fn new(shape: Shape, parameters: Parameters<Tensor>, precision: Precision, device: Device) -> Self {
         let rotary = Rotary::new(shape.heads.width, shape.context, shape.rope_theta);
@@ -91,8 +91,8 @@ pub struct Transformer {
 }
 
 impl Transformer {
-    /// An untrained model. Matrices are normal with standard deviation 0.02, divided by √(2 · layers) for those whose
-    /// product is added to the hidden states; norms are 1.
+    /// Creates an untrained model. Elements of matrices are drawn from a normal distribution with standard deviation
+    /// 0.02, divided by √(2 · layers) for matrices whose product is added to the hidden states. Norm weights are 1.
     ///
     /// # Errors
     /// If the device fails.
@@ -110,15 +110,15 @@ impl Transformer {
         Ok(Self::from_network(network, special))
     }
 
-    /// A model from its network and the tokens that start and end a document.
+    /// Creates a model from its network and the tokens that mark the start and the end of a document.
     #[must_use]
     pub fn from_network(network: Network, special: SpecialTokens) -> Self {
         Self { network, special }
     }
 
-    /// Reads a Hugging Face folder of a Llama: `config.json` and `model.safetensors`, or its shards and
-    /// `model.safetensors.index.json`; weights in f32, bf16 or f16. The model computes in f32 until
-    /// [`with_precision`](Self::with_precision) changes that: a folder does not record the precision of training.
+    /// Reads a Hugging Face folder of a Llama. It contains `config.json` and either `model.safetensors` or shards with
+    /// `model.safetensors.index.json`; weights are f32, bf16 or f16. The precision is f32 unless
+    /// [`with_precision`](Self::with_precision) changes it, because a folder does not record the precision of training.
     ///
     /// # Errors
     /// If a file is missing or damaged, or the model has features that are not supported.
@@ -132,13 +132,13 @@ impl Transformer {
         Self { network: Network { precision, ..self.network }, ..self }
     }
 
-    /// Its network.
+    /// The parameters, shape, precision and device.
     #[must_use]
     pub fn network(&self) -> &Network {
         &self.network
     }
 
-    /// Its network, by value.
+    /// Returns the network and drops the special tokens.
     #[must_use]
     pub fn into_network(self) -> Network {
         self.network
@@ -162,13 +162,13 @@ impl Transformer {
         self.network.shape.vocab_size
     }
 
-    /// The tokens that start and end a document.
+    /// Tokens that mark the start and the end of a document.
     #[must_use]
     pub fn special(&self) -> SpecialTokens {
         self.special
     }
 
-    /// The model with the precision that it computes in for `purpose`.
+    /// The same model with the precision in which it computes for `purpose`.
     fn computing_for(&self, purpose: Purpose) -> Self {
         self.clone().with_precision(purpose.precision(self.network.precision))
     }

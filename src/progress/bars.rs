@@ -1,11 +1,11 @@
-//! Progress bars on a terminal: of the experiment, the lineage and the current stage.
+//! Progress bars on a terminal for the experiment, the lineage and the current stage.
 
 use super::lines::label;
 use super::{Event, Observer};
 use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use std::fmt::Write;
 
-/// Three bars on standard error, each with the time left; the stage also with its rate.
+/// Three progress bars on standard error. Each shows the time left; that of the stage also shows its rate.
 pub struct Bars {
     all: MultiProgress,
     experiment: ProgressBar,
@@ -14,7 +14,7 @@ pub struct Bars {
 }
 
 impl Bars {
-    /// Bars that are drawn from the first event on.
+    /// Creates bars that are first drawn when an event arrives.
     #[must_use]
     pub fn new() -> Self {
         let all = MultiProgress::new();
@@ -36,7 +36,7 @@ impl Default for Bars {
 fn bar(template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let rate = |state: &ProgressState, out: &mut dyn Write| {
-        // A run continues if a bar cannot be drawn.
+        // A bar that cannot be drawn does not stop the run.
         let _ = write!(out, "{}/s", HumanCount(state.per_sec() as u64));
     };
     ProgressBar::new(0).with_style(style.with_key("rate", rate))

@@ -7,8 +7,8 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Writes a line at the end of every stage that took a second or more, at most one in ten seconds during a stage, and one
-/// for every generation.
+/// Writes a line for every generation, for every stage that took at least a second, and at most every ten seconds
+/// during a stage.
 #[derive(Default)]
 pub struct Lines(Mutex<State>);
 
@@ -34,7 +34,7 @@ impl Observer for Lines {
     fn observe(&self, event: &Event) {
         let Ok(mut state) = self.0.lock() else { return };
         if let Some(line) = state.line_for(event) {
-            // A run continues if standard error is closed.
+            // A closed standard error does not stop the run.
             let _ = writeln!(std::io::stderr(), "{line}");
         }
     }
@@ -109,7 +109,7 @@ impl RunningStage {
     }
 }
 
-/// Such as `seed 1, anchored, generation 2, training`.
+/// A label such as `seed 1, anchored, generation 2, training`.
 pub(super) fn label(key: &StreamKey) -> String {
     let arm = if key.arm.is_empty() { "all arms" } else { &key.arm };
     let stage = if key.stage.is_empty() { String::new() } else { format!(", {}", key.stage) };

@@ -1,7 +1,7 @@
 //! *Best of k*: of k candidates for one slot, keep the one with the highest mean log-probability per token under the
 //! reference model. This is best-of-n sampling (Stiennon et al. 2020) with a language model as the scorer.
 //!
-//! All candidates of a slot continue the same prompt, so that the choice is among answers and not among prompts.
+//! All candidates of a slot continue the same prompt, so the choice is between continuations and not between prompts.
 
 use super::{Candidate, Filter, Pilot, SelectionRule};
 use crate::seed::StreamKey;
@@ -40,8 +40,8 @@ impl Filter for BestOf {
     }
 }
 
-/// The index of the lowest loss, the first if several are equal; an unknown loss ranks after every known one. `None` if
-/// there are no losses.
+/// The index of the lowest loss, or of the first if several are equal. `None` elements count as higher than every loss.
+/// Returns `None` if `losses` is empty.
 #[must_use]
 pub fn least_loss(losses: impl IntoIterator<Item = Option<f64>>) -> Option<usize> {
     let least = losses.into_iter().enumerate().min_by(|(_, a), (_, b)| match (a, b) {

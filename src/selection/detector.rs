@@ -1,15 +1,16 @@
 //! *Detector*: is a document natural, or did the model write it?
 //!
-//! Logistic regression on the set of n-grams of up to 3 tokens in a document, hashed into 2¹⁸ buckets (Weinberger et al.
-//! 2009) and scaled to Euclidean length 1. The sample has equally many natural and synthetic documents and is partitioned
-//! into five folds: three train the weights, one calibrates the odds (`calibration.rs`), and one measures the accuracy.
-//! The documents that are judged later are in none of them.
+//! The detector is a logistic regression. Its features are the set of n-grams of up to 3 tokens in a document, hashed
+//! into 2¹⁸ buckets (Weinberger et al. 2009) and scaled to Euclidean length 1. The sample has equally many natural and
+//! synthetic documents and is partitioned into five folds: three train the weights, one calibrates the odds
+//! (`calibration.rs`), and one measures the accuracy. None of the documents that are judged later is in the sample.
 //!
-//! With equally many documents of both kinds, calibrated odds are the ratio of densities that importance resampling needs,
-//! as far as the features can represent it: they are n-grams of 3 tokens, and nothing of the order in which these occur.
+//! Because both kinds are equally frequent, calibrated odds are the ratio of densities that importance resampling
+//! needs, as far as the features can represent it: they tell which n-grams of up to 3 tokens occur, but neither where
+//! nor how often.
 //!
 //! **Pitfall.** The detector uses every difference between the two kinds, including those that have nothing to do with
-//! collapse, such as length. Natural documents must be cut where the model's are cut.
+//! collapse, such as length. Natural documents must therefore be cut in the same way as those of the model.
 
 mod calibration;
 mod features;
@@ -21,9 +22,9 @@ use features::{BUCKETS, Features};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-/// Smallest sample: documents of each kind.
+/// Number of documents of each kind in the smallest sample.
 pub const FEWEST: usize = 50;
-/// Largest sample: documents of each kind.
+/// Number of documents of each kind in the largest sample.
 pub const MOST: usize = 4096;
 
 /// Documents are assigned to the folds in turn. The folds before `CALIBRATION_FOLD` train the weights.
@@ -34,7 +35,7 @@ const TEST_FOLD: usize = 4;
 const EPOCHS: usize = 10;
 const LEARNING_RATE: f64 = 0.1;
 
-/// Tells natural documents from synthetic ones.
+/// Distinguishes natural documents from synthetic ones.
 pub struct Detector {
     weights: Vec<f64>,
     calibration: Calibration,
@@ -43,15 +44,15 @@ pub struct Detector {
 /// Sample size and accuracy of a detector.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DetectorRecord {
-    /// Documents of each kind, in all folds together.
+    /// Number of documents of each kind, in all folds together.
     pub documents: u64,
-    /// Share of the documents of the test fold that are classified correctly. One half is chance.
+    /// Share of the documents of the test fold that are classified correctly; 0.5 by chance.
     pub accuracy: f64,
 }
 
 impl Detector {
-    /// Trains, calibrates and tests a detector on equally many documents of both kinds, at least [`FEWEST`]; documents that
-    /// one kind has in excess are ignored. `rng` orders the training examples.
+    /// Trains, calibrates and tests a detector on equally many documents of both kinds, at least [`FEWEST`] of each. If
+    /// there are more of one kind, the rest are ignored. `rng` shuffles the training examples.
     #[must_use]
     pub fn learn(natural: &Documents, synthetic: &Documents, rng: &mut Stream) -> (Self, DetectorRecord) {
         let documents = natural.len().min(synthetic.len());
@@ -73,7 +74,7 @@ impl Detector {
         (Self { weights, calibration }, DetectorRecord { documents: documents as u64, accuracy })
     }
 
-    /// The test fold of `documents`, of one kind.
+    /// The test fold of `documents`, which are all of one kind.
     pub(super) fn test_fold(documents: &Documents) -> impl Iterator<Item = &[TokenId]> {
         documents.iter().skip(TEST_FOLD).step_by(FOLDS)
     }
@@ -95,8 +96,8 @@ fn credit(log_odds: f64, is_natural: bool) -> f64 {
     if log_odds == 0.0 { 0.5 } else { f64::from(u8::from((log_odds > 0.0) == is_natural)) }
 }
 
-/// Fits weights to the log-loss by AdaGrad (Duchi et al. 2011), one example at a time, shuffled in every epoch. There is no
-/// regularization: the calibration corrects overconfidence.
+/// Minimizes the log-loss by AdaGrad (Duchi et al. 2011), one example at a time, in an order shuffled in every epoch.
+/// The weights are not regularized, because the calibration corrects overconfidence.
 fn fit(examples: &mut [&Example], rng: &mut Stream) -> Vec<f64> {
     let mut weights = vec![0.0_f64; BUCKETS];
     let mut squares = vec![0.0_f64; BUCKETS];

@@ -1,15 +1,17 @@
 //! *Importance resampling*: keep documents in proportion to their odds of being natural, so that the kept documents are
 //! distributed like natural text, as far as the odds are correct.
 //!
-//! If natural (p) and synthetic (q) documents are equally frequent, the odds that a document x is natural are the ratio of
-//! densities `w(x) = p(x) / q(x)`, and a sample of q thinned in proportion to w is a sample of p. Drayson et al. (2025)
-//! draw from a fixed pool, up to three copies of each document, in proportion to a power of a detector's confidence. Here
-//! the model can write more documents, so none needs to be copied: a document is kept with probability `min(w, m) / m`
-//! (rejection sampling, von Neumann 1951), where odds above m count as m (truncated weights, Ionides 2008).
+//! If natural (p) and synthetic (q) documents are equally frequent, the odds that a document x is natural are the ratio
+//! of densities `w(x) = p(x) / q(x)`, and a sample of q thinned in proportion to w is a sample of p. Drayson et al.
+//! (2025) draw up to three copies of each document from a fixed pool, in proportion to a power of a detector's
+//! confidence. Here the model can write more documents, so none needs to be copied: a document is kept with probability
+//! `min(w, m) / m` (rejection sampling, von Neumann 1951), where odds above m count as m (truncated weights, Ionides
+//! 2008).
 //!
-//! The setting is the cost: the number of documents written for each one kept, which determines m. As `E_q w = 1`, m equals
-//! the cost as long as no odds exceed it. A detector that is nearly always right assigns small odds to nearly all synthetic
-//! documents; m is then small, too, and documents are ranked against each other as in a pool.
+//! The setting is the cost: the number of documents written for each one kept. It determines m. As `E_q w = 1`, m
+//! equals the cost as long as no odds exceed it. A detector that is nearly always right assigns small odds to nearly
+//! all synthetic documents. Then m is small, too, and a document is kept in proportion to its odds relative to the
+//! other documents.
 //!
 //! **Pitfall.** Resampling cannot bring back text that the model no longer writes.
 
@@ -68,7 +70,7 @@ impl Filter for ImportanceFilter {
     }
 }
 
-/// A detector of synthetic text together with the odds at which documents are kept for certain.
+/// A detector of synthetic text, together with the odds from which on documents are always kept.
 pub struct Importance {
     detector: Detector,
     /// Natural logarithm of the truncation point m.
@@ -80,7 +82,7 @@ pub struct Importance {
 pub struct ImportanceRecord {
     /// Sample size and accuracy of the detector.
     pub detector: DetectorRecord,
-    /// The truncation point m: documents with these odds of being natural, or larger ones, are always kept.
+    /// The truncation point m: documents whose odds of being natural are at least m are always kept.
     pub most_odds: f64,
 }
 
@@ -113,8 +115,8 @@ fn keeps(log_odds: f64, log_most: f64, rng: &mut Stream) -> bool {
     rng.random::<f64>() < (log_odds - log_most).exp()
 }
 
-/// The natural logarithm of the m at which the mean of `min(w, m) / m` is `1 / cost`, by bisection: the mean decreases
-/// in m.
+/// The natural logarithm of the m at which the mean of `min(w, m) / m` is `1 / cost`. It is found by bisection, because
+/// the mean decreases as m grows.
 fn log_most(log_odds: &[f64], cost: f64) -> f64 {
     let kept_share = |log_most: f64| {
         let sum: f64 = log_odds.iter().map(|odds| (odds - log_most).min(0.0).exp()).sum();
@@ -142,8 +144,8 @@ mod tests {
     const SYNTHETIC: [f64; 4] = [0.7, 0.2, 0.08, 0.02];
     const DRAWS: usize = 200_000;
 
-    /// Resamples `DRAWS` draws from `SYNTHETIC` with truncation at `most`; returns the frequencies and the number of those
-    /// kept.
+    /// Resamples `DRAWS` draws from `SYNTHETIC` with truncation at `most`. Returns the frequencies among the kept
+    /// draws, and their number.
     fn kept(most: f64) -> ([f64; 4], usize) {
         let mut rng = StreamKey::new(1, "test", 0, "importance").stream(0);
         let mut counts = [0_usize; 4];
@@ -177,8 +179,8 @@ mod tests {
         }
     }
 
-    /// With m = 1, `min(w, 1) q` is (0.4, 0.2, 0.08, 0.02): 70 % are kept, and the divergence from natural text decreases
-    /// from 0.242 to 0.109 nats, by the formula.
+    /// With m = 1, `min(w, 1) q` is (0.4, 0.2, 0.08, 0.02). By the formula, 70 % are kept, and the divergence from
+    /// natural text decreases from 0.242 to 0.109 nats.
     #[test]
     fn truncated_odds_restore_the_natural_distribution_in_part() {
         let (frequencies, count) = kept(1.0);
@@ -189,8 +191,8 @@ mod tests {
         assert!(kl(NATURAL, expected) < 0.5 * kl(NATURAL, SYNTHETIC));
     }
 
-    /// If all odds are 1, m = 4 keeps one in 4. Of the odds 8, 2, 1 and 1, m = 4 keeps two in 4: 1 + 1/2 + 1/4 + 1/4. Odds
-    /// scaled by a thousandth scale m by a thousandth.
+    /// If all odds are 1, m = 4 keeps one in 4. With odds of 8, 2, 1 and 1, m = 4 keeps two of the four on average:
+    /// 1 + 1/2 + 1/4 + 1/4. If all odds are divided by a thousand, so is m.
     #[test]
     fn the_truncation_point_is_the_one_that_meets_the_cost() {
         assert!((log_most(&[0.0; 10], 4.0) - 4.0_f64.ln()).abs() < 1e-12);

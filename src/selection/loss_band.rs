@@ -1,9 +1,9 @@
 //! *Loss band*: keep documents whose mean loss under the reference model lies between two bounds.
 //!
-//! Documents below the band are mostly repetition; documents above it are garbled, or rare. Perplexity filters cut at one
-//! end (Wenzek et al. 2020) or keep the middle (Marion et al. 2023).
+//! Documents below the band are mostly repetitive; documents above it are garbled, or rare. The perplexity filters in
+//! use set one bound (Wenzek et al. 2020) or keep the middle of the distribution (Marion et al. 2023).
 //!
-//! **Pitfall.** The upper bound also removes correct text that is merely rare: the tail that collapse removes first.
+//! **Pitfall.** The upper bound also removes correct but rare text: the tail that collapse removes first.
 
 use super::{Candidate, Filter, Pilot, SelectionRule};
 use crate::documents::{Documents, TokenId};
@@ -55,8 +55,8 @@ impl Filter for LossBand {
     }
 }
 
-/// The mean loss of each document in nats per token, from the scores of all their tokens in order. `None` for an empty
-/// document.
+/// The mean loss of each document in nats per token; `None` for an empty document. `scores` has the log-probabilities
+/// of the tokens of all documents, in order.
 #[must_use]
 pub fn mean_losses(documents: &Documents, scores: &Scores) -> Vec<Option<f64>> {
     let mut rest = scores.log_probabilities.as_slice();

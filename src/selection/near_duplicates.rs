@@ -1,14 +1,15 @@
 //! *Near duplicates*: drop documents that share most of their shingles with one that was already kept.
 //!
-//! A document's shingles are its runs of 5 tokens (Lee et al. 2022), or the whole document if it is shorter. The
-//! similarity of two documents is the Jaccard similarity J of their sets of shingles, `|A ∩ B| / |A ∪ B|`. MinHash (Broder
-//! 1997) estimates it: under a random order of all shingles, the first shingle of A equals the first of B with probability
-//! J. The share of k = 128 orders in which they are equal is an unbiased estimate, with a standard error of √(J(1 − J)/k),
-//! or 3.5 % at J = 0.8. The first shingles under all k orders are the document's *signature*.
+//! A document's shingles are its sequences of 5 consecutive tokens (Lee et al. 2022), or the whole document if it is
+//! shorter. The similarity of two documents is the Jaccard similarity J of their sets of shingles, `|A ∩ B| / |A ∪ B|`.
+//! MinHash (Broder 1997) estimates it: under a random order of all shingles, the first shingle of A equals the first of
+//! B with probability J. The share of k = 128 orders in which they are equal is an unbiased estimate, with a standard
+//! error of √(J(1 − J)/k), or 3.5 % at J = 0.8. A document's *signature* is the list of its first shingles under all k
+//! orders.
 //!
-//! **Search.** If the estimate is at least t, two signatures differ in at most (1 − t)k entries. When signatures are cut
-//! into one more band than that, two such documents must agree on a whole band (the pigeonhole argument of Manku et al.
-//! 2007). An index of bands therefore misses no duplicate, and only documents that share a band are compared.
+//! **Search.** If the estimate is at least t, two signatures differ in at most d = (1 − t)k entries. When signatures are cut
+//! into d + 1 bands, at least one band must therefore agree completely (the pigeonhole argument of Manku et al. 2007).
+//! An index of bands therefore misses no duplicate, and only documents that share a band are compared.
 
 use super::{Candidate, Filter, Pilot, SelectionRule};
 use crate::documents::{self, TokenId, mix};
@@ -38,9 +39,9 @@ impl Filter for NearDuplicates {
     }
 }
 
-/// Number k of random orders, and so of entries of a signature.
+/// Number k of random orders, which is the number of entries of a signature.
 pub const ORDERS: usize = 128;
-/// Tokens of a shingle, except in a document that is shorter.
+/// Tokens of a shingle. A document with fewer tokens is a single shingle.
 pub const SHINGLE_TOKENS: usize = 5;
 
 /// MinHash signature: for each order, the smallest hash of a document's shingles.
@@ -48,7 +49,7 @@ pub const SHINGLE_TOKENS: usize = 5;
 pub struct Signature([u64; ORDERS]);
 
 impl Signature {
-    /// Computes the signature of a document. Empty documents all have the same one.
+    /// Computes the signature of a document. All empty documents have the same signature.
     #[must_use]
     pub fn new(document: &[TokenId]) -> Self {
         let mut firsts = [u64::MAX; ORDERS];
@@ -71,15 +72,15 @@ impl Signature {
 
 /// The signatures of the kept documents, indexed by band.
 pub struct NearDuplicates {
-    /// Documents at least this similar are duplicates.
+    /// Similarity from which on documents count as duplicates.
     least: f64,
     kept: Vec<Signature>,
-    /// For each band, indices into `kept` by the hash of the band's entries.
+    /// For each band, a map from the hash of the band's entries to indices into `kept`.
     bands: Vec<BTreeMap<u64, Vec<usize>>>,
 }
 
 impl NearDuplicates {
-    /// An empty index, for which documents of similarity at least `least`, within `(0, 1]`, are duplicates.
+    /// Creates an empty index. Documents whose similarity is at least `least`, in `(0, 1]`, count as duplicates.
     #[must_use]
     pub fn new(least: f64) -> Self {
         let most_differing = ((1.0 - least) * ORDERS as f64).floor() as usize;
@@ -87,7 +88,7 @@ impl NearDuplicates {
         Self { least, kept: Vec::new(), bands: vec![BTreeMap::new(); bands] }
     }
 
-    /// Adds a document and returns true, or returns false if it duplicates one that was added before.
+    /// Adds a document and returns true, unless it duplicates one that was added before; then returns false.
     pub fn admit(&mut self, document: &[TokenId]) -> bool {
         let signature = Signature::new(document);
         let keys = self.keys(&signature);
@@ -102,7 +103,7 @@ impl NearDuplicates {
         true
     }
 
-    /// A hash of each band: consecutive entries of the signature, with band lengths that differ by at most one.
+    /// The hash of each band. A band is a range of consecutive entries of the signature; lengths differ by at most one.
     fn keys(&self, signature: &Signature) -> Vec<u64> {
         let bands = self.bands.len();
         let band = |index: usize| &signature.0[ORDERS * index / bands..ORDERS * (index + 1) / bands];
@@ -135,8 +136,9 @@ mod tests {
         (one, other)
     }
 
-    /// 104 tokens have 100 shingles, of which the last n change with the last n tokens: J = (100 − n) / (100 + n). Tolerances,
-    /// with fixed seeds: 4 standard errors for the mean of 200 estimates, a fifth of √(J(1 − J)/k) for their spread.
+    /// 104 tokens have 100 shingles. Replacing the last n tokens changes the last n shingles, so J = (100 − n) / (100 +
+    /// n). Seeds are fixed. Tolerances: 4 standard errors for the mean of 200 estimates, a fifth of √(J(1 − J)/k) for
+    /// their standard deviation.
     #[test]
     fn the_estimated_similarity_has_the_mean_and_standard_error_of_minhash() {
         for changed in [5, 11, 33, 60] {

@@ -42,8 +42,8 @@ pub fn share(document: &[TokenId]) -> f64 {
 mod tests {
     use super::*;
 
-    /// `a b c d a b c d e` has the 4-grams abcd bcda cdab dabc abcd bcde, of which one repeats an earlier one. Nine equal
-    /// tokens have six 4-grams, of which five do.
+    /// `a b c d a b c d e` has the 4-grams abcd bcda cdab dabc abcd bcde, of which one repeats an earlier one. Nine
+    /// equal tokens have six 4-grams, of which five repeat the first.
     #[test]
     fn repetition_is_the_share_of_four_grams_that_occurred_earlier() {
         assert_eq!(share(&[1, 2, 3, 4, 1, 2, 3, 4, 5]), 1.0 / 6.0);

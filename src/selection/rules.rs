@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use toml::{Table, Value};
 
-/// Reads a rule's settings, and returns them with every default written out beside the rule.
+/// Reads the settings of a rule. Returns them with every default written out, and the rule.
 type ReadRule = fn(Value) -> Result<(Value, Arc<dyn SelectionRule>), SettingError>;
 
 #[derive(Clone)]
@@ -135,19 +135,19 @@ impl Selection {
         self.rules.iter().map(|chosen| (chosen.name, &*chosen.rule))
     }
 
-    /// Whether candidates need their loss under the reference model.
+    /// Whether any chosen rule needs the losses of candidates under the reference model.
     #[must_use]
     pub fn needs_losses(&self) -> bool {
         self.rules().any(|(_, rule)| rule.needs_losses())
     }
 
-    /// Whether a rule must be fitted to a [`Pilot`](super::Pilot) sample first.
+    /// Whether any chosen rule must be fitted to a [`Pilot`](super::Pilot) sample first.
     #[must_use]
     pub fn needs_pilot(&self) -> bool {
         self.rules().any(|(_, rule)| rule.needs_pilot())
     }
 
-    /// Documents that compete for one slot; at least 1.
+    /// Number of candidates in the group of a slot; at least 1.
     #[must_use]
     pub fn candidates(&self) -> usize {
         self.rules().map(|(_, rule)| rule.candidates()).max().unwrap_or(1)
@@ -166,7 +166,7 @@ impl Selection {
     }
 }
 
-/// As in an experiment file: `loss_band = [1.0, 4.0], best_of = 4`; empty if no rule is chosen.
+/// Formats the rules as in an experiment file: `loss_band = [1.0, 4.0], best_of = 4`. Empty if no rule is chosen.
 impl fmt::Display for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rules: Vec<String> =

@@ -40,7 +40,7 @@ impl StoreCheckpoints {
         &self,
         write: &mut dyn FnMut(&Path) -> Result<(), TrainingError>,
     ) -> Result<(), TrainingError> {
-        let failed = |error| TrainingError::Checkpoints { source: Box::new(error) };
+        let failed = |error| TrainingError::CheckpointStorage { source: Box::new(error) };
         let aside = self.empty_partial().map_err(failed)?;
         write(&aside)?;
         self.finish(&aside).map_err(failed)

@@ -1,10 +1,10 @@
-//! *Continuation*: the model continues the beginning of a natural document, or of one from the previous generation.
+//! *Continuation*: the model continues the beginning of a document, which is natural or written by the previous generation.
 //!
-//! The prefix is the first `prefix_tokens` tokens of a document that is longer than that. Documents are drawn uniformly,
-//! with replacement.
+//! The prefix is the first `prefix_tokens` tokens of a document that is longer than that. The documents to continue are
+//! drawn uniformly, with replacement.
 //!
-//! **Pitfall.** The prefix is not part of the written document. If it were, a part of every synthetic corpus would be
-//! natural text, which would anchor the loop.
+//! **Pitfall.** The prefix is not part of the written document. Otherwise every synthetic corpus would contain natural text,
+//! which would anchor the loop.
 
 use super::SynthesisError;
 use super::method::{GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod};
@@ -20,14 +20,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Continuation {
-    /// Where prefixes are taken from.
+    /// Source of the prefixes.
     pub prefix: PrefixSource,
     /// Tokens of a prefix; at most half of `model.context`.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub prefix_tokens: usize,
 }
 
-/// Where prefixes are taken from.
+/// Source of the prefixes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PrefixSource {
@@ -99,13 +99,13 @@ struct Prefixes<'a> {
     /// Description of `documents` for the record.
     from: &'static str,
     prefix_tokens: usize,
-    /// Indices of the documents longer than a prefix; not empty.
+    /// Indices of the documents that are longer than a prefix; not empty.
     long_enough: Vec<usize>,
-    /// Streams that choose prefixes; separate from those that draw tokens.
+    /// Key of the streams that choose prefixes. Tokens are drawn from other streams.
     key: StreamKey,
 }
 
-/// Indices of the documents longer than a prefix.
+/// Indices of the documents that are longer than a prefix.
 ///
 /// # Errors
 /// Returns an error if there are none.

@@ -1,12 +1,12 @@
 //! *External*: a command supplied by the user writes the documents, such as a client of a large instruction-tuned model.
 //!
-//! The command is started once for each request. It reads a line of JSON for each natural document from standard input,
-//! `{"item": 17, "seed": 1234, "text": "…"}`, and writes a line of JSON for each to standard output, in the same order:
+//! The command is started once for each request. For each natural document it reads a line of JSON from standard input,
+//! `{"item": 17, "seed": 1234, "text": "…"}`, and writes a line of JSON to standard output, in the same order:
 //! `{"text": "…"}`. `item` numbers the documents of a corpus. `seed` is a random number that is the same whenever the
 //! experiment is repeated.
 //!
-//! A command cannot hang a run or corrupt its results: it has a time limit, and it is an error if it fails, if a line is not
-//! an answer, or if an answer is missing.
+//! The command can neither block a run forever nor corrupt its results: it has a time limit, and the run stops with an
+//! error if the command fails, if a line is not an answer, or if an answer is missing.
 //!
 //! **Pitfall.** The run is reproducible only if the command uses `seed` for all its random choices.
 
@@ -32,7 +32,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// Errors of the external command.
+/// An error of the external command.
 #[derive(Debug, thiserror::Error)]
 pub enum ExternalError {
     /// The command cannot be started.
@@ -50,24 +50,24 @@ pub enum ExternalError {
         program: String,
         /// Exit status.
         status: ExitStatus,
-        /// `"; stderr: "` and the end of standard error, or empty.
+        /// `"; stderr: "` and the end of standard error; empty if nothing was written there.
         stderr_tail: String,
     },
     /// The command exceeded its time limit.
     #[error(
-        "synthesis.command: \"{program}\" was stopped after {seconds} s, with {lines} of {documents} documents written; \
-         raise synthesis.timeout_seconds if that is too short{stderr_tail}"
+        "synthesis.command: \"{program}\" was stopped after {seconds} s, when it had written {lines} of {documents} \
+         documents; raise synthesis.timeout_seconds if that is too short{stderr_tail}"
     )]
     TooSlow {
         /// Program and arguments.
         program: String,
-        /// Time limit.
+        /// Time limit in seconds.
         seconds: f64,
-        /// Answers received.
+        /// Number of answers received.
         lines: usize,
-        /// Answers expected.
+        /// Number of answers expected.
         documents: usize,
-        /// `"; stderr: "` and the end of standard error, or empty.
+        /// `"; stderr: "` and the end of standard error; empty if nothing was written there.
         stderr_tail: String,
     },
     /// A line of the output is not an answer.
@@ -84,18 +84,18 @@ pub enum ExternalError {
         /// First 120 characters of the line.
         excerpt: String,
     },
-    /// The command exited before it had answered everything.
+    /// The command exited before it had answered for every document.
     #[error(
         "synthesis.command: \"{program}\" gave {lines} answers to {documents} documents; write one line for each{stderr_tail}"
     )]
     TooFew {
         /// Program and arguments.
         program: String,
-        /// Answers received.
+        /// Number of answers received.
         lines: usize,
-        /// Answers expected.
+        /// Number of answers expected.
         documents: usize,
-        /// `"; stderr: "` and the end of standard error, or empty.
+        /// `"; stderr: "` and the end of standard error; empty if nothing was written there.
         stderr_tail: String,
     },
 }
@@ -108,7 +108,7 @@ struct Question<'a> {
     text: &'a str,
 }
 
-/// Maximum number of documents of one request: those lost if the command fails.
+/// Maximum number of documents per request. This is the largest number of documents lost when the command fails.
 const MAX_REQUEST_DOCUMENTS: u64 = 1024;
 
 /// A command supplied by the user writes the documents.
@@ -118,7 +118,7 @@ pub struct External {
     /// Program and arguments, such as `["python3", "rephrase.py"]`.
     #[schemars(extend("x-hint" = "give the program and its arguments, such as [\"python3\", \"rephrase.py\"]"))]
     pub command: Vec<String>,
-    /// Time limit in seconds for the documents of one request. No result depends on it.
+    /// Time limit in seconds for the documents of one request. Does not affect results.
     #[serde(default = "an_hour")]
     #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1e9, "x-run-time-only" = true))]
     pub timeout_seconds: f64,
@@ -211,7 +211,7 @@ impl ExternalGenerator<'_> {
         lines
     }
 
-    /// The tokens of an answer, with an end-of-text token, cut at the maximum length.
+    /// The tokens of an answer with an end-of-text token added, cut at the maximum length.
     fn document(&self, answer: &str) -> Result<Vec<TokenId>, SynthesisError> {
         let mut document = self.tokenizer.encode(answer)?;
         document.push(self.end);

@@ -1,8 +1,9 @@
 //! *Textbook from keywords*: a natural document provides the topic, and the model writes the text.
 //!
-//! A prompt is the few words that characterize a natural document, in the order in which they occur: those with the
-//! largest tf-idf weight tf · ln(N / df) (Spärck Jones 1972), for a word that occurs tf times in the document and in df of N
-//! documents. The prompt is not part of the written document.
+//! A prompt consists of the few words that characterize a natural document, in the order in which they occur. These are
+//! the words with the largest tf-idf weight tf · ln(N / df) (Spärck Jones 1972), where tf is the number of times that
+//! the word occurs in the document and df the number of documents, of N in all, that contain it. The prompt is not part
+//! of the written document.
 
 use super::SynthesisError;
 use super::method::GeneratorContext;
@@ -17,7 +18,7 @@ use unicode_segmentation::UnicodeSegmentation;
 /// Prompts made of the keywords of natural documents.
 pub(super) struct Keywords {
     count: usize,
-    /// The keywords of each document that has any, each with a space before it. Not empty.
+    /// For each document that has keywords, the tokens of its keywords with a space before each. Not empty.
     prompts: Vec<Vec<TokenId>>,
     key: StreamKey,
 }
@@ -93,8 +94,8 @@ impl Prompts for Keywords {
 mod tests {
     use super::*;
 
-    /// "the" occurs in every text: ln(3/3) = 0. "cat" occurs twice, and in one of three texts: 2 ln 3; "sat" once: ln 3; "old"
-    /// once, and in two texts: ln 1.5.
+    /// Weights: "the" occurs in every text, so ln(3/3) = 0; "cat" twice in one of three texts, so 2 ln 3; "sat" once in
+    /// one, so ln 3; "old" once, but in two of the texts, so ln 1.5.
     #[test]
     fn keywords_are_those_worked_out_by_hand() {
         let texts = ["the cat sat, the old cat", "the old dog", "the end"].map(str::to_owned);

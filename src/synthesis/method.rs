@@ -1,7 +1,7 @@
 //! The interface of synthesis methods.
 //!
-//! A method is a struct of its settings that implements [`SynthesisMethod`]. To add one to the library, write it in a new
-//! file and add a line to [`builtin_methods`]; a program that uses the library registers its own with [`Kinds::with`].
+//! [`SynthesisMethod`] is implemented by the settings struct of a method. To add a method to the library, write it in a
+//! new file and list it in [`builtin_methods`]. A program that uses the library can add its own with [`Kinds::with`].
 
 use super::continuation::Continuation;
 use super::external::External;
@@ -24,7 +24,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use toml::Table;
 
-/// The settings of a method that writes a corpus.
+/// A method of writing a corpus. The implementing type is the struct of its settings.
 pub trait SynthesisMethod: fmt::Debug + Send + Sync {
     /// The value of `synthesis.method` that chooses the method.
     fn name() -> &'static str
@@ -41,7 +41,7 @@ pub trait SynthesisMethod: fmt::Debug + Send + Sync {
     /// Checks the settings against each other and against the model.
     ///
     /// # Errors
-    /// Returns an error if they contradict each other, or if the model cannot write this way.
+    /// Returns an error if they contradict each other, or if the model does not support the method.
     fn check(&self, _context: &MethodContext) -> Result<(), SettingError> {
         Ok(())
     }
@@ -49,7 +49,7 @@ pub trait SynthesisMethod: fmt::Debug + Send + Sync {
     /// Checks before a run that documents can be written from the natural text of a seed.
     ///
     /// # Errors
-    /// Returns an error if the text, or another thing that the method needs, is missing.
+    /// Returns an error if suitable text, or anything else that the method needs, is missing.
     fn check_sources(&self, _natural: &Documents) -> Result<(), SynthesisError> {
         Ok(())
     }
@@ -65,7 +65,7 @@ pub trait SynthesisMethod: fmt::Debug + Send + Sync {
         DrawnTokens::All
     }
 
-    /// How documents are decoded, in words, for the record of a corpus.
+    /// Description of the decoder for the record of a corpus.
     fn describe_decoding(&self, decoding: &DecodingStrategy) -> String {
         match self.drawn_tokens() {
             DrawnTokens::All | DrawnTokens::Some => decoding::describe(decoding),
@@ -73,7 +73,8 @@ pub trait SynthesisMethod: fmt::Debug + Send + Sync {
         }
     }
 
-    /// Tokens at the beginning of a natural document that serve as the prompt and are not part of the written document.
+    /// Number of tokens at the beginning of a natural document that form the prompt and are not part of the written
+    /// document.
     fn prompt_tokens(&self) -> usize {
         0
     }
@@ -83,7 +84,7 @@ pub trait SynthesisMethod: fmt::Debug + Send + Sync {
         false
     }
 
-    /// Whether a deterministic decoder would write the same document for every candidate of a slot.
+    /// Whether all candidates of a slot would be the same document under a deterministic decoder.
     fn candidates_differ_by_decoder_only(&self) -> bool {
         false
     }
@@ -105,7 +106,7 @@ pub enum DrawnTokens {
     None,
 }
 
-/// The other settings that those of a method are checked against.
+/// Other settings of the experiment, against which the settings of a method are checked.
 #[derive(Clone, Copy, Debug)]
 pub struct MethodContext<'a> {
     /// The model that writes.
@@ -119,8 +120,8 @@ pub struct MethodContext<'a> {
 }
 
 impl MethodContext<'_> {
-    /// Checks that a prompt of this many tokens fills at most half the model's context. `key` is the setting to name in
-    /// the error.
+    /// Checks that a prompt of `tokens` tokens fills at most half the model's context. `key` is the setting that the
+    /// error names.
     ///
     /// # Errors
     /// Returns an error if the prompt is longer.
@@ -146,7 +147,7 @@ pub struct GeneratorContext<'a> {
     pub synthesis: &'a SynthesisSettings,
     /// Texts to write from.
     pub sources: Sources<'a>,
-    /// Streams that choose sources and prompts. Tokens are drawn from the streams of the stage.
+    /// Key of the streams that choose sources and prompts. Tokens are drawn from the streams of the stage.
     pub key: StreamKey,
 }
 
@@ -163,7 +164,7 @@ impl GeneratorContext<'_> {
         self.sources.tokenizer.special().end
     }
 
-    /// Documents that compete for one slot; at least 1.
+    /// Number of candidates for each slot; at least 1.
     #[must_use]
     pub fn candidates(&self) -> usize {
         self.synthesis.selection.candidates()
@@ -175,14 +176,15 @@ pub type GeneratorResult<'a> = Result<Box<dyn Generator + 'a>, SynthesisError>;
 
 /// Writes the documents of one corpus.
 pub trait Generator {
-    /// Writes the documents numbered `items`, or only the first of them, but at least one. A document depends on its number
-    /// alone, never on the other documents of the request.
+    /// Writes the documents with the numbers `items`. It may stop early, after at least one document. A document may
+    /// depend on its own number but not on the other documents of the request.
     ///
     /// # Errors
     /// Returns an error if the model or a command fails, or if the run is interrupted.
     fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError>;
 
-    /// Description of the source of documents for the record, with every setting: `"train split, 16 tokens"`.
+    /// Description of the source of documents for the record, including the method's settings: `"train split, 16
+    /// tokens"`.
     fn source(&self) -> String;
 }
 
@@ -199,7 +201,8 @@ impl Draft {
     /// Appends the documents of the next request.
     ///
     /// # Errors
-    /// Returns an error if they have no token at all, so that further requests would not end.
+    /// Returns an error if they have no token at all, because a loop that requests documents until there is enough text
+    /// would never end.
     pub(super) fn append(&mut self, more: &Self) -> Result<(), SynthesisError> {
         if more.documents.tokens() == Tokens(0) {
             return Err(SynthesisError::NoTokens { documents: more.documents.len() });
@@ -245,7 +248,7 @@ pub fn builtin_methods() -> Kinds<dyn SynthesisMethod> {
     )
 }
 
-/// Chooses a method by its settings, as an experiment file does.
+/// Converts the settings of one method into the choice of this method, as read from an experiment file.
 impl<M: SynthesisMethod + Settings + 'static> From<M> for Chosen<dyn SynthesisMethod> {
     fn from(method: M) -> Self {
         let own = settings::table_of(&method);

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 /// The prompts of one corpus.
 pub(super) trait Prompts {
-    /// The prompt of all candidates for a slot.
+    /// The prompt that all candidates for a slot continue.
     fn prompt(&self, slot: u64) -> &[TokenId];
     /// Description of the prompts for the record.
     fn source(&self) -> String;

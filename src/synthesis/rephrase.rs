@@ -1,7 +1,7 @@
-//! *Rephrase*: a natural document in which the model rewrites spans, with the text on both sides as its context.
+//! *Rephrase*: the model rewrites spans of a natural document, with the text on both sides of a span as its context.
 //!
-//! The share `fidelity` of a document's tokens is kept, as spans of `span_tokens` chosen at random. The model fills the gaps
-//! between them from left to right:
+//! The share `fidelity` of a document's tokens is kept, in randomly chosen spans of `span_tokens` tokens. The model
+//! fills the gaps between them from left to right:
 //!
 //! | gap | action | prompt | end of the filling |
 //! |---|---|---|---|
@@ -9,10 +9,10 @@
 //! | longer | extend | the last `2 · view_tokens` written | when the rest of the gap is `view_tokens` long; that is infilled |
 //! | without a kept span after it | finish | the last `2 · view_tokens` written | an end-of-text token, or `max_document_tokens` |
 //!
-//! The model learns infilling in training, with `training.fim_share` (fill-in-the-middle, Bavarian et al. 2022, in the order
-//! prefix, suffix, middle). It never reads the original text of a gap: the kept spans are all that a rewritten document
-//! shares with its source. A fidelity of 1 makes a copy. With 0 there is a single gap without context, and the result is that
-//! of [textbook](super::textbook), token for token.
+//! The model learns infilling during training if `training.fim_share` is positive (fill-in-the-middle, Bavarian et al.
+//! 2022, in the order prefix, suffix, middle). It never reads the original text of a gap, so a rewritten document
+//! shares only the kept spans with its source. With a fidelity of 1 the result is a copy. With 0 there is a single gap
+//! without context, and the result is the same as with [textbook](super::textbook), token for token.
 //!
 //! **Pitfall.** An n-gram model cannot infill, because it reads only the text to the left of a gap.
 
@@ -37,7 +37,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use toml::{Table, Value};
 
-/// The model rewrites spans of a natural document, with the text on both sides as its context.
+/// The model rewrites spans of a natural document, with the text on both sides of a span as its context.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rephrase {
@@ -56,7 +56,8 @@ pub struct Rephrase {
     pub view_tokens: usize,
 }
 
-/// Largest `view_tokens`: two views and three sentinels fill at most half the context, and the other half is for writing.
+/// Largest `view_tokens`. With it, two views and three sentinels fill at most half the context; the model writes in the
+/// other half.
 fn widest_view(context: &MethodContext) -> usize {
     const WIDEST: usize = 1 << 20;
     context.model.context_tokens().map_or(WIDEST, |context| (context / 4).saturating_sub(2).max(1))
@@ -74,7 +75,7 @@ impl SynthesisMethod for Rephrase {
             Value::Float(view) => *view as i64,
             view => view.as_integer().unwrap_or(1),
         };
-        // Kept spans as long as the middles that a model fills in during training: half a view on average.
+        // Kept spans are as long as the average middle that a model fills in during training: half a view.
         table.entry("span_tokens").or_insert(Value::Integer((view / 2).max(1)));
     }
 
@@ -86,12 +87,12 @@ impl SynthesisMethod for Rephrase {
             return Err(SettingError::new("view_tokens", message));
         }
         let fills_gaps = self.fidelity > 0.0 && self.fidelity < 1.0;
-        if fills_gaps && !context.model.sees_both_sides() {
+        if fills_gaps && !context.model.can_fill_gaps() {
             let message = "an n-gram model reads only the left side of a gap and cannot rephrase; use a transformer, or method = \"token-edit\"";
             return Err(SettingError::new("method", message));
         }
         if fills_gaps && context.training.fim_share == 0.0 {
-            let message = "\"rephrase\" fills gaps, which the model never learns with training.fim_share = 0; set it to 0.5, for example";
+            let message = "\"rephrase\" fills gaps, which the model does not learn with training.fim_share = 0; set it to 0.5, for example";
             return Err(SettingError::new("method", message));
         }
         Ok(())
@@ -131,28 +132,29 @@ struct Rewriter<'a> {
     spans: StreamKey,
 }
 
-/// The context of a gap.
+/// The context that the model sees around a gap.
 #[derive(Clone, Copy)]
 struct View {
     /// Tokens on each side.
     tokens: usize,
-    /// `None` if there are none in the tokenizer; no gap is infilled then.
+    /// `None` if the tokenizer has no sentinels. Then no gap is infilled.
     sentinels: Option<Sentinels>,
 }
 
-/// Difference between the stream numbers of a document in one pass and the next; larger than the number of documents.
+/// Difference between the stream numbers of a document in successive passes. Larger than the number of documents.
 const PASS_STRIDE: u64 = 1 << 40;
 
 impl Rewriter<'_> {
     /// Makes one request to the model for each unfinished document. `pass` counts the calls, from 0.
     fn fill(&self, open: &mut [Rewriting], pass: u64, stage: &Stage) -> Result<(), SynthesisError> {
         let longest = self.synthesis.max_document_tokens;
-        // Determined before any request, so that each document takes one action in a pass: the next action needs other
-        // random streams.
+        // The actions are determined before any request, so that each document takes at most one action per pass. Its
+        // next action needs another random stream.
         let actions: Vec<Option<GapAction>> = open.iter().map(|one| one.next(self.view.tokens)).collect();
         for action in [GapAction::Finish, GapAction::Extend, GapAction::Infill] {
-            let takes_it = |(one, next): (_, &Option<GapAction>)| (*next == Some(action)).then_some(one);
-            let mut batch: Vec<&mut Rewriting> = open.iter_mut().zip(&actions).filter_map(takes_it).collect();
+            let takes_action = |(one, next): (_, &Option<GapAction>)| (*next == Some(action)).then_some(one);
+            let mut batch: Vec<&mut Rewriting> =
+                open.iter_mut().zip(&actions).filter_map(takes_action).collect();
             if batch.is_empty() {
                 continue;
             }
@@ -209,8 +211,8 @@ impl Generator for Rewriter<'_> {
 }
 
 impl Rewriter<'_> {
-    /// Chooses the tokens of a document to keep: the share `fidelity`, to the nearest token, in spans. The end-of-text token
-    /// is kept if the one before it is.
+    /// Chooses the tokens of a document to keep: the share `fidelity`, rounded to the nearest token, in spans. The
+    /// end-of-text token is kept if the token before it is kept.
     fn choose_kept(&self, source: &[TokenId], stream: &mut Stream) -> Vec<bool> {
         let body = source.len() - usize::from(source.last() == Some(&self.end));
         let mut left = (self.fidelity * body as f64).round() as usize;
@@ -246,7 +248,7 @@ enum Segment<'a> {
 enum GapAction {
     /// Write to the end of the document.
     Finish,
-    /// Write from left to right, as the next kept span is too far away to be read.
+    /// Write from left to right, because the next kept span is outside the view.
     Extend,
     /// Fill the rest of the gap with both sides as context.
     Infill,
@@ -256,7 +258,8 @@ enum GapAction {
 #[derive(Debug)]
 struct Rewriting<'a> {
     item: u64,
-    /// The part of the source after `text`. Starts with a gap, and gaps and kept spans alternate; empty at the end.
+    /// The rest of the source document after `text`: alternating gaps and kept spans, beginning with a gap. Empty when
+    /// the document is finished.
     segments: VecDeque<Segment<'a>>,
     /// The document so far, at most `longest` tokens.
     text: Vec<TokenId>,
@@ -318,7 +321,7 @@ impl<'a> Rewriting<'a> {
         }
     }
 
-    /// Adds the text that the model wrote for an action, and the kept tokens after it.
+    /// Appends the text that the model wrote for an action, and the kept tokens that follow it.
     fn insert(&mut self, action: GapAction, written: &[TokenId], view: usize, end: TokenId) {
         let has_ended = written.last() == Some(&end);
         let body = &written[..written.len() - usize::from(has_ended)];

@@ -1,11 +1,11 @@
-//! Writes and selects documents until the kept ones fill the corpus.
+//! Writes and selects documents until the kept documents fill the corpus.
 //!
-//! Documents are written in blocks of a fixed number of slots, whatever the budget, and judged in order up to the one that
-//! fills the corpus. The choice of a document therefore depends neither on the budget nor on the size of requests, and
-//! documents written after the last one judged are not counted in the record.
+//! Documents are written in blocks of a fixed number of slots, and judged in order until the corpus is full. Whether a
+//! document is kept therefore depends neither on the budget nor on the size of requests. Documents after the last one
+//! judged are not counted in the record.
 //!
-//! **Pitfall.** A detector recognizes the documents that it was trained on too well. That of importance resampling is
-//! therefore trained on a pilot sample, whose document numbers no corpus reaches.
+//! **Pitfall.** A detector recognizes the documents that it was trained on too well. The detector of importance resampling is
+//! therefore trained on a pilot sample, whose document numbers are larger than those of any candidate.
 
 use super::method::{Draft, Generator};
 use super::settings::SynthesisSettings;
@@ -20,16 +20,16 @@ use crate::stage::Stage;
 use crate::units::Tokens;
 use std::ops::Range;
 
-/// Slots of a block, for which candidates are written at the same time.
+/// Slots per block. The candidates of a block are written together.
 const BLOCK_SLOTS: u64 = 128;
-/// Number of blocks between two checks that enough is kept.
+/// Number of blocks between two checks that enough tokens are kept.
 const WINDOW_BLOCKS: u64 = 8;
-/// At least one in this many tokens must be kept, times the candidates of a slot. Importance resampling with a high cost
-/// lowers the requirement further.
+/// Selection is given up if fewer than one in this many tokens is kept, multiplied by the number of candidates per
+/// slot. Importance resampling with a high cost lowers the requirement further.
 const MAX_TOKENS_PER_KEPT: u64 = 100;
-/// Importance resampling may by chance keep this many times fewer documents than one in its cost.
+/// Importance resampling keeps about one document in its cost. By chance it may keep this many times fewer.
 const CHANCE_FACTOR: f64 = 4.0;
-/// Number of the first document of the pilot sample; larger than that of any candidate.
+/// Number of the first document of the pilot sample; larger than the number of any candidate.
 const PILOT_START: u64 = 1 << 32;
 
 /// Writes one corpus under selection.
@@ -82,7 +82,8 @@ impl SelectiveWriter<'_> {
         })
     }
 
-    /// Tokens written per token kept, for each candidate of a slot, above which selection is given up.
+    /// Largest number of tokens written per token kept, divided by the number of candidates per slot. Above it,
+    /// selection is given up.
     fn max_tokens_per_kept(&self) -> u64 {
         let cost = self.synthesis.selection.documents_per_kept();
         MAX_TOKENS_PER_KEPT.max((CHANCE_FACTOR * cost) as u64)
@@ -114,8 +115,8 @@ impl SelectiveWriter<'_> {
     }
 }
 
-/// Natural documents as a perfect model would write them: without the prefix of a continuation, and cut at the maximum
-/// length.
+/// The part of each natural document that a perfect model would write: without the prefix that it continues, and cut at
+/// the maximum length.
 ///
 /// # Errors
 /// Returns an error if there are too few to train a detector.
@@ -140,7 +141,7 @@ struct DocumentSequence<'a> {
     stage: Stage<'a>,
     /// Tokens written so far.
     tokens: Tokens,
-    /// Of these, tokens copied unchanged from natural documents; `None` if the method copies none.
+    /// Tokens written so far that were copied unchanged from natural documents; `None` if the method copies none.
     kept: Option<Tokens>,
 }
 

@@ -1,6 +1,7 @@
 //! The table `[synthesis]`: how a model writes its corpus.
 //!
-//! Its keys belong to the table itself, to the method, to the decoder, or to selection; each group is read by its owner.
+//! A key of this table belongs to the table itself, to the method, to the decoder, or to selection. The keys of each
+//! owner are collected in a table of their own, which the owner reads.
 
 use super::method::{MethodContext, SynthesisMethod};
 use super::textbook::Textbook;
@@ -64,7 +65,7 @@ impl SynthesisSettings {
         }
     }
 
-    /// Inserts the default of `tokens`, which is that of `corpus.train_tokens`.
+    /// Inserts the default of `tokens`, which is the value of `corpus.train_tokens`.
     pub(crate) fn complete(table: &mut Table, train_tokens: Tokens) {
         let tokens = i64::try_from(train_tokens.0).unwrap_or(i64::MAX);
         table.entry("tokens").or_insert(Value::Integer(tokens));
@@ -102,7 +103,7 @@ impl SynthesisSettings {
         if let Some((rule, _)) =
             self.selection.rules().find(|(_, rule)| candidates_are_copies && rule.candidates() > 1)
         {
-            let message = "candidates would be copies of each other: this decoder writes the same document for the same prompt; use sampling, or leave it out";
+            let message = "candidates would be copies of each other: this decoder writes the same document for the same prompt; use sampling, or leave out this rule";
             return Err(SettingError::new(format!("{SELECTION}.{rule}"), message));
         }
         Ok(())
@@ -114,7 +115,7 @@ impl SynthesisSettings {
         self.with_method(self.method.table())
     }
 
-    /// The table `[synthesis]` without the settings that no result depends on.
+    /// The table `[synthesis]` without the settings that do not affect results.
     #[must_use]
     pub fn result_table(&self) -> Table {
         self.with_method(self.method.result_table())
@@ -182,9 +183,9 @@ impl SynthesisKinds {
         Ok(groups)
     }
 
-    /// The table of an arm, or of a teacher, completed with the settings that it inherits from the experiment's table. If it
-    /// chooses another method or decoder, it does not inherit the settings of the experiment's method or decoder. The table
-    /// `selection` is inherited or replaced as a whole, so that an empty one turns selection off.
+    /// Merges `own`, the table of an arm or of the writer, over `base`, the table of the experiment. If `own` chooses
+    /// another method or decoder, it does not inherit the settings of the experiment's method or decoder. The table
+    /// `selection` is inherited or replaced as a whole, so an empty one turns selection off.
     #[must_use]
     pub fn inherit(&self, own: Table, base: &Table) -> Table {
         let methods = &self.methods;

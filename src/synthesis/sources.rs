@@ -6,13 +6,13 @@ use crate::seed::StreamKey;
 use rand::seq::SliceRandom;
 use std::ops::Range;
 
-/// Goes through all natural documents in random order, epoch after epoch, with a new order in each. All candidates for a
-/// slot are made from the same document.
+/// Assigns natural documents to slots. Every epoch uses each natural document once, in a new random order. All
+/// candidates for a slot are made from the same document.
 pub(super) struct Rotation<'a> {
     documents: &'a Documents,
-    /// Documents that compete for one slot.
+    /// Number of candidates for each slot.
     candidates: u64,
-    /// Streams that shuffle the documents, one for each epoch.
+    /// Key of the streams that shuffle the documents, one for each epoch.
     key: StreamKey,
 }
 

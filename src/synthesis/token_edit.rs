@@ -1,9 +1,10 @@
 //! *Token edit*: a natural document in which some tokens are replaced by samples from the model's prediction.
 //!
-//! A token with probability p, given the natural text before it, is redrawn with probability p^sharpness, so that tokens
-//! are redrawn where the model is confident. Zhu et al. (2024) redraw all tokens with p of at least 0.99; p^69 is one half
-//! at that threshold. With a sharpness of 0 every token is redrawn. All predictions are conditioned on the natural text,
-//! never on redrawn tokens: one scoring pass suffices, and the length of a document does not change.
+//! Let p be the probability that the model gives a token after the natural text before it. The token is redrawn with
+//! probability p^sharpness, so tokens are redrawn mostly where the model is confident. Zhu et al. (2024) redraw all
+//! tokens with p of at least 0.99; with a sharpness of 69, p^sharpness is one half at this threshold. With a sharpness
+//! of 0 every token is redrawn. All predictions are conditioned on the natural text, never on redrawn tokens. One
+//! scoring pass therefore suffices, and the length of a document does not change.
 //!
 //! The end-of-text token is neither replaced nor drawn in place of another token.
 
@@ -24,11 +25,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// Tokens of a natural document are drawn again where the model is sure of them.
+/// The model redraws tokens of a natural document, mostly where it is confident.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenEdit {
-    /// A token of probability p is drawn again with probability p^sharpness.
+    /// A token of predicted probability p is redrawn with probability p^sharpness.
     #[schemars(range(min = 0.0))]
     pub sharpness: f64,
 }

@@ -1,9 +1,9 @@
-//! AdamW (Loshchilov and Hutter 2019) with a warm-up, a cosine, and a limit on the gradient's norm.
+//! AdamW (Loshchilov and Hutter 2019) with linear warm-up, cosine decay of the learning rate, and gradient clipping.
 //!
-//! With `g` the gradient scaled down to the limit, `m ← β₁ m + (1 − β₁) g`, `v ← β₂ v + (1 − β₂) g²`, and
+//! With `g` the clipped gradient, `m ← β₁ m + (1 − β₁) g`, `v ← β₂ v + (1 − β₂) g²`, and
 //! `w ← w − η (m̂ / (√v̂ + ε) + λ w)`, where `m̂ = m / (1 − β₁ᵗ)` and `v̂ = v / (1 − β₂ᵗ)`; λ is 0 for vectors.
-//! Parameters are split into pieces of a fixed size, and the pieces of the norm are summed in order, so the result does
-//! not depend on the number of threads. The arithmetic itself is in [`genloss_kernels::adamw`].
+//! Parameters are split into chunks of a fixed size, and the sums of squares of the chunks are added in order, so the
+//! result does not depend on the number of threads. The arithmetic itself is in [`genloss_kernels::adamw`].
 //!
 //! ```
 //! use genloss::training::adamw;
@@ -19,8 +19,8 @@ use candle_core::{Result, Tensor};
 use genloss_kernels::adamw::{self as kernel, StepConstants};
 use rayon::prelude::*;
 
-/// Numbers per task.
-const PIECE: usize = 1 << 15;
+/// Weights per parallel task.
+const CHUNK: usize = 1 << 15;
 
 /// The running moments of a parameter's gradient.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +39,8 @@ impl Moments {
     }
 }
 
-/// The learning rate at `step` (from 0) of `steps`: up linearly over the warm-up, then down along a half cosine.
+/// The learning rate at `step` (from 0) of `steps`. It rises linearly during the warm-up, then falls along half a
+/// cosine.
 #[must_use]
 pub fn learning_rate(training: &TrainingSettings, step: u64, steps: u64) -> f64 {
     let warmup = (training.warmup_fraction * steps as f64).ceil() as u64;
@@ -55,12 +56,12 @@ pub fn learning_rate(training: &TrainingSettings, step: u64, steps: u64) -> f64 
 /// The Euclidean norm of a gradient.
 #[must_use]
 pub fn norm(gradient: &Parameters<Vec<f32>>) -> f64 {
-    let pieces: Vec<&[f32]> = gradient.iter().flat_map(|values| values.chunks(PIECE)).collect();
-    let sums: Vec<f64> = pieces.into_par_iter().map(kernel::sum_of_squares).collect();
+    let chunks: Vec<&[f32]> = gradient.iter().flat_map(|values| values.chunks(CHUNK)).collect();
+    let sums: Vec<f64> = chunks.into_par_iter().map(kernel::sum_of_squares).collect();
     sums.iter().sum::<f64>().sqrt()
 }
 
-/// The numbers that change from one optimiser step to the next.
+/// The inputs of AdamW that change from one optimiser step to the next.
 #[derive(Clone, Copy, Debug)]
 pub struct OptimiserStep {
     /// Number of this step, from 1.
@@ -71,13 +72,14 @@ pub struct OptimiserStep {
     pub gradient_scale: f64,
 }
 
-/// The factor that scales a gradient of this norm down to `limit`; 1 if it is within the limit.
+/// The factor that scales a gradient of norm `norm` down to `limit`; 1 if its norm is within the limit.
 #[must_use]
 pub fn clip(norm: f64, limit: f64) -> f64 {
     if norm > limit { limit / norm } else { 1.0 }
 }
 
-/// Updates parameters and moments; on the processor, in place.
+/// Updates parameters and moments by one optimiser step. Parameters on the CPU are updated in place, those on another
+/// device are copied to the CPU and back.
 ///
 /// # Errors
 /// If the device fails.
@@ -105,17 +107,18 @@ pub fn step(
 
 /// The constants of a step for a parameter with weight decay `decay`.
 fn constants(training: &TrainingSettings, step: OptimiserStep, decay: f64) -> StepConstants {
-    // In full, so that a new setting does not compile before it is decided where it acts.
+    // Every field is listed, so that code with a new setting compiles only after this function has been reviewed for
+    // it.
     let TrainingSettings {
         beta1,
         beta2,
-        // In `learning_rate` and `step`, and in the trainer.
+        // Used in `learning_rate`, in `step` and by the trainer.
         learning_rate: _,
         warmup_fraction: _,
         final_rate_fraction: _,
         weight_decay: _,
         gradient_clip: _,
-        // In the learner and in the run.
+        // Used by the learner and the lineage.
         tokens: _,
         epochs: _,
         init: _,
@@ -138,10 +141,10 @@ fn constants(training: &TrainingSettings, step: OptimiserStep, decay: f64) -> St
 /// Updates all weights of a parameter, in parallel.
 fn update(constants: StepConstants, weights: &mut [f32], moments: &mut Moments, gradient: &[f32]) {
     weights
-        .par_chunks_mut(PIECE)
-        .zip(moments.first.par_chunks_mut(PIECE))
-        .zip(moments.second.par_chunks_mut(PIECE))
-        .zip(gradient.par_chunks(PIECE))
+        .par_chunks_mut(CHUNK)
+        .zip(moments.first.par_chunks_mut(CHUNK))
+        .zip(moments.second.par_chunks_mut(CHUNK))
+        .zip(gradient.par_chunks(CHUNK))
         .for_each(|(((weights, first), second), gradient)| {
             kernel::update(constants, weights, first, second, gradient);
         });
@@ -166,7 +169,7 @@ mod tests {
         }
     }
 
-    /// 10 steps: 2 of warm-up at 1/2 and 1 of the peak, then half a cosine over 8 that ends at a tenth of it.
+    /// 10 steps: 2 of warm-up at a half and all of the peak, then 8 along half a cosine, ending at a tenth of the peak.
     #[test]
     fn the_rate_rises_linearly_and_falls_along_a_cosine() {
         let rate = |step| learning_rate(&training(), step, 10);

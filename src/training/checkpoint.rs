@@ -1,7 +1,7 @@
-//! Checkpoints written during training: weights, moments and progress, from which training continues with results that
-//! are the same to the last bit.
+//! Checkpoints written during training: weights, moments and progress. Training resumes from them with bit-identical
+//! results.
 //!
-//! The folder has `state.safetensors` and `progress.json`. [`super::transformer`] has an example of training.
+//! The folder of a checkpoint contains `state.safetensors` and `progress.json`.
 
 use super::adamw::Moments;
 use super::{LossPoint, TrainingError};
@@ -16,28 +16,28 @@ use std::path::Path;
 const STATE: &str = "state.safetensors";
 const PROGRESS: &str = "progress.json";
 
-/// The progress of a training.
+/// The progress of a training run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainingProgress {
-    /// Steps done.
+    /// Completed optimiser steps.
     pub step: u64,
-    /// Steps in total.
+    /// Optimiser steps of the whole training run.
     pub steps: u64,
-    /// Training loss since the last point of the curve, summed, in nats.
+    /// Sum of the training loss since the last point of the curve, in nats.
     pub nats: f64,
-    /// Tokens predicted since then.
+    /// Tokens predicted since the last point of the curve.
     pub tokens: u64,
     /// The loss curve so far.
     pub curve: Vec<LossPoint>,
 }
 
-/// The state of a training between two steps.
+/// The state of a training run between two steps.
 pub struct TrainingState {
     /// The weights.
     pub parameters: Parameters<Tensor>,
     /// The optimiser's moments.
     pub moments: Parameters<Moments>,
-    /// How far the training has got.
+    /// Steps, partial loss sums and loss curve.
     pub progress: TrainingProgress,
 }
 
@@ -63,7 +63,7 @@ pub fn save(
             tensors.push((tensor_name(kind, specification), specification.dims(), bytes));
         }
     }
-    write_files(dir, &tensors, progress).map_err(|problem| of_checkpoint(problem, dir))
+    write_files(dir, &tensors, progress).map_err(|problem| checkpoint_error(problem, dir))
 }
 
 fn write_files(
@@ -83,23 +83,23 @@ fn write_files(
 }
 
 /// The error that reports `problem` with the checkpoint in `dir`.
-fn of_checkpoint(problem: FolderProblem, dir: &Path) -> TrainingError {
+fn checkpoint_error(problem: FolderProblem, dir: &Path) -> TrainingError {
     let (reason, cause) = problem.into_parts();
-    TrainingError::Checkpoint { path: dir.to_owned(), reason, cause }
+    TrainingError::CheckpointFile { path: dir.to_owned(), reason, cause }
 }
 
 fn tensor_name(kind: &str, specification: &Specification) -> String {
     format!("{kind}:{}", specification.name())
 }
 
-/// Reads a checkpoint of a training of `steps` steps.
+/// Reads a checkpoint of a training run of `steps` steps.
 ///
 /// # Errors
-/// If a file is missing or damaged, or belongs to another training.
+/// If a file is missing or damaged, or belongs to a training run with another number of steps or another model.
 pub fn load(dir: &Path, shape: &Shape, steps: u64, device: &Device) -> Result<TrainingState, TrainingError> {
     read_files(dir, shape, steps, device).map_err(|problem| {
         let remedy = "delete this folder to train the generation from its start";
-        of_checkpoint(problem.with_remedy(remedy), dir)
+        checkpoint_error(problem.with_remedy(remedy), dir)
     })
 }
 
@@ -141,12 +141,12 @@ fn tensor_values(
     let name = tensor_name(kind, specification);
     let view = tensors.tensor(&name).map_err(|error| FolderProblem::caused_by(name.clone(), error))?;
     if view.shape() != specification.dims() || view.dtype() != Dtype::F32 {
-        return Err(format!("{name} does not have the shape it has in the model, or is not f32").into());
+        return Err(format!("{name} has another shape than in the model, or is not f32").into());
     }
     let (words, _) = view.data().as_chunks::<4>();
     let values: Vec<f32> = words.iter().map(|&word| f32::from_le_bytes(word)).collect();
     match values.iter().all(|value| value.is_finite()) {
         true => Ok(values),
-        false => Err(format!("{name} is not finite").into()),
+        false => Err(format!("{name} has values that are not finite").into()),
     }
 }

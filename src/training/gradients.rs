@@ -1,5 +1,5 @@
-//! The loss of a batch and its gradient: by [`fused`] passes on the processor, by candle's automatic differentiation of
-//! [`plain`] on any other device.
+//! The loss of a batch and its gradient. On the CPU they are computed by the hand-written passes of [`fused`], on any
+//! other device by candle's automatic differentiation of [`plain`].
 //!
 //! ```
 //! use candle_core::Device;
@@ -14,7 +14,7 @@
 //! let batch = Batch { tokens: vec![0, 5, 7, 9], targets: vec![5, 7, 9, 0], time: 4 };
 //! let mut gradients = Gradients::new(&network);
 //! let nats = gradients.compute(&network, &batch)?;
-//! // An untrained model gives every token nearly 1/V.
+//! // An untrained model gives every token a probability of nearly 1/V.
 //! assert!((nats / 4.0 - 300f64.ln()).abs() < 0.1);
 //! assert_eq!(gradients.values().norm.len(), 16);
 //! # Ok::<(), genloss::model::ModelError>(())
@@ -28,7 +28,7 @@ use crate::model::transformer::{Network, fused, plain};
 use candle_core::{Result, Tensor, Var};
 use genloss_kernels::softmax::IGNORED;
 
-/// Sequences of equal length, and for each of their tokens the one to predict after it, or [`IGNORED`].
+/// Sequences of equal length. The target of each token is the token to predict after it, or [`IGNORED`].
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// (B, T)
@@ -47,22 +47,22 @@ impl Batch {
     }
 }
 
-/// The gradient of one batch after the other, in the same memory.
+/// Computes the gradients of successive batches, reusing its memory.
 pub struct Gradients {
     values: Parameters<Vec<f32>>,
     workspace: GradientWorkspace,
 }
 
 impl Gradients {
-    /// Memory for the gradient of a network.
+    /// Allocates memory for the gradient of `network`. The gradient is 0 before the first batch.
     #[must_use]
     pub fn new(network: &Network) -> Self {
         let zeros = |parameter: &Tensor| vec![0.0; parameter.elem_count()];
         Self { values: network.parameters.map(zeros), workspace: GradientWorkspace::default() }
     }
 
-    /// Returns the negative log-likelihood of the targets, summed, in nats. Sets [`values`](Self::values) to the gradient
-    /// of its mean.
+    /// Returns the sum of the targets' negative log-likelihoods in nats. Sets [`values`](Self::values) to the gradient
+    /// of their mean.
     ///
     /// # Errors
     /// If the device fails, or the batch has nothing to predict.
@@ -83,19 +83,20 @@ impl Gradients {
         backward::gradients(network, sequences, &batch.targets, scale, workspace, values)
     }
 
-    /// The gradient of the last batch.
+    /// The gradient of the last batch, of the mean loss in nats per predicted token.
     #[must_use]
     pub fn values(&self) -> &Parameters<Vec<f32>> {
         &self.values
     }
 }
 
-/// `network` in the precision of training.
+/// `network` in the precision that training uses.
 fn for_training(network: &Network) -> Network {
     network.in_precision(Purpose::Training.precision(network.precision))
 }
 
-/// The same as [`Gradients::compute`] by automatic differentiation, on any device and with the whole batch at once.
+/// Computes the same loss and gradient as [`Gradients::compute`] by automatic differentiation, on any device and for
+/// the whole batch at once.
 ///
 /// # Errors
 /// If the device fails.
@@ -103,11 +104,11 @@ pub fn differentiate(network: &Network, batch: &Batch) -> Result<(f64, Parameter
     let variables = network.parameters.try_map(Var::from_tensor)?;
     let parameters =
         variables.try_map(|variable| Ok::<_, candle_core::Error>(variable.as_tensor().clone()))?;
-    let live = Network { parameters, ..for_training(network) };
+    let trainable = Network { parameters, ..for_training(network) };
     let dims = (batch.tokens.len() / batch.time, batch.time);
     let tokens = Tensor::from_slice(&batch.tokens, dims, &network.device)?;
     let targets = Tensor::from_slice(&batch.targets, dims, &network.device)?;
-    let nats = plain::nll_sum(&live, &tokens, &targets)?;
+    let nats = plain::nll_sum(&trainable, &tokens, &targets)?;
     let gradients = (&nats / batch.predictions() as f64)?.backward()?;
     let values = variables.try_map(|variable| match gradients.get(variable) {
         Some(gradient) => gradient.flatten_all()?.to_vec1::<f32>(),

@@ -8,7 +8,7 @@
 //!
 //! let model = builtin_kinds().read("kind = 'ngram'\norder = 3".parse().unwrap(), &()).unwrap();
 //! assert_eq!(model.name(), "ngram");
-//! assert!(!model.sees_both_sides());
+//! assert!(!model.can_fill_gaps());
 //! ```
 
 use super::{Learner, Start, TrainingSettings};
@@ -20,7 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 use toml::Table;
 
-/// A kind of model. Implemented by the struct of its settings.
+/// A kind of model. The implementing type is the struct of its settings.
 pub trait ModelKind: fmt::Debug + Send + Sync {
     /// The value of `model.kind` that chooses this kind.
     fn name() -> &'static str
@@ -55,8 +55,8 @@ pub trait ModelKind: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Whether models can fill gaps, given the text on both sides.
-    fn sees_both_sides(&self) -> bool {
+    /// Whether models can learn to fill a gap, given the text before and after it.
+    fn can_fill_gaps(&self) -> bool {
         false
     }
 

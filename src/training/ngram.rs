@@ -1,4 +1,4 @@
-//! Training an n-gram model: one count over the text.
+//! Training of an n-gram model: its n-grams are counted in one pass over the text.
 
 use super::{
     Checkpoints, Init, Learner, LearnerContext, LossPoint, ModelKind, Trained, TrainingError, TrainingRecord,
@@ -12,14 +12,14 @@ use crate::stage::Stage;
 use crate::units::Tokens;
 use std::path::Path;
 
-/// Counts an n-gram model. It is too fast for checkpoints, and always starts from scratch.
+/// Estimates an n-gram model by counting. This always starts from scratch, and is so fast that it needs no checkpoints.
 #[derive(Clone, Copy, Debug)]
 pub struct NgramLearner {
     /// Shape of the model.
     pub ngram: NgramSettings,
     /// Size of the vocabulary.
     pub vocab_size: usize,
-    /// The tokens that start and end a document.
+    /// Tokens that mark the start and the end of a document.
     pub special: SpecialTokens,
 }
 
@@ -30,7 +30,7 @@ impl ModelKind for NgramSettings {
 
     fn check_training(&self, training: &TrainingSettings) -> Result<(), SettingError> {
         if training.init != Init::Scratch {
-            let message = "an n-gram model is counted from scratch in every generation; only \"scratch\" has a meaning for it";
+            let message = "an n-gram model is counted from scratch in every generation; use \"scratch\"";
             return Err(SettingError::new("init", message));
         }
         if training.fim_share != 0.0 {
@@ -88,7 +88,7 @@ impl Learner for NgramLearner {
 }
 
 impl NgramLearner {
-    /// The model, and its loss on its own training text in nats per token.
+    /// Returns the model, and its loss on its own training text in nats per token.
     fn count(&self, documents: &Documents, stage: &Stage) -> Result<(Ngram, f64), TrainingError> {
         let model = match Ngram::fit(documents, self.ngram, self.vocab_size, self.special, stage) {
             Err(ModelError::Interrupted) => return Err(TrainingError::Interrupted),

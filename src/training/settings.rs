@@ -111,8 +111,8 @@ impl TrainingSettings {
         }
     }
 
-    /// Merges `own`, the table of an arm or of the writer, over `base`, the table of the experiment. If `own` sets `tokens` or
-    /// `epochs`, it inherits neither; if it sets `init`, it does not inherit `base`.
+    /// Merges `own`, the table of an arm or of the writer, over `base`, the table of the experiment. If `own` sets
+    /// `tokens` or `epochs`, neither of the two is inherited; if it sets `init`, the setting `base` is not inherited.
     pub(crate) fn inherit(own: Table, base: &Table) -> Table {
         let mut inherited = base.clone();
         if own.contains_key("tokens") || own.contains_key("epochs") {

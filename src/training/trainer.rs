@@ -1,6 +1,6 @@
 //! Optimiser steps on a network: loss and gradient of a batch, clipping, AdamW.
 //!
-//! A training and a benchmark both run a [`Trainer`], so that a benchmark times what a training does.
+//! Training and benchmarks both use a [`Trainer`], so that benchmarks time the steps that training performs.
 //! [`super::gradients`] has an example of a batch.
 
 use super::adamw::{self, Moments, OptimiserStep};
@@ -20,9 +20,9 @@ pub struct Trainer {
 /// The loss of a batch before an optimiser step.
 #[derive(Clone, Copy, Debug)]
 pub struct StepLoss {
-    /// Negative log-likelihood summed over the batch's predictions, in nats.
+    /// Sum of the negative log-likelihoods of the batch's targets, in nats.
     pub nats: f64,
-    /// Euclidean norm of the gradient of its mean, before clipping.
+    /// Euclidean norm of the gradient of the mean loss, before clipping.
     pub gradient_norm: f64,
 }
 
@@ -35,22 +35,22 @@ impl StepLoss {
 }
 
 impl Trainer {
-    /// A trainer before its first step.
+    /// Creates a trainer for the first step.
     #[must_use]
     pub fn new(network: Network) -> Self {
         let moments = network.parameters.map(|parameter: &Tensor| Moments::zero(parameter.elem_count()));
         Self::resume(network, moments)
     }
 
-    /// A trainer that continues with these moments.
+    /// Creates a trainer that continues after a step that left `network` and `moments`.
     #[must_use]
     pub fn resume(network: Network, moments: Parameters<Moments>) -> Self {
         let gradients = Gradients::new(&network);
         Self { network, moments, gradients }
     }
 
-    /// One optimiser step at learning rate `rate`; `count` is its number, from 1. If the loss is not finite, the weights
-    /// stay as they are.
+    /// Performs optimiser step number `count` (from 1) at learning rate `rate`. The weights are left unchanged if the
+    /// loss or the gradient is not finite.
     ///
     /// # Errors
     /// If the device fails, or the batch has nothing to predict.
@@ -84,7 +84,7 @@ impl Trainer {
         &self.moments
     }
 
-    /// The network, by value.
+    /// Returns the network and drops the state of the optimiser.
     #[must_use]
     pub fn into_network(self) -> Network {
         self.network

@@ -1,5 +1,5 @@
-//! Training a transformer: AdamW on packed text, with checkpoints from which it continues to the bit. [`super`] has an
-//! example of a learner.
+//! Training of a transformer: AdamW on packed text, with checkpoints from which training resumes with bit-identical
+//! results. [`super`] has an example of a learner.
 
 use super::adamw;
 use super::checkpoint::{self, TrainingProgress, TrainingState};
@@ -23,10 +23,10 @@ use genloss_kernels::softmax::IGNORED;
 use std::path::{Path, PathBuf};
 use toml::Table;
 
-/// About how many points a loss curve has.
+/// Approximate number of points of a loss curve.
 const CURVE_POINTS: u64 = 100;
 
-/// The initial weights of a training.
+/// The initial weights of a training run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
     /// A random initialisation.
@@ -40,15 +40,15 @@ pub enum Start {
 /// Trains a transformer.
 #[derive(Clone, Debug)]
 pub struct TransformerLearner {
-    /// Shape of the model. A folder that training starts from must have the same.
+    /// Shape of the model. If training starts from a model folder, that model must have the same shape.
     pub architecture: TransformerSettings,
-    /// Optimiser settings and length. `start` takes the place of `init` and `base`.
+    /// Optimiser settings and length of training. `init` and `base` are ignored in favour of `start`.
     pub training: TrainingSettings,
     /// Size of the vocabulary.
     pub vocab_size: usize,
-    /// The tokens that start and end a document.
+    /// Tokens that mark the start and the end of a document.
     pub special: SpecialTokens,
-    /// The tokens that mark a gap; None if the model does not learn to fill gaps.
+    /// Tokens that mark a gap; `None` if the model does not learn to fill gaps.
     pub sentinels: Option<Sentinels>,
     /// The initial weights.
     pub start: Start,
@@ -73,7 +73,7 @@ impl ModelKind for TransformerSettings {
         Some(self.context)
     }
 
-    fn sees_both_sides(&self) -> bool {
+    fn can_fill_gaps(&self) -> bool {
         true
     }
 
@@ -154,11 +154,11 @@ impl Learner for TransformerLearner {
 }
 
 impl TransformerLearner {
-    /// How gaps are cut out of documents, if any are.
+    /// Settings of the gaps that the model learns to fill; `None` if it does not learn that.
     fn gaps(&self) -> Option<Gaps> {
         let share = self.training.fim_share;
         let sentinels = self.sentinels.filter(|_| share > 0.0)?;
-        // A piece fills the context together with the start token and the three sentinels.
+        // A piece, the start token and the three sentinels together fill the context.
         Some(Gaps { share, sentinels, piece_tokens: self.architecture.context - 4 })
     }
 
@@ -192,7 +192,8 @@ impl TransformerLearner {
         self.adopt(network).map_err(|reason| FolderProblem::from(reason).of_folder(dir))
     }
 
-    /// Adapts a loaded network to the experiment: the same shape is required, and the context is shortened.
+    /// Adapts a loaded network to the experiment, by shortening its context and setting its precision. Returns an error
+    /// message if its shape is different or its context too short.
     fn adopt(&self, network: Network) -> Result<Network, String> {
         let TransformerSettings { layers, width, heads, ffn, context, precision } = self.architecture;
         let Network { mut shape, parameters, device, .. } = network;
@@ -213,7 +214,10 @@ impl TransformerLearner {
             ));
         }
         if shape.context < context {
-            return Err(format!("it reads {} positions: set model.context to that or less", shape.context));
+            return Err(format!(
+                "its context is {} tokens: set model.context to that or less",
+                shape.context
+            ));
         }
         shape.context = context;
         Ok(Network::new(shape, parameters, precision, device))
@@ -236,7 +240,7 @@ impl TransformerLearner {
     }
 }
 
-/// The next step's sequences. Sentinels are not predicted, so that no model learns to write one.
+/// The sequences of the next step. Sentinels are excluded from the targets, so that no model learns to write one.
 fn next_batch(
     windows: &mut TrainingWindows,
     context: usize,
@@ -255,7 +259,7 @@ fn next_batch(
     batch
 }
 
-/// A training in progress.
+/// A training run in progress.
 struct TrainingRun<'a> {
     settings: &'a TrainingSettings,
     trainer: Trainer,
@@ -263,7 +267,7 @@ struct TrainingRun<'a> {
 }
 
 impl<'a> TrainingRun<'a> {
-    /// Continues from a checkpoint, if there is one, or starts.
+    /// Resumes from a checkpoint if there is one, else starts from the initial weights.
     fn open(
         learner: &'a TransformerLearner,
         steps: u64,
@@ -287,7 +291,7 @@ impl<'a> TrainingRun<'a> {
         checkpoint::save(dir, &network.shape, &network.parameters, self.trainer.moments(), &self.progress)
     }
 
-    /// One optimiser step.
+    /// Performs one optimiser step and records its loss.
     fn step(&mut self, batch: &Batch, stage: &Stage) -> Result<(), TrainingError> {
         let TrainingProgress { step, steps, .. } = self.progress;
         let rate = adamw::learning_rate(self.settings, step, steps);
@@ -308,7 +312,8 @@ impl<'a> TrainingRun<'a> {
         Ok(())
     }
 
-    /// Counts a completed step, and adds a point to the loss curve every [`CURVE_POINTS`]th of the way.
+    /// Counts a completed step, and adds a point to the loss curve at regular intervals, about [`CURVE_POINTS`] points
+    /// in all.
     fn record_step(&mut self, nats: f64, predictions: u64, tokens: u64) {
         let progress = &mut self.progress;
         progress.step += 1;

@@ -1,12 +1,13 @@
 //! Training text as one endless stream of tokens, cut into windows.
 //!
-//! Every pass over the documents shuffles them again. A start token comes before each document, unless the token before
-//! is the start token already, as it is if one token both ends and starts documents. A window is a context of inputs
-//! and the token after each; the next window begins where these inputs end.
+//! Every pass over the documents shuffles them again. Each document is preceded by a start token. If one token marks
+//! both the end and the start of documents, the end token of the previous document serves as the start token of the
+//! next. A window consists of one context of inputs and, for each input, the token after it as the target; the next
+//! window begins where these inputs end.
 //!
-//! A model that learns to fill gaps reads some documents with their middle last (Bavarian et al. 2022,
-//! prefix–suffix–middle); which ones is drawn again in every pass. Such a document is cut into pieces that fit the
-//! context, and a middle of up to a quarter is taken out of each.
+//! If the model is to learn to fill gaps, some documents are rearranged so that their middle comes last (Bavarian et
+//! al. 2022, prefix–suffix–middle). These documents are drawn again in every pass. Each of them is cut into pieces that
+//! fit the context, and the middle of a piece is at most a quarter of the longest piece.
 //!
 //! ```
 //! use genloss::{documents::Documents, model::SpecialTokens, progress::Silent, seed::StreamKey, stage::Stage};
@@ -26,20 +27,21 @@ use crate::tokenizer::{Sentinels, SpecialTokens};
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-/// How gaps are cut out of documents.
+/// Settings for cutting gaps out of documents.
 #[derive(Clone, Copy, Debug)]
 pub struct Gaps {
-    /// Share of documents that are read with their middle last.
+    /// Share of documents whose middle is moved to the end.
     pub share: f64,
-    /// The tokens that mark the parts of a piece.
+    /// Tokens that mark prefix, suffix and middle.
     pub sentinels: Sentinels,
     /// Largest number of tokens in a piece.
     pub piece_tokens: usize,
 }
 
 impl Gaps {
-    /// Largest number of tokens in a middle, a quarter of a piece: about what is in view on each side of a gap when
-    /// documents are rephrased. From longer middles a model would learn to write more than it should replace.
+    /// Largest number of tokens in a middle: a quarter of the longest piece, about as much text as is visible on each
+    /// side of a gap when documents are rephrased. With longer middles the model would learn to write more than the gap
+    /// held.
     fn longest_middle(&self) -> usize {
         (self.piece_tokens / 4).max(1)
     }
@@ -57,7 +59,7 @@ pub struct TrainingWindows<'a> {
 }
 
 impl<'a> TrainingWindows<'a> {
-    /// The stream from its beginning. `documents` must have at least one token.
+    /// Starts at the beginning of the stream. `documents` must have at least one token.
     #[must_use]
     pub fn new(
         documents: &'a Documents,
@@ -68,7 +70,7 @@ impl<'a> TrainingWindows<'a> {
         Self { documents, stage, special, gaps, epoch: 0, tokens: Vec::new(), next: 0 }
     }
 
-    /// The next window: `context` inputs, and the token that follows each.
+    /// Returns the next window: `context` inputs, and for each input the token that follows it.
     pub fn next_window(&mut self, context: usize) -> (Vec<TokenId>, Vec<TokenId>) {
         self.fill(context + 1);
         let window = &self.tokens[self.next..=self.next + context];
@@ -91,7 +93,7 @@ impl<'a> TrainingWindows<'a> {
     fn fill(&mut self, count: usize) {
         while self.tokens.len() < self.next + count {
             let read = self.next.min(self.tokens.len());
-            // The last token read is kept: it decides whether the next document still needs a start token.
+            // The last token read is kept, because whether the next document needs a start token depends on it.
             let kept = read.saturating_sub(1);
             self.tokens.drain(..kept);
             self.next -= kept;
@@ -122,8 +124,8 @@ impl<'a> TrainingWindows<'a> {
         }
     }
 
-    /// Appends a piece of a document with its middle last, and an end token. The middle's length is uniform up to the
-    /// longest, and so is its position.
+    /// Appends a piece of a document with its middle moved to the end, and an end token. The length of the middle is
+    /// drawn uniformly from 0 to the longest allowed, and its position uniformly from all possible ones.
     fn push_with_gap(&mut self, piece: &[TokenId], gaps: Gaps, stream: &mut Stream) {
         let mut up_to = |most: usize| stream.random_range(0..=most as u64) as usize;
         let length = up_to(piece.len().min(gaps.longest_middle()));
@@ -169,7 +171,8 @@ mod tests {
         }
     }
 
-    /// 12 tokens, a start token before the first document, and one after the document that does not end.
+    /// The pass has 14 tokens: the 12 tokens of the documents, a start token before the first document, and one after
+    /// the document that has no end token.
     #[test]
     fn a_pass_has_every_document_once_each_after_a_start_token() {
         let (interrupt, documents) = (AtomicBool::new(false), documents());
@@ -185,8 +188,9 @@ mod tests {
         assert_eq!(pass, [0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
 
-    /// The parts of a piece, put together again, are the piece. (Documents that do not end, so that 0 splits the stream: it
-    /// is the start token before and the end token after each piece.)
+    /// Prefix, middle and suffix of each piece, joined in this order, restore the piece. The documents have no end
+    /// token, so token 0 occurs only as the start token before and the end token after a piece, and splits the stream
+    /// into pieces.
     #[test]
     fn documents_with_their_middle_last_have_the_same_tokens() {
         let interrupt = AtomicBool::new(false);
@@ -215,7 +219,8 @@ mod tests {
             };
             assert!(restored.windows(2).all(|pair| pair[1] == pair[0] + 1), "{sequence:?}");
         }
-        // 300 of 400 documents are read in their order, give or take four standard deviations of √(400 · ¼ · ¾).
+        // 300 of 400 documents are expected in their original order; the tolerance is four standard deviations
+        // √(400·¼·¾).
         assert!((265..=335).contains(&whole), "{whole}");
         // 25 tokens are pieces of 10, 10 and 5.
         assert_eq!(pieces, 3 * (400 - whole));

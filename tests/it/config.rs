@@ -138,7 +138,7 @@ fn a_setting_that_the_decoder_would_not_heed_is_refused() {
         (
             "",
             "method = \"token-edit\", beams = 2",
-            "\"token-edit\" draws tokens one by one, and a search does not",
+            "\"token-edit\" samples tokens one by one, which beam and contrastive search do not",
         ),
         ("", "beams = 2, selection = { best_of = 2 }", "selection.best_of: candidates would be copies"),
         (

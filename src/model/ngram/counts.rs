@@ -1,9 +1,9 @@
 //! The n-grams of a text and their counts, as one sorted array per order.
 //!
-//! An n-gram of order k is a *node*: a number that indexes the arrays of its order. Nodes are sorted by the n-gram's
-//! context, its first k − 1 tokens, and then by its last token, so that the followers of a context are neighbours. Each
-//! node has a *suffix*, the node of order k − 1 without its first token. Order 0 has one node, the empty n-gram. Order 1
-//! has all tokens of the vocabulary, seen or not, so that there a node is a token.
+//! An n-gram of order k is represented by a *node*: a number that indexes the arrays of its order. Nodes are sorted by
+//! the n-gram's context (its first k − 1 tokens) and then by its last token, so the followers of a context are
+//! adjacent. Each node has a *suffix*: the node of order k − 1 for the n-gram without its first token. Order 0 has one
+//! node, the empty n-gram. Order 1 has all tokens of the vocabulary, seen or not, so its nodes are token ids.
 
 use crate::documents::{Documents, TokenId};
 use crate::model::ModelError;
@@ -11,30 +11,31 @@ use crate::stage::Stage;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// The n-grams of one order. With n nodes:
+/// The n-grams of one order. The comments give the length of each array for n nodes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Level {
     /// (n) Last tokens.
     pub tokens: Vec<TokenId>,
     /// (n + 1) Cumulative counts: the count of node i is `cumulative[i + 1] − cumulative[i]`.
     pub cumulative: Vec<u32>,
-    /// (n) Nodes of the n-grams without their first token, one order below.
+    /// (n) Suffix of each node, a node of the next lower order.
     pub suffixes: Vec<u32>,
-    /// (n + 1) First follower of each node, one order above. Empty in the highest order.
+    /// (n + 1) The followers of node i are the nodes `children[i]..children[i + 1]` of the next higher order. Empty in
+    /// the highest order.
     pub children: Vec<u32>,
 }
 
 /// All n-grams up to the order of a model.
 #[derive(Clone, Debug)]
 pub(super) struct NgramCounts {
-    /// By order, from 0.
+    /// One level for each order from 0.
     pub levels: Vec<Level>,
 }
 
-/// The context of a token, as a node of an order below that of the model.
+/// The context of a token: a node of an order lower than that of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ContextNode {
-    /// Tokens of the context: the order of the node.
+    /// Number of tokens of the context, which is the order of the node.
     pub length: usize,
     pub node: u32,
 }
@@ -83,13 +84,14 @@ impl NgramCounts {
         }
     }
 
-    /// The context without its first token; the empty context stays empty.
+    /// The context without its first token. The empty context is returned unchanged.
     pub fn shorter(&self, context: ContextNode) -> ContextNode {
         let node = self.levels[context.length].suffixes[context.node as usize];
         ContextNode { length: context.length.saturating_sub(1), node }
     }
 
-    /// The node of `context` followed by `token`, if that was seen. After the empty context, every token counts as seen.
+    /// The node of `context` followed by `token`, or `None` if this n-gram was not seen. After the empty context, every
+    /// token counts as seen.
     pub fn follower(&self, context: ContextNode, token: TokenId) -> Option<u32> {
         if context.length == 0 {
             return Some(token);
@@ -117,10 +119,10 @@ impl NgramCounts {
     }
 }
 
-/// Marks positions too close to the start of a document for an n-gram of this order.
+/// Marks positions that are too close to the start of a document to have an n-gram of the current order.
 const NO_NODE: u32 = u32::MAX;
 
-/// Counts all n-grams up to `order`. Advances `stage` by the tokens of `documents`.
+/// Counts all n-grams up to `order`. Advances `stage` by the number of tokens of `documents`.
 pub(super) fn count(
     documents: &Documents,
     order: usize,
@@ -142,7 +144,7 @@ pub(super) fn count(
     let first =
         Level { tokens: (0..vocab_size as u32).collect(), suffixes: vec![0; vocab_size], ..Level::default() };
     let mut levels = vec![root, first];
-    // The node of the current order that ends at each position.
+    // For each position, the node of the n-gram of the current order that ends there.
     let mut nodes = tokens.to_vec();
     let mut begins_with_start: Vec<bool> = (0..vocab_size as u32).map(|token| token == start).collect();
     for k in 2..=order {
@@ -165,12 +167,12 @@ pub(super) fn count(
     Ok(NgramCounts { levels })
 }
 
-/// The progress of step `step` of `steps` (from 1): over all steps it sums to `total`.
+/// The progress to report for step `step` (from 1) of `steps`. The sum over all steps is `total`.
 fn step_progress(total: usize, step: usize, steps: usize) -> u64 {
     (total * step / steps - total * (step - 1) / steps) as u64
 }
 
-/// The node that ends before each position; `at_start` at the beginning of a document.
+/// For each position, the node of the n-gram that ends just before it; `at_start` at the beginning of a document.
 fn nodes_before(documents: &Documents, nodes: &[u32], at_start: u32) -> Vec<u32> {
     let mut contexts = Vec::with_capacity(nodes.len());
     for document in documents.iter().filter(|document| !document.is_empty()) {
@@ -185,11 +187,11 @@ struct NextLevel {
     level: Level,
     /// Number of occurrences of each node.
     counts: Vec<u32>,
-    /// The node that ends at each position.
+    /// For each position, the node of the n-gram that ends there.
     nodes: Vec<u32>,
 }
 
-/// Builds the level above `parents`, the level of the contexts, and sets the children of `parents`.
+/// Builds the level above `parents`, whose nodes are the contexts of the new level, and sets the children of `parents`.
 fn next_level(tokens: &[TokenId], contexts: &[u32], suffixes: &[u32], parents: &mut Level) -> NextLevel {
     let (mut entries, ends) = group_by_context(tokens, contexts, parents.len());
     sort_groups(&mut entries, &ends);
@@ -220,9 +222,9 @@ fn next_level(tokens: &[TokenId], contexts: &[u32], suffixes: &[u32], parents: &
     next
 }
 
-/// Entries `token · 2^32 + position` grouped by context, and the end of each context's group.
+/// Returns the entries `token · 2^32 + position`, grouped by context, and the end of each context's group.
 fn group_by_context(tokens: &[TokenId], contexts: &[u32], parents: usize) -> (Vec<u64>, Vec<u32>) {
-    // First the size of each group, then its beginning, then (after filling) its end.
+    // `ends` first has the size of each group, then its start, and after the groups are filled its end.
     let mut ends = vec![0_u32; parents];
     for &context in contexts {
         if context != NO_NODE {
@@ -246,7 +248,7 @@ fn group_by_context(tokens: &[TokenId], contexts: &[u32], parents: usize) -> (Ve
     (entries, ends)
 }
 
-/// Sorts the entries of each group, many groups per task. All entries differ, so the result is unique.
+/// Sorts the entries of each group, with many groups per parallel task. All entries differ, so the result is unique.
 fn sort_groups(mut entries: &mut [u64], ends: &[u32]) {
     const GROUPS_PER_TASK: usize = 512;
     let mut work = Vec::new();
@@ -270,8 +272,9 @@ fn sort_groups(mut entries: &mut [u64], ends: &[u32]) {
     });
 }
 
-/// Counts a(·) of the level below `above`, which is of order `k`: the number of different tokens seen before each n-gram,
-/// or its number of occurrences if it has two tokens or more and begins with the start token.
+/// Computes the counts a(·) of the level below `above`, which has order `k`. The count of an n-gram is the number of
+/// different tokens seen before it, or its number of occurrences if it has at least two tokens and begins with the
+/// start token.
 fn continuation_counts(raw: &[u32], begins_with_start: &[bool], k: usize, above: &Level) -> Vec<u32> {
     let mut counts = vec![0; raw.len()];
     for &suffix in &above.suffixes {
@@ -287,7 +290,7 @@ fn continuation_counts(raw: &[u32], begins_with_start: &[bool], k: usize, above:
     counts
 }
 
-/// The value of each node's parent.
+/// For each node of the next higher order, the value of its context in `parents`.
 fn inherit(parents: &[bool], children: &[u32]) -> Vec<bool> {
     let mut inherited = Vec::new();
     for (&begins, range) in parents.iter().zip(children.windows(2)) {

@@ -1,5 +1,5 @@
-//! Discounts: the mass that is taken from counts and given to unseen n-grams. [`Ngram::discounts`](super::Ngram::discounts)
-//! has the formulas.
+//! Discounts: the amounts that are subtracted from counts, so that their mass can go to shorter contexts.
+//! [`Ngram::discounts`](super::Ngram::discounts) has the formulas.
 
 /// The discounts of one order.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,7 +15,7 @@ impl Discounts {
         let [_, n1, n2, n3, n4] = numbers.map(|number| number as f64);
         let y = n1 / (n1 + 2.0 * n2);
         let three = [1.0 - 2.0 * y * n2 / n1, 2.0 - 3.0 * y * n3 / n2, 3.0 - 4.0 * y * n4 / n3];
-        // With too few counts some of them are not finite, or would take all of a count, or nothing.
+        // If there are too few counts, a discount can be not finite, 0 or less, or at least as large as the count.
         let is_valid =
             three.iter().zip([1.0, 2.0, 3.0]).all(|(&discount, most)| discount > 0.0 && discount < most);
         if is_valid {
@@ -46,7 +46,8 @@ mod tests {
         (0..4).flat_map(move |r| std::iter::repeat_n(r as u32 + 1, numbers[r]))
     }
 
-    /// By hand: n = 40, 10, 4, 2 gives Y = 40/60 = 2/3; 1 − 2·⅔·¼ = ⅔, 2 − 3·⅔·0.4 = 1.2, 3 − 4·⅔·½ = 5/3.
+    /// By hand, n = 40, 10, 4, 2 gives Y = 40/60 = 2/3 and the discounts 1 − 2·⅔·¼ = ⅔, 2 − 3·⅔·0.4 = 1.2, 3 − 4·⅔·½ =
+    /// 5/3.
     #[test]
     fn the_discounts_are_those_of_chen_and_goodman() {
         let [one, two, three] = Discounts::estimate(counts([40, 10, 4, 2]).chain([0, 9, 0])).of_1_2_3();

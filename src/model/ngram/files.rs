@@ -1,7 +1,7 @@
-//! A model folder: `config.json` has the kind and the sizes, `ngram.safetensors` the counts.
+//! The model folder: `config.json` with the architecture and the sizes, and `ngram.safetensors` with the counts.
 //!
-//! Everything else is computed from the counts. Reading checks every number, so that no damaged file can lead to a wrong
-//! prediction or an index out of range later.
+//! Everything else is computed from the counts. Reading checks every number, so a damaged file cannot cause wrong
+//! predictions or an index out of range later.
 
 use super::counts::{Level, NgramCounts};
 use super::{MAX_ORDER, Ngram};
@@ -67,7 +67,7 @@ pub(super) fn load(dir: &Path) -> Result<Ngram, ModelError> {
     parse(&config, &tensors).map_err(|problem| problem.of_folder(dir))
 }
 
-/// The model with this `config.json` and these tensors.
+/// Parses the contents of `config.json` and `ngram.safetensors`.
 fn parse(config: &[u8], tensors: &[u8]) -> Result<Ngram, FolderProblem> {
     let config: NgramConfig = serde_json::from_slice(config).map_err(|error| {
         FolderProblem::caused_by(format!("{CONFIG} does not describe an n-gram model"), error)
@@ -81,7 +81,7 @@ fn parse(config: &[u8], tensors: &[u8]) -> Result<Ngram, FolderProblem> {
     Ok(Ngram::from_counts(counts, special))
 }
 
-/// The arrays of a level that are saved: all but those that are the same in every model.
+/// The arrays of a level that are saved: all that cannot be derived from the vocabulary size.
 fn fields(level: &Level, order: usize, highest: usize) -> Vec<(&'static str, &[u32])> {
     let mut fields: Vec<(&'static str, &[u32])> = vec![("cumulative", &level.cumulative)];
     if order > 1 {
@@ -104,10 +104,12 @@ fn check_config(config: &NgramConfig, tensors: &[u8]) -> Result<(), String> {
         return Err(format!("{CONFIG} names the architecture {architectures:?}, not {ARCHITECTURE:?}"));
     }
     if !(1..=MAX_ORDER).contains(order) {
-        return Err(format!("{CONFIG} gives an order of {order}; it can be 1 to {MAX_ORDER}"));
+        return Err(format!("{CONFIG} gives an order of {order}; it must be from 1 to {MAX_ORDER}"));
     }
     if *vocab_size >= u32::MAX as usize || (*bos_token_id).max(*eos_token_id) as usize >= *vocab_size {
-        return Err(format!("{CONFIG} gives a vocabulary of {vocab_size} and special tokens outside it"));
+        return Err(format!(
+            "{CONFIG} gives a vocabulary of {vocab_size} that is too large, or special tokens outside it"
+        ));
     }
     if *tensors_hash != blake3::hash(tensors).to_hex().as_str() {
         return Err(format!(
@@ -124,7 +126,7 @@ fn read_counts(config: &NgramConfig, tensors: &SafeTensors) -> Result<NgramCount
         suffixes: vec![0],
         children: vec![0, config.vocab_size as u32],
     };
-    // One array of order 1, three of every other, and the children of all but the highest.
+    // One array for order 1, three for every other order, and the children of all orders except the highest.
     if tensors.len() != 4 * config.order - 3 {
         let (found, expected) = (tensors.len(), 4 * config.order - 3);
         return Err(format!("has {found} arrays instead of {expected}").into());
@@ -154,7 +156,7 @@ fn read_counts(config: &NgramConfig, tensors: &SafeTensors) -> Result<NgramCount
 fn read_array(tensors: &SafeTensors, name: &str) -> Result<Vec<u32>, FolderProblem> {
     let view = tensors.tensor(name).map_err(|error| FolderProblem::caused_by(name, error))?;
     if view.dtype() != Dtype::U32 || view.shape().len() != 1 {
-        return Err(format!("{name} is not a row of unsigned 32-bit integers").into());
+        return Err(format!("{name} is not a one-dimensional array of unsigned 32-bit integers").into());
     }
     let (numbers, _) = view.data().as_chunks::<4>();
     Ok(numbers.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
@@ -167,14 +169,14 @@ fn check_counts(counts: &NgramCounts) -> Result<(), String> {
         if level.cumulative.len() != nodes + 1 || level.suffixes.len() != nodes || level.cumulative[0] != 0 {
             return Err(format!("the arrays of order {order} differ in length"));
         }
-        // Order 1 also has the tokens that were not seen.
+        // Order 1 also has the tokens that were not seen, so a count of 0 is valid there.
         let least = u32::from(order > 1);
         if !level
             .cumulative
             .windows(2)
             .all(|pair| pair[1].checked_sub(pair[0]).is_some_and(|count| count >= least))
         {
-            return Err(format!("an n-gram of order {order} has no count"));
+            return Err(format!("an n-gram of order {order} has a count of zero or less"));
         }
         if order > 1 {
             check_followers(&counts.levels[order - 2..=order], counts.vocab_size())
@@ -184,7 +186,7 @@ fn check_counts(counts: &NgramCounts) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks the highest of three neighbouring levels. The two below it have been checked.
+/// Checks the highest of three consecutive levels. The two lower ones must have been checked before.
 fn check_followers(levels: &[Level], vocab_size: usize) -> Result<(), String> {
     let [shorter, contexts, level] = levels else { return Err("a level is missing".into()) };
     let ends_well = contexts.children.last().is_some_and(|&end| end as usize == level.len());

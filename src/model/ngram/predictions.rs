@@ -1,25 +1,28 @@
-//! Probabilities of all n-grams and entropies after all contexts, in time proportional to the number of n-grams.
+//! Computes the probabilities of all n-grams and the entropies after all contexts, in time proportional to the number
+//! of n-grams.
 //!
-//! Follower n of context h has the suffix n′, which is a follower of h′. So, from the lowest order up,
-//! `q(n) = (a(n) − D) / a(h·) + γ(h) · q(n′)`, and a token w that does not follow h has probability γ(h) · q(w | h′).
+//! A follower n of context h has the suffix n′, which is a follower of h′. Therefore the probabilities q can be
+//! computed from the lowest order up: `q(n) = (a(n) − D) / a(h·) + γ(h) · q(n′)`. A token w that does not follow h has
+//! probability γ(h) · q(w | h′).
 //!
-//! The entropy after h needs no sum over the vocabulary. With S = Σ q ln q and F the followers of h,
+//! The entropy after h needs no sum over the vocabulary. Let S(h) = Σ q ln q, minus the entropy, and let F be the
+//! followers of h. Then
 //!
 //! ```text
 //! S(h) = Σ_F q(n) ln q(n)  +  γ · (S(h′) − Σ_F q(n′) ln q(n′))  +  γ ln γ · (1 − Σ_F q(n′))
 //! ```
 //!
-//! because outside of F, q ln q = γ q′ (ln γ + ln q′).
+//! because q ln q = γ q′ (ln γ + ln q′) for tokens that are not in F, where q′ is their probability after h′.
 
 use super::counts::{ContextNode, Level, NgramCounts, NgramNode};
 use super::discounts::Discounts;
 use crate::documents::TokenId;
 use rayon::prelude::*;
 
-/// The predictions of a model, by order and node.
+/// The predictions of a model, indexed by order and then by node.
 #[derive(Debug)]
 pub(super) struct Predictions {
-    /// ln q of every n-gram. Index 0 has the uniform distribution below the empty context.
+    /// ln q of every n-gram. At index 0, ln q of the uniform distribution to which the empty context backs off.
     log_probabilities: Vec<Vec<f64>>,
     /// ln γ of every context.
     log_backoffs: Vec<Vec<f64>>,
@@ -27,29 +30,29 @@ pub(super) struct Predictions {
     entropies: Vec<Vec<f64>>,
 }
 
-/// Contexts per task. No result depends on it.
+/// Contexts per parallel task. Does not affect results.
 const CONTEXTS_PER_TASK: usize = 4096;
 
-/// The predictions of the order below.
+/// The predictions of the next lower order.
 struct LowerOrder<'a> {
     probabilities: &'a [f64],
     log_probabilities: &'a [f64],
-    /// S of each context that is one token shorter.
+    /// S(h′) of each context h′ of the next lower order.
     sums: &'a [f64],
 }
 
-/// The predictions after some neighbouring contexts.
+/// The predictions after a range of contexts.
 #[derive(Default)]
 struct ContextPredictions {
     probabilities: Vec<f64>,
     log_probabilities: Vec<f64>,
     log_backoffs: Vec<f64>,
-    /// S of each context.
+    /// S(h) of each context h.
     sums: Vec<f64>,
 }
 
 impl Predictions {
-    /// `discounts` by order; index 0 is unused.
+    /// Computes all predictions. `discounts` has those of each order; index 0 is unused.
     pub fn compute(counts: &NgramCounts, discounts: &[Discounts]) -> Self {
         let vocab_size = counts.vocab_size() as f64;
         let mut probabilities = vec![1.0 / vocab_size];
@@ -114,14 +117,14 @@ impl Predictions {
         self.entropies[context.length][context.node as usize]
     }
 
-    /// Writes the natural-log probabilities (V) of all tokens after `context`.
+    /// Writes the natural-log probabilities (V) of all tokens after `context` to `logs`.
     pub fn fill<T: FromLog>(&self, counts: &NgramCounts, context: ContextNode, logs: &mut [T]) {
         let log_backoff = self.log_backoffs[context.length][context.node as usize];
         self.fill_scaled(counts, context, 0.0, log_backoff, logs);
     }
 
-    /// Writes the predictions of the shorter contexts, scaled by the mass left to them, and then those of the followers of
-    /// `context` over them.
+    /// Writes the predictions of the shorter contexts, scaled by their backoff mass, and then overwrites those of the
+    /// followers of `context`.
     fn fill_scaled<T: FromLog>(
         &self,
         counts: &NgramCounts,
@@ -178,7 +181,7 @@ impl ContextPredictions {
         let range = contexts.children_of(context);
         let total = f64::from(level.cumulative[range.end] - level.cumulative[range.start]);
         let taken: f64 = range.clone().map(|node| discounts.of(level.count(node))).sum();
-        // A context that nothing followed leaves all mass to the shorter one.
+        // A context without followers leaves all mass to the shorter context.
         let (scale, backoff) = if total > 0.0 { (1.0 / total, taken / total) } else { (0.0, 1.0) };
         let log_backoff = backoff.ln();
         let (mut sum, mut mass_below, mut sum_below) = (0.0, 0.0, 0.0);

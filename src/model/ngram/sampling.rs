@@ -1,10 +1,11 @@
-//! Writing documents.
+//! Writing of documents.
 //!
-//! Sampling without truncation or temperature does not need the distribution. At context h, draw one of the a(h·) counts.
-//! It belongs to a follower w, and among its a(hw) counts it is one of the D(a(hw)) discounted ones, or not. If not, w is
-//! the token: that happens with probability (a(hw) − D) / a(h·). Otherwise, with probability γ(h), continue at h′. That
-//! takes one uniform number and one binary search per order visited. All other decoders compute the distribution (V), and
-//! beam search computes one for each beam.
+//! Sampling without truncation or temperature does not need the distribution. At context h, it draws a uniform number
+//! in [0, a(h·)). This interval is divided among the followers w of h: each has a part of length a(hw), of which the
+//! last D(a(hw)) is the discount. If the number falls on the undiscounted part of w, w is the token; this happens with
+//! probability (a(hw) − D) / a(h·). If it falls on a discount, which happens with probability γ(h), sampling continues
+//! at h′. This takes one uniform number and one binary search per order visited. All other decoders compute the
+//! distribution (V), and beam search computes one for each beam.
 
 use super::counts::{ContextNode, NgramNode};
 use super::{ModelError, Ngram};
@@ -18,7 +19,7 @@ use rand::Rng;
 use std::ops::Range;
 
 impl Ngram {
-    /// Writes the documents of the request with indices in `range`.
+    /// Writes the documents of the request whose indices are in `range`.
     pub(super) fn write(
         &self,
         request: &GenerateRequest,
@@ -73,7 +74,7 @@ impl Ngram {
         Ok(documents)
     }
 
-    /// Document `index` of the request, by beam search.
+    /// Writes document `index` of the request by beam search.
     fn search(
         &self,
         request: &GenerateRequest,
@@ -95,7 +96,8 @@ impl Ngram {
         Ok(search.into_best())
     }
 
-    /// A token drawn from the prediction after `context`, and the longest n-gram seen that ends with it.
+    /// Draws a token from the prediction after `context`. Returns it with the longest n-gram seen that is a suffix of
+    /// `context` followed by the token.
     fn draw(&self, context: ContextNode, rng: &mut Stream) -> (TokenId, NgramNode) {
         let mut reached = context;
         let (token, node) = loop {
@@ -108,7 +110,7 @@ impl Ngram {
             }
             reached = self.counts.shorter(reached);
         };
-        // The token was drawn at a shorter context, but may also follow a longer one.
+        // The token may have been drawn at a shorter context although it also follows a longer one.
         let mut longer = context;
         while longer.length > reached.length {
             if let Some(node) = self.counts.follower(longer, token) {
@@ -119,7 +121,8 @@ impl Ngram {
         (token, NgramNode { order: reached.length + 1, node })
     }
 
-    /// A follower of `context` and its node, drawn by the discounted counts; None if the draw falls on a discount.
+    /// Draws a follower of `context` by the discounted counts. Returns the token and its node, or `None` if the draw
+    /// falls on a discount.
     fn draw_follower(&self, context: ContextNode, rng: &mut Stream) -> Option<(TokenId, u32)> {
         let level = &self.counts.levels[context.length + 1];
         let range = self.counts.levels[context.length].children_of(context.node as usize);
@@ -129,7 +132,7 @@ impl Ngram {
             return None;
         }
         let drawn = rng.random::<f64>() * f64::from(total);
-        // Rounding may give the total itself.
+        // By rounding, `drawn` may equal the total.
         let whole = base + (drawn as u32).min(total - 1);
         let node =
             range.start + level.cumulative[range.start + 1..=range.end].partition_point(|&end| end <= whole);

@@ -1,9 +1,9 @@
-//! Calibration: from scores to log-odds.
+//! Calibration: converts scores to log-odds.
 //!
-//! Platt (1999): the log-odds of a score s are `a s + b`, with a and b fitted by maximum likelihood on documents that the
-//! weights were not trained on. Targets are moved from 1 and 0 to `(n + 1)/(n + 2)` and `1/(n + 2)` for n documents of each
-//! kind, so that odds stay finite when scores separate the kinds completely. The optimizer is Newton's method with step
-//! halving (Lin, Lin & Weng 2007).
+//! This is Platt scaling (1999): the log-odds of a score s are `a s + b`, with a and b fitted by maximum likelihood on
+//! documents that the weights were not trained on. For n documents of each kind, the targets are `(n + 1)/(n + 2)` and
+//! `1/(n + 2)` instead of 1 and 0, so that odds stay finite even if scores separate the kinds completely. The optimizer
+//! is Newton's method with step halving (Lin, Lin & Weng 2007).
 
 use super::logistic;
 
@@ -17,8 +17,8 @@ pub(super) struct Calibration {
 }
 
 impl Calibration {
-    /// Fits pairs of a score and whether its document is natural, equally many of each kind. If synthetic documents have the
-    /// higher scores, the odds of every score are even.
+    /// Fits pairs (score of a document, whether it is natural), equally many of each kind. If synthetic documents have
+    /// the higher scores, the log-odds of every score are 0.
     pub(super) fn fit(scored: &[(f64, bool)]) -> Self {
         let per_kind = scored.len() as f64 / 2.0;
         let target = |is_natural| {
@@ -38,7 +38,8 @@ impl Calibration {
         self.slope * score + self.offset
     }
 
-    /// A Newton step, halved until the loss decreases. `None` if it no longer does.
+    /// The result of a Newton step that is halved until the loss decreases. `None` if it still does not after 20
+    /// trials.
     fn improved(&self, points: &[(f64, f64)]) -> Option<Self> {
         const RIDGE: f64 = 1e-12;
         let (mut gradient, mut hessian) = ([0.0; 2], [RIDGE, 0.0, RIDGE]);
@@ -60,7 +61,8 @@ impl Calibration {
         stepped.into_iter().find(|other| other.loss(points) < loss)
     }
 
-    /// The cross-entropy between targets t and probabilities in nats, `Σ ln(1 + e^z) − t z` with log-odds z.
+    /// The sum of cross-entropies in nats between targets t and predicted probabilities, `Σ ln(1 + e^z) − t z` with
+    /// log-odds z.
     fn loss(&self, points: &[(f64, f64)]) -> f64 {
         let point_loss = |&(score, target): &(f64, f64)| {
             let z = self.log_odds(score);
@@ -74,8 +76,8 @@ impl Calibration {
 mod tests {
     use super::*;
 
-    /// Two scores are fitted exactly: 90 of 100 documents are natural at score 2, and 10 of 100 at score 0, so that the
-    /// log-odds are ±ln 9, up to the shift of the targets by about a hundredth.
+    /// A line through two scores fits exactly. 90 of 100 documents are natural at score 2, and 10 of 100 at score 0, so
+    /// the log-odds are ±ln 9, except that the targets differ from 1 and 0 by about 0.01.
     #[test]
     fn two_scores_have_the_odds_of_their_counts() {
         let counted = [(2.0, 90, 10), (0.0, 10, 90)];
@@ -94,7 +96,8 @@ mod tests {
         assert!((fitted.log_odds(0.0) + log_odds).abs() < 1e-9);
     }
 
-    /// With 50 documents of each kind, completely separated, the targets are 51/52 and 1/52: odds of 51.
+    /// With 50 documents of each kind, completely separated, the targets are 51/52 and 1/52, which are odds of 51 and
+    /// 1/51.
     #[test]
     fn scores_that_separate_completely_have_finite_odds() {
         let scored: Vec<(f64, bool)> = (0..100).map(|i| (f64::from(i % 2), i % 2 == 1)).collect();

@@ -10,12 +10,12 @@ pub(super) const BUCKETS: usize = 1 << BUCKET_BITS;
 
 /// A vector of Euclidean length 1, with the same value in some buckets and 0 in all others.
 pub(super) struct Features {
-    /// Sorted and distinct.
+    /// In ascending order, without duplicates.
     buckets: Vec<u32>,
 }
 
 impl Features {
-    /// The features of a document; the count of an n-gram does not matter.
+    /// The features of a document. They depend on which n-grams occur, not on how often.
     pub(super) fn of(document: &[TokenId]) -> Self {
         let grams = (1..=LONGEST).flat_map(|tokens| document.windows(tokens));
         let mut buckets: Vec<u32> =
@@ -25,17 +25,17 @@ impl Features {
         Self { buckets }
     }
 
-    /// The buckets with a value other than 0.
+    /// The buckets whose value is not 0.
     pub(super) fn buckets(&self) -> impl Iterator<Item = usize> + '_ {
         self.buckets.iter().map(|&bucket| bucket as usize)
     }
 
-    /// The value of each of these buckets: one over the square root of their number.
+    /// The value of each bucket in [`buckets`](Self::buckets): one over the square root of their number.
     pub(super) fn value(&self) -> f64 {
         1.0 / (self.buckets.len().max(1) as f64).sqrt()
     }
 
-    /// The dot product with `weights`, of [`BUCKETS`] entries.
+    /// The dot product with `weights`, which has [`BUCKETS`] entries.
     pub(super) fn score(&self, weights: &[f64]) -> f64 {
         self.buckets().map(|bucket| weights[bucket]).sum::<f64>() * self.value()
     }

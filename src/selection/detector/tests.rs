@@ -10,7 +10,7 @@ fn stream(item: u64) -> Stream {
     StreamKey::new(1, "test", 0, "detector").stream(item)
 }
 
-/// Documents of 50 tokens drawn independently, of which the r-th has a probability in proportion to `r^−exponent`.
+/// Documents of 50 independently drawn tokens. The type of rank r has a probability in proportion to `r^−exponent`.
 fn zipf(exponent: f64, documents: usize, item: u64) -> Documents {
     let weights: Vec<f64> = (1..=TYPES).map(|rank| (rank as f64).powf(-exponent)).collect();
     let mut cumulative = weights.clone();
@@ -54,7 +54,7 @@ fn texts_of_the_same_distribution_have_even_odds() {
     assert!(mean < 0.4, "{mean}");
 }
 
-/// Over synthetic text the mean of the true odds is 1; that of calibrated odds is near 1.
+/// The mean of the true odds over synthetic text is 1, so the mean of calibrated odds must be near 1.
 #[test]
 fn odds_are_calibrated() {
     let (detector, _) = detector_of_zipf(1.0, 0.9);

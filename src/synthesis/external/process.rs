@@ -1,8 +1,8 @@
 //! Runs the external command on one request, and stops it together with every process that it started.
 //!
-//! The command leads a new process group, and is not reaped before that group has been killed: until then the operating
-//! system cannot reuse the group's number. The crate process-wrap cannot replace this code: it reaps a finished command
-//! first, and then no longer signals the processes that the command left running.
+//! The command leads a new process group. It is reaped only after this group has been killed, because until it is
+//! reaped the operating system cannot reuse the number of the group. The crate process-wrap cannot replace this code:
+//! it reaps a finished command first, and then no longer signals the processes that the command left running.
 
 use super::{ExternalError, SynthesisError};
 use crate::model::ModelError;
@@ -29,7 +29,7 @@ type NumberedLine = (usize, Vec<u8>);
 pub(super) struct Process {
     command: String,
     child: Child,
-    /// Lines of output, without blank ones.
+    /// Lines of output that are not blank.
     lines: Receiver<std::io::Result<NumberedLine>>,
     stderr_tail: JoinHandle<String>,
 }
@@ -44,7 +44,7 @@ impl Process {
         let mut child = prepared.spawn().map_err(|source| ExternalError::Start { program, source })?;
         let (mut stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         std::thread::spawn(move || {
-            // A command may exit without reading all of its input; only its answers count.
+            // Write errors are ignored, because a command may exit without reading all of its input.
             stdin.as_mut().map(|stdin| stdin.write_all(input.as_bytes()))
         });
         let (sender, lines) = channel();
@@ -83,7 +83,7 @@ impl Process {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) if !self.has_exited() => {}
-                // Child processes may keep the output open, and still answer.
+                // The command has exited, but its child processes may keep the output open and still answer.
                 Err(RecvTimeoutError::Timeout) if answers.len() < wanted => {
                     deadline = deadline.min(Instant::now() + EXIT_GRACE_PERIOD);
                 }
@@ -94,7 +94,8 @@ impl Process {
         Ok(answers)
     }
 
-    /// Returns the text of an answer. Stops the command if the line is malformed, or one too many.
+    /// Returns the text of an answer. Stops the command if the line is malformed or exceeds the wanted number of
+    /// answers.
     fn parse(
         &mut self,
         line: std::io::Result<NumberedLine>,
@@ -129,7 +130,7 @@ impl Process {
         Ok(())
     }
 
-    /// Stops a command that exceeded its time limit, and describes it.
+    /// Stops a command that exceeded its time limit, and returns the error that reports it.
     fn too_slow(mut self, lines: usize, documents: usize, limit: Duration) -> ExternalError {
         self.stop();
         ExternalError::TooSlow {
@@ -141,7 +142,7 @@ impl Process {
         }
     }
 
-    /// Whether the command has exited. Does not reap it.
+    /// Returns true if the command has exited, without reaping it.
     fn has_exited(&mut self) -> bool {
         #[cfg(unix)]
         {
@@ -156,9 +157,9 @@ impl Process {
         }
     }
 
-    /// Waits until `deadline` for a command that has closed its output or answered everything to exit, stops the processes
-    /// that it left running, and checks its exit status. A command that has answered everything but does not exit is
-    /// stopped without an error.
+    /// Ends a command that has closed its output or given all answers. Waits until `deadline` for it to exit, stops the
+    /// processes that it left running, and checks its exit status. A command that has given all answers but does not
+    /// exit is stopped without an error.
     fn finish(
         mut self,
         lines: usize,
@@ -195,7 +196,8 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// `"; stderr: "` and the end of a stopped command's standard error, to append to a message; empty if there is none.
+    /// The end of a stopped command's standard error, with `"; stderr: "` before it, to append to a message. Empty if
+    /// nothing was written there.
     fn stderr_tail(self) -> String {
         let deadline = Instant::now() + POLL_INTERVAL * 10;
         while !self.stderr_tail.is_finished() && Instant::now() < deadline {
@@ -207,7 +209,7 @@ impl Process {
     }
 }
 
-/// Sends every line that is not blank, until the output or the channel is closed.
+/// Sends every line of `output` that is not blank, until the output or the channel is closed.
 fn send_lines(output: ChildStdout, lines: &Sender<std::io::Result<NumberedLine>>) {
     let mut reader = BufReader::new(output);
     for number in 1.. {
@@ -224,7 +226,7 @@ fn send_lines(output: ChildStdout, lines: &Sender<std::io::Result<NumberedLine>>
     }
 }
 
-/// The `text` of a line of JSON.
+/// The value of `text` in a line of JSON.
 fn text_of(line: &[u8]) -> Result<String, String> {
     let answer: Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     let text = answer.get("text").and_then(Value::as_str).map(str::to_owned);

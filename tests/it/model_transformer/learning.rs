@@ -245,7 +245,7 @@ fn a_damaged_checkpoint_says_to_delete_it() {
     let whole = std::fs::read(&state).unwrap();
     std::fs::write(&state, &whole[..whole.len() / 2]).unwrap();
     let error = fit_for(&learner, &documents, 5, &mut kept).err().unwrap();
-    assert!(matches!(error, TrainingError::Checkpoint { .. }));
+    assert!(matches!(error, TrainingError::CheckpointFile { .. }));
     assert!(error.to_string().contains("delete this folder"), "{error}");
     std::fs::write(&state, &whole).unwrap();
     let longer = TransformerLearner {

@@ -108,7 +108,7 @@ fn a_warning_counts_the_sources_that_are_cut() {
     let within = |max_document_tokens| SynthesisSettings { max_document_tokens, ..rephrase(100, 0.5) };
     let told = cut_sources(&within(100), &natural).unwrap();
     assert!(told.starts_with("20 of 20 natural documents are longer than"), "{told}");
-    assert!(told.ends_with("raise it, to 101 for all"), "{told}");
+    assert!(told.ends_with("raise it to 101 to rewrite all of them in full"), "{told}");
     assert_eq!(cut_sources(&within(101), &natural), None);
     assert_eq!(cut_sources(&SynthesisSettings { max_document_tokens: 5, ..textbook(100) }, &natural), None);
 }
