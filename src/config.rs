@@ -63,30 +63,42 @@ fn read_text(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
 }
 
-/// Reads the text of an experiment file with the built-in [`Registry`]. `place` is the file's name in errors.
+/// Reads the text of an experiment file with the built-in [`Registry`]. `source_name` stands for the file in errors.
 ///
 /// # Errors
 /// As [`Registry::parse`].
-pub fn parse(text: &str, place: &str, overrides: &[String]) -> Result<Experiment, ConfigError> {
-    Registry::builtin().parse(text, place, overrides)
+pub fn parse(text: &str, source_name: &str, overrides: &[String]) -> Result<Experiment, ConfigError> {
+    Registry::builtin().parse(text, source_name, overrides)
 }
 
-/// Reads the text of an experiment file with a `[grid]` with the built-in [`Registry`]. `place` is the file's name in errors.
+/// Reads the text of an experiment file with a `[grid]` with the built-in [`Registry`]. `source_name` stands for the
+/// file in errors.
 ///
 /// # Errors
 /// As [`Registry::parse_sweep`].
-pub fn parse_sweep(text: &str, place: &str, overrides: &[String]) -> Result<Option<Sweep>, ConfigError> {
-    Registry::builtin().parse_sweep(text, place, overrides)
+pub fn parse_sweep(
+    text: &str,
+    source_name: &str,
+    overrides: &[String],
+) -> Result<Option<Sweep>, ConfigError> {
+    Registry::builtin().parse_sweep(text, source_name, overrides)
 }
 
 impl Registry {
-    /// Reads the text of an experiment file. `place` is the file's name in errors.
+    /// Reads the text of an experiment file. `source_name` stands for the file in errors.
     ///
     /// # Errors
     /// If the text is not TOML, has an unknown key (the error suggests the nearest valid one), a wrong type or a value out
     /// of range, or if settings contradict each other. The error has a line number if the setting is in the file.
-    pub fn parse(&self, text: &str, place: &str, overrides: &[String]) -> Result<Experiment, ConfigError> {
-        self.with_overrides(text, place, overrides, |table, document| read::experiment(self, table, document))
+    pub fn parse(
+        &self,
+        text: &str,
+        source_name: &str,
+        overrides: &[String],
+    ) -> Result<Experiment, ConfigError> {
+        self.with_overrides(text, source_name, overrides, |table, document| {
+            read::experiment(self, table, document)
+        })
     }
 
     /// Reads all experiments of a file with a `[grid]`; `None` if there is no grid. The values of the grid replace those in
@@ -97,21 +109,23 @@ impl Registry {
     pub fn parse_sweep(
         &self,
         text: &str,
-        place: &str,
+        source_name: &str,
         overrides: &[String],
     ) -> Result<Option<Sweep>, ConfigError> {
-        self.with_overrides(text, place, overrides, |table, document| grid::sweep(self, table, document))
+        self.with_overrides(text, source_name, overrides, |table, document| {
+            grid::sweep(self, table, document)
+        })
     }
 
     /// Reads the file with all `overrides` applied. If one of them causes the error, the error names it.
     fn with_overrides<T>(
         &self,
         text: &str,
-        place: &str,
+        source_name: &str,
         overrides: &[String],
         read: impl Fn(Table, &Document) -> Result<T, ConfigError>,
     ) -> Result<T, ConfigError> {
-        let document = Document::parse(text, place)?;
+        let document = Document::parse(text, source_name)?;
         let attempt = |count: usize| {
             let mut table = document.table.clone();
             overrides::apply(&mut table, &overrides[..count])?;
@@ -134,19 +148,19 @@ impl Registry {
 }
 
 /// Reads a mixture from text outside of an experiment file: a published name such as `replace`, or an inline table such as
-/// `{ natural_fraction = 0.3 }`. `place` is the source's name in errors.
+/// `{ natural_fraction = 0.3 }`. `source_name` stands for the text in errors.
 ///
 /// # Errors
 /// If it is neither, or a setting is invalid.
-pub fn parse_mixture(text: &str, place: &str) -> Result<Mixture, ConfigError> {
+pub fn parse_mixture(text: &str, source_name: &str) -> Result<Mixture, ConfigError> {
     const KEY: &str = "mixture";
     let text = text.trim();
     let is_name = !text.contains(['{', '"', '=', '\n']);
     let value = if is_name {
         Value::String(text.to_owned())
     } else {
-        let mut table = Document::parse(&format!("{KEY} = {text}"), place)?.table;
+        let mut table = Document::parse(&format!("{KEY} = {text}"), source_name)?.table;
         table.remove(KEY).unwrap_or_else(|| Value::String(String::new()))
     };
-    Mixture::read(value).map_err(|error| ConfigError::setting(error.below(place)))
+    Mixture::read(value).map_err(|error| ConfigError::setting(error.below(source_name)))
 }

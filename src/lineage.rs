@@ -1,7 +1,7 @@
 //! The loop: train, sample, mix, train again. The only module that knows this order.
 //!
 //! [`prepare()`] reads and splits the natural text and learns the tokenizer. It writes nothing, so that bad input leaves
-//! nothing behind. [`run`] opens the store and makes what is missing there: for every seed the generation 0 that arms
+//! nothing behind. [`run`] opens the store and makes the missing generations: for every seed the generation 0 that arms
 //! share, then every generation of every arm.
 //!
 //! A lineage is one arm with one seed. Lineages of a seed depend on each other only through the generation 0 that they
@@ -44,7 +44,7 @@ pub struct RunContext<'a> {
     pub interrupt: &'a AtomicBool,
     /// The metrics that each generation is measured by.
     pub metrics: &'a Metrics,
-    /// Version, processor and command line of this process; the run adds what concerns its text.
+    /// Version, processor and command line of this process; the run adds hashes and sizes of its text.
     pub provenance: Provenance,
 }
 

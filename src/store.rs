@@ -141,7 +141,7 @@ impl Store {
     /// or the generation committed.
     ///
     /// # Errors
-    /// If a file is missing or is not what the manifest says.
+    /// If a file is missing or does not match the manifest.
     pub fn verify(&self, address: Address) -> Result<(), StoreError> {
         let folder = address.folder(&self.root);
         if self.verified().contains(&folder) {

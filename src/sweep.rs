@@ -36,7 +36,7 @@ pub struct PreparedSweep<'a> {
     text_of: Vec<usize>,
 }
 
-/// One phase of one seed of experiments that train the same model: what one process or thread pool makes at a time.
+/// One phase of one seed of experiments that train the same model. A thread pool works on one unit at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkUnit {
     /// Which generations it makes.

@@ -257,7 +257,7 @@ impl Tokenizer {
         (0..documents.len()).into_par_iter().map(|index| self.decode(documents.get(index))).collect()
     }
 
-    /// The number of UTF-8 bytes of a sequence of tokens, where special tokens have none. For byte-level tokenizers it is
+    /// The number of UTF-8 bytes of a sequence of tokens; special tokens have none. For byte-level tokenizers it is
     /// exact even if a document was cut within a character; for others it is the length of the decoded text.
     #[must_use]
     pub fn byte_length(&self, ids: &[TokenId]) -> u64 {

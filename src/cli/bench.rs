@@ -79,7 +79,7 @@ struct Speed {
     max: f64,
     /// 10⁹ floating-point operations per second at the median.
     gflops: f64,
-    /// Peak memory of the process up to the end of the measurement; None where the system does not report it.
+    /// Peak memory of the process up to the end of the measurement; None if the system does not report it.
     peak_memory_bytes: Option<u64>,
     /// `gflops` divided by the rate that matrix products alone reach with the same threads; None on a GPU.
     share_of_peak: Option<f64>,

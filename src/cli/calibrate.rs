@@ -132,7 +132,7 @@ const HEADER: [&str; 10] = [
     "seeds right",
 ];
 
-/// A table row. Proportions are from 0 to 1, and None where there are no cases.
+/// A table row. Proportions are from 0 to 1, and None if there are no cases.
 #[derive(Serialize)]
 struct RatesRow<'a> {
     arm: &'a str,

@@ -18,10 +18,10 @@ pub struct Args {
 impl Args {
     /// Writes the pages.
     pub fn exec(self) -> Result<()> {
-        let place = || self.out.display().to_string();
-        fs::create_dir_all(&self.out).with_context(place)?;
+        let folder = || self.out.display().to_string();
+        fs::create_dir_all(&self.out).with_context(folder)?;
         clap_mangen::generate_to(Cli::command().disable_help_subcommand(true), &self.out)
-            .with_context(place)?;
+            .with_context(folder)?;
         say(&format!("manual pages written; read one with: man {}", self.out.join("genloss.1").display()));
         Ok(())
     }

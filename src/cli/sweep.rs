@@ -22,7 +22,7 @@ pub struct Args {
     /// Folder of the sweep, with a folder for each experiment [default: generations/NAME].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print what is left to do and its cost, and stop.
+    /// Print the remaining work and its cost, then stop.
     #[arg(long)]
     plan: bool,
     #[command(flatten)]

@@ -9,29 +9,29 @@ use toml::de::{DeTable, DeValue};
 pub(super) struct Document {
     pub(super) table: Table,
     /// The file's name in errors.
-    place: String,
+    source_name: String,
     /// `line:column` of each key, by its path. The path of an arm is `arm` and its name.
     positions: BTreeMap<Vec<String>, String>,
 }
 
 impl Document {
-    pub(super) fn parse(text: &str, place: &str) -> Result<Self, ConfigError> {
+    pub(super) fn parse(text: &str, source_name: &str) -> Result<Self, ConfigError> {
         let at = |offset: usize| position(text, offset);
         let syntax = |error: toml::de::Error| ConfigError::Syntax {
-            position: format!("{place}:{}", at(error.span().map_or(0, |span| span.start))),
+            position: format!("{source_name}:{}", at(error.span().map_or(0, |span| span.start))),
             message: one_line(error.message()),
         };
         let spanned = DeTable::parse(text).map_err(syntax)?;
         let mut positions = BTreeMap::new();
         collect(spanned.get_ref(), &[], &at, &mut positions);
         let table = toml::from_str(text).map_err(syntax)?;
-        Ok(Self { table, place: place.to_owned(), positions })
+        Ok(Self { table, source_name: source_name.to_owned(), positions })
     }
 
     /// `file:line:column` of the key at `path`, or of the nearest enclosing table if the key is not in the file.
     pub(super) fn position(&self, path: &[String]) -> Option<String> {
         let found = (1..=path.len()).rev().find_map(|length| self.positions.get(&path[..length]));
-        found.map(|position| format!("{}:{position}", self.place))
+        found.map(|position| format!("{}:{position}", self.source_name))
     }
 
     pub(super) fn has(&self, path: &[String]) -> bool {

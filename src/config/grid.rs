@@ -132,9 +132,9 @@ fn axes(grid: &Table, schema: &Json) -> Result<Vec<Axis>, ConfigError> {
 fn collect(table: &Table, above: &[String], schema: &Json, axes: &mut Vec<Axis>) -> Result<(), ConfigError> {
     for (key, value) in table {
         let path = [above, std::slice::from_ref(key)].concat().join(".");
-        let fault = |message: String| setting(format!("grid.{path}"), message);
+        let invalid = |message: String| setting(format!("grid.{path}"), message);
         let quoted = if key.contains(['.', '"']) { key.clone() } else { format!("\"{key}\"") };
-        let keys = [above, &overrides::parse_path(&quoted).map_err(fault)?].concat();
+        let keys = [above, &overrides::parse_path(&quoted).map_err(invalid)?].concat();
         match value {
             Value::Array(values) => {
                 let values: Vec<Value> =
@@ -143,7 +143,7 @@ fn collect(table: &Table, above: &[String], schema: &Json, axes: &mut Vec<Axis>)
             }
             Value::Table(inner) => collect(inner, &keys, schema, axes)?,
             one => {
-                return Err(fault(format!("{one} is not a list; give a list of values, such as [{one}]")));
+                return Err(invalid(format!("{one} is not a list; give a list of values, such as [{one}]")));
             }
         }
     }
@@ -199,7 +199,7 @@ impl Combination<'_> {
         for (axis, value) in &self.0 {
             let keys: Vec<&str> = axis.keys.iter().map(String::as_str).collect();
             overrides::set(table, &keys, (*value).clone())
-                .map_err(|message| self.fault(ConfigError::setting(SettingError::new("grid", message))))?;
+                .map_err(|message| self.located(ConfigError::setting(SettingError::new("grid", message))))?;
         }
         Ok(())
     }
@@ -210,7 +210,7 @@ impl Combination<'_> {
         self.set_in(&mut table)?;
         let Some(value) = table.get(MIXTURE) else { return Ok(None) };
         let mixture = Mixture::read(value.clone())
-            .map_err(|error| self.fault(ConfigError::setting(error.below(MIXTURE))))?;
+            .map_err(|error| self.located(ConfigError::setting(error.below(MIXTURE))))?;
         table.insert("name".to_owned(), Value::String(self.name()));
         Ok((mixture != Mixture::control()).then_some(table))
     }
@@ -227,11 +227,11 @@ impl Combination<'_> {
         let mut table = file.clone();
         self.set_in(&mut table)?;
         table.insert("name".to_owned(), Value::String(name));
-        read::experiment(registry, table, document).map_err(|error| self.fault(error))
+        read::experiment(registry, table, document).map_err(|error| self.located(error))
     }
 
     /// The error with the combination in front of its key.
-    fn fault(&self, error: ConfigError) -> ConfigError {
+    fn located(&self, error: ConfigError) -> ConfigError {
         if self.0.is_empty() {
             return error;
         }

@@ -7,12 +7,12 @@ use toml::{Table, Value};
 /// arm contains its name, quoted if it has a dot: `arm.anchored.mixture.natural_fraction=0.2`.
 pub(super) fn apply(table: &mut Table, settings: &[String]) -> Result<(), ConfigError> {
     for setting in settings {
-        let fault = |message: String| ConfigError::Override { setting: setting.clone(), message };
+        let invalid = |message: String| ConfigError::Override { setting: setting.clone(), message };
         let (path, value) =
-            setting.split_once('=').ok_or_else(|| fault("expected key.path=value".to_owned()))?;
-        let keys = parse_path(path.trim()).map_err(fault)?;
+            setting.split_once('=').ok_or_else(|| invalid("expected key.path=value".to_owned()))?;
+        let keys = parse_path(path.trim()).map_err(invalid)?;
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        set(table, &keys, parse_value(value.trim())).map_err(fault)?;
+        set(table, &keys, parse_value(value.trim())).map_err(invalid)?;
     }
     Ok(())
 }
@@ -22,14 +22,14 @@ const MAX_DEPTH: usize = 16;
 
 /// Splits a dotted path into its keys, each bare or quoted as in TOML.
 pub(super) fn parse_path(path: &str) -> Result<Vec<String>, String> {
-    let fault = || format!("{path:?} is not a key; write key.path=value");
+    let invalid = || format!("{path:?} is not a key; write key.path=value");
     if path.matches('.').count() >= MAX_DEPTH || path.contains('\n') {
         return Err("the key has too many parts or a line break".to_owned());
     }
-    let mut value = Value::Table(toml::from_str::<Table>(&format!("{path} = 0")).map_err(|_| fault())?);
+    let mut value = Value::Table(toml::from_str::<Table>(&format!("{path} = 0")).map_err(|_| invalid())?);
     let mut keys = Vec::new();
     while let Value::Table(table) = value {
-        let (key, inner) = table.into_iter().next().ok_or_else(fault)?;
+        let (key, inner) = table.into_iter().next().ok_or_else(invalid)?;
         keys.push(key);
         value = inner;
     }

@@ -201,16 +201,16 @@ fn take_table(above: &mut Table, key: &str) -> Result<Table, SettingError> {
 
 /// Removes the array of tables `[[arm]]` from the file.
 fn take_arms(file: &mut Table) -> Result<Vec<Table>, SettingError> {
-    let fault = || SettingError::new("arm", "expected tables that each begin with [[arm]]");
+    let invalid = || SettingError::new("arm", "expected tables that each begin with [[arm]]");
     let arms = match file.remove("arm") {
         None => return Ok(Vec::new()),
         Some(Value::Array(arms)) => arms,
-        Some(_) => return Err(fault()),
+        Some(_) => return Err(invalid()),
     };
     arms.into_iter()
         .map(|arm| match arm {
             Value::Table(arm) => Ok(arm),
-            _ => Err(fault()),
+            _ => Err(invalid()),
         })
         .collect()
 }

@@ -15,8 +15,8 @@ pub fn plain_text(path: &Path, bytes: &[u8]) -> Result<String, CorpusError> {
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(place) = rest.find(['\r', '\u{85}', '\u{2028}', '\u{2029}']) {
-        let (before, after) = rest.split_at(place);
+    while let Some(index) = rest.find(['\r', '\u{85}', '\u{2028}', '\u{2029}']) {
+        let (before, after) = rest.split_at(index);
         let end = after.chars().next().unwrap_or('\n');
         plain.push_str(before);
         plain.push_str(if end == '\u{2029}' { "\n\n" } else { "\n" });

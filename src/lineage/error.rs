@@ -46,10 +46,10 @@ pub enum RunError {
     #[error(transparent)]
     Training(TrainingError),
     /// Synthesis failed.
-    #[error("{place}")]
+    #[error("{location}")]
     Synthesis {
         /// Seed, arm and generation, as far as they are known.
-        place: String,
+        location: String,
         /// The error of the synthesis.
         source: Box<SynthesisError>,
     },
@@ -85,11 +85,11 @@ impl RunError {
         }
     }
 
-    /// An error of the synthesis at `place` (seed, arm and generation).
-    pub(super) fn synthesis(source: SynthesisError, place: String) -> Self {
+    /// An error of the synthesis at `location` (seed, arm and generation).
+    pub(super) fn synthesis(source: SynthesisError, location: String) -> Self {
         match source {
             SynthesisError::Model(error) => error.into(),
-            source => Self::Synthesis { place, source: Box::new(source) },
+            source => Self::Synthesis { location, source: Box::new(source) },
         }
     }
 }

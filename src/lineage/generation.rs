@@ -249,7 +249,7 @@ impl<'a> GenerationRunner<'a> {
         Ok(measure::measure(&inputs, self.context.metrics, &stage.at(streams::MEASURING))?)
     }
 
-    /// The model's answers to questions about the world's facts; none where the text is not from the built-in world.
+    /// The model's answers to questions about the world's facts; empty if the text is not from the built-in world.
     fn ask_facts(&self, model: &dyn LanguageModel, stage: &Stage) -> Result<Vec<FactAnswer>, RunError> {
         let facts = &self.prepared.facts;
         if facts.is_empty() {

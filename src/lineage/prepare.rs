@@ -37,9 +37,9 @@ pub struct PreparedText {
     pub heldout: Documents,
     /// The text that measurements compare with, cut to `corpus.reference_tokens`.
     pub reference: Reference,
-    /// Facts to ask models for, where the text comes from the built-in world.
+    /// Facts to ask models for; empty unless the text comes from the built-in world.
     pub facts: Vec<Fact>,
-    /// Entropy of the held-out text in nats per token, where it is known: no model has a lower expected loss.
+    /// Entropy of the held-out text in nats per token, if it is known: no model has a lower expected loss.
     pub heldout_floor_nats: Option<f64>,
     tokenizer_hash: String,
     /// Hash of everything that metrics compare a generation with.
@@ -115,7 +115,8 @@ impl PreparedText {
         experiment.arms.iter().filter_map(note).collect()
     }
 
-    /// The provenance of a run: that of the process, completed by what concerns the text.
+    /// The provenance of a run: that of the process, with the hashes and sizes of the text, tokenizer and base models
+    /// added.
     #[must_use]
     pub fn provenance(&self, experiment: &Experiment, process: Provenance) -> Provenance {
         let bases = bases(experiment)
@@ -163,7 +164,7 @@ fn check_settings(experiments: &[&Experiment]) -> Result<Tokens, RunError> {
     Ok(reach)
 }
 
-/// Checks what depends on the text. Returns the hashes of model folders that training starts from.
+/// Checks settings that depend on the text. Returns the hashes of model folders that training starts from.
 fn check_text(
     experiments: &[&Experiment],
     train: &Documents,
@@ -244,7 +245,7 @@ fn evaluation_hash(
     hasher.finalize().to_hex().to_string()
 }
 
-/// Checks what depends on the order in which a seed draws natural documents.
+/// Checks synthesis and mixtures for every seed, because each seed draws natural documents in another order.
 fn check_seeds(experiment: &Experiment, train: &Documents) -> Result<(), RunError> {
     let budget = experiment.corpus.train_tokens;
     for &seed in &experiment.seeds {

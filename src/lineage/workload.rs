@@ -14,7 +14,7 @@ use candle_core::Device;
 pub struct Workload {
     /// Natural tokens in its mixture; the expected number if documents are drawn from a whole pool.
     pub natural: Tokens,
-    /// Synthetic tokens in its mixture, likewise.
+    /// Synthetic tokens in its mixture; also an expected number in that case.
     pub synthetic: Tokens,
     /// Tokens that training processes, counting repetitions.
     pub seen: Tokens,
@@ -57,8 +57,8 @@ pub fn tokens_seen(arm: &Arm, tokenizer: &Tokenizer, held: Tokens) -> Tokens {
     learner(arm, tokenizer, Start::Scratch, &Device::Cpu).tokens_seen(held)
 }
 
-/// Tokens that a generation of an arm writes: `synthesis.tokens`, or more where the next generation trains on more. A
-/// generation 0 that arms share writes enough for each of them; the last generation only what is measured.
+/// Tokens that a generation of an arm writes: `synthesis.tokens`, or more if the next generation trains on more. A
+/// generation 0 that arms share writes enough for each of them; the last generation writes only what is measured.
 #[must_use]
 pub fn tokens_written(experiment: &Experiment, arm: &Arm, generation: usize) -> Tokens {
     if generation == experiment.generations {

@@ -14,7 +14,7 @@ pub enum StoreError {
         /// The error of the file system.
         source: std::io::Error,
     },
-    /// A record is not the JSON that it should be.
+    /// A JSON record cannot be read or written.
     #[error("{}", path.display())]
     Json {
         /// The file.
@@ -35,7 +35,7 @@ pub enum StoreError {
         /// The newest schema that this program knows.
         known: u64,
     },
-    /// A corpus is not the Parquet file that it should be.
+    /// A Parquet file cannot be read or written.
     #[error("{}", path.display())]
     Parquet {
         /// The file.
@@ -73,7 +73,7 @@ pub enum StoreError {
         /// One line for each difference.
         changes: Vec<String>,
     },
-    /// A file of a committed generation is not what the manifest says.
+    /// A file of a committed generation does not match the manifest.
     #[error("{}: damaged: {reason}; delete this folder and run again to repeat the generation", folder.display())]
     Damaged {
         /// The generation's folder.

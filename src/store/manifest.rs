@@ -31,9 +31,9 @@ impl fmt::Display for Fingerprint {
 /// model can write in several ways.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprints {
-    /// Of the model: how and on what it was trained.
+    /// Fingerprint of the model: its settings, training text and parents.
     pub model: Fingerprint,
-    /// Of all files of the generation: the model, how it wrote, and what was measured.
+    /// Fingerprint of all files of the generation: of the model, its corpus and the measurements.
     pub generation: Fingerprint,
 }
 

@@ -84,7 +84,8 @@ fn is_seed(text: &str) -> bool {
     text.parse::<u64>().is_ok_and(|number| number.to_string() == text)
 }
 
-/// The folders that hold generations or their checkpoints: that of each seed, and of each arm of it.
+/// The folders that hold generations or their checkpoints: one for each seed, and one for each
+/// arm of a seed.
 pub(super) fn lineage_folders(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let mut folders = Vec::new();
     for seed in seed_folders(root)? {

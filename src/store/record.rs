@@ -19,7 +19,7 @@ pub struct RunRecord {
     pub experiment_toml: String,
     /// Program, machine, command line and inputs.
     pub provenance: Provenance,
-    /// One per seed and arm: seeds in the experiment's order, arms likewise, the control first.
+    /// One per seed and arm, in the order of the experiment; the control is the first arm.
     pub lineages: Vec<LineageRecord>,
     /// The baseline of drift alone; `None` until the run has simulated it, and in runs of versions without baselines.
     pub baseline: Option<Baseline>,
@@ -70,7 +70,8 @@ pub struct LineageRecord {
     pub seed: u64,
     /// The name of the arm.
     pub arm: String,
-    /// Generations from 0 up to the first that is missing. Generation 0 may be the one that the arms of the seed share.
+    /// Generations 0, 1, … up to the last before a missing one. Generation 0 may be the one that the arms of the seed
+    /// share.
     pub generations: Vec<GenerationRecord>,
 }
 
@@ -144,7 +145,7 @@ pub struct Provenance {
     /// BLAKE3 of every model folder that training starts from, by its path.
     #[serde(default)]
     pub bases: BTreeMap<String, String>,
-    /// Entropy of the held-out text under the distribution that it came from, in nats per token, where that is known
-    /// (the built-in world): no model has a lower expected loss.
+    /// Entropy of the held-out text under the distribution that it came from, in nats per token: no model has a
+    /// lower expected loss. `None` unless the text comes from the built-in world.
     pub heldout_floor_nats: Option<f64>,
 }

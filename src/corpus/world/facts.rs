@@ -12,7 +12,7 @@ use crate::seed::Stream;
 use rand::Rng;
 use std::collections::BTreeMap;
 
-/// Names of the first relations; those of further ones are generated words.
+/// Names of the first relations; further relations are named by generated words.
 pub(super) const RELATIONS: [&str; 8] =
     ["river", "king", "festival", "harvest", "mountain", "song", "market", "founder"];
 

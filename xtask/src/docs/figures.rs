@@ -1,4 +1,4 @@
-//! Figures: `STUDY/NAME | alternative text`, where NAME is the file name that `genloss report` or `genloss fit` gives it.
+//! Figures: `STUDY/NAME | alternative text`, where NAME is its file name in `genloss report` or `genloss fit`.
 
 use super::studies::Studies;
 use anyhow::{Context, Result};

@@ -173,7 +173,7 @@ fn differences(values: &[f64], others: &[f64]) -> Vec<f64> {
     values.iter().zip(others).map(|(value, other)| value - other).collect()
 }
 
-/// Metrics of the table of blends, and what their columns are called.
+/// Metrics of the table of blends, and the labels of their columns.
 const BLEND_METRICS: [(&str, &str); 2] =
     [("heldout_loss", "all tokens"), ("heldout_loss_tail", "rare tokens")];
 
