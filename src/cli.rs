@@ -18,6 +18,7 @@ mod init;
 mod inspect;
 mod machine;
 mod man;
+mod memory;
 mod output;
 mod plan;
 mod report;
@@ -28,6 +29,7 @@ mod setting_flags;
 mod sweep;
 mod verify;
 
+use crate::terminal::{on_one_line, shortened};
 use anyhow::Result;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -142,12 +144,13 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<run::Interrupted>() { 130 } else { 1 }
 }
 
-/// An error and its causes on one line, joined by `": "`. Control characters are escaped.
+/// An error and its causes on one line, joined by `": "`, safe for a terminal. Overlong names are shortened, but not the
+/// command that resumes an interrupted run.
 #[must_use]
 pub fn one_line(error: &anyhow::Error) -> String {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-    let escaped = |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
-    causes.join(": ").chars().map(escaped).collect()
+    let line = on_one_line(&causes.join(": "));
+    if error.is::<run::Interrupted>() { line } else { shortened(&line) }
 }
 
 /// The first paragraph of clap's message on one line, with a hint.
@@ -155,5 +158,5 @@ fn usage_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let first = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = first.trim_start_matches("error:").split_whitespace().collect();
-    format!("{}; see genloss --help", words.join(" "))
+    shortened(&on_one_line(&format!("{}; see genloss --help", words.join(" "))))
 }

@@ -27,6 +27,7 @@ mod document;
 mod error;
 mod experiment;
 mod grid;
+mod names;
 mod overrides;
 mod read;
 mod registry;
@@ -40,6 +41,7 @@ pub use registry::Registry;
 
 use crate::mixture::Mixture;
 use document::Document;
+use read::Origin;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -71,8 +73,15 @@ pub fn parse(text: &str, source_name: &str, overrides: &[String]) -> Result<Expe
     Registry::builtin().parse(text, source_name, overrides)
 }
 
-/// Reads the text of an experiment file with a `[grid]` with the built-in [`Registry`]. `source_name` stands for the
-/// file in errors.
+/// Reads an experiment file that a run recorded with the built-in [`Registry`]; see [`Registry::parse_recorded`].
+///
+/// # Errors
+/// As [`Registry::parse_recorded`].
+pub fn parse_recorded(text: &str, source_name: &str) -> Result<Experiment, ConfigError> {
+    Registry::builtin().parse_recorded(text, source_name)
+}
+
+/// Reads the text of an experiment file with a `[grid]` with the built-in [`Registry`]. `source_name` stands for the file in errors.
 ///
 /// # Errors
 /// As [`Registry::parse_sweep`].
@@ -90,15 +99,19 @@ impl Registry {
     /// # Errors
     /// If the text is not TOML, has an unknown key (the error suggests the nearest valid one), a wrong type or a value out
     /// of range, or if settings contradict each other. The error has a line number if the setting is in the file.
-    pub fn parse(
-        &self,
-        text: &str,
-        source_name: &str,
-        overrides: &[String],
-    ) -> Result<Experiment, ConfigError> {
-        self.with_overrides(text, source_name, overrides, |table, document| {
-            read::experiment(self, table, document)
-        })
+    pub fn parse(&self, text: &str, source_name: &str, overrides: &[String]) -> Result<Experiment, ConfigError> {
+        let read = |table: Table, document: &Document| read::experiment(self, table, document, Origin::User);
+        self.with_overrides(text, source_name, overrides, read)
+    }
+
+    /// Reads an experiment file that a run recorded. Values and names that earlier versions allowed are valid, though no
+    /// experiment can be run with them any more.
+    ///
+    /// # Errors
+    /// If no version could have recorded it.
+    pub fn parse_recorded(&self, text: &str, source_name: &str) -> Result<Experiment, ConfigError> {
+        let document = Document::parse(text, source_name)?;
+        read::experiment(self, document.table.clone(), &document, Origin::Record)
     }
 
     /// Reads all experiments of a file with a `[grid]`; `None` if there is no grid. The values of the grid replace those in

@@ -51,6 +51,7 @@ mod blocks;
 pub mod categorical;
 pub mod cholesky;
 pub mod coalescence;
+mod cost;
 pub mod decode;
 mod frequencies;
 pub mod gaussian;
@@ -65,6 +66,7 @@ pub mod survival;
 #[cfg(test)]
 mod test_support;
 
+pub use cost::SimulationCost;
 pub use frequencies::Frequencies;
 pub use schedule::{DriftSettings, SampleSchedule, TrainingCounts};
 pub use summary::DriftRow;

@@ -66,6 +66,7 @@ pub mod rarity;
 pub mod seed;
 pub mod settings;
 pub mod stage;
+pub mod terminal;
 pub mod units;
 
 // The parts of the loop, in the order in which data passes through them.

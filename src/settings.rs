@@ -5,9 +5,10 @@
 //! `#[schemars(range(…))]` or `#[schemars(extend("exclusiveMinimum" = …))]` give the range. [`read`] uses these to detect
 //! unknown keys, wrong types and values out of range, and `genloss schema` to print the JSON Schema.
 //!
-//! Three extensions of the schema are used: `"x-run-time-only"` marks a setting that does not affect results (see
-//! [`without_run_time_only`]), `"x-hint"` is added to errors about a value that is missing or out of range, and
-//! `"x-may-be-infinite"` allows infinity.
+//! Four extensions of the schema are used: `"x-run-time-only"` marks a setting that does not affect results (see
+//! [`without_run_time_only`]), `"x-hint"` is added to errors about a value that is missing or out of range,
+//! `"x-may-be-infinite"` allows infinity, and `"x-sensible"` narrows a range to the values that a result can be expected
+//! from (see [`check_sensible`]).
 //!
 //! ```
 //! use genloss::settings;
@@ -107,6 +108,22 @@ pub fn normalize(value: &mut Value, schema: &Json) {
 /// If a value is out of range.
 pub fn check_ranges<T: Settings>(settings: &T) -> Result<(), SettingError> {
     check::value("", &mut Value::Table(table_of(settings)), &schema_of::<T>())
+}
+
+/// Checks a table that was read already against the ranges in which a result means something, such as
+/// `"x-sensible" = { "minimum": 0.01, "why": "below it …" }`. Values outside of them can be computed with, and runs of
+/// earlier versions have recorded some.
+///
+/// # Errors
+/// If a value is outside of its range; the error says why.
+pub fn check_sensible(table: &Table, schema: &Json) -> Result<(), SettingError> {
+    check::sensible("", &Value::Table(table.clone()), schema)
+}
+
+/// A schema for users: every range is narrowed to the one that [`check_sensible`] checks.
+#[must_use]
+pub fn sensible_schema(schema: Json) -> Json {
+    check::narrowed(schema)
 }
 
 /// The settings as a table. Defaults are written out; optional settings that are not set are left out.

@@ -1,6 +1,7 @@
 //! `genloss calibrate`: the error rates of the verdict in experiments like this one.
 
 use super::machine::{self, MachineArgs};
+use super::memory::ForceArgs;
 use super::output::{self, OutputFormat, say};
 use crate::calibration::{self, ArmRates, Contrast, Proportion};
 use crate::config::{self, Experiment};
@@ -40,6 +41,8 @@ pub struct Args {
     /// Output format.
     #[arg(long, value_enum, default_value = "table")]
     format: OutputFormat,
+    #[command(flatten)]
+    force: ForceArgs,
     #[command(flatten)]
     machine: MachineArgs,
 }
@@ -98,10 +101,12 @@ impl Args {
     /// Runs the seeds. Returns the experiment and the observations, one list per seed.
     fn observe(&self) -> Result<(Experiment, Vec<Vec<Observation>>)> {
         let experiment = config::load(&self.file, &self.settings)?;
+        self.force.check(std::slice::from_ref(&experiment))?;
         let device = self.machine.open()?;
         let observer = machine::observer();
         say(&format!("{}: reading text and learning the tokenizer", experiment.name));
-        let prepared = lineage::prepare(&experiment)?;
+        let what = format!("{}: reading text and learning the tokenizer", experiment.name);
+        let prepared = machine::while_telling(&what, || lineage::prepare(&experiment))?;
         let interrupt = machine::interrupt()?;
         let provenance = self.machine.provenance();
         let context = RunContext {

@@ -3,7 +3,8 @@
 
 use super::cost::{Cost, SpeedTrials, duration, mebibytes};
 use super::experiment::ExperimentArgs;
-use super::machine::MachineArgs;
+use super::machine::{self, MachineArgs};
+use super::memory::ForceArgs;
 use super::output::{self, say};
 use super::plan::SweepPlan;
 use super::run::default_root;
@@ -24,6 +25,8 @@ pub struct Args {
     #[arg(long)]
     resolved: bool,
     #[command(flatten)]
+    force: ForceArgs,
+    #[command(flatten)]
     machine: MachineArgs,
 }
 
@@ -38,7 +41,7 @@ impl Args {
 
     fn check_experiment(&self, experiment: &Experiment) -> Result<()> {
         let device = self.machine.open()?;
-        let prepared = sweep::prepare(slice::from_ref(experiment))?;
+        let prepared = self.prepare(slice::from_ref(experiment))?;
         let text = prepared.text(0);
         let workloads = workloads(experiment, text)?;
         say("measuring how fast this machine is");
@@ -53,11 +56,15 @@ impl Args {
 
     fn check_sweep(&self, sweep: &Sweep) -> Result<()> {
         let device = self.machine.open()?;
-        let prepared = sweep::prepare(&sweep.experiments)?;
+        let prepared = self.prepare(&sweep.experiments)?;
         let plan = SweepPlan::new(&prepared, &device, &|_, _| false)?;
         output::emit(&format!("{}: valid\n{}", self.experiment.file.display(), plan.to_text()))?;
         let count = sweep.experiments.len();
         self.print_resolved(&sweep.experiments[0], &format!("resolved, experiment 1 of {count}"))
+    }
+
+    fn prepare<'a>(&self, experiments: &'a [Experiment]) -> Result<PreparedSweep<'a>> {
+        prepare(&self.experiment.file.display().to_string(), experiments, self.force)
     }
 
     fn summary(&self, experiment: &Experiment, text: &PreparedText) -> String {
@@ -81,8 +88,24 @@ impl Args {
         if !self.resolved {
             return Ok(());
         }
-        output::emit(&format!("\n# {}, {title}\n{}", self.experiment.file.display(), experiment.to_toml()))
+        output::emit_source(&format!(
+            "\n# {}, {title}\n{}",
+            self.experiment.file.display(),
+            experiment.to_toml()
+        ))
     }
+}
+
+/// Reads the text of experiments that this machine has the memory for.
+pub fn prepare<'a>(name: &str, experiments: &'a [Experiment], force: ForceArgs) -> Result<PreparedSweep<'a>> {
+    force.check(experiments)?;
+    let what = format!("{name}: reading text and learning the tokenizer");
+    let prepared = machine::while_telling(&what, || sweep::prepare(experiments))?;
+    for (index, experiment) in experiments.iter().enumerate() {
+        let vocab_size = prepared.text(index).tokenizer.vocab_size();
+        force.check_with(slice::from_ref(experiment), |_| vocab_size)?;
+    }
+    Ok(prepared)
 }
 
 fn notes(experiment: &Experiment, text: &PreparedText) -> String {

@@ -1,5 +1,6 @@
 //! The cost of work on this machine, estimated from a short trial of every model.
 
+use super::machine::while_telling;
 use crate::config::Arm;
 use crate::documents::Documents;
 use crate::lineage::{self, PreparedText, Workload};
@@ -100,12 +101,17 @@ impl<'a> SpeedTrials<'a> {
         parallel_units: usize,
     ) -> Result<Self> {
         let pools = ThreadPools::new(parallel_units)?;
-        let mut tried: Vec<(Cow<Arm>, SpeedTrial)> = Vec::new();
+        let mut different: Vec<&PlannedGeneration> = Vec::new();
         for generation in planned {
-            if !tried.iter().any(|(arm, _)| has_same_cost(arm, &generation.arm)) {
-                let trial = SpeedTrial::side_by_side(generation, prepared, device, &pools)?;
-                tried.push((generation.arm.clone(), trial));
+            if !different.iter().any(|other| has_same_cost(&other.arm, &generation.arm)) {
+                different.push(generation);
             }
+        }
+        let mut tried: Vec<(Cow<Arm>, SpeedTrial)> = Vec::new();
+        for generation in &different {
+            let what = format!("timing model {} of {}", tried.len() + 1, different.len());
+            let trial = || SpeedTrial::side_by_side(generation, prepared, device, &pools);
+            tried.push((generation.arm.clone(), while_telling(&what, trial)?));
         }
         Ok(Self(tried))
     }
@@ -133,6 +139,40 @@ struct SpeedTrial {
     memory_bytes: u64,
 }
 
+/// How much of everything a timing trial does: little enough for a few seconds and a gigabyte.
+#[derive(Clone, Copy)]
+struct TrialSize {
+    batch: usize,
+    trained: Tokens,
+    written: Tokens,
+    scored: Tokens,
+}
+
+impl TrialSize {
+    /// Floating-point operations of each part of a trial.
+    const OPERATIONS: f64 = 2e11;
+    /// Bytes of activations of a step.
+    const ACTIVATION_BYTES: u64 = 1 << 30;
+
+    /// A trained token takes six operations for each parameter, a token that is written or scored two.
+    fn of(arm: &Arm, vocab_size: usize) -> Self {
+        let parameters = arm.model.parameters(vocab_size).max(1) as f64;
+        let (steps, context) = arm.model.context_tokens().map_or((1, 1), |context| (4, context));
+        let in_time = (Self::OPERATIONS / (6.0 * parameters) / context as f64) as usize;
+        let one = TrainingSettings { batch: 1, ..arm.training.clone() };
+        let in_memory = Self::ACTIVATION_BYTES / arm.model.activation_bytes(&one, vocab_size).max(1);
+        let batch = arm.training.batch.min(in_time).min(in_memory as usize).max(1);
+        let steps = steps.min(in_time / batch).max(1);
+        let forward = (Self::OPERATIONS / (2.0 * parameters)) as u64;
+        Self {
+            batch,
+            trained: Tokens((steps * batch * context) as u64),
+            written: Tokens(forward.clamp(64, 16_384)),
+            scored: Tokens(forward.clamp(64, 4096)),
+        }
+    }
+}
+
 /// A learning rate so small that a timing trial cannot diverge, whatever the rate of the experiment.
 const HARMLESS_RATE: f64 = 1e-5;
 
@@ -158,10 +198,11 @@ impl SpeedTrial {
     }
 
     fn of(arm: &Arm, train_tokens: Tokens, prepared: &PreparedText, device: &Device) -> Result<Self> {
-        let (steps, context) = arm.model.context_tokens().map_or((1, 1), |context| (4, context));
+        let size = TrialSize::of(arm, prepared.tokenizer.vocab_size());
         let training = TrainingSettings {
-            tokens: Some(Tokens((steps * arm.training.batch * context) as u64)),
+            tokens: Some(size.trained),
             epochs: None,
+            batch: size.batch,
             learning_rate: HARMLESS_RATE,
             ..arm.training.clone()
         };
@@ -173,8 +214,9 @@ impl SpeedTrial {
         let learner = lineage::learner(&trial_arm, &prepared.tokenizer, Start::Scratch, device);
         let (fitted, training) = timed(|| learner.fit(&text, &mut NoCheckpoints, &stage));
         let fitted = fitted?;
-        let (written, writing) = timed(|| write_small_corpus(arm, fitted.model.as_ref(), prepared, &stage));
-        let sample = prepared.heldout.prefix(Tokens(4096));
+        let (written, writing) =
+            timed(|| write_small_corpus(arm, fitted.model.as_ref(), prepared, size, &stage));
+        let sample = prepared.heldout.prefix(size.scored);
         let (scored, scoring) = timed(|| fitted.model.score(&sample, &stage));
         scored?;
         let folder = tempfile::tempdir()?;
@@ -200,9 +242,10 @@ fn write_small_corpus(
     arm: &Arm,
     model: &dyn LanguageModel,
     prepared: &PreparedText,
+    size: TrialSize,
     stage: &Stage,
 ) -> Result<u64> {
-    let tokens = Tokens(arm.synthesis.tokens.0.min(16_384));
+    let tokens = arm.synthesis.tokens.min(size.written);
     let method = match arm.synthesis.method.drawn_tokens() {
         DrawnTokens::None => Textbook::default().into(),
         DrawnTokens::All | DrawnTokens::Some => arm.synthesis.method.clone(),

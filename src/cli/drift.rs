@@ -1,7 +1,8 @@
 //! `genloss drift`: simulates collapse by finite sampling alone.
 
+use super::cost::{duration, mebibytes};
 use super::counts::count;
-use super::machine::ThreadArgs;
+use super::machine::{self, ThreadArgs};
 use super::output;
 use super::setting_flags::SettingFlags;
 use crate::config;
@@ -10,11 +11,11 @@ use crate::decoding::SamplingSettings;
 use crate::drift::categorical::CategoricalSimulation;
 use crate::drift::gaussian::GaussianSimulation;
 use crate::drift::regression::RegressionSimulation;
-use crate::drift::{DriftRow, DriftSettings, Frequencies};
+use crate::drift::{DriftRow, DriftSettings, Frequencies, SimulationCost};
 use crate::settings::{self, properties, schema_of};
 use crate::tokenizer::Tokenizer;
 use crate::units::Tokens;
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -54,6 +55,9 @@ struct CommonArgs {
     /// Output format.
     #[arg(long, value_enum, default_value = "table")]
     format: DriftFormat,
+    /// Go on although the simulation takes very long, or more memory than there is.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     threads: ThreadArgs,
 }
@@ -150,6 +154,27 @@ impl CommonArgs {
         })
     }
 
+    /// Refuses a simulation that takes longer than [`LONGEST_SECONDS`], or more memory than there is.
+    fn check(&self, cost: SimulationCost, size: &str) -> Result<()> {
+        let threads = rayon::current_num_threads() as f64;
+        let seconds = cost.nanoseconds / 1e9 / threads;
+        let lineages = threads.min(self.replicates as f64);
+        let bytes = cost.bytes + lineages * cost.bytes_per_lineage;
+        let available = machine::available_memory_bytes();
+        let fits = available == 0 || bytes <= available as f64;
+        if self.force || seconds <= LONGEST_SECONDS && fits {
+            return Ok(());
+        }
+        let need = if fits {
+            format!("about {}", duration(seconds))
+        } else {
+            format!("about {} of memory, and {} are available", mebibytes(bytes as u64), mebibytes(available))
+        };
+        bail!(
+            "this simulation takes {need}; lower --replicates, --generations or {size}, or go on with --force"
+        )
+    }
+
     fn show(
         &self,
         model: &str,
@@ -182,36 +207,48 @@ impl CategoricalArgs {
     fn exec(self) -> Result<()> {
         let loop_settings = self.common.settings(self.samples)?;
         let decoding = self.decoding()?;
-        let (frequencies, mut settings) = self.natural()?;
+        let (frequencies, mut settings) = self.natural(&loop_settings)?;
         settings["types"] = json!(frequencies.probabilities().len());
         settings["tail_types"] = json!(frequencies.is_tail().iter().filter(|is_tail| **is_tail).count());
         let decoder = settings::table_of(&decoding);
         for (key, _) in properties(&schema_of::<SamplingSettings>()) {
             settings[key] = json!(decoder.get(key));
         }
-        let rows = CategoricalSimulation::new(frequencies, decoding, &loop_settings)?.rows();
+        let simulation = CategoricalSimulation::new(frequencies, decoding, &loop_settings)?;
+        let rows = machine::while_telling("simulating", || simulation.rows());
         self.common.show("categorical", &loop_settings, settings, &rows)
     }
 
     fn decoding(&self) -> Result<SamplingSettings> {
-        SamplingSettings::read(self.decoder.table())
+        let table = self.decoder.table();
+        settings::check_sensible(&table, &schema_of::<SamplingSettings>())
+            .and_then(|()| SamplingSettings::read(table))
             .map_err(|error| anyhow!("--{}: {}", error.key.replace('_', "-"), error.message))
     }
 
-    /// The natural frequencies, and the settings that determine them.
-    fn natural(&self) -> Result<(Frequencies, Value)> {
+    fn check(&self, types: u64, loop_settings: &DriftSettings) -> Result<()> {
+        self.common.check(SimulationCost::categorical(types, loop_settings)?, "the number of types")
+    }
+
+    /// The natural frequencies, and the settings that determine them. Nothing is made for a simulation that is too large.
+    fn natural(&self, loop_settings: &DriftSettings) -> Result<(Frequencies, Value)> {
         if let Some(path) = &self.frequencies {
             let weights = numbers(path)?;
+            self.check(weights.len() as u64, loop_settings)?;
             let frequencies = Frequencies::new(&weights).with_context(|| path.display().to_string())?;
             return Ok((frequencies, json!({ "frequencies": path })));
         }
         if let Some(path) = &self.corpus {
-            let vocab = usize::try_from(self.vocab.unwrap_or(2048))?;
+            let vocab = self.vocab.unwrap_or(2048);
+            ensure!(VOCABULARIES.contains(&vocab), "--vocab {vocab}: give a number from 257 to 1048576");
+            self.check(vocab, loop_settings)?;
+            let vocab = usize::try_from(vocab)?;
             return Ok((token_frequencies(path, vocab)?, json!({ "corpus": path, "vocab": vocab })));
         }
         let (exponent, shift) = (self.zipf.unwrap_or(0.0), self.shift.unwrap_or(0.0));
         let types = self.types.unwrap_or(1000);
         ensure!(types <= MOST_TYPES, "--types {types}: give at most {MOST_TYPES}");
+        self.check(types, loop_settings)?;
         let frequencies = Frequencies::zipf(usize::try_from(types)?, exponent, shift)?;
         Ok((frequencies, json!({ "zipf": exponent, "shift": shift })))
     }
@@ -220,7 +257,10 @@ impl CategoricalArgs {
 impl GaussianArgs {
     fn exec(self) -> Result<()> {
         let loop_settings = self.common.settings(self.samples)?;
-        let rows = GaussianSimulation::new(usize::try_from(self.dims)?, &loop_settings)?.rows();
+        let simulation = GaussianSimulation::new(usize::try_from(self.dims)?, &loop_settings)?;
+        let cost = SimulationCost::gaussian(self.dims, &loop_settings)?;
+        self.common.check(cost, "--samples")?;
+        let rows = machine::while_telling("simulating", || simulation.rows());
         self.common.show("gaussian", &loop_settings, json!({ "dims": self.dims }), &rows)
     }
 }
@@ -228,8 +268,11 @@ impl GaussianArgs {
 impl RegressionArgs {
     fn exec(self) -> Result<()> {
         let loop_settings = self.common.settings(self.rows)?;
-        let rows =
-            RegressionSimulation::new(usize::try_from(self.columns)?, self.noise, &loop_settings)?.rows()?;
+        let simulation =
+            RegressionSimulation::new(usize::try_from(self.columns)?, self.noise, &loop_settings)?;
+        let cost = SimulationCost::regression(self.columns, &loop_settings)?;
+        self.common.check(cost, "--rows or --columns")?;
+        let rows = machine::while_telling("simulating", || simulation.rows())?;
         let settings = json!({ "rows": self.rows, "columns": self.columns, "noise": self.noise });
         self.common.show("regression", &loop_settings, settings, &rows)
     }
@@ -237,6 +280,12 @@ impl RegressionArgs {
 
 /// Limits memory: a lineage takes a few times 8 bytes per type.
 const MOST_TYPES: u64 = 1_000_000_000;
+
+/// Sizes of a vocabulary, as in an experiment.
+const VOCABULARIES: std::ops::RangeInclusive<u64> = 257..=1_048_576;
+
+/// What a simulation may take without `--force`.
+const LONGEST_SECONDS: f64 = 10.0;
 
 /// Reads one number per line; blank lines and text after a `#` are skipped.
 fn numbers(path: &Path) -> Result<Vec<f64>> {

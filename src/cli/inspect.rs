@@ -186,22 +186,11 @@ impl Args {
 fn documents_of(samples: &[Sample], seed: u64, arm: &str, generation: usize) -> String {
     let of = |sample: &&Sample| sample.seed == seed && sample.arm == arm && sample.generation == generation;
     let documents = samples.iter().find(of).map_or(&[][..], |sample| &sample.documents);
-    documents.iter().map(|document| format!("• {}\n", printable(document))).collect()
+    documents.iter().map(|document| format!("• {document}\n")).collect()
 }
 
 fn wanted<T: PartialEq>(filter: Option<&T>, value: &T) -> bool {
     filter.is_none_or(|filter| filter == value)
-}
-
-/// A text with line breaks kept and other control characters escaped, so that a terminal does not act on them.
-fn printable(text: &str) -> String {
-    let shown = text.chars().flat_map(|c| match c {
-        '\n' => vec![c],
-        '\t' => vec![' '],
-        c if c.is_control() => c.escape_default().collect(),
-        c => vec![c],
-    });
-    shown.collect()
 }
 
 const COLUMNS: [&str; 9] =

@@ -10,6 +10,8 @@ use genloss_kernels::instructions::Instructions;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
 /// `--threads`.
@@ -69,10 +71,45 @@ fn cpu() -> String {
     format!("{brand}, {} threads", rayon::current_num_threads())
 }
 
-/// Memory that is available without swapping.
+/// Memory that is available to this process without swapping; 0 if it is unknown.
 pub fn available_memory_bytes() -> u64 {
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
-    System::new_with_specifics(memory).available_memory()
+    let system = System::new_with_specifics(memory);
+    let of_group = system.cgroup_limits().map(|limits| limits.free_memory).filter(|&free| free > 0);
+    [of_group, address_space_bytes()].into_iter().flatten().fold(system.available_memory(), u64::min)
+}
+
+/// What is left of a limit on the address space of this process (`ulimit -v`); `None` without one.
+#[cfg(unix)]
+fn address_space_bytes() -> Option<u64> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::As).current?;
+    // Reserved pages count, so half of it is left for what is used.
+    Some(limit / 2)
+}
+
+#[cfg(not(unix))]
+fn address_space_bytes() -> Option<u64> {
+    None
+}
+
+/// Carries out work that may take long without reporting progress, and tells the user from time to time that it goes on.
+pub fn while_telling<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    const FIRST: Duration = Duration::from_secs(2);
+    const LATER: Duration = Duration::from_secs(10);
+    let (done, is_done) = channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let started = Instant::now();
+            let mut wait = FIRST;
+            while is_done.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                say(&format!("{what}: {} s so far; Ctrl-C stops", started.elapsed().as_secs()));
+                wait = LATER;
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    })
 }
 
 /// Bars on a terminal, plain lines elsewhere.

@@ -1,5 +1,6 @@
 //! Writing results to standard output.
 
+use crate::terminal::{printable, printable_source};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, TableComponent, Width, presets};
@@ -19,12 +20,17 @@ pub enum OutputFormat {
     Markdown,
 }
 
-/// Writes text to standard output. It is not an error if the reader has closed the pipe (`| head`).
+/// Writes text for people to standard output. It is not an error if the reader has closed the pipe (`| head`).
 pub fn emit(text: &str) -> Result<()> {
-    emit_bytes(text.as_bytes())
+    emit_bytes(printable(text).as_bytes())
 }
 
-/// Writes bytes to standard output.
+/// Writes JSON or TOML to standard output.
+pub fn emit_source(text: &str) -> Result<()> {
+    emit_bytes(printable_source(text).as_bytes())
+}
+
+/// Writes bytes to standard output, as they are.
 pub fn emit_bytes(bytes: &[u8]) -> Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -36,21 +42,33 @@ pub fn emit_bytes(bytes: &[u8]) -> Result<()> {
 /// Writes a line to standard error.
 pub fn say(line: &str) {
     // A closed standard error is no reason to fail.
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", printable(line));
 }
 
 /// Writes a value as indented JSON.
 pub fn json<T: Serialize>(value: &T) -> Result<()> {
-    emit(&format!("{}\n", serde_json::to_string_pretty(value)?))
+    emit_source(&format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
-/// Writes rows as comma-separated values with a header.
+/// Writes rows as comma-separated values with a header. Cells are safe for terminals and spreadsheets.
 pub fn csv<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Result<()> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut plain = csv::Writer::from_writer(Vec::new());
     for row in rows {
-        writer.serialize(row)?;
+        plain.serialize(row)?;
+    }
+    let plain = plain.into_inner().context("comma-separated values")?;
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for record in csv::ReaderBuilder::new().has_headers(false).from_reader(&plain[..]).records() {
+        writer.write_record(record?.iter().map(harmless_cell))?;
     }
     emit_bytes(&writer.into_inner().context("comma-separated values")?)
+}
+
+/// A cell that a spreadsheet does not compute: text that begins like a formula gets an apostrophe in front.
+fn harmless_cell(cell: &str) -> String {
+    let is_number = cell.parse::<f64>().is_ok();
+    let quote = if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number { "'" } else { "" };
+    format!("{quote}{}", printable(cell))
 }
 
 /// Width of a table where standard output is not a terminal, in columns.
@@ -69,7 +87,9 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     table.remove_style(TableComponent::MiddleIntersections).remove_style(TableComponent::VerticalLines);
     table.set_header(header.to_vec()).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(terminal_width().unwrap_or(FILE_WIDTH));
-    for row in rows {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| printable(cell).replace('\t', " ")).collect()).collect();
+    for row in &rows {
         table.add_row(row.clone());
     }
     for (index, column) in table.column_iter_mut().enumerate() {
@@ -85,7 +105,8 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 /// A Markdown table.
 pub fn markdown(header: &[&str], rows: &[Vec<String>]) -> String {
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-    let escaped = |row: &Vec<String>| row.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    let escaped =
+        |row: &Vec<String>| row.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect();
     let mut text = line(header.iter().map(|&cell| cell.to_owned()).collect());
     text.push_str(&format!("|{}\n", " --- |".repeat(header.len())));
     text.extend(rows.iter().map(|row| line(escaped(row))));
@@ -121,6 +142,17 @@ fn wrap(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_that_begins_like_a_formula_is_quoted_and_numbers_are_not() {
+        for text in ["=1+1", "+cmd", "-x", "@SUM(1)", "\tx"] {
+            assert_eq!(harmless_cell(text), format!("'{text}"));
+        }
+        for cell in ["-0.5", "+1", "-1e-9", "-inf", "1", "", "a=b", "x-1", "–"] {
+            assert_eq!(harmless_cell(cell), cell);
+        }
+        assert_eq!(harmless_cell("\u{1b}[31mred"), "\\u{1b}[31mred");
+    }
 
     #[test]
     fn a_paragraph_is_wrapped_between_words_and_its_continuation_lines_are_indented() {

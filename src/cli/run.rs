@@ -3,12 +3,14 @@
 use super::compare;
 use super::experiment::ExperimentArgs;
 use super::machine::{self, MachineArgs};
+use super::memory::ForceArgs;
 use super::output::say;
 use crate::config::Experiment;
 use crate::lineage::{self, RunContext, RunError};
 use crate::measure::Metrics;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
+use std::slice;
 
 /// Options of `genloss run`.
 #[derive(Debug, clap::Args)]
@@ -18,6 +20,8 @@ pub struct Args {
     /// Folder of the run [default: generations/NAME].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    force: ForceArgs,
     #[command(flatten)]
     machine: MachineArgs,
 }
@@ -34,6 +38,7 @@ impl Args {
     /// Runs the experiment and prints the comparison of its arms.
     pub fn exec(self) -> Result<()> {
         let experiment = self.experiment.load()?;
+        self.force.check(slice::from_ref(&experiment))?;
         let root = self.out.unwrap_or_else(|| default_root(&experiment));
         run(&experiment, &root, &self.machine)?;
         compare::print_summary(&[root])
@@ -50,7 +55,8 @@ pub fn run(experiment: &Experiment, root: &Path, machine: &MachineArgs) -> Resul
     let device = machine.open()?;
     let observer = machine::observer();
     say(&format!("{}: reading text and learning the tokenizer", experiment.name));
-    let prepared = lineage::prepare(experiment)?;
+    let what = format!("{}: reading text and learning the tokenizer", experiment.name);
+    let prepared = machine::while_telling(&what, || lineage::prepare(experiment))?;
     // Up to here Ctrl-C ends the process at once: there is nothing to lose.
     let interrupt = machine::interrupt()?;
     let context = RunContext {

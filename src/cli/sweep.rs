@@ -2,9 +2,10 @@
 
 use super::experiment::ExperimentArgs;
 use super::machine::{self, MachineArgs};
+use super::memory::ForceArgs;
 use super::output::{self, say};
 use super::plan::SweepPlan;
-use super::{compare, run};
+use super::{check, compare, run};
 use crate::config::{Experiment, Sweep};
 use crate::lineage::{RunContext, RunError};
 use crate::measure::Metrics;
@@ -26,6 +27,8 @@ pub struct Args {
     #[arg(long)]
     plan: bool,
     #[command(flatten)]
+    force: ForceArgs,
+    #[command(flatten)]
     machine: MachineArgs,
 }
 
@@ -36,7 +39,7 @@ impl Args {
         let root = self.root(&sweep)?;
         let device = self.machine.open()?;
         say(&format!("{}: reading text and learning the tokenizer", sweep.name));
-        let prepared = sweep::prepare(&sweep.experiments)?;
+        let prepared = check::prepare(&sweep.name, &sweep.experiments, self.force)?;
         prepared.check(&root, &self.machine.provenance())?;
         let is_done =
             |experiment: &Experiment, at: store::Address| at.exists_in(&sweep::folder(&root, experiment));

@@ -117,7 +117,7 @@ impl Experiment {
         toml::to_string(&self.table()).expect("settings are representable in TOML")
     }
 
-    fn table(&self) -> Table {
+    pub(super) fn table(&self) -> Table {
         let integer = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
         let seeds: Vec<Value> = self.seeds.iter().map(|&seed| integer(seed)).collect();
         let arms: Vec<Value> = self.arms.iter().map(|arm| Value::Table(arm.table())).collect();

@@ -28,8 +28,9 @@
 use super::document::Document;
 use super::error::ConfigError;
 use super::experiment::Experiment;
+use super::read::{self, Origin};
 use super::registry::Registry;
-use super::{overrides, read};
+use super::{names, overrides};
 use crate::mixture::Mixture;
 use crate::settings::{self, SettingError};
 use serde_json::Value as Json;
@@ -57,7 +58,7 @@ pub(super) fn sweep(
 ) -> Result<Option<Sweep>, ConfigError> {
     let Some(Value::Table(grid)) = file.remove("grid") else { return Ok(None) };
     let name = file.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-    read::check_name("name", &name).map_err(ConfigError::setting)?;
+    names::check_new("name", &name).map_err(ConfigError::setting)?;
     let axes = axes(&grid, &registry.schema())?;
     let (arm_axes, experiment_axes): (Vec<Axis>, Vec<Axis>) =
         axes.into_iter().partition(|axis| axis.keys[0] == MIXTURE);
@@ -100,7 +101,8 @@ impl Axis {
             return Err(setting(key, "cannot vary; experiments are named by their values on the other axes"));
         }
         let mut names = BTreeSet::new();
-        if let Some(repeated) = values.iter().map(shown).find(|name| !names.insert(name.clone())) {
+        if let Some(repeated) = values.iter().map(shown).find(|name| !names.insert(name.to_ascii_lowercase()))
+        {
             let message = format!(
                 "two of its values would have the same folder name {repeated}; leave one out, or use two files"
             );
@@ -227,7 +229,7 @@ impl Combination<'_> {
         let mut table = file.clone();
         self.set_in(&mut table)?;
         table.insert("name".to_owned(), Value::String(name));
-        read::experiment(registry, table, document).map_err(|error| self.located(error))
+        read::experiment(registry, table, document, Origin::User).map_err(|error| self.located(error))
     }
 
     /// The error with the combination in front of its key.

@@ -3,6 +3,7 @@
 use super::document::Document;
 use super::error::ConfigError;
 use super::experiment::{Arm, CONTROL, Experiment, WriterSettings};
+use super::names;
 use super::registry::Registry;
 use crate::corpus::CorpusSettings;
 use crate::mixture::Mixture;
@@ -13,6 +14,8 @@ use crate::training::{Init, ModelSettings, TrainingSettings};
 use crate::units::Tokens;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use std::collections::BTreeSet;
 use toml::{Table, Value};
 
 /// The top-level settings of an experiment file.
@@ -21,8 +24,8 @@ use toml::{Table, Value};
 pub(super) struct Head {
     /// Name of the experiment and of its folder: up to 100 letters, digits, `-`, `_`, `.`, `=` and `,`.
     name: String,
-    /// Random seeds, whole numbers from 0 to 9223372036854775807. Every arm is run once with each seed.
-    #[schemars(length(min = 1), extend("x-hint" = "give at least one seed, such as [1, 2, 3]"))]
+    /// Random seeds, whole numbers from 0 to 9223372036854775807, at most 1000. Every arm is run once with each seed.
+    #[schemars(length(min = 1, max = 1000), extend("x-hint" = "give at least one seed, such as [1, 2, 3]"))]
     seeds: Vec<u64>,
     /// Number of generations after generation 0.
     #[schemars(range(min = 1, max = 1000))]
@@ -30,7 +33,7 @@ pub(super) struct Head {
     /// Synthetic tokens that each measurement uses. At most the smallest `synthesis.tokens` of any arm, which is the
     /// default. The last generation writes only these.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "fewer show no distribution"}))]
     measured_tokens: Option<Tokens>,
 }
 
@@ -80,16 +83,26 @@ impl ReadError {
     }
 }
 
+/// Where a file comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A user wrote it.
+    User,
+    /// A run recorded it, perhaps with an earlier version, which allowed more names.
+    Record,
+}
+
 /// Reads the tables of a file as one experiment.
 pub(super) fn experiment(
     registry: &Registry,
     table: Table,
     document: &Document,
+    origin: Origin,
 ) -> Result<Experiment, ConfigError> {
-    read_experiment(registry, table).map_err(|error| error.located(document))
+    read_experiment(registry, table, origin).map_err(|error| error.located(document))
 }
 
-fn read_experiment(registry: &Registry, mut file: Table) -> Result<Experiment, ReadError> {
+fn read_experiment(registry: &Registry, mut file: Table, origin: Origin) -> Result<Experiment, ReadError> {
     if file.remove("grid").is_some_and(|grid| grid.as_table().is_none_or(|grid| !grid.is_empty())) {
         let message = "turns this file into several experiments; run them with genloss sweep";
         return Err(SettingError::new("grid", message).into());
@@ -99,8 +112,8 @@ fn read_experiment(registry: &Registry, mut file: Table) -> Result<Experiment, R
     let base = Sections::take(&mut file)?;
     let writer = file.remove("writer");
     let arms = take_arms(&mut file)?;
-    let head = read_head(file)?;
-    let reader = Reader { registry, base: &base, corpus: &corpus };
+    let head = read_head(file, origin)?;
+    let reader = Reader { registry, base: &base, corpus: &corpus, origin };
     let Settings { model, training, synthesis } = reader.settings(base.clone())?;
     let writer = writer.map(|writer| reader.writer(writer)).transpose()?;
     let arms = reader.arms(arms)?;
@@ -109,7 +122,7 @@ fn read_experiment(registry: &Registry, mut file: Table) -> Result<Experiment, R
     }
     let measured_tokens = measured_tokens(head.measured_tokens, &arms)?;
     let Head { name, seeds, generations, .. } = head;
-    Ok(Experiment {
+    let experiment = Experiment {
         name,
         seeds,
         generations,
@@ -121,10 +134,35 @@ fn read_experiment(registry: &Registry, mut file: Table) -> Result<Experiment, R
         synthesis,
         writer,
         arms,
-    })
+    };
+    if origin == Origin::User {
+        check_sensible(&experiment, &registry.full_schema())?;
+    }
+    Ok(experiment)
 }
 
-fn read_head(file: Table) -> Result<Head, SettingError> {
+/// Checks that every number is one from which a result can be expected. The tables of the file come first, because arms
+/// inherit from them.
+fn check_sensible(experiment: &Experiment, schema: &Json) -> Result<(), ReadError> {
+    let mut file = experiment.table();
+    let arms = take_arms(&mut file)?;
+    let writer = file.remove("writer");
+    settings::check_sensible(&file, schema)?;
+    if let Some(Value::Table(writer)) = writer {
+        let checked = settings::check_sensible(&writer, &schema["properties"]["writer"]);
+        checked.map_err(|error| ReadError { scope: Scope::Writer, error })?;
+    }
+    for (arm, table) in experiment.arms.iter().zip(arms) {
+        let checked = settings::check_sensible(&table, &schema["properties"]["arm"]["items"]);
+        checked.map_err(|error| ReadError { scope: Scope::Arm(arm.name.clone()), error })?;
+    }
+    Ok(())
+}
+
+/// Most arms of an experiment.
+const MAX_ARMS: usize = 1000;
+
+fn read_head(file: Table, origin: Origin) -> Result<Head, SettingError> {
     let known = settings::schema_of::<Head>();
     let properties = settings::properties(&known);
     if let Some(key) = file.keys().find(|key| !properties.iter().any(|(name, _)| name == key)) {
@@ -132,26 +170,21 @@ fn read_head(file: Table) -> Result<Head, SettingError> {
         return Err(unknown_key(key, properties.iter().map(|(name, _)| name.as_str()).chain(tables)));
     }
     let head: Head = settings::read(file)?;
-    check_name("name", &head.name)?;
+    check_name("name", &head.name, origin)?;
     check_seeds(&head.seeds)?;
     Ok(head)
 }
 
-/// Checks that a name is a valid folder name.
-pub(super) fn check_name(key: &str, name: &str) -> Result<(), SettingError> {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=' | ',');
-    if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(is_allowed) {
-        let message = format!(
-            "{name:?} is not a valid folder name; use up to 100 letters, digits, \"-\", \"_\", \".\", \"=\" and \",\", not beginning with \".\""
-        );
-        return Err(SettingError::new(key, message));
+fn check_name(key: &str, name: &str, origin: Origin) -> Result<(), SettingError> {
+    match origin {
+        Origin::User => names::check_new(key, name),
+        Origin::Record => names::check_folder(key, name),
     }
-    Ok(())
 }
 
 fn check_seeds(seeds: &[u64]) -> Result<(), SettingError> {
-    let repeated = seeds.iter().enumerate().find(|(index, seed)| seeds[..*index].contains(seed));
-    if let Some((_, seed)) = repeated {
+    let mut seen = BTreeSet::new();
+    if let Some(seed) = seeds.iter().find(|seed| !seen.insert(**seed)) {
         let message = format!("{seed} is given twice; remove one, as the same seed gives the same results");
         return Err(SettingError::new("seeds", message));
     }
@@ -207,6 +240,13 @@ fn take_arms(file: &mut Table) -> Result<Vec<Table>, SettingError> {
         Some(Value::Array(arms)) => arms,
         Some(_) => return Err(invalid()),
     };
+    if arms.len() > MAX_ARMS {
+        let message = format!(
+            "{} arms are more than the {MAX_ARMS} that an experiment can have; use several files",
+            arms.len()
+        );
+        return Err(SettingError::new("arm", message));
+    }
     arms.into_iter()
         .map(|arm| match arm {
             Value::Table(arm) => Ok(arm),
@@ -227,6 +267,7 @@ struct Reader<'a> {
     registry: &'a Registry,
     base: &'a Sections,
     corpus: &'a CorpusSettings,
+    origin: Origin,
 }
 
 impl Reader<'_> {
@@ -272,19 +313,12 @@ impl Reader<'_> {
 
     /// Reads the arms. The control comes first, and is added if it is not in the file.
     fn arms(&self, tables: Vec<Table>) -> Result<Vec<Arm>, ReadError> {
-        let mut arms: Vec<Arm> = Vec::new();
-        for table in tables {
-            let arm = self.arm(table)?;
-            if arms.iter().any(|other| other.name == arm.name) {
-                let message = format!("two arms are named \"{}\"; give each a different name", arm.name);
-                return Err(SettingError::new("arm", message).into());
-            }
-            arms.push(arm);
-        }
+        let mut arms: Vec<Arm> = tables.into_iter().map(|table| self.arm(table)).collect::<Result<_, _>>()?;
         if !arms.iter().any(|arm| arm.name == CONTROL) {
             arms.push(self.arm(Table::from_iter([("name".to_owned(), Value::String(CONTROL.to_owned()))]))?);
         }
         arms.sort_by_key(|arm| arm.name != CONTROL);
+        names::check_distinct(arms.iter().map(|arm| arm.name.as_str()), self.origin == Origin::User)?;
         Ok(arms)
     }
 
@@ -296,8 +330,8 @@ impl Reader<'_> {
             }
         };
         let in_arm = |error| ReadError { scope: Scope::Arm(name.clone()), error };
-        check_name("name", &name).map_err(in_arm)?;
-        if name.starts_with("gen-") {
+        check_name("name", &name, self.origin).map_err(in_arm)?;
+        if name.to_ascii_lowercase().starts_with("gen-") {
             let message = "names that begin with \"gen-\" are reserved for generations; choose another name";
             return Err(in_arm(SettingError::new("name", message)));
         }

@@ -4,7 +4,7 @@ use super::read::{Head, SECTIONS};
 use super::registry::Registry;
 use crate::corpus::CorpusSettings;
 use crate::mixture::Mixture;
-use crate::settings::{properties, schema_of};
+use crate::settings::{properties, schema_of, sensible_schema};
 use crate::tokenizer::TokenizerSettings;
 use crate::training::TrainingSettings;
 use serde_json::{Map, Value as Json, json};
@@ -14,6 +14,11 @@ impl Registry {
     /// The JSON Schema (draft 2020-12) of an experiment file.
     #[must_use]
     pub fn schema(&self) -> Json {
+        sensible_schema(self.full_schema())
+    }
+
+    /// The same with the ranges that can be computed with, and those that make sense as extensions.
+    pub(super) fn full_schema(&self) -> Json {
         let sections = self.sections();
         let mut all: Map<String, Json> = properties(&schema_of::<Head>())
             .into_iter()

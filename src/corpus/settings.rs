@@ -24,13 +24,13 @@ pub struct CorpusSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text_field: Option<String>,
     /// Natural tokens that generation 0 is trained on, drawn separately for each seed. Also the budget of later mixtures.
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "no model can be trained on fewer"}))]
     pub train_tokens: Tokens,
     /// Tokens of held-out text, on which models are evaluated. The same text for all seeds and arms.
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "the loss on fewer says nothing about a model"}))]
     pub heldout_tokens: Tokens,
     /// Tokens of reference text, to which synthetic text is compared. The same text for all seeds and arms.
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "fewer show no distribution to compare with"}))]
     pub reference_tokens: Tokens,
     /// Share of documents that are held out. They are chosen by hash.
     #[serde(default = "a_tenth")]
@@ -90,10 +90,10 @@ pub struct WorldSettings {
     #[schemars(range(min = 1, max = 20))]
     pub relations: usize,
     /// Exponent of the Zipf–Mandelbrot distributions of words and entities.
-    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("exclusiveMinimum" = 0.0, "x-sensible" = {"minimum": 0.01, "maximum": 10.0, "why": "below, all words are equally frequent; above, a few are the whole language"}))]
     pub zipf_exponent: f64,
     /// Share of sentences that state a fact.
-    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
+    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0, "x-sensible" = {"minimum": 0.01, "maximum": 0.99, "why": "both kinds of sentence must occur"}))]
     pub fact_share: f64,
 }
 

@@ -28,10 +28,18 @@ pub struct SamplingSettings {
     pub greedy: bool,
     /// Penalty for tokens that already occur in the document: positive logits are divided by it, negative ones multiplied
     /// (Keskar et al. 2019). 1 has no effect.
-    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("exclusiveMinimum" = 0.0, "x-sensible" = {"minimum": 0.1, "maximum": 10.0, "why": "beyond, every repetition is written or none"}))]
     pub repetition_penalty: f64,
     /// Divisor of the logits. 1 has no effect.
-    #[schemars(extend("exclusiveMinimum" = 0.0, "x-hint" = "to always take the most probable token, set greedy = true"))]
+    #[schemars(extend(
+        "exclusiveMinimum" = 0.0,
+        "x-hint" = "to always take the most probable token, set greedy = true",
+        "x-sensible" = {
+            "minimum": 0.01,
+            "maximum": 100.0,
+            "why": "below, sampling is greedy: set greedy = true; above, all tokens are equally probable"
+        }
+    ))]
     pub temperature: f64,
     /// Keep only the k most probable tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +47,7 @@ pub struct SamplingSettings {
     pub top_k: Option<usize>,
     /// Keep only the fewest tokens, most probable first, whose probabilities sum to at least this (Holtzman et al. 2020).
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1.0))]
+    #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1.0, "x-sensible" = {"minimum": 0.001, "why": "with less, only the most probable token is left: set greedy = true"}))]
     pub top_p: Option<f64>,
     /// Keep only tokens whose probability is at least this fraction of the highest one (Nguyen et al. 2024).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,7 +56,7 @@ pub struct SamplingSettings {
     /// Keep only the fewest tokens, those whose surprisal is nearest to the entropy first, whose probabilities sum to at
     /// least this (Meister et al. 2023).
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1.0))]
+    #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1.0, "x-sensible" = {"minimum": 0.001, "why": "with less, a single token is left"}))]
     pub typical_p: Option<f64>,
 }
 

@@ -203,11 +203,11 @@ fn check_design(columns: usize, noise: f64, settings: &DriftSettings) -> Result<
     if !noise.is_finite() || noise <= 0.0 {
         return Err(invalid("noise", format!("{noise} is not a number above 0")));
     }
-    if settings.samples <= columns as u64 + 1 {
+    if settings.samples <= (columns as u64).saturating_add(1) {
         let message = format!(
             "{} rows do not determine {columns} coefficients with a finite expected error; give at least {}",
             settings.samples,
-            columns + 2
+            columns.saturating_add(2)
         );
         return Err(invalid("rows", message));
     }

@@ -8,6 +8,8 @@ use crate::units::Tokens;
 
 /// Upper limit on the number of generations: a longer table would be of no use to anyone.
 const MAX_GENERATIONS: usize = 1_000_000;
+/// The standard error of a mean over this many is far below the rounding of what is printed.
+const MAX_REPLICATES: usize = 1_000_000_000;
 
 /// The settings that all simulations share, whatever their model.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,6 +102,10 @@ impl SampleSchedule {
         }
         if replicates == 0 {
             return Err(invalid("replicates", "0 replicates give no mean; give at least 1"));
+        }
+        if replicates > MAX_REPLICATES {
+            let message = format!("{replicates} is too many; give at most {}", Tokens(MAX_REPLICATES as u64));
+            return Err(invalid("replicates", message));
         }
         if generations > MAX_GENERATIONS {
             let message =

@@ -92,6 +92,18 @@ pub fn surviving_types(schedule: &SampleSchedule, frequencies: &Frequencies) -> 
     all
 }
 
+/// An upper bound on the products that [`surviving_types`] sums for `types` types, and on the numbers that it holds.
+pub(super) fn size(schedule: &SampleSchedule, types: f64) -> (f64, f64) {
+    let chain = CopyChain::of(schedule).filter(|_| !schedule.keeps_natural_samples());
+    let Some((last, states)) = chain.and_then(|chain| chain.states(schedule.training.len())) else {
+        return (types, types);
+    };
+    let (last, states) = (last as f64 + 1.0, states as f64 + 1.0);
+    let row = (20.0 * states.sqrt()).min(states);
+    let of_classes = (types * row * last).min(MAX_PRODUCTS);
+    (of_classes + 2.0 * states * row * last, states * (last + 2.0 * row))
+}
+
 /// Types that have the same frequency p.
 #[derive(Clone, Copy, Debug)]
 struct FrequencyClass {

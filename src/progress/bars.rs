@@ -2,6 +2,7 @@
 
 use super::lines::label;
 use super::{Event, Observer};
+use crate::terminal::printable;
 use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use std::fmt::Write;
 
@@ -42,10 +43,10 @@ fn bar(template: &str) -> ProgressBar {
     ProgressBar::new(0).with_style(style.with_key("rate", rate))
 }
 
-fn restart(bar: &ProgressBar, prefix: String, total: u64, done: u64) {
+fn restart(bar: &ProgressBar, prefix: &str, total: u64, done: u64) {
     bar.reset();
     bar.set_length(total);
-    bar.set_prefix(prefix);
+    bar.set_prefix(printable(prefix).into_owned());
     bar.set_position(done);
     bar.reset_eta();
 }
@@ -54,14 +55,14 @@ impl Observer for Bars {
     fn observe(&self, event: &Event) {
         match event {
             Event::RunStarted { experiment, generations, done } => {
-                restart(&self.experiment, experiment.clone(), *generations, *done);
+                restart(&self.experiment, experiment, *generations, *done);
             }
             Event::LineageStarted { seed, arm, generations, done } => {
-                restart(&self.lineage, format!("seed {seed}, {arm}"), *generations, *done);
+                restart(&self.lineage, &format!("seed {seed}, {arm}"), *generations, *done);
             }
             Event::StageStarted { key, total, unit } => {
                 let prefix = format!("generation {}, {}", key.generation, key.stage);
-                restart(&self.stage, prefix, *total, 0);
+                restart(&self.stage, &prefix, *total, 0);
                 self.stage.set_message(*unit);
             }
             Event::Advanced { amount } => self.stage.inc(*amount),
@@ -69,10 +70,10 @@ impl Observer for Bars {
             Event::GenerationCommitted { key, summary } => {
                 self.experiment.inc(1);
                 self.lineage.inc(1);
-                let _ = self.all.println(format!("{}: {summary}", label(key)));
+                let _ = self.all.println(printable(&format!("{}: {summary}", label(key))));
             }
             Event::Note(note) => {
-                let _ = self.all.println(note);
+                let _ = self.all.println(printable(note));
             }
             Event::RunFinished => {
                 let _ = self.all.clear();

@@ -2,6 +2,7 @@
 
 use super::{Event, Observer};
 use crate::seed::StreamKey;
+use crate::terminal::printable;
 use crate::units::Tokens;
 use std::io::Write;
 use std::sync::Mutex;
@@ -35,7 +36,7 @@ impl Observer for Lines {
         let Ok(mut state) = self.0.lock() else { return };
         if let Some(line) = state.line_for(event) {
             // A closed standard error does not stop the run.
-            let _ = writeln!(std::io::stderr(), "{line}");
+            let _ = writeln!(std::io::stderr(), "{}", printable(&line));
         }
     }
 }

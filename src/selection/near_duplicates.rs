@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 /// Drop documents whose estimated Jaccard similarity to a document that was kept is at least this.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1.0))]
+#[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1.0, "x-sensible" = {"minimum": 0.1, "why": "texts of one language are this similar by chance"}))]
 pub struct NearDuplicateLimit(pub f64);
 
 impl SelectionRule for NearDuplicateLimit {

@@ -82,7 +82,10 @@ fn array(path: &str, items: &mut [Value], schema: &Json) -> Result<(), SettingEr
         return Err(SettingError::new(path, format!("the list {what}; {hint}")));
     }
     if limit("maxItems").is_some_and(|max| items.len() as u64 > max) {
-        return Err(SettingError::new(path, format!("the list has {} values; give fewer", items.len())));
+        return Err(SettingError::new(
+            path,
+            format!("the list has {} values; give at most {}", items.len(), limit("maxItems").unwrap_or(0)),
+        ));
     }
     let Some(of_item) = schema.get("items") else { return Ok(()) };
     items.iter_mut().try_for_each(|item| value(path, item, of_item))
@@ -140,6 +143,51 @@ fn in_range(path: &str, number: f64, shown: &str, schema: &Json) -> Result<(), S
     let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
     Err(SettingError::new(path, format!("{shown} is out of range; give {range}{hint}")))
 }
+
+/// Checks every number of a table against the range that makes sense ([`SENSIBLE`]), which may be narrower than what can
+/// be computed.
+pub(super) fn sensible(path: &str, value: &Value, schema: &Json) -> Result<(), SettingError> {
+    match value {
+        Value::Table(table) => properties(schema)
+            .into_iter()
+            .filter_map(|(key, property)| Some((key, table.get(key)?, property)))
+            .try_for_each(|(key, inner, property)| sensible(&joined(path, key), inner, property)),
+        Value::Integer(number) => in_sensible_range(path, *number as f64, &number.to_string(), schema),
+        Value::Float(number) => in_sensible_range(path, *number, &shown(*number), schema),
+        Value::Array(_) | Value::String(_) | Value::Boolean(_) | Value::Datetime(_) => Ok(()),
+    }
+}
+
+fn in_sensible_range(path: &str, number: f64, shown: &str, schema: &Json) -> Result<(), SettingError> {
+    if schema.get(SENSIBLE).is_none() {
+        return Ok(());
+    }
+    let why = schema[SENSIBLE].get("why").cloned().unwrap_or_default();
+    let mut narrowed = narrowed(schema.clone());
+    narrowed["x-hint"] = why;
+    in_range(path, number, shown, &narrowed)
+}
+
+/// The schema of a table or setting, with the range of every number narrowed to the one that makes sense.
+pub(super) fn narrowed(mut schema: Json) -> Json {
+    if let Some(Json::Object(sensible)) = schema.as_object_mut().and_then(|all| all.remove(SENSIBLE)) {
+        for (bound, value) in sensible.into_iter().filter(|(bound, _)| bound != "why") {
+            if bound == "minimum" {
+                schema.as_object_mut().and_then(|all| all.remove("exclusiveMinimum"));
+            }
+            schema[&bound] = value;
+        }
+    }
+    match &mut schema {
+        Json::Object(all) => all.values_mut().for_each(|inner| *inner = narrowed(inner.take())),
+        Json::Array(all) => all.iter_mut().for_each(|inner| *inner = narrowed(inner.take())),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+    }
+    schema
+}
+
+/// The extension of the schema with the bounds (`minimum`, `maximum`) that make sense, and `why`.
+const SENSIBLE: &str = "x-sensible";
 
 /// Converts floats without a fraction to integers wherever `schema` requires an integer.
 pub(super) fn normalize(value: &mut Value, schema: &Json) {

@@ -140,7 +140,7 @@ fn check_unchanged(
 fn recorded_settings(root: &Path, experiment: &Experiment) -> Result<(String, RecordedSeeds), StoreError> {
     let text = disk::read_text(&root.join(EXPERIMENT))?;
     // A file that no longer parses is compared key by key.
-    let Ok(mut recorded) = config::parse(&text, EXPERIMENT, &[]) else {
+    let Ok(mut recorded) = config::parse_recorded(&text, EXPERIMENT) else {
         return Ok((text, RecordedSeeds::All));
     };
     let only_adds = recorded.seeds.iter().all(|seed| experiment.seeds.contains(seed));

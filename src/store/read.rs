@@ -42,7 +42,7 @@ pub fn read_with(root: &Path, registry: &Registry) -> Result<RunRecord, StoreErr
     }
     let experiment_toml = disk::read_text(&path)?;
     let experiment = registry
-        .parse(&experiment_toml, EXPERIMENT, &[])
+        .parse_recorded(&experiment_toml, EXPERIMENT)
         .map_err(|source| StoreError::Experiment { path, source: Box::new(source) })?;
     let mut lineages = Vec::new();
     for &seed in &experiment.seeds {

@@ -128,7 +128,7 @@ impl StudyProvenance {
 fn read_experiment(folder: &Path, name: &str) -> Result<(Experiment, String), StoreError> {
     let path = folder.join(EXPERIMENTS).join(format!("{name}.toml"));
     let text = disk::read_text(&path)?;
-    let mut experiment = config::parse(&text, &path.to_string_lossy(), &[])
+    let mut experiment = config::parse_recorded(&text, &path.to_string_lossy())
         .map_err(|source| StoreError::Experiment { path, source: Box::new(source) })?;
     name.clone_into(&mut experiment.name);
     Ok((experiment, text))

@@ -6,7 +6,8 @@
 //! experiment is repeated.
 //!
 //! The command can neither block a run forever nor corrupt its results: it has a time limit, and the run stops with an
-//! error if the command fails, if a line is not an answer, or if an answer is missing.
+//! error if the command fails, if a line is not an answer, if an answer is empty or missing, or if it repeats the `item` of
+//! another document.
 //!
 //! **Pitfall.** The run is reproducible only if the command uses `seed` for all its random choices.
 
@@ -23,7 +24,7 @@ use crate::model::ModelError;
 use crate::settings::SettingError;
 use crate::stage::Stage;
 use crate::tokenizer::Tokenizer;
-use process::Process;
+use process::{Answer, Process, RETRY};
 use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,14 +73,14 @@ pub enum ExternalError {
     },
     /// A line of the output is not an answer.
     #[error(
-        "synthesis.command: line {line} of the output of \"{program}\" is not {{\"text\": \"…\"}}: {reason}: {excerpt}"
+        "synthesis.command: line {line} of the output of \"{program}\" is not an answer {{\"text\": \"…\"}}: {reason}: {excerpt}"
     )]
     Line {
         /// Program and arguments.
         program: String,
         /// Line number within the request, from 1.
         line: usize,
-        /// Description of the syntax error.
+        /// What is wrong with the line.
         reason: String,
         /// First 120 characters of the line.
         excerpt: String,
@@ -120,7 +121,7 @@ pub struct External {
     pub command: Vec<String>,
     /// Time limit in seconds for the documents of one request. Does not affect results.
     #[serde(default = "an_hour")]
-    #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1e9, "x-run-time-only" = true))]
+    #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1e9, "x-run-time-only" = true, "x-sensible" = {"minimum": 0.1, "why": "no command answers sooner"}))]
     pub timeout_seconds: f64,
 }
 
@@ -212,8 +213,17 @@ impl ExternalGenerator<'_> {
     }
 
     /// The tokens of an answer with an end-of-text token added, cut at the maximum length.
-    fn document(&self, answer: &str) -> Result<Vec<TokenId>, SynthesisError> {
-        let mut document = self.tokenizer.encode(answer)?;
+    fn document(&self, answer: &Answer) -> Result<Vec<TokenId>, SynthesisError> {
+        let mut document = self.tokenizer.encode(&answer.text)?;
+        if document.is_empty() {
+            return Err(ExternalError::Line {
+                program: self.command.join(" "),
+                line: answer.line,
+                reason: format!("the text for item {} has no token; {RETRY}", answer.item),
+                excerpt: answer.text.chars().take(120).collect(),
+            }
+            .into());
+        }
         document.push(self.end);
         document.truncate(self.max_document_tokens);
         Ok(document)
@@ -223,9 +233,8 @@ impl ExternalGenerator<'_> {
 impl Generator for ExternalGenerator<'_> {
     fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
         let items = items.start..items.end.min(items.start + MAX_REQUEST_DOCUMENTS);
-        let wanted = (items.end - items.start) as usize;
-        let process = Process::start(self.command, self.questions(items, stage))?;
-        let answers = process.answers(wanted, self.limit, stage)?;
+        let process = Process::start(self.command, self.questions(items.clone(), stage))?;
+        let answers = process.answers(items, self.limit, stage)?;
         let mut documents = Documents::new();
         for answer in &answers {
             if stage.interrupted() {

@@ -24,11 +24,11 @@ pub struct SynthesisSettings {
     pub method: Chosen<dyn SynthesisMethod>,
     /// Tokens of the corpus. `corpus.train_tokens` if left out. A generation writes more only for a mixture that grows and
     /// draws on the latest corpus alone.
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "fewer show no distribution"}))]
     pub tokens: Tokens,
     /// Length at which a document that has not ended is cut.
     #[serde(default = "max_document_tokens")]
-    #[schemars(range(min = 1, max = 16_777_216))]
+    #[schemars(range(min = 1, max = 16_777_216), extend("x-sensible" = {"minimum": 8, "why": "shorter documents have no order of words to lose"}))]
     pub max_document_tokens: usize,
     /// How documents are decoded from predictions.
     #[serde(skip, default = "plain")]

@@ -30,7 +30,7 @@ use std::ops::Range;
 #[serde(default, deny_unknown_fields)]
 pub struct TokenEdit {
     /// A token of predicted probability p is redrawn with probability p^sharpness.
-    #[schemars(range(min = 0.0))]
+    #[schemars(range(min = 0.0), extend("x-sensible" = {"maximum": 1000.0, "why": "with more, nothing is drawn again: the text is a copy"}))]
     pub sharpness: f64,
 }
 

@@ -70,6 +70,11 @@ pub trait ModelKind: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Number of trainable parameters with a vocabulary of this size; 0 if it follows from the training text.
+    fn parameters(&self, _vocab_size: usize) -> u64 {
+        0
+    }
+
     /// Bytes of activations that one training step stores for its backward pass.
     fn activation_bytes(&self, _training: &TrainingSettings, _vocab_size: usize) -> u64 {
         0

@@ -15,11 +15,11 @@ pub struct TrainingSettings {
     /// Training tokens per generation, including repetitions. Twice `corpus.train_tokens` if neither this nor `epochs` is
     /// given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "nothing is learnt from fewer"}))]
     pub tokens: Option<Tokens>,
     /// Passes over the training text of a generation. An alternative to `tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("exclusiveMinimum" = 0.0, "x-sensible" = {"minimum": 0.01, "maximum": 10_000.0, "why": "fewer train on next to nothing, and more on nothing new"}))]
     pub epochs: Option<f64>,
     /// Initial weights of a generation.
     pub init: Init,
@@ -31,7 +31,7 @@ pub struct TrainingSettings {
     #[schemars(range(min = 1, max = 65_536))]
     pub batch: usize,
     /// Peak learning rate of AdamW.
-    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("exclusiveMinimum" = 0.0, "x-sensible" = {"minimum": 1e-8, "maximum": 10.0, "why": "smaller steps are lost to rounding, and larger ones overwrite the weights"}))]
     pub learning_rate: f64,
     /// Fraction of the steps during which the learning rate rises linearly from 0.
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -40,20 +40,20 @@ pub struct TrainingSettings {
     #[schemars(range(min = 0.0, max = 1.0))]
     pub final_rate_fraction: f64,
     /// Decoupled weight decay, applied to matrices only.
-    #[schemars(range(min = 0.0))]
+    #[schemars(range(min = 0.0), extend("x-sensible" = {"maximum": 10.0, "why": "each step multiplies weights by 1 minus learning_rate times this"}))]
     pub weight_decay: f64,
     /// Decay rate of AdamW's first moment.
-    #[schemars(extend("minimum" = 0.0, "exclusiveMaximum" = 1.0))]
+    #[schemars(extend("minimum" = 0.0, "exclusiveMaximum" = 1.0, "x-sensible" = {"maximum": 0.9999, "why": "with more, the first moment never follows the gradient"}))]
     pub beta1: f64,
     /// Decay rate of AdamW's second moment.
-    #[schemars(extend("minimum" = 0.0, "exclusiveMaximum" = 1.0))]
+    #[schemars(extend("minimum" = 0.0, "exclusiveMaximum" = 1.0, "x-sensible" = {"minimum": 0.5, "maximum": 0.999999, "why": "with less, single gradients set the step, and training diverges; with more, it never adapts"}))]
     pub beta2: f64,
     /// Largest Euclidean norm of the gradient; a gradient with a larger norm is scaled down to it.
-    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    #[schemars(extend("exclusiveMinimum" = 0.0, "x-sensible" = {"minimum": 1e-6, "why": "with less, nothing is learnt; for no clipping give a large number"}))]
     pub gradient_clip: f64,
     /// Share of training documents whose middle is moved to the end, so that the model learns to fill gaps
     /// (fill-in-the-middle, Bavarian et al. 2022).
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(min = 0.0, max = 1.0), extend("x-sensible" = {"maximum": 0.95, "why": "with more, the model hardly learns to read a document in its order"}))]
     pub fim_share: f64,
     /// Minutes between checkpoints within a generation. Does not affect results.
     #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1_000_000.0, "x-run-time-only" = true))]

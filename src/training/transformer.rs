@@ -11,6 +11,7 @@ use super::{
     TrainingRecord, TrainingSettings,
 };
 use crate::documents::Documents;
+use crate::model::transformer::parameters::Shape;
 use crate::model::transformer::{Network, Transformer};
 use crate::model::{FolderProblem, LanguageModel, ModelError, SpecialTokens, TransformerSettings};
 use crate::seed::streams;
@@ -84,7 +85,12 @@ impl ModelKind for TransformerSettings {
     fn activation_bytes(&self, training: &TrainingSettings, vocab_size: usize) -> u64 {
         let per_layer = 12 * self.width + 4 * self.ffn + 2 * self.heads * self.context;
         let per_token = self.layers * per_layer + 2 * vocab_size;
-        4 * (per_token * training.batch * self.context) as u64
+        let tokens = (training.batch * self.context) as u64;
+        (4 * per_token as u64).saturating_mul(tokens)
+    }
+
+    fn parameters(&self, vocab_size: usize) -> u64 {
+        Shape::new(self, vocab_size).parameters()
     }
 
     fn learner(&self, context: LearnerContext) -> Box<dyn Learner> {

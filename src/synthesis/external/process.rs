@@ -9,6 +9,7 @@ use crate::model::ModelError;
 use crate::stage::Stage;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::ops::Range;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -24,6 +25,18 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A line of output with its number, from 1.
 type NumberedLine = (usize, Vec<u8>);
+
+/// What a command may do about a document that it has no text for.
+pub(super) const RETRY: &str = "ask again, or answer with the document itself";
+
+/// The text that a command wrote for a document.
+pub(super) struct Answer {
+    /// Number of its line within the request, from 1.
+    pub(super) line: usize,
+    /// Number of the document.
+    pub(super) item: u64,
+    pub(super) text: String,
+}
 
 /// A running command. Threads feed its input and drain its output and standard error.
 pub(super) struct Process {
@@ -53,18 +66,19 @@ impl Process {
         Ok(Self { command: command.join(" "), child, lines, stderr_tail })
     }
 
-    /// Reads `wanted` answers, waits for the command to exit, stops every process that it left running, and returns the
-    /// texts of the answers.
+    /// Reads an answer to each of `items`, waits for the command to exit, stops every process that it left running, and
+    /// returns the answers.
     ///
     /// # Errors
     /// Returns an error if the command fails, exceeds `limit`, or gives too few, too many or malformed answers; or if the
     /// user interrupts the stage.
     pub(super) fn answers(
         mut self,
-        wanted: usize,
+        items: Range<u64>,
         limit: Duration,
         stage: &Stage,
-    ) -> Result<Vec<String>, SynthesisError> {
+    ) -> Result<Vec<Answer>, SynthesisError> {
+        let wanted = (items.end - items.start) as usize;
         let mut deadline = Instant::now() + limit;
         let mut answers = Vec::with_capacity(wanted);
         loop {
@@ -77,7 +91,7 @@ impl Process {
             }
             match self.lines.recv_timeout(POLL_INTERVAL) {
                 Ok(line) => {
-                    answers.push(self.parse(line, answers.len(), wanted)?);
+                    answers.push(self.parse(line, answers.len(), &items)?);
                     if answers.len() == wanted {
                         deadline = deadline.min(Instant::now() + EXIT_GRACE_PERIOD);
                     }
@@ -94,21 +108,21 @@ impl Process {
         Ok(answers)
     }
 
-    /// Returns the text of an answer. Stops the command if the line is malformed or exceeds the wanted number of
-    /// answers.
+    /// Returns an answer, the next after `answered` others. Stops the command if the line is malformed, or one too many.
     fn parse(
         &mut self,
         line: std::io::Result<NumberedLine>,
         answered: usize,
-        wanted: usize,
-    ) -> Result<String, ExternalError> {
+        items: &Range<u64>,
+    ) -> Result<Answer, ExternalError> {
+        let item = items.start + answered as u64;
         let (number, reason, line) = match line {
             Err(error) => (answered + 1, error.to_string(), Vec::new()),
-            Ok((number, line)) if answered == wanted => {
-                (number, format!("only {wanted} documents were requested"), line)
+            Ok((number, line)) if item == items.end => {
+                (number, format!("only {answered} documents were requested"), line)
             }
-            Ok((number, line)) => match text_of(&line) {
-                Ok(text) => return Ok(text),
+            Ok((number, line)) => match text_of(&line, item) {
+                Ok(text) => return Ok(Answer { line: number, item, text }),
                 Err(reason) => (number, reason, line),
             },
         };
@@ -226,11 +240,22 @@ fn send_lines(output: ChildStdout, lines: &Sender<std::io::Result<NumberedLine>>
     }
 }
 
-/// The value of `text` in a line of JSON.
-fn text_of(line: &[u8]) -> Result<String, String> {
+/// The `text` of a line of JSON, which answers document `item`.
+fn text_of(line: &[u8], item: u64) -> Result<String, String> {
     let answer: Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    // Some libraries turn whole numbers into floats.
+    let is_item = |echoed: &Value| echoed.as_u64() == Some(item) || echoed.as_f64() == Some(item as f64);
+    if let Some(echoed) = answer.get("item").filter(|echoed| !is_item(echoed)) {
+        return Err(format!(
+            "it answers \"item\" {echoed}, and this line is for item {item}; answer in the order of the input"
+        ));
+    }
     let text = answer.get("text").and_then(Value::as_str).map(str::to_owned);
-    text.ok_or_else(|| "there is no string \"text\"".to_owned())
+    let text = text.ok_or_else(|| "there is no string \"text\"".to_owned())?;
+    if text.trim().is_empty() {
+        return Err(format!("the text for item {item} is empty; {RETRY}"));
+    }
+    Ok(text)
 }
 
 /// Reads a stream to its end and returns its last 2000 bytes as trimmed text.

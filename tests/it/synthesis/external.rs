@@ -65,6 +65,31 @@ fn a_bad_line_is_named_by_its_number() {
     assert_eq!(excerpt, "nonsense");
 }
 
+/// Empty text, blank text, and text that the command was to give and did not.
+#[test]
+fn an_empty_answer_is_an_error_that_names_its_line_and_item() {
+    for text in ["", "   ", "\\n\\t", "\\u3000"] {
+        let script = format!("head -n 2; cat > /dev/null; printf '%s\\n' '{{\"text\": \"{text}\"}}'");
+        let empty = error(&["sh", "-c", &script], 60.0);
+        assert!(matches!(empty, ExternalError::Line { line: 3, .. }), "{empty}");
+        assert!(empty.to_string().contains("the text for item 2 is empty"), "{empty}");
+    }
+}
+
+#[test]
+fn an_answer_to_another_document_is_an_error_and_one_to_this_document_is_not() {
+    for echoed in ["7", "\"1\"", "null", "-1", "1.5"] {
+        let answer = format!("{{\"item\": {echoed}, \"text\": \"fish\"}}");
+        let script = format!("head -n 1; cat > /dev/null; printf '%s\\n' '{answer}'");
+        let swapped = error(&["sh", "-c", &script], 60.0);
+        assert!(matches!(swapped, ExternalError::Line { line: 2, .. }), "{swapped}");
+        assert!(swapped.to_string().contains("this line is for item 1"), "{swapped}");
+    }
+    // `sed` turns the echoed number into a float, as some JSON libraries do.
+    let floats = by(&["sed", r#"s/"item":\([0-9]*\)/"item":\1.0/"#], 60.0);
+    assert!(floats.is_ok(), "{floats:?}");
+}
+
 #[test]
 fn too_few_and_too_many_lines_are_errors() {
     let few = error(&["sh", "-c", "head -n 2; cat > /dev/null"], 60.0);

@@ -1,0 +1,75 @@
+//! Memory: what an experiment takes is estimated first, and refused if this machine does not have it.
+
+use super::cost::mebibytes;
+use super::machine::available_memory_bytes;
+use super::output::say;
+use crate::config::Experiment;
+use crate::lineage::Footprint;
+use anyhow::{Result, bail};
+
+/// `--force`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct ForceArgs {
+    /// Go on although the estimated memory is more than this machine has available.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Vocabulary of a tokenizer that has not been read: what is left out is small beside a model that does not fit.
+const UNKNOWN_VOCABULARY: usize = 257;
+
+impl ForceArgs {
+    /// Checks, before any text is read, that every experiment fits into this machine's memory.
+    ///
+    /// # Errors
+    /// If one does not, and the user did not say `--force`.
+    pub fn check(self, experiments: &[Experiment]) -> Result<()> {
+        let vocabulary =
+            |experiment: &Experiment| experiment.tokenizer.vocab_size.unwrap_or(UNKNOWN_VOCABULARY);
+        self.check_with(experiments, vocabulary)
+    }
+
+    /// Checks it again with the vocabularies that are known then.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn check_with(
+        self,
+        experiments: &[Experiment],
+        vocabulary: impl Fn(&Experiment) -> usize,
+    ) -> Result<()> {
+        let available = available_memory_bytes();
+        for experiment in experiments {
+            let footprint = Footprint::of(experiment, vocabulary(experiment));
+            if available == 0 || footprint.total() <= available {
+                continue;
+            }
+            let refusal = refusal(experiment, footprint, available);
+            if !self.force {
+                bail!("{refusal}, or go on with --force");
+            }
+            say(&format!("note: {refusal}"));
+        }
+        Ok(())
+    }
+}
+
+/// What takes the most memory, and the settings that it follows from.
+fn refusal(experiment: &Experiment, footprint: Footprint, available: u64) -> String {
+    let Footprint { natural_text, generated_text, training_step } = footprint;
+    let (part, bytes, remedy) = if training_step >= natural_text.max(generated_text) {
+        let remedy = "model.width, model.layers, model.context or training.batch";
+        ("a training step", training_step, remedy)
+    } else if natural_text >= generated_text {
+        let remedy = "corpus.train_tokens, corpus.heldout_tokens or corpus.reference_tokens";
+        ("the natural text", natural_text, remedy)
+    } else {
+        ("the text of a generation", generated_text, "synthesis.tokens or corpus.train_tokens")
+    };
+    format!(
+        "{}: {part} takes about {} of memory, and {} are available; lower {remedy}",
+        experiment.name,
+        mebibytes(bytes),
+        mebibytes(available)
+    )
+}

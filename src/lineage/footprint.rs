@@ -1,0 +1,111 @@
+//! The memory that an experiment takes, estimated from its settings before anything is read or made.
+//!
+//! The estimate is a lower bound in round numbers: it tells what a machine cannot hold, not what it can.
+
+use super::tokens_written;
+use crate::config::{Arm, Experiment};
+use crate::corpus::CorpusSource;
+use crate::mixture;
+
+/// Bytes of memory, by what they are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Natural text of the built-in world, as text and as tokens. Of files only their reader knows.
+    pub natural_text: u64,
+    /// The text that a generation writes or trains on.
+    pub generated_text: u64,
+    /// Weights, gradients and moments of the largest model, and the activations of one of its training steps.
+    pub training_step: u64,
+}
+
+/// Bytes of a natural token: about seven characters, and its number with room to grow.
+const NATURAL_BYTES: f64 = 20.0;
+/// How many times the world writes more than it must.
+const WORLD_MARGIN: f64 = 1.3;
+/// Bytes of a generated token: its number, and its characters while it is measured.
+const GENERATED_BYTES: f64 = 12.0;
+/// Bytes of each n-gram length for each token that an n-gram model is estimated from.
+const NGRAM_BYTES: f64 = 8.0;
+
+impl Footprint {
+    /// The footprint of an experiment with a vocabulary of `vocab_size` tokens.
+    #[must_use]
+    pub fn of(experiment: &Experiment, vocab_size: usize) -> Self {
+        let largest = |of: &dyn Fn(&Arm) -> f64| {
+            let generations =
+                experiment.arms.iter().flat_map(|arm| [experiment.at(arm, 0).into_owned(), arm.clone()]);
+            generations.map(|arm| of(&arm)).fold(0.0, f64::max) as u64
+        };
+        Self {
+            natural_text: natural_text(experiment) as u64,
+            generated_text: largest(&|arm| generated_text(experiment, arm)),
+            training_step: largest(&|arm| {
+                16.0 * arm.model.parameters(vocab_size) as f64
+                    + arm.model.activation_bytes(&arm.training, vocab_size) as f64
+            }),
+        }
+    }
+
+    /// All of it together.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        self.natural_text.saturating_add(self.generated_text).saturating_add(self.training_step)
+    }
+}
+
+fn natural_text(experiment: &Experiment) -> f64 {
+    let corpus = &experiment.corpus;
+    if corpus.source != CorpusSource::World {
+        return 0.0;
+    }
+    let reach = experiment.arms.iter().map(|arm| {
+        let (budget, written) = (corpus.train_tokens, arm.synthesis.tokens);
+        mixture::natural_reach(&arm.mixture, experiment.generations, budget, written).0
+    });
+    let train = reach.max().unwrap_or(0).max(corpus.train_tokens.0) as f64;
+    let evaluation = corpus.heldout_tokens.0 as f64 + corpus.reference_tokens.0 as f64;
+    NATURAL_BYTES * WORLD_MARGIN * (2.0 * train + evaluation)
+}
+
+fn generated_text(experiment: &Experiment, arm: &Arm) -> f64 {
+    let written =
+        (0..=experiment.generations).map(|generation| tokens_written(experiment, arm, generation).0);
+    let trained = experiment.corpus.train_tokens.0 as f64;
+    let ngrams = arm.model.order().map_or(0.0, |order| NGRAM_BYTES * order as f64 * trained);
+    GENERATED_BYTES * written.max().unwrap_or(0) as f64 + 4.0 * trained + ngrams
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn footprint(change: &str) -> Footprint {
+        let file = "name = \"x\"\nseeds = [1]\ngenerations = 1\n\
+            corpus = { source = \"world\", train_tokens = 4000, heldout_tokens = 1000, reference_tokens = 1000 }\n\
+            [[arm]]\nname = \"a\"\nmixture = \"replace\"\n";
+        let experiment = config::parse(file, "x", &[change.to_owned()]).unwrap();
+        Footprint::of(&experiment, 2048)
+    }
+
+    /// Width 128, 2 layers, feed-forward 352, vocabulary 2048: 2048·128 + 2·(4·128² + 3·128·352) + 5·128 = 664 192
+    /// parameters of 16 bytes; 16·128 tokens of 4·(2·(12·128 + 4·352 + 2·4·128) + 2·2048) bytes.
+    #[test]
+    fn a_training_step_is_counted_by_hand() {
+        let step = footprint("training.batch=16").training_step;
+        assert_eq!(step, 16 * 664_192 + 16 * 128 * 4 * (2 * (1536 + 1408 + 1024) + 4096));
+    }
+
+    #[test]
+    fn extreme_settings_do_not_overflow() {
+        for change in [
+            "model={width=1048576, heads=524288, ffn=1048576, layers=1000, context=1048576}",
+            "training.batch=65536",
+            "corpus.heldout_tokens=1000000000000",
+            "corpus.train_tokens=1000000000000",
+            "synthesis.tokens=1000000000000",
+        ] {
+            assert!(footprint(change).total() > 1 << 32, "{change}: {:?}", footprint(change));
+        }
+    }
+}
