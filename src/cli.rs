@@ -31,6 +31,7 @@ mod verify;
 
 use crate::terminal::{on_one_line, shortened};
 use anyhow::Result;
+use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// A laboratory for model collapse: train, sample, mix, train again, measure.
@@ -97,7 +98,8 @@ impl Cli {
     pub fn from_command_line() -> Result<Self, NoCommand> {
         let parsed = Self::described().try_get_matches().and_then(|matches| Self::from_arg_matches(&matches));
         parsed.map_err(|error| {
-            if error.use_stderr() {
+            let is_bare = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+            if error.use_stderr() && !is_bare {
                 NoCommand::UsageError(usage_line(&error))
             } else {
                 NoCommand::HelpRequested(error)

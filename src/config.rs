@@ -160,6 +160,15 @@ impl Registry {
     }
 }
 
+/// Where in the text of an experiment file the setting of an error is: `file:line:column`, or only the file. `key` is
+/// dotted, and may begin with the name of an arm, as in `arm "anchored": model.context`.
+///
+/// # Errors
+/// If the text is not TOML.
+pub fn position(text: &str, place: &str, key: &str) -> Result<String, ConfigError> {
+    Ok(Document::parse(text, place)?.position_of_key(key))
+}
+
 /// Reads a mixture from text outside of an experiment file: a published name such as `replace`, or an inline table such as
 /// `{ natural_fraction = 0.3 }`. `source_name` stands for the text in errors.
 ///

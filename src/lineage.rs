@@ -24,7 +24,7 @@ pub use error::RunError;
 pub use fingerprint::{LineageInputs, planned_natural_text, training_settings};
 pub use footprint::Footprint;
 pub use generation::learner;
-pub use prepare::{PreparedText, prepare, prepare_together};
+pub use prepare::{PreparedText, check_settings, prepare, prepare_together};
 pub use workload::{Workload, tokens_seen, tokens_written, workloads};
 
 use crate::config::{Arm, Experiment};

@@ -150,11 +150,13 @@ pub fn without_run_time_only(mut table: Table, schema: &Json) -> Table {
     table
 }
 
-/// The name in `known` that is most similar to `given` (Jaro–Winkler); `None` if `known` is empty.
+/// The name in `known` that is most similar to `given` (Jaro–Winkler); `None` if none is similar.
 #[must_use]
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let similarity = |name: &str| strsim::jaro_winkler(given, name);
-    known.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
+    const SIMILAR: f64 = 0.7;
+    let similarity = |name: &str| strsim::jaro_winkler(&given.to_lowercase(), name);
+    let nearest = known.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    nearest.filter(|name| similarity(name) >= SIMILAR)
 }
 
 /// Joins the lines of a message with "; ".

@@ -33,6 +33,17 @@ impl fmt::Display for Tokens {
     }
 }
 
+/// A number with its noun: `1 seed`, `2_000 seeds`.
+///
+/// ```
+/// assert_eq!(genloss::units::counted(1, "seed"), "1 seed");
+/// assert_eq!(genloss::units::counted(2000, "seed"), "2_000 seeds");
+/// ```
+#[must_use]
+pub fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", Tokens(number), if number == 1 { "" } else { "s" })
+}
+
 /// A loss: the mean of −ln p over tokens, where p is the predicted probability of a token.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -12,6 +12,7 @@ use crate::config::{Arm, Experiment, Sweep};
 use crate::lineage::{self, PreparedText, Workload};
 use crate::mixture;
 use crate::sweep::{self, PreparedSweep};
+use crate::units::counted;
 use anyhow::Result;
 use candle_core::Device;
 use std::slice;
@@ -65,16 +66,17 @@ impl Args {
 
     fn prepare<'a>(&self, experiments: &'a [Experiment]) -> Result<PreparedSweep<'a>> {
         prepare(&self.experiment.file.display().to_string(), experiments, self.force)
+            .map_err(|error| self.experiment.located(error))
     }
 
     fn summary(&self, experiment: &Experiment, text: &PreparedText) -> String {
         let arms: Vec<&str> = experiment.arms.iter().map(|arm| arm.name.as_str()).collect();
         format!(
-            "{}: valid\nexperiment {}: {} seeds, generations 0 to {}, arms {}\n\
+            "{}: valid\nexperiment {}: {}, generations 0 to {}, arms {}\n\
              natural tokens: {} in the training split, {} held out, {} for reference; vocabulary {}\n",
             self.experiment.file.display(),
             experiment.name,
-            experiment.seeds.len(),
+            counted(experiment.seeds.len() as u64, "seed"),
             experiment.generations,
             arms.join(", "),
             text.train.tokens(),
@@ -161,8 +163,8 @@ fn estimate(prepared: &PreparedSweep, device: &Device) -> Result<String> {
     }
     let cost = Cost::of(&planned, &SpeedTrials::of(&planned, prepared, device, 1)?, prepared);
     Ok(format!(
-        "estimate for this machine: {} generations in about {}; {} of memory; {} on disk in {}\n",
-        cost.generations,
+        "estimate for this machine: {} in about {}; {} of memory; {} on disk in {}\n",
+        counted(cost.generations, "generation"),
         duration(cost.seconds),
         mebibytes(cost.memory_bytes),
         mebibytes(cost.disk_bytes),

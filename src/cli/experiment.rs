@@ -1,6 +1,7 @@
 //! Arguments of commands that read an experiment file.
 
 use crate::config::{self, ConfigError, Experiment, Sweep};
+use crate::lineage::RunError;
 use std::path::PathBuf;
 
 /// An experiment file and settings that override it.
@@ -24,4 +25,29 @@ impl ExperimentArgs {
     pub fn load_sweep(&self) -> Result<Option<Sweep>, ConfigError> {
         config::load_sweep(&self.file, &self.settings)
     }
+
+    /// An error of a run about a setting, with the place of that setting in the file.
+    pub fn located(&self, error: anyhow::Error) -> anyhow::Error {
+        let setting = error.chain().find_map(|cause| match cause.downcast_ref::<RunError>() {
+            Some(RunError::Setting { key, .. }) => Some(key.clone()),
+            Some(_) | None => setting_in(&cause.to_string()),
+        });
+        let text = std::fs::read_to_string(&self.file).ok();
+        let position = setting
+            .zip(text)
+            .and_then(|(key, text)| config::position(&text, &self.file.display().to_string(), &key).ok());
+        match position {
+            Some(position) => error.context(position),
+            None => error,
+        }
+    }
+}
+
+/// The setting that a message begins with: `corpus: …`, `synthesis.command: …`.
+fn setting_in(message: &str) -> Option<String> {
+    const TABLES: [&str; 5] = ["corpus", "tokenizer", "model", "training", "synthesis"];
+    let key = message.split_once(": ")?.0;
+    let is_key = TABLES.contains(&key.split('.').next()?)
+        && key.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '.'));
+    is_key.then(|| key.to_owned())
 }

@@ -27,16 +27,31 @@ impl Args {
             }
             Err(error) => return Err(error).with_context(|| name.to_string()),
         };
-        file.write_all(TEMPLATE.as_bytes()).with_context(|| name.to_string())?;
+        let text = template(&name.to_string());
+        file.write_all(text.as_bytes()).with_context(|| name.to_string())?;
         say(&format!("{name} written; edit it, then: genloss check {name}"));
         Ok(())
     }
 }
 
+/// The template for a file of this name, which its comments mention.
+fn template(name: &str) -> String {
+    let is_plain = name.chars().all(|c| !c.is_control() && !c.is_whitespace());
+    let name = if is_plain { name } else { "FILE" };
+    TEMPLATE.replace("experiment.toml", name)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::TEMPLATE;
+    use super::{TEMPLATE, template};
     use crate::config;
+
+    #[test]
+    fn the_comments_name_the_file_that_they_are_in() {
+        let text = template("mine.toml");
+        assert!(text.contains("genloss run mine.toml") && !text.contains("experiment.toml"));
+        config::parse(&template("a\nb = 1"), "strange", &[]).unwrap();
+    }
 
     #[test]
     fn the_file_to_start_from_is_valid() {

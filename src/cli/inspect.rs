@@ -1,6 +1,7 @@
 //! `genloss inspect`: every measurement as a tidy table, or synthetic documents to read.
 
 use super::output;
+use crate::settings::nearest;
 use crate::store::{self, RunRecord, Sample};
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
@@ -11,6 +12,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -127,10 +129,16 @@ impl Args {
     fn check_metric(&self, recorded: &[RunRecord]) -> Result<()> {
         let Some(metric) = &self.metric else { return Ok(()) };
         let lineages = recorded.iter().flat_map(|one| &one.lineages);
-        let mut generations = lineages.flat_map(|lineage| &lineage.generations);
-        let is_measured =
-            generations.any(|record| record.measurements.iter().any(|one| one.metric == *metric));
-        ensure!(is_measured, "--metric {metric}: not measured here; leave out --metric to list all");
+        let records = lineages.flat_map(|lineage| &lineage.generations);
+        let measured: BTreeSet<&str> =
+            records.flat_map(|record| &record.measurements).map(|one| one.metric.as_str()).collect();
+        let list = measured.iter().copied().collect::<Vec<_>>().join(", ");
+        let nearest = nearest(metric, measured.iter().copied());
+        let nearest = nearest.map_or(String::new(), |name| format!("the nearest is {name}; "));
+        ensure!(
+            measured.contains(metric.as_str()),
+            "--metric {metric}: not measured here; {nearest}there are {list}"
+        );
         Ok(())
     }
 

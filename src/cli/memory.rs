@@ -4,7 +4,7 @@ use super::cost::mebibytes;
 use super::machine::available_memory_bytes;
 use super::output::say;
 use crate::config::Experiment;
-use crate::lineage::Footprint;
+use crate::lineage::{self, Footprint};
 use anyhow::{Result, bail};
 
 /// `--force`.
@@ -22,10 +22,11 @@ impl ForceArgs {
     /// Checks, before any text is read, that every experiment fits into this machine's memory.
     ///
     /// # Errors
-    /// If one does not, and the user did not say `--force`.
+    /// If settings contradict each other, or if an experiment does not fit and the user did not say `--force`.
     pub fn check(self, experiments: &[Experiment]) -> Result<()> {
         let vocabulary =
             |experiment: &Experiment| experiment.tokenizer.vocab_size.unwrap_or(UNKNOWN_VOCABULARY);
+        lineage::check_settings(&experiments.iter().collect::<Vec<_>>())?;
         self.check_with(experiments, vocabulary)
     }
 

@@ -5,6 +5,7 @@ use super::{machine, output};
 use crate::config::Experiment;
 use crate::store::Address;
 use crate::sweep::{PlannedGeneration, PreparedSweep, SweepPhase, WorkUnit};
+use crate::units::counted;
 use anyhow::Result;
 use candle_core::Device;
 
@@ -87,10 +88,12 @@ impl SweepPlan {
         let Cost { generations, trained_models, seen, written, disk_bytes, memory_bytes, .. } = self.cost;
         let parallel_units = self.parallel_units;
         format!(
-            "{} experiments; left to do: {generations} generations, {trained_models} of which train a model; {seen} \
-             tokens to train on, {written} to write\nestimate for this machine: about {} with {parallel_units} units at a \
+            "{}; left to do: {}, {trained_models} of which train a model; {} \
+             to train on, {written} to write\nestimate for this machine: about {} with {parallel_units} units at a \
              time; {} of memory; {} on disk\n\n{}",
-            self.rows.len(),
+            counted(self.rows.len() as u64, "experiment"),
+            counted(generations, "generation"),
+            counted(seen.0, "token"),
             duration(self.seconds),
             mebibytes(memory_bytes * parallel_units as u64),
             mebibytes(disk_bytes),

@@ -40,7 +40,7 @@ impl Args {
         let experiment = self.experiment.load()?;
         self.force.check(slice::from_ref(&experiment))?;
         let root = self.out.unwrap_or_else(|| default_root(&experiment));
-        run(&experiment, &root, &self.machine)?;
+        run(&experiment, &root, &self.machine).map_err(|error| self.experiment.located(error))?;
         compare::print_summary(&[root])
     }
 }

@@ -39,7 +39,8 @@ impl Args {
         let root = self.root(&sweep)?;
         let device = self.machine.open()?;
         say(&format!("{}: reading text and learning the tokenizer", sweep.name));
-        let prepared = check::prepare(&sweep.name, &sweep.experiments, self.force)?;
+        let prepared = check::prepare(&sweep.name, &sweep.experiments, self.force)
+            .map_err(|error| self.experiment.located(error))?;
         prepared.check(&root, &self.machine.provenance())?;
         let is_done =
             |experiment: &Experiment, at: store::Address| at.exists_in(&sweep::folder(&root, experiment));

@@ -28,10 +28,24 @@ impl Document {
         Ok(Self { table, source_name: source_name.to_owned(), positions })
     }
 
-    /// `file:line:column` of the key at `path`, or of the nearest enclosing table if the key is not in the file.
-    pub(super) fn position(&self, path: &[String]) -> Option<String> {
+    /// `file:line:column` of the key at `path`, or of the nearest enclosing table if the key is not in the file; only the
+    /// file if that is not there either.
+    pub(super) fn position(&self, path: &[String]) -> String {
         let found = (1..=path.len()).rev().find_map(|length| self.positions.get(&path[..length]));
-        found.map(|position| format!("{}:{position}", self.source_name))
+        found.map_or(self.source_name.clone(), |position| format!("{}:{position}", self.source_name))
+    }
+
+    /// The position of a dotted key, which may begin with the name of an arm: `arm "x": training.tokens`.
+    pub(super) fn position_of_key(&self, key: &str) -> String {
+        let (arm, key) = match key.strip_prefix("arm \"").and_then(|rest| rest.split_once("\": ")) {
+            Some((arm, key)) => (Some(arm), key),
+            None => (None, key),
+        };
+        let keys: Vec<String> = key.split('.').map(str::to_owned).collect();
+        let own =
+            [arm.map_or(Vec::new(), |arm| vec!["arm".to_owned(), arm.to_owned()]), keys.clone()].concat();
+        // A setting that an arm inherits is in the table of the experiment.
+        self.position(if !self.has(&own) && self.has(&keys) { &keys } else { &own })
     }
 
     pub(super) fn has(&self, path: &[String]) -> bool {

@@ -53,6 +53,14 @@ const MAX_COMBINATIONS: usize = 500;
 /// The experiments of a file; `None` if it has no grid.
 pub(super) fn sweep(
     registry: &Registry,
+    file: Table,
+    document: &Document,
+) -> Result<Option<Sweep>, ConfigError> {
+    read_sweep(registry, file, document).map_err(|error| error.located(document))
+}
+
+fn read_sweep(
+    registry: &Registry,
     mut file: Table,
     document: &Document,
 ) -> Result<Option<Sweep>, ConfigError> {

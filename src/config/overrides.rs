@@ -53,8 +53,13 @@ pub(super) fn set(table: &mut Table, keys: &[&str], value: Value) -> Result<(), 
         ["arm", name, rest @ ..] if !rest.is_empty() => set(arm_table(table, name)?, rest, value),
         [key, rest @ ..] => {
             let inner = table.entry((*key).to_owned()).or_insert_with(|| Value::Table(Table::new()));
-            let inner = inner.as_table_mut().ok_or_else(|| format!("{key} is not a table"))?;
-            set(inner, rest, value)
+            let shown = inner.to_string();
+            let remedy = || {
+                let inside = format!("{} = {value}", rest.join("."));
+                format!("{key} is {shown}, which has no keys; set it as a whole: {key} = {{ {inside} }}")
+            };
+            let inner = inner.as_table_mut().ok_or_else(remedy)?;
+            set(inner, rest, value.clone())
         }
     }
 }

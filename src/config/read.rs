@@ -73,7 +73,7 @@ impl ReadError {
         let own = [prefix, keys.clone()].concat();
         // A setting that an arm or the writer inherits is in the table of the experiment.
         let path = if !document.has(&own) && document.has(&keys) { keys } else { own };
-        let position = document.position(&path);
+        let position = Some(document.position(&path));
         let key = match self.scope {
             Scope::File => key,
             Scope::Writer => format!("writer.{key}"),
@@ -148,13 +148,20 @@ fn check_sensible(experiment: &Experiment, schema: &Json) -> Result<(), ReadErro
     let arms = take_arms(&mut file)?;
     let writer = file.remove("writer");
     settings::check_sensible(&file, schema)?;
+    let decoder = |synthesis: &SynthesisSettings| {
+        synthesis.check_decoder_is_used().map_err(|error| error.below("synthesis"))
+    };
+    decoder(&experiment.synthesis)?;
     if let Some(Value::Table(writer)) = writer {
         let checked = settings::check_sensible(&writer, &schema["properties"]["writer"]);
-        checked.map_err(|error| ReadError { scope: Scope::Writer, error })?;
+        let used = experiment.writer.as_ref().map_or(Ok(()), |writer| decoder(&writer.synthesis));
+        checked.and(used).map_err(|error| ReadError { scope: Scope::Writer, error })?;
     }
     for (arm, table) in experiment.arms.iter().zip(arms) {
         let checked = settings::check_sensible(&table, &schema["properties"]["arm"]["items"]);
-        checked.map_err(|error| ReadError { scope: Scope::Arm(arm.name.clone()), error })?;
+        checked
+            .and_then(|()| decoder(&arm.synthesis))
+            .map_err(|error| ReadError { scope: Scope::Arm(arm.name.clone()), error })?;
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ pub struct CorpusSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text_field: Option<String>,
     /// Natural tokens that generation 0 is trained on, drawn separately for each seed. Also the budget of later mixtures.
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "no model can be trained on fewer"}))]
+    #[schemars(range(min = 1, max = 500_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "no model can be trained on fewer"}))]
     pub train_tokens: Tokens,
     /// Tokens of held-out text, on which models are evaluated. The same text for all seeds and arms.
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "the loss on fewer says nothing about a model"}))]

@@ -7,7 +7,7 @@ use crate::settings::{self, SettingError, properties, schema_of};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use toml::Table;
+use toml::{Table, Value};
 
 /// A decoder with its settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,17 +136,25 @@ impl SamplingSettings {
     /// # Errors
     /// If a key is unknown, a value is invalid, or greedy decoding is combined with a sampling setting.
     pub fn read(table: Table) -> Result<Self, SettingError> {
-        let default = settings::table_of(&Self::PLAIN);
-        let is_sampling_setting = |key: &&String| {
-            *key != "greedy" && *key != "repetition_penalty" && table.get(*key) != default.get(*key)
+        let is_sampling_setting = |(key, value): &(&String, &Value)| {
+            *key != "greedy" && *key != "repetition_penalty" && !is_default(key, value)
         };
-        let other = table.keys().find(is_sampling_setting).cloned();
+        let other = table.iter().find(is_sampling_setting).map(|(key, _)| key.clone());
         let sampling: Self = settings::read(table)?;
         match other {
             Some(key) if sampling.greedy => Err(unused(&key, "greedy decoding")),
             Some(_) | None => Ok(sampling),
         }
     }
+}
+
+/// Whether a sampling setting has its default value, written as a whole number or not.
+fn is_default(key: &str, value: &Value) -> bool {
+    let number = |value: &Value| value.as_float().or_else(|| value.as_integer().map(|number| number as f64));
+    let default = settings::table_of(&SamplingSettings::PLAIN);
+    default.get(key).is_some_and(|default| {
+        default == value || number(default).is_some() && number(default) == number(value)
+    })
 }
 
 fn unused(key: &str, decoder: &str) -> SettingError {
@@ -242,8 +250,13 @@ impl DecodingStrategy {
     /// selects another one, it inherits only the repetition penalty, and nothing for beam or contrastive search.
     #[must_use]
     pub fn inherited(own: &Table, mut base: Table) -> Table {
-        let chosen = Decoder::selected_by(own);
-        if chosen.is_some_and(|chosen| chosen != Decoder::selected_by(&base).unwrap_or(Decoder::Sampling)) {
+        let of_base = Decoder::selected_by(&base);
+        let is_search = matches!(of_base, Some(Decoder::Beam | Decoder::Contrastive));
+        // A search uses no repetition penalty, so that one turns to sampling.
+        let samples = is_search
+            && own.get("repetition_penalty").is_some_and(|value| !is_default("repetition_penalty", value));
+        let chosen = Decoder::selected_by(own).or(samples.then_some(Decoder::Sampling));
+        if chosen.is_some_and(|chosen| chosen != of_base.unwrap_or(Decoder::Sampling)) {
             base.retain(|key, _| key == "repetition_penalty");
         }
         if matches!(chosen, Some(Decoder::Beam | Decoder::Contrastive)) {
@@ -260,8 +273,7 @@ impl DecodingStrategy {
 fn only_own_settings<T: JsonSchema>(mut table: Table, decoder: &str) -> Result<Table, SettingError> {
     let schema = schema_of::<T>();
     let own = properties(&schema);
-    let default = settings::table_of(&SamplingSettings::PLAIN);
-    table.retain(|key, value| default.get(key) != Some(value));
+    table.retain(|key, value| !is_default(key, value));
     match table.keys().find(|key| !own.iter().any(|(name, _)| name == key)) {
         Some(key) => Err(unused(key, decoder)),
         None => Ok(table),
@@ -281,7 +293,7 @@ impl Decoder {
     /// The decoder that the keys of a table select; `None` if they are valid for more than one.
     fn selected_by(table: &Table) -> Option<Self> {
         let has = |keys: &[&str]| keys.iter().any(|key| table.contains_key(*key));
-        let greedy = table.get("greedy").and_then(toml::Value::as_bool);
+        let greedy = table.get("greedy").and_then(Value::as_bool);
         if has(&["beams", "length_penalty"]) {
             Some(Self::Beam)
         } else if has(&["contrastive_k", "contrastive_alpha"]) {

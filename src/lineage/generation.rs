@@ -128,6 +128,10 @@ impl<'a> GenerationRunner<'a> {
     ) {
         self.siblings.insert(self.run, address, fingerprints);
         let key = stage.at("").key().clone();
+        if let Some(remark) = worse_than_guessing(record, self.prepared.tokenizer.vocab_size()) {
+            let place = format!("seed {}, {}, generation {}", key.seed, key.arm, key.generation);
+            self.context.observer.observe(&Event::Note(format!("{place}: {remark}")));
+        }
         self.context.observer.observe(&Event::GenerationCommitted { key, summary: summary(record) });
     }
 
@@ -265,6 +269,18 @@ impl<'a> GenerationRunner<'a> {
 /// The learner of an arm's model, whose weights start from `start`.
 pub fn learner(arm: &Arm, tokenizer: &Tokenizer, start: Start, device: &Device) -> Box<dyn Learner> {
     arm.model.learner(LearnerContext { training: &arm.training, tokenizer, start, device })
+}
+
+/// A remark if the held-out loss is above that of a model that finds all tokens equally probable.
+fn worse_than_guessing(record: &GenerationRecord, vocab_size: usize) -> Option<String> {
+    let guessing = (vocab_size as f64).ln();
+    let loss = record.measurements.iter().find(|one| one.metric == "heldout_loss")?.value;
+    (loss > guessing).then(|| {
+        format!(
+            "the held-out loss of {loss:.3} nats per token is above {guessing:.3}, that of guessing among {vocab_size} \
+             tokens: the model is worse than none; check its training, and the text that it was trained on"
+        )
+    })
 }
 
 /// The metrics that a log line shows of a generation.

@@ -112,7 +112,21 @@ impl PreparedText {
             let cut = cut(0).or_else(|| cut(1))?;
             Some(format!("arm \"{}\", seed {seed}: {cut}", arm.name))
         };
-        experiment.arms.iter().filter_map(note).collect()
+        let vocabulary = experiment.tokenizer.vocab_size.and_then(|asked| self.vocabulary_note(asked));
+        vocabulary.into_iter().chain(experiment.arms.iter().filter_map(note)).collect()
+    }
+
+    /// A remark if the tokenizer has fewer tokens than were asked for.
+    fn vocabulary_note(&self, asked: usize) -> Option<String> {
+        let learnt = self.tokenizer.vocab_size();
+        (learnt < asked).then(|| {
+            format!(
+                "the vocabulary has {} tokens, not the {} of tokenizer.vocab_size: the training text repeats no more \
+                 pieces; lower it, or raise corpus.train_tokens",
+                Tokens(learnt as u64),
+                Tokens(asked as u64)
+            )
+        })
     }
 
     /// The provenance of a run: that of the process, with the hashes and sizes of the text, tokenizer and base models
@@ -155,7 +169,10 @@ pub(super) fn natural_order(train: &Documents, seed: u64) -> Documents {
 }
 
 /// Checks settings that need no text. Returns how far into the train split any experiment reaches, in tokens.
-fn check_settings(experiments: &[&Experiment]) -> Result<Tokens, RunError> {
+///
+/// # Errors
+/// If a model has a longer context than there is text, or a mixture takes more synthetic text than there will be.
+pub fn check_settings(experiments: &[&Experiment]) -> Result<Tokens, RunError> {
     let mut reach = Tokens(0);
     for &experiment in experiments {
         let reached = check_contexts(experiment).and_then(|()| check_mixtures(experiment));

@@ -12,10 +12,13 @@ pub(super) fn value(path: &str, value: &mut Value, schema: &Json) -> Result<(), 
     if let Some(types) = type_names(schema)
         && !types.iter().any(|name| is_of_type(value, name))
     {
-        return Err(SettingError::new(
-            path,
-            format!("expected {}, found {}", a_list(&types), described(value)),
-        ));
+        let choices = choices(schema);
+        let expected = if choices.is_empty() {
+            a_list(&types)
+        } else {
+            choices.iter().map(|choice| format!("\"{choice}\"")).collect::<Vec<_>>().join(" or ")
+        };
+        return Err(SettingError::new(path, format!("expected {expected}, found {}", described(value))));
     }
     match value {
         Value::Table(table) => table_of(path, table, schema),
@@ -62,7 +65,8 @@ pub fn unknown_key<'a>(path: &str, known: impl Iterator<Item = &'a str> + Clone)
     let list = known.clone().collect::<Vec<_>>().join(", ");
     let message = match nearest(key, known) {
         Some(nearest) => format!("unknown key \"{key}\"; the nearest valid key is \"{nearest}\" (of {list})"),
-        None => format!("unknown key \"{key}\"; this table has no keys"),
+        None if list.is_empty() => format!("unknown key \"{key}\"; this table has no keys"),
+        None => format!("unknown key \"{key}\"; the valid keys are {list}"),
     };
     SettingError::new(path, message)
 }
@@ -96,12 +100,19 @@ fn known_choice(path: &str, text: &str, schema: &Json) -> Result<(), SettingErro
     if known.is_empty() || known.iter().any(|choice| choice == text) {
         return Ok(());
     }
-    let nearest = nearest(text, known.iter().map(String::as_str)).unwrap_or_default();
-    let message = format!(
-        "unknown value \"{text}\"; the nearest valid value is \"{nearest}\" (of {})",
-        known.join(", ")
-    );
-    Err(SettingError::new(path, message))
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    Err(SettingError::new(path, unknown_value(text, &known)))
+}
+
+/// A message about an unknown value, which suggests the nearest of the `known` ones.
+pub(super) fn unknown_value(given: &str, known: &[&str]) -> String {
+    let list = known.join(", ");
+    match nearest(given, known.iter().copied()) {
+        Some(nearest) => {
+            format!("unknown value \"{given}\"; the nearest valid value is \"{nearest}\" (of {list})")
+        }
+        None => format!("unknown value \"{given}\"; the valid values are {list}"),
+    }
 }
 
 fn in_range(path: &str, number: f64, shown: &str, schema: &Json) -> Result<(), SettingError> {

@@ -4,8 +4,8 @@
 //! implements a common trait, and has an entry in a list of [`Kinds`]. A program that uses the library can add kinds with
 //! [`Kinds::with`].
 
-use super::check::unknown_key;
-use super::{SettingError, nearest, properties, without_run_time_only};
+use super::check::{unknown_key, unknown_value};
+use super::{SettingError, properties, without_run_time_only};
 use serde_json::{Value as Json, json};
 use std::fmt;
 use std::ops::Deref;
@@ -216,12 +216,7 @@ impl<T: ?Sized + Registered> Kinds<T> {
 
     fn unknown(&self, name: &str) -> SettingError {
         let known: Vec<&str> = self.kinds.iter().map(|kind| kind.name).collect();
-        let nearest = nearest(name, known.iter().copied()).unwrap_or_default();
-        let message = format!(
-            "unknown value \"{name}\"; the nearest valid value is \"{nearest}\" (of {})",
-            known.join(", ")
-        );
-        SettingError::new(self.key, message)
+        SettingError::new(self.key, unknown_value(name, &known))
     }
 
     fn foreign(&self, key: &str, chosen: &Kind<T>) -> SettingError {

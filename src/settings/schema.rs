@@ -21,7 +21,7 @@ pub fn properties(schema: &Json) -> Vec<(&String, &Json)> {
 
 /// The JSON types that a value may have; `None` if the schema does not restrict them.
 pub(super) fn type_names(schema: &Json) -> Option<Vec<String>> {
-    if let Some(alternatives) = schema.get("anyOf").and_then(Json::as_array) {
+    if let Some(alternatives) = ["anyOf", "oneOf"].iter().find_map(|key| schema.get(key)?.as_array()) {
         let of_each: Option<Vec<Vec<String>>> = alternatives.iter().map(type_names).collect();
         return of_each.map(|types| types.concat());
     }

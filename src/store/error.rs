@@ -51,6 +51,17 @@ pub enum StoreError {
         /// What is wrong.
         source: Box<ConfigError>,
     },
+    /// The folder holds runs, such as those of a sweep, but is not one.
+    #[error(
+        "{}: is the folder of several runs; give one of them, such as {}, or where a command takes several, all: {}/*",
+        root.display(), example.display(), root.display()
+    )]
+    Sweep {
+        /// The folder.
+        root: PathBuf,
+        /// The first run in it.
+        example: PathBuf,
+    },
     /// Another process is writing.
     #[error("{}: another process is writing this experiment; wait for it, or give another --out", root.display())]
     Locked {

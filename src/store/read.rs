@@ -6,7 +6,7 @@ use super::{
 };
 use crate::baseline::Baseline;
 use crate::config::{Arm, Experiment, Registry};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Synthetic documents of one generation, for people to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,9 @@ pub fn read(root: &Path) -> Result<RunRecord, StoreError> {
 pub fn read_with(root: &Path, registry: &Registry) -> Result<RunRecord, StoreError> {
     let path = root.join(EXPERIMENT);
     if !path.exists() {
+        if let Some(example) = stores_below(root).into_iter().next() {
+            return Err(StoreError::Sweep { root: root.to_owned(), example });
+        }
         return Err(StoreError::NoExperiment { root: root.to_owned(), file: EXPERIMENT });
     }
     let experiment_toml = disk::read_text(&path)?;
@@ -66,6 +69,14 @@ pub fn read_with(root: &Path, registry: &Registry) -> Result<RunRecord, StoreErr
 /// As [`read`] and [`super::read_study`].
 pub fn read_all(folder: &Path) -> Result<Vec<RunRecord>, StoreError> {
     if study::is_study(folder) { study::read_study(folder) } else { Ok(vec![read(folder)?]) }
+}
+
+/// The folders of runs directly below a folder, such as that of a sweep, in the order of their names.
+fn stores_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut stores: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_store(path)).collect();
+    stores.sort();
+    stores
 }
 
 /// Returns true if `root` is the folder of a run.

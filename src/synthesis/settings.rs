@@ -3,7 +3,8 @@
 //! A key of this table belongs to the table itself, to the method, to the decoder, or to selection. The keys of each
 //! owner are collected in a table of their own, which the owner reads.
 
-use super::method::{MethodContext, SynthesisMethod};
+use super::external::External;
+use super::method::{DrawnTokens, MethodContext, SynthesisMethod};
 use super::textbook::Textbook;
 use crate::decoding::DecodingStrategy;
 use crate::selection::{Selection, SelectionRules};
@@ -109,6 +110,25 @@ impl SynthesisSettings {
         Ok(())
     }
 
+    /// Checks that the method uses the decoder's settings. Runs of earlier versions recorded some that it does not use.
+    ///
+    /// # Errors
+    /// If the model draws no token, and yet a decoder is set.
+    pub fn check_decoder_is_used(&self) -> Result<(), SettingError> {
+        if self.method.drawn_tokens() != DrawnTokens::None || self.decoding == DecodingStrategy::PLAIN {
+            return Ok(());
+        }
+        let plain = DecodingStrategy::PLAIN.table();
+        let decoding = self.decoding.table();
+        let key =
+            decoding.iter().find(|(key, value)| plain.get(*key) != Some(value)).map(|(key, _)| key.clone());
+        let message = format!(
+            "has no effect with method = \"{}\", in which no model draws a token; leave it out",
+            self.method.name()
+        );
+        Err(SettingError::new(key.unwrap_or_default(), message))
+    }
+
     /// The table `[synthesis]`, with every default written out.
     #[must_use]
     pub fn table(&self) -> Table {
@@ -191,7 +211,7 @@ impl SynthesisKinds {
         let methods = &self.methods;
         let of_methods: Vec<&str> = methods.keys();
         let decoding = decoding_keys();
-        let (base_decoding, mut inherited): (Table, Table) =
+        let (mut base_decoding, mut inherited): (Table, Table) =
             base.clone().into_iter().partition(|(key, _)| decoding.contains(key));
         if own.contains_key(methods.key()) && methods.name_in(&own) != methods.name_in(base) {
             inherited.retain(|key, _| !of_methods.contains(&key));
@@ -199,6 +219,10 @@ impl SynthesisKinds {
         if own.contains_key("seed") {
             // The number of keywords belongs to the experiment's seed.
             inherited.remove("keywords");
+        }
+        if methods.name_in(&own) == External::name() && methods.name_in(base) != External::name() {
+            // The decoder belongs to the experiment's method, and a command has its own.
+            base_decoding.clear();
         }
         let own_decoding = own.iter().filter(|(key, _)| decoding.contains(*key));
         let own_decoding: Table = own_decoding.map(|(key, value)| (key.clone(), value.clone())).collect();

@@ -413,7 +413,7 @@ fn the_error_of_a_diverging_training_has_its_place_and_a_remedy() {
         "--set",
         "model={layers=1, width=16, heads=2, context=16}",
         "--set",
-        "training={tokens=20000, learning_rate=1e30, gradient_clip=1e30}",
+        "training={tokens=20000, learning_rate=10, weight_decay=10}",
     ]);
     assert!(message.contains("generation 0: training diverged at step"), "{message}");
     assert!(message.contains("try a lower training.learning_rate"), "{message}");

@@ -364,7 +364,7 @@ fn an_arm_of_another_precision_has_a_generation_0_of_its_own() {
 #[test]
 fn an_arm_selects_by_its_own_rules_or_by_those_of_the_experiment() {
     let arms = "[[arm]]\nname = \"own\"\nmixture = \"replace\"\nsynthesis = { selection = { best_of = 4 } }\n\
-                [[arm]]\nname = \"none\"\nmixture = \"replace\"\nsynthesis = { selection = {} }\n";
+                [[arm]]\nname = \"everything\"\nmixture = \"replace\"\nsynthesis = { selection = {} }\n";
     let text = format!("{BASE}\n{arms}\n[synthesis.selection]\nloss_band = [1, inf]\nmax_repetition = 0.3\n");
     let experiment = parse(&text).unwrap();
     let rules = |toml: &str| SelectionRules::builtin().read(toml.parse().unwrap()).unwrap();
@@ -375,7 +375,7 @@ fn an_arm_selects_by_its_own_rules_or_by_those_of_the_experiment() {
         ("control", base.clone()),
         ("unanchored", base.clone()),
         ("own", own),
-        ("none", Selection::default()),
+        ("everything", Selection::default()),
     ];
     assert_eq!(selections.collect::<Vec<_>>(), expected);
     assert_eq!(parse(&experiment.to_toml()).unwrap(), experiment);

@@ -321,7 +321,7 @@ fn generations_that_an_older_program_committed_are_reused() {
 #[test]
 fn the_other_arms_run_if_one_fails_in_generation_0() {
     let arms = "[[arm]]\nname = \"wild\"\nmixture = \"replace\"\n\
-                training = { learning_rate = 1e30, gradient_clip = 1e30 }\n\
+                training = { learning_rate = 10, weight_decay = 10 }\n\
                 [[arm]]\nname = \"later\"\nmixture = \"replace\"\ntraining = { batch = 4 }\n";
     let text = format!("{TRANSFORMER}{arms}[grid]\nmodel.layers = [1]\n");
     let sweep = config::parse_sweep(&text, "small.toml", &[]).unwrap().unwrap();
@@ -427,8 +427,8 @@ fn a_file_without_a_grid_and_the_folder_of_a_single_run_are_errors() {
 fn the_error_names_an_experiment_that_fails_and_the_others_are_finished() {
     let dir = tempfile::tempdir().unwrap();
     let (file, out) = (dir.path().join("small.toml"), dir.path().join("out"));
-    let grid = "[grid]\ntraining.learning_rate = [1e30, 1e-3]\n";
-    fs::write(&file, format!("{TRANSFORMER}{grid}").replace("batch = 8", "batch = 8, gradient_clip = 1e30"))
+    let grid = "[grid]\ntraining.learning_rate = [10, 1e-3]\n";
+    fs::write(&file, format!("{TRANSFORMER}{grid}").replace("batch = 8", "batch = 8, weight_decay = 10"))
         .unwrap();
     let failed = genloss(&["sweep", file.to_str().unwrap(), "--out", out.to_str().unwrap()]);
     assert!(!failed.status.success());
