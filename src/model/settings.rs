@@ -14,7 +14,7 @@ pub struct TransformerSettings {
     #[schemars(range(min = 1, max = 1000))]
     pub layers: usize,
     /// Hidden size; a multiple of twice the number of heads.
-    #[schemars(range(min = 2, max = 1_048_576))]
+    #[schemars(range(min = 2, max = 262_144))]
     pub width: usize,
     /// Number of attention heads.
     #[schemars(range(min = 1, max = 1_048_576))]

@@ -278,7 +278,7 @@ fn described(value: &Value) -> String {
 }
 
 fn shown(number: f64) -> String {
-    number.to_string()
+    if number.is_finite() && number.abs() >= 1e15 { format!("{number:e}") } else { number.to_string() }
 }
 
 fn bound_shown(bound: f64) -> String {

@@ -435,8 +435,8 @@ fn settings_on_the_command_line_change_the_experiment_and_are_refused_by_name() 
     };
     let changed =
         set(&["corpus.source=[\"a.txt\"]", "arm.unanchored.mixture.natural_fraction=0.2", "name=other"]);
-    // The arm's mixture was a name; a key below it cannot be set.
-    assert!(changed.unwrap_err().contains("mixture is not a table"));
+    // The arm's mixture is a name; a key below it cannot be set.
+    assert!(changed.unwrap_err().contains("set it as a whole: mixture = { natural_fraction = 0.2 }"));
     let changed =
         set(&["generations=7", "name=other", "arm.unanchored.mixture={natural_fraction=0.2}"]).unwrap();
     assert_eq!((changed.generations, changed.name.as_str()), (7, "other"));
