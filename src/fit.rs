@@ -83,7 +83,7 @@ pub enum FitError {
     },
     /// No blend has enough points.
     #[error(
-        "too few runs to fit a law: {found}. L(D) takes 4 different training.tokens at one size (of n-grams corpus.train_tokens, all of which they read), L(N) 4 sizes of transformer at one number of tokens, L(N, D) 3 sizes × 4 numbers of tokens; run those, and name all folders"
+        "too few runs to fit a law: {found}. L(D) needs 4 different values of training.tokens at one size (n-grams: of corpus.train_tokens), L(N) needs 4 sizes of transformer at one number of tokens, L(N, D) needs 3 sizes × 4 numbers of tokens; run these, and pass all run folders"
     )]
     TooFew {
         /// The sizes and numbers of tokens that there are, by blend.

@@ -160,7 +160,7 @@ pub enum MeasureError {
     #[error("interrupted")]
     Interrupted,
     /// Two inputs that belong together have different sizes.
-    #[error("there are {left_size} {left} for {right_size} {right}; pass those of the same text")]
+    #[error("there are {left_size} {left} for {right_size} {right}; both must be of the same text")]
     Mismatch {
         /// The name of one input, in the plural.
         left: &'static str,

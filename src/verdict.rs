@@ -1,51 +1,52 @@
-//! The verdict: did an arm lose more than the control? Measurements in, verdicts with intervals out. Pure functions.
+//! The verdict: did an arm lose more than the control? Its functions are pure: they turn measurements into verdicts
+//! with intervals.
 //!
 //! **The question.** Did this arm lose something that the control, with the same seeds, kept? A decrease since generation
 //! 0 is no evidence: a control lineage loses something too. So every number here is a *difference* `d = arm − control` at
 //! the same seed, metric and generation (generation 1 or later), averaged over seeds.
 //!
-//! **Intervals.** With two or more seeds it is the paired t interval: the spread of `d` between seeds at that generation,
-//! S − 1 degrees of freedom, 95 %, two-sided, for each metric and generation separately. For metrics of generated text
+//! **Intervals.** With S ≥ 2 seeds, each metric and generation has a two-sided 95 % paired t interval. It is based on
+//! the spread of `d` between seeds at that generation and has S − 1 degrees of freedom. For metrics of generated text
 //! the standard error is at least a tenth of the measurement error: near the end of its range a metric may be equal in
-//! all seeds without being more certain. Held-out text and questions about facts are the same for arm and control: their
-//! standard errors say how well they represent other text, and nothing about a difference. If only one seed has reached a
-//! generation, the interval is what the control's own steps from generation to generation would explain (below); at
-//! generation 1 it is the measurement error alone, from which nothing is concluded. For lack of a better estimate,
-//! measurement error is then a lower bound for every metric.
+//! all seeds without being more certain. Held-out text and questions about facts are the same for arm and control:
+//! their standard errors say how well they represent other text, and nothing about a difference.
 //!
-//! **Evidence for a call.** A t-test in the narrowing direction. There are two estimates of the variance of `d`:
+//! If only one seed has reached a generation, the interval is based on the control's own steps from generation to
+//! generation (below), and measurement error is a lower bound for every metric. At generation 1 there are too few
+//! steps; the interval is then the measurement error alone, and nothing is concluded from it.
+//!
+//! **Evidence for a call** is a t-test in the narrowing direction. There are two estimates of the variance of `d`:
 //!
 //! | estimate | valid | weakness |
 //! |---|---|---|
 //! | spread between seeds, at this generation or pooled over 1..g, whichever is larger; when a seed's differences are correlated across generations, its degrees of freedom are reduced (Satterthwaite: `df / (1 + (G − 1) ρ²)`) | always | few degrees of freedom with few seeds |
 //! | `2 g` times the variance of the control's steps from one generation to the next: two random walks of g steps | for lineages that train from scratch in every generation, and for those that continue training, whose noise accumulates | too large, by `2 g`, for lineages that train from scratch; too small where an arm varies more than the control |
 //!
-//! The second one is an upper bound that stabilises the first: the noise is both pooled, weighted by their degrees of
-//! freedom, but at least the first. Its degrees of freedom are those of the pool (Satterthwaite 1946), to which an
-//! estimate far smaller than the other contributes almost nothing. For generated text, the whole measurement error is a
-//! lower bound.
+//! The second estimate is an upper bound that stabilises the first one. The variance used by the test is the pool of
+//! both, weighted by their degrees of freedom, or the first estimate if that is larger. Its degrees of freedom are
+//! those of the pool (Satterthwaite 1946), to which an estimate far smaller than the other contributes almost nothing.
+//! For generated text, the full measurement error is a lower bound.
 //!
 //! **The decision** is sequential: generation g is judged on generations ≤ g only, so a call is the same whether or not
 //! the experiment continued. A call means "at least two of the three families (tail, entropy, held-out) have narrowed",
-//! and is meant to be wrong in at most 2.5 % of the arms for which that is not true, over all generations: generation g
-//! spends a quarter of the remaining error. The p-value of a family is the smallest one of its headline metrics, times
-//! their number; the second smallest of the three is doubled (the partial conjunction of Benjamini and Heller 2008). A
-//! metric that improves is never evidence of narrowing.
+//! and is meant to be wrong in at most 2.5 % of the arms for which that is not true, over all generations: each
+//! generation spends a quarter of the error that earlier ones have left. The p-value of a family is the smallest one of
+//! its headline metrics, times their number; the second smallest of these three p-values is doubled (the partial
+//! conjunction of Benjamini and Heller 2008) and compared with the error that the generation spends. A metric that
+//! improves is never evidence of narrowing.
 //!
-//! * *Narrowing*: called at some generation.
-//! * *Collapsed*: narrowing, and at the last common generation the interval lies beyond the practical size
-//!   ([`practical_size`]) in at least two families.
-//! * *Stable*: not narrowing, and at the last common generation the interval of every headline metric excludes its
-//!   practical size. Requires a headline metric in each family.
-//! * *Inconclusive*: none of these; [`ArmComparison::seeds_needed`] says how many seeds would settle it if effects and
-//!   noise stayed the same: the same rules are applied to them, with more seeds and the degrees of freedom of those. A
-//!   single seed cannot tell whether noise accumulates; it gives a number only if that hardly matters.
+//! * *Narrowing*: called at some generation. * *Collapsed*: narrowing, and at the last common generation the interval
+//! lies beyond the practical size ([`practical_size`]) in at least two families. * *Stable*: not narrowing, and at the
+//! last common generation the interval of every headline metric excludes its practical size. Requires a headline metric
+//! in each family. * *Inconclusive*: none of these; [`ArmComparison::seeds_needed`] is the number of seeds that would
+//! settle it if effects and noise stayed the same: the same rules are applied with more seeds and more degrees of
+//! freedom. A single seed cannot show whether noise accumulates, so a number is given only if that hardly matters.
 //!
-//! All this assumes that the number of seeds was fixed beforehand. Adding seeds until something is called means looking
-//! more than once, and spends the error each time.
+//! All this assumes that the number of seeds was fixed beforehand. Adding seeds until something is called means testing
+//! more than once, and every test spends the error again.
 //!
-//! **How often it is wrong** is not derived but measured on lineages of language models: `genloss calibrate`, and the
-//! tables in docs/METHODOLOGY.md.
+//! **Error rates** are not derived but measured on lineages of language models: see `genloss calibrate` and the tables
+//! in docs/METHODOLOGY.md.
 //!
 //! ```
 //! use genloss::measure::Catalogue;
@@ -108,7 +109,7 @@ pub struct Observation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// The arm cannot have lost more than the control by a practical size.
+    /// The intervals exclude that the arm has lost more than the control by a practical size.
     Stable,
     /// The arm has lost more than the control in at least two families.
     Narrowing,

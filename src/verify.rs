@@ -3,15 +3,15 @@
 //! Three groups of [`Check`]s, all with a seed of the user's choice:
 //!
 //! - [`oracles`]: simulations of the training loop, compared with exact expectations;
-//! - [`metrics`]: every metric of the catalogue, on texts whose value follows from how they were constructed;
+//! - [`metrics`]: every metric of the catalogue, on texts for which its value follows from their construction;
 //! - [`verdict`]: how often the verdict errs, on synthetic noise and, in a thorough run, on lineages of language models.
 //!
-//! **Tolerance of random checks.** A run computes K z-scores in all, and none of them may be larger than chance explains.
-//! The threshold is the two-sided normal quantile at [`FALSE_ALARM`]/K (Bonferroni), about 5.3 at K = 700, so that a
-//! correct build fails about one run in ten thousand, whatever the seed. z-scores of one statistic across generations
-//! are correlated; Bonferroni remains valid, only slightly conservative. The mean of few or skewed replicates is not
-//! normal that far out, so there are thousands of replicates, in settings where none is strongly skewed. Checks with
-//! another tolerance state it.
+//! **Tolerance of random checks.** A run computes K z-scores in all, and none of them may be larger than chance
+//! explains. The threshold is the two-sided normal quantile at [`FALSE_ALARM`]/K (Bonferroni), about 5.3 at K = 700, so
+//! that a correct build fails about one run in ten thousand, whatever the seed. z-scores of one statistic across
+//! generations are correlated; Bonferroni remains valid, only slightly conservative. The mean of few or skewed
+//! replicates is not normal in such extreme tails, so there are thousands of replicates, in settings where no statistic
+//! is strongly skewed. Checks with another tolerance state it.
 //!
 //! **A check that cannot fail is worthless.** [`injected`] has five simulators that are wrong on purpose, and each must
 //! fail. A z-score that is missing where one is expected, because nothing varies or a value is not a number, is a failure.
@@ -99,7 +99,7 @@ impl CheckGroup {
     }
 }
 
-/// How many random draws the checks make.
+/// The number of random draws that the checks make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thoroughness {
     /// About ten seconds.
@@ -113,7 +113,7 @@ pub enum Thoroughness {
 pub struct VerifySettings {
     /// Seed of all random streams.
     pub seed: u64,
-    /// How many random draws to make.
+    /// The number of random draws to make.
     pub thoroughness: Thoroughness,
     /// Replaces the simulator of the oracles by one with this fault.
     pub fault: Option<Fault>,
@@ -145,7 +145,7 @@ pub enum Evidence {
     Decided(bool),
 }
 
-/// A check before it is judged, which takes the number of z-scores of the whole run.
+/// A check that has not been judged yet, because the threshold depends on the number of z-scores of the whole run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// As in [`Check`].
@@ -166,14 +166,14 @@ pub struct Finding {
 /// If a check cannot be made, or the user interrupts.
 pub fn findings(
     group: CheckGroup,
-    plan: &VerifySettings,
+    settings: &VerifySettings,
     context: &RunContext,
     stage: &Stage,
 ) -> Result<Vec<Finding>, VerifyError> {
     match group {
-        CheckGroup::Oracles => oracles::findings(plan, stage),
-        CheckGroup::Metrics => metrics::findings(plan, stage),
-        CheckGroup::Verdict => verdict::findings(plan, context, stage),
+        CheckGroup::Oracles => oracles::findings(settings, stage),
+        CheckGroup::Metrics => metrics::findings(settings, stage),
+        CheckGroup::Verdict => verdict::findings(settings, context, stage),
     }
 }
 
@@ -184,7 +184,8 @@ pub fn judge(findings: Vec<Finding>) -> Vec<Check> {
     findings.into_iter().map(|finding| finding.judge(threshold)).collect()
 }
 
-/// The magnitude that one of `scores` standard normal numbers exceeds with probability [`FALSE_ALARM`] (Bonferroni).
+/// The magnitude that at least one of `scores` standard normal numbers exceeds with probability [`FALSE_ALARM`]
+/// (Bonferroni).
 #[must_use]
 pub fn z_threshold(scores: usize) -> f64 {
     -Normal::standard().inverse_cdf(FALSE_ALARM / (2.0 * scores.max(1) as f64))

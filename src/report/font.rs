@@ -50,7 +50,8 @@ fn units_per_em(face: &Face) -> f64 {
     f64::from(face.units_per_em())
 }
 
-/// Places glyphs, which are drawn upwards in units of the font, on a drawing, whose y runs downwards.
+/// Places glyphs on a drawing. Glyphs are in units of the font and their y axis points up; that of the drawing points
+/// down.
 struct Pen {
     path: PathBuilder,
     /// Left end of the next glyph.

@@ -10,13 +10,13 @@ pub enum FitTopic {
     Laws,
     /// Predicted loss by share of one kind of synthetic text.
     Shares,
-    /// Tokens that each blend takes to the loss that natural text reaches.
+    /// Tokens that each blend needs to reach the loss of natural text.
     SpeedUps,
 }
 
 /// A table of fitted laws, with the text around it.
 pub struct FitTable {
-    /// Its subject.
+    /// Subject of the table.
     pub topic: FitTopic,
     /// None for the first table, which lists the laws.
     pub title: Option<String>,
@@ -28,7 +28,8 @@ pub struct FitTable {
     pub below: Option<String>,
 }
 
-/// Returns the laws; for each kind of synthetic text the losses predicted by share; and the tokens that blends save.
+/// Returns a table of the laws, a table of predicted losses by share for each kind of synthetic text, and a table of
+/// the tokens that blends save.
 #[must_use]
 pub fn tables(fitted: &Fitted) -> Vec<FitTable> {
     let at = format!("{}, D = {}", fitted.at.size, fitted.at.tokens);
@@ -48,7 +49,7 @@ pub fn tables(fitted: &Fitted) -> Vec<FitTable> {
     });
     let speed_ups = (!fitted.speed_ups.is_empty()).then(|| FitTable {
         topic: FitTopic::SpeedUps,
-        title: Some(format!("Tokens to the loss that natural text reaches at {at}")),
+        title: Some(format!("Tokens needed to reach the loss of natural text at {at}")),
         header: &SPEED_UPS,
         rows: fitted.speed_ups.iter().map(speed_up).collect(),
         below: None,

@@ -159,8 +159,8 @@ fn experiment(index: usize, section: &ExperimentSection) -> Markup {
                     }
                     @if chapter.topic == Topic::Effects && section.recorded.baseline.is_none() {
                         p.sub {
-                            "What drift alone would have done is not on record; `genloss run` again adds it, and with it \
-                             where these differences come from."
+                            "The baseline, the result of drift alone, is not on record. Run `genloss run` again to add it; this \
+                             page then also shows where these differences come from."
                         }
                     }
                 }

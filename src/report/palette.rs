@@ -16,7 +16,7 @@ pub(super) const BLACK: Ink = Ink::rgb(0, 0, 0);
 /// The region beyond a practical effect size.
 pub(super) const DANGER: Ink = Ink::rgb(213, 94, 0);
 
-/// Components of a difference: sampling, decoding, misfit. From pale to dark, and none the colour of an arm.
+/// Components of a difference: sampling, decoding, misfit. From pale to dark; no arm has one of these colours.
 pub(super) const COMPONENTS: [Ink; 3] =
     [Ink::rgb(178, 186, 198), Ink::rgb(147, 112, 190), Ink::rgb(64, 72, 92)];
 

@@ -43,7 +43,7 @@ impl Axis {
         Self { low: -margin, high: last.max(1) as f64 + margin, logarithmic: false, ticks }
     }
 
-    /// A logarithmic axis over positive `values`, with a tick at every power of ten or fewer.
+    /// A logarithmic axis over positive `values`, with a tick at every power of ten, or at fewer of them.
     pub(super) fn logarithmic(values: impl IntoIterator<Item = f64>) -> Self {
         let logs = values.into_iter().filter(|value| *value > 0.0).map(f64::log10);
         let (low, high) = range(logs);
@@ -55,7 +55,8 @@ impl Axis {
         Self { low, high, logarithmic: true, ticks }
     }
 
-    /// A logarithmic axis over positive `values` with a tick at each, but for those that are too near the one before.
+    /// A logarithmic axis over positive `values`, with a tick at each value except those too close to the previous
+    /// tick.
     pub(super) fn marked(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -103,7 +104,7 @@ fn range(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
     }
 }
 
-/// The least of 1, 2, 5 times a power of ten that is at least `least`.
+/// The smallest number of the form 1, 2 or 5 times a power of ten that is at least `least`.
 fn round_step(least: f64) -> f64 {
     let power = 10f64.powf(least.log10().floor());
     let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= least * 0.999).unwrap_or(10.0);

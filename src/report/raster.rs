@@ -1,7 +1,7 @@
 //! A plotters backend for smooth images, on top of tiny-skia.
 //!
-//! plotters hands whole coordinates to a backend. Here many of them make one pixel, so that a line need not start or end
-//! on a pixel's edge; what covers part of a pixel shades it.
+//! plotters passes integer coordinates to a backend. Here one pixel spans several of them, so that a line can start and
+//! end within a pixel; a pixel that is partly covered is partly shaded.
 
 use super::font;
 use plotters::backend::DrawingBackend;
@@ -10,7 +10,7 @@ use plotters_backend::{BackendColor, BackendCoord, BackendStyle, BackendTextStyl
 use std::convert::Infallible;
 use tiny_skia::{FillRule, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, Transform};
 
-/// plotters' size of a text whose font size is 1.
+/// The size that plotters takes for text with a font size of 1.
 pub(super) const SIZE_PER_EM: f64 = 1.24;
 
 /// Scales a drawing of `size` to the width of the image.

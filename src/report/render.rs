@@ -1,8 +1,8 @@
 //! A [`Scene`] as SVG text and as a PNG image, both drawn by plotters.
 //!
-//! plotters places everything on whole coordinates: a point of the scene is [`UNITS_PER_POINT`] of them, which the SVG's
-//! view box and the image's backend bring back to size. An SVG names fonts that a browser may have, but widths are always
-//! those of the built-in font, so that a figure has the same layout on a machine without fonts.
+//! plotters works with integer coordinates. A point of the scene is [`UNITS_PER_POINT`] of them; the SVG's view box and
+//! the image's backend scale the drawing back. An SVG names fonts that a browser may have, but widths are always those
+//! of the built-in font, so that a figure has the same layout on a machine without fonts.
 
 use super::ReportError;
 use super::raster::{RasterBackend, SIZE_PER_EM};
@@ -41,7 +41,8 @@ pub(super) fn svg_element(scene: &Scene, alt: &str) -> Markup {
 fn svg(scene: &Scene, alt: &str, namespace: Option<&str>) -> Markup {
     let (width, height) = size(scene);
     let mut drawing = String::new();
-    draw(scene, SVGBackend::with_string(&mut drawing, (width, height))).expect("text takes every mark");
+    draw(scene, SVGBackend::with_string(&mut drawing, (width, height)))
+        .expect("writing to a string cannot fail");
     // plotters' own root element has no description.
     let marks = drawing.split_once('>').and_then(|(_, inner)| inner.trim_end().strip_suffix("</svg>"));
     let marks = marks.expect("plotters' SVG is one element");

@@ -21,7 +21,7 @@ impl Ink {
     }
 }
 
-/// The end of a text that lies on its point. Vertically a text is always centred on it.
+/// The part of a text that lies on its point horizontally. Vertically, a text is always centred on its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
     Left,
@@ -86,7 +86,7 @@ impl Scene {
     }
 }
 
-/// Width of `text` in points, and a tenth more: a browser may use a wider font than the one measured.
+/// Width of `text` in points plus a tenth, because a browser may use a wider font than the one measured.
 pub(super) fn width_of(text: &str, em: f64) -> f64 {
     1.1 * font::width_of(text, em)
 }

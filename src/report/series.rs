@@ -14,7 +14,7 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// None without values.
+    /// None if there are no values.
     pub(super) fn of(generation: usize, values: &[f64]) -> Option<Self> {
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let low = values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -51,7 +51,7 @@ pub(super) fn lineages<'a>(recorded: &'a RunRecord, arm: &str) -> impl Iterator<
     recorded.lineages.iter().filter(move |lineage| lineage.arm == arm)
 }
 
-/// The lineage of an arm with the most generations; of several, that of the first seed.
+/// The lineage of an arm with the most generations; in a tie, that of the first seed.
 pub(super) fn longest_lineage<'a>(recorded: &'a RunRecord, arm: &str) -> Option<&'a LineageRecord> {
     lineages(recorded, arm).reduce(|a, b| if b.generations.len() > a.generations.len() { b } else { a })
 }

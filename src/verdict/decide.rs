@@ -1,4 +1,4 @@
-//! From differences to a verdict. The rules are explained in the parent module.
+//! Decides on a verdict, given the differences. The rules are explained in the parent module.
 
 use super::Verdict;
 use super::headline::{HeadlineMetric, headline_metric, headline_metrics};
@@ -15,7 +15,7 @@ const SPENT_PER_GENERATION: f64 = 0.25;
 /// The number of families that must narrow for a call.
 const FAMILIES_NEEDED: usize = 2;
 
-/// The largest number of seeds that is suggested to anyone.
+/// The largest number of seeds that is suggested.
 pub(super) const MOST_SEEDS: usize = 50;
 
 /// The verdict on an arm, and the evidence for it.
@@ -88,7 +88,7 @@ pub(super) fn headline_differences<'a>(
     by_generation
 }
 
-/// Decides on an arm with `seeds` seeds, of which the headline metrics `measured` were measured.
+/// Decides on an arm with `seeds` seeds, for which the headline metrics `measured` were measured.
 pub(super) fn decide(
     differences: &[(&MetricDefinition, Difference)],
     measured: &[&'static str],
@@ -130,10 +130,10 @@ fn error_spent_at(generation: usize) -> f64 {
     FAMILY_WISE_ERROR * SPENT_PER_GENERATION * left
 }
 
-/// The headline metrics that narrow. If they belong to two families or more, "at least two families narrow" is wrong with
-/// a probability of at most `error`: the partial conjunction of Benjamini and Heller (2008), where the second smallest of
-/// the families' p-values is multiplied by the number of families less one. The p-value of a family is its smallest one
-/// times the number of its metrics.
+/// The headline metrics that narrow. If they belong to at least two families, the statement that at least two families
+/// narrow is wrong with a probability of at most `error`: the partial conjunction of Benjamini and Heller (2008), where
+/// the second smallest of the families' p-values is multiplied by the number of families less one. The p-value of a
+/// family is its smallest one times the number of its metrics.
 fn narrowing<'a>(found: &[HeadlineDifference<'a>], error: f64) -> Vec<HeadlineDifference<'a>> {
     let other_families = (all_families() + 1 - FAMILIES_NEEDED) as f64;
     let narrows = |one: &HeadlineDifference| {
@@ -154,8 +154,9 @@ pub(super) fn families<'a>(found: impl IntoIterator<Item = HeadlineDifference<'a
     found.into_iter().map(|one| one.headline.family).collect()
 }
 
-/// Whether no headline metric can have narrowed by its practical size. A metric that is identical in arm and control has
-/// lost nothing; but if all are, they have reached the ends of their ranges and show nothing.
+/// Whether no headline metric can have narrowed by its practical size. A metric that is identical in arm and control
+/// has lost nothing, but metrics must differ in at least two families: identical metrics may have reached the ends of
+/// their ranges and then show nothing.
 fn is_stable(found: &[HeadlineDifference]) -> bool {
     let differing = || found.iter().filter(|one| !one.difference.is_identical);
     families(found.iter().copied()).len() == all_families()
@@ -168,8 +169,9 @@ fn all_families() -> usize {
     headline_metrics().iter().map(|headline| headline.family).collect::<BTreeSet<_>>().len()
 }
 
-/// The smallest number of seeds that would settle the verdict if effects and noise stayed the same. From one seed, the
-/// noise of two random walks is known only as an upper bound; a number is returned if it would be similar without them.
+/// The smallest number of seeds that would settle the verdict if effects and noise stayed the same. With one seed,
+/// noise is estimated as that of two random walks, which is an upper bound; a number is returned only if it would be
+/// similar for noise that does not accumulate.
 fn seeds_needed(generation: usize, found: &[HeadlineDifference], seeds: usize) -> Option<usize> {
     let common_seeds = found.iter().map(|one| one.difference.seeds).min()?;
     let needed = |noise: f64| {

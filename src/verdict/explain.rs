@@ -113,7 +113,7 @@ fn inconclusive(
     }
 }
 
-/// How many seeds would settle an inconclusive verdict.
+/// A clause on the number of seeds that would settle an inconclusive verdict.
 fn seeds_needed(decision: &Decision, at_last: &[HeadlineDifference]) -> String {
     match decision.seeds_needed {
         Some(seeds) => format!("{seeds} seeds would settle it if effects and noise stay the same"),

@@ -1,8 +1,8 @@
 //! The metrics that verdicts are based on, and how large a difference must be to matter in practice.
 //!
 //! There are two or three per family, so that no family depends on a single number; their bias at equal sample size is
-//! the same for arm and control. The sizes are conventions with the following reasons; which loss matters in use has not
-//! been measured:
+//! the same for arm and control. The sizes are conventions: how large a loss must be to matter in use has not been
+//! measured. Their reasons:
 //!
 //! * held-out loss: 0.1 nats per token is 10 % more perplexity, about the effect of a quarter of the parameters; for tail
 //!   tokens, whose loss is about three times as high and as noisy, 0.25 nats;
@@ -16,7 +16,7 @@ use crate::measure::Family;
 pub struct HeadlineMetric {
     /// Id of the metric.
     pub metric: &'static str,
-    /// The family of the metric, which is counted as evidence.
+    /// The family of the metric. Evidence is counted by family.
     pub family: Family,
     /// The change in the narrowing direction that matters in practice. Positive, in the metric's unit.
     pub practical: f64,

@@ -127,8 +127,8 @@ impl Noise {
         Self { variance: self.variance.max(variance), ..self }
     }
 
-    /// Both estimates pooled, weighted by their degrees of freedom, but at least this one. Degrees of freedom by
-    /// Satterthwaite: an estimate far smaller than the other adds almost none.
+    /// Pools both estimates, weighted by their degrees of freedom; the variance is at least that of `self`. Degrees of
+    /// freedom are those of Satterthwaite: an estimate far smaller than the other adds almost none.
     fn stabilised_by(self, other: Self) -> Self {
         let sum = |of: &dyn Fn(Self) -> f64| of(self) + of(other);
         let weighted = sum(&|noise| noise.df * noise.variance);
@@ -167,8 +167,9 @@ fn between_seeds(pairs: &BTreeMap<usize, Vec<PairedValues>>, last: usize) -> Opt
     Some(BetweenSeeds { own, largest })
 }
 
-/// The variance about the mean of each generation, and its degrees of freedom (Satterthwaite, with one correlation ρ and
-/// one variance for all generations; too many where noise accumulates, but there `own` is usually the larger estimate).
+/// The variance about the mean of each generation, and its degrees of freedom (Satterthwaite, with one correlation ρ
+/// and one variance for all generations). They are too many if noise accumulates, but then `own` is usually the larger
+/// estimate.
 fn pooled(residuals: &[BTreeMap<u64, f64>]) -> Option<Noise> {
     let df: f64 = residuals.iter().map(|here| (here.len() - 1) as f64).sum();
     if df == 0.0 {
@@ -231,7 +232,7 @@ pub(super) struct Difference {
     pub(super) std_err: f64,
     /// Whether arm and control are equal to the last bit in every seed.
     pub(super) is_identical: bool,
-    /// The noise that the interval is based on; None if that of training could not be estimated.
+    /// The noise that the interval is based on; None if the noise of training could not be estimated.
     interval: Option<Noise>,
     /// The noise that the t-test is based on.
     test: Option<Noise>,
@@ -240,7 +241,7 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    /// Noise without any variance is not an estimate: two runs do not agree to the last bit by chance.
+    /// Ignores noise of variance 0. It is not an estimate, because two runs never agree to the last bit by chance.
     fn new(generation: usize, pairs: &[PairedValues], interval: Option<Noise>, test: Option<Noise>) -> Self {
         let seeds = pairs.len() as f64;
         let mean = |of: &dyn Fn(&PairedValues) -> f64| pairs.iter().map(of).sum::<f64>() / seeds;

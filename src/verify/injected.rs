@@ -1,9 +1,9 @@
 //! Simulators that are wrong on purpose, to test whether the oracles would notice.
 //!
-//! [`ReferenceSimulator`] does the same as [`crate::drift::categorical`] in a short and slow way: samples are made one by
-//! one and kept in lists, and sampling a model means picking from the list that it was trained on. It shares no sampler
-//! with the production simulator. Without a [`Fault`] it passes the same oracles (a test checks that), so if they fail
-//! with one, they have detected the fault and not the reference simulator.
+//! [`ReferenceSimulator`] does the same as [`crate::drift::categorical`] in a short and slow way: samples are made one
+//! by one and kept in lists, and sampling a model means picking from the list that it was trained on. It shares no
+//! sampler with the production simulator. Without a [`Fault`] it passes the same oracles (a test checks that), so a
+//! check that fails with a fault has detected the fault, not a difference between the simulators.
 //!
 //! ```
 //! use genloss::config;
@@ -41,7 +41,7 @@ pub enum Fault {
     TokenMismatch,
     /// A generation trains on text of the generation before the previous one.
     OffByOneGeneration,
-    /// The most frequent type is written instead of a sample.
+    /// The most frequent type is written instead of every sample.
     GreedyInsteadOfSampling,
 }
 
@@ -92,7 +92,7 @@ impl Fault {
     }
 }
 
-/// The training loop with categorical models, made of single samples, with or without a fault.
+/// The training loop with categorical models, simulated sample by sample, with or without a fault.
 pub struct ReferenceSimulator<'a> {
     /// Natural frequencies of types.
     pub frequencies: &'a Frequencies,
@@ -108,7 +108,8 @@ pub struct ReferenceSimulator<'a> {
 type Samples = Vec<u32>;
 
 impl ReferenceSimulator<'_> {
-    /// Runs the lineage of one replicate. `each` gets generations 0, 1, … in turn, with the counts (types) they train on.
+    /// Runs the lineage of one replicate. `each` gets the number and the training counts (types) of generations 0, 1, …
+    /// in order.
     pub fn lineage(&self, replicate: usize, each: &mut dyn FnMut(usize, &[u64])) {
         let mut rng = StreamKey::new(self.seed, "twin", replicate, streams::DRIFT_TWIN).stream(0);
         let most = self.schedule.natural_sizes().last().copied().unwrap_or(self.schedule.samples);

@@ -1,4 +1,4 @@
-//! Every metric, on texts whose value of the metric is known in advance.
+//! Checks of every metric, on texts for which its value is known in advance.
 //!
 //! Most values follow from counting: the texts are constructed so that every type occurs a known number of times, and the
 //! seed only shuffles them. The tolerance is rounding: 10⁻⁹, or 10⁻⁶ where model scores are stored as f32. Where the
@@ -56,7 +56,7 @@ pub fn findings(settings: &VerifySettings, stage: &Stage) -> Result<Vec<Finding>
     Ok(all)
 }
 
-/// What the checks of all texts share.
+/// The checks of this group, for given settings.
 struct MetricChecks<'a> {
     settings: &'a VerifySettings,
     stage: &'a Stage<'a>,
@@ -161,7 +161,7 @@ impl MetricChecks<'_> {
             found.check("tail_mass", tail, 0.4, ROUNDING),
             found.check("tail_coverage", tail, 0.4, ROUNDING),
             found.check("tail_mass_words", tail, 0.4, ROUNDING),
-            // Three quarters of the text are read, where natural text would have 7½ of the ten types.
+            // Three quarters of the words count; in as many words, natural text would have 7½ of the ten types.
             found.check("tail_coverage_words", tail, 4.0 / 7.5, ROUNDING),
             found.check("fact_recall_head", "8 of 8 answers", 1.0, ROUNDING),
             found.check("fact_recall_torso", "6 of 8 answers", 0.75, ROUNDING),
@@ -173,16 +173,16 @@ impl MetricChecks<'_> {
         let natural =
             shuffled(&(1..=50).flat_map(|id| [id; 40]).collect::<Vec<_>>(), 10, &mut self.stream(3));
         let moved = |document: &[TokenId]| document.iter().map(|id| id + 50).collect::<Vec<_>>();
-        let strangers: Vec<Vec<TokenId>> = natural.iter().map(moved).collect();
+        let disjoint: Vec<Vec<TokenId>> = natural.iter().map(moved).collect();
         let own: Vec<Vec<TokenId>> = natural.iter().map(<[TokenId]>::to_vec).collect();
-        let half: Documents = own.iter().chain(&strangers).map(Vec::as_slice).collect();
-        let strangers: Documents = strangers.iter().map(Vec::as_slice).collect();
+        let half: Documents = own.iter().chain(&disjoint).map(Vec::as_slice).collect();
+        let disjoint: Documents = disjoint.iter().map(Vec::as_slice).collect();
         let js_of_half = 0.5 * ((4.0_f64 / 3.0).ln() + 0.5 * (2.0_f64 / 3.0).ln() + 0.5 * LN_2);
         // KL is against a mixture with one hundredth of natural text.
         let cases = [
             ("the reference itself", &natural, [0.0, 0.0, 0.0]),
-            ("strange types only", &strangers, [100.0_f64.ln(), LN_2, 1.0]),
-            ("half of it strange", &half, [-(0.99_f64 * 0.5 + 0.01).ln(), js_of_half, 0.5]),
+            ("unseen types only", &disjoint, [100.0_f64.ln(), LN_2, 1.0]),
+            ("half of the types unseen", &half, [-(0.99_f64 * 0.5 + 0.01).ln(), js_of_half, 0.5]),
         ];
         let mut all = Vec::new();
         for (text, synthetic, values) in cases {
@@ -213,10 +213,15 @@ impl MetricChecks<'_> {
         let mut all = Vec::new();
         for n in 1..=4 {
             let share = CYCLE as f64 / (COPIES * (LENGTH + 1 - n)) as f64;
-            all.push(found.check(&format!("distinct_{n}"), "100 times the same circle", share, ROUNDING));
+            all.push(found.check(
+                &format!("distinct_{n}"),
+                "100 documents with the same cycle",
+                share,
+                ROUNDING,
+            ));
         }
         let repeated = (LENGTH - 3 - CYCLE) as f64 / (LENGTH - 3) as f64;
-        all.push(found.check("repetition", "documents four times round a circle", repeated, OF_SCORES));
+        all.push(found.check("repetition", "documents that repeat a cycle four times", repeated, OF_SCORES));
         all.push(found.check("novelty_4", "the training text itself", 0.0, ROUNDING));
         let id = "loss_under_generation_0";
         all.push(found.check(id, "a first model with p = 1/8", 8.0_f64.ln(), OF_SCORES));
@@ -274,7 +279,7 @@ impl MetricChecks<'_> {
         Ok(vec![mean("bigram_entropy", "20 types, pairs at random", &texts, truth, |found| found)])
     }
 
-    /// Counts of r^−1.1, rounded. The three quarters of the words that are read are a random part of them.
+    /// Counts of r^−1.1, rounded. The words that count, three quarters of all, are a random subset.
     fn zipf(&self) -> Result<Vec<Finding>, VerifyError> {
         let count = |rank: u32| (20_000.0 * f64::from(rank).powf(-1.1)).round() as usize;
         let tokens: Vec<TokenId> = (1..=300).flat_map(|rank| vec![rank; count(rank)]).collect();
@@ -315,7 +320,7 @@ impl MetricChecks<'_> {
         Ok(all)
     }
 
-    /// Sixteen random letters have four bits each: no compressor does better, and a good one comes close.
+    /// Letters drawn at random from sixteen have four bits each: no compressor does better, and a good one comes close.
     fn compression(&self) -> Result<Vec<Finding>, VerifyError> {
         let random = &mut self.stream(10);
         let tokens = draws(64, 10, 2, random);

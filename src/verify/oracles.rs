@@ -197,7 +197,8 @@ fn check_statistic(case: &str, statistic: &str, rows: &[&DriftRow]) -> Finding {
     }
 }
 
-/// z of a row. If it was withheld because nothing varies, 0 if the mean is exact to rounding, and else infinite.
+/// z of a row. If z was withheld because nothing varies, the result is 0 if the mean is exact to within rounding,
+/// otherwise infinite.
 fn score(row: &DriftRow, exact: f64) -> f64 {
     let agrees = (row.mean - exact).abs() <= 1e-9 * exact.abs().max(1e-9);
     row.z.unwrap_or(if agrees { 0.0 } else { f64::INFINITY })

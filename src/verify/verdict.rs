@@ -1,4 +1,4 @@
-//! How often does the verdict err where the truth is known?
+//! Checks of the verdict: how often does it err where the truth is known?
 //!
 //! Simulated experiments have the arms `control` and `arm`, and every headline metric is a constant plus noise. The noise
 //! of a generation is either *independent* of the previous one or *chained*: a random walk, as in lineages whose models
@@ -149,7 +149,7 @@ impl NoiseExperiment {
         let expected = format!("{share}at most {:.0} % with 95 % certainty", 100.0 * most_bound);
         let found = format!("{}, bound {}", percent_of(called), percent(bound));
         let mut all = vec![finding(name, found, expected, passed)];
-        // With one seed the interval is estimated from the control's steps and promises something else.
+        // With one seed the interval is estimated from the control's steps and does not promise this coverage.
         if self.seeds > 1 {
             all.push(self.coverage(&comparisons));
         }
@@ -223,7 +223,7 @@ impl NoiseExperiment {
     }
 }
 
-/// How many comparisons were called narrowing or collapsed.
+/// The number of comparisons that were called narrowing or collapsed.
 fn called(comparisons: &[ArmComparison]) -> Proportion {
     let count = comparisons.iter().filter(|comparison| comparison.called_at_generation.is_some()).count();
     Proportion { count, of: comparisons.len() }
@@ -286,7 +286,7 @@ impl BuiltInExperiment {
         Ok(all)
     }
 
-    /// The check of one arm, if there is one. With a single seed only false calls are checked.
+    /// The check of an arm; None if it has none. With a single seed only false calls are checked.
     fn check_arm(&self, rates: &ArmRates, seeds: usize) -> Option<Finding> {
         let of = format!("{}, {}", self.model, seeds_in_words(seeds as u64));
         match rates.arm.as_str() {

@@ -256,7 +256,7 @@ fn the_error_for_too_few_runs_lists_them_and_how_many_are_needed() {
     };
     let said = error_of(runs(&natural, &law(), (&SIZES[..2], &AMOUNTS[..3]), (0.0, "few")));
     assert!(said.contains("natural: 2 sizes, 3 numbers of tokens"), "{said}");
-    assert!(said.contains("L(D) takes 4 different training.tokens"), "{said}");
+    assert!(said.contains("L(D) needs 4 different values of training.tokens"), "{said}");
     assert!(error_of(Vec::new()).contains("there is no model of that generation"));
     // If every size saw a different number of tokens, the effects of N and D cannot be separated.
     let diagonal =

@@ -71,7 +71,7 @@ pub(super) fn bars(recorded: &RunRecord, comparisons: &[&ArmComparison]) -> Opti
     let mut scene = Scene::new(FIGURE_WIDTH, 0.0);
     let top = title(&mut scene, HEADING);
     let bars = components.iter().map(|component| LegendEntry::Bar(component.name, component.ink));
-    let note = LegendEntry::Note("marker: the difference that was seen, the sum of the bars");
+    let note = LegendEntry::Note("marker: the observed difference, the sum of the bars");
     let top = legend::draw(&mut scene, top, &[], &bars.chain([note]).collect::<Vec<_>>()) + 6.0;
     let panels = RowPanels {
         series: rows.iter().map(|row| row.arm).collect(),
@@ -113,7 +113,10 @@ fn caption(rows: &[ArmCauses], comparisons: &[&ArmComparison], baseline: &Baseli
         .filter(|name| rows.iter().all(|row| row.arm.name != *name))
         .collect();
     if !missing.is_empty() {
-        caption += &format!(" Unknown for {}: what a decoder does to each type.", missing.join(", "));
+        caption += &format!(
+            " Not shown, because the effect of the decoder on each type is unknown: {}.",
+            missing.join(", ")
+        );
     }
     caption
 }

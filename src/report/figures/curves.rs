@@ -9,7 +9,7 @@ use crate::report::series::{Series, arms, evenly_spaced, last_generation, longes
 use crate::store::{GenerationRecord, LineageRecord, RunRecord};
 use std::collections::BTreeSet;
 
-/// More curves than this in a panel hide each other.
+/// Largest number of curves in a panel: more would hide each other.
 const MOST_CURVES: usize = 9;
 
 /// Points (x, y) of a curve.
@@ -146,7 +146,7 @@ fn draw(recorded: &RunRecord, figure: &CurveFigure) -> Option<Figure> {
     Some(Figure { name: figure.name, caption, alt, scene })
 }
 
-/// Which of several seeds the panels show.
+/// A sentence on the seed that the panels show; empty if there is only one.
 fn seeds_shown(recorded: &RunRecord, lineages: &[(Series, &LineageRecord)]) -> String {
     let seeds: BTreeSet<u64> = lineages.iter().map(|(_, lineage)| lineage.seed).collect();
     match (recorded.experiment.seeds.len(), seeds.first()) {

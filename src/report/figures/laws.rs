@@ -10,10 +10,11 @@ use crate::report::scene::Scene;
 use crate::report::series::Series;
 use std::collections::BTreeSet;
 
-/// Points of a curve.
+/// Number of line segments of a curve.
 const STEPS: usize = 60;
 
-/// With more laws than this in a panel their bands would hide each other; that of natural text is always drawn.
+/// Largest number of blends for which all bands are drawn. With more, the bands would hide each other, so only that of
+/// natural text is drawn.
 const MOST_BANDS: usize = 4;
 
 /// The variable that a figure's laws are functions of.
@@ -160,12 +161,12 @@ struct LawAt {
     band: [f64; 2],
 }
 
-/// A law at evenly spaced places of the axis.
+/// Predictions of a law at evenly spaced positions of the axis.
 fn along_axis(fit: &LawFit, variable: &Variable, axis: &Axis) -> Vec<LawAt> {
     let (from, to) = axis.ends();
     (0..=STEPS)
         .map(|step| {
-            // A little inside, so that rounding cannot put an end off the axis.
+            // Slightly inside the axis, so that rounding cannot move an end off it.
             let share = 0.001 + 0.998 * step as f64 / STEPS as f64;
             let x = from * (to / from).powf(share);
             let (n, d) = if variable.form == LawForm::Tokens { (1.0, x) } else { (x, 1.0) };

@@ -43,8 +43,8 @@ pub(super) fn draw(scene: &mut Scene, top: f64, series: &[Series], entries: &[Le
     cursor.y + 18.0
 }
 
-/// Draws the colours of the generations `shown` out of 0..=`last`, and a dashed line if it has a meaning; returns the height
-/// at which the legend ends.
+/// Draws the colours of the generations `shown` out of 0..=`last`, and the meaning of the dashed line, if there is one;
+/// returns the height at which the legend ends.
 pub(super) fn generations(
     scene: &mut Scene,
     top: f64,
@@ -74,7 +74,7 @@ pub(super) fn generations(
     cursor.y + 18.0
 }
 
-/// Left end and middle of the next entry.
+/// Left end and vertical middle of the next entry.
 struct Cursor {
     x: f64,
     y: f64,

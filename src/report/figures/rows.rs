@@ -15,9 +15,9 @@ const HALF_LABEL: f64 = 12.0;
 
 /// The arrangement of panels in a figure, in points.
 pub(super) struct RowPanels<'a> {
-    /// One row each.
+    /// The arms or blends, one per row.
     pub(super) series: Vec<Series<'a>>,
-    /// Panels side by side.
+    /// Number of panels side by side.
     pub(super) columns: usize,
     pub(super) row_height: f64,
     /// Upper edge of the first panel.
@@ -97,7 +97,7 @@ impl RowPanel {
     }
 }
 
-/// The label of a built-in metric up to its details, and the details with the unit.
+/// Splits the label of a built-in metric into its main part and its details, to which the unit is added.
 fn label_in_two_lines(id: &str) -> (String, String) {
     let catalogue = Catalogue::builtin();
     let Some(metric) = catalogue.get(id) else { return (id.to_owned(), String::new()) };
@@ -144,8 +144,8 @@ impl RowAxis<'_> {
     }
 }
 
-/// The range of an axis that shows zero, all `points`, and the `ends` of intervals; the latter reach at most `reach` times
-/// the range of the rest beyond it, so that a wide interval does not dwarf everything else.
+/// The range of an axis that shows zero, all `points`, and the `ends` of intervals. Ends extend the range of the rest
+/// by at most `reach` times its width on either side, so that a wide interval does not dwarf everything else.
 pub(super) fn extent(
     points: impl Iterator<Item = f64>,
     ends: impl Iterator<Item = f64>,

@@ -13,7 +13,8 @@ use crate::store::RunRecord;
 const RARITY: [&str; 3] = ["heldout_loss_head", "heldout_loss_torso", "heldout_loss_tail"];
 const FACTS: [&str; 3] = ["fact_recall_head", "fact_recall_torso", "fact_recall_tail"];
 
-/// With more arms than this their ranges over seeds would hide each other; that of the control is always drawn.
+/// Largest number of arms besides the control for which all ranges over seeds are drawn. With more, the ranges would
+/// hide each other, so only that of the control is drawn.
 const MOST_BANDS: usize = 4;
 
 /// The metrics of a family that have no figure of their own.
@@ -116,7 +117,7 @@ fn entries<'a>(recorded: &RunRecord, arms: &[Series], metrics: &[&MetricDefiniti
     extras
 }
 
-/// The least loss that any model can have, if it is known.
+/// The lowest expected loss that any model can have, if it is known.
 fn floor(recorded: &RunRecord, metric: &MetricDefinition) -> Option<f64> {
     let known = recorded.provenance.heldout_floor_nats.filter(|floor| floor.is_finite());
     known.filter(|_| metric.id == "heldout_loss")

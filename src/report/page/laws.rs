@@ -6,7 +6,7 @@ use crate::report::DrawnFigure;
 use crate::report::laws::{FitTable, tables};
 use maud::{Markup, html};
 
-/// All of it.
+/// The contents of the page.
 pub(super) fn article(fitted: &Fitted, runs: &[&str], figures: &[DrawnFigure]) -> Markup {
     html! {
         article {

@@ -6,7 +6,7 @@ use crate::report::series::{arms, evenly_spaced, last_generation};
 use crate::seed::SHARED;
 use maud::{Markup, html};
 
-/// Rows of the table; of more generations some are left out.
+/// Maximum number of rows of the table. If there are more generations, some are left out.
 const MOST_GENERATIONS: usize = 7;
 /// Documents shown per generation and arm.
 const DOCUMENTS: usize = 2;
@@ -32,7 +32,7 @@ pub(super) fn side_by_side(section: &ExperimentSection) -> Markup {
     let width = 7 + 15 * arms.len();
     html! {
         p {
-            "The first documents of seed " (seed) ", whatever they are like, shortened to " (EXCERPT) " characters."
+            "The first documents of seed " (seed) ", without selection by content, shortened to " (EXCERPT) " characters."
             @if last >= MOST_GENERATIONS { " Some generations are left out." }
         }
         div.scroll tabindex="0" role="group" aria-label="Texts, scrolls sideways" {

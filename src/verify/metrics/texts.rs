@@ -26,7 +26,8 @@ impl LayeredText {
         once.iter().flat_map(|document| [document; 2]).collect()
     }
 
-    /// The text with only the first `types` tail types, in its first documents; more head tokens replace the others.
+    /// The text with only the first `types` tail types, in its first documents; additional head tokens replace the
+    /// other tail types.
     pub(super) fn with_tail(types: usize, random: &mut Stream) -> Documents {
         Self::arranged(&Self::TAIL.take(types).collect::<Vec<_>>(), 1000, random)
     }

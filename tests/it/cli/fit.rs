@@ -93,7 +93,8 @@ fn a_fit_is_written_and_drawn_into_a_folder() {
 fn runs_that_no_law_can_be_fitted_to_are_an_error_that_names_what_to_run() {
     let (_, root, _) = finished();
     let said = error_line(&["fit", text(root)]);
-    for expected in ["natural: 1 size, 1 number of tokens", "L(D) takes 4 different", "name all folders"] {
+    for expected in ["natural: 1 size, 1 number of tokens", "L(D) needs 4 different", "pass all run folders"]
+    {
         assert!(said.contains(expected), "{said}");
     }
     assert!(error_line(&["fit", text(root), "--generation", "3"]).contains("generations 1 to 2 in common"));
