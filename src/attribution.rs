@@ -19,9 +19,9 @@
 //! through sampling. The sampling part can then be larger than the whole difference, and the misfit has the opposite
 //! sign.
 //!
-//! The 95 % interval of the misfit is the interval of the difference, widened by the standard error e of D_arm −
-//! D_control. Errors are treated as independent: a half-width h of the interval of the difference becomes √(h² + (1.96
-//! · e)²).
+//! The 95 % interval of the misfit is the interval of the difference, widened by the standard error e of
+//! `D_arm − D_control`. Errors are treated as independent: a half-width h of the interval of the difference becomes
+//! `√(h² + (1.96 e)²)`.
 //!
 //! ```no_run
 //! use genloss::{attribution, store, verdict};

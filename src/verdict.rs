@@ -35,12 +35,14 @@
 //! conjunction of Benjamini and Heller 2008) and compared with the error that the generation spends. A metric that
 //! improves is never evidence of narrowing.
 //!
-//! * *Narrowing*: called at some generation. * *Collapsed*: narrowing, and at the last common generation the interval
-//! lies beyond the practical size ([`practical_size`]) in at least two families. * *Stable*: not narrowing, and at the
-//! last common generation the interval of every headline metric excludes its practical size. Requires a headline metric
-//! in each family. * *Inconclusive*: none of these; [`ArmComparison::seeds_needed`] is the number of seeds that would
-//! settle it if effects and noise stayed the same: the same rules are applied with more seeds and more degrees of
-//! freedom. A single seed cannot show whether noise accumulates, so a number is given only if that hardly matters.
+//! * *Narrowing*: called at some generation.
+//! * *Collapsed*: narrowing, and at the last common generation the interval lies beyond the practical size
+//!   ([`practical_size`]) in at least two families.
+//! * *Stable*: not narrowing, and at the last common generation the interval of every headline metric excludes its
+//!   practical size. Requires a headline metric in each family.
+//! * *Inconclusive*: none of these; [`ArmComparison::seeds_needed`] is the number of seeds that would settle it if
+//!   effects and noise stayed the same: the same rules are applied with more seeds and more degrees of freedom. A single
+//!   seed cannot show whether noise accumulates, so a number is given only if that hardly matters.
 //!
 //! All this assumes that the number of seeds was fixed beforehand. Adding seeds until something is called means testing
 //! more than once, and every test spends the error again.
