@@ -1,6 +1,8 @@
-//! Drift: how much a lineage costs, by types and not by samples: `cargo bench --bench drift`.
+//! Times the simulation of drift: `cargo bench --bench drift`. The time of a lineage grows with the number of types,
+//! not with the number of samples.
 //!
-//! `15e12x100000x100` is samples × types × generations of one lineage with all its statistics; throughput is in types.
+//! In ids such as `15e12x100000x100`, the numbers are samples × types × generations of one lineage, simulated with all
+//! its statistics. Throughput is in types.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use genloss::config;

@@ -1,7 +1,8 @@
-//! Every kernel beside the same operation on candle, on the shapes of size `reference`, on one thread: `cargo bench --bench kernels`.
+//! Times every kernel and the same operation in candle, with the shapes of size `reference`, on one thread:
+//! `cargo bench --bench kernels`.
 //!
-//! `fast` is what runs here, `portable` the same without vector instructions, and `candle` the operation as a user of
-//! candle would write it. Throughput is in tokens.
+//! `fast` is the kernel with all vector instructions of this CPU, `portable` the kernel without them, and `candle` the
+//! operation as a user of candle would write it. Throughput is in tokens.
 
 use candle_core::{D, DType, Device, Tensor};
 use criterion::measurement::WallTime;
@@ -138,7 +139,7 @@ fn swiglu(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The loss and the gradient of the logits; candle's has no gradient here, and costs twice as much with one.
+/// The loss and the gradient of the logits. For candle only the loss is timed; its gradient would double the time.
 fn cross_entropy(criterion: &mut Criterion) {
     let mut group = group(criterion, "cross_entropy");
     let targets: Vec<u32> = (0..TOKENS as u32).map(|i| i * 31).collect();

@@ -1,7 +1,7 @@
-//! How long measuring takes: `measure/all/1M_tokens`, and the parts of it that can be called alone.
+//! Times all measurements (`measure/all/1M_tokens`), and the parts of them that can be called separately.
 //!
-//! Nothing is asked of a model: its scores are made up, and so is the text, words of a Zipf law over 30 000 types in
-//! documents of 20 to 400 tokens.
+//! No model is used: its scores are invented. The text is random, too: documents of 20 to 400 tokens, with words drawn
+//! from a Zipf distribution over 30 000 types.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use genloss::documents::{Documents, TokenId};
@@ -16,7 +16,7 @@ use rand_distr::{Distribution, Zipf};
 use std::hint::black_box;
 use std::sync::atomic::AtomicBool;
 
-/// Documents of tokens 1..=2047 that end with token 0. Every type reads as a word, or half of one.
+/// Documents of tokens 1..=2047 that end with token 0. Every token is a word, or half of a word.
 fn text(tokens: usize, item: u64) -> (Documents, Vec<String>) {
     let mut random = StreamKey::new(1, "bench", 0, "measure bench").stream(item);
     let zipf = Zipf::new(30_000.0, 1.05).expect("valid parameters");
@@ -67,7 +67,7 @@ fn bench(criterion: &mut Criterion) {
     let stage = Stage::new(StreamKey::new(1, "bench", 0, "measure"), &Silent, &interrupt);
     let metrics = Metrics::builtin();
     let (measurements, _) = measure(&inputs, &metrics, &stage).expect("inputs fit together");
-    // All but the three recalls, for which a model has to write.
+    // All metrics except the three recalls, for which a model has to write.
     assert_eq!(measurements.len(), metrics.catalogue().len() - 3);
 
     let mut group = criterion.benchmark_group("measure");

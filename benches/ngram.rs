@@ -1,7 +1,7 @@
-//! The n-gram model, and the sampler that all models use: `cargo bench --bench ngram`.
+//! Times the n-gram model, and the sampler that all models use: `cargo bench --bench ngram`.
 //!
-//! The text is random: Zipf-distributed tokens, each of which depends on the one before, in documents of about a hundred
-//! tokens. It has about as many different n-grams as natural text of that size.
+//! The text consists of random documents of about a hundred Zipf-distributed tokens, each of which depends on the token
+//! before it. It has about as many different n-grams as natural text of that size.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use genloss::decoding::{DecodingStrategy, Sampler, SamplingSettings};
@@ -48,7 +48,7 @@ fn text(tokens: usize) -> Documents {
     documents
 }
 
-/// Orders that are timed.
+/// Orders of the timed models.
 const ORDERS: [usize; 2] = [3, 5];
 
 fn model(text: &Documents, order: usize) -> Ngram {

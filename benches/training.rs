@@ -1,6 +1,6 @@
-//! How fast a transformer trains and samples: `cargo bench --bench training`.
+//! Times training and sampling with a transformer: `cargo bench --bench training`.
 //!
-//! Throughput is in tokens, trained or sampled. `genloss bench` times the same and adds the share of the machine's peak.
+//! Throughput is in trained or sampled tokens. `genloss bench` times the same and adds the share of the machine's peak.
 
 use candle_core::Device;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

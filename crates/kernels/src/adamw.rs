@@ -1,32 +1,32 @@
-//! One step of AdamW (Loshchilov and Hutter 2019) on a run of weights.
+//! One step of AdamW (Loshchilov and Hutter 2019) on a slice of weights.
 //!
 //! With `g` the scaled gradient: `m ← β₁ m + (1 − β₁) g`, `v ← β₂ v + (1 − β₂) g²`, and
 //! `w ← w (1 − η λ) − η (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)`.
 
 use crate::vectorised;
 
-/// ε: added to the root of the second moment.
+/// ε, which is added to the square root of the second moment.
 const EPSILON: f32 = 1e-8;
 
-/// The constants of one optimiser step for one parameter, all corrections included.
+/// The constants of one optimiser step for one parameter, including bias corrections.
 #[derive(Clone, Copy, Debug)]
 pub struct StepConstants {
     /// Decay of the first moment, β₁.
     pub beta1: f32,
     /// Decay of the second moment, β₂.
     pub beta2: f32,
-    /// Factor on the gradient, from clipping; 1 leaves it as it is.
+    /// Factor on the gradient, from clipping; 1 if the gradient is not clipped.
     pub gradient_scale: f32,
     /// Learning rate with the first moment's bias corrected, η / (1 − β₁ᵗ).
     pub rate: f32,
     /// Bias correction of the second moment, 1 / (1 − β₂ᵗ).
     pub second_correction: f32,
-    /// Factor that weight decay leaves of a weight, 1 − η λ.
+    /// Factor on a weight by weight decay, 1 − η λ.
     pub keep: f32,
 }
 
 vectorised! {
-    /// Moves `weights` along `gradient`, and updates both moments. The slices have one length.
+    /// Updates `weights` and both moments from `gradient`. All slices must have the same length.
     pub fn update(
         constants: StepConstants, weights: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32],
     ) {
@@ -41,7 +41,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// `Σ x²` in f64, in an order that depends on the length only.
+    /// `Σ x²` in f64. The order of the sum depends only on the length.
     pub fn sum_of_squares(numbers: &[f32]) -> f64 {
         let mut lanes = [0f64; 16];
         let (chunks, rest) = numbers.as_chunks::<16>();
@@ -61,8 +61,8 @@ vectorised! {
 mod tests {
     use super::*;
 
-    /// First step from zero moments: m = (1 − β₁) g and v = (1 − β₂) g², so the corrected ratio is sign(g) and the weight
-    /// moves by η; decay of 1 − η λ = 0.95 comes first.
+    /// In the first step from zero moments, m = (1 − β₁) g and v = (1 − β₂) g². Therefore the corrected ratio is
+    /// sign(g) and the weight moves by η. Weight decay multiplies the weight by 1 − η λ = 0.95 before.
     #[test]
     fn the_first_step_moves_by_the_learning_rate() {
         let constants = StepConstants {

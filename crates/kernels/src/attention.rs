@@ -1,9 +1,9 @@
-//! Causal attention with rotary positions: over whole sequences, forward and backward ([`forward`], [`backward`]), and
-//! one token at a time with a cache ([`decode_step`]).
+//! Causal attention with rotary positions: forward and backward passes over whole sequences ([`forward`],
+//! [`backward`]), and decoding of one token at a time with a cache ([`decode_step`]).
 //!
 //! A row of `qkv` has the queries of all H heads, then the keys and the values of the K key–value heads (K divides H):
-//! (H + 2K) · D numbers. Query head h reads key–value head ⌊h / (H / K)⌋. Positions rotate the pairs (i, i + D/2) of a
-//! head by `position · θ^(−2i/D)` (Su et al. 2021, in the order of Hugging Face's Llama).
+//! (H + 2K) · D numbers. Query head h reads key–value head ⌊h / (H / K)⌋. At each position, the pairs (i, i + D/2) of a
+//! head are rotated by the angle `position · θ^(−2i/D)` (Su et al. 2021, with the pairs of Hugging Face's Llama).
 //!
 //! ```
 //! use genloss_kernels::Precision;
@@ -29,14 +29,14 @@ mod decode;
 pub use causal::{AttentionScratch, CausalAttention, backward, forward};
 pub use decode::{CachePosition, KeyValueCache, decode_step};
 
-/// The heads of an attention.
+/// Numbers and width of the heads of an attention layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
-    /// Query heads, H.
+    /// Number of query heads, H.
     pub queries: usize,
-    /// Key–value heads, K: a divisor of H.
+    /// Number of key–value heads, K: a divisor of H.
     pub keys: usize,
-    /// Width of a head, D: even.
+    /// Width of a head, D: an even number.
     pub width: usize,
 }
 
@@ -61,13 +61,13 @@ impl Heads {
         key_head * group..(key_head + 1) * group
     }
 
-    /// Where the keys and the values of a key–value head start in a row of `qkv`.
+    /// Indices in a row of `qkv` at which the keys and the values of a key–value head start.
     fn key_and_value(&self, key_head: usize) -> (usize, usize) {
         ((self.queries + key_head) * self.width, (self.queries + self.keys + key_head) * self.width)
     }
 }
 
-/// Cosines and sines of the rotations, by position: (context, D/2) each.
+/// Cosines and sines of the rotations for each position: (context, D/2) each.
 #[derive(Clone, Debug)]
 pub struct Rotary {
     /// Cosines.
@@ -79,7 +79,8 @@ pub struct Rotary {
 }
 
 impl Rotary {
-    /// The rotations of `context` positions. Frequencies and angles are rounded to f32, as in Hugging Face's Llama.
+    /// Computes the rotations of `context` positions. Frequencies and angles are rounded to f32, as in Hugging Face's
+    /// Llama.
     #[must_use]
     pub fn new(head_width: usize, context: usize, theta: f64) -> Self {
         let half = head_width / 2;
@@ -104,7 +105,7 @@ impl Rotary {
     }
 }
 
-/// Rotates `from` by the angles with these cosines and sines, into `to`.
+/// Rotates `from` by the angles with these cosines and sines, and writes the result to `to`.
 #[inline(always)]
 fn rotate(from: &[f32], (cosines, sines): (&[f32], &[f32]), to: &mut [f32]) {
     let (first, second) = from.split_at(cosines.len());
@@ -119,7 +120,8 @@ fn rotate(from: &[f32], (cosines, sines): (&[f32], &[f32]), to: &mut [f32]) {
     }
 }
 
-/// Rotates back by the same angles: the transpose of a rotation is its inverse, so this is also the gradient.
+/// Rotates back by the same angles. The transpose of a rotation is its inverse, so this is also the backward pass of
+/// [`rotate`].
 #[inline(always)]
 fn rotate_back(from: &[f32], (cosines, sines): (&[f32], &[f32]), to: &mut [f32]) {
     let (first, second) = from.split_at(cosines.len());
@@ -134,7 +136,7 @@ fn rotate_back(from: &[f32], (cosines, sines): (&[f32], &[f32]), to: &mut [f32])
     }
 }
 
-/// The two numbers that turn a row of products into probabilities again: `p = e^((x − max) · scale) · inverse_sum`.
+/// The two numbers from which the softmax of a row can be recomputed: `p = e^((x − max) · scale) · inverse_sum`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SoftmaxStats {
     /// The largest product of the row.
@@ -143,7 +145,7 @@ pub struct SoftmaxStats {
     pub inverse_sum: f32,
 }
 
-/// Replaces a row by the softmax of its elements times a positive `scale`.
+/// Replaces a row by the softmax of `scale` times its elements, where `scale` is positive.
 #[inline(always)]
 fn softmax(row: &mut [f32], scale: f32) -> SoftmaxStats {
     let max = row_max(row);
@@ -170,7 +172,7 @@ fn softmax(row: &mut [f32], scale: f32) -> SoftmaxStats {
 mod tests {
     use super::*;
 
-    /// With width 2 there is one frequency, θ^0 = 1: the pair rotates by `position` radians.
+    /// With width 2 there is one frequency, θ^0 = 1, so the pair is rotated by `position` radians.
     #[test]
     fn a_pair_rotates_by_its_position_and_back() {
         let rotary = Rotary::new(2, 4, 10_000.0);

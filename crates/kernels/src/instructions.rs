@@ -1,12 +1,12 @@
 //! The vector instructions that the kernels use.
 //!
-//! They are detected once, at run time: the fast path needs no build flag, and the same binary runs on a processor
-//! without them. Setting the environment variable `GENLOSS_PORTABLE` to anything but the empty string switches all of
-//! them off.
+//! They are detected once, at run time. The fast path therefore needs no build flag, and the same binary also runs on
+//! CPUs without these instructions. If the environment variable `GENLOSS_PORTABLE` is set and not empty, none of them
+//! is used.
 //!
-//! **Pitfall.** The last bits of a result depend on the instructions: they decide how many partial sums a product is
-//! made of, and whether a multiplication and the addition after it round once or twice. Record
-//! [`Instructions::name`] beside results.
+//! **Pitfall.** The last bits of a result depend on the instructions, which determine into how many partial sums a product
+//! is split, and whether a multiplication and the following addition are rounded once or twice. Record
+//! [`Instructions::name`] with results.
 //!
 //! ```
 //! use genloss_kernels::instructions::Instructions;
@@ -23,7 +23,7 @@ pub const PORTABLE: &str = "GENLOSS_PORTABLE";
 #[derive(Clone, Copy, Debug)]
 pub struct Instructions {
     pub(crate) arch: pulp::Arch,
-    /// Present where products of bf16 pairs are to be used.
+    /// `Some` if instructions for products of bf16 pairs are to be used.
     pub(crate) bf16: Option<Avx512Bf16>,
 }
 
@@ -38,19 +38,19 @@ impl Instructions {
         })
     }
 
-    /// Everything that the processor has, whatever `GENLOSS_PORTABLE` says.
+    /// All instructions that the CPU has, regardless of `GENLOSS_PORTABLE`.
     #[must_use]
     pub fn detect() -> Self {
         Self { arch: pulp::Arch::new(), bf16: Avx512Bf16::detect() }
     }
 
-    /// No vector instructions beyond those that the compiler may always use.
+    /// Only instructions that the compiler may always use.
     #[must_use]
     pub fn portable() -> Self {
         Self { arch: pulp::Arch::Scalar, bf16: None }
     }
 
-    /// `avx512`, `avx2`, `neon` or `portable`, with the suffix `-bf16` where bf16 pairs are multiplied in hardware.
+    /// `avx512`, `avx2`, `neon` or `portable`, with the suffix `-bf16` if bf16 pairs are multiplied in hardware.
     #[must_use]
     pub fn name(self) -> String {
         let debug = format!("{:?}", self.arch);
@@ -64,8 +64,8 @@ impl Instructions {
     }
 }
 
-/// Proof that the processor has AVX-512 F, BW, CD, DQ, VL and BF16. Only detection creates one, so a function that takes
-/// it may use these instructions.
+/// Proof that the CPU has AVX-512 F, BW, CD, DQ, VL and BF16. Only detection creates a value of this type, so a
+/// function with such an argument may use these instructions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx512Bf16(());
 

@@ -1,8 +1,8 @@
-//! Matrix products and fused transformer operations on rows of f32 and bf16, for the processor.
+//! Matrix products and fused transformer operations on rows of f32 and bf16, for the CPU.
 //!
 //! A transformer spends its time in matrix products ([`matmul`]) and in chains of small operations between them. Each
 //! function here runs such a chain in one pass over plain slices, where a tensor library would allocate a tensor per
-//! operation. The crate knows neither tensors nor models: shapes are arguments, and rows are contiguous.
+//! operation. The crate has no types for tensors or models: shapes are arguments, and rows are contiguous.
 //!
 //! Functions run on the calling thread unless their name ends in `_parallel`; callers split their batch over threads.
 //! Each function is compiled for several instruction sets, and the widest one that the processor has is chosen at run
@@ -35,7 +35,8 @@ pub mod swiglu;
 
 pub use precision::{Precision, UnknownPrecision};
 
-/// Partial sums that run side by side, whatever the vector width: the order of a sum must not depend on the processor.
+/// Number of parallel partial sums. It is the same for every vector width, so that the order of a sum does not depend
+/// on the CPU.
 const LANES: usize = 16;
 
 /// Compiles a function for each instruction set and calls the widest one.
@@ -61,7 +62,7 @@ macro_rules! vectorised {
 }
 use vectorised;
 
-/// A value that a closure consumes, so that the closure is `FnOnce` and nothing more.
+/// A value that a closure consumes, so that the closure implements only `FnOnce`.
 struct CallOnce;
 
 impl CallOnce {
@@ -95,7 +96,7 @@ pub fn exp(x: f32) -> f32 {
     if x < -87.0 { 0.0 } else { p * power }
 }
 
-/// `Σ f(a_i, b_i)`, in an order that depends on the length only.
+/// `Σ f(a_i, b_i)`. The order of the sum depends only on the length.
 #[inline(always)]
 fn sum_over_pairs(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [0f32; LANES];

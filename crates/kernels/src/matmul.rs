@@ -1,18 +1,18 @@
 //! Matrix products in f32 or bf16, on one thread.
 //!
 //! Factors are packed into 32-bit *words* along the dimension that is summed over: a word is one f32, or two
-//! neighbouring bf16. Code that splits, transposes and walks words serves both precisions; only the inner step
-//! `sum + a · b` differs. Products of bf16 are exact in f32, and sums are f32.
+//! neighbouring bf16. The code that splits, transposes and traverses words is the same for both precisions; only the
+//! inner step `sum + a · b` differs. Products of bf16 are exact in f32, and sums are f32.
 //!
 //! - The right factor is packed as [`Panels`] of 64 columns: (⌈N / 64⌉, depth, 64) words, the last panel padded with
 //!   zeros.
-//! - The left factor is packed as rows, [`PackedRows`] (M, depth); or as panels too, which are then read transposed.
+//! - The left factor is packed as rows, [`PackedRows`] (M, depth), or as panels, which are then read transposed.
 //!
-//! A product is computed in tiles of up to 6 × 64 sums that stay in registers. With vectors of sixteen numbers that is
-//! 24 of the 32 registers, and one step along the depth loads ten operands for 24 multiplications.
+//! A product is computed in tiles of up to 6 × 64 sums that stay in registers. With vectors of sixteen numbers they
+//! fill 24 of the 32 registers, and one step along the depth loads ten operands for 24 multiplications.
 //!
-//! Every sum runs along the depth in order, so its bits depend neither on the number of threads nor on how rows were
-//! split. They do depend on the [`Instructions`].
+//! Every sum is computed in order along the depth, so results are bit-identical for any number of threads and any split
+//! of the rows. They do depend on the [`Instructions`].
 //!
 //! The [crate's first page](crate) has an example.
 
@@ -36,7 +36,8 @@ pub use peak::peak_gflops;
 pub const PANEL: usize = 64;
 /// Largest number of rows in a tile.
 const TILE_ROWS: usize = 6;
-/// Words of depth that are multiplied before the next rows: this much of a panel stays in the second-level cache.
+/// Words of depth that are processed for all rows before the next words. This part of a panel stays in the second-level
+/// cache.
 const DEPTH_BLOCK: usize = 512;
 
 /// Number format and instructions of a product.
@@ -49,14 +50,14 @@ pub struct MatmulOptions {
 }
 
 impl MatmulOptions {
-    /// This precision with the instructions that the process uses, [`Instructions::get`].
+    /// Options with this precision and the instructions that the process uses, [`Instructions::get`].
     #[must_use]
     pub fn new(precision: Precision) -> Self {
         Self { precision, instructions: Instructions::get() }
     }
 }
 
-/// What happens to the numbers that the output already contains.
+/// The treatment of the numbers that the output already contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputMode {
     /// The product replaces them.
@@ -68,8 +69,8 @@ pub enum OutputMode {
 /// A product of up to [`TILE_ROWS`] rows with the columns of one panel.
 struct Tile<'a> {
     /// Left and right factor of each segment of the depth; the sum runs over all segments. A left factor starts at the
-    /// tile's first word: rows `left_stride` words apart if there is a stride, else (depth, 64). A right factor is
-    /// (depth, 64).
+    /// tile's first word. Its rows are `left_stride` words apart if that is given; else its shape is (depth, 64). The
+    /// shape of a right factor is (depth, 64).
     segments: &'a [(&'a [u32], &'a [u32])],
     left_stride: Option<usize>,
     columns: usize,
@@ -79,7 +80,8 @@ struct Tile<'a> {
     mode: OutputMode,
 }
 
-/// `out` (M, N) = or += `rows` (M, stride) · `right` (depth, N). Of each row, the first `depth` words are used.
+/// Computes `out` (M, N) = or += `rows` (M, stride) · `right` (depth, N). Only the first `depth` words of each row are
+/// used.
 ///
 /// # Panics
 /// If a slice is shorter than its shape.
@@ -121,8 +123,9 @@ pub fn multiply(
     }
 }
 
-/// `out` = or += Σ leftᵀ · right over pairs of a left factor (depth, M) and a right factor (depth, N). Of M, only the
-/// columns of panel number `panel` are computed: `out` is (up to 64, N).
+/// Computes `out` = or += Σ leftᵀ · right, summed over pairs of a left factor (depth, M) and a right factor (depth, N).
+/// Only the rows of the result that belong to panel number `panel` of the left factors are computed, so `out` is (up to
+/// 64, N).
 ///
 /// # Panics
 /// If the factors of a pair differ in depth, or a slice is shorter than its shape.

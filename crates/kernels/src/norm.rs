@@ -42,7 +42,7 @@ vectorised! {
             for ((dw, g), x) in weight_grad.iter_mut().zip(g).zip(x) {
                 *dw += g * x * scale;
             }
-            // Σ g w x, in pieces of 64 so that the products g w stay in registers or the nearest cache.
+            // Σ g w x, in chunks of 64 so that the products g w stay in registers or the first-level cache.
             let mut projection = 0.0;
             for ((x, g), w) in x.chunks(64).zip(g.chunks(64)).zip(weight.chunks(64)) {
                 let mut gw = [0f32; 64];

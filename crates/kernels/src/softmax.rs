@@ -1,4 +1,4 @@
-//! From a row of logits to a loss and its gradient, or to a log-probability and an entropy.
+//! Softmax of a row of logits, fused with the cross-entropy loss and its gradient, or with log-probability and entropy.
 //!
 //! The row's maximum is subtracted before any exponential, so nothing overflows.
 //!
@@ -12,12 +12,12 @@
 
 use super::{LANES, exp, row_max, sum_lanes, vectorised};
 
-/// A target that is not predicted: it contributes neither loss nor gradient.
+/// The value of a target that is excluded from the loss and the gradient.
 pub const IGNORED: u32 = u32::MAX;
 
 vectorised! {
-    /// Returns the negative log-likelihood summed over rows, in nats, and replaces `logits` (N, V) by its gradient
-    /// times `scale`: `scale · (softmax − onehot(target))`, or 0 where the target is [`IGNORED`].
+    /// Returns the sum of the rows' negative log-likelihoods in nats. Replaces `logits` (N, V) by `scale` times the
+    /// gradient of this sum: `scale · (softmax − onehot(target))`, or 0 if the target is [`IGNORED`].
     pub fn cross_entropy(logits: &mut [f32], targets: &[u32], scale: f32) -> f64 {
         let mut nats = 0.0;
         let vocabulary = logits.len() / targets.len().max(1);
@@ -53,8 +53,8 @@ vectorised! {
 }
 
 vectorised! {
-    /// The log-probability of `target` and the entropy of the prediction, both in nats, from one row of logits:
-    /// `H = ln Σ e^z − Σ z e^z / Σ e^z`.
+    /// The log-probability of `target` and the entropy of the prediction, both in nats, from one row of logits z. The
+    /// entropy is `H = ln Σ e^z − Σ z e^z / Σ e^z`.
     pub fn score(row: &[f32], target: u32) -> (f32, f32) {
         let largest = row_max(row);
         let (mut sums, mut moments) = ([0f32; LANES], [0f32; LANES]);
@@ -84,7 +84,7 @@ vectorised! {
 mod tests {
     use super::*;
 
-    /// Logits ln 1, ln 2, ln 5: probabilities 1/8, 2/8, 5/8; H = ln 8 − (2 ln 2 + 5 ln 5) / 8 = 0.900256 nats.
+    /// Logits ln 1, ln 2, ln 5 give probabilities 1/8, 2/8, 5/8 and H = ln 8 − (2 ln 2 + 5 ln 5) / 8 = 0.900256 nats.
     #[test]
     fn log_probability_and_entropy_match_a_row_worked_by_hand() {
         let row = [0.0f32, 2f32.ln(), 5f32.ln()];

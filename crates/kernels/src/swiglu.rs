@@ -13,7 +13,7 @@
 use super::{LANES, exp, vectorised};
 
 vectorised! {
-    /// `y` (N, F) from `gate_up` (N, 2F), where F is `ffn`.
+    /// Computes `y` (N, F) from `gate_up` (N, 2F), where F is `ffn`.
     pub fn forward(gate_up: &[f32], ffn: usize, y: &mut [f32]) {
         for (row, y) in gate_up.chunks_exact(2 * ffn).zip(y.chunks_exact_mut(ffn)) {
             let (gate, up) = row.split_at(ffn);

@@ -1,5 +1,5 @@
-//! Every fused operation against its formula written plainly in f64, and its gradient against central differences of
-//! that formula. Inputs are drawn with fixed seeds.
+//! Compares every fused operation with a direct implementation of its formula in f64, and its gradient with central
+//! differences of that implementation. Inputs are drawn with fixed seeds.
 
 use genloss_kernels::attention::{self, AttentionScratch, CausalAttention, Heads, Rotary, SoftmaxStats};
 use genloss_kernels::instructions::Instructions;
@@ -23,7 +23,7 @@ fn to_f64(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&x| f64::from(x)).collect()
 }
 
-/// Within `tolerance` of the largest element.
+/// Asserts that errors are within `tolerance` times the largest element.
 fn assert_close(fast: &[f32], slow: &[f64], tolerance: f64, what: &str) {
     assert_eq!(fast.len(), slow.len(), "{what}");
     let largest = slow.iter().fold(1e-3f64, |m, x| m.max(x.abs()));
@@ -162,7 +162,7 @@ fn plain_attention(qkv: &[f64], heads: Heads) -> Vec<f64> {
     output
 }
 
-/// In bf16 each factor has a relative error of up to 2⁻⁹, and products of several of them a few times that.
+/// In bf16 each factor has a relative error of up to 2⁻⁹, and a product of several factors has a few times that error.
 #[test]
 fn attention_and_its_gradient_agree_with_the_formula() {
     let shapes = [

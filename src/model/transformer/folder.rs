@@ -1,7 +1,7 @@
-//! A model as a Hugging Face folder.
+//! Reading and writing of models as Hugging Face folders.
 //!
 //! Reading returns an error for every feature that is not supported (scaled rotary positions, biases, other
-//! activations): a model that computes something else than it was trained to gives numbers that look right and are not.
+//! activations), because a model without it would give numbers that look right but are wrong.
 
 use super::parameters::{Shape, Specification};
 use super::{Network, Transformer};
@@ -89,7 +89,7 @@ fn read_folder(dir: &Path, device: &Device) -> Result<Transformer, FolderProblem
     for file in &files {
         tensors.extend(file.tensors());
     }
-    // A block has nine tensors. Without this check a damaged number of layers would allocate names without end.
+    // A block has nine tensors. Without this check, a damaged number of layers could allocate too many names.
     if shape.layers > tensors.len() {
         return Err(FolderProblem::from(format!(
             "config.json gives {} layers, but the weights are {} tensors",
@@ -104,7 +104,10 @@ fn read_folder(dir: &Path, device: &Device) -> Result<Transformer, FolderProblem
 }
 
 impl LlamaConfig {
-    /// The shape, or why it is not supported.
+    /// The shape of the model.
+    ///
+    /// # Errors
+    /// A message about the setting that is invalid or not supported.
     fn shape(&self) -> Result<Shape, String> {
         self.check_supported()?;
         let queries = self.num_attention_heads;
@@ -116,12 +119,15 @@ impl LlamaConfig {
             Some(width) => width,
             None if self.hidden_size.is_multiple_of(queries) => self.hidden_size / queries,
             None => {
-                return Err(format!("hidden_size {} is no multiple of {queries} heads", self.hidden_size));
+                return Err(format!(
+                    "hidden_size {} is not a multiple of the {queries} heads",
+                    self.hidden_size
+                ));
             }
         };
         let sizes =
             [self.vocab_size, self.hidden_size, self.intermediate_size, self.num_hidden_layers, width];
-        // Larger than any model, and small enough that products of sizes do not overflow.
+        // Larger than in any existing model, and small enough that products of sizes do not overflow.
         const LARGEST: usize = 1 << 24;
         if sizes
             .iter()
@@ -187,7 +193,7 @@ impl LlamaConfig {
 
     fn special(&self, vocab_size: usize) -> Result<SpecialTokens, String> {
         let Some(end) = self.eos_token_id.as_ref().and_then(TokenIds::first) else {
-            return Err("eos_token_id is missing: no document would end".to_owned());
+            return Err("eos_token_id is missing, so documents would not end".to_owned());
         };
         let start = self.bos_token_id.as_ref().and_then(TokenIds::first).unwrap_or(end);
         if start.max(end) as usize >= vocab_size {
@@ -232,7 +238,7 @@ fn read(dir: &Path, name: &str) -> Result<Vec<u8>, FolderProblem> {
     })
 }
 
-/// A parameter, from the tensors that it consists of.
+/// Joins the tensors of the folder that make up a parameter.
 fn assemble(
     specification: &Specification,
     tensors: &BTreeMap<String, TensorView>,
@@ -273,7 +279,7 @@ fn to_f32(view: &TensorView) -> Result<Tensor, FolderProblem> {
     }
 }
 
-/// Writes a folder without its tokenizer, which is not part of the model.
+/// Writes the model folder, without a tokenizer.
 pub fn save(model: &Transformer, dir: &Path) -> Result<(), ModelError> {
     let shape = &model.network.shape;
     let mut parts = Vec::new();
@@ -299,7 +305,7 @@ pub fn save(model: &Transformer, dir: &Path) -> Result<(), ModelError> {
     write(dir, WEIGHTS, &weights)
 }
 
-/// Little-endian bytes.
+/// The values as little-endian bytes.
 fn bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
@@ -313,7 +319,8 @@ fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), ModelError> {
     std::fs::write(&path, bytes).map_err(|source| ModelError::File { path, source })
 }
 
-/// The rotary base and the number format appear twice, because Hugging Face's transformers renamed both in version 5.
+/// The contents of `config.json`. The rotary base and the number format appear under two names each, because Hugging
+/// Face transformers renamed both in version 5.
 fn config_json(model: &Transformer) -> Value {
     let shape = &model.network.shape;
     json!({

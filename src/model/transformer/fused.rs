@@ -1,11 +1,11 @@
-//! The forward pass on the processor: products of packed weights, and between them fused operations on rows, all from
+//! The forward pass on the CPU: matrix products with packed weights, and fused row operations between them, all from
 //! [`genloss_kernels`].
 //!
 //! Weights are packed once per training step, or once for a whole corpus that is generated or scored. Work is split by
-//! sequences: each thread takes some rows through a block, and the intermediate results stay in its cache. The output of
-//! a row depends neither on the rows beside it nor on the number of threads. The backward pass is in [`backward`].
+//! sequences: each thread computes a block for some rows, so that intermediate results stay in its cache. The output of
+//! a row depends neither on the other rows nor on the number of threads. The backward pass is in [`backward`].
 //!
-//! [`super::plain`] computes the same from candle_nn layers, and is the reference that this pass is tested against.
+//! [`super::plain`] computes the same with candle_nn layers, and is the reference against which this pass is tested.
 //! [`Transformer`](super::Transformer) has an example.
 
 use super::Network;
@@ -22,14 +22,14 @@ use std::sync::Mutex;
 
 pub mod backward;
 
-/// Rows whose logits are computed together: the logits of more would not stay in the cache.
+/// Number of rows whose logits are computed together. The logits of more rows would not stay in the cache.
 pub const LOGIT_ROWS: usize = 36;
 
-/// Rows that pass through the feed-forward half of a block together, so that what lies between its products stays in the
-/// second-level cache. Even, and a multiple of the rows of a product's tile.
+/// Number of rows for which the feed-forward half of a block is computed together, so that the intermediate results
+/// stay in the second-level cache. It is even, and a multiple of the rows of a matrix product's tile.
 const FEED_FORWARD_ROWS: usize = 72;
 
-/// Sequences of equal length, one after the other.
+/// Concatenated sequences of equal length.
 #[derive(Clone, Copy, Debug)]
 pub struct Sequences<'a> {
     /// (B, T)
@@ -38,7 +38,7 @@ pub struct Sequences<'a> {
     pub time: usize,
 }
 
-/// What the operations of every block share.
+/// The options, sizes and rotary tables that are the same for all blocks, and the operations that use them.
 #[derive(Clone, Copy)]
 struct BlockOps<'a> {
     options: MatmulOptions,
@@ -58,14 +58,14 @@ struct PackedBlock {
 }
 
 impl PackedBlock {
-    /// Packs for products with the transposed weights, `x Wᵀ`.
+    /// Packs the weights for products `x Wᵀ`.
     fn pack_forward(&mut self, precision: Precision, block: &Block<Tensor>) -> Result<()> {
         self.pack(block, |panels, weights, columns| {
             panels.pack_transposed_parallel(precision, weights, columns);
         })
     }
 
-    /// Packs for products with the weights as they are, `g W`.
+    /// Packs the weights for products `g W`.
     fn pack_backward(&mut self, precision: Precision, block: &Block<Tensor>) -> Result<()> {
         self.pack(block, |panels, weights, columns| {
             panels.pack_rows_parallel(precision, weights, columns);
@@ -93,7 +93,7 @@ fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
     with_slice(tensor, <[f32]>::to_vec)
 }
 
-/// Reusable memory for the rows of one thread on their way through a block. Its contents between calls mean nothing.
+/// Reusable memory for the intermediate results of one thread. Its contents do not carry over from call to call.
 #[derive(Default)]
 pub struct BlockScratch {
     normed: Vec<f32>,
@@ -113,7 +113,7 @@ pub struct BlockScratch {
 pub struct ScratchPool(Mutex<Vec<BlockScratch>>);
 
 impl ScratchPool {
-    /// Lends scratch memory to `work`.
+    /// Calls `work` with scratch memory that no other thread uses at the time.
     pub fn with<R>(&self, work: impl FnOnce(&mut BlockScratch) -> R) -> R {
         let unused = || self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut scratch = unused().pop().unwrap_or_default();
@@ -123,12 +123,12 @@ impl ScratchPool {
     }
 }
 
-/// What the backward pass of a block needs from its forward pass.
+/// Intermediate results of a block's forward pass that its backward pass needs.
 #[derive(Default)]
 struct Activations {
     /// T
     time: usize,
-    /// The block's input, (N, W).
+    /// Input of the block, (N, W).
     input: Vec<f32>,
     /// (N, (H + 2K) D)
     qkv: PackedRows,
@@ -141,7 +141,7 @@ struct Activations {
     gate_up: PackedRows,
 }
 
-/// Resizes `target` to `length` numbers, whose values mean nothing.
+/// Resizes `target` to `length` numbers with unspecified values.
 fn sized(target: &mut Vec<f32>, length: usize) -> &mut [f32] {
     target.resize(length, 0.0);
     target
@@ -159,9 +159,9 @@ impl BlockOps<'_> {
         multiply(self.options, &rows.words, rows.stride, weights.view(), out, mode);
     }
 
-    /// Computes queries, keys and values from `x` (N, W): `scratch.qkv` (N, (H + 2K) D), and the same in
-    /// `scratch.packed`. In bf16 `scratch.qkv` is rounded, so that the backward pass can repeat the products of attention
-    /// from the packed rows.
+    /// Computes queries, keys and values from `x` (N, W). Writes them to `scratch.qkv` (N, (H + 2K) D), and packed to
+    /// `scratch.packed`. In bf16 `scratch.qkv` is rounded like the packed rows, from which the backward pass can then
+    /// repeat the products of attention exactly.
     fn project_qkv(self, block: &PackedBlock, x: &[f32], scratch: &mut BlockScratch) {
         let (shape, precision) = (self.shape, self.options.precision);
         self.normalise(x, &block.attention_norm, &mut scratch.norm_scales, &mut scratch.normed);
@@ -183,7 +183,8 @@ impl BlockOps<'_> {
         self.multiply(&scratch.packed, &block.output, x, OutputMode::Accumulate);
     }
 
-    /// Adds the feed-forward half of a block to `x` (N, W), some rows at a time, and records its activations.
+    /// Adds the output of a block's feed-forward half to `x` (N, W), some rows at a time. Records the activations if
+    /// given.
     fn add_feed_forward(
         self,
         block: &PackedBlock,
@@ -211,7 +212,8 @@ impl BlockOps<'_> {
         }
     }
 
-    /// Takes whole sequences `x` (B·T, W) through a block, in place, and records its activations.
+    /// Replaces the hidden states `x` (B·T, W) of whole sequences by the output of a block. Records the activations if
+    /// given.
     fn forward(
         self,
         block: &PackedBlock,
@@ -256,7 +258,7 @@ fn embed(embedding: &[f32], tokens: &[u32], width: usize, x: &mut Vec<f32>) {
     }
 }
 
-/// A network with packed weights, for generating and scoring. It computes in the network's precision.
+/// A network with packed weights, for generation and scoring. It computes in the network's precision.
 pub struct PackedNetwork<'a> {
     network: &'a Network,
     options: MatmulOptions,
@@ -266,10 +268,10 @@ pub struct PackedNetwork<'a> {
 }
 
 impl<'a> PackedNetwork<'a> {
-    /// Packs the weights.
+    /// Packs the weights of `network`.
     ///
     /// # Errors
-    /// If the weights are not on the processor.
+    /// If the weights are not on the CPU.
     pub fn new(network: &'a Network) -> Result<Self> {
         let precision = network.precision;
         let pack = |block| {
@@ -314,10 +316,10 @@ impl<'a> PackedNetwork<'a> {
         Ok(x)
     }
 
-    /// The last hidden states (B·T, W), before the final norm.
+    /// The hidden states (B·T, W) after the last block, before the final norm.
     ///
     /// # Errors
-    /// If the weights are not on the processor.
+    /// If the weights are not on the CPU.
     pub fn hidden(&self, sequences: Sequences, scratch: &mut BlockScratch) -> Result<Vec<f32>> {
         let mut x = self.embed(sequences.tokens)?;
         for block in &self.blocks {
@@ -326,11 +328,11 @@ impl<'a> PackedNetwork<'a> {
         Ok(x)
     }
 
-    /// Reads one more token of each of several documents, row r at `places[r]`. Returns the last hidden states (rows, W),
-    /// before the final norm. `caches` has one cache per block.
+    /// Reads the next token of each of several documents. Token r is stored in the caches at `places[r]`; there is one
+    /// cache per block. Returns the hidden states (rows, W) after the last block, before the final norm.
     ///
     /// # Errors
-    /// If the weights are not on the processor.
+    /// If the weights are not on the CPU.
     pub fn step(
         &self,
         tokens: &[u32],
@@ -351,7 +353,7 @@ impl<'a> PackedNetwork<'a> {
         Ok(x)
     }
 
-    /// Hidden states `x` (N, W) after the final norm.
+    /// Applies the final norm to hidden states `x` (N, W).
     #[must_use]
     pub fn normalised(&self, x: &[f32]) -> Vec<f32> {
         let mut normalised = Vec::new();
@@ -359,8 +361,8 @@ impl<'a> PackedNetwork<'a> {
         normalised
     }
 
-    /// Computes the logits of hidden states `x` (N, W), a few rows at a time and in order, and calls `visit` with the
-    /// index of the first row and the logits (rows, V).
+    /// Computes the logits of hidden states `x` (N, W), a few rows at a time and in order. For each group of rows it
+    /// calls `visit` with the index of the first row and the logits (rows, V).
     pub fn logits(&self, x: &[f32], scratch: &mut BlockScratch, mut visit: impl FnMut(usize, &mut [f32])) {
         let shape = &self.network.shape;
         let ops = self.ops();

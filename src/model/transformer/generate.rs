@@ -1,12 +1,12 @@
-//! Writing documents, many side by side, one token of each at a time.
+//! Writing of documents: many documents in parallel, one token of each per step.
 //!
 //! Every document is a list of tokens to read: the start token, its prompt, and then the tokens drawn. A step reads the
-//! next token of each document; if that was the last one of its list, the next one is drawn. So prompts of any length
-//! need no special treatment, and neither does a full context: reading goes back by half a context and positions restart
-//! at 0, which is also how [`score`](super::score) reads long documents. A finished document passes its slot to the next
-//! one in the request.
+//! next token of each document; after the last token of a list, a new token is drawn and appended. Prompts of any
+//! length therefore need no special treatment. When the context is full, reading goes back by half a context and
+//! positions restart at 0; [`score`](super::score) reads long documents in the same way. When a document is finished,
+//! the next one in the request takes its slot.
 //!
-//! Beam search and contrastive search write one document at a time on each thread. Their slots are for the alternatives
+//! Beam search and contrastive search write one document at a time on each thread. Their slots hold alternative texts
 //! of that document ([`branches`]).
 
 mod branches;
@@ -28,14 +28,15 @@ use steppers::{FusedStepper, PlainStepper, TokenStepper};
 
 /// Largest number of documents in one task; small requests are split into smaller tasks.
 const DOCUMENTS_PER_TASK: usize = 256;
-/// Documents that one processor thread writes side by side: two tiles of a matrix product, and few enough that their keys
-/// and values stay in the cache.
+/// Number of documents that one CPU thread writes in parallel: the rows of two tiles of a matrix product, and few
+/// enough that their keys and values stay in the cache.
 const SLOTS: usize = 12;
-/// The same for a model that does not fit the cache: more, because all weights are read from memory at every step.
+/// Number of documents that one CPU thread writes in parallel with a large model, which does not fit the cache. There
+/// are more of them, because all weights are read from memory at every step.
 const SLOTS_OF_A_LARGE_MODEL: usize = 32;
-/// Smallest size of a large model's weights, in bytes.
+/// Size of the weights in bytes from which on a model is large.
 const LARGE_BYTES: usize = 32 << 20;
-/// Documents that are written side by side on a GPU.
+/// Number of documents that are written in parallel on a GPU.
 const DEVICE_SLOTS: usize = 512;
 
 /// Writes one document per prompt of the request.
@@ -86,7 +87,7 @@ fn sample(
     Ok(written.iter().flatten().map(Vec::as_slice).collect())
 }
 
-/// Writes each document of the request by itself, with `write` and `slots` alternatives of the document.
+/// Writes each document of the request separately. `write` may use up to `slots` branches per document.
 fn write_each(
     model: &Transformer,
     request: &GenerateRequest,
@@ -127,7 +128,7 @@ struct OpenDocument {
     drawn: usize,
     /// Index of the next token to read.
     next: usize,
-    /// Position of that token in the context.
+    /// Position of the next token in the context.
     position: usize,
     stream: Stream,
 }
@@ -140,7 +141,8 @@ impl OpenDocument {
         Self { index, slot, tokens, drawn: 0, next: 0, position: 0, stream }
     }
 
-    /// The next token to read, and its place in the cache. If the context is full, reading goes back by half of it.
+    /// Returns the next token to read and its position in the cache. If the context is full, goes back by half of it
+    /// first.
     fn advance(&mut self, context: usize) -> (TokenId, CachePosition) {
         if self.position == context {
             self.next -= context / 2;
@@ -168,7 +170,7 @@ impl OpenDocument {
     }
 }
 
-/// Writes the documents `indices` of the request, token by token. The indices are consecutive.
+/// Writes the documents of the request with the given indices, which are consecutive, token by token.
 fn write(
     model: &Transformer,
     request: &GenerateRequest,
@@ -218,8 +220,8 @@ fn write(
     Ok(written)
 }
 
-/// Draws the next token of the first documents, one for each row of `logits` (rows, V). A GPU returns the rows of all
-/// documents at once, so they are split among the threads.
+/// Draws the next token of the first documents in `documents`, one for each row of `logits` (rows, V). The rows are
+/// split among threads, because a GPU returns those of all documents at once.
 fn draw(
     logits: &mut [f32],
     vocab_size: usize,

@@ -1,7 +1,7 @@
 //! The shape of a Llama, and its parameters with their names in a Hugging Face folder.
 //!
-//! The three projections into attention are one matrix here, and so are the two into SwiGLU, so that one matrix product
-//! computes all of them. In a folder they are separate tensors.
+//! The query, key and value projections are joined into one matrix, and so are the gate and up projections of SwiGLU,
+//! so that one matrix product computes each group. In a folder they are separate tensors.
 //!
 //! ```
 //! use genloss::model::transformer::parameters::Shape;
@@ -38,14 +38,14 @@ pub struct Shape {
     pub context: usize,
     /// Base of the rotary frequencies, θ.
     pub rope_theta: f64,
-    /// ε under the root of a norm.
+    /// ε under the square root of a norm.
     pub norm_epsilon: f64,
     /// Whether the embedding is also the output matrix.
     pub tied: bool,
 }
 
 impl Shape {
-    /// The shape of an experiment's model: as many key–value heads as query heads, and a tied embedding.
+    /// The shape of a model with these settings. It has as many key–value heads as query heads, and a tied embedding.
     #[must_use]
     pub fn new(architecture: &TransformerSettings, vocab_size: usize) -> Self {
         let heads = architecture.heads;
@@ -115,9 +115,10 @@ impl Shape {
 /// Dimensions, names and initial distribution of a parameter.
 #[derive(Clone, Debug)]
 pub struct Specification {
-    /// Name and number of rows of each tensor in a Hugging Face folder whose rows, one below the other, are the parameter.
+    /// Names and numbers of rows of the tensors in a Hugging Face folder. The parameter is these tensors, concatenated
+    /// by rows.
     pub parts: Vec<(String, usize)>,
-    /// Number of columns; None for a vector.
+    /// Number of columns; `None` for a vector.
     pub columns: Option<usize>,
     initial: InitialValue,
 }
@@ -133,19 +134,19 @@ impl Specification {
         Self { parts: parts.iter().map(|&(name, rows)| (name.to_owned(), rows)).collect(), columns, initial }
     }
 
-    /// (rows) or (rows, columns).
+    /// Dimensions of the parameter: (rows) or (rows, columns).
     #[must_use]
     pub fn dims(&self) -> Vec<usize> {
         std::iter::once(self.parts.iter().map(|part| part.1).sum()).chain(self.columns).collect()
     }
 
-    /// The name of the first tensor, which no other parameter has.
+    /// The name of the first tensor. It identifies the parameter.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.parts[0].0
     }
 
-    /// An initial value: ones for a norm, normal draws for a matrix.
+    /// Creates an initial value: ones for a norm, normal draws for a matrix.
     ///
     /// # Errors
     /// If the device fails.
@@ -162,16 +163,16 @@ impl Specification {
     }
 }
 
-/// One value for each parameter of a Llama: its tensor, gradient or specification, say.
+/// One value for each parameter of a Llama, such as its tensor, gradient or specification.
 #[derive(Clone, Debug)]
 pub struct Parameters<T> {
     /// (V, W)
     pub embedding: T,
-    /// From the first to the last.
+    /// The blocks, from the first to the last.
     pub blocks: Vec<Block<T>>,
     /// (W)
     pub norm: T,
-    /// (V, W); None if the embedding is tied.
+    /// (V, W); `None` if the embedding is tied.
     pub head: Option<T>,
 }
 
@@ -210,7 +211,7 @@ impl<T> Parameters<T> {
         std::iter::once(&self.embedding).chain(blocks).chain([&self.norm]).chain(&self.head)
     }
 
-    /// All values, in the order of [`iter`](Self::iter).
+    /// Mutable references to all values, in the order of [`iter`](Self::iter).
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         let blocks = self.blocks.iter_mut().flat_map(Block::each_mut);
         std::iter::once(&mut self.embedding).chain(blocks).chain([&mut self.norm]).chain(&mut self.head)
@@ -291,7 +292,7 @@ mod tests {
                 s.draw(stream, &Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             (values.iter().map(|x| f64::from(x * x)).sum::<f64>() / values.len() as f64).sqrt()
         };
-        // Within five standard errors of a sample standard deviation, σ / √(2n).
+        // The tolerance is five standard errors of a sample standard deviation, σ / √(2n).
         assert!((std(&specifications.embedding, &mut stream) - 0.02).abs() < 5.0 * 0.02 / 256.0);
         assert!((std(&specifications.blocks[1].down, &mut stream) - 0.01).abs() < 5.0 * 0.01 / 150.0);
         assert_eq!(std(&specifications.norm, &mut stream), 1.0);

@@ -1,16 +1,16 @@
-//! The forward pass as a reference, built from candle_nn layers: any device, differentiable, and slow.
+//! The reference forward pass, built from candle_nn layers. It runs on any device, is differentiable, and is slow.
 //!
-//! [`fused`](super::fused) is tested against this pass, and it is what runs on a GPU. One block, with hidden states `x`
-//! (B, T, W):
+//! [`fused`](super::fused) is tested against this pass. GPUs run this pass itself. A block computes, with hidden states
+//! `x` (B, T, W):
 //!
 //! ```text
 //! x ← x + W_output · attention(W_qkv · rms_norm(x))
 //! x ← x + W_down · swiglu(W_gate_up · rms_norm(x))
 //! ```
 //!
-//! With [`Precision::Bf16`] both factors of a matrix product are rounded to bf16 and multiplied in f32. A product of two
-//! numbers of 8 significant bits is exact in f32, so this is what hardware computes that multiplies bf16 and sums in
-//! f32. Gradients ignore the rounding.
+//! With [`Precision::Bf16`] both factors of a matrix product are rounded to bf16 and multiplied in f32. A product of
+//! two numbers of 8 significant bits is exact in f32, so this equals the computation of hardware that multiplies bf16
+//! and sums in f32. Gradients ignore the rounding.
 
 use super::Network;
 use super::parameters::Block;
@@ -21,7 +21,7 @@ use genloss_kernels::Precision;
 use genloss_kernels::attention::{Heads, Rotary};
 use genloss_kernels::softmax::IGNORED;
 
-/// The last hidden states (B, T, W), normalised, after reading `tokens` (B, T).
+/// The hidden states (B, T, W) of `tokens` (B, T) after the last block and the final norm.
 pub fn hidden(network: &Network, tokens: &Tensor) -> Result<Tensor> {
     let (_, time) = tokens.dims2()?;
     let (heads, precision) = (network.shape.heads, network.precision);
@@ -51,7 +51,7 @@ pub fn logits(network: &Network, hidden: &Tensor) -> Result<Tensor> {
     linear(hidden, network.parameters.output(), network.precision)
 }
 
-/// Negative log-likelihood of `targets` (B, T) in nats, summed over all but those that are [`IGNORED`].
+/// The sum of the negative log-likelihoods of `targets` (B, T) in nats, without [`IGNORED`] targets.
 pub fn nll_sum(network: &Network, tokens: &Tensor, targets: &Tensor) -> Result<Tensor> {
     let logits = logits(network, &hidden(network, tokens)?)?.flatten_to(1)?;
     let targets = targets.flatten_all()?.unsqueeze(1)?;
@@ -66,26 +66,26 @@ pub fn embed(network: &Network, tokens: &Tensor) -> Result<Tensor> {
     Embedding::new(network.parameters.embedding.clone(), network.shape.width).forward(tokens)
 }
 
-/// `x` rounded as a factor of a matrix product.
+/// `x` rounded to the precision of the factors of matrix products.
 fn factor(x: &Tensor, precision: Precision) -> Result<Tensor> {
     match precision {
         Precision::F32 => Ok(x.clone()),
         Precision::Bf16 => {
             let rounded = x.detach().to_dtype(DType::BF16)?.to_dtype(DType::F32)?;
-            // x + (rounded − x) is `rounded` to the bit, and its gradient is that of x.
+            // The value of x + (rounded − x) is exactly `rounded`, and its gradient is that of x.
             x + (rounded - x.detach())?
         }
     }
 }
 
-/// `x Wᵀ` over the last dimension of a contiguous `x`.
+/// The product `x Wᵀ` over the last dimension of `x`, which must be contiguous.
 pub fn linear(x: &Tensor, weight: &Tensor, precision: Precision) -> Result<Tensor> {
     Linear::new(factor(weight, precision)?, None).forward(&factor(x, precision)?)
 }
 
 /// `w · x / √(mean x² + ε)` over the last dimension.
 pub fn rms_norm(network: &Network, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    // Of the two forward passes of candle_nn, this one has a gradient.
+    // candle_nn has two forward passes of this layer; only this one is differentiable.
     RmsNorm::new(weight.clone(), network.shape.norm_epsilon).forward_diff(x)
 }
 
@@ -125,8 +125,8 @@ pub fn split_heads(qkv: &Tensor, heads: Heads) -> Result<(Tensor, Tensor, Tensor
     Ok((part(0, queries)?, part(queries, keys)?, part(queries + keys, keys)?))
 }
 
-/// Attention of queries (B, H, T, D) over keys and values (B, K, S, D): (B, T, H D). `mask` is added to the scores and
-/// must broadcast to (B, H, T, S).
+/// The output (B, T, H D) of attention of queries (B, H, T, D) over keys and values (B, K, S, D). `mask` is added to
+/// the scores and must broadcast to (B, H, T, S).
 pub fn attend(
     q: &Tensor,
     k: &Tensor,
@@ -156,7 +156,7 @@ fn repeat_for_queries(x: &Tensor, heads: Heads) -> Result<Tensor> {
     repeated.contiguous()?.reshape((batch, heads.queries, time, width))
 }
 
-/// 0 where position t may read position s ≤ t, −∞ elsewhere: (T, T).
+/// The mask (T, T) for causal attention: 0 where s ≤ t, so that position t may attend to position s, and −∞ elsewhere.
 fn causal_mask(time: usize, device: &Device) -> Result<Tensor> {
     let mask: Vec<f32> =
         (0..time * time).map(|i| if i % time > i / time { f32::NEG_INFINITY } else { 0.0 }).collect();

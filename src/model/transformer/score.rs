@@ -1,8 +1,8 @@
-//! Scoring documents: the log-probability of every token, and the entropy of the prediction it came from.
+//! Scoring of documents: the log-probability of every token, and the entropy of its prediction.
 //!
-//! A document is read after the start token. A document longer than the context is read in windows that overlap by half,
-//! so that every token is predicted from at least half a context, or from all of its document so far. Windows of similar
-//! length are read side by side; which ones depends only on the documents.
+//! A document is read after the start token. A document longer than the context is read in windows that overlap by
+//! half, so that every token is predicted from at least half a context, or from the whole beginning of its document.
+//! Windows of similar length are grouped into shards and read together; the grouping depends only on the documents.
 
 use super::fused::{BlockScratch, PackedNetwork, ScratchPool, Sequences};
 use super::{Transformer, plain};
@@ -15,7 +15,7 @@ use candle_core::{Device, Tensor};
 use genloss_kernels::softmax;
 use rayon::prelude::*;
 
-/// Largest number of positions that are read side by side, padding included.
+/// Largest number of positions in a shard, including padding.
 const SHARD_POSITIONS: usize = 1024;
 
 /// A part of a document that fits the context.
@@ -26,14 +26,14 @@ struct Window {
     first: usize,
     /// Number of inputs.
     length: usize,
-    /// Number of first predictions to ignore: the window before made them from a longer context.
+    /// Number of leading predictions to ignore, because the previous window made them from a longer context.
     skip: usize,
 }
 
-/// Index of a window's first scored token in the flat tokens, and the scores from there on.
+/// The scores of a window, preceded by the index of its first scored token in [`Documents::flat`].
 type WindowScores<T> = (usize, Vec<T>);
 
-/// A token to score, its index in the flat tokens, and the document before it.
+/// A token to score, its index in [`Documents::flat`], and the part of the document before it.
 #[derive(Clone, Copy)]
 struct Target<'a> {
     index: usize,
@@ -91,8 +91,9 @@ pub fn redraw(
     score_by(model, documents, &of_row, stage)
 }
 
-/// A score for every token, in flat order. `of_row` returns a function that turns the logits (V) of a prediction, which
-/// it may overwrite, and its target into a score; each function is used on one thread.
+/// Computes a score for every token, in the order of [`Documents::flat`]. `of_row` creates the function that computes a
+/// score from the logits (V) of a prediction, which it may overwrite, and the target. Each function is used on one
+/// thread.
 fn score_by<T, F>(
     model: &Transformer,
     documents: &Documents,
@@ -136,7 +137,7 @@ where
     Ok(scores)
 }
 
-/// Splits windows, shortest first, into runs of up to [`SHARD_POSITIONS`] positions.
+/// Splits `windows`, which are sorted by length, into shards of up to [`SHARD_POSITIONS`] positions.
 fn split_into_shards(windows: &[Window]) -> Vec<&[Window]> {
     let mut shards = Vec::new();
     let mut first = 0;
@@ -150,7 +151,8 @@ fn split_into_shards(windows: &[Window]) -> Vec<&[Window]> {
     shards
 }
 
-/// Windows that are read side by side, padded with the start token: no prediction depends on later positions.
+/// Windows that are read together. They are padded with the start token, which does not change any prediction because
+/// no prediction depends on later positions.
 struct ScoreShard<'a> {
     windows: &'a [Window],
     /// (rows, `time`)
@@ -158,7 +160,7 @@ struct ScoreShard<'a> {
     time: usize,
     /// Indices in `inputs` whose predictions are scored.
     positions: Vec<u32>,
-    /// The target of each of those.
+    /// The target at each of the `positions`.
     targets: Vec<Target<'a>>,
 }
 
@@ -203,7 +205,7 @@ impl<'a> ScoreShard<'a> {
         Ok(scores)
     }
 
-    /// [`score`](Self::score) by the reference pass, on any device.
+    /// Computes the same as [`score`](Self::score) with the reference pass, on any device.
     fn score_plainly<T>(
         &self,
         model: &Transformer,

@@ -86,7 +86,7 @@ fn unsupported_features_are_errors() {
         ("num_hidden_layers", json!(9_000_000), "9000000 layers"),
         ("hidden_size", json!(1u64 << 40), "implausibly large"),
         ("vocab_size", json!(51), "is [50, 16], but config.json makes it [51, 16]"),
-        ("eos_token_id", Value::Null, "no document would end"),
+        ("eos_token_id", Value::Null, "documents would not end"),
         ("eos_token_id", json!([50, 1]), "not below vocab_size"),
         ("tie_word_embeddings", json!(false), "weight lm_head.weight is missing"),
     ];

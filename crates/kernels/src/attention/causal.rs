@@ -1,9 +1,9 @@
 //! Attention over whole sequences, forward and backward.
 //!
-//! The queries of a head are processed 64 at a time, and only the keys up to the last of them are read: that saves half
-//! of the work, and the matrix of all products of queries and keys never exists. The backward pass recomputes those
-//! products, bit for bit, and turns them into probabilities with the [`SoftmaxStats`] of each row (Dao et al. 2022,
-//! FlashAttention).
+//! The queries of a head are processed 64 at a time, and only the keys up to the last of these queries are read. This
+//! saves half of the work, and the matrix of all products of queries and keys is never stored. The backward pass
+//! recomputes these products with bit-identical results, and converts them into probabilities with the [`SoftmaxStats`]
+//! of each row (Dao et al. 2022, FlashAttention).
 //!
 //! With `S = Q Kᵀ · scale`, `P = softmax(S)`, `O = P V` and `g = ∂L/∂O`: `∂L/∂V = Pᵀ g`, `∂L/∂P = g Vᵀ`,
 //! `∂L/∂S = P ∘ (∂L/∂P − Σ_row P ∘ ∂L/∂P)`, `∂L/∂Q = ∂L/∂S K · scale` and `∂L/∂K = ∂L/∂Sᵀ Q · scale`.
@@ -15,24 +15,25 @@ use super::super::{exp, sum_over_pairs, vectorised};
 use super::{Heads, Rotary, SoftmaxStats, rotate, rotate_back, softmax};
 use std::ops::Range;
 
-/// Queries of a head that are processed together.
+/// Number of queries of a head that are processed together.
 const QUERY_BLOCK: usize = 64;
 
-/// Reusable memory for [`forward`] and [`backward`]. Its contents between calls mean nothing.
+/// Reusable memory for [`forward`] and [`backward`]. Its contents do not carry over from call to call.
 #[derive(Default)]
 pub struct AttentionScratch {
-    /// One head's queries and keys, rotated, and its values: (T, D) each.
+    /// Rotated queries, rotated keys, and values of one head: (T, D) each.
     q: Vec<f32>,
     k: Vec<f32>,
     v: Vec<f32>,
-    /// Their gradients.
+    /// Gradients of queries, keys and values: (T, D) each.
     dq: Vec<f32>,
     dk: Vec<f32>,
     dv: Vec<f32>,
-    /// Of one block of queries: products with the keys, then probabilities; and the gradients of those.
+    /// For one block of queries, the products with the keys, which are then replaced by probabilities; and the
+    /// gradients of the probabilities, which are then replaced by those of the products.
     p: Vec<f32>,
     dp: Vec<f32>,
-    /// The head's output or its gradient, (T, D).
+    /// Output of the head, or the gradient of the output: (T, D).
     o: Vec<f32>,
     q_rows: PackedRows,
     o_rows: PackedRows,
@@ -48,14 +49,14 @@ pub struct AttentionScratch {
     p_by_position: Panels,
 }
 
-/// Attention over sequences of one length.
+/// Attention over sequences of equal length.
 #[derive(Clone, Copy)]
 pub struct CausalAttention<'a> {
-    /// Number format and instructions of its products.
+    /// Number format and instructions of the matrix products.
     pub options: MatmulOptions,
     /// Positions in a sequence, T.
     pub sequence_len: usize,
-    /// Its heads.
+    /// Numbers and width of the heads.
     pub heads: Heads,
     /// Rotations of at least T positions.
     pub rotary: &'a Rotary,
@@ -66,7 +67,7 @@ impl CausalAttention<'_> {
         1.0 / (self.heads.width as f32).sqrt()
     }
 
-    /// Blocks of queries, each with the number of keys that its last query sees.
+    /// Blocks of queries, each with the number of keys to which its last query attends.
     fn query_blocks(&self) -> impl DoubleEndedIterator<Item = (Range<usize>, usize)> + use<> {
         let length = self.sequence_len;
         (0..length).step_by(QUERY_BLOCK).map(move |start| {
@@ -76,8 +77,8 @@ impl CausalAttention<'_> {
     }
 }
 
-/// Computes the attention output (B·T, H D) of each of B sequences from `qkv` (B·T, (H + 2K) D), and stores in `stats`
-/// (B, H, T) what [`backward`] needs.
+/// Computes the attention output (B·T, H D) of B sequences from `qkv` (B·T, (H + 2K) D). Stores in `stats` (B, H, T)
+/// the softmax statistics that [`backward`] needs.
 pub fn forward(
     attention: CausalAttention,
     qkv: &[f32],
@@ -106,7 +107,7 @@ pub fn forward(
     }
 }
 
-/// The output of one query head, in `scratch.o` (T, D).
+/// Computes the output of one query head in `scratch.o` (T, D).
 fn forward_head(attention: CausalAttention, scratch: &mut AttentionScratch, stats: &mut [SoftmaxStats]) {
     let AttentionScratch { q, p, o, q_rows, p_rows, k_by_width, v_by_position, .. } = scratch;
     let CausalAttention { options, sequence_len, heads, .. } = attention;
@@ -126,8 +127,8 @@ fn forward_head(attention: CausalAttention, scratch: &mut AttentionScratch, stat
     }
 }
 
-/// Replaces `qkv` (B·T, (H + 2K) D) by its gradient, given that of the attention output (B·T, H D) and the `stats` of
-/// [`forward`].
+/// Replaces `qkv` (B·T, (H + 2K) D) by its gradient, given the gradient of the attention output (B·T, H D) and the
+/// `stats` of [`forward`].
 pub fn backward(
     attention: CausalAttention,
     qkv: &mut [f32],
@@ -179,9 +180,9 @@ fn backward_key_head(
     insert_columns(&scratch.dv, width, qkv, row, value);
 }
 
-/// The gradients of one query head: `scratch.dq` is overwritten; `scratch.dk` and `scratch.dv` are overwritten or added
-/// to. `scratch.o` (T, D) is the gradient of the head's output. Blocks run from the last query back, because the last
-/// one sees all keys and so overwrites all of `dk` and `dv`.
+/// Computes the gradients of one query head from `scratch.o` (T, D), the gradient of the head's output. Overwrites
+/// `scratch.dq`; overwrites `scratch.dk` and `scratch.dv` or adds to them. Blocks are processed from the last query to
+/// the first, because the last block attends to all keys and therefore overwrites all of `dk` and `dv`.
 fn backward_head(
     attention: CausalAttention,
     scratch: &mut AttentionScratch,
@@ -221,7 +222,7 @@ fn backward_head(
     }
 }
 
-/// `out` (M, N) = or += leftᵀ · right.
+/// Computes `out` (M, N) = or += leftᵀ · right.
 fn multiply_all_panels(
     options: MatmulOptions,
     left: &Panels,
@@ -245,7 +246,7 @@ impl AttentionScratch {
     }
 }
 
-/// Copies `width` columns from column `start` on, out of rows (T, `row`) into `to` (T, `width`).
+/// Copies the `width` columns from `start` on of `rows` (T, `row`) to `to` (T, `width`).
 fn copy_columns(rows: &[f32], row: usize, start: usize, width: usize, to: &mut Vec<f32>) {
     to.clear();
     for row in rows.chunks_exact(row) {
@@ -261,7 +262,7 @@ fn insert_columns(from: &[f32], width: usize, rows: &mut [f32], row: usize, star
 }
 
 vectorised! {
-    /// [`copy_columns`] of one head, each row rotated by its position.
+    /// Copies the columns of one head like [`copy_columns`], and rotates each row by its position.
     fn copy_rotated(rows: &[f32], row: usize, start: usize, rotary: &Rotary, to: &mut Vec<f32>) {
         let width = 2 * rotary.half;
         to.resize(rows.len() / row * width, 0.0);
@@ -282,8 +283,8 @@ vectorised! {
 }
 
 vectorised! {
-    /// Replaces the products (queries, keys) of the queries from position `first` on by probabilities. Keys at later
-    /// positions than their query get 0.
+    /// Replaces products (queries, keys) by probabilities. The first query has position `first`. The probability of a
+    /// key at a later position than the query is 0.
     fn probabilities(
         products: &mut [f32], key_count: usize, first: usize, scale: f32, stats: &mut [SoftmaxStats],
     ) {
@@ -296,7 +297,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// [`probabilities`] from the known statistics of each row.
+    /// Computes the same as [`probabilities`] from the known statistics of each row.
     fn recompute_probabilities(
         products: &mut [f32], key_count: usize, first: usize, scale: f32, stats: &[SoftmaxStats],
     ) {
@@ -312,7 +313,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// Replaces the gradient of the probabilities by that of the products: `scale · p · (g − Σ g p)`.
+    /// Replaces the gradient g of the probabilities by the gradient of the products: `scale · p · (g − Σ g p)`.
     fn product_grad(probabilities: &[f32], gradient: &mut [f32], key_count: usize, first: usize, scale: f32) {
         let rows = probabilities.chunks_exact(key_count).zip(gradient.chunks_exact_mut(key_count)).zip(first..);
         for ((p, g), position) in rows {

@@ -1,4 +1,4 @@
-//! One step of attention for documents that are being generated, over a cache of their keys and values.
+//! One attention step for documents that are being generated, with a cache of their keys and values.
 
 use super::super::LANES;
 use super::super::instructions::Instructions;
@@ -7,21 +7,21 @@ use super::{Heads, Rotary, rotate, softmax};
 use crate::Precision;
 use pulp::{Simd, WithSimd};
 
-/// Keys and values of one block, for several documents that are generated side by side: each document has a *slot*.
+/// Keys and values of one block, for several documents that are generated in parallel. Each document has a *slot*.
 ///
 /// Both are packed into 32-bit words along the width of a head: one f32 per word, or two bf16. Keys are stored in tiles
 /// of 16 positions, (slot, K, tile, words, position in the tile), so that the products of a query with a tile of keys
-/// run along positions and read memory in order. Values are stored as (slot, K, position, words).
+/// are vectors over positions and read memory in order. Values are stored as (slot, K, position, words).
 pub struct KeyValueCache {
     precision: Precision,
     slots: usize,
     keys: Vec<u32>,
     values: Vec<u32>,
-    /// Positions of a slot, rounded up to whole tiles.
+    /// Number of positions of a slot, rounded up to whole tiles.
     positions: usize,
 }
 
-/// Where a token is stored in a [`KeyValueCache`].
+/// Slot and position at which a token is stored in a [`KeyValueCache`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CachePosition {
     /// The document's slot.
@@ -48,8 +48,8 @@ impl KeyValueCache {
     }
 }
 
-/// Stores the keys and values of row r of `qkv` (rows, (H + 2K) D) at `places[r]`, and computes its attention over
-/// everything that its slot contains up to that position, itself included. `out` is (rows, H D).
+/// Stores the keys and values of row r of `qkv` (rows, (H + 2K) D) at `places[r]`. Then computes the attention of the
+/// row over all positions of its slot up to and including its own. `out` is (rows, H D).
 ///
 /// # Panics
 /// If a place is outside the cache.
@@ -86,7 +86,7 @@ impl<const BF16: bool> WithSimd for DecodeKernel<'_, BF16> {
         let Self { qkv, places, heads, rotary, cache, out } = self;
         let words = packed_len(cache.precision, heads.width);
         let mut scores = vec![0.0; cache.positions];
-        // One head's numbers. An odd width is padded with a zero in bf16.
+        // The numbers of one head. In bf16, an odd width is padded with a zero.
         let mut numbers = vec![0.0; if BF16 { 2 * words } else { words }];
         let rows = qkv.chunks_exact(heads.qkv_width()).zip(out.chunks_exact_mut(heads.output_width()));
         for ((qkv, out), &place) in rows.zip(places) {
@@ -127,7 +127,7 @@ fn store_keys_and_values<const BF16: bool>(
     }
 }
 
-/// The attention of one token's `query_part` (H D) over its slot, into `out` (H D).
+/// Computes the attention of one token's `query_part` (H D) over its slot, and writes it to `out` (H D).
 #[expect(clippy::too_many_arguments, reason = "an inlined part of one kernel")]
 #[inline(always)]
 fn attend<S: Simd, const BF16: bool>(
@@ -170,7 +170,8 @@ fn pack_word<const BF16: bool>(numbers: &[f32], word: usize) -> u32 {
     if BF16 { pack_pair(numbers[2 * word], numbers[2 * word + 1]) } else { numbers[word].to_bits() }
 }
 
-/// `sum + factor · number` for a vector of words: the first number of each word and, in bf16, the second.
+/// `sum + factor · number` for a vector of words, separately for the first number of each word and, in bf16, the
+/// second.
 #[inline(always)]
 fn multiply_add<S: Simd, const BF16: bool>(
     simd: S,
@@ -186,7 +187,8 @@ fn multiply_add<S: Simd, const BF16: bool>(
     (simd.mul_add_e_f32s(factors.0, first, sums.0), simd.mul_add_e_f32s(factors.1, second, sums.1))
 }
 
-/// `scores[t] = q · k_t` for the first `key_count` keys. The other scores of the last tile get values that mean nothing.
+/// Computes `scores[t] = q · k_t` for the first `key_count` keys. Scores of other keys in the last tile are
+/// unspecified.
 #[inline(always)]
 fn products<S: Simd, const BF16: bool>(
     simd: S,
@@ -210,7 +212,7 @@ fn products<S: Simd, const BF16: bool>(
     }
 }
 
-/// [`products`] with the first `TILES` tiles. Returns `TILES`. Several sums side by side hide the latency of an addition.
+/// Computes [`products`] for the first `TILES` tiles. Returns `TILES`. Parallel sums hide the latency of an addition.
 #[inline(always)]
 fn products_of_tiles<S: Simd, const BF16: bool, const TILES: usize>(
     simd: S,
@@ -237,7 +239,7 @@ fn products_of_tiles<S: Simd, const BF16: bool, const TILES: usize>(
     TILES
 }
 
-/// `out = Σ_t p_t v_t`, padded to whole words.
+/// Computes `out = Σ_t p_t v_t`, padded to whole words.
 #[inline(always)]
 fn weighted_sum<S: Simd, const BF16: bool>(
     simd: S,
@@ -257,7 +259,7 @@ fn weighted_sum<S: Simd, const BF16: bool>(
     }
 }
 
-/// [`weighted_sum`] for `VECTORS` vectors of words from `first` on. Returns the number of words.
+/// Computes [`weighted_sum`] for `VECTORS` vectors of words from `first` on. Returns the number of words.
 #[inline(always)]
 fn weighted_sum_of_vectors<S: Simd, const BF16: bool, const VECTORS: usize>(
     simd: S,
@@ -289,7 +291,7 @@ fn weighted_sum_of_vectors<S: Simd, const BF16: bool, const VECTORS: usize>(
     width
 }
 
-/// [`weighted_sum`] for one word. Returns 1.
+/// Computes [`weighted_sum`] for one word. Returns 1.
 #[inline(always)]
 fn weighted_sum_of_word<const BF16: bool>(
     probabilities: &[f32],

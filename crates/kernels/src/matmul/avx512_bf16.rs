@@ -1,4 +1,4 @@
-//! Tiles of bf16 with `vdpbf16ps`: sixteen sums of two products each in one instruction.
+//! Tiles of bf16 with `vdpbf16ps`, which adds two products to each of sixteen sums in one instruction.
 
 #![allow(unsafe_code)]
 
@@ -32,7 +32,7 @@ fn all_rows(tile: &mut Tile, rows: usize) {
     }
 }
 
-/// All columns of the `ROWS` rows from `first_row` on. Returns `ROWS`.
+/// Computes all columns of the `ROWS` rows from `first_row` on. Returns `ROWS`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
 fn all_columns<const ROWS: usize>(tile: &mut Tile, first_row: usize) -> usize {
     match (tile.columns > PANEL / 2, tile.left_stride) {
@@ -44,7 +44,7 @@ fn all_columns<const ROWS: usize>(tile: &mut Tile, first_row: usize) -> usize {
     ROWS
 }
 
-/// A block of `ROWS` rows and `VECTORS` vectors of columns: all its sums are in registers.
+/// Computes a block of `ROWS` rows and `VECTORS` vectors of columns, with all sums in registers.
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
 fn block<const ROWS: usize, const VECTORS: usize, const TRANSPOSED: bool>(
@@ -92,7 +92,7 @@ fn block<const ROWS: usize, const VECTORS: usize, const TRANSPOSED: bool>(
     }
 }
 
-/// The same bits, seen as bf16 pairs.
+/// Reinterprets the bits as bf16 pairs.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn as_bf16(words: __m512i) -> __m512bh {

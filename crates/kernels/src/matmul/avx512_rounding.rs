@@ -15,7 +15,7 @@ use std::arch::x86_64::{
 /// Numbers in a vector.
 const LANES: usize = 16;
 
-/// For each half word, its index in a vector of sixteen first halves followed by sixteen second halves.
+/// The index of each half word in a vector of sixteen first halves followed by sixteen second halves.
 const INTERLEAVED: [u16; 2 * LANES] = {
     let mut indices = [0; 2 * LANES];
     let mut lane = 0;
@@ -27,7 +27,7 @@ const INTERLEAVED: [u16; 2 * LANES] = {
     indices
 };
 
-/// Packs each two neighbours of `numbers`, whose count is even, into a word.
+/// Packs each pair of consecutive `numbers` into a word. There must be an even number of them.
 pub(super) fn pack_pairs(_: Avx512Bf16, numbers: &[f32], words: &mut [u32]) {
     // SAFETY: an `Avx512Bf16` exists only where every feature that the function enables was detected.
     unsafe { pack_pairs_in_vectors(numbers, words) }
@@ -83,7 +83,7 @@ fn pack_panel_in_vectors(
     }
 }
 
-/// Thirty-two bf16: those of `lower` in the lower half of the vector, those of `upper` in the upper half.
+/// Rounds to thirty-two bf16: those of `lower` are in the lower half of the vector, those of `upper` in the upper half.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn round(lower: __m512, upper: __m512) -> __m512i {

@@ -13,8 +13,8 @@ pub struct PackedRows {
     pub stride: usize,
 }
 
-/// The number of 32-bit words that `numbers` values are packed into. The other half of an odd last
-/// bf16's word is zero.
+/// The number of 32-bit words into which `numbers` values are packed. If the number of bf16 is odd, the second half of
+/// the last word is zero.
 #[must_use]
 pub fn packed_len(precision: Precision, numbers: usize) -> usize {
     match precision {
@@ -32,13 +32,13 @@ impl PackedRows {
         packed
     }
 
-    /// Replaces the content by `numbers` (rows, `columns`), in the same memory where it suffices.
+    /// Replaces the contents by `numbers` (rows, `columns`), reusing the memory if it is large enough.
     pub fn repack(&mut self, precision: Precision, numbers: &[f32], columns: usize) {
         self.resize(precision, numbers.len() / columns.max(1), columns);
         self.pack_at(precision, 0, numbers, columns);
     }
 
-    /// Makes room for (`rows`, `columns`) numbers, to be filled by [`pack_at`](Self::pack_at).
+    /// Allocates space for (`rows`, `columns`) numbers, to be filled by [`pack_at`](Self::pack_at).
     pub fn resize(&mut self, precision: Precision, rows: usize, columns: usize) {
         self.stride = packed_len(precision, columns);
         self.words.resize(rows * self.stride, 0);
@@ -71,7 +71,7 @@ impl PackedRows {
     }
 }
 
-/// Packs rows of an even length: row ends need no special treatment.
+/// Packs rows of even length to bf16. Because the length is even, no word spans two rows.
 fn pack_even_rows(numbers: &[f32], words: &mut [u32]) {
     #[cfg(target_arch = "x86_64")]
     if let Some(proof) = Instructions::get().bf16 {
@@ -80,11 +80,11 @@ fn pack_even_rows(numbers: &[f32], words: &mut [u32]) {
     pack_pairs(numbers, words);
 }
 
-/// The bits of the nearest bf16 (ties to even) in the upper half; the lower half is arbitrary.
+/// Returns the bits of the nearest bf16 (ties to even) in the upper half. The lower half is arbitrary.
 #[inline(always)]
 fn rounded_bits(x: f32) -> u32 {
     let bits = x.to_bits();
-    // The addition would carry the largest NaNs over into zero.
+    // For the largest NaNs the addition would overflow to zero.
     if x.is_nan() { 0x7fc0_0000 } else { bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) }
 }
 
@@ -95,7 +95,7 @@ pub fn round_to_bf16(x: f32) -> f32 {
     f32::from_bits(rounded_bits(x) & 0xffff_0000)
 }
 
-/// A word of two bf16, the first one in the lower half.
+/// Packs two numbers, rounded to bf16, into a word. The first one is in the lower half.
 #[inline(always)]
 #[must_use]
 pub fn pack_pair(first: f32, second: f32) -> u32 {

@@ -9,8 +9,8 @@ use crate::instructions::Instructions;
 use crate::vectorised;
 use rayon::prelude::*;
 
-/// A matrix (K, N) that products sum over K, packed as (⌈N / 64⌉, depth, 64) words. The depth is K words in f32 and
-/// ⌈K / 2⌉ in bf16.
+/// A matrix (K, N), packed as (⌈N / 64⌉, depth, 64) words for products that sum over K. The depth is K words in f32 and
+/// ⌈K / 2⌉ words in bf16.
 #[derive(Clone, Debug, Default)]
 pub struct Panels {
     words: Vec<u32>,
@@ -70,7 +70,7 @@ impl Panels {
         panels
     }
 
-    /// All of it.
+    /// A view of the whole matrix.
     #[must_use]
     pub fn view(&self) -> PanelsView<'_> {
         PanelsView {
@@ -92,19 +92,19 @@ impl Panels {
         self.words.resize(self.panel_count() * depth * PANEL, 0);
     }
 
-    /// [`from_rows`](Self::from_rows) in the same memory.
+    /// The same as [`from_rows`](Self::from_rows), reusing the memory.
     pub fn pack_rows(&mut self, precision: Precision, numbers: &[f32], columns: usize) {
         self.resize(precision, numbers.len() / columns.max(1), columns);
         self.pack_rows_at(precision, 0, numbers);
     }
 
-    /// Makes room for (`rows`, `columns`) numbers, to be filled by [`pack_rows_at`](Self::pack_rows_at).
+    /// Allocates space for (`rows`, `columns`) numbers, to be filled by [`pack_rows_at`](Self::pack_rows_at).
     pub fn resize(&mut self, precision: Precision, rows: usize, columns: usize) {
         self.reshape(packed_len(precision, rows), columns);
     }
 
-    /// Packs `numbers` (some rows, N) from row `first_row` on. In bf16, `first_row` must be even, and so must the number
-    /// of rows unless they are the last ones: two neighbouring rows share their words.
+    /// Packs `numbers` (some rows, N) from row `first_row` on. In bf16, where two neighbouring rows share their words,
+    /// `first_row` must be even, and so must the number of rows unless they are the last ones.
     pub fn pack_rows_at(&mut self, precision: Precision, first_row: usize, numbers: &[f32]) {
         let panel_len = self.depth * PANEL;
         let start = packed_len(precision, first_row) * PANEL;
@@ -115,7 +115,7 @@ impl Panels {
         }
     }
 
-    /// [`pack_rows`](Self::pack_rows), one task per panel.
+    /// The same as [`pack_rows`](Self::pack_rows), with one parallel task per panel.
     pub fn pack_rows_parallel(&mut self, precision: Precision, numbers: &[f32], columns: usize) {
         self.reshape(packed_len(precision, numbers.len() / columns.max(1)), columns);
         let panel_len = (self.depth * PANEL).max(1);
@@ -124,7 +124,7 @@ impl Panels {
         });
     }
 
-    /// [`from_transposed`](Self::from_transposed) in the same memory.
+    /// The same as [`from_transposed`](Self::from_transposed), reusing the memory.
     pub fn pack_transposed(&mut self, precision: Precision, numbers: &[f32], length: usize) {
         self.reshape(packed_len(precision, length), numbers.len() / length.max(1));
         let panel_len = (self.depth * PANEL).max(1);
@@ -134,7 +134,7 @@ impl Panels {
         }
     }
 
-    /// [`pack_transposed`](Self::pack_transposed), one task per panel.
+    /// The same as [`pack_transposed`](Self::pack_transposed), with one parallel task per panel.
     pub fn pack_transposed_parallel(&mut self, precision: Precision, numbers: &[f32], length: usize) {
         self.reshape(packed_len(precision, length), numbers.len() / length.max(1));
         let panel_len = (self.depth * PANEL).max(1);
@@ -167,7 +167,8 @@ fn pack_panel(precision: Precision, numbers: &[f32], columns: usize, first_colum
     }
 }
 
-/// The same `width` columns of two neighbouring rows (2, `columns`). A missing second row is all zeros.
+/// The `width` columns from `first_column` on of two neighbouring rows (2, `columns`). A missing second row is all
+/// zeros.
 pub(super) fn row_pair(rows: &[f32], columns: usize, first_column: usize, width: usize) -> (&[f32], &[f32]) {
     let second = columns + first_column;
     let lower = rows.get(second..second + width).unwrap_or(&[0.0; PANEL][..width]);

@@ -1,4 +1,4 @@
-//! The speed of products whose factors stay in the caches: the most that a program can expect.
+//! The speed of matrix products whose factors stay in the caches: an upper bound on the speed of a program.
 
 use super::{MatmulOptions, OutputMode, PackedRows, Panels, multiply};
 use crate::Precision;
@@ -9,8 +9,8 @@ const SIDE: usize = 192;
 const TRIES: usize = 8;
 const SECONDS_PER_TRY: f64 = 0.1;
 
-/// Multiplications and additions per second, in units of 10⁹, that all threads of the current pool reach together: the
-/// best of eight tries of 0.1 s.
+/// Multiplications and additions per second, in units of 10⁹, of all threads of the current pool together. This is the
+/// best of eight trials of 0.1 s.
 #[must_use]
 pub fn peak_gflops(precision: Precision) -> f64 {
     let all_threads = |_| rayon::broadcast(|_| one_try(precision)).iter().sum();

@@ -1,8 +1,8 @@
 //! Tiles on vectors of any width, f32 or bf16.
 //!
-//! Vectors of sixteen numbers come with 32 registers, and a step handles 64 columns. Smaller vectors come with 16
-//! registers or fewer, and a step handles two vectors. A word of two bf16 is split into two f32 by shifting and masking:
-//! a bf16 is the upper half of an f32.
+//! CPUs with vectors of sixteen numbers have 32 vector registers; there a step handles 64 columns. CPUs with shorter
+//! vectors may have only 16 registers; there a step handles two vectors. A word of two bf16 is split into two f32 by
+//! shifting and masking, because a bf16 is the upper half of an f32.
 
 use super::{MatmulOptions, OutputMode, PANEL, Precision, Tile};
 use pulp::{Simd, WithSimd};
@@ -38,7 +38,7 @@ impl<const BF16: bool> WithSimd for TileKernel<'_, BF16> {
     }
 }
 
-/// All columns of the `ROWS` rows from `first_row` on. Returns `ROWS`.
+/// Computes all columns of the `ROWS` rows from `first_row` on. Returns `ROWS`.
 #[inline(always)]
 fn all_columns<S: Simd, const ROWS: usize, const BF16: bool>(
     simd: S,
@@ -59,7 +59,7 @@ fn all_columns<S: Simd, const ROWS: usize, const BF16: bool>(
     ROWS
 }
 
-/// A block of `ROWS` rows and `VECTORS` vectors of columns: all its sums are in registers.
+/// Computes a block of `ROWS` rows and `VECTORS` vectors of columns, with all sums in registers.
 #[inline(always)]
 fn block<S: Simd, const ROWS: usize, const VECTORS: usize, const BF16: bool, const TRANSPOSED: bool>(
     simd: S,

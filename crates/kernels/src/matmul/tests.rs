@@ -1,4 +1,4 @@
-//! Every product against the plain triple sum in f64, on random shapes (seeds 1 to 4), with and without vector
+//! Compares every product with the plain triple sum in f64, on random matrices (seeds 1 to 4), with and without vector
 //! instructions.
 
 use super::*;
@@ -10,7 +10,7 @@ fn numbers(count: usize, stream: &mut ChaCha8Rng) -> Vec<f32> {
     (0..count).map(|_| stream.random_range(-1.0..1.0)).collect()
 }
 
-/// A number as the factor of a product.
+/// A number rounded to the precision of a factor.
 fn rounded(precision: Precision, x: f32) -> f64 {
     match precision {
         Precision::F32 => f64::from(x),
@@ -32,7 +32,8 @@ fn plain_product(
     (0..m * n).map(|i| sum(i / n, i % n)).collect()
 }
 
-/// Within 1e-6 of the sum of magnitudes: the rounding of an f32 sum of up to 1100 terms.
+/// Asserts that errors are within 1e-6 of the sum of magnitudes, which allows for rounding in an f32 sum of up to 1100
+/// terms.
 fn assert_close(fast: &[f32], slow: &[(f64, f64)], before: f64, what: &str) {
     assert_eq!(fast.len(), slow.len(), "{what}");
     for (i, (fast, (sum, size))) in fast.iter().zip(slow).enumerate() {
@@ -114,7 +115,8 @@ fn transposed_products_sum_over_all_pairs() {
     }
 }
 
-/// Ties go to the even neighbour: 1 + 2⁻⁸ lies between 1 and 1 + 2⁻⁷, 1 + 3·2⁻⁸ between 1 + 2⁻⁷ and 1 + 2⁻⁶.
+/// Ties are rounded to the even neighbour: 1 + 2⁻⁸ is halfway between 1 and 1 + 2⁻⁷, 1 + 3·2⁻⁸ between 1 + 2⁻⁷ and 1 +
+/// 2⁻⁶.
 #[test]
 fn rounding_to_bf16_is_to_the_nearest_even() {
     let mut stream = ChaCha8Rng::seed_from_u64(3);

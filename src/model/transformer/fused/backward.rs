@@ -1,11 +1,12 @@
 //! The loss of a batch and its gradients.
 //!
 //! A batch is split into shards of sequences, each of which goes through the forward pass on one thread. The backward
-//! pass handles one block after the other, the last first. In each block a shard runs on one thread, and packs the two
-//! factors of each weight gradient, `∂L/∂W = Σ_rows (∂L/∂y)ᵀ x`. The gradients themselves are computed afterwards,
-//! 64 rows of a matrix per task, each summed over the shards in order, while the shards already process the block
-//! before: the many small tasks fill the time in which threads would wait for the last shard. So no shard needs
-//! gradients of its own, and the bits do not depend on the number of threads. The output matrix is handled the same way.
+//! pass handles one block after another, from the last to the first. In each block, a shard runs on one thread and
+//! packs the two factors of each weight gradient, `∂L/∂W = Σ_rows (∂L/∂y)ᵀ x`. The gradients themselves are computed
+//! later, while the shards already process the preceding block. This is split into tasks of 64 rows of a matrix, each
+//! summed over the shards in order; the many small tasks fill the time in which threads would wait for the last shard.
+//! Therefore no shard needs gradients of its own, and the result is bit-identical for any number of threads. The output
+//! matrix is handled in the same way.
 //!
 //! [`crate::training::gradients`] is the caller, and has an example.
 
@@ -24,21 +25,21 @@ use genloss_kernels::{add_assign, norm, softmax, swiglu};
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// About how many tokens a shard has: enough for efficient products, few enough for many shards per batch.
+/// Approximate number of tokens per shard: enough for efficient products, few enough for many shards per batch.
 const SHARD_TOKENS: usize = 128;
 
 /// Memory for the gradients of a batch, reused from step to step.
 #[derive(Default)]
 pub struct GradientWorkspace {
     shards: Vec<Shard>,
-    /// Every block, packed for the forward pass and later for the backward pass.
+    /// The weights of every block. They are packed for the forward pass first, and later for the backward pass.
     blocks: Vec<PackedBlock>,
     head: PackedHead,
-    /// The gradient factors of the block that the shards are in, by shard.
+    /// The gradient factors of the current block, one for each shard.
     factors: Vec<BlockFactors>,
-    /// The same of the block that they left before.
+    /// The gradient factors of the block processed before the current one, one for each shard.
     previous_factors: Vec<BlockFactors>,
-    /// The gradient factors of the output matrix, by shard.
+    /// The gradient factors of the output matrix, one for each shard.
     head_factors: Vec<GradientFactors>,
     scratch: ScratchPool,
 }
@@ -58,14 +59,15 @@ struct Shard {
     x: Vec<f32>,
     /// ∂L/∂x, (N, W).
     hidden_grad: Vec<f32>,
-    /// By block.
+    /// One for each block.
     activations: Vec<Activations>,
-    /// Gradients of the weights of the norms before attention (or of the final norm) and before the feed-forward layer.
+    /// Gradients of the weights of two norms: the norm before attention (or the final norm), and the norm before the
+    /// feed-forward layer.
     norm_grads: [Vec<f32>; 2],
     nats: f64,
 }
 
-/// The factors of a weight's gradient, both packed for sums over rows.
+/// The two factors of a weight's gradient, packed for sums over rows.
 #[derive(Default)]
 struct GradientFactors {
     /// ∂L/∂y (N, M)
@@ -84,7 +86,7 @@ struct BlockFactors {
 }
 
 impl GradientFactors {
-    /// Makes room for `rows` rows: M numbers of the output's gradient, K of the input.
+    /// Resizes the factors to `rows` rows, with `m` columns of the output's gradient and `k` columns of the input.
     fn resize(&mut self, precision: Precision, rows: usize, [m, k]: [usize; 2]) {
         self.output_grad.resize(precision, rows, m);
         self.input.resize(precision, rows, k);
@@ -95,11 +97,11 @@ impl GradientFactors {
     }
 }
 
-/// Returns the negative log-likelihood of `targets` (B, T), summed, in nats. Overwrites `gradient` with the gradient of
-/// `scale` times that sum.
+/// Returns the sum of the negative log-likelihoods of `targets` (B, T) in nats. Overwrites `gradient` with the gradient
+/// of `scale` times that sum.
 ///
 /// # Errors
-/// If the weights are not on the processor.
+/// If the weights are not on the CPU.
 pub fn gradients(
     network: &Network,
     sequences: Sequences,
@@ -128,7 +130,7 @@ pub fn gradients(
 }
 
 impl GradientWorkspace {
-    /// The forward pass of all shards, up to the loss and the gradient of the last hidden states.
+    /// Computes the forward pass of all shards, the loss, and the gradient of the last hidden states.
     fn forward(
         &mut self,
         network: &Network,
@@ -165,8 +167,8 @@ impl GradientWorkspace {
         self.blocks.resize_with(blocks, PackedBlock::default);
     }
 
-    /// The backward pass of all shards through block `index`; beside it, the weight gradients of the block after it (or
-    /// of the output matrix).
+    /// Computes the backward pass of all shards through block `index`. In parallel, it computes the weight gradients of
+    /// the block after it, or of the output matrix.
     fn backward_block(
         &mut self,
         network: &Network,
@@ -195,7 +197,7 @@ impl GradientWorkspace {
     }
 }
 
-/// Overwrites `gradient` with the sum over shards of one of their norm gradients.
+/// Overwrites `gradient` with the sum of the shards' `norm_grads[which]`.
 fn sum_norm_grads(shards: &[Shard], which: usize, gradient: &mut [f32]) {
     gradient.fill(0.0);
     for shard in shards {
@@ -203,8 +205,8 @@ fn sum_norm_grads(shards: &[Shard], which: usize, gradient: &mut [f32]) {
     }
 }
 
-/// Adds the gradient of the first hidden states to that of the embedding, which already has the output matrix's if the
-/// two are tied.
+/// Adds the gradient of the first hidden states to the gradient of the embedding. If the embedding is tied, that
+/// already has the gradient of the output matrix.
 fn add_embedding_grad(width: usize, tokens: &[u32], shards: &[Shard], gradient: &mut Parameters<Vec<f32>>) {
     if gradient.head.is_some() {
         gradient.embedding.fill(0.0);
@@ -215,7 +217,7 @@ fn add_embedding_grad(width: usize, tokens: &[u32], shards: &[Shard], gradient: 
     }
 }
 
-/// Computes up to 64 rows of a matrix's gradient.
+/// A parallel task: computes up to 64 rows of a matrix's gradient.
 struct GradientTask<'a> {
     /// The factors from every shard.
     factors: Arc<[(PanelsView<'a>, PanelsView<'a>)]>,
@@ -274,7 +276,7 @@ impl PackedHead {
 }
 
 impl Shard {
-    /// Takes `x` through all blocks.
+    /// Computes all blocks for the hidden states `x`, in place.
     fn forward(&mut self, ops: BlockOps, blocks: &[PackedBlock], time: usize, scratch: &mut BlockScratch) {
         self.activations.resize_with(blocks.len(), Activations::default);
         for (block, activations) in blocks.iter().zip(&mut self.activations) {
@@ -282,7 +284,7 @@ impl Shard {
         }
     }
 
-    /// Computes the loss from the last hidden states, and their gradient in `hidden_grad`.
+    /// Computes the loss from the last hidden states. Writes their gradient to `hidden_grad`.
     fn loss(
         &mut self,
         ops: BlockOps,
@@ -319,7 +321,7 @@ impl Shard {
         norm::backward(x, &head.norm, norm_scales, normed_grad, hidden_grad, &mut norm_grads[0]);
     }
 
-    /// Takes `hidden_grad` backward through a block, from the gradient of its output to that of its input.
+    /// Replaces `hidden_grad`, the gradient of a block's output, by the gradient of the block's input.
     fn backward(
         &mut self,
         ops: BlockOps,

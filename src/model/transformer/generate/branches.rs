@@ -1,7 +1,7 @@
-//! Alternative texts of one document, for decoders that compare several.
+//! Branches: alternative texts of one document, for decoders that compare several.
 //!
-//! All branches have the same length and are read in step, each in its own slot. When a branch is continued in several
-//! ways, its slot is copied. When the context is full, its later half is read again from position 0.
+//! All branches have the same length and are read in parallel, each in its own slot. When a branch is continued in
+//! several ways, its slot is copied. When the context is full, its second half is read again from position 0.
 
 use super::steppers::TokenStepper;
 use crate::decoding::beam::Growth;
@@ -11,7 +11,7 @@ use crate::stage::Stage;
 use genloss_kernels::attention::CachePosition;
 use std::ops::Range;
 
-/// The current branches, and how far they are read.
+/// The current branches of one document, and the position up to which they have been read.
 pub struct Branches<'a> {
     stepper: &'a mut dyn TokenStepper,
     context: usize,
@@ -19,7 +19,7 @@ pub struct Branches<'a> {
     branches: Vec<Branch>,
     /// Index of the next token to read, in every branch.
     next: usize,
-    /// Position of that token in the context.
+    /// Position of the next token in the context.
     position: usize,
 }
 
@@ -29,7 +29,7 @@ struct Branch {
 }
 
 impl<'a> Branches<'a> {
-    /// One branch with the text `tokens`, none of which is read yet.
+    /// Starts with one branch that has the text `tokens` and has not been read.
     pub fn new(
         stepper: &'a mut dyn TokenStepper,
         context: usize,
@@ -40,7 +40,7 @@ impl<'a> Branches<'a> {
         Self { stepper, context, stage, branches, next: 0, position: 0 }
     }
 
-    /// Replaces the branches by continuations of them, at most as many as there are slots.
+    /// Replaces the branches by the given continuations. There may be at most as many as slots.
     pub fn branch(&mut self, grown: impl IntoIterator<Item = Growth>) -> Result<(), ModelError> {
         let grown: Vec<Growth> = grown.into_iter().collect();
         let is_continued = |slot| grown.iter().any(|growth| self.branches[growth.parent].slot == slot);
@@ -59,13 +59,13 @@ impl<'a> Branches<'a> {
         Ok(())
     }
 
-    /// Reads all tokens that are not read yet.
+    /// Reads all tokens that have not been read.
     pub fn read(&mut self) -> Result<(), ModelError> {
         while self.read_one()? {}
         Ok(())
     }
 
-    /// Reads one more token of each branch. Returns whether there are more.
+    /// Reads the next token of each branch. Returns true if there are more tokens to read.
     pub fn read_one(&mut self) -> Result<bool, ModelError> {
         if self.stage.interrupted() {
             return Err(ModelError::Interrupted);
@@ -84,12 +84,12 @@ impl<'a> Branches<'a> {
         Ok(self.branches.iter().any(|branch| branch.tokens.len() > self.next))
     }
 
-    /// Whether the last read was at position 0, so that the context contains nothing older.
+    /// Returns true if the last token was read at position 0, so that it is the only one in the context.
     pub fn is_at_context_start(&self) -> bool {
         self.position == 1
     }
 
-    /// The logits (rows, V) of the next token of the branches `rows`.
+    /// The logits (rows, V) of the next token, for the branches with indices `rows`.
     pub fn logits(&mut self, rows: Range<usize>) -> Result<Vec<f32>, ModelError> {
         let mut logits = Vec::new();
         let rows: Vec<u32> = rows.map(|row| row as u32).collect();

@@ -7,7 +7,7 @@ use crate::decoding::{BeamSearchSettings, ContrastiveSearchSettings};
 use crate::documents::TokenId;
 use crate::model::ModelError;
 
-/// The continuation of the text in `branches` by beam search.
+/// Continues the text in `branches` by beam search. Returns only the continuation.
 pub fn beam(
     branches: &mut Branches,
     settings: BeamSearchSettings,
@@ -25,8 +25,8 @@ pub fn beam(
     Ok(search.into_best())
 }
 
-/// The continuation of the text in `branches` by contrastive search. A candidate is compared with the tokens in the
-/// context: when reading goes back, the states of the tokens that are read again replace all others.
+/// Continues the text in `branches` by contrastive search. Returns only the continuation. A candidate is compared with
+/// the tokens in the context; when reading goes back, these are the tokens that are read again.
 pub fn contrastive(
     branches: &mut Branches,
     settings: ContrastiveSearchSettings,
@@ -49,8 +49,9 @@ pub fn contrastive(
     Ok(document)
 }
 
-/// Reads all tokens that are not read yet. Returns the states of each branch's last token, the only one in which branches
-/// differ. States of the other tokens are appended to `before`, which has one for each token in the context.
+/// Reads all tokens that have not been read. Returns the state of each branch's last token, the only token in which the
+/// branches differ. The states of the other tokens are appended to `before`, which has one state for each token in the
+/// context.
 fn read_states(branches: &mut Branches, before: &mut Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>, ModelError> {
     while branches.read_one()? {
         if branches.is_at_context_start() {

@@ -1,4 +1,4 @@
-//! Reading one more token of each of several documents, on the processor or on any device.
+//! Steppers: they read the next token of each of several documents, on the CPU or on any device.
 
 use super::super::fused::{BlockScratch, PackedNetwork};
 use super::super::{Network, plain};
@@ -7,16 +7,17 @@ use crate::model::slices::with_slice_mut;
 use candle_core::{DType, Device, Result, Tensor};
 use genloss_kernels::attention::{CachePosition, KeyValueCache};
 
-/// Reads one more token of each of several documents. Each document has a slot, which remembers what was read.
+/// Reads the next token of each of several documents. Each document has a slot, which stores the keys and values of the
+/// tokens read before.
 pub trait TokenStepper {
     /// The number of slots.
     fn slots(&self) -> usize;
 
-    /// Reads `tokens[r]` at `places[r]`.
+    /// Reads token `tokens[r]` at slot and position `places[r]`, for each row r.
     fn read(&mut self, tokens: &[TokenId], places: &[CachePosition]) -> Result<()>;
 
-    /// Computes the logits of the given rows of the last [`read`](Self::read), some at a time and in order, and calls
-    /// `visit` with the index of the first one in `rows` and the logits (some, V).
+    /// Computes the logits of the given rows of the last [`read`](Self::read), a few at a time and in order. For each
+    /// group of n rows it calls `visit` with the index of the first one in `rows` and the logits (n, V).
     fn logits(&mut self, rows: &[u32], visit: &mut dyn FnMut(usize, &mut [f32])) -> Result<()>;
 
     /// The hidden states (rows, W) of the last [`read`](Self::read), after the final norm.
@@ -26,11 +27,11 @@ pub trait TokenStepper {
     fn copy_slot(&mut self, from: usize, to: usize) -> Result<()>;
 }
 
-/// Steps on the processor, on the calling thread.
+/// A stepper on the CPU, which runs on the calling thread.
 pub struct FusedStepper<'a> {
     packed: &'a PackedNetwork<'a>,
     slots: usize,
-    /// By block.
+    /// One for each block.
     caches: Vec<KeyValueCache>,
     scratch: BlockScratch,
     /// Hidden states (rows, W) of the last read, before the final norm.
@@ -77,7 +78,7 @@ impl TokenStepper for FusedStepper<'_> {
     }
 }
 
-/// Steps on any device, with the reference layers of [`plain`].
+/// A stepper on any device, with the reference layers of [`plain`].
 pub struct PlainStepper<'a> {
     network: &'a Network,
     slots: usize,
@@ -98,15 +99,15 @@ impl<'a> PlainStepper<'a> {
     }
 }
 
-/// Where the rows of one step are stored, on the device.
+/// Slots and positions of the rows of one step, as tensors on the device.
 struct StepPlaces {
-    /// Slots, (rows).
+    /// Slot of each row: (rows).
     slots: Tensor,
-    /// Row of the cache that each token is written to, repeated over its columns: (rows, K D).
+    /// Row of the cache to which each token is written, repeated over its columns: (rows, K D).
     cache_rows: Tensor,
-    /// 0 where a row may read a position, −∞ elsewhere: (rows, 1, 1, length).
+    /// 0 where a row may attend to a position, −∞ elsewhere: (rows, 1, 1, length).
     mask: Tensor,
-    /// The longest document so far, in positions.
+    /// Largest number of positions in use by any row, including its new token.
     length: usize,
     angles: plain::Angles,
 }
@@ -132,7 +133,7 @@ impl StepPlaces {
         })
     }
 
-    /// Rotates `x` (rows, H, 1, D), each row by its own position: rows take the place of time.
+    /// Rotates each row of `x` (rows, H, 1, D) by its own position. Rows are treated as the time axis.
     fn rotate(&self, x: &Tensor) -> Result<Tensor> {
         self.angles.rotate(&x.transpose(0, 2)?.contiguous()?)?.transpose(0, 2)?.contiguous()
     }
@@ -203,8 +204,8 @@ mod tests {
     use genloss_kernels::Precision;
     use genloss_kernels::attention::Heads;
 
-    /// Three documents at different positions, one of which passes its slot to another. At the end the first document is
-    /// copied to an empty slot, and the next token gives both the same states.
+    /// Three documents are read at different positions, and one passes its slot to another document. At the end the
+    /// first document is copied to an empty slot; then the same token must give both the same states.
     #[test]
     fn the_plain_stepper_agrees_with_the_fused_one() {
         let heads = Heads { queries: 4, keys: 2, width: 6 };
