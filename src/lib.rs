@@ -68,6 +68,7 @@ pub mod settings;
 pub mod stage;
 pub mod terminal;
 pub mod units;
+pub mod words;
 
 // The parts of the loop, in the order in which data passes through them.
 pub mod corpus;

@@ -23,6 +23,7 @@ pub struct Reference {
     pub(super) heldout_rarity: Vec<Rarity>,
     /// The number of UTF-8 bytes of each held-out document.
     pub(super) heldout_bytes: Vec<u64>,
+    dictionaries: Option<&'static str>,
 }
 
 impl Reference {
@@ -49,9 +50,17 @@ impl Reference {
             pair_bins: PairBins::new(reference),
             heldout_ends: grams::ends(heldout),
             heldout_rarity: heldout.flat().iter().map(|&id| tokens.class(id)).collect(),
+            dictionaries: crate::words::dictionaries(reference_texts)
+                .or_else(|| crate::words::dictionaries(heldout_texts)),
             heldout_bytes: heldout_texts.iter().map(|text| text.len() as u64).collect(),
             tokens,
         })
+    }
+
+    /// The dictionaries by which words were found, with their version; None if the text is written with spaces.
+    #[must_use]
+    pub fn dictionaries(&self) -> Option<&'static str> {
+        self.dictionaries
     }
 
     /// The count of each token type in the reference text, by token id. Types beyond its end do not occur.

@@ -24,7 +24,6 @@ use super::words::{self, Vocabulary};
 use crate::documents::{Documents, TokenId};
 use crate::units::Tokens;
 use std::ops::Range;
-use unicode_segmentation::UnicodeSegmentation;
 
 /// The types of natural text, tokens or words, and the metrics of a text drawn from them.
 pub struct Unigrams<'a> {
@@ -170,8 +169,8 @@ impl<'a> Unigrams<'a> {
                 })
                 .collect();
             if ends.last() == Some(&text.len()) {
-                let words = text.unicode_word_indices();
-                let known = words.filter_map(|(start, word)| Some((vocabulary.number(word)?, start, word)));
+                let known = crate::words::indices(text);
+                let known = known.filter_map(|(start, word)| Some((vocabulary.number(word)?, start, word)));
                 occurrences.extend(known.map(|(id, start, word)| {
                     let tokens = tokens_over(&ends, start..start + word.len());
                     Occurrence { id, tokens: first + tokens.start..first + tokens.end }

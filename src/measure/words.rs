@@ -1,5 +1,4 @@
-//! Words: the segments of a text that Unicode's rules (UAX #29) call words and that contain a letter or a digit, with
-//! case preserved. Punctuation, spaces and the replacement character of invalid UTF-8 are not words.
+//! Words, numbered, and how many of them are counted.
 //!
 //! A small vocabulary of model tokens has a short tail; words have a long one, so types of both are counted. Equal
 //! numbers of tokens contain different numbers of words, and type counts grow with the size of the text, so words are
@@ -9,8 +8,8 @@
 
 use crate::documents::Documents;
 use crate::units::Tokens;
+use crate::words;
 use rayon::prelude::*;
-use unicode_segmentation::UnicodeSegmentation;
 
 #[expect(clippy::disallowed_types, reason = "a pure lookup table, never iterated")]
 type WordNumbers<'a> = std::collections::HashMap<std::borrow::Cow<'a, str>, u32>;
@@ -58,7 +57,7 @@ impl Vocabulary {
 
 /// The words of each text.
 fn split(texts: &[String]) -> Vec<Vec<&str>> {
-    texts.par_iter().map(|text| text.unicode_words().collect()).collect()
+    texts.par_iter().map(|text| words::of(text).collect()).collect()
 }
 
 /// The word budget of a text of `n` tokens, given the size of the reference text.

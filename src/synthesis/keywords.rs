@@ -10,10 +10,10 @@ use super::method::GeneratorContext;
 use super::prompted::Prompts;
 use crate::documents::TokenId;
 use crate::seed::StreamKey;
+use crate::words;
 use rand::Rng;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
-use unicode_segmentation::UnicodeSegmentation;
 
 /// Prompts made of the keywords of natural documents.
 pub(super) struct Keywords {
@@ -46,7 +46,7 @@ impl Keywords {
 fn document_frequencies(texts: &[String]) -> BTreeMap<&str, usize> {
     let mut frequencies = BTreeMap::new();
     for text in texts {
-        let mut words: Vec<&str> = text.unicode_words().collect();
+        let mut words: Vec<&str> = words::of(text).collect();
         words.sort_unstable();
         words.dedup();
         for word in words {
@@ -65,7 +65,7 @@ fn keywords<'a>(
     count: usize,
 ) -> Vec<&'a str> {
     let mut words: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
-    for (position, word) in text.unicode_words().enumerate() {
+    for (position, word) in words::of(text).enumerate() {
         let rarity = (texts as f64 / frequencies.get(word).copied().unwrap_or(texts) as f64).ln();
         words.entry(word).or_insert((position, 0.0)).1 += rarity;
     }
