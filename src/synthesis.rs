@@ -8,7 +8,8 @@
 //!
 //! **Pitfall.** A document may grow beyond the model's context, up to `synthesis.max_document_tokens`. If it were cut at the
 //! context, the next generation would train only on the beginnings of documents, and this shift would be mistaken for
-//! collapse.
+//! collapse. Methods that rewrite natural documents go through whole documents for the same reason, and the limit applies
+//! only to what is written from nothing.
 //!
 //! The table `[synthesis]` of an experiment file chooses the method and its settings:
 //!
@@ -80,7 +81,8 @@ pub struct SynthesisRecord {
     pub tokens: Tokens,
     /// Number of documents that end with an end-of-text token.
     pub ended: u64,
-    /// Number of documents cut at `max_document_tokens`. A last document that the budget cuts counts in neither number.
+    /// Number of documents cut at `max_document_tokens`. A last document that the budget cuts counts in neither number, nor
+    /// does the rewriting of a longer document without an end-of-text token.
     pub cut: u64,
     /// Share of the tokens written, before selection, that were copied unchanged from natural documents. `None` if the
     /// method copies none.
@@ -182,18 +184,28 @@ pub fn check(synthesis: &SynthesisSettings, natural: &Documents) -> Result<(), S
     synthesis.method.check_sources(natural)
 }
 
-/// Returns a warning if the method rewrites documents and some of `natural` exceed `max_document_tokens`, so that they
-/// are cut.
+/// Returns true if the method rewrites documents and some of `natural` are longer than those written from nothing.
 #[must_use]
-pub fn cut_sources(synthesis: &SynthesisSettings, natural: &Documents) -> Option<String> {
+pub fn rewrites_long_documents(synthesis: &SynthesisSettings, natural: &Documents) -> bool {
+    let is_long = |document: &[TokenId]| document.len() > synthesis.max_document_tokens;
+    synthesis.method.rewrites_documents() && natural.iter().any(is_long)
+}
+
+/// A warning if the method writes documents from nothing and much of `natural` lies beyond `max_document_tokens`: where
+/// written documents are cut there, the corpus lacks everything that comes late in a natural document.
+#[must_use]
+pub fn cut_documents(synthesis: &SynthesisSettings, natural: &Documents) -> Option<String> {
+    const TOLD_FROM_SHARE: f64 = 0.05;
     let most = synthesis.max_document_tokens;
-    let longer = natural.iter().filter(|document| document.len() > most).count();
-    let longest = natural.iter().map(<[TokenId]>::len).max().unwrap_or(0);
-    (synthesis.method.rewrites_documents() && longer > 0).then(|| {
+    let lengths = natural.iter().map(<[TokenId]>::len);
+    let beyond: usize = lengths.clone().map(|length| length.saturating_sub(most)).sum();
+    let share = beyond as f64 / natural.tokens().0.max(1) as f64;
+    (!synthesis.method.rewrites_documents() && share >= TOLD_FROM_SHARE).then(|| {
         format!(
-            "{longer} of {} natural documents are longer than synthesis.max_document_tokens = {most}, and of these only \
-             the beginning is rewritten; raise it to {longest} to rewrite all of them in full",
-            natural.len()
+            "documents are written up to synthesis.max_document_tokens = {most}, and {:.0} % of the natural text lies \
+             beyond that in its documents (the longest has {}), so that synthetic documents are beginnings only; raise it",
+            100.0 * share,
+            lengths.max().unwrap_or(0)
         )
     })
 }
@@ -226,7 +238,7 @@ pub fn write_corpus(
     let corpus = documents.prefix(synthesis.tokens);
     let end = sources.tokenizer.special().end;
     let ended = corpus.iter().filter(|document| document.last() == Some(&end)).count();
-    let at_limit = corpus.iter().filter(|document| document.len() >= synthesis.max_document_tokens);
+    let at_limit = corpus.iter().filter(|document| document.len() == synthesis.max_document_tokens);
     let cut = at_limit.filter(|document| document.last() != Some(&end)).count();
     let record = SynthesisRecord {
         method: synthesis.method.name().to_owned(),

@@ -101,6 +101,9 @@ impl LineageInputs<'_> {
         hash.add("tokens written", &tokens_written(experiment, arm, generation).0);
         hash.add("tokens measured", &experiment.measured_tokens.0);
         hash.add("measured against", &prepared.evaluation_hash());
+        for (subject, convention) in prepared.conventions(&now) {
+            hash.add(subject, &convention);
+        }
         for metric in metrics {
             hash.add("metric", &metric.id);
         }

@@ -108,7 +108,7 @@ impl PreparedText {
         let natural = natural_order(&self.train, seed).prefix(experiment.corpus.train_tokens);
         let note = |arm: &Arm| {
             let cut =
-                |generation| synthesis::cut_sources(&experiment.at(arm, generation).synthesis, &natural);
+                |generation| synthesis::cut_documents(&experiment.at(arm, generation).synthesis, &natural);
             let cut = cut(0).or_else(|| cut(1))?;
             Some(format!("arm \"{}\", seed {seed}: {cut}", arm.name))
         };
@@ -129,13 +129,23 @@ impl PreparedText {
         })
     }
 
+    /// How text is treated that earlier versions of this program treated otherwise, as far as an arm has such text.
+    pub(super) fn conventions(&self, arm: &Arm) -> BTreeMap<&'static str, &'static str> {
+        let words = self.reference.dictionaries().map(|dictionaries| ("words without spaces", dictionaries));
+        let whole = synthesis::rewrites_long_documents(&arm.synthesis, &self.train);
+        words.into_iter().chain(whole.then_some(("long documents", "rewritten whole"))).collect()
+    }
+
     /// The provenance of a run: that of the process, with the hashes and sizes of the text, tokenizer and base models
     /// added.
     #[must_use]
     pub fn provenance(&self, experiment: &Experiment, process: Provenance) -> Provenance {
         let bases = bases(experiment)
             .filter_map(|(_, base)| Some((base.display().to_string(), self.base_hash(&base)?.to_owned())));
+        let arms = experiment.arms.iter().flat_map(|arm| [experiment.at(arm, 0), Cow::Borrowed(arm)]);
+        let conventions = arms.flat_map(|arm| self.conventions(&arm));
         Provenance {
+            conventions: conventions.map(|(subject, how)| (subject.to_owned(), how.to_owned())).collect(),
             corpus: self.hashes.clone(),
             bases: bases.collect(),
             split_tokens: self.split_tokens.clone(),

@@ -164,6 +164,11 @@ fn changed_inputs(then: &Provenance, now: &Provenance) -> Vec<String> {
             changes.push(format!("the base model {base} has changed"));
         }
     }
+    for (subject, convention) in &now.conventions {
+        if then.conventions.get(subject) != Some(convention) {
+            changes.push(format!("{subject}: {convention} (in the folder as in an earlier version)"));
+        }
+    }
     if then.tokenizer != now.tokenizer {
         changes.push("the tokenizer has changed".to_owned());
     }

@@ -136,6 +136,9 @@ pub struct Provenance {
     pub device: String,
     /// Arguments of the process that created the store, the program first.
     pub command_line: Vec<String>,
+    /// How text is treated that earlier versions treated otherwise, by what it is; only where the run has such text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub conventions: BTreeMap<String, String>,
     /// BLAKE3 of the natural text of each split, by its name.
     pub corpus: BTreeMap<String, String>,
     /// Tokens in each split, by its name.

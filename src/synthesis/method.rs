@@ -79,7 +79,8 @@ pub trait SynthesisMethod: fmt::Debug + Send + Sync {
         0
     }
 
-    /// Whether each document is a modified natural document, cut at `max_document_tokens`.
+    /// Whether each document is a modified natural document. Natural documents longer than `max_document_tokens` are then
+    /// rewritten whole.
     fn rewrites_documents(&self) -> bool {
         false
     }

@@ -9,6 +9,9 @@
 //! | longer | extend | the last `2 · view_tokens` written | when the rest of the gap is `view_tokens` long; that is infilled |
 //! | without a kept span after it | finish | the last `2 · view_tokens` written | an end-of-text token, or `max_document_tokens` |
 //!
+//! A document of up to `max_document_tokens` is cut at this length. Of a longer one all kept spans are copied, however long
+//! it becomes.
+//!
 //! The model learns infilling during training if `training.fim_share` is positive (fill-in-the-middle, Bavarian et al.
 //! 2022, in the order prefix, suffix, middle). It never reads the original text of a gap, so a rewritten document
 //! shares only the kept spans with its source. With a fidelity of 1 the result is a copy. With 0 there is a single gap
@@ -20,7 +23,7 @@ use super::method::{
     Draft, DrawnTokens, Generator, GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod,
 };
 use super::settings::SynthesisSettings;
-use super::sources::Rotation;
+use super::sources::{Rotation, longest_rewriting};
 use super::{SynthesisError, without_sentinels};
 use crate::documents::{Documents, TokenId};
 use crate::model::{GenerateRequest, LanguageModel};
@@ -147,7 +150,6 @@ const PASS_STRIDE: u64 = 1 << 40;
 impl Rewriter<'_> {
     /// Makes one request to the model for each unfinished document. `pass` counts the calls, from 0.
     fn fill(&self, open: &mut [Rewriting], pass: u64, stage: &Stage) -> Result<(), SynthesisError> {
-        let longest = self.synthesis.max_document_tokens;
         // The actions are determined before any request, so that each document takes at most one action per pass. Its
         // next action needs another random stream.
         let actions: Vec<Option<GapAction>> = open.iter().map(|one| one.next(self.view.tokens)).collect();
@@ -164,7 +166,7 @@ impl Rewriter<'_> {
             let request = GenerateRequest {
                 prompts: &prompts,
                 max_document_tokens: match action {
-                    GapAction::Finish => longest,
+                    GapAction::Finish => self.synthesis.max_document_tokens,
                     GapAction::Extend => self.view.tokens,
                     GapAction::Infill => 2 * self.view.tokens,
                 },
@@ -182,13 +184,13 @@ impl Rewriter<'_> {
 
 impl Generator for Rewriter<'_> {
     fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
-        let longest = self.synthesis.max_document_tokens;
-        let sources = self.sources.of(items.clone());
+        let max_tokens = self.synthesis.max_document_tokens;
+        let sources = self.sources.of_first(items.clone(), max_tokens);
         let mut rewritings: Vec<Rewriting> = items
             .zip(sources)
             .map(|(item, source)| {
                 let is_kept = self.choose_kept(source, &mut self.spans.stream(item));
-                Rewriting::new(item, source, &is_kept, longest)
+                Rewriting::new(item, source, &is_kept, longest_rewriting(source, max_tokens))
             })
             .collect();
         for pass in 0.. {

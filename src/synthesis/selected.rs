@@ -66,14 +66,18 @@ impl SelectiveWriter<'_> {
             if block > 0 && block % WINDOW_BLOCKS == 0 {
                 last_check = corpus.check_yield(last_check, self.max_tokens_per_kept() * candidates)?;
             }
-            let first = block * BLOCK_SLOTS * candidates;
-            let documents = sequence.documents(first..first + BLOCK_SLOTS * candidates)?;
-            let losses = self.losses(&documents, &sequence.stage)?;
-            let block: Vec<Candidate> = (first..)
-                .zip(documents.iter().zip(losses))
-                .map(|(item, (document, loss_nats))| Candidate { item, document, loss_nats })
-                .collect();
-            corpus.judge(block.chunks(candidates as usize), stage);
+            let mut items = block * BLOCK_SLOTS * candidates..(block + 1) * BLOCK_SLOTS * candidates;
+            while !items.is_empty() && !corpus.is_full() {
+                let first = items.start;
+                let documents = sequence.complete_groups(items.clone(), candidates)?;
+                items.start += documents.len() as u64;
+                let losses = self.losses(&documents, &sequence.stage)?;
+                let groups: Vec<Candidate> = (first..)
+                    .zip(documents.iter().zip(losses))
+                    .map(|(item, (document, loss_nats))| Candidate { item, document, loss_nats })
+                    .collect();
+                corpus.judge(groups.chunks(candidates as usize), stage);
+            }
         }
         Ok(UncutCorpus {
             kept_share: sequence.kept.map(|tokens| tokens.0 as f64 / sequence.tokens.0 as f64),
@@ -115,8 +119,8 @@ impl SelectiveWriter<'_> {
     }
 }
 
-/// The part of each natural document that a perfect model would write: without the prefix that it continues, and cut at
-/// the maximum length.
+/// The part of each natural document that a perfect model would write: without the prefix that it continues, and, unless
+/// documents are rewritten whole, cut at the maximum length.
 ///
 /// # Errors
 /// Returns an error if there are too few to train a detector.
@@ -126,7 +130,11 @@ pub(super) fn counterparts(
 ) -> Result<Documents, SynthesisError> {
     let prefix = synthesis.method.prompt_tokens();
     let longer = natural.iter().filter(|document| document.len() > prefix);
-    let written = |document: &'_ [TokenId]| document.len().min(prefix + synthesis.max_document_tokens);
+    let longest = match synthesis.method.rewrites_documents() {
+        true => usize::MAX,
+        false => prefix + synthesis.max_document_tokens,
+    };
+    let written = |document: &'_ [TokenId]| document.len().min(longest);
     let counterparts: Documents =
         longer.map(|document| &document[prefix..written(document)]).take(detector::MOST).collect();
     if counterparts.len() < detector::FEWEST {
@@ -148,8 +156,15 @@ struct DocumentSequence<'a> {
 impl DocumentSequence<'_> {
     /// Writes documents `items`, in as many requests as the generator needs.
     fn documents(&mut self, items: Range<u64>) -> Result<Documents, SynthesisError> {
+        let all = items.end - items.start;
+        self.complete_groups(items, all)
+    }
+
+    /// Writes the first groups of `candidates` documents of `items`: as many as the generator writes in one request, and at
+    /// least one.
+    fn complete_groups(&mut self, items: Range<u64>, candidates: u64) -> Result<Documents, SynthesisError> {
         let mut draft = Draft::default();
-        while (draft.documents.len() as u64) < items.end - items.start {
+        while draft.documents.is_empty() || !(draft.documents.len() as u64).is_multiple_of(candidates) {
             let next = items.start + draft.documents.len() as u64;
             draft.append(&self.generator.generate(next..items.end, &self.stage)?)?;
         }

@@ -1,4 +1,8 @@
 //! The natural document that each synthetic document is made from.
+//!
+//! **Pitfall.** Documents are rewritten whole, however long they are. If a rewriting were cut at
+//! `synthesis.max_document_tokens`, the ends of longer documents would never be read and their beginnings all the more
+//! often, and that loss of text would be mistaken for collapse.
 
 use super::SynthesisError;
 use crate::documents::{Documents, TokenId};
@@ -14,6 +18,12 @@ pub(super) struct Rotation<'a> {
     candidates: u64,
     /// Key of the streams that shuffle the documents, one for each epoch.
     key: StreamKey,
+}
+
+/// The length at which the rewriting of `source` is cut: that of text written from nothing, and none if the source itself is
+/// longer.
+pub(super) fn longest_rewriting(source: &[TokenId], max_document_tokens: usize) -> usize {
+    if source.len() > max_document_tokens { usize::MAX } else { max_document_tokens }
 }
 
 impl<'a> Rotation<'a> {
@@ -42,6 +52,21 @@ impl<'a> Rotation<'a> {
             sources.extend(slots.map(|slot| self.documents.get(order[slot])));
             next = end;
         }
+        sources
+    }
+
+    /// The natural documents for the first of `items`: as many as together have no more tokens than that number of documents
+    /// of `max_document_tokens`, and at least one. This bounds the memory of a request where documents are long.
+    pub(super) fn of_first(&self, items: Range<u64>, max_document_tokens: usize) -> Vec<&'a [TokenId]> {
+        let mut left = max_document_tokens.saturating_mul((items.end - items.start) as usize);
+        let mut sources = self.of(items);
+        let fits = |source: &&[TokenId]| {
+            let rest = left.checked_sub(source.len());
+            left = rest.unwrap_or(0);
+            rest.is_some()
+        };
+        let fitting = sources.iter().copied().take_while(fits).count();
+        sources.truncate(fitting.max(1));
         sources
     }
 }

@@ -4,7 +4,8 @@
 //! probability p^sharpness, so tokens are redrawn mostly where the model is confident. Zhu et al. (2024) redraw all
 //! tokens with p of at least 0.99; with a sharpness of 69, p^sharpness is one half at this threshold. With a sharpness
 //! of 0 every token is redrawn. All predictions are conditioned on the natural text, never on redrawn tokens. One
-//! scoring pass therefore suffices, and the length of a document does not change.
+//! scoring pass therefore suffices, and the length of a document does not change: `synthesis.max_document_tokens` has no
+//! meaning here.
 //!
 //! The end-of-text token is neither replaced nor drawn in place of another token.
 
@@ -56,7 +57,7 @@ impl SynthesisMethod for TokenEdit {
         Ok(Box::new(TokenEditor {
             model: context.model,
             decoding: context.synthesis.decoding.token_by_token().ok_or(SynthesisError::Search)?,
-            longest: context.synthesis.max_document_tokens,
+            max_document_tokens: context.synthesis.max_document_tokens,
             sharpness: self.sharpness,
             end: context.end(),
             sentinels: context.sentinels(),
@@ -77,7 +78,7 @@ impl SynthesisMethod for TokenEdit {
 struct TokenEditor<'a> {
     model: &'a dyn LanguageModel,
     decoding: &'a SamplingSettings,
-    longest: usize,
+    max_document_tokens: usize,
     sharpness: f64,
     sources: Rotation<'a>,
     end: TokenId,
@@ -93,12 +94,8 @@ impl TokenEditor<'_> {
 
 impl Generator for TokenEditor<'_> {
     fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
-        let originals: Documents = self
-            .sources
-            .of(items.clone())
-            .into_iter()
-            .map(|source| &source[..source.len().min(self.longest)])
-            .collect();
+        let sources = self.sources.of_first(items.clone(), self.max_document_tokens);
+        let originals: Documents = sources.into_iter().collect();
         // Two random numbers for each token: one decides whether it is redrawn, the other one draws the replacement.
         let (mut chances, mut uniforms) = (Vec::new(), Vec::new());
         for (item, original) in items.zip(originals.iter()) {

@@ -12,7 +12,7 @@ use genloss::stage::Stage;
 use genloss::synthesis::{
     Continuation, External, PrefixSource, Rephrase, SynthesisSettings, Textbook, TokenEdit,
 };
-use genloss::synthesis::{Sources, SynthesisError, SynthesisRecord, cut_sources, write_corpus};
+use genloss::synthesis::{Sources, SynthesisError, SynthesisRecord, cut_documents, write_corpus};
 use genloss::tokenizer::Tokenizer;
 use genloss::units::Tokens;
 use rand::Rng;

@@ -3,6 +3,7 @@
 use super::*;
 use candle_core::Device;
 use genloss::model::{Precision, TransformerSettings};
+use genloss::selection::SelectionRules;
 use genloss::training::TrainingSettings;
 use genloss::training::{Learner, NoCheckpoints, Start, TransformerLearner};
 use std::collections::BTreeSet;
@@ -101,16 +102,86 @@ fn nothing_of_a_gap_is_read_by_the_model_that_fills_it() {
     assert!(bridges > 100, "{bridges}");
 }
 
-/// A rewritten document is cut at the limit, which is shorter than each of the twenty sources of 101 tokens.
+/// Of twenty documents of 101 tokens, 20 · (101 − 96) of 2020 tokens lie beyond 96, which is just under 5 %.
 #[test]
-fn a_warning_counts_the_sources_that_are_cut() {
+fn a_warning_says_how_much_natural_text_is_longer_than_a_document_may_become() {
     let natural = distinct();
-    let within = |max_document_tokens| SynthesisSettings { max_document_tokens, ..rephrase(100, 0.5) };
-    let told = cut_sources(&within(100), &natural).unwrap();
-    assert!(told.starts_with("20 of 20 natural documents are longer than"), "{told}");
-    assert!(told.ends_with("raise it to 101 to rewrite all of them in full"), "{told}");
-    assert_eq!(cut_sources(&within(101), &natural), None);
-    assert_eq!(cut_sources(&SynthesisSettings { max_document_tokens: 5, ..textbook(100) }, &natural), None);
+    let within = |max_document_tokens| SynthesisSettings {
+        max_document_tokens,
+        ..SynthesisSettings::textbook(Tokens(9))
+    };
+    let told = cut_documents(&within(50), &natural).unwrap();
+    assert!(
+        told.starts_with("documents are written up to synthesis.max_document_tokens = 50, and 50 % of"),
+        "{told}"
+    );
+    assert!(told.contains("(the longest has 101)"), "{told}");
+    assert!(cut_documents(&within(95), &natural).is_some());
+    assert_eq!(cut_documents(&within(96), &natural), None);
+    let rewritten = SynthesisSettings { max_document_tokens: 5, ..rephrase(100, 0.5) };
+    assert_eq!(cut_documents(&rewritten, &natural), None);
+}
+
+fn sorted<'a>(documents: impl IntoIterator<Item = &'a [TokenId]>) -> Vec<Vec<TokenId>> {
+    let mut all: Vec<Vec<TokenId>> = documents.into_iter().map(<[TokenId]>::to_vec).collect();
+    all.sort();
+    all
+}
+
+/// Methods that change nothing: p^1e300 is 0 for every p below 1.
+#[test]
+fn documents_longer_than_the_limit_are_sources_as_a_whole_and_each_once_before_any_comes_again() {
+    let (natural, tokenizer, model) = (natural(), with_sentinels(), ngram());
+    let token_edit = SynthesisSettings {
+        method: TokenEdit { sharpness: 1e300 }.into(),
+        ..textbook(2 * natural.tokens().0)
+    };
+    for method in [&token_edit, &rephrase(2 * natural.tokens().0, 1.0)] {
+        for max_document_tokens in [1, 3, 19] {
+            let synthesis = SynthesisSettings { max_document_tokens, ..method.clone() };
+            let (corpus, record) = write(&model, &synthesis, &natural, &tokenizer);
+            assert_eq!(corpus.len(), 2 * natural.len());
+            for epoch in corpus.iter().collect::<Vec<_>>().chunks(natural.len()) {
+                assert_eq!(sorted(epoch.iter().copied()), sorted(natural.iter()));
+            }
+            assert_eq!(record.kept_share, Some(1.0));
+            // A smaller corpus is the beginning of a larger one, although it is written in other requests.
+            let less = SynthesisSettings { tokens: Tokens(500), ..synthesis };
+            assert_eq!(write(&model, &less, &natural, &tokenizer).0, corpus.prefix(Tokens(500)));
+        }
+    }
+}
+
+/// The limit of 7 is shorter than every document, and only the text after the last kept span is cut there.
+#[test]
+fn all_that_rephrasing_keeps_of_a_long_document_is_in_the_result() {
+    let (natural, tokenizer) = (distinct(), with_sentinels());
+    let model = Fake(|_, _: &[TokenId]| vec![300; 50]);
+    let synthesis = SynthesisSettings { max_document_tokens: 7, ..rephrase(1_000, 0.5) };
+    let (corpus, _) = write(&model, &synthesis, &natural, &tokenizer);
+    for document in corpus.iter().take(corpus.len() - 1) {
+        assert_eq!(survivors(document, source_of(document, &natural)), 50);
+        let written_at_end = document.iter().rev().take_while(|&&token| token == 300).count();
+        assert!(written_at_end == 7 || document.last() == Some(&END), "{document:?}");
+    }
+}
+
+/// Each group of candidates is written whole, although a request is cut where sources are long.
+#[test]
+fn the_best_of_several_rewritings_of_a_long_document_is_chosen() {
+    let (natural, tokenizer, model) = (natural(), with_sentinels(), ngram());
+    let selected = |candidates, max_document_tokens| {
+        let rules = format!("best_of = {candidates}").parse().unwrap();
+        let synthesis = SynthesisSettings {
+            method: TokenEdit { sharpness: 1.0 }.into(),
+            selection: SelectionRules::builtin().read(rules).unwrap(),
+            max_document_tokens,
+            ..textbook(3_000)
+        };
+        write(&model, &synthesis, &natural, &tokenizer).0
+    };
+    assert_eq!(selected(5, 1), selected(5, 30));
+    assert_ne!(selected(5, 1), selected(2, 1));
 }
 
 /// A gap longer than the view of 6 is extended up to its last 6 tokens, which are infilled, if the model does not end the
@@ -149,12 +220,7 @@ fn a_fidelity_of_one_copies_and_one_of_zero_is_textbook_token_for_token() {
     let (natural, tokenizer, model) = (natural(), with_sentinels(), ngram());
     let (copied, record) = write(&model, &rephrase(natural.tokens().0, 1.0), &natural, &tokenizer);
     assert_eq!(record.kept_share, Some(1.0));
-    let sorted = |documents: &Documents| {
-        let mut all: Vec<Vec<TokenId>> = documents.iter().map(<[TokenId]>::to_vec).collect();
-        all.sort();
-        all
-    };
-    assert_eq!(sorted(&copied), sorted(&natural));
+    assert_eq!(sorted(copied.iter()), sorted(natural.iter()));
     let (free, record) = write(&model, &rephrase(5000, 0.0), &natural, &tokenizer);
     assert_eq!(record.kept_share, Some(0.0));
     let from_nothing = SynthesisSettings { max_document_tokens: 500, ..textbook(5000) };
