@@ -17,7 +17,7 @@ use super::SynthesisError;
 use super::method::{
     Draft, DrawnTokens, Generator, GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod,
 };
-use super::sources::Rotation;
+use super::sources::{Rotation, longest_rewriting};
 use crate::decoding::DecodingStrategy;
 use crate::documents::{Documents, TokenId};
 use crate::model::ModelError;
@@ -212,8 +212,8 @@ impl ExternalGenerator<'_> {
         lines
     }
 
-    /// The tokens of an answer with an end-of-text token added, cut at the maximum length.
-    fn document(&self, answer: &Answer) -> Result<Vec<TokenId>, SynthesisError> {
+    /// The tokens of the answer to `source` with an end-of-text token added, cut at the maximum length.
+    fn document(&self, answer: &Answer, source: &[TokenId]) -> Result<Vec<TokenId>, SynthesisError> {
         let mut document = self.tokenizer.encode(&answer.text)?;
         if document.is_empty() {
             return Err(ExternalError::Line {
@@ -225,7 +225,7 @@ impl ExternalGenerator<'_> {
             .into());
         }
         document.push(self.end);
-        document.truncate(self.max_document_tokens);
+        document.truncate(longest_rewriting(source, self.max_document_tokens));
         Ok(document)
     }
 }
@@ -234,13 +234,13 @@ impl Generator for ExternalGenerator<'_> {
     fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
         let items = items.start..items.end.min(items.start + MAX_REQUEST_DOCUMENTS);
         let process = Process::start(self.command, self.questions(items.clone(), stage))?;
-        let answers = process.answers(items, self.limit, stage)?;
+        let answers = process.answers(items.clone(), self.limit, stage)?;
         let mut documents = Documents::new();
-        for answer in &answers {
+        for (answer, source) in answers.iter().zip(self.sources.of(items)) {
             if stage.interrupted() {
                 return Err(ModelError::Interrupted.into());
             }
-            documents.push(&self.document(answer)?);
+            documents.push(&self.document(answer, source)?);
         }
         stage.advance(documents.tokens().0);
         Ok(Draft { documents, kept: None })

@@ -349,3 +349,15 @@ fn keywords_come_from_one_natural_document_and_are_not_part_of_the_result() {
     assert_eq!(said, expected.into_iter().collect());
     assert_eq!(record.prompts, "train split, 2 keywords by tf-idf");
 }
+
+/// `cat` answers with what it was asked.
+#[test]
+fn an_external_command_sees_whole_documents_and_its_answers_to_long_ones_are_not_cut() {
+    let texts = ["a short one", "one that is longer than the limit of twenty tokens"].map(str::to_owned);
+    let tokenizer = tokenizer();
+    let natural = tokenizer.encode_documents(&texts).unwrap();
+    let method = External { command: vec!["cat".to_owned()], timeout_seconds: 60.0 }.into();
+    let synthesis = SynthesisSettings { method, max_document_tokens: 20, ..textbook(natural.tokens().0) };
+    let (corpus, _) = write(&ngram(), &synthesis, &natural, &tokenizer);
+    assert_eq!(sorted(corpus.iter()), sorted(natural.iter()));
+}
