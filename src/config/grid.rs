@@ -202,7 +202,7 @@ fn combinations(axes: &[Axis]) -> Vec<Combination<'_>> {
 impl Combination<'_> {
     fn name(&self) -> String {
         let parts = self.0.iter().map(|(axis, value)| format!("{}={}", axis.label, shown(value)));
-        parts.collect::<Vec<_>>().join(",")
+        shortened(parts.collect::<Vec<_>>().join(","))
     }
 
     fn set_in(&self, table: &mut Table) -> Result<(), ConfigError> {
@@ -259,6 +259,17 @@ impl Combination<'_> {
 /// An error about a setting of the grid.
 fn setting(key: impl Into<String>, message: impl Into<String>) -> ConfigError {
     ConfigError::setting(SettingError::new(key, message))
+}
+
+/// A name that a folder can have: one that is too long is cut, and the hash of the whole tells it from others that begin alike.
+fn shortened(name: String) -> String {
+    const HASH_CHARS: usize = 16;
+    if name.len() <= names::MAX_NAME_BYTES {
+        return name;
+    }
+    let hash = blake3::hash(name.as_bytes()).to_hex();
+    let kept: String = name.chars().take(names::MAX_NAME_BYTES - HASH_CHARS - 1).collect();
+    format!("{kept}-{}", &hash[..HASH_CHARS])
 }
 
 fn add_arms(file: &mut Table, arms: Vec<Table>) {

@@ -3,10 +3,17 @@
 use crate::settings::SettingError;
 use std::collections::BTreeMap;
 
+/// The longest name of an experiment or arm: file systems have a limit, and it is followed by suffixes.
+pub(super) const MAX_NAME_BYTES: usize = 100;
+
 /// Checks that a name is a valid folder name: what is asked of the names of recorded runs too.
 pub(super) fn check_folder(key: &str, name: &str) -> Result<(), SettingError> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=' | ',');
-    if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(is_allowed) {
+    if name.is_empty()
+        || name.len() > MAX_NAME_BYTES
+        || name.starts_with('.')
+        || !name.chars().all(is_allowed)
+    {
         let message = format!(
             "{name:?} is not a valid folder name; use up to 100 letters, digits, \"-\", \"_\", \".\", \"=\" and \",\", not beginning with \".\""
         );
