@@ -26,6 +26,7 @@ mod run;
 mod schema;
 mod score;
 mod setting_flags;
+mod stop;
 mod sweep;
 mod verify;
 

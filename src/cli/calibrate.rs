@@ -3,6 +3,7 @@
 use super::machine::{self, MachineArgs};
 use super::memory::ForceArgs;
 use super::output::{self, OutputFormat, say};
+use super::stop;
 use crate::calibration::{self, ArmRates, Contrast, Proportion};
 use crate::config::{self, Experiment};
 use crate::lineage::{self, RunContext};
@@ -104,10 +105,9 @@ impl Args {
         self.force.check(std::slice::from_ref(&experiment))?;
         let device = self.machine.open()?;
         let observer = machine::observer();
-        say(&format!("{}: reading text and learning the tokenizer", experiment.name));
         let what = format!("{}: reading text and learning the tokenizer", experiment.name);
         let prepared = machine::while_telling(&what, || lineage::prepare(&experiment))?;
-        let interrupt = machine::interrupt()?;
+        let interrupt = stop::interrupt()?;
         let provenance = self.machine.provenance();
         let context = RunContext {
             device: &device,

@@ -1,4 +1,4 @@
-//! Threads, device, progress display and Ctrl-C handling for commands that compute.
+//! Threads, device and progress display for commands that compute.
 
 use super::output::say;
 use crate::device;
@@ -8,8 +8,6 @@ use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use genloss_kernels::instructions::Instructions;
 use std::io::IsTerminal;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
@@ -115,19 +113,6 @@ pub fn while_telling<T>(what: &str, work: impl FnOnce() -> T) -> T {
 /// Bars on a terminal, plain lines elsewhere.
 pub fn observer() -> Box<dyn Observer> {
     if std::io::stderr().is_terminal() { Box::new(Bars::new()) } else { Box::new(Lines::default()) }
-}
-
-/// A flag that the first Ctrl-C or SIGTERM sets; the second one ends the process at once. Call it at most once.
-pub fn interrupt() -> Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&flag);
-    ctrlc::set_handler(move || {
-        if seen.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        say("stopping after a checkpoint; press Ctrl-C again to stop at once");
-    })?;
-    Ok(flag)
 }
 
 /// The command line of this process, with U+FFFD in place of bytes that are not Unicode.

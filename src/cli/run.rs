@@ -5,6 +5,7 @@ use super::experiment::ExperimentArgs;
 use super::machine::{self, MachineArgs};
 use super::memory::ForceArgs;
 use super::output::say;
+use super::stop;
 use crate::config::Experiment;
 use crate::lineage::{self, RunContext, RunError};
 use crate::measure::Metrics;
@@ -58,7 +59,7 @@ pub fn run(experiment: &Experiment, root: &Path, machine: &MachineArgs) -> Resul
     let what = format!("{}: reading text and learning the tokenizer", experiment.name);
     let prepared = machine::while_telling(&what, || lineage::prepare(experiment))?;
     // Up to here Ctrl-C ends the process at once: there is nothing to lose.
-    let interrupt = machine::interrupt()?;
+    let interrupt = stop::interrupt()?;
     let context = RunContext {
         device: &device,
         observer: observer.as_ref(),

@@ -5,6 +5,7 @@ use super::machine::{self, MachineArgs};
 use super::memory::ForceArgs;
 use super::output::{self, say};
 use super::plan::SweepPlan;
+use super::stop;
 use super::{check, compare, run};
 use crate::config::{Experiment, Sweep};
 use crate::lineage::{RunContext, RunError};
@@ -88,7 +89,7 @@ impl Args {
         device: &Device,
     ) -> Result<Result<(), RunError>> {
         let observer = machine::observer();
-        let interrupt = machine::interrupt()?;
+        let interrupt = stop::interrupt()?;
         let provenance = self.machine.provenance();
         let context = RunContext {
             device,

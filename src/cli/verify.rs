@@ -2,6 +2,7 @@
 
 use super::machine::{self, MachineArgs};
 use super::output::{self, OutputFormat, say};
+use super::stop;
 use crate::lineage::RunContext;
 use crate::measure::Metrics;
 use crate::progress::Silent;
@@ -76,7 +77,7 @@ impl Args {
         );
         let device = self.machine.open()?;
         let observer = machine::observer();
-        let interrupt = machine::interrupt()?;
+        let interrupt = stop::interrupt()?;
         let provenance = self.machine.provenance();
         let context = RunContext {
             device: &device,

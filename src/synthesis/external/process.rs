@@ -1,8 +1,10 @@
 //! Runs the external command on one request, and stops it together with every process that it started.
 //!
-//! The command leads a new process group. It is reaped only after this group has been killed, because until it is
-//! reaped the operating system cannot reuse the number of the group. The crate process-wrap cannot replace this code:
-//! it reaps a finished command first, and then no longer signals the processes that the command left running.
+//! The command and all that it starts are in one process group. Its leader is a shell that only waits for its standard input
+//! to be closed, and then kills the group: that happens however this process ends. The leader is not reaped before the
+//! group has been killed: until then the operating system cannot reuse the group's number. (PR_SET_PDEATHSIG would have to
+//! be set in the command's process before its program starts, which is unsafe; the crate process-wrap reaps a finished
+//! command first, and then no longer signals the processes that the command left running.)
 
 use super::{ExternalError, SynthesisError};
 use crate::model::ModelError;
@@ -42,6 +44,8 @@ pub(super) struct Answer {
 pub(super) struct Process {
     command: String,
     child: Child,
+    #[cfg(unix)]
+    group: ProcessGroup,
     /// Lines of output that are not blank.
     lines: Receiver<std::io::Result<NumberedLine>>,
     stderr_tail: JoinHandle<String>,
@@ -52,9 +56,15 @@ impl Process {
         let program = command.first().cloned().unwrap_or_default();
         let mut prepared = Command::new(&program);
         prepared.args(&command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let failed = |source| ExternalError::Start { program, source };
         #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut prepared, 0);
-        let mut child = prepared.spawn().map_err(|source| ExternalError::Start { program, source })?;
+        let group = match ProcessGroup::start() {
+            Ok(group) => group,
+            Err(source) => return Err(failed(source)),
+        };
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut prepared, group.id());
+        let mut child = prepared.spawn().map_err(failed)?;
         let (mut stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         std::thread::spawn(move || {
             // Write errors are ignored, because a command may exit without reading all of its input.
@@ -63,7 +73,14 @@ impl Process {
         let (sender, lines) = channel();
         std::thread::spawn(move || stdout.map(|stdout| send_lines(stdout, &sender)));
         let stderr_tail = std::thread::spawn(move || stderr.map_or_else(String::new, tail));
-        Ok(Self { command: command.join(" "), child, lines, stderr_tail })
+        Ok(Self {
+            command: command.join(" "),
+            child,
+            #[cfg(unix)]
+            group,
+            lines,
+            stderr_tail,
+        })
     }
 
     /// Reads an answer to each of `items`, waits for the command to exit, stops every process that it left running, and
@@ -203,9 +220,7 @@ impl Process {
     /// Kills the command and everything that it started.
     fn stop(&mut self) {
         #[cfg(unix)]
-        if let Some(group) = rustix::process::Pid::from_raw(self.child.id() as i32) {
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        }
+        self.group.kill();
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -220,6 +235,43 @@ impl Process {
         let is_complete = self.stderr_tail.is_finished();
         let tail = if is_complete { self.stderr_tail.join().unwrap_or_default() } else { String::new() };
         if tail.is_empty() { tail } else { format!("; stderr: {tail}") }
+    }
+}
+
+/// A process group that ends with this process at the latest.
+#[cfg(unix)]
+struct ProcessGroup {
+    leader: Child,
+}
+
+#[cfg(unix)]
+impl ProcessGroup {
+    /// Starts the leader, which holds nothing of this process but the end of a pipe.
+    fn start() -> std::io::Result<Self> {
+        let wait_and_kill = "trap '' HUP INT QUIT TERM; read -r _; kill -KILL 0";
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", wait_and_kill]).current_dir("/");
+        shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        std::os::unix::process::CommandExt::process_group(&mut shell, 0);
+        shell.spawn().map(|leader| Self { leader })
+    }
+
+    fn id(&self) -> i32 {
+        self.leader.id().cast_signed()
+    }
+
+    fn kill(&self) {
+        if let Some(group) = rustix::process::Pid::from_raw(self.id()) {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+#[cfg(unix)]
+impl Drop for ProcessGroup {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = self.leader.wait();
     }
 }
 
