@@ -60,6 +60,7 @@
 
 // Basics.
 pub mod documents;
+pub mod files;
 pub mod guard;
 pub mod progress;
 pub mod rarity;

@@ -75,7 +75,8 @@ pub fn run(
     let RunProgress { generations, done } = run.progress()?;
     let observer = context.observer;
     observer.observe(&Event::RunStarted { experiment: experiment.name.clone(), generations, done });
-    prepared.notes(experiment).into_iter().for_each(|note| observer.observe(&Event::Note(note)));
+    let notes = prepared.notes(experiment).into_iter().chain(run.note_on_machine());
+    notes.for_each(|note| observer.observe(&Event::Note(note)));
     run.baseline()?;
     for &seed in &experiment.seeds {
         run.all_generations(&SiblingRuns::new(vec![&run], seed))?;
@@ -123,6 +124,27 @@ impl<'a> Run<'a> {
     #[must_use]
     pub fn experiment(&self) -> &'a Experiment {
         self.experiment
+    }
+
+    /// A remark if this process computes with other means than those that made the generations on record, and makes more.
+    #[must_use]
+    pub fn note_on_machine(&self) -> Option<String> {
+        let (then, now) = (self.store.machines(), self.context.provenance.machine());
+        let is_finished = self.experiment.seeds.iter().all(|&seed| {
+            self.experiment
+                .arms
+                .iter()
+                .all(|arm| self.committed(seed, arm).iter().all(|&committed| committed))
+        });
+        if is_finished || then.is_empty() || then.contains(&now) {
+            return None;
+        }
+        let then: Vec<String> = then.iter().map(ToString::to_string).collect();
+        Some(format!(
+            "goes on with {now} after {}: last bits will differ from those of a run in one go; each generation records \
+             its own",
+            then.join("; ")
+        ))
     }
 
     /// Makes the missing generations of every lineage with the seed of `siblings`. Reuses what `siblings`, which are

@@ -50,6 +50,12 @@ pub enum ReportError {
         /// The value that JSON cannot represent.
         source: serde_json::Error,
     },
+    /// Figures would be written to where a link leads.
+    #[error("{}: is a symbolic link, and figures are not written through one; remove it, or give another --out", path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
     /// A figure could not be drawn.
     #[error("drawing a figure: {0}")]
     Drawing(String),
@@ -78,17 +84,32 @@ pub fn write(
     out: &Path,
 ) -> Result<PathBuf, ReportError> {
     let mut sections = Vec::with_capacity(recorded.len());
+    store::remove_unfinished(out)?;
     for one in recorded {
         let name = &one.experiment.name;
         let folder = if recorded.len() == 1 { "figures".to_owned() } else { format!("figures/{name}") };
         let comparisons: Vec<&ArmComparison> = comparisons.iter().filter(|c| c.experiment == *name).collect();
         let samples = samples.iter().filter(|sample| sample.experiment == *name).collect();
+        check_folder(out, &folder)?;
         let drawn = draw(one, &comparisons, out, &folder)?;
         sections.push(page::ExperimentSection { recorded: one, comparisons, samples, figures: drawn });
     }
     let page = out.join("report.html");
     store::write_derived(&page, page::html(&sections).into_string().as_bytes())?;
     Ok(page)
+}
+
+/// Checks that no folder on the way from `out` to `folder` is a link, which could lead to files of somebody else, and removes
+/// what a kill left there.
+fn check_folder(out: &Path, folder: &str) -> Result<(), ReportError> {
+    let mut path = out.to_owned();
+    for part in Path::new(folder) {
+        path.push(part);
+        if path.is_symlink() {
+            return Err(ReportError::Link { path });
+        }
+    }
+    Ok(store::remove_unfinished(&path)?)
 }
 
 /// Draws every figure of an experiment into `out`/`folder`.
@@ -109,6 +130,8 @@ fn draw(
 /// If a file cannot be written, or a figure cannot be drawn.
 pub fn write_fit(fitted: &Fitted, runs: &[&str], out: &Path) -> Result<[PathBuf; 2], ReportError> {
     let numbers = out.join("fit.json");
+    store::remove_unfinished(out)?;
+    check_folder(out, "figures")?;
     let json = serde_json::to_vec_pretty(fitted)
         .map_err(|source| ReportError::Json { path: numbers.clone(), source })?;
     store::write_derived(&numbers, &json)?;

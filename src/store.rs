@@ -38,20 +38,22 @@ mod synthetic;
 
 pub use address::Address;
 pub use checkpoints::StoreCheckpoints;
-pub use disk::write_derived;
+pub use disk::{remove_unfinished, write_derived};
 pub use error::StoreError;
 pub use manifest::{Fingerprint, Fingerprints};
-pub use read::{Sample, is_finished, is_store, read, read_all, read_with, samples};
+pub use read::{Sample, is_finished, is_store, notes, read, read_all, read_with, samples};
 pub use record::*;
 pub use study::{export, is_study, read_study};
 
 use crate::baseline::Baseline;
 use crate::config::Experiment;
 use crate::documents::Documents;
+use crate::files;
+use manifest::Manifest;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const EXPERIMENT: &str = "experiment.toml";
@@ -73,10 +75,13 @@ const PARTIAL: &str = ".partial-";
 pub struct Store {
     root: PathBuf,
     tokenizer_json: String,
+    /// As on record.
+    provenance: Mutex<Provenance>,
     /// Folders of generations whose files have been found to match their manifests.
     verified: Mutex<BTreeSet<PathBuf>>,
-    /// Locked as long as the store is open; the operating system releases the lock however the process ends.
-    _lock: File,
+    /// Locked as long as the store is open; the operating system releases the lock however the process ends. `None` for a
+    /// finished run in a folder that this process may not write.
+    lock: Option<File>,
 }
 
 /// Everything that a generation leaves behind except its model.
@@ -95,7 +100,7 @@ pub struct GenerationOutput<'a> {
 impl Store {
     /// Opens the store at `root` for `experiment`, or creates it. The experiment may differ from the one on
     /// record in two ways: seeds may be added, because different seeds are independent, and run-time-only settings may
-    /// change.
+    /// change. A finished run can be opened in a read-only folder.
     ///
     /// # Errors
     /// If another process has it open, if it belongs to another or a changed experiment, if the text or the tokenizer
@@ -107,12 +112,15 @@ impl Store {
         tokenizer_json: &str,
     ) -> Result<Self, StoreError> {
         let lock = open::open(root, experiment, provenance)?;
-        disk::write_file(&root.join(TOKENIZER), tokenizer_json.as_bytes())?;
+        if lock.is_some() {
+            disk::write_if_changed(&root.join(TOKENIZER), tokenizer_json.as_bytes())?;
+        }
         Ok(Self {
             root: root.to_owned(),
             tokenizer_json: tokenizer_json.to_owned(),
+            provenance: Mutex::new(disk::read_record(&root.join(PROVENANCE))?),
             verified: Mutex::default(),
-            _lock: lock,
+            lock,
         })
     }
 
@@ -147,7 +155,7 @@ impl Store {
         if self.verified().contains(&folder) {
             return Ok(());
         }
-        manifest::verify(&folder)?;
+        manifest::verify(&folder, address)?;
         self.verified().insert(folder);
         Ok(())
     }
@@ -158,6 +166,9 @@ impl Store {
     /// # Errors
     /// If the disk fails.
     pub fn clean_up(&self) -> Result<(), StoreError> {
+        if self.lock.is_none() {
+            return Ok(());
+        }
         for lineage in open::lineage_folders(&self.root)? {
             for name in disk::names(&lineage)? {
                 let generation = name.strip_prefix(WORK).or(name.strip_prefix(PARTIAL));
@@ -186,7 +197,9 @@ impl Store {
         disk::write_file(&model.join(TOKENIZER), self.tokenizer_json.as_bytes())?;
         synthetic::write(&aside.join(SYNTHETIC), output.documents, output.texts)?;
         disk::write_record(&aside.join(MEASUREMENTS), output.record)?;
-        manifest::write(&aside, output.fingerprints)?;
+        manifest::write(&aside, address, output.fingerprints)?;
+        disk::sync_dir(&model)?;
+        self.record_machine(output.record)?;
         Ok(self.finish(address, &aside)?)
     }
 
@@ -202,8 +215,9 @@ impl Store {
     ) -> Result<(), StoreError> {
         let aside = self.empty_partial(address)?;
         disk::copy_dir(folder, &aside)?;
-        manifest::verify(&aside)?;
-        manifest::set_fingerprints(&aside, fingerprints)?;
+        Manifest::read_anywhere(&aside)?.verify(&aside)?;
+        manifest::readdress(&aside, address, fingerprints)?;
+        self.record_machine(&disk::read_record(&aside.join(MEASUREMENTS))?)?;
         self.finish(address, &aside)
     }
 
@@ -215,14 +229,38 @@ impl Store {
         Ok(aside)
     }
 
+    /// Adds what a generation was made with to the provenance, if that is new.
+    fn record_machine(&self, record: &GenerationRecord) -> Result<(), StoreError> {
+        let Some(machine) = &record.machine else { return Ok(()) };
+        let mut provenance = self.provenance();
+        if provenance.machine() != *machine && !provenance.resumed_on.contains(machine) {
+            provenance.resumed_on.push(machine.clone());
+            disk::write_record(&self.root.join(PROVENANCE), &*provenance)?;
+        }
+        Ok(())
+    }
+
+    /// What generations of this store were made with before this process.
+    #[must_use]
+    pub fn machines(&self) -> Vec<Machine> {
+        self.provenance().machines()
+    }
+
+    fn provenance(&self) -> MutexGuard<'_, Provenance> {
+        self.provenance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a generation its name, which is on disk afterwards, and so is every folder that it lies in.
     fn finish(&self, address: Address, aside: &Path) -> Result<(), StoreError> {
         let folder = address.folder(&self.root);
         self.verified().remove(&folder);
         disk::rename_dir(aside, &folder)?;
+        let above = folder.ancestors().skip(2).take_while(|above| above.starts_with(&self.root));
+        above.chain([files::containing_folder(&self.root)]).try_for_each(disk::sync_dir)?;
         disk::remove_dir(&beside(&folder, WORK))
     }
 
-    fn verified(&self) -> std::sync::MutexGuard<'_, BTreeSet<PathBuf>> {
+    fn verified(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
         // A panic elsewhere cannot leave the set inconsistent: each use is a single insertion or removal.
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,7 +4,7 @@ mod effects;
 mod split;
 mod summary;
 
-use super::output::{self, OutputFormat};
+use super::output::{self, OutputFormat, say};
 use crate::attribution::{Attribution, attribute};
 use crate::config::CONTROL;
 use crate::store::{self, RunRecord};
@@ -12,6 +12,7 @@ use crate::verdict::{self, ArmComparison};
 use anyhow::{Result, ensure};
 use effects::EffectRow;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Options of `genloss compare`.
@@ -113,19 +114,19 @@ pub fn read_all(folders: &[PathBuf]) -> Result<Vec<RunRecord>> {
     Ok(read_with_folders(folders)?.into_iter().map(|(_, recorded)| recorded).collect())
 }
 
-/// Reads several runs and studies; each experiment comes with the folder that it was read from.
+/// Reads several runs and studies; each experiment comes with the folder that it was read from. Standard error tells of folders that
+/// are given twice and of what is missing in a run.
 pub fn read_with_folders(folders: &[PathBuf]) -> Result<Vec<(&Path, RunRecord)>> {
     let mut all: Vec<(&Path, RunRecord)> = Vec::new();
-    for folder in folders {
-        for mut recorded in store::read_all(folder)? {
+    for folder in each_once(folders) {
+        for mut recorded in read_noting(folder)? {
             let is_taken = |name: &str| all.iter().any(|(_, other)| other.experiment.name == name);
             if is_taken(&recorded.experiment.name) {
                 let folder_name = folder.file_name().unwrap_or_default().to_string_lossy();
                 let name = format!("{}@{folder_name}", recorded.experiment.name);
                 ensure!(
                     !is_taken(&name),
-                    "{}: this folder is given twice, or another folder of the same name holds an experiment of the same \
-                     name; give each folder once, or rename one",
+                    "{}: another folder of the same name holds an experiment of the same name; rename one of them",
                     folder.display()
                 );
                 recorded.experiment.name = name;
@@ -134,6 +135,43 @@ pub fn read_with_folders(folders: &[PathBuf]) -> Result<Vec<(&Path, RunRecord)>>
         }
     }
     Ok(all)
+}
+
+/// The folders without those that are given again under another path.
+fn each_once(folders: &[PathBuf]) -> Vec<&Path> {
+    let mut seen = BTreeSet::new();
+    let is_new = |folder: &&PathBuf| {
+        // A folder that does not exist is reported when it is read.
+        let is_new = folder.canonicalize().map_or(true, |real| seen.insert(real));
+        if !is_new {
+            say(&format!("note: {} is given twice and counts once", folder.display()));
+        }
+        is_new
+    };
+    folders.iter().filter(is_new).map(PathBuf::as_path).collect()
+}
+
+/// Reads the run or study in `folder`. Standard error tells what is missing in it.
+pub fn read_noting(folder: &Path) -> Result<Vec<RunRecord>> {
+    let recorded = store::read_all(folder)?;
+    for one in &recorded {
+        let is_empty = one.lineages.iter().all(|lineage| lineage.generations.is_empty());
+        ensure!(
+            !is_empty,
+            "{}: no generation of experiment \"{}\" is finished yet; continue it with genloss run",
+            folder.display(),
+            one.experiment.name
+        );
+        for note in store::notes(folder, one) {
+            say(&format!("note: {}: {note}", folder.display()));
+        }
+    }
+    ensure!(
+        !recorded.is_empty(),
+        "{}: this study has no experiments; export the runs again",
+        folder.display()
+    );
+    Ok(recorded)
 }
 
 /// Compares every arm of an experiment with its control.

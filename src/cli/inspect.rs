@@ -1,6 +1,6 @@
 //! `genloss inspect`: every measurement as a tidy table, or synthetic documents to read.
 
-use super::output;
+use super::{compare, output};
 use crate::settings::nearest;
 use crate::store::{self, RunRecord, Sample};
 use anyhow::{Result, ensure};
@@ -69,7 +69,7 @@ struct MeasurementRow {
 impl Args {
     /// Prints the measurements or the documents.
     pub fn exec(self) -> Result<()> {
-        let recorded = store::read_all(&self.folder)?;
+        let recorded = compare::read_noting(&self.folder)?;
         self.check_arm(&recorded)?;
         self.check_generation(&recorded)?;
         if let Some(most) = self.samples {

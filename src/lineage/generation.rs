@@ -105,7 +105,9 @@ impl<'a> GenerationRunner<'a> {
         self.check_followers(address, &documents)?;
         let (measurements, curves) = self.measure(precise, first, &documents, stage)?;
         let metrics = self.context.metrics.custom_definitions();
-        let record = GenerationRecord { mixture, training, synthesis, measurements, metrics, curves };
+        let machine = Some(self.context.provenance.machine());
+        let record =
+            GenerationRecord { mixture, training, synthesis, machine, measurements, metrics, curves };
         let texts = self.prepared.tokenizer.decode_documents(&documents);
         let output = GenerationOutput {
             record: &record,

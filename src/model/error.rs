@@ -25,7 +25,7 @@ pub enum ModelError {
         cause: Option<Cause>,
     },
     /// A file could not be read or written.
-    #[error("{}", path.display())]
+    #[error("{}{}", path.display(), crate::files::remedy(source))]
     File {
         /// The file.
         path: PathBuf,

@@ -1,13 +1,13 @@
 //! Files and folders that are written whole or not at all, and the schema of JSON records.
 
 use super::StoreError;
+use crate::files;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::Read;
 use std::path::Path;
-
-const TEMPORARY: &str = ".tmp-";
 
 /// Adds the path to an error of the file system.
 pub(super) fn at<T>(path: &Path, result: std::io::Result<T>) -> Result<T, StoreError> {
@@ -20,24 +20,29 @@ pub(super) fn at<T>(path: &Path, result: std::io::Result<T>) -> Result<T, StoreE
 /// # Errors
 /// If the disk fails.
 pub fn write_derived(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    create_dir(containing_folder(path))?;
+    create_dir(files::containing_folder(path))?;
     write_file(path, bytes)
 }
 
-/// Writes a temporary file, flushes it to disk and renames it.
+/// Removes what a kill during [`write_derived`] left in `folder`.
+///
+/// # Errors
+/// If the disk fails.
+pub fn remove_unfinished(folder: &Path) -> Result<(), StoreError> {
+    at(folder, files::remove_unfinished(folder))
+}
+
+/// Writes a file whole or not at all, flushed to disk.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let folder = containing_folder(path);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY);
-    // Readable by others as far as the user's umask allows, like every other file of a run.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = at(path, builder.tempfile_in(folder))?;
-    at(path, file.write_all(bytes))?;
-    at(path, file.as_file().sync_all())?;
-    let file = file.persist(path).map_err(|error| error.error);
-    at(path, file)?;
-    sync_dir(folder)
+    at(path, files::write_whole(path, bytes))
+}
+
+/// As [`write_file`], unless the file has these contents already.
+pub(super) fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    if open(path).is_ok() && fs::read(path).is_ok_and(|found| found == bytes) {
+        return Ok(());
+    }
+    write_file(path, bytes)
 }
 
 /// The names in a folder, sorted.
@@ -50,36 +55,30 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
     Ok(names)
 }
 
-/// Removes what a process that was killed during [`write_file`] left in a folder.
+/// Removes what a process of this version or an earlier one that was killed during [`write_file`] left in a folder.
 pub(super) fn remove_temporary(folder: &Path) -> Result<(), StoreError> {
     let names = names(folder)?;
-    names.iter().filter(|name| is_temporary(name)).try_for_each(|name| remove_file(&folder.join(name)))
+    names.iter().filter(|name| files::is_temporary(name)).try_for_each(|name| remove_file(&folder.join(name)))
 }
 
 /// Removes a file if it exists.
 pub(super) fn remove_file(path: &Path) -> Result<(), StoreError> {
-    if path.exists() { at(path, fs::remove_file(path)) } else { Ok(()) }
-}
-
-/// Returns true for names that [`write_file`] gives to unfinished files.
-pub(super) fn is_temporary(name: &str) -> bool {
-    name.starts_with(TEMPORARY)
+    at(path, files::remove_file(path))
 }
 
 /// Flushes a file to disk.
 pub(super) fn sync_file(path: &Path) -> Result<(), StoreError> {
-    at(path, File::open(path).and_then(|file| file.sync_all()))
+    at(path, files::sync(path))
 }
 
 /// Flushes a folder's entries to disk.
 pub(super) fn sync_dir(path: &Path) -> Result<(), StoreError> {
-    // Only Unix can open a folder as a file; elsewhere its entries are flushed with their files.
-    if cfg!(unix) { sync_file(path) } else { Ok(()) }
+    at(path, files::sync_dir(path))
 }
 
 /// Creates a folder and its parents.
 pub(super) fn create_dir(path: &Path) -> Result<(), StoreError> {
-    at(path, fs::create_dir_all(path))
+    at(path, files::create_dirs(path))
 }
 
 /// Copies a folder with its contents, flushed to disk.
@@ -90,7 +89,7 @@ pub(super) fn copy_dir(from: &Path, to: &Path) -> Result<(), StoreError> {
         if source.is_dir() {
             copy_dir(&source, &copy)?;
         } else {
-            at(&source, fs::copy(&source, &copy))?;
+            at(&copy, files::copy(&source, &copy))?;
             sync_file(&copy)?;
         }
     }
@@ -99,32 +98,38 @@ pub(super) fn copy_dir(from: &Path, to: &Path) -> Result<(), StoreError> {
 
 /// Removes a folder with its contents if it exists.
 pub(super) fn remove_dir(path: &Path) -> Result<(), StoreError> {
-    if path.exists() { at(path, fs::remove_dir_all(path)) } else { Ok(()) }
+    at(path, files::remove_dir(path))
 }
 
 /// Renames a finished folder, and flushes the new name to disk.
 pub(super) fn rename_dir(from: &Path, to: &Path) -> Result<(), StoreError> {
-    at(to, fs::rename(from, to))?;
-    sync_dir(containing_folder(to))
+    at(to, files::rename(from, to))
 }
 
-/// The folder that `path` is in: `.` for a bare name, whose [`Path::parent`] is empty.
-fn containing_folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+/// Opens a regular file for reading: a device or a pipe of its name could be read for ever.
+pub(super) fn open(path: &Path) -> Result<File, StoreError> {
+    if !at(path, fs::metadata(path))?.is_file() {
+        return Err(StoreError::NotAFile { path: path.to_owned() });
+    }
+    at(path, File::open(path))
 }
 
 pub(super) fn read_text(path: &Path) -> Result<String, StoreError> {
-    at(path, fs::read_to_string(path))
+    let mut text = String::new();
+    at(path, open(path)?.read_to_string(&mut text))?;
+    Ok(text)
 }
 
 /// The version of the JSON records that this program writes, and the newest that it reads. A record without the key
 /// `schema` has version 1. Raise it when a reader of the previous version would misread a record.
 const SCHEMA: u64 = 1;
 
-/// A record in a file: `{"schema": 1, …}` with the record's own keys after the first.
+/// A record in a file: `{"schema": 1, "blake3": "…", …}` with the record's own keys after these.
 #[derive(Serialize)]
 struct Versioned<'a, T> {
     schema: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blake3: Option<String>,
     #[serde(flatten)]
     record: &'a T,
 }
@@ -139,25 +144,61 @@ const fn first_schema() -> u64 {
     1
 }
 
-/// Reads a JSON record of this schema or an older one.
+/// Reads a JSON record of this schema or an older one, and compares it with the hash that it holds. A record without a
+/// hash is of a program that wrote none.
 pub(super) fn read_record<T: DeserializeOwned>(path: &Path) -> Result<T, StoreError> {
     let text = read_text(path)?;
     let json = |source| StoreError::Json { path: path.to_owned(), source };
-    // In two passes, because serde cannot read maps with integer keys inside a flattened struct.
+    // In several passes, because serde cannot read maps with integer keys inside a flattened struct.
     let SchemaOnly { schema } = serde_json::from_str(&text).map_err(json)?;
     if schema > SCHEMA {
         return Err(StoreError::NewerSchema { path: path.to_owned(), found: schema, known: SCHEMA });
     }
+    let mut content: Map<String, Value> = serde_json::from_str(&text).map_err(json)?;
+    let recorded = content.shift_remove("blake3");
+    if recorded.is_some_and(|recorded| recorded != hash_of(content)) {
+        return Err(StoreError::Altered { path: path.to_owned() });
+    }
     serde_json::from_str(&text).map_err(json)
 }
 
-/// Writes a record as JSON, indented, with a final newline; see [`write_file`].
+/// Writes a record with its schema and hash as JSON, indented, with a final newline; see [`write_file`].
 pub(super) fn write_record<T: Serialize>(path: &Path, record: &T) -> Result<(), StoreError> {
-    let versioned = Versioned { schema: SCHEMA, record };
-    let mut json = serde_json::to_vec_pretty(&versioned)
-        .map_err(|source| StoreError::Json { path: path.to_owned(), source })?;
-    json.push(b'\n');
-    write_file(path, &json)
+    let json = |source| StoreError::Json { path: path.to_owned(), source };
+    let versioned = Versioned { schema: SCHEMA, blake3: None, record };
+    let content = serde_json::to_vec(&versioned).and_then(|text| serde_json::from_slice(&text));
+    let blake3 = Some(hash_of(content.map_err(json)?));
+    let mut text = serde_json::to_vec_pretty(&Versioned { blake3, ..versioned }).map_err(json)?;
+    text.push(b'\n');
+    write_file(path, &text)
+}
+
+/// The hash of a record's keys and values, whatever the white space between them.
+fn hash_of(content: Map<String, Value>) -> String {
+    blake3::hash(Value::Object(content).to_string().as_bytes()).to_hex().to_string()
+}
+
+/// The first line of a sealed text, before the BLAKE3 hash of the lines after it.
+const SEAL: &str = "# blake3 of the lines below: ";
+
+/// A TOML text below a comment with its hash.
+pub(super) fn sealed(text: &str) -> String {
+    format!("{SEAL}{}\n{text}", blake3::hash(text.as_bytes()).to_hex())
+}
+
+/// The text that [`sealed`] was given. A text without a seal is of a program that wrote none.
+///
+/// # Errors
+/// If it is not the text that was sealed, or cannot be read.
+pub(super) fn read_sealed(path: &Path) -> Result<String, StoreError> {
+    let text = read_text(path)?;
+    let Some((hash, content)) = text.strip_prefix(SEAL).and_then(|rest| rest.split_once('\n')) else {
+        return Ok(text);
+    };
+    if hash.trim_end() != blake3::hash(content.as_bytes()).to_hex().as_str() {
+        return Err(StoreError::Altered { path: path.to_owned() });
+    }
+    Ok(content.to_owned())
 }
 
 #[cfg(test)]
@@ -175,18 +216,37 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_name_is_in_the_working_directory() {
-        assert_eq!(containing_folder(Path::new("study")), Path::new("."));
-        assert_eq!(containing_folder(Path::new("studies/one")), Path::new("studies"));
-    }
-
-    #[test]
     fn a_record_starts_with_its_schema_and_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("example.json");
         write_record(&path, &example()).unwrap();
-        assert!(read_text(&path).unwrap().starts_with("{\n  \"schema\": 1,\n"));
+        assert!(read_text(&path).unwrap().starts_with("{\n  \"schema\": 1,\n  \"blake3\": "));
         assert_eq!(read_record::<Example>(&path).unwrap(), example());
+    }
+
+    #[test]
+    fn a_record_in_which_a_number_was_changed_is_an_error_and_one_with_other_white_space_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("example.json");
+        write_record(&path, &example()).unwrap();
+        let text = read_text(&path).unwrap();
+        fs::write(&path, text.replace([' ', '\n'], "")).unwrap();
+        assert_eq!(read_record::<Example>(&path).unwrap(), example());
+        fs::write(&path, text.replace("0.1", "0.2")).unwrap();
+        let message = read_record::<Example>(&path).unwrap_err().to_string();
+        assert!(message.contains("example.json: was changed after it was written"), "{message}");
+    }
+
+    #[test]
+    fn a_sealed_text_is_read_back_and_a_changed_one_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("experiment.toml");
+        fs::write(&path, sealed("seeds = [1, 2]\n")).unwrap();
+        assert_eq!(read_sealed(&path).unwrap(), "seeds = [1, 2]\n");
+        fs::write(&path, sealed("seeds = [1, 2]\n").replace("2]", "3]")).unwrap();
+        assert!(matches!(read_sealed(&path), Err(StoreError::Altered { .. })));
+        fs::write(&path, "seeds = [1]\n").unwrap();
+        assert_eq!(read_sealed(&path).unwrap(), "seeds = [1]\n");
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Errors of a store.
 
 use crate::config::ConfigError;
+use crate::files;
 use std::path::PathBuf;
 
 /// An error of the store: where, what, and what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A file or folder cannot be read or written.
-    #[error("{}", path.display())]
+    #[error("{}{}", path.display(), files::remedy(source))]
     File {
         /// The file or folder.
         path: PathBuf,
@@ -21,6 +22,26 @@ pub enum StoreError {
         path: PathBuf,
         /// Where in the file, and what is wrong.
         source: serde_json::Error,
+    },
+    /// Something else than a file has the name of one.
+    #[error("{}: is a folder, a device or a pipe where a file is expected; remove it", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A record or an experiment file is not what was written.
+    #[error("{}: was changed after it was written; restore it from a copy, or run into another --out", path.display())]
+    Altered {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The baseline on record cannot be used.
+    #[error("{}: damaged: {reason}; delete this file and run again to simulate it anew", path.display())]
+    Baseline {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
     },
     /// A record has a schema that this program does not know.
     #[error(
@@ -100,6 +121,22 @@ pub enum StoreError {
         /// The error of the file.
         source: Box<StoreError>,
     },
+    /// A generation lies in the folder of another one.
+    #[error("{}: holds {found}; move the folders of this run back to where they were", folder.display())]
+    Misplaced {
+        /// The folder.
+        folder: PathBuf,
+        /// The generation that it holds, such as `generation 2 of seed 1, arm "cool"`.
+        found: String,
+    },
+    /// A file of a study is not what was exported.
+    #[error("{}: damaged: {reason}; restore it from a copy, or export the runs again", path.display())]
+    Study {
+        /// The study.
+        path: PathBuf,
+        /// Which file, and how it differs.
+        reason: String,
+    },
     /// A committed generation was trained on a corpus that no longer exists.
     #[error(
         "{}: was trained on a corpus that no longer exists: an earlier generation was made again and wrote different text; delete this folder and those of the generations after it, and run again",
@@ -139,4 +176,17 @@ pub enum StoreError {
         /// The name.
         name: String,
     },
+}
+
+impl StoreError {
+    /// What is wrong, without the path and the remedy.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::File { source, .. } => source.to_string(),
+            Self::Json { source, .. } => source.to_string(),
+            Self::Altered { .. } => "was changed after it was written".to_owned(),
+            Self::NotAFile { .. } => "is no file".to_owned(),
+            other => other.to_string(),
+        }
+    }
 }

@@ -1,11 +1,11 @@
 //! `manifest.json`: the fingerprints of a generation, and the hash and size of each of its files.
 
-use super::{StoreError, disk};
+use super::{Address, MEASUREMENTS, MODEL, SYNTHETIC, StoreError, disk};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
 
 const MANIFEST: &str = "manifest.json";
 
@@ -37,49 +37,79 @@ pub struct Fingerprints {
     pub generation: Fingerprint,
 }
 
+/// The generation that a manifest belongs to, so that one that was moved to the folder of another is noticed.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Place {
+    seed: u64,
+    /// Absent for the generation 0 that arms share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    arm: Option<String>,
+    generation: usize,
+}
+
+impl Place {
+    fn of(address: Address) -> Self {
+        Self { seed: address.seed, arm: address.arm.map(str::to_owned), generation: address.generation }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "generation {} of seed {}", self.generation, self.seed)?;
+        self.arm.as_ref().map_or(Ok(()), |arm| write!(f, ", arm \"{arm}\""))
+    }
+}
+
+/// What is known of a generation's files. Holding one means that it names every file that a generation must have, and no
+/// file elsewhere.
 #[derive(Serialize, Deserialize)]
-struct Manifest {
+pub(super) struct Manifest {
     /// Absent in manifests of versions without fingerprints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fingerprints: Option<Fingerprints>,
-    files: BTreeMap<String, Entry>,
+    /// Absent in manifests of versions that recorded none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    place: Option<Place>,
+    files: FileHashes,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Entry {
+/// Size and hash of files, by their paths below a folder, with `/` on every system.
+pub(super) type FileHashes = BTreeMap<String, FileHash>;
+
+/// Size and BLAKE3 hash of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FileHash {
     bytes: u64,
     blake3: String,
 }
 
 /// Flushes every file of `folder` to disk and writes the manifest.
-pub(super) fn write(folder: &Path, fingerprints: &Fingerprints) -> Result<(), StoreError> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    let mut next = 0;
-    while next < folders.len() {
-        for path in entries(&folders[next])? {
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                disk::sync_file(&path)?;
-                files.insert(relative(folder, &path), entry(&path)?);
-            }
-        }
-        next += 1;
-    }
-    let manifest = Manifest { fingerprints: Some(fingerprints.clone()), files };
-    disk::write_record(&folder.join(MANIFEST), &manifest)?;
-    folders.iter().try_for_each(|folder| disk::sync_dir(folder))
+pub(super) fn write(folder: &Path, address: Address, fingerprints: &Fingerprints) -> Result<(), StoreError> {
+    let files = hash_files(folder)?;
+    let (fingerprints, place) = (Some(fingerprints.clone()), Some(Place::of(address)));
+    disk::write_record(&folder.join(MANIFEST), &Manifest { fingerprints, place, files })
 }
 
-/// Replaces the fingerprints in the manifest of `folder`, if they differ.
-pub(super) fn set_fingerprints(folder: &Path, fingerprints: &Fingerprints) -> Result<(), StoreError> {
+/// Flushes every file below `folder`, and the folders, to disk; their sizes and hashes.
+pub(super) fn hash_files(folder: &Path) -> Result<FileHashes, StoreError> {
+    let mut files = FileHashes::new();
+    for path in files_below(folder)? {
+        disk::sync_file(&path)?;
+        files.insert(relative(folder, &path), FileHash::of(&path, None)?);
+    }
+    Ok(files)
+}
+
+/// Replaces address and fingerprints in the manifest of `folder`.
+pub(super) fn readdress(
+    folder: &Path,
+    address: Address,
+    fingerprints: &Fingerprints,
+) -> Result<(), StoreError> {
     let path = folder.join(MANIFEST);
     let manifest: Manifest = disk::read_record(&path)?;
-    if manifest.fingerprints.as_ref() == Some(fingerprints) {
-        return Ok(());
-    }
-    disk::write_record(&path, &Manifest { fingerprints: Some(fingerprints.clone()), ..manifest })
+    let (fingerprints, place) = (Some(fingerprints.clone()), Some(Place::of(address)));
+    disk::write_record(&path, &Manifest { fingerprints, place, ..manifest })
 }
 
 /// The fingerprints in the manifest of `folder`; `None` if a version without fingerprints wrote it.
@@ -87,33 +117,119 @@ pub(super) fn fingerprints(folder: &Path) -> Result<Option<Fingerprints>, StoreE
     Ok(disk::read_record::<Manifest>(&folder.join(MANIFEST))?.fingerprints)
 }
 
-/// Hashes every file of `folder` and compares it with the manifest.
-pub(super) fn verify(folder: &Path) -> Result<(), StoreError> {
-    let unreadable = |error| StoreError::Unreadable { folder: folder.to_owned(), source: Box::new(error) };
-    let damaged = |reason: String| StoreError::Damaged { folder: folder.to_owned(), reason };
-    let manifest: Manifest = disk::read_record(&folder.join(MANIFEST)).map_err(unreadable)?;
-    for (name, expected) in &manifest.files {
-        let found = entry(&folder.join(name)).map_err(unreadable)?;
-        if found.bytes != expected.bytes {
-            return Err(damaged(format!("{name} has {} bytes instead of {}", found.bytes, expected.bytes)));
+/// Hashes every file of the generation in `folder` and compares it with the manifest.
+pub(super) fn verify(folder: &Path, address: Address) -> Result<(), StoreError> {
+    Manifest::read(folder, address)?.verify(folder)
+}
+
+impl Manifest {
+    /// Reads the manifest of the generation in `folder`, which should be that of `address`.
+    pub(super) fn read(folder: &Path, address: Address) -> Result<Self, StoreError> {
+        let manifest = Self::read_anywhere(folder)?;
+        match &manifest.place {
+            Some(place) if *place != Place::of(address) => {
+                Err(StoreError::Misplaced { folder: folder.to_owned(), found: place.to_string() })
+            }
+            _ => Ok(manifest),
         }
-        if found.blake3 != expected.blake3 {
-            return Err(damaged(format!("{name} is not what was written")));
+    }
+
+    /// As [`Self::read`], of a generation that may lie in any folder.
+    pub(super) fn read_anywhere(folder: &Path) -> Result<Self, StoreError> {
+        let manifest: Self = disk::read_record(&folder.join(MANIFEST)).map_err(|error| match error {
+            error @ StoreError::NewerSchema { .. } => error,
+            error => damaged(folder, &format!("{MANIFEST}: {}", error.reason())),
+        })?;
+        match manifest.missing(folder) {
+            Some(missing) => Err(damaged(folder, &format!("{MANIFEST} does not name {missing}"))),
+            None => Ok(manifest),
         }
+    }
+
+    /// What every generation has and this manifest does not name. (Runs that were published by earlier versions lack their
+    /// synthetic text.)
+    fn missing(&self, folder: &Path) -> Option<&'static str> {
+        let has_model = || self.files.keys().any(|name| name.starts_with(&format!("{MODEL}/")));
+        let may_lack_text = || self.place.is_none() && !folder.join(SYNTHETIC).exists();
+        if !self.files.contains_key(MEASUREMENTS) {
+            Some(MEASUREMENTS)
+        } else if !self.files.contains_key(SYNTHETIC) && !may_lack_text() {
+            Some(SYNTHETIC)
+        } else {
+            (!has_model()).then_some(MODEL)
+        }
+    }
+
+    /// Compares every file with its hash.
+    pub(super) fn verify(&self, folder: &Path) -> Result<(), StoreError> {
+        self.files.keys().try_for_each(|name| self.check(folder, name))?;
+        let model = files_below(&folder.join(MODEL))?;
+        let is_unknown = |name: &String| !self.files.contains_key(name);
+        match model.iter().map(|path| relative(folder, path)).find(is_unknown) {
+            Some(unknown) => Err(damaged(folder, &format!("{MANIFEST} does not name {unknown}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Compares one file with its hash.
+    pub(super) fn check(&self, folder: &Path, name: &str) -> Result<(), StoreError> {
+        check_file(folder, name, &self.files).map_err(|reason| damaged(folder, &reason))
+    }
+}
+
+fn damaged(folder: &Path, reason: &str) -> StoreError {
+    StoreError::Damaged { folder: folder.to_owned(), reason: reason.to_owned() }
+}
+
+/// Compares the file `name` below `folder` with its hash in `files`. The error is a sentence without the folder.
+pub(super) fn check_file(folder: &Path, name: &str, files: &FileHashes) -> Result<(), String> {
+    let expected = files.get(name).ok_or_else(|| format!("{name} has no hash on record"))?;
+    if !Path::new(name).components().all(|part| matches!(part, Component::Normal(_))) {
+        return Err(format!("{name:?} is not a path below this folder"));
+    }
+    let path = folder.join(name);
+    // What a link leads to can lie anywhere.
+    let is_link = |path: &&Path| path.starts_with(folder) && *path != folder && path.is_symlink();
+    if path.ancestors().find(is_link).is_some() {
+        return Err(format!("{name} is a symbolic link"));
+    }
+    let found =
+        FileHash::of(&path, Some(expected.bytes)).map_err(|error| format!("{name}: {}", error.reason()))?;
+    if found.bytes != expected.bytes {
+        return Err(format!("{name} has {} bytes instead of {}", found.bytes, expected.bytes));
+    }
+    if found.blake3 != expected.blake3 {
+        return Err(format!("{name} is not what was written"));
     }
     Ok(())
 }
 
-fn entry(path: &Path) -> Result<Entry, StoreError> {
-    let mut hasher = blake3::Hasher::new();
-    let file = disk::at(path, File::open(path))?;
-    disk::at(path, hasher.update_reader(file))?;
-    Ok(Entry { bytes: hasher.count(), blake3: hasher.finalize().to_hex().to_string() })
+impl FileHash {
+    /// Hashes a file; the hash stays empty if the file is not of the expected size.
+    fn of(path: &Path, expected_bytes: Option<u64>) -> Result<Self, StoreError> {
+        let file = disk::open(path)?;
+        let bytes = disk::at(path, file.metadata())?.len();
+        if expected_bytes.is_some_and(|expected| bytes != expected) {
+            return Ok(Self { bytes, blake3: String::new() });
+        }
+        let mut hasher = blake3::Hasher::new();
+        disk::at(path, hasher.update_reader(file.take(bytes)))?;
+        Ok(Self { bytes: hasher.count(), blake3: hasher.finalize().to_hex().to_string() })
+    }
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let listed = disk::at(folder, fs::read_dir(folder))?;
-    listed.map(|entry| disk::at(folder, entry).map(|entry| entry.path())).collect()
+/// The files in `folder` and the folders in it, sorted.
+fn files_below(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut files = Vec::new();
+    for name in disk::names(folder)? {
+        let path = folder.join(name);
+        if path.is_dir() {
+            files.extend(files_below(&path)?);
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(files)
 }
 
 /// The path below the generation's folder, with `/` on every system.

@@ -1,17 +1,41 @@
 //! Locks and checks a folder before a run writes into it.
 
-use super::{DRIFT, EXPERIMENT, LOCK, PROVENANCE, Provenance, StoreError, TOKENIZER, disk};
+use super::{DRIFT, EXPERIMENT, LOCK, PROVENANCE, Provenance, StoreError, TOKENIZER, disk, read};
 use crate::config::{self, Experiment, difference};
+use crate::files;
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// Locks the store at `root`, creating it if need be, and records `experiment` there.
+/// Locks the store at `root`, creating it if need be, and records `experiment` there. Returns no lock if the folder may not
+/// be written, and need not, because the run is finished.
 pub(super) fn open(
     root: &Path,
     experiment: &Experiment,
     provenance: &Provenance,
-) -> Result<File, StoreError> {
+) -> Result<Option<File>, StoreError> {
     check_not_foreign(root)?;
+    match open_for_writing(root, experiment, provenance) {
+        Err(error) if is_read_only(&error) && read::is_complete(root, experiment) => {
+            match check_unchanged(root, experiment, provenance)? {
+                RecordedSeeds::All => Ok(None),
+                RecordedSeeds::Some => Err(error),
+            }
+        }
+        opened => opened.map(Some),
+    }
+}
+
+fn is_read_only(error: &StoreError) -> bool {
+    let StoreError::File { source, .. } = error else { return false };
+    matches!(source.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
+}
+
+fn open_for_writing(
+    root: &Path,
+    experiment: &Experiment,
+    provenance: &Provenance,
+) -> Result<File, StoreError> {
     disk::create_dir(root)?;
     let lock = lock(root)?;
     disk::remove_temporary(root)?;
@@ -25,7 +49,7 @@ pub(super) fn open(
             if seeds == RecordedSeeds::Some {
                 disk::remove_file(&root.join(DRIFT))?;
             }
-            disk::write_file(&root.join(EXPERIMENT), experiment.to_toml().as_bytes())?;
+            write_experiment(root, experiment)?;
         }
         // Nothing is lost if a changed experiment replaces one without a committed generation.
         Err(StoreError::Changed { .. } | StoreError::NoExperiment { .. }) if !has_generations(root)? => {
@@ -33,11 +57,15 @@ pub(super) fn open(
             disk::remove_file(&root.join(DRIFT))?;
             disk::write_record(&root.join(PROVENANCE), provenance)?;
             // Last, because this file makes the folder a store.
-            disk::write_file(&root.join(EXPERIMENT), experiment.to_toml().as_bytes())?;
+            write_experiment(root, experiment)?;
         }
         Err(error) => return Err(error),
     }
     Ok(lock)
+}
+
+fn write_experiment(root: &Path, experiment: &Experiment) -> Result<(), StoreError> {
+    disk::write_if_changed(&root.join(EXPERIMENT), disk::sealed(&experiment.to_toml()).as_bytes())
 }
 
 /// As [`open`], but writes nothing and does not lock.
@@ -51,7 +79,7 @@ pub(super) fn check(root: &Path, experiment: &Experiment, provenance: &Provenanc
 
 fn lock(root: &Path) -> Result<File, StoreError> {
     let path = root.join(LOCK);
-    let file = disk::at(&path, File::options().create(true).truncate(false).write(true).open(&path))?;
+    let file = disk::at(&path, files::create_or_open(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Locked { root: root.to_owned() }),
@@ -67,7 +95,7 @@ fn check_not_foreign(root: &Path) -> Result<(), StoreError> {
     }
     let ours = [LOCK, TOKENIZER, PROVENANCE];
     for name in disk::names(root)? {
-        if !ours.contains(&name.as_str()) && !disk::is_temporary(&name) {
+        if !ours.contains(&name.as_str()) && !files::is_temporary(&name) {
             return Err(StoreError::Foreign { root: root.to_owned(), found: name });
         }
     }

@@ -1,11 +1,13 @@
 //! Reading the records of a run: needs no lock, no weights, and no finished run.
 
+use super::manifest::Manifest;
 use super::{
-    Address, DRIFT, EXPERIMENT, GenerationRecord, LineageRecord, MEASUREMENTS, PROVENANCE, RunRecord,
-    SYNTHETIC, StoreError, disk, study, synthetic,
+    Address, DRIFT, EXPERIMENT, GenerationRecord, LineageRecord, MEASUREMENTS, Machine, PROVENANCE,
+    RunRecord, SYNTHETIC, StoreError, disk, study, synthetic,
 };
 use crate::baseline::Baseline;
 use crate::config::{Arm, Experiment, Registry};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Synthetic documents of one generation, for people to read.
@@ -23,10 +25,11 @@ pub struct Sample {
     pub documents: Vec<String>,
 }
 
-/// The records of the run at `root`, which need not be finished. Does not verify the generations.
+/// The records of the run at `root`, which need not be finished. Each record is compared with its hash; models and
+/// synthetic text are not read.
 ///
 /// # Errors
-/// If there is no experiment, or if a file cannot be read.
+/// If there is no experiment, or if a file cannot be read or was changed after it was written.
 pub fn read(root: &Path) -> Result<RunRecord, StoreError> {
     read_with(root, &Registry::builtin())
 }
@@ -43,7 +46,7 @@ pub fn read_with(root: &Path, registry: &Registry) -> Result<RunRecord, StoreErr
         }
         return Err(StoreError::NoExperiment { root: root.to_owned(), file: EXPERIMENT });
     }
-    let experiment_toml = disk::read_text(&path)?;
+    let experiment_toml = disk::read_sealed(&path)?;
     let experiment = registry
         .parse_recorded(&experiment_toml, EXPERIMENT)
         .map_err(|source| StoreError::Experiment { path, source: Box::new(source) })?;
@@ -79,6 +82,49 @@ fn stores_below(folder: &Path) -> Vec<PathBuf> {
     stores
 }
 
+/// Remarks on what is missing in the run or study in `folder`, for whoever reads its numbers.
+#[must_use]
+pub fn notes(folder: &Path, recorded: &RunRecord) -> Vec<String> {
+    let experiment = &recorded.experiment;
+    let of_lineage = experiment.generations + 1;
+    let found: usize = recorded.lineages.iter().map(|lineage| lineage.generations.len()).sum();
+    let all = recorded.lineages.len() * of_lineage;
+    let mut notes = Vec::new();
+    if found < all {
+        notes.push(format!(
+            "not finished: {found} of {all} generations are on record, and differences are between these"
+        ));
+    }
+    notes.extend(several_machines(recorded));
+    for lineage in recorded.lineages.iter().filter(|lineage| lineage.generations.len() < of_lineage) {
+        let Some(arm) = experiment.arms.iter().find(|arm| arm.name == lineage.arm) else { continue };
+        let missing = lineage.generations.len();
+        let exists = |g: &usize| Address::of(experiment, lineage.seed, arm, *g).exists_in(folder);
+        if let Some(later) = (missing..of_lineage).find(exists) {
+            notes.push(format!(
+                "seed {}, arm \"{}\": generation {missing} is missing, so that generation {later} and those after it are \
+                 left out; run again to repeat what is missing",
+                lineage.seed, lineage.arm
+            ));
+        }
+    }
+    notes
+}
+
+/// A remark if generations were made with different vector instructions or devices.
+fn several_machines(recorded: &RunRecord) -> Option<String> {
+    let mut counts: BTreeMap<&Machine, usize> = BTreeMap::new();
+    for machine in
+        recorded.lineages.iter().flat_map(|one| &one.generations).filter_map(|one| one.machine.as_ref())
+    {
+        *counts.entry(machine).or_default() += 1;
+    }
+    let each: Vec<String> = counts.iter().map(|(machine, count)| format!("{count} with {machine}")).collect();
+    (each.len() > 1).then(|| {
+        format!("generations were made with different vector instructions or devices, so that last bits differ: {}", each.join("; "))
+    })
+}
+
 /// Returns true if `root` is the folder of a run.
 #[must_use]
 pub fn is_store(root: &Path) -> bool {
@@ -89,37 +135,50 @@ pub fn is_store(root: &Path) -> bool {
 /// generations.
 #[must_use]
 pub fn is_finished(root: &Path, experiment: &Experiment) -> bool {
-    let is_unchanged = disk::read_text(&root.join(EXPERIMENT)).is_ok_and(|text| text == experiment.to_toml());
+    let is_unchanged =
+        disk::read_sealed(&root.join(EXPERIMENT)).is_ok_and(|text| text == experiment.to_toml());
+    is_unchanged && is_complete(root, experiment)
+}
+
+/// Returns true if `root` has every generation of `experiment` and its baseline.
+pub(super) fn is_complete(root: &Path, experiment: &Experiment) -> bool {
     let has_lineage = |seed: u64, arm: &Arm| {
         (0..=experiment.generations).all(|g| Address::of(experiment, seed, arm, g).exists_in(root))
     };
     let has_seed = |&seed: &u64| experiment.arms.iter().all(|arm| has_lineage(seed, arm));
     let has_baseline = || baseline(root, experiment).is_ok_and(|baseline| baseline.is_some());
-    is_unchanged && experiment.seeds.iter().all(has_seed) && has_baseline()
+    experiment.seeds.iter().all(has_seed) && has_baseline()
 }
 
-/// The baseline on record. It can be simulated again at any time, so that a file that is damaged or of another experiment
-/// counts as absent; one of a newer schema is an error.
+/// The baseline on record; `None` if there is none, or one of other settings.
 pub(super) fn baseline(root: &Path, experiment: &Experiment) -> Result<Option<Baseline>, StoreError> {
-    match disk::read_record::<Baseline>(&root.join(DRIFT)) {
+    let path = root.join(DRIFT);
+    // A link that leads nowhere is damage, too.
+    if !path.exists() && !path.is_symlink() {
+        return Ok(None);
+    }
+    match disk::read_record::<Baseline>(&path) {
         Ok(found) => Ok(Some(found).filter(|found| found.fits(experiment))),
         Err(error @ StoreError::NewerSchema { .. }) => Err(error),
-        Err(_) => Ok(None),
+        Err(error) => Err(StoreError::Baseline { path, reason: error.reason() }),
     }
 }
 
-/// The first `most` synthetic documents of every generation that has its corpus. (Published runs may lack theirs.)
+/// The first `most` synthetic documents of every generation that has its corpus, compared with its hash. (Published runs
+/// may lack theirs.)
 ///
 /// # Errors
-/// If a corpus cannot be read.
+/// If a corpus cannot be read or was changed after it was written.
 pub fn samples(root: &Path, recorded: &RunRecord, most: usize) -> Result<Vec<Sample>, StoreError> {
     let mut samples = Vec::new();
     for lineage in &recorded.lineages {
         let Some(arm) = recorded.experiment.arms.iter().find(|arm| arm.name == lineage.arm) else { continue };
         for generation in 0..lineage.generations.len() {
-            let folder = Address::of(&recorded.experiment, lineage.seed, arm, generation).folder(root);
+            let address = Address::of(&recorded.experiment, lineage.seed, arm, generation);
+            let folder = address.folder(root);
             let path = folder.join(SYNTHETIC);
             if path.exists() {
+                Manifest::read(&folder, address)?.check(&folder, SYNTHETIC)?;
                 samples.push(Sample {
                     experiment: recorded.experiment.name.clone(),
                     seed: lineage.seed,
@@ -140,8 +199,15 @@ fn generations(
     arm: &Arm,
 ) -> Result<Vec<GenerationRecord>, StoreError> {
     (0..=experiment.generations)
-        .map(|generation| Address::of(experiment, seed, arm, generation).folder(root).join(MEASUREMENTS))
-        .take_while(|path| path.exists())
-        .map(|path| disk::read_record(&path))
+        .map(|generation| Address::of(experiment, seed, arm, generation))
+        .take_while(|address| address.exists_in(root))
+        .map(|address| record(root, address))
         .collect()
+}
+
+/// The record of a committed generation, compared with its hash.
+fn record(root: &Path, address: Address) -> Result<GenerationRecord, StoreError> {
+    let folder = address.folder(root);
+    Manifest::read(&folder, address)?.check(&folder, MEASUREMENTS)?;
+    disk::read_record(&folder.join(MEASUREMENTS))
 }

@@ -9,6 +9,7 @@ use crate::units::Tokens;
 use crate::verdict::Observation;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// An experiment and everything measured in it.
 #[derive(Clone, Debug)]
@@ -75,6 +76,21 @@ pub struct LineageRecord {
     pub generations: Vec<GenerationRecord>,
 }
 
+/// What the last bits of a result depend on, besides its settings and its text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Machine {
+    /// Vector instructions: another set rounds differently.
+    pub instructions: String,
+    /// Device of transformer models: `"cpu"`, `"cuda:0"`.
+    pub device: String,
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} instructions, device {}", self.instructions, self.device)
+    }
+}
+
 /// The record of one generation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GenerationRecord {
@@ -84,6 +100,9 @@ pub struct GenerationRecord {
     pub training: TrainingRecord,
     /// Its corpus.
     pub synthesis: SynthesisRecord,
+    /// What it was made with; `None` in records of programs that kept this for the whole run only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
     /// One for each metric that could be measured.
     pub measurements: Vec<Measurement>,
     /// Definitions of those metrics that are not built in.
@@ -129,11 +148,14 @@ pub struct Provenance {
     pub features: Vec<String>,
     /// Processor and number of threads, such as `"AMD EPYC 7B13, 2 threads"`.
     pub cpu: String,
-    /// Vector instructions that were used. Other instructions round differently, so results differ in their last bits.
+    /// Vector instructions of the process that created the store.
     #[serde(default)]
     pub instructions: String,
-    /// Device of transformer models: `"cpu"`, `"cuda:0"`.
+    /// Device of transformer models, `"cpu"` or `"cuda:0"`, in that process.
     pub device: String,
+    /// What generations were made with that did not follow from that process: each generation has its own on record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumed_on: Vec<Machine>,
     /// Arguments of the process that created the store, the program first.
     pub command_line: Vec<String>,
     /// How text is treated that earlier versions treated otherwise, by what it is; only where the run has such text.
@@ -151,4 +173,19 @@ pub struct Provenance {
     /// Entropy of the held-out text under the distribution that it came from, in nats per token: no model has a
     /// lower expected loss. `None` unless the text comes from the built-in world.
     pub heldout_floor_nats: Option<f64>,
+}
+
+impl Provenance {
+    /// What the process that created the store computed with.
+    #[must_use]
+    pub fn machine(&self) -> Machine {
+        Machine { instructions: self.instructions.clone(), device: self.device.clone() }
+    }
+
+    /// Everything that generations of the store were made with. Empty in stores of programs that recorded no instructions.
+    #[must_use]
+    pub fn machines(&self) -> Vec<Machine> {
+        let first = Some(self.machine()).filter(|machine| !machine.instructions.is_empty());
+        first.into_iter().chain(self.resumed_on.iter().cloned()).collect()
+    }
 }

@@ -6,7 +6,7 @@
 //!   generations.parquet      one row per generation: mixture.natural_tokens, training.parameters, synthesis.method, …
 //!   drift.parquet            one row per arm, metric and generation: what drift alone would have done
 //!   experiments/<name>.toml  the resolved experiment files
-//!   provenance.json          how each experiment was run, by its name
+//!   provenance.json          how each experiment was run, by its name; the hash of every other file
 //! ```
 //!
 //! [`export`] writes a study from records, and [`read_study`] returns the same records, with bit-identical numbers.
@@ -17,6 +17,7 @@ mod drift;
 mod flat;
 mod table;
 
+use super::manifest::{self, FileHashes};
 use super::{GenerationRecord, LineageRecord, PROVENANCE, Provenance, RunRecord, StoreError, disk};
 use crate::config::{self, Experiment};
 use crate::measure::Measurement;
@@ -62,10 +63,11 @@ pub fn export(recorded: &[RunRecord], folder: &Path) -> Result<(), StoreError> {
         let path = experiments.join(format!("{}.toml", one.experiment.name));
         disk::write_file(&path, one.experiment_toml.as_bytes())?;
     }
-    disk::write_record(&aside.join(PROVENANCE), &StudyProvenance::new(recorded))?;
     write_table(&aside.join(DRIFT), &drift::table(recorded))?;
     write_table(&aside.join(GENERATIONS), &generations(recorded))?;
     write_table(&aside.join(MEASUREMENTS), &measurements(recorded))?;
+    let files = manifest::hash_files(&aside)?;
+    disk::write_record(&aside.join(PROVENANCE), &StudyProvenance::new(recorded, files))?;
     disk::rename_dir(&aside, folder)
 }
 
@@ -82,9 +84,10 @@ pub fn export(recorded: &[RunRecord], folder: &Path) -> Result<(), StoreError> {
 /// ```
 ///
 /// # Errors
-/// If a file is missing or damaged, or its rows do not belong to its experiments.
+/// If a file is missing, damaged or was changed after it was written, or its rows do not belong to its experiments.
 pub fn read_study(folder: &Path) -> Result<Vec<RunRecord>, StoreError> {
     let provenance: StudyProvenance = disk::read_record(&folder.join(PROVENANCE))?;
+    provenance.verify(folder)?;
     let mut records = read_generations(folder)?;
     let mut baselines = drift::read(&folder.join(DRIFT))?;
     let mut all = Vec::with_capacity(provenance.experiments.len());
@@ -112,15 +115,29 @@ pub fn read_study(folder: &Path) -> Result<Vec<RunRecord>, StoreError> {
 #[derive(Serialize, Deserialize)]
 struct StudyProvenance {
     experiments: Map<String, serde_json::Value>,
+    /// Absent in studies of programs that recorded no hashes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    files: Option<FileHashes>,
 }
 
 impl StudyProvenance {
-    fn new(recorded: &[RunRecord]) -> Self {
+    fn new(recorded: &[RunRecord], files: FileHashes) -> Self {
         let entry = |one: &RunRecord| {
             let value = serde_json::to_value(&one.provenance).expect("provenance is plain data");
             (one.experiment.name.clone(), value)
         };
-        Self { experiments: recorded.iter().map(entry).collect() }
+        Self { experiments: recorded.iter().map(entry).collect(), files: Some(files) }
+    }
+
+    /// Compares every file of the study with its hash.
+    fn verify(&self, folder: &Path) -> Result<(), StoreError> {
+        let Some(files) = &self.files else { return Ok(()) };
+        let tables = [DRIFT, GENERATIONS, MEASUREMENTS].map(str::to_owned).into_iter();
+        let experiments = self.experiments.keys().map(|name| format!("{EXPERIMENTS}/{name}.toml"));
+        tables.chain(experiments).try_for_each(|name| {
+            let damaged = |reason| StoreError::Study { path: folder.to_owned(), reason };
+            manifest::check_file(folder, &name, files).map_err(damaged)
+        })
     }
 }
 

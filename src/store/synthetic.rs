@@ -5,6 +5,8 @@
 
 use super::{StoreError, disk};
 use crate::documents::{Documents, TokenId};
+use crate::files;
+use crate::guard::guard;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, Int32Type};
 use parquet::errors::ParquetError;
@@ -14,7 +16,6 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::record::{Row, RowAccessor};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::Type;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,8 +29,9 @@ const IDS_ONLY: &str = "message document {
 const TEXT_ONLY: &str = "message document { required binary text (UTF8); }";
 
 pub(super) fn write(path: &Path, documents: &Documents, texts: &[String]) -> Result<(), StoreError> {
-    let file = disk::at(path, File::create(path))?;
-    fill(file, documents, texts).map_err(|source| StoreError::Parquet { path: path.to_owned(), source })
+    let parquet = |source| StoreError::Parquet { path: path.to_owned(), source };
+    let bytes = to_parquet(documents, texts).map_err(parquet)?;
+    disk::at(path, files::write(path, &bytes))
 }
 
 /// The token ids of a corpus.
@@ -63,10 +65,11 @@ pub(super) fn read_texts(path: &Path, most: usize) -> Result<Vec<String>, StoreE
     Ok(texts)
 }
 
-fn fill(file: File, documents: &Documents, texts: &[String]) -> Result<(), ParquetError> {
+fn to_parquet(documents: &Documents, texts: &[String]) -> Result<Vec<u8>, ParquetError> {
     let compression = Compression::ZSTD(ZstdLevel::try_new(3)?);
     let properties = WriterProperties::builder().set_compression(compression).build();
-    let mut writer = SerializedFileWriter::new(file, schema(SCHEMA)?, Arc::new(properties))?;
+    let mut file = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut file, schema(SCHEMA)?, Arc::new(properties))?;
     let mut group = writer.next_row_group()?;
     if let Some(mut column) = group.next_column()? {
         let values: Vec<ByteArray> = texts.iter().map(|text| ByteArray::from(text.as_str())).collect();
@@ -81,7 +84,7 @@ fn fill(file: File, documents: &Documents, texts: &[String]) -> Result<(), Parqu
     }
     group.close()?;
     writer.close()?;
-    Ok(())
+    Ok(file)
 }
 
 /// Definition and repetition levels of the list column: an element has definition level 1, an empty list 0; repetition
@@ -110,7 +113,7 @@ fn for_each_row(
     most: usize,
     mut visit: impl FnMut(&Row) -> Result<(), ParquetError>,
 ) -> Result<(), StoreError> {
-    let file = disk::at(path, File::open(path))?;
+    let file = disk::open(path)?;
     let visit_all = || -> Result<(), ParquetError> {
         let reader = SerializedFileReader::new(file)?;
         let projection = parse_message_type(columns)?;
@@ -119,7 +122,8 @@ fn for_each_row(
         }
         Ok(())
     };
-    visit_all().map_err(|source| StoreError::Parquet { path: path.to_owned(), source })
+    let visited = guard(visit_all).unwrap_or_else(|panic| Err(ParquetError::External(Box::new(panic))));
+    visited.map_err(|source| StoreError::Parquet { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ impl PreparedSweep<'_> {
             .collect();
         let contexts: Vec<RunContext> = observers.iter().map(|one| context.watched_by(one)).collect();
         let opened = self.open(root, &contexts, observer);
-        self.announce(root, opened.progress, observer);
+        self.announce(root, &opened, observer);
         let runs = &opened.runs;
         let made = lineage::all_of(
             iter::once_with(|| opened.outcome)
@@ -71,13 +71,14 @@ impl PreparedSweep<'_> {
         opened
     }
 
-    fn announce(&self, root: &Path, progress: RunProgress, observer: &dyn Observer) {
+    fn announce(&self, root: &Path, opened: &Opened, observer: &dyn Observer) {
         let experiment = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let RunProgress { generations, done } = progress;
+        let RunProgress { generations, done } = opened.progress;
         observer.observe(&Event::RunStarted { experiment, generations, done });
         let all = self.experiments.iter().enumerate();
-        let notes: BTreeSet<String> =
-            all.flat_map(|(index, experiment)| self.text(index).notes(experiment)).collect();
+        let of_text = all.flat_map(|(index, experiment)| self.text(index).notes(experiment));
+        let of_machine = opened.runs.iter().flatten().filter_map(Run::note_on_machine);
+        let notes: BTreeSet<String> = of_text.chain(of_machine).collect();
         notes.into_iter().for_each(|note| observer.observe(&Event::Note(note)));
     }
 }

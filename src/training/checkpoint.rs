@@ -5,6 +5,7 @@
 
 use super::adamw::Moments;
 use super::{LossPoint, TrainingError};
+use crate::files;
 use crate::model::FolderProblem;
 use crate::model::transformer::parameters::{Parameters, Shape, Specification};
 use candle_core::{Device, Tensor};
@@ -77,9 +78,14 @@ fn write_files(
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
     let state = views.and_then(|views| safetensors::serialize(views, None));
     let state = state.map_err(|error| FolderProblem::caused_by(STATE, error))?;
-    std::fs::write(dir.join(STATE), state).map_err(|error| FolderProblem::caused_by(STATE, error))?;
+    write(dir, STATE, &state)?;
     let text = serde_json::to_vec(progress).map_err(|error| FolderProblem::caused_by(PROGRESS, error))?;
-    std::fs::write(dir.join(PROGRESS), text).map_err(|error| FolderProblem::caused_by(PROGRESS, error))
+    write(dir, PROGRESS, &text)
+}
+
+fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), FolderProblem> {
+    let failed = |error| FolderProblem::caused_by(format!("{name}{}", files::remedy(&error)), error);
+    files::write(&dir.join(name), bytes).map_err(failed)
 }
 
 /// The error that reports `problem` with the checkpoint in `dir`.

@@ -1,5 +1,6 @@
 //! The command line: where output goes, and how bad input is reported.
 
+mod damaged;
 mod export;
 mod fit;
 mod program;

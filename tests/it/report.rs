@@ -121,6 +121,7 @@ fn record(seed: u64, arm: &str, generation: usize, loss: f64, left_out: &[&str])
         })
         .collect();
     GenerationRecord {
+        machine: None,
         mixture: mixture_record(arm, generation),
         training: TrainingRecord {
             init: "scratch".to_owned(),

@@ -47,6 +47,7 @@ fn error_of(result: Result<Store, StoreError>) -> String {
 
 fn record() -> GenerationRecord {
     GenerationRecord {
+        machine: None,
         mixture: MixtureRecord {
             natural_tokens: Tokens(1000),
             natural_documents: 10,
@@ -213,11 +214,13 @@ fn a_generation_of_an_older_program_is_read_and_verified() {
         json.as_object_mut().unwrap().shift_remove(key).unwrap();
         fs::write(folder.join(name), serde_json::to_vec_pretty(&json).unwrap()).unwrap();
     };
-    without("manifest.json", "schema");
-    without("manifest.json", "fingerprints");
+    for key in ["schema", "blake3", "fingerprints", "place"] {
+        without("manifest.json", key);
+    }
     store.verify(FIRST).unwrap();
     assert_eq!(store.fingerprints(FIRST).unwrap(), None);
     without("measurements.json", "schema");
+    without("measurements.json", "blake3");
     assert_eq!(store.record(FIRST).unwrap(), record());
 }
 
@@ -226,7 +229,7 @@ fn a_record_of_a_newer_program_is_an_error_that_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");
     commit(&open(&root).unwrap());
-    for name in ["seed-1/gen-000/measurements.json", "provenance.json", "drift.json"] {
+    for name in ["seed-1/gen-000/manifest.json", "provenance.json", "drift.json"] {
         let path = root.join(name);
         let before = fs::read(&path).ok();
         fs::write(&path, r#"{"schema": 1000}"#).unwrap();

@@ -220,5 +220,5 @@ fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    std::fs::write(path, bytes).map_err(|source| ModelError::File { path: path.to_owned(), source })
+    crate::files::write(path, bytes).map_err(|source| ModelError::File { path: path.to_owned(), source })
 }

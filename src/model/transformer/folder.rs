@@ -316,7 +316,7 @@ fn pretty(value: &Value) -> String {
 
 fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), ModelError> {
     let path = dir.join(name);
-    std::fs::write(&path, bytes).map_err(|source| ModelError::File { path, source })
+    crate::files::write(&path, bytes).map_err(|source| ModelError::File { path, source })
 }
 
 /// The contents of `config.json`. The rotary base and the number format appear under two names each, because Hugging

@@ -202,6 +202,10 @@ pub(super) fn settings(recorded: &RunRecord) -> Markup {
             dt { "genloss" } dd { (provenance.version) ", features: " (list(&provenance.features)) }
             dt { "Processor" } dd { (provenance.cpu) }
             dt { "Device" } dd { (provenance.device) }
+            @if !provenance.machines().is_empty() {
+                dt { "Computed with" }
+                dd { (provenance.machines().iter().map(ToString::to_string).collect::<Vec<_>>().join("; then ")) }
+            }
             dt { "Command" } dd { code { (provenance.command_line.join(" ")) } }
             @for (split, hash) in &provenance.corpus {
                 dt { "Text: " (split) }

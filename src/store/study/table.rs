@@ -1,5 +1,6 @@
 //! A table in a Parquet file: named columns of text, JSON, integers or reals, in which any value may be missing.
 
+use crate::guard::guard;
 use crate::store::{StoreError, disk};
 use parquet::basic::{Compression, ConvertedType, LogicalType, Repetition, Type as PhysicalType, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
@@ -10,7 +11,6 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::record::Field;
 use parquet::schema::types::Type;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -77,11 +77,10 @@ impl Table {
     /// # Errors
     /// If the file cannot be read, or is not a table as written by [`Self::to_parquet`].
     pub(super) fn read(path: &Path) -> Result<Self, StoreError> {
-        let file = disk::at(path, File::open(path))?;
-        // The decoders of the parquet crate panic on some damaged files; that must not end the program.
-        let read = catch_unwind(AssertUnwindSafe(|| Self::from_file(file)));
-        let panicked = |_| Err(ParquetError::General("the decoder panicked; the file is damaged".to_owned()));
-        read.unwrap_or_else(panicked).map_err(|source| StoreError::Parquet { path: path.to_owned(), source })
+        let file = disk::open(path)?;
+        let read = guard(|| Self::from_file(file));
+        let read = read.unwrap_or_else(|panic| Err(ParquetError::External(Box::new(panic))));
+        read.map_err(|source| StoreError::Parquet { path: path.to_owned(), source })
     }
 
     fn from_file(file: File) -> Result<Self, ParquetError> {

@@ -1,0 +1,411 @@
+//! Every change that genloss makes to the files of its results: folders created, files written and flushed, names changed
+//! and removed. A call that a signal interrupts is made again.
+//!
+//! In builds with debug assertions a test can [`watch`] a folder: it is asked before each operation there, and can have
+//! it fail.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// Begins the names of files that are not finished.
+const TEMPORARY: &str = ".genloss-tmp-";
+
+/// The same in versions up to 0.1.
+const OLD_TEMPORARY: &str = ".tmp-";
+
+/// One change of the file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation<'a> {
+    /// A folder is created in an existing one.
+    CreateDir(&'a Path),
+    /// An empty file is created. Before a temporary file is created, this has its folder and the beginning of its name.
+    Create(&'a Path),
+    /// A file gets its contents, of this many bytes.
+    Write(&'a Path, u64),
+    /// The contents of a file are flushed to disk.
+    Sync(&'a Path),
+    /// The names in a folder are flushed to disk.
+    SyncDir(&'a Path),
+    /// A file or folder gets another name.
+    Rename(&'a Path, &'a Path),
+    /// A file is removed.
+    RemoveFile(&'a Path),
+    /// A folder is removed with all that it contains.
+    RemoveDir(&'a Path),
+}
+
+impl Operation<'_> {
+    /// The path that is changed.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::CreateDir(path)
+            | Self::Create(path)
+            | Self::Write(path, _)
+            | Self::Sync(path)
+            | Self::SyncDir(path)
+            | Self::Rename(_, path)
+            | Self::RemoveFile(path)
+            | Self::RemoveDir(path) => path,
+        }
+    }
+}
+
+/// Creates a folder and the missing ones above it. Each new name is flushed to disk.
+///
+/// # Errors
+/// If the file system fails.
+pub fn create_dirs(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = containing_folder(path);
+    create_dirs(above)?;
+    match create_dir(path) {
+        // Another thread was faster.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+        created => created?,
+    }
+    sync_dir(above)
+}
+
+/// Creates a folder that does not exist in one that does.
+///
+/// # Errors
+/// If the file system fails.
+pub fn create_dir(path: &Path) -> io::Result<()> {
+    carry_out(Operation::CreateDir(path), || fs::create_dir(path))
+}
+
+/// Opens a file for writing without changing it, and creates it if it does not exist.
+///
+/// # Errors
+/// If the file system fails.
+pub fn create_or_open(path: &Path) -> io::Result<File> {
+    let open = || File::options().create(true).truncate(false).write(true).open(path);
+    carry_out(Operation::Create(path), open)
+}
+
+/// Writes a file, which is neither flushed to disk nor whole if this fails.
+///
+/// # Errors
+/// If the file system fails.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = carry_out(Operation::Create(path), || File::create(path))?;
+    write_to(&mut file, path, bytes)
+}
+
+fn write_to(file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let operation = Operation::Write(path, bytes.len() as u64);
+    #[cfg(debug_assertions)]
+    if let Some(error) = watch::shortened(&operation) {
+        file.write_all(&bytes[..bytes.len() / 2])?;
+        return Err(error);
+    }
+    carry_out(operation, || file.write_all(bytes))
+}
+
+/// Copies a file, which is neither flushed to disk nor whole if this fails.
+///
+/// # Errors
+/// If the file system fails.
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let bytes = fs::metadata(from)?.len();
+    carry_out(Operation::Create(to), || File::create(to))?;
+    carry_out(Operation::Write(to, bytes), || fs::copy(from, to).map(drop))
+}
+
+/// Writes a file whole or not at all, flushed to disk: under a random name that nobody can have placed a link at, which is
+/// then changed to `path`.
+///
+/// # Errors
+/// If the file system fails.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = containing_folder(path);
+    let (mut file, temporary) = create_temporary(folder)?;
+    // As long as it is locked, another process does not take it for what a kill left.
+    let _ = file.try_lock();
+    let written = write_to(&mut file, &temporary, bytes)
+        .and_then(|()| carry_out(Operation::Sync(&temporary), || file.sync_all()))
+        .and_then(|()| rename(&temporary, path));
+    if written.is_err() {
+        // The first error is the one to report.
+        let _ = remove_file(&temporary);
+    }
+    written
+}
+
+fn create_temporary(folder: &Path) -> io::Result<(File, PathBuf)> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY);
+    // Readable by others as far as the user's umask allows, like every other file of a run.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let beginning = folder.join(TEMPORARY);
+    let create = || builder.tempfile_in(folder).and_then(|file| file.keep().map_err(|kept| kept.error));
+    carry_out(Operation::Create(&beginning), create)
+}
+
+/// Returns true for names that [`write_whole`] gives to unfinished files, in this version or an earlier one.
+#[must_use]
+pub fn is_temporary(name: &str) -> bool {
+    name.starts_with(TEMPORARY) || name.starts_with(OLD_TEMPORARY)
+}
+
+/// Removes what a kill during [`write_whole`] left in a folder, which need not exist. Files that another process is
+/// writing stay, and so do those of earlier versions, whose names could be anybody's.
+///
+/// # Errors
+/// If the file system fails.
+pub fn remove_unfinished(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let is_ours = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
+        let is_abandoned = || File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        if is_ours && entry.file_type()?.is_file() && is_abandoned() {
+            remove_file(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Flushes the contents of a file to disk.
+///
+/// # Errors
+/// If the file system fails.
+pub fn sync(path: &Path) -> io::Result<()> {
+    carry_out(Operation::Sync(path), || File::open(path)?.sync_all())
+}
+
+/// Flushes the names in a folder to disk, where the file system can do that.
+///
+/// # Errors
+/// If the file system fails.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    // Only Unix can open a folder as a file; elsewhere its names are flushed with their files.
+    let sync = || if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) };
+    match carry_out(Operation::SyncDir(path), sync) {
+        // Some network file systems cannot, and neither can who may not read the folder.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::InvalidInput | ErrorKind::Unsupported | ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(())
+        }
+        synced => synced,
+    }
+}
+
+/// Changes a name, and flushes the new one to disk. An existing file of that name is replaced.
+///
+/// # Errors
+/// If the file system fails.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    carry_out(Operation::Rename(from, to), || fs::rename(from, to))?;
+    sync_dir(containing_folder(to))
+}
+
+/// Removes a file or a link, if it exists.
+///
+/// # Errors
+/// If the file system fails.
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    if_it_exists(path, carry_out_removal(Operation::RemoveFile(path), || fs::remove_file(path)))
+}
+
+/// Removes a folder with all that it contains, if it exists; of a link to a folder, the link.
+///
+/// # Errors
+/// If the file system fails.
+pub fn remove_dir(path: &Path) -> io::Result<()> {
+    let remove = || if path.is_symlink() { fs::remove_file(path) } else { fs::remove_dir_all(path) };
+    if_it_exists(path, carry_out_removal(Operation::RemoveDir(path), remove))
+}
+
+fn carry_out_removal(operation: Operation, act: impl FnMut() -> io::Result<()>) -> Option<io::Result<()>> {
+    let exists = operation.path().exists() || operation.path().is_symlink();
+    exists.then(|| carry_out(operation, act))
+}
+
+fn if_it_exists(path: &Path, removed: Option<io::Result<()>>) -> io::Result<()> {
+    match removed {
+        None => Ok(()),
+        Some(Err(error)) if error.kind() == ErrorKind::NotFound && !path.exists() => Ok(()),
+        Some(removed) => removed,
+    }
+}
+
+/// The folder that `path` is in: `.` for a bare name, whose [`Path::parent`] is empty.
+#[must_use]
+pub fn containing_folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// What to do about an error in writing or reading results, in parentheses, to follow the path; empty if the error says it.
+#[must_use]
+pub fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            " (free space or raise the quota, then run again; nothing that is committed is lost)"
+        }
+        ErrorKind::PermissionDenied => " (permit this user to read and write it, or give another --out)",
+        ErrorKind::ReadOnlyFilesystem => " (is read-only; give another --out)",
+        ErrorKind::NotFound => "",
+        _ => " (check the disk, then run again; nothing that is committed is lost)",
+    }
+}
+
+/// Attempts at a call that signals interrupt again and again.
+const MAX_ATTEMPTS: u32 = 1000;
+
+/// Carries out an operation, again if a signal interrupts it.
+fn carry_out<T>(operation: Operation, mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match watched(&operation, &mut act) {
+            Err(error) if error.kind() == ErrorKind::Interrupted && attempts < MAX_ATTEMPTS => {}
+            result => return result,
+        }
+    }
+}
+
+#[cfg(not(debug_assertions))]
+fn watched<T>(_: &Operation, act: &mut impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    act()
+}
+
+#[cfg(debug_assertions)]
+use watch::watched;
+#[cfg(debug_assertions)]
+pub use watch::{Watch, Watcher, watch};
+
+/// For tests of what happens when the file system fails.
+#[cfg(debug_assertions)]
+mod watch {
+    use super::Operation;
+    use std::io;
+    use std::path::{Path, PathBuf};
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    /// Is asked before every operation in a folder, and told of it afterwards.
+    pub trait Watcher: Send + Sync {
+        /// An error makes the operation fail with it, undone.
+        ///
+        /// # Errors
+        /// Whatever error the operation should have.
+        fn before(&self, operation: &Operation) -> io::Result<()>;
+
+        /// An error makes a write fail with it after half of its bytes.
+        fn shortened(&self, _: &Operation) -> Option<io::Error> {
+            None
+        }
+
+        /// The operation was carried out.
+        fn after(&self, operation: &Operation);
+    }
+
+    type Entry = (PathBuf, Arc<dyn Watcher>);
+
+    static WATCHERS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+
+    /// Ends the watching of a folder when it is dropped.
+    pub struct Watch(Arc<dyn Watcher>);
+
+    /// Has `watcher` asked before every operation in `folder`, in this process.
+    #[must_use]
+    pub fn watch(folder: &Path, watcher: Arc<dyn Watcher>) -> Watch {
+        let mut watchers = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner);
+        watchers.push((folder.to_owned(), Arc::clone(&watcher)));
+        Watch(watcher)
+    }
+
+    impl Drop for Watch {
+        fn drop(&mut self) {
+            let mut watchers = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner);
+            watchers.retain(|(_, watcher)| !Arc::ptr_eq(watcher, &self.0));
+        }
+    }
+
+    fn watcher_of(operation: &Operation) -> Option<Arc<dyn Watcher>> {
+        let watchers = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = watchers.iter().find(|(folder, _)| operation.path().starts_with(folder));
+        found.map(|(_, watcher)| Arc::clone(watcher))
+    }
+
+    pub(super) fn watched<T>(
+        operation: &Operation,
+        act: &mut impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let Some(watcher) = watcher_of(operation) else { return act() };
+        watcher.before(operation)?;
+        let done = act()?;
+        watcher.after(operation);
+        Ok(done)
+    }
+
+    pub(super) fn shortened(operation: &Operation) -> Option<io::Error> {
+        watcher_of(operation)?.shortened(operation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_name_is_in_the_working_directory() {
+        assert_eq!(containing_folder(Path::new("study")), Path::new("."));
+        assert_eq!(containing_folder(Path::new("studies/one")), Path::new("studies"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_somebody_placed_is_replaced_and_what_it_leads_to_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (theirs, page) = (dir.path().join("theirs"), dir.path().join("report.html"));
+        fs::write(&theirs, "theirs").unwrap();
+        std::os::unix::fs::symlink(&theirs, &page).unwrap();
+        write_whole(&page, b"ours").unwrap();
+        assert_eq!(
+            (fs::read(&theirs).unwrap(), fs::read(&page).unwrap()),
+            (b"theirs".into(), b"ours".into())
+        );
+        assert!(!page.is_symlink());
+    }
+
+    #[test]
+    fn unfinished_files_are_removed_unless_somebody_is_writing_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let [left, busy, theirs] =
+            [".genloss-tmp-a", ".genloss-tmp-b", ".tmp-c"].map(|name| dir.path().join(name));
+        for path in [&left, &busy, &theirs] {
+            fs::write(path, "half").unwrap();
+        }
+        let file = File::open(&busy).unwrap();
+        file.lock().unwrap();
+        remove_unfinished(dir.path()).unwrap();
+        assert!(!left.exists() && busy.exists() && theirs.exists());
+        remove_unfinished(&dir.path().join("absent")).unwrap();
+    }
+
+    #[test]
+    fn folders_are_created_with_those_above_and_removed_with_what_they_contain() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("a/b/c");
+        create_dirs(&folder).unwrap();
+        create_dirs(&folder).unwrap();
+        write(&folder.join("file"), b"text").unwrap();
+        remove_dir(&dir.path().join("a")).unwrap();
+        remove_dir(&dir.path().join("a")).unwrap();
+        remove_file(&dir.path().join("a")).unwrap();
+        assert!(!folder.exists());
+    }
+}

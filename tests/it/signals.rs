@@ -1,0 +1,129 @@
+//! Signals: which ones stop a run gently, and what is left of a command when the run ends.
+
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Trains for long, with hardly a checkpoint unless it is asked to stop.
+const LONG: &str = r#"
+name = "long"
+seeds = [1]
+generations = 1
+corpus = { source = "world", train_tokens = 6000, heldout_tokens = 1000, reference_tokens = 3000 }
+tokenizer = { vocab_size = 300 }
+model = { layers = 1, width = 16, heads = 2, context = 16 }
+training = { tokens = 400000000, batch = 8, checkpoint_minutes = 0.001 }
+[[arm]]
+name = "unanchored"
+mixture = "replace"
+"#;
+
+/// Has a command write that never answers.
+const EXTERNAL: &str = r#"
+name = "outside"
+seeds = [1]
+generations = 1
+corpus = { source = "world", train_tokens = 3000, heldout_tokens = 500, reference_tokens = 2000 }
+tokenizer = { vocab_size = 300 }
+model = { kind = "ngram", order = 2 }
+[[arm]]
+name = "other"
+mixture = "replace"
+synthesis = { method = "external", command = ["sh", "-c", "echo $$ > PIDFILE; sleep 600"] }
+"#;
+
+fn start(prefix: &[&str], file: &Path, out: &Path) -> Child {
+    let words: Vec<&str> = prefix.iter().copied().chain([env!("CARGO_BIN_EXE_genloss")]).collect();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).arg("run").arg(file).arg("--out").arg(out).args(["--threads", "1"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn signal(signal: &str, process: u32) {
+    assert!(Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success());
+}
+
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(120), "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn end(mut child: Child) -> (ExitStatus, String) {
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    (child.wait().unwrap(), said)
+}
+
+/// A run that is training: the folder that holds everything, the process, and where its checkpoints are.
+fn training(prefix: &[&str]) -> (tempfile::TempDir, Child, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, out) = (dir.path().join("long.toml"), dir.path().join("out"));
+    fs::write(&file, LONG).unwrap();
+    let child = start(prefix, &file, &out);
+    let checkpoints = out.join("seed-1/.work-gen-000");
+    wait_until("no checkpoint", || checkpoints.exists());
+    (dir, child, checkpoints)
+}
+
+#[test]
+fn two_sigterms_in_a_row_count_as_one() {
+    let (_dir, child, checkpoints) = training(&[]);
+    for _ in 0..3 {
+        signal("-TERM", child.id());
+    }
+    let (status, said) = end(child);
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(said.contains("stopping after a checkpoint") && said.contains("Resume with:"), "{said}");
+    assert!(fs::read_dir(checkpoints).unwrap().count() == 1);
+}
+
+#[test]
+fn a_hangup_stops_a_run_gently_and_is_ignored_under_nohup() {
+    let (_dir, child, _) = training(&[]);
+    signal("-HUP", child.id());
+    let (status, said) = end(child);
+    assert_eq!(status.code(), Some(130), "{said}");
+    let (_dir, mut child, _) = training(&["nohup"]);
+    signal("-HUP", child.id());
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().unwrap().is_none(), "a run under nohup ended at a hangup");
+    signal("-KILL", child.id());
+    child.wait().unwrap();
+}
+
+/// A run that waits for a command: the process, and the process of the command.
+fn waiting_for_a_command(dir: &Path) -> (Child, u32) {
+    let (file, out, pid) = (dir.join("outside.toml"), dir.join("out"), dir.join("pid"));
+    fs::write(&file, EXTERNAL.replace("PIDFILE", pid.to_str().unwrap())).unwrap();
+    let child = start(&[], &file, &out);
+    let number = || fs::read_to_string(&pid).ok()?.trim().parse().ok();
+    wait_until("the command did not start", || number().is_some());
+    (child, number().unwrap())
+}
+
+fn is_alive(process: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // A zombie has ended.
+    status.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
+#[test]
+fn a_command_does_not_outlive_a_killed_run_nor_a_second_ctrl_c() {
+    for signals in [&["-KILL"][..], &["-INT", "-INT"]] {
+        let dir = tempfile::tempdir().unwrap();
+        let (child, command) = waiting_for_a_command(dir.path());
+        for one in signals {
+            // A run that has ended at the first one is also fine.
+            let _ = Command::new("kill").args([*one, &child.id().to_string()]).stderr(Stdio::null()).status();
+        }
+        end(child);
+        wait_until(&format!("the command outlived {signals:?}"), || !is_alive(command));
+    }
+}
