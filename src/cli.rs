@@ -19,6 +19,7 @@ mod inspect;
 mod machine;
 mod man;
 mod memory;
+mod natural;
 mod output;
 mod plan;
 mod report;

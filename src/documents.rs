@@ -16,6 +16,10 @@ use crate::units::Tokens;
 /// An index into a tokenizer's vocabulary.
 pub type TokenId = u32;
 
+/// What ends a document in common tokenizers. Natural text may contain it as ordinary text.
+pub const END_MARKERS: [&str; 8] =
+    ["<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>", "<|eot|>", "<|im_end|>", "[EOS]", "[SEP]"];
+
 /// A sequence of tokenised documents, stored flat.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Documents {

@@ -16,6 +16,7 @@ mod fingerprint;
 mod footprint;
 mod generation;
 mod mixing;
+mod near_copies;
 mod prepare;
 mod workload;
 

@@ -18,7 +18,7 @@
 //! # Ok::<(), genloss::tokenizer::TokenizerError>(())
 //! ```
 
-use crate::documents::{Documents, TokenId};
+use crate::documents::{Documents, END_MARKERS, TokenId};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use tokenizers::{AddedToken, DecoderWrapper, ModelWrapper};
@@ -33,10 +33,6 @@ pub const END_OF_TEXT: &str = "<|endoftext|>";
 
 /// The 256 bytes and the end-of-text token.
 pub const MIN_VOCAB_SIZE: usize = 257;
-
-/// Names of the end token in existing tokenizers. The first one found is used.
-const END_NAMES: [&str; 8] =
-    [END_OF_TEXT, "</s>", "<|end_of_text|>", "<eos>", "<|eot|>", "<|im_end|>", "[EOS]", "[SEP]"];
 
 /// Names of the start token in existing tokenizers. Without any of them, the end token is also the start token.
 const START_NAMES: [&str; 5] = ["<s>", "<|begin_of_text|>", "<bos>", "[BOS]", "[CLS]"];
@@ -108,7 +104,7 @@ pub enum TokenizerError {
     #[error(
         "tokenizer {}: no token that ends a document; looked for {}; add one of these to its added_tokens",
         path.display(),
-        END_NAMES.join(", ")
+        END_MARKERS.join(", ")
     )]
     NoEndToken {
         /// The file.
@@ -172,7 +168,7 @@ impl Tokenizer {
 
     fn wrap(mut inner: tokenizers::Tokenizer, path: &Path) -> Result<Self, TokenizerError> {
         inner.set_encode_special_tokens(true);
-        let end = special_token(&mut inner, &END_NAMES)?
+        let end = special_token(&mut inner, &END_MARKERS)?
             .ok_or_else(|| TokenizerError::NoEndToken { path: path.to_owned() })?;
         let start = special_token(&mut inner, &START_NAMES)?.unwrap_or(end);
         let special = SpecialTokens { start, end };

@@ -5,6 +5,7 @@ use super::cost::{Cost, SpeedTrials, duration, mebibytes};
 use super::experiment::ExperimentArgs;
 use super::machine::{self, MachineArgs};
 use super::memory::ForceArgs;
+use super::natural;
 use super::output::{self, say};
 use super::plan::SweepPlan;
 use super::run::default_root;
@@ -48,8 +49,9 @@ impl Args {
         say("measuring how fast this machine is");
         let estimate = estimate(&prepared, &device)?;
         output::emit(&format!(
-            "{}{}{estimate}\n{workloads}",
+            "{}{}{}{estimate}\n{workloads}",
             self.summary(experiment, text),
+            natural::to_text(&text.record),
             notes(experiment, text)
         ))?;
         self.print_resolved(experiment, "resolved")
@@ -59,7 +61,12 @@ impl Args {
         let device = self.machine.open()?;
         let prepared = self.prepare(&sweep.experiments)?;
         let plan = SweepPlan::new(&prepared, &device, &|_, _| false)?;
-        output::emit(&format!("{}: valid\n{}", self.experiment.file.display(), plan.to_text()))?;
+        output::emit(&format!(
+            "{}: valid\n{}{}",
+            self.experiment.file.display(),
+            texts_of(&prepared),
+            plan.to_text()
+        ))?;
         let count = sweep.experiments.len();
         self.print_resolved(&sweep.experiments[0], &format!("resolved, experiment 1 of {count}"))
     }
@@ -108,6 +115,19 @@ pub fn prepare<'a>(name: &str, experiments: &'a [Experiment], force: ForceArgs) 
         force.check_with(slice::from_ref(experiment), |_| vocab_size)?;
     }
     Ok(prepared)
+}
+
+/// The natural texts of a sweep, each once.
+fn texts_of(prepared: &PreparedSweep) -> String {
+    let indices = 0..prepared.experiments().len();
+    let mut texts: Vec<String> = indices
+        .map(|index| {
+            let text = prepared.text(index);
+            natural::to_text(&text.record) + &notes(&prepared.experiments()[index], text)
+        })
+        .collect();
+    texts.dedup();
+    texts.concat()
 }
 
 fn notes(experiment: &Experiment, text: &PreparedText) -> String {

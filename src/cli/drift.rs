@@ -6,7 +6,7 @@ use super::machine::{self, ThreadArgs};
 use super::output;
 use super::setting_flags::SettingFlags;
 use crate::config;
-use crate::corpus::{self, CorpusSettings, CorpusSource, DocumentBoundary, RequiredTokens};
+use crate::corpus::{self, CorpusSettings, RequiredTokens};
 use crate::decoding::SamplingSettings;
 use crate::drift::categorical::CategoricalSimulation;
 use crate::drift::gaussian::GaussianSimulation;
@@ -303,17 +303,7 @@ fn numbers(path: &Path) -> Result<Vec<f64>> {
 
 /// The frequencies of the tokens in a whole text, with a tokenizer learnt on that text.
 fn token_frequencies(path: &Path, vocab: usize) -> Result<Frequencies> {
-    let corpus = CorpusSettings {
-        source: CorpusSource::Files(vec![path.display().to_string()]),
-        split: Some(DocumentBoundary::Paragraph),
-        text_field: None,
-        train_tokens: Tokens(1),
-        heldout_tokens: Tokens(0),
-        reference_tokens: Tokens(0),
-        heldout_share: 0.0,
-        reference_share: 0.0,
-        world: None,
-    };
+    let corpus = CorpusSettings::training_text(path);
     let nothing = RequiredTokens { train: Tokens(0), heldout: Tokens(0), reference: Tokens(0) };
     let text = corpus::load(&corpus, nothing)?;
     let tokenizer = Tokenizer::learn(&text.train, vocab)?;

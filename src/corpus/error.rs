@@ -1,9 +1,13 @@
 //! Errors of reading natural text. Each names the file, and the setting that could fix it.
 
+#[cfg(test)]
+use super::CorpusSource;
 use super::split::CorpusSplit;
+use super::{CorpusSettings, DocumentBoundary};
 use crate::units::Tokens;
 use std::error::Error;
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// Why natural text could not be read, or is too little.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +24,18 @@ pub enum CorpusError {
     #[error("{} is a folder; name the files in it, such as {}/*.jsonl", path.display(), path.display())]
     Folder {
         /// The folder.
+        path: PathBuf,
+    },
+    /// A path names something else than a file, such as a pipe or a device.
+    #[error("{} is not a regular file; write the text to a file first", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The name of a file cannot be recorded.
+    #[error("{path:?}: the name is not valid UTF-8; rename the file or its folder")]
+    NameNotUtf8 {
+        /// The file.
         path: PathBuf,
     },
     /// A glob pattern has a syntax error.
@@ -59,35 +75,60 @@ pub enum CorpusError {
         path: PathBuf,
     },
     /// A line of a JSONL file is not valid JSON.
-    #[error("{}, line {line}: not valid JSON; each line must be one JSON object", path.display())]
+    #[error(
+        "{}, {place}: not valid JSON; each line must be one JSON object (corpus.skip_bad = N leaves out up to N bad lines)",
+        path.display()
+    )]
     NotJson {
         /// The file.
         path: PathBuf,
-        /// Counted from 1.
-        line: usize,
+        /// Where in the file.
+        place: Place,
         /// The error of the parser.
         source: serde_json::Error,
     },
     /// A line of a JSONL file is JSON, but not an object.
-    #[error("{}, line {line}: {kind} instead of an object; each line must be one JSON object", path.display())]
+    #[error("{}, {place}: {kind} instead of an object with the text in a field{}", path.display(), remedy(command))]
     NotAnObject {
         /// The file.
         path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What the line is, with its article: "an array".
+        /// Where in the file.
+        place: Place,
+        /// What stands there, with its article: "an array".
         kind: &'static str,
+        /// A command that turns the file into JSON lines, if there is one.
+        command: Option<String>,
+    },
+    /// A JSON file is one object that does not hold exactly one list of objects.
+    #[error("{}: one object with {lists} lists of objects; turn one into JSON lines with `{command}`", path.display())]
+    NotOneList {
+        /// The file.
+        path: PathBuf,
+        /// Number of lists of objects in it.
+        lists: usize,
+        /// A command that turns a list into JSON lines.
+        command: String,
+    },
+    /// More lines hold no document than `corpus.skip_bad` allows.
+    #[error(
+        "corpus: {count} bad lines in all files, but corpus.skip_bad allows {allowed}; raise it, or mend the files"
+    )]
+    TooManyBadLines {
+        /// Bad lines in all files.
+        count: u64,
+        /// The setting.
+        allowed: u64,
     },
     /// A JSON object has no field with the configured name.
     #[error(
-        "{}, line {line}: no field {field:?}, there are {present}; set corpus.text_field to the one with the text",
+        "{}, {place}: no field {field:?}, there are {present}; set corpus.text_field to the one with the text",
         path.display()
     )]
     NoField {
         /// The file.
         path: PathBuf,
-        /// Counted from 1.
-        line: usize,
+        /// Where in the file.
+        place: Place,
         /// The configured name.
         field: String,
         /// Names of the fields that exist, separated by commas.
@@ -95,14 +136,14 @@ pub enum CorpusError {
     },
     /// The configured field of a JSON object is not a string.
     #[error(
-        "{}, line {line}: field {field:?} is {kind}, not a string; set corpus.text_field to the one with the text",
+        "{}, {place}: field {field:?} is {kind}, not a string; set corpus.text_field to the one with the text",
         path.display()
     )]
     FieldNotText {
         /// The file.
         path: PathBuf,
-        /// Counted from 1.
-        line: usize,
+        /// Where in the file.
+        place: Place,
         /// The configured name.
         field: String,
         /// The type of its value, with its article: "a number".
@@ -144,11 +185,88 @@ pub enum CorpusError {
         /// The error of the decoder.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// A compressed file unpacks to more than `corpus.max_expansion` times its size.
+    #[error(
+        "{}: unpacks to more than {max_expansion} times its size, which is rare for text; if you trust the file, raise \
+         corpus.max_expansion",
+        path.display()
+    )]
+    TooMuchExpansion {
+        /// The file.
+        path: PathBuf,
+        /// The setting.
+        max_expansion: u64,
+    },
+    /// Bytes follow the compressed data that are not compressed data themselves.
+    #[error(
+        "{}: bytes that are not {format} data follow the {format} data; if the text before them is whole, unpack it with \
+         `{command} -dc {} > NAME` and read NAME",
+        path.display(),
+        in_shell(path)
+    )]
+    TrailingBytes {
+        /// The file.
+        path: PathBuf,
+        /// The format that its name promises.
+        format: &'static str,
+        /// The program that unpacks such files.
+        command: &'static str,
+    },
+    /// A decoder needs more memory than there is.
+    #[error(
+        "{}: not enough memory to unpack the file, which was compressed with a window that may take 2 GiB; compress it \
+         again without --long or --ultra",
+        path.display()
+    )]
+    TooLittleMemory {
+        /// The file.
+        path: PathBuf,
+        /// The error of the decoder.
+        source: std::io::Error,
+    },
+    /// A file stands for another one that was not fetched.
+    #[error("{}: a pointer of {program} instead of the file itself; fetch it with `{command}`", path.display())]
+    Pointer {
+        /// The file.
+        path: PathBuf,
+        /// The program that stores the file elsewhere.
+        program: &'static str,
+        /// How to fetch the file.
+        command: &'static str,
+    },
+    /// A file is compressed, or in Parquet, though its name does not say so.
+    #[error("{}: the name promises text, but it is a {format} file; rename it to end in {extension}", path.display())]
+    Misnamed {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        format: &'static str,
+        /// How its name should end.
+        extension: &'static str,
+    },
     /// No file has any text.
-    #[error("corpus: {files} file(s) read, but every document in them is blank; check corpus.source")]
+    #[error("corpus: {files} file(s) read, but every document in them is blank or null; check corpus.source")]
     Empty {
         /// Number of files.
         files: usize,
+    },
+    /// A text that is not split into enough documents to give each split some of them.
+    #[error(
+        "corpus: {documents} document(s) are too few to be split by hash: the {} split has {available} tokens, but the \
+         experiment takes {wanted}; {remedy}",
+        split.name()
+    )]
+    TooFewDocuments {
+        /// Documents with different texts.
+        documents: u64,
+        /// The split that is too small.
+        split: CorpusSplit,
+        /// Tokens that the experiment takes.
+        wanted: Tokens,
+        /// Tokens of the split.
+        available: Tokens,
+        /// How to get more documents.
+        remedy: String,
     },
     /// A split has fewer tokens than the experiment takes.
     #[error(
@@ -169,34 +287,134 @@ pub enum CorpusError {
     },
 }
 
-/// The error for a split with too few tokens. `share` is the split's share of all documents, 0 to 1.
-#[must_use]
-pub fn too_small(split: CorpusSplit, wanted: Tokens, available: Tokens, share: f64) -> CorpusError {
-    let remedy = match split {
+/// A place in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A line, counted from 1.
+    Line(usize),
+    /// An item of a list, counted from 1.
+    Item(usize),
+    /// The file as a whole.
+    Whole,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Item(item) => write!(f, "item {item}"),
+            Self::Whole => f.write_str("as a whole"),
+        }
+    }
+}
+
+/// A path as an argument of a shell command.
+pub(super) fn in_shell(path: &Path) -> String {
+    let path = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._/-+,:@%".contains(c);
+    if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
+}
+
+fn remedy(command: &Option<String>) -> String {
+    command.as_ref().map_or(String::new(), |command| format!("; turn it into JSON lines with `{command}`"))
+}
+
+/// With fewer documents than this, a split that is too small has too few documents rather than too small a share.
+const FEW_DOCUMENTS: u64 = 50;
+
+/// A split with too few tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct SmallSplit<'a> {
+    /// The split.
+    pub split: CorpusSplit,
+    /// Tokens that the experiment takes.
+    pub wanted: Tokens,
+    /// Tokens of the split.
+    pub available: Tokens,
+    /// Documents with different texts in all splits.
+    pub documents: u64,
+    /// The settings.
+    pub corpus: &'a CorpusSettings,
+}
+
+impl SmallSplit<'_> {
+    /// The error, with what to change.
+    #[must_use]
+    pub fn error(self) -> CorpusError {
+        let Self { split, wanted, available, documents, corpus } = self;
+        match corpus.files() {
+            Some(files) if documents < FEW_DOCUMENTS => {
+                let remedy = remedy_for_few(&files.split);
+                CorpusError::TooFewDocuments { documents, split, wanted, available, remedy }
+            }
+            _ => CorpusError::TooSmall { split, wanted, available, remedy: remedy_for_share(split, corpus) },
+        }
+    }
+}
+
+fn remedy_for_few(split: &DocumentBoundary) -> String {
+    let others = match split {
+        DocumentBoundary::File => "\"paragraph\", \"line\" or { separator = \"…\" }",
+        DocumentBoundary::Paragraph => "\"line\" or { separator = \"…\" }",
+        DocumentBoundary::Line => "\"paragraph\" or { separator = \"…\" }",
+        DocumentBoundary::Separator(_) => "\"paragraph\", \"line\" or another separator",
+    };
+    format!(
+        "add text, or where it is in .txt files split it into more documents with corpus.split (now {split}; try {others})"
+    )
+}
+
+fn remedy_for_share(split: CorpusSplit, corpus: &CorpusSettings) -> String {
+    match split {
         CorpusSplit::Train => format!(
             "lower corpus.heldout_share or corpus.reference_share (train is {:.0} % of the documents)",
-            share * 100.0
+            (1.0 - corpus.heldout_share - corpus.reference_share) * 100.0
         ),
-        CorpusSplit::Heldout | CorpusSplit::Reference => {
-            format!("raise corpus.{}_share (now {share})", split.name())
-        }
-    };
-    CorpusError::TooSmall { split, wanted, available, remedy }
+        CorpusSplit::Heldout => format!("raise corpus.heldout_share (now {})", corpus.heldout_share),
+        CorpusSplit::Reference => format!("raise corpus.reference_share (now {})", corpus.reference_share),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn error(split: CorpusSplit, source: CorpusSource, documents: u64) -> String {
+        let corpus = CorpusSettings { source, ..CorpusSettings::training_text(Path::new("a.txt")) };
+        let corpus = CorpusSettings { heldout_share: 0.05, reference_share: 0.15, ..corpus };
+        let small =
+            SmallSplit { split, wanted: Tokens(50_000), available: Tokens(1234), documents, corpus: &corpus };
+        small.error().to_string()
+    }
+
     #[test]
     fn the_error_for_a_small_split_says_how_small_it_is_and_what_to_change() {
-        let error = too_small(CorpusSplit::Heldout, Tokens(50_000), Tokens(1234), 0.05).to_string();
+        let files = CorpusSource::Files(vec!["a.txt".to_owned()]);
         assert_eq!(
-            error,
+            error(CorpusSplit::Heldout, files.clone(), 1000),
             "corpus: the heldout split has 1_234 tokens, but the experiment takes 50_000; add text, lower \
              corpus.heldout_tokens, or raise corpus.heldout_share (now 0.05)"
         );
-        let error = too_small(CorpusSplit::Train, Tokens(9), Tokens(1), 0.8).to_string();
-        assert!(error.ends_with("(train is 80 % of the documents)"), "{error}");
+        let error_for_train = error(CorpusSplit::Train, files, 1000);
+        assert!(error_for_train.ends_with("(train is 80 % of the documents)"), "{error_for_train}");
+    }
+
+    #[test]
+    fn where_there_are_few_documents_the_error_says_so_and_names_the_split_setting() {
+        let files = CorpusSource::Files(vec!["a.txt".to_owned()]);
+        assert_eq!(
+            error(CorpusSplit::Heldout, files, 1),
+            "corpus: 1 document(s) are too few to be split by hash: the heldout split has 1_234 tokens, but the \
+             experiment takes 50_000; add text, or where it is in .txt files split it into more documents with \
+             corpus.split (now \"paragraph\"; try \"line\" or { separator = \"…\" })"
+        );
+        let world = error(CorpusSplit::Heldout, CorpusSource::World, 1);
+        assert!(world.contains("raise corpus.heldout_share"), "{world}");
+    }
+
+    #[test]
+    fn paths_in_commands_are_quoted_where_a_shell_needs_it() {
+        assert_eq!(in_shell(Path::new("data/a-1.json")), "data/a-1.json");
+        assert_eq!(in_shell(Path::new("my data/it's.json")), "'my data/it'\\''s.json'");
     }
 }

@@ -1,60 +1,95 @@
 //! Reading documents from files.
 //!
-//! The extension decides the format: `.txt`, `.jsonl` and `.json` (one object per line), each optionally compressed with
-//! gzip (`.gz`) or Zstandard (`.zst`), and `.parquet`. Text is kept unchanged, with three exceptions: blank documents are
-//! dropped, and plain text loses its byte order mark and has its line ends converted to `\n`.
+//! The extension decides the format: `.txt`, `.jsonl` and `.json` (JSON lines, or a list of objects), each optionally
+//! compressed with gzip (`.gz`) or Zstandard (`.zst`), and `.parquet`. Text is kept unchanged, with three exceptions: blank
+//! documents are dropped, and plain text loses its byte order mark and has its line ends converted to `\n`.
 
-use super::CorpusError;
-use crate::corpus::TextFiles;
+use super::error::Place;
+use super::record::FileRecord;
+use super::{CorpusError, TextFiles, plain_text};
+use findings::Findings;
+use json::{JsonError, TextField};
 use rayon::prelude::*;
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use unpack::Compression;
 
-mod jsonl;
+mod findings;
+mod json;
 mod parquet;
 mod paths;
 mod plain;
+mod unpack;
+
+/// The documents of a file, and the record of it.
+pub(super) struct FileTexts {
+    pub(super) documents: Vec<String>,
+    pub(super) record: FileRecord,
+}
 
 /// The documents of all files, in the order of their paths.
-pub(super) fn documents(files: &TextFiles) -> Result<Vec<String>, CorpusError> {
+pub(super) fn files(files: &TextFiles) -> Result<Vec<FileTexts>, CorpusError> {
     let paths = paths::expand(&files.paths)?;
-    let read: Vec<Result<Vec<String>, CorpusError>> =
-        paths.par_iter().map(|path| documents_of(path, files)).collect();
-    let mut documents = Vec::new();
-    for texts in read {
-        documents.extend(texts?.into_iter().filter(|text| !text.trim().is_empty()));
-    }
-    if documents.is_empty() {
+    let read: Vec<Result<FileTexts, CorpusError>> =
+        paths.par_iter().map(|path| file_texts(path, files)).collect();
+    let read: Vec<FileTexts> = read.into_iter().collect::<Result<_, _>>()?;
+    if read.iter().all(|file| file.documents.is_empty()) {
         return Err(CorpusError::Empty { files: paths.len() });
     }
-    Ok(documents)
+    let bad_lines: u64 = read.iter().map(|file| file.record.bad_lines).sum();
+    if bad_lines > files.skip_bad {
+        return Err(CorpusError::TooManyBadLines { count: bad_lines, allowed: files.skip_bad });
+    }
+    Ok(read)
 }
 
 /// How documents are stored in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FileFormat {
     Plain,
-    JsonLines,
+    Json,
     Parquet,
-}
-
-/// How a file is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Compression {
-    None,
-    Gzip,
-    Zstandard,
 }
 
 const KNOWN: &str = ".txt, .jsonl and .json (each may be followed by .gz or .zst), and .parquet";
 
-fn documents_of(path: &Path, files: &TextFiles) -> Result<Vec<String>, CorpusError> {
+fn file_texts(path: &Path, files: &TextFiles) -> Result<FileTexts, CorpusError> {
     let (format, compression) = format_of(path)?;
+    let unreadable = |source| CorpusError::Unreadable { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(unreadable)?;
+    check_beginning(path, format, compression, &mut file).map_err(unreadable)??;
+    let packed = file.metadata().map_err(unreadable)?.len();
+    let blake3 = hash_of_file(path).map_err(unreadable)?;
+    let is_packed = format == FileFormat::Parquet || compression != Compression::None;
+    let limit = if is_packed { unpack::limit(packed, files.max_expansion) } else { u64::MAX };
+    let mut found = Findings::new(path, limit, files.max_expansion, files.skip_bad);
+    let read_error = |error| unpack::read_error(path, compression, files.max_expansion, error);
+    let reader = |file| unpack::reader(file, compression, limit).map_err(read_error);
     match format {
-        FileFormat::Parquet => parquet::documents(path, &files.text_field),
-        FileFormat::Plain => plain::documents(path, &decompressed(path, compression)?, files.split),
-        FileFormat::JsonLines => jsonl::documents(path, &decompressed(path, compression)?, &files.text_field),
+        FileFormat::Parquet => parquet::documents(path, &files.text_field, limit, &mut found)?,
+        FileFormat::Plain => {
+            let mut bytes = Vec::new();
+            reader(file)?.read_to_end(&mut bytes).map_err(read_error)?;
+            let text = plain_text(path, &bytes)?;
+            drop(bytes);
+            plain::documents(text, &files.split).into_iter().try_for_each(|text| found.add(text))?;
+        }
+        FileFormat::Json => {
+            let field = TextField { path, name: &files.text_field };
+            json::documents(reader(file)?, field, &mut found).map_err(|error| match error {
+                JsonError::Read(error) => read_error(error),
+                JsonError::Content(error) => error,
+            })?;
+        }
     }
+    Ok(FileTexts { documents: found.documents, record: FileRecord { blake3, ..found.record } })
+}
+
+fn hash_of_file(path: &Path) -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path)?)?;
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 fn format_of(path: &Path) -> Result<(FileFormat, Compression), CorpusError> {
@@ -68,26 +103,48 @@ fn format_of(path: &Path) -> Result<(FileFormat, Compression), CorpusError> {
     };
     match inner.rsplit_once('.').map(|(_, extension)| extension) {
         Some("txt") => Ok((FileFormat::Plain, compression)),
-        Some("jsonl" | "json") => Ok((FileFormat::JsonLines, compression)),
+        Some("jsonl" | "json") => Ok((FileFormat::Json, compression)),
         Some("parquet") if compression == Compression::None => Ok((FileFormat::Parquet, compression)),
         _ => Err(CorpusError::Format { path: path.to_owned(), known: KNOWN }),
     }
 }
 
-/// The decompressed bytes of a file.
-fn decompressed(path: &Path, compression: Compression) -> Result<Vec<u8>, CorpusError> {
-    let bytes =
-        std::fs::read(path).map_err(|source| CorpusError::Unreadable { path: path.to_owned(), source })?;
-    let mut text = Vec::new();
-    let (result, format) = match compression {
-        Compression::None => return Ok(bytes),
-        Compression::Gzip => (flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_end(&mut text), "gzip"),
-        Compression::Zstandard => {
-            (zstd::stream::copy_decode(&bytes[..], &mut text).map(|()| text.len()), "Zstandard")
-        }
-    };
-    result.map_err(|error| CorpusError::Damaged { path: path.to_owned(), format, source: error.into() })?;
-    Ok(text)
+/// First bytes of files that are not what their name promises, with the program or format and what to do.
+const POINTERS: [(&str, &str, &str); 3] = [
+    ("version https://git-lfs.github.com/spec/", "Git LFS", "git lfs pull"),
+    ("version https://hawser.github.com/spec/", "Git LFS", "git lfs pull"),
+    ("/annex/objects/", "git-annex", "git annex get"),
+];
+const PACKED: [(&[u8], &str, &str); 3] = [
+    (&[0x1F, 0x8B], "gzip", ".gz"),
+    (&[0x28, 0xB5, 0x2F, 0xFD], "Zstandard", ".zst"),
+    (b"PAR1", "Parquet", ".parquet"),
+];
+
+/// Checks that a file is not a pointer to another one, and not compressed although its name says nothing of it. Leaves it at
+/// its beginning.
+fn check_beginning(
+    path: &Path,
+    format: FileFormat,
+    compression: Compression,
+    file: &mut File,
+) -> std::io::Result<Result<(), CorpusError>> {
+    use std::io::{Seek, SeekFrom};
+    let mut first = Vec::new();
+    file.by_ref().take(64).read_to_end(&mut first)?;
+    file.seek(SeekFrom::Start(0))?;
+    let path = path.to_owned();
+    if let Some((_, program, command)) = POINTERS.iter().find(|(text, ..)| first.starts_with(text.as_bytes()))
+    {
+        return Ok(Err(CorpusError::Pointer { path, program, command }));
+    }
+    let is_text = format != FileFormat::Parquet && compression == Compression::None;
+    if let Some((_, format, extension)) =
+        PACKED.iter().find(|(magic, ..)| is_text && first.starts_with(magic))
+    {
+        return Ok(Err(CorpusError::Misnamed { path, format, extension }));
+    }
+    Ok(Ok(()))
 }
 
 #[cfg(test)]
@@ -99,8 +156,8 @@ mod tests {
         let of = |name: &str| format_of(Path::new(name)).ok();
         assert_eq!(of("a.txt"), Some((FileFormat::Plain, Compression::None)));
         assert_eq!(of("dir.d/A.TXT.GZ"), Some((FileFormat::Plain, Compression::Gzip)));
-        assert_eq!(of("a.b.jsonl.zst"), Some((FileFormat::JsonLines, Compression::Zstandard)));
-        assert_eq!(of("a.json.gz"), Some((FileFormat::JsonLines, Compression::Gzip)));
+        assert_eq!(of("a.b.jsonl.zst"), Some((FileFormat::Json, Compression::Zstandard)));
+        assert_eq!(of("a.json.gz"), Some((FileFormat::Json, Compression::Gzip)));
         assert_eq!(of("a.parquet"), Some((FileFormat::Parquet, Compression::None)));
         for unknown in ["a", "a.csv", "a.parquet.gz", "a.gz", "txt", ""] {
             assert_eq!(of(unknown), None, "{unknown}");

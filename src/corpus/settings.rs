@@ -7,6 +7,7 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
 use toml::{Table, Value};
 
 /// Natural text and how it is split into training, held-out and reference text.
@@ -17,12 +18,22 @@ pub struct CorpusSettings {
     /// Parquet), relative to the working directory.
     #[schemars(extend("x-hint" = "give \"world\", or paths such as [\"data/*.jsonl\"]"))]
     pub source: CorpusSource,
-    /// How a `.txt` file is split into documents. Only with text files; `paragraph` if left out.
+    /// How a `.txt` file is split into documents: `"paragraph"`, `"line"`, `"file"`, or `{ separator = "…" }` for a text that
+    /// stands between documents, such as `<|endoftext|>`. Only with text files; `paragraph` if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<DocumentBoundary>,
     /// Field or column with the text in JSONL and Parquet files. Only with text files; `text` if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text_field: Option<String>,
+    /// Number of lines in JSON lines files that may hold no document; they are left out and counted. Only with text files; 0
+    /// if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip_bad: Option<u64>,
+    /// How many times its size a compressed or Parquet file may unpack to, from 64 MiB on. Only with text files; 50 if left
+    /// out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_expansion: Option<u64>,
     /// Natural tokens that generation 0 is trained on, drawn separately for each seed. Also the budget of later mixtures.
     #[schemars(range(min = 1, max = 500_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "no model can be trained on fewer"}))]
     pub train_tokens: Tokens,
@@ -63,7 +74,7 @@ pub enum CorpusSource {
 }
 
 /// How a `.txt` file is split into documents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DocumentBoundary {
     /// The whole file is one document.
@@ -72,6 +83,20 @@ pub enum DocumentBoundary {
     Paragraph,
     /// Each line that is not blank is a document.
     Line,
+    /// A text separates documents, together with the line ends next to it.
+    Separator(String),
+}
+
+/// As in an experiment file.
+impl fmt::Display for DocumentBoundary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File => f.write_str("\"file\""),
+            Self::Paragraph => f.write_str("\"paragraph\""),
+            Self::Line => f.write_str("\"line\""),
+            Self::Separator(separator) => write!(f, "{{ separator = {separator:?} }}"),
+        }
+    }
 }
 
 /// A built-in artificial language with a known distribution.
@@ -112,7 +137,14 @@ pub struct TextFiles {
     pub split: DocumentBoundary,
     /// Field or column with the text in JSONL and Parquet files.
     pub text_field: String,
+    /// Number of lines that may hold no document.
+    pub skip_bad: u64,
+    /// How many times its size a file may unpack to.
+    pub max_expansion: u64,
 }
+
+/// Default of `max_expansion`. Text rarely compresses to less than a tenth.
+const MAX_EXPANSION: u64 = 50;
 
 impl CorpusSettings {
     /// Adds the defaults that depend on the source.
@@ -122,6 +154,8 @@ impl CorpusSettings {
         } else if table.contains_key("source") {
             table.entry("split").or_insert_with(|| "paragraph".into());
             table.entry("text_field").or_insert_with(|| "text".into());
+            table.entry("skip_bad").or_insert_with(|| 0.into());
+            table.entry("max_expansion").or_insert_with(|| Value::Integer(MAX_EXPANSION.cast_signed()));
         }
     }
 
@@ -131,7 +165,15 @@ impl CorpusSettings {
             let message = "leaves no text to train on; the sum with heldout_share must be below 1";
             return Err(SettingError::new("reference_share", message));
         }
-        let file_settings = [("split", self.split.is_some()), ("text_field", self.text_field.is_some())];
+        if self.split == Some(DocumentBoundary::Separator(String::new())) {
+            return Err(SettingError::new("split.separator", "is empty; give the text between documents"));
+        }
+        let file_settings = [
+            ("split", self.split.is_some()),
+            ("text_field", self.text_field.is_some()),
+            ("skip_bad", self.skip_bad.is_some()),
+            ("max_expansion", self.max_expansion.is_some()),
+        ];
         match &self.source {
             CorpusSource::World => match file_settings.iter().find(|(_, is_given)| *is_given) {
                 Some((key, _)) => {
@@ -152,6 +194,24 @@ impl CorpusSettings {
         }
     }
 
+    /// All of a file as training text, with nothing held out.
+    #[must_use]
+    pub fn training_text(path: &Path) -> Self {
+        Self {
+            source: CorpusSource::Files(vec![path.display().to_string()]),
+            split: None,
+            text_field: None,
+            skip_bad: None,
+            max_expansion: None,
+            train_tokens: Tokens(1),
+            heldout_tokens: Tokens(0),
+            reference_tokens: Tokens(0),
+            heldout_share: 0.0,
+            reference_share: 0.0,
+            world: None,
+        }
+    }
+
     /// The text files to read; `None` for the built-in language.
     #[must_use]
     pub fn files(&self) -> Option<TextFiles> {
@@ -159,8 +219,10 @@ impl CorpusSettings {
             CorpusSource::World => None,
             CorpusSource::Files(paths) => Some(TextFiles {
                 paths: paths.clone(),
-                split: self.split.unwrap_or(DocumentBoundary::Paragraph),
+                split: self.split.clone().unwrap_or(DocumentBoundary::Paragraph),
                 text_field: self.text_field.clone().unwrap_or_else(|| "text".to_owned()),
+                skip_bad: self.skip_bad.unwrap_or(0),
+                max_expansion: self.max_expansion.unwrap_or(MAX_EXPANSION),
             }),
         }
     }
@@ -208,6 +270,31 @@ impl JsonSchema for CorpusSource {
         json_schema!({ "anyOf": [
             { "type": "string" },
             { "type": "array", "items": { "type": "string" } },
+        ] })
+    }
+}
+
+impl JsonSchema for DocumentBoundary {
+    fn schema_name() -> Cow<'static, str> {
+        "DocumentBoundary".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "string", "oneOf": [
+                { "const": "file", "description": "The whole file is one document." },
+                { "const": "paragraph", "description": "Blank lines separate documents." },
+                { "const": "line", "description": "Each line that is not blank is a document." },
+            ] },
+            {
+                "type": "object",
+                "properties": { "separator": {
+                    "type": "string",
+                    "description": "A text that separates documents, together with the line ends next to it.",
+                } },
+                "required": ["separator"],
+                "additionalProperties": false,
+            },
         ] })
     }
 }

@@ -5,9 +5,10 @@
 //! Nothing else matters: neither its file, nor its neighbours, nor the number of documents. Within a split, documents are
 //! sorted by hash, a shuffle that anyone can reproduce.
 //!
-//! Exact copies of a document have the same hash, so they are in the same split, next to each other. They are kept,
-//! because the frequency of a text is part of the distribution. **Pitfall:** near copies are different texts, which can
-//! end up in different splits.
+//! A text from files counts once, however often it occurs: copies would all be in one split, next to each other, and could
+//! fill held-out text that is cut to size; and a standard error that takes documents as independent would be too small.
+//! Documents of the built-in world are independent draws, so they are all kept. **Pitfall:** near copies are different
+//! texts, which can end up in different splits.
 
 /// The three disjoint parts of the natural text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,12 +37,14 @@ impl CorpusSplit {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct HashedDocument {
     hash: [u8; 32],
+    /// Index of its file.
+    file: usize,
     text: String,
 }
 
 impl HashedDocument {
-    pub(super) fn new(text: String) -> Self {
-        Self { hash: *blake3::hash(text.as_bytes()).as_bytes(), text }
+    pub(super) fn new(text: String, file: usize) -> Self {
+        Self { hash: *blake3::hash(text.as_bytes()).as_bytes(), file, text }
     }
 
     pub(super) fn text(&self) -> &str {
@@ -60,6 +63,30 @@ impl HashedDocument {
             CorpusSplit::Train
         }
     }
+}
+
+/// The number of copies of texts that are kept once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Copies {
+    /// Dropped documents by file.
+    pub(super) by_file: Vec<u64>,
+    /// How often the most frequent text occurs.
+    pub(super) most: u64,
+}
+
+/// Sorts documents of `files` files by hash, and keeps each text once: where it occurs first.
+pub(super) fn drop_copies(documents: &mut Vec<HashedDocument>, files: usize) -> Copies {
+    documents.sort_unstable();
+    let mut copies = Copies { by_file: vec![0; files], most: u64::from(!documents.is_empty()) };
+    let mut occurrences = 1;
+    documents.dedup_by(|later, earlier| {
+        let is_copy = later.hash == earlier.hash;
+        occurrences = if is_copy { occurrences + 1 } else { 1 };
+        copies.most = copies.most.max(occurrences);
+        copies.by_file[later.file] += u64::from(is_copy);
+        is_copy
+    });
+    copies
 }
 
 /// The texts of train, held-out and reference, each in the order of hashes.
@@ -84,4 +111,21 @@ pub(super) fn hash_of(texts: &[String]) -> String {
         hasher.update(text.as_bytes());
     }
     hasher.finalize().to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_kept_once_and_its_copies_are_counted_in_the_files_that_come_later() {
+        let texts = [("a", 0), ("b", 1), ("a", 1), ("a", 2), ("c", 2), ("a", 0)];
+        let mut documents: Vec<HashedDocument> =
+            texts.iter().map(|&(text, file)| HashedDocument::new(text.to_owned(), file)).collect();
+        let copies = drop_copies(&mut documents, 3);
+        assert_eq!(copies, Copies { by_file: vec![1, 1, 1], most: 4 });
+        let mut kept: Vec<(&str, usize)> = documents.iter().map(|kept| (kept.text(), kept.file)).collect();
+        kept.sort_unstable();
+        assert_eq!(kept, [("a", 0), ("b", 1), ("c", 2)]);
+    }
 }

@@ -3,9 +3,10 @@
 use super::RunError;
 use super::generation::learner;
 use super::mixing::text_hash;
+use super::near_copies::near_copies;
 use crate::config::{Arm, Experiment};
 use crate::corpus::world::{self, World};
-use crate::corpus::{self, CorpusSplit, NaturalText, RequiredTokens};
+use crate::corpus::{self, CorpusSplit, NaturalText, RequiredTokens, SmallSplit, SplitRecord, TextRecord};
 use crate::documents::{Documents, TokenId};
 use crate::measure::{Fact, Reference};
 use crate::mixture;
@@ -37,6 +38,8 @@ pub struct PreparedText {
     pub heldout: Documents,
     /// The text that measurements compare with, cut to `corpus.reference_tokens`.
     pub reference: Reference,
+    /// What the text was read from, and its splits.
+    pub record: TextRecord,
     /// Facts to ask models for; empty unless the text comes from the built-in world.
     pub facts: Vec<Fact>,
     /// Entropy of the held-out text in nats per token, if it is known: no model has a lower expected loss.
@@ -72,7 +75,9 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, Run
     let wanted = RequiredTokens { train, heldout: corpus.heldout_tokens, reference: corpus.reference_tokens };
     let text = corpus::load(corpus, wanted)?;
     let tokenizer = tokenizer(experiments, &text)?;
-    let Splits { train, heldout, reference } = splits(corpus, &text, &tokenizer, reach)?;
+    let splits = splits(corpus, &text, &tokenizer, reach)?;
+    let record = TextRecord { splits: splits.records(text.world.is_none()), ..text.record };
+    let Splits { train, heldout, reference } = splits;
     let bases = check_text(experiments, &train, &tokenizer)?;
     let heldout_floor_nats = text.world.as_ref().and_then(|world| floor(world, &text.heldout, &heldout));
     let facts = text.world.as_ref().map_or(Ok(Vec::new()), |world| questions(world, &tokenizer))?;
@@ -90,6 +95,7 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, Run
         )?,
         tokenizer_json,
         tokenizer,
+        record,
         train,
         heldout,
         heldout_floor_nats,
@@ -113,7 +119,8 @@ impl PreparedText {
             Some(format!("arm \"{}\", seed {seed}: {cut}", arm.name))
         };
         let vocabulary = experiment.tokenizer.vocab_size.and_then(|asked| self.vocabulary_note(asked));
-        vocabulary.into_iter().chain(experiment.arms.iter().filter_map(note)).collect()
+        let text = self.record.notes().into_iter().chain(vocabulary);
+        text.chain(experiment.arms.iter().filter_map(note)).collect()
     }
 
     /// A remark if the tokenizer has fewer tokens than were asked for.
@@ -149,6 +156,7 @@ impl PreparedText {
             corpus: self.hashes.clone(),
             bases: bases.collect(),
             split_tokens: self.split_tokens.clone(),
+            text: self.record.clone(),
             tokenizer: self.tokenizer_hash.clone(),
             heldout_floor_nats: self.heldout_floor_nats,
             ..process
@@ -227,6 +235,29 @@ struct Splits {
     reference: Documents,
 }
 
+impl Splits {
+    /// The record of each split by its name. Near copies are looked for only in text from files: documents of the built-in
+    /// world are independent draws.
+    fn records(&self, are_from_files: bool) -> BTreeMap<String, SplitRecord> {
+        let Self { train, heldout, reference } = self;
+        let near_heldout = || near_copies(heldout, train);
+        let near_reference = || near_copies(reference, train);
+        [
+            (CorpusSplit::Train, record_of(train, None)),
+            (CorpusSplit::Heldout, record_of(heldout, are_from_files.then(near_heldout))),
+            (CorpusSplit::Reference, record_of(reference, are_from_files.then(near_reference))),
+        ]
+        .map(|(split, record)| (split.name().to_owned(), record))
+        .into()
+    }
+}
+
+fn record_of(documents: &Documents, near_copies: Option<u64>) -> SplitRecord {
+    let longest = documents.iter().map(<[TokenId]>::len).max().unwrap_or(0);
+    let largest_share = longest as f64 / documents.tokens().0.max(1) as f64;
+    SplitRecord { documents: documents.len() as u64, largest_share, near_copies }
+}
+
 /// Tokenises the splits and checks that each has enough text; a seed reads `reach` tokens of the train split.
 fn splits(
     corpus: &corpus::CorpusSettings,
@@ -237,15 +268,16 @@ fn splits(
     let train = tokenizer.encode_documents(&text.train)?;
     let heldout = tokenizer.encode_documents(&text.heldout)?;
     let reference = tokenizer.encode_documents(&text.reference)?;
-    let rest = 1.0 - corpus.heldout_share - corpus.reference_share;
-    check_enough(CorpusSplit::Train, reach, train.tokens(), rest)?;
-    check_enough(CorpusSplit::Heldout, corpus.heldout_tokens, heldout.tokens(), corpus.heldout_share)?;
-    check_enough(
-        CorpusSplit::Reference,
-        corpus.reference_tokens,
-        reference.tokens(),
-        corpus.reference_share,
-    )?;
+    let documents = [&train, &heldout, &reference].map(|split| split.len() as u64).iter().sum();
+    for (split, wanted, available) in [
+        (CorpusSplit::Train, reach, train.tokens()),
+        (CorpusSplit::Heldout, corpus.heldout_tokens, heldout.tokens()),
+        (CorpusSplit::Reference, corpus.reference_tokens, reference.tokens()),
+    ] {
+        if available < wanted {
+            return Err(SmallSplit { split, wanted, available, documents, corpus }.error().into());
+        }
+    }
     let heldout = heldout.prefix(corpus.heldout_tokens);
     let reference = reference.prefix(corpus.reference_tokens);
     Ok(Splits { train, heldout, reference })
@@ -342,10 +374,6 @@ fn check_contexts(experiment: &Experiment) -> Result<(), RunError> {
         }
     }
     Ok(())
-}
-
-fn check_enough(split: CorpusSplit, wanted: Tokens, available: Tokens, share: f64) -> Result<(), RunError> {
-    if available >= wanted { Ok(()) } else { Err(corpus::too_small(split, wanted, available, share).into()) }
 }
 
 /// The entropy of held-out text in nats per token: minus the world's log-probability of the documents that were not cut,

@@ -44,6 +44,11 @@ pub const ORDERS: usize = 128;
 /// Tokens of a shingle. A document with fewer tokens is a single shingle.
 pub const SHINGLE_TOKENS: usize = 5;
 
+/// The hashes of a document's shingles.
+pub fn shingles(document: &[TokenId]) -> impl Iterator<Item = u64> {
+    document.windows(SHINGLE_TOKENS.min(document.len().max(1))).map(documents::hash)
+}
+
 /// MinHash signature: for each order, the smallest hash of a document's shingles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature([u64; ORDERS]);
@@ -53,8 +58,7 @@ impl Signature {
     #[must_use]
     pub fn new(document: &[TokenId]) -> Self {
         let mut firsts = [u64::MAX; ORDERS];
-        for shingle in document.windows(SHINGLE_TOKENS.min(document.len().max(1))) {
-            let shingle = documents::hash(shingle);
+        for shingle in shingles(document) {
             for (order, first) in firsts.iter_mut().enumerate() {
                 *first = (*first).min(mix(shingle ^ mix(order as u64 + 1)));
             }
@@ -91,25 +95,40 @@ impl NearDuplicates {
     /// Adds a document and returns true, unless it duplicates one that was added before; then returns false.
     pub fn admit(&mut self, document: &[TokenId]) -> bool {
         let signature = Signature::new(document);
-        let keys = self.keys(&signature);
-        let sharing_a_band = self.bands.iter().zip(&keys).filter_map(|(band, key)| band.get(key)).flatten();
-        if sharing_a_band.into_iter().any(|&other| self.kept[other].similarity(&signature) >= self.least) {
-            return false;
+        let is_new = self.similar(&signature).is_empty();
+        if is_new {
+            self.insert(signature);
         }
+        is_new
+    }
+
+    /// Adds the signature of a document, duplicate or not.
+    pub fn insert(&mut self, signature: Signature) {
+        let keys = keys(&signature, self.bands.len());
         for (band, key) in self.bands.iter_mut().zip(keys) {
             band.entry(key).or_default().push(self.kept.len());
         }
         self.kept.push(signature);
-        true
     }
 
-    /// The hash of each band. A band is a range of consecutive entries of the signature; lengths differ by at most one.
-    fn keys(&self, signature: &Signature) -> Vec<u64> {
-        let bands = self.bands.len();
-        let band = |index: usize| &signature.0[ORDERS * index / bands..ORDERS * (index + 1) / bands];
-        let hash = |band: &[u64]| band.iter().fold(0, |hash: u64, &entry| mix(hash.wrapping_add(entry)));
-        (0..bands).map(|index| hash(band(index))).collect()
+    /// The documents that a document duplicates, numbered in the order in which they were added; a number may be repeated.
+    #[must_use]
+    pub fn similar(&self, signature: &Signature) -> Vec<usize> {
+        let keys = keys(signature, self.bands.len());
+        let sharing_a_band = self.bands.iter().zip(keys).filter_map(|(band, key)| band.get(&key)).flatten();
+        sharing_a_band
+            .copied()
+            .filter(|&other| self.kept[other].similarity(signature) >= self.least)
+            .collect()
     }
+}
+
+/// The hash of each of `bands` bands. A band is a range of consecutive entries of the signature; lengths differ by at most
+/// one.
+fn keys(signature: &Signature, bands: usize) -> Vec<u64> {
+    let band = |index: usize| &signature.0[ORDERS * index / bands..ORDERS * (index + 1) / bands];
+    let hash = |band: &[u64]| band.iter().fold(0, |hash: u64, &entry| mix(hash.wrapping_add(entry)));
+    (0..bands).map(|index| hash(band(index))).collect()
 }
 
 #[cfg(test)]

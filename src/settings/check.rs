@@ -30,12 +30,12 @@ pub(super) fn value(path: &str, value: &mut Value, schema: &Json) -> Result<(), 
     }
 }
 
-/// The first alternative in `schema` that allows the type of `value`; `schema` itself if there is none.
+/// The first alternative in `schema`, and in turn in that, that allows the type of `value`; `schema` itself if there is none.
 fn alternative<'a>(value: &Value, schema: &'a Json) -> &'a Json {
     let alternatives = schema.get("anyOf").and_then(Json::as_array).into_iter().flatten();
     let fits =
         |one: &&Json| type_names(one).is_some_and(|types| types.iter().any(|name| is_of_type(value, name)));
-    alternatives.into_iter().find(fits).unwrap_or(schema)
+    alternatives.into_iter().find(fits).map_or(schema, |found| alternative(value, found))
 }
 
 fn table_of(path: &str, table: &mut toml::Table, schema: &Json) -> Result<(), SettingError> {

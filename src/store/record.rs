@@ -2,6 +2,7 @@
 
 use crate::baseline::Baseline;
 use crate::config::Experiment;
+use crate::corpus::TextRecord;
 use crate::measure::{Catalogue, Curves, Measurement, MetricDefinition};
 use crate::synthesis::SynthesisRecord;
 use crate::training::TrainingRecord;
@@ -165,6 +166,9 @@ pub struct Provenance {
     pub corpus: BTreeMap<String, String>,
     /// Tokens in each split, by its name.
     pub split_tokens: BTreeMap<String, Tokens>,
+    /// Files that the text was read from, and its splits. Empty in records of earlier versions.
+    #[serde(default)]
+    pub text: TextRecord,
     /// BLAKE3 of `tokenizer.json`.
     pub tokenizer: String,
     /// BLAKE3 of every model folder that training starts from, by its path.

@@ -1,7 +1,7 @@
 //! Reading and splitting natural text through the public interface.
 
 use genloss::corpus::{CorpusError, NaturalText, RequiredTokens, load};
-use genloss::corpus::{CorpusSettings, CorpusSource, DocumentBoundary, TextFiles};
+use genloss::corpus::{CorpusSettings, CorpusSource, DocumentBoundary};
 use genloss::units::Tokens;
 use parquet::basic::{LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
@@ -39,7 +39,7 @@ impl Folder {
         field: &str,
     ) -> Result<NaturalText, CorpusError> {
         let paths = patterns.iter().map(|pattern| self.path(pattern).display().to_string()).collect();
-        load(&corpus(TextFiles { paths, split, text_field: field.to_owned() }), NOTHING_REQUIRED)
+        load(&corpus(paths, split, field), NOTHING_REQUIRED)
     }
 
     fn load(&self, patterns: &[&str]) -> Result<NaturalText, CorpusError> {
@@ -67,11 +67,13 @@ fn message(error: &CorpusError) -> String {
 const NOTHING_REQUIRED: RequiredTokens =
     RequiredTokens { train: Tokens(0), heldout: Tokens(0), reference: Tokens(0) };
 
-fn corpus(files: TextFiles) -> CorpusSettings {
+fn corpus(paths: Vec<String>, split: DocumentBoundary, field: &str) -> CorpusSettings {
     CorpusSettings {
-        source: CorpusSource::Files(files.paths),
-        split: Some(files.split),
-        text_field: Some(files.text_field),
+        source: CorpusSource::Files(paths),
+        split: Some(split),
+        text_field: Some(field.to_owned()),
+        skip_bad: None,
+        max_expansion: None,
         train_tokens: Tokens(0),
         heldout_tokens: Tokens(0),
         reference_tokens: Tokens(0),

@@ -53,6 +53,8 @@ fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm])
             source: CorpusSource::World,
             split: None,
             text_field: None,
+            skip_bad: None,
+            max_expansion: None,
             train_tokens: Tokens(500_000),
             heldout_tokens: Tokens(50_000),
             reference_tokens: Tokens(500_000),

@@ -1,6 +1,7 @@
 //! Documents in a column of a Parquet file, the format of Hugging Face data sets.
 
 use super::CorpusError;
+use super::findings::Findings;
 use crate::guard::guard;
 use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::column::reader::ColumnReader;
@@ -14,8 +15,13 @@ use std::path::Path;
 /// Number of rows read at a time.
 const ROWS: usize = 4096;
 
-/// The texts in `column`. Nulls are skipped.
-pub(super) fn documents(path: &Path, column: &str) -> Result<Vec<String>, CorpusError> {
+/// Adds the texts in `column`, which may unpack to `limit` bytes. Nulls are skipped.
+pub(super) fn documents(
+    path: &Path,
+    column: &str,
+    limit: u64,
+    found: &mut Findings,
+) -> Result<(), CorpusError> {
     let file =
         File::open(path).map_err(|source| CorpusError::Unreadable { path: path.to_owned(), source })?;
     let damaged = |source: Box<dyn Error + Send + Sync>| CorpusError::Damaged {
@@ -23,27 +29,45 @@ pub(super) fn documents(path: &Path, column: &str) -> Result<Vec<String>, Corpus
         format: "Parquet",
         source,
     };
-    let read = guard(|| -> Result<Vec<String>, CorpusError> {
+    let read = guard(|| -> Result<(), CorpusError> {
         let reader = SerializedFileReader::new(file).map_err(|error| damaged(error.into()))?;
-        let index = text_column(path, column, reader.metadata().file_metadata().schema_descr())?;
-        texts(&reader, index).map_err(|error| damaged(error.into()))
+        let column = text_column(path, column, reader.metadata().file_metadata().schema_descr())?;
+        let groups = reader.metadata().row_groups().iter();
+        let unpacked: u64 = groups
+            .map(|group| u64::try_from(group.column(column.index).uncompressed_size()).unwrap_or(0))
+            .fold(0, u64::saturating_add);
+        if unpacked > limit {
+            return Err(found.too_large());
+        }
+        texts(&reader, column, found).map_err(|error| match error {
+            ReadError::Decoder(error) => damaged(error.into()),
+            ReadError::Findings(error) => error,
+        })
     });
     read.unwrap_or_else(|panic| Err(damaged(panic.into())))
 }
 
+/// A column with texts, or, as programs write it that know no type for a column without any value, with nothing but nulls.
+#[derive(Clone, Copy)]
+struct TextColumn {
+    index: usize,
+    is_all_null: bool,
+}
+
 /// The index of `column`, or an error if it does not have one text per row.
-fn text_column(path: &Path, column: &str, schema: &SchemaDescriptor) -> Result<usize, CorpusError> {
+fn text_column(path: &Path, column: &str, schema: &SchemaDescriptor) -> Result<TextColumn, CorpusError> {
     let columns = schema.columns();
     let Some(index) = columns.iter().position(|found| found.path().string() == column) else {
         let names: Vec<String> = columns.iter().map(|found| found.path().string()).collect();
         let present = names.join(", ");
         return Err(CorpusError::NoColumn { path: path.to_owned(), column: column.to_owned(), present });
     };
-    match not_text(&columns[index]) {
+    let is_all_null = matches!(columns[index].logical_type_ref(), Some(LogicalType::Unknown));
+    match not_text(&columns[index]).filter(|_| !is_all_null) {
         Some(kind) => {
             Err(CorpusError::ColumnNotText { path: path.to_owned(), column: column.to_owned(), kind })
         }
-        None => Ok(index),
+        None => Ok(TextColumn { index, is_all_null }),
     }
 }
 
@@ -62,14 +86,31 @@ fn not_text(column: &ColumnDescriptor) -> Option<String> {
     }
 }
 
-/// All texts of column `column`, without nulls.
-fn texts(reader: &SerializedFileReader<File>, column: usize) -> Result<Vec<String>, ParquetError> {
-    let mut texts = Vec::new();
+enum ReadError {
+    Decoder(ParquetError),
+    Findings(CorpusError),
+}
+
+impl From<ParquetError> for ReadError {
+    fn from(error: ParquetError) -> Self {
+        Self::Decoder(error)
+    }
+}
+
+/// Adds all texts of a column, without nulls.
+fn texts(
+    reader: &SerializedFileReader<File>,
+    column: TextColumn,
+    found: &mut Findings,
+) -> Result<(), ReadError> {
     for group in 0..reader.num_row_groups() {
-        let ColumnReader::ByteArrayColumnReader(mut rows) =
-            reader.get_row_group(group)?.get_column_reader(column)?
-        else {
-            return Err(ParquetError::General("a text column that is not of bytes".to_owned()));
+        let rows = reader.get_row_group(group)?;
+        if column.is_all_null {
+            found.add_nulls(usize::try_from(rows.metadata().num_rows()).unwrap_or(0));
+            continue;
+        }
+        let ColumnReader::ByteArrayColumnReader(mut rows) = rows.get_column_reader(column.index)? else {
+            return Err(ParquetError::General("a text column that is not of bytes".to_owned()).into());
         };
         loop {
             let (mut levels, mut values) = (Vec::new(), Vec::new());
@@ -77,10 +118,11 @@ fn texts(reader: &SerializedFileReader<File>, column: usize) -> Result<Vec<Strin
             if read == 0 {
                 break;
             }
+            found.add_nulls(read.saturating_sub(values.len()));
             for value in values {
-                texts.push(value.as_utf8()?.to_owned());
+                found.add(value.as_utf8()?.to_owned()).map_err(ReadError::Findings)?;
             }
         }
     }
-    Ok(texts)
+    Ok(())
 }

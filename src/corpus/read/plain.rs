@@ -1,21 +1,15 @@
 //! Documents in plain text files.
 
-use super::CorpusError;
-use crate::corpus::{DocumentBoundary, plain_text};
-use std::path::Path;
+use crate::corpus::DocumentBoundary;
 
-/// The documents of a plain text file.
-pub(super) fn documents(
-    path: &Path,
-    bytes: &[u8],
-    split: DocumentBoundary,
-) -> Result<Vec<String>, CorpusError> {
-    let text = plain_text(path, bytes)?;
-    Ok(match split {
+/// The documents of a text whose line ends are all `\n`; those of lines and pieces between separators may be blank.
+pub(super) fn documents(text: String, split: &DocumentBoundary) -> Vec<String> {
+    match split {
         DocumentBoundary::File => vec![text],
         DocumentBoundary::Line => text.lines().map(str::to_owned).collect(),
         DocumentBoundary::Paragraph => paragraphs(&text),
-    })
+        DocumentBoundary::Separator(separator) => between(&text, separator),
+    }
 }
 
 /// Runs of lines that are not blank, each without the line end of its last line.
@@ -28,12 +22,20 @@ fn paragraphs(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// The pieces between separators. Line ends next to a separator belong to neither piece, and nothing follows one at the end.
+fn between(text: &str, separator: &str) -> Vec<String> {
+    let mut pieces: Vec<String> =
+        text.split(separator).map(|piece| piece.trim_matches('\n').to_owned()).collect();
+    pieces.pop_if(|last| last.is_empty());
+    pieces
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn split(text: &str, split: DocumentBoundary) -> Vec<String> {
-        documents(Path::new("a.txt"), text.as_bytes(), split).expect("text")
+        documents(text.to_owned(), &split)
     }
 
     #[test]
@@ -45,10 +47,12 @@ mod tests {
     }
 
     #[test]
-    fn windows_line_ends_and_the_byte_order_mark_are_removed() {
-        let text = "\u{FEFF}one\r\ntwo\r\n\r\nthree\r\n";
-        assert_eq!(split(text, DocumentBoundary::Paragraph), ["one\ntwo", "three"]);
-        assert_eq!(split(text, DocumentBoundary::Line), ["one", "two", "", "three"]);
-        assert_eq!(split(text, DocumentBoundary::File), ["one\ntwo\n\nthree\n"]);
+    fn a_separator_ends_a_document_wherever_it_stands_and_belongs_to_none() {
+        let marker = || DocumentBoundary::Separator("<|endoftext|>".to_owned());
+        let text = "One.\n\nMore.\n<|endoftext|>\nTwo.<|endoftext|>Three.\n\n<|endoftext|>\n";
+        assert_eq!(split(text, marker()), ["One.\n\nMore.", "Two.", "Three."]);
+        assert_eq!(split("no marker\n", marker()), ["no marker"]);
+        assert_eq!(split("a\n---\nb", DocumentBoundary::Separator("\n---\n".to_owned())), ["a", "b"]);
+        assert_eq!(split("a<|endoftext|><|endoftext|>b", marker()), ["a", "", "b"]);
     }
 }

@@ -1,6 +1,7 @@
 //! Exactly what was run: token counts, training, numbers, settings, provenance.
 
 use super::{count, number};
+use crate::corpus::percent;
 use crate::report::series::{arms, has, last_generation, longest_lineage};
 use crate::store::{GenerationRecord, LineageRecord, RunRecord};
 use crate::units::Tokens;
@@ -190,6 +191,9 @@ fn mean_at_last(recorded: &RunRecord, arm: &str, metric: &str) -> String {
     }
 }
 
+/// Files listed at most.
+const MOST_FILES: usize = 50;
+
 /// The resolved experiment file, and the provenance of the run.
 pub(super) fn settings(recorded: &RunRecord) -> Markup {
     let provenance = &recorded.provenance;
@@ -212,6 +216,25 @@ pub(super) fn settings(recorded: &RunRecord) -> Markup {
                 dd {
                     @if let Some(tokens) = provenance.split_tokens.get(split) { (count(tokens.0)) " tokens, " }
                     "BLAKE3 " span.hash { (hash) }
+                }
+            }
+            @for file in provenance.text.files.iter().take(MOST_FILES) {
+                dt { "File: " (file.path) }
+                dd {
+                    (count(file.documents)) " documents, " (count(file.copies)) " copies, " (count(file.blanks))
+                    " blank, " (count(file.nulls)) " null, "
+                    @if file.bad_lines > 0 { (count(file.bad_lines)) " bad lines, " }
+                    "BLAKE3 " span.hash { (file.blake3) }
+                }
+            }
+            @if let Some(more) = provenance.text.files.len().checked_sub(MOST_FILES + 1) {
+                dt { "More files" } dd { (count(more as u64 + 1)) ", listed in provenance.json" }
+            }
+            @for (split, record) in &provenance.text.splits {
+                dt { "Documents: " (split) }
+                dd {
+                    (count(record.documents)) ", the longest " (percent(record.largest_share)) " of the tokens"
+                    @if let Some(near) = record.near_copies { ", " (count(near)) " nearly the same as one of train" }
                 }
             }
             dt { "Tokenizer" } dd { "BLAKE3 " span.hash { (provenance.tokenizer) } }
