@@ -120,12 +120,24 @@ fn distinct_documents(files: Vec<FileTexts>) -> (Vec<HashedDocument>, TextRecord
     (documents, record)
 }
 
+/// Markers that end a text or a turn in some published corpora, besides [`END_MARKERS`].
+const MORE_MARKERS: [&str; 8] = [
+    "<|eot_id|>",
+    "<|end|>",
+    "<|eod|>",
+    "<eod>",
+    "<|endofdocument|>",
+    "<end_of_turn>",
+    "<|end▁of▁sentence|>",
+    "[EOT]",
+];
+
 /// The end-of-text marker that most documents contain.
 fn most_frequent_marker(documents: &[HashedDocument]) -> Option<MarkerRecord> {
     let containing = |marker: &&str| {
         documents.par_iter().filter(|document| document.text().contains(*marker)).count() as u64
     };
-    let counts = END_MARKERS.iter().map(|marker| (containing(marker), *marker));
+    let counts = END_MARKERS.iter().chain(&MORE_MARKERS).map(|marker| (containing(marker), *marker));
     // Of equally frequent ones the first.
     let (documents, marker) = counts.rev().max_by_key(|(documents, _)| *documents)?;
     (documents > 0).then(|| MarkerRecord { marker: marker.to_owned(), documents })

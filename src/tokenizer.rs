@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use tokenizers::{AddedToken, DecoderWrapper, ModelWrapper};
 
 mod learn;
+mod pieces;
 mod settings;
 
 pub use settings::TokenizerSettings;
@@ -45,6 +46,9 @@ pub struct SpecialTokens {
     /// Last token of a complete document.
     pub end: TokenId,
 }
+
+/// Bytes of memory that encoding takes for each byte of a text.
+const BYTES_PER_BYTE_ENCODED: usize = 140;
 
 /// Tokens that mark the parts of a document in fill-in-the-middle order: prefix, suffix, middle (Bavarian et al. 2022).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +127,8 @@ pub struct Tokenizer {
     vocab_size: usize,
     /// Number of UTF-8 bytes of each token, if the tokenizer is byte-level.
     byte_lengths: Option<Vec<u32>>,
+    /// Whether long texts may be encoded in pieces.
+    is_exact_in_pieces: bool,
 }
 
 impl Tokenizer {
@@ -174,7 +180,9 @@ impl Tokenizer {
         let special = SpecialTokens { start, end };
         let vocab_size = inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
         let byte_lengths = byte_lengths(&inner, vocab_size);
-        let mut tokenizer = Self { inner, special, sentinels: None, vocab_size, byte_lengths };
+        let is_exact_in_pieces = pieces::are_exact(&inner);
+        let mut tokenizer =
+            Self { inner, special, sentinels: None, vocab_size, byte_lengths, is_exact_in_pieces };
         tokenizer.sentinels = tokenizer.find_sentinels();
         Ok(tokenizer)
     }
@@ -219,8 +227,34 @@ impl Tokenizer {
     /// # Errors
     /// If an existing tokenizer cannot encode the text. A learnt one always can.
     pub fn encode(&self, text: &str) -> Result<Vec<TokenId>, TokenizerError> {
+        if !self.is_exact_in_pieces || text.len() <= pieces::PIECE {
+            return self.encode_whole(text);
+        }
+        let pieces = pieces::of(text, pieces::PIECE);
+        let encoded: Result<Vec<Vec<TokenId>>, TokenizerError> =
+            pieces.into_par_iter().map(|piece| self.encode_whole(piece)).collect();
+        Ok(encoded?.concat())
+    }
+
+    fn encode_whole(&self, text: &str) -> Result<Vec<TokenId>, TokenizerError> {
         let encoding = self.inner.encode_fast(text, false).map_err(TokenizerError::Failed)?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// What the user should know if one of `texts` is long and can only be encoded whole.
+    #[must_use]
+    pub fn note_on_memory(&self, texts: &[String]) -> Option<String> {
+        /// Bytes from which on a text is long.
+        const LONG: usize = 4 << 20;
+        let longest = texts.iter().map(String::len).max().unwrap_or(0);
+        (!self.is_exact_in_pieces && longest >= LONG).then(|| {
+            format!(
+                "the longest document has {} MiB, and this tokenizer can only encode it as a whole, which takes some {} MiB \
+                 of memory; shorter documents take less (corpus.split)",
+                longest >> 20,
+                (longest >> 20) * BYTES_PER_BYTE_ENCODED
+            )
+        })
     }
 
     /// The tokens of each text, with the end token after them.

@@ -8,6 +8,7 @@
 //! randomly seeded hash map if two merges are tied. On text without such ties both give the same merges; a test
 //! compares them.
 
+use super::pieces;
 use rayon::prelude::*;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -57,8 +58,8 @@ fn count_words(texts: &[String]) -> Result<BTreeMap<String, u64>> {
 
 fn count_shard(texts: &[String]) -> Result<BTreeMap<String, u64>> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    for text in texts {
-        let mut split = PreTokenizedString::from(text.as_str());
+    for piece in texts.iter().flat_map(|text| pieces::of(text, pieces::PIECE)) {
+        let mut split = PreTokenizedString::from(piece);
         pre_tokenizer().pre_tokenize(&mut split)?;
         for (word, _, _) in split.get_splits(OffsetReferential::Normalized, OffsetType::None) {
             match counts.get_mut(word) {

@@ -4,8 +4,8 @@ use genloss::corpus::{CorpusError, NaturalText, RequiredTokens, load};
 use genloss::corpus::{CorpusSettings, CorpusSource, DocumentBoundary};
 use genloss::units::Tokens;
 use parquet::basic::{LogicalType, Repetition, Type as Physical};
-use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
-use parquet::file::properties::WriterProperties;
+use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 use proptest::prelude::*;
@@ -108,8 +108,8 @@ fn heldout_and_reference_text_never_trains_even_where_it_is_repeated() {
         [&text.train, &text.heldout, &text.reference].map(|texts| texts.iter().collect::<BTreeSet<_>>());
     assert!(train.is_disjoint(&heldout) && train.is_disjoint(&reference) && heldout.is_disjoint(&reference));
     assert_eq!(train.len() + heldout.len() + reference.len(), 750);
-    // Copies are kept: 500 once, 500 three times.
-    assert_eq!(text.train.len() + text.heldout.len() + text.reference.len(), 2000);
+    assert_eq!(text.train.len() + text.heldout.len() + text.reference.len(), 750);
+    assert_eq!((text.record.documents, text.record.most_copies), (2000, 4));
 }
 
 #[test]
@@ -219,6 +219,74 @@ fn parquet(path: &Path, texts: &[Option<&str>]) {
     writer.close().expect("closes");
 }
 
+/// Writes a file with the column `text`, which has the same text in each of `rows` rows, thousands of them.
+fn parquet_of_bytes(path: &Path, text: &str, rows: usize) {
+    let field = Type::primitive_type_builder("text", Physical::BYTE_ARRAY)
+        .with_logical_type(Some(LogicalType::String))
+        .with_repetition(Repetition::REQUIRED);
+    let fields = vec![Arc::new(field.build().expect("a field"))];
+    let schema = Arc::new(Type::group_type_builder("schema").with_fields(fields).build().expect("a schema"));
+    let properties = WriterProperties::builder()
+        .set_dictionary_page_size_limit(1 << 30)
+        .set_statistics_enabled(EnabledStatistics::None);
+    let file = std::fs::File::create(path).expect("creates");
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties.build())).expect("a writer");
+    let mut group = writer.next_row_group().expect("a group");
+    let mut column = group.next_column().expect("a column").expect("text");
+    let value = ByteArray::from(text);
+    for _ in 0..rows / 1000 {
+        column.typed::<ByteArrayType>().write_batch(&vec![value.clone(); 1000], None, None).expect("writes");
+    }
+    column.close().expect("closes");
+    group.close().expect("closes");
+    writer.close().expect("closes");
+}
+
+/// Writes a file as pyarrow does for a column without any value: numbers of the logical type "unknown", all null.
+fn parquet_of_nulls(path: &Path, rows: usize) {
+    let field = Type::primitive_type_builder("text", Physical::INT32)
+        .with_logical_type(Some(LogicalType::Unknown))
+        .with_repetition(Repetition::OPTIONAL);
+    let fields = vec![Arc::new(field.build().expect("a field"))];
+    let schema = Arc::new(Type::group_type_builder("schema").with_fields(fields).build().expect("a schema"));
+    let file = std::fs::File::create(path).expect("creates");
+    let properties = Arc::new(WriterProperties::builder().build());
+    let mut writer = SerializedFileWriter::new(file, schema, properties).expect("a writer");
+    let mut group = writer.next_row_group().expect("a group");
+    let mut column = group.next_column().expect("a column").expect("text");
+    column.typed::<Int32Type>().write_batch(&[], Some(&vec![0; rows]), None).expect("writes");
+    column.close().expect("closes");
+    group.close().expect("closes");
+    writer.close().expect("closes");
+}
+
+#[test]
+fn a_parquet_shard_without_any_text_counts_as_nulls() {
+    let folder = Folder::new();
+    parquet(&folder.path("a.parquet"), &[Some("one"), None, Some("two")]);
+    parquet(&folder.path("b.parquet"), &[None, None]);
+    parquet_of_nulls(&folder.path("c.parquet"), 7);
+    let record = folder.load(&["*.parquet"]).expect("reads").record;
+    assert_eq!(record.files.iter().map(|file| file.nulls).collect::<Vec<_>>(), [1, 2, 7]);
+    assert_eq!(record.documents, 2);
+    assert!(
+        folder
+            .error(&["b.parquet", "c.parquet"])
+            .contains("2 file(s) read, but every document in them is blank or null")
+    );
+}
+
+/// A dictionary of one text of 1 MB, which 1000 rows refer to: a file of 1 MB or less with 1 GB of text.
+#[test]
+fn a_parquet_file_that_unpacks_to_far_more_than_text_does_is_refused() {
+    let folder = Folder::new();
+    parquet_of_bytes(&folder.path("a.parquet"), &"ab".repeat(500_000), 1000);
+    let error = folder.error(&["a.parquet"]);
+    assert!(error.contains("unpacks to more than 50 times its size"), "{error}");
+    parquet_of_bytes(&folder.path("b.parquet"), "a text", 2000);
+    assert_eq!(folder.load(&["b.parquet"]).expect("reads").record.documents, 2000);
+}
+
 #[test]
 fn every_file_format_gives_the_same_documents() {
     let plain = "one\ntwo é 🐕\n\nthree\n";
@@ -253,7 +321,8 @@ fn every_file_format_gives_the_same_documents() {
         assert_eq!(all(&folder.load(&[name]).expect("reads")), expected, "{name}");
     }
     let together = folder.load(&names).expect("reads");
-    assert_eq!(together.train.len() + together.heldout.len() + together.reference.len(), 3 * names.len());
+    assert_eq!(together.train.len() + together.heldout.len() + together.reference.len(), 3);
+    assert_eq!(together.record.documents, 3 * names.len() as u64);
 }
 
 #[test]
@@ -284,7 +353,7 @@ fn missing_or_unknown_files_are_errors_that_say_what_to_try() {
 #[test]
 fn invalid_utf8_is_an_error_with_its_line() {
     let folder =
-        Folder::new().with("a.txt", b"one\ntwo\nth\xffree").with("b.jsonl", b"{}\n{\"text\": \"\xc3\"}");
+        Folder::new().with("a.txt", b"one\ntwo\nth\xffree").with("b.jsonl", b"{\"text\": \"a\"}\n{\"text\": \"\xc3\"}");
     assert!(folder.error(&["a.txt"]).starts_with("DIR/a.txt, line 3: not valid UTF-8"));
     assert!(folder.error(&["b.jsonl"]).starts_with("DIR/b.jsonl, line 2: not valid UTF-8"));
 }
@@ -293,8 +362,11 @@ fn invalid_utf8_is_an_error_with_its_line() {
 fn a_line_without_the_text_field_is_an_error_that_lists_the_fields() {
     let good = "{\"text\": \"fine\"}\n\n";
     for (line, expected) in [
-        ("{\"text\": ", "DIR/a.jsonl, line 3: not valid JSON; each line must be one JSON object: EOF"),
-        ("[1]", "DIR/a.jsonl, line 3: an array instead of an object; each line must be one JSON object"),
+        (
+            "{\"text\": ",
+            "DIR/a.jsonl, line 3: not valid JSON; each line must be one JSON object (corpus.skip_bad",
+        ),
+        ("[1]", "DIR/a.jsonl, line 3: an array instead of an object with the text in a field"),
         (
             "{\"body\": \"x\", \"id\": 1}",
             "DIR/a.jsonl, line 3: no field \"text\", there are body, id; set corpus.",
@@ -325,7 +397,9 @@ fn a_missing_text_column_is_an_error_that_lists_the_columns() {
 fn blank_files_are_an_error() {
     let folder = Folder::new().with("a.txt", "\n \r\n\t\n").with("b.txt", "");
     assert!(
-        folder.error(&["*.txt"]).starts_with("corpus: 2 file(s) read, but every document in them is blank")
+        folder
+            .error(&["*.txt"])
+            .starts_with("corpus: 2 file(s) read, but every document in them is blank or null")
     );
 }
 

@@ -19,6 +19,7 @@ mod measure;
 mod mixture;
 mod model_ngram;
 mod model_transformer;
+mod reading;
 mod reference;
 mod report;
 mod resume;
