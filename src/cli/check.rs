@@ -181,12 +181,16 @@ fn estimate(prepared: &PreparedSweep, device: &Device) -> Result<String> {
     for unit in prepared.units() {
         planned.extend(prepared.missing(&unit, &|_, _| false)?);
     }
+    // What a run does first has been done here: the text is read, and its tokens are in memory.
+    let text = machine::used_memory_bytes().unwrap_or_default();
     let cost = Cost::of(&planned, &SpeedTrials::of(&planned, prepared, device, 1)?, prepared);
+    let trials = machine::used_memory_bytes().unwrap_or_default();
+    let memory_bytes = (text.now + cost.memory_bytes).max(text.most).max(trials.most);
     Ok(format!(
         "estimate for this machine: {} in about {}; {} of memory; {} on disk in {}\n",
         counted(cost.generations, "generation"),
         duration(cost.seconds),
-        mebibytes(cost.memory_bytes),
+        mebibytes(memory_bytes),
         mebibytes(cost.disk_bytes),
         default_root(&prepared.experiments()[0]).display(),
     ))

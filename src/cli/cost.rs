@@ -36,7 +36,7 @@ pub struct Cost {
     pub seconds: f64,
     /// Bytes kept on disk.
     pub disk_bytes: u64,
-    /// Peak memory of the largest generation.
+    /// Peak memory of the largest generation, besides the text.
     pub memory_bytes: u64,
 }
 
@@ -231,7 +231,7 @@ impl SpeedTrial {
             writing_seconds_per_token: writing / written? as f64,
             scoring_seconds_per_token: scoring / sample.tokens().0 as f64,
             model_bytes,
-            memory_bytes: memory_bytes(arm, model_bytes, prepared),
+            memory_bytes: memory_bytes(arm, model_bytes, prepared.tokenizer.vocab_size()),
         })
     }
 }
@@ -258,10 +258,9 @@ fn write_small_corpus(
 }
 
 /// Estimated peak memory of training, in bytes: weights, gradients and two optimiser moments, the activations of a
-/// step, and the text as token ids and as characters.
-fn memory_bytes(arm: &Arm, model_bytes: u64, prepared: &PreparedText) -> u64 {
-    let activations = arm.model.activation_bytes(&arm.training, prepared.tokenizer.vocab_size());
-    4 * model_bytes + activations + 12 * prepared.train.tokens().0
+/// step. Comes on top of the text, which is in memory before.
+fn memory_bytes(arm: &Arm, model_bytes: u64, vocab_size: usize) -> u64 {
+    4 * model_bytes + arm.model.activation_bytes(&arm.training, vocab_size)
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {

@@ -77,6 +77,24 @@ pub fn available_memory_bytes() -> u64 {
     [of_group, address_space_bytes()].into_iter().flatten().fold(system.available_memory(), u64::min)
 }
 
+/// Memory that this process uses, and the most that it has used so far; `None` where the system does not tell.
+pub fn used_memory_bytes() -> Option<UsedMemory> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kibibytes = |name: &str| -> Option<u64> {
+        status.lines().find_map(|line| line.strip_prefix(name))?.trim().strip_suffix(" kB")?.parse().ok()
+    };
+    Some(UsedMemory { now: kibibytes("VmRSS:")? << 10, most: kibibytes("VmHWM:")? << 10 })
+}
+
+/// Memory of this process in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsedMemory {
+    /// At this moment.
+    pub now: u64,
+    /// The most so far.
+    pub most: u64,
+}
+
 /// What is left of a limit on the address space of this process (`ulimit -v`); `None` without one.
 #[cfg(unix)]
 fn address_space_bytes() -> Option<u64> {

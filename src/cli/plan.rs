@@ -19,6 +19,8 @@ pub struct SweepPlan {
     /// Estimated seconds until all units are done.
     seconds: f64,
     cost: Cost,
+    /// Memory of the process with the text of all experiments.
+    text_bytes: u64,
     /// A table row per experiment.
     rows: Vec<Vec<String>>,
 }
@@ -41,6 +43,7 @@ impl SweepPlan {
         device: &Device,
         is_done: &dyn Fn(&Experiment, Address) -> bool,
     ) -> Result<Self> {
+        let text_bytes = machine::used_memory_bytes().map_or(0, |used| used.now);
         let mut unfinished: Vec<Unfinished> = Vec::new();
         for unit in prepared.units() {
             let planned = prepared.missing(&unit, is_done)?;
@@ -70,6 +73,7 @@ impl SweepPlan {
             parallel_units: schedule.parallel_units,
             seconds: schedule.seconds,
             cost,
+            text_bytes,
             rows: indices.map(|index| row(index, &planned, &alone, prepared)).collect(),
         })
     }
@@ -95,7 +99,7 @@ impl SweepPlan {
             counted(generations, "generation"),
             counted(seen.0, "token"),
             duration(self.seconds),
-            mebibytes(memory_bytes * parallel_units as u64),
+            mebibytes(self.text_bytes + memory_bytes * parallel_units as u64),
             mebibytes(disk_bytes),
             output::table(&header, &self.rows),
         )

@@ -40,6 +40,8 @@ pub struct PreparedText {
     pub reference: Reference,
     /// What the text was read from, and its splits.
     pub record: TextRecord,
+    /// What to know about the memory that encoding takes.
+    encoding_note: Option<String>,
     /// Facts to ask models for; empty unless the text comes from the built-in world.
     pub facts: Vec<Fact>,
     /// Entropy of the held-out text in nats per token, if it is known: no model has a lower expected loss.
@@ -75,6 +77,7 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, Run
     let wanted = RequiredTokens { train, heldout: corpus.heldout_tokens, reference: corpus.reference_tokens };
     let text = corpus::load(corpus, wanted)?;
     let tokenizer = tokenizer(experiments, &text)?;
+    let encoding_note = tokenizer.note_on_memory(&text.train);
     let splits = splits(corpus, &text, &tokenizer, reach)?;
     let record = TextRecord { splits: splits.records(text.world.is_none()), ..text.record };
     let Splits { train, heldout, reference } = splits;
@@ -96,6 +99,7 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, Run
         tokenizer_json,
         tokenizer,
         record,
+        encoding_note,
         train,
         heldout,
         heldout_floor_nats,
@@ -119,7 +123,7 @@ impl PreparedText {
             Some(format!("arm \"{}\", seed {seed}: {cut}", arm.name))
         };
         let vocabulary = experiment.tokenizer.vocab_size.and_then(|asked| self.vocabulary_note(asked));
-        let text = self.record.notes().into_iter().chain(vocabulary);
+        let text = self.record.notes().into_iter().chain(self.encoding_note.clone()).chain(vocabulary);
         text.chain(experiment.arms.iter().filter_map(note)).collect()
     }
 

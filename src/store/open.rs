@@ -182,9 +182,12 @@ fn recorded_settings(root: &Path, experiment: &Experiment) -> Result<(String, Re
 /// One line for each input of a run that is not the one on record.
 fn changed_inputs(then: &Provenance, now: &Provenance) -> Vec<String> {
     let mut changes = Vec::new();
+    let counted_copies = then.text.files.is_empty() && now.text.documents > now.text.distinct;
+    let reason =
+        if counted_copies { " (before this version, copies of a text counted as documents)" } else { "" };
     for (split, hash) in &now.corpus {
         if then.corpus.get(split) != Some(hash) {
-            changes.push(format!("the text of the {split} split has changed"));
+            changes.push(format!("the text of the {split} split has changed{reason}"));
         }
     }
     for (base, hash) in &now.bases {

@@ -352,8 +352,9 @@ fn missing_or_unknown_files_are_errors_that_say_what_to_try() {
 
 #[test]
 fn invalid_utf8_is_an_error_with_its_line() {
-    let folder =
-        Folder::new().with("a.txt", b"one\ntwo\nth\xffree").with("b.jsonl", b"{\"text\": \"a\"}\n{\"text\": \"\xc3\"}");
+    let folder = Folder::new()
+        .with("a.txt", b"one\ntwo\nth\xffree")
+        .with("b.jsonl", b"{\"text\": \"a\"}\n{\"text\": \"\xc3\"}");
     assert!(folder.error(&["a.txt"]).starts_with("DIR/a.txt, line 3: not valid UTF-8"));
     assert!(folder.error(&["b.jsonl"]).starts_with("DIR/b.jsonl, line 2: not valid UTF-8"));
 }
