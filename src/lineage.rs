@@ -10,6 +10,7 @@
 //! `tests/it/lineage.rs` runs a whole experiment and looks at every generation of it.
 
 mod baseline;
+mod bases;
 mod cache;
 mod error;
 mod fingerprint;

@@ -89,6 +89,8 @@ pub struct Loaded {
     pub vocab_size: usize,
     /// Tokens that mark the start and the end of its documents.
     pub special: SpecialTokens,
+    /// Where in the folder the start token was found, for readers.
+    pub start_source: &'static str,
 }
 
 /// The format of a folder in which models of one kind are stored.

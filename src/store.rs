@@ -281,10 +281,18 @@ impl Store {
         disk::write_record(&self.root.join(DRIFT), baseline)
     }
 
-    /// The checkpoints of a generation in training. A new one is due each time that `every` has passed.
-    #[must_use]
-    pub fn checkpoints(&self, address: Address, every: Duration) -> StoreCheckpoints {
-        StoreCheckpoints::new(beside(&address.folder(&self.root), WORK), every)
+    /// Where the learner of the generation with these fingerprints keeps its checkpoints, one each time that `every` has
+    /// passed. A checkpoint that is damaged or belongs to another model is removed; the second result says why.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn checkpoints(
+        &self,
+        address: Address,
+        fingerprints: &Fingerprints,
+        every: Duration,
+    ) -> Result<(StoreCheckpoints, Option<String>), StoreError> {
+        StoreCheckpoints::open(beside(&address.folder(&self.root), WORK), fingerprints.clone(), every)
     }
 
     /// The folder of a committed generation.

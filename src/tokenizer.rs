@@ -19,14 +19,19 @@
 //! ```
 
 use crate::documents::{Documents, END_MARKERS, TokenId};
+use crate::guard::guard;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
-use tokenizers::{AddedToken, DecoderWrapper, ModelWrapper};
+use tokenizers::{AddedToken, DecoderWrapper, Model, ModelWrapper};
 
+mod coverage;
+mod file;
 mod learn;
 mod pieces;
 mod settings;
 
+pub use coverage::Coverage;
+pub use file::Difference;
 pub use settings::TokenizerSettings;
 
 /// The end-of-text token of a learnt tokenizer.
@@ -104,9 +109,52 @@ pub enum TokenizerError {
         /// The error of the parser.
         source: tokenizers::Error,
     },
+    /// The ids of a tokenizer leave gaps that no vocabulary has.
+    #[error(
+        "tokenizer {}: token {token:?} has the id {id}, but there are only {tokens} tokens; ids must lie near the number \
+         of tokens, because a model has an embedding for each up to the largest",
+        path.display()
+    )]
+    ScatteredIds {
+        /// The file.
+        path: PathBuf,
+        /// The token with the largest id.
+        token: String,
+        /// Its id.
+        id: u64,
+        /// The number of tokens.
+        tokens: usize,
+    },
+    /// Two tokens have the same id.
+    #[error(
+        "tokenizer {}: tokens {first:?} and {second:?} both have the id {id}; give each token an id of its own",
+        path.display()
+    )]
+    SharedId {
+        /// The file.
+        path: PathBuf,
+        /// The id.
+        id: TokenId,
+        /// One token.
+        first: String,
+        /// The other one.
+        second: String,
+    },
+    /// Too much of a text is lost in its tokens.
+    #[error(
+        "{text}: {coverage}, so that losses would be those of another text; \
+         use a tokenizer that covers it, such as a byte-level one, which is learnt if tokenizer.path is left out"
+    )]
+    Lossy {
+        /// Which text.
+        text: String,
+        /// What is lost.
+        coverage: Coverage,
+    },
     /// A tokenizer has no token with a known name that ends a document.
     #[error(
-        "tokenizer {}: no token that ends a document; looked for {}; add one of these to its added_tokens",
+        "tokenizer {}: no token that ends a document; looked for {}, and for eos_token_id in a config.json beside it; \
+         add one of these to its added_tokens",
         path.display(),
         END_MARKERS.join(", ")
     )]
@@ -125,6 +173,8 @@ pub struct Tokenizer {
     special: SpecialTokens,
     sentinels: Option<Sentinels>,
     vocab_size: usize,
+    /// The token that stands for text outside of the vocabulary, if there is one.
+    unknown: Option<TokenId>,
     /// Number of UTF-8 bytes of each token, if the tokenizer is byte-level.
     byte_lengths: Option<Vec<u32>>,
     /// Whether long texts may be encoded in pieces.
@@ -145,44 +195,35 @@ impl Tokenizer {
             return Err(TokenizerError::VocabularyTooSmall { requested: vocab_size });
         }
         let inner = learn::byte_level_bpe(texts, vocab_size).map_err(TokenizerError::Failed)?;
-        Self::wrap(inner, Path::new("tokenizer.json"))
+        Self::wrap(inner, Path::new("tokenizer.json"), None)
     }
 
-    /// Reads an existing `tokenizer.json`. Its settings for truncation, padding and random segmentation are switched off,
-    /// because a corpus must be encoded completely, and in the same way every time.
-    ///
-    /// # Errors
-    /// If the file cannot be read, is not a tokenizer, or has no token that ends a document.
-    pub fn from_file(path: &Path) -> Result<Self, TokenizerError> {
-        let bytes =
-            std::fs::read(path).map_err(|source| TokenizerError::File { path: path.to_owned(), source })?;
-        let damaged = |source: tokenizers::Error| TokenizerError::Damaged { path: path.to_owned(), source };
-        // The tokenizers crate panics on some truncated JSON.
-        serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).map_err(|error| damaged(error.into()))?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(damaged)?;
-        inner.with_truncation(None).map_err(damaged)?;
-        inner.with_padding(None);
-        let mut model = inner.get_model().clone();
-        match &mut model {
-            ModelWrapper::BPE(bpe) => bpe.dropout = None,
-            ModelWrapper::Unigram(unigram) => (unigram.alpha, unigram.nbest_size) = (None, None),
-            ModelWrapper::WordPiece(_) | ModelWrapper::WordLevel(_) => {}
-        }
-        inner.with_model(model);
-        Self::wrap(inner, path)
-    }
-
-    fn wrap(mut inner: tokenizers::Tokenizer, path: &Path) -> Result<Self, TokenizerError> {
+    /// `named` has the special tokens of a model; without them they are found by their usual names.
+    fn wrap(
+        mut inner: tokenizers::Tokenizer,
+        path: &Path,
+        named: Option<SpecialTokens>,
+    ) -> Result<Self, TokenizerError> {
         inner.set_encode_special_tokens(true);
-        let end = special_token(&mut inner, &END_MARKERS)?
-            .ok_or_else(|| TokenizerError::NoEndToken { path: path.to_owned() })?;
-        let start = special_token(&mut inner, &START_NAMES)?.unwrap_or(end);
-        let special = SpecialTokens { start, end };
+        let special = match named {
+            Some(SpecialTokens { start, end }) => {
+                let names = [start, end].map(|id| inner.id_to_token(id));
+                names.iter().flatten().try_for_each(|name| special_token(&mut inner, &[name]).map(drop))?;
+                SpecialTokens { start, end }
+            }
+            None => {
+                let end = special_token(&mut inner, &END_MARKERS)?
+                    .ok_or_else(|| TokenizerError::NoEndToken { path: path.to_owned() })?;
+                let start = special_token(&mut inner, &START_NAMES)?.unwrap_or(end);
+                SpecialTokens { start, end }
+            }
+        };
         let vocab_size = inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
         let byte_lengths = byte_lengths(&inner, vocab_size);
         let is_exact_in_pieces = pieces::are_exact(&inner);
+        let unknown = unknown_token(&inner);
         let mut tokenizer =
-            Self { inner, special, sentinels: None, vocab_size, byte_lengths, is_exact_in_pieces };
+            Self { inner, special, sentinels: None, vocab_size, unknown, byte_lengths, is_exact_in_pieces };
         tokenizer.sentinels = tokenizer.find_sentinels();
         Ok(tokenizer)
     }
@@ -196,7 +237,7 @@ impl Tokenizer {
         inner
             .add_special_tokens(SENTINEL_NAMES.map(|name| AddedToken::from(name, true)))
             .map_err(TokenizerError::Failed)?;
-        Self::wrap(inner, Path::new("tokenizer.json"))
+        Self::wrap(inner, Path::new("tokenizer.json"), Some(self.special))
     }
 
     fn find_sentinels(&self) -> Option<Sentinels> {
@@ -222,6 +263,18 @@ impl Tokenizer {
         self.vocab_size
     }
 
+    /// Whether every token stands for some bytes, so that decoding gives back any text.
+    #[must_use]
+    pub fn is_byte_level(&self) -> bool {
+        self.byte_lengths.is_some()
+    }
+
+    /// The token with this id, as the vocabulary spells it.
+    #[must_use]
+    pub fn token(&self, id: TokenId) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
     /// The tokens of a text, without special tokens. Markers of special tokens in the text are encoded as ordinary text.
     ///
     /// # Errors
@@ -237,8 +290,9 @@ impl Tokenizer {
     }
 
     fn encode_whole(&self, text: &str) -> Result<Vec<TokenId>, TokenizerError> {
-        let encoding = self.inner.encode_fast(text, false).map_err(TokenizerError::Failed)?;
-        Ok(encoding.get_ids().to_vec())
+        let encoding = guard(|| self.inner.encode_fast(text, false));
+        let encoding = encoding.map_err(|panic| TokenizerError::Failed(panic.into()))?;
+        Ok(encoding.map_err(TokenizerError::Failed)?.get_ids().to_vec())
     }
 
     /// What the user should know if one of `texts` is long and can only be encoded whole.
@@ -277,8 +331,8 @@ impl Tokenizer {
     /// UTF-8, which a model may write, become the replacement character.
     #[must_use]
     pub fn decode(&self, ids: &[TokenId]) -> String {
-        // Decoding fails only if a decoder has an invalid pattern, for which `from_file` has returned an error.
-        self.inner.decode(ids, true).unwrap_or_default()
+        // `from_file` has returned an error if the decoder has an invalid pattern or panics.
+        guard(|| self.inner.decode(ids, true)).ok().and_then(Result::ok).unwrap_or_default()
     }
 
     /// The text of each document.
@@ -328,6 +382,21 @@ fn special_token(
         inner.add_special_tokens([AddedToken::from(*name, true)]).map_err(TokenizerError::Failed)?;
     }
     Ok(inner.token_to_id(name))
+}
+
+/// The token that stands for text outside of the vocabulary.
+fn unknown_token(inner: &tokenizers::Tokenizer) -> Option<TokenId> {
+    let name = match inner.get_model() {
+        ModelWrapper::BPE(bpe) => bpe.unk_token.as_deref()?,
+        ModelWrapper::WordPiece(model) => &model.unk_token,
+        ModelWrapper::WordLevel(model) => &model.unk_token,
+        ModelWrapper::Unigram(model) => {
+            // The crate shows this field only when it is written.
+            let id = serde_json::to_value(model).ok()?.get("unk_id")?.as_u64()?;
+            return TokenId::try_from(id).ok();
+        }
+    };
+    inner.get_model().token_to_id(name)
 }
 
 /// Number of bytes of each token of a byte-level vocabulary, in which each character represents one byte. None for other

@@ -80,7 +80,8 @@ impl Args {
         let arms: Vec<&str> = experiment.arms.iter().map(|arm| arm.name.as_str()).collect();
         format!(
             "{}: valid\nexperiment {}: {}, generations 0 to {}, arms {}\n\
-             natural tokens: {} in the training split, {} held out, {} for reference; vocabulary {}\n",
+             natural tokens: {} in the training split, {} held out, {} for reference; vocabulary {}\n\
+             share of the text without a token of its own: {}\n",
             self.experiment.file.display(),
             experiment.name,
             counted(experiment.seeds.len() as u64, "seed"),
@@ -90,6 +91,7 @@ impl Args {
             text.heldout.tokens(),
             experiment.corpus.reference_tokens,
             text.tokenizer.vocab_size(),
+            lost_shares(text),
         )
     }
 
@@ -128,6 +130,15 @@ fn texts_of(prepared: &PreparedSweep) -> String {
         .collect();
     texts.dedup();
     texts.concat()
+}
+
+/// The share of unknown and dropped text in each split.
+fn lost_shares(text: &PreparedText) -> String {
+    let shares = text.coverage().iter().map(|(split, coverage)| {
+        let lost = coverage.lost_share().max(coverage.unknown_share());
+        format!("{split} {:.2} %", 100.0 * lost)
+    });
+    shares.collect::<Vec<_>>().join(", ")
 }
 
 fn notes(experiment: &Experiment, text: &PreparedText) -> String {

@@ -2,11 +2,13 @@
 
 use super::machine::{self, MachineArgs};
 use super::output;
+use crate::corpus;
 use crate::documents::{Documents, TokenId};
-use crate::model;
+use crate::input_files;
+use crate::model::{self, Loaded};
 use crate::seed::{StreamKey, streams};
 use crate::stage::Stage;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Coverage, Tokenizer};
 use crate::units::{BitsPerByte, NatsPerToken, Tokens};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
@@ -32,6 +34,9 @@ pub struct Args {
     machine: MachineArgs,
 }
 
+/// Largest text that is scored as one document.
+const MOST_BYTES: u64 = 1 << 30;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ScoreFormat {
     /// Aligned columns for reading.
@@ -45,6 +50,14 @@ struct Scored {
     tokens: Tokens,
     nats_per_token: NatsPerToken,
     bits_per_byte: BitsPerByte,
+    /// The token before the text, which is not scored.
+    start_token: TokenId,
+    /// Where in the model folder it was found.
+    start_token_source: &'static str,
+    /// Share of the tokens that are the unknown token.
+    unknown_share: f64,
+    /// Share of the bytes that are in no known token.
+    lost_share: f64,
     /// The start token, then the tokens of the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_ids: Option<Vec<TokenId>>,
@@ -58,39 +71,68 @@ impl Args {
     pub fn exec(self) -> Result<()> {
         let text = self.text()?;
         let device = self.machine.open()?;
-        let tokenizer = Tokenizer::from_file(&self.model.join("tokenizer.json"))?;
         let loaded = model::load(&self.model, &device)?;
+        let tokenizer = Tokenizer::of_model(&self.model.join("tokenizer.json"), loaded.special)?;
         let ids = tokenizer.encode(&text)?;
+        let coverage = self.coverage(&text, &ids, &tokenizer)?;
         self.check_vocabulary(&ids, loaded.vocab_size)?;
-        let documents: Documents = std::iter::once(ids.as_slice()).collect();
-        let observer = machine::observer();
-        let never = AtomicBool::new(false);
-        let stage = Stage::new(StreamKey::new(0, "", 0, streams::SCORING), observer.as_ref(), &never);
-        let scores = loaded.model.score(&documents, &stage)?;
-        let nats = -scores.log_probabilities.iter().map(|&x| f64::from(x)).sum::<f64>();
-        let token_ids = || std::iter::once(loaded.special.start).chain(ids.iter().copied()).collect();
-        let token_logprobs =
-            || std::iter::once(None).chain(scores.log_probabilities.iter().copied().map(Some)).collect();
-        let scored = Scored {
-            tokens: documents.tokens(),
-            nats_per_token: NatsPerToken(nats / documents.tokens().0 as f64),
-            bits_per_byte: BitsPerByte::from_sums(nats, text.len() as u64),
-            token_ids: self.tokens.then(token_ids),
-            token_logprobs: self.tokens.then(token_logprobs),
-        };
+        let scored = self.score(&text, &ids, &coverage, &loaded)?;
         match self.format {
             ScoreFormat::Json => output::json(&scored),
             ScoreFormat::Table => output::emit(&scored.to_table(&tokenizer)),
         }
     }
 
+    /// The text as a corpus would have it: see [`corpus::plain_text`].
     fn text(&self) -> Result<String> {
         let name = self.file.display();
-        let bytes = std::fs::read(&self.file).with_context(|| name.to_string())?;
-        let text =
-            String::from_utf8(bytes).with_context(|| format!("{name}: not UTF-8; convert it first"))?;
+        let bytes = input_files::read(&self.file, MOST_BYTES).with_context(|| name.to_string())?;
+        let text = corpus::plain_text(&self.file, &bytes)?;
         ensure!(!text.is_empty(), "{name}: empty; there is nothing to score");
         Ok(text)
+    }
+
+    /// What the tokenizer represents of the text, told if it is not all, or an error if it is too little.
+    fn coverage(&self, text: &str, ids: &[TokenId], tokenizer: &Tokenizer) -> Result<Coverage> {
+        let name = self.file.display().to_string();
+        let coverage = tokenizer.coverage_of(text, ids)?;
+        ensure!(
+            !ids.is_empty(),
+            "{name}: the tokenizer of {} gives no token for this text",
+            self.model.display()
+        );
+        ensure!(
+            !coverage.is_refused(),
+            "{name}: {coverage}, so that its score would be that of another text; score text that the model's tokenizer covers"
+        );
+        if let Some(note) = coverage.note(&name) {
+            output::say(&format!("note: {note}"));
+        }
+        Ok(coverage)
+    }
+
+    fn score(&self, text: &str, ids: &[TokenId], coverage: &Coverage, loaded: &Loaded) -> Result<Scored> {
+        let documents: Documents = std::iter::once(ids).collect();
+        let observer = machine::observer();
+        let never = AtomicBool::new(false);
+        let stage = Stage::new(StreamKey::new(0, "", 0, streams::SCORING), observer.as_ref(), &never);
+        let scores =
+            loaded.model.score(&documents, &stage).with_context(|| self.model.display().to_string())?;
+        let nats = -scores.log_probabilities.iter().map(|&x| f64::from(x)).sum::<f64>();
+        let token_ids = || std::iter::once(loaded.special.start).chain(ids.iter().copied()).collect();
+        let token_logprobs =
+            || std::iter::once(None).chain(scores.log_probabilities.iter().copied().map(Some)).collect();
+        Ok(Scored {
+            tokens: documents.tokens(),
+            nats_per_token: NatsPerToken(nats / documents.tokens().0 as f64),
+            bits_per_byte: BitsPerByte::from_sums(nats, text.len() as u64),
+            start_token: loaded.special.start,
+            start_token_source: loaded.start_source,
+            unknown_share: coverage.unknown_share(),
+            lost_share: coverage.lost_share(),
+            token_ids: self.tokens.then(token_ids),
+            token_logprobs: self.tokens.then(token_logprobs),
+        })
     }
 
     fn check_vocabulary(&self, ids: &[TokenId], vocab_size: usize) -> Result<()> {
@@ -113,6 +155,8 @@ impl Scored {
             format!("{:.6}", self.bits_per_byte.0),
         ];
         let mut text = output::table(&["tokens", "nats per token", "bits per byte"], &[summary]);
+        let start = tokenizer.token(self.start_token).unwrap_or_default();
+        text.push_str(&format!("start token: {} {start:?}, {}\n", self.start_token, self.start_token_source));
         if let (Some(ids), Some(logprobs)) = (&self.token_ids, &self.token_logprobs) {
             let rows: Vec<Vec<String>> = ids
                 .iter()

@@ -59,7 +59,9 @@ impl<'a> GenerationRunner<'a> {
                 Trained { model: self.learner(arm, generation)?.load_trained(&model_dir)?, record: training }
             }
             // If later generations were trained on this one, it is made again and compared with their training text.
-            Some(CachedResult::Generation(_)) | None => self.train(arm, address, &text, &stage)?,
+            Some(CachedResult::Generation(_)) | None => {
+                self.train(arm, address, &text, &fingerprints, &stage)?
+            }
         };
         self.write_and_commit(arm, address, mixture, trained, fingerprints, &stage)
     }
@@ -166,12 +168,17 @@ impl<'a> GenerationRunner<'a> {
         arm: &Arm,
         address: Address,
         text: &Documents,
+        fingerprints: &Fingerprints,
         stage: &Stage,
     ) -> Result<Trained, RunError> {
         let learner = self.learner(arm, address.generation)?;
         let minutes = self.experiment.at(arm, address.generation).training.checkpoint_minutes;
         let every = Duration::from_secs_f64(minutes * 60.0);
-        let mut checkpoints = self.store.checkpoints(address, every);
+        let (mut checkpoints, fault) = self.store.checkpoints(address, fingerprints, every)?;
+        if let Some(fault) = fault {
+            let note = format!("{}: training starts again: {fault}", self.place(address));
+            self.context.observer.observe(&Event::Note(note));
+        }
         // Streams of generation 0 name no arm, so that arms that write differently can have the same model.
         let stream_arm = if address.generation == 0 { SHARED } else { &arm.name };
         let key = StreamKey::new(self.seed, stream_arm, address.generation, streams::TRAINING);
@@ -220,11 +227,13 @@ impl<'a> GenerationRunner<'a> {
         let synthesis = SynthesisSettings { tokens, ..self.experiment.at(arm, generation).synthesis.clone() };
         let written =
             synthesis::write_corpus(model, &synthesis, sources, first, &stage.at(streams::SYNTHESIS));
-        written.map_err(|source| {
-            let of = self.address(arm, generation).arm;
-            let arm = of.map_or("all arms".to_owned(), |arm| format!("arm \"{arm}\""));
-            RunError::synthesis(source, format!("seed {}, {arm}, generation {generation}", self.seed))
-        })
+        written.map_err(|source| RunError::synthesis(source, self.place(self.address(arm, generation))))
+    }
+
+    /// Seed, arm and generation, for messages.
+    fn place(&self, address: Address) -> String {
+        let arm = address.arm.map_or("all arms".to_owned(), |arm| format!("arm \"{arm}\""));
+        format!("seed {}, {arm}, generation {}", self.seed, address.generation)
     }
 
     /// Measures a corpus and the model that wrote it, against the model of generation 0.

@@ -1,7 +1,7 @@
 //! Natural text made ready for an experiment: split, tokenised, cut to size, and checked to suffice for every arm.
 
 use super::RunError;
-use super::generation::learner;
+use super::bases::{self, Base};
 use super::mixing::text_hash;
 use super::near_copies::near_copies;
 use crate::config::{Arm, Experiment};
@@ -10,21 +10,15 @@ use crate::corpus::{self, CorpusSplit, NaturalText, RequiredTokens, SmallSplit, 
 use crate::documents::{Documents, TokenId};
 use crate::measure::{Fact, Reference};
 use crate::mixture;
-use crate::model;
-use crate::progress::Silent;
 use crate::seed::{SHARED, StreamKey, streams};
-use crate::stage::Stage;
 use crate::store::Provenance;
 use crate::synthesis;
-use crate::tokenizer::Tokenizer;
-use crate::training::Start;
+use crate::tokenizer::{Coverage, Tokenizer, TokenizerError};
 use crate::units::Tokens;
-use candle_core::Device;
 use rand::seq::SliceRandom;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// The natural text of an experiment, or of several that read the same text.
 pub struct PreparedText {
@@ -51,9 +45,11 @@ pub struct PreparedText {
     evaluation_hash: String,
     /// Hashes of the text of each split, by its name.
     hashes: BTreeMap<String, String>,
-    /// Hashes of model folders that training starts from, by their paths.
-    bases: BTreeMap<String, String>,
+    /// Model folders that training starts from, by their paths.
+    bases: BTreeMap<String, Base>,
     split_tokens: BTreeMap<String, Tokens>,
+    /// How much of each split the tokenizer represents, by its name.
+    coverage: BTreeMap<String, Coverage>,
 }
 
 /// Reads, splits and tokenises the natural text, and checks that it suffices for every arm. Writes nothing.
@@ -80,8 +76,8 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, Run
     let encoding_note = tokenizer.note_on_memory(&text.train);
     let splits = splits(corpus, &text, &tokenizer, reach)?;
     let record = TextRecord { splits: splits.records(text.world.is_none()), ..text.record };
-    let Splits { train, heldout, reference } = splits;
-    let bases = check_text(experiments, &train, &tokenizer)?;
+    let Splits { train, heldout, reference, heldout_texts, coverage } = splits;
+    let bases = check_text(experiments, &train, &tokenizer, &heldout_texts)?;
     let heldout_floor_nats = text.world.as_ref().and_then(|world| floor(world, &text.heldout, &heldout));
     let facts = text.world.as_ref().map_or(Ok(Vec::new()), |world| questions(world, &tokenizer))?;
     let split_tokens =
@@ -94,7 +90,7 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, Run
             &reference,
             &tokenizer.decode_documents(&reference),
             &heldout,
-            &tokenizer.decode_documents(&heldout),
+            &heldout_texts,
         )?,
         tokenizer_json,
         tokenizer,
@@ -107,6 +103,7 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, Run
         hashes: text.hashes,
         bases,
         split_tokens: split_tokens.map(|(split, tokens)| (split.to_owned(), tokens)).into(),
+        coverage,
     })
 }
 
@@ -124,7 +121,19 @@ impl PreparedText {
         };
         let vocabulary = experiment.tokenizer.vocab_size.and_then(|asked| self.vocabulary_note(asked));
         let text = self.record.notes().into_iter().chain(self.encoding_note.clone()).chain(vocabulary);
-        text.chain(experiment.arms.iter().filter_map(note)).collect()
+        let splits = self.coverage.iter();
+        let lossy = splits.filter_map(|(split, coverage)| coverage.note(&format!("the {split} split")));
+        let bases: BTreeSet<String> =
+            bases::bases(experiment).map(|(_, base)| base.display().to_string()).collect();
+        let of_bases =
+            bases.iter().filter_map(|base| self.bases.get(base)).flat_map(|base| base.notes.clone());
+        text.chain(lossy).chain(of_bases).chain(experiment.arms.iter().filter_map(note)).collect()
+    }
+
+    /// How much of each split the tokenizer represents, by the split's name.
+    #[must_use]
+    pub fn coverage(&self) -> &BTreeMap<String, Coverage> {
+        &self.coverage
     }
 
     /// A remark if the tokenizer has fewer tokens than were asked for.
@@ -151,7 +160,7 @@ impl PreparedText {
     /// added.
     #[must_use]
     pub fn provenance(&self, experiment: &Experiment, process: Provenance) -> Provenance {
-        let bases = bases(experiment)
+        let bases = bases::bases(experiment)
             .filter_map(|(_, base)| Some((base.display().to_string(), self.base_hash(&base)?.to_owned())));
         let arms = experiment.arms.iter().flat_map(|arm| [experiment.at(arm, 0), Cow::Borrowed(arm)]);
         let conventions = arms.flat_map(|arm| self.conventions(&arm));
@@ -161,6 +170,7 @@ impl PreparedText {
             bases: bases.collect(),
             split_tokens: self.split_tokens.clone(),
             text: self.record.clone(),
+            coverage: self.coverage.clone(),
             tokenizer: self.tokenizer_hash.clone(),
             heldout_floor_nats: self.heldout_floor_nats,
             ..process
@@ -179,7 +189,7 @@ impl PreparedText {
 
     /// BLAKE3 of a model folder that training starts from.
     pub(super) fn base_hash(&self, base: &Path) -> Option<&str> {
-        self.bases.get(&base.display().to_string()).map(String::as_str)
+        self.bases.get(&base.display().to_string()).map(|base| base.hash.as_str())
     }
 }
 
@@ -203,18 +213,20 @@ pub fn check_settings(experiments: &[&Experiment]) -> Result<Tokens, RunError> {
     Ok(reach)
 }
 
-/// Checks settings that depend on the text. Returns the hashes of model folders that training starts from.
+/// Checks settings that depend on the text. Returns the model folders that training starts from, by their paths.
 fn check_text(
     experiments: &[&Experiment],
     train: &Documents,
     tokenizer: &Tokenizer,
-) -> Result<BTreeMap<String, String>, RunError> {
-    let mut hashes = BTreeMap::new();
+    texts: &[String],
+) -> Result<BTreeMap<String, Base>, RunError> {
+    let mut all = BTreeMap::new();
     for &experiment in experiments {
-        let checked = check_seeds(experiment, train).and_then(|()| check_bases(experiment, tokenizer));
-        hashes.extend(checked.map_err(|error| named(error, experiment, experiments))?);
+        let checked =
+            check_seeds(experiment, train).and_then(|()| bases::check(experiment, tokenizer, texts));
+        all.extend(checked.map_err(|error| named(error, experiment, experiments))?);
     }
-    Ok(hashes)
+    Ok(all)
 }
 
 /// Adds the experiment to an error, if it is one of several.
@@ -237,13 +249,17 @@ struct Splits {
     train: Documents,
     heldout: Documents,
     reference: Documents,
+    /// The source text of each held-out document.
+    heldout_texts: Vec<String>,
+    /// How much of each split the tokenizer represents, by its name.
+    coverage: BTreeMap<String, Coverage>,
 }
 
 impl Splits {
     /// The record of each split by its name. Near copies are looked for only in text from files: documents of the built-in
     /// world are independent draws.
     fn records(&self, are_from_files: bool) -> BTreeMap<String, SplitRecord> {
-        let Self { train, heldout, reference } = self;
+        let Self { train, heldout, reference, .. } = self;
         let near_heldout = || near_copies(heldout, train);
         let near_reference = || near_copies(reference, train);
         [
@@ -272,6 +288,14 @@ fn splits(
     let train = tokenizer.encode_documents(&text.train)?;
     let heldout = tokenizer.encode_documents(&text.heldout)?;
     let reference = tokenizer.encode_documents(&text.reference)?;
+    let coverage = coverage(
+        tokenizer,
+        [
+            (CorpusSplit::Train, &text.train, &train),
+            (CorpusSplit::Heldout, &text.heldout, &heldout),
+            (CorpusSplit::Reference, &text.reference, &reference),
+        ],
+    )?;
     let documents = [&train, &heldout, &reference].map(|split| split.len() as u64).iter().sum();
     for (split, wanted, available) in [
         (CorpusSplit::Train, reach, train.tokens()),
@@ -284,7 +308,41 @@ fn splits(
     }
     let heldout = heldout.prefix(corpus.heldout_tokens);
     let reference = reference.prefix(corpus.reference_tokens);
-    Ok(Splits { train, heldout, reference })
+    let heldout_texts = source_texts(tokenizer, &text.heldout, &heldout)?;
+    Ok(Splits { train, heldout, reference, heldout_texts, coverage })
+}
+
+/// How much of each split the tokenizer represents, or an error if that is too little.
+fn coverage(
+    tokenizer: &Tokenizer,
+    splits: [(CorpusSplit, &Vec<String>, &Documents); 3],
+) -> Result<BTreeMap<String, Coverage>, TokenizerError> {
+    let mut all = BTreeMap::new();
+    for (split, texts, documents) in splits {
+        let name = split.name().to_owned();
+        let coverage = tokenizer.coverage(texts, documents)?;
+        if coverage.is_refused() {
+            return Err(TokenizerError::Lossy { text: format!("{name} split"), coverage });
+        }
+        all.insert(name, coverage);
+    }
+    Ok(all)
+}
+
+/// The text that each of `documents` was made from, the first ones of `texts` of which the last may be cut. A byte-level
+/// tokenizer gives the text back; if it was cut within a character, with a replacement character.
+fn source_texts(
+    tokenizer: &Tokenizer,
+    texts: &[String],
+    documents: &Documents,
+) -> Result<Vec<String>, TokenizerError> {
+    let end = tokenizer.special().end;
+    let source = |(text, ids): (&String, &[TokenId])| match ids.last() {
+        Some(&last) if last == end => Ok(text.clone()),
+        _ if tokenizer.is_byte_level() => Ok(tokenizer.decode(ids)),
+        _ => Ok(tokenizer.source_of_prefix(text, ids.len())?.to_owned()),
+    };
+    texts.iter().zip(documents.iter()).map(source).collect()
 }
 
 /// BLAKE3 of the texts, facts and floor that metrics compare with.
@@ -327,25 +385,6 @@ fn check_seeds(experiment: &Experiment, train: &Documents) -> Result<(), RunErro
         }
     }
     Ok(())
-}
-
-/// Every model folder that training starts from, with the arm (as it is at that generation) that starts from it.
-fn bases(experiment: &Experiment) -> impl Iterator<Item = (Cow<'_, Arm>, PathBuf)> {
-    let all = experiment.arms.iter().flat_map(|arm| [experiment.at(arm, 0), Cow::Borrowed(arm)]);
-    all.filter_map(|arm| arm.training.base.clone().map(|base| (arm, base)))
-}
-
-/// Checks every model folder that training starts from, and hashes it.
-fn check_bases(experiment: &Experiment, tokenizer: &Tokenizer) -> Result<BTreeMap<String, String>, RunError> {
-    let mut hashes = BTreeMap::new();
-    let never = AtomicBool::new(false);
-    for (arm, base) in bases(experiment) {
-        let start = Start::Base(base.clone());
-        let key = StreamKey::new(0, SHARED, 0, streams::CHECK);
-        learner(&arm, tokenizer, start, &Device::Cpu).check_start(&Stage::new(key, &Silent, &never))?;
-        hashes.insert(base.display().to_string(), model::folder_hash(&base)?);
-    }
-    Ok(hashes)
 }
 
 /// Checks the token counts of every arm. Returns how far into the train split they reach, in tokens.

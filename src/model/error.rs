@@ -55,6 +55,16 @@ pub enum ModelError {
         /// Size of the model's vocabulary.
         vocab_size: usize,
     },
+    /// A prediction is not a number.
+    #[error(
+        "{place}: the model's prediction is not a number, because its weights overflow 32-bit floats{largest}"
+    )]
+    NotFinite {
+        /// The document and token, as far as they are known.
+        place: String,
+        /// The largest weight, as the end of the sentence; or empty.
+        largest: String,
+    },
     /// A text or a vocabulary is too large for 32-bit counts.
     #[error(
         "a text of {tokens} tokens with a vocabulary of {vocab_size} is too large for an n-gram model, which allows up to 2^32 − 2 of each; lower corpus.train_tokens"

@@ -75,7 +75,8 @@ impl FolderFormat for NgramFolder {
     fn load(&self, dir: &Path, _: &Device) -> Result<Loaded, ModelError> {
         let model = Ngram::load(dir)?;
         let (vocab_size, special) = (model.vocab_size(), model.special());
-        Ok(Loaded { model: Box::new(model), vocab_size, special })
+        let start_source = "bos_token_id of config.json";
+        Ok(Loaded { model: Box::new(model), vocab_size, special, start_source })
     }
 }
 

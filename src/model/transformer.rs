@@ -47,9 +47,9 @@ impl FolderFormat for LlamaFolder {
     }
 
     fn load(&self, dir: &Path, device: &Device) -> Result<Loaded, ModelError> {
-        let model = Transformer::load(dir, device)?;
+        let (model, start_source) = folder::load(dir, device)?;
         let (vocab_size, special) = (model.vocab_size(), model.special());
-        Ok(Loaded { model: Box::new(model), vocab_size, special })
+        Ok(Loaded { model: Box::new(model), vocab_size, special, start_source })
     }
 }
 
@@ -88,6 +88,8 @@ impl Network {
 pub struct Transformer {
     network: Network,
     special: SpecialTokens,
+    /// Tokens from this one on are never written.
+    writable: usize,
 }
 
 impl Transformer {
@@ -113,7 +115,7 @@ impl Transformer {
     /// Creates a model from its network and the tokens that mark the start and the end of a document.
     #[must_use]
     pub fn from_network(network: Network, special: SpecialTokens) -> Self {
-        Self { network, special }
+        Self { writable: network.shape.vocab_size, network, special }
     }
 
     /// Reads a Hugging Face folder of a Llama. It contains `config.json` and either `model.safetensors` or shards with
@@ -123,7 +125,23 @@ impl Transformer {
     /// # Errors
     /// If a file is missing or damaged, or the model has features that are not supported.
     pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
-        folder::load(dir, device)
+        Ok(folder::load(dir, device)?.0)
+    }
+
+    /// The tokens that start and end the documents of the model in a Hugging Face folder, without reading its weights.
+    ///
+    /// # Errors
+    /// If `config.json` is missing or damaged, or the model has features that are not supported.
+    pub fn special_tokens_of(dir: &Path) -> Result<SpecialTokens, ModelError> {
+        folder::special_tokens(dir)
+    }
+
+    /// The same model as one that never writes tokens from `vocabulary` on. Folders may have more embeddings than the
+    /// tokenizer has tokens, so that sizes of matrices are multiples of 64, say. As in transformers, predictions include the
+    /// surplus, so that its probability counts in every loss.
+    #[must_use]
+    pub fn writing_below(self, vocabulary: usize) -> Self {
+        Self { writable: vocabulary.min(self.vocab_size()), ..self }
     }
 
     /// The same model with another precision for training and writing.
@@ -168,10 +186,30 @@ impl Transformer {
         self.special
     }
 
+    /// The error for a prediction at `place` that is not a number.
+    fn not_finite(&self, place: String) -> ModelError {
+        let Network { shape, parameters, .. } = &self.network;
+        let largest = |tensor: &Tensor| tensor.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>();
+        let weights = shape.specifications();
+        let sizes = weights.iter().zip(parameters.iter());
+        let sizes = sizes.filter_map(|(specification, tensor)| {
+            Some((specification.name().to_owned(), largest(tensor).ok()?))
+        });
+        let largest = sizes.max_by(|(_, a), (_, b)| a.total_cmp(b));
+        let largest =
+            largest.map_or_else(String::new, |(name, size)| format!(" (the largest is {size:e}, in {name})"));
+        ModelError::NotFinite { place, largest }
+    }
+
     /// The same model with the precision in which it computes for `purpose`.
     fn computing_for(&self, purpose: Purpose) -> Self {
         self.clone().with_precision(purpose.precision(self.network.precision))
     }
+}
+
+/// Whether all logits are numbers. (Without a branch in the loop, which is several times faster.)
+fn all_finite(logits: &[f32]) -> bool {
+    logits.iter().fold(true, |all, logit| all & logit.is_finite())
 }
 
 impl LanguageModel for Transformer {

@@ -1,6 +1,10 @@
 //! Checkpoints inside a generation: numbered folders, the highest number being the latest.
+//!
+//! Each has a manifest like a generation: the hashes of its files, and the fingerprint of the model in training, which covers
+//! its text. So no training continues from weights that saw another text, or in which a bit was flipped.
 
-use super::{StoreError, disk};
+use super::{Fingerprints, StoreError, disk, manifest};
+use crate::progress::error_chain;
 use crate::training::{Checkpoints, TrainingError};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,13 +16,38 @@ const PREFIX: &str = "checkpoint-";
 #[derive(Debug)]
 pub struct StoreCheckpoints {
     folder: PathBuf,
+    fingerprints: Fingerprints,
     every: Duration,
     last: Instant,
 }
 
 impl StoreCheckpoints {
-    pub(super) fn new(folder: PathBuf, every: Duration) -> Self {
-        Self { folder, every, last: Instant::now() }
+    /// The checkpoints in `folder` of the generation with these fingerprints. One that is damaged or belongs to another
+    /// model is removed; the second result says why.
+    pub(super) fn open(
+        folder: PathBuf,
+        fingerprints: Fingerprints,
+        every: Duration,
+    ) -> Result<(Self, Option<String>), StoreError> {
+        let checkpoints = Self { folder, fingerprints, every, last: Instant::now() };
+        let Some(latest) = checkpoints.latest() else { return Ok((checkpoints, None)) };
+        let fault = checkpoints.fault(&latest);
+        if fault.is_some() {
+            disk::remove_dir(&checkpoints.folder)?;
+        }
+        Ok((checkpoints, fault))
+    }
+
+    /// Why training cannot continue from a checkpoint.
+    fn fault(&self, checkpoint: &Path) -> Option<String> {
+        let reason = match manifest::verify(checkpoint).and_then(|()| manifest::fingerprints(checkpoint)) {
+            Err(StoreError::Damaged { reason, .. }) => reason,
+            Err(StoreError::Unreadable { source, .. }) => error_chain(&*source),
+            Err(error) => error_chain(&error),
+            Ok(Some(found)) if found.model == self.fingerprints.model => return None,
+            Ok(_) => "it was trained on another text, or with other settings".to_owned(),
+        };
+        Some(format!("{} cannot be continued: {reason}", checkpoint.display()))
     }
 
     fn numbers(&self) -> Vec<u64> {
@@ -55,10 +84,7 @@ impl StoreCheckpoints {
 
     /// Flushes the new checkpoint to disk, gives it the next number and removes the old ones.
     fn finish(&self, aside: &Path) -> Result<(), StoreError> {
-        for name in disk::names(aside)? {
-            disk::sync_file(&aside.join(name))?;
-        }
-        disk::sync_dir(aside)?;
+        manifest::write(aside, &self.fingerprints)?;
         let old = self.numbers();
         disk::rename_dir(aside, &self.path(old.last().map_or(0, |number| number + 1)))?;
         for number in old {

@@ -5,6 +5,7 @@ use crate::config::Experiment;
 use crate::corpus::TextRecord;
 use crate::measure::{Catalogue, Curves, Measurement, MetricDefinition};
 use crate::synthesis::SynthesisRecord;
+use crate::tokenizer::Coverage;
 use crate::training::TrainingRecord;
 use crate::units::Tokens;
 use crate::verdict::Observation;
@@ -169,6 +170,9 @@ pub struct Provenance {
     /// Files that the text was read from, and its splits. Empty in records of earlier versions.
     #[serde(default)]
     pub text: TextRecord,
+    /// How much of each split the tokenizer represents, by its name.
+    #[serde(default)]
+    pub coverage: BTreeMap<String, Coverage>,
     /// BLAKE3 of `tokenizer.json`.
     pub tokenizer: String,
     /// BLAKE3 of every model folder that training starts from, by its path.

@@ -139,15 +139,12 @@ impl Learner for TransformerLearner {
         }
         stage.end();
         let record = self.record(&run, documents.tokens(), stage);
-        Ok(Trained {
-            model: Box::new(Transformer::from_network(run.trainer.into_network(), self.special)),
-            record,
-        })
+        Ok(Trained { model: Box::new(self.model(run.trainer.into_network())), record })
     }
 
     fn load_trained(&self, dir: &Path) -> Result<Box<dyn LanguageModel>, ModelError> {
-        let model = Transformer::load(dir, &self.device)?;
-        Ok(Box::new(model.with_precision(self.architecture.precision)))
+        let network = Transformer::load(dir, &self.device)?.into_network();
+        Ok(Box::new(self.model(network).with_precision(self.architecture.precision)))
     }
 
     fn tokens_seen(&self, text: Tokens) -> Tokens {
@@ -182,6 +179,11 @@ impl TransformerLearner {
         steps.max(1)
     }
 
+    /// The model that writes the tokens of the experiment's tokenizer.
+    fn model(&self, network: Network) -> Transformer {
+        Transformer::from_network(network, self.special).writing_below(self.vocab_size)
+    }
+
     /// The network before the first step.
     fn initial(&self, stage: &Stage) -> Result<Network, ModelError> {
         let dir = match &self.start {
@@ -199,7 +201,7 @@ impl TransformerLearner {
     }
 
     /// Adapts a loaded network to the experiment, by shortening its context and setting its precision. Returns an error
-    /// message if its shape is different or its context too short.
+    /// message if its shape is different, or its context or vocabulary too small.
     fn adopt(&self, network: Network) -> Result<Network, String> {
         let TransformerSettings { layers, width, heads, ffn, context, precision } = self.architecture;
         let Network { mut shape, parameters, device, .. } = network;
@@ -209,7 +211,7 @@ impl TransformerLearner {
                 shape.layers, shape.width, shape.heads.queries, shape.ffn
             ));
         }
-        if shape.vocab_size != self.vocab_size {
+        if shape.vocab_size < self.vocab_size {
             let remedy = match self.sentinels {
                 Some(_) => "it has not learnt to fill gaps, so leave out training.fim_share and ",
                 None => "",

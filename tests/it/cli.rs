@@ -304,7 +304,7 @@ fn bad_input_is_reported_on_one_line_and_nothing_is_written() {
     assert!(error_line(&["compare", text(dir.path())]).contains("no experiment here"));
     assert!(error_line(&["inspect", text(root), "--arm", "nobody"]).contains("there is no such arm"));
     assert!(error_line(&["score", text(dir.path()), text(&latin1)]).contains("latin1.txt"));
-    assert!(error_line(&["score", text(dir.path()), text(&short)]).contains("tokenizer.json"));
+    assert!(error_line(&["score", text(dir.path()), text(&short)]).contains("config.json is missing"));
 }
 
 fn copy_tree(from: &Path, to: &Path) {

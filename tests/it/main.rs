@@ -15,6 +15,7 @@ mod drift;
 mod fit;
 mod faults;
 mod folder;
+mod foreign;
 mod measure;
 mod mixture;
 mod model_ngram;

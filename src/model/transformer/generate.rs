@@ -13,8 +13,8 @@ mod branches;
 mod search;
 mod steppers;
 
-use super::Transformer;
 use super::fused::{LOGIT_ROWS, PackedNetwork};
+use super::{Transformer, all_finite};
 use crate::decoding::Sampler;
 use crate::decoding::{DecodingStrategy, SamplingSettings};
 use crate::documents::{Documents, TokenId};
@@ -97,7 +97,7 @@ fn write_each(
 ) -> Result<Documents, ModelError> {
     let write_one = |stepper: &mut dyn TokenStepper, prompt: &[TokenId]| {
         let text = [&[model.special.start], prompt].concat();
-        let document = write(&mut Branches::new(stepper, model.context(), text, stage))?;
+        let document = write(&mut Branches::new(stepper, model, text, stage))?;
         stage.advance(document.len() as u64);
         Ok(document)
     };
@@ -200,9 +200,16 @@ fn write(
         let mut drawing: Vec<&mut OpenDocument> =
             open.iter_mut().filter(|document| document.needs_a_token()).collect();
         stepper.read(&tokens, &places)?;
+        let mut is_finite = true;
         stepper.logits(&rows, &mut |first, logits| {
-            draw(logits, model.vocab_size(), &mut drawing[first..], decoding);
+            is_finite &= all_finite(logits);
+            draw(logits, model, &mut drawing[first..], decoding);
         })?;
+        if !is_finite {
+            return Err(
+                model.not_finite(format!("writing documents {first} to {}", first + indices.len() - 1))
+            );
+        }
         stage.advance(rows.len() as u64);
         let mut still_open = Vec::with_capacity(open.len());
         for document in open {
@@ -224,15 +231,16 @@ fn write(
 /// split among threads, because a GPU returns those of all documents at once.
 fn draw(
     logits: &mut [f32],
-    vocab_size: usize,
+    model: &Transformer,
     documents: &mut [&mut OpenDocument],
     decoding: &SamplingSettings,
 ) {
     let draw = |sampler: &mut Sampler, (row, document): (&mut [f32], &mut &mut OpenDocument)| {
-        let token = sampler.draw(row, &document.tokens[1..], &mut document.stream);
+        let writable = &mut row[..model.writable];
+        let token = sampler.draw(writable, &document.tokens[1..], &mut document.stream);
         document.tokens.push(token);
         document.drawn += 1;
     };
-    let rows = logits.par_chunks_exact_mut(vocab_size).zip(documents.par_iter_mut());
+    let rows = logits.par_chunks_exact_mut(model.vocab_size()).zip(documents.par_iter_mut());
     rows.with_min_len(LOGIT_ROWS).for_each_init(|| Sampler::new(decoding), draw);
 }

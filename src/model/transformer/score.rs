@@ -5,7 +5,7 @@
 //! Windows of similar length are grouped into shards and read together; the grouping depends only on the documents.
 
 use super::fused::{BlockScratch, PackedNetwork, ScratchPool, Sequences};
-use super::{Transformer, plain};
+use super::{Transformer, all_finite, plain};
 use crate::decoding::Sampler;
 use crate::decoding::SamplingSettings;
 use crate::documents::{Documents, TokenId};
@@ -55,6 +55,7 @@ fn windows(document: usize, tokens: usize, context: usize) -> impl Iterator<Item
 pub fn score(model: &Transformer, documents: &Documents, stage: &Stage) -> Result<Scores, ModelError> {
     let of_row = || |logits: &mut [f32], target: Target| softmax::score(logits, target.token);
     let scores = score_by(model, documents, &of_row, stage)?;
+    check(model, documents, &scores, |(log_probability, entropy)| log_probability + entropy, f32::is_finite)?;
     let (log_probabilities, entropies) = scores.into_iter().unzip();
     Ok(Scores { log_probabilities, entropies })
 }
@@ -68,9 +69,18 @@ pub fn score_decoded(
 ) -> Result<Vec<f32>, ModelError> {
     let of_row = || {
         let mut sampler = Sampler::new(decoding);
-        move |logits: &mut [f32], target: Target| sampler.log_probability(logits, target.so_far, target.token)
+        move |logits: &mut [f32], Target { so_far, token, .. }: Target| {
+            let writable = &mut logits[..model.writable];
+            match token as usize >= writable.len() {
+                true => f32::NEG_INFINITY,
+                false if !all_finite(writable) => f32::NAN,
+                false => sampler.log_probability(writable, so_far, token),
+            }
+        }
     };
-    score_by(model, documents, &of_row, stage)
+    let scores = score_by(model, documents, &of_row, stage)?;
+    check(model, documents, &scores, |score| score, |score| !score.is_nan())?;
+    Ok(scores)
 }
 
 /// The log-probability of every token, and a token drawn in its place through `decoding`.
@@ -85,10 +95,31 @@ pub fn redraw(
         let mut sampler = Sampler::new(decoding);
         move |logits: &mut [f32], target: Target| {
             let log_probability = softmax::score(logits, target.token).0;
-            Redrawn { log_probability, token: sampler.draw_at(logits, target.so_far, uniforms[target.index]) }
+            let writable = &mut logits[..model.writable];
+            let token = match log_probability.is_finite() {
+                true => sampler.draw_at(writable, target.so_far, uniforms[target.index]),
+                false => target.token,
+            };
+            Redrawn { log_probability, token }
         }
     };
-    score_by(model, documents, &of_row, stage)
+    let drawn = score_by(model, documents, &of_row, stage)?;
+    check(model, documents, &drawn, |drawn| drawn.log_probability, f32::is_finite)?;
+    Ok(drawn)
+}
+
+/// Returns an error that names the first token whose score, as a `number`, is not `sound`.
+fn check<T: Copy>(
+    model: &Transformer,
+    documents: &Documents,
+    scores: &[T],
+    number: impl Fn(T) -> f32,
+    sound: impl Fn(f32) -> bool,
+) -> Result<(), ModelError> {
+    let Some(index) = scores.iter().position(|&score| !sound(number(score))) else { return Ok(()) };
+    let document = documents.starts().partition_point(|&start| start <= index);
+    let token = index - documents.starts()[document - 1] + 1;
+    Err(model.not_finite(format!("token {token} of document {document}")))
 }
 
 /// Computes a score for every token, in the order of [`Documents::flat`]. `of_row` creates the function that computes a

@@ -4,6 +4,7 @@
 //! several ways, its slot is copied. When the context is full, its second half is read again from position 0.
 
 use super::steppers::TokenStepper;
+use super::{Transformer, all_finite};
 use crate::decoding::beam::Growth;
 use crate::documents::TokenId;
 use crate::model::ModelError;
@@ -14,7 +15,7 @@ use std::ops::Range;
 /// The current branches of one document, and the position up to which they have been read.
 pub struct Branches<'a> {
     stepper: &'a mut dyn TokenStepper,
-    context: usize,
+    model: &'a Transformer,
     stage: &'a Stage<'a>,
     branches: Vec<Branch>,
     /// Index of the next token to read, in every branch.
@@ -32,12 +33,12 @@ impl<'a> Branches<'a> {
     /// Starts with one branch that has the text `tokens` and has not been read.
     pub fn new(
         stepper: &'a mut dyn TokenStepper,
-        context: usize,
+        model: &'a Transformer,
         tokens: Vec<TokenId>,
         stage: &'a Stage<'a>,
     ) -> Self {
         let branches = vec![Branch { slot: 0, tokens }];
-        Self { stepper, context, stage, branches, next: 0, position: 0 }
+        Self { stepper, model, stage, branches, next: 0, position: 0 }
     }
 
     /// Replaces the branches by the given continuations. There may be at most as many as slots.
@@ -70,8 +71,8 @@ impl<'a> Branches<'a> {
         if self.stage.interrupted() {
             return Err(ModelError::Interrupted);
         }
-        if self.position == self.context {
-            self.next -= self.context / 2;
+        if self.position == self.model.context() {
+            self.next -= self.model.context() / 2;
             self.position = 0;
         }
         let tokens: Vec<TokenId> = self.branches.iter().map(|branch| branch.tokens[self.next]).collect();
@@ -89,12 +90,18 @@ impl<'a> Branches<'a> {
         self.position == 1
     }
 
-    /// The logits (rows, V) of the next token, for the branches with indices `rows`.
+    /// The logits (rows, tokens that may be written) of the next token, for the branches with indices `rows`.
     pub fn logits(&mut self, rows: Range<usize>) -> Result<Vec<f32>, ModelError> {
         let mut logits = Vec::new();
         let rows: Vec<u32> = rows.map(|row| row as u32).collect();
-        self.stepper.logits(&rows, &mut |_, some| logits.extend_from_slice(some))?;
-        Ok(logits)
+        let Transformer { writable, .. } = *self.model;
+        let vocab_size = self.model.vocab_size();
+        let mut is_finite = true;
+        self.stepper.logits(&rows, &mut |_, some| {
+            is_finite &= all_finite(some);
+            logits.extend(some.chunks_exact(vocab_size).flat_map(|row| &row[..writable]));
+        })?;
+        if is_finite { Ok(logits) } else { Err(self.model.not_finite("writing".to_owned())) }
     }
 
     /// The hidden state (W) of each branch at its last read token.

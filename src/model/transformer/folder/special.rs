@@ -1,0 +1,101 @@
+//! The tokens that start and end documents, as transformers takes them from a folder.
+//!
+//! The start token is, in this order: `bos_token_id` of `config.json`; what `tokenizer.json` puts before a text; `bos_token`
+//! of `tokenizer_config.json`; token 1, which transformers takes for a Llama whose `config.json` lacks the key; the end token.
+
+use super::config::{LlamaConfig, TokenIds};
+use crate::documents::TokenId;
+use crate::input_files;
+use crate::model::SpecialTokens;
+use serde_json::Value;
+use std::path::Path;
+
+/// Defaults of transformers for a Llama whose `config.json` lacks the key.
+const DEFAULT_START: TokenId = 1;
+const DEFAULT_END: TokenId = 2;
+
+/// Largest size of the files of a tokenizer.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// Where the start token of a model folder was found, for readers.
+pub type StartSource = &'static str;
+
+/// Start and end token of a folder.
+pub struct FolderSpecial {
+    pub special: SpecialTokens,
+    pub start_source: StartSource,
+}
+
+/// Start and end token of a folder with `config`, or why there is none.
+pub fn of_folder(dir: &Path, config: &LlamaConfig, vocab_size: usize) -> Result<FolderSpecial, String> {
+    let end = end_token(dir, config)?;
+    let (start, start_source) = start_token(dir, config, vocab_size).unwrap_or((end, "the end token"));
+    if start.max(end) as usize >= vocab_size {
+        return Err(format!(
+            "bos_token_id {start} or eos_token_id {end} is not below vocab_size {vocab_size}"
+        ));
+    }
+    Ok(FolderSpecial { special: SpecialTokens { start, end }, start_source })
+}
+
+fn end_token(dir: &Path, config: &LlamaConfig) -> Result<TokenId, String> {
+    let in_config = config.eos_token_id.as_ref().map(|ids| ids.as_ref().and_then(TokenIds::first));
+    match in_config {
+        Some(Some(id)) => Ok(id),
+        None => Ok(token_of_tokenizer_config(dir, "eos_token").unwrap_or(DEFAULT_END)),
+        Some(None) => token_of_tokenizer_config(dir, "eos_token")
+            .ok_or_else(|| "eos_token_id is missing, so documents would not end".to_owned()),
+    }
+}
+
+fn start_token(dir: &Path, config: &LlamaConfig, vocab_size: usize) -> Option<(TokenId, StartSource)> {
+    let in_config = config.bos_token_id.as_ref().and_then(|ids| ids.as_ref()?.first());
+    let default = || config.bos_token_id.is_none().then_some(DEFAULT_START);
+    let default = || default().filter(|&id| (id as usize) < vocab_size);
+    let source = |source: StartSource| move |id: TokenId| (id, source);
+    in_config
+        .map(source("bos_token_id of config.json"))
+        .or_else(|| token_before_text(dir).map(source("post_processor of tokenizer.json")))
+        .or_else(|| {
+            token_of_tokenizer_config(dir, "bos_token").map(source("bos_token of tokenizer_config.json"))
+        })
+        .or_else(|| default().map(source("the default of transformers for a Llama")))
+}
+
+/// The content of a JSON file of the folder; None if it is missing or damaged.
+fn json(dir: &Path, name: &str) -> Option<Value> {
+    serde_json::from_slice(&input_files::read(&dir.join(name), MOST_BYTES).ok()?).ok()
+}
+
+/// The id of the token that `tokenizer_config.json` gives under `key`, as text or as an object.
+fn token_of_tokenizer_config(dir: &Path, key: &str) -> Option<TokenId> {
+    let settings = json(dir, "tokenizer_config.json")?;
+    let token = settings.get(key)?;
+    let token = token.as_str().or_else(|| token.get("content")?.as_str())?;
+    let tokenizer = json(dir, "tokenizer.json")?;
+    let added = tokenizer.get("added_tokens").and_then(Value::as_array).into_iter().flatten();
+    let mut added = added.filter(|added| added.get("content").and_then(Value::as_str) == Some(token));
+    let id = match added.next() {
+        Some(added) => added.get("id")?.as_u64()?,
+        None => tokenizer.get("model")?.get("vocab")?.get(token)?.as_u64()?,
+    };
+    TokenId::try_from(id).ok()
+}
+
+/// The one token that `tokenizer.json` puts before a text.
+fn token_before_text(dir: &Path) -> Option<TokenId> {
+    let id = first_of(json(dir, "tokenizer.json")?.get("post_processor")?)?;
+    TokenId::try_from(id).ok()
+}
+
+fn first_of(processor: &Value) -> Option<u64> {
+    match processor.get("type")?.as_str()? {
+        "Sequence" => processor.get("processors")?.as_array()?.iter().find_map(first_of),
+        "BertProcessing" | "RobertaProcessing" => processor.get("cls")?.get(1)?.as_u64(),
+        "TemplateProcessing" => {
+            let name = processor.get("single")?.get(0)?.get("SpecialToken")?.get("id")?.as_str()?;
+            processor.get("special_tokens")?.get(name)?.get("ids")?.get(0)?.as_u64()
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,186 @@
+//! The weight files of a folder: every tensor is read, or its name is in an error.
+
+use super::{INDEX, WEIGHTS, read};
+use crate::model::FolderProblem;
+use crate::model::slices::with_slice;
+use crate::model::transformer::parameters::{Parameters, Shape, Specification};
+use candle_core::{DType, Device, Tensor};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+const EMBEDDING: &str = "model.embed_tokens.weight";
+const HEAD: &str = "lm_head.weight";
+
+/// Ending of the name of rotary frequencies, which old programs saved, and which follow from `config.json`.
+const FREQUENCIES: &str = ".self_attn.rotary_emb.inv_freq";
+
+/// Reads the parameters of a model whose `config.json` gives `shape`. As in transformers, a model that `config.json` calls
+/// tied has its own output matrix if the files have one that differs from the embedding.
+pub fn load(
+    dir: &Path,
+    mut shape: Shape,
+    device: &Device,
+) -> Result<(Shape, Parameters<Tensor>), FolderProblem> {
+    let files = weight_files(dir)?;
+    let parsed = files.iter().map(|(name, bytes)| {
+        let damaged = |error| FolderProblem::caused_by(format!("{name} is damaged; copy it again"), error);
+        Ok((name.as_str(), SafeTensors::deserialize(bytes).map_err(damaged)?))
+    });
+    let parsed = parsed.collect::<Result<Vec<_>, FolderProblem>>()?;
+    let mut tensors = named_tensors(&parsed)?;
+    // A block has nine tensors. Without this check, a damaged number of layers could allocate too many names.
+    if shape.layers > tensors.len() {
+        let (layers, found) = (shape.layers, tensors.len());
+        return Err(format!("config.json gives {layers} layers, but the weights are {found} tensors").into());
+    }
+    resolve_tied(&mut shape, &mut tensors);
+    let specifications = shape.specifications();
+    let parameters = specifications.try_map(|specification| assemble(specification, &tensors, device))?;
+    let used: BTreeSet<&str> =
+        specifications.iter().flat_map(|one| one.parts.iter().map(|part| part.0.as_str())).collect();
+    match tensors.iter().find(|(name, view)| !used.contains(name.as_str()) && !is_derived(name, view, &shape))
+    {
+        None => Ok((shape, parameters)),
+        Some((name, _)) => Err(format!(
+            "weight {name} has no place in the model that config.json describes ({} layers, no biases); \
+             correct config.json, or remove the tensor if the model is meant to be without it",
+            shape.layers
+        )
+        .into()),
+    }
+}
+
+/// All tensors by name.
+fn named_tensors<'a>(
+    files: &'a [(&str, SafeTensors<'a>)],
+) -> Result<BTreeMap<String, TensorView<'a>>, FolderProblem> {
+    let mut tensors = BTreeMap::new();
+    for (file, parsed) in files {
+        for (name, view) in parsed.tensors() {
+            if tensors.contains_key(&name) {
+                return Err(format!("weight {name} is in {file} and in another file; keep one").into());
+            }
+            tensors.insert(name, view);
+        }
+    }
+    Ok(tensors)
+}
+
+/// Decides whether the embedding is the output matrix, and removes what is then saved twice.
+fn resolve_tied(shape: &mut Shape, tensors: &mut BTreeMap<String, TensorView>) {
+    if !shape.tied {
+        return;
+    }
+    let Some(head) = tensors.remove(HEAD) else { return };
+    match tensors.get(EMBEDDING) {
+        None => {
+            tensors.insert(EMBEDDING.to_owned(), head);
+        }
+        Some(embedding) if *embedding == head => {}
+        Some(_) => {
+            shape.tied = false;
+            tensors.insert(HEAD.to_owned(), head);
+        }
+    }
+}
+
+/// Whether a tensor only repeats what follows from `config.json`: the rotary frequencies.
+fn is_derived(name: &str, view: &TensorView, shape: &Shape) -> bool {
+    let head = shape.heads.width;
+    let frequency = |pair: usize| shape.rope_theta.powf(-2.0 * pair as f64 / head as f64);
+    let is_close = |(pair, &found): (usize, &f32)| (f64::from(found) / frequency(pair) - 1.0).abs() < 0.01;
+    let agrees = |values: &[f32]| values.len() == head / 2 && values.iter().enumerate().all(is_close);
+    let values = || with_slice(&to_f32(view).ok()?.flatten_all().ok()?, agrees).ok();
+    name.starts_with("model.layers.") && name.ends_with(FREQUENCIES) && values() == Some(true)
+}
+
+/// Names and contents of the weight files of a folder.
+fn weight_files(dir: &Path) -> Result<Vec<(String, Vec<u8>)>, FolderProblem> {
+    let names: BTreeSet<String> = if dir.join(WEIGHTS).exists() || !dir.join(INDEX).exists() {
+        [WEIGHTS.to_owned()].into()
+    } else {
+        shards(dir)?
+    };
+    check_no_other_weights(dir, &names)?;
+    names.into_iter().map(|name| Ok((name.clone(), read(dir, &name)?))).collect()
+}
+
+/// The files that the index names.
+fn shards(dir: &Path) -> Result<BTreeSet<String>, FolderProblem> {
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let index: Index =
+        serde_json::from_slice(&read(dir, INDEX)?).map_err(|error| FolderProblem::caused_by(INDEX, error))?;
+    let names: BTreeSet<String> = index.weight_map.into_values().collect();
+    match names.iter().find(|name| Path::new(name).file_name() != Some(name.as_ref())) {
+        Some(name) => Err(format!("{INDEX} names {name:?}, which is not a file of this folder").into()),
+        None => Ok(names),
+    }
+}
+
+/// Returns an error for weights that would not be read: an adapter, or what is left of another model.
+fn check_no_other_weights(dir: &Path, read: &BTreeSet<String>) -> Result<(), FolderProblem> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut others: Vec<String> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(".safetensors") && !read.contains(name))
+        .collect();
+    others.sort();
+    match others.first() {
+        None => Ok(()),
+        Some(name) if name.starts_with("adapter_") => {
+            Err(format!("{name} is an adapter of the weights, which is not supported; merge it into them").into())
+        }
+        Some(name) => Err(format!(
+            "{name} has weights that belong to no model of this folder: only {} would be read; move it elsewhere",
+            read.iter().next().map_or(WEIGHTS, String::as_str)
+        )
+        .into()),
+    }
+}
+
+/// Joins the tensors of the folder that make up a parameter.
+fn assemble(
+    specification: &Specification,
+    tensors: &BTreeMap<String, TensorView>,
+    device: &Device,
+) -> Result<Tensor, FolderProblem> {
+    let parts = specification.parts.iter().map(|(name, rows)| {
+        let dims: Vec<usize> = std::iter::once(*rows).chain(specification.columns).collect();
+        let Some(view) = tensors.get(name) else { return Err(format!("weight {name} is missing").into()) };
+        if view.shape() != dims {
+            return Err(
+                format!("weight {name} is {:?}, but config.json makes it {dims:?}", view.shape()).into()
+            );
+        }
+        to_f32(view).map_err(|problem| problem.within(&format!("weight {name}")))
+    });
+    let parts = parts.collect::<Result<Vec<_>, _>>()?;
+    let joined = Tensor::cat(&parts, 0).and_then(|joined| joined.to_device(device));
+    joined.map_err(|error| FolderProblem::caused_by(format!("weight {}", specification.name()), error))
+}
+
+fn to_f32(view: &TensorView) -> Result<Tensor, FolderProblem> {
+    let dtype = match view.dtype() {
+        Dtype::F32 => DType::F32,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::BF16,
+        other => {
+            return Err(format!("{other:?} is not supported; save the model in float32 or bfloat16").into());
+        }
+    };
+    let tensor = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)
+        .and_then(|tensor| tensor.to_dtype(DType::F32))
+        .map_err(|error| FolderProblem::caused_by("cannot be converted", error))?;
+    let is_finite = with_slice(&tensor, |values| values.iter().all(|value| value.is_finite()));
+    match is_finite {
+        Ok(true) => Ok(tensor),
+        Ok(false) => Err("contains a value that is not finite".into()),
+        Err(error) => Err(FolderProblem::caused_by("cannot be read", error)),
+    }
+}

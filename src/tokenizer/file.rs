@@ -1,0 +1,172 @@
+//! Reading a `tokenizer.json`, and comparing two of them.
+//!
+//! Such a file may come from anywhere. The tokenizers crate panics on some damaged ones, and reserves memory for every id up
+//! to the largest, so ids are checked before it sees the file.
+
+use super::{SpecialTokens, Tokenizer, TokenizerError};
+use crate::documents::TokenId;
+use crate::guard::guard;
+use crate::input_files;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
+use std::path::Path;
+use tokenizers::ModelWrapper;
+
+/// Largest size of a `tokenizer.json`. The largest published ones have some 40 MB.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// Ids that a vocabulary may leave unused, besides as many as it has tokens.
+const MOST_UNUSED_IDS: u64 = 1024;
+
+/// The first id for which two tokenizers have different tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The id.
+    pub id: TokenId,
+    /// Its token in the first tokenizer, if it has one.
+    pub left: Option<String>,
+    /// Its token in the second tokenizer, if it has one.
+    pub right: Option<String>,
+}
+
+impl Difference {
+    /// The difference in words; the two names are genitives such as "the model's".
+    #[must_use]
+    pub fn between(&self, left: &str, right: &str) -> String {
+        let shown = |token: &Option<String>| match token {
+            Some(token) => format!("{:?}", token.chars().take(40).collect::<String>()),
+            None => "no token".to_owned(),
+        };
+        format!("{left} id {} is {}, {right} is {}", self.id, shown(&self.left), shown(&self.right))
+    }
+}
+
+impl Tokenizer {
+    /// Reads an existing `tokenizer.json`. Its settings for truncation, padding and random segmentation are switched off,
+    /// because a corpus must be encoded completely, and in the same way every time.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is not a tokenizer, has implausible ids, or has no token that ends a document.
+    pub fn from_file(path: &Path) -> Result<Self, TokenizerError> {
+        let found = Self::wrap(parse(path)?, path, None);
+        match (found, special_beside(path)) {
+            (Err(TokenizerError::NoEndToken { .. }), Some(special)) => Self::of_model(path, special),
+            (found, _) => found,
+        }
+    }
+
+    /// As [`from_file`](Self::from_file), with the special tokens of the model that the tokenizer belongs to.
+    ///
+    /// # Errors
+    /// As [`from_file`](Self::from_file).
+    pub fn of_model(path: &Path, special: SpecialTokens) -> Result<Self, TokenizerError> {
+        Self::wrap(parse(path)?, path, Some(special))
+    }
+
+    /// The first id for which the tokenizers have different tokens.
+    #[must_use]
+    pub fn first_difference(&self, other: &Self) -> Option<Difference> {
+        let ids = 0..self.vocab_size.max(other.vocab_size) as TokenId;
+        ids.map(|id| Difference { id, left: self.inner.id_to_token(id), right: other.inner.id_to_token(id) })
+            .find(|difference| difference.left != difference.right)
+    }
+}
+
+/// The special tokens that a `config.json` in the same folder gives.
+fn special_beside(path: &Path) -> Option<SpecialTokens> {
+    let config = input_files::read(&path.with_file_name("config.json"), MOST_BYTES).ok()?;
+    let config: serde_json::Value = serde_json::from_slice(&config).ok()?;
+    let token = |key: &str| {
+        let ids = config.get(key)?;
+        TokenId::try_from(ids.as_u64().or_else(|| ids.get(0)?.as_u64())?).ok()
+    };
+    let end = token("eos_token_id")?;
+    Some(SpecialTokens { start: token("bos_token_id").unwrap_or(end), end })
+}
+
+fn parse(path: &Path) -> Result<tokenizers::Tokenizer, TokenizerError> {
+    let damaged = |source: tokenizers::Error| TokenizerError::Damaged { path: path.to_owned(), source };
+    let bytes = input_files::read(path, MOST_BYTES)
+        .map_err(|source| TokenizerError::File { path: path.to_owned(), source })?;
+    let ids: FileIds = serde_json::from_slice(&bytes).map_err(|error| damaged(error.into()))?;
+    ids.check(path)?;
+    let parsed = guard(|| {
+        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes)?;
+        inner.with_truncation(None)?;
+        inner.with_padding(None);
+        let mut model = inner.get_model().clone();
+        match &mut model {
+            ModelWrapper::BPE(bpe) => bpe.dropout = None,
+            ModelWrapper::Unigram(unigram) => (unigram.alpha, unigram.nbest_size) = (None, None),
+            ModelWrapper::WordPiece(_) | ModelWrapper::WordLevel(_) => {}
+        }
+        inner.with_model(model);
+        // A decoder that cannot work says so here, and not in the middle of a run.
+        let mut ids: Vec<TokenId> = inner.get_vocab(true).into_values().collect();
+        ids.sort_unstable();
+        inner.decode(&ids, false)?;
+        Ok(inner)
+    });
+    let inner = parsed.map_err(|panic| damaged(panic.into()))?.map_err(damaged)?;
+    check_distinct_ids(&inner, path)?;
+    Ok(inner)
+}
+
+/// The ids in a `tokenizer.json`.
+#[derive(Deserialize)]
+struct FileIds {
+    #[serde(default)]
+    added_tokens: Vec<AddedId>,
+    model: ModelIds,
+}
+
+#[derive(Deserialize)]
+struct AddedId {
+    id: u64,
+    content: String,
+}
+
+#[derive(Deserialize)]
+struct ModelIds {
+    vocab: Vocabulary,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Vocabulary {
+    ById(BTreeMap<String, u64>),
+    /// Of a Unigram model, whose ids are places in the list.
+    InOrder(Vec<IgnoredAny>),
+}
+
+impl FileIds {
+    /// Checks that the ids are about as many as the tokens.
+    fn check(&self, path: &Path) -> Result<(), TokenizerError> {
+        let (count, largest) = match &self.model.vocab {
+            Vocabulary::ById(ids) => (ids.len(), ids.iter().max_by_key(|&(_, id)| id)),
+            Vocabulary::InOrder(pieces) => (pieces.len(), None),
+        };
+        let added = self.added_tokens.iter().map(|added| (&added.content, &added.id));
+        let tokens = count + self.added_tokens.len();
+        match added.chain(largest).max_by_key(|&(_, id)| id) {
+            Some((token, &id)) if id > 2 * tokens as u64 + MOST_UNUSED_IDS => {
+                let token = token.chars().take(40).collect();
+                Err(TokenizerError::ScatteredIds { path: path.to_owned(), token, id, tokens })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Checks that no two tokens have the same id: text of the one would be read as the other.
+fn check_distinct_ids(inner: &tokenizers::Tokenizer, path: &Path) -> Result<(), TokenizerError> {
+    let mut by_id: BTreeMap<TokenId, String> = BTreeMap::new();
+    let tokens: BTreeMap<String, TokenId> = inner.get_vocab(true).into_iter().collect();
+    for (token, id) in tokens {
+        if let Some(first) = by_id.insert(id, token.clone()) {
+            return Err(TokenizerError::SharedId { path: path.to_owned(), id, first, second: token });
+        }
+    }
+    Ok(())
+}

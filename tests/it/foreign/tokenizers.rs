@@ -1,0 +1,252 @@
+//! Existing tokenizers: text that they lose, and files that are damaged on purpose.
+
+use super::{json, path, refused, said, write_corpus};
+use genloss::documents::mix;
+use genloss::lineage;
+use genloss::tokenizer::{Tokenizer, TokenizerError};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+
+const WORDS: [&str; 8] = ["the", "old", "dog", "sees", "a", "river", "and", "moon"];
+
+/// Documents of six known words; every `nth` word (counted over all documents) is `unknown` instead.
+fn documents(nth: usize, unknown: &str) -> impl Iterator<Item = String> {
+    (0..600usize).map(move |document| {
+        let word = |place: usize| match 6 * document + place {
+            at if at % nth == nth - 1 => format!("{unknown}{document}"),
+            at => WORDS[(mix(at as u64) % 8) as usize].to_owned(),
+        };
+        (0..6).map(word).collect::<Vec<_>>().join(" ")
+    })
+}
+
+fn special(id: usize, name: &str) -> Value {
+    json!({"id": id, "content": name, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+        "special": true})
+}
+
+fn tokenizer(model: Value, pre_tokenizer: Value) -> Value {
+    json!({"version": "1.0", "truncation": null, "padding": null, "added_tokens": [special(0, "</s>")],
+        "normalizer": null, "pre_tokenizer": pre_tokenizer, "post_processor": null, "decoder": null, "model": model})
+}
+
+fn white_space() -> Value {
+    json!({"type": "WhitespaceSplit"})
+}
+
+/// The end token, the unknown token, and `pieces`.
+fn vocabulary(pieces: &[&str]) -> Value {
+    let all = ["</s>", "<unk>"].into_iter().chain(pieces.iter().copied());
+    Value::Object(all.enumerate().map(|(id, piece)| (piece.to_owned(), json!(id))).collect())
+}
+
+fn word_level() -> Value {
+    tokenizer(json!({"type": "WordLevel", "vocab": vocabulary(&WORDS), "unk_token": "<unk>"}), white_space())
+}
+
+/// A tokenizer of single letters, which drops what it does not know.
+fn letters() -> Value {
+    let letters: Vec<String> = ('a'..='z').map(String::from).collect();
+    let letters: Vec<&str> = letters.iter().map(String::as_str).collect();
+    tokenizer(json!({"type": "BPE", "vocab": vocabulary(&letters), "merges": []}), white_space())
+}
+
+/// A Unigram model, which makes one unknown token of any stretch of unknown letters.
+fn unigram() -> Value {
+    let pieces = [("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)];
+    let letters: Vec<Value> = ('a'..='z').map(|letter| json!([letter.to_string(), -3.0])).collect();
+    let pieces = pieces.iter().map(|piece| json!(piece)).chain(letters).collect::<Vec<_>>();
+    let model = json!({"type": "Unigram", "unk_id": 1, "vocab": pieces, "byte_fallback": false});
+    tokenizer(model, json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"}))
+}
+
+/// Writes a corpus, a tokenizer and an experiment with both, and returns the experiment's file.
+fn experiment(dir: &Path, tokenizer: &Value, corpus: impl Iterator<Item = String>) -> std::path::PathBuf {
+    write_corpus(&dir.join("corpus.jsonl"), corpus);
+    fs::write(dir.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    let text = format!(
+        r#"
+        name = "lossy"
+        seeds = [1]
+        generations = 1
+        corpus = {{ source = [{:?}], train_tokens = 400, heldout_tokens = 100, reference_tokens = 100 }}
+        tokenizer = {{ path = {:?} }}
+        model = {{ kind = "ngram", order = 2 }}
+        [[arm]]
+        name = "replace"
+        mixture = "replace"
+        "#,
+        dir.join("corpus.jsonl"),
+        dir.join("tokenizer.json"),
+    );
+    fs::write(dir.join("lossy.toml"), text).unwrap();
+    dir.join("lossy.toml")
+}
+
+/// One word in five is unknown; a third of all letters are dropped; of each document, half is one unknown token out of 14.
+#[test]
+fn text_that_is_lost_in_unknown_or_missing_tokens_is_refused() {
+    let half_in_hanzi =
+        documents(usize::MAX, "").enumerate().map(|(i, text)| text + " " + &"老狗看见月亮".repeat(3 + i % 3));
+    let cases: [(Value, Box<dyn Iterator<Item = String>>, &str); 3] = [
+        (word_level(), Box::new(documents(5, "zebra")), "20.00 % of its tokens are the unknown token"),
+        (letters(), Box::new(documents(4, "ЗЕБРА")), "of its bytes are in no known token"),
+        (unigram(), Box::new(half_in_hanzi), "of its bytes are in no known token"),
+    ];
+    for (tokenizer, corpus, expected) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let file = experiment(dir.path(), &tokenizer, corpus);
+        for command in ["check", "run"] {
+            let error = refused(&[command, path(&file)]);
+            assert!(error.contains("split: ") && error.contains(expected), "{error}");
+            assert!(error.contains("byte-level"), "{error}");
+        }
+    }
+}
+
+/// One word in fifty: 2 %.
+#[test]
+fn a_little_lost_text_is_told_and_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = experiment(dir.path(), &word_level(), documents(50, "zebra"));
+    let (checked, _) = said(&["check", path(&file)]);
+    let checked = checked.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        checked.contains("note: the tokenizer does not represent all of the text; the heldout split:"),
+        "{checked}"
+    );
+    assert!(checked.contains("(first: \"zebra"), "{checked}");
+    let out = dir.path().join("out");
+    let (_, log) = said(&["run", path(&file), "--out", path(&out)]);
+    assert!(log.contains("are the unknown token"), "{log}");
+    let provenance: Value = serde_json::from_slice(&fs::read(out.join("provenance.json")).unwrap()).unwrap();
+    let train = &provenance["coverage"]["train"];
+    let share = train["unknown_tokens"].as_f64().unwrap() / train["tokens"].as_f64().unwrap();
+    assert!((share - 0.02).abs() < 0.004, "{train}");
+    let text = dir.path().join("text.txt");
+    fs::write(&text, format!("the old dog sees the river {}", "and the moon ".repeat(20))).unwrap();
+    let model = out.join("seed-1/gen-000/model");
+    let scored = json(&["score", path(&model), path(&text), "--format", "json"]);
+    assert_eq!(scored["unknown_share"], 0.0);
+    fs::write(&text, "the zebra sees the lion").unwrap();
+    assert!(refused(&["score", path(&model), path(&text)]).contains("40.00 % of its tokens are the unknown"));
+}
+
+/// Decoding gives "the old dog" for 17 bytes with two blanks and a full stop that is unknown.
+#[test]
+fn bits_per_byte_divide_by_the_bytes_of_the_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tokenizer.json");
+    fs::write(&file, word_level().to_string()).unwrap();
+    let tokenizer = Tokenizer::from_file(&file).unwrap();
+    let text = "the  old   dog  .".to_owned();
+    let texts = [text.clone()];
+    let documents = tokenizer.encode_documents(&texts).unwrap();
+    let coverage = tokenizer.coverage(&texts, &documents).unwrap();
+    assert_eq!((coverage.tokens, coverage.bytes, coverage.unknown_bytes), (4, 17, 1));
+    assert_eq!((coverage.unknown_tokens, coverage.dropped_bytes, coverage.dropped_space_bytes), (1, 0, 7));
+    assert_eq!(tokenizer.source_of_prefix(&text, 2).unwrap(), "the  old");
+    let file = experiment(dir.path(), &word_level(), documents_with_blanks());
+    let out = dir.path().join("out");
+    said(&["run", path(&file), "--out", path(&out)]);
+    let rows = json(&["inspect", path(&out), "--format", "json"]);
+    let value = |metric: &str| {
+        let is = |row: &&Value| row["metric"] == metric && row["generation"] == 0;
+        rows.as_array().unwrap().iter().find(is).unwrap()["value"].as_f64().unwrap()
+    };
+    // Seven tokens, the end included, for 26 + 3 · 5 to 30 + 3 · 5 bytes: three blanks between words instead of one.
+    let bytes_per_token = value("heldout_loss") / std::f64::consts::LN_2 / value("bits_per_byte");
+    let experiment = genloss::config::parse(&fs::read_to_string(&file).unwrap(), "lossy.toml", &[]).unwrap();
+    let decoded = lineage::prepare(&experiment).unwrap();
+    let decoded = decoded.tokenizer.decode_documents(&decoded.heldout);
+    let decoded: usize = decoded.iter().map(String::len).sum();
+    assert!(bytes_per_token > 1.5 * decoded as f64 / 100.0, "{bytes_per_token} for {decoded} bytes");
+}
+
+fn documents_with_blanks() -> impl Iterator<Item = String> {
+    documents(usize::MAX, "").map(|text| text.replace(' ', "     "))
+}
+
+/// A learnt tokenizer loses nothing, whatever the text.
+#[test]
+fn a_byte_level_tokenizer_covers_every_text() {
+    let texts = ["the old dog", "老狗\u{0}\u{FEFF} 🐕", ""].map(str::to_owned);
+    let tokenizer = Tokenizer::learn(&texts, 300).unwrap();
+    let coverage = tokenizer.coverage(&texts, &tokenizer.encode_documents(&texts).unwrap()).unwrap();
+    assert_eq!((coverage.lost_share(), coverage.unknown_share(), coverage.note("it")), (0.0, 0.0, None));
+}
+
+fn read(json: &Value) -> Result<Tokenizer, TokenizerError> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tokenizer.json");
+    fs::write(&file, json.to_string()).unwrap();
+    Tokenizer::from_file(&file)
+}
+
+#[test]
+fn an_id_far_from_the_number_of_tokens_is_refused() {
+    for id in [3_000_000_000_u64, 4_294_967_295, 4_294_967_296, 90_000] {
+        let mut huge = word_level();
+        huge["model"]["vocab"]["dog"] = json!(id);
+        let error = read(&huge).err().unwrap().to_string();
+        assert!(error.contains(&format!("\"dog\" has the id {id}")), "{error}");
+        let mut huge = word_level();
+        huge["added_tokens"][0]["id"] = json!(id);
+        assert!(read(&huge).err().unwrap().to_string().contains("\"</s>\" has the id"));
+    }
+}
+
+#[test]
+fn two_tokens_with_the_same_id_are_refused() {
+    let mut shared = word_level();
+    shared["model"]["vocab"]["dog"] = json!(3);
+    let error = read(&shared).err().unwrap().to_string();
+    assert!(error.contains("\"dog\" and \"old\" both have the id 3"), "{error}");
+    // The crate numbers an added token by the size of the vocabulary, which a gap in the ids makes that of another token.
+    let mut shared = word_level();
+    shared["model"]["vocab"].as_object_mut().unwrap().remove("old");
+    shared["added_tokens"].as_array_mut().unwrap().push(special(20, "<s>"));
+    let error = read(&shared).err().unwrap().to_string();
+    assert!(error.contains("both have the id 9"), "{error}");
+}
+
+/// The folder of a model whose tokenizer names its end token as no other does.
+#[test]
+fn the_end_token_is_found_in_the_config_beside_the_tokenizer() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut odd = word_level();
+    odd["added_tokens"] = json!([special(4, "dog")]);
+    odd["model"]["vocab"].as_object_mut().unwrap().remove("</s>");
+    let file = dir.path().join("tokenizer.json");
+    fs::write(&file, odd.to_string()).unwrap();
+    assert!(matches!(Tokenizer::from_file(&file), Err(TokenizerError::NoEndToken { .. })));
+    fs::write(dir.path().join("config.json"), r#"{"eos_token_id": [4, 5]}"#).unwrap();
+    assert_eq!(Tokenizer::from_file(&file).unwrap().special().end, 4);
+}
+
+/// Files on which the tokenizers crate panicked, or used all memory.
+#[test]
+fn damage_inside_a_tokenizer_is_an_error_and_no_panic() {
+    let damages: [(&str, Value); 5] = [
+        ("/model/vocab", json!({})),
+        ("/model/merges", json!([["a"], ["b", "c"]])),
+        (
+            "/pre_tokenizer",
+            json!({"type": "Split", "pattern": {"Regex": "(?<"}, "behavior": "Removed", "invert": false}),
+        ),
+        ("/normalizer", json!({"type": "Precompiled", "precompiled_charsmap": "AAAA"})),
+        ("/model/continuing_subword_prefix", json!("##########")),
+    ];
+    for (pointer, value) in damages {
+        let mut damaged = letters();
+        damaged["model"]["merges"] = json!([["a", "b"]]);
+        damaged["model"]["vocab"]["ab"] = json!(28);
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        damaged.pointer_mut(parent).unwrap()[key] = value;
+        // Either the file is refused, or it is sound and encodes.
+        if let Ok(tokenizer) = read(&damaged) {
+            let _ = tokenizer.encode("ab and more");
+        }
+    }
+}
