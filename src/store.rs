@@ -281,18 +281,18 @@ impl Store {
         disk::write_record(&self.root.join(DRIFT), baseline)
     }
 
-    /// Where the learner of the generation with these fingerprints keeps its checkpoints, one each time that `every` has
-    /// passed. A checkpoint that is damaged or belongs to another model is removed; the second result says why.
+    /// Where the learner of a generation whose model has this fingerprint keeps its checkpoints, one each time that `every`
+    /// has passed. A checkpoint that is damaged or belongs to another model is removed; the second result says why.
     ///
     /// # Errors
     /// If the disk fails.
     pub fn checkpoints(
         &self,
         address: Address,
-        fingerprints: &Fingerprints,
+        model: &Fingerprint,
         every: Duration,
     ) -> Result<(StoreCheckpoints, Option<String>), StoreError> {
-        StoreCheckpoints::open(beside(&address.folder(&self.root), WORK), fingerprints.clone(), every)
+        StoreCheckpoints::open(beside(&address.folder(&self.root), WORK), model.clone(), every)
     }
 
     /// The folder of a committed generation.

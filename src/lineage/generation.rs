@@ -174,7 +174,7 @@ impl<'a> GenerationRunner<'a> {
         let learner = self.learner(arm, address.generation)?;
         let minutes = self.experiment.at(arm, address.generation).training.checkpoint_minutes;
         let every = Duration::from_secs_f64(minutes * 60.0);
-        let (mut checkpoints, fault) = self.store.checkpoints(address, fingerprints, every)?;
+        let (mut checkpoints, fault) = self.store.checkpoints(address, &fingerprints.model, every)?;
         if let Some(fault) = fault {
             let note = format!("{}: training starts again: {fault}", self.place(address));
             self.context.observer.observe(&Event::Note(note));

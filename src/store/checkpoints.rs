@@ -3,33 +3,44 @@
 //! Each has a manifest like a generation: the hashes of its files, and the fingerprint of the model in training, which covers
 //! its text. So no training continues from weights that saw another text, or in which a bit was flipped.
 
-use super::{Fingerprints, StoreError, disk, manifest};
+use super::manifest::{self, FileHashes, Fingerprint};
+use super::{StoreError, disk};
 use crate::progress::error_chain;
 use crate::training::{Checkpoints, TrainingError};
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const PREFIX: &str = "checkpoint-";
+const MANIFEST: &str = "manifest.json";
+
+/// What a checkpoint is of, and its files.
+#[derive(Serialize, Deserialize)]
+struct CheckpointManifest {
+    /// The model in training.
+    model: Fingerprint,
+    files: FileHashes,
+}
 
 /// The checkpoints of a generation in training.
 #[derive(Debug)]
 pub struct StoreCheckpoints {
     folder: PathBuf,
-    fingerprints: Fingerprints,
+    model: Fingerprint,
     every: Duration,
     last: Instant,
 }
 
 impl StoreCheckpoints {
-    /// The checkpoints in `folder` of the generation with these fingerprints. One that is damaged or belongs to another
+    /// The checkpoints in `folder` of the model with this fingerprint. One that is damaged or belongs to another
     /// model is removed; the second result says why.
     pub(super) fn open(
         folder: PathBuf,
-        fingerprints: Fingerprints,
+        model: Fingerprint,
         every: Duration,
     ) -> Result<(Self, Option<String>), StoreError> {
-        let checkpoints = Self { folder, fingerprints, every, last: Instant::now() };
+        let checkpoints = Self { folder, model, every, last: Instant::now() };
         let Some(latest) = checkpoints.latest() else { return Ok((checkpoints, None)) };
         let fault = checkpoints.fault(&latest);
         if fault.is_some() {
@@ -40,12 +51,19 @@ impl StoreCheckpoints {
 
     /// Why training cannot continue from a checkpoint.
     fn fault(&self, checkpoint: &Path) -> Option<String> {
-        let reason = match manifest::verify(checkpoint).and_then(|()| manifest::fingerprints(checkpoint)) {
-            Err(StoreError::Damaged { reason, .. }) => reason,
-            Err(StoreError::Unreadable { source, .. }) => error_chain(&*source),
-            Err(error) => error_chain(&error),
-            Ok(Some(found)) if found.model == self.fingerprints.model => return None,
-            Ok(_) => "it was trained on another text, or with other settings".to_owned(),
+        let manifest: Result<CheckpointManifest, StoreError> = disk::read_record(&checkpoint.join(MANIFEST));
+        let reason = match (manifest, manifest::hash_files(checkpoint)) {
+            (Err(error), _) | (_, Err(error)) => error_chain(&error),
+            (Ok(CheckpointManifest { model, files }), Ok(mut found)) => {
+                found.remove(MANIFEST);
+                if files != found {
+                    "its files are not what was written".to_owned()
+                } else if model != self.model {
+                    "it was trained on another text, or with other settings".to_owned()
+                } else {
+                    return None;
+                }
+            }
         };
         Some(format!("{} cannot be continued: {reason}", checkpoint.display()))
     }
@@ -84,7 +102,9 @@ impl StoreCheckpoints {
 
     /// Flushes the new checkpoint to disk, gives it the next number and removes the old ones.
     fn finish(&self, aside: &Path) -> Result<(), StoreError> {
-        manifest::write(aside, &self.fingerprints)?;
+        let manifest = CheckpointManifest { model: self.model.clone(), files: manifest::hash_files(aside)? };
+        disk::write_record(&aside.join(MANIFEST), &manifest)?;
+        disk::sync_dir(aside)?;
         let old = self.numbers();
         disk::rename_dir(aside, &self.path(old.last().map_or(0, |number| number + 1)))?;
         for number in old {
