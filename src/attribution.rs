@@ -15,8 +15,8 @@
 //! invents, which keep a text more varied than under drift alone. It also includes everything that the baseline leaves
 //! out.
 //!
-//! If the control lies far below its own baseline, its model never writes many of the types that an arm could lose
-//! through sampling. The sampling part can then be larger than the whole difference, and the misfit has the opposite
+//! If the control lies far below its own baseline, there are many types that its model never writes. An arm cannot lose
+//! these through sampling, although the simulated arm does. The sampling part can then be larger than the whole difference, and the misfit has the opposite
 //! sign.
 //!
 //! The 95 % interval of the misfit is the interval of the difference, widened by the standard error e of

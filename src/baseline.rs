@@ -132,8 +132,9 @@ impl Baseline {
     /// Simulates every arm of `experiment` with the random streams of the seed of `stage`.
     ///
     /// Arms whose decoder changes the predictions need `log_ratios`, by the name of the arm; without them such an arm
-    /// is left out. An arm is always left out if it writes by beam search or contrastive search, if it decodes only
-    /// some of its tokens, or if its generation 0 has another decoder.
+    /// is left out. An arm is always left out if it writes by beam search or contrastive search, if a decoder
+    /// that changes the predictions draws only some of its tokens and the others are copied, or if its generation 0 has
+    /// another decoder.
     ///
     /// # Errors
     /// If an arm cannot be simulated, or the run is interrupted.
@@ -165,8 +166,8 @@ impl Baseline {
     }
 }
 
-/// The decoder that samples every token of a corpus. None for beam search and contrastive search, and if a decoder that
-/// changes the predictions samples only some of the tokens. The decoder of an external command is unknown and counts as
+/// The decoder to simulate for a corpus. None for beam search and contrastive search, and for a decoder that changes the
+/// predictions but draws only some of the tokens. The decoder of an external command is unknown and counts as
 /// plain sampling.
 #[must_use]
 pub fn decoder(synthesis: &SynthesisSettings) -> Option<&SamplingSettings> {

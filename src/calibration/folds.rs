@@ -74,8 +74,9 @@ pub(super) struct Pair<'a> {
 }
 
 /// Returns random orders of all pairs. The first `size` pairs of an order form an experiment; the later ones can extend
-/// it. There are `wanted` orders with different experiments, or as many as are known to exist. No lineage occurs twice
-/// in an order, and experiments from the same partition of the seeds share no lineage.
+/// it. There are `wanted` orders, and their experiments all differ; there are fewer if there may not be so many different
+/// experiments. No lineage occurs twice in an order. Each shuffle of the pairs is cut into several experiments, which
+/// share no lineage.
 pub(super) fn partition<'a>(
     contrast: &'a Contrast,
     seeds: usize,

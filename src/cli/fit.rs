@@ -71,12 +71,12 @@ impl Args {
     /// match the files of the fit as if they were runs.
     fn check_out(&self) -> Result<()> {
         let Some(out) = &self.out else { return Ok(()) };
-        let is_taken = |folder: &PathBuf| {
+        let out_is_parent_of = |folder: &PathBuf| {
             let above = folder.canonicalize().ok().and_then(|folder| Some(folder.parent()?.to_owned()));
             above.is_some() && above == out.canonicalize().ok()
         };
         ensure!(
-            !store::is_store(out) && !store::is_study(out) && !self.folders.iter().any(is_taken),
+            !store::is_store(out) && !store::is_study(out) && !self.folders.iter().any(out_is_parent_of),
             "--out {}: contains runs; give a separate folder for the fit",
             out.display()
         );

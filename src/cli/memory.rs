@@ -1,4 +1,5 @@
-//! Memory: what an experiment takes is estimated first, and refused if this machine does not have it.
+//! Memory: estimates how much an experiment needs before it starts, and refuses an experiment that needs more than this
+//! machine has.
 
 use super::cost::mebibytes;
 use super::machine::available_memory_bytes;
@@ -15,7 +16,8 @@ pub struct ForceArgs {
     force: bool,
 }
 
-/// Vocabulary of a tokenizer that has not been read: what is left out is small beside a model that does not fit.
+/// Vocabulary size assumed for a tokenizer that has not been read: the smallest possible. The embeddings that this leaves
+/// out are small compared with a model that does not fit.
 const UNKNOWN_VOCABULARY: usize = 257;
 
 impl ForceArgs {
@@ -30,7 +32,7 @@ impl ForceArgs {
         self.check_with(experiments, vocabulary)
     }
 
-    /// Checks it again with the vocabularies that are known then.
+    /// Repeats [`Self::check`] with the actual vocabulary sizes, once the tokenizers have been read or learned.
     ///
     /// # Errors
     /// As [`Self::check`].

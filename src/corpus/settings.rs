@@ -41,7 +41,7 @@ pub struct CorpusSettings {
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "the loss on fewer says nothing about a model"}))]
     pub heldout_tokens: Tokens,
     /// Tokens of reference text, to which synthetic text is compared. The same text for all seeds and arms.
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "fewer show no distribution to compare with"}))]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "fewer are too few to compare a distribution with"}))]
     pub reference_tokens: Tokens,
     /// Share of documents that are held out. They are chosen by hash.
     #[serde(default = "a_tenth")]

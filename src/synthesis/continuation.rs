@@ -85,7 +85,7 @@ impl SynthesisMethod for Continuation {
         self.prefix_tokens
     }
 
-    fn candidates_differ_by_decoder_only(&self) -> bool {
+    fn candidates_differ_only_by_sampling(&self) -> bool {
         true
     }
 

@@ -86,7 +86,7 @@ pub trait SynthesisMethod: fmt::Debug + Send + Sync {
     }
 
     /// Whether all candidates of a slot would be the same document under a deterministic decoder.
-    fn candidates_differ_by_decoder_only(&self) -> bool {
+    fn candidates_differ_only_by_sampling(&self) -> bool {
         false
     }
 

@@ -23,13 +23,13 @@ pub struct SynthesisSettings {
     /// What documents are written from.
     #[serde(skip, default = "textbook")]
     pub method: Chosen<dyn SynthesisMethod>,
-    /// Tokens of the corpus. `corpus.train_tokens` if left out. A generation writes more only for a mixture that grows and
-    /// draws on the latest corpus alone.
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "fewer show no distribution"}))]
+    /// Tokens of the corpus. `corpus.train_tokens` if left out. A generation writes more than this only if its
+    /// mixture grows and takes synthetic text from the latest corpus alone.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "fewer are too few to estimate a distribution"}))]
     pub tokens: Tokens,
     /// Length at which a document that has not ended is cut.
     #[serde(default = "max_document_tokens")]
-    #[schemars(range(min = 1, max = 16_777_216), extend("x-sensible" = {"minimum": 8, "why": "shorter documents have no order of words to lose"}))]
+    #[schemars(range(min = 1, max = 16_777_216), extend("x-sensible" = {"minimum": 8, "why": "shorter documents have too little word order for its loss to be measured"}))]
     pub max_document_tokens: usize,
     /// How documents are decoded from predictions.
     #[serde(skip, default = "plain")]
@@ -100,7 +100,7 @@ impl SynthesisSettings {
 
     fn check(&self) -> Result<(), SettingError> {
         let candidates_are_copies =
-            self.decoding.is_deterministic() && self.method.candidates_differ_by_decoder_only();
+            self.decoding.is_deterministic() && self.method.candidates_differ_only_by_sampling();
         if let Some((rule, _)) =
             self.selection.rules().find(|(_, rule)| candidates_are_copies && rule.candidates() > 1)
         {
@@ -110,7 +110,8 @@ impl SynthesisSettings {
         Ok(())
     }
 
-    /// Checks that the method uses the decoder's settings. Runs of earlier versions recorded some that it does not use.
+    /// Checks that the method uses the decoder's settings. Reading does not check it, because runs of earlier versions
+    /// recorded decoder settings that their method does not use.
     ///
     /// # Errors
     /// If the model draws no token, and yet a decoder is set.
@@ -169,7 +170,7 @@ struct Groups {
 
 impl SynthesisKinds {
     fn groups(&self, table: Table) -> Result<Groups, SettingError> {
-        let of_methods = self.methods.keys();
+        let method_keys = self.methods.keys();
         let (own, decoding) = (own_keys(), decoding_keys());
         let mut groups = Groups {
             own: Table::new(),
@@ -191,10 +192,10 @@ impl SynthesisKinds {
                 &mut groups.own
             } else if decoding.contains(&key) {
                 &mut groups.decoding
-            } else if of_methods.contains(&key.as_str()) {
+            } else if method_keys.contains(&key.as_str()) {
                 &mut groups.method
             } else {
-                let known = of_methods.into_iter().chain(own.iter().map(String::as_str));
+                let known = method_keys.into_iter().chain(own.iter().map(String::as_str));
                 let known = known.chain(decoding.iter().map(String::as_str)).chain([SELECTION]);
                 return Err(settings::unknown_key(&key, known));
             };
@@ -209,15 +210,15 @@ impl SynthesisKinds {
     #[must_use]
     pub fn inherit(&self, own: Table, base: &Table) -> Table {
         let methods = &self.methods;
-        let of_methods: Vec<&str> = methods.keys();
+        let method_keys: Vec<&str> = methods.keys();
         let decoding = decoding_keys();
         let (mut base_decoding, mut inherited): (Table, Table) =
             base.clone().into_iter().partition(|(key, _)| decoding.contains(key));
         if own.contains_key(methods.key()) && methods.name_in(&own) != methods.name_in(base) {
-            inherited.retain(|key, _| !of_methods.contains(&key));
+            inherited.retain(|key, _| !method_keys.contains(&key));
         }
         if own.contains_key("seed") {
-            // The number of keywords belongs to the experiment's seed.
+            // `keywords` belongs to the experiment's setting `seed`, and this table has another one.
             inherited.remove("keywords");
         }
         if methods.name_in(&own) == External::name() && methods.name_in(base) != External::name() {
@@ -236,9 +237,9 @@ impl SynthesisKinds {
     pub fn schema(&self) -> Json {
         let own = schema_of::<SynthesisSettings>();
         let decoders = DecodingStrategy::schemas();
-        let of_structs = std::iter::once(&own).chain(&decoders).flat_map(properties);
+        let derived_properties = std::iter::once(&own).chain(&decoders).flat_map(properties);
         let mut all: serde_json::Map<String, Json> = self.methods.properties().into_iter().collect();
-        all.extend(of_structs.map(|(name, property)| (name.clone(), property.clone())));
+        all.extend(derived_properties.map(|(name, property)| (name.clone(), property.clone())));
         all.insert(SELECTION.to_owned(), self.rules.schema());
         json!({
             "description": "How a model writes its corpus.",

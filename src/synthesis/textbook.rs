@@ -75,7 +75,7 @@ impl SynthesisMethod for Textbook {
         }
     }
 
-    fn candidates_differ_by_decoder_only(&self) -> bool {
+    fn candidates_differ_only_by_sampling(&self) -> bool {
         true
     }
 }

@@ -4,9 +4,9 @@
 //! CPUs without these instructions. If the environment variable `GENLOSS_PORTABLE` is set and not empty, none of them
 //! is used.
 //!
-//! **Pitfall.** The last bits of a result depend on the instructions, which determine into how many partial sums a product
-//! is split, and whether a multiplication and the following addition are rounded once or twice. Record
-//! [`Instructions::name`] with results.
+//! **Pitfall.** The last bits of a result depend on the instructions. They determine how many partial sums there are for an
+//! element of a matrix product, and whether a multiplication and the following addition are rounded once (fused) or
+//! twice. Record [`Instructions::name`] with results.
 //!
 //! ```
 //! use genloss_kernels::instructions::Instructions;
@@ -44,7 +44,7 @@ impl Instructions {
         Self { arch: pulp::Arch::new(), bf16: Avx512Bf16::detect() }
     }
 
-    /// Only instructions that the compiler may always use.
+    /// Only the instructions of the compilation target, without any that need run-time detection.
     #[must_use]
     pub fn portable() -> Self {
         Self { arch: pulp::Arch::Scalar, bf16: None }

@@ -68,10 +68,10 @@ pub enum OutputMode {
 
 /// A product of up to [`TILE_ROWS`] rows with the columns of one panel.
 struct Tile<'a> {
-    /// Left and right factor of each segment of the depth; the sum runs over all segments. A left factor starts at the
-    /// tile's first word. Its rows are `left_stride` words apart if that is given; else its shape is (depth, 64). The
-    /// shape of a right factor is (depth, 64).
+    /// Pairs of a left and a right factor; the tile is the sum of their products. A left factor starts at the tile's
+    /// first word. A right factor has the shape (depth, 64).
     segments: &'a [(&'a [u32], &'a [u32])],
+    /// Words from one row of a left factor to the next. `None` if left factors are panels, of shape (depth, 64).
     left_stride: Option<usize>,
     columns: usize,
     /// Starts at the tile's first number; rows are `out_stride` numbers apart.
@@ -80,8 +80,8 @@ struct Tile<'a> {
     mode: OutputMode,
 }
 
-/// Computes `out` (M, N) = or += `rows` (M, stride) · `right` (depth, N). Only the first `depth` words of each row are
-/// used.
+/// Computes `rows` (M, stride) · `right` (depth, N), and writes it to `out` (M, N) or adds it there. Only the first
+/// `depth` words of each row are used.
 ///
 /// # Panics
 /// If a slice is shorter than its shape.
@@ -123,8 +123,8 @@ pub fn multiply(
     }
 }
 
-/// Computes `out` = or += Σ leftᵀ · right, summed over pairs of a left factor (depth, M) and a right factor (depth, N).
-/// Only the rows of the result that belong to panel number `panel` of the left factors are computed, so `out` is (up to
+/// Computes Σ leftᵀ · right over pairs of a left factor (depth, M) and a right factor (depth, N), and writes it to `out`
+/// or adds it there. Only the rows of the result that belong to panel number `panel` of the left factors are computed, so `out` is (up to
 /// 64, N).
 ///
 /// # Panics

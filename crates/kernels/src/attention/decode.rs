@@ -86,7 +86,7 @@ impl<const BF16: bool> WithSimd for DecodeKernel<'_, BF16> {
         let Self { qkv, places, heads, rotary, cache, out } = self;
         let words = packed_len(cache.precision, heads.width);
         let mut scores = vec![0.0; cache.positions];
-        // The numbers of one head. In bf16, an odd width is padded with a zero.
+        // Scratch space for one head: its key, value, query or output in turn. In bf16, an odd width is padded with a zero.
         let mut numbers = vec![0.0; if BF16 { 2 * words } else { words }];
         let rows = qkv.chunks_exact(heads.qkv_width()).zip(out.chunks_exact_mut(heads.output_width()));
         for ((qkv, out), &place) in rows.zip(places) {

@@ -1,4 +1,4 @@
-//! Compares every product with the plain triple sum in f64, on random matrices (seeds 1 to 4), with and without vector
+//! Compares every product with a plain triple loop in f64, on random matrices (seeds 1 to 4), with and without vector
 //! instructions.
 
 use super::*;
@@ -60,14 +60,14 @@ fn products_of_any_shape_agree_with_the_plain_sum() {
             let mut side = || *SIDES.choose(&mut stream).unwrap();
             let (m, n, k) = (side(), side(), if round % 20 == 0 { 1100 } else { side() });
             let (a, b) = (numbers(m * k, &mut stream), numbers(k * n, &mut stream));
-            let turned: Vec<f32> = (0..n * k).map(|i| b[i % k * n + i / k]).collect();
+            let transposed: Vec<f32> = (0..n * k).map(|i| b[i % k * n + i / k]).collect();
             let rows = PackedRows::pack(options.precision, &a, k);
             let expected =
                 plain_product(options.precision, (m, n, k), |m, i| a[m * k + i], |i, n_| b[i * n + n_]);
             let what = format!("{options:?}, {m} × {n} × {k}");
             for panels in [
                 Panels::from_rows(options.precision, &b, n),
-                Panels::from_transposed(options.precision, &turned, k),
+                Panels::from_transposed(options.precision, &transposed, k),
             ] {
                 let mut out = vec![0.5; m * n];
                 multiply(options, &rows.words, rows.stride, panels.view(), &mut out, OutputMode::Overwrite);
