@@ -142,6 +142,24 @@ mod tests {
         assert_eq!(read_texts(&path, 2).unwrap(), texts[..2]);
     }
 
+    /// The parquet crate panics on some damaged files.
+    #[test]
+    fn no_changed_byte_makes_reading_panic() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("synthetic.parquet");
+        let documents: Documents = [&[5, 6, 0][..], &[0]].into_iter().collect();
+        write(&path, &documents, &["ab".to_owned(), "c".to_owned()]).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for place in 0..whole.len() {
+            for change in [0x01, 0x80, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[place] ^= change;
+                std::fs::write(&path, &damaged).unwrap();
+                let _ = (read_ids(&path), read_texts(&path, 2));
+            }
+        }
+    }
+
     #[test]
     fn a_truncated_file_is_an_error() {
         let dir = tempfile::tempdir().unwrap();

@@ -370,7 +370,7 @@ fn a_page_without_a_baseline_says_how_to_add_it() {
     let out = tempfile::tempdir().unwrap();
     let before = RunRecord { baseline: None, ..showpiece() };
     let html = page(&[before], out.path());
-    assert!(html.contains("`genloss run` again adds it"));
+    assert!(html.contains("Run `genloss run` again to add it"));
     assert!(!out.path().join("figures/causes.svg").exists());
 }
 

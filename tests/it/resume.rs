@@ -148,6 +148,48 @@ fn a_run_without_vector_instructions_measures_the_same_except_for_rounding() {
     }
 }
 
+/// Generations 1 of a run that goes on without vector instructions were made with others than generation 0.
+#[test]
+fn a_run_that_goes_on_with_other_vector_instructions_says_so_and_each_generation_has_its_own_on_record() {
+    let usual = genloss_kernels::instructions::Instructions::get().name();
+    if usual == "portable" {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (file, out) = (dir.path().join("experiment.toml"), dir.path().join("out"));
+    fs::write(&file, NGRAM).unwrap();
+    let run = |portable: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_genloss"));
+        command.arg("run").arg(&file).arg("--out").arg(&out).env("GENLOSS_PORTABLE", portable);
+        let output = command.output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(!run("1").contains("goes on with"));
+    assert!(!run("").contains("goes on with"), "a finished run does not go on");
+    fs::remove_dir_all(out.join("seed-2/unanchored")).unwrap();
+    let said = run("");
+    assert!(
+        said.contains(&format!("goes on with {usual} instructions, device cpu after portable")),
+        "{said}"
+    );
+    let json = |path: &str| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(out.join(path)).unwrap()).unwrap()
+    };
+    let instructions = |path: &str| json(path)["machine"]["instructions"].clone();
+    assert_eq!(instructions("seed-2/gen-000/measurements.json"), "portable");
+    assert_eq!(instructions("seed-2/unanchored/gen-001/measurements.json"), usual);
+    let provenance = json("provenance.json");
+    assert_eq!(provenance["instructions"], "portable");
+    assert_eq!(provenance["resumed_on"][0]["instructions"], usual);
+    let compared = Command::new(env!("CARGO_BIN_EXE_genloss")).arg("compare").arg(&out).output().unwrap();
+    let said = String::from_utf8_lossy(&compared.stderr).into_owned();
+    assert!(
+        said.contains("different vector instructions or devices") && said.contains("with portable"),
+        "{said}"
+    );
+}
+
 /// Ctrl-C: exit code 130, a line that says how to continue, and the same bits in the end.
 #[cfg(unix)]
 #[test]

@@ -472,3 +472,21 @@ fn the_error_names_a_damaged_store_and_the_other_experiments_run() {
     fs::remove_dir_all(damaged).unwrap();
     assert!(sweep("[2, 3]").status.success());
 }
+
+#[test]
+fn a_name_that_is_too_long_for_a_folder_is_cut_and_ends_in_a_hash() {
+    let long = |end: &str| format!("\"{}{end}\"", "rewrite-".repeat(20));
+    let file = FILE.replace("tokenizer = { vocab_size = 400 }", "");
+    let names = |values: &str| -> Vec<String> {
+        let text = format!("{file}[grid]\nsynthesis.temperature = [0.8]\ntokenizer.path = [{values}]\n");
+        let sweep = config::parse_sweep(&text, "scaling.toml", &[]).unwrap().unwrap();
+        sweep.experiments.into_iter().map(|experiment| experiment.name).collect()
+    };
+    let cut = names(&format!("{}, {}", long("a"), long("b")));
+    assert!(
+        cut.iter().all(|name| name.len() == 100 && name.starts_with("temperature=0.8,path=rewrite-")),
+        "{cut:?}"
+    );
+    assert_ne!(cut[0], cut[1]);
+    assert_eq!(names("\"short\""), ["temperature=0.8,path=short"]);
+}
