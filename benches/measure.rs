@@ -66,7 +66,7 @@ fn bench(criterion: &mut Criterion) {
     let interrupt = AtomicBool::new(false);
     let stage = Stage::new(StreamKey::new(1, "bench", 0, "measure"), &Silent, &interrupt);
     let metrics = Metrics::builtin();
-    let (measurements, _) = measure(&inputs, &metrics, &stage).expect("inputs fit together");
+    let measurements = measure(&inputs, &metrics, &stage).expect("inputs fit together").measurements;
     // All metrics except the three recalls, for which a model has to write.
     assert_eq!(measurements.len(), metrics.catalogue().len() - 3);
 

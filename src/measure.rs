@@ -50,6 +50,7 @@
 
 use crate::stage::Stage;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 mod catalogue;
 mod counts;
@@ -105,21 +106,22 @@ impl Measurement {
     }
 }
 
-/// Computes those of `metrics` for which the inputs suffice, in their order, and the curves.
-///
-/// # Errors
-/// If the inputs do not belong together, a metric fails, or the run is interrupted.
-pub fn measure(
-    inputs: &Inputs,
-    metrics: &Metrics,
-    stage: &Stage,
-) -> Result<(Vec<Measurement>, Curves), MeasureError> {
-    let generation = CountedGeneration::new(*inputs)?;
-    stage.begin(metrics.catalogue().len() as u64, "metrics");
-    let mut measurements = Vec::new();
-    for metric in metrics.iter() {
+/// What was measured of a generation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// The metrics that have a value, in their order.
+    pub measurements: Vec<Measurement>,
+    /// The metrics that have none for this text, each with the reason. Those that the experiment has nothing for, such as
+    /// questions about facts, are not listed.
+    pub missing: BTreeMap<String, String>,
+    /// Curves for figures.
+    pub curves: Curves,
+}
+
+impl Measured {
+    fn add(&mut self, metric: &dyn Metric, generation: &CountedGeneration) -> Result<(), MeasureError> {
         let definitions = metric.definitions();
-        let estimates = metric.measure(&generation)?;
+        let estimates = metric.measure(generation)?;
         if estimates.len() != definitions.len() {
             let id = definitions.first().map_or_else(String::new, |first| first.id.to_string());
             return Err(MeasureError::EstimateCount {
@@ -128,17 +130,36 @@ pub fn measure(
                 estimates: estimates.len(),
             });
         }
-        let estimated = definitions.iter().zip(estimates);
-        measurements
-            .extend(estimated.filter_map(|(definition, estimate)| Measurement::new(definition, estimate?)));
-        stage.advance(definitions.len() as u64);
+        for (definition, estimate) in definitions.iter().zip(estimates) {
+            match estimate.and_then(|estimate| Measurement::new(definition, estimate)) {
+                Some(measurement) => self.measurements.push(measurement),
+                None => {
+                    let why = metric.why_missing(&definition.id, generation);
+                    self.missing.extend(why.map(|why| (definition.id.to_string(), why)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Computes those of `metrics` for which the inputs suffice, and the curves.
+///
+/// # Errors
+/// If the inputs do not belong together, a metric fails, or the run is interrupted.
+pub fn measure(inputs: &Inputs, metrics: &Metrics, stage: &Stage) -> Result<Measured, MeasureError> {
+    let generation = CountedGeneration::new(*inputs)?;
+    stage.begin(metrics.catalogue().len() as u64, "metrics");
+    let mut measured = Measured { curves: curves::curves(&generation), ..Measured::default() };
+    for metric in metrics.iter() {
+        measured.add(metric, &generation)?;
+        stage.advance(metric.definitions().len() as u64);
         if stage.interrupted() {
             return Err(MeasureError::Interrupted);
         }
     }
-    let curves = curves::curves(&generation);
     stage.end();
-    Ok((measurements, curves))
+    Ok(measured)
 }
 
 fn same_size(

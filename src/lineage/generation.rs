@@ -5,7 +5,7 @@ use super::prepare::natural_order;
 use super::{PreparedText, Run, RunContext, RunError, SiblingRuns, tokens_written};
 use crate::config::{Arm, Experiment};
 use crate::documents::Documents;
-use crate::measure::{self, Curves, FactAnswer, FourGrams, Inputs, Measurement};
+use crate::measure::{self, FactAnswer, FourGrams, Inputs, Measured};
 use crate::model::LanguageModel;
 use crate::progress::Event;
 use crate::seed::{SHARED, StreamKey, streams};
@@ -17,6 +17,7 @@ use crate::tokenizer::Tokenizer;
 use crate::training::{Init, Learner, LearnerContext, Start, Trained};
 use crate::units::NatsPerToken;
 use candle_core::Device;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -105,11 +106,19 @@ impl<'a> GenerationRunner<'a> {
         let first = loaded.as_deref().unwrap_or(precise);
         let (documents, synthesis) = self.write(arm, generation, model.as_ref(), first, stage)?;
         self.check_followers(address, &documents)?;
-        let (measurements, curves) = self.measure(precise, first, &documents, stage)?;
+        let Measured { measurements, missing, curves } = self.measure(precise, first, &documents, stage)?;
         let metrics = self.context.metrics.custom_definitions();
         let machine = Some(self.context.provenance.machine());
-        let record =
-            GenerationRecord { mixture, training, synthesis, machine, measurements, metrics, curves };
+        let record = GenerationRecord {
+            mixture,
+            training,
+            synthesis,
+            machine,
+            measurements,
+            missing,
+            metrics,
+            curves,
+        };
         let texts = self.prepared.tokenizer.decode_documents(&documents);
         let output = GenerationOutput {
             record: &record,
@@ -119,7 +128,23 @@ impl<'a> GenerationRunner<'a> {
         };
         self.store.commit::<RunError>(address, output, |dir| Ok(model.save(dir)?))?;
         self.announce(address, fingerprints, &record, stage);
+        self.tell_missing(address, &record.missing);
         Ok(())
+    }
+
+    /// Notes which metrics have no value, grouped by reason.
+    fn tell_missing(&self, address: Address, missing: &BTreeMap<String, String>) {
+        let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (metric, reason) in missing {
+            by_reason.entry(reason).or_default().push(metric);
+        }
+        let Address { seed, arm, generation } = address;
+        let arm = arm.map_or("all arms".to_owned(), |arm| format!("arm \"{arm}\""));
+        for (reason, metrics) in by_reason {
+            let metrics = metrics.join(", ");
+            let note = format!("seed {seed}, {arm}, generation {generation}: no {metrics}: {reason}");
+            self.context.observer.observe(&Event::Note(note));
+        }
     }
 
     /// Reports a committed generation to siblings and observers.
@@ -243,7 +268,7 @@ impl<'a> GenerationRunner<'a> {
         first: &dyn LanguageModel,
         documents: &Documents,
         stage: &Stage,
-    ) -> Result<(Vec<Measurement>, Curves), RunError> {
+    ) -> Result<Measured, RunError> {
         let prepared = self.prepared;
         let synthetic = documents.prefix(self.experiment.measured_tokens);
         let scoring = stage.at(streams::SCORING);

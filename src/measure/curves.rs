@@ -75,6 +75,10 @@ fn rank_frequency(counts: &[u32]) -> Vec<RankPoint> {
 /// natural text of its size. Bins are log-spaced in the frequency in the reference's first half; expectations come from
 /// its second half. A text longer than that half is rarefied to its size, and the number found is rounded.
 fn survival(natural: &Natural, text: &Incidence) -> Vec<SurvivalBin> {
+    if natural.second_size.tokens == 0.0 {
+        // A reference of one document has no second half, and nothing is expected.
+        return Vec::new();
+    }
     let first_half: f64 = natural.first.iter().map(|&count| f64::from(count)).sum();
     let most = f64::from(natural.first.iter().copied().max().unwrap_or(0));
     let bin_of = |count: u32| {

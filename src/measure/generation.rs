@@ -55,6 +55,8 @@ pub struct CountedGeneration<'a> {
     /// The id of each word, up to the word budget, in the order of the text.
     pub(super) word_ids: Vec<u32>,
     pub(super) pairs: Grams,
+    /// Why no words are counted; None if they are.
+    why_no_words: Option<String>,
 }
 
 impl<'a> CountedGeneration<'a> {
@@ -63,7 +65,11 @@ impl<'a> CountedGeneration<'a> {
         let Inputs { reference, synthetic, synthetic_texts, .. } = inputs;
         let budget =
             words::budget(synthetic.tokens(), reference.reference_tokens, reference.word_documents.tokens());
-        let words = reference.vocabulary.read(synthetic_texts).prefix(budget);
+        let mut words = reference.vocabulary.read(synthetic_texts).prefix(budget);
+        let why_no_words = words::why_not_counted(words.tokens(), budget);
+        if why_no_words.is_some() {
+            words = Documents::new();
+        }
         let pairs = Grams::unigrams(synthetic).longer(synthetic);
         let (token_types, word_types) = (reference.tokens.counts.len(), reference.words.counts.len());
         Ok(Self {
@@ -75,7 +81,14 @@ impl<'a> CountedGeneration<'a> {
             word_documents: Incidence::new(&words, word_types),
             word_ids: words.flat().to_vec(),
             pairs,
+            why_no_words,
         })
+    }
+
+    /// Why a number about tokens or words (`…_words`) is undefined: too few words if there are too few, else `otherwise`.
+    pub(super) fn why_undefined(&self, id: &str, otherwise: &str) -> Option<String> {
+        let of_words = self.why_no_words.clone().filter(|_| id.ends_with("_words"));
+        Some(of_words.unwrap_or_else(|| otherwise.to_owned()))
     }
 
     /// The inputs that were passed to [`measure`](super::measure).

@@ -38,14 +38,15 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// The ratio Σy/Σx over independent clusters `(y, x)`, usually documents; `n` is Σx. None with fewer than two
-    /// clusters, or if Σx is 0.
+    /// The ratio Σy/Σx over independent clusters `(y, x)`, usually documents; `n` is Σx. None if fewer than two clusters
+    /// have an x other than 0: nothing shows how far they vary.
     #[must_use]
     pub fn ratio(clusters: &[(f64, f64)]) -> Option<Self> {
         let count = clusters.len() as f64;
         let (sum_y, sum_x) =
             clusters.iter().fold((0.0, 0.0), |(sum_y, sum_x), (y, x)| (sum_y + y, sum_x + x));
-        if clusters.len() < 2 || sum_x == 0.0 {
+        let informative = clusters.iter().filter(|(_, x)| *x != 0.0).count();
+        if informative < 2 || sum_x == 0.0 {
             return None;
         }
         let value = sum_y / sum_x;
@@ -152,6 +153,7 @@ mod tests {
     fn a_ratio_needs_two_documents_and_something_to_divide_by() {
         assert_eq!(Estimate::ratio(&[(1.0, 1.0)]), None);
         assert_eq!(Estimate::ratio(&[(0.0, 0.0), (0.0, 0.0)]), None);
+        assert_eq!(Estimate::ratio(&[(3.0, 2.0), (0.0, 0.0), (0.0, 0.0)]), None);
     }
 
     #[test]

@@ -75,7 +75,11 @@ impl Reference {
         let budget = words::budget(measured, self.reference_tokens, words);
         let per_token = words.0 as f64 / self.reference_tokens.0 as f64;
         let of_words = Unigrams::new(&self.words, Some(&self.vocabulary), per_token, budget);
-        [tokens, of_words].into_iter().filter(|unigrams| unigrams.measured > 0).collect()
+        let is_measured = |unigrams: &Unigrams| match unigrams.vocabulary {
+            Some(_) => words::why_not_counted(budget, budget).is_none(),
+            None => unigrams.measured > 0,
+        };
+        [tokens, of_words].into_iter().filter(is_measured).collect()
     }
 }
 

@@ -4,8 +4,10 @@
 //! numbers of tokens contain different numbers of words, and type counts grow with the size of the text, so words are
 //! cut to a *budget* that depends on the reference text and n alone: three quarters of the words that n tokens of
 //! reference text contain. The budget is lower than the full number because synthetic text may need more tokens per
-//! word and must still reach it. If it does not, the `n` of the measurement shows it.
+//! word and must still reach it. If it does not, the `n` of the measurement shows it; a text with less than half of the
+//! budget is too short to be compared, and has no word metrics.
 
+use super::uncertainty::BLOCKS;
 use crate::documents::Documents;
 use crate::units::Tokens;
 use crate::words;
@@ -53,6 +55,19 @@ impl Vocabulary {
         }
         documents
     }
+}
+
+/// Fewer words are not counted: there must be one for each of the jackknife's blocks.
+const FEWEST: Tokens = Tokens(BLOCKS as u64);
+
+/// Why `counted` words are too few to say anything where `budget` are compared; None if they are enough. Type counts of
+/// texts of different sizes are not comparable, which a few percent hardly show and a half does.
+pub(super) fn why_not_counted(counted: Tokens, budget: Tokens) -> Option<String> {
+    if budget < FEWEST {
+        return Some(format!("{} words would be compared, as natural text has hardly any", budget.0));
+    }
+    let is_short = counted.0 < budget.0.div_ceil(2);
+    is_short.then(|| format!("the text has only {} of the {} words that are compared", counted.0, budget.0))
 }
 
 /// The words of each text.

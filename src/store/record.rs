@@ -107,6 +107,9 @@ pub struct GenerationRecord {
     pub machine: Option<Machine>,
     /// One for each metric that could be measured.
     pub measurements: Vec<Measurement>,
+    /// Metrics without a value, each with the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub missing: BTreeMap<String, String>,
     /// Definitions of those metrics that are not built in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricDefinition>,

@@ -131,7 +131,7 @@ impl MetricChecks<'_> {
             heldout_floor: extras.floor,
             facts: extras.facts,
         };
-        Ok(Measured(measure(&inputs, &Metrics::builtin(), self.stage)?.0))
+        Ok(Measured(measure(&inputs, &Metrics::builtin(), self.stage)?.measurements))
     }
 
     /// Held-out loss, tail and recall, on [`LayeredText`].

@@ -180,7 +180,9 @@ fn lineage(
         facts: &[],
     };
     let never = AtomicBool::new(false);
-    measure(&inputs, &Metrics::builtin(), &Stage::new(key(0, "measuring"), &Silent, &never)).unwrap().0
+    measure(&inputs, &Metrics::builtin(), &Stage::new(key(0, "measuring"), &Silent, &never))
+        .unwrap()
+        .measurements
 }
 
 /// Documents of ten tokens, drawn one by one in proportion to `weights`.

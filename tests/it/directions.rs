@@ -193,7 +193,7 @@ impl World {
         };
         let interrupt = AtomicBool::new(false);
         let stage = Stage::new(StreamKey::new(1, "", 0, "directions"), &Silent, &interrupt);
-        measure(&inputs, &Metrics::builtin(), &stage).unwrap().0
+        measure(&inputs, &Metrics::builtin(), &stage).unwrap().measurements
     }
 
     fn text(&self, change: Change, learnt: &[f64], random: &mut Stream) -> Documents {

@@ -141,6 +141,7 @@ fn record(seed: u64, arm: &str, generation: usize, loss: f64, left_out: &[&str])
         },
         synthesis: synthesis_record(),
         measurements,
+        missing: BTreeMap::new(),
         metrics: Vec::new(),
         curves: curves(lost),
     }

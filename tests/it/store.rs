@@ -83,6 +83,7 @@ fn record() -> GenerationRecord {
         },
         metrics: Vec::new(),
         measurements: Vec::new(),
+        missing: BTreeMap::new(),
         curves: Curves::default(),
     }
 }

@@ -28,6 +28,10 @@ impl Metric for Compression {
         let ratio = compression_ratio(inputs.synthetic_texts)?;
         Ok(vec![ratio.map(|ratio| ratio.with_n(inputs.synthetic.tokens().0))])
     }
+
+    fn why_missing(&self, _: &str, _: &CountedGeneration) -> Option<String> {
+        Some("the text has fewer than two bytes".to_owned())
+    }
 }
 
 /// Bytes divided by compressed bytes of all texts in one stream; `n` is in bytes. None if there are fewer than two

@@ -46,6 +46,10 @@ impl Metric for DistinctNgrams {
             mean_over(&repeated(&four_grams), &four_grams.ends, |_| true),
         ])
     }
+
+    fn why_missing(&self, _: &str, _: &CountedGeneration) -> Option<String> {
+        Some("the text has fewer than two such n-grams, or one document alone has them".to_owned())
+    }
 }
 
 fn distinct(counts: &TypeCounts) -> Option<Estimate> {

@@ -87,6 +87,10 @@ impl Metric for Divergence {
         let tokens = of_types(&reference.tokens.counts, generation.tokens());
         Ok([tokens, of_types(&bins.natural, &pairs)].concat())
     }
+
+    fn why_missing(&self, _: &str, _: &CountedGeneration) -> Option<String> {
+        Some("the text or the reference has fewer than two tokens, or token pairs".to_owned())
+    }
 }
 
 /// KL, Jensen–Shannon and total variation, with standard errors.

@@ -32,6 +32,8 @@ use crate::measure::{
 
 /// The Zipf exponent is fitted to this many of the most frequent types.
 const ZIPF_RANKS: usize = 1000;
+/// The largest Zipf exponent that is searched for.
+const STEEPEST: f64 = 20.0;
 
 /// Entropies, Hill numbers and Zipf exponents, of tokens and of words.
 pub(super) struct Entropy;
@@ -62,6 +64,16 @@ impl Metric for Entropy {
         let [unigram, tokens @ ..] = of_types(generation.tokens());
         let model = [entropy_of_pairs(generation.token_pairs()), predictive_entropy(generation)];
         Ok([&[unigram][..], &model, &tokens, &of_types(generation.words())].concat())
+    }
+
+    fn why_missing(&self, id: &str, generation: &CountedGeneration) -> Option<String> {
+        let why = match id {
+            "predictive_entropy" => "fewer than two held-out tokens have a prediction with a finite entropy",
+            "hill_2" | "hill_2_words" => "too few types occur twice",
+            "zipf_exponent" | "zipf_exponent_words" => "one type makes up all of the text, or nearly all",
+            _ => "the text has fewer than two tokens, or no two in one document",
+        };
+        generation.why_undefined(id, why)
     }
 }
 
@@ -139,7 +151,7 @@ pub(in crate::measure) fn hill_2(counts: &[u32], n: u64) -> Option<f64> {
     (pairs > 0.0).then(|| n as f64 * (n as f64 - 1.0) / pairs)
 }
 
-/// The Zipf exponent. None if there is only one type.
+/// The Zipf exponent. None if there is only one type, or hardly another.
 fn zipf(counts: &[u32]) -> Option<f64> {
     let mut ranked: Vec<u32> = counts.iter().copied().filter(|&count| count > 0).collect();
     ranked.sort_unstable_by(|a, b| b.cmp(a));
@@ -151,13 +163,13 @@ fn zipf(counts: &[u32]) -> Option<f64> {
     let total: f64 = ranked.iter().map(|&count| f64::from(count)).sum();
     let mean_log_rank =
         ranked.iter().zip(&log_ranks).map(|(&count, log)| f64::from(count) * log).sum::<f64>() / total;
-    Some(exponent_with_mean_log_rank(mean_log_rank, &log_ranks))
+    let exponent = exponent_with_mean_log_rank(mean_log_rank, &log_ranks);
+    (exponent < STEEPEST - 1e-6).then_some(exponent)
 }
 
 /// The root of the likelihood equation, by Newton's method: the mean of ln r falls monotonically in a, with minus the
 /// variance of ln r as its slope. Within 0..=20; counts in falling order rule out a negative root.
 fn exponent_with_mean_log_rank(target: f64, log_ranks: &[f64]) -> f64 {
-    const STEEPEST: f64 = 20.0;
     let moments = |exponent: f64| {
         let (mut mass, mut first, mut second) = (0.0, 0.0, 0.0);
         for log in log_ranks {
@@ -213,6 +225,8 @@ mod tests {
         assert!(entropy_of(&[0, 7]).abs() < 1e-12);
         assert_eq!(hill_2(&[0, 7], 7), Some(1.0));
         assert_eq!(zipf(&[0, 7]), None);
+        // The exponent would be 2 ln 10⁹ / ln 2 = 30.
+        assert_eq!(zipf(&[1_000_000_000, 1]), None);
     }
 
     /// Equal counts have exponent 0; counts ∝ 1/r have exponent 1; ∝ 1/r² exponent 2 (up to rounding of counts).

@@ -90,6 +90,10 @@ impl Metric for FactRecall {
         let answers = generation.inputs().facts;
         Ok(Rarity::ALL.map(|popularity| share_recalled(answers, popularity)).to_vec())
     }
+
+    fn why_missing(&self, _: &str, _: &CountedGeneration) -> Option<String> {
+        None
+    }
 }
 
 /// None if there are no facts of this popularity.

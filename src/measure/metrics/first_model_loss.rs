@@ -4,6 +4,7 @@
 //! when later models keep to what the first one considers probable. A mean, without bias from n. Standard error: ratio
 //! estimator over documents.
 
+use crate::measure::metrics::heldout::why_no_mean;
 use crate::measure::{
     CountedGeneration, Direction::Down, Estimate, Family::Form, MeasureError, Metric, MetricDefinition,
 };
@@ -22,5 +23,10 @@ impl Metric for FirstModelLoss {
         let Some(scores) = inputs.synthetic_scores_0 else { return Ok(vec![None]) };
         let mean = Estimate::mean_over_tokens(inputs.synthetic, &scores.log_probabilities)?;
         Ok(vec![mean.map(|mean| mean.scaled(-1.0))])
+    }
+
+    fn why_missing(&self, _: &str, generation: &CountedGeneration) -> Option<String> {
+        let scores = generation.inputs().synthetic_scores_0?;
+        Some(why_no_mean(&scores.log_probabilities, "synthetic"))
     }
 }

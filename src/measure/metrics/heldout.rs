@@ -48,6 +48,22 @@ impl Metric for HeldOutLoss {
         });
         Ok(vec![loss, head, torso, tail, bits_per_byte(inputs, loss), excess])
     }
+
+    fn why_missing(&self, id: &str, generation: &CountedGeneration) -> Option<String> {
+        let inputs = generation.inputs();
+        if id == "excess_loss" {
+            inputs.heldout_floor?;
+        }
+        Some(why_no_mean(&inputs.heldout_scores.log_probabilities, "held-out"))
+    }
+}
+
+/// Why a mean of log-probabilities over documents is undefined.
+pub(super) fn why_no_mean(log_probabilities: &[f32], which: &str) -> String {
+    match log_probabilities.iter().all(|value| value.is_finite()) {
+        true => format!("fewer than two {which} documents have such tokens"),
+        false => format!("the model gives a {which} token no finite log-probability"),
+    }
 }
 
 /// Mean loss over the held-out positions that are `included`, in nats per token.

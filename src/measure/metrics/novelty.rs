@@ -27,10 +27,18 @@ impl Metric for Novelty {
 
     fn measure(&self, generation: &CountedGeneration) -> Result<Vec<Option<Estimate>>, MeasureError> {
         let inputs = generation.inputs();
-        let Some(training) = inputs.natural_training else { return Ok(vec![None]) };
+        let Some(training) = inputs.natural_training.filter(|training| !training.hashes.is_empty()) else {
+            return Ok(vec![None]);
+        };
         let is_novel = |hash| if training.contains(hash) { 0.0 } else { 1.0 };
         let novel: Vec<f32> = hashes(inputs.synthetic).map(is_novel).collect();
         Ok(vec![mean_over(&novel, &ends_of_four_grams(inputs.synthetic), |_| true)])
+    }
+
+    fn why_missing(&self, _: &str, generation: &CountedGeneration) -> Option<String> {
+        let training = generation.inputs().natural_training?;
+        let which = if training.hashes.is_empty() { "natural training" } else { "synthetic" };
+        Some(format!("fewer than two {which} documents have four tokens"))
     }
 }
 

@@ -44,6 +44,13 @@ impl Metric for Tail {
         let words = of_types(&reference.words, &generation.word_documents, generation.words().n());
         Ok([tokens, words].concat())
     }
+
+    fn why_missing(&self, id: &str, generation: &CountedGeneration) -> Option<String> {
+        generation.why_undefined(
+            id,
+            "the reference has no rare types in both halves, or the text has fewer than two tokens",
+        )
+    }
 }
 
 /// Tail mass and tail coverage of a text of `n` tokens or words.

@@ -36,6 +36,114 @@ fn degenerate_text_yields_finite_numbers_or_none() {
     }
 }
 
+/// Checks that every metric either has a value or says why not.
+#[track_caller]
+fn assert_accounted_for(measured: &Measured) {
+    for metric in Catalogue::builtin().iter() {
+        let (value, reason) = (measured.get(&metric.id), measured.missing.get(&*metric.id));
+        assert!(value.is_some() != reason.is_some(), "{}: {value:?}, {reason:?}", metric.id);
+    }
+}
+
+/// No synthetic text, and text of one or of two tokens, of documents of one token each, of one document, of equal documents.
+#[test]
+fn a_metric_has_a_value_or_a_reason_why_it_has_none() {
+    let natural = Source::zipf(300, 1.0).write(5_000, &mut stream(44));
+    let one_document: Documents = [natural.flat()].into_iter().collect();
+    let texts: [Vec<&[TokenId]>; 7] = [
+        vec![],
+        vec![&[3]],
+        vec![&[3, 4]],
+        vec![&[3]; 40],
+        vec![&[5; 40]],
+        vec![&[3, 4, 5, END]; 500],
+        vec![natural.flat()],
+    ];
+    for natural in [&natural, &one_document, &Documents::new()] {
+        let world = World::new(natural, natural);
+        for text in &texts {
+            let measured = world.measure(&text.iter().copied().collect());
+            assert_accounted_for(&measured);
+            for m in &measured.measurements {
+                assert!(m.value.is_finite() && m.std_err.is_finite() && m.n > 0, "{m:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn equal_documents_have_no_spread_and_no_repetition_across_documents() {
+    let natural = Source::zipf(300, 1.0).write(5_000, &mut stream(45));
+    let measured =
+        World::new(&natural, &natural).measure(&vec![&[3, 4, 5, END][..]; 500].into_iter().collect());
+    let repetition = measured.get("repetition").expect("measured");
+    assert_eq!((repetition.value, repetition.std_err), (0.0, 0.0));
+    assert!((measured.value("hill_0") - 4.0).abs() < 1e-12);
+    // Three quarters of the words in natural text of 2000 tokens would be compared, and there are 1500.
+    assert!(measured.get("hill_0_words").is_some());
+}
+
+/// The reference has one word in a hundred tokens, so 15 of 2000 tokens would be compared. The other reference has enough, but
+/// the text has 30 of 1125.
+#[test]
+fn too_few_words_are_not_compared() {
+    let tokens: Documents = vec![&[1, 2, 3, END][..]; 500].into_iter().collect();
+    let no_words = vec!["… !".to_owned(); 500];
+    let few: Vec<String> = (0..500).map(|i| if i % 25 == 0 { "word" } else { "… !" }.to_owned()).collect();
+    let scores = Scores { log_probabilities: vec![], entropies: vec![] };
+    let reason = |reference_texts: &[String], synthetic_texts: &[String]| {
+        let reference = Reference::new(&tokens, reference_texts, &Documents::new(), &[]).unwrap();
+        let inputs = Inputs {
+            reference: &reference,
+            synthetic: &tokens,
+            synthetic_texts,
+            heldout_scores: &scores,
+            synthetic_scores_0: None,
+            natural_training: None,
+            heldout_floor: None,
+            facts: &[],
+        };
+        let measured = staged(|stage| measure(&inputs, &Metrics::builtin(), stage)).unwrap();
+        assert!(measured.measurements.iter().all(|m| !m.metric.ends_with("_words")));
+        assert!(measured.curves.rank_frequency_words.is_empty());
+        assert!(!measured.missing.contains_key("excess_loss"), "no one expects it");
+        measured.missing["tail_mass_words"].clone()
+    };
+    let (full, few_reason) = (texts_of(&tokens), "the text has only 20 of the 1125 words that are compared");
+    assert_eq!(reason(&full, &few), few_reason);
+    assert_eq!(reason(&few, &few), "15 words would be compared, as natural text has hardly any");
+    assert_eq!(reason(&no_words, &full), "0 words would be compared, as natural text has hardly any");
+}
+
+/// Token 7 is the only rare one, in one held-out document: nothing shows how its loss varies between documents.
+#[test]
+fn a_class_of_tokens_in_a_single_document_has_no_loss() {
+    let common = [1; 199];
+    let rare = [&[1; 198][..], &[7]].concat();
+    let natural: Documents = vec![&common[..]; 4].into_iter().chain([&rare[..]]).collect();
+    let measured = World::new(&natural, &natural).measure(&natural);
+    assert_eq!(measured.missing["heldout_loss_tail"], "fewer than two held-out documents have such tokens");
+    assert!(measured.get("heldout_loss").is_some());
+}
+
+/// With training documents of three tokens every 4-gram would count as new.
+#[test]
+fn novelty_needs_four_grams_in_the_training_text() {
+    let natural: Documents = vec![&[1, 2, END][..]; 500].into_iter().collect();
+    let synthetic: Documents = vec![&[1, 2, 1, 2, END][..]; 100].into_iter().collect();
+    let measured = World::new(&natural, &natural).measure(&synthetic);
+    assert_eq!(measured.missing["novelty_4"], "fewer than two natural training documents have four tokens");
+}
+
+#[test]
+fn a_reference_of_one_document_has_no_survival_curve() {
+    let natural = Source::zipf(300, 1.0).write(5_000, &mut stream(46));
+    let one: Documents = [natural.flat()].into_iter().collect();
+    let measured = World::new(&one, &natural).measure(&natural);
+    assert!(measured.curves.survival.is_empty());
+    assert!(measured.missing.contains_key("tail_coverage"));
+}
+
 #[test]
 fn empty_text_has_no_measurements_of_its_own() {
     let natural = Source::zipf(300, 1.0).write(5_000, &mut stream(41));
@@ -64,6 +172,10 @@ fn an_infinite_loss_is_left_out() {
     world.scores.log_probabilities[17] = f32::NEG_INFINITY;
     let measured = world.measure(&natural);
     assert!(measured.get("heldout_loss").is_none());
+    assert_eq!(
+        measured.missing["heldout_loss"],
+        "the model gives a held-out token no finite log-probability"
+    );
     assert!(measured.get("predictive_entropy").is_some());
 }
 
@@ -91,9 +203,9 @@ fn words_are_counted_up_to_a_budget_that_depends_on_the_reference() {
     // 2000 tokens · ¾ word per token · ¾.
     assert_eq!(measured.get("hill_0_words").map(|m| m.n), Some(1125));
     // Text with fewer words per token does not reach the budget, and `n` shows it.
-    let texts: Vec<String> = vec!["w1 w2".to_owned(); 250];
+    let texts: Vec<String> = vec!["w1 w2 w3".to_owned(); 250];
     let measured = World::new(&natural, &natural).measure_texts(&synthetic, &texts);
-    assert_eq!(measured.get("hill_0_words").map(|m| m.n), Some(500));
+    assert_eq!(measured.get("hill_0_words").map(|m| m.n), Some(750));
 }
 
 #[test]
