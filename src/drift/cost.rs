@@ -31,7 +31,7 @@ pub struct SimulationCost {
 }
 
 /// Streams, allocations and bookkeeping of a generation of a lineage.
-const GENERATION_NS: f64 = 2000.0;
+const GENERATION_NS: f64 = 6000.0;
 /// A normally distributed number.
 const NORMAL_NS: f64 = 15.0;
 /// A summary row, from its replicates' values to the printed line.

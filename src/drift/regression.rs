@@ -72,8 +72,8 @@ impl RegressionSimulation {
     /// If the rows do not determine the coefficients or a mixture takes more natural rows than the design has, and in
     /// the cases of [`SampleSchedule::new`].
     pub fn new(columns: usize, noise: f64, settings: &DriftSettings) -> Result<Self, DriftError> {
-        check_design(columns, noise, settings)?;
         let schedule = SampleSchedule::new(settings)?;
+        check_design(columns, noise, settings)?;
         if let Some(counts) = schedule.training.iter().find(|counts| counts.natural() > settings.samples) {
             let message = format!(
                 "it takes {} natural rows, but the design has {}; lower the natural fraction",

@@ -3,6 +3,7 @@
 mod damaged;
 mod export;
 mod fit;
+mod limits;
 mod program;
 
 use assert_cmd::Command;

@@ -516,3 +516,73 @@ fn whole_numbers_may_be_written_as_floats() {
     let message = refusal("seeds = [1, 2]", "seeds = [9007199254740993.0]");
     assert!(message.contains("too large to be exact; write its digits"), "{message}");
 }
+
+/// Names and numbers that earlier versions allowed.
+#[test]
+fn a_recorded_file_may_hold_what_a_new_one_may_not() {
+    let old = BASE
+        .replace("\"unanchored\"", "\"NA\"")
+        .replace("[model]", "[training]\nbeta2 = 0.0\n[synthesis]\ntemperature = 1e300\n[model]");
+    assert!(parse(&old).is_err());
+    let recorded = config::parse_recorded(&old, "experiment.toml").unwrap();
+    assert_eq!((recorded.arms[1].name.as_str(), recorded.training.beta2), ("NA", 0.0));
+    assert_eq!(config::parse_recorded(&recorded.to_toml(), "experiment.toml").unwrap(), recorded);
+}
+
+#[test]
+fn an_arm_may_turn_from_a_search_to_sampling_with_a_repetition_penalty() {
+    let arm = "synthesis = { repetition_penalty = 1.2 }\n[synthesis]\nbeams = 4\n";
+    let experiment = parse(&format!("{BASE}{arm}")).unwrap();
+    let expected = SamplingSettings { repetition_penalty: 1.2, ..SamplingSettings::PLAIN };
+    assert_eq!(experiment.arms[1].synthesis.decoding, DecodingStrategy::TokenByToken(expected));
+    assert!(matches!(experiment.synthesis.decoding, DecodingStrategy::Beam(_)));
+}
+
+#[test]
+fn a_default_beside_any_decoder_is_accepted_as_a_whole_number_or_not() {
+    for decoder in ["greedy = true", "beams = 4", "contrastive_k = 4"] {
+        for default in ["temperature = 1", "temperature = 1.0"] {
+            parse(&format!("{BASE}[synthesis]\n{decoder}\n{default}\n")).unwrap();
+        }
+        let refused = parse(&format!("{BASE}[synthesis]\n{decoder}\ntemperature = 2\n")).unwrap_err();
+        assert!(refused.contains("does not use it"), "{refused}");
+    }
+}
+
+#[test]
+fn a_command_has_a_decoder_of_its_own() {
+    let external = "method = \"external\"\ncommand = [\"cat\"]";
+    let refused = parse(&format!("{BASE}[synthesis]\n{external}\ntemperature = 0.5\n")).unwrap_err();
+    assert!(refused.contains("synthesis.temperature: has no effect with method = \"external\""), "{refused}");
+    // An arm that turns to a command leaves the experiment's decoder behind.
+    let arm = "synthesis = { method = \"external\", command = [\"cat\"] }\n[synthesis]\ntemperature = 0.5\n";
+    let experiment = parse(&format!("{BASE}{arm}")).unwrap();
+    assert_eq!(experiment.arms[1].synthesis.decoding, DecodingStrategy::PLAIN);
+}
+
+#[test]
+fn errors_name_what_the_user_wrote_where_it_is_and_what_is_possible() {
+    let cases = [
+        ("name = \"base\"\n", "", "base.toml: name: is missing"),
+        (
+            "train_tokens = 10_000",
+            "train_tokens = 1e12",
+            "base.toml:8:1: corpus.train_tokens: 1000000000000 is out of range",
+        ),
+        (
+            "[[arm]]",
+            "[synthesis]\nseed = 1\n[[arm]]",
+            "synthesis.seed: expected \"nothing\" or \"keywords\", found the number 1",
+        ),
+        ("layers = 2", "zzz = 2", "unknown key \"zzz\"; the valid keys are "),
+        ("layers = 2", "layer = 2", "the nearest valid key is \"layers\""),
+        ("layers = 2", "kind = \"gpt\"", "unknown value \"gpt\"; the valid values are transformer, ngram"),
+    ];
+    for (from, to, expected) in cases {
+        let refused = refusal(from, to);
+        assert!(refused.contains(expected), "{refused}");
+    }
+    let grid = format!("{BASE}[grid]\nmodel.order = 3\n");
+    let refused = config::parse_sweep(&grid, "base.toml", &[]).unwrap_err().to_string();
+    assert!(refused.starts_with("base.toml:21:"), "{refused}");
+}
