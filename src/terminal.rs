@@ -59,7 +59,7 @@ fn escaped(text: &str, escape: impl Fn(char, &mut String)) -> Cow<'_, str> {
 }
 
 /// Longest word or quoted text of an error line that is shown whole.
-const LONGEST: usize = 120;
+const LONGEST: usize = 90;
 
 /// A line with the middle of every overlong word and quotation left out, so that a name from the input cannot hide what
 /// an error says about it.

@@ -37,8 +37,8 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', default_value = "1,3,5")]
     per_experiment: Vec<usize>,
     /// Comparisons to draw for each arm and number of seeds.
-    #[arg(long, default_value_t = 1000)]
-    comparisons: usize,
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    comparisons: u64,
     /// Output format.
     #[arg(long, value_enum, default_value = "table")]
     format: OutputFormat,
@@ -60,11 +60,11 @@ impl Args {
             self.observe()?
         };
         let contrasts = Contrast::all(&experiment);
-        let rates: Vec<ArmRates> = self
-            .per_experiment
-            .iter()
-            .flat_map(|&size| calibration::rates(&observed, &contrasts, size, self.comparisons))
-            .collect();
+        let comparisons = self.comparisons as usize;
+        let rates_of = |&size: &usize| calibration::rates(&observed, &contrasts, size, comparisons);
+        let rates: Vec<ArmRates> = machine::while_telling("judging experiments", || {
+            self.per_experiment.iter().flat_map(rates_of).collect()
+        });
         show(&rates, self.format)
     }
 

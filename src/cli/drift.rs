@@ -285,7 +285,7 @@ const MOST_TYPES: u64 = 1_000_000_000;
 const VOCABULARIES: std::ops::RangeInclusive<u64> = 257..=1_048_576;
 
 /// What a simulation may take without `--force`.
-const LONGEST_SECONDS: f64 = 10.0;
+const LONGEST_SECONDS: f64 = 6.0;
 
 /// Reads one number per line; blank lines and text after a `#` are skipped.
 fn numbers(path: &Path) -> Result<Vec<f64>> {

@@ -4,6 +4,7 @@ mod rows;
 
 use super::compare;
 use super::counts::positive_count;
+use super::machine;
 use super::output::{self, OutputFormat, say};
 use crate::fit::{self, FitSettings, Fitted};
 use crate::report::{self, FitTable};
@@ -58,7 +59,8 @@ impl Args {
             seed: self.seed,
         };
         let names: Vec<&str> = recorded.iter().map(|one| one.experiment.name.as_str()).collect();
-        let fitted = fit::fit(fit::points(&recorded, generation)?, &settings)?;
+        let points = fit::points(&recorded, generation)?;
+        let fitted = machine::while_telling("fitting", || fit::fit(points, &settings))?;
         show(&fitted, self.format)?;
         let Some(out) = &self.out else { return Ok(()) };
         for path in report::write_fit(&fitted, &names, out)? {

@@ -16,7 +16,8 @@ pub(super) struct Document {
 
 impl Document {
     pub(super) fn parse(text: &str, source_name: &str) -> Result<Self, ConfigError> {
-        let at = |offset: usize| position(text, offset);
+        let lines = Lines::of(text);
+        let at = |offset: usize| lines.position(offset);
         let syntax = |error: toml::de::Error| ConfigError::Syntax {
             position: format!("{source_name}:{}", at(error.span().map_or(0, |span| span.start))),
             message: one_line(error.message()),
@@ -53,12 +54,25 @@ impl Document {
     }
 }
 
-/// `line:column` of a byte offset, both counted from 1; columns count characters.
-fn position(text: &str, offset: usize) -> String {
-    let before = text.get(..offset.min(text.len())).unwrap_or("");
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-    format!("{line}:{column}")
+/// A text and where its lines begin, so that finding a position takes no longer in a long file.
+struct Lines<'a> {
+    text: &'a str,
+    /// Byte offsets, ascending.
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn of(text: &'a str) -> Self {
+        let after_breaks = text.match_indices('\n').map(|(offset, _)| offset + 1);
+        Self { text, starts: std::iter::once(0).chain(after_breaks).collect() }
+    }
+
+    /// `line:column` of a byte offset, both counted from 1; columns count characters.
+    fn position(&self, offset: usize) -> String {
+        let line = self.starts.partition_point(|&start| start <= offset);
+        let before = self.text.get(self.starts[line - 1]..offset).unwrap_or_default();
+        format!("{line}:{}", before.chars().count() + 1)
+    }
 }
 
 /// Adds the positions of all keys of a table and of the tables inside it.

@@ -32,6 +32,8 @@ pub struct SimulationCost {
 
 /// Streams, allocations and bookkeeping of a generation of a lineage.
 const GENERATION_NS: f64 = 6000.0;
+/// A type of a subset drawn without replacement.
+const SUBSET_NS: f64 = 600.0;
 /// A normally distributed number.
 const NORMAL_NS: f64 = 15.0;
 /// A summary row, from its replicates' values to the printed line.
@@ -49,11 +51,13 @@ impl SimulationCost {
         let generations = schedule.training.len() as f64 + 1.0;
         let prefixes = schedule.natural_sizes().len() as f64;
         let drawn = |samples: u64| 20.0 * types + 80.0 * types.min(samples as f64);
+        let subset = if schedule.has_subsets() { SUBSET_NS * types } else { 0.0 };
         let of_generation = |counts: &TrainingCounts| {
             let draws = if schedule.natural == NaturalDocuments::Fresh { 3.0 } else { 2.0 };
-            GENERATION_NS + draws * drawn(counts.total().max(schedule.written_for(*counts)))
+            GENERATION_NS + draws * drawn(counts.total().max(schedule.written_for(*counts))) + subset
         };
         let lineage = (prefixes + 1.0) * drawn(schedule.samples)
+            + (prefixes - 1.0) * SUBSET_NS * types
             + schedule.training.iter().map(of_generation).sum::<f64>();
         let (products, numbers) = survival::size(&schedule, types);
         let set_up = 400.0 * types + products + generations * prefixes * 5.0;

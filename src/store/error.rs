@@ -74,7 +74,8 @@ pub enum StoreError {
     },
     /// The folder holds runs, such as those of a sweep, but is not one.
     #[error(
-        "{}: is the folder of several runs; give one of them, such as {}, or where a command takes several, all: {}/*",
+        "{}: no experiment here, but in folders below it; give one of them, such as {}, or to a command that takes several, \
+         all: {}/*",
         root.display(), example.display(), root.display()
     )]
     Sweep {

@@ -584,5 +584,5 @@ fn errors_name_what_the_user_wrote_where_it_is_and_what_is_possible() {
     }
     let grid = format!("{BASE}[grid]\nmodel.order = 3\n");
     let refused = config::parse_sweep(&grid, "base.toml", &[]).unwrap_err().to_string();
-    assert!(refused.starts_with("base.toml:21:"), "{refused}");
+    assert!(refused.starts_with("base.toml:22:7: grid.model.order: "), "{refused}");
 }

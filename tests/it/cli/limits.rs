@@ -194,7 +194,7 @@ fn messages_say_what_there_is() {
     let dir = tempfile::tempdir().unwrap();
     copied(root, &dir.path().join("order=2"));
     let error = error_line(&["compare", text(dir.path())]);
-    assert!(error.contains("several runs") && error.contains("order=2"), "{error}");
+    assert!(error.contains("in folders below it") && error.contains("order=2"), "{error}");
     let bare = genloss().assert().code(2);
     let shown = String::from_utf8_lossy(&bare.get_output().stderr).into_owned();
     assert!(shown.contains("Usage: genloss <COMMAND>") && !shown.contains("genloss: "), "{shown}");
