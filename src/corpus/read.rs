@@ -57,8 +57,8 @@ const KNOWN: &str = ".txt, .jsonl and .json (each may be followed by .gz or .zst
 fn file_texts(path: &Path, files: &TextFiles) -> Result<FileTexts, CorpusError> {
     let (format, compression) = format_of(path)?;
     let unreadable = |source| CorpusError::Unreadable { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(unreadable)?;
-    check_beginning(path, format, compression, &mut file).map_err(unreadable)??;
+    check_beginning(path, format, compression, &first_bytes(path).map_err(unreadable)?)?;
+    let file = File::open(path).map_err(unreadable)?;
     let packed = file.metadata().map_err(unreadable)?.len();
     let blake3 = hash_of_file(path).map_err(unreadable)?;
     let is_packed = format == FileFormat::Parquet || compression != Compression::None;
@@ -121,30 +121,31 @@ const PACKED: [(&[u8], &str, &str); 3] = [
     (b"PAR1", "Parquet", ".parquet"),
 ];
 
-/// Checks that a file is not a pointer to another one, and not compressed although its name says nothing of it. Leaves it at
-/// its beginning.
+/// Checks by its first bytes that a file is not a pointer to another one, and not compressed if its name does not say so.
 fn check_beginning(
     path: &Path,
     format: FileFormat,
     compression: Compression,
-    file: &mut File,
-) -> std::io::Result<Result<(), CorpusError>> {
-    use std::io::{Seek, SeekFrom};
-    let mut first = Vec::new();
-    file.by_ref().take(64).read_to_end(&mut first)?;
-    file.seek(SeekFrom::Start(0))?;
+    first: &[u8],
+) -> Result<(), CorpusError> {
     let path = path.to_owned();
     if let Some((_, program, command)) = POINTERS.iter().find(|(text, ..)| first.starts_with(text.as_bytes()))
     {
-        return Ok(Err(CorpusError::Pointer { path, program, command }));
+        return Err(CorpusError::Pointer { path, program, command });
     }
     let is_text = format != FileFormat::Parquet && compression == Compression::None;
     if let Some((_, format, extension)) =
         PACKED.iter().find(|(magic, ..)| is_text && first.starts_with(magic))
     {
-        return Ok(Err(CorpusError::Misnamed { path, format, extension }));
+        return Err(CorpusError::Misnamed { path, format, extension });
     }
-    Ok(Ok(()))
+    Ok(())
+}
+
+fn first_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut first = Vec::new();
+    File::open(path)?.take(64).read_to_end(&mut first)?;
+    Ok(first)
 }
 
 #[cfg(test)]

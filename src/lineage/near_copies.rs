@@ -6,9 +6,10 @@
 //!
 //! Signatures are costly, so they are only made of documents most of whose shingles occur in the other split at all.
 
-use crate::documents::Documents;
+use crate::documents::{Documents, TokenId};
 use crate::selection::near_duplicates::{NearDuplicates, Signature, shingles};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Documents at least this similar are near copies, as in Lee et al. (2022).
 const SIMILAR: f64 = 0.8;
@@ -17,37 +18,63 @@ const SIMILAR: f64 = 0.8;
 /// standard errors of the estimate.
 const SHARED_SHINGLES: f64 = 0.65;
 
+/// Documents compared before those that have a near copy are left out of further comparisons, so that text in which everything
+/// resembles everything else takes no longer than other text.
+const BATCH: usize = 1024;
+
 /// The number of documents of `split` of which `other` has a near copy.
 pub(super) fn near_copies(split: &Documents, other: &Documents) -> u64 {
-    let mut index = NearDuplicates::new(SIMILAR);
-    let mut known: Vec<u64> = Vec::new();
-    for document in split.iter() {
-        index.insert(Signature::new(document));
-        known.extend(shingles(document));
+    let known = known_shingles(split);
+    let mut open: Vec<Signature> =
+        (0..split.len()).into_par_iter().map(|index| Signature::new(split.get(index))).collect();
+    let mut index = index_of(&open);
+    for first in (0..other.len()).step_by(BATCH) {
+        let found = found_in(&index, &known, other, first..(first + BATCH).min(other.len()));
+        if !found.is_empty() {
+            let mut position = 0..;
+            open.retain(|_| position.next().is_none_or(|position| found.binary_search(&position).is_err()));
+            index = index_of(&open);
+        }
     }
+    (split.len() - open.len()) as u64
+}
+
+/// The hashes of all shingles, sorted.
+fn known_shingles(documents: &Documents) -> Vec<u64> {
+    let mut known: Vec<u64> = documents.iter().flat_map(shingles).collect();
     known.sort_unstable();
     known.dedup();
-    let found: Vec<Vec<usize>> = (0..other.len())
+    known
+}
+
+fn index_of(signatures: &[Signature]) -> NearDuplicates {
+    let mut index = NearDuplicates::new(SIMILAR);
+    signatures.iter().for_each(|signature| index.insert(signature.clone()));
+    index
+}
+
+/// The documents in the index of which `other` has a near copy in `range`, sorted.
+fn found_in(index: &NearDuplicates, known: &[u64], other: &Documents, range: Range<usize>) -> Vec<usize> {
+    let mut found: Vec<usize> = range
         .into_par_iter()
-        .map(|place| other.get(place))
-        .filter(|document| {
-            let (shared, all) = shingles(document).fold((0_u64, 0_u64), |(shared, all), shingle| {
-                (shared + u64::from(known.binary_search(&shingle).is_ok()), all + 1)
-            });
-            shared as f64 >= SHARED_SHINGLES * all as f64
-        })
-        .map(|document| index.similar(&Signature::new(document)))
+        .map(|position| other.get(position))
+        .filter(|document| shares_shingles(document, known))
+        .flat_map_iter(|document| index.similar(&Signature::new(document)))
         .collect();
-    let mut copied: Vec<usize> = found.concat();
-    copied.sort_unstable();
-    copied.dedup();
-    copied.len() as u64
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn shares_shingles(document: &[TokenId], known: &[u64]) -> bool {
+    let all = shingles(document).count();
+    let shared = shingles(document).filter(|shingle| known.binary_search(shingle).is_ok()).count();
+    shared as f64 >= SHARED_SHINGLES * all as f64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::documents::TokenId;
 
     /// 104 tokens have 100 shingles. Changing the last changes one: J = 99/101. Changing 40 gives J = 60/140.
     #[test]

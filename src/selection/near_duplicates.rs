@@ -95,11 +95,11 @@ impl NearDuplicates {
     /// Adds a document and returns true, unless it duplicates one that was added before; then returns false.
     pub fn admit(&mut self, document: &[TokenId]) -> bool {
         let signature = Signature::new(document);
-        let is_new = self.similar(&signature).is_empty();
-        if is_new {
-            self.insert(signature);
+        if self.candidates(&signature).any(|other| self.is_similar(other, &signature)) {
+            return false;
         }
-        is_new
+        self.insert(signature);
+        true
     }
 
     /// Adds the signature of a document, duplicate or not.
@@ -111,15 +111,24 @@ impl NearDuplicates {
         self.kept.push(signature);
     }
 
-    /// The documents that a document duplicates, numbered in the order in which they were added; a number may be repeated.
+    /// The documents that a document duplicates, numbered in the order in which they were added.
     #[must_use]
     pub fn similar(&self, signature: &Signature) -> Vec<usize> {
+        let mut candidates: Vec<usize> = self.candidates(signature).collect();
+        candidates.sort_unstable();
+        candidates.dedup();
+        candidates.retain(|&other| self.is_similar(other, signature));
+        candidates
+    }
+
+    /// Documents that share a band with `signature`, once for each band.
+    fn candidates(&self, signature: &Signature) -> impl Iterator<Item = usize> {
         let keys = keys(signature, self.bands.len());
-        let sharing_a_band = self.bands.iter().zip(keys).filter_map(|(band, key)| band.get(&key)).flatten();
-        sharing_a_band
-            .copied()
-            .filter(|&other| self.kept[other].similarity(signature) >= self.least)
-            .collect()
+        self.bands.iter().zip(keys).filter_map(|(band, key)| band.get(&key)).flatten().copied()
+    }
+
+    fn is_similar(&self, kept: usize, signature: &Signature) -> bool {
+        self.kept[kept].similarity(signature) >= self.least
     }
 }
 

@@ -4,6 +4,7 @@ mod damaged;
 mod export;
 mod fit;
 mod limits;
+mod natural;
 mod program;
 
 use assert_cmd::Command;
