@@ -57,8 +57,8 @@ impl OptimumPosition {
     pub fn words(self) -> &'static str {
         match self {
             Self::Inside => "between shares that were run",
-            Self::AtLeast => "at the least share that was run",
-            Self::AtGreatest => "at the greatest share that was run",
+            Self::AtLeast => "at the smallest share that was run",
+            Self::AtGreatest => "at the largest share that was run",
             Self::Undecided => "undecided: the interval holds every share that was run",
         }
     }
