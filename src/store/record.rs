@@ -171,10 +171,10 @@ pub struct Provenance {
     /// Tokens in each split, by its name.
     pub split_tokens: BTreeMap<String, Tokens>,
     /// Files that the text was read from, and its splits. Empty in records of earlier versions.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_absent")]
     pub text: TextRecord,
     /// How much of each split the tokenizer represents, by its name.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub coverage: BTreeMap<String, Coverage>,
     /// BLAKE3 of `tokenizer.json`.
     pub tokenizer: String,
@@ -184,6 +184,11 @@ pub struct Provenance {
     /// Entropy of the held-out text under the distribution that it came from, in nats per token: no model has a
     /// lower expected loss. `None` unless the text comes from the built-in world.
     pub heldout_floor_nats: Option<f64>,
+}
+
+/// Returns true for the text of records of earlier versions, which must not be written as one of no documents.
+fn is_absent(text: &TextRecord) -> bool {
+    *text == TextRecord::default()
 }
 
 impl Provenance {
