@@ -20,7 +20,7 @@ impl Document {
         let at = |offset: usize| lines.position(offset);
         let syntax = |error: toml::de::Error| ConfigError::Syntax {
             position: format!("{source_name}:{}", at(error.span().map_or(0, |span| span.start))),
-            message: one_line(error.message()),
+            message: syntax_message(&error),
         };
         let spanned = DeTable::parse(text).map_err(syntax)?;
         let mut positions = BTreeMap::new();
@@ -52,6 +52,15 @@ impl Document {
     pub(super) fn has(&self, path: &[String]) -> bool {
         self.positions.contains_key(path)
     }
+}
+
+/// The message of the TOML parser on one line. That of a number that TOML cannot hold names types of Rust.
+pub(super) fn syntax_message(error: &toml::de::Error) -> String {
+    let message = error.message();
+    if message.contains("as i128") || message.contains("value was too large") {
+        return format!("the number is too large; whole numbers go up to {}", i64::MAX);
+    }
+    one_line(message)
 }
 
 /// A text and where its lines begin, so that finding a position takes no longer in a long file.

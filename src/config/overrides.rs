@@ -1,5 +1,6 @@
 //! `--set key.path=value`: changes to an experiment file from the command line.
 
+use super::document::syntax_message;
 use super::error::ConfigError;
 use toml::{Table, Value};
 
@@ -12,7 +13,7 @@ pub(super) fn apply(table: &mut Table, settings: &[String]) -> Result<(), Config
             setting.split_once('=').ok_or_else(|| invalid("expected key.path=value".to_owned()))?;
         let keys = parse_path(path.trim()).map_err(invalid)?;
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        set(table, &keys, parse_value(value.trim())).map_err(invalid)?;
+        set(table, &keys, parse_value(value.trim()).map_err(invalid)?).map_err(invalid)?;
     }
     Ok(())
 }
@@ -36,10 +37,21 @@ pub(super) fn parse_path(path: &str) -> Result<Vec<String>, String> {
     Ok(keys)
 }
 
-fn parse_value(text: &str) -> Value {
-    let as_toml = toml::from_str::<Table>(&format!("value = {text}")).ok();
-    let alone = as_toml.filter(|table| table.len() == 1);
-    alone.and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
+/// A value as in TOML, or else a string; but text that begins like a number or a list is not taken for a string.
+fn parse_value(text: &str) -> Result<Value, String> {
+    let document = format!("value = {text}");
+    let parsed = toml::from_str::<Table>(&document);
+    if let Ok(mut table) = parsed.clone()
+        && table.len() == 1
+        && let Some(value) = table.remove("value")
+    {
+        return Ok(value);
+    }
+    let is_number = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || "+-_".contains(c));
+    match parsed {
+        Err(error) if is_number || text.starts_with(['[', '{']) => Err(syntax_message(&error)),
+        Ok(_) | Err(_) => Ok(Value::String(text.to_owned())),
+    }
 }
 
 /// Sets the value at a path, and creates the tables above it.
@@ -53,13 +65,13 @@ pub(super) fn set(table: &mut Table, keys: &[&str], value: Value) -> Result<(), 
         ["arm", name, rest @ ..] if !rest.is_empty() => set(arm_table(table, name)?, rest, value),
         [key, rest @ ..] => {
             let inner = table.entry((*key).to_owned()).or_insert_with(|| Value::Table(Table::new()));
-            let shown = inner.to_string();
-            let remedy = || {
-                let inside = format!("{} = {value}", rest.join("."));
-                format!("{key} is {shown}, which has no keys; set it as a whole: {key} = {{ {inside} }}")
-            };
-            let inner = inner.as_table_mut().ok_or_else(remedy)?;
-            set(inner, rest, value.clone())
+            match inner {
+                Value::Table(inner) => set(inner, rest, value),
+                other => Err(format!(
+                    "{key} is {other}, which has no keys; set it as a whole: {key} = {{ {} = {value} }}",
+                    rest.join(".")
+                )),
+            }
         }
     }
 }

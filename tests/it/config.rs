@@ -586,3 +586,19 @@ fn errors_name_what_the_user_wrote_where_it_is_and_what_is_possible() {
     let refused = config::parse_sweep(&grid, "base.toml", &[]).unwrap_err().to_string();
     assert!(refused.starts_with("base.toml:22:7: grid.model.order: "), "{refused}");
 }
+
+#[test]
+fn a_number_that_is_too_large_for_toml_is_called_that() {
+    for number in ["9223372036854775808", "99999999999999999999"] {
+        let in_file = refusal("seeds = [1, 2]", &format!("seeds = [{number}]"));
+        for setting in [format!("seeds=[{number}]"), format!("generations={number}")] {
+            let refused =
+                config::parse(BASE, "base.toml", std::slice::from_ref(&setting)).unwrap_err().to_string();
+            for error in [&refused, &in_file] {
+                assert!(error.contains("whole numbers go up to 9223372036854775807"), "{setting}: {error}");
+            }
+        }
+    }
+    let text = config::parse(BASE, "base.toml", &["corpus.source=a+b.txt".to_owned()]).unwrap();
+    assert_eq!(text.corpus.source, genloss::corpus::CorpusSource::Files(vec!["a+b.txt".to_owned()]));
+}
