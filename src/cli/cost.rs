@@ -154,6 +154,26 @@ impl TrialSize {
     /// Bytes of activations of a step.
     const ACTIVATION_BYTES: u64 = 1 << 30;
 
+    const MOST_WRITTEN: Tokens = Tokens(16_384);
+    /// Seconds after which a trial has shown enough.
+    const ENOUGH_SECONDS: f64 = 0.5;
+
+    /// A trial to begin with: one sequence, and a few tokens of each of some documents.
+    fn smallest(arm: &Arm) -> Self {
+        let context = arm.model.context_tokens().unwrap_or(1) as u64;
+        Self { batch: 1, trained: Tokens(context), written: Tokens(256), scored: Tokens(256) }
+    }
+
+    fn training(self, training: &TrainingSettings) -> TrainingSettings {
+        TrainingSettings {
+            tokens: Some(self.trained),
+            epochs: None,
+            batch: self.batch,
+            learning_rate: HARMLESS_RATE,
+            ..training.clone()
+        }
+    }
+
     /// A trained token takes six operations for each parameter, a token that is written or scored two.
     fn of(arm: &Arm, vocab_size: usize) -> Self {
         let parameters = arm.model.parameters(vocab_size).max(1) as f64;
@@ -167,8 +187,8 @@ impl TrialSize {
         Self {
             batch,
             trained: Tokens((steps * batch * context) as u64),
-            written: Tokens(forward.clamp(64, 16_384)),
-            scored: Tokens(forward.clamp(64, 4096)),
+            written: Tokens(forward.clamp(256, Self::MOST_WRITTEN.0)),
+            scored: Tokens(forward.clamp(256, 4096)),
         }
     }
 }
@@ -198,27 +218,29 @@ impl SpeedTrial {
     }
 
     fn of(arm: &Arm, train_tokens: Tokens, prepared: &PreparedText, device: &Device) -> Result<Self> {
-        let size = TrialSize::of(arm, prepared.tokenizer.vocab_size());
-        let training = TrainingSettings {
-            tokens: Some(size.trained),
-            epochs: None,
-            batch: size.batch,
-            learning_rate: HARMLESS_RATE,
-            ..arm.training.clone()
-        };
-        let trial_arm = Arm { training, ..arm.clone() };
+        let vocab_size = prepared.tokenizer.vocab_size();
+        let sizes = [TrialSize::smallest(arm), TrialSize::of(arm, vocab_size)];
         let never = AtomicBool::new(false);
         let stage = Stage::new(StreamKey::new(0, "", 0, streams::TRIAL), &Silent, &never);
         let text = prepared.train.prefix(train_tokens);
-        let trained = lineage::tokens_seen(&trial_arm, &prepared.tokenizer, text.tokens());
-        let learner = lineage::learner(&trial_arm, &prepared.tokenizer, Start::Scratch, device);
-        let (fitted, training) = timed(|| learner.fit(&text, &mut NoCheckpoints, &stage));
-        let fitted = fitted?;
-        let (written, writing) =
-            timed(|| write_small_corpus(arm, fitted.model.as_ref(), prepared, size, &stage));
-        let sample = prepared.heldout.prefix(size.scored);
-        let (scored, scoring) = timed(|| fitted.model.score(&sample, &stage));
-        scored?;
+        let train = |size: TrialSize| {
+            let trial_arm = Arm { training: size.training(&arm.training), ..arm.clone() };
+            let seen = lineage::tokens_seen(&trial_arm, &prepared.tokenizer, text.tokens());
+            let learner = lineage::learner(&trial_arm, &prepared.tokenizer, Start::Scratch, device);
+            Ok((learner.fit(&text, &mut NoCheckpoints, &stage)?, seen.0))
+        };
+        // A model without a context is estimated from its whole text, whatever the size of the trial.
+        let rounds = if arm.model.context_tokens().is_some() { &sizes[..] } else { &sizes[1..] };
+        let (fitted, training_seconds_per_token) = seconds_per_token(rounds, train)?;
+        let model = fitted.model.as_ref();
+        let write = |size| Ok(((), write_small_corpus(arm, model, prepared, size, &stage)?));
+        let ((), writing_seconds_per_token) = seconds_per_token(&sizes, write)?;
+        let score = |size: TrialSize| {
+            let sample = prepared.heldout.prefix(size.scored);
+            model.score(&sample, &stage)?;
+            Ok(((), sample.tokens().0))
+        };
+        let ((), scoring_seconds_per_token) = seconds_per_token(&sizes, score)?;
         let folder = tempfile::tempdir()?;
         fitted.model.save(folder.path())?;
         let model_bytes: u64 = std::fs::read_dir(folder.path())?
@@ -227,11 +249,11 @@ impl SpeedTrial {
             .map(|file| file.len())
             .sum();
         Ok(Self {
-            training_seconds_per_token: training / trained.0 as f64,
-            writing_seconds_per_token: writing / written? as f64,
-            scoring_seconds_per_token: scoring / sample.tokens().0 as f64,
+            training_seconds_per_token,
+            writing_seconds_per_token,
+            scoring_seconds_per_token,
             model_bytes,
-            memory_bytes: memory_bytes(arm, model_bytes, prepared.tokenizer.vocab_size()),
+            memory_bytes: memory_bytes(arm, model_bytes, vocab_size),
         })
     }
 }
@@ -251,7 +273,11 @@ fn write_small_corpus(
         DrawnTokens::All | DrawnTokens::Some => arm.synthesis.method.clone(),
     };
     let selection = Selection::default();
-    let small = SynthesisSettings { method, tokens, selection, ..arm.synthesis.clone() };
+    // Documents are requested at least 32 at a time; short ones keep a small trial small.
+    let longest = arm.synthesis.max_document_tokens;
+    let is_short = size.written < TrialSize::MOST_WRITTEN && !method.rewrites_documents();
+    let max_document_tokens = if is_short { longest.min(size.written.0 as usize / 32) } else { longest };
+    let small = SynthesisSettings { method, tokens, max_document_tokens, selection, ..arm.synthesis.clone() };
     let sources = Sources { natural: &prepared.train, previous: None, tokenizer: &prepared.tokenizer };
     let (documents, _): (Documents, _) = synthesis::write_corpus(model, &small, sources, model, stage)?;
     Ok(documents.tokens().0)
@@ -261,6 +287,25 @@ fn write_small_corpus(
 /// step. Comes on top of the text, which is in memory before.
 fn memory_bytes(arm: &Arm, model_bytes: u64, vocab_size: usize) -> u64 {
     4 * model_bytes + arm.model.activation_bytes(&arm.training, vocab_size)
+}
+
+/// The result of some work, and the seconds that each of its tokens takes: from the first of `sizes` that takes long
+/// enough to tell, or from the last.
+fn seconds_per_token<T>(
+    sizes: &[TrialSize],
+    work: impl Fn(TrialSize) -> Result<(T, u64)>,
+) -> Result<(T, f64)> {
+    let [earlier @ .., last] = sizes else { unreachable!("there is at least one size") };
+    for &size in earlier {
+        let (done, seconds) = timed(|| work(size));
+        let (result, tokens) = done?;
+        if seconds > TrialSize::ENOUGH_SECONDS {
+            return Ok((result, seconds / tokens.max(1) as f64));
+        }
+    }
+    let (done, seconds) = timed(|| work(*last));
+    let (result, tokens) = done?;
+    Ok((result, seconds / tokens.max(1) as f64))
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
