@@ -2,6 +2,7 @@
 
 use super::output;
 use crate::corpus::{TextRecord, percent};
+use crate::units::counted;
 
 /// Files listed at most; `provenance.json` lists all.
 const MOST_FILES: usize = 20;
@@ -11,11 +12,11 @@ pub fn to_text(record: &TextRecord) -> String {
     let mut text = String::new();
     if !record.files.is_empty() {
         text.push_str(&format!(
-            "documents: {} in {} file(s), {} of them distinct; a text counts once, the most frequent one occurs {} time(s)\n",
-            record.documents,
-            record.files.len(),
+            "{} in {}, {} of them distinct; a text counts once, the most frequent one occurs {}\n",
+            counted(record.documents, "document"),
+            counted(record.files.len() as u64, "file"),
             record.distinct,
-            record.most_copies
+            counted(record.most_copies, "time")
         ));
         text.push_str(&files(record));
     }

@@ -33,7 +33,7 @@ pub(super) struct Head {
     /// Synthetic tokens that each measurement uses. At most the smallest `synthesis.tokens` of any arm, which is the
     /// default. The last generation writes only these.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "fewer are too few to estimate a distribution"}))]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 32, "why": "fewer are too few to estimate a distribution"}))]
     measured_tokens: Option<Tokens>,
 }
 

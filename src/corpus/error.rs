@@ -4,7 +4,7 @@
 use super::CorpusSource;
 use super::split::CorpusSplit;
 use super::{CorpusSettings, DocumentBoundary};
-use crate::units::Tokens;
+use crate::units::{Tokens, counted};
 use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -245,16 +245,16 @@ pub enum CorpusError {
         extension: &'static str,
     },
     /// No file has any text.
-    #[error("corpus: {files} file(s) read, but every document in them is blank or null; check corpus.source")]
+    #[error("corpus: every document is blank or null ({} read); check corpus.source", counted(*files as u64, "file"))]
     Empty {
         /// Number of files.
         files: usize,
     },
     /// A text that is not split into enough documents to give each split some of them.
     #[error(
-        "corpus: {documents} document(s) are too few to be split by hash: the {} split has {available} tokens, but the \
+        "corpus: too few documents to be split by hash ({}): the {} split has {available} tokens, but the \
          experiment takes {wanted}; {remedy}",
-        split.name()
+        counted(*documents, "document"), split.name()
     )]
     TooFewDocuments {
         /// Documents with different texts.
@@ -404,7 +404,7 @@ mod tests {
         let files = CorpusSource::Files(vec!["a.txt".to_owned()]);
         assert_eq!(
             error(CorpusSplit::Heldout, files, 1),
-            "corpus: 1 document(s) are too few to be split by hash: the heldout split has 1_234 tokens, but the \
+            "corpus: too few documents to be split by hash (1 document): the heldout split has 1_234 tokens, but the \
              experiment takes 50_000; add text, or where it is in .txt files split it into more documents with \
              corpus.split (now \"paragraph\"; try \"line\" or { separator = \"…\" })"
         );

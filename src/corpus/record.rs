@@ -1,5 +1,6 @@
 //! What was read: the record of natural text that `check` shows and `provenance.json` keeps.
 
+use crate::units::counted;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -101,7 +102,9 @@ impl TextRecord {
 
     fn note_on_bad_lines(&self) -> Option<String> {
         let bad: u64 = self.files.iter().map(|file| file.bad_lines).sum();
-        (bad > 0).then(|| format!("{bad} bad line(s) of the corpus are left out, as corpus.skip_bad allows"))
+        (bad > 0).then(|| {
+            format!("{} left out of the corpus, as corpus.skip_bad allows", counted(bad, "bad line"))
+        })
     }
 
     fn note_on_markers(&self) -> Option<String> {

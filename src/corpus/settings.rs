@@ -35,13 +35,13 @@ pub struct CorpusSettings {
     #[schemars(range(min = 1))]
     pub max_expansion: Option<u64>,
     /// Natural tokens that generation 0 is trained on, drawn separately for each seed. Also the budget of later mixtures.
-    #[schemars(range(min = 1, max = 500_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "no model can be trained on fewer"}))]
+    #[schemars(range(min = 1, max = 500_000_000_000_u64), extend("x-sensible" = {"minimum": 32, "why": "no model can be trained on fewer"}))]
     pub train_tokens: Tokens,
     /// Tokens of held-out text, on which models are evaluated. The same text for all seeds and arms.
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "the loss on fewer says nothing about a model"}))]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 32, "why": "the loss on fewer says nothing about a model"}))]
     pub heldout_tokens: Tokens,
     /// Tokens of reference text, to which synthetic text is compared. The same text for all seeds and arms.
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "fewer are too few to compare a distribution with"}))]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 32, "why": "fewer are too few to compare a distribution with"}))]
     pub reference_tokens: Tokens,
     /// Share of documents that are held out. They are chosen by hash.
     #[serde(default = "a_tenth")]

@@ -25,11 +25,11 @@ pub struct SynthesisSettings {
     pub method: Chosen<dyn SynthesisMethod>,
     /// Tokens of the corpus. `corpus.train_tokens` if left out. A generation writes more than this only if its
     /// mixture grows and takes synthetic text from the latest corpus alone.
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "fewer are too few to estimate a distribution"}))]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 32, "why": "fewer are too few to estimate a distribution"}))]
     pub tokens: Tokens,
     /// Length at which text that the model writes without a source is cut if it has not ended. Rewritten documents of greater length are kept whole.
     #[serde(default = "max_document_tokens")]
-    #[schemars(range(min = 1, max = 16_777_216), extend("x-sensible" = {"minimum": 8, "why": "shorter documents have too little word order for its loss to be measured"}))]
+    #[schemars(range(min = 1, max = 16_777_216), extend("x-sensible" = {"minimum": 4, "why": "shorter documents have too little word order for its loss to be measured"}))]
     pub max_document_tokens: usize,
     /// How documents are decoded from predictions.
     #[serde(skip, default = "plain")]

@@ -15,7 +15,7 @@ pub struct TrainingSettings {
     /// Training tokens per generation, including repetitions. Twice `corpus.train_tokens` if neither this nor `epochs` is
     /// given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 100, "why": "nothing is learnt from fewer"}))]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
     pub tokens: Option<Tokens>,
     /// Passes over the training text of a generation. An alternative to `tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,7 +31,7 @@ pub struct TrainingSettings {
     #[schemars(range(min = 1, max = 65_536))]
     pub batch: usize,
     /// Peak learning rate of AdamW.
-    #[schemars(extend("exclusiveMinimum" = 0.0, "x-sensible" = {"minimum": 1e-8, "maximum": 10.0, "why": "smaller steps are lost to rounding, and larger ones overwrite the weights"}))]
+    #[schemars(extend("exclusiveMinimum" = 0.0, "x-sensible" = {"maximum": 10.0, "why": "larger steps overwrite the weights"}))]
     pub learning_rate: f64,
     /// Fraction of the steps during which the learning rate rises linearly from 0.
     #[schemars(range(min = 0.0, max = 1.0))]

@@ -366,12 +366,12 @@ fn too_few_documents_are_said_in_those_words_with_the_setting_that_makes_more() 
     {
         let folder = Folder::new().with(name, text);
         let error = prepare(&folder.path(name), "").err().expect("too few").to_string();
-        assert!(error.starts_with("corpus: 1 document(s) are too few"), "{error}");
+        assert!(error.starts_with("corpus: too few documents to be split by hash (1 document):"), "{error}");
         assert!(error.contains("corpus.split (now \"paragraph\"; try \"line\" or { separator"), "{error}");
     }
     let folder = Folder::new().with("a.jsonl", jsonl(&sentences(3)));
     let error = prepare(&folder.path("a.jsonl"), "").err().expect("too few").to_string();
-    assert!(error.contains("3 document(s) are too few"), "{error}");
+    assert!(error.contains("(3 documents)"), "{error}");
 }
 
 // JSON.
@@ -438,7 +438,7 @@ fn bad_lines_are_left_out_and_counted_up_to_the_number_that_is_allowed() {
     let record = folder.load_with(&["*.jsonl"], "skip_bad = 4").expect("reads").record;
     assert_eq!(record.files.iter().map(|file| file.bad_lines).collect::<Vec<_>>(), [3, 1]);
     assert_eq!(record.documents, 998);
-    assert!(record.notes()[0].starts_with("4 bad line(s)"));
+    assert!(record.notes()[0].starts_with("4 bad lines left out"));
 }
 
 // Packed files.
