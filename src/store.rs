@@ -20,8 +20,8 @@
 //! the store is open. [`Store::clean_up`] removes what a killed process left.
 //!
 //! A lock keeps other processes from writing to an open store. Opening a store whose experiment, corpus or tokenizer
-//! differs is an error, and changes nothing. JSON records carry a `schema` number; a record of a newer schema is an
-//! error.
+//! differs is an error, and changes nothing. JSON records carry a `schema` number and their own hash: a record of a newer
+//! schema is an error, and so is one that was changed after it was written.
 //!
 //! `tests/it/store.rs` shows how a generation is committed and read back; [`read()`] needs no open store.
 

@@ -114,14 +114,6 @@ pub enum StoreError {
         /// Which file differs, and how.
         reason: String,
     },
-    /// A file of a committed generation, or its manifest, cannot be read.
-    #[error("{}: damaged; delete this folder and run again to repeat the generation", folder.display())]
-    Unreadable {
-        /// The generation's folder.
-        folder: PathBuf,
-        /// The error of the file.
-        source: Box<StoreError>,
-    },
     /// A generation lies in the folder of another one.
     #[error("{}: holds {found}; move the folders of this run back to where they were", folder.display())]
     Misplaced {
