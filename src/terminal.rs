@@ -59,7 +59,9 @@ fn escaped(text: &str, escape: impl Fn(char, &mut String)) -> Cow<'_, str> {
 }
 
 /// Longest word or quoted text of an error line that is shown whole.
-const LONGEST: usize = 90;
+const LONGEST: usize = 75;
+/// The same of a path, whose end and beginning are needed more often.
+const LONGEST_PATH: usize = 150;
 
 /// A line with the middle of every overlong word and quotation left out, so that a name from the input cannot hide what
 /// an error says about it.
@@ -84,10 +86,11 @@ pub fn shortened(line: &str) -> String {
 /// A text with its middle left out if it is too long.
 fn abridged(text: &str) -> String {
     let length = text.chars().count();
-    if length <= LONGEST {
+    let longest = if text.contains('/') { LONGEST_PATH } else { LONGEST };
+    if length <= longest {
         return text.to_owned();
     }
-    let (first, last) = (LONGEST * 2 / 3, LONGEST / 3);
+    let (first, last) = (longest * 2 / 3, longest / 3);
     let beginning: String = text.chars().take(first).collect();
     let end: String = text.chars().skip(length - last).collect();
     format!("{beginning}…{end}")
