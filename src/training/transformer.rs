@@ -213,11 +213,11 @@ impl TransformerLearner {
         }
         if shape.vocab_size < self.vocab_size {
             let remedy = match self.sentinels {
-                Some(_) => "it has not learnt to fill gaps, so leave out training.fim_share and ",
-                None => "",
+                Some(_) => "it has not learnt to fill gaps, so leave out training.fim_share",
+                None => "use the tokenizer that it was trained with, without added tokens",
             };
             return Err(format!(
-                "it has {} tokens and the tokenizer {}: {remedy}set tokenizer.path to the tokenizer.json of this folder",
+                "it has {} tokens and the tokenizer {}: {remedy}",
                 shape.vocab_size, self.vocab_size
             ));
         }
