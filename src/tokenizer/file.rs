@@ -9,6 +9,7 @@ use crate::guard::guard;
 use crate::input_files;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tokenizers::ModelWrapper;
@@ -76,7 +77,7 @@ impl Tokenizer {
 /// The special tokens that a `config.json` in the same folder gives.
 fn special_beside(path: &Path) -> Option<SpecialTokens> {
     let config = input_files::read(&path.with_file_name("config.json"), MOST_BYTES).ok()?;
-    let config: serde_json::Value = serde_json::from_slice(&config).ok()?;
+    let config: Value = serde_json::from_slice(&config).ok()?;
     let token = |key: &str| {
         let ids = config.get(key)?;
         TokenId::try_from(ids.as_u64().or_else(|| ids.get(0)?.as_u64())?).ok()
@@ -91,6 +92,9 @@ fn parse(path: &Path) -> Result<tokenizers::Tokenizer, TokenizerError> {
         .map_err(|source| TokenizerError::File { path: path.to_owned(), source })?;
     let ids: FileIds = serde_json::from_slice(&bytes).map_err(|error| damaged(error.into()))?;
     ids.check(path)?;
+    if claims_too_much(&ids.normalizer) {
+        return Err(damaged("its map of characters is cut off".into()));
+    }
     let parsed = guard(|| {
         let mut inner = tokenizers::Tokenizer::from_bytes(&bytes)?;
         inner.with_truncation(None)?;
@@ -118,6 +122,8 @@ fn parse(path: &Path) -> Result<tokenizers::Tokenizer, TokenizerError> {
 struct FileIds {
     #[serde(default)]
     added_tokens: Vec<AddedId>,
+    #[serde(default)]
+    normalizer: Value,
     model: ModelIds,
 }
 
@@ -157,6 +163,25 @@ impl FileIds {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a map of characters claims more bytes than it has, which the crate would reserve. Such a map is in Base64 and
+/// begins with the size of its trie, four bytes in little-endian order.
+fn claims_too_much(normalizer: &Value) -> bool {
+    let inner = normalizer.get("normalizers").and_then(Value::as_array).into_iter().flatten();
+    let Some(map) = normalizer.get("precompiled_charsmap").and_then(Value::as_str) else {
+        return inner.into_iter().any(claims_too_much);
+    };
+    let sextet = |c: u8| match c {
+        b'A'..=b'Z' => u64::from(c - b'A'),
+        b'a'..=b'z' => u64::from(c - b'a') + 26,
+        b'0'..=b'9' => u64::from(c - b'0') + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let bits = map.bytes().take(6).fold(0, |bits, c| bits << 6 | sextet(c));
+    let size = u32::from_le_bytes([28, 20, 12, 4].map(|shift| (bits >> shift) as u8));
+    map.len() < 6 || size as usize > map.len()
 }
 
 /// Checks that no two tokens have the same id: text of the one would be read as the other.

@@ -98,7 +98,7 @@ fn swap(json: &mut Value, one: &str, other: &str) {
 #[test]
 fn the_base_with_its_own_tokenizer_is_accepted_without_a_note() {
     let checked = Pair::new().checked();
-    assert!(!checked.contains("note:"), "{checked}");
+    assert!(!checked.contains("the model in") && !checked.contains("tokenizer.json"), "{checked}");
 }
 
 /// Ids 66 and 67 are "b" and "a" instead; the vocabulary has the same size.
