@@ -73,7 +73,7 @@ pub enum ExternalError {
     },
     /// A line of the output is not an answer.
     #[error(
-        "synthesis.command: line {line} of the output of \"{program}\" is not an answer {{\"text\": \"…\"}}: {reason}: {excerpt}"
+        "synthesis.command: line {line} of the output of \"{program}\" is not an answer {{\"text\": \"…\"}}: {reason}; the line: {excerpt}"
     )]
     Line {
         /// Program and arguments.
