@@ -64,7 +64,8 @@ fn narrows(decision: &Decision, family: Family, generation: usize) -> bool {
 fn stable(at_last: &[HeadlineDifference], last: usize) -> String {
     let differing = at_last.iter().filter(|one| !one.difference.is_identical);
     let closest = differing.max_by(|a, b| a.worst_case().total_cmp(&b.worst_case()));
-    let closest = closest.map_or_else(String::new, |closest| format!("; the closest: {}", interval(closest)));
+    let closest =
+        closest.map_or_else(String::new, |closest| format!("; the one closest to it: {}", interval(closest)));
     format!(
         "at generation {last}, the intervals of all headline metrics exclude a loss of practical size{closest}"
     )
@@ -81,8 +82,8 @@ fn inconclusive(
             decision.lacking.iter().map(|id| in_a_sentence(catalogue.label(id))).collect();
         let lacking: Vec<&str> = lacking.iter().map(String::as_str).collect();
         return format!(
-            "at generation {last}, there is no interval that includes the noise of training for {} (it takes a value of \
-             arm and control, and two seeds or two generations)",
+            "at generation {last}, there is no interval that includes the noise of training for {} (such an \
+             interval needs values of both arm and control, from at least two seeds or two generations)",
             list(&lacking)
         );
     }
@@ -103,8 +104,8 @@ fn inconclusive(
             let worst = worst.map_or_else(String::new, |worst| interval(&worst));
             let [other, another] = [other, another].map(family_name);
             format!(
-                "at generation {last}, {worst}, but neither {other} nor {another} is significantly worse, and a call takes \
-                 two of the three families: {seeds}"
+                "at generation {last}, {worst}, but neither {other} nor {another} is significantly worse, and narrowing needs \
+                 evidence in two of the three families; {seeds}"
             )
         }
         _ => format!(
@@ -116,11 +117,11 @@ fn inconclusive(
 /// A clause on the number of seeds that would settle an inconclusive verdict.
 fn seeds_needed(decision: &Decision, at_last: &[HeadlineDifference]) -> String {
     match decision.seeds_needed {
-        Some(seeds) => format!("{seeds} seeds would settle it if effects and noise stay the same"),
+        Some(seeds) => format!("{seeds} seeds would settle the verdict if effects and noise stay the same"),
         None if at_last.iter().all(|one| one.difference.seeds == 1) => {
-            "one seed is too few to estimate how many would settle it: try three".to_owned()
+            "one seed is too few to estimate how many would settle the verdict; try three".to_owned()
         }
-        None => format!("no number of seeds up to {MOST_SEEDS} is expected to settle it"),
+        None => format!("no number of seeds up to {MOST_SEEDS} is expected to settle the verdict"),
     }
 }
 

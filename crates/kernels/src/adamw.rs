@@ -15,13 +15,13 @@ pub struct StepConstants {
     pub beta1: f32,
     /// Decay of the second moment, β₂.
     pub beta2: f32,
-    /// Factor on the gradient, from clipping; 1 if the gradient is not clipped.
+    /// Factor by which clipping multiplies the gradient; 1 if it is not clipped.
     pub gradient_scale: f32,
     /// Learning rate with the first moment's bias corrected, η / (1 − β₁ᵗ).
     pub rate: f32,
     /// Bias correction of the second moment, 1 / (1 − β₂ᵗ).
     pub second_correction: f32,
-    /// Factor on a weight by weight decay, 1 − η λ.
+    /// Factor by which weight decay multiplies a weight, 1 − η λ.
     pub keep: f32,
 }
 
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     /// In the first step from zero moments, m = (1 − β₁) g and v = (1 − β₂) g². Therefore the corrected ratio is
-    /// sign(g) and the weight moves by η. Weight decay multiplies the weight by 1 − η λ = 0.95 before.
+    /// sign(g) and the weight moves by η. Before that, weight decay multiplies the weight by 1 − η λ = 0.95.
     #[test]
     fn the_first_step_moves_by_the_learning_rate() {
         let constants = StepConstants {

@@ -29,7 +29,7 @@ mod decode;
 pub use causal::{AttentionScratch, CausalAttention, backward, forward};
 pub use decode::{CachePosition, KeyValueCache, decode_step};
 
-/// Numbers and width of the heads of an attention layer.
+/// Number of query heads, number of key–value heads, and width of the heads of an attention layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
     /// Number of query heads, H.

@@ -36,8 +36,8 @@ pub use peak::peak_gflops;
 pub const PANEL: usize = 64;
 /// Largest number of rows in a tile.
 const TILE_ROWS: usize = 6;
-/// Words of depth that are processed for all rows before the next words. This part of a panel stays in the second-level
-/// cache.
+/// Largest depth, in words, of the part of a panel that is multiplied with all rows before the next part. It fits into
+/// the second-level cache.
 const DEPTH_BLOCK: usize = 512;
 
 /// Number format and instructions of a product.
@@ -71,10 +71,10 @@ struct Tile<'a> {
     /// Pairs of a left and a right factor; the tile is the sum of their products. A left factor starts at the tile's
     /// first word. A right factor has the shape (depth, 64).
     segments: &'a [(&'a [u32], &'a [u32])],
-    /// Words from one row of a left factor to the next. `None` if left factors are panels, of shape (depth, 64).
+    /// Distance in words between the rows of a left factor. `None` if left factors are panels, of shape (depth, 64).
     left_stride: Option<usize>,
     columns: usize,
-    /// Starts at the tile's first number; rows are `out_stride` numbers apart.
+    /// The output, from the first number of the tile on.
     out: &'a mut [f32],
     out_stride: usize,
     mode: OutputMode,
@@ -123,9 +123,9 @@ pub fn multiply(
     }
 }
 
-/// Computes Σ leftᵀ · right over pairs of a left factor (depth, M) and a right factor (depth, N), and writes it to `out`
-/// or adds it there. Only the rows of the result that belong to panel number `panel` of the left factors are computed, so `out` is (up to
-/// 64, N).
+/// Computes Σ leftᵀ · right over pairs of a left factor (depth, M) and a right factor (depth, N). Only those rows of
+/// the result are computed that belong to panel number `panel` of the left factors. They are written to `out` (up to
+/// 64, N) or added there.
 ///
 /// # Panics
 /// If the factors of a pair differ in depth, or a slice is shorter than its shape.

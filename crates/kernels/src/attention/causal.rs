@@ -21,31 +21,43 @@ const QUERY_BLOCK: usize = 64;
 /// Reusable memory for [`forward`] and [`backward`]. Its contents do not carry over from call to call.
 #[derive(Default)]
 pub struct AttentionScratch {
-    /// Rotated queries, rotated keys, and values of one head: (T, D) each.
+    /// Rotated queries of one head, (T, D).
     q: Vec<f32>,
+    /// Rotated keys of one head, (T, D).
     k: Vec<f32>,
+    /// Values of one head, (T, D).
     v: Vec<f32>,
-    /// Gradients of queries, keys and values: (T, D) each.
+    /// Gradient of the queries, (T, D).
     dq: Vec<f32>,
+    /// Gradient of the keys, (T, D).
     dk: Vec<f32>,
+    /// Gradient of the values, (T, D).
     dv: Vec<f32>,
-    /// For one block of queries, the products with the keys, which are then replaced by probabilities; and the
-    /// gradients of the probabilities, which are then replaced by those of the products.
+    /// Products of one block of queries with the keys; later the probabilities computed from them. (queries, keys)
     p: Vec<f32>,
+    /// Gradient of the probabilities in `p`; later the gradient of the products. (queries, keys)
     dp: Vec<f32>,
-    /// Output of the head, or the gradient of the output: (T, D).
+    /// Output of the head in the forward pass, and its gradient in the backward pass. (T, D)
     o: Vec<f32>,
+    /// `q` as the left factor of a product.
     q_rows: PackedRows,
+    /// `o` as the left factor of a product.
     o_rows: PackedRows,
+    /// `p`, in the backward pass `dp`, as the left factor of a product.
     p_rows: PackedRows,
-    /// Packed for sums along the width of a head.
+    /// `k`, packed for sums along the width of a head.
     k_by_width: Panels,
+    /// `v`, packed for sums along the width of a head.
     v_by_width: Panels,
-    /// Packed for sums over positions.
+    /// `k`, packed for sums over positions.
     k_by_position: Panels,
+    /// `v`, packed for sums over positions.
     v_by_position: Panels,
+    /// A block of `q`, packed for sums over positions.
     q_by_position: Panels,
+    /// A block of `o`, packed for sums over positions.
     o_by_position: Panels,
+    /// `dp`, later `p`, packed for sums over positions.
     p_by_position: Panels,
 }
 
@@ -56,7 +68,7 @@ pub struct CausalAttention<'a> {
     pub options: MatmulOptions,
     /// Positions in a sequence, T.
     pub sequence_len: usize,
-    /// Numbers and width of the heads.
+    /// Number and width of the heads.
     pub heads: Heads,
     /// Rotations of at least T positions.
     pub rotary: &'a Rotary,
@@ -197,7 +209,7 @@ fn backward_head(
     q_rows.repack(precision, q, width);
     o_rows.repack(precision, o, width);
     for (queries, key_count) in attention.query_blocks().rev() {
-        let numbers = queries.start * width..queries.end * width;
+        let elements = queries.start * width..queries.end * width;
         let words = queries.start * q_rows.stride;
         p.resize(queries.len() * key_count, 0.0);
         dp.resize(queries.len() * key_count, 0.0);
@@ -210,19 +222,19 @@ fn backward_head(
 
         p_rows.repack(precision, dp, key_count);
         let keys = k_by_position.view().first_words(packed_len(precision, key_count));
-        let dq = &mut dq[numbers.clone()];
+        let dq = &mut dq[elements.clone()];
         multiply(options, &p_rows.words, p_rows.stride, keys, dq, OutputMode::Overwrite);
         p_by_position.pack_rows(precision, dp, key_count);
-        q_by_position.pack_rows(precision, &q[numbers.clone()], width);
+        q_by_position.pack_rows(precision, &q[elements.clone()], width);
         multiply_all_panels(options, p_by_position, q_by_position, &mut dk[..key_count * width], mode);
         p_by_position.pack_rows(precision, p, key_count);
-        o_by_position.pack_rows(precision, &o[numbers], width);
+        o_by_position.pack_rows(precision, &o[elements], width);
         multiply_all_panels(options, p_by_position, o_by_position, &mut dv[..key_count * width], mode);
         mode = OutputMode::Accumulate;
     }
 }
 
-/// Computes `out` (M, N) = or += leftᵀ · right.
+/// Computes leftᵀ · right. Depending on `mode`, writes it to `out` (M, N) or adds it there.
 fn multiply_all_panels(
     options: MatmulOptions,
     left: &Panels,
@@ -254,7 +266,8 @@ fn copy_columns(rows: &[f32], row: usize, start: usize, width: usize, to: &mut V
     }
 }
 
-/// The reverse of [`copy_columns`].
+/// Copies `from` (T, `width`) to the `width` columns from `start` on of `rows` (T, `row`): the reverse of
+/// [`copy_columns`].
 fn insert_columns(from: &[f32], width: usize, rows: &mut [f32], row: usize, start: usize) {
     for (from, row) in from.chunks_exact(width).zip(rows.chunks_exact_mut(row)) {
         row[start..start + width].copy_from_slice(from);
@@ -273,7 +286,8 @@ vectorised! {
 }
 
 vectorised! {
-    /// The reverse of [`copy_rotated`].
+    /// Rotates each row of `from` back by its position, and copies it to the columns of one head like
+    /// [`insert_columns`].
     fn insert_rotated_back(from: &[f32], rotary: &Rotary, rows: &mut [f32], row: usize, start: usize) {
         let width = 2 * rotary.half;
         for (position, (from, row)) in from.chunks_exact(width).zip(rows.chunks_exact_mut(row)).enumerate() {

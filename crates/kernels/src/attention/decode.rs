@@ -86,14 +86,14 @@ impl<const BF16: bool> WithSimd for DecodeKernel<'_, BF16> {
         let Self { qkv, places, heads, rotary, cache, out } = self;
         let words = packed_len(cache.precision, heads.width);
         let mut scores = vec![0.0; cache.positions];
-        // Scratch space for one head: its key, value, query or output in turn. In bf16, an odd width is padded with a zero.
-        let mut numbers = vec![0.0; if BF16 { 2 * words } else { words }];
+        // One head at a time: its key, value, query or output. In bf16, an odd width is padded with a zero.
+        let mut scratch = vec![0.0; if BF16 { 2 * words } else { words }];
         let rows = qkv.chunks_exact(heads.qkv_width()).zip(out.chunks_exact_mut(heads.output_width()));
         for ((qkv, out), &place) in rows.zip(places) {
             let angles = rotary.at(place.position);
             let (queries, keys_and_values) = qkv.split_at(heads.output_width());
-            store_keys_and_values::<BF16>(keys_and_values, place, heads, angles, cache, &mut numbers);
-            attend::<S, BF16>(simd, queries, place, heads, angles, cache, &mut scores, &mut numbers, out);
+            store_keys_and_values::<BF16>(keys_and_values, place, heads, angles, cache, &mut scratch);
+            attend::<S, BF16>(simd, queries, place, heads, angles, cache, &mut scores, &mut scratch, out);
         }
     }
 }
@@ -106,7 +106,7 @@ fn store_keys_and_values<const BF16: bool>(
     Heads { keys, width, .. }: Heads,
     angles: (&[f32], &[f32]),
     cache: &mut KeyValueCache,
-    numbers: &mut [f32],
+    scratch: &mut [f32],
 ) {
     let words = packed_len(cache.precision, width);
     let stride = words * cache.positions;
@@ -114,15 +114,15 @@ fn store_keys_and_values<const BF16: bool>(
     for head in 0..keys {
         let columns = head * width..(head + 1) * width;
         let base = (slot * keys + head) * stride;
-        rotate(&key_part[columns.clone()], angles, &mut numbers[..width]);
+        rotate(&key_part[columns.clone()], angles, &mut scratch[..width]);
         let tile = &mut cache.keys[base + position / LANES * LANES * words..][..LANES * words];
         for (word, lanes) in tile.chunks_exact_mut(LANES).enumerate() {
-            lanes[position % LANES] = pack_word::<BF16>(numbers, word);
+            lanes[position % LANES] = pack_word::<BF16>(scratch, word);
         }
-        numbers[..width].copy_from_slice(&value_part[columns]);
+        scratch[..width].copy_from_slice(&value_part[columns]);
         let values = &mut cache.values[base + position * words..][..words];
         for (word, value) in values.iter_mut().enumerate() {
-            *value = pack_word::<BF16>(numbers, word);
+            *value = pack_word::<BF16>(scratch, word);
         }
     }
 }
@@ -138,7 +138,7 @@ fn attend<S: Simd, const BF16: bool>(
     angles: (&[f32], &[f32]),
     cache: &KeyValueCache,
     scores: &mut [f32],
-    numbers: &mut [f32],
+    scratch: &mut [f32],
     out: &mut [f32],
 ) {
     let scale = 1.0 / (width as f32).sqrt();
@@ -148,23 +148,23 @@ fn attend<S: Simd, const BF16: bool>(
     for head in 0..queries {
         let columns = head * width..(head + 1) * width;
         let base = (slot * keys + head / (queries / keys)) * stride;
-        rotate(&query_part[columns.clone()], angles, &mut numbers[..width]);
+        rotate(&query_part[columns.clone()], angles, &mut scratch[..width]);
         if BF16 {
-            numbers.iter_mut().for_each(|x| *x = round_to_bf16(*x));
+            scratch.iter_mut().for_each(|x| *x = round_to_bf16(*x));
         }
-        products::<S, BF16>(simd, numbers, words, &cache.keys[base..base + stride], scores, key_count);
+        products::<S, BF16>(simd, scratch, words, &cache.keys[base..base + stride], scores, key_count);
         softmax(&mut scores[..key_count], scale);
         if BF16 {
             scores[..key_count].iter_mut().for_each(|x| *x = round_to_bf16(*x));
         }
         let values = &cache.values[base..base + stride];
-        weighted_sum::<S, BF16>(simd, &scores[..key_count], words, values, numbers);
-        out[columns].copy_from_slice(&numbers[..width]);
-        numbers[width..].fill(0.0);
+        weighted_sum::<S, BF16>(simd, &scores[..key_count], words, values, scratch);
+        out[columns].copy_from_slice(&scratch[..width]);
+        scratch[width..].fill(0.0);
     }
 }
 
-/// Word number `word` of a row of numbers.
+/// Packs the numbers that belong to word `word` of a packed row.
 #[inline(always)]
 fn pack_word<const BF16: bool>(numbers: &[f32], word: usize) -> u32 {
     if BF16 { pack_pair(numbers[2 * word], numbers[2 * word + 1]) } else { numbers[word].to_bits() }
@@ -212,7 +212,8 @@ fn products<S: Simd, const BF16: bool>(
     }
 }
 
-/// Computes [`products`] for the first `TILES` tiles. Returns `TILES`. Parallel sums hide the latency of an addition.
+/// Computes [`products`] for the first `TILES` tiles, and returns `TILES`. With several tiles there are independent
+/// sums, which hide the latency of an addition.
 #[inline(always)]
 fn products_of_tiles<S: Simd, const BF16: bool, const TILES: usize>(
     simd: S,
@@ -259,7 +260,8 @@ fn weighted_sum<S: Simd, const BF16: bool>(
     }
 }
 
-/// Computes [`weighted_sum`] for `VECTORS` vectors of words from `first` on. Returns the number of words.
+/// Computes [`weighted_sum`] for `VECTORS` vectors of words from word `first` on, and returns the number of these
+/// words.
 #[inline(always)]
 fn weighted_sum_of_vectors<S: Simd, const BF16: bool, const VECTORS: usize>(
     simd: S,
@@ -310,7 +312,7 @@ fn weighted_sum_of_word<const BF16: bool>(
     1
 }
 
-/// Writes the one (f32) or two (bf16) numbers of a word to their places in `out`.
+/// Writes the numbers of word `word` to their places in `out`: `first`, and in bf16 also `second`.
 #[inline(always)]
 fn store_word<const BF16: bool>(out: &mut [f32], word: usize, first: f32, second: f32) {
     if BF16 {

@@ -100,7 +100,7 @@ fn as_bf16(words: __m512i) -> __m512bh {
     unsafe { std::mem::transmute(words) }
 }
 
-/// Writes or adds `sum` to `out`.
+/// Writes `sum` to `out`, or adds it there.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn store(out: &mut [f32; LANES], sum: __m512, mode: OutputMode) {
@@ -114,7 +114,7 @@ fn store(out: &mut [f32; LANES], sum: __m512, mode: OutputMode) {
     }
 }
 
-/// Writes or adds the first numbers of `sum` to `out`, which has at most sixteen.
+/// Writes the first numbers of `sum` to `out`, which has at most sixteen, or adds them there.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn store_up_to_16(out: &mut [f32], sum: __m512, mode: OutputMode) {

@@ -15,7 +15,8 @@ use std::arch::x86_64::{
 /// Numbers in a vector.
 const LANES: usize = 16;
 
-/// The index of each half word in a vector of sixteen first halves followed by sixteen second halves.
+/// For each half word of the interleaved result, its index in a vector of sixteen lower halves followed by sixteen
+/// upper halves.
 const INTERLEAVED: [u16; 2 * LANES] = {
     let mut indices = [0; 2 * LANES];
     let mut lane = 0;
@@ -70,14 +71,14 @@ fn pack_panel_in_vectors(
     // SAFETY: the array has the 64 bytes that are read.
     let indices = unsafe { _mm512_loadu_si512(INTERLEAVED.as_ptr().cast()) };
     for (words, rows) in words.iter_mut().zip(numbers.chunks(2 * columns)) {
-        let (upper, lower) = row_pair(rows, columns, first_column, width);
+        let (first, second) = row_pair(rows, columns, first_column, width);
         let whole = width - width % LANES;
         for at in (0..whole).step_by(LANES) {
-            let halves = round(load(&upper[at..at + LANES]), load(&lower[at..at + LANES]));
+            let halves = round(load(&first[at..at + LANES]), load(&second[at..at + LANES]));
             store(&mut words[at..at + LANES], _mm512_permutexvar_epi16(indices, halves));
         }
         for at in whole..width {
-            words[at] = pack_pair(upper[at], lower[at]);
+            words[at] = pack_pair(first[at], second[at]);
         }
         words[width..].fill(0);
     }

@@ -22,7 +22,7 @@ pub struct Panels {
 #[derive(Clone, Copy, Debug)]
 pub struct PanelsView<'a> {
     words: &'a [u32],
-    /// Words of a whole panel.
+    /// Words in a panel of the whole matrix.
     panel_len: usize,
     pub(super) depth: usize,
     pub(super) columns: usize,
@@ -160,8 +160,8 @@ fn pack_panel(precision: Precision, numbers: &[f32], columns: usize, first_colum
                 return avx512_rounding::pack_panel(proof, numbers, columns, first_column, width, words);
             }
             for (words, rows) in words.iter_mut().zip(numbers.chunks(2 * columns)) {
-                let (upper, lower) = row_pair(rows, columns, first_column, width);
-                pack_row_pair(upper, lower, words);
+                let (first, second) = row_pair(rows, columns, first_column, width);
+                pack_row_pair(first, second, words);
             }
         }
     }
@@ -170,9 +170,9 @@ fn pack_panel(precision: Precision, numbers: &[f32], columns: usize, first_colum
 /// The `width` columns from `first_column` on of two neighbouring rows (2, `columns`). A missing second row is all
 /// zeros.
 pub(super) fn row_pair(rows: &[f32], columns: usize, first_column: usize, width: usize) -> (&[f32], &[f32]) {
-    let second = columns + first_column;
-    let lower = rows.get(second..second + width).unwrap_or(&[0.0; PANEL][..width]);
-    (&rows[first_column..first_column + width], lower)
+    let start = columns + first_column;
+    let second = rows.get(start..start + width).unwrap_or(&[0.0; PANEL][..width]);
+    (&rows[first_column..first_column + width], second)
 }
 
 vectorised! {
@@ -185,11 +185,11 @@ vectorised! {
 }
 
 vectorised! {
-    fn pack_row_pair(upper: &[f32], lower: &[f32], words: &mut [u32; PANEL]) {
-        for ((word, &upper), &lower) in words.iter_mut().zip(upper).zip(lower) {
-            *word = pack_pair(upper, lower);
+    fn pack_row_pair(first: &[f32], second: &[f32], words: &mut [u32; PANEL]) {
+        for ((word, &a), &b) in words.iter_mut().zip(first).zip(second) {
+            *word = pack_pair(a, b);
         }
-        words[upper.len()..].fill(0);
+        words[first.len()..].fill(0);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Tiles on vectors of any width, f32 or bf16.
 //!
-//! CPUs with vectors of sixteen numbers have 32 vector registers; there a step handles 64 columns. CPUs with shorter
-//! vectors may have only 16 registers; there a step handles two vectors. A word of two bf16 is split into two f32 by
-//! shifting and masking, because a bf16 is the upper half of an f32.
+//! CPUs with vectors of sixteen numbers have 32 vector registers, so a block of sums has up to four vectors of columns.
+//! CPUs with shorter vectors may have only 16 registers, so a block has two vectors of columns. A word of two bf16 is
+//! split into two f32 by shifting and masking, because a bf16 is the upper half of an f32.
 
 use super::{MatmulOptions, OutputMode, PANEL, Precision, Tile};
 use pulp::{Simd, WithSimd};
