@@ -109,8 +109,8 @@ impl Registry {
         self.with_overrides(text, source_name, overrides, read)
     }
 
-    /// Reads an experiment file that a run recorded. Values and names that earlier versions allowed are valid, though no
-    /// experiment can be run with them any more.
+    /// Reads an experiment file that a run recorded. Values and names that only earlier versions allowed are accepted,
+    /// although no new experiment can have them.
     ///
     /// # Errors
     /// If no version could have recorded it.
@@ -165,8 +165,8 @@ impl Registry {
     }
 }
 
-/// Where in the text of an experiment file the setting of an error is: `file:line:column`, or only the file. `key` is
-/// dotted, and may begin with the name of an arm, as in `arm "anchored": model.context`.
+/// The position in the text of an experiment file of the setting that an error is about: `file:line:column`, or only
+/// the file. `key` is dotted, and may begin with the name of an arm, as in `arm "anchored": model.context`.
 ///
 /// # Errors
 /// If the text is not TOML.

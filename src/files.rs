@@ -1,14 +1,14 @@
-//! Every change that genloss makes to the files of its results: folders created, files written and flushed, names changed
-//! and removed. A call that a signal interrupts is made again.
+//! Creates, writes, flushes, renames and removes files and folders. Every change that genloss makes to files of results
+//! goes through this module. A call that is interrupted by a signal is repeated.
 //!
-//! In builds with debug assertions a test can [`watch`] a folder: it is asked before each operation there, and can have
-//! it fail.
+//! In builds with debug assertions a test can [`watch`] a folder: the watcher is called before each operation there,
+//! and can make it fail.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// Begins the names of files that are not finished.
+/// Beginning of the names of unfinished files.
 const TEMPORARY: &str = ".genloss-tmp-";
 
 /// The same in versions up to 0.1.
@@ -19,7 +19,8 @@ const OLD_TEMPORARY: &str = ".tmp-";
 pub enum Operation<'a> {
     /// A folder is created in an existing one.
     CreateDir(&'a Path),
-    /// An empty file is created. Before a temporary file is created, this has its folder and the beginning of its name.
+    /// An empty file is created. Until a temporary file is created, its name is unknown; the path then consists of its
+    /// folder and the beginning of its name.
     Create(&'a Path),
     /// A file gets its contents, of this many bytes.
     Write(&'a Path, u64),
@@ -27,7 +28,7 @@ pub enum Operation<'a> {
     Sync(&'a Path),
     /// The names in a folder are flushed to disk.
     SyncDir(&'a Path),
-    /// A file or folder gets another name.
+    /// A file or folder is renamed.
     Rename(&'a Path, &'a Path),
     /// A file is removed.
     RemoveFile(&'a Path),
@@ -87,7 +88,7 @@ pub fn create_or_open(path: &Path) -> io::Result<File> {
     carry_out(Operation::Create(path), open)
 }
 
-/// Writes a file, which is neither flushed to disk nor whole if this fails.
+/// Writes a file without flushing it to disk. After an error the file may be incomplete.
 ///
 /// # Errors
 /// If the file system fails.
@@ -106,7 +107,7 @@ fn write_to(file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
     carry_out(operation, || file.write_all(bytes))
 }
 
-/// Copies a file, which is neither flushed to disk nor whole if this fails.
+/// Copies a file without flushing it to disk. After an error the copy may be incomplete.
 ///
 /// # Errors
 /// If the file system fails.
@@ -116,15 +117,15 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     carry_out(Operation::Write(to, bytes), || fs::copy(from, to).map(drop))
 }
 
-/// Writes a file whole or not at all, flushed to disk: under a random name that nobody can have placed a link at, which is
-/// then changed to `path`.
+/// Writes a file completely or not at all, and flushes it to disk. It is written under a random name, at which nobody
+/// can have placed a link, and then renamed to `path`.
 ///
 /// # Errors
 /// If the file system fails.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = containing_folder(path);
     let (mut file, temporary) = create_temporary(folder)?;
-    // As long as it is locked, another process does not take it for what a kill left.
+    // While it is locked, no other process takes it for the remains of a killed process.
     let _ = file.try_lock();
     let written = write_to(&mut file, &temporary, bytes)
         .and_then(|()| carry_out(Operation::Sync(&temporary), || file.sync_all()))
@@ -153,8 +154,9 @@ pub fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY) || name.starts_with(OLD_TEMPORARY)
 }
 
-/// Removes what a kill during [`write_whole`] left in a folder, which need not exist. Files that another process is
-/// writing stay, and so do those of earlier versions, whose names could be anybody's.
+/// Removes unfinished files that a process killed during [`write_whole`] left in a folder, which need not exist. Files
+/// that another process is writing stay. Those of earlier versions stay too, because other programs could use such
+/// names.
 ///
 /// # Errors
 /// If the file system fails.
@@ -190,7 +192,7 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
     // Only Unix can open a folder as a file; elsewhere its names are flushed with their files.
     let sync = || if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) };
     match carry_out(Operation::SyncDir(path), sync) {
-        // Some network file systems cannot, and neither can who may not read the folder.
+        // Some network file systems cannot do this, nor can a user who may not read the folder.
         Err(error)
             if matches!(
                 error.kind(),
@@ -203,7 +205,7 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Changes a name, and flushes the new one to disk. An existing file of that name is replaced.
+/// Renames a file or folder, and flushes the new name to disk. An existing file of that name is replaced.
 ///
 /// # Errors
 /// If the file system fails.
@@ -220,7 +222,7 @@ pub fn remove_file(path: &Path) -> io::Result<()> {
     if_it_exists(path, carry_out_removal(Operation::RemoveFile(path), || fs::remove_file(path)))
 }
 
-/// Removes a folder with all that it contains, if it exists; of a link to a folder, the link.
+/// Removes a folder with all that it contains, if it exists. If it is a link to a folder, only the link is removed.
 ///
 /// # Errors
 /// If the file system fails.
@@ -248,7 +250,8 @@ pub fn containing_folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// What to do about an error in writing or reading results, in parentheses, to follow the path; empty if the error says it.
+/// Advice on an error in writing or reading results, in parentheses, to be put after the path; empty if the error
+/// itself says what to do.
 #[must_use]
 pub fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
@@ -262,10 +265,10 @@ pub fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// Attempts at a call that signals interrupt again and again.
+/// Largest number of attempts at a call that is interrupted by signals.
 const MAX_ATTEMPTS: u32 = 1000;
 
-/// Carries out an operation, again if a signal interrupts it.
+/// Carries out an operation, and repeats it if a signal interrupts it.
 fn carry_out<T>(operation: Operation, mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut attempts = 0;
     loop {
@@ -295,20 +298,21 @@ mod watch {
     use std::path::{Path, PathBuf};
     use std::sync::{Arc, Mutex, PoisonError};
 
-    /// Is asked before every operation in a folder, and told of it afterwards.
+    /// Is called before and after every operation in a folder.
     pub trait Watcher: Send + Sync {
-        /// An error makes the operation fail with it, undone.
+        /// Called before an operation. If the result is an error, the operation is not carried out, and fails with this
+        /// error.
         ///
         /// # Errors
         /// Whatever error the operation should have.
         fn before(&self, operation: &Operation) -> io::Result<()>;
 
-        /// An error makes a write fail with it after half of its bytes.
+        /// If the result is an error, a write stops after half of its bytes, and fails with this error.
         fn shortened(&self, _: &Operation) -> Option<io::Error> {
             None
         }
 
-        /// The operation was carried out.
+        /// Called after an operation has been carried out.
         fn after(&self, operation: &Operation);
     }
 
@@ -319,7 +323,7 @@ mod watch {
     /// Ends the watching of a folder when it is dropped.
     pub struct Watch(Arc<dyn Watcher>);
 
-    /// Has `watcher` asked before every operation in `folder`, in this process.
+    /// Calls `watcher` for every operation of this process in `folder`, until the result is dropped.
     #[must_use]
     pub fn watch(folder: &Path, watcher: Arc<dyn Watcher>) -> Watch {
         let mut watchers = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner);

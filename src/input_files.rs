@@ -10,8 +10,8 @@ const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 /// Reads a regular file of at most `most` bytes.
 ///
 /// # Errors
-/// If it cannot be read, is not a regular file (a pipe or a device may have no end), is larger, or was not downloaded by Git
-/// LFS. The message has no path.
+/// If it cannot be read, is not a regular file (a pipe or a device may have no end), is larger, or is a pointer that
+/// Git LFS stored in place of a file that was not downloaded. The message has no path.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let found = path.metadata()?;
     if !found.is_file() {

@@ -128,7 +128,8 @@ impl<'a> Run<'a> {
         self.experiment
     }
 
-    /// A remark if this process computes with other means than those that made the generations on record, and makes more.
+    /// A remark if generations are still missing and this process would make them with other vector instructions or on
+    /// another device than those on record.
     #[must_use]
     pub fn note_on_machine(&self) -> Option<String> {
         let (then, now) = (self.store.machines(), self.context.provenance.machine());

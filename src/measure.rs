@@ -111,8 +111,8 @@ impl Measurement {
 pub struct Measured {
     /// The metrics that have a value, in their order.
     pub measurements: Vec<Measurement>,
-    /// The metrics that have none for this text, each with the reason. Those that the experiment has nothing for, such as
-    /// questions about facts, are not listed.
+    /// The metrics that have none for this text, each with the reason. Metrics for which the experiment has no input,
+    /// such as questions about facts for text from files, are not listed.
     pub missing: BTreeMap<String, String>,
     /// Curves for figures.
     pub curves: Curves,

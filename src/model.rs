@@ -89,7 +89,7 @@ pub struct Loaded {
     pub vocab_size: usize,
     /// Tokens that mark the start and the end of its documents.
     pub special: SpecialTokens,
-    /// Where in the folder the start token was found, for readers.
+    /// Where in the folder the start token was found, for messages.
     pub start_source: &'static str,
 }
 

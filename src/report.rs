@@ -50,7 +50,7 @@ pub enum ReportError {
         /// The value that JSON cannot represent.
         source: serde_json::Error,
     },
-    /// Figures would be written to where a link leads.
+    /// The folder for figures is a symbolic link, or is reached through one.
     #[error("{}: is a symbolic link, and figures are not written through one; remove it, or give another --out", path.display())]
     Link {
         /// The link.
@@ -99,8 +99,8 @@ pub fn write(
     Ok(page)
 }
 
-/// Checks that no folder on the way from `out` to `folder` is a link, which could lead to files of somebody else, and removes
-/// what a kill left there.
+/// Checks that no folder on the way from `out` to `folder` is a link, which could lead to files of somebody else, and
+/// removes unfinished files that a killed process left there.
 fn check_folder(out: &Path, folder: &str) -> Result<(), ReportError> {
     let mut path = out.to_owned();
     for part in Path::new(folder) {

@@ -7,8 +7,8 @@
 //!
 //! Four extensions of the schema are used: `"x-run-time-only"` marks a setting that does not affect results (see
 //! [`without_run_time_only`]), `"x-hint"` is added to errors about a value that is missing or out of range,
-//! `"x-may-be-infinite"` allows infinity, and `"x-sensible"` narrows a range to the values that a result can be expected
-//! from (see [`check_sensible`]).
+//! `"x-may-be-infinite"` allows infinity, and `"x-sensible"` narrows a range to the meaningful values (see
+//! [`check_sensible`]).
 //!
 //! ```
 //! use genloss::settings;
@@ -110,9 +110,9 @@ pub fn check_ranges<T: Settings>(settings: &T) -> Result<(), SettingError> {
     check::value("", &mut Value::Table(table_of(settings)), &schema_of::<T>())
 }
 
-/// Checks a table that was read already against the ranges in which a result means something, such as
-/// `"x-sensible" = { "minimum": 0.01, "why": "below it …" }`. Values outside of them can be computed with, and runs of
-/// earlier versions have recorded some.
+/// Checks every number of a table that has been read against the range of meaningful values, such as `"x-sensible" = {
+/// "minimum": 0.01, "why": "below it …" }`. Values outside this range can be computed with, and runs of earlier
+/// versions have recorded some.
 ///
 /// # Errors
 /// If a value is outside of its range; the error says why.

@@ -75,7 +75,7 @@ const PARTIAL: &str = ".partial-";
 pub struct Store {
     root: PathBuf,
     tokenizer_json: String,
-    /// As on record.
+    /// The provenance on record.
     provenance: Mutex<Provenance>,
     /// Folders of generations whose files have been found to match their manifests.
     verified: Mutex<BTreeSet<PathBuf>>,
@@ -229,7 +229,7 @@ impl Store {
         Ok(aside)
     }
 
-    /// Adds what a generation was made with to the provenance, if that is new.
+    /// Adds the vector instructions and device of a generation to the provenance, unless they are there already.
     fn record_machine(&self, record: &GenerationRecord) -> Result<(), StoreError> {
         let Some(machine) = &record.machine else { return Ok(()) };
         let mut provenance = self.provenance();
@@ -240,7 +240,7 @@ impl Store {
         Ok(())
     }
 
-    /// What generations of this store were made with before this process.
+    /// The vector instructions and devices with which the generations on record were made.
     #[must_use]
     pub fn machines(&self) -> Vec<Machine> {
         self.provenance().machines()
@@ -250,7 +250,8 @@ impl Store {
         self.provenance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a generation its name, which is on disk afterwards, and so is every folder that it lies in.
+    /// Renames a finished folder to that of the generation, and flushes its name and the names of the folders above it
+    /// to disk.
     fn finish(&self, address: Address, aside: &Path) -> Result<(), StoreError> {
         let folder = address.folder(&self.root);
         self.verified().remove(&folder);
@@ -281,8 +282,8 @@ impl Store {
         disk::write_record(&self.root.join(DRIFT), baseline)
     }
 
-    /// Where the learner of a generation whose model has this fingerprint keeps its checkpoints, one each time that `every`
-    /// has passed. A checkpoint that is damaged or belongs to another model is removed; the second result says why.
+    /// Storage for the checkpoints of the model with fingerprint `model`, which are due at intervals of `every`. A
+    /// checkpoint that is damaged or belongs to another model is removed; the second result is the reason.
     ///
     /// # Errors
     /// If the disk fails.

@@ -1,8 +1,8 @@
 //! Text that is safe to print: control and direction characters are escaped.
 //!
 //! A corpus, a model, a command or a folder of somebody else may hold characters that a terminal acts on (ESC), that
-//! reverse the order of the text around them (U+202E), or that are invisible. Everything that is printed for people goes
-//! through [`printable`], where it is printed and not where it is made.
+//! reverse the order of the text around them (U+202E), or that are invisible. All output for people passes through
+//! [`printable`] at the point where it is printed, not where it is created.
 //!
 //! ```
 //! use genloss::terminal::printable;
@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Whether a terminal may act on a character, or a reader not see it. Line breaks and tabs are not meant.
+/// Whether a terminal may act on a character, or the character may be invisible. False for line breaks and tabs.
 #[must_use]
 pub fn is_unsafe(c: char) -> bool {
     let is_layout = c == '\n' || c == '\t';

@@ -51,13 +51,13 @@ const UNSPACED: [Script; 7] = [
 
 /// Returns true for letters, marks and digits of these scripts, and for letters that several of them share, such as `ー`.
 fn is_unspaced(character: char) -> bool {
-    // Every one of these scripts comes after those of most texts.
+    // The code points of all these scripts are above this one, and those of most other texts below.
     const FIRST: char = '\u{e00}';
     let has_script = || UNSPACED.iter().any(|&script| character.script_extension().contains_script(script));
     character >= FIRST && character.is_alphanumeric() && has_script()
 }
 
-/// The words of a text with segments that a dictionary must join.
+/// The words of a text that has segments of unspaced scripts.
 fn by_dictionary(text: &str) -> Vec<(usize, &str)> {
     let segmenter = WordSegmenter::new_dictionary(WordBreakInvariantOptions::default());
     let mut words = Vec::new();

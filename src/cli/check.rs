@@ -107,7 +107,7 @@ impl Args {
     }
 }
 
-/// Reads the text of experiments that this machine has the memory for.
+/// Reads the text of the experiments. Returns an error if they need more memory than this machine has.
 pub fn prepare<'a>(name: &str, experiments: &'a [Experiment], force: ForceArgs) -> Result<PreparedSweep<'a>> {
     force.check(experiments)?;
     let what = format!("{name}: reading text and learning the tokenizer");
@@ -119,7 +119,7 @@ pub fn prepare<'a>(name: &str, experiments: &'a [Experiment], force: ForceArgs) 
     Ok(prepared)
 }
 
-/// The natural texts of a sweep, each once.
+/// Describes the natural texts of a sweep, each of them once.
 fn texts_of(prepared: &PreparedSweep) -> String {
     let indices = 0..prepared.experiments().len();
     let mut texts: Vec<String> = indices
@@ -192,7 +192,7 @@ fn estimate(prepared: &PreparedSweep, device: &Device) -> Result<String> {
     for unit in prepared.units() {
         planned.extend(prepared.missing(&unit, &|_, _| false)?);
     }
-    // What a run does first has been done here: the text is read, and its tokens are in memory.
+    // As at this point of a run, the text has been read, and its tokens are in memory.
     let text = machine::used_memory_bytes().unwrap_or_default();
     let cost = Cost::of(&planned, &SpeedTrials::of(&planned, prepared, device, 1)?, prepared);
     let trials = machine::used_memory_bytes().unwrap_or_default();

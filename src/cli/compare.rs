@@ -114,8 +114,8 @@ pub fn read_all(folders: &[PathBuf]) -> Result<Vec<RunRecord>> {
     Ok(read_with_folders(folders)?.into_iter().map(|(_, recorded)| recorded).collect())
 }
 
-/// Reads several runs and studies; each experiment comes with the folder that it was read from. Standard error tells of folders that
-/// are given twice and of what is missing in a run.
+/// Reads several runs and studies; each experiment comes with the folder that it was read from. Notes on folders that
+/// are given twice, and on what is missing in a run, go to standard error.
 pub fn read_with_folders(folders: &[PathBuf]) -> Result<Vec<(&Path, RunRecord)>> {
     let mut all: Vec<(&Path, RunRecord)> = Vec::new();
     for folder in each_once(folders) {
@@ -137,7 +137,7 @@ pub fn read_with_folders(folders: &[PathBuf]) -> Result<Vec<(&Path, RunRecord)>>
     Ok(all)
 }
 
-/// The folders without those that are given again under another path.
+/// The folders, each once, even if it is given under several paths.
 fn each_once(folders: &[PathBuf]) -> Vec<&Path> {
     let mut seen = BTreeSet::new();
     let is_new = |folder: &&PathBuf| {
@@ -151,7 +151,7 @@ fn each_once(folders: &[PathBuf]) -> Vec<&Path> {
     folders.iter().filter(is_new).map(PathBuf::as_path).collect()
 }
 
-/// Reads the run or study in `folder`. Standard error tells what is missing in it.
+/// Reads the run or study in `folder`. Notes on what is missing in it go to standard error.
 pub fn read_noting(folder: &Path) -> Result<Vec<RunRecord>> {
     let recorded = store::read_all(folder)?;
     for one in &recorded {

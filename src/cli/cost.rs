@@ -139,7 +139,7 @@ struct SpeedTrial {
     memory_bytes: u64,
 }
 
-/// How much of everything a timing trial does: little enough for a few seconds and a gigabyte.
+/// Amounts of work in a timing trial: small enough that it takes a few seconds and about a gigabyte.
 #[derive(Clone, Copy)]
 struct TrialSize {
     batch: usize,
@@ -174,7 +174,7 @@ impl TrialSize {
         }
     }
 
-    /// A trained token takes six operations for each parameter, a token that is written or scored two.
+    /// Training takes six operations per token and parameter; writing and scoring take two.
     fn of(arm: &Arm, vocab_size: usize) -> Self {
         let parameters = arm.model.parameters(vocab_size).max(1) as f64;
         let (steps, context) = arm.model.context_tokens().map_or((1, 1), |context| (4, context));
@@ -283,8 +283,8 @@ fn write_small_corpus(
     Ok(documents.tokens().0)
 }
 
-/// Estimated peak memory of training, in bytes: weights, gradients and two optimiser moments, the activations of a
-/// step. Comes on top of the text, which is in memory before.
+/// Estimated peak memory of training, in bytes: weights, gradients, two optimiser moments, and the activations of a
+/// step. The text, which is in memory already, is not included.
 fn memory_bytes(arm: &Arm, model_bytes: u64, vocab_size: usize) -> u64 {
     4 * model_bytes + arm.model.activation_bytes(&arm.training, vocab_size)
 }

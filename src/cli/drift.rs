@@ -154,7 +154,7 @@ impl CommonArgs {
         })
     }
 
-    /// Refuses a simulation that takes longer than [`LONGEST_SECONDS`], or more memory than there is.
+    /// Returns an error if a simulation would take longer than [`LONGEST_SECONDS`], or more memory than is available.
     fn check(&self, cost: SimulationCost, size: &str) -> Result<()> {
         let threads = rayon::current_num_threads() as f64;
         let seconds = cost.nanoseconds / 1e9 / threads;
@@ -230,7 +230,8 @@ impl CategoricalArgs {
         self.common.check(SimulationCost::categorical(types, loop_settings)?, "the number of types")
     }
 
-    /// The natural frequencies, and the settings that determine them. Nothing is made for a simulation that is too large.
+    /// The natural frequencies, and the settings that determine them. Returns an error, before anything is allocated,
+    /// if the simulation is too large.
     fn natural(&self, loop_settings: &DriftSettings) -> Result<(Frequencies, Value)> {
         if let Some(path) = &self.frequencies {
             let weights = numbers(path)?;
@@ -284,7 +285,7 @@ const MOST_TYPES: u64 = 1_000_000_000;
 /// Sizes of a vocabulary, as in an experiment.
 const VOCABULARIES: std::ops::RangeInclusive<u64> = 257..=1_048_576;
 
-/// What a simulation may take without `--force`.
+/// Longest estimated time of a simulation without `--force`.
 const LONGEST_SECONDS: f64 = 6.0;
 
 /// Reads one number per line; blank lines and text after a `#` are skipped.

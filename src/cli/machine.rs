@@ -77,7 +77,7 @@ pub fn available_memory_bytes() -> u64 {
     [of_group, address_space_bytes()].into_iter().flatten().fold(system.available_memory(), u64::min)
 }
 
-/// Memory that this process uses, and the most that it has used so far; `None` where the system does not tell.
+/// Memory that this process uses, and the most that it has used so far; `None` if the system does not report it.
 pub fn used_memory_bytes() -> Option<UsedMemory> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kibibytes = |name: &str| -> Option<u64> {
@@ -91,15 +91,15 @@ pub fn used_memory_bytes() -> Option<UsedMemory> {
 pub struct UsedMemory {
     /// At this moment.
     pub now: u64,
-    /// The most so far.
+    /// The largest amount so far.
     pub most: u64,
 }
 
-/// What is left of a limit on the address space of this process (`ulimit -v`); `None` without one.
+/// Memory that a limit on the address space of this process (`ulimit -v`) allows; `None` without a limit.
 #[cfg(unix)]
 fn address_space_bytes() -> Option<u64> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::As).current?;
-    // Reserved pages count, so half of it is left for what is used.
+    // The limit also counts memory that is reserved but never used, so only half of it is taken as available.
     Some(limit / 2)
 }
 
@@ -108,7 +108,8 @@ fn address_space_bytes() -> Option<u64> {
     None
 }
 
-/// Carries out work that may take long without reporting progress, and tells the user from time to time that it goes on.
+/// Does `work`, which may take long without reporting progress, and prints a line from time to time to show that it
+/// still runs.
 pub fn while_telling<T>(what: &str, work: impl FnOnce() -> T) -> T {
     const FIRST: Duration = Duration::from_secs(2);
     const LATER: Duration = Duration::from_secs(10);

@@ -24,7 +24,7 @@ impl ForceArgs {
     /// Checks, before any text is read, that every experiment fits into this machine's memory.
     ///
     /// # Errors
-    /// If settings contradict each other, or if an experiment does not fit and the user did not say `--force`.
+    /// If settings contradict each other, or if an experiment does not fit and `--force` is not given.
     pub fn check(self, experiments: &[Experiment]) -> Result<()> {
         let vocabulary =
             |experiment: &Experiment| experiment.tokenizer.vocab_size.unwrap_or(UNKNOWN_VOCABULARY);
@@ -57,7 +57,8 @@ impl ForceArgs {
     }
 }
 
-/// What takes the most memory, and the settings that it follows from.
+/// The message for an experiment that does not fit: the part that takes the most memory, and the settings that
+/// determine it.
 fn refusal(experiment: &Experiment, footprint: Footprint, available: u64) -> String {
     let Footprint { natural_text, generated_text, training_step } = footprint;
     let (part, bytes, remedy) = if training_step >= natural_text.max(generated_text) {

@@ -64,7 +64,7 @@ pub fn csv<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Result<()> {
     emit_bytes(&writer.into_inner().context("comma-separated values")?)
 }
 
-/// A cell that a spreadsheet does not compute: text that begins like a formula gets an apostrophe in front.
+/// A cell that no spreadsheet evaluates: text that begins like a formula gets an apostrophe in front.
 fn harmless_cell(cell: &str) -> String {
     let is_number = cell.parse::<f64>().is_ok();
     let quote = if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number { "'" } else { "" };

@@ -83,7 +83,7 @@ impl Args {
         }
     }
 
-    /// The text as a corpus would have it: see [`corpus::plain_text`].
+    /// The text, read as the text of a corpus is: see [`corpus::plain_text`].
     fn text(&self) -> Result<String> {
         let name = self.file.display();
         let bytes = input_files::read(&self.file, MOST_BYTES).with_context(|| name.to_string())?;
@@ -92,7 +92,8 @@ impl Args {
         Ok(text)
     }
 
-    /// What the tokenizer represents of the text, told if it is not all, or an error if it is too little.
+    /// How much of the text the tokenizer represents. Prints a note if it is not everything, and returns an error if it
+    /// is too little.
     fn coverage(&self, text: &str, ids: &[TokenId], tokenizer: &Tokenizer) -> Result<Coverage> {
         let name = self.file.display().to_string();
         let coverage = tokenizer.coverage_of(text, ids)?;

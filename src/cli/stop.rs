@@ -9,15 +9,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Time until a request to stop is answered on standard error.
+/// Longest time until a request to stop is acknowledged on standard error.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A flag that any request to stop sets: Ctrl-C, SIGTERM, and SIGHUP unless it was ignored when the program began, as `nohup`
-/// has it. Only a second Ctrl-C ends the process at once: job schedulers send SIGTERM several times in a row. Call it at
-/// most once.
+/// Returns a flag that is set by every request to stop: Ctrl-C, SIGTERM, and SIGHUP (unless SIGHUP was ignored when the
+/// program started, as under `nohup`). A second Ctrl-C ends the process at once. A second SIGTERM does not, because job
+/// schedulers send several in a row. Call this function at most once.
 pub fn interrupt() -> Result<Arc<AtomicBool>> {
     let (asked, pressed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    // In this order: the first Ctrl-C sets what the second one finds.
+    // In this order, because handlers run in the order of registration: the first Ctrl-C must not yet find the flag
+    // that it sets for the second one.
     flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&pressed))?;
     flag::register(SIGINT, pressed)?;
     flag::register(SIGINT, Arc::clone(&asked))?;
@@ -36,7 +37,8 @@ pub fn interrupt() -> Result<Arc<AtomicBool>> {
     Ok(asked)
 }
 
-/// Returns true if SIGHUP is ignored, or if that cannot be told. Then its default stays: it ends the process, or is ignored.
+/// Returns true if SIGHUP is ignored, or if this cannot be determined. In both cases no handler is installed, so SIGHUP
+/// keeps its current effect.
 #[cfg(unix)]
 fn hangup_is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -63,7 +63,7 @@ pub(super) fn syntax_message(error: &toml::de::Error) -> String {
     one_line(message)
 }
 
-/// A text and where its lines begin, so that finding a position takes no longer in a long file.
+/// A text with the offsets of its lines, so that positions in a long file are found quickly.
 struct Lines<'a> {
     text: &'a str,
     /// Byte offsets, ascending.

@@ -261,7 +261,8 @@ fn setting(key: impl Into<String>, message: impl Into<String>) -> ConfigError {
     ConfigError::setting(SettingError::new(key, message))
 }
 
-/// A name that a folder can have: one that is too long is cut, and the hash of the whole tells it from others that begin alike.
+/// Shortens a name that is too long for a folder. The result ends with a hash of the whole name, so that names with the
+/// same beginning stay different.
 fn shortened(name: String) -> String {
     const HASH_CHARS: usize = 16;
     if name.len() <= names::MAX_NAME_BYTES {

@@ -1,12 +1,14 @@
-//! Names of experiments and arms: valid as folders everywhere, and as text to every program that reads a table of results.
+//! Checks the names of experiments and arms. They must be valid folder names on every system, and programs that read
+//! tables of results must not mistake them for numbers, dates or missing values.
 
 use crate::settings::SettingError;
 use std::collections::BTreeMap;
 
-/// The longest name of an experiment or arm: file systems have a limit, and it is followed by suffixes.
+/// Largest length of the name of an experiment or arm. File systems limit the length of file names, and these names get
+/// suffixes.
 pub(super) const MAX_NAME_BYTES: usize = 100;
 
-/// Checks that a name is a valid folder name: what is asked of the names of recorded runs too.
+/// Checks that a name is a valid folder name. Names in recorded runs need not meet any other condition.
 pub(super) fn check_folder(key: &str, name: &str) -> Result<(), SettingError> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=' | ',');
     if name.is_empty()
@@ -31,7 +33,7 @@ pub(super) fn check_new(key: &str, name: &str) -> Result<(), SettingError> {
     }
 }
 
-/// How another program would misread a name.
+/// How another program would misread a name, as the rest of a sentence whose subject is the name.
 fn misreading(name: &str) -> Option<&'static str> {
     let lower = name.to_ascii_lowercase();
     if lower.ends_with('.') {
@@ -123,7 +125,8 @@ fn is_date(lower: &str) -> bool {
     is_month && is_two_parts && has_separators_only && (1..=4).contains(&digits)
 }
 
-/// Checks that no two arms have the same name, nor, if they are new, the same folder where file names ignore case.
+/// Checks that no two arms have the same name. If the experiment is new, names must also differ where file names ignore
+/// case.
 pub(super) fn check_distinct<'a>(
     names: impl Iterator<Item = &'a str>,
     are_new: bool,

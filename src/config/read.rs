@@ -141,7 +141,7 @@ fn read_experiment(registry: &Registry, mut file: Table, origin: Origin) -> Resu
     Ok(experiment)
 }
 
-/// Checks that every number is one from which a result can be expected. The tables of the file come first, because arms
+/// Checks that every number is in the range of meaningful values. The tables of the file come first, because arms
 /// inherit from them.
 fn check_sensible(experiment: &Experiment, schema: &Json) -> Result<(), ReadError> {
     let mut file = experiment.table();
@@ -166,7 +166,7 @@ fn check_sensible(experiment: &Experiment, schema: &Json) -> Result<(), ReadErro
     Ok(())
 }
 
-/// Most arms of an experiment.
+/// Largest number of arms in an experiment.
 const MAX_ARMS: usize = 1000;
 
 fn read_head(file: Table, origin: Origin) -> Result<Head, SettingError> {

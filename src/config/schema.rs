@@ -17,7 +17,8 @@ impl Registry {
         sensible_schema(self.full_schema())
     }
 
-    /// The same with the ranges that can be computed with, and those that make sense as extensions.
+    /// The same schema, but the ranges are those of all values that can be computed with. The narrower ranges of
+    /// meaningful values are given as extensions.
     pub(super) fn full_schema(&self) -> Json {
         let sections = self.sections();
         let mut all: Map<String, Json> = properties(&schema_of::<Head>())

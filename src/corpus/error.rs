@@ -26,7 +26,7 @@ pub enum CorpusError {
         /// The folder.
         path: PathBuf,
     },
-    /// A path names something else than a file, such as a pipe or a device.
+    /// A path names something other than a file, such as a pipe or a device.
     #[error("{} is not a regular file; write the text to a file first", path.display())]
     NotAFile {
         /// The path.
@@ -94,7 +94,7 @@ pub enum CorpusError {
         path: PathBuf,
         /// Where in the file.
         place: Place,
-        /// What stands there, with its article: "an array".
+        /// What is there instead, such as "an array".
         kind: &'static str,
         /// A command that turns the file into JSON lines, if there is one.
         command: Option<String>,
@@ -109,7 +109,7 @@ pub enum CorpusError {
         /// A command that turns a list into JSON lines.
         command: String,
     },
-    /// More lines hold no document than `corpus.skip_bad` allows.
+    /// More lines without a document than `corpus.skip_bad` allows.
     #[error(
         "corpus: {count} bad lines in all files, but corpus.skip_bad allows {allowed}; raise it, or mend the files"
     )]
@@ -197,7 +197,7 @@ pub enum CorpusError {
         /// The setting.
         max_expansion: u64,
     },
-    /// Bytes follow the compressed data that are not compressed data themselves.
+    /// The compressed data are followed by bytes that are not compressed data.
     #[error(
         "{}: bytes that are not {format} data follow the {format} data; if the text before them is whole, unpack it with \
          `{command} -dc {} > NAME` and read NAME",
@@ -212,7 +212,7 @@ pub enum CorpusError {
         /// The program that unpacks such files.
         command: &'static str,
     },
-    /// A decoder needs more memory than there is.
+    /// Unpacking a file needs more memory than is available.
     #[error(
         "{}: not enough memory to unpack the file, which was compressed with a window that may take 2 GiB; compress it \
          again without --long or --ultra",
@@ -224,7 +224,7 @@ pub enum CorpusError {
         /// The error of the decoder.
         source: std::io::Error,
     },
-    /// A file stands for another one that was not fetched.
+    /// A file is a placeholder for another one that was not downloaded.
     #[error("{}: a pointer of {program} instead of the file itself; fetch it with `{command}`", path.display())]
     Pointer {
         /// The file.
@@ -250,7 +250,7 @@ pub enum CorpusError {
         /// Number of files.
         files: usize,
     },
-    /// A text that is not split into enough documents to give each split some of them.
+    /// The text has too few documents to give each split enough of it.
     #[error(
         "corpus: too few documents to be split by hash ({}): the {} split has {available} tokens, but the \
          experiment takes {wanted}; {remedy}",
@@ -319,7 +319,8 @@ fn remedy(command: &Option<String>) -> String {
     command.as_ref().map_or(String::new(), |command| format!("; turn it into JSON lines with `{command}`"))
 }
 
-/// With fewer documents than this, a split that is too small has too few documents rather than too small a share.
+/// If there are fewer documents than this and a split is too small, the error asks for more documents, not for a larger
+/// share of the split.
 const FEW_DOCUMENTS: u64 = 50;
 
 /// A split with too few tokens.

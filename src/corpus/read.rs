@@ -109,19 +109,21 @@ fn format_of(path: &Path) -> Result<(FileFormat, Compression), CorpusError> {
     }
 }
 
-/// First bytes of files that are not what their name promises, with the program or format and what to do.
+/// First bytes of pointer files, with the program that wrote them and the command that downloads the file itself.
 const POINTERS: [(&str, &str, &str); 3] = [
     ("version https://git-lfs.github.com/spec/", "Git LFS", "git lfs pull"),
     ("version https://hawser.github.com/spec/", "Git LFS", "git lfs pull"),
     ("/annex/objects/", "git-annex", "git annex get"),
 ];
+/// First bytes of compressed files and Parquet files, with the format and its extension.
 const PACKED: [(&[u8], &str, &str); 3] = [
     (&[0x1F, 0x8B], "gzip", ".gz"),
     (&[0x28, 0xB5, 0x2F, 0xFD], "Zstandard", ".zst"),
     (b"PAR1", "Parquet", ".parquet"),
 ];
 
-/// Checks by its first bytes that a file is not a pointer to another one, and not compressed if its name does not say so.
+/// Returns an error if the first bytes of a file are those of a pointer to another file, or those of a format that its
+/// name does not announce.
 fn check_beginning(
     path: &Path,
     format: FileFormat,

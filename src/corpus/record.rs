@@ -1,4 +1,4 @@
-//! What was read: the record of natural text that `check` shows and `provenance.json` keeps.
+//! The record of the natural text that was read. `genloss check` shows it, and `provenance.json` stores it.
 
 use crate::units::counted;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub struct FileRecord {
     /// The path that it was read from, relative to the working directory or absolute.
     pub path: String,
-    /// BLAKE3 of the file in hexadecimal, compressed as it is.
+    /// BLAKE3 of the file as stored (if compressed, of the compressed bytes), in hexadecimal.
     pub blake3: String,
     /// Documents with text, copies included.
     pub documents: u64,

@@ -1,7 +1,7 @@
 //! The work and memory of a simulation, estimated before anything is allocated or drawn.
 //!
-//! The constants are nanoseconds and bytes on a machine of 2024, rounded up. They separate what takes seconds from what
-//! does not end; they do not predict a time.
+//! The constants are nanoseconds and bytes on a machine of 2024, rounded up. They are only meant to tell simulations
+//! that take seconds from those that would practically never end, and not to predict a time.
 //!
 //! ```
 //! use genloss::config;
@@ -22,7 +22,7 @@ use crate::mixture::{NaturalDocuments, SyntheticDocuments};
 /// Work and memory of a simulation with one thread.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SimulationCost {
-    /// Work that threads share.
+    /// Work in nanoseconds of one thread. Several threads share it.
     pub nanoseconds: f64,
     /// Memory that is taken once, whatever the number of threads.
     pub bytes: f64,
@@ -30,9 +30,9 @@ pub struct SimulationCost {
     pub bytes_per_lineage: f64,
 }
 
-/// Streams, allocations and bookkeeping of a generation of a lineage.
+/// Streams, allocations and bookkeeping of one generation of a lineage.
 const GENERATION_NS: f64 = 6000.0;
-/// A type of a subset drawn without replacement.
+/// Drawing one type of a subset without replacement.
 const SUBSET_NS: f64 = 600.0;
 /// A normally distributed number.
 const NORMAL_NS: f64 = 15.0;

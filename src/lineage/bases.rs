@@ -1,7 +1,7 @@
-//! Model folders that training starts from: whether they fit the experiment, and whether its tokenizer is theirs.
+//! Checks the model folders that training starts from: they must fit the experiment and have the same tokenizer.
 //!
-//! A model reads token 65 as what token 65 was in its own training. With another tokenizer, even one of the same size, its
-//! weights are worth less than random ones, and nothing else shows it.
+//! To a model, token 65 means what it meant in its own training. With another tokenizer, even one of the same size, its
+//! weights are worse than random ones, and no other check would reveal this.
 
 use super::RunError;
 use super::generation::learner;
@@ -22,7 +22,7 @@ use std::sync::atomic::AtomicBool;
 /// Maximum number of texts that two tokenizers are compared on.
 const MOST_TEXTS: usize = 200;
 
-/// What is known of a model folder that training starts from.
+/// A model folder that training starts from.
 #[derive(Clone, Debug)]
 pub(super) struct Base {
     /// BLAKE3 of its files.
@@ -37,7 +37,8 @@ pub(super) fn bases(experiment: &Experiment) -> impl Iterator<Item = (Cow<'_, Ar
     all.filter_map(|arm| arm.training.base.clone().map(|base| (arm, base)))
 }
 
-/// Checks every model folder that training starts from. `texts` are encoded by both tokenizers. By path.
+/// Checks every model folder that training starts from. `texts` are encoded by both tokenizers. The result has an entry
+/// for each path.
 pub(super) fn check(
     experiment: &Experiment,
     tokenizer: &Tokenizer,

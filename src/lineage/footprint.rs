@@ -10,7 +10,8 @@ use crate::mixture;
 /// Bytes of memory, by what they are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
-    /// Natural text of the built-in world, as text and as tokens. Of files only their reader knows.
+    /// Natural text of the built-in world, as text and as tokens. 0 for text from files, whose size is unknown until
+    /// they are read.
     pub natural_text: u64,
     /// The text that a generation writes or trains on.
     pub generated_text: u64,
@@ -20,7 +21,7 @@ pub struct Footprint {
 
 /// Bytes of a natural token: about seven characters, and its number with room to grow.
 const NATURAL_BYTES: f64 = 20.0;
-/// How many times the world writes more than it must.
+/// Ratio of the text that the built-in world writes to the text that is needed.
 const WORLD_MARGIN: f64 = 1.3;
 /// Bytes of a generated token: its number, and its characters while it is measured.
 const GENERATED_BYTES: f64 = 12.0;

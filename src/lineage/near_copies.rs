@@ -14,12 +14,12 @@ use std::ops::Range;
 /// Documents at least this similar are near copies, as in Lee et al. (2022).
 const SIMILAR: f64 = 0.8;
 
-/// A similarity of 0.8 requires that 80 % of the shingles occur in the other document. This much less allows for four
-/// standard errors of the estimate.
+/// A similarity of 0.8 requires that 80 % of the shingles occur in the other document. The threshold is lower, to allow
+/// for four standard errors of the estimate.
 const SHARED_SHINGLES: f64 = 0.65;
 
-/// Documents compared before those that have a near copy are left out of further comparisons, so that text in which everything
-/// resembles everything else takes no longer than other text.
+/// Number of documents per batch. After each batch, the documents that were found to have a near copy are left out of
+/// further comparisons, so that text in which everything resembles everything else takes no longer than other text.
 const BATCH: usize = 1024;
 
 /// The number of documents of `split` of which `other` has a near copy.

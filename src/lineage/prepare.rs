@@ -34,7 +34,7 @@ pub struct PreparedText {
     pub reference: Reference,
     /// What the text was read from, and its splits.
     pub record: TextRecord,
-    /// What to know about the memory that encoding takes.
+    /// A note on the memory that encoding takes, if it is much.
     encoding_note: Option<String>,
     /// Facts to ask models for; empty unless the text comes from the built-in world.
     pub facts: Vec<Fact>,
@@ -149,7 +149,8 @@ impl PreparedText {
         })
     }
 
-    /// How text is treated that earlier versions of this program treated otherwise, as far as an arm has such text.
+    /// Conventions for kinds of text that earlier versions of this program treated differently. Only kinds that occur
+    /// in this arm are listed.
     pub(super) fn conventions(&self, arm: &Arm) -> BTreeMap<&'static str, &'static str> {
         let words = self.reference.dictionaries().map(|dictionaries| ("words without spaces", dictionaries));
         let whole = synthesis::rewrites_long_documents(&arm.synthesis, &self.train);
@@ -329,7 +330,7 @@ fn coverage(
     Ok(all)
 }
 
-/// The text that each of `documents` was made from, the first ones of `texts` of which the last may be cut. A byte-level
+/// The source text of each of `documents`, which are the first ones of `texts`; the last one may be cut. A byte-level
 /// tokenizer gives the text back; if it was cut within a character, with a replacement character.
 fn source_texts(
     tokenizer: &Tokenizer,

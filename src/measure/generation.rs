@@ -85,7 +85,8 @@ impl<'a> CountedGeneration<'a> {
         })
     }
 
-    /// Why a number about tokens or words (`…_words`) is undefined: too few words if there are too few, else `otherwise`.
+    /// Why the number `id` is undefined. If it is about words (`…_words`) and there are too few, that is the reason;
+    /// else it is `otherwise`.
     pub(super) fn why_undefined(&self, id: &str, otherwise: &str) -> Option<String> {
         let of_words = self.why_no_words.clone().filter(|_| id.ends_with("_words"));
         Some(of_words.unwrap_or_else(|| otherwise.to_owned()))

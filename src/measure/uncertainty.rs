@@ -39,7 +39,7 @@ pub struct Estimate {
 
 impl Estimate {
     /// The ratio Σy/Σx over independent clusters `(y, x)`, usually documents; `n` is Σx. None if fewer than two clusters
-    /// have an x other than 0: nothing shows how far they vary.
+    /// have an x other than 0, because then nothing shows how much clusters vary.
     #[must_use]
     pub fn ratio(clusters: &[(f64, f64)]) -> Option<Self> {
         let count = clusters.len() as f64;

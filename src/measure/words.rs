@@ -60,8 +60,8 @@ impl Vocabulary {
 /// Fewer words are not counted: there must be one for each of the jackknife's blocks.
 const FEWEST: Tokens = Tokens(BLOCKS as u64);
 
-/// Why `counted` words are too few to say anything where `budget` are compared; None if they are enough. Type counts of
-/// texts of different sizes are not comparable, which a few percent hardly show and a half does.
+/// Why `counted` words are too few if `budget` are compared; None if they are enough. Type counts depend on the size of
+/// a text: a few percent less hardly matter, but half does.
 pub(super) fn why_not_counted(counted: Tokens, budget: Tokens) -> Option<String> {
     if budget < FEWEST {
         return Some(format!("{} words would be compared, as natural text has hardly any", budget.0));

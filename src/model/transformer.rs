@@ -136,9 +136,9 @@ impl Transformer {
         folder::special_tokens(dir)
     }
 
-    /// The same model as one that never writes tokens from `vocabulary` on. Folders may have more embeddings than the
-    /// tokenizer has tokens, so that sizes of matrices are multiples of 64, say. As in transformers, predictions include the
-    /// surplus, so that its probability counts in every loss.
+    /// The same model, but it only writes tokens below `vocabulary`. A folder may have more embeddings than the
+    /// tokenizer has tokens, for example to make matrix sizes multiples of 64. As in Hugging Face transformers,
+    /// predictions include the surplus tokens, so their probability counts in every loss.
     #[must_use]
     pub fn writing_below(self, vocabulary: usize) -> Self {
         Self { writable: vocabulary.min(self.vocab_size()), ..self }

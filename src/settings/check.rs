@@ -30,7 +30,8 @@ pub(super) fn value(path: &str, value: &mut Value, schema: &Json) -> Result<(), 
     }
 }
 
-/// The first alternative in `schema`, and in turn in that, that allows the type of `value`; `schema` itself if there is none.
+/// The first alternative in `schema` that allows the type of `value`, or recursively the first such alternative in that
+/// one; `schema` itself if there is none.
 fn alternative<'a>(value: &Value, schema: &'a Json) -> &'a Json {
     let alternatives = schema.get("anyOf").and_then(Json::as_array).into_iter().flatten();
     let fits =

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const PREFIX: &str = "checkpoint-";
 const MANIFEST: &str = "manifest.json";
 
-/// What a checkpoint is of, and its files.
+/// The model that a checkpoint belongs to, and the hashes of its files.
 #[derive(Serialize, Deserialize)]
 struct CheckpointManifest {
     /// The model in training.
@@ -49,7 +49,7 @@ impl StoreCheckpoints {
         Ok((checkpoints, fault))
     }
 
-    /// Why training cannot continue from a checkpoint.
+    /// Why training cannot continue from a checkpoint; `None` if it can.
     fn fault(&self, checkpoint: &Path) -> Option<String> {
         let manifest: Result<CheckpointManifest, StoreError> = disk::read_record(&checkpoint.join(MANIFEST));
         let reason = match (manifest, manifest::hash_files(checkpoint)) {

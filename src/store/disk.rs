@@ -24,7 +24,7 @@ pub fn write_derived(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     write_file(path, bytes)
 }
 
-/// Removes what a kill during [`write_derived`] left in `folder`.
+/// Removes unfinished files that a process killed during [`write_derived`] left in `folder`.
 ///
 /// # Errors
 /// If the disk fails.
@@ -32,7 +32,7 @@ pub fn remove_unfinished(folder: &Path) -> Result<(), StoreError> {
     at(folder, files::remove_unfinished(folder))
 }
 
-/// Writes a file whole or not at all, flushed to disk.
+/// Writes a file completely or not at all, and flushes it to disk.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     at(path, files::write_whole(path, bytes))
 }
@@ -106,7 +106,7 @@ pub(super) fn rename_dir(from: &Path, to: &Path) -> Result<(), StoreError> {
     at(to, files::rename(from, to))
 }
 
-/// Opens a regular file for reading: a device or a pipe of its name could be read for ever.
+/// Opens a file for reading. It must be a regular file, because reading a device or a pipe might never end.
 pub(super) fn open(path: &Path) -> Result<File, StoreError> {
     if !at(path, fs::metadata(path))?.is_file() {
         return Err(StoreError::NotAFile { path: path.to_owned() });
@@ -145,7 +145,7 @@ const fn first_schema() -> u64 {
 }
 
 /// Reads a JSON record of this schema or an older one, and compares it with the hash that it holds. A record without a
-/// hash is of a program that wrote none.
+/// hash was written by an earlier version, which stored none.
 pub(super) fn read_record<T: DeserializeOwned>(path: &Path) -> Result<T, StoreError> {
     let text = read_text(path)?;
     let json = |source| StoreError::Json { path: path.to_owned(), source };
@@ -186,7 +186,7 @@ pub(super) fn sealed(text: &str) -> String {
     format!("{SEAL}{}\n{text}", blake3::hash(text.as_bytes()).to_hex())
 }
 
-/// The text that [`sealed`] was given. A text without a seal is of a program that wrote none.
+/// The text that [`sealed`] was given. A text without a hash was written by an earlier version, which stored none.
 ///
 /// # Errors
 /// If it is not the text that was sealed, or cannot be read.

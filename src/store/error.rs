@@ -23,7 +23,7 @@ pub enum StoreError {
         /// Where in the file, and what is wrong.
         source: serde_json::Error,
     },
-    /// Something else than a file has the name of one.
+    /// A folder, device or pipe has the name of a file.
     #[error("{}: is a folder, a device or a pipe where a file is expected; remove it", path.display())]
     NotAFile {
         /// The path.

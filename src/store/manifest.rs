@@ -37,7 +37,7 @@ pub struct Fingerprints {
     pub generation: Fingerprint,
 }
 
-/// The generation that a manifest belongs to, so that one that was moved to the folder of another is noticed.
+/// The generation that a manifest belongs to. It reveals a generation that was moved to the folder of another one.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Place {
     seed: u64,
@@ -90,7 +90,7 @@ pub(super) fn write(folder: &Path, address: Address, fingerprints: &Fingerprints
     disk::write_record(&folder.join(MANIFEST), &Manifest { fingerprints, place, files })
 }
 
-/// Flushes every file below `folder`, and the folders, to disk; their sizes and hashes.
+/// Flushes every file and folder below `folder` to disk. Returns the sizes and hashes of the files.
 pub(super) fn hash_files(folder: &Path) -> Result<FileHashes, StoreError> {
     let mut files = FileHashes::new();
     for path in files_below(folder)? {
@@ -134,7 +134,7 @@ impl Manifest {
         }
     }
 
-    /// As [`Self::read`], of a generation that may lie in any folder.
+    /// The same as [`Self::read`] for a generation that may lie in any folder.
     pub(super) fn read_anywhere(folder: &Path) -> Result<Self, StoreError> {
         let manifest: Self = disk::read_record(&folder.join(MANIFEST)).map_err(|error| match error {
             error @ StoreError::NewerSchema { .. } => error,
@@ -146,8 +146,8 @@ impl Manifest {
         }
     }
 
-    /// What every generation has and this manifest does not name. (Runs that were published by earlier versions lack their
-    /// synthetic text.)
+    /// A file that every generation must have and this manifest does not name; `None` if there is none. (Runs that were
+    /// published by earlier versions lack their synthetic text.)
     fn missing(&self, folder: &Path) -> Option<&'static str> {
         let has_model = || self.files.keys().any(|name| name.starts_with(&format!("{MODEL}/")));
         let may_lack_text = || self.place.is_none() && !folder.join(SYNTHETIC).exists();
@@ -188,7 +188,7 @@ pub(super) fn check_file(folder: &Path, name: &str, files: &FileHashes) -> Resul
         return Err(format!("{name:?} is not a path below this folder"));
     }
     let path = folder.join(name);
-    // What a link leads to can lie anywhere.
+    // The target of a link could be outside the folder.
     let is_link = |path: &&Path| path.starts_with(folder) && *path != folder && path.is_symlink();
     if path.ancestors().find(is_link).is_some() {
         return Err(format!("{name} is a symbolic link"));

@@ -7,8 +7,8 @@ use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// Locks the store at `root`, creating it if need be, and records `experiment` there. Returns no lock if the folder may not
-/// be written, and need not, because the run is finished.
+/// Locks the store at `root`, creating it if need be, and records `experiment` there. Returns no lock if the folder is
+/// read-only and the run is finished, so that nothing needs to be written.
 pub(super) fn open(
     root: &Path,
     experiment: &Experiment,

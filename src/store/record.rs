@@ -78,7 +78,7 @@ pub struct LineageRecord {
     pub generations: Vec<GenerationRecord>,
 }
 
-/// What the last bits of a result depend on, besides its settings and its text.
+/// The vector instructions and device of a computation. The last bits of its results depend on them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Machine {
     /// Vector instructions: another set rounds differently.
@@ -102,7 +102,8 @@ pub struct GenerationRecord {
     pub training: TrainingRecord,
     /// Its corpus.
     pub synthesis: SynthesisRecord,
-    /// What it was made with; `None` in records of programs that kept this for the whole run only.
+    /// The vector instructions and device that it was made with; `None` in records of earlier versions, which stored
+    /// them for the whole run only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<Machine>,
     /// One for each metric that could be measured.
@@ -158,12 +159,14 @@ pub struct Provenance {
     pub instructions: String,
     /// Device of transformer models, `"cpu"` or `"cuda:0"`, in that process.
     pub device: String,
-    /// What generations were made with that did not follow from that process: each generation has its own on record.
+    /// Other vector instructions and devices with which later processes made generations. Each generation also has its
+    /// own on record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resumed_on: Vec<Machine>,
     /// Arguments of the process that created the store, the program first.
     pub command_line: Vec<String>,
-    /// How text is treated that earlier versions treated otherwise, by what it is; only where the run has such text.
+    /// Conventions for text that earlier versions treated differently, by kind of text. Only kinds that occur in the
+    /// run are listed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub conventions: BTreeMap<String, String>,
     /// BLAKE3 of the natural text of each split, by its name.
@@ -186,19 +189,21 @@ pub struct Provenance {
     pub heldout_floor_nats: Option<f64>,
 }
 
-/// Returns true for the text of records of earlier versions, which must not be written as one of no documents.
+/// Returns true for the text of a record of an earlier version. It must not be written, because it would be read as a
+/// text without documents.
 fn is_absent(text: &TextRecord) -> bool {
     *text == TextRecord::default()
 }
 
 impl Provenance {
-    /// What the process that created the store computed with.
+    /// The vector instructions and device of the process that created the store.
     #[must_use]
     pub fn machine(&self) -> Machine {
         Machine { instructions: self.instructions.clone(), device: self.device.clone() }
     }
 
-    /// Everything that generations of the store were made with. Empty in stores of programs that recorded no instructions.
+    /// All vector instructions and devices with which generations of the store were made. Empty for stores of earlier
+    /// versions, which recorded none.
     #[must_use]
     pub fn machines(&self) -> Vec<Machine> {
         let first = Some(self.machine()).filter(|machine| !machine.instructions.is_empty());

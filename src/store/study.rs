@@ -115,7 +115,7 @@ pub fn read_study(folder: &Path) -> Result<Vec<RunRecord>, StoreError> {
 #[derive(Serialize, Deserialize)]
 struct StudyProvenance {
     experiments: Map<String, serde_json::Value>,
-    /// Absent in studies of programs that recorded no hashes.
+    /// Absent in studies of earlier versions, which recorded no hashes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     files: Option<FileHashes>,
 }

@@ -114,7 +114,7 @@ impl SynthesisSettings {
     /// recorded decoder settings that their method does not use.
     ///
     /// # Errors
-    /// If the model draws no token, and yet a decoder is set.
+    /// If a decoder is set although no model draws a token.
     pub fn check_decoder_is_used(&self) -> Result<(), SettingError> {
         if self.method.drawn_tokens() != DrawnTokens::None || self.decoding == DecodingStrategy::PLAIN {
             return Ok(());

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 /// Share of a text above which a note tells what is lost.
 pub const NOTED_SHARE: f64 = 0.001;
 
-/// Share of a text above which its loss would be that of another text.
+/// Share of lost text above which a text is refused, because its loss would be that of another text.
 pub const REFUSED_SHARE: f64 = 0.05;
 
 /// Maximum number of characters of an example.
@@ -61,13 +61,13 @@ impl Coverage {
         share(self.unknown_bytes + self.dropped_bytes, self.bytes)
     }
 
-    /// Whether too much is lost for a loss to mean anything.
+    /// Whether so much of the text is lost that the loss of a model would be meaningless.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.unknown_share().max(self.lost_share()) > REFUSED_SHARE
     }
 
-    /// What the tokenizer does not represent of `text` ("the heldout split"), if it is worth telling.
+    /// What the tokenizer does not represent of `text` ("the heldout split"), if that is more than [`NOTED_SHARE`].
     #[must_use]
     pub fn note(&self, text: &str) -> Option<String> {
         let space_share = share(self.dropped_space_bytes, self.bytes);

@@ -106,7 +106,7 @@ fn parse(path: &Path) -> Result<tokenizers::Tokenizer, TokenizerError> {
             ModelWrapper::WordPiece(_) | ModelWrapper::WordLevel(_) => {}
         }
         inner.with_model(model);
-        // A decoder that cannot work says so here, and not in the middle of a run.
+        // A decoder that cannot work fails here, and not in the middle of a run.
         let mut ids: Vec<TokenId> = inner.get_vocab(true).into_values().collect();
         ids.sort_unstable();
         inner.decode(&ids, false)?;

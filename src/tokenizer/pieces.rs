@@ -9,7 +9,7 @@
 use serde_json::{Value, json};
 use tokenizers::Tokenizer;
 
-/// Bytes of a piece, at least.
+/// Smallest size of a piece in bytes.
 pub(super) const PIECE: usize = 1 << 16;
 
 /// The patterns of published byte-level tokenizers: GPT-2, GPT-4, Llama 3, Qwen 2.
@@ -20,20 +20,21 @@ const PATTERNS: [&str; 4] = [
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 ];
 
-/// Whether the pieces of every text have the tokens of the text.
+/// Whether encoding in pieces gives every text the same tokens as encoding it whole.
 pub(super) fn are_exact(tokenizer: &Tokenizer) -> bool {
     let normalizer = tokenizer.get_normalizer().map_or(Ok(Value::Null), serde_json::to_value);
     let pre_tokenizer = tokenizer.get_pre_tokenizer().map_or(Ok(Value::Null), serde_json::to_value);
     let (Ok(normalizer), Ok(pre_tokenizer)) = (normalizer, pre_tokenizer) else { return false };
     let added = tokenizer.get_added_tokens_decoder();
-    // Text of special tokens is encoded as ordinary text; that of others is found before anything else.
+    // The text of special added tokens is encoded as ordinary text. That of other added tokens is found before the text
+    // is split into words, so it could span a cut.
     let reaches_over_a_cut = |token: &tokenizers::AddedToken| {
         !token.special && (token.lstrip || token.rstrip || token.content.contains([' ', '\n']))
     };
     is_local(&normalizer) && ends_words_at_cuts(&pre_tokenizer) && !added.values().any(reaches_over_a_cut)
 }
 
-/// Whether each character is normalised without regard to others.
+/// Whether each character is normalised independently of the others.
 fn is_local(normalizer: &Value) -> bool {
     normalizer.is_null() || matches!(normalizer["type"].as_str(), Some("BertNormalizer" | "Lowercase"))
 }

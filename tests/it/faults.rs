@@ -1,7 +1,8 @@
 //! The file system fails at every operation in turn, in eight ways: a run, a sweep and a report end with a clear error,
 //! lose no committed generation, and give the same bits when they are run again.
 //!
-//! With each gate a sample; every operation in every way with `GENLOSS_ALL_FAULTS=1 cargo test --test it faults`.
+//! By default only a sample of operations fails. `GENLOSS_ALL_FAULTS=1 cargo test --test it faults` makes every
+//! operation fail in every way.
 
 use candle_core::Device;
 use genloss::config::{self, CONTROL, Experiment};
@@ -33,7 +34,7 @@ name = "unanchored"
 mixture = "replace"
 "#;
 
-/// A checkpoint after each of the four steps of a training.
+/// Saves a checkpoint after each of the four steps of training.
 const TRANSFORMER: &str = r#"
 name = "small"
 seeds = [1]
@@ -51,7 +52,7 @@ mixture = "replace"
 /// One way in which the n-th operation fails.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
-    /// With an error of the operating system; nothing was done.
+    /// The operation fails with an error of the operating system and changes nothing.
     Error(i32),
     /// A write ends after half of its bytes.
     ShortWrite,
@@ -75,7 +76,7 @@ const FAULTS: [Fault; 8] = [
     Fault::PowerCut,
 ];
 
-/// What takes back an operation, and which flush makes it final: that of this file's contents or of this folder's names.
+/// How to undo an operation, and the file or folder whose flush makes the operation permanent.
 struct Unflushed {
     flush: PathBuf,
     undo: Undo,
@@ -96,7 +97,7 @@ enum Undo {
 
 impl Undo {
     fn carry_out(self) {
-        // What was not flushed may lie in what is gone already.
+        // The folder of a file that was not flushed may be gone already.
         let _ = match self {
             Self::RemoveFile(path) => fs::remove_file(path),
             Self::RemoveDir(path) => fs::remove_dir_all(path),
@@ -113,7 +114,7 @@ impl Undo {
     }
 }
 
-/// Has the n-th operation fail.
+/// Makes one operation fail.
 struct FaultyDisk {
     fault: Fault,
     at: u64,
@@ -124,10 +125,10 @@ struct FaultyDisk {
 struct State {
     operations: u64,
     has_fired: bool,
-    /// After the end of the process or of the power nothing is done any more.
+    /// After the process has ended or the power has failed, no operation is carried out.
     is_over: bool,
     unflushed: Vec<Unflushed>,
-    /// How to take back the operation that a thread is carrying out.
+    /// How to undo the operation that each thread is carrying out.
     begun: HashMap<ThreadId, Undo>,
 }
 
@@ -140,7 +141,7 @@ impl FaultyDisk {
         self.state.lock().unwrap()
     }
 
-    /// Takes back what was not flushed, the last operation first.
+    /// Undoes the operations that were not flushed, the last one first.
     fn lose_unflushed(&self) {
         let unflushed = mem::take(&mut self.state().unflushed);
         unflushed.into_iter().rev().for_each(|one| one.undo.carry_out());
@@ -203,7 +204,7 @@ impl Watcher for FaultyDisk {
                 log.retain(|one| one.flush != *folder || matches!(one.undo, Undo::Empty(_)));
             }
             Operation::Write(path, _) => {
-                // The name of a temporary file is known from here on.
+                // The name of a temporary file is only known now.
                 log.push(Unflushed { flush: parent(path), undo: Undo::RemoveFile((*path).to_owned()) });
                 log.push(Unflushed { flush: (*path).to_owned(), undo });
             }
@@ -248,10 +249,10 @@ fn snapshot(root: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
 
 type Outcome = Result<(), Box<dyn Error>>;
 
-/// Something that writes into a folder, and tells a recorder which generations it has committed.
+/// Work that writes into a folder, and reports to a recorder which generations it has committed.
 type Work<'a> = &'a dyn Fn(&Path, &Recorder) -> Outcome;
 
-/// Has `work` fail at its operations in every way, and checks what it leaves. Returns the number of faults.
+/// Makes `work` fail at its operations in every way, and checks what is left on disk. Returns the number of faults.
 fn inject_everywhere(work: Work) -> u64 {
     let dir = tempfile::tempdir().unwrap();
     let whole = dir.path().join("whole");
@@ -281,7 +282,7 @@ fn count_operations(work: Work, fault: Fault) -> u64 {
     disk.state().operations
 }
 
-/// One fault, and a second attempt without. False if the fault did not occur.
+/// Runs `work` with one fault, then again without. Returns false if the fault did not occur.
 fn inject(
     work: Work,
     fault: Fault,
@@ -312,7 +313,7 @@ fn inject(
     fired
 }
 
-/// An error is one line that names a path once, and, of a full disk, says what to do.
+/// Checks that an error is one line that names a path once, and that it says what to do if the disk is full.
 fn check_message(outcome: &Outcome, fault: Fault, root: &Path, place: &str) {
     let Err(error) = outcome else { return };
     let message = error_chain(error.as_ref());
@@ -325,7 +326,7 @@ fn check_message(outcome: &Outcome, fault: Fault, root: &Path, place: &str) {
     }
 }
 
-/// What was reported as committed is on disk, and whole.
+/// Checks that every generation that was reported as committed is on disk and undamaged.
 fn check_committed(root: &Path, recorder: &Recorder, place: &str) {
     for event in recorder.events() {
         let Event::GenerationCommitted { key, summary } = event else { continue };

@@ -1,4 +1,4 @@
-//! Files as they are found in the field: packed, listed, separated, copied and named in unusual ways.
+//! Files as users have them: compressed, as JSON lists, with separators, with copies, and with unusual names.
 
 use genloss::config;
 use genloss::corpus::{

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// Trains for long, with hardly a checkpoint unless it is asked to stop.
+/// Trains for a long time, and saves hardly any checkpoints until it is asked to stop.
 const LONG: &str = r#"
 name = "long"
 seeds = [1]
@@ -22,7 +22,7 @@ name = "unanchored"
 mixture = "replace"
 "#;
 
-/// Has a command write that never answers.
+/// Writes with a command that never answers.
 const EXTERNAL: &str = r#"
 name = "outside"
 seeds = [1]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Bytes that a document takes besides its text.
 const BYTES_PER_DOCUMENT: u64 = size_of::<String>() as u64;
 
-/// What has been found in a file.
+/// The documents found in a file so far, and counts of what was left out.
 pub(super) struct Findings {
     path: PathBuf,
     pub(super) documents: Vec<String>,
@@ -19,7 +19,7 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// Nothing yet, of a file whose documents may take `max_bytes`.
+    /// Starts without documents, for a file whose documents may take up to `max_bytes`.
     pub(super) fn new(path: &Path, max_bytes: u64, max_expansion: u64, skip_bad: u64) -> Self {
         let record = FileRecord { path: path.display().to_string(), ..FileRecord::default() };
         let (path, documents, bytes_left) = (path.to_owned(), Vec::new(), max_bytes);

@@ -1,7 +1,7 @@
 //! Documents in JSON: objects with the text in one of their fields.
 //!
-//! The usual layout is JSON lines, one object per line. Read likewise are objects that span lines, a list of objects, and
-//! one object that holds exactly one list of objects.
+//! The usual layout is JSON lines, one object per line. Three other layouts are read as well: objects that span lines,
+//! a list of objects, and one object that holds exactly one list of objects.
 
 use super::findings::Findings;
 use super::{CorpusError, Place};
@@ -36,7 +36,7 @@ impl From<CorpusError> for JsonError {
     }
 }
 
-/// Where the text is.
+/// The field that holds the text.
 #[derive(Clone, Copy)]
 pub(super) struct TextField<'a> {
     pub(super) path: &'a Path,

@@ -47,7 +47,7 @@ pub(super) fn documents(
     read.unwrap_or_else(|panic| Err(damaged(panic.into())))
 }
 
-/// A column with texts, or, as programs write it that know no type for a column without any value, with nothing but nulls.
+/// A column of texts, or a column of nothing but nulls, to which some programs give another type.
 #[derive(Clone, Copy)]
 struct TextColumn {
     index: usize,

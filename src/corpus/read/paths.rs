@@ -1,8 +1,8 @@
 //! Expanding paths and glob patterns into a sorted list of files.
 //!
-//! Patterns mean what they mean in a shell: `*`, `?` and `[…]` match within one name, `**` any number of folders, and
-//! none of them a name that begins with a dot, unless the pattern has the dot too. A folder or file whose name is literally
-//! that of the pattern is not treated as a pattern, even if it has brackets.
+//! Patterns mean what they mean in a shell: `*`, `?` and `[…]` match within one name, `**` any number of folders, but
+//! no name that begins with a dot, unless the pattern has the dot too. A folder or file whose name is literally that of
+//! the pattern is not treated as a pattern, even if it has brackets.
 
 use super::CorpusError;
 use glob::Pattern;
@@ -107,7 +107,7 @@ fn expand_recursively(
     if rest.is_empty() { Ok(()) } else { expand_below(folder, rest, whole, found) }
 }
 
-/// What is in a folder, sorted. Nothing if it is no folder.
+/// The paths of everything in a folder, sorted. Empty if it is not a folder.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, CorpusError> {
     let listed = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     if !listed.is_dir() {

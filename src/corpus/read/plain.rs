@@ -2,7 +2,7 @@
 
 use crate::corpus::DocumentBoundary;
 
-/// The documents of a text whose line ends are all `\n`; those of lines and pieces between separators may be blank.
+/// The documents of a text whose line ends are all `\n`. If lines or separators split it, some documents may be blank.
 pub(super) fn documents(text: String, split: &DocumentBoundary) -> Vec<String> {
     match split {
         DocumentBoundary::File => vec![text],
@@ -22,7 +22,8 @@ fn paragraphs(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The pieces between separators. Line ends next to a separator belong to neither piece, and nothing follows one at the end.
+/// The pieces between separators. Line ends next to a separator belong to neither piece. A separator at the end of the
+/// text is not followed by another piece.
 fn between(text: &str, separator: &str) -> Vec<String> {
     let mut pieces: Vec<String> =
         text.split(separator).map(|piece| piece.trim_matches('\n').to_owned()).collect();

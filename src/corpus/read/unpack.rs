@@ -27,7 +27,8 @@ impl Compression {
 /// Any file may unpack to this many bytes, however small it is.
 const ALWAYS_ALLOWED: u64 = 64 << 20;
 
-/// The largest window that Zstandard has. The decoder reserves it, but uses only as much as the file needs.
+/// Base-2 logarithm of the largest window of Zstandard. The decoder reserves the memory, but uses only what the file
+/// needs.
 const LARGEST_WINDOW_LOG: u32 = 31;
 
 /// How many bytes a file of `packed` bytes may unpack to.
@@ -44,7 +45,7 @@ enum UnpackFault {
     TrailingBytes,
 }
 
-/// A reader of the unpacked bytes of `file`, of which there may be `limit`.
+/// A reader of the unpacked bytes of `file`. It returns an error if there are more than `limit`.
 pub(super) fn reader(file: File, compression: Compression, limit: u64) -> io::Result<Box<dyn BufRead>> {
     let packed = BufReader::with_capacity(1 << 16, file);
     let unpacked: Box<dyn Read> = match compression {
@@ -59,7 +60,7 @@ pub(super) fn reader(file: File, compression: Compression, limit: u64) -> io::Re
     Ok(Box::new(BufReader::with_capacity(1 << 16, Limited { unpacked, left: limit })))
 }
 
-/// What an error of a [`reader`] means.
+/// Converts an error of a [`reader`].
 pub(super) fn read_error(
     path: &Path,
     compression: Compression,
@@ -76,7 +77,7 @@ pub(super) fn read_error(
         }
         None if error.raw_os_error().is_some() => CorpusError::Unreadable { path, source: error },
         None if text.contains("not enough memory") => CorpusError::TooLittleMemory { path, source: error },
-        None if text.contains("Unknown frame descriptor") && !begins_as_zstandard_never_does(&path) => {
+        None if text.contains("Unknown frame descriptor") && !is_not_zstandard(&path) => {
             CorpusError::TrailingBytes { path, format: compression.name(), command: "zstd" }
         }
         None => CorpusError::Damaged { path, format: compression.name(), source: error.into() },
@@ -84,14 +85,14 @@ pub(super) fn read_error(
 }
 
 /// Whether the very first bytes are not those of a Zstandard frame, so that nothing was unpacked at all.
-fn begins_as_zstandard_never_does(path: &Path) -> bool {
+fn is_not_zstandard(path: &Path) -> bool {
     let mut first = [0; 4];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut first));
     let is_skippable = (first[0] & 0xF0) == 0x50 && first[1..] == [0x2A, 0x4D, 0x18];
     read.is_err() || !(first == [0x28, 0xB5, 0x2F, 0xFD] || is_skippable)
 }
 
-/// Ends with an error where more than the bytes that are `left` follow.
+/// Passes on up to `left` bytes, and returns an error if more follow.
 struct Limited<R> {
     unpacked: R,
     left: u64,

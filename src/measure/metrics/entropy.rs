@@ -151,7 +151,7 @@ pub(in crate::measure) fn hill_2(counts: &[u32], n: u64) -> Option<f64> {
     (pairs > 0.0).then(|| n as f64 * (n as f64 - 1.0) / pairs)
 }
 
-/// The Zipf exponent. None if there is only one type, or hardly another.
+/// The Zipf exponent. None if one type makes up all of the text, or nearly all.
 fn zipf(counts: &[u32]) -> Option<f64> {
     let mut ranked: Vec<u32> = counts.iter().copied().filter(|&count| count > 0).collect();
     ranked.sort_unstable_by(|a, b| b.cmp(a));

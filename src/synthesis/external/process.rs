@@ -28,7 +28,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// A line of output with its number, from 1.
 type NumberedLine = (usize, Vec<u8>);
 
-/// What a command may do about a document that it has no text for.
+/// Advice for a command that has no text for a document.
 pub(super) const RETRY: &str = "ask again, or answer with the document itself";
 
 /// The text that a command wrote for a document.
@@ -125,7 +125,8 @@ impl Process {
         Ok(answers)
     }
 
-    /// Returns an answer, the next after `answered` others. Stops the command if the line is malformed, or one too many.
+    /// Returns the answer in a line of output, the next one after `answered` others. Stops the command if the line is
+    /// malformed, or if no more answers were requested.
     fn parse(
         &mut self,
         line: std::io::Result<NumberedLine>,

@@ -4,7 +4,7 @@ use super::{copy_tree, error_line, finished, genloss, output, text};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Every file of a folder but those that hold no results.
+/// Every file of a folder that holds results.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -119,7 +119,7 @@ fn a_manifest_vouches_for_all_files_of_its_generation_and_for_none_elsewhere() {
         let message = error_line(&run_again);
         assert!(message.contains("gen-000: damaged") && message.contains(expected), "{message}");
     }
-    // Weights that the manifest does not name are not taken on trust.
+    // Weights that the manifest does not name are not used.
     with(&|files| drop(files.shift_remove("model/ngram.safetensors").unwrap()));
     assert!(error_line(&run_again).contains("does not name model/ngram.safetensors"));
     fs::write(&manifest, &before).unwrap();

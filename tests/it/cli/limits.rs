@@ -1,4 +1,5 @@
-//! Input at the edge: refused in one short line with the reason, before it takes long, fills memory or reaches a terminal.
+//! Extreme input is refused with one short line that gives the reason, before it takes long, fills memory or reaches a
+//! terminal.
 
 use super::{EXPERIMENT, error_line, finished, genloss, output, text};
 use std::fs;
@@ -77,7 +78,7 @@ fn numbers_that_no_result_can_be_expected_from_are_refused_with_the_reason() {
         ("synthesis.temperature=1e308", "equally probable"),
         ("synthesis.temperature=0", "greedy = true"),
         ("training.learning_rate=1e30", "overwrite the weights"),
-        ("synthesis.max_document_tokens=1", "order of words"),
+        ("synthesis.max_document_tokens=1", "word order"),
         ("arm.cool.synthesis.top_p=1e-9", "greedy = true"),
     ];
     let (_, _, file) = finished();

@@ -1,4 +1,4 @@
-//! What was read, as `check`, `provenance.json` and the page tell it.
+//! The natural text that was read, as shown by `genloss check`, `provenance.json` and the page.
 
 use super::{error_line, genloss, output, text};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! A base model and the tokenizer of an experiment: they belong together, or it is said.
+//! A base model whose tokenizer is not that of the experiment is refused, or noted if this cannot be determined.
 
 use super::{path, refused, said};
 use genloss::store::{Address, Provenance, Store};

@@ -1,4 +1,4 @@
-//! Checkpoints: bound to the text they were trained on, and to their own bytes.
+//! Training does not continue from a checkpoint that was trained on another text, or that is damaged.
 
 use crate::folder::contents;
 use candle_core::Device;
@@ -84,7 +84,7 @@ fn stopped_in(file: &str) -> (tempfile::TempDir, PathBuf) {
     (dir, checkpoint)
 }
 
-/// The notes of a run that goes on; its store must end as that of a run that never stopped.
+/// Resumes a run and returns its notes. Checks that its store ends up like that of a run that was never interrupted.
 fn notes_of_resumed(root: &Path) -> Vec<String> {
     let recorder = Recorder::default();
     run(root, &recorder, &AtomicBool::new(false)).unwrap();

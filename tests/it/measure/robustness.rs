@@ -36,7 +36,7 @@ fn degenerate_text_yields_finite_numbers_or_none() {
     }
 }
 
-/// Checks that every metric either has a value or says why not.
+/// Checks that every metric has either a value or a reason why it has none.
 #[track_caller]
 fn assert_accounted_for(measured: &Measured) {
     for metric in Catalogue::builtin().iter() {

@@ -350,7 +350,7 @@ fn keywords_come_from_one_natural_document_and_are_not_part_of_the_result() {
     assert_eq!(record.prompts, "train split, 2 keywords by tf-idf");
 }
 
-/// `cat` answers with what it was asked.
+/// `cat` answers with the document itself.
 #[test]
 fn an_external_command_sees_whole_documents_and_its_answers_to_long_ones_are_not_cut() {
     let texts = ["a short one", "one that is longer than the limit of twenty tokens"].map(str::to_owned);

@@ -65,7 +65,7 @@ fn a_bad_line_is_named_by_its_number() {
     assert_eq!(excerpt, "nonsense");
 }
 
-/// Empty text, blank text, and text that the command was to give and did not.
+/// The text is empty, or has only white space.
 #[test]
 fn an_empty_answer_is_an_error_that_names_its_line_and_item() {
     for text in ["", "   ", "\\n\\t", "\\u3000"] {

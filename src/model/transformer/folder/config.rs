@@ -51,7 +51,7 @@ impl TokenIds {
     }
 }
 
-/// A key that is there, even if its value is null.
+/// Reads the value of a key that is present; null becomes an inner None.
 fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<TokenIds>>, D::Error> {
     Option::deserialize(value).map(Some)
 }
@@ -63,7 +63,7 @@ const LARGEST: usize = 1 << 24;
 const MOST_ROTARY_BYTES: usize = 1 << 30;
 
 impl LlamaConfig {
-    /// Reads the text of `config.json`. What kind of model it is comes first: others have other fields.
+    /// Reads the text of `config.json`. The kind of model is checked first, because other kinds have other fields.
     pub fn read(text: &[u8]) -> Result<Self, FolderProblem> {
         let damaged =
             |error: serde_json::Error| FolderProblem::caused_by("not as Hugging Face writes it", error);
@@ -79,7 +79,7 @@ impl LlamaConfig {
         serde_json::from_value(value).map_err(damaged)
     }
 
-    /// The shape of the model. Whether the embedding is tied is what the file says.
+    /// The shape of the model. Whether the embedding is tied is taken from this file alone.
     ///
     /// # Errors
     /// A message about the setting that is invalid or not supported.

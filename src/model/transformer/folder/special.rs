@@ -17,7 +17,7 @@ const DEFAULT_END: TokenId = 2;
 /// Largest size of the files of a tokenizer.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// Where the start token of a model folder was found, for readers.
+/// Where the start token of a model folder was found, for messages.
 pub type StartSource = &'static str;
 
 /// Start and end token of a folder.
@@ -26,7 +26,7 @@ pub struct FolderSpecial {
     pub start_source: StartSource,
 }
 
-/// Start and end token of a folder with `config`, or why there is none.
+/// Start and end token of a folder with `config`, or the reason why they cannot be determined.
 pub fn of_folder(dir: &Path, config: &LlamaConfig, vocab_size: usize) -> Result<FolderSpecial, String> {
     let end = end_token(dir, config)?;
     let (start, start_source) = start_token(dir, config, vocab_size).unwrap_or((end, "the end token"));

@@ -1,4 +1,4 @@
-//! The weight files of a folder: every tensor is read, or its name is in an error.
+//! Reads the weight files of a folder. A tensor that has no place in the model is an error that names it.
 
 use super::{INDEX, WEIGHTS, read};
 use crate::model::FolderProblem;
@@ -14,7 +14,8 @@ use std::path::Path;
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
 
-/// Ending of the name of rotary frequencies, which old programs saved, and which follow from `config.json`.
+/// End of the names of tensors with rotary frequencies. Old programs saved them, although they follow from
+/// `config.json`.
 const FREQUENCIES: &str = ".self_attn.rotary_emb.inv_freq";
 
 /// Reads the parameters of a model whose `config.json` gives `shape`. As in transformers, a model that `config.json` calls
@@ -69,7 +70,8 @@ fn named_tensors<'a>(
     Ok(tensors)
 }
 
-/// Decides whether the embedding is the output matrix, and removes what is then saved twice.
+/// Decides whether the embedding is also the output matrix. If it is and was saved under both names, one of them is
+/// removed.
 fn resolve_tied(shape: &mut Shape, tensors: &mut BTreeMap<String, TensorView>) {
     if !shape.tied {
         return;
@@ -123,7 +125,7 @@ fn shards(dir: &Path) -> Result<BTreeSet<String>, FolderProblem> {
     }
 }
 
-/// Returns an error for weights that would not be read: an adapter, or what is left of another model.
+/// Returns an error for weights that would not be read: an adapter, or files left over from another model.
 fn check_no_other_weights(dir: &Path, read: &BTreeSet<String>) -> Result<(), FolderProblem> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let mut others: Vec<String> = entries
