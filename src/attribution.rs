@@ -16,12 +16,12 @@
 //! out.
 //!
 //! If the control lies far below its own baseline, there are many types that its model never writes. An arm cannot lose
-//! these through sampling, although the simulated arm does. The sampling part can then be larger than the whole difference, and the misfit has the opposite
-//! sign.
+//! these through sampling, although the simulated arm does. The sampling part can then be larger than the whole
+//! difference, and the misfit has the opposite sign.
 //!
-//! The 95 % interval of the misfit is the interval of the difference, widened by the standard error e of
-//! `D_arm − D_control`. Errors are treated as independent: a half-width h of the interval of the difference becomes
-//! `√(h² + (1.96 e)²)`.
+//! The 95 % interval of the misfit is the interval of the difference, widened to include the standard error e of `D_arm
+//! − D_control`. Errors are treated as independent: a half-width h of the interval of the difference becomes `√(h² +
+//! (1.96 e)²)`.
 //!
 //! ```no_run
 //! use genloss::{attribution, store, verdict};

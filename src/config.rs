@@ -1,9 +1,10 @@
 //! Experiment files: TOML is read and checked into an [`Experiment`].
 //!
 //! Every setting is a field of a settings struct, which belongs to the module that uses it. This module assembles their
-//! tables: it applies `--set` and the values of a `[grid]`, merges the tables of an arm or of the writer over those of the
-//! experiment, fills in defaults that depend on other settings, and reads each table once. An [`Experiment`] is always
-//! valid. [`Experiment::to_toml`] does the reverse: it writes a file with every default spelled out, which a run records.
+//! tables: it applies `--set` and the values of a `[grid]`, merges the tables of an arm or of the writer over those of
+//! the experiment, fills in defaults that depend on other settings, and reads each table once. An [`Experiment`] is
+//! always valid. [`Experiment::to_toml`] does the reverse: it writes a file with every default spelled out, which a run
+//! records.
 //!
 //! ```
 //! let text = r#"
@@ -81,7 +82,8 @@ pub fn parse_recorded(text: &str, source_name: &str) -> Result<Experiment, Confi
     Registry::builtin().parse_recorded(text, source_name)
 }
 
-/// Reads the text of an experiment file with a `[grid]` with the built-in [`Registry`]. `source_name` stands for the file in errors.
+/// Reads the text of an experiment file with a `[grid]` with the built-in [`Registry`]. `source_name` stands for the
+/// file in errors.
 ///
 /// # Errors
 /// As [`Registry::parse_sweep`].
@@ -97,8 +99,8 @@ impl Registry {
     /// Reads the text of an experiment file. `source_name` stands for the file in errors.
     ///
     /// # Errors
-    /// If the text is not TOML, has an unknown key (the error suggests the nearest valid one), a wrong type or a value out
-    /// of range, or if settings contradict each other. The error has a line number if the setting is in the file.
+    /// If the text is not TOML, has an unknown key (the error suggests the nearest valid one), a wrong type or a value
+    /// out of range, or if settings contradict each other. The error has a line number if the setting is in the file.
     pub fn parse(
         &self,
         text: &str,
@@ -119,8 +121,8 @@ impl Registry {
         read::experiment(self, document.table.clone(), &document, Origin::Record)
     }
 
-    /// Reads all experiments of a file with a `[grid]`; `None` if there is no grid. The values of the grid replace those in
-    /// the rest of the file.
+    /// Reads all experiments of a file with a `[grid]`; `None` if there is no grid. The values of the grid replace
+    /// those in the rest of the file.
     ///
     /// # Errors
     /// As [`Self::parse`], and if a list is empty or there are too many combinations.
@@ -174,8 +176,8 @@ pub fn position(text: &str, source_name: &str, key: &str) -> Result<String, Conf
     Ok(Document::parse(text, source_name)?.position_of_key(key))
 }
 
-/// Reads a mixture from text outside of an experiment file: a published name such as `replace`, or an inline table such as
-/// `{ natural_fraction = 0.3 }`. `source_name` stands for the text in errors.
+/// Reads a mixture from text outside of an experiment file: a published name such as `replace`, or an inline table such
+/// as `{ natural_fraction = 0.3 }`. `source_name` stands for the text in errors.
 ///
 /// # Errors
 /// If it is neither, or a setting is invalid.

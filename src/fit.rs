@@ -1,9 +1,9 @@
 //! Fits scaling laws of the loss to the models of runs: how does the loss fall with tokens and parameters, for each
 //! blend of natural and synthetic text?
 //!
-//! [`points()`] takes one point from each recorded model. [`fit()`] fits laws to the points of each [`Blend`], then answers
-//! the questions of Kang et al. (2025): which share of synthetic text gives the lowest loss, and how many tokens does a
-//! blend save at equal loss?
+//! [`points()`] takes one point from each recorded model. [`fit()`] fits laws to the points of each [`Blend`], then
+//! answers the questions of Kang et al. (2025): which share of synthetic text gives the lowest loss, and how many
+//! tokens does a blend save at equal loss?
 //!
 //! **Pitfalls.**
 //!

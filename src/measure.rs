@@ -5,8 +5,8 @@
 //! question, formula, bias and standard error are explained at the top of its file in `src/measure/metrics/`;
 //! `uncertainty` explains how standard errors are computed, and `natural` which types count as rare.
 //!
-//! A metric without a finite value is left out: text of fewer than two tokens gives no standard error, a reference without a
-//! tail has no tail mass, and JSON cannot represent an infinite loss. Measuring draws no random numbers.
+//! A metric without a finite value is left out: text of fewer than two tokens gives no standard error, a reference
+//! without a tail has no tail mass, and JSON cannot represent an infinite loss. Measuring draws no random numbers.
 //!
 //! # Adding a metric
 //!

@@ -1,9 +1,9 @@
 //! Settings structs: one for each table of an experiment file, from which it is read, checked, documented and written.
 //!
-//! A settings struct derives `Serialize`, `Deserialize` and `JsonSchema`, and has one field per setting. The doc comment of
-//! a field is the description that users read; `Default` or `#[serde(default)]` gives the default; and the attributes
-//! `#[schemars(range(…))]` or `#[schemars(extend("exclusiveMinimum" = …))]` give the range. [`read`] uses these to detect
-//! unknown keys, wrong types and values out of range, and `genloss schema` to print the JSON Schema.
+//! A settings struct derives `Serialize`, `Deserialize` and `JsonSchema`, and has one field per setting. The doc
+//! comment of a field is the description that users read; `Default` or `#[serde(default)]` gives the default; and the
+//! attributes `#[schemars(range(…))]` or `#[schemars(extend("exclusiveMinimum" = …))]` give the range. [`read`] uses
+//! these to detect unknown keys, wrong types and values out of range, and `genloss schema` to print the JSON Schema.
 //!
 //! Four extensions of the schema are used: `"x-run-time-only"` marks a setting that does not affect results (see
 //! [`without_run_time_only`]), `"x-hint"` is added to errors about a value that is missing or out of range,

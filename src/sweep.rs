@@ -3,10 +3,10 @@
 //! Experiments that read the same natural text are prepared together, with one tokenizer, so that their measurements can
 //! be compared. The work is divided into [`WorkUnit`]s: one seed of all experiments that train the same model on the same
 //! number of tokens, once for generation 0 and once for later generations. Two experiments can only have generations in
-//! common (see [`crate::lineage::LineageInputs`]) within one unit, and a unit makes one lineage after the other, so that the
-//! second finds what the first has committed. First all units of generation 0 run, then the others; within either phase
-//! units are independent and may run side by side, each on its share of the threads. Small models run faster that way,
-//! because one of their steps is too little work for several threads. No result depends on it.
+//! common (see [`crate::lineage::LineageInputs`]) within one unit, and a unit makes one lineage after the other, so
+//! that the second finds what the first has committed. First all units of generation 0 run, then the others; within
+//! either phase units are independent and may run side by side, each on its share of the threads. Small models run
+//! faster that way, because one of their steps is too little work for several threads. No result depends on it.
 //!
 //! `tests/it/sweep.rs` prepares and runs small sweeps.
 

@@ -6,10 +6,10 @@
 //! token depends on the number of documents per request to the model or on the number of threads, and a larger budget
 //! only adds documents.
 //!
-//! **Pitfall.** A document may grow beyond the model's context, up to `synthesis.max_document_tokens`. If it were cut at the
-//! context, the next generation would train only on the beginnings of documents, and this shift would be mistaken for
-//! collapse. Methods that rewrite natural documents go through whole documents for the same reason, and the limit applies
-//! only to what is written from nothing.
+//! **Pitfall.** A document may grow beyond the model's context, up to `synthesis.max_document_tokens`. If it were cut
+//! at the context, the next generation would train only on the beginnings of documents, and this shift would be
+//! mistaken for collapse. Methods that rewrite natural documents go through whole documents for the same reason, and
+//! the limit applies only to what is written from nothing.
 //!
 //! The table `[synthesis]` of an experiment file chooses the method and its settings:
 //!
@@ -81,8 +81,8 @@ pub struct SynthesisRecord {
     pub tokens: Tokens,
     /// Number of documents that end with an end-of-text token.
     pub ended: u64,
-    /// Number of documents cut at `max_document_tokens`. A last document that the budget cuts counts in neither number, nor
-    /// does the rewriting of a longer document without an end-of-text token.
+    /// Number of documents cut at `max_document_tokens`. A last document that the budget cuts counts in neither number,
+    /// nor does the rewriting of a longer document without an end-of-text token.
     pub cut: u64,
     /// Share of the tokens written, before selection, that were copied unchanged from natural documents. `None` if the
     /// method copies none.

@@ -1,8 +1,8 @@
 //! Text to token ids and back. A tokenizer is learnt from natural text only and stays the same for the whole experiment.
 //!
-//! A learnt tokenizer is byte-level BPE (Sennrich et al. 2016, on bytes as in GPT-2): its alphabet is the 256 bytes, so it
-//! can encode any text, and decoding returns the text unchanged. If each generation learnt its own tokenizer, a type could
-//! disappear because it lost its merge, and counts of different generations could not be compared.
+//! A learnt tokenizer is byte-level BPE (Sennrich et al. 2016, on bytes as in GPT-2): its alphabet is the 256 bytes, so
+//! it can encode any text, and decoding returns the text unchanged. If each generation learnt its own tokenizer, a type
+//! could disappear because it lost its merge, and counts of different generations could not be compared.
 //!
 //! **Pitfall.** A document may *contain* the end-of-text marker as text. Encoding it as the special token would let a
 //! corpus end documents anywhere. Markers in text are therefore encoded as ordinary text, and only
@@ -52,7 +52,7 @@ pub struct SpecialTokens {
     pub end: TokenId,
 }
 
-/// Bytes of memory that encoding takes for each byte of a text.
+/// Bytes of memory that encoding takes per byte of text.
 const BYTES_PER_BYTE_ENCODED: usize = 140;
 
 /// Tokens that mark the parts of a document in fill-in-the-middle order: prefix, suffix, middle (Bavarian et al. 2022).
@@ -109,7 +109,7 @@ pub enum TokenizerError {
         /// The error of the parser.
         source: tokenizers::Error,
     },
-    /// The ids of a tokenizer leave gaps that no vocabulary has.
+    /// The ids of a tokenizer have larger gaps than those of any real vocabulary.
     #[error(
         "tokenizer {}: token {token:?} has the id {id}, but there are only {tokens} tokens; ids must lie near the number \
          of tokens, because a model has an embedding for each up to the largest",
@@ -140,7 +140,7 @@ pub enum TokenizerError {
         /// The other one.
         second: String,
     },
-    /// Too much of a text is lost in its tokens.
+    /// The tokens of a text represent too little of it.
     #[error(
         "{text}: {coverage}, so that losses would be those of another text; \
          use a tokenizer that covers it, such as a byte-level one, which is learnt if tokenizer.path is left out"
@@ -182,8 +182,9 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Learns byte-level BPE from `texts`. Id 0 is the end-of-text token, followed by the bytes, then by the merges in the
-    /// order in which they were learnt. The result does not depend on the order of the texts, nor on threads or hash seeds.
+    /// Learns byte-level BPE from `texts`. Id 0 is the end-of-text token, followed by the bytes, then by the merges in
+    /// the order in which they were learnt. The result does not depend on the order of the texts, nor on threads or
+    /// hash seeds.
     ///
     /// Pairs of tokens that occur only once are not merged, so a small text may give fewer than `vocab_size` tokens
     /// ([`Tokenizer::vocab_size`]).
@@ -295,7 +296,7 @@ impl Tokenizer {
         Ok(encoding.map_err(TokenizerError::Failed)?.get_ids().to_vec())
     }
 
-    /// What the user should know if one of `texts` is long and can only be encoded whole.
+    /// A note on memory if one of `texts` is long and can only be encoded as a whole.
     #[must_use]
     pub fn note_on_memory(&self, texts: &[String]) -> Option<String> {
         /// Bytes from which on a text is long.

@@ -14,7 +14,8 @@
 //! is strongly skewed. Checks with another tolerance state it.
 //!
 //! **A check that cannot fail is worthless.** [`injected`] has five simulators that are wrong on purpose, and each must
-//! fail. A z-score that is missing where one is expected, because nothing varies or a value is not a number, is a failure.
+//! fail. A z-score that is missing where one is expected, because nothing varies or a value is not a number, is a
+//! failure.
 //!
 //! ```
 //! use genloss::verify::{CheckGroup, Evidence, Finding, judge};

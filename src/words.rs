@@ -2,9 +2,9 @@
 //! case preserved. Punctuation, spaces and the replacement character of invalid UTF-8 are not words.
 //!
 //! Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces between words. The rules would call every
-//! character of these scripts a word, and leave the rest to dictionaries: those of the ICU4X project, as compiled into the
-//! crate `icu_segmenter`. All other text is segmented by the crate `unicode-segmentation`. Numbers depend on the versions of
-//! both, which are in `Cargo.lock`.
+//! character of these scripts a word, and leave the rest to dictionaries: those of the ICU4X project, as compiled into
+//! the crate `icu_segmenter`. All other text is segmented by the crate `unicode-segmentation`. Numbers depend on the
+//! versions of both, which are in `Cargo.lock`.
 //!
 //! ```
 //! let words: Vec<&str> = genloss::words::of("It's 今天天气 today.").collect();
@@ -29,7 +29,7 @@ pub fn indices(text: &str) -> Box<dyn Iterator<Item = (usize, &str)> + '_> {
     }
 }
 
-/// The dictionaries with their version, on which numbers depend.
+/// The dictionaries with their version. Word counts depend on it.
 const DICTIONARIES: &str = "icu_segmenter 2.4";
 
 /// The dictionaries by which `texts` are segmented, with their version. None if no text needs any.
@@ -109,9 +109,9 @@ mod tests {
         of(text).collect()
     }
 
-    /// Thai, Burmese and the greeting: `tests/testdata/WordBreakDictionary.txt` of ICU4X, whose Thai lines match ICU4C. The
-    /// Chinese sentence: the example in the README of jieba. The airport: the example of Lucene's Kuromoji for its search
-    /// mode.
+    /// Thai, Burmese and the greeting: `tests/testdata/WordBreakDictionary.txt` of ICU4X, whose Thai lines match ICU4C.
+    /// The Chinese sentence: the example in the README of jieba. The airport: the example of Lucene's Kuromoji for its
+    /// search mode.
     #[test]
     fn words_of_scripts_without_spaces_are_those_of_other_segmenters() {
         assert_eq!(words("我爱北京天安门"), ["我", "爱", "北京", "天安门"]);
@@ -132,7 +132,8 @@ mod tests {
         assert_eq!(words("。、「」々ー・"), ["々", "ー"]);
     }
 
-    /// Text without these scripts, with letters of many others: Latin, Greek, Cyrillic, Hebrew, Arabic, Devanagari, Hangul.
+    /// Text without these scripts, with letters of many others: Latin, Greek, Cyrillic, Hebrew, Arabic, Devanagari,
+    /// Hangul.
     #[test]
     fn other_text_is_segmented_by_the_rules_of_unicode_alone() {
         let text = "Can't stop at 3.14 — «naïve» Ελλάδα, Привет_мир! שלום \"א\"ב العربية हिन्दी 한국어 문장 🦀 e\u{301}a";

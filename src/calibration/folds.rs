@@ -74,9 +74,9 @@ pub(super) struct Pair<'a> {
 }
 
 /// Returns random orders of all pairs. The first `size` pairs of an order form an experiment; the later ones can extend
-/// it. There are `wanted` orders, and their experiments all differ; there are fewer if there may not be so many different
-/// experiments. No lineage occurs twice in an order. Each shuffle of the pairs is cut into several experiments, which
-/// share no lineage.
+/// it. There are `wanted` orders, and their experiments all differ. If so many different experiments might not exist,
+/// there are fewer orders. No lineage occurs twice in an order. Each shuffle of the pairs is cut into several
+/// experiments, which share no lineage.
 pub(super) fn partition<'a>(
     contrast: &'a Contrast,
     seeds: usize,

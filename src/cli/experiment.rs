@@ -26,7 +26,8 @@ impl ExperimentArgs {
         config::load_sweep(&self.file, &self.settings)
     }
 
-    /// Adds to an error about a setting the position of that setting in the experiment file; returns other errors unchanged.
+    /// Adds to an error about a setting the position of that setting in the experiment file; returns other errors
+    /// unchanged.
     pub fn located(&self, error: anyhow::Error) -> anyhow::Error {
         let setting = error.chain().find_map(|cause| match cause.downcast_ref::<RunError>() {
             Some(RunError::Setting { key, .. }) => Some(key.clone()),

@@ -16,8 +16,8 @@ pub struct ForceArgs {
     force: bool,
 }
 
-/// Vocabulary size assumed for a tokenizer that has not been read: the smallest possible. The embeddings that this leaves
-/// out are small compared with a model that does not fit.
+/// Vocabulary size assumed for a tokenizer that has not been read: the smallest possible. The embeddings that are
+/// missing from the estimate are small compared with a model that does not fit.
 const UNKNOWN_VOCABULARY: usize = 257;
 
 impl ForceArgs {

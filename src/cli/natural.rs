@@ -4,7 +4,7 @@ use super::output;
 use crate::corpus::{TextRecord, percent};
 use crate::units::counted;
 
-/// Files listed at most; `provenance.json` lists all.
+/// Largest number of files listed. `provenance.json` lists all of them.
 const MOST_FILES: usize = 20;
 
 /// Tables of the files, if there are any, and of the splits.

@@ -22,8 +22,8 @@ pub struct Experiment {
     pub seeds: Vec<u64>,
     /// Generations after generation 0.
     pub generations: usize,
-    /// Synthetic tokens that each measurement uses. The last generation writes only these, since no model is trained on its
-    /// text.
+    /// Synthetic tokens that each measurement uses. The last generation writes only these, since no model is trained on
+    /// its text.
     pub measured_tokens: Tokens,
     /// Natural text and how it is split.
     pub corpus: CorpusSettings,

@@ -121,7 +121,7 @@ pub enum CorpusError {
     },
     /// A JSON object has no field with the configured name.
     #[error(
-        "{}, {place}: no field {field:?}, there are {present}; set corpus.text_field to the one with the text",
+        "{}, {place}: no field {field:?} (fields: {present}); set corpus.text_field to the one with the text",
         path.display()
     )]
     NoField {
@@ -151,7 +151,7 @@ pub enum CorpusError {
     },
     /// A Parquet file has no column with the configured name.
     #[error(
-        "{}: no column {column:?}, there are {present}; set corpus.text_field to the one with the text",
+        "{}: no column {column:?} (columns: {present}); set corpus.text_field to the one with the text",
         path.display()
     )]
     NoColumn {
@@ -234,7 +234,7 @@ pub enum CorpusError {
         /// How to fetch the file.
         command: &'static str,
     },
-    /// A file is compressed, or in Parquet, though its name does not say so.
+    /// A file is compressed, or a Parquet file, although its name indicates text.
     #[error("{}: the name promises text, but it is a {format} file; rename it to end in {extension}", path.display())]
     Misnamed {
         /// The file.
@@ -308,7 +308,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A path as an argument of a shell command.
+/// A path, quoted if necessary, as an argument of a shell command.
 pub(super) fn in_shell(path: &Path) -> String {
     let path = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._/-+,:@%".contains(c);

@@ -1,8 +1,8 @@
 //! Reading documents from files.
 //!
 //! The extension decides the format: `.txt`, `.jsonl` and `.json` (JSON lines, or a list of objects), each optionally
-//! compressed with gzip (`.gz`) or Zstandard (`.zst`), and `.parquet`. Text is kept unchanged, with three exceptions: blank
-//! documents are dropped, and plain text loses its byte order mark and has its line ends converted to `\n`.
+//! compressed with gzip (`.gz`) or Zstandard (`.zst`), and `.parquet`. Text is kept unchanged, with three exceptions:
+//! blank documents are dropped, and plain text loses its byte order mark and has its line ends converted to `\n`.
 
 use super::error::Place;
 use super::record::FileRecord;

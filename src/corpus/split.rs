@@ -5,10 +5,10 @@
 //! Nothing else matters: neither its file, nor its neighbours, nor the number of documents. Within a split, documents are
 //! sorted by hash, a shuffle that anyone can reproduce.
 //!
-//! A text from files counts once, however often it occurs: copies would all be in one split, next to each other, and could
-//! fill held-out text that is cut to size; and a standard error that takes documents as independent would be too small.
-//! Documents of the built-in world are independent draws, so they are all kept. **Pitfall:** near copies are different
-//! texts, which can end up in different splits.
+//! A text from files counts once, however often it occurs: copies would all be in one split, next to each other, and
+//! could fill held-out text that is cut to size; and a standard error that takes documents as independent would be too
+//! small. Documents of the built-in world are independent draws, so they are all kept. **Pitfall:** near copies are
+//! different texts, which can end up in different splits.
 
 /// The three disjoint parts of the natural text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

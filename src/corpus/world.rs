@@ -2,11 +2,12 @@
 //!
 //! A document is a sequence of sentences. A sentence states a fact ("The river of Tamor is Belun.") with probability
 //! `fact_share`; otherwise it comes from a small probabilistic grammar. The frequencies of words and the popularity of
-//! entities follow Zipf–Mandelbrot laws, so that there is a tail to lose. The first fact of a document sets its topic, and
-//! about half of the later facts are about the same entity, so that there is something to learn beyond the sentence.
+//! entities follow Zipf–Mandelbrot laws, so that there is a tail to lose. The first fact of a document sets its topic,
+//! and about half of the later facts are about the same entity, so that there is something to learn beyond the
+//! sentence.
 //!
-//! A text can be parsed in one way only, so [`World::log_probability`] is exact. Its negative mean over held-out documents
-//! is the loss of an ideal model, a floor under the loss of every other; for many documents it tends to
+//! A text can be parsed in one way only, so [`World::log_probability`] is exact. Its negative mean over held-out
+//! documents is the loss of an ideal model, a floor under the loss of every other; for many documents it tends to
 //! [`World::entropy_nats_per_document`].
 //!
 //! **Pitfall.** The floor is only valid if no text occurs in both train and held-out. A single sentence about a popular

@@ -7,9 +7,9 @@
 //! score(y) = ln p(y) / |y|^α
 //! ```
 //!
-//! This is the length penalty of Wu et al. (2016, equation 14) without the constant 5, and the `length_penalty` of Hugging
-//! Face transformers. With α = 1 the score is the mean log-probability of a token. With α = 0 the most probable document
-//! wins, which favours short documents, because every further token lowers the probability.
+//! This is the length penalty of Wu et al. (2016, equation 14) without the constant 5, and the `length_penalty` of
+//! Hugging Face transformers. With α = 1 the score is the mean log-probability of a token. With α = 0 the most probable
+//! document wins, which favours short documents, because every further token lowers the probability.
 //!
 //! The search keeps B documents (beams). Each step extends every open document by every token of the vocabulary and
 //! keeps the most probable results. All open documents have the same length, so this comparison needs no length

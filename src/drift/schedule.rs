@@ -6,9 +6,10 @@ use crate::mixture::{self, MixtureError};
 use crate::mixture::{Budget, Mixture, NaturalDocuments, SyntheticDocuments};
 use crate::units::Tokens;
 
-/// Upper limit on the number of generations: a longer table would be of no use to anyone.
+/// Largest number of generations. A longer table would be of no use to anyone.
 const MAX_GENERATIONS: usize = 1_000_000;
-/// The standard error of a mean over this many is far below the rounding of what is printed.
+/// Largest number of replicates. The standard error of a mean over so many is far below the rounding of printed
+/// numbers.
 const MAX_REPLICATES: usize = 1_000_000_000;
 
 /// The settings that all simulations share, whatever their model.

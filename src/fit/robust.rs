@@ -1,9 +1,9 @@
 //! Robust estimation of a law's constants: no single run can change them much.
 //!
-//! The objective is Σ ρ(ln L̂ − ln L) over points, with Huber's loss ρ (1964), quadratic within ±δ and linear beyond, as in
-//! Hoffmann et al. (2022). Their δ is 10⁻³. Here it is 5·10⁻³, half a percent of the loss, because the seeds of small
-//! models differ by a few tenths of a percent: if δ is far below the noise, Huber's loss acts like absolute deviations,
-//! which under normal noise need n runs where least squares needs 2n/π.
+//! The objective is Σ ρ(ln L̂ − ln L) over points, with Huber's loss ρ (1964), quadratic within ±δ and linear beyond,
+//! as in Hoffmann et al. (2022). Their δ is 10⁻³. Here it is 5·10⁻³, half a percent of the loss, because the seeds of
+//! small models differ by a few tenths of a percent: if δ is far below the noise, Huber's loss acts like absolute
+//! deviations, which under normal noise need n runs where least squares needs 2n/π.
 //!
 //! With the smooth residual `q = sign(r)·√(2ρ(r))` the objective is a sum of squares, which MINPACK's Levenberg–Marquardt
 //! minimises. The search is over the logarithms of all constants, which keeps them positive, and inputs are relative to
@@ -178,7 +178,8 @@ impl LeastSquaresProblem<f64, Dyn, Dyn> for RobustProblem<'_> {
 mod tests {
     use super::*;
 
-    /// Huber (1964): ρ(r) = r²/2 within δ and δ(|r| − δ/2) beyond. q²/2 must equal that, and its derivative the numeric one.
+    /// Huber (1964): ρ(r) = r²/2 within δ and δ(|r| − δ/2) beyond. q²/2 must equal that, and its derivative the numeric
+    /// one.
     #[test]
     fn the_squared_residual_is_hubers_loss() {
         let rho = |r: f64| if r.abs() <= DELTA { r * r / 2.0 } else { DELTA * (r.abs() - DELTA / 2.0) };

@@ -1,6 +1,7 @@
-//! The memory that an experiment takes, estimated from its settings before anything is read or made.
+//! Estimates the memory that an experiment takes from its settings, before anything is read or allocated.
 //!
-//! The estimate is a lower bound in round numbers: it tells what a machine cannot hold, not what it can.
+//! The estimate is a rough lower bound: it detects experiments that are too large, but does not guarantee that others
+//! fit.
 
 use super::tokens_written;
 use crate::config::{Arm, Experiment};
@@ -19,13 +20,13 @@ pub struct Footprint {
     pub training_step: u64,
 }
 
-/// Bytes of a natural token: about seven characters, and its number with room to grow.
+/// Bytes per natural token: about seven characters of text, and its id in a list with spare capacity.
 const NATURAL_BYTES: f64 = 20.0;
 /// Ratio of the text that the built-in world writes to the text that is needed.
 const WORLD_MARGIN: f64 = 1.3;
-/// Bytes of a generated token: its number, and its characters while it is measured.
+/// Bytes per generated token: its id, and its characters while it is measured.
 const GENERATED_BYTES: f64 = 12.0;
-/// Bytes of each n-gram length for each token that an n-gram model is estimated from.
+/// Bytes per token of training text, for each order of an n-gram model.
 const NGRAM_BYTES: f64 = 8.0;
 
 impl Footprint {
@@ -47,7 +48,7 @@ impl Footprint {
         }
     }
 
-    /// All of it together.
+    /// The sum of all parts.
     #[must_use]
     pub fn total(self) -> u64 {
         self.natural_text.saturating_add(self.generated_text).saturating_add(self.training_step)

@@ -1,8 +1,8 @@
 //! Near copies across splits: documents that are nearly the same as one that models train on.
 //!
-//! Exact copies count once, but a text with a few words changed is another text, and its hash may put it in another split.
-//! Near copies are found as those of selection are ([`near_duplicates`]): by the MinHash estimate of the Jaccard similarity
-//! of their shingles.
+//! Exact copies count once, but a text with a few words changed is another text, and its hash may put it in another
+//! split. Near copies are found as those of selection are ([`near_duplicates`]): by the MinHash estimate of the Jaccard
+//! similarity of their shingles.
 //!
 //! Signatures are costly, so they are only made of documents most of whose shingles occur in the other split at all.
 

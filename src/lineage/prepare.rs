@@ -32,7 +32,7 @@ pub struct PreparedText {
     pub heldout: Documents,
     /// The text that measurements compare with, cut to `corpus.reference_tokens`.
     pub reference: Reference,
-    /// What the text was read from, and its splits.
+    /// The files that the text was read from, and the sizes of its splits.
     pub record: TextRecord,
     /// A note on the memory that encoding takes, if it is much.
     encoding_note: Option<String>,
@@ -204,7 +204,8 @@ pub(super) fn natural_order(train: &Documents, seed: u64) -> Documents {
 /// Checks settings that need no text. Returns how far into the train split any experiment reaches, in tokens.
 ///
 /// # Errors
-/// If a model has a longer context than there is text, or a mixture takes more synthetic text than there will be.
+/// If a model has a longer context than there is text, or a mixture takes more synthetic text than the generations
+/// write.
 pub fn check_settings(experiments: &[&Experiment]) -> Result<Tokens, RunError> {
     let mut reach = Tokens(0);
     for &experiment in experiments {
@@ -257,8 +258,8 @@ struct Splits {
 }
 
 impl Splits {
-    /// The record of each split by its name. Near copies are looked for only in text from files: documents of the built-in
-    /// world are independent draws.
+    /// The record of each split by its name. Near copies are looked for only in text from files: documents of the
+    /// built-in world are independent draws.
     fn records(&self, are_from_files: bool) -> BTreeMap<String, SplitRecord> {
         let Self { train, heldout, reference, .. } = self;
         let near_heldout = || near_copies(heldout, train);
@@ -331,7 +332,7 @@ fn coverage(
 }
 
 /// The source text of each of `documents`, which are the first ones of `texts`; the last one may be cut. A byte-level
-/// tokenizer gives the text back; if it was cut within a character, with a replacement character.
+/// tokenizer restores the text by decoding; a character that was cut becomes a replacement character.
 fn source_texts(
     tokenizer: &Tokenizer,
     texts: &[String],

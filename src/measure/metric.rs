@@ -18,8 +18,8 @@ pub trait Metric: Send + Sync {
     /// If computing fails. A missing input is not an error.
     fn measure(&self, generation: &CountedGeneration) -> Result<Vec<Option<Estimate>>, MeasureError>;
 
-    /// Why the number `id` is undefined for this generation. None if the experiment lacks an input for it altogether, such
-    /// as questions about facts, so that no one expects it.
+    /// Why the number `id` is undefined for this generation. None if the experiment has no input for it, such as
+    /// questions about facts, so that nobody expects a value.
     fn why_missing(&self, _id: &str, _generation: &CountedGeneration) -> Option<String> {
         Some("it is undefined for this text".to_owned())
     }

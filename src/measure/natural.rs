@@ -174,10 +174,10 @@ mod tests {
         assert_eq!(chance_of_being_drawn(0, 7.0, 7.0), 0.0);
     }
 
-    /// The second half is the documents `1 2`, `1 3`, `1 4`: a text of 2 tokens is one of them, so of types 2 and 3 each is
-    /// expected with probability 1/3. A text of 12 tokens in six documents is compared at the half's 6 tokens, three
-    /// of its documents: type 2, which two of the six contain, is among them unless all three are of the other four,
-    /// 1 − C(4,3)/C(6,3) = 1 − 4/20.
+    /// The second half is the documents `1 2`, `1 3`, `1 4`: a text of 2 tokens is one of them, so of types 2 and 3
+    /// each is expected with probability 1/3. A text of 12 tokens in six documents is compared at the half's 6 tokens,
+    /// three of its documents: type 2, which two of the six contain, is among them unless all three are of the other
+    /// four, 1 − C(4,3)/C(6,3) = 1 − 4/20.
     #[test]
     fn surviving_types_are_compared_at_the_smaller_of_both_sizes() {
         let natural: Documents = [&[9][..], &[1, 2], &[9], &[1, 3], &[9], &[1, 4]].into_iter().collect();

@@ -21,8 +21,8 @@
 //! A document is read as one start token followed by its tokens. The start token is not repeated, so contexts at the
 //! beginning of a document are shorter than elsewhere.
 //!
-//! **Pitfall.** High orders memorise: an order-5 model trained on little text writes long passages of it verbatim, because
-//! most of its contexts have a single follower.
+//! **Pitfall.** High orders memorise: an order-5 model trained on little text writes long passages of it verbatim,
+//! because most of its contexts have a single follower.
 //!
 //! ```
 //! use genloss::{documents::Documents, progress::Silent, seed::StreamKey, stage::Stage};

@@ -167,8 +167,8 @@ mod tests {
         p.iter().zip(q).map(|(p, q)| p * (p / q).ln()).sum()
     }
 
-    /// The odds are 4/7, 3/2, 5/2 and 5. With m = 5 none is truncated: one in five documents is kept, and the kept ones follow
-    /// the natural distribution. Tolerance: 5 standard errors of each frequency; fixed seed.
+    /// The odds are 4/7, 3/2, 5/2 and 5. With m = 5 none is truncated: one in five documents is kept, and the kept ones
+    /// follow the natural distribution. Tolerance: 5 standard errors of each frequency; fixed seed.
     #[test]
     fn known_odds_restore_the_natural_distribution() {
         let (frequencies, count) = kept(5.0);

@@ -7,9 +7,9 @@
 //! error of √(J(1 − J)/k), or 3.5 % at J = 0.8. A document's *signature* is the list of its first shingles under all k
 //! orders.
 //!
-//! **Search.** If the estimate is at least t, two signatures differ in at most d = (1 − t)k entries. When signatures are cut
-//! into d + 1 bands, at least one band must therefore agree completely (the pigeonhole argument of Manku et al. 2007).
-//! An index of bands therefore misses no duplicate, and only documents that share a band are compared.
+//! **Search.** If the estimate is at least t, two signatures differ in at most d = (1 − t)k entries. When signatures
+//! are cut into d + 1 bands, at least one band must therefore agree completely (the pigeonhole argument of Manku et al.
+//! 2007). An index of bands therefore misses no duplicate, and only documents that share a band are compared.
 
 use super::{Candidate, Filter, Pilot, SelectionRule};
 use crate::documents::{self, TokenId, mix};
@@ -111,7 +111,7 @@ impl NearDuplicates {
         self.kept.push(signature);
     }
 
-    /// The documents that a document duplicates, numbered in the order in which they were added.
+    /// The indices of the documents that a document duplicates, in the order in which they were added.
     #[must_use]
     pub fn similar(&self, signature: &Signature) -> Vec<usize> {
         let mut candidates: Vec<usize> = self.candidates(signature).collect();
@@ -132,8 +132,8 @@ impl NearDuplicates {
     }
 }
 
-/// The hash of each of `bands` bands. A band is a range of consecutive entries of the signature; lengths differ by at most
-/// one.
+/// The hash of each of `bands` bands. A band is a range of consecutive entries of the signature; lengths differ by at
+/// most one.
 fn keys(signature: &Signature, bands: usize) -> Vec<u64> {
     let band = |index: usize| &signature.0[ORDERS * index / bands..ORDERS * (index + 1) / bands];
     let hash = |band: &[u64]| band.iter().fold(0, |hash: u64, &entry| mix(hash.wrapping_add(entry)));

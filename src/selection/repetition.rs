@@ -1,5 +1,5 @@
-//! *Repetition*: the share of a document's 4-grams that occurred earlier in the same document (seq-rep-4 of Welleck et al.
-//! 2020). The metric `repetition` is its mean over documents.
+//! *Repetition*: the share of a document's 4-grams that occurred earlier in the same document (seq-rep-4 of Welleck et
+//! al. 2020). The metric `repetition` is its mean over documents.
 
 use super::{Candidate, Filter, Pilot, SelectionRule};
 use crate::documents::TokenId;

@@ -1,8 +1,8 @@
 //! Tables that come in several kinds: one key names the kind, and the kind determines which other keys are valid.
 //!
-//! For example, `kind` in `[model]` chooses between a transformer and an n-gram model. Each kind is a settings struct that
-//! implements a common trait, and has an entry in a list of [`Kinds`]. A program that uses the library can add kinds with
-//! [`Kinds::with`].
+//! For example, `kind` in `[model]` chooses between a transformer and an n-gram model. Each kind is a settings struct
+//! that implements a common trait, and has an entry in a list of [`Kinds`]. A program that uses the library can add
+//! kinds with [`Kinds::with`].
 
 use super::check::{unknown_key, unknown_value};
 use super::{SettingError, properties, without_run_time_only};
@@ -124,8 +124,8 @@ impl<T: ?Sized + Registered> Kind<T> {
         &self.schema
     }
 
-    /// Chooses this kind without reading a table. `own` is `settings` as a table with every default written out; `key` is the
-    /// key that names the kind.
+    /// Chooses this kind without reading a table. `own` is `settings` as a table with every default written out; `key`
+    /// is the key that names the kind.
     #[must_use]
     pub fn choose(&self, key: &str, own: Table, settings: Arc<T>) -> Chosen<T> {
         Chosen::new(key, self, own, settings)
@@ -228,8 +228,8 @@ impl<T: ?Sized + Registered> Kinds<T> {
         unknown_key(key, known.iter().map(|(name, _)| name.as_str()))
     }
 
-    /// The JSON Schema properties of the key that names the kind, and of the keys of all kinds. Descriptions of the latter
-    /// say which kind they belong to.
+    /// The JSON Schema properties of the key that names the kind, and of the keys of all kinds. Descriptions of the
+    /// latter say which kind they belong to.
     #[must_use]
     pub fn properties(&self) -> Vec<(String, Json)> {
         let choices: Vec<Json> = self.kinds.iter().map(Self::choice).collect();

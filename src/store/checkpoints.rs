@@ -1,7 +1,8 @@
 //! Checkpoints inside a generation: numbered folders, the highest number being the latest.
 //!
-//! Each has a manifest like a generation: the hashes of its files, and the fingerprint of the model in training, which covers
-//! its text. So no training continues from weights that saw another text, or in which a bit was flipped.
+//! Each has a manifest like a generation: the hashes of its files, and the fingerprint of the model in training, which
+//! covers its text. Training therefore never continues from weights that were trained on another text, or in which a
+//! bit was flipped.
 
 use super::manifest::{self, FileHashes, Fingerprint};
 use super::{StoreError, disk};

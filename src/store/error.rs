@@ -72,7 +72,7 @@ pub enum StoreError {
         /// What is wrong.
         source: Box<ConfigError>,
     },
-    /// The folder holds runs, such as those of a sweep, but is not one.
+    /// The folder contains runs, such as those of a sweep, but is not itself a run.
     #[error(
         "{}: no experiment here, but in folders below it; give one of them, such as {}, or to a command that takes several, \
          all: {}/*",
@@ -114,7 +114,7 @@ pub enum StoreError {
         /// Which file differs, and how.
         reason: String,
     },
-    /// A generation lies in the folder of another one.
+    /// A generation is in the folder of another one.
     #[error("{}: holds {found}; move the folders of this run back to where they were", folder.display())]
     Misplaced {
         /// The folder.

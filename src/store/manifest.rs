@@ -60,8 +60,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// What is known of a generation's files. One that was read by [`Manifest::read`] names every file that a generation must
-/// have.
+/// The contents of `manifest.json`. A manifest that was read by [`Manifest::read`] names every file that a generation
+/// must have.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Manifest {
     /// Absent in manifests of versions without fingerprints.

@@ -1,10 +1,11 @@
-//! *Continuation*: the model continues the beginning of a document, which is natural or written by the previous generation.
+//! *Continuation*: the model continues the beginning of a document, which is natural or written by the previous
+//! generation.
 //!
 //! The prefix is the first `prefix_tokens` tokens of a document that is longer than that. The documents to continue are
 //! drawn uniformly, with replacement.
 //!
-//! **Pitfall.** The prefix is not part of the written document. Otherwise every synthetic corpus would contain natural text,
-//! which would anchor the loop.
+//! **Pitfall.** The prefix is not part of the written document. Otherwise every synthetic corpus would contain natural
+//! text, which would anchor the loop.
 
 use super::SynthesisError;
 use super::method::{GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod};

@@ -6,8 +6,8 @@
 //! experiment is repeated.
 //!
 //! The command can neither block a run forever nor corrupt its results: it has a time limit, and the run stops with an
-//! error if the command fails, if a line is not an answer, if an answer is empty or missing, or if it repeats the `item` of
-//! another document.
+//! error if the command fails, if a line is not an answer, if an answer is empty or missing, or if it repeats the
+//! `item` of another document.
 //!
 //! **Pitfall.** The run is reproducible only if the command uses `seed` for all its random choices.
 

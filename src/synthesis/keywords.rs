@@ -56,8 +56,8 @@ fn document_frequencies(texts: &[String]) -> BTreeMap<&str, usize> {
     frequencies
 }
 
-/// The `count` words of `text` with the largest tf · ln(N / df), in the order in which they first occur. Words that occur in
-/// every text have weight 0 and are never keywords.
+/// The `count` words of `text` with the largest tf · ln(N / df), in the order in which they first occur. Words that
+/// occur in every text have weight 0 and are never keywords.
 fn keywords<'a>(
     text: &'a str,
     frequencies: &BTreeMap<&str, usize>,

@@ -9,8 +9,8 @@
 //! | longer | extend | the last `2 · view_tokens` written | when the rest of the gap is `view_tokens` long; that is infilled |
 //! | without a kept span after it | finish | the last `2 · view_tokens` written | an end-of-text token, or `max_document_tokens` |
 //!
-//! A document of up to `max_document_tokens` is cut at this length. Of a longer one all kept spans are copied, however long
-//! it becomes.
+//! A document of up to `max_document_tokens` is cut at this length. Of a longer one all kept spans are copied, however
+//! long it becomes.
 //!
 //! The model learns infilling during training if `training.fim_share` is positive (fill-in-the-middle, Bavarian et al.
 //! 2022, in the order prefix, suffix, middle). It never reads the original text of a gap, so a rewritten document
@@ -53,8 +53,8 @@ pub struct Rephrase {
     /// Tokens of a kept span. Half of `view_tokens` if left out.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub span_tokens: usize,
-    /// Tokens in view on each side of a gap; at most a quarter of `model.context` less 2. That or 64, whichever is less, if
-    /// left out.
+    /// Tokens in view on each side of a gap; at most a quarter of `model.context` less 2. That or 64, whichever is
+    /// less, if left out.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub view_tokens: usize,
 }

@@ -4,8 +4,8 @@
 //! document is kept therefore depends neither on the budget nor on the size of requests. Documents after the last one
 //! judged are not counted in the record.
 //!
-//! **Pitfall.** A detector recognizes the documents that it was trained on too well. The detector of importance resampling is
-//! therefore trained on a pilot sample, whose document numbers are larger than those of any candidate.
+//! **Pitfall.** A detector recognizes the documents that it was trained on too well. The detector of importance
+//! resampling is therefore trained on a pilot sample, whose document numbers are larger than those of any candidate.
 
 use super::method::{Draft, Generator};
 use super::settings::SynthesisSettings;
@@ -160,8 +160,8 @@ impl DocumentSequence<'_> {
         self.complete_groups(items, all)
     }
 
-    /// Writes the first groups of `candidates` documents of `items`: as many as the generator writes in one request, and at
-    /// least one.
+    /// Writes the first groups of `candidates` documents of `items`: as many as the generator writes in one request,
+    /// and at least one.
     fn complete_groups(&mut self, items: Range<u64>, candidates: u64) -> Result<Documents, SynthesisError> {
         let mut draft = Draft::default();
         while draft.documents.is_empty() || !(draft.documents.len() as u64).is_multiple_of(candidates) {

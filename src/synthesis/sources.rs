@@ -20,8 +20,8 @@ pub(super) struct Rotation<'a> {
     key: StreamKey,
 }
 
-/// The length at which the rewriting of `source` is cut: that of text written from nothing, and none if the source itself is
-/// longer.
+/// The length at which the rewriting of `source` is cut: `max_document_tokens`, as for text written from nothing, but
+/// without a limit if the source itself is longer.
 pub(super) fn longest_rewriting(source: &[TokenId], max_document_tokens: usize) -> usize {
     if source.len() > max_document_tokens { usize::MAX } else { max_document_tokens }
 }
@@ -55,8 +55,9 @@ impl<'a> Rotation<'a> {
         sources
     }
 
-    /// The natural documents for the first of `items`: as many as together have no more tokens than that number of documents
-    /// of `max_document_tokens`, and at least one. This bounds the memory of a request where documents are long.
+    /// The natural documents for the first of `items`: as many as together have no more tokens than that number of
+    /// documents of `max_document_tokens`, and at least one. This bounds the memory of a request where documents are
+    /// long.
     pub(super) fn of_first(&self, items: Range<u64>, max_document_tokens: usize) -> Vec<&'a [TokenId]> {
         let mut left = max_document_tokens.saturating_mul((items.end - items.start) as usize);
         let mut sources = self.of(items);

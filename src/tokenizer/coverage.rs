@@ -1,7 +1,8 @@
 //! How much of a text a tokenizer represents: unknown tokens, and bytes that no token stands for.
 //!
-//! A model of text that is mostly one unknown token predicts it very well: its loss is low and says nothing about the text.
-//! White space that a tokenizer only uses to separate words is counted apart, because words remain what they were.
+//! A model of text that is mostly one unknown token predicts it very well: its loss is low and says nothing about the
+//! text. White space that a tokenizer drops after splitting text into words is counted separately, because the words
+//! are still represented.
 //!
 //! ```
 //! use genloss::tokenizer::Tokenizer;
@@ -174,8 +175,8 @@ impl Tokenizer {
         Ok(coverage)
     }
 
-    /// Each token of `text` with the bytes that it stands for, which are whole characters. (Each of several tokens for one
-    /// character has all of its bytes.)
+    /// Each token of `text` with the bytes that it stands for, which are whole characters. (Each of several tokens for
+    /// one character has all of its bytes.)
     fn spans(&self, text: &str) -> Result<Vec<(TokenId, usize, usize)>, TokenizerError> {
         let encoded = guard(|| self.inner.encode(text, false));
         let encoded = encoded.map_err(|panic| TokenizerError::Failed(panic.into()))?;

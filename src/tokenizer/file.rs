@@ -1,7 +1,7 @@
 //! Reading a `tokenizer.json`, and comparing two of them.
 //!
-//! Such a file may come from anywhere. The tokenizers crate panics on some damaged ones, and reserves memory for every id up
-//! to the largest, so ids are checked before it sees the file.
+//! Such a file may come from anywhere. The tokenizers crate panics on some damaged ones, and reserves memory for every
+//! id up to the largest, so ids are checked before it sees the file.
 
 use super::{SpecialTokens, Tokenizer, TokenizerError};
 use crate::documents::TokenId;

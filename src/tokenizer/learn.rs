@@ -1,8 +1,8 @@
 //! Learning byte-pair merges.
 //!
-//! Text is split into words (by the pattern of GPT-2) and words into bytes. Then the most frequent pair of adjacent tokens
-//! is merged into a new token, repeatedly. Among equally frequent pairs the one with smaller ids is merged first. Pair
-//! counts are updated after every merge, so the work of a merge is proportional to the text it changes.
+//! Text is split into words (by the pattern of GPT-2) and words into bytes. Then the most frequent pair of adjacent
+//! tokens is merged into a new token, repeatedly. Among equally frequent pairs the one with smaller ids is merged
+//! first. Pair counts are updated after every merge, so the work of a merge is proportional to the text it changes.
 //!
 //! The trainer of the `tokenizers` crate is not used, because its result may depend on the iteration order of a
 //! randomly seeded hash map if two merges are tied. On text without such ties both give the same merges; a test

@@ -1,10 +1,10 @@
 //! Encoding long texts in pieces, with the same tokens as encoding them whole.
 //!
-//! Encoding a text takes some 140 times its size in memory, so long texts are cut into pieces first. A cut changes no token if
-//! the pattern that splits text into words always ends a word there, whatever else the text contains. That is so between a
-//! letter and a single space before another letter, and after a single line end between characters that are not white space,
-//! for the patterns in [`PATTERNS`] and for splitting at white space. Tokenizers that do something else before, such as
-//! SentencePiece, encode texts whole.
+//! Encoding a text takes some 140 times its size in memory, so long texts are cut into pieces first. A cut changes no
+//! token if the pattern that splits text into words always ends a word there, whatever else the text contains. That is
+//! so between a letter and a single space before another letter, and after a single line end between characters that
+//! are not white space, for the patterns in [`PATTERNS`] and for splitting at white space. Tokenizers that process text
+//! in other ways before splitting it, such as SentencePiece, encode texts as a whole.
 
 use serde_json::{Value, json};
 use tokenizers::Tokenizer;

@@ -1,7 +1,7 @@
 //! Kinds of model. Each is a settings struct that declares the capabilities of its models and creates their learner.
 //!
-//! To add a kind, implement [`ModelKind`] for its settings struct and list it in [`builtin_kinds`]. A program that uses the
-//! library can add one with [`Kinds::with`].
+//! To add a kind, implement [`ModelKind`] for its settings struct and list it in [`builtin_kinds`]. A program that uses
+//! the library can add one with [`Kinds::with`].
 //!
 //! ```
 //! use genloss::training::builtin_kinds;
@@ -118,8 +118,8 @@ impl Kind<dyn ModelKind> {
 }
 
 impl Kinds<dyn ModelKind> {
-    /// Merges `own`, the table of an arm or of the writer, over `base`, the table of the experiment. Nothing is inherited if
-    /// `own` chooses another kind, because the same key can mean something else there.
+    /// Merges `own`, the table of an arm or of the writer, over `base`, the table of the experiment. Nothing is
+    /// inherited if `own` chooses another kind, because the same key can mean something else there.
     #[must_use]
     pub fn inherit(&self, own: Table, base: &Table) -> Table {
         if own.contains_key(KEY) && self.name_in(&own) != self.name_in(base) {

@@ -368,9 +368,9 @@ fn a_line_without_the_text_field_is_an_error_that_lists_the_fields() {
         ("[1]", "DIR/a.jsonl, line 3: an array instead of an object with the text in a field"),
         (
             "{\"body\": \"x\", \"id\": 1}",
-            "DIR/a.jsonl, line 3: no field \"text\", there are body, id; set corpus.",
+            "DIR/a.jsonl, line 3: no field \"text\" (fields: body, id); set corpus.",
         ),
-        ("{}", "DIR/a.jsonl, line 3: no field \"text\", there are none;"),
+        ("{}", "DIR/a.jsonl, line 3: no field \"text\" (fields: none);"),
         ("{\"text\": 7}", "DIR/a.jsonl, line 3: field \"text\" is a number, not a string"),
         ("{\"text\": {\"a\": 1}}", "DIR/a.jsonl, line 3: field \"text\" is an object, not a string"),
     ] {
@@ -387,7 +387,7 @@ fn a_missing_text_column_is_an_error_that_lists_the_columns() {
         let loaded = folder.load_with(&["a.parquet"], DocumentBoundary::Line, column);
         loaded.expect_err("an error").to_string()
     };
-    assert!(error("body").contains("no column \"body\", there are text, label, raw"));
+    assert!(error("body").contains("no column \"body\" (columns: text, label, raw)"));
     assert!(error("label").contains("column \"label\" holds values of type INT64, not text"));
     assert!(error("raw").contains("column \"raw\" holds bytes that are not marked as text"));
 }

@@ -33,8 +33,8 @@ fn blend(source: &str, synthetic_percent: u32) -> Blend {
     Blend { source: source.to_owned(), synthetic_percent }
 }
 
-/// Runs of every size × amount × seed with the losses of `law` times exp(noise·z), z standard normal. `name` is part of the
-/// key of the random stream.
+/// Runs of every size × amount × seed with the losses of `law` times exp(noise·z), z standard normal. `name` is part of
+/// the key of the random stream.
 fn runs(
     blend: &Blend,
     law: &Law,
@@ -167,8 +167,8 @@ fn one_outlier_hardly_changes_a_law() {
     assert!((with_outlier(1.3).loss(n, d) / with_outlier(10.0).loss(n, d) - 1.0).abs() < 1e-6);
 }
 
-/// Runs with floors of 2.5 + 0.4·(share − s)², so that the loss at any size and amount is a parabola in the share with its
-/// vertex at s.
+/// Runs with floors of 2.5 + 0.4·(share − s)², so that the loss at any size and amount is a parabola in the share with
+/// its vertex at s.
 fn by_share(vertex: f64, noise: f64) -> Vec<Point> {
     let shares = [(NATURAL, 0), ("rephrase", 33), ("rephrase", 67), ("rephrase", 100)];
     let points = shares.into_iter().flat_map(|(source, percent)| {
@@ -218,8 +218,8 @@ fn the_optimal_share_at_other_sizes_and_tokens_follows_from_the_joint_law() {
     assert!(fitted.speed_ups.iter().all(|found| found.form == LawForm::Joint));
 }
 
-/// If the scale of a blend's law is that of natural text times k^−β, the blend takes 1/k of the tokens to any loss. If its
-/// floor is above the loss of natural text, it never reaches that loss.
+/// If the scale of a blend's law is that of natural text times k^−β, the blend takes 1/k of the tokens to any loss. If
+/// its floor is above the loss of natural text, it never reaches that loss.
 #[test]
 fn a_speed_up_is_the_ratio_of_tokens_at_equal_loss() {
     let natural = law();

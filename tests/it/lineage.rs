@@ -99,8 +99,8 @@ fn joined(parts: &[Documents]) -> Documents {
 /// Tokens of natural text, of synthetic text by generation, and the text itself.
 type TrainingText = (u64, Vec<(usize, u64)>, Documents);
 
-/// The text that generation `g` of an arm must train on, where it does not depend on a draw. `natural` is the train split in
-/// the seed's order.
+/// The text that generation `g` of an arm must train on, where it does not depend on a draw. `natural` is the train
+/// split in the seed's order.
 fn expected_text(
     arm: &str,
     g: usize,
@@ -168,8 +168,8 @@ fn arms_differ_in_their_settings_only() {
             "cool" => "sampling, temperature 0.8, top-k 40",
             _ => "sampling, temperature 1",
         };
-        // The shared generation 0 writes for "grown", which trains on 11 000, 17 000 and 23 000 tokens; no generation trains
-        // on what the last one writes.
+        // The shared generation 0 writes for "grown", which trains on 11 000, 17 000 and 23 000 tokens; no generation
+        // trains on what the last one writes.
         let written = match lineage.arm.as_str() {
             "cool" => [5000; 4],
             "picked" => [6000, 6000, 6000, 5000],

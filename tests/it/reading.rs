@@ -113,8 +113,8 @@ fn notes(text: &PreparedText) -> String {
 
 // Copies.
 
-/// One text 60, 200 and 3000 times among 500 others: whichever split its hash chooses, every split is the one of the others
-/// with at most one document more.
+/// One text 60, 200 and 3000 times among 500 others: whichever split its hash chooses, every split is the one of the
+/// others with at most one document more.
 #[test]
 fn copies_of_a_text_change_the_splits_as_one_document_does() {
     let others = sentences(500);
@@ -410,9 +410,9 @@ fn other_json_is_refused_with_a_command_that_makes_json_lines() {
             "{\"train\": [{\"text\": \"one\"}], \"test\": [{\"text\": \"two\"}]}",
             "one object with 2 lists of objects; turn one into JSON lines with `jq -c '.[\"train\"][]' DIR/a.json",
         ),
-        ("[{\"text\": \"one\"}, {\"body\": \"two\"}]", "item 2: no field \"text\", there are body;"),
+        ("[{\"text\": \"one\"}, {\"body\": \"two\"}]", "item 2: no field \"text\" (fields: body);"),
         ("[{\"text\": \"one\"}, {\"text\": \"two\"}", "as a whole: not valid JSON"),
-        ("{\n\"title\": \"one\"\n}", "item 1: no field \"text\", there are title;"),
+        ("{\n\"title\": \"one\"\n}", "item 1: no field \"text\" (fields: title);"),
     ] {
         let error = Folder::new().with("a.json", json).error(&["a.json"]);
         assert!(error.contains(expected), "{error}");

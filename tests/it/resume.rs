@@ -148,7 +148,7 @@ fn a_run_without_vector_instructions_measures_the_same_except_for_rounding() {
     }
 }
 
-/// Generations 1 of a run that goes on without vector instructions were made with others than generation 0.
+/// The run is resumed without vector instructions, so generation 1 is made with other instructions than generation 0.
 #[test]
 fn a_run_that_goes_on_with_other_vector_instructions_says_so_and_each_generation_has_its_own_on_record() {
     let usual = genloss_kernels::instructions::Instructions::get().name();

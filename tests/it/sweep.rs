@@ -221,8 +221,8 @@ fn generations_that_two_experiments_have_in_common_are_made_once() {
 fn an_experiment_of_a_sweep_equals_the_same_experiment_alone_to_the_bit() {
     let grid = "[grid]\nmodel.precision = [\"f32\", \"bf16\"]\nsynthesis.temperature = [1.0, 0.8]\n";
     let text = format!("{TRANSFORMER}{grid}");
-    // Trainings for each precision: generation 0, the control, and the arm at two temperatures. Every experiment writes all
-    // of its 3 generations.
+    // Trainings for each precision: generation 0, the control, and the arm at two temperatures. Every experiment writes
+    // all of its 3 generations.
     assert_same_as_alone(&text, 2 * (1 + 1 + 2), 4 * 3);
 }
 

@@ -4,9 +4,9 @@
 //! CPUs without these instructions. If the environment variable `GENLOSS_PORTABLE` is set and not empty, none of them
 //! is used.
 //!
-//! **Pitfall.** The last bits of a result depend on the instructions. They determine how many partial sums there are for an
-//! element of a matrix product, and whether a multiplication and the following addition are rounded once (fused) or
-//! twice. Record [`Instructions::name`] with results.
+//! **Pitfall.** The last bits of a result depend on the instructions. They determine how many partial sums there are
+//! for an element of a matrix product, and whether a multiplication and the following addition are rounded once (fused)
+//! or twice. Record [`Instructions::name`] with results.
 //!
 //! ```
 //! use genloss_kernels::instructions::Instructions;

@@ -72,8 +72,8 @@ pub(super) fn documents(
     }
 }
 
-/// Whether the first line of a file shows that it may not be JSON lines: a list begins there, the line is not a whole value,
-/// or it is an object without the field.
+/// Whether the first line of a file shows that it may not be JSON lines: a list begins there, the line is not a whole
+/// value, or it is an object without the field.
 fn is_one_value(first: &[u8], field: &str) -> bool {
     let Ok(value) = serde_json::from_slice::<Value>(first) else {
         let error = serde_json::from_slice::<IgnoredAny>(first).err();

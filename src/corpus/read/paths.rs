@@ -9,7 +9,8 @@ use glob::Pattern;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-/// The files that `patterns` name, sorted. A file with several names, such as `./a` and `a` or a symbolic link, counts once.
+/// The files that `patterns` name, sorted. A file with several names, such as `./a` and `a` or a symbolic link, counts
+/// once.
 pub(super) fn expand(patterns: &[String]) -> Result<Vec<PathBuf>, CorpusError> {
     let mut files = BTreeMap::new();
     for pattern in patterns {
@@ -85,8 +86,8 @@ fn expand_below(
     Ok(())
 }
 
-/// As [`expand_below`], in `folder` and every folder below it that is neither hidden nor a symbolic link. A pattern that ends
-/// with `**` matches all files.
+/// As [`expand_below`], in `folder` and every folder below it that is neither hidden nor a symbolic link. A pattern
+/// that ends with `**` matches all files.
 fn expand_recursively(
     folder: PathBuf,
     rest: &[Component],

@@ -1,8 +1,8 @@
 //! Facts: each entity has one value for each relation, fixed when the world is created.
 //!
 //! Popularity is long-tailed: a few entities are mentioned all the time and most hardly ever. Head, torso and tail are
-//! divided by mass, not by number: the tail facts together account for 1 % of the *statements* of facts, and they are many.
-//! Model collapse loses them first.
+//! divided by mass, not by number: the tail facts together account for 1 % of the *statements* of facts, and they are
+//! many. Model collapse loses them first.
 
 use super::lexicon::WordGenerator;
 use super::ranked::{ZipfRanks, entropy};

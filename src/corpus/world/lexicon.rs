@@ -147,7 +147,8 @@ impl Lexicon {
     }
 }
 
-/// Number of syllables of a word: one for the most frequent 5 % of a class, three for the rarest 40 %, two for the others.
+/// Number of syllables of a word: one for the most frequent 5 % of a class, three for the rarest 40 %, two for the
+/// others.
 fn syllables(rank: usize, size: usize) -> usize {
     match rank * 20 / size {
         0 => 1,

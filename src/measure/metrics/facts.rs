@@ -1,9 +1,10 @@
 //! Fact recall: does the model still know the facts of the synthetic world?
 //!
-//! `fact_recall_head`, `_torso`, `_tail`: the share of facts, by popularity, that the model completes correctly when given
-//! the sentence up to the value and decoding greedily. A share; falls when a distribution narrows, rare facts first.
-//! It covers all facts of the world, so it has no bias from n. The standard error is that of a binomial share: the
-//! standard deviation of its Jeffreys posterior `Beta(k + ½, N − k + ½)`, which does not vanish at shares of 0 and 1.
+//! `fact_recall_head`, `_torso`, `_tail`: the share of facts, by popularity, that the model completes correctly when
+//! given the sentence up to the value and decoding greedily. A share; falls when a distribution narrows, rare facts
+//! first. It covers all facts of the world, so it has no bias from n. The standard error is that of a binomial share:
+//! the standard deviation of its Jeffreys posterior `Beta(k + ½, N − k + ½)`, which does not vanish at shares of 0 and
+//! 1.
 
 use crate::decoding::DecodingStrategy;
 use crate::documents::{Documents, TokenId};

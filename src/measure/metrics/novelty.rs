@@ -1,8 +1,8 @@
 //! Novelty: does the model quote its training text?
 //!
 //! `novelty_4`: share of 4-grams that do not occur in the natural training text. A narrowing model may quote more
-//! (novelty falls) or drift away (it rises): the direction is unclear. Depends on the size of the training text, not on n.
-//! Standard error: ratio estimator over documents.
+//! (novelty falls) or drift away (it rises): the direction is unclear. Depends on the size of the training text, not on
+//! n. Standard error: ratio estimator over documents.
 
 use crate::documents::{Documents, hash};
 use crate::measure::uncertainty::mean_over;

@@ -191,7 +191,7 @@ fn mean_at_last(recorded: &RunRecord, arm: &str, metric: &str) -> String {
     }
 }
 
-/// Files listed at most.
+/// Largest number of files listed.
 const MOST_FILES: usize = 50;
 
 /// The resolved experiment file, and the provenance of the run.

@@ -43,8 +43,8 @@ fn a_zipf_text_is_distinguished_from_a_flatter_one() {
     assert!(share(zipf(0.5, 300, 5)) < 0.1);
 }
 
-/// The test fold has 100 documents of each kind: the accuracy is one half within 4 standard errors of 0.035, and calibrated
-/// odds are near 1.
+/// The test fold has 100 documents of each kind: the accuracy is one half within 4 standard errors of 0.035, and
+/// calibrated odds are near 1.
 #[test]
 fn texts_of_the_same_distribution_have_even_odds() {
     let (detector, record) = detector_of_zipf(1.0, 1.0);

@@ -1,10 +1,11 @@
 //! Runs the external command on one request, and stops it together with every process that it started.
 //!
-//! The command and all that it starts are in one process group. Its leader is a shell that only waits for its standard input
-//! to be closed, and then kills the group: that happens however this process ends. The leader is not reaped before the
-//! group has been killed: until then the operating system cannot reuse the group's number. (PR_SET_PDEATHSIG would have to
-//! be set in the command's process before its program starts, which is unsafe; the crate process-wrap reaps a finished
-//! command first, and then no longer signals the processes that the command left running.)
+//! The command and all that it starts are in one process group. The leader of the group is a shell that only waits
+//! until its standard input is closed, and then kills the group. The input is closed however this process ends. The
+//! leader is not reaped before the group has been killed: until then the operating system cannot reuse the group's
+//! number. (PR_SET_PDEATHSIG would have to be set in the command's process before its program starts, which is unsafe;
+//! the crate process-wrap reaps a finished command first, and then no longer signals the processes that the command
+//! left running.)
 
 use super::{ExternalError, SynthesisError};
 use crate::model::ModelError;

@@ -170,7 +170,7 @@ fn copied(from: &Path, to: &Path) {
     }
 }
 
-/// ESC clears a screen, and U+202E writes backwards.
+/// ESC can clear the screen, and U+202E reverses the direction of text.
 #[cfg(unix)]
 #[test]
 fn control_and_direction_characters_of_folder_names_never_reach_a_terminal() {

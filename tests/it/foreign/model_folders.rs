@@ -1,7 +1,7 @@
 //! Model folders from elsewhere, as transformers reads them.
 //!
-//! Weights are `sin(1.7 i + k)` for the i-th number of the k-th tensor below. The expected log-probabilities of the tokens
-//! after 0 in `IDS` are those of transformers 5.24 in float32, with a log-softmax in float64.
+//! Weights are `sin(1.7 i + k)` for the i-th number of the k-th tensor below. The expected log-probabilities of the
+//! tokens after 0 in `IDS` are those of transformers 5.24 in float32, with a log-softmax in float64.
 
 use super::{json, path, refused, said};
 use crate::model_transformer::{SPECIAL, TINY, grouped_shape, lively, random_tokens, staged};

@@ -45,7 +45,8 @@ fn assert_accounted_for(measured: &Measured) {
     }
 }
 
-/// No synthetic text, and text of one or of two tokens, of documents of one token each, of one document, of equal documents.
+/// No synthetic text, and text of one or of two tokens, of documents of one token each, of one document, of equal
+/// documents.
 #[test]
 fn a_metric_has_a_value_or_a_reason_why_it_has_none() {
     let natural = Source::zipf(300, 1.0).write(5_000, &mut stream(44));
@@ -83,8 +84,8 @@ fn equal_documents_have_no_spread_and_no_repetition_across_documents() {
     assert!(measured.get("hill_0_words").is_some());
 }
 
-/// The reference has one word in a hundred tokens, so 15 of 2000 tokens would be compared. The other reference has enough, but
-/// the text has 30 of 1125.
+/// The reference has one word in a hundred tokens, so 15 of 2000 tokens would be compared. The other reference has
+/// enough, but the text has 30 of 1125.
 #[test]
 fn too_few_words_are_not_compared() {
     let tokens: Documents = vec![&[1, 2, 3, END][..]; 500].into_iter().collect();

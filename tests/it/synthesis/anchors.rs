@@ -227,8 +227,8 @@ fn a_fidelity_of_one_copies_and_one_of_zero_is_textbook_token_for_token() {
     assert_eq!(free, write(&model, &from_nothing, &natural, &tokenizer).0);
 }
 
-/// In a document a x y b the token x is determined by a and y by b, each out of four. A model that reads only the left side
-/// fills one gap in four correctly.
+/// In a document a x y b the token x is determined by a and y by b, each out of four. A model that reads only the left
+/// side fills one gap in four correctly.
 #[test]
 fn a_transformer_learns_to_fill_a_gap_from_both_sides() {
     let tokenizer = with_sentinels();

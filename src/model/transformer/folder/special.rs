@@ -1,7 +1,8 @@
 //! The tokens that start and end documents, as transformers takes them from a folder.
 //!
-//! The start token is, in this order: `bos_token_id` of `config.json`; what `tokenizer.json` puts before a text; `bos_token`
-//! of `tokenizer_config.json`; token 1, which transformers takes for a Llama whose `config.json` lacks the key; the end token.
+//! The start token is, in this order: `bos_token_id` of `config.json`; what `tokenizer.json` puts before a text;
+//! `bos_token` of `tokenizer_config.json`; token 1, which transformers takes for a Llama whose `config.json` lacks the
+//! key; the end token.
 
 use super::config::{LlamaConfig, TokenIds};
 use crate::documents::TokenId;

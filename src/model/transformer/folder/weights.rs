@@ -18,8 +18,9 @@ const HEAD: &str = "lm_head.weight";
 /// `config.json`.
 const FREQUENCIES: &str = ".self_attn.rotary_emb.inv_freq";
 
-/// Reads the parameters of a model whose `config.json` gives `shape`. As in transformers, a model that `config.json` calls
-/// tied has its own output matrix if the files have one that differs from the embedding.
+/// Reads the parameters of a model whose `config.json` gives `shape`. As in Hugging Face transformers, a model has an
+/// output matrix of its own if the files contain one that differs from the embedding, even if `config.json` says that
+/// it is tied.
 pub fn load(
     dir: &Path,
     mut shape: Shape,
