@@ -203,7 +203,8 @@ fn two_tokens_with_the_same_id_are_refused() {
     shared["model"]["vocab"]["dog"] = json!(3);
     let error = read(&shared).err().unwrap().to_string();
     assert!(error.contains("\"dog\" and \"old\" both have the id 3"), "{error}");
-    // The crate numbers an added token by the size of the vocabulary, which a gap in the ids makes that of another token.
+    // The crate gives an added token the size of the vocabulary as its id. If the ids have a gap, another token can
+    // have this id.
     let mut shared = word_level();
     shared["model"]["vocab"].as_object_mut().unwrap().remove("old");
     shared["added_tokens"].as_array_mut().unwrap().push(special(20, "<s>"));
@@ -243,7 +244,7 @@ fn a_map_of_characters_that_claims_more_than_it_has_is_refused() {
     );
 }
 
-/// Files on which the tokenizers crate panicked, or used all memory.
+/// Files on which the tokenizers crate panics or uses all memory.
 #[test]
 fn damage_inside_a_tokenizer_is_an_error_and_no_panic() {
     let damages: [(&str, Value); 5] = [
