@@ -144,8 +144,8 @@ impl<'a> Run<'a> {
         }
         let then: Vec<String> = then.iter().map(ToString::to_string).collect();
         Some(format!(
-            "goes on with {now} after {}: last bits will differ from those of a run in one go; each generation records \
-             its own",
+            "goes on with {now} after {}: the last bits of results will differ from those of an uninterrupted run; each \
+             generation records what it was made with",
             then.join("; ")
         ))
     }

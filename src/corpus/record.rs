@@ -125,15 +125,15 @@ impl SplitRecord {
         let mut notes = Vec::new();
         if self.largest_share >= LARGE_SHARE {
             notes.push(format!(
-                "one document makes up {} of the tokens of the {name} split; numbers of that split say much about this one \
-                 text",
+                "one document makes up {} of the tokens of the {name} split; measurements on that split depend much \
+                 on this one text",
                 percent(self.largest_share)
             ));
         }
         if let Some(near) = self.near_copies.filter(|&near| share(near, self.documents) >= MANY) {
             notes.push(format!(
                 "{near} of {} documents of the {name} split are nearly the same as one of the train split; models may have \
-                 learnt them by heart",
+                 memorised them",
                 self.documents
             ));
         }

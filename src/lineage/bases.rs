@@ -27,11 +27,11 @@ const MOST_TEXTS: usize = 200;
 pub(super) struct Base {
     /// BLAKE3 of its files.
     pub(super) hash: String,
-    /// What the user should know.
+    /// Notes for the user.
     pub(super) notes: Vec<String>,
 }
 
-/// Every model folder that training starts from, with the arm (as it is at that generation) that starts from it.
+/// Every model folder that training starts from, with the arm that starts from it, as the arm is at that generation.
 pub(super) fn bases(experiment: &Experiment) -> impl Iterator<Item = (Cow<'_, Arm>, PathBuf)> {
     let all = experiment.arms.iter().flat_map(|arm| [experiment.at(arm, 0), Cow::Borrowed(arm)]);
     all.filter_map(|arm| arm.training.base.clone().map(|base| (arm, base)))
@@ -96,7 +96,7 @@ fn check_tokenizer(
     for text in texts.iter().take(MOST_TEXTS) {
         if own.encode(text)? != tokenizer.encode(text)? {
             let beginning: String = text.chars().take(40).collect();
-            return refused(format!("tokens are the same, but {beginning:?} is cut into others"));
+            return refused(format!("tokens are the same, but {beginning:?} is split into different ones"));
         }
     }
     Ok(())
@@ -107,7 +107,7 @@ fn notes(base: &Path, tokenizer: &Tokenizer, has_tokenizer: bool) -> Result<Vec<
     let mut notes = Vec::new();
     if !has_tokenizer {
         notes.push(format!(
-            "{folder} has no tokenizer.json, so that nothing shows whether its model was trained with this tokenizer"
+            "{folder} has no tokenizer.json, so it is unknown whether its model was trained with this tokenizer"
         ));
     }
     let SpecialTokens { start, end } = Transformer::special_tokens_of(base)?;
@@ -115,7 +115,7 @@ fn notes(base: &Path, tokenizer: &Tokenizer, has_tokenizer: bool) -> Result<Vec<
     if (start, end) != (ours.start, ours.end) {
         notes.push(format!(
             "the model in {folder} starts documents with token {start} and ends them with {end}; the experiment's \
-             tokenizer takes {} and {}, which the model learns anew",
+             tokenizer uses {} and {}, which the model must still learn",
             ours.start, ours.end
         ));
     }

@@ -1,4 +1,4 @@
-//! Files and folders that are written whole or not at all, and the schema of JSON records.
+//! Writes files and folders completely or not at all, and reads and writes JSON records with their schema and hash.
 
 use super::StoreError;
 use crate::files;
@@ -37,7 +37,7 @@ pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     at(path, files::write_whole(path, bytes))
 }
 
-/// As [`write_file`], unless the file has these contents already.
+/// The same as [`write_file`], but does nothing if the file has these contents already.
 pub(super) fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     if open(path).is_ok() && fs::read(path).is_ok_and(|found| found == bytes) {
         return Ok(());
@@ -55,7 +55,8 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
     Ok(names)
 }
 
-/// Removes what a process of this version or an earlier one that was killed during [`write_file`] left in a folder.
+/// Removes unfinished files in a folder, left by a process of this or an earlier version that was killed during
+/// [`write_file`].
 pub(super) fn remove_temporary(folder: &Path) -> Result<(), StoreError> {
     let names = names(folder)?;
     names.iter().filter(|name| files::is_temporary(name)).try_for_each(|name| remove_file(&folder.join(name)))
@@ -149,7 +150,8 @@ const fn first_schema() -> u64 {
 pub(super) fn read_record<T: DeserializeOwned>(path: &Path) -> Result<T, StoreError> {
     let text = read_text(path)?;
     let json = |source| StoreError::Json { path: path.to_owned(), source };
-    // In several passes, because serde cannot read maps with integer keys inside a flattened struct.
+    // The record is parsed in several passes, because serde cannot read maps with integer keys inside a flattened
+    // struct.
     let SchemaOnly { schema } = serde_json::from_str(&text).map_err(json)?;
     if schema > SCHEMA {
         return Err(StoreError::NewerSchema { path: path.to_owned(), found: schema, known: SCHEMA });
@@ -173,7 +175,7 @@ pub(super) fn write_record<T: Serialize>(path: &Path, record: &T) -> Result<(), 
     write_file(path, &text)
 }
 
-/// The hash of a record's keys and values, whatever the white space between them.
+/// The hash of a record's keys and values, which does not depend on the white space between them.
 fn hash_of(content: Map<String, Value>) -> String {
     blake3::hash(Value::Object(content).to_string().as_bytes()).to_hex().to_string()
 }
@@ -186,7 +188,7 @@ pub(super) fn sealed(text: &str) -> String {
     format!("{SEAL}{}\n{text}", blake3::hash(text.as_bytes()).to_hex())
 }
 
-/// The text that [`sealed`] was given. A text without a hash was written by an earlier version, which stored none.
+/// The text that was passed to [`sealed`]. A text without a hash was written by an earlier version, which stored none.
 ///
 /// # Errors
 /// If it is not the text that was sealed, or cannot be read.

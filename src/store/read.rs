@@ -92,7 +92,7 @@ pub fn notes(folder: &Path, recorded: &RunRecord) -> Vec<String> {
     let mut notes = Vec::new();
     if found < all {
         notes.push(format!(
-            "not finished: {found} of {all} generations are on record, and differences are between these"
+            "not finished: {found} of {all} generations are on record, and differences are computed from these"
         ));
     }
     notes.extend(several_machines(recorded));
@@ -121,7 +121,11 @@ fn several_machines(recorded: &RunRecord) -> Option<String> {
     }
     let each: Vec<String> = counts.iter().map(|(machine, count)| format!("{count} with {machine}")).collect();
     (each.len() > 1).then(|| {
-        format!("generations were made with different vector instructions or devices, so that last bits differ: {}", each.join("; "))
+        format!(
+            "generations were made with different vector instructions or devices, so the last bits of results may \
+             differ: {}",
+            each.join("; ")
+        )
     })
 }
 

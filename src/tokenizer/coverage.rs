@@ -114,7 +114,7 @@ impl std::fmt::Display for Coverage {
         )?;
         if self.dropped_space_bytes > 0 {
             let space = share(self.dropped_space_bytes, self.bytes);
-            write!(f, ", besides white space that is dropped, {} of its bytes", percent(space))?;
+            write!(f, ", not counting dropped white space, which is {} of its bytes", percent(space))?;
         }
         match &self.example {
             Some(example) => write!(f, " (first: {example:?})"),

@@ -1,4 +1,4 @@
-//! Reading a `tokenizer.json`, and comparing two of them.
+//! Reads `tokenizer.json` files, and compares two tokenizers.
 //!
 //! Such a file may come from anywhere. The tokenizers crate panics on some damaged ones, and reserves memory for every
 //! id up to the largest, so ids are checked before it sees the file.
@@ -17,7 +17,7 @@ use tokenizers::ModelWrapper;
 /// Largest size of a `tokenizer.json`. The largest published ones have some 40 MB.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// Ids that a vocabulary may leave unused, besides as many as it has tokens.
+/// A vocabulary may leave this many ids unused, plus as many as it has tokens.
 const MOST_UNUSED_IDS: u64 = 1024;
 
 /// The first id for which two tokenizers have different tokens.
@@ -142,12 +142,12 @@ struct ModelIds {
 #[serde(untagged)]
 enum Vocabulary {
     ById(BTreeMap<String, u64>),
-    /// Of a Unigram model, whose ids are places in the list.
+    /// The list of a Unigram model. The id of a token is its index in the list.
     InOrder(Vec<IgnoredAny>),
 }
 
 impl FileIds {
-    /// Checks that the ids are about as many as the tokens.
+    /// Checks that the largest id is not far above the number of tokens.
     fn check(&self, path: &Path) -> Result<(), TokenizerError> {
         let (count, largest) = match &self.model.vocab {
             Vocabulary::ById(ids) => (ids.len(), ids.iter().max_by_key(|&(_, id)| id)),
@@ -165,8 +165,8 @@ impl FileIds {
     }
 }
 
-/// Whether a map of characters claims more bytes than it has, which the crate would reserve. Such a map is in Base64 and
-/// begins with the size of its trie, four bytes in little-endian order.
+/// Whether a map of characters claims more bytes than it has. The crate would reserve memory for all of them. Such a
+/// map is in Base64 and begins with the size of its trie, four bytes in little-endian order.
 fn claims_too_much(normalizer: &Value) -> bool {
     let inner = normalizer.get("normalizers").and_then(Value::as_array).into_iter().flatten();
     let Some(map) = normalizer.get("precompiled_charsmap").and_then(Value::as_str) else {

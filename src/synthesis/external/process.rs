@@ -2,10 +2,10 @@
 //!
 //! The command and all that it starts are in one process group. The leader of the group is a shell that only waits
 //! until its standard input is closed, and then kills the group. The input is closed however this process ends. The
-//! leader is not reaped before the group has been killed: until then the operating system cannot reuse the group's
-//! number. (PR_SET_PDEATHSIG would have to be set in the command's process before its program starts, which is unsafe;
-//! the crate process-wrap reaps a finished command first, and then no longer signals the processes that the command
-//! left running.)
+//! leader is reaped only after the group has been killed, because the operating system cannot reuse the number of the
+//! group before that. (PR_SET_PDEATHSIG would have to be set in the command's process before its program starts, which
+//! is unsafe; the crate process-wrap reaps a finished command first, and then no longer signals the processes that the
+//! command left running.)
 
 use super::{ExternalError, SynthesisError};
 use crate::model::ModelError;
@@ -248,7 +248,7 @@ struct ProcessGroup {
 
 #[cfg(unix)]
 impl ProcessGroup {
-    /// Starts the leader, which holds nothing of this process but the end of a pipe.
+    /// Starts the leader. The only thing that it shares with this process is a pipe.
     fn start() -> std::io::Result<Self> {
         let wait_and_kill = "trap '' HUP INT QUIT TERM; read -r _; kill -KILL 0";
         let mut shell = Command::new("/bin/sh");
