@@ -77,7 +77,7 @@ pub fn available_memory_bytes() -> u64 {
     [of_group, address_space_bytes()].into_iter().flatten().fold(system.available_memory(), u64::min)
 }
 
-/// Memory that this process uses, and the most that it has used so far; `None` if the system does not report it.
+/// The memory that this process uses now and the largest amount so far; `None` if the system does not report it.
 pub fn used_memory_bytes() -> Option<UsedMemory> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kibibytes = |name: &str| -> Option<u64> {
@@ -89,7 +89,7 @@ pub fn used_memory_bytes() -> Option<UsedMemory> {
 /// Memory of this process in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UsedMemory {
-    /// At this moment.
+    /// The current amount.
     pub now: u64,
     /// The largest amount so far.
     pub most: u64,

@@ -52,7 +52,7 @@ struct Scored {
     bits_per_byte: BitsPerByte,
     /// The token before the text, which is not scored.
     start_token: TokenId,
-    /// Where in the model folder it was found.
+    /// Where in the model folder the start token was found.
     start_token_source: &'static str,
     /// Share of the tokens that are the unknown token.
     unknown_share: f64,
@@ -61,7 +61,7 @@ struct Scored {
     /// The start token, then the tokens of the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_ids: Option<Vec<TokenId>>,
-    /// In nats, each given the tokens before it; None for the start token.
+    /// Natural logarithm of the probability of each token, given the tokens before it; None for the start token.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_logprobs: Option<Vec<Option<f32>>>,
 }

@@ -1,10 +1,11 @@
-//! Near copies across splits: documents that are nearly the same as one that models train on.
+//! Counts near copies across splits: documents that are nearly the same as one that models train on.
 //!
 //! Exact copies count once, but a text with a few words changed is another text, and its hash may put it in another
-//! split. Near copies are found as those of selection are ([`near_duplicates`]): by the MinHash estimate of the Jaccard
-//! similarity of their shingles.
+//! split. Near copies are found in the same way as in selection ([`near_duplicates`]): by the MinHash estimate of the
+//! Jaccard similarity of their shingles.
 //!
-//! Signatures are costly, so they are only made of documents most of whose shingles occur in the other split at all.
+//! Signatures are costly, so they are only computed for documents that have most of their shingles in common with the
+//! other split as a whole.
 
 use crate::documents::{Documents, TokenId};
 use crate::selection::near_duplicates::{NearDuplicates, Signature, shingles};

@@ -1,4 +1,4 @@
-//! *Near duplicates*: drop documents that share most of their shingles with one that was already kept.
+//! *Near duplicates*: drops documents that share most of their shingles with a document that was already kept.
 //!
 //! A document's shingles are its sequences of 5 consecutive tokens (Lee et al. 2022), or the whole document if it is
 //! shorter. The similarity of two documents is the Jaccard similarity J of their sets of shingles, `|A ∩ B| / |A ∪ B|`.
@@ -76,7 +76,7 @@ impl Signature {
 
 /// The signatures of the kept documents, indexed by band.
 pub struct NearDuplicates {
-    /// Similarity from which on documents count as duplicates.
+    /// Documents whose similarity is at least this count as duplicates.
     least: f64,
     kept: Vec<Signature>,
     /// For each band, a map from the hash of the band's entries to indices into `kept`.
@@ -92,7 +92,8 @@ impl NearDuplicates {
         Self { least, kept: Vec::new(), bands: vec![BTreeMap::new(); bands] }
     }
 
-    /// Adds a document and returns true, unless it duplicates one that was added before; then returns false.
+    /// Adds a document and returns true, unless it is a duplicate of one that was added before: then only returns
+    /// false.
     pub fn admit(&mut self, document: &[TokenId]) -> bool {
         let signature = Signature::new(document);
         if self.candidates(&signature).any(|other| self.is_similar(other, &signature)) {

@@ -156,8 +156,8 @@ fn in_range(path: &str, number: f64, shown: &str, schema: &Json) -> Result<(), S
     Err(SettingError::new(path, format!("{shown} is out of range; give {range}{hint}")))
 }
 
-/// Checks every number of a table against the range that makes sense ([`SENSIBLE`]), which may be narrower than what can
-/// be computed.
+/// Checks every number of a table against the range of meaningful values ([`SENSIBLE`]), which may be narrower than the
+/// range of values that can be computed with.
 pub(super) fn sensible(path: &str, value: &Value, schema: &Json) -> Result<(), SettingError> {
     match value {
         Value::Table(table) => properties(schema)
@@ -180,7 +180,7 @@ fn in_sensible_range(path: &str, number: f64, shown: &str, schema: &Json) -> Res
     in_range(path, number, shown, &narrowed)
 }
 
-/// The schema of a table or setting, with the range of every number narrowed to the one that makes sense.
+/// The schema of a table or setting, with the range of every number narrowed to the meaningful values.
 pub(super) fn narrowed(mut schema: Json) -> Json {
     if let Some(Json::Object(sensible)) = schema.as_object_mut().and_then(|all| all.remove(SENSIBLE)) {
         for (bound, value) in sensible.into_iter().filter(|(bound, _)| bound != "why") {
@@ -198,7 +198,8 @@ pub(super) fn narrowed(mut schema: Json) -> Json {
     schema
 }
 
-/// The extension of the schema with the bounds (`minimum`, `maximum`) that make sense, and `why`.
+/// The extension of the schema with the bounds of the meaningful values (`minimum`, `maximum`), and the reason for them
+/// (`why`).
 const SENSIBLE: &str = "x-sensible";
 
 /// Converts floats without a fraction to integers wherever `schema` requires an integer.

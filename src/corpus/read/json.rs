@@ -20,7 +20,7 @@ const MAX_NAMES: usize = 8;
 pub(super) enum JsonError {
     /// The file could not be read or unpacked.
     Read(io::Error),
-    /// What it contains is wrong.
+    /// The contents of the file are not valid.
     Content(CorpusError),
 }
 
@@ -86,7 +86,7 @@ fn is_one_value(first: &[u8], field: &str) -> bool {
     }
 }
 
-/// The objects of a file, if it is a sequence of nothing but objects.
+/// The objects of a file; `None` if it contains anything but objects.
 fn values(bytes: &[u8]) -> Option<Vec<Map<String, Value>>> {
     let values = serde_json::Deserializer::from_slice(bytes).into_iter::<Value>();
     let object = |value| match value {
@@ -96,7 +96,8 @@ fn values(bytes: &[u8]) -> Option<Vec<Map<String, Value>>> {
     values.map(object).collect()
 }
 
-/// Objects that span lines. A single object without the field must hold exactly one list of objects.
+/// Adds the texts of objects that span lines. A single object without the field must hold exactly one list of objects,
+/// whose texts are added instead.
 fn spanning_lines(
     mut objects: Vec<Map<String, Value>>,
     field: TextField,
@@ -146,7 +147,7 @@ fn is_list_of_objects(value: &Value) -> bool {
     value.as_array().is_some_and(|items| !items.is_empty() && items.iter().all(Value::is_object))
 }
 
-/// A command that makes JSON lines of a file.
+/// A shell command that converts a file to JSON lines.
 fn jq(filter: &str, path: &Path) -> String {
     let target = path.with_extension("new.jsonl");
     let target = in_shell(&target);
@@ -158,7 +159,7 @@ fn jq(filter: &str, path: &Path) -> String {
     }
 }
 
-/// Adds the objects of one list, each as soon as it is read.
+/// Adds the texts of a list of objects, each as soon as its object is read.
 fn list(bytes: &[u8], field: TextField, found: &mut Findings) -> Result<(), CorpusError> {
     utf8(field.path, bytes)?;
     let mut failed = None;
@@ -214,7 +215,7 @@ impl<'de> DeserializeSeed<'de> for JsonValue {
     }
 }
 
-/// JSON lines. A carriage return ends a line too, because it cannot be part of a JSON string.
+/// Adds the texts of JSON lines. A carriage return ends a line too, because it cannot be part of a JSON string.
 fn lines(input: &mut dyn BufRead, field: TextField, found: &mut Findings) -> Result<(), JsonError> {
     let mut number = 0;
     let mut buffer = Vec::new();

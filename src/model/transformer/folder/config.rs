@@ -26,7 +26,7 @@ pub struct LlamaConfig {
     attention_bias: Option<bool>,
     mlp_bias: Option<bool>,
     tie_word_embeddings: Option<bool>,
-    /// The outer None: the key is missing. The inner None: it is null.
+    /// The outer option is None if the key is missing, the inner one if its value is null.
     #[serde(default, deserialize_with = "present")]
     pub bos_token_id: Option<Option<TokenIds>>,
     #[serde(default, deserialize_with = "present")]
@@ -34,7 +34,7 @@ pub struct LlamaConfig {
     quantization_config: Option<Value>,
 }
 
-/// A token, or several of which the first one counts.
+/// One token, or a list of which only the first token is used.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub enum TokenIds {
@@ -56,10 +56,11 @@ fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<TokenIds
     Option::deserialize(value).map(Some)
 }
 
-/// Largest size of any kind: larger than in any existing model, and small enough that products of two do not overflow.
+/// Largest valid value of a size: larger than in any existing model, and small enough that products of two do not
+/// overflow.
 const LARGEST: usize = 1 << 24;
 
-/// Largest memory for the rotations of all positions.
+/// Largest size in bytes of the rotary tables of all positions.
 const MOST_ROTARY_BYTES: usize = 1 << 30;
 
 impl LlamaConfig {
