@@ -36,6 +36,7 @@ pub mod world;
 
 pub use error::{CorpusError, Place, SmallSplit};
 use read::FileTexts;
+#[cfg(feature = "report")]
 pub(crate) use record::percent;
 pub use record::{FileRecord, MarkerRecord, SplitRecord, TextRecord};
 pub use settings::{CorpusSettings, CorpusSource, DocumentBoundary, TextFiles, WorldSettings};
