@@ -60,7 +60,9 @@ fn escaped(text: &str, escape: impl Fn(char, &mut String)) -> Cow<'_, str> {
 
 /// Longest word or quoted text of an error line that is shown whole.
 const LONGEST: usize = 75;
-/// The same of a path, whose end and beginning are needed more often.
+/// Longest error line, in characters.
+const LONGEST_LINE: usize = 390;
+/// The same as [`LONGEST`] of a path, whose end and beginning are needed more often.
 const LONGEST_PATH: usize = 150;
 
 /// A line with the middle of every overlong word and quotation left out, so that a name from the input cannot hide what
@@ -80,7 +82,19 @@ pub fn shortened(line: &str) -> String {
         let is_inside = place % 2 == 1 && (is_closed || place + 1 < quotations.len());
         if is_inside { abridged(part) } else { part.clone() }
     });
-    shown.collect::<Vec<_>>().join("\"")
+    within_limit(&shown.collect::<Vec<_>>().join("\""))
+}
+
+/// A line with its middle left out if it has more than [`LONGEST_LINE`] characters.
+fn within_limit(line: &str) -> String {
+    let length = line.chars().count();
+    if length <= LONGEST_LINE {
+        return line.to_owned();
+    }
+    let last = LONGEST_LINE / 3;
+    let beginning: String = line.chars().take(LONGEST_LINE - last - 1).collect();
+    let end: String = line.chars().skip(length - last).collect();
+    format!("{beginning}…{end}")
 }
 
 /// A text with its middle left out if it is too long.

@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn names_that_programs_read_as_missing_logical_numbers_or_dates_are_refused_with_the_reason() {
         let cases = [
-            ("missing", &["NA", "N.A.", "None", "null", "nan", "NaN", "nil", "NULL", "-", "_", ",,"][..]),
+            ("missing", &["NA", "None", "null", "nan", "NaN", "nil", "NULL", "-", "_", ",,"][..]),
             ("true or false", &["TRUE", "False", "T", "f", "yes", "No", "ON"]),
             (
                 "number",

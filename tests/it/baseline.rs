@@ -75,7 +75,7 @@ fn an_arm_that_writes_by_beam_search_has_no_curves() {
     assert_eq!(baseline.curve("beam", "hill_0"), None);
 }
 
-/// An external command decodes in its own way, whatever temperature its arm inherits; in a document that is edited, only
+/// An external command decodes in its own way; in a document that is edited, only
 /// some tokens are decoded.
 #[test]
 fn only_an_arm_whose_decoder_draws_every_token_has_a_decoding_curve() {
@@ -83,7 +83,7 @@ fn only_an_arm_whose_decoder_draws_every_token_has_a_decoding_curve() {
         format!("[[arm]]\nname = \"{name}\"\nmixture = \"replace\"\nsynthesis = {{ {synthesis} }}\n")
     };
     let arms = [
-        arm("command", "method = \"external\", command = [\"cat\"], temperature = 0.3"),
+        arm("command", "method = \"external\", command = [\"cat\"]"),
         arm("edited", "method = \"token-edit\", temperature = 0.3"),
         arm("edited-plainly", "method = \"token-edit\""),
     ];
