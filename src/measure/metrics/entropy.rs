@@ -225,7 +225,7 @@ mod tests {
         assert!(entropy_of(&[0, 7]).abs() < 1e-12);
         assert_eq!(hill_2(&[0, 7], 7), Some(1.0));
         assert_eq!(zipf(&[0, 7]), None);
-        // The exponent would be 2 ln 10⁹ / ln 2 = 30.
+        // The exponent would be ln 10⁹ / ln 2 = 29.9.
         assert_eq!(zipf(&[1_000_000_000, 1]), None);
     }
 
