@@ -12,7 +12,7 @@ use genloss::measure::Metrics;
 use genloss::progress::{Event, Recorder, Silent, error_chain};
 use genloss::store::{self, Provenance, RunRecord};
 use genloss::{report, sweep, verdict};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -129,7 +129,8 @@ struct State {
     is_over: bool,
     unflushed: Vec<Unflushed>,
     /// How to undo the operation that each thread is carrying out.
-    begun: HashMap<ThreadId, Undo>,
+    #[expect(clippy::disallowed_types, reason = "looked up by thread, never iterated")]
+    begun: std::collections::HashMap<ThreadId, Undo>,
 }
 
 impl FaultyDisk {

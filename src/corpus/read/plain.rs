@@ -35,25 +35,25 @@ fn between(text: &str, separator: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn split(text: &str, split: DocumentBoundary) -> Vec<String> {
-        documents(text.to_owned(), &split)
+    fn split(text: &str, split: &DocumentBoundary) -> Vec<String> {
+        documents(text.to_owned(), split)
     }
 
     #[test]
     fn blank_lines_separate_paragraphs_and_belong_to_none() {
         let text = "\n  one\ntwo  \n \t \n\n\nthree\n\n";
-        assert_eq!(split(text, DocumentBoundary::Paragraph), ["  one\ntwo  ", "three"]);
-        assert_eq!(split(text, DocumentBoundary::File), [text]);
-        assert_eq!(split("one\n\ntwo", DocumentBoundary::Line), ["one", "", "two"]);
+        assert_eq!(split(text, &DocumentBoundary::Paragraph), ["  one\ntwo  ", "three"]);
+        assert_eq!(split(text, &DocumentBoundary::File), [text]);
+        assert_eq!(split("one\n\ntwo", &DocumentBoundary::Line), ["one", "", "two"]);
     }
 
     #[test]
     fn a_separator_ends_a_document_wherever_it_stands_and_belongs_to_none() {
         let marker = || DocumentBoundary::Separator("<|endoftext|>".to_owned());
         let text = "One.\n\nMore.\n<|endoftext|>\nTwo.<|endoftext|>Three.\n\n<|endoftext|>\n";
-        assert_eq!(split(text, marker()), ["One.\n\nMore.", "Two.", "Three."]);
-        assert_eq!(split("no marker\n", marker()), ["no marker"]);
-        assert_eq!(split("a\n---\nb", DocumentBoundary::Separator("\n---\n".to_owned())), ["a", "b"]);
-        assert_eq!(split("a<|endoftext|><|endoftext|>b", marker()), ["a", "", "b"]);
+        assert_eq!(split(text, &marker()), ["One.\n\nMore.", "Two.", "Three."]);
+        assert_eq!(split("no marker\n", &marker()), ["no marker"]);
+        assert_eq!(split("a\n---\nb", &DocumentBoundary::Separator("\n---\n".to_owned())), ["a", "b"]);
+        assert_eq!(split("a<|endoftext|><|endoftext|>b", &marker()), ["a", "", "b"]);
     }
 }

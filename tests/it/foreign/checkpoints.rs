@@ -56,10 +56,11 @@ impl Observer for Stop<'_> {
                 let is_it = key.stage == streams::TRAINING && key.generation == 1 && key.arm == "replace";
                 self.in_training.store(is_it, Ordering::Relaxed);
             }
-            Event::Advanced { .. } if self.in_training.load(Ordering::Relaxed) => {
-                if self.steps_left.fetch_sub(1, Ordering::Relaxed) == 1 {
-                    self.interrupt.store(true, Ordering::Relaxed);
-                }
+            Event::Advanced { .. }
+                if self.in_training.load(Ordering::Relaxed)
+                    && self.steps_left.fetch_sub(1, Ordering::Relaxed) == 1 =>
+            {
+                self.interrupt.store(true, Ordering::Relaxed);
             }
             _ => {}
         }

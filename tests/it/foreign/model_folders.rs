@@ -13,7 +13,6 @@ use genloss::model::transformer::parameters::Shape;
 use genloss::model::{GenerateRequest, LanguageModel, ModelError};
 use genloss::tokenizer::Tokenizer;
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
@@ -35,7 +34,8 @@ const TENSORS: [(&str, &[usize]); 12] = [
     ("lm_head.weight", &[8, 4]),
 ];
 
-type Tensors = HashMap<String, Tensor>;
+#[expect(clippy::disallowed_types, reason = "what safetensors are written from, sorted by name")]
+type Tensors = std::collections::HashMap<String, Tensor>;
 
 fn waves(k: usize, dims: &[usize]) -> Tensor {
     let count: usize = dims.iter().product();

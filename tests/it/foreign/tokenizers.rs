@@ -26,7 +26,7 @@ fn special(id: usize, name: &str) -> Value {
         "special": true})
 }
 
-fn tokenizer(model: Value, pre_tokenizer: Value) -> Value {
+fn tokenizer(model: &Value, pre_tokenizer: &Value) -> Value {
     json!({"version": "1.0", "truncation": null, "padding": null, "added_tokens": [special(0, "</s>")],
         "normalizer": null, "pre_tokenizer": pre_tokenizer, "post_processor": null, "decoder": null, "model": model})
 }
@@ -42,14 +42,17 @@ fn vocabulary(pieces: &[&str]) -> Value {
 }
 
 fn word_level() -> Value {
-    tokenizer(json!({"type": "WordLevel", "vocab": vocabulary(&WORDS), "unk_token": "<unk>"}), white_space())
+    tokenizer(
+        &json!({"type": "WordLevel", "vocab": vocabulary(&WORDS), "unk_token": "<unk>"}),
+        &white_space(),
+    )
 }
 
 /// A tokenizer of single letters, which drops what it does not know.
 fn letters() -> Value {
     let letters: Vec<String> = ('a'..='z').map(String::from).collect();
     let letters: Vec<&str> = letters.iter().map(String::as_str).collect();
-    tokenizer(json!({"type": "BPE", "vocab": vocabulary(&letters), "merges": []}), white_space())
+    tokenizer(&json!({"type": "BPE", "vocab": vocabulary(&letters), "merges": []}), &white_space())
 }
 
 /// A Unigram model, which makes one unknown token of any stretch of unknown letters.
@@ -58,7 +61,7 @@ fn unigram() -> Value {
     let letters: Vec<Value> = ('a'..='z').map(|letter| json!([letter.to_string(), -3.0])).collect();
     let pieces = pieces.iter().map(|piece| json!(piece)).chain(letters).collect::<Vec<_>>();
     let model = json!({"type": "Unigram", "unk_id": 1, "vocab": pieces, "byte_fallback": false});
-    tokenizer(model, json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"}))
+    tokenizer(&model, &json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"}))
 }
 
 /// Writes a corpus, a tokenizer and an experiment with both, and returns the experiment's file.
