@@ -1,7 +1,7 @@
 //! Text that is safe to print: control and direction characters are escaped.
 //!
-//! A corpus, a model, a command or a folder of somebody else may hold characters that a terminal acts on (ESC), that
-//! reverse the order of the text around them (U+202E), or that are invisible. All output for people passes through
+//! A corpus, a model, a command or a folder from somebody else may contain characters that a terminal acts on (ESC),
+//! that reverse the order of the text around them (U+202E), or that are invisible. All output for people passes through
 //! [`printable`] at the point where it is printed, not where it is created.
 //!
 //! ```
@@ -58,11 +58,11 @@ fn escaped(text: &str, escape: impl Fn(char, &mut String)) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Longest word or quoted text of an error line that is shown whole.
+/// Largest number of characters of a word or quotation that an error line shows whole.
 const LONGEST: usize = 75;
-/// Longest error line, in characters.
+/// Largest number of characters of an error line.
 const LONGEST_LINE: usize = 390;
-/// The same as [`LONGEST`] of a path, whose end and beginning are needed more often.
+/// As [`LONGEST`], but for paths. It is larger, because the beginning and the end of a path are needed more often.
 const LONGEST_PATH: usize = 150;
 
 /// A line with the middle of every overlong word and quotation left out, so that a name from the input cannot hide what

@@ -40,7 +40,8 @@ pub const END_OF_TEXT: &str = "<|endoftext|>";
 /// The 256 bytes and the end-of-text token.
 pub const MIN_VOCAB_SIZE: usize = 257;
 
-/// Names of the start token in existing tokenizers. Without any of them, the end token is also the start token.
+/// Names of the start token in existing tokenizers. If a tokenizer has none of them, its end token is also the start
+/// token.
 const START_NAMES: [&str; 5] = ["<s>", "<|begin_of_text|>", "<bos>", "[BOS]", "[CLS]"];
 
 /// The tokens before and after each document, which are often the same.
@@ -112,7 +113,7 @@ pub enum TokenizerError {
     /// The ids of a tokenizer have larger gaps than those of any real vocabulary.
     #[error(
         "tokenizer {}: token {token:?} has the id {id}, but there are only {tokens} tokens; ids must lie near the number \
-         of tokens, because a model has an embedding for each up to the largest",
+         of tokens, because a model has an embedding for each id up to the largest",
         path.display()
     )]
     ScatteredIds {
@@ -199,7 +200,7 @@ impl Tokenizer {
         Self::wrap(inner, Path::new("tokenizer.json"), None)
     }
 
-    /// `named` has the special tokens of a model; without them they are found by their usual names.
+    /// `named` are the special tokens of a model. If it is None, the special tokens are found by their usual names.
     fn wrap(
         mut inner: tokenizers::Tokenizer,
         path: &Path,
@@ -372,8 +373,8 @@ impl Tokenizer {
     }
 }
 
-/// The id of the first of `names` in the vocabulary. If it is not a special token it becomes one, so that it is never
-/// encoded from text nor decoded to text.
+/// The id of the first of `names` that is in the vocabulary. If that token is not special, it becomes special, so that
+/// it is never encoded from text nor decoded to text.
 fn special_token(
     inner: &mut tokenizers::Tokenizer,
     names: &[&str],
@@ -392,7 +393,7 @@ fn unknown_token(inner: &tokenizers::Tokenizer) -> Option<TokenId> {
         ModelWrapper::WordPiece(model) => &model.unk_token,
         ModelWrapper::WordLevel(model) => &model.unk_token,
         ModelWrapper::Unigram(model) => {
-            // The crate shows this field only when it is written.
+            // The crate exposes this field only in the serialised model.
             let id = serde_json::to_value(model).ok()?.get("unk_id")?.as_u64()?;
             return TokenId::try_from(id).ok();
         }
@@ -400,8 +401,8 @@ fn unknown_token(inner: &tokenizers::Tokenizer) -> Option<TokenId> {
     inner.get_model().token_to_id(name)
 }
 
-/// Number of bytes of each token of a byte-level vocabulary, in which each character represents one byte. None for other
-/// vocabularies.
+/// Number of bytes of each token, for a byte-level vocabulary, in which each character represents one byte. None for
+/// other vocabularies.
 fn byte_lengths(inner: &tokenizers::Tokenizer, vocab_size: usize) -> Option<Vec<u32>> {
     let Some(DecoderWrapper::ByteLevel(_)) = inner.get_decoder() else { return None };
     let added = inner.get_added_tokens_decoder();

@@ -85,7 +85,7 @@ pub struct Trained {
 pub struct TrainingRecord {
     /// The initial weights: `"scratch"`, `"generation 2"`, `"base PATH"`, or `"counts"` for an n-gram.
     pub init: String,
-    /// Number of trainable parameters; for an n-gram model, of distinct n-grams.
+    /// Number of trainable parameters; for an n-gram model, the number of distinct n-grams.
     pub parameters: u64,
     /// Optimiser steps; 0 for an n-gram.
     pub steps: u64,
@@ -164,7 +164,7 @@ pub enum TrainingError {
     },
     /// The training text is shorter than one context.
     #[error(
-        "training text of {tokens} tokens does not fill one context of {context}; try more corpus.train_tokens or a shorter model.context"
+        "training text of {tokens} tokens does not fill one context of {context} tokens; try more corpus.train_tokens or a shorter model.context"
     )]
     TooShort {
         /// Length of the text.

@@ -20,7 +20,7 @@
 //! | estimate | valid | weakness |
 //! |---|---|---|
 //! | spread between seeds, at this generation or pooled over 1..g, whichever is larger; when a seed's differences are correlated across generations, its degrees of freedom are reduced (Satterthwaite: `df / (1 + (G − 1) ρ²)`) | always | few degrees of freedom with few seeds |
-//! | `2 g` times the variance of the control's steps from one generation to the next: two random walks of g steps | for lineages that train from scratch in every generation, and for those that continue training, whose noise accumulates | too large, by `2 g`, for lineages that train from scratch; too small where an arm varies more than the control |
+//! | `2 g` times the variance of the control's steps from one generation to the next: two random walks of g steps | for lineages that train from scratch in every generation, and for those that continue training, whose noise accumulates | too large, by a factor of `2 g`, for lineages that train from scratch; too small where an arm varies more than the control |
 //!
 //! The second estimate is an upper bound that stabilises the first one. The variance used by the test is the pool of
 //! both, weighted by their degrees of freedom, or the first estimate if that is larger. Its degrees of freedom are
@@ -97,27 +97,27 @@ pub struct Observation {
     pub seed: u64,
     /// The arm of the lineage.
     pub arm: String,
-    /// 0 or later; comparisons begin at 1.
+    /// The generation, from 0; comparisons begin at 1.
     pub generation: usize,
     /// Id of the metric.
     pub metric: String,
-    /// In the unit of the metric.
+    /// The measured value, in the unit of the metric.
     pub value: f64,
     /// Standard error of `value`, from the finite text that was measured.
     pub std_err: f64,
 }
 
-/// The verdict on an arm. The [module](self) defines the four.
+/// The verdict on an arm. The [module](self) defines the four verdicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// The intervals exclude that the arm has lost more than the control by a practical size.
+    /// The intervals exclude a loss of practical size relative to the control.
     Stable,
     /// The arm has lost more than the control in at least two families.
     Narrowing,
     /// The arm has lost more than the control by more than the practical size in at least two families.
     Collapsed,
-    /// The evidence is not sufficient for any of the others.
+    /// The evidence is not sufficient for any of the other verdicts.
     Inconclusive,
 }
 
@@ -176,7 +176,7 @@ pub struct Effect {
     pub unit: String,
     /// Family of the metric.
     pub family: Family,
-    /// 1 or later.
+    /// The generation, from 1.
     pub generation: usize,
     /// Mean of the control over the common seeds.
     pub control: f64,
@@ -190,8 +190,8 @@ pub struct Effect {
     pub ci_high: f64,
     /// Standard error of the difference.
     pub std_err: f64,
-    /// Whether this headline metric is evidence of narrowing at this generation; two in different families make a call.
-    /// Always false for other metrics.
+    /// Whether this headline metric is evidence of narrowing at this generation. Such evidence in two families makes a
+    /// call. Always false for other metrics.
     pub significant: bool,
     /// The difference that matters in practice, signed in the narrowing direction. None for metrics that are not headline
     /// metrics.

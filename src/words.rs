@@ -3,8 +3,8 @@
 //!
 //! Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces between words. The rules would call every
 //! character of these scripts a word, and leave the rest to dictionaries: those of the ICU4X project, as compiled into
-//! the crate `icu_segmenter`. All other text is segmented by the crate `unicode-segmentation`. Numbers depend on the
-//! versions of both, which are in `Cargo.lock`.
+//! the crate `icu_segmenter`. All other text is segmented by the crate `unicode-segmentation`. Word counts depend on
+//! the versions of both crates, which are in `Cargo.lock`.
 //!
 //! ```
 //! let words: Vec<&str> = genloss::words::of("It's 今天天气 today.").collect();
@@ -29,7 +29,7 @@ pub fn indices(text: &str) -> Box<dyn Iterator<Item = (usize, &str)> + '_> {
     }
 }
 
-/// The dictionaries with their version. Word counts depend on it.
+/// The dictionaries with their version, on which word counts depend.
 const DICTIONARIES: &str = "icu_segmenter 2.4";
 
 /// The dictionaries by which `texts` are segmented, with their version. None if no text needs any.
@@ -38,7 +38,7 @@ pub fn dictionaries(texts: &[String]) -> Option<&'static str> {
     texts.iter().any(|text| text.chars().any(is_unspaced)).then_some(DICTIONARIES)
 }
 
-/// Scripts that do not separate words, and for which there is a dictionary.
+/// Scripts that are written without spaces between words and for which there is a dictionary.
 const UNSPACED: [Script; 7] = [
     Script::Han,
     Script::Hiragana,
@@ -49,9 +49,10 @@ const UNSPACED: [Script; 7] = [
     Script::Myanmar,
 ];
 
-/// Returns true for letters, marks and digits of these scripts, and for letters that several of them share, such as `ー`.
+/// Returns true for letters, marks and digits of the scripts in [`UNSPACED`], including letters that several of these
+/// scripts share, such as `ー`.
 fn is_unspaced(character: char) -> bool {
-    // The code points of all these scripts are above this one, and those of most other texts below.
+    // All letters of these scripts have larger code points than this one; most other text has only smaller ones.
     const FIRST: char = '\u{e00}';
     let has_script = || UNSPACED.iter().any(|&script| character.script_extension().contains_script(script));
     character >= FIRST && character.is_alphanumeric() && has_script()

@@ -4,8 +4,7 @@
 //! probability p^sharpness, so tokens are redrawn mostly where the model is confident. Zhu et al. (2024) redraw all
 //! tokens with p of at least 0.99; with a sharpness of 69, p^sharpness is one half at this threshold. With a sharpness
 //! of 0 every token is redrawn. All predictions are conditioned on the natural text, never on redrawn tokens. One
-//! scoring pass therefore suffices, and the length of a document does not change: `synthesis.max_document_tokens` has no
-//! meaning here.
+//! scoring pass therefore suffices. A document keeps its length, which `synthesis.max_document_tokens` does not limit.
 //!
 //! The end-of-text token is neither replaced nor drawn in place of another token.
 

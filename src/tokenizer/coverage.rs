@@ -19,10 +19,10 @@ use crate::guard::guard;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Share of a text above which a note tells what is lost.
+/// Lost share of a text above which a note says what is lost.
 pub const NOTED_SHARE: f64 = 0.001;
 
-/// Share of lost text above which a text is refused, because its loss would be that of another text.
+/// Lost share of a text above which the text is refused, because a model's loss would be that of a different text.
 pub const REFUSED_SHARE: f64 = 0.05;
 
 /// Maximum number of characters of an example.
@@ -34,7 +34,7 @@ const EXAMPLE_CHARS: usize = 20;
 pub struct Coverage {
     /// Tokens of the text, without end tokens.
     pub tokens: u64,
-    /// Those of them that are the unknown token.
+    /// Tokens of the text that are the unknown token.
     pub unknown_tokens: u64,
     /// Bytes of the text.
     pub bytes: u64,
@@ -88,7 +88,7 @@ impl Coverage {
         self
     }
 
-    /// Counts bytes that `text` loses, with the first of them as an example.
+    /// Counts the bytes of `text`, a stretch of the text that is lost. The first such stretch becomes the example.
     fn lose(&mut self, text: &str, is_unknown: bool) {
         let space: usize = text.chars().filter(|c| c.is_whitespace()).map(char::len_utf8).sum();
         if is_unknown {
@@ -175,8 +175,8 @@ impl Tokenizer {
         Ok(coverage)
     }
 
-    /// Each token of `text` with the bytes that it stands for, which are whole characters. (Each of several tokens for
-    /// one character has all of its bytes.)
+    /// Each token of `text`, with the start and the end of the bytes that it stands for. These are whole characters: if
+    /// several tokens stand for one character, each of them has all bytes of that character.
     fn spans(&self, text: &str) -> Result<Vec<(TokenId, usize, usize)>, TokenizerError> {
         let encoded = guard(|| self.inner.encode(text, false));
         let encoded = encoded.map_err(|panic| TokenizerError::Failed(panic.into()))?;

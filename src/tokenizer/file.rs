@@ -1,7 +1,7 @@
 //! Reads `tokenizer.json` files, and compares two tokenizers.
 //!
 //! Such a file may come from anywhere. The tokenizers crate panics on some damaged ones, and reserves memory for every
-//! id up to the largest, so ids are checked before it sees the file.
+//! id up to the largest, so ids are checked before the crate parses the file.
 
 use super::{SpecialTokens, Tokenizer, TokenizerError};
 use crate::documents::TokenId;
@@ -17,7 +17,7 @@ use tokenizers::ModelWrapper;
 /// Largest size of a `tokenizer.json`. The largest published ones have some 40 MB.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// A vocabulary may leave this many ids unused, plus as many as it has tokens.
+/// A vocabulary may leave this number of ids unused, plus one for each of its tokens.
 const MOST_UNUSED_IDS: u64 = 1024;
 
 /// The first id for which two tokenizers have different tokens.
@@ -32,7 +32,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// The difference in words; the two names are genitives such as "the model's".
+    /// The difference in words. `left` and `right` name the tokenizers by genitives such as "the model's".
     #[must_use]
     pub fn between(&self, left: &str, right: &str) -> String {
         let shown = |token: &Option<String>| match token {
@@ -184,7 +184,7 @@ fn claims_too_much(normalizer: &Value) -> bool {
     map.len() < 6 || size as usize > map.len()
 }
 
-/// Checks that no two tokens have the same id: text of the one would be read as the other.
+/// Checks that no two tokens have the same id. If two had, text encoded as one would be decoded as the other.
 fn check_distinct_ids(inner: &tokenizers::Tokenizer, path: &Path) -> Result<(), TokenizerError> {
     let mut by_id: BTreeMap<TokenId, String> = BTreeMap::new();
     let tokens: BTreeMap<String, TokenId> = inner.get_vocab(true).into_iter().collect();

@@ -20,7 +20,7 @@ use tokenizers::{AddedToken, OffsetReferential, PreTokenizer, Result, Tokenizer}
 /// Pairs that occur less often are not merged.
 const MIN_FREQUENCY: i64 = 2;
 
-/// Texts counted by one parallel task.
+/// Number of texts whose words one parallel task counts.
 const SHARD: usize = 256;
 
 type TokenPair = (u32, u32);
@@ -44,7 +44,7 @@ fn pre_tokenizer() -> ByteLevel {
     ByteLevel::default().add_prefix_space(false).trim_offsets(false)
 }
 
-/// Occurrences of each word, spelt in the characters that represent bytes.
+/// The number of occurrences of each word. Words are spelt in the characters that represent bytes.
 fn count_words(texts: &[String]) -> Result<BTreeMap<String, u64>> {
     let shards: Vec<Result<BTreeMap<String, u64>>> = texts.par_chunks(SHARD).map(count_shard).collect();
     let mut total = BTreeMap::new();
@@ -82,9 +82,9 @@ struct WordCount {
 /// The occurrences of a pair of adjacent tokens.
 #[derive(Default)]
 struct Occurrences {
-    /// Number in the text.
+    /// Number of occurrences in the text.
     count: i64,
-    /// Indices of the words that contain it, or did before a merge.
+    /// Indices of the words that contain the pair, or contained it before a merge.
     words: Vec<u32>,
 }
 

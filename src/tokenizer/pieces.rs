@@ -1,10 +1,11 @@
 //! Encoding long texts in pieces, with the same tokens as encoding them whole.
 //!
 //! Encoding a text takes some 140 times its size in memory, so long texts are cut into pieces first. A cut changes no
-//! token if the pattern that splits text into words always ends a word there, whatever else the text contains. That is
-//! so between a letter and a single space before another letter, and after a single line end between characters that
-//! are not white space, for the patterns in [`PATTERNS`] and for splitting at white space. Tokenizers that process text
-//! in other ways before splitting it, such as SentencePiece, encode texts as a whole.
+//! token if the pattern that splits text into words always ends a word there, whatever else the text contains. The
+//! patterns in [`PATTERNS`] and splitting at white space always end a word at two kinds of places: between a letter and
+//! a single space that another letter follows, and after a single line break between characters that are not white
+//! space. Tokenizers that process text in other ways before splitting it, such as SentencePiece, encode texts as a
+//! whole.
 
 use serde_json::{Value, json};
 use tokenizers::Tokenizer;
@@ -59,7 +60,7 @@ fn ends_words_at_cuts(pre_tokenizer: &Value) -> bool {
     }
 }
 
-/// `text` cut into pieces of `least` bytes, and as many more as it takes to come to a place where a cut is exact.
+/// Cuts `text` into pieces. Every piece except the last ends at the first exact cut after at least `least` bytes.
 pub(super) fn of(text: &str, least: usize) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut rest = text;
@@ -72,7 +73,7 @@ pub(super) fn of(text: &str, least: usize) -> Vec<&str> {
     pieces
 }
 
-/// Whether text may be cut before the byte at `place`, which is neither of the first two.
+/// Whether `text` may be cut before the byte at index `place`, which must be at least 2.
 fn is_exact_cut(text: &str, place: usize) -> bool {
     let bytes = text.as_bytes();
     let next = bytes.get(place + 1).is_some_and(u8::is_ascii_alphabetic);
@@ -91,7 +92,7 @@ mod tests {
     use proptest::prelude::*;
     use std::sync::LazyLock;
 
-    /// The learnt tokenizer, and one for each other pattern with the same vocabulary.
+    /// A learnt tokenizer, and one for each pattern, which splits text by that pattern and has the same vocabulary.
     static TOKENIZERS: LazyLock<Vec<Tokenizer>> = LazyLock::new(|| {
         let text =
             "the dog's bone isn't 1234 there; we'll see!\n\nthe dog, they said,\n  ran. é你好 ".repeat(9);
@@ -121,7 +122,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
-        /// Texts of letters, digits, punctuation, contractions and every kind of white space, cut wherever that is exact.
+        /// Texts of letters, digits, punctuation, contractions and every kind of white space, cut at every exact cut.
         #[test]
         fn pieces_have_the_tokens_of_the_whole_text(
             parts in prop::collection::vec(

@@ -12,8 +12,8 @@ fn learnt() -> Tokenizer {
     Tokenizer::learn(&some_text(), 400).expect("a large enough vocabulary")
 }
 
-/// "aaab bab": ByteLevel words `aaab`, `Ġbab`; with three copies of the text each counts 3. Pairs: aa 6, ab 6, ba 3,
-/// Ġb 3. Of tied pairs the one with smaller ids is merged first: `aa`.
+/// "aaab bab": ByteLevel words `aaab`, `Ġbab`; each occurs 3 times in three copies of the text. Pairs: aa 6, ab 6,
+/// ba 3, Ġb 3. Among tied pairs the one with smaller ids is merged first: `aa`.
 #[test]
 fn the_first_merges_match_a_count_by_hand() {
     let texts = vec!["aaab bab".to_owned(); 3];
@@ -176,7 +176,7 @@ fn the_special_tokens_of_an_existing_tokenizer_are_found_by_name() {
     let [end, start] = ["</s>", "<s>"].map(|name| tokenizer.inner.token_to_id(name).expect("there"));
     assert_eq!(tokenizer.special(), SpecialTokens { start, end });
     assert_eq!(tokenizer.vocab_size(), start.max(end) as usize + 1);
-    // Its truncation to one token is turned off.
+    // The tokenizer's truncation to one token is turned off.
     assert_eq!(tokenizer.encode("a b a").expect("encodes"), [0, 1, 0]);
 }
 

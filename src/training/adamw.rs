@@ -27,15 +27,15 @@ const CHUNK: usize = 1 << 15;
 pub struct Moments {
     /// Running mean of the gradient, m.
     pub first: Vec<f32>,
-    /// Running mean of its square, v.
+    /// Running mean of the squared gradient, v.
     pub second: Vec<f32>,
 }
 
 impl Moments {
-    /// Moments before the first step, for `numbers` weights.
+    /// Moments before the first step, for a parameter with `count` weights.
     #[must_use]
-    pub fn zero(numbers: usize) -> Self {
-        Self { first: vec![0.0; numbers], second: vec![0.0; numbers] }
+    pub fn zero(count: usize) -> Self {
+        Self { first: vec![0.0; count], second: vec![0.0; count] }
     }
 }
 
@@ -78,8 +78,8 @@ pub fn clip(norm: f64, limit: f64) -> f64 {
     if norm > limit { limit / norm } else { 1.0 }
 }
 
-/// Updates parameters and moments by one optimiser step. Parameters on the CPU are updated in place, those on another
-/// device are copied to the CPU and back.
+/// Updates parameters and moments by one optimiser step. Parameters on the CPU are updated in place; parameters on
+/// another device are copied to the CPU and back.
 ///
 /// # Errors
 /// If the device fails.
@@ -107,8 +107,8 @@ pub fn step(
 
 /// The constants of a step for a parameter with weight decay `decay`.
 fn constants(training: &TrainingSettings, step: OptimiserStep, decay: f64) -> StepConstants {
-    // Every field is listed, so that code with a new setting compiles only after this function has been reviewed for
-    // it.
+    // Every field is listed, so that a new setting is a compile error here until somebody decides whether this function
+    // needs it.
     let TrainingSettings {
         beta1,
         beta2,
@@ -169,7 +169,8 @@ mod tests {
         }
     }
 
-    /// 10 steps: 2 of warm-up at a half and all of the peak, then 8 along half a cosine, ending at a tenth of the peak.
+    /// 10 steps: 2 of warm-up, at half the peak and at the peak, then 8 along half a cosine, ending at a tenth of the
+    /// peak.
     #[test]
     fn the_rate_rises_linearly_and_falls_along_a_cosine() {
         let rate = |step| learning_rate(&training(), step, 10);

@@ -147,7 +147,7 @@ fn tensor_values(
     let name = tensor_name(kind, specification);
     let view = tensors.tensor(&name).map_err(|error| FolderProblem::caused_by(name.clone(), error))?;
     if view.shape() != specification.dims() || view.dtype() != Dtype::F32 {
-        return Err(format!("{name} has another shape than in the model, or is not f32").into());
+        return Err(format!("{name} has a different shape from that in the model, or is not f32").into());
     }
     let (words, _) = view.data().as_chunks::<4>();
     let values: Vec<f32> = words.iter().map(|&word| f32::from_le_bytes(word)).collect();

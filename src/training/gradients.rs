@@ -28,14 +28,14 @@ use crate::model::transformer::{Network, fused, plain};
 use candle_core::{Result, Tensor, Var};
 use genloss_kernels::softmax::IGNORED;
 
-/// Sequences of equal length. The target of each token is the token to predict after it, or [`IGNORED`].
+/// Sequences of equal length.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// (B, T)
+    /// The input tokens, one sequence after the other.
     pub tokens: Vec<TokenId>,
-    /// (B, T)
+    /// For each input token, the token to predict after it, or [`IGNORED`].
     pub targets: Vec<TokenId>,
-    /// T
+    /// Number of tokens in each sequence.
     pub time: usize,
 }
 
@@ -83,7 +83,7 @@ impl Gradients {
         backward::gradients(network, sequences, &batch.targets, scale, workspace, values)
     }
 
-    /// The gradient of the last batch, of the mean loss in nats per predicted token.
+    /// The gradient of the last batch's mean loss in nats per predicted token.
     #[must_use]
     pub fn values(&self) -> &Parameters<Vec<f32>> {
         &self.values

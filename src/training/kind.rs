@@ -70,7 +70,7 @@ pub trait ModelKind: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Number of trainable parameters with a vocabulary of this size; 0 if it follows from the training text.
+    /// Number of trainable parameters with a vocabulary of this size; 0 if the number depends on the training text.
     fn parameters(&self, _vocab_size: usize) -> u64 {
         0
     }

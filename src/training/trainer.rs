@@ -42,7 +42,7 @@ impl Trainer {
         Self::resume(network, moments)
     }
 
-    /// Creates a trainer that continues after a step that left `network` and `moments`.
+    /// Creates a trainer that continues from the `network` and `moments` that earlier steps produced.
     #[must_use]
     pub fn resume(network: Network, moments: Parameters<Moments>) -> Self {
         let gradients = Gradients::new(&network);

@@ -157,7 +157,7 @@ impl Learner for TransformerLearner {
 }
 
 impl TransformerLearner {
-    /// Settings of the gaps that the model learns to fill; `None` if it does not learn that.
+    /// Settings of the gaps that the model learns to fill; `None` if it does not learn to fill gaps.
     fn gaps(&self) -> Option<Gaps> {
         let share = self.training.fim_share;
         let sentinels = self.sentinels.filter(|_| share > 0.0)?;
@@ -179,7 +179,7 @@ impl TransformerLearner {
         steps.max(1)
     }
 
-    /// The model that writes the tokens of the experiment's tokenizer.
+    /// The model with this network, which writes only tokens of the experiment's tokenizer.
     fn model(&self, network: Network) -> Transformer {
         Transformer::from_network(network, self.special).writing_below(self.vocab_size)
     }

@@ -6,8 +6,8 @@
 //! window begins where these inputs end.
 //!
 //! If the model is to learn to fill gaps, some documents are rearranged so that their middle comes last (Bavarian et
-//! al. 2022, prefix–suffix–middle). These documents are drawn again in every pass. Each of them is cut into pieces that
-//! fit the context, and the middle of a piece is at most a quarter of the longest piece.
+//! al. 2022, prefix–suffix–middle). Which documents are rearranged is drawn again in every pass. Each of them is
+//! cut into pieces that fit the context, and the middle of a piece is at most a quarter of the longest piece.
 //!
 //! ```
 //! use genloss::{documents::Documents, model::SpecialTokens, progress::Silent, seed::StreamKey, stage::Stage};

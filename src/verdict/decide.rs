@@ -49,7 +49,7 @@ pub(super) struct HeadlineDifference<'a> {
 }
 
 impl HeadlineDifference<'_> {
-    /// Positive if the metric narrows.
+    /// The difference, with a sign that is positive if the metric narrows.
     fn narrowing(&self) -> f64 {
         self.headline.sign * self.difference.mean
     }
@@ -170,13 +170,13 @@ fn all_families() -> usize {
 }
 
 /// The smallest number of seeds that would settle the verdict if effects and noise stayed the same. With one seed,
-/// noise is estimated as that of two random walks, which is an upper bound; a number is returned only if it would be
-/// similar for noise that does not accumulate.
+/// noise is estimated as that of two random walks, which is an upper bound. A number is then returned only if noise
+/// that does not accumulate would give a similar one.
 fn seeds_needed(generation: usize, found: &[HeadlineDifference], seeds: usize) -> Option<usize> {
     let common_seeds = found.iter().map(|one| one.difference.seeds).min()?;
-    let needed = |noise: f64| {
+    let needed = |variance_factor: f64| {
         let candidates: Vec<usize> = (seeds + 1..=MOST_SEEDS).collect();
-        let index = candidates.partition_point(|&seeds| !settles(generation, found, seeds, noise));
+        let index = candidates.partition_point(|&seeds| !settles(generation, found, seeds, variance_factor));
         candidates.get(index).copied()
     };
     let most = needed(1.0)?;
@@ -187,9 +187,11 @@ fn seeds_needed(generation: usize, found: &[HeadlineDifference], seeds: usize) -
     (most <= 2 * least).then_some(most)
 }
 
-/// Whether `seeds` seeds with the same effects, and `noise` times the variance, would show either narrowing or stability.
-fn settles(generation: usize, found: &[HeadlineDifference], seeds: usize, noise: f64) -> bool {
-    let scaled: Vec<Difference> = found.iter().map(|one| one.difference.with_seeds(seeds, noise)).collect();
+/// Whether `seeds` seeds would show either narrowing or stability, if effects stayed the same and the variance per seed
+/// were multiplied by `variance_factor`.
+fn settles(generation: usize, found: &[HeadlineDifference], seeds: usize, variance_factor: f64) -> bool {
+    let scaled: Vec<Difference> =
+        found.iter().map(|one| one.difference.with_seeds(seeds, variance_factor)).collect();
     let with_seeds: Vec<HeadlineDifference> = found
         .iter()
         .zip(&scaled)

@@ -1,8 +1,8 @@
 //! The metrics that verdicts are based on, and how large a difference must be to matter in practice.
 //!
-//! There are two or three per family, so that no family depends on a single number; their bias at equal sample size is
-//! the same for arm and control. The sizes are conventions: how large a loss must be to matter in use has not been
-//! measured. Their reasons:
+//! There are two or three headline metrics per family, so that no family depends on a single number. At equal sample
+//! sizes, the bias of a metric is the same for arm and control. The practical sizes are conventions: how large a loss
+//! must be to matter in use has not been measured. The reasons for them:
 //!
 //! * held-out loss: 0.1 nats per token is 10 % more perplexity, about the effect of a quarter of the parameters; for tail
 //!   tokens, whose loss is about three times as high and as noisy, 0.25 nats;

@@ -44,7 +44,7 @@ impl<'a> ObservationTable<'a> {
         self.not_finite.get(arm).copied().unwrap_or(0)
     }
 
-    /// The headline metrics that were measured of an arm, including those without finite values.
+    /// The headline metrics that were measured for an arm, including those without finite values.
     pub(super) fn headline_metrics_of(&self, arm: &str) -> Vec<&'static str> {
         let ids = headline_metrics().iter().map(|headline| headline.metric);
         ids.filter(|id| self.series.contains_key(&(*id, arm))).collect()
@@ -127,8 +127,8 @@ impl Noise {
         Self { variance: self.variance.max(variance), ..self }
     }
 
-    /// Pools both estimates, weighted by their degrees of freedom; the variance is at least that of `self`. Degrees of
-    /// freedom are those of Satterthwaite: an estimate far smaller than the other adds almost none.
+    /// Pools both estimates, weighted by their degrees of freedom. The variance is not smaller than the variance of
+    /// `self`. The degrees of freedom follow Satterthwaite: an estimate far smaller than the other adds almost none.
     fn stabilised_by(self, other: Self) -> Self {
         let sum = |of: &dyn Fn(Self) -> f64| of(self) + of(other);
         let weighted = sum(&|noise| noise.df * noise.variance);
@@ -146,11 +146,11 @@ impl Noise {
 struct BetweenSeeds {
     /// At this generation.
     own: Noise,
-    /// At this generation, or pooled over all up to it, whichever is larger.
+    /// At this generation, or pooled over all generations up to it, whichever is larger.
     largest: Noise,
 }
 
-/// None if fewer than two seeds have reached generation `last`.
+/// The spread at generation `last`; None if fewer than two seeds have reached it.
 fn between_seeds(pairs: &BTreeMap<usize, Vec<PairedValues>>, last: usize) -> Option<BetweenSeeds> {
     pairs.get(&last).filter(|here| here.len() >= 2)?;
     let residuals: Vec<BTreeMap<u64, f64>> = pairs
@@ -168,8 +168,8 @@ fn between_seeds(pairs: &BTreeMap<usize, Vec<PairedValues>>, last: usize) -> Opt
 }
 
 /// The variance about the mean of each generation, and its degrees of freedom (Satterthwaite, with one correlation ρ
-/// and one variance for all generations). They are too many if noise accumulates, but then `own` is usually the larger
-/// estimate.
+/// and one variance for all generations). If noise accumulates over generations, this overstates the degrees of
+/// freedom, but then `own` is usually larger than the pooled estimate and is used instead.
 fn pooled(residuals: &[BTreeMap<u64, f64>]) -> Option<Noise> {
     let df: f64 = residuals.iter().map(|here| (here.len() - 1) as f64).sum();
     if df == 0.0 {
@@ -194,8 +194,8 @@ fn across_generations(residuals: &[BTreeMap<u64, f64>]) -> f64 {
     if df > 0.0 { products / df } else { 0.0 }
 }
 
-/// The variance of the difference between two random walks of `last` steps, whose steps vary like those of the control
-/// about their mean. It is at least that of two lineages that train from scratch in every generation.
+/// The variance of the difference between two random walks of `last` steps. The variance of a step is estimated from
+/// the control's steps. For lineages that train from scratch in every generation the result is an upper bound.
 fn random_walk(lineages: &BTreeMap<u64, Series>, last: usize) -> Option<Noise> {
     let steps: Vec<f64> = lineages
         .values()
@@ -241,7 +241,8 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    /// Ignores noise of variance 0. It is not an estimate, because two runs never agree to the last bit by chance.
+    /// Discards noise estimates of exactly 0: two runs never agree to the last bit by chance, so a variance of 0 means
+    /// that they were the same computation and says nothing about noise.
     fn new(generation: usize, pairs: &[PairedValues], interval: Option<Noise>, test: Option<Noise>) -> Self {
         let seeds = pairs.len() as f64;
         let mean = |of: &dyn Fn(&PairedValues) -> f64| pairs.iter().map(of).sum::<f64>() / seeds;
@@ -270,11 +271,12 @@ impl Difference {
         Self { std_err, half_width: std_err * quantile(0.025, self.interval.map(|noise| noise.df)), ..self }
     }
 
-    /// The same difference with another number of seeds, and `noise` times the variance per seed.
-    pub(super) fn with_seeds(&self, seeds: usize, noise: f64) -> Self {
+    /// The same difference as it would be with another number of seeds and with the variance per seed multiplied by
+    /// `variance_factor`.
+    pub(super) fn with_seeds(&self, seeds: usize, variance_factor: f64) -> Self {
         let (before, after) = if self.seeds > 1 { (self.seeds - 1, seeds - 1) } else { (self.seeds, seeds) };
         let more = after as f64 / before as f64;
-        let scaled = |one: Noise| Noise { variance: one.variance * noise, df: one.df * more };
+        let scaled = |one: Noise| Noise { variance: one.variance * variance_factor, df: one.df * more };
         let (interval, test) = (self.interval.map(scaled), self.test.map(scaled));
         Self { seeds, interval, test, ..self.clone() }.with_interval(0.0)
     }

@@ -41,17 +41,17 @@ pub enum Fault {
     TokenMismatch,
     /// A generation trains on text of the generation before the previous one.
     OffByOneGeneration,
-    /// The most frequent type is written instead of every sample.
+    /// Every sample is replaced by the most frequent type.
     GreedyInsteadOfSampling,
 }
 
-/// The sampling bias affects types of a natural frequency below this.
+/// [`Fault::SamplingBias`] affects types whose natural frequency is below this.
 const RARE: f64 = 0.05;
 
-/// Fraction of the samples of rare types that the sampling bias replaces.
+/// Fraction of the samples of rare types that [`Fault::SamplingBias`] replaces.
 const BIAS: f64 = 0.005;
 
-/// Fraction of its samples that a generation trains on under the token mismatch.
+/// Fraction of its scheduled samples that a generation trains on with the fault [`Fault::TokenMismatch`].
 const TRAINED_SHARE: f64 = 0.95;
 
 impl Fault {
@@ -108,9 +108,10 @@ pub struct ReferenceSimulator<'a> {
 type Samples = Vec<u32>;
 
 impl ReferenceSimulator<'_> {
-    /// Runs the lineage of one replicate. `each` gets the number and the training counts (types) of generations 0, 1, …
-    /// in order.
+    /// Runs the lineage of one replicate. Calls `each` for generations 0, 1, … in order, with the generation's number
+    /// and, for every type, how often it occurs in the training set.
     pub fn lineage(&self, replicate: usize, each: &mut dyn FnMut(usize, &[u64])) {
+        // This simulator is the twin of the production simulator.
         let mut rng = StreamKey::new(self.seed, "twin", replicate, streams::DRIFT_TWIN).stream(0);
         let most = self.schedule.natural_sizes().last().copied().unwrap_or(self.schedule.samples);
         let natural = self.natural(most, &mut rng);

@@ -8,7 +8,7 @@
 //! | text | known metrics |
 //! |---|---|
 //! | `LayeredText`: head, torso and tail types in known numbers, part of the tail removed | tail, held-out loss by class, recall |
-//! | a natural text compared with itself, with disjoint types, and half of each | divergences: 0; ln 2, 1, ln 100; in between |
+//! | a natural text compared with itself; with a text of other types; with equal parts of both | divergences: 0; JS ln 2, total variation 1, KL ln 100; values in between |
 //! | copies of one document that repeats a cycle of tokens | distinct n-grams, repetition, novelty |
 //! | uniform draws of k types | entropy ln k, Hill numbers k |
 //! | Zipf counts | the exponent |
@@ -37,7 +37,7 @@ use std::f64::consts::LN_2;
 const ROUNDING: f64 = 1e-9;
 
 /// Tolerance of values computed from model scores, which are f32.
-const OF_SCORES: f64 = 1e-6;
+const SCORE_ROUNDING: f64 = 1e-6;
 
 /// Makes every check of this group.
 ///
@@ -62,7 +62,8 @@ struct MetricChecks<'a> {
     stage: &'a Stage<'a>,
 }
 
-/// Inputs of a measurement that replace the defaults: the natural text as held-out text, a uniform model, no facts.
+/// Inputs of a measurement that replace the defaults. The defaults are the natural text as held-out text, a uniform
+/// model and no facts.
 #[derive(Clone, Copy, Default)]
 struct Extras<'a> {
     heldout: Option<&'a Documents>,
@@ -151,17 +152,23 @@ impl MetricChecks<'_> {
         let model = "a model with p = 1/2 of head, 1/8 of torso, 1/64 of tail tokens";
         let tail = "4 of 10 tail types written, once each";
         Ok(vec![
-            found.check("heldout_loss", model, bits * LN_2, OF_SCORES),
-            found.check("heldout_loss_head", model, LN_2, OF_SCORES),
-            found.check("heldout_loss_torso", model, 3.0 * LN_2, OF_SCORES),
-            found.check("heldout_loss_tail", model, 6.0 * LN_2, OF_SCORES),
-            found.check("bits_per_byte", model, bits / 5.0, OF_SCORES),
-            found.check("excess_loss", "the same above a floor of 1/2", bits * LN_2 - 0.5, OF_SCORES),
-            found.check("predictive_entropy", "entropies of 1 and 2 nats in turn", 1.5, OF_SCORES),
+            found.check("heldout_loss", model, bits * LN_2, SCORE_ROUNDING),
+            found.check("heldout_loss_head", model, LN_2, SCORE_ROUNDING),
+            found.check("heldout_loss_torso", model, 3.0 * LN_2, SCORE_ROUNDING),
+            found.check("heldout_loss_tail", model, 6.0 * LN_2, SCORE_ROUNDING),
+            found.check("bits_per_byte", model, bits / 5.0, SCORE_ROUNDING),
+            found.check(
+                "excess_loss",
+                "the same model, relative to a floor of 1/2 nat",
+                bits * LN_2 - 0.5,
+                SCORE_ROUNDING,
+            ),
+            found.check("predictive_entropy", "entropies of 1 and 2 nats in turn", 1.5, SCORE_ROUNDING),
             found.check("tail_mass", tail, 0.4, ROUNDING),
             found.check("tail_coverage", tail, 0.4, ROUNDING),
             found.check("tail_mass_words", tail, 0.4, ROUNDING),
-            // Three quarters of the words count; in as many words, natural text would have 7½ of the ten types.
+            // The word metrics use only three quarters of the words (the word budget); in that many words, natural text
+            // would contain 7½ of the ten tail types on average.
             found.check("tail_coverage_words", tail, 4.0 / 7.5, ROUNDING),
             found.check("fact_recall_head", "8 of 8 answers", 1.0, ROUNDING),
             found.check("fact_recall_torso", "6 of 8 answers", 0.75, ROUNDING),
@@ -178,7 +185,8 @@ impl MetricChecks<'_> {
         let half: Documents = own.iter().chain(&disjoint).map(Vec::as_slice).collect();
         let disjoint: Documents = disjoint.iter().map(Vec::as_slice).collect();
         let js_of_half = 0.5 * ((4.0_f64 / 3.0).ln() + 0.5 * (2.0_f64 / 3.0).ln() + 0.5 * LN_2);
-        // KL is against a mixture with one hundredth of natural text.
+        // KL is the divergence of the natural text from a mixture of 99 % synthetic and 1 % natural text, so it is at
+        // most ln 100.
         let cases = [
             ("the reference itself", &natural, [0.0, 0.0, 0.0]),
             ("unseen types only", &disjoint, [100.0_f64.ln(), LN_2, 1.0]),
@@ -221,10 +229,15 @@ impl MetricChecks<'_> {
             ));
         }
         let repeated = (LENGTH - 3 - CYCLE) as f64 / (LENGTH - 3) as f64;
-        all.push(found.check("repetition", "documents that repeat a cycle four times", repeated, OF_SCORES));
+        all.push(found.check(
+            "repetition",
+            "documents that repeat a cycle four times",
+            repeated,
+            SCORE_ROUNDING,
+        ));
         all.push(found.check("novelty_4", "the training text itself", 0.0, ROUNDING));
         let id = "loss_under_generation_0";
-        all.push(found.check(id, "a first model with p = 1/8", 8.0_f64.ln(), OF_SCORES));
+        all.push(found.check(id, "a generation-0 model with p = 1/8", 8.0_f64.ln(), SCORE_ROUNDING));
         let other: Documents = [[900; LENGTH].as_slice()].into_iter().collect();
         let other = FourGrams::new(&other);
         let found = self.measure(&text, &text, Extras { training: Some(&other), ..Extras::default() })?;
@@ -232,8 +245,8 @@ impl MetricChecks<'_> {
         Ok(all)
     }
 
-    /// Measures [`repeats`](Self::repeats) texts of `sizes.1` tokens against one natural text of `sizes.0` tokens, all
-    /// written by `write`.
+    /// Writes a natural text of `sizes.0` tokens and [`repeats`](Self::repeats) texts of `sizes.1` tokens, all by
+    /// `write`, and measures each of the latter against the natural text.
     fn measure_repeatedly(
         &self,
         stream: u64,
@@ -251,7 +264,7 @@ impl MetricChecks<'_> {
         Ok(texts)
     }
 
-    /// k = 100 types, 4000 draws: no type is missed or occurs once, so the entropy estimate is unbiased.
+    /// k = 100 types, 4000 draws: no type is missed or occurs only once, so the entropy estimate is unbiased.
     fn uniform(&self) -> Result<Vec<Finding>, VerifyError> {
         const TYPES: usize = 100;
         let texts =
@@ -279,7 +292,7 @@ impl MetricChecks<'_> {
         Ok(vec![mean("bigram_entropy", "20 types, pairs at random", &texts, truth, |found| found)])
     }
 
-    /// Counts of r^−1.1, rounded. The words that count, three quarters of all, are a random subset.
+    /// Counts of r^−1.1, rounded. The word metrics use a random three quarters of the words (the word budget).
     fn zipf(&self) -> Result<Vec<Finding>, VerifyError> {
         let count = |rank: u32| (20_000.0 * f64::from(rank).powf(-1.1)).round() as usize;
         let tokens: Vec<TokenId> = (1..=300).flat_map(|rank| vec![rank; count(rank)]).collect();
@@ -295,8 +308,9 @@ impl MetricChecks<'_> {
         ])
     }
 
-    /// New natural text covers the natural tail as expected: a ratio of 1. Its mean has a standard error of about 0.01,
-    /// and because its denominator is an estimate it is biased upwards a little.
+    /// New natural text covers the natural tail as expected, so its tail coverage is 1 on average. The mean over all
+    /// texts has a standard error of about 0.01. It is biased upwards a little, because the denominator of the coverage
+    /// is an estimate.
     fn natural_tail(&self) -> Result<Vec<Finding>, VerifyError> {
         let random = &mut self.stream(9);
         let weights = (1..=2000).map(|rank| 1.0 / f64::from(rank));
@@ -328,9 +342,10 @@ impl MetricChecks<'_> {
         let noise: Vec<String> =
             (0..32).map(|_| (0..4_000).map(|_| letter(random.random())).collect()).collect();
         let found = self.measure(&tokens, &tokens, Extras { texts: Some(&noise), ..Extras::default() })?;
-        let one = vec!["a".repeat(4_000); 32];
-        let even = self.measure(&tokens, &tokens, Extras { texts: Some(&one), ..Extras::default() })?;
-        let ratio = even.value("compression_ratio");
+        let single_letter = vec!["a".repeat(4_000); 32];
+        let repetitive =
+            self.measure(&tokens, &tokens, Extras { texts: Some(&single_letter), ..Extras::default() })?;
+        let ratio = repetitive.value("compression_ratio");
         Ok(vec![
             found.check("compression_ratio", "sixteen letters at random", 2.0, 0.1),
             Finding {
@@ -344,7 +359,8 @@ impl MetricChecks<'_> {
     }
 }
 
-/// Checks the mean over many texts of a metric, transformed by `unbiased` so that its expectation is `truth`.
+/// Checks the mean of a metric over many texts. The transformation `unbiased` makes the expectation of its values
+/// `truth`.
 fn mean(id: &str, text: &str, texts: &[Measured], truth: f64, unbiased: impl Fn(f64) -> f64) -> Finding {
     let values: Vec<f64> = texts.iter().map(|text| unbiased(text.value(id))).collect();
     let row = DriftRow::new(0, "mean", &values, Some(truth));

@@ -197,8 +197,8 @@ fn check_statistic(case: &str, statistic: &str, rows: &[&DriftRow]) -> Finding {
     }
 }
 
-/// z of a row. If z was withheld because nothing varies, the result is 0 if the mean is exact to within rounding,
-/// otherwise infinite.
+/// The z-score of a row. If nothing varies, a row has no z; the score is then 0 if the mean is exact to within
+/// rounding, otherwise infinite.
 fn score(row: &DriftRow, exact: f64) -> f64 {
     let agrees = (row.mean - exact).abs() <= 1e-9 * exact.abs().max(1e-9);
     row.z.unwrap_or(if agrees { 0.0 } else { f64::INFINITY })
@@ -238,7 +238,7 @@ fn fixation(settings: &VerifySettings) -> Result<Finding, VerifyError> {
     })
 }
 
-/// Frequencies (types) of a generation, given its number.
+/// The frequencies of all types in a generation, given the number of the generation.
 type Limit<'a> = dyn Fn(usize) -> Vec<f64> + 'a;
 
 /// With 10¹⁴ samples the sampling noise is about 10⁻⁷, so only the decoder has a visible effect.

@@ -2,8 +2,8 @@
 //!
 //! Simulated experiments have the arms `control` and `arm`, and every headline metric is a constant plus noise. The noise
 //! of a generation is either *independent* of the previous one or *chained*: a random walk, as in lineages whose models
-//! continue from one another. The noise of different metrics is either independent, or four fifths of its variance are
-//! one *common* factor that pushes all metrics in their narrowing direction at once.
+//! continue from one another. The noise of different metrics is either independent, or four fifths of its variance
+//! come from one *common* factor that pushes all metrics in their narrowing direction at once.
 //!
 //! | case | required |
 //! |---|---|
@@ -117,7 +117,7 @@ impl NoiseExperiment {
         format!(
             "{} noise, {}{}, {}",
             if self.is_chained { "chained" } else { "independent" },
-            if self.is_common { "common to metrics" } else { "of each metric" },
+            if self.is_common { "common to all metrics" } else { "separate for each metric" },
             if self.arm_scale > self.scale { ", more in the arm" } else { "" },
             seeds_in_words(self.seeds),
         )
@@ -272,7 +272,7 @@ impl BuiltInExperiment {
     ) -> Result<Vec<Finding>, VerifyError> {
         let experiment = config::parse(self.file, self.path, &[])?;
         let prepared = lineage::prepare(&experiment)?;
-        // Different seeds of the user give disjoint sets of seeds.
+        // Different seeds in `settings` give disjoint sets of seeds.
         let first = settings.seed.wrapping_mul(self.seeds) % (u64::MAX / 2);
         let seeds = first..first + self.seeds;
         let observed = calibration::observe(&experiment, &prepared, seeds, context, stage)?;
@@ -286,7 +286,7 @@ impl BuiltInExperiment {
         Ok(all)
     }
 
-    /// The check of an arm; None if it has none. With a single seed only false calls are checked.
+    /// The check of an arm; None if nothing is checked for this arm. With a single seed only false calls are checked.
     fn check_arm(&self, rates: &ArmRates, seeds: usize) -> Option<Finding> {
         let of = format!("{}, {}", self.model, seeds_in_words(seeds as u64));
         match rates.arm.as_str() {
@@ -302,7 +302,7 @@ impl BuiltInExperiment {
                 Some(finding(name, percent_of(called), "at least 95 %".to_owned(), passed))
             }
             "anchored-90" if seeds > 1 => {
-                let name = format!("an anchor of 90 % is called collapsed, {of}");
+                let name = format!("an arm with 90 % natural text is called collapsed, {of}");
                 let passed = rates.collapsed.of > 0 && rates.collapsed.count == 0;
                 Some(finding(name, percent_of(rates.collapsed), "never".to_owned(), passed))
             }
