@@ -1,4 +1,4 @@
-//! Classes of types (or facts) by rarity: head, torso and tail, defined by cumulative shares of the text.
+//! Classes of types, or of facts, by rarity: head, torso and tail, defined by cumulative shares of the text.
 //!
 //! ```
 //! use genloss::rarity::Rarity;
@@ -11,9 +11,9 @@
 /// The class of a type, when types are sorted by descending frequency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rarity {
-    /// The most frequent types, as few as make up at least 90 % of the text.
+    /// The most frequent types: the fewest that together make up at least 90 % of the text.
     Head,
-    /// The next types, as few as make up at least 99 % of the text together with the head.
+    /// The next types: the fewest that, together with the head, make up at least 99 % of the text.
     Torso,
     /// All other types, which make up at most 1 % of the text.
     Tail,
@@ -33,7 +33,8 @@ impl Rarity {
         }
     }
 
-    /// The class of each type, given the types' frequencies or counts in descending order. They need not sum to 1.
+    /// The class of each type, given the types' frequencies or counts in descending order. The
+    /// frequencies need not sum to 1.
     #[must_use]
     pub fn of_descending(masses: &[f64]) -> Vec<Self> {
         let total: f64 = masses.iter().sum();
@@ -48,7 +49,7 @@ impl Rarity {
 
     /// The class of a type, given the share of the text that more frequent types make up.
     fn at_cumulative_share(share: f64) -> Self {
-        /// A share that is below a bound by less than this counts as having reached it.
+        /// A share that is below a bound by less than this counts as having reached the bound.
         const ROUNDING: f64 = 1e-12;
         if share < 0.90 - ROUNDING {
             Self::Head
@@ -64,9 +65,8 @@ impl Rarity {
 mod tests {
     use super::Rarity::{self, Head, Tail, Torso};
 
-    /// The cumulative shares before each type are 0, 0.5, 0.85, 0.95, 0.985, 0.995. The head needs the third type to
-    /// reach
-    /// 0.9.
+    /// The cumulative shares before each type are 0, 0.5, 0.85, 0.95, 0.985 and 0.995. The head needs the third type to
+    /// reach 0.9.
     #[test]
     fn a_class_ends_with_the_type_that_reaches_its_bound() {
         let classes = Rarity::of_descending(&[0.5, 0.35, 0.1, 0.035, 0.01, 0.005]);

@@ -72,8 +72,8 @@ struct DrawnFigure {
 
 /// Writes the page and its figures into the folder `out`, which need not exist, and returns the path of the page.
 ///
-/// A single experiment's figures go to `figures/`; those of several to `figures/<experiment>/`. `comparisons` and
-/// `samples` may cover fewer arms than are recorded, or none.
+/// The figures of a single experiment go to `figures/`. If there are several experiments, the figures of each go to
+/// `figures/<experiment>/`. `comparisons` and `samples` may cover fewer arms than are recorded, or none.
 ///
 /// # Errors
 /// When a file cannot be written, or a figure cannot be drawn.
@@ -99,8 +99,8 @@ pub fn write(
     Ok(page)
 }
 
-/// Checks that no folder on the way from `out` to `folder` is a link, which could lead to files of somebody else, and
-/// removes unfinished files that a killed process left there.
+/// Checks that no folder on the way from `out` to `folder` is a link, because a link could lead to files of
+/// somebody else. Then removes unfinished files that a killed process left in `folder`.
 fn check_folder(out: &Path, folder: &str) -> Result<(), ReportError> {
     let mut path = out.to_owned();
     for part in Path::new(folder) {

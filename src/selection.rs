@@ -97,7 +97,7 @@ pub trait Filter {
     /// candidates dropped by earlier rules. Called once for each group, in order.
     fn filter(&mut self, group: &[Candidate], passing: &mut Vec<usize>);
 
-    /// Facts to store with the corpus, such as fitted parameters.
+    /// Values to store with the corpus, such as fitted parameters.
     fn record(&self) -> Option<serde_json::Value> {
         None
     }
@@ -107,7 +107,7 @@ pub trait Filter {
 pub struct Pilot<'a> {
     /// Natural documents, cut to the part that the synthesis method could have written.
     pub natural: &'a Documents,
-    /// Documents that the model wrote. There are as many as natural documents.
+    /// Documents that the model wrote, equal in number to the natural documents.
     pub written: &'a Documents,
     /// Source of random numbers for fitting.
     pub stream: Stream,

@@ -6,7 +6,7 @@ use crate::terminal::printable;
 use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use std::fmt::Write;
 
-/// Three progress bars on standard error. Each shows the time left; that of the stage also shows its rate.
+/// Three progress bars on standard error. Each bar shows the time left. The bar of the stage also shows its rate.
 pub struct Bars {
     all: MultiProgress,
     experiment: ProgressBar,

@@ -8,8 +8,8 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Writes a line for every generation, for every stage that took at least a second, and at most every ten seconds
-/// during a stage.
+/// Writes a line for every generation and for every stage that took at least a second. During a stage, writes at most
+/// one line in ten seconds.
 #[derive(Default)]
 pub struct Lines(Mutex<State>);
 

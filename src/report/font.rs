@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use tiny_skia::{Path, PathBuilder};
 use ttf_parser::{Face, GlyphId, OutlineBuilder};
 
-/// Width of `text`; the unit is that of `em`, the font size.
+/// Width of `text`, in the unit of the font size `em`.
 pub(super) fn width_of(text: &str, em: f64) -> f64 {
     let face = face();
     text.chars().map(|c| advance(face, glyph(face, c))).sum::<f64>() * em
@@ -50,8 +50,8 @@ fn units_per_em(face: &Face) -> f64 {
     f64::from(face.units_per_em())
 }
 
-/// Places glyphs on a drawing. Glyphs are in units of the font and their y axis points up; that of the drawing points
-/// down.
+/// Places glyphs on a drawing. Glyphs are in units of the font, and their y axis points up. The y axis of the drawing
+/// points down.
 struct Pen {
     path: PathBuilder,
     /// Left end of the next glyph.

@@ -33,8 +33,8 @@ const EVIDENCE: [Chapter; 9] = [
     Chapter {
         anchor: "effects",
         heading: "Differences from the control",
-        introduction: "The metrics that the verdicts rest on. A bar that misses the line at zero is a difference; \
-                       one that lies wholly on the shaded side is large enough to matter in practice.",
+        introduction: "The metrics that the verdicts rest on. A bar that does not touch the line at zero is a \
+                       difference; a bar that lies wholly on the shaded side is large enough to matter in practice.",
         topic: Topic::Effects,
     },
     Chapter {
@@ -69,7 +69,7 @@ const EVIDENCE: [Chapter; 9] = [
     Chapter {
         anchor: "survival",
         heading: "Survival of the tail",
-        introduction: "Of the token types of each natural frequency, the share that the models still write.",
+        introduction: "For each natural frequency, the share of its token types that the models still write.",
         topic: Topic::Survival,
     },
     Chapter {
@@ -195,7 +195,7 @@ fn number(value: f64) -> String {
     format!("{value:.decimals$}").replace('-', "−")
 }
 
-/// As [`number`], with a sign.
+/// A number formatted by [`number`], with a plus sign if it is positive.
 fn signed(value: f64) -> String {
     let text = number(value);
     if value > 0.0 { format!("+{text}") } else { text }

@@ -1,9 +1,9 @@
 //! Colours, markers and dashes: the same arm looks the same in every figure.
 //!
-//! Arms take the colours of Okabe and Ito (2008), which people with any colour vision can tell apart, without the yellow
-//! (too pale on white); the control is black. A pair of colour and marker repeats only after thirty arms, and from the
-//! seventh arm on lines are dashed. Generations run from dark blue to orange, a section of matplotlib's *plasma*, whose
-//! lightness rises evenly.
+//! Arms take the colours of Okabe and Ito (2008), which people with any colour vision can tell apart. Their yellow is
+//! left out, because it is too pale on white. The control is black. A pair of colour and marker repeats only after
+//! thirty arms, and from the seventh arm on lines are dashed. Generations run from dark blue to orange, a section of
+//! matplotlib's *plasma*, whose lightness rises evenly.
 
 use super::scene::{Ink, Point, Scene};
 use crate::config::CONTROL;
@@ -16,7 +16,8 @@ pub(super) const BLACK: Ink = Ink::rgb(0, 0, 0);
 /// The region beyond a practical effect size.
 pub(super) const DANGER: Ink = Ink::rgb(213, 94, 0);
 
-/// Components of a difference: sampling, decoding, misfit. From pale to dark; no arm has one of these colours.
+/// Components of a difference: sampling, decoding, misfit. The colours run from pale to dark, and no arm has one of
+/// them.
 pub(super) const COMPONENTS: [Ink; 3] =
     [Ink::rgb(178, 186, 198), Ink::rgb(147, 112, 190), Ink::rgb(64, 72, 92)];
 
@@ -80,7 +81,7 @@ impl SeriesStyle {
         }
     }
 
-    /// Draws the marker, with a radius of about `radius` points. A hollow one is filled with white.
+    /// Draws the marker, with a radius of about `radius` points. A hollow marker is filled with white.
     pub(super) fn marker(self, scene: &mut Scene, at: Point, radius: f64, hollow: bool) {
         self.shape.draw(scene, at, radius, self.ink);
         if hollow {

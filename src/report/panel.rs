@@ -43,7 +43,8 @@ impl Axis {
         Self { low: -margin, high: last.max(1) as f64 + margin, logarithmic: false, ticks }
     }
 
-    /// A logarithmic axis over positive `values`, with a tick at every power of ten, or at fewer of them.
+    /// A logarithmic axis over positive `values`, with a tick at every power of ten, or only at every
+    /// second, third, … if there are many.
     pub(super) fn logarithmic(values: impl IntoIterator<Item = f64>) -> Self {
         let logs = values.into_iter().filter(|value| *value > 0.0).map(f64::log10);
         let (low, high) = range(logs);
@@ -90,7 +91,8 @@ impl Axis {
     }
 }
 
-/// Least and greatest of the finite values; a range around the value if all are equal, 0 to 1 if there is none.
+/// The least and the greatest of the finite values. If all are equal, a range around that value; if there are none, 0
+/// and 1.
 fn range(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
     let finite = values.into_iter().filter(|value| value.is_finite());
     let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
@@ -111,7 +113,7 @@ fn round_step(least: f64) -> f64 {
     factor * power
 }
 
-/// Rounds 100 352 to 100 000: labels of narrow panels must be short.
+/// Rounds 100 352 to 100 000, for example, because labels of narrow panels must be short.
 fn to_three_digits(value: f64) -> f64 {
     let unit = 10f64.powf(value.abs().max(1.0).log10().floor() - 2.0).max(1.0);
     (value / unit).round() * unit
@@ -119,14 +121,14 @@ fn to_three_digits(value: f64) -> f64 {
 
 fn tick(value: f64, decimals: usize) -> String {
     if value.abs() >= 1e4 {
-        return power_label(value);
+        return with_suffix(value);
     }
     let value = if value == 0.0 { 0.0 } else { value };
     format!("{value:.decimals$}").replace('-', "−")
 }
 
 /// 20 000 as `20k`, 1 500 000 as `1.5M`.
-fn power_label(value: f64) -> String {
+fn with_suffix(value: f64) -> String {
     let (scaled, suffix) = if value.abs() >= 1e9 {
         (value / 1e9, "G")
     } else if value.abs() >= 1e6 {
@@ -137,7 +139,7 @@ fn power_label(value: f64) -> String {
     format!("{}{suffix}", (scaled * 100.0).round() / 100.0).replace('-', "−")
 }
 
-/// `10^−5` means a raised −5: the built-in font has no raised minus.
+/// The label of a power of ten. In `10^−5`, `^` marks the raised part, because the built-in font has no raised minus.
 fn power_of_ten(exponent: i32) -> String {
     match exponent {
         0..=3 => 10i32.pow(exponent as u32).to_string(),

@@ -1,7 +1,7 @@
 //! A plotters backend for smooth images, on top of tiny-skia.
 //!
-//! plotters passes integer coordinates to a backend. Here one pixel spans several of them, so that a line can start and
-//! end within a pixel; a pixel that is partly covered is partly shaded.
+//! plotters passes integer coordinates to a backend. Here one pixel is several units of these coordinates wide, so that
+//! a line can start and end within a pixel. A pixel that is partly covered is partly shaded.
 
 use super::font;
 use plotters::backend::DrawingBackend;
@@ -20,7 +20,7 @@ pub(super) struct RasterBackend<'a> {
 }
 
 impl<'a> RasterBackend<'a> {
-    /// Draws into `image`; `size` is that of the drawing, in plotters' coordinates.
+    /// Draws into `image`; `size` is the size of the drawing in plotters' coordinates.
     pub(super) fn new(image: &'a mut Pixmap, size: (u32, u32)) -> Self {
         Self { image, size }
     }
@@ -142,7 +142,7 @@ impl DrawingBackend for RasterBackend<'_> {
         Ok(())
     }
 
-    /// Places a text where plotters' SVG backend does, in the built-in font; a rotation is ignored.
+    /// Draws a text in the built-in font, at the place where plotters' SVG backend puts it. Ignores a rotation.
     fn draw_text<S: BackendTextStyle>(&mut self, text: &str, style: &S, (x, y): BackendCoord) -> Drawn {
         let em = style.size() / SIZE_PER_EM;
         let width = font::width_of(text, em);

@@ -1,8 +1,8 @@
 //! A [`Scene`] as SVG text and as a PNG image, both drawn by plotters.
 //!
-//! plotters works with integer coordinates. A point of the scene is [`UNITS_PER_POINT`] of them; the SVG's view box and
-//! the image's backend scale the drawing back. An SVG names fonts that a browser may have, but widths are always those
-//! of the built-in font, so that a figure has the same layout on a machine without fonts.
+//! plotters works with integer coordinates. A point of the scene is [`UNITS_PER_POINT`] units of these coordinates. The
+//! SVG's view box and the image's backend scale the drawing back. An SVG names fonts that a browser may have, but the
+//! widths are always those of the built-in font, so that a figure has the same layout on a machine without fonts.
 
 use super::ReportError;
 use super::raster::{RasterBackend, SIZE_PER_EM};
@@ -16,7 +16,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontFamily, IntoFont, RGBAColor, TextStyle, WHITE};
 use tiny_skia::Pixmap;
 
-/// plotters' coordinates per point: a tenth of a point cannot be seen.
+/// Units of plotters' coordinates per point. A tenth of a point cannot be seen.
 const UNITS_PER_POINT: f64 = 10.0;
 
 /// Resolution of a PNG, in pixels per point.
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_png_has_two_pixels_to_the_point() {
+    fn a_png_has_two_pixels_per_point() {
         let image = Pixmap::decode_png(&png(&Scene::new(30.0, 20.0)).unwrap()).unwrap();
         assert_eq!((image.width(), image.height()), (60, 40));
     }

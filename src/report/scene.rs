@@ -86,7 +86,7 @@ impl Scene {
     }
 }
 
-/// Width of `text` in points plus a tenth, because a browser may use a wider font than the one measured.
+/// Width of `text` in points, plus 10 %, because a browser may use a wider font than the one measured.
 pub(super) fn width_of(text: &str, em: f64) -> f64 {
     1.1 * font::width_of(text, em)
 }
@@ -142,7 +142,7 @@ fn dashes(points: &[Point], (dash, gap): Point) -> Vec<Vec<Point>> {
 mod tests {
     use super::*;
 
-    /// 25 points of line in dashes of 10 and gaps of 5: 0–10 and 15–25.
+    /// A line 25 points long, with dashes of 10 points and gaps of 5 points, has dashes at 0–10 and 15–25.
     #[test]
     fn dashes_continue_round_corners() {
         let pieces = dashes(&[(0.0, 0.0), (20.0, 0.0), (20.0, 5.0)], (10.0, 5.0));

@@ -61,7 +61,7 @@ pub(super) fn last_generation(recorded: &RunRecord) -> usize {
     recorded.lineages.iter().map(|lineage| lineage.generations.len().saturating_sub(1)).max().unwrap_or(0)
 }
 
-/// A metric of an arm by generation, over the seeds that have it.
+/// Mean and range of a metric of an arm in each generation, over the seeds for which the metric was measured.
 pub(super) fn spreads(recorded: &RunRecord, arm: &str, metric: &str) -> Vec<Spread> {
     (0..=last_generation(recorded))
         .filter_map(|generation| {

@@ -6,8 +6,8 @@
 //! (`calibration.rs`), and one measures the accuracy. None of the documents that are judged later is in the sample.
 //!
 //! Because both kinds are equally frequent, calibrated odds are the ratio of densities that importance resampling
-//! needs, as far as the features can represent it: they tell which n-grams of up to 3 tokens occur, but neither where
-//! nor how often.
+//! needs, as far as the features can represent it. The features tell which n-grams of up to 3 tokens occur, but neither
+//! where nor how often.
 //!
 //! **Pitfall.** The detector uses every difference between the two kinds, including those that have nothing to do with
 //! collapse, such as length. Natural documents must therefore be cut in the same way as those of the model.

@@ -1,7 +1,7 @@
 //! *Loss band*: keep documents whose mean loss under the reference model lies between two bounds.
 //!
-//! Documents below the band are mostly repetitive; documents above it are garbled, or rare. The perplexity filters in
-//! use set one bound (Wenzek et al. 2020) or keep the middle of the distribution (Marion et al. 2023).
+//! Documents below the band are mostly repetitive; documents above it are garbled, or rare. Published perplexity
+//! filters set one bound (Wenzek et al. 2020) or keep the middle of the distribution (Marion et al. 2023).
 //!
 //! **Pitfall.** The upper bound also removes correct but rare text: the tail that collapse removes first.
 

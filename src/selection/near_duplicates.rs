@@ -8,7 +8,7 @@
 //! orders.
 //!
 //! **Search.** If the estimate is at least t, two signatures differ in at most d = (1 − t)k entries. When signatures
-//! are cut into d + 1 bands, at least one band must therefore agree completely (the pigeonhole argument of Manku et al.
+//! are cut into d + 1 bands, at least one band must then agree completely (the pigeonhole argument of Manku et al.
 //! 2007). An index of bands therefore misses no duplicate, and only documents that share a band are compared.
 
 use super::{Candidate, Filter, Pilot, SelectionRule};
@@ -92,8 +92,8 @@ impl NearDuplicates {
         Self { least, kept: Vec::new(), bands: vec![BTreeMap::new(); bands] }
     }
 
-    /// Adds a document and returns true, unless it is a duplicate of one that was added before: then only returns
-    /// false.
+    /// Adds a document and returns true. If the document is a duplicate of one that was added before, returns false and
+    /// does not add it.
     pub fn admit(&mut self, document: &[TokenId]) -> bool {
         let signature = Signature::new(document);
         if self.candidates(&signature).any(|other| self.is_similar(other, &signature)) {
@@ -122,7 +122,7 @@ impl NearDuplicates {
         candidates
     }
 
-    /// Documents that share a band with `signature`, once for each band.
+    /// Indices of the documents that share a band with `signature`. An index is repeated for each shared band.
     fn candidates(&self, signature: &Signature) -> impl Iterator<Item = usize> {
         let keys = keys(signature, self.bands.len());
         self.bands.iter().zip(keys).filter_map(|(band, key)| band.get(&key)).flatten().copied()
@@ -133,8 +133,8 @@ impl NearDuplicates {
     }
 }
 
-/// The hash of each of `bands` bands. A band is a range of consecutive entries of the signature; lengths differ by at
-/// most one.
+/// The hash of each of `bands` bands. A band is a range of consecutive entries of the signature. The lengths of bands
+/// differ by at most one.
 fn keys(signature: &Signature, bands: usize) -> Vec<u64> {
     let band = |index: usize| &signature.0[ORDERS * index / bands..ORDERS * (index + 1) / bands];
     let hash = |band: &[u64]| band.iter().fold(0, |hash: u64, &entry| mix(hash.wrapping_add(entry)));
@@ -165,9 +165,9 @@ mod tests {
         (one, other)
     }
 
-    /// 104 tokens have 100 shingles. Replacing the last n tokens changes the last n shingles, so J = (100 − n) / (100 +
-    /// n). Seeds are fixed. Tolerances: 4 standard errors for the mean of 200 estimates, a fifth of √(J(1 − J)/k) for
-    /// their standard deviation.
+    /// 104 tokens have 100 shingles. Replacing the last n tokens changes the last n shingles, so
+    /// J = (100 − n) / (100 + n). Seeds are fixed. Tolerances: 4 standard errors for the mean of 200 estimates, and a
+    /// fifth of √(J(1 − J)/k) for their standard deviation.
     #[test]
     fn the_estimated_similarity_has_the_mean_and_standard_error_of_minhash() {
         for changed in [5, 11, 33, 60] {

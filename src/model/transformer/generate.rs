@@ -1,7 +1,7 @@
 //! Writing of documents: many documents in parallel, one token of each per step.
 //!
-//! Every document is a list of tokens to read: the start token, its prompt, and then the tokens drawn. A step reads the
-//! next token of each document; after the last token of a list, a new token is drawn and appended. Prompts of any
+//! Each document is a list of tokens to read: the start token, its prompt, and then the tokens drawn. A step reads the
+//! next token of each document. After the last token of a list, a new token is drawn and appended. Prompts of any
 //! length therefore need no special treatment. When the context is full, reading goes back by half a context and
 //! positions restart at 0; [`score`](super::score) reads long documents in the same way. When a document is finished,
 //! the next one in the request takes its slot.
@@ -28,13 +28,13 @@ use steppers::{FusedStepper, PlainStepper, TokenStepper};
 
 /// Largest number of documents in one task; small requests are split into smaller tasks.
 const DOCUMENTS_PER_TASK: usize = 256;
-/// Number of documents that one CPU thread writes in parallel: the rows of two tiles of a matrix product, and few
-/// enough that their keys and values stay in the cache.
+/// Number of documents that one CPU thread writes in parallel. They fill the rows of two tiles of a matrix product, and
+/// are few enough for their keys and values to stay in the CPU's cache.
 const SLOTS: usize = 12;
-/// Number of documents that one CPU thread writes in parallel with a large model, which does not fit the cache. There
-/// are more of them, because all weights are read from memory at every step.
+/// Number of documents that one CPU thread writes in parallel with a large model, which does not fit the CPU's cache.
+/// It is greater than [`SLOTS`], because all weights are read from memory at every step.
 const SLOTS_OF_A_LARGE_MODEL: usize = 32;
-/// Size of the weights in bytes from which on a model is large.
+/// A model is large if its weights take at least this number of bytes.
 const LARGE_BYTES: usize = 32 << 20;
 /// Number of documents that are written in parallel on a GPU.
 const DEVICE_SLOTS: usize = 512;
@@ -170,7 +170,7 @@ impl OpenDocument {
     }
 }
 
-/// Writes the documents of the request with the given indices, which are consecutive, token by token.
+/// Writes some documents of the request, token by token. `indices` are their indices, which are consecutive.
 fn write(
     model: &Transformer,
     request: &GenerateRequest,
@@ -228,7 +228,7 @@ fn write(
 }
 
 /// Draws the next token of the first documents in `documents`, one for each row of `logits` (rows, V). The rows are
-/// split among threads, because a GPU returns those of all documents at once.
+/// split among threads, because a GPU returns the rows of all documents at once.
 fn draw(
     logits: &mut [f32],
     model: &Transformer,

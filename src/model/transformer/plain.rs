@@ -55,10 +55,10 @@ pub fn logits(network: &Network, hidden: &Tensor) -> Result<Tensor> {
 pub fn nll_sum(network: &Network, tokens: &Tensor, targets: &Tensor) -> Result<Tensor> {
     let logits = logits(network, &hidden(network, tokens)?)?.flatten_to(1)?;
     let targets = targets.flatten_all()?.unsqueeze(1)?;
-    let counts = targets.ne(IGNORED)?;
-    let indices = counts.where_cond(&targets, &targets.zeros_like()?)?;
+    let is_counted = targets.ne(IGNORED)?;
+    let indices = is_counted.where_cond(&targets, &targets.zeros_like()?)?;
     let at_targets = ops::log_softmax(&logits, 1)?.gather(&indices, 1)?;
-    (at_targets * counts.to_dtype(DType::F32)?)?.sum_all()?.neg()
+    (at_targets * is_counted.to_dtype(DType::F32)?)?.sum_all()?.neg()
 }
 
 /// Embeddings (B, T, W) of tokens (B, T).

@@ -22,7 +22,7 @@ const SHARD_POSITIONS: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Window {
     document: usize,
-    /// Index of the first input: 0 is the start token, i is token i − 1.
+    /// Index of the first input. Input 0 is the start token, and input i is token i − 1 of the document.
     first: usize,
     /// Number of inputs.
     length: usize,
@@ -44,8 +44,8 @@ struct Target<'a> {
 /// The windows of a document of `tokens` tokens.
 fn windows(document: usize, tokens: usize, context: usize) -> impl Iterator<Item = Window> {
     let half = context / 2;
-    let later = (0..).map(move |i| i * half).take_while(move |first| *first == 0 || first + half < tokens);
-    later.filter(move |_| tokens > 0).map(move |first| {
+    let firsts = (0..).map(move |i| i * half).take_while(move |first| *first == 0 || first + half < tokens);
+    firsts.filter(move |_| tokens > 0).map(move |first| {
         let skip = if first == 0 { 0 } else { half };
         Window { document, first, length: context.min(tokens - first), skip }
     })
@@ -53,8 +53,8 @@ fn windows(document: usize, tokens: usize, context: usize) -> impl Iterator<Item
 
 /// The log-probability of every token and the entropy of its prediction, in nats.
 pub fn score(model: &Transformer, documents: &Documents, stage: &Stage) -> Result<Scores, ModelError> {
-    let of_row = || |logits: &mut [f32], target: Target| softmax::score(logits, target.token);
-    let scores = score_by(model, documents, &of_row, stage)?;
+    let make_scorer = || |logits: &mut [f32], target: Target| softmax::score(logits, target.token);
+    let scores = score_by(model, documents, &make_scorer, stage)?;
     check(model, documents, &scores, |(log_probability, entropy)| log_probability + entropy, f32::is_finite)?;
     let (log_probabilities, entropies) = scores.into_iter().unzip();
     Ok(Scores { log_probabilities, entropies })
@@ -67,7 +67,7 @@ pub fn score_decoded(
     decoding: &SamplingSettings,
     stage: &Stage,
 ) -> Result<Vec<f32>, ModelError> {
-    let of_row = || {
+    let make_scorer = || {
         let mut sampler = Sampler::new(decoding);
         move |logits: &mut [f32], Target { so_far, token, .. }: Target| {
             let writable = &mut logits[..model.writable];
@@ -78,7 +78,7 @@ pub fn score_decoded(
             }
         }
     };
-    let scores = score_by(model, documents, &of_row, stage)?;
+    let scores = score_by(model, documents, &make_scorer, stage)?;
     check(model, documents, &scores, |score| score, |score| !score.is_nan())?;
     Ok(scores)
 }
@@ -91,7 +91,7 @@ pub fn redraw(
     uniforms: &[f64],
     stage: &Stage,
 ) -> Result<Vec<Redrawn>, ModelError> {
-    let of_row = || {
+    let make_scorer = || {
         let mut sampler = Sampler::new(decoding);
         move |logits: &mut [f32], target: Target| {
             let log_probability = softmax::score(logits, target.token).0;
@@ -103,12 +103,12 @@ pub fn redraw(
             Redrawn { log_probability, token }
         }
     };
-    let drawn = score_by(model, documents, &of_row, stage)?;
+    let drawn = score_by(model, documents, &make_scorer, stage)?;
     check(model, documents, &drawn, |drawn| drawn.log_probability, f32::is_finite)?;
     Ok(drawn)
 }
 
-/// Returns an error that names the first token whose score, as a `number`, is not `sound`.
+/// Converts each score by `number`, and returns an error that names the first token whose number is not `sound`.
 fn check<T: Copy>(
     model: &Transformer,
     documents: &Documents,
@@ -122,13 +122,13 @@ fn check<T: Copy>(
     Err(model.not_finite(format!("token {token} of document {document}")))
 }
 
-/// Computes a score for every token, in the order of [`Documents::flat`]. `of_row` creates the function that computes a
-/// score from the logits (V) of a prediction, which it may overwrite, and the target. Each function is used on one
-/// thread.
+/// Computes a score for every token, in the order of [`Documents::flat`]. `make_scorer` creates a function that
+/// computes a score from the logits (V) of a prediction and the target, and may overwrite the logits. Each function is
+/// used on one thread.
 fn score_by<T, F>(
     model: &Transformer,
     documents: &Documents,
-    of_row: &(dyn Fn() -> F + Sync),
+    make_scorer: &(dyn Fn() -> F + Sync),
     stage: &Stage,
 ) -> Result<Vec<T>, ModelError>
 where
@@ -142,8 +142,8 @@ where
     all.sort_by_key(|window| (window.length, window.document, window.first));
     let starts = documents.starts();
     let shards = split_into_shards(&all);
-    let on_processor = model.network.device.is_cpu();
-    let packed = on_processor.then(|| PackedNetwork::new(&model.network)).transpose()?;
+    let on_cpu = model.network.device.is_cpu();
+    let packed = on_cpu.then(|| PackedNetwork::new(&model.network)).transpose()?;
     let pool = ScratchPool::default();
     let parts = shards
         .par_iter()
@@ -153,8 +153,8 @@ where
             }
             let shard = ScoreShard::gather(documents, &starts, shard, model.special.start);
             let scores = match &packed {
-                Some(packed) => pool.with(|scratch| shard.score(packed, scratch, of_row()))?,
-                None => shard.score_plainly(model, of_row())?,
+                Some(packed) => pool.with(|scratch| shard.score(packed, scratch, make_scorer()))?,
+                None => shard.score_plainly(model, make_scorer())?,
             };
             let parts = shard.by_window(scores, &starts);
             stage.advance(parts.iter().map(|(_, scores)| scores.len() as u64).sum());
@@ -221,7 +221,7 @@ impl<'a> ScoreShard<'a> {
         &self,
         packed: &PackedNetwork,
         scratch: &mut BlockScratch,
-        mut of_row: impl FnMut(&mut [f32], Target) -> T,
+        mut score_row: impl FnMut(&mut [f32], Target) -> T,
     ) -> candle_core::Result<Vec<T>> {
         let shape = &packed.network().shape;
         let hidden = packed.hidden(Sequences { tokens: &self.inputs, time: self.time }, scratch)?;
@@ -231,7 +231,7 @@ impl<'a> ScoreShard<'a> {
         let mut scores = Vec::with_capacity(self.targets.len());
         packed.logits(&wanted, scratch, |first, logits| {
             let rows = logits.chunks_exact_mut(shape.vocab_size).zip(&self.targets[first..]);
-            scores.extend(rows.map(|(row, &target)| of_row(row, target)));
+            scores.extend(rows.map(|(row, &target)| score_row(row, target)));
         });
         Ok(scores)
     }
@@ -240,7 +240,7 @@ impl<'a> ScoreShard<'a> {
     fn score_plainly<T>(
         &self,
         model: &Transformer,
-        mut of_row: impl FnMut(&mut [f32], Target) -> T,
+        mut score_row: impl FnMut(&mut [f32], Target) -> T,
     ) -> candle_core::Result<Vec<T>> {
         let network = &model.network;
         let positions = Tensor::new(self.positions.as_slice(), &network.device)?;
@@ -249,7 +249,7 @@ impl<'a> ScoreShard<'a> {
         let logits = plain::logits(network, &hidden)?.to_device(&Device::Cpu)?;
         let mut logits = logits.flatten_all()?.to_vec1::<f32>()?;
         let rows = logits.chunks_exact_mut(network.shape.vocab_size).zip(&self.targets);
-        Ok(rows.map(|(row, &target)| of_row(row, target)).collect())
+        Ok(rows.map(|(row, &target)| score_row(row, target)).collect())
     }
 
     /// Splits the scores of all targets by window.

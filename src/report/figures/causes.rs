@@ -21,16 +21,16 @@ const HEADING: &str = "Where does the difference from the control come from?";
 struct Component {
     name: &'static str,
     ink: Ink,
-    of: fn(&Attribution) -> f64,
+    value: fn(&Attribution) -> f64,
 }
 
 const ALL: [Component; 3] = [
-    Component { name: "finite sampling", ink: COMPONENTS[0], of: |found| found.sampling },
-    Component { name: "decoding", ink: COMPONENTS[1], of: |found| found.decoding },
+    Component { name: "finite sampling", ink: COMPONENTS[0], value: |found| found.sampling },
+    Component { name: "decoding", ink: COMPONENTS[1], value: |found| found.decoding },
     Component {
         name: "the model's misfit, with its 95 % interval",
         ink: COMPONENTS[2],
-        of: |found| found.misfit,
+        value: |found| found.misfit,
     },
 ];
 
@@ -41,7 +41,7 @@ struct ArmCauses<'a> {
 }
 
 impl<'a> ArmCauses<'a> {
-    /// None if the arm has not been compared, or no metric of it has a baseline.
+    /// None if the arm has not been compared, or if none of its metrics has a baseline.
     fn new(arm: Series<'a>, comparisons: &[&ArmComparison], baseline: &Baseline) -> Option<Self> {
         let comparison = comparisons.iter().find(|comparison| comparison.arm == arm.name)?;
         let last = comparison.last_generation();
@@ -65,7 +65,7 @@ pub(super) fn bars(recorded: &RunRecord, comparisons: &[&ArmComparison]) -> Opti
         return None;
     }
     let is_zero = |component: &Component| {
-        rows.iter().flat_map(|row| &row.found).all(|found| (component.of)(found) == 0.0)
+        rows.iter().flat_map(|row| &row.found).all(|found| (component.value)(found) == 0.0)
     };
     let components: Vec<&Component> = ALL.iter().filter(|component| !is_zero(component)).collect();
     let mut scene = Scene::new(FIGURE_WIDTH, 0.0);
@@ -102,8 +102,8 @@ fn metrics<'a>(rows: &'a [ArmCauses]) -> Vec<&'a str> {
 
 fn caption(rows: &[ArmCauses], comparisons: &[&ArmComparison], baseline: &Baseline) -> String {
     let mut caption = format!(
-        "Arm minus control at the last generation that both reached. Sampling and decoding: means over {} lineages of \
-         models that count types without error.",
+        "Arm minus control at the last generation that both reached. The bars for sampling and decoding are means over \
+         {} lineages of models that count types without error.",
         baseline.replicates
     );
     let missing: Vec<&str> = comparisons
@@ -141,11 +141,11 @@ fn draw_panel(
         let first = middle - BAR * components.len() as f64 / 2.0;
         for (place, component) in components.iter().enumerate() {
             let top = first + BAR * place as f64;
-            let (from, to) = (axis.at(0.0), axis.at((component.of)(found)));
+            let (from, to) = (axis.at(0.0), axis.at((component.value)(found)));
             scene.rectangle((from, top + 0.5), (to, top + BAR - 0.5), component.ink);
         }
-        let of_misfit = [found.misfit_ci_low, found.misfit_ci_high];
-        axis.interval(scene, first + BAR * (components.len() as f64 - 0.5), of_misfit, MUTED);
+        let misfit_ends = [found.misfit_ci_low, found.misfit_ci_high];
+        axis.interval(scene, first + BAR * (components.len() as f64 - 0.5), misfit_ends, MUTED);
         row.arm.style.marker(scene, (axis.at(found.difference), middle), 4.2, false);
     }
 }

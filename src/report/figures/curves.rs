@@ -146,7 +146,7 @@ fn draw(recorded: &RunRecord, figure: &CurveFigure) -> Option<Figure> {
     Some(Figure { name: figure.name, caption, alt, scene })
 }
 
-/// A sentence on the seed that the panels show; empty if there is only one.
+/// A sentence on the seed that the panels show; empty if the experiment has only one seed.
 fn seeds_shown(recorded: &RunRecord, lineages: &[(Series, &LineageRecord)]) -> String {
     let seeds: BTreeSet<u64> = lineages.iter().map(|(_, lineage)| lineage.seed).collect();
     match (recorded.experiment.seeds.len(), seeds.first()) {

@@ -19,7 +19,7 @@ struct ComparedArm<'a> {
 }
 
 impl<'a> ComparedArm<'a> {
-    /// None if the arm has not been compared, or in no metric.
+    /// None if the arm has not been compared with the control in any metric.
     fn new(arm: Series<'a>, comparisons: &[&'a ArmComparison]) -> Option<Self> {
         let comparison = comparisons.iter().find(|comparison| comparison.arm == arm.name)?;
         (!comparison.effects.is_empty()).then_some(Self { arm, comparison })

@@ -1,4 +1,5 @@
-//! Loss against tokens or parameters: a panel for each size or number of tokens, a law with its band for each blend.
+//! Loss against tokens or parameters: a panel for each size of model or number of tokens, with a law and its band for
+//! each blend.
 
 use super::Figure;
 use super::legend::{self, LegendEntry};
@@ -13,8 +14,8 @@ use std::collections::BTreeSet;
 /// Number of line segments of a curve.
 const STEPS: usize = 60;
 
-/// Largest number of blends for which all bands are drawn. With more, the bands would hide each other, so only that of
-/// natural text is drawn.
+/// Largest number of blends for which all bands are drawn. With more, the bands would hide each other, so only the band
+/// of natural text is drawn.
 const MOST_BANDS: usize = 4;
 
 /// The variable that a figure's laws are functions of.
@@ -28,7 +29,7 @@ struct Variable {
     of: fn(&Point) -> f64,
 }
 
-/// L(D), a panel for each size.
+/// Loss as a function of tokens, L(D), with a panel for each size of model.
 pub(super) fn by_tokens(fitted: &Fitted) -> Option<Figure> {
     let variable = Variable {
         form: LawForm::Tokens,
@@ -40,7 +41,7 @@ pub(super) fn by_tokens(fitted: &Fitted) -> Option<Figure> {
     draw(fitted, &variable)
 }
 
-/// L(N), a panel for each number of tokens.
+/// Loss as a function of parameters, L(N), with a panel for each number of tokens.
 pub(super) fn by_parameters(fitted: &Fitted) -> Option<Figure> {
     let variable = Variable {
         form: LawForm::Parameters,
@@ -157,7 +158,7 @@ fn is_fitted_by(point: &Point, fit: &LawFit) -> bool {
 struct LawAt {
     x: f64,
     loss: f64,
-    /// Its 95 % interval.
+    /// 95 % interval of the loss.
     band: [f64; 2],
 }
 
@@ -166,7 +167,7 @@ fn along_axis(fit: &LawFit, variable: &Variable, axis: &Axis) -> Vec<LawAt> {
     let (from, to) = axis.ends();
     (0..=STEPS)
         .map(|step| {
-            // Slightly inside the axis, so that rounding cannot move an end off it.
+            // The positions lie slightly inside the axis, so that rounding cannot move one off the axis.
             let share = 0.001 + 0.998 * step as f64 / STEPS as f64;
             let x = from * (to / from).powf(share);
             let (n, d) = if variable.form == LawForm::Tokens { (1.0, x) } else { (x, 1.0) };

@@ -81,7 +81,8 @@ struct Cursor {
 }
 
 impl Cursor {
-    /// Returns the left end of an entry `width` points wide, on the next line if this one is full, and moves past it.
+    /// Returns the left end of the next entry, which is `width` points wide, and moves past that entry. Begins a new
+    /// line if this one is full.
     fn advance(&mut self, width: f64) -> f64 {
         if self.x > EDGE + 6.0 && self.x + width > FIGURE_WIDTH - EDGE {
             self.x = EDGE + 6.0;

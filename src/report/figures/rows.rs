@@ -82,7 +82,7 @@ impl RowPanel {
         self.top + self.row_height * (index as f64 + 0.5)
     }
 
-    /// Writes the panel's metric and its unit: "effective token types", "order 1, types".
+    /// Writes the panel's metric and its unit in two lines, such as "effective token types" and "order 1, types".
     pub(super) fn heading(&self, scene: &mut Scene, metric: &str) {
         let width = self.right - self.left;
         let (label, note) = label_in_two_lines(metric);
@@ -97,7 +97,7 @@ impl RowPanel {
     }
 }
 
-/// Splits the label of a built-in metric into its main part and its details, to which the unit is added.
+/// Splits the label of a built-in metric into its main part and its details. The unit is appended to the details.
 fn label_in_two_lines(id: &str) -> (String, String) {
     let catalogue = Catalogue::builtin();
     let Some(metric) = catalogue.get(id) else { return (id.to_owned(), String::new()) };
@@ -121,7 +121,7 @@ impl RowAxis<'_> {
         for (value, label) in Axis::between(self.low, self.high).ticks() {
             let x = self.at(*value);
             scene.line(vec![(x, top), (x, bottom)], GRID, 1.0);
-            // Labels keep clear of those of the next panel.
+            // Labels must not overlap those of the next panel.
             let anchor = match (x - left, right - x) {
                 (..HALF_LABEL, _) => Anchor::Left,
                 (_, ..HALF_LABEL) => Anchor::Right,
@@ -144,8 +144,9 @@ impl RowAxis<'_> {
     }
 }
 
-/// The range of an axis that shows zero, all `points`, and the `ends` of intervals. Ends extend the range of the rest
-/// by at most `reach` times its width on either side, so that a wide interval does not dwarf everything else.
+/// The range of an axis that shows zero, all `points`, and the `ends` of intervals. The ends extend the range of zero
+/// and the points by at most `reach` times its width on either side, so that a wide interval does not dwarf everything
+/// else.
 pub(super) fn extent(
     points: impl Iterator<Item = f64>,
     ends: impl Iterator<Item = f64>,

@@ -33,7 +33,7 @@ pub(super) fn of_run(recorded: &RunRecord) -> Option<Figure> {
     draw(&rows, format!("Generation {last}. Means over seeds, and their range."))
 }
 
-/// The largest models, among them those that have seen the most tokens, by training blend.
+/// The blends, for the largest models and, among these, the ones that have seen the most tokens.
 pub(super) fn of_blends(fitted: &Fitted) -> Option<Figure> {
     let largest = fitted.points.iter().map(|point| (point.size, point.tokens)).max()?;
     let points: Vec<&Point> =

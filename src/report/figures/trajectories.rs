@@ -14,7 +14,7 @@ const RARITY: [&str; 3] = ["heldout_loss_head", "heldout_loss_torso", "heldout_l
 const FACTS: [&str; 3] = ["fact_recall_head", "fact_recall_torso", "fact_recall_tail"];
 
 /// Largest number of arms besides the control for which all ranges over seeds are drawn. With more, the ranges would
-/// hide each other, so only that of the control is drawn.
+/// hide each other, so only the control's range is drawn.
 const MOST_BANDS: usize = 4;
 
 /// The metrics of a family that have no figure of their own.
@@ -95,7 +95,7 @@ fn draw(
     Some(Figure { name, caption, alt, scene })
 }
 
-/// Returns true if the ranges of all arms are drawn, false if only that of the control is.
+/// Returns true if the ranges of all arms are drawn, false if only the control's range is drawn.
 fn shows_bands(arms: &[Series]) -> bool {
     arms.len() <= MOST_BANDS + 1
 }

@@ -234,7 +234,9 @@ pub(super) fn settings(recorded: &RunRecord) -> Markup {
                 dt { "Documents: " (split) }
                 dd {
                     (count(record.documents)) ", the longest " (percent(record.largest_share)) " of the tokens"
-                    @if let Some(near) = record.near_copies { ", " (count(near)) " nearly the same as one of train" }
+                    @if let Some(near) = record.near_copies {
+                        ", " (count(near)) " nearly the same as a document of train"
+                    }
                 }
             }
             dt { "Tokenizer" } dd { "BLAKE3 " span.hash { (provenance.tokenizer) } }

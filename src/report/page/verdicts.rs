@@ -60,7 +60,7 @@ pub(super) fn table(section: &ExperimentSection) -> Markup {
             table.verdicts {
                 caption {
                     "Every arm against the control of the same seeds. Differences are arm minus control at the last \
-                     common generation, with 95 % intervals; the strongest of each family."
+                     common generation, with 95 % intervals. The strongest difference of each family is shown."
                 }
                 thead {
                     tr { th scope="col" { "Arm" } th scope="col" { "Verdict" } th scope="col" { "Called at" }

@@ -17,8 +17,8 @@ pub(super) struct Calibration {
 }
 
 impl Calibration {
-    /// Fits pairs (score of a document, whether it is natural), equally many of each kind. If synthetic documents have
-    /// the higher scores, the log-odds of every score are 0.
+    /// Fits the line to documents, given the score of each and whether it is natural. Both kinds must be equally
+    /// frequent. If synthetic documents have the higher scores, the log-odds of every score are 0.
     pub(super) fn fit(scored: &[(f64, bool)]) -> Self {
         let per_kind = scored.len() as f64 / 2.0;
         let target = |is_natural| {
@@ -38,8 +38,8 @@ impl Calibration {
         self.slope * score + self.offset
     }
 
-    /// The result of a Newton step that is halved until the loss decreases. `None` if it still does not after 20
-    /// trials.
+    /// The result of a Newton step that is halved until the loss decreases. `None` if none of 20 step lengths decreases
+    /// the loss.
     fn improved(&self, points: &[(f64, f64)]) -> Option<Self> {
         const RIDGE: f64 = 1e-12;
         let (mut gradient, mut hessian) = ([0.0; 2], [RIDGE, 0.0, RIDGE]);

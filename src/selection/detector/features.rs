@@ -2,10 +2,10 @@
 
 use crate::documents::{TokenId, hash};
 
-/// Tokens of the longest n-gram.
+/// Number of tokens in the longest n-gram.
 const LONGEST: usize = 3;
 const BUCKET_BITS: u32 = 18;
-/// Buckets that n-grams are hashed into: the dimension of the feature vector.
+/// Number of buckets that n-grams are hashed into, which is the dimension of the feature vector.
 pub(super) const BUCKETS: usize = 1 << BUCKET_BITS;
 
 /// A vector of Euclidean length 1, with the same value in some buckets and 0 in all others.

@@ -3,10 +3,10 @@
 //! A batch is split into shards of sequences, each of which goes through the forward pass on one thread. The backward
 //! pass handles one block after another, from the last to the first. In each block, a shard runs on one thread and
 //! packs the two factors of each weight gradient, `∂L/∂W = Σ_rows (∂L/∂y)ᵀ x`. The gradients themselves are computed
-//! later, while the shards already process the preceding block. This is split into tasks of 64 rows of a matrix, each
-//! summed over the shards in order; the many small tasks fill the time in which threads would wait for the last shard.
-//! Therefore no shard needs gradients of its own, and the result is bit-identical for any number of threads. The output
-//! matrix is handled in the same way.
+//! later, while the shards already process the preceding block. This computation is split into tasks of 64 rows of a
+//! matrix. Many small tasks fill the time in which threads would wait for the last shard. Each task sums over the
+//! shards in order. Therefore no shard needs gradients of its own, and the result is bit-identical for any number of
+//! threads. The gradient of the output matrix is computed in the same way.
 //!
 //! [`crate::training::gradients`] is the caller, and has an example.
 
@@ -167,8 +167,8 @@ impl GradientWorkspace {
         self.blocks.resize_with(blocks, PackedBlock::default);
     }
 
-    /// Computes the backward pass of all shards through block `index`. In parallel, it computes the weight gradients of
-    /// the block after it, or of the output matrix.
+    /// Computes the backward pass of all shards through block `index`. In parallel, computes the weight gradients of
+    /// block `index + 1`, or those of the output matrix if there is no such block.
     fn backward_block(
         &mut self,
         network: &Network,
@@ -205,8 +205,8 @@ fn sum_norm_grads(shards: &[Shard], which: usize, gradient: &mut [f32]) {
     }
 }
 
-/// Adds the gradient of the first hidden states to the gradient of the embedding. If the embedding is tied, that
-/// already has the gradient of the output matrix.
+/// Adds the gradient of the first hidden states to the gradient of the embedding. The gradient of
+/// a tied embedding already contains the gradient of the output matrix.
 fn add_embedding_grad(width: usize, tokens: &[u32], shards: &[Shard], gradient: &mut Parameters<Vec<f32>>) {
     if gradient.head.is_some() {
         gradient.embedding.fill(0.0);

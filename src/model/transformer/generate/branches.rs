@@ -1,4 +1,4 @@
-//! Branches: alternative texts of one document, for decoders that compare several.
+//! Branches: alternative texts of one document, for decoders that compare several texts.
 //!
 //! All branches have the same length and are read in parallel, each in its own slot. When a branch is continued in
 //! several ways, its slot is copied. When the context is full, its second half is read again from position 0.
@@ -41,7 +41,7 @@ impl<'a> Branches<'a> {
         Self { stepper, model, stage, branches, next: 0, position: 0 }
     }
 
-    /// Replaces the branches by the given continuations. There may be at most as many as slots.
+    /// Replaces the branches by the given continuations. There may be at most one continuation per slot.
     pub fn branch(&mut self, grown: impl IntoIterator<Item = Growth>) -> Result<(), ModelError> {
         let grown: Vec<Growth> = grown.into_iter().collect();
         let is_continued = |slot| grown.iter().any(|growth| self.branches[growth.parent].slot == slot);

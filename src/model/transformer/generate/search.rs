@@ -26,7 +26,7 @@ pub fn beam(
 }
 
 /// Continues the text in `branches` by contrastive search. Returns only the continuation. A candidate is compared with
-/// the tokens in the context; when reading goes back, these are the tokens that are read again.
+/// the tokens in the context. When the context is full, these are the tokens that are read again.
 pub fn contrastive(
     branches: &mut Branches,
     settings: ContrastiveSearchSettings,

@@ -17,7 +17,7 @@ pub trait TokenStepper {
     fn read(&mut self, tokens: &[TokenId], places: &[CachePosition]) -> Result<()>;
 
     /// Computes the logits of the given rows of the last [`read`](Self::read), a few at a time and in order. For each
-    /// group of n rows it calls `visit` with the index of the first one in `rows` and the logits (n, V).
+    /// group of n rows, calls `visit` with the position of the group's first row in `rows`, and the logits (n, V).
     fn logits(&mut self, rows: &[u32], visit: &mut dyn FnMut(usize, &mut [f32])) -> Result<()>;
 
     /// The hidden states (rows, W) of the last [`read`](Self::read), after the final norm.
@@ -204,8 +204,8 @@ mod tests {
     use genloss_kernels::Precision;
     use genloss_kernels::attention::Heads;
 
-    /// Three documents are read at different positions, and one passes its slot to another document. At the end the
-    /// first document is copied to an empty slot; then the same token must give both the same states.
+    /// Three documents are read at different positions, and one passes its slot to another document. At the end, the
+    /// first document is copied to an empty slot. The same token must then give the same states in both slots.
     #[test]
     fn the_plain_stepper_agrees_with_the_fused_one() {
         let heads = Heads { queries: 4, keys: 2, width: 6 };
