@@ -74,7 +74,7 @@ pub fn parse(text: &str, source_name: &str, overrides: &[String]) -> Result<Expe
     Registry::builtin().parse(text, source_name, overrides)
 }
 
-/// Reads an experiment file that a run recorded with the built-in [`Registry`]; see [`Registry::parse_recorded`].
+/// Uses the built-in [`Registry`] to read an experiment file that a run recorded; see [`Registry::parse_recorded`].
 ///
 /// # Errors
 /// As [`Registry::parse_recorded`].
@@ -82,7 +82,7 @@ pub fn parse_recorded(text: &str, source_name: &str) -> Result<Experiment, Confi
     Registry::builtin().parse_recorded(text, source_name)
 }
 
-/// Reads the text of an experiment file with a `[grid]` with the built-in [`Registry`]. `source_name` stands for the
+/// Uses the built-in [`Registry`] to read the text of an experiment file with a `[grid]`. `source_name` stands for the
 /// file in errors.
 ///
 /// # Errors
@@ -115,7 +115,7 @@ impl Registry {
     /// although no new experiment can have them.
     ///
     /// # Errors
-    /// If no version could have recorded it.
+    /// If no version of genloss could have recorded the file.
     pub fn parse_recorded(&self, text: &str, source_name: &str) -> Result<Experiment, ConfigError> {
         let document = Document::parse(text, source_name)?;
         read::experiment(self, document.table.clone(), &document, Origin::Record)
@@ -167,8 +167,9 @@ impl Registry {
     }
 }
 
-/// The position in the text of an experiment file of the setting that an error is about: `file:line:column`, or only
-/// the file. `key` is dotted, and may begin with the name of an arm, as in `arm "anchored": model.context`.
+/// Where a setting stands in the text of an experiment file: `file:line:column`, or only the file if neither the
+/// setting nor an enclosing table is in the text. `key` is the dotted path of the setting, and may begin with the name
+/// of an arm, as in `arm "anchored": model.context`.
 ///
 /// # Errors
 /// If the text is not TOML.
@@ -180,7 +181,7 @@ pub fn position(text: &str, source_name: &str, key: &str) -> Result<String, Conf
 /// as `{ natural_fraction = 0.3 }`. `source_name` stands for the text in errors.
 ///
 /// # Errors
-/// If it is neither, or a setting is invalid.
+/// If the text is neither a published name nor an inline table, or a setting is invalid.
 pub fn parse_mixture(text: &str, source_name: &str) -> Result<Mixture, ConfigError> {
     const KEY: &str = "mixture";
     let text = text.trim();

@@ -55,13 +55,13 @@ pub struct NaturalText {
     pub reference: Vec<String>,
     /// BLAKE3 hash of each split in hexadecimal, by [`CorpusSplit::name`].
     pub hashes: BTreeMap<String, String>,
-    /// What was read. Its splits are empty, because only a tokenizer can tell their sizes.
+    /// What was read. The splits in the record are empty, because only a tokenizer can tell their sizes.
     pub record: TextRecord,
     /// The built-in world, if the text comes from it.
     pub world: Option<World>,
 }
 
-/// Tokens that each split must have. The built-in world generates at least as many; for files they are ignored.
+/// Tokens that each split must have. The built-in world generates no fewer. For files, these numbers are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequiredTokens {
     /// Natural tokens that training takes over all generations of a seed.
@@ -139,18 +139,19 @@ fn most_frequent_marker(documents: &[HashedDocument]) -> Option<MarkerRecord> {
         documents.par_iter().filter(|document| document.text().contains(*marker)).count() as u64
     };
     let counts = END_MARKERS.iter().chain(&MORE_MARKERS).map(|marker| (containing(marker), *marker));
-    // Of equally frequent ones the first.
+    // Of equally frequent markers, the first in the lists is returned.
     let (documents, marker) = counts.rev().max_by_key(|(documents, _)| *documents)?;
     (documents > 0).then(|| MarkerRecord { marker: marker.to_owned(), documents })
 }
 
-/// Factor by which the world generates more than the required tokens.
+/// The world generates this multiple of the required tokens.
 const MARGIN: f64 = 1.3;
 
 /// Documents of the world that are generated at a time.
 const SHARD: u64 = 1024;
 
-/// The first documents of the world, enough of each split to have its required tokens under any tokenizer.
+/// Documents of the world: for each split the first ones, until it has its required tokens under any tokenizer that
+/// does not merge words.
 fn generate_enough(world: &World, corpus: &CorpusSettings, required: RequiredTokens) -> Vec<HashedDocument> {
     let mut missing =
         [required.train, required.heldout, required.reference].map(|tokens| tokens.0 as f64 * MARGIN);

@@ -14,12 +14,12 @@ pub struct SweepPlan {
     /// Unfinished units: generation 0 before later generations, and within each phase the longest first, so that no
     /// long unit starts last.
     pub units: Vec<WorkUnit>,
-    /// Units that are worked on at the same time.
+    /// How many units are worked on at the same time.
     pub parallel_units: usize,
     /// Estimated seconds until all units are done.
     seconds: f64,
     cost: Cost,
-    /// Memory of the process with the text of all experiments.
+    /// Memory that the process uses once the text of all experiments is read, in bytes.
     text_bytes: u64,
     /// A table row per experiment.
     rows: Vec<Vec<String>>,
@@ -138,7 +138,7 @@ fn makespan(seconds: impl Iterator<Item = f64>, workers: usize) -> f64 {
 }
 
 /// The most units to work on at a time: no more than there are threads, and no more than fit in memory together. A GPU
-/// takes one at a time.
+/// works on one unit at a time.
 fn most_parallel_units(units: usize, cost: &Cost, device: &Device) -> usize {
     if !device.is_cpu() {
         return 1;
@@ -170,7 +170,8 @@ fn row(
 mod tests {
     use super::*;
 
-    /// Two workers: 5 and 4; then 4 + 3, 5 + 3, and 7 + 3. One worker: the sum.
+    /// Two workers start with the jobs of 5 and 4 seconds. The jobs of 3 seconds then end at 4 + 3 = 7, 5 + 3 = 8 and
+    /// 7 + 3 = 10. One worker needs the sum of all jobs.
     #[test]
     fn every_job_goes_to_the_first_free_worker() {
         assert_eq!(makespan([5.0, 4.0, 3.0, 3.0, 3.0].into_iter(), 2), 10.0);

@@ -46,7 +46,7 @@ impl Args {
     }
 }
 
-/// `generations/NAME`.
+/// The folder of a run without `--out`: `generations/NAME`.
 pub fn default_root(experiment: &Experiment) -> PathBuf {
     Path::new("generations").join(&experiment.name)
 }

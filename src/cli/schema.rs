@@ -10,7 +10,7 @@ use anyhow::Result;
 
     #:schema ./schema.json
 
-and the schema is there: genloss schema > schema.json")]
+and that file holds the schema: genloss schema > schema.json")]
 pub struct Args {}
 
 impl Args {

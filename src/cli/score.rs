@@ -34,7 +34,7 @@ pub struct Args {
     machine: MachineArgs,
 }
 
-/// Largest text that is scored as one document.
+/// Size of the largest text that is scored as one document.
 const MOST_BYTES: u64 = 1 << 30;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -56,7 +56,7 @@ struct Scored {
     start_token_source: &'static str,
     /// Share of the tokens that are the unknown token.
     unknown_share: f64,
-    /// Share of the bytes that are in no known token.
+    /// Share of the bytes of the text that no known token represents.
     lost_share: f64,
     /// The start token, then the tokens of the text.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,8 +92,8 @@ impl Args {
         Ok(text)
     }
 
-    /// How much of the text the tokenizer represents. Prints a note if it is not everything, and returns an error if it
-    /// is too little.
+    /// How much of the text the tokenizer represents. Prints a note if that is not all of the text, and returns an
+    /// error if it is too little.
     fn coverage(&self, text: &str, ids: &[TokenId], tokenizer: &Tokenizer) -> Result<Coverage> {
         let name = self.file.display().to_string();
         let coverage = tokenizer.coverage_of(text, ids)?;
@@ -115,8 +115,8 @@ impl Args {
     fn score(&self, text: &str, ids: &[TokenId], coverage: &Coverage, loaded: &Loaded) -> Result<Scored> {
         let documents: Documents = std::iter::once(ids).collect();
         let observer = machine::observer();
-        let never = AtomicBool::new(false);
-        let stage = Stage::new(StreamKey::new(0, "", 0, streams::SCORING), observer.as_ref(), &never);
+        let interrupt = AtomicBool::new(false);
+        let stage = Stage::new(StreamKey::new(0, "", 0, streams::SCORING), observer.as_ref(), &interrupt);
         let scores =
             loaded.model.score(&documents, &stage).with_context(|| self.model.display().to_string())?;
         let nats = -scores.log_probabilities.iter().map(|&x| f64::from(x)).sum::<f64>();
@@ -141,7 +141,7 @@ impl Args {
         ensure!(
             (largest as usize) < vocab_size,
             "{}: its tokenizer yields token id {largest}, but the vocabulary of its model has {vocab_size} tokens; \
-             they do not belong together",
+             the tokenizer and the model do not belong together",
             self.model.display(),
         );
         Ok(())

@@ -17,8 +17,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// schedulers send several in a row. Call this function at most once.
 pub fn interrupt() -> Result<Arc<AtomicBool>> {
     let (asked, pressed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    // In this order, because handlers run in the order of registration: the first Ctrl-C must not yet find the flag
-    // that it sets for the second one.
+    // Handlers run in the order of registration. The handler that ends the process comes first, so that the first
+    // Ctrl-C does not yet find the flag `pressed`, which it sets for the second one.
     flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&pressed))?;
     flag::register(SIGINT, pressed)?;
     flag::register(SIGINT, Arc::clone(&asked))?;

@@ -80,7 +80,8 @@ impl Args {
         Ok(root)
     }
 
-    /// Runs what is missing. The inner error is that of the first experiment that failed; the others were still run.
+    /// Runs what is missing. If experiments fail, the inner error is that of the first one. The other experiments are
+    /// still run.
     fn run(
         &self,
         prepared: &PreparedSweep,

@@ -29,8 +29,8 @@ impl Document {
         Ok(Self { table, source_name: source_name.to_owned(), positions })
     }
 
-    /// `file:line:column` of the key at `path`, or of the nearest enclosing table if the key is not in the file; only the
-    /// file if that is not there either.
+    /// `file:line:column` of the key at `path`, or of the nearest enclosing table if the key is not in the file. Only
+    /// the file if it has no such table either.
     pub(super) fn position(&self, path: &[String]) -> String {
         let found = (1..=path.len()).rev().find_map(|length| self.positions.get(&path[..length]));
         found.map_or(self.source_name.clone(), |position| format!("{}:{position}", self.source_name))
@@ -54,7 +54,8 @@ impl Document {
     }
 }
 
-/// The message of the TOML parser on one line. That of a number that TOML cannot hold names types of Rust.
+/// The message of the TOML parser on one line. It is replaced if a number is too large for TOML, because the parser
+/// then names types of Rust.
 pub(super) fn syntax_message(error: &toml::de::Error) -> String {
     let message = error.message();
     if message.contains("as i128") || message.contains("value was too large") {

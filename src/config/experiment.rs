@@ -35,7 +35,7 @@ pub struct Experiment {
     pub training: TrainingSettings,
     /// Synthesis by generation 0, and by every arm that does not override it.
     pub synthesis: SynthesisSettings,
-    /// Settings of generation 0, if it differs from the model above (a teacher).
+    /// Settings of generation 0, if they differ from those above (a teacher).
     pub writer: Option<WriterSettings>,
     /// The arms, the control first.
     pub arms: Vec<Arm>,
@@ -49,7 +49,7 @@ pub struct WriterSettings {
     pub model: ModelSettings,
     /// Training of generation 0.
     pub training: TrainingSettings,
-    /// Synthesis by generation 0. `tokens` is that of the experiment.
+    /// Synthesis by generation 0. The number of tokens is that of the experiment.
     pub synthesis: SynthesisSettings,
 }
 

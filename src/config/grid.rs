@@ -160,7 +160,7 @@ fn collect(table: &Table, above: &[String], schema: &Json, axes: &mut Vec<Axis>)
     Ok(())
 }
 
-/// The value as it will be read at this path, with whole numbers that are written as floats converted.
+/// The value as it will be read at this path: a whole number that is written as a float becomes an integer.
 fn normalized(keys: &[String], value: &Value, schema: &Json) -> Value {
     let property =
         |schema: &'_ Json, key: &String| schema.get("properties").and_then(|all| all.get(key)).cloned();
@@ -214,7 +214,7 @@ impl Combination<'_> {
         Ok(())
     }
 
-    /// The arm with this mixture; `None` if there are no axes, or if it is the mixture of the control.
+    /// The arm with this mixture; `None` if there are no axes, or if the mixture is that of the control.
     fn arm(&self) -> Result<Option<Table>, ConfigError> {
         let mut table = Table::new();
         self.set_in(&mut table)?;

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_only_resemble_those_are_valid() {
+    fn names_that_only_resemble_refused_names_are_valid() {
         for name in [
             "control",
             "nab",

@@ -37,7 +37,8 @@ pub(super) fn parse_path(path: &str) -> Result<Vec<String>, String> {
     Ok(keys)
 }
 
-/// A value as in TOML, or else a string; but text that begins like a number or a list is not taken for a string.
+/// Reads text as a value in TOML, or as a string if it is not TOML. Text that looks like a number, a list or a table
+/// but is not TOML is an error.
 fn parse_value(text: &str) -> Result<Value, String> {
     let document = format!("value = {text}");
     let parsed = toml::from_str::<Table>(&document);
@@ -54,7 +55,7 @@ fn parse_value(text: &str) -> Result<Value, String> {
     }
 }
 
-/// Sets the value at a path, and creates the tables above it.
+/// Sets the value at a path, and creates the enclosing tables that are missing.
 pub(super) fn set(table: &mut Table, keys: &[&str], value: Value) -> Result<(), String> {
     match keys {
         [] | [""] => Err("the key is empty".to_owned()),

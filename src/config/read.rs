@@ -61,7 +61,7 @@ impl From<SettingError> for ReadError {
 }
 
 impl ReadError {
-    /// Adds the scope to the key, and finds its position in the file.
+    /// Adds the scope to the key, and the position of the key in the file.
     fn located(self, document: &Document) -> ConfigError {
         let SettingError { key, message } = self.error;
         let keys: Vec<String> = key.split('.').map(str::to_owned).collect();
@@ -141,8 +141,8 @@ fn read_experiment(registry: &Registry, mut file: Table, origin: Origin) -> Resu
     Ok(experiment)
 }
 
-/// Checks that every number is in the range of meaningful values. The tables of the file come first, because arms
-/// inherit from them.
+/// Checks that every number is in the range of meaningful values. The tables of the file are checked first,
+/// because arms inherit from them.
 fn check_sensible(experiment: &Experiment, schema: &Json) -> Result<(), ReadError> {
     let mut file = experiment.table();
     let arms = take_arms(&mut file)?;
@@ -374,7 +374,7 @@ fn no_other_keys(rest: &Table, known: &[&str]) -> Result<(), SettingError> {
     }
 }
 
-/// Checks that a model that starts from the weights of generation 0 has the same shape.
+/// Checks that an arm whose training starts from the weights of generation 0 has the same model as the writer.
 fn check_chained(arm: &Arm, writer: &WriterSettings) -> Result<(), ReadError> {
     if arm.training.init != Init::Chained || arm.model == writer.model {
         return Ok(());

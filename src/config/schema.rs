@@ -17,8 +17,8 @@ impl Registry {
         sensible_schema(self.full_schema())
     }
 
-    /// The same schema, but the ranges are those of all values that can be computed with. The narrower ranges of
-    /// meaningful values are given as extensions.
+    /// As [`Self::schema`], but every range contains all values that can be computed with. The narrower range of
+    /// meaningful values is given in the extension `x-sensible`.
     pub(super) fn full_schema(&self) -> Json {
         let sections = self.sections();
         let mut all: Map<String, Json> = properties(&schema_of::<Head>())

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Why natural text could not be read, or is too little.
+/// Why natural text could not be read, or why there is too little of it.
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
     /// A file does not exist or cannot be read.

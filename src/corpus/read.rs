@@ -22,7 +22,7 @@ mod paths;
 mod plain;
 mod unpack;
 
-/// The documents of a file, and the record of it.
+/// The documents of a file, and the record of the file.
 pub(super) struct FileTexts {
     pub(super) documents: Vec<String>,
     pub(super) record: FileRecord,

@@ -69,9 +69,9 @@ pub struct SplitRecord {
     pub near_copies: Option<u64>,
 }
 
-/// From this share on, a note tells that one text makes up much of a corpus or split.
+/// The smallest share of one text in a corpus or split for which there is a note.
 const LARGE_SHARE: f64 = 0.05;
-/// From this share of documents on, a note tells of markers or near copies.
+/// The smallest share of documents with markers, or of near copies, for which there is a note.
 const MANY: f64 = 0.01;
 
 impl TextRecord {

@@ -2,12 +2,12 @@
 //!
 //! Let u be the first 8 bytes of the BLAKE3 hash as a fraction of 2⁶⁴, which is uniform for all practical purposes. A
 //! document is held out if `u < heldout_share`, reference if `u < heldout_share + reference_share`, and train otherwise.
-//! Nothing else matters: neither its file, nor its neighbours, nor the number of documents. Within a split, documents are
-//! sorted by hash, a shuffle that anyone can reproduce.
+//! Nothing else matters: neither the document's file, nor its neighbours, nor the number of documents. Within a split,
+//! documents are sorted by hash, a shuffle that anyone can reproduce.
 //!
-//! A text from files counts once, however often it occurs: copies would all be in one split, next to each other, and
-//! could fill held-out text that is cut to size; and a standard error that takes documents as independent would be too
-//! small. Documents of the built-in world are independent draws, so they are all kept. **Pitfall:** near copies are
+//! A text from files counts once, however often it occurs. Its copies would all be in one split, next to each other,
+//! and could fill held-out text that is cut to size. A standard error that takes documents as independent would also be
+//! too small. Documents of the built-in world are independent draws, so they are all kept. **Pitfall:** near copies are
 //! different texts, which can end up in different splits.
 
 /// The three disjoint parts of the natural text.
@@ -65,7 +65,7 @@ impl HashedDocument {
     }
 }
 
-/// The number of copies of texts that are kept once.
+/// Counts of documents with the same text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Copies {
     /// Dropped documents by file.

@@ -27,8 +27,8 @@ pub fn plain_text(path: &Path, bytes: &[u8]) -> Result<String, CorpusError> {
     Ok(plain)
 }
 
-/// The bytes as UTF-8, or an error with the line that is not. UTF-16 without a byte order mark is valid UTF-8 with many
-/// NUL characters.
+/// The bytes as UTF-8, or an error with the first line that is not valid UTF-8. Many NUL characters are an error too,
+/// because UTF-16 without a byte order mark can be valid UTF-8 with many NUL characters.
 pub(super) fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, CorpusError> {
     let nuls = bytes.iter().filter(|&&byte| byte == 0).count();
     if nuls > bytes.len() / 4 {

@@ -7,8 +7,8 @@
 //! sentence.
 //!
 //! A text can be parsed in one way only, so [`World::log_probability`] is exact. Its negative mean over held-out
-//! documents is the loss of an ideal model, a floor under the loss of every other; for many documents it tends to
-//! [`World::entropy_nats_per_document`].
+//! documents is the loss of an ideal model. No other model is expected to have a lower loss, so this is the floor. With
+//! more and more documents it tends to [`World::entropy_nats_per_document`].
 //!
 //! **Pitfall.** The floor is only valid if no text occurs in both train and held-out. A single sentence about a popular
 //! fact would recur often, and all its copies would be in one split. Documents therefore have at least two sentences.
@@ -40,7 +40,8 @@ mod ranked;
 
 pub use facts::Fact;
 
-/// The distribution of the number of sentences: `min`, and one more with probability `go_on`, up to `max`.
+/// The distribution of the number of sentences in a document. There are at least `min` sentences; then each further one
+/// follows with probability `go_on`, up to `max` sentences.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct DocumentLengths {
     min: usize,

@@ -20,8 +20,8 @@
 //! Ties are broken by the order of the parent documents, then by token id, so the search is deterministic.
 //!
 //! **Pitfalls.** More beams find more probable documents, but these are not more like natural text: they are dull and
-//! repetitive (Holtzman et al. 2020). The score is not guaranteed to be at least that of greedy decoding, because the
-//! greedy document can be dropped at an early step.
+//! repetitive (Holtzman et al. 2020). The result can have a lower score than the document of greedy decoding, because
+//! that document can be dropped at an early step.
 //!
 //! ```
 //! use genloss::decoding::BeamSearchSettings;

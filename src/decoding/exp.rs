@@ -11,10 +11,10 @@ const ROUNDER: f32 = 12_582_912.0; // 1.5 · 2^23
 /// ln 2 = `LN_2_HIGH` + `LN_2_LOW`. The high part has so few bits that its product with an integer below 2^8 is exact.
 const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
-/// Numbers processed in parallel.
+/// How many numbers are processed in parallel.
 const LANES: usize = 16;
 
-/// e^x for x ≤ 0, to a relative error below 3e-7; exactly 1 at 0, and 0 below −87 or if x is NaN.
+/// e^x for x ≤ 0, with a relative error below 3e-7; exactly 1 at 0, and 0 below −87 or if x is NaN.
 ///
 /// With x = n·ln 2 + r and |r| ≤ ln 2 / 2, e^x = 2^n · e^r. The factor e^r is computed by its Taylor series up to r^7,
 /// whose remainder is below 6e-9.

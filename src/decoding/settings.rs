@@ -246,13 +246,14 @@ impl DecodingStrategy {
         ]
     }
 
-    /// The settings of `base` that `own` inherits. These are all settings if both select the same decoder. If `own`
-    /// selects another one, it inherits only the repetition penalty, and nothing for beam or contrastive search.
+    /// The settings of `base` that `own` inherits: all of them if both tables select the same decoder. If `own` selects
+    /// another decoder, it inherits only the repetition penalty, or nothing if that decoder is beam or contrastive
+    /// search.
     #[must_use]
     pub fn inherited(own: &Table, mut base: Table) -> Table {
         let of_base = Decoder::selected_by(&base);
         let is_search = matches!(of_base, Some(Decoder::Beam | Decoder::Contrastive));
-        // A search uses no repetition penalty, so that one turns to sampling.
+        // A search uses no repetition penalty, so setting one selects sampling instead.
         let samples = is_search
             && own.get("repetition_penalty").is_some_and(|value| !is_default("repetition_penalty", value));
         let chosen = Decoder::selected_by(own).or(samples.then_some(Decoder::Sampling));

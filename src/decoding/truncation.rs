@@ -28,7 +28,7 @@ const BINS: usize = (1.0_f32.to_bits() >> BIN_SHIFT) as usize + 1;
 impl Candidates {
     /// Applies the temperature and truncations of `decoding`. `largest` is the maximum of `logits`, and finite.
     pub(super) fn choose(&mut self, logits: &mut [f32], largest: f32, decoding: &SamplingSettings) {
-        // `greedy` and `repetition_penalty` are handled by the sampler before.
+        // The sampler has already handled `greedy` and `repetition_penalty`.
         let SamplingSettings {
             greedy: _,
             repetition_penalty: _,

@@ -58,7 +58,7 @@ pub(super) fn documents(
             start = rest.to_vec();
         }
     }
-    if !is_one_value(start.trim_ascii(), field.name) {
+    if !suggests_another_layout(start.trim_ascii(), field.name) {
         return lines(&mut Cursor::new(start).chain(input), field, found);
     }
     let mut bytes = start;
@@ -72,9 +72,9 @@ pub(super) fn documents(
     }
 }
 
-/// Whether the first line of a file shows that it may not be JSON lines: a list begins there, the line is not a whole
-/// value, or it is an object without the field.
-fn is_one_value(first: &[u8], field: &str) -> bool {
+/// Whether the first line of a file suggests another layout than JSON lines: it begins a list, it ends in the middle of
+/// a value, or it is an object that has a list of objects and lacks the field.
+fn suggests_another_layout(first: &[u8], field: &str) -> bool {
     let Ok(value) = serde_json::from_slice::<Value>(first) else {
         let error = serde_json::from_slice::<IgnoredAny>(first).err();
         return first.starts_with(b"[") || error.is_some_and(|error| error.is_eof());

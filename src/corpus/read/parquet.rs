@@ -15,7 +15,7 @@ use std::path::Path;
 /// Number of rows read at a time.
 const ROWS: usize = 4096;
 
-/// Adds the texts in `column`, which may unpack to `limit` bytes. Nulls are skipped.
+/// Adds the texts in `column`, which may unpack to at most `limit` bytes. Nulls are skipped.
 pub(super) fn documents(
     path: &Path,
     column: &str,
@@ -47,7 +47,7 @@ pub(super) fn documents(
     read.unwrap_or_else(|panic| Err(damaged(panic.into())))
 }
 
-/// A column of texts, or a column of nothing but nulls, to which some programs give another type.
+/// A column of texts. A column with nothing but nulls is accepted too, because some programs give it another type.
 #[derive(Clone, Copy)]
 struct TextColumn {
     index: usize,

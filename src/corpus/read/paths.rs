@@ -1,8 +1,8 @@
 //! Expanding paths and glob patterns into a sorted list of files.
 //!
-//! Patterns mean what they mean in a shell: `*`, `?` and `[…]` match within one name, `**` any number of folders, but
-//! no name that begins with a dot, unless the pattern has the dot too. A folder or file whose name is literally that of
-//! the pattern is not treated as a pattern, even if it has brackets.
+//! Patterns mean what they mean in a shell: `*`, `?` and `[…]` match within one name, and `**` matches any number of
+//! folders. A name that begins with a dot is matched only if the pattern begins with a dot too. If a file or folder
+//! with exactly the name of a pattern exists, the pattern stands for it alone, even if the name has brackets.
 
 use super::CorpusError;
 use glob::Pattern;
@@ -55,7 +55,8 @@ fn has_wildcards(name: &str) -> bool {
     name.contains(['*', '?', '['])
 }
 
-/// Adds every path below `folder` that matches the rest of a pattern, one name per folder.
+/// Adds every path below `folder` that matches `names`, the part of a pattern that is left, with one name for each
+/// level of folders. `whole` is the pattern as given, for errors.
 fn expand_below(
     folder: PathBuf,
     names: &[Component],
@@ -78,8 +79,8 @@ fn expand_below(
         Pattern::new(text).map_err(|source| CorpusError::Pattern { pattern: whole.to_owned(), source })?;
     for path in entries(&folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let shows_dot = !name.starts_with('.') || text.starts_with('.');
-        if shows_dot && pattern.matches(&name) && (rest.is_empty() || path.is_dir()) {
+        let is_visible = !name.starts_with('.') || text.starts_with('.');
+        if is_visible && pattern.matches(&name) && (rest.is_empty() || path.is_dir()) {
             expand_below(path, rest, whole, found)?;
         }
     }

@@ -107,8 +107,8 @@ impl<R: Read> Read for Limited<R> {
     }
 }
 
-/// The members of a gzip file, one after the other. Zero bytes after the last, with which some programs fill up blocks,
-/// are skipped; anything else there is an error.
+/// The members of a gzip file, one after the other. Zero bytes after the last member, with which some programs fill up
+/// blocks, are skipped. Other bytes after the last member are an error.
 struct GzipMembers<R: BufRead>(Option<GzDecoder<R>>);
 
 impl<R: BufRead> Read for GzipMembers<R> {

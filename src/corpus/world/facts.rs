@@ -1,8 +1,8 @@
 //! Facts: each entity has one value for each relation, fixed when the world is created.
 //!
 //! Popularity is long-tailed: a few entities are mentioned all the time and most hardly ever. Head, torso and tail are
-//! divided by mass, not by number: the tail facts together account for 1 % of the *statements* of facts, and they are
-//! many. Model collapse loses them first.
+//! divided by mass, not by number: the tail facts together account for 1 % of the *statements* of facts, although there
+//! are many tail facts. Model collapse loses them first.
 
 use super::lexicon::WordGenerator;
 use super::ranked::{ZipfRanks, entropy};
@@ -78,8 +78,8 @@ impl Facts {
 
     /// All facts, the most popular first.
     pub(super) fn list(&self) -> Vec<Fact> {
-        let of_a_relation = self.popularity.probabilities().iter();
-        let descending: Vec<f64> = of_a_relation
+        let entity_popularities = self.popularity.probabilities().iter();
+        let descending: Vec<f64> = entity_popularities
             .flat_map(|p| std::iter::repeat_n(p / self.relations.len() as f64, self.relations.len()))
             .collect();
         let rarities = Rarity::of_descending(&descending);

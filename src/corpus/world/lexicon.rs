@@ -18,7 +18,7 @@ const VOWELS: [&str; 12] = ["a", "e", "i", "o", "u", "a", "e", "i", "o", "u", "a
 const INNER_CODAS: [&str; 6] = ["", "", "", "", "l", "n"];
 const LAST_CODAS: [&str; 6] = ["", "k", "l", "m", "n", "r"];
 
-/// Attempts at one number of syllables before one more is used.
+/// Number of attempts to find a new word before a syllable is added.
 const ATTEMPTS: usize = 8;
 
 /// A class of content words.
@@ -28,7 +28,7 @@ pub(super) enum WordClass {
     Adjective,
     /// A verb with an object.
     Transitive,
-    /// A verb without one.
+    /// A verb without an object.
     Intransitive,
     Adverb,
 }
@@ -50,14 +50,14 @@ impl WordClass {
 
     /// Number of words of the class in a language with `nouns` nouns.
     fn size(self, nouns: usize) -> usize {
-        let share = match self {
+        let divisor = match self {
             Self::Noun => 1,
             Self::Adjective => 3,
             Self::Transitive => 4,
             Self::Intransitive => 8,
             Self::Adverb => 12,
         };
-        (nouns / share).max(1)
+        (nouns / divisor).max(1)
     }
 }
 

@@ -21,7 +21,7 @@ fn reading_and_writing_agree_on_the_probability_of_a_document() {
     }
 }
 
-/// Every string of a phrase, by expanding all rules; independent of the code that writes and reads.
+/// Every string of a phrase. Expands all rules, without the code that writes and reads.
 fn all_strings(phrase: Nonterminal, world: &World) -> Vec<String> {
     let of_symbol = |symbol: &GrammarSymbol| match *symbol {
         GrammarSymbol::Word(word) => vec![word.to_owned()],
@@ -62,7 +62,7 @@ fn the_probabilities_of_all_strings_of_each_phrase_sum_to_1() {
     }
 }
 
-/// With one word in every class.
+/// The world of this test has one word in every class.
 #[test]
 fn the_probabilities_of_all_sentences_sum_to_1() {
     let world = World::new(&config(1, 2, 1));
@@ -75,8 +75,8 @@ fn the_probabilities_of_all_sentences_sum_to_1() {
 
 /// Enumerates all documents of up to three sentences, each of which is one of four facts or a single grammar sentence
 /// that stands for all grammar sentences. Each occurrence of that sentence multiplies the probability of a document by
-/// the probability of the sentence. The probabilities of all grammar sentences sum to 1, so without these factors the
-/// sum is over all documents.
+/// the probability of the sentence. The probabilities of all grammar sentences sum to 1, so dividing by these factors
+/// gives the sum over all documents.
 #[test]
 fn the_probabilities_of_all_documents_sum_to_1() {
     let mut world = World::new(&config(1, 2, 2));
@@ -128,7 +128,7 @@ fn the_mean_number_of_words_is_that_of_the_rules() {
     assert!(z.abs() < 4.0, "z = {z}");
 }
 
-/// Facts of one document are correlated through its topic, so the tolerance is 0.02 and not a binomial's.
+/// Facts of one document are correlated through its topic, so the tolerance of 0.02 is not derived from a binomial.
 #[test]
 fn facts_are_stated_in_proportion_to_their_popularity() {
     let world = World::new(&config(50, 10, 2));
