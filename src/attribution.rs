@@ -49,7 +49,7 @@ const QUANTILE: f64 = 1.96;
 pub struct Attribution {
     /// Id of the metric.
     pub metric: String,
-    /// 1 or later.
+    /// The generation, from 1 on.
     pub generation: usize,
     /// Mean of the control, as measured.
     pub control: f64,

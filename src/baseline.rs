@@ -3,8 +3,8 @@
 //! Every arm is simulated with models that learn only how often each type occurs in their training text, and learn it
 //! without error ([`crate::drift::categorical`]). Mixture, budget, number of generations and the numbers of tokens
 //! written and measured are those of the arm. Each arm is simulated twice, once with the tokens of the reference text
-//! as types and once with its words; natural frequencies are their counts there. Budgets are converted from tokens to
-//! words by the average number of tokens per word of the reference text.
+//! as types and once with its words. The natural frequency of a type is its count in the reference text. Budgets are
+//! converted from tokens to words by the average number of tokens per word of the reference text.
 //!
 //! For every metric that is a function of counts ([`Unigrams`]) the result is two means over [`REPLICATES`] lineages in
 //! each generation:
@@ -63,8 +63,8 @@ pub const REPLICATES: usize = 64;
 pub struct Baseline {
     /// The number of simulated lineages per mean.
     pub replicates: usize,
-    /// By arm, in the experiment's order, and by metric. Metrics that are undefined in some lineage are left out. So
-    /// are word metrics if the decoder's effect on words cannot be observed.
+    /// One curve for every arm and metric, with the arms in the experiment's order. Metrics that are undefined in some
+    /// lineage are left out. Word metrics are also left out if the decoder's effect on words cannot be observed.
     pub curves: Vec<DriftCurve>,
 }
 
@@ -90,9 +90,9 @@ pub struct ReplicateMean {
     pub std_err: f64,
 }
 
-/// One list per model: for every held-out token, in the order of [`crate::documents::Documents::flat`], ln q′/q, where
-/// q is the model's probability of the token and q′ its probability after decoding. −∞ for a token that the decoder
-/// never chooses.
+/// ln q′/q of every held-out token, one list per model: q is the model's probability of the token, and q′ its
+/// probability after decoding. The value of a token that the decoder never chooses is −∞. The tokens are in the order
+/// of [`crate::documents::Documents::flat`].
 pub type LogRatios = Vec<Vec<f32>>;
 
 /// Why a baseline could not be simulated.
@@ -131,8 +131,8 @@ impl Baseline {
 
     /// Simulates every arm of `experiment` with the random streams of the seed of `stage`.
     ///
-    /// Arms whose decoder changes the predictions need `log_ratios`, by the name of the arm; without them such an arm
-    /// is left out. An arm is always left out if it writes by beam search or contrastive search, if a decoder
+    /// An arm whose decoder changes the predictions needs an entry in `log_ratios` under its name, and is left out if
+    /// there is none. An arm is always left out if it writes by beam search or contrastive search, if a decoder
     /// that changes the predictions draws only some of its tokens and the others are copied, or if its generation 0 has
     /// another decoder.
     ///

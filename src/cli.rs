@@ -117,7 +117,8 @@ impl Cli {
     /// Executes the command.
     ///
     /// # Errors
-    /// The error of the command. [`one_line`] formats it; the line says where, what, and what to try.
+    /// The error of the command. [`one_line`] formats it as a line that says where the error is, what is wrong, and what
+    /// to try.
     pub fn exec(self) -> Result<()> {
         match self.command {
             Command::Demo(args) => args.exec(),

@@ -1,4 +1,4 @@
-//! By how much does a decoder change the frequency of each type?
+//! The factor by which a decoder changes the frequency of each type.
 //!
 //! Truncating a language model's predictions is not the same as truncating the frequencies of types: top-k keeps a rare
 //! type where it is expected, and cuts a frequent one where it is not. A decoder changes the frequency of a type by
@@ -9,21 +9,22 @@
 //! ```
 //!
 //! with q the prediction and q′ the distribution after decoding. Contexts and occurrences are those of held-out natural
-//! text. A word consists of several tokens; its q′/q is the product of theirs.
+//! text. The q′/q of a word of several tokens is the product of the q′/q of these tokens.
 //!
-//! If natural text were drawn from q, the mean of q′/q over all its tokens would be 1, whatever the decoder. A model also
-//! gives probability to text that nobody writes; a decoder removes it and distributes it over all the rest, and the mean
-//! is c > 1. The models of the baseline make no errors, so they have no such probability to distribute, and a word of k
-//! tokens should not gain cᵏ by it, again in every generation. Therefore every token's q′/q is divided by c.
+//! If natural text were drawn from q, the mean of q′/q over all its tokens would be 1, whatever the decoder. A model
+//! also gives probability to text that nobody writes. A decoder removes this probability and distributes it over all
+//! the rest, so the mean is c > 1. The models of the baseline make no errors and have no such probability to
+//! distribute, but these ratios would give a word of k tokens a factor of cᵏ in every generation. Therefore every
+//! token's q′/q is divided by c.
 //!
-//! Rare types occur too seldom in held-out text to have a mean each, so types of similar natural frequency share one: a
-//! bin is an octave of counts in the reference text (1, 2–3, 4–7, …), merged with the next more frequent ones until it
-//! has [`LEAST_OCCURRENCES`]. Merging begins with the rarest types; what remains at the frequent end is merged with the
-//! bin before it.
+//! Rare types occur too seldom in held-out text to have a mean each, so the types of a bin share one mean. A bin is an
+//! octave of counts in the reference text (1, 2–3, 4–7, …). Beginning with the rarest types, a bin is merged with the
+//! next more frequent ones until it has [`LEAST_OCCURRENCES`]. Bins that remain at the frequent end are merged with the
+//! bin before them.
 //!
 //! **Limits.** The factor is always that of generation 0: models that learn from decoded text predict more sharply, and
-//! then a decoder has less left to cut. And the types of a bin differ: the factor of a bin is right for their sum, while
-//! the survival of each depends on its own.
+//! then a decoder has less left to cut. The types of a bin also differ from each other: the factor of a bin is right
+//! for their total frequency, while the survival of a type depends on the factor of that type alone.
 //!
 //! ```
 //! use genloss::baseline::factors::factors;
@@ -41,17 +42,18 @@
 use crate::measure::Occurrence;
 use std::collections::BTreeSet;
 
-/// A bin has at least this many occurrences, if there are as many in all.
+/// The smallest number of occurrences in a bin. If all types together have fewer occurrences, there is only one bin.
 pub const LEAST_OCCURRENCES: usize = 30;
 
 /// Factors closer to 1 than this may differ from it only by the rounding of f32 probabilities.
 const ROUNDING: f64 = 1e-5;
 
-/// The factor by which a decoder changes the frequency of each type (types).
+/// The factor by which a decoder changes the frequency of each type, in the order of `counts`.
 ///
-/// `counts` (types) are those of the reference text, `occurrences` those in held-out text, and `log_ratios` are ln q′/q of
-/// every held-out token, for each of some models. None if no type occurs in held-out text, or if there is too little of it
-/// to distinguish rare types from frequent ones. If all factors differ from 1 only by rounding, they are 1.
+/// `counts` are the counts of the types in the reference text, and `occurrences` are the places of the types in
+/// held-out text. `log_ratios` has one list per model, with ln q′/q of every held-out token. Returns None if no type
+/// occurs in held-out text, or if that text is too short to distinguish rare types from frequent ones. If all factors
+/// differ from 1 only by rounding, they are 1.
 #[must_use]
 pub fn factors(counts: &[u32], occurrences: &[Occurrence], log_ratios: &[Vec<f32>]) -> Option<Vec<f64>> {
     let mut bins = vec![Bin::default(); u32::BITS as usize];
@@ -60,7 +62,7 @@ pub fn factors(counts: &[u32], occurrences: &[Occurrence], log_ratios: &[Vec<f32
         let Some(bin) = counts.get(occurrence.id as usize).copied().and_then(octave) else { continue };
         for ratios in centred.iter().filter_map(|ratios| ratios.get(occurrence.tokens.clone())) {
             bins[bin].ratios += ratios.iter().product::<f64>();
-            bins[bin].scores += 1;
+            bins[bin].terms += 1;
         }
         bins[bin].occurrences += 1;
     }
@@ -81,7 +83,7 @@ struct Bin {
     /// Sum of q′/q over occurrences and models.
     ratios: f64,
     /// The number of terms of that sum.
-    scores: usize,
+    terms: usize,
 }
 
 impl Bin {
@@ -89,7 +91,7 @@ impl Bin {
         Self {
             occurrences: self.occurrences + other.occurrences,
             ratios: self.ratios + other.ratios,
-            scores: self.scores + other.scores,
+            terms: self.terms + other.terms,
         }
     }
 }
@@ -108,7 +110,7 @@ fn centred(log_ratios: &[f32]) -> Vec<f64> {
 
 /// The mean ratio of every bin, after merging bins with too few occurrences.
 fn mean_ratios(bins: &[Bin]) -> Option<Vec<f64>> {
-    // How many neighbouring bins were merged, and the result.
+    // For every merged bin: how many neighbouring bins it was merged from, and the bin itself.
     let mut runs: Vec<(usize, Bin)> = Vec::new();
     let (mut first, mut open) = (0, Bin::default());
     for (index, &bin) in bins.iter().enumerate() {
@@ -124,7 +126,7 @@ fn mean_ratios(bins: &[Bin]) -> Option<Vec<f64>> {
         None => runs.push((rest, open)),
     }
     // If every occurrence is cut, count half of one as kept: a frequency of 0 would be too certain.
-    let mean = |run: &Bin| Some(run.ratios.max(0.5) / run.scores as f64).filter(|mean| mean.is_finite());
+    let mean = |run: &Bin| Some(run.ratios.max(0.5) / run.terms as f64).filter(|mean| mean.is_finite());
     let means = runs.iter().map(|(length, run)| Some(vec![mean(run)?; *length]));
     means.collect::<Option<Vec<_>>>().map(|means| means.concat())
 }
@@ -137,9 +139,9 @@ mod tests {
         ids.iter().enumerate().map(|(index, &id)| Occurrence { id, tokens: index..index + 1 }).collect()
     }
 
-    /// Three bins by count: 1 (types 0 and 1), 4 (type 2), 100 (type 3). Of 30 rare occurrences 20 are cut and 10
-    /// doubled: 2/3, for both types. The 10 of count 4 are merged with the 30 of count 100: 50/40. The mean over all is
-    /// 70/70.
+    /// Three bins by count: 1 (types 0 and 1), 4 (type 2), 100 (type 3). Of the 30 occurrences of types 0 and 1, 20 are
+    /// cut and 10 are doubled, so the mean of both types is 20/30. The 10 occurrences of type 2 are merged with the 30
+    /// of type 3, and their mean is 50/40. The mean over all occurrences is 70/70.
     #[test]
     fn a_factor_is_the_mean_ratio_over_types_of_similar_frequency() {
         let ids: Vec<u32> = [vec![0; 20], vec![1; 10], vec![2; 10], vec![3; 30]].concat();
@@ -150,8 +152,8 @@ mod tests {
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
     }
 
-    /// 59 occurrences of a rare and a frequent type make one bin, 60 make two. A ratio that is the same for all types
-    /// changes nothing, whatever its last digit.
+    /// A rare and a frequent type with 59 occurrences together make only one bin, and with 60 they make two. A ratio
+    /// that is the same for all types changes nothing, and rounding does not matter.
     #[test]
     fn rare_types_must_be_distinguishable_from_frequent_ones() {
         let of = |each: usize, log: f32| {
@@ -162,8 +164,8 @@ mod tests {
         assert_eq!(of(30, 1e-7), Some(vec![1.0, 1.0]));
     }
 
-    /// Ratios of 1, ½ and 3 have the mean 1.5, so the product of the last two is 1.5/1.5²; that of a second model, whose
-    /// predictions do not change, is 1. The mean of both is 5/6.
+    /// In the first model the ratios 1, ½ and 3 have the mean 1.5, so the product of the last two is 1.5/1.5² = 2/3. In
+    /// the second model, whose predictions do not change, the product is 1. The mean of the two products is 5/6.
     #[test]
     fn the_ratio_of_a_word_is_the_product_of_those_of_its_tokens() {
         let word = Occurrence { id: 0, tokens: 1..3 };

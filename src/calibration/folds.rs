@@ -17,7 +17,7 @@ pub enum Contrast {
 }
 
 impl Contrast {
-    /// The contrasts of an experiment. Arms like the control come first, if there are any.
+    /// The contrasts of an experiment. The one between arms with the control's settings comes first, if there is one.
     #[must_use]
     pub fn all(experiment: &Experiment) -> Vec<Self> {
         let control = experiment.control();
@@ -37,8 +37,8 @@ impl Contrast {
         }
     }
 
-    /// The pairs of arm and control of all seeds. Arms that are alike are paired at random; each is in at most one pair
-    /// of a seed, so one is left out if their number is odd.
+    /// The pairs of arm and control of all seeds. Arms that are alike are paired at random. Each arm is in at most
+    /// one pair of a seed, so one arm is left out if the number of arms is odd.
     pub(super) fn pairs(&self, seeds: usize, stream: &mut Stream) -> Vec<Pair<'_>> {
         match self {
             Self::Effect(arm) => (0..seeds).map(|seed| Pair { seed, arm, control: CONTROL }).collect(),
@@ -73,10 +73,10 @@ pub(super) struct Pair<'a> {
     pub(super) control: &'a str,
 }
 
-/// Returns random orders of all pairs. The first `size` pairs of an order form an experiment; the later ones can extend
-/// it. There are `wanted` orders, and their experiments all differ. If so many different experiments might not exist,
-/// there are fewer orders. No lineage occurs twice in an order. Each shuffle of the pairs is cut into several
-/// experiments, which share no lineage.
+/// Returns sequences of all pairs in random order. The first `size` pairs of a sequence form an experiment, and the
+/// later pairs can extend it. There are `wanted` sequences, and their experiments all differ. There are fewer sequences
+/// if it is not certain that `wanted` different experiments exist. No lineage occurs twice in a sequence. Each shuffle
+/// of the pairs is cut into several experiments, which share no lineage.
 pub(super) fn partition<'a>(
     contrast: &'a Contrast,
     seeds: usize,
@@ -84,26 +84,26 @@ pub(super) fn partition<'a>(
     wanted: usize,
     stream: &mut Stream,
 ) -> Vec<Vec<Pair<'a>>> {
-    let mut orders = Vec::new();
+    let mut sequences = Vec::new();
     let mut seen = BTreeSet::new();
     if size == 0 || size > seeds {
-        return orders;
+        return sequences;
     }
     let wanted = wanted.min(contrast.distinct_experiments(seeds, size) as usize);
-    while orders.len() < wanted {
-        let mut order = contrast.pairs(seeds, stream);
-        order.shuffle(stream);
-        for start in (0..=order.len() - size).step_by(size) {
-            let mut order = order.clone();
-            order.rotate_left(start);
-            let mut experiment = order[..size].to_vec();
+    while sequences.len() < wanted {
+        let mut shuffled = contrast.pairs(seeds, stream);
+        shuffled.shuffle(stream);
+        for start in (0..=shuffled.len() - size).step_by(size) {
+            let mut sequence = shuffled.clone();
+            sequence.rotate_left(start);
+            let mut experiment = sequence[..size].to_vec();
             experiment.sort_unstable();
-            if orders.len() < wanted && seen.insert(experiment) {
-                orders.push(order);
+            if sequences.len() < wanted && seen.insert(experiment) {
+                sequences.push(sequence);
             }
         }
     }
-    orders
+    sequences
 }
 
 #[cfg(test)]
@@ -122,13 +122,14 @@ mod tests {
     #[test]
     fn experiments_of_one_partition_share_no_seed() {
         let contrast = Contrast::Effect("arm".to_owned());
-        let orders = partitioned(&contrast, 7, 3, 2);
-        let [first, second] = &orders[..] else { panic!("{} experiments", orders.len()) };
+        let sequences = partitioned(&contrast, 7, 3, 2);
+        let [first, second] = &sequences[..] else { panic!("{} experiments", sequences.len()) };
         assert!(first[..3].iter().all(|pair| !second[..3].contains(pair)));
         assert!(partitioned(&contrast, 2, 3, 5).is_empty());
     }
 
-    /// C(5, 3) = 10 experiments of three of five seeds; 5·4 ordered pairs of five arms for each of two seeds.
+    /// There are C(5, 3) = 10 experiments with three of five seeds. Five arms have 5 · 4 = 20 ordered pairs for each of
+    /// two seeds.
     #[test]
     fn no_experiment_occurs_twice() {
         assert_eq!(partitioned(&Contrast::Effect("arm".to_owned()), 5, 3, 1000).len(), 10);
@@ -136,10 +137,10 @@ mod tests {
     }
 
     #[test]
-    fn no_lineage_occurs_twice_in_an_order() {
-        for order in partitioned(&alike(5), 3, 2, 50) {
-            assert_eq!(order.len(), 6);
-            let lineages = order.iter().flat_map(|one| [(one.seed, one.arm), (one.seed, one.control)]);
+    fn no_lineage_occurs_twice_in_a_sequence() {
+        for sequence in partitioned(&alike(5), 3, 2, 50) {
+            assert_eq!(sequence.len(), 6);
+            let lineages = sequence.iter().flat_map(|one| [(one.seed, one.arm), (one.seed, one.control)]);
             assert_eq!(lineages.collect::<BTreeSet<_>>().len(), 12);
         }
     }

@@ -46,7 +46,7 @@ impl Proportion {
 /// The outcomes of all comparisons of one contrast.
 #[derive(Clone, Debug, Serialize)]
 pub struct ArmRates {
-    /// The arm; `"control"` for arms that are alike.
+    /// The arm; `"control"` when arms with the control's own settings are compared with one another.
     pub arm: String,
     /// S: seeds per experiment.
     pub seeds: usize,
@@ -63,11 +63,11 @@ pub struct ArmRates {
     /// Headline effects whose 95 % interval covers the true effect: the mean over all seeds, or 0 among arms that are
     /// alike. Effects of exactly 0 are left out: arm and control agree to the last bit, so no interval was estimated.
     pub covered: Proportion,
-    /// `covered` by headline metric.
+    /// The same as `covered`, for each headline metric.
     pub covered_by_metric: BTreeMap<String, Proportion>,
-    /// Among the inconclusive comparisons for which at least twice the estimated number of seeds was run: the share
-    /// whose estimate of the seeds needed was right within a factor of 2.
-    // In JSON: the verdict was settled by about the predicted number of seeds.
+    /// How often [`ArmComparison::seeds_needed`] was right within a factor of 2, among inconclusive comparisons.
+    /// Counted only where at least twice that number of seeds is available.
+    // The JSON name means: the verdict was settled by about the predicted number of seeds.
     #[serde(rename = "settled_as_said")]
     pub seeds_estimate_right: Proportion,
 }
@@ -92,13 +92,14 @@ fn rates_of(
 ) -> ArmRates {
     let mut stream = StreamKey::new(seeds as u64, "", 0, streams::CALIBRATION).stream(0);
     let over_all_seeds = judge(observed, &contrast.pairs(observed.len(), &mut stream));
-    let orders = partition(contrast, observed.len(), seeds, comparisons, &mut stream);
-    let judged: Vec<(ArmComparison, Option<bool>)> = orders
+    // The first `seeds` pairs of a sequence are one experiment; the rest extend it to more seeds.
+    let sequences = partition(contrast, observed.len(), seeds, comparisons, &mut stream);
+    let judged: Vec<(ArmComparison, Option<bool>)> = sequences
         .par_iter()
-        .filter_map(|order| {
-            let found = judge(observed, &order[..seeds])?;
+        .filter_map(|sequence| {
+            let found = judge(observed, &sequence[..seeds])?;
             let is_right =
-                found.seeds_needed.and_then(|needed| was_estimate_right(observed, order, seeds, needed));
+                found.seeds_needed.and_then(|needed| was_estimate_right(observed, sequence, seeds, needed));
             Some((found, is_right))
         })
         .collect();
@@ -133,17 +134,17 @@ fn judge(observed: &[Vec<Observation>], pairs: &[Pair]) -> Option<ArmComparison>
 const ARM: &str = "arm";
 
 /// Whether the estimate `needed` of the number of seeds was right within a factor of 2: the verdict is inconclusive
-/// with half as many seeds and settled with twice as many. None if `order` has fewer than twice as many pairs.
+/// with `needed / 2` seeds and settled with `2 * needed`. None if `sequence` has fewer than `2 * needed` pairs.
 fn was_estimate_right(
     observed: &[Vec<Observation>],
-    order: &[Pair],
+    sequence: &[Pair],
     seeds: usize,
     needed: usize,
 ) -> Option<bool> {
     let is_settled =
         |pairs: &[Pair]| judge(observed, pairs).is_some_and(|one| one.verdict != Verdict::Inconclusive);
-    let twice = order.get(..2 * needed)?;
-    Some(is_settled(twice) && (needed / 2 <= seeds || !is_settled(&order[..needed / 2])))
+    let twice = sequence.get(..2 * needed)?;
+    Some(is_settled(twice) && (needed / 2 <= seeds || !is_settled(&sequence[..needed / 2])))
 }
 
 /// The true difference between arm and control, by metric and generation.

@@ -102,9 +102,9 @@ impl Args {
         say(&format!("measuring {} with the model of size {}", activity.description(), size.name));
         let (rates, operations) = match activity {
             Activity::Train => {
-                let mut learning = TrainingWorkload::new(&size, precision, device)?;
-                let tokens = learning.tokens();
-                let step = || learning.step().map(drop);
+                let mut training = TrainingWorkload::new(&size, precision, device)?;
+                let tokens = training.tokens();
+                let step = || training.step().map(drop);
                 (rates(tokens, Repeats::STEPS, step)?, size.operations_per_trained_token())
             }
             Activity::Sample => {

@@ -62,7 +62,7 @@ impl Args {
         let contrasts = Contrast::all(&experiment);
         let comparisons = self.comparisons as usize;
         let rates_of = |&size: &usize| calibration::rates(&observed, &contrasts, size, comparisons);
-        let rates: Vec<ArmRates> = machine::while_telling("judging experiments", || {
+        let rates: Vec<ArmRates> = machine::with_status_lines("judging experiments", || {
             self.per_experiment.iter().flat_map(rates_of).collect()
         });
         show(&rates, self.format)
@@ -70,8 +70,8 @@ impl Args {
 
     /// Returns an error unless every number of seeds per experiment is from 1 to `seeds`.
     fn check_sizes(&self, seeds: u64) -> Result<()> {
-        let too_large = self.per_experiment.iter().find(|&&size| size == 0 || size as u64 > seeds);
-        let Some(size) = too_large else { return Ok(()) };
+        let unusable = self.per_experiment.iter().find(|&&size| size == 0 || size as u64 > seeds);
+        let Some(size) = unusable else { return Ok(()) };
         bail!(
             "--per-experiment {size}: there are {seeds} seeds; give sizes from 1 to {seeds}, or run more seeds"
         )
@@ -106,7 +106,7 @@ impl Args {
         let device = self.machine.open()?;
         let observer = machine::observer();
         let what = format!("{}: reading text and learning the tokenizer", experiment.name);
-        let prepared = machine::while_telling(&what, || lineage::prepare(&experiment))?;
+        let prepared = machine::with_status_lines(&what, || lineage::prepare(&experiment))?;
         let interrupt = stop::interrupt()?;
         let provenance = self.machine.provenance();
         let context = RunContext {

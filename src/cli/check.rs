@@ -81,7 +81,7 @@ impl Args {
         format!(
             "{}: valid\nexperiment {}: {}, generations 0 to {}, arms {}\n\
              natural tokens: {} in the training split, {} held out, {} for reference; vocabulary {}\n\
-             share of the text without a token of its own: {}\n",
+             share of the text that the tokenizer cannot represent: {}\n",
             self.experiment.file.display(),
             experiment.name,
             counted(experiment.seeds.len() as u64, "seed"),
@@ -111,7 +111,7 @@ impl Args {
 pub fn prepare<'a>(name: &str, experiments: &'a [Experiment], force: ForceArgs) -> Result<PreparedSweep<'a>> {
     force.check(experiments)?;
     let what = format!("{name}: reading text and learning the tokenizer");
-    let prepared = machine::while_telling(&what, || sweep::prepare(experiments))?;
+    let prepared = machine::with_status_lines(&what, || sweep::prepare(experiments))?;
     for (index, experiment) in experiments.iter().enumerate() {
         let vocab_size = prepared.text(index).tokenizer.vocab_size();
         force.check_with(slice::from_ref(experiment), |_| vocab_size)?;
@@ -192,11 +192,11 @@ fn estimate(prepared: &PreparedSweep, device: &Device) -> Result<String> {
     for unit in prepared.units() {
         planned.extend(prepared.missing(&unit, &|_, _| false)?);
     }
-    // As at this point of a run, the text has been read, and its tokens are in memory.
-    let text = machine::used_memory_bytes().unwrap_or_default();
+    // The text has been read and its tokens are in memory, as at the same point of a run.
+    let before_trials = machine::used_memory_bytes().unwrap_or_default();
     let cost = Cost::of(&planned, &SpeedTrials::of(&planned, prepared, device, 1)?, prepared);
-    let trials = machine::used_memory_bytes().unwrap_or_default();
-    let memory_bytes = (text.now + cost.memory_bytes).max(text.most).max(trials.most);
+    let after_trials = machine::used_memory_bytes().unwrap_or_default();
+    let memory_bytes = (before_trials.now + cost.memory_bytes).max(before_trials.most).max(after_trials.most);
     Ok(format!(
         "estimate for this machine: {} in about {}; {} of memory; {} on disk in {}\n",
         counted(cost.generations, "generation"),

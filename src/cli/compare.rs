@@ -126,7 +126,7 @@ pub fn read_with_folders(folders: &[PathBuf]) -> Result<Vec<(&Path, RunRecord)>>
                 let name = format!("{}@{folder_name}", recorded.experiment.name);
                 ensure!(
                     !is_taken(&name),
-                    "{}: another folder of the same name holds an experiment of the same name; rename one of them",
+                    "{}: another folder of the same name holds an experiment of the same name; rename a folder",
                     folder.display()
                 );
                 recorded.experiment.name = name;

@@ -1,6 +1,6 @@
 //! The cost of work on this machine, estimated from a short trial of every model.
 
-use super::machine::while_telling;
+use super::machine::with_status_lines;
 use crate::config::Arm;
 use crate::documents::Documents;
 use crate::lineage::{self, PreparedText, Workload};
@@ -111,7 +111,7 @@ impl<'a> SpeedTrials<'a> {
         for generation in &different {
             let what = format!("timing model {} of {}", tried.len() + 1, different.len());
             let trial = || SpeedTrial::side_by_side(generation, prepared, device, &pools);
-            tried.push((generation.arm.clone(), while_telling(&what, trial)?));
+            tried.push((generation.arm.clone(), with_status_lines(&what, trial)?));
         }
         Ok(Self(tried))
     }
@@ -139,7 +139,7 @@ struct SpeedTrial {
     memory_bytes: u64,
 }
 
-/// Amounts of work in a timing trial: small enough that it takes a few seconds and about a gigabyte.
+/// Amounts of work in a timing trial, so small that the trial takes a few seconds and about a gigabyte of memory.
 #[derive(Clone, Copy)]
 struct TrialSize {
     batch: usize,
@@ -151,14 +151,14 @@ struct TrialSize {
 impl TrialSize {
     /// Floating-point operations of each part of a trial.
     const OPERATIONS: f64 = 2e11;
-    /// Bytes of activations of a step.
+    /// Largest memory for the activations of a training step, in bytes.
     const ACTIVATION_BYTES: u64 = 1 << 30;
 
     const MOST_WRITTEN: Tokens = Tokens(16_384);
-    /// Seconds after which a trial has shown enough.
+    /// A trial that takes longer than this, in seconds, is long enough to measure the speed.
     const ENOUGH_SECONDS: f64 = 0.5;
 
-    /// A trial to begin with: one sequence, and a few tokens of each of some documents.
+    /// The first trial: one sequence to train on, 256 tokens to write and 256 to score.
     fn smallest(arm: &Arm) -> Self {
         let context = arm.model.context_tokens().unwrap_or(1) as u64;
         Self { batch: 1, trained: Tokens(context), written: Tokens(256), scored: Tokens(256) }
@@ -174,7 +174,8 @@ impl TrialSize {
         }
     }
 
-    /// Training takes six operations per token and parameter; writing and scoring take two.
+    /// The second trial, of [`Self::OPERATIONS`] at most where possible. Training takes six operations per token and
+    /// parameter, and writing and scoring take two.
     fn of(arm: &Arm, vocab_size: usize) -> Self {
         let parameters = arm.model.parameters(vocab_size).max(1) as f64;
         let (steps, context) = arm.model.context_tokens().map_or((1, 1), |context| (4, context));
@@ -229,7 +230,7 @@ impl SpeedTrial {
             let learner = lineage::learner(&trial_arm, &prepared.tokenizer, Start::Scratch, device);
             Ok((learner.fit(&text, &mut NoCheckpoints, &stage)?, seen.0))
         };
-        // A model without a context is estimated from its whole text, whatever the size of the trial.
+        // A model without a context is always trained on the whole text, so one trial is enough.
         let rounds = if arm.model.context_tokens().is_some() { &sizes[..] } else { &sizes[1..] };
         let (fitted, training_seconds_per_token) = seconds_per_token(rounds, train)?;
         let model = fitted.model.as_ref();
@@ -289,8 +290,8 @@ fn memory_bytes(arm: &Arm, model_bytes: u64, vocab_size: usize) -> u64 {
     4 * model_bytes + arm.model.activation_bytes(&arm.training, vocab_size)
 }
 
-/// The result of some work, and the seconds that each of its tokens takes: from the first of `sizes` that takes long
-/// enough to tell, or from the last.
+/// Does `work` in each of `sizes` until it takes longer than [`TrialSize::ENOUGH_SECONDS`]. Returns the result of the
+/// last size that was tried, and its seconds per token.
 fn seconds_per_token<T>(
     sizes: &[TrialSize],
     work: impl Fn(TrialSize) -> Result<(T, u64)>,

@@ -29,7 +29,8 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum DriftModel {
-    /// Counted types, such as words: diversity, and how many survive.
+    /// A categorical distribution over types, such as words, estimated by counting: diversity, and how many types
+    /// survive.
     Categorical(CategoricalArgs),
     /// A Gaussian fitted by maximum likelihood: variance, and distance of the mean.
     Gaussian(GaussianArgs),
@@ -55,7 +56,7 @@ struct CommonArgs {
     /// Output format.
     #[arg(long, value_enum, default_value = "table")]
     format: DriftFormat,
-    /// Go on although the simulation takes very long, or more memory than there is.
+    /// Run even if the simulation takes very long or needs more memory than is available.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -215,7 +216,7 @@ impl CategoricalArgs {
             settings[key] = json!(decoder.get(key));
         }
         let simulation = CategoricalSimulation::new(frequencies, decoding, &loop_settings)?;
-        let rows = machine::while_telling("simulating", || simulation.rows());
+        let rows = machine::with_status_lines("simulating", || simulation.rows());
         self.common.show("categorical", &loop_settings, settings, &rows)
     }
 
@@ -261,7 +262,7 @@ impl GaussianArgs {
         let simulation = GaussianSimulation::new(usize::try_from(self.dims)?, &loop_settings)?;
         let cost = SimulationCost::gaussian(self.dims, &loop_settings)?;
         self.common.check(cost, "--samples")?;
-        let rows = machine::while_telling("simulating", || simulation.rows());
+        let rows = machine::with_status_lines("simulating", || simulation.rows());
         self.common.show("gaussian", &loop_settings, json!({ "dims": self.dims }), &rows)
     }
 }
@@ -273,16 +274,16 @@ impl RegressionArgs {
             RegressionSimulation::new(usize::try_from(self.columns)?, self.noise, &loop_settings)?;
         let cost = SimulationCost::regression(self.columns, &loop_settings)?;
         self.common.check(cost, "--rows or --columns")?;
-        let rows = machine::while_telling("simulating", || simulation.rows())?;
+        let rows = machine::with_status_lines("simulating", || simulation.rows())?;
         let settings = json!({ "rows": self.rows, "columns": self.columns, "noise": self.noise });
         self.common.show("regression", &loop_settings, settings, &rows)
     }
 }
 
-/// Limits memory: a lineage takes a few times 8 bytes per type.
+/// Largest number of types. It limits memory: a lineage takes a few times 8 bytes per type.
 const MOST_TYPES: u64 = 1_000_000_000;
 
-/// Sizes of a vocabulary, as in an experiment.
+/// Possible vocabulary sizes of a tokenizer, the same as in an experiment file.
 const VOCABULARIES: std::ops::RangeInclusive<u64> = 257..=1_048_576;
 
 /// Longest estimated time of a simulation without `--force`.

@@ -26,7 +26,7 @@ impl ExperimentArgs {
         config::load_sweep(&self.file, &self.settings)
     }
 
-    /// Adds to an error about a setting the position of that setting in the experiment file; returns other errors
+    /// If an error is about a setting, adds the position of that setting in the experiment file; returns other errors
     /// unchanged.
     pub fn located(&self, error: anyhow::Error) -> anyhow::Error {
         let setting = error.chain().find_map(|cause| match cause.downcast_ref::<RunError>() {

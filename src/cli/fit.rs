@@ -60,7 +60,7 @@ impl Args {
         };
         let names: Vec<&str> = recorded.iter().map(|one| one.experiment.name.as_str()).collect();
         let points = fit::points(&recorded, generation)?;
-        let fitted = machine::while_telling("fitting", || fit::fit(points, &settings))?;
+        let fitted = machine::with_status_lines("fitting", || fit::fit(points, &settings))?;
         show(&fitted, self.format)?;
         let Some(out) = &self.out else { return Ok(()) };
         for path in report::write_fit(&fitted, &names, out)? {

@@ -34,7 +34,7 @@ impl Args {
     }
 }
 
-/// The template for a file of this name, which its comments mention.
+/// The template for a file of this name. Comments in the template mention the name.
 fn template(name: &str) -> String {
     let is_plain = name.chars().all(|c| !c.is_control() && !c.is_whitespace());
     let name = if is_plain { name } else { "FILE" };

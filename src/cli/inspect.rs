@@ -137,7 +137,7 @@ impl Args {
         let nearest = nearest.map_or(String::new(), |name| format!("the nearest is {name}; "));
         ensure!(
             measured.contains(metric.as_str()),
-            "--metric {metric}: not measured here; {nearest}there are {list}"
+            "--metric {metric}: not measured here; {nearest}the metrics are {list}"
         );
         Ok(())
     }

@@ -73,8 +73,8 @@ fn cpu() -> String {
 pub fn available_memory_bytes() -> u64 {
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = System::new_with_specifics(memory);
-    let of_group = system.cgroup_limits().map(|limits| limits.free_memory).filter(|&free| free > 0);
-    [of_group, address_space_bytes()].into_iter().flatten().fold(system.available_memory(), u64::min)
+    let free_in_cgroup = system.cgroup_limits().map(|limits| limits.free_memory).filter(|&free| free > 0);
+    [free_in_cgroup, address_space_bytes()].into_iter().flatten().fold(system.available_memory(), u64::min)
 }
 
 /// The memory that this process uses now and the largest amount so far; `None` if the system does not report it.
@@ -108,9 +108,9 @@ fn address_space_bytes() -> Option<u64> {
     None
 }
 
-/// Does `work`, which may take long without reporting progress, and prints a line from time to time to show that it
-/// still runs.
-pub fn while_telling<T>(what: &str, work: impl FnOnce() -> T) -> T {
+/// Does `work`, which may take long without reporting progress. Meanwhile prints a line from time to time to show that
+/// `work` is still running.
+pub fn with_status_lines<T>(what: &str, work: impl FnOnce() -> T) -> T {
     const FIRST: Duration = Duration::from_secs(2);
     const LATER: Duration = Duration::from_secs(10);
     let (done, is_done) = channel::<()>();

@@ -11,13 +11,13 @@ use anyhow::{Result, bail};
 /// `--force`.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct ForceArgs {
-    /// Go on although the estimated memory is more than this machine has available.
+    /// Go on even if the estimated memory is more than this machine has available.
     #[arg(long)]
     force: bool,
 }
 
-/// Vocabulary size assumed for a tokenizer that has not been read: the smallest possible. The embeddings that are
-/// missing from the estimate are small compared with a model that does not fit.
+/// Vocabulary size assumed for a tokenizer that has not been read: the smallest possible. The estimate then leaves out
+/// most of the embeddings, which are small compared with a model that does not fit into memory.
 const UNKNOWN_VOCABULARY: usize = 257;
 
 impl ForceArgs {

@@ -12,7 +12,7 @@ pub fn to_text(record: &TextRecord) -> String {
     let mut text = String::new();
     if !record.files.is_empty() {
         text.push_str(&format!(
-            "{} in {}, {} of them distinct; a text counts once, the most frequent one occurs {}\n",
+            "{} in {}, {} distinct texts; each text counts once, the most frequent one occurs {}\n",
             counted(record.documents, "document"),
             counted(record.files.len() as u64, "file"),
             record.distinct,

@@ -57,7 +57,7 @@ pub fn run(experiment: &Experiment, root: &Path, machine: &MachineArgs) -> Resul
     let observer = machine::observer();
     say(&format!("{}: reading text and learning the tokenizer", experiment.name));
     let what = format!("{}: reading text and learning the tokenizer", experiment.name);
-    let prepared = machine::while_telling(&what, || lineage::prepare(experiment))?;
+    let prepared = machine::with_status_lines(&what, || lineage::prepare(experiment))?;
     // Up to here Ctrl-C ends the process at once: there is nothing to lose.
     let interrupt = stop::interrupt()?;
     let context = RunContext {

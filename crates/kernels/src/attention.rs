@@ -67,14 +67,14 @@ impl Heads {
     }
 }
 
-/// Cosines and sines of the rotations for each position: (context, D/2) each.
+/// Cosines and sines of the rotations, one row of D/2 numbers for each position.
 #[derive(Clone, Debug)]
 pub struct Rotary {
     /// Cosines.
     pub cosines: Vec<f32>,
     /// Sines.
     pub sines: Vec<f32>,
-    /// D/2.
+    /// The number of pairs in a head, D/2.
     half: usize,
 }
 

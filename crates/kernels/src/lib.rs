@@ -39,7 +39,7 @@ pub use precision::{Precision, UnknownPrecision};
 /// on the CPU.
 const LANES: usize = 16;
 
-/// Compiles a function for each instruction set and calls the widest one.
+/// Compiles a function for each instruction set, and calls the version for the set that this process uses.
 ///
 /// The compiler specialises the body only if it is inlined into pulp's dispatch, and it inlines the closure only if
 /// the closure can be called at most once. Moving a [`CallOnce`] into the closure makes it `FnOnce`.

@@ -8,8 +8,8 @@
 //!   zeros.
 //! - The left factor is packed as rows, [`PackedRows`] (M, depth), or as panels, which are then read transposed.
 //!
-//! A product is computed in tiles of up to 6 × 64 sums that stay in registers. With vectors of sixteen numbers they
-//! fill 24 of the 32 registers, and one step along the depth loads ten operands for 24 multiplications.
+//! A product is computed in tiles of up to 6 × 64 sums that stay in registers. With vectors of sixteen numbers
+//! these sums fill 24 of the 32 registers, and one step along the depth loads ten operands for 24 multiplications.
 //!
 //! Every sum is computed in order along the depth, so results are bit-identical for any number of threads and any split
 //! of the rows. They do depend on the [`Instructions`].

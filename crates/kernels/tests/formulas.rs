@@ -68,10 +68,10 @@ fn the_norm_and_its_gradients_agree_with_the_formula() {
         assert_close(&y, &plain_norm(&to_f64(&x), &to_f64(&weight)), 1e-6, "forward");
         let (mut dx, mut dw) = (vec![0.0; x.len()], vec![0.0; width]);
         norm::backward(&x, &weight, &scales, &gradient, &mut dx, &mut dw);
-        let by_x = differences(&x, &gradient, |x| plain_norm(x, &to_f64(&weight)));
-        assert_close(&dx, &by_x, 1e-5, "by x");
-        let by_weight = differences(&weight, &gradient, |weight| plain_norm(&to_f64(&x), weight));
-        assert_close(&dw, &by_weight, 1e-5, "by the weight");
+        let expected_dx = differences(&x, &gradient, |x| plain_norm(x, &to_f64(&weight)));
+        assert_close(&dx, &expected_dx, 1e-5, "gradient with respect to x");
+        let expected_dw = differences(&weight, &gradient, |weight| plain_norm(&to_f64(&x), weight));
+        assert_close(&dw, &expected_dw, 1e-5, "gradient with respect to the weight");
     }
 }
 
@@ -196,7 +196,7 @@ fn attention_and_its_gradient_agree_with_the_formula() {
     }
 }
 
-/// Sequences longer than one block of queries (64).
+/// Sequences of exactly one block of queries (64 positions), and longer sequences.
 #[test]
 fn long_attention_agrees_with_the_formula() {
     let heads = Heads { queries: 2, keys: 1, width: 18 };

@@ -8,7 +8,8 @@ const LEGEND: &str = "Each difference is the sum of three parts: sampling, the e
     and truncation add to it; misfit, the rest: the errors of the models themselves, such as types they lose or \
     invent. \"By drift\" is the value that sampling and decoding alone would have led to.";
 
-/// A table for each arm, formatted by `draw` from a header and rows; for an arm without a table, the reason.
+/// A table for each arm, formatted by `draw` from a header and rows. An arm without a table gets a line with the
+/// reason.
 pub(super) fn tables(all: &[ComparedArm], draw: impl Fn(&[&str], &[Vec<String>]) -> String) -> String {
     let mut text = String::new();
     for compared in all {
@@ -30,7 +31,8 @@ pub(super) fn tables(all: &[ComparedArm], draw: impl Fn(&[&str], &[Vec<String>])
     "\n".to_owned() + &text + &without_parts(all) + &without_baseline(all)
 }
 
-/// Lines for the arms without parts, because the effect of their decoder or of the control's is unknown.
+/// Lines for the arms whose differences cannot be split, because the effect of their decoder or of the control's
+/// decoder is unknown.
 fn without_parts(all: &[ComparedArm]) -> String {
     let has_none = |compared: &&ComparedArm| {
         compared.comparison.last_generation().is_some()

@@ -33,7 +33,7 @@ fn check_provenance_and_page_list_the_files_with_what_was_left_out() {
     let dir = tempfile::tempdir().unwrap();
     let file = experiment(dir.path());
     let checked = output(&["check", text(&file)]);
-    assert!(checked.contains("660 documents in 2 files, 600 of them distinct"), "{checked}");
+    assert!(checked.contains("660 documents in 2 files, 600 distinct texts"), "{checked}");
     assert!(checked.contains("the most frequent one occurs 61 times"), "{checked}");
     assert!(checked.contains("note: one text makes up 9.2 % of the documents (61 of 660)"), "{checked}");
     assert!(!checked.contains("checkpoint"), "{checked}");

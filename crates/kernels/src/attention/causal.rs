@@ -33,17 +33,17 @@ pub struct AttentionScratch {
     dk: Vec<f32>,
     /// Gradient of the values, (T, D).
     dv: Vec<f32>,
-    /// Products of one block of queries with the keys; later the probabilities computed from them. (queries, keys)
+    /// Products of one block of queries with the keys, (queries, keys); later the probabilities computed from them.
     p: Vec<f32>,
-    /// Gradient of the probabilities in `p`; later the gradient of the products. (queries, keys)
+    /// Gradient of the probabilities in `p`, (queries, keys); later the gradient of the products.
     dp: Vec<f32>,
-    /// Output of the head in the forward pass, and its gradient in the backward pass. (T, D)
+    /// Output of one head, (T, D), in the forward pass; gradient of that output in the backward pass.
     o: Vec<f32>,
     /// `q` as the left factor of a product.
     q_rows: PackedRows,
     /// `o` as the left factor of a product.
     o_rows: PackedRows,
-    /// `p`, in the backward pass `dp`, as the left factor of a product.
+    /// `p` in the forward pass and `dp` in the backward pass, as the left factor of a product.
     p_rows: PackedRows,
     /// `k`, packed for sums along the width of a head.
     k_by_width: Panels,
@@ -193,8 +193,9 @@ fn backward_key_head(
 }
 
 /// Computes the gradients of one query head from `scratch.o` (T, D), the gradient of the head's output. Overwrites
-/// `scratch.dq`; overwrites `scratch.dk` and `scratch.dv` or adds to them. Blocks are processed from the last query to
-/// the first, because the last block attends to all keys and therefore overwrites all of `dk` and `dv`.
+/// `scratch.dq`. Depending on `mode`, overwrites `scratch.dk` and `scratch.dv` or adds to them. Blocks are processed
+/// from the last query to the first, because the last block attends to all keys and therefore overwrites all of `dk`
+/// and `dv`.
 fn backward_head(
     attention: CausalAttention,
     scratch: &mut AttentionScratch,
@@ -250,7 +251,7 @@ fn multiply_all_panels(
 }
 
 impl AttentionScratch {
-    /// Copies keys (rotated) and values of one key–value head into `k` and `v`.
+    /// Copies the rotated keys and the values of one key–value head into `k` and `v`.
     fn load_keys_and_values(&mut self, heads: Heads, key_head: usize, rotary: &Rotary, qkv: &[f32]) {
         let (key, value) = heads.key_and_value(key_head);
         copy_rotated(qkv, heads.qkv_width(), key, rotary, &mut self.k);
@@ -258,28 +259,28 @@ impl AttentionScratch {
     }
 }
 
-/// Copies the `width` columns from `start` on of `rows` (T, `row`) to `to` (T, `width`).
-fn copy_columns(rows: &[f32], row: usize, start: usize, width: usize, to: &mut Vec<f32>) {
+/// Copies the `width` columns from `start` on of `rows` (T, `row_len`) to `to` (T, `width`).
+fn copy_columns(rows: &[f32], row_len: usize, start: usize, width: usize, to: &mut Vec<f32>) {
     to.clear();
-    for row in rows.chunks_exact(row) {
+    for row in rows.chunks_exact(row_len) {
         to.extend_from_slice(&row[start..start + width]);
     }
 }
 
-/// Copies `from` (T, `width`) to the `width` columns from `start` on of `rows` (T, `row`): the reverse of
+/// Copies `from` (T, `width`) to the `width` columns from `start` on of `rows` (T, `row_len`): the reverse of
 /// [`copy_columns`].
-fn insert_columns(from: &[f32], width: usize, rows: &mut [f32], row: usize, start: usize) {
-    for (from, row) in from.chunks_exact(width).zip(rows.chunks_exact_mut(row)) {
+fn insert_columns(from: &[f32], width: usize, rows: &mut [f32], row_len: usize, start: usize) {
+    for (from, row) in from.chunks_exact(width).zip(rows.chunks_exact_mut(row_len)) {
         row[start..start + width].copy_from_slice(from);
     }
 }
 
 vectorised! {
     /// Copies the columns of one head like [`copy_columns`], and rotates each row by its position.
-    fn copy_rotated(rows: &[f32], row: usize, start: usize, rotary: &Rotary, to: &mut Vec<f32>) {
+    fn copy_rotated(rows: &[f32], row_len: usize, start: usize, rotary: &Rotary, to: &mut Vec<f32>) {
         let width = 2 * rotary.half;
-        to.resize(rows.len() / row * width, 0.0);
-        for (position, (row, to)) in rows.chunks_exact(row).zip(to.chunks_exact_mut(width)).enumerate() {
+        to.resize(rows.len() / row_len * width, 0.0);
+        for (position, (row, to)) in rows.chunks_exact(row_len).zip(to.chunks_exact_mut(width)).enumerate() {
             rotate(&row[start..start + width], rotary.at(position), to);
         }
     }
@@ -288,9 +289,10 @@ vectorised! {
 vectorised! {
     /// Rotates each row of `from` back by its position, and copies it to the columns of one head like
     /// [`insert_columns`].
-    fn insert_rotated_back(from: &[f32], rotary: &Rotary, rows: &mut [f32], row: usize, start: usize) {
+    fn insert_rotated_back(from: &[f32], rotary: &Rotary, rows: &mut [f32], row_len: usize, start: usize) {
         let width = 2 * rotary.half;
-        for (position, (from, row)) in from.chunks_exact(width).zip(rows.chunks_exact_mut(row)).enumerate() {
+        let pairs = from.chunks_exact(width).zip(rows.chunks_exact_mut(row_len));
+        for (position, (from, row)) in pairs.enumerate() {
             rotate_back(from, rotary.at(position), &mut row[start..start + width]);
         }
     }

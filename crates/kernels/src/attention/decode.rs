@@ -7,11 +7,12 @@ use super::{Heads, Rotary, rotate, softmax};
 use crate::Precision;
 use pulp::{Simd, WithSimd};
 
-/// Keys and values of one block, for several documents that are generated in parallel. Each document has a *slot*.
+/// Keys and values of one attention layer, for several documents that are generated in parallel. Each document has a
+/// *slot*.
 ///
-/// Both are packed into 32-bit words along the width of a head: one f32 per word, or two bf16. Keys are stored in tiles
-/// of 16 positions, (slot, K, tile, words, position in the tile), so that the products of a query with a tile of keys
-/// are vectors over positions and read memory in order. Values are stored as (slot, K, position, words).
+/// Keys and values are packed into 32-bit words along the width of a head: one f32 per word, or two bf16. Keys are
+/// stored in tiles of 16 positions, (slot, K, tile, words, position in the tile), so that the products of a query with
+/// a tile of keys are vectors over positions and read memory in order. Values are stored as (slot, K, position, words).
 pub struct KeyValueCache {
     precision: Precision,
     slots: usize,
@@ -48,8 +49,8 @@ impl KeyValueCache {
     }
 }
 
-/// Stores the keys and values of row r of `qkv` (rows, (H + 2K) D) at `places[r]`. Then computes the attention of the
-/// row over all positions of its slot up to and including its own. `out` is (rows, H D).
+/// Stores the keys and values of row r of `qkv` (rows, (H + 2K) D) at `places[r]`. Then computes the attention of that
+/// row's token over all positions of its slot up to and including its own, and writes it to `out` (rows, H D).
 ///
 /// # Panics
 /// If a place is outside the cache.
@@ -86,7 +87,7 @@ impl<const BF16: bool> WithSimd for DecodeKernel<'_, BF16> {
         let Self { qkv, places, heads, rotary, cache, out } = self;
         let words = packed_len(cache.precision, heads.width);
         let mut scores = vec![0.0; cache.positions];
-        // One head at a time: its key, value, query or output. In bf16, an odd width is padded with a zero.
+        // Holds the key, value, query or output of one head at a time. In bf16, an odd width is padded with a zero.
         let mut scratch = vec![0.0; if BF16 { 2 * words } else { words }];
         let rows = qkv.chunks_exact(heads.qkv_width()).zip(out.chunks_exact_mut(heads.output_width()));
         for ((qkv, out), &place) in rows.zip(places) {
@@ -98,7 +99,7 @@ impl<const BF16: bool> WithSimd for DecodeKernel<'_, BF16> {
     }
 }
 
-/// Stores the keys (rotated) and values of one token, `keys_and_values` (2K D).
+/// Stores the rotated keys and the values of one token. `keys_and_values` has 2K · D numbers, not rotated yet.
 #[inline(always)]
 fn store_keys_and_values<const BF16: bool>(
     keys_and_values: &[f32],
@@ -293,7 +294,7 @@ fn weighted_sum_of_vectors<S: Simd, const BF16: bool, const VECTORS: usize>(
     width
 }
 
-/// Computes [`weighted_sum`] for one word. Returns 1.
+/// Computes [`weighted_sum`] for one word. Returns 1, the number of words.
 #[inline(always)]
 fn weighted_sum_of_word<const BF16: bool>(
     probabilities: &[f32],

@@ -28,7 +28,7 @@ const INTERLEAVED: [u16; 2 * LANES] = {
     indices
 };
 
-/// Packs each pair of consecutive `numbers` into a word. There must be an even number of them.
+/// Packs each pair of consecutive `numbers` into a word. The length of `numbers` must be even.
 pub(super) fn pack_pairs(_: Avx512Bf16, numbers: &[f32], words: &mut [u32]) {
     // SAFETY: an `Avx512Bf16` exists only where every feature that the function enables was detected.
     unsafe { pack_pairs_in_vectors(numbers, words) }
@@ -84,7 +84,8 @@ fn pack_panel_in_vectors(
     }
 }
 
-/// Rounds to thirty-two bf16: those of `lower` are in the lower half of the vector, those of `upper` in the upper half.
+/// Rounds thirty-two numbers to bf16. Those of `lower` are in the lower half of the result, those of `upper` in the
+/// upper half.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn round(lower: __m512, upper: __m512) -> __m512i {

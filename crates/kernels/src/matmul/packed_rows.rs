@@ -7,7 +7,7 @@ use crate::vectorised;
 /// Rows of packed words.
 #[derive(Clone, Debug, Default)]
 pub struct PackedRows {
-    /// (rows, stride)
+    /// The words of all rows, (rows, stride).
     pub words: Vec<u32>,
     /// Words in a row.
     pub stride: usize,
@@ -44,7 +44,7 @@ impl PackedRows {
         self.words.resize(rows * self.stride, 0);
     }
 
-    /// Packs `numbers` (some rows, `columns`) from row `first_row` on.
+    /// Packs `numbers`, rows of `columns` numbers, into the rows from `first_row` on.
     pub fn pack_at(&mut self, precision: Precision, first_row: usize, numbers: &[f32], columns: usize) {
         let words = &mut self.words[first_row * self.stride..];
         match precision {
@@ -57,7 +57,7 @@ impl PackedRows {
         }
     }
 
-    /// Unpacks rows of `columns` numbers from row `first_row` on, as many as `numbers` has room for.
+    /// Fills `numbers` with unpacked rows of `columns` numbers, from row `first_row` on.
     pub fn unpack(&self, precision: Precision, columns: usize, first_row: usize, numbers: &mut [f32]) {
         let words = &self.words[first_row * self.stride..];
         match precision {

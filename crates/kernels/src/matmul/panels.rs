@@ -47,7 +47,7 @@ impl<'a> PanelsView<'a> {
         self.columns
     }
 
-    /// (depth, 64)
+    /// The words of one panel, (depth, 64).
     pub(super) fn panel(self, panel: usize) -> &'a [u32] {
         &self.words[panel * self.panel_len..][..self.depth * PANEL]
     }
@@ -103,8 +103,8 @@ impl Panels {
         self.reshape(packed_len(precision, rows), columns);
     }
 
-    /// Packs `numbers` (some rows, N) from row `first_row` on. In bf16, where two neighbouring rows share their words,
-    /// `first_row` must be even, and so must the number of rows unless they are the last ones.
+    /// Packs `numbers`, rows of N numbers, into the rows from `first_row` on. In bf16 two neighbouring rows share their
+    /// words. Therefore `first_row` must be even, and so must the number of rows, unless the matrix ends with them.
     pub fn pack_rows_at(&mut self, precision: Precision, first_row: usize, numbers: &[f32]) {
         let panel_len = self.depth * PANEL;
         let start = packed_len(precision, first_row) * PANEL;

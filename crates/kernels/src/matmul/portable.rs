@@ -1,4 +1,4 @@
-//! Tiles on vectors of any width, f32 or bf16.
+//! Computes tiles of f32 or bf16 with vectors of any width.
 //!
 //! CPUs with vectors of sixteen numbers have 32 vector registers, so a block of sums has up to four vectors of columns.
 //! CPUs with shorter vectors may have only 16 registers, so a block has two vectors of columns. A word of two bf16 is

@@ -32,8 +32,8 @@ fn plain_product(
     (0..m * n).map(|i| sum(i / n, i % n)).collect()
 }
 
-/// Asserts that errors are within 1e-6 of the sum of magnitudes, which allows for rounding in an f32 sum of up to 1100
-/// terms.
+/// Asserts that errors are within 1e-6 times the sum of magnitudes, which allows for rounding in an f32 sum of up to
+/// 1100 terms. `before` is what every number of the output was before a product was added.
 fn assert_close(fast: &[f32], slow: &[(f64, f64)], before: f64, what: &str) {
     assert_eq!(fast.len(), slow.len(), "{what}");
     for (i, (fast, (sum, size))) in fast.iter().zip(slow).enumerate() {
