@@ -93,7 +93,7 @@ pub struct Measurement {
 }
 
 impl Measurement {
-    /// None if the estimate is not finite.
+    /// None if the value or its standard error is not finite.
     fn new(definition: &MetricDefinition, Estimate { value, std_err, n }: Estimate) -> Option<Self> {
         let measurement = || Self {
             metric: definition.id.to_string(),
@@ -106,12 +106,12 @@ impl Measurement {
     }
 }
 
-/// What was measured of a generation.
+/// The results of measuring a generation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Measured {
-    /// The metrics that have a value, in their order.
+    /// The metrics that have a value, in the order of output.
     pub measurements: Vec<Measurement>,
-    /// The metrics that have none for this text, each with the reason. Metrics for which the experiment has no input,
+    /// The metrics without a value for this text, each with the reason. Metrics for which the experiment has no input,
     /// such as questions about facts for text from files, are not listed.
     pub missing: BTreeMap<String, String>,
     /// Curves for figures.

@@ -2,7 +2,7 @@
 //!
 //! This is a pure function from document lengths to a plan; no text is read here. Let N be the training budget
 //! (`corpus.train_tokens`), S the number of tokens that each generation writes (`synthesis.tokens`), and f the natural
-//! fraction. Generation g ≥ 1 trains on
+//! fraction. Generation g ≥ 1 trains on the following numbers of tokens, rounded to the nearest integer:
 //!
 //! | budget | natural | synthetic |
 //! |---|---|---|
@@ -10,10 +10,10 @@
 //! | added | f·N | N |
 //! | growing | f·(N + g·S) | the rest of N + g·S |
 //!
-//! tokens, rounded to the nearest token. The totals are exact: the last document of each kind is cut to fit, and a cut
-//! document does not end in an end-of-text token. A growing budget equals the size of all text of a lineage that
-//! accumulates. If a mixture with a growing budget draws on the latest corpus alone, the previous generation writes as
-//! much as this mixture needs, which can be more than S.
+//! The totals are exact: the last document of each kind is cut to fit, and a cut document does not end in an
+//! end-of-text token. A growing budget equals the size of all text of a lineage that accumulates. If a mixture with a
+//! growing budget draws on the latest corpus alone, the previous generation writes as much as this mixture needs, which
+//! can be more than S.
 //!
 //! With `"proportional"`, f is the natural share of the available text: N/(N + S) if the mixture draws on the latest
 //! corpus under a budget that does not grow, else N/(N + g·S). Under a growing budget all available text is used. Under
@@ -258,7 +258,7 @@ pub fn source_generations(
     if takes_synthetic_text { synthetic_generations(mixture, generation) } else { 0..0 }
 }
 
-/// The generations that `mixture.synthetic` allows, even if no synthetic text is needed.
+/// The generations whose text `mixture.synthetic` allows, even if no synthetic text is needed.
 fn synthetic_generations(mixture: &Mixture, generation: usize) -> std::ops::Range<usize> {
     match mixture.synthetic {
         SyntheticDocuments::Latest => generation.saturating_sub(1)..generation,

@@ -34,7 +34,7 @@ pub struct PreparedText {
     pub reference: Reference,
     /// The files that the text was read from, and the sizes of its splits.
     pub record: TextRecord,
-    /// A note on the memory that encoding takes, if it is much.
+    /// A note on the memory that encoding takes; None if it takes little.
     encoding_note: Option<String>,
     /// Facts to ask models for; empty unless the text comes from the built-in world.
     pub facts: Vec<Fact>,
@@ -60,15 +60,15 @@ pub fn prepare(experiment: &Experiment) -> Result<PreparedText, RunError> {
     prepare_together(&[experiment])
 }
 
-/// As [`prepare`], for experiments (at least one) whose corpora and tokenizers differ in nothing but `train_tokens`: they
-/// read one text, so that their measurements can be compared.
+/// As [`prepare`], for one or more experiments whose corpora and tokenizers differ at most in `train_tokens`. All of
+/// them share one text, so that their measurements can be compared.
 ///
 /// # Errors
 /// As [`prepare`].
 pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, RunError> {
     let corpus = &experiments[0].corpus;
     let reach = check_settings(experiments)?;
-    // The built-in world writes twice what one seed takes, so that seeds draw different documents.
+    // The built-in world writes twice as much text as one seed uses, so that seeds draw different documents.
     let train = Tokens(reach.0.saturating_mul(2));
     let wanted = RequiredTokens { train, heldout: corpus.heldout_tokens, reference: corpus.reference_tokens };
     let text = corpus::load(corpus, wanted)?;
@@ -201,11 +201,12 @@ pub(super) fn natural_order(train: &Documents, seed: u64) -> Documents {
     order.iter().map(|&index| train.get(index)).collect()
 }
 
-/// Checks settings that need no text. Returns how far into the train split any experiment reaches, in tokens.
+/// Checks settings that need no text. Returns how many tokens, counted from the start of the train split, are needed by
+/// the experiment that needs the most.
 ///
 /// # Errors
-/// If a model has a longer context than there is text, or a mixture takes more synthetic text than the generations
-/// write.
+/// If the context of a model is as long as the training text or longer, or if a mixture takes more synthetic text than
+/// the generations write.
 pub fn check_settings(experiments: &[&Experiment]) -> Result<Tokens, RunError> {
     let mut reach = Tokens(0);
     for &experiment in experiments {
@@ -231,7 +232,7 @@ fn check_text(
     Ok(all)
 }
 
-/// Adds the experiment to an error, if it is one of several.
+/// Adds the experiment to an error if there are several experiments.
 fn named(error: RunError, experiment: &Experiment, experiments: &[&Experiment]) -> RunError {
     if experiments.len() == 1 { error } else { error.of(experiment) }
 }
@@ -246,7 +247,7 @@ fn tokenizer(experiments: &[&Experiment], text: &NaturalText) -> Result<Tokenize
     Ok(if fills_gaps { tokenizer.with_sentinels()? } else { tokenizer })
 }
 
-/// The splits as tokens; held-out and reference text cut to size.
+/// The tokenised splits. Held-out and reference text are cut to size.
 struct Splits {
     train: Documents,
     heldout: Documents,
@@ -280,7 +281,7 @@ fn record_of(documents: &Documents, near_copies: Option<u64>) -> SplitRecord {
     SplitRecord { documents: documents.len() as u64, largest_share, near_copies }
 }
 
-/// Tokenises the splits and checks that each has enough text; a seed reads `reach` tokens of the train split.
+/// Tokenises the splits and checks that each has enough text. The train split needs `reach` tokens.
 fn splits(
     corpus: &corpus::CorpusSettings,
     text: &NaturalText,
@@ -331,8 +332,8 @@ fn coverage(
     Ok(all)
 }
 
-/// The source text of each of `documents`, which are the first ones of `texts`; the last one may be cut. A byte-level
-/// tokenizer restores the text by decoding; a character that was cut becomes a replacement character.
+/// The source text of each of `documents`. These are the leading documents of `texts`, and the last of them may be cut.
+/// A byte-level tokenizer restores the text by decoding; a character that was cut becomes a replacement character.
 fn source_texts(
     tokenizer: &Tokenizer,
     texts: &[String],
@@ -347,7 +348,8 @@ fn source_texts(
     texts.iter().zip(documents.iter()).map(source).collect()
 }
 
-/// BLAKE3 of the texts, facts and floor that metrics compare with.
+/// BLAKE3 of everything that metrics compare a generation with: held-out text, reference text, facts, and the entropy
+/// of the held-out text (`floor_nats`).
 fn evaluation_hash(
     heldout: &Documents,
     reference: &Documents,
@@ -389,7 +391,8 @@ fn check_seeds(experiment: &Experiment, train: &Documents) -> Result<(), RunErro
     Ok(())
 }
 
-/// Checks the token counts of every arm. Returns how far into the train split they reach, in tokens.
+/// Checks the token counts of every arm. Returns how many tokens, counted from the start of the train split, are
+/// needed by the arm that needs the most.
 fn check_mixtures(experiment: &Experiment) -> Result<Tokens, RunError> {
     let budget = experiment.corpus.train_tokens;
     let generations = experiment.generations;
@@ -421,8 +424,9 @@ fn check_contexts(experiment: &Experiment) -> Result<(), RunError> {
     Ok(())
 }
 
-/// The entropy of held-out text in nats per token: minus the world's log-probability of the documents that were not cut,
-/// over their tokens. `None` if the world cannot generate one of them, or if the only document was cut.
+/// The entropy of held-out text in nats per token. The last document is left out, because it may be cut; for the
+/// others, the negative log-probability under the world is divided by the number of their tokens. `None` if the world
+/// cannot generate one of them, or if there are no others.
 fn floor(world: &World, texts: &[String], documents: &Documents) -> Option<f64> {
     let whole = documents.len().saturating_sub(1);
     let nats: Option<f64> = texts[..whole].iter().map(|text| world.log_probability(text)).sum();

@@ -12,9 +12,10 @@ use candle_core::Device;
 /// The tokens that a generation will handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Workload {
-    /// Natural tokens in its mixture; the expected number if documents are drawn from a whole pool.
+    /// Natural tokens in its mixture. If natural and synthetic documents are drawn together from one pool, this is the
+    /// expected number.
     pub natural: Tokens,
-    /// Synthetic tokens in its mixture; also an expected number in that case.
+    /// Synthetic tokens in its mixture, or their expected number as for `natural`.
     pub synthetic: Tokens,
     /// Tokens that training processes, counting repetitions.
     pub seen: Tokens,
@@ -27,7 +28,7 @@ pub struct Workload {
 /// The workloads of generations 0, 1, … of an arm.
 ///
 /// # Errors
-/// If a mixture takes more synthetic text than there will be.
+/// If a mixture takes more synthetic text than earlier generations will write.
 pub fn workloads(
     experiment: &Experiment,
     arm: &Arm,

@@ -44,8 +44,8 @@ impl Catalogue {
         }
     }
 
-    /// Adds a metric of which only its id and unit are known, unless its id is defined already. Its label is its id, its
-    /// family [`Other`](super::Family::Other) and its direction unclear.
+    /// Adds a metric about which nothing but its id and unit is known, unless its id is defined already. Its label is
+    /// its id, its family is [`Other`](super::Family::Other) and its direction is unclear.
     pub fn add_unknown(&mut self, id: &str, unit: &str) {
         if self.get(id).is_none() {
             self.0.push(MetricDefinition::unknown(id, unit));
@@ -58,7 +58,7 @@ impl Catalogue {
         self.0.iter().find(|definition| definition.id == id)
     }
 
-    /// The label of the metric called `id`; its id if it is not defined.
+    /// The label of the metric called `id`, or `id` itself if there is no such metric.
     #[must_use]
     pub fn label<'a>(&'a self, id: &'a str) -> &'a str {
         self.get(id).map_or(id, |definition| &definition.label)
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_of_which_only_the_id_and_unit_are_known_has_its_id_as_label_and_no_direction() {
+    fn a_metric_known_only_by_id_and_unit_has_its_id_as_label_and_no_direction() {
         let mut catalogue = Catalogue::builtin();
         catalogue.add_unknown("reading_ease", "points");
         catalogue.add_unknown("heldout_loss", "points");

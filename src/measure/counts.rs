@@ -5,7 +5,7 @@ use super::uncertainty::{Estimate, block_count, block_ranges, jackknife};
 use crate::documents::Documents;
 use rayon::prelude::*;
 
-/// The number of occurrences of each type (of token, word or token pair) in a text.
+/// The number of occurrences of each type in a text. The types are tokens, words or token pairs.
 pub struct TypeCounts {
     by_type: Vec<u32>,
     n: u64,
@@ -14,8 +14,8 @@ pub struct TypeCounts {
 }
 
 impl TypeCounts {
-    /// Counts the occurrences of each id in `ids`, which come from `documents` documents, for ids below `types` and all
-    /// others that occur.
+    /// Counts the occurrences of each id in `ids`, which come from `documents` documents. Ids below `types` have a
+    /// count even if they do not occur.
     pub(super) fn new(ids: &[u32], types: usize, documents: usize) -> Self {
         let by_type = tally(ids, types);
         let blocks = block_count(documents, ids.len());
@@ -72,7 +72,7 @@ pub(super) struct Incidence {
 }
 
 impl Incidence {
-    /// Counts the documents in which each type occurs, for ids below `types` and all others that occur.
+    /// Counts the documents in which each type occurs. Ids below `types` have a count even if they do not occur.
     pub(super) fn new(documents: &Documents, types: usize) -> Self {
         let largest = documents.flat().iter().max().map_or(0, |&id| id as usize + 1);
         let mut last_document = vec![usize::MAX; types.max(largest)];
@@ -84,14 +84,14 @@ impl Incidence {
         Self { counts: TypeCounts::new(&firsts, types, documents.len()), size: TextSize::of(documents) }
     }
 
-    /// The size of a part of the text with `incidences` incidences (a document and a type in it), in proportion to the
-    /// whole.
+    /// The size of a part of the text, in proportion to its share of the incidences. An incidence is a pair of a
+    /// document and a type that occurs in it; the part has `incidences` of them.
     pub(super) fn size_of(&self, incidences: u64) -> TextSize {
         self.size.part(incidences as f64 / self.counts.n().max(1) as f64)
     }
 }
 
-/// The number of occurrences of each id in `ids`, by id, for ids below `types` and all others that occur.
+/// The number of occurrences of each id in `ids`, by id. Ids below `types` have a count even if they do not occur.
 pub(super) fn tally(ids: &[u32], types: usize) -> Vec<u32> {
     let largest = ids.iter().max().map_or(0, |&id| id as usize + 1);
     let mut counts = vec![0; types.max(largest)];

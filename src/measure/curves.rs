@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Curves {
     /// Relative frequency of word types by rank in the synthetic text, at about 60 log-spaced ranks.
     pub rank_frequency_words: Vec<RankPoint>,
-    /// The same for as many words of natural reference text.
+    /// The same curve for the natural reference text, over the same number of words.
     pub natural_rank_frequency_words: Vec<RankPoint>,
     /// Survival of token types by their natural frequency.
     pub survival: Vec<SurvivalBin>,
@@ -36,7 +36,7 @@ pub struct SurvivalBin {
     pub types: u64,
     /// The number of them that occur in the synthetic text.
     pub found: u64,
-    /// The number of them that is expected in natural text of the same size.
+    /// The number of them expected in natural text of the same size.
     pub expected: f64,
 }
 
@@ -73,7 +73,8 @@ fn rank_frequency(counts: &[u32]) -> Vec<RankPoint> {
 
 /// Counts, for bins of types of similar natural frequency, the types that occur in the text and those expected in
 /// natural text of its size. Bins are log-spaced in the frequency in the reference's first half; expectations come from
-/// its second half. A text longer than that half is rarefied to its size, and the number found is rounded.
+/// its second half. A text longer than the second half is rarefied to the size of that half, and the number of types
+/// found is rounded.
 fn survival(natural: &Natural, text: &Incidence) -> Vec<SurvivalBin> {
     if natural.second_size.tokens == 0.0 {
         // A reference of one document has no second half, and nothing is expected.

@@ -22,7 +22,7 @@ pub struct Inputs<'a> {
     pub synthetic_scores_0: Option<&'a Scores>,
     /// The natural text that the lineage trains on.
     pub natural_training: Option<&'a FourGrams>,
-    /// Loss of an ideal reader on the held-out text, where it is known.
+    /// Loss on the held-out text of a model that knows the true distribution; None if the distribution is unknown.
     pub heldout_floor: Option<NatsPerToken>,
     /// The result of [`recall`](super::recall); empty where there are no facts.
     pub facts: &'a [FactAnswer],
@@ -42,7 +42,7 @@ impl Inputs<'_> {
     }
 }
 
-/// A generation, with those counts of its text that several metrics use.
+/// A generation, with the counts of its text that several metrics share.
 pub struct CountedGeneration<'a> {
     inputs: Inputs<'a>,
     tokens: TypeCounts,
@@ -55,7 +55,7 @@ pub struct CountedGeneration<'a> {
     /// The id of each word, up to the word budget, in the order of the text.
     pub(super) word_ids: Vec<u32>,
     pub(super) pairs: Grams,
-    /// Why no words are counted; None if they are.
+    /// Why no words are counted; None if words are counted.
     why_no_words: Option<String>,
 }
 
@@ -85,8 +85,8 @@ impl<'a> CountedGeneration<'a> {
         })
     }
 
-    /// Why the number `id` is undefined. If it is about words (`…_words`) and there are too few, that is the reason;
-    /// else it is `otherwise`.
+    /// Why the metric `id` is undefined. For a metric of words (`…_words`), the reason is that there are too few words,
+    /// if that is so. In every other case, the reason is `otherwise`.
     pub(super) fn why_undefined(&self, id: &str, otherwise: &str) -> Option<String> {
         let of_words = self.why_no_words.clone().filter(|_| id.ends_with("_words"));
         Some(of_words.unwrap_or_else(|| otherwise.to_owned()))
@@ -104,9 +104,9 @@ impl<'a> CountedGeneration<'a> {
         &self.tokens
     }
 
-    /// Counts of the words of the synthetic text, up to the word budget: three quarters of the number of words in as
-    /// many tokens of reference text. The ids of words of the reference text are the same for all generations; those of
-    /// other words are not.
+    /// Counts of the words of the synthetic text, up to the word budget: three quarters of the number of words that
+    /// reference text with the same number of tokens contains. A word of the reference text has the same id in all
+    /// generations; other words do not.
     #[must_use]
     pub fn words(&self) -> &TypeCounts {
         &self.words

@@ -36,7 +36,8 @@ impl Grams {
         TypeCounts::new(&self.ids, self.types, self.ends.len())
     }
 
-    /// For each n-gram one token longer, the pair (type of its first n tokens, its last token) as one number.
+    /// For each (n + 1)-gram, one number that combines the type of its first n tokens with its last token; and where
+    /// the (n + 1)-grams of each document end.
     fn extended(&self, documents: &Documents) -> (Vec<u64>, Vec<usize>) {
         let mut keys = Vec::with_capacity(self.ids.len());
         let mut ends = Vec::with_capacity(self.ends.len());

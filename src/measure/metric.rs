@@ -8,7 +8,7 @@ use std::borrow::Cow;
 ///
 /// See [the module](super) for an example.
 pub trait Metric: Send + Sync {
-    /// The definitions of the numbers, in the order of output. The same at every call.
+    /// The definitions of the numbers, in the order of output. Every call must return the same.
     fn definitions(&self) -> Vec<MetricDefinition>;
 
     /// The numbers themselves, one for each of [`definitions`](Self::definitions) and in their order. None where a
@@ -67,7 +67,7 @@ impl MetricDefinition {
         Self { on_fixed_text: true, ..self }
     }
 
-    /// The definition of a metric of which a record says only its id and unit.
+    /// The definition of a metric when a record gives only its id and unit.
     pub(super) fn unknown(id: &str, unit: &str) -> Self {
         Self {
             id: id.to_owned().into(),

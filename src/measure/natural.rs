@@ -10,8 +10,8 @@
 //! natural text lacks some of them: even perfect text would seem to have lost types.
 //!
 //! **Rarefaction by documents.** A rare type that occurs once in a document is likely to occur there again, so text
-//! that is drawn document by document contains fewer types than as many tokens drawn one by one. Expected numbers of
-//! types in a smaller text therefore come from drawing whole documents (Gotelli and Colwell 2001).
+//! that is drawn document by document contains fewer types than the same number of tokens drawn one by one. Expected
+//! numbers of types in a smaller text therefore come from drawing whole documents (Gotelli and Colwell 2001).
 
 use super::counts::{Incidence, tally};
 use crate::documents::Documents;
@@ -38,7 +38,7 @@ pub(super) struct Natural {
     pub(super) first: Vec<u32>,
     /// Counts in the second half, which estimates natural frequencies.
     pub(super) second: Vec<u32>,
-    /// The number of documents of the second half with each type.
+    /// For each type, the number of documents of the second half that contain it.
     second_documents: Vec<u32>,
     pub(super) second_size: TextSize,
     /// Class by type.
@@ -95,9 +95,9 @@ impl Natural {
         (0..self.rarity.len()).filter(|&id| self.rarity[id] == Some(Rarity::Tail)).collect()
     }
 
-    /// Counts those of the types `ids` that occur in a text, and those that are expected in natural text of its size.
-    /// `documents` is the number of documents with each type, by type id. For a text longer than the second half,
-    /// `found` is the number expected in a part of it as long as that half.
+    /// Counts how many of the types `ids` occur in a text, and how many are expected in natural text of its size.
+    /// `documents` has the number of documents of the text that contain each type, by type id. For a text longer than
+    /// the second half, `found` is the number expected in a part of the text that is as long as that half.
     pub(super) fn surviving_types(&self, ids: &[usize], documents: &[u32], size: TextSize) -> SurvivingTypes {
         let compared = size.tokens.min(self.second_size.tokens);
         let rarefied = |documents: &[u32], size: TextSize| {
@@ -123,7 +123,7 @@ pub(super) struct SurvivingTypes {
 
 /// The probability that a type that occurs in `containing` of `total` documents occurs in at least one of `drawn` of
 /// them, drawn without replacement: `1 − C(total − containing, drawn) / C(total, drawn)` (Hurlbert 1971), computed as
-/// `1 − Π_{j<containing} (total − drawn − j) / (total − j)`, which is also defined between the integers.
+/// `1 − Π_{j<containing} (total − drawn − j) / (total − j)`, which is also defined for numbers that are not integers.
 pub(super) fn chance_of_being_drawn(containing: u32, total: f64, drawn: f64) -> f64 {
     /// Below this, the remaining factors cannot change the result.
     const NEGLIGIBLE: f64 = 1e-18;
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(rarities(&[]), []);
     }
 
-    /// Against every way of drawing 3 of 7 documents, of which 2 contain the type: 1 − C(5,3)/C(7,3) = 1 − 10/35.
+    /// Counts every way of drawing 3 of 7 documents if 2 of the 7 contain the type: 1 − C(5,3)/C(7,3) = 1 − 10/35.
     #[test]
     fn rarefaction_agrees_with_counting_every_subset() {
         let brute = (0_u32..1 << 7).filter(|subset| subset.count_ones() == 3);
@@ -174,10 +174,10 @@ mod tests {
         assert_eq!(chance_of_being_drawn(0, 7.0, 7.0), 0.0);
     }
 
-    /// The second half is the documents `1 2`, `1 3`, `1 4`: a text of 2 tokens is one of them, so of types 2 and 3
-    /// each is expected with probability 1/3. A text of 12 tokens in six documents is compared at the half's 6 tokens,
-    /// three of its documents: type 2, which two of the six contain, is among them unless all three are of the other
-    /// four, 1 − C(4,3)/C(6,3) = 1 − 4/20.
+    /// The second half is the documents `1 2`, `1 3`, `1 4`. A text of 2 tokens is one of them, so types 2 and 3 are
+    /// each expected with probability 1/3. A text of 12 tokens in six documents is rarefied to the 6 tokens of the
+    /// second half, which are three documents. Two of the six contain type 2, so it is missing only if all three drawn
+    /// are among the other four: it is found with probability 1 − C(4,3)/C(6,3) = 1 − 4/20.
     #[test]
     fn surviving_types_are_compared_at_the_smaller_of_both_sizes() {
         let natural: Documents = [&[9][..], &[1, 2], &[9], &[1, 3], &[9], &[1, 4]].into_iter().collect();

@@ -31,7 +31,7 @@ impl Reference {
     /// `heldout_texts` are the decoded documents, one string each.
     ///
     /// # Errors
-    /// If there are not as many texts as documents.
+    /// If the number of texts differs from the number of documents.
     pub fn new(
         reference: &Documents,
         reference_texts: &[String],

@@ -16,8 +16,8 @@
 //! (λ: expected count of a type), which under a power law gives a standard error at most 1.2 times too large. It is
 //! also deterministic. With 32 blocks the standard error itself is known to about 13 % (1/√(2·31)).
 //!
-//! When documents are longer than blocks (fewer than 32 documents), there is one block per document, but at least
-//! two. The standard error of a single document then reflects the spread within it, but not that between documents.
+//! A text of fewer than 32 documents is cut into one block per document, but into at least two. The standard error of a
+//! single document then reflects the spread within it, but not that between documents.
 
 use super::MeasureError;
 use crate::documents::Documents;
@@ -59,7 +59,7 @@ impl Estimate {
     /// are fewer than two tokens.
     ///
     /// # Errors
-    /// If there are not as many values as tokens.
+    /// If the number of values differs from the number of tokens.
     pub fn mean_over_tokens(documents: &Documents, values: &[f32]) -> Result<Option<Self>, MeasureError> {
         super::same_size("values", values.len(), "tokens", documents.flat().len())?;
         Ok(mean_over(values, &super::grams::ends(documents), |_| true))

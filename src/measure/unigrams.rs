@@ -1,15 +1,15 @@
-//! Metrics of a text of which only the counts of its types are known.
+//! Metrics of a text when nothing but the counts of its types is known.
 //!
-//! A simulated text (see [`crate::drift`]) is a number of draws from known natural frequencies: those of the whole
+//! A simulated text (see [`crate::drift`]) consists of draws from known natural frequencies, those of the whole
 //! reference text. It has no documents and no order, so only metrics that are functions of unigram counts can be
 //! computed on it. The formulas are those for real text, with known quantities where real text needs estimates:
 //!
 //! - `hill_0`, `hill_1`, `hill_2`: by the formulas of `entropy`, unchanged;
 //! - `tail_mass`: the tail types are those of real text, found in the first half of the reference; their mass is their
 //!   frequency;
-//! - `tail_coverage`: the number expected in natural text of m draws is `Σ_tail 1 − (1 − p)^m`, and every draw is a
-//!   document, so that natural text has 1 in expectation here too. m is n, or the size of the reference's second half
-//!   if that is less, as for real text.
+//! - `tail_coverage`: the number of tail types expected in natural text of m draws is `Σ_tail 1 − (1 − p)^m`. Every
+//!   draw counts as a document, so the coverage of natural text is 1 in expectation here too. As for real text, m is n,
+//!   or the size of the reference's second half if that is less.
 //!
 //! A type that the reference lacks has no frequency and is never drawn, so `hill_0` is lower than for real text.
 //!
@@ -38,11 +38,11 @@ pub struct Unigrams<'a> {
     harmonic: Vec<f64>,
     /// The ids of the tail types.
     tail: Vec<usize>,
-    /// The sum of their counts.
+    /// The sum of the counts of the tail types.
     tail_count: f64,
     /// The number of draws to which texts are rarefied for `tail_coverage`.
     compared: f64,
-    /// The number of tail types that is expected in that many draws of natural text.
+    /// The number of tail types expected in `compared` draws of natural text.
     expected: f64,
 }
 
@@ -236,8 +236,8 @@ mod tests {
         assert!((first_order.unwrap() - 1.0).abs() < 1e-12);
     }
 
-    /// Tokens ` ol`, `d`, ` dog`, `x`: "old" consists of the first two, "dogx" is not a word of the
-    /// reference.
+    /// The tokens are ` ol`, `d`, an end token, ` dog`, `x` and ` dog`; the id of each is its length in bytes. "old"
+    /// consists of the first two, and "dogx" is not a word of the reference.
     #[test]
     fn a_word_consists_of_the_tokens_that_share_a_byte_with_it() {
         let reference = reference(&["the old dog", "the old dog"]);

@@ -1,11 +1,11 @@
-//! Words, numbered, and how many of them are counted.
+//! Words as numbers, and how many words of a text are counted.
 //!
 //! A small vocabulary of model tokens has a short tail; words have a long one, so types of both are counted. Equal
 //! numbers of tokens contain different numbers of words, and type counts grow with the size of the text, so words are
 //! cut to a *budget* that depends on the reference text and n alone: three quarters of the words that n tokens of
 //! reference text contain. The budget is lower than the full number because synthetic text may need more tokens per
-//! word and must still reach it. If it does not, the `n` of the measurement shows it; a text with less than half of the
-//! budget is too short to be compared, and has no word metrics.
+//! word and must still reach it. If a text does not reach it, the `n` of the measurement shows how many words were
+//! counted. A text with less than half of the budget is too short to be compared, and has no word metrics.
 
 use super::uncertainty::BLOCKS;
 use crate::documents::Documents;
@@ -57,13 +57,13 @@ impl Vocabulary {
     }
 }
 
-/// Fewer words are not counted: there must be one for each of the jackknife's blocks.
-const FEWEST: Tokens = Tokens(BLOCKS as u64);
+/// The smallest word budget with which words are counted: one word for each block of the jackknife.
+const SMALLEST_BUDGET: Tokens = Tokens(BLOCKS as u64);
 
 /// Why `counted` words are too few if `budget` are compared; None if they are enough. Type counts depend on the size of
 /// a text: a few percent less hardly matter, but half does.
 pub(super) fn why_not_counted(counted: Tokens, budget: Tokens) -> Option<String> {
-    if budget < FEWEST {
+    if budget < SMALLEST_BUDGET {
         return Some(format!("{} words would be compared, as natural text has hardly any", budget.0));
     }
     let is_short = counted.0 < budget.0.div_ceil(2);

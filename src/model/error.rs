@@ -4,7 +4,7 @@ use crate::documents::TokenId;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-/// The underlying error of any type.
+/// An underlying error of any type.
 pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 
 /// An error of a model or a model folder.
@@ -40,7 +40,7 @@ pub enum ModelError {
         /// What is wrong, and what to try.
         reason: String,
     },
-    /// Contrastive search was requested of a model without hidden states.
+    /// Contrastive search was requested from a model without hidden states.
     #[error(
         "contrastive search compares hidden states, and an n-gram has none; try a transformer or another decoder"
     )]
@@ -62,7 +62,7 @@ pub enum ModelError {
     NotFinite {
         /// The document and token, as far as they are known.
         place: String,
-        /// The largest weight, as the end of the sentence; or empty.
+        /// The end of the message, which names the largest weight; empty if that is unknown.
         largest: String,
     },
     /// A text or a vocabulary is too large for 32-bit counts.

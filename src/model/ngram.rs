@@ -1,14 +1,15 @@
 //! Interpolated Kneser–Ney: an n-gram model that learns and writes millions of tokens per second.
 //!
-//! The probability of token w after a context h of up to order − 1 tokens (h′ is h without its first token)
+//! Let h be a context of up to order − 1 tokens, and h′ the same context without its first token. The probability of
+//! token w after h is
 //!
 //! ```text
 //! p(w | h) = max(a(hw) − D(a(hw)), 0) / a(h·)  +  γ(h) · p(w | h′),     a(h·) = Σ_w a(hw),
 //! γ(h)     = Σ_w D(a(hw)) / a(h·)
 //! ```
 //!
-//! consists of a discounted count and a backoff term. The discounts take the mass γ(h) from the followers of h, and the
-//! backoff term distributes the same mass according to the shorter context, so every distribution sums to one. For
+//! It consists of a discounted count and a backoff term. The discounts take the mass γ(h) from the followers of h, and
+//! the backoff term distributes the same mass according to the shorter context, so every distribution sums to one. For
 //! n-grams of the full order, a is their count. For shorter ones it is the number of different tokens seen before them
 //! (Kneser & Ney 1995): "Francisco" is frequent but follows only one word, so it is improbable in an unknown context.
 //! An n-gram of two or more tokens that begins with the start token has no token before it, so its a is its count. The
@@ -171,7 +172,8 @@ impl Ngram {
         self.discounts[order].of_1_2_3()
     }
 
-    /// The distribution (V) of the token after `document_so_far`, which does not include the start token. Sums to one.
+    /// The probability, by token id, of every token after `document_so_far`, which does not include the start token.
+    /// The probabilities sum to one.
     ///
     /// # Errors
     /// If a token is outside the vocabulary.
@@ -227,13 +229,13 @@ impl Ngram {
         }
     }
 
-    /// Calls `of_row` for every token of `documents` and returns the results. The arguments are the prediction (V),
-    /// which `of_row` may overwrite; the part of the document before the token; the token; and its index among all
-    /// tokens.
+    /// Calls `compute` for every token of `documents` and returns the results. The arguments are the log-probabilities
+    /// of all tokens of the vocabulary, which `compute` may overwrite; the part of the document before the token; the
+    /// token; and the index of the token among all tokens of `documents`.
     fn map_predictions<'a, T>(
         &self,
         documents: impl Iterator<Item = &'a [TokenId]>,
-        mut of_row: impl FnMut(&mut [f32], &[TokenId], TokenId, usize) -> T,
+        mut compute: impl FnMut(&mut [f32], &[TokenId], TokenId, usize) -> T,
     ) -> Vec<T> {
         let predictions = self.predictions();
         let mut logits = vec![0f32; self.vocab_size()];
@@ -242,7 +244,7 @@ impl Ngram {
             let mut before = 0;
             self.walk(document, |context, token| {
                 predictions.fill(&self.counts, context, &mut logits);
-                all.push(of_row(&mut logits, &document[..before], token, all.len()));
+                all.push(compute(&mut logits, &document[..before], token, all.len()));
                 before += 1;
                 predictions.score(&self.counts, context, token).1
             });
@@ -250,12 +252,12 @@ impl Ngram {
         all
     }
 
-    /// Calls `of_task` with ranges of document indices, in parallel. Returns the results in the order of the documents.
+    /// Calls `compute` with ranges of document indices, in parallel. Returns the results in the order of the documents.
     fn map_tasks<T: Send>(
         &self,
         documents: &Documents,
         stage: &Stage,
-        of_task: impl Fn(Range<usize>) -> Vec<T> + Sync,
+        compute: impl Fn(Range<usize>) -> Vec<T> + Sync,
     ) -> Result<Vec<T>, ModelError> {
         check_tokens(documents.flat(), self.vocab_size())?;
         let parts: Vec<Vec<T>> = tasks(documents.len())
@@ -263,7 +265,7 @@ impl Ngram {
                 if stage.interrupted() {
                     return Err(ModelError::Interrupted);
                 }
-                let part = of_task(range);
+                let part = compute(range);
                 stage.advance(part.len() as u64);
                 Ok(part)
             })

@@ -88,7 +88,7 @@ impl Network {
 pub struct Transformer {
     network: Network,
     special: SpecialTokens,
-    /// Tokens from this one on are never written.
+    /// The model writes only tokens with ids below this one.
     writable: usize,
 }
 
@@ -207,7 +207,7 @@ impl Transformer {
     }
 }
 
-/// Whether all logits are numbers. (Without a branch in the loop, which is several times faster.)
+/// Whether all logits are finite. (Without a branch in the loop, which is several times faster.)
 fn all_finite(logits: &[f32]) -> bool {
     logits.iter().fold(true, |all, logit| all & logit.is_finite())
 }

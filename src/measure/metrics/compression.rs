@@ -1,8 +1,8 @@
 //! Compression ratio: how redundant is the text?
 //!
-//! `compression_ratio`: bytes of the text divided by its bytes as compressed by zstd (level 3, with long-distance
-//! matching, all documents in one stream). It finds repetition of any length, within documents and between them. Rises
-//! when a distribution narrows, and a little with the size of the text.
+//! `compression_ratio`: the size of the text in bytes divided by its size as compressed by zstd (level 3, with
+//! long-distance matching, all documents in one stream). It finds repetition of any length, within documents and
+//! between them. Rises when a distribution narrows, and a little with the size of the text.
 //!
 //! The standard error is that of the ratio estimator over 32 blocks compressed separately, scaled to the ratio of the
 //! whole. A jackknife, which compresses the text again without each block in turn, would take longer than all other
@@ -43,9 +43,9 @@ fn compression_ratio(texts: &[String]) -> Result<Option<Estimate>, MeasureError>
         .into_par_iter()
         .map(|block| Ok((block.len() as f64, compressed_bytes(&bytes[block])? as f64)))
         .collect::<Result<Vec<_>, MeasureError>>()?;
-    let Some(of_blocks) = Estimate::ratio(&sizes) else { return Ok(None) };
+    let Some(block_estimate) = Estimate::ratio(&sizes) else { return Ok(None) };
     let value = bytes.len() as f64 / compressed_bytes(&bytes)? as f64;
-    let std_err = of_blocks.std_err / of_blocks.value * value;
+    let std_err = block_estimate.std_err / block_estimate.value * value;
     Ok(Some(Estimate { value, std_err, n: bytes.len() as u64 }))
 }
 

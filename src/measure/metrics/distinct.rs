@@ -1,12 +1,12 @@
 //! Distinct and repeated n-grams: how much of the text has occurred before?
 //!
 //! - `distinct_1` … `distinct_4`: distinct n-grams divided by all n-grams (Li et al. 2016), n-grams taken within
-//!   documents. A share; falls when a distribution narrows. It falls with n too: comparable at equal n only.
+//!   documents. A share; falls when a distribution narrows. It also falls with n, so it is comparable only at equal n.
 //! - `repetition`: *does the text go round in circles?* Share of 4-grams that already occurred in the same document:
 //!   `Σ_d (4-grams − distinct 4-grams) / Σ_d 4-grams`, the seq-rep-4 of Welleck et al. (2020), summed over documents
 //!   before dividing. Rises when a distribution narrows. Longer documents repeat more; it does not depend on n.
 //!
-//! Standard errors: block jackknife for the distinct-n, ratio estimator over documents for repetition.
+//! Standard errors: block jackknife for `distinct_1` … `distinct_4`, ratio estimator over documents for repetition.
 
 use crate::measure::counts::{TypeCounts, types_seen};
 use crate::measure::grams::Grams;

@@ -1,7 +1,7 @@
 //! Divergence: how far is the synthetic text from natural text?
 //!
-//! With p the frequencies in the reference text and q those in the synthetic text, of model tokens (`_unigram`) and
-//! of pairs of adjacent tokens within documents (`_bigram`):
+//! Let p be the frequencies in the reference text and q those in the synthetic text. The types are model tokens
+//! (`_unigram`) or pairs of adjacent tokens within documents (`_bigram`).
 //!
 //! - `kl_unigram`, `kl_bigram`: `KL(p ‖ q′) = Σ p ln(p/q′)`, natural relative to synthetic: *what does it cost to read
 //!   natural text with the synthetic text's frequencies?* Types that died out cost most. To keep their cost finite, `q′
@@ -137,7 +137,7 @@ mod tests {
         let [kl, js, tv] = divergences(&[2, 2], &[3, 1], 4).unwrap();
         let kl_by_hand = 0.5 * (0.5_f64 / 0.7475).ln() + 0.5 * (0.5_f64 / 0.2525).ln();
         assert!((kl - kl_by_hand).abs() < 1e-12);
-        // The true KL is ½ ln(2/3) + ½ ln 2 = ½ ln(4/3): a little above.
+        // The true KL is ½ ln(2/3) + ½ ln 2 = ½ ln(4/3), a little more than the skew divergence.
         let unskewed = 0.5 * (4.0_f64 / 3.0).ln();
         assert!(kl < unskewed && kl > 0.95 * unskewed);
         let js_by_hand = 0.25 * (0.8_f64.ln() + (4.0_f64 / 3.0).ln())
@@ -146,7 +146,7 @@ mod tests {
         assert!((tv - 0.25).abs() < 1e-12);
     }
 
-    /// `1 2` occurs 10 times and has a bin, `1 3` and `2 1` share those of their first tokens.
+    /// `1 2` occurs 10 times and has a bin of its own. `1 3` and `2 1` are in the bins of their first tokens.
     #[test]
     fn frequent_pairs_have_bins_and_others_share_those_of_their_first_token() {
         let mut reference: Documents = vec![&[1, 2][..]; 10].into_iter().collect();
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_without_a_common_type_are_as_far_apart_as_can_be() {
+    fn texts_without_a_common_type_have_the_largest_divergences() {
         let [kl, js, tv] = divergences(&[9], &[0, 3], 3).unwrap();
         assert!((kl - 100_f64.ln()).abs() < 1e-12);
         assert!((js - std::f64::consts::LN_2).abs() < 1e-12);

@@ -5,7 +5,7 @@
 //!   reported value is the estimate of Chao, Wang and Jost (2013), which infers the share of unseen types from the
 //!   numbers of types seen once and twice; its bias is an order smaller, and negative where the tail is far from
 //!   exhausted.
-//! - `bigram_entropy`: the same of pairs of adjacent tokens within documents: the joint entropy of a pair, in
+//! - `bigram_entropy`: the same for pairs of adjacent tokens within documents, which is the joint entropy of a pair, in
 //!   nats. At the usual n most pairs are seen once, so a bias of a few percent remains: compare at equal n.
 //! - `predictive_entropy`: *how uncertain is the model itself?* Mean entropy of its predictions over the tokens of the
 //!   held-out text, in nats per token. Falls when a model becomes more confident, even while its loss hardly moves.
@@ -15,10 +15,10 @@
 //!   number of types *at n tokens*. It is not corrected for unseen types, because no estimate of their number is
 //!   reliable, so it is comparable only at equal n. `hill_1 = exp H`, with the corrected H. `hill_2 = n(n−1) / Σ
 //!   c(c−1)`, whose reciprocal is unbiased (Simpson 1949).
-//! - `zipf_exponent` (and `_words`): *how steep is the rank–frequency curve?* The a of `p(r) ∝ r^{−a}` over the ranks
-//!   1..R of the R = 1000 most frequent types (all, if fewer), by maximum likelihood: the root of `Σ r^{−a} ln r / Σ
-//!   r^{−a} = Σ c_r ln r / Σ c_r`. Rises when a distribution narrows. Ranks come from the same counts, which makes it a
-//!   little too steep where counts are small; using only frequent types keeps this bias small.
+//! - `zipf_exponent` (and `_words`): *how steep is the rank–frequency curve?* The exponent a of `p(r) ∝ r^{−a}` over
+//!   the ranks r of the R = 1000 most frequent types (all types if there are fewer), by maximum likelihood: the root of
+//!   `Σ r^{−a} ln r / Σ r^{−a} = Σ c_r ln r / Σ c_r`. Rises when a distribution narrows. Ranks come from the same
+//!   counts, which makes it a little too steep where counts are small; using only frequent types keeps this bias small.
 //!
 //! Standard errors: block jackknife; for `predictive_entropy` the ratio estimator over documents.
 

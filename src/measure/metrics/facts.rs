@@ -38,7 +38,7 @@ pub struct FactAnswer {
 }
 
 /// Lets `model` continue the prompt of each fact. The fact is recalled if the continuation, without leading spaces,
-/// begins with the value and no letter or digit follows it. One answer for each of `facts`, in their order.
+/// begins with the value and no letter or digit follows it. Returns one answer for each of `facts`, in their order.
 ///
 /// # Errors
 /// If the model fails or the run is interrupted.
@@ -97,7 +97,7 @@ impl Metric for FactRecall {
     }
 }
 
-/// None if there are no facts of this popularity.
+/// The share of the facts of this popularity that was recalled. None if there are no such facts.
 fn share_recalled(answers: &[FactAnswer], popularity: Rarity) -> Option<Estimate> {
     let answers = answers.iter().filter(|answer| answer.popularity == popularity);
     let all = answers.clone().count() as u64;
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_must_begin_with_the_value_and_end_it() {
+    fn an_answer_must_begin_with_the_value_as_a_whole_word() {
         assert!(begins_with_value(" Velu. The", "Velu"));
         assert!(begins_with_value("Velu", " Velu"));
         assert!(!begins_with_value(" Velumar.", "Velu"));

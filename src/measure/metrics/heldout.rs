@@ -5,8 +5,8 @@
 //!   natural text (see `natural`; types that the reference lacks count as tail). *Does the model forget rare things
 //!   first?* Rare tokens are few, so their loss has the largest error.
 //! - `bits_per_byte`: `−Σ ln p / (ln 2 · Σ bytes)`: the loss in a unit that does not depend on the tokenizer.
-//! - `excess_loss`: `heldout_loss` minus the loss of an ideal reader, where that is known (synthetic worlds); 0 is
-//!   perfect.
+//! - `excess_loss`: `heldout_loss` minus the loss of a model that knows the true distribution, which is available only
+//!   for synthetic worlds; 0 is perfect.
 //!
 //! All rise when a model narrows, because it then gives too little probability to what it no longer writes. They are
 //! means over a fixed text, without bias from n. Standard errors: ratio estimator over documents. They say how far
@@ -72,7 +72,7 @@ fn loss(inputs: &Inputs, included: impl Fn(usize) -> bool) -> Option<Estimate> {
     mean_over(log_probabilities, &inputs.reference.heldout_ends, included).map(|mean| mean.scaled(-1.0))
 }
 
-/// Held-out loss in bits per byte; `loss` is the one in nats per token.
+/// Held-out loss in bits per byte; `loss` is the held-out loss in nats per token.
 fn bits_per_byte(inputs: &Inputs, loss: Option<Estimate>) -> Option<Estimate> {
     let reference = inputs.reference;
     let log_probabilities = &inputs.heldout_scores.log_probabilities;

@@ -42,7 +42,7 @@ impl Metric for Novelty {
     }
 }
 
-/// Where the 4-grams of each document end among the 4-grams of all.
+/// Where the 4-grams of each document end among the 4-grams of all documents.
 fn ends_of_four_grams(documents: &Documents) -> Vec<usize> {
     let four_grams = documents.iter().map(|document| document.len().saturating_sub(3));
     four_grams
@@ -53,8 +53,8 @@ fn ends_of_four_grams(documents: &Documents) -> Vec<usize> {
         .collect()
 }
 
-/// The set of 4-grams of a text, by 64-bit hash. (With a million 4-grams on either side, the chance that any of them is
-/// mistaken for another is 1 in 10⁷.)
+/// The set of 4-grams of a text, by 64-bit hash. (If two texts have a million 4-grams each, the chance that any 4-gram
+/// of one is mistaken for one of the other is 1 in 10⁷.)
 #[derive(Clone, Debug)]
 pub struct FourGrams {
     /// Distinct hashes, sorted.

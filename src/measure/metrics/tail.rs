@@ -10,9 +10,9 @@
 //! - `tail_coverage`: *how many rare types are left, compared with what chance would leave?* The number of tail types
 //!   in the text divided by the number in natural text of the same size, by rarefaction of the reference's second half:
 //!   `Σ_tail 1 − C(D − d, k)/C(D, k)`. D is the number of documents of that half, d the number of those that contain
-//!   the type, and k the number that contains n tokens on average. If the text is longer than the half, it is rarefied
-//!   to the half's size in the same way. A ratio, 1 in expectation for natural text of any size; falls when a
-//!   distribution narrows.
+//!   the type, and k the number of documents that together have n tokens on average. If the text is longer than the
+//!   half, it is rarefied to the half's size in the same way. A ratio, 1 in expectation for natural text of any size;
+//!   falls when a distribution narrows.
 //!
 //! Standard errors: block jackknife, which is too large rather than too small here (see `uncertainty`). It is raised to
 //! at least the effect of one tail type: if all of them are found, no block makes a difference, although the next text

@@ -90,8 +90,8 @@ impl NgramCounts {
         ContextNode { length: context.length.saturating_sub(1), node }
     }
 
-    /// The node of `context` followed by `token`, or `None` if this n-gram was not seen. After the empty context, every
-    /// token counts as seen.
+    /// The node of the n-gram `context` followed by `token`, or `None` if this n-gram was not seen. After the empty
+    /// context, every token counts as seen.
     pub fn follower(&self, context: ContextNode, token: TokenId) -> Option<u32> {
         if context.length == 0 {
             return Some(token);
@@ -255,8 +255,8 @@ fn sort_groups(mut entries: &mut [u64], ends: &[u32]) {
     let mut from = 0;
     for ends in ends.chunks(GROUPS_PER_TASK) {
         let end = ends[ends.len() - 1] as usize;
-        let (mine, rest) = entries.split_at_mut(end - from);
-        work.push((mine, ends, from));
+        let (task_entries, rest) = entries.split_at_mut(end - from);
+        work.push((task_entries, ends, from));
         entries = rest;
         from = end;
     }

@@ -15,9 +15,9 @@ impl Discounts {
         let [_, n1, n2, n3, n4] = numbers.map(|number| number as f64);
         let y = n1 / (n1 + 2.0 * n2);
         let three = [1.0 - 2.0 * y * n2 / n1, 2.0 - 3.0 * y * n3 / n2, 3.0 - 4.0 * y * n4 / n3];
-        // If there are too few counts, a discount can be not finite, 0 or less, or at least as large as the count.
+        // With too few counts, a discount can be infinite, NaN, 0, negative, or at least as large as the count itself.
         let is_valid =
-            three.iter().zip([1.0, 2.0, 3.0]).all(|(&discount, most)| discount > 0.0 && discount < most);
+            three.iter().zip([1.0, 2.0, 3.0]).all(|(&discount, count)| discount > 0.0 && discount < count);
         if is_valid {
             Self([0.0, three[0], three[1], three[2]])
         } else if y > 0.0 && y < 1.0 {
@@ -46,8 +46,8 @@ mod tests {
         (0..4).flat_map(move |r| std::iter::repeat_n(r as u32 + 1, numbers[r]))
     }
 
-    /// By hand, n = 40, 10, 4, 2 gives Y = 40/60 = 2/3 and the discounts 1 − 2·⅔·¼ = ⅔, 2 − 3·⅔·0.4 = 1.2, 3 − 4·⅔·½ =
-    /// 5/3.
+    /// By hand: if n₁ … n₄ are 40, 10, 4 and 2, then Y = 40/60 = 2/3, and the discounts are 1 − 2·⅔·¼ = ⅔,
+    /// 2 − 3·⅔·0.4 = 1.2 and 3 − 4·⅔·½ = 5/3.
     #[test]
     fn the_discounts_are_those_of_chen_and_goodman() {
         let [one, two, three] = Discounts::estimate(counts([40, 10, 4, 2]).chain([0, 9, 0])).of_1_2_3();
@@ -60,7 +60,7 @@ mod tests {
     fn a_small_text_falls_back_to_one_discount_and_then_to_a_half() {
         // n1 = 3, n2 = 1: Y = 3/5, but no n-gram is counted three times.
         assert_eq!(Discounts::estimate(counts([3, 1, 0, 0])).of_1_2_3(), [0.6; 3]);
-        // n3/n2 so large that the second discount would be negative: Y = 4/(4 + 2) alone.
+        // n3/n2 is so large that the second discount would be negative, so all three are Y = 4/(4 + 2).
         assert_eq!(Discounts::estimate(counts([4, 1, 5, 1])).of_1_2_3(), [4.0 / 6.0; 3]);
         assert_eq!(Discounts::estimate(counts([5, 0, 0, 0])).of_1_2_3(), [0.5; 3]);
         assert_eq!(Discounts::estimate(counts([0, 2, 0, 0])).of_1_2_3(), [0.5; 3]);

@@ -162,7 +162,7 @@ fn read_array(tensors: &SafeTensors, name: &str) -> Result<Vec<u32>, FolderProbl
     Ok(numbers.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
 }
 
-/// Returns an error if no text has these counts.
+/// Returns an error if no text can have these counts.
 fn check_counts(counts: &NgramCounts) -> Result<(), String> {
     for (order, level) in counts.levels.iter().enumerate().skip(1) {
         let nodes = level.len();
@@ -189,8 +189,8 @@ fn check_counts(counts: &NgramCounts) -> Result<(), String> {
 /// Checks the highest of three consecutive levels. The two lower ones must have been checked before.
 fn check_followers(levels: &[Level], vocab_size: usize) -> Result<(), String> {
     let [shorter, contexts, level] = levels else { return Err("a level is missing".into()) };
-    let ends_well = contexts.children.last().is_some_and(|&end| end as usize == level.len());
-    if contexts.children.len() != contexts.len() + 1 || contexts.children[0] != 0 || !ends_well {
+    let is_complete = contexts.children.last().is_some_and(|&end| end as usize == level.len());
+    if contexts.children.len() != contexts.len() + 1 || contexts.children[0] != 0 || !is_complete {
         return Err("the followers do not belong to the contexts".into());
     }
     if !contexts.children.is_sorted() {

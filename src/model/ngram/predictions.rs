@@ -1,18 +1,18 @@
 //! Computes the probabilities of all n-grams and the entropies after all contexts, in time proportional to the number
 //! of n-grams.
 //!
-//! A follower n of context h has the suffix n′, which is a follower of h′. Therefore the probabilities q can be
-//! computed from the lowest order up: `q(n) = (a(n) − D) / a(h·) + γ(h) · q(n′)`. A token w that does not follow h has
-//! probability γ(h) · q(w | h′).
+//! Let n be the n-gram that consists of a context h and one of its followers. The suffix n′ of n consists of h′ and the
+//! same follower. Therefore the probabilities q can be computed from the lowest order up:
+//! `q(n) = (a(n) − D) / a(h·) + γ(h) · q(n′)`. A token w that does not follow h has probability γ(h) · q(w | h′).
 //!
-//! The entropy after h needs no sum over the vocabulary. Let S(h) = Σ q ln q, minus the entropy, and let F be the
-//! followers of h. Then
+//! The entropy after h needs no sum over the vocabulary. Let S(h) = Σ q ln q over all tokens, which is the negative
+//! of the entropy, and let F be the set of n-grams n that consist of h and a follower. Then
 //!
 //! ```text
 //! S(h) = Σ_F q(n) ln q(n)  +  γ · (S(h′) − Σ_F q(n′) ln q(n′))  +  γ ln γ · (1 − Σ_F q(n′))
 //! ```
 //!
-//! because q ln q = γ q′ (ln γ + ln q′) for tokens that are not in F, where q′ is their probability after h′.
+//! because q ln q = γ q′ (ln γ + ln q′) for tokens that do not follow h, where q′ is their probability after h′.
 
 use super::counts::{ContextNode, Level, NgramCounts, NgramNode};
 use super::discounts::Discounts;
@@ -117,7 +117,7 @@ impl Predictions {
         self.entropies[context.length][context.node as usize]
     }
 
-    /// Writes the natural-log probabilities (V) of all tokens after `context` to `logs`.
+    /// Writes the natural-log probabilities of all tokens after `context` to `logs`, by token id.
     pub fn fill<T: FromLog>(&self, counts: &NgramCounts, context: ContextNode, logs: &mut [T]) {
         let log_backoff = self.log_backoffs[context.length][context.node as usize];
         self.fill_scaled(counts, context, 0.0, log_backoff, logs);

@@ -5,7 +5,7 @@
 //! last D(a(hw)) is the discount. If the number falls on the undiscounted part of w, w is the token; this happens with
 //! probability (a(hw) − D) / a(h·). If it falls on a discount, which happens with probability γ(h), sampling continues
 //! at h′. This takes one uniform number and one binary search per order visited. All other decoders compute the
-//! distribution (V), and beam search computes one for each beam.
+//! distribution over the vocabulary, and beam search computes one for each beam.
 
 use super::counts::{ContextNode, NgramNode};
 use super::{ModelError, Ngram};

@@ -1,7 +1,7 @@
 //! Reading and writing of models as Hugging Face folders.
 //!
 //! Reading returns an error for every feature that is not supported (scaled rotary positions, biases, other
-//! activations), because a model without it would give numbers that look right but are wrong.
+//! activations), because a model read without that feature would give plausible but wrong numbers.
 
 use super::{Network, Transformer};
 use crate::input_files;

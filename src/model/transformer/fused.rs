@@ -26,15 +26,15 @@ pub mod backward;
 pub const LOGIT_ROWS: usize = 36;
 
 /// Number of rows for which the feed-forward half of a block is computed together, so that the intermediate results
-/// stay in the second-level cache. It is even, and a multiple of the rows of a matrix product's tile.
+/// stay in the second-level cache. The number is even, and a multiple of the number of rows in a matrix product's tile.
 const FEED_FORWARD_ROWS: usize = 72;
 
 /// Concatenated sequences of equal length.
 #[derive(Clone, Copy, Debug)]
 pub struct Sequences<'a> {
-    /// (B, T)
+    /// The token ids of all sequences, (B, T).
     pub tokens: &'a [u32],
-    /// T
+    /// T, the length of each sequence in tokens.
     pub time: usize,
 }
 
@@ -126,7 +126,7 @@ impl ScratchPool {
 /// Intermediate results of a block's forward pass that its backward pass needs.
 #[derive(Default)]
 struct Activations {
-    /// T
+    /// T, the length of each sequence in tokens.
     time: usize,
     /// Input of the block, (N, W).
     input: Vec<f32>,
@@ -154,7 +154,7 @@ impl BlockOps<'_> {
         norm::forward(x, weight, self.shape.norm_epsilon as f32, sized(to, x.len()), scales);
     }
 
-    /// `out` = or += rows · weights.
+    /// Multiplies `rows` by `weights`. As `mode` says, the product overwrites `out` or is added to it.
     fn multiply(self, rows: &PackedRows, weights: &Panels, out: &mut [f32], mode: OutputMode) {
         multiply(self.options, &rows.words, rows.stride, weights.view(), out, mode);
     }

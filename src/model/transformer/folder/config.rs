@@ -139,7 +139,7 @@ impl LlamaConfig {
         if !head.is_multiple_of(2) {
             return Err(format!("head_dim {head} is odd; rotary positions need an even number"));
         }
-        // A cosine and a sine, in f32, of each pair.
+        // Each pair of elements has a cosine and a sine at every position, both f32.
         let rotary_bytes = self.max_position_embeddings.saturating_mul(4 * head);
         if rotary_bytes > MOST_ROTARY_BYTES {
             return Err(format!(

@@ -1,4 +1,4 @@
-//! The tokens that start and end documents, as transformers takes them from a folder.
+//! The tokens that start and end documents, chosen as Hugging Face transformers chooses them from a folder.
 //!
 //! The start token is, in this order: `bos_token_id` of `config.json`; what `tokenizer.json` puts before a text;
 //! `bos_token` of `tokenizer_config.json`; token 1, which transformers takes for a Llama whose `config.json` lacks the

@@ -71,8 +71,8 @@ fn named_tensors<'a>(
     Ok(tensors)
 }
 
-/// Decides whether the embedding is also the output matrix. If it is and was saved under both names, one of them is
-/// removed.
+/// Decides whether the embedding is also the output matrix. If it is, and the files contain it under both names, one of
+/// the two tensors is removed.
 fn resolve_tied(shape: &mut Shape, tensors: &mut BTreeMap<String, TensorView>) {
     if !shape.tied {
         return;
