@@ -16,7 +16,7 @@ use crate::units::Tokens;
 /// An index into a tokenizer's vocabulary.
 pub type TokenId = u32;
 
-/// What ends a document in common tokenizers. Natural text may contain it as ordinary text.
+/// Tokens that end a document in common tokenizers. Natural text may contain them as ordinary text.
 pub const END_MARKERS: [&str; 8] =
     ["<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>", "<|eot|>", "<|im_end|>", "[EOS]", "[SEP]"];
 

@@ -2,8 +2,8 @@
 //!
 //! This module runs the training loop of the experiments with models whose behaviour is known exactly: a categorical
 //! distribution fitted by counting, a Gaussian fitted by maximum likelihood, a linear regression. None of them loses
-//! anything through optimisation, limited capacity or truncated documents: all loss is due to finite samples. No better
-//! model removes that part of collapse, so a correct simulator and a correct verdict must reproduce it.
+//! anything through optimisation, limited capacity or truncated documents: all loss is due to finite samples. A better
+//! model cannot avoid that loss, so a correct simulator and a correct verdict must reproduce it.
 //!
 //! Mixtures are those of the experiment file ([`crate::mixture`]); one sample, drawn independently, takes the place of
 //! one token. `samples` is both the training budget and the number of samples that each generation writes.
@@ -26,7 +26,8 @@
 //! # Reading the output
 //!
 //! A [`DriftRow`] holds the mean of one statistic over replicates, its standard error, the exact expectation where one
-//! is known, and z, the difference divided by the standard error. [`summary`] explains when z is withheld.
+//! is known, and z, the difference between mean and expectation divided by the standard error. [`summary`] explains
+//! when z is withheld.
 //!
 //! ```
 //! use genloss::config;

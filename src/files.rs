@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Beginning of the names of unfinished files.
 const TEMPORARY: &str = ".genloss-tmp-";
 
-/// The same in versions up to 0.1.
+/// Beginning of the names of unfinished files in versions up to 0.1.
 const OLD_TEMPORARY: &str = ".tmp-";
 
 /// One change of the file system.
@@ -71,7 +71,7 @@ pub fn create_dirs(path: &Path) -> io::Result<()> {
     sync_dir(above)
 }
 
-/// Creates a folder that does not exist in one that does.
+/// Creates a folder. The folder above it must exist, and the new one must not.
 ///
 /// # Errors
 /// If the file system fails.
@@ -154,9 +154,9 @@ pub fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY) || name.starts_with(OLD_TEMPORARY)
 }
 
-/// Removes unfinished files that a process killed during [`write_whole`] left in a folder, which need not exist. Files
-/// that another process is writing stay. Those of earlier versions stay too, because other programs could use such
-/// names.
+/// Removes the unfinished files that killed processes left in a folder during [`write_whole`]. The folder need not
+/// exist. Files that another process is writing stay. Unfinished files of earlier versions stay too, because other
+/// programs could use such names.
 ///
 /// # Errors
 /// If the file system fails.
@@ -250,8 +250,8 @@ pub fn containing_folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Advice on an error in writing or reading results, in parentheses, to be put after the path; empty if the error
-/// itself says what to do.
+/// Advice on an error in writing or reading results. The advice is in parentheses and belongs after the path; it is
+/// empty if the error itself says what to do.
 #[must_use]
 pub fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
@@ -298,7 +298,7 @@ mod watch {
     use std::path::{Path, PathBuf};
     use std::sync::{Arc, Mutex, PoisonError};
 
-    /// Is called before and after every operation in a folder.
+    /// Observes every operation in a folder, before and after it.
     pub trait Watcher: Send + Sync {
         /// Called before an operation. If the result is an error, the operation is not carried out, and fails with this
         /// error.
@@ -307,7 +307,8 @@ mod watch {
         /// Whatever error the operation should have.
         fn before(&self, operation: &Operation) -> io::Result<()>;
 
-        /// If the result is an error, a write stops after half of its bytes, and fails with this error.
+        /// Called before a write. If the result is an error, the write stops after half of its bytes, and fails with
+        /// this error.
         fn shortened(&self, _: &Operation) -> Option<io::Error> {
             None
         }

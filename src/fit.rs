@@ -8,11 +8,11 @@
 //! **Pitfalls.**
 //!
 //! - D is the number of tokens *seen*, which exceeds the size of the text if it is read several times. Up to about four
-//!   passes are worth nearly as much as fresh text; more are not (Muennighoff et al. 2023). So let the text grow with
-//!   D.
-//! - Synthetic text was written by the previous generation: a model of the same size that saw as many tokens. So a law
-//!   describes models that learn from the text of models like themselves. Only at generation 1 can the author be the
-//!   experiment's `[writer]` instead. Kang et al. used one large generator for models of all sizes.
+//!   passes are worth nearly as much as fresh text; further passes are not (Muennighoff et al. 2023). So let the text
+//!   grow with D.
+//! - Synthetic text was written by the previous generation: a model of the same size that saw the same number of
+//!   tokens. So a law describes models that learn from the text of models like themselves. Only at generation 1 can the
+//!   author be the experiment's `[writer]` instead. Kang et al. used one large generator for models of all sizes.
 //!
 //! ```
 //! use genloss::fit::{Blend, FitSettings, ModelSize, Point, fit};
@@ -110,9 +110,9 @@ impl PredictionPoint {
 /// Settings of predictions and intervals.
 #[derive(Clone, Copy, Debug)]
 pub struct FitSettings {
-    /// N to predict losses for; that of the largest model by default.
+    /// N to predict losses for; by default, the N of the largest model.
     pub parameters: Option<u64>,
-    /// D to predict losses for; the largest that a model of that size has seen by default.
+    /// D to predict losses for; by default, the largest D that a model of that size has seen.
     pub tokens: Option<u64>,
     /// Number of refits from which intervals are estimated.
     pub resamples: usize,
@@ -140,7 +140,7 @@ pub struct Fitted {
 /// Fits every law that `points` allow.
 ///
 /// # Errors
-/// If they allow none. The message lists the runs of each blend and the runs that each law needs.
+/// If the points allow no law. The message lists the runs of each blend and the runs that each law needs.
 pub fn fit(points: Vec<Point>, settings: &FitSettings) -> Result<Fitted, FitError> {
     let blends: BTreeSet<&Blend> = points.iter().map(|point| &point.blend).collect();
     let groups: Vec<(&Blend, PointGroup)> = blends

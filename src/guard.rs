@@ -37,7 +37,8 @@ pub fn guard<T>(decode: impl FnOnce() -> T) -> Result<T, DecoderPanic> {
     decoded.map_err(|payload| DecoderPanic(message(payload.as_ref())))
 }
 
-/// Panics print through a hook of the whole process. Ours leaves out those of guarded threads and passes on all others.
+/// Panics print through a hook of the whole process. The hook that is installed here leaves out the panics of guarded
+/// threads and passes on all others.
 fn silence_guarded_panics() {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {

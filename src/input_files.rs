@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// First line of the text that Git LFS stores in place of a large file that was not downloaded.
+/// Beginning of the text that Git LFS stores in place of a large file that was not downloaded.
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// Reads a regular file of at most `most` bytes.

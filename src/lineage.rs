@@ -1,4 +1,4 @@
-//! The loop: train, sample, mix, train again. The only module that knows this order.
+//! The loop: train, write, measure, mix, train again. No other module knows this order.
 //!
 //! [`prepare()`] reads and splits the natural text and learns the tokenizer. It writes nothing, so that bad input leaves
 //! nothing behind. [`run`] opens the store and makes the missing generations: for every seed the generation 0 that arms
@@ -96,7 +96,7 @@ pub struct Run<'a> {
     context: &'a RunContext<'a>,
 }
 
-/// How much of a run is done; a generation that arms share counts once.
+/// How much of a run is done. A generation that several arms share counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunProgress {
     /// Generations in all.
@@ -160,7 +160,8 @@ impl<'a> Run<'a> {
         self.experiment.arms.iter().try_for_each(|arm| self.lineage(arm, &runner))
     }
 
-    /// As [`Self::all_generations`], but generation 0 only: the shared one, and those of arms that have their own.
+    /// As [`Self::all_generations`], but only generation 0: the one that arms share, and the one of each arm that does
+    /// not share it.
     ///
     /// # Errors
     /// The first error of a stage, after all arms were tried; or an interruption by the user.

@@ -1,7 +1,7 @@
 //! Drawing counts in fixed blocks of types, so that several threads can share one draw.
 //!
-//! First the totals of all blocks are drawn, then the counts within each block, from a random stream of that block.
-//! Neither depends on the number of threads.
+//! First the totals of all blocks are drawn. Then the counts within each block are drawn from a random stream of that
+//! block. Neither the totals nor the counts depend on the number of threads.
 
 use crate::seed::{Stream, StreamKey};
 use rayon::prelude::*;
@@ -10,9 +10,9 @@ use std::iter::Sum;
 /// Number of types that share a random stream.
 const BLOCK: usize = 1024;
 
-/// Draws `samples` samples in proportion to `weights` (types) and returns the counts (types). `fill` draws the counts
-/// of one block: its arguments are zeros to overwrite, the number of samples, the weights of the block, and a random
-/// stream.
+/// Draws `samples` samples in proportion to `weights`, one weight per type, and returns the count of each type. `fill`
+/// draws the counts of one block: its arguments are zeros to overwrite, the number of samples, the weights of the
+/// block, and a random stream.
 pub(super) fn draw_in_blocks<W>(
     samples: u64,
     weights: &[W],

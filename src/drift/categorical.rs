@@ -1,13 +1,14 @@
 //! The training loop with a categorical model: count, draw, mix, count again.
 //!
-//! A generation is a vector of counts, one per type. Samples are never made one by one, so a generation costs as much
-//! as there are types, however many samples it has. A lineage holds a few such vectors, and one more for every size
-//! that the fixed natural part has in some generation. Lineages are simulated in parallel, and so are blocks of types
-//! within a lineage; the result does not depend on the number of threads.
+//! A generation is a vector of counts, one per type. Samples are never made one by one, so the cost of a generation
+//! grows with the number of types and not with the number of samples. A lineage holds a few such vectors, and one more
+//! for every size that the fixed natural part has in some generation. Lineages are simulated in parallel, and so are
+//! blocks of types within a lineage; the result does not depend on the number of threads.
 //!
 //! Statistics of a generation's frequencies q: `gini_simpson` 1 − Σ q², `entropy` −Σ q ln q in nats, `types_alive`
-//! (types with q > 0), `tail_types_alive` (the same among tail types, the rarest types, which together have the last 1
-//! % of natural mass), `tail_mass` (the mass of the tail types), `hill_1` = exp(entropy), `hill_2` = 1/Σ q².
+//! (number of types with q > 0), `tail_types_alive` (number of tail types with q > 0; tail types are the rarest types,
+//! which together have the last 1 % of natural mass), `tail_mass` (the mass of the tail types), `hill_1` =
+//! exp(entropy), `hill_2` = 1/Σ q².
 //!
 //! ```
 //! use genloss::config;
@@ -50,12 +51,12 @@ pub struct CategoricalSimulation {
     seed: u64,
 }
 
-/// The change from the frequencies that a model has learnt to those that it writes.
+/// How the frequencies with which a model writes types follow from the frequencies that it has learnt.
 #[derive(Clone, Debug, PartialEq)]
 enum Writing {
     /// A decoder acts on the model's frequencies.
     Decoded(SamplingSettings),
-    /// Each type's frequency is multiplied by its factor (types) and the result renormalised.
+    /// The frequency of each type is multiplied by the factor of that type, and the result is renormalised.
     Weighted(Vec<f64>),
 }
 
@@ -67,8 +68,8 @@ impl Writing {
         }
     }
 
-    /// Weights (types) for sampling from a model with frequencies `weights` (types). If every type that the model knows
-    /// would get weight 0, `weights` are returned unchanged.
+    /// The weight with which each type is drawn from a model whose types have the frequencies `weights`. If every type
+    /// that the model knows would get weight 0, `weights` are returned unchanged.
     fn apply(&self, weights: Vec<f64>) -> Vec<f64> {
         if self.is_plain() {
             return weights;
@@ -100,9 +101,9 @@ impl CategoricalSimulation {
         Ok(Self { frequencies, writing, schedule, replicates: settings.replicates, seed: settings.seed })
     }
 
-    /// A simulation whose types have the natural `frequencies`, and in which models write with frequencies multiplied
-    /// by `factors` (types) and renormalised. The factors stand for a decoder, averaged over the contexts in which a
-    /// type occurs.
+    /// A simulation whose types have the natural `frequencies`. When a model writes, the frequency of each type is
+    /// multiplied by the factor of that type in `factors`, and the result is renormalised. A factor is the effect of a
+    /// decoder, averaged over the contexts in which the type occurs.
     ///
     /// # Errors
     /// If the number of factors is not the number of types, a factor is negative or not finite, or the schedule's
@@ -138,8 +139,9 @@ impl CategoricalSimulation {
         self.rows_of(|replicate, each| self.lineage(replicate, each))
     }
 
-    /// Summarises the lineages of another simulator against the exact expectations of this one. Given a replicate,
-    /// `run` passes the counts (types) of generations 0, 1, … to its second argument, in turn.
+    /// Summarises the lineages of another simulator and compares them with the exact expectations of this one. `run`
+    /// simulates the lineage of one replicate, and calls its second argument for generations 0, 1, … in order, with the
+    /// generation's number and the count of each type.
     pub fn rows_of(&self, run: impl Fn(usize, &mut dyn FnMut(usize, &[u64])) + Sync) -> Vec<DriftRow> {
         let statistics_of_lineage = |replicate| {
             let mut values = Vec::with_capacity(self.schedule.training.len() + 1);
@@ -172,7 +174,8 @@ impl CategoricalSimulation {
     }
 
     /// Runs the lineage of one replicate. `each` is called for generations 0, 1, … in order, with the number of the
-    /// generation and the counts (types) of its training set, which are also the unnormalised frequencies of its model.
+    /// generation and the count of each type in its training set. The counts are also the unnormalised frequencies of
+    /// the generation's model.
     pub fn lineage(&self, replicate: usize, each: &mut dyn FnMut(usize, &[u64])) {
         let mut lineage = Lineage::start(self, replicate);
         each(0, &lineage.model);
@@ -182,8 +185,9 @@ impl CategoricalSimulation {
         }
     }
 
-    /// Runs the same lineage, but passes to `each` the counts (types) of a text of `samples` samples that the
-    /// generation writes. The text has its own random stream and does not enter later generations.
+    /// Runs the same lineage as [`lineage`](Self::lineage), but passes to `each` the count of each type in a text of
+    /// `samples` samples that the generation writes. The text has its own random stream and does not enter later
+    /// generations.
     pub fn texts(&self, replicate: usize, samples: u64, each: &mut dyn FnMut(usize, &[u64])) {
         self.lineage(replicate, &mut |generation, model| {
             let key = self.key(replicate, generation, streams::DRIFT_TEXT);
@@ -195,14 +199,14 @@ impl CategoricalSimulation {
         StreamKey::new(self.seed, &format!("drift {replicate}"), generation, stage)
     }
 
-    /// Counts (types) of `samples` samples of a model that was trained on the counts `model` (types).
+    /// The count of each type in `samples` samples from a model that was trained on the counts `model`.
     fn write(&self, model: &[u64], samples: u64, key: &StreamKey) -> Vec<u64> {
         let weights = model.iter().map(|&count| count as f64).collect();
         multinomial(samples, &self.writing.apply(weights), key)
     }
 }
 
-/// The state that a lineage carries from one generation to the next. All vectors are counts (types).
+/// The state that a lineage carries from one generation to the next. Every vector of counts has one count per type.
 struct Lineage<'a> {
     simulation: &'a CategoricalSimulation,
     replicate: usize,
@@ -236,7 +240,7 @@ impl<'a> Lineage<'a> {
         }
         let (mut last, mut last_size) = (model.clone(), samples);
         for (item, size) in larger.into_iter().enumerate() {
-            // The samples that a prefix has beyond the next smaller one are independent of it.
+            // The samples by which a prefix exceeds the next smaller prefix are independent of the smaller one.
             let key = simulation.key(replicate, item + 1, streams::DRIFT_NATURAL);
             add(&mut last, &multinomial(size - last_size, probabilities, &key));
             last_size = size;

@@ -21,7 +21,7 @@ use ndarray::{Array1, Array2, ArrayView1, Axis, Slice};
 /// A pivot below this fraction of its diagonal entry is rounding error.
 const MIN_PIVOT: f64 = 1e-13;
 
-/// The factor L (n, n) of `matrix` (n, n), of which only the lower triangle is read. None if the matrix is not positive
+/// The factor L of a square `matrix`. Only the lower triangle of the matrix is read. None if the matrix is not positive
 /// definite to within rounding.
 #[must_use]
 pub fn factor(matrix: &Array2<f64>) -> Option<Array2<f64>> {
@@ -43,7 +43,7 @@ pub fn factor(matrix: &Array2<f64>) -> Option<Array2<f64>> {
     Some(lower)
 }
 
-/// Solves L Lᵀ x = b for x (n), where `lower` is L (n, n) and `right` is b (n).
+/// Solves L Lᵀ x = b for x, where `lower` is L and `right` is b.
 #[must_use]
 pub fn solve(lower: &Array2<f64>, right: &Array1<f64>) -> Array1<f64> {
     let size = lower.nrows();
@@ -83,7 +83,7 @@ mod tests {
         assert!((found - x).iter().all(|difference| difference.abs() < 1e-12));
     }
 
-    /// On a 12 × 12 Gram matrix of random rows, to a relative error of 10⁻¹².
+    /// They are compared on a 12 × 12 Gram matrix of random rows.
     #[test]
     fn factors_and_solutions_agree_with_nalgebra() {
         let mut rng = StreamKey::new(1, "", 0, "cholesky test").stream(0);

@@ -3,18 +3,18 @@
 //! Trace a synthetic sample back: under a categorical model it is a copy of a uniformly chosen sample of the set its
 //! model was trained on, which is a copy of an earlier one, and so on back to a natural sample. Write f(X, Y) for the
 //! probability that a draw from set X and an independent draw from set Y, both with replacement, *coalesce*: descend
-//! from the *same* natural sample. If they do, they have the same type; if not, they are two independent natural
-//! samples. So a training set X has `E Σ q² = c + (1 − c) Σ p²` with c = f(X, X), which is `E H = H₀ (1 − c)`.
+//! from the *same* natural sample. If they coalesce, they have the same type; if not, they descend from two independent
+//! natural samples. So a training set X has `E Σ q² = c + (1 − c) Σ p²` with c = f(X, X), which is `E H = H₀ (1 − c)`.
 //!
-//! A sample of a Gaussian fitted by maximum likelihood (variance ÷ n) is no copy, but its moments obey the same
+//! A sample of a Gaussian fitted by maximum likelihood (variance ÷ n) is not a copy, but its moments obey the same
 //! recursion: every sample has second moment σ² about the natural mean, and the covariance of two samples of one model
 //! is the variance of the model's mean, which is also the average covariance of two copies. So `E s = σ² (1 − c)`,
 //! `Var(mean) = σ² c`, and in several dimensions `E trace S = trace Σ · (1 − c)`.
 //!
 //! The recursion has one rule for each kind of set:
 //!
-//! - natural prefixes of m ≤ m' samples: `f = 1/m'`, the probability that the second draw hits the first's sample;
-//! - m fresh natural samples: `f = 1/m` with themselves, `f = 0` with every other set;
+//! - natural prefixes of m ≤ m' samples: `f = 1/m'`, the probability that both draws take the same sample;
+//! - a set of m fresh natural samples: `f = 1/m` with itself, `f = 0` with every other set;
 //! - a corpus s of k samples of a model trained on q: `f(s, s) = 1/k + (1 − 1/k) f(q, q)`, and `f(s, Y) = f(q, Y)` for
 //!   every set Y that existed before s;
 //! - a uniform subset of k of the M items of u: two draws are the same item with probability 1/k; else they are two
@@ -184,7 +184,8 @@ fn of_corpus(samples: u64, trained_on: f64) -> f64 {
     same + (1.0 - same) * trained_on
 }
 
-/// f of a uniform subset with itself: `taken` of the `items` items of a set, where `set` is f of the set with itself.
+/// f with itself of a uniform subset, which has `taken` of the `items` items of a set. `set` is f of that set with
+/// itself.
 fn of_subset(taken: u64, items: u64, set: f64) -> f64 {
     if taken >= items || items < 2 {
         return set;
@@ -251,8 +252,8 @@ mod tests {
         }
     }
 
-    /// Derived by hand for m fixed items of n, k = n − m: with g the f of the training set with the anchor, g₀ = 1/n and
-    /// g' = 1/n + (k/n) g, so that c' = m/n² + 2(k/n)(m/n) g + (k/n)²(1/k + (1 − 1/k)c).
+    /// Derived by hand for m fixed items of n, k = n − m. Let g be f of the training set with the anchor; then g₀ = 1/n
+    /// and g' = 1/n + (k/n) g, so that c' = m/n² + 2(k/n)(m/n) g + (k/n)²(1/k + (1 − 1/k)c).
     #[test]
     fn a_fixed_anchor_follows_its_recursion() {
         let (n, m, k) = (20.0_f64, 2.0_f64, 18.0_f64);
@@ -270,7 +271,7 @@ mod tests {
         assert_close(&chances("control", 20, 5), |_| 0.95);
     }
 
-    /// One step by hand: a subset of n of the 2n items of natural samples A and corpus s.
+    /// One step by hand: a subset of n of 2n items, which are n natural samples and a corpus of n samples.
     #[test]
     fn a_subset_of_the_pool_is_drawn_without_replacement() {
         let n = 10.0_f64;

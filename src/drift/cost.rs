@@ -1,7 +1,7 @@
 //! The work and memory of a simulation, estimated before anything is allocated or drawn.
 //!
-//! The constants are nanoseconds and bytes on a machine of 2024, rounded up. They are only meant to tell simulations
-//! that take seconds from those that would practically never end, and not to predict a time.
+//! The constants are nanoseconds and bytes on a machine of 2024, rounded up. They cannot predict a time; they only
+//! distinguish simulations that take seconds from those that would practically never end.
 //!
 //! ```
 //! use genloss::config;
@@ -24,9 +24,9 @@ use crate::mixture::{NaturalDocuments, SyntheticDocuments};
 pub struct SimulationCost {
     /// Work in nanoseconds of one thread. Several threads share it.
     pub nanoseconds: f64,
-    /// Memory that is taken once, whatever the number of threads.
+    /// Memory in bytes that does not depend on the number of threads.
     pub bytes: f64,
-    /// Memory of one lineage; each thread has one.
+    /// Memory of one lineage in bytes. Each thread simulates one lineage at a time.
     pub bytes_per_lineage: f64,
 }
 
@@ -113,7 +113,7 @@ impl SimulationCost {
         Ok(one.with_rows(generations, 1.0, replicates))
     }
 
-    /// Adds the values of all replicates and the rows that summarise them.
+    /// Adds the cost of the statistics of all replicates, and of the rows that summarise them.
     fn with_rows(self, generations: f64, statistics: f64, replicates: f64) -> Self {
         let rows = generations * statistics;
         Self {

@@ -21,8 +21,9 @@
 
 use crate::decoding::SamplingSettings;
 
-/// Weights (types) for sampling with this decoder. `weights` (types) are the model's frequencies, not negative, in any
-/// unit. Types that the decoder drops get weight 0. If all weights are 0 they are returned unchanged.
+/// The weight with which this decoder draws each type. `weights` are the model's frequencies of the types: not
+/// negative, and in any unit. Types that the decoder drops get weight 0. If all weights are 0, they are returned
+/// unchanged.
 #[must_use]
 pub fn decode(weights: &[f64], decoding: &SamplingSettings) -> Vec<f64> {
     // The repetition penalty needs a document, which a sample of this simulation does not belong to.
@@ -126,7 +127,7 @@ mod tests {
         let top_k = decode_repeatedly(&P, &SamplingSettings { top_k: Some(3), ..SamplingSettings::PLAIN }, 3);
         assert!((top_k[1][1] - 0.375).abs() < 1e-12 && top_k[1][2] == 0.0);
         assert!(top_k[2].iter().zip(&top_k[1]).all(|(a, b)| (a - b).abs() < 1e-12));
-        // 0.88 of the whole takes 0.3 + 0.3 + 0.2 + 0.1; 0.88 of that takes all but the last of these.
+        // A mass of 0.88 takes 0.3 + 0.3 + 0.2 + 0.1 = 0.9; 0.88 of that 0.9 takes all but the 0.1.
         let alive = |q: &Vec<f64>| q.iter().filter(|q| **q > 0.0).count();
         let top_p =
             decode_repeatedly(&P, &SamplingSettings { top_p: Some(0.88), ..SamplingSettings::PLAIN }, 3);

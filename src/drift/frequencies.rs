@@ -3,7 +3,7 @@
 use super::{DriftError, invalid};
 use crate::rarity::Rarity;
 
-/// A probability distribution over types, and which of them form its tail. Probabilities are finite, not negative, and
+/// A probability distribution over types, and which types form its tail. Probabilities are finite, not negative, and
 /// sum to 1.
 ///
 /// ```
@@ -19,8 +19,8 @@ pub struct Frequencies {
 }
 
 impl Frequencies {
-    /// Frequencies in proportion to `weights` (types), which need not be sorted or sum to 1. A type of weight 0 never
-    /// occurs.
+    /// Frequencies in proportion to `weights`, one weight per type, which need not be sorted or sum to 1. A type of
+    /// weight 0 never occurs.
     ///
     /// # Errors
     /// If there are no types, a weight is negative or not finite, or all weights are 0.
@@ -58,7 +58,7 @@ impl Frequencies {
         Self::new(&weights)
     }
 
-    /// Frequencies in proportion to `counts` (types).
+    /// Frequencies in proportion to `counts`, one count per type.
     ///
     /// # Errors
     /// If there are no types, or all counts are 0.
@@ -67,13 +67,13 @@ impl Frequencies {
         Self::new(&weights)
     }
 
-    /// Probability of each type (types).
+    /// The probability of each type.
     #[must_use]
     pub fn probabilities(&self) -> &[f64] {
         &self.probabilities
     }
 
-    /// Whether each type is a tail type (types): one of the rarest, which together have the last 1 % of the mass
+    /// For each type, whether it is a tail type: one of the rarest, which together have the last 1 % of the mass
     /// ([`Rarity`]). Types of probability 0 are never tail types.
     #[must_use]
     pub fn is_tail(&self) -> &[bool] {

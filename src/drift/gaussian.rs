@@ -17,11 +17,11 @@
 //!
 //! # Test deep collapse on the log scale
 //!
-//! If each generation trains on the previous one alone, s is a product of independent factors χ²_{n−1}/n. It is nearly
-//! log-normal, and its mean is determined by lineages too rare to appear in a sample, so a correct simulator misses
-//! that mean by many standard errors. With `w = E s²/(E s)² = Π (n+1)/(n−1)` the skewness is that of a log-normal,
-//! `(w + 2)√(w − 1)`. Where this exceeds 0.3 √replicates, z of `variance`, `trace` and `mean_variance` (a sum of earlier
-//! s) is withheld. For other mixtures only the rules of [`super::summary`] apply.
+//! If each generation trains on the previous one alone, the variance s is a product of independent factors χ²_{n−1}/n.
+//! It is nearly log-normal, and its mean is determined by lineages too rare to appear in a sample, so a correct
+//! simulator misses that mean by many standard errors. With `w = E s²/(E s)² = Π (n+1)/(n−1)` the skewness is that of a
+//! log-normal, `(w + 2)√(w − 1)`. Where this exceeds 0.3 √replicates, z of `variance`, `trace` and `mean_variance` (a
+//! sum of earlier s) is withheld. For other mixtures only the rules of [`super::summary`] apply.
 //!
 //! # Limits
 //!
@@ -55,7 +55,7 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use statrs::function::gamma::digamma;
 
-/// Maximum count of f64 numbers that a lineage may hold in memory: 800 MB.
+/// Maximum number of f64 values that a lineage may hold in memory: 800 MB.
 const MAX_NUMBERS: u64 = 100_000_000;
 
 /// A simulation with Gaussian models.
@@ -70,9 +70,9 @@ pub struct GaussianSimulation {
 /// A Gaussian fitted by maximum likelihood.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FittedGaussian {
-    /// Mean (dims).
+    /// Mean, one value per dimension.
     pub mean: Array1<f64>,
-    /// Lower triangular Cholesky factor of the covariance (dims, dims).
+    /// Lower triangular Cholesky factor of the covariance.
     pub factor: Array2<f64>,
 }
 
@@ -158,15 +158,15 @@ impl GaussianSimulation {
         (1..=self.dims).map(of_dimension).sum()
     }
 
-    /// Whether the mean of the variance is determined by lineages too rare to be sampled, after fits of these sizes,
-    /// each on samples of the previous one alone.
+    /// Whether the mean of the variance is determined by lineages too rare to be sampled. `fits` has the number of
+    /// samples of each fit, and each fit is on samples of the previous one alone.
     fn is_determined_by_rare_lineages(&self, fits: &[u64]) -> bool {
         let w: f64 = fits.iter().map(|&samples| (samples as f64 + 1.0) / (samples as f64 - 1.0)).product();
         (w + 2.0) * (w - 1.0).sqrt() > summary::MAX_SKEW * (self.replicates as f64).sqrt()
     }
 
-    /// Runs the lineage of one replicate. `each` gets the models of generations 0, 1, … in order, up to the first whose
-    /// covariance doubles cannot represent.
+    /// Runs the lineage of one replicate. `each` gets the models of generations 0, 1, … in order. The lineage ends
+    /// before the first generation whose covariance cannot be represented in f64.
     pub fn lineage(&self, replicate: usize, each: &mut dyn FnMut(usize, &FittedGaussian)) {
         let arm = format!("drift {replicate}");
         let stream = |generation, stage| StreamKey::new(self.seed, &arm, generation, stage).stream(0);
@@ -182,7 +182,7 @@ impl GaussianSimulation {
             let corpus = model.draw(written, &mut stream(author, streams::DRIFT_CORPUS));
             pool = match self.schedule.synthetic {
                 SyntheticDocuments::Latest => corpus,
-                SyntheticDocuments::All => together(&pool, &corpus),
+                SyntheticDocuments::All => concatenated(&pool, &corpus),
             };
             let natural = match self.schedule.natural {
                 NaturalDocuments::Fixed => {
@@ -201,7 +201,7 @@ impl GaussianSimulation {
 }
 
 impl FittedGaussian {
-    /// Fits `samples` (n, dims). None if the covariance is singular to within rounding.
+    /// Fits `samples`, of which each row is one sample. None if the covariance is singular to within rounding.
     #[must_use]
     pub fn fit(samples: &Array2<f64>) -> Option<Self> {
         let mean = samples.mean_axis(Axis(0))?;
@@ -210,7 +210,7 @@ impl FittedGaussian {
         Some(Self { mean, factor: cholesky::factor(&covariance)? })
     }
 
-    /// Draws samples (n, dims), n = `samples`.
+    /// Draws `samples` samples, one per row.
     fn draw(&self, samples: u64, rng: &mut Stream) -> Array2<f64> {
         normals(samples, self.mean.len(), rng).dot(&self.factor.t()) + &self.mean
     }
@@ -226,8 +226,8 @@ fn statistics(model: &FittedGaussian) -> [f64; 3] {
 /// Mixes a training set of `natural` samples and samples of the `pool`.
 fn mix(counts: TrainingCounts, natural: &Array2<f64>, pool: &Array2<f64>, rng: &mut Stream) -> Array2<f64> {
     match counts {
-        TrainingCounts::Separate { synthetic, .. } => together(natural, &subset(synthetic, pool, rng)),
-        TrainingCounts::Pooled { taken, .. } => subset(taken, &together(natural, pool), rng),
+        TrainingCounts::Separate { synthetic, .. } => concatenated(natural, &subset(synthetic, pool, rng)),
+        TrainingCounts::Pooled { taken, .. } => subset(taken, &concatenated(natural, pool), rng),
     }
 }
 
@@ -235,7 +235,7 @@ fn normals(samples: u64, dims: usize, rng: &mut Stream) -> Array2<f64> {
     Array2::from_shape_simple_fn((samples as usize, dims), || StandardNormal.sample(rng))
 }
 
-fn together(first: &Array2<f64>, second: &Array2<f64>) -> Array2<f64> {
+fn concatenated(first: &Array2<f64>, second: &Array2<f64>) -> Array2<f64> {
     concatenate(Axis(0), &[first.view(), second.view()]).expect("samples of the same dimensions")
 }
 

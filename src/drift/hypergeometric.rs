@@ -1,6 +1,6 @@
 //! Exact draws without replacement, at any size.
 //!
-//! The counts by type of a uniform subset of k items, from a pool whose counts are known, are a chain of
+//! The counts by type in a uniform subset of k items, taken from a pool whose counts are known, are a chain of
 //! hypergeometric draws, just as a multinomial is a chain of binomials ([`super::multinomial`]).
 //!
 //! One hypergeometric draw, the number x of good items among k drawn from `good + bad`, is made by inversion if its
@@ -9,9 +9,10 @@
 //! `U² ≤ f(x)/f(mode)`, where `a = μ + ½` and `h = c₁√(σ² + ½) + c₂`. That takes about 1.4 candidates per draw, at any
 //! size.
 //!
-//! **Pitfall.** Common library samplers are not accurate for large pools: `rand_distr`'s multiplies as many factors as
-//! the pool has items if a type is rare, and both it and NumPy's take `ln f` from differences of log-factorials, which
-//! at 10¹³ items are off by several hundredths. Here ln f comes from [`super::pmf`].
+//! **Pitfall.** Common library samplers are not suitable for large pools. If a type is rare, the sampler of
+//! `rand_distr` multiplies one factor for every item of the pool. Both `rand_distr` and NumPy compute `ln f` from
+//! differences of log-factorials, which at 10¹³ items are off by several hundredths. Here ln f comes from
+//! [`super::pmf`].
 
 use super::blocks::draw_in_blocks;
 use super::pmf::ln_hypergeometric;
@@ -26,8 +27,9 @@ const C1: f64 = 1.715_527_769_921_413_5;
 /// 3 − 2√(3/e)
 const C2: f64 = 0.898_916_162_058_898_8;
 
-/// Counts (types) of a uniform subset of `wanted` items, drawn without replacement from a pool with `counts` (types).
-/// They sum to exactly `wanted`, or are all of `counts` if the pool has no more. `key` names the random streams.
+/// The count of each type in a uniform subset of `wanted` items, drawn without replacement from a pool in which the
+/// types have the given `counts`. The result sums to exactly `wanted`; it is `counts` if the pool has no more items
+/// than that. `key` names the random streams.
 ///
 /// ```
 /// use genloss::drift::hypergeometric::subset;
@@ -66,7 +68,7 @@ pub fn hypergeometric(good: u64, bad: u64, drawn: u64, rng: &mut Stream) -> u64 
     if bad == 0 {
         return drawn;
     }
-    // By symmetry it suffices to draw the smaller of both sides: drawn or left, good or bad.
+    // By symmetry it suffices to draw the smaller side: the drawn items or those left, the good items or the bad ones.
     let fewer_drawn = drawn.min(all - drawn);
     let (fewer, more) = (good.min(bad), good.max(bad));
     let mean = fewer_drawn as f64 * (fewer as f64 / all as f64);
@@ -140,8 +142,8 @@ mod tests {
     use super::super::test_support::chi_square_z;
     use super::*;
 
-    /// Small and large pools, either algorithm, and every way to mirror them: chi-square against the probabilities of
-    /// `pmf`, 30 000 draws each; |z| < 4.
+    /// Cases with small and large pools, for both algorithms and all symmetries: chi-square against the probabilities
+    /// of `pmf`, 30 000 draws each; |z| < 4.
     #[test]
     fn hypergeometrics_have_their_probabilities() {
         let cases = [

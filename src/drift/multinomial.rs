@@ -1,9 +1,9 @@
-//! Exact multinomial draws whose cost depends on the number of types, not of samples.
+//! Exact multinomial draws whose cost depends on the number of types and not on the number of samples.
 //!
 //! The counts of n samples over types with weights w are a chain of binomials: the first type gets `Bin(n, w₁/Σw)`
 //! samples, the second `Bin(n − x₁, w₂/(Σw − w₁))`, and the last one those that are left. So the counts sum to exactly
-//! n, however large n is. The sum of the weights after each type is added up from the end: subtracting from the total
-//! would lose the tail to rounding.
+//! n, however large n is. The sum of the weights after each type is added up from the end, because subtracting from the
+//! total would lose the tail to rounding.
 //!
 //! Several threads can share one draw: types are drawn in fixed blocks, each with a random stream.
 //!
@@ -24,9 +24,9 @@ pub const MAX_SAMPLES: u64 = 1 << 53;
 /// Mean from which rejection is faster than inversion.
 const REJECTION_FROM: f64 = 10.0;
 
-/// Counts (types) of `samples` draws with replacement, in proportion to `weights` (types). Weights are finite and not
-/// negative, and not all 0 unless `samples` is 0. `samples` is at most [`MAX_SAMPLES`], and the counts sum to exactly
-/// that number. `key` names the random streams.
+/// The count of each type in `samples` draws with replacement, in proportion to `weights`, one weight per type. Weights
+/// are finite and not negative, and not all 0 unless `samples` is 0. `samples` is at most [`MAX_SAMPLES`], and the
+/// counts sum to exactly `samples`. `key` names the random streams.
 ///
 /// ```
 /// use genloss::drift::multinomial::multinomial;
@@ -95,7 +95,7 @@ fn by_inversion(trials: u64, p: f64, rng: &mut Stream) -> u64 {
                 return x;
             }
             left -= probability;
-            // Only rounding gets here: the remaining probabilities sum to less than 2⁻⁵³. Draw again.
+            // This happens only through rounding: the remaining probabilities sum to less than 2⁻⁵³. Draw again.
             if probability < 1e-20 && x as f64 > n * p {
                 break;
             }

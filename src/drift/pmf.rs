@@ -22,8 +22,8 @@
 use statrs::function::gamma::ln_gamma;
 use std::f64::consts::TAU;
 
-/// Natural logarithm of the probability of `x` successes in `n` trials. Takes both `p` and `q` = 1 − p, because a
-/// small one cannot be recovered from the other without loss; −∞ where the probability is 0.
+/// Natural logarithm of the probability of `x` successes in `n` trials; −∞ where the probability is 0. Takes both `p`
+/// and `q` = 1 − p, because the smaller of them cannot be computed from the other without loss of precision.
 #[must_use]
 pub fn ln_binomial(x: u64, n: u64, p: f64, q: f64) -> f64 {
     if x > n || (p <= 0.0 && x > 0) || (q <= 0.0 && x < n) {
@@ -44,7 +44,7 @@ pub fn ln_binomial(x: u64, n: u64, p: f64, q: f64) -> f64 {
         + 0.5 * (trials / (TAU * hits * misses)).ln()
 }
 
-/// `times · ln other`, where other = 1 − p; from p where that is more precise.
+/// `times · ln other`, where other = 1 − p. Computed from `p` where that is more precise.
 fn ln_power_of_complement(p: f64, other: f64, times: u64) -> f64 {
     if times == 0 {
         0.0

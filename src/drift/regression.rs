@@ -9,8 +9,8 @@
 //!
 //! - *natural samples* are the first m rows with natural labels. *Fixed* ones keep their labels; *fresh* ones get new
 //!   noise in every generation. There are at most T of them, and a mixture that takes more is an error;
-//! - *latest* synthetic samples are the last k rows with the labels of the previous model. If k = T that is every row, so
-//!   rows with natural labels occur twice; if k > T, rows are labelled again with new noise;
+//! - *latest* synthetic samples are the last k rows with the labels of the previous model. If k = T these are all rows,
+//!   so rows with natural labels occur twice; if k > T, rows are labelled again with new noise;
 //! - *all* synthetic samples are the rows with the labels of every earlier generation, or a uniform subset of them
 //!   without replacement.
 //!
@@ -50,7 +50,7 @@ use rand::seq::index;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-/// Maximum count of f64 numbers that a lineage may hold in memory: 800 MB.
+/// Maximum number of f64 values that a lineage may hold in memory: 800 MB.
 const MAX_NUMBERS: u64 = 100_000_000;
 
 /// A simulation with linear models.
@@ -118,7 +118,7 @@ impl RegressionSimulation {
         self.schedule.is_accumulate().then(|| one_fit * squares())
     }
 
-    /// Runs the lineage of one replicate. `each` gets the number and w − w* (columns) of generations 0, 1, … in order.
+    /// Runs the lineage of one replicate. `each` gets the number of each generation 0, 1, … in order, and its w − w*.
     ///
     /// # Errors
     /// As [`rows`](Self::rows).
@@ -161,7 +161,7 @@ impl RegressionSimulation {
         Ok(())
     }
 
-    /// Mixes a training set from natural labels (rows) and a pool of several sets of labels (rows).
+    /// Mixes a training set. `natural` has one label for every row, and so has each entry of `pool`.
     fn mix(
         &self,
         counts: TrainingCounts,
@@ -188,7 +188,7 @@ impl RegressionSimulation {
         }
     }
 
-    /// Noise in the label of every row (rows).
+    /// New noise for the label of every row.
     fn noise(&self, rng: &mut Stream) -> Array1<f64> {
         let normal = || -> f64 { StandardNormal.sample(rng) };
         Array1::from_shape_simple_fn(self.rows, normal) * self.noise
@@ -224,9 +224,9 @@ fn check_design(columns: usize, noise: f64, settings: &DriftSettings) -> Result<
 
 /// A training set: how often each row of the design occurs, and the sum of its labels. Least squares needs no more.
 struct LabelledRows {
-    /// Occurrences (rows).
+    /// How often each row occurs.
     times: Array1<f64>,
-    /// Sums of labels (rows).
+    /// The sum of the labels of each row.
     label_sums: Array1<f64>,
 }
 
@@ -241,8 +241,7 @@ impl LabelledRows {
         training
     }
 
-    /// Solves XᵀX w = Xᵀy for the coefficients w (columns), where `design` is (rows, columns). None if the rows do not
-    /// determine them.
+    /// Solves XᵀX w = Xᵀy for the coefficients w. None if the rows do not determine them.
     fn fit(&self, design: &Array2<f64>) -> Option<Array1<f64>> {
         let weighted = design * &self.times.view().insert_axis(Axis(1));
         let lower = cholesky::factor(&design.t().dot(&weighted))?;

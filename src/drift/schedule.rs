@@ -8,7 +8,7 @@ use crate::units::Tokens;
 
 /// Largest number of generations. A longer table would be of no use to anyone.
 const MAX_GENERATIONS: usize = 1_000_000;
-/// Largest number of replicates. The standard error of a mean over so many is far below the rounding of printed
+/// Largest number of replicates. With this number, the standard error of a mean is far below the rounding of printed
 /// numbers.
 const MAX_REPLICATES: usize = 1_000_000_000;
 

@@ -21,8 +21,9 @@ struct BlockSums {
     tail_count: u64,
 }
 
-/// The statistics [`NAMES`], where q = counts/total: 1 − Σ q²; −Σ q ln q in nats; the number of types and of tail types
-/// with a count; the mass of the tail types; exp of the entropy; 1/Σ q². `counts` and `is_tail` are (types).
+/// The statistics [`NAMES`], where q = counts/total: 1 − Σ q²; −Σ q ln q in nats; the number of types with q > 0; the
+/// number of tail types with q > 0; the mass of the tail types; exp of the entropy; 1/Σ q². `counts` and `is_tail` have
+/// one entry per type.
 pub(super) fn of_counts(counts: &[u64], is_tail: &[bool]) -> [f64; 7] {
     let total = counts.iter().sum::<u64>() as f64;
     let blocks: Vec<BlockSums> = if counts.len() <= BLOCK {

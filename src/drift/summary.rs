@@ -1,7 +1,7 @@
 //! Means over replicates, compared with the exact expectation.
 //!
 //! The standard error is the replicates' standard deviation divided by √replicates; one replicate has none. `z = (mean
-//! − exact)/std_err` is close to standard normal only if the mean of that many replicates is close to normal. It is
+//! − exact)/std_err` is close to standard normal only if the mean over the replicates is close to normal. z is
 //! withheld:
 //!
 //! - if there are fewer than 30 replicates, or all of them agree to the last bit;
@@ -20,7 +20,7 @@
 
 use serde::Serialize;
 
-/// With fewer replicates, their standard deviation is too uncertain for z.
+/// Minimum number of replicates for z. The standard deviation of fewer replicates is too uncertain.
 const MIN_REPLICATES: usize = 30;
 
 /// Maximum of skewness/√replicates at which z is reported.

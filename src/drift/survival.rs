@@ -52,19 +52,19 @@ use rayon::prelude::*;
 /// Expected numbers of types that survive up to a generation.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SurvivingTypes {
-    /// Of all types.
+    /// Among all types.
     pub types: f64,
-    /// Of the tail types.
+    /// Among the tail types.
     pub tail_types: f64,
 }
 
 /// −ln of the probability that is neglected.
-const CERTAIN: f64 = 40.0;
+const NEGLECTED_EXPONENT: f64 = 40.0;
 
 /// Maximum of J, the largest number of copies of a type that the chain distinguishes.
 const MAX_STATES: f64 = 4000.0;
 
-/// Maximum number of products summed over types, states and generations; that many take a few seconds.
+/// Maximum number of products summed over types, states and generations. This number takes a few seconds.
 const MAX_PRODUCTS: f64 = 3e9;
 
 /// Probabilities below this are left out of a row of a transition matrix.
@@ -188,7 +188,8 @@ impl CopyChain {
         all
     }
 
-    /// The expectations by generation for some classes. `losses` are those of [`losses`](Self::losses).
+    /// The expectations of each generation for the types of `classes`. `losses` is the result of
+    /// [`losses`](Self::losses).
     fn surviving_of(
         self,
         classes: &[FrequencyClass],
@@ -206,7 +207,7 @@ impl CopyChain {
         sums
     }
 
-    /// The last of `generations` for which J is at most [`MAX_STATES`], and its J.
+    /// The last generation up to `generations` for which J is at most [`MAX_STATES`], and the J of that generation.
     fn states(self, generations: usize) -> Option<(usize, usize)> {
         let a = self.synthetic as f64 / self.total() as f64;
         let most = self.first.max(self.total()) as f64;
@@ -214,7 +215,7 @@ impl CopyChain {
         let (mut y, mut best) = (1.0_f64, None);
         for generation in 1..=generations {
             y = -(-a * y).exp_m1();
-            let needed = (CERTAIN / y).min(for_any_generation).ceil();
+            let needed = (NEGLECTED_EXPONENT / y).min(for_any_generation).ceil();
             if needed > MAX_STATES {
                 break;
             }
@@ -230,8 +231,8 @@ impl CopyChain {
         }
         let theta = positive_root(|theta| a * theta.exp_m1() - theta);
         let theta_of_first_step = theta * (self.synthetic as f64 / self.first as f64) / a;
-        let mean = CERTAIN * (self.first - self.natural) as f64 / self.natural as f64;
-        (CERTAIN + mean * theta_of_first_step.exp_m1()) / theta
+        let mean = NEGLECTED_EXPONENT * (self.first - self.natural) as f64 / self.natural as f64;
+        (NEGLECTED_EXPONENT + mean * theta_of_first_step.exp_m1()) / theta
     }
 
     /// Approximate number of states over which the copies of a type of frequency p in generation 0 are spread.
@@ -244,7 +245,8 @@ impl CopyChain {
         (20.0 * (mean + 1.0).sqrt()).min(states as f64)
     }
 
-    /// For generations 0..=`last` and copies 0..=`states` in generation 0, the probability that all are lost by then.
+    /// For each generation 0..=`last` and each number 0..=`states` of copies in generation 0, the probability that all
+    /// copies are lost by that generation.
     fn losses(self, last: usize, states: usize) -> Vec<Vec<f64>> {
         let apply =
             |steps: &[BinomialRow], lost: &[f64]| steps.iter().map(|row| row.dot(lost)).collect::<Vec<f64>>();

@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 
 /// Number of starting points of the search for a law.
 const STARTS: usize = 16;
-/// Number of starting points of the search for a refit, besides the fitted law.
+/// Number of random starting points of a refit. The fitted law is a further starting point.
 const REFIT_STARTS: usize = 3;
 
 /// Number of different values of an input that are needed to determine a floor, a scale and an exponent.
@@ -61,7 +61,7 @@ pub struct LawFit {
     pub draws: Vec<Law>,
 }
 
-/// The prediction error on the largest runs of a law that was fitted to the smaller ones.
+/// The error of a law that was fitted to the smaller runs, in predicting the largest runs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct HeldOutError {
     /// Number of points predicted.
@@ -91,7 +91,7 @@ pub(super) struct PointGroup<'a> {
 }
 
 impl PointGroup<'_> {
-    /// Whether the points determine the constants with one value of D (or, without D, of N) to spare for holding out.
+    /// Whether the points still determine the constants if one value of D is held out (if D is not an input, one of N).
     pub(super) fn suffices(&self) -> bool {
         determines(self.form, &self.points, 1)
     }
@@ -136,7 +136,7 @@ impl PointGroup<'_> {
     }
 }
 
-/// The largest value of a quantity, if the others still determine the constants of a law.
+/// The largest value of a quantity; None if the other values would not determine the constants of a law.
 fn largest_to_spare(points: &[&Point], of: fn(&Point) -> u64) -> Option<u64> {
     let values = values(points, of);
     values.last().copied().filter(|_| values.len() > MIN_VALUES)
@@ -161,9 +161,9 @@ fn values(points: &[&Point], of: fn(&Point) -> u64) -> BTreeSet<u64> {
     points.iter().map(|point| of(point)).collect()
 }
 
-/// Whether points determine the constants of a law, with `spare` values to hold out. A law in both N and D needs runs
-/// that vary N and D independently: more pairs of N and D than an additive model with an effect for each value of N and
-/// each value of D has constants.
+/// Whether points determine the constants of a law if `spare` values are held out. A law in both N and D needs runs
+/// that vary N and D independently. Consider an additive model with an effect for each value of N and each value of D:
+/// there must be more pairs of N and D than this model has constants.
 fn determines(form: LawForm, points: &[&Point], spare: usize) -> bool {
     let (parameters, tokens) = (values(points, parameters_of).len(), values(points, tokens_of).len());
     match form {

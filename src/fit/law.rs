@@ -2,7 +2,7 @@
 //!
 //! `L(D) = E + B·D^−β` at one size, `L(N) = E + A·N^−α` at one number of tokens (Kang et al. 2025), and `L(N, D) = E +
 //! A·N^−α + B·D^−β` (Hoffmann et al. 2022). All constants are positive. E is the loss that remains for infinite inputs;
-//! in L(D) it includes the loss due to the fixed size.
+//! in L(D), E includes the loss due to the fixed size.
 
 use serde::Serialize;
 use std::fmt;

@@ -1,9 +1,9 @@
 //! Which share of synthetic text gives the lowest loss?
 //!
 //! Every share that was run has its own law, and together the laws predict a loss for each share at the same size and
-//! number of tokens. The optimum is the vertex of the parabola through the lowest of these losses and its two neighbours,
-//! or an end of the range of shares if the lowest loss is there. Its interval comes from the refitted laws, where refit b
-//! of one share is combined with refit b of the others.
+//! number of tokens. The optimum is the vertex of the parabola through the lowest of these losses and its two
+//! neighbours, or an end of the range of shares if the lowest loss is there. The interval of the optimum comes from the
+//! refitted laws: refit b of the law of one share is combined with refit b of the laws of the others.
 
 use super::bootstrap::{Interval, LawFit, interval};
 use super::{LawForm, PredictionPoint};
@@ -104,7 +104,7 @@ fn lowest(points: &[(f64, f64)]) -> f64 {
     let index = (0..points.len()).min_by(|&a, &b| points[a].1.total_cmp(&points[b].1)).unwrap_or(0);
     let neighbours = index.checked_sub(1).and_then(|before| points.get(before..index + 2));
     let Some([(x0, y0), (x1, y1), (x2, y2)]) = neighbours else { return points[index].0 };
-    // The difference of both slopes is not negative, because the middle point is the lowest.
+    // The right slope minus the left slope is not negative, because the middle point is the lowest.
     let (left, right) = ((y1 - y0) / (x1 - x0), (y2 - y1) / (x2 - x1));
     if right - left > 0.0 { (x0 + x1) / 2.0 - left * (x2 - x0) / (2.0 * (right - left)) } else { *x1 }
 }

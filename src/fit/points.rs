@@ -35,7 +35,7 @@ impl Blend {
         Self { source: NATURAL.to_owned(), synthetic_percent: 0 }
     }
 
-    /// Whether it is natural text alone.
+    /// Whether the text is natural text alone.
     #[must_use]
     pub fn is_natural(&self) -> bool {
         self.source == NATURAL
@@ -178,7 +178,7 @@ fn check_from_scratch(recorded: &[RunRecord]) -> Result<(), FitError> {
 struct SyntheticKind {
     method: String,
     /// In order: prompts, decoder, selection, writer (if it is not a model of the same arm), and the mixture's sources
-    /// (if they are not the latest corpus and fixed natural text). Names leave out empty details.
+    /// (if they are not the latest corpus and fixed natural text). Source names leave out empty details.
     details: [String; 5],
 }
 
@@ -239,15 +239,15 @@ fn kind(experiment: &Experiment, arm: &Arm, author: &GenerationRecord, generatio
     let writer = experiment.writer.as_ref().filter(|_| generation == 1);
     let writer = writer.map_or(String::new(), |_| format!("by a writer of {}", author.training.parameters));
     // At generation 1 there is only one corpus, and no earlier mixture has used natural text.
-    let mut which = Vec::new();
+    let mut sources = Vec::new();
     if generation > 1 && arm.mixture.synthetic == SyntheticDocuments::All {
-        which.push("all generations");
+        sources.push("all generations");
     }
     if generation > 1 && arm.mixture.natural == NaturalDocuments::Fresh {
-        which.push("fresh natural text");
+        sources.push("fresh natural text");
     }
     let SynthesisRecord { method, prompts, decoding, .. } = written.clone();
-    SyntheticKind { method, details: [prompts, decoding, selection, writer, which.join(", ")] }
+    SyntheticKind { method, details: [prompts, decoding, selection, writer, sources.join(", ")] }
 }
 
 /// The method, followed by those details in which kinds of the same method differ.
@@ -256,8 +256,8 @@ fn name(kind: &SyntheticKind, kinds: &BTreeSet<&SyntheticKind>) -> String {
     let differs = |index: usize| {
         kinds.iter().any(|other| other.method == *method && other.details[index] != details[index])
     };
-    let telling = details.iter().enumerate().filter(|(index, detail)| differs(*index) && !detail.is_empty());
+    let distinct = details.iter().enumerate().filter(|(index, detail)| differs(*index) && !detail.is_empty());
     let words: Vec<&str> =
-        std::iter::once(method).chain(telling.map(|(_, detail)| detail)).map(String::as_str).collect();
+        std::iter::once(method).chain(distinct.map(|(_, detail)| detail)).map(String::as_str).collect();
     words.join(", ")
 }

@@ -2,8 +2,8 @@
 //!
 //! The objective is Σ ρ(ln L̂ − ln L) over points, with Huber's loss ρ (1964), quadratic within ±δ and linear beyond,
 //! as in Hoffmann et al. (2022). Their δ is 10⁻³. Here it is 5·10⁻³, half a percent of the loss, because the seeds of
-//! small models differ by a few tenths of a percent: if δ is far below the noise, Huber's loss acts like absolute
-//! deviations, which under normal noise need n runs where least squares needs 2n/π.
+//! small models differ by a few tenths of a percent: if δ is far below the noise, Huber's loss acts like the absolute
+//! error, which under normal noise needs n runs where least squares needs 2n/π.
 //!
 //! With the smooth residual `q = sign(r)·√(2ρ(r))` the objective is a sum of squares, which MINPACK's Levenberg–Marquardt
 //! minimises. The search is over the logarithms of all constants, which keeps them positive, and inputs are relative to
@@ -30,11 +30,11 @@ pub(super) type LogConstants = DVector<f64>;
 /// Points as inputs and outputs of a law.
 pub(super) struct FitData {
     form: LawForm,
-    /// ln N and ln D, those that the form has, minus their means: (points, terms).
+    /// The inputs of the form (ln N, ln D or both) minus their means: one row per point, one column per input.
     inputs: DMatrix<f64>,
-    /// The means that were subtracted (terms).
+    /// The mean that was subtracted from each input.
     centres: Vec<f64>,
-    /// ln L of each point (points).
+    /// ln L of each point.
     pub(super) ln_losses: DVector<f64>,
 }
 
@@ -81,7 +81,7 @@ impl FitData {
         found.filter(|(cost, _)| cost.is_finite()).min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, theta)| theta)
     }
 
-    /// ln L̂ of each point (points).
+    /// ln L̂ of each point.
     pub(super) fn predicted(&self, theta: &LogConstants) -> DVector<f64> {
         DVector::from_iterator(self.inputs.nrows(), self.terms(theta).row_iter().map(|row| row.sum().ln()))
     }
@@ -99,7 +99,7 @@ impl FitData {
         }
     }
 
-    /// The floor and each term, at each point: (points, 1 + terms).
+    /// The floor and each term, at each point: one row per point; the first column is the floor.
     fn terms(&self, theta: &LogConstants) -> DMatrix<f64> {
         DMatrix::from_fn(self.inputs.nrows(), 1 + self.centres.len(), |i, j| match j {
             0 => theta[0].exp(),
@@ -165,9 +165,10 @@ impl LeastSquaresProblem<f64, Dyn, Dyn> for RobustProblem<'_> {
             let (loss, slope) = (terms.sum(), self.residual(i).1);
             jacobian[(i, 0)] = slope * terms[0] / loss;
             for j in 1..terms.len() {
-                let by_scale = slope * terms[j] / loss;
-                jacobian[(i, 2 * j - 1)] = by_scale;
-                jacobian[(i, 2 * j)] = -by_scale * self.theta[2 * j].exp() * self.data.inputs[(i, j - 1)];
+                let scale_derivative = slope * terms[j] / loss;
+                jacobian[(i, 2 * j - 1)] = scale_derivative;
+                jacobian[(i, 2 * j)] =
+                    -scale_derivative * self.theta[2 * j].exp() * self.data.inputs[(i, j - 1)];
             }
         }
         Some(jacobian)
@@ -178,8 +179,8 @@ impl LeastSquaresProblem<f64, Dyn, Dyn> for RobustProblem<'_> {
 mod tests {
     use super::*;
 
-    /// Huber (1964): ρ(r) = r²/2 within δ and δ(|r| − δ/2) beyond. q²/2 must equal that, and its derivative the numeric
-    /// one.
+    /// Huber (1964): ρ(r) = r²/2 within δ and δ(|r| − δ/2) beyond. q²/2 must equal ρ, and the derivative of q must
+    /// equal the numeric one.
     #[test]
     fn the_squared_residual_is_hubers_loss() {
         let rho = |r: f64| if r.abs() <= DELTA { r * r / 2.0 } else { DELTA * (r.abs() - DELTA / 2.0) };

@@ -2,8 +2,8 @@
 //!
 //! Let L* be the loss that the law of natural text predicts for the given size and tokens. The speed-up of a blend is
 //! `D_natural(L*)/D_blend(L*)` (Kang et al. 2025): 2 means half the tokens, 0.5 twice as many. If the floor of the
-//! blend's law is L* or higher, no number of tokens reaches L*, and the speed-up is 0. Its interval combines refit b of
-//! the blend's law with refit b of that of natural text.
+//! blend's law is L* or higher, no number of tokens reaches L*, and the speed-up is 0. The interval of the speed-up
+//! combines refit b of the blend's law with refit b of the law of natural text.
 
 use super::bootstrap::{Interval, LawFit, interval};
 use super::{Blend, Law, LawForm, PredictionPoint};

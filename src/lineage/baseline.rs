@@ -1,8 +1,8 @@
 //! Records the baseline of a run (what drift alone would have done) as soon as it can be simulated.
 //!
 //! If every arm samples from unmodified predictions, the baseline is simulated before anything is trained. If an arm
-//! has another decoder, its generation 0 with every seed is needed first, because the effect of the decoder on the
-//! probabilities of natural text is measured on it.
+//! has another decoder, the models of its generation 0 are needed first, for every seed: with them the effect of the
+//! decoder on the probabilities of natural text is measured.
 
 use super::{Run, RunError, learner, training_settings};
 use crate::baseline::{self, Baseline, LogRatios};
@@ -39,7 +39,7 @@ impl Run<'_> {
         Ok(self.store.write_baseline(&baseline)?)
     }
 
-    /// The arms that choose one token at a time, but not always from unmodified predictions. (The effect of beam search
+    /// The arms that choose one token at a time, and whose decoder modifies the predictions. (The effect of beam search
     /// or contrastive search on the probability of a token cannot be observed in a single prediction, so arms with
     /// these decoders have no baseline.)
     fn decoding_arms(&self) -> impl Iterator<Item = (&Arm, &SamplingSettings)> {

@@ -1,4 +1,4 @@
-//! Checks the model folders that training starts from: they must fit the experiment and have the same tokenizer.
+//! Checks the model folders that training starts from: they must fit the experiment and have its tokenizer.
 //!
 //! To a model, token 65 means what it meant in its own training. With another tokenizer, even one of the same size, its
 //! weights are worse than random ones, and no other check would reveal this.
@@ -31,7 +31,8 @@ pub(super) struct Base {
     pub(super) notes: Vec<String>,
 }
 
-/// Every model folder that training starts from, with the arm that starts from it, as the arm is at that generation.
+/// Every model folder that training starts from, with the arm that starts from it. The arm has the settings of the
+/// generation that starts from the folder.
 pub(super) fn bases(experiment: &Experiment) -> impl Iterator<Item = (Cow<'_, Arm>, PathBuf)> {
     let all = experiment.arms.iter().flat_map(|arm| [experiment.at(arm, 0), Cow::Borrowed(arm)]);
     all.filter_map(|arm| arm.training.base.clone().map(|base| (arm, base)))
@@ -45,7 +46,7 @@ pub(super) fn check(
     texts: &[String],
 ) -> Result<BTreeMap<String, Base>, RunError> {
     let mut checked = BTreeMap::new();
-    let never = AtomicBool::new(false);
+    let interrupt = AtomicBool::new(false);
     for (arm, base) in bases(experiment) {
         let own = own_tokenizer(&base)?;
         if let Some(own) = &own {
@@ -53,7 +54,7 @@ pub(super) fn check(
         }
         let start = Start::Base(base.clone());
         let key = StreamKey::new(0, SHARED, 0, streams::CHECK);
-        learner(&arm, tokenizer, start, &Device::Cpu).check_start(&Stage::new(key, &Silent, &never))?;
+        learner(&arm, tokenizer, start, &Device::Cpu).check_start(&Stage::new(key, &Silent, &interrupt))?;
         let notes = notes(&base, tokenizer, own.is_some())?;
         checked.insert(base.display().to_string(), Base { hash: model::folder_hash(&base)?, notes });
     }

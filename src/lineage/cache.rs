@@ -2,8 +2,8 @@
 //!
 //! Lineages with the same seed and the same training have bit-identical models, even if their models then write
 //! differently. This holds for generation 0 of arms that differ only in writing, and for every generation of the
-//! controls of experiments that differ only in writing. If lineages also write alike, whole generations are identical,
-//! such as generation 0 of experiments with the same writer.
+//! controls of experiments that differ only in writing. If lineages also write alike, whole generations are identical:
+//! for instance, generation 0 of experiments with the same writer.
 
 use super::{LineageInputs, Run, RunError};
 use crate::config::Arm;
@@ -67,7 +67,7 @@ impl<'a> SiblingRuns<'a> {
         self.seed
     }
 
-    /// Adds a committed generation of `run`, if that is one of the runs.
+    /// Adds a committed generation of `run`, if `run` is one of the sibling runs.
     pub(super) fn insert(&self, run: &Run, address: Address, fingerprints: Fingerprints) {
         let Some(run) = self.runs.iter().position(|sibling| std::ptr::eq(*sibling, run)) else { return };
         let location = Location { run, arm: address.arm.map(str::to_owned), generation: address.generation };

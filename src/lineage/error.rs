@@ -76,7 +76,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Adds the experiment, one of several, to an error. An interruption is returned unchanged.
+    /// Adds to an error which of several experiments it is about. An interruption is returned unchanged.
     #[must_use]
     pub fn of(self, experiment: &Experiment) -> Self {
         match self {

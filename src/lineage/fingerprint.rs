@@ -1,4 +1,5 @@
-//! Fingerprints: hashes of everything that a generation depends on. Other runs find and reuse generations by them.
+//! Fingerprints: hashes of everything that a generation depends on. Other runs find generations to reuse by their
+//! fingerprints.
 //!
 //! | fingerprint | hashes |
 //! |---|---|

@@ -1,7 +1,7 @@
 //! Estimates the memory that an experiment takes from its settings, before anything is read or allocated.
 //!
-//! The estimate is a rough lower bound: it detects experiments that are too large, but does not guarantee that others
-//! fit.
+//! The estimate is a rough lower bound: it detects experiments that are too large, but does not guarantee that all
+//! other experiments fit.
 
 use super::tokens_written;
 use crate::config::{Arm, Experiment};
@@ -22,7 +22,7 @@ pub struct Footprint {
 
 /// Bytes per natural token: about seven characters of text, and its id in a list with spare capacity.
 const NATURAL_BYTES: f64 = 20.0;
-/// Ratio of the text that the built-in world writes to the text that is needed.
+/// The built-in world writes this multiple of the text that is needed.
 const WORLD_MARGIN: f64 = 1.3;
 /// Bytes per generated token: its id, and its characters while it is measured.
 const GENERATED_BYTES: f64 = 12.0;

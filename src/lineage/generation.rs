@@ -128,12 +128,12 @@ impl<'a> GenerationRunner<'a> {
         };
         self.store.commit::<RunError>(address, output, |dir| Ok(model.save(dir)?))?;
         self.announce(address, fingerprints, &record, stage);
-        self.tell_missing(address, &record.missing);
+        self.note_missing(address, &record.missing);
         Ok(())
     }
 
     /// Notes which metrics have no value, grouped by reason.
-    fn tell_missing(&self, address: Address, missing: &BTreeMap<String, String>) {
+    fn note_missing(&self, address: Address, missing: &BTreeMap<String, String>) {
         let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (metric, reason) in missing {
             by_reason.entry(reason).or_default().push(metric);
@@ -319,7 +319,7 @@ fn worse_than_guessing(record: &GenerationRecord, vocab_size: usize) -> Option<S
     })
 }
 
-/// The metrics that a log line shows of a generation.
+/// The metrics of a generation that a log line shows.
 fn summary(record: &GenerationRecord) -> String {
     let shown = ["heldout_loss", "unigram_entropy", "tail_coverage"];
     let found = record.measurements.iter().filter(|one| shown.contains(&one.metric.as_str()));

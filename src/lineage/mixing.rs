@@ -119,7 +119,7 @@ fn record_of(mixture: &Mixture, plan: &MixturePlan, text: &Documents) -> Mixture
     }
 }
 
-/// BLAKE3 of documents: for each its length as u64 and its ids as u32, little-endian.
+/// BLAKE3 of documents. Of each document, its length as u64 and its ids as u32 are hashed, little-endian.
 pub(super) fn text_hash(text: &Documents) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     for document in text.iter() {

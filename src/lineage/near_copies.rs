@@ -1,4 +1,5 @@
-//! Counts near copies across splits: documents that are nearly the same as one that models train on.
+//! Counts near copies across splits: documents of one split that are nearly the same as a document of the split that
+//! models train on.
 //!
 //! Exact copies count once, but a text with a few words changed is another text, and its hash may put it in another
 //! split. Near copies are found in the same way as in selection ([`near_duplicates`]): by the MinHash estimate of the
@@ -23,7 +24,7 @@ const SHARED_SHINGLES: f64 = 0.65;
 /// further comparisons, so that text in which everything resembles everything else takes no longer than other text.
 const BATCH: usize = 1024;
 
-/// The number of documents of `split` of which `other` has a near copy.
+/// The number of documents in `split` that have a near copy in `other`.
 pub(super) fn near_copies(split: &Documents, other: &Documents) -> u64 {
     let known = known_shingles(split);
     let mut open: Vec<Signature> =
@@ -54,7 +55,7 @@ fn index_of(signatures: &[Signature]) -> NearDuplicates {
     index
 }
 
-/// The documents in the index of which `other` has a near copy in `range`, sorted.
+/// The positions in `index` of the documents that have a near copy among the documents `range` of `other`, sorted.
 fn found_in(index: &NearDuplicates, known: &[u64], other: &Documents, range: Range<usize>) -> Vec<usize> {
     let mut found: Vec<usize> = range
         .into_par_iter()
