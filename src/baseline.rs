@@ -166,9 +166,9 @@ impl Baseline {
     }
 }
 
-/// The decoder to simulate for a corpus. None for beam search and contrastive search, and for a decoder that changes the
-/// predictions but draws only some of the tokens. The decoder of an external command is unknown and counts as
-/// plain sampling.
+/// The decoder to simulate for a corpus. None for beam search and contrastive search, and for a decoder that changes
+/// the predictions but draws only some of the tokens. The decoder of an external command is unknown and counts as plain
+/// sampling.
 #[must_use]
 pub fn decoder(synthesis: &SynthesisSettings) -> Option<&SamplingSettings> {
     let decoding = synthesis.decoding.token_by_token();

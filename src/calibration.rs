@@ -8,10 +8,10 @@
 //!
 //! The N seeds are partitioned at random into experiments of S seeds each. They are shuffled and partitioned again
 //! until the requested number of comparisons is reached. There are fewer comparisons if it is not certain that enough
-//! different experiments exist. Experiments of one partition share no seed, but experiments of different partitions may,
-//! so only the first N/S comparisons are independent of each other. Arms that are alike are paired at random in each
-//! partition, and every pair counts as a seed: the arms of a pair differ only by chance, and the distribution of that
-//! difference is the same for every seed.
+//! different experiments exist. Experiments of one partition share no seed, but experiments of different partitions
+//! may, so only the first N/S comparisons are independent of each other. Arms that are alike are paired at random in
+//! each partition, and every pair counts as a seed: the arms of a pair differ only by chance, and the distribution of
+//! that difference is the same for every seed.
 //!
 //! The command `genloss calibrate` runs this on an experiment file. In code:
 //!

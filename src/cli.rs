@@ -117,8 +117,8 @@ impl Cli {
     /// Executes the command.
     ///
     /// # Errors
-    /// The error of the command. [`one_line`] formats it as a line that says where the error is, what is wrong, and what
-    /// to try.
+    /// The error of the command. [`one_line`] formats it as a line that says where the error is, what is wrong, and
+    /// what to try.
     pub fn exec(self) -> Result<()> {
         match self.command {
             Command::Demo(args) => args.exec(),
@@ -149,8 +149,8 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<run::Interrupted>() { 130 } else { 1 }
 }
 
-/// An error and its causes on one line, joined by `": "`, safe for a terminal. Overlong names are shortened, but not the
-/// command that resumes an interrupted run.
+/// An error and its causes on one line, joined by `": "`, safe for a terminal. Overlong names are shortened, but not
+/// the command that resumes an interrupted run.
 #[must_use]
 pub fn one_line(error: &anyhow::Error) -> String {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();

@@ -1,5 +1,5 @@
-//! Packing bf16 with `vcvtne2ps2bf16`, which rounds thirty-two numbers in one instruction. Subnormal f32 become zero, as
-//! they do in `vdpbf16ps`.
+//! Packing bf16 with `vcvtne2ps2bf16`, which rounds thirty-two numbers in one instruction. Subnormal f32 become zero,
+//! as they do in `vdpbf16ps`.
 
 #![allow(unsafe_code)]
 
