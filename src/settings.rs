@@ -1,4 +1,5 @@
-//! Settings structs: one for each table of an experiment file, from which it is read, checked, documented and written.
+//! Settings structs: one for each table of an experiment file. A struct determines how its table is read, checked,
+//! documented and written.
 //!
 //! A settings struct derives `Serialize`, `Deserialize` and `JsonSchema`, and has one field per setting. The doc
 //! comment of a field is the description that users read; `Default` or `#[serde(default)]` gives the default; and the
@@ -67,7 +68,7 @@ impl SettingError {
         Self { key: key.into(), message: message.into() }
     }
 
-    /// Puts `table` in front of the key, for the caller that read the table which contains this one.
+    /// Puts `table` in front of the key, which is then relative to the table that contains `table`.
     #[must_use]
     pub fn below(self, table: &str) -> Self {
         let key = if self.key.is_empty() { table.to_owned() } else { format!("{table}.{}", self.key) };
@@ -75,7 +76,7 @@ impl SettingError {
     }
 }
 
-/// A settings struct. Implemented for every type with the three derives.
+/// A settings struct. Implemented for every type that derives `Serialize`, `Deserialize` and `JsonSchema`.
 pub trait Settings: Serialize + DeserializeOwned + JsonSchema {}
 
 impl<T: Serialize + DeserializeOwned + JsonSchema> Settings for T {}
@@ -111,8 +112,8 @@ pub fn check_ranges<T: Settings>(settings: &T) -> Result<(), SettingError> {
 }
 
 /// Checks every number of a table that has been read against the range of meaningful values, such as `"x-sensible" = {
-/// "minimum": 0.01, "why": "below it …" }`. Values outside this range can be computed with, and runs of earlier
-/// versions have recorded some.
+/// "minimum": 0.01, "why": "below it …" }`. Values outside this range are possible, and occur in the records of
+/// earlier versions.
 ///
 /// # Errors
 /// If a value is outside of its range; the error says why.

@@ -16,8 +16,8 @@
 //! operations in each layer, and t is T/2 on average. Norms, softmax, the random draw and the optimiser are not
 //! counted.
 //!
-//! **Pitfall.** A tied embedding counts once among the P parameters, as the output matrix: looking up an embedding takes
-//! no operations.
+//! **Pitfall.** A tied embedding counts once among the P parameters: the output matrix takes operations, but looking up
+//! an embedding takes none.
 //!
 //! ```
 //! use candle_core::Device;

@@ -56,7 +56,7 @@ impl<'a> Stage<'a> {
         Self { observer: &Silent, ..self.with_key(self.key.clone()) }
     }
 
-    /// The key of its random streams: seed, arm, generation and name.
+    /// The key of the stage's random streams: seed, arm, generation and name of the stage.
     #[must_use]
     pub fn key(&self) -> &StreamKey {
         &self.key

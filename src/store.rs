@@ -11,13 +11,13 @@
 //!   seed-1/<arm>/gen-001/ …
 //! ```
 //!
-//! A generation exists or it does not: it is written to a temporary folder, flushed to disk with a manifest of the
-//! BLAKE3 hash and size of every file, and renamed. A kill at any instant loses at most the training since the last
-//! checkpoint of the generation in progress. The manifest also holds the [`Fingerprints`] by which other runs find the
-//! same generation.
+//! A generation exists completely or not at all: it is written to a temporary folder, flushed to disk with a manifest
+//! of the BLAKE3 hash and size of every file, and renamed. A kill at any instant loses at most the training since the
+//! last checkpoint of the generation in progress. The manifest also holds the [`Fingerprints`] by which other runs find
+//! the same generation.
 //!
-//! [`Store::exists`] only looks for the folder of a generation. [`Store::verify`] hashes every file of it, once while
-//! the store is open. [`Store::clean_up`] removes what a killed process left.
+//! [`Store::exists`] only looks for the folder of a generation. [`Store::verify`] hashes every file of it, at most
+//! once while the store is open. [`Store::clean_up`] removes what a killed process left.
 //!
 //! A lock keeps other processes from writing to an open store. Opening a store whose experiment, corpus or tokenizer
 //! differs is an error, and changes nothing. JSON records carry a `schema` number and their own hash: a record of a newer
@@ -80,7 +80,7 @@ pub struct Store {
     /// Folders of generations whose files have been found to match their manifests.
     verified: Mutex<BTreeSet<PathBuf>>,
     /// Locked as long as the store is open; the operating system releases the lock however the process ends. `None` for a
-    /// finished run in a folder that this process may not write.
+    /// finished run in a folder that this process may not write to.
     lock: Option<File>,
 }
 
@@ -103,8 +103,8 @@ impl Store {
     /// change. A finished run can be opened in a read-only folder.
     ///
     /// # Errors
-    /// If another process has it open, if it belongs to another or a changed experiment, if the text or the tokenizer
-    /// differs from what is on record, or if the disk fails. Then nothing is written.
+    /// If another process has the store open, if the store belongs to another or a changed experiment, if the text or
+    /// the tokenizer differs from what is on record, or if the disk fails. In these cases nothing is written.
     pub fn open(
         root: &Path,
         experiment: &Experiment,
@@ -145,8 +145,8 @@ impl Store {
         address.exists_in(&self.root)
     }
 
-    /// Compares every file of a committed generation with the manifest, unless that was done since the store was opened
-    /// or the generation committed.
+    /// Compares every file of a committed generation with the manifest, unless this was done already since the store
+    /// was opened or the generation was committed.
     ///
     /// # Errors
     /// If a file is missing or does not match the manifest.
@@ -203,7 +203,7 @@ impl Store {
         Ok(self.finish(address, &aside)?)
     }
 
-    /// Commits a copy of the generation in `folder`, of this store or another one.
+    /// Commits a copy of the generation in `folder`, which belongs to this store or another one.
     ///
     /// # Errors
     /// If that generation is damaged, or if the disk fails; the generation then does not exist here.
@@ -221,7 +221,7 @@ impl Store {
         self.finish(address, &aside)
     }
 
-    /// Creates an empty folder, which [`Self::finish`] renames to that of the generation.
+    /// Creates an empty folder for the files of a generation. [`Self::finish`] renames it to the generation's folder.
     fn empty_partial(&self, address: Address) -> Result<PathBuf, StoreError> {
         let aside = beside(&address.folder(&self.root), PARTIAL);
         disk::remove_dir(&aside)?;
@@ -250,8 +250,8 @@ impl Store {
         self.provenance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Renames a finished folder to that of the generation, and flushes its name and the names of the folders above it
-    /// to disk.
+    /// Renames a finished folder to the generation's folder, and flushes the new name and the names of the folders
+    /// above it to disk.
     fn finish(&self, address: Address, aside: &Path) -> Result<(), StoreError> {
         let folder = address.folder(&self.root);
         self.verified().remove(&folder);
@@ -269,7 +269,7 @@ impl Store {
     /// Returns true if the baseline of `experiment` is on record.
     ///
     /// # Errors
-    /// If it was written by a newer program.
+    /// If the record was written by a newer version of the program, or is damaged.
     pub fn has_baseline(&self, experiment: &Experiment) -> Result<bool, StoreError> {
         Ok(read::baseline(&self.root, experiment)?.is_some())
     }

@@ -1,12 +1,13 @@
 //! Runs many experiments together: what they have in common is computed once, and several can run in parallel.
 //!
-//! Experiments that read the same natural text are prepared together, with one tokenizer, so that their measurements can
-//! be compared. The work is divided into [`WorkUnit`]s: one seed of all experiments that train the same model on the same
-//! number of tokens, once for generation 0 and once for later generations. Two experiments can only have generations in
-//! common (see [`crate::lineage::LineageInputs`]) within one unit, and a unit makes one lineage after the other, so
-//! that the second finds what the first has committed. First all units of generation 0 run, then the others; within
-//! either phase units are independent and may run side by side, each on its share of the threads. Small models run
-//! faster that way, because one of their steps is too little work for several threads. No result depends on it.
+//! Experiments that read the same natural text are prepared together, with one tokenizer, so that their measurements
+//! can be compared. The work is divided into [`WorkUnit`]s: one seed of all experiments that train the same model on
+//! the same number of tokens. Generation 0 is a unit of its own, and the later generations are another. Two experiments
+//! can only have generations in common (see [`crate::lineage::LineageInputs`]) within one unit, and a unit makes one
+//! lineage after the other, so that each finds what the earlier ones have committed. First all units of generation 0
+//! run, then the others; within either phase units are independent and may run side by side, each on its share of the
+//! threads. Small models run faster that way, because one of their steps is too little work for several threads. No
+//! result depends on the number of units that run side by side.
 //!
 //! `tests/it/sweep.rs` prepares and runs small sweeps.
 

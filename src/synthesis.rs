@@ -195,12 +195,12 @@ pub fn rewrites_long_documents(synthesis: &SynthesisSettings, natural: &Document
 /// written documents are cut there, the corpus lacks everything that comes late in a natural document.
 #[must_use]
 pub fn cut_documents(synthesis: &SynthesisSettings, natural: &Documents) -> Option<String> {
-    const TOLD_FROM_SHARE: f64 = 0.05;
+    const MIN_WARNED_SHARE: f64 = 0.05;
     let most = synthesis.max_document_tokens;
     let lengths = natural.iter().map(<[TokenId]>::len);
     let beyond: usize = lengths.clone().map(|length| length.saturating_sub(most)).sum();
     let share = beyond as f64 / natural.tokens().0.max(1) as f64;
-    (!synthesis.method.rewrites_documents() && share >= TOLD_FROM_SHARE).then(|| {
+    (!synthesis.method.rewrites_documents() && share >= MIN_WARNED_SHARE).then(|| {
         format!(
             "documents are written up to synthesis.max_document_tokens = {most}, and {:.0} % of the natural text lies \
              beyond that in its documents (the longest has {}), so that synthetic documents are beginnings only; raise it",

@@ -29,7 +29,7 @@ impl Filter for MaxRepetition {
     }
 }
 
-/// `1 − distinct 4-grams / 4-grams`; 0 for a document too short to have one.
+/// `1 − distinct 4-grams / 4-grams`. 0 for a document of fewer than four tokens.
 #[must_use]
 pub fn share(document: &[TokenId]) -> f64 {
     let grams = document.windows(4);
@@ -42,8 +42,8 @@ pub fn share(document: &[TokenId]) -> f64 {
 mod tests {
     use super::*;
 
-    /// `a b c d a b c d e` has the 4-grams abcd bcda cdab dabc abcd bcde, of which one repeats an earlier one. Nine
-    /// equal tokens have six 4-grams, of which five repeat the first.
+    /// `a b c d a b c d e` has the 4-grams abcd bcda cdab dabc abcd bcde. One of them repeats an earlier one. Nine
+    /// equal tokens have six 4-grams. Five of them repeat the first.
     #[test]
     fn repetition_is_the_share_of_four_grams_that_occurred_earlier() {
         assert_eq!(share(&[1, 2, 3, 4, 1, 2, 3, 4, 5]), 1.0 / 6.0);

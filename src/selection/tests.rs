@@ -41,8 +41,8 @@ fn a_document_is_dropped_by_the_first_rule_that_it_fails() {
     assert_eq!(*selector.tally(), Tally { kept: 2, dropped });
 }
 
-/// The first group keeps its best passing candidate. The second has no passing candidate. In the third the best candidate
-/// is a duplicate, so that none is kept.
+/// The first group keeps its best passing candidate. The second has no passing candidate. In the third the best
+/// candidate is a duplicate, so none is kept.
 #[test]
 fn the_best_passing_candidate_of_each_group_is_kept() {
     let rules = selection("loss_band = [1.0, 4.0]\nbest_of = 3\nnear_duplicates = 0.8");

@@ -14,7 +14,7 @@ pub(super) fn value(path: &str, value: &mut Value, schema: &Json) -> Result<(), 
     {
         let choices = choices(schema);
         let expected = if choices.is_empty() {
-            a_list(&types)
+            types_in_words(&types)
         } else {
             choices.iter().map(|choice| format!("\"{choice}\"")).collect::<Vec<_>>().join(" or ")
         };
@@ -30,8 +30,8 @@ pub(super) fn value(path: &str, value: &mut Value, schema: &Json) -> Result<(), 
     }
 }
 
-/// The first alternative in `schema` that allows the type of `value`, or recursively the first such alternative in that
-/// one; `schema` itself if there is none.
+/// The first alternative in `schema` that allows the type of `value`. If this alternative has alternatives itself, the
+/// first suitable one of those, and so on. `schema` itself if no alternative allows the type.
 fn alternative<'a>(value: &Value, schema: &'a Json) -> &'a Json {
     let alternatives = schema.get("anyOf").and_then(Json::as_array).into_iter().flatten();
     let fits =
@@ -223,7 +223,7 @@ pub(super) fn normalize(value: &mut Value, schema: &Json) {
     }
 }
 
-/// 2^53: below it, an f64 represents every integer exactly and only one integer rounds to each value.
+/// 2^53. Below this limit, an f64 represents every integer exactly, and no two integers round to the same value.
 const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
 
 fn normalize_one(value: &mut Value, schema: &Json) {
@@ -248,7 +248,7 @@ fn is_of_type(value: &Value, name: &str) -> bool {
     }
 }
 
-fn a_list(types: &[String]) -> String {
+fn types_in_words(types: &[String]) -> String {
     let words: Vec<&str> = types
         .iter()
         .filter_map(|name| match name.as_str() {

@@ -228,8 +228,8 @@ impl<T: ?Sized + Registered> Kinds<T> {
         unknown_key(key, known.iter().map(|(name, _)| name.as_str()))
     }
 
-    /// The JSON Schema properties of the key that names the kind, and of the keys of all kinds. Descriptions of the
-    /// latter say which kind they belong to.
+    /// The JSON Schema properties of the key that names the kind, and of the keys of all kinds. The
+    /// description of a kind's key says which kind the key belongs to.
     #[must_use]
     pub fn properties(&self) -> Vec<(String, Json)> {
         let choices: Vec<Json> = self.kinds.iter().map(Self::choice).collect();

@@ -15,7 +15,8 @@ pub struct Address<'a> {
 }
 
 impl<'a> Address<'a> {
-    /// The address of a generation of an arm: generation 0 of an arm that shares it has no arm.
+    /// The address of a generation of `arm`. If the arm shares its generation 0 with other arms, the address of that
+    /// generation names no arm.
     #[must_use]
     pub fn of(experiment: &Experiment, seed: u64, arm: &'a Arm, generation: usize) -> Self {
         let is_shared = generation == 0 && experiment.shares_generation_0(arm);

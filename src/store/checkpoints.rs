@@ -1,8 +1,8 @@
 //! Checkpoints inside a generation: numbered folders, the highest number being the latest.
 //!
-//! Each has a manifest like a generation: the hashes of its files, and the fingerprint of the model in training, which
-//! covers its text. Training therefore never continues from weights that were trained on another text, or in which a
-//! bit was flipped.
+//! Like a generation, each checkpoint has a manifest: the hashes of its files, and the fingerprint of the model in
+//! training. The fingerprint covers the training text. Training therefore never continues from weights that were
+//! trained on another text, or in which a bit was flipped.
 
 use super::manifest::{self, FileHashes, Fingerprint};
 use super::{StoreError, disk};
@@ -34,8 +34,8 @@ pub struct StoreCheckpoints {
 }
 
 impl StoreCheckpoints {
-    /// The checkpoints in `folder` of the model with this fingerprint. One that is damaged or belongs to another
-    /// model is removed; the second result says why.
+    /// The checkpoints in `folder` of the model with this fingerprint. A checkpoint that is damaged or belongs to
+    /// another model is removed; the second result says why.
     pub(super) fn open(
         folder: PathBuf,
         model: Fingerprint,

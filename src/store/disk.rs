@@ -122,7 +122,7 @@ pub(super) fn read_text(path: &Path) -> Result<String, StoreError> {
 }
 
 /// The version of the JSON records that this program writes, and the newest that it reads. A record without the key
-/// `schema` has version 1. Raise it when a reader of the previous version would misread a record.
+/// `schema` has version 1. Raise the version when a reader of the previous one would misread a record.
 const SCHEMA: u64 = 1;
 
 /// A record in a file: `{"schema": 1, "blake3": "…", …}` with the record's own keys after these.
@@ -191,7 +191,7 @@ pub(super) fn sealed(text: &str) -> String {
 /// The text that was passed to [`sealed`]. A text without a hash was written by an earlier version, which stored none.
 ///
 /// # Errors
-/// If it is not the text that was sealed, or cannot be read.
+/// If the text was changed after it was sealed, or if the file cannot be read.
 pub(super) fn read_sealed(path: &Path) -> Result<String, StoreError> {
     let text = read_text(path)?;
     let Some((hash, content)) = text.strip_prefix(SEAL).and_then(|rest| rest.split_once('\n')) else {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_without_a_schema_is_of_the_first_and_a_newer_one_is_an_error() {
+    fn a_record_without_a_schema_has_the_first_one_and_a_newer_schema_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("example.json");
         fs::write(&path, r#"{"by_generation": {"0": 0.1, "10": 1e-300}}"#).unwrap();

@@ -23,7 +23,7 @@ pub enum StoreError {
         /// Where in the file, and what is wrong.
         source: serde_json::Error,
     },
-    /// A folder, device or pipe has the name of a file.
+    /// There is a folder, a device or a pipe where a file is expected.
     #[error("{}: is a folder, a device or a pipe where a file is expected; remove it", path.display())]
     NotAFile {
         /// The path.
@@ -74,8 +74,8 @@ pub enum StoreError {
     },
     /// The folder contains runs, such as those of a sweep, but is not itself a run.
     #[error(
-        "{}: no experiment here, but in folders below it; give one of them, such as {}, or to a command that takes several, \
-         all: {}/*",
+        "{}: no experiment here, but in folders below it; give one of them, such as {}, or all of them \
+         ({}/*) to a command that takes several",
         root.display(), example.display(), root.display()
     )]
     Sweep {
@@ -178,7 +178,7 @@ impl StoreError {
             Self::File { source, .. } => source.to_string(),
             Self::Json { source, .. } => source.to_string(),
             Self::Altered { .. } => "was changed after it was written".to_owned(),
-            Self::NotAFile { .. } => "is no file".to_owned(),
+            Self::NotAFile { .. } => "is not a file".to_owned(),
             other => other.to_string(),
         }
     }

@@ -67,7 +67,7 @@ pub(super) struct Manifest {
     /// Absent in manifests of versions without fingerprints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fingerprints: Option<Fingerprints>,
-    /// Absent in manifests of versions that recorded none.
+    /// Absent in manifests of earlier versions, which recorded no place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     place: Option<Place>,
     files: FileHashes,
@@ -146,8 +146,8 @@ impl Manifest {
         }
     }
 
-    /// A file that every generation must have and this manifest does not name; `None` if there is none. (Runs that were
-    /// published by earlier versions lack their synthetic text.)
+    /// A file that every generation must have but this manifest does not name; `None` if the manifest names them all.
+    /// (Runs that were published by earlier versions lack their synthetic text.)
     fn missing(&self, folder: &Path) -> Option<&'static str> {
         let has_model = || self.files.keys().any(|name| name.starts_with(&format!("{MODEL}/")));
         let may_lack_text = || self.place.is_none() && !folder.join(SYNTHETIC).exists();
@@ -218,7 +218,7 @@ impl FileHash {
     }
 }
 
-/// The files in `folder` and the folders in it, sorted.
+/// The files in `folder` and in all folders below it, sorted.
 fn files_below(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let mut files = Vec::new();
     for name in disk::names(folder)? {

@@ -112,8 +112,7 @@ fn is_seed(text: &str) -> bool {
     text.parse::<u64>().is_ok_and(|number| number.to_string() == text)
 }
 
-/// The folders that hold generations or their checkpoints: one for each seed, and one for each
-/// arm of a seed.
+/// The folders that hold generations or their checkpoints: one for each seed, and one for each arm of a seed.
 pub(super) fn lineage_folders(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let mut folders = Vec::new();
     for seed in seed_folders(root)? {
@@ -197,7 +196,7 @@ fn changed_inputs(then: &Provenance, now: &Provenance) -> Vec<String> {
     }
     for (subject, convention) in &now.conventions {
         if then.conventions.get(subject) != Some(convention) {
-            changes.push(format!("{subject}: {convention} (in the folder as in an earlier version)"));
+            changes.push(format!("{subject}: {convention} (the folder follows an earlier version)"));
         }
     }
     if then.tokenizer != now.tokenizer {

@@ -82,13 +82,13 @@ fn stores_below(folder: &Path) -> Vec<PathBuf> {
     stores
 }
 
-/// Remarks on what is missing in the run or study in `folder`, for whoever reads its numbers.
+/// Remarks for readers of the results in `folder`: which generations are missing, and whether machines differ.
 #[must_use]
 pub fn notes(folder: &Path, recorded: &RunRecord) -> Vec<String> {
     let experiment = &recorded.experiment;
-    let of_lineage = experiment.generations + 1;
+    let per_lineage = experiment.generations + 1;
     let found: usize = recorded.lineages.iter().map(|lineage| lineage.generations.len()).sum();
-    let all = recorded.lineages.len() * of_lineage;
+    let all = recorded.lineages.len() * per_lineage;
     let mut notes = Vec::new();
     if found < all {
         notes.push(format!(
@@ -96,11 +96,11 @@ pub fn notes(folder: &Path, recorded: &RunRecord) -> Vec<String> {
         ));
     }
     notes.extend(several_machines(recorded));
-    for lineage in recorded.lineages.iter().filter(|lineage| lineage.generations.len() < of_lineage) {
+    for lineage in recorded.lineages.iter().filter(|lineage| lineage.generations.len() < per_lineage) {
         let Some(arm) = experiment.arms.iter().find(|arm| arm.name == lineage.arm) else { continue };
         let missing = lineage.generations.len();
         let exists = |g: &usize| Address::of(experiment, lineage.seed, arm, *g).exists_in(folder);
-        if let Some(later) = (missing..of_lineage).find(exists) {
+        if let Some(later) = (missing..per_lineage).find(exists) {
             notes.push(format!(
                 "seed {}, arm \"{}\": generation {missing} is missing, so that generation {later} and those after it are \
                  left out; run again to repeat what is missing",
@@ -154,7 +154,7 @@ pub(super) fn is_complete(root: &Path, experiment: &Experiment) -> bool {
     experiment.seeds.iter().all(has_seed) && has_baseline()
 }
 
-/// The baseline on record; `None` if there is none, or one of other settings.
+/// The baseline on record; `None` if there is none, or if it was computed for other settings.
 pub(super) fn baseline(root: &Path, experiment: &Experiment) -> Result<Option<Baseline>, StoreError> {
     let path = root.join(DRIFT);
     // A link that leads nowhere is damage, too.
@@ -168,8 +168,8 @@ pub(super) fn baseline(root: &Path, experiment: &Experiment) -> Result<Option<Ba
     }
 }
 
-/// The first `most` synthetic documents of every generation that has its corpus, compared with its hash. (Published runs
-/// may lack theirs.)
+/// The first `most` synthetic documents of every generation whose corpus is on record. Each corpus is compared with its
+/// hash. (Published runs may lack their corpora.)
 ///
 /// # Errors
 /// If a corpus cannot be read or was changed after it was written.

@@ -189,8 +189,8 @@ pub struct Provenance {
     pub heldout_floor_nats: Option<f64>,
 }
 
-/// Returns true for the text of a record of an earlier version. It must not be written, because it would be read as a
-/// text without documents.
+/// Returns true if nothing is known about the text, as in records of earlier versions. This value must not be written,
+/// because it would be read as a text without documents.
 fn is_absent(text: &TextRecord) -> bool {
     *text == TextRecord::default()
 }

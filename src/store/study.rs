@@ -111,7 +111,7 @@ pub fn read_study(folder: &Path) -> Result<Vec<RunRecord>, StoreError> {
     }
 }
 
-/// `provenance.json`: how each experiment was run, in the order in which they were exported.
+/// `provenance.json`: how each experiment was run, in the order of export.
 #[derive(Serialize, Deserialize)]
 struct StudyProvenance {
     experiments: Map<String, serde_json::Value>,

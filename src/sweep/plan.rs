@@ -18,7 +18,7 @@ pub struct PlannedGeneration<'a> {
     pub generation: usize,
     /// The tokens that it handles.
     pub workload: Workload,
-    /// Whether its model must be trained; otherwise another lineage of the work unit has the same.
+    /// Whether its model must be trained; otherwise another lineage of the work unit has the same model.
     pub trains: bool,
     /// Whether it must be written and measured; otherwise another lineage of the work unit has an equal generation.
     pub writes: bool,

@@ -9,8 +9,8 @@
 //! | longer | extend | the last `2 · view_tokens` written | when the rest of the gap is `view_tokens` long; that is infilled |
 //! | without a kept span after it | finish | the last `2 · view_tokens` written | an end-of-text token, or `max_document_tokens` |
 //!
-//! A document of up to `max_document_tokens` is cut at this length. Of a longer one all kept spans are copied, however
-//! long it becomes.
+//! If the source document has at most `max_document_tokens` tokens, the rewriting is cut at this length. If the source
+//! is longer, all of its kept spans are copied, however long the rewriting becomes.
 //!
 //! The model learns infilling during training if `training.fim_share` is positive (fill-in-the-middle, Bavarian et al.
 //! 2022, in the order prefix, suffix, middle). It never reads the original text of a gap, so a rewritten document

@@ -24,10 +24,10 @@ use std::ops::Range;
 const BLOCK_SLOTS: u64 = 128;
 /// Number of blocks between two checks that enough tokens are kept.
 const WINDOW_BLOCKS: u64 = 8;
-/// Selection is given up if fewer than one in this many tokens is kept, multiplied by the number of candidates per
-/// slot. Importance resampling with a high cost lowers the requirement further.
+/// Largest number of tokens written per token kept, divided by the number of candidates per slot. Above it, selection
+/// is given up. Importance resampling with a high cost raises this limit.
 const MAX_TOKENS_PER_KEPT: u64 = 100;
-/// Importance resampling keeps about one document in its cost. By chance it may keep this many times fewer.
+/// Importance resampling with cost c keeps about one in c documents. By chance it may keep fewer, by up to this factor.
 const CHANCE_FACTOR: f64 = 4.0;
 /// Number of the first document of the pilot sample; larger than the number of any candidate.
 const PILOT_START: u64 = 1 << 32;
@@ -160,8 +160,8 @@ impl DocumentSequence<'_> {
         self.complete_groups(items, all)
     }
 
-    /// Writes the first groups of `candidates` documents of `items`: as many as the generator writes in one request,
-    /// and at least one.
+    /// Writes documents from the start of `items` until they form whole groups of `candidates` documents, at least one
+    /// group. Makes no more requests than that takes.
     fn complete_groups(&mut self, items: Range<u64>, candidates: u64) -> Result<Documents, SynthesisError> {
         let mut draft = Draft::default();
         while draft.documents.is_empty() || !(draft.documents.len() as u64).is_multiple_of(candidates) {

@@ -55,9 +55,9 @@ impl<'a> Rotation<'a> {
         sources
     }
 
-    /// The natural documents for the first of `items`: as many as together have no more tokens than that number of
-    /// documents of `max_document_tokens`, and at least one. This bounds the memory of a request where documents are
-    /// long.
+    /// The natural documents for the first of `items`, at least one. More are added while their tokens together do not
+    /// exceed `max_document_tokens` times the number of `items`. This bounds the memory of a request where documents
+    /// are long.
     pub(super) fn of_first(&self, items: Range<u64>, max_document_tokens: usize) -> Vec<&'a [TokenId]> {
         let mut left = max_document_tokens.saturating_mul((items.end - items.start) as usize);
         let mut sources = self.of(items);

@@ -66,7 +66,7 @@ fn from_json(field: serde_json::Value) -> Value {
     }
 }
 
-/// The inverse of [`from_json`]: integers are unsigned.
+/// The inverse of [`from_json`], which stores the bits of a u64 in an i64.
 fn to_json(value: &Value) -> Result<Option<serde_json::Value>, serde_json::Error> {
     Ok(match value {
         Value::Missing => None,

@@ -1,11 +1,11 @@
 //! Runs the external command on one request, and stops it together with every process that it started.
 //!
 //! The command and all that it starts are in one process group. The leader of the group is a shell that only waits
-//! until its standard input is closed, and then kills the group. The input is closed however this process ends. The
-//! leader is reaped only after the group has been killed, because the operating system cannot reuse the number of the
-//! group before that. (PR_SET_PDEATHSIG would have to be set in the command's process before its program starts, which
-//! is unsafe; the crate process-wrap reaps a finished command first, and then no longer signals the processes that the
-//! command left running.)
+//! until its standard input is closed, and then kills the group. The operating system closes the input however this
+//! process ends. The leader is reaped only after the group has been killed, because the operating system cannot reuse
+//! the number of the group before that. (PR_SET_PDEATHSIG would have to be set in the command's process before its
+//! program starts, which is unsafe; the crate process-wrap reaps a finished command first, and then no longer signals
+//! the processes that the command left running.)
 
 use super::{ExternalError, SynthesisError};
 use crate::model::ModelError;
