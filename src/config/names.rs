@@ -36,6 +36,10 @@ pub(super) fn check_new(key: &str, name: &str) -> Result<(), SettingError> {
 /// How another program would misread a name, as the rest of a sentence whose subject is the name.
 fn misreading(name: &str) -> Option<&'static str> {
     let lower = name.to_ascii_lowercase();
+    let word = lower.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    if word.is_empty() {
+        return Some("has no letter, and programs read it as a missing value");
+    }
     if lower.ends_with('.') {
         return Some("ends with \".\", which Windows leaves off");
     }
@@ -44,10 +48,6 @@ fn misreading(name: &str) -> Option<&'static str> {
     }
     if lower.starts_with(['-', '=']) {
         return Some("begins with \"-\" or \"=\", like an option of a command or a formula of a spreadsheet");
-    }
-    let word = lower.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-    if word.is_empty() {
-        return Some("has no letter, and programs read it as a missing value");
     }
     if MISSING.contains(&word) || MISSING.contains(&&*lower) {
         return Some("means a missing value to pandas, R and others");
