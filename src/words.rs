@@ -1,9 +1,9 @@
 //! Words: the segments of a text that Unicode's rules (UAX #29) call words and that contain a letter or a digit, with
 //! case preserved. Punctuation, spaces and the replacement character of invalid UTF-8 are not words.
 //!
-//! Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces between words. The rules would call every
-//! character of these scripts a word, and leave the rest to dictionaries: those of the ICU4X project, as compiled into
-//! the crate `icu_segmenter`. All other text is segmented by the crate `unicode-segmentation`. Word counts depend on
+//! Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces between words. The rules alone would call
+//! every character of these scripts a word, and advise the use of a dictionary instead. The dictionaries used here are
+//! those of the ICU4X project, as compiled into the crate `icu_segmenter`. All other text is segmented by the crate `unicode-segmentation`. Word counts depend on
 //! the versions of both crates, which are in `Cargo.lock`.
 //!
 //! ```

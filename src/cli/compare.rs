@@ -119,7 +119,7 @@ pub fn read_all(folders: &[PathBuf]) -> Result<Vec<RunRecord>> {
 pub fn read_with_folders(folders: &[PathBuf]) -> Result<Vec<(&Path, RunRecord)>> {
     let mut all: Vec<(&Path, RunRecord)> = Vec::new();
     for folder in each_once(folders) {
-        for mut recorded in read_noting(folder)? {
+        for mut recorded in read_and_print_notes(folder)? {
             let is_taken = |name: &str| all.iter().any(|(_, other)| other.experiment.name == name);
             if is_taken(&recorded.experiment.name) {
                 let folder_name = folder.file_name().unwrap_or_default().to_string_lossy();
@@ -152,7 +152,7 @@ fn each_once(folders: &[PathBuf]) -> Vec<&Path> {
 }
 
 /// Reads the run or study in `folder`. Notes on what is missing in it go to standard error.
-pub fn read_noting(folder: &Path) -> Result<Vec<RunRecord>> {
+pub fn read_and_print_notes(folder: &Path) -> Result<Vec<RunRecord>> {
     let recorded = store::read_all(folder)?;
     for one in &recorded {
         let is_empty = one.lineages.iter().all(|lineage| lineage.generations.is_empty());

@@ -69,7 +69,7 @@ struct MeasurementRow {
 impl Args {
     /// Prints the measurements or the documents.
     pub fn exec(self) -> Result<()> {
-        let recorded = compare::read_noting(&self.folder)?;
+        let recorded = compare::read_and_print_notes(&self.folder)?;
         self.check_arm(&recorded)?;
         self.check_generation(&recorded)?;
         if let Some(most) = self.samples {

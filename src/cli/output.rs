@@ -20,7 +20,7 @@ pub enum OutputFormat {
     Markdown,
 }
 
-/// Writes text for people to standard output. It is not an error if the reader has closed the pipe (`| head`).
+/// Writes human-readable text to standard output. It is not an error if the reader has closed the pipe (`| head`).
 pub fn emit(text: &str) -> Result<()> {
     emit_bytes(printable(text).as_bytes())
 }

@@ -1,4 +1,4 @@
-//! Estimates the memory that an experiment takes from its settings, before anything is read or allocated.
+//! Estimates, from its settings alone, the memory that an experiment takes, before anything is read or allocated.
 //!
 //! The estimate is a rough lower bound: it detects experiments that are too large, but does not guarantee that all
 //! other experiments fit.

@@ -167,8 +167,8 @@ impl MetricChecks<'_> {
             found.check("tail_mass", tail, 0.4, ROUNDING),
             found.check("tail_coverage", tail, 0.4, ROUNDING),
             found.check("tail_mass_words", tail, 0.4, ROUNDING),
-            // The word metrics use only three quarters of the words (the word budget); in that many words, natural text
-            // would contain 7½ of the ten tail types on average.
+            // The word metrics use only the first three quarters of the words (the word budget). These contain all four
+            // tail types; in that many words, natural text would contain 7½ of the ten on average.
             found.check("tail_coverage_words", tail, 4.0 / 7.5, ROUNDING),
             found.check("fact_recall_head", "8 of 8 answers", 1.0, ROUNDING),
             found.check("fact_recall_torso", "6 of 8 answers", 0.75, ROUNDING),
@@ -359,8 +359,8 @@ impl MetricChecks<'_> {
     }
 }
 
-/// Checks the mean of a metric over many texts. The transformation `unbiased` makes the expectation of its values
-/// `truth`.
+/// Checks the mean of a metric over many texts. Each value is first transformed by `unbiased`, so that its
+/// expectation is `truth`.
 fn mean(id: &str, text: &str, texts: &[Measured], truth: f64, unbiased: impl Fn(f64) -> f64) -> Finding {
     let values: Vec<f64> = texts.iter().map(|text| unbiased(text.value(id))).collect();
     let row = DriftRow::new(0, "mean", &values, Some(truth));

@@ -152,7 +152,8 @@ impl CategoricalCase {
     }
 }
 
-/// The rows of the production simulator or, if there is a fault that affects the schedule, of the faulty one.
+/// The rows of the production simulator or, if there is a fault and it makes a difference under this schedule, of the
+/// simulator with that fault.
 fn rows_of(case: &CategoricalCase, settings: &VerifySettings) -> Vec<DriftRow> {
     match settings.fault.filter(|fault| fault.affects(case.simulation.schedule())) {
         None => case.simulation.rows(),

@@ -14,9 +14,9 @@
 //!
 //! A full run requires the same of lineages of language models: an n-gram (100 seeds) and a small transformer (12 seeds),
 //! whose seeds are repeatedly partitioned into experiments ([`calibration::rates`]). Comparisons that share seeds are not
-//! independent, so an upper bound would be misleading and only the share itself is tested: against 1 % for the n-gram,
-//! and for the transformer, where one unusual seed is part of every fourth experiment of three seeds, against the 2.5 %
-//! that the verdict promises. Experiments of 3 and 5 seeds must also call a plain collapse by generation 3, and must
+//! independent, so an upper bound would be misleading and only the share itself is tested. It may be at most 1 % for the
+//! n-gram. For the transformer it may be the 2.5 % that the verdict promises, because a single unusual seed is part of a
+//! quarter of the experiments with three seeds. Experiments of 3 and 5 seeds must also call a plain collapse by generation 3, and must
 //! never call an arm with 90 % natural text collapsed.
 //!
 //! The command `genloss verify --only verdict` runs these checks; [`crate::verify`] has an example in code.
@@ -149,7 +149,8 @@ impl NoiseExperiment {
         let expected = format!("{share}at most {:.0} % with 95 % certainty", 100.0 * most_bound);
         let found = format!("{}, bound {}", percent_of(called), percent(bound));
         let mut all = vec![finding(name, found, expected, passed)];
-        // With one seed the interval is estimated from the control's steps and does not promise this coverage.
+        // With one seed the interval is estimated from the control's changes from generation to generation, and this
+        // coverage is not promised.
         if self.seeds > 1 {
             all.push(self.coverage(&comparisons));
         }

@@ -516,6 +516,19 @@ fn pointers_and_misnamed_files_are_called_what_they_are() {
     }
 }
 
+/// The file is by pyarrow 26.0, with `write_page_checksum=True`: 60 documents, uncompressed.
+#[test]
+fn a_changed_byte_is_found_by_the_checksum_of_a_parquet_page() {
+    let mut bytes = include_bytes!("../../fuzz/seeds/corpus_parquet/checksums.parquet").to_vec();
+    let text = Folder::new().with("a.parquet", &bytes).load(&["a.parquet"]).unwrap();
+    assert_eq!(texts(&text).len(), 60);
+    let word = b"document 7.";
+    let position = bytes.windows(word.len()).position(|found| found == word).unwrap();
+    bytes[position] = b'D';
+    let error = Folder::new().with("a.parquet", &bytes).error(&["a.parquet"]);
+    assert!(error.contains("a.parquet: damaged"), "{error}");
+}
+
 /// 64 MiB are always allowed; files of 100 kB and less that unpack to 80 MB are not, unless the setting says so.
 #[test]
 fn files_that_unpack_to_far_more_than_text_does_are_refused() {

@@ -19,8 +19,8 @@ impl LayeredText {
         Self::HEAD.flat_map(|id| [id; 100]).chain(Self::TORSO.flat_map(|id| [id; 10])).collect()
     }
 
-    /// The text with all tail types and with every document twice in a row, so that both halves of the reference are
-    /// equal. No document has two tail types.
+    /// The text with all tail types and with every document twice in a row. A reference assigns its documents alternately
+    /// to two halves, which are then equal. No document has two tail types.
     pub(super) fn natural(random: &mut Stream) -> Documents {
         let once = Self::arranged(&Self::TAIL.collect::<Vec<_>>(), 1000, random);
         once.iter().flat_map(|document| [document; 2]).collect()
