@@ -68,7 +68,7 @@ impl Coverage {
         self.unknown_share().max(self.lost_share()) > REFUSED_SHARE
     }
 
-    /// What the tokenizer does not represent of `text` ("the heldout split"), if that is more than [`NOTED_SHARE`].
+    /// What the tokenizer does not represent of `text` ("the heldout split"), if that is more than 0.1 %.
     #[must_use]
     pub fn note(&self, text: &str) -> Option<String> {
         let space_share = share(self.dropped_space_bytes, self.bytes);
