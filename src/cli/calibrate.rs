@@ -13,9 +13,10 @@ use crate::seed::{SHARED, StreamKey, streams};
 use crate::stage::Stage;
 use crate::store;
 use crate::verdict::Observation;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// Options of `genloss calibrate`.
@@ -77,6 +78,19 @@ impl Args {
         )
     }
 
+    /// Returns an error if the last seed is larger than an experiment file may have.
+    fn seeds_to_run(&self) -> Result<Range<u64>> {
+        const LARGEST: u64 = i64::MAX as u64;
+        let end = self.first_seed.checked_add(self.seeds).filter(|&end| end - 1 <= LARGEST);
+        let end = end.with_context(|| {
+            format!(
+                "--first-seed {}: with {} seeds, the last is above {LARGEST}",
+                self.first_seed, self.seeds
+            )
+        })?;
+        Ok(self.first_seed..end)
+    }
+
     /// The experiment of a run, and the observations of its finished seeds, one list per seed.
     fn read(&self) -> Result<(Experiment, Vec<Vec<Observation>>)> {
         let recorded = store::read(&self.file)?;
@@ -102,6 +116,7 @@ impl Args {
     /// Runs the seeds. Returns the experiment and the observations, one list per seed.
     fn observe(&self) -> Result<(Experiment, Vec<Vec<Observation>>)> {
         let experiment = config::load(&self.file, &self.settings)?;
+        let seeds = self.seeds_to_run()?;
         self.force.check(std::slice::from_ref(&experiment))?;
         let device = self.machine.open()?;
         let observer = machine::observer();
@@ -118,7 +133,6 @@ impl Args {
         };
         let key = StreamKey::new(self.first_seed, SHARED, 0, streams::CALIBRATION);
         let stage = Stage::new(key, observer.as_ref(), &interrupt);
-        let seeds = self.first_seed..self.first_seed.saturating_add(self.seeds);
         let observed = calibration::observe(&experiment, &prepared, seeds, &context, &stage)?;
         Ok((experiment, observed))
     }
