@@ -145,7 +145,7 @@ fn most_frequent_marker(documents: &[HashedDocument]) -> Option<MarkerRecord> {
 }
 
 /// The world generates this multiple of the required tokens.
-const MARGIN: f64 = 1.3;
+pub(crate) const WORLD_MARGIN: f64 = 1.3;
 
 /// Documents of the world that are generated at a time.
 const SHARD: u64 = 1024;
@@ -154,7 +154,7 @@ const SHARD: u64 = 1024;
 /// does not merge words.
 fn generate_enough(world: &World, corpus: &CorpusSettings, required: RequiredTokens) -> Vec<HashedDocument> {
     let mut missing =
-        [required.train, required.heldout, required.reference].map(|tokens| tokens.0 as f64 * MARGIN);
+        [required.train, required.heldout, required.reference].map(|tokens| tokens.0 as f64 * WORLD_MARGIN);
     let mut documents = Vec::new();
     let mut first = 0;
     while missing.iter().any(|&tokens| tokens > 0.0) {

@@ -14,7 +14,7 @@ pub struct SweepPlan {
     /// Unfinished units: generation 0 before later generations, and within each phase the longest first, so that no
     /// long unit starts last.
     pub units: Vec<WorkUnit>,
-    /// How many units are worked on at the same time.
+    /// Units that run at the same time.
     pub parallel_units: usize,
     /// Estimated seconds until all units are done.
     seconds: f64,

@@ -83,7 +83,7 @@ impl ReadError {
     }
 }
 
-/// Where a file comes from.
+/// The author of a file, which decides how strictly names and ranges are checked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     /// A user wrote it.

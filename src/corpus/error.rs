@@ -82,7 +82,7 @@ pub enum CorpusError {
     NotJson {
         /// The file.
         path: PathBuf,
-        /// Where in the file.
+        /// The line or list item of the file, or all of it.
         place: Place,
         /// The error of the parser.
         source: serde_json::Error,
@@ -92,9 +92,9 @@ pub enum CorpusError {
     NotAnObject {
         /// The file.
         path: PathBuf,
-        /// Where in the file.
+        /// The line or list item of the file, or all of it.
         place: Place,
-        /// What is there instead, such as "an array".
+        /// The JSON type found there, such as "an array".
         kind: &'static str,
         /// A command that turns the file into JSON lines, if there is one.
         command: Option<String>,
@@ -127,7 +127,7 @@ pub enum CorpusError {
     NoField {
         /// The file.
         path: PathBuf,
-        /// Where in the file.
+        /// The line or list item of the file, or all of it.
         place: Place,
         /// The configured name.
         field: String,
@@ -142,7 +142,7 @@ pub enum CorpusError {
     FieldNotText {
         /// The file.
         path: PathBuf,
-        /// Where in the file.
+        /// The line or list item of the file, or all of it.
         place: Place,
         /// The configured name.
         field: String,
@@ -231,7 +231,7 @@ pub enum CorpusError {
         path: PathBuf,
         /// The program that stores the file elsewhere.
         program: &'static str,
-        /// How to fetch the file.
+        /// The command that fetches the file.
         command: &'static str,
     },
     /// A file is compressed, or a Parquet file, although its name indicates text.
@@ -239,9 +239,9 @@ pub enum CorpusError {
     Misnamed {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// The format that the first bytes show.
         format: &'static str,
-        /// How its name should end.
+        /// The extension of that format.
         extension: &'static str,
     },
     /// No file has any text.
@@ -265,7 +265,7 @@ pub enum CorpusError {
         wanted: Tokens,
         /// Tokens of the split.
         available: Tokens,
-        /// How to get more documents.
+        /// Advice on getting more documents.
         remedy: String,
     },
     /// A split has fewer tokens than the experiment takes.

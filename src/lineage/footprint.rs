@@ -5,7 +5,7 @@
 
 use super::tokens_written;
 use crate::config::{Arm, Experiment};
-use crate::corpus::CorpusSource;
+use crate::corpus::{CorpusSource, WORLD_MARGIN};
 use crate::mixture;
 
 /// Bytes of memory, by what they are for.
@@ -22,8 +22,6 @@ pub struct Footprint {
 
 /// Bytes per natural token: about seven characters of text, and its id in a list with spare capacity.
 const NATURAL_BYTES: f64 = 20.0;
-/// The built-in world writes this multiple of the text that is needed.
-const WORLD_MARGIN: f64 = 1.3;
 /// Bytes per generated token: its id, and its characters while it is measured.
 const GENERATED_BYTES: f64 = 12.0;
 /// Bytes per token of training text, for each order of an n-gram model.

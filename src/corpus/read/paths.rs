@@ -2,7 +2,7 @@
 //!
 //! Patterns mean what they mean in a shell: `*`, `?` and `[…]` match within one name, and `**` matches any number of
 //! folders. A name that begins with a dot is matched only if the pattern begins with a dot too. If a file or folder
-//! with exactly the name of a pattern exists, the pattern stands for it alone, even if the name has brackets.
+//! with exactly the name of a pattern exists, the pattern matches only that file, even if the name has brackets.
 
 use super::CorpusError;
 use glob::Pattern;
