@@ -149,7 +149,7 @@ impl MetricChecks<'_> {
         let found = self.measure(&natural, &cut, extras)?;
         // Nine tenths of the tokens cost one bit, 9 % three, 1 % six; every token is five bytes of text.
         let bits = 0.9 + 0.09 * 3.0 + 0.01 * 6.0;
-        let model = "a model with p = 1/2 of head, 1/8 of torso, 1/64 of tail tokens";
+        let model = "a model that gives each head token 1/2, each torso token 1/8 and each tail token 1/64";
         let tail = "4 of 10 tail types written, once each";
         Ok(vec![
             found.check("heldout_loss", model, bits * LN_2, SCORE_ROUNDING),
@@ -245,8 +245,8 @@ impl MetricChecks<'_> {
         Ok(all)
     }
 
-    /// Writes a natural text of `sizes.0` tokens and [`repeats`](Self::repeats) texts of `sizes.1` tokens, all by
-    /// `write`, and measures each of the latter against the natural text.
+    /// Lets `write` make one natural text and several others ([`repeats`](Self::repeats) of them), and measures each of
+    /// the others against the natural one. `sizes` are the tokens of the natural text and of each other text.
     fn measure_repeatedly(
         &self,
         stream: u64,

@@ -173,7 +173,12 @@ impl NoiseExperiment {
         let allowed = 3.0 * (squares / (size - 1.0) / size).sqrt();
         let passed = (0.93 - allowed..=0.97 + allowed).contains(&share);
         let expected = format!("93 % to 97 %, ± {}", percent(allowed));
-        finding(format!("95 % intervals that cover, {}", self.name()), percent(share), expected, passed)
+        finding(
+            format!("95 % intervals that contain the true difference, {}", self.name()),
+            percent(share),
+            expected,
+            passed,
+        )
     }
 
     /// Checks that an arm with a large effect is nearly always called.

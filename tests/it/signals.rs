@@ -80,7 +80,7 @@ fn two_sigterms_in_a_row_count_as_one() {
     }
     let (status, said) = end(child);
     assert_eq!(status.code(), Some(130), "{said}");
-    assert!(said.contains("stopping after a checkpoint") && said.contains("Resume with:"), "{said}");
+    assert!(said.contains("Resume with:"), "{said}");
     assert!(fs::read_dir(checkpoints).unwrap().count() == 1);
 }
 
