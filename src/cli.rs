@@ -143,10 +143,10 @@ impl Cli {
     }
 }
 
-/// The exit code for an error: 130 if the user interrupted the command, as is usual in shells; otherwise 1.
+/// The exit code for an error: 130 if the command was interrupted, 75 if by SIGUSR1 alone; otherwise 1.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<run::Interrupted>() { 130 } else { 1 }
+    if error.is::<run::Interrupted>() { stop::exit_code() } else { 1 }
 }
 
 /// An error and its causes on one line, joined by `": "`, safe for a terminal. Overlong names are shortened, but not

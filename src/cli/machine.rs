@@ -4,7 +4,7 @@ use super::output::say;
 use crate::device;
 use crate::progress::{Bars, Lines, Observer};
 use crate::store::Provenance;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use candle_core::Device;
 use genloss_kernels::instructions::Instructions;
 use std::io::IsTerminal;
@@ -15,7 +15,8 @@ use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 /// `--threads`.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct ThreadArgs {
-    /// Threads to compute with; results do not depend on their number [default: one per processor].
+    /// Threads to compute with; results do not depend on their number [default: SLURM_CPUS_PER_TASK where it is set,
+    /// else one per processor].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
@@ -23,14 +24,22 @@ pub struct ThreadArgs {
 impl ThreadArgs {
     /// Starts the threads that every computation of this process shares.
     pub fn start(self) -> Result<()> {
-        if let Some(threads) = self.threads {
-            ensure!((1..=1024).contains(&threads), "--threads {threads}: give a number from 1 to 1024");
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-            pool.with_context(|| format!("--threads {threads}"))?;
-        }
-        Ok(())
+        let of_job = std::env::var_os(CPUS_OF_JOB).map(|value| value.to_string_lossy().into_owned());
+        let (origin, count) = match (self.threads, of_job) {
+            (Some(threads), _) => (format!("--threads {threads}"), Some(threads)),
+            (None, Some(value)) => (format!("{CPUS_OF_JOB}={value}"), value.trim().parse().ok()),
+            (None, None) => return Ok(()),
+        };
+        let threads = count.filter(|threads| (1..=1024).contains(threads));
+        let threads = threads.with_context(|| format!("{origin}: give a number from 1 to 1024"))?;
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        pool.context(origin)
     }
 }
+
+/// Processors of each task of a Slurm job. The number of processors in sight may be larger, because not every cluster
+/// binds tasks to processors.
+const CPUS_OF_JOB: &str = "SLURM_CPUS_PER_TASK";
 
 /// Options of every command that computes with models.
 #[derive(Clone, Debug, clap::Args)]

@@ -4,28 +4,41 @@ use super::output::say;
 use anyhow::Result;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
 
 /// Longest time until a request to stop is acknowledged on standard error.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Returns a flag that is set by every request to stop: Ctrl-C, SIGTERM, and SIGHUP (unless SIGHUP was ignored when the
-/// program started, as under `nohup`). A second Ctrl-C ends the process at once. A second SIGTERM does not, because job
-/// schedulers send several in a row. Call this function at most once.
+/// Exit code of an interrupted command, as is usual in shells.
+const ENDED: u8 = 130;
+
+/// Exit code of a command that was interrupted by SIGUSR1 alone (EX_TEMPFAIL of sysexits.h): it is to be continued. A
+/// batch script puts its job back into the queue on this code and on no other.
+const TO_BE_CONTINUED: u8 = 75;
+
+/// Set by every request to stop but SIGUSR1.
+static ASKED_TO_END: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// Returns a flag that is set by every request to stop: Ctrl-C, SIGTERM, SIGUSR1, and SIGHUP (unless SIGHUP was ignored
+/// when the program started, as under `nohup`). A second Ctrl-C ends the process at once. A second SIGTERM does not,
+/// because job schedulers send several in a row. Call this function at most once.
 pub fn interrupt() -> Result<Arc<AtomicBool>> {
     let (asked, pressed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     // Handlers run in the order of registration. The handler that ends the process comes first, so that the first
     // Ctrl-C does not yet find the flag `pressed`, which it sets for the second one.
     flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&pressed))?;
     flag::register(SIGINT, pressed)?;
-    flag::register(SIGINT, Arc::clone(&asked))?;
-    flag::register(SIGTERM, Arc::clone(&asked))?;
+    ask_to_end(SIGINT, &asked)?;
+    ask_to_end(SIGTERM, &asked)?;
     #[cfg(unix)]
-    if !hangup_is_ignored() {
-        flag::register(signal_hook::consts::SIGHUP, Arc::clone(&asked))?;
+    {
+        flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&asked))?;
+        if !hangup_is_ignored() {
+            ask_to_end(signal_hook::consts::SIGHUP, &asked)?;
+        }
     }
     let seen = Arc::clone(&asked);
     thread::spawn(move || {
@@ -35,6 +48,18 @@ pub fn interrupt() -> Result<Arc<AtomicBool>> {
         say("stopping after a checkpoint; press Ctrl-C again to stop at once");
     });
     Ok(asked)
+}
+
+/// Makes a signal a request to stop that does not ask for the command to be continued.
+fn ask_to_end(signal: i32, asked: &Arc<AtomicBool>) -> Result<()> {
+    flag::register(signal, Arc::clone(&ASKED_TO_END))?;
+    flag::register(signal, Arc::clone(asked))?;
+    Ok(())
+}
+
+/// The exit code of a command that was interrupted. A job that was also asked to end must not be continued.
+pub fn exit_code() -> u8 {
+    if ASKED_TO_END.load(Ordering::Relaxed) { ENDED } else { TO_BE_CONTINUED }
 }
 
 /// Returns true if SIGHUP is ignored, or if this cannot be determined. In both cases no handler is installed, so SIGHUP

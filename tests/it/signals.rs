@@ -37,9 +37,13 @@ synthesis = { method = "external", command = ["sh", "-c", "echo $$ > PIDFILE; sl
 "#;
 
 fn start(prefix: &[&str], file: &Path, out: &Path) -> Child {
+    start_command("run", prefix, file, out)
+}
+
+fn start_command(subcommand: &str, prefix: &[&str], file: &Path, out: &Path) -> Child {
     let words: Vec<&str> = prefix.iter().copied().chain([env!("CARGO_BIN_EXE_genloss")]).collect();
     let mut command = Command::new(words[0]);
-    command.args(&words[1..]).arg("run").arg(file).arg("--out").arg(out).args(["--threads", "1"]);
+    command.args(&words[1..]).arg(subcommand).arg(file).arg("--out").arg(out).args(["--threads", "1"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -82,6 +86,67 @@ fn two_sigterms_in_a_row_count_as_one() {
     assert_eq!(status.code(), Some(130), "{said}");
     assert!(said.contains("Resume with:"), "{said}");
     assert!(fs::read_dir(checkpoints).unwrap().count() == 1);
+}
+
+/// Exit codes: 75 asks a batch script to put the job back into the queue, 130 does not.
+#[test]
+fn sigusr1_asks_to_be_continued_unless_the_run_was_also_asked_to_end() {
+    for (signals, code) in [
+        (&["-USR1"][..], 75),
+        (&["-USR1", "-USR1", "-USR1"], 75),
+        (&["-USR1", "-TERM"], 130),
+        (&["-TERM", "-USR1"], 130),
+        (&["-INT", "-USR1"], 130),
+    ] {
+        let (_dir, child, checkpoints) = training(&[]);
+        // The process cannot end between two signals: it is stopped until all of them are there.
+        signal("-STOP", child.id());
+        for one in signals {
+            signal(one, child.id());
+        }
+        signal("-CONT", child.id());
+        let (status, said) = end(child);
+        assert_eq!(status.code(), Some(code), "{signals:?}: {said}");
+        assert!(said.contains("interrupted; finished work is kept in"), "{said}");
+        assert!(said.contains("Resume with:"), "{said}");
+        assert_eq!(fs::read_dir(checkpoints).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn a_sweep_that_is_asked_to_be_continued_says_so_by_its_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, out) = (dir.path().join("grid.toml"), dir.path().join("out"));
+    fs::write(&file, format!("{LONG}[grid]\ntraining.learning_rate = [0.001, 0.002]\n")).unwrap();
+    let child = start_command("sweep", &[], &file, &out);
+    let is_training = || {
+        let runs = fs::read_dir(&out).into_iter().flatten().flatten();
+        runs.into_iter().any(|run| run.path().join("seed-1/.work-gen-000").exists())
+    };
+    wait_until("no checkpoint", is_training);
+    signal("-USR1", child.id());
+    let (status, said) = end(child);
+    assert_eq!(status.code(), Some(75), "{said}");
+    assert!(said.contains("Resume with:"), "{said}");
+}
+
+#[test]
+fn a_job_of_slurm_computes_on_as_many_threads_as_it_was_given() {
+    let threads = |of_job: &str, options: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_genloss"));
+        command.args(["bench", "--size", "tiny", "--what", "sample", "--format", "json"]).args(options);
+        let output = command.env("SLURM_CPUS_PER_TASK", of_job).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let speed: Option<serde_json::Value> = serde_json::from_slice(&output.stdout).ok();
+        (speed.map(|speed| speed["threads"].as_u64().unwrap()), said)
+    };
+    assert_eq!(threads("3", &[]).0, Some(3));
+    assert_eq!(threads("3", &["--threads", "1"]).0, Some(1));
+    for wrong in ["0", "1025", "two", ""] {
+        let (none, said) = threads(wrong, &[]);
+        assert_eq!(none, None);
+        assert_eq!(said, format!("genloss: SLURM_CPUS_PER_TASK={wrong}: give a number from 1 to 1024\n"));
+    }
 }
 
 #[test]
