@@ -10,8 +10,14 @@
 //! assert_eq!((documents.len(), documents.tokens()), (2, Tokens(5)));
 //! assert_eq!(documents.prefix(Tokens(4)).get(1), [8]);
 //! ```
+//!
+//! Documents can also be in files that are [mapped](Documents::mapped) into memory. Then copies of them are cheap, and
+//! processes of one machine share them.
 
 use crate::units::Tokens;
+use genloss_kernels::mapped::{Mapped, Number};
+use std::ops::Deref;
+use std::sync::Arc;
 
 /// An index into a tokenizer's vocabulary.
 pub type TokenId = u32;
@@ -23,9 +29,55 @@ pub const END_MARKERS: [&str; 8] =
 /// A sequence of tokenised documents, stored flat.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Documents {
-    ids: Vec<TokenId>,
-    ends: Vec<usize>,
+    ids: Numbers<TokenId>,
+    /// Where each document ends among the ids.
+    ends: Numbers<u64>,
 }
+
+/// Numbers in this process or in a mapped file.
+#[derive(Clone, Debug)]
+enum Numbers<T> {
+    Owned(Vec<T>),
+    Mapped(Arc<Mapped<T>>),
+}
+
+impl<T: Number> Numbers<T> {
+    /// The numbers as a list that can be changed; those of a file are copied first.
+    fn to_mut(&mut self) -> &mut Vec<T> {
+        if let Self::Mapped(mapped) = self {
+            *self = Self::Owned(mapped.to_vec());
+        }
+        match self {
+            Self::Owned(numbers) => numbers,
+            Self::Mapped(_) => unreachable!("copied above"),
+        }
+    }
+}
+
+impl<T: Number> Deref for Numbers<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::Owned(numbers) => numbers,
+            Self::Mapped(numbers) => numbers,
+        }
+    }
+}
+
+impl<T> Default for Numbers<T> {
+    fn default() -> Self {
+        Self::Owned(Vec::new())
+    }
+}
+
+impl<T: Number + PartialEq> PartialEq for Numbers<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self[..] == other[..]
+    }
+}
+
+impl<T: Number + Eq> Eq for Numbers<T> {}
 
 impl Documents {
     /// No documents.
@@ -34,10 +86,18 @@ impl Documents {
         Self::default()
     }
 
+    /// Documents whose ids, and whose [ends](Self::ends), are in mapped files; `None` if the two do not fit together.
+    #[must_use]
+    pub fn mapped(ids: Mapped<TokenId>, ends: Mapped<u64>) -> Option<Self> {
+        let fit = ends.is_sorted() && ends.last().copied().unwrap_or(0) == ids.len() as u64;
+        fit.then(|| Self { ids: Numbers::Mapped(Arc::new(ids)), ends: Numbers::Mapped(Arc::new(ends)) })
+    }
+
     /// Adds a document.
     pub fn push(&mut self, document: &[TokenId]) {
-        self.ids.extend_from_slice(document);
-        self.ends.push(self.ids.len());
+        let ids = self.ids.to_mut();
+        ids.extend_from_slice(document);
+        self.ends.to_mut().push(ids.len() as u64);
     }
 
     /// The number of documents.
@@ -62,13 +122,19 @@ impl Documents {
     #[must_use]
     pub fn get(&self, index: usize) -> &[TokenId] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        &self.ids[start..self.ends[index]]
+        &self.ids[start as usize..self.ends[index] as usize]
+    }
+
+    /// The index in [`flat`](Self::flat) behind each document's last token.
+    #[must_use]
+    pub fn ends(&self) -> &[u64] {
+        &self.ends
     }
 
     /// The index in [`flat`](Self::flat) of each document's first token.
     #[must_use]
     pub fn starts(&self) -> Vec<usize> {
-        let ends = self.ends.iter().copied();
+        let ends = self.ends.iter().map(|&end| end as usize);
         std::iter::once(0).chain(ends).take(self.len()).collect()
     }
 
@@ -129,6 +195,8 @@ pub fn mix(number: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use genloss_kernels::mapped::to_bytes;
+    use std::io::Write;
 
     #[test]
     fn a_prefix_has_exactly_the_requested_tokens() {
@@ -137,6 +205,31 @@ mod tests {
         assert_eq!(prefix.tokens(), Tokens(4));
         assert_eq!(prefix.iter().collect::<Vec<_>>(), [&[1, 2, 3][..], &[4]]);
         assert_eq!(documents.prefix(Tokens(99)), documents);
+    }
+
+    fn mapped<T: Number>(numbers: &[T]) -> Mapped<T> {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(&to_bytes(numbers)).expect("writes");
+        Mapped::new(&file).expect("maps")
+    }
+
+    #[test]
+    fn mapped_documents_equal_those_in_memory_and_a_copy_of_them_can_grow() {
+        let owned: Documents = [&[1, 2, 3][..], &[], &[6]].into_iter().collect();
+        let shared = Documents::mapped(mapped(owned.flat()), mapped(owned.ends())).expect("fits");
+        assert_eq!((&shared, shared.starts(), shared.get(2)), (&owned, owned.starts(), owned.get(2)));
+        let mut copy = shared.clone();
+        copy.push(&[7]);
+        assert_eq!((copy.len(), copy.get(3), shared.len()), (4, &[7][..], 3));
+        let none = Documents::mapped(mapped(&[]), mapped(&[])).expect("no documents");
+        assert_eq!(none, Documents::new());
+    }
+
+    #[test]
+    fn ends_that_do_not_fit_the_ids_give_no_documents() {
+        for ends in [&[2][..], &[4], &[3, 1, 3], &[]] {
+            assert_eq!(Documents::mapped(mapped(&[1, 2, 3]), mapped(ends)), None, "{ends:?}");
+        }
     }
 
     /// `mix(1)` and `mix(2)` are the first two outputs of the reference implementation of SplitMix64 from state 0.

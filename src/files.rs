@@ -30,6 +30,8 @@ pub enum Operation<'a> {
     SyncDir(&'a Path),
     /// A file or folder is renamed.
     Rename(&'a Path, &'a Path),
+    /// A file gets a second name.
+    Link(&'a Path, &'a Path),
     /// A file is removed.
     RemoveFile(&'a Path),
     /// A folder is removed with all that it contains.
@@ -47,6 +49,7 @@ impl Operation<'_> {
             | Self::Sync(path)
             | Self::SyncDir(path)
             | Self::Rename(_, path)
+            | Self::Link(_, path)
             | Self::RemoveFile(path)
             | Self::RemoveDir(path) => path,
         }
@@ -212,6 +215,20 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     carry_out(Operation::Rename(from, to), || fs::rename(from, to))?;
     sync_dir(containing_folder(to))
+}
+
+/// Gives a file a second name, and flushes the name to disk. Where the file system cannot do that, the file is copied. The
+/// new name must not exist.
+///
+/// # Errors
+/// If the file system fails.
+pub fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+    match carry_out(Operation::Link(from, to), || fs::hard_link(from, to)) {
+        Ok(()) => sync_dir(containing_folder(to)),
+        Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => Err(error),
+        // No links here, or none between two file systems, or too many of this file.
+        Err(_) => write_whole(to, &fs::read(from)?),
+    }
 }
 
 /// Removes a file or a link, if it exists.

@@ -8,8 +8,11 @@
 //! assert_eq!(classes, [Rarity::Head, Rarity::Head, Rarity::Torso, Rarity::Tail]);
 //! ```
 
+use serde::{Deserialize, Serialize};
+
 /// The class of a type, when types are sorted by descending frequency.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Rarity {
     /// The most frequent types: the fewest that together make up at least 90 % of the text.
     Head,

@@ -35,6 +35,7 @@ mod read;
 mod record;
 mod study;
 mod synthetic;
+mod text;
 
 pub use address::Address;
 pub use checkpoints::StoreCheckpoints;
@@ -44,6 +45,7 @@ pub use manifest::{Fingerprint, Fingerprints};
 pub use read::{Sample, is_finished, is_store, notes, read, read_all, read_with, samples};
 pub use record::*;
 pub use study::{export, is_study, read_study};
+pub use text::{read_text, share_text, write_text};
 
 use crate::baseline::Baseline;
 use crate::config::Experiment;

@@ -21,6 +21,7 @@
 use crate::documents::{Documents, END_MARKERS, TokenId};
 use crate::guard::guard;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use tokenizers::{AddedToken, DecoderWrapper, Model, ModelWrapper};
 
@@ -45,7 +46,7 @@ pub const MIN_VOCAB_SIZE: usize = 257;
 const START_NAMES: [&str; 5] = ["<s>", "<|begin_of_text|>", "<bos>", "[BOS]", "[CLS]"];
 
 /// The tokens before and after each document, which are often the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpecialTokens {
     /// Input of a model before the first token of a document. Not part of the document.
     pub start: TokenId,

@@ -14,6 +14,7 @@ use crate::stage::Stage;
 use crate::tokenizer::Tokenizer;
 use crate::training::Start;
 use candle_core::Device;
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ use std::sync::atomic::AtomicBool;
 const MOST_TEXTS: usize = 200;
 
 /// A model folder that training starts from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Base {
     /// BLAKE3 of its files.
     pub(super) hash: String,

@@ -20,6 +20,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+mod saved;
+
 /// The natural text of an experiment, or of several that read the same text.
 pub struct PreparedText {
     /// The tokenizer, the same for every generation.
@@ -40,6 +42,10 @@ pub struct PreparedText {
     pub facts: Vec<Fact>,
     /// Entropy of the held-out text in nats per token, if it is known: no model has a lower expected loss.
     pub heldout_floor_nats: Option<f64>,
+    /// The text of `reference`.
+    reference_documents: Documents,
+    /// The source text of each held-out document.
+    heldout_texts: Vec<String>,
     tokenizer_hash: String,
     /// Hash of everything that metrics compare a generation with.
     evaluation_hash: String,
@@ -92,6 +98,8 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, Run
             &heldout,
             &heldout_texts,
         )?,
+        reference_documents: reference,
+        heldout_texts,
         tokenizer_json,
         tokenizer,
         record,

@@ -43,6 +43,14 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// The text that `genloss prepare` left for workers cannot be used.
+    #[error("{}: {reason}; run genloss prepare to make it again", path.display())]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A record has a schema that this program does not know.
     #[error(
         "{}: written by a newer genloss (schema {found}; this program knows up to {known}); update genloss to read it",

@@ -65,6 +65,15 @@ impl Tokenizer {
         Self::wrap(parse(path)?, path, Some(special))
     }
 
+    /// The tokenizer that [`to_json`](Self::to_json) wrote, with its special tokens.
+    ///
+    /// # Errors
+    /// As [`from_file`](Self::from_file).
+    pub fn from_json(json: &str, special: SpecialTokens) -> Result<Self, TokenizerError> {
+        let path = Path::new("tokenizer.json");
+        Self::wrap(parse_bytes(json.as_bytes(), path)?, path, Some(special))
+    }
+
     /// The first id for which the tokenizers have different tokens.
     #[must_use]
     pub fn first_difference(&self, other: &Self) -> Option<Difference> {
@@ -87,16 +96,21 @@ fn special_beside(path: &Path) -> Option<SpecialTokens> {
 }
 
 fn parse(path: &Path) -> Result<tokenizers::Tokenizer, TokenizerError> {
-    let damaged = |source: tokenizers::Error| TokenizerError::Damaged { path: path.to_owned(), source };
     let bytes = input_files::read(path, MOST_BYTES)
         .map_err(|source| TokenizerError::File { path: path.to_owned(), source })?;
-    let ids: FileIds = serde_json::from_slice(&bytes).map_err(|error| damaged(error.into()))?;
+    parse_bytes(&bytes, path)
+}
+
+/// Parses the contents of the file at `path`.
+fn parse_bytes(bytes: &[u8], path: &Path) -> Result<tokenizers::Tokenizer, TokenizerError> {
+    let damaged = |source: tokenizers::Error| TokenizerError::Damaged { path: path.to_owned(), source };
+    let ids: FileIds = serde_json::from_slice(bytes).map_err(|error| damaged(error.into()))?;
     ids.check(path)?;
     if claims_too_much(&ids.normalizer) {
         return Err(damaged("its map of characters is cut off".into()));
     }
     let parsed = guard(|| {
-        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes)?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes)?;
         inner.with_truncation(None)?;
         inner.with_padding(None);
         let mut model = inner.get_model().clone();

@@ -219,7 +219,7 @@ fn undo_of(operation: &Operation) -> Undo {
     match operation {
         Operation::CreateDir(path) => Undo::RemoveDir(owned(path)),
         Operation::Create(path) if path.exists() => Undo::Restore(Vec::new()),
-        Operation::Create(path) => Undo::RemoveFile(owned(path)),
+        Operation::Create(path) | Operation::Link(_, path) => Undo::RemoveFile(owned(path)),
         Operation::Write(path, _) => Undo::Empty(owned(path)),
         Operation::Rename(from, to) => {
             Undo::Rename { from: owned(from), to: owned(to), replaced: fs::read(to).ok() }

@@ -20,6 +20,7 @@ mod measure;
 mod mixture;
 mod model_ngram;
 mod model_transformer;
+mod prepared_text;
 mod reading;
 mod reference;
 mod report;

@@ -8,8 +8,9 @@
 //! Each function is compiled for several instruction sets, and the widest one that the processor has is chosen at run
 //! time (see [`instructions`]).
 //!
-//! `unsafe` is confined to the two modules that use instructions no safe library offers: rounding to bf16, and products
-//! of bf16 pairs. Their entry points take a token that only instruction-set detection can create.
+//! `unsafe` is confined to three modules. Two use instructions no safe library offers: rounding to bf16, and products of
+//! bf16 pairs. Their entry points take a token that only instruction-set detection can create. The third, [`mapped`],
+//! maps files into memory.
 //!
 //! ```
 //! use genloss_kernels::Precision;
@@ -27,6 +28,7 @@
 pub mod adamw;
 pub mod attention;
 pub mod instructions;
+pub mod mapped;
 pub mod matmul;
 pub mod norm;
 mod precision;

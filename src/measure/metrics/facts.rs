@@ -14,9 +14,10 @@ use crate::measure::{
 use crate::model::{GenerateRequest, LanguageModel, ModelError};
 use crate::rarity::Rarity;
 use crate::stage::Stage;
+use serde::{Deserialize, Serialize};
 
 /// A fact that the model is asked to complete.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
     /// A sentence up to the value, tokenised: `"The river of Tamor is"`.
     pub prompt: Vec<TokenId>,
