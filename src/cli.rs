@@ -28,6 +28,7 @@ mod schema;
 mod score;
 mod setting_flags;
 mod stop;
+mod submit;
 mod sweep;
 mod verify;
 
@@ -56,6 +57,8 @@ enum Command {
     Run(run::Args),
     /// Run every experiment of a file with a [grid], or resume them.
     Sweep(sweep::Args),
+    /// Run an experiment or a sweep on a cluster.
+    Submit(submit::Args),
     /// Compare every arm with the control: verdict, effects, intervals.
     Compare(compare::Args),
     /// Draw figures and write an HTML page.
@@ -126,6 +129,7 @@ impl Cli {
             Command::Check(args) => args.exec(),
             Command::Run(args) => args.exec(),
             Command::Sweep(args) => args.exec(),
+            Command::Submit(args) => args.exec(),
             Command::Compare(args) => args.exec(),
             Command::Report(args) => args.exec(),
             Command::Inspect(args) => args.exec(),

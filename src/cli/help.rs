@@ -4,7 +4,7 @@ use clap::Command;
 
 /// The title and the commands of each group. Commands in no group are listed under "Other".
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Run experiments", &["demo", "init", "schema", "check", "run", "sweep"]),
+    ("Run experiments", &["demo", "init", "schema", "check", "run", "sweep", "submit"]),
     ("Read results", &["compare", "report", "inspect", "fit", "export", "score"]),
     ("Check the method", &["calibrate", "drift", "verify"]),
     ("Machine and shell", &["bench", "completions", "man"]),

@@ -22,6 +22,11 @@ pub struct ThreadArgs {
 }
 
 impl ThreadArgs {
+    /// As with `--threads`.
+    pub fn of(threads: usize) -> Self {
+        Self { threads: Some(threads) }
+    }
+
     /// Starts the threads that every computation of this process shares.
     pub fn start(self) -> Result<()> {
         let of_job = std::env::var_os(CPUS_OF_JOB).map(|value| value.to_string_lossy().into_owned());

@@ -128,7 +128,7 @@ impl<'a> Schedule<'a> {
 }
 
 /// Seconds until the last of several jobs ends, each started in the given order by the first free worker.
-fn makespan(seconds: impl Iterator<Item = f64>, workers: usize) -> f64 {
+pub fn makespan(seconds: impl Iterator<Item = f64>, workers: usize) -> f64 {
     let mut busy_until = vec![0.0; workers];
     for job in seconds {
         busy_until.sort_by(f64::total_cmp);

@@ -80,13 +80,14 @@ pub fn explained(error: RunError, root: &Path) -> anyhow::Error {
 
 /// The command line of this process, quoted for a shell where necessary.
 fn this_command() -> String {
-    machine::command_line().into_iter().map(shell_quoted).collect::<Vec<_>>().join(" ")
+    machine::command_line().iter().map(|word| shell_quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
-fn shell_quoted(word: String) -> String {
+/// A word as a shell reads it, in quotes if necessary.
+pub fn shell_quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
-        word
+        word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', "'\\''"))
     }
@@ -98,7 +99,7 @@ mod tests {
 
     #[test]
     fn words_that_a_shell_would_split_are_quoted() {
-        let quoted = ["a/b.toml", "", "two words", "it's", "x=[1]"].map(|word| shell_quoted(word.to_owned()));
+        let quoted = ["a/b.toml", "", "two words", "it's", "x=[1]"].map(shell_quoted);
         assert_eq!(quoted, ["a/b.toml", "''", "'two words'", r"'it'\''s'", "'x=[1]'"]);
     }
 }

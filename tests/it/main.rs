@@ -28,6 +28,7 @@ mod resume;
 mod search;
 mod signals;
 mod store;
+mod submit;
 mod sweep;
 mod synthesis;
 mod verdict;
