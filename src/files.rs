@@ -7,6 +7,8 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 /// Beginning of the names of unfinished files.
 const TEMPORARY: &str = ".genloss-tmp-";
@@ -28,6 +30,8 @@ pub enum Operation<'a> {
     Sync(&'a Path),
     /// The names in a folder are flushed to disk.
     SyncDir(&'a Path),
+    /// Some bytes are appended to a file.
+    Append(&'a Path),
     /// A file or folder is renamed.
     Rename(&'a Path, &'a Path),
     /// A file gets a second name.
@@ -48,6 +52,7 @@ impl Operation<'_> {
             | Self::Write(path, _)
             | Self::Sync(path)
             | Self::SyncDir(path)
+            | Self::Append(path)
             | Self::Rename(_, path)
             | Self::Link(_, path)
             | Self::RemoveFile(path)
@@ -154,7 +159,13 @@ fn create_temporary(folder: &Path) -> io::Result<(File, PathBuf)> {
 /// Returns true for names that [`write_whole`] gives to unfinished files, in this version or an earlier one.
 #[must_use]
 pub fn is_temporary(name: &str) -> bool {
-    name.starts_with(TEMPORARY) || name.starts_with(OLD_TEMPORARY)
+    name.starts_with(TEMPORARY) || is_old_temporary(name)
+}
+
+/// Returns true for names that versions up to 0.1 gave to unfinished files.
+#[must_use]
+pub fn is_old_temporary(name: &str) -> bool {
+    name.starts_with(OLD_TEMPORARY)
 }
 
 /// Removes the unfinished files that killed processes left in a folder during [`write_whole`]. The folder need not
@@ -231,6 +242,69 @@ pub fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Appends bytes to a file, which must exist. The file system sets the time of the change by its own clock.
+///
+/// # Errors
+/// If the file system fails.
+pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    carry_out(Operation::Append(path), || File::options().append(true).open(path)?.write_all(bytes))
+}
+
+/// Renames a finished folder to a name that several processes may want. Returns false, and leaves `from` where it is,
+/// if there is a folder of that name already.
+///
+/// # Errors
+/// If the file system fails.
+pub fn rename_if_absent(from: &Path, to: &Path) -> io::Result<bool> {
+    match carry_out(Operation::Rename(from, to), || fs::rename(from, to)) {
+        // Network file systems may report an error for a rename that took place, so look before reporting.
+        Err(_) if to.is_dir() => {
+            sync_dir(containing_folder(to))?;
+            Ok(!from.exists())
+        }
+        renamed => {
+            renamed?;
+            sync_dir(containing_folder(to))?;
+            Ok(true)
+        }
+    }
+}
+
+/// Creates a file with a name that several processes may want: at most one of them creates it, also on network file
+/// systems without locks. The file is written and flushed under a temporary name and then gets its name by `link(2)`.
+/// Returns false if there is a file of that name already.
+///
+/// # Errors
+/// If the file system fails, or has no hard links.
+pub fn create_exclusively(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let (mut file, temporary) = create_temporary(containing_folder(path))?;
+    let written = write_to(&mut file, &temporary, bytes)
+        .and_then(|()| carry_out(Operation::Sync(&temporary), || file.sync_all()));
+    let linked = written.and_then(|()| {
+        let linked = carry_out(Operation::Link(&temporary, path), || fs::hard_link(&temporary, path));
+        match linked {
+            Ok(()) => Ok(true),
+            // Network file systems may report an error for a link that was made, so look before reporting.
+            Err(_) if fs::read(path).is_ok_and(|found| found == bytes) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    });
+    let removed = remove_file(&temporary);
+    linked.and_then(|linked| removed.map(|()| linked))
+}
+
+/// The time on the clock of the file system that `folder` is in, which may differ from the clock of this machine.
+///
+/// # Errors
+/// If the file system fails.
+pub fn time_in(folder: &Path) -> io::Result<SystemTime> {
+    let (mut file, temporary) = create_temporary(folder)?;
+    let time = write_to(&mut file, &temporary, b"\n").and_then(|()| file.metadata()?.modified());
+    remove_file(&temporary)?;
+    time
+}
+
 /// Removes a file or a link, if it exists.
 ///
 /// # Errors
@@ -285,13 +359,20 @@ pub fn remedy(error: &io::Error) -> &'static str {
 /// Largest number of attempts at a call that is interrupted by signals.
 const MAX_ATTEMPTS: u32 = 1000;
 
-/// Carries out an operation, and repeats it if a signal interrupts it.
+/// Attempts at a call that finds a stale handle of a network file system, and the pause between them.
+const STALE_ATTEMPTS: u32 = 10;
+const STALE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Carries out an operation, and repeats it if a signal interrupts it or a handle has become stale.
 fn carry_out<T>(operation: Operation, mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut attempts = 0;
     loop {
         attempts += 1;
         match watched(&operation, &mut act) {
             Err(error) if error.kind() == ErrorKind::Interrupted && attempts < MAX_ATTEMPTS => {}
+            Err(error) if error.kind() == ErrorKind::StaleNetworkFileHandle && attempts < STALE_ATTEMPTS => {
+                thread::sleep(STALE_PAUSE);
+            }
             result => return result,
         }
     }

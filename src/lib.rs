@@ -61,6 +61,7 @@
 // Basics.
 pub mod documents;
 pub mod files;
+pub mod claims;
 pub mod input_files;
 pub mod guard;
 pub mod progress;

@@ -1,11 +1,11 @@
 //! The loop: train, write, measure, mix, train again. No other module knows this order.
 //!
 //! [`prepare()`] reads and splits the natural text and learns the tokenizer. It writes nothing, so that bad input leaves
-//! nothing behind. [`run`] opens the store and makes the missing generations: for every seed the generation 0 that arms
-//! share, then every generation of every arm.
+//! nothing behind. [`run`] opens the store and makes the missing generations: for every seed generation 0 of all arms,
+//! then the later generations of every arm.
 //!
 //! A lineage is one arm with one seed. Lineages of a seed depend on each other only through the generation 0 that they
-//! share. A generation that another run has already committed is found by its fingerprint ([`LineageInputs`]).
+//! share. Several processes may work on one run: each claims a [`crate::store::Unit`] at a time. A generation that another run has already committed is found by its fingerprint ([`LineageInputs`]).
 //!
 //! `tests/it/lineage.rs` runs a whole experiment and looks at every generation of it.
 
@@ -19,6 +19,7 @@ mod generation;
 mod mixing;
 mod near_copies;
 mod prepare;
+mod work;
 mod workload;
 
 pub use cache::SiblingRuns;
@@ -27,16 +28,18 @@ pub use fingerprint::{LineageInputs, planned_natural_text, training_settings};
 pub use footprint::Footprint;
 pub use generation::learner;
 pub use prepare::{PreparedText, check_settings, prepare, prepare_together};
+pub use work::{POLL_INTERVAL, SeedUnits, UnitOutcome};
 pub use workload::{Workload, tokens_seen, tokens_written, workloads};
 
 use crate::config::{Arm, Experiment};
 use crate::measure::Metrics;
 use crate::progress::{Event, Observer};
-use crate::store::{Address, Provenance, Store};
+use crate::store::{Address, Provenance, Store, StoreError, Unit};
 use candle_core::Device;
-use generation::GenerationRunner;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 /// Everything that a run needs besides its experiment and its text.
 pub struct RunContext<'a> {
@@ -63,7 +66,8 @@ impl<'a> RunContext<'a> {
     }
 }
 
-/// Runs every arm and seed of `experiment` into the store at `root`, or continues where an earlier run stopped.
+/// Runs every arm and seed of `experiment` into the store at `root`, or continues where an earlier run stopped. Other
+/// processes may work on the same store at the same time; each makes what nobody else is making.
 ///
 /// # Errors
 /// If the store cannot be opened, a stage fails, or the user asks to stop. Committed generations stay.
@@ -80,10 +84,9 @@ pub fn run(
     let notes = prepared.notes(experiment).into_iter().chain(run.note_on_machine());
     notes.for_each(|note| observer.observe(&Event::Note(note)));
     run.baseline()?;
-    for &seed in &experiment.seeds {
-        run.all_generations(&SiblingRuns::new(vec![&run], seed))?;
-    }
+    run.all_units()?;
     run.baseline()?;
+    run.close()?;
     observer.observe(&Event::RunFinished);
     Ok(())
 }
@@ -106,7 +109,7 @@ pub struct RunProgress {
 }
 
 impl<'a> Run<'a> {
-    /// Opens the store at `root`, and removes what a killed process left there.
+    /// Opens the store at `root`, or creates it.
     ///
     /// # Errors
     /// If the store cannot be opened: see [`Store::open`].
@@ -118,8 +121,28 @@ impl<'a> Run<'a> {
     ) -> Result<Self, RunError> {
         let provenance = prepared.provenance(experiment, context.provenance.clone());
         let store = Store::open(root, experiment, &provenance, &prepared.tokenizer_json)?;
-        store.clean_up()?;
         Ok(Self { experiment, prepared, store, context })
+    }
+
+    /// Opens the store at `root` as it was prepared. The claims of this process are void after `lease` without a sign of
+    /// life.
+    ///
+    /// # Errors
+    /// If a record cannot be read.
+    pub fn join(
+        experiment: &'a Experiment,
+        prepared: &'a PreparedText,
+        root: &Path,
+        lease: Duration,
+        context: &'a RunContext<'a>,
+    ) -> Result<Self, RunError> {
+        Ok(Self { experiment, prepared, store: Store::join(root, lease)?, context })
+    }
+
+    /// The store of the run.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// The experiment that is run.
@@ -133,12 +156,7 @@ impl<'a> Run<'a> {
     #[must_use]
     pub fn note_on_machine(&self) -> Option<String> {
         let (then, now) = (self.store.machines(), self.context.provenance.machine());
-        let is_finished = self.experiment.seeds.iter().all(|&seed| {
-            self.experiment
-                .arms
-                .iter()
-                .all(|arm| self.committed(seed, arm).iter().all(|&committed| committed))
-        });
+        let is_finished = Unit::all(self.experiment).iter().all(|unit| self.is_done(unit));
         if is_finished || then.is_empty() || then.contains(&now) {
             return None;
         }
@@ -150,81 +168,50 @@ impl<'a> Run<'a> {
         ))
     }
 
-    /// Makes the missing generations of every lineage with the seed of `siblings`. Reuses what `siblings`, which are
-    /// runs on the same natural text, have committed already.
-    ///
-    /// # Errors
-    /// If a stage fails or the user asks to stop.
-    pub fn all_generations(&self, siblings: &SiblingRuns) -> Result<(), RunError> {
-        let runner = GenerationRunner::new(self, siblings);
-        self.experiment.arms.iter().try_for_each(|arm| self.lineage(arm, &runner))
-    }
-
-    /// As [`Self::all_generations`], but only generation 0: the one that arms share, and the one of each arm that does
-    /// not share it.
-    ///
-    /// # Errors
-    /// The first error of a stage, after all arms were tried; or an interruption by the user.
-    pub fn first_generation(&self, siblings: &SiblingRuns) -> Result<(), RunError> {
-        let runner = GenerationRunner::new(self, siblings);
-        let make = |arm| if self.has_first(siblings.seed(), arm) { Ok(()) } else { runner.make(arm, 0) };
-        all_of(self.experiment.arms.iter().map(make))
-    }
-
-    /// As [`Self::all_generations`], but only lineages whose generation 0 is committed.
-    ///
-    /// # Errors
-    /// If a stage fails or the user asks to stop.
-    pub fn later_generations(&self, siblings: &SiblingRuns) -> Result<(), RunError> {
-        let runner = GenerationRunner::new(self, siblings);
-        let has_first = |arm: &&Arm| self.has_first(siblings.seed(), arm);
-        self.experiment.arms.iter().filter(has_first).try_for_each(|arm| self.lineage(arm, &runner))
-    }
-
-    fn has_first(&self, seed: u64, arm: &Arm) -> bool {
-        self.store.exists(Address::of(self.experiment, seed, arm, 0))
-    }
-
-    /// Makes the missing generations of an arm.
-    fn lineage(&self, arm: &Arm, runner: &GenerationRunner) -> Result<(), RunError> {
-        let committed = self.committed(runner.seed, arm);
-        self.context.observer.observe(&Event::LineageStarted {
-            seed: runner.seed,
-            arm: arm.name.clone(),
-            generations: committed.len() as u64,
-            done: count(&committed),
-        });
-        let mut missing = (0..committed.len()).filter(|&generation| !committed[generation]);
-        missing.try_for_each(|generation| runner.make(arm, generation))
-    }
-
-    /// For each generation of a lineage, whether it is committed.
-    fn committed(&self, seed: u64, arm: &Arm) -> Vec<bool> {
-        let addresses = (0..=self.experiment.generations).map(|g| Address::of(self.experiment, seed, arm, g));
-        addresses.map(|address| self.store.exists(address)).collect()
-    }
-
     /// How much of the run is done. Verifies every committed generation.
     ///
     /// # Errors
     /// If a committed generation is damaged.
     pub fn progress(&self) -> Result<RunProgress, RunError> {
         let mut progress = RunProgress::default();
-        for &seed in &self.experiment.seeds {
-            let mut shared_is_counted = false;
-            for arm in &self.experiment.arms {
-                let committed = self.committed(seed, arm);
-                for generation in (0..committed.len()).filter(|&generation| committed[generation]) {
-                    self.store.verify(Address::of(self.experiment, seed, arm, generation))?;
-                }
-                let is_shared = self.experiment.shares_generation_0(arm);
-                let is_repeated = is_shared && shared_is_counted;
-                progress.done += count(&committed) - u64::from(is_repeated && committed[0]);
-                progress.generations += committed.len() as u64 - u64::from(is_repeated);
-                shared_is_counted |= is_shared;
+        let mut machines = BTreeSet::new();
+        for address in Unit::all(self.experiment).iter().flat_map(|unit| unit.addresses(self.experiment)) {
+            progress.generations += 1;
+            if self.store.exists(address) {
+                self.store.verify(address)?;
+                machines.extend(self.store.record(address)?.machine);
+                progress.done += 1;
             }
         }
+        self.store.record_machines(machines)?;
         Ok(progress)
+    }
+
+    /// If everything is done: removes what ended processes left, and the claims.
+    ///
+    /// # Errors
+    /// If a record cannot be read, or if the disk fails.
+    pub fn close(&self) -> Result<(), RunError> {
+        let addresses =
+            || Unit::all(self.experiment).into_iter().flat_map(|unit| unit.addresses(self.experiment));
+        if !addresses().all(|address| self.store.exists(address)) {
+            return Ok(());
+        }
+        let machines: Result<Vec<_>, _> =
+            addresses().map(|address| Ok(self.store.record(address)?.machine)).collect();
+        self.store.record_machines(machines.map_err(|error: StoreError| error)?.into_iter().flatten())?;
+        self.store.clean_up()?;
+        Ok(self.store.remove_claims()?)
+    }
+
+    fn arm_of(&self, address: Address) -> &'a Arm {
+        let arms = &self.experiment.arms;
+        let is_of = |arm: &&Arm| match address.arm {
+            Some(name) => arm.name == name,
+            None => self.experiment.shares_generation_0(arm),
+        };
+        // An address is that of an arm of the experiment.
+        arms.iter().find(is_of).unwrap_or(&arms[0])
     }
 }
 
@@ -241,8 +228,4 @@ pub fn all_of(results: impl Iterator<Item = Result<(), RunError>>) -> Result<(),
         first_error = first_error.and(result);
     }
     first_error
-}
-
-fn count(committed: &[bool]) -> u64 {
-    committed.iter().filter(|&&committed| committed).count() as u64
 }

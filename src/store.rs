@@ -7,8 +7,9 @@
 //!   tokenizer.json
 //!   drift.json           the baseline: what drift alone would have done, by arm and metric
 //!   seed-1/gen-000/      shared by all arms that differ in nothing but the mixture
-//!     model/  synthetic.parquet  measurements.json  manifest.json
+//!     model/  synthetic.parquet  measurements.json  manifest.json  origin.json
 //!   seed-1/<arm>/gen-001/ …
+//!   .units/              claims of the processes that work on the run; removed when everything is done
 //! ```
 //!
 //! A generation exists completely or not at all: it is written to a temporary folder, flushed to disk with a manifest
@@ -19,8 +20,11 @@
 //! [`Store::exists`] only looks for the folder of a generation. [`Store::verify`] hashes every file of it, at most
 //! once while the store is open. [`Store::clean_up`] removes what a killed process left.
 //!
-//! A lock keeps other processes from writing to an open store. Opening a store whose experiment, corpus or tokenizer
-//! differs is an error, and changes nothing. JSON records carry a `schema` number and their own hash: a record of a newer
+//! Any number of processes, on any machines that share the folder, may have a store open. Each generation belongs to a
+//! [`Unit`], and a process claims a unit before it makes its generations ([`Store::claim`], [`crate::claims`]). Unfinished
+//! folders carry the claim in their names, so that two processes never write to the same one. If a process is taken for
+//! dead by mistake and two make the same generation, the first rename wins and the other generation is dropped. Opening
+//! a store whose experiment, corpus or tokenizer differs is an error, and changes nothing. JSON records carry a `schema` number and their own hash: a record of a newer
 //! schema is an error, and so is one that was changed after it was written.
 //!
 //! `tests/it/store.rs` shows how a generation is committed and read back; [`read()`] needs no open store.
@@ -36,6 +40,7 @@ mod record;
 mod study;
 mod synthetic;
 mod text;
+mod unit;
 
 pub use address::Address;
 pub use checkpoints::StoreCheckpoints;
@@ -46,45 +51,54 @@ pub use read::{Sample, is_finished, is_store, notes, read, read_all, read_with, 
 pub use record::*;
 pub use study::{export, is_study, read_study};
 pub use text::{read_text, share_text, write_text};
+pub use unit::{NotAUnit, Unit};
 
 use crate::baseline::Baseline;
+use crate::claims::{Claim, ClaimState, Claims, Process, Taken};
 use crate::config::Experiment;
 use crate::documents::Documents;
 use crate::files;
 use manifest::Manifest;
-use std::collections::BTreeSet;
-use std::fs::File;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const EXPERIMENT: &str = "experiment.toml";
 const PROVENANCE: &str = "provenance.json";
 const TOKENIZER: &str = "tokenizer.json";
 const DRIFT: &str = "drift.json";
-const LOCK: &str = ".lock";
+const ORIGIN: &str = "origin.json";
 const MODEL: &str = "model";
 const MEASUREMENTS: &str = "measurements.json";
 const SYNTHETIC: &str = "synthetic.parquet";
 
-/// Beside `gen-001`, the folder `.work-gen-001` holds checkpoints of its training, and `.partial-gen-001` the files of
-/// a commit that is not finished. No scan for generations matches these names.
+/// Claims, and text that was prepared for workers. Removed when everything is done.
+const UNITS: &str = ".units";
+
+/// Beside `gen-001`, the folder `.work-gen-001.CLAIM` holds checkpoints of its training, and `.partial-gen-001.CLAIM` the
+/// files of a commit that is not finished. No scan for generations matches these names.
 const WORK: &str = ".work-";
 const PARTIAL: &str = ".partial-";
 
-/// A store open for writing, by this process alone.
+/// A run that this process, and possibly others, work on.
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
+    /// The experiment file on record when the store was opened.
+    experiment_toml: String,
     tokenizer_json: String,
     /// The provenance on record.
     provenance: Mutex<Provenance>,
     /// Folders of generations whose files have been found to match their manifests.
     verified: Mutex<BTreeSet<PathBuf>>,
-    /// Locked as long as the store is open; the operating system releases the lock however the process ends. `None` for a
-    /// finished run in a folder that this process may not write to.
-    lock: Option<File>,
+    claims: Claims,
+    /// The claims of this process.
+    held: Mutex<BTreeMap<Unit, Arc<Claim>>>,
 }
+
+/// The time without a sign of life after which another process may take over a unit.
+pub const LEASE: Duration = Duration::from_secs(600);
 
 /// Everything that a generation leaves behind except its model.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +111,8 @@ pub struct GenerationOutput<'a> {
     pub texts: &'a [String],
     /// Fingerprints by which other runs find this generation.
     pub fingerprints: &'a Fingerprints,
+    /// Where it was made.
+    pub origin: &'a Origin,
 }
 
 impl Store {
@@ -105,24 +121,33 @@ impl Store {
     /// change. A finished run can be opened in a read-only folder.
     ///
     /// # Errors
-    /// If another process has the store open, if the store belongs to another or a changed experiment, if the text or
-    /// the tokenizer differs from what is on record, or if the disk fails. In these cases nothing is written.
+    /// If the store belongs to another or a changed experiment, if the text or the tokenizer differs from what is on
+    /// record, if something on record has to change while other processes work on the run, or if the disk fails. In
+    /// these cases nothing is written.
     pub fn open(
         root: &Path,
         experiment: &Experiment,
         provenance: &Provenance,
         tokenizer_json: &str,
     ) -> Result<Self, StoreError> {
-        let lock = open::open(root, experiment, provenance)?;
-        if lock.is_some() {
-            disk::write_if_changed(&root.join(TOKENIZER), tokenizer_json.as_bytes())?;
-        }
+        open::open(root, experiment, provenance, tokenizer_json)?;
+        Self::join(root, LEASE)
+    }
+
+    /// Opens the store at `root` as it is on record, to work on it. The claims of this process are void after `lease`
+    /// without a sign of life.
+    ///
+    /// # Errors
+    /// If there is no store, or if a record cannot be read.
+    pub fn join(root: &Path, lease: Duration) -> Result<Self, StoreError> {
         Ok(Self {
             root: root.to_owned(),
-            tokenizer_json: tokenizer_json.to_owned(),
+            experiment_toml: disk::read_sealed(&root.join(EXPERIMENT))?,
+            tokenizer_json: disk::read_text(&root.join(TOKENIZER))?,
             provenance: Mutex::new(disk::read_record(&root.join(PROVENANCE))?),
             verified: Mutex::default(),
-            lock,
+            claims: Claims::new(&claims_folder(root), Process::this(), lease),
+            held: Mutex::default(),
         })
     }
 
@@ -154,32 +179,124 @@ impl Store {
     /// If a file is missing or does not match the manifest.
     pub fn verify(&self, address: Address) -> Result<(), StoreError> {
         let folder = address.folder(&self.root);
-        if self.verified().contains(&folder) {
+        if lock(&self.verified).contains(&folder) {
             return Ok(());
         }
         manifest::verify(&folder, address)?;
-        self.verified().insert(folder);
+        lock(&self.verified).insert(folder);
         Ok(())
     }
 
-    /// Removes what a killed process left beside committed generations. Checkpoints of a generation that is not
-    /// committed stay.
+    /// Removes what ended processes left beside committed generations. Checkpoints of a generation that is not committed
+    /// stay.
     ///
     /// # Errors
     /// If the disk fails.
     pub fn clean_up(&self) -> Result<(), StoreError> {
-        if self.lock.is_none() {
-            return Ok(());
-        }
+        disk::remove_temporary(&self.root)?;
         for lineage in open::lineage_folders(&self.root)? {
             for name in disk::names(&lineage)? {
                 let generation = name.strip_prefix(WORK).or(name.strip_prefix(PARTIAL));
+                let generation = generation.map(|rest| rest.split_once('.').map_or(rest, |(name, _)| name));
                 if generation.is_some_and(|generation| lineage.join(generation).exists()) {
                     disk::remove_dir(&lineage.join(&name))?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Claims a unit for this process. If another process works on it, or if it is done, the inner result says so.
+    ///
+    /// # Errors
+    /// If another process is changing the records of the run or has changed them, or if the disk fails.
+    pub fn claim(&self, unit: &Unit) -> Result<Result<(), Taken>, StoreError> {
+        let claim = match disk::at(&self.root, self.claims.claim(&unit.key()))? {
+            Ok(claim) => claim,
+            Err(taken) => return Ok(Err(taken)),
+        };
+        // A process that changes the records first claims the preparation and then looks for claims on units. Here the
+        // order is reversed, so that at least one of the two finds the other.
+        if let Err(error) = open::check_not_prepared(&self.root).and_then(|()| self.check_experiment()) {
+            disk::at(&self.root, claim.release(None))?;
+            return Err(error);
+        }
+        let lineage = self.lineage_folder(unit);
+        for name in disk::names_if_any(&lineage)? {
+            if name.starts_with(PARTIAL) {
+                disk::remove_dir(&lineage.join(name))?;
+            }
+        }
+        lock(&self.held).insert(unit.clone(), Arc::new(claim));
+        Ok(Ok(()))
+    }
+
+    /// Gives back a unit that this process has claimed. With an error, the attempt is recorded as failed.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn release(&self, unit: &Unit, error: Option<String>) -> Result<(), StoreError> {
+        self.give_up(unit).map_or(Ok(()), |claim| disk::at(&self.root, claim.release(error)))
+    }
+
+    /// Marks a unit that this process has claimed as done, after `time` of work.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn finish(&self, unit: &Unit, time: Duration) -> Result<(), StoreError> {
+        let note = time.as_secs_f64().to_string();
+        self.give_up(unit).map_or(Ok(()), |claim| disk::at(&self.root, claim.finish(&note)))
+    }
+
+    /// Removes everything that is known about claims on a unit.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn forget(&self, unit: &Unit) -> Result<(), StoreError> {
+        disk::at(&self.root, self.claims.forget(&unit.key()))
+    }
+
+    /// The state of every unit that was ever claimed.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn survey(&self) -> Result<BTreeMap<Unit, ClaimState>, StoreError> {
+        open::survey(&self.claims, &self.root)
+    }
+
+    /// Removes the claims of a finished run.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn remove_claims(&self) -> Result<(), StoreError> {
+        disk::remove_dir(&self.root.join(UNITS))
+    }
+
+    /// Returns true if another process holds what this process had claimed.
+    #[must_use]
+    pub fn has_lost(&self, unit: &Unit) -> bool {
+        lock(&self.held).get(unit).is_some_and(|claim| claim.check().is_err())
+    }
+
+    fn give_up(&self, unit: &Unit) -> Option<Claim> {
+        lock(&self.held).remove(unit).and_then(Arc::into_inner)
+    }
+
+    fn held(&self, address: Address) -> Result<Arc<Claim>, StoreError> {
+        let unit = Unit::of(address);
+        let claim = lock(&self.held).get(&unit).map(Arc::clone);
+        claim.ok_or_else(|| StoreError::NotClaimed { unit: unit.to_string() })
+    }
+
+    fn check_experiment(&self) -> Result<(), StoreError> {
+        match disk::read_sealed(&self.root.join(EXPERIMENT))? == self.experiment_toml {
+            true => Ok(()),
+            false => Err(StoreError::ChangedMeanwhile { root: self.root.clone() }),
+        }
+    }
+
+    fn lineage_folder(&self, unit: &Unit) -> PathBuf {
+        self.root.join(unit.to_string())
     }
 
     /// Commits a generation: `save_model` fills the model folder, and the rest is written beside it.
@@ -192,7 +309,8 @@ impl Store {
         output: GenerationOutput,
         save_model: impl FnOnce(&Path) -> Result<(), E>,
     ) -> Result<(), E> {
-        let aside = self.empty_partial(address)?;
+        let claim = self.held(address)?;
+        let aside = self.empty_partial(address, &claim)?;
         let model = aside.join(MODEL);
         disk::create_dir(&model)?;
         save_model(&model)?;
@@ -200,9 +318,9 @@ impl Store {
         synthetic::write(&aside.join(SYNTHETIC), output.documents, output.texts)?;
         disk::write_record(&aside.join(MEASUREMENTS), output.record)?;
         manifest::write(&aside, address, output.fingerprints)?;
+        disk::write_record(&aside.join(ORIGIN), output.origin)?;
         disk::sync_dir(&model)?;
-        self.record_machine(output.record)?;
-        Ok(self.finish(address, &aside)?)
+        Ok(self.publish(address, &aside, &claim)?)
     }
 
     /// Commits a copy of the generation in `folder`, which belongs to this store or another one.
@@ -215,57 +333,57 @@ impl Store {
         folder: &Path,
         fingerprints: &Fingerprints,
     ) -> Result<(), StoreError> {
-        let aside = self.empty_partial(address)?;
+        let claim = self.held(address)?;
+        let aside = self.empty_partial(address, &claim)?;
         disk::copy_dir(folder, &aside)?;
         Manifest::read_anywhere(&aside)?.verify(&aside)?;
         manifest::readdress(&aside, address, fingerprints)?;
-        self.record_machine(&disk::read_record(&aside.join(MEASUREMENTS))?)?;
-        self.finish(address, &aside)
+        self.publish(address, &aside, &claim)
     }
 
-    /// Creates an empty folder for the files of a generation. [`Self::finish`] renames it to the generation's folder.
-    fn empty_partial(&self, address: Address) -> Result<PathBuf, StoreError> {
-        let aside = beside(&address.folder(&self.root), PARTIAL);
+    /// Creates an empty folder for the files of a generation. [`Self::publish`] renames it to the generation's folder.
+    fn empty_partial(&self, address: Address, claim: &Claim) -> Result<PathBuf, StoreError> {
+        let aside = claimed(&address.folder(&self.root), PARTIAL, claim);
         disk::remove_dir(&aside)?;
         disk::create_dir(&aside)?;
         Ok(aside)
     }
 
-    /// Adds the vector instructions and device of a generation to the provenance, unless they are there already.
-    fn record_machine(&self, record: &GenerationRecord) -> Result<(), StoreError> {
-        let Some(machine) = &record.machine else { return Ok(()) };
-        let mut provenance = self.provenance();
-        if provenance.machine() != *machine && !provenance.resumed_on.contains(machine) {
-            provenance.resumed_on.push(machine.clone());
-            disk::write_record(&self.root.join(PROVENANCE), &*provenance)?;
+    /// Adds vector instructions and devices of generations to the provenance, unless they are there already.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn record_machines(&self, found: impl IntoIterator<Item = Machine>) -> Result<(), StoreError> {
+        let mut provenance = lock(&self.provenance);
+        let known = provenance.machines();
+        let new: BTreeSet<Machine> = found.into_iter().filter(|machine| !known.contains(machine)).collect();
+        if new.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        provenance.resumed_on.extend(new);
+        disk::write_record(&self.root.join(PROVENANCE), &*provenance)
     }
 
     /// The vector instructions and devices with which the generations on record were made.
     #[must_use]
     pub fn machines(&self) -> Vec<Machine> {
-        self.provenance().machines()
-    }
-
-    fn provenance(&self) -> MutexGuard<'_, Provenance> {
-        self.provenance.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.provenance).machines()
     }
 
     /// Renames a finished folder to the generation's folder, and flushes the new name and the names of the folders
-    /// above it to disk.
-    fn finish(&self, address: Address, aside: &Path) -> Result<(), StoreError> {
+    /// above it to disk. If another process was faster, its generation stays and this one is dropped.
+    fn publish(&self, address: Address, aside: &Path, claim: &Claim) -> Result<(), StoreError> {
         let folder = address.folder(&self.root);
-        self.verified().remove(&folder);
-        disk::rename_dir(aside, &folder)?;
-        let above = folder.ancestors().skip(2).take_while(|above| above.starts_with(&self.root));
-        above.chain([files::containing_folder(&self.root)]).try_for_each(disk::sync_dir)?;
-        disk::remove_dir(&beside(&folder, WORK))
-    }
-
-    fn verified(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
-        // A panic elsewhere cannot leave the set inconsistent: each use is a single insertion or removal.
-        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+        claim.check()?;
+        lock(&self.verified).remove(&folder);
+        if disk::rename_dir_if_absent(aside, &folder)? {
+            let above = folder.ancestors().skip(2).take_while(|above| above.starts_with(&self.root));
+            above.chain([files::containing_folder(&self.root)]).try_for_each(disk::sync_dir)?;
+        } else {
+            manifest::verify(&folder, address)?;
+            disk::remove_dir(aside)?;
+        }
+        disk::remove_dir(&claimed(&folder, WORK, claim))
     }
 
     /// Returns true if the baseline of `experiment` is on record.
@@ -284,8 +402,9 @@ impl Store {
         disk::write_record(&self.root.join(DRIFT), baseline)
     }
 
-    /// Storage for the checkpoints of the model with fingerprint `model`, which are due at intervals of `every`. A
-    /// checkpoint that is damaged or belongs to another model is removed; the second result is the reason.
+    /// Storage for the checkpoints of the model with fingerprint `model`, which are due at intervals of `every`. The newest
+    /// checkpoint of a process that worked on the generation before is taken over. Checkpoints that are damaged or belong
+    /// to another model are removed; the second result is the reason.
     ///
     /// # Errors
     /// If the disk fails.
@@ -295,7 +414,8 @@ impl Store {
         model: &Fingerprint,
         every: Duration,
     ) -> Result<(StoreCheckpoints, Option<String>), StoreError> {
-        StoreCheckpoints::open(beside(&address.folder(&self.root), WORK), model.clone(), every)
+        let folder = address.folder(&self.root);
+        StoreCheckpoints::open(&folder, self.held(address)?, model.clone(), every)
     }
 
     /// The folder of a committed generation.
@@ -339,4 +459,20 @@ impl Store {
 fn beside(folder: &Path, prefix: &str) -> PathBuf {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     folder.with_file_name(format!("{prefix}{name}"))
+}
+
+/// As [`beside`], with the claim of the process that writes there at the end of the name.
+fn claimed(folder: &Path, prefix: &str, claim: &Claim) -> PathBuf {
+    let mut name = beside(folder, prefix).into_os_string();
+    name.push(format!(".{}", claim.id()));
+    name.into()
+}
+
+fn claims_folder(root: &Path) -> PathBuf {
+    root.join(UNITS).join("claims")
+}
+
+/// Locks a mutex. A panic elsewhere cannot leave its data inconsistent: each use is a single insertion or removal.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -49,8 +49,12 @@ impl Run<'_> {
     }
 
     fn has_models_of_decoding_arms(&self) -> bool {
-        self.decoding_arms()
-            .all(|(arm, _)| self.experiment.seeds.iter().all(|&seed| self.has_first(seed, arm)))
+        self.decoding_arms().all(|(arm, _)| {
+            self.experiment
+                .seeds
+                .iter()
+                .all(|&seed| self.store.exists(Address::of(self.experiment, seed, arm, 0)))
+        })
     }
 
     /// The log-ratios of every arm that needs them, computed once for arms with the same model and decoder.

@@ -125,6 +125,7 @@ impl<'a> GenerationRunner<'a> {
             documents: &documents,
             texts: &texts,
             fingerprints: &fingerprints,
+            origin: &self.context.provenance.origin(),
         };
         self.store.commit::<RunError>(address, output, |dir| Ok(model.save(dir)?))?;
         self.announce(address, fingerprints, &record, stage);

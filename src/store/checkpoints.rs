@@ -5,12 +5,15 @@
 //! trained on another text, or in which a bit was flipped.
 
 use super::manifest::{self, FileHashes, Fingerprint};
-use super::{StoreError, disk};
+use super::{StoreError, WORK, claimed, disk};
+use crate::claims::Claim;
+use crate::files;
 use crate::progress::error_chain;
 use crate::training::{Checkpoints, TrainingError};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const PREFIX: &str = "checkpoint-";
@@ -28,26 +31,53 @@ struct CheckpointManifest {
 #[derive(Debug)]
 pub struct StoreCheckpoints {
     folder: PathBuf,
+    claim: Arc<Claim>,
     model: Fingerprint,
     every: Duration,
     last: Instant,
 }
 
 impl StoreCheckpoints {
-    /// The checkpoints in `folder` of the model with this fingerprint. A checkpoint that is damaged or belongs to
-    /// another model is removed; the second result says why.
+    /// The checkpoints of the generation whose folder will be `generation`, of the model with this fingerprint, written
+    /// under `claim`. The newest checkpoint that another claim left is taken over. Older ones are removed, and those that
+    /// are damaged or belong to another model; the second result says why the newest of these cannot be continued, unless
+    /// there is another one.
     pub(super) fn open(
-        folder: PathBuf,
+        generation: &Path,
+        claim: Arc<Claim>,
         model: Fingerprint,
         every: Duration,
     ) -> Result<(Self, Option<String>), StoreError> {
-        let checkpoints = Self { folder, model, every, last: Instant::now() };
-        let Some(latest) = checkpoints.latest() else { return Ok((checkpoints, None)) };
-        let fault = checkpoints.fault(&latest);
-        if fault.is_some() {
-            disk::remove_dir(&checkpoints.folder)?;
+        let folder = claimed(generation, WORK, &claim);
+        let checkpoints = Self { folder, claim, model, every, last: Instant::now() };
+        let left = left_folders(generation)?;
+        let mut candidates: Vec<(u64, PathBuf)> = left.iter().flat_map(|folder| numbered(folder)).collect();
+        candidates.sort();
+        let mut fault = None;
+        for (number, candidate) in candidates.into_iter().rev() {
+            match checkpoints.fault(&candidate) {
+                None => {
+                    checkpoints.take_over(number, &candidate)?;
+                    fault = None;
+                    break;
+                }
+                reason => fault = fault.or(reason),
+            }
         }
+        let others = left.iter().filter(|folder| **folder != checkpoints.folder);
+        others
+            .chain(fault.is_some().then_some(&checkpoints.folder))
+            .try_for_each(|folder| disk::remove_dir(folder))?;
         Ok((checkpoints, fault))
+    }
+
+    fn take_over(&self, number: u64, found: &Path) -> Result<(), StoreError> {
+        if found.starts_with(&self.folder) {
+            return Ok(());
+        }
+        self.claim.check()?;
+        disk::create_dir(&self.folder)?;
+        disk::rename_dir(found, &self.path(number))
     }
 
     /// Why training cannot continue from a checkpoint; `None` if it can.
@@ -70,13 +100,7 @@ impl StoreCheckpoints {
     }
 
     fn numbers(&self) -> Vec<u64> {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let mut numbers: Vec<u64> = names
-            .filter_map(|name| name.strip_prefix(PREFIX).and_then(|number| number.parse().ok()))
-            .collect();
-        numbers.sort_unstable();
-        numbers
+        numbered(&self.folder).into_iter().map(|(number, _)| number).collect()
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -89,6 +113,7 @@ impl StoreCheckpoints {
         write: &mut dyn FnMut(&Path) -> Result<(), TrainingError>,
     ) -> Result<(), TrainingError> {
         let failed = |error| TrainingError::CheckpointStorage { source: Box::new(error) };
+        self.claim.check().map_err(|lost| failed(lost.into()))?;
         let aside = self.empty_partial().map_err(failed)?;
         write(&aside)?;
         self.finish(&aside).map_err(failed)
@@ -113,6 +138,29 @@ impl StoreCheckpoints {
         }
         Ok(())
     }
+}
+
+/// The checkpoints in a folder with their numbers, ascending. None if the folder does not exist.
+fn numbered(folder: &Path) -> Vec<(u64, PathBuf)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let checkpoint = |entry: fs::DirEntry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        Some((name.strip_prefix(PREFIX)?.parse().ok()?, entry.path()))
+    };
+    let mut all: Vec<(u64, PathBuf)> = entries.filter_map(checkpoint).collect();
+    all.sort();
+    all
+}
+
+/// The folders with checkpoints of a generation that any claim has left, and that of a version without claims.
+fn left_folders(generation: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let lineage = files::containing_folder(generation);
+    let name = format!("{WORK}{}", generation.file_name().unwrap_or_default().to_string_lossy());
+    let is_left = |found: &String| {
+        found.strip_prefix(&name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let names = disk::names_if_any(lineage)?;
+    Ok(names.iter().filter(|found| is_left(found)).map(|found| lineage.join(found)).collect())
 }
 
 impl Checkpoints for StoreCheckpoints {

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 /// Adds the path to an error of the file system.
@@ -55,11 +55,21 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
     Ok(names)
 }
 
+/// The names in a folder, sorted; none if it does not exist.
+pub(super) fn names_if_any(folder: &Path) -> Result<Vec<String>, StoreError> {
+    match names(folder) {
+        Err(StoreError::File { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        names => names,
+    }
+}
+
 /// Removes unfinished files in a folder, left by a process of this or an earlier version that was killed during
 /// [`write_file`].
 pub(super) fn remove_temporary(folder: &Path) -> Result<(), StoreError> {
-    let names = names(folder)?;
-    names.iter().filter(|name| files::is_temporary(name)).try_for_each(|name| remove_file(&folder.join(name)))
+    for name in names(folder)?.iter().filter(|name| files::is_old_temporary(name)) {
+        remove_file(&folder.join(name))?;
+    }
+    remove_unfinished(folder)
 }
 
 /// Removes a file if it exists.
@@ -100,6 +110,12 @@ pub(super) fn copy_dir(from: &Path, to: &Path) -> Result<(), StoreError> {
 /// Removes a folder with its contents if it exists.
 pub(super) fn remove_dir(path: &Path) -> Result<(), StoreError> {
     at(path, files::remove_dir(path))
+}
+
+/// Renames a finished folder unless there is one of that name already, and flushes the new name to disk. Returns false if
+/// there is one.
+pub(super) fn rename_dir_if_absent(from: &Path, to: &Path) -> Result<bool, StoreError> {
+    at(to, files::rename_if_absent(from, to))
 }
 
 /// Renames a finished folder, and flushes the new name to disk.

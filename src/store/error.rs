@@ -1,5 +1,6 @@
 //! Errors of a store.
 
+use crate::claims::Lost;
 use crate::config::ConfigError;
 use crate::files;
 use std::path::PathBuf;
@@ -92,11 +93,31 @@ pub enum StoreError {
         /// The first run in it.
         example: PathBuf,
     },
-    /// Another process is writing.
-    #[error("{}: another process is writing this experiment; wait for it, or give another --out", root.display())]
-    Locked {
+    /// Another process works on the run, or changes its records.
+    #[error(
+        "{}: {holder} works on this run; only what is missing can be made meanwhile: wait for it, or give another --out",
+        root.display()
+    )]
+    Busy {
         /// The store.
         root: PathBuf,
+        /// The other process.
+        holder: String,
+    },
+    /// The experiment file on record was changed while this process had the run open.
+    #[error("{}: its experiment was changed while this process worked on it; start again", root.display())]
+    ChangedMeanwhile {
+        /// The store.
+        root: PathBuf,
+    },
+    /// Another process has taken over a unit of work.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+    /// A generation is to be written whose unit this process has not claimed.
+    #[error("{unit}: claim this unit before writing its generations")]
+    NotClaimed {
+        /// The unit.
+        unit: String,
     },
     /// The folder contains something else, and no experiment.
     #[error("{}: this folder holds {found:?} and no experiment; give an empty or a new one as --out", root.display())]

@@ -1,29 +1,59 @@
-//! Locks and checks a folder before a run writes into it.
+//! Checks a folder, and writes the records of a run into it, before a process works on the run.
 
-use super::{DRIFT, EXPERIMENT, LOCK, PROVENANCE, Provenance, StoreError, TOKENIZER, disk, read};
+use super::{
+    DRIFT, EXPERIMENT, LEASE, PROVENANCE, Provenance, StoreError, TOKENIZER, UNITS, Unit, claims_folder,
+    disk, read,
+};
+use crate::claims::{ClaimState, Claims, Holder, Process, Taken};
 use crate::config::{self, Experiment, difference};
 use crate::files;
-use std::fs::{File, TryLockError};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// Locks the store at `root`, creating it if need be, and records `experiment` there. Returns no lock if the folder is
-/// read-only and the run is finished, so that nothing needs to be written.
+/// A file in the folders of runs of versions that locked them.
+const OLD_LOCK: &str = ".lock";
+
+/// Records `experiment` at `root`, and creates the folder if need be. Writes nothing if everything is on record already, or
+/// if the folder is read-only and the run is finished.
 pub(super) fn open(
     root: &Path,
     experiment: &Experiment,
     provenance: &Provenance,
-) -> Result<Option<File>, StoreError> {
+    tokenizer_json: &str,
+) -> Result<(), StoreError> {
     check_not_foreign(root)?;
-    match open_for_writing(root, experiment, provenance) {
+    if is_on_record(root, experiment, provenance, tokenizer_json)? {
+        return Ok(());
+    }
+    match prepare(root, experiment, provenance, tokenizer_json) {
         Err(error) if is_read_only(&error) && read::is_complete(root, experiment) => {
             match check_unchanged(root, experiment, provenance)? {
-                RecordedSeeds::All => Ok(None),
+                RecordedSeeds::All => Ok(()),
                 RecordedSeeds::Some => Err(error),
             }
         }
-        opened => opened.map(Some),
+        prepared => prepared,
     }
+}
+
+/// Returns true if the records at `root` are those that [`prepare`] would write.
+fn is_on_record(
+    root: &Path,
+    experiment: &Experiment,
+    provenance: &Provenance,
+    tokenizer_json: &str,
+) -> Result<bool, StoreError> {
+    let recorded = root.join(EXPERIMENT);
+    if !recorded.exists()
+        || !root.join(TOKENIZER).exists()
+        || disk::read_sealed(&recorded)? != experiment.to_toml()
+    {
+        return Ok(false);
+    }
+    let is_unchanged =
+        check_unchanged(root, experiment, provenance).is_ok_and(|seeds| seeds == RecordedSeeds::All);
+    Ok(is_unchanged && disk::read_text(&root.join(TOKENIZER))? == tokenizer_json)
 }
 
 fn is_read_only(error: &StoreError) -> bool {
@@ -31,14 +61,34 @@ fn is_read_only(error: &StoreError) -> bool {
     matches!(source.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
 }
 
-fn open_for_writing(
+/// Writes the records of a run, while no other process works on it.
+fn prepare(
     root: &Path,
     experiment: &Experiment,
     provenance: &Provenance,
-) -> Result<File, StoreError> {
+    tokenizer_json: &str,
+) -> Result<(), StoreError> {
     disk::create_dir(root)?;
-    let lock = lock(root)?;
-    disk::remove_temporary(root)?;
+    let preparation = preparation(root);
+    let claim = match disk::at(root, preparation.claim(PREPARATION))? {
+        Ok(claim) => claim,
+        Err(Taken::By(holder)) => return Err(busy(root, &holder)),
+        // Preparations are never marked as done.
+        Err(Taken::Done) => {
+            return Err(StoreError::Busy { root: root.to_owned(), holder: "another process".to_owned() });
+        }
+    };
+    let written = check_idle(root).and_then(|()| {
+        disk::remove_temporary(root)?;
+        write_records(root, experiment, provenance)?;
+        disk::write_if_changed(&root.join(TOKENIZER), tokenizer_json.as_bytes())
+    });
+    drop(claim);
+    let removed = disk::remove_dir(&preparation_folder(root));
+    written.and(removed)
+}
+
+fn write_records(root: &Path, experiment: &Experiment, provenance: &Provenance) -> Result<(), StoreError> {
     let recorded = if root.join(EXPERIMENT).exists() {
         check_unchanged(root, experiment, provenance)
     } else {
@@ -49,26 +99,68 @@ fn open_for_writing(
             if seeds == RecordedSeeds::Some {
                 disk::remove_file(&root.join(DRIFT))?;
             }
-            write_experiment(root, experiment)?;
+            write_experiment(root, experiment)
         }
         // Nothing is lost if a changed experiment replaces one without a committed generation.
         Err(StoreError::Changed { .. } | StoreError::NoExperiment { .. }) if !has_generations(root)? => {
             seed_folders(root)?.iter().try_for_each(|seed| disk::remove_dir(seed))?;
+            disk::remove_dir(&claims_folder(root))?;
             disk::remove_file(&root.join(DRIFT))?;
             disk::write_record(&root.join(PROVENANCE), provenance)?;
             // Last, because this file makes the folder a store.
-            write_experiment(root, experiment)?;
+            write_experiment(root, experiment)
         }
-        Err(error) => return Err(error),
+        Err(error) => Err(error),
     }
-    Ok(lock)
+}
+
+/// The name of the claim of a process that changes the records of a run.
+const PREPARATION: &str = "prepare";
+
+fn preparation_folder(root: &Path) -> PathBuf {
+    root.join(UNITS).join(PREPARATION)
+}
+
+fn preparation(root: &Path) -> Claims {
+    Claims::new(&preparation_folder(root), Process::this(), LEASE)
+}
+
+/// Returns an error if another process is changing the records of the run.
+pub(super) fn check_not_prepared(root: &Path) -> Result<(), StoreError> {
+    let states = disk::at(root, preparation(root).survey())?;
+    match states.get(PREPARATION) {
+        Some(ClaimState::Held(holder)) => Err(busy(root, holder)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns an error if a live process works on a unit of the run.
+fn check_idle(root: &Path) -> Result<(), StoreError> {
+    let claims = Claims::new(&claims_folder(root), Process::this(), LEASE);
+    let states = survey(&claims, root)?;
+    let holder = states.values().find_map(|state| match state {
+        ClaimState::Held(holder) => Some(holder),
+        ClaimState::Free | ClaimState::Failed(_) | ClaimState::Done => None,
+    });
+    holder.map_or(Ok(()), |holder| Err(busy(root, holder)))
+}
+
+/// The state of every unit that was ever claimed.
+pub(super) fn survey(claims: &Claims, root: &Path) -> Result<BTreeMap<Unit, ClaimState>, StoreError> {
+    let states = disk::at(root, claims.survey())?;
+    let unit = |(key, state): (String, ClaimState)| Some((key.replace('+', "/").parse().ok()?, state));
+    Ok(states.into_iter().filter_map(unit).collect())
+}
+
+fn busy(root: &Path, holder: &Holder) -> StoreError {
+    StoreError::Busy { root: root.to_owned(), holder: holder.to_string() }
 }
 
 fn write_experiment(root: &Path, experiment: &Experiment) -> Result<(), StoreError> {
     disk::write_if_changed(&root.join(EXPERIMENT), disk::sealed(&experiment.to_toml()).as_bytes())
 }
 
-/// As [`open`], but writes nothing and does not lock.
+/// As [`open`], but writes nothing.
 pub(super) fn check(root: &Path, experiment: &Experiment, provenance: &Provenance) -> Result<(), StoreError> {
     check_not_foreign(root)?;
     if root.join(EXPERIMENT).exists() && has_generations(root)? {
@@ -77,23 +169,13 @@ pub(super) fn check(root: &Path, experiment: &Experiment, provenance: &Provenanc
     Ok(())
 }
 
-fn lock(root: &Path) -> Result<File, StoreError> {
-    let path = root.join(LOCK);
-    let file = disk::at(&path, files::create_or_open(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { root: root.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(StoreError::File { path, source }),
-    }
-}
-
 /// Returns an error if the folder has contents but no experiment. (A run that was killed at its very start may have
 /// left the files that it creates before the experiment file.)
 fn check_not_foreign(root: &Path) -> Result<(), StoreError> {
     if !root.exists() || root.join(EXPERIMENT).exists() {
         return Ok(());
     }
-    let ours = [LOCK, TOKENIZER, PROVENANCE];
+    let ours = [UNITS, OLD_LOCK, TOKENIZER, PROVENANCE];
     for name in disk::names(root)? {
         if !ours.contains(&name.as_str()) && !files::is_temporary(&name) {
             return Err(StoreError::Foreign { root: root.to_owned(), found: name });

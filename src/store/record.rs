@@ -1,6 +1,7 @@
 //! The records of a run.
 
 use crate::baseline::Baseline;
+use crate::claims::Process;
 use crate::config::Experiment;
 use crate::corpus::TextRecord;
 use crate::measure::{Catalogue, Curves, Measurement, MetricDefinition};
@@ -91,6 +92,22 @@ impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} instructions, device {}", self.instructions, self.device)
     }
+}
+
+/// Where and by which job a generation was made. Nothing that is measured depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The name of the machine.
+    pub host: String,
+    /// Processor and number of threads, such as `"AMD EPYC 7B13, 2 threads"`.
+    pub cpu: String,
+    /// Vector instructions.
+    pub instructions: String,
+    /// Device of transformer models.
+    pub device: String,
+    /// The job of the cluster, such as `12_3`; `None` outside of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
 }
 
 /// The record of one generation.
@@ -200,6 +217,19 @@ impl Provenance {
     #[must_use]
     pub fn machine(&self) -> Machine {
         Machine { instructions: self.instructions.clone(), device: self.device.clone() }
+    }
+
+    /// Where this process makes generations.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        let Process { host, job, .. } = Process::this();
+        Origin {
+            host,
+            cpu: self.cpu.clone(),
+            instructions: self.instructions.clone(),
+            device: self.device.clone(),
+            job: job.map(|job| job.id),
+        }
     }
 
     /// All vector instructions and devices with which generations of the store were made. Empty for stores of earlier

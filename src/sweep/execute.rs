@@ -3,12 +3,13 @@
 use super::observer::ExperimentObserver;
 use super::{PreparedSweep, SweepPhase, ThreadPools, WorkUnit, folder};
 use crate::config::Experiment;
-use crate::lineage::{self, Run, RunContext, RunError, RunProgress, SiblingRuns};
+use crate::lineage::{self, Run, RunContext, RunError, RunProgress, SiblingRuns, UnitOutcome};
 use crate::progress::{Event, Observer, error_chain};
+use crate::store::Unit;
 use std::collections::BTreeSet;
 use std::iter;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 impl PreparedSweep<'_> {
     /// Runs `units` in order, those of the first phase first, `at_a_time` of them in parallel, resuming where an
@@ -36,9 +37,9 @@ impl PreparedSweep<'_> {
         let made = lineage::all_of(
             iter::once_with(|| opened.outcome)
                 .chain(iter::once_with(|| simulate_baselines(runs, at_a_time, observer)))
-                .chain(iter::once_with(|| run_phase(SweepPhase::First, units, runs, at_a_time, observer)))
-                .chain(iter::once_with(|| run_phase(SweepPhase::Later, units, runs, at_a_time, observer)))
-                .chain(iter::once_with(|| simulate_baselines(runs, at_a_time, observer))),
+                .chain(iter::once_with(|| run_phases(units, runs, at_a_time, context)))
+                .chain(iter::once_with(|| simulate_baselines(runs, at_a_time, observer)))
+                .chain(iter::once_with(|| close(runs, observer))),
         );
         observer.observe(&Event::RunFinished);
         made
@@ -102,28 +103,76 @@ fn simulate_baselines(
     side_by_side(at_a_time, &opened, |run| noted(run.baseline(), run.experiment(), observer))
 }
 
-fn run_phase(
-    phase: SweepPhase,
+/// Runs both phases, and again as long as other processes are making some of the units.
+fn run_phases(
     units: &[WorkUnit],
     runs: &[Option<Run>],
     at_a_time: usize,
-    observer: &dyn Observer,
+    context: &RunContext,
 ) -> Result<(), RunError> {
-    let units: Vec<&WorkUnit> = units.iter().filter(|unit| unit.phase == phase).collect();
-    side_by_side(at_a_time, &units, |unit| unit.run(runs, observer))
+    let mut made = Ok(());
+    let mut told = false;
+    loop {
+        let held = Mutex::new(Vec::new());
+        for phase in [SweepPhase::First, SweepPhase::Later] {
+            let units: Vec<&WorkUnit> = units.iter().filter(|unit| unit.phase == phase).collect();
+            let run = side_by_side(at_a_time, &units, |unit| unit.run(runs, context.observer, &held));
+            if matches!(run, Err(RunError::Interrupted)) {
+                return run;
+            }
+            made = made.and(run);
+        }
+        let held = held.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Some(first) = held.first().filter(|_| made.is_ok()) else { return made };
+        if !told {
+            context
+                .observer
+                .observe(&Event::Note(format!("other processes are making units, such as {first}; waiting")));
+            told = true;
+        }
+        context.pause(lineage::POLL_INTERVAL)?;
+    }
+}
+
+fn close(runs: &[Option<Run>], observer: &dyn Observer) -> Result<(), RunError> {
+    lineage::all_of(runs.iter().flatten().map(|run| noted(run.close(), run.experiment(), observer)))
 }
 
 impl WorkUnit {
-    /// Makes the generations of the unit in those experiments whose stores could be opened.
-    fn run(&self, runs: &[Option<Run>], observer: &dyn Observer) -> Result<(), RunError> {
+    /// Makes the generations of the unit in those experiments whose stores could be opened. Adds what other processes
+    /// are making to `held`.
+    fn run(
+        &self,
+        runs: &[Option<Run>],
+        observer: &dyn Observer,
+        held: &Mutex<Vec<String>>,
+    ) -> Result<(), RunError> {
         let runs: Vec<&Run> = self.experiments.iter().filter_map(|&index| runs[index].as_ref()).collect();
         let siblings = SiblingRuns::new(runs.clone(), self.seed);
-        let make = |run: &Run| match self.phase {
-            SweepPhase::First => run.first_generation(&siblings),
-            // Skips lineages whose generation 0 failed, which was reported in the first phase.
-            SweepPhase::Later => run.later_generations(&siblings),
+        let make = |run: &Run| {
+            let units = run.units_of(&siblings);
+            let made = self.units_in(run.experiment()).into_iter().try_for_each(|unit| {
+                if let UnitOutcome::Held(holder) = units.make(&unit)? {
+                    let name = &run.experiment().name;
+                    held.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(format!("{name}/{unit}: {holder}"));
+                }
+                Ok(())
+            });
+            noted(made, run.experiment(), observer)
         };
-        lineage::all_of(runs.iter().map(|&run| noted(make(run), run.experiment(), observer)))
+        lineage::all_of(runs.iter().map(|&run| make(run)))
+    }
+
+    /// The units of one of its experiments. Units whose generation 0 failed, which was reported in the first phase, are
+    /// left.
+    fn units_in(&self, experiment: &Experiment) -> Vec<Unit> {
+        let is_of_phase = |unit: &Unit| match self.phase {
+            SweepPhase::First => unit.arm.is_none(),
+            SweepPhase::Later => unit.arm.is_some(),
+        };
+        Unit::all(experiment).into_iter().filter(|unit| unit.seed == self.seed && is_of_phase(unit)).collect()
     }
 }
 

@@ -224,7 +224,9 @@ fn undo_of(operation: &Operation) -> Undo {
         Operation::Rename(from, to) => {
             Undo::Rename { from: owned(from), to: owned(to), replaced: fs::read(to).ok() }
         }
-        Operation::RemoveFile(path) | Operation::RemoveDir(path) => Undo::Restore(tree(path)),
+        Operation::Append(path) | Operation::RemoveFile(path) | Operation::RemoveDir(path) => {
+            Undo::Restore(tree(path))
+        }
         Operation::Sync(_) | Operation::SyncDir(_) => Undo::Restore(Vec::new()),
     }
 }

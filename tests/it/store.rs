@@ -1,5 +1,6 @@
 //! The store: a generation exists or it does not, and a folder of something else is left as it is.
 
+use genloss::claims::Taken;
 use genloss::config::{self, Experiment};
 use genloss::documents::Documents;
 use genloss::measure::Curves;
@@ -8,8 +9,8 @@ use genloss::selection::SelectionRecord;
 use genloss::selection::detector::DetectorRecord;
 use genloss::selection::importance::ImportanceRecord;
 use genloss::store::{
-    Address, Fingerprint, Fingerprints, GenerationOutput, GenerationRecord, MixtureRecord, Provenance, Store,
-    StoreError,
+    Address, Fingerprint, Fingerprints, GenerationOutput, GenerationRecord, MixtureRecord, Origin,
+    Provenance, Store, StoreError, Unit,
 };
 use genloss::synthesis::SynthesisRecord;
 use genloss::training::TrainingRecord;
@@ -17,6 +18,7 @@ use genloss::units::Tokens;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 const FILE: &str = r#"
 name = "small"
@@ -36,7 +38,9 @@ fn experiment() -> Experiment {
 }
 
 fn open(root: &Path) -> Result<Store, StoreError> {
-    Store::open(root, &experiment(), &Provenance::default(), "{}")
+    let store = Store::open(root, &experiment(), &Provenance::default(), "{}")?;
+    store.claim(&Unit::of(FIRST))?.expect("nobody else works here");
+    Ok(store)
 }
 
 fn error_of(result: Result<Store, StoreError>) -> String {
@@ -106,6 +110,7 @@ fn commit(store: &Store) {
         documents: &documents,
         texts: &["ab".to_owned()],
         fingerprints: &fingerprints(),
+        origin: &Origin::default(),
     };
     let save = |dir: &Path| {
         fs::write(dir.join("weights"), [7; 100]).unwrap();
@@ -141,6 +146,7 @@ fn a_commit_that_fails_leaves_no_generation_and_can_be_repeated() {
         documents: &documents,
         texts: &[],
         fingerprints: &fingerprints(),
+        origin: &Origin::default(),
     };
     let fault = || StoreError::File { path: "x".into(), source: std::io::ErrorKind::StorageFull.into() };
     let failed: Result<(), StoreError> = store.commit(FIRST, output, |_| Err(fault()));
@@ -243,14 +249,56 @@ fn a_record_of_a_newer_program_is_an_error_that_says_so() {
     }
 }
 
+/// The unit that makes [`FIRST`].
+fn first_unit() -> Unit {
+    Unit::of(FIRST)
+}
+
 #[test]
-fn a_second_process_cannot_open_a_store_until_the_first_has_closed_it() {
+fn a_unit_belongs_to_one_process_until_it_gives_it_back() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");
     let first = open(&root).unwrap();
-    assert!(error_of(open(&root)).contains("another process is writing"));
+    let second = Store::open(&root, &experiment(), &Provenance::default(), "{}").unwrap();
+    assert!(matches!(second.claim(&first_unit()).unwrap(), Err(Taken::By(_))));
     drop(first);
-    open(&root).unwrap();
+    second.claim(&first_unit()).unwrap().unwrap();
+    commit(&second);
+    second.finish(&first_unit(), Duration::ZERO).unwrap();
+    let third = Store::open(&root, &experiment(), &Provenance::default(), "{}").unwrap();
+    assert_eq!(third.claim(&first_unit()).unwrap(), Err(Taken::Done));
+}
+
+#[test]
+fn an_experiment_cannot_be_changed_while_a_process_works_on_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    let first = open(&root).unwrap();
+    let more = config::parse(FILE, "small.toml", &["seeds=[1,2]".to_owned()]).unwrap();
+    let open_changed = || Store::open(&root, &more, &Provenance::default(), "{}");
+    let message = error_of(open_changed());
+    assert!(message.contains("works on this run") && message.contains("wait for it"), "{message}");
+    assert!(!fs::read_to_string(root.join("experiment.toml")).unwrap().contains("[1, 2]"));
+    drop(first);
+    open_changed().unwrap();
+}
+
+#[test]
+fn a_generation_cannot_be_written_without_a_claim() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    let store = open(&root).unwrap();
+    store.release(&first_unit(), None).unwrap();
+    let documents = Documents::new();
+    let output = GenerationOutput {
+        record: &record(),
+        documents: &documents,
+        texts: &[],
+        fingerprints: &fingerprints(),
+        origin: &Origin::default(),
+    };
+    let written: Result<(), StoreError> = store.commit(FIRST, output, |_| Ok(()));
+    assert!(matches!(written, Err(StoreError::NotClaimed { .. })));
 }
 
 #[test]
@@ -320,7 +368,10 @@ fn a_setting_that_a_recorded_experiment_lacks_has_its_default() {
         config::parse(&text, "small.toml", &settings).unwrap()
     };
     let open = |settings: &[&str]| Store::open(&root, &transformer(settings), &Provenance::default(), "{}");
-    commit(&open(&[]).unwrap());
+    let store = open(&[]).unwrap();
+    store.claim(&first_unit()).unwrap().unwrap();
+    commit(&store);
+    drop(store);
     let file = root.join("experiment.toml");
     let recorded = fs::read_to_string(&file).unwrap();
     let older: String = recorded

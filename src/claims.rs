@@ -1,0 +1,416 @@
+//! Claims: at most one live process works on a thing at a time, without file locks.
+//!
+//! Locks of files are missing, local to one machine, or ineffective on many network file systems. Claims need only two
+//! operations that all of them order correctly: `link(2)`, which fails if the new name exists, and `rename(2)`.
+//!
+//! The claims on a thing are numbered files, and the highest number holds. A process takes a thing by creating the next
+//! number, which only one of several can do. The holder appends to its file from time to time. Its claim is void as soon
+//! as another process can tell that it has ended: on the same machine, because there is no such process; under Slurm,
+//! because its job has ended or was restarted; elsewhere, because the file has not changed for the length of the lease, by
+//! the clock of the file system. A holder that was judged dead by mistake finds a higher number before its next write and
+//! ends ([`Claim::check`]). Whoever writes results must also be safe if two processes believe that they hold a claim for a
+//! moment: results are written aside and renamed, and the first rename wins.
+//!
+//! ```
+//! use genloss::claims::{Claims, Process};
+//! use std::time::Duration;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let claims = Claims::new(folder.path(), Process::this(), Duration::from_secs(600));
+//! let claim = claims.claim("seed-1")?.expect("nobody else works here");
+//! assert!(claims.claim("seed-1")?.is_err(), "it is held");
+//! claim.finish("")?;
+//! assert!(claims.survey()?["seed-1"].is_done());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod judge;
+mod process;
+mod slurm;
+
+pub use process::{Job, Process};
+
+use crate::files;
+use judge::Judge;
+use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{fmt, fs};
+
+/// Separates the name of a thing from the number of a claim. Names must not contain it.
+const SEPARATOR: char = '+';
+
+/// In place of a number: the thing is done.
+const DONE: &str = "done";
+
+/// The longest time between two signs of life.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Signs of life within one lease.
+const SIGNS_PER_LEASE: u32 = 10;
+
+/// The claims in a folder.
+#[derive(Debug)]
+pub struct Claims {
+    folder: PathBuf,
+    process: Process,
+    lease: Duration,
+    judge: Judge,
+}
+
+/// What is known about a thing that somebody has claimed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClaimState {
+    /// A live process works on it.
+    Held(Holder),
+    /// The process that worked on it gave it back, or has ended.
+    Free,
+    /// The last attempt failed.
+    Failed(Failure),
+    /// It is done. The text is that of [`Claim::finish`].
+    Done,
+}
+
+impl ClaimState {
+    /// Returns true if the thing is done.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+}
+
+/// Why a thing cannot be claimed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Taken {
+    /// A live process works on it.
+    By(Holder),
+    /// It is done.
+    Done,
+}
+
+/// A process that holds a claim.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Holder {
+    /// The process.
+    pub process: Process,
+    /// When it made the claim, by the clock of its machine.
+    pub since: SystemTime,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.process.fmt(f)
+    }
+}
+
+/// An attempt that failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// The process that failed.
+    pub process: Process,
+    /// Its error.
+    pub error: String,
+}
+
+/// The contents of the file of a claim.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct ClaimRecord {
+    /// Different in every file.
+    nonce: String,
+    process: Process,
+    /// Seconds since 1970 by the clock of the process's machine; for display only.
+    since_seconds: u64,
+    /// Seconds without a sign of life after which the claim is void.
+    lease_seconds: f64,
+    /// The process holds the thing no longer; with its error if it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    released: Option<Release>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Release {
+    error: Option<String>,
+}
+
+/// A thing that this process holds. It is given back when the claim is dropped.
+#[derive(Debug)]
+pub struct Claim {
+    folder: PathBuf,
+    name: String,
+    number: u64,
+    record: ClaimRecord,
+    /// Ends when the sender is dropped.
+    signs_of_life: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+/// Another process has taken over what this process had claimed.
+#[derive(Debug, thiserror::Error)]
+#[error("another process has taken over {name}; this one leaves it alone")]
+pub struct Lost {
+    /// The thing.
+    pub name: String,
+}
+
+impl Claims {
+    /// The claims in `folder`, seen by `process`. Its own claims are void after `lease` without a sign of life.
+    #[must_use]
+    pub fn new(folder: &Path, process: Process, lease: Duration) -> Self {
+        Self { folder: folder.to_owned(), process, lease, judge: Judge::default() }
+    }
+
+    /// The process that makes claims.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// The state of everything that was ever claimed, from one listing of the folder.
+    ///
+    /// # Errors
+    /// If the file system fails.
+    pub fn survey(&self) -> io::Result<BTreeMap<String, ClaimState>> {
+        let now = LazyTime::default();
+        let state = |(name, latest): (String, Latest)| {
+            let state = match latest {
+                Latest::Done => ClaimState::Done,
+                Latest::Number(number) => self.state(&name, number, &now)?,
+            };
+            Ok((name, state))
+        };
+        self.latest()?.into_iter().map(state).collect()
+    }
+
+    /// Takes a thing. If a live process holds it, or if it is done, the inner result is an error.
+    ///
+    /// # Errors
+    /// If the file system fails, or has no hard links.
+    pub fn claim(&self, name: &str) -> io::Result<Result<Claim, Taken>> {
+        files::create_dirs(&self.folder)?;
+        // Each round ends unless another process took the thing meanwhile, which happens a few times at most.
+        loop {
+            let number = match self.latest()?.remove(name) {
+                None => 0,
+                Some(Latest::Done) => return Ok(Err(Taken::Done)),
+                Some(Latest::Number(number)) => match self.state(name, number, &LazyTime::default())? {
+                    ClaimState::Held(holder) => return Ok(Err(Taken::By(holder))),
+                    ClaimState::Free | ClaimState::Failed(_) | ClaimState::Done => number,
+                },
+            };
+            let record = self.record(None);
+            if create(&self.folder, name, number + 1, &record)? {
+                return Ok(Ok(Claim::new(&self.folder, name, number + 1, record)));
+            }
+        }
+    }
+
+    /// Removes the marks of things that are done but have to be made again, and of failures.
+    ///
+    /// # Errors
+    /// If the file system fails.
+    pub fn forget(&self, name: &str) -> io::Result<()> {
+        for file in names(&self.folder)? {
+            if file.rsplit_once(SEPARATOR).is_some_and(|(thing, _)| thing == name) {
+                files::remove_file(&self.folder.join(file))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&self, released: Option<Release>) -> ClaimRecord {
+        ClaimRecord {
+            nonce: nonce(&self.process),
+            process: self.process.clone(),
+            since_seconds: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            lease_seconds: self.lease.as_secs_f64(),
+            released,
+        }
+    }
+
+    /// The highest number of each thing.
+    fn latest(&self) -> io::Result<BTreeMap<String, Latest>> {
+        let mut latest: BTreeMap<String, Latest> = BTreeMap::new();
+        for file in names(&self.folder)? {
+            let Some((name, number)) = file.rsplit_once(SEPARATOR) else { continue };
+            let found = match number.parse() {
+                Ok(number) => Latest::Number(number),
+                Err(_) if number == DONE => Latest::Done,
+                Err(_) => continue,
+            };
+            let entry = latest.entry(name.to_owned()).or_insert(found);
+            *entry = (*entry).max(found);
+        }
+        Ok(latest)
+    }
+
+    fn state(&self, name: &str, number: u64, now: &LazyTime) -> io::Result<ClaimState> {
+        let path = path(&self.folder, name, number);
+        let record = match read(&path) {
+            // It was removed after the listing, because everything is done.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(ClaimState::Done),
+            record => record?,
+        };
+        let ClaimRecord { process, since_seconds, released, .. } = &record;
+        Ok(match released {
+            Some(Release { error: Some(error) }) => {
+                ClaimState::Failed(Failure { process: process.clone(), error: error.clone() })
+            }
+            Some(Release { error: None }) => ClaimState::Free,
+            None if self.judge.has_ended(process, &self.process) => ClaimState::Free,
+            None if now.since_change(&path)?.as_secs_f64() > record.lease_seconds => ClaimState::Free,
+            None => ClaimState::Held(Holder {
+                process: process.clone(),
+                since: UNIX_EPOCH + Duration::from_secs(*since_seconds),
+            }),
+        })
+    }
+}
+
+/// The time on the clock of the file system, asked for once and only if it is needed.
+#[derive(Default)]
+struct LazyTime(OnceCell<SystemTime>);
+
+impl LazyTime {
+    /// The time since a file was changed.
+    fn since_change(&self, path: &Path) -> io::Result<Duration> {
+        let now = match self.0.get() {
+            Some(&now) => now,
+            None => *self.0.get_or_init({
+                let now = files::time_in(files::containing_folder(path))?;
+                move || now
+            }),
+        };
+        Ok(now.duration_since(fs::metadata(path)?.modified()?).unwrap_or_default())
+    }
+}
+
+/// The last entry of a thing. Done is above every number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Latest {
+    Number(u64),
+    Done,
+}
+
+impl Claim {
+    fn new(folder: &Path, name: &str, number: u64, record: ClaimRecord) -> Self {
+        let pause =
+            Duration::from_secs_f64(record.lease_seconds / f64::from(SIGNS_PER_LEASE)).min(LONGEST_PAUSE);
+        let path = path(folder, name, number);
+        let (sender, ended) = channel::<()>();
+        let show_life = move || {
+            while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                // A sign that fails is followed by others. Without any, another process takes over.
+                let _ = files::append(&path, b"\n");
+            }
+        };
+        Self {
+            folder: folder.to_owned(),
+            name: name.to_owned(),
+            number,
+            record,
+            signs_of_life: Some((sender, thread::spawn(show_life))),
+        }
+    }
+
+    /// The number and nonce of the claim, for names of unfinished files: different for every claim on a thing.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{:04}-{}", self.number, &self.record.nonce[..8])
+    }
+
+    /// Returns an error if another process has taken over. Call this before every write of results.
+    ///
+    /// # Errors
+    /// If the claim is no longer the highest, or its file cannot be read.
+    pub fn check(&self) -> Result<(), Lost> {
+        let is_mine =
+            read(&path(&self.folder, &self.name, self.number)).is_ok_and(|found| found == self.record);
+        let is_taken = path(&self.folder, &self.name, self.number + 1).exists();
+        let is_done = done_path(&self.folder, &self.name).exists();
+        if is_mine && !is_taken && !is_done { Ok(()) } else { Err(Lost { name: self.name.clone() }) }
+    }
+
+    /// Gives the thing back. With an error, the attempt counts as failed.
+    ///
+    /// # Errors
+    /// If the file system fails. The claim is then void once this process has ended.
+    pub fn release(mut self, error: Option<String>) -> io::Result<()> {
+        self.end(|claim| claim.give_back(error))
+    }
+
+    /// Marks the thing as done. `note` is kept in the mark.
+    ///
+    /// # Errors
+    /// If the file system fails. The claim is then void once this process has ended.
+    pub fn finish(mut self, note: &str) -> io::Result<()> {
+        self.end(|claim| files::create_exclusively(&done_path(&claim.folder, &claim.name), note.as_bytes()))
+    }
+
+    fn give_back(&self, error: Option<String>) -> io::Result<bool> {
+        let nonce = nonce(&self.record.process);
+        let record = ClaimRecord { nonce, released: Some(Release { error }), ..self.record.clone() };
+        create(&self.folder, &self.name, self.number + 1, &record)
+    }
+
+    /// Stops the signs of life and, if this process still holds the thing, carries out `act`. Does nothing the second time.
+    fn end(&mut self, act: impl FnOnce(&Self) -> io::Result<bool>) -> io::Result<()> {
+        let Some((sender, thread)) = self.signs_of_life.take() else { return Ok(()) };
+        drop(sender);
+        // A panic of the thread is a failed sign of life.
+        let _ = thread.join();
+        if self.check().is_err() { Ok(()) } else { act(self).map(drop) }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // If this fails, the claim is void once this process has ended.
+        let _ = self.end(|claim| claim.give_back(None));
+    }
+}
+
+/// A text that is different each time, on every machine.
+fn nonce(process: &Process) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let text = format!("{process:?} {time:?} {}", COUNT.fetch_add(1, Ordering::Relaxed));
+    blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
+}
+
+fn create(folder: &Path, name: &str, number: u64, record: &ClaimRecord) -> io::Result<bool> {
+    let text = serde_json::to_string(record)?;
+    files::create_exclusively(&path(folder, name, number), text.as_bytes()).map_err(|error| {
+        let is_impossible = matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied);
+        if is_impossible && folder.is_dir() {
+            let reason = format!("{error}; claims need hard links: use a file system that has them");
+            io::Error::new(error.kind(), reason)
+        } else {
+            error
+        }
+    })
+}
+
+fn read(path: &Path) -> io::Result<ClaimRecord> {
+    Ok(serde_json::from_str(&fs::read_to_string(path)?)?)
+}
+
+fn path(folder: &Path, name: &str, number: u64) -> PathBuf {
+    folder.join(format!("{name}{SEPARATOR}{number:04}"))
+}
+
+fn done_path(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}{SEPARATOR}{DONE}"))
+}
+
+/// The names in a folder; none if it does not exist.
+fn names(folder: &Path) -> io::Result<Vec<String>> {
+    match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect(),
+    }
+}
