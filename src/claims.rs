@@ -34,11 +34,12 @@ use crate::files;
 use judge::Judge;
 use serde::{Deserialize, Serialize};
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fmt, fs};
@@ -202,10 +203,14 @@ impl Claims {
                     ClaimState::Free | ClaimState::Failed(_) | ClaimState::Done => number,
                 },
             };
-            let record = self.record(None);
-            if create(&self.folder, name, number + 1, &record)? {
+            let record = self.record();
+            live().insert(record.nonce.clone());
+            let created = create(&self.folder, name, number + 1, &record);
+            if matches!(created, Ok(true)) {
                 return Ok(Ok(Claim::new(&self.folder, name, number + 1, record)));
             }
+            live().remove(&record.nonce);
+            created?;
         }
     }
 
@@ -222,13 +227,13 @@ impl Claims {
         Ok(())
     }
 
-    fn record(&self, released: Option<Release>) -> ClaimRecord {
+    fn record(&self) -> ClaimRecord {
         ClaimRecord {
             nonce: nonce(&self.process),
             process: self.process.clone(),
             since_seconds: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             lease_seconds: self.lease.as_secs_f64(),
-            released,
+            released: None,
         }
     }
 
@@ -261,6 +266,7 @@ impl Claims {
                 ClaimState::Failed(Failure { process: process.clone(), error: error.clone() })
             }
             Some(Release { error: None }) => ClaimState::Free,
+            None if *process == self.process && !live().contains(&record.nonce) => ClaimState::Free,
             None if self.judge.has_ended(process, &self.process) => ClaimState::Free,
             None if now.since_change(&path)?.as_secs_f64() > record.lease_seconds => ClaimState::Free,
             None => ClaimState::Held(Holder {
@@ -363,6 +369,7 @@ impl Claim {
         drop(sender);
         // A panic of the thread is a failed sign of life.
         let _ = thread.join();
+        live().remove(&self.record.nonce);
         if self.check().is_err() { Ok(()) } else { act(self).map(drop) }
     }
 }
@@ -372,6 +379,13 @@ impl Drop for Claim {
         // If this fails, the claim is void once this process has ended.
         let _ = self.end(|claim| claim.give_back(None));
     }
+}
+
+/// The nonces of the claims that this process holds. A claim of this process that is not among them could not be given
+/// back when its work ended.
+fn live() -> MutexGuard<'static, BTreeSet<String>> {
+    static LIVE: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A text that is different each time, on every machine.

@@ -2,8 +2,8 @@
 
 use super::manifest::Manifest;
 use super::{
-    Address, DRIFT, EXPERIMENT, GenerationRecord, LineageRecord, MEASUREMENTS, Machine, PROVENANCE,
-    RunRecord, SYNTHETIC, StoreError, disk, study, synthetic,
+    Address, DRIFT, EXPERIMENT, GenerationRecord, LineageRecord, MEASUREMENTS, Machine, ORIGIN, Origin,
+    PROVENANCE, RunRecord, SYNTHETIC, StoreError, disk, study, synthetic,
 };
 use crate::baseline::Baseline;
 use crate::config::{Arm, Experiment, Registry};
@@ -53,8 +53,8 @@ pub fn read_with(root: &Path, registry: &Registry) -> Result<RunRecord, StoreErr
     let mut lineages = Vec::new();
     for &seed in &experiment.seeds {
         for arm in &experiment.arms {
-            let generations = generations(root, &experiment, seed, arm)?;
-            lineages.push(LineageRecord { seed, arm: arm.name.clone(), generations });
+            let (generations, origins) = generations(root, &experiment, seed, arm)?;
+            lineages.push(LineageRecord { seed, arm: arm.name.clone(), generations, origins });
         }
     }
     Ok(RunRecord {
@@ -201,7 +201,7 @@ fn generations(
     experiment: &Experiment,
     seed: u64,
     arm: &Arm,
-) -> Result<Vec<GenerationRecord>, StoreError> {
+) -> Result<(Vec<GenerationRecord>, Vec<Option<Origin>>), StoreError> {
     (0..=experiment.generations)
         .map(|generation| Address::of(experiment, seed, arm, generation))
         .take_while(|address| address.exists_in(root))
@@ -209,9 +209,11 @@ fn generations(
         .collect()
 }
 
-/// The record of a committed generation, compared with its hash.
-fn record(root: &Path, address: Address) -> Result<GenerationRecord, StoreError> {
+/// The records of a committed generation, compared with their hashes. Generations of earlier versions have no origin.
+fn record(root: &Path, address: Address) -> Result<(GenerationRecord, Option<Origin>), StoreError> {
     let folder = address.folder(root);
     Manifest::read(&folder, address)?.check(&folder, MEASUREMENTS)?;
-    disk::read_record(&folder.join(MEASUREMENTS))
+    let origin = folder.join(ORIGIN);
+    let origin = origin.exists().then(|| disk::read_record(&origin)).transpose()?;
+    Ok((disk::read_record(&folder.join(MEASUREMENTS))?, origin))
 }

@@ -77,6 +77,8 @@ pub struct LineageRecord {
     /// Generations 0, 1, … up to the last before a missing one. Generation 0 may be the one that the arms of the seed
     /// share.
     pub generations: Vec<GenerationRecord>,
+    /// Where each of these was made, as far as that is on record.
+    pub origins: Vec<Option<Origin>>,
 }
 
 /// The vector instructions and device of a computation. The last bits of its results depend on them.

@@ -161,7 +161,7 @@ fn lineages(experiment: &Experiment, records: &mut BTreeMap<Key, GenerationRecor
         for arm in &experiment.arms {
             let key = |generation| (experiment.name.clone(), seed, arm.name.clone(), generation);
             let generations = (0..=experiment.generations).map_while(|g| records.remove(&key(g))).collect();
-            lineages.push(LineageRecord { seed, arm: arm.name.clone(), generations });
+            lineages.push(LineageRecord { seed, arm: arm.name.clone(), generations, origins: Vec::new() });
         }
     }
     lineages

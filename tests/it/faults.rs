@@ -243,11 +243,10 @@ fn tree(path: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     entries
 }
 
-/// A folder's files and folders by their names below it, without the lock.
+/// A folder's files and folders by their names below it.
 fn snapshot(root: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let below = |path: PathBuf| path.strip_prefix(root).unwrap().to_owned();
-    let all = tree(root).into_iter().map(|(path, bytes)| (below(path), bytes));
-    all.filter(|(path, _)| !path.ends_with(".lock")).collect()
+    tree(root).into_iter().map(|(path, bytes)| (below(path), bytes)).collect()
 }
 
 type Outcome = Result<(), Box<dyn Error>>;

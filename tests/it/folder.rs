@@ -2,9 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Every file of a store by its path, without the lock and `provenance.json`, which contains the command line.
+/// The folder of the checkpoints of a generation in training, if there is one: `.work-gen-001.CLAIM` for `gen-001`.
+pub fn checkpoints(lineage: &Path, generation: &str) -> Option<PathBuf> {
+    let beginning = format!(".work-{generation}.");
+    let names = fs::read_dir(lineage).into_iter().flatten().flatten().map(|entry| entry.path());
+    names.into_iter().find(|path| path.file_name().unwrap().to_string_lossy().starts_with(&beginning))
+}
+
+/// Every file of a store by its path, without those that record where it was made: `provenance.json` and `origin.json`.
 pub fn contents(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
@@ -14,7 +21,7 @@ pub fn contents(root: &Path) -> BTreeMap<String, Vec<u8>> {
             let name = path.strip_prefix(root).unwrap().display().to_string();
             if path.is_dir() {
                 folders.push(path);
-            } else if !name.ends_with("provenance.json") && !name.ends_with(".lock") {
+            } else if !["provenance.json", "origin.json"].iter().any(|other| name.ends_with(other)) {
                 files.insert(name, fs::read(&path).unwrap());
             }
         }

@@ -234,7 +234,12 @@ fn made_up(
                     record(seed, name, generation, *loss, left_out)
                 })
                 .collect();
-            lineages.push(LineageRecord { seed, arm: (*arm).to_owned(), generations: records });
+            lineages.push(LineageRecord {
+                seed,
+                arm: (*arm).to_owned(),
+                generations: records,
+                origins: Vec::new(),
+            });
         }
     }
     RunRecord {

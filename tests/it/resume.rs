@@ -1,6 +1,6 @@
 //! A killed and resumed run equals an uninterrupted one to the bit: with a real SIGKILL, for both kinds of model.
 
-use crate::folder::contents;
+use crate::folder::{checkpoints, contents};
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -206,8 +206,7 @@ fn an_interrupted_run_says_how_to_continue_and_resumes_to_the_same_bits() {
         .spawn()
         .unwrap();
     // Training has begun once there is a checkpoint.
-    let checkpoints = broken.join("seed-1/.work-gen-000");
-    while !checkpoints.exists() && child.try_wait().unwrap().is_none() {
+    while checkpoints(&broken.join("seed-1"), "gen-000").is_none() && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());

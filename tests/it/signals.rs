@@ -2,6 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
+use crate::folder::checkpoints;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -71,9 +72,10 @@ fn training(prefix: &[&str]) -> (tempfile::TempDir, Child, PathBuf) {
     let (file, out) = (dir.path().join("long.toml"), dir.path().join("out"));
     fs::write(&file, LONG).unwrap();
     let child = start(prefix, &file, &out);
-    let checkpoints = out.join("seed-1/.work-gen-000");
-    wait_until("no checkpoint", || checkpoints.exists());
-    (dir, child, checkpoints)
+    let found = || checkpoints(&out.join("seed-1"), "gen-000");
+    wait_until("no checkpoint", || found().is_some());
+    let folder = found().unwrap();
+    (dir, child, folder)
 }
 
 #[test]
@@ -121,7 +123,7 @@ fn a_sweep_that_is_asked_to_be_continued_says_so_by_its_exit_code() {
     let child = start_command("sweep", &[], &file, &out);
     let is_training = || {
         let runs = fs::read_dir(&out).into_iter().flatten().flatten();
-        runs.into_iter().any(|run| run.path().join("seed-1/.work-gen-000").exists())
+        runs.into_iter().any(|run| checkpoints(&run.path().join("seed-1"), "gen-000").is_some())
     };
     wait_until("no checkpoint", is_training);
     signal("-USR1", child.id());

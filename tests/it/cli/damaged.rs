@@ -12,7 +12,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() && name != "model" {
             all.extend(files(&path));
-        } else if path.is_file() && ![".lock", "tokenizer.json"].contains(&name) {
+        } else if path.is_file() && name != "tokenizer.json" {
             all.push(path);
         }
     }

@@ -1,6 +1,6 @@
 //! Training does not continue from a checkpoint that was trained on another text, or that is damaged.
 
-use crate::folder::contents;
+use crate::folder::{checkpoints, contents};
 use candle_core::Device;
 use genloss::config;
 use genloss::lineage::{self, RunContext, RunError};
@@ -78,7 +78,7 @@ fn stopped_in(file: &str) -> (tempfile::TempDir, PathBuf) {
     let stop =
         Stop { interrupt: &interrupt, steps_left: AtomicU64::new(10), in_training: AtomicBool::new(false) };
     assert!(matches!(run_of(file, dir.path(), &stop, &interrupt), Err(RunError::Interrupted)));
-    let work = dir.path().join("seed-1/replace/.work-gen-001");
+    let work = checkpoints(&dir.path().join("seed-1/replace"), "gen-001").unwrap();
     let mut checkpoints = fs::read_dir(&work).unwrap().map(|entry| entry.unwrap().path());
     let checkpoint = checkpoints.next().unwrap();
     assert!(checkpoints.next().is_none());
