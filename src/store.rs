@@ -37,6 +37,7 @@ mod manifest;
 mod open;
 mod read;
 mod record;
+mod state;
 mod study;
 mod synthetic;
 mod text;
@@ -47,14 +48,17 @@ pub use checkpoints::StoreCheckpoints;
 pub use disk::{remove_unfinished, write_derived};
 pub use error::StoreError;
 pub use manifest::{Fingerprint, Fingerprints};
-pub use read::{Sample, is_finished, is_store, notes, read, read_all, read_with, samples};
+pub use read::{
+    Sample, experiment, is_finished, is_store, notes, read, read_all, read_with, samples, stores_below,
+};
 pub use record::*;
+pub use state::{UnitState, unit_states};
 pub use study::{export, is_study, read_study};
 pub use text::{read_text, share_text, write_text};
 pub use unit::{NotAUnit, Unit};
 
 use crate::baseline::Baseline;
-use crate::claims::{Claim, ClaimState, Claims, Process, Taken};
+use crate::claims::{Claim, Claims, Process, Taken};
 use crate::config::Experiment;
 use crate::documents::Documents;
 use crate::files;
@@ -256,12 +260,15 @@ impl Store {
         disk::at(&self.root, self.claims.forget(&unit.key()))
     }
 
-    /// The state of every unit that was ever claimed.
+    /// The state of every unit, from one listing of the claims. Units that nobody has claimed yet count as not done.
     ///
     /// # Errors
     /// If the disk fails.
-    pub fn survey(&self) -> Result<BTreeMap<Unit, ClaimState>, StoreError> {
-        open::survey(&self.claims, &self.root)
+    pub fn survey(&self, experiment: &Experiment) -> Result<Vec<(Unit, UnitState)>, StoreError> {
+        let surveyed = open::survey(&self.claims, &self.root)?;
+        let done: BTreeSet<Unit> =
+            surveyed.iter().filter(|(_, state)| state.is_done()).map(|(unit, _)| unit.clone()).collect();
+        Ok(state::states(experiment, surveyed, &|unit| done.contains(unit)))
     }
 
     /// Removes the claims of a finished run.

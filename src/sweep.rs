@@ -15,9 +15,11 @@ mod execute;
 mod observer;
 mod plan;
 mod pools;
+mod work;
 
 pub use plan::PlannedGeneration;
 pub use pools::ThreadPools;
+pub use work::{WorkReport, WorkSettings};
 
 use crate::config::Experiment;
 use crate::corpus::CorpusSettings;

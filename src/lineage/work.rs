@@ -14,12 +14,16 @@ use std::time::{Duration, Instant};
 /// What became of a unit that a process was asked to make.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UnitOutcome {
-    /// All its generations are committed.
+    /// This process has made it.
+    Made,
+    /// It was done already.
     Done,
     /// Another process works on it.
     Held(Holder),
-    /// It needs generation 0 of its seed, which is not committed, or another process has taken it over.
-    Left,
+    /// Another process has taken it over from this one.
+    Lost,
+    /// It needs generation 0 of its arms, which is not committed.
+    NotReady,
 }
 
 /// Time between two looks at units that other processes make.
@@ -42,9 +46,12 @@ impl<'a> Run<'a> {
                 let units = self.units_of(&siblings);
                 for unit in Unit::all(self.experiment).iter().filter(|unit| unit.seed == seed) {
                     match units.make(unit)? {
-                        UnitOutcome::Done => {}
+                        UnitOutcome::Made | UnitOutcome::Done => {}
                         UnitOutcome::Held(holder) => held = Some(format!("{unit} is made by {holder}")),
-                        UnitOutcome::Left => held = held.or_else(|| Some(format!("{unit} is left"))),
+                        UnitOutcome::Lost => held = Some(format!("{unit} was taken over by another process")),
+                        UnitOutcome::NotReady => {
+                            held = held.or_else(|| Some(format!("{unit} waits for its seed")))
+                        }
                     }
                 }
             }
@@ -114,7 +121,7 @@ impl SeedUnits<'_> {
                 return Ok(UnitOutcome::Done);
             }
             if unit.arm.is_some() && !self.run.has_first(unit) {
-                return Ok(UnitOutcome::Left);
+                return Ok(UnitOutcome::NotReady);
             }
             match store.claim(unit)? {
                 Ok(()) => break,
@@ -127,11 +134,11 @@ impl SeedUnits<'_> {
         match self.make_generations(unit) {
             Ok(()) => {
                 store.finish(unit, begun.elapsed())?;
-                Ok(UnitOutcome::Done)
+                Ok(UnitOutcome::Made)
             }
             Err(_) if store.has_lost(unit) => {
                 store.release(unit, None)?;
-                Ok(UnitOutcome::Left)
+                Ok(UnitOutcome::Lost)
             }
             Err(error) => {
                 let reason = (!matches!(error, RunError::Interrupted)).then(|| error_chain(&error));

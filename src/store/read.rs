@@ -39,17 +39,7 @@ pub fn read(root: &Path) -> Result<RunRecord, StoreError> {
 /// # Errors
 /// As [`read`].
 pub fn read_with(root: &Path, registry: &Registry) -> Result<RunRecord, StoreError> {
-    let path = root.join(EXPERIMENT);
-    if !path.exists() {
-        if let Some(example) = stores_below(root).into_iter().next() {
-            return Err(StoreError::Sweep { root: root.to_owned(), example });
-        }
-        return Err(StoreError::NoExperiment { root: root.to_owned(), file: EXPERIMENT });
-    }
-    let experiment_toml = disk::read_sealed(&path)?;
-    let experiment = registry
-        .parse_recorded(&experiment_toml, EXPERIMENT)
-        .map_err(|source| StoreError::Experiment { path, source: Box::new(source) })?;
+    let (experiment, experiment_toml) = recorded_experiment(root, registry)?;
     let mut lineages = Vec::new();
     for &seed in &experiment.seeds {
         for arm in &experiment.arms {
@@ -66,6 +56,30 @@ pub fn read_with(root: &Path, registry: &Registry) -> Result<RunRecord, StoreErr
     })
 }
 
+/// The experiment on record in the run at `root`.
+///
+/// # Errors
+/// If there is no experiment, or if its file cannot be read or was changed after it was written.
+pub fn experiment(root: &Path) -> Result<Experiment, StoreError> {
+    Ok(recorded_experiment(root, &Registry::builtin())?.0)
+}
+
+/// The experiment on record, and its file as text.
+fn recorded_experiment(root: &Path, registry: &Registry) -> Result<(Experiment, String), StoreError> {
+    let path = root.join(EXPERIMENT);
+    if !path.exists() {
+        if let Some(example) = stores_below(root).into_iter().next() {
+            return Err(StoreError::Sweep { root: root.to_owned(), example });
+        }
+        return Err(StoreError::NoExperiment { root: root.to_owned(), file: EXPERIMENT });
+    }
+    let experiment_toml = disk::read_sealed(&path)?;
+    let experiment = registry
+        .parse_recorded(&experiment_toml, EXPERIMENT)
+        .map_err(|source| StoreError::Experiment { path, source: Box::new(source) })?;
+    Ok((experiment, experiment_toml))
+}
+
 /// Reads the experiments of `folder`: that of a run, or all of a study.
 ///
 /// # Errors
@@ -75,7 +89,8 @@ pub fn read_all(folder: &Path) -> Result<Vec<RunRecord>, StoreError> {
 }
 
 /// The folders of runs directly below a folder, such as that of a sweep, in the order of their names.
-fn stores_below(folder: &Path) -> Vec<PathBuf> {
+#[must_use]
+pub fn stores_below(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut stores: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_store(path)).collect();
     stores.sort();

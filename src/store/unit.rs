@@ -63,6 +63,12 @@ impl Unit {
         addresses
     }
 
+    /// The unit that must be done before this one can be made.
+    #[must_use]
+    pub fn needs(&self) -> Option<Self> {
+        self.arm.is_some().then(|| Self::first(self.seed))
+    }
+
     /// The name of its claims, and its name in those of unfinished files.
     pub(super) fn key(&self) -> String {
         self.to_string().replace('/', "+")

@@ -1,0 +1,245 @@
+//! Working on prepared runs beside other processes, on this machine or others.
+//!
+//! A worker repeatedly looks for a unit that can be made, claims it and makes it. What is done is asked of the stores,
+//! never of the other workers. The runs may be those of a sweep, or a single one.
+
+use super::{PreparedSweep, SweepPhase};
+use crate::claims::Process;
+use crate::lineage::{POLL_INTERVAL, Run, RunContext, RunError, SeedUnits, SiblingRuns, UnitOutcome};
+use crate::progress::{Event, error_chain};
+use crate::store::{Unit, UnitState};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a worker works.
+#[derive(Clone, Debug)]
+pub struct WorkSettings {
+    /// The time without a sign of life after which others may take over a unit of this process.
+    pub lease: Duration,
+    /// Ends as soon as nothing can be made and nothing waits for what others are making. Otherwise the worker waits until
+    /// everything is done, and takes over from processes that end.
+    pub leaves: bool,
+    /// Make only this unit and what it needs: the index of the run, and the unit.
+    pub only: Option<(usize, Unit)>,
+}
+
+/// What a worker did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WorkReport {
+    /// Units that it made.
+    pub made: u64,
+    /// Units that failed in this process, with their errors.
+    pub failed: Vec<String>,
+    /// Units that others are making.
+    pub held: u64,
+    /// Units that failed elsewhere, or need one that failed.
+    pub blocked: u64,
+}
+
+impl PreparedSweep<'_> {
+    /// Works on the runs in `folders`, one for each experiment, until nothing is left to do for this process. An error
+    /// ends one unit, and the others are made.
+    ///
+    /// # Errors
+    /// If the records of a run cannot be read, or the user asks to stop.
+    pub fn work(
+        &self,
+        folders: &[PathBuf],
+        settings: &WorkSettings,
+        context: &RunContext,
+    ) -> Result<WorkReport, RunError> {
+        let run = |(index, folder): (usize, &PathBuf)| {
+            Run::join(&self.experiments[index], self.text(index), folder, settings.lease, context)
+        };
+        let runs = folders.iter().enumerate().map(run).collect::<Result<Vec<_>, _>>()?;
+        let mut worker = Worker {
+            prepared: self,
+            runs: &runs,
+            context,
+            settings,
+            host: Process::this().host,
+            done: vec![BTreeSet::new(); runs.len()],
+            failed: vec![BTreeSet::new(); runs.len()],
+            report: WorkReport::default(),
+        };
+        worker.work()?;
+        Ok(worker.report)
+    }
+}
+
+struct Worker<'a> {
+    prepared: &'a PreparedSweep<'a>,
+    runs: &'a [Run<'a>],
+    context: &'a RunContext<'a>,
+    settings: &'a WorkSettings,
+    /// The name of this machine.
+    host: String,
+    /// Units of each run that are known to be done.
+    done: Vec<BTreeSet<Unit>>,
+    /// Units of each run that failed in this process.
+    failed: Vec<BTreeSet<Unit>>,
+    report: WorkReport,
+}
+
+/// The units of a run that are not done.
+#[derive(Default)]
+struct Open {
+    /// Units that this process can make.
+    ready: Vec<Unit>,
+    /// Units that others are making.
+    held: u64,
+    /// Units that need one that is held or ready.
+    waiting: u64,
+    /// Units that failed, or need one that failed.
+    blocked: u64,
+}
+
+impl<'a> Worker<'a> {
+    fn work(&mut self) -> Result<(), RunError> {
+        while let Some((index, unit)) = self.next()? {
+            let siblings = SiblingRuns::new(self.siblings(index, &unit), unit.seed);
+            let runs = self.runs;
+            let units = runs[index].units_of(&siblings);
+            self.make(index, &unit, &units)?;
+            // The text of a seed is ready now, so its other units come next.
+            let of_seed = |other: &Unit| other.seed == unit.seed && other.arm.is_some() == unit.arm.is_some();
+            while let Some(unit) = self.open_units(index)?.ready.into_iter().find(of_seed) {
+                self.make(index, &unit, &units)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn make(&mut self, index: usize, unit: &Unit, units: &SeedUnits) -> Result<(), RunError> {
+        let failed = match units.make(unit) {
+            Ok(UnitOutcome::Made) => {
+                self.report.made += 1;
+                self.done[index].insert(unit.clone());
+                return Ok(());
+            }
+            Ok(UnitOutcome::Done) => {
+                self.done[index].insert(unit.clone());
+                return Ok(());
+            }
+            // Another process was faster, or has taken over.
+            Ok(UnitOutcome::Held(_) | UnitOutcome::Lost) => return Ok(()),
+            Ok(UnitOutcome::NotReady) => {
+                "a generation 0 that was committed is missing; genloss prepare makes it possible to repeat it"
+                    .to_owned()
+            }
+            Err(RunError::Interrupted) => return Err(RunError::Interrupted),
+            Err(error) => error_chain(&error),
+        };
+        let failed = format!("{}: {failed}", self.name(index, unit));
+        self.context.observer.observe(&Event::Note(format!("failed: {failed}")));
+        self.failed[index].insert(unit.clone());
+        self.report.failed.push(failed);
+        Ok(())
+    }
+
+    /// Waits until a unit can be made. `None` if this process has nothing left to do.
+    fn next(&mut self) -> Result<Option<(usize, Unit)>, RunError> {
+        loop {
+            let (mut held, mut waiting, mut blocked) = (0, 0, 0);
+            // Different processes begin at different runs and units, so that they rarely want the same one.
+            let (start, count) = (std::process::id() as usize, self.runs.len());
+            for index in (0..count).map(|offset| (start + offset) % count) {
+                let open = self.open_units(index)?;
+                if let Some(unit) = chosen(open.ready, start) {
+                    return Ok(Some((index, unit)));
+                }
+                held += open.held;
+                waiting += open.waiting;
+                blocked += open.blocked;
+            }
+            let is_over = if self.settings.leaves { waiting == 0 } else { waiting + held == 0 };
+            if is_over {
+                self.report.held = held;
+                self.report.blocked = blocked;
+                return Ok(None);
+            }
+            self.context.pause(POLL_INTERVAL)?;
+        }
+    }
+
+    /// The units of a run that are not done, as far as this process is to make them.
+    fn open_units(&mut self, index: usize) -> Result<Open, RunError> {
+        let run = &self.runs[index];
+        let mut open = Open::default();
+        if self.done[index].len() == Unit::all(run.experiment()).len() {
+            return Ok(open);
+        }
+        let states = run.store().survey(run.experiment())?;
+        let blocking: BTreeSet<Unit> = states
+            .iter()
+            .filter(|(unit, state)| {
+                matches!(state, UnitState::Failed(_)) && !self.can_make(index, unit, state)
+            })
+            .map(|(unit, _)| unit.clone())
+            .collect();
+        for (unit, state) in states {
+            if !self.is_wanted(index, &unit) || self.done[index].contains(&unit) {
+                continue;
+            }
+            match &state {
+                UnitState::Done => drop(self.done[index].insert(unit)),
+                UnitState::Claimed(_) => open.held += 1,
+                UnitState::Waiting(needed) if blocking.contains(needed) => open.blocked += 1,
+                UnitState::Waiting(needed) if self.done[index].contains(needed) => open.ready.push(unit),
+                UnitState::Waiting(_) => open.waiting += 1,
+                UnitState::Ready | UnitState::Failed(_) if self.can_make(index, &unit, &state) => {
+                    open.ready.push(unit)
+                }
+                UnitState::Ready | UnitState::Failed(_) => open.blocked += 1,
+            }
+        }
+        Ok(open)
+    }
+
+    /// Returns true unless the unit failed in this process or on this machine: there it would fail again, while another
+    /// machine may have what is missing here.
+    fn can_make(&self, index: usize, unit: &Unit, state: &UnitState) -> bool {
+        let failed_here = match state {
+            UnitState::Failed(failure) => failure.process.host == self.host,
+            _ => false,
+        };
+        let is_asked_for = self.settings.only.is_some();
+        !self.failed[index].contains(unit) && (is_asked_for || !failed_here)
+    }
+
+    fn is_wanted(&self, index: usize, unit: &Unit) -> bool {
+        self.settings
+            .only
+            .as_ref()
+            .is_none_or(|(run, only)| *run == index && (only == unit || only.needs().as_ref() == Some(unit)))
+    }
+
+    /// The runs whose generations a unit may reuse.
+    fn siblings(&self, index: usize, unit: &Unit) -> Vec<&'a Run<'a>> {
+        let phase = if unit.arm.is_none() { SweepPhase::First } else { SweepPhase::Later };
+        let is_of_unit = |group: &super::WorkUnit| {
+            group.phase == phase && group.seed == unit.seed && group.experiments.contains(&index)
+        };
+        let group = self.prepared.units().into_iter().find(is_of_unit);
+        let members = group.map_or(vec![index], |group| group.experiments);
+        let runs = self.runs;
+        members.into_iter().map(|member| &runs[member]).collect()
+    }
+
+    fn name(&self, index: usize, unit: &Unit) -> String {
+        match self.runs.len() {
+            1 => unit.to_string(),
+            _ => format!("{}/{unit}", self.prepared.experiments()[index].name),
+        }
+    }
+}
+
+/// One of the units that can be made. Those that others wait for come first.
+fn chosen(mut ready: Vec<Unit>, start: usize) -> Option<Unit> {
+    if ready.iter().any(|unit| unit.arm.is_none()) {
+        ready.retain(|unit| unit.arm.is_none());
+    }
+    let place = start.checked_rem(ready.len())?;
+    Some(ready.swap_remove(place))
+}
