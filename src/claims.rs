@@ -214,6 +214,12 @@ impl Claims {
         }
     }
 
+    /// The text with which a thing was marked as done; `None` if it is not done.
+    #[must_use]
+    pub fn note(&self, name: &str) -> Option<String> {
+        fs::read_to_string(done_path(&self.folder, name)).ok()
+    }
+
     /// Removes the marks of things that are done but have to be made again, and of failures.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 mod bench;
 mod calibrate;
 mod check;
+mod collect;
 mod compare;
 mod completions;
 mod cost;
@@ -22,15 +23,20 @@ mod memory;
 mod natural;
 mod output;
 mod plan;
+mod prepare;
 mod report;
 mod run;
+mod runs;
 mod schema;
 mod score;
 mod setting_flags;
+mod status;
 mod stop;
 mod submit;
 mod sweep;
+mod units;
 mod verify;
+mod work;
 
 use crate::terminal::{on_one_line, shortened};
 use anyhow::Result;
@@ -59,6 +65,16 @@ enum Command {
     Sweep(sweep::Args),
     /// Run an experiment or a sweep on a cluster.
     Submit(submit::Args),
+    /// Prepare an experiment or sweep for many processes.
+    Prepare(prepare::Args),
+    /// Make units of a prepared run, beside other processes.
+    Work(work::Args),
+    /// List the units of a prepared run and their states.
+    Units(units::Args),
+    /// Show what is done, who works on it, what failed, time left.
+    Status(status::Args),
+    /// Finish a prepared run when its units are done; report.
+    Collect(collect::Args),
     /// Compare every arm with the control: verdict, effects, intervals.
     Compare(compare::Args),
     /// Draw figures and write an HTML page.
@@ -130,6 +146,11 @@ impl Cli {
             Command::Run(args) => args.exec(),
             Command::Sweep(args) => args.exec(),
             Command::Submit(args) => args.exec(),
+            Command::Prepare(args) => args.exec(),
+            Command::Work(args) => args.exec(),
+            Command::Units(args) => args.exec(),
+            Command::Status(args) => args.exec(),
+            Command::Collect(args) => args.exec(),
             Command::Compare(args) => args.exec(),
             Command::Report(args) => args.exec(),
             Command::Inspect(args) => args.exec(),

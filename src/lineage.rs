@@ -97,6 +97,8 @@ pub struct Run<'a> {
     prepared: &'a PreparedText,
     store: Store,
     context: &'a RunContext<'a>,
+    /// Whether the models that training starts from were read by another process, possibly on another machine.
+    checks_bases: bool,
 }
 
 /// How much of a run is done. A generation that several arms share counts once.
@@ -121,7 +123,7 @@ impl<'a> Run<'a> {
     ) -> Result<Self, RunError> {
         let provenance = prepared.provenance(experiment, context.provenance.clone());
         let store = Store::open(root, experiment, &provenance, &prepared.tokenizer_json)?;
-        Ok(Self { experiment, prepared, store, context })
+        Ok(Self { experiment, prepared, store, context, checks_bases: false })
     }
 
     /// Opens the store at `root` as it was prepared. The claims of this process are void after `lease` without a sign of
@@ -136,7 +138,7 @@ impl<'a> Run<'a> {
         lease: Duration,
         context: &'a RunContext<'a>,
     ) -> Result<Self, RunError> {
-        Ok(Self { experiment, prepared, store: Store::join(root, lease)?, context })
+        Ok(Self { experiment, prepared, store: Store::join(root, lease)?, context, checks_bases: true })
     }
 
     /// The store of the run.

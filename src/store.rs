@@ -52,9 +52,9 @@ pub use read::{
     Sample, experiment, is_finished, is_store, notes, read, read_all, read_with, samples, stores_below,
 };
 pub use record::*;
-pub use state::{UnitState, unit_states};
+pub use state::{UnitState, unit_seconds, unit_states};
 pub use study::{export, is_study, read_study};
-pub use text::{read_text, share_text, write_text};
+pub use text::{read_text, share_text, text_folder, text_identity, write_text};
 pub use unit::{NotAUnit, Unit};
 
 use crate::baseline::Baseline;
@@ -170,6 +170,12 @@ impl Store {
         &self.root
     }
 
+    /// The tokenizer on record, as JSON.
+    #[must_use]
+    pub fn tokenizer_json(&self) -> &str {
+        &self.tokenizer_json
+    }
+
     /// Returns true if a generation is committed. Does not verify its contents.
     #[must_use]
     pub fn exists(&self, address: Address) -> bool {
@@ -271,6 +277,27 @@ impl Store {
         Ok(state::states(experiment, surveyed, &|unit| done.contains(unit)))
     }
 
+    /// Forgets attempts that failed, so that workers make them again.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn forget_failures(&self, experiment: &Experiment) -> Result<(), StoreError> {
+        let failed = |(unit, state): (Unit, UnitState)| matches!(state, UnitState::Failed(_)).then_some(unit);
+        self.survey(experiment)?.into_iter().filter_map(failed).try_for_each(|unit| self.forget(&unit))
+    }
+
+    /// Removes the marks of units that are no longer complete, so that workers make what is missing.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn reopen_incomplete(&self, experiment: &Experiment) -> Result<(), StoreError> {
+        let is_complete =
+            |unit: &Unit| unit.addresses(experiment).iter().all(|&address| self.exists(address));
+        let marked = |(unit, state): (Unit, UnitState)| (state == UnitState::Done).then_some(unit);
+        let mut marked = self.survey(experiment)?.into_iter().filter_map(marked);
+        marked.try_for_each(|unit| if is_complete(&unit) { Ok(()) } else { self.forget(&unit) })
+    }
+
     /// Removes the claims of a finished run.
     ///
     /// # Errors
@@ -366,6 +393,14 @@ impl Store {
         let new: BTreeSet<Machine> = found.into_iter().filter(|machine| !known.contains(machine)).collect();
         if new.is_empty() {
             return Ok(());
+        }
+        let mut new = new.into_iter();
+        // The process that prepared the run made no generation.
+        if provenance.device.is_empty()
+            && let Some(first) = new.next()
+        {
+            provenance.instructions = first.instructions;
+            provenance.device = first.device;
         }
         provenance.resumed_on.extend(new);
         disk::write_record(&self.root.join(PROVENANCE), &*provenance)

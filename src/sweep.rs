@@ -15,10 +15,12 @@ mod execute;
 mod observer;
 mod plan;
 mod pools;
+mod recorded;
 mod work;
 
 pub use plan::PlannedGeneration;
 pub use pools::ThreadPools;
+pub use recorded::RecordedRuns;
 pub use work::{WorkReport, WorkSettings};
 
 use crate::config::Experiment;

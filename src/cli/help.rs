@@ -3,8 +3,9 @@
 use clap::Command;
 
 /// The title and the commands of each group. Commands in no group are listed under "Other".
-const GROUPS: [(&str, &[&str]); 4] = [
-    ("Run experiments", &["demo", "init", "schema", "check", "run", "sweep", "submit"]),
+const GROUPS: [(&str, &[&str]); 5] = [
+    ("Run experiments", &["demo", "init", "schema", "check", "run", "sweep"]),
+    ("Many processes or machines", &["submit", "prepare", "work", "units", "status", "collect"]),
     ("Read results", &["compare", "report", "inspect", "fit", "export", "score"]),
     ("Check the method", &["calibrate", "drift", "verify"]),
     ("Machine and shell", &["bench", "completions", "man"]),

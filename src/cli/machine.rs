@@ -56,6 +56,18 @@ pub struct MachineArgs {
     device: String,
 }
 
+/// The program, processor and command line of this process, for the record of a run that it only prepares. It has no
+/// vector instructions and no device, because this process makes no generation.
+pub fn provenance_of_preparation() -> Provenance {
+    Provenance {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        features: features(),
+        cpu: cpu(),
+        command_line: command_line(),
+        ..Provenance::default()
+    }
+}
+
 impl MachineArgs {
     /// Starts the threads and opens the device.
     pub fn open(&self) -> Result<Device> {
@@ -66,15 +78,15 @@ impl MachineArgs {
     /// Version, processor, device and command line of this process, for the record.
     pub fn provenance(&self) -> Provenance {
         Provenance {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            features: if cfg!(feature = "cuda") { vec!["cuda".to_owned()] } else { Vec::new() },
-            cpu: cpu(),
             instructions: Instructions::get().name(),
             device: self.device.clone(),
-            command_line: command_line(),
-            ..Provenance::default()
+            ..provenance_of_preparation()
         }
     }
+}
+
+fn features() -> Vec<String> {
+    if cfg!(feature = "cuda") { vec!["cuda".to_owned()] } else { Vec::new() }
 }
 
 fn cpu() -> String {

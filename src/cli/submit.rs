@@ -9,9 +9,11 @@ mod time_limit;
 use super::experiment::ExperimentArgs;
 use super::memory::ForceArgs;
 use super::output::{self, say};
+use super::prepare::Target;
 use super::{check, run};
 use crate::config::Experiment;
 use crate::files;
+use crate::store::Unit;
 use crate::sweep::PreparedSweep;
 use crate::units::counted;
 use anyhow::{Context, Result, bail, ensure};
@@ -67,15 +69,6 @@ struct Engine {
     hyperqueue: bool,
 }
 
-/// The experiments of a file, and where they go.
-struct Planned {
-    name: String,
-    experiments: Vec<Experiment>,
-    is_sweep: bool,
-    /// Absolute, because jobs may start in another folder.
-    root: PathBuf,
-}
-
 impl Args {
     /// Prepares the experiment, submits the jobs and prints their ids.
     pub fn exec(self) -> Result<()> {
@@ -88,20 +81,13 @@ impl Args {
         if self.engine.hyperqueue { self.hyperqueue(&planned) } else { self.slurm(&planned) }
     }
 
-    fn planned(&self) -> Result<Planned> {
-        let (name, experiments, is_sweep) = match self.experiment.load_sweep()? {
-            Some(sweep) => (sweep.name, sweep.experiments, true),
-            None => {
-                let experiment = self.experiment.load()?;
-                (experiment.name.clone(), vec![experiment], false)
-            }
-        };
-        let root = self.out.clone().unwrap_or_else(|| Path::new("generations").join(&name));
-        let root = std::path::absolute(&root).with_context(|| root.display().to_string())?;
-        Ok(Planned { name, experiments, is_sweep, root })
+    fn planned(&self) -> Result<Target> {
+        let target = Target::of(&self.experiment, self.out.as_deref())?;
+        let root = std::path::absolute(&target.root).with_context(|| target.root.display().to_string())?;
+        Ok(Target { root, ..target })
     }
 
-    fn slurm(&self, planned: &Planned) -> Result<()> {
+    fn slurm(&self, planned: &Target) -> Result<()> {
         if let Some(reason) = scripts::unusable_folder(&planned.root) {
             bail!(
                 "{}: {reason}, which Slurm cannot write output to; give another --out",
@@ -109,7 +95,7 @@ impl Args {
             );
         }
         let limits = self.limits()?;
-        let wanted = planned.lineages().min(self.workers.map_or(usize::MAX, |workers| workers as usize));
+        let wanted = lineages(planned).min(self.workers.map_or(usize::MAX, |workers| workers as usize));
         let workers = allowed_workers(wanted, limits)?;
         let jobs = self.jobs(planned)?;
         let worker_scripts = jobs.worker_scripts(workers, limits.tasks_per_array);
@@ -147,7 +133,7 @@ impl Args {
         Ok(cluster::limits()?)
     }
 
-    fn jobs(&self, planned: &Planned) -> Result<Jobs> {
+    fn jobs(&self, planned: &Target) -> Result<Jobs> {
         Ok(Jobs {
             program: std::env::current_exe().context("the path of this program")?,
             folder: planned.root.clone(),
@@ -188,7 +174,7 @@ impl Args {
         ))
     }
 
-    fn hyperqueue(&self, planned: &Planned) -> Result<()> {
+    fn hyperqueue(&self, planned: &Target) -> Result<()> {
         let program = std::env::current_exe().context("the path of this program")?;
         let tasks = hyperqueue::Tasks {
             name: &planned.name,
@@ -197,10 +183,10 @@ impl Args {
             cpus: self.cpus.into(),
             gpu: self.gpus > 0,
         };
-        let text = tasks.job_file(&planned.units());
+        let text = tasks.job_file(&units(planned));
         if self.dry_run {
             output::emit(&text)?;
-            return self.print_estimate(planned, planned.lineages());
+            return self.print_estimate(planned, lineages(planned));
         }
         self.prepare(planned)?;
         let path = write(&planned.root, hyperqueue::FOLDER, hyperqueue::FILE, &text)?;
@@ -211,18 +197,17 @@ impl Args {
         ))
     }
 
-    /// Makes the folder that workers need.
-    fn prepare(&self, planned: &Planned) -> Result<()> {
-        self.read(planned)?;
-        Ok(())
+    /// Records the experiments and their text in the folder.
+    fn prepare(&self, planned: &Target) -> Result<()> {
+        planned.prepare(self.force).map_err(|error| self.experiment.located(error))
     }
 
-    fn read<'a>(&self, planned: &'a Planned) -> Result<PreparedSweep<'a>> {
+    fn read<'a>(&self, planned: &'a Target) -> Result<PreparedSweep<'a>> {
         check::prepare(&planned.name, &planned.experiments, self.force)
             .map_err(|error| self.experiment.located(error))
     }
 
-    fn print_estimate(&self, planned: &Planned, workers: usize) -> Result<()> {
+    fn print_estimate(&self, planned: &Target, workers: usize) -> Result<()> {
         super::machine::ThreadArgs::of(self.cpus.into()).start()?;
         let prepared = self.read(planned)?;
         let workers = workers.min(self.workers.map_or(usize::MAX, |workers| workers as usize));
@@ -231,29 +216,27 @@ impl Args {
     }
 }
 
-impl Planned {
-    /// The number of units that can be made at once: a lineage for each seed and arm.
-    fn lineages(&self) -> usize {
-        self.experiments
-            .iter()
-            .map(|one| one.seeds.len() * if one.generations == 0 { 1 } else { one.arms.len() })
-            .sum()
-    }
+/// The number of units that can be made at once: a lineage for each seed and arm.
+fn lineages(planned: &Target) -> usize {
+    let lineages = |one: &Experiment| one.seeds.len() * if one.generations == 0 { 1 } else { one.arms.len() };
+    planned.experiments.iter().map(lineages).sum()
+}
 
-    fn units(&self) -> Vec<hyperqueue::SeedUnits> {
-        self.experiments.iter().flat_map(|experiment| self.units_of(experiment)).collect()
-    }
+/// The units of the experiments, by seed.
+fn units(planned: &Target) -> Vec<hyperqueue::SeedUnits> {
+    planned.experiments.iter().flat_map(|experiment| units_of(experiment, planned.is_sweep)).collect()
+}
 
-    fn units_of(&self, experiment: &Experiment) -> Vec<hyperqueue::SeedUnits> {
-        let folder = if self.is_sweep { format!("{}/", experiment.name) } else { String::new() };
-        let of_seed = |seed: &u64| {
-            let first = format!("{folder}seed-{seed}");
-            let arms = if experiment.generations == 0 { &[][..] } else { &experiment.arms[..] };
-            let later = arms.iter().map(|arm| format!("{first}/{}", arm.name)).collect();
-            hyperqueue::SeedUnits { first, later }
-        };
-        experiment.seeds.iter().map(of_seed).collect()
-    }
+fn units_of(experiment: &Experiment, is_in_sweep: bool) -> Vec<hyperqueue::SeedUnits> {
+    let folder = if is_in_sweep { format!("{}/", experiment.name) } else { String::new() };
+    let of_seed = |&seed: &u64| {
+        let units = Unit::all(experiment).into_iter().filter(|unit| unit.seed == seed);
+        let (first, later): (Vec<Unit>, Vec<Unit>) = units.partition(|unit| unit.arm.is_none());
+        let names =
+            |units: Vec<Unit>| units.into_iter().map(|unit| format!("{folder}{unit}")).collect::<Vec<_>>();
+        hyperqueue::SeedUnits { first: names(first).concat(), later: names(later) }
+    };
+    experiment.seeds.iter().map(of_seed).collect()
 }
 
 /// As many of the wanted workers as the cluster has room for, beside the job that collects.

@@ -39,7 +39,7 @@ pub(super) struct GenerationRunner<'a> {
 
 impl<'a> GenerationRunner<'a> {
     pub(super) fn new(run: &'a Run<'a>, siblings: &'a SiblingRuns<'a>) -> Self {
-        let Run { experiment, prepared, store, context } = run;
+        let Run { experiment, prepared, store, context, .. } = run;
         let seed = siblings.seed();
         let natural = natural_order(&prepared.train, seed);
         let known = FourGrams::new(&natural.prefix(experiment.corpus.train_tokens));

@@ -151,6 +151,14 @@ impl SeedUnits<'_> {
     fn make_generations(&self, unit: &Unit) -> Result<(), RunError> {
         let Self { run, siblings, runner } = self;
         let runner = runner.get_or_init(|| GenerationRunner::new(run, siblings));
+        if run.checks_bases {
+            let arms = run
+                .experiment
+                .arms
+                .iter()
+                .filter(|arm| unit.arm.as_ref().is_none_or(|name| *name == arm.name));
+            arms.map(|arm| run.experiment.at(arm, 0)).try_for_each(|arm| run.prepared.check_base(&arm))?;
+        }
         let addresses = unit.addresses(run.experiment);
         let missing: Vec<Address> = addresses.iter().copied().filter(|&one| !run.store.exists(one)).collect();
         run.context.observer.observe(&Event::LineageStarted {

@@ -173,10 +173,11 @@ pub struct Provenance {
     pub features: Vec<String>,
     /// Processor and number of threads, such as `"AMD EPYC 7B13, 2 threads"`.
     pub cpu: String,
-    /// Vector instructions of the process that created the store.
+    /// Vector instructions of the process that created the store; empty if that process only prepared it and nobody has
+    /// collected the results yet.
     #[serde(default)]
     pub instructions: String,
-    /// Device of transformer models, `"cpu"` or `"cuda:0"`, in that process.
+    /// Device of transformer models, `"cpu"` or `"cuda:0"`, in that process; empty as above.
     pub device: String,
     /// Other vector instructions and devices with which later processes made generations. Each generation also has its
     /// own on record.

@@ -64,3 +64,10 @@ pub(super) fn states(
     let states: Vec<UnitState> = units.iter().map(state).collect();
     units.into_iter().zip(states).collect()
 }
+
+/// The seconds that a unit took, if it is marked as done.
+#[must_use]
+pub fn unit_seconds(root: &Path, unit: &Unit) -> Option<f64> {
+    let claims = Claims::new(&claims_folder(root), Process::this(), LEASE);
+    claims.note(&unit.key())?.parse().ok()
+}

@@ -9,7 +9,7 @@
 //!
 //! The record is written last, and the other files are never changed, so that they can be mapped into memory.
 
-use super::{StoreError, disk};
+use super::{StoreError, UNITS, disk};
 use crate::documents::Documents;
 use crate::files;
 use genloss_kernels::mapped::{Mapped, Number, to_bytes};
@@ -25,6 +25,20 @@ struct TextFile<T> {
     /// BLAKE3 of the other files, by their names.
     files: BTreeMap<String, String>,
     content: T,
+}
+
+/// The folder of the text in that of a run.
+#[must_use]
+pub fn text_folder(root: &Path) -> PathBuf {
+    root.join(UNITS).join("text")
+}
+
+/// Equal for folders with the same text.
+///
+/// # Errors
+/// If there is no text.
+pub fn text_identity(folder: &Path) -> Result<String, StoreError> {
+    Ok(hash_of(disk::read_text(&folder.join(RECORD))?.as_bytes()))
 }
 
 /// Writes `splits`, each with its name, and a record about them to a folder.

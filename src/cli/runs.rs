@@ -1,0 +1,89 @@
+//! The runs in a folder that several processes work on.
+
+use crate::store::{Unit, UnitState, unit_states};
+use crate::sweep::RecordedRuns;
+use anyhow::{Context, Result, bail, ensure};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// The folder of a run or sweep.
+#[derive(Debug, clap::Args)]
+pub struct FolderArgs {
+    /// Folder of a run or sweep.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+impl FolderArgs {
+    /// The runs in the folder.
+    pub fn find(&self) -> Result<RecordedRuns> {
+        let folder = self.folder.display();
+        ensure!(
+            self.folder.is_dir(),
+            "{folder}: there is no such folder on this machine; all processes that work on a run need a file system that \
+             they share"
+        );
+        Ok(RecordedRuns::find(&self.folder)?)
+    }
+}
+
+/// A unit of one of several runs, with its state.
+pub struct NamedUnit {
+    /// `seed-1/anchored`, in a sweep with the name of the run in front.
+    pub name: String,
+    /// The index of its run.
+    pub run: usize,
+    /// The unit.
+    pub unit: Unit,
+    /// Its state.
+    pub state: UnitState,
+}
+
+/// Every unit of the runs, in their order.
+pub fn units(runs: &RecordedRuns) -> Result<Vec<NamedUnit>> {
+    let mut all = Vec::new();
+    for (run, (folder, experiment)) in runs.folders.iter().zip(&runs.experiments).enumerate() {
+        for (unit, state) in unit_states(folder, experiment)? {
+            all.push(NamedUnit { name: name(runs, run, &unit), run, unit, state });
+        }
+    }
+    Ok(all)
+}
+
+/// The name of a unit.
+pub fn name(runs: &RecordedRuns, run: usize, unit: &Unit) -> String {
+    match runs.are_of_sweep {
+        true => format!("{}/{unit}", folder_name(&runs.folders[run])),
+        false => unit.to_string(),
+    }
+}
+
+/// The run and unit with this name.
+pub fn find(runs: &RecordedRuns, name: &str) -> Result<(usize, Unit)> {
+    let (run, unit) = match runs.are_of_sweep {
+        false => (0, name),
+        true => {
+            let (folder, unit) = name.split_once('/').with_context(|| unknown(name))?;
+            let run = runs.folders.iter().position(|path| folder_name(path) == folder);
+            (run.with_context(|| unknown(name))?, unit)
+        }
+    };
+    let unit: Unit = unit.parse().with_context(|| unknown(name))?;
+    if !Unit::all(&runs.experiments[run]).contains(&unit) {
+        bail!(unknown(name));
+    }
+    Ok((run, unit))
+}
+
+fn unknown(name: &str) -> String {
+    format!("--unit {name}: there is no such unit; genloss units lists them")
+}
+
+fn folder_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Seconds since a time by this machine's clock.
+pub fn seconds_since(time: SystemTime) -> f64 {
+    SystemTime::now().duration_since(time).unwrap_or_default().as_secs_f64()
+}
