@@ -152,9 +152,14 @@ impl Documents {
     /// The first `budget` tokens, or all if there are fewer. The last document is cut if necessary.
     #[must_use]
     pub fn prefix(&self, budget: Tokens) -> Self {
+        Self::first_tokens(budget, self.iter())
+    }
+
+    /// As [`prefix`](Self::prefix), of these documents in this order.
+    pub fn first_tokens<'a>(budget: Tokens, documents: impl IntoIterator<Item = &'a [TokenId]>) -> Self {
         let mut kept = Self::new();
         let mut left = budget.0 as usize;
-        for document in self.iter() {
+        for document in documents {
             if left == 0 {
                 break;
             }

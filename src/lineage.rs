@@ -17,6 +17,7 @@ mod fingerprint;
 mod footprint;
 mod generation;
 mod mixing;
+mod natural;
 mod near_copies;
 mod prepare;
 mod work;

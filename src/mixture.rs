@@ -208,6 +208,23 @@ pub fn check_natural(
     Ok(())
 }
 
+/// How many of the natural documents, in the seed's document order, the generations of a lineage can use: the leading
+/// ones. `natural` has the length in tokens of every natural document.
+#[must_use]
+pub fn natural_documents(
+    mixture: &Mixture,
+    generations: usize,
+    budget: Tokens,
+    written: Tokens,
+    natural: &[usize],
+) -> usize {
+    let used_by = |generation| {
+        let first = first_natural_document(mixture, generation, budget, written, natural);
+        first + documents_needed(&natural[first..], natural_drawn_on(mixture, generation, budget, written))
+    };
+    (0..=generations).map(used_by).max().unwrap_or(0)
+}
+
 /// Chooses the documents that generation `generation` trains on. A corpus can be larger than this lineage needs,
 /// because other arms share it; then only its beginning is used. `stream` is the source of random numbers, if any are
 /// needed.

@@ -1,7 +1,7 @@
 //! One generation: train, write, measure, commit.
 
 use super::cache::CachedResult;
-use super::prepare::natural_order;
+use super::natural::NaturalOrder;
 use super::{PreparedText, Run, RunContext, RunError, SiblingRuns, tokens_written};
 use crate::config::{Arm, Experiment};
 use crate::documents::Documents;
@@ -31,7 +31,7 @@ pub(super) struct GenerationRunner<'a> {
     /// Runs whose committed results may be reused.
     siblings: &'a SiblingRuns<'a>,
     pub(super) seed: u64,
-    /// The train split in this seed's order.
+    /// The documents of the train split that lineages can use, in this seed's order.
     pub(super) natural: Documents,
     /// 4-grams of the natural text that the seed trains on.
     known: FourGrams,
@@ -41,7 +41,7 @@ impl<'a> GenerationRunner<'a> {
     pub(super) fn new(run: &'a Run<'a>, siblings: &'a SiblingRuns<'a>) -> Self {
         let Run { experiment, prepared, store, context, .. } = run;
         let seed = siblings.seed();
-        let natural = natural_order(&prepared.train, seed);
+        let natural = NaturalOrder::new(&prepared.train, seed).used_by(experiment);
         let known = FourGrams::new(&natural.prefix(experiment.corpus.train_tokens));
         Self { run, experiment, prepared, store, context, siblings, seed, natural, known }
     }

@@ -3,6 +3,7 @@
 use super::RunError;
 use super::bases::{self, Base};
 use super::mixing::text_hash;
+use super::natural::NaturalOrder;
 use super::near_copies::near_copies;
 use crate::config::{Arm, Experiment};
 use crate::corpus::world::{self, World};
@@ -10,12 +11,10 @@ use crate::corpus::{self, CorpusSplit, NaturalText, RequiredTokens, SmallSplit, 
 use crate::documents::{Documents, TokenId};
 use crate::measure::{Fact, Reference};
 use crate::mixture;
-use crate::seed::{SHARED, StreamKey, streams};
 use crate::store::Provenance;
 use crate::synthesis;
 use crate::tokenizer::{Coverage, Tokenizer, TokenizerError};
 use crate::units::Tokens;
-use rand::seq::SliceRandom;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -120,7 +119,7 @@ impl PreparedText {
     #[must_use]
     pub fn notes(&self, experiment: &Experiment) -> Vec<String> {
         let seed = experiment.seeds[0];
-        let natural = natural_order(&self.train, seed).prefix(experiment.corpus.train_tokens);
+        let natural = NaturalOrder::new(&self.train, seed).prefix(experiment.corpus.train_tokens);
         let note = |arm: &Arm| {
             let cut =
                 |generation| synthesis::cut_documents(&experiment.at(arm, generation).synthesis, &natural);
@@ -200,13 +199,6 @@ impl PreparedText {
     pub(super) fn base_hash(&self, base: &Path) -> Option<&str> {
         self.bases.get(&base.display().to_string()).map(|base| base.hash.as_str())
     }
-}
-
-/// The train split in a seed's order.
-pub(super) fn natural_order(train: &Documents, seed: u64) -> Documents {
-    let mut order: Vec<usize> = (0..train.len()).collect();
-    order.shuffle(&mut StreamKey::new(seed, SHARED, 0, streams::NATURAL_ORDER).stream(0));
-    order.iter().map(|&index| train.get(index)).collect()
 }
 
 /// Checks settings that need no text. Returns how many tokens, counted from the start of the train split, are needed by
@@ -382,9 +374,8 @@ fn evaluation_hash(
 fn check_seeds(experiment: &Experiment, train: &Documents) -> Result<(), RunError> {
     let budget = experiment.corpus.train_tokens;
     for &seed in &experiment.seeds {
-        let natural = natural_order(train, seed);
-        let lengths: Vec<usize> = natural.iter().map(<[TokenId]>::len).collect();
-        let drawn = natural.prefix(budget);
+        let natural = NaturalOrder::new(train, seed);
+        let (lengths, drawn) = (natural.lengths(), natural.prefix(budget));
         for arm in &experiment.arms {
             for synthesis in [&experiment.at(arm, 0).synthesis, &arm.synthesis] {
                 synthesis::check(synthesis, &drawn).map_err(|source| {
