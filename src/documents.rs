@@ -100,6 +100,12 @@ impl Documents {
         self.ends.to_mut().push(ids.len() as u64);
     }
 
+    /// Makes room for this number of tokens more. Without it, adding a document may copy all ids to a place with twice the
+    /// room.
+    pub fn reserve(&mut self, tokens: usize) {
+        self.ids.to_mut().reserve_exact(tokens);
+    }
+
     /// The number of documents.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use tokenizers::{AddedToken, DecoderWrapper, Model, ModelWrapper};
 
+mod batches;
 mod coverage;
 mod file;
 mod learn;
@@ -312,22 +313,6 @@ impl Tokenizer {
                 (longest >> 20) * BYTES_PER_BYTE_ENCODED
             )
         })
-    }
-
-    /// The tokens of each text, with the end token after them.
-    ///
-    /// # Errors
-    /// As [`Tokenizer::encode`].
-    pub fn encode_documents(&self, texts: &[String]) -> Result<Documents, TokenizerError> {
-        let encoded: Vec<Result<Vec<TokenId>, TokenizerError>> =
-            texts.par_iter().map(|text| self.encode(text)).collect();
-        let mut documents = Documents::new();
-        for ids in encoded {
-            let mut ids = ids?;
-            ids.push(self.special.end);
-            documents.push(&ids);
-        }
-        Ok(documents)
     }
 
     /// The text of a sequence of tokens. Special tokens and ids outside of the vocabulary are skipped. Bytes that are not

@@ -79,12 +79,13 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, Run
     let text = corpus::load(corpus, wanted)?;
     let tokenizer = tokenizer(experiments, &text)?;
     let encoding_note = tokenizer.note_on_memory(&text.train);
-    let splits = splits(corpus, &text, &tokenizer, reach)?;
-    let record = TextRecord { splits: splits.records(text.world.is_none()), ..text.record };
+    let NaturalText { train, heldout, reference, hashes, record, world } = text;
+    let splits = splits(corpus, [train, heldout, reference], &tokenizer, reach)?;
+    let record = TextRecord { splits: splits.records(world.is_none()), ..record };
     let Splits { train, heldout, reference, heldout_texts, coverage } = splits;
     let bases = check_text(experiments, &train, &tokenizer, &heldout_texts)?;
-    let heldout_floor_nats = text.world.as_ref().and_then(|world| floor(world, &text.heldout, &heldout));
-    let facts = text.world.as_ref().map_or(Ok(Vec::new()), |world| questions(world, &tokenizer))?;
+    let heldout_floor_nats = world.as_ref().and_then(|world| floor(world, &heldout_texts, &heldout));
+    let facts = world.as_ref().map_or(Ok(Vec::new()), |world| questions(world, &tokenizer))?;
     let split_tokens =
         [("train", train.tokens()), ("heldout", heldout.tokens()), ("reference", reference.tokens())];
     let tokenizer_json = tokenizer.to_json()?;
@@ -107,7 +108,7 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, Run
         heldout,
         heldout_floor_nats,
         facts,
-        hashes: text.hashes,
+        hashes,
         bases,
         split_tokens: split_tokens.map(|(split, tokens)| (split.to_owned(), tokens)).into(),
         coverage,
@@ -281,24 +282,22 @@ fn record_of(documents: &Documents, near_copies: Option<u64>) -> SplitRecord {
     SplitRecord { documents: documents.len() as u64, largest_share, near_copies }
 }
 
-/// Tokenises the splits and checks that each has enough text. The train split needs `reach` tokens.
+/// Tokenises the texts of train, held-out and reference split, and checks that each has enough text. The train split
+/// needs `reach` tokens.
 fn splits(
     corpus: &corpus::CorpusSettings,
-    text: &NaturalText,
+    [train, heldout_texts, reference]: [Vec<String>; 3],
     tokenizer: &Tokenizer,
     reach: Tokens,
 ) -> Result<Splits, RunError> {
-    let train = tokenizer.encode_documents(&text.train)?;
-    let heldout = tokenizer.encode_documents(&text.heldout)?;
-    let reference = tokenizer.encode_documents(&text.reference)?;
-    let coverage = coverage(
-        tokenizer,
-        [
-            (CorpusSplit::Train, &text.train, &train),
-            (CorpusSplit::Heldout, &text.heldout, &heldout),
-            (CorpusSplit::Reference, &text.reference, &reference),
-        ],
-    )?;
+    let (train, train_coverage) = tokenizer.encode_and_cover(train)?;
+    let (heldout, heldout_coverage) = tokenizer.encode_and_cover(heldout_texts.iter().collect())?;
+    let (reference, reference_coverage) = tokenizer.encode_and_cover(reference)?;
+    let coverage = accepted([
+        (CorpusSplit::Train, train_coverage),
+        (CorpusSplit::Heldout, heldout_coverage),
+        (CorpusSplit::Reference, reference_coverage),
+    ])?;
     let documents = [&train, &heldout, &reference].map(|split| split.len() as u64).iter().sum();
     for (split, wanted, available) in [
         (CorpusSplit::Train, reach, train.tokens()),
@@ -311,19 +310,15 @@ fn splits(
     }
     let heldout = heldout.prefix(corpus.heldout_tokens);
     let reference = reference.prefix(corpus.reference_tokens);
-    let heldout_texts = source_texts(tokenizer, &text.heldout, &heldout)?;
+    let heldout_texts = source_texts(tokenizer, &heldout_texts, &heldout)?;
     Ok(Splits { train, heldout, reference, heldout_texts, coverage })
 }
 
-/// How much of each split the tokenizer represents, or an error if that is too little.
-fn coverage(
-    tokenizer: &Tokenizer,
-    splits: [(CorpusSplit, &Vec<String>, &Documents); 3],
-) -> Result<BTreeMap<String, Coverage>, TokenizerError> {
+/// How much of each split the tokenizer represents, by its name; an error if that is too little.
+fn accepted(splits: [(CorpusSplit, Coverage); 3]) -> Result<BTreeMap<String, Coverage>, TokenizerError> {
     let mut all = BTreeMap::new();
-    for (split, texts, documents) in splits {
+    for (split, coverage) in splits {
         let name = split.name().to_owned();
-        let coverage = tokenizer.coverage(texts, documents)?;
         if coverage.is_refused() {
             return Err(TokenizerError::Lossy { text: format!("{name} split"), coverage });
         }

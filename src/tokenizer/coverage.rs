@@ -77,7 +77,7 @@ impl Coverage {
             .then(|| format!("the tokenizer does not represent all of the text; {text}: {self}"))
     }
 
-    fn and(mut self, next: Self) -> Self {
+    pub(super) fn and(mut self, next: Self) -> Self {
         self.tokens += next.tokens;
         self.unknown_tokens += next.unknown_tokens;
         self.bytes += next.bytes;

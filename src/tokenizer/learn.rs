@@ -44,16 +44,19 @@ fn pre_tokenizer() -> ByteLevel {
     ByteLevel::default().add_prefix_space(false).trim_offsets(false)
 }
 
-/// The number of occurrences of each word. Words are spelt in the characters that represent bytes.
+/// The number of occurrences of each word. Words are spelt in the characters that represent bytes. Only a few shards are
+/// in memory at a time.
 fn count_words(texts: &[String]) -> Result<BTreeMap<String, u64>> {
-    let shards: Vec<Result<BTreeMap<String, u64>>> = texts.par_chunks(SHARD).map(count_shard).collect();
-    let mut total = BTreeMap::new();
-    for shard in shards {
-        for (word, count) in shard? {
-            *total.entry(word).or_insert(0) += count;
-        }
+    let shards = texts.par_chunks(SHARD).map(count_shard);
+    shards.try_reduce(BTreeMap::new, |one, other| Ok(sum_of_counts(one, other)))
+}
+
+fn sum_of_counts(one: BTreeMap<String, u64>, other: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let (mut larger, smaller) = if one.len() < other.len() { (other, one) } else { (one, other) };
+    for (word, count) in smaller {
+        *larger.entry(word).or_insert(0) += count;
     }
-    Ok(total)
+    larger
 }
 
 fn count_shard(texts: &[String]) -> Result<BTreeMap<String, u64>> {
