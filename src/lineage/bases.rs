@@ -24,7 +24,7 @@ use std::sync::atomic::AtomicBool;
 const MOST_TEXTS: usize = 200;
 
 /// A model folder that training starts from.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Base {
     /// BLAKE3 of its files.
     pub(super) hash: String,

@@ -47,7 +47,7 @@ impl<'a> PreparedSweep<'a> {
             store.forget_failures(experiment)?;
             store.reopen_incomplete(experiment)?;
             let to = store::text_folder(folder);
-            if PreparedText::load(&to, text.tokenizer_json.clone()).is_err() {
+            if !text.is_saved_in(&to) {
                 match &saved[self.text_of[index]] {
                     Some(from) => store::share_text(from, &to)?,
                     None => text.save(&to)?,

@@ -115,6 +115,25 @@ fn held_out_text_that_tokens_do_not_tell_is_the_same_after_loading() {
     loaded_is_as_read(&file);
 }
 
+/// With the same tokenizer, a folder could hold text that was prepared before settings or files changed.
+#[test]
+fn only_the_text_itself_counts_as_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let prepared = |setting: &str| {
+        let experiment = config::parse(WORLD, "prepared.toml", &[setting.to_owned()]).unwrap();
+        lineage::prepare(&experiment).unwrap()
+    };
+    let first = prepared("generations=2");
+    assert!(!first.is_saved_in(dir.path()));
+    first.save(dir.path()).unwrap();
+    assert!(first.is_saved_in(dir.path()) && prepared("name=\"other\"").is_saved_in(dir.path()));
+    for setting in ["corpus.heldout_tokens=600", "corpus.reference_tokens=1900", "corpus.world.seed=2"] {
+        assert!(!prepared(setting).is_saved_in(dir.path()), "{setting}");
+    }
+    fs::write(dir.path().join("train.ids"), "damage").unwrap();
+    assert!(!first.is_saved_in(dir.path()));
+}
+
 #[test]
 fn text_of_another_tokenizer_is_refused_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();

@@ -17,7 +17,7 @@ use std::path::Path;
 const SPLITS: [CorpusSplit; 3] = [CorpusSplit::Train, CorpusSplit::Heldout, CorpusSplit::Reference];
 
 /// Everything about a prepared text that neither its token ids nor the tokenizer tell.
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 struct SavedText {
     tokenizer_hash: String,
     special_tokens: SpecialTokens,
@@ -39,7 +39,21 @@ impl PreparedText {
     /// # Errors
     /// If the disk fails.
     pub fn save(&self, folder: &Path) -> Result<(), RunError> {
-        let saved = SavedText {
+        let documents = [&self.train, &self.heldout, &self.reference_documents];
+        let splits: Vec<_> = SPLITS.map(CorpusSplit::name).into_iter().zip(documents).collect();
+        Ok(store::write_text(folder, &splits, &self.to_saved())?)
+    }
+
+    /// Returns true if a folder has exactly this text, undamaged.
+    #[must_use]
+    pub fn is_saved_in(&self, folder: &Path) -> bool {
+        let found = store::read_text::<SavedText, 3>(folder, SPLITS.map(CorpusSplit::name));
+        // The hashes among the contents are those of all texts and of the tokenizer.
+        found.is_ok_and(|(_, found)| found == self.to_saved())
+    }
+
+    fn to_saved(&self) -> SavedText {
+        SavedText {
             tokenizer_hash: self.tokenizer_hash.clone(),
             special_tokens: self.tokenizer.special(),
             evaluation_hash: self.evaluation_hash.clone(),
@@ -52,10 +66,7 @@ impl PreparedText {
             bases: self.bases.clone(),
             facts: self.facts.clone(),
             heldout_texts: self.heldout_texts.clone(),
-        };
-        let documents = [&self.train, &self.heldout, &self.reference_documents];
-        let splits: Vec<_> = SPLITS.map(CorpusSplit::name).into_iter().zip(documents).collect();
-        Ok(store::write_text(folder, &splits, &saved)?)
+        }
     }
 
     /// The text that [`Self::save`] wrote to a folder, with the tokenizer that the store keeps. Its token ids are mapped
