@@ -84,8 +84,9 @@ fn time_left(found: &RecordedRuns, units: &[NamedUnit]) -> String {
     let left = units.iter().filter(|unit| unit.state != UnitState::Done).count();
     let workers = units.iter().filter(|unit| matches!(unit.state, UnitState::Claimed(_))).count();
     if left == 0 {
-        return "everything is done; genloss collect finishes it, unless it was finished already\n"
-            .to_owned();
+        let is_finished = found.folders.iter().all(|folder| !store::text_folder(folder).exists());
+        let next = if is_finished { "" } else { "; verify and compare with genloss collect" };
+        return format!("everything is done{next}\n");
     }
     if workers == 0 {
         return "nobody works on it\n".to_owned();

@@ -65,7 +65,12 @@ impl State {
             Event::StageFinished => self.stage.take().and_then(|stage| stage.finished()),
             Event::GenerationCommitted { key, summary } => {
                 self.done += 1;
-                Some(format!("{} committed ({} of {}): {summary}", label(key), self.done, self.generations))
+                // A worker beside others does not know how far they are.
+                let progress = match self.generations {
+                    0 => String::new(),
+                    all => format!(" ({} of {all})", self.done),
+                };
+                Some(format!("{} committed{progress}: {summary}", label(key)))
             }
             Event::Note(note) => Some(note.clone()),
             Event::LineageStarted { .. } | Event::RunFinished => None,

@@ -138,7 +138,8 @@ fn several_machines(recorded: &RunRecord) -> Option<String> {
     (each.len() > 1).then(|| {
         format!(
             "generations were made with different vector instructions or devices, so the last bits of results may \
-             differ: {}",
+             differ: {}; to avoid this on a cluster, ask for one kind of processor, such as genloss submit … -- \
+             --constraint=FEATURE (sinfo -o \"%N %f\" lists features)",
             each.join("; ")
         )
     })

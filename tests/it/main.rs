@@ -4,6 +4,7 @@
 
 mod baseline;
 mod cli;
+mod cluster;
 mod layers;
 mod lineage;
 mod config;
