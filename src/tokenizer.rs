@@ -28,10 +28,12 @@ mod coverage;
 mod file;
 mod learn;
 mod pieces;
+mod round_trip;
 mod settings;
 
 pub use coverage::Coverage;
 pub use file::Difference;
+pub use round_trip::RoundTrip;
 pub use settings::TokenizerSettings;
 
 /// The end-of-text token of a learnt tokenizer.

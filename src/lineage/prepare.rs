@@ -122,7 +122,7 @@ impl PreparedText {
         let vocabulary = experiment.tokenizer.vocab_size.and_then(|asked| self.vocabulary_note(asked));
         let text = self.record.notes().into_iter().chain(self.encoding_note.clone()).chain(vocabulary);
         let splits = self.coverage.iter();
-        let lossy = splits.filter_map(|(split, coverage)| coverage.note(&format!("the {split} split")));
+        let lossy = splits.flat_map(|(split, coverage)| coverage.notes(&format!("the {split} split")));
         let bases: BTreeSet<String> =
             bases::bases(experiment).map(|(_, base)| base.display().to_string()).collect();
         let of_bases =
