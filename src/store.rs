@@ -21,7 +21,7 @@
 //!
 //! A lock keeps other processes from writing to an open store. Opening a store whose experiment, corpus or tokenizer
 //! differs is an error, and changes nothing. JSON records carry a `schema` number and their own hash: a record of a newer
-//! schema is an error, and so is one that was changed after it was written.
+//! schema is an error, and so is one that was changed after it was written, or that lost its hash.
 //!
 //! `tests/it/store.rs` shows how a generation is committed and read back; [`read()`] needs no open store.
 
@@ -30,6 +30,8 @@ mod checkpoints;
 mod disk;
 mod error;
 mod manifest;
+mod missing;
+mod notes;
 mod open;
 mod read;
 mod record;
@@ -41,7 +43,9 @@ pub use checkpoints::StoreCheckpoints;
 pub use disk::{remove_unfinished, write_derived};
 pub use error::StoreError;
 pub use manifest::{Fingerprint, Fingerprints};
-pub use read::{Sample, is_finished, is_store, notes, read, read_all, read_with, samples};
+pub use missing::MissingMetrics;
+pub use notes::notes;
+pub use read::{Sample, is_finished, is_store, read, read_all, read_with, samples};
 pub use record::*;
 pub use study::{export, is_study, read_study};
 
@@ -118,7 +122,7 @@ impl Store {
         Ok(Self {
             root: root.to_owned(),
             tokenizer_json: tokenizer_json.to_owned(),
-            provenance: Mutex::new(disk::read_record(&root.join(PROVENANCE))?),
+            provenance: Mutex::new(read::provenance(root)?),
             verified: Mutex::default(),
             lock,
         })

@@ -4,7 +4,7 @@ use super::RunError;
 use super::bases::{self, Base};
 use super::mixing::text_hash;
 use super::near_copies::near_copies;
-use crate::config::{Arm, Experiment};
+use crate::config::{self, Arm, Experiment};
 use crate::corpus::world::{self, World};
 use crate::corpus::{self, CorpusSplit, NaturalText, RequiredTokens, SmallSplit, SplitRecord, TextRecord};
 use crate::documents::{Documents, TokenId};
@@ -113,12 +113,22 @@ impl PreparedText {
     pub fn notes(&self, experiment: &Experiment) -> Vec<String> {
         let seed = experiment.seeds[0];
         let natural = natural_order(&self.train, seed).prefix(experiment.corpus.train_tokens);
-        let note = |arm: &Arm| {
+        let cut = |arm: &Arm| {
             let cut =
                 |generation| synthesis::cut_documents(&experiment.at(arm, generation).synthesis, &natural);
-            let cut = cut(0).or_else(|| cut(1))?;
-            Some(format!("arm \"{}\", seed {seed}: {cut}", arm.name))
+            cut(0).or_else(|| cut(1))
         };
+        let mut cut_arms: Vec<(String, Vec<&str>)> = Vec::new();
+        for arm in &experiment.arms {
+            let Some(remark) = cut(arm) else { continue };
+            match cut_arms.iter_mut().find(|(other, _)| *other == remark) {
+                Some((_, arms)) => arms.push(&arm.name),
+                None => cut_arms.push((remark, vec![&arm.name])),
+            }
+        }
+        let cut_arms = cut_arms
+            .into_iter()
+            .map(|(remark, arms)| format!("{}, seed {seed}: {remark}", config::arms_in_words(arms)));
         let vocabulary = experiment.tokenizer.vocab_size.and_then(|asked| self.vocabulary_note(asked));
         let text = self.record.notes().into_iter().chain(self.encoding_note.clone()).chain(vocabulary);
         let splits = self.coverage.iter();
@@ -127,7 +137,7 @@ impl PreparedText {
             bases::bases(experiment).map(|(_, base)| base.display().to_string()).collect();
         let of_bases =
             bases.iter().filter_map(|base| self.bases.get(base)).flat_map(|base| base.notes.clone());
-        text.chain(lossy).chain(of_bases).chain(experiment.arms.iter().filter_map(note)).collect()
+        text.chain(lossy).chain(of_bases).chain(cut_arms).collect()
     }
 
     /// How much of each split the tokenizer represents, by the split's name.
@@ -186,6 +196,14 @@ impl PreparedText {
     /// BLAKE3 of everything that metrics compare a generation with.
     pub(super) fn evaluation_hash(&self) -> &str {
         &self.evaluation_hash
+    }
+
+    /// Size of the vocabulary of an arm's models: that of the model folder that training starts from, or else that of the
+    /// tokenizer.
+    #[must_use]
+    pub fn vocab_size_of(&self, arm: &Arm) -> usize {
+        let base = arm.training.base.as_ref().and_then(|base| self.bases.get(&base.display().to_string()));
+        base.map_or(self.tokenizer.vocab_size(), |base| base.vocab_size)
     }
 
     /// BLAKE3 of a model folder that training starts from.

@@ -52,7 +52,9 @@ fn open_for_writing(
             write_experiment(root, experiment)?;
         }
         // Nothing is lost if a changed experiment replaces one without a committed generation.
-        Err(StoreError::Changed { .. } | StoreError::NoExperiment { .. }) if !has_generations(root)? => {
+        Err(StoreError::Changed { .. } | StoreError::NoExperiment { .. } | StoreError::Missing { .. })
+            if !has_generations(root)? =>
+        {
             seed_folders(root)?.iter().try_for_each(|seed| disk::remove_dir(seed))?;
             disk::remove_file(&root.join(DRIFT))?;
             disk::write_record(&root.join(PROVENANCE), provenance)?;
@@ -127,7 +129,7 @@ pub(super) fn lineage_folders(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(folders)
 }
 
-fn is_generation(name: &str) -> bool {
+pub(super) fn is_generation(name: &str) -> bool {
     name.starts_with("gen-")
 }
 
@@ -155,7 +157,7 @@ fn check_unchanged(
 ) -> Result<RecordedSeeds, StoreError> {
     let (then, seeds) = recorded_settings(root, experiment)?;
     let mut changes = difference(&then, &experiment.to_toml());
-    changes.extend(changed_inputs(&disk::read_record(&root.join(PROVENANCE))?, now));
+    changes.extend(changed_inputs(&read::provenance(root)?, now));
     if !changes.is_empty() {
         return Err(StoreError::Changed { root: root.to_owned(), changes });
     }

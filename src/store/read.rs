@@ -2,12 +2,11 @@
 
 use super::manifest::Manifest;
 use super::{
-    Address, DRIFT, EXPERIMENT, GenerationRecord, LineageRecord, MEASUREMENTS, Machine, PROVENANCE,
+    Address, DRIFT, EXPERIMENT, GenerationRecord, LineageRecord, MEASUREMENTS, PROVENANCE, Provenance,
     RunRecord, SYNTHETIC, StoreError, disk, study, synthetic,
 };
 use crate::baseline::Baseline;
 use crate::config::{Arm, Experiment, Registry};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Synthetic documents of one generation, for people to read.
@@ -46,7 +45,11 @@ pub fn read_with(root: &Path, registry: &Registry) -> Result<RunRecord, StoreErr
         }
         return Err(StoreError::NoExperiment { root: root.to_owned(), file: EXPERIMENT });
     }
+    let provenance = provenance(root)?;
     let experiment_toml = disk::read_sealed(&path)?;
+    if disk::has_hash(&root.join(PROVENANCE))? && !disk::is_sealed(&path)? {
+        return Err(StoreError::HashMissing { path });
+    }
     let experiment = registry
         .parse_recorded(&experiment_toml, EXPERIMENT)
         .map_err(|source| StoreError::Experiment { path, source: Box::new(source) })?;
@@ -61,9 +64,22 @@ pub fn read_with(root: &Path, registry: &Registry) -> Result<RunRecord, StoreErr
         baseline: baseline(root, &experiment)?,
         experiment,
         experiment_toml,
-        provenance: disk::read_record(&root.join(PROVENANCE))?,
+        provenance,
         lineages,
     })
+}
+
+/// The provenance of the run at `root`.
+pub(super) fn provenance(root: &Path) -> Result<Provenance, StoreError> {
+    let path = root.join(PROVENANCE);
+    if !path.exists() && !path.is_symlink() {
+        return Err(StoreError::Missing {
+            path,
+            content: "the program, machine and text of this run",
+            remedy: "restore it from a copy, or run into another --out",
+        });
+    }
+    disk::read_record(&path)
 }
 
 /// Reads the experiments of `folder`: that of a run, or all of a study.
@@ -80,53 +96,6 @@ fn stores_below(folder: &Path) -> Vec<PathBuf> {
     let mut stores: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_store(path)).collect();
     stores.sort();
     stores
-}
-
-/// Remarks for readers of the results in `folder`: which generations are missing, and whether machines differ.
-#[must_use]
-pub fn notes(folder: &Path, recorded: &RunRecord) -> Vec<String> {
-    let experiment = &recorded.experiment;
-    let per_lineage = experiment.generations + 1;
-    let found: usize = recorded.lineages.iter().map(|lineage| lineage.generations.len()).sum();
-    let all = recorded.lineages.len() * per_lineage;
-    let mut notes = Vec::new();
-    if found < all {
-        notes.push(format!(
-            "not finished: {found} of {all} generations are on record, and differences are computed from these"
-        ));
-    }
-    notes.extend(several_machines(recorded));
-    for lineage in recorded.lineages.iter().filter(|lineage| lineage.generations.len() < per_lineage) {
-        let Some(arm) = experiment.arms.iter().find(|arm| arm.name == lineage.arm) else { continue };
-        let missing = lineage.generations.len();
-        let exists = |g: &usize| Address::of(experiment, lineage.seed, arm, *g).exists_in(folder);
-        if let Some(later) = (missing..per_lineage).find(exists) {
-            notes.push(format!(
-                "seed {}, arm \"{}\": generation {missing} is missing, so that generation {later} and those after it are \
-                 left out; run again to repeat what is missing",
-                lineage.seed, lineage.arm
-            ));
-        }
-    }
-    notes
-}
-
-/// A remark if generations were made with different vector instructions or devices.
-fn several_machines(recorded: &RunRecord) -> Option<String> {
-    let mut counts: BTreeMap<&Machine, usize> = BTreeMap::new();
-    for machine in
-        recorded.lineages.iter().flat_map(|one| &one.generations).filter_map(|one| one.machine.as_ref())
-    {
-        *counts.entry(machine).or_default() += 1;
-    }
-    let each: Vec<String> = counts.iter().map(|(machine, count)| format!("{count} with {machine}")).collect();
-    (each.len() > 1).then(|| {
-        format!(
-            "generations were made with different vector instructions or devices, so the last bits of results may \
-             differ: {}",
-            each.join("; ")
-        )
-    })
 }
 
 /// Returns true if `root` is the folder of a run.
