@@ -284,13 +284,13 @@ fn folders_of_seeds_arms_and_generations_that_the_experiment_does_not_have_are_n
     assert_eq!(output(&["compare", text(&run), "--format", "csv"]), before);
 }
 
-/// Of so few tokens, too few are words: metrics of words have no value.
+/// So few tokens have fewer than 32 words, the least that metrics of words need.
 #[test]
 fn metrics_without_a_value_are_named_with_the_reason() {
     let work = tempfile::tempdir().unwrap();
     let run = work.path().join("run");
     let file = text(&finished().2);
-    output(&["run", file, "--set", "measured_tokens=30", "--out", text(&run)]);
+    output(&["run", file, "--set", "measured_tokens=32", "--out", text(&run)]);
     let inspected = said(&["inspect", text(&run)]);
     assert!(inspected.contains("tail_coverage_words"), "{inspected}");
     assert!(
