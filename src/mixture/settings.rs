@@ -208,9 +208,7 @@ impl Mixture {
             return Ok(());
         }
         let message = format!(
-            "{given} numbers for {generations} generations after generation 0, so that the last {} would not be used; \
-             shorten the list, or raise generations",
-            given - generations
+            "{given} numbers for {generations} generations after generation 0; shorten the list, or raise generations"
         );
         Err(SettingError::new("natural_fraction", message))
     }
