@@ -179,9 +179,12 @@ fn union(first: &Overlap, first_items: u64, second: &Overlap, second_items: u64,
     let all = (first_items + second_items) as f64;
     let (a, b) = (first_items as f64 / all, second_items as f64 / all);
     let average = |x: &Coalescence, y: &Coalescence| x.zip(*y, |x, y| a * x + b * y);
-    let of_both = first.itself.zip(second.itself, |x, y| a * a * x + b * b * y);
+    let of_union = |x: f64, between: f64, y: f64| a * a * x + 2.0 * a * b * between + b * b * y;
     Overlap {
-        itself: of_both.zip(between, |both, between| both + 2.0 * a * b * between),
+        itself: Coalescence {
+            same: of_union(first.itself.same, between.same, second.itself.same),
+            different: of_union(first.itself.different, between.different, second.itself.different),
+        },
         natural: first.natural.iter().zip(&second.natural).map(|(x, y)| average(x, y)).collect(),
         pool: average(&first.pool, &second.pool),
     }

@@ -3,7 +3,7 @@
 use super::RunError;
 use super::bases::{self, Base};
 use super::mixing::text_hash;
-use super::near_copies::near_copies;
+use super::near_copies::{near_copies, normalised};
 use crate::config::{self, Arm, Experiment};
 use crate::corpus::world::{self, World};
 use crate::corpus::{self, CorpusSplit, NaturalText, RequiredTokens, SmallSplit, SplitRecord, TextRecord};
@@ -75,7 +75,7 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, Run
     let tokenizer = tokenizer(experiments, &text)?;
     let encoding_note = tokenizer.note_on_memory(&text.train);
     let splits = splits(corpus, &text, &tokenizer, reach)?;
-    let record = TextRecord { splits: splits.records(text.world.is_none()), ..text.record };
+    let record = TextRecord { splits: splits.records(&text), ..text.record };
     let Splits { train, heldout, reference, heldout_texts, coverage } = splits;
     let bases = check_text(experiments, &train, &tokenizer, &heldout_texts)?;
     let heldout_floor_nats = text.world.as_ref().and_then(|world| floor(world, &text.heldout, &heldout));
@@ -279,14 +279,16 @@ struct Splits {
 impl Splits {
     /// The record of each split by its name. Near copies are looked for only in text from files: documents of the
     /// built-in world are independent draws.
-    fn records(&self, are_from_files: bool) -> BTreeMap<String, SplitRecord> {
+    fn records(&self, text: &NaturalText) -> BTreeMap<String, SplitRecord> {
         let Self { train, heldout, reference, .. } = self;
-        let near_heldout = || near_copies(heldout, train);
-        let near_reference = || near_copies(reference, train);
+        let trained = text.world.is_none().then(|| normalised(&text.train));
+        let near = |texts: &[String], split: &Documents| {
+            trained.as_ref().map(|trained| near_copies(&normalised(&texts[..split.len()]), trained))
+        };
         [
             (CorpusSplit::Train, record_of(train, None)),
-            (CorpusSplit::Heldout, record_of(heldout, are_from_files.then(near_heldout))),
-            (CorpusSplit::Reference, record_of(reference, are_from_files.then(near_reference))),
+            (CorpusSplit::Heldout, record_of(heldout, near(&text.heldout, heldout))),
+            (CorpusSplit::Reference, record_of(reference, near(&text.reference, reference))),
         ]
         .map(|(split, record)| (split.name().to_owned(), record))
         .into()

@@ -13,7 +13,7 @@
 //! # Ok::<(), genloss::tokenizer::TokenizerError>(())
 //! ```
 
-use super::{RoundTrip, Tokenizer, TokenizerError};
+use super::{RoundTrip, Tokenizer, TokenizerError, panicked};
 use crate::documents::{Documents, TokenId};
 use crate::guard::guard;
 use rayon::prelude::*;
@@ -190,7 +190,7 @@ impl Tokenizer {
     /// several tokens stand for one character, each of them has all bytes of that character.
     pub(super) fn spans(&self, text: &str) -> Result<Vec<(TokenId, usize, usize)>, TokenizerError> {
         let encoded = guard(|| self.inner.encode(text, false));
-        let encoded = encoded.map_err(|panic| TokenizerError::Failed(panic.into()))?;
+        let encoded = encoded.map_err(|panic| panicked(panic.into(), text))?;
         let encoded = encoded.map_err(TokenizerError::Failed)?;
         let spans = encoded.get_ids().iter().zip(encoded.get_offsets());
         Ok(spans

@@ -28,6 +28,7 @@ mod search;
 mod signals;
 mod store;
 mod sweep;
+mod text_folder;
 mod synthesis;
 mod verdict;
 mod verify;

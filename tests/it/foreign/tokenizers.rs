@@ -293,6 +293,34 @@ fn changed_text_is_told_and_recorded() {
     assert!(log.contains("18.18 % of the characters") && scored.contains("\"changed_share\": 0.18"), "{scored}{log}");
 }
 
+/// The command adds a word that the tokenizer does not know to each answer of six words or less.
+#[test]
+fn unknown_text_in_answers_of_a_command_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = experiment(dir.path(), &word_level(), documents(usize::MAX, ""));
+    let command = r#"sed -u 's/"}$/ zebra"}/'"#;
+    let external = format!("[synthesis]\nmethod = \"external\"\ncommand = [\"sh\", \"-c\", {command:?}]\n[[arm]]");
+    let text = fs::read_to_string(&file).unwrap().replace("[[arm]]", &external);
+    fs::write(&file, text).unwrap();
+    let (_, log) = said(&["run", path(&file), "--out", path(&dir.path().join("out"))]);
+    let log = log.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(log.contains("answers 0 to ") && log.contains("(first: \"zebra\")"), "{log}");
+    assert!(log.contains("14.29 % of its tokens are the unknown token"), "{log}");
+}
+
+/// The patterns have exponentially many ways to match a long word, none of which ends at the end of a line.
+#[test]
+fn a_pattern_that_backtracks_without_end_is_an_error() {
+    for (pattern, text) in [("(a|aa)+$", "a"), ("(x|xx|x x)+$", "x x"), ("([a-z]+ ?)+$", "word ")] {
+        let mut slow = letters();
+        slow["pre_tokenizer"] =
+            json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
+        let text = text.repeat(100_000 / text.len()) + "!";
+        let error = read(&slow).unwrap().encode(&text).unwrap_err();
+        assert!(matches!(error, TokenizerError::Backtracking { .. }), "{error:?}");
+    }
+}
+
 fn read(json: &Value) -> Result<Tokenizer, TokenizerError> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("tokenizer.json");
