@@ -38,6 +38,7 @@ pub use difference::difference;
 pub use error::ConfigError;
 pub use experiment::{Arm, CONTROL, Experiment, WriterSettings};
 pub use grid::Sweep;
+pub use names::arms_in_words;
 pub use registry::Registry;
 
 use crate::mixture::Mixture;

@@ -2,7 +2,7 @@
 //!
 //! ```
 //! let decoded = genloss::guard::guard(|| -> u32 { panic!("index out of bounds") });
-//! assert_eq!(decoded.unwrap_err().to_string(), "the decoder panicked: index out of bounds");
+//! assert_eq!(decoded.unwrap_err().to_string(), "the library that reads this format gave up; its message: index out of bounds");
 //! ```
 
 use std::any::Any;
@@ -13,9 +13,9 @@ use std::sync::Once;
 /// Maximum number of characters of a panic's message that are kept.
 const MAX_CHARS: usize = 200;
 
-/// What a decoder said when it panicked, as one line.
+/// A decoder panicked, with its message as one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the decoder panicked: {0}")]
+#[error("the library that reads this format gave up; its message: {0}")]
 pub struct DecoderPanic(String);
 
 thread_local! {
@@ -65,7 +65,7 @@ mod tests {
     fn a_result_passes_through_and_a_panic_becomes_one_line() {
         assert_eq!(guard(|| 7), Ok(7));
         let error = guard(|| panic!("row {}\nand more", 3)).unwrap_err();
-        assert_eq!(error.to_string(), "the decoder panicked: row 3");
+        assert_eq!(error.to_string(), "the library that reads this format gave up; its message: row 3");
         let long = guard(|| panic!("{}", "x".repeat(1000))).unwrap_err();
         assert_eq!(long.0.len(), MAX_CHARS);
     }

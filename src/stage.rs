@@ -73,6 +73,11 @@ impl<'a> Stage<'a> {
         self.observer.observe(&Event::StageStarted { key: self.key.clone(), total, unit });
     }
 
+    /// Reports something that the user should know.
+    pub fn note(&self, note: String) {
+        self.observer.observe(&Event::Note(note));
+    }
+
     /// Reports that `amount` more units have been processed.
     pub fn advance(&self, amount: u64) {
         self.observer.observe(&Event::Advanced { amount });

@@ -23,9 +23,11 @@
 //! Any number of processes, on any machines that share the folder, may have a store open. Each generation belongs to a
 //! [`Unit`], and a process claims a unit before it makes its generations ([`Store::claim`], [`crate::claims`]). Unfinished
 //! folders carry the claim in their names, so that two processes never write to the same one. If a process is taken for
-//! dead by mistake and two make the same generation, the first rename wins and the other generation is dropped. Opening
-//! a store whose experiment, corpus or tokenizer differs is an error, and changes nothing. JSON records carry a `schema` number and their own hash: a record of a newer
-//! schema is an error, and so is one that was changed after it was written.
+//! dead by mistake and two make the same generation, the first rename wins and the other generation is dropped.
+//!
+//! Opening a store whose experiment, corpus or tokenizer differs is an error, and changes nothing. JSON records carry a
+//! `schema` number and their own hash: a record of a newer schema is an error, and so is one that was changed after it was
+//! written, or that lost its hash.
 //!
 //! `tests/it/store.rs` shows how a generation is committed and read back; [`read()`] needs no open store.
 
@@ -34,6 +36,8 @@ mod checkpoints;
 mod disk;
 mod error;
 mod manifest;
+mod missing;
+mod notes;
 mod open;
 mod read;
 mod record;
@@ -48,9 +52,9 @@ pub use checkpoints::StoreCheckpoints;
 pub use disk::{remove_unfinished, write_derived};
 pub use error::StoreError;
 pub use manifest::{Fingerprint, Fingerprints};
-pub use read::{
-    Sample, experiment, is_finished, is_store, notes, read, read_all, read_with, samples, stores_below,
-};
+pub use missing::MissingMetrics;
+pub use notes::notes;
+pub use read::{Sample, experiment, is_finished, is_store, read, read_all, read_with, samples, stores_below};
 pub use record::*;
 pub use state::{UnitState, unit_seconds, unit_states};
 pub use study::{export, is_study, read_study};
@@ -148,7 +152,7 @@ impl Store {
             root: root.to_owned(),
             experiment_toml: disk::read_sealed(&root.join(EXPERIMENT))?,
             tokenizer_json: disk::read_text(&root.join(TOKENIZER))?,
-            provenance: Mutex::new(disk::read_record(&root.join(PROVENANCE))?),
+            provenance: Mutex::new(read::provenance(root)?),
             verified: Mutex::default(),
             claims: Claims::new(&claims_folder(root), Process::this(), lease),
             held: Mutex::default(),

@@ -30,10 +30,12 @@ mod coverage;
 mod file;
 mod learn;
 mod pieces;
+mod round_trip;
 mod settings;
 
 pub use coverage::Coverage;
 pub use file::Difference;
+pub use round_trip::RoundTrip;
 pub use settings::TokenizerSettings;
 
 /// The end-of-text token of a learnt tokenizer.
@@ -165,6 +167,17 @@ pub enum TokenizerError {
         /// The file.
         path: PathBuf,
     },
+    /// The pattern of a tokenizer tries too many ways to match a text.
+    #[error(
+        "the pattern by which the tokenizer splits text tries too many ways to match a document of {bytes} bytes; \
+         use another tokenizer, or shorter documents (corpus.split)"
+    )]
+    Backtracking {
+        /// Size of the document, or of the piece of it that was encoded.
+        bytes: usize,
+        /// The error of the regular expression.
+        source: tokenizers::Error,
+    },
     /// The tokenizer cannot encode a text, or cannot be changed or written.
     #[error("the tokenizer failed")]
     Failed(#[source] tokenizers::Error),
@@ -295,7 +308,7 @@ impl Tokenizer {
 
     fn encode_whole(&self, text: &str) -> Result<Vec<TokenId>, TokenizerError> {
         let encoding = guard(|| self.inner.encode_fast(text, false));
-        let encoding = encoding.map_err(|panic| TokenizerError::Failed(panic.into()))?;
+        let encoding = encoding.map_err(|panic| panicked(panic.into(), text))?;
         Ok(encoding.map_err(TokenizerError::Failed)?.get_ids().to_vec())
     }
 
@@ -356,6 +369,15 @@ impl Tokenizer {
     pub fn save(&self, path: &Path) -> Result<(), TokenizerError> {
         std::fs::write(path, self.to_json()?)
             .map_err(|source| TokenizerError::File { path: path.to_owned(), source })
+    }
+}
+
+/// The error for a panic while `text` was encoded. Oniguruma gives up after ten million ways to match one word, and the
+/// crate around it panics.
+fn panicked(panic: tokenizers::Error, text: &str) -> TokenizerError {
+    match panic.to_string().contains("retry-limit") {
+        true => TokenizerError::Backtracking { bytes: text.len(), source: panic },
+        false => TokenizerError::Failed(panic),
     }
 }
 

@@ -69,8 +69,12 @@ impl Args {
         show(&rates, self.format)
     }
 
-    /// Returns an error unless every number of seeds per experiment is from 1 to `seeds`.
+    /// Returns an error unless every number of seeds per experiment is from 1 to `seeds`, and occurs once.
     fn check_sizes(&self, seeds: u64) -> Result<()> {
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = self.per_experiment.iter().find(|size| !seen.insert(**size)) {
+            bail!("--per-experiment: {twice} is given twice; give each number of seeds once");
+        }
         let unusable = self.per_experiment.iter().find(|&&size| size == 0 || size as u64 > seeds);
         let Some(size) = unusable else { return Ok(()) };
         bail!(

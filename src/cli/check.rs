@@ -113,8 +113,7 @@ pub fn prepare<'a>(name: &str, experiments: &'a [Experiment], force: ForceArgs) 
     let what = format!("{name}: reading text and learning the tokenizer");
     let prepared = machine::with_status_lines(&what, || sweep::prepare(experiments))?;
     for (index, experiment) in experiments.iter().enumerate() {
-        let vocab_size = prepared.text(index).tokenizer.vocab_size();
-        force.check_with(slice::from_ref(experiment), |_| vocab_size)?;
+        force.check_with(slice::from_ref(experiment), |_, arm| prepared.text(index).vocab_size_of(arm))?;
     }
     Ok(prepared)
 }

@@ -1,6 +1,7 @@
 //! `genloss compare`: compares every arm with the control of the same seeds.
 
 mod effects;
+mod empty;
 mod split;
 mod summary;
 
@@ -69,9 +70,12 @@ struct ComparedArm {
 }
 
 impl ComparedArm {
-    /// Every arm but the control of every run in `folders`.
+    /// Every arm but the control of every run in `folders`. Notes on empty columns go to standard error.
     fn read_all(folders: &[PathBuf]) -> Result<Vec<Self>> {
-        Ok(read_all(folders)?.iter().flat_map(Self::all_of).collect())
+        let recorded = read_all(folders)?;
+        let notes = recorded.iter().flat_map(empty::notes);
+        notes.for_each(|note| say(&format!("note: {note}")));
+        Ok(recorded.iter().flat_map(Self::all_of).collect())
     }
 
     fn all_of(recorded: &RunRecord) -> Vec<Self> {
@@ -162,7 +166,7 @@ pub fn read_and_print_notes(folder: &Path) -> Result<Vec<RunRecord>> {
             folder.display(),
             one.experiment.name
         );
-        for note in store::notes(folder, one) {
+        for note in store::notes(folder, one)? {
             say(&format!("note: {}: {note}", folder.display()));
         }
     }

@@ -254,7 +254,7 @@ impl SpeedTrial {
             writing_seconds_per_token,
             scoring_seconds_per_token,
             model_bytes,
-            memory_bytes: memory_bytes(arm, model_bytes, vocab_size),
+            memory_bytes: memory_bytes(arm, model_bytes, vocab_size, prepared.vocab_size_of(arm)),
         })
     }
 }
@@ -285,9 +285,12 @@ fn write_small_corpus(
 }
 
 /// Estimated peak memory of training, in bytes: weights, gradients, two optimiser moments, and the activations of a
-/// step. The text, which is in memory already, is not included.
-fn memory_bytes(arm: &Arm, model_bytes: u64, vocab_size: usize) -> u64 {
-    4 * model_bytes + arm.model.activation_bytes(&arm.training, vocab_size)
+/// step. The text, which is in memory already, is not included. A model of the trial has `trial_vocab_size` embeddings and
+/// takes `model_bytes`; one of the run has `vocab_size` embeddings.
+fn memory_bytes(arm: &Arm, model_bytes: u64, trial_vocab_size: usize, vocab_size: usize) -> u64 {
+    let parameters = |vocab_size| arm.model.parameters(vocab_size);
+    let surplus = 4 * parameters(vocab_size).saturating_sub(parameters(trial_vocab_size));
+    4 * (model_bytes + surplus) + arm.model.activation_bytes(&arm.training, vocab_size)
 }
 
 /// Does `work` in each of `sizes` until it takes longer than [`TrialSize::ENOUGH_SECONDS`]. Returns the result of the

@@ -335,7 +335,18 @@ fn table(rows: &[DriftRow]) -> String {
         ]
     };
     let header = ["generation", "statistic", "mean", "std err", "exact", "z"];
-    output::table(&header, &rows.iter().map(line).collect::<Vec<_>>())
+    let mut text = output::table(&header, &rows.iter().map(line).collect::<Vec<_>>());
+    let mut missing: Vec<(&str, &str)> = Vec::new();
+    for (row, reason) in rows.iter().filter_map(|row| Some((row, row.reason?))) {
+        if !missing.contains(&(row.statistic, reason)) {
+            missing.push((row.statistic, reason));
+            let (statistic, generation) = (row.statistic, row.generation);
+            text += &output::paragraph(&format!(
+                "no mean of {statistic} from generation {generation} on: {reason}"
+            ));
+        }
+    }
+    text
 }
 
 /// Six decimals; very small and large numbers with an exponent.

@@ -1,8 +1,9 @@
 //! `genloss inspect`: every measurement as a tidy table, or synthetic documents to read.
 
-use super::{compare, output};
+use super::compare;
+use super::output::{self, say};
 use crate::settings::nearest;
-use crate::store::{self, RunRecord, Sample};
+use crate::store::{self, MissingMetrics, RunRecord, Sample};
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use parquet::basic::{Compression, ZstdLevel};
@@ -81,6 +82,7 @@ impl Args {
             return recorded.iter().try_for_each(|one| self.print_samples(one, most));
         }
         self.check_metric(&recorded)?;
+        recorded.iter().for_each(|one| self.print_missing(one));
         let rows: Vec<MeasurementRow> = recorded.iter().flat_map(|one| self.rows(one)).collect();
         match self.format {
             InspectFormat::Table => {
@@ -126,8 +128,24 @@ impl Args {
         Ok(())
     }
 
+    /// Notes which metrics have no value, of those that pass the filters.
+    fn print_missing(&self, recorded: &RunRecord) {
+        let passes = |one: &MissingMetrics| {
+            self.arm.as_ref().is_none_or(|arm| one.arms.contains(arm))
+                && self.generation.is_none_or(|generation| one.generations.contains(&generation))
+                && self.metric.as_ref().is_none_or(|metric| one.metrics.contains(metric))
+        };
+        for one in recorded.missing_metrics().into_iter().filter(passes) {
+            say(&format!("note: experiment \"{}\": {one}", recorded.experiment.name));
+        }
+    }
+
     fn check_metric(&self, recorded: &[RunRecord]) -> Result<()> {
         let Some(metric) = &self.metric else { return Ok(()) };
+        let missing: Vec<MissingMetrics> = recorded.iter().flat_map(RunRecord::missing_metrics).collect();
+        if missing.iter().any(|one| one.metrics.contains(metric)) {
+            return Ok(());
+        }
         let lineages = recorded.iter().flat_map(|one| &one.lineages);
         let records = lineages.flat_map(|lineage| &lineage.generations);
         let measured: BTreeSet<&str> =

@@ -4,7 +4,7 @@
 use super::cost::mebibytes;
 use super::machine::available_memory_bytes;
 use super::output::say;
-use crate::config::Experiment;
+use crate::config::{Arm, Experiment};
 use crate::lineage::{self, Footprint};
 use anyhow::{Result, bail};
 
@@ -27,23 +27,24 @@ impl ForceArgs {
     /// If settings contradict each other, or if an experiment does not fit and `--force` is not given.
     pub fn check(self, experiments: &[Experiment]) -> Result<()> {
         let vocabulary =
-            |experiment: &Experiment| experiment.tokenizer.vocab_size.unwrap_or(UNKNOWN_VOCABULARY);
+            |experiment: &Experiment, _: &Arm| experiment.tokenizer.vocab_size.unwrap_or(UNKNOWN_VOCABULARY);
         lineage::check_settings(&experiments.iter().collect::<Vec<_>>())?;
         self.check_with(experiments, vocabulary)
     }
 
-    /// Repeats [`Self::check`] with the actual vocabulary sizes, once the tokenizers have been read or learned.
+    /// Repeats [`Self::check`] with the actual vocabulary size of every arm, once the tokenizers have been read or
+    /// learned.
     ///
     /// # Errors
     /// As [`Self::check`].
     pub fn check_with(
         self,
         experiments: &[Experiment],
-        vocabulary: impl Fn(&Experiment) -> usize,
+        vocabulary: impl Fn(&Experiment, &Arm) -> usize,
     ) -> Result<()> {
         let available = available_memory_bytes();
         for experiment in experiments {
-            let footprint = Footprint::of(experiment, vocabulary(experiment));
+            let footprint = Footprint::of(experiment, |arm| vocabulary(experiment, arm));
             if available == 0 || footprint.total() <= available {
                 continue;
             }
@@ -57,8 +58,8 @@ impl ForceArgs {
     }
 }
 
-/// The message for an experiment that does not fit: the part that takes the most memory, and the settings that
-/// determine it.
+/// The message for an experiment that does not fit: its memory, the part that takes most of it, and the settings that
+/// determine that part.
 fn refusal(experiment: &Experiment, footprint: Footprint, available: u64) -> String {
     let Footprint { natural_text, generated_text, training_step } = footprint;
     let (part, bytes, remedy) = if training_step >= natural_text.max(generated_text) {
@@ -71,9 +72,10 @@ fn refusal(experiment: &Experiment, footprint: Footprint, available: u64) -> Str
         ("the text of a generation", generated_text, "synthesis.tokens or corpus.train_tokens")
     };
     format!(
-        "{}: {part} takes about {} of memory, and {} are available; lower {remedy}",
+        "{}: takes about {} of memory, and {} are available; {part} takes the most, about {}: lower {remedy}",
         experiment.name,
-        mebibytes(bytes),
-        mebibytes(available)
+        mebibytes(footprint.total()),
+        mebibytes(available),
+        mebibytes(bytes)
     )
 }

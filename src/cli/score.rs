@@ -58,6 +58,8 @@ struct Scored {
     unknown_share: f64,
     /// Share of the bytes of the text that no known token represents.
     lost_share: f64,
+    /// Share of the characters that come back otherwise after encoding and decoding.
+    changed_share: f64,
     /// The start token, then the tokens of the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_ids: Option<Vec<TokenId>>,
@@ -106,9 +108,7 @@ impl Args {
             !coverage.is_refused(),
             "{name}: {coverage}, so that its score would be that of another text; score text that the model's tokenizer covers"
         );
-        if let Some(note) = coverage.note(&name) {
-            output::say(&format!("note: {note}"));
-        }
+        coverage.notes(&name).for_each(|note| output::say(&format!("note: {note}")));
         Ok(coverage)
     }
 
@@ -131,6 +131,7 @@ impl Args {
             start_token_source: loaded.start_source,
             unknown_share: coverage.unknown_share(),
             lost_share: coverage.lost_share(),
+            changed_share: coverage.round_trip.changed_share(),
             token_ids: self.tokens.then(token_ids),
             token_logprobs: self.tokens.then(token_logprobs),
         })

@@ -24,6 +24,12 @@ pub(super) fn check_folder(key: &str, name: &str) -> Result<(), SettingError> {
     Ok(())
 }
 
+/// Arms in a sentence: `arm "a"`, or `arms "a", "b"`.
+pub fn arms_in_words<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = names.into_iter().map(|name| format!("\"{name}\"")).collect();
+    format!("{} {}", if quoted.len() == 1 { "arm" } else { "arms" }, quoted.join(", "))
+}
+
 /// Checks that a new name is a valid folder name on every system, and is read as text by every program.
 pub(super) fn check_new(key: &str, name: &str) -> Result<(), SettingError> {
     check_folder(key, name)?;

@@ -159,7 +159,9 @@ fn check_sensible(experiment: &Experiment, schema: &Json) -> Result<(), ReadErro
     }
     for (arm, table) in experiment.arms.iter().zip(arms) {
         let checked = settings::check_sensible(&table, &schema["properties"]["arm"]["items"]);
+        let length = || arm.mixture.check_length(experiment.generations);
         checked
+            .and_then(|()| length().map_err(|error| error.below("mixture")))
             .and_then(|()| decoder(&arm.synthesis))
             .map_err(|error| ReadError { scope: Scope::Arm(arm.name.clone()), error })?;
     }

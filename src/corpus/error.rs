@@ -134,6 +134,16 @@ pub enum CorpusError {
         /// Names of the fields that exist, separated by commas.
         present: String,
     },
+    /// A JSON object, or the schema of a Parquet file, has several fields with the configured name.
+    #[error("{}, {place}: several fields {field:?}; rename all but the one with the text", path.display())]
+    RepeatedField {
+        /// The file.
+        path: PathBuf,
+        /// The line or list item of the file, or all of it.
+        place: Place,
+        /// The configured name.
+        field: String,
+    },
     /// The configured field of a JSON object is not a string.
     #[error(
         "{}, {place}: field {field:?} is {kind}, not a string; set corpus.text_field to the one with the text",
@@ -164,16 +174,19 @@ pub enum CorpusError {
     },
     /// The configured column of a Parquet file does not have one text per row.
     #[error(
-        "{}: column {column:?} holds {kind}, not text; set corpus.text_field to the one with the text",
-        path.display()
+        "{}: column {column:?} holds {kind}, not text; set corpus.text_field to the one with the text{}",
+        path.display(),
+        if *is_nested { ", or write one with a text in each row first" } else { "" }
     )]
     ColumnNotText {
         /// The file.
         path: PathBuf,
         /// The configured name.
         column: String,
-        /// What the column has instead: "lists".
+        /// What the column has instead: "lists of strings".
         kind: String,
+        /// Whether a row has several values.
+        is_nested: bool,
     },
     /// A compressed or Parquet file cannot be decoded.
     #[error("{}: damaged, or not a {format} file; download it again", path.display())]

@@ -190,6 +190,10 @@ impl CorpusSettings {
                 let message = "the list is empty; give paths or globs, or \"world\"";
                 Err(SettingError::new("source", message))
             }
+            CorpusSource::Files(paths) if paths.iter().any(|path| path.trim().is_empty()) => {
+                let message = "names a file by an empty text; give paths or globs, or \"world\"";
+                Err(SettingError::new("source", message))
+            }
             CorpusSource::Files(_) => Ok(()),
         }
     }

@@ -26,7 +26,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use super::coalescence::coalescence;
+use super::coalescence::{Coalescence, coalescence};
 use super::decode::decode;
 use super::frequencies::Frequencies;
 use super::hypergeometric::subset;
@@ -161,13 +161,13 @@ impl CategoricalSimulation {
         let diversity = self.frequencies.gini_simpson();
         let tail_mass = self.frequencies.tail_mass();
         let is_plain = self.writing.is_plain();
-        let of_generation = |(generation, (c, surviving)): (usize, (f64, Option<SurvivingTypes>))| {
+        let of_generation = |(generation, (c, surviving)): (usize, (Coalescence, Option<SurvivingTypes>))| {
             if generation > 0 && !is_plain {
                 return [None; 7];
             }
             let types = surviving.map(|surviving| surviving.types);
             let tail_types = surviving.map(|surviving| surviving.tail_types);
-            [Some(diversity * (1.0 - c)), None, types, tail_types, Some(tail_mass), None, None]
+            [Some(diversity * c.different), None, types, tail_types, Some(tail_mass), None, None]
         };
         let surviving = surviving_types(&self.schedule, &self.frequencies);
         coalescence(&self.schedule).into_iter().zip(surviving).enumerate().map(of_generation).collect()

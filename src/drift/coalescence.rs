@@ -21,14 +21,26 @@
 //!   different items of u, which coalesce with probability `(M f(u, u) − 1)/(M − 1)`. `f(subset, Y) = f(u, Y)`;
 //! - a union of sets: the average over its parts, weighted by their sizes, in each argument.
 //!
+//! After many generations c is so close to 1 that a difference `1 − c` would consist of rounding errors. The probability
+//! `1 − f` that two draws do *not* coalesce is therefore computed beside f, by the same rules written for `1 − f`: products
+//! and averages of positive numbers, whose relative error stays small.
+//!
 //! Only the sets that a later generation can draw on are tracked: the current training set, the natural prefixes, and
 //! the pool of all corpora. One generation takes as many steps as there are different natural prefixes.
 
 use super::schedule::{SampleSchedule, TrainingCounts};
 use crate::mixture::{NaturalDocuments, SyntheticDocuments};
 
-/// c of generations 0, 1, …: the probability that two draws with replacement from the generation's training set
-/// descend from the same natural sample.
+/// The probabilities that two draws with replacement descend from the same natural sample, and that they do not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Coalescence {
+    /// f.
+    pub same: f64,
+    /// 1 − f.
+    pub different: f64,
+}
+
+/// c and 1 − c of generations 0, 1, …, for two draws from the generation's training set.
 ///
 /// ```
 /// use genloss::{config, drift::{DriftSettings, SampleSchedule, coalescence::coalescence}};
@@ -37,11 +49,11 @@ use crate::mixture::{NaturalDocuments, SyntheticDocuments};
 /// let settings = DriftSettings { samples: 10, generations: 2, mixture, replicates: 1, seed: 1 };
 /// let c = coalescence(&SampleSchedule::new(&settings)?);
 /// // After three fits (generations 0, 1, 2) on n samples each, 1 − c = (1 − 1/n)³.
-/// assert!((1.0 - c[2] - 0.9_f64.powi(3)).abs() < 1e-12);
+/// assert!((c[2].different - 0.9_f64.powi(3)).abs() < 1e-12);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]
-pub fn coalescence(schedule: &SampleSchedule) -> Vec<f64> {
+pub fn coalescence(schedule: &SampleSchedule) -> Vec<Coalescence> {
     let mut ancestry = Ancestry::of_generation_0(schedule);
     let mut chances = vec![ancestry.trained_on.itself];
     for &counts in &schedule.training {
@@ -55,17 +67,17 @@ pub fn coalescence(schedule: &SampleSchedule) -> Vec<f64> {
 #[derive(Clone, Debug)]
 struct Overlap {
     /// f(X, X).
-    itself: f64,
+    itself: Coalescence,
     /// f with each natural prefix, in ascending order of their sizes.
-    natural: Vec<f64>,
+    natural: Vec<Coalescence>,
     /// f with the pool of all corpora.
-    pool: f64,
+    pool: Coalescence,
 }
 
 impl Overlap {
     /// No shared ancestry with any set.
     fn none(prefixes: usize) -> Self {
-        Self { itself: 0.0, natural: vec![0.0; prefixes], pool: 0.0 }
+        Self { itself: NEVER, natural: vec![NEVER; prefixes], pool: NEVER }
     }
 }
 
@@ -133,13 +145,13 @@ impl Ancestry {
         counts: TrainingCounts,
         natural: &Overlap,
         source: &Overlap,
-    ) -> f64 {
+    ) -> Coalescence {
         match (schedule.synthetic, schedule.natural) {
             (SyntheticDocuments::All, _) => natural.pool,
-            (SyntheticDocuments::Latest, NaturalDocuments::Fresh) => 0.0,
+            (SyntheticDocuments::Latest, NaturalDocuments::Fresh) => NEVER,
             // Overlaps with the latest corpus are not tracked, but they equal those with its model's training set.
             (SyntheticDocuments::Latest, NaturalDocuments::Fixed) => {
-                self.index_of(counts.natural()).map_or(0.0, |index| source.natural[index])
+                self.index_of(counts.natural()).map_or(NEVER, |index| source.natural[index])
             }
         }
     }
@@ -153,7 +165,7 @@ impl Ancestry {
 
     fn natural_prefix(&self, items: u64) -> Overlap {
         let natural = self.sizes.iter().map(|&other| reciprocal(other.max(items))).collect();
-        let pool = self.index_of(items).map_or(0.0, |index| self.pool.natural[index]);
+        let pool = self.index_of(items).map_or(NEVER, |index| self.pool.natural[index]);
         Overlap { itself: reciprocal(items), natural, pool }
     }
 
@@ -163,36 +175,66 @@ impl Ancestry {
 }
 
 /// The union of two sets of the given numbers of items, where `between` is f of one with the other.
-fn union(first: &Overlap, first_items: u64, second: &Overlap, second_items: u64, between: f64) -> Overlap {
+fn union(
+    first: &Overlap,
+    first_items: u64,
+    second: &Overlap,
+    second_items: u64,
+    between: Coalescence,
+) -> Overlap {
     let all = (first_items + second_items) as f64;
     let (a, b) = (first_items as f64 / all, second_items as f64 / all);
-    let natural = first.natural.iter().zip(&second.natural).map(|(x, y)| a * x + b * y).collect();
+    let average = |x: &Coalescence, y: &Coalescence| x.zip(*y, |x, y| a * x + b * y);
+    let of_union = |x: f64, between: f64, y: f64| a * a * x + 2.0 * a * b * between + b * b * y;
     Overlap {
-        itself: a * a * first.itself + 2.0 * a * b * between + b * b * second.itself,
-        natural,
-        pool: a * first.pool + b * second.pool,
+        itself: Coalescence {
+            same: of_union(first.itself.same, between.same, second.itself.same),
+            different: of_union(first.itself.different, between.different, second.itself.different),
+        },
+        natural: first.natural.iter().zip(&second.natural).map(|(x, y)| average(x, y)).collect(),
+        pool: average(&first.pool, &second.pool),
     }
 }
 
-fn reciprocal(items: u64) -> f64 {
-    if items == 0 { 0.0 } else { 1.0 / items as f64 }
+/// Two draws that share no ancestor.
+const NEVER: Coalescence = Coalescence { same: 0.0, different: 1.0 };
+
+impl Coalescence {
+    /// Applies a weighted average to both probabilities.
+    fn zip(self, other: Self, average: impl Fn(f64, f64) -> f64) -> Self {
+        Self { same: average(self.same, other.same), different: average(self.different, other.different) }
+    }
+}
+
+/// Two draws that are the same one of `items` items with probability 1/`items`, and share no ancestor otherwise.
+fn reciprocal(items: u64) -> Coalescence {
+    if items == 0 {
+        return NEVER;
+    }
+    Coalescence { same: 1.0 / items as f64, different: (items - 1) as f64 / items as f64 }
 }
 
 /// f(s, s) of a corpus s of `samples` samples, where `trained_on` is f of its model's training set with itself.
-fn of_corpus(samples: u64, trained_on: f64) -> f64 {
-    let same = reciprocal(samples);
-    same + (1.0 - same) * trained_on
+fn of_corpus(samples: u64, trained_on: Coalescence) -> Coalescence {
+    let item = reciprocal(samples);
+    Coalescence {
+        same: item.same + (1.0 - item.same) * trained_on.same,
+        different: item.different * trained_on.different,
+    }
 }
 
 /// f with itself of a uniform subset, which has `taken` of the `items` items of a set. `set` is f of that set with
 /// itself.
-fn of_subset(taken: u64, items: u64, set: f64) -> f64 {
+fn of_subset(taken: u64, items: u64, set: Coalescence) -> Coalescence {
     if taken >= items || items < 2 {
         return set;
     }
-    let same = reciprocal(taken);
-    let different_items = (items as f64 * set - 1.0) / (items as f64 - 1.0);
-    same + (1.0 - same) * different_items
+    let item = reciprocal(taken);
+    let different_items = (items as f64 * set.same - 1.0) / (items as f64 - 1.0);
+    Coalescence {
+        same: item.same + (1.0 - item.same) * different_items,
+        different: item.different * set.different / reciprocal(items).different,
+    }
 }
 
 #[cfg(test)]
@@ -202,16 +244,45 @@ mod tests {
     use crate::config;
     use std::f64::consts::PI;
 
-    fn chances(mixture: &str, samples: u64, generations: usize) -> Vec<f64> {
+    fn chances(mixture: &str, samples: u64, generations: usize) -> Vec<Coalescence> {
         let mixture = config::parse_mixture(mixture, "mixture").unwrap();
         let settings = DriftSettings { samples, generations, mixture, replicates: 1, seed: 1 };
         coalescence(&SampleSchedule::new(&settings).unwrap())
     }
 
-    fn assert_close(found: &[f64], expected: impl Fn(usize) -> f64) {
+    /// Compares 1 − c with `expected`, relative to it, and with c.
+    fn assert_close(found: &[Coalescence], expected: impl Fn(usize) -> f64) {
         for (generation, c) in found.iter().enumerate() {
             let expected = expected(generation + 1);
-            assert!((1.0 - c - expected).abs() < 1e-12, "fit {}: {} {expected}", generation + 1, 1.0 - c);
+            assert!((c.different / expected - 1.0).abs() < 1e-11, "fit {}: {c:?} {expected}", generation + 1);
+            assert!((c.same + c.different - 1.0).abs() < 1e-12, "fit {}: {c:?}", generation + 1);
+        }
+    }
+
+    /// (1/2)^1000 is about 1e-301; `1 − c` would be 0 from generation 53 on.
+    #[test]
+    fn the_probability_not_to_coalesce_is_accurate_when_it_is_tiny() {
+        assert_close(&chances("replace", 2, 999), |t| 0.5_f64.powi(t as i32));
+        assert_close(&chances("replace-multiple", 2, 300), |t| {
+            (1..=t).map(|i| 1.0 - 1.0 / (2.0 * i as f64)).product()
+        });
+    }
+
+    /// Both forms of every rule agree.
+    #[test]
+    fn the_two_probabilities_sum_to_1_for_every_mixture() {
+        for mixture in [
+            "anchored",
+            "fresh-data-loop",
+            "append-human-data",
+            "accumulate-subsample",
+            "{ natural_fraction = [0.5, 0.2, 0.8, 0.0] }",
+            "{ natural_fraction = 0.3, synthetic = 'all' }",
+            "{ natural_fraction = 'proportional', natural = 'fresh', synthetic = 'all' }",
+        ] {
+            for c in chances(mixture, 20, 60) {
+                assert!((c.same + c.different - 1.0).abs() < 1e-12, "{mixture}: {c:?}");
+            }
         }
     }
 
@@ -235,10 +306,10 @@ mod tests {
         let product = |t: usize| (1..=t).map(|i| 1.0 - 1.0 / (n * (i * i) as f64)).product::<f64>();
         let found = chances("accumulate", 9, 2000);
         for (generation, c) in found.iter().enumerate() {
-            assert!((1.0 - c - product(generation + 1)).abs() < 1e-11);
+            assert!((c.different - product(generation + 1)).abs() < 1e-11);
         }
         let limit = (PI / n.sqrt()).sin() / (PI / n.sqrt());
-        assert!((1.0 - found[2000] - limit).abs() < 1e-4);
+        assert!((found[2000].different - limit).abs() < 1e-4);
     }
 
     /// A fresh anchor, with F₀ = 0: F_t = 1/n + k(k − 1)F_{t−1}/n².
@@ -247,7 +318,7 @@ mod tests {
         let (n, k) = (20.0_f64, 18.0_f64);
         let mut f = 1.0 / n;
         for c in chances("fresh-data-loop", 20, 60) {
-            assert!((c - f).abs() < 1e-12, "{c} {f}");
+            assert!((c.same - f).abs() < 1e-12, "{c:?} {f}");
             f = 1.0 / n + k * (k - 1.0) * f / (n * n);
         }
     }
@@ -259,7 +330,7 @@ mod tests {
         let (n, m, k) = (20.0_f64, 2.0_f64, 18.0_f64);
         let (mut c, mut g) = (1.0 / n, 1.0 / n);
         for found in chances("anchored", 20, 60) {
-            assert!((found - c).abs() < 1e-12, "{found} {c}");
+            assert!((found.same - c).abs() < 1e-12, "{found:?} {c}");
             c = m / (n * n) + 2.0 * (k / n) * (m / n) * g + (k / n).powi(2) * (1.0 / k + (1.0 - 1.0 / k) * c);
             g = 1.0 / n + k / n * g;
         }
@@ -279,6 +350,6 @@ mod tests {
         let pool = 0.25 / n + 0.5 / n + 0.25 * corpus;
         let different = (2.0 * n * pool - 1.0) / (2.0 * n - 1.0);
         let expected = 1.0 / n + (1.0 - 1.0 / n) * different;
-        assert!((chances("accumulate-subsample", 10, 1)[1] - expected).abs() < 1e-12);
+        assert!((chances("accumulate-subsample", 10, 1)[1].same - expected).abs() < 1e-12);
     }
 }

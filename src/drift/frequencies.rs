@@ -80,10 +80,18 @@ impl Frequencies {
         &self.is_tail
     }
 
-    /// 1 − Σ p²: the probability that two independent draws differ.
+    /// 1 − Σ p²: the probability that two independent draws differ. It is summed as `2 Σ_i p_i Σ_{j<i} p_j`, in ascending
+    /// order of p, so that it is accurate even if nearly all of the mass is in one type.
     #[must_use]
     pub fn gini_simpson(&self) -> f64 {
-        1.0 - self.probabilities.iter().map(|p| p * p).sum::<f64>()
+        let mut ascending = self.probabilities.clone();
+        ascending.sort_by(f64::total_cmp);
+        let pairs = ascending.iter().scan(0.0, |rarer, p| {
+            let product = *rarer * p;
+            *rarer += p;
+            Some(product)
+        });
+        2.0 * pairs.sum::<f64>()
     }
 
     /// Total probability of the tail types.
@@ -121,6 +129,9 @@ mod tests {
         let frequencies = Frequencies::zipf(4, 0.0, 0.0).unwrap();
         assert_eq!(frequencies.probabilities(), [0.25; 4]);
         assert!((frequencies.gini_simpson() - 0.75).abs() < 1e-15);
+        // Two types: 2 p (1 − p).
+        let nearly_one = Frequencies::new(&[1.0, 1e-30]).unwrap().gini_simpson();
+        assert!((nearly_one / 2e-30 - 1.0).abs() < 1e-12, "{nearly_one}");
     }
 
     #[test]

@@ -27,7 +27,7 @@
 //!
 //! Samples are made one by one, because a subset without replacement depends on which samples are drawn: a generation
 //! costs samples × dims². Once the variance of the narrowest direction falls below 10⁻¹³ of the widest, doubles cannot
-//! represent the covariance; later values are missing (NaN).
+//! represent the covariance; means of later generations are missing, with this reason.
 //!
 //! ```
 //! use genloss::config;
@@ -120,13 +120,15 @@ impl GaussianSimulation {
             (0..self.replicates).into_par_iter().map(statistics_of_lineage).collect();
         let replaced = self.schedule.replaced().unwrap_or_default();
         let chances = coalescence(&self.schedule);
+        let too_narrow = "in some lineages the covariance is too narrow for doubles";
         let dims = self.dims as f64;
         let exact = |generation: usize, statistic: usize| match statistic {
-            0 => Some(dims * (1.0 - chances[generation])),
+            0 => Some(dims * chances[generation].different),
             1 => self.exact_log(generation, &replaced),
-            _ => Some(dims * chances[generation]),
+            _ => Some(dims * chances[generation].same),
         };
         let withhold = |row: DriftRow| {
+            let row = row.because(too_narrow);
             let is_log = row.statistic == names[1];
             let fits = replaced.get(..=row.generation).unwrap_or_default();
             if !is_log && self.is_determined_by_rare_lineages(fits) { row.without_z() } else { row }

@@ -113,6 +113,7 @@ impl SampleSchedule {
                 format!("{generations} is too many; give at most {}", Tokens(MAX_GENERATIONS as u64));
             return Err(invalid("generations", message));
         }
+        mixture.check_length(generations).map_err(|error| invalid("mixture", error.to_string()))?;
         Self::of(mixture, generations, samples, samples)
     }
 

@@ -11,6 +11,8 @@
 //! - if the caller knows that the mean is determined by lineages so rare that a sample may contain none of them
 //!   ([`super::gaussian`]).
 //!
+//! A mean that is no number, because a replicate has no value or the sum overflows, is written as missing, with the reason.
+//!
 //! ```
 //! use genloss::drift::DriftRow;
 //! let values: Vec<f64> = (1..=50).map(f64::from).collect();
@@ -18,7 +20,7 @@
 //! assert_eq!((row.mean, row.z), (25.5, Some(0.0)));
 //! ```
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Minimum number of replicates for z. The standard deviation of fewer replicates is too uncertain.
 const MIN_REPLICATES: usize = 30;
@@ -33,14 +35,22 @@ pub struct DriftRow {
     pub generation: usize,
     /// Name of the statistic, as listed in the documentation of its simulation.
     pub statistic: &'static str,
-    /// Mean over replicates.
+    /// Mean over replicates; not finite if there is none.
+    #[serde(serialize_with = "finite")]
     pub mean: f64,
-    /// Standard error of the mean; None for a single replicate.
+    /// Standard error of the mean; None for a single replicate, and without a mean.
     pub std_err: Option<f64>,
     /// Exact expectation, if it is known.
     pub exact: Option<f64>,
     /// (mean − exact)/std_err, unless it is withheld (see [`super::summary`]).
     pub z: Option<f64>,
+    /// Why there is no mean; None if there is one.
+    pub reason: Option<&'static str>,
+}
+
+/// Writes a number that is not finite as missing.
+fn finite<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    Some(value).filter(|value| value.is_finite()).serialize(serializer)
 }
 
 impl DriftRow {
@@ -51,13 +61,21 @@ impl DriftRow {
         let mean = values.iter().sum::<f64>() / size;
         let moment = |power: i32| values.iter().map(|value| (value - mean).powi(power)).sum::<f64>() / size;
         let variance = moment(2);
-        let std_err = (values.len() > 1).then(|| (variance / (size - 1.0)).sqrt());
+        let std_err = (values.len() > 1).then(|| (variance / (size - 1.0)).sqrt()).filter(|e| e.is_finite());
         let skewness = moment(3) / variance.powf(1.5);
         let is_nearly_normal = values.len() >= MIN_REPLICATES && skewness.abs() <= MAX_SKEW * size.sqrt();
         // Replicates that differ only by rounding have no spread.
         let spread = std_err.filter(|&error| is_nearly_normal && error > 1e-13 * mean.abs());
         let z = exact.zip(spread).map(|(exact, error)| (mean - exact) / error).filter(|z| z.is_finite());
-        Self { generation, statistic, mean, std_err, exact, z }
+        let reason = (!mean.is_finite()).then_some("the mean is too large for a double, or undefined");
+        let exact = exact.filter(|exact| exact.is_finite());
+        Self { generation, statistic, mean, std_err, exact, z, reason }
+    }
+
+    /// The same row with `reason` instead of the general one, if there is no mean.
+    #[must_use]
+    pub fn because(self, reason: &'static str) -> Self {
+        Self { reason: self.reason.map(|_| reason), ..self }
     }
 
     /// The same row with z withheld.
@@ -99,6 +117,17 @@ mod tests {
         let error = (51.0_f64 / 12.0).sqrt();
         assert!((row.mean - 25.5).abs() < 1e-12 && (row.std_err.unwrap() - error).abs() < 1e-12);
         assert!((row.z.unwrap() - 5.5 / error).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_mean_that_is_no_number_is_missing_with_a_reason() {
+        for values in [[1.0, f64::NAN], [1.0, f64::INFINITY], [f64::MAX, f64::MAX]] {
+            let row = DriftRow::new(0, "x", &values, Some(f64::INFINITY));
+            assert_eq!((row.std_err, row.exact, row.z), (None, None, None));
+            let json = serde_json::to_value(row.because("it ended")).unwrap();
+            assert_eq!((&json["mean"], &json["reason"]), (&serde_json::Value::Null, &"it ended".into()));
+        }
+        assert_eq!(DriftRow::new(0, "x", &[1.0, 2.0], None).because("it ended").reason, None);
     }
 
     #[test]

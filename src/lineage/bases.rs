@@ -28,6 +28,8 @@ const MOST_TEXTS: usize = 200;
 pub(super) struct Base {
     /// BLAKE3 of its files.
     pub(super) hash: String,
+    /// Number of its embeddings, which may be more than the tokenizer has tokens.
+    pub(super) vocab_size: usize,
     /// Notes for the user.
     pub(super) notes: Vec<String>,
 }
@@ -57,7 +59,8 @@ pub(super) fn check(
         let key = StreamKey::new(0, SHARED, 0, streams::CHECK);
         learner(&arm, tokenizer, start, &Device::Cpu).check_start(&Stage::new(key, &Silent, &interrupt))?;
         let notes = notes(&base, tokenizer, own.is_some())?;
-        checked.insert(base.display().to_string(), Base { hash: model::folder_hash(&base)?, notes });
+        let (hash, vocab_size) = (model::folder_hash(&base)?, Transformer::vocab_size_of(&base)?);
+        checked.insert(base.display().to_string(), Base { hash, vocab_size, notes });
     }
     Ok(checked)
 }

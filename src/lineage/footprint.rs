@@ -28,9 +28,9 @@ const GENERATED_BYTES: f64 = 12.0;
 const NGRAM_BYTES: f64 = 8.0;
 
 impl Footprint {
-    /// The footprint of an experiment with a vocabulary of `vocab_size` tokens.
+    /// The footprint of an experiment. `vocab_size` is the size of an arm's vocabulary.
     #[must_use]
-    pub fn of(experiment: &Experiment, vocab_size: usize) -> Self {
+    pub fn of(experiment: &Experiment, vocab_size: impl Fn(&Arm) -> usize) -> Self {
         let largest = |of: &dyn Fn(&Arm) -> f64| {
             let generations =
                 experiment.arms.iter().flat_map(|arm| [experiment.at(arm, 0).into_owned(), arm.clone()]);
@@ -40,6 +40,7 @@ impl Footprint {
             natural_text: natural_text(experiment) as u64,
             generated_text: largest(&|arm| generated_text(experiment, arm)),
             training_step: largest(&|arm| {
+                let vocab_size = vocab_size(arm);
                 16.0 * arm.model.parameters(vocab_size) as f64
                     + arm.model.activation_bytes(&arm.training, vocab_size) as f64
             }),
@@ -85,7 +86,7 @@ mod tests {
             corpus = { source = \"world\", train_tokens = 4000, heldout_tokens = 1000, reference_tokens = 1000 }\n\
             [[arm]]\nname = \"a\"\nmixture = \"replace\"\n";
         let experiment = config::parse(file, "x", &[change.to_owned()]).unwrap();
-        Footprint::of(&experiment, 2048)
+        Footprint::of(&experiment, |_| 2048)
     }
 
     /// Width 128, 2 layers, feed-forward 352, vocabulary 2048: 2048·128 + 2·(4·128² + 3·128·352) + 5·128 = 664 192

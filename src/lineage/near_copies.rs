@@ -3,15 +3,17 @@
 //!
 //! Exact copies count once, but a text with a few words changed is another text, and its hash may put it in another
 //! split. Near copies are found in the same way as in selection ([`near_duplicates`]): by the MinHash estimate of the
-//! Jaccard similarity of their shingles.
+//! Jaccard similarity of their shingles. The shingles are of normalised words, so that case and white space make no
+//! difference.
 //!
 //! Signatures are costly, so they are only computed for documents that have most of their shingles in common with the
 //! other split as a whole.
 
-use crate::documents::{Documents, TokenId};
+use crate::documents::{Documents, TokenId, hash};
 use crate::selection::near_duplicates::{NearDuplicates, Signature, shingles};
 use rayon::prelude::*;
 use std::ops::Range;
+use unicode_segmentation::UnicodeSegmentation;
 
 /// Documents at least this similar are near copies, as in Lee et al. (2022).
 const SIMILAR: f64 = 0.8;
@@ -24,7 +26,22 @@ const SHARED_SHINGLES: f64 = 0.65;
 /// further comparisons, so that text in which everything resembles everything else takes no longer than other text.
 const BATCH: usize = 1024;
 
-/// The number of documents in `split` that have a near copy in `other`.
+/// The normalised words of each text: its segments in lower case, without white space. Each word is represented by 32 bits
+/// of its hash.
+pub(super) fn normalised(texts: &[String]) -> Documents {
+    let of_text = |text: &String| -> Vec<TokenId> {
+        let segments = text.split_word_bounds().filter(|segment| !segment.trim().is_empty());
+        let hash = |segment: &str| {
+            let letters: Vec<u32> = segment.chars().flat_map(char::to_lowercase).map(u32::from).collect();
+            hash(&letters) as TokenId
+        };
+        segments.map(hash).collect()
+    };
+    let all: Vec<Vec<TokenId>> = texts.par_iter().map(of_text).collect();
+    all.iter().map(Vec::as_slice).collect()
+}
+
+/// The number of documents in `split` that have a near copy in `other`. Both are [`normalised`].
 pub(super) fn near_copies(split: &Documents, other: &Documents) -> u64 {
     let known = known_shingles(split);
     let mut open: Vec<Signature> =
@@ -77,6 +94,21 @@ fn shares_shingles(document: &[TokenId], known: &[u64]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn case_and_white_space_make_no_difference() {
+        let text = |text: &str| normalised(&[text.to_owned()]);
+        let one = text("The Old DOG sees the moon, again.");
+        for copy in ["the old dog  sees the\nmoon , again .", "THE OLD DOG SEES THE MOON,\tAGAIN.\n"] {
+            assert_eq!(text(copy), one);
+            assert_eq!(near_copies(&text(copy), &one), 1);
+        }
+        for other in ["The old dog sees the sun, again.", "3 + 4", "3 - 4", "你好", "!", "?"] {
+            assert_eq!(near_copies(&text(other), &one), 0);
+        }
+        assert_eq!(near_copies(&text("3 + 4"), &text("3 - 4")), 0);
+        assert_eq!(near_copies(&text("!"), &text("?")), 0);
+    }
 
     /// 104 tokens have 100 shingles. Changing the last changes one: J = 99/101. Changing 40 gives J = 60/140.
     #[test]

@@ -4,8 +4,8 @@ use super::RunError;
 use super::bases::{self, Base};
 use super::mixing::text_hash;
 use super::natural::NaturalOrder;
-use super::near_copies::near_copies;
-use crate::config::{Arm, Experiment};
+use super::near_copies::{near_copies, normalised};
+use crate::config::{self, Arm, Experiment};
 use crate::corpus::world::{self, World};
 use crate::corpus::{self, CorpusSplit, NaturalText, RequiredTokens, SmallSplit, SplitRecord, TextRecord};
 use crate::documents::{Documents, TokenId};
@@ -80,8 +80,10 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, Run
     let tokenizer = tokenizer(experiments, &text)?;
     let encoding_note = tokenizer.note_on_memory(&text.train);
     let NaturalText { train, heldout, reference, hashes, record, world } = text;
+    // Documents of the built-in world are independent draws, so only text from files can have near copies.
+    let words = world.is_none().then(|| [&train, &heldout, &reference].map(|texts| normalised(texts)));
     let splits = splits(corpus, [train, heldout, reference], &tokenizer, reach)?;
-    let record = TextRecord { splits: splits.records(world.is_none()), ..record };
+    let record = TextRecord { splits: splits.records(words.as_ref()), ..record };
     let Splits { train, heldout, reference, heldout_texts, coverage } = splits;
     let bases = check_text(experiments, &train, &tokenizer, &heldout_texts)?;
     let heldout_floor_nats = world.as_ref().and_then(|world| floor(world, &heldout_texts, &heldout));
@@ -121,21 +123,31 @@ impl PreparedText {
     pub fn notes(&self, experiment: &Experiment) -> Vec<String> {
         let seed = experiment.seeds[0];
         let natural = NaturalOrder::new(&self.train, seed).prefix(experiment.corpus.train_tokens);
-        let note = |arm: &Arm| {
+        let cut = |arm: &Arm| {
             let cut =
                 |generation| synthesis::cut_documents(&experiment.at(arm, generation).synthesis, &natural);
-            let cut = cut(0).or_else(|| cut(1))?;
-            Some(format!("arm \"{}\", seed {seed}: {cut}", arm.name))
+            cut(0).or_else(|| cut(1))
         };
+        let mut cut_arms: Vec<(String, Vec<&str>)> = Vec::new();
+        for arm in &experiment.arms {
+            let Some(remark) = cut(arm) else { continue };
+            match cut_arms.iter_mut().find(|(other, _)| *other == remark) {
+                Some((_, arms)) => arms.push(&arm.name),
+                None => cut_arms.push((remark, vec![&arm.name])),
+            }
+        }
+        let cut_arms = cut_arms
+            .into_iter()
+            .map(|(remark, arms)| format!("{}, seed {seed}: {remark}", config::arms_in_words(arms)));
         let vocabulary = experiment.tokenizer.vocab_size.and_then(|asked| self.vocabulary_note(asked));
         let text = self.record.notes().into_iter().chain(self.encoding_note.clone()).chain(vocabulary);
         let splits = self.coverage.iter();
-        let lossy = splits.filter_map(|(split, coverage)| coverage.note(&format!("the {split} split")));
+        let lossy = splits.flat_map(|(split, coverage)| coverage.notes(&format!("the {split} split")));
         let bases: BTreeSet<String> =
             bases::bases(experiment).map(|(_, base)| base.display().to_string()).collect();
         let of_bases =
             bases.iter().filter_map(|base| self.bases.get(base)).flat_map(|base| base.notes.clone());
-        text.chain(lossy).chain(of_bases).chain(experiment.arms.iter().filter_map(note)).collect()
+        text.chain(lossy).chain(of_bases).chain(cut_arms).collect()
     }
 
     /// How much of each split the tokenizer represents, by the split's name.
@@ -194,6 +206,14 @@ impl PreparedText {
     /// BLAKE3 of everything that metrics compare a generation with.
     pub(super) fn evaluation_hash(&self) -> &str {
         &self.evaluation_hash
+    }
+
+    /// Size of the vocabulary of an arm's models: that of the model folder that training starts from, or else that of the
+    /// tokenizer.
+    #[must_use]
+    pub fn vocab_size_of(&self, arm: &Arm) -> usize {
+        let base = arm.training.base.as_ref().and_then(|base| self.bases.get(&base.display().to_string()));
+        base.map_or(self.tokenizer.vocab_size(), |base| base.vocab_size)
     }
 
     /// BLAKE3 of a model folder that training starts from.
@@ -260,16 +280,17 @@ struct Splits {
 }
 
 impl Splits {
-    /// The record of each split by its name. Near copies are looked for only in text from files: documents of the
-    /// built-in world are independent draws.
-    fn records(&self, are_from_files: bool) -> BTreeMap<String, SplitRecord> {
+    /// The record of each split by its name. `words` are the normalised words of the train, held-out and reference split;
+    /// without them, near copies are not looked for.
+    fn records(&self, words: Option<&[Documents; 3]>) -> BTreeMap<String, SplitRecord> {
         let Self { train, heldout, reference, .. } = self;
-        let near_heldout = || near_copies(heldout, train);
-        let near_reference = || near_copies(reference, train);
+        let near = |index: usize, split: &Documents| {
+            words.map(|words| near_copies(&words[index].iter().take(split.len()).collect(), &words[0]))
+        };
         [
             (CorpusSplit::Train, record_of(train, None)),
-            (CorpusSplit::Heldout, record_of(heldout, are_from_files.then(near_heldout))),
-            (CorpusSplit::Reference, record_of(reference, are_from_files.then(near_reference))),
+            (CorpusSplit::Heldout, record_of(heldout, near(1, heldout))),
+            (CorpusSplit::Reference, record_of(reference, near(2, reference))),
         ]
         .map(|(split, record)| (split.name().to_owned(), record))
         .into()

@@ -15,7 +15,8 @@ use toml::Value;
 #[serde(deny_unknown_fields)]
 pub struct Mixture {
     /// Natural share of the training tokens: a number; a list with one number for each generation from 1 on, of which the
-    /// last one repeats; or `"proportional"` for the natural share of all available text.
+    /// last one repeats (at most as many numbers as `generations`); or `"proportional"` for the natural share of all
+    /// available text.
     #[schemars(extend("x-hint" = "give a number from 0 to 1, a list, or \"proportional\""))]
     pub natural_fraction: NaturalFraction,
     /// Natural documents to draw on.
@@ -193,6 +194,23 @@ impl Mixture {
                 }
             }
         }
+    }
+
+    /// Checks that a list of natural fractions is not longer than the experiment. A shorter one is complete: its last
+    /// number repeats.
+    ///
+    /// # Errors
+    /// If the list has more numbers than there are generations after generation 0.
+    pub fn check_length(&self, generations: usize) -> Result<(), SettingError> {
+        let NaturalFraction::Schedule(fractions) = &self.natural_fraction else { return Ok(()) };
+        let given = fractions.len();
+        if given <= generations.max(1) {
+            return Ok(());
+        }
+        let message = format!(
+            "{given} numbers for {generations} generations after generation 0; shorten the list, or raise generations"
+        );
+        Err(SettingError::new("natural_fraction", message))
     }
 
     /// The JSON Schema of the setting `mixture`.

@@ -136,6 +136,14 @@ impl Transformer {
         folder::special_tokens(dir)
     }
 
+    /// Size of the vocabulary of the model in a folder, without reading its weights.
+    ///
+    /// # Errors
+    /// If `config.json` is missing or damaged, or the model has features that are not supported.
+    pub fn vocab_size_of(dir: &Path) -> Result<usize, ModelError> {
+        folder::vocab_size(dir)
+    }
+
     /// The same model, but it only writes tokens below `vocabulary`. A folder may have more embeddings than the
     /// tokenizer has tokens, for example to make matrix sizes multiples of 64. As in Hugging Face transformers,
     /// predictions include the surplus tokens, so their probability counts in every loss.

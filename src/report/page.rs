@@ -10,6 +10,7 @@ use super::DrawnFigure;
 use super::figures::Topic;
 use crate::fit::Fitted;
 use crate::store::{RunRecord, Sample};
+use crate::terminal::printable;
 use crate::verdict::ArmComparison;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -108,8 +109,10 @@ pub(super) fn fit(fitted: &Fitted, runs: &[&str], figures: &[DrawnFigure]) -> Ma
     document("Loss laws", &laws::article(fitted, runs, figures), env!("CARGO_PKG_VERSION"))
 }
 
+/// A page with `body`. Control and direction characters, which a corpus or a name may contain, are shown as escapes such
+/// as `\u{202e}`.
 fn document(title: &str, body: &Markup, version: &str) -> Markup {
-    html! {
+    let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -124,7 +127,8 @@ fn document(title: &str, body: &Markup, version: &str) -> Markup {
                 footer { "Written by genloss " (version) ". This page needs no other file." }
             }
         }
-    }
+    };
+    PreEscaped(printable(&page.into_string()).into_owned())
 }
 
 fn version<'a>(sections: &'a [ExperimentSection]) -> &'a str {

@@ -7,6 +7,7 @@
 use super::ReportError;
 use super::raster::{RasterBackend, SIZE_PER_EM};
 use super::scene::{Anchor, Ink, Mark, Point, Scene};
+use crate::terminal::printable;
 use maud::{Markup, PreEscaped, html};
 use plotters::backend::{DrawingBackend, SVGBackend};
 use plotters::coord::Shift;
@@ -28,9 +29,10 @@ const FONTS: &str = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, san
 /// The namespace that makes a file an SVG document; inside HTML none is needed.
 const NAMESPACE: &str = "http://www.w3.org/2000/svg";
 
-/// The scene as an SVG document; `alt` describes it to readers who cannot see it.
+/// The scene as an SVG document; `alt` describes it to readers who cannot see it. Control and direction characters are
+/// shown as escapes.
 pub(super) fn svg_file(scene: &Scene, alt: &str) -> String {
-    svg(scene, alt, Some(NAMESPACE)).into_string()
+    printable(&svg(scene, alt, Some(NAMESPACE)).into_string()).into_owned()
 }
 
 /// The scene as an `<svg>` element of an HTML page.

@@ -139,9 +139,13 @@ pub(super) fn read_text(path: &Path) -> Result<String, StoreError> {
 
 /// The version of the JSON records that this program writes, and the newest that it reads. A record without the key
 /// `schema` has version 1. Raise the version when a reader of the previous one would misread a record.
-const SCHEMA: u64 = 1;
+const SCHEMA: u64 = 2;
 
-/// A record in a file: `{"schema": 1, "blake3": "…", …}` with the record's own keys after these.
+/// The first version in which every record has a hash. Some versions of the program wrote records of schema 1 with a
+/// hash, earlier ones without.
+const FIRST_WITH_HASH: u64 = 2;
+
+/// A record in a file: `{"schema": 2, "blake3": "…", …}` with the record's own keys after these.
 #[derive(Serialize)]
 struct Versioned<'a, T> {
     schema: u64,
@@ -161,8 +165,8 @@ const fn first_schema() -> u64 {
     1
 }
 
-/// Reads a JSON record of this schema or an older one, and compares it with the hash that it holds. A record without a
-/// hash was written by an earlier version, which stored none.
+/// Reads a JSON record of this schema or an older one, and compares it with the hash that it holds. Only records of
+/// schema 1 may lack the hash.
 pub(super) fn read_record<T: DeserializeOwned>(path: &Path) -> Result<T, StoreError> {
     let text = read_text(path)?;
     let json = |source| StoreError::Json { path: path.to_owned(), source };
@@ -173,11 +177,21 @@ pub(super) fn read_record<T: DeserializeOwned>(path: &Path) -> Result<T, StoreEr
         return Err(StoreError::NewerSchema { path: path.to_owned(), found: schema, known: SCHEMA });
     }
     let mut content: Map<String, Value> = serde_json::from_str(&text).map_err(json)?;
-    let recorded = content.shift_remove("blake3");
-    if recorded.is_some_and(|recorded| recorded != hash_of(content)) {
-        return Err(StoreError::Altered { path: path.to_owned() });
+    match content.shift_remove("blake3") {
+        None if schema >= FIRST_WITH_HASH => return Err(StoreError::HashMissing { path: path.to_owned() }),
+        Some(recorded) if recorded != hash_of(content) => {
+            return Err(StoreError::Altered { path: path.to_owned() });
+        }
+        _ => {}
     }
     serde_json::from_str(&text).map_err(json)
+}
+
+/// Whether a JSON record contains its hash. Only records of earlier versions do not.
+pub(super) fn has_hash(path: &Path) -> Result<bool, StoreError> {
+    let json = |source| StoreError::Json { path: path.to_owned(), source };
+    let content: Map<String, Value> = serde_json::from_str(&read_text(path)?).map_err(json)?;
+    Ok(content.contains_key("blake3"))
 }
 
 /// Writes a record with its schema and hash as JSON, indented, with a final newline; see [`write_file`].
@@ -202,6 +216,11 @@ const SEAL: &str = "# blake3 of the lines below: ";
 /// A TOML text below a comment with its hash.
 pub(super) fn sealed(text: &str) -> String {
     format!("{SEAL}{}\n{text}", blake3::hash(text.as_bytes()).to_hex())
+}
+
+/// Whether a TOML text is below a comment with its hash.
+pub(super) fn is_sealed(path: &Path) -> Result<bool, StoreError> {
+    Ok(read_text(path)?.starts_with(SEAL))
 }
 
 /// The text that was passed to [`sealed`]. A text without a hash was written by an earlier version, which stored none.
@@ -238,7 +257,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("example.json");
         write_record(&path, &example()).unwrap();
-        assert!(read_text(&path).unwrap().starts_with("{\n  \"schema\": 1,\n  \"blake3\": "));
+        assert!(read_text(&path).unwrap().starts_with("{\n  \"schema\": 2,\n  \"blake3\": "));
         assert_eq!(read_record::<Example>(&path).unwrap(), example());
     }
 
@@ -253,6 +272,24 @@ mod tests {
         fs::write(&path, text.replace("0.1", "0.2")).unwrap();
         let message = read_record::<Example>(&path).unwrap_err().to_string();
         assert!(message.contains("example.json: was changed after it was written"), "{message}");
+    }
+
+    #[test]
+    fn a_record_without_its_hash_is_an_error_unless_it_is_of_the_first_schema() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("example.json");
+        for hash in ["", r#""blake3": null,"#, r#""blake3": "","#] {
+            fs::write(&path, format!(r#"{{"schema": 2, {hash} "by_generation": {{"0": 0.1}}}}"#)).unwrap();
+            let message = read_record::<Example>(&path).unwrap_err().to_string();
+            assert!(
+                message.contains("example.json: ") && message.contains("after it was written"),
+                "{message}"
+            );
+        }
+        for schema in [r#""schema": 1,"#, ""] {
+            fs::write(&path, format!(r#"{{{schema} "by_generation": {{"0": 0.1, "10": 1e-300}}}}"#)).unwrap();
+            assert_eq!(read_record::<Example>(&path).unwrap(), example());
+        }
     }
 
     #[test]

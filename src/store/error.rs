@@ -36,6 +36,26 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// A record lacks the hash that the program wrote into it.
+    #[error(
+        "{}: its hash (\"blake3\") was removed after it was written; restore the file from a copy, or run into \
+         another --out",
+        path.display()
+    )]
+    HashMissing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file without which a run or a study can be neither read nor continued does not exist.
+    #[error("{}: this file is missing; it holds {content}; {remedy}", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// Its content.
+        content: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// The baseline on record cannot be used.
     #[error("{}: damaged: {reason}; delete this file and run again to simulate it anew", path.display())]
     Baseline {
@@ -207,6 +227,7 @@ impl StoreError {
             Self::File { source, .. } => source.to_string(),
             Self::Json { source, .. } => source.to_string(),
             Self::Altered { .. } => "was changed after it was written".to_owned(),
+            Self::HashMissing { .. } => "its hash (\"blake3\") was removed after it was written".to_owned(),
             Self::NotAFile { .. } => "is not a file".to_owned(),
             other => other.to_string(),
         }

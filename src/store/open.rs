@@ -102,7 +102,9 @@ fn write_records(root: &Path, experiment: &Experiment, provenance: &Provenance) 
             write_experiment(root, experiment)
         }
         // Nothing is lost if a changed experiment replaces one without a committed generation.
-        Err(StoreError::Changed { .. } | StoreError::NoExperiment { .. }) if !has_generations(root)? => {
+        Err(StoreError::Changed { .. } | StoreError::NoExperiment { .. } | StoreError::Missing { .. })
+            if !has_generations(root)? =>
+        {
             seed_folders(root)?.iter().try_for_each(|seed| disk::remove_dir(seed))?;
             disk::remove_dir(&claims_folder(root))?;
             disk::remove_file(&root.join(DRIFT))?;
@@ -209,7 +211,7 @@ pub(super) fn lineage_folders(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(folders)
 }
 
-fn is_generation(name: &str) -> bool {
+pub(super) fn is_generation(name: &str) -> bool {
     name.starts_with("gen-")
 }
 
@@ -237,7 +239,7 @@ fn check_unchanged(
 ) -> Result<RecordedSeeds, StoreError> {
     let (then, seeds) = recorded_settings(root, experiment)?;
     let mut changes = difference(&then, &experiment.to_toml());
-    changes.extend(changed_inputs(&disk::read_record(&root.join(PROVENANCE))?, now));
+    changes.extend(changed_inputs(&read::provenance(root)?, now));
     if !changes.is_empty() {
         return Err(StoreError::Changed { root: root.to_owned(), changes });
     }

@@ -2,12 +2,11 @@
 
 use super::manifest::Manifest;
 use super::{
-    Address, DRIFT, EXPERIMENT, GenerationRecord, LineageRecord, MEASUREMENTS, Machine, ORIGIN, Origin,
-    PROVENANCE, RunRecord, SYNTHETIC, StoreError, disk, study, synthetic,
+    Address, DRIFT, EXPERIMENT, GenerationRecord, LineageRecord, MEASUREMENTS, ORIGIN, Origin, PROVENANCE,
+    Provenance, RunRecord, SYNTHETIC, StoreError, disk, study, synthetic,
 };
 use crate::baseline::Baseline;
 use crate::config::{Arm, Experiment, Registry};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Synthetic documents of one generation, for people to read.
@@ -40,6 +39,10 @@ pub fn read(root: &Path) -> Result<RunRecord, StoreError> {
 /// As [`read`].
 pub fn read_with(root: &Path, registry: &Registry) -> Result<RunRecord, StoreError> {
     let (experiment, experiment_toml) = recorded_experiment(root, registry)?;
+    let provenance = provenance(root)?;
+    if disk::has_hash(&root.join(PROVENANCE))? && !disk::is_sealed(&root.join(EXPERIMENT))? {
+        return Err(StoreError::HashMissing { path: root.join(EXPERIMENT) });
+    }
     let mut lineages = Vec::new();
     for &seed in &experiment.seeds {
         for arm in &experiment.arms {
@@ -51,7 +54,7 @@ pub fn read_with(root: &Path, registry: &Registry) -> Result<RunRecord, StoreErr
         baseline: baseline(root, &experiment)?,
         experiment,
         experiment_toml,
-        provenance: disk::read_record(&root.join(PROVENANCE))?,
+        provenance,
         lineages,
     })
 }
@@ -80,6 +83,19 @@ fn recorded_experiment(root: &Path, registry: &Registry) -> Result<(Experiment, 
     Ok((experiment, experiment_toml))
 }
 
+/// The provenance of the run at `root`.
+pub(super) fn provenance(root: &Path) -> Result<Provenance, StoreError> {
+    let path = root.join(PROVENANCE);
+    if !path.exists() && !path.is_symlink() {
+        return Err(StoreError::Missing {
+            path,
+            content: "the program, machine and text of this run",
+            remedy: "restore it from a copy, or run into another --out",
+        });
+    }
+    disk::read_record(&path)
+}
+
 /// Reads the experiments of `folder`: that of a run, or all of a study.
 ///
 /// # Errors
@@ -95,54 +111,6 @@ pub fn stores_below(folder: &Path) -> Vec<PathBuf> {
     let mut stores: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_store(path)).collect();
     stores.sort();
     stores
-}
-
-/// Remarks for readers of the results in `folder`: which generations are missing, and whether machines differ.
-#[must_use]
-pub fn notes(folder: &Path, recorded: &RunRecord) -> Vec<String> {
-    let experiment = &recorded.experiment;
-    let per_lineage = experiment.generations + 1;
-    let found: usize = recorded.lineages.iter().map(|lineage| lineage.generations.len()).sum();
-    let all = recorded.lineages.len() * per_lineage;
-    let mut notes = Vec::new();
-    if found < all {
-        notes.push(format!(
-            "not finished: {found} of {all} generations are on record, and differences are computed from these"
-        ));
-    }
-    notes.extend(several_machines(recorded));
-    for lineage in recorded.lineages.iter().filter(|lineage| lineage.generations.len() < per_lineage) {
-        let Some(arm) = experiment.arms.iter().find(|arm| arm.name == lineage.arm) else { continue };
-        let missing = lineage.generations.len();
-        let exists = |g: &usize| Address::of(experiment, lineage.seed, arm, *g).exists_in(folder);
-        if let Some(later) = (missing..per_lineage).find(exists) {
-            notes.push(format!(
-                "seed {}, arm \"{}\": generation {missing} is missing, so that generation {later} and those after it are \
-                 left out; run again to repeat what is missing",
-                lineage.seed, lineage.arm
-            ));
-        }
-    }
-    notes
-}
-
-/// A remark if generations were made with different vector instructions or devices.
-fn several_machines(recorded: &RunRecord) -> Option<String> {
-    let mut counts: BTreeMap<&Machine, usize> = BTreeMap::new();
-    for machine in
-        recorded.lineages.iter().flat_map(|one| &one.generations).filter_map(|one| one.machine.as_ref())
-    {
-        *counts.entry(machine).or_default() += 1;
-    }
-    let each: Vec<String> = counts.iter().map(|(machine, count)| format!("{count} with {machine}")).collect();
-    (each.len() > 1).then(|| {
-        format!(
-            "generations were made with different vector instructions or devices, so the last bits of results may \
-             differ: {}; to avoid this on a cluster, ask for one kind of processor, such as genloss submit … -- \
-             --constraint=FEATURE (sinfo -o \"%N %f\" lists features)",
-            each.join("; ")
-        )
-    })
 }
 
 /// Returns true if `root` is the folder of a run.

@@ -86,7 +86,15 @@ pub fn export(recorded: &[RunRecord], folder: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// If a file is missing, damaged or was changed after it was written, or its rows do not belong to its experiments.
 pub fn read_study(folder: &Path) -> Result<Vec<RunRecord>, StoreError> {
-    let provenance: StudyProvenance = disk::read_record(&folder.join(PROVENANCE))?;
+    let path = folder.join(PROVENANCE);
+    if !path.exists() {
+        return Err(StoreError::Missing {
+            path,
+            content: "how the experiments of this study were run, and the hashes of its tables",
+            remedy: "restore it from a copy, or export the runs again",
+        });
+    }
+    let provenance: StudyProvenance = disk::read_record(&path)?;
     provenance.verify(folder)?;
     let mut records = read_generations(folder)?;
     let mut baselines = drift::read(&folder.join(DRIFT))?;

@@ -7,7 +7,7 @@
 //!
 //! The command can neither block a run forever nor corrupt its results: it has a time limit, and the run stops with an
 //! error if the command fails, if a line is not an answer, if an answer is empty or missing, or if it repeats the
-//! `item` of another document.
+//! `item` of another document. Text in answers that the tokenizer has no tokens for is told.
 //!
 //! **Pitfall.** The run is reproducible only if the command uses `seed` for all its random choices.
 
@@ -212,6 +212,16 @@ impl ExternalGenerator<'_> {
         lines
     }
 
+    /// A note on text in `answers` that the tokenizer loses or changes, if it is more than 0.1 %.
+    fn note_on_loss(&self, answers: &[Answer], stage: &Stage) -> Result<(), SynthesisError> {
+        let texts: Vec<String> = answers.iter().map(|answer| answer.text.clone()).collect();
+        let coverage = self.tokenizer.coverage(&texts, &self.tokenizer.encode_documents(&texts)?)?;
+        let (Some(first), Some(last)) = (answers.first(), answers.last()) else { return Ok(()) };
+        let answers = format!("answers {} to {} of \"{}\"", first.item, last.item, self.command.join(" "));
+        coverage.notes(&answers).for_each(|note| stage.note(note));
+        Ok(())
+    }
+
     /// The tokens of the answer to `source` with an end-of-text token added, cut at the maximum length.
     fn document(&self, answer: &Answer, source: &[TokenId]) -> Result<Vec<TokenId>, SynthesisError> {
         let mut document = self.tokenizer.encode(&answer.text)?;
@@ -235,6 +245,7 @@ impl Generator for ExternalGenerator<'_> {
         let items = items.start..items.end.min(items.start + MAX_REQUEST_DOCUMENTS);
         let process = Process::start(self.command, self.questions(items.clone(), stage))?;
         let answers = process.answers(items.clone(), self.limit, stage)?;
+        self.note_on_loss(&answers, stage)?;
         let mut documents = Documents::new();
         for (answer, source) in answers.iter().zip(self.sources.of(items)) {
             if stage.interrupted() {

@@ -13,7 +13,7 @@
 //! # Ok::<(), genloss::tokenizer::TokenizerError>(())
 //! ```
 
-use super::{Tokenizer, TokenizerError};
+use super::{RoundTrip, Tokenizer, TokenizerError, panicked};
 use crate::documents::{Documents, TokenId};
 use crate::guard::guard;
 use rayon::prelude::*;
@@ -47,6 +47,8 @@ pub struct Coverage {
     /// Beginning of the first stretch of text that is unknown or dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub example: Option<String>,
+    /// How much of the text comes back otherwise after encoding and decoding.
+    pub round_trip: RoundTrip,
 }
 
 impl Coverage {
@@ -68,9 +70,13 @@ impl Coverage {
         self.unknown_share().max(self.lost_share()) > REFUSED_SHARE
     }
 
-    /// What the tokenizer does not represent of `text` ("the heldout split"), if that is more than 0.1 %.
-    #[must_use]
-    pub fn note(&self, text: &str) -> Option<String> {
+    /// What the tokenizer does not represent of `text` ("the heldout split"), and what it changes, if either is more than
+    /// 0.1 %.
+    pub fn notes(&self, text: &str) -> impl Iterator<Item = String> + use<> {
+        self.note_on_loss(text).into_iter().chain(self.round_trip.note(text))
+    }
+
+    fn note_on_loss(&self, text: &str) -> Option<String> {
         let space_share = share(self.dropped_space_bytes, self.bytes);
         let largest = self.unknown_share().max(self.lost_share()).max(space_share);
         (largest > NOTED_SHARE)
@@ -123,7 +129,7 @@ impl std::fmt::Display for Coverage {
     }
 }
 
-fn share(part: u64, whole: u64) -> f64 {
+pub(super) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
@@ -135,11 +141,12 @@ impl Tokenizer {
     pub fn coverage(&self, texts: &[String], documents: &Documents) -> Result<Coverage, TokenizerError> {
         let of_one = |index: usize| {
             let ids = documents.get(index);
-            self.coverage_of(&texts[index], &ids[..ids.len().saturating_sub(1)])
+            self.represented(&texts[index], &ids[..ids.len().saturating_sub(1)])
         };
         let all: Result<Vec<Coverage>, TokenizerError> =
             (0..texts.len().min(documents.len())).into_par_iter().map(of_one).collect();
-        Ok(all?.into_iter().fold(Coverage::default(), Coverage::and))
+        let all = all?.into_iter().fold(Coverage::default(), Coverage::and);
+        Ok(Coverage { round_trip: self.round_trip(texts)?, ..all })
     }
 
     /// How much of `text` is represented by `ids`, the result of [`Tokenizer::encode`].
@@ -147,6 +154,10 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn coverage_of(&self, text: &str, ids: &[TokenId]) -> Result<Coverage, TokenizerError> {
+        Ok(Coverage { round_trip: self.round_trip(&[text])?, ..self.represented(text, ids)? })
+    }
+
+    fn represented(&self, text: &str, ids: &[TokenId]) -> Result<Coverage, TokenizerError> {
         let bytes = text.len() as u64;
         let mut coverage = Coverage { tokens: ids.len() as u64, bytes, ..Coverage::default() };
         let is_whole = self.byte_lengths.is_some() && self.byte_length(ids) == bytes;
@@ -177,9 +188,9 @@ impl Tokenizer {
 
     /// Each token of `text`, with the start and the end of the bytes that it stands for. These are whole characters: if
     /// several tokens stand for one character, each of them has all bytes of that character.
-    fn spans(&self, text: &str) -> Result<Vec<(TokenId, usize, usize)>, TokenizerError> {
+    pub(super) fn spans(&self, text: &str) -> Result<Vec<(TokenId, usize, usize)>, TokenizerError> {
         let encoded = guard(|| self.inner.encode(text, false));
-        let encoded = encoded.map_err(|panic| TokenizerError::Failed(panic.into()))?;
+        let encoded = encoded.map_err(|panic| panicked(panic.into(), text))?;
         let encoded = encoded.map_err(TokenizerError::Failed)?;
         let spans = encoded.get_ids().iter().zip(encoded.get_offsets());
         Ok(spans

@@ -456,6 +456,8 @@ fn calibrating_with_fewer_seeds_than_an_experiment_has_is_an_error() {
         let said = error_line(&[&["calibrate"], of, &["--per-experiment", "3"]].concat());
         assert!(said.contains("--per-experiment 3") && said.contains("2 seeds"), "{said}");
     }
+    let said = error_line(&["calibrate", root.to_str().unwrap(), "--per-experiment", "2,1,2"]);
+    assert!(said.contains("--per-experiment: 2 is given twice"), "{said}");
     let largest = i64::MAX.to_string();
     let of = [file.to_str().unwrap(), "--seeds", "2", "--first-seed", &largest, "--per-experiment", "1"];
     let said = error_line(&[&["calibrate"], &of[..]].concat());

@@ -1,8 +1,7 @@
 //! Reading and splitting natural text through the public interface.
 
-use genloss::corpus::{CorpusError, NaturalText, RequiredTokens, load};
-use genloss::corpus::{CorpusSettings, CorpusSource, DocumentBoundary};
-use genloss::units::Tokens;
+use crate::text_folder::Folder;
+use genloss::corpus::{CorpusError, NaturalText};
 use parquet::basic::{LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -11,77 +10,8 @@ use parquet::schema::types::Type;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use tempfile::TempDir;
-
-/// A temporary folder of text files.
-struct Folder(TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a folder"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn with(self, name: &str, bytes: impl AsRef<[u8]>) -> Self {
-        std::fs::write(self.path(name), bytes).expect("writes");
-        self
-    }
-
-    fn load_with(
-        &self,
-        patterns: &[&str],
-        split: DocumentBoundary,
-        field: &str,
-    ) -> Result<NaturalText, CorpusError> {
-        let paths = patterns.iter().map(|pattern| self.path(pattern).display().to_string()).collect();
-        load(&corpus(paths, split, field), NOTHING_REQUIRED)
-    }
-
-    fn load(&self, patterns: &[&str]) -> Result<NaturalText, CorpusError> {
-        self.load_with(patterns, DocumentBoundary::Line, "text")
-    }
-
-    fn error(&self, patterns: &[&str]) -> String {
-        let error = message(&self.load(patterns).expect_err("an error"));
-        assert!(!error.contains('\n') && !error.ends_with('.'), "{error}");
-        error.replace(&self.0.path().display().to_string(), "DIR")
-    }
-}
-
-/// An error and its causes, joined as the program prints them.
-fn message(error: &CorpusError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
-const NOTHING_REQUIRED: RequiredTokens =
-    RequiredTokens { train: Tokens(0), heldout: Tokens(0), reference: Tokens(0) };
-
-fn corpus(paths: Vec<String>, split: DocumentBoundary, field: &str) -> CorpusSettings {
-    CorpusSettings {
-        source: CorpusSource::Files(paths),
-        split: Some(split),
-        text_field: Some(field.to_owned()),
-        skip_bad: None,
-        max_expansion: None,
-        train_tokens: Tokens(0),
-        heldout_tokens: Tokens(0),
-        reference_tokens: Tokens(0),
-        heldout_share: 0.1,
-        reference_share: 0.2,
-        world: None,
-    }
-}
 
 fn all(text: &NaturalText) -> BTreeSet<&str> {
     [&text.train, &text.heldout, &text.reference].into_iter().flatten().map(String::as_str).collect()
@@ -384,7 +314,7 @@ fn a_missing_text_column_is_an_error_that_lists_the_columns() {
     let folder = Folder::new();
     parquet(&folder.path("a.parquet"), &[Some("one")]);
     let error = |column: &str| {
-        let loaded = folder.load_with(&["a.parquet"], DocumentBoundary::Line, column);
+        let loaded = folder.load_with(&["a.parquet"], &format!("text_field = {column:?}"));
         loaded.expect_err("an error").to_string()
     };
     assert!(error("body").contains("no column \"body\" (columns: text, label, raw)"));
@@ -435,7 +365,104 @@ proptest! {
     #[test]
     fn no_bytes_make_the_readers_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         for name in ["a.txt", "a.jsonl", "a.txt.gz", "a.json.zst", "a.parquet"] {
-            let _ = Folder::new().with(name, &bytes).load_with(&[name], DocumentBoundary::Paragraph, "text");
+            let _ = Folder::new().with(name, &bytes).load_with(&[name], "");
         }
     }
+}
+
+// What would be read as another text.
+
+#[test]
+fn a_repeated_text_field_is_an_error_that_names_it() {
+    let repeated = "{\"text\": \"one\", \"id\": 1, \"text\": \"two\"}";
+    let escaped = "{\"text\": \"one\", \"te\\u0078t\": \"two\"}";
+    let fine = "{\"text\": \"fine\", \"id\": 1, \"id\": 2, \"inner\": {\"text\": 1}}";
+    let cases = [
+        ("a.jsonl", format!("{fine}\n{repeated}\n"), "line 2"),
+        ("a.jsonl", format!("{fine}\n{escaped}\n"), "line 2"),
+        ("a.json", format!("[{fine}, {fine}, {repeated}]"), "item 3"),
+        ("a.json", repeated.replace(',', ",\n"), "item 1"),
+    ];
+    for (name, text, place) in cases {
+        let error = Folder::new().with(name, &text).error(&[name]);
+        assert_eq!(
+            error,
+            format!("DIR/{name}, {place}: several fields \"text\"; rename all but the one with the text")
+        );
+    }
+    let skipping = Folder::new().with("a.jsonl", format!("{fine}\n{repeated}\n{fine}2"));
+    let text = skipping.load_with(&["a.jsonl"], "skip_bad = 2").expect("reads");
+    assert_eq!((text.record.documents, text.record.files[0].bad_lines), (1, 2));
+}
+
+/// Writes a file without rows whose columns are `fields`.
+fn parquet_of(path: &Path, fields: Vec<Type>) {
+    let fields = fields.into_iter().map(Arc::new).collect();
+    let schema = Arc::new(Type::group_type_builder("schema").with_fields(fields).build().expect("a schema"));
+    let file = std::fs::File::create(path).expect("creates");
+    let properties = Arc::new(WriterProperties::builder().build());
+    SerializedFileWriter::new(file, schema, properties).expect("a writer").close().expect("closes");
+}
+
+fn text_column(name: &str, repetition: Repetition) -> Type {
+    let builder = Type::primitive_type_builder(name, Physical::BYTE_ARRAY);
+    builder.with_logical_type(Some(LogicalType::String)).with_repetition(repetition).build().expect("a field")
+}
+
+fn group(name: &str, repetition: Repetition, logical: Option<LogicalType>, fields: Vec<Type>) -> Type {
+    let fields = fields.into_iter().map(Arc::new).collect();
+    let builder = Type::group_type_builder(name).with_repetition(repetition).with_logical_type(logical);
+    builder.with_fields(fields).build().expect("a field")
+}
+
+#[test]
+fn columns_of_lists_and_of_several_fields_are_named_as_what_they_are() {
+    let list = |element: Type| {
+        let items = group("list", Repetition::REPEATED, None, vec![element]);
+        group("text", Repetition::OPTIONAL, Some(LogicalType::List), vec![items])
+    };
+    let number = Type::primitive_type_builder("element", Physical::INT64).build().expect("a field");
+    let both =
+        || vec![text_column("user", Repetition::OPTIONAL), text_column("answer", Repetition::OPTIONAL)];
+    let cases = [
+        (vec![list(text_column("element", Repetition::OPTIONAL))], "lists of strings"),
+        (vec![list(number)], "lists of values of type INT64"),
+        (vec![text_column("text", Repetition::REPEATED)], "lists of strings"),
+        (vec![list(group("element", Repetition::OPTIONAL, None, both()))], "lists of several fields"),
+        (vec![group("text", Repetition::OPTIONAL, None, both())], "several fields (user, answer)"),
+    ];
+    for (fields, kind) in cases {
+        let folder = Folder::new();
+        parquet_of(&folder.path("a.parquet"), fields);
+        let error = folder.error(&["a.parquet"]);
+        let expected =
+            format!("DIR/a.parquet: column \"text\" holds {kind}, not text; set corpus.text_field");
+        assert!(error.starts_with(&expected) && error.ends_with("a text in each row first"), "{error}");
+    }
+    // A list by the name of its inner column.
+    let folder = Folder::new();
+    parquet_of(&folder.path("a.parquet"), vec![list(text_column("element", Repetition::OPTIONAL))]);
+    let loaded = folder.load_with(&["a.parquet"], "text_field = \"text.list.element\"");
+    assert!(loaded.expect_err("an error").to_string().contains("holds lists of strings"));
+    let folder = Folder::new();
+    let twice = vec![text_column("text", Repetition::REQUIRED), text_column("text", Repetition::REQUIRED)];
+    parquet_of(&folder.path("a.parquet"), twice);
+    assert!(folder.error(&["a.parquet"]).contains("several fields \"text\""));
+}
+
+/// The dictionary claims two billion values, which would take 64 GB. In the header of its page, the number of values is the
+/// field after the sizes and the checksum; its value is 1, which is 2 in zigzag encoding.
+#[test]
+fn a_dictionary_that_claims_more_values_than_it_has_is_an_error() {
+    let folder = Folder::new();
+    parquet_of_bytes(&folder.path("a.parquet"), "the only text", 2000);
+    let whole = std::fs::read(folder.path("a.parquet")).expect("reads");
+    // A field of type struct with the id 7, and in it a field of type i32 with the value 1.
+    let place = whole.windows(3).position(|bytes| bytes == [0x4C, 0x15, 0x02]).expect("a header");
+    let claim = [0x4C, 0x15, 0xFE, 0xFF, 0xFF, 0xFF, 0x0F];
+    // Later bytes move, but offsets in the footer are those of the unchanged file.
+    let lying = [&whole[..place], &claim[..], &whole[place + 3..]].concat();
+    let error = folder.with("b.parquet", lying).error(&["b.parquet"]);
+    assert!(error.contains("damaged, or not a Parquet file"), "{error}");
+    assert!(error.contains("claims 2147483647 values"), "{error}");
 }

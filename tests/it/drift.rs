@@ -430,3 +430,40 @@ fn invalid_arguments_are_errors_in_one_line() {
         assert!(error.contains(expected), "{arguments}: {error}");
     }
 }
+
+/// In two dimensions with three samples, doubles cannot represent the covariance after some twenty generations.
+#[test]
+fn a_mean_that_is_no_number_is_missing_in_every_format_with_its_reason() {
+    let said = |format: &str| {
+        let arguments = "drift gaussian --dims 2 --samples 3 --generations 60 --replicates 5 --format";
+        let mut command = Command::new(env!("CARGO_BIN_EXE_genloss"));
+        let output = command.args(arguments.split(' ')).arg(format).assert().success().get_output().clone();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let reason = "in some lineages the covariance is too narrow for doubles";
+    let csv = said("csv");
+    assert!(csv.starts_with("generation,statistic,mean,std_err,exact,z,reason\n"), "{csv}");
+    assert!(csv.contains("60,trace,,,") && csv.trim_end().ends_with(reason), "{csv}");
+    assert!(!csv.contains("NaN"), "{csv}");
+    let json: Value = serde_json::from_str(&said("json")).unwrap();
+    let last = json["rows"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["mean"], &last["reason"]), (&Value::Null, &reason.into()));
+    let table = said("table").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(table.contains("no mean of trace from generation") && table.contains(reason), "{table}");
+}
+
+/// (1/2)^200 of the variance, and of the diversity 1 − Σ p² = 2 · 0.1 · 0.9, are left.
+#[test]
+fn exact_values_are_accurate_far_below_the_precision_of_1() {
+    let left = 0.5_f64.powi(200);
+    let gaussian = GaussianSimulation::new(1, &settings("replace", 2, 199, 1)).unwrap().rows();
+    let pair = Frequencies::new(&[0.9, 0.1]).unwrap();
+    let categorical =
+        CategoricalSimulation::new(pair, SamplingSettings::PLAIN, &settings("replace", 2, 199, 1))
+            .unwrap()
+            .rows();
+    for (rows, statistic, natural) in [(gaussian, "variance", 1.0), (categorical, "gini_simpson", 0.18)] {
+        let last = rows.iter().rfind(|row| row.statistic == statistic).unwrap();
+        assert!((last.exact.unwrap() / (natural * left) - 1.0).abs() < 1e-12, "{last:?}");
+    }
+}

@@ -31,6 +31,7 @@ mod signals;
 mod store;
 mod submit;
 mod sweep;
+mod text_folder;
 mod synthesis;
 mod verdict;
 mod verify;

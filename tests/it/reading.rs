@@ -1,79 +1,11 @@
 //! Files as users have them: compressed, as JSON lists, with separators, with copies, and with unusual names.
 
+use crate::text_folder::Folder;
 use genloss::config;
-use genloss::corpus::{
-    CorpusError, CorpusSettings, DocumentBoundary, NaturalText, RequiredTokens, TextRecord, load,
-};
+use genloss::corpus::{DocumentBoundary, NaturalText};
 use genloss::lineage::{self, PreparedText};
-use genloss::settings;
-use genloss::units::Tokens;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use tempfile::TempDir;
-
-/// A folder of text files.
-struct Folder(TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a folder"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn with(self, name: &str, bytes: impl AsRef<[u8]>) -> Self {
-        let path = self.path(name);
-        std::fs::create_dir_all(path.parent().expect("a folder")).expect("creates");
-        std::fs::write(path, bytes).expect("writes");
-        self
-    }
-
-    /// Loads with `settings` besides the source.
-    fn load_with(&self, patterns: &[&str], settings: &str) -> Result<NaturalText, CorpusError> {
-        let paths: Vec<PathBuf> = patterns.iter().map(|pattern| self.path(pattern)).collect();
-        let table = format!("source = {paths:?}\n{SIZES}\n{settings}");
-        let corpus: CorpusSettings =
-            settings::read(table.parse().expect("a table")).expect("settings of a corpus");
-        load(&corpus, NOTHING_REQUIRED)
-    }
-
-    fn load(&self, patterns: &[&str]) -> Result<NaturalText, CorpusError> {
-        self.load_with(patterns, "split = \"line\"")
-    }
-
-    /// The record of a text that can be read.
-    fn record(&self, patterns: &[&str]) -> TextRecord {
-        self.load(patterns).expect("reads").record
-    }
-
-    fn names(&self, patterns: &[&str]) -> Vec<String> {
-        let below = |path: &str| path.replace(&format!("{}/", self.0.path().display()), "");
-        self.record(patterns).files.iter().map(|file| below(&file.path)).collect()
-    }
-
-    fn error(&self, patterns: &[&str]) -> String {
-        self.error_with(patterns, "split = \"line\"")
-    }
-
-    fn error_with(&self, patterns: &[&str], settings: &str) -> String {
-        let error = self.load_with(patterns, settings).expect_err("an error");
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        assert!(!text.contains('\n') && !text.ends_with('.'), "{text}");
-        text.replace(&self.0.path().display().to_string(), "DIR")
-    }
-}
-
-const SIZES: &str = "train_tokens = 1\nheldout_tokens = 1\nreference_tokens = 1";
-
-const NOTHING_REQUIRED: RequiredTokens =
-    RequiredTokens { train: Tokens(0), heldout: Tokens(0), reference: Tokens(0) };
+use std::path::Path;
 
 /// All texts, sorted.
 fn texts(text: &NaturalText) -> Vec<&str> {
@@ -172,6 +104,39 @@ fn near_copies_of_training_text_are_counted_in_the_other_splits_and_noted() {
     // A document's near copy is in the train split with probability 0.6.
     assert!(split.near_copies.expect("from files") * 4 > split.documents, "{split:?}");
     assert!(notes(&both).contains("of the reference split are nearly the same as one of the train split"));
+}
+
+/// As above, but the copies differ from the texts in case and spacing only.
+#[test]
+fn near_copies_in_other_case_and_spacing_are_counted() {
+    let texts: Vec<String> = sentences(2000).chunks(5).map(|part| part.join(" ")).collect();
+    let changes: [fn(&String) -> String; 3] = [
+        |text| text.to_uppercase(),
+        |text| text.replace(' ', "  \n"),
+        |text| text.replace('.', " .").to_lowercase(),
+    ];
+    for change in changes {
+        let copies: Vec<String> = texts.iter().map(change).collect();
+        let folder = Folder::new().with("a.jsonl", jsonl(&[texts.clone(), copies].concat()));
+        let prepared = prepare(&folder.path("a.jsonl"), "").expect("prepares");
+        let split = &prepared.record.splits["reference"];
+        assert!(split.near_copies.expect("from files") * 4 > split.documents, "{split:?}");
+    }
+}
+
+#[test]
+fn a_source_without_a_name_is_refused_in_those_words() {
+    for source in ["''", "' '", "['a.txt', '']"] {
+        let file = format!(
+            "name = \"a\"\nseeds = [1]\ngenerations = 1\n\
+             corpus = {{ source = {source}, train_tokens = 1000, heldout_tokens = 400, reference_tokens = 800 }}\n\
+             tokenizer = {{ vocab_size = 300 }}\nmodel = {{ kind = \"ngram\", order = 3 }}\n\
+             [[arm]]\nname = \"replace\"\nmixture = \"replace\"\n"
+        );
+        let error = config::parse(&file, "a.toml", &[]).expect_err("an error");
+        let error = genloss::progress::error_chain(&error);
+        assert!(error.contains("source") && error.contains("names a file by an empty text"), "{error}");
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ use rand_distr::{Distribution, StandardNormal};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-const HOSTILE: &str = "</p><script>alert('corpus')</script> & \"quotes\"";
+const HOSTILE: &str = "</p><script>alert('corpus')</script> & \"quotes\" \u{202e}\u{1b}[2J";
 
 /// An arm of a made-up experiment: its name and how much it loses per generation, 0 to about 1.
 type MadeUpArm<'a> = (&'a str, f64);
@@ -382,7 +382,7 @@ fn a_page_without_a_baseline_says_how_to_add_it() {
 
 #[test]
 fn markup_in_corpora_and_names_of_arms_is_shown_as_text() {
-    let arms = [(CONTROL, 0.0), ("<script>alert(1)</script>", 0.2), ("a\" onload=\"b", 0.1)];
+    let arms = [(CONTROL, 0.0), ("<script>alert(1)</script>", 0.2), ("a\" onload=\"b\u{2066}", 0.1)];
     let recorded = made_up("hostile", &[1, 2], 2, &arms, |_, _| 3, &[]);
     let out = tempfile::tempdir().unwrap();
     let html = page(&[recorded], out.path());
@@ -392,6 +392,10 @@ fn markup_in_corpora_and_names_of_arms_is_shown_as_text() {
     assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
     let svg = std::fs::read_to_string(out.path().join("figures/effects.svg")).unwrap();
     assert!(!svg.contains("<script"));
+    // Characters that reverse text or that a terminal acts on are shown as escapes.
+    let raw = ['\u{202e}', '\u{2066}', '\u{1b}'];
+    assert!(!html.contains(raw) && !svg.contains(raw));
+    assert!(html.contains("\\u{202e}\\u{1b}[2J") && svg.contains("\\u{2066}"));
 }
 
 #[test]

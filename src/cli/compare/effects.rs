@@ -7,7 +7,7 @@ use crate::verdict::{ArmComparison, Effect};
 use serde::Serialize;
 
 /// Columns of the Markdown table: a metric and its title.
-const COLUMNS: [(&str, &str); 5] = [
+pub(super) const COLUMNS: [(&str, &str); 5] = [
     ("heldout_loss", "held-out loss"),
     ("heldout_loss_tail", "loss of rare tokens"),
     ("unigram_entropy", "token entropy"),

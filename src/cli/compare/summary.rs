@@ -7,7 +7,7 @@ use crate::verdict::ArmComparison;
 use std::collections::BTreeSet;
 
 /// The columns with numbers: one metric for each of the families that decide a verdict, and its title.
-const COLUMNS: [(&str, &str); 3] = [
+pub(super) const COLUMNS: [(&str, &str); 3] = [
     ("heldout_loss", "held-out loss"),
     ("unigram_entropy", "token entropy"),
     ("tail_coverage", "rare tokens"),

@@ -3,12 +3,15 @@
 //! The usual layout is JSON lines, one object per line. Three other layouts are read as well: objects that span lines,
 //! a list of objects, and one object that holds exactly one list of objects.
 
+mod object;
+
 use super::findings::Findings;
 use super::{CorpusError, Place};
 use crate::corpus::error::in_shell;
 use crate::corpus::text::utf8;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use object::{Object, TopLevel};
+use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde_json::Value;
 use std::fmt;
 use std::io::{self, BufRead, Cursor, Read};
 use std::path::Path;
@@ -87,10 +90,10 @@ fn suggests_another_layout(first: &[u8], field: &str) -> bool {
 }
 
 /// The objects of a file; `None` if it contains anything but objects.
-fn values(bytes: &[u8]) -> Option<Vec<Map<String, Value>>> {
-    let values = serde_json::Deserializer::from_slice(bytes).into_iter::<Value>();
+fn values(bytes: &[u8]) -> Option<Vec<Object>> {
+    let values = serde_json::Deserializer::from_slice(bytes).into_iter::<TopLevel>();
     let object = |value| match value {
-        Ok(Value::Object(object)) => Some(object),
+        Ok(TopLevel::Object(object)) => Some(object),
         _ => None,
     };
     values.map(object).collect()
@@ -99,12 +102,12 @@ fn values(bytes: &[u8]) -> Option<Vec<Map<String, Value>>> {
 /// Adds the texts of objects that span lines. A single object without the field must hold exactly one list of objects,
 /// whose texts are added instead.
 fn spanning_lines(
-    mut objects: Vec<Map<String, Value>>,
+    mut objects: Vec<Object>,
     field: TextField,
     found: &mut Findings,
 ) -> Result<(), CorpusError> {
     if let [object] = objects.as_mut_slice()
-        && !object.contains_key(field.name)
+        && !object.fields.contains_key(field.name)
     {
         objects = items_of_only_list(object, field)?;
     }
@@ -114,12 +117,9 @@ fn spanning_lines(
     Ok(())
 }
 
-fn items_of_only_list(
-    object: &mut Map<String, Value>,
-    field: TextField,
-) -> Result<Vec<Map<String, Value>>, CorpusError> {
+fn items_of_only_list(object: &mut Object, field: TextField) -> Result<Vec<Object>, CorpusError> {
     let lists: Vec<&String> =
-        object.iter().filter(|(_, value)| is_list_of_objects(value)).map(|(name, _)| name).collect();
+        object.fields.iter().filter(|(_, value)| is_list_of_objects(value)).map(|(name, _)| name).collect();
     let [list] = lists.as_slice() else {
         if lists.is_empty() {
             return Err(no_field(object, Place::Item(1), field));
@@ -132,13 +132,15 @@ fn items_of_only_list(
         });
     };
     let list = (*list).clone();
-    let Some(Value::Array(items)) = object.get_mut(&list).map(Value::take) else { return Ok(Vec::new()) };
+    let Some(Value::Array(items)) = object.fields.get_mut(&list).map(Value::take) else {
+        return Ok(Vec::new());
+    };
     Ok(items.into_iter().filter_map(object_of).collect())
 }
 
-fn object_of(value: Value) -> Option<Map<String, Value>> {
+fn object_of(value: Value) -> Option<Object> {
     match value {
-        Value::Object(object) => Some(object),
+        Value::Object(fields) => Some(Object { fields, repeated: Vec::new() }),
         _ => None,
     }
 }
@@ -189,10 +191,10 @@ impl<'de> Visitor<'de> for ListReader<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let mut place = 1;
-        while let Some(value) = items.next_element_seed(JsonValue)? {
+        while let Some(value) = items.next_element::<TopLevel>()? {
             let added = match value {
-                Value::Object(object) => add(object, Place::Item(place), self.field, self.found),
-                other => Err(not_an_object(&other, Place::Item(place), self.field)),
+                TopLevel::Object(object) => add(object, Place::Item(place), self.field, self.found),
+                TopLevel::Other(other) => Err(not_an_object(&other, Place::Item(place), self.field)),
             };
             if let Err(error) = added {
                 *self.failed = Some(error);
@@ -201,17 +203,6 @@ impl<'de> Visitor<'de> for ListReader<'_> {
             place += 1;
         }
         Ok(())
-    }
-}
-
-/// Reads any JSON value.
-struct JsonValue;
-
-impl<'de> DeserializeSeed<'de> for JsonValue {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        serde::Deserialize::deserialize(deserializer)
     }
 }
 
@@ -236,7 +227,7 @@ fn lines(input: &mut dyn BufRead, field: TextField, found: &mut Findings) -> Res
 fn add_line(line: &[u8], place: Place, field: TextField, found: &mut Findings) -> Result<(), CorpusError> {
     let path = || field.path.to_owned();
     let value = match (utf8(field.path, line), place) {
-        (Ok(text), _) => serde_json::from_str::<Value>(text).map_err(|source| CorpusError::NotJson {
+        (Ok(text), _) => serde_json::from_str::<TopLevel>(text).map_err(|source| CorpusError::NotJson {
             path: path(),
             place,
             source,
@@ -247,7 +238,7 @@ fn add_line(line: &[u8], place: Place, field: TextField, found: &mut Findings) -
         (Err(error), _) => Err(error),
     };
     match value {
-        Ok(Value::Object(object)) => match text_of(object, place, field) {
+        Ok(TopLevel::Object(object)) => match text_of(object, place, field) {
             Ok(Some(text)) => found.add(text),
             Ok(None) => {
                 found.add_nulls(1);
@@ -255,17 +246,12 @@ fn add_line(line: &[u8], place: Place, field: TextField, found: &mut Findings) -
             }
             Err(error) => found.add_bad_line(error),
         },
-        Ok(other) => found.add_bad_line(not_an_object(&other, place, field)),
+        Ok(TopLevel::Other(other)) => found.add_bad_line(not_an_object(&other, place, field)),
         Err(error) => found.add_bad_line(error),
     }
 }
 
-fn add(
-    object: Map<String, Value>,
-    place: Place,
-    field: TextField,
-    found: &mut Findings,
-) -> Result<(), CorpusError> {
+fn add(object: Object, place: Place, field: TextField, found: &mut Findings) -> Result<(), CorpusError> {
     match text_of(object, place, field)? {
         Some(text) => found.add(text),
         None => {
@@ -276,12 +262,12 @@ fn add(
 }
 
 /// The text in the field of an object; None if it is null.
-fn text_of(
-    mut object: Map<String, Value>,
-    place: Place,
-    field: TextField,
-) -> Result<Option<String>, CorpusError> {
-    match object.get_mut(field.name).map(Value::take) {
+fn text_of(mut object: Object, place: Place, field: TextField) -> Result<Option<String>, CorpusError> {
+    if object.repeated.iter().any(|name| name == field.name) {
+        let (path, field) = (field.path.to_owned(), field.name.to_owned());
+        return Err(CorpusError::RepeatedField { path, place, field });
+    }
+    match object.fields.get_mut(field.name).map(Value::take) {
         Some(Value::String(text)) => Ok(Some(text)),
         Some(Value::Null) => Ok(None),
         Some(other) => {
@@ -292,9 +278,9 @@ fn text_of(
     }
 }
 
-fn no_field(object: &Map<String, Value>, place: Place, field: TextField) -> CorpusError {
-    let mut names: Vec<&str> = object.keys().map(String::as_str).take(MAX_NAMES).collect();
-    if object.len() > MAX_NAMES {
+fn no_field(object: &Object, place: Place, field: TextField) -> CorpusError {
+    let mut names: Vec<&str> = object.fields.keys().map(String::as_str).take(MAX_NAMES).collect();
+    if object.fields.len() > MAX_NAMES {
         names.push("…");
     }
     let present = if names.is_empty() { "none".to_owned() } else { names.join(", ") };

@@ -1,13 +1,14 @@
 //! Documents in a column of a Parquet file, the format of Hugging Face data sets.
 
-use super::CorpusError;
 use super::findings::Findings;
+use super::{CorpusError, Place};
 use crate::guard::guard;
 use parquet::basic::{ConvertedType, LogicalType, Type};
-use parquet::column::reader::ColumnReader;
+use parquet::column::page::{Page, PageMetadata, PageReader};
+use parquet::column::reader::{ColumnReader, get_column_reader};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
+use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor, SchemaDescriptor};
 use std::error::Error;
 use std::fs::File;
 use std::path::Path;
@@ -57,6 +58,14 @@ struct TextColumn {
 /// The index of `column`, or an error if it does not have one text per row.
 fn text_column(path: &Path, column: &str, schema: &SchemaDescriptor) -> Result<TextColumn, CorpusError> {
     let columns = schema.columns();
+    if columns.iter().filter(|found| found.path().string() == column).count() > 1 {
+        let (path, field) = (path.to_owned(), column.to_owned());
+        return Err(CorpusError::RepeatedField { path, place: Place::Whole, field });
+    }
+    if let Some(kind) = nested(column, schema) {
+        let (path, column) = (path.to_owned(), column.to_owned());
+        return Err(CorpusError::ColumnNotText { path, column, kind, is_nested: true });
+    }
     let Some(index) = columns.iter().position(|found| found.path().string() == column) else {
         let names: Vec<String> = columns.iter().map(|found| found.path().string()).collect();
         let present = names.join(", ");
@@ -65,19 +74,39 @@ fn text_column(path: &Path, column: &str, schema: &SchemaDescriptor) -> Result<T
     let is_all_null = matches!(columns[index].logical_type_ref(), Some(LogicalType::Unknown));
     match not_text(&columns[index]).filter(|_| !is_all_null) {
         Some(kind) => {
-            Err(CorpusError::ColumnNotText { path: path.to_owned(), column: column.to_owned(), kind })
+            let (path, column) = (path.to_owned(), column.to_owned());
+            Err(CorpusError::ColumnNotText { path, column, kind, is_nested: false })
         }
         None => Ok(TextColumn { index, is_all_null }),
     }
 }
 
-/// What a column has instead of one text per row; None if it is a text column.
+/// What a column of several values per row has: lists, or fields with names. None for any other column.
+fn nested(column: &str, schema: &SchemaDescriptor) -> Option<String> {
+    let of_column = |found: &&ColumnDescPtr| {
+        let path = found.path();
+        let is_within = path.parts().len() > 1 && path.parts()[0] == column;
+        is_within || path.string() == column && found.max_rep_level() > 0
+    };
+    let inner: Vec<&ColumnDescPtr> = schema.columns().iter().filter(of_column).collect();
+    let [first, ..] = inner[..] else { return None };
+    let kind = match not_text(first) {
+        None => "strings".to_owned(),
+        Some(kind) => kind,
+    };
+    let names: Vec<String> = inner.iter().map(|found| found.path().parts()[1..].join(".")).collect();
+    match inner.iter().all(|found| found.max_rep_level() > 0) {
+        true if inner.len() == 1 => Some(format!("lists of {kind}")),
+        true => Some("lists of several fields".to_owned()),
+        false => Some(format!("several fields ({})", names.join(", "))),
+    }
+}
+
+/// What a column has instead of texts; None if it is a text column.
 fn not_text(column: &ColumnDescriptor) -> Option<String> {
     let is_text = matches!(column.logical_type_ref(), Some(LogicalType::String))
         || column.converted_type() == ConvertedType::UTF8;
-    if column.max_rep_level() > 0 {
-        Some("lists".to_owned())
-    } else if column.physical_type() == Type::BYTE_ARRAY && !is_text {
+    if column.physical_type() == Type::BYTE_ARRAY && !is_text {
         Some("bytes that are not marked as text".to_owned())
     } else if is_text {
         None
@@ -109,7 +138,10 @@ fn texts(
             found.add_nulls(usize::try_from(rows.metadata().num_rows()).unwrap_or(0));
             continue;
         }
-        let ColumnReader::ByteArrayColumnReader(mut rows) = rows.get_column_reader(column.index)? else {
+        let pages = CheckedPages(rows.get_column_page_reader(column.index)?);
+        let descriptor = reader.metadata().file_metadata().schema_descr().column(column.index);
+        let ColumnReader::ByteArrayColumnReader(mut rows) = get_column_reader(descriptor, Box::new(pages))
+        else {
             return Err(ParquetError::General("a text column that is not of bytes".to_owned()).into());
         };
         loop {
@@ -125,4 +157,44 @@ fn texts(
         }
     }
     Ok(())
+}
+
+/// The pages of a column of byte arrays. A dictionary must be as large as the number of its values requires: the decoder
+/// reserves memory for as many values as the page claims.
+struct CheckedPages(Box<dyn PageReader>);
+
+/// Bytes that hold the length of a value in a dictionary.
+const LENGTH_BYTES: usize = 4;
+
+impl PageReader for CheckedPages {
+    fn get_next_page(&mut self) -> Result<Option<Page>, ParquetError> {
+        let page = self.0.get_next_page()?;
+        match &page {
+            Some(Page::DictionaryPage { buf, num_values, .. })
+                if *num_values as usize > buf.len() / LENGTH_BYTES =>
+            {
+                Err(ParquetError::General(format!(
+                    "a dictionary of {} bytes claims {num_values} values",
+                    buf.len()
+                )))
+            }
+            _ => Ok(page),
+        }
+    }
+
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>, ParquetError> {
+        self.0.peek_next_page()
+    }
+
+    fn skip_next_page(&mut self) -> Result<(), ParquetError> {
+        self.0.skip_next_page()
+    }
+}
+
+impl Iterator for CheckedPages {
+    type Item = Result<Page, ParquetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
 }

@@ -55,6 +55,15 @@ pub fn special_tokens(dir: &Path) -> Result<SpecialTokens, ModelError> {
     read().map_err(|problem: FolderProblem| problem.of_folder(dir))
 }
 
+/// Size of the vocabulary of the model in `dir`, without reading its weights.
+pub fn vocab_size(dir: &Path) -> Result<usize, ModelError> {
+    let read = || {
+        let shape = read_config(dir)?.shape();
+        Ok(shape.map_err(|reason| FolderProblem::from(reason).within(CONFIG))?.vocab_size)
+    };
+    read().map_err(|problem: FolderProblem| problem.of_folder(dir))
+}
+
 fn read_config(dir: &Path) -> Result<LlamaConfig, FolderProblem> {
     LlamaConfig::read(&read(dir, CONFIG)?).map_err(|problem| problem.within(CONFIG))
 }

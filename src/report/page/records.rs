@@ -21,6 +21,7 @@ pub(super) fn all(recorded: &RunRecord) -> Markup {
         details { summary { "Training and synthesis, seed " (recorded.experiment.seeds.first().copied().unwrap_or(0)) }
             (training(recorded)) }
         details { summary { "All numbers at the last generation" } (measurements(recorded)) }
+        (missing(recorded))
     }
 }
 
@@ -170,6 +171,19 @@ fn measurements(recorded: &RunRecord) -> Markup {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// A list of the metrics that have no value, with the reasons; empty if there are none.
+fn missing(recorded: &RunRecord) -> Markup {
+    let missing = recorded.missing_metrics();
+    html! {
+        @if !missing.is_empty() {
+            details {
+                summary { "Metrics without a value" }
+                ul { @for one in &missing { li { (one.to_string()) } } }
             }
         }
     }

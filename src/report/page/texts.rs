@@ -65,16 +65,14 @@ fn cell(samples: &[&Sample], arm: &str, generation: usize) -> Markup {
     }
 }
 
-/// The beginning of a document, cut between words if possible. Control characters become the replacement character.
+/// The beginning of a document, cut between words if possible.
 fn excerpt(document: &str) -> String {
-    let visible =
-        |c: char| if c.is_control() && !c.is_whitespace() { char::REPLACEMENT_CHARACTER } else { c };
-    let document: String = document.trim().chars().map(visible).collect();
+    let document = document.trim();
     if document.is_empty() {
         return "(an empty document)".to_owned();
     }
     match document.char_indices().nth(EXCERPT) {
-        None => document,
+        None => document.to_owned(),
         Some((end, _)) => {
             let cut = &document[..end];
             let word = cut.rfind(char::is_whitespace).filter(|space| *space > end / 2).unwrap_or(end);

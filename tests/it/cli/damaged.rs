@@ -93,7 +93,10 @@ fn a_manifest_vouches_for_all_files_of_its_generation_and_for_none_elsewhere() {
     let before = fs::read(&manifest).unwrap();
     let with = |files: &dyn Fn(&mut serde_json::Map<String, serde_json::Value>)| {
         let mut json: serde_json::Value = serde_json::from_slice(&before).unwrap();
-        json.as_object_mut().unwrap().shift_remove("blake3").unwrap();
+        // As an earlier version wrote it, without hash and schema.
+        for key in ["blake3", "schema"] {
+            json.as_object_mut().unwrap().shift_remove(key).unwrap();
+        }
         files(json["files"].as_object_mut().unwrap());
         fs::write(&manifest, json.to_string()).unwrap();
     };
@@ -179,6 +182,134 @@ fn a_damaged_baseline_is_an_error_and_is_simulated_anew_once_it_is_deleted() {
     fs::remove_file(&drift).unwrap();
     output(&["run", text(file), "--out", text(&run)]);
     assert!(fs::read(&drift).unwrap() == before);
+}
+
+/// A copy of the finished run.
+fn copy() -> (tempfile::TempDir, PathBuf) {
+    let work = tempfile::tempdir().unwrap();
+    let run = work.path().join("run");
+    copy_tree(&finished().1, &run);
+    (work, run)
+}
+
+/// What a command that succeeds says on standard error.
+fn said(arguments: &[&str]) -> String {
+    let assert = genloss().args(arguments).assert().success();
+    String::from_utf8(assert.get_output().stderr.clone()).unwrap()
+}
+
+#[test]
+fn a_record_without_the_hash_that_was_written_into_it_is_refused() {
+    let (_work, run) = copy();
+    for place in ["drift.json", "provenance.json", "seed-1/gen-000/manifest.json", "experiment.toml"] {
+        let path = run.join(place);
+        let before = fs::read_to_string(&path).unwrap();
+        let is_hash =
+            |line: &&str| line.trim_start().starts_with("\"blake3\": \"") || line.contains("# blake3");
+        let hash = before.lines().find(is_hash).unwrap();
+        fs::write(&path, before.replacen(&format!("{hash}\n"), "", 1)).unwrap();
+        for command in ["compare", "inspect", "fit", "report"] {
+            let message = error_line(&[command, text(&run)]);
+            let name = place.rsplit('/').next().unwrap();
+            assert!(message.contains(name) && message.contains("removed after it was written"), "{message}");
+        }
+        fs::write(&path, before).unwrap();
+    }
+    output(&["compare", text(&run)]);
+}
+
+#[test]
+fn a_run_without_its_baseline_says_which_file_is_missing_and_how_to_get_it() {
+    let (_work, run) = copy();
+    fs::remove_file(run.join("drift.json")).unwrap();
+    for command in ["compare", "inspect", "report"] {
+        let said = said(&[command, text(&run)]);
+        assert!(
+            said.contains("drift.json is missing") && said.contains("genloss run writes it again"),
+            "{said}"
+        );
+    }
+    output(&["run", text(&finished().2), "--out", text(&run)]);
+    assert!(!said(&["compare", text(&run)]).contains("drift.json"));
+    // A baseline of other settings is not one of this run.
+    let record = fs::read_to_string(run.join("drift.json")).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&record).unwrap();
+    for key in ["schema", "blake3"] {
+        json.as_object_mut().unwrap().shift_remove(key).unwrap();
+    }
+    fs::write(run.join("drift.json"), json.to_string().replace("\"unanchored\"", "\"other\"")).unwrap();
+    assert!(said(&["compare", text(&run)]).contains("drift.json was computed for other settings"));
+}
+
+#[test]
+fn a_run_without_its_provenance_is_refused_with_a_way_out() {
+    let (work, run) = copy();
+    let study = work.path().join("study");
+    output(&["export", text(&run), "--out", text(&study)]);
+    for folder in [&run, &study] {
+        fs::remove_file(folder.join("provenance.json")).unwrap();
+    }
+    let commands = [&["compare", text(&run)][..], &["run", text(&finished().2), "--out", text(&run)]];
+    for command in commands {
+        let message = error_line(command);
+        assert!(message.contains("provenance.json: this file is missing; it holds the program"), "{message}");
+        assert!(message.contains("run into another --out"), "{message}");
+    }
+    let message = error_line(&["compare", text(&study)]);
+    assert!(
+        message.contains("this file is missing") && message.contains("export the runs again"),
+        "{message}"
+    );
+    // Without a generation there is nothing to lose, and the run begins anew.
+    for seed in ["seed-1", "seed-2"] {
+        fs::remove_dir_all(run.join(seed)).unwrap();
+    }
+    output(&["run", text(&finished().2), "--out", text(&run)]);
+    assert_eq!(output(&["compare", text(&run)]), output(&["compare", text(&finished().1)]));
+}
+
+#[test]
+fn folders_of_seeds_arms_and_generations_that_the_experiment_does_not_have_are_noted() {
+    let (_work, run) = copy();
+    let before = output(&["compare", text(&run), "--format", "csv"]);
+    for foreign in ["seed-9", "seed-1/warm/gen-001", "seed-2/cool/gen-003", "seed-1/.work-gen-001"] {
+        fs::create_dir_all(run.join(foreign)).unwrap();
+    }
+    for command in ["compare", "inspect"] {
+        let said = said(&[command, text(&run)]);
+        let expected = "seed-1/warm, seed-2/cool/gen-003, seed-9: not of this experiment, and left out";
+        assert!(said.contains(expected), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    assert_eq!(output(&["compare", text(&run), "--format", "csv"]), before);
+}
+
+/// So few tokens have fewer than 32 words, the least that metrics of words need.
+#[test]
+fn metrics_without_a_value_are_named_with_the_reason() {
+    let work = tempfile::tempdir().unwrap();
+    let run = work.path().join("run");
+    let file = text(&finished().2);
+    output(&["run", file, "--set", "measured_tokens=32", "--out", text(&run)]);
+    let inspected = said(&["inspect", text(&run)]);
+    assert!(inspected.contains("tail_coverage_words"), "{inspected}");
+    assert!(
+        inspected.contains("in generations 0, 1, 2 of arms \"control\", \"unanchored\", \"cool\": "),
+        "{inspected}"
+    );
+    assert_eq!(said(&["inspect", text(&run), "--metric", "heldout_loss"]), "");
+    assert!(said(&["inspect", text(&run), "--metric", "tail_coverage_words"]).lines().count() <= 2);
+    let compared = said(&["compare", text(&run)]);
+    assert!(
+        compared.contains("arms \"unanchored\", \"cool\" cannot be compared in")
+            && compared.contains("tail_coverage_words")
+            && compared.contains("the control has no value at generation 2: "),
+        "{compared}"
+    );
+    output(&["report", text(&run)]);
+    let page = fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(page.contains("Metrics without a value") && page.contains("tail_coverage_words"));
+    assert_eq!(said(&["compare", text(&finished().1)]), "");
 }
 
 #[test]

@@ -66,6 +66,8 @@ fn sizes_beyond_the_memory_of_a_machine_are_refused_before_anything_is_made() {
             let output = run.failure().get_output().clone();
             let error = String::from_utf8(output.stderr).unwrap();
             assert!(error.contains(expected) && error.lines().count() == 1, "{settings:?}: {error}");
+            let names_total = error.contains("takes about") && error.contains("takes the most, about");
+            assert!(names_total || error.contains("out of range"), "{settings:?}: {error}");
         }
     }
 }
@@ -138,6 +140,33 @@ fn simulations_that_would_not_end_or_fit_are_refused_in_one_line() {
 }
 
 #[test]
+fn more_natural_fractions_than_generations_are_refused_with_both_numbers() {
+    let (_dir, file) = changed("natural_fraction = 0.5", "natural_fraction = [0.5, 0.4, 0.3, 0.2]");
+    for command in ["check", "run"] {
+        let error = error_line(&[command, text(&file)]);
+        assert!(error.contains("natural_fraction: 4 numbers for 2 generations"), "{error}");
+        assert!(error.contains("small.toml:"), "{error}");
+    }
+    let mixture = "{ natural_fraction = [0.5, 0.2, 0.1] }";
+    let drift = ["drift", "categorical", "--samples", "50", "--mixture", mixture, "--generations"];
+    let error = error_line(&[&drift[..], &["2"]].concat());
+    assert!(error.contains("natural_fraction: 3 numbers for 2 generations"), "{error}");
+    output(&[&drift[..], &["3"]].concat());
+    // The last number repeats.
+    output(&[&drift[..], &["9"]].concat());
+}
+
+#[test]
+fn arms_with_the_same_remark_share_a_note() {
+    let (_dir, file) = changed("max_document_tokens = 300", "max_document_tokens = 20");
+    let shown = output(&["check", text(&file)]);
+    let remark = "documents are written up to";
+    assert_eq!(shown.matches(remark).count(), 1, "{shown}");
+    let arms = "arms \"control\", \"unanchored\", \"cool\", seed 1: documents are written";
+    assert!(shown.replace("\n  ", " ").contains(arms), "{shown}");
+}
+
+#[test]
 fn an_error_stays_short_whatever_is_echoed_in_it() {
     let long = "x".repeat(5000);
     let (dir, file) = changed("\"cool\"", &format!("\"{long}\""));
@@ -183,6 +212,10 @@ fn control_and_direction_characters_of_folder_names_never_reach_a_terminal() {
         let escape = if format == "json" { "\\u202e" } else { "\\u{202e}" };
         assert!(shown.contains(escape), "{format}: {shown}");
     }
+    let page = dir.path().join("page");
+    output(&["report", text(&folders[0]), text(&folders[1]), "--out", text(&page)]);
+    let html = fs::read_to_string(page.join("report.html")).unwrap();
+    assert!(!html.contains(['\u{1b}', '\u{202e}']) && html.contains("\\u{1b}[2J\\u{202e}red"));
     let error = error_line(&["compare", text(&dir.path().join("\u{1b}[2J\u{202e}absent"))]);
     assert!(!error.contains(['\u{1b}', '\u{202e}']) && error.contains("\\u{1b}"), "{error}");
 }

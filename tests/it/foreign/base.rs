@@ -158,6 +158,7 @@ fn surplus_embeddings_are_accepted_and_their_tokens_never_written() {
     said(&["run", path(&pair.file()), "--out", path(&out)]);
     let experiment = config::parse(&fs::read_to_string(pair.file()).unwrap(), "based.toml", &[]).unwrap();
     let prepared = lineage::prepare(&experiment).unwrap();
+    assert_eq!(prepared.vocab_size_of(&experiment.arms[0]), 320);
     let provenance = prepared.provenance(&experiment, Provenance::default());
     let store = Store::open(&out, &experiment, &provenance, &prepared.tokenizer_json).unwrap();
     let written = store.synthetic(Address::of(&experiment, 1, &experiment.arms[0], 0)).unwrap();

@@ -177,7 +177,158 @@ fn a_byte_level_tokenizer_covers_every_text() {
     let texts = ["the old dog", "老狗\u{0}\u{FEFF} 🐕", ""].map(str::to_owned);
     let tokenizer = Tokenizer::learn(&texts, 300).unwrap();
     let coverage = tokenizer.coverage(&texts, &tokenizer.encode_documents(&texts).unwrap()).unwrap();
-    assert_eq!((coverage.lost_share(), coverage.unknown_share(), coverage.note("it")), (0.0, 0.0, None));
+    assert_eq!(
+        (coverage.lost_share(), coverage.unknown_share(), coverage.notes("it").count()),
+        (0.0, 0.0, 0)
+    );
+}
+
+/// A learnt tokenizer that changes a text before it splits it.
+fn normalizing(normalizer: &Value) -> Value {
+    let texts = [SENTENCE.to_owned()];
+    let learnt = Tokenizer::learn(&texts, 300).unwrap();
+    let mut json: Value = serde_json::from_str(&learnt.to_json().unwrap()).unwrap();
+    json["normalizer"] = normalizer.clone();
+    json
+}
+
+/// 40 characters.
+const SENTENCE: &str = "The Old dog’s café:  2½ ﬁsh\nand the moon";
+
+/// The characters that change: `T` and `O`; `é`; `½` and `ﬁ`; the line break; `’`.
+#[test]
+fn text_that_a_normalizer_replaces_is_measured() {
+    assert_eq!(SENTENCE.chars().count(), 40);
+    let strip = json!({"type": "Sequence", "normalizers": [{"type": "NFD"}, {"type": "StripAccents"}]});
+    let replace =
+        |old: &str, new: &str| json!({"type": "Replace", "pattern": {"String": old}, "content": new});
+    let cases = [
+        (json!({"type": "Lowercase"}), 2, "The", "the"),
+        (strip, 1, "café:", "cafe:"),
+        (json!({"type": "NFKC"}), 2, "2½", "21⁄2"),
+        (replace("\n", " "), 1, "ﬁsh\nand", "ﬁsh and"),
+        (replace("’", "'"), 1, "dog’s", "dog's"),
+        (replace("  ", " "), 1, "", ""),
+    ];
+    for (normalizer, changed, source, decoded) in cases {
+        let found = read(&normalizing(&normalizer)).unwrap().round_trip(&[SENTENCE]).unwrap();
+        assert_eq!((found.chars, found.changed_chars), (40, changed), "{normalizer}: {found:?}");
+        let example = found.example.clone().unwrap();
+        if !source.is_empty() {
+            assert_eq!((example.0.as_str(), example.1.as_str()), (source, decoded));
+        }
+        assert!(found.note("the train split").unwrap().contains("of the train split come back otherwise"));
+    }
+}
+
+/// A long document and many short ones are sampled alike. One character in 40 is changed.
+#[test]
+fn a_sample_of_a_large_text_gives_its_share() {
+    let tokenizer = read(&normalizing(&json!({"type": "NFKC"}))).unwrap();
+    let line = "the old dog sees the other dog and ½ fish\n";
+    let share = 1.0 / 42.0;
+    for texts in [vec![line.repeat(20_000)], vec![line.to_owned(); 20_000]] {
+        let found = tokenizer.round_trip(&texts).unwrap();
+        assert!((100_000..400_000).contains(&found.chars), "{}", found.chars);
+        assert!((found.changed_share() / share - 1.0).abs() < 0.05, "{found:?}");
+    }
+}
+
+/// SentencePiece marks the beginning of each word; WordPiece loses the white space around punctuation. Neither replaces
+/// any text.
+#[test]
+fn tokenizers_that_only_mark_words_change_no_text() {
+    let texts: Vec<String> =
+        documents(usize::MAX, "").map(|text| format!("{text} and  the river\nthe moon")).collect();
+    let metaspace =
+        json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true});
+    let mut sentence_piece = unigram();
+    sentence_piece["model"]["vocab"].as_array_mut().unwrap().push(json!(["\n", -3.0]));
+    sentence_piece["pre_tokenizer"] = metaspace.clone();
+    sentence_piece["decoder"] = metaspace;
+    let mut word_piece = word_level();
+    word_piece["decoder"] = json!({"type": "WordPiece", "prefix": "##", "cleanup": true});
+    let cases = [sentence_piece, llama(), word_piece, normalizing(&Value::Null)];
+    for tokenizer in &cases {
+        let found = read(tokenizer).unwrap().round_trip(&texts).unwrap();
+        assert_eq!((found.changed_chars, found.note("it")), (0, None), "{tokenizer}: {found:?}");
+    }
+    // The same marks without a decoder that removes them.
+    let mut without_decoder = cases[0].clone();
+    without_decoder["decoder"] = Value::Null;
+    assert!(read(&without_decoder).unwrap().round_trip(&texts).unwrap().changed_share() > 0.1);
+}
+
+/// Byte-fallback BPE with the normalizer and decoder of Llama 2, and single letters as tokens.
+fn llama() -> Value {
+    let letters: Vec<String> = ('a'..='z').map(String::from).collect();
+    let bytes: Vec<String> = (0..256).map(|byte| format!("<0x{byte:02X}>")).collect();
+    let pieces: Vec<&str> = letters.iter().chain(&bytes).map(String::as_str).chain(["▁"]).collect();
+    let model = json!({"type": "BPE", "vocab": vocabulary(&pieces), "merges": [], "byte_fallback": true,
+        "unk_token": "<unk>", "fuse_unk": true});
+    let mut llama = tokenizer(&model, &Value::Null);
+    let replace =
+        |old: &str, new: &str| json!({"type": "Replace", "pattern": {"String": old}, "content": new});
+    llama["normalizer"] = json!({"type": "Sequence", "normalizers": [
+        {"type": "Prepend", "prepend": "▁"}, replace(" ", "▁")]});
+    llama["decoder"] = json!({"type": "Sequence", "decoders": [replace("▁", " "), {"type": "ByteFallback"},
+        {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]});
+    llama
+}
+
+#[test]
+fn changed_text_is_told_and_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let capitals = documents(usize::MAX, "").map(|text| text.replace("the", "The"));
+    let file = experiment(dir.path(), &normalizing(&json!({"type": "Lowercase"})), capitals);
+    let (checked, _) = said(&["check", path(&file)]);
+    let checked = checked.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(checked.contains("of the heldout split come back otherwise"), "{checked}");
+    assert!(checked.contains("(first: \"The\" as \"the\")"), "{checked}");
+    let out = dir.path().join("out");
+    let (_, log) = said(&["run", path(&file), "--out", path(&out)]);
+    assert!(log.contains("come back otherwise"), "{log}");
+    let provenance: Value = serde_json::from_slice(&fs::read(out.join("provenance.json")).unwrap()).unwrap();
+    let train = &provenance["coverage"]["train"]["round_trip"];
+    assert_eq!(train["example"], json!(["The", "the"]));
+    assert!(train["changed_chars"].as_u64() > Some(100), "{train}");
+    let text = dir.path().join("text.txt");
+    fs::write(&text, "The old Dog").unwrap();
+    let model = out.join("seed-1/gen-000/model");
+    let (scored, log) = said(&["score", path(&model), path(&text), "--format", "json"]);
+    assert!(
+        log.contains("18.18 % of the characters") && scored.contains("\"changed_share\": 0.18"),
+        "{scored}{log}"
+    );
+}
+
+/// The command adds a word that the tokenizer does not know to each answer of six words or less.
+#[test]
+fn unknown_text_in_answers_of_a_command_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = experiment(dir.path(), &word_level(), documents(usize::MAX, ""));
+    let command = r#"sed -u 's/"}$/ zebra"}/'"#;
+    let external =
+        format!("[synthesis]\nmethod = \"external\"\ncommand = [\"sh\", \"-c\", {command:?}]\n[[arm]]");
+    let text = fs::read_to_string(&file).unwrap().replace("[[arm]]", &external);
+    fs::write(&file, text).unwrap();
+    let (_, log) = said(&["run", path(&file), "--out", path(&dir.path().join("out"))]);
+    let log = log.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(log.contains("answers 0 to ") && log.contains("(first: \"zebra\")"), "{log}");
+    assert!(log.contains("14.29 % of its tokens are the unknown token"), "{log}");
+}
+
+/// The patterns have exponentially many ways to match a long word, none of which ends at the end of a line.
+#[test]
+fn a_pattern_that_backtracks_without_end_is_an_error() {
+    for (pattern, text) in [("(a|aa)+$", "a"), ("(x|xx|x x)+$", "x x"), ("([a-z]+ ?)+$", "word ")] {
+        let mut slow = letters();
+        slow["pre_tokenizer"] =
+            json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
+        let text = text.repeat(100_000 / text.len()) + "!";
+        let error = read(&slow).unwrap().encode(&text).unwrap_err();
+        assert!(matches!(error, TokenizerError::Backtracking { .. }), "{error:?}");
+    }
 }
 
 fn read(json: &Value) -> Result<Tokenizer, TokenizerError> {

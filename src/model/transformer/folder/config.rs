@@ -175,11 +175,10 @@ impl LlamaConfig {
                 return Err("scaled rotary positions are not supported".to_owned());
             }
         }
-        let nested = self
-            .rope_parameters
-            .as_ref()
-            .and_then(|settings| settings.get("rope_theta"))
-            .and_then(Value::as_f64);
-        Ok(nested.or(self.rope_theta).unwrap_or(10_000.0))
+        let nested = self.rope_parameters.as_ref().and_then(|settings| settings.get("rope_theta"));
+        match nested {
+            Some(Value::Null) | None => Ok(self.rope_theta.unwrap_or(10_000.0)),
+            Some(theta) => theta.as_f64().ok_or_else(|| format!("rope_theta {theta} is not a number")),
+        }
     }
 }
