@@ -17,7 +17,7 @@ use crate::store::Unit;
 use crate::sweep::PreparedSweep;
 use crate::units::counted;
 use anyhow::{Context, Result, bail, ensure};
-use cluster::{ClusterError, Limits};
+use cluster::Limits;
 use scripts::{Jobs, Resources, Script};
 use std::path::{Path, PathBuf};
 use time_limit::TimeLimit;
@@ -112,12 +112,12 @@ impl Args {
     /// The limits of the cluster, once everything that can be checked has been checked. A dry run also works without a
     /// cluster.
     fn limits(&self) -> Result<Limits> {
-        match cluster::check_installed() {
-            Err(ClusterError::Missing(_)) if self.dry_run => {
-                say("note: there is no Slurm on this machine; the scripts assume its default limits");
-                return Ok(cluster::DEFAULT_LIMITS);
-            }
-            checked => checked?,
+        if let Err(error) = cluster::check_installed() {
+            ensure!(self.dry_run, error);
+            say(&format!(
+                "note: the scripts assume the default limits of Slurm, because it cannot be asked: {error}"
+            ));
+            return Ok(cluster::DEFAULT_LIMITS);
         }
         if let Some(partition) = &self.partition {
             let partitions = cluster::partitions()?;

@@ -132,7 +132,7 @@ ReturnToService=2
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SlurmctldParameters=preempt_send_user_signal
-MaxArraySize=4
+MaxArraySize=3
 MaxJobCount=1000
 KillWait=3
 SlurmdTimeout=4
@@ -141,7 +141,7 @@ SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=1000
 END
   for node in "${CLUSTER_NODES[@]}"; do
     free_port
-    echo "NodeName=$node NodeHostname=localhost NodeAddr=127.0.0.1 Port=$CLUSTER_PORT CPUs=2 RealMemory=1000"
+    echo "NodeName=$node NodeHostname=localhost NodeAddr=127.0.0.1 Port=$CLUSTER_PORT CPUs=3 RealMemory=1000"
   done
   echo "PartitionName=low Nodes=ALL Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=5 MaxTime=INFINITE State=UP"
   echo "PartitionName=high Nodes=ALL PriorityTier=2 PreemptMode=OFF MaxTime=INFINITE State=UP"
