@@ -46,8 +46,8 @@ cluster_install || skip "Slurm is not installed, and cannot be without root and 
 cluster_is_possible || skip "nodes cannot have namespaces of their own"
 
 genloss=$(realpath "${1:-target/debug/genloss}") || exit 1
-work=$(mktemp -d "${TMPDIR:-/tmp}/genloss slurm.XXXXXX")
-run=$work/run
+work=$(mktemp -d "${TMPDIR:-/tmp}/genloss-slurm.XXXXXX")
+run="$work/a run"
 trap 'cluster_stop; kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
 
 cat >"$work/small.toml" <<'END'

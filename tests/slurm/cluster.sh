@@ -110,7 +110,7 @@ SlurmctldPort=$CLUSTER_PORT
 SlurmUser=$user
 SlurmdUser=$user
 # A job that is put back waits until its credential has expired.
-AuthInfo=socket=$CLUSTER/run/munge,cred_expire=4
+AuthInfo=socket=$CLUSTER/run/munge,cred_expire=5
 StateSaveLocation=$CLUSTER/state
 SlurmdSpoolDir=$CLUSTER/spool/%n
 SlurmctldPidFile=$CLUSTER/run/slurmctld.pid
