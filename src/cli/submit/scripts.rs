@@ -99,8 +99,9 @@ impl Jobs {
              \n\
              {} work {} --leave{device} &\n\
              {WAIT_FOR_WORKER}\
-             # 75: saved because the time is nearly up. Never after scancel, which would bring the job back.\n\
-             if [ \"$code\" -eq 75 ]; then\n\
+             # 75: asked by SIGUSR1 to save its work; 138: ended by that signal before it had begun. Never after scancel: a\n\
+             # cancelled job must not come back.\n\
+             if [ \"$code\" -eq 75 ] || [ \"$code\" -eq 138 ]; then\n\
              \x20 scontrol requeue \"{job}\"\n\
              fi\n\
              exit \"$code\"\n",
