@@ -394,7 +394,9 @@ impl Store {
     pub fn record_machines(&self, found: impl IntoIterator<Item = Machine>) -> Result<(), StoreError> {
         let mut provenance = lock(&self.provenance);
         let known = provenance.machines();
-        let new: BTreeSet<Machine> = found.into_iter().filter(|machine| !known.contains(machine)).collect();
+        // A program that uses the library may not say what it runs on.
+        let is_new = |machine: &Machine| !machine.instructions.is_empty() && !known.contains(machine);
+        let new: BTreeSet<Machine> = found.into_iter().filter(is_new).collect();
         if new.is_empty() {
             return Ok(());
         }
