@@ -187,6 +187,27 @@ impl Claims {
         self.latest()?.into_iter().map(state).collect()
     }
 
+    /// Everything that was ever claimed, and whether it is done, from one listing of the folder. No claim is read.
+    ///
+    /// # Errors
+    /// If the file system fails.
+    pub fn marks(&self) -> io::Result<BTreeMap<String, bool>> {
+        let latest = self.latest()?.into_iter();
+        Ok(latest.map(|(name, latest)| (name, latest == Latest::Done)).collect())
+    }
+
+    /// The state of one thing; `None` if it was never claimed.
+    ///
+    /// # Errors
+    /// If the file system fails.
+    pub fn state_of(&self, name: &str) -> io::Result<Option<ClaimState>> {
+        match self.latest()?.remove(name) {
+            None => Ok(None),
+            Some(Latest::Done) => Ok(Some(ClaimState::Done)),
+            Some(Latest::Number(number)) => self.state(name, number, &LazyTime::default()).map(Some),
+        }
+    }
+
     /// Takes a thing. If a live process holds it, or if it is done, the inner result is an error.
     ///
     /// # Errors

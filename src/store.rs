@@ -62,7 +62,7 @@ pub use text::{read_text, share_text, text_folder, text_identity, write_text};
 pub use unit::{NotAUnit, Unit};
 
 use crate::baseline::Baseline;
-use crate::claims::{Claim, Claims, Process, Taken};
+use crate::claims::{Claim, ClaimState, Claims, Process, Taken};
 use crate::config::Experiment;
 use crate::documents::Documents;
 use crate::files;
@@ -279,6 +279,23 @@ impl Store {
         let done: BTreeSet<Unit> =
             surveyed.iter().filter(|(_, state)| state.is_done()).map(|(unit, _)| unit.clone()).collect();
         Ok(state::states(experiment, surveyed, &|unit| done.contains(unit)))
+    }
+
+    /// The units that were ever claimed, and whether each is done, from one listing. No claim is read.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn marks(&self) -> Result<BTreeMap<Unit, bool>, StoreError> {
+        let marks = disk::at(&self.root, self.claims.marks())?;
+        Ok(marks.into_iter().filter_map(|(key, done)| Some((Unit::from_key(&key)?, done))).collect())
+    }
+
+    /// The state of the claims on a unit; `None` if it was never claimed.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn claim_state(&self, unit: &Unit) -> Result<Option<ClaimState>, StoreError> {
+        disk::at(&self.root, self.claims.state_of(&unit.key()))
     }
 
     /// Forgets attempts that failed, so that workers make them again.

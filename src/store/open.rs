@@ -150,7 +150,7 @@ fn check_idle(root: &Path) -> Result<(), StoreError> {
 /// The state of every unit that was ever claimed.
 pub(super) fn survey(claims: &Claims, root: &Path) -> Result<BTreeMap<Unit, ClaimState>, StoreError> {
     let states = disk::at(root, claims.survey())?;
-    let unit = |(key, state): (String, ClaimState)| Some((key.replace('+', "/").parse().ok()?, state));
+    let unit = |(key, state): (String, ClaimState)| Some((Unit::from_key(&key)?, state));
     Ok(states.into_iter().filter_map(unit).collect())
 }
 

@@ -69,6 +69,10 @@ impl Unit {
         self.arm.is_some().then(|| Self::first(self.seed))
     }
 
+    pub(super) fn from_key(key: &str) -> Option<Self> {
+        key.replace('+', "/").parse().ok()
+    }
+
     /// The name of its claims, and its name in those of unfinished files.
     pub(super) fn key(&self) -> String {
         self.to_string().replace('/', "+")

@@ -4,13 +4,13 @@
 //! never of the other workers. The runs may be those of a sweep, or a single one.
 
 use super::{PreparedSweep, SweepPhase};
-use crate::claims::Process;
+use crate::claims::{ClaimState, Process};
 use crate::lineage::{POLL_INTERVAL, Run, RunContext, RunError, SeedUnits, SiblingRuns, UnitOutcome};
 use crate::progress::{Event, error_chain};
-use crate::store::{Unit, UnitState};
+use crate::store::Unit;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How a worker works.
 #[derive(Clone, Debug)]
@@ -62,6 +62,8 @@ impl PreparedSweep<'_> {
             done: vec![BTreeSet::new(); runs.len()],
             failed: vec![BTreeSet::new(); runs.len()],
             report: WorkReport::default(),
+            start: std::process::id() as usize,
+            searches: 0,
         };
         worker.work()?;
         Ok(worker.report)
@@ -77,10 +79,20 @@ struct Worker<'a> {
     host: String,
     /// Units of each run that are known to be done.
     done: Vec<BTreeSet<Unit>>,
-    /// Units of each run that failed in this process.
+    /// Units of each run that failed in this process or on this machine.
     failed: Vec<BTreeSet<Unit>>,
     report: WorkReport,
+    /// Where searches begin. Different processes begin at different units, so that they rarely want the same one.
+    start: usize,
+    /// How often claims of others were looked at.
+    searches: usize,
 }
+
+/// Claims of others that are looked at in one search.
+const JUDGED: usize = 16;
+
+/// The longest time between two searches.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The units of a run that are not done.
 #[derive(Default)]
@@ -140,72 +152,92 @@ impl<'a> Worker<'a> {
 
     /// Waits until a unit can be made. `None` if this process has nothing left to do.
     fn next(&mut self) -> Result<Option<(usize, Unit)>, RunError> {
+        let begun = Instant::now();
         loop {
-            let (mut held, mut waiting, mut blocked) = (0, 0, 0);
-            // Different processes begin at different runs and units, so that they rarely want the same one.
-            let (start, count) = (std::process::id() as usize, self.runs.len());
-            for index in (0..count).map(|offset| (start + offset) % count) {
+            let mut all = Open::default();
+            let count = self.runs.len();
+            for offset in 0..count {
+                let index = (self.start + offset) % count;
                 let open = self.open_units(index)?;
-                if let Some(unit) = chosen(open.ready, start) {
+                if let Some(unit) = chosen(open.ready, self.start) {
                     return Ok(Some((index, unit)));
                 }
-                held += open.held;
-                waiting += open.waiting;
-                blocked += open.blocked;
+                all.held += open.held;
+                all.waiting += open.waiting;
+                all.blocked += open.blocked;
             }
-            let is_over = if self.settings.leaves { waiting == 0 } else { waiting + held == 0 };
+            let is_over = if self.settings.leaves { all.waiting == 0 } else { all.waiting + all.held == 0 };
             if is_over {
-                self.report.held = held;
-                self.report.blocked = blocked;
+                self.report.held = all.held;
+                self.report.blocked = all.blocked;
                 return Ok(None);
             }
-            self.context.pause(POLL_INTERVAL)?;
+            // Who has waited long can wait a little longer, and asks less of the file server.
+            self.context.pause((begun.elapsed() / 10).clamp(POLL_INTERVAL, LONGEST_PAUSE))?;
         }
     }
 
-    /// The units of a run that are not done, as far as this process is to make them.
+    /// The units of a run that are not done, as far as this process is to make them. Claims of others are only looked at
+    /// if nothing else can be made, and only some of them at a time, so that many workers do not keep a file server busy.
     fn open_units(&mut self, index: usize) -> Result<Open, RunError> {
         let run = &self.runs[index];
+        let units = Unit::all(run.experiment());
         let mut open = Open::default();
-        if self.done[index].len() == Unit::all(run.experiment()).len() {
+        if self.done[index].len() == units.len() {
             return Ok(open);
         }
-        let states = run.store().survey(run.experiment())?;
-        let blocking: BTreeSet<Unit> = states
-            .iter()
-            .filter(|(unit, state)| {
-                matches!(state, UnitState::Failed(_)) && !self.can_make(index, unit, state)
-            })
-            .map(|(unit, _)| unit.clone())
-            .collect();
-        for (unit, state) in states {
-            if !self.is_wanted(index, &unit) || self.done[index].contains(&unit) {
-                continue;
+        let marks = run.store().marks()?;
+        let mut claimed = Vec::new();
+        for unit in units {
+            let needed = unit.needs().filter(|needed| !self.done[index].contains(needed));
+            match marks.get(&unit) {
+                Some(true) => drop(self.done[index].insert(unit)),
+                _ if !self.is_wanted(index, &unit) || self.done[index].contains(&unit) => {}
+                Some(false) if self.failed[index].contains(&unit) => open.blocked += 1,
+                Some(false) => claimed.push(unit),
+                None => match needed {
+                    None => open.ready.push(unit),
+                    Some(needed) if self.failed[index].contains(&needed) => open.blocked += 1,
+                    Some(_) => open.waiting += 1,
+                },
             }
-            match &state {
-                UnitState::Done => drop(self.done[index].insert(unit)),
-                UnitState::Claimed(_) => open.held += 1,
-                UnitState::Waiting(needed) if blocking.contains(needed) => open.blocked += 1,
-                UnitState::Waiting(needed) if self.done[index].contains(needed) => open.ready.push(unit),
-                UnitState::Waiting(_) => open.waiting += 1,
-                UnitState::Ready | UnitState::Failed(_) if self.can_make(index, &unit, &state) => {
-                    open.ready.push(unit)
-                }
-                UnitState::Ready | UnitState::Failed(_) => open.blocked += 1,
-            }
+        }
+        if open.ready.is_empty() {
+            self.judge(index, claimed, &mut open)?;
+        } else {
+            open.held += claimed.len() as u64;
         }
         Ok(open)
     }
 
-    /// Returns true unless the unit failed in this process or on this machine: there it would fail again, while another
-    /// machine may have what is missing here.
-    fn can_make(&self, index: usize, unit: &Unit, state: &UnitState) -> bool {
-        let failed_here = match state {
-            UnitState::Failed(failure) => failure.process.host == self.host,
-            _ => false,
-        };
-        let is_asked_for = self.settings.only.is_some();
-        !self.failed[index].contains(unit) && (is_asked_for || !failed_here)
+    /// Looks at some of the claims of a run, at others each time. The rest counts as held.
+    fn judge(&mut self, index: usize, mut claimed: Vec<Unit>, open: &mut Open) -> Result<(), RunError> {
+        self.searches += 1;
+        if !claimed.is_empty() {
+            let start = (self.start + self.searches * JUDGED) % claimed.len();
+            claimed.rotate_left(start);
+        }
+        for (position, unit) in claimed.into_iter().enumerate() {
+            let state = match position < JUDGED {
+                true => self.runs[index].store().claim_state(&unit)?,
+                false => None,
+            };
+            let needs_another = unit.needs().is_some_and(|needed| !self.done[index].contains(&needed));
+            match state {
+                Some(ClaimState::Done) => drop(self.done[index].insert(unit)),
+                // On this machine it would fail again, while another machine may have what is missing here.
+                Some(ClaimState::Failed(failure))
+                    if failure.process.host == self.host && self.settings.only.is_none() =>
+                {
+                    open.blocked += 1;
+                    self.failed[index].insert(unit);
+                }
+                Some(ClaimState::Free | ClaimState::Failed(_)) if needs_another => open.waiting += 1,
+                Some(ClaimState::Free | ClaimState::Failed(_)) => open.ready.push(unit),
+                Some(ClaimState::Held(_)) | None => open.held += 1,
+            }
+        }
+        Ok(())
     }
 
     fn is_wanted(&self, index: usize, unit: &Unit) -> bool {
