@@ -154,7 +154,7 @@ pub enum TokenizerError {
         /// Which text.
         text: String,
         /// What is lost.
-        coverage: Coverage,
+        coverage: Box<Coverage>,
     },
     /// A tokenizer has no token with a known name that ends a document.
     #[error(

@@ -341,7 +341,10 @@ fn accepted(splits: [(CorpusSplit, Coverage); 3]) -> Result<BTreeMap<String, Cov
     for (split, coverage) in splits {
         let name = split.name().to_owned();
         if coverage.is_refused() {
-            return Err(TokenizerError::Lossy { text: format!("{name} split"), coverage });
+            return Err(TokenizerError::Lossy {
+                text: format!("{name} split"),
+                coverage: Box::new(coverage),
+            });
         }
         all.insert(name, coverage);
     }

@@ -50,7 +50,7 @@ impl<'a> Run<'a> {
                         UnitOutcome::Held(holder) => held = Some(format!("{unit} is made by {holder}")),
                         UnitOutcome::Lost => held = Some(format!("{unit} was taken over by another process")),
                         UnitOutcome::NotReady => {
-                            held = held.or_else(|| Some(format!("{unit} waits for its seed")))
+                            held = held.or_else(|| Some(format!("{unit} waits for its seed")));
                         }
                     }
                 }

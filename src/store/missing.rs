@@ -18,12 +18,14 @@ pub struct MissingMetrics {
     pub reason: String,
 }
 
+/// Arms and generations by reason and metric.
+type Places<'a> = BTreeMap<(&'a str, &'a str), (BTreeSet<usize>, BTreeSet<usize>)>;
+
 impl RunRecord {
     /// Metrics without a value, those with the same reason together.
     #[must_use]
     pub fn missing_metrics(&self) -> Vec<MissingMetrics> {
-        // Arms and generations in which a metric has no value for one reason.
-        let mut places: BTreeMap<(&str, &str), (BTreeSet<usize>, BTreeSet<usize>)> = BTreeMap::new();
+        let mut places = Places::new();
         for lineage in &self.lineages {
             let place = self.experiment.arms.iter().position(|arm| arm.name == lineage.arm);
             for (generation, record) in lineage.generations.iter().enumerate() {

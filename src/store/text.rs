@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_damaged_or_missing_is_named_with_what_to_do() {
-        let damages: [(&str, fn(&[u8]) -> Option<Vec<u8>>, &str); 6] = [
+        type Damage = fn(&[u8]) -> Option<Vec<u8>>;
+        let damages: [(&str, Damage, &str); 6] = [
             ("train.ids", |bytes| Some([&[9], &bytes[1..]].concat()), "was changed after it was written"),
             ("train.ids", |bytes| Some(bytes[..8].to_vec()), "was changed after it was written"),
             ("train.ends", |bytes| Some(bytes[..9].to_vec()), "has 9 bytes, which is not a multiple of 8"),

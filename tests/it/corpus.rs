@@ -79,7 +79,8 @@ fn the_order_of_files_and_of_documents_within_them_does_not_matter() {
 #[test]
 fn splits_have_the_configured_shares() {
     let n = 20_000.0;
-    let text = Folder::new().with("a.txt", lines(0..20_000)).load(&["a.txt"]).expect("reads");
+    let folder = Folder::new().with("a.txt", lines(0..20_000));
+    let text = folder.load_with(&["a.txt"], "split = \"line\"\nreference_share = 0.2").expect("reads");
     for (texts, share) in [(&text.heldout, 0.1), (&text.reference, 0.2), (&text.train, 0.7)] {
         let deviation = texts.len() as f64 - n * share;
         assert!(deviation.abs() < 4.0 * (n * share * (1.0 - share)).sqrt(), "{deviation} from {share}");

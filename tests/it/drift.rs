@@ -322,7 +322,7 @@ fn the_command_prints_settings_and_rows() {
     let rows = found["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 4 * 7);
     let keys: Vec<&String> = rows[0].as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["generation", "statistic", "mean", "std_err", "exact", "z"]);
+    assert_eq!(keys, ["generation", "statistic", "mean", "std_err", "exact", "z", "reason"]);
     assert!(rows[0]["exact"].is_number() && rows[1]["exact"].is_null());
     let gaussian = json("gaussian --samples 10 --generations 2 --dims 2");
     assert_eq!(gaussian["rows"][1]["statistic"], "log_det");

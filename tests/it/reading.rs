@@ -115,13 +115,19 @@ fn near_copies_in_other_case_and_spacing_are_counted() {
         |text| text.replace(' ', "  \n"),
         |text| text.replace('.', " .").to_lowercase(),
     ];
+    let (mut near, mut documents) = (0, 0);
     for change in changes {
         let copies: Vec<String> = texts.iter().map(change).collect();
         let folder = Folder::new().with("a.jsonl", jsonl(&[texts.clone(), copies].concat()));
         let prepared = prepare(&folder.path("a.jsonl"), "").expect("prepares");
-        let split = &prepared.record.splits["reference"];
-        assert!(split.near_copies.expect("from files") * 4 > split.documents, "{split:?}");
+        for split in ["heldout", "reference"].map(|name| &prepared.record.splits[name]) {
+            assert!(split.near_copies > Some(0), "{split:?}");
+            near += split.near_copies.unwrap_or(0);
+            documents += split.documents;
+        }
     }
+    // As above, but of few documents.
+    assert!(near * 4 > documents, "{near} of {documents}");
 }
 
 #[test]

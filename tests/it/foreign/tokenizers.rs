@@ -321,7 +321,7 @@ fn unknown_text_in_answers_of_a_command_is_told() {
 /// The patterns have exponentially many ways to match a long word, none of which ends at the end of a line.
 #[test]
 fn a_pattern_that_backtracks_without_end_is_an_error() {
-    for (pattern, text) in [("(a|aa)+$", "a"), ("(x|xx|x x)+$", "x x"), ("([a-z]+ ?)+$", "word ")] {
+    for (pattern, text) in [("(a|aa)+$", "a"), ("(x+x+)+$", "x"), ("([a-z]+ ?)+$", "word ")] {
         let mut slow = letters();
         slow["pre_tokenizer"] =
             json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
