@@ -134,25 +134,28 @@ fn assert_like_a_single_process(root: &Path) {
 fn eight_processes_of_which_some_are_killed_or_stopped_give_the_results_of_one() {
     let Place { _dir, root, .. } = prepared(FILE);
     let mut workers: Vec<Child> = (0..8).map(|_| start_worker(&root, LEASE, None)).collect();
-    // The last three that work: two are killed, and one stops for longer than its lease.
+    // Of those that work, two are killed, and one stops for longer than its lease.
     let working = |workers: &[Child]| {
         let listed = units(&root);
         let is_working = |child: &Child| listed.contains(&format!("process {},", child.id()));
         workers.iter().position(is_working)
     };
-    for name in ["-KILL", "-KILL", "-STOP"] {
-        let mut found = None;
+    let mut next_working = || {
         let begun = Instant::now();
-        while found.is_none() && begun.elapsed() < Duration::from_secs(120) {
-            found = working(&workers);
+        loop {
+            assert!(begun.elapsed() < Duration::from_secs(120), "nobody works");
+            if let Some(found) = working(&workers) {
+                return workers.remove(found);
+            }
         }
-        let worker = workers.remove(found.expect("a process works"));
-        signal(name, &worker);
-        if name == "-STOP" {
-            workers.push(worker);
-        }
+    };
+    for _ in 0..2 {
+        let mut killed = next_working();
+        signal("-KILL", &killed);
+        killed.wait().unwrap();
     }
-    let mut stopped = workers.pop().unwrap();
+    let mut stopped = next_working();
+    signal("-STOP", &stopped);
     for mut worker in workers {
         assert!(worker.wait().unwrap().success());
     }

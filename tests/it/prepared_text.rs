@@ -95,7 +95,7 @@ fn text_from_files_without_spaces_is_the_same_after_loading() {
 fn held_out_text_that_tokens_do_not_tell_is_the_same_after_loading() {
     let dir = tempfile::tempdir().unwrap();
     let line = |index: usize| {
-        format!("the old dog {} sees the moon {}", index % 83, ["Ω", ""][usize::from(index % 9 > 0)])
+        format!("the old dog {} sees the moon {}", index % 83, if index.is_multiple_of(9) { "Ω" } else { "" })
     };
     let text: Vec<String> =
         (0..900).map(|index| format!("{} {}", line(index), line(index * index))).collect();
