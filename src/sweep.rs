@@ -1,13 +1,16 @@
 //! Runs many experiments together: what they have in common is computed once, and several can run in parallel.
 //!
 //! Experiments that read the same natural text are prepared together, with one tokenizer, so that their measurements
-//! can be compared. The work is divided into [`WorkUnit`]s: one seed of all experiments that train the same model on
-//! the same number of tokens. Generation 0 is a unit of its own, and the later generations are another. Two experiments
-//! can only have generations in common (see [`crate::lineage::LineageInputs`]) within one unit, and a unit makes one
-//! lineage after the other, so that each finds what the earlier ones have committed. First all units of generation 0
-//! run, then the others; within either phase units are independent and may run side by side, each on its share of the
-//! threads. Small models run faster that way, because one of their steps is too little work for several threads. No
-//! result depends on the number of units that run side by side.
+//! can be compared. [`PreparedSweep::run`] divides the work into [`UnitGroup`]s: one seed of all experiments that train
+//! the same model on the same number of tokens. Generation 0 is a group of its own, and the later generations are another.
+//! Two experiments can only have generations in common (see [`crate::lineage::LineageInputs`]) within one group, and a
+//! group makes one lineage after the other, so that each finds what the earlier ones have committed. First all groups of
+//! generation 0 run, then the others; within either phase groups are independent and may run side by side, each on its
+//! share of the threads. Small models run faster that way, because one of their steps is too little work for several
+//! threads. No result depends on the number of groups that run side by side.
+//!
+//! [`PreparedSweep::save`] records experiments and text, so that any number of processes can work on them with
+//! [`PreparedSweep::work`], each on one unit at a time.
 //!
 //! `tests/it/sweep.rs` prepares and runs small sweeps.
 
@@ -43,7 +46,7 @@ pub struct PreparedSweep<'a> {
 
 /// One phase of one seed of experiments that train the same model. A thread pool works on one unit at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorkUnit {
+pub struct UnitGroup {
     /// Which generations it makes.
     pub phase: SweepPhase,
     /// The seed.
@@ -52,7 +55,7 @@ pub struct WorkUnit {
     pub experiments: Vec<usize>,
 }
 
-/// Which generations a work unit makes. All units of the first phase run before those of the second.
+/// Which generations a unit group makes. All groups of the first phase run before those of the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SweepPhase {
     /// Generation 0.
@@ -116,24 +119,24 @@ impl<'a> PreparedSweep<'a> {
         &self.texts[self.text_of[experiment]]
     }
 
-    /// All work units: those of generation 0, then those of later generations, in the order of the experiments.
+    /// All unit groups: those of generation 0, then those of later generations, in the order of the experiments.
     #[must_use]
-    pub fn units(&self) -> Vec<WorkUnit> {
-        [SweepPhase::First, SweepPhase::Later].into_iter().flat_map(|phase| self.units_of(phase)).collect()
+    pub fn groups(&self) -> Vec<UnitGroup> {
+        [SweepPhase::First, SweepPhase::Later].into_iter().flat_map(|phase| self.groups_of(phase)).collect()
     }
 
-    fn units_of(&self, phase: SweepPhase) -> Vec<WorkUnit> {
+    fn groups_of(&self, phase: SweepPhase) -> Vec<UnitGroup> {
         let keys: Vec<_> = (0..self.experiments.len()).map(|index| self.training_key(phase, index)).collect();
-        let mut units: Vec<WorkUnit> = Vec::new();
+        let mut groups: Vec<UnitGroup> = Vec::new();
         for group in grouped(&keys).0 {
             let seeds: BTreeSet<u64> =
                 group.iter().flat_map(|&index| self.experiments[index].seeds.iter().copied()).collect();
-            units.extend(seeds.into_iter().map(|seed| {
+            groups.extend(seeds.into_iter().map(|seed| {
                 let has_seed = |index: &usize| self.experiments[*index].seeds.contains(&seed);
-                WorkUnit { phase, seed, experiments: group.iter().copied().filter(has_seed).collect() }
+                UnitGroup { phase, seed, experiments: group.iter().copied().filter(has_seed).collect() }
             }));
         }
-        units
+        groups
     }
 
     /// Equal for experiments that train the same model on the same number of tokens of the same text. (Single arms may

@@ -188,7 +188,7 @@ fn runs_of_equal<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<(usize, us
 /// The cost of an experiment whose lineages run one after the other, as in `genloss run`.
 fn estimate(prepared: &PreparedSweep, device: &Device) -> Result<String> {
     let mut planned = Vec::new();
-    for unit in prepared.units() {
+    for unit in prepared.groups() {
         planned.extend(prepared.missing(&unit, &|_, _| false)?);
     }
     // The text has been read and its tokens are in memory, as at the same point of a run.

@@ -4,7 +4,7 @@ use super::cost::{Cost, SpeedTrials, duration, mebibytes};
 use super::{machine, output};
 use crate::config::Experiment;
 use crate::store::Address;
-use crate::sweep::{PlannedGeneration, PreparedSweep, SweepPhase, WorkUnit};
+use crate::sweep::{PlannedGeneration, PreparedSweep, SweepPhase, UnitGroup};
 use crate::units::counted;
 use anyhow::Result;
 use candle_core::Device;
@@ -13,7 +13,7 @@ use candle_core::Device;
 pub struct SweepPlan {
     /// Unfinished units: generation 0 before later generations, and within each phase the longest first, so that no
     /// long unit starts last.
-    pub units: Vec<WorkUnit>,
+    pub units: Vec<UnitGroup>,
     /// Units that run at the same time.
     pub parallel_units: usize,
     /// Estimated seconds until all units are done.
@@ -26,11 +26,11 @@ pub struct SweepPlan {
 }
 
 /// A unit and its missing generations.
-type Unfinished<'a> = (WorkUnit, Vec<PlannedGeneration<'a>>);
+type Unfinished<'a> = (UnitGroup, Vec<PlannedGeneration<'a>>);
 
 /// Units in the order in which they start, and how many of them are worked on at a time.
 struct Schedule<'a> {
-    units: Vec<&'a WorkUnit>,
+    units: Vec<&'a UnitGroup>,
     parallel_units: usize,
     seconds: f64,
 }
@@ -45,7 +45,7 @@ impl SweepPlan {
     ) -> Result<Self> {
         let text_bytes = machine::used_memory_bytes().map_or(0, |used| used.now);
         let mut unfinished: Vec<Unfinished> = Vec::new();
-        for unit in prepared.units() {
+        for unit in prepared.groups() {
             let planned = prepared.missing(&unit, is_done)?;
             if !planned.is_empty() {
                 unfinished.push((unit, planned));
@@ -115,7 +115,7 @@ impl<'a> Schedule<'a> {
         prepared: &PreparedSweep,
     ) -> Self {
         let seconds = |planned: &[PlannedGeneration]| Cost::of(planned, trials, prepared).seconds;
-        let mut timed: Vec<(&WorkUnit, f64)> =
+        let mut timed: Vec<(&UnitGroup, f64)> =
             unfinished.iter().map(|(unit, planned)| (unit, seconds(planned))).collect();
         timed.sort_by(|(one, a), (other, b)| one.phase.cmp(&other.phase).then(b.total_cmp(a)));
         let phase_seconds = |phase: SweepPhase| {

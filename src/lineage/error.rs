@@ -70,7 +70,7 @@ pub enum RunError {
         /// The error in it.
         source: Box<RunError>,
     },
-    /// The threads of parallel work units cannot be started.
+    /// The threads of parallel unit groups cannot be started.
     #[error("threads cannot be started; try fewer with --threads")]
     Threads(#[from] rayon::ThreadPoolBuildError),
 }

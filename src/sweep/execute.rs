@@ -1,7 +1,7 @@
-//! Running the work units of a sweep.
+//! Running the unit groups of a sweep.
 
 use super::observer::ExperimentObserver;
-use super::{PreparedSweep, SweepPhase, ThreadPools, WorkUnit, folder};
+use super::{PreparedSweep, SweepPhase, ThreadPools, UnitGroup, folder};
 use crate::config::Experiment;
 use crate::lineage::{self, Run, RunContext, RunError, RunProgress, SiblingRuns, UnitOutcome};
 use crate::progress::{Event, Observer, error_chain};
@@ -22,7 +22,7 @@ impl PreparedSweep<'_> {
     pub fn run(
         &self,
         root: &Path,
-        units: &[WorkUnit],
+        units: &[UnitGroup],
         at_a_time: usize,
         context: &RunContext,
     ) -> Result<(), RunError> {
@@ -105,7 +105,7 @@ fn simulate_baselines(
 
 /// Runs both phases, and again as long as other processes are making some of the units.
 fn run_phases(
-    units: &[WorkUnit],
+    units: &[UnitGroup],
     runs: &[Option<Run>],
     at_a_time: usize,
     context: &RunContext,
@@ -115,7 +115,7 @@ fn run_phases(
     loop {
         let held = Mutex::new(Vec::new());
         for phase in [SweepPhase::First, SweepPhase::Later] {
-            let units: Vec<&WorkUnit> = units.iter().filter(|unit| unit.phase == phase).collect();
+            let units: Vec<&UnitGroup> = units.iter().filter(|unit| unit.phase == phase).collect();
             let run = side_by_side(at_a_time, &units, |unit| unit.run(runs, context.observer, &held));
             if matches!(run, Err(RunError::Interrupted)) {
                 return run;
@@ -138,7 +138,7 @@ fn close(runs: &[Option<Run>], observer: &dyn Observer) -> Result<(), RunError> 
     lineage::all_of(runs.iter().flatten().map(|run| noted(run.close(), run.experiment(), observer)))
 }
 
-impl WorkUnit {
+impl UnitGroup {
     /// Makes the generations of the unit in those experiments whose stores could be opened. Adds what other processes
     /// are making to `held`.
     fn run(

@@ -1,6 +1,6 @@
 //! The generations that a sweep has to make, before any is made.
 
-use super::{PreparedSweep, SweepPhase, WorkUnit};
+use super::{PreparedSweep, SweepPhase, UnitGroup};
 use crate::config::{Arm, Experiment};
 use crate::lineage::{self, LineageInputs, RunError, Workload};
 use crate::store::{Address, Fingerprint};
@@ -18,21 +18,21 @@ pub struct PlannedGeneration<'a> {
     pub generation: usize,
     /// The tokens that it handles.
     pub workload: Workload,
-    /// Whether its model must be trained; otherwise another lineage of the work unit has the same model.
+    /// Whether its model must be trained; otherwise another lineage of the unit group has the same model.
     pub trains: bool,
-    /// Whether it must be written and measured; otherwise another lineage of the work unit has an equal generation.
+    /// Whether it must be written and measured; otherwise another lineage of the unit group has an equal generation.
     pub writes: bool,
 }
 
 impl<'a> PreparedSweep<'a> {
-    /// The generations of a work unit that do not exist yet, in the order in which they are made. Reuse is predicted
+    /// The generations of a unit group that do not exist yet, in the order in which they are made. Reuse is predicted
     /// only for generations that train on natural text alone, because it is not known yet which corpora will be equal.
     ///
     /// # Errors
     /// If a mixture takes more synthetic text than there will be.
     pub fn missing(
         &self,
-        unit: &WorkUnit,
+        unit: &UnitGroup,
         exists: &dyn Fn(&Experiment, Address) -> bool,
     ) -> Result<Vec<PlannedGeneration<'a>>, RunError> {
         let mut planned: Vec<PlannedGeneration> = Vec::new();
@@ -49,10 +49,10 @@ impl<'a> PreparedSweep<'a> {
         Ok(planned)
     }
 
-    /// The generations of an arm that belong to a work unit. A generation 0 that arms share belongs to the first of them.
+    /// The generations of an arm that belong to a unit group. A generation 0 that arms share belongs to the first of them.
     fn planned_lineage(
         &self,
-        unit: &WorkUnit,
+        unit: &UnitGroup,
         index: usize,
         arm: &'a Arm,
         known: &mut KnownFingerprints,

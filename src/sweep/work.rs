@@ -89,7 +89,7 @@ struct Worker<'a> {
 }
 
 /// Claims of others that are looked at in one search.
-const JUDGED: usize = 16;
+const JUDGED: usize = 4;
 
 /// The longest time between two searches.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -250,10 +250,10 @@ impl<'a> Worker<'a> {
     /// The runs whose generations a unit may reuse.
     fn siblings(&self, index: usize, unit: &Unit) -> Vec<&'a Run<'a>> {
         let phase = if unit.arm.is_none() { SweepPhase::First } else { SweepPhase::Later };
-        let is_of_unit = |group: &super::WorkUnit| {
+        let is_of_unit = |group: &super::UnitGroup| {
             group.phase == phase && group.seed == unit.seed && group.experiments.contains(&index)
         };
-        let group = self.prepared.units().into_iter().find(is_of_unit);
+        let group = self.prepared.groups().into_iter().find(is_of_unit);
         let members = group.map_or(vec![index], |group| group.experiments);
         let runs = self.runs;
         members.into_iter().map(|member| &runs[member]).collect()

@@ -389,7 +389,7 @@ fn a_sweep_survives_faults_of_the_file_system() {
     let file = format!("{NGRAM}[grid]\nsynthesis.temperature = [1.0, 0.8]\n");
     let sweep = config::parse_sweep(&file, "file.toml", &[]).unwrap().unwrap();
     let prepared = sweep::prepare(&sweep.experiments).unwrap();
-    let units = prepared.units();
+    let units = prepared.groups();
     let faults = inject_everywhere(&|root, recorder| {
         let (interrupt, metrics) = (AtomicBool::new(false), Metrics::builtin());
         Ok(prepared.run(root, &units, 1, &context(recorder, &interrupt, &metrics))?)

@@ -8,7 +8,7 @@ use genloss::measure::Metrics;
 use genloss::mixture::NaturalFraction;
 use genloss::progress::{Event, Recorder, error_chain};
 use genloss::store::{self, Provenance};
-use genloss::sweep::{self, PreparedSweep, SweepPhase, WorkUnit};
+use genloss::sweep::{self, PreparedSweep, SweepPhase, UnitGroup};
 use genloss::synthesis::{Continuation, Textbook};
 use genloss::units::Tokens;
 use std::fs;
@@ -154,7 +154,7 @@ fn an_error_in_a_grid_names_the_key_or_the_cell() {
 fn run(
     prepared: &PreparedSweep,
     root: &Path,
-    units: &[WorkUnit],
+    units: &[UnitGroup],
     at_a_time: usize,
 ) -> (Result<(), RunError>, Vec<Event>) {
     let (observer, interrupt) = (Recorder::default(), AtomicBool::new(false));
@@ -186,8 +186,8 @@ fn generations_that_two_experiments_have_in_common_are_made_once() {
     let grid = "synthesis.method = [\"textbook\", \"continuation\"]\nmixture.natural_fraction = [0.5]";
     let sweep = parse(grid).unwrap();
     let prepared = sweep::prepare(&sweep.experiments).unwrap();
-    let units = prepared.units();
-    let unit = |phase| WorkUnit { phase, seed: 1, experiments: vec![0, 1] };
+    let units = prepared.groups();
+    let unit = |phase| UnitGroup { phase, seed: 1, experiments: vec![0, 1] };
     assert_eq!(units, [unit(SweepPhase::First), unit(SweepPhase::Later)]);
     let missing = |exists: &dyn Fn(&Experiment, store::Address) -> bool| {
         units.iter().flat_map(|unit| prepared.missing(unit, exists).unwrap()).collect::<Vec<_>>()
@@ -239,7 +239,7 @@ fn models_of_every_size_share_one_writer() {
     let experiments = assert_same_as_alone(&text, 1 + 2 * (1 + 2), 2 + 2 * (1 + 2));
     let dir = tempfile::tempdir().unwrap();
     let prepared = sweep::prepare(&experiments).unwrap();
-    run(&prepared, dir.path(), &prepared.units(), 2).0.unwrap();
+    run(&prepared, dir.path(), &prepared.groups(), 2).0.unwrap();
     for experiment in &experiments {
         let recorded = store::read(&dir.path().join(&experiment.name)).unwrap();
         let parameters = |generation: usize| -> Vec<u64> {
@@ -259,7 +259,7 @@ fn assert_same_as_alone(text: &str, trained: usize, written: usize) -> Vec<Exper
     let sweep = config::parse_sweep(text, "small.toml", &[]).unwrap().unwrap();
     let prepared = sweep::prepare(&sweep.experiments).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let units = prepared.units();
+    let units = prepared.groups();
     let planned: Vec<_> =
         units.iter().flat_map(|unit| prepared.missing(unit, &|_, _| false).unwrap()).collect();
     let foreseen =
@@ -295,7 +295,7 @@ fn generations_that_an_older_program_committed_are_reused() {
     let sweep = parse(grid).unwrap();
     let prepared = sweep::prepare(&sweep.experiments).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let units = prepared.units();
+    let units = prepared.groups();
     run(&prepared, dir.path(), &units, 1).0.unwrap();
     let whole = contents(dir.path());
     for (name, bytes) in &whole {
@@ -327,7 +327,7 @@ fn the_other_arms_run_if_one_fails_in_generation_0() {
     let sweep = config::parse_sweep(&text, "small.toml", &[]).unwrap().unwrap();
     let prepared = sweep::prepare(&sweep.experiments).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let (done, events) = run(&prepared, dir.path(), &prepared.units(), 1);
+    let (done, events) = run(&prepared, dir.path(), &prepared.groups(), 1);
     assert!(error_chain(&done.unwrap_err()).contains("training diverged"));
     let told =
         events.iter().filter(|event| matches!(event, Event::Note(note) if note.contains("failed"))).count();
@@ -343,9 +343,9 @@ fn experiments_that_train_on_more_or_less_text_share_tokenizer_and_held_out_text
     let sweep = parse("corpus.train_tokens = [2000, 8000]").unwrap();
     let prepared = sweep::prepare(&sweep.experiments).unwrap();
     assert!(std::ptr::eq(prepared.text(0), prepared.text(1)));
-    assert_eq!(prepared.units().len(), 2 * 2);
+    assert_eq!(prepared.groups().len(), 2 * 2);
     let dir = tempfile::tempdir().unwrap();
-    run(&prepared, dir.path(), &prepared.units(), 2).0.unwrap();
+    run(&prepared, dir.path(), &prepared.groups(), 2).0.unwrap();
     let recorded = |name: &str| store::read(&dir.path().join(name)).unwrap();
     let (little, much) = (recorded("train_tokens=2000"), recorded("train_tokens=8000"));
     assert_eq!(little.provenance.tokenizer, much.provenance.tokenizer);

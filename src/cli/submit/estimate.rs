@@ -26,7 +26,7 @@ impl Estimate {
     pub fn new(prepared: &PreparedSweep, workers: usize) -> Result<Self> {
         let text_bytes = machine::used_memory_bytes().map_or(0, |used| used.now);
         let mut planned: Vec<(SweepPhase, Vec<PlannedGeneration>)> = Vec::new();
-        for unit in prepared.units() {
+        for unit in prepared.groups() {
             planned.extend(lineages(prepared.missing(&unit, &|_, _| false)?).map(|one| (unit.phase, one)));
         }
         output::say("measuring how fast this machine is");
