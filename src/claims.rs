@@ -254,6 +254,17 @@ impl Claims {
         Ok(())
     }
 
+    /// In place of a record that cannot be read.
+    fn damaged(&self) -> ClaimRecord {
+        ClaimRecord {
+            nonce: String::new(),
+            process: Process::unknown(),
+            since_seconds: 0,
+            lease_seconds: self.lease.as_secs_f64(),
+            released: None,
+        }
+    }
+
     fn record(&self) -> ClaimRecord {
         ClaimRecord {
             nonce: nonce(&self.process),
@@ -285,6 +296,15 @@ impl Claims {
         let record = match read(&path) {
             // It was removed after the listing, because everything is done.
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(ClaimState::Done),
+            // Damaged: void after the lease of this process.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::IsADirectory
+                ) =>
+            {
+                self.damaged()
+            }
             record => record?,
         };
         let ClaimRecord { process, since_seconds, released, .. } = &record;
@@ -437,7 +457,7 @@ fn create(folder: &Path, name: &str, number: u64, record: &ClaimRecord) -> io::R
 }
 
 fn read(path: &Path) -> io::Result<ClaimRecord> {
-    Ok(serde_json::from_str(&fs::read_to_string(path)?)?)
+    Ok(serde_json::from_str(&files::persistently(|| fs::read_to_string(path))?)?)
 }
 
 fn path(folder: &Path, name: &str, number: u64) -> PathBuf {
@@ -450,7 +470,7 @@ fn done_path(folder: &Path, name: &str) -> PathBuf {
 
 /// The names in a folder; none if it does not exist.
 fn names(folder: &Path) -> io::Result<Vec<String>> {
-    match fs::read_dir(folder) {
+    match files::persistently(|| fs::read_dir(folder)) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         entries => entries?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect(),
     }

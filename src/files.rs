@@ -363,12 +363,15 @@ const MAX_ATTEMPTS: u32 = 1000;
 const STALE_ATTEMPTS: u32 = 10;
 const STALE_PAUSE: Duration = Duration::from_millis(100);
 
-/// Carries out an operation, and repeats it if a signal interrupts it or a handle has become stale.
-fn carry_out<T>(operation: Operation, mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+/// Calls the file system, again if a signal interrupts the call or a handle has become stale.
+///
+/// # Errors
+/// If the file system fails.
+pub fn persistently<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut attempts = 0;
     loop {
         attempts += 1;
-        match watched(&operation, &mut act) {
+        match call() {
             Err(error) if error.kind() == ErrorKind::Interrupted && attempts < MAX_ATTEMPTS => {}
             Err(error) if error.kind() == ErrorKind::StaleNetworkFileHandle && attempts < STALE_ATTEMPTS => {
                 thread::sleep(STALE_PAUSE);
@@ -376,6 +379,10 @@ fn carry_out<T>(operation: Operation, mut act: impl FnMut() -> io::Result<T>) ->
             result => return result,
         }
     }
+}
+
+fn carry_out<T>(operation: Operation, mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    persistently(|| watched(&operation, &mut act))
 }
 
 #[cfg(not(debug_assertions))]

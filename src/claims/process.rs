@@ -51,6 +51,11 @@ impl Process {
         }
     }
 
+    /// A process of which nothing is known.
+    pub(super) fn unknown() -> Self {
+        Self { host: "an unknown machine".to_owned(), pid: 0, started: None, namespace: None, job: None }
+    }
+
     /// Returns true if `self` ran on the machine of `observer` and has ended, and false if it still runs there. `None`
     /// if it cannot be seen from there.
     pub(super) fn has_ended(&self, observer: &Self) -> Option<bool> {

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Adds the path to an error of the file system.
@@ -48,7 +48,7 @@ pub(super) fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), StoreErr
 /// The names in a folder, sorted.
 pub(super) fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
     let mut names = Vec::new();
-    for entry in at(folder, fs::read_dir(folder))? {
+    for entry in at(folder, files::persistently(|| fs::read_dir(folder)))? {
         names.push(at(folder, entry)?.file_name().to_string_lossy().into_owned());
     }
     names.sort();
@@ -125,16 +125,15 @@ pub(super) fn rename_dir(from: &Path, to: &Path) -> Result<(), StoreError> {
 
 /// Opens a file for reading. It must be a regular file, because reading a device or a pipe might never end.
 pub(super) fn open(path: &Path) -> Result<File, StoreError> {
-    if !at(path, fs::metadata(path))?.is_file() {
+    if !at(path, files::persistently(|| fs::metadata(path)))?.is_file() {
         return Err(StoreError::NotAFile { path: path.to_owned() });
     }
-    at(path, File::open(path))
+    at(path, files::persistently(|| File::open(path)))
 }
 
 pub(super) fn read_text(path: &Path) -> Result<String, StoreError> {
-    let mut text = String::new();
-    at(path, open(path)?.read_to_string(&mut text))?;
-    Ok(text)
+    open(path)?;
+    at(path, files::persistently(|| fs::read_to_string(path)))
 }
 
 /// The version of the JSON records that this program writes, and the newest that it reads. A record without the key
