@@ -102,11 +102,11 @@ pub fn load(corpus: &CorpusSettings, required: RequiredTokens) -> Result<Natural
 fn distinct_documents(files: Vec<FileTexts>) -> (Vec<HashedDocument>, TextRecord) {
     let (texts, mut files): (Vec<Vec<String>>, Vec<FileRecord>) =
         files.into_iter().map(|file| (file.documents, file.record)).unzip();
-    let mut documents: Vec<HashedDocument> = texts
-        .into_par_iter()
-        .enumerate()
-        .flat_map(|(file, texts)| texts.into_par_iter().map(move |text| HashedDocument::new(text, file)))
-        .collect();
+    // Collecting the documents of all files at once would take twice the room.
+    let mut documents = Vec::with_capacity(texts.iter().map(Vec::len).sum());
+    for (file, texts) in texts.into_iter().enumerate() {
+        documents.par_extend(texts.into_par_iter().map(|text| HashedDocument::new(text, file)));
+    }
     let all = documents.len() as u64;
     let copies = split::drop_copies(&mut documents, files.len());
     files.iter_mut().zip(copies.by_file).for_each(|(file, copies)| file.copies = copies);

@@ -176,7 +176,7 @@ mod tests {
             ("train.ends", |bytes| Some(bytes[..9].to_vec()), "has 9 bytes, which is not a multiple of 8"),
             ("none.ids", |_| None, "No such file"),
             ("text.json", |_| None, "No such file"),
-            ("text.json", |bytes| Some(bytes.to_ascii_uppercase()), "expected"),
+            ("text.json", |bytes| Some(bytes.to_ascii_uppercase()), "missing field `files`"),
         ];
         for (name, damage, reason) in damages {
             let dir = written();
