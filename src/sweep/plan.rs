@@ -5,7 +5,7 @@ use crate::config::{Arm, Experiment};
 use crate::lineage::{self, LineageInputs, RunError, Workload};
 use crate::store::{Address, Fingerprint};
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A generation to be made.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +47,27 @@ impl<'a> PreparedSweep<'a> {
             !exists(experiment, Address::of(experiment, unit.seed, &one.arm, one.generation))
         });
         Ok(planned)
+    }
+
+    /// Experiments whose generation 0 is the same as that of another one, which should be made first and then be reused: by
+    /// experiment and seed, the index of the other one.
+    ///
+    /// # Errors
+    /// If a mixture takes more synthetic text than there will be.
+    pub(super) fn leaders(&self) -> Result<BTreeMap<(usize, u64), usize>, RunError> {
+        let mut leaders = BTreeMap::new();
+        for group in self.groups_of(SweepPhase::First) {
+            let planned = self.missing(&group, &|_, _| false)?;
+            let trains = |index: usize| planned.iter().any(|one| one.experiment == index && one.trains);
+            let mut leader = None;
+            for &index in &group.experiments {
+                match leader {
+                    Some(leader) if !trains(index) => drop(leaders.insert((index, group.seed), leader)),
+                    _ => leader = Some(index),
+                }
+            }
+        }
+        Ok(leaders)
     }
 
     /// The generations of an arm that belong to a unit group. A generation 0 that arms share belongs to the first of them.

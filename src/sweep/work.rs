@@ -8,7 +8,7 @@ use crate::claims::{ClaimState, Process};
 use crate::lineage::{POLL_INTERVAL, Run, RunContext, RunError, SeedUnits, SiblingRuns, UnitOutcome};
 use crate::progress::{Event, error_chain};
 use crate::store::Unit;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -62,6 +62,7 @@ impl PreparedSweep<'_> {
             done: vec![BTreeSet::new(); runs.len()],
             failed: vec![BTreeSet::new(); runs.len()],
             report: WorkReport::default(),
+            leaders: self.leaders()?,
             start: std::process::id() as usize,
             searches: 0,
         };
@@ -82,6 +83,8 @@ struct Worker<'a> {
     /// Units of each run that failed in this process or on this machine.
     failed: Vec<BTreeSet<Unit>>,
     report: WorkReport,
+    /// Runs whose generation 0 is the same as that of another one: see [`PreparedSweep::leaders`].
+    leaders: BTreeMap<(usize, u64), usize>,
     /// Where searches begin. Different processes begin at different units, so that they rarely want the same one.
     start: usize,
     /// How often claims of others were looked at.
@@ -196,6 +199,7 @@ impl<'a> Worker<'a> {
                 Some(false) if self.failed[index].contains(&unit) => open.blocked += 1,
                 Some(false) => claimed.push(unit),
                 None => match needed {
+                    None if self.waits_for_leader(index, &unit) => open.waiting += 1,
                     None => open.ready.push(unit),
                     Some(needed) if self.failed[index].contains(&needed) => open.blocked += 1,
                     Some(_) => open.waiting += 1,
@@ -208,6 +212,17 @@ impl<'a> Worker<'a> {
             open.held += claimed.len() as u64;
         }
         Ok(open)
+    }
+
+    /// Returns true if another run makes the same generation 0, so that it is better to wait for that one.
+    fn waits_for_leader(&self, index: usize, unit: &Unit) -> bool {
+        let Some(&leader) = self.leaders.get(&(index, unit.seed)).filter(|_| unit.arm.is_none()) else {
+            return false;
+        };
+        let is_over = self.done[leader].contains(unit)
+            || self.failed[leader].contains(unit)
+            || self.runs[leader].is_done(unit);
+        self.settings.only.is_none() && !is_over
     }
 
     /// Looks at some of the claims of a run, at others each time. The rest counts as held.

@@ -16,9 +16,13 @@ use std::path::Path;
 
 const SPLITS: [CorpusSplit; 3] = [CorpusSplit::Train, CorpusSplit::Heldout, CorpusSplit::Reference];
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Everything about a prepared text that neither its token ids nor the tokenizer tell.
 #[derive(PartialEq, Serialize, Deserialize)]
 struct SavedText {
+    /// Of the program. Another version may make other numbers of the same text.
+    version: String,
     tokenizer_hash: String,
     special_tokens: SpecialTokens,
     evaluation_hash: String,
@@ -54,6 +58,7 @@ impl PreparedText {
 
     fn to_saved(&self) -> SavedText {
         SavedText {
+            version: VERSION.to_owned(),
             tokenizer_hash: self.tokenizer_hash.clone(),
             special_tokens: self.tokenizer.special(),
             evaluation_hash: self.evaluation_hash.clone(),
@@ -78,6 +83,13 @@ impl PreparedText {
     pub fn load(folder: &Path, tokenizer_json: String) -> Result<Self, RunError> {
         let (documents, saved) = store::read_text::<SavedText, 3>(folder, SPLITS.map(CorpusSplit::name))?;
         let [train, heldout, reference] = documents;
+        if saved.version != VERSION {
+            let reason = format!(
+                "was prepared by genloss {}, and this is {VERSION}: use the same version on every machine",
+                saved.version
+            );
+            return Err(StoreError::Text { path: folder.to_owned(), reason }.into());
+        }
         if blake3::hash(tokenizer_json.as_bytes()).to_hex().as_str() != saved.tokenizer_hash {
             let reason = "belongs to another tokenizer than the one on record".to_owned();
             return Err(StoreError::Text { path: folder.to_owned(), reason }.into());
