@@ -379,3 +379,86 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
         entries => entries?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    const LEASE: Duration = Duration::from_secs(60);
+
+    /// Claims of a process that cannot be seen from here, and the record of its claim on "thing".
+    fn elsewhere(folder: &Path) -> PathBuf {
+        let process = Process { host: "node7".to_owned(), ..Process::unknown() };
+        let record = Claims::new(folder, process, LEASE).record();
+        assert!(create(folder, "thing", 1, &record).unwrap());
+        path(folder, "thing", 1)
+    }
+
+    fn age(path: &Path, seconds: u64) {
+        let time = SystemTime::now() - Duration::from_secs(seconds);
+        File::options().append(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+
+    fn here(folder: &Path) -> Claims {
+        Claims::new(folder, Process::this(), LEASE)
+    }
+
+    #[test]
+    fn a_claim_without_a_sign_of_life_is_void_after_its_lease() {
+        let folder = tempfile::tempdir().unwrap();
+        let theirs = elsewhere(folder.path());
+        age(&theirs, 50);
+        let taken = here(folder.path()).claim("thing").unwrap().unwrap_err();
+        assert!(matches!(taken, Taken::By(holder) if holder.process.host == "node7"));
+        age(&theirs, 70);
+        let claim = here(folder.path()).claim("thing").unwrap().unwrap();
+        assert!(path(folder.path(), "thing", 2).exists());
+        claim.check().unwrap();
+    }
+
+    #[test]
+    fn a_claim_from_the_future_is_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let theirs = elsewhere(folder.path());
+        let time = SystemTime::now() + Duration::from_secs(3600);
+        File::options().append(true).open(theirs).unwrap().set_modified(time).unwrap();
+        assert!(here(folder.path()).claim("thing").unwrap().is_err());
+    }
+
+    #[test]
+    fn a_damaged_claim_is_void_after_the_lease() {
+        let folder = tempfile::tempdir().unwrap();
+        for damage in ["", "{", "{\"nonce\": 1}"] {
+            let damaged = path(folder.path(), "thing", 1);
+            fs::write(&damaged, damage).unwrap();
+            assert!(here(folder.path()).claim("thing").unwrap().is_err());
+            age(&damaged, 70);
+            drop(here(folder.path()).claim("thing").unwrap().unwrap());
+            here(folder.path()).forget("thing").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_holder_that_was_taken_for_dead_finds_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let claim = here(folder.path()).claim("thing").unwrap().unwrap();
+        let record = here(folder.path()).record();
+        assert!(create(folder.path(), "thing", 2, &record).unwrap());
+        assert_eq!(claim.check().unwrap_err().name, "thing");
+        // What it gives back is not its own any more.
+        claim.release(None).unwrap();
+        assert!(!path(folder.path(), "thing", 3).exists());
+    }
+
+    #[test]
+    fn a_failure_is_kept_until_it_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let claims = here(folder.path());
+        claims.claim("thing").unwrap().unwrap().release(Some("no base model".to_owned())).unwrap();
+        let state = claims.survey().unwrap().remove("thing");
+        assert!(matches!(state, Some(ClaimState::Failed(failure)) if failure.error == "no base model"));
+        claims.forget("thing").unwrap();
+        assert!(claims.survey().unwrap().is_empty());
+    }
+}
