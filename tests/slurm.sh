@@ -47,7 +47,8 @@ nothing_is_queued() { ! squeue -h | grep -q .; }
 cluster_install || skip "Slurm is not installed, and cannot be without root and Debian"
 cluster_is_possible || skip "nodes cannot have namespaces of their own"
 
-genloss=$(realpath "${1:-target/debug/genloss}") || exit 1
+genloss=$(realpath "${1:-target/debug/genloss}")
+[ -x "$genloss" ] || { echo "slurm test: $genloss is missing; build it with cargo build, or give its path" >&2; exit 1; }
 work=$(mktemp -d "${TMPDIR:-/tmp}/genloss-slurm.XXXXXX")
 run="$work/a run"
 trap 'cluster_stop; kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT

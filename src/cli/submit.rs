@@ -13,8 +13,8 @@ use super::prepare::Target;
 use super::{check, run};
 use crate::config::Experiment;
 use crate::files;
-use crate::store::Unit;
-use crate::sweep::PreparedSweep;
+use crate::store::{self, Address, Unit, UnitState};
+use crate::sweep::{self, PreparedSweep};
 use crate::units::counted;
 use anyhow::{Context, Result, bail, ensure};
 use cluster::Limits;
@@ -95,7 +95,8 @@ impl Args {
             );
         }
         let limits = self.limits()?;
-        let wanted = lineages(planned).min(self.workers.map_or(usize::MAX, |workers| workers as usize));
+        let wanted =
+            unfinished_lineages(planned)?.min(self.workers.map_or(usize::MAX, |workers| workers as usize));
         let workers = allowed_workers(wanted, limits)?;
         let jobs = self.jobs(planned)?;
         let worker_scripts = jobs.worker_scripts(workers, limits.tasks_per_array);
@@ -156,22 +157,15 @@ impl Args {
         }
         let script = jobs.collect_script();
         let path = write(&jobs.folder, scripts::FOLDER, &script.file_name, &script.text)?;
-        // Options that come later win. The job must start even if workers fail, and must not wait for workers that never
-        // start.
         let mut options = self.sbatch_options.clone();
-        options.push(format!("--dependency=afterany:{}", ids.join(":")));
-        options.push("--kill-on-invalid-dep=yes".to_owned());
+        if !ids.is_empty() {
+            // Options that come later win. The job must start even if workers fail, and must not wait for workers that
+            // never start.
+            options.push(format!("--dependency=afterany:{}", ids.join(":")));
+            options.push("--kill-on-invalid-dep=yes".to_owned());
+        }
         let collect = cluster::submit(&path, &options).with_context(|| refused(&ids))?;
-        output::emit(&format!(
-            "submitted: workers as job {}, and job {collect}, which collects after them\n\
-             look at the work: genloss status {folder}\n\
-             look at the jobs: squeue -j {},{collect}\n\
-             their output:     {folder}/{}\n",
-            ids.join(", "),
-            ids.join(","),
-            scripts::FOLDER,
-            folder = run::shell_quoted(&jobs.folder.to_string_lossy()),
-        ))
+        output::emit(&submitted(&jobs.folder, &ids, &collect))
     }
 
     fn hyperqueue(&self, planned: &Target) -> Result<()> {
@@ -186,7 +180,7 @@ impl Args {
         let text = tasks.job_file(&units(planned));
         if self.dry_run {
             output::emit(&text)?;
-            return self.print_estimate(planned, lineages(planned));
+            return self.print_estimate(planned, unfinished_lineages(planned)?);
         }
         self.prepare(planned)?;
         let path = write(&planned.root, hyperqueue::FOLDER, hyperqueue::FILE, &text)?;
@@ -211,15 +205,24 @@ impl Args {
         super::machine::ThreadArgs::of(self.cpus.into()).start()?;
         let prepared = self.read(planned)?;
         let workers = workers.min(self.workers.map_or(usize::MAX, |workers| workers as usize));
-        let estimate = estimate::Estimate::new(&prepared, workers)?;
+        let is_done = |experiment: &Experiment, at: Address| match planned.is_sweep {
+            true => at.exists_in(&sweep::folder(&planned.root, experiment)),
+            false => at.exists_in(&planned.root),
+        };
+        let estimate = estimate::Estimate::new(&prepared, workers, &is_done)?;
         output::emit(&estimate.to_text(&planned.root, self.cpus.into(), self.gpus > 0))
     }
 }
 
-/// The number of units that can be made at once: a lineage for each seed and arm.
-fn lineages(planned: &Target) -> usize {
-    let lineages = |one: &Experiment| one.seeds.len() * if one.generations == 0 { 1 } else { one.arms.len() };
-    planned.experiments.iter().map(lineages).sum()
+/// The number of units that can be made at once: lineages that are not done.
+fn unfinished_lineages(planned: &Target) -> Result<usize> {
+    let mut count = 0;
+    for (folder, experiment) in planned.folders().iter().zip(&planned.experiments) {
+        let is_last = |unit: &Unit| unit.arm.is_some() || experiment.generations == 0;
+        let states = store::unit_states(folder, experiment)?;
+        count += states.iter().filter(|(unit, state)| is_last(unit) && *state != UnitState::Done).count();
+    }
+    Ok(count)
 }
 
 /// The units of the experiments, by seed.
@@ -255,6 +258,24 @@ fn allowed_workers(wanted: usize, limits: Limits) -> Result<usize> {
         ));
     }
     Ok(wanted.min(room))
+}
+
+/// What was submitted, and how to look at it.
+fn submitted(folder: &Path, workers: &[String], collect: &str) -> String {
+    let word = run::shell_quoted(&folder.to_string_lossy());
+    let jobs: Vec<&str> = workers.iter().map(String::as_str).chain([collect]).collect();
+    let what = match workers {
+        [] => format!("all units are done; submitted: job {collect}, which collects"),
+        _ => format!(
+            "submitted: workers as job {}, and job {collect}, which collects after them",
+            workers.join(", ")
+        ),
+    };
+    format!(
+        "{what}\nlook at the work: genloss status {word}\nlook at the jobs: squeue -j {}\ntheir output:     {}\n",
+        jobs.join(","),
+        run::shell_quoted(&folder.join(scripts::FOLDER).to_string_lossy()),
+    )
 }
 
 /// Context of an error of `sbatch`: what was submitted before.

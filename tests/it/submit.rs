@@ -262,6 +262,26 @@ fn more_workers_than_jobs_that_the_cluster_takes_are_reduced() {
 }
 
 #[test]
+fn only_what_is_not_done_gets_workers() {
+    let site = Site::new();
+    let out = site.path("run");
+    let run = |seeds: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_genloss"));
+        command.arg("run").arg(site.file()).arg("--out").arg(&out).args(["--set", seeds]);
+        assert!(command.output().unwrap().status.success());
+    };
+    run("seeds=[1]");
+    let printed = site.submit(&out, &["--slurm", "--dry-run"]).unwrap();
+    assert!(printed.contains("#SBATCH --array=0-1\n") && printed.contains(": 3 generations in"), "{printed}");
+    run("seeds=[1,2]");
+    let printed = site.submit(&out, &["--slurm", "--dry-run"]).unwrap();
+    assert!(!printed.contains("work.sh") && printed.contains(": 0 generations in"), "{printed}");
+    let printed = site.submit(&out, &["--slurm"]).unwrap();
+    assert!(printed.contains("all units are done; submitted: job 1, which collects"), "{printed}");
+    assert_eq!(site.calls(), [format!("--parsable {}", out.join(".slurm/collect.sh").display())]);
+}
+
+#[test]
 fn options_that_cannot_work_are_refused_with_the_reason() {
     let site = Site::new();
     let refusal = |options: &[&str]| site.submit(&site.path("run"), options).unwrap_err();

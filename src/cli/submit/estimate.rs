@@ -4,6 +4,8 @@ use crate::cli::cost::{Cost, SpeedTrials, duration, mebibytes};
 use crate::cli::plan::makespan;
 use crate::cli::run::shell_quoted;
 use crate::cli::{machine, output};
+use crate::config::Experiment;
+use crate::store::Address;
 use crate::sweep::{PlannedGeneration, PreparedSweep, SweepPhase};
 use crate::units::counted;
 use anyhow::Result;
@@ -22,12 +24,16 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Times every model on this machine's processors.
-    pub fn new(prepared: &PreparedSweep, workers: usize) -> Result<Self> {
+    /// Times every model on this machine's processors. Generations for which `is_done` returns true cost nothing.
+    pub fn new(
+        prepared: &PreparedSweep,
+        workers: usize,
+        is_done: &dyn Fn(&Experiment, Address) -> bool,
+    ) -> Result<Self> {
         let text_bytes = machine::used_memory_bytes().map_or(0, |used| used.now);
         let mut planned: Vec<(SweepPhase, Vec<PlannedGeneration>)> = Vec::new();
-        for unit in prepared.groups() {
-            planned.extend(lineages(prepared.missing(&unit, &|_, _| false)?).map(|one| (unit.phase, one)));
+        for group in prepared.groups() {
+            planned.extend(lineages(prepared.missing(&group, is_done)?).map(|one| (group.phase, one)));
         }
         output::say("measuring how fast this machine is");
         let all: Vec<PlannedGeneration> = planned.iter().flat_map(|(_, lineage)| lineage).cloned().collect();
@@ -38,7 +44,7 @@ impl Estimate {
             let mut seconds: Vec<f64> =
                 of_phase.map(|(_, lineage)| Cost::of(lineage, &trials, prepared).seconds).collect();
             seconds.sort_by(|one, other| other.total_cmp(one));
-            makespan(seconds.into_iter(), workers)
+            makespan(seconds.into_iter(), workers.max(1))
         };
         Ok(Self {
             workers,

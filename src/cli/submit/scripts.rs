@@ -65,7 +65,7 @@ trap '' USR1 TERM
 
 impl Jobs {
     /// Scripts for `workers` workers: arrays of at most `most_tasks`, or single jobs where that is 0 because the cluster
-    /// has no arrays.
+    /// has no arrays. No script if there are no workers.
     pub fn worker_scripts(&self, workers: usize, most_tasks: usize) -> Vec<Script> {
         let arrays = workers.div_ceil(most_tasks.max(1));
         let script = |index: usize| {
