@@ -11,6 +11,8 @@ use crate::store::{self, UnitState};
 use crate::sweep::{PreparedSweep, RecordedRuns};
 use crate::units::counted;
 use anyhow::{Result, bail};
+use std::path::PathBuf;
+use std::slice;
 
 /// Missing units that are named.
 const NAMED: usize = 5;
@@ -35,12 +37,7 @@ impl Args {
             .map(|(folder, _)| folder.clone())
             .collect();
         if !finished.is_empty() {
-            match found.are_of_sweep {
-                true => compare::print_overview(&finished)?,
-                false => compare::print_summary(&finished)?,
-            }
-            let page = report::write(&finished, &self.folder.folder)?;
-            output::emit(&format!("\nreport: {}\n", page.display()))?;
+            show(&found, &finished)?;
         }
         let units = runs::units(&found)?;
         let missing: Vec<&NamedUnit> = units.iter().filter(|unit| unit.state != UnitState::Done).collect();
@@ -79,6 +76,20 @@ impl Args {
         }
         Ok(())
     }
+}
+
+/// Compares the finished runs, and writes a page into the folder of each. (A page in the folder of a sweep would stand among
+/// its runs.)
+fn show(found: &RecordedRuns, finished: &[PathBuf]) -> Result<()> {
+    match found.are_of_sweep {
+        true => compare::print_overview(finished)?,
+        false => compare::print_summary(finished)?,
+    }
+    for folder in finished {
+        let page = report::write(slice::from_ref(folder), folder)?;
+        output::emit(&format!("report: {}\n", page.display()))?;
+    }
+    Ok(())
 }
 
 /// The names of the first units, with what is known about them.

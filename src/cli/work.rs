@@ -35,6 +35,8 @@ impl Args {
     /// Makes units until nothing is left to do for this process.
     pub fn exec(self) -> Result<()> {
         ensure!((1.0..=86_400.0).contains(&self.lease), "--lease {}: give 1 to 86400 seconds", self.lease);
+        // First, so that a signal at any time gives the right exit code.
+        let interrupt = stop::interrupt()?;
         let found = self.folder.find()?;
         let only = self.unit.as_deref().map(|name| runs::find(&found, name)).transpose()?;
         let settings = WorkSettings { lease: Duration::from_secs_f64(self.lease), leaves: self.leave, only };
@@ -50,7 +52,6 @@ impl Args {
             None => {
                 let prepared = PreparedSweep::load(&found.experiments, &found.folders)?;
                 let observer = machine::observer();
-                let interrupt = stop::interrupt()?;
                 let context = RunContext {
                     device: &device,
                     observer: observer.as_ref(),
