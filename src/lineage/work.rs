@@ -91,13 +91,15 @@ impl super::RunContext<'_> {
     /// If the user asks to stop.
     pub fn pause(&self, time: Duration) -> Result<(), RunError> {
         let begun = Instant::now();
-        while begun.elapsed() < time {
+        loop {
             if self.interrupt.load(Ordering::Relaxed) {
                 return Err(RunError::Interrupted);
             }
+            if begun.elapsed() >= time {
+                return Ok(());
+            }
             thread::sleep(NOTICE_INTERVAL.min(time));
         }
-        Ok(())
     }
 }
 

@@ -157,6 +157,7 @@ impl<'a> Worker<'a> {
     fn next(&mut self) -> Result<Option<(usize, Unit)>, RunError> {
         let begun = Instant::now();
         loop {
+            self.context.pause(Duration::ZERO)?;
             let mut all = Open::default();
             let count = self.runs.len();
             for offset in 0..count {
