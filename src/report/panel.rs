@@ -93,7 +93,7 @@ impl Axis {
 
 /// The least and the greatest of the finite values. If all are equal, a range around that value; if there are none, 0
 /// and 1.
-fn range(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
+pub(super) fn range(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
     let finite = values.into_iter().filter(|value| value.is_finite());
     let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
     if low > high {

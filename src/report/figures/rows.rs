@@ -2,7 +2,7 @@
 
 use crate::measure::Catalogue;
 use crate::report::palette::{AXIS, GRID, MUTED, TEXT};
-use crate::report::panel::{Axis, EDGE, FIGURE_WIDTH, PANEL_EM, SMALL_EM};
+use crate::report::panel::{Axis, EDGE, FIGURE_WIDTH, PANEL_EM, SMALL_EM, range};
 use crate::report::scene::{Anchor, Ink, Scene, shortened, width_of};
 use crate::report::series::Series;
 
@@ -12,6 +12,9 @@ const ABOVE: f64 = 42.0;
 const BELOW: f64 = 46.0;
 /// About half the width of a tick's label.
 const HALF_LABEL: f64 = 12.0;
+
+/// Least gap between two labels of an axis, in points.
+const LABEL_GAP: f64 = 3.0;
 
 /// The arrangement of panels in a figure, in points.
 pub(super) struct RowPanels<'a> {
@@ -93,6 +96,8 @@ impl RowPanel {
     }
 
     pub(super) fn axis(&self, low: f64, high: f64) -> RowAxis<'_> {
+        // An axis over equal values would have no width.
+        let (low, high) = range([low, high]);
         RowAxis { panel: self, low, high }
     }
 }
@@ -118,16 +123,22 @@ impl RowAxis<'_> {
     /// Draws the ticks and the line at zero.
     pub(super) fn draw(&self, scene: &mut Scene) {
         let RowPanel { left, right, top, bottom, .. } = *self.panel;
+        let mut end_of_last = f64::NEG_INFINITY;
         for (value, label) in Axis::between(self.low, self.high).ticks() {
             let x = self.at(*value);
             scene.line(vec![(x, top), (x, bottom)], GRID, 1.0);
             // Labels must not overlap those of the next panel.
-            let anchor = match (x - left, right - x) {
-                (..HALF_LABEL, _) => Anchor::Left,
-                (_, ..HALF_LABEL) => Anchor::Right,
-                _ => Anchor::Middle,
+            let width = width_of(label, SMALL_EM);
+            let (anchor, begin) = match (x - left, right - x) {
+                (..HALF_LABEL, _) => (Anchor::Left, x),
+                (_, ..HALF_LABEL) => (Anchor::Right, x - width),
+                _ => (Anchor::Middle, x - width / 2.0),
             };
-            scene.text((x, bottom + 13.0), anchor, SMALL_EM, MUTED, label);
+            // A label that would touch the one before it is left out.
+            if begin > end_of_last + LABEL_GAP {
+                scene.text((x, bottom + 13.0), anchor, SMALL_EM, MUTED, label);
+                end_of_last = begin + width;
+            }
         }
         scene.line(vec![(self.at(0.0), top), (self.at(0.0), bottom)], AXIS, 1.4);
         scene.line(vec![(left, bottom), (right, bottom)], AXIS, 1.0);
