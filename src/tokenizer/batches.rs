@@ -25,10 +25,11 @@ impl Tokenizer {
         &self,
         texts: Vec<T>,
     ) -> Result<(Documents, Coverage), TokenizerError> {
+        let round_trip = self.round_trip(&texts)?;
         let mut coverage = Coverage::default();
         let add = |next| coverage = std::mem::take(&mut coverage).and(next);
-        let documents = self.encode_batches(texts, |text, ids| self.coverage_of(text, ids), add)?;
-        Ok((documents, coverage))
+        let documents = self.encode_batches(texts, |text, ids| self.represented(text, ids), add)?;
+        Ok((documents, Coverage { round_trip, ..coverage }))
     }
 
     /// As [`Self::encode_documents`]. `examine` is called with each text and its tokens, and `add` with the results in

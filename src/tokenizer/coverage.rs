@@ -157,7 +157,8 @@ impl Tokenizer {
         Ok(Coverage { round_trip: self.round_trip(&[text])?, ..self.represented(text, ids)? })
     }
 
-    fn represented(&self, text: &str, ids: &[TokenId]) -> Result<Coverage, TokenizerError> {
+    /// As [`Self::coverage_of`], without what comes back otherwise after decoding.
+    pub(super) fn represented(&self, text: &str, ids: &[TokenId]) -> Result<Coverage, TokenizerError> {
         let bytes = text.len() as u64;
         let mut coverage = Coverage { tokens: ids.len() as u64, bytes, ..Coverage::default() };
         let is_whole = self.byte_lengths.is_some() && self.byte_length(ids) == bytes;
