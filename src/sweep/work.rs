@@ -197,7 +197,7 @@ impl<'a> Worker<'a> {
             match marks.get(&unit) {
                 Some(true) => drop(self.done[index].insert(unit)),
                 _ if !self.is_wanted(index, &unit) || self.done[index].contains(&unit) => {}
-                Some(false) if self.failed[index].contains(&unit) => open.blocked += 1,
+                _ if self.failed[index].contains(&unit) => open.blocked += 1,
                 Some(false) => claimed.push(unit),
                 None => match needed {
                     None if self.waits_for_leader(index, &unit) => open.waiting += 1,

@@ -264,6 +264,19 @@ fn a_generation_that_was_deleted_is_named_and_made_again() {
     assert_like_a_single_process(&root);
 }
 
+/// The mark of the seed says that it is done, but its generation 0 is gone: nothing can be made, and nothing is tried for ever.
+#[test]
+fn a_lineage_whose_generation_0_was_deleted_is_not_tried_for_ever() {
+    let Place { _dir, file, root } = prepared(FILE);
+    output(&["work", text(&root), "--unit", "seed-1"]);
+    fs::remove_dir_all(root.join("seed-1/gen-000")).unwrap();
+    let said = error(&["work", text(&root), "--unit", "seed-1/anchored"]);
+    assert!(said.contains("seed-1/anchored: a generation 0 that was committed is missing"), "{said}");
+    output(&["prepare", text(&file), "--out", text(&root)]);
+    output(&["work", text(&root)]);
+    assert_like_a_single_process(&root);
+}
+
 #[test]
 fn units_of_a_sweep_have_the_name_of_their_experiment_in_front() {
     let file = FILE.replace("seeds = [1, 2, 3]", "seeds = [1]")
