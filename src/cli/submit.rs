@@ -78,6 +78,10 @@ impl Args {
             "--gpus {}: this genloss was built without CUDA; build with --features cuda, or leave it out",
             self.gpus
         );
+        if self.dry_run {
+            // The estimate is for a worker with as many threads as it will have.
+            super::machine::ThreadArgs::of(self.cpus.into()).start()?;
+        }
         if self.engine.hyperqueue { self.hyperqueue(&planned) } else { self.slurm(&planned) }
     }
 
@@ -202,7 +206,6 @@ impl Args {
     }
 
     fn print_estimate(&self, planned: &Target, workers: usize) -> Result<()> {
-        super::machine::ThreadArgs::of(self.cpus.into()).start()?;
         let prepared = self.read(planned)?;
         let workers = workers.min(self.workers.map_or(usize::MAX, |workers| workers as usize));
         let is_done = |experiment: &Experiment, at: Address| match planned.is_sweep {

@@ -151,9 +151,10 @@ fn a_job_of_slurm_computes_on_as_many_threads_as_it_was_given() {
     }
 }
 
+/// The tests may themselves have been started under nohup, so the signal is reset first.
 #[test]
 fn a_hangup_stops_a_run_gently_and_is_ignored_under_nohup() {
-    let (_dir, child, _) = training(&[]);
+    let (_dir, child, _) = training(&["env", "--default-signal=HUP"]);
     signal("-HUP", child.id());
     let (status, said) = end(child);
     assert_eq!(status.code(), Some(130), "{said}");
