@@ -50,6 +50,12 @@ const SEPARATOR: char = '+';
 /// In place of a number: the thing is done.
 const DONE: &str = "done";
 
+/// No thing is claimed more often. Files with higher numbers are not ours.
+const HIGHEST: u64 = 1_000_000_000;
+
+/// The longest lease that is granted to others.
+const LONGEST_LEASE: f64 = 86_400.0;
+
 /// The claims in a folder.
 #[derive(Debug)]
 pub struct Claims {
@@ -237,6 +243,14 @@ impl Claims {
         Ok(())
     }
 
+    /// The time since the last sign of life, by the clock of the file system or by that of this process, whichever is
+    /// longer: the first may be set back.
+    fn silence(&self, path: &Path, now: &LazyTime) -> io::Result<Duration> {
+        let changed = fs::metadata(path)?.modified()?;
+        let by_file_system = now.get(path)?.duration_since(changed).unwrap_or_default();
+        Ok(by_file_system.max(self.judge.unchanged(path, changed)))
+    }
+
     /// In place of a record that cannot be read.
     fn damaged(&self) -> ClaimRecord {
         ClaimRecord {
@@ -264,7 +278,8 @@ impl Claims {
         for file in names(&self.folder)? {
             let Some((name, number)) = file.rsplit_once(SEPARATOR) else { continue };
             let found = match number.parse() {
-                Ok(number) => Latest::Number(number),
+                Ok(number) if number <= HIGHEST => Latest::Number(number),
+                Ok(_) => continue,
                 Err(_) if number == DONE => Latest::Done,
                 Err(_) => continue,
             };
@@ -298,7 +313,9 @@ impl Claims {
             Some(Release { error: None }) => ClaimState::Free,
             None if *process == self.process && !live().contains(&record.nonce) => ClaimState::Free,
             None if self.judge.has_ended(process, &self.process) => ClaimState::Free,
-            None if now.since_change(&path)?.as_secs_f64() > record.lease_seconds => ClaimState::Free,
+            None if self.silence(&path, now)?.as_secs_f64() > record.lease_seconds.min(LONGEST_LEASE) => {
+                ClaimState::Free
+            }
             None => ClaimState::Held(Holder {
                 process: process.clone(),
                 since: UNIX_EPOCH + Duration::from_secs(*since_seconds),
@@ -312,16 +329,13 @@ impl Claims {
 struct LazyTime(OnceCell<SystemTime>);
 
 impl LazyTime {
-    /// The time since a file was changed.
-    fn since_change(&self, path: &Path) -> io::Result<Duration> {
-        let now = match self.0.get() {
-            Some(&now) => now,
-            None => *self.0.get_or_init({
-                let now = files::time_in(files::containing_folder(path))?;
-                move || now
-            }),
-        };
-        Ok(now.duration_since(fs::metadata(path)?.modified()?).unwrap_or_default())
+    /// The time in the folder of a file.
+    fn get(&self, path: &Path) -> io::Result<SystemTime> {
+        if let Some(&now) = self.0.get() {
+            return Ok(now);
+        }
+        let now = files::time_in(files::containing_folder(path))?;
+        Ok(*self.0.get_or_init(|| now))
     }
 }
 
@@ -352,7 +366,9 @@ fn create(folder: &Path, name: &str, number: u64, record: &ClaimRecord) -> io::R
     files::create_exclusively(&path(folder, name, number), text.as_bytes()).map_err(|error| {
         let is_impossible = matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied);
         if is_impossible && folder.is_dir() {
-            let reason = format!("{error}; claims need hard links: use a file system that has them");
+            let reason = format!(
+                "{error} (if this file system has no hard links, which claims need, use another one)"
+            );
             io::Error::new(error.kind(), reason)
         } else {
             error
@@ -361,6 +377,10 @@ fn create(folder: &Path, name: &str, number: u64, record: &ClaimRecord) -> io::R
 }
 
 fn read(path: &Path) -> io::Result<ClaimRecord> {
+    // Reading a pipe might never end.
+    if !files::persistently(|| fs::metadata(path))?.is_file() {
+        return Err(ErrorKind::InvalidData.into());
+    }
     Ok(serde_json::from_str(&files::persistently(|| fs::read_to_string(path))?)?)
 }
 
@@ -384,6 +404,7 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
 mod tests {
     use super::*;
     use std::fs::File;
+    use std::thread;
 
     const LEASE: Duration = Duration::from_secs(60);
 
@@ -417,13 +438,29 @@ mod tests {
         claim.check().unwrap();
     }
 
+    /// The clock of a file server may be set back. Then a claim is void when it has not changed for a lease by our clock.
     #[test]
-    fn a_claim_from_the_future_is_held() {
+    fn a_claim_from_the_future_is_held_until_it_has_not_changed_for_a_lease() {
         let folder = tempfile::tempdir().unwrap();
-        let theirs = elsewhere(folder.path());
+        let process = Process { host: "node7".to_owned(), ..Process::unknown() };
+        let record = Claims::new(folder.path(), process, Duration::from_millis(200)).record();
+        assert!(create(folder.path(), "thing", 1, &record).unwrap());
         let time = SystemTime::now() + Duration::from_secs(3600);
-        File::options().append(true).open(theirs).unwrap().set_modified(time).unwrap();
-        assert!(here(folder.path()).claim("thing").unwrap().is_err());
+        let file = File::options().append(true).open(path(folder.path(), "thing", 1)).unwrap();
+        file.set_modified(time).unwrap();
+        let claims = here(folder.path());
+        assert!(claims.claim("thing").unwrap().is_err());
+        thread::sleep(Duration::from_millis(300));
+        assert!(claims.claim("thing").unwrap().is_ok());
+    }
+
+    #[test]
+    fn files_with_impossible_numbers_are_ignored() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in ["18446744073709551615", "99999999999999999999999", "-1", "x"] {
+            fs::write(folder.path().join(format!("thing+{number}")), "").unwrap();
+        }
+        assert!(here(folder.path()).claim("thing").unwrap().is_ok());
     }
 
     #[test]

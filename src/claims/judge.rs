@@ -2,16 +2,20 @@
 
 use super::process::Process;
 use super::slurm::{self, JobList};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Slurm is asked at most this often.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// Judges whether processes have ended. Remembers what Slurm answered.
+/// Judges whether processes have ended. Remembers what Slurm answered, and which files have not changed.
 #[derive(Debug, Default)]
 pub(super) struct Judge {
     jobs: Mutex<Option<(Instant, Option<JobList>)>>,
+    /// When files were last changed, and when this process first saw that.
+    seen: Mutex<BTreeMap<PathBuf, (SystemTime, Instant)>>,
 }
 
 impl Judge {
@@ -24,6 +28,16 @@ impl Judge {
         let is_own_job =
             observer.job.as_ref().is_some_and(|own| own.id == job.id && own.restarts > job.restarts);
         is_own_job || self.jobs_of(&job.user).is_some_and(|jobs| jobs.has_ended(job))
+    }
+
+    /// How long this process has seen a file unchanged, by its own clock.
+    pub(super) fn unchanged(&self, path: &Path, changed: SystemTime) -> Duration {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = seen.entry(path.to_owned()).or_insert((changed, Instant::now()));
+        if entry.0 != changed {
+            *entry = (changed, Instant::now());
+        }
+        entry.1.elapsed()
     }
 
     /// The jobs of a user, if Slurm answers and the user is the one whom it lists.

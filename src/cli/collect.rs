@@ -43,7 +43,12 @@ impl Args {
         let missing: Vec<&NamedUnit> = units.iter().filter(|unit| unit.state != UnitState::Done).collect();
         match missing.len() {
             0 => Ok(()),
-            count => bail!("{} missing: {}", counted(count as u64, "unit"), named(&missing)),
+            count => bail!(
+                "{} missing: {}; make what is missing with genloss work (after a failure, genloss prepare first), then \
+                 collect again",
+                counted(count as u64, "unit"),
+                named(&missing)
+            ),
         }
     }
 

@@ -1,8 +1,9 @@
 //! The runs in a folder that several processes work on.
 
+use super::cost;
 use crate::store::{Unit, UnitState, unit_states};
 use crate::sweep::RecordedRuns;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -68,11 +69,8 @@ pub fn find(runs: &RecordedRuns, name: &str) -> Result<(usize, Unit)> {
             (run.with_context(|| unknown(name))?, unit)
         }
     };
-    let unit: Unit = unit.parse().with_context(|| unknown(name))?;
-    if !Unit::all(&runs.experiments[run]).contains(&unit) {
-        bail!(unknown(name));
-    }
-    Ok((run, unit))
+    let unit = unit.parse::<Unit>().ok().filter(|unit| Unit::all(&runs.experiments[run]).contains(unit));
+    Ok((run, unit.with_context(|| unknown(name))?))
 }
 
 fn unknown(name: &str) -> String {
@@ -81,6 +79,11 @@ fn unknown(name: &str) -> String {
 
 fn folder_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A time for people: `12 s`, `3 minutes`, `1.5 hours`.
+pub fn time(seconds: f64) -> String {
+    if seconds < 60.0 { format!("{seconds:.0} s") } else { cost::duration(seconds) }
 }
 
 /// Seconds since a time by this machine's clock.

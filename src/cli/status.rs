@@ -1,11 +1,11 @@
 //! `genloss status`: what is done of a run or sweep, who works on it, what failed and why, and how long the rest will take.
 
-use super::cost::duration;
 use super::output;
 use super::runs::{self, FolderArgs, NamedUnit};
 use crate::claims::Holder;
 use crate::store::{self, UnitState};
 use crate::sweep::RecordedRuns;
+use crate::terminal::on_one_line;
 use crate::units::counted;
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -30,14 +30,15 @@ impl Args {
         let units = runs::units(&found)?;
         let mut text = format!("{}: {}\n", self.folder.folder.display(), totals(&units));
         for (host, holders) in workers(&units) {
-            text.push_str(&format!("  {host}: {}\n", described(&holders)));
+            text.push_str(&format!("  {}\n", on_one_line(&format!("{host}: {}", described(&holders)))));
         }
         let failures = units.iter().filter_map(|unit| match &unit.state {
             UnitState::Failed(failure) => Some((&unit.name, failure)),
             _ => None,
         });
         for (name, failure) in failures.take(SHOWN_FAILURES) {
-            text.push_str(&format!("  {name} failed on {}: {}\n", failure.process, failure.error));
+            let line = format!("{name} failed on {}: {}", failure.process, failure.error);
+            text.push_str(&format!("  {}\n", on_one_line(&line)));
         }
         text.push_str(&time_left(&found, &units));
         output::emit(&text)
@@ -72,7 +73,7 @@ fn workers(units: &[NamedUnit]) -> BTreeMap<&str, Vec<(&str, &Holder)>> {
 fn described(holders: &[(&str, &Holder)]) -> String {
     let one = |(name, holder): &(&str, &Holder)| {
         let job = holder.process.job.as_ref().map_or(String::new(), |job| format!("job {}, ", job.id));
-        let time = duration(runs::seconds_since(holder.since));
+        let time = runs::time(runs::seconds_since(holder.since));
         format!("{name} ({job}process {}, for {time})", holder.process.pid)
     };
     holders.iter().map(one).collect::<Vec<_>>().join("; ")
@@ -107,9 +108,9 @@ fn time_left(found: &RecordedRuns, units: &[NamedUnit]) -> String {
     let seconds = mean * (left as f64 / workers as f64).ceil();
     format!(
         "time left: about {} with {} ({} took {} on average)\n",
-        duration(seconds),
+        runs::time(seconds),
         counted(workers as u64, "worker"),
         counted(times.len() as u64, "unit"),
-        duration(mean)
+        runs::time(mean)
     )
 }

@@ -1,9 +1,9 @@
 //! `genloss units`: the units of work of a run or sweep, with their states.
 
-use super::cost::duration;
 use super::output;
-use super::runs::{self, FolderArgs, NamedUnit, seconds_since};
+use super::runs::{self, FolderArgs, NamedUnit, seconds_since, time};
 use crate::store::UnitState;
+use crate::terminal::on_one_line;
 use anyhow::Result;
 use clap::ValueEnum;
 use serde::Serialize;
@@ -66,8 +66,9 @@ impl Args {
             Format::Json => output::json(&units.iter().map(row).collect::<Vec<_>>()),
             Format::Text => {
                 let width = units.iter().map(|unit| unit.name.len()).max().unwrap_or(0);
-                let lines =
-                    units.iter().map(|unit| format!("{:<width$}  {}\n", unit.name, described(&unit.state)));
+                let lines = units
+                    .iter()
+                    .map(|unit| format!("{:<width$}  {}\n", unit.name, on_one_line(&described(&unit.state))));
                 output::emit(&lines.collect::<String>())
             }
         }
@@ -78,7 +79,7 @@ fn described(state: &UnitState) -> String {
     match state {
         UnitState::Done => "done".to_owned(),
         UnitState::Claimed(holder) => {
-            format!("claimed by {holder}, for {}", duration(seconds_since(holder.since)))
+            format!("claimed by {holder}, for {}", time(seconds_since(holder.since)))
         }
         UnitState::Failed(failure) => format!("failed on {}: {}", failure.process, failure.error),
         UnitState::Ready => "ready".to_owned(),
