@@ -154,12 +154,6 @@ impl Claims {
         Self { folder: folder.to_owned(), process, lease, judge: Judge::default() }
     }
 
-    /// The process that makes claims.
-    #[must_use]
-    pub fn process(&self) -> &Process {
-        &self.process
-    }
-
     /// The state of everything that was ever claimed, from one listing of the folder.
     ///
     /// # Errors

@@ -263,7 +263,7 @@ fn allowed_workers(wanted: usize, limits: Limits) -> Result<usize> {
     Ok(wanted.min(room))
 }
 
-/// What was submitted, and how to look at it.
+/// The message after a submission: the job ids, and the commands that show the jobs, the work and the output.
 fn submitted(folder: &Path, workers: &[String], collect: &str) -> String {
     let word = run::shell_quoted(&folder.to_string_lossy());
     let jobs: Vec<&str> = workers.iter().map(String::as_str).chain([collect]).collect();

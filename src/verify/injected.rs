@@ -111,7 +111,6 @@ impl ReferenceSimulator<'_> {
     /// Runs the lineage of one replicate. Calls `each` for generations 0, 1, … in order, with the generation's number
     /// and, for every type, how often it occurs in the training set.
     pub fn lineage(&self, replicate: usize, each: &mut dyn FnMut(usize, &[u64])) {
-        // This simulator is the twin of the production simulator.
         let mut rng = StreamKey::new(self.seed, "twin", replicate, streams::DRIFT_TWIN).stream(0);
         let most = self.schedule.natural_sizes().last().copied().unwrap_or(self.schedule.samples);
         let natural = self.natural(most, &mut rng);

@@ -36,12 +36,12 @@ pub enum ClusterError {
     Output {
         /// The command.
         program: &'static str,
-        /// What it printed.
+        /// Its output.
         output: String,
     },
 }
 
-/// How many jobs a cluster takes.
+/// Limits of a cluster on the number of jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most tasks of an array; 0 if the cluster has no arrays.

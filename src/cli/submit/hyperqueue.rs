@@ -55,7 +55,7 @@ struct Requested {
     gpus: Option<usize>,
 }
 
-/// What each task runs and asks for.
+/// The tasks of a job file: one for each unit, and one that collects.
 pub struct Tasks<'a> {
     /// The name of the job.
     pub name: &'a str,
@@ -65,7 +65,7 @@ pub struct Tasks<'a> {
     pub folder: &'a str,
     /// Processors of each task.
     pub cpus: usize,
-    /// Whether units are made on a GPU.
+    /// Request one GPU for each unit, and compute on it.
     pub gpu: bool,
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// so that `DIR/*` are the experiments of a sweep and nothing else.
 pub const FOLDER: &str = ".slurm";
 
-/// What the jobs of an experiment have in common.
+/// Settings that the workers of an experiment and the job that collects share.
 pub struct Jobs {
     /// The absolute path of this program.
     pub program: PathBuf,
@@ -20,15 +20,14 @@ pub struct Jobs {
     pub folder: PathBuf,
     /// The name of the experiment or sweep.
     pub name: String,
-    /// What each job asks for.
     pub resources: Resources,
 }
 
-/// What a job asks for.
+/// Resources that each job requests.
 pub struct Resources {
     /// Processors.
     pub cpus: usize,
-    /// Whether it computes on a GPU.
+    /// Request one GPU, and compute on it.
     pub gpu: bool,
     /// The partition; that of the cluster if `None`.
     pub partition: Option<String>,
@@ -79,7 +78,7 @@ impl Jobs {
 
     fn worker_script(&self, array_tasks: Option<usize>) -> String {
         let (output, job) = match array_tasks {
-            // The job of one task of the array has the id of the array, which stands for all tasks.
+            // SLURM_JOB_ID does not do: for one task of the array it is the id of the whole array.
             Some(_) => ("work-%A_%a.out", "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"),
             None => ("work-%j.out", "$SLURM_JOB_ID"),
         };
