@@ -100,8 +100,8 @@ pub enum Taken {
 pub struct Holder {
     /// The process.
     pub process: Process,
-    /// When it made the claim, by the clock of its machine.
-    pub since: SystemTime,
+    /// When it made the claim, by the clock of its machine. `None` if the file of the claim is damaged.
+    pub since: Option<SystemTime>,
 }
 
 impl fmt::Display for Holder {
@@ -125,7 +125,7 @@ struct ClaimRecord {
     /// Different in every file.
     nonce: String,
     process: Process,
-    /// Seconds since 1970 by the clock of the process's machine; for display only.
+    /// Seconds since 1970 by the clock of the process's machine, 0 if unknown; for display only.
     since_seconds: u64,
     /// Seconds without a sign of life after which the claim is void.
     lease_seconds: f64,
@@ -312,7 +312,7 @@ impl Claims {
             }
             None => ClaimState::Held(Holder {
                 process: process.clone(),
-                since: UNIX_EPOCH + Duration::from_secs(*since_seconds),
+                since: (*since_seconds > 0).then(|| UNIX_EPOCH + Duration::from_secs(*since_seconds)),
             }),
         })
     }

@@ -54,10 +54,7 @@ impl Args {
 
     /// Verifies every run that still has claims or text for workers, and closes those that are done.
     fn close(&self, found: &RecordedRuns) -> Result<()> {
-        let is_open = |index: &usize| store::text_folder(&found.folders[*index]).exists();
-        let open: Vec<usize> = (0..found.folders.len()).filter(is_open).collect();
-        let folders: Vec<_> = open.iter().map(|&index| found.folders[index].clone()).collect();
-        let experiments: Vec<_> = open.iter().map(|&index| found.experiments[index].clone()).collect();
+        let RecordedRuns { folders, experiments, .. } = found.prepared();
         let device = self.machine.open()?;
         say(&format!("{}: verifying what is done", self.folder.folder.display()));
         let prepared = PreparedSweep::load(&experiments, &folders)?;

@@ -1,6 +1,7 @@
 //! The runs in a folder that several processes work on.
 
 use super::cost;
+use crate::claims::Holder;
 use crate::store::{Unit, UnitState, unit_states};
 use crate::sweep::RecordedRuns;
 use anyhow::{Context, Result, ensure};
@@ -81,12 +82,18 @@ fn folder_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// How long a process has held a unit: `, for 12 s`. Empty if that is unknown.
+pub fn held_for(holder: &Holder) -> String {
+    seconds_held(holder).map_or(String::new(), |seconds| format!(", for {}", time(seconds)))
+}
+
+/// How many seconds a process has held a unit, by this machine's clock; `None` if that is unknown.
+pub fn seconds_held(holder: &Holder) -> Option<f64> {
+    let since = |time| SystemTime::now().duration_since(time).unwrap_or_default().as_secs_f64();
+    holder.since.map(since)
+}
+
 /// A time for people: `12 s`, `3 minutes`, `1.5 hours`.
 pub fn time(seconds: f64) -> String {
     if seconds < 60.0 { format!("{seconds:.0} s") } else { cost::duration(seconds) }
-}
-
-/// Seconds since a time by this machine's clock.
-pub fn seconds_since(time: SystemTime) -> f64 {
-    SystemTime::now().duration_since(time).unwrap_or_default().as_secs_f64()
 }

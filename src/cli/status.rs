@@ -73,8 +73,7 @@ fn workers(units: &[NamedUnit]) -> BTreeMap<&str, Vec<(&str, &Holder)>> {
 fn described(holders: &[(&str, &Holder)]) -> String {
     let one = |(name, holder): &(&str, &Holder)| {
         let job = holder.process.job.as_ref().map_or(String::new(), |job| format!("job {}, ", job.id));
-        let time = runs::time(runs::seconds_since(holder.since));
-        format!("{name} ({job}process {}, for {time})", holder.process.pid)
+        format!("{name} ({job}process {}{})", holder.process.pid, runs::held_for(holder))
     };
     holders.iter().map(one).collect::<Vec<_>>().join("; ")
 }

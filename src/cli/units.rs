@@ -1,7 +1,7 @@
 //! `genloss units`: the units of work of a run or sweep, with their states.
 
 use super::output;
-use super::runs::{self, FolderArgs, NamedUnit, seconds_since, time};
+use super::runs::{self, FolderArgs, NamedUnit, held_for, seconds_held};
 use crate::store::UnitState;
 use crate::terminal::on_one_line;
 use anyhow::Result;
@@ -78,9 +78,7 @@ impl Args {
 fn described(state: &UnitState) -> String {
     match state {
         UnitState::Done => "done".to_owned(),
-        UnitState::Claimed(holder) => {
-            format!("claimed by {holder}, for {}", time(seconds_since(holder.since)))
-        }
+        UnitState::Claimed(holder) => format!("claimed by {holder}{}", held_for(holder)),
         UnitState::Failed(failure) => format!("failed on {}: {}", failure.process, failure.error),
         UnitState::Ready => "ready".to_owned(),
         UnitState::Waiting(needed) => format!("waiting for {needed}"),
@@ -106,7 +104,7 @@ fn row(NamedUnit { name, state, .. }: &NamedUnit) -> UnitRow {
         pid: process.map(|process| process.pid),
         job: process.and_then(|process| process.job.as_ref()).map(|job| job.id.clone()),
         seconds: match state {
-            UnitState::Claimed(holder) => Some(seconds_since(holder.since)),
+            UnitState::Claimed(holder) => seconds_held(holder),
             _ => None,
         },
         error,

@@ -5,12 +5,14 @@ use super::output::{self, say};
 use super::run;
 use super::runs::{self, FolderArgs};
 use super::stop;
+use crate::config::Experiment;
 use crate::lineage::{RunContext, RunError};
 use crate::measure::Metrics;
 use crate::store;
 use crate::sweep::{PreparedSweep, RecordedRuns, WorkReport, WorkSettings};
 use crate::units::counted;
 use anyhow::{Result, bail, ensure};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Options of `genloss work`.
@@ -37,34 +39,33 @@ impl Args {
         ensure!((1.0..=86_400.0).contains(&self.lease), "--lease {}: give 1 to 86400 seconds", self.lease);
         // First, so that a signal at any time gives the right exit code.
         let interrupt = stop::interrupt()?;
-        let found = self.folder.find()?;
-        let only = self.unit.as_deref().map(|name| runs::find(&found, name)).transpose()?;
+        let recorded = self.folder.find()?;
+        let unit = self.unit.as_deref().map(|name| runs::find(&recorded, name).map(|_| name)).transpose()?;
+        if let Some(folder) = unprepared(&recorded) {
+            let folder = folder.display();
+            bail!("{folder}: is not ready for workers; run genloss prepare with its experiment file");
+        }
+        let open = recorded.prepared();
+        let only = unit.and_then(|name| runs::find(&open, name).ok());
+        if open.folders.is_empty() || (unit.is_some() && only.is_none()) {
+            say(&format!("{}: everything is done", self.folder.folder.display()));
+            return self.conclude(&WorkReport::default());
+        }
         let settings = WorkSettings { lease: Duration::from_secs_f64(self.lease), leaves: self.leave, only };
         let device = self.machine.open()?;
-        let report = match unprepared(&found) {
-            Some(folder) if is_finished(&found) => {
-                say(&format!("{folder}: everything is done"));
-                WorkReport::default()
-            }
-            Some(folder) => {
-                bail!("{folder}: is not ready for workers; run genloss prepare with its experiment file")
-            }
-            None => {
-                let prepared = PreparedSweep::load(&found.experiments, &found.folders)?;
-                let observer = machine::observer();
-                let context = RunContext {
-                    device: &device,
-                    observer: observer.as_ref(),
-                    interrupt: &interrupt,
-                    metrics: &Metrics::builtin(),
-                    provenance: self.machine.provenance(),
-                };
-                prepared.work(&found.folders, &settings, &context).map_err(|error| match error {
-                    RunError::Interrupted => run::explained(error, &self.folder.folder),
-                    error => error.into(),
-                })?
-            }
+        let observer = machine::observer();
+        let context = RunContext {
+            device: &device,
+            observer: observer.as_ref(),
+            interrupt: &interrupt,
+            metrics: &Metrics::builtin(),
+            provenance: self.machine.provenance(),
         };
+        let prepared = PreparedSweep::load(&open.experiments, &open.folders)?;
+        let report = prepared.work(&open.folders, &settings, &context).map_err(|error| match error {
+            RunError::Interrupted => run::explained(error, &self.folder.folder),
+            error => error.into(),
+        })?;
         self.conclude(&report)
     }
 
@@ -75,9 +76,7 @@ impl Args {
             text.push_str(&format!("; left {held} to processes that are making them"));
         }
         if *blocked > 0 {
-            text.push_str(&format!(
-                "; {blocked} failed elsewhere or need one that failed: see genloss status"
-            ));
+            text.push_str(&format!("; {blocked} failed or need one that failed: see genloss status"));
         }
         output::emit(&format!("{text}\n"))?;
         match failed.first() {
@@ -88,16 +87,10 @@ impl Args {
     }
 }
 
-/// The first run without the text that workers need.
-fn unprepared(found: &RecordedRuns) -> Option<String> {
-    let folder = found.folders.iter().find(|folder| !store::text_folder(folder).exists())?;
-    Some(folder.display().to_string())
-}
-
-fn is_finished(found: &RecordedRuns) -> bool {
-    found
-        .folders
-        .iter()
-        .zip(&found.experiments)
-        .all(|(folder, experiment)| store::is_finished(folder, experiment))
+/// The first run that is not finished and lacks the text that workers need.
+fn unprepared(recorded: &RecordedRuns) -> Option<&PathBuf> {
+    let is_unprepared = |(folder, experiment): &(&PathBuf, &Experiment)| {
+        !store::text_folder(folder).exists() && !store::is_finished(folder, experiment)
+    };
+    recorded.folders.iter().zip(&recorded.experiments).find(is_unprepared).map(|(folder, _)| folder)
 }

@@ -29,6 +29,15 @@ impl RecordedRuns {
         let experiments = folders.iter().map(|folder| store::experiment(folder)).collect::<Result<_, _>>()?;
         Ok(Self { folders, experiments, are_of_sweep })
     }
+
+    /// The runs with the text that workers need. It is removed when a finished run is closed.
+    pub fn prepared(&self) -> Self {
+        let is_prepared = |(folder, _): &(&PathBuf, &Experiment)| store::text_folder(folder).exists();
+        let prepared = self.folders.iter().zip(&self.experiments).filter(is_prepared);
+        let (folders, experiments) =
+            prepared.map(|(folder, experiment)| (folder.clone(), experiment.clone())).unzip();
+        Self { folders, experiments, are_of_sweep: self.are_of_sweep }
+    }
 }
 
 impl<'a> PreparedSweep<'a> {

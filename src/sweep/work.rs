@@ -33,7 +33,7 @@ pub struct WorkReport {
     pub failed: Vec<String>,
     /// Units that others are making.
     pub held: u64,
-    /// Units that failed elsewhere, or need one that failed.
+    /// Units that failed, here or on another machine, or need one that failed.
     pub blocked: u64,
 }
 

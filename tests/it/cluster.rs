@@ -246,7 +246,7 @@ fn a_unit_that_fails_is_told_and_the_others_are_made() {
     let status = output(&["status", text(&root)]);
     assert!(status.contains("3 failed") && status.contains("seed-1 failed on"), "{status}");
     // The same machine does not try again by itself, and the others need the one that failed.
-    assert!(output(&["work", text(&root)]).contains("failed elsewhere or need one that failed"));
+    assert!(output(&["work", text(&root)]).contains("failed or need one that failed"));
     assert!(error(&["collect", text(&root)]).contains("missing: seed-1 (failed on"));
     // Preparing again makes another attempt possible.
     output(&["prepare", text(&file), "--out", text(&root)]);
@@ -292,6 +292,14 @@ fn units_of_a_sweep_have_the_name_of_their_experiment_in_front() {
     let lineage = pending.lines().find(|name| name.ends_with("/seed-1/anchored")).unwrap();
     output(&["work", text(&many), "--unit", lineage]);
     assert_eq!(output(&["units", text(&many)]).matches("done").count(), 2, "{}", units(&many));
+    // Collecting a part of the sweep closes the runs that are finished, and workers go on with the others.
+    let (run, _) = lineage.split_once('/').unwrap();
+    for arm in ["control", "unanchored"] {
+        output(&["work", text(&many), "--unit", &format!("{run}/seed-1/{arm}")]);
+    }
+    assert!(error(&["collect", text(&many)]).contains("seed-1"));
+    assert!(!many.join(run).join(".units").exists());
+    assert!(output(&["work", text(&many), "--unit", lineage]).contains("made 0 units"));
     let workers: Vec<Child> = (0..3).map(|_| start_worker(&many, &["--leave"], None)).collect();
     for mut worker in workers {
         assert!(worker.wait().unwrap().success());
