@@ -10,11 +10,11 @@ use crate::report::series::Series;
 const ABOVE: f64 = 42.0;
 /// Height below the rows of a panel, for its ticks.
 const BELOW: f64 = 46.0;
-/// About half the width of a tick's label.
-const HALF_LABEL: f64 = 12.0;
+/// How far a tick's label may stand out of its panel, in points.
+const OVERHANG: f64 = 8.0;
 
 /// Least gap between two labels of an axis, in points.
-const LABEL_GAP: f64 = 3.0;
+const LABEL_GAP: f64 = 6.0;
 
 /// The arrangement of panels in a figure, in points.
 pub(super) struct RowPanels<'a> {
@@ -127,17 +127,13 @@ impl RowAxis<'_> {
         for (value, label) in Axis::between(self.low, self.high).ticks() {
             let x = self.at(*value);
             scene.line(vec![(x, top), (x, bottom)], GRID, 1.0);
+            let half = width_of(label, SMALL_EM) / 2.0;
             // Labels must not overlap those of the next panel.
-            let width = width_of(label, SMALL_EM);
-            let (anchor, begin) = match (x - left, right - x) {
-                (..HALF_LABEL, _) => (Anchor::Left, x),
-                (_, ..HALF_LABEL) => (Anchor::Right, x - width),
-                _ => (Anchor::Middle, x - width / 2.0),
-            };
+            let middle = x.max(left - OVERHANG + half).min(right + OVERHANG - half);
             // A label that would touch the one before it is left out.
-            if begin > end_of_last + LABEL_GAP {
-                scene.text((x, bottom + 13.0), anchor, SMALL_EM, MUTED, label);
-                end_of_last = begin + width;
+            if middle - half > end_of_last + LABEL_GAP {
+                scene.text((middle, bottom + 13.0), Anchor::Middle, SMALL_EM, MUTED, label);
+                end_of_last = middle + half;
             }
         }
         scene.line(vec![(self.at(0.0), top), (self.at(0.0), bottom)], AXIS, 1.4);
