@@ -146,6 +146,7 @@ mod tests {
             verdict: Verdict::Narrowing,
             called_at_generation: Some(1),
             explanation: String::new(),
+            possible: Vec::new(),
             seeds_needed: None,
             effects: vec![effect("hill_0"), effect("heldout_loss")],
         }

@@ -38,9 +38,14 @@
 //! * *Narrowing*: called at some generation.
 //! * *Collapsed*: narrowing, and at the last common generation the interval lies beyond the practical size
 //!   ([`practical_size`]) in at least two families.
-//! * *Stable*: not narrowing, and at the last common generation the interval of every headline metric excludes its
+//! * *Degraded*: not narrowing, but worse at natural text by more than the practical size. Called at some generation by
+//!   a t-test of a held-out metric against its practical size, corrected for the number of these metrics, with an error
+//!   of its own ([`DEGRADED_ERROR`]) that generations spend in the same way; and at the last common generation the
+//!   interval of a held-out metric still lies beyond its practical size.
+//! * *Stable*: neither narrowing nor degraded, and at the last common generation the interval of every headline metric excludes its
 //!   practical size. Requires a headline metric in each family.
-//! * *Inconclusive*: none of these; [`ArmComparison::seeds_needed`] is the number of seeds that would settle it if
+//! * *Inconclusive*: none of these. [`ArmComparison::possible`] lists the verdicts that the intervals of the last
+//!   generation do not exclude; [`ArmComparison::seeds_needed`] is the number of seeds that would settle it if
 //!   effects and noise stayed the same: the same rules are applied with more seeds and more degrees of freedom. A single
 //!   seed cannot show whether noise accumulates, so a number is given only if that hardly matters.
 //!
@@ -83,7 +88,7 @@ mod explain;
 mod headline;
 mod paired;
 
-pub use decide::FAMILY_WISE_ERROR;
+pub use decide::{DEGRADED_ERROR, FAMILY_WISE_ERROR};
 pub use headline::{HeadlineMetric, headline_metrics, practical_size};
 
 use crate::measure::{Catalogue, Family, MetricDefinition};
@@ -107,7 +112,7 @@ pub struct Observation {
     pub std_err: f64,
 }
 
-/// The verdict on an arm. The [module](self) defines the four verdicts.
+/// The verdict on an arm. The [module](self) defines the five verdicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -117,6 +122,9 @@ pub enum Verdict {
     Narrowing,
     /// The arm has lost more than the control by more than the practical size in at least two families.
     Collapsed,
+    /// The arm has become worse at natural text than the control by more than the practical size, without narrowing in two
+    /// families.
+    Degraded,
     /// The evidence is not sufficient for any of the other verdicts.
     Inconclusive,
 }
@@ -129,6 +137,7 @@ impl Verdict {
             Self::Stable => "stable",
             Self::Narrowing => "narrowing",
             Self::Collapsed => "collapsed",
+            Self::Degraded => "degraded",
             Self::Inconclusive => "inconclusive",
         }
     }
@@ -145,10 +154,13 @@ pub struct ArmComparison {
     pub seeds: usize,
     /// The verdict at the last generation compared.
     pub verdict: Verdict,
-    /// The first generation at which narrowing was called.
+    /// The first generation at which narrowing was called; for a degraded arm, at which degradation was.
     pub called_at_generation: Option<usize>,
     /// The reason for the verdict, in a sentence.
     pub explanation: String,
+    /// The verdicts that an inconclusive comparison leaves open, from the worst to the best.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub possible: Vec<Verdict>,
     /// The number of seeds that would settle an inconclusive verdict, if it can be estimated and is at most 50.
     pub seeds_needed: Option<usize>,
     /// The difference in every metric that arm and control have in common: by metric in the order of the catalogue, then
@@ -274,6 +286,7 @@ fn compare_arm(
         verdict: decision.verdict,
         called_at_generation: decision.called_at,
         explanation: explain::explain(&decision, &differences, seeds, left_out, catalogue),
+        possible: decision.possible,
         seeds_needed: decision.seeds_needed,
         effects,
     }

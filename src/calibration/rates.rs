@@ -56,9 +56,11 @@ pub struct ArmRates {
     pub called: Proportion,
     /// Called collapsed.
     pub collapsed: Proportion,
+    /// Called degraded.
+    pub degraded: Proportion,
     /// Called stable.
     pub stable: Proportion,
-    /// Called at generation 1 or earlier, 2 or earlier, …
+    /// Called narrowing or collapsed at generation 1 or earlier, 2 or earlier, …
     pub called_by: Vec<Proportion>,
     /// Headline effects whose 95 % interval covers the true effect: the mean over all seeds, or 0 among arms that are
     /// alike. Effects of exactly 0 are left out: arm and control agree to the last bit, so no interval was estimated.
@@ -158,6 +160,7 @@ impl ArmRates {
             comparisons: 0,
             called: Proportion::default(),
             collapsed: Proportion::default(),
+            degraded: Proportion::default(),
             stable: Proportion::default(),
             called_by: Vec::new(),
             covered: Proportion::default(),
@@ -168,12 +171,14 @@ impl ArmRates {
 
     fn add(&mut self, found: &ArmComparison, is_estimate_right: Option<bool>, truth: &Truth) {
         self.comparisons += 1;
-        self.called.add(matches!(found.verdict, Verdict::Narrowing | Verdict::Collapsed));
+        let is_called = matches!(found.verdict, Verdict::Narrowing | Verdict::Collapsed);
+        self.called.add(is_called);
         self.collapsed.add(found.verdict == Verdict::Collapsed);
+        self.degraded.add(found.verdict == Verdict::Degraded);
         self.stable.add(found.verdict == Verdict::Stable);
         self.called_by.resize(found.last_generation().unwrap_or(0), Proportion::default());
         for (index, share) in self.called_by.iter_mut().enumerate() {
-            share.add(found.called_at_generation.is_some_and(|called| called <= index + 1));
+            share.add(is_called && found.called_at_generation.is_some_and(|called| called <= index + 1));
         }
         if let Some(is_right) = is_estimate_right {
             self.seeds_estimate_right.add(is_right);

@@ -142,7 +142,7 @@ impl Args {
     }
 }
 
-const HEADER: [&str; 10] = [
+const HEADER: [&str; 11] = [
     "arm",
     "seeds",
     "comparisons",
@@ -150,6 +150,7 @@ const HEADER: [&str; 10] = [
     "called at most",
     "by generation 3",
     "collapsed",
+    "degraded",
     "stable",
     "intervals that cover",
     "seeds right",
@@ -165,6 +166,7 @@ struct RatesRow<'a> {
     called_at_most: f64,
     called_by_generation_3: Option<f64>,
     collapsed: Option<f64>,
+    degraded: Option<f64>,
     stable: Option<f64>,
     covered: Option<f64>,
     seeds_right: Option<f64>,
@@ -182,6 +184,7 @@ impl<'a> RatesRow<'a> {
             called_at_most: rates.called.upper_bound(),
             called_by_generation_3: rates.called_by.get(2).copied().and_then(share),
             collapsed: share(rates.collapsed),
+            degraded: share(rates.degraded),
             stable: share(rates.stable),
             // The interval of a single seed describes that seed only; it is not meant to cover the mean over seeds.
             covered: share(rates.covered).filter(|_| rates.seeds > 1),
@@ -202,6 +205,7 @@ impl<'a> RatesRow<'a> {
             percent(self.called_at_most),
             shown(self.called_by_generation_3),
             shown(self.collapsed),
+            shown(self.degraded),
             shown(self.stable),
             shown(self.covered),
             right.unwrap_or_else(|| "–".to_owned()),

@@ -9,6 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The largest probability of a call, over all generations, for an arm that does not narrow in two families.
 pub const FAMILY_WISE_ERROR: f64 = 0.025;
 
+/// The largest probability, over all generations, that an arm is called degraded although it is not worse at natural
+/// text by more than the practical size.
+pub const DEGRADED_ERROR: f64 = 0.01;
+
 /// The share of the remaining error that a generation may spend.
 const SPENT_PER_GENERATION: f64 = 0.25;
 
@@ -21,8 +25,10 @@ pub(super) const MOST_SEEDS: usize = 50;
 /// The verdict on an arm, and the evidence for it.
 pub(super) struct Decision {
     pub(super) verdict: Verdict,
-    /// The first generation at which narrowing was called.
+    /// The first generation at which narrowing was called, or degradation if that is the verdict.
     pub(super) called_at: Option<usize>,
+    /// The verdicts that an inconclusive one leaves open.
+    pub(super) possible: Vec<Verdict>,
     /// The number of seeds that would settle an inconclusive verdict.
     pub(super) seeds_needed: Option<usize>,
     /// Headline metrics that are evidence of narrowing, with the generation.
@@ -72,6 +78,13 @@ impl HeadlineDifference<'_> {
     fn excludes_practical_size(&self) -> bool {
         self.difference.is_usable() && self.worst_case() < 1.0
     }
+
+    /// Whether a test of a difference of more than `practical_sizes`, at the level `error` divided by the number of
+    /// `tests`, finds one.
+    fn exceeds(&self, practical_sizes: f64, error: f64, tests: f64) -> bool {
+        let p = self.difference.p_value(self.headline.sign, practical_sizes * self.headline.practical);
+        p.is_some_and(|p| p * tests <= error)
+    }
 }
 
 /// The headline metrics among `differences`, by generation.
@@ -96,26 +109,33 @@ pub(super) fn decide(
 ) -> Decision {
     let by_generation = headline_differences(differences);
     let mut significant = BTreeSet::new();
-    let mut called_at = None;
+    let (mut narrowing_at, mut degraded_at) = (None, None);
     for (&generation, found) in &by_generation {
-        let narrowing = narrowing(found, error_spent_at(generation));
+        let narrowing = narrowing(found, error_spent_at(generation, FAMILY_WISE_ERROR));
         significant.extend(narrowing.iter().map(|one| (one.headline.metric, generation)));
-        if called_at.is_none() && families(narrowing).len() >= FAMILIES_NEEDED {
-            called_at = Some(generation);
+        if narrowing_at.is_none() && families(narrowing).len() >= FAMILIES_NEEDED {
+            narrowing_at = Some(generation);
+        }
+        if degraded_at.is_none() && is_degraded(found, error_spent_at(generation, DEGRADED_ERROR)) {
+            degraded_at = Some(generation);
         }
     }
     let last = by_generation.last_key_value().map(|(&generation, _)| generation);
     let at_last = last.map_or(&[][..], |last| &by_generation[&last]);
     let lacking: Vec<&str> = measured.iter().copied().filter(|id| !has_interval(at_last, id)).collect();
-    let verdict = match called_at {
-        Some(_) if families(beyond_practical_size(at_last)).len() >= FAMILIES_NEEDED => Verdict::Collapsed,
-        Some(_) => Verdict::Narrowing,
-        None if lacking.is_empty() && is_stable(at_last) => Verdict::Stable,
-        None => Verdict::Inconclusive,
+    let beyond = families(beyond_practical_size(at_last));
+    let verdict = match (narrowing_at, degraded_at) {
+        (Some(_), _) if beyond.len() >= FAMILIES_NEEDED => Verdict::Collapsed,
+        (Some(_), _) => Verdict::Narrowing,
+        (None, Some(_)) if beyond.contains(&Family::HeldOut) => Verdict::Degraded,
+        (None, _) if lacking.is_empty() && is_stable(at_last) => Verdict::Stable,
+        (None, _) => Verdict::Inconclusive,
     };
     let is_open = verdict == Verdict::Inconclusive && lacking.is_empty();
+    let possible = if is_open { possible(at_last) } else { Vec::new() };
     let seeds_needed = last.filter(|_| is_open).and_then(|last| seeds_needed(last, at_last, seeds));
-    Decision { verdict, called_at, seeds_needed, significant, last, lacking }
+    let called_at = if verdict == Verdict::Degraded { degraded_at } else { narrowing_at };
+    Decision { verdict, called_at, possible, seeds_needed, significant, last, lacking }
 }
 
 /// Whether a metric has a usable interval, or is identical in arm and control and needs none.
@@ -124,10 +144,11 @@ fn has_interval(found: &[HeadlineDifference], id: &str) -> bool {
     of_metric.any(|one| one.difference.is_usable() || one.difference.is_identical)
 }
 
-/// The error that generation `generation` ≥ 1 may spend: e q (1 − q)^(g − 1), which sums to e over all generations.
-fn error_spent_at(generation: usize) -> f64 {
+/// The part of `error` that generation `generation` ≥ 1 may spend: e q (1 − q)^(g − 1), which sums to e over all
+/// generations.
+fn error_spent_at(generation: usize, error: f64) -> f64 {
     let left = (1.0 - SPENT_PER_GENERATION).powi(generation as i32 - 1);
-    FAMILY_WISE_ERROR * SPENT_PER_GENERATION * left
+    error * SPENT_PER_GENERATION * left
 }
 
 /// The headline metrics that narrow. If they belong to at least two families, the statement that at least two families
@@ -139,10 +160,39 @@ fn narrowing<'a>(found: &[HeadlineDifference<'a>], error: f64) -> Vec<HeadlineDi
     let narrows = |one: &HeadlineDifference| {
         let family = one.headline.family;
         let metrics = found.iter().filter(|other| other.headline.family == family).count() as f64;
-        let p = one.difference.p_value(one.headline.sign);
-        p.is_some_and(|p| p * metrics * other_families <= error)
+        one.exceeds(0.0, error, metrics * other_families)
     };
     found.iter().copied().filter(narrows).collect()
+}
+
+/// Whether a held-out metric has become worse by more than its practical size. If none has, the answer is yes with a
+/// probability of at most `error`.
+fn is_degraded(found: &[HeadlineDifference], error: f64) -> bool {
+    let held_out = || found.iter().filter(|one| one.headline.family == Family::HeldOut);
+    let metrics = held_out().count() as f64;
+    held_out().any(|one| one.exceeds(1.0, error, metrics))
+}
+
+/// The verdicts that the intervals of the last generation do not exclude, from the worst to the best.
+fn possible(found: &[HeadlineDifference]) -> Vec<Verdict> {
+    let of = |is_possible: &dyn Fn(&HeadlineDifference) -> bool| {
+        families(found.iter().copied().filter(|one| !one.difference.is_identical && is_possible(one)))
+    };
+    let may_exceed = of(&|one| !one.excludes_practical_size());
+    let mut possible = Vec::new();
+    if may_exceed.len() >= FAMILIES_NEEDED {
+        possible.push(Verdict::Collapsed);
+    }
+    if of(&|one| one.worst_case() > 0.0).len() >= FAMILIES_NEEDED {
+        possible.push(Verdict::Narrowing);
+    }
+    if may_exceed.contains(&Family::HeldOut) {
+        possible.push(Verdict::Degraded);
+    }
+    if beyond_practical_size(found).is_empty() {
+        possible.push(Verdict::Stable);
+    }
+    possible
 }
 
 fn beyond_practical_size<'a>(found: &[HeadlineDifference<'a>]) -> Vec<HeadlineDifference<'a>> {
@@ -187,8 +237,8 @@ fn seeds_needed(generation: usize, found: &[HeadlineDifference], seeds: usize) -
     (most <= 2 * least).then_some(most)
 }
 
-/// Whether `seeds` seeds would show either narrowing or stability, if effects stayed the same and the variance per seed
-/// were multiplied by `variance_factor`.
+/// Whether `seeds` seeds would show narrowing, degradation or stability, if effects stayed the same and the variance per
+/// seed were multiplied by `variance_factor`.
 fn settles(generation: usize, found: &[HeadlineDifference], seeds: usize, variance_factor: f64) -> bool {
     let scaled: Vec<Difference> =
         found.iter().map(|one| one.difference.with_seeds(seeds, variance_factor)).collect();
@@ -201,6 +251,8 @@ fn settles(generation: usize, found: &[HeadlineDifference], seeds: usize, varian
             metric: one.metric,
         })
         .collect();
+    let narrowing = narrowing(&with_seeds, error_spent_at(generation, FAMILY_WISE_ERROR));
     is_stable(&with_seeds)
-        || families(narrowing(&with_seeds, error_spent_at(generation))).len() >= FAMILIES_NEEDED
+        || families(narrowing).len() >= FAMILIES_NEEDED
+        || is_degraded(&with_seeds, error_spent_at(generation, DEGRADED_ERROR))
 }

@@ -22,9 +22,13 @@ pub(super) fn explain(
     let mut sentence = match (decision.verdict, decision.last) {
         (_, None) => "arm and control have no generation after generation 0 in common in any seed".to_owned(),
         (Verdict::Collapsed | Verdict::Narrowing, Some(last)) => narrowing(decision, at_last, last),
+        (Verdict::Degraded, Some(last)) => degraded(decision, at_last, last),
         (Verdict::Stable, Some(last)) => stable(at_last, last),
         (Verdict::Inconclusive, Some(last)) => inconclusive(decision, at_last, last, catalogue),
     };
+    if let Some(widening) = decision.last.and_then(|last| widening(differences, last)) {
+        sentence.push_str(&format!("; {widening}"));
+    }
     if seeds == 1 {
         sentence.push_str("; with one seed, noise is estimated from the control's own generations");
     }
@@ -53,6 +57,36 @@ fn narrowing(decision: &Decision, at_last: &[HeadlineDifference], last: usize) -
         ", but the loss does not exceed the practical size in two families".to_owned()
     };
     since + &worst + &size
+}
+
+fn degraded(decision: &Decision, at_last: &[HeadlineDifference], last: usize) -> String {
+    let called = decision.called_at.unwrap_or(last);
+    let held_out = at_last.iter().copied().filter(|one| one.headline.family == Family::HeldOut);
+    let worst = most_severe(held_out).map_or_else(String::new, |worst| interval(&worst));
+    format!(
+        "from generation {called} on, natural text is predicted worse than by the control, by more than the practical size, \
+         while fewer than two families narrow; at generation {last}, {worst}"
+    )
+}
+
+/// A clause for an arm whose text widens instead of narrowing: it has more types than the control's, and fewer of the
+/// rare natural ones. None if the intervals do not show both. Words are preferred to tokens, which a model cannot invent.
+fn widening(differences: &[(&MetricDefinition, Difference)], last: usize) -> Option<String> {
+    let at_last = |id: &str| {
+        let found = differences.iter().find(|(metric, one)| metric.id == id && one.generation == last);
+        found.map(|(_, difference)| difference).filter(|difference| difference.is_usable())
+    };
+    [("words", "hill_0_words", "tail_coverage_words"), ("tokens", "hill_0", "tail_coverage")].iter().find_map(
+        |(unit, types, rare)| {
+            let (types, rare) = (at_last(types)?, at_last(rare)?);
+            (types.ci_low() > 0.0 && rare.ci_high() < 0.0).then(|| {
+                format!(
+                    "its text widens: {:.0} different {unit} where the control has {:.0}, but fewer of the rare natural ones",
+                    types.arm, types.control
+                )
+            })
+        },
+    )
 }
 
 /// Whether a headline metric of a family is evidence of narrowing at a generation.
@@ -96,6 +130,11 @@ fn inconclusive(
         );
     }
     let seeds = seeds_needed(decision, at_last);
+    let words: Vec<&str> = decision.possible.iter().map(|verdict| verdict.word()).collect();
+    let open = match words[..] {
+        [] => "the intervals exclude each of the other verdicts at this generation".to_owned(),
+        _ => format!("the intervals leave open: {}", alternatives(&words)),
+    };
     let (worse, others): (Vec<Family>, Vec<Family>) =
         FAMILIES.into_iter().partition(|&family| narrows(decision, family, last));
     match (&worse[..], &others[..]) {
@@ -105,12 +144,10 @@ fn inconclusive(
             let [other, another] = [other, another].map(family_name);
             format!(
                 "at generation {last}, {worst}, but neither {other} nor {another} is significantly worse, and narrowing needs \
-                 evidence in two of the three families; {seeds}"
+                 evidence in two of the three families; {open}, and {seeds}"
             )
         }
-        _ => format!(
-            "at generation {last}, the intervals exclude neither narrowing nor stability, and {seeds}"
-        ),
+        _ => format!("at generation {last}, {open}, and {seeds}"),
     }
 }
 
@@ -164,10 +201,19 @@ fn in_a_sentence(label: &str) -> String {
 
 /// `a`, `a and b`, `a, b and c`.
 fn list(words: &[&str]) -> String {
+    joined(words, "and")
+}
+
+/// `a`, `a or b`, `a, b or c`.
+fn alternatives(words: &[&str]) -> String {
+    joined(words, "or")
+}
+
+fn joined(words: &[&str], conjunction: &str) -> String {
     match words {
         [] => String::new(),
         [one] => (*one).to_owned(),
-        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+        [most @ .., last] => format!("{} {conjunction} {last}", most.join(", ")),
     }
 }
 

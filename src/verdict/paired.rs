@@ -298,11 +298,12 @@ impl Difference {
         self.half_width
     }
 
-    /// One-sided p-value of a difference in the direction of `sign`; None if the noise could not be estimated.
-    pub(super) fn p_value(&self, sign: f64) -> Option<f64> {
+    /// One-sided p-value of a difference of more than `size` in the direction of `sign`; None if the noise could not be
+    /// estimated.
+    pub(super) fn p_value(&self, sign: f64, size: f64) -> Option<f64> {
         let noise = self.test?;
         let std_err = (noise.variance / self.seeds as f64).sqrt();
-        Some(student(noise.df)?.sf(sign * self.mean / std_err))
+        Some(student(noise.df)?.sf((sign * self.mean - size) / std_err))
     }
 }
 

@@ -28,7 +28,7 @@ use crate::lineage::{self, RunContext};
 use crate::measure::Catalogue;
 use crate::seed::{Stream, StreamKey, streams};
 use crate::stage::Stage;
-use crate::verdict::{self, ArmComparison, Observation, headline_metrics};
+use crate::verdict::{self, ArmComparison, Observation, Verdict, headline_metrics};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
@@ -231,8 +231,8 @@ impl NoiseExperiment {
 
 /// The number of comparisons that were called narrowing or collapsed.
 fn called(comparisons: &[ArmComparison]) -> Proportion {
-    let count = comparisons.iter().filter(|comparison| comparison.called_at_generation.is_some()).count();
-    Proportion { count, of: comparisons.len() }
+    let is_called = |one: &&ArmComparison| matches!(one.verdict, Verdict::Narrowing | Verdict::Collapsed);
+    Proportion { count: comparisons.iter().filter(is_called).count(), of: comparisons.len() }
 }
 
 /// A built-in experiment with language models.

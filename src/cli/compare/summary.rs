@@ -58,7 +58,7 @@ fn legend(arms: &[ComparedArm]) -> String {
     output::paragraph(&format!(
         "Differences from the control of the same seeds at {at}, ± half of the 95 % interval. Loss and entropy are in \
          nats; \"rare tokens\" is the number of different rare tokens, relative to natural text of the same size. \
-         \"since\" is the first generation at which narrowing was called."
+         \"since\" is the first generation at which the verdict was called."
     ))
 }
 

@@ -4,10 +4,11 @@ use super::{ExperimentSection, number, signed};
 use crate::config::CONTROL;
 use crate::measure::Family;
 use crate::report::series::{Series, arms, last_generation};
-use crate::verdict::{ArmComparison, Effect, FAMILY_WISE_ERROR, Verdict};
+use crate::verdict::{ArmComparison, DEGRADED_ERROR, Effect, FAMILY_WISE_ERROR, Verdict};
 use maud::{Markup, html};
 
-const ORDER: [Verdict; 4] = [Verdict::Collapsed, Verdict::Narrowing, Verdict::Stable, Verdict::Inconclusive];
+const ORDER: [Verdict; 5] =
+    [Verdict::Collapsed, Verdict::Narrowing, Verdict::Degraded, Verdict::Stable, Verdict::Inconclusive];
 
 /// The verdicts and the size of the experiment, in two sentences.
 pub(super) fn summary(section: &ExperimentSection) -> Markup {
@@ -157,7 +158,8 @@ pub(super) fn meaning(section: &ExperimentSection) -> Markup {
             }
             p.sub {
                 "Intervals are 95 % intervals. A call of narrowing allows for all headline metrics and all generations \
-                 together (" (100.0 * FAMILY_WISE_ERROR) " % per arm) and uses no later generation than the one it names. The practical sizes are \
+                 together (" (100.0 * FAMILY_WISE_ERROR) " % per arm), one of degradation for both held-out metrics and all generations \
+                 (" (100.0 * DEGRADED_ERROR) " %), and neither uses a later generation than the one it names. The practical sizes are \
                  conventions, not calibrated against known collapses."
             }
         }
@@ -174,12 +176,17 @@ fn definition(verdict: Verdict) -> &'static str {
             "the arm lost more than the control in at least two of tail, entropy and held-out loss, beyond chance, but \
              not yet surely by more than a practical size in two of them."
         }
+        Verdict::Degraded => {
+            "the arm is worse than the control at natural text by more than a practical size, while fewer than two of tail, \
+             entropy and held-out loss narrow."
+        }
         Verdict::Stable => {
             "the arm cannot be worse than the control by a practical size in any headline metric, as far as this \
              experiment went."
         }
         Verdict::Inconclusive => {
-            "the evidence neither shows a loss in two of tail, entropy and held-out loss nor excludes one that would matter."
+            "the evidence shows neither a loss in two of tail, entropy and held-out loss nor one of practical size at natural \
+             text, and does not exclude a loss that would matter."
         }
     }
 }
