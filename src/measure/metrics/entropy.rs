@@ -32,6 +32,9 @@ use crate::measure::{
 
 /// The Zipf exponent is fitted to this many of the most frequent types.
 const ZIPF_RANKS: usize = 1000;
+/// Above this `n A`, the unseen part is a small difference between large numbers, divided by a still smaller one. Below, the
+/// series that avoids this would need many more terms.
+const CANCELS_FROM: f64 = 5.0;
 /// The largest Zipf exponent that is searched for.
 const STEEPEST: f64 = 20.0;
 
@@ -136,13 +139,31 @@ fn unseen_entropy(n: u64, once: u64, twice: u64) -> f64 {
     if mean_single >= 1.0 {
         return 0.0;
     }
+    if size * mean_single > CANCELS_FROM {
+        return singles / size * remaining_series(1.0 - mean_single, n);
+    }
     let (mut power, mut series) = (1.0, 0.0);
     for r in 1..n {
         power *= 1.0 - mean_single;
         series += power / r as f64;
     }
-    // `power` is now (1 − A)^(n − 1). It underflows only where the unseen part is negligible.
-    if power < f64::MIN_POSITIVE { 0.0 } else { singles / size / power * (-mean_single.ln() - series) }
+    // `power` is now (1 − A)^(n − 1).
+    singles / size / power * (-mean_single.ln() - series)
+}
+
+/// `(−ln A − Σ q^r/r) / q^(n−1)` with `q = 1 − A` and r from 1 to n − 1, without cancellation: as −ln A is the sum over all
+/// r, this is the sum of `q^(r−n+1) / r` over r ≥ n.
+fn remaining_series(q: f64, n: u64) -> f64 {
+    let (mut power, mut sum) = (1.0, 0.0);
+    for r in n.. {
+        power *= q;
+        let term = power / r as f64;
+        sum += term;
+        if term <= sum * f64::EPSILON {
+            break;
+        }
+    }
+    sum
 }
 
 /// Hill's number of order 2. None if no type occurs twice.
@@ -217,6 +238,20 @@ mod tests {
     fn the_entropy_of_four_tokens_equals_the_value_computed_by_hand() {
         let by_hand = 4.0 / 3.0 + 0.5 * 64.0 / 27.0 * (4.0_f64.ln() - 1.171_875);
         assert!((entropy_of(&[2, 1, 1]) - by_hand).abs() < 1e-12);
+    }
+
+    /// Computed with 400 digits (mpmath). With doubled text, hardly any type occurs once and many twice.
+    #[test]
+    fn the_unseen_part_is_exact_where_few_types_occur_once() {
+        for (n, once, twice, expected) in [
+            (4000, 3, 60, 1.829_871_895_350_29e-5),
+            (771, 1, 58, 1.107_227_056_214_98e-5),
+            (1000, 100, 260, 0.016_458_097_995_370_2),
+            (1000, 100, 240, 0.017_641_994_817_983_1),
+        ] {
+            let found = unseen_entropy(n, once, twice);
+            assert!((found / expected - 1.0).abs() < 1e-9, "{n}, {once}, {twice}: {found}");
+        }
     }
 
     /// All tokens are of one type: no entropy, effectively one type.
