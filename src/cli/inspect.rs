@@ -84,6 +84,9 @@ impl Args {
         self.check_metric(&recorded)?;
         recorded.iter().for_each(|one| self.print_missing(one));
         let rows: Vec<MeasurementRow> = recorded.iter().flat_map(|one| self.rows(one)).collect();
+        if let Some(note) = more_effective_types_than_seen(&recorded, &rows) {
+            say(&format!("note: {note}"));
+        }
         match self.format {
             InspectFormat::Table => {
                 let cells: Vec<_> = rows.iter().map(MeasurementRow::cells).collect();
@@ -208,6 +211,23 @@ impl Args {
     }
 }
 
+/// A note on a shown generation whose hill_1 is larger than its hill_0, which looks like an error.
+fn more_effective_types_than_seen(recorded: &[RunRecord], rows: &[MeasurementRow]) -> Option<String> {
+    let seen_by = |row: &MeasurementRow| {
+        let run = recorded.iter().find(|one| one.experiment.name == row.experiment)?;
+        let mut lineages = run.lineages.iter();
+        let lineage = lineages.find(|lineage| (lineage.seed, &lineage.arm) == (row.seed, &row.arm))?;
+        lineage.generations.get(row.generation)?.value(&row.metric.replace("hill_1", "hill_0"))
+    };
+    let mut effective = rows.iter().filter(|row| row.metric.starts_with("hill_1"));
+    let row = effective.find(|row| seen_by(row).is_some_and(|seen| row.value > seen))?;
+    Some(format!(
+        "{} may be larger than {}: hill_1 includes an estimate of the types that the text lacks, hill_0 counts those in it",
+        row.metric,
+        row.metric.replace("hill_1", "hill_0")
+    ))
+}
+
 /// The documents of a generation, one below the other.
 fn documents_of(samples: &[Sample], seed: u64, arm: &str, generation: usize) -> String {
     let of = |sample: &&Sample| sample.seed == seed && sample.arm == arm && sample.generation == generation;
@@ -231,7 +251,7 @@ impl MeasurementRow {
             self.generation.to_string(),
             self.metric.clone(),
             self.unit.clone(),
-            format!("{:.6}", self.value),
+            output::plain(self.value, 6),
             format!("{:.6}", self.std_err),
             self.n.to_string(),
         ]

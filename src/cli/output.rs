@@ -102,6 +102,20 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     format!("{}\n", table.trim_fmt())
 }
 
+/// A number with `decimals` decimals. What rounds to zero has no sign.
+pub fn plain(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    let is_zero = text.chars().all(|c| "-0.".contains(c));
+    if is_zero { text.trim_start_matches('-').to_owned() } else { text }
+}
+
+/// A number as [`plain`] writes it, with a plus sign if it is positive.
+pub fn signed(value: f64, decimals: usize) -> String {
+    let text = plain(value, decimals);
+    let is_zero = text.chars().all(|c| "0.".contains(c));
+    if value > 0.0 && !is_zero { format!("+{text}") } else { text }
+}
+
 /// A Markdown table.
 pub fn markdown(header: &[&str], rows: &[Vec<String>]) -> String {
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
@@ -142,6 +156,12 @@ fn wrap(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_that_rounds_to_zero_has_no_sign() {
+        assert_eq!([plain(-4e-7, 6), plain(-0.0, 3), plain(-0.25, 2)], ["0.000000", "0.000", "-0.25"]);
+        assert_eq!([signed(-4e-4, 3), signed(4e-4, 3), signed(0.5, 1)], ["0.000", "0.000", "+0.5"]);
+    }
 
     #[test]
     fn text_that_begins_like_a_formula_is_quoted_and_numbers_are_not() {

@@ -1,7 +1,7 @@
 //! Axes with round ticks, panels with two axes, and the grid that they are arranged in.
 
 use super::palette::{AXIS, GRID, MUTED, TEXT};
-use super::scene::{Anchor, Point, Scene, shortened, width_of};
+use super::scene::{Anchor, Point, Scene, first_line, shortened, width_of};
 
 /// Font sizes of a figure's title, a panel's title, and everything else, in points.
 pub(super) const TITLE_EM: f64 = 17.0;
@@ -28,10 +28,9 @@ impl Axis {
     /// A linear axis from `low` to `high`.
     pub(super) fn between(low: f64, high: f64) -> Self {
         let step = round_step((high - low) / 5.0);
-        let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
         let first = (low / step).ceil() as i64;
         let last = (high / step).floor() as i64;
-        let ticks = (first..=last).map(|i| (i as f64 * step, tick(i as f64 * step, decimals))).collect();
+        let ticks = (first..=last).map(|i| (i as f64 * step, tick(i as f64 * step, step))).collect();
         Self { low, high, logarithmic: false, ticks }
     }
 
@@ -66,7 +65,7 @@ impl Axis {
         for value in values {
             let is_near = |(before, _): &(f64, String)| axis.place(value) - axis.place(*before) < 0.12;
             if !ticks.last().is_some_and(is_near) {
-                ticks.push((value, tick(to_three_digits(value), 0)));
+                ticks.push((value, tick(to_three_digits(value), 1.0)));
             }
         }
         Self { ticks, ..axis }
@@ -119,24 +118,32 @@ fn to_three_digits(value: f64) -> f64 {
     (value / unit).round() * unit
 }
 
-fn tick(value: f64, decimals: usize) -> String {
-    if value.abs() >= 1e4 {
-        return with_suffix(value);
-    }
-    let value = if value == 0.0 { 0.0 } else { value };
-    format!("{value:.decimals$}").replace('-', "−")
+/// The label of a tick on an axis whose ticks are `step` apart: as many digits as tell neighbouring ticks apart.
+fn tick(value: f64, step: f64) -> String {
+    let decimals = |scale: f64| (-(step / scale).log10().floor()).clamp(0.0, 9.0) as usize;
+    let label = if value.abs() >= 1e12 || value != 0.0 && step < 1e-6 {
+        let exponent = value.abs().log10().floor();
+        let power = 10f64.powf(exponent);
+        format!("{:.*}×10^{exponent}", decimals(power).min(3), value / power)
+    } else if value.abs() >= 1e4 {
+        with_suffix(value, decimals)
+    } else if value == 0.0 {
+        format!("{:.*}", if step < 1e-6 { 0 } else { decimals(1.0) }, 0.0)
+    } else {
+        format!("{value:.*}", decimals(1.0))
+    };
+    label.replace('-', "−")
 }
 
-/// 20 000 as `20k`, 1 500 000 as `1.5M`.
-fn with_suffix(value: f64) -> String {
-    let (scaled, suffix) = if value.abs() >= 1e9 {
-        (value / 1e9, "G")
-    } else if value.abs() >= 1e6 {
-        (value / 1e6, "M")
-    } else {
-        (value / 1e3, "k")
+/// 20 000 as `20k`, 1 500 000 as `1.5M`. `decimals` is the number of decimals that a unit needs.
+fn with_suffix(value: f64, decimals: impl Fn(f64) -> usize) -> String {
+    let (unit, suffix) = match value.abs() {
+        size if size >= 1e9 => (1e9, "G"),
+        size if size >= 1e6 => (1e6, "M"),
+        _ => (1e3, "k"),
     };
-    format!("{}{suffix}", (scaled * 100.0).round() / 100.0).replace('-', "−")
+    let parts = 10f64.powi(decimals(unit).min(2) as i32);
+    format!("{}{suffix}", (value / unit * parts).round() / parts)
 }
 
 /// The label of a power of ten. In `10^−5`, `^` marks the raised part, because the built-in font has no raised minus.
@@ -148,8 +155,14 @@ fn power_of_ten(exponent: i32) -> String {
     }
 }
 
+/// The width of a tick's label, in points.
+pub(super) fn width_of_tick(label: &str) -> f64 {
+    let (base, raised) = label.split_once('^').unwrap_or((label, ""));
+    width_of(base, SMALL_EM) + width_of(raised, 0.75 * SMALL_EM)
+}
+
 /// Writes a tick's label; what follows `^` is raised.
-fn write_tick(scene: &mut Scene, (x, y): Point, anchor: Anchor, label: &str) {
+pub(super) fn write_tick(scene: &mut Scene, (x, y): Point, anchor: Anchor, label: &str) {
     let Some((base, raised)) = label.split_once('^') else {
         return scene.text((x, y), anchor, SMALL_EM, MUTED, label);
     };
@@ -197,10 +210,7 @@ impl Panel {
         let panel = Self { from, to, x, y };
         let width = area.width - 8.0;
         let left = area.from.0 + 6.0;
-        let title = shortened(labels.title, PANEL_EM, width);
-        scene.text((left, area.from.1 + 10.0), Anchor::Left, PANEL_EM, TEXT, title);
-        let note = shortened(labels.note, SMALL_EM, width);
-        scene.text((left, area.from.1 + 27.0), Anchor::Left, SMALL_EM, MUTED, note);
+        heading(scene, (left, area.from.1 + 10.0), width, labels.title, labels.note);
         panel.axes(scene);
         let below = ((from.0 + to.0) / 2.0, to.1 + 29.0);
         let x_name = shortened(labels.x, SMALL_EM, to.0 - from.0 + RIGHT);
@@ -284,6 +294,17 @@ impl PanelGrid {
     }
 }
 
+/// Writes the title of a panel with its left end at `at`, and a paler note below. Words for which the title has no room
+/// come before the note.
+pub(super) fn heading(scene: &mut Scene, at: Point, width: f64, title: &str, note: &str) {
+    let (line, rest) = first_line(title, PANEL_EM, width);
+    let line = shortened(line.trim_end_matches(','), PANEL_EM, width);
+    scene.text(at, Anchor::Left, PANEL_EM, TEXT, line);
+    let below: Vec<&str> = [rest, note].into_iter().filter(|text| !text.is_empty()).collect();
+    let below = shortened(&below.join(", "), SMALL_EM, width);
+    scene.text((at.0, at.1 + 16.5), Anchor::Left, SMALL_EM, MUTED, below);
+}
+
 /// Writes the title of a figure; returns the height at which it ends.
 pub(super) fn title(scene: &mut Scene, text: &str) -> f64 {
     let text = shortened(text, TITLE_EM, FIGURE_WIDTH - 2.0 * EDGE);
@@ -304,6 +325,16 @@ mod tests {
         let labels: Vec<String> =
             Axis::between(-0.4, 0.1).ticks.into_iter().map(|(_, label)| label).collect();
         assert_eq!(labels, ["−0.4", "−0.3", "−0.2", "−0.1", "0.0", "0.1"]);
+    }
+
+    #[test]
+    fn huge_and_tiny_values_have_short_labels_that_differ() {
+        let labels = |low, high| -> Vec<String> {
+            Axis::between(low, high).ticks.into_iter().map(|(_, label)| label).collect()
+        };
+        assert_eq!(labels(0.0, 4e30), ["0", "1×10^30", "2×10^30", "3×10^30", "4×10^30"]);
+        assert_eq!(labels(-1e-11, 1e-11), ["−1.0×10^−11", "−5×10^−12", "0", "5×10^−12", "1.0×10^−11"]);
+        assert_eq!(labels(10_000.0, 10_400.0), ["10k", "10.1k", "10.2k", "10.3k", "10.4k"]);
     }
 
     #[test]

@@ -107,6 +107,15 @@ pub(super) fn shortened(text: &str, em: f64, width: f64) -> String {
     String::new()
 }
 
+/// The words of `text` that fit into `width` points, and the rest of it. All of it if not even the first word fits.
+pub(super) fn first_line(text: &str, em: f64, width: f64) -> (&str, &str) {
+    if width_of(text, em) <= width {
+        return (text, "");
+    }
+    let breaks = text.match_indices(' ').map(|(at, _)| (&text[..at], &text[at + 1..]));
+    breaks.filter(|(line, _)| width_of(line, em) <= width).last().unwrap_or((text, ""))
+}
+
 /// The dashes of a line that bends at `points`.
 fn dashes(points: &[Point], (dash, gap): Point) -> Vec<Vec<Point>> {
     let mut pieces = Vec::new();
@@ -148,6 +157,17 @@ mod tests {
         let pieces = dashes(&[(0.0, 0.0), (20.0, 0.0), (20.0, 5.0)], (10.0, 5.0));
         assert_eq!(pieces[0], [(0.0, 0.0), (10.0, 0.0)]);
         assert_eq!(pieces[1], [(15.0, 0.0), (20.0, 0.0), (20.0, 5.0)]);
+    }
+
+    #[test]
+    fn a_long_text_is_split_between_words() {
+        let width = width_of("rare tokens", 12.0) + 1.0;
+        assert_eq!(first_line("rare tokens found", 12.0, width), ("rare tokens", "found"));
+        assert_eq!(first_line("rare tokens", 12.0, width), ("rare tokens", ""));
+        assert_eq!(
+            first_line("incomprehensibilities found", 12.0, width),
+            ("incomprehensibilities found", "")
+        );
     }
 
     #[test]

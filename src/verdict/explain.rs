@@ -167,7 +167,8 @@ fn most_severe<'a>(found: impl Iterator<Item = HeadlineDifference<'a>>) -> Optio
     found.max_by(|a, b| a.severity().total_cmp(&b.severity()))
 }
 
-/// `token entropy is 0.31 nats below the control (95 % interval 0.27 to 0.35)`.
+/// `the token entropy is 0.31 nats below the control (95 % interval 0.27 to 0.35)`, `the ratio of rare words found is
+/// 0.65 below the control …`.
 fn interval(found: &HeadlineDifference) -> String {
     let HeadlineDifference { metric, difference, headline: _ } = found;
     let (side, near, far) = if difference.mean < 0.0 {
@@ -175,12 +176,13 @@ fn interval(found: &HeadlineDifference) -> String {
     } else {
         ("above", difference.ci_low(), difference.ci_high())
     };
-    format!(
-        "{} is {:.2} {} {side} the control (95 % interval {near:.2} to {far:.2})",
-        in_a_sentence(&metric.label),
-        difference.mean.abs(),
-        metric.unit
-    )
+    let label = in_a_sentence(&metric.label);
+    let size = difference.mean.abs();
+    let (subject, amount) = match &*metric.unit {
+        unit @ ("ratio" | "share") => (format!("the {unit} of {label}"), format!("{size:.2}")),
+        unit => (format!("the {label}"), format!("{size:.2} {unit}")),
+    };
+    format!("{subject} is {amount} {side} the control (95 % interval {near:.2} to {far:.2})")
 }
 
 fn family_name(family: Family) -> &'static str {

@@ -3,23 +3,20 @@
 use super::{ComparedArm, has_several_experiments};
 use crate::attribution::Attribution;
 use crate::cli::output;
+use crate::measure::Catalogue;
 use crate::verdict::{ArmComparison, Effect};
 use serde::Serialize;
 
-/// Columns of the Markdown table: a metric and its title.
-pub(super) const COLUMNS: [(&str, &str); 5] = [
-    ("heldout_loss", "held-out loss"),
-    ("heldout_loss_tail", "loss of rare tokens"),
-    ("unigram_entropy", "token entropy"),
-    ("tail_coverage", "rare tokens found"),
-    ("tail_coverage_words", "rare words found"),
-];
+/// Metrics of the columns of the Markdown table.
+pub(super) const COLUMNS: [&str; 5] =
+    ["heldout_loss", "heldout_loss_tail", "unigram_entropy", "tail_coverage", "tail_coverage_words"];
 
 /// A Markdown table with a row per arm and the effects at the last generation.
 pub(super) fn markdown(arms: &[ComparedArm]) -> String {
     let names_experiments = has_several_experiments(arms);
     let experiment = names_experiments.then_some("experiment");
-    let titles = COLUMNS.iter().map(|(_, title)| *title);
+    let catalogue = Catalogue::builtin();
+    let titles = COLUMNS.iter().map(|metric| catalogue.label(metric));
     let header: Vec<&str> =
         experiment.into_iter().chain(["arm", "verdict", "called at"]).chain(titles).collect();
     let rows: Vec<Vec<String>> = arms.iter().map(|arm| row(&arm.comparison, names_experiments)).collect();
@@ -29,9 +26,11 @@ pub(super) fn markdown(arms: &[ComparedArm]) -> String {
 fn row(arm: &ArmComparison, names_experiment: bool) -> Vec<String> {
     let called = arm.called_at_generation.map_or("–".to_owned(), |generation| generation.to_string());
     let experiment = names_experiment.then(|| arm.experiment.clone());
-    let effects = COLUMNS.iter().map(|(metric, _)| {
+    let effects = COLUMNS.iter().map(|metric| {
         at_last_generation(arm, metric).map_or("–".to_owned(), |effect| {
-            format!("{:+.3} [{:+.3}, {:+.3}]", effect.difference, effect.ci_low, effect.ci_high)
+            let [difference, low, high] =
+                [effect.difference, effect.ci_low, effect.ci_high].map(|value| output::signed(value, 3));
+            format!("{difference} [{low}, {high}]")
         })
     });
     experiment

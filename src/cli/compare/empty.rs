@@ -34,7 +34,7 @@ pub(super) fn notes(recorded: &RunRecord) -> Vec<String> {
 fn empty_columns<'a>(recorded: &RunRecord, comparison: &ArmComparison) -> Vec<(&'a str, String)> {
     let last = comparison.last_generation().unwrap_or(recorded.experiment.generations);
     let is_empty = |metric: &&str| effects::at_last_generation(comparison, metric).is_none();
-    let columns = summary::COLUMNS.iter().chain(&effects::COLUMNS).map(|(metric, _)| *metric);
+    let columns = summary::COLUMNS.iter().chain(&effects::COLUMNS).copied();
     let mut found: Vec<(&str, String)> = Vec::new();
     for metric in columns.filter(is_empty) {
         if found.iter().any(|(other, _)| *other == metric) {

@@ -69,9 +69,8 @@ const HEADER: [&str; 7] =
 fn row(label: &str, part: &Attribution) -> Vec<String> {
     // Shares and ratios get three decimals, and counts of types get one.
     let decimals = if part.control.abs() < 10.0 { 3 } else { 1 };
-    // An empty sum may be −0.
-    let plain = |value: f64| format!("{:.decimals$}", value + 0.0);
-    let signed = |value: f64| if value == 0.0 { "0".to_owned() } else { format!("{value:+.decimals$}") };
+    let plain = |value: f64| output::plain(value, decimals);
+    let signed = |value: f64| if value == 0.0 { "0".to_owned() } else { output::signed(value, decimals) };
     let [low, high] = [part.misfit_ci_low, part.misfit_ci_high].map(signed);
     vec![
         label.to_owned(),

@@ -3,15 +3,15 @@
 use super::effects::at_last_generation;
 use super::{ComparedArm, has_several_experiments};
 use crate::cli::output;
+use crate::measure::Catalogue;
 use crate::verdict::ArmComparison;
 use std::collections::BTreeSet;
 
-/// The columns with numbers: one metric for each of the families that decide a verdict, and its title.
-pub(super) const COLUMNS: [(&str, &str); 3] = [
-    ("heldout_loss", "held-out loss"),
-    ("unigram_entropy", "token entropy"),
-    ("tail_coverage", "rare tokens"),
-];
+/// The columns with numbers: one metric for each of the families that decide a verdict.
+pub(super) const COLUMNS: [&str; 3] = ["heldout_loss", "unigram_entropy", "tail_coverage"];
+
+/// Longest name of an arm in the table, in characters.
+const LONGEST_NAME: usize = 40;
 
 /// The table, its legend, and a sentence for every arm.
 pub(super) fn text(arms: &[ComparedArm]) -> String {
@@ -26,7 +26,9 @@ pub(super) fn text(arms: &[ComparedArm]) -> String {
 
 /// One line per arm, below the name of its experiment if `names_experiments`.
 pub(super) fn table(arms: &[ComparedArm], names_experiments: bool) -> String {
-    let header = ["arm", "verdict", "since"].into_iter().chain(COLUMNS.map(|(_, title)| title));
+    let catalogue = Catalogue::builtin();
+    let header =
+        ["arm", "verdict", "since"].into_iter().chain(COLUMNS.iter().map(|metric| catalogue.label(metric)));
     let mut lines = vec![Line::Cells(header.map(str::to_owned).collect())];
     let mut experiment = "";
     for ComparedArm { comparison, .. } in arms {
@@ -41,12 +43,24 @@ pub(super) fn table(arms: &[ComparedArm], names_experiments: bool) -> String {
 
 fn cells(arm: &ArmComparison) -> Vec<String> {
     let since = arm.called_at_generation.map_or("–".to_owned(), |generation| generation.to_string());
-    let effects = COLUMNS.iter().map(|(metric, _)| {
+    let effects = COLUMNS.iter().map(|metric| {
         at_last_generation(arm, metric).map_or("–".to_owned(), |effect| {
-            format!("{:+.3} ± {:.3}", effect.difference, (effect.ci_high - effect.ci_low) / 2.0)
+            let half = (effect.ci_high - effect.ci_low) / 2.0;
+            format!("{} ± {half:.3}", output::signed(effect.difference, 3))
         })
     });
-    [arm.arm.clone(), arm.verdict.word().to_owned(), since].into_iter().chain(effects).collect()
+    [shortened(&arm.arm), arm.verdict.word().to_owned(), since].into_iter().chain(effects).collect()
+}
+
+/// A name of at most [`LONGEST_NAME`] characters. A longer one loses its middle, because names of one experiment often
+/// differ at the end.
+fn shortened(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    if letters.len() <= LONGEST_NAME {
+        return name.to_owned();
+    }
+    let half = (LONGEST_NAME - 1) / 2;
+    letters[..half].iter().chain(&['…']).chain(&letters[letters.len() - half..]).collect()
 }
 
 fn legend(arms: &[ComparedArm]) -> String {
@@ -57,7 +71,7 @@ fn legend(arms: &[ComparedArm]) -> String {
     };
     output::paragraph(&format!(
         "Differences from the control of the same seeds at {at}, ± half of the 95 % interval. Loss and entropy are in \
-         nats; \"rare tokens\" is the number of different rare tokens, relative to natural text of the same size. \
+         nats; \"rare tokens found\" is the number of different rare tokens, relative to natural text of the same size. \
          \"since\" is the first generation at which the verdict was called."
     ))
 }
@@ -94,6 +108,14 @@ fn aligned(lines: &[Line]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_name_keeps_its_two_ends() {
+        assert_eq!(shortened("anchored"), "anchored");
+        let short = shortened(&("a".repeat(80) + "-0.25"));
+        assert_eq!(short.chars().count(), 39);
+        assert!(short.starts_with("aaa") && short.ends_with("aaa-0.25"), "{short}");
+    }
 
     #[test]
     fn words_are_aligned_to_the_left_and_numbers_to_the_right() {

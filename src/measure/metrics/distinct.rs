@@ -30,7 +30,7 @@ impl Metric for DistinctNgrams {
             of("distinct_2", "distinct 2-grams", Down),
             of("distinct_3", "distinct 3-grams", Down),
             of("distinct_4", "distinct 4-grams", Down),
-            of("repetition", "4-grams repeated within a document", Up),
+            of("repetition", "4-grams repeated in a document", Up),
         ]
     }
 
@@ -47,8 +47,12 @@ impl Metric for DistinctNgrams {
         ])
     }
 
-    fn why_missing(&self, _: &str, _: &CountedGeneration) -> Option<String> {
-        Some("the text has fewer than two such n-grams, or one document alone has them".to_owned())
+    fn why_missing(&self, id: &str, _: &CountedGeneration) -> Option<String> {
+        let why = match id {
+            "repetition" => "fewer than two documents have four tokens",
+            _ => "the text has fewer than two such n-grams",
+        };
+        Some(why.to_owned())
     }
 }
 

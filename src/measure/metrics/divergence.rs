@@ -88,8 +88,13 @@ impl Metric for Divergence {
         Ok([tokens, of_types(&bins.natural, &pairs)].concat())
     }
 
-    fn why_missing(&self, _: &str, _: &CountedGeneration) -> Option<String> {
-        Some("the text or the reference has fewer than two tokens, or token pairs".to_owned())
+    fn why_missing(&self, id: &str, generation: &CountedGeneration) -> Option<String> {
+        let (counts, what) = match id.ends_with("_bigram") {
+            true => (generation.token_pairs(), "pairs of adjacent tokens"),
+            false => (generation.tokens(), "tokens"),
+        };
+        let whose = if counts.n() < 2 { "text has fewer than two" } else { "reference has no" };
+        Some(format!("the {whose} {what}"))
     }
 }
 

@@ -13,7 +13,8 @@
 //! - `hill_0`, `hill_1`, `hill_2` (and `_words`): the effective number of types of order q (Hill 1973), `(Σ
 //!   p^q)^{1/(1−q)}`; the larger q, the more common types weigh. Falls when a distribution narrows. `hill_0` is the
 //!   number of types *at n tokens*. It is not corrected for unseen types, because no estimate of their number is
-//!   reliable, so it is comparable only at equal n. `hill_1 = exp H`, with the corrected H. `hill_2 = n(n−1) / Σ
+//!   reliable, so it is comparable only at equal n. `hill_1 = exp H`, with the corrected H, includes types that were
+//!   not seen, so it can be larger than `hill_0`, and than n, where most types occur once. `hill_2 = n(n−1) / Σ
 //!   c(c−1)`, whose reciprocal is unbiased (Simpson 1949).
 //! - `zipf_exponent` (and `_words`): *how steep is the rank–frequency curve?* The exponent a of `p(r) ∝ r^{−a}` over
 //!   the ranks r of the R = 1000 most frequent types (all types if there are fewer), by maximum likelihood: the root of
@@ -51,14 +52,14 @@ impl Metric for Entropy {
             of("bigram_entropy", "token-pair entropy", "nats", Down),
             of("predictive_entropy", "entropy of the model's predictions", "nats/token", Down)
                 .on_fixed_text(),
-            of("hill_0", "token types", "types", Down),
-            of("hill_1", "effective token types (order 1)", "types", Down),
-            of("hill_2", "effective token types (order 2)", "types", Down),
+            of("hill_0", "token types seen", "types", Down),
+            of("hill_1", "effective token types, order 1, seen or not", "types", Down),
+            of("hill_2", "effective token types, order 2", "types", Down),
             of("zipf_exponent", "Zipf exponent of tokens", "1", Up),
             of("unigram_entropy_words", "word entropy", "nats", Down),
-            of("hill_0_words", "word types", "types", Down),
-            of("hill_1_words", "effective word types (order 1)", "types", Down),
-            of("hill_2_words", "effective word types (order 2)", "types", Down),
+            of("hill_0_words", "word types seen", "types", Down),
+            of("hill_1_words", "effective word types, order 1, seen or not", "types", Down),
+            of("hill_2_words", "effective word types, order 2", "types", Down),
             of("zipf_exponent_words", "Zipf exponent of words", "1", Up),
         ]
     }
@@ -70,13 +71,23 @@ impl Metric for Entropy {
     }
 
     fn why_missing(&self, id: &str, generation: &CountedGeneration) -> Option<String> {
+        if id == "predictive_entropy" {
+            return Some(why_no_predictive_entropy(&generation.inputs().heldout_scores.entropies));
+        }
+        let (counts, what) = match id {
+            "bigram_entropy" => (generation.token_pairs(), "pairs of adjacent tokens"),
+            _ if id.ends_with("_words") => (generation.words(), "words"),
+            _ => (generation.tokens(), "tokens"),
+        };
+        if counts.n() < 2 {
+            return generation.why_undefined(id, &format!("the text has fewer than two {what}"));
+        }
         let why = match id {
-            "predictive_entropy" => "fewer than two held-out tokens have a prediction with a finite entropy",
             "hill_2" | "hill_2_words" => "too few types occur twice",
             "zipf_exponent" | "zipf_exponent_words" => "one type makes up all of the text, or nearly all",
-            _ => "the text has fewer than two tokens, or no two in one document",
+            _ => "too many types occur only once: the estimate for unseen types is not a finite number",
         };
-        generation.why_undefined(id, why)
+        Some(why.to_owned())
     }
 }
 
@@ -99,6 +110,14 @@ fn entropy_of_pairs(pairs: &TypeCounts) -> Option<Estimate> {
 fn predictive_entropy(generation: &CountedGeneration) -> Option<Estimate> {
     let inputs = generation.inputs();
     mean_over(&inputs.heldout_scores.entropies, &inputs.reference.heldout_ends, |_| true)
+}
+
+fn why_no_predictive_entropy(entropies: &[f32]) -> String {
+    let why = match entropies.iter().all(|entropy| entropy.is_finite()) {
+        true => "fewer than two held-out documents have tokens",
+        false => "the model's prediction of a held-out token has no finite entropy",
+    };
+    why.to_owned()
 }
 
 /// `harmonic[k] = 1 + 1/2 + … + 1/k`, for k < n.

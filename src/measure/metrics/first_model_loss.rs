@@ -27,6 +27,6 @@ impl Metric for FirstModelLoss {
 
     fn why_missing(&self, _: &str, generation: &CountedGeneration) -> Option<String> {
         let scores = generation.inputs().synthetic_scores_0?;
-        Some(why_no_mean(&scores.log_probabilities, "synthetic"))
+        Some(why_no_mean(scores.log_probabilities.iter().copied(), "synthetic"))
     }
 }

@@ -22,14 +22,17 @@ use crate::rarity::Rarity;
 /// Held-out loss, whole and by rarity, in nats per token and in bits per byte.
 pub(super) struct HeldOutLoss;
 
+/// The metrics of the classes of [`Rarity::ALL`].
+const CLASSES: [&str; 3] = ["heldout_loss_head", "heldout_loss_torso", "heldout_loss_tail"];
+
 impl Metric for HeldOutLoss {
     fn definitions(&self) -> Vec<MetricDefinition> {
         let of = |id, label, unit| MetricDefinition::builtin(id, label, unit, HeldOut, Up).on_fixed_text();
         vec![
             of("heldout_loss", "held-out loss", "nats/token"),
-            of("heldout_loss_head", "held-out loss, frequent tokens", "nats/token"),
-            of("heldout_loss_torso", "held-out loss, medium tokens", "nats/token"),
-            of("heldout_loss_tail", "held-out loss, rare tokens", "nats/token"),
+            of("heldout_loss_head", "held-out loss of frequent tokens", "nats/token"),
+            of("heldout_loss_torso", "held-out loss of medium tokens", "nats/token"),
+            of("heldout_loss_tail", "held-out loss of rare tokens", "nats/token"),
             of("bits_per_byte", "held-out bits per byte", "bits/byte"),
             of("excess_loss", "held-out loss above the exact floor", "nats/token"),
         ]
@@ -54,13 +57,16 @@ impl Metric for HeldOutLoss {
         if id == "excess_loss" {
             inputs.heldout_floor?;
         }
-        Some(why_no_mean(&inputs.heldout_scores.log_probabilities, "held-out"))
+        let class = CLASSES.iter().position(|class| *class == id).map(|index| Rarity::ALL[index]);
+        let scored = inputs.heldout_scores.log_probabilities.iter().zip(&inputs.reference.heldout_rarity);
+        let of_class = scored.filter(|(_, rarity)| class.is_none_or(|class| **rarity == class));
+        Some(why_no_mean(of_class.map(|(value, _)| *value), "held-out"))
     }
 }
 
 /// Why a mean of log-probabilities over documents is undefined.
-pub(super) fn why_no_mean(log_probabilities: &[f32], which: &str) -> String {
-    match log_probabilities.iter().all(|value| value.is_finite()) {
+pub(super) fn why_no_mean(mut log_probabilities: impl Iterator<Item = f32>, which: &str) -> String {
+    match log_probabilities.all(f32::is_finite) {
         true => format!("fewer than two {which} documents have such tokens"),
         false => format!("the model gives a {which} token no finite log-probability"),
     }

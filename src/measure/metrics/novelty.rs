@@ -37,8 +37,12 @@ impl Metric for Novelty {
 
     fn why_missing(&self, _: &str, generation: &CountedGeneration) -> Option<String> {
         let training = generation.inputs().natural_training?;
-        let which = if training.hashes.is_empty() { "natural training" } else { "synthetic" };
-        Some(format!("fewer than two {which} documents have four tokens"))
+        let why = if training.hashes.is_empty() {
+            "no natural training document has four tokens"
+        } else {
+            "fewer than two synthetic documents have four tokens"
+        };
+        Some(why.to_owned())
     }
 }
 

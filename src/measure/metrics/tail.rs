@@ -32,9 +32,9 @@ impl Metric for Tail {
         let of = |id, label, unit| MetricDefinition::builtin(id, label, unit, Family::Tail, Down);
         vec![
             of("tail_mass", "rare-token mass alive", "share"),
-            of("tail_coverage", "rare tokens found, of those expected", "ratio"),
+            of("tail_coverage", "rare tokens found", "ratio"),
             of("tail_mass_words", "rare-word mass alive", "share"),
-            of("tail_coverage_words", "rare words found, of those expected", "ratio"),
+            of("tail_coverage_words", "rare words found", "ratio"),
         ]
     }
 
@@ -46,10 +46,12 @@ impl Metric for Tail {
     }
 
     fn why_missing(&self, id: &str, generation: &CountedGeneration) -> Option<String> {
-        generation.why_undefined(
-            id,
-            "the reference has no rare types in both halves, or the text has fewer than two tokens",
-        )
+        let why = if generation.tokens().n() < 2 {
+            "the text has fewer than two tokens"
+        } else {
+            "the two halves of the reference have no rare type in common"
+        };
+        generation.why_undefined(id, why)
     }
 }
 

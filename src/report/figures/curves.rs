@@ -126,7 +126,8 @@ fn draw(recorded: &RunRecord, figure: &CurveFigure) -> Option<Figure> {
         })
         .filter(|(x, y)| x.is_finite() && y.is_finite())
         .collect();
-    if points.is_empty() {
+    let has_line = |record: &GenerationRecord| (figure.curve)(record).len() > 1;
+    if points.is_empty() || !lineages.iter().any(|(_, lineage)| lineage.generations.iter().any(has_line)) {
         return None;
     }
     let axes = ((figure.x_axis)(&points), (figure.y_axis)(&points));

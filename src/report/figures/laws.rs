@@ -81,6 +81,14 @@ impl BlendStyles {
         self.blends.len() <= MOST_BANDS || blend.is_natural()
     }
 
+    fn meaning_of_band(&self) -> &'static str {
+        if self.blends.len() <= MOST_BANDS {
+            "95 % interval of a law"
+        } else {
+            "95 % interval of the law of natural text"
+        }
+    }
+
     fn of(&self, blend: &Blend) -> SeriesStyle {
         let found = self.blends.iter().find(|(known, _, _)| known == blend);
         found.map_or(SeriesStyle::of(CONTROL, 0), |(_, _, style)| *style)
@@ -96,8 +104,11 @@ fn draw(fitted: &Fitted, variable: &Variable) -> Option<Figure> {
     let styles = BlendStyles::new(fits.iter().map(|fit| &fit.blend));
     let mut scene = Scene::new(FIGURE_WIDTH, 0.0);
     let top = title(&mut scene, variable.heading);
-    let note = LegendEntry::Note("points: single runs; lines: fitted laws");
-    let top = legend::draw(&mut scene, top, &styles.series(), &[note]);
+    let entries = [
+        LegendEntry::Band(styles.meaning_of_band()),
+        LegendEntry::Note("points: single runs; lines: fitted laws"),
+    ];
+    let top = legend::draw(&mut scene, top, &styles.series(), &entries);
     let grid = PanelGrid::new(top + 6.0, fixed.len(), 300.0);
     for (index, fixed) in fixed.iter().enumerate() {
         let shown: Vec<&LawFit> =
@@ -105,7 +116,7 @@ fn draw(fitted: &Fitted, variable: &Variable) -> Option<Figure> {
         draw_panel(&mut scene, grid.area(index), &fitted.points, variable, &styles, &shown);
     }
     scene.height = grid.bottom(fixed.len()) + EDGE - 8.0;
-    let caption = "The horizontal axis is logarithmic. Shades are 95 % intervals of a law.".to_owned();
+    let caption = "The horizontal axis is logarithmic.".to_owned();
     let names: Vec<&str> = styles.blends.iter().map(|(_, name, _)| name.as_str()).collect();
     let alt = format!("{} A curve for each of: {}.", variable.heading, names.join("; "));
     Some(Figure { name: variable.name, caption, alt, scene })

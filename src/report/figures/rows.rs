@@ -1,8 +1,8 @@
 //! Panels of horizontal rows, one row per arm or blend, with its name at the left of the first panel of each line.
 
 use crate::measure::Catalogue;
-use crate::report::palette::{AXIS, GRID, MUTED, TEXT};
-use crate::report::panel::{Axis, EDGE, FIGURE_WIDTH, PANEL_EM, SMALL_EM, range};
+use crate::report::palette::{AXIS, GRID, TEXT};
+use crate::report::panel::{Axis, EDGE, FIGURE_WIDTH, SMALL_EM, heading, range, width_of_tick, write_tick};
 use crate::report::scene::{Anchor, Ink, Scene, shortened, width_of};
 use crate::report::series::Series;
 
@@ -85,31 +85,18 @@ impl RowPanel {
         self.top + self.row_height * (index as f64 + 0.5)
     }
 
-    /// Writes the panel's metric and its unit in two lines, such as "effective token types" and "order 1, types".
+    /// Writes the panel's metric and its unit.
     pub(super) fn heading(&self, scene: &mut Scene, metric: &str) {
         let width = self.right - self.left;
-        let (label, note) = label_in_two_lines(metric);
-        let label = shortened(&label, PANEL_EM, width);
-        scene.text((self.left, self.top - 30.0), Anchor::Left, PANEL_EM, TEXT, label);
-        let note = shortened(&note, SMALL_EM, width);
-        scene.text((self.left, self.top - 14.0), Anchor::Left, SMALL_EM, MUTED, note);
+        let catalogue = Catalogue::builtin();
+        let unit = catalogue.get(metric).map_or("", |metric| &metric.unit);
+        heading(scene, (self.left, self.top - 30.0), width, catalogue.label(metric), unit);
     }
 
     pub(super) fn axis(&self, low: f64, high: f64) -> RowAxis<'_> {
         // An axis over equal values would have no width.
         let (low, high) = range([low, high]);
         RowAxis { panel: self, low, high }
-    }
-}
-
-/// Splits the label of a built-in metric into its main part and its details. The unit is appended to the details.
-fn label_in_two_lines(id: &str) -> (String, String) {
-    let catalogue = Catalogue::builtin();
-    let Some(metric) = catalogue.get(id) else { return (id.to_owned(), String::new()) };
-    let parts = metric.label.split_once(", ").or_else(|| metric.label.split_once(" ("));
-    match parts {
-        Some((label, rest)) => (label.to_owned(), format!("{}, {}", rest.trim_end_matches(')'), metric.unit)),
-        None => (metric.label.to_string(), metric.unit.to_string()),
     }
 }
 
@@ -127,12 +114,12 @@ impl RowAxis<'_> {
         for (value, label) in Axis::between(self.low, self.high).ticks() {
             let x = self.at(*value);
             scene.line(vec![(x, top), (x, bottom)], GRID, 1.0);
-            let half = width_of(label, SMALL_EM) / 2.0;
+            let half = width_of_tick(label) / 2.0;
             // Labels must not overlap those of the next panel.
             let middle = x.max(left - OVERHANG + half).min(right + OVERHANG - half);
             // A label that would touch the one before it is left out.
             if middle - half > end_of_last + LABEL_GAP {
-                scene.text((middle, bottom + 13.0), Anchor::Middle, SMALL_EM, MUTED, label);
+                write_tick(scene, (middle, bottom + 13.0), Anchor::Middle, label);
                 end_of_last = middle + half;
             }
         }
@@ -140,13 +127,19 @@ impl RowAxis<'_> {
         scene.line(vec![(left, bottom), (right, bottom)], AXIS, 1.0);
     }
 
-    /// Draws an interval at height `y`. An end that lies beyond the panel has no cap.
+    /// Draws an interval at height `y`. An end that lies beyond the panel is an arrow at its edge.
     pub(super) fn interval(&self, scene: &mut Scene, y: f64, ends: [f64; 2], ink: Ink) {
         let inside = |end: f64| self.at(end.clamp(self.low, self.high));
         let [low, high] = ends.map(inside);
         scene.line(vec![(low, y), (high, y)], ink, 2.0);
-        for end in ends.into_iter().filter(|end| (self.low..=self.high).contains(end)) {
-            scene.line(vec![(self.at(end), y - 4.0), (self.at(end), y + 4.0)], ink, 1.4);
+        for end in ends {
+            let x = inside(end);
+            let back = if end < self.low { 6.0 } else { -6.0 };
+            if (self.low..=self.high).contains(&end) {
+                scene.line(vec![(x, y - 4.0), (x, y + 4.0)], ink, 1.4);
+            } else {
+                scene.area(vec![(x, y), (x + back, y - 4.0), (x + back, y + 4.0)], ink);
+            }
         }
     }
 }
@@ -164,6 +157,36 @@ pub(super) fn extent(
     let most = reach * (high - low);
     let (from, to) = ends.fold((low, high), widened);
     let (low, high) = (from.max(low - most), to.min(high + most));
-    let margin = 0.05 * (high - low).max(1e-9);
+    let margin = 0.05 * (high - low);
     (low - margin, high + margin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::scene::Mark;
+
+    fn panel() -> RowPanel {
+        RowPanel { left: 0.0, right: 200.0, top: 0.0, bottom: 24.0, row_height: 24.0 }
+    }
+
+    #[test]
+    fn an_interval_that_leaves_its_panel_ends_in_an_arrow_at_the_edge() {
+        let mut scene = Scene::new(200.0, 24.0);
+        let ink = Ink::rgb(0, 0, 0);
+        panel().axis(0.0, 1.0).interval(&mut scene, 12.0, [0.5, 7.0], ink);
+        let arrow = Mark::Area { points: vec![(200.0, 12.0), (194.0, 8.0), (194.0, 16.0)], ink };
+        assert!(scene.marks.contains(&arrow), "{scene:?}");
+        assert_eq!(scene.marks.iter().filter(|mark| matches!(mark, Mark::Area { .. })).count(), 1);
+    }
+
+    #[test]
+    fn the_axis_of_a_panel_in_which_every_value_is_zero_has_readable_ticks() {
+        let (low, high) = extent([0.0, 0.0].into_iter(), [0.0].into_iter(), 1.0);
+        let panel = panel();
+        let axis = panel.axis(low, high);
+        let axis = Axis::between(axis.low, axis.high);
+        let labels: Vec<&str> = axis.ticks().iter().map(|(_, label)| label.as_str()).collect();
+        assert_eq!(labels, ["−0.004", "−0.002", "0.000", "0.002", "0.004"]);
+    }
 }

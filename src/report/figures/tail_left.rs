@@ -30,7 +30,11 @@ pub(super) fn of_run(recorded: &RunRecord) -> Option<Figure> {
         .into_iter()
         .map(|arm| TailRow { series: arm, spreads: TAIL.map(|metric| at_last(arm.name, metric)) })
         .collect();
-    draw(&rows, format!("Generation {last}. Means over seeds, and their range."))
+    draw(
+        &rows,
+        "mean of the control, which trains on natural text alone",
+        format!("Generation {last}. Means over seeds, and their range."),
+    )
 }
 
 /// The blends, for the largest models and, among these, the ones that have seen the most tokens.
@@ -51,10 +55,15 @@ pub(super) fn of_blends(fitted: &Fitted) -> Option<Figure> {
         .map(|(series, blend)| TailRow { series, spreads: TAIL.map(|metric| spread(blend, metric)) })
         .collect();
     let (size, tokens) = largest;
-    draw(&rows, format!("Models of {size} that have seen D = {tokens}. Means over seeds, and their range."))
+    draw(
+        &rows,
+        "mean of natural text alone",
+        format!("Models of {size} that have seen D = {tokens}. Means over seeds, and their range."),
+    )
 }
 
-fn draw(rows: &[TailRow], caption: String) -> Option<Figure> {
+/// `dashed` is the meaning of the dashed line.
+fn draw(rows: &[TailRow], dashed: &str, caption: String) -> Option<Figure> {
     let is_known = |&metric: &usize| rows.iter().any(|row| row.spreads[metric].is_some());
     let metrics: Vec<usize> = (0..TAIL.len()).filter(is_known).collect();
     if metrics.is_empty() {
@@ -62,7 +71,7 @@ fn draw(rows: &[TailRow], caption: String) -> Option<Figure> {
     }
     let mut scene = Scene::new(FIGURE_WIDTH, 0.0);
     let top = title(&mut scene, HEADING);
-    let entries = [LegendEntry::Dashed("natural text alone"), LegendEntry::Note("bars: range over seeds")];
+    let entries = [LegendEntry::Dashed(dashed), LegendEntry::Note("bars: range over seeds")];
     let top = legend::draw(&mut scene, top, &[], &entries) + 6.0;
     let series = rows.iter().map(|row| row.series).collect();
     let panels = RowPanels { series, columns: metrics.len(), row_height: 24.0, top };

@@ -17,6 +17,9 @@ const FACTS: [&str; 3] = ["fact_recall_head", "fact_recall_torso", "fact_recall_
 /// hide each other, so only the control's range is drawn.
 const MOST_BANDS: usize = 4;
 
+const UNSEEN_TYPES: &str = " Effective types of order 1 include an estimate of types that the sample lacks; types seen do \
+    not, and so can be fewer.";
+
 /// The metrics of a family that have no figure of their own.
 pub(super) fn family(recorded: &RunRecord, family: Family) -> Option<Figure> {
     let (name, heading) = name_and_heading(family);
@@ -90,7 +93,8 @@ fn draw(
         }
         _ => "Lines are means over seeds; the shade is the control's range over seeds. ",
     };
-    let caption = format!("{spread}Generation 0 has seen natural text only.");
+    let unseen = if metrics.iter().any(|metric| metric.id.starts_with("hill_1")) { UNSEEN_TYPES } else { "" };
+    let caption = format!("{spread}Generation 0 has seen natural text only.{unseen}");
     let alt = format!("{heading} Line charts over generations, one line per arm: {}.", labels.join("; "));
     Some(Figure { name, caption, alt, scene })
 }

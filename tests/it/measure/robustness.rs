@@ -133,7 +133,7 @@ fn novelty_needs_four_grams_in_the_training_text() {
     let natural: Documents = vec![&[1, 2, END][..]; 500].into_iter().collect();
     let synthetic: Documents = vec![&[1, 2, 1, 2, END][..]; 100].into_iter().collect();
     let measured = World::new(&natural, &natural).measure(&synthetic);
-    assert_eq!(measured.missing["novelty_4"], "fewer than two natural training documents have four tokens");
+    assert_eq!(measured.missing["novelty_4"], "no natural training document has four tokens");
 }
 
 #[test]
