@@ -5,7 +5,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use genloss::documents::{Documents, TokenId};
-use genloss::measure::{FourGrams, Inputs, Metrics, Reference, measure};
+use genloss::measure::{FourGrams, Inputs, Metrics, Reference, measure, own_text_sample};
 use genloss::model::Scores;
 use genloss::progress::Silent;
 use genloss::seed::StreamKey;
@@ -51,6 +51,7 @@ fn bench(criterion: &mut Criterion) {
         entropies: vec![4.0; documents.flat().len()],
     };
     let (heldout_scores, synthetic_scores) = (scores(&heldout), scores(&synthetic));
+    let own_text_scores = scores(&own_text_sample(&synthetic, heldout.tokens()));
     let reference = Reference::new(&natural, &natural_texts, &heldout, &heldout_texts).expect("sizes agree");
     let training = FourGrams::new(&natural);
     let inputs = Inputs {
@@ -59,6 +60,7 @@ fn bench(criterion: &mut Criterion) {
         synthetic_texts: &synthetic_texts,
         heldout_scores: &heldout_scores,
         synthetic_scores_0: Some(&synthetic_scores),
+        own_text_scores: Some(&own_text_scores),
         natural_training: Some(&training),
         heldout_floor: Some(NatsPerToken(3.0)),
         facts: &[],

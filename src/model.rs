@@ -192,3 +192,12 @@ pub struct Scores {
     /// Entropy of the prediction at each token, in nats.
     pub entropies: Vec<f32>,
 }
+
+impl Scores {
+    /// The scores of the first `tokens` tokens, or all if there are fewer.
+    #[must_use]
+    pub fn first(&self, tokens: usize) -> Self {
+        let first = |values: &[f32]| values[..tokens.min(values.len())].to_vec();
+        Self { log_probabilities: first(&self.log_probabilities), entropies: first(&self.entropies) }
+    }
+}

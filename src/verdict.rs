@@ -87,9 +87,11 @@ mod decide;
 mod explain;
 mod headline;
 mod paired;
+mod pairs;
 
 pub use decide::{DEGRADED_ERROR, FAMILY_WISE_ERROR};
 pub use headline::{HeadlineMetric, headline_metrics, practical_size};
+pub use pairs::{PAIRS_ERROR, PairDifference, compare_pairs};
 
 use crate::measure::{Catalogue, Family, MetricDefinition};
 use paired::{Difference, ObservationTable};

@@ -2,6 +2,7 @@
 
 mod effects;
 mod empty;
+mod pairs;
 mod split;
 mod summary;
 
@@ -9,7 +10,7 @@ use super::output::{self, OutputFormat, say};
 use crate::attribution::{Attribution, attribute};
 use crate::config::CONTROL;
 use crate::store::{self, RunRecord};
-use crate::verdict::{self, ArmComparison};
+use crate::verdict::{self, ArmComparison, HeadlineMetric};
 use anyhow::{Result, ensure};
 use effects::EffectRow;
 use serde::Serialize;
@@ -29,11 +30,27 @@ pub struct Args {
     /// always do).
     #[arg(long)]
     why: bool,
+    /// Compare every arm with the control and with every other arm, all pairs judged together; in held-out loss, or in
+    /// the headline metrics given.
+    #[arg(
+        long,
+        value_name = "METRIC,…",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = pairs::DEFAULT_METRIC,
+        value_delimiter = ',',
+        value_parser = pairs::metric,
+        conflicts_with = "why"
+    )]
+    pairs: Option<Vec<HeadlineMetric>>,
 }
 
 impl Args {
     /// Prints the comparison.
     pub fn exec(self) -> Result<()> {
+        if let Some(metrics) = self.pairs {
+            return pairs::print(&read_all(&self.folders)?, &metrics, self.format);
+        }
         let arms = ComparedArm::read_all(&self.folders)?;
         match self.format {
             OutputFormat::Json => output::json(&arms),

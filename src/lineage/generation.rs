@@ -103,8 +103,9 @@ impl<'a> GenerationRunner<'a> {
         let precise = model.in_full_precision();
         let precise = precise.as_deref().unwrap_or(model.as_ref());
         let loaded = self.first_model(arm, generation)?;
-        let first = loaded.as_deref().unwrap_or(precise);
-        let (documents, synthesis) = self.write(arm, generation, model.as_ref(), first, stage)?;
+        let first = loaded.as_deref();
+        let (documents, synthesis) =
+            self.write(arm, generation, model.as_ref(), first.unwrap_or(precise), stage)?;
         self.check_followers(address, &documents)?;
         let Measured { measurements, missing, curves } = self.measure(precise, first, &documents, stage)?;
         let metrics = self.context.metrics.custom_definitions();
@@ -262,20 +263,26 @@ impl<'a> GenerationRunner<'a> {
         format!("seed {}, {arm}, generation {}", self.seed, address.generation)
     }
 
-    /// Measures a corpus and the model that wrote it, against the model of generation 0.
+    /// Measures a corpus and the model that wrote it, against `first`, the model of generation 0 (None if it is that model).
     fn measure(
         &self,
         model: &dyn LanguageModel,
-        first: &dyn LanguageModel,
+        first: Option<&dyn LanguageModel>,
         documents: &Documents,
         stage: &Stage,
     ) -> Result<Measured, RunError> {
         let prepared = self.prepared;
         let synthetic = documents.prefix(self.experiment.measured_tokens);
+        let own_text = measure::own_text_sample(&synthetic, prepared.heldout.tokens());
         let scoring = stage.at(streams::SCORING);
-        scoring.begin(prepared.heldout.tokens().0 + synthetic.tokens().0, "tokens");
+        let own_tokens = first.map_or(0, |_| own_text.tokens().0);
+        scoring.begin(prepared.heldout.tokens().0 + synthetic.tokens().0 + own_tokens, "tokens");
         let heldout_scores = model.score(&prepared.heldout, &scoring)?;
-        let synthetic_scores_0 = first.score(&synthetic, &scoring)?;
+        let synthetic_scores_0 = first.unwrap_or(model).score(&synthetic, &scoring)?;
+        let own_text_scores = match first {
+            Some(_) => model.score(&own_text, &scoring)?,
+            None => synthetic_scores_0.first(own_text.flat().len()),
+        };
         scoring.end();
         let inputs = Inputs {
             reference: &prepared.reference,
@@ -283,6 +290,7 @@ impl<'a> GenerationRunner<'a> {
             synthetic_texts: &prepared.tokenizer.decode_documents(&synthetic),
             heldout_scores: &heldout_scores,
             synthetic_scores_0: Some(&synthetic_scores_0),
+            own_text_scores: Some(&own_text_scores),
             natural_training: Some(&self.known),
             heldout_floor: prepared.heldout_floor_nats.map(NatsPerToken),
             facts: &self.ask_facts(model, &stage.at(streams::FACTS))?,

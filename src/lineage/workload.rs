@@ -21,7 +21,8 @@ pub struct Workload {
     pub seen: Tokens,
     /// Tokens that it writes.
     pub written: Tokens,
-    /// Held-out and synthetic tokens that it scores.
+    /// Held-out and synthetic tokens that it scores: the measured text with the model of generation 0, and, from
+    /// generation 1 on, about as much of it as the held-out text with its own.
     pub scored: Tokens,
 }
 
@@ -38,6 +39,8 @@ pub fn workloads(
     let first = TokenSplit { natural: budget, synthetic: Tokens(0) };
     let later = mixture::schedule(&arm.mixture, experiment.generations, budget, arm.synthesis.tokens)
         .map_err(|source| RunError::Mixture { arm: arm.name.clone(), source })?;
+    let heldout = prepared.heldout.tokens();
+    let own_text = heldout.min(experiment.measured_tokens);
     let workload = |(generation, parts): (usize, TokenSplit)| Workload {
         natural: parts.natural,
         synthetic: parts.synthetic,
@@ -47,7 +50,9 @@ pub fn workloads(
             Tokens(parts.natural.0 + parts.synthetic.0),
         ),
         written: tokens_written(experiment, arm, generation),
-        scored: Tokens(prepared.heldout.tokens().0 + experiment.measured_tokens.0),
+        scored: Tokens(
+            heldout.0 + experiment.measured_tokens.0 + if generation == 0 { 0 } else { own_text.0 },
+        ),
     };
     Ok(std::iter::once(first).chain(later).enumerate().map(workload).collect())
 }

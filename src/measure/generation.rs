@@ -20,6 +20,9 @@ pub struct Inputs<'a> {
     pub heldout_scores: &'a Scores,
     /// Scores of the synthetic text by the lineage's first model.
     pub synthetic_scores_0: Option<&'a Scores>,
+    /// Scores of the first documents of the synthetic text ([`own_text_sample`](super::own_text_sample)) by the
+    /// generation's model.
+    pub own_text_scores: Option<&'a Scores>,
     /// The natural text that the lineage trains on.
     pub natural_training: Option<&'a FourGrams>,
     /// Loss on the held-out text of a model that knows the true distribution; None if the distribution is unknown.
@@ -38,7 +41,17 @@ impl Inputs<'_> {
         same_size("synthetic texts", texts, "synthetic documents", self.synthetic.len())?;
         let tokens = self.synthetic.flat().len();
         let scored = self.synthetic_scores_0.map_or(tokens, |scores| scores.log_probabilities.len());
-        same_size("synthetic scores", scored, "synthetic tokens", tokens)
+        same_size("synthetic scores", scored, "synthetic tokens", tokens)?;
+        self.check_own_text()
+    }
+
+    /// Checks that whole documents were scored.
+    fn check_own_text(&self) -> Result<(), MeasureError> {
+        let Some(scores) = self.own_text_scores else { return Ok(()) };
+        let scored = scores.log_probabilities.len();
+        let ends = self.synthetic.ends();
+        let end = ends.iter().map(|&end| end as usize).take_while(|&end| end <= scored).last().unwrap_or(0);
+        same_size("scores of own text", scored, "tokens of its first documents", end)
     }
 }
 

@@ -10,7 +10,10 @@ pub(super) mod facts;
 mod first_model_loss;
 mod heldout;
 pub(super) mod novelty;
+pub(super) mod own_text_loss;
+mod self_bleu;
 mod tail;
+mod type_token_ratio;
 
 use super::{Catalogue, MeasureError, Metric, MetricDefinition};
 
@@ -31,6 +34,9 @@ impl Metrics {
             Box::new(compression::Compression),
             Box::new(novelty::Novelty),
             Box::new(first_model_loss::FirstModelLoss),
+            Box::new(own_text_loss::OwnTextLoss),
+            Box::new(type_token_ratio::TypeTokenRatio),
+            Box::new(self_bleu::SelfBleu),
         ])
     }
 

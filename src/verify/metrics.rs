@@ -9,7 +9,8 @@
 //! |---|---|
 //! | `LayeredText`: head, torso and tail types in known numbers, part of the tail removed | tail, held-out loss by class, recall |
 //! | a natural text compared with itself; with a text of other types; with equal parts of both | divergences: 0; JS ln 2, total variation 1, KL ln 100; values in between |
-//! | copies of one document that repeats a cycle of tokens | distinct n-grams, repetition, novelty |
+//! | copies of one document that repeats a cycle of tokens | distinct n-grams, repetition, novelty, type–token ratio |
+//! | documents with the same beginning and words of their own after it | self-BLEU, type–token ratio |
 //! | uniform draws of k types | entropy ln k, Hill numbers k |
 //! | Zipf counts | the exponent |
 //! | random letters, and a single letter | compression |
@@ -48,6 +49,7 @@ pub fn findings(settings: &VerifySettings, stage: &Stage) -> Result<Vec<Finding>
     let mut all = checks.layers()?;
     all.extend(checks.divergences()?);
     all.extend(checks.cycles()?);
+    all.extend(checks.openings()?);
     all.extend(checks.uniform()?);
     all.extend(checks.pairs()?);
     all.extend(checks.zipf()?);
@@ -69,6 +71,7 @@ struct Extras<'a> {
     heldout: Option<&'a Documents>,
     scores: Option<&'a Scores>,
     scores_0: Option<&'a Scores>,
+    own_text_scores: Option<&'a Scores>,
     training: Option<&'a FourGrams>,
     floor: Option<NatsPerToken>,
     facts: &'a [FactAnswer],
@@ -128,6 +131,7 @@ impl MetricChecks<'_> {
             synthetic_texts: extras.texts.unwrap_or(&texts),
             heldout_scores: extras.scores.unwrap_or(&plain),
             synthetic_scores_0: extras.scores_0,
+            own_text_scores: extras.own_text_scores,
             natural_training: extras.training,
             heldout_floor: extras.floor,
             facts: extras.facts,
@@ -216,7 +220,11 @@ impl MetricChecks<'_> {
         // A model of generation 0 that gives every token probability 1/8.
         let scores_0 = uniform_scores(&text, 8.0);
         let own = FourGrams::new(&text);
-        let extras = Extras { training: Some(&own), scores_0: Some(&scores_0), ..Extras::default() };
+        // The generation's own model scores half of the text, and gives every token probability 1/16.
+        let half: Documents = text.iter().take(COPIES / 2).collect();
+        let own_text_scores = Some(&uniform_scores(&half, 16.0));
+        let extras =
+            Extras { training: Some(&own), scores_0: Some(&scores_0), own_text_scores, ..Extras::default() };
         let found = self.measure(&text, &text, extras)?;
         let mut all = Vec::new();
         for n in 1..=4 {
@@ -238,11 +246,33 @@ impl MetricChecks<'_> {
         all.push(found.check("novelty_4", "the training text itself", 0.0, ROUNDING));
         let id = "loss_under_generation_0";
         all.push(found.check(id, "a generation-0 model with p = 1/8", 8.0_f64.ln(), SCORE_ROUNDING));
+        let own_loss = "a model of its own with p = 1/16, on half of the text";
+        all.push(found.check("loss_on_own_text", own_loss, 16.0_f64.ln(), SCORE_ROUNDING));
+        // Openings are the first 25 words.
+        all.push(found.check("type_token_ratio", "a cycle of 8 words", 8.0 / 25.0, ROUNDING));
+        all.push(found.check("self_bleu", "copies of a document", 1.0, ROUNDING));
         let other: Documents = [[900; LENGTH].as_slice()].into_iter().collect();
         let other = FourGrams::new(&other);
         let found = self.measure(&text, &text, Extras { training: Some(&other), ..Extras::default() })?;
         all.push(found.check("novelty_4", "a training text of other types", 1.0, ROUNDING));
         Ok(all)
+    }
+
+    /// 70 documents of 30 words. The first `SAME` words are the same in all of them, and no other word occurs twice. So of
+    /// the 26 − n n-grams of an opening `SAME` + 1 − n occur in another document.
+    fn openings(&self) -> Result<Vec<Finding>, VerifyError> {
+        const SAME: usize = 13;
+        let own = |document: u32| (0..30 - SAME as u32).map(move |index| 1_000 + 30 * document + index);
+        let written: Vec<Vec<TokenId>> =
+            (0..70).map(|document| (1..=SAME as TokenId).chain(own(document)).collect()).collect();
+        let text: Documents = written.iter().map(Vec::as_slice).collect();
+        let found = self.measure(&text, &text, Extras::default())?;
+        let bleu: f64 = (1..=4).map(|n| (SAME + 1 - n) as f64 / (26 - n) as f64).product();
+        let name = "documents that begin with the same 13 words";
+        Ok(vec![
+            found.check("self_bleu", name, bleu.powf(0.25), ROUNDING),
+            found.check("type_token_ratio", name, 1.0, ROUNDING),
+        ])
     }
 
     /// Lets `write` make one natural text and several others ([`repeats`](Self::repeats) of them), and measures each of

@@ -10,6 +10,7 @@
 //! | an arm like the control, 1, 3 and 5 seeds | called narrowing in at most 1 %, with an upper 95 % bound of at most 2 %; a quick run makes fewer comparisons and requires only a bound of at most 3 % |
 //! | the same with an arm four times as noisy as the control, 3 and 5 seeds | the same |
 //! | an arm that loses 1.5 practical sizes per generation | called in at least 95 % |
+//! | all pairs of 4 and 8 arms that are alike, 3 and 5 seeds | any claim in at most 5 % of experiments, plus 3 standard errors of that share |
 //! | 95 % intervals, 3 and 5 seeds | cover the true effect in 93 % to 97 %, plus or minus 3 standard errors of that share |
 //!
 //! A full run requires the same of lineages of language models: an n-gram (100 seeds) and a small transformer (12 seeds),
@@ -20,6 +21,8 @@
 //! never call an arm with 90 % natural text collapsed.
 //!
 //! The command `genloss verify --only verdict` runs these checks; [`crate::verify`] has an example in code.
+
+mod pairs;
 
 use super::{CheckGroup, Evidence, Finding, Thoroughness, VerifyError, VerifySettings, check_interrupt};
 use crate::calibration::{self, ArmRates, Contrast, Proportion};
@@ -84,6 +87,8 @@ pub fn findings(
         };
         all.push(noise.check_plain_collapse(settings));
     }
+    check_interrupt(stage)?;
+    all.extend(pairs::findings(settings));
     if settings.thoroughness == Thoroughness::Full {
         for experiment in &EXPERIMENTS {
             all.extend(experiment.findings(settings, context, stage)?);

@@ -175,6 +175,7 @@ fn lineage(
         synthetic_texts: &vec![String::new(); synthetic.len()],
         heldout_scores: &Scores::default(),
         synthetic_scores_0: None,
+        own_text_scores: None,
         natural_training: None,
         heldout_floor: None,
         facts: &[],

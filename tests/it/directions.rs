@@ -5,7 +5,9 @@
 //! 40 000 tokens, fixed seeds; a change counts from four standard errors on, or from 10⁻⁶ for metrics on fixed text.
 
 use genloss::documents::{Documents, TokenId};
-use genloss::measure::{Catalogue, Direction, FactAnswer, Inputs, Measurement, Metrics, Reference, measure};
+use genloss::measure::{
+    Catalogue, Direction, FactAnswer, Inputs, Measurement, Metrics, Reference, measure, own_text_sample,
+};
 use genloss::model::Scores;
 use genloss::progress::Silent;
 use genloss::rarity::Rarity;
@@ -96,6 +98,9 @@ const TABLE: &[(&str, &[Change], Widening)] = &[
     ("repetition", &[Cold, Circle], NotNarrowing),
     ("compression_ratio", &[CutTail, Cold, Repeat], Opposite),
     ("loss_under_generation_0", &[CutTail, Cold], Opposite),
+    ("loss_on_own_text", &[CutTail, Cold], Opposite),
+    ("type_token_ratio", &[CutTail, Cold, Merge, Circle], Opposite),
+    ("self_bleu", &[CutTail, Cold, Merge, Repeat], Opposite),
 ];
 
 #[test]
@@ -179,6 +184,7 @@ impl World {
         let text = self.text(change, &learnt, &mut stream(item));
         let heldout_scores = scores(&self.heldout, &learnt);
         let scores_0 = scores(&text, &self.natural);
+        let own_text_scores = scores(&own_text_sample(&text, self.heldout.tokens()), &learnt);
         let facts = facts(change, &mut stream(100 + item));
         let texts = texts_of(&text);
         let inputs = Inputs {
@@ -187,6 +193,7 @@ impl World {
             synthetic_texts: &texts,
             heldout_scores: &heldout_scores,
             synthetic_scores_0: Some(&scores_0),
+            own_text_scores: Some(&own_text_scores),
             natural_training: None,
             heldout_floor: Some(NatsPerToken(1.0)),
             facts: &facts,

@@ -9,7 +9,7 @@ use genloss::decoding::{DecodingStrategy, SamplingSettings};
 use genloss::documents::{Documents, TokenId};
 use genloss::measure::{
     Catalogue, Curves, Direction, Fact, FactAnswer, Family, FourGrams, Inputs, MeasureError, Measurement,
-    MetricDefinition, Metrics, Reference, measure, recall,
+    MetricDefinition, Metrics, Reference, measure, own_text_sample, recall,
 };
 use genloss::model::{GenerateRequest, LanguageModel, ModelError, Redrawn, Scores};
 use genloss::progress::Silent;
@@ -136,6 +136,8 @@ impl World {
             log_probabilities: vec![-1.5; synthetic.flat().len()],
             entropies: vec![1.0; synthetic.flat().len()],
         };
+        let scored = own_text_sample(synthetic, Tokens(4_000)).flat().len();
+        let own_text = Scores { log_probabilities: vec![-1.2; scored], entropies: vec![1.0; scored] };
         let facts: Vec<FactAnswer> =
             (0..40).map(|i| FactAnswer { popularity: Rarity::ALL[i % 3], recalled: i % 2 == 0 }).collect();
         let inputs = Inputs {
@@ -144,6 +146,7 @@ impl World {
             synthetic_texts: texts,
             heldout_scores: &self.scores,
             synthetic_scores_0: Some(&under_0),
+            own_text_scores: Some(&own_text),
             natural_training: Some(&self.training),
             heldout_floor: Some(NatsPerToken(1.0)),
             facts: &facts,
@@ -345,7 +348,7 @@ fn definition(id: &str) -> MetricDefinition {
 fn text_metrics() -> impl Iterator<Item = String> {
     let of_text =
         |family| matches!(family, Family::Tail | Family::Entropy | Family::Divergence | Family::Form);
-    let elsewhere = ["predictive_entropy", "loss_under_generation_0", "novelty_4"];
+    let elsewhere = ["predictive_entropy", "loss_under_generation_0", "loss_on_own_text", "novelty_4"];
     let ids: Vec<String> = Catalogue::builtin()
         .iter()
         .filter(|metric| of_text(metric.family))

@@ -99,6 +99,8 @@ fn ends(metric: &str) -> (f64, f64) {
         "repetition" => (0.02, 0.2),
         "compression_ratio" => (2.6, 4.2),
         "novelty_4" => (0.33, 0.2),
+        "type_token_ratio" => (0.9, 0.6),
+        "self_bleu" => (0.2, 0.7),
         _ => (3.1, 2.2),
     }
 }

@@ -80,5 +80,6 @@ fn the_verdict_keeps_its_error_rates_on_simulated_noise() {
     let about =
         |what: &str| checks.iter().filter(|check| check["name"].as_str().unwrap().contains(what)).count();
     assert_eq!((about("false calls"), about("intervals that contain"), about("collapse")), (16, 12, 3));
+    assert_eq!(about("any claim about pairs"), 4);
     assert!(checks.iter().all(|check| check["passed"] == true), "{checks:?}");
 }

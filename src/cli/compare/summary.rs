@@ -76,13 +76,13 @@ fn legend(arms: &[ComparedArm]) -> String {
     ))
 }
 
-enum Line<'a> {
+pub(super) enum Line<'a> {
     Heading(&'a str),
     Cells(Vec<String>),
 }
 
 /// Columns two spaces apart; the first two are aligned to the left, the others to the right.
-fn aligned(lines: &[Line]) -> String {
+pub(super) fn aligned(lines: &[Line]) -> String {
     let mut widths: Vec<usize> = Vec::new();
     for line in lines {
         if let Line::Cells(cells) = line {

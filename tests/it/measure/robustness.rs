@@ -100,6 +100,7 @@ fn too_few_words_are_not_compared() {
             synthetic_texts,
             heldout_scores: &scores,
             synthetic_scores_0: None,
+            own_text_scores: None,
             natural_training: None,
             heldout_floor: None,
             facts: &[],
@@ -221,6 +222,7 @@ fn inputs_of_different_sizes_are_an_error() {
         synthetic_texts: &texts,
         heldout_scores: &world.scores,
         synthetic_scores_0: None,
+        own_text_scores: None,
         natural_training: None,
         heldout_floor: None,
         facts: &[],
@@ -228,6 +230,7 @@ fn inputs_of_different_sizes_are_an_error() {
     for inputs in [
         Inputs { heldout_scores: &short, ..matching },
         Inputs { synthetic_scores_0: Some(&short), ..matching },
+        Inputs { own_text_scores: Some(&short), ..matching },
         Inputs { synthetic_texts: &texts[1..], ..matching },
     ] {
         let error = staged(|stage| measure(&inputs, &Metrics::builtin(), stage)).expect_err("sizes differ");
@@ -247,6 +250,7 @@ fn measuring_stops_when_interrupted() {
         synthetic_texts: &texts,
         heldout_scores: &world.scores,
         synthetic_scores_0: None,
+        own_text_scores: None,
         natural_training: None,
         heldout_floor: None,
         facts: &[],
