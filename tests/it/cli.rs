@@ -5,6 +5,7 @@ mod export;
 mod fit;
 mod limits;
 mod natural;
+mod pairs;
 mod program;
 
 use assert_cmd::Command;

@@ -58,7 +58,8 @@ use Widening::{NotNarrowing, Opposite, Same};
 /// Every metric with a direction: the kinds of narrowing that move it, and the effect of widening.
 ///
 /// Left out on purpose: with a cut tail, `heldout_loss_head` *falls*, because the head gains what the tail loses; and
-/// Zipf's exponent does not change where frequent types keep their proportions (a cut, a merger).
+/// Zipf's exponent does not change where frequent types keep their proportions (a cut, a merger). A merger moves
+/// `self_bleu`, which looks at 512 documents only, by less than three standard errors.
 const TABLE: &[(&str, &[Change], Widening)] = &[
     ("heldout_loss", &[CutTail, Cold], Same),
     ("heldout_loss_head", &[Cold], Same),
@@ -100,7 +101,7 @@ const TABLE: &[(&str, &[Change], Widening)] = &[
     ("loss_under_generation_0", &[CutTail, Cold], Opposite),
     ("loss_on_own_text", &[CutTail, Cold], Opposite),
     ("type_token_ratio", &[CutTail, Cold, Merge, Circle], Opposite),
-    ("self_bleu", &[CutTail, Cold, Merge, Repeat], Opposite),
+    ("self_bleu", &[CutTail, Cold, Repeat], Opposite),
 ];
 
 #[test]

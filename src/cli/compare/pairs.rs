@@ -77,7 +77,7 @@ fn table(pairs: &[PairDifference]) -> String {
     let generations = range(pairs.iter().map(|pair| pair.generation));
     let seeds = range(pairs.iter().map(|pair| pair.seeds));
     let title = format!(
-        "{}: {label} ({}) at generation {generations}, {seeds} seeds, {} pairs judged together",
+        "{}: {label} ({}) at generation {generations}, {seeds} seeds, pairs judged together: {}",
         first.experiment, first.unit, first.judged_together
     );
     let header = Line::Cells(["arm", "minus", "difference", "worse"].map(str::to_owned).to_vec());
@@ -88,11 +88,12 @@ fn table(pairs: &[PairDifference]) -> String {
 
 /// The two arms, the difference, and the arm that is worse.
 fn row(pair: &PairDifference) -> [String; 4] {
+    let signed = output::signed(pair.difference, 3);
     let (difference, worse) = match (pair.half_width(), &pair.worse) {
-        (Some(half), Some(worse)) => (format!("{:+.3} ± {half:.3}", pair.difference), worse.as_str()),
-        (Some(half), None) => (format!("{:+.3} ± {half:.3}", pair.difference), "cannot be told"),
+        (Some(half), Some(worse)) => (format!("{signed} ± {half:.3}"), worse.as_str()),
+        (Some(half), None) => (format!("{signed} ± {half:.3}"), "cannot be told"),
         (None, _) if pair.difference == 0.0 => ("0".to_owned(), "identical"),
-        (None, _) => (format!("{:+.3}", pair.difference), "cannot be told"),
+        (None, _) => (signed, "cannot be told"),
     };
     [pair.arm.clone(), pair.other.clone(), difference, worse.to_owned()]
 }
@@ -165,7 +166,7 @@ mod tests {
         let table = table(&pairs);
         assert_eq!(
             table,
-            "an-experiment: held-out loss (nats/token) at generation 3, 3 to 5 seeds, 28 pairs judged together\n\
+            "an-experiment: held-out loss (nats/token) at generation 3, 3 to 5 seeds, pairs judged together: 28\n\
              arm                       minus                         difference                     worse\n\
              accumulate-and-rephrased  control                   +0.500 ± 0.125  accumulate-and-rephrased\n\
              a                         accumulate-and-rephrased  +0.500 ± 0.125            cannot be told\n\
