@@ -9,6 +9,8 @@
 //! |---|---|
 //! | an arm like the control, 1, 3 and 5 seeds | called narrowing in at most 1 %, with an upper 95 % bound of at most 2 %; a quick run makes fewer comparisons and requires only a bound of at most 3 % |
 //! | the same with an arm four times as noisy as the control, 3 and 5 seeds | the same |
+//! | an arm that has lost one practical size in held-out metrics and nothing else, in each of these cases | called degraded as rarely |
+//! | an arm that has lost three practical sizes in them, 3 and 5 seeds | called degraded in at least 95 % |
 //! | an arm that loses 1.5 practical sizes per generation | called in at least 95 % |
 //! | all pairs of 4 and 8 arms that are alike, 3 and 5 seeds | any claim in at most 5 % of experiments, plus 3 standard errors of that share |
 //! | 95 % intervals, 3 and 5 seeds | cover the true effect in 93 % to 97 %, plus or minus 3 standard errors of that share |
@@ -28,7 +30,7 @@ use super::{CheckGroup, Evidence, Finding, Thoroughness, VerifyError, VerifySett
 use crate::calibration::{self, ArmRates, Contrast, Proportion};
 use crate::config::{self, CONTROL};
 use crate::lineage::{self, RunContext};
-use crate::measure::Catalogue;
+use crate::measure::{Catalogue, Family};
 use crate::seed::{Stream, StreamKey, streams};
 use crate::stage::Stage;
 use crate::verdict::{self, ArmComparison, Observation, Verdict, headline_metrics};
@@ -57,35 +59,25 @@ pub fn findings(
     for (is_chained, is_common) in [(false, false), (false, true), (true, false), (true, true)] {
         for seeds in [1, 3, 5] {
             check_interrupt(stage)?;
-            let noise =
-                NoiseExperiment { seeds, is_chained, is_common, lost: 0.0, scale: 0.3, arm_scale: 0.3 };
+            let noise = NoiseExperiment { seeds, is_chained, is_common, ..ALIKE };
             all.extend(noise.check_no_effect(settings));
+            all.push(noise.check_loss_of_practical_size(settings));
         }
     }
     for is_common in [false, true] {
         for seeds in [3, 5] {
             check_interrupt(stage)?;
-            let noise = NoiseExperiment {
-                seeds,
-                is_chained: false,
-                is_common,
-                lost: 0.0,
-                scale: 0.1,
-                arm_scale: 0.4,
-            };
+            let noise = NoiseExperiment { seeds, is_common, scale: 0.1, arm_scale: 0.4, ..ALIKE };
             all.extend(noise.check_no_effect(settings));
+            all.push(noise.check_loss_of_practical_size(settings));
         }
     }
     for seeds in [1, 3, 5] {
-        let noise = NoiseExperiment {
-            seeds,
-            is_chained: false,
-            is_common: false,
-            lost: 1.5,
-            scale: 0.1,
-            arm_scale: 0.1,
-        };
-        all.push(noise.check_plain_collapse(settings));
+        let quiet = NoiseExperiment { seeds, scale: 0.1, arm_scale: 0.1, ..ALIKE };
+        all.push(NoiseExperiment { lost: 1.5, ..quiet }.check_plain_collapse(settings));
+        if seeds > 1 {
+            all.push(NoiseExperiment { held_out: 3.0, ..quiet }.check_plain_degradation(settings));
+        }
     }
     check_interrupt(stage)?;
     all.extend(pairs::findings(settings));
@@ -105,13 +97,26 @@ struct NoiseExperiment {
     is_chained: bool,
     /// Whether metrics share four fifths of their noise's variance.
     is_common: bool,
-    /// Loss of the arm per generation, in practical sizes.
+    /// Loss of the arm per generation in every metric, in practical sizes.
     lost: f64,
+    /// Loss of the arm in held-out metrics from generation 1 on, in practical sizes.
+    held_out: f64,
     /// Standard deviation of the control's noise in one generation, in practical sizes.
     scale: f64,
     /// Standard deviation of the arm's noise, likewise.
     arm_scale: f64,
 }
+
+/// Arms without an effect.
+const ALIKE: NoiseExperiment = NoiseExperiment {
+    seeds: 3,
+    is_chained: false,
+    is_common: false,
+    lost: 0.0,
+    held_out: 0.0,
+    scale: 0.3,
+    arm_scale: 0.3,
+};
 
 /// Generations after generation 0.
 const GENERATIONS: usize = 5;
@@ -138,28 +143,24 @@ impl NoiseExperiment {
         (0..experiments).into_par_iter().filter_map(compare).collect()
     }
 
-    /// Checks that an arm without an effect is rarely called.
+    /// Checks that an arm without an effect is rarely called narrowing, and that its intervals cover.
     fn check_no_effect(&self, settings: &VerifySettings) -> Vec<Finding> {
         let comparisons = self.comparisons(settings);
-        let called = called(&comparisons);
         let name = format!("false calls, {}", self.name());
-        let bound = called.upper_bound();
-        let (most, most_bound) = match settings.thoroughness {
-            Thoroughness::Quick => (1.0, 0.03),
-            Thoroughness::Full => (MAX_CALLED, 0.02),
-        };
-        let passed = called.of > 0 && called.value() <= most && bound <= most_bound;
-        let share =
-            if most < most_bound { format!("at most {:.0} %, ", 100.0 * most) } else { String::new() };
-        let expected = format!("{share}at most {:.0} % with 95 % certainty", 100.0 * most_bound);
-        let found = format!("{}, bound {}", percent_of(called), percent(bound));
-        let mut all = vec![finding(name, found, expected, passed)];
+        let mut all = vec![check_rare(name, called(&comparisons), settings)];
         // With one seed the interval is estimated from the control's changes from generation to generation, and this
         // coverage is not promised.
         if self.seeds > 1 {
             all.push(self.coverage(&comparisons));
         }
         all
+    }
+
+    /// Checks that an arm is rarely called degraded if it has lost exactly the practical size, where that is hardest.
+    fn check_loss_of_practical_size(&self, settings: &VerifySettings) -> Finding {
+        let comparisons = Self { held_out: 1.0, ..*self }.comparisons(settings);
+        let name = format!("a loss of practical size is called degraded, {}", self.name());
+        check_rare(name, degraded(&comparisons), settings)
     }
 
     /// Checks how often intervals cover the true difference, 0. The intervals of one experiment are correlated, so the
@@ -193,6 +194,13 @@ impl NoiseExperiment {
         finding(name, percent_of(called), "at least 95 %".to_owned(), called.value() >= MIN_CALLED)
     }
 
+    /// Checks that an arm that has lost much in held-out text alone is nearly always called degraded.
+    fn check_plain_degradation(&self, settings: &VerifySettings) -> Finding {
+        let degraded = degraded(&self.comparisons(settings));
+        let name = format!("a plain degradation is called, {}", seeds_in_words(self.seeds));
+        finding(name, percent_of(degraded), "at least 95 %".to_owned(), degraded.value() >= MIN_CALLED)
+    }
+
     /// All observations of one simulated experiment.
     fn observations(&self, seed: u64, experiment: u64) -> Vec<Observation> {
         let mut observations = Vec::new();
@@ -206,8 +214,7 @@ impl NoiseExperiment {
     }
 
     fn observe_lineage(&self, arm: &str, seed: u64, rng: &mut Stream, observations: &mut Vec<Observation>) {
-        let (scale, lost_per_generation) =
-            if arm == CONTROL { (self.scale, 0.0) } else { (self.arm_scale, self.lost) };
+        let (scale, has_effect) = if arm == CONTROL { (self.scale, 0.0) } else { (self.arm_scale, 1.0) };
         let mut normal = || -> f64 { StandardNormal.sample(rng) };
         let mut noise = vec![0.0; headline_metrics().len()];
         for generation in 0..=GENERATIONS {
@@ -220,7 +227,9 @@ impl NoiseExperiment {
                     normal()
                 };
                 *noise = kept + scale * new;
-                let lost = lost_per_generation * generation as f64;
+                let held_out = headline.family == Family::HeldOut && generation > 0;
+                let held_out = if held_out { self.held_out } else { 0.0 };
+                let lost = has_effect * (self.lost * generation as f64 + held_out);
                 observations.push(Observation {
                     seed,
                     arm: arm.to_owned(),
@@ -238,6 +247,25 @@ impl NoiseExperiment {
 fn called(comparisons: &[ArmComparison]) -> Proportion {
     let is_called = |one: &&ArmComparison| matches!(one.verdict, Verdict::Narrowing | Verdict::Collapsed);
     Proportion { count: comparisons.iter().filter(is_called).count(), of: comparisons.len() }
+}
+
+/// The number of comparisons that were called degraded.
+fn degraded(comparisons: &[ArmComparison]) -> Proportion {
+    let count = comparisons.iter().filter(|one| one.verdict == Verdict::Degraded).count();
+    Proportion { count, of: comparisons.len() }
+}
+
+/// Checks that few comparisons have a verdict that would be false.
+fn check_rare(name: String, wrong: Proportion, settings: &VerifySettings) -> Finding {
+    let bound = wrong.upper_bound();
+    let (most, most_bound) = match settings.thoroughness {
+        Thoroughness::Quick => (1.0, 0.03),
+        Thoroughness::Full => (MAX_CALLED, 0.02),
+    };
+    let passed = wrong.of > 0 && wrong.value() <= most && bound <= most_bound;
+    let share = if most < most_bound { format!("at most {:.0} %, ", 100.0 * most) } else { String::new() };
+    let expected = format!("{share}at most {:.0} % with 95 % certainty", 100.0 * most_bound);
+    finding(name, format!("{}, bound {}", percent_of(wrong), percent(bound)), expected, passed)
 }
 
 /// A built-in experiment with language models.
@@ -346,17 +374,13 @@ mod tests {
     #[test]
     fn checks_for_no_effect_fail_on_an_arm_with_an_effect() {
         let settings = VerifySettings { seed: 1, thoroughness: Thoroughness::Quick, fault: None };
-        let noise = |lost| NoiseExperiment {
-            seeds: 3,
-            is_chained: false,
-            is_common: false,
-            lost,
-            scale: 0.1,
-            arm_scale: 0.1,
-        };
+        let noise = |lost| NoiseExperiment { lost, scale: 0.1, arm_scale: 0.1, ..ALIKE };
         let passed = |lost| noise(lost).check_no_effect(&settings).into_iter().map(|found| found.evidence);
         assert!(passed(0.0).all(|found| found == Evidence::Decided(true)));
         assert!(passed(1.5).all(|found| found == Evidence::Decided(false)));
         assert_eq!(noise(0.0).check_plain_collapse(&settings).evidence, Evidence::Decided(false));
+        assert_eq!(noise(0.0).check_plain_degradation(&settings).evidence, Evidence::Decided(false));
+        let degraded = NoiseExperiment { held_out: 2.0, ..noise(0.0) };
+        assert_eq!(degraded.check_loss_of_practical_size(&settings).evidence, Evidence::Decided(false));
     }
 }
