@@ -11,25 +11,27 @@
 //! all seeds without being more certain. Held-out text and questions about facts are the same for arm and control:
 //! their standard errors say how well they represent other text, and nothing about a difference.
 //!
-//! If only one seed has reached a generation, the interval is based on the control's own steps from generation to
-//! generation (below), and measurement error is a lower bound for every metric. At generation 1 there are too few
-//! steps; the interval is then the measurement error alone, and nothing is concluded from it.
+//! If only one seed has reached a generation, interval and test are based on the control's own steps from generation to
+//! generation: `2 g` times their variance, that of the difference between two random walks of g steps. Measurement error is
+//! then a lower bound for every metric. At generation 1 there are too few steps; the interval is then the measurement
+//! error alone, and nothing is concluded from it.
 //!
-//! **Evidence for a call** is a t-test in the narrowing direction. There are two estimates of the variance of `d`:
+//! **Evidence for a call** is a t-test in the narrowing direction. With three seeds the spread at one generation has two
+//! degrees of freedom, with which hardly any difference is significant. So the test uses all generations so far, and the
+//! control's steps. There are two estimates of the variance of `d` at generation g:
 //!
-//! | estimate | valid | weakness |
+//! | estimate | degrees of freedom | valid |
 //! |---|---|---|
-//! | spread between seeds, at this generation or pooled over 1..g, whichever is larger; when a seed's differences are correlated across generations, its degrees of freedom are reduced (Satterthwaite: `df / (1 + (G − 1) ρ²)`) | always | few degrees of freedom with few seeds |
-//! | `2 g` times the variance of the control's steps from one generation to the next: two random walks of g steps | for lineages that train from scratch in every generation, and for those that continue training, whose noise accumulates | too large, by a factor of `2 g`, for lineages that train from scratch; too small where an arm varies more than the control |
+//! | the spread between seeds at generations k = 1..g, each multiplied by g/k | (S − 1) g; fewer where a seed's differences are correlated across generations (Satterthwaite: divided by `1 + (g − 1) ρ²`) | exact where noise accumulates, as in lineages that continue training; else too large, by a factor of up to Σ (g/k) / g |
+//! | twice the variance of the control's steps from one generation to the next, about the mean step of all seeds | (S − 1) g | twice too large for lineages that train from scratch; too small where an arm varies more than the control or noise accumulates |
 //!
-//! The second estimate is an upper bound that stabilises the first one. The variance used by the test is the pool of
-//! both, weighted by their degrees of freedom, or the first estimate if that is larger. Its degrees of freedom are
-//! those of the pool (Satterthwaite 1946), to which an estimate far smaller than the other contributes almost nothing.
-//! For generated text, the full measurement error is a lower bound.
+//! The variance used by the test is the pool of both, weighted by their degrees of freedom, or the first estimate if that
+//! is larger. Its degrees of freedom are those of the pool (Satterthwaite 1946), to which an estimate far smaller than the
+//! other contributes almost nothing. For generated text, the standard error is at least half of the measurement error.
 //!
 //! **The decision** is sequential: generation g is judged on generations ≤ g only, so a call is the same whether or not
 //! the experiment continued. A call means "at least two of the three families (tail, entropy, held-out) have narrowed",
-//! and is meant to be wrong in at most 2.5 % of the arms for which that is not true, over all generations: each
+//! and is meant to be wrong in at most 1.5 % of the arms for which that is not true, over all generations: each
 //! generation spends a quarter of the error that earlier ones have left. The p-value of a family is the smallest one of
 //! its headline metrics, times their number; the second smallest of these three p-values is doubled (the partial
 //! conjunction of Benjamini and Heller 2008) and compared with the error that the generation spends. A metric that

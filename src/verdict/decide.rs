@@ -7,7 +7,7 @@ use crate::measure::{Family, MetricDefinition};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The largest probability of a call, over all generations, for an arm that does not narrow in two families.
-pub const FAMILY_WISE_ERROR: f64 = 0.025;
+pub const FAMILY_WISE_ERROR: f64 = 0.015;
 
 /// The largest probability, over all generations, that an arm is called degraded although it is not worse at natural
 /// text by more than the practical size.

@@ -67,14 +67,17 @@ impl<'a> ObservationTable<'a> {
         pairs
             .iter()
             .map(|(&generation, here)| {
-                let walk = control_lineages.and_then(|lineages| random_walk(lineages, generation));
                 let floor = if metric.on_fixed_text { 0.0 } else { measurement_variance(here) };
                 match between_seeds(&pairs, generation) {
-                    Some(BetweenSeeds { own, largest }) => {
-                        let test = walk.map_or(largest, |walk| largest.stabilised_by(walk)).at_least(floor);
+                    Some(BetweenSeeds { own, pooled }) => {
+                        let steps =
+                            control_lineages.and_then(|lineages| steps_between_seeds(lineages, generation));
+                        let test =
+                            steps.map_or(pooled, |steps| pooled.stabilised_by(steps)).at_least(floor / 4.0);
                         Difference::new(generation, here, Some(own.at_least(floor / 100.0)), Some(test))
                     }
                     None => {
+                        let walk = control_lineages.and_then(|lineages| random_walk(lineages, generation));
                         let alone = walk.map(|noise| noise.at_least(measurement_variance(here)));
                         Difference::new(generation, here, alone, alone)
                     }
@@ -146,8 +149,9 @@ impl Noise {
 struct BetweenSeeds {
     /// At this generation.
     own: Noise,
-    /// At this generation, or pooled over all generations up to it, whichever is larger.
-    largest: Noise,
+    /// At all generations up to it. Noise of an earlier generation counts as much as if it had grown until this one, as it does
+    /// where it accumulates; where it does not, the estimate is too large.
+    pooled: Noise,
 }
 
 /// The spread at generation `last`; None if fewer than two seeds have reached it.
@@ -156,20 +160,18 @@ fn between_seeds(pairs: &BTreeMap<usize, Vec<PairedValues>>, last: usize) -> Opt
     let residuals: Vec<BTreeMap<u64, f64>> = pairs
         .range(..=last)
         .filter(|(_, here)| here.len() >= 2)
-        .map(|(_, here)| {
+        .map(|(&generation, here)| {
             let mean = here.iter().map(PairedValues::difference).sum::<f64>() / here.len() as f64;
-            here.iter().map(|pair| (pair.seed, pair.difference() - mean)).collect()
+            let growth = (last as f64 / generation as f64).sqrt();
+            here.iter().map(|pair| (pair.seed, growth * (pair.difference() - mean))).collect()
         })
         .collect();
     let own = pooled(residuals.last().map(std::slice::from_ref)?)?;
-    let pooled = pooled(&residuals)?;
-    let largest = if own.variance > pooled.variance { own } else { pooled };
-    Some(BetweenSeeds { own, largest })
+    Some(BetweenSeeds { own, pooled: pooled(&residuals)? })
 }
 
-/// The variance about the mean of each generation, and its degrees of freedom (Satterthwaite, with one correlation ρ
-/// and one variance for all generations). If noise accumulates over generations, this overstates the degrees of
-/// freedom, but then `own` is usually larger than the pooled estimate and is used instead.
+/// The variance of the residuals of several generations, and its degrees of freedom (Satterthwaite, with one correlation ρ
+/// between any two generations of a seed).
 fn pooled(residuals: &[BTreeMap<u64, f64>]) -> Option<Noise> {
     let df: f64 = residuals.iter().map(|here| (here.len() - 1) as f64).sum();
     if df == 0.0 {
@@ -194,6 +196,22 @@ fn across_generations(residuals: &[BTreeMap<u64, f64>]) -> f64 {
     if df > 0.0 { products / df } else { 0.0 }
 }
 
+/// Twice the variance of the control's steps from one generation to the next, up to generation `last`. Steps are compared with
+/// the mean step of all seeds at the same generation, so that a trend that all lineages share is no noise. None if no
+/// generation has two of them.
+fn steps_between_seeds(lineages: &BTreeMap<u64, Series>, last: usize) -> Option<Noise> {
+    let mut by_generation: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+    for series in lineages.values() {
+        let values: Vec<(&usize, &MeasuredValue)> = series.range(..=last).collect();
+        for pair in values.windows(2) {
+            by_generation.entry(*pair[1].0).or_default().push(pair[1].1.value - pair[0].1.value);
+        }
+    }
+    let df: usize = by_generation.values().map(|steps| steps.len() - 1).sum();
+    let squares: f64 = by_generation.values().map(|steps| sum_of_squares(steps)).sum();
+    (df > 0).then(|| Noise { variance: 2.0 * squares / df as f64, df: df as f64 })
+}
+
 /// The variance of the difference between two random walks of `last` steps. The variance of a step is estimated from
 /// the control's steps. For lineages that train from scratch in every generation the result is an upper bound.
 fn random_walk(lineages: &BTreeMap<u64, Series>, last: usize) -> Option<Noise> {
@@ -205,9 +223,13 @@ fn random_walk(lineages: &BTreeMap<u64, Series>, last: usize) -> Option<Noise> {
         })
         .collect();
     let df = steps.len().checked_sub(1).filter(|&df| df > 0)? as f64;
-    let mean = steps.iter().sum::<f64>() / steps.len() as f64;
-    let variance = steps.iter().map(|step| (step - mean).powi(2)).sum::<f64>() / df;
-    Some(Noise { variance: 2.0 * last as f64 * variance, df })
+    Some(Noise { variance: 2.0 * last as f64 * sum_of_squares(&steps) / df, df })
+}
+
+/// The sum of the squared differences from the mean.
+fn sum_of_squares(values: &[f64]) -> f64 {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    values.iter().map(|value| (value - mean).powi(2)).sum()
 }
 
 /// The variance of a difference due to measurement error alone: the squared errors of arm and control, averaged over
