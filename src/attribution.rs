@@ -149,6 +149,7 @@ mod tests {
             possible: Vec::new(),
             seeds_needed: None,
             effects: vec![effect("hill_0"), effect("heldout_loss")],
+            synthetic_text: None,
         }
     }
 

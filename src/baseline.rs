@@ -198,9 +198,21 @@ struct SimulatedArm<'a> {
 }
 
 impl SimulatedArm<'_> {
-    /// Whether the budget, converted to draws of these types, rounds to zero.
+    /// Whether the training text of a generation, converted to draws of these types, rounds to zero.
     fn has_no_draws(&self) -> bool {
-        self.experiment.corpus.train_tokens.0 as f64 * self.types.per_token() < 0.5
+        self.schedule().is_ok_and(|schedule| {
+            schedule.smallest_set() == 0 || schedule.natural_limit.is_some_and(|limit| limit == 0)
+        })
+    }
+
+    /// The numbers of draws of these types that the arm's generations train on and write.
+    fn schedule(&self) -> Result<SampleSchedule, DriftError> {
+        let Experiment { corpus, generations, .. } = self.experiment;
+        let written = self.arm.synthesis.tokens.0;
+        let schedule =
+            SampleSchedule::of(&self.arm.mixture, *generations, corpus.train_tokens.0, written)?;
+        let limit = corpus.natural_tokens.map(|tokens| tokens.0);
+        Ok(schedule.within(limit).scaled(self.types.per_token()))
     }
 
     /// The decoder's effect on each type, as a factor; None if it cannot be observed.
@@ -247,10 +259,7 @@ impl SimulatedArm<'_> {
 
     fn simulation(&self, factors: Vec<f64>) -> Result<CategoricalSimulation, DriftError> {
         let counts: Vec<u64> = self.types.counts().iter().map(|&count| u64::from(count)).collect();
-        let (budget, written) = (self.experiment.corpus.train_tokens, self.arm.synthesis.tokens);
-        let schedule =
-            SampleSchedule::of(&self.arm.mixture, self.experiment.generations, budget.0, written.0)?;
-        let schedule = schedule.scaled(self.types.per_token());
+        let schedule = self.schedule()?;
         let natural = Frequencies::from_counts(&counts)?;
         let seed = self.stage.key().seed;
         CategoricalSimulation::weighted(natural, factors, schedule, REPLICATES, seed)

@@ -203,6 +203,7 @@ mod tests {
             skip_bad: None,
             max_expansion: None,
             train_tokens: Tokens(30_000),
+            natural_tokens: None,
             heldout_tokens: Tokens(5_000),
             reference_tokens: Tokens(10_000),
             heldout_share: 0.1,

@@ -9,6 +9,7 @@
 //! | constant | f·N | N − f·N |
 //! | added | f·N | N |
 //! | growing | f·(N + g·S) | the rest of N + g·S |
+//! | repeated | N: the first f·N of them, again and again | none |
 //!
 //! The totals are exact: the last document of each kind is cut to fit, and a cut document does not end in an
 //! end-of-text token. A growing budget equals the size of all text of a lineage that accumulates. If a mixture with a
@@ -22,6 +23,10 @@
 //!
 //! *Fixed* natural documents are a prefix of the seed's document order, the same prefix that generation 0 trains on.
 //! *Fresh* ones follow the last document that an earlier generation of the lineage used.
+//!
+//! A limit (`corpus.natural_tokens`) makes natural text scarce: there are only the first documents of the seed's order, and
+//! generations that take more fixed natural text, generation 0 included, read them again from the beginning. Fresh text
+//! cannot be read again.
 //!
 //! ```
 //! use genloss::mixture::{Mixture, parts};
@@ -41,20 +46,22 @@ pub use settings::{
 use crate::seed::Stream;
 use crate::units::Tokens;
 use rand::seq::SliceRandom;
+use std::collections::BTreeMap;
 
 /// The first `tokens` tokens of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Excerpt {
     /// Index of the document in its corpus.
     pub document: usize,
-    /// At least 1. Less than the length of the document only for the last excerpt of its kind.
+    /// At least 1. Less than the length of the document only where a kind of text, or the text that is read again and
+    /// again, ends.
     pub tokens: usize,
 }
 
 /// The excerpts that a generation trains on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MixturePlan {
-    /// Natural documents, indexed in the seed's document order.
+    /// Natural documents, indexed in the seed's document order. A document occurs several times if it is read again.
     pub natural: Vec<Excerpt>,
     /// Synthetic documents, each with the generation that wrote it.
     pub synthetic: Vec<(usize, Excerpt)>,
@@ -65,6 +72,17 @@ impl MixturePlan {
     #[must_use]
     pub fn natural_tokens(&self) -> Tokens {
         Tokens(self.natural.iter().map(|excerpt| excerpt.tokens as u64).sum())
+    }
+
+    /// Number of natural tokens, each counted once however often it is read.
+    #[must_use]
+    pub fn distinct_natural_tokens(&self) -> Tokens {
+        let mut longest: BTreeMap<usize, usize> = BTreeMap::new();
+        for excerpt in &self.natural {
+            let tokens = longest.entry(excerpt.document).or_default();
+            *tokens = excerpt.tokens.max(*tokens);
+        }
+        Tokens(longest.values().map(|&tokens| tokens as u64).sum())
     }
 
     /// Number of synthetic tokens.
@@ -88,6 +106,8 @@ pub struct TokenSplit {
 pub struct DocumentPool<'a> {
     /// Length in tokens of every natural document, in the seed's document order.
     pub natural: &'a [usize],
+    /// Whether fixed natural documents are read again from the beginning where they do not suffice.
+    pub rereads: bool,
     /// Length in tokens of every synthetic document, one list for each generation 0..g. The list may be empty for a
     /// generation that the mixture does not draw on (see [`source_generations`]).
     pub synthetic: &'a [Vec<usize>],
@@ -122,6 +142,22 @@ pub enum MixtureError {
         /// Tokens in the corpora that the mixture draws on.
         available: Tokens,
     },
+    /// Fresh natural text would have to go beyond `corpus.natural_tokens`.
+    #[error(
+        "the fresh natural text of all generations takes more than the {limit} tokens of corpus.natural_tokens; raise it, lower the natural fraction or corpus.train_tokens, or read the same text again with natural = \"fixed\""
+    )]
+    FreshBeyondLimit {
+        /// `corpus.natural_tokens`.
+        limit: Tokens,
+    },
+    /// The text to be repeated has less than half a token.
+    #[error(
+        "generation {generation} would repeat a text of 0 tokens; raise the natural fraction or corpus.train_tokens"
+    )]
+    NothingToRepeat {
+        /// Generation that the mixture is for.
+        generation: usize,
+    },
 }
 
 /// The token counts of generation `generation` in a lineage whose generations write `written` tokens each. If documents
@@ -131,16 +167,27 @@ pub fn parts(mixture: &Mixture, generation: usize, budget: Tokens, written: Toke
     if generation == 0 {
         return TokenSplit { natural: budget, synthetic: Tokens(0) };
     }
+    let (natural, total) = natural_part(mixture, generation, budget, written);
+    let (natural, synthetic) = match mixture.budget {
+        Budget::Constant | Budget::Growing => (natural, total - natural),
+        Budget::Added => (natural, budget.0),
+        Budget::Repeated => (budget.0, 0),
+    };
+    TokenSplit { natural: Tokens(natural), synthetic: Tokens(synthetic) }
+}
+
+/// The natural share of a generation ≥ 1 in tokens, and the number of tokens that it is a share of.
+fn natural_part(mixture: &Mixture, generation: usize, budget: Tokens, written: Tokens) -> (u64, u64) {
     let corpora = match mixture.budget {
         Budget::Growing => generation,
-        Budget::Constant | Budget::Added => synthetic_generations(mixture, generation).len(),
+        Budget::Constant | Budget::Added | Budget::Repeated => {
+            synthetic_generations(mixture, generation).len()
+        }
     };
     let whole = budget.0 + corpora as u64 * written.0;
     let fraction = fraction(mixture, generation).unwrap_or(budget.0 as f64 / whole as f64);
     let total = if mixture.budget == Budget::Growing { whole } else { budget.0 };
-    let natural = ((fraction * total as f64).round() as u64).min(total);
-    let synthetic = if mixture.budget == Budget::Added { budget.0 } else { total - natural };
-    TokenSplit { natural: Tokens(natural), synthetic: Tokens(synthetic) }
+    (((fraction * total as f64).round() as u64).min(total), total)
 }
 
 /// Size of each corpus that generation `generation` ≥ 1 draws on: `written`, or more if the budget grows and all
@@ -158,7 +205,7 @@ pub fn corpus_tokens(mixture: &Mixture, generation: usize, budget: Tokens, writt
 /// The token counts of generations 1..=`generations` in a lineage whose generations write `written` tokens each.
 ///
 /// # Errors
-/// If a generation needs more synthetic text than earlier generations have written.
+/// If a generation needs more synthetic text than earlier generations have written, or repeats a text without tokens.
 pub fn schedule(
     mixture: &Mixture,
     generations: usize,
@@ -167,6 +214,9 @@ pub fn schedule(
 ) -> Result<Vec<TokenSplit>, MixtureError> {
     let split_of = |generation| {
         let parts = parts(mixture, generation, budget, written);
+        if natural_text(mixture, generation, budget, written) == Tokens(0) && parts.natural > Tokens(0) {
+            return Err(MixtureError::NothingToRepeat { generation });
+        }
         let each = corpus_tokens(mixture, generation, budget, written);
         let available = Tokens(synthetic_generations(mixture, generation).len() as u64 * each.0);
         if parts.synthetic > available && !is_drawn_from_whole_pool(mixture, generation) {
@@ -181,19 +231,42 @@ pub fn schedule(
 /// document is not used, so a mixture of fresh documents may need a few documents more.
 #[must_use]
 pub fn natural_reach(mixture: &Mixture, generations: usize, budget: Tokens, written: Tokens) -> Tokens {
-    let taken = (1..=generations).map(|g| natural_drawn_on(mixture, g, budget, written).0);
+    let taken = (1..=generations).map(|g| natural_text(mixture, g, budget, written).0);
     match mixture.natural {
         NaturalDocuments::Fixed => Tokens(taken.max().unwrap_or(0).max(budget.0)),
         NaturalDocuments::Fresh => Tokens(budget.0 + taken.sum::<u64>()),
     }
 }
 
+/// As [`natural_reach`], if a seed has at most `limit` natural tokens.
+///
+/// # Errors
+/// If the mixture takes fresh natural text beyond the limit.
+pub fn natural_reach_within(
+    limit: Option<Tokens>,
+    mixture: &Mixture,
+    generations: usize,
+    budget: Tokens,
+    written: Tokens,
+) -> Result<Tokens, MixtureError> {
+    let reach = natural_reach(mixture, generations, budget, written);
+    match limit {
+        Some(limit) if reach > limit && mixture.natural == NaturalDocuments::Fresh => {
+            Err(MixtureError::FreshBeyondLimit { limit })
+        }
+        Some(limit) => Ok(reach.min(limit)),
+        None => Ok(reach),
+    }
+}
+
 /// Checks that a seed has enough natural text for every generation of a lineage. `natural` has the length in tokens of
-/// every natural document, in the seed's document order.
+/// every natural document, in the seed's document order, without those beyond `limit`, the most natural tokens that a
+/// seed has.
 ///
 /// # Errors
 /// If there is not enough natural text for a generation.
 pub fn check_natural(
+    limit: Option<Tokens>,
     mixture: &Mixture,
     generations: usize,
     budget: Tokens,
@@ -202,8 +275,12 @@ pub fn check_natural(
 ) -> Result<(), MixtureError> {
     for generation in 0..=generations {
         let first = first_natural_document(mixture, generation, budget, written, natural);
-        let wanted = natural_drawn_on(mixture, generation, budget, written);
-        natural_prefix(generation, wanted, first, natural)?;
+        let wanted = natural_text(mixture, generation, budget, written);
+        let found = natural_prefix(generation, wanted, first, natural, rereads(mixture, limit.is_some()));
+        found.map_err(|error| match limit {
+            Some(limit) => MixtureError::FreshBeyondLimit { limit },
+            None => error,
+        })?;
     }
     Ok(())
 }
@@ -220,7 +297,7 @@ pub fn natural_documents(
 ) -> usize {
     let used_by = |generation| {
         let first = first_natural_document(mixture, generation, budget, written, natural);
-        first + documents_needed(&natural[first..], natural_drawn_on(mixture, generation, budget, written))
+        first + documents_needed(&natural[first..], natural_text(mixture, generation, budget, written))
     };
     (0..=generations).map(used_by).max().unwrap_or(0)
 }
@@ -244,11 +321,12 @@ pub fn plan(
     let each = corpus_tokens(mixture, generation, budget, written);
     let sources = source_generations(mixture, generation, budget, written);
     let synthetic = synthetic_pool(sources, generation, each, pool.synthetic)?;
+    let text = natural_text(mixture, generation, budget, written);
+    let natural = natural_prefix(generation, text, first, pool.natural, rereads(mixture, pool.rereads))?;
     if is_drawn_from_whole_pool(mixture, generation) {
-        let natural = natural_prefix(generation, budget, first, pool.natural)?;
         return Ok(draw_from_whole_pool(natural, synthetic, budget, stream));
     }
-    let natural = natural_prefix(generation, parts.natural, first, pool.natural)?;
+    let natural = repeated(natural, parts.natural).ok_or(MixtureError::NothingToRepeat { generation })?;
     let synthetic = take_synthetic(mixture, generation, parts.synthetic, synthetic, stream)?;
     Ok(MixturePlan { natural, synthetic })
 }
@@ -291,13 +369,20 @@ fn fraction(mixture: &Mixture, generation: usize) -> Option<f64> {
     }
 }
 
-/// Natural tokens available to a generation. A draw from the whole pool may use fewer.
-fn natural_drawn_on(mixture: &Mixture, generation: usize, budget: Tokens, written: Tokens) -> Tokens {
-    if is_drawn_from_whole_pool(mixture, generation) {
+/// Natural tokens that a generation draws on: those of its mixture, or the text that a repeated budget repeats. A draw
+/// from the whole pool may use fewer.
+#[must_use]
+pub fn natural_text(mixture: &Mixture, generation: usize, budget: Tokens, written: Tokens) -> Tokens {
+    if generation == 0 || is_drawn_from_whole_pool(mixture, generation) {
         budget
     } else {
-        parts(mixture, generation, budget, written).natural
+        Tokens(natural_part(mixture, generation, budget, written).0)
     }
+}
+
+/// Whether a mixture reads natural text again, if natural text is limited.
+fn rereads(mixture: &Mixture, is_limited: bool) -> bool {
+    is_limited && mixture.natural == NaturalDocuments::Fixed
 }
 
 /// Index of the first natural document that a generation may use.
@@ -312,7 +397,7 @@ fn first_natural_document(
         return 0;
     }
     (0..generation).fold(0, |first, earlier| {
-        let taken = natural_drawn_on(mixture, earlier, budget, written);
+        let taken = natural_text(mixture, earlier, budget, written);
         first + documents_needed(&natural[first..], taken)
     })
 }
@@ -335,23 +420,34 @@ fn sum(lengths: &[usize]) -> Tokens {
 }
 
 /// Uncut excerpts of the documents from `first` on; empty documents are skipped.
-fn whole_documents(lengths: &[usize], first: usize) -> impl Iterator<Item = Excerpt> + '_ {
+fn whole_documents(lengths: &[usize], first: usize) -> impl Iterator<Item = Excerpt> + Clone + '_ {
     let excerpts = lengths.iter().enumerate().skip(first);
     excerpts.map(|(document, &tokens)| Excerpt { document, tokens }).filter(|excerpt| excerpt.tokens > 0)
 }
 
+/// The first `wanted` tokens from document `first` on. If there are fewer and `rereads`, they are read again.
 fn natural_prefix(
     generation: usize,
     wanted: Tokens,
     first: usize,
     natural: &[usize],
+    rereads: bool,
 ) -> Result<Vec<Excerpt>, MixtureError> {
-    cut_to(wanted, whole_documents(natural, first), |excerpt| excerpt).ok_or_else(|| MixtureError::Natural {
+    let available = sum(&natural[first..]);
+    let once = cut_to(wanted.min(available), whole_documents(natural, first), |excerpt| excerpt);
+    let found = once.filter(|_| rereads || wanted <= available).and_then(|once| repeated(once, wanted));
+    found.ok_or_else(|| MixtureError::Natural {
         generation,
         wanted,
         offset: sum(&natural[..first]),
         available: sum(natural),
     })
+}
+
+/// Exactly `wanted` tokens of `text`, which is read again from the beginning as often as necessary; `None` if it has no
+/// tokens and some are wanted.
+fn repeated(text: Vec<Excerpt>, wanted: Tokens) -> Option<Vec<Excerpt>> {
+    cut_to(wanted, text.into_iter().cycle(), |excerpt| excerpt)
 }
 
 /// The documents in the first `each` tokens of every corpus in `sources`, each with the generation that wrote it.

@@ -78,9 +78,12 @@ pub fn prepare(experiments: &[Experiment]) -> Result<PreparedSweep<'_>, RunError
     Ok(PreparedSweep { experiments, texts: groups.iter().map(text).collect::<Result<_, _>>()?, text_of })
 }
 
-/// Equal for experiments with the same natural text and tokenizer, even if they train on different numbers of tokens.
+/// Equal for experiments with the same natural text and tokenizer, even if they train on different numbers of tokens, or
+/// read different numbers of them again.
 fn text_key(experiment: &Experiment) -> (CorpusSettings, &TokenizerSettings) {
-    (CorpusSettings { train_tokens: Tokens(0), ..experiment.corpus.clone() }, &experiment.tokenizer)
+    let corpus =
+        CorpusSettings { train_tokens: Tokens(0), natural_tokens: None, ..experiment.corpus.clone() };
+    (corpus, &experiment.tokenizer)
 }
 
 /// Groups the indices of equal keys. Returns the groups, in the order of their first members, and the group of each
@@ -141,14 +144,15 @@ impl<'a> PreparedSweep<'a> {
 
     /// Equal for experiments that train the same model on the same number of tokens of the same text. (Single arms may
     /// differ.)
-    fn training_key(&self, phase: SweepPhase, index: usize) -> (usize, Tokens, [Table; 2]) {
+    fn training_key(&self, phase: SweepPhase, index: usize) -> (usize, [Tokens; 2], [Table; 2]) {
         let experiment = &self.experiments[index];
         let (model, training) = match (&experiment.writer, phase) {
             (Some(writer), SweepPhase::First) => (&writer.model, &writer.training),
             (Some(_), SweepPhase::Later) | (None, _) => (&experiment.model, &experiment.training),
         };
         let settings = lineage::training_settings(model, training);
-        (self.text_of[index], experiment.corpus.train_tokens, settings)
+        let corpus = &experiment.corpus;
+        (self.text_of[index], [corpus.train_tokens, corpus.distinct_train_tokens()], settings)
     }
 
     /// Checks that every store below `root` can be opened for its experiment: see [`Store::check`]. Writes nothing.

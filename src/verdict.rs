@@ -88,11 +88,15 @@
 mod decide;
 mod explain;
 mod headline;
+mod over_repeat;
 mod paired;
 mod pairs;
 
 pub use decide::{DEGRADED_ERROR, FAMILY_WISE_ERROR};
 pub use headline::{HeadlineMetric, headline_metrics, practical_size};
+pub use over_repeat::{
+    EffectOverRepeat, SyntheticTextEffect, is_anchored, repeat_arm, with_synthetic_text_effects,
+};
 pub use pairs::{PAIRS_ERROR, PairDifference, compare_pairs};
 
 use crate::measure::{Catalogue, Family, MetricDefinition};
@@ -170,6 +174,10 @@ pub struct ArmComparison {
     /// The difference in every metric that arm and control have in common: by metric in the order of the catalogue, then
     /// by generation.
     pub effects: Vec<Effect>,
+    /// The difference from the arm that repeats the natural part alone, if there is one: see
+    /// [`with_synthetic_text_effects`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic_text: Option<SyntheticTextEffect>,
 }
 
 impl ArmComparison {
@@ -293,5 +301,6 @@ fn compare_arm(
         possible: decision.possible,
         seeds_needed: decision.seeds_needed,
         effects,
+        synthetic_text: None,
     }
 }

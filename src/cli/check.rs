@@ -9,11 +9,12 @@ use super::natural;
 use super::output::{self, say};
 use super::plan::SweepPlan;
 use super::run::default_root;
-use crate::config::{Arm, Experiment, Sweep};
+use crate::config::{self, Arm, Experiment, Sweep};
 use crate::lineage::{self, PreparedText, Workload};
 use crate::mixture;
 use crate::sweep::{self, PreparedSweep};
 use crate::units::counted;
+use crate::verdict;
 use anyhow::Result;
 use candle_core::Device;
 use std::slice;
@@ -51,7 +52,7 @@ impl Args {
         output::emit(&format!(
             "{}{}{}{estimate}\n{workloads}",
             self.summary(experiment, text),
-            natural::to_text(&text.record),
+            natural::to_text(&text.record) + &natural::limits(&prepared)?,
             notes(experiment, text)
         ))?;
         self.print_resolved(experiment, "resolved")
@@ -62,9 +63,10 @@ impl Args {
         let prepared = self.prepare(&sweep.experiments)?;
         let plan = SweepPlan::new(&prepared, &device, &|_, _| false)?;
         output::emit(&format!(
-            "{}: valid\n{}{}",
+            "{}: valid\n{}{}{}",
             self.experiment.file.display(),
             texts_of(&prepared),
+            natural::limits(&prepared)?,
             plan.to_text()
         ))?;
         let count = sweep.experiments.len();
@@ -141,8 +143,22 @@ fn lost_shares(text: &PreparedText) -> String {
 }
 
 fn notes(experiment: &Experiment, text: &PreparedText) -> String {
-    let notes = text.notes(experiment).into_iter();
+    let notes = text.notes(experiment).into_iter().chain(note_on_repeat_arms(experiment));
     notes.map(|note| output::paragraph(&format!("note: {note}"))).collect()
+}
+
+/// How the effect of synthetic text could be told from that of natural text that is read again; None if it is, or if no
+/// arm mixes the two.
+fn note_on_repeat_arms(experiment: &Experiment) -> Option<String> {
+    let lacks_one =
+        |arm: &&Arm| verdict::is_anchored(experiment, arm) && verdict::repeat_arm(experiment, arm).is_none();
+    let arms: Vec<&str> = experiment.arms.iter().filter(lacks_one).map(|arm| arm.name.as_str()).collect();
+    (!arms.is_empty()).then(|| {
+        format!(
+            "{}: an arm with the same natural_fraction and budget = \"repeated\" would show what the synthetic text adds",
+            config::arms_in_words(arms)
+        )
+    })
 }
 
 /// A table of the tokens that every generation of every arm trains on and writes. Consecutive generations with the
@@ -165,8 +181,9 @@ fn workloads(experiment: &Experiment, text: &PreparedText) -> Result<String> {
 fn tokens(arm: &Arm, generation: usize, work: &Workload) -> [String; 4] {
     let is_drawn = mixture::is_drawn_from_whole_pool(&arm.mixture, generation);
     let about = if is_drawn { "about " } else { "" };
+    let text = if work.natural_text < work.natural { format!(" of {}", work.natural_text) } else { String::new() };
     [
-        format!("{about}{}", work.natural),
+        format!("{about}{}{text}", work.natural),
         format!("{about}{}", work.synthetic),
         work.seen.to_string(),
         work.written.to_string(),

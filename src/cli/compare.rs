@@ -5,6 +5,7 @@ mod empty;
 mod pairs;
 mod split;
 mod summary;
+mod synthetic;
 
 use super::output::{self, OutputFormat, say};
 use crate::attribution::{Attribution, attribute};
@@ -57,11 +58,12 @@ impl Args {
             OutputFormat::Csv => output::csv(arms.iter().flat_map(ComparedArm::rows)),
             OutputFormat::Markdown => {
                 let split = if self.why { split::tables(&arms, output::markdown) } else { String::new() };
-                output::emit(&(effects::markdown(&arms) + &split))
+                output::emit(&(effects::markdown(&arms) + &synthetic::text(&arms, output::markdown) + &split))
             }
             OutputFormat::Table => {
                 let split = if self.why { split::tables(&arms, output::table) } else { String::new() };
-                output::emit(&format!("{}{split}", summary::text(&arms)))
+                let synthetic = synthetic::text(&arms, output::table);
+                output::emit(&format!("{}{synthetic}{split}", summary::text(&arms)))
             }
         }
     }
@@ -69,7 +71,8 @@ impl Args {
 
 /// Prints the output of `genloss compare`: a line and a sentence for every arm of the runs in `folders`.
 pub fn print_summary(folders: &[PathBuf]) -> Result<()> {
-    output::emit(&summary::text(&ComparedArm::read_all(folders)?))
+    let arms = ComparedArm::read_all(folders)?;
+    output::emit(&(summary::text(&arms) + &synthetic::text(&arms, output::table)))
 }
 
 /// Prints a line for every arm of the runs in `folders`, without the sentences.
@@ -195,7 +198,10 @@ pub fn read_and_print_notes(folder: &Path) -> Result<Vec<RunRecord>> {
     Ok(recorded)
 }
 
-/// Compares every arm of an experiment with its control.
+/// Compares every arm of an experiment with its control and, if there is one, with the arm that repeats its natural part.
 pub fn comparisons(recorded: &RunRecord) -> Vec<ArmComparison> {
-    verdict::compare(&recorded.experiment.name, &recorded.observations(), CONTROL, &recorded.catalogue())
+    let (experiment, observations, catalogue) =
+        (&recorded.experiment, recorded.observations(), recorded.catalogue());
+    let comparisons = verdict::compare(&experiment.name, &observations, CONTROL, &catalogue);
+    verdict::with_synthetic_text_effects(comparisons, experiment, &observations, &catalogue)
 }

@@ -35,8 +35,14 @@ pub struct CorpusSettings {
     #[schemars(range(min = 1))]
     pub max_expansion: Option<u64>,
     /// Natural tokens that generation 0 is trained on, drawn separately for each seed. Also the budget of later mixtures.
+    /// With `natural_tokens`, repetitions count.
     #[schemars(range(min = 1, max = 500_000_000_000_u64), extend("x-sensible" = {"minimum": 32, "why": "no model can be trained on fewer"}))]
     pub train_tokens: Tokens,
+    /// The most natural tokens that there are to train on and to write from, drawn separately for each seed: a mixture that
+    /// takes more, or generation 0, reads them again. No limit if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 500_000_000_000_u64), extend("x-sensible" = {"minimum": 32, "why": "no model can be trained on fewer"}))]
+    pub natural_tokens: Option<Tokens>,
     /// Tokens of held-out text, on which models are evaluated. The same text for all seeds and arms.
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 32, "why": "the loss on fewer says nothing about a model"}))]
     pub heldout_tokens: Tokens,
@@ -208,12 +214,19 @@ impl CorpusSettings {
             skip_bad: None,
             max_expansion: None,
             train_tokens: Tokens(1),
+            natural_tokens: None,
             heldout_tokens: Tokens(0),
             reference_tokens: Tokens(0),
             heldout_share: 0.0,
             reference_share: 0.0,
             world: None,
         }
+    }
+
+    /// Different natural tokens that generation 0 trains on and synthesis may read.
+    #[must_use]
+    pub fn distinct_train_tokens(&self) -> Tokens {
+        self.natural_tokens.map_or(self.train_tokens, |limit| limit.min(self.train_tokens))
     }
 
     /// The text files to read; `None` for the built-in language.

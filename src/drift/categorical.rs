@@ -158,6 +158,9 @@ impl CategoricalSimulation {
 
     /// The expectation of every statistic in every generation, where it is known.
     fn exact(&self) -> Vec<[Option<f64>; 7]> {
+        if self.schedule.natural_limit.is_some() {
+            return vec![[None; 7]; self.schedule.training.len() + 1];
+        }
         let diversity = self.frequencies.gini_simpson();
         let tail_mass = self.frequencies.tail_mass();
         let is_plain = self.writing.is_plain();
@@ -222,7 +225,7 @@ struct Lineage<'a> {
 impl<'a> Lineage<'a> {
     fn start(simulation: &'a CategoricalSimulation, replicate: usize) -> Self {
         let probabilities = simulation.frequencies.probabilities();
-        let samples = simulation.schedule.samples;
+        let samples = simulation.schedule.distinct(simulation.schedule.samples);
         // Generation 0 is drawn first, so that it does not depend on what later generations train on.
         let model =
             multinomial(samples, probabilities, &simulation.key(replicate, 0, streams::DRIFT_NATURAL));
@@ -247,12 +250,25 @@ impl<'a> Lineage<'a> {
             prefixes.push((size, last.clone()));
         }
         let pool = vec![0; model.len()];
-        Self { simulation, replicate, prefixes, model, pool, pool_size: 0 }
+        let mut lineage = Self { simulation, replicate, prefixes, model, pool, pool_size: 0 };
+        lineage.model = lineage.prefix(simulation.schedule.samples);
+        lineage
     }
 
-    fn prefix(&self, size: u64) -> &[u64] {
-        let found = self.prefixes.iter().find(|(other, _)| *other == size);
-        found.map_or(&[], |(_, counts)| counts)
+    /// The first `size` natural samples, read again from the beginning if there are fewer.
+    fn prefix(&self, size: u64) -> Vec<u64> {
+        let prefix = |size: u64| {
+            let found = self.prefixes.iter().find(|(other, _)| *other == size);
+            found.map_or(&[][..], |(_, counts)| counts)
+        };
+        match self.simulation.schedule.natural_limit {
+            Some(limit) if size > limit => {
+                let mut counts: Vec<u64> = prefix(limit).iter().map(|count| count * (size / limit)).collect();
+                add(&mut counts, prefix(size % limit));
+                counts
+            }
+            Some(_) | None => prefix(size).to_vec(),
+        }
     }
 
     fn key(&self, generation: usize, stage: &'static str) -> StreamKey {
@@ -300,7 +316,7 @@ impl<'a> Lineage<'a> {
             return Vec::new();
         }
         match self.simulation.schedule.natural {
-            NaturalDocuments::Fixed => self.prefix(samples).to_vec(),
+            NaturalDocuments::Fixed => self.prefix(samples),
             NaturalDocuments::Fresh => {
                 let key = self.key(generation, streams::DRIFT_FRESH);
                 multinomial(samples, self.simulation.frequencies.probabilities(), &key)

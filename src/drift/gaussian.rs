@@ -13,7 +13,8 @@
 //! - `variance`, `trace` and `mean_variance` for every mixture, from [`super::coalescence`]: d(1 − c) and d·c.
 //! - `log_variance` and `log_det` if each generation trains on samples of the previous one alone. S is then a product
 //!   of Wishart matrices, and ln det S is the sum over fits, each on n samples, of independent terms
-//!   `Σ_j ln(χ²_{n−j}/n)`, j = 1..d, with means `Σ_j ψ((n−j)/2) + d ln(2/n)`.
+//!   `Σ_j ln(χ²_{n−j}/n)`, j = 1..d, with means `Σ_j ψ((n−j)/2) + d ln(2/n)`. If all of its samples are natural, a
+//!   generation is one such fit.
 //!
 //! # Test deep collapse on the log scale
 //!
@@ -87,9 +88,11 @@ impl GaussianSimulation {
         if dims == 0 {
             return Err(invalid("dims", "0 dimensions have nothing to lose; give at least 1"));
         }
-        if schedule.samples <= dims as u64 {
-            let message =
-                format!("{} samples give no covariance in {dims} dimensions; give more", schedule.samples);
+        if schedule.smallest_set() <= dims as u64 {
+            let message = format!(
+                "{} samples give no covariance in {dims} dimensions; give more",
+                schedule.smallest_set()
+            );
             return Err(invalid("samples", message));
         }
         let numbers = schedule
@@ -119,11 +122,15 @@ impl GaussianSimulation {
         let values: Vec<Vec<[f64; 3]>> =
             (0..self.replicates).into_par_iter().map(statistics_of_lineage).collect();
         let replaced = self.schedule.replaced().unwrap_or_default();
+        let natural = self.schedule.natural_alone().unwrap_or_default();
         let chances = coalescence(&self.schedule);
         let too_narrow = "in some lineages the covariance is too narrow for doubles";
         let dims = self.dims as f64;
         let exact = |generation: usize, statistic: usize| match statistic {
             0 => Some(dims * chances[generation].different),
+            1 if generation > 0 && !natural.is_empty() => {
+                Some(self.exact_log_of_fit(natural[generation - 1]))
+            }
             1 => self.exact_log(generation, &replaced),
             _ => Some(dims * chances[generation].same),
         };

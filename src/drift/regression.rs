@@ -23,7 +23,8 @@
 //!   i-th fit averages i labels of every row, so `u Σ_{i ≤ g+1} 1/i`;
 //! - accumulate: the fit averages over the labels of all models so far, so the i-th move has the weight 1/i: `u Σ_{i ≤
 //!   g+1} 1/i²`, never more than π²/6 times u (Gerstgrasser et al. 2024);
-//! - natural rows alone, and generation 0 of every mixture: `u`.
+//! - natural rows alone, and generation 0 of every mixture: `u`; if a generation has only the first m rows (repeat), `u`
+//!   with m in place of T.
 //!
 //! Other mixtures have no exact value here.
 //!
@@ -82,6 +83,7 @@ impl RegressionSimulation {
             );
             return Err(invalid("mixture", message));
         }
+        check_rows(columns, schedule.smallest_set())?;
         let rows = settings.samples as usize;
         let DriftSettings { replicates, seed, .. } = *settings;
         Ok(Self { rows, columns, noise, schedule, replicates, seed })
@@ -105,10 +107,13 @@ impl RegressionSimulation {
     /// The expected test error of a generation, where it is known.
     fn exact(&self, generation: usize) -> Option<f64> {
         let (rows, columns) = (self.rows as f64, self.columns as f64);
-        let one_fit = self.noise * self.noise * columns / (rows - columns - 1.0);
-        let natural_alone = TrainingCounts::Separate { natural: self.schedule.samples, synthetic: 0 };
-        if generation == 0 || self.schedule.training.iter().all(|&counts| counts == natural_alone) {
+        let fit_on = |rows: f64| self.noise * self.noise * columns / (rows - columns - 1.0);
+        let one_fit = fit_on(rows);
+        if generation == 0 {
             return Some(one_fit);
+        }
+        if let Some(natural_alone) = self.schedule.natural_alone() {
+            return Some(fit_on(natural_alone[generation - 1] as f64));
         }
         if let Some(sizes) = self.schedule.replaced() {
             let labels_per_row = sizes[..=generation].iter().map(|&size| rows / size as f64);
@@ -203,14 +208,7 @@ fn check_design(columns: usize, noise: f64, settings: &DriftSettings) -> Result<
     if !noise.is_finite() || noise <= 0.0 {
         return Err(invalid("noise", format!("{noise} is not a number above 0")));
     }
-    if settings.samples <= (columns as u64).saturating_add(1) {
-        let message = format!(
-            "{} rows do not determine {columns} coefficients with a finite expected error; give at least {}",
-            settings.samples,
-            columns.saturating_add(2)
-        );
-        return Err(invalid("rows", message));
-    }
+    check_rows(columns, settings.samples)?;
     let numbers =
         settings.samples.saturating_mul((settings.generations as u64 + 2).saturating_add(columns as u64));
     if numbers > MAX_NUMBERS {
@@ -220,6 +218,17 @@ fn check_design(columns: usize, noise: f64, settings: &DriftSettings) -> Result<
         return Err(invalid("rows", message));
     }
     Ok(())
+}
+
+fn check_rows(columns: usize, rows: u64) -> Result<(), DriftError> {
+    if rows > (columns as u64).saturating_add(1) {
+        return Ok(());
+    }
+    let message = format!(
+        "{rows} rows do not determine {columns} coefficients with a finite expected error; give at least {}",
+        columns.saturating_add(2)
+    );
+    Err(invalid("rows", message))
 }
 
 /// A training set: how often each row of the design occurs, and the sum of its labels. Least squares needs no more.

@@ -32,14 +32,15 @@ pub struct DriftSettings {
 /// Mixtures of the latest corpus need two (a natural and a synthetic part); the others may keep every corpus.
 pub(super) fn largest_set(mixture: &Mixture, generations: usize) -> u64 {
     match (mixture.synthetic, mixture.budget) {
-        (SyntheticDocuments::Latest, Budget::Constant | Budget::Added) => 2,
+        (SyntheticDocuments::Latest, Budget::Constant | Budget::Added | Budget::Repeated) => 2,
         (SyntheticDocuments::All, _) | (SyntheticDocuments::Latest, Budget::Growing) => {
             generations as u64 + 2
         }
     }
 }
 
-/// The training set of one generation ≥ 1, in numbers of samples.
+/// The training set of one generation ≥ 1, in numbers of samples. A set that a mixture reads again and again counts once:
+/// repetitions change nothing that these models learn from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrainingCounts {
     /// Fixed numbers of natural and of synthetic samples, each drawn from its own source.
@@ -89,6 +90,9 @@ pub struct SampleSchedule {
     pub synthetic: SyntheticDocuments,
     /// Training sets of generations 1, 2, …; generation g has index g − 1.
     pub training: Vec<TrainingCounts>,
+    /// The most natural samples that there are (`corpus.natural_tokens`). Where fixed natural samples do not suffice, they
+    /// are taken again from the beginning. Only [`super::categorical`] simulates that, and nothing exact is known for it.
+    pub natural_limit: Option<u64>,
 }
 
 impl SampleSchedule {
@@ -139,14 +143,23 @@ impl SampleSchedule {
             .into_iter()
             .zip(1..)
             .map(|(split, generation)| {
+                let natural = mixture::natural_text(mixture, generation, Tokens(samples), Tokens(written)).0;
                 if mixture::is_drawn_from_whole_pool(mixture, generation) {
-                    TrainingCounts::Pooled { natural: samples, taken: samples }
+                    TrainingCounts::Pooled { natural, taken: samples }
                 } else {
-                    TrainingCounts::Separate { natural: split.natural.0, synthetic: split.synthetic.0 }
+                    TrainingCounts::Separate { natural, synthetic: split.synthetic.0 }
                 }
             })
             .collect();
-        Ok(Self { samples, written, natural: mixture.natural, synthetic: mixture.synthetic, training })
+        let (natural, synthetic) = (mixture.natural, mixture.synthetic);
+        Ok(Self { samples, written, natural, synthetic, training, natural_limit: None })
+    }
+
+    /// The same schedule where there are at most `limit` natural samples. No effect if no generation takes more.
+    #[must_use]
+    pub fn within(self, limit: Option<u64>) -> Self {
+        let most = self.natural_sizes().last().copied().unwrap_or(self.samples);
+        Self { natural_limit: limit.filter(|&limit| limit < most), ..self }
     }
 
     /// The same schedule in another unit, for instance words instead of tokens; a sample has `per_sample` units. Every
@@ -165,22 +178,34 @@ impl SampleSchedule {
         Self {
             samples: scale(self.samples),
             written: scale(self.written),
+            natural_limit: self.natural_limit.map(scale),
             training: self.training.iter().map(scale_training).collect(),
             ..*self
         }
     }
 
-    /// Sizes of the nested natural parts that the lineage uses, ascending and without repetition. The size of
-    /// generation 0 is always among them.
+    /// Sizes of the nested natural parts that the lineage uses, ascending and without repetition. The number of
+    /// [`distinct`](Self::distinct) samples of generation 0 is always among them.
     #[must_use]
     pub fn natural_sizes(&self) -> Vec<u64> {
         let mut sizes = vec![self.samples];
         if self.natural == NaturalDocuments::Fixed {
             sizes.extend(self.training.iter().map(|counts| counts.natural()).filter(|&size| size > 0));
         }
+        // What is read again consists of whole passes over all natural samples, and of a part of one.
+        let rests = self.natural_limit.iter().flat_map(|limit| sizes.iter().map(move |size| size % limit));
+        let rests: Vec<u64> = rests.filter(|&rest| rest > 0).collect();
+        sizes.iter_mut().for_each(|size| *size = self.distinct(*size));
+        sizes.extend(rests);
         sizes.sort_unstable();
         sizes.dedup();
         sizes
+    }
+
+    /// How many of `size` natural samples are different ones.
+    #[must_use]
+    pub fn distinct(&self, size: u64) -> u64 {
+        self.natural_limit.map_or(size, |limit| limit.min(size))
     }
 
     /// Number of samples that a generation writes if the next one trains on `counts`. A corpus that only the next
@@ -221,6 +246,23 @@ impl SampleSchedule {
                 .all(|(&counts, generation)| counts == everything_before(generation))
     }
 
+    /// The number of samples of every generation from 1 on, if all of them are natural; else None.
+    #[must_use]
+    pub fn natural_alone(&self) -> Option<Vec<u64>> {
+        let alone = |counts: &TrainingCounts| match *counts {
+            TrainingCounts::Separate { natural, synthetic: 0 } => Some(natural),
+            TrainingCounts::Separate { .. } | TrainingCounts::Pooled { .. } => None,
+        };
+        self.training.iter().map(alone).collect()
+    }
+
+    /// The smallest training set of any generation.
+    #[must_use]
+    pub fn smallest_set(&self) -> u64 {
+        let later = self.training.iter().map(|counts| counts.total()).min();
+        later.map_or(self.samples, |later| later.min(self.samples))
+    }
+
     /// Whether every generation trains on exactly the natural samples of generation 0, all of them.
     #[must_use]
     pub fn keeps_natural_samples(&self) -> bool {
@@ -249,6 +291,9 @@ fn of_mixture(error: &MixtureError) -> DriftError {
         MixtureError::Synthetic { generation, wanted, available }
         | MixtureError::Natural { generation, wanted, available, .. } => {
             DriftError::TooFewSynthetic { generation, wanted, available }
+        }
+        MixtureError::NothingToRepeat { .. } | MixtureError::FreshBeyondLimit { .. } => {
+            invalid("mixture", error.to_string())
         }
     }
 }

@@ -7,6 +7,8 @@
 //! - *Generation 0*, every mixture: n samples miss a type of frequency p with probability `(1 − p)^n`.
 //! - *Every generation trains on all natural samples of generation 0 and on no other natural samples* (accumulate,
 //!   control): the types that the first n samples contain survive forever.
+//! - *Natural samples alone* (repeat): generation g has the types of its own m_g natural samples; each of them misses a
+//!   type with probability `(1 − p)^m_g`, however often the samples are repeated.
 //! - *The latest corpus, with m fixed natural samples* (m = 0 is replace) of n per generation and k = n − m synthetic
 //!   ones: a type is lost if none of the m samples is of it, which has probability `(1 − p)^m`, and the chain
 //!   `X₀ ~ Bin(N − m, p), X' ~ Bin(k, X/n)` has reached 0. With `L_t(j)` the probability that a chain at j is at 0 after
@@ -78,11 +80,18 @@ const BLOCK: usize = 64;
 pub fn surviving_types(schedule: &SampleSchedule, frequencies: &Frequencies) -> Vec<Option<SurvivingTypes>> {
     let generations = schedule.training.len();
     let classes = FrequencyClass::of(frequencies);
-    let in_generation_0 = classes.iter().fold(SurvivingTypes::default(), |sum, class| {
-        sum.plus(class, -(schedule.samples as f64 * (-class.p).ln_1p()).exp_m1())
-    });
+    let among = |samples: u64| {
+        classes.iter().fold(SurvivingTypes::default(), |sum, class| {
+            sum.plus(class, -(samples as f64 * (-class.p).ln_1p()).exp_m1())
+        })
+    };
+    let in_generation_0 = among(schedule.samples);
     if schedule.keeps_natural_samples() {
         return vec![Some(in_generation_0); generations + 1];
+    }
+    if let Some(sizes) = schedule.natural_alone() {
+        let later = sizes.into_iter().map(|samples| Some(among(samples)));
+        return std::iter::once(Some(in_generation_0)).chain(later).collect();
     }
     let mut all = vec![Some(in_generation_0)];
     if let Some(chain) = CopyChain::of(schedule) {

@@ -6,7 +6,7 @@
 
 use super::FitError;
 use crate::config::{Arm, Experiment};
-use crate::mixture::{NaturalDocuments, SyntheticDocuments};
+use crate::mixture::{Budget, NaturalDocuments, SyntheticDocuments};
 use crate::store::{GenerationRecord, RunRecord};
 use crate::synthesis::SynthesisRecord;
 use crate::training::Init;
@@ -96,7 +96,7 @@ pub struct Point {
     pub size: ModelSize,
     /// D: tokens seen in training, repetitions included.
     pub tokens: Tokens,
-    /// Passes over the training text.
+    /// Passes over the training text or, if that repeats natural text, over the natural text in it.
     pub epochs: f64,
     /// Seed of the lineage.
     pub seed: u64,
@@ -116,7 +116,8 @@ pub fn last_generation(recorded: &[RunRecord]) -> usize {
 }
 
 /// One point for each recorded model of generation `generation`, sorted by blend, size, tokens, seed and loss. A model
-/// that is part of several runs counts once.
+/// that is part of several runs counts once. Arms with `budget = "repeated"` have none: their text is natural, but much
+/// less of it than the other models of the natural blend have.
 ///
 /// # Errors
 /// If two runs have different held-out text or tokenizers, or models continued from earlier weights.
@@ -193,8 +194,11 @@ struct ArmModels<'a> {
 }
 
 impl<'a> ArmModels<'a> {
-    /// None if no lineage of the arm has reached the generation.
+    /// None if no lineage of the arm has reached the generation, or if the arm only repeats natural text.
     fn new(recorded: &'a RunRecord, arm: &'a Arm, generation: usize) -> Option<Self> {
+        if arm.mixture.budget == Budget::Repeated {
+            return None;
+        }
         let lineages = || recorded.lineages.iter().filter(|lineage| lineage.arm == arm.name);
         let models: Vec<_> = lineages()
             .filter_map(|lineage| Some((lineage.seed, lineage.generations.get(generation)?)))
@@ -226,7 +230,8 @@ impl<'a> ArmModels<'a> {
                 Some(order) => ModelSize::NgramOrder(order),
                 None => ModelSize::Parameters(record.training.parameters),
             };
-            let (tokens, epochs) = (record.training.tokens_seen, record.training.epochs);
+            let tokens = record.training.tokens_seen;
+            let epochs = record.training.epochs * record.mixture.natural_repetitions();
             Some(Point { blend: blend.clone(), size, tokens, epochs, seed, loss_nats, tail })
         };
         self.models.iter().filter_map(point).collect()

@@ -124,13 +124,15 @@ pub fn planned_natural_text(
     generation: usize,
     natural: Tokens,
 ) -> String {
-    match generation {
+    let budget = experiment.corpus.train_tokens.0;
+    let mut text = match generation {
         0 => format!("the first {} natural tokens", natural.0),
-        _ => {
-            let budget = experiment.corpus.train_tokens.0;
-            format!("{} natural tokens with a budget of {budget} and {:?}", natural.0, arm.mixture)
-        }
+        _ => format!("{} natural tokens with a budget of {budget} and {:?}", natural.0, arm.mixture),
+    };
+    if let Some(limit) = experiment.corpus.natural_tokens.filter(|&limit| limit < natural) {
+        text.push_str(&format!(" of a text of {}", limit.0));
     }
+    text
 }
 
 /// The resolved tables `[model]` and `[training]`, without run-time-only settings.

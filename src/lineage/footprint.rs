@@ -63,7 +63,8 @@ fn natural_text(experiment: &Experiment) -> f64 {
         let (budget, written) = (corpus.train_tokens, arm.synthesis.tokens);
         mixture::natural_reach(&arm.mixture, experiment.generations, budget, written).0
     });
-    let train = reach.max().unwrap_or(0).max(corpus.train_tokens.0) as f64;
+    let train = reach.max().unwrap_or(0).max(corpus.train_tokens.0);
+    let train = corpus.natural_tokens.map_or(train, |limit| limit.0.min(train)) as f64;
     let evaluation = corpus.heldout_tokens.0 as f64 + corpus.reference_tokens.0 as f64;
     NATURAL_BYTES * WORLD_MARGIN * (2.0 * train + evaluation)
 }

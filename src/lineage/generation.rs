@@ -41,7 +41,7 @@ impl<'a> GenerationRunner<'a> {
     pub(super) fn new(run: &'a Run<'a>, siblings: &'a SiblingRuns<'a>) -> Self {
         let Run { experiment, prepared, store, context, .. } = run;
         let seed = siblings.seed();
-        let natural = NaturalOrder::new(&prepared.train, seed).used_by(experiment);
+        let natural = NaturalOrder::new(&prepared.train, seed, experiment.corpus.natural_tokens).used_by(experiment);
         let known = FourGrams::new(&natural.prefix(experiment.corpus.train_tokens));
         Self { run, experiment, prepared, store, context, siblings, seed, natural, known }
     }

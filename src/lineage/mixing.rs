@@ -37,7 +37,8 @@ impl GenerationRunner<'_> {
             .map(|earlier| if sources.contains(&earlier) { corpus(earlier) } else { Ok(Documents::new()) })
             .collect::<Result<Vec<_>, _>>()?;
         let synthetic: Vec<Vec<usize>> = corpora.iter().map(lengths).collect();
-        let pool = DocumentPool { natural: &lengths(&self.natural), synthetic: &synthetic };
+        let rereads = self.experiment.corpus.natural_tokens.is_some();
+        let pool = DocumentPool { natural: &lengths(&self.natural), rereads, synthetic: &synthetic };
         let plan = mixture::plan(&arm.mixture, generation, budget, written, pool, &mut stage.stream(0))
             .map_err(|source| RunError::Mixture { arm: arm.name.clone(), source })?;
         let natural =
@@ -108,9 +109,12 @@ fn record_of(mixture: &Mixture, plan: &MixturePlan, text: &Documents) -> Mixture
         Budget::Constant => "displaces synthetic text",
         Budget::Added => "added to synthetic text",
         Budget::Growing => "part of a growing pool",
+        Budget::Repeated => "repeated without synthetic text",
     };
+    let natural_tokens = plan.natural_tokens();
     MixtureRecord {
-        natural_tokens: plan.natural_tokens(),
+        natural_tokens,
+        distinct_natural_tokens: Some(plan.distinct_natural_tokens()).filter(|&some| some < natural_tokens),
         natural_documents: plan.natural.len() as u64,
         synthetic_tokens,
         synthetic_documents: plan.synthetic.len() as u64,

@@ -1,34 +1,42 @@
 //! The order in which a seed takes documents of the train split.
 
 use crate::config::Experiment;
-use crate::documents::Documents;
+use crate::documents::{Documents, TokenId};
 use crate::mixture;
 use crate::seed::{SHARED, StreamKey, streams};
 use crate::units::Tokens;
 use rand::seq::SliceRandom;
 
-/// The train split in a seed's order. Its documents are not copied.
+/// The train split in a seed's order, up to `corpus.natural_tokens`. Its documents are not copied.
 pub(super) struct NaturalOrder<'a> {
-    train: &'a Documents,
-    /// Indices of documents.
-    order: Vec<usize>,
+    documents: Vec<&'a [TokenId]>,
 }
 
 impl<'a> NaturalOrder<'a> {
-    pub(super) fn new(train: &'a Documents, seed: u64) -> Self {
+    /// With a `limit`, the document that crosses it is cut, and those behind it are left out.
+    pub(super) fn new(train: &'a Documents, seed: u64, limit: Option<Tokens>) -> Self {
         let mut order: Vec<usize> = (0..train.len()).collect();
         order.shuffle(&mut StreamKey::new(seed, SHARED, 0, streams::NATURAL_ORDER).stream(0));
-        Self { train, order }
+        let mut left = limit.map_or(usize::MAX, |limit| limit.0 as usize);
+        let mut documents = Vec::with_capacity(order.len());
+        for document in order.into_iter().map(|index| train.get(index)) {
+            if left == 0 {
+                break;
+            }
+            documents.push(&document[..document.len().min(left)]);
+            left = left.saturating_sub(document.len());
+        }
+        Self { documents }
     }
 
     /// The number of tokens of each document.
     pub(super) fn lengths(&self) -> Vec<usize> {
-        self.order.iter().map(|&index| self.train.get(index).len()).collect()
+        self.documents.iter().map(|document| document.len()).collect()
     }
 
     /// The first `budget` tokens, or all if there are fewer. The last document is cut if necessary.
     pub(super) fn prefix(&self, budget: Tokens) -> Documents {
-        Documents::first_tokens(budget, self.order.iter().map(|&index| self.train.get(index)))
+        Documents::first_tokens(budget, self.documents.iter().copied())
     }
 
     /// The leading documents, as many as the lineages of an experiment can use.
@@ -38,7 +46,7 @@ impl<'a> NaturalOrder<'a> {
             let (mixture, written) = (&arm.mixture, arm.synthesis.tokens);
             mixture::natural_documents(mixture, experiment.generations, budget, written, &lengths)
         });
-        self.order[..used.max().unwrap_or(0)].iter().map(|&index| self.train.get(index)).collect()
+        self.documents[..used.max().unwrap_or(0)].iter().copied().collect()
     }
 }
 
@@ -46,7 +54,6 @@ impl<'a> NaturalOrder<'a> {
 mod tests {
     use super::*;
     use crate::config::{self, Arm};
-    use crate::documents::TokenId;
     use crate::mixture::{DocumentPool, plan};
 
     const FILE: &str = r#"
@@ -76,7 +83,8 @@ mixture = MIXTURE
         let lengths: Vec<usize> = natural.iter().map(<[TokenId]>::len).collect();
         let synthetic = vec![vec![10; 400]; 4];
         let plan_of = |generation| {
-            let pool = DocumentPool { natural: &lengths, synthetic: &synthetic[..generation] };
+            let pool =
+                DocumentPool { natural: &lengths, rereads: false, synthetic: &synthetic[..generation] };
             let mut stream = StreamKey::new(1, "arm", generation, streams::MIXTURE).stream(0);
             plan(&arm.mixture, generation, Tokens(300), Tokens(400), pool, &mut stream)
         };
@@ -97,9 +105,9 @@ mixture = MIXTURE
         ];
         for mixture in mixtures {
             let experiment = config::parse(&FILE.replace("MIXTURE", mixture), "x.toml", &[]).unwrap();
-            let order = NaturalOrder::new(&train, 1);
+            let order = NaturalOrder::new(&train, 1, None);
             let used = order.used_by(&experiment);
-            let all: Documents = order.order.iter().map(|&index| train.get(index)).collect();
+            let all: Documents = order.documents.iter().copied().collect();
             assert!(used.len() < all.len() / 2, "{mixture}: {} documents", used.len());
             assert_eq!(used.prefix(Tokens(300)), order.prefix(Tokens(300)));
             for arm in &experiment.arms {

@@ -65,8 +65,8 @@ pub fn prepare(experiment: &Experiment) -> Result<PreparedText, RunError> {
     prepare_together(&[experiment])
 }
 
-/// As [`prepare`], for one or more experiments whose corpora and tokenizers differ at most in `train_tokens`. All of
-/// them share one text, so that their measurements can be compared.
+/// As [`prepare`], for one or more experiments whose corpora and tokenizers differ at most in `train_tokens` and
+/// `natural_tokens`. All of them share one text, so that their measurements can be compared.
 ///
 /// # Errors
 /// As [`prepare`].
@@ -122,7 +122,8 @@ impl PreparedText {
     #[must_use]
     pub fn notes(&self, experiment: &Experiment) -> Vec<String> {
         let seed = experiment.seeds[0];
-        let natural = NaturalOrder::new(&self.train, seed).prefix(experiment.corpus.train_tokens);
+        let natural = NaturalOrder::new(&self.train, seed, experiment.corpus.natural_tokens)
+            .prefix(experiment.corpus.train_tokens);
         let cut = |arm: &Arm| {
             let cut =
                 |generation| synthesis::cut_documents(&experiment.at(arm, generation).synthesis, &natural);
@@ -391,9 +392,9 @@ fn evaluation_hash(
 
 /// Checks synthesis and mixtures for every seed, because each seed draws natural documents in another order.
 fn check_seeds(experiment: &Experiment, train: &Documents) -> Result<(), RunError> {
-    let budget = experiment.corpus.train_tokens;
+    let (budget, limit) = (experiment.corpus.train_tokens, experiment.corpus.natural_tokens);
     for &seed in &experiment.seeds {
-        let natural = NaturalOrder::new(train, seed);
+        let natural = NaturalOrder::new(train, seed, limit);
         let (lengths, drawn) = (natural.lengths(), natural.prefix(budget));
         for arm in &experiment.arms {
             for synthesis in [&experiment.at(arm, 0).synthesis, &arm.synthesis] {
@@ -402,7 +403,7 @@ fn check_seeds(experiment: &Experiment, train: &Documents) -> Result<(), RunErro
                 })?;
             }
             let (mixture, written) = (&arm.mixture, arm.synthesis.tokens);
-            mixture::check_natural(mixture, experiment.generations, budget, written, &lengths)
+            mixture::check_natural(limit, mixture, experiment.generations, budget, written, &lengths)
                 .map_err(|source| RunError::Mixture { arm: arm.name.clone(), source })?;
         }
     }
@@ -412,14 +413,15 @@ fn check_seeds(experiment: &Experiment, train: &Documents) -> Result<(), RunErro
 /// Checks the token counts of every arm. Returns how many tokens, counted from the start of the train split, are
 /// needed by the arm that needs the most.
 fn check_mixtures(experiment: &Experiment) -> Result<Tokens, RunError> {
-    let budget = experiment.corpus.train_tokens;
+    let (budget, limit) = (experiment.corpus.train_tokens, experiment.corpus.natural_tokens);
     let generations = experiment.generations;
-    let mut reach = budget;
+    let mut reach = experiment.corpus.distinct_train_tokens();
     for arm in &experiment.arms {
         let written = arm.synthesis.tokens;
-        mixture::schedule(&arm.mixture, generations, budget, written)
-            .map_err(|source| RunError::Mixture { arm: arm.name.clone(), source })?;
-        reach = reach.max(mixture::natural_reach(&arm.mixture, generations, budget, written));
+        let of_arm = mixture::schedule(&arm.mixture, generations, budget, written)
+            .and_then(|_| mixture::natural_reach_within(limit, &arm.mixture, generations, budget, written));
+        let of_arm = of_arm.map_err(|source| RunError::Mixture { arm: arm.name.clone(), source })?;
+        reach = reach.max(of_arm);
     }
     Ok(reach)
 }

@@ -15,6 +15,8 @@ pub struct Workload {
     /// Natural tokens in its mixture. If natural and synthetic documents are drawn together from one pool, this is the
     /// expected number.
     pub natural: Tokens,
+    /// Natural tokens that those of the mixture are taken from. Fewer than `natural` if they are read several times.
+    pub natural_text: Tokens,
     /// Synthetic tokens in its mixture, or their expected number as for `natural`.
     pub synthetic: Tokens,
     /// Tokens that training processes, counting repetitions.
@@ -41,8 +43,13 @@ pub fn workloads(
         .map_err(|source| RunError::Mixture { arm: arm.name.clone(), source })?;
     let heldout = prepared.heldout.tokens();
     let own_text = heldout.min(experiment.measured_tokens);
+    let natural_text = |generation| {
+        let text = mixture::natural_text(&arm.mixture, generation, budget, arm.synthesis.tokens);
+        experiment.corpus.natural_tokens.map_or(text, |limit| limit.min(text))
+    };
     let workload = |(generation, parts): (usize, TokenSplit)| Workload {
         natural: parts.natural,
+        natural_text: natural_text(generation),
         synthetic: parts.synthetic,
         seen: tokens_seen(
             &experiment.at(arm, generation),

@@ -72,6 +72,8 @@ pub enum Budget {
     Added,
     /// As much as accumulated text has: `corpus.train_tokens`, plus `synthesis.tokens` for every earlier generation.
     Growing,
+    /// `corpus.train_tokens` of natural text alone: the natural part of a constant budget, read again and again.
+    Repeated,
 }
 
 /// A published training regime, whose name can be given in place of the four settings.
@@ -92,7 +94,7 @@ impl Regime {
 }
 
 /// All published regimes, in the order in which they are documented.
-pub const PUBLISHED_REGIMES: [Regime; 8] = [
+pub const PUBLISHED_REGIMES: [Regime; 9] = [
     Regime {
         name: "replace",
         source: "Shumailov et al. 2024; the fully synthetic loop of Alemohammad et al. 2024",
@@ -124,6 +126,11 @@ pub const PUBLISHED_REGIMES: [Regime; 8] = [
         mixture: || Mixture { budget: Budget::Growing, ..accumulated() },
     },
     Regime { name: "accumulate-subsample", source: "Kazdan et al. 2024", mixture: accumulated },
+    Regime {
+        name: "repeat",
+        source: "the natural part of anchored alone, read again and again: what anchored would be without its synthetic text",
+        mixture: || Mixture { budget: Budget::Repeated, ..constant(0.1) },
+    },
     Regime { name: "control", source: "natural text only", mixture: Mixture::control },
 ];
 
@@ -193,6 +200,29 @@ impl Mixture {
                     None => Ok(()),
                 }
             }
+        }?;
+        match self.budget {
+            Budget::Constant | Budget::Added | Budget::Growing => Ok(()),
+            Budget::Repeated => self.check_repeated(),
+        }
+    }
+
+    fn check_repeated(&self) -> Result<(), SettingError> {
+        let fault = |key: &str, message: &str| Err(SettingError::new(key, message));
+        match &self.natural_fraction {
+            NaturalFraction::Proportional => fault(
+                "natural_fraction",
+                "\"proportional\" is a share of natural and synthetic text, and budget = \"repeated\" has no synthetic text; give a number above 0",
+            ),
+            NaturalFraction::Schedule(fractions) if fractions.contains(&0.0) => fault(
+                "natural_fraction",
+                "0 leaves no text that budget = \"repeated\" could repeat; give a number above 0",
+            ),
+            NaturalFraction::Schedule(_) if self.natural == NaturalDocuments::Fresh => fault(
+                "natural",
+                "\"fresh\" documents are read once, and budget = \"repeated\" reads the same ones again; leave it out",
+            ),
+            NaturalFraction::Schedule(_) => Ok(()),
         }
     }
 
@@ -211,6 +241,19 @@ impl Mixture {
             "{given} numbers for {generations} generations after generation 0; shorten the list, or raise generations"
         );
         Err(SettingError::new("natural_fraction", message))
+    }
+
+    /// The natural fractions of generations 1 to `generations`; `None` if they are proportional.
+    #[must_use]
+    pub fn fractions(&self, generations: usize) -> Option<Vec<f64>> {
+        match &self.natural_fraction {
+            NaturalFraction::Proportional => None,
+            NaturalFraction::Schedule(fractions) => {
+                let last = fractions.last().copied().unwrap_or_default();
+                let repeated = fractions.iter().copied().chain(std::iter::repeat(last));
+                Some(repeated.take(generations).collect())
+            }
+        }
     }
 
     /// The JSON Schema of the setting `mixture`.

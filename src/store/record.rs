@@ -149,8 +149,11 @@ impl GenerationRecord {
 /// The training text of a generation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MixtureRecord {
-    /// Tokens of natural text, exactly.
+    /// Tokens of natural text, exactly. Repetitions count.
     pub natural_tokens: Tokens,
+    /// Tokens of natural text without repetitions; `None` if nothing is repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distinct_natural_tokens: Option<Tokens>,
     /// Natural documents, a cut one included.
     pub natural_documents: u64,
     /// Tokens of synthetic text, exactly, by the generation that wrote them.
@@ -162,6 +165,15 @@ pub struct MixtureRecord {
     pub natural: String,
     /// BLAKE3 of the documents trained on, in order: for each its length as u64 and its ids as u32, little-endian.
     pub hash: String,
+}
+
+impl MixtureRecord {
+    /// How often each token of natural text occurs in the training text, on average. 1 if nothing is repeated.
+    #[must_use]
+    pub fn natural_repetitions(&self) -> f64 {
+        let distinct = self.distinct_natural_tokens.filter(|distinct| distinct.0 > 0);
+        distinct.map_or(1.0, |distinct| self.natural_tokens.0 as f64 / distinct.0 as f64)
+    }
 }
 
 /// Program, machine, command line and inputs of a run.

@@ -41,7 +41,7 @@ const GENERATIONS: usize = 8;
 const TYPES: usize = 60;
 
 /// Mixtures of the categorical cases: the published ones by name, then others that the settings allow.
-const MIXTURES: [&str; 13] = [
+const MIXTURES: [&str; 14] = [
     "replace",
     "replace-multiple",
     "accumulate",
@@ -50,6 +50,7 @@ const MIXTURES: [&str; 13] = [
     "accumulate-subsample",
     "append-human-data",
     "control",
+    "repeat",
     "{ natural_fraction = [0.5, 0.2, 0.8, 0.0] }",
     "{ natural_fraction = 0.3, synthetic = 'all', budget = 'added' }",
     "{ natural_fraction = 'proportional', natural = 'fresh' }",
@@ -58,8 +59,18 @@ const MIXTURES: [&str; 13] = [
 ];
 
 /// Mixtures of the Gaussian cases.
-const GAUSSIAN_MIXTURES: [&str; 6] =
-    ["replace", "replace-multiple", "accumulate", "anchored", "fresh-data-loop", "accumulate-subsample"];
+const GAUSSIAN_MIXTURES: [&str; 7] = [
+    "replace",
+    "replace-multiple",
+    "accumulate",
+    "anchored",
+    "fresh-data-loop",
+    "accumulate-subsample",
+    REPEATED,
+];
+
+/// Half of the natural samples alone, then three in ten.
+const REPEATED: &str = "{ natural_fraction = [0.5, 0.3], budget = 'repeated' }";
 
 /// Makes every check of this group.
 ///
@@ -85,7 +96,7 @@ pub fn findings(settings: &VerifySettings, stage: &Stage) -> Result<Vec<Finding>
         rows.retain(|row| row.statistic == statistic);
         all.extend(checks_of(&format!("Gaussian in {dims} dimensions, deep collapse"), &rows));
     }
-    for mixture in ["replace", "replace-multiple", "accumulate", "control"] {
+    for mixture in ["replace", "replace-multiple", "accumulate", "control", REPEATED] {
         let settings = drift_settings(settings, mixture, 60, 6, settings.thoroughness.replicates())?;
         let rows = RegressionSimulation::new(5, 1.0, &settings)?.rows()?;
         all.extend(checks_of(&format!("least squares, {mixture}"), &rows));

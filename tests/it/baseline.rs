@@ -155,7 +155,7 @@ fn lineage(
     for generation in 0..=experiment.generations {
         let lengths = |documents: &Documents| documents.iter().map(<[u32]>::len).collect::<Vec<_>>();
         let synthetic: Vec<Vec<usize>> = corpora.iter().map(lengths).collect();
-        let sources = DocumentPool { natural: &lengths(&pool), synthetic: &synthetic };
+        let sources = DocumentPool { natural: &lengths(&pool), rereads: false, synthetic: &synthetic };
         let mut stream = key(generation, "mixture").stream(0);
         let written = arm.synthesis.tokens;
         let plan = mixture::plan(&arm.mixture, generation, budget, written, sources, &mut stream).unwrap();

@@ -40,7 +40,7 @@ fn lineage(
 ) -> Result<Vec<MixturePlan>, MixtureError> {
     (0..=generations)
         .map(|g| {
-            let pool = DocumentPool { natural, synthetic: &corpora[..g] };
+            let pool = DocumentPool { natural, rereads: false, synthetic: &corpora[..g] };
             mixture::plan(
                 mixture,
                 g,
@@ -108,6 +108,7 @@ proptest! {
                     Budget::Constant => prop_assert_eq!(n + s, budget.0),
                     Budget::Added => prop_assert_eq!(s, budget.0),
                     Budget::Growing => prop_assert_eq!(n + s, (g as u64 + 1) * budget.0),
+                    Budget::Repeated => prop_assert_eq!((n, s), (budget.0, 0)),
                 }
             }
             for excerpt in &plan.natural {
@@ -194,7 +195,7 @@ fn replace_grows_to_the_size_of_accumulate_on_the_latest_corpus_alone() {
     assert_eq!([1, 2, 3].map(|g| each(&accumulate, g)), [40; 3]);
     assert_eq!([1, 2, 3].map(|g| each(&constant(0.0), g)), [40; 3]);
     let stream = &mut StreamKey::new(1, "arm", 2, "mixture").stream(0);
-    let pool = DocumentPool { natural: &[10; 10], synthetic: &[vec![10; 14], vec![10; 18]] };
+    let pool = DocumentPool { natural: &[10; 10], rereads: false, synthetic: &[vec![10; 14], vec![10; 18]] };
     let plan = mixture::plan(&grown, 2, Tokens(100), Tokens(40), pool, stream).unwrap();
     assert_eq!(plan.synthetic.len(), 18);
     assert!(plan.synthetic.iter().all(|(writer, _)| *writer == 1));
@@ -214,7 +215,7 @@ fn accumulate_subsample_draws_uniformly_from_the_whole_pool() {
     let draws = 200;
     let total: usize = (0..draws)
         .map(|seed| {
-            let pool = DocumentPool { natural: &[2; 60], synthetic: &corpora };
+            let pool = DocumentPool { natural: &[2; 60], rereads: false, synthetic: &corpora };
             let stream = &mut StreamKey::new(seed, "arm", 3, "mixture").stream(0);
             mixture::plan(&mixture, 3, Tokens(100), Tokens(100), pool, stream).unwrap().natural.len()
         })

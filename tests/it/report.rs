@@ -56,6 +56,7 @@ fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm])
             skip_bad: None,
             max_expansion: None,
             train_tokens: Tokens(500_000),
+            natural_tokens: None,
             heldout_tokens: Tokens(50_000),
             reference_tokens: Tokens(500_000),
             heldout_share: 0.05,
@@ -154,6 +155,7 @@ fn mixture_record(arm: &str, generation: usize) -> MixtureRecord {
     let teacher = (synthetic > 0).then(|| (generation - 1, Tokens(synthetic)));
     MixtureRecord {
         natural_tokens: Tokens(500_000 - synthetic),
+        distinct_natural_tokens: None,
         natural_documents: 9_000,
         synthetic_tokens: teacher.into_iter().collect(),
         synthetic_documents: synthetic / 55,

@@ -54,6 +54,7 @@ fn record() -> GenerationRecord {
         machine: None,
         mixture: MixtureRecord {
             natural_tokens: Tokens(1000),
+            distinct_natural_tokens: None,
             natural_documents: 10,
             synthetic_tokens: [(0, Tokens(5))].into(),
             synthetic_documents: 1,

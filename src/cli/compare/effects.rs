@@ -4,7 +4,7 @@ use super::{ComparedArm, has_several_experiments};
 use crate::attribution::Attribution;
 use crate::cli::output;
 use crate::measure::Catalogue;
-use crate::verdict::{ArmComparison, Effect};
+use crate::verdict::{ArmComparison, Effect, EffectOverRepeat};
 use serde::Serialize;
 
 /// Metrics of the columns of the Markdown table.
@@ -72,10 +72,20 @@ pub(super) struct EffectRow<'a> {
     misfit: Option<f64>,
     misfit_ci_low: Option<f64>,
     misfit_ci_high: Option<f64>,
+    repeat_arm: Option<&'a str>,
+    repeat_value: Option<f64>,
+    over_repeat: Option<f64>,
+    over_repeat_ci_low: Option<f64>,
+    over_repeat_ci_high: Option<f64>,
 }
 
 impl<'a> EffectRow<'a> {
     pub(super) fn new(arm: &'a ArmComparison, effect: &'a Effect, part: Option<&Attribution>) -> Self {
+        let synthetic = arm.synthetic_text.as_ref();
+        let belongs = |over: &&EffectOverRepeat| {
+            (over.metric.as_str(), over.generation) == effect.metric_and_generation()
+        };
+        let over = synthetic.and_then(|synthetic| synthetic.effects.iter().find(belongs));
         Self {
             experiment: &arm.experiment,
             arm: &arm.arm,
@@ -100,6 +110,11 @@ impl<'a> EffectRow<'a> {
             misfit: part.map(|part| part.misfit),
             misfit_ci_low: part.map(|part| part.misfit_ci_low),
             misfit_ci_high: part.map(|part| part.misfit_ci_high),
+            repeat_arm: synthetic.filter(|_| over.is_some()).map(|synthetic| synthetic.repeat_arm.as_str()),
+            repeat_value: over.map(|over| over.repeat_value),
+            over_repeat: over.map(|over| over.difference),
+            over_repeat_ci_low: over.map(|over| over.ci_low),
+            over_repeat_ci_high: over.map(|over| over.ci_high),
         }
     }
 }

@@ -95,7 +95,12 @@ fn mixture(lineage: &LineageRecord, generation: usize, record: &GenerationRecord
             td.n { (count(total(record))) }
             td { (writers) }
             td.n { (count(mixture.natural_documents + mixture.synthetic_documents)) }
-            td { (mixture.natural) }
+            td {
+                (mixture.natural)
+                @if let Some(distinct) = mixture.distinct_natural_tokens {
+                    "; " (count(distinct.0)) " tokens, " (number(mixture.natural_repetitions())) " times"
+                }
+            }
         }
     }
 }

@@ -118,6 +118,10 @@ fn row(arm: &Series, comparison: &ArmComparison) -> Markup {
                 @if let Some(last) = comparison.last_generation() {
                     " " span.sub { "(" (plural(comparison.seeds, "seed")) ", up to generation " (last) ")" }
                 }
+                @if let Some(synthetic) = &comparison.synthetic_text {
+                    " " (synthetic.explanation)
+                    " " span.sub { "(compared with " (synthetic.repeat_arm) ")" }
+                }
             }
         }
     }

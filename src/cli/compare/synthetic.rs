@@ -1,0 +1,46 @@
+//! The effect of synthetic text over its natural part alone, for the arms that have a repeat arm.
+
+use super::summary::COLUMNS;
+use super::{ComparedArm, has_several_experiments};
+use crate::cli::output;
+use crate::verdict::{ArmComparison, SyntheticTextEffect};
+
+const LEGEND: &str = "The effect of synthetic text: differences at the last generation from the arm that has the same natural \
+    text, read again in place of the synthetic text (\"over\"), of the same seeds, ± half of the 95 % interval.";
+
+/// A table of those arms and a sentence for each, formatted by `draw` from a header and rows; empty if there are none.
+pub(super) fn text(arms: &[ComparedArm], draw: impl Fn(&[&str], &[Vec<String>]) -> String) -> String {
+    let names_experiments = has_several_experiments(arms);
+    let found: Vec<(&ArmComparison, &SyntheticTextEffect)> = arms
+        .iter()
+        .filter_map(|ComparedArm { comparison, .. }| Some((comparison, comparison.synthetic_text.as_ref()?)))
+        .collect();
+    if found.is_empty() {
+        return String::new();
+    }
+    let mut tables = String::new();
+    for of_experiment in found.chunk_by(|(one, _), (other, _)| one.experiment == other.experiment) {
+        if names_experiments {
+            tables.push_str(&format!("{}\n\n", of_experiment[0].0.experiment));
+        }
+        let header: Vec<&str> = ["arm", "over"].into_iter().chain(COLUMNS.map(|(_, title)| title)).collect();
+        let rows: Vec<Vec<String>> = of_experiment.iter().map(|(arm, effect)| row(arm, effect)).collect();
+        tables.push_str(&draw(&header, &rows));
+        tables.push('\n');
+    }
+    let sentence = |(arm, effect): &(&ArmComparison, &SyntheticTextEffect)| {
+        let experiment = if names_experiments { format!("{}, ", arm.experiment) } else { String::new() };
+        output::paragraph(&format!("{experiment}{}: {}", arm.arm, effect.explanation))
+    };
+    let sentences: String = found.iter().map(sentence).collect();
+    format!("\n{}\n{tables}{sentences}", output::paragraph(LEGEND))
+}
+
+fn row(arm: &ArmComparison, effect: &SyntheticTextEffect) -> Vec<String> {
+    let effects = COLUMNS.iter().map(|(metric, _)| {
+        effect.at_last_generation(metric).map_or("–".to_owned(), |effect| {
+            format!("{:+.3} ± {:.3}", effect.difference, (effect.ci_high - effect.ci_low) / 2.0)
+        })
+    });
+    [arm.arm.clone(), effect.repeat_arm.clone()].into_iter().chain(effects).collect()
+}
