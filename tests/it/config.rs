@@ -174,6 +174,29 @@ fn every_published_name_is_accepted_and_is_what_its_paper_says() {
     assert_eq!(of("append-human-data").budget, Budget::Added);
     assert_eq!(of("accumulate").budget, Budget::Growing);
     assert_eq!(of("replace-multiple"), Mixture { budget: Budget::Growing, ..of("replace") });
+    assert_eq!(of("repeat"), Mixture { budget: Budget::Repeated, ..of("anchored") });
+}
+
+#[test]
+fn a_repeated_budget_needs_a_fixed_natural_part() {
+    let of = |settings: &str| {
+        refusal("\"replace\"", &format!("{{ {settings}, budget = \"repeated\" }}"))
+    };
+    assert!(of("natural_fraction = 0.0").contains("0 leaves no text that budget = \"repeated\" could repeat"));
+    assert!(of("natural_fraction = [0.2, 0.0]").contains("0 leaves no text"));
+    assert!(of("natural_fraction = \"proportional\"").contains("has no synthetic text; give a number above 0"));
+    let fresh = of("natural_fraction = 0.1, natural = \"fresh\"");
+    assert!(fresh.contains("mixture.natural: \"fresh\" documents are read once"), "{fresh}");
+}
+
+#[test]
+fn a_limit_of_natural_text_is_recorded_only_where_it_is_given() {
+    let limited = parse(&BASE.replace("heldout_tokens", "natural_tokens = 700\nheldout_tokens")).unwrap();
+    assert_eq!(limited.corpus.natural_tokens, Some(Tokens(700)));
+    assert_eq!(parse(&limited.to_toml()).unwrap(), limited);
+    assert!(!parse(BASE).unwrap().to_toml().contains("natural_tokens"));
+    let message = refusal("heldout_tokens", "natural_tokens = 0\nheldout_tokens");
+    assert!(message.contains("corpus.natural_tokens: 0 is out of range"), "{message}");
 }
 
 #[test]

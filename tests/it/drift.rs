@@ -9,7 +9,7 @@ use genloss::drift::categorical::CategoricalSimulation;
 use genloss::drift::gaussian::GaussianSimulation;
 use genloss::drift::multinomial::multinomial;
 use genloss::drift::regression::RegressionSimulation;
-use genloss::drift::{DriftRow, DriftSettings, Frequencies};
+use genloss::drift::{DriftRow, DriftSettings, Frequencies, SampleSchedule};
 use genloss::seed::StreamKey;
 use serde_json::Value;
 use std::fs;
@@ -45,6 +45,8 @@ fn categorical_models_drift_at_the_exact_rate_of_their_mixture() {
         ("accumulate", 4),
         ("accumulate-subsample", 2),
         ("control", 4),
+        ("repeat", 4),
+        ("{ natural_fraction = [0.5, 0.2, 0.8], budget = 'repeated' }", 4),
         ("{ natural_fraction = [0.5, 0.2, 0.8, 0.0] }", 2),
         ("{ natural_fraction = [0.5, 0.2, 0.3], natural = 'fresh', synthetic = 'all' }", 2),
         ("{ natural_fraction = 0.3, synthetic = 'all' }", 2),
@@ -114,6 +116,7 @@ fn gaussian_models_lose_variance_at_the_exact_rate_of_their_mixture() {
         "accumulate",
         "accumulate-subsample",
         "control",
+        "{ natural_fraction = [0.5, 0.3], budget = 'repeated' }",
         "{ natural_fraction = [0.5, 0.2, 0.8, 0.0] }",
         "{ natural_fraction = 0.3, synthetic = 'all' }",
         "{ natural_fraction = 'proportional', natural = 'fresh', synthetic = 'all' }",
@@ -161,6 +164,8 @@ fn regression_has_the_test_error_of_the_closed_forms() {
         ("replace-multiple", Some(0.1 * 363.0 / 140.0)),
         ("accumulate", Some(0.1 * 1.511_797_1)),
         ("control", Some(0.1)),
+        // 56 of the 111 rows: 10/(56 − 10 − 1).
+        ("{ natural_fraction = 0.5, budget = 'repeated' }", Some(10.0 / 45.0)),
     ];
     for (mixture, last) in cases {
         let simulation = RegressionSimulation::new(10, 1.0, &settings(mixture, 111, 6, 800)).unwrap();
@@ -466,4 +471,42 @@ fn exact_values_are_accurate_far_below_the_precision_of_1() {
         let last = rows.iter().rfind(|row| row.statistic == statistic).unwrap();
         assert!((last.exact.unwrap() / (natural * left) - 1.0).abs() < 1e-12, "{last:?}");
     }
+}
+
+/// Of 100 samples that are 30 read again, 10 occur four times and 20 three times, so that two draws are the same sample with
+/// probability (10·16 + 20·9)/100² = 0.034. A type is missing if it is not among the 30. The same in every generation of the
+/// control, and with a part of 50: 20·4 + 10·1 over 50² is 0.036.
+#[test]
+fn samples_that_are_read_again_are_as_diverse_as_those_that_there_are() {
+    let frequencies = zipf(60);
+    let exists: f64 = frequencies.probabilities().iter().map(|p| 1.0 - (1.0 - p).powi(30)).sum();
+    for (mixture, same) in
+        [("control", 0.034), ("{ natural_fraction = 0.5, budget = 'repeated' }", (20.0 * 4.0 + 10.0) / 2500.0)]
+    {
+        let mixture = config::parse_mixture(mixture, "mixture").unwrap();
+        let schedule = SampleSchedule::of(&mixture, 2, 100, 100).unwrap().within(Some(30));
+        let simulation =
+            CategoricalSimulation::weighted(frequencies.clone(), vec![1.0; 60], schedule, 3000, 1).unwrap();
+        for row in simulation.rows().iter().filter(|row| row.generation == 2) {
+            let expected = match row.statistic {
+                "gini_simpson" => frequencies.gini_simpson() * (1.0 - same),
+                "types_alive" => exists,
+                _ => continue,
+            };
+            let z = (row.mean - expected) / row.std_err.unwrap();
+            assert!(z.abs() < 4.0 && row.exact.is_none(), "{row:?} {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_repeated_part_that_determines_no_model_is_an_error() {
+    let settings = settings("repeat", 40, 2, 1);
+    let gaussian = GaussianSimulation::new(5, &settings).unwrap_err().to_string();
+    assert!(gaussian.contains("4 samples give no covariance in 5 dimensions"), "{gaussian}");
+    let regression = RegressionSimulation::new(5, 1.0, &settings).unwrap_err().to_string();
+    assert!(regression.contains("4 rows do not determine 5 coefficients"), "{regression}");
+    let settings = DriftSettings { samples: 4, ..settings };
+    let error = SampleSchedule::new(&settings).unwrap_err().to_string();
+    assert!(error.contains("would repeat a text of 0 tokens"), "{error}");
 }

@@ -35,3 +35,4 @@ mod text_folder;
 mod synthesis;
 mod verdict;
 mod verify;
+mod wall;

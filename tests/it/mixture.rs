@@ -236,3 +236,70 @@ fn too_little_text_is_an_error_that_says_how_much_there_is() {
     );
     assert_eq!(mixture::natural_reach(&fresh, 3, Tokens(100), Tokens(100)), Tokens(250));
 }
+
+/// The documents and tokens of the natural excerpts of a generation, where natural text is limited.
+fn read_again(mixture: &Mixture, generation: usize, budget: u64, natural: &[usize]) -> Vec<(usize, usize)> {
+    let corpora = vec![vec![10; budget as usize]; generation];
+    let pool = DocumentPool { natural, rereads: true, synthetic: &corpora };
+    let stream = &mut StreamKey::new(1, "arm", generation, "mixture").stream(0);
+    let plan = mixture::plan(mixture, generation, Tokens(budget), Tokens(budget), pool, stream).unwrap();
+    let excerpts = plan.natural.iter().map(|excerpt| (excerpt.document, excerpt.tokens));
+    let distinct: BTreeSet<usize> = plan.natural.iter().map(|excerpt| excerpt.document).collect();
+    assert!(plan.distinct_natural_tokens().0 <= distinct.iter().map(|&index| natural[index] as u64).sum());
+    excerpts.collect()
+}
+
+/// A text of 25 tokens: 60 are two passes and 10 more, half of 60 are one pass and 5 more.
+#[test]
+fn a_limited_text_is_read_again_from_its_beginning() {
+    let natural = [10, 10, 5];
+    let once = [(0, 10), (1, 10), (2, 5)];
+    assert_eq!(read_again(&constant(0.5), 0, 60, &natural), [&once[..], &once, &[(0, 10)]].concat());
+    assert_eq!(read_again(&constant(0.5), 1, 60, &natural), [&once[..], &[(0, 5)]].concat());
+    assert_eq!(read_again(&constant(0.25), 1, 60, &natural), [(0, 10), (1, 5)]);
+}
+
+/// A quarter of 100 tokens are 25, which are read four times. In the schedule, half of them are read twice, and three
+/// tenths three times and 10 tokens more.
+#[test]
+fn a_repeated_budget_is_the_natural_part_read_again_until_it_is_full() {
+    let repeated = |fractions: &[f64]| Mixture {
+        natural_fraction: NaturalFraction::Schedule(fractions.to_vec()),
+        budget: Budget::Repeated,
+        ..constant(0.0)
+    };
+    let once = [(0, 10), (1, 10), (2, 5)];
+    assert_eq!(read_again(&repeated(&[0.25]), 2, 100, &[10; 20]), [once; 4].concat());
+    let scheduled = repeated(&[0.5, 0.3]);
+    let whole = |documents: usize| (0..documents).map(|document| (document, 10)).collect::<Vec<_>>();
+    assert_eq!(read_again(&scheduled, 1, 100, &[10; 20]), [whole(5), whole(5)].concat());
+    assert_eq!(read_again(&scheduled, 2, 100, &[10; 20]), [whole(3), whole(3), whole(3), whole(1)].concat());
+    // Of a limited text of 20 tokens, the part of 25 has 5 twice, and these come again four times.
+    let part = [(0, 10), (1, 10), (0, 5)];
+    assert_eq!(read_again(&repeated(&[0.25]), 1, 100, &[10, 10]), [part; 4].concat());
+    let parts = mixture::schedule(&scheduled, 2, Tokens(100), Tokens(40)).unwrap();
+    assert!(parts.iter().all(|part| (part.natural, part.synthetic) == (Tokens(100), Tokens(0))));
+    assert_eq!(mixture::natural_reach(&scheduled, 2, Tokens(100), Tokens(40)), Tokens(100));
+}
+
+#[test]
+fn a_part_that_rounds_to_no_token_cannot_be_repeated() {
+    let tiny = Mixture { budget: Budget::Repeated, ..constant(0.1) };
+    let error = mixture::schedule(&tiny, 1, Tokens(4), Tokens(4)).unwrap_err();
+    assert_eq!(error, MixtureError::NothingToRepeat { generation: 1 });
+}
+
+/// A limit caps what is needed of fixed text. Fresh text of 100 + 50 + 50 + 50 tokens needs them all.
+#[test]
+fn fresh_text_cannot_be_read_again() {
+    let fixed = mixture::natural_reach_within(Some(Tokens(30)), &constant(0.5), 3, Tokens(100), Tokens(100));
+    assert_eq!(fixed, Ok(Tokens(30)));
+    let fresh = Mixture { natural: NaturalDocuments::Fresh, ..constant(0.5) };
+    let reach = |limit| mixture::natural_reach_within(Some(Tokens(limit)), &fresh, 3, Tokens(100), Tokens(100));
+    assert_eq!(reach(249), Err(MixtureError::FreshBeyondLimit { limit: Tokens(249) }));
+    assert_eq!(reach(250), Ok(Tokens(250)));
+    // Documents of 30 tokens that are cut waste 20 of the first 120, and the rest of the limit is not enough.
+    let checked =
+        mixture::check_natural(Some(Tokens(250)), &fresh, 3, Tokens(100), Tokens(100), &[30; 8]);
+    assert_eq!(checked, Err(MixtureError::FreshBeyondLimit { limit: Tokens(250) }));
+}
