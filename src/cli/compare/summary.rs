@@ -54,7 +54,7 @@ fn cells(arm: &ArmComparison) -> Vec<String> {
 
 /// A name of at most [`LONGEST_NAME`] characters. A longer one loses its middle, because names of one experiment often
 /// differ at the end.
-fn shortened(name: &str) -> String {
+pub(super) fn shortened(name: &str) -> String {
     let letters: Vec<char> = name.chars().collect();
     if letters.len() <= LONGEST_NAME {
         return name.to_owned();

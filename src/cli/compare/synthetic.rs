@@ -1,8 +1,9 @@
 //! The effect of synthetic text over its natural part alone, for the arms that have a repeat arm.
 
-use super::summary::COLUMNS;
+use super::summary::{COLUMNS, shortened};
 use super::{ComparedArm, has_several_experiments};
 use crate::cli::output;
+use crate::measure::Catalogue;
 use crate::verdict::{ArmComparison, SyntheticTextEffect};
 
 const LEGEND: &str = "The effect of synthetic text: differences at the last generation from the arm that has the same natural \
@@ -10,7 +11,7 @@ const LEGEND: &str = "The effect of synthetic text: differences at the last gene
 
 /// A table of those arms and a sentence for each, formatted by `draw` from a header and rows; empty if there are none.
 pub(super) fn text(arms: &[ComparedArm], draw: impl Fn(&[&str], &[Vec<String>]) -> String) -> String {
-    let names_experiments = has_several_experiments(arms);
+    let (names_experiments, catalogue) = (has_several_experiments(arms), Catalogue::builtin());
     let found: Vec<(&ArmComparison, &SyntheticTextEffect)> = arms
         .iter()
         .filter_map(|ComparedArm { comparison, .. }| Some((comparison, comparison.synthetic_text.as_ref()?)))
@@ -23,7 +24,8 @@ pub(super) fn text(arms: &[ComparedArm], draw: impl Fn(&[&str], &[Vec<String>]) 
         if names_experiments {
             tables.push_str(&format!("{}\n\n", of_experiment[0].0.experiment));
         }
-        let header: Vec<&str> = ["arm", "over"].into_iter().chain(COLUMNS.map(|(_, title)| title)).collect();
+        let titles = COLUMNS.iter().map(|metric| catalogue.label(metric));
+        let header: Vec<&str> = ["arm", "over"].into_iter().chain(titles).collect();
         let rows: Vec<Vec<String>> = of_experiment.iter().map(|(arm, effect)| row(arm, effect)).collect();
         tables.push_str(&draw(&header, &rows));
         tables.push('\n');
@@ -37,10 +39,11 @@ pub(super) fn text(arms: &[ComparedArm], draw: impl Fn(&[&str], &[Vec<String>]) 
 }
 
 fn row(arm: &ArmComparison, effect: &SyntheticTextEffect) -> Vec<String> {
-    let effects = COLUMNS.iter().map(|(metric, _)| {
+    let effects = COLUMNS.iter().map(|metric| {
         effect.at_last_generation(metric).map_or("–".to_owned(), |effect| {
-            format!("{:+.3} ± {:.3}", effect.difference, (effect.ci_high - effect.ci_low) / 2.0)
+            let half = (effect.ci_high - effect.ci_low) / 2.0;
+            format!("{} ± {half:.3}", output::signed(effect.difference, 3))
         })
     });
-    [arm.arm.clone(), effect.repeat_arm.clone()].into_iter().chain(effects).collect()
+    [shortened(&arm.arm), shortened(&effect.repeat_arm)].into_iter().chain(effects).collect()
 }
