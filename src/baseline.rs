@@ -167,8 +167,8 @@ impl Baseline {
 }
 
 /// The decoder to simulate for a corpus. None for beam search and contrastive search, and for a decoder that changes
-/// the predictions but draws only some of the tokens. The decoder of an external command is unknown and counts as plain
-/// sampling.
+/// the predictions but draws only some of the tokens. An external command or an oracle counts as plain sampling: the
+/// decoder of a command is unknown, and an oracle has none.
 #[must_use]
 pub fn decoder(synthesis: &SynthesisSettings) -> Option<&SamplingSettings> {
     let decoding = synthesis.decoding.token_by_token();

@@ -37,6 +37,7 @@ mod continuation;
 mod external;
 mod keywords;
 mod method;
+mod oracle;
 mod prompted;
 mod rephrase;
 mod selected;
@@ -45,6 +46,7 @@ mod sources;
 mod textbook;
 mod token_edit;
 
+use crate::corpus::world::World;
 use crate::documents::{Documents, TokenId};
 use crate::model::{LanguageModel, ModelError};
 use crate::seed::streams;
@@ -61,6 +63,7 @@ pub use method::{
     Draft, DrawnTokens, Generator, GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod,
     builtin_methods,
 };
+pub use oracle::{Knowledge, Oracle, OracleError, OracleKind, Reading};
 pub use rephrase::Rephrase;
 pub use settings::{SynthesisKinds, SynthesisSettings};
 pub use textbook::{Textbook, TextbookSeed};
@@ -102,6 +105,8 @@ pub struct Sources<'a> {
     pub previous: Option<&'a Documents>,
     /// The tokenizer of both texts and of the model.
     pub tokenizer: &'a Tokenizer,
+    /// The built-in world, if natural text comes from it.
+    pub world: Option<&'a World>,
 }
 
 /// An error of synthesis.
@@ -149,6 +154,9 @@ pub enum SynthesisError {
     /// The command of `method = "external"` failed.
     #[error(transparent)]
     External(#[from] ExternalError),
+    /// `method = "oracle"` has nothing to write about.
+    #[error(transparent)]
+    Oracle(#[from] OracleError),
     /// Selection keeps too few documents, or has too few natural documents for its detector.
     #[error(transparent)]
     Selection(#[from] SelectionError),
@@ -172,16 +180,16 @@ const MAX_REQUEST_DOCUMENTS: u64 = 16_384;
 /// many.
 const MIN_REQUEST_DOCUMENTS: u64 = 32;
 
-/// Checks before a run that documents can be written from `natural`.
+/// Checks before a run that documents can be written from `sources`, without an earlier corpus.
 ///
 /// # Errors
-/// Returns an error if no natural document is long enough for a prompt, there are too few to train a detector, or the
-/// external command does not exist.
-pub fn check(synthesis: &SynthesisSettings, natural: &Documents) -> Result<(), SynthesisError> {
+/// Returns an error if no natural document is long enough for a prompt, there are too few to train a detector, the
+/// external command does not exist, or an oracle has nothing to write about.
+pub fn check(synthesis: &SynthesisSettings, sources: Sources) -> Result<(), SynthesisError> {
     if synthesis.selection.needs_pilot() {
-        selected::counterparts(synthesis, natural)?;
+        selected::counterparts(synthesis, sources.natural)?;
     }
-    synthesis.method.check_sources(natural)
+    synthesis.method.check_sources(sources)
 }
 
 /// Returns true if the method rewrites documents and some of `natural` are longer than those written from nothing.

@@ -2,6 +2,7 @@
 
 use super::machine::with_status_lines;
 use crate::config::Arm;
+use crate::corpus::CorpusSettings;
 use crate::documents::Documents;
 use crate::lineage::{self, PreparedText, Workload};
 use crate::model::LanguageModel;
@@ -11,7 +12,7 @@ use crate::selection::Selection;
 use crate::stage::Stage;
 use crate::sweep::{PlannedGeneration, PreparedSweep, ThreadPools};
 use crate::synthesis::{self, Sources};
-use crate::synthesis::{DrawnTokens, SynthesisSettings, Textbook};
+use crate::synthesis::{External, SynthesisMethod, SynthesisSettings, Textbook};
 use crate::training::TrainingSettings;
 use crate::training::{NoCheckpoints, Start};
 use crate::units::Tokens;
@@ -205,9 +206,8 @@ impl SpeedTrial {
         device: &Device,
         pools: &ThreadPools,
     ) -> Result<Self> {
-        let train_tokens = prepared.experiments()[generation.experiment].corpus.train_tokens;
-        let try_once =
-            || Self::of(&generation.arm, train_tokens, prepared.text(generation.experiment), device);
+        let corpus = &prepared.experiments()[generation.experiment].corpus;
+        let try_once = || Self::of(&generation.arm, corpus, prepared.text(generation.experiment), device);
         let trials: Vec<Self> = pools.on_each(try_once).into_iter().collect::<Result<_>>()?;
         let mean = |of: fn(&Self) -> f64| trials.iter().map(of).sum::<f64>() / trials.len() as f64;
         Ok(Self {
@@ -218,12 +218,12 @@ impl SpeedTrial {
         })
     }
 
-    fn of(arm: &Arm, train_tokens: Tokens, prepared: &PreparedText, device: &Device) -> Result<Self> {
+    fn of(arm: &Arm, corpus: &CorpusSettings, prepared: &PreparedText, device: &Device) -> Result<Self> {
         let vocab_size = prepared.tokenizer.vocab_size();
         let sizes = [TrialSize::smallest(arm), TrialSize::of(arm, vocab_size)];
         let never = AtomicBool::new(false);
         let stage = Stage::new(StreamKey::new(0, "", 0, streams::TRIAL), &Silent, &never);
-        let text = prepared.train.prefix(train_tokens);
+        let text = prepared.train.prefix(corpus.train_tokens);
         let train = |size: TrialSize| {
             let trial_arm = Arm { training: size.training(&arm.training), ..arm.clone() };
             let seen = lineage::tokens_seen(&trial_arm, &prepared.tokenizer, text.tokens());
@@ -234,7 +234,14 @@ impl SpeedTrial {
         let rounds = if arm.model.context_tokens().is_some() { &sizes[..] } else { &sizes[1..] };
         let (fitted, training_seconds_per_token) = seconds_per_token(rounds, train)?;
         let model = fitted.model.as_ref();
-        let write = |size| Ok(((), write_small_corpus(arm, model, prepared, size, &stage)?));
+        let world = corpus.built_in_world();
+        let sources = Sources {
+            natural: &prepared.train,
+            previous: None,
+            tokenizer: &prepared.tokenizer,
+            world: world.as_ref(),
+        };
+        let write = |size| Ok(((), write_small_corpus(arm, model, sources, size, &stage)?));
         let ((), writing_seconds_per_token) = seconds_per_token(&sizes, write)?;
         let score = |size: TrialSize| {
             let sample = prepared.heldout.prefix(size.scored);
@@ -264,22 +271,19 @@ impl SpeedTrial {
 fn write_small_corpus(
     arm: &Arm,
     model: &dyn LanguageModel,
-    prepared: &PreparedText,
+    sources: Sources,
     size: TrialSize,
     stage: &Stage,
 ) -> Result<u64> {
     let tokens = arm.synthesis.tokens.min(size.written);
-    let method = match arm.synthesis.method.drawn_tokens() {
-        DrawnTokens::None => Textbook::default().into(),
-        DrawnTokens::All | DrawnTokens::Some => arm.synthesis.method.clone(),
-    };
+    let is_external = arm.synthesis.method.name() == External::name();
+    let method = if is_external { Textbook::default().into() } else { arm.synthesis.method.clone() };
     let selection = Selection::default();
     // Documents are requested at least 32 at a time; short ones keep a small trial small.
     let longest = arm.synthesis.max_document_tokens;
     let is_short = size.written < TrialSize::MOST_WRITTEN && !method.rewrites_documents();
     let max_document_tokens = if is_short { longest.min(size.written.0 as usize / 32) } else { longest };
     let small = SynthesisSettings { method, tokens, max_document_tokens, selection, ..arm.synthesis.clone() };
-    let sources = Sources { natural: &prepared.train, previous: None, tokenizer: &prepared.tokenizer };
     let (documents, _): (Documents, _) = synthesis::write_corpus(model, &small, sources, model, stage)?;
     Ok(documents.tokens().0)
 }

@@ -290,8 +290,9 @@ impl Reader<'_> {
             .and_then(|training| model.check_training(&training).map(|()| training))
             .map_err(|error| error.below("training"))?;
         SynthesisSettings::complete(&mut synthesis, train_tokens);
-        let synthesis = SynthesisSettings::read(synthesis, &self.registry.synthesis, &*model, &training)
-            .map_err(|error| error.below("synthesis"))?;
+        let synthesis =
+            SynthesisSettings::read(synthesis, &self.registry.synthesis, &*model, &training, self.corpus)
+                .map_err(|error| error.below("synthesis"))?;
         Ok(Settings { model, training, synthesis })
     }
 

@@ -1,5 +1,6 @@
 //! The table `[corpus]`: the source of natural text, and how it is split.
 
+use super::world::World;
 use crate::settings::SettingError;
 use crate::units::Tokens;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -227,6 +228,13 @@ impl CorpusSettings {
     #[must_use]
     pub fn distinct_train_tokens(&self) -> Tokens {
         self.natural_tokens.map_or(self.train_tokens, |limit| limit.min(self.train_tokens))
+    }
+
+    /// The built-in language; `None` for text files.
+    #[must_use]
+    pub fn built_in_world(&self) -> Option<World> {
+        let is_world = self.source == CorpusSource::World;
+        is_world.then(|| World::new(&self.world.clone().unwrap_or_default()))
     }
 
     /// The text files to read; `None` for the built-in language.

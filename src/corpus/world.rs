@@ -37,8 +37,10 @@ mod facts;
 mod grammar;
 mod lexicon;
 mod ranked;
+mod telling;
 
 pub use facts::Fact;
+pub use telling::{Statement, Teller};
 
 /// The distribution of the number of sentences in a document. There are at least `min` sentences; then each further one
 /// follows with probability `go_on`, up to `max` sentences.
@@ -104,11 +106,7 @@ impl World {
                 (-self.fact_share).ln_1p()
                     + grammar::write(Nonterminal::Sentence, &self.lexicon, rng, &mut words)
             };
-            if !text.is_empty() {
-                text.push(' ');
-            }
-            text.push_str(&capitalised(&words.join(" ")));
-            text.push('.');
+            append_sentence(&mut text, &words);
         }
         (text, log_probability)
     }
@@ -192,6 +190,14 @@ impl DocumentLengths {
     fn probabilities(self) -> Vec<(usize, f64)> {
         (self.min..=self.max).map(|n| (n, self.log_probability(n).exp())).collect()
     }
+}
+
+fn append_sentence(text: &mut String, words: &[&str]) {
+    if !text.is_empty() {
+        text.push(' ');
+    }
+    text.push_str(&capitalised(&words.join(" ")));
+    text.push('.');
 }
 
 /// The sentence with its first letter in lower case; None if that letter is not in upper case.

@@ -4,6 +4,7 @@ use super::cache::CachedResult;
 use super::natural::NaturalOrder;
 use super::{PreparedText, Run, RunContext, RunError, SiblingRuns, tokens_written};
 use crate::config::{Arm, Experiment};
+use crate::corpus::world::World;
 use crate::documents::Documents;
 use crate::measure::{self, FactAnswer, FourGrams, Inputs, Measured};
 use crate::model::LanguageModel;
@@ -35,6 +36,8 @@ pub(super) struct GenerationRunner<'a> {
     pub(super) natural: Documents,
     /// 4-grams of the natural text that the seed trains on.
     known: FourGrams,
+    /// The built-in world, if the text comes from it.
+    world: Option<World>,
 }
 
 impl<'a> GenerationRunner<'a> {
@@ -43,7 +46,8 @@ impl<'a> GenerationRunner<'a> {
         let seed = siblings.seed();
         let natural = NaturalOrder::new(&prepared.train, seed, experiment.corpus.natural_tokens).used_by(experiment);
         let known = FourGrams::new(&natural.prefix(experiment.corpus.train_tokens));
-        Self { run, experiment, prepared, store, context, siblings, seed, natural, known }
+        let world = experiment.corpus.built_in_world();
+        Self { run, experiment, prepared, store, context, siblings, seed, natural, known, world }
     }
 
     /// Makes and commits a generation, whose predecessors are committed.
@@ -248,8 +252,12 @@ impl<'a> GenerationRunner<'a> {
     ) -> Result<(Documents, SynthesisRecord), RunError> {
         let natural = self.natural.prefix(self.experiment.corpus.train_tokens);
         let previous = self.previous(arm, generation)?;
-        let sources =
-            Sources { natural: &natural, previous: previous.as_ref(), tokenizer: &self.prepared.tokenizer };
+        let sources = Sources {
+            natural: &natural,
+            previous: previous.as_ref(),
+            tokenizer: &self.prepared.tokenizer,
+            world: self.world.as_ref(),
+        };
         let tokens = tokens_written(self.experiment, arm, generation);
         let synthesis = SynthesisSettings { tokens, ..self.experiment.at(arm, generation).synthesis.clone() };
         let written =

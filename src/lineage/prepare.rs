@@ -12,7 +12,7 @@ use crate::documents::{Documents, TokenId};
 use crate::measure::{Fact, Reference};
 use crate::mixture;
 use crate::store::Provenance;
-use crate::synthesis;
+use crate::synthesis::{self, Sources};
 use crate::tokenizer::{Coverage, Tokenizer, TokenizerError};
 use crate::units::Tokens;
 use std::borrow::Cow;
@@ -247,8 +247,8 @@ fn check_text(
 ) -> Result<BTreeMap<String, Base>, RunError> {
     let mut all = BTreeMap::new();
     for &experiment in experiments {
-        let checked =
-            check_seeds(experiment, train).and_then(|()| bases::check(experiment, tokenizer, texts));
+        let checked = check_seeds(experiment, train, tokenizer)
+            .and_then(|()| bases::check(experiment, tokenizer, texts));
         all.extend(checked.map_err(|error| named(error, experiment, experiments))?);
     }
     Ok(all)
@@ -391,14 +391,16 @@ fn evaluation_hash(
 }
 
 /// Checks synthesis and mixtures for every seed, because each seed draws natural documents in another order.
-fn check_seeds(experiment: &Experiment, train: &Documents) -> Result<(), RunError> {
+fn check_seeds(experiment: &Experiment, train: &Documents, tokenizer: &Tokenizer) -> Result<(), RunError> {
     let (budget, limit) = (experiment.corpus.train_tokens, experiment.corpus.natural_tokens);
+    let world = experiment.corpus.built_in_world();
     for &seed in &experiment.seeds {
         let natural = NaturalOrder::new(train, seed, limit);
         let (lengths, drawn) = (natural.lengths(), natural.prefix(budget));
+        let sources = Sources { natural: &drawn, previous: None, tokenizer, world: world.as_ref() };
         for arm in &experiment.arms {
             for synthesis in [&experiment.at(arm, 0).synthesis, &arm.synthesis] {
-                synthesis::check(synthesis, &drawn).map_err(|source| {
+                synthesis::check(synthesis, sources).map_err(|source| {
                     RunError::synthesis(source, format!("seed {seed}, arm \"{}\"", arm.name))
                 })?;
             }

@@ -7,9 +7,9 @@
 //! **Pitfall.** The prefix is not part of the written document. Otherwise every synthetic corpus would contain natural
 //! text, which would anchor the loop.
 
-use super::SynthesisError;
 use super::method::{GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod};
 use super::prompted::{Prompted, Prompts};
+use super::{Sources, SynthesisError};
 use crate::documents::{Documents, TokenId};
 use crate::seed::StreamKey;
 use crate::settings::SettingError;
@@ -63,8 +63,8 @@ impl SynthesisMethod for Continuation {
         Ok(())
     }
 
-    fn check_sources(&self, natural: &Documents) -> Result<(), SynthesisError> {
-        long_enough(natural, self.prefix_tokens).map(drop)
+    fn check_sources(&self, sources: Sources) -> Result<(), SynthesisError> {
+        long_enough(sources.natural, self.prefix_tokens).map(drop)
     }
 
     fn generator<'a>(&'a self, context: GeneratorContext<'a>) -> GeneratorResult<'a> {

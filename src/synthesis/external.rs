@@ -13,11 +13,11 @@
 
 mod process;
 
-use super::SynthesisError;
 use super::method::{
     Draft, DrawnTokens, Generator, GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod,
 };
 use super::sources::{Rotation, longest_rewriting};
+use super::{Sources, SynthesisError};
 use crate::decoding::DecodingStrategy;
 use crate::documents::{Documents, TokenId};
 use crate::model::ModelError;
@@ -143,7 +143,7 @@ impl SynthesisMethod for External {
         Ok(())
     }
 
-    fn check_sources(&self, _: &Documents) -> Result<(), SynthesisError> {
+    fn check_sources(&self, _: Sources) -> Result<(), SynthesisError> {
         Ok(check_program(&self.command)?)
     }
 

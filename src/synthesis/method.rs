@@ -5,11 +5,13 @@
 
 use super::continuation::Continuation;
 use super::external::External;
+use super::oracle::Oracle;
 use super::rephrase::Rephrase;
 use super::settings::SynthesisSettings;
 use super::textbook::Textbook;
 use super::token_edit::TokenEdit;
 use super::{Sources, SynthesisError};
+use crate::corpus::CorpusSettings;
 use crate::decoding::{self, DecodingStrategy};
 use crate::documents::{Documents, TokenId};
 use crate::model::LanguageModel;
@@ -46,11 +48,11 @@ pub trait SynthesisMethod: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Checks before a run that documents can be written from the natural text of a seed.
+    /// Checks before a run that documents can be written from the natural text of a seed. There is no earlier corpus yet.
     ///
     /// # Errors
     /// Returns an error if suitable text, or anything else that the method needs, is missing.
-    fn check_sources(&self, _natural: &Documents) -> Result<(), SynthesisError> {
+    fn check_sources(&self, _sources: Sources) -> Result<(), SynthesisError> {
         Ok(())
     }
 
@@ -110,6 +112,8 @@ pub enum DrawnTokens {
 /// Other settings of the experiment, against which the settings of a method are checked.
 #[derive(Clone, Copy, Debug)]
 pub struct MethodContext<'a> {
+    /// Natural text.
+    pub corpus: &'a CorpusSettings,
     /// The model that writes.
     pub model: &'a dyn ModelKind,
     /// Training of this model.
@@ -231,7 +235,7 @@ impl Kind<dyn SynthesisMethod> {
     }
 }
 
-const KEY: &str = "method";
+pub(super) const KEY: &str = "method";
 
 /// The methods of the library; the first one is the default.
 #[must_use]
@@ -245,6 +249,7 @@ pub fn builtin_methods() -> Kinds<dyn SynthesisMethod> {
             Kind::<dyn SynthesisMethod>::of::<Rephrase>(),
             Kind::<dyn SynthesisMethod>::of::<TokenEdit>(),
             Kind::<dyn SynthesisMethod>::of::<External>(),
+            Kind::<dyn SynthesisMethod>::of::<Oracle>(),
         ],
     )
 }

@@ -5,7 +5,9 @@
 
 use super::external::External;
 use super::method::{DrawnTokens, MethodContext, SynthesisMethod};
+use super::oracle::Oracle;
 use super::textbook::Textbook;
+use crate::corpus::CorpusSettings;
 use crate::decoding::DecodingStrategy;
 use crate::selection::{Selection, SelectionRules};
 use crate::settings::{self, Chosen, Kinds, SettingError, properties, schema_of};
@@ -72,7 +74,7 @@ impl SynthesisSettings {
         table.entry("tokens").or_insert(Value::Integer(tokens));
     }
 
-    /// Reads the table `[synthesis]` for a model of this kind.
+    /// Reads the table `[synthesis]` for a model of this kind and natural text from `corpus`.
     ///
     /// # Errors
     /// Returns an error if a key is unknown, a value is invalid, or settings contradict each other or the model.
@@ -81,6 +83,7 @@ impl SynthesisSettings {
         available: &SynthesisKinds,
         model: &dyn ModelKind,
         training: &TrainingSettings,
+        corpus: &CorpusSettings,
     ) -> Result<Self, SettingError> {
         let Groups { own, method, decoding, selection } = available.groups(table)?;
         let decoding = DecodingStrategy::read(decoding)?;
@@ -90,7 +93,7 @@ impl SynthesisSettings {
         }
         let settings: Self = settings::read(own)?;
         let max_document_tokens = settings.max_document_tokens;
-        let context = MethodContext { model, training, decoding: &decoding, max_document_tokens };
+        let context = MethodContext { corpus, model, training, decoding: &decoding, max_document_tokens };
         let method = available.methods.read(method, &context)?;
         let selection = available.rules.read(selection).map_err(|error| error.below(SELECTION))?;
         let settings = Self { method, decoding, selection, ..settings };
@@ -221,8 +224,10 @@ impl SynthesisKinds {
             // `keywords` belongs to the experiment's setting `seed`, and this table has another one.
             inherited.remove("keywords");
         }
-        if methods.name_in(&own) == External::name() && methods.name_in(base) != External::name() {
-            // The decoder belongs to the experiment's method, and a command has its own.
+        Oracle::inherit(&own, &mut inherited);
+        let method = methods.name_in(&own);
+        if [External::name(), Oracle::name()].contains(&method) && methods.name_in(base) != method {
+            // The decoder belongs to the experiment's method, and no model draws a token with this one.
             base_decoding.clear();
         }
         let own_decoding = own.iter().filter(|(key, _)| decoding.contains(*key));

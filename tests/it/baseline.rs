@@ -75,8 +75,8 @@ fn an_arm_that_writes_by_beam_search_has_no_curves() {
     assert_eq!(baseline.curve("beam", "hill_0"), None);
 }
 
-/// An external command decodes in its own way; in a document that is edited, only
-/// some tokens are decoded.
+/// An external command decodes in its own way, and an oracle not at all; in a document that is edited, only some tokens
+/// are decoded.
 #[test]
 fn only_an_arm_whose_decoder_draws_every_token_has_a_decoding_curve() {
     let arm = |name: &str, synthesis: &str| {
@@ -84,12 +84,15 @@ fn only_an_arm_whose_decoder_draws_every_token_has_a_decoding_curve() {
     };
     let arms = [
         arm("command", "method = \"external\", command = [\"cat\"]"),
+        arm("oracle", "method = \"oracle\", error = 0.1"),
         arm("edited", "method = \"token-edit\", temperature = 0.3"),
         arm("edited-plainly", "method = \"token-edit\""),
     ];
     let baseline = baseline(&experiment(&arms.concat()), &zipf().1);
-    let command = baseline.curve("command", "hill_0").unwrap();
-    assert_eq!(command.sampling, command.decoding);
+    for arm in ["command", "oracle"] {
+        let curve = baseline.curve(arm, "hill_0").unwrap();
+        assert_eq!(curve.sampling, curve.decoding);
+    }
     assert!(baseline.curve("edited", "hill_0").is_none());
     assert!(baseline.curve("edited-plainly", "hill_0").is_some());
 }

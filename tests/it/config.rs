@@ -584,6 +584,75 @@ fn a_command_has_a_decoder_of_its_own() {
 }
 
 #[test]
+fn an_oracle_needs_the_built_in_world_wherever_it_is_chosen() {
+    let files = BASE.replace("source = \"world\"", "source = [\"data/*.txt\"]");
+    for (table, place) in [
+        ("[synthesis]\nmethod = \"oracle\"\n", "synthesis.method"),
+        ("[writer]\nsynthesis = { method = \"oracle\" }\n", "writer.synthesis.method"),
+        ("synthesis = { method = \"oracle\" }\n", "arm \"unanchored\": synthesis.method"),
+    ] {
+        parse(&format!("{BASE}{table}")).unwrap();
+        let refused = parse(&format!("{files}{table}")).unwrap_err();
+        assert!(
+            refused.contains(&format!("{place}: \"oracle\" writes in the language of the built-in")),
+            "{refused}"
+        );
+        assert!(refused.contains("set corpus.source = \"world\""), "{refused}");
+    }
+}
+
+#[test]
+fn settings_of_an_oracle_that_have_no_effect_or_no_meaning_are_refused() {
+    let with = |settings: &str| parse(&format!("{BASE}synthesis = {{ method = \"oracle\", {settings} }}\n"));
+    for (settings, expected) in [
+        ("oracle = \"textbook\", reads = \"natural\"", "reads: has no effect with oracle = \"textbook\""),
+        ("temperature = 0.5", "temperature: has no effect with method = \"oracle\""),
+        ("beams = 2", "beams: has no effect with method = \"oracle\""),
+        ("knowledge = 0", "knowledge: 0 is out of range; give a number above 0 and at most 1"),
+        ("knowledge = 1.5", "knowledge: 1.5 is out of range"),
+        (
+            "knowledge = \"popula\"",
+            "knowledge: unknown value \"popula\"; the nearest valid value is \"popular\"",
+        ),
+        ("knowledge = true", "knowledge: expected "),
+        ("error = 1.1", "error: 1.1 is out of range; give a number from 0 to 1"),
+        ("oracle = \"rephrases\"", "the nearest valid value is \"rephrase\""),
+        ("fidelity = 0.5", "fidelity: has no effect with method = \"oracle\""),
+    ] {
+        let refused = with(settings).expect_err(settings);
+        assert!(refused.contains(expected), "{settings}: {refused}");
+    }
+    let refused = parse(&format!("{BASE}synthesis = {{ error = 0.1 }}\n")).unwrap_err();
+    assert!(refused.contains("error: has no effect with method = \"textbook\""), "{refused}");
+    let accepted = |settings: &str| with(settings).unwrap().arms[1].synthesis.method.table().to_string();
+    assert_eq!(
+        accepted("knowledge = 1"),
+        "method = \"oracle\"\nerror = 0.0\nknowledge = 1.0\noracle = \"rephrase\"\nreads = \"natural\"\n"
+    );
+    assert_eq!(
+        accepted("oracle = \"textbook\", error = 1"),
+        "method = \"oracle\"\nerror = 1.0\nknowledge = \"all\"\noracle = \"textbook\"\n"
+    );
+}
+
+#[test]
+fn an_arm_with_another_oracle_inherits_what_that_uses() {
+    let arms = "synthesis = { oracle = \"textbook\" }\n[[arm]]\nname = \"model\"\nmixture = \"replace\"\n\
+        synthesis = { method = \"textbook\" }\n\
+        [synthesis]\nmethod = \"oracle\"\nreads = \"previous\"\nknowledge = \"train\"\n";
+    let experiment = parse(&format!("{BASE}{arms}")).unwrap();
+    let table = |arm: usize| experiment.arms[arm].synthesis.method.table();
+    assert_eq!(table(0)["reads"].as_str(), Some("previous"));
+    assert_eq!(table(1)["knowledge"].as_str(), Some("train"));
+    assert!(!table(1).contains_key("reads"));
+    assert_eq!(experiment.arms[2].synthesis.method.name(), "textbook");
+    // An arm that turns to an oracle leaves the experiment's decoder behind.
+    let arm = "synthesis = { method = \"oracle\" }\n[synthesis]\ntemperature = 0.5\n";
+    let experiment = parse(&format!("{BASE}{arm}")).unwrap();
+    assert_eq!(experiment.arms[1].synthesis.decoding, DecodingStrategy::PLAIN);
+}
+
+#[test]
 fn errors_name_what_the_user_wrote_where_it_is_and_what_is_possible() {
     let cases = [
         ("name = \"base\"\n", "", "base.toml: name: is missing"),

@@ -320,7 +320,7 @@ fn the_configured_search_writes_the_corpus() {
         ..SynthesisSettings::textbook(Tokens(document.tokens().0 * copies))
     };
     let tokenizer = Tokenizer::learn(&[], 257).unwrap();
-    let sources = Sources { natural: &Documents::new(), previous: None, tokenizer: &tokenizer };
+    let sources = Sources { natural: &Documents::new(), previous: None, tokenizer: &tokenizer, world: None };
     let written = staged(|stage| write_corpus(&model, &synthesis, sources, &model, stage));
     let (corpus, record) = written.unwrap();
     assert_eq!(record.decoding, "beam search, 3 beams, length penalty 1");

@@ -21,6 +21,7 @@ use std::sync::atomic::AtomicBool;
 
 mod anchors;
 mod external;
+mod oracle;
 
 static NEVER: AtomicBool = AtomicBool::new(false);
 static ALWAYS: AtomicBool = AtomicBool::new(true);
@@ -47,8 +48,11 @@ fn write_with(
     natural: &Documents,
     stage: &Stage,
 ) -> Result<(Documents, SynthesisRecord), SynthesisError> {
-    let sources = Sources { natural, previous: None, tokenizer: &tokenizer() };
-    write_corpus(model, synthesis, sources, model, stage)
+    write_corpus(model, synthesis, sources_of(natural, &tokenizer()), model, stage)
+}
+
+fn sources_of<'a>(natural: &'a Documents, tokenizer: &'a Tokenizer) -> Sources<'a> {
+    Sources { natural, previous: None, tokenizer, world: None }
 }
 
 fn textbook(tokens: u64) -> SynthesisSettings {

@@ -10,14 +10,15 @@ use crate::corpus::WorldSettings;
 use crate::rarity::Rarity;
 use crate::seed::Stream;
 use rand::Rng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// Names of the first relations; further relations are named by generated words.
 pub(super) const RELATIONS: [&str; 8] =
     ["river", "king", "festival", "harvest", "mountain", "song", "market", "founder"];
 
 /// τ: probability that a later fact of a document is about the entity of its first fact.
-const TOPICALITY: f64 = 0.5;
+pub(super) const TOPICALITY: f64 = 0.5;
 
 /// Mean number of entities with the same value of a relation. The probability that a guess is right is this
 /// number divided by the number of entities.
@@ -48,6 +49,8 @@ pub(super) struct Facts {
     popularity: ZipfRanks,
     /// `values[relation][entity]`.
     values: Vec<Vec<String>>,
+    /// The different values of each relation, in alphabetical order.
+    choices: Vec<Vec<String>>,
     relation_index: BTreeMap<String, usize>,
     entity_index: BTreeMap<String, usize>,
 }
@@ -65,13 +68,14 @@ impl Facts {
             let known: Vec<String> = (0..choices).map(|_| generator.name()).collect();
             (0..config.entities).map(|_| known[rng.random_range(0..choices)].clone()).collect()
         };
-        let values = relations.iter().map(&mut values_of_a_relation).collect();
+        let values: Vec<Vec<String>> = relations.iter().map(&mut values_of_a_relation).collect();
         Self {
             popularity: ZipfRanks::new(config.entities, config.zipf_exponent),
             relation_index: relations.iter().cloned().zip(0..).collect(),
             entity_index: entities.iter().cloned().zip(0..).collect(),
             relations,
             entities,
+            choices: values.iter().map(|values| distinct(values)).collect(),
             values,
         }
     }
@@ -115,6 +119,60 @@ impl Facts {
         log_probability
     }
 
+    /// The index in [`list`](Self::list) of the fact about this relation of this entity.
+    fn index(&self, relation: usize, entity: usize) -> usize {
+        entity * self.relations.len() + relation
+    }
+
+    /// The entity that the fact with this index is about.
+    pub(super) fn entity(&self, fact: usize) -> usize {
+        fact / self.relations.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn name(&self, entity: usize) -> &str {
+        &self.entities[entity]
+    }
+
+    /// The indices of the facts about an entity.
+    pub(super) fn about(&self, entity: usize) -> Range<usize> {
+        self.index(0, entity)..self.index(0, entity + 1)
+    }
+
+    /// The different values of the relation that a fact is about, in alphabetical order.
+    pub(super) fn choices(&self, fact: usize) -> &[String] {
+        &self.choices[fact % self.relations.len()]
+    }
+
+    /// The relation of which all entities have the same value, if there is one.
+    pub(super) fn relation_with_one_value(&self) -> Option<&str> {
+        let index = self.choices.iter().position(|choices| choices.len() < 2)?;
+        Some(&self.relations[index])
+    }
+
+    /// The fact that a sentence (without its full stop) is about, and the value that it states, which may be wrong. `None`
+    /// if the sentence is anything else.
+    pub(super) fn stated<'t>(&self, sentence: &'t str) -> Option<(usize, &'t str)> {
+        let words: Vec<&str> = sentence.split(' ').collect();
+        let &["The", relation, "of", entity, "is", value] = words.as_slice() else { return None };
+        let fact = self.index(*self.relation_index.get(relation)?, *self.entity_index.get(entity)?);
+        let is_choice = self.choices(fact).binary_search_by(|choice| choice.as_str().cmp(value)).is_ok();
+        is_choice.then_some((fact, value))
+    }
+
+    /// Appends the statement that a fact has this value.
+    pub(super) fn tell<'a>(&'a self, fact: usize, value: &'a str, words: &mut Vec<&'a str>) {
+        let relation = &self.relations[fact % self.relations.len()];
+        words.extend(["the", relation, "of", &self.entities[self.entity(fact)], "is", value]);
+    }
+
+    /// ln q(e|e)/q(e|t) for an entity e and any other topic t: by how much a fact about e is more probable where e is
+    /// the topic. q is [`probability`](Self::probability).
+    pub(super) fn log_pull(&self, entity: usize) -> f64 {
+        let elsewhere = (1.0 - TOPICALITY) * self.probability(entity, None);
+        (self.probability(entity, Some(entity)) / elsewhere).ln()
+    }
+
     /// Whether a sentence with these words can only be the statement of a fact.
     pub(super) fn is_statement(&self, words: &[&str]) -> bool {
         words.get(1).is_some_and(|word| self.relation_index.contains_key(*word))
@@ -136,7 +194,7 @@ impl Facts {
     /// Probability that a fact is about entity e: `π_e` for the first fact of a document, then
     /// `(1 − τ) π_e + τ [e is the topic]`. Topics are drawn from π too, so over all documents every fact is about e with
     /// probability π_e.
-    fn probability(&self, entity: usize, topic: Option<usize>) -> f64 {
+    pub(super) fn probability(&self, entity: usize, topic: Option<usize>) -> f64 {
         let popularity = self.popularity.probabilities()[entity];
         match topic {
             None => popularity,
@@ -160,4 +218,9 @@ impl Facts {
         let entities: f64 = popularity.iter().enumerate().map(|(topic, p)| p * given(topic)).sum();
         entities + (self.relations.len() as f64).ln()
     }
+}
+
+/// Different values in alphabetical order.
+fn distinct(values: &[String]) -> Vec<String> {
+    values.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect()
 }

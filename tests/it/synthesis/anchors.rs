@@ -26,7 +26,14 @@ fn write(
     natural: &Documents,
     tokenizer: &Tokenizer,
 ) -> (Documents, SynthesisRecord) {
-    write_corpus(model, synthesis, Sources { natural, previous: None, tokenizer }, model, &stage()).unwrap()
+    write_corpus(
+        model,
+        synthesis,
+        Sources { natural, previous: None, tokenizer, world: None },
+        model,
+        &stage(),
+    )
+    .unwrap()
 }
 
 /// Twenty documents of 100 tokens, each token once in all of them, so that a token names its place.
@@ -293,7 +300,8 @@ fn continuation_of_the_previous_corpus_never_reads_natural_text() {
     let previous: Documents = std::iter::repeat_n(&written[..], 10).collect();
     let method = Continuation { prefix_tokens: 5, prefix: PrefixSource::Previous }.into();
     let synthesis = SynthesisSettings { method, ..textbook(600) };
-    let sources = Sources { natural: &natural, previous: Some(&previous), tokenizer: &tokenizer };
+    let sources =
+        Sources { natural: &natural, previous: Some(&previous), tokenizer: &tokenizer, world: None };
     let (corpus, record) = write_corpus(&echo, &synthesis, sources, &echo, &stage()).unwrap();
     assert!(corpus.flat().iter().all(|&token| token >= 100 || token == END));
     assert_eq!(record.prompts, "last synthetic corpus, 5 tokens");

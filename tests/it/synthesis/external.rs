@@ -14,7 +14,7 @@ fn by(command: &[&str], timeout_seconds: f64) -> Result<(Documents, SynthesisRec
     write_corpus(
         &ngram(),
         &synthesis,
-        Sources { natural: &natural, previous: None, tokenizer: &tokenizer },
+        Sources { natural: &natural, previous: None, tokenizer: &tokenizer, world: None },
         &ngram(),
         &stage(),
     )
@@ -139,7 +139,7 @@ fn an_interrupt_stops_the_command() {
         External { command: vec!["sleep".to_owned(), "600".to_owned()], timeout_seconds: 600.0 }.into();
     let synthesis = SynthesisSettings { method, ..textbook(100) };
     let stopped = Stage::new(place(), &Silent, &ALWAYS);
-    let sources = Sources { natural: &natural, previous: None, tokenizer: &tokenizer };
+    let sources = Sources { natural: &natural, previous: None, tokenizer: &tokenizer, world: None };
     let result = write_corpus(&ngram(), &synthesis, sources, &ngram(), &stopped);
     assert!(matches!(result, Err(SynthesisError::Model(ModelError::Interrupted))), "{result:?}");
 }

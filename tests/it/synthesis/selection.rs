@@ -1,6 +1,8 @@
 //! Corpora of which only some documents are kept.
 
-use super::{ALWAYS, Fake, NEVER, SPECIAL, continuation, natural, ngram, place, stage, textbook, tokenizer};
+use super::{
+    ALWAYS, Fake, NEVER, SPECIAL, continuation, natural, ngram, place, sources_of, stage, textbook, tokenizer,
+};
 use genloss::documents::{Documents, TokenId};
 use genloss::model::{LanguageModel, ModelError};
 use genloss::progress::{Event, Recorder, Silent};
@@ -45,7 +47,7 @@ fn write_judged(
     synthesis: &SynthesisSettings,
     stage: &Stage,
 ) -> Result<(Documents, SynthesisRecord), SynthesisError> {
-    let sources = Sources { natural: &natural(), previous: None, tokenizer: &tokenizer() };
+    let sources = Sources { natural: &natural(), previous: None, tokenizer: &tokenizer(), world: None };
     write_corpus(model, synthesis, sources, reference, stage)
 }
 
@@ -162,7 +164,7 @@ fn importance_resampling_restores_a_topic_that_the_model_writes_too_rarely() {
         (0..10).map(|_| kind + draws.random_range(0..20)).collect()
     });
     let synthesis = selected(textbook(20_000), rules("importance = 2.5"));
-    let sources = Sources { natural: &natural, previous: None, tokenizer: &tokenizer() };
+    let sources = Sources { natural: &natural, previous: None, tokenizer: &tokenizer(), world: None };
     let (corpus, record) = write_corpus(&model, &synthesis, sources, &model, &stage()).unwrap();
     let of_the_first = corpus.iter().filter(|document| document[0] < 30).count() as f64;
     let share = of_the_first / corpus.len() as f64;
@@ -194,12 +196,12 @@ fn rules_that_drop_everything_are_an_error_that_names_them() {
 fn a_detector_needs_natural_text() {
     let synthesis = selected(textbook(1000), rules(EVERY_RULE));
     let few: Documents = natural().iter().take(49).collect();
-    let message = check(&synthesis, &few).unwrap_err().to_string();
+    let message = check(&synthesis, sources_of(&few, &tokenizer())).unwrap_err().to_string();
     assert!(
         message.contains("at least 50 natural documents to train its detector and found 49"),
         "{message}"
     );
-    check(&synthesis, &natural()).unwrap();
+    check(&synthesis, sources_of(&natural(), &tokenizer())).unwrap();
 }
 
 #[test]
