@@ -627,11 +627,11 @@ fn settings_of_an_oracle_that_have_no_effect_or_no_meaning_are_refused() {
     let accepted = |settings: &str| with(settings).unwrap().arms[1].synthesis.method.table().to_string();
     assert_eq!(
         accepted("knowledge = 1"),
-        "method = \"oracle\"\nerror = 0.0\nknowledge = 1.0\noracle = \"rephrase\"\nreads = \"natural\"\n"
+        "method = \"oracle\"\noracle = \"rephrase\"\nknowledge = 1.0\nerror = 0.0\nreads = \"natural\"\n"
     );
     assert_eq!(
         accepted("oracle = \"textbook\", error = 1"),
-        "method = \"oracle\"\nerror = 1.0\nknowledge = \"all\"\noracle = \"textbook\"\n"
+        "method = \"oracle\"\noracle = \"textbook\"\nknowledge = \"all\"\nerror = 1.0\n"
     );
 }
 
