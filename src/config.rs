@@ -156,6 +156,14 @@ impl Registry {
             Ok(result) => return Ok(result),
             Err(error) => error,
         };
+        // The one that set the key of the error, or else the first with which it appears.
+        let sets_key = |setting: &&String| {
+            let path = setting.split_once('=').map_or("", |(path, _)| path.trim());
+            matches!(&error, ConfigError::Setting { key, .. } if key == path)
+        };
+        if let Some(setting) = overrides.iter().rfind(sets_key) {
+            return Err(ConfigError::Override { setting: setting.clone(), message: error.message() });
+        }
         let has_error =
             |count: &usize| attempt(*count).is_err_and(|other| other.message() == error.message());
         match (0..=overrides.len()).find(has_error) {

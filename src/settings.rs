@@ -60,12 +60,14 @@ pub struct SettingError {
     pub key: String,
     /// The problem and how to fix it.
     pub message: String,
+    /// Whether the table that was read has no such key; another table may have it.
+    pub is_unknown_key: bool,
 }
 
 impl SettingError {
     /// `key` is relative to the table that was read, and empty for the table itself.
     pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { key: key.into(), message: message.into() }
+        Self { key: key.into(), message: message.into(), is_unknown_key: false }
     }
 
     /// Puts `table` in front of the key, which is then relative to the table that contains `table`.

@@ -20,7 +20,12 @@ impl Document {
         let at = |offset: usize| lines.position(offset);
         let syntax = |error: toml::de::Error| ConfigError::Syntax {
             position: format!("{source_name}:{}", at(error.span().map_or(0, |span| span.start))),
-            message: syntax_message(&error),
+            message: match (error.message(), error.span().and_then(|span| text.get(span))) {
+                ("duplicate key", Some(key)) => {
+                    format!("duplicate key \"{}\"; keep one of the two", key.trim())
+                }
+                _ => syntax_message(&error),
+            },
         };
         let spanned = DeTable::parse(text).map_err(syntax)?;
         let mut positions = BTreeMap::new();

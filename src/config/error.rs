@@ -46,7 +46,7 @@ pub enum ConfigError {
 impl ConfigError {
     /// An error about a setting, without a position in a file.
     pub(super) fn setting(error: SettingError) -> Self {
-        let SettingError { key, message } = error;
+        let SettingError { key, message, .. } = error;
         Self::Setting { position: None, key, message }
     }
 

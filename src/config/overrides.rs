@@ -2,6 +2,8 @@
 
 use super::document::syntax_message;
 use super::error::ConfigError;
+use super::experiment::CONTROL;
+use crate::settings::nearest;
 use toml::{Table, Value};
 
 /// Applies every `key.path=value` to the tables of a file. A value that is not TOML is taken as a string. The path of an
@@ -78,10 +80,18 @@ pub(super) fn set(table: &mut Table, keys: &[&str], value: Value) -> Result<(), 
 }
 
 fn arm_table<'a>(table: &'a mut Table, name: &str) -> Result<&'a mut Table, String> {
-    let arms = table.get_mut("arm").and_then(Value::as_array_mut);
-    let tables = arms.into_iter().flatten().filter_map(Value::as_table_mut);
-    tables
-        .into_iter()
-        .find(|arm| arm.get("name").and_then(Value::as_str) == Some(name))
-        .ok_or_else(|| format!("there is no arm \"{name}\""))
+    let arms = table.entry("arm").or_insert_with(|| Value::Array(Vec::new()));
+    let arms = arms.as_array_mut().ok_or("expected tables that each begin with [[arm]]")?;
+    let name_of = |arm: &Value| arm.get("name").and_then(Value::as_str).map(str::to_owned);
+    let names: Vec<String> = arms.iter().filter_map(name_of).collect();
+    if name == CONTROL && !names.iter().any(|known| known == CONTROL) {
+        // The control exists also where the file does not name it.
+        arms.push(Value::Table(Table::from_iter([("name".to_owned(), Value::String(name.to_owned()))])));
+    }
+    let found = arms.iter_mut().find(|arm| name_of(arm).as_deref() == Some(name));
+    found.and_then(Value::as_table_mut).ok_or_else(|| {
+        let nearest = nearest(name, names.iter().map(String::as_str));
+        let advice = nearest.map_or(String::new(), |nearest| format!("; the nearest is \"{nearest}\""));
+        format!("there is no arm \"{name}\"{advice}")
+    })
 }

@@ -61,9 +61,18 @@ impl From<SettingError> for ReadError {
 }
 
 impl ReadError {
-    /// Adds the scope to the key, and the position of the key in the file.
-    fn located(self, document: &Document) -> ConfigError {
-        let SettingError { key, message } = self.error;
+    /// Adds the scope to the key, and the position of the key in the file. If the key belongs to another table, the
+    /// message names that table.
+    fn located(self, document: &Document, registry: &Registry) -> ConfigError {
+        let SettingError { key, message, is_unknown_key } = self.error;
+        let name = key.rsplit('.').next().unwrap_or_default();
+        let home = if is_unknown_key { registry.home_of(name) } else { None };
+        let message = match (home, message.split_once("; ")) {
+            (Some(home), Some((unknown, advice))) => {
+                format!("{unknown}: it belongs in {home}; here, {advice}")
+            }
+            _ => message,
+        };
         let keys: Vec<String> = key.split('.').map(str::to_owned).collect();
         let prefix: Vec<String> = match &self.scope {
             Scope::File => Vec::new(),
@@ -99,7 +108,7 @@ pub(super) fn experiment(
     document: &Document,
     origin: Origin,
 ) -> Result<Experiment, ConfigError> {
-    read_experiment(registry, table, origin).map_err(|error| error.located(document))
+    read_experiment(registry, table, origin).map_err(|error| error.located(document, registry))
 }
 
 fn read_experiment(registry: &Registry, mut file: Table, origin: Origin) -> Result<Experiment, ReadError> {
@@ -147,6 +156,8 @@ fn check_sensible(experiment: &Experiment, schema: &Json) -> Result<(), ReadErro
     let mut file = experiment.table();
     let arms = take_arms(&mut file)?;
     let writer = file.remove("writer");
+    // If it is not in the file, it is derived from a setting that is checked here, and that users know.
+    let measured_tokens = file.remove("measured_tokens");
     settings::check_sensible(&file, schema)?;
     let decoder = |synthesis: &SynthesisSettings| {
         synthesis.check_decoder_is_used().map_err(|error| error.below("synthesis"))
@@ -165,7 +176,8 @@ fn check_sensible(experiment: &Experiment, schema: &Json) -> Result<(), ReadErro
             .and_then(|()| decoder(&arm.synthesis))
             .map_err(|error| ReadError { scope: Scope::Arm(arm.name.clone()), error })?;
     }
-    Ok(())
+    let measured_tokens = measured_tokens.map(|tokens| ("measured_tokens".to_owned(), tokens));
+    Ok(settings::check_sensible(&measured_tokens.into_iter().collect(), schema)?)
 }
 
 /// Largest number of arms in an experiment.

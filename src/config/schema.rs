@@ -63,6 +63,28 @@ impl Registry {
         })
     }
 
+    /// The part of the file that `key` belongs to, in words; None if no part has such a key.
+    pub(super) fn home_of(&self, key: &str) -> Option<String> {
+        let schema = self.full_schema();
+        let has = |table: &Json| properties(table).iter().any(|(name, _)| *name == key);
+        let tables = ["corpus", "tokenizer", "model", "training", "synthesis"];
+        let mut homes: Vec<String> = tables
+            .into_iter()
+            .filter(|table| has(&schema["properties"][table]))
+            .map(|table| format!("[{table}]"))
+            .collect();
+        if has(&schema["properties"]["synthesis"]["properties"]["selection"]) {
+            homes.push("[synthesis.selection]".to_owned());
+        }
+        if has(&schema_of::<Mixture>()) {
+            homes.push("the mixture of an arm: mixture = { … }".to_owned());
+        }
+        if has(&schema_of::<Head>()) {
+            homes.push("the first lines of the file, above all tables".to_owned());
+        }
+        (!homes.is_empty()).then(|| homes.join(" or "))
+    }
+
     /// Keys of settings that do not affect results.
     pub(super) fn run_time_only_keys(&self) -> BTreeSet<String> {
         let tables = self.sections();

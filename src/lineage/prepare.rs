@@ -11,13 +11,16 @@ use crate::corpus::{self, CorpusSplit, NaturalText, RequiredTokens, SmallSplit, 
 use crate::documents::{Documents, TokenId};
 use crate::measure::{Fact, Reference};
 use crate::mixture;
+use crate::settings;
 use crate::store::Provenance;
 use crate::synthesis::{self, Sources};
 use crate::tokenizer::{Coverage, Tokenizer, TokenizerError};
+use crate::training::TrainingSettings;
 use crate::units::Tokens;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use toml::{Table, Value};
 
 mod saved;
 
@@ -148,7 +151,8 @@ impl PreparedText {
             bases::bases(experiment).map(|(_, base)| base.display().to_string()).collect();
         let of_bases =
             bases.iter().filter_map(|base| self.bases.get(base)).flat_map(|base| base.notes.clone());
-        text.chain(lossy).chain(of_bases).chain(cut_arms).collect()
+        let settings = copies_note(experiment).into_iter().chain(unused_training_note(experiment));
+        text.chain(lossy).chain(of_bases).chain(cut_arms).chain(settings).collect()
     }
 
     /// How much of each split the tokenizer represents, by the split's name.
@@ -467,4 +471,34 @@ fn questions(world: &World, tokenizer: &Tokenizer) -> Result<Vec<Fact>, RunError
         })
     };
     world.facts().iter().map(question).collect()
+}
+
+/// A remark if arms write the same document again and again.
+fn copies_note(experiment: &Experiment) -> Option<String> {
+    let writes_copies = |arm: &&Arm| {
+        let from_nothing =
+            arm.synthesis.method.table().get("seed").and_then(Value::as_str) == Some("nothing");
+        from_nothing && arm.synthesis.decoding.is_deterministic()
+    };
+    let arms: Vec<&str> = experiment.arms.iter().filter(writes_copies).map(|arm| arm.name.as_str()).collect();
+    (!arms.is_empty()).then(|| {
+        format!(
+            "{}: all documents are copies of one, because this decoder always writes the same from nothing; use sampling, \
+             or a method that has a prompt",
+            config::arms_in_words(arms)
+        )
+    })
+}
+
+/// A remark if settings of training were changed although no model uses them.
+fn unused_training_note(experiment: &Experiment) -> Option<String> {
+    let writer = experiment.writer.iter().map(|writer| (&writer.model, &writer.training));
+    let arms = experiment.arms.iter().map(|arm| (&arm.model, &arm.training));
+    let all: Vec<_> = writer.chain(arms).collect();
+    let mut table = Table::new();
+    TrainingSettings::complete(&mut table, experiment.corpus.train_tokens);
+    let default = settings::read::<TrainingSettings>(table).ok()?;
+    let is_unused = all.iter().all(|(model, _)| model.name() == "ngram")
+        && all.iter().any(|(_, training)| **training != default);
+    is_unused.then(|| "[training] has no effect: an n-gram model counts its text once".to_owned())
 }

@@ -6,7 +6,7 @@ use super::importance::ImportanceResampling;
 use super::loss_band::LossBand;
 use super::near_duplicates::NearDuplicateLimit;
 use super::repetition::MaxRepetition;
-use crate::settings::{self, SettingError, Settings, nearest, schema_of};
+use crate::settings::{self, SettingError, Settings, schema_of, unknown_key};
 use serde_json::{Value as Json, json};
 use std::fmt;
 use std::sync::Arc;
@@ -80,13 +80,7 @@ impl SelectionRules {
     }
 
     fn unknown(&self, key: &str) -> SettingError {
-        let known: Vec<&str> = self.0.iter().map(|rule| rule.name).collect();
-        let nearest = nearest(key, known.iter().copied()).unwrap_or_default();
-        let message = format!(
-            "unknown key \"{key}\"; the nearest valid key is \"{nearest}\" (of {})",
-            known.join(", ")
-        );
-        SettingError::new(key, message)
+        unknown_key(key, self.0.iter().map(|rule| rule.name))
     }
 
     /// The JSON Schema of the table `[synthesis.selection]`.

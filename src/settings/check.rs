@@ -61,15 +61,18 @@ fn table_of(path: &str, table: &mut toml::Table, schema: &Json) -> Result<(), Se
 
 /// An error about an unknown key, which suggests the nearest of the `known` ones.
 #[must_use]
-pub fn unknown_key<'a>(path: &str, known: impl Iterator<Item = &'a str> + Clone) -> SettingError {
+pub fn unknown_key<'a>(path: &str, known: impl Iterator<Item = &'a str>) -> SettingError {
     let key = path.rsplit('.').next().unwrap_or(path);
-    let list = known.clone().collect::<Vec<_>>().join(", ");
-    let message = match nearest(key, known) {
-        Some(nearest) => format!("unknown key \"{key}\"; the nearest valid key is \"{nearest}\" (of {list})"),
-        None if list.is_empty() => format!("unknown key \"{key}\"; this table has no keys"),
-        None => format!("unknown key \"{key}\"; the valid keys are {list}"),
+    let known: Vec<&str> = known.collect();
+    let list = known.join(", ");
+    let advice = match (nearest(key, known.iter().copied()), &known[..]) {
+        (_, []) => "this table has no keys".to_owned(),
+        (_, [only]) => format!("the only valid key is \"{only}\""),
+        (Some(nearest), _) => format!("the nearest valid key is \"{nearest}\" (of {list})"),
+        (None, _) => format!("the valid keys are {list}"),
     };
-    SettingError::new(path, message)
+    let message = format!("unknown key \"{key}\"; {advice}");
+    SettingError { is_unknown_key: true, ..SettingError::new(path, message) }
 }
 
 fn missing(path: &str, schema: &Json, key: &str) -> SettingError {
@@ -129,6 +132,11 @@ fn in_range(path: &str, number: f64, shown: &str, schema: &Json) -> Result<(), S
     if good {
         return Ok(());
     }
+    // The message names the range that users should keep to.
+    let narrow = narrowed(schema.clone());
+    let bound = |key: &str| narrow.get(key).and_then(Json::as_f64);
+    let (least, above) = (bound("minimum"), bound("exclusiveMinimum"));
+    let (most, below) = (bound("maximum"), bound("exclusiveMaximum"));
     let is_whole = type_names(schema).is_some_and(|types| types.iter().any(|name| name == "integer"));
     let kind = if is_whole { "whole number" } else { "number" };
     let from = match (least, above) {

@@ -8,6 +8,14 @@ use std::path::PathBuf;
 /// An error of the store: where, what, and what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// The note on where a generation was made is not valid.
+    #[error("{}: damaged: {reason}; delete this file: only the note on where the generation was made is lost", path.display())]
+    Origin {
+        /// The file.
+        path: PathBuf,
+        /// The problem.
+        reason: String,
+    },
     /// A file or folder cannot be read or written.
     #[error("{}{}", path.display(), files::remedy(source))]
     File {

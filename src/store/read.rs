@@ -198,6 +198,10 @@ fn record(root: &Path, address: Address) -> Result<(GenerationRecord, Option<Ori
     let folder = address.folder(root);
     Manifest::read(&folder, address)?.check(&folder, MEASUREMENTS)?;
     let origin = folder.join(ORIGIN);
-    let origin = origin.exists().then(|| disk::read_record(&origin)).transpose()?;
+    let origin = origin.exists().then(|| disk::read_record(&origin)).transpose();
+    let origin = origin.map_err(|error| match error {
+        StoreError::Json { path, source } => StoreError::Origin { path, reason: source.to_string() },
+        other => other,
+    })?;
     Ok((disk::read_record(&folder.join(MEASUREMENTS))?, origin))
 }

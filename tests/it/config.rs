@@ -134,7 +134,7 @@ fn a_setting_that_the_decoder_would_not_heed_is_refused() {
             "contrastive_k = 2, contrastive_alpha = 1.1",
             "contrastive_alpha: 1.1 is out of range; give a number from 0 to 1",
         ),
-        ("", "typical_p = 0", "typical_p: 0 is out of range; give a number above 0 and at most 1"),
+        ("", "typical_p = 0", "typical_p: 0 is out of range; give a number from 0.001 to 1"),
         (
             "",
             "method = \"token-edit\", beams = 2",
@@ -308,7 +308,7 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         (
             "[model]",
             "[synthesis.selection]\nnear_duplicates = 0.0\n[model]",
-            "synthesis.selection.near_duplicates: 0 is out of range; give a number above 0 and at most 1",
+            "synthesis.selection.near_duplicates: 0 is out of range; give a number from 0.1 to 1",
         ),
         ("[model]", "[synthesis.selection]\nbest = 4\n[model]", "the nearest valid key is \"best_of\""),
         ("source = \"world\"", "source = []", "corpus.source: the list is empty"),
@@ -320,7 +320,7 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         (
             "train_tokens = 10_000",
             "train_tokens = 0",
-            "corpus.train_tokens: 0 is out of range; give a whole number from 1 to",
+            "corpus.train_tokens: 0 is out of range; give a whole number from 32 to",
         ),
     ];
     for (from, to, expected) in cases {
@@ -677,6 +677,46 @@ fn errors_name_what_the_user_wrote_where_it_is_and_what_is_possible() {
     let grid = format!("{BASE}[grid]\nmodel.order = 3\n");
     let refused = config::parse_sweep(&grid, "base.toml", &[]).unwrap_err().to_string();
     assert!(refused.starts_with("base.toml:22:7: grid.model.order: "), "{refused}");
+}
+
+#[test]
+fn a_key_in_the_wrong_table_is_sent_to_the_right_one() {
+    let cases = [
+        ("generations = 2", "generations = 2\ntemperature = 0.5", "it belongs in [synthesis]"),
+        ("generations = 2", "generations = 2\ntrain_tokens = 5000", "it belongs in [corpus]"),
+        ("layers = 2", "temperature = 0.5", "it belongs in [synthesis]"),
+        ("[[arm]]", "[[arm]]\nnatural_fraction = 0.5", "it belongs in the mixture of an arm"),
+        ("[[arm]]", "[synthesis]\nbest_of = 2\n[[arm]]", "it belongs in [synthesis.selection]"),
+        ("[[arm]]", "[[arm]]\nseeds = [1]", "it belongs in the first lines of the file"),
+    ];
+    for (from, to, expected) in cases {
+        let refused = refusal(from, to);
+        assert!(refused.contains(expected), "{refused}");
+    }
+}
+
+/// `measured_tokens` is the smallest `synthesis.tokens` of an arm, which is `corpus.train_tokens` if left out.
+#[test]
+fn a_number_out_of_range_is_blamed_on_the_setting_that_was_written() {
+    let refused = refusal("train_tokens = 10_000", "train_tokens = 5");
+    assert!(refused.starts_with("base.toml:8:1: corpus.train_tokens: 5 is out of range"), "{refused}");
+    let refused = refusal("[[arm]]", "[synthesis]\ntokens = 10\n[[arm]]");
+    assert!(refused.contains(": synthesis.tokens: 10 is out of range"), "{refused}");
+}
+
+#[test]
+fn a_key_that_is_given_twice_is_named() {
+    let refused = refusal("generations = 2", "generations = 2\ngenerations = 3");
+    assert!(refused.contains("duplicate key \"generations\""), "{refused}");
+}
+
+#[test]
+fn a_setting_of_the_control_can_be_given_although_the_file_does_not_name_it() {
+    let set = |setting: &str| config::parse(BASE, "base.toml", &[setting.to_owned()]);
+    let changed = set("arm.control.synthesis.temperature=0.5").unwrap();
+    assert_eq!(changed.arms[0].synthesis.decoding.table()["temperature"].as_float(), Some(0.5));
+    let error = set("arm.unachored.synthesis.temperature=0.5").unwrap_err().to_string();
+    assert!(error.contains("there is no arm \"unachored\"; the nearest is \"unanchored\""), "{error}");
 }
 
 #[test]

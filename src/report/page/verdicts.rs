@@ -2,10 +2,11 @@
 
 use super::{ExperimentSection, number, signed};
 use crate::config::CONTROL;
-use crate::measure::Family;
+use crate::measure::{Catalogue, Family};
 use crate::report::series::{Series, arms, last_generation};
-use crate::verdict::{ArmComparison, DEGRADED_ERROR, Effect, FAMILY_WISE_ERROR, Verdict};
+use crate::verdict::{ArmComparison, DEGRADED_ERROR, Effect, FAMILY_WISE_ERROR, Verdict, headline_metrics};
 use maud::{Markup, html};
+use std::collections::BTreeMap;
 
 const ORDER: [Verdict; 5] =
     [Verdict::Collapsed, Verdict::Narrowing, Verdict::Degraded, Verdict::Stable, Verdict::Inconclusive];
@@ -164,10 +165,23 @@ pub(super) fn meaning(section: &ExperimentSection) -> Markup {
                 "Intervals are 95 % intervals. A call of narrowing allows for all headline metrics and all generations \
                  together (" (100.0 * FAMILY_WISE_ERROR) " % per arm), one of degradation for both held-out metrics and all generations \
                  (" (100.0 * DEGRADED_ERROR) " %), and neither uses a later generation than the one it names. The practical sizes are \
-                 conventions, not calibrated against known collapses."
+                 conventions, not calibrated against known collapses: " (practical_sizes()) "."
             }
         }
     }
+}
+
+/// The practical size of every headline metric, grouped by size.
+fn practical_sizes() -> String {
+    let mut by_size: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let catalogue = Catalogue::builtin();
+    for headline in headline_metrics() {
+        let Some(metric) = catalogue.get(headline.metric) else { continue };
+        let size = format!("{} {}", headline.practical, metric.unit);
+        by_size.entry(size).or_default().push(metric.label.to_string());
+    }
+    let parts = by_size.iter().map(|(size, labels)| format!("{size} in {}", labels.join(" and ")));
+    parts.collect::<Vec<_>>().join("; ")
 }
 
 fn definition(verdict: Verdict) -> &'static str {
