@@ -35,7 +35,7 @@
 //! let error = read("top_k = 0").unwrap_err();
 //! assert_eq!(error.to_string(), "top_k: 0 is out of range; give a whole number from 1 to 1000");
 //! let error = read("top_p = 0.5").unwrap_err();
-//! assert!(error.to_string().contains("the nearest valid key is \"top_k\""));
+//! assert!(error.to_string().contains("the only valid key is \"top_k\""));
 //! ```
 
 mod check;

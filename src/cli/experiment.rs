@@ -26,13 +26,20 @@ impl ExperimentArgs {
         config::load_sweep(&self.file, &self.settings)
     }
 
-    /// If an error is about a setting, adds the position of that setting in the experiment file; returns other errors
-    /// unchanged.
+    /// If an error is about a setting, adds the `--set` that gave it, or its position in the experiment file; returns
+    /// other errors unchanged.
     pub fn located(&self, error: anyhow::Error) -> anyhow::Error {
         let setting = error.chain().find_map(|cause| match cause.downcast_ref::<RunError>() {
             Some(RunError::Setting { key, .. }) => Some(key.clone()),
             Some(_) | None => setting_in(&cause.to_string()),
         });
+        let sets = |given: &&String| {
+            let path = given.split_once('=').map(|(path, _)| path.trim());
+            path.is_some() && path == setting.as_deref()
+        };
+        if let Some(given) = self.settings.iter().rfind(sets) {
+            return error.context(format!("--set {given}"));
+        }
         let text = std::fs::read_to_string(&self.file).ok();
         let position = setting
             .zip(text)

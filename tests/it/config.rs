@@ -682,8 +682,8 @@ fn errors_name_what_the_user_wrote_where_it_is_and_what_is_possible() {
 #[test]
 fn a_key_in_the_wrong_table_is_sent_to_the_right_one() {
     let cases = [
-        ("generations = 2", "generations = 2\ntemperature = 0.5", "it belongs in [synthesis]"),
-        ("generations = 2", "generations = 2\ntrain_tokens = 5000", "it belongs in [corpus]"),
+        ("generations = 3", "generations = 3\ntemperature = 0.5", "it belongs in [synthesis]"),
+        ("generations = 3", "generations = 3\ntrain_tokens = 5000", "it belongs in [corpus]"),
         ("layers = 2", "temperature = 0.5", "it belongs in [synthesis]"),
         ("[[arm]]", "[[arm]]\nnatural_fraction = 0.5", "it belongs in the mixture of an arm"),
         ("[[arm]]", "[synthesis]\nbest_of = 2\n[[arm]]", "it belongs in [synthesis.selection]"),
@@ -706,7 +706,7 @@ fn a_number_out_of_range_is_blamed_on_the_setting_that_was_written() {
 
 #[test]
 fn a_key_that_is_given_twice_is_named() {
-    let refused = refusal("generations = 2", "generations = 2\ngenerations = 3");
+    let refused = refusal("generations = 3", "generations = 3\ngenerations = 4");
     assert!(refused.contains("duplicate key \"generations\""), "{refused}");
 }
 
