@@ -1,7 +1,7 @@
 //! `genloss drift`: simulates collapse by finite sampling alone.
 
 use super::cost::{duration, mebibytes};
-use super::counts::{count, positive_count};
+use super::counts::count;
 use super::machine::{self, ThreadArgs};
 use super::output;
 use super::setting_flags::SettingFlags;
@@ -96,7 +96,7 @@ struct CategoricalArgs {
     #[arg(long, value_parser = count, value_name = "N", requires = "corpus")]
     vocab: Option<u64>,
     /// Samples per generation: 100_000, 1e6, 15e12.
-    #[arg(long, value_parser = positive_count, value_name = "N")]
+    #[arg(long, value_parser = count, value_name = "N")]
     samples: u64,
     #[command(flatten, next_help_heading = "Decoder")]
     decoder: SettingFlags<SamplingSettings>,
@@ -110,7 +110,7 @@ struct GaussianArgs {
     #[arg(long, default_value = "1", value_parser = count, value_name = "D")]
     dims: u64,
     /// Samples per generation.
-    #[arg(long, value_parser = positive_count, value_name = "N")]
+    #[arg(long, value_parser = count, value_name = "N")]
     samples: u64,
     #[command(flatten)]
     common: CommonArgs,

@@ -74,6 +74,7 @@ impl Args {
         self.check_arm(&recorded)?;
         self.check_generation(&recorded)?;
         if let Some(most) = self.samples {
+            ensure!(most > 0, "--samples 0: shows no document; give at least 1");
             ensure!(
                 !store::is_study(&self.folder),
                 "{}: a study has measurements but no text; give the folder of the run that it was exported from",

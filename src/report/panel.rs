@@ -120,9 +120,11 @@ fn to_three_digits(value: f64) -> f64 {
 
 /// The label of a tick on an axis whose ticks are `step` apart: as many digits as tell neighbouring ticks apart.
 fn tick(value: f64, step: f64) -> String {
-    let decimals = |scale: f64| (-(step / scale).log10().floor()).clamp(0.0, 9.0) as usize;
+    // The power of ten of a number; powers themselves may come out a little too small.
+    let exponent_of = |size: f64| (size.log10() + 1e-9).floor();
+    let decimals = |scale: f64| (-exponent_of(step / scale)).clamp(0.0, 9.0) as usize;
     let label = if value.abs() >= 1e12 || value != 0.0 && step < 1e-6 {
-        let exponent = value.abs().log10().floor();
+        let exponent = exponent_of(value.abs());
         let power = 10f64.powf(exponent);
         format!("{:.*}×10^{exponent}", decimals(power).min(3), value / power)
     } else if value.abs() >= 1e4 {

@@ -278,7 +278,7 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         (
             "[model]",
             "[synthesis]\ntop_p = 1.1\n[model]",
-            "synthesis.top_p: 1.1 is out of range; give a number above 0 and at most 1",
+            "synthesis.top_p: 1.1 is out of range; give a number from 0.001 to 1",
         ),
         (
             "[model]",

@@ -224,7 +224,9 @@ fn control_and_direction_characters_of_folder_names_never_reach_a_terminal() {
 fn messages_say_what_there_is() {
     let (_, root, _) = finished();
     let error = error_line(&["inspect", text(root), "--metric", "heldout_los"]);
-    assert!(error.contains("the nearest is heldout_loss") && error.contains("tail_mass"), "{error}");
+    assert!(error.contains("the nearest is heldout_loss") && error.contains("distinct_1"), "{error}");
+    let error = error_line(&["inspect", text(root), "--samples", "0"]);
+    assert!(error.contains("give at least 1"), "{error}");
     let dir = tempfile::tempdir().unwrap();
     copied(root, &dir.path().join("order=2"));
     let error = error_line(&["compare", text(dir.path())]);
