@@ -209,8 +209,7 @@ impl SimulatedArm<'_> {
     fn schedule(&self) -> Result<SampleSchedule, DriftError> {
         let Experiment { corpus, generations, .. } = self.experiment;
         let written = self.arm.synthesis.tokens.0;
-        let schedule =
-            SampleSchedule::of(&self.arm.mixture, *generations, corpus.train_tokens.0, written)?;
+        let schedule = SampleSchedule::of(&self.arm.mixture, *generations, corpus.train_tokens.0, written)?;
         let limit = corpus.natural_tokens.map(|tokens| tokens.0);
         Ok(schedule.within(limit).scaled(self.types.per_token()))
     }

@@ -181,7 +181,8 @@ fn workloads(experiment: &Experiment, text: &PreparedText) -> Result<String> {
 fn tokens(arm: &Arm, generation: usize, work: &Workload) -> [String; 4] {
     let is_drawn = mixture::is_drawn_from_whole_pool(&arm.mixture, generation);
     let about = if is_drawn { "about " } else { "" };
-    let text = if work.natural_text < work.natural { format!(" of {}", work.natural_text) } else { String::new() };
+    let text =
+        if work.natural_text < work.natural { format!(" of {}", work.natural_text) } else { String::new() };
     [
         format!("{about}{}{text}", work.natural),
         format!("{about}{}", work.synthetic),

@@ -44,7 +44,8 @@ impl<'a> GenerationRunner<'a> {
     pub(super) fn new(run: &'a Run<'a>, siblings: &'a SiblingRuns<'a>) -> Self {
         let Run { experiment, prepared, store, context, .. } = run;
         let seed = siblings.seed();
-        let natural = NaturalOrder::new(&prepared.train, seed, experiment.corpus.natural_tokens).used_by(experiment);
+        let natural =
+            NaturalOrder::new(&prepared.train, seed, experiment.corpus.natural_tokens).used_by(experiment);
         let known = FourGrams::new(&natural.prefix(experiment.corpus.train_tokens));
         let world = experiment.corpus.built_in_world();
         Self { run, experiment, prepared, store, context, siblings, seed, natural, known, world }

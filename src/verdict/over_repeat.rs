@@ -121,9 +121,8 @@ fn effect_over(
     let of_both = |one: &&Observation| one.arm == arm.name || one.arm == repeat.name;
     let of_both: Vec<Observation> = observations.iter().filter(of_both).cloned().collect();
     let compared = compare("", &of_both, &repeat.name, catalogue).into_iter().next()?;
-    let is_comparable = |id: &str| {
-        write_alike(repeat, arm) || catalogue.get(id).is_some_and(|metric| metric.on_fixed_text)
-    };
+    let is_comparable =
+        |id: &str| write_alike(repeat, arm) || catalogue.get(id).is_some_and(|metric| metric.on_fixed_text);
     let headline = headline_metrics().iter().map(|headline| headline.metric);
     let first = headline.clone().filter(|id| *id == FIRST);
     let ids = first.chain(headline.filter(|id| *id != FIRST)).filter(|id| is_comparable(id));

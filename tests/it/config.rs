@@ -179,12 +179,14 @@ fn every_published_name_is_accepted_and_is_what_its_paper_says() {
 
 #[test]
 fn a_repeated_budget_needs_a_fixed_natural_part() {
-    let of = |settings: &str| {
-        refusal("\"replace\"", &format!("{{ {settings}, budget = \"repeated\" }}"))
-    };
-    assert!(of("natural_fraction = 0.0").contains("0 leaves no text that budget = \"repeated\" could repeat"));
+    let of = |settings: &str| refusal("\"replace\"", &format!("{{ {settings}, budget = \"repeated\" }}"));
+    assert!(
+        of("natural_fraction = 0.0").contains("0 leaves no text that budget = \"repeated\" could repeat")
+    );
     assert!(of("natural_fraction = [0.2, 0.0]").contains("0 leaves no text"));
-    assert!(of("natural_fraction = \"proportional\"").contains("has no synthetic text; give a number above 0"));
+    assert!(
+        of("natural_fraction = \"proportional\"").contains("has no synthetic text; give a number above 0")
+    );
     let fresh = of("natural_fraction = 0.1, natural = \"fresh\"");
     assert!(fresh.contains("mixture.natural: \"fresh\" documents are read once"), "{fresh}");
 }

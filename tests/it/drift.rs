@@ -480,9 +480,10 @@ fn exact_values_are_accurate_far_below_the_precision_of_1() {
 fn samples_that_are_read_again_are_as_diverse_as_those_that_there_are() {
     let frequencies = zipf(60);
     let exists: f64 = frequencies.probabilities().iter().map(|p| 1.0 - (1.0 - p).powi(30)).sum();
-    for (mixture, same) in
-        [("control", 0.034), ("{ natural_fraction = 0.5, budget = 'repeated' }", (20.0 * 4.0 + 10.0) / 2500.0)]
-    {
+    for (mixture, same) in [
+        ("control", 0.034),
+        ("{ natural_fraction = 0.5, budget = 'repeated' }", (20.0 * 4.0 + 10.0) / 2500.0),
+    ] {
         let mixture = config::parse_mixture(mixture, "mixture").unwrap();
         let schedule = SampleSchedule::of(&mixture, 2, 100, 100).unwrap().within(Some(30));
         let simulation =

@@ -295,11 +295,11 @@ fn fresh_text_cannot_be_read_again() {
     let fixed = mixture::natural_reach_within(Some(Tokens(30)), &constant(0.5), 3, Tokens(100), Tokens(100));
     assert_eq!(fixed, Ok(Tokens(30)));
     let fresh = Mixture { natural: NaturalDocuments::Fresh, ..constant(0.5) };
-    let reach = |limit| mixture::natural_reach_within(Some(Tokens(limit)), &fresh, 3, Tokens(100), Tokens(100));
+    let reach =
+        |limit| mixture::natural_reach_within(Some(Tokens(limit)), &fresh, 3, Tokens(100), Tokens(100));
     assert_eq!(reach(249), Err(MixtureError::FreshBeyondLimit { limit: Tokens(249) }));
     assert_eq!(reach(250), Ok(Tokens(250)));
     // Documents of 30 tokens that are cut waste 20 of the first 120, and the rest of the limit is not enough.
-    let checked =
-        mixture::check_natural(Some(Tokens(250)), &fresh, 3, Tokens(100), Tokens(100), &[30; 8]);
+    let checked = mixture::check_natural(Some(Tokens(250)), &fresh, 3, Tokens(100), Tokens(100), &[30; 8]);
     assert_eq!(checked, Err(MixtureError::FreshBeyondLimit { limit: Tokens(250) }));
 }

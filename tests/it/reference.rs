@@ -16,34 +16,38 @@ fn study(name: &str) -> Vec<RunRecord> {
 const VERDICTS: [(&str, &[(&str, &str)]); 8] = [
     (
         "accumulate-or-replace",
-        &[("accumulate", "inconclusive"), ("replace-multiple", "inconclusive"), ("replace", "inconclusive")],
+        &[
+            ("accumulate", "inconclusive, 7 seeds"),
+            ("replace-multiple", "degraded, called at 2"),
+            ("replace", "degraded, called at 1"),
+        ],
     ),
     (
         "kang-generations",
         &[
             ("textbook", "collapsed, called at 3"),
-            ("rephrase-25", "inconclusive, 11 seeds"),
-            ("rephrase-50", "inconclusive"),
-            ("rephrase-75", "inconclusive"),
-            ("rephrase-90", "inconclusive"),
+            ("rephrase-25", "degraded, called at 1"),
+            ("rephrase-50", "degraded, called at 1"),
+            ("rephrase-75", "degraded, called at 2"),
+            ("rephrase-90", "inconclusive, 6 seeds"),
             ("textbook-67", "collapsed, called at 4"),
-            ("textbook-33", "inconclusive, 8 seeds"),
-            ("rephrase-50-67", "inconclusive"),
-            ("rephrase-50-33", "inconclusive"),
+            ("textbook-33", "inconclusive, 4 seeds"),
+            ("rephrase-50-67", "degraded, called at 2"),
+            ("rephrase-50-33", "inconclusive, 4 seeds"),
         ],
     ),
     (
         "kang-generations-reviews",
         &[
             ("textbook", "collapsed, called at 2"),
-            ("rephrase-25", "inconclusive, 36 seeds"),
-            ("rephrase-50", "inconclusive"),
-            ("rephrase-75", "inconclusive, 11 seeds"),
-            ("rephrase-90", "inconclusive"),
+            ("rephrase-25", "degraded, called at 2"),
+            ("rephrase-50", "degraded, called at 5"),
+            ("rephrase-75", "inconclusive, 4 seeds"),
+            ("rephrase-90", "inconclusive, 6 seeds"),
             ("textbook-67", "narrowing, called at 3"),
-            ("textbook-33", "inconclusive"),
-            ("rephrase-50-67", "inconclusive"),
-            ("rephrase-50-33", "inconclusive"),
+            ("textbook-33", "inconclusive, 16 seeds"),
+            ("rephrase-50-67", "inconclusive, 4 seeds"),
+            ("rephrase-50-33", "inconclusive, 16 seeds"),
         ],
     ),
     (
@@ -51,10 +55,10 @@ const VERDICTS: [(&str, &[(&str, &str)]); 8] = [
         &[
             ("textbook", "collapsed, called at 3"),
             ("keywords", "collapsed, called at 3"),
-            ("continuation-previous", "collapsed, called at 3"),
+            ("continuation-previous", "collapsed, called at 2"),
             ("continuation-natural", "collapsed, called at 2"),
-            ("rephrase-50", "inconclusive"),
-            ("rephrase-75", "inconclusive"),
+            ("rephrase-50", "degraded, called at 1"),
+            ("rephrase-75", "degraded, called at 2"),
             ("token-edit", "inconclusive, 5 seeds"),
         ],
     ),
@@ -62,8 +66,8 @@ const VERDICTS: [(&str, &[(&str, &str)]); 8] = [
         "mitigations",
         &[
             ("replace", "collapsed, called at 3"),
-            ("loss-band", "collapsed, called at 1"),
-            ("no-repetition", "collapsed, called at 4"),
+            ("loss-band", "collapsed, called at 2"),
+            ("no-repetition", "degraded, called at 2"),
             ("no-near-duplicates", "collapsed, called at 3"),
             ("importance", "collapsed, called at 3"),
             ("best-of-4", "collapsed, called at 1"),
@@ -72,20 +76,20 @@ const VERDICTS: [(&str, &[(&str, &str)]); 8] = [
     (
         "movie-reviews",
         &[
-            ("unanchored", "narrowing, called at 4"),
-            ("anchored-10", "narrowing, called at 4"),
-            ("anchored-30", "inconclusive, 6 seeds"),
-            ("accumulate", "inconclusive"),
+            ("unanchored", "narrowing, called at 3"),
+            ("anchored-10", "narrowing, called at 2"),
+            ("anchored-30", "degraded, called at 2"),
+            ("accumulate", "degraded, called at 5"),
         ],
     ),
     ("quiet-collapse", &[("anchored", "narrowing, called at 1")]),
     (
         "wikitext-2",
         &[
-            ("unanchored", "narrowing, called at 4"),
-            ("anchored-10", "narrowing, called at 5"),
-            ("anchored-30", "narrowing, called at 3"),
-            ("accumulate", "inconclusive, 35 seeds"),
+            ("unanchored", "narrowing, called at 3"),
+            ("anchored-10", "collapsed, called at 3"),
+            ("anchored-30", "narrowing, called at 4"),
+            ("accumulate", "degraded, called at 5"),
         ],
     ),
 ];
@@ -169,7 +173,7 @@ fn mean_with_interval(values: &[f64]) -> [f64; 3] {
     [mean, mean - half, mean + half]
 }
 
-/// The differences in `reference/published.csv` were published before the runs became tables.
+/// The differences in `reference/published.csv` were computed from the measurements of each run, independently of this code.
 #[test]
 fn the_committed_studies_have_the_published_differences() {
     let lines: Vec<&str> = include_str!("reference/published.csv").lines().skip(1).collect();

@@ -128,7 +128,8 @@ fn a_run_that_lost_generations_and_workers_that_share_the_run_make_the_same() {
 #[test]
 fn compare_has_the_difference_of_an_arm_from_the_one_that_repeats_its_natural_part() {
     let recorded = recorded();
-    let arms: Value = serde_json::from_str(&genloss(&["compare", text(&finished().2), "--format", "json"])).unwrap();
+    let arms: Value =
+        serde_json::from_str(&genloss(&["compare", text(&finished().2), "--format", "json"])).unwrap();
     let of = |name: &str| arms.as_array().unwrap().iter().find(|arm| arm["arm"] == name).unwrap();
     let effects = |name: &str| of(name)["synthetic_text"]["effects"].as_array().unwrap().clone();
     assert_eq!(of("anchored")["synthetic_text"]["repeat_arm"], "repeat");
@@ -150,7 +151,8 @@ fn compare_has_the_difference_of_an_arm_from_the_one_that_repeats_its_natural_pa
     observations.retain(|one| ["anchored", "repeat"].contains(&one.arm.as_str()));
     let direct = verdict::compare("", &observations, "repeat", &recorded.catalogue());
     let direct = direct.iter().find(|comparison| comparison.arm == "anchored").unwrap();
-    let direct = direct.effects.iter().find(|one| one.metric_and_generation() == ("heldout_loss", 2)).unwrap();
+    let direct =
+        direct.effects.iter().find(|one| one.metric_and_generation() == ("heldout_loss", 2)).unwrap();
     for (end, expected) in [("ci_low", direct.ci_low), ("ci_high", direct.ci_high)] {
         assert!((effect[end].as_f64().unwrap() - expected).abs() < 1e-12, "{effect} {expected}");
     }
@@ -161,15 +163,20 @@ fn table_rows_and_page_say_what_the_synthetic_text_adds() {
     let (dir, _, root) = finished();
     let shown = genloss(&["compare", text(root)]);
     let (_, effects) = shown.split_once("The effect of synthetic text").unwrap();
-    assert!(effects.lines().skip(1).filter(|line| !line.contains(": ")).all(|line| line.chars().count() <= 100));
+    assert!(
+        effects.lines().skip(1).filter(|line| !line.contains(": ")).all(|line| line.chars().count() <= 100)
+    );
     let sentence = effects.lines().find(|line| line.starts_with("anchored: ")).unwrap();
-    assert!(sentence.contains("Its synthetic text ") && sentence.contains(" at generation 2, held-out loss is "));
+    assert!(
+        sentence.contains("Its synthetic text ") && sentence.contains(" at generation 2, held-out loss is ")
+    );
     assert!(sentence.contains("what its natural part alone, repeated, gives (95 % interval "), "{sentence}");
     let csv = genloss(&["compare", text(root), "--format", "csv"]);
     let header = "repeat_arm,repeat_value,over_repeat,over_repeat_ci_low,over_repeat_ci_high";
     assert!(csv.lines().next().unwrap().ends_with(header));
     // Two generations of every headline metric.
-    let of_anchored = csv.lines().filter(|line| line.starts_with("wall,anchored,") && line.contains(",repeat,"));
+    let of_anchored =
+        csv.lines().filter(|line| line.starts_with("wall,anchored,") && line.contains(",repeat,"));
     assert_eq!(of_anchored.count(), 2 * verdict::headline_metrics().len());
     let markdown = genloss(&["compare", text(root), "--format", "markdown"]);
     assert!(markdown.contains("| anchored | repeat |"), "{markdown}");
@@ -188,7 +195,10 @@ fn check_says_how_often_natural_text_is_read_and_which_arm_would_show_the_effect
                 training reads it 4.0 times";
     assert!(shown.contains(line), "{shown}");
     assert!(shown.contains("8_000 of 800"), "{shown}");
-    assert!(shown.contains("note: arm \"third\": an arm with the same natural_fraction and budget"), "{shown}");
+    assert!(
+        shown.contains("note: arm \"third\": an arm with the same natural_fraction and budget"),
+        "{shown}"
+    );
     let grid = format!("{FILE}[grid]\n\"corpus.train_tokens\" = [2000, 16000]\n");
     let sweep = file.with_file_name("sweep.toml");
     fs::write(&sweep, grid).unwrap();
