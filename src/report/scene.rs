@@ -112,8 +112,8 @@ pub(super) fn first_line(text: &str, em: f64, width: f64) -> (&str, &str) {
     if width_of(text, em) <= width {
         return (text, "");
     }
-    let breaks = text.match_indices(' ').map(|(at, _)| (&text[..at], &text[at + 1..]));
-    breaks.filter(|(line, _)| width_of(line, em) <= width).last().unwrap_or((text, ""))
+    let mut breaks = text.match_indices(' ').map(|(at, _)| (&text[..at], &text[at + 1..]));
+    breaks.rfind(|(line, _)| width_of(line, em) <= width).unwrap_or((text, ""))
 }
 
 /// The dashes of a line that bends at `points`.

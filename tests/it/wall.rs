@@ -233,7 +233,7 @@ fn what_is_rewritten_is_only_the_natural_text_that_exists() {
     let dir = tempfile::tempdir().unwrap();
     let (file, root) = (dir.path().join("edit.toml"), dir.path().join("run"));
     let (head, _) = FILE.split_once("[[arm]]").unwrap();
-    let edit = "synthesis = { method = \"token-edit\", sharpness = 1e300 }\n[[arm]]\nname = \"edited\"\nmixture = \"replace\"\n";
+    let edit = "synthesis = { method = \"token-edit\", sharpness = 1000 }\n[[arm]]\nname = \"edited\"\nmixture = \"replace\"\n";
     let changed = head.replace("natural_tokens = 2000", "natural_tokens = 500").replace("[1, 2, 3]", "[1]");
     let changed = changed.replace("synthesis = { max_document_tokens = 200 }\n", edit);
     fs::write(&file, changed).unwrap();
