@@ -135,7 +135,7 @@ fn a_loss_in_one_family_alone_is_explained() {
         let ArmComparison { verdict, explanation, possible, .. } = simulation.verdict(experiment);
         assert_eq!(verdict, Verdict::Inconclusive, "{explanation}");
         assert!(
-            possible.contains(&Verdict::Stable) && !possible.contains(&Verdict::Collapsed),
+            possible.contains(&Verdict::Degraded) && !possible.contains(&Verdict::Collapsed),
             "{explanation}"
         );
         assert!(explanation.starts_with("At generation 6, the held-out loss"), "{explanation}");
