@@ -80,7 +80,8 @@ pub struct Oracle {
     #[schemars(range(min = 0.0, max = 1.0))]
     pub error: f64,
     /// The documents that are rephrased. `natural` if left out, with `oracle = "rephrase"`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Reading")]
     pub reads: Option<Reading>,
 }
 
