@@ -381,6 +381,21 @@ fn facts_are_told_wrong_as_often_as_set_with_another_value_of_the_same_relation(
     assert!(chi_squared < bound, "χ² = {chi_squared}, bound {bound}");
 }
 
+#[test]
+fn who_always_errs_never_states_the_truth_however_often_a_text_is_rephrased() {
+    let world = usual();
+    let erring = Teller::new(&world, &vec![true; world.facts().len()], 1.0);
+    for index in 0..1000 {
+        let once = erring.rephrase(&world.document(index), &mut stream(index));
+        let twice = erring.rephrase(&once, &mut stream(1000 + index));
+        for text in [once, twice, erring.textbook(&mut stream(2000 + index))] {
+            for (fact, value) in stated(&world, &text) {
+                assert_ne!(world.facts()[fact].value, value, "{text}");
+            }
+        }
+    }
+}
+
 /// With error 0.2, the share of true statements after g rephrasings is 0.8^g.
 #[test]
 fn errors_add_up_over_rephrasings_and_a_perfect_writer_keeps_them() {
