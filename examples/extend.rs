@@ -4,8 +4,8 @@ use genloss::documents::Documents;
 use genloss::measure::{
     CountedGeneration, Direction, Estimate, Family, MeasureError, Metric, MetricDefinition, Metrics,
 };
-use genloss::synthesis::{Draft, DrawnTokens, Generator, GeneratorContext, GeneratorResult};
-use genloss::synthesis::{SynthesisError, SynthesisMethod};
+use genloss::synthesis::{Draft, Generator, GeneratorContext, GeneratorResult, MethodProperties};
+use genloss::synthesis::{SynthesisError, SynthesisMethod, TokenChoice};
 use genloss::{lineage, progress::Silent, stage::Stage, store};
 use std::{ops::Range, sync::atomic::AtomicBool};
 
@@ -24,8 +24,11 @@ impl SynthesisMethod for Shuffle {
     fn generator<'a>(&'a self, context: GeneratorContext<'a>) -> GeneratorResult<'a> {
         Ok(Box::new(Shuffler(self.distance, context.sources.natural)))
     }
-    fn drawn_tokens(&self) -> DrawnTokens {
-        DrawnTokens::None
+    fn token_choice() -> TokenChoice {
+        TokenChoice::Other("none: tokens are moved")
+    }
+    fn properties(&self) -> MethodProperties {
+        MethodProperties::REWRITING
     }
 }
 
@@ -33,13 +36,12 @@ struct Shuffler<'a>(usize, &'a Documents);
 
 impl Generator for Shuffler<'_> {
     fn generate(&self, items: Range<u64>, _: &Stage) -> Result<Draft, SynthesisError> {
-        let mut documents = Documents::new();
-        for item in items {
+        let shuffled = items.map(|item| {
             let mut document = self.1.get(item as usize % self.1.len()).to_vec();
             document.chunks_mut(self.0 + 1).for_each(<[_]>::reverse);
-            documents.push(&document);
-        }
-        Ok(Draft { documents, kept: None })
+            document
+        });
+        Ok(Draft { documents: shuffled.collect(), kept: None })
     }
     fn source(&self) -> String {
         format!("train split, tokens moved by at most {}", self.0)
@@ -51,7 +53,7 @@ struct DocumentLength;
 
 impl Metric for DocumentLength {
     fn definitions(&self) -> Vec<MetricDefinition> {
-        let (id, label, unit) = ("document_length".into(), "mean document length".into(), "tokens".into());
+        let [id, label, unit] = ["document_length", "mean document length", "tokens"].map(Into::into);
         let (family, narrowing) = (Family::Form, Direction::Unclear);
         vec![MetricDefinition { id, label, unit, family, narrowing, on_fixed_text: false }]
     }
@@ -67,9 +69,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let experiment = registry.parse(include_str!("extend.toml"), "extend.toml", &[])?;
     let metrics = &Metrics::builtin().with(Box::new(DocumentLength))?;
     let (device, observer, interrupt) = (&candle_core::Device::Cpu, &Silent, &AtomicBool::new(false));
-    let provenance = store::Provenance::default();
+    let (root, provenance) = (tempfile::tempdir()?, store::Provenance::default());
     let context = lineage::RunContext { device, observer, interrupt, metrics, provenance };
-    let root = tempfile::tempdir()?;
     lineage::run(&experiment, &lineage::prepare(&experiment)?, root.path(), &context)?;
     let record = store::read_with(root.path(), &registry)?;
     for lineage in &record.lineages {

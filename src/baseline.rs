@@ -49,7 +49,7 @@ use crate::drift::categorical::CategoricalSimulation;
 use crate::drift::{DriftError, DriftRow, Frequencies, SampleSchedule};
 use crate::measure::{Heldout, Reference, Unigrams};
 use crate::stage::Stage;
-use crate::synthesis::{DrawnTokens, SynthesisSettings};
+use crate::synthesis::{SynthesisSettings, TokenChoice};
 use factors::factors;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -172,11 +172,11 @@ impl Baseline {
 #[must_use]
 pub fn decoder(synthesis: &SynthesisSettings) -> Option<&SamplingSettings> {
     let decoding = synthesis.decoding.token_by_token();
-    match synthesis.method.drawn_tokens() {
-        DrawnTokens::None => Some(&SamplingSettings::PLAIN),
-        DrawnTokens::Some => decoding.filter(|decoding| decoding.is_plain()),
-        DrawnTokens::All => decoding,
+    let method = &synthesis.method;
+    if method.facts().token_choice != TokenChoice::Decoder {
+        return Some(&SamplingSettings::PLAIN);
     }
+    decoding.filter(|decoding| decoding.is_plain() || !method.properties().rewrites_documents)
 }
 
 /// Whether generation 0 of an arm has the same decoder as the later generations. The simulation supports only one

@@ -177,11 +177,11 @@ impl Documents {
     }
 }
 
-impl<'a> FromIterator<&'a [TokenId]> for Documents {
-    fn from_iter<I: IntoIterator<Item = &'a [TokenId]>>(documents: I) -> Self {
+impl<D: AsRef<[TokenId]>> FromIterator<D> for Documents {
+    fn from_iter<I: IntoIterator<Item = D>>(documents: I) -> Self {
         let mut all = Self::new();
         for document in documents {
-            all.push(document);
+            all.push(document.as_ref());
         }
         all
     }

@@ -18,7 +18,8 @@
 //! A decision depends only on the document, its number, its group, and earlier groups. The documents kept for a small
 //! corpus are therefore the first documents of those kept for a larger corpus.
 //!
-//! To add a rule, implement [`SelectionRule`] in a new file and add a line to [`SelectionRules::builtin`].
+//! To add a rule, implement [`SelectionRule`] in a new file, and add the file to `mod` and the rule to
+//! [`SelectionRules::builtin`] below.
 //!
 //! **Pitfall.** Every rule except `importance` distorts the distribution of the text: `best_of` and the upper bound of
 //! `loss_band` remove improbable text, and with it the tail of the distribution.
@@ -47,6 +48,7 @@ use crate::seed::{Stream, StreamKey, streams};
 use crate::settings::SettingError;
 use crate::units::Tokens;
 use detector::FEWEST;
+use rules::RegisteredRule;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -66,29 +68,44 @@ pub trait SelectionRule: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Number of candidates in the group of a slot; at least 1.
-    fn candidates(&self) -> usize {
-        1
-    }
+    /// What the rule needs in order to judge.
+    fn needs(&self) -> RuleNeeds;
 
-    /// Expected number of documents written for each one kept; 1 for a rule that does not set it.
-    fn documents_per_kept(&self) -> f64 {
-        1.0
-    }
-
-    /// Whether the rule needs the loss of each candidate under the reference model.
-    fn needs_losses(&self) -> bool {
-        false
-    }
-
-    /// Whether the rule must be fitted to a [`Pilot`] sample first.
-    fn needs_pilot(&self) -> bool {
-        false
-    }
-
-    /// Creates the filter of one corpus. `pilot` is given if [`needs_pilot`](Self::needs_pilot) returns true. Random
-    /// numbers for a document must be drawn from `key.stream` of the document's number.
+    /// Creates the filter of one corpus. `pilot` is given if the rule [needs](Self::needs) one. Random numbers for a
+    /// document must be drawn from `key.stream` of the document's number.
     fn start(&self, pilot: Option<&mut Pilot>, key: &StreamKey) -> Box<dyn Filter>;
+}
+
+/// What a selection rule needs in order to judge documents.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RuleNeeds {
+    /// Number of candidates in the group of a slot; at least 1.
+    pub candidates: usize,
+    /// Expected number of documents written for each one kept, where the rule sets it; otherwise 1.
+    pub documents_per_kept: f64,
+    /// Whether the rule needs the loss of each candidate under the reference model.
+    pub losses: bool,
+    /// Whether the rule must be fitted to a [`Pilot`] sample first.
+    pub pilot: bool,
+}
+
+impl RuleNeeds {
+    /// The needs of a rule that only looks at the tokens of a document.
+    pub const TOKENS: Self = Self { candidates: 1, documents_per_kept: 1.0, losses: false, pilot: false };
+}
+
+impl SelectionRules {
+    /// The rules of the library, in the order in which they are applied.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self(vec![
+            RegisteredRule::of::<loss_band::LossBand>(),
+            RegisteredRule::of::<repetition::MaxRepetition>(),
+            RegisteredRule::of::<importance::ImportanceResampling>(),
+            RegisteredRule::of::<best_of::BestOf>(),
+            RegisteredRule::of::<near_duplicates::NearDuplicateLimit>(),
+        ])
+    }
 }
 
 /// The state of a rule while one corpus is selected.
@@ -210,7 +227,7 @@ impl Selector {
         let key = key.at(streams::SELECTION);
         let mut filters = Vec::new();
         for (name, rule) in selection.rules() {
-            let pilot = pilot.as_deref_mut().filter(|_| rule.needs_pilot());
+            let pilot = pilot.as_deref_mut().filter(|_| rule.needs().pilot);
             filters.push((name.to_owned(), rule.start(pilot, &key)));
         }
         Self { filters, tally: Tally::default() }

@@ -33,20 +33,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod continuation;
-mod external;
 mod keywords;
 mod method;
-mod oracle;
+mod methods;
 mod prompted;
-mod rephrase;
 mod selected;
 mod settings;
 mod sources;
-mod textbook;
-mod token_edit;
 
 use crate::corpus::world::World;
+use crate::decoding;
 use crate::documents::{Documents, TokenId};
 use crate::model::{LanguageModel, ModelError};
 use crate::seed::streams;
@@ -57,17 +53,12 @@ use crate::units::Tokens;
 use selected::SelectiveWriter;
 use serde::{Deserialize, Serialize};
 
-pub use continuation::{Continuation, PrefixSource};
-pub use external::{External, ExternalError};
 pub use method::{
-    Draft, DrawnTokens, Generator, GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod,
-    builtin_methods,
+    Draft, Generator, GeneratorContext, GeneratorResult, MethodContext, MethodFacts, MethodProperties,
+    SynthesisMethod, TokenChoice,
 };
-pub use oracle::{Knowledge, Oracle, OracleError, OracleKind, Reading};
-pub use rephrase::Rephrase;
+pub use methods::*;
 pub use settings::{SynthesisKinds, SynthesisSettings};
-pub use textbook::{Textbook, TextbookSeed};
-pub use token_edit::TokenEdit;
 
 /// Summary of how a corpus was written, stored with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -196,7 +187,7 @@ pub fn check(synthesis: &SynthesisSettings, sources: Sources) -> Result<(), Synt
 #[must_use]
 pub fn rewrites_long_documents(synthesis: &SynthesisSettings, natural: &Documents) -> bool {
     let is_long = |document: &[TokenId]| document.len() > synthesis.max_document_tokens;
-    synthesis.method.rewrites_documents() && natural.iter().any(is_long)
+    synthesis.method.properties().rewrites_documents && natural.iter().any(is_long)
 }
 
 /// A warning if the method writes documents from nothing and much of `natural` lies beyond `max_document_tokens`: where
@@ -208,7 +199,7 @@ pub fn cut_documents(synthesis: &SynthesisSettings, natural: &Documents) -> Opti
     let lengths = natural.iter().map(<[TokenId]>::len);
     let beyond: usize = lengths.clone().map(|length| length.saturating_sub(most)).sum();
     let share = beyond as f64 / natural.tokens().0.max(1) as f64;
-    (!synthesis.method.rewrites_documents() && share >= MIN_WARNED_SHARE).then(|| {
+    (!synthesis.method.properties().rewrites_documents && share >= MIN_WARNED_SHARE).then(|| {
         format!(
             "documents are written up to synthesis.max_document_tokens = {most}, and {:.0} % of the natural text lies \
              beyond that in its documents (the longest has {}), so that synthetic documents are beginnings only; raise it",
@@ -251,7 +242,10 @@ pub fn write_corpus(
     let record = SynthesisRecord {
         method: synthesis.method.name().to_owned(),
         prompts: generator.source(),
-        decoding: synthesis.method.describe_decoding(&synthesis.decoding),
+        decoding: match synthesis.method.facts().token_choice {
+            TokenChoice::Decoder => decoding::describe(&synthesis.decoding),
+            TokenChoice::Other(description) => description.to_owned(),
+        },
         documents: corpus.len() as u64,
         tokens: corpus.tokens(),
         ended: ended as u64,

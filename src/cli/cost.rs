@@ -281,7 +281,7 @@ fn write_small_corpus(
     let selection = Selection::default();
     // Documents are requested at least 32 at a time; short ones keep a small trial small.
     let longest = arm.synthesis.max_document_tokens;
-    let is_short = size.written < TrialSize::MOST_WRITTEN && !method.rewrites_documents();
+    let is_short = size.written < TrialSize::MOST_WRITTEN && !method.properties().rewrites_documents;
     let max_document_tokens = if is_short { longest.min(size.written.0 as usize / 32) } else { longest };
     let small = SynthesisSettings { method, tokens, max_document_tokens, selection, ..arm.synthesis.clone() };
     let (documents, _): (Documents, _) = synthesis::write_corpus(model, &small, sources, model, stage)?;

@@ -108,7 +108,7 @@ impl LineageInputs<'_> {
         for metric in metrics {
             hash.add("metric", &metric.id);
         }
-        if let Some(parent) = parent.filter(|_| now.synthesis.method.reads_previous()) {
+        if let Some(parent) = parent.filter(|_| now.synthesis.method.properties().reads_previous) {
             hash.add("parent", &parent.generation);
         }
         hash.finish()

@@ -184,7 +184,7 @@ impl<'a> GenerationRunner<'a> {
 
     /// The corpus of the previous generation, if the arm writes from it.
     fn previous(&self, arm: &Arm, generation: usize) -> Result<Option<Documents>, RunError> {
-        let reads = self.experiment.at(arm, generation).synthesis.method.reads_previous();
+        let reads = self.experiment.at(arm, generation).synthesis.method.properties().reads_previous;
         let earlier = generation.checked_sub(1).filter(|_| reads);
         earlier.map(|earlier| self.corpus(arm, earlier)).transpose()
     }

@@ -3,7 +3,7 @@
 //!
 //! All candidates of a slot continue the same prompt, so the choice is between continuations and not between prompts.
 
-use super::{Candidate, Filter, Pilot, SelectionRule};
+use super::{Candidate, Filter, Pilot, RuleNeeds, SelectionRule};
 use crate::seed::StreamKey;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,12 +20,8 @@ impl SelectionRule for BestOf {
         "best_of"
     }
 
-    fn candidates(&self) -> usize {
-        self.0
-    }
-
-    fn needs_losses(&self) -> bool {
-        true
+    fn needs(&self) -> RuleNeeds {
+        RuleNeeds { candidates: self.0, losses: true, ..RuleNeeds::TOKENS }
     }
 
     fn start(&self, _: Option<&mut Pilot>, _: &StreamKey) -> Box<dyn Filter> {

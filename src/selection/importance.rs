@@ -16,7 +16,7 @@
 //! **Pitfall.** Resampling cannot bring back text that the model no longer writes.
 
 use super::detector::{Detector, DetectorRecord};
-use super::{Candidate, Filter, Pilot, SelectionRule};
+use super::{Candidate, Filter, Pilot, RuleNeeds, SelectionRule};
 use crate::documents::{Documents, TokenId};
 use crate::seed::{Stream, StreamKey};
 use rand::Rng;
@@ -33,12 +33,8 @@ impl SelectionRule for ImportanceResampling {
         "importance"
     }
 
-    fn documents_per_kept(&self) -> f64 {
-        self.0
-    }
-
-    fn needs_pilot(&self) -> bool {
-        true
+    fn needs(&self) -> RuleNeeds {
+        RuleNeeds { documents_per_kept: self.0, pilot: true, ..RuleNeeds::TOKENS }
     }
 
     fn start(&self, pilot: Option<&mut Pilot>, key: &StreamKey) -> Box<dyn Filter> {

@@ -5,7 +5,7 @@
 //!
 //! **Pitfall.** The upper bound also removes correct but rare text: the tail that collapse removes first.
 
-use super::{Candidate, Filter, Pilot, SelectionRule};
+use super::{Candidate, Filter, Pilot, RuleNeeds, SelectionRule};
 use crate::documents::{Documents, TokenId};
 use crate::model::Scores;
 use crate::seed::StreamKey;
@@ -40,8 +40,8 @@ impl SelectionRule for LossBand {
         Err(SettingError::new("", message))
     }
 
-    fn needs_losses(&self) -> bool {
-        true
+    fn needs(&self) -> RuleNeeds {
+        RuleNeeds { losses: true, ..RuleNeeds::TOKENS }
     }
 
     fn start(&self, _: Option<&mut Pilot>, _: &StreamKey) -> Box<dyn Filter> {

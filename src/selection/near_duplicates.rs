@@ -11,7 +11,7 @@
 //! are cut into d + 1 bands, at least one band must then agree completely (the pigeonhole argument of Manku et al.
 //! 2007). An index of bands therefore misses no duplicate, and only documents that share a band are compared.
 
-use super::{Candidate, Filter, Pilot, SelectionRule};
+use super::{Candidate, Filter, Pilot, RuleNeeds, SelectionRule};
 use crate::documents::{self, TokenId, mix};
 use crate::seed::StreamKey;
 use schemars::JsonSchema;
@@ -26,6 +26,10 @@ pub struct NearDuplicateLimit(pub f64);
 impl SelectionRule for NearDuplicateLimit {
     fn name() -> &'static str {
         "near_duplicates"
+    }
+
+    fn needs(&self) -> RuleNeeds {
+        RuleNeeds::TOKENS
     }
 
     fn start(&self, _: Option<&mut Pilot>, _: &StreamKey) -> Box<dyn Filter> {

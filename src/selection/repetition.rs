@@ -1,7 +1,7 @@
 //! *Repetition*: the share of a document's 4-grams that occurred earlier in the same document (seq-rep-4 of Welleck et
 //! al. 2020). The metric `repetition` is its mean over documents.
 
-use super::{Candidate, Filter, Pilot, SelectionRule};
+use super::{Candidate, Filter, Pilot, RuleNeeds, SelectionRule};
 use crate::documents::TokenId;
 use crate::seed::StreamKey;
 use schemars::JsonSchema;
@@ -16,6 +16,10 @@ pub struct MaxRepetition(pub f64);
 impl SelectionRule for MaxRepetition {
     fn name() -> &'static str {
         "max_repetition"
+    }
+
+    fn needs(&self) -> RuleNeeds {
+        RuleNeeds::TOKENS
     }
 
     fn start(&self, _: Option<&mut Pilot>, _: &StreamKey) -> Box<dyn Filter> {

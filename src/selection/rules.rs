@@ -1,11 +1,6 @@
-//! The registry of selection rules, and the table `[synthesis.selection]` that chooses among them.
+//! The table `[synthesis.selection]`, which chooses among the registered rules.
 
 use super::SelectionRule;
-use super::best_of::BestOf;
-use super::importance::ImportanceResampling;
-use super::loss_band::LossBand;
-use super::near_duplicates::NearDuplicateLimit;
-use super::repetition::MaxRepetition;
 use crate::settings::{self, SettingError, Settings, schema_of, unknown_key};
 use serde_json::{Value as Json, json};
 use std::fmt;
@@ -16,14 +11,14 @@ use toml::{Table, Value};
 type ReadRule = fn(Value) -> Result<(Value, Arc<dyn SelectionRule>), SettingError>;
 
 #[derive(Clone)]
-struct RegisteredRule {
+pub(super) struct RegisteredRule {
     name: &'static str,
     schema: Json,
     read: ReadRule,
 }
 
 impl RegisteredRule {
-    fn of<R: SelectionRule + Settings + 'static>() -> Self {
+    pub(super) fn of<R: SelectionRule + Settings + 'static>() -> Self {
         Self { name: R::name(), schema: schema_of::<R>(), read: read::<R> }
     }
 }
@@ -39,21 +34,9 @@ fn read<R: SelectionRule + Settings + 'static>(
 
 /// The rules that an experiment can choose, in the order in which they are applied.
 #[derive(Clone)]
-pub struct SelectionRules(Vec<RegisteredRule>);
+pub struct SelectionRules(pub(super) Vec<RegisteredRule>);
 
 impl SelectionRules {
-    /// The rules that come with the library.
-    #[must_use]
-    pub fn builtin() -> Self {
-        Self(vec![
-            RegisteredRule::of::<LossBand>(),
-            RegisteredRule::of::<MaxRepetition>(),
-            RegisteredRule::of::<ImportanceResampling>(),
-            RegisteredRule::of::<BestOf>(),
-            RegisteredRule::of::<NearDuplicateLimit>(),
-        ])
-    }
-
     /// Adds a rule, to be applied after the others.
     #[must_use]
     pub fn with<R: SelectionRule + Settings + 'static>(mut self) -> Self {
@@ -132,25 +115,25 @@ impl Selection {
     /// Whether any chosen rule needs the losses of candidates under the reference model.
     #[must_use]
     pub fn needs_losses(&self) -> bool {
-        self.rules().any(|(_, rule)| rule.needs_losses())
+        self.rules().any(|(_, rule)| rule.needs().losses)
     }
 
     /// Whether any chosen rule must be fitted to a [`Pilot`](super::Pilot) sample first.
     #[must_use]
     pub fn needs_pilot(&self) -> bool {
-        self.rules().any(|(_, rule)| rule.needs_pilot())
+        self.rules().any(|(_, rule)| rule.needs().pilot)
     }
 
     /// Number of candidates in the group of a slot; at least 1.
     #[must_use]
     pub fn candidates(&self) -> usize {
-        self.rules().map(|(_, rule)| rule.candidates()).max().unwrap_or(1)
+        self.rules().map(|(_, rule)| rule.needs().candidates).max().unwrap_or(1)
     }
 
     /// Expected number of documents written for each one kept, as set by the rules; at least 1.
     #[must_use]
     pub fn documents_per_kept(&self) -> f64 {
-        self.rules().map(|(_, rule)| rule.documents_per_kept()).fold(1.0, f64::max)
+        self.rules().map(|(_, rule)| rule.needs().documents_per_kept).fold(1.0, f64::max)
     }
 
     /// The table `[synthesis.selection]`, with every default written out.

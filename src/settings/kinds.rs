@@ -16,11 +16,15 @@ use toml::{Table, Value};
 pub trait Registered {
     /// Other settings that are needed to fill in defaults and to check the chosen kind.
     type Context<'a>;
+
+    /// What is known of a kind before its settings are read.
+    type Facts: Clone;
 }
 
 /// The kind that a table chose, with its settings.
-pub struct Chosen<T: ?Sized> {
+pub struct Chosen<T: ?Sized + Registered> {
     name: Arc<str>,
+    facts: T::Facts,
     table: Table,
     /// `table` without run-time-only settings.
     result_table: Table,
@@ -34,15 +38,21 @@ impl<T: ?Sized + Registered> Chosen<T> {
         let (mut table, mut result_table) = (kind_only(), kind_only());
         table.extend(own.clone());
         result_table.extend(without_run_time_only(own, &kind.schema));
-        Self { name: kind.name.into(), table, result_table, settings }
+        Self { name: kind.name.into(), facts: kind.facts.clone(), table, result_table, settings }
     }
 }
 
-impl<T: ?Sized> Chosen<T> {
+impl<T: ?Sized + Registered> Chosen<T> {
     /// The name of the kind.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What is known of the kind without its settings.
+    #[must_use]
+    pub fn facts(&self) -> &T::Facts {
+        &self.facts
     }
 
     /// The settings as a table with every default written out, the key that names the kind first.
@@ -58,17 +68,18 @@ impl<T: ?Sized> Chosen<T> {
     }
 }
 
-impl<T: ?Sized> Deref for Chosen<T> {
+impl<T: ?Sized + Registered> Deref for Chosen<T> {
     type Target = T;
     fn deref(&self) -> &T {
         &self.settings
     }
 }
 
-impl<T: ?Sized> Clone for Chosen<T> {
+impl<T: ?Sized + Registered> Clone for Chosen<T> {
     fn clone(&self) -> Self {
         Self {
             name: self.name.clone(),
+            facts: self.facts.clone(),
             table: self.table.clone(),
             result_table: self.result_table.clone(),
             settings: self.settings.clone(),
@@ -77,13 +88,13 @@ impl<T: ?Sized> Clone for Chosen<T> {
 }
 
 /// Compares kinds and settings.
-impl<T: ?Sized> PartialEq for Chosen<T> {
+impl<T: ?Sized + Registered> PartialEq for Chosen<T> {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name && self.table == other.table
     }
 }
 
-impl<T: ?Sized> fmt::Debug for Chosen<T> {
+impl<T: ?Sized + Registered> fmt::Debug for Chosen<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.name, self.table)
     }
@@ -95,21 +106,22 @@ pub type ReadKind<T> = fn(Table, &<T as Registered>::Context<'_>) -> Result<(Tab
 /// A kind that can be chosen by name.
 pub struct Kind<T: ?Sized + Registered> {
     name: &'static str,
+    facts: T::Facts,
     schema: Json,
     read: ReadKind<T>,
 }
 
 impl<T: ?Sized + Registered> Clone for Kind<T> {
     fn clone(&self) -> Self {
-        Self { name: self.name, schema: self.schema.clone(), read: self.read }
+        Self { name: self.name, facts: self.facts.clone(), schema: self.schema.clone(), read: self.read }
     }
 }
 
 impl<T: ?Sized + Registered> Kind<T> {
     /// `schema` is the JSON Schema of the kind's settings.
     #[must_use]
-    pub fn new(name: &'static str, schema: Json, read: ReadKind<T>) -> Self {
-        Self { name, schema, read }
+    pub fn new(name: &'static str, facts: T::Facts, schema: Json, read: ReadKind<T>) -> Self {
+        Self { name, facts, schema, read }
     }
 
     /// The value that chooses this kind in an experiment file.
@@ -184,6 +196,13 @@ impl<T: ?Sized + Registered> Kinds<T> {
     #[must_use]
     pub fn name_in<'a>(&'a self, table: &'a Table) -> &'a str {
         table.get(self.key).and_then(Value::as_str).unwrap_or(self.kinds[0].name)
+    }
+
+    /// What is known of the kind that a table chooses; `None` if there is no such kind.
+    #[must_use]
+    pub fn facts_in(&self, table: &Table) -> Option<&T::Facts> {
+        let name = self.name_in(table);
+        self.kinds.iter().find(|kind| kind.name == name).map(|kind| &kind.facts)
     }
 
     /// The key that names the kind, and the keys of all kinds.

@@ -1,22 +1,17 @@
 //! The interface of synthesis methods.
 //!
-//! [`SynthesisMethod`] is implemented by the settings struct of a method. To add a method to the library, write it in a
-//! new file and list it in [`builtin_methods`]. A program that uses the library can add its own with [`Kinds::with`].
+//! [`SynthesisMethod`] is implemented by the settings struct of a method. The methods of the library are registered in
+//! [`builtin_methods`](super::builtin_methods). A program that uses the library can add its own with
+//! [`Kinds::with`](crate::settings::Kinds::with).
 
-use super::continuation::Continuation;
-use super::external::External;
-use super::oracle::Oracle;
-use super::rephrase::Rephrase;
 use super::settings::SynthesisSettings;
-use super::textbook::Textbook;
-use super::token_edit::TokenEdit;
 use super::{Sources, SynthesisError};
 use crate::corpus::CorpusSettings;
-use crate::decoding::{self, DecodingStrategy};
+use crate::decoding::DecodingStrategy;
 use crate::documents::{Documents, TokenId};
 use crate::model::LanguageModel;
 use crate::seed::StreamKey;
-use crate::settings::{self, Chosen, Kind, Kinds, Registered, SettingError, Settings};
+use crate::settings::{self, Chosen, Kind, Registered, SettingError, Settings};
 use crate::stage::Stage;
 use crate::tokenizer::Sentinels;
 use crate::training::{ModelKind, TrainingSettings};
@@ -32,6 +27,18 @@ pub trait SynthesisMethod: fmt::Debug + Send + Sync {
     fn name() -> &'static str
     where
         Self: Sized;
+
+    /// Who chooses the tokens of a document.
+    fn token_choice() -> TokenChoice
+    where
+        Self: Sized;
+
+    /// Removes from the settings that an arm or the writer inherits those that have no meaning beside its `own`.
+    fn inherit(_own: &Table, _inherited: &mut Table)
+    where
+        Self: Sized,
+    {
+    }
 
     /// Inserts the defaults that depend on other settings into the method's table.
     fn complete(_table: &mut Table, _context: &MethodContext)
@@ -62,51 +69,60 @@ pub trait SynthesisMethod: fmt::Debug + Send + Sync {
     /// Returns an error if there is no text to write from.
     fn generator<'a>(&'a self, context: GeneratorContext<'a>) -> GeneratorResult<'a>;
 
-    /// The part of a corpus to which the decoding settings apply.
-    fn drawn_tokens(&self) -> DrawnTokens {
-        DrawnTokens::All
-    }
-
-    /// Description of the decoder for the record of a corpus.
-    fn describe_decoding(&self, decoding: &DecodingStrategy) -> String {
-        match self.drawn_tokens() {
-            DrawnTokens::All | DrawnTokens::Some => decoding::describe(decoding),
-            DrawnTokens::None => "none: the model draws no token".to_owned(),
-        }
-    }
-
-    /// Number of tokens at the beginning of a natural document that form the prompt and are not part of the written
-    /// document.
-    fn prompt_tokens(&self) -> usize {
-        0
-    }
-
-    /// Whether each document is a modified natural document. Natural documents longer than `max_document_tokens` are then
-    /// rewritten whole.
-    fn rewrites_documents(&self) -> bool {
-        false
-    }
-
-    /// Whether all candidates of a slot would be the same document under a deterministic decoder.
-    fn candidates_differ_only_by_sampling(&self) -> bool {
-        false
-    }
-
-    /// Whether documents are written from the corpus of the previous generation.
-    fn reads_previous(&self) -> bool {
-        false
-    }
+    /// What the rest of the program must know of the method.
+    fn properties(&self) -> MethodProperties;
 }
 
-/// The tokens of a corpus that the decoder draws from the model's predictions.
+/// Who chooses the tokens of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DrawnTokens {
-    /// Every token.
-    All,
-    /// Some tokens; the others are copied from natural documents.
-    Some,
-    /// No token: the corpus is not written by the model.
-    None,
+pub enum TokenChoice {
+    /// The decoder, from the model's predictions. Only then do the decoding settings apply.
+    Decoder,
+    /// Not the model. The text describes the choice in the record of a corpus.
+    Other(&'static str),
+}
+
+/// What is known of a method before its settings are read.
+#[derive(Clone, Copy, Debug)]
+pub struct MethodFacts {
+    /// Result of [`SynthesisMethod::token_choice`].
+    pub token_choice: TokenChoice,
+    /// [`SynthesisMethod::inherit`] of the method.
+    pub(super) inherit: fn(&Table, &mut Table),
+}
+
+/// What the rest of the program must know of a method and its settings. There is no default, so that a method that
+/// leaves out a field does not compile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MethodProperties {
+    /// Whether each document is a modified natural document. Tokens that the model does not draw are then copied, and
+    /// natural documents longer than `max_document_tokens` are rewritten whole.
+    pub rewrites_documents: bool,
+    /// Number of tokens at the beginning of a natural document that form the prompt and are not part of the written
+    /// document.
+    pub prompt_tokens: usize,
+    /// Whether all candidates of a slot would be the same document under a deterministic decoder.
+    pub candidates_differ_only_by_sampling: bool,
+    /// Whether documents are written from the corpus of the previous generation.
+    pub reads_previous: bool,
+}
+
+impl MethodProperties {
+    /// Properties of a method that writes each document without a source, from the start token.
+    pub const FROM_NOTHING: Self = Self {
+        rewrites_documents: false,
+        prompt_tokens: 0,
+        candidates_differ_only_by_sampling: true,
+        reads_previous: false,
+    };
+
+    /// Properties of a method that modifies natural documents, and chooses the changes of every candidate anew.
+    pub const REWRITING: Self = Self {
+        rewrites_documents: true,
+        prompt_tokens: 0,
+        candidates_differ_only_by_sampling: false,
+        reads_previous: false,
+    };
 }
 
 /// Other settings of the experiment, against which the settings of a method are checked.
@@ -220,13 +236,15 @@ impl Draft {
 
 impl Registered for dyn SynthesisMethod {
     type Context<'a> = MethodContext<'a>;
+    type Facts = MethodFacts;
 }
 
 impl Kind<dyn SynthesisMethod> {
     /// The registry entry of the method with settings of type `M`.
     #[must_use]
     pub fn of<M: SynthesisMethod + Settings + 'static>() -> Self {
-        Self::new(M::name(), settings::schema_of::<M>(), |mut table, context| {
+        let facts = MethodFacts { token_choice: M::token_choice(), inherit: M::inherit };
+        Self::new(M::name(), facts, settings::schema_of::<M>(), |mut table, context| {
             M::complete(&mut table, context);
             let method: M = settings::read(table)?;
             method.check(context)?;
@@ -236,23 +254,6 @@ impl Kind<dyn SynthesisMethod> {
 }
 
 pub(super) const KEY: &str = "method";
-
-/// The methods of the library; the first one is the default.
-#[must_use]
-pub fn builtin_methods() -> Kinds<dyn SynthesisMethod> {
-    Kinds::new(
-        KEY,
-        "What documents are written from.",
-        vec![
-            Kind::<dyn SynthesisMethod>::of::<Textbook>(),
-            Kind::<dyn SynthesisMethod>::of::<Continuation>(),
-            Kind::<dyn SynthesisMethod>::of::<Rephrase>(),
-            Kind::<dyn SynthesisMethod>::of::<TokenEdit>(),
-            Kind::<dyn SynthesisMethod>::of::<External>(),
-            Kind::<dyn SynthesisMethod>::of::<Oracle>(),
-        ],
-    )
-}
 
 /// Converts the settings of one method into the choice of this method, as read from an experiment file.
 impl<M: SynthesisMethod + Settings + 'static> From<M> for Chosen<dyn SynthesisMethod> {

@@ -7,7 +7,7 @@
 //! **Pitfall.** A detector recognizes the documents that it was trained on too well. The detector of importance
 //! resampling is therefore trained on a pilot sample, whose document numbers are larger than those of any candidate.
 
-use super::method::{Draft, Generator};
+use super::method::{Draft, Generator, MethodProperties};
 use super::settings::SynthesisSettings;
 use super::{SynthesisError, UncutCorpus};
 use crate::documents::{Documents, TokenId};
@@ -128,9 +128,9 @@ pub(super) fn counterparts(
     synthesis: &SynthesisSettings,
     natural: &Documents,
 ) -> Result<Documents, SynthesisError> {
-    let prefix = synthesis.method.prompt_tokens();
+    let MethodProperties { prompt_tokens: prefix, rewrites_documents, .. } = synthesis.method.properties();
     let longer = natural.iter().filter(|document| document.len() > prefix);
-    let longest = match synthesis.method.rewrites_documents() {
+    let longest = match rewrites_documents {
         true => usize::MAX,
         false => prefix + synthesis.max_document_tokens,
     };

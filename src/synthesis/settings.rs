@@ -3,10 +3,8 @@
 //! A key of this table belongs to the table itself, to the method, to the decoder, or to selection. The keys of each
 //! owner are collected in a table of their own, which the owner reads.
 
-use super::external::External;
-use super::method::{DrawnTokens, MethodContext, SynthesisMethod};
-use super::oracle::Oracle;
-use super::textbook::Textbook;
+use super::method::{MethodContext, SynthesisMethod, TokenChoice};
+use super::methods::Textbook;
 use crate::corpus::CorpusSettings;
 use crate::decoding::DecodingStrategy;
 use crate::selection::{Selection, SelectionRules};
@@ -103,9 +101,9 @@ impl SynthesisSettings {
 
     fn check(&self) -> Result<(), SettingError> {
         let candidates_are_copies =
-            self.decoding.is_deterministic() && self.method.candidates_differ_only_by_sampling();
+            self.decoding.is_deterministic() && self.method.properties().candidates_differ_only_by_sampling;
         if let Some((rule, _)) =
-            self.selection.rules().find(|(_, rule)| candidates_are_copies && rule.candidates() > 1)
+            self.selection.rules().find(|(_, rule)| candidates_are_copies && rule.needs().candidates > 1)
         {
             let message = "candidates would be copies of each other: this decoder writes the same document for the same prompt; use sampling, or leave out this rule";
             return Err(SettingError::new(format!("{SELECTION}.{rule}"), message));
@@ -119,7 +117,9 @@ impl SynthesisSettings {
     /// # Errors
     /// If a decoder is set although no model draws a token.
     pub fn check_decoder_is_used(&self) -> Result<(), SettingError> {
-        if self.method.drawn_tokens() != DrawnTokens::None || self.decoding == DecodingStrategy::PLAIN {
+        if self.method.facts().token_choice == TokenChoice::Decoder
+            || self.decoding == DecodingStrategy::PLAIN
+        {
             return Ok(());
         }
         let plain = DecodingStrategy::PLAIN.table();
@@ -217,18 +217,18 @@ impl SynthesisKinds {
         let decoding = decoding_keys();
         let (mut base_decoding, mut inherited): (Table, Table) =
             base.clone().into_iter().partition(|(key, _)| decoding.contains(key));
-        if own.contains_key(methods.key()) && methods.name_in(&own) != methods.name_in(base) {
+        let has_other_method =
+            own.contains_key(methods.key()) && methods.name_in(&own) != methods.name_in(base);
+        if has_other_method {
             inherited.retain(|key, _| !method_keys.contains(&key));
         }
-        if own.contains_key("seed") {
-            // `keywords` belongs to the experiment's setting `seed`, and this table has another one.
-            inherited.remove("keywords");
-        }
-        Oracle::inherit(&own, &mut inherited);
-        let method = methods.name_in(&own);
-        if [External::name(), Oracle::name()].contains(&method) && methods.name_in(base) != method {
-            // The decoder belongs to the experiment's method, and no model draws a token with this one.
-            base_decoding.clear();
+        let chosen = if own.contains_key(methods.key()) { &own } else { base };
+        if let Some(facts) = methods.facts_in(chosen) {
+            (facts.inherit)(&own, &mut inherited);
+            if has_other_method && facts.token_choice != TokenChoice::Decoder {
+                // The decoder belongs to the experiment's method.
+                base_decoding.clear();
+            }
         }
         let own_decoding = own.iter().filter(|(key, _)| decoding.contains(*key));
         let own_decoding: Table = own_decoding.map(|(key, value)| (key.clone(), value.clone())).collect();

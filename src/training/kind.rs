@@ -102,13 +102,14 @@ pub type ModelSettings = Chosen<dyn ModelKind>;
 
 impl Registered for dyn ModelKind {
     type Context<'a> = ();
+    type Facts = ();
 }
 
 impl Kind<dyn ModelKind> {
     /// The kind of model with settings of type `M`.
     #[must_use]
     pub fn of<M: ModelKind + Settings + 'static>() -> Self {
-        Self::new(M::name(), settings::schema_of::<M>(), |mut table, ()| {
+        Self::new(M::name(), (), settings::schema_of::<M>(), |mut table, ()| {
             M::complete(&mut table);
             let model: M = settings::read(table)?;
             model.check()?;

@@ -7,12 +7,14 @@
 //! **Pitfall.** The prefix is not part of the written document. Otherwise every synthetic corpus would contain natural
 //! text, which would anchor the loop.
 
-use super::method::{GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod};
-use super::prompted::{Prompted, Prompts};
-use super::{Sources, SynthesisError};
 use crate::documents::{Documents, TokenId};
 use crate::seed::StreamKey;
 use crate::settings::SettingError;
+use crate::synthesis::method::{
+    GeneratorContext, GeneratorResult, MethodContext, MethodProperties, SynthesisMethod, TokenChoice,
+};
+use crate::synthesis::prompted::{Prompted, Prompts};
+use crate::synthesis::{Sources, SynthesisError};
 use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,6 +52,10 @@ impl SynthesisMethod for Continuation {
         "continuation"
     }
 
+    fn token_choice() -> TokenChoice {
+        TokenChoice::Decoder
+    }
+
     fn check(&self, context: &MethodContext) -> Result<(), SettingError> {
         context.check_prompt("prefix_tokens", self.prefix_tokens)?;
         let Self { prefix, prefix_tokens } = *self;
@@ -82,16 +88,13 @@ impl SynthesisMethod for Continuation {
         Ok(Box::new(Prompted::new(&context, prefixes)))
     }
 
-    fn prompt_tokens(&self) -> usize {
-        self.prefix_tokens
-    }
-
-    fn candidates_differ_only_by_sampling(&self) -> bool {
-        true
-    }
-
-    fn reads_previous(&self) -> bool {
-        self.prefix == PrefixSource::Previous
+    fn properties(&self) -> MethodProperties {
+        MethodProperties {
+            rewrites_documents: false,
+            prompt_tokens: self.prefix_tokens,
+            candidates_differ_only_by_sampling: true,
+            reads_previous: self.prefix == PrefixSource::Previous,
+        }
     }
 }
 

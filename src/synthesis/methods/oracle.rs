@@ -17,17 +17,18 @@
 //! **Pitfall.** A sentence that is not exactly as the world writes it states no fact for this writer. Of text that a poorly
 //! trained model wrote (`reads = "previous"`, after a generation that wrote otherwise) it therefore keeps little.
 
-use super::SynthesisError;
-use super::method::{
-    Draft, DrawnTokens, Generator, GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod,
-};
-use super::sources::Rotation;
-use super::{Sources, method};
 use crate::corpus::world::{Teller, World};
 use crate::documents::{Documents, TokenId};
 use crate::model::ModelError;
 use crate::settings::SettingError;
 use crate::stage::Stage;
+use crate::synthesis::SynthesisError;
+use crate::synthesis::method::{
+    Draft, Generator, GeneratorContext, GeneratorResult, MethodContext, MethodProperties, SynthesisMethod,
+    TokenChoice,
+};
+use crate::synthesis::sources::Rotation;
+use crate::synthesis::{Sources, method};
 use crate::tokenizer::Tokenizer;
 use rayon::prelude::*;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -150,18 +151,19 @@ fn stated(world: &World, documents: &Documents, tokenizer: &Tokenizer) -> Vec<bo
 /// The key of [`Oracle::reads`].
 const READS: &str = "reads";
 
-impl Oracle {
-    /// Removes from the table that an arm or the writer inherits what the kind of oracle in its own table does not use.
-    pub(super) fn inherit(own: &Table, inherited: &mut Table) {
-        if own.get("oracle").and_then(Value::as_str) == Some("textbook") {
-            inherited.remove(READS);
-        }
-    }
-}
-
 impl SynthesisMethod for Oracle {
     fn name() -> &'static str {
         "oracle"
+    }
+
+    fn token_choice() -> TokenChoice {
+        TokenChoice::Other("none: the model draws no token")
+    }
+
+    fn inherit(own: &Table, inherited: &mut Table) {
+        if own.get("oracle").and_then(Value::as_str) == Some("textbook") {
+            inherited.remove(READS);
+        }
     }
 
     fn complete(table: &mut Table, _: &MethodContext) {
@@ -212,20 +214,21 @@ impl SynthesisMethod for Oracle {
         }))
     }
 
-    fn drawn_tokens(&self) -> DrawnTokens {
-        DrawnTokens::None
-    }
-
-    fn rewrites_documents(&self) -> bool {
-        self.oracle == OracleKind::Rephrase
-    }
-
-    fn reads_previous(&self) -> bool {
-        self.reads == Some(Reading::Previous)
+    fn properties(&self) -> MethodProperties {
+        MethodProperties {
+            rewrites_documents: self.oracle == OracleKind::Rephrase,
+            prompt_tokens: 0,
+            candidates_differ_only_by_sampling: false,
+            reads_previous: self.reads_previous(),
+        }
     }
 }
 
 impl Oracle {
+    fn reads_previous(&self) -> bool {
+        self.reads == Some(Reading::Previous)
+    }
+
     /// The world to write about.
     ///
     /// # Errors

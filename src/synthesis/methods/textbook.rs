@@ -1,10 +1,12 @@
 //! *Textbook*: the model writes whole documents from its start token alone, or from keywords of a natural document.
 
-use super::keywords::Keywords;
-use super::method::{GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod};
-use super::prompted::{Prompted, Prompts};
 use crate::documents::TokenId;
 use crate::settings::SettingError;
+use crate::synthesis::keywords::Keywords;
+use crate::synthesis::method::{
+    GeneratorContext, GeneratorResult, MethodContext, MethodProperties, SynthesisMethod, TokenChoice,
+};
+use crate::synthesis::prompted::{Prompted, Prompts};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -45,6 +47,17 @@ impl SynthesisMethod for Textbook {
         "textbook"
     }
 
+    fn token_choice() -> TokenChoice {
+        TokenChoice::Decoder
+    }
+
+    fn inherit(own: &Table, inherited: &mut Table) {
+        if own.contains_key("seed") {
+            // It belongs to the experiment's `seed`.
+            inherited.remove("keywords");
+        }
+    }
+
     fn complete(table: &mut Table, _: &MethodContext) {
         if table.get("seed").and_then(Value::as_str) == Some("keywords") {
             table.entry("keywords").or_insert(Value::Integer(3));
@@ -75,8 +88,8 @@ impl SynthesisMethod for Textbook {
         }
     }
 
-    fn candidates_differ_only_by_sampling(&self) -> bool {
-        true
+    fn properties(&self) -> MethodProperties {
+        MethodProperties::FROM_NOTHING
     }
 }
 

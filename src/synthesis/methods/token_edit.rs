@@ -8,16 +8,17 @@
 //!
 //! The end-of-text token is neither replaced nor drawn in place of another token.
 
-use super::SynthesisError;
-use super::method::{
-    Draft, DrawnTokens, Generator, GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod,
-};
-use super::sources::Rotation;
 use crate::decoding::SamplingSettings;
 use crate::documents::{Documents, TokenId};
 use crate::model::LanguageModel;
 use crate::settings::SettingError;
 use crate::stage::Stage;
+use crate::synthesis::SynthesisError;
+use crate::synthesis::method::{
+    Draft, Generator, GeneratorContext, GeneratorResult, MethodContext, MethodProperties, SynthesisMethod,
+    TokenChoice,
+};
+use crate::synthesis::sources::Rotation;
 use crate::tokenizer::Sentinels;
 use crate::units::Tokens;
 use rand::Rng;
@@ -45,6 +46,10 @@ impl SynthesisMethod for TokenEdit {
         "token-edit"
     }
 
+    fn token_choice() -> TokenChoice {
+        TokenChoice::Decoder
+    }
+
     fn check(&self, context: &MethodContext) -> Result<(), SettingError> {
         match context.decoding.token_by_token() {
             Some(_) => Ok(()),
@@ -64,12 +69,8 @@ impl SynthesisMethod for TokenEdit {
         }))
     }
 
-    fn drawn_tokens(&self) -> DrawnTokens {
-        DrawnTokens::Some
-    }
-
-    fn rewrites_documents(&self) -> bool {
-        true
+    fn properties(&self) -> MethodProperties {
+        MethodProperties::REWRITING
     }
 }
 

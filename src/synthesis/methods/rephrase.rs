@@ -15,21 +15,22 @@
 //! The model learns infilling during training if `training.fim_share` is positive (fill-in-the-middle, Bavarian et al.
 //! 2022, in the order prefix, suffix, middle). It never reads the original text of a gap, so a rewritten document
 //! shares only the kept spans with its source. With a fidelity of 1 the result is a copy. With 0 there is a single gap
-//! without context, and the result is the same as with [textbook](super::textbook), token for token.
+//! without context, and the result is the same as with [textbook](super::Textbook), token for token.
 //!
 //! **Pitfall.** An n-gram model cannot infill, because it reads only the text to the left of a gap.
 
-use super::method::{
-    Draft, DrawnTokens, Generator, GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod,
-};
-use super::settings::SynthesisSettings;
-use super::sources::{Rotation, longest_rewriting};
-use super::{SynthesisError, without_sentinels};
 use crate::documents::{Documents, TokenId};
 use crate::model::{GenerateRequest, LanguageModel};
 use crate::seed::{Stream, StreamKey, streams};
 use crate::settings::SettingError;
 use crate::stage::Stage;
+use crate::synthesis::method::{
+    Draft, Generator, GeneratorContext, GeneratorResult, MethodContext, MethodProperties, SynthesisMethod,
+    TokenChoice,
+};
+use crate::synthesis::settings::SynthesisSettings;
+use crate::synthesis::sources::{Rotation, longest_rewriting};
+use crate::synthesis::{SynthesisError, without_sentinels};
 use crate::tokenizer::Sentinels;
 use crate::units::Tokens;
 use rand::Rng;
@@ -69,6 +70,10 @@ fn widest_view(context: &MethodContext) -> usize {
 impl SynthesisMethod for Rephrase {
     fn name() -> &'static str {
         "rephrase"
+    }
+
+    fn token_choice() -> TokenChoice {
+        TokenChoice::Decoder
     }
 
     fn complete(table: &mut Table, context: &MethodContext) {
@@ -114,12 +119,13 @@ impl SynthesisMethod for Rephrase {
         }))
     }
 
-    fn drawn_tokens(&self) -> DrawnTokens {
-        if self.fidelity > 0.0 { DrawnTokens::Some } else { DrawnTokens::All }
-    }
-
-    fn rewrites_documents(&self) -> bool {
-        self.fidelity > 0.0
+    fn properties(&self) -> MethodProperties {
+        MethodProperties {
+            rewrites_documents: self.fidelity > 0.0,
+            prompt_tokens: 0,
+            candidates_differ_only_by_sampling: false,
+            reads_previous: false,
+        }
     }
 }
 

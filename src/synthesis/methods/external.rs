@@ -13,16 +13,16 @@
 
 mod process;
 
-use super::method::{
-    Draft, DrawnTokens, Generator, GeneratorContext, GeneratorResult, MethodContext, SynthesisMethod,
-};
-use super::sources::{Rotation, longest_rewriting};
-use super::{Sources, SynthesisError};
-use crate::decoding::DecodingStrategy;
 use crate::documents::{Documents, TokenId};
 use crate::model::ModelError;
 use crate::settings::SettingError;
 use crate::stage::Stage;
+use crate::synthesis::method::{
+    Draft, Generator, GeneratorContext, GeneratorResult, MethodContext, MethodProperties, SynthesisMethod,
+    TokenChoice,
+};
+use crate::synthesis::sources::{Rotation, longest_rewriting};
+use crate::synthesis::{Sources, SynthesisError};
 use crate::tokenizer::Tokenizer;
 use process::{Answer, Process, RETRY};
 use rand::Rng;
@@ -134,6 +134,10 @@ impl SynthesisMethod for External {
         "external"
     }
 
+    fn token_choice() -> TokenChoice {
+        TokenChoice::Other("the command's own")
+    }
+
     fn check(&self, _: &MethodContext) -> Result<(), SettingError> {
         if self.command.first().is_none_or(String::is_empty) {
             let message =
@@ -158,16 +162,8 @@ impl SynthesisMethod for External {
         }))
     }
 
-    fn drawn_tokens(&self) -> DrawnTokens {
-        DrawnTokens::None
-    }
-
-    fn describe_decoding(&self, _: &DecodingStrategy) -> String {
-        "the command's own".to_owned()
-    }
-
-    fn rewrites_documents(&self) -> bool {
-        true
+    fn properties(&self) -> MethodProperties {
+        MethodProperties::REWRITING
     }
 }
 
