@@ -46,7 +46,8 @@
 //! ```
 //!
 //! Records on disk contain the definitions of such metrics, so `genloss compare` and `genloss report` show them too.
-//! Inside this crate, a metric is one file in `src/measure/metrics/` and one line in the list of [`Metrics::builtin`].
+//! Inside this crate, a metric is one file in `src/measure/metrics/`, one line in the list of [`Metrics::builtin`], and
+//! its [`Explanation`].
 
 use crate::stage::Stage;
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,7 @@ use std::collections::BTreeMap;
 mod catalogue;
 mod counts;
 mod curves;
+mod explanations;
 mod generation;
 mod grams;
 mod metric;
@@ -69,6 +71,7 @@ mod words;
 pub use catalogue::Catalogue;
 pub use counts::TypeCounts;
 pub use curves::{Curves, RankPoint, SurvivalBin};
+pub use explanations::{Explanation, explanation};
 pub use generation::{CountedGeneration, Inputs};
 pub use metric::{Direction, Family, Metric, MetricDefinition};
 pub use metrics::Metrics;

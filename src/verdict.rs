@@ -138,6 +138,10 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Every verdict, from the worst to the best, and last the one that concludes nothing.
+    pub const ALL: [Self; 5] =
+        [Self::Collapsed, Self::Narrowing, Self::Degraded, Self::Stable, Self::Inconclusive];
+
     /// The verdict in lower case, as in tables and records.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -147,6 +151,34 @@ impl Verdict {
             Self::Collapsed => "collapsed",
             Self::Degraded => "degraded",
             Self::Inconclusive => "inconclusive",
+        }
+    }
+
+    /// What the verdict means, in one or two sentences for readers of a report.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Stable => {
+                "The arm has not lost a practical size in any headline metric: at the last generation, the 95 % intervals \
+                 exclude such a loss. A smaller one is possible."
+            }
+            Self::Narrowing => {
+                "The arm has lost more than the control in at least two of the three families tail, entropy and held-out \
+                 loss, beyond chance. It is not shown that the loss exceeds the practical size in two of them."
+            }
+            Self::Collapsed => {
+                "The arm has lost more than the control in at least two of the three families tail, entropy and held-out \
+                 loss, beyond chance. At the last generation, 95 % intervals lie beyond the practical size in two of \
+                 them or more."
+            }
+            Self::Degraded => {
+                "The arm predicts natural text worse than the control, by more than the practical size. Narrowing is not \
+                 shown in two of the three families tail, entropy and held-out loss."
+            }
+            Self::Inconclusive => {
+                "The evidence is not sufficient for any of the other verdicts. The comparison says what the intervals \
+                 leave open and, where it can be known, how many seeds would settle it."
+            }
         }
     }
 }

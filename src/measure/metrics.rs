@@ -1,6 +1,6 @@
 //! The registry of metrics. Each file of this folder is one metric, or a few that are computed together.
 //!
-//! To add one, write its file and add it to `mod` and to [`Metrics::builtin`] below.
+//! To add one, write its file, add it to `mod` and to [`Metrics::builtin`] below, and explain it in `explanations`.
 
 mod compression;
 mod distinct;
@@ -11,7 +11,7 @@ mod first_model_loss;
 mod heldout;
 pub(super) mod novelty;
 pub(super) mod own_text_loss;
-mod self_bleu;
+pub(super) mod self_bleu;
 mod tail;
 mod type_token_ratio;
 

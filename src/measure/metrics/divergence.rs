@@ -28,9 +28,9 @@ use crate::measure::{
 };
 
 /// ε: the share of natural frequencies in q′.
-const SKEW: f64 = 0.01;
+pub(in crate::measure) const SKEW: f64 = 0.01;
 /// A pair has a bin of its own if the reference contains it at least this often.
-const OWN_BIN: u32 = 10;
+pub(in crate::measure) const OWN_BIN: u32 = 10;
 
 /// The bins of token pairs over which divergences are computed.
 #[derive(Clone, Debug)]

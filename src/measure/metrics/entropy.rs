@@ -32,7 +32,7 @@ use crate::measure::{
 };
 
 /// The Zipf exponent is fitted to this many of the most frequent types.
-const ZIPF_RANKS: usize = 1000;
+pub(in crate::measure) const ZIPF_RANKS: usize = 1000;
 /// Above this `n A`, the unseen part is a small difference between large numbers, divided by a still smaller one. Below, the
 /// series that avoids this would need many more terms.
 const CANCELS_FROM: f64 = 5.0;

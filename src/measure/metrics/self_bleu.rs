@@ -22,10 +22,10 @@ use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// Documents in a group.
-const GROUP: usize = 32;
+pub(in crate::measure) const GROUP: usize = 32;
 
 /// The largest number of groups.
-const MOST_GROUPS: usize = 16;
+pub(in crate::measure) const MOST_GROUPS: usize = 16;
 
 /// The longest n-grams that are compared.
 const LONGEST: usize = 4;
