@@ -88,15 +88,35 @@ pub fn write(
     for one in recorded {
         let name = &one.experiment.name;
         let folder = if recorded.len() == 1 { "figures".to_owned() } else { format!("figures/{name}") };
-        let comparisons: Vec<&ArmComparison> = comparisons.iter().filter(|c| c.experiment == *name).collect();
-        let samples = samples.iter().filter(|sample| sample.experiment == *name).collect();
         check_folder(out, &folder)?;
-        let drawn = draw(one, &comparisons, out, &folder)?;
-        sections.push(page::ExperimentSection { recorded: one, comparisons, samples, figures: drawn });
+        let mut section = section(one, comparisons, samples, Vec::new());
+        section.figures = draw(one, &section.comparisons, out, &folder)?;
+        sections.push(section);
     }
     let page = out.join("report.html");
     store::write_derived(&page, page::html(&sections).into_string().as_bytes())?;
     Ok(page)
+}
+
+/// The part of the page that is about `recorded`.
+fn section<'a>(
+    recorded: &'a RunRecord,
+    comparisons: &'a [ArmComparison],
+    samples: &'a [Sample],
+    figures: Vec<DrawnFigure>,
+) -> page::ExperimentSection<'a> {
+    let name = &recorded.experiment.name;
+    let comparisons = comparisons.iter().filter(|comparison| comparison.experiment == *name).collect();
+    let samples = samples.iter().filter(|sample| sample.experiment == *name).collect();
+    page::ExperimentSection { recorded, comparisons, samples, figures }
+}
+
+/// The page that [`write()`] would write, without the static figures for readers without JavaScript, and without writing
+/// any file.
+#[must_use]
+pub fn page(recorded: &[RunRecord], comparisons: &[ArmComparison], samples: &[Sample]) -> String {
+    let sections = recorded.iter().map(|one| section(one, comparisons, samples, Vec::new()));
+    page::html(&sections.collect::<Vec<_>>()).into_string()
 }
 
 /// Checks that no folder on the way from `out` to `folder` is a link, because a link could lead to files of

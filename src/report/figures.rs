@@ -10,6 +10,9 @@ mod rows;
 mod tail_left;
 mod trajectories;
 
+pub(super) use curves::{natural_ranks, natural_survival, ranks, survival, training_loss};
+pub(super) use trajectories::{FACTS, RARITY, floor, under_drift};
+
 use super::scene::Scene;
 use crate::fit::Fitted;
 use crate::measure::Family;
@@ -52,11 +55,11 @@ pub(super) fn of_experiment(recorded: &RunRecord, comparisons: &[&ArmComparison]
     ];
     figures.extend(Family::ALL.map(|family| (Topic::Trajectories, trajectories::family(recorded, family))));
     figures.extend([
-        (Topic::RankFrequency, curves::rank_frequency(recorded)),
-        (Topic::Survival, curves::survival(recorded)),
+        (Topic::RankFrequency, curves::rank_frequency_figure(recorded)),
+        (Topic::Survival, curves::survival_figure(recorded)),
         (Topic::Rarity, trajectories::rarity(recorded)),
         (Topic::Facts, trajectories::facts(recorded)),
-        (Topic::Training, curves::training(recorded)),
+        (Topic::Training, curves::training_figure(recorded)),
     ]);
     figures.into_iter().filter_map(|(topic, figure)| Some((topic, figure?))).collect()
 }

@@ -1,7 +1,10 @@
 //! The HTML page: verdicts first, then the evidence, the texts, and exactly what was run.
 
+mod data;
 mod laws;
 mod records;
+mod script;
+mod sweep;
 mod style;
 mod texts;
 mod verdicts;
@@ -12,6 +15,7 @@ use crate::fit::Fitted;
 use crate::store::{RunRecord, Sample};
 use crate::terminal::printable;
 use crate::verdict::ArmComparison;
+use data::PageData;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// One experiment of the page.
@@ -97,21 +101,23 @@ const EVIDENCE: [Chapter; 9] = [
 /// The whole page.
 pub(super) fn html(sections: &[ExperimentSection]) -> Markup {
     let names: Vec<&str> = sections.iter().map(|section| section.recorded.experiment.name.as_str()).collect();
+    let data = PageData::new(sections);
     let body = html! {
         @if sections.is_empty() { p { "There is no experiment on record." } }
-        @for (index, section) in sections.iter().enumerate() { (experiment(index, section)) }
+        @if sections.len() > 1 { (sweep::overview(sections, &data)) }
+        @for (index, section) in sections.iter().enumerate() { (experiment(index, section, &data)) }
     };
-    document(&names.join(", "), &body, version(sections))
+    document(&names.join(", "), &body, &script::elements(&data), version(sections))
 }
 
 /// The page of laws fitted to `runs`.
 pub(super) fn fit(fitted: &Fitted, runs: &[&str], figures: &[DrawnFigure]) -> Markup {
-    document("Loss laws", &laws::article(fitted, runs, figures), env!("CARGO_PKG_VERSION"))
+    document("Loss laws", &laws::article(fitted, runs, figures), &html! {}, env!("CARGO_PKG_VERSION"))
 }
 
-/// A page with `body`. Control and direction characters, which a corpus or a name may contain, are shown as escapes such
+/// A page with `body`, and with `scripts` at its end. Control and direction characters, which a corpus or a name may contain, are shown as escapes such
 /// as `\u{202e}`.
-fn document(title: &str, body: &Markup, version: &str) -> Markup {
+fn document(title: &str, body: &Markup, scripts: &Markup, version: &str) -> Markup {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -125,6 +131,7 @@ fn document(title: &str, body: &Markup, version: &str) -> Markup {
             body {
                 main { (body) }
                 footer { "Written by genloss " (version) ". This page needs no other file." }
+                (scripts)
             }
         }
     };
@@ -135,10 +142,10 @@ fn version<'a>(sections: &'a [ExperimentSection]) -> &'a str {
     sections.first().map_or(env!("CARGO_PKG_VERSION"), |section| &section.recorded.provenance.version)
 }
 
-fn experiment(index: usize, section: &ExperimentSection) -> Markup {
+fn experiment(index: usize, section: &ExperimentSection, data: &PageData) -> Markup {
     let id = |anchor: &str| format!("e{}-{anchor}", index + 1);
-    let chapters = EVIDENCE.iter().filter(|chapter| section.figures.iter().any(|f| f.topic == chapter.topic));
-    let chapters: Vec<&Chapter> = chapters.collect();
+    let chapters: Vec<&Chapter> =
+        EVIDENCE.iter().filter(|chapter| data.has_figures(index, chapter.topic)).collect();
     html! {
         article {
             header {
@@ -158,8 +165,11 @@ fn experiment(index: usize, section: &ExperimentSection) -> Markup {
                 section id=(id(chapter.anchor)) {
                     h2 { (chapter.heading) }
                     p { (chapter.introduction) }
-                    @for figure in section.figures.iter().filter(|figure| figure.topic == chapter.topic) {
-                        (inline(figure))
+                    div.charts data-experiment=(index) data-topic=(chapter.anchor) {}
+                    noscript {
+                        @for figure in section.figures.iter().filter(|figure| figure.topic == chapter.topic) {
+                            (inline(figure))
+                        }
                     }
                     @if chapter.topic == Topic::Effects && section.recorded.baseline.is_none() {
                         p.sub {
@@ -169,7 +179,11 @@ fn experiment(index: usize, section: &ExperimentSection) -> Markup {
                     }
                 }
             }
-            section id=(id("texts")) { h2 { "What they wrote" } (texts::side_by_side(section)) }
+            section id=(id("texts")) {
+                h2 { "What they wrote" }
+                div.samples data-experiment=(index) {}
+                noscript { (texts::side_by_side(section)) }
+            }
             section id=(id("tokens")) { h2 { "Exactly what was trained" } (records::all(section.recorded)) }
             section id=(id("settings")) { h2 { "Settings and provenance" } (records::settings(section.recorded)) }
         }

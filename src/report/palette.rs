@@ -74,6 +74,15 @@ impl SeriesStyle {
         Self { ink: ARMS[index % ARMS.len()], shape: SHAPES[index % SHAPES.len()], dash }
     }
 
+    /// The dashes as a number: 0 for a whole line, 1 for long dashes, 2 for short ones.
+    pub(super) fn dash_number(self) -> usize {
+        match self.dash {
+            None => 0,
+            Some((length, _)) if length > 5.0 => 1,
+            Some(_) => 2,
+        }
+    }
+
     pub(super) fn line(self, scene: &mut Scene, points: Vec<Point>, width: f64) {
         match self.dash {
             Some(pattern) => scene.dashed(&points, pattern, self.ink, width),

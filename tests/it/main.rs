@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test helper that fails is a test that fails")]
 
 mod baseline;
+mod browser;
 mod cli;
 mod cluster;
 mod layers;

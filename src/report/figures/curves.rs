@@ -34,7 +34,7 @@ struct CurveFigure {
 }
 
 /// Relative frequency of words by rank.
-pub(super) fn rank_frequency(recorded: &RunRecord) -> Option<Figure> {
+pub(super) fn rank_frequency_figure(recorded: &RunRecord) -> Option<Figure> {
     draw(
         recorded,
         &CurveFigure {
@@ -44,25 +44,33 @@ pub(super) fn rank_frequency(recorded: &RunRecord) -> Option<Figure> {
             x: "rank of the word",
             natural: Some("natural text of the same size"),
             caption: "Both axes logarithmic. A curve that bends down early has lost its rare words.",
-            curve: |record| ranks(&record.curves.rank_frequency_words),
-            natural_curve: |lineage| {
-                let mut records = lineage.generations.iter();
-                let curves = records.find(|record| !record.curves.natural_rank_frequency_words.is_empty());
-                curves.map_or_else(Vec::new, |record| ranks(&record.curves.natural_rank_frequency_words))
-            },
+            curve: ranks,
+            natural_curve: natural_ranks,
             x_axis: |points| Axis::logarithmic(points.iter().map(|p| p.0)),
             y_axis: |points| Axis::logarithmic(points.iter().map(|p| p.1)),
         },
     )
 }
 
-fn ranks(curve: &[RankPoint]) -> Curve {
+/// Rank and relative frequency of words in the text of a generation.
+pub(in crate::report) fn ranks(record: &GenerationRecord) -> Curve {
+    rank_points(&record.curves.rank_frequency_words)
+}
+
+/// Rank and relative frequency of words in natural text of the same size.
+pub(in crate::report) fn natural_ranks(lineage: &LineageRecord) -> Curve {
+    let mut records = lineage.generations.iter();
+    let record = records.find(|record| !record.curves.natural_rank_frequency_words.is_empty());
+    record.map_or_else(Vec::new, |record| rank_points(&record.curves.natural_rank_frequency_words))
+}
+
+fn rank_points(curve: &[RankPoint]) -> Curve {
     let positive = curve.iter().filter(|point| point.rank > 0 && point.frequency > 0.0);
     positive.map(|point| (point.rank as f64, point.frequency)).collect()
 }
 
 /// Share of token types that are still written, by their natural frequency.
-pub(super) fn survival(recorded: &RunRecord) -> Option<Figure> {
+pub(super) fn survival_figure(recorded: &RunRecord) -> Option<Figure> {
     draw(
         recorded,
         &CurveFigure {
@@ -73,16 +81,24 @@ pub(super) fn survival(recorded: &RunRecord) -> Option<Figure> {
             natural: Some("expected in natural text of the same size"),
             caption: "Rare types lie on the left. What falls below the dashed line was lost by the models, \
                       not by the size of the sample.",
-            curve: |record| survivors(&record.curves.survival, |bin| bin.found as f64),
-            natural_curve: |lineage| {
-                let mut records = lineage.generations.iter();
-                let record = records.find(|record| !record.curves.survival.is_empty());
-                record.map_or_else(Vec::new, |record| survivors(&record.curves.survival, |bin| bin.expected))
-            },
+            curve: survival,
+            natural_curve: natural_survival,
             x_axis: |points| Axis::logarithmic(points.iter().map(|p| p.0)),
             y_axis: |_| Axis::between(-0.04, 1.06),
         },
     )
+}
+
+/// Natural frequency of token types, and the share of them that a generation writes.
+pub(in crate::report) fn survival(record: &GenerationRecord) -> Curve {
+    survivors(&record.curves.survival, |bin| bin.found as f64)
+}
+
+/// Natural frequency of token types, and the share of them expected in natural text of the same size.
+pub(in crate::report) fn natural_survival(lineage: &LineageRecord) -> Curve {
+    let mut records = lineage.generations.iter();
+    let record = records.find(|record| !record.curves.survival.is_empty());
+    record.map_or_else(Vec::new, |record| survivors(&record.curves.survival, |bin| bin.expected))
 }
 
 fn survivors(bins: &[SurvivalBin], of: fn(&SurvivalBin) -> f64) -> Curve {
@@ -93,7 +109,7 @@ fn survivors(bins: &[SurvivalBin], of: fn(&SurvivalBin) -> f64) -> Curve {
 }
 
 /// Loss on the training text by tokens seen.
-pub(super) fn training(recorded: &RunRecord) -> Option<Figure> {
+pub(super) fn training_figure(recorded: &RunRecord) -> Option<Figure> {
     draw(
         recorded,
         &CurveFigure {
@@ -103,12 +119,17 @@ pub(super) fn training(recorded: &RunRecord) -> Option<Figure> {
             x: "tokens seen",
             natural: None,
             caption: "A low training loss on synthetic text is no sign of health: narrow text is easy to predict.",
-            curve: |record| record.training.curve.iter().map(|p| (p.tokens.0 as f64, p.loss_nats)).collect(),
+            curve: training_loss,
             natural_curve: |_| Vec::new(),
             x_axis: |points| Axis::linear(points.iter().map(|p| p.0).chain([0.0])),
             y_axis: |points| Axis::linear(points.iter().map(|p| p.1)),
         },
     )
+}
+
+/// Tokens seen, and the loss on the training text in nats per token.
+pub(in crate::report) fn training_loss(record: &GenerationRecord) -> Curve {
+    record.training.curve.iter().map(|point| (point.tokens.0 as f64, point.loss_nats)).collect()
 }
 
 fn draw(recorded: &RunRecord, figure: &CurveFigure) -> Option<Figure> {

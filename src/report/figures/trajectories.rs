@@ -10,8 +10,11 @@ use crate::report::scene::Scene;
 use crate::report::series::{Series, Spread, arms, has, last_generation, spreads};
 use crate::store::RunRecord;
 
-const RARITY: [&str; 3] = ["heldout_loss_head", "heldout_loss_torso", "heldout_loss_tail"];
-const FACTS: [&str; 3] = ["fact_recall_head", "fact_recall_torso", "fact_recall_tail"];
+/// Held-out loss of frequent, medium and rare tokens.
+pub(in crate::report) const RARITY: [&str; 3] =
+    ["heldout_loss_head", "heldout_loss_torso", "heldout_loss_tail"];
+/// Recall of popular, medium and rare facts.
+pub(in crate::report) const FACTS: [&str; 3] = ["fact_recall_head", "fact_recall_torso", "fact_recall_tail"];
 
 /// Largest number of arms besides the control for which all ranges over seeds are drawn. With more, the ranges would
 /// hide each other, so only the control's range is drawn.
@@ -48,14 +51,14 @@ fn name_and_heading(family: Family) -> (&'static str, &'static str) {
     }
 }
 
-/// Held-out loss of frequent, medium and rare tokens.
+/// A panel for each metric of [`RARITY`].
 pub(super) fn rarity(recorded: &RunRecord) -> Option<Figure> {
     let catalogue = Catalogue::builtin();
     let heading = "Which tokens of natural text is the model forgetting?";
     draw(recorded, "loss_by_rarity", heading, &by_id(&catalogue, &RARITY))
 }
 
-/// Recall of popular, medium and rare facts.
+/// A panel for each metric of [`FACTS`].
 pub(super) fn facts(recorded: &RunRecord) -> Option<Figure> {
     let catalogue = Catalogue::builtin();
     draw(recorded, "fact_recall", "Which facts does the model still know?", &by_id(&catalogue, &FACTS))
@@ -122,13 +125,17 @@ fn entries<'a>(recorded: &RunRecord, arms: &[Series], metrics: &[&MetricDefiniti
 }
 
 /// The lowest expected loss that any model can have, if it is known.
-fn floor(recorded: &RunRecord, metric: &MetricDefinition) -> Option<f64> {
+pub(in crate::report) fn floor(recorded: &RunRecord, metric: &MetricDefinition) -> Option<f64> {
     let known = recorded.provenance.heldout_floor_nats.filter(|floor| floor.is_finite());
     known.filter(|_| metric.id == "heldout_loss")
 }
 
 /// Generations and values of an arm under drift and decoding alone; empty if they are not known.
-fn under_drift(recorded: &RunRecord, arm: &Series, metric: &MetricDefinition) -> Vec<(f64, f64)> {
+pub(in crate::report) fn under_drift(
+    recorded: &RunRecord,
+    arm: &Series,
+    metric: &MetricDefinition,
+) -> Vec<(f64, f64)> {
     let curve = recorded.baseline.as_ref().and_then(|baseline| baseline.curve(arm.name, &metric.id));
     let means = curve.map_or(&[][..], |curve| &curve.decoding).iter();
     means.enumerate().map(|(generation, mean)| (generation as f64, mean.mean)).collect()

@@ -58,20 +58,20 @@ fn cell(samples: &[&Sample], arm: &str, generation: usize) -> Markup {
     html! {
         @match sample {
             Some(sample) if !sample.documents.is_empty() => {
-                @for document in sample.documents.iter().take(DOCUMENTS) { p.doc { (excerpt(document)) } }
+                @for document in sample.documents.iter().take(DOCUMENTS) { p.doc { (excerpt(document, EXCERPT)) } }
             }
             _ => { span.sub { "not kept" } }
         }
     }
 }
 
-/// The beginning of a document, cut between words if possible.
-fn excerpt(document: &str) -> String {
+/// At most `most` characters from the beginning of a document, cut between words if possible.
+pub(super) fn excerpt(document: &str, most: usize) -> String {
     let document = document.trim();
     if document.is_empty() {
         return "(an empty document)".to_owned();
     }
-    match document.char_indices().nth(EXCERPT) {
+    match document.char_indices().nth(most) {
         None => document.to_owned(),
         Some((end, _)) => {
             let cut = &document[..end];
@@ -88,9 +88,9 @@ mod tests {
     #[test]
     fn an_excerpt_ends_between_words_and_never_inside_a_letter() {
         let long = "wörter ".repeat(100);
-        let short = excerpt(&long);
+        let short = excerpt(&long, EXCERPT);
         assert!(short.ends_with("wörter …") && short.chars().count() <= EXCERPT + 2);
-        assert_eq!(excerpt(&"ü".repeat(400)).chars().count(), EXCERPT + 2);
-        assert_eq!(excerpt("  short "), "short");
+        assert_eq!(excerpt(&"ü".repeat(400), EXCERPT).chars().count(), EXCERPT + 2);
+        assert_eq!(excerpt("  short ", EXCERPT), "short");
     }
 }

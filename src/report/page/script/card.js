@@ -1,0 +1,192 @@
+// A figure on the page: its heading, the drawing, its buttons, and the table of its numbers.
+
+/** Colours of the page, which depend on the reader's theme. */
+function theme() {
+  const style = getComputedStyle(document.documentElement);
+  const color = (name) => style.getPropertyValue(`--${name}`).trim();
+  return { ink: color("ink"), muted: color("muted"), line: color("line"), card: color("card") };
+}
+
+/** @param {string} tag  @param {object} [properties]  @param {(Node | string)[]} children */
+function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in made) made[name] = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+function button(text, action, properties = {}) {
+  const made = element("button", { type: "button", ...properties }, text);
+  made.addEventListener("click", action);
+  return made;
+}
+
+/** A question mark that opens an explanation.  @param {object} metric */
+function questionMark(metric) {
+  const direction = { up: "It rises when a distribution narrows.", down: "It falls when a distribution narrows.", unclear: "It may rise or fall when a distribution narrows." }[metric.narrowing];
+  const parts = [["Question", metric.question], ["Formula", metric.formula], ["Direction", direction], ["Pitfall", metric.pitfall]].filter(([, text]) => text);
+  const list = element("dl", {}, ...parts.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]));
+  return element("details", { className: "what" }, element("summary", { title: `What is ${metric.label}?`, ariaLabel: `What is ${metric.label}?` }, "?"), list);
+}
+
+const live = element("div", { className: "unseen", role: "status", ariaLive: "polite" });
+
+class Card {
+  /** @param {ChartFigure} figure  @param {() => State} state  @param {() => void} changed  @param {number} arms */
+  constructor(figure, state, changed, arms) {
+    this.figure = figure;
+    this.state = state;
+    this.changed = changed;
+    this.isSeen = false;
+    this.isStale = true;
+    this.place = [-1, 0];
+    this.plot = element("div", { className: "plot", tabIndex: 0, role: "group", ariaLabel: `Figure: ${figure.title}. Arrow keys read its values; the table has them all.` });
+    this.height = figure.tall ? 70 + 26 * Math.max(arms, 2) : 270;
+    this.plot.style.height = `${this.height}px`;
+    this.plot.addEventListener("keydown", (event) => this.walk(event));
+    this.table = element("details", { className: "numbers" }, element("summary", {}, "Table"));
+    this.table.addEventListener("toggle", () => this.fillTable());
+    this.root = element("figure", { className: "chart", id: `figure-${figure.key}` }, this.caption(), this.plot, this.tools());
+    this.root.card = this;
+  }
+
+  caption() {
+    const heading = element("strong", {}, this.figure.title);
+    const note = element("span", { className: "note" }, this.figure.note);
+    const what = this.figure.metric ? [questionMark(this.figure.metric)] : [];
+    return element("figcaption", {}, heading, " ", note, ...what);
+  }
+
+  tools() {
+    const scales = [...this.figure.scales].map((axis) => {
+      const box = element("input", { type: "checkbox", checked: this.isLogarithmic(axis) });
+      box.addEventListener("change", () => this.flip(axis));
+      box.dataset.axis = axis;
+      return element("label", {}, box, ` log ${axis}`);
+    });
+    const saves = ["svg", "png"].map((format) => button(format.toUpperCase(), () => this.saveImage(format), { title: `Save this figure as ${format.toUpperCase()}` }));
+    const csv = button("CSV", () => save(`${this.figure.key}.csv`, "text/csv", csvOf(this.drawing())), { title: "Save what is shown as CSV" });
+    return element("div", { className: "tools" }, ...scales, csv, ...saves, this.table);
+  }
+
+  isLogarithmic(axis) {
+    const flipped = this.state().scales.get(this.figure.key) ?? "";
+    const isPossible = this.figure.scales.includes(axis) && (this.state().value === "absolute" || axis === "x" || !this.figure.metric);
+    return isPossible && this.figure.logarithmic.includes(axis) !== flipped.includes(axis);
+  }
+
+  flip(axis) {
+    const scales = this.state().scales;
+    const flipped = scales.get(this.figure.key) ?? "";
+    const now = flipped.includes(axis) ? flipped.replace(axis, "") : [...flipped, axis].sort().join("");
+    if (now) scales.set(this.figure.key, now);
+    else scales.delete(this.figure.key);
+    this.changed();
+  }
+
+  drawing() {
+    return this.figure.draw(this.state());
+  }
+
+  /** Draws now if the figure is in view, or else when it comes into view. */
+  refresh() {
+    this.isStale = true;
+    for (const box of this.root.querySelectorAll("input[data-axis]")) {
+      box.checked = this.isLogarithmic(box.dataset.axis);
+      box.disabled = box.dataset.axis === "y" && this.figure.metric && this.state().value === "difference";
+    }
+    if (this.isSeen) this.redraw();
+    this.fillTable();
+  }
+
+  redraw() {
+    if (!this.isStale || this.root.hidden) return;
+    this.isStale = false;
+    const { traces, layout } = this.drawing();
+    Plotly.react(this.plot, traces, this.layout(layout), { displayModeBar: false, responsive: true, doubleClick: "reset" });
+    if (performance.getEntriesByName("genloss-drawn").length === 0) performance.mark("genloss-drawn");
+  }
+
+  layout(own) {
+    const { ink, muted, line, card } = theme();
+    const axis = (name) => {
+      const chosen = own[`${name}axis`] ?? {};
+      const type = this.isLogarithmic(name) ? { type: "log" } : {};
+      return { gridcolor: line, zerolinecolor: line, linecolor: muted, tickcolor: muted, automargin: true, ...chosen, ...type };
+    };
+    return {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, height: this.height,
+      font: { family: "system-ui, sans-serif", size: 12, color: ink }, margin: { l: 54, r: 14, t: 10, b: 48 },
+      hoverlabel: { bgcolor: card, bordercolor: muted, font: { color: ink, size: 13 }, align: "left" },
+      dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", ...own, xaxis: axis("x"), yaxis: axis("y"),
+    };
+  }
+
+  /** Arrow keys: left and right along a line, up and down between lines.  @param {KeyboardEvent} event */
+  walk(event) {
+    const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+    const step = steps[event.key];
+    if (!step || !this.plot.data) return;
+    event.preventDefault();
+    const lines = this.plot.data.map((trace, number) => [trace, number]).filter(([trace]) => trace.hovertemplate);
+    if (lines.length === 0) return;
+    const from = lines.findIndex(([, number]) => number === this.place[0]);
+    const at = from < 0 ? 0 : (from + step[0] + lines.length) % lines.length;
+    const [trace, number] = lines[at];
+    const known = trace.x.map((_, point) => point).filter((point) => trace.text[point] && trace.x[point] !== null && trace.y[point] !== null);
+    const nearest = known.findIndex((point) => point >= this.place[1]);
+    const start = from < 0 ? 0 : nearest < 0 ? known.length - 1 : nearest;
+    const point = known[from < 0 ? 0 : Math.min(Math.max(start + step[1], 0), known.length - 1)];
+    if (point === undefined) return;
+    this.place = [number, point];
+    Plotly.Fx.hover(this.plot, [{ curveNumber: number, pointNumber: point }]);
+    const reader = element("div");
+    reader.innerHTML = trace.text[point].replaceAll("<br>", ", ");
+    live.textContent = reader.textContent;
+  }
+
+  fillTable() {
+    if (!this.table.open) return;
+    const { header, rows } = this.drawing();
+    const cell = (value) => element("td", typeof value === "number" ? { className: "n" } : {}, typeof value === "number" ? shown(value) : value ?? "–");
+    const table = element("table", { className: "records" },
+      element("caption", {}, this.figure.title),
+      element("thead", {}, element("tr", {}, ...header.map((name) => element("th", { scope: "col" }, name)))),
+      element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map(cell)))));
+    const scroll = element("div", { className: "scroll", tabIndex: 0, role: "group", ariaLabel: `${this.figure.title}, scrolls sideways` }, table);
+    this.table.replaceChildren(this.table.firstChild, scroll);
+  }
+
+  async saveImage(format) {
+    const { traces, layout } = this.drawing();
+    const size = { width: 800, height: Math.max(420, this.height + 120) };
+    const whole = { ...this.layout(layout), ...size, showlegend: true, paper_bgcolor: theme().card, title: { text: plain(this.figure.title) }, margin: { l: 64, r: 20, t: 56, b: 60 } };
+    const url = await Plotly.toImage({ data: traces, layout: whole }, { format, ...size, scale: format === "png" ? 2 : 1 });
+    follow(url, `${this.figure.key}.${format}`);
+  }
+}
+
+/** Lines of CSV. A text that a spreadsheet would take for a formula gets an apostrophe.  @param {Drawing} drawing */
+function csvOf({ header, rows }) {
+  const cell = (value) => {
+    if (value === null || value === undefined) return "";
+    if (typeof value === "number") return String(value);
+    const harmless = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+    return /[",\n\r]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
+  };
+  return [header, ...rows].map((row) => row.map(cell).join(",")).join("\n") + "\n";
+}
+
+/** Saves a text as a file.  @param {string} name  @param {string} type  @param {string} text */
+function save(name, type, text) {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  follow(url, name);
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+function follow(url, name) {
+  element("a", { href: url, download: name }).click();
+}

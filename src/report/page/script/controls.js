@@ -1,0 +1,101 @@
+// The bar above the figures.
+
+const SHOWS = { interval: "mean, 95 % interval", range: "mean, range over seeds", seeds: "every seed" };
+const VALUES = { absolute: "values", difference: "arm minus control" };
+
+class Controls {
+  /** @param {object} data  @param {Page} page */
+  constructor(data, page) {
+    this.page = page;
+    this.arms = new Map(data.experiments.flatMap((experiment) => experiment.arms).map((arm) => [arm.name, arm]));
+    this.last = Math.max(0, ...data.experiments.map((experiment) => experiment.last));
+    this.buttons = [...this.arms.values()].map((arm) => this.armButton(arm));
+    this.show = this.choice("Seeds", SHOWS, "show");
+    this.value = this.choice("Show", VALUES, "value");
+    this.slider = element("input", { type: "range", min: "0", max: String(this.last), step: "1", ariaLabel: "Generation" });
+    this.slider.addEventListener("input", () => page.change((state) => { state.generation = this.slider.valueAsNumber === this.last ? null : this.slider.valueAsNumber; }));
+    this.generation = element("output");
+    this.player = button("▶ play", () => this.play());
+    this.find = element("input", { type: "search", placeholder: "find a metric", ariaLabel: "Find a metric" });
+    this.find.addEventListener("input", () => page.change((state) => { state.find = this.find.value; }));
+    this.differing = element("input", { type: "checkbox" });
+    this.differing.addEventListener("change", () => page.change((state) => { state.differing = this.differing.checked; }));
+    this.root = element("details", { className: "controls", open: matchMedia("(min-width: 721px)").matches }, element("summary", {}, "Figures show"), this.rows(data));
+  }
+
+  rows(data) {
+    const arms = element("div", { className: "arms", role: "group", ariaLabel: "Arms" }, ...this.buttons);
+    const time = element("span", { className: "time" }, this.slider, this.generation, this.player);
+    const only = element("label", {}, this.differing, " only what differs from the control");
+    const whole = button("whole table", () => save("measurements.csv", "text/csv", csvOf(wholeTable(data))), { title: "Save every value of every seed as CSV" });
+    const link = button("copy link", () => navigator.clipboard?.writeText(location.href), { title: "Copy a link to this view" });
+    return element("div", { className: "bar" }, arms, this.show.root, this.value.root, time, this.find, only, whole, link);
+  }
+
+  armButton(arm) {
+    const swatch = element("span", { className: "swatch", ariaHidden: "true" });
+    swatch.style.background = colorOf(arm);
+    const made = button("", () => this.page.change((state) => {
+      if (!state.hidden.delete(arm.name)) state.hidden.add(arm.name);
+    }));
+    made.append(swatch, arm.name);
+    made.dataset.arm = arm.name;
+    return made;
+  }
+
+  choice(label, options, key) {
+    const select = element("select", {}, ...Object.entries(options).map(([value, text]) => element("option", { value }, text)));
+    select.dataset.choice = key;
+    select.addEventListener("change", () => this.page.change((state) => { state[key] = select.value; }));
+    return { select, root: element("label", {}, `${label} `, select) };
+  }
+
+  /** Steps through the generations, or stops. */
+  play() {
+    if (this.timer) {
+      clearInterval(this.timer);
+      this.timer = null;
+    } else {
+      this.timer = setInterval(() => this.step(), 900);
+      this.step();
+    }
+    this.player.textContent = this.timer ? "■ stop" : "▶ play";
+  }
+
+  step() {
+    this.page.change((state) => {
+      const next = state.generation === null ? 0 : state.generation + 1;
+      state.generation = next >= this.last ? null : next;
+    });
+    if (this.page.state.generation === null && this.timer) this.play();
+  }
+
+  /** @param {State} state */
+  refresh(state) {
+    for (const made of this.buttons) {
+      made.ariaPressed = String(!state.hidden.has(made.dataset.arm));
+      made.querySelector(".swatch").style.background = colorOf(this.arms.get(made.dataset.arm));
+    }
+    this.show.select.value = state.show;
+    this.value.select.value = state.value;
+    this.slider.value = String(state.generation ?? this.last);
+    this.slider.disabled = this.player.disabled = this.last === 0;
+    this.generation.textContent = `generation ${Math.min(state.generation ?? this.last, this.last)} of ${this.last}`;
+    if (this.find.value !== state.find) this.find.value = state.find;
+    this.differing.checked = state.differing;
+  }
+}
+
+/** Every value of every seed. */
+function wholeTable(data) {
+  const header = ["experiment", "arm", "seed", "generation", "metric", "unit", "value", "std_err", "n"];
+  const rows = [];
+  for (const experiment of data.experiments) {
+    for (const metric of data.metrics) {
+      (experiment.values[metric.id] ?? []).forEach((seeds, arm) => seeds.forEach((generations, seed) => generations.forEach((found, generation) => {
+        if (found) rows.push([experiment.name, experiment.arms[arm].name, experiment.seeds[seed], generation, metric.id, metric.unit, ...found]);
+      })));
+    }
+  }
+  return { header, rows };
+}

@@ -1,0 +1,30 @@
+// Reading what the page carries in compressed form.
+
+/**
+ * The text of a script element whose content is gzip in base64.
+ * @param {string} id
+ * @returns {Promise<string>}
+ */
+async function unpack(id) {
+  const packed = document.getElementById(id)?.textContent ?? "";
+  const bytes = Uint8Array.from(atob(packed.trim()), (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).text();
+}
+
+/** Runs plotly.js, which then is `window.Plotly`. */
+async function loadPlotly() {
+  if (window.Plotly) return;
+  const script = document.createElement("script");
+  script.textContent = await unpack("genloss-plotly");
+  document.head.append(script);
+}
+
+/** Shows the static figures, which otherwise only readers without JavaScript see. */
+function showStaticFigures() {
+  for (const element of document.querySelectorAll("main noscript")) {
+    const figures = document.createElement("div");
+    figures.innerHTML = element.textContent ?? "";
+    element.replaceWith(figures);
+  }
+}
