@@ -4,8 +4,10 @@
 //!
 //! In the formulas, p is a probability or relative frequency, n the size of the text, and c the count of a type.
 
+use serde::Serialize;
+
 /// What a metric measures and how to read it, in plain text with Unicode mathematics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// The question that the metric answers.
     pub question: &'static str,

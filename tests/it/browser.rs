@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// Longest wait for anything that the browser does.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Windows cannot be narrower, in pixels, but the screen of an emulated phone can.
+const NARROWEST_WINDOW: u32 = 500;
+
 /// Errors and warnings of a page are collected in `window.trapped`, from its first line on.
 const TRAP: &str = "<script>window.trapped = [];\
     window.addEventListener('error', (event) => trapped.push(event.message));\
@@ -36,6 +39,7 @@ pub struct Browser {
 }
 
 /// Runs `test` in a browser. Says so and does nothing where there is no browser.
+#[allow(clippy::print_stderr, reason = "a test that is left out says so")]
 pub fn with_browser(look: Look, test: impl AsyncFnOnce(&Browser)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -82,10 +86,14 @@ impl Browser {
         if look.is_dark {
             arguments.push("--blink-settings=preferredColorScheme=0".to_owned());
         }
-        let options = json!({
+        let mut options = json!({
             "args": arguments,
             "prefs": { "download.default_directory": downloads.path(), "download.prompt_for_download": false },
         });
+        if look.width < NARROWEST_WINDOW {
+            let screen = json!({ "width": look.width, "height": 740, "pixelRatio": 1.0 });
+            options["mobileEmulation"] = json!({ "deviceMetrics": screen });
+        }
         let capabilities = serde_json::Map::from_iter([("goog:chromeOptions".to_owned(), options)]);
         let port = port.trim_end_matches('.').to_owned();
         let client = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())

@@ -8,7 +8,7 @@ use super::sweep::differing_settings;
 use super::texts::excerpt;
 use crate::attribution::{Attribution, attribute};
 use crate::fit::TAIL;
-use crate::measure::{Catalogue, Direction, Family, MetricDefinition};
+use crate::measure::{Catalogue, Direction, Explanation, Family, MetricDefinition, explanation};
 use crate::report::Sample;
 use crate::report::figures::{
     FACTS, RARITY, Topic, floor, natural_ranks, natural_survival, ranks, survival, training_loss, under_drift,
@@ -46,6 +46,8 @@ struct MetricData {
     unit: String,
     family: Family,
     narrowing: Direction,
+    #[serde(flatten)]
+    explanation: Option<Explanation>,
     /// The difference that matters in practice, signed in the narrowing direction; null for most metrics.
     practical: Option<f64>,
 }
@@ -177,6 +179,7 @@ impl MetricData {
             unit: metric.unit.to_string(),
             family: metric.family,
             narrowing: metric.narrowing,
+            explanation: explanation(&metric.id),
             practical: practical_size(&metric.id),
         }
     }

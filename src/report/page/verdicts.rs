@@ -100,7 +100,13 @@ fn row(arm: &Series, comparison: &ArmComparison) -> Markup {
     html! {
         tr {
             th scope="row" { (swatch(arm)) (arm.name) }
-            td { span.badge.(comparison.verdict.word()) { (comparison.verdict.word()) } }
+            td {
+                span.badge.(comparison.verdict.word()) { (comparison.verdict.word()) } " "
+                details.what {
+                    summary aria-label={ "What does " (comparison.verdict.word()) " mean?" } { "?" }
+                    p { (comparison.verdict.meaning()) }
+                }
+            }
             td data-label="Called at" {
                 @match comparison.called_at_generation {
                     Some(generation) => { span.together { "generation " (generation) } }
@@ -159,7 +165,7 @@ pub(super) fn meaning(section: &ExperimentSection) -> Markup {
                 p { "A verdict needs an arm beside the control, with at least one generation after generation 0." }
             }
             @for verdict in ORDER.into_iter().filter(|verdict| occurs(*verdict)) {
-                p { strong { (capital(verdict.word())) } " means: " (definition(verdict)) }
+                p { strong { (capital(verdict.word())) } ": " (verdict.meaning()) }
             }
             p.sub {
                 "Intervals are 95 % intervals. A call of narrowing allows for all headline metrics and all generations \
@@ -182,31 +188,6 @@ fn practical_sizes() -> String {
     }
     let parts = by_size.iter().map(|(size, labels)| format!("{size} in {}", labels.join(" and ")));
     parts.collect::<Vec<_>>().join("; ")
-}
-
-fn definition(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Collapsed => {
-            "the arm lost more than the control in at least two of tail, entropy and held-out loss, and by more than \
-             would be tolerable in practice."
-        }
-        Verdict::Narrowing => {
-            "the arm lost more than the control in at least two of tail, entropy and held-out loss, beyond chance, but \
-             not yet surely by more than a practical size in two of them."
-        }
-        Verdict::Degraded => {
-            "the arm is worse than the control at natural text by more than a practical size, while fewer than two of tail, \
-             entropy and held-out loss narrow."
-        }
-        Verdict::Stable => {
-            "the arm cannot be worse than the control by a practical size in any headline metric, as far as this \
-             experiment went."
-        }
-        Verdict::Inconclusive => {
-            "the evidence shows neither a loss in two of tail, entropy and held-out loss nor one of practical size at natural \
-             text, and does not exclude a loss that would matter."
-        }
-    }
 }
 
 fn capital(word: &str) -> String {
