@@ -1,8 +1,9 @@
 //! Figures and an HTML page made of a run's records; nothing new is computed here.
 //!
-//! [`write()`] makes `report.html`, one self-contained page without scripts or links to elsewhere, and `figures/`,
-//! every figure of the page as SVG and PNG. Each figure is laid out once and drawn in both formats. Text from a corpus
-//! and names from a file are data: they are escaped in all output. The store writes every file atomically.
+//! [`write()`] makes `report.html`, one self-contained page that loads nothing from elsewhere, and `figures/`, every figure
+//! as SVG and PNG. Each of these is laid out once and drawn in both formats. With JavaScript the page draws interactive
+//! figures of the same series instead, with plotly.js; without it, it shows the others. Text from a corpus and names from a
+//! file are data: they are escaped in all output. The store writes every file atomically.
 //!
 //! ```
 //! use genloss::{config::CONTROL, report, store, verdict};

@@ -5,6 +5,7 @@ use fantoccini::{Client, ClientBuilder, Locator};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -64,6 +65,7 @@ impl Browser {
     async fn start(look: Look) -> Result<Self, String> {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
+            .process_group(0)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -109,9 +111,8 @@ impl Browser {
         }
     }
 
-    async fn stop(mut self) {
+    async fn stop(self) {
         self.client.clone().close().await.ok();
-        stop(&mut self.driver);
     }
 
     /// Opens a page and waits until its figures are there.
@@ -204,7 +205,16 @@ impl Browser {
     }
 }
 
+/// Also when a test fails.
+impl Drop for Browser {
+    fn drop(&mut self) {
+        stop(&mut self.driver);
+    }
+}
+
+/// Ends the driver and the browser, which belongs to its process group.
 fn stop(driver: &mut Child) {
+    Command::new("kill").args(["-TERM", "--", &format!("-{}", driver.id())]).status().ok();
     driver.kill().ok();
     driver.wait().ok();
 }

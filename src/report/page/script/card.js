@@ -115,7 +115,7 @@ class Card {
     const axis = (name) => {
       const chosen = own[`${name}axis`] ?? {};
       const type = this.isLogarithmic(name) ? { type: "log" } : {};
-      return { gridcolor: line, zerolinecolor: line, linecolor: muted, tickcolor: muted, automargin: true, ...chosen, ...type };
+      return { gridcolor: line, zerolinecolor: line, linecolor: muted, tickcolor: muted, automargin: true, exponentformat: "power", ...chosen, ...type };
     };
     return {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, height: this.height,

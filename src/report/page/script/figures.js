@@ -39,8 +39,10 @@ function colorOf(arm) {
   return red + green + blue === 0 ? theme().ink : `rgb(${red},${green},${blue})`;
 }
 
+/** A colour, written `#rrggbb` or `rgb(r,g,b)`, for areas. */
 function faint(color) {
-  const channels = color.match(/\d+/g) ?? [0, 0, 0];
+  const pairs = color.match(/[\da-f]{2}/gi) ?? [];
+  const channels = color.startsWith("#") ? pairs.map((pair) => Number.parseInt(pair, 16)) : color.match(/\d+/g);
   return `rgba(${channels.slice(0, 3).join(",")},0.16)`;
 }
 
