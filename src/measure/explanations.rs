@@ -103,9 +103,9 @@ const TAIL: &[Entry] = &[
     entry(
         "tail_coverage",
         "How many rare token types are left, compared with natural text of the same size?",
-        "Rare types in the text / Σ 1 − C(D − d, k)/C(D, k), the number expected by chance; D: documents of natural \
-         text, d: those with the type, k: as many as have n tokens (rarefaction, Gotelli and Colwell 2001). A longer \
-         text than the natural one is rarefied to its size.",
+        "Rare types in the text / Σ [1 − C(D − d, k)/C(D, k)], the number expected by chance; D: documents of half the \
+         reference text, d: those with the type, k: as many as have n tokens (rarefaction, Gotelli and Colwell 2001). A \
+         text longer than that half is rarefied to its size.",
         "A small vocabulary of tokens has a short tail, which may survive while rare words are lost: read the coverage of \
          words too. Chance can lift it above 1.",
     ),
@@ -120,9 +120,9 @@ const TAIL: &[Entry] = &[
     entry(
         "tail_coverage_words",
         "How many rare words are left, compared with natural text of the same size?",
-        "Rare words in the text / Σ 1 − C(D − d, k)/C(D, k), the number expected by chance; D: documents of natural \
-         text, d: those with the word, k: as many as have n words (rarefaction, Gotelli and Colwell 2001). A longer \
-         text than the natural one is rarefied to its size.",
+        "Rare words in the text / Σ [1 − C(D − d, k)/C(D, k)], the number expected by chance; D: documents of half the \
+         reference text, d: those with the word, k: as many as have n words (rarefaction, Gotelli and Colwell 2001). A \
+         text longer than that half is rarefied to its size.",
         "Only words of natural text count, so invented words change nothing. Chance can lift it above 1.",
     ),
 ];
@@ -166,7 +166,7 @@ const ENTROPY: &[Entry] = &[
         "Over how many pairs of adjacent tokens is the text spread?",
         "H = −Σ p ln p over pairs of adjacent tokens within documents, corrected for pairs that the text does not show \
          (Chao, Wang and Jost 2013).",
-        "Most pairs occur once, so it is a few percent off: compare at equal n. Garbled text raises it.",
+        "Most pairs usually occur once, so a bias of a few percent remains: compare at equal n. Garbled text raises it.",
     ),
     entry(
         "predictive_entropy",
@@ -178,21 +178,21 @@ const ENTROPY: &[Entry] = &[
     entry(
         "hill_0",
         "How many different token types does the text contain?",
-        "The number of types seen in n tokens (order 0 of Hill 1973).",
+        "The number of types seen in n tokens (Hill 1973, order 0).",
         "It grows with n and is not corrected for types that the text does not show: compare only at equal n. Garbled \
          text raises it.",
     ),
     entry(
         "hill_1",
         "How many equally frequent token types would have the same entropy?",
-        "exp H, with H the token entropy corrected for unseen types (order 1 of Hill 1973).",
+        "exp H, with H the token entropy corrected for unseen types (Hill 1973, order 1).",
         "It includes types that are inferred and not seen. Where most types occur once it can exceed the number of \
          types seen, and even n.",
     ),
     entry(
         "hill_2",
-        "Among how many equally frequent token types would two random tokens agree as often?",
-        "n(n − 1) / Σ c(c − 1), with c the count of a type (order 2 of Hill 1973; Simpson 1949).",
+        "With how many equally frequent token types would two random tokens be the same as often?",
+        "n(n − 1) / Σ c(c − 1), with c the count of a type (Hill 1973, order 2; Simpson 1949).",
         "Frequent types decide it, so it hardly shows that rare ones are lost.",
     ),
     entry(
@@ -217,7 +217,7 @@ const ENTROPY_OF_WORDS: &[Entry] = &[
     entry(
         "hill_0_words",
         "How many different words does the text contain?",
-        "The number of different words among the first n words (order 0 of Hill 1973). n is three quarters of \
+        "The number of different words among the first n words (Hill 1973, order 0). n is three quarters of \
          the words that natural text with as many tokens has.",
         "It grows with n and is not corrected for words that the text does not show: compare only at equal n. Invented \
          and garbled words raise it.",
@@ -225,14 +225,14 @@ const ENTROPY_OF_WORDS: &[Entry] = &[
     entry(
         "hill_1_words",
         "How many equally frequent words would have the same entropy?",
-        "exp H, with H the word entropy corrected for unseen words (order 1 of Hill 1973).",
+        "exp H, with H the word entropy corrected for unseen words (Hill 1973, order 1).",
         "It includes words that are inferred and not seen. Where most words occur once it can exceed the number of \
          words seen, and even n.",
     ),
     entry(
         "hill_2_words",
-        "Among how many equally frequent words would two random words agree as often?",
-        "n(n − 1) / Σ c(c − 1), with c the count of a word (order 2 of Hill 1973; Simpson 1949).",
+        "With how many equally frequent words would two random words be the same as often?",
+        "n(n − 1) / Σ c(c − 1), with c the count of a word (Hill 1973, order 2; Simpson 1949).",
         "Frequent words decide it, so it hardly shows that rare ones are lost.",
     ),
     entry(
@@ -339,7 +339,7 @@ const FORM: &[Entry] = &[
     entry(
         "novelty_4",
         "Does the model quote its natural training text?",
-        "4-grams that do not occur in that text / all 4-grams.",
+        "4-grams of the text that the natural training text of generation 0 lacks / all its 4-grams.",
         "A model that narrows may quote more or drift away, so neither direction is better. It depends on the size of the \
          training text.",
     ),

@@ -1,4 +1,5 @@
-//! Generates the tables and figures of the documents from the studies in `generations/reference/`.
+//! Generates the tables and figures of the documents, from the studies in `generations/reference/` and from the texts by
+//! which metrics and verdicts explain themselves.
 //!
 //! A marker in a document names the block that follows it; all text between the marker and its end is replaced:
 //!
@@ -12,6 +13,7 @@
 //!
 //! Markers inside fenced code stay as they are. [`tables`] lists what a table can show.
 
+mod explanations;
 mod figures;
 mod markers;
 mod statistics;

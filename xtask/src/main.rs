@@ -1,5 +1,6 @@
 //! Maintenance tasks of the repository. `cargo xtask docs` fills in the tables and figures of the documents from
-//! `generations/reference/`, and writes `docs/SETTINGS.md` and `configs/schema.json` from the settings structs.
+//! `generations/reference/` and from the explanations of metrics and verdicts, and writes `docs/SETTINGS.md` and
+//! `configs/schema.json` from the settings structs.
 //! `cargo xtask docs --check` fails if any of these files is out of date.
 
 mod docs;

@@ -1,4 +1,4 @@
-//! Tables and single numbers. Every table ends with the command that prints its numbers.
+//! Tables and single numbers. Every table of numbers ends with the command that prints them.
 //!
 //! | table | shows |
 //! |---|---|
@@ -6,10 +6,12 @@
 //! | `ladder STUDY METRIC \| ARM@GENERATION: label \| …` | a mean in each row, and the difference from the row above |
 //! | `blends STUDY: heading \| STUDY: heading …` | losses by training text, of the largest models of a sweep that saw the most tokens |
 //! | `laws STUDY`, `shares STUDY`, `speed-ups STUDY` | what `genloss fit` prints |
+//! | `metrics FAMILY`, `verdicts` | what the built-in metrics of a family, and the verdicts, mean |
 //!
 //! A COLUMN is `verdict`, `cost` (tokens written per token that selection kept) or a [`Quantity`]. A value is
 //! `contrast STUDY ARM OTHER QUANTITY` or `mean STUDY ARM QUANTITY`.
 
+use super::explanations;
 use super::statistics::{mean, mean_with_interval};
 use super::studies::Studies;
 use anyhow::{Context, Result, bail, ensure};
@@ -34,6 +36,8 @@ pub fn table(text: &str, studies: &Studies) -> Result<String> {
         ["laws", study] => fitted(study, FitTopic::Laws, studies),
         ["shares", study] => fitted(study, FitTopic::Shares, studies),
         ["speed-ups", study] => fitted(study, FitTopic::SpeedUps, studies),
+        ["metrics", family] => explanations::metrics(family),
+        ["verdicts"] => Ok(explanations::verdicts()),
         _ => bail!("no table is called {:?}", head.join(" ")),
     }
 }
@@ -270,11 +274,16 @@ fn labelled(text: &str) -> (&str, &str) {
 
 /// A Markdown table, and the command that prints its numbers.
 fn markdown(header: &[&str], rows: &[Vec<String>], command: &str) -> String {
+    markdown_table(header, rows) + &format!("\nNumbers: `{command}`\n")
+}
+
+/// A Markdown table.
+pub fn markdown_table(header: &[&str], rows: &[Vec<String>]) -> String {
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let mut text = line(header.iter().map(|&cell| cell.to_owned()).collect());
     text.push_str(&format!("|{}\n", " --- |".repeat(header.len())));
     for row in rows {
         text.push_str(&line(row.iter().map(|cell| cell.replace('|', "\\|")).collect()));
     }
-    text + &format!("\nNumbers: `{command}`\n")
+    text
 }
