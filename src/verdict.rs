@@ -47,9 +47,11 @@
 //! * *Stable*: neither narrowing nor degraded, and at the last common generation the interval of every headline metric excludes its
 //!   practical size. Requires a headline metric in each family.
 //! * *Inconclusive*: none of these. [`ArmComparison::possible`] lists the verdicts that the intervals of the last
-//!   generation do not exclude; [`ArmComparison::seeds_needed`] is the number of seeds that would settle it if
-//!   effects and noise stayed the same: the same rules are applied with more seeds and more degrees of freedom. A single
-//!   seed cannot show whether noise accumulates, so a number is given only if that hardly matters.
+//!   generation do not exclude; [`ArmComparison::seeds_needed`] is the number of seeds that would settle it: the same
+//!   rules are applied with more seeds and more degrees of freedom, for true differences up to 1.5 standard errors on
+//!   either side of the estimates. A number is given only if all of these need about as many seeds, so that it is right
+//!   within a factor of two; with few seeds that is rare. A single seed cannot show whether noise accumulates, so then a
+//!   number is given only if that hardly matters.
 //!
 //! All this assumes that the number of seeds was fixed beforehand. Adding seeds until something is called means testing
 //! more than once, and every test spends the error again.
@@ -100,6 +102,7 @@ pub use over_repeat::{
 pub use pairs::{PAIRS_ERROR, PairDifference, compare_pairs};
 
 use crate::measure::{Catalogue, Family, MetricDefinition};
+use decide::SeedsNeeded;
 use paired::{Difference, ObservationTable};
 use serde::{Deserialize, Serialize};
 
@@ -201,7 +204,8 @@ pub struct ArmComparison {
     /// The verdicts that an inconclusive comparison leaves open, from the worst to the best.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub possible: Vec<Verdict>,
-    /// The number of seeds that would settle an inconclusive verdict, if it can be estimated and is at most 50.
+    /// The number of seeds that would settle an inconclusive verdict, if it can be estimated within a factor of two and is
+    /// at most 50.
     pub seeds_needed: Option<usize>,
     /// The difference in every metric that arm and control have in common: by metric in the order of the catalogue, then
     /// by generation.
@@ -331,7 +335,10 @@ fn compare_arm(
         called_at_generation: decision.called_at,
         explanation: explain::explain(&decision, &differences, seeds, left_out, catalogue),
         possible: decision.possible,
-        seeds_needed: decision.seeds_needed,
+        seeds_needed: match decision.seeds_needed {
+            Some(SeedsNeeded::Number(seeds)) => Some(seeds),
+            Some(SeedsNeeded::TooMany | SeedsNeeded::Unknown) | None => None,
+        },
         effects,
         synthetic_text: None,
     }

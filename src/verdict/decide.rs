@@ -29,8 +29,9 @@ pub(super) struct Decision {
     pub(super) called_at: Option<usize>,
     /// The verdicts that an inconclusive one leaves open.
     pub(super) possible: Vec<Verdict>,
-    /// The number of seeds that would settle an inconclusive verdict.
-    pub(super) seeds_needed: Option<usize>,
+    /// The number of seeds that would settle an inconclusive verdict; None if the verdict is another, or needs more
+    /// than seeds.
+    pub(super) seeds_needed: Option<SeedsNeeded>,
     /// Headline metrics that are evidence of narrowing, with the generation.
     significant: BTreeSet<(&'static str, usize)>,
     /// The last generation with a headline metric.
@@ -133,7 +134,7 @@ pub(super) fn decide(
     };
     let is_open = verdict == Verdict::Inconclusive && lacking.is_empty();
     let possible = if is_open { possible(at_last) } else { Vec::new() };
-    let seeds_needed = last.filter(|_| is_open).and_then(|last| seeds_needed(last, at_last, seeds));
+    let seeds_needed = last.filter(|_| is_open).map(|last| seeds_needed(last, at_last, seeds));
     let called_at = if verdict == Verdict::Degraded { degraded_at } else { narrowing_at };
     Decision { verdict, called_at, possible, seeds_needed, significant, last, lacking }
 }
@@ -219,32 +220,68 @@ fn all_families() -> usize {
     headline_metrics().iter().map(|headline| headline.family).collect::<BTreeSet<_>>().len()
 }
 
-/// The smallest number of seeds that would settle the verdict if effects and noise stayed the same. With one seed,
-/// noise is estimated as that of two random walks, which is an upper bound. A number is then returned only if noise
-/// that does not accumulate would give a similar one.
-fn seeds_needed(generation: usize, found: &[HeadlineDifference], seeds: usize) -> Option<usize> {
-    let common_seeds = found.iter().map(|one| one.difference.seeds).min()?;
-    let needed = |variance_factor: f64| {
-        let candidates: Vec<usize> = (seeds + 1..=MOST_SEEDS).collect();
-        let index = candidates.partition_point(|&seeds| !settles(generation, found, seeds, variance_factor));
-        candidates.get(index).copied()
-    };
-    let most = needed(1.0)?;
-    if common_seeds > 1 {
-        return Some(most);
-    }
-    let least = needed(0.5 / generation as f64)?;
-    (most <= 2 * least).then_some(most)
+/// How many seeds would settle an inconclusive verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SeedsNeeded {
+    /// This many, within a factor of two.
+    Number(usize),
+    /// More than [`MOST_SEEDS`].
+    TooMany,
+    /// It cannot be told within a factor of two.
+    Unknown,
 }
 
-/// Whether `seeds` seeds would show narrowing, degradation or stability, if effects stayed the same and the variance per
-/// seed were multiplied by `variance_factor`.
-fn settles(generation: usize, found: &[HeadlineDifference], seeds: usize, variance_factor: f64) -> bool {
-    let scaled: Vec<Difference> =
-        found.iter().map(|one| one.difference.with_seeds(seeds, variance_factor)).collect();
+/// The truths for which the number of seeds is computed: how many standard errors from the estimates the differences lie
+/// toward narrowing, in all metrics alike; and the probability that the noise of intervals is smaller than taken here.
+const PLAUSIBLE: [(f64, f64); 7] =
+    [(-2.0, 0.5), (-1.0, 0.5), (0.0, 0.02), (0.0, 0.5), (0.0, 0.98), (1.0, 0.5), (2.0, 0.5)];
+
+/// The largest factor between the numbers of seeds for plausible truths at which their geometric mean is told. It is then
+/// within a factor of two of the number needed in at least nine of ten cases (measured; see docs/METHODOLOGY.md).
+const RANGE: f64 = 2.0;
+
+/// The number of seeds that would settle the verdict. With one seed, noise is estimated as that of two random walks, which
+/// is an upper bound; a number is then told only if noise that does not accumulate would give a similar one.
+fn seeds_needed(generation: usize, found: &[HeadlineDifference], seeds: usize) -> SeedsNeeded {
+    let needed = |expected: &dyn Fn(&HeadlineDifference, usize) -> Difference| {
+        let candidates: Vec<usize> = (seeds + 1..=(RANGE * MOST_SEEDS as f64) as usize).collect();
+        let index = candidates.partition_point(|&seeds| {
+            let differences: Vec<Difference> = found.iter().map(|one| expected(one, seeds)).collect();
+            !settles(generation, found, &differences)
+        });
+        candidates.get(index).copied()
+    };
+    let numbers: Vec<Option<usize>> = if found.iter().any(|one| one.difference.seeds == 1) {
+        let factors = [1.0, 0.5 / generation as f64];
+        factors.map(|factor| needed(&|one, seeds| one.difference.with_seeds(seeds, factor))).into()
+    } else {
+        let expected = |(shift, quantile)| {
+            needed(&|one, seeds| one.difference.expected(seeds, one.headline.sign * shift, quantile))
+        };
+        PLAUSIBLE.map(expected).into()
+    };
+    if numbers.iter().all(|number| number.is_none_or(|number| number > MOST_SEEDS)) {
+        return SeedsNeeded::TooMany;
+    }
+    let known: Option<Vec<usize>> = numbers.into_iter().collect();
+    let Some((least, most)) =
+        known.and_then(|all| Some((*all.iter().min()? as f64, *all.iter().max()? as f64)))
+    else {
+        return SeedsNeeded::Unknown;
+    };
+    let number = (least * most).sqrt().round() as usize;
+    if most <= RANGE * least && number <= MOST_SEEDS {
+        SeedsNeeded::Number(number)
+    } else {
+        SeedsNeeded::Unknown
+    }
+}
+
+/// Whether `differences`, in place of those of `found`, show narrowing, degradation or stability.
+fn settles(generation: usize, found: &[HeadlineDifference], differences: &[Difference]) -> bool {
     let with_seeds: Vec<HeadlineDifference> = found
         .iter()
-        .zip(&scaled)
+        .zip(differences)
         .map(|(one, difference)| HeadlineDifference {
             difference,
             headline: one.headline,

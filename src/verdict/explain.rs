@@ -1,7 +1,7 @@
 //! The reason for a verdict, as a sentence.
 
 use super::Verdict;
-use super::decide::{Decision, HeadlineDifference, MOST_SEEDS, families, headline_differences};
+use super::decide::{Decision, HeadlineDifference, MOST_SEEDS, SeedsNeeded, families, headline_differences};
 use super::headline::headline_metrics;
 use super::paired::Difference;
 use crate::measure::{Catalogue, Family, MetricDefinition};
@@ -153,12 +153,18 @@ fn inconclusive(
 
 /// A clause on the number of seeds that would settle an inconclusive verdict.
 fn seeds_needed(decision: &Decision, at_last: &[HeadlineDifference]) -> String {
+    let seeds = at_last.iter().map(|one| one.difference.seeds).min().unwrap_or_default();
     match decision.seeds_needed {
-        Some(seeds) => format!("{seeds} seeds would settle the verdict if effects and noise stay the same"),
-        None if at_last.iter().all(|one| one.difference.seeds == 1) => {
+        Some(SeedsNeeded::Number(seeds)) => format!("about {seeds} seeds would settle the verdict"),
+        Some(SeedsNeeded::TooMany) => {
+            format!("no number of seeds up to {MOST_SEEDS} is expected to settle the verdict")
+        }
+        Some(SeedsNeeded::Unknown) | None if seeds == 1 => {
             "one seed is too few to estimate how many would settle the verdict; try three".to_owned()
         }
-        None => format!("no number of seeds up to {MOST_SEEDS} is expected to settle the verdict"),
+        Some(SeedsNeeded::Unknown) | None => {
+            format!("{seeds} seeds are too few to estimate how many would settle the verdict")
+        }
     }
 }
 

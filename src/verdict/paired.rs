@@ -2,7 +2,7 @@
 
 use super::{Observation, headline::headline_metrics};
 use crate::measure::{Catalogue, MetricDefinition};
-use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+use statrs::distribution::{ChiSquared, ContinuousCDF, Normal, StudentsT};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A value and its squared standard error.
@@ -74,7 +74,8 @@ impl<'a> ObservationTable<'a> {
                             control_lineages.and_then(|lineages| steps_between_seeds(lineages, generation));
                         let test =
                             steps.map_or(pooled, |steps| pooled.stabilised_by(steps)).at_least(floor / 4.0);
-                        Difference::new(generation, here, Some(own.at_least(floor / 100.0)), Some(test))
+                        let [own, pooled] = [own, pooled].map(|noise| noise.at_least(floor / 100.0));
+                        Difference::new(generation, here, Some(own), Some(test)).with_pooled(pooled)
                     }
                     None => {
                         let walk = control_lineages.and_then(|lineages| random_walk(lineages, generation));
@@ -128,6 +129,12 @@ struct Noise {
 impl Noise {
     fn at_least(self, variance: f64) -> Self {
         Self { variance: self.variance.max(variance), ..self }
+    }
+
+    /// The variance that is at least the true one with probability `quantile`; the estimate itself for the median.
+    fn at_quantile(self, quantile: f64) -> Self {
+        let of = |probability| ChiSquared::new(self.df).map_or(1.0, |chi| chi.inverse_cdf(probability));
+        Self { variance: self.variance * of(0.5) / of(1.0 - quantile), ..self }
     }
 
     /// Pools both estimates, weighted by their degrees of freedom. The variance is not smaller than the variance of
@@ -258,6 +265,8 @@ pub(super) struct Difference {
     interval: Option<Noise>,
     /// The noise that the t-test is based on.
     test: Option<Noise>,
+    /// The noise at all generations so far, which is known best; None with one seed.
+    pooled: Option<Noise>,
     /// Half the width of the 95 % interval.
     half_width: f64,
 }
@@ -279,10 +288,15 @@ impl Difference {
             is_identical: pairs.iter().all(|pair| pair.difference() == 0.0),
             interval: interval.filter(is_noise),
             test: test.filter(is_noise),
+            pooled: None,
             half_width: 0.0,
         };
         let measurement = if difference.is_identical { 0.0 } else { measurement_variance(pairs) };
         difference.with_interval(measurement)
+    }
+
+    fn with_pooled(self, pooled: Noise) -> Self {
+        Self { pooled: self.interval.and(Some(pooled)), ..self }
     }
 
     /// The difference with `std_err` and `half_width` computed from its noise, or from the variance of measurement if the
@@ -291,6 +305,17 @@ impl Difference {
         let variance = self.interval.map_or(measurement_variance, |noise| noise.variance);
         let std_err = (variance / self.seeds as f64).sqrt();
         Self { std_err, half_width: std_err * quantile(0.025, self.interval.map(|noise| noise.df)), ..self }
+    }
+
+    /// The same difference as it would be with another number of seeds, if its true value were `shift` standard errors
+    /// above the estimate, and the variance behind its interval the `quantile` of what the estimate leaves open. The interval
+    /// rests on the noise at all generations, which is known best. For two seeds or more.
+    pub(super) fn expected(&self, seeds: usize, shift: f64, quantile: f64) -> Self {
+        let noise = self.pooled.or(self.interval);
+        let std_err = noise.map_or(0.0, |noise| (noise.variance / self.seeds as f64).sqrt());
+        let df = (self.seeds - 1) as f64;
+        let interval = noise.map(|noise| Noise { df, ..noise.at_quantile(quantile) });
+        Self { mean: self.mean + shift * std_err, interval, ..self.clone() }.with_seeds(seeds, 1.0)
     }
 
     /// The same difference as it would be with another number of seeds and with the variance per seed multiplied by
