@@ -252,6 +252,7 @@ fn kind(experiment: &Experiment, arm: &Arm, author: &GenerationRecord, generatio
         sources.push("fresh natural text");
     }
     let SynthesisRecord { method, prompts, decoding, .. } = written.clone();
+    let prompts = prompts.strip_prefix(&format!("{method}, ")).map_or(prompts.clone(), ToOwned::to_owned);
     SyntheticKind { method, details: [prompts, decoding, selection, writer, sources.join(", ")] }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Verdict;
 use super::decide::{Decision, HeadlineDifference, MOST_SEEDS, SeedsNeeded, families, headline_differences};
-use super::headline::headline_metrics;
+use super::headline::{headline_metrics, practical_size};
 use super::paired::Difference;
 use crate::measure::{Catalogue, Family, MetricDefinition};
 
@@ -28,6 +28,9 @@ pub(super) fn explain(
     };
     if let Some(widening) = decision.last.and_then(|last| widening(differences, last)) {
         sentence.push_str(&format!("; {widening}"));
+    }
+    if let Some(improvement) = decision.last.and_then(|last| improvement(differences, last)) {
+        sentence.push_str(&format!("; {improvement}"));
     }
     if seeds == 1 {
         sentence.push_str("; with one seed, noise is estimated from the control's own generations");
@@ -67,6 +70,21 @@ fn degraded(decision: &Decision, at_last: &[HeadlineDifference], last: usize) ->
         "from generation {called} on, natural text is predicted worse than by the control, by more than the practical size, \
          while fewer than two families narrow; at generation {last}, {worst}"
     )
+}
+
+/// A clause for an arm that predicts natural text better than the control by more than the practical size.
+fn improvement(differences: &[(&MetricDefinition, Difference)], last: usize) -> Option<String> {
+    const METRIC: &str = "heldout_loss";
+    let (_, loss) = differences.iter().find(|(metric, one)| metric.id == METRIC && one.generation == last)?;
+    let practical = practical_size(METRIC)?;
+    (loss.is_usable() && loss.ci_high() < -practical).then(|| {
+        format!(
+            "it predicts natural text better than the control: held-out loss is {:.2} nats/token lower (95 % interval {:.2} to {:.2})",
+            -loss.mean,
+            -loss.ci_high(),
+            -loss.ci_low()
+        )
+    })
 }
 
 /// A clause for an arm whose text widens instead of narrowing: it has more types than the control's, and fewer of the

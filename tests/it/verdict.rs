@@ -331,8 +331,9 @@ fn measurement_error_alone_never_leads_to_a_call() {
 #[test]
 fn a_number_of_seeds_is_told_only_where_it_is_right_within_a_factor_of_two() {
     let (mut told, mut right) = (0, 0);
-    let cases: [(u64, f64, fn(&str) -> f64); 4] =
-        [(3, 0.2, |_| 0.0), (3, 0.2, |_| 0.03), (3, 0.2, |_| 0.1), (6, 0.3, |_| 0.1)];
+    /// Seeds, noise of training, effect.
+    type Case = (u64, f64, fn(&str) -> f64);
+    let cases: [Case; 4] = [(3, 0.2, |_| 0.0), (3, 0.2, |_| 0.03), (3, 0.2, |_| 0.1), (6, 0.3, |_| 0.1)];
     for (seeds, training_noise, narrowing) in cases {
         for experiment in 0..40 {
             let with =
@@ -345,6 +346,17 @@ fn a_number_of_seeds_is_told_only_where_it_is_right_within_a_factor_of_two() {
         }
     }
     assert!(told >= 40 && 10 * right >= 9 * told, "{right} of {told}");
+}
+
+#[test]
+fn an_arm_that_predicts_natural_text_better_is_said_to() {
+    let better = |id: &str| if id == "heldout_loss" { -2.0 } else { 0.0 };
+    let simulation = Simulation { narrowing: better, ..NO_EFFECT };
+    let comparison = simulation.verdict(0);
+    assert_eq!(comparison.verdict, Verdict::Inconclusive);
+    let said = "predicts natural text better than the control: held-out loss is 1.2";
+    assert!(comparison.explanation.contains(said), "{}", comparison.explanation);
+    assert!(!NO_EFFECT.verdict(0).explanation.contains("better than the control"));
 }
 
 #[test]
