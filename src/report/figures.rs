@@ -6,6 +6,7 @@ mod effects;
 mod laws;
 mod legend;
 mod loss_by_share;
+mod observed_loss;
 mod rows;
 mod tail_left;
 mod trajectories;
@@ -67,6 +68,7 @@ pub(super) fn of_experiment(recorded: &RunRecord, comparisons: &[&ArmComparison]
 /// Every figure for which the fitted laws have data.
 pub(super) fn of_fit(fitted: &Fitted) -> Vec<Figure> {
     let figures = [
+        observed_loss::panels(fitted),
         laws::by_tokens(fitted),
         laws::by_parameters(fitted),
         loss_by_share::curves(fitted),

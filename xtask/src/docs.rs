@@ -13,6 +13,7 @@
 //!
 //! Markers inside fenced code stay as they are. [`tables`] lists what a table can show.
 
+mod budgets;
 mod explanations;
 mod figures;
 mod markers;

@@ -5,12 +5,14 @@
 //! | `effects STUDY \| COLUMN: heading \| …` | a row per arm: its differences from the control, mean over seeds [95 % interval] |
 //! | `ladder STUDY METRIC \| ARM@GENERATION: label \| …` | a mean in each row, and the difference from the row above |
 //! | `blends STUDY: heading \| STUDY: heading …` | losses by training text, of the largest models of a sweep that saw the most tokens |
+//! | `budgets STUDY METRIC \| PROMPTS: label \| …` | a metric by training text and number of tokens; PROMPTS begins the record of a kind of text |
 //! | `laws STUDY`, `shares STUDY`, `speed-ups STUDY` | what `genloss fit` prints |
 //! | `metrics FAMILY`, `verdicts` | what the built-in metrics of a family, and the verdicts, mean |
 //!
 //! A COLUMN is `verdict`, `cost` (tokens written per token that selection kept) or a [`Quantity`]. A value is
 //! `contrast STUDY ARM OTHER QUANTITY` or `mean STUDY ARM QUANTITY`.
 
+use super::budgets::budgets;
 use super::explanations;
 use super::statistics::{mean, mean_with_interval};
 use super::studies::Studies;
@@ -32,6 +34,10 @@ pub fn table(text: &str, studies: &Studies) -> Result<String> {
         ["effects", study] => studies.with_single(study, |recorded| effects(study, recorded, &columns)),
         ["ladder", study, metric] => {
             studies.with_single(study, |recorded| ladder(study, recorded, metric, &columns))
+        }
+        ["budgets", study, metric] => {
+            let kinds: Vec<(&str, &str)> = columns.iter().map(|column| labelled(column)).collect();
+            budgets(study, metric, &studies.all(study)?, &kinds)
         }
         ["laws", study] => fitted(study, FitTopic::Laws, studies),
         ["shares", study] => fitted(study, FitTopic::Shares, studies),
@@ -59,10 +65,10 @@ pub fn value(text: &str, studies: &Studies) -> Result<String> {
 /// A metric at a generation (`heldout_loss@3`), at the last one (`heldout_loss`), or its increase between
 /// two generations (`heldout_loss@5-3` is generation 5 minus 3).
 #[derive(Clone, Debug)]
-struct Quantity {
-    metric: String,
-    generation: usize,
-    since: Option<usize>,
+pub struct Quantity {
+    pub metric: String,
+    pub generation: usize,
+    pub since: Option<usize>,
 }
 
 impl Quantity {
@@ -80,12 +86,12 @@ impl Quantity {
     }
 
     /// One value per seed.
-    fn values(&self, recorded: &RunRecord, arm: &str) -> Result<Vec<f64>> {
+    pub fn values(&self, recorded: &RunRecord, arm: &str) -> Result<Vec<f64>> {
         recorded.experiment.seeds.iter().map(|&seed| self.value(recorded, seed, arm)).collect()
     }
 
     /// Arm minus other, seed by seed.
-    fn differences(&self, recorded: &RunRecord, arm: &str, other: &str) -> Result<Vec<f64>> {
+    pub fn differences(&self, recorded: &RunRecord, arm: &str, other: &str) -> Result<Vec<f64>> {
         let pairs = self.values(recorded, arm)?.into_iter().zip(self.values(recorded, other)?);
         Ok(pairs.map(|(arm, other)| arm - other).collect())
     }
@@ -273,7 +279,7 @@ fn labelled(text: &str) -> (&str, &str) {
 }
 
 /// A Markdown table, and the command that prints its numbers.
-fn markdown(header: &[&str], rows: &[Vec<String>], command: &str) -> String {
+pub fn markdown(header: &[&str], rows: &[Vec<String>], command: &str) -> String {
     markdown_table(header, rows) + &format!("\nNumbers: `{command}`\n")
 }
 
