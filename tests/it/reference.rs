@@ -92,6 +92,22 @@ const VERDICTS: [(&str, &[(&str, &str)]); 8] = [
             ("accumulate", "degraded, called at 5"),
         ],
     ),
+    (
+        "writer-quality",
+        &[
+            ("rephrase-all-0", "stable"),
+            ("rephrase-all-5", "stable"),
+            ("rephrase-all-10", "inconclusive"),
+            ("rephrase-all-20", "inconclusive"),
+            ("rephrase-all-40", "stable"),
+            ("rephrase-popular-0", "narrowing, called at 3"),
+            ("textbook-all-0", "stable"),
+            ("textbook-popular-0", "inconclusive, 6 seeds"),
+            ("textbook-popular-10", "inconclusive, 4 seeds"),
+            ("textbook-popular-40", "inconclusive, 4 seeds"),
+            ("textbook-half-0", "narrowing, called at 2"),
+        ],
+    ),
 ];
 
 #[test]
