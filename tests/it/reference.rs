@@ -13,7 +13,7 @@ fn study(name: &str) -> Vec<RunRecord> {
 }
 
 /// Studies of one experiment, with the verdict on each arm.
-const VERDICTS: [(&str, &[(&str, &str)]); 8] = [
+const VERDICTS: [(&str, &[(&str, &str)]); 9] = [
     (
         "accumulate-or-replace",
         &[
