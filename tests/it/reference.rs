@@ -219,7 +219,7 @@ fn the_committed_studies_have_the_published_differences() {
 /// Tokens of natural text per token of rephrased or textbook text, for the same loss.
 #[test]
 fn the_committed_sweeps_have_the_published_speed_ups() {
-    for (name, rephrased, textbook) in [("kang-world", 0.71, 1.01), ("kang-reviews", 0.82, 0.89)] {
+    for (name, rephrased, textbook) in [("kang-world", 0.71, 1.01), ("kang-reviews", 0.79, 0.89)] {
         let points = fit::points(&study(name), 1).unwrap();
         // 7 blends, 4 sizes, 5 numbers of tokens, 3 seeds.
         assert_eq!(points.len(), 7 * 4 * 5 * 3);
