@@ -69,6 +69,7 @@ pub mod rarity;
 pub mod seed;
 pub mod settings;
 pub mod stage;
+pub mod tables;
 pub mod terminal;
 pub mod units;
 pub mod words;
@@ -95,6 +96,8 @@ pub mod lineage;
 pub mod sweep;
 pub mod calibration;
 pub mod verify;
+#[cfg(feature = "interop")]
+pub mod interop;
 #[cfg(feature = "report")]
 pub mod report;
 pub mod speed;

@@ -34,6 +34,7 @@
 mod address;
 mod checkpoints;
 mod claiming;
+mod content;
 mod disk;
 mod error;
 mod manifest;
@@ -50,7 +51,8 @@ mod unit;
 
 pub use address::Address;
 pub use checkpoints::StoreCheckpoints;
-pub use disk::{remove_unfinished, write_derived};
+pub use content::{committed_at, copy_model, read_corpus, read_documents, read_generation};
+pub use disk::{remove_unfinished, write_derived, write_folder};
 pub use error::StoreError;
 pub use manifest::{Fingerprint, Fingerprints};
 pub use missing::MissingMetrics;
@@ -58,7 +60,7 @@ pub use notes::notes;
 pub use read::{Sample, experiment, is_finished, is_store, read, read_all, read_with, samples, stores_below};
 pub use record::*;
 pub use state::{UnitState, unit_seconds, unit_states};
-pub use study::{export, is_study, read_study};
+pub use study::{export, is_study, measurements_note, read_study};
 pub use text::{read_text, share_text, text_folder, text_identity, write_text};
 pub use unit::{NotAUnit, Unit};
 

@@ -23,7 +23,7 @@ impl Args {
     pub fn exec(self) -> Result<()> {
         let experiment = config::parse(DEMO, "configs/demo.toml", &[])?;
         let root = self.out.unwrap_or_else(|| run::default_root(&experiment));
-        run::run(&experiment, &root, &self.machine)?;
+        run::run(&experiment, &root, &self.machine, None)?;
         compare::print_summary(std::slice::from_ref(&root))?;
         let page = report::write(std::slice::from_ref(&root), &root)?;
         output::emit(&format!("\nreport: {}\n", page.display()))

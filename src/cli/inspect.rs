@@ -4,19 +4,13 @@ use super::compare;
 use super::output::{self, say};
 use crate::settings::nearest;
 use crate::store::{self, MissingMetrics, RunRecord, Sample};
+use crate::tables::{Effort, Table, TableNote, Value};
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
-use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::parser::parse_message_type;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// Options of `genloss inspect`.
 #[derive(Debug, clap::Args)]
@@ -100,7 +94,7 @@ impl Args {
                     !std::io::stdout().is_terminal(),
                     "--format parquet: not for a terminal; redirect it: > measurements.parquet"
                 );
-                output::emit_bytes(&parquet(&rows)?)
+                output::emit_bytes(&parquet(&rows, store::measurements_note(&recorded))?)
             }
         }
     }
@@ -259,58 +253,22 @@ impl MeasurementRow {
     }
 }
 
-const SCHEMA: &str = "message measurement {
-    required binary experiment (UTF8); required int64 seed; required binary arm (UTF8); required int64 generation;
-    required binary metric (UTF8); required binary unit (UTF8);
-    required double value; required double std_err; required int64 n;
-}";
-
-/// The rows as a Parquet file.
-fn parquet(rows: &[MeasurementRow]) -> Result<Vec<u8>, ParquetError> {
-    type Text = fn(&MeasurementRow) -> &str;
-    type Whole = fn(&MeasurementRow) -> u64;
-    type Real = fn(&MeasurementRow) -> f64;
-    enum Column {
-        Text(Text),
-        Whole(Whole),
-        Real(Real),
-    }
-    let columns = [
-        Column::Text(|row| &row.experiment),
-        Column::Whole(|row| row.seed),
-        Column::Text(|row| &row.arm),
-        Column::Whole(|row| row.generation as u64),
-        Column::Text(|row| &row.metric),
-        Column::Text(|row| &row.unit),
-        Column::Real(|row| row.value),
-        Column::Real(|row| row.std_err),
-        Column::Whole(|row| row.n),
-    ];
-    let compression = Compression::ZSTD(ZstdLevel::try_new(3)?);
-    let properties = WriterProperties::builder().set_compression(compression).build();
-    let schema = Arc::new(parse_message_type(SCHEMA)?);
-    let mut file = Vec::new();
-    let mut writer = SerializedFileWriter::new(&mut file, schema, Arc::new(properties))?;
-    let mut group = writer.next_row_group()?;
-    for column in columns {
-        let Some(mut writer) = group.next_column()? else { break };
-        match column {
-            Column::Text(of) => {
-                let values: Vec<ByteArray> = rows.iter().map(|row| ByteArray::from(of(row))).collect();
-                writer.typed::<ByteArrayType>().write_batch(&values, None, None)?;
-            }
-            Column::Whole(of) => {
-                let values: Vec<i64> = rows.iter().map(|row| of(row).cast_signed()).collect();
-                writer.typed::<Int64Type>().write_batch(&values, None, None)?;
-            }
-            Column::Real(of) => {
-                let values: Vec<f64> = rows.iter().map(of).collect();
-                writer.typed::<DoubleType>().write_batch(&values, None, None)?;
-            }
-        }
-        writer.close()?;
-    }
-    group.close()?;
-    writer.close()?;
-    Ok(file)
+/// The rows as a Parquet file. It says what its columns and metrics mean.
+fn parquet(rows: &[MeasurementRow], note: TableNote) -> Result<Vec<u8>> {
+    let mut table = Table::new(&COLUMNS);
+    table.note = Some(note);
+    table.rows.extend(rows.iter().map(|row| {
+        vec![
+            Value::Text(row.experiment.clone()),
+            Value::Integer(row.seed.cast_signed()),
+            Value::Text(row.arm.clone()),
+            Value::Integer(row.generation as i64),
+            Value::Text(row.metric.clone()),
+            Value::Text(row.unit.clone()),
+            Value::Real(row.value),
+            Value::Real(row.std_err),
+            Value::Integer(row.n.cast_signed()),
+        ]
+    }));
+    Ok(table.to_parquet(Effort::Fast)?)
 }

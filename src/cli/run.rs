@@ -7,8 +7,10 @@ use super::memory::ForceArgs;
 use super::output::say;
 use super::stop;
 use crate::config::Experiment;
+use crate::interop::tensorboard::Follower;
 use crate::lineage::{self, RunContext, RunError};
 use crate::measure::Metrics;
+use crate::progress::Observer;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::slice;
@@ -21,6 +23,9 @@ pub struct Args {
     /// Folder of the run [default: generations/NAME].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Also write each generation into a log folder of TensorBoard as soon as it is committed.
+    #[arg(long, value_name = "LOGDIR")]
+    tensorboard: Option<PathBuf>,
     #[command(flatten)]
     force: ForceArgs,
     #[command(flatten)]
@@ -41,7 +46,9 @@ impl Args {
         let experiment = self.experiment.load()?;
         self.force.check(slice::from_ref(&experiment))?;
         let root = self.out.unwrap_or_else(|| default_root(&experiment));
-        run(&experiment, &root, &self.machine).map_err(|error| self.experiment.located(error))?;
+        let tensorboard = self.tensorboard.as_deref();
+        run(&experiment, &root, &self.machine, tensorboard)
+            .map_err(|error| self.experiment.located(error))?;
         compare::print_summary(&[root])
     }
 }
@@ -52,9 +59,17 @@ pub fn default_root(experiment: &Experiment) -> PathBuf {
 }
 
 /// Runs an experiment into `root`, with progress on standard error, until it is done or the user interrupts it.
-pub fn run(experiment: &Experiment, root: &Path, machine: &MachineArgs) -> Result<()> {
+pub fn run(
+    experiment: &Experiment,
+    root: &Path,
+    machine: &MachineArgs,
+    tensorboard: Option<&Path>,
+) -> Result<()> {
     let device = machine.open()?;
-    let observer = machine::observer();
+    let shown = machine::observer();
+    let follower =
+        tensorboard.map(|logdir| Follower::new(experiment, root, logdir, shown.as_ref())).transpose()?;
+    let observer = follower.as_ref().map_or(shown.as_ref(), |follower| follower as &dyn Observer);
     say(&format!("{}: reading text and learning the tokenizer", experiment.name));
     let what = format!("{}: reading text and learning the tokenizer", experiment.name);
     let prepared = machine::with_status_lines(&what, || lineage::prepare(experiment))?;
@@ -62,7 +77,7 @@ pub fn run(experiment: &Experiment, root: &Path, machine: &MachineArgs) -> Resul
     let interrupt = stop::interrupt()?;
     let context = RunContext {
         device: &device,
-        observer: observer.as_ref(),
+        observer,
         interrupt: &interrupt,
         metrics: &Metrics::builtin(),
         provenance: machine.provenance(),

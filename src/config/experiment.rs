@@ -144,10 +144,15 @@ impl Experiment {
 
 impl Arm {
     fn table(&self) -> Table {
-        let mut table = Table::from_iter([
-            ("name".to_owned(), Value::String(self.name.clone())),
-            ("mixture".to_owned(), Value::Table(table_of(&self.mixture))),
-        ]);
+        let mut table = Table::from_iter([("name".to_owned(), Value::String(self.name.clone()))]);
+        table.extend(self.settings());
+        table
+    }
+
+    /// The tables `mixture`, `model`, `training` and `synthesis` of the resolved experiment file.
+    #[must_use]
+    pub fn settings(&self) -> Table {
+        let mut table = Table::from_iter([("mixture".to_owned(), Value::Table(table_of(&self.mixture)))]);
         table.extend(sections(&self.model, &self.training, &self.synthesis));
         table
     }

@@ -155,6 +155,18 @@ impl PreparedText {
         text.chain(lossy).chain(of_bases).chain(cut_arms).chain(settings).collect()
     }
 
+    /// The natural documents that the lineages of `seed` can train on, in the order in which the seed takes them.
+    #[must_use]
+    pub fn natural_documents(&self, experiment: &Experiment, seed: u64) -> Documents {
+        NaturalOrder::new(&self.train, seed, experiment.corpus.natural_tokens).used_by(experiment)
+    }
+
+    /// The reference text, cut to `corpus.reference_tokens`.
+    #[must_use]
+    pub fn reference_documents(&self) -> &Documents {
+        &self.reference_documents
+    }
+
     /// How much of each split the tokenizer represents, by the split's name.
     #[must_use]
     pub fn coverage(&self) -> &BTreeMap<String, Coverage> {

@@ -24,6 +24,24 @@ pub fn write_derived(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     write_file(path, bytes)
 }
 
+/// Writes a folder completely or not at all: `fill` fills an empty folder beside it, which then gets its name.
+///
+/// # Errors
+/// If `folder` exists and is not empty, if `fill` fails, or if the disk fails.
+pub fn write_folder<E: From<StoreError>>(
+    folder: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    if folder.exists() && !names(folder)?.is_empty() {
+        return Err(StoreError::FolderExists { folder: folder.to_owned() }.into());
+    }
+    let aside = super::beside(folder, super::PARTIAL);
+    remove_dir(&aside)?;
+    create_dir(&aside)?;
+    fill(&aside)?;
+    Ok(rename_dir(&aside, folder)?)
+}
+
 /// Removes unfinished files that a process killed during [`write_derived`] left in `folder`.
 ///
 /// # Errors

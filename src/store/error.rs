@@ -212,9 +212,9 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
-    /// A study is only written into a new folder.
+    /// A folder for others, such as a study, is only written as a new one.
     #[error("{}: this folder is not empty; give a new one as --out", folder.display())]
-    StudyExists {
+    FolderExists {
         /// The folder.
         folder: PathBuf,
     },

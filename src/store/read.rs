@@ -3,7 +3,7 @@
 use super::manifest::Manifest;
 use super::{
     Address, DRIFT, EXPERIMENT, GenerationRecord, LineageRecord, MEASUREMENTS, ORIGIN, Origin, PROVENANCE,
-    Provenance, RunRecord, SYNTHETIC, StoreError, disk, study, synthetic,
+    Provenance, RunRecord, StoreError, content, disk, study,
 };
 use crate::baseline::Baseline;
 use crate::config::{Arm, Experiment, Registry};
@@ -163,16 +163,13 @@ pub fn samples(root: &Path, recorded: &RunRecord, most: usize) -> Result<Vec<Sam
         let Some(arm) = recorded.experiment.arms.iter().find(|arm| arm.name == lineage.arm) else { continue };
         for generation in 0..lineage.generations.len() {
             let address = Address::of(&recorded.experiment, lineage.seed, arm, generation);
-            let folder = address.folder(root);
-            let path = folder.join(SYNTHETIC);
-            if path.exists() {
-                Manifest::read(&folder, address)?.check(&folder, SYNTHETIC)?;
+            if let Some(documents) = content::read_documents(root, address, most)? {
                 samples.push(Sample {
                     experiment: recorded.experiment.name.clone(),
                     seed: lineage.seed,
                     arm: lineage.arm.clone(),
                     generation,
-                    documents: synthetic::read_texts(&path, most)?,
+                    documents,
                 });
             }
         }
@@ -194,7 +191,10 @@ fn generations(
 }
 
 /// The records of a committed generation, compared with their hashes. Generations of earlier versions have no origin.
-fn record(root: &Path, address: Address) -> Result<(GenerationRecord, Option<Origin>), StoreError> {
+pub(super) fn record(
+    root: &Path,
+    address: Address,
+) -> Result<(GenerationRecord, Option<Origin>), StoreError> {
     let folder = address.folder(root);
     Manifest::read(&folder, address)?.check(&folder, MEASUREMENTS)?;
     let origin = folder.join(ORIGIN);

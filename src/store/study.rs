@@ -13,19 +13,21 @@
 //! Models and synthetic text are not part of a study. The columns of `generations.parquet` are the fields of
 //! [`GenerationRecord`] in its JSON form, one level deep; deeper fields, such as curves, are stored as JSON text.
 
+mod columns;
 mod drift;
 mod flat;
-mod table;
+
+pub use columns::measurements_note;
 
 use super::manifest::{self, FileHashes};
 use super::{GenerationRecord, LineageRecord, PROVENANCE, Provenance, RunRecord, StoreError, disk};
 use crate::config::{self, Experiment};
 use crate::measure::Measurement;
+use crate::tables::{Effort, Table, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use table::{Table, Value};
 
 const MEASUREMENTS: &str = "measurements.parquet";
 const GENERATIONS: &str = "generations.parquet";
@@ -48,27 +50,23 @@ pub fn is_study(folder: &Path) -> bool {
 /// # Errors
 /// If `folder` exists and is not empty, if two experiments have the same name, or if the disk fails.
 pub fn export(recorded: &[RunRecord], folder: &Path) -> Result<(), StoreError> {
-    if folder.exists() && !disk::names(folder)?.is_empty() {
-        return Err(StoreError::StudyExists { folder: folder.to_owned() });
-    }
     let mut names = BTreeSet::new();
     if let Some(twice) = recorded.iter().find(|one| !names.insert(&one.experiment.name)) {
         return Err(StoreError::SameName { name: twice.experiment.name.clone() });
     }
-    let aside = super::beside(folder, super::PARTIAL);
-    disk::remove_dir(&aside)?;
-    let experiments = aside.join(EXPERIMENTS);
-    disk::create_dir(&experiments)?;
-    for one in recorded {
-        let path = experiments.join(format!("{}.toml", one.experiment.name));
-        disk::write_file(&path, one.experiment_toml.as_bytes())?;
-    }
-    write_table(&aside.join(DRIFT), &drift::table(recorded))?;
-    write_table(&aside.join(GENERATIONS), &generations(recorded))?;
-    write_table(&aside.join(MEASUREMENTS), &measurements(recorded))?;
-    let files = manifest::hash_files(&aside)?;
-    disk::write_record(&aside.join(PROVENANCE), &StudyProvenance::new(recorded, files))?;
-    disk::rename_dir(&aside, folder)
+    disk::write_folder(folder, |aside| {
+        let experiments = aside.join(EXPERIMENTS);
+        disk::create_dir(&experiments)?;
+        for one in recorded {
+            let path = experiments.join(format!("{}.toml", one.experiment.name));
+            disk::write_file(&path, one.experiment_toml.as_bytes())?;
+        }
+        write_table(&aside.join(DRIFT), &drift::table(recorded))?;
+        write_table(&aside.join(GENERATIONS), &generations(recorded))?;
+        write_table(&aside.join(MEASUREMENTS), &measurements(recorded))?;
+        let files = manifest::hash_files(aside)?;
+        disk::write_record(&aside.join(PROVENANCE), &StudyProvenance::new(recorded, files))
+    })
 }
 
 /// Reads the records of a study, in the order in which they were exported.
@@ -177,7 +175,7 @@ fn lineages(experiment: &Experiment, records: &mut BTreeMap<Key, GenerationRecor
 
 fn write_table(path: &Path, table: &Table) -> Result<(), StoreError> {
     let parquet = |source| StoreError::Parquet { path: path.to_owned(), source };
-    disk::write_file(path, &table.to_parquet().map_err(parquet)?)
+    disk::write_file(path, &table.to_parquet(Effort::Small).map_err(parquet)?)
 }
 
 /// Calls `visit` with the first four columns and the record of every generation.
@@ -199,6 +197,7 @@ fn for_each_generation(recorded: &[RunRecord], mut visit: impl FnMut([Value; 4],
 
 fn measurements(recorded: &[RunRecord]) -> Table {
     let mut table = Table::new(&MEASUREMENT_COLUMNS);
+    table.note = Some(measurements_note(recorded));
     for_each_generation(recorded, |key, record| {
         for measurement in &record.measurements {
             let mut row = key.to_vec();
@@ -217,6 +216,7 @@ fn measurements(recorded: &[RunRecord]) -> Table {
 
 fn generations(recorded: &[RunRecord]) -> Table {
     let mut table = Table::new(&GENERATION_COLUMNS);
+    table.note = Some(columns::generations_note());
     for_each_generation(recorded, |key, record| {
         let mut row = key.to_vec();
         row.resize(table.columns.len(), Value::Missing);
@@ -292,7 +292,8 @@ fn missing_key(key: &[Value]) -> String {
 
 /// Reads a table whose first columns must be `columns`.
 fn read_table(path: &Path, columns: &[&str]) -> Result<Table, StoreError> {
-    let table = Table::read(path)?;
+    let parquet = |source| StoreError::Parquet { path: path.to_owned(), source };
+    let table = Table::from_file(disk::open(path)?).map_err(parquet)?;
     let begins_with =
         |(index, name): (usize, &&str)| table.columns.get(index).is_some_and(|found| found == name);
     if columns.iter().enumerate().all(begins_with) {

@@ -22,6 +22,7 @@ mod measure;
 mod mixture;
 mod model_ngram;
 mod model_transformer;
+mod other_tools;
 mod prepared_text;
 mod reading;
 mod reference;

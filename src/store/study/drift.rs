@@ -1,9 +1,9 @@
 //! `drift.parquet`: what drift alone would have done, one row per arm, metric and generation.
 
-use super::table::{Table, Value};
 use super::{StoreError, read_table};
 use crate::baseline::{Baseline, DriftCurve, ReplicateMean};
 use crate::store::RunRecord;
+use crate::tables::{Table, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -23,6 +23,7 @@ const DRIFT_COLUMNS: [&str; 9] = [
 /// without a baseline has no row.
 pub(super) fn table(recorded: &[RunRecord]) -> Table {
     let mut table = Table::new(&DRIFT_COLUMNS);
+    table.note = Some(super::columns::drift_note());
     for (name, baseline) in
         recorded.iter().filter_map(|one| Some((&one.experiment.name, one.baseline.as_ref()?)))
     {

@@ -1,7 +1,7 @@
 //! A generation's record as the columns of one row.
 
-use super::table::Value;
 use crate::store::GenerationRecord;
+use crate::tables::Value;
 use serde_json::Map;
 
 /// The field that has a table of its own.

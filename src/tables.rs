@@ -1,37 +1,78 @@
 //! A table in a Parquet file: named columns of text, JSON, integers or reals, in which any value may be missing.
+//!
+//! What the columns mean travels in the file: the JSON of [`TableNote`] stands under the key `genloss` of the file's
+//! metadata, and again under `PANDAS_ATTRS`, from which pandas fills `DataFrame.attrs`.
 
 use crate::guard::guard;
-use crate::store::{StoreError, disk};
 use parquet::basic::{Compression, ConvertedType, LogicalType, Repetition, Type as PhysicalType, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::record::Field;
 use parquet::schema::types::Type;
+use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
-
-/// The highest level with an acceptable speed: tables are written once and read often.
-const ZSTD_LEVEL: i32 = 19;
 
 /// One value of a table.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub enum Value {
+    /// No value.
     Missing,
+    /// Text.
     Text(String),
+    /// JSON as text.
     Json(String),
+    /// A whole number.
     Integer(i64),
+    /// A real number.
     Real(f64),
 }
 
 /// Rows of equal length under named columns. All values of a column are of one kind, or missing.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Table {
-    pub(super) columns: Vec<String>,
-    pub(super) rows: Vec<Vec<Value>>,
+pub struct Table {
+    /// The names of the columns.
+    pub columns: Vec<String>,
+    /// The rows.
+    pub rows: Vec<Vec<Value>>,
+    /// What the table contains; not read back.
+    pub note: Option<TableNote>,
+}
+
+/// What a table contains, for readers who have nothing but the file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TableNote {
+    /// What one row is.
+    pub description: String,
+    /// The meaning of each column, by its name.
+    pub columns: BTreeMap<String, ColumnNote>,
+    /// More about values that occur in the table, as JSON.
+    #[serde(flatten)]
+    pub more: BTreeMap<String, serde_json::Value>,
+}
+
+/// The meaning of a column.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ColumnNote {
+    /// What its values are.
+    pub description: String,
+    /// The unit of its values; `None` for names and for what has no unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+}
+
+/// How hard a table is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// The smallest file with an acceptable speed, for tables that are written once and read often.
+    Small,
+    /// A quick compression for much text.
+    Fast,
 }
 
 /// The kind of a column's values.
@@ -44,18 +85,30 @@ enum Kind {
 }
 
 impl Table {
-    pub(super) fn new(columns: &[&str]) -> Self {
-        Self { columns: columns.iter().map(|&name| name.to_owned()).collect(), rows: Vec::new() }
+    /// A table without rows.
+    #[must_use]
+    pub fn new(columns: &[&str]) -> Self {
+        let columns = columns.iter().map(|&name| name.to_owned()).collect();
+        Self { columns, ..Self::default() }
     }
 
     /// The table as the bytes of a Parquet file. The same table always gives the same bytes.
-    pub(super) fn to_parquet(&self) -> Result<Vec<u8>, ParquetError> {
+    ///
+    /// # Errors
+    /// If the values of a column are not of one kind.
+    pub fn to_parquet(&self, effort: Effort) -> Result<Vec<u8>, ParquetError> {
         let kinds: Vec<Kind> = (0..self.columns.len()).map(|column| self.kind(column)).collect();
         let fields = self.columns.iter().zip(&kinds).map(|(name, kind)| kind.field(name).map(Arc::new));
         let fields = fields.collect::<Result<Vec<_>, _>>()?;
         let schema = Arc::new(Type::group_type_builder("row").with_fields(fields).build()?);
-        let compression = Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?);
-        let properties = WriterProperties::builder().set_compression(compression).build();
+        let level = match effort {
+            Effort::Small => 19,
+            Effort::Fast => 3,
+        };
+        let compression = Compression::ZSTD(ZstdLevel::try_new(level)?);
+        let properties = WriterProperties::builder().set_compression(compression);
+        let properties =
+            properties.set_key_value_metadata(self.note.as_ref().map(TableNote::metadata)).build();
         let mut file = Vec::new();
         let mut writer = SerializedFileWriter::new(&mut file, schema, Arc::new(properties))?;
         let mut group = writer.next_row_group()?;
@@ -72,18 +125,15 @@ impl Table {
         Ok(file)
     }
 
-    /// Reads the file at `path`.
+    /// Reads a file that [`Self::to_parquet`] wrote.
     ///
     /// # Errors
-    /// If the file cannot be read, or is not a table as written by [`Self::to_parquet`].
-    pub(super) fn read(path: &Path) -> Result<Self, StoreError> {
-        let file = disk::open(path)?;
-        let read = guard(|| Self::from_file(file));
-        let read = read.unwrap_or_else(|panic| Err(ParquetError::External(Box::new(panic))));
-        read.map_err(|source| StoreError::Parquet { path: path.to_owned(), source })
+    /// If the file is damaged, or has other kinds of columns.
+    pub fn from_file(file: File) -> Result<Self, ParquetError> {
+        guard(|| Self::read(file)).unwrap_or_else(|panic| Err(ParquetError::External(Box::new(panic))))
     }
 
-    fn from_file(file: File) -> Result<Self, ParquetError> {
+    fn read(file: File) -> Result<Self, ParquetError> {
         let reader = SerializedFileReader::new(file)?;
         let schema = reader.metadata().file_metadata().schema_descr_ptr();
         let columns = schema.columns().iter().map(|column| column.name().to_owned()).collect();
@@ -95,7 +145,7 @@ impl Table {
             let fields = row.get_column_iter().zip(&json);
             rows.push(fields.map(|((_, field), json)| value(field, *json)).collect::<Result<_, _>>()?);
         }
-        Ok(Self { columns, rows })
+        Ok(Self { columns, rows, note: None })
     }
 
     /// The kind of the first value that is not missing; text for a column without any.
@@ -108,6 +158,13 @@ impl Table {
             Value::Real(_) => Some(Kind::Real),
         });
         kinds.into_iter().next().unwrap_or(Kind::Text)
+    }
+}
+
+impl TableNote {
+    fn metadata(&self) -> Vec<KeyValue> {
+        let json = serde_json::to_string(self).expect("a note is plain data");
+        ["genloss", "PANDAS_ATTRS"].map(|key| KeyValue::new(key.to_owned(), json.clone())).into()
     }
 }
 
@@ -176,6 +233,18 @@ fn value(field: &Field, json: bool) -> Result<Value, ParquetError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Seek, Write};
+
+    fn file_of(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file.rewind().unwrap();
+        file
+    }
+
+    fn read_back(table: &Table) -> Table {
+        Table::from_file(file_of(&table.to_parquet(Effort::Small).unwrap())).unwrap()
+    }
 
     #[test]
     fn every_value_survives_bit_for_bit() {
@@ -192,10 +261,7 @@ mod tests {
             ]);
         }
         table.rows.push(vec![Value::Missing; 5]);
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("table.parquet");
-        std::fs::write(&path, table.to_parquet().unwrap()).unwrap();
-        let read = Table::read(&path).unwrap();
+        let read = read_back(&table);
         assert_eq!(read.columns, table.columns);
         for (row, real) in read.rows.iter().zip(reals) {
             assert!(matches!(row[3], Value::Real(found) if found.to_bits() == real.to_bits()), "{row:?}");
@@ -209,21 +275,14 @@ mod tests {
 
     #[test]
     fn a_table_without_rows_keeps_its_columns() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("table.parquet");
-        std::fs::write(&path, Table::new(&["a", "b"]).to_parquet().unwrap()).unwrap();
-        assert_eq!(Table::read(&path).unwrap(), Table::new(&["a", "b"]));
+        assert_eq!(read_back(&Table::new(&["a", "b"])), Table::new(&["a", "b"]));
     }
 
     #[test]
-    fn a_cut_file_is_an_error_that_names_it() {
+    fn a_cut_file_is_an_error() {
         let mut table = Table::new(&["a"]);
         table.rows.push(vec![Value::Integer(7)]);
-        let bytes = table.to_parquet().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("table.parquet");
-        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-        let error = Table::read(&path).unwrap_err();
-        assert!(error.to_string().contains("table.parquet"), "{error}");
+        let bytes = table.to_parquet(Effort::Small).unwrap();
+        assert!(Table::from_file(file_of(&bytes[..bytes.len() / 2])).is_err());
     }
 }
