@@ -48,7 +48,7 @@ pub fn plain(text: &str) -> String {
             escaped.push(' ');
             continue;
         }
-        if "\\`*_{}[]<>()#+!|&~$".contains(c) {
+        if "\\`*_[]<>#+!|&~$".contains(c) {
             escaped.push('\\');
         }
         escaped.push(c);
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn text_cannot_leave_its_place_in_markdown() {
-        assert_eq!(plain("<b>|\n[x](y)"), "\\<b\\>\\| \\[x\\]\\(y\\)");
+        assert_eq!(plain("<b>|\n[x](y)"), "\\<b\\>\\| \\[x\\](y)");
         assert_eq!(fenced("a\n````\nb\n", "toml"), "`````toml\na\n````\nb\n`````\n");
     }
 }

@@ -76,7 +76,7 @@ impl Model<'_> {
         let address = Address::of(experiment, self.lineage.seed, self.arm, self.generation);
         let to = aside.join(self.place());
         store::copy_model(folder, address, &to)?;
-        let is_hugging_face = to.join("config.json").exists();
+        let is_hugging_face = to.join("model.safetensors").exists();
         Ok(store::write_derived(&to.join("README.md"), self.card(is_hugging_face).as_bytes())?)
     }
 
@@ -168,9 +168,9 @@ impl Model<'_> {
             let of_control = control.and_then(|control| control.value(&one.metric));
             vec![
                 catalogue.label(&one.metric).to_owned(),
-                format!("{:.4}", one.value),
-                format!("{:.4}", one.std_err),
-                of_control.map_or("–".to_owned(), |value| format!("{value:.4}")),
+                four_decimals(one.value),
+                four_decimals(one.std_err),
+                of_control.map_or("–".to_owned(), four_decimals),
                 one.unit.clone(),
             ]
         };
@@ -189,6 +189,12 @@ impl Model<'_> {
         }
         format!("On the arm, from all its seeds and generations:\n\n{}", super::verdicts(&of_arm))
     }
+}
+
+/// A number for people; what rounds to zero has no sign.
+fn four_decimals(value: f64) -> String {
+    let text = format!("{value:.4}");
+    if text == "-0.0000" { "0.0000".to_owned() } else { text }
 }
 
 const LOADED_BY_TRANSFORMERS: &str =

@@ -230,7 +230,7 @@ fn the_hub_reads_the_card_of_a_dataset() {
     );
     // The name of the file of natural text is shown as it is.
     let text = card["text"].as_str().unwrap();
-    assert!(text.contains(r"te'xt: \[x\]\(y\) \#1 \`\<b\>\`.jsonl"), "{text}");
+    assert!(text.contains(r"te'xt: \[x\](y) \#1 \`\<b\>\`.jsonl"), "{text}");
 }
 
 #[test]
