@@ -23,7 +23,7 @@ use super::series::{self, TaggedValue};
 use super::{InteropError, card};
 use crate::config::{Arm, Experiment};
 use crate::files;
-use crate::measure::{Direction, MetricDefinition};
+use crate::measure::{self, Direction, MetricDefinition};
 use crate::progress::{Event, Observer, error_chain};
 use crate::seed::{SHARED, StreamKey};
 use crate::store::{self, Address, GenerationRecord, RunRecord, StoreError};
@@ -202,7 +202,7 @@ fn add_measurements(file: &mut EventFile, step: u64, record: &GenerationRecord) 
     }
 }
 
-/// Unit and direction of a metric.
+/// The question that a metric answers, its unit and its direction.
 fn in_words(definition: &MetricDefinition) -> String {
     let unit = if definition.unit == "1" { "No unit" } else { &definition.unit };
     let direction = match definition.narrowing {
@@ -210,7 +210,8 @@ fn in_words(definition: &MetricDefinition) -> String {
         Direction::Down => "falls when the distribution narrows",
         Direction::Unclear => "may rise or fall when the distribution narrows",
     };
-    format!("{}; {direction}.", card::plain(unit))
+    let question = measure::explanation(&definition.id).map_or("", |explanation| explanation.question);
+    format!("{} {}; {direction}.", card::plain(question), card::plain(unit)).trim_start().to_owned()
 }
 
 fn add_loss_curve(file: &mut EventFile, generation: usize, training: &TrainingRecord) {

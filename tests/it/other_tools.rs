@@ -8,7 +8,7 @@ mod python;
 use assert_cmd::Command;
 use genloss::config::CONTROL;
 use genloss::store::{self, Address, RunRecord};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -363,4 +363,31 @@ fn a_study_has_scalars_for_tensorboard_and_a_changed_text_is_not_exported() {
     fs::write(&corpus, text).unwrap();
     let message = error_of(&["export", run.to_str().unwrap(), "--to", "dataset"], &dir.path().join("data"));
     assert!(message.contains("--without-natural"), "{message}");
+}
+
+/// The three pictures of an executed notebook, whose cells have no errors.
+fn pictures(notebook: &Value) -> usize {
+    let cells = notebook["cells"].as_array().unwrap().iter();
+    let outputs: Vec<&Value> = cells.filter_map(|cell| cell["outputs"].as_array()).flatten().collect();
+    assert!(outputs.iter().all(|output| output["output_type"] != "error"), "{outputs:?}");
+    outputs.iter().filter(|output| output["data"]["image/png"].is_string()).count()
+}
+
+const NOTEBOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/results.ipynb");
+
+#[test]
+fn the_notebook_comes_with_its_three_figures_and_is_small() {
+    let text = fs::read_to_string(NOTEBOOK).unwrap();
+    assert!(text.len() < 300_000, "{} bytes", text.len());
+    assert_eq!(pictures(&serde_json::from_str(&text).unwrap()), 3);
+}
+
+#[test]
+fn the_notebook_draws_three_figures_of_any_run() {
+    if python::lacks(&["nbconvert", "ipykernel", "pandas", "pyarrow", "matplotlib"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let executed = python::execute(NOTEBOOK.as_ref(), &finished().1, dir.path());
+    assert_eq!(pictures(&executed), 3);
 }

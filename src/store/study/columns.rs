@@ -1,6 +1,6 @@
 //! What the columns of a study's tables mean. The notes are stored in the files.
 
-use crate::measure::Catalogue;
+use crate::measure::{self, Catalogue};
 use crate::store::RunRecord;
 use crate::tables::{ColumnNote, TableNote};
 use serde_json::{Value, json};
@@ -63,7 +63,8 @@ pub fn measurements_note(recorded: &[RunRecord]) -> TableNote {
     let metrics: BTreeMap<&str, Value> = catalogue
         .iter()
         .map(|one| {
-            let definition = json!({ "label": one.label, "unit": one.unit, "family": one.family, "narrowing": one.narrowing });
+            let definition = json!({ "label": one.label, "unit": one.unit, "family": one.family, "narrowing": one.narrowing,
+                "question": measure::explanation(&one.id).map(|explanation| explanation.question) });
             (&*one.id, definition)
         })
         .collect();

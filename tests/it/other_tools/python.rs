@@ -38,3 +38,14 @@ pub fn read(script: &str, arguments: &[&OsStr]) -> Value {
     assert!(run.status.success(), "{script}: {}", String::from_utf8_lossy(&run.stderr));
     serde_json::from_slice(&run.stdout).unwrap()
 }
+
+/// Executes a notebook on the run in `root`; `dir` is an empty folder.
+pub fn execute(notebook: &Path, root: &Path, dir: &Path) -> Value {
+    let mut command = python();
+    command.args(["-m", "nbconvert", "--to", "notebook", "--execute", "--output-dir"]).arg(dir).arg(notebook);
+    command.env("GENLOSS", env!("CARGO_BIN_EXE_genloss")).env("GENLOSS_RUN", root);
+    let run = command.output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let executed = dir.join(notebook.file_name().unwrap());
+    serde_json::from_slice(&std::fs::read(executed).unwrap()).unwrap()
+}
