@@ -95,8 +95,8 @@ impl<'a> Follower<'a> {
         let record = store::read_generation(self.root, address)?;
         let written = Written::read(self.root, experiment, address)?;
         let is_of = |arm: &&Arm| Address::of(experiment, key.seed, arm, key.generation) == address;
-        let arms = experiment.arms.iter().filter(is_of);
-        arms.map(|arm| self.log.write(arm, key.seed, key.generation, &record, &written)).collect()
+        let mut arms = experiment.arms.iter().filter(is_of);
+        arms.try_for_each(|arm| self.log.write(arm, key.seed, key.generation, &record, &written))
     }
 }
 
