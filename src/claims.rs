@@ -63,6 +63,8 @@ pub struct Claims {
     process: Process,
     lease: Duration,
     judge: Judge,
+    /// Whether the clock of the file system may be read, which takes a file.
+    is_read_only: bool,
 }
 
 /// What is known about a thing that somebody has claimed.
@@ -151,7 +153,14 @@ impl Claims {
     /// The claims in `folder`, seen by `process`. Its own claims are void after `lease` without a sign of life.
     #[must_use]
     pub fn new(folder: &Path, process: Process, lease: Duration) -> Self {
-        Self { folder: folder.to_owned(), process, lease, judge: Judge::default() }
+        Self { folder: folder.to_owned(), process, lease, judge: Judge::default(), is_read_only: false }
+    }
+
+    /// As [`Self::new`], for a process that only looks: it writes nothing, and so judges the time since the last sign of
+    /// life by its own clock alone.
+    #[must_use]
+    pub fn read_only(folder: &Path, process: Process, lease: Duration) -> Self {
+        Self { is_read_only: true, ..Self::new(folder, process, lease) }
     }
 
     /// The state of everything that was ever claimed, from one listing of the folder.
@@ -241,7 +250,8 @@ impl Claims {
     /// longer: the first may be set back.
     fn silence(&self, path: &Path, now: &LazyTime) -> io::Result<Duration> {
         let changed = fs::metadata(path)?.modified()?;
-        let by_file_system = now.get(path)?.duration_since(changed).unwrap_or_default();
+        let now = if self.is_read_only { SystemTime::now() } else { now.get(path)? };
+        let by_file_system = now.duration_since(changed).unwrap_or_default();
         Ok(by_file_system.max(self.judge.unchanged(path, changed)))
     }
 

@@ -146,14 +146,58 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn create_temporary(folder: &Path) -> io::Result<(File, PathBuf)> {
+    let beginning = folder.join(TEMPORARY);
+    let create = || temporary_in(folder).and_then(|file| file.keep().map_err(|kept| kept.error));
+    carry_out(Operation::Create(&beginning), create)
+}
+
+fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY);
     // Readable by others as far as the user's umask allows, like every other file of a run.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let beginning = folder.join(TEMPORARY);
-    let create = || builder.tempfile_in(folder).and_then(|file| file.keep().map_err(|kept| kept.error));
-    carry_out(Operation::Create(&beginning), create)
+    builder.tempfile_in(folder)
+}
+
+/// Replaces or creates a file on which no result depends. Readers see all of it or none, but it is not flushed to disk,
+/// and no watcher sees the operation. It may be called at any time without a change of what tests observe.
+///
+/// # Errors
+/// If the file system fails.
+pub fn replace_unwatched(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = temporary_in(containing_folder(path))?;
+    // While it is locked, no other process takes it for the remains of a killed process.
+    let _ = file.as_file().try_lock();
+    file.write_all(bytes)?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+/// Removes a file that [`replace_unwatched`] made.
+///
+/// # Errors
+/// If the file system fails.
+pub fn remove_unwatched(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)
+}
+
+/// Creates a folder for files that [`replace_unwatched`] makes.
+///
+/// # Errors
+/// If the file system fails, except that the folder may exist.
+pub fn create_dir_unwatched(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        created => created,
+    }
+}
+
+/// Removes a folder that [`create_dir_unwatched`] made, if it is empty.
+///
+/// # Errors
+/// If the folder is not empty, or if the file system fails.
+pub fn remove_empty_dir_unwatched(path: &Path) -> io::Result<()> {
+    fs::remove_dir(path)
 }
 
 /// Returns true for names that [`write_whole`] gives to unfinished files, in this version or an earlier one.

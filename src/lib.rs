@@ -64,6 +64,7 @@ pub mod files;
 pub mod claims;
 pub mod input_files;
 pub mod guard;
+pub mod live;
 pub mod progress;
 pub mod rarity;
 pub mod seed;

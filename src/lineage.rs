@@ -33,6 +33,7 @@ pub use work::{POLL_INTERVAL, SeedUnits, UnitOutcome};
 pub use workload::{Workload, tokens_seen, tokens_written, workloads};
 
 use crate::config::{Arm, Experiment};
+use crate::live::{self, Live};
 use crate::measure::Metrics;
 use crate::progress::{Event, Observer};
 use crate::store::{Address, Provenance, Store, StoreError, Unit};
@@ -73,6 +74,16 @@ impl<'a> RunContext<'a> {
 /// # Errors
 /// If the store cannot be opened, a stage fails, or the user asks to stop. Committed generations stay.
 pub fn run(
+    experiment: &Experiment,
+    prepared: &PreparedText,
+    root: &Path,
+    context: &RunContext,
+) -> Result<(), RunError> {
+    let live = Live::new(root, context.observer);
+    run_and_close(experiment, prepared, root, &context.watched_by(&live))
+}
+
+fn run_and_close(
     experiment: &Experiment,
     prepared: &PreparedText,
     root: &Path,
@@ -204,6 +215,7 @@ impl<'a> Run<'a> {
             addresses().map(|address| Ok(self.store.record(address)?.machine)).collect();
         self.store.record_machines(machines.map_err(|error: StoreError| error)?.into_iter().flatten())?;
         self.store.clean_up()?;
+        live::remove_leftovers(self.store.root());
         Ok(self.store.remove_claims()?)
     }
 

@@ -53,19 +53,40 @@ pub enum Event {
         /// The unit of progress, such as `"tokens"`.
         unit: &'static str,
     },
-    /// Part of the current stage is done.
+    /// Part of a stage is done.
     Advanced {
+        /// Seed, arm, generation and stage.
+        key: StreamKey,
         /// Work done since the last event, in the unit of the stage.
         amount: u64,
     },
-    /// The current stage is over.
-    StageFinished,
+    /// The mean training loss since the last event of this kind.
+    TrainingLoss {
+        /// Seed, arm, generation and stage.
+        key: StreamKey,
+        /// Training tokens processed so far.
+        tokens: u64,
+        /// The loss.
+        nats_per_token: f64,
+    },
+    /// A stage is over.
+    StageFinished {
+        /// Seed, arm, generation and stage.
+        key: StreamKey,
+    },
     /// A generation was committed to the store.
     GenerationCommitted {
         /// Seed, arm and generation; the stage is empty.
         key: StreamKey,
         /// Values of some of its metrics, on one line.
         summary: String,
+    },
+    /// A lineage is complete, has failed or is interrupted.
+    LineageEnded {
+        /// Seed of the lineage.
+        seed: u64,
+        /// Name of the arm.
+        arm: String,
     },
     /// A message to the user about something that does not stop the run.
     Note(String),

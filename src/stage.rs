@@ -17,7 +17,7 @@
 //!     stage.advance(1);
 //! }
 //! stage.end();
-//! assert_eq!(recorder.events().last(), Some(&Event::StageFinished));
+//! assert_eq!(recorder.events().last(), Some(&Event::StageFinished { key: stage.key().clone() }));
 //! ```
 
 use crate::progress::{Event, Observer, Silent};
@@ -80,12 +80,17 @@ impl<'a> Stage<'a> {
 
     /// Reports that `amount` more units have been processed.
     pub fn advance(&self, amount: u64) {
-        self.observer.observe(&Event::Advanced { amount });
+        self.observer.observe(&Event::Advanced { key: self.key.clone(), amount });
+    }
+
+    /// Reports the mean training loss since the last report, after `tokens` training tokens in all.
+    pub fn training_loss(&self, tokens: u64, nats_per_token: f64) {
+        self.observer.observe(&Event::TrainingLoss { key: self.key.clone(), tokens, nats_per_token });
     }
 
     /// Reports the end of the stage.
     pub fn end(&self) {
-        self.observer.observe(&Event::StageFinished);
+        self.observer.observe(&Event::StageFinished { key: self.key.clone() });
     }
 
     /// Returns true if the user asked to stop.

@@ -12,11 +12,11 @@ pub struct Process {
     pub pid: u32,
     /// When it started, in clock ticks since its machine did: tells it from a later process with the same number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) started: Option<u64>,
+    pub(crate) started: Option<u64>,
     /// Where its number is valid: one start of a machine, and one namespace (such as a container) in it. `None` where
     /// the system does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) namespace: Option<String>,
+    pub(crate) namespace: Option<String>,
     /// The job that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<Job>,
@@ -52,13 +52,14 @@ impl Process {
     }
 
     /// A process of which nothing is known.
-    pub(super) fn unknown() -> Self {
+    pub(crate) fn unknown() -> Self {
         Self { host: "an unknown machine".to_owned(), pid: 0, started: None, namespace: None, job: None }
     }
 
     /// Returns true if `self` ran on the machine of `observer` and has ended, and false if it still runs there. `None`
     /// if it cannot be seen from there.
-    pub(super) fn has_ended(&self, observer: &Self) -> Option<bool> {
+    #[must_use]
+    pub fn has_ended(&self, observer: &Self) -> Option<bool> {
         let is_visible = self.namespace.is_some() && self.namespace == observer.namespace;
         is_visible.then(|| match running(self.pid) {
             None => true,

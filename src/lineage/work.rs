@@ -163,17 +163,20 @@ impl SeedUnits<'_> {
         }
         let addresses = unit.addresses(run.experiment);
         let missing: Vec<Address> = addresses.iter().copied().filter(|&one| !run.store.exists(one)).collect();
+        let arm = unit.arm.clone().unwrap_or_else(|| SHARED.to_owned());
         run.context.observer.observe(&Event::LineageStarted {
             seed: unit.seed,
-            arm: unit.arm.clone().unwrap_or_else(|| SHARED.to_owned()),
+            arm: arm.clone(),
             generations: addresses.len() as u64,
             done: (addresses.len() - missing.len()) as u64,
         });
         let made = missing.into_iter().map(|address| runner.make(run.arm_of(address), address.generation));
-        match unit.arm {
+        let outcome = match unit.arm {
             // Arms do not depend on each other's generation 0.
             None => all_of(made),
             Some(_) => made.collect(),
-        }
+        };
+        run.context.observer.observe(&Event::LineageEnded { seed: unit.seed, arm });
+        outcome
     }
 }

@@ -65,8 +65,8 @@ impl Observer for Bars {
                 restart(&self.stage, &prefix, *total, 0);
                 self.stage.set_message(*unit);
             }
-            Event::Advanced { amount } => self.stage.inc(*amount),
-            Event::StageFinished => {}
+            Event::Advanced { amount, .. } => self.stage.inc(*amount),
+            Event::TrainingLoss { .. } | Event::StageFinished { .. } | Event::LineageEnded { .. } => {}
             Event::GenerationCommitted { key, summary } => {
                 self.experiment.inc(1);
                 self.lineage.inc(1);

@@ -61,8 +61,8 @@ impl State {
                 });
                 None
             }
-            Event::Advanced { amount } => self.stage.as_mut()?.advance(*amount),
-            Event::StageFinished => self.stage.take().and_then(|stage| stage.finished()),
+            Event::Advanced { amount, .. } => self.stage.as_mut()?.advance(*amount),
+            Event::StageFinished { .. } => self.stage.take().and_then(|stage| stage.finished()),
             Event::GenerationCommitted { key, summary } => {
                 self.done += 1;
                 // A worker beside others does not know how far they are.
@@ -73,7 +73,10 @@ impl State {
                 Some(format!("{} committed{progress}: {summary}", label(key)))
             }
             Event::Note(note) => Some(note.clone()),
-            Event::LineageStarted { .. } | Event::RunFinished => None,
+            Event::LineageStarted { .. }
+            | Event::TrainingLoss { .. }
+            | Event::LineageEnded { .. }
+            | Event::RunFinished => None,
         }
     }
 }

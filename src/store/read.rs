@@ -162,19 +162,30 @@ pub fn samples(root: &Path, recorded: &RunRecord, most: usize) -> Result<Vec<Sam
     for lineage in &recorded.lineages {
         let Some(arm) = recorded.experiment.arms.iter().find(|arm| arm.name == lineage.arm) else { continue };
         for generation in 0..lineage.generations.len() {
-            let address = Address::of(&recorded.experiment, lineage.seed, arm, generation);
-            if let Some(documents) = content::read_documents(root, address, most)? {
-                samples.push(Sample {
-                    experiment: recorded.experiment.name.clone(),
-                    seed: lineage.seed,
-                    arm: lineage.arm.clone(),
-                    generation,
-                    documents,
-                });
-            }
+            samples.extend(sample(root, &recorded.experiment, lineage.seed, arm, generation, most)?);
         }
     }
     Ok(samples)
+}
+
+/// The first `most` synthetic documents of one generation; `None` if its corpus is not on record.
+pub(super) fn sample(
+    root: &Path,
+    experiment: &Experiment,
+    seed: u64,
+    arm: &Arm,
+    generation: usize,
+    most: usize,
+) -> Result<Option<Sample>, StoreError> {
+    let address = Address::of(experiment, seed, arm, generation);
+    let documents = content::read_documents(root, address, most)?;
+    Ok(documents.map(|documents| Sample {
+        experiment: experiment.name.clone(),
+        seed,
+        arm: arm.name.clone(),
+        generation,
+        documents,
+    }))
 }
 
 fn generations(

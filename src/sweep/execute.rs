@@ -3,6 +3,7 @@
 use super::observer::ExperimentObserver;
 use super::{PreparedSweep, SweepPhase, ThreadPools, UnitGroup, folder};
 use crate::config::Experiment;
+use crate::live::Live;
 use crate::lineage::{self, Run, RunContext, RunError, RunProgress, SiblingRuns, UnitOutcome};
 use crate::progress::{Event, Observer, error_chain};
 use crate::store::Unit;
@@ -30,7 +31,10 @@ impl PreparedSweep<'_> {
         let observers: Vec<ExperimentObserver> = (self.experiments.iter())
             .map(|experiment| ExperimentObserver::new(&experiment.name, observer, at_a_time == 1))
             .collect();
-        let contexts: Vec<RunContext> = observers.iter().map(|one| context.watched_by(one)).collect();
+        let live: Vec<Live> = (observers.iter().zip(self.experiments))
+            .map(|(observer, experiment)| Live::new(&folder(root, experiment), observer))
+            .collect();
+        let contexts: Vec<RunContext> = live.iter().map(|one| context.watched_by(one)).collect();
         let opened = self.open(root, &contexts, observer);
         self.announce(root, &opened, observer);
         let runs = &opened.runs;

@@ -30,7 +30,9 @@ impl Observer for ExperimentObserver<'_> {
             | Event::LineageStarted { .. }
             | Event::StageStarted { .. }
             | Event::Advanced { .. }
-            | Event::StageFinished
+            | Event::TrainingLoss { .. }
+            | Event::StageFinished { .. }
+            | Event::LineageEnded { .. }
             | Event::RunFinished => {
                 if self.is_alone {
                     self.observer.observe(event);

@@ -5,6 +5,7 @@
 
 use super::{PreparedSweep, SweepPhase};
 use crate::claims::{ClaimState, Process};
+use crate::live::Live;
 use crate::lineage::{POLL_INTERVAL, Run, RunContext, RunError, SeedUnits, SiblingRuns, UnitOutcome};
 use crate::progress::{Event, error_chain};
 use crate::store::Unit;
@@ -49,8 +50,10 @@ impl PreparedSweep<'_> {
         settings: &WorkSettings,
         context: &RunContext,
     ) -> Result<WorkReport, RunError> {
+        let live: Vec<Live> = folders.iter().map(|folder| Live::new(folder, context.observer)).collect();
+        let contexts: Vec<RunContext> = live.iter().map(|one| context.watched_by(one)).collect();
         let run = |(index, folder): (usize, &PathBuf)| {
-            Run::join(&self.experiments[index], self.text(index), folder, settings.lease, context)
+            Run::join(&self.experiments[index], self.text(index), folder, settings.lease, &contexts[index])
         };
         let runs = folders.iter().enumerate().map(run).collect::<Result<Vec<_>, _>>()?;
         let mut worker = Worker {

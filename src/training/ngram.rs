@@ -65,6 +65,9 @@ impl Learner for NgramLearner {
         let tokens = documents.tokens();
         stage.begin(tokens.0, "tokens");
         let fitted = self.count(documents, stage);
+        if let Ok((_, loss_nats)) = &fitted {
+            stage.training_loss(tokens.0, *loss_nats);
+        }
         stage.end();
         let (model, loss_nats) = fitted?;
         let record = TrainingRecord {

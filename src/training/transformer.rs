@@ -123,6 +123,9 @@ impl Learner for TransformerLearner {
         let tokens_per_step = self.tokens_per_step();
         stage.begin(steps * tokens_per_step, "tokens");
         stage.advance(run.progress.step * tokens_per_step);
+        for point in &run.progress.curve {
+            stage.training_loss(point.tokens.0, point.loss_nats);
+        }
         let mut windows = TrainingWindows::new(documents, self.special, self.gaps(), stage);
         windows.skip(run.progress.step * tokens_per_step);
         while run.progress.step < steps {
@@ -316,25 +319,29 @@ impl<'a> TrainingRun<'a> {
                 gradient_norm: loss.gradient_norm,
             });
         }
-        self.record_step(loss.nats, predictions, batch.tokens.len() as u64);
+        if let Some(point) = self.record_step(loss.nats, predictions, batch.tokens.len() as u64) {
+            stage.training_loss(point.tokens.0, point.loss_nats);
+        }
         Ok(())
     }
 
     /// Counts a completed step, and adds a point to the loss curve at regular intervals, about [`CURVE_POINTS`] points
-    /// in all.
-    fn record_step(&mut self, nats: f64, predictions: u64, tokens: u64) {
+    /// in all. Returns that point.
+    fn record_step(&mut self, nats: f64, predictions: u64, tokens: u64) -> Option<LossPoint> {
         let progress = &mut self.progress;
         progress.step += 1;
         progress.nats += nats;
         progress.tokens += predictions;
-        if progress.step.is_multiple_of(progress.steps.div_ceil(CURVE_POINTS))
-            || progress.step == progress.steps
-        {
-            progress.curve.push(LossPoint {
+        let is_due = progress.step.is_multiple_of(progress.steps.div_ceil(CURVE_POINTS))
+            || progress.step == progress.steps;
+        is_due.then(|| {
+            let point = LossPoint {
                 tokens: Tokens(progress.step * tokens),
                 loss_nats: progress.nats / progress.tokens as f64,
-            });
+            };
+            progress.curve.push(point);
             (progress.nats, progress.tokens) = (0.0, 0);
-        }
+            point
+        })
     }
 }

@@ -78,7 +78,7 @@ struct StopAfter<'a> {
 
 impl Observer for StopAfter<'_> {
     fn observe(&self, event: &Event) {
-        if matches!(event, Event::Advanced { amount } if *amount > 0)
+        if matches!(event, Event::Advanced { amount, .. } if *amount > 0)
             && self.steps.fetch_sub(1, Ordering::Relaxed) == 1
         {
             self.interrupt.store(true, Ordering::Relaxed);

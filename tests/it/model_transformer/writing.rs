@@ -95,7 +95,7 @@ fn progress_counts_every_token_written() {
     struct Count(AtomicU64);
     impl Observer for Count {
         fn observe(&self, event: &Event) {
-            if let Event::Advanced { amount } = event {
+            if let Event::Advanced { amount, .. } = event {
                 self.0.fetch_add(*amount, Ordering::Relaxed);
             }
         }

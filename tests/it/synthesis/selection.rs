@@ -213,7 +213,7 @@ fn progress_counts_the_tokens_that_are_kept_and_an_interrupt_stops() {
     let amounts = recorder
         .events()
         .into_iter()
-        .map(|event| if let Event::Advanced { amount } = event { amount } else { 0 });
+        .map(|event| if let Event::Advanced { amount, .. } = event { amount } else { 0 });
     assert_eq!(amounts.sum::<u64>(), 5000);
     let stopped = write_judged(&model, &model, &synthesis, &Stage::new(place(), &Silent, &ALWAYS));
     assert!(matches!(stopped, Err(SynthesisError::Model(ModelError::Interrupted))));
