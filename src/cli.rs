@@ -36,6 +36,7 @@ mod submit;
 mod sweep;
 mod units;
 mod verify;
+mod watch;
 mod work;
 
 use crate::terminal::{on_one_line, shortened};
@@ -79,6 +80,8 @@ enum Command {
     Compare(compare::Args),
     /// Draw figures and write an HTML page.
     Report(report::Args),
+    /// Show runs in a browser as they happen.
+    Watch(watch::Args),
     /// List every measurement, or show synthetic documents.
     Inspect(inspect::Args),
     /// Fit scaling laws to runs; find the best share of synthetic text.
@@ -153,6 +156,7 @@ impl Cli {
             Command::Collect(args) => args.exec(),
             Command::Compare(args) => args.exec(),
             Command::Report(args) => args.exec(),
+            Command::Watch(args) => args.exec(),
             Command::Inspect(args) => args.exec(),
             Command::Fit(args) => args.exec(),
             Command::Export(args) => args.exec(),

@@ -101,6 +101,8 @@ pub mod verify;
 pub mod interop;
 #[cfg(feature = "report")]
 pub mod report;
+#[cfg(feature = "cli")]
+pub mod watch;
 pub mod speed;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -9,6 +9,7 @@
 //!   seed-1/gen-000/      shared by all arms that differ in nothing but the mixture
 //!     model/  synthetic.parquet  measurements.json  manifest.json  origin.json
 //!   seed-1/<arm>/gen-001/ …
+//!   .live/               what processes do now, see [`crate::live`]; no result depends on it
 //!   .units/              claims of the processes that work on the run; removed when everything is done
 //! ```
 //!

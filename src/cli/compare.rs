@@ -9,9 +9,8 @@ mod synthetic;
 
 use super::output::{self, OutputFormat, say};
 use crate::attribution::{Attribution, attribute};
-use crate::config::CONTROL;
 use crate::store::{self, RunRecord};
-use crate::verdict::{self, ArmComparison, HeadlineMetric};
+use crate::verdict::{ArmComparison, HeadlineMetric};
 use anyhow::{Result, ensure};
 use effects::EffectRow;
 use serde::Serialize;
@@ -200,8 +199,5 @@ pub fn read_and_print_notes(folder: &Path) -> Result<Vec<RunRecord>> {
 
 /// Compares every arm of an experiment with its control and, if there is one, with the arm that repeats its natural part.
 pub fn comparisons(recorded: &RunRecord) -> Vec<ArmComparison> {
-    let (experiment, observations, catalogue) =
-        (&recorded.experiment, recorded.observations(), recorded.catalogue());
-    let comparisons = verdict::compare(&experiment.name, &observations, CONTROL, &catalogue);
-    verdict::with_synthetic_text_effects(comparisons, experiment, &observations, &catalogue)
+    recorded.comparisons()
 }

@@ -6,7 +6,7 @@ use clap::Command;
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Run experiments", &["demo", "init", "schema", "check", "run", "sweep"]),
     ("Many processes or machines", &["submit", "prepare", "work", "units", "status", "collect"]),
-    ("Read results", &["compare", "report", "inspect", "fit", "export", "score"]),
+    ("Read results", &["compare", "report", "watch", "inspect", "fit", "export", "score"]),
     ("Check the method", &["calibrate", "drift", "verify"]),
     ("Machine and shell", &["bench", "completions", "man"]),
 ];

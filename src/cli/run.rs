@@ -6,14 +6,18 @@ use super::machine::{self, MachineArgs};
 use super::memory::ForceArgs;
 use super::output::say;
 use super::stop;
+use super::watch::WatchArgs;
 use crate::config::Experiment;
 use crate::interop::tensorboard::Follower;
 use crate::lineage::{self, RunContext, RunError};
 use crate::measure::Metrics;
 use crate::progress::Observer;
 use anyhow::Result;
+use candle_core::Device;
 use std::path::{Path, PathBuf};
 use std::slice;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Options of `genloss run`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +34,8 @@ pub struct Args {
     force: ForceArgs,
     #[command(flatten)]
     machine: MachineArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
 }
 
 /// The user stopped a command that can be resumed.
@@ -46,8 +52,10 @@ impl Args {
         let experiment = self.experiment.load()?;
         self.force.check(slice::from_ref(&experiment))?;
         let root = self.out.unwrap_or_else(|| default_root(&experiment));
+        let _watch = self.watch.start(&[&root])?;
         let tensorboard = self.tensorboard.as_deref();
-        run(&experiment, &root, &self.machine, tensorboard)
+        Runner::new(&self.machine)?
+            .run(&experiment, &root, tensorboard)
             .map_err(|error| self.experiment.located(error))?;
         compare::print_summary(&[root])
     }
@@ -58,31 +66,45 @@ pub fn default_root(experiment: &Experiment) -> PathBuf {
     Path::new("generations").join(&experiment.name)
 }
 
-/// Runs an experiment into `root`, with progress on standard error, until it is done or the user interrupts it.
-pub fn run(
-    experiment: &Experiment,
-    root: &Path,
-    machine: &MachineArgs,
-    tensorboard: Option<&Path>,
-) -> Result<()> {
-    let device = machine.open()?;
-    let shown = machine::observer();
-    let follower =
-        tensorboard.map(|logdir| Follower::new(experiment, root, logdir, shown.as_ref())).transpose()?;
-    let observer = follower.as_ref().map_or(shown.as_ref(), |follower| follower as &dyn Observer);
-    say(&format!("{}: reading text and learning the tokenizer", experiment.name));
-    let what = format!("{}: reading text and learning the tokenizer", experiment.name);
-    let prepared = machine::with_status_lines(&what, || lineage::prepare(experiment))?;
-    // Up to here Ctrl-C ends the process at once: there is nothing to lose.
-    let interrupt = stop::interrupt()?;
-    let context = RunContext {
-        device: &device,
-        observer,
-        interrupt: &interrupt,
-        metrics: &Metrics::builtin(),
-        provenance: machine.provenance(),
-    };
-    lineage::run(experiment, &prepared, root, &context).map_err(|error| explained(error, root))
+/// Runs experiments, one after the other.
+pub struct Runner<'a> {
+    machine: &'a MachineArgs,
+    device: Device,
+    interrupt: Option<Arc<AtomicBool>>,
+}
+
+impl<'a> Runner<'a> {
+    /// Starts the threads and opens the device. Call this at most once.
+    pub fn new(machine: &'a MachineArgs) -> Result<Self> {
+        Ok(Self { machine, device: machine.open()?, interrupt: None })
+    }
+
+    /// Runs an experiment into `root`, with progress on standard error and perhaps in a log folder of TensorBoard, until it
+    /// is done or the user interrupts it.
+    pub fn run(&mut self, experiment: &Experiment, root: &Path, tensorboard: Option<&Path>) -> Result<()> {
+        let shown = machine::observer();
+        let follower =
+            tensorboard.map(|logdir| Follower::new(experiment, root, logdir, shown.as_ref())).transpose()?;
+        let observer = follower.as_ref().map_or(shown.as_ref(), |follower| follower as &dyn Observer);
+        say(&format!("{}: reading text and learning the tokenizer", experiment.name));
+        let what = format!("{}: reading text and learning the tokenizer", experiment.name);
+        let prepared = machine::with_status_lines(&what, || lineage::prepare(experiment))?;
+        // Up to here Ctrl-C ends the process at once: there is nothing to lose.
+        let interrupt = match self.interrupt.take() {
+            Some(interrupt) => interrupt,
+            None => stop::interrupt()?,
+        };
+        let context = RunContext {
+            device: &self.device,
+            observer,
+            interrupt: &interrupt,
+            metrics: &Metrics::builtin(),
+            provenance: self.machine.provenance(),
+        };
+        let outcome = lineage::run(experiment, &prepared, root, &context);
+        self.interrupt = Some(interrupt);
+        outcome.map_err(|error| explained(error, root))
+    }
 }
 
 /// The error of a run in `root`. If the user interrupted the run, the error names the command that resumes it.

@@ -6,6 +6,7 @@ use super::memory::ForceArgs;
 use super::output::{self, say};
 use super::plan::SweepPlan;
 use super::stop;
+use super::watch::WatchArgs;
 use super::{check, compare, run};
 use crate::config::{Experiment, Sweep};
 use crate::lineage::{RunContext, RunError};
@@ -31,6 +32,8 @@ pub struct Args {
     force: ForceArgs,
     #[command(flatten)]
     machine: MachineArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
 }
 
 impl Args {
@@ -54,6 +57,7 @@ impl Args {
         if self.plan {
             return Ok(());
         }
+        let _watch = self.watch.start(&[&root])?;
         // A finished sweep is run too, because running verifies its generations.
         let outcome = self.run(&prepared, &plan, &root, &device)?;
         let finished = finished(&sweep, &root);

@@ -2,14 +2,14 @@
 
 use crate::baseline::Baseline;
 use crate::claims::Process;
-use crate::config::Experiment;
+use crate::config::{CONTROL, Experiment};
 use crate::corpus::TextRecord;
 use crate::measure::{Catalogue, Curves, Measurement, MetricDefinition};
 use crate::synthesis::SynthesisRecord;
 use crate::tokenizer::Coverage;
 use crate::training::TrainingRecord;
 use crate::units::Tokens;
-use crate::verdict::Observation;
+use crate::verdict::{self, ArmComparison, Observation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,6 +49,14 @@ impl RunRecord {
             }
         }
         observations
+    }
+
+    /// Compares every arm with the control and, if there is one, with the arm that repeats its natural part.
+    #[must_use]
+    pub fn comparisons(&self) -> Vec<ArmComparison> {
+        let (experiment, observations, catalogue) = (&self.experiment, self.observations(), self.catalogue());
+        let comparisons = verdict::compare(&experiment.name, &observations, CONTROL, &catalogue);
+        verdict::with_synthetic_text_effects(comparisons, experiment, &observations, &catalogue)
     }
 
     /// The definitions of the built-in metrics, followed by those of all other metrics on record. For a metric without

@@ -38,3 +38,4 @@ mod synthesis;
 mod verdict;
 mod verify;
 mod wall;
+mod watch;

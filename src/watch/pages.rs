@@ -1,0 +1,195 @@
+//! The pages: the list of runs, and the report pages with what runs do now above them.
+
+use super::now::{Now, badge, generations, query_value};
+use super::runs::{Run, Runs};
+use super::verdicts::Verdicts;
+use crate::report;
+use crate::store::{self, RunRecord, Sample};
+use crate::terminal::printable;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
+
+/// Synthetic documents on a page per generation.
+const SAMPLES: usize = 3;
+
+const CSS: &str = include_str!("watch.css");
+const SCRIPT: &str = include_str!("watch.js");
+
+/// The list of all runs.
+pub(super) fn list(runs: &Runs, verdicts: &Verdicts) -> String {
+    let body = html! {
+        main data-events="/events" {
+            h1 { "Runs" }
+            (connection())
+            form action="/runs" {
+                p.tools {
+                    label { "Filter " input type="search" id="filter" placeholder="name, folder, state, verdict"; }
+                    button { "Show the chosen runs side by side" }
+                }
+                div.scroll {
+                    table.runs {
+                        thead {
+                            tr {
+                                th { "" }
+                                @for (heading, key) in [
+                                    ("Run", "name"), ("State", "state"), ("Progress", "percent"), ("Verdicts", "verdicts"),
+                                    ("Arms", "arms"), ("Seeds", "seeds"), ("Changed", "changed"),
+                                ] {
+                                    th { button.sort type="button" data-key=(key) { (heading) } }
+                                }
+                            }
+                        }
+                        tbody id="runs" {
+                            @for (id, run) in newest_first(runs) { (row(id, run, verdicts)) }
+                        }
+                    }
+                }
+                @if runs.found.is_empty() { p { "There is no run yet." } }
+            }
+        }
+    };
+    document("Runs", &body)
+}
+
+fn newest_first(runs: &Runs) -> Vec<(&String, &Run)> {
+    let mut all: Vec<(&String, &Run)> = runs.found.iter().collect();
+    all.sort_by_key(|(_, run)| std::cmp::Reverse(run.changed));
+    all
+}
+
+fn row(id: &str, run: &Run, verdicts: &Verdicts) -> Markup {
+    let found = verdicts.of(id);
+    let words: Vec<&str> = found.iter().map(|one| one.verdict.word()).collect();
+    let changed = run.changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |time| time.as_secs());
+    html! {
+        tr data-name=(run.name) data-state=(run.state.word()) data-percent=(run.percent()) data-verdicts=(words.join(" "))
+            data-arms=(run.arms) data-seeds=(run.seeds) data-changed=(changed) {
+            td { input type="checkbox" name="run" value=(id) aria-label={ "Choose " (run.name) }; }
+            th {
+                a href={ "/run?run=" (query_value(id)) } { (run.name) }
+                div.sub { (id) @if run.is_study { ", a study" } }
+            }
+            td { (badge(&run.state)) @if let Some(reason) = run.state.reason() { div.sub { (reason) } } }
+            td { (generations(run)) }
+            td {
+                @for one in found { span.arm { (one.arm) " " span.{ "badge " (one.verdict.word()) } { (one.verdict.word()) } } " " }
+                @if !found.is_empty() && run.percent() < 100 { span.sub { "so far" } }
+            }
+            td.n { (run.arms) } td.n { (run.seeds) }
+            td.n { time data-seconds=(changed) { } }
+        }
+    }
+}
+
+/// Shown by the script when the server has gone.
+fn connection() -> Markup {
+    html! {
+        p id="lost" role="status" hidden {
+            "The program behind this page has ended or cannot be reached; this is what it showed last."
+        }
+        noscript { p { "Without JavaScript this page does not change by itself; load it again." } }
+    }
+}
+
+/// The page of runs: what each does now, and the report of all that have records.
+pub(super) fn report_page(parts: &[Now], report: Option<&str>, events: &str) -> String {
+    let above = html! {
+        div.watch data-events=(events) {
+            p { a href="/" { "All runs" } }
+            (connection())
+            @for part in parts { (part.html()) }
+        }
+    };
+    match report {
+        None => {
+            let body = html! { (above) main { p { "No generation is committed yet; this page shows the first one when it is." } } };
+            document("Runs", &body)
+        }
+        Some(report) => with_part(report, &above),
+    }
+}
+
+/// Puts a part above the main part of a report page, and the script after everything.
+fn with_part(report: &str, above: &Markup) -> String {
+    let above = printable(&above.clone().into_string()).into_owned();
+    let style = format!("<style>{CSS}</style>");
+    let script = format!("<script>{SCRIPT}</script>");
+    let (head, rest) = report.split_once("</head>").unwrap_or(("", report));
+    let (before, main) = rest.split_once("<main").unwrap_or(("", rest));
+    let (main, end) = main.rsplit_once("</body>").unwrap_or((main, ""));
+    format!("{head}{style}</head>{before}{above}<main{main}{script}</body>{end}")
+}
+
+/// A page of this module's own.
+pub(super) fn document(title: &str, body: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · genloss" }
+                style { (PreEscaped(CSS)) }
+            }
+            body { (body) script { (PreEscaped(SCRIPT)) } }
+        }
+    };
+    printable(&page.into_string()).into_owned()
+}
+
+/// A page with one sentence.
+pub(super) fn message(text: &str) -> String {
+    document("genloss watch", &html! { main { p { (text) } p { a href="/" { "All runs" } } } })
+}
+
+/// The report page of the runs in these folders; `None` if nothing is committed in any of them.
+///
+/// # Errors
+/// If a record cannot be read.
+pub(super) fn report_of(folders: &[PathBuf]) -> Result<Option<String>, store::StoreError> {
+    let (mut records, mut samples): (Vec<RunRecord>, Vec<Sample>) = (Vec::new(), Vec::new());
+    for folder in folders {
+        for mut record in store::read_all(folder)? {
+            if record.lineages.iter().all(|lineage| lineage.generations.is_empty()) {
+                continue;
+            }
+            let name = record.experiment.name.clone();
+            let is_taken = |name: &str| records.iter().any(|other| other.experiment.name == name);
+            if is_taken(&name) {
+                let folder = folder.file_name().unwrap_or_default().to_string_lossy();
+                let numbered = (2..).map(|number| format!("{name}@{folder}-{number}"));
+                let free = std::iter::once(format!("{name}@{folder}")).chain(numbered).find(|name| !is_taken(name));
+                record.experiment.name = free.unwrap_or(name);
+            }
+            samples.extend(store::samples(folder, &record, SAMPLES)?);
+            records.push(record);
+        }
+    }
+    if records.is_empty() {
+        return Ok(None);
+    }
+    let comparisons: Vec<_> = records.iter().flat_map(RunRecord::comparisons).collect();
+    Ok(Some(report::page(&records, &comparisons, &samples)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_part_stands_above_the_main_part_and_the_script_at_the_end() {
+        let report = "<html><head><title>x</title></head><body><main><p>&lt;/body&gt;</p></main></body></html>";
+        let page = with_part(report, &html! { p { "above" } });
+        let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text}: {page}"));
+        assert!(place("<style>") < place("</head>") && place("<p>above") < place("<main>"));
+        assert!(place("</main>") < place("<script>") && place("<script>") < place("</body>"));
+        assert!(page.ends_with("</body></html>"));
+    }
+
+    #[test]
+    fn the_script_ends_no_element_early() {
+        assert!(!SCRIPT.contains("</script") && !SCRIPT.contains("<!--") && !CSS.contains("</style"));
+    }
+}

@@ -1,0 +1,295 @@
+//! The runs below the watched folders, with what the list shows of each.
+
+use crate::claims::ClaimState;
+use crate::config::Experiment;
+use crate::live::{Onlooker, Seen};
+use crate::store::{self, ClaimsSeen, Glance};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Runs are looked for this many folders below a watched one.
+const DEPTH: usize = 4;
+
+/// The state of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RunState {
+    /// A process works on it.
+    Running,
+    /// Every generation is committed.
+    Finished,
+    /// Nobody works on it, and the last attempt at a unit failed with this error.
+    Failed(String),
+    /// Nobody works on it, because this process ended without a word.
+    Killed(String),
+    /// Nobody works on it.
+    Stopped,
+    /// Its records cannot be read.
+    Unreadable(String),
+}
+
+impl RunState {
+    /// The state in one word.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Failed(_) => "failed",
+            Self::Killed(_) => "killed",
+            Self::Stopped => "stopped",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+
+    /// The reason for a state that needs one.
+    pub(super) fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Failed(reason) | Self::Killed(reason) | Self::Unreadable(reason) => Some(reason),
+            Self::Running | Self::Finished | Self::Stopped => None,
+        }
+    }
+}
+
+/// A run or study, with what the list shows of it. Records are not kept.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) folder: PathBuf,
+    /// The names of its experiments: several in a study.
+    pub(super) name: String,
+    pub(super) arms: usize,
+    pub(super) seeds: usize,
+    pub(super) is_study: bool,
+    pub(super) state: RunState,
+    pub(super) glance: Glance,
+    /// The live files of processes, also of those that have ended.
+    pub(super) live: Vec<Seen>,
+    /// Units whose last attempt failed, with the error.
+    pub(super) failures: Vec<(String, String)>,
+    /// When a record of it was last changed.
+    pub(super) changed: Option<SystemTime>,
+    /// When the folders changed in which generations are committed.
+    changes: BTreeMap<PathBuf, SystemTime>,
+    /// When its own folder changed, as far as it was looked at.
+    touched: Option<SystemTime>,
+    /// Counts the changes of its records.
+    pub(super) version: u64,
+}
+
+/// What has changed of a run since it was looked at before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Change {
+    /// A generation was committed, or the experiment has changed.
+    pub(super) records: bool,
+    /// What its processes do, or its state.
+    pub(super) now: bool,
+}
+
+/// All runs, by the text that names them in addresses: the path of the folder.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    folders: Vec<PathBuf>,
+    pub(super) found: BTreeMap<String, Run>,
+    onlooker: Onlooker,
+    claims: BTreeMap<String, ClaimsSeen>,
+}
+
+impl Runs {
+    pub(super) fn new(folders: Vec<PathBuf>) -> Self {
+        Self { folders, ..Self::default() }
+    }
+
+    /// Looks for runs that have appeared or gone, and at all others whose folder has changed. Returns what has changed.
+    pub(super) fn scan(&mut self) -> BTreeMap<String, Change> {
+        let mut folders = Vec::new();
+        for folder in &self.folders {
+            collect(folder, DEPTH, &mut folders);
+        }
+        let names: BTreeMap<String, PathBuf> =
+            folders.into_iter().map(|folder| (folder.to_string_lossy().into_owned(), folder)).collect();
+        self.found.retain(|id, _| names.contains_key(id));
+        self.claims.retain(|id, _| names.contains_key(id));
+        let mut changes = BTreeMap::new();
+        for (id, folder) in names {
+            let touched = modified(&folder);
+            let is_still = self.found.get(&id).is_some_and(|run| !run.is_active() && run.touched == touched);
+            if !is_still {
+                let change = self.look(&id, &folder);
+                if change != Change::default() {
+                    changes.insert(id, change);
+                }
+            }
+        }
+        changes
+    }
+
+    /// Looks at the runs at which somebody works, and at those called `open`.
+    pub(super) fn look_at_active(&mut self, open: &[String]) -> BTreeMap<String, Change> {
+        let is_wanted = |(id, run): &(&String, &Run)| run.is_active() || open.contains(id);
+        let wanted: Vec<(String, PathBuf)> = (self.found.iter())
+            .filter(is_wanted)
+            .map(|(id, run)| (id.clone(), run.folder.clone()))
+            .collect();
+        let changes = wanted.into_iter().map(|(id, folder)| {
+            let change = self.look(&id, &folder);
+            (id, change)
+        });
+        changes.filter(|(_, change)| *change != Change::default()).collect()
+    }
+
+    /// Looks at one run.
+    fn look(&mut self, id: &str, folder: &Path) -> Change {
+        let before = self.found.remove(id);
+        let touched = modified(folder);
+        let now = match store::is_store(folder) {
+            true => self.look_at_store(id, folder, before.as_ref()),
+            false => study(folder, before.as_ref()),
+        };
+        let mut run = Run { touched, ..now };
+        let change = match &before {
+            None => Change { records: true, now: true },
+            Some(before) => Change {
+                records: run.glance != before.glance || run.name != before.name || run.is_study != before.is_study,
+                now: run.live != before.live || run.state != before.state || run.failures != before.failures,
+            },
+        };
+        run.version = before.map_or(0, |before| before.version) + u64::from(change.records);
+        self.found.insert(id.to_owned(), run);
+        change
+    }
+
+    fn look_at_store(&mut self, id: &str, folder: &Path, before: Option<&Run>) -> Run {
+        let live = self.onlooker.look(folder);
+        let changes = store::changed(folder);
+        let same = before.filter(|before| before.changes == changes && !before.is_study);
+        let mut run = match same {
+            Some(before) => before.clone(),
+            None => match store::experiment(folder) {
+                Ok(experiment) => with_experiment(folder, &experiment),
+                Err(error) => return unreadable(folder, error.to_string()),
+            },
+        };
+        run.changed = changes.values().max().copied();
+        run.changes = changes;
+        run.live = live;
+        let is_complete = run.glance.done == run.glance.generations;
+        let has_live = run.live.iter().any(|seen| !seen.has_ended);
+        run.failures.clear();
+        let mut is_held = false;
+        if !is_complete {
+            let claims = self.claims.entry(id.to_owned()).or_insert_with(|| ClaimsSeen::new(folder));
+            for (unit, state) in claims.survey(folder) {
+                match state {
+                    ClaimState::Held(_) => is_held = true,
+                    ClaimState::Failed(failure) => run.failures.push((unit.to_string(), failure.error)),
+                    ClaimState::Free | ClaimState::Done => {}
+                }
+            }
+        }
+        let ended = run.live.iter().find(|seen| seen.has_ended);
+        run.state = if has_live || is_held {
+            RunState::Running
+        } else if is_complete {
+            RunState::Finished
+        } else if let Some((unit, error)) = run.failures.first() {
+            RunState::Failed(format!("{unit}: {error}"))
+        } else if let Some(seen) = ended {
+            RunState::Killed(format!("{} ended without a word; run the same command to resume", seen.record.process))
+        } else {
+            RunState::Stopped
+        };
+        run
+    }
+}
+
+impl Run {
+    /// Whether it has to be looked at often.
+    fn is_active(&self) -> bool {
+        self.state == RunState::Running
+    }
+
+    /// The share of its generations that are committed, in percent.
+    pub(super) fn percent(&self) -> u64 {
+        (100 * self.glance.done).checked_div(self.glance.generations).unwrap_or(0)
+    }
+}
+
+fn empty(folder: &Path, name: String) -> Run {
+    Run {
+        folder: folder.to_owned(),
+        name,
+        arms: 0,
+        seeds: 0,
+        is_study: false,
+        state: RunState::Finished,
+        glance: Glance::default(),
+        live: Vec::new(),
+        failures: Vec::new(),
+        changed: modified(folder),
+        changes: BTreeMap::new(),
+        touched: None,
+        version: 0,
+    }
+}
+
+fn with_experiment(folder: &Path, experiment: &Experiment) -> Run {
+    Run {
+        arms: experiment.arms.len(),
+        seeds: experiment.seeds.len(),
+        glance: Glance::of(folder, experiment),
+        ..empty(folder, experiment.name.clone())
+    }
+}
+
+fn unreadable(folder: &Path, reason: String) -> Run {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Run { state: RunState::Unreadable(reason), ..empty(folder, name) }
+}
+
+/// A study is never changed in place, so it is read again only if its folder was touched.
+fn study(folder: &Path, before: Option<&Run>) -> Run {
+    let same = before.filter(|before| before.is_study && before.touched == modified(folder));
+    if let Some(before) = same {
+        return before.clone();
+    }
+    match store::read_all(folder) {
+        Ok(records) => {
+            let names: Vec<&str> = records.iter().map(|record| record.experiment.name.as_str()).collect();
+            let glances = records.iter().map(|record| {
+                record.lineages.iter().map(|lineage| lineage.generations.len() as u64).sum::<u64>()
+            });
+            let done = glances.sum();
+            Run {
+                is_study: true,
+                arms: records.iter().map(|record| record.experiment.arms.len()).max().unwrap_or(0),
+                seeds: records.iter().map(|record| record.experiment.seeds.len()).max().unwrap_or(0),
+                glance: Glance { generations: done, done, ..Glance::default() },
+                ..empty(folder, names.join(", "))
+            }
+        }
+        Err(error) => Run { is_study: true, ..unreadable(folder, error.to_string()) },
+    }
+}
+
+/// Adds the runs and studies at or below a folder. Links to folders are followed, up to the depth.
+fn collect(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+    if store::is_store(folder) || store::is_study(folder) {
+        found.push(folder.to_owned());
+        return;
+    }
+    if depth == 0 {
+        return;
+    }
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut below: Vec<PathBuf> = entries
+        .filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    below.sort();
+    below.iter().for_each(|path| collect(path, depth - 1, found));
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|found| found.modified()).ok()
+}

@@ -1,0 +1,77 @@
+//! Verdicts of many runs for the list, computed in the background and kept as words.
+
+use crate::config::CONTROL;
+use crate::store;
+use crate::verdict::{self, Verdict};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A verdict of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ArmVerdict {
+    pub(super) arm: String,
+    pub(super) verdict: Verdict,
+}
+
+/// Verdicts by run, each for a version of its records.
+#[derive(Debug, Default)]
+pub(super) struct Verdicts(BTreeMap<String, Known>);
+
+#[derive(Debug)]
+struct Known {
+    version: u64,
+    verdicts: Vec<ArmVerdict>,
+    /// Not computed again before this time.
+    again: Instant,
+}
+
+/// Of the time of the server, verdicts take one part in this many.
+const SHARE: u32 = 10;
+
+impl Verdicts {
+    /// The verdicts of a run; empty until they are known. Those of an older version are still shown.
+    pub(super) fn of(&self, id: &str) -> &[ArmVerdict] {
+        self.0.get(id).map_or(&[], |known| &known.verdicts)
+    }
+
+    /// Whether the verdicts of this version have to be computed now.
+    pub(super) fn is_due(&self, id: &str, version: u64) -> bool {
+        self.0.get(id).is_none_or(|known| known.version != version && known.again <= Instant::now())
+    }
+
+    /// Keeps the verdicts of a version, which took `time` to compute.
+    pub(super) fn keep(&mut self, id: &str, version: u64, verdicts: Vec<ArmVerdict>, time: Duration) {
+        let again = Instant::now() + time * SHARE;
+        self.0.insert(id.to_owned(), Known { version, verdicts, again });
+    }
+}
+
+/// The verdicts of the run or study in a folder; none if it cannot be read, which its own page explains.
+pub(super) fn compute(folder: &Path, is_study: bool) -> Vec<ArmVerdict> {
+    if is_study {
+        let records = store::read_all(folder).unwrap_or_default();
+        let several = records.len() > 1;
+        let of = |record: &store::RunRecord| {
+            let found = words(&record.experiment.name, &record.observations(), &record.catalogue());
+            let name = record.experiment.name.clone();
+            found.into_iter().map(move |one| match several {
+                true => ArmVerdict { arm: format!("{name}: {}", one.arm), ..one },
+                false => one,
+            })
+        };
+        return records.iter().flat_map(of).collect();
+    }
+    let Ok(experiment) = store::experiment(folder) else { return Vec::new() };
+    let Ok((observations, catalogue)) = store::observations(folder, &experiment) else { return Vec::new() };
+    words(&experiment.name, &observations, &catalogue)
+}
+
+fn words(
+    experiment: &str,
+    observations: &[verdict::Observation],
+    catalogue: &crate::measure::Catalogue,
+) -> Vec<ArmVerdict> {
+    let comparisons = verdict::compare(experiment, observations, CONTROL, catalogue).into_iter();
+    comparisons.map(|one| ArmVerdict { arm: one.arm, verdict: one.verdict }).collect()
+}

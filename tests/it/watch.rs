@@ -1,0 +1,326 @@
+//! `genloss watch`, asked by a plain client over HTTP.
+
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// A run of seconds; with more generations, of minutes.
+fn experiment(generations: usize) -> String {
+    format!(
+        r#"
+name = "watched"
+seeds = [1, 2]
+generations = {generations}
+corpus = {{ source = "world", train_tokens = 3000, heldout_tokens = 300, reference_tokens = 1000 }}
+tokenizer = {{ vocab_size = 300 }}
+model = {{ kind = "ngram", order = 2 }}
+[[arm]]
+name = "unanchored"
+mixture = "replace"
+"#
+    )
+}
+
+fn genloss() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_genloss"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A process that is killed when the test is over.
+struct Started {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    errors: BufReader<ChildStderr>,
+}
+
+impl Started {
+    fn new(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let (output, errors) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        Self { child, output: BufReader::new(output), errors: BufReader::new(errors) }
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server, with the address that it has printed.
+struct Watching {
+    _process: Started,
+    url: String,
+}
+
+impl Watching {
+    fn new(folder: &Path, options: &[&str]) -> Self {
+        let mut process = Started::new(genloss().arg("watch").arg(folder).args(options));
+        let mut url = String::new();
+        process.output.read_line(&mut url).unwrap();
+        Self { _process: process, url: url.trim().to_owned() }
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        get(&self.url, path, &[])
+    }
+
+    /// Loads a page again and again until it contains a text.
+    fn wait_for(&self, path: &str, text: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let body = self.get(path).body;
+            if body.contains(text) {
+                return body;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(120), "{path} without {text}: {body}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+fn host(url: &str) -> &str {
+    url.strip_prefix("http://").unwrap().split('/').next().unwrap()
+}
+
+fn ask(url: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> TcpStream {
+    let mut stream = TcpStream::connect(host(url)).unwrap();
+    let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+    if !headers.iter().any(|(name, _)| *name == "Host") {
+        request += &format!("Host: {}\r\n", host(url));
+    }
+    headers.iter().for_each(|(name, value)| request += &format!("{name}: {value}\r\n"));
+    stream.write_all(format!("{request}\r\n").as_bytes()).unwrap();
+    stream
+}
+
+fn get(url: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    answer(ask(url, "GET", path, headers))
+}
+
+fn answer(mut stream: TcpStream) -> Answer {
+    stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+}
+
+/// A finished run, made once for all tests.
+fn finished() -> &'static Path {
+    static FINISHED: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let dir = FINISHED.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let done = run(dir.path(), 1, &[]).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        dir
+    });
+    dir.path()
+}
+
+/// The command that runs the experiment into `folder`/watched.
+fn run(folder: &Path, generations: usize, options: &[&str]) -> Command {
+    let file = folder.join(format!("{generations}.toml"));
+    fs::write(&file, experiment(generations)).unwrap();
+    let mut command = genloss();
+    command.arg("run").arg(&file).arg("--out").arg(folder.join("watched")).args(["--threads", "1"]).args(options);
+    command
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn address(path: &Path) -> String {
+    let encoded = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => (byte as char).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    path.to_str().unwrap().bytes().map(encoded).collect()
+}
+
+#[test]
+fn a_finished_run_is_in_the_list_and_has_a_page_with_its_verdicts() {
+    let root = finished().join("watched");
+    let server = Watching::new(finished(), &[]);
+    let list = server.get("/");
+    assert_eq!(list.status, 200);
+    assert!(list.body.contains("data-name=\"watched\"") && list.body.contains("data-state=\"finished\""));
+    assert!(list.body.contains("4 of 4 generations"), "{}", list.body);
+    for (name, beginning) in [
+        ("content-security-policy", "default-src 'none'"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cache-control", "no-store"),
+    ] {
+        assert!(list.head.contains(&format!("{name}: {beginning}")), "{}", list.head);
+    }
+    let page = server.get(&format!("/run?run={}", address(&root)));
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("unanchored") && page.body.contains("<main"));
+    assert!(page.body.find("data-now").unwrap() < page.body.find("<main").unwrap());
+    let together = server.get(&format!("/runs?run={0}&run={0}", address(&root)));
+    assert_eq!(together.status, 200);
+    assert!(together.body.contains("watched@watched"));
+    for path in ["/run?run=/etc", "/run?run=", "/run", "/now?run=..", "/nothing"] {
+        assert_eq!(server.get(path).status, 404, "{path}");
+    }
+    assert_eq!(answer(ask(&server.url, "POST", "/", &[])).status, 405);
+}
+
+#[test]
+fn a_run_of_another_process_is_seen_at_work_and_when_it_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Watching::new(dir.path(), &[]);
+    assert!(server.get("/").body.contains("There is no run yet"));
+    let root = address(&dir.path().join("watched"));
+    let mut process = Started::new(&mut run(dir.path(), 5000, &[]));
+    server.wait_for("/", "data-state=\"running\"");
+    let now = server.wait_for(&format!("/now?run={root}"), "unanchored");
+    assert!(now.contains(&format!("process {}", process.child.id())), "{now}");
+    let mut events = BufReader::new(ask(&server.url, "GET", &format!("/events?run={root}"), &[])).lines();
+    for expected in ["event: now", "event: records"] {
+        assert!(events.any(|line| line.unwrap() == expected), "no {expected}");
+    }
+    assert!(server.wait_for(&format!("/run?run={root}"), "so far").contains("id=\"genloss-data\""));
+    process.kill();
+    assert!(events.any(|line| line.unwrap() == "event: now"));
+    let list = server.wait_for("/", "data-state=\"killed\"");
+    assert!(list.contains("ended without a word"));
+    // The next process that works on the run removes what the killed one left.
+    let live = dir.path().join("watched/.live");
+    assert!(live.is_dir());
+    let mut again = Started::new(&mut run(dir.path(), 5000, &[]));
+    server.wait_for("/", "data-state=\"running\"");
+    let stopped = Command::new("kill").args(["-INT", &again.child.id().to_string()]).status().unwrap();
+    assert!(stopped.success());
+    assert_eq!(again.child.wait().unwrap().code(), Some(130));
+    server.wait_for("/", "data-state=\"stopped\"");
+    assert!(!live.exists());
+}
+
+#[test]
+fn a_unit_that_failed_is_shown_with_its_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("fails.toml");
+    let failing = experiment(1).replace(
+        "[[arm]]",
+        "[synthesis]\nmethod = \"external\"\ncommand = [\"sh\", \"-c\", \"echo broken >&2; exit 3\"]\n[[arm]]",
+    );
+    fs::write(&file, failing).unwrap();
+    let root = dir.path().join("watched");
+    let done = genloss().arg("run").arg(&file).arg("--out").arg(&root).output().unwrap();
+    assert_eq!(done.status.code(), Some(1), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(!root.join(".live").exists());
+    let server = Watching::new(dir.path(), &[]);
+    let list = server.get("/").body;
+    assert!(list.contains("data-state=\"failed\"") && list.contains("broken"), "{list}");
+}
+
+#[test]
+fn only_requests_for_this_host_and_with_the_token_are_answered() {
+    let local = Watching::new(finished(), &[]);
+    assert_eq!(get(&local.url, "/", &[("Host", "evil.example")]).status, 403);
+    assert_eq!(get(&local.url, "/", &[("Host", "localhost:1")]).status, 200);
+    let named = Watching::new(finished(), &["--address", "127.0.0.1"]);
+    for (path, cookie) in [("/", ""), ("/?token=", ""), ("/?token=0123", ""), ("/events", "genloss-watch=1")] {
+        let refused = get(&named.url, path, &[("Cookie", cookie)]);
+        assert_eq!(refused.status, 403, "{path}");
+        assert!(!refused.body.contains("watched"));
+    }
+    let query = named.url.split_once("/?").unwrap().1;
+    let welcomed = get(&named.url, &format!("/?{query}"), &[]);
+    assert_eq!(welcomed.status, 303);
+    assert!(welcomed.head.contains("location: /\r\n") && welcomed.head.contains("httponly; samesite=strict"));
+    let cookie = welcomed.head.split("set-cookie: ").nth(1).unwrap().split(';').next().unwrap();
+    let list = get(&named.url, "/", &[("Cookie", cookie)]);
+    assert!(list.status == 200 && list.body.contains("watched"));
+}
+
+#[test]
+fn hostile_names_are_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let hostile = dir.path().join("<img src=x onerror=alert(1)>\"&'");
+    copy(&finished().join("watched"), &hostile);
+    let server = Watching::new(dir.path(), &[]);
+    let path = format!("/run?run={}", address(&hostile));
+    for page in [server.get("/"), server.get(&path), server.get(&path.replace("/run?", "/now?"))] {
+        assert_eq!(page.status, 200);
+        assert!(!page.body.contains("<img"), "{}", page.body);
+    }
+    assert!(server.get("/").body.contains("&lt;img src=x onerror=alert(1)&gt;&quot;&amp;"));
+    assert!(server.get("/").body.contains(&path));
+}
+
+#[test]
+fn a_run_of_thousands_of_generations_is_listed_without_its_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("watched");
+    copy(&finished().join("watched"), &root);
+    let file = root.join("experiment.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    fs::write(&file, lines.join("\n").replace("generations = 1", "generations = 2000")).unwrap();
+    let lineage = root.join("seed-1/unanchored");
+    for generation in 2..=1000 {
+        let folder = lineage.join(format!("gen-{generation:03}"));
+        fs::create_dir(&folder).unwrap();
+        fs::copy(lineage.join("gen-001/measurements.json"), folder.join("measurements.json")).unwrap();
+    }
+    let server = Watching::new(dir.path(), &[]);
+    let list = server.get("/").body;
+    assert!(list.contains("1003 of 4002 generations") && list.contains("data-state=\"stopped\""), "{list}");
+}
+
+#[test]
+fn a_run_is_watched_from_its_own_process_until_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = Started::new(&mut run(dir.path(), 40, &["--watch"]));
+    let mut line = String::new();
+    while !line.contains("http://") {
+        line.clear();
+        assert!(process.errors.read_line(&mut line).unwrap() > 0, "no address");
+    }
+    let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+    let status = get(&url, "/", &[]).status;
+    assert_eq!(status, 200);
+    std::io::copy(&mut process.errors, &mut std::io::sink()).unwrap();
+    assert!(process.child.wait().unwrap().success());
+    assert!(TcpStream::connect(host(&url)).is_err());
+    let left: Vec<PathBuf> = fs::read_dir(dir.path().join("watched"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.ends_with(".live"))
+        .collect();
+    assert!(left.is_empty());
+}
