@@ -91,9 +91,8 @@ impl<'a> Live<'a> {
         let (shared, file) = (Arc::clone(&self.shared), self.file.clone());
         let (sender, woken) = channel();
         // Without the thread there is no file, and the work goes on.
-        let thread = thread::Builder::new()
-            .name("live".to_owned())
-            .spawn(move || keep_file(&shared, &file, &woken));
+        let thread =
+            thread::Builder::new().name("live".to_owned()).spawn(move || keep_file(&shared, &file, &woken));
         *writer = thread.ok().map(|thread| (sender, thread));
     }
 }
@@ -111,7 +110,8 @@ impl Observer for Live<'_> {
         self.next.observe(event);
         if let Some(error) = error {
             let file = self.file.display();
-            self.next.observe(&Event::Note(format!("{file}: {error}; genloss watch cannot see this process")));
+            self.next
+                .observe(&Event::Note(format!("{file}: {error}; genloss watch cannot see this process")));
         }
     }
 }

@@ -42,7 +42,10 @@ impl Args {
         };
         for folder in &folders {
             let shown = folder.display();
-            ensure!(folder.is_dir(), "{shown}: there is no such folder; give the folder of a run, or one above several");
+            ensure!(
+                folder.is_dir(),
+                "{shown}: there is no such folder; give the folder of a run, or one above several"
+            );
         }
         let settings = WatchSettings { folders, address: self.address, port: self.port };
         let server = Server::bind(settings, false)?;

@@ -116,13 +116,8 @@ impl State {
     }
 
     fn begin(&mut self, key: &StreamKey, total: u64, unit: &str) {
-        let stage = StageNow {
-            name: key.stage.to_owned(),
-            unit: unit.to_owned(),
-            total,
-            done: 0,
-            per_second: None,
-        };
+        let stage =
+            StageNow { name: key.stage.to_owned(), unit: unit.to_owned(), total, done: 0, per_second: None };
         let of = match self.lineage_of(key) {
             Some(lineage) => {
                 lineage.generation = key.generation;
@@ -220,8 +215,7 @@ mod tests {
     #[test]
     fn generation_0_of_an_arm_belongs_to_the_unit_of_all_arms() {
         let key = key("writer", 0, streams::SYNTHESIS);
-        let mut state =
-            state(&[lineage(SHARED), Event::StageStarted { key, total: 10, unit: "tokens" }]);
+        let mut state = state(&[lineage(SHARED), Event::StageStarted { key, total: 10, unit: "tokens" }]);
         assert!(state.record().lineages[0].stage.is_some());
     }
 

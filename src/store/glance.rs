@@ -57,7 +57,8 @@ impl Glance {
 pub fn changed(root: &Path) -> BTreeMap<PathBuf, SystemTime> {
     let lineages = open::lineage_folders(root).unwrap_or_default();
     let others = [root.join(EXPERIMENT), root.join(DRIFT), claims_folder(root), root.join(UNITS)];
-    let time = |path: PathBuf| fs::metadata(&path).and_then(|found| found.modified()).ok().map(|time| (path, time));
+    let time =
+        |path: PathBuf| fs::metadata(&path).and_then(|found| found.modified()).ok().map(|time| (path, time));
     lineages.into_iter().chain(others).filter_map(time).collect()
 }
 
@@ -92,7 +93,10 @@ struct MeasurementsOnly {
 ///
 /// # Errors
 /// If a file cannot be read.
-pub fn observations(root: &Path, experiment: &Experiment) -> Result<(Vec<Observation>, Catalogue), StoreError> {
+pub fn observations(
+    root: &Path,
+    experiment: &Experiment,
+) -> Result<(Vec<Observation>, Catalogue), StoreError> {
     let (mut observations, mut catalogue) = (Vec::new(), Catalogue::builtin());
     let mut unknown: BTreeMap<String, String> = BTreeMap::new();
     for &seed in &experiment.seeds {

@@ -3,8 +3,8 @@
 use super::observer::ExperimentObserver;
 use super::{PreparedSweep, SweepPhase, ThreadPools, UnitGroup, folder};
 use crate::config::Experiment;
-use crate::live::Live;
 use crate::lineage::{self, Run, RunContext, RunError, RunProgress, SiblingRuns, UnitOutcome};
+use crate::live::Live;
 use crate::progress::{Event, Observer, error_chain};
 use crate::store::Unit;
 use std::collections::BTreeSet;

@@ -5,8 +5,8 @@
 
 use super::{PreparedSweep, SweepPhase};
 use crate::claims::{ClaimState, Process};
-use crate::live::Live;
 use crate::lineage::{POLL_INTERVAL, Run, RunContext, RunError, SeedUnits, SiblingRuns, UnitOutcome};
+use crate::live::Live;
 use crate::progress::{Event, error_chain};
 use crate::store::Unit;
 use std::collections::{BTreeMap, BTreeSet};

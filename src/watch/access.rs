@@ -73,7 +73,8 @@ impl Access {
         let Some(token) = &self.token else { return Ok(Admission::Allowed) };
         let name = self.cookie_name();
         let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let mut pairs =
+            cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
         if pairs.any(|(key, value)| key == name && is_equal(value, token)) {
             return Ok(Admission::Allowed);
         }

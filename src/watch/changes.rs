@@ -4,6 +4,7 @@ use super::now::Now;
 use super::pages;
 use super::runs::{Change, Runs};
 use super::verdicts::{self, ArmVerdict, Verdicts};
+use crate::progress::error_chain;
 use crate::store::{self, Sample, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -54,6 +55,7 @@ pub(super) struct Watch {
     verdicts: Mutex<Verdicts>,
     reports: Mutex<Vec<KeptReport>>,
     samples: Mutex<BTreeMap<String, (u64, Vec<Sample>)>>,
+    /// When the runs were last looked at.
     scanned: Mutex<Option<Instant>>,
     /// Runs on open pages, with the number of pages.
     open: Mutex<BTreeMap<String, usize>>,
@@ -121,12 +123,13 @@ impl Watch {
         };
         self.with_parts(ids, |parts| match &report {
             Ok(report) => pages::report_page(parts, report.as_ref().map(|page| page.as_str()), &events),
-            Err(error) => pages::message(&error.to_string()),
+            Err(error) => pages::message(&error_chain(error)),
         })
     }
 
     /// What a run does now, as a part of a page; `None` if it is not below the watched folders.
     pub(super) fn now(&self, id: &str) -> Option<String> {
+        self.scan_unless_fresh();
         self.with_parts(&[id.to_owned()], |parts| {
             let html: String = parts.iter().map(|part| part.html().into_string()).collect();
             crate::terminal::printable(&html).into_owned()
@@ -136,8 +139,11 @@ impl Watch {
     fn with_parts<T>(&self, ids: &[String], show: impl FnOnce(&[Now]) -> T) -> Option<T> {
         let samples: Vec<Vec<Sample>> = ids.iter().map(|id| self.newest_documents(id)).collect();
         let (runs, verdicts) = (lock(&self.runs), lock(&self.verdicts));
-        let part = |(id, samples): (&'_ String, &'_ Vec<Sample>)| Some((runs.found.get(id)?, verdicts.of(id), samples.clone()));
-        let found: Vec<(_, &[ArmVerdict], Vec<Sample>)> = ids.iter().zip(&samples).map(part).collect::<Option<_>>()?;
+        let part = |(id, samples): (&'_ String, &'_ Vec<Sample>)| {
+            Some((runs.found.get(id)?, verdicts.of(id), samples.clone()))
+        };
+        let found: Vec<(_, &[ArmVerdict], Vec<Sample>)> =
+            ids.iter().zip(&samples).map(part).collect::<Option<_>>()?;
         let parts = ids.iter().zip(&found).map(|(id, (run, verdicts, samples))| Now {
             id,
             run,
@@ -177,7 +183,9 @@ impl Watch {
 
     fn versions(&self, ids: &[String]) -> Option<(Vec<(String, u64)>, Vec<PathBuf>)> {
         let runs = lock(&self.runs);
-        let found = ids.iter().map(|id| runs.found.get(id).map(|run| ((id.clone(), run.version), run.folder.clone())));
+        let found = ids
+            .iter()
+            .map(|id| runs.found.get(id).map(|run| ((id.clone(), run.version), run.folder.clone())));
         found.collect::<Option<Vec<_>>>().map(|found| found.into_iter().unzip())
     }
 
@@ -224,6 +232,7 @@ impl Watch {
             known.records |= change.records;
             known.now |= change.now;
         }
+        *lock(&self.scanned) = Some(Instant::now());
         self.tell(&changes);
         if self.compute_verdicts() {
             self.send(Event::List);
@@ -264,8 +273,10 @@ impl Watch {
         let begun = Instant::now();
         let mut due: Vec<_> = {
             let (runs, verdicts) = (lock(&self.runs), lock(&self.verdicts));
-            let due = runs.found.iter().filter(|(id, run)| run.glance.done > 0 && verdicts.is_due(id, run.version));
-            due.map(|(id, run)| (run.changed, id.clone(), run.version, run.folder.clone(), run.is_study)).collect()
+            let due =
+                runs.found.iter().filter(|(id, run)| run.glance.done > 0 && verdicts.is_due(id, run.version));
+            due.map(|(id, run)| (run.changed, id.clone(), run.version, run.folder.clone(), run.is_study))
+                .collect()
         };
         due.sort_by_key(|(changed, ..)| std::cmp::Reverse(*changed));
         let mut has_changed = false;

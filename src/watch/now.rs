@@ -183,7 +183,9 @@ pub(super) fn duration(seconds: f64) -> String {
 /// A text in the query of an address.
 pub(super) fn query_value(text: &str) -> String {
     let encoded = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => (byte as char).to_string(),
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => {
+            (byte as char).to_string()
+        }
         byte => format!("%{byte:02X}"),
     };
     text.bytes().map(encoded).collect()
@@ -201,7 +203,9 @@ mod tests {
     #[test]
     fn a_loss_curve_is_drawn_within_its_picture_whatever_the_losses() {
         let point = |nats_per_token| LossNow { tokens: 1, nats_per_token };
-        for losses in [vec![3.0, 2.0, 1.0], vec![1.0, 1.0], vec![1e300, f64::NAN, 2.0], vec![5.0], vec![f64::NAN]] {
+        for losses in
+            [vec![3.0, 2.0, 1.0], vec![1.0, 1.0], vec![1e300, f64::NAN, 2.0], vec![5.0], vec![f64::NAN]]
+        {
             let drawn = curve(&losses.iter().copied().map(point).collect::<Vec<_>>()).into_string();
             assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
         }

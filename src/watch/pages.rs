@@ -61,7 +61,8 @@ fn newest_first(runs: &Runs) -> Vec<(&String, &Run)> {
 fn row(id: &str, run: &Run, verdicts: &Verdicts) -> Markup {
     let found = verdicts.of(id);
     let words: Vec<&str> = found.iter().map(|one| one.verdict.word()).collect();
-    let changed = run.changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |time| time.as_secs());
+    let changed =
+        run.changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |time| time.as_secs());
     html! {
         tr data-name=(run.name) data-state=(run.state.word()) data-percent=(run.percent()) data-verdicts=(words.join(" "))
             data-arms=(run.arms) data-seeds=(run.seeds) data-changed=(changed) {
@@ -160,7 +161,8 @@ pub(super) fn report_of(folders: &[PathBuf]) -> Result<Option<String>, store::St
             if is_taken(&name) {
                 let folder = folder.file_name().unwrap_or_default().to_string_lossy();
                 let numbered = (2..).map(|number| format!("{name}@{folder}-{number}"));
-                let free = std::iter::once(format!("{name}@{folder}")).chain(numbered).find(|name| !is_taken(name));
+                let free =
+                    std::iter::once(format!("{name}@{folder}")).chain(numbered).find(|name| !is_taken(name));
                 record.experiment.name = free.unwrap_or(name);
             }
             samples.extend(store::samples(folder, &record, SAMPLES)?);
@@ -180,7 +182,8 @@ mod tests {
 
     #[test]
     fn the_part_stands_above_the_main_part_and_the_script_at_the_end() {
-        let report = "<html><head><title>x</title></head><body><main><p>&lt;/body&gt;</p></main></body></html>";
+        let report =
+            "<html><head><title>x</title></head><body><main><p>&lt;/body&gt;</p></main></body></html>";
         let page = with_part(report, &html! { p { "above" } });
         let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text}: {page}"));
         assert!(place("<style>") < place("</head>") && place("<p>above") < place("<main>"));

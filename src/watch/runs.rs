@@ -3,6 +3,7 @@
 use crate::claims::ClaimState;
 use crate::config::Experiment;
 use crate::live::{Onlooker, Seen};
+use crate::progress::error_chain;
 use crate::store::{self, ClaimsSeen, Glance};
 use std::collections::BTreeMap;
 use std::fs;
@@ -126,10 +127,8 @@ impl Runs {
     /// Looks at the runs at which somebody works, and at those called `open`.
     pub(super) fn look_at_active(&mut self, open: &[String]) -> BTreeMap<String, Change> {
         let is_wanted = |(id, run): &(&String, &Run)| run.is_active() || open.contains(id);
-        let wanted: Vec<(String, PathBuf)> = (self.found.iter())
-            .filter(is_wanted)
-            .map(|(id, run)| (id.clone(), run.folder.clone()))
-            .collect();
+        let wanted: Vec<(String, PathBuf)> =
+            (self.found.iter()).filter(is_wanted).map(|(id, run)| (id.clone(), run.folder.clone())).collect();
         let changes = wanted.into_iter().map(|(id, folder)| {
             let change = self.look(&id, &folder);
             (id, change)
@@ -149,7 +148,9 @@ impl Runs {
         let change = match &before {
             None => Change { records: true, now: true },
             Some(before) => Change {
-                records: run.glance != before.glance || run.name != before.name || run.is_study != before.is_study,
+                records: run.glance != before.glance
+                    || run.name != before.name
+                    || run.is_study != before.is_study,
                 now: run.live != before.live || run.state != before.state || run.failures != before.failures,
             },
         };
@@ -166,7 +167,7 @@ impl Runs {
             Some(before) => before.clone(),
             None => match store::experiment(folder) {
                 Ok(experiment) => with_experiment(folder, &experiment),
-                Err(error) => return unreadable(folder, error.to_string()),
+                Err(error) => return unreadable(folder, error_chain(&error)),
             },
         };
         run.changed = changes.values().max().copied();
@@ -194,7 +195,10 @@ impl Runs {
         } else if let Some((unit, error)) = run.failures.first() {
             RunState::Failed(format!("{unit}: {error}"))
         } else if let Some(seen) = ended {
-            RunState::Killed(format!("{} ended without a word; run the same command to resume", seen.record.process))
+            RunState::Killed(format!(
+                "{} ended without a word; run the same command to resume",
+                seen.record.process
+            ))
         } else {
             RunState::Stopped
         };
@@ -267,7 +271,7 @@ fn study(folder: &Path, before: Option<&Run>) -> Run {
                 ..empty(folder, names.join(", "))
             }
         }
-        Err(error) => Run { is_study: true, ..unreadable(folder, error.to_string()) },
+        Err(error) => Run { is_study: true, ..unreadable(folder, error_chain(&error)) },
     }
 }
 

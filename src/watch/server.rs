@@ -52,7 +52,8 @@ impl Server {
     pub fn bind(settings: WatchSettings, is_beside: bool) -> Result<Self, WatchError> {
         let ip = settings.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let address = SocketAddr::new(ip, settings.port);
-        let listener = TcpListener::bind(address).map_err(|source| WatchError::Address { address, source })?;
+        let listener =
+            TcpListener::bind(address).map_err(|source| WatchError::Address { address, source })?;
         listener.set_nonblocking(true)?;
         let port = listener.local_addr()?.port();
         let access = Access::new(ip, port, settings.address.is_some(), Process::this().host);
@@ -140,7 +141,8 @@ async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
         match shared.access.check(request.uri(), request.headers()) {
             Ok(Admission::Allowed) => next.run(request).await,
             Ok(Admission::WithCookie { cookie, path }) => {
-                (StatusCode::SEE_OTHER, [(header::SET_COOKIE, cookie), (header::LOCATION, path)]).into_response()
+                (StatusCode::SEE_OTHER, [(header::SET_COOKIE, cookie), (header::LOCATION, path)])
+                    .into_response()
             }
             Err(refusal) => (StatusCode::FORBIDDEN, refusal.message()).into_response(),
         }

@@ -144,7 +144,13 @@ fn run(folder: &Path, generations: usize, options: &[&str]) -> Command {
     let file = folder.join(format!("{generations}.toml"));
     fs::write(&file, experiment(generations)).unwrap();
     let mut command = genloss();
-    command.arg("run").arg(&file).arg("--out").arg(folder.join("watched")).args(["--threads", "1"]).args(options);
+    command
+        .arg("run")
+        .arg(&file)
+        .arg("--out")
+        .arg(folder.join("watched"))
+        .args(["--threads", "1"])
+        .args(options);
     command
 }
 
@@ -176,7 +182,7 @@ fn a_finished_run_is_in_the_list_and_has_a_page_with_its_verdicts() {
     let list = server.get("/");
     assert_eq!(list.status, 200);
     assert!(list.body.contains("data-name=\"watched\"") && list.body.contains("data-state=\"finished\""));
-    assert!(list.body.contains("4 of 4 generations"), "{}", list.body);
+    assert!(list.body.contains("6 of 6 generations"), "{}", list.body);
     for (name, beginning) in [
         ("content-security-policy", "default-src 'none'"),
         ("x-content-type-options", "nosniff"),
@@ -204,7 +210,7 @@ fn a_run_of_another_process_is_seen_at_work_and_when_it_is_killed() {
     let server = Watching::new(dir.path(), &[]);
     assert!(server.get("/").body.contains("There is no run yet"));
     let root = address(&dir.path().join("watched"));
-    let mut process = Started::new(&mut run(dir.path(), 5000, &[]));
+    let mut process = Started::new(&mut run(dir.path(), 400, &[]));
     server.wait_for("/", "data-state=\"running\"");
     let now = server.wait_for(&format!("/now?run={root}"), "unanchored");
     assert!(now.contains(&format!("process {}", process.child.id())), "{now}");
@@ -220,7 +226,7 @@ fn a_run_of_another_process_is_seen_at_work_and_when_it_is_killed() {
     // The next process that works on the run removes what the killed one left.
     let live = dir.path().join("watched/.live");
     assert!(live.is_dir());
-    let mut again = Started::new(&mut run(dir.path(), 5000, &[]));
+    let mut again = Started::new(&mut run(dir.path(), 400, &[]));
     server.wait_for("/", "data-state=\"running\"");
     let stopped = Command::new("kill").args(["-INT", &again.child.id().to_string()]).status().unwrap();
     assert!(stopped.success());
@@ -253,7 +259,8 @@ fn only_requests_for_this_host_and_with_the_token_are_answered() {
     assert_eq!(get(&local.url, "/", &[("Host", "evil.example")]).status, 403);
     assert_eq!(get(&local.url, "/", &[("Host", "localhost:1")]).status, 200);
     let named = Watching::new(finished(), &["--address", "127.0.0.1"]);
-    for (path, cookie) in [("/", ""), ("/?token=", ""), ("/?token=0123", ""), ("/events", "genloss-watch=1")] {
+    for (path, cookie) in [("/", ""), ("/?token=", ""), ("/?token=0123", ""), ("/events", "genloss-watch=1")]
+    {
         let refused = get(&named.url, path, &[("Cookie", cookie)]);
         assert_eq!(refused.status, 403, "{path}");
         assert!(!refused.body.contains("watched"));
@@ -290,7 +297,7 @@ fn a_run_of_thousands_of_generations_is_listed_without_its_records() {
     let file = root.join("experiment.toml");
     let text = fs::read_to_string(&file).unwrap();
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-    fs::write(&file, lines.join("\n").replace("generations = 1", "generations = 2000")).unwrap();
+    fs::write(&file, lines.join("\n").replace("generations = 1", "generations = 1000")).unwrap();
     let lineage = root.join("seed-1/unanchored");
     for generation in 2..=1000 {
         let folder = lineage.join(format!("gen-{generation:03}"));
@@ -299,13 +306,13 @@ fn a_run_of_thousands_of_generations_is_listed_without_its_records() {
     }
     let server = Watching::new(dir.path(), &[]);
     let list = server.get("/").body;
-    assert!(list.contains("1003 of 4002 generations") && list.contains("data-state=\"stopped\""), "{list}");
+    assert!(list.contains("1005 of 4002 generations") && list.contains("data-state=\"stopped\""), "{list}");
 }
 
 #[test]
 fn a_run_is_watched_from_its_own_process_until_it_ends() {
     let dir = tempfile::tempdir().unwrap();
-    let mut process = Started::new(&mut run(dir.path(), 40, &["--watch"]));
+    let mut process = Started::new(&mut run(dir.path(), 10, &["--watch"]));
     let mut line = String::new();
     while !line.contains("http://") {
         line.clear();
