@@ -41,7 +41,7 @@ mod work;
 
 use crate::terminal::{on_one_line, shortened};
 use anyhow::Result;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// A laboratory for model collapse: train, sample, mix, train again, measure.
@@ -192,5 +192,12 @@ fn usage_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let first = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = first.trim_start_matches("error:").split_whitespace().collect();
-    shortened(&on_one_line(&format!("{}; see genloss --help", words.join(" "))))
+    let nearest = match error.get(ContextKind::SuggestedSubcommand) {
+        // The most similar one comes last.
+        Some(ContextValue::Strings(names)) => names.last(),
+        Some(ContextValue::String(name)) => Some(name),
+        Some(_) | None => None,
+    };
+    let nearest = nearest.map_or(String::new(), |name| format!("; the nearest is '{name}'"));
+    shortened(&on_one_line(&format!("{}{nearest}; see genloss --help", words.join(" "))))
 }

@@ -149,7 +149,7 @@ impl Registry {
         let document = Document::parse(text, source_name)?;
         let attempt = |count: usize| {
             let mut table = document.table.clone();
-            overrides::apply(&mut table, &overrides[..count])?;
+            overrides::apply(self, &mut table, &overrides[..count])?;
             read(table, &document)
         };
         let error = match attempt(overrides.len()) {

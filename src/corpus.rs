@@ -24,7 +24,6 @@ use crate::documents::END_MARKERS;
 use crate::units::Tokens;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
-use world::World;
 
 mod error;
 mod read;
@@ -39,10 +38,12 @@ use read::FileTexts;
 #[cfg(feature = "report")]
 pub(crate) use record::percent;
 pub use record::{FileRecord, MarkerRecord, SplitRecord, TextRecord};
-pub use settings::{CorpusSettings, CorpusSource, DocumentBoundary, TextFiles, WorldSettings};
+pub use settings::{CorpusSettings, CorpusSource, DocumentBoundary, TextFiles};
 pub use split::CorpusSplit;
 use split::HashedDocument;
 pub use text::plain_text;
+use world::World;
+pub use world::WorldSettings;
 
 /// The natural text of an experiment. Documents of each split are in the order of their hashes.
 #[derive(Clone, Debug)]

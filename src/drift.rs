@@ -72,6 +72,7 @@ pub use frequencies::Frequencies;
 pub use schedule::{DriftSettings, SampleSchedule, TrainingCounts};
 pub use summary::DriftRow;
 
+use crate::settings::SettingError;
 use crate::units::Tokens;
 
 /// Why a simulation cannot be set up or continued.
@@ -85,6 +86,9 @@ pub enum DriftError {
         /// What is wrong, and what to try.
         message: String,
     },
+    /// A mixture does not fit the number of generations.
+    #[error("mixture")]
+    Mixture(#[source] SettingError),
     /// A mixture takes more synthetic samples than earlier generations wrote.
     #[error(
         "mixture: generation {generation} takes {wanted} synthetic samples, but earlier generations wrote only {available}; raise the natural fraction, or draw on all generations with synthetic = \"all\""

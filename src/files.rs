@@ -3,6 +3,17 @@
 //!
 //! In builds with debug assertions a test can [`watch`] a folder: the watcher is called before each operation there,
 //! and can make it fail.
+//!
+//! ```
+//! use genloss::files;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("record.json");
+//! // Another process sees the old file or the new one, but never a part of it.
+//! files::write_whole(&path, b"{}")?;
+//! assert!(!files::create_exclusively(&path, b"")?, "the file exists");
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};

@@ -1,4 +1,12 @@
 //! Whole files in memory, with a limit on their size.
+//!
+//! ```
+//! let file = tempfile::NamedTempFile::new()?;
+//! std::fs::write(&file, "12345")?;
+//! assert_eq!(genloss::input_files::read(file.path(), 5)?, b"12345");
+//! assert!(genloss::input_files::read(file.path(), 4).is_err());
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 use std::fs::File;
 use std::io::{self, Read};

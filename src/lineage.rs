@@ -27,7 +27,6 @@ pub use cache::SiblingRuns;
 pub use error::RunError;
 pub use fingerprint::{LineageInputs, planned_natural_text, training_settings};
 pub use footprint::Footprint;
-pub use generation::learner;
 pub use prepare::{PreparedText, check_settings, prepare, prepare_together};
 pub use work::{POLL_INTERVAL, SeedUnits, UnitOutcome};
 pub use workload::{Workload, tokens_seen, tokens_written, workloads};
@@ -37,6 +36,8 @@ use crate::live::{self, Live};
 use crate::measure::Metrics;
 use crate::progress::{Event, Observer};
 use crate::store::{Address, Provenance, Store, StoreError, Unit};
+use crate::tokenizer::Tokenizer;
+use crate::training::{Learner, LearnerContext, Start};
 use candle_core::Device;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -66,6 +67,11 @@ impl<'a> RunContext<'a> {
     {
         RunContext { observer, provenance: self.provenance.clone(), ..*self }
     }
+}
+
+/// The learner of an arm's model, whose weights start from `start`.
+pub fn learner(arm: &Arm, tokenizer: &Tokenizer, start: Start, device: &Device) -> Box<dyn Learner> {
+    arm.model.learner(LearnerContext { training: &arm.training, tokenizer, start, device })
 }
 
 /// Runs every arm and seed of `experiment` into the store at `root`, or continues where an earlier run stopped. Other

@@ -58,8 +58,8 @@ pub enum ReportError {
         path: PathBuf,
     },
     /// A figure could not be drawn.
-    #[error("drawing a figure: {0}")]
-    Drawing(String),
+    #[error("drawing a figure")]
+    Drawing(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// A figure that has been written to its files, with everything that the page shows of it.

@@ -18,8 +18,7 @@
 //! A decision depends only on the document, its number, its group, and earlier groups. The documents kept for a small
 //! corpus are therefore the first documents of those kept for a larger corpus.
 //!
-//! To add a rule, implement [`SelectionRule`] in a new file, and add the file to `mod` and the rule to
-//! [`SelectionRules::builtin`] below.
+//! To add a rule, implement [`SelectionRule`] in a new file, and add it to `mod` and to `register!` below.
 //!
 //! **Pitfall.** Every rule except `importance` distorts the distribution of the text: `best_of` and the upper bound of
 //! `loss_band` remove improbable text, and with it the tail of the distribution.
@@ -33,21 +32,25 @@
 //! assert_eq!(selection.to_string(), "max_repetition = 0.5, best_of = 4");
 //! ```
 
-pub mod best_of;
-pub mod detector;
-pub mod importance;
-pub mod loss_band;
-pub mod near_duplicates;
-pub mod repetition;
+mod best_of;
+mod detector;
+mod importance;
+mod loss_band;
+mod near_duplicates;
+mod repetition;
 mod rules;
 
+pub use detector::{DetectorRecord, FEWEST_DOCUMENTS, MOST_DOCUMENTS};
+pub use importance::ImportanceRecord;
+pub use loss_band::mean_losses;
+pub use near_duplicates::{NearDuplicates, Signature, shingles};
+pub use repetition::repeated_share;
 pub use rules::{Selection, SelectionRules};
 
 use crate::documents::{Documents, TokenId};
 use crate::seed::{Stream, StreamKey, streams};
 use crate::settings::SettingError;
 use crate::units::Tokens;
-use detector::FEWEST;
 use rules::RegisteredRule;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -94,18 +97,28 @@ impl RuleNeeds {
     pub const TOKENS: Self = Self { candidates: 1, documents_per_kept: 1.0, losses: false, pilot: false };
 }
 
-impl SelectionRules {
-    /// The rules of the library, in the order in which they are applied.
-    #[must_use]
-    pub fn builtin() -> Self {
-        Self(vec![
-            RegisteredRule::of::<loss_band::LossBand>(),
-            RegisteredRule::of::<repetition::MaxRepetition>(),
-            RegisteredRule::of::<importance::ImportanceResampling>(),
-            RegisteredRule::of::<best_of::BestOf>(),
-            RegisteredRule::of::<near_duplicates::NearDuplicateLimit>(),
-        ])
-    }
+/// Registers the rules in the order in which they are applied, and makes their types public. A rule that is not in the
+/// list is never used, and therefore does not compile.
+macro_rules! register {
+    ($($module:ident::$rule:ident),+ $(,)?) => {
+        $(pub use $module::$rule;)+
+
+        impl SelectionRules {
+            /// The rules of the library, in the order in which they are applied.
+            #[must_use]
+            pub fn builtin() -> Self {
+                Self(vec![$(RegisteredRule::of::<$rule>()),+])
+            }
+        }
+    };
+}
+
+register! {
+    loss_band::LossBand,
+    repetition::MaxRepetition,
+    importance::ImportanceResampling,
+    best_of::BestOf,
+    near_duplicates::NearDuplicateLimit,
 }
 
 /// The state of a rule while one corpus is selected.
@@ -204,7 +217,7 @@ pub enum SelectionError {
     },
     /// Too little natural text to train a detector of synthetic text.
     #[error(
-        "synthesis.selection.importance needs at least {FEWEST} natural documents to train its detector and found {documents} (with method = \"continuation\", only those longer than the prefix count); raise corpus.train_tokens, or remove this rule"
+        "synthesis.selection.importance needs at least {FEWEST_DOCUMENTS} natural documents to train its detector and found {documents} (with method = \"continuation\", only those longer than the prefix count); raise corpus.train_tokens, or remove this rule"
     )]
     NoDetector {
         /// Number of usable natural documents.

@@ -42,6 +42,7 @@ mod check;
 mod kinds;
 mod schema;
 
+pub(crate) use check::described;
 pub use check::unknown_key;
 pub use kinds::{Chosen, Kind, Kinds, Registered};
 pub use schema::{properties, schema_of};

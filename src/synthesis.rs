@@ -136,7 +136,7 @@ pub enum SynthesisError {
     NoSource,
     /// `token-edit` is combined with beam or contrastive search.
     #[error(
-        "method = \"token-edit\" samples tokens one by one, which beam and contrastive search do not; leave out beams and contrastive_k"
+        "method = \"token-edit\" samples tokens one by one, which beam and contrastive search do not; leave out beams and contrastive_k, or set temperature = 1.0 beside the method where they are inherited"
     )]
     Search,
     /// A prompt or an answer of the external command cannot be tokenized.
@@ -223,7 +223,14 @@ pub fn write_corpus(
     stage: &Stage,
 ) -> Result<(Documents, SynthesisRecord), SynthesisError> {
     let key = stage.key().at(streams::PROMPTS);
-    let context = GeneratorContext { model, synthesis, sources, key };
+    let context = GeneratorContext {
+        model,
+        decoding: &synthesis.decoding,
+        max_document_tokens: synthesis.max_document_tokens,
+        candidates: synthesis.selection.candidates(),
+        sources,
+        key,
+    };
     let generator = synthesis.method.generator(context)?;
     stage.begin(synthesis.tokens.0, "tokens");
     let written = if synthesis.selection.keeps_all() {

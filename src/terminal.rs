@@ -85,7 +85,7 @@ pub fn shortened(line: &str) -> String {
     within_limit(&shown.collect::<Vec<_>>().join("\""))
 }
 
-/// A line with its middle left out if it has more than [`LONGEST_LINE`] characters.
+/// A line with its middle left out, between words, if it has more than [`LONGEST_LINE`] characters.
 fn within_limit(line: &str) -> String {
     let length = line.chars().count();
     if length <= LONGEST_LINE {
@@ -94,6 +94,8 @@ fn within_limit(line: &str) -> String {
     let last = LONGEST_LINE / 3;
     let beginning: String = line.chars().take(LONGEST_LINE - last - 1).collect();
     let end: String = line.chars().skip(length - last).collect();
+    let beginning = beginning.rfind(' ').map_or(&*beginning, |space| &beginning[..=space]);
+    let end = end.find(' ').map_or(&*end, |space| &end[space..]);
     format!("{beginning}…{end}")
 }
 
@@ -147,5 +149,16 @@ mod tests {
             assert!(shortened(&line).chars().count() <= 400, "{line}");
         }
         assert_eq!(shortened("a plain \"error\" line"), "a plain \"error\" line");
+    }
+
+    #[test]
+    fn a_long_list_is_cut_between_words() {
+        let list = "temperature, ".repeat(60);
+        let shown = shortened(&list);
+        assert!(shown.chars().count() <= LONGEST_LINE && shown.contains(", … temperature, "), "{shown}");
+        assert!(
+            shown.split(", ").all(|word| ["temperature", "… temperature", ""].contains(&word)),
+            "{shown}"
+        );
     }
 }

@@ -37,8 +37,8 @@ pub mod windows;
 
 pub use kind::{LearnerContext, ModelKind, ModelSettings, builtin_kinds};
 pub use ngram::NgramLearner;
-pub use settings::{Init, TrainingLength, TrainingSettings};
-pub use transformer::{Start, TransformerLearner};
+pub use settings::{Init, Start, TrainingLength, TrainingSettings};
+pub use transformer::TransformerLearner;
 
 /// Learns a language model from token ids.
 pub trait Learner {

@@ -1,7 +1,8 @@
 //! `genloss init`: an experiment file to start from.
 
 use super::output::say;
-use anyhow::{Context, Result, bail};
+use super::run::shell_quoted;
+use anyhow::{Context, Result, bail, ensure};
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ const TEMPLATE: &str = include_str!("init/experiment.toml");
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The file to write; an existing one is never overwritten.
-    #[arg(value_name = "FILE", default_value = "experiment.toml")]
+    #[arg(value_name = "FILE", default_value = "my-experiment.toml")]
     file: PathBuf,
 }
 
@@ -20,25 +21,33 @@ impl Args {
     /// Writes the file.
     pub fn exec(self) -> Result<()> {
         let name = self.file.display();
+        ensure!(
+            self.file.as_os_str() != "-",
+            "-: the file is not written to standard output; give the name of a file, such as my-experiment.toml"
+        );
         let mut file = match OpenOptions::new().write(true).create_new(true).open(&self.file) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 bail!("{name}: already exists; give another name, or delete it first")
             }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let folder = self.file.parent().unwrap_or(&self.file).display();
+                bail!("{name}: the folder {folder} does not exist; create it first, or give another name")
+            }
             Err(error) => return Err(error).with_context(|| name.to_string()),
         };
         let text = template(&name.to_string());
         file.write_all(text.as_bytes()).with_context(|| name.to_string())?;
-        say(&format!("{name} written; edit it, then: genloss check {name}"));
+        let quoted = shell_quoted(&name.to_string());
+        say(&format!("{name} written; edit it, then: genloss check {quoted}"));
         Ok(())
     }
 }
 
 /// The template for a file of this name. Comments in the template mention the name.
 fn template(name: &str) -> String {
-    let is_plain = name.chars().all(|c| !c.is_control() && !c.is_whitespace());
-    let name = if is_plain { name } else { "FILE" };
-    TEMPLATE.replace("experiment.toml", name)
+    let name = if name.contains(char::is_control) { "FILE".to_owned() } else { shell_quoted(name) };
+    TEMPLATE.replace("my-experiment.toml", &name)
 }
 
 #[cfg(test)]
@@ -49,7 +58,8 @@ mod tests {
     #[test]
     fn the_comments_name_the_file_that_they_are_in() {
         let text = template("mine.toml");
-        assert!(text.contains("genloss run mine.toml") && !text.contains("experiment.toml"));
+        assert!(text.contains("genloss run mine.toml") && !text.contains("my-experiment.toml"));
+        assert!(template("a b.toml").contains("genloss run 'a b.toml'"));
         config::parse(&template("a\nb = 1"), "strange", &[]).unwrap();
     }
 

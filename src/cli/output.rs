@@ -88,18 +88,35 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     table.set_header(header.to_vec()).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(terminal_width().unwrap_or(FILE_WIDTH));
     let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(|cell| printable(cell).replace('\t', " ")).collect()).collect();
+        rows.iter().map(|row| row.iter().map(|cell| unbroken(cell)).collect()).collect();
     for row in &rows {
         table.add_row(row.clone());
     }
     for (index, column) in table.column_iter_mut().enumerate() {
         let cells = rows.iter().filter_map(|row| row.get(index).map(String::as_str)).chain([header[index]]);
-        let longest =
-            cells.flat_map(str::split_whitespace).map(|word| word.chars().count()).max().unwrap_or(0);
+        let longest = cells
+            .flat_map(|cell| cell.split([' ', '\n']))
+            .map(|word| word.chars().count())
+            .max()
+            .unwrap_or(0);
         // Cells are padded by a space on either side.
         column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(longest as u16 + 2)));
     }
-    format!("{}\n", table.trim_fmt())
+    format!("{}\n", table.trim_fmt().replace(NO_BREAK_SPACE, " "))
+}
+
+/// Lines of a table are not broken here.
+const NO_BREAK_SPACE: char = '\u{a0}';
+
+/// A printable cell of a table whose intervals, `[1, 2]` and `1 ± 2`, are not broken over lines.
+fn unbroken(cell: &str) -> String {
+    let mut text = String::with_capacity(cell.len());
+    let mut is_inside = false;
+    for c in printable(cell).replace('\t', " ").replace(" ± ", "\u{a0}±\u{a0}").chars() {
+        is_inside = c == '[' || is_inside && c != ']';
+        text.push(if is_inside && c == ' ' { NO_BREAK_SPACE } else { c });
+    }
+    text
 }
 
 /// A number with `decimals` decimals. What rounds to zero has no sign.
@@ -172,6 +189,17 @@ mod tests {
             assert_eq!(harmless_cell(cell), cell);
         }
         assert_eq!(harmless_cell("\u{1b}[31mred"), "\\u{1b}[31mred");
+    }
+
+    #[test]
+    fn an_interval_stays_on_one_line_of_a_narrow_table() {
+        let cell = "a long text before +0.106 [+0.025, +0.186] and 1 ± 2 behind it ".repeat(3);
+        let drawn = table(&["interval"; 3], &[vec![cell.clone(), cell.clone(), cell]]);
+        assert_eq!(
+            (drawn.matches("[+0.025, +0.186]").count(), drawn.matches("1 ± 2").count()),
+            (9, 9),
+            "{drawn}"
+        );
     }
 
     #[test]

@@ -43,20 +43,42 @@ impl Document {
 
     /// The position of a dotted key, which may begin with the name of an arm: `arm "x": training.tokens`.
     pub(super) fn position_of_key(&self, key: &str) -> String {
-        let (arm, key) = match key.strip_prefix("arm \"").and_then(|rest| rest.split_once("\": ")) {
-            Some((arm, key)) => (Some(arm), key),
-            None => (None, key),
-        };
-        let keys: Vec<String> = key.split('.').map(str::to_owned).collect();
-        let own =
-            [arm.map_or(Vec::new(), |arm| vec!["arm".to_owned(), arm.to_owned()]), keys.clone()].concat();
+        let (arm, keys) = split_key(key);
+        let own = [arm.map_or(Vec::new(), arm_path), keys.clone()].concat();
         // A setting that an arm inherits is in the table of the experiment.
         self.position(if !self.has(&own) && self.has(&keys) { &keys } else { &own })
+    }
+
+    /// The error with the position of its key in the file, if it has none.
+    pub(super) fn locate(&self, error: ConfigError) -> ConfigError {
+        match error {
+            ConfigError::Setting { position: None, key, message } => {
+                ConfigError::Setting { position: Some(self.position_of_key(&key)), key, message }
+            }
+            ConfigError::Setting { .. }
+            | ConfigError::Unreadable { .. }
+            | ConfigError::Syntax { .. }
+            | ConfigError::Override { .. } => error,
+        }
     }
 
     pub(super) fn has(&self, path: &[String]) -> bool {
         self.positions.contains_key(path)
     }
+}
+
+/// The name of the arm that a dotted key belongs to, and the path of the key in the arm's table.
+pub(super) fn split_key(key: &str) -> (Option<&str>, Vec<String>) {
+    let (arm, key) = match key.strip_prefix("arm \"").and_then(|rest| rest.split_once("\": ")) {
+        Some((arm, key)) => (Some(arm), key),
+        None => (None, key),
+    };
+    (arm, key.split('.').map(str::to_owned).collect())
+}
+
+/// The path of an arm in [`Document::position`].
+pub(super) fn arm_path(name: &str) -> Vec<String> {
+    vec!["arm".to_owned(), name.to_owned()]
 }
 
 /// The message of the TOML parser on one line. It is replaced if a number is too large for TOML, because the parser

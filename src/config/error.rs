@@ -1,6 +1,5 @@
 //! Errors of reading an experiment file.
 
-use super::document::Document;
 use crate::settings::SettingError;
 use std::path::PathBuf;
 
@@ -48,18 +47,6 @@ impl ConfigError {
     pub(super) fn setting(error: SettingError) -> Self {
         let SettingError { key, message, .. } = error;
         Self::Setting { position: None, key, message }
-    }
-
-    /// The error with the position of its key in `document`, if it has none.
-    pub(super) fn located(self, document: &Document) -> Self {
-        match self {
-            Self::Setting { position: None, key, message } => {
-                Self::Setting { position: Some(document.position_of_key(&key)), key, message }
-            }
-            Self::Setting { .. } | Self::Unreadable { .. } | Self::Syntax { .. } | Self::Override { .. } => {
-                self
-            }
-        }
     }
 
     /// The error message without the position.

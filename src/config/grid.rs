@@ -25,7 +25,7 @@
 //! # Ok::<(), genloss::config::ConfigError>(())
 //! ```
 
-use super::document::Document;
+use super::document::{self, Document};
 use super::error::ConfigError;
 use super::experiment::Experiment;
 use super::read::{self, Origin};
@@ -56,7 +56,7 @@ pub(super) fn sweep(
     file: Table,
     document: &Document,
 ) -> Result<Option<Sweep>, ConfigError> {
-    read_sweep(registry, file, document).map_err(|error| error.located(document))
+    read_sweep(registry, file, document).map_err(|error| document.locate(error))
 }
 
 fn read_sweep(
@@ -71,19 +71,9 @@ fn read_sweep(
     let (arm_axes, experiment_axes): (Vec<Axis>, Vec<Axis>) =
         axes.into_iter().partition(|axis| axis.keys[0] == MIXTURE);
     check_size(&experiment_axes, &arm_axes)?;
-    let arms: Vec<Table> = combinations(&arm_axes)
-        .iter()
-        .map(Combination::arm)
-        .collect::<Result<Vec<_>, _>>()?
-        .into_iter()
-        .flatten()
-        .collect();
-    add_arms(&mut file, arms);
-    let experiments: Result<Vec<_>, _> = combinations(&experiment_axes)
-        .iter()
-        .map(|combination| combination.experiment(registry, &file, &name, document))
-        .collect();
-    Ok(Some(Sweep { name, experiments: experiments? }))
+    let grid = Grid { registry, document, experiment_axes, arm_axes };
+    add_arms(&mut file, grid.arms()?);
+    Ok(Some(Sweep { experiments: grid.experiments(&file, &name)?, name }))
 }
 
 const MIXTURE: &str = "mixture";
@@ -92,6 +82,8 @@ const MIXTURE: &str = "mixture";
 struct Axis {
     /// Path of the setting.
     keys: Vec<String>,
+    /// Path of the list in the file.
+    place: Vec<String>,
     /// Name of the setting in the names of experiments and arms: its last key, or the whole path if another axis has
     /// the same last key.
     label: String,
@@ -99,7 +91,7 @@ struct Axis {
 }
 
 impl Axis {
-    fn new(keys: Vec<String>, values: &[Value]) -> Result<Self, ConfigError> {
+    fn new(keys: Vec<String>, place: Vec<String>, values: &[Value]) -> Result<Self, ConfigError> {
         let path = keys.join(".");
         let key = format!("grid.{path}");
         if values.is_empty() {
@@ -117,7 +109,7 @@ impl Axis {
             return Err(setting(key, message));
         }
         let label = keys.last().cloned().unwrap_or_default();
-        Ok(Self { keys, label, values: values.to_vec() })
+        Ok(Self { keys, place, label, values: values.to_vec() })
     }
 }
 
@@ -125,7 +117,7 @@ impl Axis {
 /// schema of the whole file.
 fn axes(grid: &Table, schema: &Json) -> Result<Vec<Axis>, ConfigError> {
     let mut axes = Vec::new();
-    collect(grid, &[], schema, &mut axes)?;
+    collect(grid, &[], &["grid".to_owned()], schema, &mut axes)?;
     let all: Vec<Vec<String>> = axes.iter().map(|axis: &Axis| axis.keys.clone()).collect();
     if let Some((_, keys)) = all.iter().enumerate().find(|(index, keys)| all[..*index].contains(keys)) {
         return Err(setting(format!("grid.{}", keys.join(".")), "is given twice; keep one list"));
@@ -138,20 +130,28 @@ fn axes(grid: &Table, schema: &Json) -> Result<Vec<Axis>, ConfigError> {
     Ok(axes)
 }
 
-/// Adds an axis for each list of a table and of the tables inside it.
-fn collect(table: &Table, above: &[String], schema: &Json, axes: &mut Vec<Axis>) -> Result<(), ConfigError> {
+/// Adds an axis for each list of a table and of the tables inside it. `above` is the path of the settings of the table,
+/// and `place` that of the table in the file.
+fn collect(
+    table: &Table,
+    above: &[String],
+    place: &[String],
+    schema: &Json,
+    axes: &mut Vec<Axis>,
+) -> Result<(), ConfigError> {
     for (key, value) in table {
         let path = [above, std::slice::from_ref(key)].concat().join(".");
         let invalid = |message: String| setting(format!("grid.{path}"), message);
         let quoted = if key.contains(['.', '"']) { key.clone() } else { format!("\"{key}\"") };
         let keys = [above, &overrides::parse_path(&quoted).map_err(invalid)?].concat();
+        let place = [place, std::slice::from_ref(key)].concat();
         match value {
             Value::Array(values) => {
                 let values: Vec<Value> =
                     values.iter().map(|value| normalized(&keys, value, schema)).collect();
-                axes.push(Axis::new(keys, &values)?);
+                axes.push(Axis::new(keys, place, &values)?);
             }
-            Value::Table(inner) => collect(inner, &keys, schema, axes)?,
+            Value::Table(inner) => collect(inner, &keys, &place, schema, axes)?,
             one => {
                 return Err(invalid(format!("{one} is not a list; give a list of values, such as [{one}]")));
             }
@@ -204,55 +204,93 @@ impl Combination<'_> {
         let parts = self.0.iter().map(|(axis, value)| format!("{}={}", axis.label, shown(value)));
         shortened(parts.collect::<Vec<_>>().join(","))
     }
+}
 
-    fn set_in(&self, table: &mut Table) -> Result<(), ConfigError> {
-        for (axis, value) in &self.0 {
-            let keys: Vec<&str> = axis.keys.iter().map(String::as_str).collect();
-            overrides::set(table, &keys, (*value).clone())
-                .map_err(|message| self.located(ConfigError::setting(SettingError::new("grid", message))))?;
+/// The axes of a grid, and the file that it is in.
+struct Grid<'a> {
+    registry: &'a Registry,
+    document: &'a Document,
+    experiment_axes: Vec<Axis>,
+    arm_axes: Vec<Axis>,
+}
+
+impl Grid<'_> {
+    /// The arms that the axes of `mixture` add to the file. A mixture that equals that of the control adds none.
+    fn arms(&self) -> Result<Vec<Table>, ConfigError> {
+        let all: Result<Vec<Option<Table>>, ConfigError> =
+            combinations(&self.arm_axes).iter().map(|combination| self.arm(combination)).collect();
+        Ok(all?.into_iter().flatten().collect())
+    }
+
+    fn arm(&self, combination: &Combination) -> Result<Option<Table>, ConfigError> {
+        let mut table = Table::new();
+        self.set_in(&mut table, combination)?;
+        let Some(value) = table.get(MIXTURE) else { return Ok(None) };
+        let mixture = Mixture::read(value.clone())
+            .map_err(|error| self.located(ConfigError::setting(error.below(MIXTURE)), combination))?;
+        table.insert("name".to_owned(), Value::String(combination.name()));
+        Ok((mixture != Mixture::control()).then_some(table))
+    }
+
+    /// For each combination of the other axes, the experiment of `file` in which its values replace those of the file.
+    fn experiments(&self, file: &Table, sweep: &str) -> Result<Vec<Experiment>, ConfigError> {
+        let of_combination = |combination: &Combination| {
+            let name = if combination.0.is_empty() { sweep.to_owned() } else { combination.name() };
+            let mut table = file.clone();
+            self.set_in(&mut table, combination)?;
+            table.insert("name".to_owned(), Value::String(name));
+            read::experiment(self.registry, table, self.document, Origin::User)
+                .map_err(|error| self.located(error, combination))
+        };
+        combinations(&self.experiment_axes).iter().map(of_combination).collect()
+    }
+
+    /// Sets the values of a combination. Kinds come first, because another kind removes settings of the one before.
+    fn set_in(&self, table: &mut Table, combination: &Combination) -> Result<(), ConfigError> {
+        let is_kind = |axis: &Axis| self.registry.section_of_kind(&axis.keys).is_some();
+        let (kinds, others): (Vec<_>, Vec<_>) = combination.0.iter().partition(|(axis, _)| is_kind(axis));
+        for (axis, value) in kinds.into_iter().chain(others) {
+            overrides::set(self.registry, table, &axis.keys, (*value).clone()).map_err(|message| {
+                let position = Some(self.document.position(&axis.place));
+                let key = format!("grid, {}: {}", combination.name(), axis.keys.join("."));
+                ConfigError::Setting { position, key, message }
+            })?;
         }
         Ok(())
     }
 
-    /// The arm with this mixture; `None` if there are no axes, or if the mixture is that of the control.
-    fn arm(&self) -> Result<Option<Table>, ConfigError> {
-        let mut table = Table::new();
-        self.set_in(&mut table)?;
-        let Some(value) = table.get(MIXTURE) else { return Ok(None) };
-        let mixture = Mixture::read(value.clone())
-            .map_err(|error| self.located(ConfigError::setting(error.below(MIXTURE))))?;
-        table.insert("name".to_owned(), Value::String(self.name()));
-        Ok((mixture != Mixture::control()).then_some(table))
-    }
-
-    /// The experiment of `file` in which the values of this combination replace those of the file.
-    fn experiment(
-        &self,
-        registry: &Registry,
-        file: &Table,
-        sweep: &str,
-        document: &Document,
-    ) -> Result<Experiment, ConfigError> {
-        let name = if self.0.is_empty() { sweep.to_owned() } else { self.name() };
-        let mut table = file.clone();
-        self.set_in(&mut table)?;
-        table.insert("name".to_owned(), Value::String(name));
-        read::experiment(registry, table, document, Origin::User).map_err(|error| self.located(error))
-    }
-
-    /// The error with the combination in front of its key.
-    fn located(&self, error: ConfigError) -> ConfigError {
-        if self.0.is_empty() {
-            return error;
-        }
+    /// The error with the combination in front of its key, and at the line of the grid if that sets the key.
+    fn located(&self, error: ConfigError, combination: &Combination) -> ConfigError {
         match error {
             ConfigError::Setting { position, key, message } => {
-                ConfigError::Setting { position, key: format!("grid, {}: {key}", self.name()), message }
+                let position = self.position(&key).or(position);
+                let key = match combination.0.is_empty() {
+                    true => key,
+                    false => format!("grid, {}: {key}", combination.name()),
+                };
+                ConfigError::Setting { position, key, message }
             }
             ConfigError::Unreadable { .. } | ConfigError::Syntax { .. } | ConfigError::Override { .. } => {
                 error
             }
         }
+    }
+
+    /// The position of the axis that sets `key`; of the grid if the key is neither on an axis nor in the file. None if
+    /// the key is in the file only.
+    fn position(&self, key: &str) -> Option<String> {
+        let (arm, keys) = document::split_key(key);
+        let own = [arm.map_or(Vec::new(), document::arm_path), keys.clone()].concat();
+        if arm.is_some() && self.document.has(&own) {
+            return None;
+        }
+        let sets_key = |axis: &&Axis| keys.starts_with(&axis.keys) || axis.keys.starts_with(&keys);
+        let place = match self.experiment_axes.iter().chain(&self.arm_axes).find(sets_key) {
+            Some(axis) => axis.place.clone(),
+            None if self.document.has(&keys[..1]) => return None,
+            None => vec!["grid".to_owned()],
+        };
+        Some(self.document.position(&place))
     }
 }
 

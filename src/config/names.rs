@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 /// suffixes.
 pub(super) const MAX_NAME_BYTES: usize = 100;
 
+/// The names that [`check_folder`] accepts, as a regular expression, but for their length.
+pub(super) const FOLDER_PATTERN: &str = "^[A-Za-z0-9_=,-][A-Za-z0-9._=,-]*$";
+
 /// Checks that a name is a valid folder name. Names in recorded runs need not meet any other condition.
 pub(super) fn check_folder(key: &str, name: &str) -> Result<(), SettingError> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=' | ',');

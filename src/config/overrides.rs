@@ -3,19 +3,29 @@
 use super::document::syntax_message;
 use super::error::ConfigError;
 use super::experiment::CONTROL;
+use super::registry::Registry;
 use crate::settings::nearest;
 use toml::{Table, Value};
 
 /// Applies every `key.path=value` to the tables of a file. A value that is not TOML is taken as a string. The path of an
 /// arm contains its name, quoted if it has a dot: `arm.anchored.mixture.natural_fraction=0.2`.
-pub(super) fn apply(table: &mut Table, settings: &[String]) -> Result<(), ConfigError> {
+pub(super) fn apply(registry: &Registry, table: &mut Table, settings: &[String]) -> Result<(), ConfigError> {
+    let mut earlier: Vec<(Vec<String>, Value)> = Vec::new();
     for setting in settings {
         let invalid = |message: String| ConfigError::Override { setting: setting.clone(), message };
         let (path, value) =
             setting.split_once('=').ok_or_else(|| invalid("expected key.path=value".to_owned()))?;
         let keys = parse_path(path.trim()).map_err(invalid)?;
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        set(table, &keys, parse_value(value.trim()).map_err(invalid)?).map_err(invalid)?;
+        let value = parse_value(value.trim()).map_err(invalid)?;
+        set(registry, table, &keys, value.clone()).map_err(invalid)?;
+        if let Some(section) = registry.section_of_kind(&keys) {
+            // Another kind keeps nothing that the file sets for the kind before, but all that the command line sets.
+            let is_inside = |other: &[String]| other.len() > section.len() && other.starts_with(section);
+            for (other, value) in earlier.iter().filter(|(other, _)| is_inside(other) && *other != keys) {
+                set(registry, table, other, value.clone()).map_err(invalid)?;
+            }
+        }
+        earlier.push((keys, value));
     }
     Ok(())
 }
@@ -57,19 +67,37 @@ fn parse_value(text: &str) -> Result<Value, String> {
     }
 }
 
-/// Sets the value at a path, and creates the enclosing tables that are missing.
-pub(super) fn set(table: &mut Table, keys: &[&str], value: Value) -> Result<(), String> {
+/// Sets the value at a path, and creates the enclosing tables that are missing. If it chooses another kind of model or
+/// another method, the settings that belong to the one before are removed.
+pub(super) fn set(
+    registry: &Registry,
+    table: &mut Table,
+    keys: &[String],
+    value: Value,
+) -> Result<(), String> {
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    set_at(registry, table, &keys, value)
+}
+
+fn set_at(registry: &Registry, table: &mut Table, keys: &[&str], value: Value) -> Result<(), String> {
     match keys {
         [] | [""] => Err("the key is empty".to_owned()),
         [key] => {
             table.insert((*key).to_owned(), value);
             Ok(())
         }
-        ["arm", name, rest @ ..] if !rest.is_empty() => set(arm_table(table, name)?, rest, value),
+        ["arm", name, rest @ ..] if !rest.is_empty() => {
+            set_at(registry, arm_table(table, name)?, rest, value)
+        }
         [key, rest @ ..] => {
             let inner = table.entry((*key).to_owned()).or_insert_with(|| Value::Table(Table::new()));
             match inner {
-                Value::Table(inner) => set(inner, rest, value),
+                Value::Table(inner) => {
+                    if let [kind] = rest {
+                        registry.choose_kind(key, kind, &value, inner);
+                    }
+                    set_at(registry, inner, rest, value)
+                }
                 other => Err(format!(
                     "{key} is {other}, which has no keys; set it as a whole: {key} = {{ {} = {value} }}",
                     rest.join(".")

@@ -23,9 +23,10 @@ use toml::{Table, Value};
 #[serde(deny_unknown_fields)]
 pub(super) struct Head {
     /// Name of the experiment and of its folder: up to 100 letters, digits, `-`, `_`, `.`, `=` and `,`.
+    #[schemars(extend("pattern" = names::FOLDER_PATTERN, "maxLength" = names::MAX_NAME_BYTES))]
     name: String,
     /// Random seeds, whole numbers from 0 to 9223372036854775807, at most 1000. Every arm is run once with each seed.
-    #[schemars(length(min = 1, max = 1000), extend("x-hint" = "give at least one seed, such as [1, 2, 3]"))]
+    #[schemars(length(min = 1, max = 1000), inner(range(max = 9_223_372_036_854_775_807_u64)), extend("uniqueItems" = true, "x-hint" = "give at least one seed, such as [1, 2, 3]"))]
     seeds: Vec<u64>,
     /// Number of generations after generation 0.
     #[schemars(range(min = 1, max = 1000))]
@@ -249,7 +250,9 @@ fn take_table(above: &mut Table, key: &str) -> Result<Table, SettingError> {
     match above.remove(key) {
         None => Ok(Table::new()),
         Some(Value::Table(table)) => Ok(table),
-        Some(other) => Err(SettingError::new(key, format!("expected a table, found {}", other.type_str()))),
+        Some(other) => {
+            Err(SettingError::new(key, format!("expected a table, found {}", settings::described(&other))))
+        }
     }
 }
 

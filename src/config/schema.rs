@@ -1,5 +1,6 @@
 //! The JSON Schema of an experiment file, generated from the settings structs.
 
+use super::names;
 use super::read::{Head, SECTIONS};
 use super::registry::Registry;
 use crate::corpus::CorpusSettings;
@@ -112,7 +113,12 @@ fn writer(sections: &Map<String, Json>) -> Json {
 }
 
 fn arm(sections: &Map<String, Json>) -> Json {
-    let name = json!({ "description": "Name of the arm and of its folder.", "type": "string" });
+    let name = json!({
+        "description": "Name of the arm and of its folder.",
+        "type": "string",
+        "pattern": names::FOLDER_PATTERN,
+        "maxLength": names::MAX_NAME_BYTES,
+    });
     let mut all =
         Map::from_iter([("name".to_owned(), name), ("mixture".to_owned(), Mixture::setting_schema())]);
     all.extend(sections.clone());

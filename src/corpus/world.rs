@@ -26,7 +26,6 @@
 //! assert!(fact.popularity > world.facts()[39].popularity);
 //! ```
 
-use super::WorldSettings;
 use crate::seed::{SHARED, Stream, StreamKey, streams};
 use facts::Facts;
 use grammar::Nonterminal;
@@ -37,9 +36,11 @@ mod facts;
 mod grammar;
 mod lexicon;
 mod ranked;
+mod settings;
 mod telling;
 
 pub use facts::Fact;
+pub use settings::WorldSettings;
 pub use telling::{Statement, Teller};
 
 /// The distribution of the number of sentences in a document. There are at least `min` sentences; then each further one

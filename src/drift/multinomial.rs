@@ -12,6 +12,8 @@
 //! of about n·10⁻¹⁶, but only the fraction 1/√n of candidates that its squeeze cannot decide reaches that test. Smaller
 //! means are drawn by inversion here, because `rand_distr` computes `(1 − p)^n` from a rounded 1 − p, which at
 //! n = 10¹⁵ is wrong by several percent; `exp(n ln_1p(−p))` is accurate.
+//!
+//! See [`multinomial`] for an example.
 
 use super::blocks::draw_in_blocks;
 use crate::seed::{Stream, StreamKey};

@@ -117,7 +117,7 @@ impl SampleSchedule {
                 format!("{generations} is too many; give at most {}", Tokens(MAX_GENERATIONS as u64));
             return Err(invalid("generations", message));
         }
-        mixture.check_length(generations).map_err(|error| invalid("mixture", error.to_string()))?;
+        mixture.check_length(generations).map_err(DriftError::Mixture)?;
         Self::of(mixture, generations, samples, samples)
     }
 

@@ -3,8 +3,7 @@
 //! To a model, token 65 means what it meant in its own training. With another tokenizer, even one of the same size, its
 //! weights are worse than random ones, and no other check would reveal this.
 
-use super::RunError;
-use super::generation::learner;
+use super::{RunError, learner};
 use crate::config::{Arm, Experiment};
 use crate::model::transformer::Transformer;
 use crate::model::{self, SpecialTokens};

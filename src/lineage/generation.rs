@@ -2,7 +2,7 @@
 
 use super::cache::CachedResult;
 use super::natural::NaturalOrder;
-use super::{PreparedText, Run, RunContext, RunError, SiblingRuns, tokens_written};
+use super::{PreparedText, Run, RunContext, RunError, SiblingRuns, learner, tokens_written};
 use crate::config::{Arm, Experiment};
 use crate::corpus::world::World;
 use crate::documents::Documents;
@@ -14,10 +14,8 @@ use crate::stage::Stage;
 use crate::store::{Address, Fingerprints, GenerationOutput, GenerationRecord, MixtureRecord, Store};
 use crate::synthesis::SynthesisSettings;
 use crate::synthesis::{self, Sources, SynthesisRecord};
-use crate::tokenizer::Tokenizer;
-use crate::training::{Init, Learner, LearnerContext, Start, Trained};
+use crate::training::{Init, Learner, Start, Trained};
 use crate::units::NatsPerToken;
-use candle_core::Device;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -318,11 +316,6 @@ impl<'a> GenerationRunner<'a> {
         stage.end();
         Ok(answers)
     }
-}
-
-/// The learner of an arm's model, whose weights start from `start`.
-pub fn learner(arm: &Arm, tokenizer: &Tokenizer, start: Start, device: &Device) -> Box<dyn Learner> {
-    arm.model.learner(LearnerContext { training: &arm.training, tokenizer, start, device })
 }
 
 /// A remark if the held-out loss is above that of a model that finds all tokens equally probable.

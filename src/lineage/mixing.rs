@@ -2,6 +2,7 @@
 
 use super::RunError;
 use super::generation::GenerationRunner;
+use super::natural::text_hash;
 use crate::config::Arm;
 use crate::documents::{Documents, TokenId};
 use crate::mixture::{self, DocumentPool, MixturePlan};
@@ -121,15 +122,4 @@ fn record_of(mixture: &Mixture, plan: &MixturePlan, text: &Documents) -> Mixture
         natural: format!("{documents}, {role}"),
         hash: text_hash(text).to_hex().to_string(),
     }
-}
-
-/// BLAKE3 of documents. Of each document, its length as u64 and its ids as u32 are hashed, little-endian.
-pub(super) fn text_hash(text: &Documents) -> blake3::Hash {
-    let mut hasher = blake3::Hasher::new();
-    for document in text.iter() {
-        hasher.update(&(document.len() as u64).to_le_bytes());
-        let bytes: Vec<u8> = document.iter().flat_map(|id| id.to_le_bytes()).collect();
-        hasher.update(&bytes);
-    }
-    hasher.finalize()
 }

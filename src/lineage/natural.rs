@@ -1,4 +1,4 @@
-//! The order in which a seed takes documents of the train split.
+//! The order in which a seed takes documents of the train split, and hashes of text.
 
 use crate::config::Experiment;
 use crate::documents::{Documents, TokenId};
@@ -48,6 +48,17 @@ impl<'a> NaturalOrder<'a> {
         });
         self.documents[..used.max().unwrap_or(0)].iter().copied().collect()
     }
+}
+
+/// BLAKE3 of documents. Of each document, its length as u64 and its ids as u32 are hashed, little-endian.
+pub(super) fn text_hash(text: &Documents) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for document in text.iter() {
+        hasher.update(&(document.len() as u64).to_le_bytes());
+        let bytes: Vec<u8> = document.iter().flat_map(|id| id.to_le_bytes()).collect();
+        hasher.update(&bytes);
+    }
+    hasher.finalize()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! other split as a whole.
 
 use crate::documents::{Documents, TokenId, hash};
-use crate::selection::near_duplicates::{NearDuplicates, Signature, shingles};
+use crate::selection::{NearDuplicates, Signature, shingles};
 use rayon::prelude::*;
 use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;

@@ -2,8 +2,7 @@
 
 use super::RunError;
 use super::bases::{self, Base};
-use super::mixing::text_hash;
-use super::natural::NaturalOrder;
+use super::natural::{NaturalOrder, text_hash};
 use super::near_copies::{near_copies, normalised};
 use crate::config::{self, Arm, Experiment};
 use crate::corpus::world::{self, World};

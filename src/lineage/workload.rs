@@ -1,7 +1,6 @@
 //! The size of the work that the generations of a lineage will take, known before any of them is made.
 
-use super::generation::learner;
-use super::{PreparedText, RunError};
+use super::{PreparedText, RunError, learner};
 use crate::config::{Arm, Experiment};
 use crate::mixture::{self, TokenSplit};
 use crate::tokenizer::Tokenizer;

@@ -1,6 +1,6 @@
 //! Look-up of definitions when records are read.
 
-use super::{MeasureError, MetricDefinition, Metrics};
+use super::{MeasureError, MetricDefinition};
 
 /// Definitions of metrics by id, in the order of output.
 ///
@@ -10,12 +10,6 @@ use super::{MeasureError, MetricDefinition, Metrics};
 pub struct Catalogue(Vec<MetricDefinition>);
 
 impl Catalogue {
-    /// The definitions of the built-in metrics.
-    #[must_use]
-    pub fn builtin() -> Self {
-        Metrics::builtin().catalogue()
-    }
-
     pub(super) fn of(definitions: Vec<MetricDefinition>) -> Self {
         Self(definitions)
     }

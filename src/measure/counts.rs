@@ -1,6 +1,5 @@
 //! Counts of types, in the whole text and in each jackknife block of it.
 
-use super::natural::TextSize;
 use super::uncertainty::{Estimate, block_count, block_ranges, jackknife};
 use crate::documents::Documents;
 use rayon::prelude::*;
@@ -61,6 +60,29 @@ impl TypeCounts {
             let values: Option<Vec<f64>> = left_out.iter().map(|values| values[index]).collect();
             Some(Estimate { value: whole[index]?, std_err: jackknife(&values?), n: self.n })
         })
+    }
+}
+
+/// The size of a text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct TextSize {
+    pub(super) tokens: f64,
+    pub(super) documents: f64,
+}
+
+impl TextSize {
+    pub(super) fn of(documents: &Documents) -> Self {
+        Self { tokens: documents.flat().len() as f64, documents: documents.len() as f64 }
+    }
+
+    /// The size of a part that is `share` of the text.
+    pub(super) fn part(self, share: f64) -> Self {
+        Self { tokens: self.tokens * share, documents: self.documents * share }
+    }
+
+    /// The number of documents of average length that have `tokens` tokens in all.
+    pub(super) fn documents_of(self, tokens: f64) -> f64 {
+        if self.tokens > 0.0 { self.documents * tokens / self.tokens } else { 0.0 }
     }
 }
 

@@ -379,10 +379,11 @@ const FORM: &[Entry] = &[
 mod tests {
     use super::*;
     use crate::measure::Catalogue;
-    use crate::measure::metrics::divergence::{OWN_BIN, SKEW};
+    use crate::measure::metrics::divergence::SKEW;
     use crate::measure::metrics::entropy::ZIPF_RANKS;
     use crate::measure::metrics::self_bleu::{GROUP, MOST_GROUPS};
     use crate::measure::openings::OPENING_WORDS;
+    use crate::measure::pair_bins::OWN_BIN;
     use std::collections::BTreeSet;
 
     #[test]

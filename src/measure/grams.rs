@@ -1,7 +1,8 @@
 //! n-grams within documents, numbered by type.
 
 use super::counts::TypeCounts;
-use crate::documents::{Documents, TokenId};
+use super::uncertainty::ends;
+use crate::documents::Documents;
 use rayon::prelude::*;
 
 /// The n-grams of a text in order, each given by the number of its type. Types are numbered in the lexicographic order
@@ -50,17 +51,6 @@ impl Grams {
         }
         (keys, ends)
     }
-}
-
-/// Where each document ends in the flat order of tokens.
-pub(super) fn ends(documents: &Documents) -> Vec<usize> {
-    let lengths = documents.iter().map(<[TokenId]>::len);
-    lengths
-        .scan(0, |end, length| {
-            *end += length;
-            Some(*end)
-        })
-        .collect()
 }
 
 /// The pairs of adjacent tokens within documents, in order.

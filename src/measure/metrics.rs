@@ -6,10 +6,10 @@ mod compression;
 mod distinct;
 pub(super) mod divergence;
 pub(super) mod entropy;
-pub(super) mod facts;
+mod facts;
 mod first_model_loss;
 mod heldout;
-pub(super) mod novelty;
+mod novelty;
 pub(super) mod own_text_loss;
 pub(super) mod self_bleu;
 mod tail;
@@ -69,6 +69,14 @@ impl Metrics {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &dyn Metric> {
         self.0.iter().map(Box::as_ref)
+    }
+}
+
+impl Catalogue {
+    /// The definitions of the built-in metrics.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Metrics::builtin().catalogue()
     }
 }
 

@@ -13,7 +13,7 @@
 //! that is drawn document by document contains fewer types than the same number of tokens drawn one by one. Expected
 //! numbers of types in a smaller text therefore come from drawing whole documents (Gotelli and Colwell 2001).
 
-use super::counts::{Incidence, tally};
+use super::counts::{Incidence, TextSize, tally};
 use crate::documents::Documents;
 use crate::rarity::Rarity;
 
@@ -43,29 +43,6 @@ pub(super) struct Natural {
     pub(super) second_size: TextSize,
     /// Class by type.
     rarity: Vec<Option<Rarity>>,
-}
-
-/// The size of a text.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct TextSize {
-    pub(super) tokens: f64,
-    pub(super) documents: f64,
-}
-
-impl TextSize {
-    pub(super) fn of(documents: &Documents) -> Self {
-        Self { tokens: documents.flat().len() as f64, documents: documents.len() as f64 }
-    }
-
-    /// The size of a part that is `share` of the text.
-    pub(super) fn part(self, share: f64) -> Self {
-        Self { tokens: self.tokens * share, documents: self.documents * share }
-    }
-
-    /// The number of documents of average length that have `tokens` tokens in all.
-    fn documents_of(self, tokens: f64) -> f64 {
-        if self.tokens > 0.0 { self.documents * tokens / self.tokens } else { 0.0 }
-    }
 }
 
 impl Natural {

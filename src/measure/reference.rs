@@ -1,8 +1,8 @@
 //! Natural text, counted.
 
-use super::metrics::divergence::PairBins;
 use super::natural::Natural;
-use super::{MeasureError, grams, same_size, words};
+use super::pair_bins::PairBins;
+use super::{MeasureError, same_size, uncertainty, words};
 use crate::documents::Documents;
 use crate::rarity::Rarity;
 use crate::units::Tokens;
@@ -48,7 +48,7 @@ impl Reference {
             word_documents,
             reference_tokens: reference.tokens(),
             pair_bins: PairBins::new(reference),
-            heldout_ends: grams::ends(heldout),
+            heldout_ends: uncertainty::ends(heldout),
             heldout_rarity: heldout.flat().iter().map(|&id| tokens.class(id)).collect(),
             dictionaries: crate::words::dictionaries(reference_texts)
                 .or_else(|| crate::words::dictionaries(heldout_texts)),

@@ -26,6 +26,11 @@ use std::ops::Range;
 /// The largest number of jackknife blocks.
 pub(super) const BLOCKS: usize = 32;
 
+/// Where each document ends in the flat order of tokens.
+pub(super) fn ends(documents: &Documents) -> Vec<usize> {
+    documents.ends().iter().map(|&end| end as usize).collect()
+}
+
 /// A number with its standard error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
@@ -62,7 +67,7 @@ impl Estimate {
     /// If the number of values differs from the number of tokens.
     pub fn mean_over_tokens(documents: &Documents, values: &[f32]) -> Result<Option<Self>, MeasureError> {
         super::same_size("values", values.len(), "tokens", documents.flat().len())?;
-        Ok(mean_over(values, &super::grams::ends(documents), |_| true))
+        Ok(mean_over(values, &ends(documents), |_| true))
     }
 
     /// The estimate times a constant.

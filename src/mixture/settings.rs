@@ -180,7 +180,7 @@ impl Mixture {
             other => {
                 let message = format!(
                     "expected a published name such as \"replace\", or a table such as {{ natural_fraction = 0.3 }}, found {}",
-                    other.type_str()
+                    settings::described(&other)
                 );
                 Err(SettingError::new("", message))
             }

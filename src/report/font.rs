@@ -1,6 +1,5 @@
 //! The built-in font: figures look the same on a machine without fonts.
 
-use super::scene::Point;
 use std::sync::OnceLock;
 use tiny_skia::{Path, PathBuilder};
 use ttf_parser::{Face, GlyphId, OutlineBuilder};
@@ -18,7 +17,7 @@ pub(super) fn x_height(em: f64) -> f64 {
 }
 
 /// The outline of `text`; `left` is the left end of its baseline.
-pub(super) fn outline(text: &str, (left, baseline): Point, em: f64) -> Option<Path> {
+pub(super) fn outline(text: &str, (left, baseline): (f64, f64), em: f64) -> Option<Path> {
     let face = face();
     let mut pen = Pen { path: PathBuilder::new(), x: left, baseline, scale: em / units_per_em(face) };
     for c in text.chars() {

@@ -1,6 +1,7 @@
 //! The HTML page: verdicts first, then the evidence, the texts, and exactly what was run.
 
 mod data;
+mod differing;
 mod laws;
 mod records;
 mod script;

@@ -59,11 +59,11 @@ fn svg(scene: &Scene, alt: &str, namespace: Option<&str>) -> Markup {
 pub(super) fn png(scene: &Scene) -> Result<Vec<u8>, ReportError> {
     let pixels = |points: f64| (points * PIXELS_PER_POINT).ceil() as u32;
     let (width, height) = (pixels(scene.width), pixels(scene.height));
-    let empty = || ReportError::Drawing(format!("a figure of {width} by {height} pixels cannot be drawn"));
+    let empty = || ReportError::Drawing(format!("{width} by {height} pixels are too many or none").into());
     let mut image = Pixmap::new(width, height).ok_or_else(empty)?;
     let drawn = draw(scene, RasterBackend::new(&mut image, size(scene)));
-    drawn.map_err(|error| ReportError::Drawing(error.to_string()))?;
-    image.encode_png().map_err(|error| ReportError::Drawing(error.to_string()))
+    drawn.map_err(|error| ReportError::Drawing(error.into()))?;
+    image.encode_png().map_err(|error| ReportError::Drawing(error.into()))
 }
 
 /// Size of the drawing, in plotters' coordinates.

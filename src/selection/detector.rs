@@ -22,10 +22,10 @@ use features::{BUCKETS, Features};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-/// Number of documents of each kind in the smallest sample.
-pub const FEWEST: usize = 50;
-/// Number of documents of each kind in the largest sample.
-pub const MOST: usize = 4096;
+/// Number of documents of each kind in the smallest sample that a detector is trained on.
+pub const FEWEST_DOCUMENTS: usize = 50;
+/// Number of documents of each kind in the largest sample that a detector is trained on.
+pub const MOST_DOCUMENTS: usize = 4096;
 
 /// Documents are assigned to the folds in turn. The folds before `CALIBRATION_FOLD` train the weights.
 const FOLDS: usize = 5;
@@ -51,7 +51,7 @@ pub struct DetectorRecord {
 }
 
 impl Detector {
-    /// Trains, calibrates and tests a detector on equally many documents of both kinds, at least [`FEWEST`] of each. If
+    /// Trains, calibrates and tests a detector on equally many documents of both kinds, at least [`FEWEST_DOCUMENTS`] of each. If
     /// there are more of one kind, the rest are ignored. `rng` shuffles the training examples.
     #[must_use]
     pub fn learn(natural: &Documents, synthetic: &Documents, rng: &mut Stream) -> (Self, DetectorRecord) {

@@ -29,13 +29,13 @@ impl SelectionRule for MaxRepetition {
 
 impl Filter for MaxRepetition {
     fn filter(&mut self, group: &[Candidate], passing: &mut Vec<usize>) {
-        passing.retain(|&index| share(group[index].document) <= self.0);
+        passing.retain(|&index| repeated_share(group[index].document) <= self.0);
     }
 }
 
 /// `1 − distinct 4-grams / 4-grams`. 0 for a document of fewer than four tokens.
 #[must_use]
-pub fn share(document: &[TokenId]) -> f64 {
+pub fn repeated_share(document: &[TokenId]) -> f64 {
     let grams = document.windows(4);
     let count = grams.len();
     let distinct = grams.collect::<BTreeSet<_>>().len();
@@ -50,10 +50,10 @@ mod tests {
     /// equal tokens have six 4-grams. Five of them repeat the first.
     #[test]
     fn repetition_is_the_share_of_four_grams_that_occurred_earlier() {
-        assert_eq!(share(&[1, 2, 3, 4, 1, 2, 3, 4, 5]), 1.0 / 6.0);
-        assert_eq!(share(&[7; 9]), 5.0 / 6.0);
-        assert_eq!(share(&[1, 2, 3, 4, 5, 6]), 0.0);
-        assert_eq!(share(&[1, 1, 1]), 0.0);
-        assert_eq!(share(&[]), 0.0);
+        assert_eq!(repeated_share(&[1, 2, 3, 4, 1, 2, 3, 4, 5]), 1.0 / 6.0);
+        assert_eq!(repeated_share(&[7; 9]), 5.0 / 6.0);
+        assert_eq!(repeated_share(&[1, 2, 3, 4, 5, 6]), 0.0);
+        assert_eq!(repeated_share(&[1, 1, 1]), 0.0);
+        assert_eq!(repeated_share(&[]), 0.0);
     }
 }

@@ -7,6 +7,7 @@ use toml::Value;
 
 /// Checks `value` against `schema`, and converts floats without a fraction where an integer is required.
 pub(super) fn value(path: &str, value: &mut Value, schema: &Json) -> Result<(), SettingError> {
+    let others = other_types(value, schema);
     let schema = alternative(value, schema);
     normalize_one(value, schema);
     if let Some(types) = type_names(schema)
@@ -23,7 +24,7 @@ pub(super) fn value(path: &str, value: &mut Value, schema: &Json) -> Result<(), 
     match value {
         Value::Table(table) => table_of(path, table, schema),
         Value::Array(items) => array(path, items, schema),
-        Value::String(text) => known_choice(path, text, schema),
+        Value::String(text) => known_choice(path, text, schema, others.as_deref()),
         Value::Integer(number) => in_range(path, *number as f64, &number.to_string(), schema),
         Value::Float(number) => in_range(path, *number, &shown(*number), schema),
         Value::Boolean(_) | Value::Datetime(_) => Ok(()),
@@ -37,6 +38,13 @@ fn alternative<'a>(value: &Value, schema: &'a Json) -> &'a Json {
     let fits =
         |one: &&Json| type_names(one).is_some_and(|types| types.iter().any(|name| is_of_type(value, name)));
     alternatives.into_iter().find(fits).map_or(schema, |found| alternative(value, found))
+}
+
+/// The types other than that of `value` that `schema` allows, in words; None if there are none.
+fn other_types(value: &Value, schema: &Json) -> Option<String> {
+    let others: Vec<String> =
+        type_names(schema)?.into_iter().filter(|name| name != "null" && !is_of_type(value, name)).collect();
+    (!others.is_empty()).then(|| types_in_words(&others))
 }
 
 fn table_of(path: &str, table: &mut toml::Table, schema: &Json) -> Result<(), SettingError> {
@@ -99,13 +107,15 @@ fn array(path: &str, items: &mut [Value], schema: &Json) -> Result<(), SettingEr
     items.iter_mut().try_for_each(|item| value(path, item, of_item))
 }
 
-fn known_choice(path: &str, text: &str, schema: &Json) -> Result<(), SettingError> {
+/// `others` are the types that the setting may have instead, in words.
+fn known_choice(path: &str, text: &str, schema: &Json, others: Option<&str>) -> Result<(), SettingError> {
     let known = choices(schema);
     if known.is_empty() || known.iter().any(|choice| choice == text) {
         return Ok(());
     }
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    Err(SettingError::new(path, unknown_value(text, &known)))
+    let others = others.map_or(String::new(), |others| format!("; also {others}, without quotes"));
+    Err(SettingError::new(path, unknown_value(text, &known) + &others))
 }
 
 /// A message about an unknown value, which suggests the nearest of the `known` ones.
@@ -272,7 +282,8 @@ fn types_in_words(types: &[String]) -> String {
     words.join(" or ")
 }
 
-fn described(value: &Value) -> String {
+/// A value in an error about its type.
+pub(crate) fn described(value: &Value) -> String {
     match value {
         Value::String(text) => format!("the string \"{text}\""),
         Value::Integer(number) => format!("the number {number}"),
@@ -292,7 +303,8 @@ fn shown(number: f64) -> String {
 }
 
 fn bound_shown(bound: f64) -> String {
-    bound.to_string()
+    // The largest whole number of TOML, which a float cannot hold.
+    if bound == i64::MAX as f64 { i64::MAX.to_string() } else { bound.to_string() }
 }
 
 fn joined(path: &str, key: &str) -> String {

@@ -4,7 +4,7 @@
 //! that implements a common trait, and has an entry in a list of [`Kinds`]. A program that uses the library can add
 //! kinds with [`Kinds::with`].
 
-use super::check::{unknown_key, unknown_value};
+use super::check::{described, unknown_key, unknown_value};
 use super::{SettingError, properties, without_run_time_only};
 use serde_json::{Value as Json, json};
 use std::fmt;
@@ -221,7 +221,7 @@ impl<T: ?Sized + Registered> Kinds<T> {
             None => self.kinds[0].name.to_owned(),
             Some(Value::String(name)) => name,
             Some(other) => {
-                let message = format!("expected a string, found {}", other.type_str());
+                let message = format!("expected a string, found {}", described(&other));
                 return Err(SettingError::new(self.key, message));
             }
         };

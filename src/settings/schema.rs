@@ -4,13 +4,43 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
 
-/// The JSON Schema (draft 2020-12) of a settings type, without references (`$ref`).
+/// The JSON Schema (draft 2020-12) of a settings type, without references (`$ref`) and without the type `null`.
 #[must_use]
 pub fn schema_of<T: JsonSchema>() -> Json {
     let mut settings = SchemaSettings::draft2020_12();
     settings.inline_subschemas = true;
     settings.meta_schema = None;
-    settings.into_generator().into_root_schema_for::<T>().to_value()
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    remove_null(&mut schema);
+    schema
+}
+
+/// Removes the type `null`, which an optional field has as JSON: TOML has no such value.
+fn remove_null(schema: &mut Json) {
+    match schema {
+        Json::Object(all) => {
+            all.values_mut().for_each(remove_null);
+            if let Some(Json::Array(types)) = all.get_mut("type") {
+                types.retain(|name| name != "null");
+                if let [only] = &mut types[..] {
+                    let only = only.take();
+                    all.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(Json::Array(alternatives)) = all.get_mut("anyOf") {
+                alternatives.retain(|one| one["type"] != "null");
+                if let [Json::Object(only)] = &mut alternatives[..] {
+                    let only = std::mem::take(only);
+                    all.shift_remove("anyOf");
+                    for (key, value) in only {
+                        all.entry(key).or_insert(value);
+                    }
+                }
+            }
+        }
+        Json::Array(items) => items.iter_mut().for_each(remove_null),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+    }
 }
 
 /// The keys of a table with their schemas, in the order of the struct's fields.

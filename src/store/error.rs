@@ -9,12 +9,12 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The note on where a generation was made is not valid.
-    #[error("{}: damaged: {reason}; delete this file: only the note on where the generation was made is lost", path.display())]
+    #[error("{}: damaged; delete this file: only the note on where the generation was made is lost", path.display())]
     Origin {
         /// The file.
         path: PathBuf,
         /// The problem.
-        reason: String,
+        source: serde_json::Error,
     },
     /// A file or folder cannot be read or written.
     #[error("{}{}", path.display(), files::remedy(source))]

@@ -211,7 +211,7 @@ pub(super) fn record(
     let origin = folder.join(ORIGIN);
     let origin = origin.exists().then(|| disk::read_record(&origin)).transpose();
     let origin = origin.map_err(|error| match error {
-        StoreError::Json { path, source } => StoreError::Origin { path, reason: source.to_string() },
+        StoreError::Json { path, source } => StoreError::Origin { path, source },
         other => other,
     })?;
     Ok((disk::read_record(&folder.join(MEASUREMENTS))?, origin))

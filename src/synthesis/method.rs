@@ -4,7 +4,6 @@
 //! [`builtin_methods`](super::builtin_methods). A program that uses the library can add its own with
 //! [`Kinds::with`](crate::settings::Kinds::with).
 
-use super::settings::SynthesisSettings;
 use super::{Sources, SynthesisError};
 use crate::corpus::CorpusSettings;
 use crate::decoding::DecodingStrategy;
@@ -164,8 +163,12 @@ impl MethodContext<'_> {
 pub struct GeneratorContext<'a> {
     /// The model that writes.
     pub model: &'a dyn LanguageModel,
-    /// Settings of the corpus.
-    pub synthesis: &'a SynthesisSettings,
+    /// Decoder of the corpus.
+    pub decoding: &'a DecodingStrategy,
+    /// Length in tokens at which documents are cut.
+    pub max_document_tokens: usize,
+    /// Number of candidates for each slot; at least 1.
+    pub candidates: usize,
     /// Texts to write from.
     pub sources: Sources<'a>,
     /// Key of the streams that choose sources and prompts. Tokens are drawn from the streams of the stage.
@@ -183,12 +186,6 @@ impl GeneratorContext<'_> {
     #[must_use]
     pub fn end(&self) -> TokenId {
         self.sources.tokenizer.special().end
-    }
-
-    /// Number of candidates for each slot; at least 1.
-    #[must_use]
-    pub fn candidates(&self) -> usize {
-        self.synthesis.selection.candidates()
     }
 }
 

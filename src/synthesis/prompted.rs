@@ -1,8 +1,8 @@
 //! Documents that continue a prompt. The prompt is not part of the document.
 
 use super::method::{Draft, Generator, GeneratorContext};
-use super::settings::SynthesisSettings;
 use super::{SynthesisError, without_sentinels};
+use crate::decoding::DecodingStrategy;
 use crate::documents::TokenId;
 use crate::model::{GenerateRequest, LanguageModel};
 use crate::stage::Stage;
@@ -20,25 +20,33 @@ pub(super) trait Prompts {
 /// Generates documents by continuing prompts.
 pub(super) struct Prompted<'a, P> {
     model: &'a dyn LanguageModel,
-    synthesis: &'a SynthesisSettings,
+    decoding: &'a DecodingStrategy,
+    max_document_tokens: usize,
+    candidates: u64,
     sentinels: Option<Sentinels>,
     prompts: P,
 }
 
 impl<'a, P> Prompted<'a, P> {
     pub(super) fn new(context: &GeneratorContext<'a>, prompts: P) -> Self {
-        Self { model: context.model, synthesis: context.synthesis, sentinels: context.sentinels(), prompts }
+        Self {
+            model: context.model,
+            decoding: context.decoding,
+            max_document_tokens: context.max_document_tokens,
+            candidates: context.candidates as u64,
+            sentinels: context.sentinels(),
+            prompts,
+        }
     }
 }
 
 impl<P: Prompts> Generator for Prompted<'_, P> {
     fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
         let first = items.start;
-        let candidates = self.synthesis.selection.candidates() as u64;
         let request = GenerateRequest {
-            prompts: &items.map(|item| self.prompts.prompt(item / candidates)).collect(),
-            max_document_tokens: self.synthesis.max_document_tokens,
-            decoding: &self.synthesis.decoding,
+            prompts: &items.map(|item| self.prompts.prompt(item / self.candidates)).collect(),
+            max_document_tokens: self.max_document_tokens,
+            decoding: self.decoding,
             item: &|index| first + index as u64,
         };
         let documents = without_sentinels(self.model.generate(&request, stage)?, self.sentinels);

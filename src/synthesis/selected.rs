@@ -13,9 +13,10 @@ use super::{SynthesisError, UncutCorpus};
 use crate::documents::{Documents, TokenId};
 use crate::model::LanguageModel;
 use crate::seed::streams;
-use crate::selection::detector;
-use crate::selection::loss_band::mean_losses;
-use crate::selection::{Candidate, Pilot, SelectionError, SelectionRecord, Selector};
+use crate::selection::{
+    Candidate, FEWEST_DOCUMENTS, MOST_DOCUMENTS, Pilot, SelectionError, SelectionRecord, Selector,
+    mean_losses,
+};
 use crate::stage::Stage;
 use crate::units::Tokens;
 use std::ops::Range;
@@ -136,8 +137,8 @@ pub(super) fn counterparts(
     };
     let written = |document: &'_ [TokenId]| document.len().min(longest);
     let counterparts: Documents =
-        longer.map(|document| &document[prefix..written(document)]).take(detector::MOST).collect();
-    if counterparts.len() < detector::FEWEST {
+        longer.map(|document| &document[prefix..written(document)]).take(MOST_DOCUMENTS).collect();
+    if counterparts.len() < FEWEST_DOCUMENTS {
         return Err(SelectionError::NoDetector { documents: counterparts.len() }.into());
     }
     Ok(counterparts)

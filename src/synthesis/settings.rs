@@ -186,7 +186,8 @@ impl SynthesisKinds {
                 groups.selection = match value {
                     Value::Table(table) => table,
                     other => {
-                        let message = format!("expected a table of rules, found {}", other.type_str());
+                        let message =
+                            format!("expected a table of rules, found {}", settings::described(&other));
                         return Err(SettingError::new(SELECTION, message));
                     }
                 };

@@ -13,14 +13,12 @@
 //! # Ok::<(), genloss::tokenizer::TokenizerError>(())
 //! ```
 
-use super::{RoundTrip, Tokenizer, TokenizerError, panicked};
+use super::round_trip::{NOTED_SHARE, RoundTrip, share};
+use super::{Tokenizer, TokenizerError, panicked};
 use crate::documents::{Documents, TokenId};
 use crate::guard::guard;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-
-/// Lost share of a text above which a note says what is lost.
-pub const NOTED_SHARE: f64 = 0.001;
 
 /// Lost share of a text above which the text is refused, because a model's loss would be that of a different text.
 pub const REFUSED_SHARE: f64 = 0.05;
@@ -127,10 +125,6 @@ impl std::fmt::Display for Coverage {
             None => Ok(()),
         }
     }
-}
-
-pub(super) fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 impl Tokenizer {

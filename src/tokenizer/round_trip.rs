@@ -5,12 +5,14 @@
 //! sees the text itself. What [`Coverage`](super::Coverage) counts as lost is not counted again here: unknown and dropped
 //! text, and white space that no token stands for. White space that decoding adds between words is not counted either.
 
-use super::coverage::{NOTED_SHARE, share};
 use super::{Tokenizer, TokenizerError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 use std::ops::Range;
+
+/// Lost or changed share of a text above which a note says what is lost or changed.
+pub(super) const NOTED_SHARE: f64 = 0.001;
 
 /// Bytes of a text that are compared; of a longer text, evenly spaced pieces.
 const SAMPLE: usize = 256 << 10;
@@ -61,6 +63,11 @@ impl RoundTrip {
         self.example = self.example.or(next.example);
         self
     }
+}
+
+/// 0 of nothing.
+pub(super) fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 impl Tokenizer {

@@ -1,7 +1,8 @@
 //! Checkpoints written during training: weights, moments and progress. Training resumes from them with bit-identical
 //! results.
 //!
-//! The folder of a checkpoint contains `state.safetensors` and `progress.json`.
+//! The folder of a checkpoint contains `state.safetensors` and `progress.json`. See
+//! `tests/it/model_transformer/learning.rs` for an example: a training run that is interrupted and resumed.
 
 use super::adamw::Moments;
 use super::{LossPoint, TrainingError};

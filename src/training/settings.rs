@@ -1,6 +1,5 @@
 //! The table `[training]`: length, initial weights, batch size, learning rate schedule and optimiser.
 
-use super::Start;
 use crate::settings::SettingError;
 use crate::units::Tokens;
 use schemars::JsonSchema;
@@ -91,6 +90,17 @@ pub enum Init {
     Chained,
     /// The weights in `base`, in every generation.
     Base,
+}
+
+/// The initial weights of a training run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// A random initialisation.
+    Scratch,
+    /// The model folder of the previous generation.
+    Previous(PathBuf),
+    /// A Hugging Face model folder.
+    Base(PathBuf),
 }
 
 /// Length of the training of a generation.

@@ -7,8 +7,8 @@ use super::gradients::Batch;
 use super::trainer::Trainer;
 use super::windows::{Gaps, TrainingWindows};
 use super::{
-    Checkpoints, Learner, LearnerContext, LossPoint, ModelKind, Trained, TrainingError, TrainingLength,
-    TrainingRecord, TrainingSettings,
+    Checkpoints, Learner, LearnerContext, LossPoint, ModelKind, Start, Trained, TrainingError,
+    TrainingLength, TrainingRecord, TrainingSettings,
 };
 use crate::documents::Documents;
 use crate::model::transformer::parameters::Shape;
@@ -21,22 +21,11 @@ use crate::tokenizer::Sentinels;
 use crate::units::Tokens;
 use candle_core::Device;
 use genloss_kernels::softmax::IGNORED;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use toml::Table;
 
 /// Approximate number of points of a loss curve.
 const CURVE_POINTS: u64 = 100;
-
-/// The initial weights of a training run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// A random initialisation.
-    Scratch,
-    /// The model folder of the previous generation.
-    Previous(PathBuf),
-    /// A Hugging Face model folder.
-    Base(PathBuf),
-}
 
 /// Trains a transformer.
 #[derive(Clone, Debug)]

@@ -473,6 +473,42 @@ fn settings_on_the_command_line_change_the_experiment_and_are_refused_by_name() 
     assert!(set(&["arm.none.mixture=\"replace\""]).unwrap_err().contains("there is no arm \"none\""));
 }
 
+#[test]
+fn another_kind_on_the_command_line_keeps_nothing_of_the_kind_in_the_file_but_all_other_settings_given() {
+    let set = |settings: &[&str]| {
+        let settings: Vec<String> = settings.iter().map(|&s| s.to_owned()).collect();
+        config::parse(BASE, "base.toml", &settings).map_err(|error| error.to_string())
+    };
+    let changed = set(&["model.order=2", "model.kind=ngram"]).unwrap();
+    assert_eq!((changed.model.name(), changed.model.order()), ("ngram", Some(2)));
+    assert_eq!(changed.arms[1].model.name(), "ngram");
+    let of_arm = set(&["arm.unanchored.model.kind=ngram"]).unwrap();
+    assert_eq!((of_arm.model.name(), of_arm.arms[1].model.name()), ("transformer", "ngram"));
+    let method =
+        set(&["synthesis.method=continuation", "synthesis.prefix_tokens=4", "synthesis.method=textbook"]);
+    assert!(method.unwrap_err().contains("prefix_tokens: has no effect with method = \"textbook\""));
+    let kept = set(&["synthesis.temperature=0.5", "synthesis.method=continuation"]).unwrap();
+    assert!(kept.to_toml().contains("temperature = 0.5"));
+}
+
+#[test]
+fn a_wrong_value_is_told_all_that_is_possible() {
+    let mixture = |value: &str| refusal("\"replace\"", &format!("{{ natural_fraction = {value} }}"));
+    assert!(mixture("\"0.5\"").ends_with(
+        "unknown value \"0.5\"; the valid values are proportional; also a number or a list, without quotes"
+    ), "{}", mixture("\"0.5\""));
+    let oracle = refusal("[model]", "[synthesis]\nmethod = \"oracle\"\nknowledge = \"some\"\n[model]");
+    assert!(oracle.contains("all, train, popular; also a number, without quotes"), "{oracle}");
+    let arm = refusal(
+        "mixture = \"replace\"",
+        "mixture = \"replace\"\nsynthesis = { method = \"token-edit\" }\n[synthesis]\nbeams = 4",
+    );
+    assert!(arm.contains("or set temperature = 1.0 beside the method"), "{arm}");
+    for (from, to) in [("layers = 2", "kind = 3"), ("[corpus]", "tokenizer = 3\n[corpus]")] {
+        assert!(refusal(from, to).contains("found the number 3"), "{}", refusal(from, to));
+    }
+}
+
 /// The experiment files in configs/, with their names.
 fn configs() -> Vec<std::path::PathBuf> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
@@ -518,6 +554,10 @@ fn the_schema_has_the_ranges_and_choices_that_the_program_checks() {
     assert!(is_valid(BASE));
     for (from, to) in [
         ("generations = 3", "generations = 0"),
+        ("name = \"base\"", "name = \"a/b\""),
+        ("name = \"unanchored\"", "name = \".hidden\""),
+        ("seeds = [1, 2]", "seeds = [1, 1]"),
+        ("seeds = [1, 2]", "seeds = [-1]"),
         ("width = 64", "width = 1"),
         ("width = 64", "widht = 64"),
         ("\"replace\"", "\"replaces\""),
@@ -530,6 +570,8 @@ fn the_schema_has_the_ranges_and_choices_that_the_program_checks() {
         let text = BASE.replace(from, to);
         assert!(!is_valid(&text) && parse(&text).is_err(), "{to}");
     }
+    assert!(!is_valid(&BASE.replace("base", &"b".repeat(101))));
+    assert!(!config::Registry::builtin().schema().to_string().contains("\"null\""));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use genloss::mixture;
 use genloss::model;
 use genloss::progress::{Event, Observer, Recorder, Silent, error_chain};
 use genloss::seed::{SHARED, StreamKey, streams};
-use genloss::selection::loss_band::mean_losses;
+use genloss::selection::mean_losses;
 use genloss::stage::Stage;
 use genloss::store::{self, Address, Fingerprints, Provenance, RunRecord, Store};
 use genloss::units::Tokens;

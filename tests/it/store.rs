@@ -5,9 +5,7 @@ use genloss::config::{self, Experiment};
 use genloss::documents::Documents;
 use genloss::measure::Curves;
 use genloss::progress::error_chain;
-use genloss::selection::SelectionRecord;
-use genloss::selection::detector::DetectorRecord;
-use genloss::selection::importance::ImportanceRecord;
+use genloss::selection::{DetectorRecord, ImportanceRecord, SelectionRecord};
 use genloss::store::{
     Address, Fingerprint, Fingerprints, GenerationOutput, GenerationRecord, MixtureRecord, Origin,
     Provenance, Store, StoreError, Unit,

@@ -109,6 +109,39 @@ fn arms_of_the_file_are_in_every_experiment_and_keys_of_one_name_are_told_apart(
     assert_eq!(config::parse_sweep(FILE, "scaling.toml", &[]).unwrap(), None);
 }
 
+/// The line of `[grid]` in the files that [`parse`] reads.
+const GRID_LINE: usize = 9;
+
+fn line_of(message: &str) -> usize {
+    message.split(':').nth(1).unwrap().parse().unwrap_or_else(|_| panic!("{message} has no line"))
+}
+
+#[test]
+fn an_error_in_what_a_grid_sets_is_at_the_line_of_its_key() {
+    let first_and =
+        |second: &str| parse(&format!("tokenizer.vocab_size = [400, 500]\n{second}")).unwrap_err();
+    for second in ["model.ordre = [1]", "x = [1]", "\"model.order\" = [7]", "synthesis.top_p = [2.0]"] {
+        assert_eq!(line_of(&first_and(second)), GRID_LINE + 2, "{}", first_and(second));
+    }
+    let mixture = parse("mixture.natural_fraction = [0.1, 1.5]").unwrap_err();
+    assert_eq!(line_of(&mixture), GRID_LINE + 1, "{mixture}");
+    let beams = FILE.replace("{ max_document_tokens", "{ beams = 4, max_document_tokens");
+    let text = format!("{beams}[grid]\nmodel.order = [2]\nsynthesis.temperature = [0.5]\n");
+    let refused = config::parse_sweep(&text, "scaling.toml", &[]).unwrap_err().to_string();
+    assert_eq!(line_of(&refused), GRID_LINE + 2, "{refused}");
+    // What is wrong in the file itself is at its own line.
+    let text = format!("{}[grid]\nmodel.order = [2]\n", FILE.replace("vocab_size = 400", "vocab_size = 4"));
+    let refused = config::parse_sweep(&text, "scaling.toml", &[]).unwrap_err().to_string();
+    assert!(line_of(&refused) < GRID_LINE, "{refused}");
+}
+
+#[test]
+fn a_grid_of_kinds_leaves_the_settings_of_the_kind_in_the_file_behind() {
+    let sweep = parse("model.width = [16]\nmodel.kind = [\"transformer\"]\nmodel.context = [16]").unwrap();
+    assert_eq!(sweep.experiments[0].model.name(), "transformer");
+    assert_eq!(sweep.experiments[0].model.context_tokens(), Some(16));
+}
+
 #[test]
 fn an_error_in_a_grid_names_the_key_or_the_cell() {
     let many: Vec<String> = (0..201).map(|seed| seed.to_string()).collect();
@@ -146,6 +179,7 @@ fn an_error_in_a_grid_names_the_key_or_the_cell() {
     for (grid, expected) in cases {
         let message = parse(grid).unwrap_err();
         assert!(message.contains(expected), "{grid} gave: {message}");
+        assert!(line_of(&message) >= GRID_LINE, "not at a line of the grid: {message}");
     }
     let as_run = config::parse(&format!("{FILE}[grid]\nmodel.order = [2, 3]\n"), "scaling.toml", &[]);
     assert!(as_run.unwrap_err().to_string().contains("genloss sweep"));

@@ -129,13 +129,13 @@ fn value(property: &Json) -> String {
         "string" => "a string".to_owned(),
         "boolean" => "`true` or `false`".to_owned(),
         "array" => format!("a list, each {}", value(&property["items"])),
+        "object" => "a table".to_owned(),
         other => other.to_owned(),
     };
     match types {
         Json::String(name) => of_type(name),
         Json::Array(names) => {
-            let names = names.iter().filter_map(Json::as_str).filter(|name| *name != "null");
-            names.map(of_type).collect::<Vec<_>>().join(" or ")
+            names.iter().filter_map(Json::as_str).map(of_type).collect::<Vec<_>>().join(" or ")
         }
         _ => "–".to_owned(),
     }
@@ -153,7 +153,10 @@ fn range(property: &Json) -> String {
 
 /// Large whole numbers with their digits in groups of three, as a setting may be written.
 fn grouped(number: f64) -> String {
-    if number.fract() == 0.0 && number >= 10_000.0 {
+    if number == i64::MAX as f64 {
+        // The largest whole number of TOML, which a float cannot hold.
+        Tokens(i64::MAX as u64).to_string()
+    } else if number.fract() == 0.0 && number >= 10_000.0 {
         Tokens(number as u64).to_string()
     } else {
         number.to_string()

@@ -2,6 +2,22 @@
 //!
 //! With `g` the scaled gradient: `m ← β₁ m + (1 − β₁) g`, `v ← β₂ v + (1 − β₂) g²`, and
 //! `w ← w (1 − η λ) − η (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)`.
+//!
+//! ```
+//! use genloss_kernels::adamw::{StepConstants, update};
+//! // Without decay, the first step moves every weight by the learning rate, here 0.1.
+//! let constants = StepConstants {
+//!     beta1: 0.9,
+//!     beta2: 0.99,
+//!     gradient_scale: 1.0,
+//!     rate: 0.1 / (1.0 - 0.9),
+//!     second_correction: 1.0 / (1.0 - 0.99),
+//!     keep: 1.0,
+//! };
+//! let (mut weights, mut first, mut second) = ([1.0, 2.0], [0.0; 2], [0.0; 2]);
+//! update(constants, &mut weights, &mut first, &mut second, &[3.0, -0.5]);
+//! assert!((weights[0] - 0.9_f32).abs() < 1e-5 && (weights[1] - 2.1_f32).abs() < 1e-5);
+//! ```
 
 use crate::vectorised;
 

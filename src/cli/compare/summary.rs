@@ -10,8 +10,14 @@ use std::collections::BTreeSet;
 /// The columns with numbers: one metric for each of the families that decide a verdict.
 pub(super) const COLUMNS: [&str; 3] = ["heldout_loss", "unigram_entropy", "tail_coverage"];
 
-/// Longest name of an arm in the table, in characters.
+/// Longest name of an arm in a table, in characters.
 const LONGEST_NAME: usize = 40;
+
+/// Names of arms in a table are not made shorter than this, in characters.
+const SHORTEST_NAME: usize = 16;
+
+/// Largest width of a table in columns, if its names of arms can be shortened to fit.
+const TABLE_WIDTH: usize = 100;
 
 /// The table, its legend, and a sentence for every arm.
 pub(super) fn text(arms: &[ComparedArm]) -> String {
@@ -38,7 +44,7 @@ pub(super) fn table(arms: &[ComparedArm], names_experiments: bool) -> String {
         }
         lines.push(Line::Cells(cells(comparison)));
     }
-    aligned(&lines)
+    fitted(lines, &[0])
 }
 
 fn cells(arm: &ArmComparison) -> Vec<String> {
@@ -49,18 +55,58 @@ fn cells(arm: &ArmComparison) -> Vec<String> {
             format!("{} ± {half:.3}", output::signed(effect.difference, 3))
         })
     });
-    [shortened(&arm.arm), arm.verdict.word().to_owned(), since].into_iter().chain(effects).collect()
+    [arm.arm.clone(), arm.verdict.word().to_owned(), since].into_iter().chain(effects).collect()
 }
 
-/// A name of at most [`LONGEST_NAME`] characters. A longer one loses its middle, because names of one experiment often
-/// differ at the end.
+/// A name of at most [`LONGEST_NAME`] characters.
 pub(super) fn shortened(name: &str) -> String {
+    shortened_to(LONGEST_NAME, name)
+}
+
+/// A name of at most `longest` characters. A longer one loses its middle, because names of one experiment often differ at
+/// the end.
+fn shortened_to(longest: usize, name: &str) -> String {
     let letters: Vec<char> = name.chars().collect();
-    if letters.len() <= LONGEST_NAME {
+    if letters.len() <= longest {
         return name.to_owned();
     }
-    let half = (LONGEST_NAME - 1) / 2;
+    let half = (longest - 1) / 2;
     letters[..half].iter().chain(&['…']).chain(&letters[letters.len() - half..]).collect()
+}
+
+/// The lines as [`aligned`] draws them, with the names of arms in the columns `names` shortened until the table fits
+/// [`TABLE_WIDTH`].
+pub(super) fn fitted(mut lines: Vec<Line>, names: &[usize]) -> String {
+    let mut longest = LONGEST_NAME;
+    loop {
+        for line in &mut lines {
+            let Line::Cells(cells) = line else { continue };
+            names.iter().for_each(|&column| cells[column] = shortened_to(longest, &cells[column]));
+        }
+        if longest <= SHORTEST_NAME || width(&lines) <= TABLE_WIDTH {
+            return aligned(&lines);
+        }
+        longest -= 1;
+    }
+}
+
+/// Width of a table in columns, headings not counted.
+fn width(lines: &[Line]) -> usize {
+    let widths = widths(lines);
+    widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)
+}
+
+fn widths(lines: &[Line]) -> Vec<usize> {
+    let mut widths: Vec<usize> = Vec::new();
+    for line in lines {
+        if let Line::Cells(cells) = line {
+            widths.resize(widths.len().max(cells.len()), 0);
+            for (width, cell) in widths.iter_mut().zip(cells) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+    }
+    widths
 }
 
 fn legend(arms: &[ComparedArm]) -> String {
@@ -83,15 +129,7 @@ pub(super) enum Line<'a> {
 
 /// Columns two spaces apart; the first two are aligned to the left, the others to the right.
 pub(super) fn aligned(lines: &[Line]) -> String {
-    let mut widths: Vec<usize> = Vec::new();
-    for line in lines {
-        if let Line::Cells(cells) = line {
-            widths.resize(widths.len().max(cells.len()), 0);
-            for (width, cell) in widths.iter_mut().zip(cells) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-    }
+    let widths = widths(lines);
     let padded = |(column, (cell, &width)): (usize, (&String, &usize))| {
         if column < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
     };
@@ -115,6 +153,14 @@ mod tests {
         let short = shortened(&("a".repeat(80) + "-0.25"));
         assert_eq!(short.chars().count(), 39);
         assert!(short.starts_with("aaa") && short.ends_with("aaa-0.25"), "{short}");
+    }
+
+    #[test]
+    fn names_are_shortened_until_the_table_fits() {
+        let cells = |name: &str| Line::Cells(vec![name.repeat(32), "x".repeat(70)]);
+        let drawn = fitted(vec![cells("a"), cells("b")], &[0]);
+        assert!(drawn.lines().all(|line| (99..=100).contains(&line.chars().count())), "{drawn}");
+        assert!(drawn.contains("aaaaaaaaaaaaa…aaaaaaaaaaaaa  x"), "{drawn}");
     }
 
     #[test]

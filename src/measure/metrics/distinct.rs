@@ -80,7 +80,7 @@ fn repeated(grams: &Grams) -> Vec<f32> {
 mod tests {
     use super::*;
     use crate::documents::Documents;
-    use crate::selection::repetition;
+    use crate::selection::repeated_share;
 
     /// `a b c d a b c d e`: 4-grams abcd bcda cdab dabc abcd bcde; one of six occurred before. The second
     /// document contains abcd too, but for the first time.
@@ -89,7 +89,7 @@ mod tests {
         let documents: Documents = [&[1, 2, 3, 4, 1, 2, 3, 4, 5][..], &[1, 2, 3, 4]].into_iter().collect();
         let four = Grams::unigrams(&documents).longer(&documents).longer(&documents).longer(&documents);
         assert_eq!(repeated(&four), [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
-        let selected: Vec<f64> = documents.iter().map(repetition::share).collect();
+        let selected: Vec<f64> = documents.iter().map(repeated_share).collect();
         assert_eq!(selected, [1.0 / 6.0, 0.0], "the selection rule uses the same share");
     }
 }

@@ -20,48 +20,13 @@
 //! Standard errors: block jackknife over the synthetic text. The error of the reference, which all arms share, is not
 //! included.
 
-use crate::documents::Documents;
-use crate::measure::counts::{TypeCounts, tally};
-use crate::measure::grams::{bigrams, number};
+use crate::measure::counts::TypeCounts;
 use crate::measure::{
     CountedGeneration, Direction::Up, Estimate, Family, MeasureError, Metric, MetricDefinition,
 };
 
 /// ε: the share of natural frequencies in q′.
 pub(in crate::measure) const SKEW: f64 = 0.01;
-/// A pair has a bin of its own if the reference contains it at least this often.
-pub(in crate::measure) const OWN_BIN: u32 = 10;
-
-/// The bins of token pairs over which divergences are computed.
-#[derive(Clone, Debug)]
-pub(in crate::measure) struct PairBins {
-    /// Pairs with a bin of their own, sorted; bin i is that of pair i, and the bins of first tokens follow.
-    pairs: Vec<u64>,
-    /// Counts of the reference by bin.
-    natural: Vec<u32>,
-}
-
-impl PairBins {
-    /// Bins for the frequent pairs of `reference`, and for the other pairs by their first token.
-    pub(in crate::measure) fn new(reference: &Documents) -> Self {
-        let (ids, mut pairs) = number(&bigrams(reference));
-        let counts = tally(&ids, 0);
-        let mut count = counts.iter();
-        pairs.retain(|_| count.next().is_some_and(|&count| count >= OWN_BIN));
-        let mut bins = Self { pairs, natural: Vec::new() };
-        bins.natural = tally(&bins.of(reference), bins.pairs.len());
-        bins
-    }
-
-    /// The bin of each pair of `documents`, in order.
-    fn of(&self, documents: &Documents) -> Vec<u32> {
-        let bin = |pair: u64| match self.pairs.binary_search(&pair) {
-            Ok(index) => index as u32,
-            Err(_) => self.pairs.len() as u32 + (pair >> u32::BITS) as u32,
-        };
-        bigrams(documents).into_iter().map(bin).collect()
-    }
-}
 
 /// Divergences from natural text, of tokens and of token pairs.
 pub(super) struct Divergence;
@@ -83,9 +48,9 @@ impl Metric for Divergence {
         let reference = generation.inputs().reference;
         let synthetic = generation.inputs().synthetic;
         let bins = &reference.pair_bins;
-        let pairs = TypeCounts::new(&bins.of(synthetic), bins.natural.len(), synthetic.len());
+        let pairs = TypeCounts::new(&bins.of(synthetic), bins.natural().len(), synthetic.len());
         let tokens = of_types(&reference.tokens.counts, generation.tokens());
-        Ok([tokens, of_types(&bins.natural, &pairs)].concat())
+        Ok([tokens, of_types(bins.natural(), &pairs)].concat())
     }
 
     fn why_missing(&self, id: &str, generation: &CountedGeneration) -> Option<String> {
@@ -149,18 +114,6 @@ mod tests {
             + 0.5 * (0.75 * 1.2_f64.ln() + 0.25 * (2.0_f64 / 3.0).ln());
         assert!((js - js_by_hand).abs() < 1e-12);
         assert!((tv - 0.25).abs() < 1e-12);
-    }
-
-    /// `1 2` occurs 10 times and has a bin of its own. `1 3` and `2 1` are in the bins of their first tokens.
-    #[test]
-    fn frequent_pairs_have_bins_and_others_share_those_of_their_first_token() {
-        let mut reference: Documents = vec![&[1, 2][..]; 10].into_iter().collect();
-        reference.push(&[1, 3]);
-        reference.push(&[2, 1, 3]);
-        let bins = PairBins::new(&reference);
-        assert_eq!(bins.natural, [10, 0, 2, 1]);
-        let other: Documents = [&[1, 2, 2, 1, 7][..], &[3]].into_iter().collect();
-        assert_eq!(bins.of(&other), [0, 3, 3, 2]);
     }
 
     #[test]

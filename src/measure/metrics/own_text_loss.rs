@@ -15,9 +15,9 @@
 
 use crate::documents::Documents;
 use crate::measure::metrics::heldout::why_no_mean;
-use crate::measure::uncertainty::mean_over;
+use crate::measure::uncertainty::{ends, mean_over};
 use crate::measure::{
-    CountedGeneration, Direction::Down, Estimate, Family::Form, MeasureError, Metric, MetricDefinition, grams,
+    CountedGeneration, Direction::Down, Estimate, Family::Form, MeasureError, Metric, MetricDefinition,
 };
 use crate::units::Tokens;
 
@@ -33,8 +33,7 @@ impl Metric for OwnTextLoss {
         let inputs = generation.inputs();
         let Some(scores) = inputs.own_text_scores else { return Ok(vec![None]) };
         let scored = scores.log_probabilities.len();
-        let ends: Vec<usize> =
-            grams::ends(inputs.synthetic).into_iter().take_while(|&end| end <= scored).collect();
+        let ends: Vec<usize> = ends(inputs.synthetic).into_iter().take_while(|&end| end <= scored).collect();
         let mean = mean_over(&scores.log_probabilities, &ends, |_| true);
         Ok(vec![mean.map(|mean| mean.scaled(-1.0))])
     }

@@ -190,27 +190,10 @@ fn write(
         if stage.interrupted() {
             return Err(ModelError::Interrupted);
         }
-        let (tokens, places): (Vec<_>, Vec<_>) =
-            open.iter_mut().map(|document| document.advance(model.context())).unzip();
-        let rows: Vec<u32> = (0u32..)
-            .zip(&open)
-            .filter(|(_, document)| document.needs_a_token())
-            .map(|(row, _)| row)
-            .collect();
-        let mut drawing: Vec<&mut OpenDocument> =
-            open.iter_mut().filter(|document| document.needs_a_token()).collect();
-        stepper.read(&tokens, &places)?;
-        let mut is_finite = true;
-        stepper.logits(&rows, &mut |first, logits| {
-            is_finite &= all_finite(logits);
-            draw(logits, model, &mut drawing[first..], decoding);
+        let drawn = step(model, decoding, &mut open, stepper)?.ok_or_else(|| {
+            model.not_finite(format!("writing documents {first} to {}", first + indices.len() - 1))
         })?;
-        if !is_finite {
-            return Err(
-                model.not_finite(format!("writing documents {first} to {}", first + indices.len() - 1))
-            );
-        }
-        stage.advance(rows.len() as u64);
+        stage.advance(drawn);
         let mut still_open = Vec::with_capacity(open.len());
         for document in open {
             if !document.is_finished(model.special.end, request.max_document_tokens) {
@@ -225,6 +208,29 @@ fn write(
         open = still_open;
     }
     Ok(written)
+}
+
+/// Reads one token of each document, and draws the next token of those that have been read to their end. Returns the
+/// number of tokens drawn; None if a prediction is not finite.
+fn step(
+    model: &Transformer,
+    decoding: &SamplingSettings,
+    open: &mut [OpenDocument],
+    stepper: &mut dyn TokenStepper,
+) -> Result<Option<u64>, ModelError> {
+    let (tokens, places): (Vec<_>, Vec<_>) =
+        open.iter_mut().map(|document| document.advance(model.context())).unzip();
+    let rows: Vec<u32> =
+        (0u32..).zip(&*open).filter(|(_, document)| document.needs_a_token()).map(|(row, _)| row).collect();
+    let mut drawing: Vec<&mut OpenDocument> =
+        open.iter_mut().filter(|document| document.needs_a_token()).collect();
+    stepper.read(&tokens, &places)?;
+    let mut is_finite = true;
+    stepper.logits(&rows, &mut |first, logits| {
+        is_finite &= all_finite(logits);
+        draw(logits, model, &mut drawing[first..], decoding);
+    })?;
+    Ok(is_finite.then_some(rows.len() as u64))
 }
 
 /// Draws the next token of the first documents in `documents`, one for each row of `logits` (rows, V). The rows are

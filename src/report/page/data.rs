@@ -4,7 +4,7 @@
 //! value that is missing. Seeds are texts, because JavaScript cannot represent all of them as numbers.
 
 use super::ExperimentSection;
-use super::sweep::differing_settings;
+use super::differing::differing_settings;
 use super::texts::excerpt;
 use crate::attribution::{Attribution, attribute};
 use crate::fit::TAIL;

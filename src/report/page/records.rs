@@ -3,7 +3,7 @@
 use super::{count, number};
 use crate::corpus::percent;
 use crate::report::series::{arms, has, last_generation, longest_lineage};
-use crate::store::{GenerationRecord, LineageRecord, RunRecord};
+use crate::store::{GenerationRecord, LineageRecord, Provenance, RunRecord};
 use crate::units::Tokens;
 use maud::{Markup, html};
 use std::collections::BTreeSet;
@@ -230,34 +230,7 @@ pub(super) fn settings(recorded: &RunRecord) -> Markup {
                 dd { (provenance.machines().iter().map(ToString::to_string).collect::<Vec<_>>().join("; then ")) }
             }
             dt { "Command" } dd { code { (provenance.command_line.join(" ")) } }
-            @for (split, hash) in &provenance.corpus {
-                dt { "Text: " (split) }
-                dd {
-                    @if let Some(tokens) = provenance.split_tokens.get(split) { (count(tokens.0)) " tokens, " }
-                    "BLAKE3 " span.hash { (hash) }
-                }
-            }
-            @for file in provenance.text.files.iter().take(MOST_FILES) {
-                dt { "File: " (file.path) }
-                dd {
-                    (count(file.documents)) " documents, " (count(file.copies)) " copies, " (count(file.blanks))
-                    " blank, " (count(file.nulls)) " null, "
-                    @if file.bad_lines > 0 { (count(file.bad_lines)) " bad lines, " }
-                    "BLAKE3 " span.hash { (file.blake3) }
-                }
-            }
-            @if let Some(more) = provenance.text.files.len().checked_sub(MOST_FILES + 1) {
-                dt { "More files" } dd { (count(more as u64 + 1)) ", listed in provenance.json" }
-            }
-            @for (split, record) in &provenance.text.splits {
-                dt { "Documents: " (split) }
-                dd {
-                    (count(record.documents)) ", the longest " (percent(record.largest_share)) " of the tokens"
-                    @if let Some(near) = record.near_copies {
-                        ", " (count(near)) " nearly the same as a document of train"
-                    }
-                }
-            }
+            (texts(provenance))
             dt { "Tokenizer" } dd { "BLAKE3 " span.hash { (provenance.tokenizer) } }
             @if let Some(floor) = provenance.heldout_floor_nats {
                 dt { "Loss of an ideal reader" } dd { (number(floor)) " nats per token" }
@@ -266,6 +239,40 @@ pub(super) fn settings(recorded: &RunRecord) -> Markup {
                 @if let Some(record) = lineage.generations.first() {
                     dt { "Training text of generation 0" }
                     dd { "seed " (lineage.seed) ", BLAKE3 " span.hash { (record.mixture.hash) } }
+                }
+            }
+        }
+    }
+}
+
+/// The terms of a description list that name the texts and files, and the documents of each split.
+fn texts(provenance: &Provenance) -> Markup {
+    html! {
+        @for (split, hash) in &provenance.corpus {
+            dt { "Text: " (split) }
+            dd {
+                @if let Some(tokens) = provenance.split_tokens.get(split) { (count(tokens.0)) " tokens, " }
+                "BLAKE3 " span.hash { (hash) }
+            }
+        }
+        @for file in provenance.text.files.iter().take(MOST_FILES) {
+            dt { "File: " (file.path) }
+            dd {
+                (count(file.documents)) " documents, " (count(file.copies)) " copies, " (count(file.blanks))
+                " blank, " (count(file.nulls)) " null, "
+                @if file.bad_lines > 0 { (count(file.bad_lines)) " bad lines, " }
+                "BLAKE3 " span.hash { (file.blake3) }
+            }
+        }
+        @if let Some(more) = provenance.text.files.len().checked_sub(MOST_FILES + 1) {
+            dt { "More files" } dd { (count(more as u64 + 1)) ", listed in provenance.json" }
+        }
+        @for (split, record) in &provenance.text.splits {
+            dt { "Documents: " (split) }
+            dd {
+                (count(record.documents)) ", the longest " (percent(record.largest_share)) " of the tokens"
+                @if let Some(near) = record.near_copies {
+                    ", " (count(near)) " nearly the same as a document of train"
                 }
             }
         }

@@ -155,10 +155,10 @@ impl SynthesisMethod for External {
         Ok(Box::new(ExternalGenerator {
             command: &self.command,
             limit: Duration::from_secs_f64(self.timeout_seconds),
-            max_document_tokens: context.synthesis.max_document_tokens,
+            max_document_tokens: context.max_document_tokens,
             tokenizer: context.sources.tokenizer,
             end: context.end(),
-            sources: Rotation::new(context.sources.natural, context.candidates(), context.key)?,
+            sources: Rotation::new(context.sources.natural, context.candidates, context.key)?,
         }))
     }
 

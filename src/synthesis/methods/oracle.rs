@@ -204,12 +204,12 @@ impl SynthesisMethod for Oracle {
             (OracleKind::Rephrase, None) => (Some(sources.natural), "rephrase, train split"),
             (OracleKind::Rephrase, Some(previous)) => (Some(previous), "rephrase, last synthetic corpus"),
         };
-        let rotation = |documents| Rotation::new(documents, context.candidates(), context.key.clone());
+        let rotation = |documents| Rotation::new(documents, context.candidates, context.key.clone());
         Ok(Box::new(OracleWriter {
             teller: self.teller(&sources)?,
             sources: documents.map(rotation).transpose()?,
             tokenizer: sources.tokenizer,
-            max_document_tokens: context.synthesis.max_document_tokens,
+            max_document_tokens: context.max_document_tokens,
             description: format!("oracle, {from}, knowledge {}, error {}", self.knowledge, self.error),
         }))
     }

@@ -19,6 +19,7 @@
 //!
 //! **Pitfall.** An n-gram model cannot infill, because it reads only the text to the left of a gap.
 
+use crate::decoding::DecodingStrategy;
 use crate::documents::{Documents, TokenId};
 use crate::model::{GenerateRequest, LanguageModel};
 use crate::seed::{Stream, StreamKey, streams};
@@ -28,7 +29,6 @@ use crate::synthesis::method::{
     Draft, Generator, GeneratorContext, GeneratorResult, MethodContext, MethodProperties, SynthesisMethod,
     TokenChoice,
 };
-use crate::synthesis::settings::SynthesisSettings;
 use crate::synthesis::sources::{Rotation, longest_rewriting};
 use crate::synthesis::{SynthesisError, without_sentinels};
 use crate::tokenizer::Sentinels;
@@ -109,13 +109,14 @@ impl SynthesisMethod for Rephrase {
     fn generator<'a>(&'a self, context: GeneratorContext<'a>) -> GeneratorResult<'a> {
         Ok(Box::new(Rewriter {
             model: context.model,
-            synthesis: context.synthesis,
+            decoding: context.decoding,
+            max_document_tokens: context.max_document_tokens,
             fidelity: self.fidelity,
             span_tokens: self.span_tokens,
             view: View { tokens: self.view_tokens, sentinels: context.sentinels() },
             end: context.end(),
             spans: context.key.at(streams::SPANS),
-            sources: Rotation::new(context.sources.natural, context.candidates(), context.key)?,
+            sources: Rotation::new(context.sources.natural, context.candidates, context.key)?,
         }))
     }
 
@@ -132,7 +133,8 @@ impl SynthesisMethod for Rephrase {
 /// Generates documents by rewriting spans of natural ones.
 struct Rewriter<'a> {
     model: &'a dyn LanguageModel,
-    synthesis: &'a SynthesisSettings,
+    decoding: &'a DecodingStrategy,
+    max_document_tokens: usize,
     fidelity: f64,
     span_tokens: usize,
     view: View,
@@ -172,11 +174,11 @@ impl Rewriter<'_> {
             let request = GenerateRequest {
                 prompts: &prompts,
                 max_document_tokens: match action {
-                    GapAction::Finish => self.synthesis.max_document_tokens,
+                    GapAction::Finish => self.max_document_tokens,
                     GapAction::Extend => self.view.tokens,
                     GapAction::Infill => 2 * self.view.tokens,
                 },
-                decoding: &self.synthesis.decoding,
+                decoding: self.decoding,
                 item: &|index| items[index],
             };
             let written = without_sentinels(self.model.generate(&request, stage)?, self.view.sentinels);
@@ -190,7 +192,7 @@ impl Rewriter<'_> {
 
 impl Generator for Rewriter<'_> {
     fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
-        let max_tokens = self.synthesis.max_document_tokens;
+        let max_tokens = self.max_document_tokens;
         let sources = self.sources.of_first(items.clone(), max_tokens);
         let mut rewritings: Vec<Rewriting> = items
             .zip(sources)

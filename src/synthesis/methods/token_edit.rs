@@ -60,12 +60,12 @@ impl SynthesisMethod for TokenEdit {
     fn generator<'a>(&'a self, context: GeneratorContext<'a>) -> GeneratorResult<'a> {
         Ok(Box::new(TokenEditor {
             model: context.model,
-            decoding: context.synthesis.decoding.token_by_token().ok_or(SynthesisError::Search)?,
-            max_document_tokens: context.synthesis.max_document_tokens,
+            decoding: context.decoding.token_by_token().ok_or(SynthesisError::Search)?,
+            max_document_tokens: context.max_document_tokens,
             sharpness: self.sharpness,
             end: context.end(),
             sentinels: context.sentinels(),
-            sources: Rotation::new(context.sources.natural, context.candidates(), context.key)?,
+            sources: Rotation::new(context.sources.natural, context.candidates, context.key)?,
         }))
     }
 

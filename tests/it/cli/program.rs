@@ -27,6 +27,26 @@ fn init_writes_a_valid_file_and_never_overwrites_one() {
 }
 
 #[test]
+fn init_says_what_to_do_next_and_why_a_file_cannot_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let spaced = genloss().current_dir(&dir).args(["init", "a b.toml"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&spaced.stderr).contains("genloss check 'a b.toml'"));
+    genloss().current_dir(&dir).arg("init").assert().success();
+    // A folder with a file `experiment.toml` is a run.
+    assert!(dir.path().join("my-experiment.toml").exists() && !dir.path().join("experiment.toml").exists());
+    assert!(error_line(&["init", "-"]).contains("give the name of a file"));
+    assert!(
+        error_line(&["init", "no-folder/x.toml"]).contains("the folder no-folder does not exist; create it")
+    );
+}
+
+#[test]
+fn a_misspelt_command_is_told_the_nearest_one() {
+    let line = error_line(&["cmpare"]);
+    assert!(line.contains("unrecognized subcommand 'cmpare'; the nearest is 'compare'"), "{line}");
+}
+
+#[test]
 fn completions_and_manual_pages_know_every_command() {
     let script = output(&["completions", "bash"]);
     let dir = tempfile::tempdir().unwrap();

@@ -7,11 +7,7 @@ use genloss::documents::{Documents, TokenId};
 use genloss::model::{LanguageModel, ModelError};
 use genloss::progress::{Event, Recorder, Silent};
 use genloss::seed::StreamKey;
-use genloss::selection::Selection;
-use genloss::selection::SelectionRules;
-use genloss::selection::loss_band::mean_losses;
-use genloss::selection::near_duplicates::NearDuplicates;
-use genloss::selection::repetition;
+use genloss::selection::{NearDuplicates, Selection, SelectionRules, mean_losses, repeated_share};
 use genloss::stage::Stage;
 use genloss::synthesis::SynthesisSettings;
 use genloss::synthesis::{Sources, SynthesisError, SynthesisRecord, check, write_corpus};
@@ -96,7 +92,7 @@ fn documents_that_are_kept_pass_the_rules() {
     });
     let repetition = selected(textbook(1000), rules("max_repetition = 0.5"));
     let (corpus, record) = write_judged(&circling, &circling, &repetition, &stage()).unwrap();
-    assert!(corpus.iter().all(|document| repetition::share(document) == 0.0));
+    assert!(corpus.iter().all(|document| repeated_share(document) == 0.0));
     // 125 documents of 8 tokens are kept, the last of them number 187; 0, 3, … 186 are dropped.
     assert_eq!(record.selection.unwrap().dropped, BTreeMap::from([("max_repetition".to_owned(), 63)]));
 
