@@ -53,14 +53,17 @@ mod unit;
 
 pub use address::Address;
 pub use checkpoints::StoreCheckpoints;
-pub use content::{committed_at, copy_model, read_corpus, read_documents, read_generation};
+pub use content::{committed_at, copy_model, read_corpus, read_documents};
 pub use disk::{remove_unfinished, write_derived, write_folder};
 pub use error::StoreError;
 pub use glance::{ClaimsSeen, Glance, changed, observations, sample};
 pub use manifest::{Fingerprint, Fingerprints};
 pub use missing::MissingMetrics;
 pub use notes::notes;
-pub use read::{Sample, experiment, is_finished, is_store, read, read_all, read_with, samples, stores_below};
+pub use read::{
+    Sample, experiment, is_finished, is_store, read, read_all, read_generation, read_with, samples,
+    stores_below,
+};
 pub use record::*;
 pub use state::{UnitState, unit_seconds, unit_states};
 pub use study::{export, is_study, measurements_note, read_study};

@@ -1,18 +1,10 @@
 //! Corpora and models of a run that is not open, each file compared with its hash.
 
 use super::manifest::Manifest;
-use super::{Address, GenerationRecord, MEASUREMENTS, MODEL, SYNTHETIC, StoreError, disk, read, synthetic};
+use super::{Address, MEASUREMENTS, MODEL, SYNTHETIC, StoreError, disk, synthetic};
 use crate::documents::Documents;
 use std::path::Path;
 use std::time::SystemTime;
-
-/// The record of a committed generation of the run at `root`.
-///
-/// # Errors
-/// If it cannot be read, or was changed after it was written.
-pub fn read_generation(root: &Path, address: Address) -> Result<GenerationRecord, StoreError> {
-    Ok(read::record(root, address)?.0)
-}
 
 /// The corpus of a committed generation as token ids; `None` if it is not on record, as in some published runs.
 ///

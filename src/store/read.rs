@@ -201,6 +201,14 @@ fn generations(
         .collect()
 }
 
+/// The record of a committed generation of the run at `root`.
+///
+/// # Errors
+/// If it cannot be read, or was changed after it was written.
+pub fn read_generation(root: &Path, address: Address) -> Result<GenerationRecord, StoreError> {
+    Ok(record(root, address)?.0)
+}
+
 /// The records of a committed generation, compared with their hashes. Generations of earlier versions have no origin.
 pub(super) fn record(
     root: &Path,
