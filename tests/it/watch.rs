@@ -204,6 +204,19 @@ fn a_finished_run_is_in_the_list_and_has_a_page_with_its_verdicts() {
     assert_eq!(answer(ask(&server.url, "POST", "/", &[])).status, 405);
 }
 
+/// Verdicts are computed while a page is open.
+#[test]
+fn the_verdicts_on_an_unfinished_run_are_those_so_far() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("watched");
+    copy(&finished().join("watched"), &root);
+    fs::remove_dir_all(root.join("seed-2/unanchored/gen-001")).unwrap();
+    let server = Watching::new(dir.path(), &[]);
+    let _page = ask(&server.url, "GET", "/events", &[]);
+    let list = server.wait_for("/", "so far");
+    assert!(list.contains("5 of 6 generations") && list.contains("data-state=\"stopped\""), "{list}");
+}
+
 #[test]
 fn a_run_of_another_process_is_seen_at_work_and_when_it_is_killed() {
     let dir = tempfile::tempdir().unwrap();
@@ -212,13 +225,13 @@ fn a_run_of_another_process_is_seen_at_work_and_when_it_is_killed() {
     let root = address(&dir.path().join("watched"));
     let mut process = Started::new(&mut run(dir.path(), 400, &[]));
     server.wait_for("/", "data-state=\"running\"");
-    let now = server.wait_for(&format!("/now?run={root}"), "unanchored");
+    let now = server.wait_for(&format!("/now?run={root}"), "seed 1, control");
     assert!(now.contains(&format!("process {}", process.child.id())), "{now}");
     let mut events = BufReader::new(ask(&server.url, "GET", &format!("/events?run={root}"), &[])).lines();
     for expected in ["event: now", "event: records"] {
         assert!(events.any(|line| line.unwrap() == expected), "no {expected}");
     }
-    assert!(server.wait_for(&format!("/run?run={root}"), "so far").contains("id=\"genloss-data\""));
+    server.wait_for(&format!("/run?run={root}"), "id=\"genloss-data\"");
     process.kill();
     assert!(events.any(|line| line.unwrap() == "event: now"));
     let list = server.wait_for("/", "data-state=\"killed\"");
