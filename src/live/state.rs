@@ -16,6 +16,9 @@ const NOTES: usize = 5;
 /// Writes over which the speed is measured.
 const SPEED_WINDOW: usize = 10;
 
+/// Seed and arm; `None` for a stage of no lineage.
+type Place = Option<(u64, String)>;
+
 #[derive(Default)]
 pub(super) struct State {
     lineages: Vec<LineageNow>,
@@ -24,8 +27,8 @@ pub(super) struct State {
     has_changed: bool,
     /// Whether a write has failed.
     pub(super) has_failed: bool,
-    /// When how much of the stage was done, by seed and arm; `None` is the stage of no lineage.
-    samples: BTreeMap<Option<(u64, String)>, VecDeque<(Instant, u64)>>,
+    /// When how much of the stage was done.
+    samples: BTreeMap<Place, VecDeque<(Instant, u64)>>,
 }
 
 impl State {

@@ -47,6 +47,8 @@ impl Access {
     /// Access to a server at this address and port. One that was named needs a token.
     pub(super) fn new(address: IpAddr, port: u16, is_named: bool, host: String) -> Self {
         let token = is_named.then(|| {
+            // A secret, unlike every draw of an experiment, must not be repeatable.
+            #[allow(clippy::disallowed_methods)]
             let random: [u8; 16] = rand::random();
             random.iter().map(|byte| format!("{byte:02x}")).collect()
         });

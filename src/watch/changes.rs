@@ -67,10 +67,13 @@ pub(super) struct Watch {
     pool: rayon::ThreadPool,
 }
 
+/// Id of a run, and the number of the state of its records.
+type Version = (String, u64);
+
 /// A report page by the runs that it is about and the versions of their records.
 #[derive(Debug)]
 struct KeptReport {
-    of: Vec<(String, u64)>,
+    of: Vec<Version>,
     page: Option<Arc<String>>,
 }
 
@@ -181,7 +184,7 @@ impl Watch {
         samples
     }
 
-    fn versions(&self, ids: &[String]) -> Option<(Vec<(String, u64)>, Vec<PathBuf>)> {
+    fn versions(&self, ids: &[String]) -> Option<(Vec<Version>, Vec<PathBuf>)> {
         let runs = lock(&self.runs);
         let found = ids
             .iter()
@@ -190,7 +193,7 @@ impl Watch {
     }
 
     /// The report page of runs, made once for each version of their records.
-    fn report(&self, of: Vec<(String, u64)>, folders: &[PathBuf]) -> Result<Option<Arc<String>>, StoreError> {
+    fn report(&self, of: Vec<Version>, folders: &[PathBuf]) -> Result<Option<Arc<String>>, StoreError> {
         let mut kept = lock(&self.reports);
         if let Some(found) = kept.iter().find(|kept| kept.of == of) {
             return Ok(found.page.clone());
