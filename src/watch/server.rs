@@ -201,7 +201,8 @@ async fn events(
     let page = shared.watch.open_page(ids(pairs));
     let sent = stream::unfold((receiver, page), |(mut receiver, page)| async move {
         let name = next_name(&mut receiver, &page).await?;
-        Some((Ok(SentEvent::default().event(name).data("")), (receiver, page)))
+        // Browsers drop an event without data.
+        Some((Ok(SentEvent::default().event(name).data(name)), (receiver, page)))
     });
     Sse::new(sent).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
 }

@@ -2,6 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
+use crate::browser::{DESKTOP, with_browser};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -246,6 +247,36 @@ fn a_run_of_another_process_is_seen_at_work_and_when_it_is_killed() {
     assert_eq!(again.child.wait().unwrap().code(), Some(130));
     server.wait_for("/", "data-state=\"stopped\"");
     assert!(!live.exists());
+}
+
+#[test]
+fn a_page_in_a_browser_grows_with_its_run_and_sees_it_killed_and_resumed() {
+    with_browser(DESKTOP, async |browser| {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Watching::new(dir.path(), &[]);
+        let root = address(&dir.path().join("watched"));
+        let mut process = Started::new(&mut run(dir.path(), 400, &[]));
+        server.wait_for(&format!("/run?run={root}"), "id=\"genloss-data\"");
+        browser.open(&format!("{}run?run={root}", server.url)).await;
+        let reached = "Number(document.querySelector('.bar output').textContent.split(' of ')[1])";
+        let state = "document.querySelector('[data-now]').textContent";
+        let at_first: f64 = browser.read(reached).await;
+        browser.wait_for(&format!("{state}.includes('running') && {reached} > {at_first}")).await;
+        browser.click("button[data-arm=unanchored]").await;
+        process.kill();
+        browser.wait_for(&format!("{state}.includes('killed')")).await;
+        let when_killed: f64 = browser.read(reached).await;
+        let _again = Started::new(&mut run(dir.path(), 400, &[]));
+        browser.wait_for(&format!("{state}.includes('running') && {reached} > {when_killed} + 1")).await;
+        let pressed: String =
+            browser.read("document.querySelector('[data-arm=unanchored]').ariaPressed").await;
+        assert_eq!(pressed, "false", "what the reader has chosen stays");
+        let own = serde_json::json!(server.url);
+        let others = format!(
+            "performance.getEntriesByType('resource').filter((entry) => !entry.name.startsWith({own})).length"
+        );
+        assert_eq!(browser.read::<usize>(&others).await, 0);
+    });
 }
 
 #[test]
