@@ -207,7 +207,7 @@ impl<'a> Run<'a> {
         Ok(progress)
     }
 
-    /// If everything is done: removes what ended processes left, and the claims.
+    /// If everything is done: removes what processes left, and the claims.
     ///
     /// # Errors
     /// If a record cannot be read, or if the disk fails.
@@ -221,7 +221,7 @@ impl<'a> Run<'a> {
             addresses().map(|address| Ok(self.store.record(address)?.machine)).collect();
         self.store.record_machines(machines.map_err(|error: StoreError| error)?.into_iter().flatten())?;
         self.store.clean_up()?;
-        live::remove_leftovers(self.store.root());
+        live::remove_all(self.store.root());
         Ok(self.store.remove_claims()?)
     }
 

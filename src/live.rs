@@ -185,19 +185,25 @@ fn write(file: &Path, text: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Removes the files of processes that have ended, and the folder if nothing is left in it.
-pub fn remove_leftovers(root: &Path) {
-    remove_ended(&root.join(FOLDER));
+/// Removes the files of all processes, and the folder: for a run of which everything is made. Nobody can know at once whether a
+/// process of another host has ended; one that has not, writes its file again if it still has something to say.
+pub fn remove_all(root: &Path) {
+    remove(&root.join(FOLDER), |_| true);
 }
 
+/// Removes the files of processes that have ended, and the folder if nothing is left in it.
 fn remove_ended(folder: &Path) {
+    remove(folder, |seen| seen.has_ended);
+}
+
+fn remove(folder: &Path, is_unneeded: impl Fn(&Seen) -> bool) {
     if !folder.is_dir() {
         return;
     }
     // Whatever cannot be removed is left to the next process.
     let _ = files::remove_unfinished(folder);
     for seen in Onlooker::new().look_in(folder) {
-        if seen.has_ended {
+        if is_unneeded(&seen) {
             // Another process may be doing the same.
             let _ = files::remove_unwatched(&seen.file);
         }
