@@ -116,8 +116,8 @@ pub(super) fn fit(fitted: &Fitted, runs: &[&str], figures: &[DrawnFigure]) -> Ma
     document("Loss laws", &laws::article(fitted, runs, figures), &html! {}, env!("CARGO_PKG_VERSION"))
 }
 
-/// A page with `body`, and with `scripts` at its end. Control and direction characters, which a corpus or a name may contain, are shown as escapes such
-/// as `\u{202e}`.
+/// A page with `body`, and with `scripts` at its end. Control and direction characters, which a corpus or a name may
+/// contain, are shown as escapes such as `\u{202e}`.
 fn document(title: &str, body: &Markup, scripts: &Markup, version: &str) -> Markup {
     let page = html! {
         (DOCTYPE)

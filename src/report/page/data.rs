@@ -1,7 +1,7 @@
 //! The data behind the interactive figures: the series that the static figures are drawn from, as JSON.
 //!
-//! Arrays are indexed by arm, then by seed where there are values of single seeds, then by generation; `null` stands for a
-//! value that is missing. Seeds are texts, because JavaScript cannot represent all of them as numbers.
+//! Arrays are indexed by arm, then by seed where there are values of single seeds, then by generation; a value that is
+//! missing is `null`. Seeds are texts, because JavaScript cannot represent all of them as numbers.
 
 use super::ExperimentSection;
 use super::differing::differing_settings;
