@@ -17,6 +17,7 @@
 //! # Ok::<(), store::StoreError>(())
 //! ```
 
+mod document;
 mod figures;
 mod font;
 mod laws;
@@ -28,6 +29,7 @@ mod render;
 mod scene;
 mod series;
 
+pub(crate) use document::document;
 pub use laws::{FitTable, FitTopic, tables};
 
 use crate::fit::Fitted;
@@ -95,7 +97,7 @@ pub fn write(
         sections.push(section);
     }
     let page = out.join("report.html");
-    store::write_derived(&page, page::html(&sections).into_string().as_bytes())?;
+    store::write_derived(&page, page::html(&sections).as_bytes())?;
     Ok(page)
 }
 
@@ -117,7 +119,7 @@ fn section<'a>(
 #[must_use]
 pub fn page(recorded: &[RunRecord], comparisons: &[ArmComparison], samples: &[Sample]) -> String {
     let sections = recorded.iter().map(|one| section(one, comparisons, samples, Vec::new()));
-    page::html(&sections.collect::<Vec<_>>()).into_string()
+    page::html(&sections.collect::<Vec<_>>())
 }
 
 /// Checks that no folder on the way from `out` to `folder` is a link, because a link could lead to files of
@@ -160,7 +162,7 @@ pub fn write_fit(fitted: &Fitted, runs: &[&str], out: &Path) -> Result<[PathBuf;
     let drawn = figures.map(|figure| write_figure(figures::Topic::Laws, figure, out, "figures"));
     let drawn: Vec<DrawnFigure> = drawn.collect::<Result<_, ReportError>>()?;
     let page = out.join("report.html");
-    store::write_derived(&page, page::fit(fitted, runs, &drawn).into_string().as_bytes())?;
+    store::write_derived(&page, page::fit(fitted, runs, &drawn).as_bytes())?;
     Ok([page, numbers])
 }
 

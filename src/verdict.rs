@@ -18,21 +18,23 @@
 //!
 //! **Evidence for a call** is a t-test in the narrowing direction. With three seeds the spread at one generation has two
 //! degrees of freedom, with which hardly any difference is significant. So the test uses all generations so far, and the
-//! control's steps. There are two estimates of the variance of `d` at generation g:
+//! steps of both lineages. There are two estimates of the variance of `d` at generation g:
 //!
 //! | estimate | degrees of freedom | valid |
 //! |---|---|---|
 //! | the spread between seeds at generations k = 1..g, each multiplied by g/k | (S − 1) g; fewer where a seed's differences are correlated across generations (Satterthwaite: divided by `1 + (g − 1) ρ²`) | exact where noise accumulates, as in lineages that continue training; else too large, by a factor of up to Σ (g/k) / g |
-//! | twice the variance of the control's steps from one generation to the next, about the mean step of all seeds | (S − 1) g | twice too large for lineages that train from scratch; too small where an arm varies more than the control or noise accumulates |
+//! | the variance of a step from one generation to the next, about the mean step of all seeds, added up for arm and control, times (g + 1)/2 | 2 (S − 1) g; fewer where the two differ (Satterthwaite) | the middle of two extremes: too small, by a factor of 2 g / (g + 1), where noise accumulates, and g + 1 times too large where every generation trains from scratch |
 //!
 //! The variance used by the test is the pool of both, weighted by their degrees of freedom, or the first estimate if that
 //! is larger. Its degrees of freedom are those of the pool (Satterthwaite 1946), to which an estimate far smaller than the
 //! other contributes almost nothing. For generated text, the standard error is at least half of the measurement error.
+//! The test of degradation has twice the variance of the control's steps as its second estimate, whatever g is: with the one
+//! above, which grows, harm that shows late would be missed. The error of both is measured.
 //!
 //! **The decision** is sequential: generation g is judged on generations ≤ g only, so a call is the same whether or not
 //! the experiment continued. A call means "at least two of the three families (tail, entropy, held-out) have narrowed",
-//! and is meant to be wrong in at most 1.5 % of the arms for which that is not true, over all generations: each
-//! generation spends a quarter of the error that earlier ones have left. The p-value of a family is the smallest one of
+//! and is meant to be wrong in at most 1.75 % of the arms for which that is not true, over all generations (measured: less
+//! than 1 %): each generation spends a quarter of the error that earlier ones have left. The p-value of a family is the smallest one of
 //! its headline metrics, times their number; the second smallest of these three p-values is doubled (the partial
 //! conjunction of Benjamini and Heller 2008) and compared with the error that the generation spends. A metric that
 //! improves is never evidence of narrowing.
@@ -48,7 +50,7 @@
 //!   practical size. Requires a headline metric in each family.
 //! * *Inconclusive*: none of these. [`ArmComparison::possible`] lists the verdicts that the intervals of the last
 //!   generation do not exclude; [`ArmComparison::seeds_needed`] is the number of seeds that would settle it: the same
-//!   rules are applied with more seeds and more degrees of freedom, for true differences up to 1.5 standard errors on
+//!   rules are applied with more seeds and more degrees of freedom, for true differences up to 2 standard errors on
 //!   either side of the estimates. A number is given only if all of these need about as many seeds, so that it is right
 //!   within a factor of two; with few seeds that is rare. A single seed cannot show whether noise accumulates, so then a
 //!   number is given only if that hardly matters.

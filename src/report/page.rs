@@ -11,13 +11,13 @@ mod texts;
 mod verdicts;
 
 use super::DrawnFigure;
+use super::document::document;
 use super::figures::Topic;
 use crate::fit::Fitted;
 use crate::store::{RunRecord, Sample};
-use crate::terminal::printable;
 use crate::verdict::ArmComparison;
 use data::PageData;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 /// One experiment of the page.
 pub(super) struct ExperimentSection<'a> {
@@ -100,7 +100,7 @@ const EVIDENCE: [Chapter; 9] = [
 ];
 
 /// The whole page.
-pub(super) fn html(sections: &[ExperimentSection]) -> Markup {
+pub(super) fn html(sections: &[ExperimentSection]) -> String {
     let names: Vec<&str> = sections.iter().map(|section| section.recorded.experiment.name.as_str()).collect();
     let data = PageData::new(sections);
     let body = html! {
@@ -108,35 +108,22 @@ pub(super) fn html(sections: &[ExperimentSection]) -> Markup {
         @if sections.len() > 1 { (sweep::overview(sections, &data)) }
         @for (index, section) in sections.iter().enumerate() { (experiment(index, section, &data)) }
     };
-    document(&names.join(", "), &body, &script::elements(&data), version(sections))
+    page(&names.join(", "), &body, &script::elements(&data), version(sections))
 }
 
 /// The page of laws fitted to `runs`.
-pub(super) fn fit(fitted: &Fitted, runs: &[&str], figures: &[DrawnFigure]) -> Markup {
-    document("Loss laws", &laws::article(fitted, runs, figures), &html! {}, env!("CARGO_PKG_VERSION"))
+pub(super) fn fit(fitted: &Fitted, runs: &[&str], figures: &[DrawnFigure]) -> String {
+    page("Loss laws", &laws::article(fitted, runs, figures), &html! {}, env!("CARGO_PKG_VERSION"))
 }
 
-/// A page with `body`, and with `scripts` at its end. Control and direction characters, which a corpus or a name may
-/// contain, are shown as escapes such as `\u{202e}`.
-fn document(title: &str, body: &Markup, scripts: &Markup, version: &str) -> Markup {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) " · genloss" }
-                style { (PreEscaped(style::CSS)) }
-            }
-            body {
-                main { (body) }
-                footer { "Written by genloss " (version) ". This page needs no other file." }
-                (scripts)
-            }
-        }
+/// A page with `body`, and with `scripts` at its end.
+fn page(title: &str, body: &Markup, scripts: &Markup, version: &str) -> String {
+    let whole = html! {
+        main { (body) }
+        footer { "Written by genloss " (version) ". This page needs no other file." }
+        (scripts)
     };
-    PreEscaped(printable(&page.into_string()).into_owned())
+    document(title, style::CSS, &whole)
 }
 
 fn version<'a>(sections: &'a [ExperimentSection]) -> &'a str {

@@ -7,7 +7,7 @@ use crate::measure::{Family, MetricDefinition};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The largest probability of a call, over all generations, for an arm that does not narrow in two families.
-pub const FAMILY_WISE_ERROR: f64 = 0.015;
+pub const FAMILY_WISE_ERROR: f64 = 0.0175;
 
 /// The largest probability, over all generations, that an arm is called degraded although it is not worse at natural
 /// text by more than the practical size.
@@ -80,10 +80,15 @@ impl HeadlineDifference<'_> {
         self.difference.is_usable() && self.worst_case() < 1.0
     }
 
-    /// Whether a test of a difference of more than `practical_sizes`, at the level `error` divided by the number of
-    /// `tests`, finds one.
-    fn exceeds(&self, practical_sizes: f64, error: f64, tests: f64) -> bool {
-        let p = self.difference.p_value(self.headline.sign, practical_sizes * self.headline.practical);
+    /// Whether a test at the level `error` divided by the number of `tests` finds narrowing.
+    fn is_narrowing(&self, error: f64, tests: f64) -> bool {
+        let p = self.difference.p_of_narrowing(self.headline.sign);
+        p.is_some_and(|p| p * tests <= error)
+    }
+
+    /// Whether a test at the level `error` divided by the number of `tests` finds a loss of more than the practical size.
+    fn is_degraded(&self, error: f64, tests: f64) -> bool {
+        let p = self.difference.p_of_degradation(self.headline.sign, self.headline.practical);
         p.is_some_and(|p| p * tests <= error)
     }
 }
@@ -161,7 +166,7 @@ fn narrowing<'a>(found: &[HeadlineDifference<'a>], error: f64) -> Vec<HeadlineDi
     let narrows = |one: &HeadlineDifference| {
         let family = one.headline.family;
         let metrics = found.iter().filter(|other| other.headline.family == family).count() as f64;
-        one.exceeds(0.0, error, metrics * other_families)
+        one.is_narrowing(error, metrics * other_families)
     };
     found.iter().copied().filter(narrows).collect()
 }
@@ -171,7 +176,7 @@ fn narrowing<'a>(found: &[HeadlineDifference<'a>], error: f64) -> Vec<HeadlineDi
 fn is_degraded(found: &[HeadlineDifference], error: f64) -> bool {
     let held_out = || found.iter().filter(|one| one.headline.family == Family::HeldOut);
     let metrics = held_out().count() as f64;
-    held_out().any(|one| one.exceeds(1.0, error, metrics))
+    held_out().any(|one| one.is_degraded(error, metrics))
 }
 
 /// The verdicts that the intervals of the last generation do not exclude, from the worst to the best.

@@ -63,24 +63,37 @@ impl<'a> ObservationTable<'a> {
     /// The difference in a metric at every generation ≥ 1 that arm and control have in common in some seed.
     pub(super) fn differences(&self, metric: &MetricDefinition, arm: &str, control: &str) -> Vec<Difference> {
         let pairs = self.pairs(&metric.id, arm, control);
-        let control_lineages = self.series.get(&(&*metric.id, control));
+        let lineages_of = |name| self.series.get(&(&*metric.id, name));
+        let (arm_lineages, control_lineages) = (lineages_of(arm), lineages_of(control));
         pairs
             .iter()
             .map(|(&generation, here)| {
                 let floor = if metric.on_fixed_text { 0.0 } else { measurement_variance(here) };
                 match between_seeds(&pairs, generation) {
                     Some(BetweenSeeds { own, pooled }) => {
-                        let steps =
-                            control_lineages.and_then(|lineages| steps_between_seeds(lineages, generation));
-                        let test =
-                            steps.map_or(pooled, |steps| pooled.stabilised_by(steps)).at_least(floor / 4.0);
+                        let steps_of = |lineages: Option<&BTreeMap<u64, Series>>| {
+                            lineages.and_then(|lineages| steps_between_seeds(lineages, generation))
+                        };
+                        let (arm_steps, control_steps) = (steps_of(arm_lineages), steps_of(control_lineages));
+                        let both = arm_steps.zip(control_steps).map(|(arm, control)| arm.plus(control));
+                        let growing = both.map(|both| both.times((generation as f64 + 1.0) / 2.0));
+                        let twice = control_steps.map(|control| control.times(2.0));
+                        let [narrowing, degradation] = [growing, twice].map(|steps| {
+                            Some(
+                                steps
+                                    .map_or(pooled, |steps| pooled.stabilised_by(steps))
+                                    .at_least(floor / 4.0),
+                            )
+                        });
                         let [own, pooled] = [own, pooled].map(|noise| noise.at_least(floor / 100.0));
-                        Difference::new(generation, here, Some(own), Some(test)).with_pooled(pooled)
+                        let noises = Noises { interval: Some(own), narrowing, degradation };
+                        Difference::new(generation, here, noises).with_pooled(pooled)
                     }
                     None => {
                         let walk = control_lineages.and_then(|lineages| random_walk(lineages, generation));
                         let alone = walk.map(|noise| noise.at_least(measurement_variance(here)));
-                        Difference::new(generation, here, alone, alone)
+                        let noises = Noises { interval: alone, narrowing: alone, degradation: alone };
+                        Difference::new(generation, here, noises)
                     }
                 }
             })
@@ -127,6 +140,18 @@ struct Noise {
 }
 
 impl Noise {
+    fn times(self, factor: f64) -> Self {
+        Self { variance: factor * self.variance, ..self }
+    }
+
+    /// The variance of a sum or difference of independent values, with Satterthwaite's degrees of freedom.
+    fn plus(self, other: Self) -> Self {
+        let variance = self.variance + other.variance;
+        let squares = self.variance.powi(2) / self.df + other.variance.powi(2) / other.df;
+        let df = if squares > 0.0 { variance.powi(2) / squares } else { self.df + other.df };
+        Self { variance, df }
+    }
+
     fn at_least(self, variance: f64) -> Self {
         Self { variance: self.variance.max(variance), ..self }
     }
@@ -203,7 +228,7 @@ fn across_generations(residuals: &[BTreeMap<u64, f64>]) -> f64 {
     if df > 0.0 { products / df } else { 0.0 }
 }
 
-/// Twice the variance of the control's steps from one generation to the next, up to generation `last`. Steps are compared with
+/// The variance of the steps of lineages from one generation to the next, up to generation `last`. Steps are compared with
 /// the mean step of all seeds at the same generation, so that a trend that all lineages share is no noise. None if no
 /// generation has two of them.
 fn steps_between_seeds(lineages: &BTreeMap<u64, Series>, last: usize) -> Option<Noise> {
@@ -216,7 +241,7 @@ fn steps_between_seeds(lineages: &BTreeMap<u64, Series>, last: usize) -> Option<
     }
     let df: usize = by_generation.values().map(|steps| steps.len() - 1).sum();
     let squares: f64 = by_generation.values().map(|steps| sum_of_squares(steps)).sum();
-    (df > 0).then(|| Noise { variance: 2.0 * squares / df as f64, df: df as f64 })
+    (df > 0).then(|| Noise { variance: squares / df as f64, df: df as f64 })
 }
 
 /// The variance of the difference between two random walks of `last` steps. The variance of a step is estimated from
@@ -245,6 +270,22 @@ fn measurement_variance(pairs: &[PairedValues]) -> f64 {
     pairs.iter().map(|pair| pair.arm.variance + pair.control.variance).sum::<f64>() / pairs.len() as f64
 }
 
+/// The noise of a difference as intervals and tests estimate it; None if the noise of training could not be estimated.
+#[derive(Clone, Copy, Debug)]
+struct Noises {
+    interval: Option<Noise>,
+    /// For the test of narrowing.
+    narrowing: Option<Noise>,
+    /// For the test of degradation.
+    degradation: Option<Noise>,
+}
+
+impl Noises {
+    fn map(self, of: impl Fn(Option<Noise>) -> Option<Noise>) -> Self {
+        Self { interval: of(self.interval), narrowing: of(self.narrowing), degradation: of(self.degradation) }
+    }
+}
+
 /// Arm minus control in one metric at one generation.
 #[derive(Clone, Debug)]
 pub(super) struct Difference {
@@ -261,10 +302,7 @@ pub(super) struct Difference {
     pub(super) std_err: f64,
     /// Whether arm and control are equal to the last bit in every seed.
     pub(super) is_identical: bool,
-    /// The noise that the interval is based on; None if the noise of training could not be estimated.
-    interval: Option<Noise>,
-    /// The noise that the t-test is based on.
-    test: Option<Noise>,
+    noises: Noises,
     /// The noise at all generations so far, which is known best; None with one seed.
     pooled: Option<Noise>,
     /// Half the width of the 95 % interval.
@@ -274,7 +312,7 @@ pub(super) struct Difference {
 impl Difference {
     /// Discards noise estimates of exactly 0: two runs never agree to the last bit by chance, so a variance of 0 means
     /// that they were the same computation and says nothing about noise.
-    fn new(generation: usize, pairs: &[PairedValues], interval: Option<Noise>, test: Option<Noise>) -> Self {
+    fn new(generation: usize, pairs: &[PairedValues], noises: Noises) -> Self {
         let seeds = pairs.len() as f64;
         let mean = |of: &dyn Fn(&PairedValues) -> f64| pairs.iter().map(of).sum::<f64>() / seeds;
         let is_noise = |noise: &Noise| noise.variance > 0.0;
@@ -286,8 +324,7 @@ impl Difference {
             mean: mean(&PairedValues::difference),
             std_err: 0.0,
             is_identical: pairs.iter().all(|pair| pair.difference() == 0.0),
-            interval: interval.filter(is_noise),
-            test: test.filter(is_noise),
+            noises: noises.map(|noise| noise.filter(is_noise)),
             pooled: None,
             half_width: 0.0,
         };
@@ -296,26 +333,31 @@ impl Difference {
     }
 
     fn with_pooled(self, pooled: Noise) -> Self {
-        Self { pooled: self.interval.and(Some(pooled)), ..self }
+        Self { pooled: self.noises.interval.and(Some(pooled)), ..self }
     }
 
     /// The difference with `std_err` and `half_width` computed from its noise, or from the variance of measurement if the
     /// noise could not be estimated.
     fn with_interval(self, measurement_variance: f64) -> Self {
-        let variance = self.interval.map_or(measurement_variance, |noise| noise.variance);
+        let variance = self.noises.interval.map_or(measurement_variance, |noise| noise.variance);
         let std_err = (variance / self.seeds as f64).sqrt();
-        Self { std_err, half_width: std_err * quantile(0.025, self.interval.map(|noise| noise.df)), ..self }
+        Self {
+            std_err,
+            half_width: std_err * quantile(0.025, self.noises.interval.map(|noise| noise.df)),
+            ..self
+        }
     }
 
     /// The same difference as it would be with another number of seeds, if its true value were `shift` standard errors
     /// above the estimate, and the variance behind its interval the `quantile` of what the estimate leaves open. The interval
     /// rests on the noise at all generations, which is known best. For two seeds or more.
     pub(super) fn expected(&self, seeds: usize, shift: f64, quantile: f64) -> Self {
-        let noise = self.pooled.or(self.interval);
+        let noise = self.pooled.or(self.noises.interval);
         let std_err = noise.map_or(0.0, |noise| (noise.variance / self.seeds as f64).sqrt());
         let df = (self.seeds - 1) as f64;
         let interval = noise.map(|noise| Noise { df, ..noise.at_quantile(quantile) });
-        Self { mean: self.mean + shift * std_err, interval, ..self.clone() }.with_seeds(seeds, 1.0)
+        let noises = Noises { interval, ..self.noises };
+        Self { mean: self.mean + shift * std_err, noises, ..self.clone() }.with_seeds(seeds, 1.0)
     }
 
     /// The same difference as it would be with another number of seeds and with the variance per seed multiplied by
@@ -324,13 +366,13 @@ impl Difference {
         let (before, after) = if self.seeds > 1 { (self.seeds - 1, seeds - 1) } else { (self.seeds, seeds) };
         let more = after as f64 / before as f64;
         let scaled = |one: Noise| Noise { variance: one.variance * variance_factor, df: one.df * more };
-        let (interval, test) = (self.interval.map(scaled), self.test.map(scaled));
-        Self { seeds, interval, test, ..self.clone() }.with_interval(0.0)
+        let noises = self.noises.map(|noise| noise.map(scaled));
+        Self { seeds, noises, ..self.clone() }.with_interval(0.0)
     }
 
     /// Whether the interval includes the noise of training.
     pub(super) fn is_usable(&self) -> bool {
-        self.interval.is_some()
+        self.noises.interval.is_some()
     }
 
     pub(super) fn ci_low(&self) -> f64 {
@@ -345,10 +387,18 @@ impl Difference {
         self.half_width
     }
 
+    /// One-sided p-value of a difference in the direction of `sign`; None if the noise could not be estimated.
+    pub(super) fn p_of_narrowing(&self, sign: f64) -> Option<f64> {
+        self.p_value(self.noises.narrowing?, sign, 0.0)
+    }
+
     /// One-sided p-value of a difference of more than `size` in the direction of `sign`; None if the noise could not be
     /// estimated.
-    pub(super) fn p_value(&self, sign: f64, size: f64) -> Option<f64> {
-        let noise = self.test?;
+    pub(super) fn p_of_degradation(&self, sign: f64, size: f64) -> Option<f64> {
+        self.p_value(self.noises.degradation?, sign, size)
+    }
+
+    fn p_value(&self, noise: Noise, sign: f64, size: f64) -> Option<f64> {
         let std_err = (noise.variance / self.seeds as f64).sqrt();
         Some(student(noise.df)?.sf((sign * self.mean - size) / std_err))
     }

@@ -7,18 +7,18 @@
 //!
 //! | case | required |
 //! |---|---|
-//! | an arm like the control, 1, 3 and 5 seeds | called narrowing in at most 1 %, with an upper 95 % bound of at most 2 %; a quick run makes fewer comparisons and requires only a bound of at most 3 % |
-//! | the same with an arm four times as noisy as the control, 3 and 5 seeds | the same |
+//! | an arm like the control, 1, 2, 3 and 5 seeds | called narrowing in at most 1 %, with an upper 95 % bound of at most 2 %; a quick run makes fewer comparisons and requires only a bound of at most 3 % |
+//! | the same with an arm four times as noisy as the control, 2, 3 and 5 seeds | the same |
 //! | an arm that has lost one practical size in held-out metrics and nothing else, in each of these cases | called degraded as rarely |
 //! | an arm that has lost three practical sizes in them, 3 and 5 seeds | called degraded in at least 95 % |
 //! | an arm that loses 1.5 practical sizes per generation | called in at least 95 % |
 //! | all pairs of 4 and 8 arms that are alike, 3 and 5 seeds | any claim in at most 5 % of experiments, plus 3 standard errors of that share |
-//! | 95 % intervals, 3 and 5 seeds | cover the true effect in 93 % to 97 %, plus or minus 3 standard errors of that share |
+//! | 95 % intervals, 2, 3 and 5 seeds | cover the true effect in 93 % to 97 %, plus or minus 3 standard errors of that share |
 //!
 //! A full run requires the same of lineages of language models: an n-gram (100 seeds) and a small transformer (12 seeds),
 //! whose seeds are repeatedly partitioned into experiments ([`calibration::rates`]). Comparisons that share seeds are not
 //! independent, so an upper bound would be misleading and only the share itself is tested. It may be at most 1 % for the
-//! n-gram. For the transformer it may be the 1.5 % that the verdict promises, because a single unusual seed is part of a
+//! n-gram. For the transformer it may be 1.5 %, because a single unusual seed is part of a
 //! quarter of the experiments with three seeds. Experiments of 3 and 5 seeds must also call a plain collapse by generation 3, and must
 //! never call an arm with 90 % natural text collapsed.
 //!
@@ -40,8 +40,8 @@ use rayon::prelude::*;
 /// Maximum share of false calls.
 const MAX_CALLED: f64 = 0.01;
 
-/// Maximum share of false calls that the verdict promises in general.
-const PROMISED: f64 = verdict::FAMILY_WISE_ERROR;
+/// Maximum share of false calls where few seeds are used many times.
+const MAX_CALLED_OF_FEW: f64 = 0.015;
 
 /// Minimum share of calls of a plain collapse.
 const MIN_CALLED: f64 = 0.95;
@@ -57,7 +57,7 @@ pub fn findings(
 ) -> Result<Vec<Finding>, VerifyError> {
     let mut all = Vec::new();
     for (is_chained, is_common) in [(false, false), (false, true), (true, false), (true, true)] {
-        for seeds in [1, 3, 5] {
+        for seeds in [1, 2, 3, 5] {
             check_interrupt(stage)?;
             let noise = NoiseExperiment { seeds, is_chained, is_common, ..ALIKE };
             all.extend(noise.check_no_effect(settings));
@@ -65,7 +65,7 @@ pub fn findings(
         }
     }
     for is_common in [false, true] {
-        for seeds in [3, 5] {
+        for seeds in [2, 3, 5] {
             check_interrupt(stage)?;
             let noise = NoiseExperiment { seeds, is_common, scale: 0.1, arm_scale: 0.4, ..ALIKE };
             all.extend(noise.check_no_effect(settings));
@@ -295,7 +295,7 @@ const EXPERIMENTS: [BuiltInExperiment; 2] = [
         file: include_str!("../../configs/calibration-transformer.toml"),
         path: "configs/calibration-transformer.toml",
         seeds: 12,
-        max_called: PROMISED,
+        max_called: MAX_CALLED_OF_FEW,
     },
 ];
 

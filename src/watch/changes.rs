@@ -147,13 +147,8 @@ impl Watch {
         };
         let found: Vec<(_, &[ArmVerdict], Vec<Sample>)> =
             ids.iter().zip(&samples).map(part).collect::<Option<_>>()?;
-        let parts = ids.iter().zip(&found).map(|(id, (run, verdicts, samples))| Now {
-            id,
-            run,
-            verdicts,
-            samples,
-            is_named: ids.len() > 1,
-        });
+        let parts =
+            ids.iter().zip(&found).map(|(id, (run, verdicts, samples))| Now { id, run, verdicts, samples });
         Some(show(&parts.collect::<Vec<_>>()))
     }
 

@@ -18,8 +18,6 @@ pub(super) struct Now<'a> {
     pub(super) verdicts: &'a [ArmVerdict],
     /// The newest documents, one sample for each lineage in work.
     pub(super) samples: &'a [Sample],
-    /// Whether the part says which run it is about.
-    pub(super) is_named: bool,
 }
 
 impl Now<'_> {
@@ -30,7 +28,7 @@ impl Now<'_> {
             section.now data-now={ "/now?run=" (query_value(id)) } aria-label="What the run does now" {
                 div.now-state {
                     (badge(&run.state))
-                    @if self.is_named { strong { (run.name) } }
+                    strong { (run.name) }
                     span { (generations(run)) }
                     (bar(run.glance.done, run.glance.generations))
                     @if !self.verdicts.is_empty() { (self.verdicts_so_far()) }
@@ -118,7 +116,7 @@ fn stage_cells(stage: Option<&StageNow>) -> Markup {
             None => { td { "between stages" } td { } td.n { } td.n { } }
             Some(stage) => {
                 td { (stage.name) }
-                td { (bar(stage.done, stage.total)) " " (Tokens(stage.done)) " of " (Tokens(stage.total)) " " (stage.unit) }
+                td { (bar(stage.done, stage.total)) " " span.together { (Tokens(stage.done)) " of " (Tokens(stage.total)) " " (stage.unit) } }
                 td.n { @if let Some(speed) = stage.per_second { (Tokens(speed as u64)) " " (stage.unit) "/s" } }
                 td.n { @if let Some(seconds) = stage.seconds_left() { (duration(seconds)) } }
             }

@@ -6,7 +6,7 @@ use super::verdicts::Verdicts;
 use crate::report;
 use crate::store::{self, RunRecord, Sample};
 use crate::terminal::printable;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
@@ -105,7 +105,8 @@ pub(super) fn report_page(parts: &[Now], report: Option<&str>, events: &str) -> 
     match report {
         None => {
             let body = html! { (above) main { p { "No generation is committed yet; this page shows the first one when it is." } } };
-            document("Runs", &body)
+            let names: Vec<&str> = parts.iter().map(|part| &*part.run.name).collect();
+            document(&names.join(", "), &body)
         }
         Some(report) => with_part(report, &above),
     }
@@ -122,22 +123,9 @@ fn with_part(report: &str, above: &Markup) -> String {
     format!("{head}{style}</head>{before}{above}<main{main}{script}</body>{end}")
 }
 
-/// A page of this module's own.
+/// A page with the style and the script of this module.
 pub(super) fn document(title: &str, body: &Markup) -> String {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) " · genloss" }
-                style { (PreEscaped(CSS)) }
-            }
-            body { (body) script { (PreEscaped(SCRIPT)) } }
-        }
-    };
-    printable(&page.into_string()).into_owned()
+    report::document(title, CSS, &html! { (body) script { (PreEscaped(SCRIPT)) } })
 }
 
 /// A page with one sentence.

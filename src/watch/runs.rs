@@ -24,6 +24,8 @@ pub(super) enum RunState {
     Failed(String),
     /// Nobody works on it, because this process ended without a word.
     Killed(String),
+    /// Nobody works on it yet, and no generation is committed.
+    Waiting,
     /// Nobody works on it.
     Stopped,
     /// Its records cannot be read.
@@ -38,6 +40,7 @@ impl RunState {
             Self::Finished => "finished",
             Self::Failed(_) => "failed",
             Self::Killed(_) => "killed",
+            Self::Waiting => "waiting",
             Self::Stopped => "stopped",
             Self::Unreadable(_) => "unreadable",
         }
@@ -47,7 +50,7 @@ impl RunState {
     pub(super) fn reason(&self) -> Option<&str> {
         match self {
             Self::Failed(reason) | Self::Killed(reason) | Self::Unreadable(reason) => Some(reason),
-            Self::Running | Self::Finished | Self::Stopped => None,
+            Self::Running | Self::Finished | Self::Waiting | Self::Stopped => None,
         }
     }
 }
@@ -199,6 +202,8 @@ impl Runs {
                 "{} ended without a word; run the same command to resume",
                 seen.record.process
             ))
+        } else if run.glance.done == 0 {
+            RunState::Waiting
         } else {
             RunState::Stopped
         };

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longest wait for anything that the browser does.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Windows cannot be narrower, in pixels, but the screen of an emulated phone can.
 const NARROWEST_WINDOW: u32 = 500;

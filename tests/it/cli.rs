@@ -8,7 +8,7 @@ mod natural;
 mod pairs;
 mod program;
 
-use assert_cmd::Command;
+use crate::command::{genloss, json, output, text};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,10 +31,6 @@ mixture = { natural_fraction = 0.5 }
 synthesis = { temperature = 0.7 }
 "#;
 
-fn genloss() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_genloss"))
-}
-
 /// A finished run, made once for all tests: the folder that holds it, its store and its file.
 fn finished() -> &'static (tempfile::TempDir, PathBuf, PathBuf) {
     static RUN: OnceLock<(tempfile::TempDir, PathBuf, PathBuf)> = OnceLock::new();
@@ -47,15 +43,6 @@ fn finished() -> &'static (tempfile::TempDir, PathBuf, PathBuf) {
     })
 }
 
-fn output(arguments: &[&str]) -> String {
-    let assert = genloss().args(arguments).assert().success();
-    String::from_utf8(assert.get_output().stdout.clone()).unwrap()
-}
-
-fn json(arguments: &[&str]) -> Value {
-    serde_json::from_str(&output(arguments)).unwrap()
-}
-
 /// The one line of a command that fails; its exit code is not zero and standard output stays empty.
 fn error_line(arguments: &[&str]) -> String {
     let assert = genloss().args(arguments).assert().failure();
@@ -66,10 +53,6 @@ fn error_line(arguments: &[&str]) -> String {
     assert_eq!(said.len(), 1, "{stderr}");
     assert!(!stderr.contains("panicked"), "{stderr}");
     said[0].to_owned()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
+use crate::command::{output, text};
 use crate::folder::contents;
 use std::collections::BTreeMap;
 use std::fs;
@@ -42,22 +43,11 @@ fn genloss() -> Command {
     command
 }
 
-/// Runs a command that should succeed, and returns its standard output.
-fn output(arguments: &[&str]) -> String {
-    let output = genloss().args(arguments).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 /// Runs a command that should fail with exit code 1, and returns its standard error.
 fn error(arguments: &[&str]) -> String {
     let output = genloss().args(arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{arguments:?}");
     String::from_utf8(output.stderr).unwrap()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 /// A run that is ready for workers.

@@ -5,7 +5,7 @@
 
 mod python;
 
-use assert_cmd::Command;
+use crate::command::genloss;
 use genloss::config::CONTROL;
 use genloss::store::{self, Address, RunRecord};
 use serde_json::{Value, json};
@@ -63,10 +63,6 @@ fn finished() -> &'static (tempfile::TempDir, PathBuf, PathBuf) {
 
 fn toml_text(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
-}
-
-fn genloss() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_genloss"))
 }
 
 fn recorded() -> RunRecord {

@@ -1,5 +1,6 @@
 //! Natural text that is scarce: it is read again, and what synthetic text adds to it is compared with that.
 
+use crate::command::{output, text};
 use crate::folder::contents;
 use genloss::config;
 use genloss::lineage;
@@ -11,7 +12,6 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
 /// Natural text is a quarter of the training text.
@@ -41,16 +41,6 @@ name = "third"
 mixture = { natural_fraction = 0.3 }
 "#;
 
-fn genloss(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_genloss")).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
 /// A finished run, made once for all tests: the folder that holds it, its file and its store.
 fn finished() -> &'static (tempfile::TempDir, PathBuf, PathBuf) {
     static RUN: OnceLock<(tempfile::TempDir, PathBuf, PathBuf)> = OnceLock::new();
@@ -58,7 +48,7 @@ fn finished() -> &'static (tempfile::TempDir, PathBuf, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let (file, root) = (dir.path().join("wall.toml"), dir.path().join("run"));
         fs::write(&file, FILE).unwrap();
-        genloss(&["run", text(&file), "--out", text(&root)]);
+        output(&["run", text(&file), "--out", text(&root)]);
         (dir, file, root)
     })
 }
@@ -109,14 +99,14 @@ fn a_run_that_lost_generations_and_workers_that_share_the_run_make_the_same() {
     let (dir, file, root) = finished();
     let whole = contents(root);
     let (resumed, worked) = (dir.path().join("resumed"), dir.path().join("worked"));
-    genloss(&["prepare", text(file), "--out", text(&worked)]);
-    genloss(&["work", text(&worked)]);
-    genloss(&["prepare", text(file), "--out", text(&resumed)]);
-    genloss(&["work", text(&resumed)]);
+    output(&["prepare", text(file), "--out", text(&worked)]);
+    output(&["work", text(&worked)]);
+    output(&["prepare", text(file), "--out", text(&resumed)]);
+    output(&["work", text(&resumed)]);
     for arm in ["repeat", "half"] {
         fs::remove_dir_all(resumed.join("seed-2").join(arm).join("gen-002")).unwrap();
     }
-    genloss(&["run", text(file), "--out", text(&resumed)]);
+    output(&["run", text(file), "--out", text(&resumed)]);
     for other in [resumed, worked] {
         let other = contents(&other);
         for (name, bytes) in whole.iter().filter(|(name, _)| name.contains("gen-")) {
@@ -129,7 +119,7 @@ fn a_run_that_lost_generations_and_workers_that_share_the_run_make_the_same() {
 fn compare_has_the_difference_of_an_arm_from_the_one_that_repeats_its_natural_part() {
     let recorded = recorded();
     let arms: Value =
-        serde_json::from_str(&genloss(&["compare", text(&finished().2), "--format", "json"])).unwrap();
+        serde_json::from_str(&output(&["compare", text(&finished().2), "--format", "json"])).unwrap();
     let of = |name: &str| arms.as_array().unwrap().iter().find(|arm| arm["arm"] == name).unwrap();
     let effects = |name: &str| of(name)["synthetic_text"]["effects"].as_array().unwrap().clone();
     assert_eq!(of("anchored")["synthetic_text"]["repeat_arm"], "repeat");
@@ -161,7 +151,7 @@ fn compare_has_the_difference_of_an_arm_from_the_one_that_repeats_its_natural_pa
 #[test]
 fn table_rows_and_page_say_what_the_synthetic_text_adds() {
     let (dir, _, root) = finished();
-    let shown = genloss(&["compare", text(root)]);
+    let shown = output(&["compare", text(root)]);
     let (_, effects) = shown.split_once("The effect of synthetic text").unwrap();
     assert!(
         effects.lines().skip(1).filter(|line| !line.contains(": ")).all(|line| line.chars().count() <= 100)
@@ -171,17 +161,17 @@ fn table_rows_and_page_say_what_the_synthetic_text_adds() {
         sentence.contains("Its synthetic text ") && sentence.contains(" at generation 2, held-out loss is ")
     );
     assert!(sentence.contains("what its natural part alone, repeated, gives (95 % interval "), "{sentence}");
-    let csv = genloss(&["compare", text(root), "--format", "csv"]);
+    let csv = output(&["compare", text(root), "--format", "csv"]);
     let header = "repeat_arm,repeat_value,over_repeat,over_repeat_ci_low,over_repeat_ci_high";
     assert!(csv.lines().next().unwrap().ends_with(header));
     // Two generations of every headline metric.
     let of_anchored =
         csv.lines().filter(|line| line.starts_with("wall,anchored,") && line.contains(",repeat,"));
     assert_eq!(of_anchored.count(), 2 * verdict::headline_metrics().len());
-    let markdown = genloss(&["compare", text(root), "--format", "markdown"]);
+    let markdown = output(&["compare", text(root), "--format", "markdown"]);
     assert!(markdown.contains("| anchored | repeat |"), "{markdown}");
     let page = dir.path().join("page");
-    genloss(&["report", text(root), "--out", text(&page)]);
+    output(&["report", text(root), "--out", text(&page)]);
     let html = fs::read_to_string(page.join("report.html")).unwrap();
     assert!(html.contains("Its synthetic text ") && html.contains("(compared with repeat)"));
     assert!(html.contains("fixed, repeated without synthetic text; 800 tokens, 10.00 times"));
@@ -190,7 +180,7 @@ fn table_rows_and_page_say_what_the_synthetic_text_adds() {
 #[test]
 fn check_says_how_often_natural_text_is_read_and_which_arm_would_show_the_effect() {
     let (_, file, _) = finished();
-    let shown = genloss(&["check", text(file)]);
+    let shown = output(&["check", text(file)]);
     let line = "natural text: at most 2_000 tokens for each seed; the control's training text has it 4.0 times, and \
                 training reads it 4.0 times";
     assert!(shown.contains(line), "{shown}");
@@ -202,7 +192,7 @@ fn check_says_how_often_natural_text_is_read_and_which_arm_would_show_the_effect
     let grid = format!("{FILE}[grid]\n\"corpus.train_tokens\" = [2000, 16000]\n");
     let sweep = file.with_file_name("sweep.toml");
     fs::write(&sweep, grid).unwrap();
-    let shown = genloss(&["check", text(&sweep)]);
+    let shown = output(&["check", text(&sweep)]);
     assert!(shown.contains("the control's training text has it 1.0 to 8.0 times"), "{shown}");
 }
 
@@ -219,7 +209,7 @@ fn a_limit_that_no_mixture_reaches_changes_nothing() {
         let (file, root) = (dir.path().join(name).with_extension("toml"), dir.path().join(name));
         let changed = FILE.replace("natural_tokens = 2000, ", limit).replace("[1, 2, 3]", "[1]");
         fs::write(&file, changed).unwrap();
-        genloss(&["run", text(&file), "--out", text(&root)]);
+        output(&["run", text(&file), "--out", text(&root)]);
         root
     });
     let [with, without] = roots.each_ref().map(|root| measured(root));
@@ -237,7 +227,7 @@ fn what_is_rewritten_is_only_the_natural_text_that_exists() {
     let changed = head.replace("natural_tokens = 2000", "natural_tokens = 500").replace("[1, 2, 3]", "[1]");
     let changed = changed.replace("synthesis = { max_document_tokens = 200 }\n", edit);
     fs::write(&file, changed).unwrap();
-    genloss(&["run", text(&file), "--out", text(&root)]);
+    output(&["run", text(&file), "--out", text(&root)]);
     let recorded = store::read(&root).unwrap();
     let samples = store::samples(&root, &recorded, usize::MAX).unwrap();
     let first = samples.iter().find(|sample| sample.arm == "edited" && sample.generation == 1).unwrap();

@@ -142,8 +142,12 @@ fn finished() -> &'static Path {
 
 /// The command that runs the experiment into `folder`/watched.
 fn run(folder: &Path, generations: usize, options: &[&str]) -> Command {
-    let file = folder.join(format!("{generations}.toml"));
-    fs::write(&file, experiment(generations)).unwrap();
+    run_text(folder, &experiment(generations), options)
+}
+
+fn run_text(folder: &Path, experiment: &str, options: &[&str]) -> Command {
+    let file = folder.join("watched.toml");
+    fs::write(&file, experiment).unwrap();
     let mut command = genloss();
     command
         .arg("run")
@@ -249,25 +253,31 @@ fn a_run_of_another_process_is_seen_at_work_and_when_it_is_killed() {
     assert!(!live.exists());
 }
 
+/// The run lasts two minutes on any machine, because its writer sleeps.
 #[test]
-fn a_page_in_a_browser_grows_with_its_run_and_sees_it_killed_and_resumed() {
+fn a_page_in_a_browser_follows_its_run_through_a_kill_to_the_end() {
+    const GENERATIONS: usize = 6;
+    let slow = "[synthesis]\nmethod = \"external\"\ncommand = [\"sh\", \"-c\", \"sleep 4; cat\"]\n[[arm]]";
+    let slow = experiment(GENERATIONS).replace("[[arm]]", slow);
     with_browser(DESKTOP, async |browser| {
         let dir = tempfile::tempdir().unwrap();
         let server = Watching::new(dir.path(), &[]);
         let root = address(&dir.path().join("watched"));
-        let mut process = Started::new(&mut run(dir.path(), 400, &[]));
+        let mut process = Started::new(&mut run_text(dir.path(), &slow, &[]));
         server.wait_for(&format!("/run?run={root}"), "id=\"genloss-data\"");
         browser.open(&format!("{}run?run={root}", server.url)).await;
         let reached = "Number(document.querySelector('.bar output').textContent.split(' of ')[1])";
         let state = "document.querySelector('[data-now]').textContent";
-        let at_first: f64 = browser.read(reached).await;
-        browser.wait_for(&format!("{state}.includes('running') && {reached} > {at_first}")).await;
+        browser.wait_for(&format!("{state}.includes('running') && {reached} > 1")).await;
         browser.click("button[data-arm=unanchored]").await;
         process.kill();
         browser.wait_for(&format!("{state}.includes('killed')")).await;
         let when_killed: f64 = browser.read(reached).await;
-        let _again = Started::new(&mut run(dir.path(), 400, &[]));
+        assert!(when_killed < GENERATIONS as f64);
+        let _again = Started::new(&mut run_text(dir.path(), &slow, &[]));
         browser.wait_for(&format!("{state}.includes('running') && {reached} > {when_killed} + 1")).await;
+        browser.wait_for(&format!("{state}.includes('finished') && {reached} === {GENERATIONS}")).await;
+        browser.wait_for(&format!("!{state}.includes('so far')")).await;
         let pressed: String =
             browser.read("document.querySelector('[data-arm=unanchored]').ariaPressed").await;
         assert_eq!(pressed, "false", "what the reader has chosen stays");

@@ -5,16 +5,14 @@
 
 use super::ExperimentSection;
 use super::differing::differing_settings;
-use super::texts::excerpt;
+use super::texts::{documents, excerpt};
 use crate::attribution::{Attribution, attribute};
 use crate::fit::TAIL;
 use crate::measure::{Catalogue, Direction, Explanation, Family, MetricDefinition, explanation};
-use crate::report::Sample;
 use crate::report::figures::{
     FACTS, RARITY, Topic, floor, natural_ranks, natural_survival, ranks, survival, training_loss, under_drift,
 };
 use crate::report::series::{Series, Spread, arms, has, last_generation, lineages, longest_lineage, spreads};
-use crate::seed::SHARED;
 use crate::store::{GenerationRecord, LineageRecord, RunRecord};
 use crate::terminal::printable;
 use crate::verdict::{ArmComparison, headline_metrics, practical_size};
@@ -343,21 +341,10 @@ fn causes<'a>(recorded: &RunRecord, comparisons: &[&'a ArmComparison]) -> Vec<Ca
     comparisons.iter().flat_map(of_arm).collect()
 }
 
-/// The first documents of an arm in each generation, of the seed that the table of texts shows.
+/// The first documents of an arm in each generation.
 fn texts(section: &ExperimentSection, arm: &Series) -> Vec<Vec<String>> {
-    let seed = section.samples.iter().find(|sample| !sample.documents.is_empty()).map(|sample| sample.seed);
-    let of = |generation: usize| {
-        let by = |name: &str| {
-            let is_it = |sample: &&&Sample| {
-                sample.generation == generation && sample.arm == name && Some(sample.seed) == seed
-            };
-            section.samples.iter().find(is_it)
-        };
-        let sample = by(arm.name).or_else(|| if generation == 0 { by(SHARED) } else { None });
-        sample.map_or_else(Vec::new, |sample| {
-            sample.documents.iter().map(|text| printable(&excerpt(text, TEXT)).into_owned()).collect()
-        })
-    };
+    let shown = |text: &String| printable(&excerpt(text, TEXT)).into_owned();
+    let of = |generation| documents(section, arm.name, generation).iter().map(shown).collect();
     (0..=last_generation(section.recorded)).map(of).collect()
 }
 

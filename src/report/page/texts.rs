@@ -1,7 +1,6 @@
 //! Synthetic documents, side by side.
 
 use super::ExperimentSection;
-use crate::report::Sample;
 use crate::report::series::{arms, evenly_spaced, last_generation};
 use crate::seed::SHARED;
 use maud::{Markup, html};
@@ -15,20 +14,13 @@ const EXCERPT: usize = 320;
 
 /// A row per generation, a column per arm.
 pub(super) fn side_by_side(section: &ExperimentSection) -> Markup {
-    let Some(seed) =
-        section.samples.iter().find(|sample| !sample.documents.is_empty()).map(|sample| sample.seed)
-    else {
+    let Some(seed) = shown_seed(section) else {
         return html! { p { "The synthetic texts are not kept in this copy of the experiment." } };
     };
-    let samples: Vec<&Sample> =
-        section.samples.iter().copied().filter(|sample| sample.seed == seed).collect();
     let arms = arms(section.recorded);
-    let last = samples
-        .iter()
-        .map(|sample| sample.generation)
-        .max()
-        .unwrap_or(0)
-        .min(last_generation(section.recorded));
+    let of_seed = section.samples.iter().filter(|sample| sample.seed == seed);
+    let last =
+        of_seed.map(|sample| sample.generation).max().unwrap_or(0).min(last_generation(section.recorded));
     let width = 7 + 15 * arms.len();
     html! {
         p {
@@ -43,7 +35,7 @@ pub(super) fn side_by_side(section: &ExperimentSection) -> Markup {
                     @for generation in evenly_spaced(last, MOST_GENERATIONS) {
                         tr {
                             th scope="row" { (generation) }
-                            @for arm in &arms { td { (cell(&samples, arm.name, generation)) } }
+                            @for arm in &arms { td { (cell(documents(section, arm.name, generation))) } }
                         }
                     }
                 }
@@ -52,17 +44,27 @@ pub(super) fn side_by_side(section: &ExperimentSection) -> Markup {
     }
 }
 
-fn cell(samples: &[&Sample], arm: &str, generation: usize) -> Markup {
-    let by = |name: &str| samples.iter().find(|s| s.generation == generation && s.arm == name);
-    let sample = by(arm).or_else(|| if generation == 0 { by(SHARED) } else { None });
+fn cell(documents: &[String]) -> Markup {
     html! {
-        @match sample {
-            Some(sample) if !sample.documents.is_empty() => {
-                @for document in sample.documents.iter().take(DOCUMENTS) { p.doc { (excerpt(document, EXCERPT)) } }
-            }
-            _ => { span.sub { "not kept" } }
-        }
+        @for document in documents.iter().take(DOCUMENTS) { p.doc { (excerpt(document, EXCERPT)) } }
+        @if documents.is_empty() { span.sub { "not kept" } }
     }
+}
+
+/// The seed whose texts the page shows: the first one of which texts are kept.
+fn shown_seed(section: &ExperimentSection) -> Option<u64> {
+    section.samples.iter().find(|sample| !sample.documents.is_empty()).map(|sample| sample.seed)
+}
+
+/// The documents that the page has of an arm and generation; none if they are not kept. All arms may share generation 0.
+pub(super) fn documents<'a>(section: &'a ExperimentSection, arm: &str, generation: usize) -> &'a [String] {
+    let seed = shown_seed(section);
+    let by = |name: &str| {
+        let mut samples = section.samples.iter();
+        samples.find(|one| Some(one.seed) == seed && one.generation == generation && one.arm == name)
+    };
+    let sample = by(arm).or_else(|| if generation == 0 { by(SHARED) } else { None });
+    sample.map_or(&[], |sample| &sample.documents)
 }
 
 /// At most `most` characters from the beginning of a document, cut between words if possible.
