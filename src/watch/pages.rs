@@ -72,7 +72,7 @@ fn row(id: &str, run: &Run, verdicts: &Verdicts) -> Markup {
                 div.sub { (id) @if run.is_study { ", a study" } }
             }
             td { (badge(&run.state)) @if let Some(reason) = run.state.reason() { div.sub { (reason) } } }
-            td { (generations(run)) }
+            td { span.together { (generations(run)) } }
             td {
                 @for one in found { span.arm { (one.arm) " " span.{ "badge " (one.verdict.word()) } { (one.verdict.word()) } } " " }
                 @if !found.is_empty() && run.percent() < 100 { span.sub { "so far" } }

@@ -333,9 +333,9 @@ fn a_number_of_seeds_is_told_only_where_it_is_right_within_a_factor_of_two() {
     let (mut told, mut right) = (0, 0);
     /// Seeds, noise of training, effect.
     type Case = (u64, f64, fn(&str) -> f64);
-    let cases: [Case; 4] = [(3, 0.2, |_| 0.0), (3, 0.2, |_| 0.03), (3, 0.2, |_| 0.1), (6, 0.3, |_| 0.1)];
+    let cases: [Case; 4] = [(3, 0.2, |_| 0.0), (3, 0.2, |_| 0.1), (2, 0.2, |_| 0.1), (2, 0.2, |_| 0.2)];
     for (seeds, training_noise, narrowing) in cases {
-        for experiment in 0..40 {
+        for experiment in 0..60 {
             let with =
                 |seeds| Simulation { seeds, training_noise, narrowing, ..NO_EFFECT }.verdict(experiment);
             let Some(needed) = with(seeds).seeds_needed else { continue };
@@ -345,7 +345,7 @@ fn a_number_of_seeds_is_told_only_where_it_is_right_within_a_factor_of_two() {
             right += usize::from(!is_open(2 * needed as u64) && (half <= seeds || is_open(half)));
         }
     }
-    assert!(told >= 40 && 10 * right >= 9 * told, "{right} of {told}");
+    assert!(told >= 30 && 10 * right >= 9 * told, "{right} of {told}");
 }
 
 #[test]
