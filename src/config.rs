@@ -44,6 +44,8 @@ pub use registry::Registry;
 use crate::mixture::Mixture;
 use document::Document;
 use read::Origin;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -63,8 +65,20 @@ pub fn load_sweep(path: &Path, overrides: &[String]) -> Result<Option<Sweep>, Co
     parse_sweep(&read_text(path)?, &path.display().to_string(), overrides)
 }
 
+/// Largest size of an experiment file, in bytes. A device may have no end.
+const MOST_BYTES: u64 = 16 << 20;
+
 fn read_text(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
+    let read = || {
+        let mut text = String::new();
+        File::open(path)?.take(MOST_BYTES + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > MOST_BYTES {
+            let message = format!("more than {} MB are no experiment file", MOST_BYTES >> 20);
+            return Err(io::Error::other(message));
+        }
+        Ok(text)
+    };
+    read().map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
 }
 
 /// Reads the text of an experiment file with the built-in [`Registry`]. `source_name` stands for the file in errors.

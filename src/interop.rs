@@ -1,6 +1,7 @@
 //! What other people's tools read: folders for TensorBoard, Hugging Face datasets, the model hub and MLflow.
 //!
 //! Every number is one that is on record; nothing is measured anew. The tables of a study are in [`crate::store`].
+//! Each module here has an example.
 
 mod card;
 pub mod dataset;

@@ -1,7 +1,8 @@
 //! A table in a Parquet file: named columns of text, JSON, integers or reals, in which any value may be missing.
 //!
 //! What the columns mean travels in the file: the JSON of [`TableNote`] stands under the key `genloss` of the file's
-//! metadata, and again under `PANDAS_ATTRS`, from which pandas fills `DataFrame.attrs`.
+//! metadata, and again under `PANDAS_ATTRS`, from which pandas fills `DataFrame.attrs`. [`crate::store::export`] writes such
+//! tables.
 
 use crate::guard::guard;
 use parquet::basic::{Compression, ConvertedType, LogicalType, Repetition, Type as PhysicalType, ZstdLevel};

@@ -34,8 +34,8 @@
 //! **The decision** is sequential: generation g is judged on generations ≤ g only, so a call is the same whether or not
 //! the experiment continued. A call means "at least two of the three families (tail, entropy, held-out) have narrowed",
 //! and is meant to be wrong in at most 1.75 % of the arms for which that is not true, over all generations (measured: less
-//! than 1 %): each generation spends a quarter of the error that earlier ones have left. The p-value of a family is the smallest one of
-//! its headline metrics, times their number; the second smallest of these three p-values is doubled (the partial
+//! than 1 %). Of this error the first generation may spend a quarter, and each later one a quarter of what is left then.
+//! The p-value of a family is the smallest one of its headline metrics, times their number; the second smallest of these three p-values is doubled (the partial
 //! conjunction of Benjamini and Heller 2008) and compared with the error that the generation spends. A metric that
 //! improves is never evidence of narrowing.
 //!
@@ -46,13 +46,13 @@
 //!   a t-test of a held-out metric against its practical size, corrected for the number of these metrics, with an error
 //!   of its own ([`DEGRADED_ERROR`]) that generations spend in the same way; and at the last common generation the
 //!   interval of a held-out metric still lies beyond its practical size.
-//! * *Stable*: neither narrowing nor degraded, and at the last common generation the interval of every headline metric excludes its
-//!   practical size. Requires a headline metric in each family.
+//! * *Stable*: neither narrowing nor degraded, and at the last common generation the interval of every headline metric
+//!   excludes its practical size. Requires a headline metric in each family.
 //! * *Inconclusive*: none of these. [`ArmComparison::possible`] lists the verdicts that the intervals of the last
 //!   generation do not exclude; [`ArmComparison::seeds_needed`] is the number of seeds that would settle it: the same
 //!   rules are applied with more seeds and more degrees of freedom, for true differences up to 2 standard errors on
-//!   either side of the estimates. A number is given only if all of these need about as many seeds, so that it is right
-//!   within a factor of two; with few seeds that is rare. A single seed cannot show whether noise accumulates, so then a
+//!   either side of the estimates. A number is given only if the smallest and the largest of these numbers are within a
+//!   factor of two of each other; with few seeds that is rare. A single seed cannot show whether noise accumulates, so then a
 //!   number is given only if that hardly matters.
 //!
 //! All this assumes that the number of seeds was fixed beforehand. Adding seeds until something is called means testing
@@ -169,7 +169,7 @@ impl Verdict {
             }
             Self::Narrowing => {
                 "The arm has lost more than the control in at least two of the three families tail, entropy and held-out \
-                 loss, beyond chance. It is not shown that the loss exceeds the practical size in two of them."
+                 loss, beyond chance. It is not shown that what is lost exceeds the practical size in two of them."
             }
             Self::Collapsed => {
                 "The arm has lost more than the control in at least two of the three families tail, entropy and held-out \

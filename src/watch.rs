@@ -15,6 +15,8 @@
 //!
 //! The server listens on 127.0.0.1 unless another address is named; then every request needs a token. Requests for other
 //! host names are refused, so that no web site can read the pages through a name that leads here.
+//!
+//! `docs/how-to/watch.md` says how it is used.
 
 mod access;
 mod beside;

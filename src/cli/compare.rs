@@ -2,6 +2,7 @@
 
 mod effects;
 mod empty;
+mod lines;
 mod pairs;
 mod split;
 mod summary;
@@ -61,7 +62,7 @@ impl Args {
             }
             OutputFormat::Table => {
                 let split = if self.why { split::tables(&arms, output::table) } else { String::new() };
-                let synthetic = synthetic::text(&arms, output::table);
+                let synthetic = synthetic::text(&arms, synthetic::table);
                 output::emit(&format!("{}{synthetic}{split}", summary::text(&arms)))
             }
         }
@@ -71,7 +72,7 @@ impl Args {
 /// Prints the output of `genloss compare`: a line and a sentence for every arm of the runs in `folders`.
 pub fn print_summary(folders: &[PathBuf]) -> Result<()> {
     let arms = ComparedArm::read_all(folders)?;
-    output::emit(&(summary::text(&arms) + &synthetic::text(&arms, output::table)))
+    output::emit(&(summary::text(&arms) + &synthetic::text(&arms, synthetic::table)))
 }
 
 /// Prints a line for every arm of the runs in `folders`, without the sentences.

@@ -98,10 +98,10 @@ struct CategoricalArgs {
     /// Samples per generation: 100_000, 1e6, 15e12.
     #[arg(long, value_parser = count, value_name = "N")]
     samples: u64,
-    #[command(flatten, next_help_heading = "Decoder")]
-    decoder: SettingFlags<SamplingSettings>,
     #[command(flatten)]
     common: CommonArgs,
+    #[command(flatten, next_help_heading = "Decoder")]
+    decoder: SettingFlags<SamplingSettings>,
 }
 
 #[derive(Debug, clap::Args)]

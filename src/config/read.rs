@@ -117,6 +117,7 @@ fn read_experiment(registry: &Registry, mut file: Table, origin: Origin) -> Resu
         let message = "turns this file into several experiments; run them with genloss sweep";
         return Err(SettingError::new("grid", message).into());
     }
+    no_unknown_keys(&file)?;
     let corpus = read_corpus(take_table(&mut file, "corpus")?)?;
     let tokenizer = read_tokenizer(take_table(&mut file, "tokenizer")?)?;
     let base = Sections::take(&mut file)?;
@@ -184,13 +185,18 @@ fn check_sensible(experiment: &Experiment, schema: &Json) -> Result<(), ReadErro
 /// Largest number of arms in an experiment.
 const MAX_ARMS: usize = 1000;
 
+/// The tables of an experiment file.
+const TABLES: [&str; 8] = ["corpus", "tokenizer", "model", "training", "synthesis", "writer", "arm", "grid"];
+
+/// Checks all keys of the file before any is missed, because a key that seems to be missing may be misspelt.
+fn no_unknown_keys(file: &Table) -> Result<(), SettingError> {
+    let head = settings::schema_of::<Head>();
+    let head = settings::properties(&head);
+    let known: Vec<&str> = head.iter().map(|(name, _)| name.as_str()).chain(TABLES).collect();
+    no_other_keys(file, &known)
+}
+
 fn read_head(file: Table, origin: Origin) -> Result<Head, SettingError> {
-    let known = settings::schema_of::<Head>();
-    let properties = settings::properties(&known);
-    if let Some(key) = file.keys().find(|key| !properties.iter().any(|(name, _)| name == key)) {
-        let tables = ["corpus", "tokenizer", "model", "training", "synthesis", "writer", "arm", "grid"];
-        return Err(unknown_key(key, properties.iter().map(|(name, _)| name.as_str()).chain(tables)));
-    }
     let head: Head = settings::read(file)?;
     check_name("name", &head.name, origin)?;
     check_seeds(&head.seeds)?;
@@ -331,8 +337,8 @@ impl Reader<'_> {
             let message = "has no effect: a writer writes as much as the arms train on; set synthesis.tokens";
             return Err(in_writer(SettingError::new("synthesis.tokens", message)));
         }
-        let Settings { model, training, synthesis } = self.overridden(&mut table).map_err(in_writer)?;
         no_other_keys(&table, &SECTIONS).map_err(in_writer)?;
+        let Settings { model, training, synthesis } = self.overridden(&mut table).map_err(in_writer)?;
         Ok(WriterSettings { model, training, synthesis })
     }
 
@@ -348,13 +354,16 @@ impl Reader<'_> {
     }
 
     fn arm(&self, mut table: Table) -> Result<Arm, ReadError> {
-        let name = match table.remove("name") {
-            Some(Value::String(name)) => name,
+        let known = ["name", "mixture", "model", "training", "synthesis"];
+        let name = match table.get("name") {
+            Some(Value::String(name)) => name.clone(),
             Some(_) | None => {
+                no_other_keys(&table, &known).map_err(|error| error.below("arm"))?;
                 return Err(SettingError::new("arm", "an arm has no name; add name = \"…\"").into());
             }
         };
         let in_arm = |error| ReadError { scope: Scope::Arm(name.clone()), error };
+        no_other_keys(&table, &known).map_err(in_arm)?;
         check_name("name", &name, self.origin).map_err(in_arm)?;
         if name.to_ascii_lowercase().starts_with("gen-") {
             let message = "names that begin with \"gen-\" are reserved for generations; choose another name";
@@ -362,7 +371,6 @@ impl Reader<'_> {
         }
         let mixture = read_mixture(&name, table.remove("mixture")).map_err(in_arm)?;
         let Settings { model, training, synthesis } = self.overridden(&mut table).map_err(in_arm)?;
-        no_other_keys(&table, &["name", "mixture", "model", "training", "synthesis"]).map_err(in_arm)?;
         Ok(Arm { name, mixture, model, training, synthesis })
     }
 }
@@ -385,8 +393,8 @@ fn read_mixture(arm: &str, value: Option<Value>) -> Result<Mixture, SettingError
     Ok(mixture)
 }
 
-fn no_other_keys(rest: &Table, known: &[&str]) -> Result<(), SettingError> {
-    match rest.keys().next() {
+fn no_other_keys(table: &Table, known: &[&str]) -> Result<(), SettingError> {
+    match table.keys().find(|key| !known.contains(&key.as_str())) {
         Some(key) => Err(unknown_key(key, known.iter().copied())),
         None => Ok(()),
     }

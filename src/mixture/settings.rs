@@ -2,6 +2,7 @@
 //! text, which natural documents, which synthetic documents, and how many tokens in total.
 
 use crate::settings::{self, SettingError, nearest};
+use crate::units::counted;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -238,7 +239,8 @@ impl Mixture {
             return Ok(());
         }
         let message = format!(
-            "{given} numbers for {generations} generations after generation 0; shorten the list, or raise generations"
+            "{given} numbers for {} after generation 0; shorten the list, or raise generations",
+            counted(generations as u64, "generation")
         );
         Err(SettingError::new("natural_fraction", message))
     }
@@ -272,12 +274,12 @@ impl Mixture {
 
 fn unknown_regime(name: &str) -> SettingError {
     let known: Vec<&str> = PUBLISHED_REGIMES.iter().map(|regime| regime.name).collect();
-    let nearest = nearest(name, known.iter().copied()).unwrap_or_default();
-    let message = format!(
-        "\"{name}\" is not a published regime; the nearest is \"{nearest}\" (of {})",
-        known.join(", ")
-    );
-    SettingError::new("", message)
+    let list = known.join(", ");
+    let advice = match nearest(name, known) {
+        Some(nearest) => format!("the nearest is \"{nearest}\" (of {list})"),
+        None => format!("the names are {list}"),
+    };
+    SettingError::new("", format!("\"{name}\" is not a published regime; {advice}"))
 }
 
 const PROPORTIONAL: &str = "proportional";

@@ -2,6 +2,7 @@
 
 use super::schema::{additional, choices, properties, type_names};
 use super::{SettingError, nearest};
+use crate::units::counted;
 use serde_json::Value as Json;
 use toml::Value;
 
@@ -93,8 +94,10 @@ fn array(path: &str, items: &mut [Value], schema: &Json) -> Result<(), SettingEr
     let limit = |key: &str| schema.get(key).and_then(Json::as_u64);
     if limit("minItems").is_some_and(|min| (items.len() as u64) < min) {
         let hint = schema.get("x-hint").and_then(Json::as_str).unwrap_or("give at least one value");
-        let what =
-            if items.is_empty() { "is empty".to_owned() } else { format!("has {} values", items.len()) };
+        let what = match items.len() {
+            0 => "is empty".to_owned(),
+            many => format!("has {}", counted(many as u64, "value")),
+        };
         return Err(SettingError::new(path, format!("the list {what}; {hint}")));
     }
     if limit("maxItems").is_some_and(|max| items.len() as u64 > max) {

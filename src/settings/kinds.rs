@@ -244,7 +244,7 @@ impl<T: ?Sized + Registered> Kinds<T> {
             return SettingError::new(key, message);
         }
         let known = properties(&chosen.schema);
-        unknown_key(key, known.iter().map(|(name, _)| name.as_str()))
+        unknown_key(key, std::iter::once(self.key).chain(known.iter().map(|(name, _)| name.as_str())))
     }
 
     /// The JSON Schema properties of the key that names the kind, and of the keys of all kinds. The

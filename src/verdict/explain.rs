@@ -55,7 +55,7 @@ fn narrowing(decision: &Decision, at_last: &[HeadlineDifference], last: usize) -
         let beyond = families(at_last.iter().copied().filter(HeadlineDifference::is_beyond_practical_size));
         let beyond: Vec<&str> =
             FAMILIES.into_iter().filter(|family| beyond.contains(family)).map(family_name).collect();
-        format!(", and the loss exceeds the practical size in {}", list(&beyond))
+        format!(", and what is lost exceeds the practical size in {}", list(&beyond))
     } else {
         ", but the loss does not exceed the practical size in two families".to_owned()
     };

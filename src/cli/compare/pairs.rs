@@ -1,6 +1,6 @@
 //! `genloss compare --pairs`: all pairs of arms, judged together.
 
-use super::summary::{self, Line};
+use super::lines::{Line, fitted, shortened};
 use crate::cli::output::{self, OutputFormat, say};
 use crate::config::CONTROL;
 use crate::measure::Catalogue;
@@ -78,14 +78,14 @@ fn table(pairs: &[PairDifference]) -> String {
     let seeds = range(pairs.iter().map(|pair| pair.seeds));
     let title = format!(
         "{}: {label} ({}) at generation {generations}, {seeds} seeds, pairs judged together: {}",
-        summary::shortened(&first.experiment),
+        shortened(&first.experiment),
         first.unit,
         first.judged_together
     );
     let header = Line::Cells(["arm", "minus", "difference", "worse"].map(str::to_owned).to_vec());
     let rows = pairs.iter().map(|pair| Line::Cells(row(pair).to_vec()));
     let lines: Vec<Line> = [Line::Heading(&title), header].into_iter().chain(rows).collect();
-    summary::fitted(lines, &[0, 1, 3])
+    fitted(&lines, &[0, 1, 3])
 }
 
 /// The two arms, the difference, and the arm that is worse.

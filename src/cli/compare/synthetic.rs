@@ -1,6 +1,7 @@
 //! The effect of synthetic text over its natural part alone, for the arms that have a repeat arm.
 
-use super::summary::{COLUMNS, shortened};
+use super::lines::{Line, fitted};
+use super::summary::COLUMNS;
 use super::{ComparedArm, has_several_experiments};
 use crate::cli::output;
 use crate::measure::Catalogue;
@@ -45,5 +46,13 @@ fn row(arm: &ArmComparison, effect: &SyntheticTextEffect) -> Vec<String> {
             format!("{} ± {half:.3}", output::signed(effect.difference, 3))
         })
     });
-    [shortened(&arm.arm), shortened(&effect.repeat_arm)].into_iter().chain(effects).collect()
+    [arm.arm.clone(), effect.repeat_arm.clone()].into_iter().chain(effects).collect()
+}
+
+/// A table for the terminal, with the names of both arms shortened until it fits.
+pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let header = Line::Cells(header.iter().map(|&title| title.to_owned()).collect());
+    let rows = rows.iter().map(|row| Line::Cells(row.clone()));
+    let lines: Vec<Line> = std::iter::once(header).chain(rows).collect();
+    fitted(&lines, &[0, 1])
 }
