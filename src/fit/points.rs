@@ -179,8 +179,14 @@ fn check_from_scratch(recorded: &[RunRecord]) -> Result<(), FitError> {
 struct SyntheticKind {
     method: String,
     /// In order: prompts, decoder, selection, writer (if it is not a model of the same arm), and the mixture's sources
-    /// (if they are not the latest corpus and fixed natural text). Source names leave out empty details.
+    /// (if they are not the latest corpus and fixed natural text). Some are empty. The parts of each are between commas.
     details: [String; 5],
+}
+
+impl SyntheticKind {
+    fn parts(&self) -> Vec<&str> {
+        self.details.iter().flat_map(|detail| detail.split(", ")).filter(|part| !part.is_empty()).collect()
+    }
 }
 
 /// The models of an arm at one generation.
@@ -256,14 +262,19 @@ fn kind(experiment: &Experiment, arm: &Arm, author: &GenerationRecord, generatio
     SyntheticKind { method, details: [prompts, decoding, selection, writer, sources.join(", ")] }
 }
 
-/// The method, followed by those details in which kinds of the same method differ.
+/// The method, followed by as many of the parts of details as tell the kind apart from all others of the same method. Parts
+/// that all of these have are left out.
 fn name(kind: &SyntheticKind, kinds: &BTreeSet<&SyntheticKind>) -> String {
-    let SyntheticKind { method, details } = kind;
-    let differs = |index: usize| {
-        kinds.iter().any(|other| other.method == *method && other.details[index] != details[index])
+    let alike: Vec<Vec<&str>> =
+        kinds.iter().filter(|one| one.method == kind.method).map(|one| one.parts()).collect();
+    let distinct = |parts: &[&str]| -> Vec<String> {
+        let is_common = |part: &&&str| alike.iter().all(|other| other.contains(*part));
+        parts.iter().filter(|part| !is_common(part)).map(|part| (*part).to_owned()).collect()
     };
-    let distinct = details.iter().enumerate().filter(|(index, detail)| differs(*index) && !detail.is_empty());
-    let words: Vec<&str> =
-        std::iter::once(method).chain(distinct.map(|(_, detail)| detail)).map(String::as_str).collect();
-    words.join(", ")
+    let own = distinct(&kind.parts());
+    let others: Vec<Vec<String>> =
+        alike.iter().map(|parts| distinct(parts)).filter(|other| *other != own).collect();
+    let is_enough = |&many: &usize| others.iter().all(|other| !other.starts_with(&own[..many]));
+    let many = (0..own.len()).find(is_enough).unwrap_or(own.len());
+    std::iter::once(kind.method.clone()).chain(own.into_iter().take(many)).collect::<Vec<_>>().join(", ")
 }

@@ -33,7 +33,7 @@ fn runs_of_several_sizes_of_text_are_fitted_together() {
         .map(|fit| &fit["blend"])
         .map(|b| (b["source"].as_str().unwrap(), b["synthetic_percent"].as_u64().unwrap()))
         .collect();
-    let [plain, cool] = ["textbook, sampling, temperature 1", "textbook, sampling, temperature 0.7"];
+    let [plain, cool] = ["textbook, temperature 1", "textbook, temperature 0.7"];
     assert_eq!(blends, [("natural", 0), (cool, 50), (plain, 100)]);
     for fit in fits {
         assert_eq!((&fit["form"], &fit["points"]), (&"L(D)".into(), &8.into()), "{fit}");

@@ -194,15 +194,15 @@ fn blends(columns: &[&str], studies: &Studies) -> Result<String> {
     for column in columns {
         let (study, heading) = labelled(column);
         header.extend(BLEND_METRICS.map(|(_, metric)| format!("{heading}, {metric}")));
-        let cells = blends_of(&studies.all(study)?)?;
+        let mut cells = blends_of(&studies.all(study)?)?;
         if rows.is_empty() {
             rows.extend(cells.iter().map(|(label, _)| vec![label.clone()]));
         }
-        ensure!(rows.len() == cells.len(), "{study} has other blends than the studies before it");
-        for (row, (label, cells)) in rows.iter_mut().zip(cells) {
-            ensure!(row[0] == label, "{study} has {label} instead of {}", row[0]);
-            row.extend(cells);
+        for row in &mut rows {
+            let place = cells.iter().position(|(label, _)| *label == row[0]);
+            row.extend(place.map_or(["–"; 2].map(str::to_owned), |place| cells.remove(place).1));
         }
+        ensure!(cells.is_empty(), "{study} has blends that the first study lacks");
         commands.push(format!("genloss compare generations/reference/{study} --format csv"));
     }
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
@@ -222,23 +222,19 @@ fn blends_of(recorded: &[RunRecord]) -> Result<Vec<(String, [String; 2])>> {
         });
         if rows.is_empty() {
             let [loss, of_rare] = quantities.clone().map(|quantity| quantity.values(one, CONTROL));
-            rows.push((0, "natural text (the loss itself)".to_owned(), [mean(&loss?), mean(&of_rare?)]));
+            let label = "natural text (the loss itself)".to_owned();
+            rows.push(((String::new(), 0), label, [mean(&loss?), mean(&of_rare?)]));
         }
         for arm in one.experiment.arms.iter().map(|arm| arm.name.as_str()).filter(|arm| *arm != CONTROL) {
             let [loss, of_rare] = quantities.clone().map(|quantity| quantity.differences(one, arm, CONTROL));
             let (method, percent) = blend(one, arm)?;
             let cells = [mean_with_interval(&loss?)?, mean_with_interval(&of_rare?)?];
-            rows.push((percent, format!("{method} {percent} %"), cells));
+            let label = format!("{method} {percent} %");
+            rows.push(((method, percent), label, cells));
         }
     }
-    rows.sort_by(|(a, one, _), (b, other, _)| {
-        (*a > 0, method_of(one), a).cmp(&(*b > 0, method_of(other), b))
-    });
+    rows.sort_by(|(one, ..), (other, ..)| one.cmp(other));
     Ok(rows.into_iter().map(|(_, label, cells)| (label, cells)).collect())
-}
-
-fn method_of(label: &str) -> &str {
-    label.split(' ').next().unwrap_or(label)
 }
 
 /// Parameters, and tokens seen in training, of the control's last models.
@@ -248,14 +244,17 @@ fn size_and_tokens(recorded: &RunRecord) -> (u64, u64) {
     last.map_or((0, 0), |record| (record.training.parameters, record.training.tokens_seen.0))
 }
 
-/// The method by which the synthetic text of an arm was written, and its share of the last training text in percent.
+/// The method by which the synthetic text of an arm was written, with the kind of an oracle, and its share of the last training text in percent.
 fn blend(recorded: &RunRecord, arm: &str) -> Result<(String, u64)> {
     let lineage = recorded.lineages.iter().find(|lineage| lineage.arm == arm).context("no such arm")?;
     let [.., teacher, student] = &lineage.generations[..] else { bail!("{arm} has no generation 1") };
     let natural = student.mixture.natural_tokens.0;
     let synthetic: u64 = student.mixture.synthetic_tokens.values().map(|tokens| tokens.0).sum();
     let percent = 100.0 * synthetic as f64 / (natural + synthetic) as f64;
-    Ok((teacher.synthesis.method.clone(), percent.round() as u64))
+    let written = &teacher.synthesis;
+    let kind = written.prompts.split(", ").nth(1).filter(|_| written.method == "oracle");
+    let method = kind.map_or(written.method.clone(), |kind| format!("{kind} by an oracle"));
+    Ok((method, percent.round() as u64))
 }
 
 fn fitted(study: &str, topic: FitTopic, studies: &Studies) -> Result<String> {
