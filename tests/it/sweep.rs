@@ -149,7 +149,7 @@ fn an_error_in_a_grid_names_the_key_or_the_cell() {
     let cases = [
         (
             "model.ordre = [2]",
-            "grid, ordre=2: model.ordre: unknown key \"ordre\"; the only valid key is \"order\"",
+            "grid, ordre=2: model.ordre: unknown key \"ordre\"; the nearest valid key is \"order\" (of kind, order)",
         ),
         ("modle.order = [2]", "the nearest valid key is \"model\""),
         (
