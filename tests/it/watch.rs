@@ -266,8 +266,9 @@ fn a_page_in_a_browser_follows_its_run_through_a_kill_to_the_end() {
         let mut process = Started::new(&mut run_text(dir.path(), &slow, &[]));
         server.wait_for(&format!("/run?run={root}"), "id=\"genloss-data\"");
         browser.open(&format!("{}run?run={root}", server.url)).await;
-        let reached = "Number(document.querySelector('.bar output').textContent.split(' of ')[1])";
-        let state = "document.querySelector('[data-now]').textContent";
+        // The page has a slider as soon as it has several generations.
+        let reached = "Number(document.querySelector('.bar output')?.textContent.split(' of ')[1] ?? 0)";
+        let state = "(document.querySelector('[data-now]')?.textContent ?? '')";
         browser.wait_for(&format!("{state}.includes('running') && {reached} > 1")).await;
         browser.click("button[data-arm=unanchored]").await;
         process.kill();
