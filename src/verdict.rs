@@ -35,9 +35,9 @@
 //! the experiment continued. A call means "at least two of the three families (tail, entropy, held-out) have narrowed",
 //! and is meant to be wrong in at most 1.75 % of the arms for which that is not true, over all generations (measured: less
 //! than 1 %). Of this error the first generation may spend a quarter, and each later one a quarter of what is left then.
-//! The p-value of a family is the smallest one of its headline metrics, times their number; the second smallest of these three p-values is doubled (the partial
-//! conjunction of Benjamini and Heller 2008) and compared with the error that the generation spends. A metric that
-//! improves is never evidence of narrowing.
+//! The p-value of a family is the smallest one of its headline metrics, times their number; the second smallest of these
+//! three p-values is doubled (the partial conjunction of Benjamini and Heller 2008) and compared with the error that the
+//! generation spends. A metric that improves is never evidence of narrowing.
 //!
 //! * *Narrowing*: called at some generation.
 //! * *Collapsed*: narrowing, and at the last common generation the interval lies beyond the practical size
