@@ -1,4 +1,4 @@
-//! What every page is wrapped in.
+//! The HTML document around a page: head, style and escapes, the same for reports and for `genloss watch`.
 
 use crate::terminal::printable;
 use maud::{DOCTYPE, Markup, PreEscaped, html};

@@ -70,24 +70,14 @@ impl<'a> ObservationTable<'a> {
             .map(|(&generation, here)| {
                 let floor = if metric.on_fixed_text { 0.0 } else { measurement_variance(here) };
                 match between_seeds(&pairs, generation) {
-                    Some(BetweenSeeds { own, pooled }) => {
+                    Some(spread) => {
                         let steps_of = |lineages: Option<&BTreeMap<u64, Series>>| {
                             lineages.and_then(|lineages| steps_between_seeds(lineages, generation))
                         };
-                        let (arm_steps, control_steps) = (steps_of(arm_lineages), steps_of(control_lineages));
-                        let both = arm_steps.zip(control_steps).map(|(arm, control)| arm.plus(control));
-                        let growing = both.map(|both| both.times((generation as f64 + 1.0) / 2.0));
-                        let twice = control_steps.map(|control| control.times(2.0));
-                        let [narrowing, degradation] = [growing, twice].map(|steps| {
-                            Some(
-                                steps
-                                    .map_or(pooled, |steps| pooled.stabilised_by(steps))
-                                    .at_least(floor / 4.0),
-                            )
-                        });
-                        let [own, pooled] = [own, pooled].map(|noise| noise.at_least(floor / 100.0));
-                        let noises = Noises { interval: Some(own), narrowing, degradation };
-                        Difference::new(generation, here, noises).with_pooled(pooled)
+                        let steps = [arm_lineages, control_lineages].map(steps_of);
+                        let noises = spread.noises(steps, generation, floor);
+                        Difference::new(generation, here, noises)
+                            .with_pooled(spread.pooled.at_least(floor / 100.0))
                     }
                     None => {
                         let walk = control_lineages.and_then(|lineages| random_walk(lineages, generation));
@@ -184,6 +174,20 @@ struct BetweenSeeds {
     /// At all generations up to it. Noise of an earlier generation counts as much as if it had grown until this one, as it does
     /// where it accumulates; where it does not, the estimate is too large.
     pooled: Noise,
+}
+
+impl BetweenSeeds {
+    /// The noise at `generation`, given the variances of a step of arm and control and that of measurement.
+    fn noises(&self, [arm, control]: [Option<Noise>; 2], generation: usize, measurement: f64) -> Noises {
+        let both = arm.zip(control).map(|(arm, control)| arm.plus(control));
+        let growing = both.map(|both| both.times((generation as f64 + 1.0) / 2.0));
+        let twice = control.map(|control| control.times(2.0));
+        let [narrowing, degradation] = [growing, twice].map(|steps| {
+            let stabilised = steps.map_or(self.pooled, |steps| self.pooled.stabilised_by(steps));
+            Some(stabilised.at_least(measurement / 4.0))
+        });
+        Noises { interval: Some(self.own.at_least(measurement / 100.0)), narrowing, degradation }
+    }
 }
 
 /// The spread at generation `last`; None if fewer than two seeds have reached it.

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longest wait for anything that the browser does.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Windows cannot be narrower, in pixels, but the screen of an emulated phone can.
 const NARROWEST_WINDOW: u32 = 500;
@@ -132,7 +132,7 @@ impl Browser {
     pub async fn wait_for(&self, expression: &str) {
         let start = Instant::now();
         while !self.read::<bool>(&format!("Boolean({expression})")).await {
-            assert!(start.elapsed() < PATIENCE, "never true: {expression}");
+            assert!(start.elapsed() < TIMEOUT, "never true: {expression}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -190,7 +190,7 @@ impl Browser {
         loop {
             match std::fs::read(&path) {
                 Ok(bytes) if !bytes.is_empty() => return bytes,
-                _ => assert!(start.elapsed() < PATIENCE, "{name} was not saved"),
+                _ => assert!(start.elapsed() < TIMEOUT, "{name} was not saved"),
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
