@@ -47,7 +47,7 @@ pub struct WatchSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// The server cannot listen there.
-    #[error("{address}: {source}; give another --port, or an --address of this machine")]
+    #[error("{address}: cannot listen there; give another --port, or an --address of this machine")]
     Address {
         /// Address and port.
         address: std::net::SocketAddr,

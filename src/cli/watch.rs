@@ -42,10 +42,8 @@ impl Args {
         };
         for folder in &folders {
             let shown = folder.display();
-            ensure!(
-                folder.is_dir(),
-                "{shown}: there is no such folder; give the folder of a run, or one above several"
-            );
+            let problem = if folder.is_file() { "is a file" } else { "there is no such folder" };
+            ensure!(folder.is_dir(), "{shown}: {problem}; give the folder of a run, or one above several");
         }
         let settings = WatchSettings { folders, address: self.address, port: self.port };
         let server = Server::bind(settings, false)?;

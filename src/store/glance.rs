@@ -1,5 +1,6 @@
 //! What can be seen of a run without reading its records: which generations are committed, and whether anything changed.
 
+use super::manifest::Manifest;
 use super::{Address, DRIFT, EXPERIMENT, LEASE, MEASUREMENTS, Sample, StoreError, UNITS, Unit};
 use super::{claims_folder, disk, open, read};
 use crate::claims::{ClaimState, Claims, Process};
@@ -89,23 +90,27 @@ struct MeasurementsOnly {
 }
 
 /// What the verdict takes, of the committed generations of a run: see [`super::RunRecord::observations`]. The curves are
-/// skipped and hashes are not checked, so this is for an overview of many runs.
+/// compared with their hash but not kept, so this is for an overview of many runs.
 ///
 /// # Errors
-/// If a file cannot be read.
+/// If a file cannot be read or was changed after it was written.
 pub fn observations(
     root: &Path,
     experiment: &Experiment,
 ) -> Result<(Vec<Observation>, Catalogue), StoreError> {
     let (mut observations, mut catalogue) = (Vec::new(), Catalogue::builtin());
     let mut unknown: BTreeMap<String, String> = BTreeMap::new();
+    read::provenance(root)?;
+    read::baseline(root, experiment)?;
     for &seed in &experiment.seeds {
         for arm in &experiment.arms {
             for generation in usize::from(experiment.writer.is_some())..=experiment.generations {
-                let folder = Address::of(experiment, seed, arm, generation).folder(root);
-                if !folder.exists() {
+                let address = Address::of(experiment, seed, arm, generation);
+                if !address.exists_in(root) {
                     break;
                 }
+                let folder = address.folder(root);
+                Manifest::read(&folder, address)?.check(&folder, MEASUREMENTS)?;
                 let read = measurements(&folder.join(MEASUREMENTS))?;
                 read.metrics.iter().for_each(|definition| catalogue.add_if_new(definition));
                 for Measurement { metric, unit, value, std_err, .. } in read.measurements {

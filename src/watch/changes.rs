@@ -266,7 +266,8 @@ impl Watch {
         let _ = self.events.send(event);
     }
 
-    /// Computes verdicts that are not known, the newest runs first, for a short time. Returns true if any changed.
+    /// Computes verdicts that are not known, the newest runs first, for a short time, which also shows whose records are
+    /// damaged. Returns true if any changed.
     fn compute_verdicts(&self) -> bool {
         let begun = Instant::now();
         let mut due: Vec<_> = {
@@ -283,9 +284,13 @@ impl Watch {
                 break;
             }
             let started = Instant::now();
-            let found = verdicts::compute(&folder, is_study);
+            let (found, damage) = match verdicts::compute(&folder, is_study) {
+                Ok(found) => (Some(found), None),
+                Err(error) => (None, Some(error_chain(&error))),
+            };
             let mut verdicts = lock(&self.verdicts);
-            has_changed |= verdicts.of(&id) != found;
+            has_changed |= verdicts.of(&id) != found.as_deref().unwrap_or_default();
+            has_changed |= lock(&self.runs).set_damage(&id, damage);
             verdicts.keep(&id, version, found, started.elapsed());
         }
         has_changed

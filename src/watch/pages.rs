@@ -69,7 +69,7 @@ fn row(id: &str, run: &Run, verdicts: &Verdicts) -> Markup {
             td { input type="checkbox" name="run" value=(id) aria-label={ "Choose " (run.name) }; }
             th {
                 a href={ "/run?run=" (query_value(id)) } { (run.name) }
-                div.sub { (id) @if run.is_study { ", a study" } }
+                div.sub { (run.folder.display()) @if run.is_study { ", a study" } }
             }
             td { (badge(&run.state)) @if let Some(reason) = run.state.reason() { div.sub { (reason) } } }
             td { span.together { (generations(run)) } }

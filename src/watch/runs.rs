@@ -70,6 +70,8 @@ pub(super) struct Run {
     pub(super) live: Vec<Seen>,
     /// Units whose last attempt failed, with the error.
     pub(super) failures: Vec<(String, String)>,
+    /// Why its records cannot be read, as far as they were read.
+    damage: Option<String>,
     /// When a record of it was last changed.
     pub(super) changed: Option<SystemTime>,
     /// When the folders changed in which generations are committed.
@@ -89,7 +91,7 @@ pub(super) struct Change {
     pub(super) now: bool,
 }
 
-/// All runs, by the text that names them in addresses: the path of the folder.
+/// All runs, by the text that names them in addresses: see [`id_of`].
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     folders: Vec<PathBuf>,
@@ -110,7 +112,7 @@ impl Runs {
             collect(folder, DEPTH, &mut folders);
         }
         let names: BTreeMap<String, PathBuf> =
-            folders.into_iter().map(|folder| (folder.to_string_lossy().into_owned(), folder)).collect();
+            folders.into_iter().map(|folder| (id_of(&folder), folder)).collect();
         self.found.retain(|id, _| names.contains_key(id));
         self.claims.retain(|id, _| names.contains_key(id));
         let mut changes = BTreeMap::new();
@@ -137,6 +139,15 @@ impl Runs {
             (id, change)
         });
         changes.filter(|(_, change)| *change != Change::default()).collect()
+    }
+
+    /// Notes that the records of a run cannot be read, or that they can. Returns true if that is new.
+    pub(super) fn set_damage(&mut self, id: &str, damage: Option<String>) -> bool {
+        let Some(run) = self.found.get_mut(id).filter(|run| run.damage != damage) else { return false };
+        run.damage = damage;
+        let folder = run.folder.clone();
+        self.look(id, &folder);
+        true
     }
 
     /// Looks at one run.
@@ -191,7 +202,9 @@ impl Runs {
             }
         }
         let ended = run.live.iter().find(|seen| seen.has_ended);
-        run.state = if has_live || is_held {
+        run.state = if let Some(damage) = &run.damage {
+            RunState::Unreadable(damage.clone())
+        } else if has_live || is_held {
             RunState::Running
         } else if is_complete {
             RunState::Finished
@@ -234,6 +247,7 @@ fn empty(folder: &Path, name: String) -> Run {
         glance: Glance::default(),
         live: Vec::new(),
         failures: Vec::new(),
+        damage: None,
         changed: modified(folder),
         changes: BTreeMap::new(),
         touched: None,
@@ -299,6 +313,41 @@ fn collect(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     below.iter().for_each(|path| collect(path, depth - 1, found));
 }
 
+/// The path of a folder as a text that names no other one: letters and signs that a screen shows as they are, and the
+/// bytes of everything else as `%1B`.
+fn id_of(folder: &Path) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || c == ' ' || c.is_ascii_graphic() && c != '%';
+    let mut id = String::new();
+    let encode = |id: &mut String, bytes: &[u8]| id.extend(bytes.iter().map(|byte| format!("%{byte:02X}")));
+    for chunk in folder.as_os_str().as_encoded_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if is_plain(c) { id.push(c) } else { encode(&mut id, c.encode_utf8(&mut [0; 4]).as_bytes()) }
+        }
+        encode(&mut id, chunk.invalid());
+    }
+    id
+}
+
 fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).and_then(|found| found.modified()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_the_path_as_far_as_a_screen_shows_it_as_it_is() {
+        assert_eq!(id_of(Path::new("generations/my run ü=1")), "generations/my run ü=1");
+        assert_eq!(id_of(Path::new("a\u{1b}[1m\u{202e}b%")), "a%1B[1m%E2%80%AEb%25");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_no_text_have_ids_of_their_own() {
+        use std::os::unix::ffi::OsStrExt;
+        let id = |bytes: &[u8]| id_of(Path::new(std::ffi::OsStr::from_bytes(bytes)));
+        assert_eq!(id(b"a\xff"), "a%FF");
+        assert_ne!(id(b"a\xff"), id(b"a\xfe"));
+    }
 }

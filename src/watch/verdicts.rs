@@ -1,7 +1,7 @@
 //! Verdicts of many runs for the list, computed in the background and kept as words.
 
 use crate::config::CONTROL;
-use crate::store;
+use crate::store::{self, StoreError};
 use crate::verdict::{self, Verdict};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,12 +22,17 @@ pub(super) struct Verdicts(BTreeMap<String, Known>);
 struct Known {
     version: u64,
     verdicts: Vec<ArmVerdict>,
+    /// The records could not be read, and are looked at again: somebody may restore them.
+    is_damaged: bool,
     /// Not computed again before this time.
     again: Instant,
 }
 
 /// Of the time of the server, verdicts take one part in this many.
 const SHARE: u32 = 10;
+
+/// Time until damaged records are read again.
+const REREAD: Duration = Duration::from_secs(60);
 
 impl Verdicts {
     /// The verdicts of a run; empty until they are known. Those of an older version are still shown.
@@ -37,20 +42,28 @@ impl Verdicts {
 
     /// Whether the verdicts of this version have to be computed now.
     pub(super) fn is_due(&self, id: &str, version: u64) -> bool {
-        self.0.get(id).is_none_or(|known| known.version != version && known.again <= Instant::now())
+        let is_due =
+            |known: &Known| (known.version != version || known.is_damaged) && known.again <= Instant::now();
+        self.0.get(id).is_none_or(is_due)
     }
 
-    /// Keeps the verdicts of a version, which took `time` to compute.
-    pub(super) fn keep(&mut self, id: &str, version: u64, verdicts: Vec<ArmVerdict>, time: Duration) {
-        let again = Instant::now() + time * SHARE;
-        self.0.insert(id.to_owned(), Known { version, verdicts, again });
+    /// Keeps the verdicts of a version, which took `time` to compute; `None` if its records are damaged.
+    pub(super) fn keep(&mut self, id: &str, version: u64, verdicts: Option<Vec<ArmVerdict>>, time: Duration) {
+        let is_damaged = verdicts.is_none();
+        let pause = time * SHARE;
+        let again = Instant::now() + if is_damaged { pause.max(REREAD) } else { pause };
+        let verdicts = verdicts.unwrap_or_default();
+        self.0.insert(id.to_owned(), Known { version, verdicts, is_damaged, again });
     }
 }
 
-/// The verdicts of the run or study in a folder; none if it cannot be read, which its own page explains.
-pub(super) fn compute(folder: &Path, is_study: bool) -> Vec<ArmVerdict> {
+/// The verdicts of the run or study in a folder.
+///
+/// # Errors
+/// If a record cannot be read or was changed after it was written.
+pub(super) fn compute(folder: &Path, is_study: bool) -> Result<Vec<ArmVerdict>, StoreError> {
     if is_study {
-        let records = store::read_all(folder).unwrap_or_default();
+        let records = store::read_all(folder)?;
         let several = records.len() > 1;
         let of = |record: &store::RunRecord| {
             let found = words(&record.experiment.name, &record.observations(), &record.catalogue());
@@ -60,11 +73,11 @@ pub(super) fn compute(folder: &Path, is_study: bool) -> Vec<ArmVerdict> {
                 false => one,
             })
         };
-        return records.iter().flat_map(of).collect();
+        return Ok(records.iter().flat_map(of).collect());
     }
-    let Ok(experiment) = store::experiment(folder) else { return Vec::new() };
-    let Ok((observations, catalogue)) = store::observations(folder, &experiment) else { return Vec::new() };
-    words(&experiment.name, &observations, &catalogue)
+    let experiment = store::experiment(folder)?;
+    let (observations, catalogue) = store::observations(folder, &experiment)?;
+    Ok(words(&experiment.name, &observations, &catalogue))
 }
 
 fn words(

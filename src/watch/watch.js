@@ -38,7 +38,9 @@ const refreshNow = oneAtATime(async () => {
       const same = fresh.querySelectorAll("details")[index];
       if (same) same.open = details.open;
     });
+    const focused = [...part.querySelectorAll("summary")].indexOf(document.activeElement);
     part.replaceWith(fresh);
+    if (focused >= 0) fresh.querySelectorAll("summary")[focused]?.focus({ preventScroll: true });
   }
 });
 
@@ -55,9 +57,12 @@ const refreshList = oneAtATime(async () => {
   const fresh = (await fetched("/")).getElementById("runs");
   if (!fresh || !table) return;
   const chosen = new Set([...table.querySelectorAll("input:checked")].map((box) => box.value));
+  const focused = table.tBodies[0].contains(document.activeElement) ? document.activeElement : null;
   for (const box of fresh.querySelectorAll("input")) box.checked = chosen.has(box.value);
   document.getElementById("runs").replaceWith(fresh);
   arrange();
+  const same = (one) => one.value === focused?.value && one.href === focused?.href;
+  if (focused) [...fresh.querySelectorAll("input, a")].find(same)?.focus({ preventScroll: true });
 });
 
 /** Filters and sorts the list as its reader has chosen, and tells how long ago runs have changed. */

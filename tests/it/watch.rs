@@ -11,6 +11,8 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+const END: &str = "\u{e010}";
+
 /// A run of seconds; with more generations, of minutes.
 fn experiment(generations: usize) -> String {
     format!(
@@ -220,6 +222,27 @@ fn the_verdicts_on_an_unfinished_run_are_those_so_far() {
     let _page = ask(&server.url, "GET", "/events", &[]);
     let list = server.wait_for("/", "so far");
     assert!(list.contains("5 of 6 generations") && list.contains("data-state=\"stopped\""), "{list}");
+    let page = server.get(&format!("/run?run={}", address(&root))).body;
+    assert!(page.contains("So far, of 1 arm compared with the control"), "{page}");
+}
+
+/// Somebody changes a number, and later takes that back.
+#[test]
+fn a_run_whose_records_were_changed_has_no_verdicts() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("watched");
+    copy(&finished().join("watched"), &root);
+    let record = root.join("seed-2/unanchored/gen-001/measurements.json");
+    let text = fs::read_to_string(&record).unwrap();
+    fs::write(&record, text.replacen("\"value\": ", "\"value\": 1", 1)).unwrap();
+    let server = Watching::new(dir.path(), &[]);
+    let _page = ask(&server.url, "GET", "/events", &[]);
+    let list = server.wait_for("/", "data-state=\"unreadable\"");
+    assert!(list.contains("measurements.json") && !list.contains("class=\"badge"), "{list}");
+    fs::write(&record, text).unwrap();
+    let again = Watching::new(dir.path(), &[]);
+    let _page = ask(&again.url, "GET", "/events", &[]);
+    again.wait_for("/", "class=\"badge");
 }
 
 #[test]
@@ -271,6 +294,12 @@ fn a_page_in_a_browser_follows_its_run_through_a_kill_to_the_end() {
         let state = "(document.querySelector('[data-now]')?.textContent ?? '')";
         browser.wait_for(&format!("{state}.includes('running') && {reached} > 1")).await;
         browser.click("button[data-arm=unanchored]").await;
+        let loss = "[id='figure-1-trajectories-heldout_loss']";
+        browser.click(&format!("{loss} .numbers summary")).await;
+        browser.click("details.what > summary").await;
+        browser.press("input[type=search]", "loss").await;
+        browser.click("details.family > summary").await;
+        browser.press("input[type=search]", END).await;
         process.kill();
         browser.wait_for(&format!("{state}.includes('killed')")).await;
         let when_killed: f64 = browser.read(reached).await;
@@ -282,6 +311,16 @@ fn a_page_in_a_browser_follows_its_run_through_a_kill_to_the_end() {
         let pressed: String =
             browser.read("document.querySelector('[data-arm=unanchored]').ariaPressed").await;
         assert_eq!(pressed, "false", "what the reader has chosen stays");
+        for left in [
+            &*format!("document.querySelector(\"{loss} .numbers\").open"),
+            &*format!("document.querySelectorAll(\"{loss} .numbers tbody tr\").length === {GENERATIONS} + 1"),
+            "document.querySelector('details.what').open",
+            "!document.querySelector('details.family').open",
+            "document.activeElement === document.querySelector('input[type=search]')",
+            "document.activeElement.value === 'loss'",
+        ] {
+            assert!(browser.read::<bool>(left).await, "{left}");
+        }
         let own = serde_json::json!(server.url);
         let others = format!(
             "performance.getEntriesByType('resource').filter((entry) => !entry.name.startsWith({own})).length"
@@ -334,8 +373,19 @@ fn hostile_names_are_text() {
     let dir = tempfile::tempdir().unwrap();
     let hostile = dir.path().join("<img src=x onerror=alert(1)>\"&'");
     copy(&finished().join("watched"), &hostile);
+    copy(&finished().join("watched"), &dir.path().join("\u{1b}[1m\u{202e}\n%"));
     let server = Watching::new(dir.path(), &[]);
     let path = format!("/run?run={}", address(&hostile));
+    // What a browser sends of the list's checkboxes.
+    let list = server.get("/").body;
+    let chosen = list.split("name=\"run\" value=\"").skip(1).map(|rest| rest.split_once('"').unwrap().0);
+    let chosen: Vec<String> = chosen
+        .map(|id| id.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&"))
+        .map(|id| format!("run={}", address(Path::new(&id))))
+        .collect();
+    assert_eq!(chosen.len(), 2);
+    assert!(chosen.iter().all(|id| list.contains(&format!("/run?{id}"))), "{chosen:?}: {list}");
+    assert_eq!(server.get(&format!("/runs?{}", chosen.join("&"))).status, 200);
     for page in [server.get("/"), server.get(&path), server.get(&path.replace("/run?", "/now?"))] {
         assert_eq!(page.status, 200);
         assert!(!page.body.contains("<img"), "{}", page.body);
