@@ -120,12 +120,16 @@ impl EventFile {
 
     /// Adds a value at `step`.
     pub fn add(&mut self, tag: &str, step: u64, caption: &Caption, content: &Content) {
-        // DATA_CLASS_TENSOR, which only texts need: TensorBoard itself completes the metadata of older kinds of value.
+        let plugin: &[u8] = match content {
+            Content::Scalar(_) => b"scalars",
+            Content::Histogram(_) => b"histograms",
+            Content::Texts(_) => b"text",
+        };
+        let metadata = Message::default().message(1, &Message::default().bytes(1, plugin));
         let metadata = match content {
-            Content::Texts(_) => {
-                Message::default().message(1, &Message::default().bytes(1, b"text")).integer(4, 2)
-            }
-            Content::Scalar(_) | Content::Histogram(_) => Message::default(),
+            // DATA_CLASS_TENSOR; TensorBoard adds the class to the older kinds of value.
+            Content::Texts(_) => metadata.integer(4, 2),
+            Content::Scalar(_) | Content::Histogram(_) => metadata,
         };
         let metadata = metadata.bytes(2, caption.title.as_bytes()).bytes(3, caption.description.as_bytes());
         let value = Message::default().bytes(1, tag.as_bytes());
@@ -198,7 +202,7 @@ mod tests {
         let hex: String = file.into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             hex,
-            "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c200000000000000029eda95009000000000000f83f10ac022a120a100a016115000020404a061201621a0163da66928b"
+            "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c2b00000000000000861bc34b09000000000000f83f10ac022a1d0a1b0a016115000020404a110a090a077363616c6172731201621a0163c8528d62"
         );
     }
 }
