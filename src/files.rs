@@ -406,6 +406,9 @@ pub fn remedy(error: &io::Error) -> &'static str {
         }
         ErrorKind::PermissionDenied => " (permit this user to read and write it, or give another --out)",
         ErrorKind::ReadOnlyFilesystem => " (is read-only; give another --out)",
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            " (a file is in the way of a folder; move it, or give another --out)"
+        }
         ErrorKind::NotFound => "",
         _ => " (check the disk, then run again; nothing that is committed is lost)",
     }

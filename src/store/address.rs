@@ -4,7 +4,7 @@ use crate::config::{Arm, Experiment};
 use std::path::{Path, PathBuf};
 
 /// One generation of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Address<'a> {
     /// The seed.
     pub seed: u64,

@@ -37,7 +37,7 @@ pub fn write_folder<E: From<StoreError>>(
     }
     let aside = super::beside(folder, super::PARTIAL);
     remove_dir(&aside)?;
-    create_dir(&aside)?;
+    at(folder, files::create_dirs(&aside))?;
     fill(&aside)?;
     Ok(rename_dir(&aside, folder)?)
 }

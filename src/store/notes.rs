@@ -1,6 +1,6 @@
 //! Notes for readers of results: what is missing in a run, and what does not belong to it.
 
-use super::{Address, DRIFT, Machine, RunRecord, StoreError, disk, open, study};
+use super::{Address, DRIFT, LineageRecord, Machine, RunRecord, StoreError, disk, open, study};
 use crate::config::Experiment;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// If a folder cannot be listed.
 pub fn notes(folder: &Path, recorded: &RunRecord) -> Result<Vec<String>, StoreError> {
     let mut notes = missing_generations(folder, recorded);
-    notes.extend(missing_baseline(folder, recorded).filter(|_| is_finished(recorded)));
+    notes.extend(missing_baseline(folder, recorded).filter(|_| recorded.is_finished()));
     if !study::is_study(folder) {
         notes.extend(foreign_folders(folder, &recorded.experiment)?);
     }
@@ -20,16 +20,11 @@ pub fn notes(folder: &Path, recorded: &RunRecord) -> Result<Vec<String>, StoreEr
     Ok(notes)
 }
 
-fn is_finished(recorded: &RunRecord) -> bool {
-    let generations = recorded.experiment.generations + 1;
-    recorded.lineages.iter().all(|lineage| lineage.generations.len() == generations)
-}
-
 fn missing_generations(folder: &Path, recorded: &RunRecord) -> Vec<String> {
     let experiment = &recorded.experiment;
     let per_lineage = experiment.generations + 1;
-    let found: usize = recorded.lineages.iter().map(|lineage| lineage.generations.len()).sum();
-    let all = recorded.lineages.len() * per_lineage;
+    let found = addresses(recorded, |lineage| lineage.generations.len());
+    let all = addresses(recorded, |_| per_lineage);
     let mut notes = Vec::new();
     if found < all {
         notes.push(format!(
@@ -49,6 +44,18 @@ fn missing_generations(folder: &Path, recorded: &RunRecord) -> Vec<String> {
         }
     }
     notes
+}
+
+/// The number of the first generations of every lineage; one that arms share counts once.
+fn addresses(recorded: &RunRecord, generations: impl Fn(&LineageRecord) -> usize) -> usize {
+    let experiment = &recorded.experiment;
+    let of_lineage = |lineage: &LineageRecord| {
+        let arm = experiment.arms.iter().find(|arm| arm.name == lineage.arm);
+        let of_arm =
+            |arm| (0..generations(lineage)).map(move |g| Address::of(experiment, lineage.seed, arm, g));
+        arm.into_iter().flat_map(of_arm).collect::<Vec<_>>()
+    };
+    recorded.lineages.iter().flat_map(of_lineage).collect::<BTreeSet<Address>>().len()
 }
 
 /// A remark if the run has no baseline of drift alone.

@@ -51,6 +51,14 @@ impl RunRecord {
         observations
     }
 
+    /// Whether every generation of every lineage is on record.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        let wanted = self.experiment.arms.len() * self.experiment.seeds.len();
+        let is_whole = |lineage: &&LineageRecord| lineage.generations.len() > self.experiment.generations;
+        self.lineages.iter().filter(is_whole).count() == wanted
+    }
+
     /// Compares every arm with the control and, if there is one, with the arm that repeats its natural part.
     #[must_use]
     pub fn comparisons(&self) -> Vec<ArmComparison> {
