@@ -37,6 +37,7 @@ use crate::store::{self, RunRecord, Sample, StoreError};
 use crate::verdict::ArmComparison;
 use maud::Markup;
 use rayon::prelude::*;
+use series::Series;
 use std::path::{Path, PathBuf};
 
 /// Error in writing a report.
@@ -88,11 +89,11 @@ pub fn write(
 ) -> Result<PathBuf, ReportError> {
     let mut sections = Vec::with_capacity(recorded.len());
     store::remove_unfinished(out)?;
-    for one in recorded {
+    for (one, arms) in recorded.iter().zip(series::arms_of_all(recorded)) {
         let name = &one.experiment.name;
         let folder = if recorded.len() == 1 { "figures".to_owned() } else { format!("figures/{name}") };
         check_folder(out, &folder)?;
-        let mut section = section(one, comparisons, samples, Vec::new());
+        let mut section = section(one, arms, comparisons, samples);
         section.figures = draw(one, &section.comparisons, out, &folder)?;
         sections.push(section);
     }
@@ -101,24 +102,25 @@ pub fn write(
     Ok(page)
 }
 
-/// The part of the page that is about `recorded`.
+/// The part of the page that is about `recorded`, without figures.
 fn section<'a>(
     recorded: &'a RunRecord,
+    arms: Vec<Series<'a>>,
     comparisons: &'a [ArmComparison],
     samples: &'a [Sample],
-    figures: Vec<DrawnFigure>,
 ) -> page::ExperimentSection<'a> {
     let name = &recorded.experiment.name;
     let comparisons = comparisons.iter().filter(|comparison| comparison.experiment == *name).collect();
     let samples = samples.iter().filter(|sample| sample.experiment == *name).collect();
-    page::ExperimentSection { recorded, comparisons, samples, figures }
+    page::ExperimentSection { recorded, arms, comparisons, samples, figures: Vec::new() }
 }
 
 /// The page that [`write()`] would write, without the static figures for readers without JavaScript, and without writing
 /// any file.
 #[must_use]
 pub fn page(recorded: &[RunRecord], comparisons: &[ArmComparison], samples: &[Sample]) -> String {
-    let sections = recorded.iter().map(|one| section(one, comparisons, samples, Vec::new()));
+    let all = recorded.iter().zip(series::arms_of_all(recorded));
+    let sections = all.map(|(one, arms)| section(one, arms, comparisons, samples));
     page::html(&sections.collect::<Vec<_>>())
 }
 

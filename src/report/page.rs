@@ -13,6 +13,7 @@ mod verdicts;
 use super::DrawnFigure;
 use super::document::document;
 use super::figures::Topic;
+use super::series::Series;
 use crate::fit::Fitted;
 use crate::store::{RunRecord, Sample};
 use crate::verdict::ArmComparison;
@@ -22,6 +23,8 @@ use maud::{Markup, html};
 /// One experiment of the page.
 pub(super) struct ExperimentSection<'a> {
     pub(super) recorded: &'a RunRecord,
+    /// Its arms, in the styles that they have on this page.
+    pub(super) arms: Vec<Series<'a>>,
     pub(super) comparisons: Vec<&'a ArmComparison>,
     pub(super) samples: Vec<&'a Sample>,
     pub(super) figures: Vec<DrawnFigure>,

@@ -48,17 +48,33 @@ pub(super) struct Series<'a> {
 
 /// The arms of a run in the order of the experiment, the control first.
 pub(super) fn arms(recorded: &RunRecord) -> Vec<Series<'_>> {
+    styled(recorded, &names(std::slice::from_ref(recorded)))
+}
+
+/// The arms of every run, as [`arms`]; arms of one name look the same in all runs, and others differ.
+pub(super) fn arms_of_all(all: &[RunRecord]) -> Vec<Vec<Series<'_>>> {
+    let names = names(all);
+    all.iter().map(|recorded| styled(recorded, &names)).collect()
+}
+
+/// The arms of a run, the control first, each in the style of its place in `names`.
+fn styled<'a>(recorded: &'a RunRecord, names: &[&str]) -> Vec<Series<'a>> {
+    let place = |name: &str| names.iter().position(|other| *other == name).unwrap_or(0);
+    let others = self::names(std::slice::from_ref(recorded));
+    let control = lineages(recorded, CONTROL).next().map(|lineage| &*lineage.arm);
+    let all = control.into_iter().chain(others);
+    all.map(|name| Series { name, style: SeriesStyle::of(name, place(name)) }).collect()
+}
+
+/// The names of the arms of some runs, without the control, whose style depends on no number.
+fn names(all: &[RunRecord]) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
-    for lineage in &recorded.lineages {
-        if !names.contains(&lineage.arm.as_str()) {
+    for lineage in all.iter().flat_map(|recorded| &recorded.lineages) {
+        if lineage.arm != CONTROL && !names.contains(&lineage.arm.as_str()) {
             names.push(&lineage.arm);
         }
     }
-    let others = names.iter().filter(|name| **name != CONTROL);
-    let control = names.iter().filter(|name| **name == CONTROL);
-    let ordered =
-        control.map(|name| (*name, 0)).chain(others.enumerate().map(|(index, name)| (*name, index)));
-    ordered.map(|(name, index)| Series { name, style: SeriesStyle::of(name, index) }).collect()
+    names
 }
 
 /// The lineages of an arm.

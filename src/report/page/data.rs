@@ -12,7 +12,7 @@ use crate::measure::{Catalogue, Direction, Explanation, Family, MetricDefinition
 use crate::report::figures::{
     FACTS, RARITY, Topic, floor, natural_ranks, natural_survival, ranks, survival, training_loss, under_drift,
 };
-use crate::report::series::{Series, Spread, arms, has, last_generation, lineages, longest_lineage, spreads};
+use crate::report::series::{Series, Spread, has, last_generation, lineages, longest_lineage, spreads};
 use crate::store::{GenerationRecord, LineageRecord, RunRecord};
 use crate::terminal::printable;
 use crate::verdict::{ArmComparison, headline_metrics, practical_size};
@@ -185,8 +185,7 @@ impl MetricData {
 
 impl<'a> ExperimentData<'a> {
     fn new(section: &'a ExperimentSection, settings: BTreeMap<String, String>) -> Self {
-        let recorded = section.recorded;
-        let arms = arms(recorded);
+        let (recorded, arms) = (section.recorded, &section.arms);
         let catalogue = recorded.catalogue();
         let metrics: Vec<&MetricDefinition> =
             catalogue.iter().filter(|metric| has(recorded, &metric.id)).collect();
@@ -201,19 +200,16 @@ impl<'a> ExperimentData<'a> {
             last: last_generation(recorded),
             values: metrics
                 .iter()
-                .map(|metric| (metric.id.to_string(), values(recorded, &arms, &metric.id)))
+                .map(|metric| (metric.id.to_string(), values(recorded, arms, &metric.id)))
                 .collect(),
             means: by_metric(&|metric| arms.iter().map(|arm| means(recorded, arm, metric)).collect()),
-            differences: metrics
-                .iter()
-                .filter_map(|metric| differences(section, &arms, &metric.id))
-                .collect(),
+            differences: metrics.iter().filter_map(|metric| differences(section, &metric.id)).collect(),
             floors: metrics
                 .iter()
                 .filter_map(|metric| Some((metric.id.to_string(), floor(recorded, metric)?)))
                 .collect(),
-            drift: metrics.iter().filter_map(|metric| drift(recorded, &arms, metric)).collect(),
-            curves: curves(recorded, &arms),
+            drift: metrics.iter().filter_map(|metric| drift(recorded, arms, metric)).collect(),
+            curves: curves(recorded, arms),
             causes: causes(recorded, &section.comparisons),
             texts: arms.iter().map(|arm| texts(section, arm)).collect(),
         }
@@ -256,11 +252,7 @@ fn means(recorded: &RunRecord, arm: &Series, metric: &str) -> Vec<Option<Mean>> 
 }
 
 /// The differences of all arms in one metric; None if no arm has been compared in it.
-fn differences(
-    section: &ExperimentSection,
-    arms: &[Series],
-    metric: &str,
-) -> Option<(String, Vec<Vec<Option<Difference>>>)> {
+fn differences(section: &ExperimentSection, metric: &str) -> Option<(String, Vec<Vec<Option<Difference>>>)> {
     let of_arm = |arm: &Series| {
         let mut all: Vec<Option<Difference>> = Vec::new();
         let comparison = section.comparisons.iter().find(|comparison| comparison.arm == arm.name);
@@ -272,7 +264,7 @@ fn differences(
         }
         all
     };
-    let all: Vec<_> = arms.iter().map(of_arm).collect();
+    let all: Vec<_> = section.arms.iter().map(of_arm).collect();
     all.iter().any(|arm| !arm.is_empty()).then(|| (metric.to_owned(), all))
 }
 

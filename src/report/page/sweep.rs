@@ -1,7 +1,7 @@
 //! The beginning of a page of several experiments: a table of them, with the settings in which they differ.
 
-use super::ExperimentSection;
 use super::data::PageData;
+use super::{ExperimentSection, verdicts};
 use maud::{Markup, html};
 use std::collections::BTreeSet;
 
@@ -39,7 +39,7 @@ fn row(index: usize, section: &ExperimentSection, data: &PageData, arms: &BTreeS
             @for arm in arms {
                 td {
                     @match verdict(arm) {
-                        Some(comparison) => { span.badge.(comparison.verdict.word()) { (comparison.verdict.word()) } }
+                        Some(comparison) => { (verdicts::badge(section, comparison.verdict)) }
                         None => { "–" }
                     }
                 }

@@ -1,7 +1,7 @@
 //! Synthetic documents, side by side.
 
 use super::ExperimentSection;
-use crate::report::series::{arms, evenly_spaced, last_generation};
+use crate::report::series::{evenly_spaced, last_generation};
 use crate::seed::SHARED;
 use maud::{Markup, html};
 
@@ -17,7 +17,7 @@ pub(super) fn side_by_side(section: &ExperimentSection) -> Markup {
     let Some(seed) = shown_seed(section) else {
         return html! { p { "The synthetic texts are not kept in this copy of the experiment." } };
     };
-    let arms = arms(section.recorded);
+    let arms = &section.arms;
     let of_seed = section.samples.iter().filter(|sample| sample.seed == seed);
     let last =
         of_seed.map(|sample| sample.generation).max().unwrap_or(0).min(last_generation(section.recorded));
@@ -28,14 +28,14 @@ pub(super) fn side_by_side(section: &ExperimentSection) -> Markup {
             @if last >= MOST_GENERATIONS { " Some generations are left out." }
         }
         div.scroll tabindex="0" role="group" aria-label="Texts, scrolls sideways" {
-            table.texts style={ "min-width:" (width) "rem" } {
+            table.texts.by-generation style={ "min-width:" (width) "rem" } {
                 caption { "Beginnings of synthetic documents, by generation and arm." }
-                thead { tr { th scope="col" { "Generation" } @for arm in &arms { th scope="col" { (arm.name) } } } }
+                thead { tr { th scope="col" { "Generation" } @for arm in arms { th scope="col" { (arm.name) } } } }
                 tbody {
                     @for generation in evenly_spaced(last, MOST_GENERATIONS) {
                         tr {
                             th scope="row" { (generation) }
-                            @for arm in &arms { td { (cell(documents(section, arm.name, generation))) } }
+                            @for arm in arms { td { (cell(documents(section, arm.name, generation))) } }
                         }
                     }
                 }

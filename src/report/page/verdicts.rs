@@ -3,7 +3,7 @@
 use super::{ExperimentSection, number, signed};
 use crate::config::CONTROL;
 use crate::measure::{Catalogue, Family};
-use crate::report::series::{Series, arms, last_generation};
+use crate::report::series::{Series, last_generation};
 use crate::verdict::{ArmComparison, DEGRADED_ERROR, Effect, FAMILY_WISE_ERROR, Verdict, headline_metrics};
 use maud::{Markup, html};
 use std::collections::BTreeMap;
@@ -18,9 +18,9 @@ pub(super) fn summary(section: &ExperimentSection) -> Markup {
     let reached = last_generation(section.recorded);
     html! {
         p.lead {
-            (tally(&section.comparisons))
+            (tally(section))
             span.setup {
-                (plural(arms(section.recorded).len(), "arm")) ", " (plural(seeds, "seed")) ", "
+                (plural(section.arms.len(), "arm")) ", " (plural(seeds, "seed")) ", "
                 (plural(experiment.generations, "generation")) " after generation 0"
                 @if reached < experiment.generations { " (unfinished: generation " (reached) " is the last on record)" }
                 "."
@@ -30,7 +30,8 @@ pub(super) fn summary(section: &ExperimentSection) -> Markup {
 }
 
 /// The number of arms with each verdict.
-fn tally(comparisons: &[&ArmComparison]) -> String {
+fn tally(section: &ExperimentSection) -> String {
+    let comparisons = &section.comparisons;
     if comparisons.is_empty() {
         return "There is nothing to compare yet: only the control is on record.".to_owned();
     }
@@ -47,7 +48,16 @@ fn tally(comparisons: &[&ArmComparison]) -> String {
         format!("{count} {state}{word}")
     });
     let total = plural(comparisons.len(), "arm");
-    format!("Of {total} compared with the control, {}.", parts.collect::<Vec<_>>().join(", "))
+    let begin = if section.recorded.is_finished() { "Of" } else { "So far, of" };
+    format!("{begin} {total} compared with the control, {}.", parts.collect::<Vec<_>>().join(", "))
+}
+
+/// The word for a verdict, in its colour, and whether it can still change.
+pub(super) fn badge(section: &ExperimentSection, verdict: Verdict) -> Markup {
+    html! {
+        span.badge.(verdict.word()) { (verdict.word()) }
+        @if !section.recorded.is_finished() { " " span.sub { "so far" } }
+    }
 }
 
 fn plural(count: usize, word: &str) -> String {
@@ -56,7 +66,6 @@ fn plural(count: usize, word: &str) -> String {
 
 /// A table with a row per arm.
 pub(super) fn table(section: &ExperimentSection) -> Markup {
-    let arms = arms(section.recorded);
     html! {
         div.scroll {
             table.verdicts {
@@ -68,9 +77,9 @@ pub(super) fn table(section: &ExperimentSection) -> Markup {
                     tr { th scope="col" { "Arm" } th scope="col" { "Verdict" } th scope="col" { "Called at" }
                          th scope="col" { "Key differences" } }
                 }
-                @for arm in &arms {
+                @for arm in &section.arms {
                     @if let Some(comparison) = section.comparisons.iter().find(|c| c.arm == arm.name) {
-                        tbody { (row(arm, comparison)) }
+                        tbody { (row(section, arm, comparison)) }
                     } @else {
                         tbody { (without_comparison(arm)) }
                     }
@@ -96,12 +105,12 @@ fn without_comparison(arm: &Series) -> Markup {
     }
 }
 
-fn row(arm: &Series, comparison: &ArmComparison) -> Markup {
+fn row(section: &ExperimentSection, arm: &Series, comparison: &ArmComparison) -> Markup {
     html! {
         tr {
             th scope="row" { (swatch(arm)) (arm.name) }
             td {
-                span.badge.(comparison.verdict.word()) { (comparison.verdict.word()) } " "
+                (badge(section, comparison.verdict)) " "
                 details.what {
                     summary aria-label={ "What does " (comparison.verdict.word()) " mean?" } { "?" }
                     p { (comparison.verdict.meaning()) }

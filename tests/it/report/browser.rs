@@ -8,6 +8,7 @@ use genloss::store::RunRecord;
 const LEFT: &str = "\u{e012}";
 const UP: &str = "\u{e013}";
 const RIGHT: &str = "\u{e014}";
+const TAB: &str = "\u{e004}";
 
 /// The figure of held-out loss among the trajectories.
 const LOSS: &str = "[id='figure-1-trajectories-heldout_loss']";
@@ -67,6 +68,9 @@ fn values_are_read_with_the_pointer_and_with_keys() {
         browser.wait_for(&format!("!{said}.startsWith('{}')", first.split(',').next().unwrap())).await;
         browser.press(&plot, LEFT).await;
         browser.wait_for(&format!("{said}.includes('generation 0')")).await;
+        browser.wait_for(&format!("{label}?.includes('generation 0')")).await;
+        browser.press(&plot, TAB).await;
+        browser.wait_for(&format!("!{label}")).await;
         browser.click(&format!("{LOSS} .numbers summary")).await;
         browser.wait_for(&format!("[...document.querySelectorAll(\"{LOSS} tbody tr\")].some((row) => row.cells[0].textContent === 'unanchored' && row.cells[2].textContent === '6' && row.cells[3].textContent === '{mean}')")).await;
         browser.assert_quiet().await;
@@ -87,6 +91,12 @@ fn arms_seeds_scales_and_generations_are_chosen_for_all_figures() {
         draw(browser, LOSS).await;
         choose(browser, "show", "seeds").await;
         assert_eq!(lines(browser, LOSS).await.len(), 9, "three seeds of three arms");
+        let marks = format!(
+            "document.querySelector(\"{effects} .plot\").data.filter((line) => line.marker.symbol).map((line) => line.x.length)"
+        );
+        draw(browser, effects).await;
+        assert_eq!(browser.read::<Vec<usize>>(&marks).await, [3, 3], "three seeds of two arms");
+        draw(browser, LOSS).await;
         choose(browser, "show", "range").await;
         choose(browser, "value", "difference").await;
         assert_eq!(lines(browser, LOSS).await, ["anchored 10 %", "anchored 30 %"]);
@@ -95,6 +105,17 @@ fn arms_seeds_scales_and_generations_are_chosen_for_all_figures() {
         browser
             .wait_for(&format!("document.querySelector(\"{LOSS} .plot\").layout.yaxis.type === 'log'"))
             .await;
+        browser.click(&format!("{LOSS} [data-axis=x]")).await;
+        browser
+            .wait_for(&format!("((plot) => plot.layout.xaxis.type === 'log' && plot.layout.xaxis.title.text.includes('0 has no place') && plot.data.every((line) => line.x.every((at) => at > 0)))(document.querySelector(\"{LOSS} .plot\"))"))
+            .await;
+        let without_switch = "[...document.querySelectorAll('figure.chart')].filter((figure) => !figure.querySelector('[data-axis]')).length";
+        assert_eq!(browser.read::<usize>(without_switch).await, 0, "figures without a switch of scale");
+        assert!(
+            browser
+                .read::<bool>(&format!("document.querySelector(\"{effects} [data-axis=x]\").disabled"))
+                .await
+        );
         browser.press(".bar input[type=range]", &LEFT.repeat(4)).await;
         browser.wait_for("document.querySelector('.bar output').textContent === 'generation 2 of 6'").await;
         let ranks = "[id='figure-1-rank-frequency-curves']";
@@ -152,10 +173,19 @@ fn metrics_are_found_explained_and_saved_and_a_link_keeps_the_view() {
         );
         browser.click("button[data-arm=unanchored]").await;
         choose(browser, "value", "difference").await;
+        choose(browser, "show", "seeds").await;
+        browser.click(&format!("{LOSS} button[title*='CSV']")).await;
+        let csv = String::from_utf8(browser.saved("1-trajectories-heldout_loss (1).csv").await).unwrap();
+        let longest = csv.lines().skip(1).map(|line| line.split(',').nth(3).unwrap().len()).max();
+        assert!(longest.unwrap() <= "-0.123456".len(), "digits that no value has: {csv}");
         let link: String = browser.read("location.href").await;
         browser.open("about:blank#").await;
         browser.open(&link).await;
         browser.wait_for("document.querySelector('[data-arm=unanchored]').ariaPressed === 'false' && document.querySelector('[data-choice=value]').value === 'difference' && document.querySelector('input[type=search]').value === 'heldout_loss'").await;
+        browser.press("input[type=search]", " zzz").await;
+        browser.wait_for("document.querySelector('.found').textContent === 'No figure matches.'").await;
+        let left = "[...document.querySelectorAll('figure.chart, section:has(> .charts)')].filter((one) => one.checkVisibility()).length";
+        assert_eq!(browser.read::<usize>(left).await, 0);
         browser.assert_quiet().await;
     });
 }
@@ -209,6 +239,44 @@ fn a_sweep_has_a_table_that_sorts_and_a_chart_over_any_setting() {
         let points: Vec<f64> =
             browser.read("document.querySelector(\"[id='figure-sweep'] .plot\").data[0].x").await;
         assert_eq!(points, [4.0, 16.0, 64.0]);
+        browser.click("select[aria-label=Metric] option[value=tail_coverage]").await;
+        let link: String = browser.read("location.href").await;
+        browser.open("about:blank#").await;
+        browser.open(&link).await;
+        let metric: String = browser.read("document.querySelector('select[aria-label=Metric]').value").await;
+        assert_eq!(metric, "tail_coverage");
+        assert_eq!(browser.read::<Vec<String>>(widths).await, ["64", "16", "4"]);
+        browser.assert_quiet().await;
+    });
+}
+
+#[test]
+fn arms_of_unlike_experiments_differ_in_colour_and_have_no_empty_settings() {
+    with_browser(Look { width: 360, is_dark: false }, async |browser| {
+        let one = |name: &str, arm: &str, settings: &str| {
+            let arms = [(CONTROL, 0.0), (arm, 0.2)];
+            let mut one = made_up(name, &[1, 2], 2, &arms, |_, _| 3, &[]);
+            one.experiment_toml += settings;
+            one
+        };
+        let unlike = [one("a", "first", "[model]\nwidth = 16\n"), one("b", "second", "[model]\norder = 3\n")];
+        let _out = show(browser, &unlike).await;
+        draw(browser, "[id='figure-sweep']").await;
+        let colours = |place: &str| {
+            format!(
+                "[...document.querySelectorAll('{place} .swatch')].map((swatch) => swatch.style.background).filter((colour) => colour.startsWith('rgb(0, 114') || colour.startsWith('rgb(213, 94'))"
+            )
+        };
+        for place in [".arms", ".verdicts"] {
+            let found: Vec<String> = browser.read(&colours(place)).await;
+            assert_eq!(found, ["rgb(213, 94, 0)", "rgb(0, 114, 178)"], "{place}");
+        }
+        let texts: Vec<String> = browser
+            .read("document.querySelector(\"[id='figure-sweep'] .plot\").data.flatMap((line) => line.text)")
+            .await;
+        assert!(texts.iter().all(|text| !text.contains("= <") && !text.contains("= ,")), "{texts:?}");
+        let width: (f64, f64) = browser.read("[document.documentElement.scrollWidth, innerWidth]").await;
+        assert!(width.0 <= width.1 + 1.0, "{width:?}: the page scrolls sideways");
         browser.assert_quiet().await;
     });
 }
@@ -263,6 +331,9 @@ fn the_page_fits_a_phone_is_readable_in_the_dark_and_prints_on_white() {
         );
         let pdf = browser.print().await;
         assert!(pdf.starts_with(b"%PDF"));
+        let blank =
+            "[...document.querySelectorAll('figure.chart .plot')].filter((plot) => !plot.data).length";
+        assert_eq!(browser.read::<usize>(blank).await, 0, "figures that are not printed");
         browser.assert_quiet().await;
     });
 }

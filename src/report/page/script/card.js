@@ -35,8 +35,8 @@ function questionMark(metric) {
 const live = element("div", { className: "unseen", role: "status", ariaLive: "polite" });
 
 class Card {
-  /** @param {ChartFigure} figure  @param {() => State} state  @param {() => void} changed  @param {number} arms */
-  constructor(figure, state, changed, arms) {
+  /** @param {ChartFigure} figure  @param {() => State} state  @param {() => void} changed */
+  constructor(figure, state, changed) {
     this.figure = figure;
     this.state = state;
     this.changed = changed;
@@ -44,13 +44,20 @@ class Card {
     this.isStale = true;
     this.place = [-1, 0];
     this.plot = element("div", { className: "plot", tabIndex: 0, role: "group", ariaLabel: `Figure: ${figure.title}. Arrow keys read its values; the table has them all.` });
-    this.height = figure.tall ? 70 + 26 * Math.max(arms, 2) : 270;
-    this.plot.style.height = `${this.height}px`;
     this.plot.addEventListener("keydown", (event) => this.walk(event));
+    this.plot.addEventListener("blur", () => this.leave());
     this.table = element("details", { className: "numbers" }, element("summary", {}, "Table"));
     this.table.addEventListener("toggle", () => this.fillTable());
     this.root = element("figure", { className: "chart", id: `figure-${figure.key}` }, this.caption(), this.plot, this.tools());
     this.root.card = this;
+  }
+
+  /** Shows another state of the same figure.  @param {ChartFigure} figure  @param {number} arms */
+  update(figure, arms) {
+    this.figure = figure;
+    this.height = figure.tall ? 70 + 26 * Math.max(arms, 2) : 270;
+    this.plot.style.height = `${this.height}px`;
+    this.isStale = true;
   }
 
   caption() {
@@ -62,7 +69,7 @@ class Card {
 
   tools() {
     const scales = [...this.figure.scales].map((axis) => {
-      const box = element("input", { type: "checkbox", checked: this.isLogarithmic(axis) });
+      const box = element("input", { type: "checkbox" });
       box.addEventListener("change", () => this.flip(axis));
       box.dataset.axis = axis;
       return element("label", {}, box, ` log ${axis}`);
@@ -70,12 +77,6 @@ class Card {
     const saves = ["svg", "png"].map((format) => button(format.toUpperCase(), () => this.saveImage(format), { title: `Save this figure as ${format.toUpperCase()}` }));
     const csv = button("CSV", () => save(`${this.figure.key}.csv`, "text/csv", csvOf(this.drawing())), { title: "Save what is shown as CSV" });
     return element("div", { className: "tools" }, ...scales, csv, ...saves, this.table);
-  }
-
-  isLogarithmic(axis) {
-    const flipped = this.state().scales.get(this.figure.key) ?? "";
-    const isPossible = this.figure.scales.includes(axis) && (this.state().value === "absolute" || axis === "x" || !this.figure.metric);
-    return isPossible && this.figure.logarithmic.includes(axis) !== flipped.includes(axis);
   }
 
   flip(axis) {
@@ -95,8 +96,9 @@ class Card {
   refresh() {
     this.isStale = true;
     for (const box of this.root.querySelectorAll("input[data-axis]")) {
-      box.checked = this.isLogarithmic(box.dataset.axis);
-      box.disabled = box.dataset.axis === "y" && this.figure.metric && this.state().value === "difference";
+      box.checked = isLogarithmic(this.figure, this.state(), box.dataset.axis);
+      box.disabled = this.figure.signed(this.state()) === box.dataset.axis;
+      box.parentElement.title = box.disabled ? "Differences can be negative, so they have no logarithm." : "";
     }
     if (this.isSeen) this.redraw();
     this.fillTable();
@@ -114,14 +116,16 @@ class Card {
     const { ink, muted, line, card } = theme();
     const axis = (name) => {
       const chosen = own[`${name}axis`] ?? {};
-      const type = this.isLogarithmic(name) ? { type: "log" } : {};
+      const type = isLogarithmic(this.figure, this.state(), name) ? { type: "log" } : {};
       return { gridcolor: line, zerolinecolor: line, linecolor: muted, tickcolor: muted, automargin: true, exponentformat: "power", ...chosen, ...type };
     };
+    // What the reader has zoomed to is kept until the axes are other ones.
+    const uirevision = [own.uirevision, this.state().value, ...[..."xy"].map((name) => isLogarithmic(this.figure, this.state(), name))].join();
     return {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, height: this.height,
       font: { family: "system-ui, sans-serif", size: 12, color: ink }, margin: { l: 54, r: 14, t: 10, b: 48 },
       hoverlabel: { bgcolor: card, bordercolor: muted, font: { color: ink, size: 13 }, align: "left" },
-      dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", ...own, xaxis: axis("x"), yaxis: axis("y"),
+      dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", ...own, uirevision, xaxis: axis("x"), yaxis: axis("y"),
     };
   }
 
@@ -146,6 +150,11 @@ class Card {
     const reader = element("div");
     reader.innerHTML = trace.text[point].replaceAll("<br>", ", ");
     live.textContent = reader.textContent;
+  }
+
+  /** Takes the tooltip away that keys have opened. */
+  leave() {
+    if (this.plot.data) Plotly.Fx.unhover(this.plot);
   }
 
   fillTable() {

@@ -4,15 +4,15 @@ const SHOWS = { interval: "mean, 95 % interval", range: "mean, range over seeds"
 const VALUES = { absolute: "values", difference: "arm minus control" };
 
 class Controls {
-  /** @param {object} data  @param {Page} page */
-  constructor(data, page) {
+  /** @param {Page} page */
+  constructor(page) {
     this.page = page;
-    this.arms = new Map(data.experiments.flatMap((experiment) => experiment.arms).map((arm) => [arm.name, arm]));
-    this.last = Math.max(0, ...data.experiments.map((experiment) => experiment.last));
-    this.buttons = [...this.arms.values()].map((arm) => this.armButton(arm));
+    this.arms = new Map();
+    this.last = 0;
+    this.group = element("div", { className: "arms", role: "group", ariaLabel: "Arms" });
     this.show = this.choice("Seeds", SHOWS, "show");
     this.value = this.choice("Show", VALUES, "value");
-    this.slider = element("input", { type: "range", min: "0", max: String(this.last), step: "1", ariaLabel: "Generation" });
+    this.slider = element("input", { type: "range", min: "0", step: "1", ariaLabel: "Generation" });
     this.slider.addEventListener("input", () => page.change((state) => { state.generation = this.slider.valueAsNumber === this.last ? null : this.slider.valueAsNumber; }));
     this.generation = element("output");
     this.player = button("▶ play", () => this.play());
@@ -20,16 +20,29 @@ class Controls {
     this.find.addEventListener("input", () => page.change((state) => { state.find = this.find.value; }));
     this.differing = element("input", { type: "checkbox" });
     this.differing.addEventListener("change", () => page.change((state) => { state.differing = this.differing.checked; }));
-    this.root = element("details", { className: "controls", open: matchMedia("(min-width: 721px)").matches }, element("summary", {}, "Figures show"), this.rows(data));
+    this.found = element("output", { className: "found" });
+    this.root = element("details", { className: "controls", open: matchMedia("(min-width: 721px)").matches }, element("summary", {}, "Figures show"), this.bar());
   }
 
-  rows(data) {
-    const arms = element("div", { className: "arms", role: "group", ariaLabel: "Arms" }, ...this.buttons);
+  bar() {
     const time = element("span", { className: "time" }, this.slider, this.generation, this.player);
     const only = element("label", {}, this.differing, " only what differs from the control");
-    const whole = button("whole table", () => save("measurements.csv", "text/csv", csvOf(wholeTable(data))), { title: "Save every value of every seed as CSV" });
+    const whole = button("whole table", () => save("measurements.csv", "text/csv", csvOf(wholeTable(this.page.data))), { title: "Save every value of every seed as CSV" });
     const link = button("copy link", () => navigator.clipboard?.writeText(location.href), { title: "Copy a link to this view" });
-    return element("div", { className: "bar" }, arms, this.show.root, this.value.root, time, this.find, only, whole, link);
+    return element("div", { className: "bar" }, this.group, this.show.root, this.value.root, time, this.find, only, this.found, whole, link);
+  }
+
+  /** Has a button for every arm and a place on the slider for every generation.  @param {object} data */
+  update(data) {
+    const arms = new Map(data.experiments.flatMap((experiment) => experiment.arms).map((arm) => [arm.name, arm]));
+    const isNew = [...arms.keys()].join("\n") !== [...this.arms.keys()].join("\n");
+    this.arms = arms;
+    if (isNew) {
+      this.buttons = [...arms.values()].map((arm) => this.armButton(arm));
+      this.group.replaceChildren(...this.buttons);
+    }
+    this.last = Math.max(0, ...data.experiments.map((experiment) => experiment.last));
+    this.slider.max = String(this.last);
   }
 
   armButton(arm) {
@@ -70,8 +83,8 @@ class Controls {
     if (this.page.state.generation === null && this.timer) this.play();
   }
 
-  /** @param {State} state */
-  refresh(state) {
+  /** @param {State} state  @param {number} shown  Figures that are shown.  @param {number} all */
+  refresh(state, shown, all) {
     for (const made of this.buttons) {
       made.ariaPressed = String(!state.hidden.has(made.dataset.arm));
       made.querySelector(".swatch").style.background = colorOf(this.arms.get(made.dataset.arm));
@@ -83,6 +96,8 @@ class Controls {
     this.generation.textContent = `generation ${Math.min(state.generation ?? this.last, this.last)} of ${this.last}`;
     if (this.find.value !== state.find) this.find.value = state.find;
     this.differing.checked = state.differing;
+    const isNarrowed = Boolean(state.find || state.differing);
+    this.found.textContent = !isNarrowed ? "" : shown > 0 ? `${shown} of ${all} figures` : "No figure matches.";
   }
 }
 

@@ -14,6 +14,9 @@
  * @property {object} [metric]
  * @property {string} scales  Axes that may be logarithmic: "", "x", "y" or "xy".
  * @property {string} logarithmic  Axes that are logarithmic at first.
+ * @property {(state: State) => string} signed  The axis whose values can be negative, "" if none has such values.
+ * @property {object[]} [metrics]  Of a figure of several metrics.
+ * @property {boolean} [always]  Neither the search nor "only what differs" hides it.
  * @property {boolean} [tall]  Needs room for a row per arm.
  * @property {(state: State) => Drawing} draw
  */
@@ -84,11 +87,11 @@ function pointOf(experiment, metric, index, generation, state) {
   return { mean, low: interval ? ciLow : low, high: interval ? ciHigh : high, seeds: measured, n };
 }
 
-/** Seed and value of every seed of an arm, minus the control's of the same seed if so chosen. */
+/** Seed, value and n of every seed of an arm, minus the control's value of the same seed if so chosen. */
 function seedValues(experiment, metric, index, generation, state) {
   if (state.value === "difference") return seedDifferences(experiment, metric, index, generation);
   const values = experiment.values[metric.id]?.[index] ?? [];
-  return values.flatMap((seed, number) => (seed[generation] ? [[experiment.seeds[number], seed[generation][0]]] : []));
+  return values.flatMap((seed, number) => (seed[generation] ? [[experiment.seeds[number], seed[generation][0], seed[generation][2]]] : []));
 }
 
 function seedDifferences(experiment, metric, index, generation) {
@@ -96,8 +99,25 @@ function seedDifferences(experiment, metric, index, generation) {
   const values = experiment.values[metric.id]?.[index] ?? [];
   return values.flatMap((seed, number) => {
     const [own, other] = [seed[generation], control[number]?.[generation]];
-    return own && other ? [[experiment.seeds[number], own[0] - other[0]]] : [];
+    return own && other ? [[experiment.seeds[number], minus(own[0], other[0]), own[2]]] : [];
   });
+}
+
+/** The difference of two values of six significant digits, without digits that neither of them has. */
+function minus(a, b) {
+  const digits = 5 - Math.floor(Math.log10(Math.max(Math.abs(a), Math.abs(b), Number.MIN_VALUE)));
+  return Number((a - b).toFixed(Math.min(Math.max(digits, 0), 100)));
+}
+
+/** Whether an axis of a figure is logarithmic now.  @param {ChartFigure} figure  @param {State} state  @param {string} axis */
+function isLogarithmic(figure, state, axis) {
+  const flipped = state.scales.get(figure.key) ?? "";
+  return figure.scales.includes(axis) && figure.signed(state) !== axis && figure.logarithmic.includes(axis) !== flipped.includes(axis);
+}
+
+/** For figures with values on `axis`, which are differences if the reader has chosen them. */
+function signedValues(axis) {
+  return (state) => (state.value === "difference" ? axis : "");
 }
 
 const SPREAD_NAMES = { interval: "95 % interval", range: "range over seeds", seeds: "range over seeds" };
@@ -107,6 +127,15 @@ function tooltip(arm, place, metric, point, state) {
   if (point.low !== null) lines.push(`${SPREAD_NAMES[state.show]} ${shown(point.low)} to ${shown(point.high)}`);
   lines.push(`${point.seeds} ${point.seeds === 1 ? "seed" : "seeds"}${point.n === null ? "" : `, n = ${point.n.toLocaleString("en")}`}`);
   return lines.join("<br>");
+}
+
+function seedTooltip(arm, seed, place, metric, value) {
+  return `<b>${plain(arm.name)}</b><br>seed ${seed}, ${plain(place)}<br>${shown(value)} ${plain(unitOf(metric))}`;
+}
+
+/** Values of single seeds as small marks behind their mean. */
+function seedMarks({ arm, x, y, text }) {
+  return { x, y, text, mode: "markers", marker: { size: 6, color: colorOf(arm), opacity: 0.55, symbol: "circle-open" }, hovertemplate: "%{text}<extra></extra>", name: plain(arm.name), showlegend: false };
 }
 
 function unitOf(metric) {
@@ -127,13 +156,15 @@ function drawnArms(experiment, state) {
 
 /** A metric over generations. @returns {ChartFigure} */
 function trajectory(experiment, key, metric) {
-  return { key, metric, title: metric.label, note: noteOf(metric), scales: "y", logarithmic: "", draw: (state) => drawTrajectory(experiment, metric, state) };
+  const figure = { key, metric, title: metric.label, note: noteOf(metric), scales: "xy", logarithmic: "", signed: signedValues("y") };
+  return { ...figure, draw: (state) => drawTrajectory(experiment, metric, state, isLogarithmic(figure, state, "x")) };
 }
 
-function drawTrajectory(experiment, metric, state) {
+function drawTrajectory(experiment, metric, state, isLogOfGeneration) {
   const traces = [];
   const rows = [];
-  const generations = Array.from({ length: experiment.last + 1 }, (_, generation) => generation);
+  const all = Array.from({ length: experiment.last + 1 }, (_, generation) => generation);
+  const generations = isLogOfGeneration ? all.slice(1) : all;
   for (const index of drawnArms(experiment, state)) {
     const arm = experiment.arms[index];
     if (state.show === "seeds") {
@@ -141,14 +172,14 @@ function drawTrajectory(experiment, metric, state) {
       continue;
     }
     const points = generations.map((generation) => pointOf(experiment, metric, index, generation, state));
-    traces.push(...band(arm, points), {
+    traces.push(...band(arm, generations, points), {
       x: generations, y: points.map((point) => point?.mean ?? null), name: plain(arm.name), line: lineOf(arm), marker: { size: 6 }, mode: "lines+markers",
-      text: points.map((point, generation) => (point ? tooltip(arm, `generation ${generation}`, metric, point, state) : "")), hovertemplate: "%{text}<extra></extra>",
+      text: points.map((point, at) => (point ? tooltip(arm, `generation ${generations[at]}`, metric, point, state) : "")), hovertemplate: "%{text}<extra></extra>",
     });
-    points.forEach((point, generation) => {
-      if (point) rows.push([arm.name, "mean", generation, point.mean, point.low, point.high, point.seeds, point.n, metric.unit]);
+    points.forEach((point, at) => {
+      if (point) rows.push([arm.name, "mean", generations[at], point.mean, point.low, point.high, point.seeds, point.n, metric.unit]);
     });
-    traces.push(...driftLine(experiment, metric, index, state));
+    traces.push(...driftLine(experiment, metric, index, generations, state));
   }
   const shapes = [];
   const floor = experiment.floors[metric.id];
@@ -158,7 +189,10 @@ function drawTrajectory(experiment, metric, state) {
     yaxis.range = rangeOfDifferences(metric, rows.flatMap((row) => row.slice(3, 6)));
     shapes.push(levelAt(0), ...practicalRegion(metric, "y", yaxis.range));
   }
-  const layout = { shapes, xaxis: { title: { text: "generation" }, dtick: Math.ceil((experiment.last + 1) / 12), tick0: 0 }, yaxis };
+  const xaxis = isLogOfGeneration
+    ? { title: { text: "generation (0 has no place on a logarithmic axis)" } }
+    : { title: { text: "generation" }, dtick: Math.ceil((experiment.last + 1) / 12), tick0: 0 };
+  const layout = { shapes, xaxis, yaxis };
   return { traces, layout, header: TABLE_HEADER, rows };
 }
 
@@ -166,23 +200,22 @@ function seedLines(experiment, metric, index, generations, state, rows) {
   const arm = experiment.arms[index];
   const bySeed = new Map(experiment.seeds.map((seed) => [seed, []]));
   for (const generation of generations) {
-    for (const [seed, value] of seedValues(experiment, metric, index, generation, state)) {
+    for (const [seed, value, n] of seedValues(experiment, metric, index, generation, state)) {
       bySeed.get(seed).push([generation, value]);
-      const n = experiment.values[metric.id][index][experiment.seeds.indexOf(seed)][generation][2];
       rows.push([arm.name, seed, generation, value, null, null, 1, n, metric.unit]);
     }
   }
   return [...bySeed].filter(([, points]) => points.length > 0).map(([seed, points], number) => ({
     x: points.map(([generation]) => generation), y: points.map(([, value]) => value), name: plain(arm.name), legendgroup: arm.name, showlegend: number === 0,
     line: { ...lineOf(arm), width: 1.3 }, opacity: 0.8, mode: "lines+markers", marker: { size: 4 },
-    text: points.map(([generation, value]) => `<b>${plain(arm.name)}</b><br>seed ${seed}, generation ${generation}<br>${shown(value)} ${plain(unitOf(metric))}`),
+    text: points.map(([generation, value]) => seedTooltip(arm, seed, `generation ${generation}`, metric, value)),
     hovertemplate: "%{text}<extra></extra>",
   }));
 }
 
 /** The spread of an arm as a shaded band, where there is one. */
-function band(arm, points) {
-  const known = points.map((point, generation) => [generation, point]).filter(([, point]) => point && point.low !== null);
+function band(arm, generations, points) {
+  const known = points.map((point, at) => [generations[at], point]).filter(([, point]) => point && point.low !== null);
   if (known.length === 0) return [];
   const back = [...known].reverse();
   return [{
@@ -192,13 +225,13 @@ function band(arm, points) {
 }
 
 /** Where drift and decoding alone would take an arm. */
-function driftLine(experiment, metric, index, state) {
-  const drift = state.value === "absolute" ? experiment.drift[metric.id]?.[index] ?? [] : [];
+function driftLine(experiment, metric, index, generations, state) {
+  const drift = state.value === "absolute" ? (experiment.drift[metric.id]?.[index] ?? []).slice(generations[0]) : [];
   if (drift.length === 0) return [];
   const arm = experiment.arms[index];
   return [{
-    x: drift.map((_, generation) => generation), y: drift, mode: "lines", line: { color: colorOf(arm), width: 1, dash: "dot" }, showlegend: false,
-    text: drift.map((value, generation) => `<b>${plain(arm.name)}</b>, by drift and decoding alone<br>generation ${generation}<br>${shown(value)} ${plain(unitOf(metric))}`),
+    x: generations.slice(0, drift.length), y: drift, mode: "lines", line: { color: colorOf(arm), width: 1, dash: "dot" }, showlegend: false,
+    text: drift.map((value, at) => `<b>${plain(arm.name)}</b>, by drift and decoding alone<br>generation ${generations[at]}<br>${shown(value)} ${plain(unitOf(metric))}`),
     hovertemplate: "%{text}<extra></extra>",
   }];
 }
@@ -227,8 +260,9 @@ function practicalRegion(metric, axis, [low, high]) {
 
 /** A row per arm: its difference from the control, or what it has left, at one generation. @returns {ChartFigure} */
 function rowsOfArms(experiment, key, metric, value) {
-  const draw = (state) => drawRows(experiment, metric, { ...state, value: value ?? state.value });
-  return { key, metric, title: metric.label, note: noteOf(metric), scales: "", logarithmic: "", tall: true, draw };
+  const own = (state) => ({ ...state, value });
+  const draw = (state) => drawRows(experiment, metric, own(state));
+  return { key, metric, title: metric.label, note: noteOf(metric), scales: "x", logarithmic: "", signed: (state) => signedValues("x")(own(state)), tall: true, draw };
 }
 
 function drawRows(experiment, metric, state) {
@@ -246,6 +280,10 @@ function drawRows(experiment, metric, state) {
       text: [tooltip(arm, `generation ${generation}`, metric, point, state)], hovertemplate: "%{text}<extra></extra>",
     });
     rows.push([arm.name, "mean", generation, point.mean, point.low, point.high, point.seeds, point.n, metric.unit]);
+    if (state.show !== "seeds") continue;
+    const seeds = seedValues(experiment, metric, index, generation, state);
+    traces.push(seedMarks({ arm, x: seeds.map(([, single]) => single), y: seeds.map(() => plain(arm.name)), text: seeds.map(([seed, single]) => seedTooltip(arm, seed, `generation ${generation}`, metric, single)) }));
+    rows.push(...seeds.map(([seed, single, n]) => [arm.name, seed, generation, single, null, null, 1, n, metric.unit]));
   }
   const zero = { type: "line", yref: "paper", y0: 0, y1: 1, line: { color: theme().muted, width: 1, dash: "dash" } };
   const control = experiment.arms.findIndex((_, index) => isControl(experiment, index));
@@ -289,7 +327,7 @@ function causesOf(experiment, key, metric) {
     const layout = { barmode: "relative", xaxis: { title: { text: plain(unitOf(metric)) } }, yaxis: { type: "category", automargin: true, autorange: "reversed" } };
     return { traces: [...bars, whole], layout, header, rows };
   };
-  return { key, metric, title: metric.label, note: noteOf(metric), scales: "", logarithmic: "", tall: true, draw };
+  return { key, metric, title: metric.label, note: noteOf(metric), scales: "x", logarithmic: "", signed: () => "x", tall: true, draw };
 }
 
 /** What the colours of the components mean. */
@@ -305,23 +343,28 @@ function profile(experiment, key, title, metrics) {
   const draw = (state) => {
     const generation = generationOf(experiment, state);
     const rows = [];
-    const traces = drawnArms(experiment, state).map((index) => {
+    const traces = drawnArms(experiment, state).flatMap((index) => {
       const arm = experiment.arms[index];
       const points = metrics.map((metric) => pointOf(experiment, metric, index, generation, state));
       points.forEach((point, place) => {
         if (point) rows.push([arm.name, "mean", generation, point.mean, point.low, point.high, point.seeds, point.n, metrics[place].unit, metrics[place].id]);
       });
       const size = (end) => points.map((point) => (point && point.low !== null ? Math.abs(point[end] - point.mean) : 0));
-      return {
+      const singles = state.show !== "seeds" ? [] : metrics.map((metric, place) => {
+        const seeds = seedValues(experiment, metric, index, generation, state);
+        rows.push(...seeds.map(([seed, single, n]) => [arm.name, seed, generation, single, null, null, 1, n, metric.unit, metric.id]));
+        return seedMarks({ arm, x: seeds.map(() => names[place]), y: seeds.map(([, single]) => single), text: seeds.map(([seed, single]) => seedTooltip(arm, seed, `${names[place]}, generation ${generation}`, metric, single)) });
+      });
+      return [{
         x: names.slice(0, metrics.length), y: points.map((point) => point?.mean ?? null), name: plain(arm.name), mode: "lines+markers", line: lineOf(arm), marker: { size: 7 },
         error_y: { type: "data", symmetric: false, array: size("high"), arrayminus: size("low"), thickness: 1.2, width: 3, color: colorOf(arm) },
         text: points.map((point, place) => (point ? tooltip(arm, `${names[place]}, generation ${generation}`, metrics[place], point, state) : "")), hovertemplate: "%{text}<extra></extra>",
-      };
+      }, ...singles];
     });
     const layout = { xaxis: { type: "category" }, yaxis: { title: { text: plain(unitOf(metrics[0])) } }, shapes: state.value === "difference" ? [levelAt(0)] : [] };
     return { traces, layout, header: [...TABLE_HEADER, "metric"], rows };
   };
-  return { key, title, note: `${noteOf(metrics[0])}; at the generation of the slider`, scales: "y", logarithmic: "", draw };
+  return { key, metrics, title, note: `${noteOf(metrics[0])}; at the generation of the slider`, scales: "y", logarithmic: "", signed: signedValues("y"), draw };
 }
 
 const CURVES = {
@@ -358,7 +401,7 @@ function curvesOf(experiment, key, kind) {
     return { traces, layout: { xaxis: { title: { text: x } }, yaxis: { title: { text: y } } }, header: ["arm", "seed", "generation", x, y], rows };
   };
   const note = `${y}; at the generation of the slider${natural ? `; dashed: ${natural}` : ""}`;
-  return { key, title, note, scales: "xy", logarithmic, draw };
+  return { key, title, note, scales: "xy", logarithmic, signed: () => "", draw };
 }
 
 const FAMILIES = {

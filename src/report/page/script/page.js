@@ -3,32 +3,36 @@
 class Page {
   /** @param {object} data */
   constructor(data) {
-    this.data = data;
     this.state = stateFrom(location.hash);
-    /** @type {Card[]} */
-    this.cards = [];
+    /** @type {Map<string, Card>} */
+    this.cards = new Map();
     /** @type {Texts[]} */
     this.texts = [];
+    /** @type {Sweep | null} */
+    this.sweep = null;
+    /** The search that the page shows the result of. */
+    this.searched = "";
     this.observer = new IntersectionObserver((entries) => this.see(entries), { rootMargin: "300px" });
-    this.controls = new Controls(data, this);
-    this.build();
-    this.refresh();
-  }
-
-  build() {
+    this.controls = new Controls(this);
     document.querySelector("main")?.prepend(this.controls.root);
     document.body.append(live);
+    this.update(data);
+  }
+
+  /** Shows these data where the page has places for them, with the figures that are there already.  @param {object} data */
+  update(data) {
+    this.data = data;
+    this.controls.update(data);
     for (const place of document.querySelectorAll(".charts[data-topic]")) this.fill(place);
-    for (const place of document.querySelectorAll(".samples[data-experiment]")) {
-      const texts = new Texts(this.data.experiments[Number(place.dataset.experiment)]);
-      this.texts.push(texts);
-      place.replaceChildren(texts.root);
+    for (const place of document.querySelectorAll(".samples[data-experiment]")) this.fillTexts(place);
+    const table = document.querySelector("table.experiments");
+    this.overview = table && new Overview(table, this);
+    if (table) {
+      this.sweep ??= new Sweep(this);
+      this.sweep.update(data, this);
+      table.parentElement?.after(this.sweep.root);
     }
-    const overview = document.querySelector("table.experiments");
-    if (overview) {
-      makeSortable(overview);
-      overview.parentElement?.after(sweepChart(this.data, this));
-    }
+    this.refresh();
   }
 
   fill(place) {
@@ -37,16 +41,27 @@ class Page {
     const groups = figuresOf(this.data, number, place.dataset.topic).filter(([, figures]) => figures.length > 0);
     const legend = place.dataset.topic === "causes" ? [causesLegend()] : [];
     place.replaceChildren(...legend, ...groups.map(([heading, figures]) => {
-      const cards = figures.map((figure) => this.add(new Card(figure, () => this.state, () => this.change(() => {}), arms)).root);
-      const grid = element("div", { className: figures.some((figure) => !figure.metric) ? "grid wide" : "grid" }, ...cards);
+      const grid = element("div", { className: figures.some((figure) => !figure.metric) ? "grid wide" : "grid" }, ...figures.map((figure) => this.card(figure, arms).root));
       return heading ? element("details", { className: "family", open: true }, element("summary", {}, heading), grid) : grid;
     }));
   }
 
-  /** @param {Card} card */
-  add(card) {
-    this.cards.push(card);
-    this.observer.observe(card.plot);
+  fillTexts(place) {
+    const number = Number(place.dataset.experiment);
+    this.texts[number] ??= new Texts();
+    this.texts[number].update(this.data.experiments[number]);
+    place.replaceChildren(this.texts[number].root);
+  }
+
+  /** The card of a figure: the one that the page has, or a new one.  @param {ChartFigure} figure  @param {number} arms */
+  card(figure, arms) {
+    let card = this.cards.get(figure.key);
+    if (!card) {
+      card = new Card(figure, () => this.state, () => this.change(() => {}));
+      this.cards.set(figure.key, card);
+      this.observer.observe(card.plot);
+    }
+    card.update(figure, arms);
     return card;
   }
 
@@ -66,47 +81,44 @@ class Page {
   }
 
   refresh() {
-    this.controls.refresh(this.state);
-    for (const card of this.cards) {
-      card.root.hidden = !this.isWanted(card);
-      card.refresh();
+    const cards = [...this.cards.values()].filter((card) => card.root.isConnected);
+    for (const card of cards) card.root.hidden = !this.isWanted(card);
+    this.controls.refresh(this.state, cards.filter((card) => !card.root.hidden).length, cards.length);
+    this.overview?.refresh(this.state);
+    this.sweep?.refresh(this.state);
+    for (const card of cards) card.refresh();
+    const isNewSearch = this.state.find !== this.searched;
+    for (const group of document.querySelectorAll("details.family, section:has(> .charts)")) {
+      group.hidden = [...group.querySelectorAll("figure.chart")].every((figure) => figure.hidden);
+      if (isNewSearch && group.localName === "details") group.open = true;
     }
-    for (const family of document.querySelectorAll("details.family")) {
-      const isEmpty = [...family.querySelectorAll("figure.chart")].every((figure) => figure.hidden);
-      family.hidden = isEmpty;
-      if (!isEmpty && this.state.find) family.open = true;
-    }
+    this.searched = this.state.find;
     for (const texts of this.texts) texts.refresh(this.state);
   }
 
   /** Whether a figure passes the search, and differs from the control if that is asked for.  @param {Card} card */
-  isWanted(card) {
-    const { metric, key } = card.figure;
-    const { find, differing, hidden } = this.state;
-    if (!metric) return true;
-    const words = `${metric.id} ${metric.label} ${metric.question ?? ""}`.toLowerCase();
+  isWanted({ figure }) {
+    const { find, differing } = this.state;
+    if (figure.always) return true;
+    const metrics = figure.metrics ?? (figure.metric ? [figure.metric] : []);
+    const words = [figure.title, ...metrics.flatMap((metric) => [metric.id, metric.label, metric.question ?? ""])].join(" ").toLowerCase();
     if (find && !find.toLowerCase().split(/\s+/).every((word) => words.includes(word))) return false;
-    if (!differing) return true;
-    const experiment = this.data.experiments[Number.parseInt(key, 10) - 1];
+    return !differing || metrics.some((metric) => this.differs(metric, Number.parseInt(figure.key, 10) - 1));
+  }
+
+  /** Whether an arm that is shown differs from the control in a metric, at the last generation.  @param {object} metric  @param {number} number */
+  differs(metric, number) {
+    const experiment = this.data.experiments[number];
     return (experiment.differences[metric.id] ?? []).some((arm, index) => {
       const last = arm.at(-1);
-      return last && !hidden.has(experiment.arms[index].name) && (last[1] > 0 || last[2] < 0);
+      return last && !this.state.hidden.has(experiment.arms[index].name) && (last[1] > 0 || last[2] < 0);
     });
   }
 
   /** Draws every figure anew, in the colours of the theme as it is now. */
   redrawAll() {
-    this.controls.refresh(this.state);
-    for (const card of this.cards) {
-      card.isStale = true;
-      card.redraw();
-    }
-  }
-
-  close() {
-    if (this.controls.timer) this.controls.play();
-    this.observer.disconnect();
-    this.controls.root.remove();
+    this.refresh();
+    for (const card of this.cards.values()) card.redraw();
   }
 }
 
@@ -125,17 +137,54 @@ async function start() {
   }
 }
 
-/** Fetches the page again and shows what is new, without losing what the reader has chosen. */
+/** Fetches the page again and shows what is new. Whatever the reader has opened, chosen or scrolled to stays. */
 async function refresh() {
   const answer = await fetch(location.pathname + location.search, { cache: "no-store" });
   if (!answer.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const open = new Set([...document.querySelectorAll("main details[open][id]")].map((details) => details.id));
-  page?.close();
-  for (const id of ["genloss-data"]) document.getElementById(id)?.replaceWith(fresh.getElementById(id) ?? "");
-  document.querySelector("main")?.replaceWith(fresh.querySelector("main") ?? "");
-  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-  await start();
+  const [main, freshMain] = [document.querySelector("main"), fresh.querySelector("main")];
+  const freshData = fresh.getElementById("genloss-data");
+  if (!main || !freshMain || !freshData) return;
+  document.getElementById("genloss-data")?.replaceWith(freshData);
+  const data = JSON.parse(await unpack("genloss-data"));
+  const restore = remember(main);
+  for (const child of [...main.children]) if (child !== page?.controls.root) child.remove();
+  main.append(...freshMain.children);
+  if (page) page.update(data);
+  else await start();
+  restore();
+}
+
+/** What is open, scrolled and in focus below an element. The result restores it after the element has changed. */
+function remember(root) {
+  const open = [...root.querySelectorAll("details")].map((details) => [placeOf(details), details.open]);
+  const scrolled = [...root.querySelectorAll(".scroll")].filter((box) => box.scrollLeft || box.scrollTop).map((box) => [placeOf(box), box.scrollLeft, box.scrollTop]);
+  const focused = root.contains(document.activeElement) ? document.activeElement : null;
+  const place = focused && placeOf(focused);
+  return () => {
+    for (const [at, isOpen] of open) {
+      const details = elementAt(at);
+      if (details) details.open = isOpen;
+    }
+    for (const [at, left, top] of scrolled) elementAt(at)?.scrollTo({ left, top, behavior: "instant" });
+    if (focused && document.activeElement !== focused) (focused.isConnected ? focused : elementAt(place))?.focus({ preventScroll: true });
+  };
+}
+
+/** Where an element stands: below which element with an id, and which of its kind it is there. */
+function placeOf(wanted) {
+  const home = wanted.parentElement?.closest("[id]");
+  return { home: home?.id ?? "", kind: wanted.localName, number: home ? elementsIn(home, wanted.localName).indexOf(wanted) : -1 };
+}
+
+function elementAt({ home, kind, number }) {
+  const found = document.getElementById(home);
+  return found && elementsIn(found, kind)[number];
+}
+
+/** Elements of a kind that have no other element with an id between them and `home`. */
+function elementsIn(home, kind) {
+  return [...home.querySelectorAll(kind)].filter((one) => one.parentElement.closest("[id]") === home);
 }
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page?.redrawAll());

@@ -9,11 +9,14 @@
  * @property {string} find  Part of the name of a metric.
  * @property {boolean} differing  Only metrics in which an arm differs from the control.
  * @property {Map<string, string>} scales  Axes of a figure that are not as they were: its key, and "x", "y" or "xy".
+ * @property {string} setting  The setting that is the x of the chart over experiments; empty for the first.
+ * @property {string} metric  The metric that is its y; empty for the first.
+ * @property {{column: string, up: boolean} | null} sort  The column by which the table of experiments is sorted.
  */
 
 /** @returns {State} */
 function initialState() {
-  return { hidden: new Set(), show: "interval", value: "absolute", generation: null, find: "", differing: false, scales: new Map() };
+  return { hidden: new Set(), show: "interval", value: "absolute", generation: null, find: "", differing: false, scales: new Map(), setting: "", metric: "", sort: null };
 }
 
 const STATE_PREFIX = "#view?";
@@ -35,6 +38,12 @@ function stateFrom(hash) {
     const at = scale.lastIndexOf(":");
     if (at > 0) state.scales.set(scale.slice(0, at), scale.slice(at + 1));
   }
+  state.setting = chosen.get("x") ?? "";
+  state.metric = chosen.get("y") ?? "";
+  for (const [key, up] of [["up", true], ["down", false]]) {
+    const column = chosen.get(key);
+    if (column !== null) state.sort = { column, up };
+  }
   return state;
 }
 
@@ -48,6 +57,9 @@ function hashOf(state) {
   if (state.find) chosen.set("find", state.find);
   if (state.differing) chosen.set("differing", "yes");
   for (const [key, axes] of state.scales) chosen.append("scale", `${key}:${axes}`);
+  if (state.setting) chosen.set("x", state.setting);
+  if (state.metric) chosen.set("y", state.metric);
+  if (state.sort) chosen.set(state.sort.up ? "up" : "down", state.sort.column);
   const text = chosen.toString();
   return text && STATE_PREFIX + text;
 }

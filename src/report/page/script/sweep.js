@@ -1,63 +1,97 @@
 // Several experiments: the table of their settings can be sorted, and a chart has any setting as its x.
 
-/** Makes the headings of a table sort its rows.  @param {HTMLTableElement} table */
-function makeSortable(table) {
-  const headings = [...table.querySelectorAll("thead th")];
-  headings.forEach((heading, column) => {
-    const sort = button(heading.textContent ?? "", () => {
-      const up = heading.ariaSort !== "ascending";
-      headings.forEach((other) => { other.ariaSort = "none"; });
-      heading.ariaSort = up ? "ascending" : "descending";
-      sortRows(table, column, up);
-    });
-    heading.replaceChildren(sort);
-  });
+/** The table of experiments, whose headings sort it. */
+class Overview {
+  /** @param {HTMLTableElement} table  @param {Page} page */
+  constructor(table, page) {
+    this.table = table;
+    this.rows = [...table.tBodies[0].rows];
+    this.headings = [...table.querySelectorAll("thead th")];
+    for (const heading of this.headings) {
+      const column = heading.textContent ?? "";
+      heading.dataset.column = column;
+      heading.replaceChildren(button(column, () => page.change((state) => {
+        state.sort = { column, up: !(state.sort?.column === column && state.sort.up) };
+      })));
+    }
+  }
+
+  /** @param {State} state */
+  refresh({ sort }) {
+    const column = this.headings.findIndex((heading) => heading.dataset.column === sort?.column);
+    this.headings.forEach((heading, number) => { heading.ariaSort = number !== column ? "none" : sort.up ? "ascending" : "descending"; });
+    const rows = column < 0 ? this.rows : [...this.rows].sort((a, b) => (sort.up ? 1 : -1) * order(a, b, column));
+    this.table.tBodies[0].append(...rows);
+  }
 }
 
-function sortRows(table, column, up) {
+/** Numbers are in the order of their size, everything else in that of the alphabet. */
+function order(a, b, column) {
   const text = (row) => row.cells[column]?.textContent?.trim() ?? "";
-  const compare = (a, b) => {
-    const [x, y] = [Number(text(a)), Number(text(b))];
-    return text(a) !== "" && text(b) !== "" && !Number.isNaN(x) && !Number.isNaN(y) ? x - y : text(a).localeCompare(text(b), "en", { numeric: true });
-  };
-  const body = table.tBodies[0];
-  const rows = [...body.rows].sort(compare);
-  body.append(...(up ? rows : rows.reverse()));
+  const [x, y] = [Number(text(a)), Number(text(b))];
+  return text(a) !== "" && text(b) !== "" && !Number.isNaN(x) && !Number.isNaN(y) ? x - y : text(a).localeCompare(text(b), "en", { numeric: true });
 }
 
-/** A chart over the experiments of the page. @returns {Node} */
-function sweepChart(data, page) {
-  const names = Object.keys(data.experiments[0].settings);
-  const x = element("select", { ariaLabel: "Setting" }, ...names.map((name) => element("option", {}, name)));
-  const y = element("select", { ariaLabel: "Metric" }, ...data.metrics.map((metric) => element("option", { value: metric.id }, metric.label)));
-  const draw = (state) => drawSweep(data, x.value, data.metrics.find((metric) => metric.id === y.value), state);
-  const figure = { key: "sweep", title: "Experiments by setting", note: "last generation of each experiment", scales: "xy", logarithmic: "", draw };
-  const card = new Card(figure, () => page.state, () => page.change(() => {}), data.experiments[0].arms.length);
-  x.addEventListener("change", () => card.refresh());
-  y.addEventListener("change", () => card.refresh());
-  page.add(card);
-  return element("div", { className: "charts" }, element("p", {}, x, " against ", y), card.root);
+/** A chart over the experiments of the page. */
+class Sweep {
+  /** @param {Page} page */
+  constructor(page) {
+    this.x = element("select", { ariaLabel: "Setting" });
+    this.y = element("select", { ariaLabel: "Metric" });
+    this.x.addEventListener("change", () => page.change((state) => { state.setting = this.x.value; }));
+    this.y.addEventListener("change", () => page.change((state) => { state.metric = this.y.value; }));
+    this.place = element("div");
+    this.root = element("div", { className: "charts" }, element("p", {}, this.x, " against ", this.y), this.place);
+  }
+
+  /** @param {object} data  @param {Page} page */
+  update(data, page) {
+    this.x.replaceChildren(...Object.keys(data.experiments[0].settings).map((name) => element("option", {}, name)));
+    this.y.replaceChildren(...data.metrics.map((metric) => element("option", { value: metric.id }, metric.label)));
+    const draw = (state) => drawSweep(data, this.x.value, data.metrics.find((metric) => metric.id === this.y.value), state);
+    const figure = { key: "sweep", title: "Experiments by setting", note: "last generation of each experiment", scales: "xy", logarithmic: "", signed: signedValues("y"), always: true, draw };
+    this.place.replaceChildren(page.card(figure, data.experiments[0].arms.length).root);
+  }
+
+  /** @param {State} state */
+  refresh(state) {
+    this.choose(this.x, state.setting);
+    this.choose(this.y, state.metric);
+  }
+
+  /** Chooses an option; the first if there is none of this value.  @param {HTMLSelectElement} select  @param {string} value */
+  choose(select, value) {
+    select.value = value;
+    if (select.selectedIndex < 0) select.selectedIndex = 0;
+  }
 }
 
 function drawSweep(data, setting, metric, state) {
   const lines = new Map();
   const rows = [];
+  const seeds = [];
   for (const experiment of data.experiments) {
-    const others = Object.entries(experiment.settings).filter(([name]) => name !== setting).map(([name, value]) => `${name} = ${value}`).join(", ");
+    const others = Object.entries(experiment.settings).filter(([name, value]) => name !== setting && value !== "").map(([name, value]) => `${name} = ${value}`).join(", ");
     const text = experiment.settings[setting];
-    const at = text === "" || Number.isNaN(Number(text)) ? text : Number(text);
+    const at = text === "" ? "not set" : Number.isNaN(Number(text)) ? text : Number(text);
     for (const index of drawnArms(experiment, state)) {
       const arm = experiment.arms[index];
-      const point = pointOf(experiment, metric, index, lastKnown(experiment, metric, index, experiment.last, state), state);
+      const generation = lastKnown(experiment, metric, index, experiment.last, state);
+      const point = pointOf(experiment, metric, index, generation, state);
       if (!point) continue;
       const line = `${arm.name}\n${others}`;
       if (!lines.has(line)) lines.set(line, { arm, others, points: [] });
       lines.get(line).points.push([at, point]);
-      rows.push([experiment.name, text, arm.name, point.mean, point.low, point.high, point.seeds, point.n, metric.unit]);
+      rows.push([experiment.name, text, arm.name, "mean", point.mean, point.low, point.high, point.seeds, point.n, metric.unit]);
+      if (state.show !== "seeds") continue;
+      for (const [seed, value, n] of seedValues(experiment, metric, index, generation, state)) {
+        seeds.push({ arm, x: [at], y: [value], text: [seedTooltip(arm, seed, `${setting} = ${at}`, metric, value)] });
+        rows.push([experiment.name, text, arm.name, seed, value, null, null, 1, n, metric.unit]);
+      }
     }
   }
   const seen = new Set();
-  const traces = [...lines.values()].map(({ arm, others, points }) => {
+  const means = [...lines.values()].map(({ arm, others, points }) => {
     points.sort(([a], [b]) => (typeof a === "number" && typeof b === "number" ? a - b : 0));
     const isFirst = !seen.has(arm.name);
     seen.add(arm.name);
@@ -66,7 +100,11 @@ function drawSweep(data, setting, metric, state) {
       text: points.map(([at, point]) => tooltip(arm, `${setting} = ${at}${others ? `, ${others}` : ""}`, metric, point, state)), hovertemplate: "%{text}<extra></extra>",
     };
   });
+  const traces = [...means, ...seeds.map(seedMarks)];
   const isNumber = traces.every((trace) => trace.x.every((at) => typeof at === "number"));
-  const layout = { xaxis: { title: { text: plain(setting) }, ...(isNumber ? {} : { type: "category" }) }, yaxis: { title: { text: plain(`${metric.label}${unitOf(metric) && `, ${unitOf(metric)}`}`) } } };
-  return { traces, layout, header: ["experiment", setting, "arm", "value", "low", "high", "seeds", "n", "unit"], rows };
+  const layout = {
+    xaxis: { title: { text: plain(setting) }, ...(isNumber ? {} : { type: "category" }) },
+    yaxis: { title: { text: plain(`${metric.label}${unitOf(metric) && `, ${unitOf(metric)}`}`) } }, uirevision: `${setting} ${metric.id}`,
+  };
+  return { traces, layout, header: ["experiment", setting, "arm", "seed", "value", "low", "high", "seeds", "n", "unit"], rows };
 }

@@ -1,16 +1,19 @@
 // What the models wrote, side by side, at the generation of the slider.
 
 class Texts {
-  /** @param {object} experiment */
-  constructor(experiment) {
-    this.experiment = experiment;
+  constructor() {
     this.root = element("div", { className: "scroll", tabIndex: 0, role: "group", ariaLabel: "Texts, scroll sideways" });
+  }
+
+  /** @param {object} experiment */
+  update(experiment) {
+    this.experiment = experiment;
   }
 
   /** @param {State} state */
   refresh(state) {
     const generation = generationOf(this.experiment, state);
-    const arms = visibleArms(this.experiment, { ...state, hidden: state.hidden }).sort((a, b) => a - b);
+    const arms = visibleArms(this.experiment, state).sort((a, b) => a - b);
     const documents = (index) => this.experiment.texts[index]?.[generation] ?? [];
     const cell = (index) => element("td", {}, ...(documents(index).length > 0
       ? documents(index).map((text) => element("p", { className: "doc" }, text || "(an empty document)"))
