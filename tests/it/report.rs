@@ -374,7 +374,7 @@ fn the_page_has_every_verdict_and_loads_nothing_from_elsewhere() {
 fn the_page_has_the_cost_of_a_selected_corpus() {
     let out = tempfile::tempdir().unwrap();
     let mut recorded = showpiece();
-    assert!(!page(std::slice::from_ref(&recorded), out.path()).contains("selected"));
+    assert!(!page(std::slice::from_ref(&recorded), out.path()).contains("; selected, "));
     recorded.lineages[0].generations[0].synthesis.selection = Some(SelectionRecord {
         documents_written: 36_400,
         tokens_written: Tokens(2_600_000),
