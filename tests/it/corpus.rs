@@ -2,9 +2,9 @@
 
 use crate::text_folder::Folder;
 use genloss::corpus::{CorpusError, NaturalText};
-use parquet::basic::{LogicalType, Repetition, Type as Physical};
+use parquet::basic::{Encoding, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 use proptest::prelude::*;
@@ -466,4 +466,60 @@ fn a_dictionary_that_claims_more_values_than_it_has_is_an_error() {
     let error = folder.with("b.parquet", lying).error(&["b.parquet"]);
     assert!(error.contains("damaged, or not a Parquet file"), "{error}");
     assert!(error.contains("claims 2147483647 values"), "{error}");
+}
+
+/// Writes a file with the column `text` in an encoding by differences: "text 0", "text 1" …, every seventh row null.
+fn parquet_by_differences(path: &Path, encoding: Encoding, version: WriterVersion) -> Vec<String> {
+    const ROWS: i16 = 2000;
+    let field = Type::primitive_type_builder("text", Physical::BYTE_ARRAY)
+        .with_logical_type(Some(LogicalType::String))
+        .with_repetition(Repetition::OPTIONAL);
+    let fields = vec![Arc::new(field.build().expect("a field"))];
+    let schema = Arc::new(Type::group_type_builder("schema").with_fields(fields).build().expect("a schema"));
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .set_encoding(encoding)
+        .set_writer_version(version);
+    let file = std::fs::File::create(path).expect("creates");
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties.build())).expect("a writer");
+    let levels: Vec<i16> = (0..ROWS).map(|row| i16::from(row % 7 != 0)).collect();
+    let texts: Vec<String> = (0..ROWS).filter(|row| row % 7 != 0).map(|row| format!("text {row}")).collect();
+    let values: Vec<ByteArray> = texts.iter().map(|text| ByteArray::from(text.as_str())).collect();
+    let mut group = writer.next_row_group().expect("a group");
+    let mut column = group.next_column().expect("a column").expect("text");
+    column.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None).expect("writes");
+    column.close().expect("closes");
+    group.close().expect("closes");
+    writer.close().expect("closes");
+    texts
+}
+
+/// The number of values stands in the header of the lengths, and in the headers of prefixes and suffixes where a text is
+/// the difference from the one before.
+#[test]
+fn texts_encoded_by_differences_are_read_but_not_if_they_claim_more_values_than_rows() {
+    for (encoding, headers) in [(Encoding::DELTA_LENGTH_BYTE_ARRAY, 1), (Encoding::DELTA_BYTE_ARRAY, 2)] {
+        for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+            let mut folder = Folder::new();
+            let texts = parquet_by_differences(&folder.path("a.parquet"), encoding, version);
+            let loaded = folder.load(&["a.parquet"]).expect("reads");
+            let all: BTreeSet<&String> =
+                loaded.train.iter().chain(&loaded.heldout).chain(&loaded.reference).collect();
+            assert_eq!(all, texts.iter().collect());
+            assert_eq!(loaded.record.files[0].nulls, 2000 - 1714);
+            let whole = std::fs::read(folder.path("a.parquet")).expect("reads");
+            // 128 values in a block of 4 miniblocks, 1714 values.
+            let header = [0x80, 0x01, 0x04, 0xB2, 0x0D];
+            let places: Vec<usize> =
+                (0..whole.len()).filter(|&place| whole[place..].starts_with(&header)).collect();
+            assert_eq!((texts.len(), places.len()), (1714, headers));
+            for place in places {
+                let mut lying = whole.clone();
+                lying[place + 3..place + 5].copy_from_slice(&[0xFF, 0x7F]);
+                folder = folder.with("b.parquet", lying);
+                let error = folder.error(&["b.parquet"]);
+                assert!(error.contains("claims 16383 values and can have 2000"), "{error}");
+            }
+        }
+    }
 }

@@ -1,9 +1,11 @@
 //! Documents in a column of a Parquet file, the format of Hugging Face data sets.
 
+mod delta;
+
 use super::findings::Findings;
 use super::{CorpusError, Place};
 use crate::guard::guard;
-use parquet::basic::{ConvertedType, LogicalType, Type};
+use parquet::basic::{ConvertedType, Encoding, LogicalType, Type};
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::column::reader::{ColumnReader, get_column_reader};
 use parquet::errors::ParquetError;
@@ -40,7 +42,7 @@ pub(super) fn documents(
         if unpacked > limit {
             return Err(found.too_large());
         }
-        texts(&reader, column, found).map_err(|error| match error {
+        texts(&reader, column, limit, found).map_err(|error| match error {
             ReadError::Decoder(error) => damaged(error.into()),
             ReadError::Findings(error) => error,
         })
@@ -130,6 +132,7 @@ impl From<ParquetError> for ReadError {
 fn texts(
     reader: &SerializedFileReader<File>,
     column: TextColumn,
+    limit: u64,
     found: &mut Findings,
 ) -> Result<(), ReadError> {
     for group in 0..reader.num_row_groups() {
@@ -138,8 +141,12 @@ fn texts(
             found.add_nulls(usize::try_from(rows.metadata().num_rows()).unwrap_or(0));
             continue;
         }
-        let pages = CheckedPages(rows.get_column_page_reader(column.index)?);
         let descriptor = reader.metadata().file_metadata().schema_descr().column(column.index);
+        let pages = CheckedPages {
+            pages: rows.get_column_page_reader(column.index)?,
+            has_nulls: descriptor.max_def_level() > 0,
+            limit,
+        };
         let ColumnReader::ByteArrayColumnReader(mut rows) = get_column_reader(descriptor, Box::new(pages))
         else {
             return Err(ParquetError::General("a text column that is not of bytes".to_owned()).into());
@@ -159,35 +166,68 @@ fn texts(
     Ok(())
 }
 
-/// The pages of a column of byte arrays. A dictionary must be as large as the number of its values requires: the decoder
-/// reserves memory for as many values as the page claims.
-struct CheckedPages(Box<dyn PageReader>);
+/// The pages of a column of byte arrays. None may claim more values than it can have, because the decoder reserves memory
+/// for the lengths of as many.
+struct CheckedPages {
+    pages: Box<dyn PageReader>,
+    /// Whether rows can be null, so that the values of a page stand behind the definition levels.
+    has_nulls: bool,
+    /// Bytes that the file may unpack to.
+    limit: u64,
+}
 
-/// Bytes that hold the length of a value in a dictionary.
-const LENGTH_BYTES: usize = 4;
+/// Bytes that hold the length of a value.
+const LENGTH_BYTES: u64 = 4;
+
+impl CheckedPages {
+    /// The number of values for which the decoder of a page reserves memory, and the number that the page may have.
+    fn claim(&self, page: &Page) -> (u64, u64) {
+        let delta =
+            |values: Option<&[u8]>| delta::claimed_values(page.encoding(), values.unwrap_or_default());
+        match page {
+            Page::DictionaryPage { buf, num_values, .. } => {
+                (u64::from(*num_values), buf.len() as u64 / LENGTH_BYTES)
+            }
+            Page::DataPage { buf, num_values, def_level_encoding, .. } => {
+                let levels =
+                    if self.has_nulls { level_bytes(buf, *num_values, *def_level_encoding) } else { 0 };
+                (delta(buf.get(levels..)), u64::from(*num_values).min(self.limit / LENGTH_BYTES))
+            }
+            Page::DataPageV2 { buf, num_values, def_levels_byte_len, rep_levels_byte_len, .. } => {
+                let levels = (*def_levels_byte_len as usize).saturating_add(*rep_levels_byte_len as usize);
+                (delta(buf.get(levels..)), u64::from(*num_values).min(self.limit / LENGTH_BYTES))
+            }
+        }
+    }
+}
+
+/// The number of bytes that the definition levels at the beginning of a page take: packed bits, or runs behind the number of
+/// their bytes.
+fn level_bytes(page: &[u8], values: u32, encoding: Encoding) -> usize {
+    match (encoding, page.first_chunk()) {
+        (Encoding::RLE, Some(length)) => (u32::from_le_bytes(*length) as usize).saturating_add(4),
+        _ => (values as usize).div_ceil(8),
+    }
+}
 
 impl PageReader for CheckedPages {
     fn get_next_page(&mut self) -> Result<Option<Page>, ParquetError> {
-        let page = self.0.get_next_page()?;
-        match &page {
-            Some(Page::DictionaryPage { buf, num_values, .. })
-                if *num_values as usize > buf.len() / LENGTH_BYTES =>
-            {
-                Err(ParquetError::General(format!(
-                    "a dictionary of {} bytes claims {num_values} values",
-                    buf.len()
-                )))
-            }
-            _ => Ok(page),
+        let Some(page) = self.pages.get_next_page()? else { return Ok(None) };
+        let (claimed, possible) = self.claim(&page);
+        if claimed > possible {
+            let bytes = page.buffer().len();
+            let text = format!("a page of {bytes} bytes claims {claimed} values and can have {possible}");
+            return Err(ParquetError::General(text));
         }
+        Ok(Some(page))
     }
 
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>, ParquetError> {
-        self.0.peek_next_page()
+        self.pages.peek_next_page()
     }
 
     fn skip_next_page(&mut self) -> Result<(), ParquetError> {
-        self.0.skip_next_page()
+        self.pages.skip_next_page()
     }
 }
 
