@@ -3,7 +3,8 @@
 use super::{ExperimentSection, number, signed};
 use crate::config::CONTROL;
 use crate::measure::{Catalogue, Family};
-use crate::report::series::{Series, last_generation};
+use crate::report::series::Series;
+use crate::store::RunRecord;
 use crate::verdict::{ArmComparison, DEGRADED_ERROR, Effect, FAMILY_WISE_ERROR, Verdict, headline_metrics};
 use maud::{Markup, html};
 use std::collections::BTreeMap;
@@ -15,17 +16,26 @@ const ORDER: [Verdict; 5] =
 pub(super) fn summary(section: &ExperimentSection) -> Markup {
     let experiment = &section.recorded.experiment;
     let seeds = experiment.seeds.len();
-    let reached = last_generation(section.recorded);
     html! {
         p.lead {
             (tally(section))
             span.setup {
                 (plural(section.arms.len(), "arm")) ", " (plural(seeds, "seed")) ", "
                 (plural(experiment.generations, "generation")) " after generation 0"
-                @if reached < experiment.generations { " (unfinished: generation " (reached) " is the last on record)" }
-                "."
+                (unfinished(section.recorded)) "."
             }
         }
+    }
+}
+
+/// How far an unfinished experiment has come; nothing for a finished one.
+fn unfinished(recorded: &RunRecord) -> String {
+    if recorded.is_finished() {
+        return String::new();
+    }
+    match recorded.lineages.iter().map(|lineage| lineage.generations.len()).min() {
+        None | Some(0) => " (unfinished: some arms have not begun)".to_owned(),
+        Some(done) => format!(" (unfinished: all arms and seeds have reached generation {})", done - 1),
     }
 }
 

@@ -358,7 +358,7 @@ fn readers_tell_of_what_is_missing_in_a_run_and_refuse_one_without_generations()
     fs::remove_dir_all(run.join("seed-2/cool/gen-001")).unwrap();
     let assert = genloss().args(["inspect", text(&run)]).assert().success();
     let said = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
-    assert!(said.contains("not finished: 12 of 14 generations are on record"), "{said}");
+    assert!(said.contains("not finished: 14 of 16 generations are on record"), "{said}");
     assert!(said.contains("seed 2, arm \"cool\": generation 1 is missing, so that generation 2"), "{said}");
     for seed in ["seed-1", "seed-2"] {
         fs::remove_dir_all(run.join(seed)).unwrap();
