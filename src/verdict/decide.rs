@@ -43,7 +43,8 @@ pub(super) struct Decision {
 impl Decision {
     /// Whether the metric is evidence of narrowing at `generation`.
     pub(super) fn is_significant(&self, metric: &str, generation: usize) -> bool {
-        self.significant.iter().any(|&(id, at)| id == metric && at == generation)
+        let significant: &BTreeSet<(&str, usize)> = &self.significant;
+        significant.contains(&(metric, generation))
     }
 }
 

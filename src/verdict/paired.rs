@@ -64,23 +64,27 @@ impl<'a> ObservationTable<'a> {
     pub(super) fn differences(&self, metric: &MetricDefinition, arm: &str, control: &str) -> Vec<Difference> {
         let pairs = self.pairs(&metric.id, arm, control);
         let lineages_of = |name| self.series.get(&(&*metric.id, name));
-        let (arm_lineages, control_lineages) = (lineages_of(arm), lineages_of(control));
+        let spreads = spreads_between_seeds(&pairs);
+        let steps = [arm, control].map(|name| lineages_of(name).map(steps_between_seeds).unwrap_or_default());
+        let steps_at = |generation| {
+            let up_to = |steps: &BTreeMap<usize, Noise>| {
+                steps.range(..=generation).next_back().map(|(_, noise)| *noise)
+            };
+            [up_to(&steps[0]), up_to(&steps[1])]
+        };
         pairs
             .iter()
             .map(|(&generation, here)| {
                 let floor = if metric.on_fixed_text { 0.0 } else { measurement_variance(here) };
-                match between_seeds(&pairs, generation) {
+                match spreads.get(&generation) {
                     Some(spread) => {
-                        let steps_of = |lineages: Option<&BTreeMap<u64, Series>>| {
-                            lineages.and_then(|lineages| steps_between_seeds(lineages, generation))
-                        };
-                        let steps = [arm_lineages, control_lineages].map(steps_of);
-                        let noises = spread.noises(steps, generation, floor);
+                        let noises = spread.noises(steps_at(generation), generation, floor);
                         Difference::new(generation, here, noises)
                             .with_pooled(spread.pooled.at_least(floor / 100.0))
                     }
                     None => {
-                        let walk = control_lineages.and_then(|lineages| random_walk(lineages, generation));
+                        let walk =
+                            lineages_of(control).and_then(|lineages| random_walk(lineages, generation));
                         let alone = walk.map(|noise| noise.at_least(measurement_variance(here)));
                         let noises = Noises { interval: alone, narrowing: alone, degradation: alone };
                         Difference::new(generation, here, noises)
@@ -190,62 +194,84 @@ impl BetweenSeeds {
     }
 }
 
-/// The spread at generation `last`; None if fewer than two seeds have reached it.
-fn between_seeds(pairs: &BTreeMap<usize, Vec<PairedValues>>, last: usize) -> Option<BetweenSeeds> {
-    pairs.get(&last).filter(|here| here.len() >= 2)?;
-    let residuals: Vec<BTreeMap<u64, f64>> = pairs
-        .range(..=last)
-        .filter(|(_, here)| here.len() >= 2)
-        .map(|(&generation, here)| {
-            let mean = here.iter().map(PairedValues::difference).sum::<f64>() / here.len() as f64;
-            let growth = (last as f64 / generation as f64).sqrt();
-            here.iter().map(|pair| (pair.seed, growth * (pair.difference() - mean))).collect()
-        })
-        .collect();
-    let own = pooled(residuals.last().map(std::slice::from_ref)?)?;
-    Some(BetweenSeeds { own, pooled: pooled(&residuals)? })
+/// The spread at every generation that at least two seeds have reached.
+fn spreads_between_seeds(pairs: &BTreeMap<usize, Vec<PairedValues>>) -> BTreeMap<usize, BetweenSeeds> {
+    let mut residuals = Residuals::default();
+    let reached = pairs.iter().filter(|(_, here)| here.len() >= 2);
+    let spreads = reached.map(|(&generation, here)| {
+        let own = residuals.add(generation, here);
+        (generation, BetweenSeeds { own, pooled: residuals.pooled(generation) })
+    });
+    spreads.collect()
 }
 
-/// The variance of the residuals of several generations, and its degrees of freedom (Satterthwaite, with one correlation ρ
-/// between any two generations of a seed).
-fn pooled(residuals: &[BTreeMap<u64, f64>]) -> Option<Noise> {
-    let df: f64 = residuals.iter().map(|here| (here.len() - 1) as f64).sum();
-    if df == 0.0 {
-        return None;
-    }
-    let variance = residuals.iter().flat_map(BTreeMap::values).map(|r| r * r).sum::<f64>() / df;
-    let correlation = if variance > 0.0 { across_generations(residuals) / variance } else { 0.0 };
-    let shrink = 1.0 + (residuals.len() - 1) as f64 * correlation.clamp(0.0, 1.0).powi(2);
-    Some(Noise { variance, df: df / shrink })
+/// Sums over the residuals of all generations so far. A residual is the difference of a seed less the mean over seeds, divided
+/// by the square root of the generation: noise that adds up has then the same variance at all generations.
+#[derive(Default)]
+struct Residuals {
+    generations: usize,
+    df: f64,
+    squares: f64,
+    /// By seed.
+    sums: BTreeMap<u64, f64>,
+    /// The sum of the products of a seed's residuals at two different generations, and the degrees of freedom behind it.
+    products: f64,
+    products_df: f64,
+    /// The number of generations with so many seeds.
+    sizes: BTreeMap<usize, usize>,
 }
 
-/// The mean covariance of a seed's residuals at two different generations.
-fn across_generations(residuals: &[BTreeMap<u64, f64>]) -> f64 {
-    let (mut products, mut df) = (0.0, 0.0);
-    for (index, here) in residuals.iter().enumerate() {
-        for there in &residuals[index + 1..] {
-            products +=
-                here.iter().filter_map(|(seed, r)| there.get(seed).map(|other| r * other)).sum::<f64>();
-            df += (here.len().min(there.len()) - 1) as f64;
+impl Residuals {
+    /// Adds a generation that at least two seeds have reached. Returns its own noise.
+    fn add(&mut self, generation: usize, here: &[PairedValues]) -> Noise {
+        let seeds = here.len();
+        let mean = here.iter().map(PairedValues::difference).sum::<f64>() / seeds as f64;
+        let mut squares = 0.0;
+        for pair in here {
+            let residual = (pair.difference() - mean) / (generation as f64).sqrt();
+            let sum = self.sums.entry(pair.seed).or_default();
+            self.products += residual * *sum;
+            *sum += residual;
+            squares += residual * residual;
         }
+        let in_common = |(&others, &generations): (&usize, &usize)| (seeds.min(others) - 1) * generations;
+        self.products_df += self.sizes.iter().map(in_common).sum::<usize>() as f64;
+        *self.sizes.entry(seeds).or_default() += 1;
+        let df = (seeds - 1) as f64;
+        self.generations += 1;
+        self.df += df;
+        self.squares += squares;
+        Noise { variance: generation as f64 * squares / df, df }
     }
-    if df > 0.0 { products / df } else { 0.0 }
+
+    /// The variance at generation `last`, by the residuals of all generations, and its degrees of freedom (Satterthwaite, with
+    /// one correlation ρ between any two generations of a seed).
+    fn pooled(&self, last: usize) -> Noise {
+        let variance = self.squares / self.df;
+        let is_known = variance > 0.0 && self.products_df > 0.0;
+        let correlation = if is_known { self.products / self.products_df / variance } else { 0.0 };
+        let shrink = 1.0 + (self.generations - 1) as f64 * correlation.clamp(0.0, 1.0).powi(2);
+        Noise { variance: last as f64 * variance, df: self.df / shrink }
+    }
 }
 
-/// The variance of the steps of lineages from one generation to the next, up to generation `last`. Steps are compared with
-/// the mean step of all seeds at the same generation, so that a trend that all lineages share is no noise. None if no
-/// generation has two of them.
-fn steps_between_seeds(lineages: &BTreeMap<u64, Series>, last: usize) -> Option<Noise> {
+/// The variance of the steps of lineages from one generation to the next, up to each generation. Steps are compared with
+/// the mean step of all seeds at the same generation, so that a trend that all lineages share is no noise. Generations before
+/// the first with two of them are left out.
+fn steps_between_seeds(lineages: &BTreeMap<u64, Series>) -> BTreeMap<usize, Noise> {
     let mut by_generation: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     for series in lineages.values() {
-        let values: Vec<(&usize, &MeasuredValue)> = series.range(..=last).collect();
-        for pair in values.windows(2) {
-            by_generation.entry(*pair[1].0).or_default().push(pair[1].1.value - pair[0].1.value);
+        for ((_, before), (generation, after)) in series.iter().zip(series.iter().skip(1)) {
+            by_generation.entry(*generation).or_default().push(after.value - before.value);
         }
     }
-    let df: usize = by_generation.values().map(|steps| steps.len() - 1).sum();
-    let squares: f64 = by_generation.values().map(|steps| sum_of_squares(steps)).sum();
-    (df > 0).then(|| Noise { variance: squares / df as f64, df: df as f64 })
+    let (mut df, mut squares) = (0, 0.0);
+    let up_to = by_generation.into_iter().map(|(generation, steps)| {
+        df += steps.len() - 1;
+        squares += sum_of_squares(&steps);
+        (generation, Noise { variance: squares / df as f64, df: df as f64 })
+    });
+    up_to.filter(|(_, noise)| noise.df > 0.0).collect()
 }
 
 /// The variance of the difference between two random walks of `last` steps. The variance of a step is estimated from
@@ -443,6 +469,41 @@ mod tests {
                 let back = student(df).unwrap().sf(quantile(p, Some(df)));
                 assert!((back / p - 1.0).abs() < 1e-3, "df {df}, p {p}: {back}");
             }
+        }
+    }
+
+    /// Every residual, multiplied by √(last/generation), and every pair of residuals of a seed, as the documentation of the
+    /// parent module has it. Seed 3 has no generation 2.
+    #[test]
+    fn sums_so_far_give_the_noise_that_all_residuals_give() {
+        let differences = [vec![0.1, 0.4, -0.2], vec![0.2, 0.7], vec![0.3, 0.9, -0.7], vec![0.2, 1.4, -1.2]];
+        let exact = |value| MeasuredValue { value, variance: 0.0 };
+        let pair =
+            |(seed, &value): (u64, &f64)| PairedValues { seed, arm: exact(value), control: exact(0.0) };
+        let pairs: BTreeMap<usize, Vec<PairedValues>> =
+            (1..).zip(&differences).map(|(g, here)| (g, (1..).zip(here).map(pair).collect())).collect();
+        for (last, spread) in spreads_between_seeds(&pairs) {
+            let residuals: Vec<Vec<f64>> = (1..=last)
+                .zip(&differences)
+                .map(|(g, here)| {
+                    let mean = here.iter().sum::<f64>() / here.len() as f64;
+                    here.iter().map(|value| (last as f64 / g as f64).sqrt() * (value - mean)).collect()
+                })
+                .collect();
+            let df: f64 = residuals.iter().map(|here| here.len() as f64 - 1.0).sum();
+            let variance = residuals.iter().flatten().map(|r| r * r).sum::<f64>() / df;
+            let (mut products, mut products_df) = (0.0, 0.0);
+            for (index, here) in residuals.iter().enumerate() {
+                for there in &residuals[..index] {
+                    products += here.iter().zip(there).map(|(a, b)| a * b).sum::<f64>();
+                    products_df += here.len().min(there.len()) as f64 - 1.0;
+                }
+            }
+            let correlation = if products_df > 0.0 { products / products_df / variance } else { 0.0 };
+            let shrink = 1.0 + (last as f64 - 1.0) * correlation.clamp(0.0, 1.0).powi(2);
+            assert!((spread.pooled.variance / variance - 1.0).abs() < 1e-12, "{last}");
+            assert!((spread.pooled.df / (df / shrink) - 1.0).abs() < 1e-12, "{last}");
+            assert!(shrink > 1.0 || last == 1, "the seeds keep their order");
         }
     }
 
