@@ -38,9 +38,10 @@ impl Args {
     pub fn exec(self) -> Result<()> {
         let folders = match self.folders.is_empty() {
             true => vec![PathBuf::from("generations")],
-            false => self.folders,
+            false => self.folders.clone(),
         };
-        for folder in &folders {
+        // The first run may come later, but a folder that was named should be there.
+        for folder in folders.iter().filter(|_| !self.folders.is_empty()) {
             let shown = folder.display();
             let problem = if folder.is_file() { "is a file" } else { "there is no such folder" };
             ensure!(folder.is_dir(), "{shown}: {problem}; give the folder of a run, or one above several");

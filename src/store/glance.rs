@@ -63,6 +63,16 @@ pub fn changed(root: &Path) -> BTreeMap<PathBuf, SystemTime> {
     lineages.into_iter().chain(others).filter_map(time).collect()
 }
 
+/// When the last of the records of a run was written or changed; `None` without records.
+#[must_use]
+pub fn last_written(root: &Path) -> Option<SystemTime> {
+    let lineages = open::lineage_folders(root).unwrap_or_default();
+    let generations =
+        lineages.into_iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+    let time = |path: PathBuf| fs::metadata(path).and_then(|found| found.modified()).ok();
+    generations.filter_map(|generation| time(generation.path().join(MEASUREMENTS))).max()
+}
+
 /// The claims on the units of a run, for a process that only reads.
 #[derive(Debug)]
 pub struct ClaimsSeen(Claims);

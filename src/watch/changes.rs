@@ -5,7 +5,7 @@ use super::pages;
 use super::runs::{Change, Runs};
 use super::verdicts::{self, ArmVerdict, Verdicts};
 use crate::progress::error_chain;
-use crate::store::{self, Sample, StoreError};
+use crate::store::{self, Sample};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -115,7 +115,7 @@ impl Watch {
     pub(super) fn page(&self, ids: &[String]) -> Option<String> {
         self.scan_unless_fresh();
         let (of, folders) = self.versions(ids)?;
-        let report = self.report(of, &folders);
+        let report = self.report(of, folders);
         let events = match ids {
             [] => "/events".to_owned(),
             ids => {
@@ -124,9 +124,8 @@ impl Watch {
                 format!("/events?{}", queries.join("&"))
             }
         };
-        self.with_parts(ids, |parts| match &report {
-            Ok(report) => pages::report_page(parts, report.as_ref().map(|page| page.as_str()), &events),
-            Err(error) => pages::message(&error_chain(error)),
+        self.with_parts(ids, |parts| {
+            pages::report_page(parts, report.as_ref().map(|page| page.as_str()), &events)
         })
     }
 
@@ -143,7 +142,8 @@ impl Watch {
         let samples: Vec<Vec<Sample>> = ids.iter().map(|id| self.newest_documents(id)).collect();
         let (runs, verdicts) = (lock(&self.runs), lock(&self.verdicts));
         let part = |(id, samples): (&'_ String, &'_ Vec<Sample>)| {
-            Some((runs.found.get(id)?, verdicts.of(id), samples.clone()))
+            let run = runs.found.get(id)?;
+            Some((run, verdicts.on(id, run), samples.clone()))
         };
         let found: Vec<(_, &[ArmVerdict], Vec<Sample>)> =
             ids.iter().zip(&samples).map(part).collect::<Option<_>>()?;
@@ -187,14 +187,27 @@ impl Watch {
         found.collect::<Option<Vec<_>>>().map(|found| found.into_iter().unzip())
     }
 
-    /// The report page of runs, made once for each version of their records.
-    fn report(&self, of: Vec<Version>, folders: &[PathBuf]) -> Result<Option<Arc<String>>, StoreError> {
+    /// The report page of runs, made once for each version of their records. It leaves out those whose records are damaged,
+    /// which their states then say.
+    fn report(&self, of: Vec<Version>, folders: Vec<PathBuf>) -> Option<Arc<String>> {
         let mut kept = lock(&self.reports);
         if let Some(found) = kept.iter().find(|kept| kept.of == of) {
-            return Ok(found.page.clone());
+            return found.page.clone();
         }
         let begun = Instant::now();
-        let page = pages::report_of(folders)?.map(Arc::new);
+        let read: Vec<_> = folders.into_iter().map(|folder| (store::read_all(&folder), folder)).collect();
+        let mut whole = Vec::new();
+        for ((id, _), (records, folder)) in of.iter().zip(read) {
+            let made = records.and_then(|records| pages::with_samples(&folder, records));
+            let (records, damage) = match made {
+                Ok(records) => (Some(records), None),
+                Err(error) => (None, Some(error_chain(&error))),
+            };
+            lock(&self.runs).set_damage(id, damage);
+            whole.extend(records);
+        }
+        let is_whole = whole.len() == of.len();
+        let page = pages::report_of(whole).map(Arc::new);
         let pause = (begun.elapsed() * PAGE_SHARE).max(SHORTEST_PAGE_PAUSE);
         for (id, _) in &of {
             lock(&self.pace).allowed.insert(id.clone(), Instant::now() + pause);
@@ -203,8 +216,10 @@ impl Watch {
         if kept.len() >= KEPT_REPORTS {
             kept.remove(0);
         }
-        kept.push(KeptReport { of, page: page.clone() });
-        Ok(page)
+        if is_whole {
+            kept.push(KeptReport { of, page: page.clone() });
+        }
+        page
     }
 
     fn scan_unless_fresh(&self) {

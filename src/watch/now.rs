@@ -28,7 +28,7 @@ impl Now<'_> {
             section.now data-now={ "/now?run=" (query_value(id)) } aria-label="What the run does now" {
                 div.now-state {
                     (badge(&run.state))
-                    strong { (run.name) }
+                    strong { (run.name) } span.sub { (run.folder.display()) }
                     span { (generations(run)) }
                     (bar(run.glance.done, run.glance.generations))
                     @if !self.verdicts.is_empty() { (self.verdicts_so_far()) }

@@ -1,13 +1,13 @@
 //! The pages: the list of runs, and the report pages with what runs do now above them.
 
 use super::now::{Now, badge, generations, query_value};
-use super::runs::{Run, Runs};
+use super::runs::{Run, RunState, Runs};
 use super::verdicts::Verdicts;
 use crate::report;
-use crate::store::{self, RunRecord, Sample};
+use crate::store::{self, RunRecord, Sample, StoreError};
 use crate::terminal::printable;
 use maud::{Markup, PreEscaped, html};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 /// Synthetic documents on a page per generation.
@@ -59,7 +59,7 @@ fn newest_first(runs: &Runs) -> Vec<(&String, &Run)> {
 }
 
 fn row(id: &str, run: &Run, verdicts: &Verdicts) -> Markup {
-    let found = verdicts.of(id);
+    let found = verdicts.on(id, run);
     let words: Vec<&str> = found.iter().map(|one| one.verdict.word()).collect();
     let changed =
         run.changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |time| time.as_secs());
@@ -104,7 +104,13 @@ pub(super) fn report_page(parts: &[Now], report: Option<&str>, events: &str) -> 
     };
     match report {
         None => {
-            let body = html! { (above) main { p { "No generation is committed yet; this page shows the first one when it is." } } };
+            let is_unreadable = parts.iter().any(|part| matches!(part.run.state, RunState::Unreadable(_)));
+            let why = if is_unreadable {
+                "The records cannot be read; the reason stands above."
+            } else {
+                "No generation is committed yet; this page shows the first one when it is."
+            };
+            let body = html! { (above) main { p { (why) } } };
             let names: Vec<&str> = parts.iter().map(|part| &*part.run.name).collect();
             document(&names.join(", "), &body)
         }
@@ -133,35 +139,50 @@ pub(super) fn message(text: &str) -> String {
     document("genloss watch", &html! { main { p { (text) } p { a href="/" { "All runs" } } } })
 }
 
-/// The report page of the runs in these folders; `None` if nothing is committed in any of them.
+/// The records of a folder that have generations, and some documents of each.
 ///
 /// # Errors
-/// If a record cannot be read.
-pub(super) fn report_of(folders: &[PathBuf]) -> Result<Option<String>, store::StoreError> {
+/// If a corpus cannot be read.
+pub(super) fn with_samples(folder: &Path, records: Vec<RunRecord>) -> Result<FolderRecords, StoreError> {
+    let has_generations = |record: &RunRecord| record.lineages.iter().any(|one| !one.generations.is_empty());
+    let with_samples = |record: RunRecord| Ok((store::samples(folder, &record, SAMPLES)?, record));
+    let records: Result<_, StoreError> =
+        records.into_iter().filter(has_generations).map(with_samples).collect();
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(FolderRecords { name, records: records? })
+}
+
+/// The records of a run or study, each with some documents.
+pub(super) struct FolderRecords {
+    /// The name of the folder.
+    name: String,
+    records: Vec<(Vec<Sample>, RunRecord)>,
+}
+
+/// The report page of these records; `None` if there are none. An experiment whose name is taken is called after its
+/// folder too.
+pub(super) fn report_of(folders: Vec<FolderRecords>) -> Option<String> {
     let (mut records, mut samples): (Vec<RunRecord>, Vec<Sample>) = (Vec::new(), Vec::new());
-    for folder in folders {
-        for mut record in store::read_all(folder)? {
-            if record.lineages.iter().all(|lineage| lineage.generations.is_empty()) {
-                continue;
-            }
+    for FolderRecords { name: folder, records: of_folder } in folders {
+        for (mut own, mut record) in of_folder {
             let name = record.experiment.name.clone();
-            let is_taken = |name: &str| records.iter().any(|other| other.experiment.name == name);
+            let is_taken = |name: &str| records.iter().any(|other: &RunRecord| other.experiment.name == name);
             if is_taken(&name) {
-                let folder = folder.file_name().unwrap_or_default().to_string_lossy();
                 let numbered = (2..).map(|number| format!("{name}@{folder}-{number}"));
                 let free =
                     std::iter::once(format!("{name}@{folder}")).chain(numbered).find(|name| !is_taken(name));
                 record.experiment.name = free.unwrap_or(name);
+                own.iter_mut().for_each(|sample| sample.experiment.clone_from(&record.experiment.name));
             }
-            samples.extend(store::samples(folder, &record, SAMPLES)?);
+            samples.extend(own);
             records.push(record);
         }
     }
     if records.is_empty() {
-        return Ok(None);
+        return None;
     }
     let comparisons: Vec<_> = records.iter().flat_map(RunRecord::comparisons).collect();
-    Ok(Some(report::page(&records, &comparisons, &samples)))
+    Some(report::page(&records, &comparisons, &samples))
 }
 
 #[cfg(test)]

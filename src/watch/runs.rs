@@ -78,6 +78,8 @@ pub(super) struct Run {
     changes: BTreeMap<PathBuf, SystemTime>,
     /// When its own folder changed, as far as it was looked at.
     touched: Option<SystemTime>,
+    /// When the last of its records was written; `None` while it is at work, and if that was not looked at.
+    written: Option<Option<SystemTime>>,
     /// Counts the changes of its records.
     pub(super) version: u64,
 }
@@ -119,11 +121,10 @@ impl Runs {
         for (id, folder) in names {
             let touched = modified(&folder);
             let is_still = self.found.get(&id).is_some_and(|run| !run.is_active() && run.touched == touched);
-            if !is_still {
-                let change = self.look(&id, &folder);
-                if change != Change::default() {
-                    changes.insert(id, change);
-                }
+            let mut change = if is_still { Change::default() } else { self.look(&id, &folder) };
+            change.records |= self.is_rewritten(&id);
+            if change != Change::default() {
+                changes.insert(id, change);
             }
         }
         changes
@@ -139,6 +140,16 @@ impl Runs {
             (id, change)
         });
         changes.filter(|(_, change)| *change != Change::default()).collect()
+    }
+
+    /// Whether a record of a run at rest was written since it was looked at before. Its records then have to be read again.
+    fn is_rewritten(&mut self, id: &str) -> bool {
+        let Some(run) = self.found.get_mut(id).filter(|run| !run.is_study) else { return false };
+        let written = (!run.is_active()).then(|| store::last_written(&run.folder));
+        let is_rewritten = run.written.zip(written).is_some_and(|(before, now)| before != now);
+        run.written = written;
+        run.version += u64::from(is_rewritten);
+        is_rewritten
     }
 
     /// Notes that the records of a run cannot be read, or that they can. Returns true if that is new.
@@ -251,6 +262,7 @@ fn empty(folder: &Path, name: String) -> Run {
         changed: modified(folder),
         changes: BTreeMap::new(),
         touched: None,
+        written: None,
         version: 0,
     }
 }

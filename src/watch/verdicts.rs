@@ -1,5 +1,6 @@
 //! Verdicts of many runs for the list, computed in the background and kept as words.
 
+use super::runs::{Run, RunState};
 use crate::config::CONTROL;
 use crate::store::{self, StoreError};
 use crate::verdict::{self, Verdict};
@@ -38,6 +39,11 @@ impl Verdicts {
     /// The verdicts of a run; empty until they are known. Those of an older version are still shown.
     pub(super) fn of(&self, id: &str) -> &[ArmVerdict] {
         self.0.get(id).map_or(&[], |known| &known.verdicts)
+    }
+
+    /// The verdicts to show beside a run: none if its records cannot be read.
+    pub(super) fn on(&self, id: &str, run: &Run) -> &[ArmVerdict] {
+        if matches!(run.state, RunState::Unreadable(_)) { &[] } else { self.of(id) }
     }
 
     /// Whether the verdicts of this version have to be computed now.

@@ -7,6 +7,7 @@ if (!root) return;
 const lost = document.getElementById("lost");
 const table = document.querySelector("table.runs");
 const sort = { key: "", descending: false };
+const title = document.title;
 
 /** Runs `work` again if it is asked for while it runs, but never twice at a time. */
 function oneAtATime(work) {
@@ -42,7 +43,14 @@ const refreshNow = oneAtATime(async () => {
     part.replaceWith(fresh);
     if (focused >= 0) fresh.querySelectorAll("summary")[focused]?.focus({ preventScroll: true });
   }
+  showStates();
 });
+
+/** The states of the runs in the title, which is in sight wherever a reader is. */
+function showStates() {
+  const states = [...root.querySelectorAll("[data-now] .state")].map((badge) => badge.textContent);
+  if (states.length > 0) document.title = `${states.join(", ")} · ${title}`;
+}
 
 const refreshRecords = oneAtATime(async () => {
   if (window.genloss) {
@@ -108,6 +116,7 @@ if (table) {
   setInterval(tellTimes, 10000);
 }
 
+showStates();
 const source = new EventSource(root.dataset.events);
 let isFirst = true;
 source.onopen = () => {

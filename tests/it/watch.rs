@@ -235,14 +235,23 @@ fn a_run_whose_records_were_changed_has_no_verdicts() {
     let record = root.join("seed-2/unanchored/gen-001/measurements.json");
     let text = fs::read_to_string(&record).unwrap();
     fs::write(&record, text.replacen("\"value\": ", "\"value\": 1", 1)).unwrap();
+    copy(&finished().join("watched"), &dir.path().join("whole"));
     let server = Watching::new(dir.path(), &[]);
     let _page = ask(&server.url, "GET", "/events", &[]);
     let list = server.wait_for("/", "data-state=\"unreadable\"");
-    assert!(list.contains("measurements.json") && !list.contains("class=\"badge"), "{list}");
-    fs::write(&record, text).unwrap();
-    let again = Watching::new(dir.path(), &[]);
-    let _page = ask(&again.url, "GET", "/events", &[]);
-    again.wait_for("/", "class=\"badge");
+    assert!(list.contains("measurements.json has "), "{list}");
+    let page = server.get(&format!("/run?run={}", address(&root))).body;
+    assert!(page.contains("measurements.json has ") && page.contains("The records cannot be read"), "{page}");
+    // It does not keep others from being shown.
+    let both = format!("/runs?run={}&run={}", address(&root), address(&dir.path().join("whole")));
+    let both = server.get(&both).body;
+    assert!(both.contains("measurements.json has ") && both.contains("id=\"genloss-data\""));
+    // Restored, and changed again, while somebody looks.
+    fs::write(&record, &text).unwrap();
+    server.wait_for(&format!("/run?run={}", address(&root)), "id=\"genloss-data\"");
+    fs::write(&record, "{}").unwrap();
+    let list = server.wait_for("/", "data-state=\"unreadable\"");
+    assert_eq!(list.matches("class=\"badge").count(), 1, "of the run that is whole: {list}");
 }
 
 #[test]

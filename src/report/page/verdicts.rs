@@ -100,8 +100,12 @@ pub(super) fn table(section: &ExperimentSection) -> Markup {
 }
 
 fn swatch(arm: &Series) -> Markup {
-    let (red, green, blue) = arm.style.ink.rgb;
-    html! { span.swatch style={ "background:rgb(" (red) "," (green) "," (blue) ")" } aria-hidden="true" {} }
+    let color = match arm.style.ink.rgb {
+        // Black is the colour of writing, which is light where the page is dark.
+        (0, 0, 0) => "var(--ink)".to_owned(),
+        (red, green, blue) => format!("rgb({red},{green},{blue})"),
+    };
+    html! { span.swatch style={ "background:" (color) } aria-hidden="true" {} }
 }
 
 fn without_comparison(arm: &Series) -> Markup {
@@ -188,12 +192,18 @@ pub(super) fn meaning(section: &ExperimentSection) -> Markup {
             }
             p.sub {
                 "Intervals are 95 % intervals. A call of narrowing allows for all headline metrics and all generations \
-                 together (" (100.0 * FAMILY_WISE_ERROR) " % per arm), one of degradation for both held-out metrics and all generations \
-                 (" (100.0 * DEGRADED_ERROR) " %), and neither uses a later generation than the one it names. The practical sizes are \
+                 together (" (percent(FAMILY_WISE_ERROR)) " per arm), one of degradation for both held-out metrics and all generations \
+                 (" (percent(DEGRADED_ERROR)) "), and neither uses a later generation than the one it names. The practical sizes are \
                  conventions, not calibrated against known collapses: " (practical_sizes()) "."
             }
         }
     }
+}
+
+/// A share in percent, with two decimals where it has them.
+fn percent(share: f64) -> String {
+    let text = format!("{:.2}", 100.0 * share);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// The practical size of every headline metric, grouped by size.

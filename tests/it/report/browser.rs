@@ -178,6 +178,8 @@ fn metrics_are_found_explained_and_saved_and_a_link_keeps_the_view() {
         let csv = String::from_utf8(browser.saved("1-trajectories-heldout_loss (1).csv").await).unwrap();
         let longest = csv.lines().skip(1).map(|line| line.split(',').nth(3).unwrap().len()).max();
         assert!(longest.unwrap() <= "-0.123456".len(), "digits that no value has: {csv}");
+        browser.click("nav a[href='#e1-trajectories']").await;
+        browser.wait_for("location.hash.startsWith('#view?')").await;
         let link: String = browser.read("location.href").await;
         browser.open("about:blank#").await;
         browser.open(&link).await;
@@ -277,6 +279,13 @@ fn arms_of_unlike_experiments_differ_in_colour_and_have_no_empty_settings() {
         assert!(texts.iter().all(|text| !text.contains("= <") && !text.contains("= ,")), "{texts:?}");
         let width: (f64, f64) = browser.read("[document.documentElement.scrollWidth, innerWidth]").await;
         assert!(width.0 <= width.1 + 1.0, "{width:?}: the page scrolls sideways");
+        let has_logarithm = "!document.querySelector(\"[id='figure-sweep'] [data-axis=x]\").disabled";
+        assert!(!browser.read::<bool>(has_logarithm).await, "not every experiment has a number");
+        browser.click("select[aria-label=Setting] option:last-child").await;
+        let names: Vec<String> = browser
+            .read("document.querySelector(\"[id='figure-sweep'] .plot\").data.map((line) => line.x[0])")
+            .await;
+        assert_eq!(names, ["a", "a", "b", "b"], "the last choice is the experiment itself");
         browser.assert_quiet().await;
     });
 }

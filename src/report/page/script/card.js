@@ -7,6 +7,13 @@ function theme() {
   return { ink: color("ink"), muted: color("muted"), line: color("line"), card: color("card") };
 }
 
+/** The size of a figure on paper, in CSS pixels: two fit side by side on a sheet of A4, and three below each other. */
+const PRINTED = { width: 290, height: 220 };
+
+function isPrinted() {
+  return document.documentElement.classList.contains("printed");
+}
+
 /** @param {string} tag  @param {object} [properties]  @param {(Node | string)[]} children */
 function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
@@ -63,7 +70,8 @@ class Card {
   caption() {
     const heading = element("strong", {}, this.figure.title);
     const note = element("span", { className: "note" }, this.figure.note);
-    const what = this.figure.metric ? [questionMark(this.figure.metric)] : [];
+    const about = this.figure.about ?? this.figure.metric;
+    const what = about ? [questionMark(about)] : [];
     return element("figcaption", {}, heading, " ", note, ...what);
   }
 
@@ -97,8 +105,9 @@ class Card {
     this.isStale = true;
     for (const box of this.root.querySelectorAll("input[data-axis]")) {
       box.checked = isLogarithmic(this.figure, this.state(), box.dataset.axis);
-      box.disabled = this.figure.signed(this.state()) === box.dataset.axis;
-      box.parentElement.title = box.disabled ? "Differences can be negative, so they have no logarithm." : "";
+      const reason = this.figure.linear(this.state())[box.dataset.axis] ?? "";
+      box.disabled = reason !== "";
+      box.parentElement.title = reason;
     }
     if (this.isSeen) this.redraw();
     this.fillTable();
@@ -121,16 +130,18 @@ class Card {
     };
     // What the reader has zoomed to is kept until the axes are other ones.
     const uirevision = [own.uirevision, this.state().value, ...[..."xy"].map((name) => isLogarithmic(this.figure, this.state(), name))].join();
+    const size = isPrinted() ? { width: PRINTED.width, height: Math.min(this.height, PRINTED.height) } : { height: this.height };
     return {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, height: this.height,
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false,
       font: { family: "system-ui, sans-serif", size: 12, color: ink }, margin: { l: 54, r: 14, t: 10, b: 48 },
       hoverlabel: { bgcolor: card, bordercolor: muted, font: { color: ink, size: 13 }, align: "left" },
-      dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", ...own, uirevision, xaxis: axis("x"), yaxis: axis("y"),
+      dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", ...size, ...own, uirevision, xaxis: axis("x"), yaxis: axis("y"),
     };
   }
 
   /** Arrow keys: left and right along a line, up and down between lines.  @param {KeyboardEvent} event */
   walk(event) {
+    if (event.key === "Escape") this.leave();
     const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
     const step = steps[event.key];
     if (!step || !this.plot.data) return;

@@ -10,8 +10,8 @@ class Controls {
     this.arms = new Map();
     this.last = 0;
     this.group = element("div", { className: "arms", role: "group", ariaLabel: "Arms" });
-    this.show = this.choice("Seeds", SHOWS, "show");
-    this.value = this.choice("Show", VALUES, "value");
+    this.show = this.choice("Seeds", SHOWS, "show", "Curves are those of one seed, causes those of the means");
+    this.value = this.choice("Show", VALUES, "value", "For trajectories, profiles and the chart over settings");
     this.slider = element("input", { type: "range", min: "0", step: "1", ariaLabel: "Generation" });
     this.slider.addEventListener("input", () => page.change((state) => { state.generation = this.slider.valueAsNumber === this.last ? null : this.slider.valueAsNumber; }));
     this.generation = element("output");
@@ -22,13 +22,15 @@ class Controls {
     this.differing.addEventListener("change", () => page.change((state) => { state.differing = this.differing.checked; }));
     this.found = element("output", { className: "found" });
     this.root = element("details", { className: "controls", open: matchMedia("(min-width: 721px)").matches }, element("summary", {}, "Figures show"), this.bar());
+    // Chapters that a link leads to begin below the bar.
+    new ResizeObserver(() => { document.documentElement.style.scrollPaddingTop = `${this.root.offsetHeight}px`; }).observe(this.root);
   }
 
   bar() {
     const time = element("span", { className: "time" }, this.slider, this.generation, this.player);
     const only = element("label", {}, this.differing, " only what differs from the control");
     const whole = button("whole table", () => save("measurements.csv", "text/csv", csvOf(wholeTable(this.page.data))), { title: "Save every value of every seed as CSV" });
-    const link = button("copy link", () => navigator.clipboard?.writeText(location.href), { title: "Copy a link to this view" });
+    const link = button("copy link", () => this.copyLink(link), { title: "Copy a link to this view" });
     return element("div", { className: "bar" }, this.group, this.show.root, this.value.root, time, this.find, only, this.found, whole, link);
   }
 
@@ -56,11 +58,17 @@ class Controls {
     return made;
   }
 
-  choice(label, options, key) {
+  choice(label, options, key, title) {
     const select = element("select", {}, ...Object.entries(options).map(([value, text]) => element("option", { value }, text)));
     select.dataset.choice = key;
     select.addEventListener("change", () => this.page.change((state) => { state[key] = select.value; }));
-    return { select, root: element("label", {}, `${label} `, select) };
+    return { select, root: element("label", { title }, `${label} `, select) };
+  }
+
+  async copyLink(link) {
+    await navigator.clipboard?.writeText(location.href.split("#")[0] + hashOf(this.page.state));
+    link.textContent = "copied";
+    setTimeout(() => { link.textContent = "copy link"; }, 1500);
   }
 
   /** Steps through the generations, or stops. */

@@ -14,7 +14,8 @@
  * @property {object} [metric]
  * @property {string} scales  Axes that may be logarithmic: "", "x", "y" or "xy".
  * @property {string} logarithmic  Axes that are logarithmic at first.
- * @property {(state: State) => string} signed  The axis whose values can be negative, "" if none has such values.
+ * @property {(state: State) => {x?: string, y?: string}} linear  Why an axis that may be logarithmic cannot be so now.
+ * @property {object} [about]  What the question mark explains, where that is not the metric.
  * @property {object[]} [metrics]  Of a figure of several metrics.
  * @property {boolean} [always]  Neither the search nor "only what differs" hides it.
  * @property {boolean} [tall]  Needs room for a row per arm.
@@ -95,6 +96,7 @@ function seedValues(experiment, metric, index, generation, state) {
 }
 
 function seedDifferences(experiment, metric, index, generation) {
+  if (generation === 0) return [];
   const control = experiment.values[metric.id]?.[experiment.arms.findIndex((_, arm) => isControl(experiment, arm))] ?? [];
   const values = experiment.values[metric.id]?.[index] ?? [];
   return values.flatMap((seed, number) => {
@@ -112,12 +114,14 @@ function minus(a, b) {
 /** Whether an axis of a figure is logarithmic now.  @param {ChartFigure} figure  @param {State} state  @param {string} axis */
 function isLogarithmic(figure, state, axis) {
   const flipped = state.scales.get(figure.key) ?? "";
-  return figure.scales.includes(axis) && figure.signed(state) !== axis && figure.logarithmic.includes(axis) !== flipped.includes(axis);
+  return figure.scales.includes(axis) && !figure.linear(state)[axis] && figure.logarithmic.includes(axis) !== flipped.includes(axis);
 }
 
+const NEGATIVE = "Differences can be negative, so they have no logarithm.";
+
 /** For figures with values on `axis`, which are differences if the reader has chosen them. */
-function signedValues(axis) {
-  return (state) => (state.value === "difference" ? axis : "");
+function linearIfDifferences(axis) {
+  return (state) => (state.value === "difference" ? { [axis]: NEGATIVE } : {});
 }
 
 const SPREAD_NAMES = { interval: "95 % interval", range: "range over seeds", seeds: "range over seeds" };
@@ -156,11 +160,12 @@ function drawnArms(experiment, state) {
 
 /** A metric over generations. @returns {ChartFigure} */
 function trajectory(experiment, key, metric) {
-  const figure = { key, metric, title: metric.label, note: noteOf(metric), scales: "xy", logarithmic: "", signed: signedValues("y") };
-  return { ...figure, draw: (state) => drawTrajectory(experiment, metric, state, isLogarithmic(figure, state, "x")) };
+  const figure = { key, metric, title: metric.label, note: noteOf(metric), scales: "xy", logarithmic: "", linear: linearIfDifferences("y") };
+  const isLog = (axis) => (state) => isLogarithmic(figure, state, axis);
+  return { ...figure, draw: (state) => drawTrajectory(experiment, metric, state, isLog("x")(state), isLog("y")(state)) };
 }
 
-function drawTrajectory(experiment, metric, state, isLogOfGeneration) {
+function drawTrajectory(experiment, metric, state, isLogOfGeneration, isLogOfValue) {
   const traces = [];
   const rows = [];
   const all = Array.from({ length: experiment.last + 1 }, (_, generation) => generation);
@@ -172,7 +177,7 @@ function drawTrajectory(experiment, metric, state, isLogOfGeneration) {
       continue;
     }
     const points = generations.map((generation) => pointOf(experiment, metric, index, generation, state));
-    traces.push(...band(arm, generations, points), {
+    traces.push(...band(arm, generations, points, isLogOfValue), {
       x: generations, y: points.map((point) => point?.mean ?? null), name: plain(arm.name), line: lineOf(arm), marker: { size: 6 }, mode: "lines+markers",
       text: points.map((point, at) => (point ? tooltip(arm, `generation ${generations[at]}`, metric, point, state) : "")), hovertemplate: "%{text}<extra></extra>",
     });
@@ -184,7 +189,8 @@ function drawTrajectory(experiment, metric, state, isLogOfGeneration) {
   const shapes = [];
   const floor = experiment.floors[metric.id];
   if (floor !== undefined && state.value === "absolute") shapes.push(levelAt(floor, "ideal reader"));
-  const yaxis = { title: { text: plain(unitOf(metric)) } };
+  const isCut = isLogOfValue && rows.some((row) => row.slice(3, 6).some((value) => value !== null && value <= 0));
+  const yaxis = { title: { text: plain(unitOf(metric)) + (isCut ? " (0 and less have no place)" : "") } };
   if (state.value === "difference") {
     yaxis.range = rangeOfDifferences(metric, rows.flatMap((row) => row.slice(3, 6)));
     shapes.push(levelAt(0), ...practicalRegion(metric, "y", yaxis.range));
@@ -213,9 +219,11 @@ function seedLines(experiment, metric, index, generations, state, rows) {
   }));
 }
 
-/** The spread of an arm as a shaded band, where there is one. */
-function band(arm, generations, points) {
-  const known = points.map((point, at) => [generations[at], point]).filter(([, point]) => point && point.low !== null);
+/** The spread of an arm as a shaded band, where there is one. On a logarithmic axis it ends at the lowest value there. */
+function band(arm, generations, points, isLogOfValue) {
+  const lowest = Math.min(...points.flatMap((point) => (point ? [point.mean, point.low] : [])).filter((value) => value > 0));
+  const clipped = (point) => (isLogOfValue ? { low: Math.max(point.low, lowest), high: Math.max(point.high, lowest) } : point);
+  const known = points.map((point, at) => [generations[at], point]).filter(([, point]) => point && point.low !== null).map(([at, point]) => [at, clipped(point)]);
   if (known.length === 0) return [];
   const back = [...known].reverse();
   return [{
@@ -262,7 +270,7 @@ function practicalRegion(metric, axis, [low, high]) {
 function rowsOfArms(experiment, key, metric, value) {
   const own = (state) => ({ ...state, value });
   const draw = (state) => drawRows(experiment, metric, own(state));
-  return { key, metric, title: metric.label, note: noteOf(metric), scales: "x", logarithmic: "", signed: (state) => signedValues("x")(own(state)), tall: true, draw };
+  return { key, metric, title: metric.label, note: noteOf(metric), scales: "x", logarithmic: "", linear: (state) => linearIfDifferences("x")(own(state)), tall: true, draw };
 }
 
 function drawRows(experiment, metric, state) {
@@ -322,12 +330,14 @@ function causesOf(experiment, key, metric) {
       x: found.map((cause) => cause.difference), y: arms, mode: "markers", name: "observed difference", marker: { size: 9, color: theme().ink, symbol: "diamond" },
       text: found.map((cause) => `<b>${plain(cause.arm)}</b><br>observed: ${shown(cause.difference)} ${plain(unitOf(metric))}`), hovertemplate: "%{text}<extra></extra>",
     };
-    const rows = found.map((cause) => [cause.arm, cause.generation, cause.sampling, cause.decoding, cause.misfit, cause.misfit_ci_low, cause.misfit_ci_high, cause.difference, metric.unit]);
+    const six = (value) => (typeof value === "number" ? Number(value.toPrecision(6)) : value);
+    const rows = found.map((cause) => [cause.arm, cause.generation, ...[cause.sampling, cause.decoding, cause.misfit, cause.misfit_ci_low, cause.misfit_ci_high, cause.difference].map(six), metric.unit]);
     const header = ["arm", "generation", "sampling", "decoding", "misfit", "misfit_ci_low", "misfit_ci_high", "difference", "unit"];
     const layout = { barmode: "relative", xaxis: { title: { text: plain(unitOf(metric)) } }, yaxis: { type: "category", automargin: true, autorange: "reversed" } };
     return { traces: [...bars, whole], layout, header, rows };
   };
-  return { key, metric, title: metric.label, note: noteOf(metric), scales: "x", logarithmic: "", signed: () => "x", tall: true, draw };
+  const note = [noteOf(metric), "means over seeds"].filter(Boolean).join("; ");
+  return { key, metric, title: metric.label, note, scales: "x", logarithmic: "", linear: () => ({ x: NEGATIVE }), tall: true, draw };
 }
 
 /** What the colours of the components mean. */
@@ -364,19 +374,35 @@ function profile(experiment, key, title, metrics) {
     const layout = { xaxis: { type: "category" }, yaxis: { title: { text: plain(unitOf(metrics[0])) } }, shapes: state.value === "difference" ? [levelAt(0)] : [] };
     return { traces, layout, header: [...TABLE_HEADER, "metric"], rows };
   };
-  return { key, metrics, title, note: `${noteOf(metrics[0])}; at the generation of the slider`, scales: "y", logarithmic: "", signed: signedValues("y"), draw };
+  return { key, metrics, title, note: `${noteOf(metrics[0])}; at the generation of the slider`, scales: "y", logarithmic: "", linear: linearIfDifferences("y"), about: metrics[0], draw };
 }
 
 const CURVES = {
-  rank_frequency: { title: "Rank and frequency of words", x: "rank of the word", y: "share of words", logarithmic: "xy", natural: "natural text of the same size" },
-  survival: { title: "Token types that are still written", x: "natural frequency (share of tokens)", y: "share of types found", logarithmic: "x", natural: "expected in natural text of the same size" },
-  training: { title: "Loss on the training text", x: "tokens seen", y: "nats/token", logarithmic: "", natural: "" },
+  rank_frequency: {
+    title: "Rank and frequency of words", x: "rank of the word", y: "share of words", logarithmic: "xy", natural: "natural text of the same size",
+    question: "How often do the most frequent, the tenth, the thousandth most frequent word occur?",
+    formula: "The count of a word divided by the number of all words, against its rank among the words of the same text.",
+    pitfall: "Every text has ranks of its own: the same rank is not the same word in two texts.",
+  },
+  survival: {
+    title: "Token types that are still written", x: "natural frequency (share of tokens)", y: "share of types found", logarithmic: "x", natural: "expected in natural text of the same size",
+    question: "Of the token types with a natural frequency, which share do the models still write?",
+    formula: "Types found in the synthetic text divided by all types of about this frequency in natural text.",
+    pitfall: "Natural text of the same size lacks many rare types too: compare with the dashed line, not with 1.",
+  },
+  training: {
+    title: "Loss on the training text", x: "tokens seen", y: "nats/token", logarithmic: "", natural: "",
+    question: "How fast does a model learn its training text?",
+    formula: "The mean loss since the point before.",
+    pitfall: "Arms train on different texts: a lower loss may mean an easier text.",
+  },
 };
 
 /** A curve per arm at one generation. @returns {ChartFigure} */
 function curvesOf(experiment, key, kind) {
-  const { title, x, y, logarithmic, natural } = CURVES[kind];
+  const { title, x, y, logarithmic, natural, ...about } = CURVES[kind];
   const data = experiment.curves[kind];
+  const seeds = [...new Set(data.seeds.filter((seed) => seed !== null))];
   const draw = (state) => {
     const generation = generationOf(experiment, state);
     const rows = [];
@@ -400,8 +426,8 @@ function curvesOf(experiment, key, kind) {
     }
     return { traces, layout: { xaxis: { title: { text: x } }, yaxis: { title: { text: y } } }, header: ["arm", "seed", "generation", x, y], rows };
   };
-  const note = `${y}; at the generation of the slider${natural ? `; dashed: ${natural}` : ""}`;
-  return { key, title, note, scales: "xy", logarithmic, signed: () => "", draw };
+  const note = `${y}; seed ${seeds.join(", ")}, at the generation of the slider${natural ? `; dashed: ${natural}` : ""}`;
+  return { key, title, note, scales: "xy", logarithmic, linear: () => ({}), about: { ...about, label: title }, draw };
 }
 
 const FAMILIES = {

@@ -90,10 +90,21 @@ class Page {
     const isNewSearch = this.state.find !== this.searched;
     for (const group of document.querySelectorAll("details.family, section:has(> .charts)")) {
       group.hidden = [...group.querySelectorAll("figure.chart")].every((figure) => figure.hidden);
-      if (isNewSearch && group.localName === "details") group.open = true;
+      if (isNewSearch && group.localName === "details") this.unfold(group);
     }
     this.searched = this.state.find;
     for (const texts of this.texts) texts.refresh(this.state);
+  }
+
+  /** Opens a family for the time of a search.  @param {HTMLDetailsElement} family */
+  unfold(family) {
+    if (this.state.find) {
+      family.dataset.folded ??= String(!family.open);
+      family.open = true;
+    } else {
+      family.open = family.dataset.folded !== "true";
+      delete family.dataset.folded;
+    }
   }
 
   /** Whether a figure passes the search, and differs from the control if that is asked for.  @param {Card} card */
@@ -144,7 +155,7 @@ async function refresh() {
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   const [main, freshMain] = [document.querySelector("main"), fresh.querySelector("main")];
   const freshData = fresh.getElementById("genloss-data");
-  if (!main || !freshMain || !freshData) return;
+  if (!main || !freshMain || !freshData) return location.reload();
   document.getElementById("genloss-data")?.replaceWith(freshData);
   const data = JSON.parse(await unpack("genloss-data"));
   const restore = remember(main);
@@ -161,6 +172,7 @@ function remember(root) {
   const scrolled = [...root.querySelectorAll(".scroll")].filter((box) => box.scrollLeft || box.scrollTop).map((box) => [placeOf(box), box.scrollLeft, box.scrollTop]);
   const focused = root.contains(document.activeElement) ? document.activeElement : null;
   const place = focused && placeOf(focused);
+  const read = whatIsRead(root);
   return () => {
     for (const [at, isOpen] of open) {
       const details = elementAt(at);
@@ -168,7 +180,18 @@ function remember(root) {
     }
     for (const [at, left, top] of scrolled) elementAt(at)?.scrollTo({ left, top, behavior: "instant" });
     if (focused && document.activeElement !== focused) (focused.isConnected ? focused : elementAt(place))?.focus({ preventScroll: true });
+    const still = read && (read.element.isConnected ? read.element : elementAt(read.place));
+    if (still) window.scrollBy({ top: still.getBoundingClientRect().top - read.top, behavior: "instant" });
   };
+}
+
+/** The first element below the bar, which stays where it is on the screen; null at the top of the page. */
+function whatIsRead(root) {
+  if (window.scrollY === 0) return null;
+  const bar = page?.controls.root.getBoundingClientRect().bottom ?? 0;
+  const blocks = root.querySelectorAll("figure.chart, h1, h2, h3, p, tr, li, dt, pre");
+  const found = [...blocks].find((one) => one.getBoundingClientRect().bottom > bar && one.checkVisibility() && !one.closest(".controls"));
+  return found ? { element: found, place: placeOf(found), top: found.getBoundingClientRect().top } : null;
 }
 
 /** Where an element stands: below which element with an id, and which of its kind it is there. */
@@ -195,9 +218,13 @@ for (const [event, isPrinted] of [["beforeprint", true], ["afterprint", false]])
   });
 }
 window.addEventListener("hashchange", () => {
-  if (page && location.hash.startsWith(STATE_PREFIX)) {
+  if (!page) return;
+  if (location.hash.startsWith(STATE_PREFIX)) {
     page.state = stateFrom(location.hash);
     page.refresh();
+  } else if (hashOf(page.state)) {
+    // A link to a chapter has led there; the address is the view again.
+    history.replaceState(null, "", hashOf(page.state));
   }
 });
 window.genloss = { refresh, ready: start(), page: () => page };

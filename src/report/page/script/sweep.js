@@ -32,6 +32,15 @@ function order(a, b, column) {
   return text(a) !== "" && text(b) !== "" && !Number.isNaN(x) && !Number.isNaN(y) ? x - y : text(a).localeCompare(text(b), "en", { numeric: true });
 }
 
+/** The x that is no setting: the experiments themselves. */
+const EXPERIMENT = "experiment";
+
+/** The place of an experiment on the x axis. */
+function placeOn(experiment, setting) {
+  const text = setting === EXPERIMENT ? experiment.name : experiment.settings[setting];
+  return text === "" ? "not set" : Number.isNaN(Number(text)) ? text : Number(text);
+}
+
 /** A chart over the experiments of the page. */
 class Sweep {
   /** @param {Page} page */
@@ -46,10 +55,12 @@ class Sweep {
 
   /** @param {object} data  @param {Page} page */
   update(data, page) {
-    this.x.replaceChildren(...Object.keys(data.experiments[0].settings).map((name) => element("option", {}, name)));
+    this.x.replaceChildren(...[...Object.keys(data.experiments[0].settings), EXPERIMENT].map((name) => element("option", {}, name)));
     this.y.replaceChildren(...data.metrics.map((metric) => element("option", { value: metric.id }, metric.label)));
     const draw = (state) => drawSweep(data, this.x.value, data.metrics.find((metric) => metric.id === this.y.value), state);
-    const figure = { key: "sweep", title: "Experiments by setting", note: "last generation of each experiment", scales: "xy", logarithmic: "", signed: signedValues("y"), always: true, draw };
+    const isNumber = () => data.experiments.every((experiment) => typeof placeOn(experiment, this.x.value) === "number");
+    const linear = (state) => ({ ...linearIfDifferences("y")(state), ...(isNumber() ? {} : { x: "Not all of these values are numbers, so they have no logarithm." }) });
+    const figure = { key: "sweep", title: "Experiments by setting", note: "last generation of each experiment", scales: "xy", logarithmic: "", linear, always: true, draw };
     this.place.replaceChildren(page.card(figure, data.experiments[0].arms.length).root);
   }
 
@@ -72,8 +83,7 @@ function drawSweep(data, setting, metric, state) {
   const seeds = [];
   for (const experiment of data.experiments) {
     const others = Object.entries(experiment.settings).filter(([name, value]) => name !== setting && value !== "").map(([name, value]) => `${name} = ${value}`).join(", ");
-    const text = experiment.settings[setting];
-    const at = text === "" ? "not set" : Number.isNaN(Number(text)) ? text : Number(text);
+    const at = placeOn(experiment, setting);
     for (const index of drawnArms(experiment, state)) {
       const arm = experiment.arms[index];
       const generation = lastKnown(experiment, metric, index, experiment.last, state);
@@ -82,11 +92,11 @@ function drawSweep(data, setting, metric, state) {
       const line = `${arm.name}\n${others}`;
       if (!lines.has(line)) lines.set(line, { arm, others, points: [] });
       lines.get(line).points.push([at, point]);
-      rows.push([experiment.name, text, arm.name, "mean", point.mean, point.low, point.high, point.seeds, point.n, metric.unit]);
+      rows.push([experiment.name, at, arm.name, "mean", point.mean, point.low, point.high, point.seeds, point.n, metric.unit]);
       if (state.show !== "seeds") continue;
       for (const [seed, value, n] of seedValues(experiment, metric, index, generation, state)) {
         seeds.push({ arm, x: [at], y: [value], text: [seedTooltip(arm, seed, `${setting} = ${at}`, metric, value)] });
-        rows.push([experiment.name, text, arm.name, seed, value, null, null, 1, n, metric.unit]);
+        rows.push([experiment.name, at, arm.name, seed, value, null, null, 1, n, metric.unit]);
       }
     }
   }
