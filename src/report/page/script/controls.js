@@ -22,8 +22,12 @@ class Controls {
     this.differing.addEventListener("change", () => page.change((state) => { state.differing = this.differing.checked; }));
     this.found = element("output", { className: "found" });
     this.root = element("details", { className: "controls", open: matchMedia("(min-width: 721px)").matches }, element("summary", {}, "Figures show"), this.bar());
-    // Chapters that a link leads to begin below the bar.
-    new ResizeObserver(() => { document.documentElement.style.scrollPaddingTop = `${this.root.offsetHeight}px`; }).observe(this.root);
+    new ResizeObserver(() => this.makeRoom()).observe(this.root);
+  }
+
+  /** Chapters that a link leads to begin below the bar. */
+  makeRoom() {
+    document.documentElement.style.scrollPaddingTop = `${this.root.offsetHeight}px`;
   }
 
   bar() {

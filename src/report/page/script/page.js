@@ -142,6 +142,9 @@ async function start() {
     if (data.experiments.length === 0) return;
     await loadPlotly();
     page = new Page(data);
+    // The figures have moved the chapter that the address names.
+    page.controls.makeRoom();
+    document.getElementById(location.hash.slice(1))?.scrollIntoView({ behavior: "instant" });
   } catch (error) {
     console.warn("The interactive figures could not be drawn:", error);
     showStaticFigures();
