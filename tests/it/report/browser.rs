@@ -73,6 +73,11 @@ fn values_are_read_with_the_pointer_and_with_keys() {
         browser.wait_for(&format!("!{label}")).await;
         browser.click(&format!("{LOSS} .numbers summary")).await;
         browser.wait_for(&format!("[...document.querySelectorAll(\"{LOSS} tbody tr\")].some((row) => row.cells[0].textContent === 'unanchored' && row.cells[2].textContent === '6' && row.cells[3].textContent === '{mean}')")).await;
+        let table = "(([card, box]) => box.right <= card.right)([...document.querySelectorAll(\"FIGURE, FIGURE .numbers .scroll\")].map((one) => one.getBoundingClientRect()))";
+        assert!(
+            browser.read::<bool>(&table.replace("FIGURE", LOSS)).await,
+            "the table is wider than its figure"
+        );
         browser.assert_quiet().await;
     });
 }
@@ -95,7 +100,8 @@ fn arms_seeds_scales_and_generations_are_chosen_for_all_figures() {
             "document.querySelector(\"{effects} .plot\").data.filter((line) => line.marker.symbol).map((line) => line.x.length)"
         );
         draw(browser, effects).await;
-        assert_eq!(browser.read::<Vec<usize>>(&marks).await, [3, 3], "three seeds of two arms");
+        // Three seeds of two arms.
+        browser.wait_for(&format!("JSON.stringify({marks}) === '[3,3]'")).await;
         draw(browser, LOSS).await;
         choose(browser, "show", "range").await;
         choose(browser, "value", "difference").await;

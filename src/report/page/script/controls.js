@@ -70,8 +70,10 @@ class Controls {
   }
 
   async copyLink(link) {
-    await navigator.clipboard?.writeText(location.href.split("#")[0] + hashOf(this.page.state));
-    link.textContent = "copied";
+    // Browsers give pages of other machines no clipboard without encryption.
+    history.replaceState(null, "", hashOf(this.page.state) || location.pathname + location.search);
+    await navigator.clipboard?.writeText(location.href);
+    link.textContent = navigator.clipboard ? "copied" : "it is the address";
     setTimeout(() => { link.textContent = "copy link"; }, 1500);
   }
 

@@ -133,8 +133,8 @@ function tooltip(arm, place, metric, point, state) {
   return lines.join("<br>");
 }
 
-function seedTooltip(arm, seed, place, metric, value) {
-  return `<b>${plain(arm.name)}</b><br>seed ${seed}, ${plain(place)}<br>${shown(value)} ${plain(unitOf(metric))}`;
+function seedTooltip(arm, seed, place, metric, value, n) {
+  return `<b>${plain(arm.name)}</b><br>seed ${seed}, ${plain(place)}<br>${shown(value)} ${plain(unitOf(metric))}<br>n = ${n.toLocaleString("en")}`;
 }
 
 /** Values of single seeds as small marks behind their mean. */
@@ -207,14 +207,14 @@ function seedLines(experiment, metric, index, generations, state, rows) {
   const bySeed = new Map(experiment.seeds.map((seed) => [seed, []]));
   for (const generation of generations) {
     for (const [seed, value, n] of seedValues(experiment, metric, index, generation, state)) {
-      bySeed.get(seed).push([generation, value]);
+      bySeed.get(seed).push([generation, value, n]);
       rows.push([arm.name, seed, generation, value, null, null, 1, n, metric.unit]);
     }
   }
   return [...bySeed].filter(([, points]) => points.length > 0).map(([seed, points], number) => ({
     x: points.map(([generation]) => generation), y: points.map(([, value]) => value), name: plain(arm.name), legendgroup: arm.name, showlegend: number === 0,
     line: { ...lineOf(arm), width: 1.3 }, opacity: 0.8, mode: "lines+markers", marker: { size: 4 },
-    text: points.map(([generation, value]) => seedTooltip(arm, seed, `generation ${generation}`, metric, value)),
+    text: points.map(([generation, value, n]) => seedTooltip(arm, seed, `generation ${generation}`, metric, value, n)),
     hovertemplate: "%{text}<extra></extra>",
   }));
 }
@@ -290,7 +290,7 @@ function drawRows(experiment, metric, state) {
     rows.push([arm.name, "mean", generation, point.mean, point.low, point.high, point.seeds, point.n, metric.unit]);
     if (state.show !== "seeds") continue;
     const seeds = seedValues(experiment, metric, index, generation, state);
-    traces.push(seedMarks({ arm, x: seeds.map(([, single]) => single), y: seeds.map(() => plain(arm.name)), text: seeds.map(([seed, single]) => seedTooltip(arm, seed, `generation ${generation}`, metric, single)) }));
+    traces.push(seedMarks({ arm, x: seeds.map(([, single]) => single), y: seeds.map(() => plain(arm.name)), text: seeds.map(([seed, single, n]) => seedTooltip(arm, seed, `generation ${generation}`, metric, single, n)) }));
     rows.push(...seeds.map(([seed, single, n]) => [arm.name, seed, generation, single, null, null, 1, n, metric.unit]));
   }
   const zero = { type: "line", yref: "paper", y0: 0, y1: 1, line: { color: theme().muted, width: 1, dash: "dash" } };
@@ -363,7 +363,7 @@ function profile(experiment, key, title, metrics) {
       const singles = state.show !== "seeds" ? [] : metrics.map((metric, place) => {
         const seeds = seedValues(experiment, metric, index, generation, state);
         rows.push(...seeds.map(([seed, single, n]) => [arm.name, seed, generation, single, null, null, 1, n, metric.unit, metric.id]));
-        return seedMarks({ arm, x: seeds.map(() => names[place]), y: seeds.map(([, single]) => single), text: seeds.map(([seed, single]) => seedTooltip(arm, seed, `${names[place]}, generation ${generation}`, metric, single)) });
+        return seedMarks({ arm, x: seeds.map(() => names[place]), y: seeds.map(([, single]) => single), text: seeds.map(([seed, single, n]) => seedTooltip(arm, seed, `${names[place]}, generation ${generation}`, metric, single, n)) });
       });
       return [{
         x: names.slice(0, metrics.length), y: points.map((point) => point?.mean ?? null), name: plain(arm.name), mode: "lines+markers", line: lineOf(arm), marker: { size: 7 },

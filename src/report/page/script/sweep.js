@@ -95,7 +95,7 @@ function drawSweep(data, setting, metric, state) {
       rows.push([experiment.name, at, arm.name, "mean", point.mean, point.low, point.high, point.seeds, point.n, metric.unit]);
       if (state.show !== "seeds") continue;
       for (const [seed, value, n] of seedValues(experiment, metric, index, generation, state)) {
-        seeds.push({ arm, x: [at], y: [value], text: [seedTooltip(arm, seed, `${setting} = ${at}`, metric, value)] });
+        seeds.push({ arm, x: [at], y: [value], text: [seedTooltip(arm, seed, `${setting} = ${at}`, metric, value, n)] });
         rows.push([experiment.name, at, arm.name, seed, value, null, null, 1, n, metric.unit]);
       }
     }
