@@ -195,11 +195,9 @@ impl Watch {
             return found.page.clone();
         }
         let begun = Instant::now();
-        let read: Vec<_> = folders.into_iter().map(|folder| (store::read_all(&folder), folder)).collect();
         let mut whole = Vec::new();
-        for ((id, _), (records, folder)) in of.iter().zip(read) {
-            let made = records.and_then(|records| pages::with_samples(&folder, records));
-            let (records, damage) = match made {
+        for ((id, _), folder) in of.iter().zip(folders) {
+            let (records, damage) = match pages::records_of(&folder) {
                 Ok(records) => (Some(records), None),
                 Err(error) => (None, Some(error_chain(&error))),
             };

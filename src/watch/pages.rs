@@ -106,7 +106,7 @@ pub(super) fn report_page(parts: &[Now], report: Option<&str>, events: &str) -> 
         None => {
             let is_unreadable = parts.iter().any(|part| matches!(part.run.state, RunState::Unreadable(_)));
             let why = if is_unreadable {
-                "The records cannot be read; the reason stands above."
+                "The records cannot be read; the reason is above."
             } else {
                 "No generation is committed yet; this page shows the first one when it is."
             };
@@ -139,15 +139,15 @@ pub(super) fn message(text: &str) -> String {
     document("genloss watch", &html! { main { p { (text) } p { a href="/" { "All runs" } } } })
 }
 
-/// The records of a folder that have generations, and some documents of each.
+/// The records of a run or study that have generations, and some documents of each.
 ///
 /// # Errors
-/// If a corpus cannot be read.
-pub(super) fn with_samples(folder: &Path, records: Vec<RunRecord>) -> Result<FolderRecords, StoreError> {
+/// If a record or a corpus cannot be read.
+pub(super) fn records_of(folder: &Path) -> Result<FolderRecords, StoreError> {
     let has_generations = |record: &RunRecord| record.lineages.iter().any(|one| !one.generations.is_empty());
     let with_samples = |record: RunRecord| Ok((store::samples(folder, &record, SAMPLES)?, record));
     let records: Result<_, StoreError> =
-        records.into_iter().filter(has_generations).map(with_samples).collect();
+        store::read_all(folder)?.into_iter().filter(has_generations).map(with_samples).collect();
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(FolderRecords { name, records: records? })
 }

@@ -494,7 +494,7 @@ fn parquet_by_differences(path: &Path, encoding: Encoding, version: WriterVersio
     texts
 }
 
-/// The number of values stands in the header of the lengths, and in the headers of prefixes and suffixes where a text is
+/// The number of values is in the header of the lengths, and in the headers of prefixes and suffixes where a text is
 /// the difference from the one before.
 #[test]
 fn texts_encoded_by_differences_are_read_but_not_if_they_claim_more_values_than_rows() {

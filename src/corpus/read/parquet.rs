@@ -170,7 +170,7 @@ fn texts(
 /// for the lengths of as many.
 struct CheckedPages {
     pages: Box<dyn PageReader>,
-    /// Whether rows can be null, so that the values of a page stand behind the definition levels.
+    /// Whether rows can be null, so that the values of a page come after the definition levels.
     has_nulls: bool,
     /// Bytes that the file may unpack to.
     limit: u64,
@@ -182,8 +182,11 @@ const LENGTH_BYTES: u64 = 4;
 impl CheckedPages {
     /// The number of values for which the decoder of a page reserves memory, and the number that the page may have.
     fn claim(&self, page: &Page) -> (u64, u64) {
-        let delta =
-            |values: Option<&[u8]>| delta::claimed_values(page.encoding(), values.unwrap_or_default());
+        let delta = |buf: &[u8], levels: usize, rows: u32| {
+            let values = buf.get(levels..).unwrap_or_default();
+            let claimed = delta::claimed_values(page.encoding(), values);
+            (claimed, u64::from(rows).min(self.limit / LENGTH_BYTES))
+        };
         match page {
             Page::DictionaryPage { buf, num_values, .. } => {
                 (u64::from(*num_values), buf.len() as u64 / LENGTH_BYTES)
@@ -191,11 +194,11 @@ impl CheckedPages {
             Page::DataPage { buf, num_values, def_level_encoding, .. } => {
                 let levels =
                     if self.has_nulls { level_bytes(buf, *num_values, *def_level_encoding) } else { 0 };
-                (delta(buf.get(levels..)), u64::from(*num_values).min(self.limit / LENGTH_BYTES))
+                delta(buf, levels, *num_values)
             }
             Page::DataPageV2 { buf, num_values, def_levels_byte_len, rep_levels_byte_len, .. } => {
                 let levels = (*def_levels_byte_len as usize).saturating_add(*rep_levels_byte_len as usize);
-                (delta(buf.get(levels..)), u64::from(*num_values).min(self.limit / LENGTH_BYTES))
+                delta(buf, levels, *num_values)
             }
         }
     }
