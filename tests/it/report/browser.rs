@@ -199,6 +199,19 @@ fn metrics_are_found_explained_and_saved_and_a_link_keeps_the_view() {
 }
 
 #[test]
+fn a_page_opened_at_a_chapter_shows_its_heading_below_the_bar() {
+    with_browser(DESKTOP, async |browser| {
+        let out = tempfile::tempdir().unwrap();
+        let address = trapped(&page(&[showpiece()], out.path()), out.path());
+        browser.open(&format!("{address}#e1-texts")).await;
+        let gap = "document.getElementById('e1-texts').getBoundingClientRect().top - document.querySelector('.controls').getBoundingClientRect().bottom";
+        let gap: f64 = browser.read(gap).await;
+        assert!((0.0..60.0).contains(&gap), "{gap} pixels below the bar");
+        browser.assert_quiet().await;
+    });
+}
+
+#[test]
 fn only_the_metrics_that_differ_from_the_control_are_left_on_request() {
     with_browser(DESKTOP, async |browser| {
         let recorded = showpiece();

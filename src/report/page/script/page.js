@@ -144,7 +144,7 @@ async function start() {
     page = new Page(data);
     // The figures have moved the chapter that the address names.
     page.controls.makeRoom();
-    document.getElementById(location.hash.slice(1))?.scrollIntoView({ behavior: "instant" });
+    document.getElementById(location.hash.slice(1))?.scrollIntoView();
   } catch (error) {
     console.warn("The interactive figures could not be drawn:", error);
     showStaticFigures();
@@ -181,10 +181,10 @@ function remember(root) {
       const details = elementAt(at);
       if (details) details.open = isOpen;
     }
-    for (const [at, left, top] of scrolled) elementAt(at)?.scrollTo({ left, top, behavior: "instant" });
+    for (const [at, left, top] of scrolled) elementAt(at)?.scrollTo(left, top);
     if (focused && document.activeElement !== focused) (focused.isConnected ? focused : elementAt(place))?.focus({ preventScroll: true });
     const still = read && (read.element.isConnected ? read.element : elementAt(read.place));
-    if (still) window.scrollBy({ top: still.getBoundingClientRect().top - read.top, behavior: "instant" });
+    if (still) window.scrollBy(0, still.getBoundingClientRect().top - read.top);
   };
 }
 
