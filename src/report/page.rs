@@ -2,6 +2,7 @@
 
 mod data;
 mod differing;
+mod key;
 mod laws;
 mod records;
 mod script;

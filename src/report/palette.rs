@@ -83,6 +83,27 @@ impl SeriesStyle {
         }
     }
 
+    /// The marker by plotly's name.
+    pub(super) fn symbol(self) -> &'static str {
+        match self.shape {
+            Shape::Disc => "circle",
+            Shape::Square => "square",
+            Shape::Triangle => "triangle-up",
+            Shape::Diamond => "diamond",
+            Shape::Wedge => "triangle-down",
+        }
+    }
+
+    /// Lengths of dash and gap, in points; `None` for a whole line.
+    pub(super) fn dash(self) -> Option<Point> {
+        self.dash
+    }
+
+    /// The corners of the marker around its middle, in radii; none of a disc.
+    pub(super) fn corners(self) -> &'static [Point] {
+        self.shape.corners()
+    }
+
     pub(super) fn line(self, scene: &mut Scene, points: Vec<Point>, width: f64) {
         match self.dash {
             Some(pattern) => scene.dashed(&points, pattern, self.ink, width),
@@ -100,15 +121,21 @@ impl SeriesStyle {
 }
 
 impl Shape {
-    fn draw(self, scene: &mut Scene, (x, y): Point, r: f64, ink: Ink) {
-        let corners: &[Point] = match self {
-            Self::Disc => return scene.disc((x, y), r, ink),
+    fn corners(self) -> &'static [Point] {
+        match self {
+            Self::Disc => &[],
             Self::Square => &[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
             Self::Triangle => &[(0.0, -1.2), (1.1, 0.8), (-1.1, 0.8)],
             Self::Diamond => &[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)],
             Self::Wedge => &[(0.0, 1.2), (1.1, -0.8), (-1.1, -0.8)],
-        };
-        scene.area(corners.iter().map(|(dx, dy)| (x + r * dx, y + r * dy)).collect(), ink);
+        }
+    }
+
+    fn draw(self, scene: &mut Scene, (x, y): Point, r: f64, ink: Ink) {
+        if self == Self::Disc {
+            return scene.disc((x, y), r, ink);
+        }
+        scene.area(self.corners().iter().map(|(dx, dy)| (x + r * dx, y + r * dy)).collect(), ink);
     }
 }
 

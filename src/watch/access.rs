@@ -91,7 +91,8 @@ impl Access {
             true => uri.path().to_owned(),
             false => format!("{}?{}", uri.path(), rest.join("&")),
         };
-        let cookie = format!("{name}={token}; Path=/; HttpOnly; SameSite=Strict");
+        // A link on another site leads here too. No request changes anything.
+        let cookie = format!("{name}={token}; Path=/; HttpOnly; SameSite=Lax");
         Ok(Admission::WithCookie { cookie, path })
     }
 

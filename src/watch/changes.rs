@@ -7,6 +7,7 @@ use super::verdicts::{self, ArmVerdict, Verdicts};
 use crate::progress::error_chain;
 use crate::store::{self, Sample};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -37,6 +38,10 @@ const DOCUMENTS: usize = 2;
 /// Lineages whose newest documents are shown.
 const LINEAGES: usize = 4;
 
+/// Pages on one machine that are told of changes. Browsers have at most six connections to a server, and what a page
+/// then asks for needs one too.
+const TOLD_PAGES: usize = 4;
+
 /// What a page is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
@@ -46,6 +51,8 @@ pub(super) enum Event {
     Now(String),
     /// The records of a run.
     Records(String),
+    /// Nothing more, because of pages that were opened later: the number of the page.
+    Full(u64),
 }
 
 /// The runs and what was computed from them.
@@ -59,6 +66,7 @@ pub(super) struct Watch {
     scanned: Mutex<Option<Instant>>,
     /// Runs on open pages, with the number of pages.
     open: Mutex<BTreeMap<String, usize>>,
+    told: Mutex<Told>,
     pace: Mutex<Pace>,
     pub(super) events: broadcast::Sender<Event>,
     /// A page was opened.
@@ -77,6 +85,27 @@ struct KeptReport {
     page: Option<Arc<String>>,
 }
 
+/// The pages that are told of changes, by their numbers, the oldest first.
+#[derive(Debug, Default)]
+struct Told {
+    pages: Vec<(IpAddr, u64)>,
+    next: u64,
+}
+
+impl Told {
+    /// Adds a page on a machine. Returns its number, and that of a page that has to make room.
+    fn add(&mut self, machine: IpAddr) -> (u64, Option<u64>) {
+        let number = self.next;
+        self.next += 1;
+        let is_here = |(other, _): &&(IpAddr, u64)| *other == machine;
+        let oldest = self.pages.iter().find(is_here).map(|(_, number)| *number);
+        let full = oldest.filter(|_| self.pages.iter().filter(is_here).count() >= TOLD_PAGES);
+        self.pages.retain(|(_, number)| Some(*number) != full);
+        self.pages.push((machine, number));
+        (number, full)
+    }
+}
+
 /// When pages may be told of new records.
 #[derive(Debug, Default)]
 struct Pace {
@@ -93,6 +122,7 @@ impl Watch {
             samples: Mutex::default(),
             scanned: Mutex::default(),
             open: Mutex::default(),
+            told: Mutex::default(),
             pace: Mutex::default(),
             events: broadcast::channel(256).0,
             opened: Notify::new(),
@@ -309,13 +339,17 @@ impl Watch {
         has_changed
     }
 
-    /// Counts a page of these runs as open until the result is dropped.
-    pub(super) fn open_page(self: &Arc<Self>, ids: Vec<String>) -> OpenPage {
+    /// Counts a page of these runs on a machine as open until the result is dropped.
+    pub(super) fn open_page(self: &Arc<Self>, ids: Vec<String>, machine: IpAddr) -> OpenPage {
         for id in &ids {
             *lock(&self.open).entry(id.clone()).or_default() += 1;
         }
+        let (number, full) = lock(&self.told).add(machine);
+        if let Some(full) = full {
+            self.send(Event::Full(full));
+        }
         self.opened.notify_one();
-        OpenPage { watch: Arc::clone(self), ids }
+        OpenPage { watch: Arc::clone(self), ids, number }
     }
 }
 
@@ -323,6 +357,7 @@ impl Watch {
 pub(super) struct OpenPage {
     watch: Arc<Watch>,
     ids: Vec<String>,
+    number: u64,
 }
 
 impl OpenPage {
@@ -332,6 +367,7 @@ impl OpenPage {
             Event::List => self.ids.is_empty().then_some("list"),
             Event::Now(id) => self.ids.contains(id).then_some("now"),
             Event::Records(id) => self.ids.contains(id).then_some("records"),
+            Event::Full(number) => (*number == self.number).then_some("full"),
         }
     }
 }
@@ -345,6 +381,7 @@ impl Drop for OpenPage {
             }
         }
         open.retain(|_, count| *count > 0);
+        lock(&self.watch.told).pages.retain(|(_, number)| *number != self.number);
     }
 }
 

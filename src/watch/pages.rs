@@ -22,11 +22,11 @@ pub(super) fn list(runs: &Runs, verdicts: &Verdicts) -> String {
         main data-events="/events" {
             h1 { "Runs" }
             (connection())
-            form action="/runs" {
-                p.tools {
-                    label { "Filter " input type="search" id="filter" placeholder="name, folder, state, verdict"; }
-                    button { "Show the chosen runs side by side" }
-                }
+            p.tools {
+                label { "Filter " input type="search" id="filter" placeholder="name, folder, state, verdict"; }
+                button form="chosen" { "Show the chosen runs side by side" }
+            }
+            form id="chosen" action="/runs" {
                 div.scroll {
                     table.runs {
                         thead {
@@ -83,12 +83,10 @@ fn row(id: &str, run: &Run, verdicts: &Verdicts) -> Markup {
     }
 }
 
-/// Shown by the script when the server has gone.
+/// Where the script says why the page may not be up to date.
 fn connection() -> Markup {
     html! {
-        p id="lost" role="status" hidden {
-            "The program behind this page has ended or cannot be reached; this is what it showed last."
-        }
+        p id="lost" role="status" hidden {}
         noscript { p { "Without JavaScript this page does not change by itself; load it again." } }
     }
 }

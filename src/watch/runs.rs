@@ -5,7 +5,7 @@ use crate::config::Experiment;
 use crate::live::{Onlooker, Seen};
 use crate::progress::error_chain;
 use crate::store::{self, ClaimsSeen, Glance};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -109,15 +109,15 @@ impl Runs {
 
     /// Looks for runs that have appeared or gone, and at all others whose folder has changed. Returns what has changed.
     pub(super) fn scan(&mut self) -> BTreeMap<String, Change> {
-        let mut folders = Vec::new();
-        for folder in &self.folders {
-            collect(folder, DEPTH, &mut folders);
-        }
         let names: BTreeMap<String, PathBuf> =
-            folders.into_iter().map(|folder| (id_of(&folder), folder)).collect();
-        self.found.retain(|id, _| names.contains_key(id));
-        self.claims.retain(|id, _| names.contains_key(id));
+            find(&self.folders).into_iter().map(|folder| (id_of(&folder), folder)).collect();
+        let gone: Vec<String> = self.found.keys().filter(|id| !names.contains_key(*id)).cloned().collect();
         let mut changes = BTreeMap::new();
+        for id in gone {
+            self.found.remove(&id);
+            self.claims.remove(&id);
+            changes.insert(id, Change { now: true, ..Change::default() });
+        }
         for (id, folder) in names {
             let touched = modified(&folder);
             let is_still = self.found.get(&id).is_some_and(|run| !run.is_active() && run.touched == touched);
@@ -306,6 +306,16 @@ fn study(folder: &Path, before: Option<&Run>) -> Run {
     }
 }
 
+/// The runs and studies at or below these folders. One that several paths lead to is there by the shortest.
+fn find(folders: &[PathBuf]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    folders.iter().for_each(|folder| collect(folder, DEPTH, &mut found));
+    found.sort_by_cached_key(|path| (path.components().count(), path.clone()));
+    let mut known = BTreeSet::new();
+    found.retain(|path| known.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
+    found
+}
+
 /// Adds the runs and studies at or below a folder. Links to folders are followed, up to the depth.
 fn collect(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     if store::is_store(folder) || store::is_study(folder) {
@@ -352,6 +362,19 @@ mod tests {
     fn an_id_is_the_path_as_far_as_a_screen_shows_it_as_it_is() {
         assert_eq!(id_of(Path::new("generations/my run ü=1")), "generations/my run ü=1");
         assert_eq!(id_of(Path::new("a\u{1b}[1m\u{202e}b%")), "a%1B[1m%E2%80%AEb%25");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_run_that_links_lead_to_is_found_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("study/run");
+        fs::create_dir_all(&run).unwrap();
+        fs::write(run.join("experiment.toml"), "").unwrap();
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("study/above")).unwrap();
+        std::os::unix::fs::symlink(&run, dir.path().join("study/sun")).unwrap();
+        let folders = [dir.path().join("study"), dir.path().to_owned()];
+        assert_eq!(find(&folders), [run]);
     }
 
     #[cfg(unix)]

@@ -5,7 +5,7 @@ use super::changes::{OpenPage, PAUSE, Watch};
 use super::{WatchError, WatchSettings, pages};
 use crate::claims::Process;
 use axum::Router;
-use axum::extract::{Query, Request, State};
+use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event as SentEvent, KeepAlive, Sse};
@@ -89,7 +89,8 @@ impl Server {
             let listener = tokio::net::TcpListener::from_std(self.listener)?;
             tokio::spawn(look_while_a_page_is_open(Arc::clone(&self.watch)));
             let router = router(Shared { access: self.access, watch: self.watch });
-            let served = tokio::spawn(async { axum::serve(listener, router).await });
+            let service = router.into_make_service_with_connect_info::<SocketAddr>();
+            let served = tokio::spawn(async { axum::serve(listener, service).await });
             match select(Box::pin(end), served).await {
                 Either::Left(_) => Ok(()),
                 Either::Right((served, _)) => served.map_err(std::io::Error::other)?,
@@ -195,10 +196,11 @@ async fn nowhere() -> Response {
 
 async fn events(
     State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Query(pairs): Pairs,
 ) -> Sse<impl Stream<Item = Result<SentEvent, Infallible>>> {
     let receiver = shared.watch.events.subscribe();
-    let page = shared.watch.open_page(ids(pairs));
+    let page = shared.watch.open_page(ids(pairs), peer.ip());
     let sent = stream::unfold((receiver, page), |(mut receiver, page)| async move {
         let name = next_name(&mut receiver, &page).await?;
         // Browsers drop an event without data.

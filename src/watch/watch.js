@@ -9,20 +9,42 @@ const table = document.querySelector("table.runs");
 const sort = { key: "", descending: false };
 const title = document.title;
 
-/** Runs `work` again if it is asked for while it runs, but never twice at a time. */
-function oneAtATime(work) {
-  let isRunning = false, again = false;
-  return async () => {
+const LAST = "This is what the page showed last.";
+const LOST = `The program behind this page has ended or cannot be reached. ${LAST}`;
+const GONE = `There is no such run below the watched folders any more. ${LAST}`;
+const FAILED = `The page could not be made anew; genloss report may tell why. ${LAST}`;
+const PAUSED = "Too many pages are open for all to be kept up to date. This one goes on when you come back to it.";
+
+/** Time until what has failed is tried again, in milliseconds. */
+const PAUSE = 5000;
+
+/** Why the page may not be up to date: a sentence or nothing for everything that keeps it so. */
+const troubles = {};
+
+function tell(what, text) {
+  troubles[what] = text;
+  lost.textContent = Object.values(troubles).find(Boolean) ?? "";
+  lost.hidden = lost.textContent === "";
+}
+
+/** Runs `work` again if it is asked for while it runs, but never twice at a time. What has failed is tried again. */
+function oneAtATime(name, work) {
+  let isRunning = false, again = false, retry = 0;
+  const run = async () => {
     if (isRunning) { again = true; return; }
     isRunning = true;
+    clearTimeout(retry);
     try {
       do { again = false; await work(); } while (again);
+      tell(name, "");
     } catch (error) {
-      lost.hidden = false;
+      tell(name, { 404: GONE, 500: FAILED }[error.message] ?? LOST);
+      retry = setTimeout(run, PAUSE);
     } finally {
       isRunning = false;
     }
   };
+  return run;
 }
 
 async function fetched(address) {
@@ -31,7 +53,7 @@ async function fetched(address) {
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
 
-const refreshNow = oneAtATime(async () => {
+const refreshNow = oneAtATime("now", async () => {
   for (const part of root.querySelectorAll("[data-now]")) {
     const fresh = (await fetched(part.dataset.now)).querySelector("[data-now]");
     if (!fresh) continue;
@@ -52,16 +74,14 @@ function showStates() {
   if (states.length > 0) document.title = `${states.join(", ")} · ${title}`;
 }
 
-const refreshRecords = oneAtATime(async () => {
-  if (window.genloss) {
-    await window.genloss.ready;
-    await window.genloss.refresh();
-  } else {
-    location.reload();
-  }
+const refreshRecords = oneAtATime("records", async () => {
+  const fresh = await fetched(location.pathname + location.search);
+  if (!window.genloss || !fresh.getElementById("genloss-data")) return location.reload();
+  await window.genloss.ready;
+  await window.genloss.refresh(fresh);
 });
 
-const refreshList = oneAtATime(async () => {
+const refreshList = oneAtATime("list", async () => {
   const begun = performance.now();
   const fresh = (await fetched("/")).getElementById("runs");
   if (!fresh || !table) return;
@@ -76,14 +96,14 @@ const refreshList = oneAtATime(async () => {
   await new Promise((done) => { setTimeout(done, 10 * (performance.now() - begun)); });
 });
 
-/** Filters and sorts the list as its reader has chosen, and tells how long ago runs have changed. */
+/** Filters and sorts the list as its reader has chosen, with the chosen runs in sight, and tells how long ago runs have changed. */
 function arrange() {
   const body = document.getElementById("runs");
   const words = document.getElementById("filter").value.toLowerCase().split(/\s+/);
   const rows = [...body.rows];
   for (const row of rows) {
     const text = (row.textContent + " " + row.dataset.state).toLowerCase();
-    row.hidden = !words.every((word) => text.includes(word));
+    row.hidden = !words.every((word) => text.includes(word)) && !row.querySelector("input").checked;
   }
   if (sort.key) {
     const value = (row) => row.dataset[sort.key] ?? "";
@@ -106,6 +126,7 @@ function tellTimes() {
 
 if (table) {
   document.getElementById("filter").addEventListener("input", arrange);
+  table.addEventListener("change", arrange);
   for (const button of table.querySelectorAll(".sort")) {
     button.addEventListener("click", () => {
       sort.descending = sort.key === button.dataset.key && !sort.descending;
@@ -119,16 +140,38 @@ if (table) {
   setInterval(tellTimes, 10000);
 }
 
-showStates();
-const source = new EventSource(root.dataset.events);
 let isFirst = true;
-source.onopen = () => {
-  lost.hidden = true;
-  if (!isFirst) { table ? refreshList() : (refreshNow(), refreshRecords()); }
-  isFirst = false;
-};
-source.onerror = () => { lost.hidden = false; };
-source.addEventListener("now", refreshNow);
-source.addEventListener("records", () => { refreshNow(); refreshRecords(); });
-if (table) for (const name of ["list", "now", "records"]) source.addEventListener(name, refreshList);
+
+function listen() {
+  const source = new EventSource(root.dataset.events);
+  source.onopen = () => {
+    tell("connection", "");
+    if (!isFirst) { table ? refreshList() : (refreshNow(), refreshRecords()); }
+    isFirst = false;
+  };
+  source.onerror = () => tell("connection", LOST);
+  source.addEventListener("full", () => {
+    source.close();
+    document.title = `paused · ${title}`;
+    tell("pause", PAUSED);
+  });
+  if (table) {
+    for (const name of ["list", "records"]) source.addEventListener(name, refreshList);
+  } else {
+    source.addEventListener("now", refreshNow);
+    source.addEventListener("records", () => { refreshNow(); refreshRecords(); });
+  }
+}
+
+function goOn() {
+  if (!troubles.pause || document.hidden) return;
+  tell("pause", "");
+  document.title = title;
+  listen();
+}
+
+showStates();
+listen();
+window.addEventListener("focus", goOn);
+document.addEventListener("visibilitychange", goOn);
 })();

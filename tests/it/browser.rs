@@ -115,9 +115,14 @@ impl Browser {
         self.client.clone().close().await.ok();
     }
 
+    /// Opens a page.
+    pub async fn goto(&self, address: &str) {
+        self.client.goto(address).await.unwrap();
+    }
+
     /// Opens a page and waits until its figures are there.
     pub async fn open(&self, address: &str) {
-        self.client.goto(address).await.unwrap();
+        self.goto(address).await;
         self.wait_for("window.genloss?.page() !== null").await;
     }
 

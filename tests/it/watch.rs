@@ -339,6 +339,70 @@ fn a_page_in_a_browser_follows_its_run_through_a_kill_to_the_end() {
 }
 
 #[test]
+fn the_pages_looked_at_last_are_kept_up_to_date() {
+    let events = |server: &Watching| BufReader::new(ask(&server.url, "GET", "/events", &[])).lines();
+    let server = Watching::new(finished(), &[]);
+    let mut first = events(&server);
+    assert!(first.any(|line| line.unwrap().is_empty()), "it is open");
+    let _others: Vec<_> = (0..4).map(|_| events(&server)).collect();
+    assert!(first.any(|line| line.unwrap() == "event: full"));
+    with_browser(DESKTOP, async |browser| {
+        browser.open(&format!("{}run?run={}", server.url, address(&finished().join("watched")))).await;
+        browser.wait_for("document.title.startsWith('finished')").await;
+        let _later: Vec<_> = (0..4).map(|_| events(&server)).collect();
+        browser
+            .wait_for("document.title.startsWith('paused') && !document.getElementById('lost').hidden")
+            .await;
+        let _: bool = browser.read("window.dispatchEvent(new Event('focus'))").await;
+        browser
+            .wait_for("document.title.startsWith('finished') && document.getElementById('lost').hidden")
+            .await;
+    });
+}
+
+/// Somebody removes the folder of a run, and puts it back.
+#[test]
+fn a_page_keeps_what_it_showed_of_a_run_that_is_gone_until_it_is_back() {
+    with_browser(DESKTOP, async |browser| {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, aside) = (dir.path().join("watched"), tempfile::tempdir().unwrap());
+        let aside = aside.path().join("watched");
+        copy(&finished().join("watched"), &root);
+        let server = Watching::new(dir.path(), &[]);
+        browser.open(&format!("{}run?run={}", server.url, address(&root))).await;
+        let figures = "document.querySelectorAll('figure.chart').length";
+        let before: usize = browser.read(figures).await;
+        let told = "document.getElementById('lost').textContent";
+        fs::rename(&root, &aside).unwrap();
+        browser.wait_for(&format!("{told}.includes('no such run')")).await;
+        assert_eq!(browser.read::<usize>(figures).await, before);
+        fs::rename(&aside, &root).unwrap();
+        browser.wait_for(&format!("{told} === '' && document.title.startsWith('finished')")).await;
+        assert_eq!(browser.read::<usize>(figures).await, before);
+    });
+}
+
+#[test]
+fn the_list_keeps_chosen_runs_in_sight_and_its_filter_leads_nowhere() {
+    with_browser(DESKTOP, async |browser| {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["one", "two", "three"] {
+            copy(&finished().join("watched"), &dir.path().join(name));
+        }
+        let server = Watching::new(dir.path(), &[]);
+        browser.goto(&server.url).await;
+        browser.wait_for("document.querySelectorAll('#runs tr').length === 3").await;
+        browser.click("#runs input[value$='/two']").await;
+        browser.press("#filter", "/three\u{e007}").await;
+        let shown = "[...document.querySelectorAll('#runs tr')].filter((row) => !row.hidden).map((row) => row.querySelector('input').value.split('/').at(-1)).sort().join()";
+        browser.wait_for(&format!("{shown} === 'three,two'")).await;
+        browser.click("#runs input[value$='/two']").await;
+        browser.wait_for(&format!("{shown} === 'three'")).await;
+        assert_eq!(browser.read::<String>("location.pathname").await, "/");
+    });
+}
+
+#[test]
 fn a_unit_that_failed_is_shown_with_its_error() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("fails.toml");
@@ -371,7 +435,7 @@ fn only_requests_for_this_host_and_with_the_token_are_answered() {
     let query = named.url.split_once("/?").unwrap().1;
     let welcomed = get(&named.url, &format!("/?{query}"), &[]);
     assert_eq!(welcomed.status, 303);
-    assert!(welcomed.head.contains("location: /\r\n") && welcomed.head.contains("httponly; samesite=strict"));
+    assert!(welcomed.head.contains("location: /\r\n") && welcomed.head.contains("httponly; samesite=lax"));
     let cookie = welcomed.head.split("set-cookie: ").nth(1).unwrap().split(';').next().unwrap();
     let list = get(&named.url, "/", &[("Cookie", cookie)]);
     assert!(list.status == 200 && list.body.contains("watched"));

@@ -5,6 +5,7 @@
 
 use super::ExperimentSection;
 use super::differing::differing_settings;
+use super::key::key;
 use super::texts::{documents, excerpt};
 use crate::attribution::{Attribution, attribute};
 use crate::fit::TAIL;
@@ -82,6 +83,10 @@ struct ArmData<'a> {
     color: (u8, u8, u8),
     /// Number of the style among plotly's dashes: solid, dash, dot.
     dash: usize,
+    /// Its marker among plotly's symbols.
+    symbol: &'static str,
+    /// A piece of its line with the marker, as markup.
+    key: String,
     seeds: usize,
 }
 
@@ -222,6 +227,8 @@ impl<'a> ArmData<'a> {
             name: arm.name,
             color: arm.style.ink.rgb,
             dash: arm.style.dash_number(),
+            symbol: arm.style.symbol(),
+            key: key(arm.style).into_string(),
             seeds: lineages(recorded, arm.name).count(),
         }
     }

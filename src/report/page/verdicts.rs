@@ -1,5 +1,6 @@
 //! The first screen: the verdict on every arm.
 
+use super::key::key;
 use super::{ExperimentSection, number, signed};
 use crate::config::CONTROL;
 use crate::measure::{Catalogue, Family};
@@ -99,15 +100,6 @@ pub(super) fn table(section: &ExperimentSection) -> Markup {
     }
 }
 
-fn swatch(arm: &Series) -> Markup {
-    let color = match arm.style.ink.rgb {
-        // Black is the colour of writing, which is light where the page is dark.
-        (0, 0, 0) => "var(--ink)".to_owned(),
-        (red, green, blue) => format!("rgb({red},{green},{blue})"),
-    };
-    html! { span.swatch style={ "background:" (color) } aria-hidden="true" {} }
-}
-
 fn without_comparison(arm: &Series) -> Markup {
     let why = if arm.name == CONTROL {
         "Natural text only: the others are compared with it."
@@ -115,14 +107,14 @@ fn without_comparison(arm: &Series) -> Markup {
         "Not compared."
     };
     html! {
-        tr { th scope="row" { (swatch(arm)) (arm.name) } td colspan="3" { (why) } }
+        tr { th scope="row" { (key(arm.style)) (arm.name) } td colspan="3" { (why) } }
     }
 }
 
 fn row(section: &ExperimentSection, arm: &Series, comparison: &ArmComparison) -> Markup {
     html! {
         tr {
-            th scope="row" { (swatch(arm)) (arm.name) }
+            th scope="row" { (key(arm.style)) (arm.name) }
             td {
                 (badge(section, comparison.verdict)) " "
                 details.what {

@@ -97,7 +97,7 @@ fn arms_seeds_scales_and_generations_are_chosen_for_all_figures() {
         choose(browser, "show", "seeds").await;
         assert_eq!(lines(browser, LOSS).await.len(), 9, "three seeds of three arms");
         let marks = format!(
-            "document.querySelector(\"{effects} .plot\").data.filter((line) => line.marker.symbol).map((line) => line.x.length)"
+            "document.querySelector(\"{effects} .plot\").data.filter((line) => line.marker.symbol.endsWith('-open')).map((line) => line.x.length)"
         );
         draw(browser, effects).await;
         // Three seeds of two arms.
@@ -113,7 +113,7 @@ fn arms_seeds_scales_and_generations_are_chosen_for_all_figures() {
             .await;
         browser.click(&format!("{LOSS} [data-axis=x]")).await;
         browser
-            .wait_for(&format!("((plot) => plot.layout.xaxis.type === 'log' && plot.layout.xaxis.title.text.includes('0 has no place') && plot.data.every((line) => line.x.every((at) => at > 0)))(document.querySelector(\"{LOSS} .plot\"))"))
+            .wait_for(&format!("((plot) => plot.layout.xaxis.type === 'log' && plot.layout.xaxis.title.text.includes('0 is left out') && plot.data.every((line) => line.x.every((at) => at > 0)))(document.querySelector(\"{LOSS} .plot\"))"))
             .await;
         let without_switch = "[...document.querySelectorAll('figure.chart')].filter((figure) => !figure.querySelector('[data-axis]')).length";
         assert_eq!(browser.read::<usize>(without_switch).await, 0, "figures without a switch of scale");
@@ -126,6 +126,9 @@ fn arms_seeds_scales_and_generations_are_chosen_for_all_figures() {
         browser.wait_for("document.querySelector('.bar output').textContent === 'generation 2 of 6'").await;
         let ranks = "[id='figure-1-rank-frequency-curves']";
         draw(browser, ranks).await;
+        browser.click(&format!("{ranks} button[title*='SVG']")).await;
+        let svg = browser.saved("1-rank-frequency-curves-seed-1-generation-2.svg").await;
+        assert!(String::from_utf8(svg).unwrap().contains("seed 1; generation 2"));
         browser
             .wait_for(&format!(
                 "document.querySelector(\"{ranks} .plot\").data[0].text[0].includes('generation 2')"
@@ -163,6 +166,7 @@ fn metrics_are_found_explained_and_saved_and_a_link_keeps_the_view() {
         browser.click(&format!("{LOSS} button[title*='SVG']")).await;
         let svg = String::from_utf8(browser.saved("1-trajectories-heldout_loss.svg").await).unwrap();
         assert!(svg.starts_with("<svg") && svg.contains("anchored 10 %"));
+        assert!(svg.contains("mean, 95 % interval") && svg.contains("anchored-vs-unanchored"), "{svg}");
         browser.click(&format!("{LOSS} button[title*='PNG']")).await;
         let png = browser.saved("1-trajectories-heldout_loss.png").await;
         let image = tiny_skia::Pixmap::decode_png(&png).unwrap();
@@ -181,9 +185,18 @@ fn metrics_are_found_explained_and_saved_and_a_link_keeps_the_view() {
         choose(browser, "value", "difference").await;
         choose(browser, "show", "seeds").await;
         browser.click(&format!("{LOSS} button[title*='CSV']")).await;
-        let csv = String::from_utf8(browser.saved("1-trajectories-heldout_loss (1).csv").await).unwrap();
+        let difference = "1-trajectories-heldout_loss-arm-minus-control";
+        let csv = String::from_utf8(browser.saved(&format!("{difference}.csv")).await).unwrap();
+        assert!(csv.starts_with("arm,seed,generation,difference,low,high,"), "{csv}");
         let longest = csv.lines().skip(1).map(|line| line.split(',').nth(3).unwrap().len()).max();
         assert!(longest.unwrap() <= "-0.123456".len(), "digits that no value has: {csv}");
+        browser.click(&format!("{LOSS} button[title*='SVG']")).await;
+        let svg = String::from_utf8(browser.saved(&format!("{difference}.svg")).await).unwrap();
+        assert!(svg.contains("arm minus control; every seed"), "{svg}");
+        assert!(svg.contains("arm minus control, nats/token"), "the axis: {svg}");
+        let read = format!("document.querySelector(\"{LOSS} .plot\").data.flatMap((line) => line.text)");
+        let read: Vec<String> = browser.read(&read).await;
+        assert!(read.iter().all(|text| text.contains("nats/token from the control")), "{read:?}");
         browser.click("nav a[href='#e1-trajectories']").await;
         browser.wait_for("location.hash.startsWith('#view?')").await;
         let link: String = browser.read("location.href").await;
@@ -285,7 +298,7 @@ fn arms_of_unlike_experiments_differ_in_colour_and_have_no_empty_settings() {
         draw(browser, "[id='figure-sweep']").await;
         let colours = |place: &str| {
             format!(
-                "[...document.querySelectorAll('{place} .swatch')].map((swatch) => swatch.style.background).filter((colour) => colour.startsWith('rgb(0, 114') || colour.startsWith('rgb(213, 94'))"
+                "[...document.querySelectorAll('{place} .key')].map((key) => key.style.color).filter((colour) => colour.startsWith('rgb(0, 114') || colour.startsWith('rgb(213, 94'))"
             )
         };
         for place in [".arms", ".verdicts"] {

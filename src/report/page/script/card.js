@@ -83,7 +83,7 @@ class Card {
       return element("label", {}, box, ` log ${axis}`);
     });
     const saves = ["svg", "png"].map((format) => button(format.toUpperCase(), () => this.saveImage(format), { title: `Save this figure as ${format.toUpperCase()}` }));
-    const csv = button("CSV", () => save(`${this.figure.key}.csv`, "text/csv", csvOf(this.drawing())), { title: "Save what is shown as CSV" });
+    const csv = button("CSV", () => this.saveTable(), { title: "Save what is shown as CSV" });
     return element("div", { className: "tools" }, ...scales, csv, ...saves, this.table);
   }
 
@@ -170,22 +170,39 @@ class Card {
 
   fillTable() {
     if (!this.table.open) return;
-    const { header, rows } = this.drawing();
+    const drawing = this.drawing();
     const cell = (value) => element("td", typeof value === "number" ? { className: "n" } : {}, typeof value === "number" ? shown(value) : value ?? "–");
     const table = element("table", { className: "records" },
-      element("caption", {}, this.figure.title),
-      element("thead", {}, element("tr", {}, ...header.map((name) => element("th", { scope: "col" }, name)))),
-      element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map(cell)))));
+      element("caption", {}, [this.figure.title, this.about(drawing)].filter(Boolean).join(": ")),
+      element("thead", {}, element("tr", {}, ...drawing.header.map((name) => element("th", { scope: "col" }, name)))),
+      element("tbody", {}, ...drawing.rows.map((row) => element("tr", {}, ...row.map(cell)))));
     const scroll = element("div", { className: "scroll", tabIndex: 0, role: "group", ariaLabel: `${this.figure.title}, scrolls sideways` }, table);
     this.table.replaceChildren(this.table.firstChild, scroll);
   }
 
+  /** What a reader of the figure alone has to know beside its title.  @param {Drawing} drawing */
+  about({ of, spread }) {
+    return [this.figure.source, ...of, spread].filter(Boolean).join("; ");
+  }
+
+  /** @param {Drawing} drawing  @param {string} ending */
+  fileName({ of }, ending) {
+    return `${[this.figure.key, ...of].join("-").replaceAll(/[^\w.-]+/g, "-")}.${ending}`;
+  }
+
+  saveTable() {
+    const drawing = this.drawing();
+    save(this.fileName(drawing, "csv"), "text/csv", csvOf(drawing));
+  }
+
   async saveImage(format) {
-    const { traces, layout } = this.drawing();
+    const drawing = this.drawing();
+    const { traces, layout } = drawing;
+    const title = { text: plain(this.figure.title), subtitle: { text: plain(this.about(drawing)) } };
     const size = { width: 800, height: Math.max(420, this.height + 120) };
-    const whole = { ...this.layout(layout), ...size, showlegend: true, paper_bgcolor: theme().card, title: { text: plain(this.figure.title) }, margin: { l: 64, r: 20, t: 56, b: 60 } };
+    const whole = { ...this.layout(layout), ...size, showlegend: true, paper_bgcolor: theme().card, title, margin: { l: 64, r: 20, t: 80, b: 60 } };
     const url = await Plotly.toImage({ data: traces, layout: whole }, { format, ...size, scale: format === "png" ? 2 : 1 });
-    follow(url, `${this.figure.key}.${format}`);
+    follow(url, this.fileName(drawing, format));
   }
 }
 

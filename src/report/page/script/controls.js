@@ -1,8 +1,5 @@
 // The bar above the figures.
 
-const SHOWS = { interval: "mean, 95 % interval", range: "mean, range over seeds", seeds: "every seed" };
-const VALUES = { absolute: "values", difference: "arm minus control" };
-
 class Controls {
   /** @param {Page} page */
   constructor(page) {
@@ -52,12 +49,11 @@ class Controls {
   }
 
   armButton(arm) {
-    const swatch = element("span", { className: "swatch", ariaHidden: "true" });
-    swatch.style.background = colorOf(arm);
     const made = button("", () => this.page.change((state) => {
       if (!state.hidden.delete(arm.name)) state.hidden.add(arm.name);
     }));
-    made.append(swatch, arm.name);
+    made.innerHTML = arm.key;
+    made.append(arm.name);
     made.dataset.arm = arm.name;
     return made;
   }
@@ -71,7 +67,7 @@ class Controls {
 
   async copyLink(link) {
     // Browsers give pages of other machines no clipboard without encryption.
-    history.replaceState(null, "", hashOf(this.page.state) || location.pathname + location.search);
+    this.page.writeAddress();
     await navigator.clipboard?.writeText(location.href);
     link.textContent = navigator.clipboard ? "copied" : "it is the address";
     setTimeout(() => { link.textContent = "copy link"; }, 1500);
@@ -101,7 +97,6 @@ class Controls {
   refresh(state, shown, all) {
     for (const made of this.buttons) {
       made.ariaPressed = String(!state.hidden.has(made.dataset.arm));
-      made.querySelector(".swatch").style.background = colorOf(this.arms.get(made.dataset.arm));
     }
     this.show.select.value = state.show;
     this.value.select.value = state.value;

@@ -4,6 +4,8 @@
  * @typedef {object} Drawing
  * @property {object[]} traces  For plotly.
  * @property {object} layout  For plotly, without theme and size.
+ * @property {string[]} of  What the numbers are of, where that depends on the state: "arm minus control", "generation 3".
+ * @property {string} spread  What is drawn of the seeds.
  * @property {string[]} header  Of the table.
  * @property {(string | number | null)[][]} rows
  *
@@ -11,6 +13,7 @@
  * @property {string} key  Unique on the page.
  * @property {string} title
  * @property {string} note  Unit and how to read it.
+ * @property {string} [source]  The experiment.
  * @property {object} [metric]
  * @property {string} scales  Axes that may be logarithmic: "", "x", "y" or "xy".
  * @property {string} logarithmic  Axes that are logarithmic at first.
@@ -52,6 +55,27 @@ function faint(color) {
 
 function lineOf(arm) {
   return { color: colorOf(arm), width: 2, dash: DASHES[arm.dash] };
+}
+
+function markerOf(arm, size) {
+  return { size, symbol: arm.symbol };
+}
+
+/** What kind of values the reader has chosen, if it is not the values themselves.  @param {State} state */
+function kindOf(state) {
+  return state.value === "difference" ? [VALUES.difference] : [];
+}
+
+/** The title of an axis with values of a metric.  @param {object} metric  @param {State} state */
+function axisOf(metric, state) {
+  return plain([...kindOf(state), unitOf(metric)].filter(Boolean).join(", "));
+}
+
+/** `generation 3`, or `generations 1 to 3`.  @param {number[]} generations  @returns {string[]} */
+function inGenerations(generations) {
+  const [first, last] = [Math.min(...generations), Math.max(...generations)];
+  if (generations.length === 0) return [];
+  return [first === last ? `generation ${last}` : `generations ${first} to ${last}`];
 }
 
 /** Numbers of the arms that are shown, the control last so that it is drawn on top. */
@@ -127,19 +151,24 @@ function linearIfDifferences(axis) {
 const SPREAD_NAMES = { interval: "95 % interval", range: "range over seeds", seeds: "range over seeds" };
 
 function tooltip(arm, place, metric, point, state) {
-  const lines = [`<b>${plain(arm.name)}</b>`, plain(place), `${shown(point.mean)} ${plain(unitOf(metric))}${state.value === "difference" ? " from the control" : ""}`];
+  const lines = [`<b>${plain(arm.name)}</b>`, plain(place), valueIn(metric, point.mean, state)];
   if (point.low !== null) lines.push(`${SPREAD_NAMES[state.show]} ${shown(point.low)} to ${shown(point.high)}`);
   lines.push(`${point.seeds} ${point.seeds === 1 ? "seed" : "seeds"}${point.n === null ? "" : `, n = ${point.n.toLocaleString("en")}`}`);
   return lines.join("<br>");
 }
 
-function seedTooltip(arm, seed, place, metric, value, n) {
-  return `<b>${plain(arm.name)}</b><br>seed ${seed}, ${plain(place)}<br>${shown(value)} ${plain(unitOf(metric))}<br>n = ${n.toLocaleString("en")}`;
+function seedTooltip(arm, seed, place, metric, value, n, state) {
+  return `<b>${plain(arm.name)}</b><br>seed ${seed}, ${plain(place)}<br>${valueIn(metric, value, state)}<br>n = ${n.toLocaleString("en")}`;
+}
+
+/** A value with its unit, and what it is measured from.  @param {State} state */
+function valueIn(metric, value, state) {
+  return [shown(value), plain(unitOf(metric)), state.value === "difference" ? "from the control" : ""].filter(Boolean).join(" ");
 }
 
 /** Values of single seeds as small marks behind their mean. */
 function seedMarks({ arm, x, y, text }) {
-  return { x, y, text, mode: "markers", marker: { size: 6, color: colorOf(arm), opacity: 0.55, symbol: "circle-open" }, hovertemplate: "%{text}<extra></extra>", name: plain(arm.name), showlegend: false };
+  return { x, y, text, mode: "markers", marker: { size: 6, color: colorOf(arm), opacity: 0.55, symbol: `${arm.symbol}-open` }, hovertemplate: "%{text}<extra></extra>", name: plain(arm.name), showlegend: false };
 }
 
 function unitOf(metric) {
@@ -151,7 +180,14 @@ function noteOf(metric) {
   return [unitOf(metric), direction].filter(Boolean).join(", ");
 }
 
-const TABLE_HEADER = ["arm", "seed", "generation", "value", "low", "high", "seeds", "n", "unit"];
+/** The name of the column with the values.  @param {State} state */
+function valueColumn(state) {
+  return state.value === "difference" ? "difference" : "value";
+}
+
+function tableHeader(state) {
+  return ["arm", "seed", "generation", valueColumn(state), "low", "high", "seeds", "n", "unit"];
+}
 
 /** Arms that can be drawn under the chosen kind of value: the control has no difference from itself. */
 function drawnArms(experiment, state) {
@@ -178,7 +214,7 @@ function drawTrajectory(experiment, metric, state, isLogOfGeneration, isLogOfVal
     }
     const points = generations.map((generation) => pointOf(experiment, metric, index, generation, state));
     traces.push(...band(arm, generations, points, isLogOfValue), {
-      x: generations, y: points.map((point) => point?.mean ?? null), name: plain(arm.name), line: lineOf(arm), marker: { size: 6 }, mode: "lines+markers",
+      x: generations, y: points.map((point) => point?.mean ?? null), name: plain(arm.name), line: lineOf(arm), marker: markerOf(arm, 6), mode: "lines+markers",
       text: points.map((point, at) => (point ? tooltip(arm, `generation ${generations[at]}`, metric, point, state) : "")), hovertemplate: "%{text}<extra></extra>",
     });
     points.forEach((point, at) => {
@@ -190,16 +226,16 @@ function drawTrajectory(experiment, metric, state, isLogOfGeneration, isLogOfVal
   const floor = experiment.floors[metric.id];
   if (floor !== undefined && state.value === "absolute") shapes.push(levelAt(floor, "ideal reader"));
   const isCut = isLogOfValue && rows.some((row) => row.slice(3, 6).some((value) => value !== null && value <= 0));
-  const yaxis = { title: { text: plain(unitOf(metric)) + (isCut ? " (0 and less have no place)" : "") } };
+  const yaxis = { title: { text: axisOf(metric, state) + (isCut ? " (0 and less left out)" : "") } };
   if (state.value === "difference") {
     yaxis.range = rangeOfDifferences(metric, rows.flatMap((row) => row.slice(3, 6)));
     shapes.push(levelAt(0), ...practicalRegion(metric, "y", yaxis.range));
   }
   const xaxis = isLogOfGeneration
-    ? { title: { text: "generation (0 has no place on a logarithmic axis)" } }
+    ? { title: { text: "generation (0 is left out)" } }
     : { title: { text: "generation" }, dtick: Math.ceil((experiment.last + 1) / 12), tick0: 0 };
   const layout = { shapes, xaxis, yaxis };
-  return { traces, layout, header: TABLE_HEADER, rows };
+  return { traces, layout, of: kindOf(state), spread: SHOWS[state.show], header: tableHeader(state), rows };
 }
 
 function seedLines(experiment, metric, index, generations, state, rows) {
@@ -213,8 +249,8 @@ function seedLines(experiment, metric, index, generations, state, rows) {
   }
   return [...bySeed].filter(([, points]) => points.length > 0).map(([seed, points], number) => ({
     x: points.map(([generation]) => generation), y: points.map(([, value]) => value), name: plain(arm.name), legendgroup: arm.name, showlegend: number === 0,
-    line: { ...lineOf(arm), width: 1.3 }, opacity: 0.8, mode: "lines+markers", marker: { size: 4 },
-    text: points.map(([generation, value, n]) => seedTooltip(arm, seed, `generation ${generation}`, metric, value, n)),
+    line: { ...lineOf(arm), width: 1.3 }, opacity: 0.8, mode: "lines+markers", marker: markerOf(arm, 4),
+    text: points.map(([generation, value, n]) => seedTooltip(arm, seed, `generation ${generation}`, metric, value, n, state)),
     hovertemplate: "%{text}<extra></extra>",
   }));
 }
@@ -284,19 +320,19 @@ function drawRows(experiment, metric, state) {
     const error = point.low === null ? {} : { error_x: { type: "data", symmetric: false, array: [point.high - point.mean], arrayminus: [point.mean - point.low], color: colorOf(arm), thickness: 1.6, width: 0 } };
     traces.push({
       x: [point.mean], y: [plain(arm.name)], name: plain(arm.name), mode: "markers", ...error,
-      marker: { size: 9, color: point.significant === false ? theme().card : colorOf(arm), line: { color: colorOf(arm), width: 2 } },
+      marker: { ...markerOf(arm, 9), color: point.significant === false ? theme().card : colorOf(arm), line: { color: colorOf(arm), width: 2 } },
       text: [tooltip(arm, `generation ${generation}`, metric, point, state)], hovertemplate: "%{text}<extra></extra>",
     });
     rows.push([arm.name, "mean", generation, point.mean, point.low, point.high, point.seeds, point.n, metric.unit]);
     if (state.show !== "seeds") continue;
     const seeds = seedValues(experiment, metric, index, generation, state);
-    traces.push(seedMarks({ arm, x: seeds.map(([, single]) => single), y: seeds.map(() => plain(arm.name)), text: seeds.map(([seed, single, n]) => seedTooltip(arm, seed, `generation ${generation}`, metric, single, n)) }));
+    traces.push(seedMarks({ arm, x: seeds.map(([, single]) => single), y: seeds.map(() => plain(arm.name)), text: seeds.map(([seed, single, n]) => seedTooltip(arm, seed, `generation ${generation}`, metric, single, n, state)) }));
     rows.push(...seeds.map(([seed, single, n]) => [arm.name, seed, generation, single, null, null, 1, n, metric.unit]));
   }
   const zero = { type: "line", yref: "paper", y0: 0, y1: 1, line: { color: theme().muted, width: 1, dash: "dash" } };
   const control = experiment.arms.findIndex((_, index) => isControl(experiment, index));
   const natural = control < 0 ? null : pointOf(experiment, metric, control, generationOf(experiment, state), state);
-  const xaxis = { title: { text: plain(unitOf(metric)) } };
+  const xaxis = { title: { text: axisOf(metric, state) } };
   const shapes = [];
   if (state.value === "difference") {
     xaxis.range = rangeOfDifferences(metric, rows.flatMap((row) => row.slice(3, 6)));
@@ -305,7 +341,8 @@ function drawRows(experiment, metric, state) {
     shapes.push({ ...zero, x0: natural.mean, x1: natural.mean });
   }
   const layout = { shapes, xaxis, yaxis: { type: "category", automargin: true, autorange: "reversed" } };
-  return { traces, layout, header: TABLE_HEADER, rows };
+  const of = [...kindOf(state), ...inGenerations(rows.map((row) => row[2]))];
+  return { traces, layout, of, spread: SHOWS[state.show], header: tableHeader(state), rows };
 }
 
 /** The last generation up to `generation` at which an arm has a value. */
@@ -333,14 +370,21 @@ function causesOf(experiment, key, metric) {
     const six = (value) => (typeof value === "number" ? Number(value.toPrecision(6)) : value);
     const rows = found.map((cause) => [cause.arm, cause.generation, ...[cause.sampling, cause.decoding, cause.misfit, cause.misfit_ci_low, cause.misfit_ci_high, cause.difference].map(six), metric.unit]);
     const header = ["arm", "generation", "sampling", "decoding", "misfit", "misfit_ci_low", "misfit_ci_high", "difference", "unit"];
-    const layout = { barmode: "relative", xaxis: { title: { text: plain(unitOf(metric)) } }, yaxis: { type: "category", automargin: true, autorange: "reversed" } };
-    return { traces: [...bars, whole], layout, header, rows };
+    const layout = { barmode: "relative", xaxis: { title: { text: axisOf(metric, { value: "difference" }) } }, yaxis: { type: "category", automargin: true, autorange: "reversed" } };
+    const of = [VALUES.difference, ...inGenerations(found.map((cause) => cause.generation))];
+    return { traces: [...bars, whole], layout, of, spread: "means over seeds", header, rows };
   };
   const note = [noteOf(metric), "means over seeds"].filter(Boolean).join("; ");
   return { key, metric, title: metric.label, note, scales: "x", logarithmic: "", linear: () => ({ x: NEGATIVE }), tall: true, draw };
 }
 
-/** What the colours of the components mean. */
+/** What marks and colours of the figures of a chapter mean.  @param {string} topic  @returns {HTMLElement[]} */
+function legendOf(topic) {
+  if (topic === "causes") return [causesLegend()];
+  if (topic === "effects") return [element("p", { className: "sub" }, "A filled mark is evidence of narrowing, a hollow one is none.")];
+  return [];
+}
+
 function causesLegend() {
   const swatch = (color) => Object.assign(element("span", { className: "swatch", ariaHidden: "true" }), { style: `background:${color}` });
   const parts = COMPONENTS.flatMap(([, name, color]) => [swatch(color), `${name}\u2003`]);
@@ -363,16 +407,17 @@ function profile(experiment, key, title, metrics) {
       const singles = state.show !== "seeds" ? [] : metrics.map((metric, place) => {
         const seeds = seedValues(experiment, metric, index, generation, state);
         rows.push(...seeds.map(([seed, single, n]) => [arm.name, seed, generation, single, null, null, 1, n, metric.unit, metric.id]));
-        return seedMarks({ arm, x: seeds.map(() => names[place]), y: seeds.map(([, single]) => single), text: seeds.map(([seed, single, n]) => seedTooltip(arm, seed, `${names[place]}, generation ${generation}`, metric, single, n)) });
+        return seedMarks({ arm, x: seeds.map(() => names[place]), y: seeds.map(([, single]) => single), text: seeds.map(([seed, single, n]) => seedTooltip(arm, seed, `${names[place]}, generation ${generation}`, metric, single, n, state)) });
       });
       return [{
-        x: names.slice(0, metrics.length), y: points.map((point) => point?.mean ?? null), name: plain(arm.name), mode: "lines+markers", line: lineOf(arm), marker: { size: 7 },
+        x: names.slice(0, metrics.length), y: points.map((point) => point?.mean ?? null), name: plain(arm.name), mode: "lines+markers", line: lineOf(arm), marker: markerOf(arm, 7),
         error_y: { type: "data", symmetric: false, array: size("high"), arrayminus: size("low"), thickness: 1.2, width: 3, color: colorOf(arm) },
         text: points.map((point, place) => (point ? tooltip(arm, `${names[place]}, generation ${generation}`, metrics[place], point, state) : "")), hovertemplate: "%{text}<extra></extra>",
       }, ...singles];
     });
-    const layout = { xaxis: { type: "category" }, yaxis: { title: { text: plain(unitOf(metrics[0])) } }, shapes: state.value === "difference" ? [levelAt(0)] : [] };
-    return { traces, layout, header: [...TABLE_HEADER, "metric"], rows };
+    const layout = { xaxis: { type: "category" }, yaxis: { title: { text: axisOf(metrics[0], state) } }, shapes: state.value === "difference" ? [levelAt(0)] : [] };
+    const of = [...kindOf(state), ...inGenerations([generation])];
+    return { traces, layout, of, spread: SHOWS[state.show], header: [...tableHeader(state), "metric"], rows };
   };
   return { key, metrics, title, note: `${noteOf(metrics[0])}; at the generation of the slider`, scales: "y", logarithmic: "", linear: linearIfDifferences("y"), about: metrics[0], draw };
 }
@@ -424,7 +469,8 @@ function curvesOf(experiment, key, kind) {
       });
       data.natural[0].forEach((at, point) => rows.push([natural, null, null, at, data.natural[1][point]]));
     }
-    return { traces, layout: { xaxis: { title: { text: x } }, yaxis: { title: { text: y } } }, header: ["arm", "seed", "generation", x, y], rows };
+    const of = [`seed ${seeds.join(", ")}`, ...inGenerations([generation])];
+    return { traces, layout: { xaxis: { title: { text: x } }, yaxis: { title: { text: y } } }, of, spread: "", header: ["arm", "seed", "generation", x, y], rows };
   };
   const note = `${y}; seed ${seeds.join(", ")}, at the generation of the slider${natural ? `; dashed: ${natural}` : ""}`;
   return { key, title, note, scales: "xy", logarithmic, linear: () => ({}), about: { ...about, label: title }, draw };

@@ -37,11 +37,10 @@ class Page {
 
   fill(place) {
     const number = Number(place.dataset.experiment);
-    const arms = this.data.experiments[number].arms.length;
+    const { name, arms } = this.data.experiments[number];
     const groups = figuresOf(this.data, number, place.dataset.topic).filter(([, figures]) => figures.length > 0);
-    const legend = place.dataset.topic === "causes" ? [causesLegend()] : [];
-    place.replaceChildren(...legend, ...groups.map(([heading, figures]) => {
-      const grid = element("div", { className: figures.some((figure) => !figure.metric) ? "grid wide" : "grid" }, ...figures.map((figure) => this.card(figure, arms).root));
+    place.replaceChildren(...legendOf(place.dataset.topic), ...groups.map(([heading, figures]) => {
+      const grid = element("div", { className: figures.some((figure) => !figure.metric) ? "grid wide" : "grid" }, ...figures.map((figure) => this.card({ ...figure, source: name }, arms.length).root));
       return heading ? element("details", { className: "family", open: true }, element("summary", {}, heading), grid) : grid;
     }));
   }
@@ -76,8 +75,13 @@ class Page {
   /** @param {(state: State) => void} action */
   change(action) {
     action(this.state);
-    history.replaceState(null, "", hashOf(this.state) || location.pathname + location.search);
+    this.writeAddress();
     this.refresh();
+  }
+
+  /** Makes the address one that opens this view. */
+  writeAddress() {
+    history.replaceState(null, "", hashOf(this.state) || location.pathname + location.search);
   }
 
   refresh() {
@@ -151,15 +155,10 @@ async function start() {
   }
 }
 
-/** Fetches the page again and shows what is new. Whatever the reader has opened, chosen or scrolled to stays. */
-async function refresh() {
-  const answer = await fetch(location.pathname + location.search, { cache: "no-store" });
-  if (!answer.ok) return;
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+/** Shows what is new in a newer state of this page. Whatever the reader has opened, chosen or scrolled to stays.  @param {Document} fresh */
+async function refresh(fresh) {
   const [main, freshMain] = [document.querySelector("main"), fresh.querySelector("main")];
-  const freshData = fresh.getElementById("genloss-data");
-  if (!main || !freshMain || !freshData) return location.reload();
-  document.getElementById("genloss-data")?.replaceWith(freshData);
+  document.getElementById("genloss-data").replaceWith(fresh.getElementById("genloss-data"));
   const data = JSON.parse(await unpack("genloss-data"));
   const restore = remember(main);
   for (const child of [...main.children]) if (child !== page?.controls.root) child.remove();
@@ -227,7 +226,7 @@ window.addEventListener("hashchange", () => {
     page.refresh();
   } else if (hashOf(page.state)) {
     // A link to a chapter has led there; the address is the view again.
-    history.replaceState(null, "", hashOf(page.state));
+    page.writeAddress();
   }
 });
 window.genloss = { refresh, ready: start(), page: () => page };

@@ -14,6 +14,9 @@
  * @property {{column: string, up: boolean} | null} sort  The column by which the table of experiments is sorted.
  */
 
+const SHOWS = { interval: "mean, 95 % interval", range: "mean, range over seeds", seeds: "every seed" };
+const VALUES = { absolute: "values", difference: "arm minus control" };
+
 /** @returns {State} */
 function initialState() {
   return { hidden: new Set(), show: "interval", value: "absolute", generation: null, find: "", differing: false, scales: new Map(), setting: "", metric: "", sort: null };

@@ -95,7 +95,7 @@ function drawSweep(data, setting, metric, state) {
       rows.push([experiment.name, at, arm.name, "mean", point.mean, point.low, point.high, point.seeds, point.n, metric.unit]);
       if (state.show !== "seeds") continue;
       for (const [seed, value, n] of seedValues(experiment, metric, index, generation, state)) {
-        seeds.push({ arm, x: [at], y: [value], text: [seedTooltip(arm, seed, `${setting} = ${at}`, metric, value, n)] });
+        seeds.push({ arm, x: [at], y: [value], text: [seedTooltip(arm, seed, `${setting} = ${at}`, metric, value, n, state)] });
         rows.push([experiment.name, at, arm.name, seed, value, null, null, 1, n, metric.unit]);
       }
     }
@@ -106,7 +106,7 @@ function drawSweep(data, setting, metric, state) {
     const isFirst = !seen.has(arm.name);
     seen.add(arm.name);
     return {
-      x: points.map(([at]) => at), y: points.map(([, point]) => point.mean), mode: "lines+markers", name: plain(arm.name), legendgroup: arm.name, showlegend: isFirst, line: { ...lineOf(arm), width: 1.4 },
+      x: points.map(([at]) => at), y: points.map(([, point]) => point.mean), mode: "lines+markers", name: plain(arm.name), legendgroup: arm.name, showlegend: isFirst, line: { ...lineOf(arm), width: 1.4 }, marker: markerOf(arm, 7),
       text: points.map(([at, point]) => tooltip(arm, `${setting} = ${at}${others ? `, ${others}` : ""}`, metric, point, state)), hovertemplate: "%{text}<extra></extra>",
     };
   });
@@ -114,7 +114,8 @@ function drawSweep(data, setting, metric, state) {
   const isNumber = traces.every((trace) => trace.x.every((at) => typeof at === "number"));
   const layout = {
     xaxis: { title: { text: plain(setting) }, ...(isNumber ? {} : { type: "category" }) },
-    yaxis: { title: { text: plain(`${metric.label}${unitOf(metric) && `, ${unitOf(metric)}`}`) } }, uirevision: `${setting} ${metric.id}`,
+    yaxis: { title: { text: [plain(metric.label), axisOf(metric, state)].filter(Boolean).join(", ") } }, uirevision: `${setting} ${metric.id}`,
   };
-  return { traces, layout, header: ["experiment", setting, "arm", "seed", "value", "low", "high", "seeds", "n", "unit"], rows };
+  const of = [...kindOf(state), "last generation"];
+  return { traces, layout, of, spread: SHOWS[state.show], header: ["experiment", setting, "arm", "seed", valueColumn(state), "low", "high", "seeds", "n", "unit"], rows };
 }
