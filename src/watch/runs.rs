@@ -22,7 +22,7 @@ pub(super) enum RunState {
     Finished,
     /// Nobody works on it, and the last attempt at a unit failed with this error.
     Failed(String),
-    /// Nobody works on it, because this process ended without a word.
+    /// Nobody works on it, because this process was killed, or its machine failed.
     Killed(String),
     /// Nobody works on it yet, and no generation is committed.
     Waiting,
@@ -223,7 +223,7 @@ impl Runs {
             RunState::Failed(format!("{unit}: {error}"))
         } else if let Some(seen) = ended {
             RunState::Killed(format!(
-                "{} ended without a word; run the same command to resume",
+                "{} was killed, or its machine failed; run the same command to resume",
                 seen.record.process
             ))
         } else if run.glance.done == 0 {

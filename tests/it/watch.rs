@@ -272,7 +272,7 @@ fn a_run_of_another_process_is_seen_at_work_and_when_it_is_killed() {
     process.kill();
     assert!(events.any(|line| line.unwrap() == "event: now"));
     let list = server.wait_for("/", "data-state=\"killed\"");
-    assert!(list.contains("ended without a word"));
+    assert!(list.contains("was killed, or its machine failed"));
     // The next process that works on the run removes what the killed one left.
     let live = dir.path().join("watched/.live");
     assert!(live.is_dir());
