@@ -114,9 +114,8 @@ impl Runs {
         let gone: Vec<String> = self.found.keys().filter(|id| !names.contains_key(*id)).cloned().collect();
         let mut changes = BTreeMap::new();
         for id in gone {
-            self.found.remove(&id);
-            self.claims.remove(&id);
-            changes.insert(id, Change { now: true, ..Change::default() });
+            let change = self.forget(&id);
+            changes.insert(id, change);
         }
         for (id, folder) in names {
             let touched = modified(&folder);
@@ -161,8 +160,18 @@ impl Runs {
         true
     }
 
+    /// Takes a run that is gone off the list.
+    fn forget(&mut self, id: &str) -> Change {
+        self.found.remove(id);
+        self.claims.remove(id);
+        Change { now: true, records: false }
+    }
+
     /// Looks at one run.
     fn look(&mut self, id: &str, folder: &Path) -> Change {
+        if !is_run(folder) {
+            return self.forget(id);
+        }
         let before = self.found.remove(id);
         let touched = modified(folder);
         let now = match store::is_store(folder) {
@@ -306,6 +315,10 @@ fn study(folder: &Path, before: Option<&Run>) -> Run {
     }
 }
 
+fn is_run(folder: &Path) -> bool {
+    store::is_store(folder) || store::is_study(folder)
+}
+
 /// The runs and studies at or below these folders. One that several paths lead to is there by the shortest.
 fn find(folders: &[PathBuf]) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -318,7 +331,7 @@ fn find(folders: &[PathBuf]) -> Vec<PathBuf> {
 
 /// Adds the runs and studies at or below a folder. Links to folders are followed, up to the depth.
 fn collect(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
-    if store::is_store(folder) || store::is_study(folder) {
+    if is_run(folder) {
         found.push(folder.to_owned());
         return;
     }

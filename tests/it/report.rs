@@ -366,8 +366,10 @@ fn the_page_has_every_verdict_and_loads_nothing_from_elsewhere() {
     for foreign in ["http://", "https://", "<script", "src=", "@import", "url("] {
         assert!(!markup.contains(foreign), "{foreign}");
     }
-    assert_eq!(markup.matches("<svg ").count(), FIGURES.len());
-    assert_eq!(markup.matches("</svg>").count(), FIGURES.len());
+    let keys = recorded.experiment.arms.len();
+    assert_eq!(markup.matches("<span class=\"key\"").count(), keys);
+    assert_eq!(markup.matches("<svg ").count(), FIGURES.len() + keys);
+    assert_eq!(markup.matches("</svg>").count(), FIGURES.len() + keys);
 }
 
 #[test]
