@@ -56,7 +56,7 @@ pub use checkpoints::StoreCheckpoints;
 pub use content::{committed_at, copy_model, read_corpus, read_documents};
 pub use disk::{remove_unfinished, write_derived, write_folder};
 pub use error::StoreError;
-pub use glance::{ClaimsSeen, Glance, changed, last_written, observations, sample};
+pub use glance::{ClaimsSeen, Glance, changed, observations, sample, stamp};
 pub use manifest::{Fingerprint, Fingerprints};
 pub use missing::MissingMetrics;
 pub use notes::notes;

@@ -43,8 +43,8 @@ const EVIDENCE: [Chapter; 9] = [
     Chapter {
         anchor: "effects",
         heading: "Differences from the control",
-        introduction: "The metrics that the verdicts rest on. A bar that does not touch the line at zero is a \
-                       difference; a bar that lies wholly on the shaded side is large enough to matter in practice.",
+        introduction: "The metrics that the verdicts rest on. A 95 % interval that does not touch the line at zero is a \
+                       difference; one that lies wholly on the shaded side is large enough to matter in practice.",
         topic: Topic::Effects,
     },
     Chapter {
@@ -66,7 +66,7 @@ const EVIDENCE: [Chapter; 9] = [
     Chapter {
         anchor: "trajectories",
         heading: "Trajectories",
-        introduction: "Every metric over generations. The control, in black, is trained on natural text in every generation: \
+        introduction: "Every metric over generations. The control is trained on natural text in every generation: \
                        whatever changes in it is an effect of the pipeline.",
         topic: Topic::Trajectories,
     },

@@ -1,8 +1,8 @@
 //! What can be seen of a run without reading its records: which generations are committed, and whether anything changed.
 
-use super::manifest::Manifest;
+use super::manifest::{MANIFEST, Manifest};
 use super::{Address, DRIFT, EXPERIMENT, LEASE, MEASUREMENTS, Sample, StoreError, UNITS, Unit};
-use super::{claims_folder, disk, open, read};
+use super::{claims_folder, disk, open, read, study};
 use crate::claims::{ClaimState, Claims, Process};
 use crate::config::Experiment;
 use crate::measure::{Catalogue, Measurement, MetricDefinition};
@@ -10,6 +10,7 @@ use crate::verdict::Observation;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -63,14 +64,27 @@ pub fn changed(root: &Path) -> BTreeMap<PathBuf, SystemTime> {
     lineages.into_iter().chain(others).filter_map(time).collect()
 }
 
-/// When the last of the records of a run was written or changed; `None` without records.
+/// A number that changes when a record of a run or study is written, changed or removed. Files are not read.
 #[must_use]
-pub fn last_written(root: &Path) -> Option<SystemTime> {
+pub fn stamp(root: &Path) -> u64 {
+    let paths_in =
+        |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let lineages = open::lineage_folders(root).unwrap_or_default();
-    let generations =
-        lineages.into_iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
-    let time = |path: PathBuf| fs::metadata(path).and_then(|found| found.modified()).ok();
-    generations.filter_map(|generation| time(generation.path().join(MEASUREMENTS))).max()
+    let generations = lineages.iter().flat_map(|folder| paths_in(folder));
+    let records = generations.flat_map(|folder| [folder.join(MEASUREMENTS), folder.join(MANIFEST)]);
+    let experiments = paths_in(&root.join(study::EXPERIMENTS));
+    let mut files: Vec<(PathBuf, u64, Option<SystemTime>)> = paths_in(root)
+        .chain(experiments)
+        .chain(records)
+        .filter_map(|path| {
+            let found = fs::metadata(&path).ok().filter(|found| found.is_file())?;
+            Some((path, found.len(), found.modified().ok()))
+        })
+        .collect();
+    files.sort();
+    let mut hasher = DefaultHasher::new();
+    files.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The claims on the units of a run, for a process that only reads.

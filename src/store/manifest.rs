@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-const MANIFEST: &str = "manifest.json";
+pub(super) const MANIFEST: &str = "manifest.json";
 
 /// A BLAKE3 hash, in hexadecimal, of everything that a model or a generation depends on. Equal fingerprints mean
 /// bit-identical results on the same device with the same vector instructions.

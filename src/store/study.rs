@@ -32,7 +32,7 @@ use std::path::Path;
 const MEASUREMENTS: &str = "measurements.parquet";
 const GENERATIONS: &str = "generations.parquet";
 const DRIFT: &str = "drift.parquet";
-const EXPERIMENTS: &str = "experiments";
+pub(super) const EXPERIMENTS: &str = "experiments";
 
 /// The first four columns of `measurements.parquet` and `generations.parquet`: the generation that a row belongs to.
 const GENERATION_COLUMNS: [&str; 4] = ["experiment", "seed", "arm", "generation"];

@@ -333,7 +333,11 @@ impl Watch {
             };
             let mut verdicts = lock(&self.verdicts);
             has_changed |= verdicts.of(&id) != found.as_deref().unwrap_or_default();
-            has_changed |= lock(&self.runs).set_damage(&id, damage);
+            if lock(&self.runs).set_damage(&id, damage) {
+                has_changed = true;
+                self.send(Event::Now(id.clone()));
+                self.send(Event::Records(id.clone()));
+            }
             verdicts.keep(&id, version, found, started.elapsed());
         }
         has_changed

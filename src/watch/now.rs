@@ -116,8 +116,8 @@ fn stage_cells(stage: Option<&StageNow>) -> Markup {
             None => { td { "between stages" } td { } td.n { } td.n { } }
             Some(stage) => {
                 td { (stage.name) }
-                td { (bar(stage.done, stage.total)) " " span.together { (Tokens(stage.done)) " of " (Tokens(stage.total)) " " (stage.unit) } }
-                td.n { @if let Some(speed) = stage.per_second { (Tokens(speed as u64)) " " (stage.unit) "/s" } }
+                td { (bar(stage.done, stage.total)) " " span.together { (count(stage.done)) " of " (count(stage.total)) " " (stage.unit) } }
+                td.n { @if let Some(speed) = stage.per_second { (count(speed as u64)) " " (stage.unit) "/s" } }
                 td.n { @if let Some(seconds) = stage.seconds_left() { (duration(seconds)) } }
             }
         }
@@ -166,6 +166,11 @@ pub(super) fn generations(run: &Run) -> String {
 
 fn bar(done: u64, total: u64) -> Markup {
     html! { progress max=(total.max(1)) value=(done.min(total)) { (done) " of " (total) } }
+}
+
+/// `3,000`, as everywhere on the pages.
+fn count(number: u64) -> String {
+    Tokens(number).to_string().replace('_', ",")
 }
 
 /// `12 s`, `3 min`, `1.5 h`.

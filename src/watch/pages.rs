@@ -24,7 +24,7 @@ pub(super) fn list(runs: &Runs, verdicts: &Verdicts) -> String {
             (connection())
             p.tools {
                 label { "Filter " input type="search" id="filter" placeholder="name, folder, state, verdict"; }
-                button form="chosen" { "Show the chosen runs side by side" }
+                button form="chosen" { "Show the chosen runs on one page" }
             }
             form id="chosen" action="/runs" {
                 div.scroll {
@@ -46,6 +46,7 @@ pub(super) fn list(runs: &Runs, verdicts: &Verdicts) -> String {
                     }
                 }
                 @if runs.found.is_empty() { p { "There is no run yet." } }
+                p id="unmatched" hidden { "No run matches." }
             }
         }
     };

@@ -78,8 +78,8 @@ pub(super) struct Run {
     changes: BTreeMap<PathBuf, SystemTime>,
     /// When its own folder changed, as far as it was looked at.
     touched: Option<SystemTime>,
-    /// When the last of its records was written; `None` while it is at work, and if that was not looked at.
-    written: Option<Option<SystemTime>>,
+    /// The state of its records; `None` while it is at work, and if that was not looked at.
+    stamp: Option<u64>,
     /// Counts the changes of its records.
     pub(super) version: u64,
 }
@@ -119,7 +119,7 @@ impl Runs {
         }
         for (id, folder) in names {
             let touched = modified(&folder);
-            let is_still = self.found.get(&id).is_some_and(|run| !run.is_active() && run.touched == touched);
+            let is_still = self.found.get(&id).is_some_and(|run| run.is_at_rest() && run.touched == touched);
             let mut change = if is_still { Change::default() } else { self.look(&id, &folder) };
             change.records |= self.is_rewritten(&id);
             if change != Change::default() {
@@ -143,10 +143,10 @@ impl Runs {
 
     /// Whether a record of a run at rest was written since it was looked at before. Its records then have to be read again.
     fn is_rewritten(&mut self, id: &str) -> bool {
-        let Some(run) = self.found.get_mut(id).filter(|run| !run.is_study) else { return false };
-        let written = (!run.is_active()).then(|| store::last_written(&run.folder));
-        let is_rewritten = run.written.zip(written).is_some_and(|(before, now)| before != now);
-        run.written = written;
+        let Some(run) = self.found.get_mut(id) else { return false };
+        let stamp = (!run.is_active()).then(|| store::stamp(&run.folder));
+        let is_rewritten = run.stamp.zip(stamp).is_some_and(|(before, now)| before != now);
+        run.stamp = stamp;
         run.version += u64::from(is_rewritten);
         is_rewritten
     }
@@ -229,7 +229,7 @@ impl Runs {
         } else if is_complete {
             RunState::Finished
         } else if let Some((unit, error)) = run.failures.first() {
-            RunState::Failed(format!("{unit}: {error}"))
+            RunState::Failed(failure(unit, error))
         } else if let Some(seen) = ended {
             RunState::Killed(format!(
                 "{} was killed, or its machine failed; run the same command to resume",
@@ -244,7 +244,17 @@ impl Runs {
     }
 }
 
+/// The error of a unit. Most errors name their place themselves.
+fn failure(unit: &str, error: &str) -> String {
+    if error.starts_with("seed ") { error.to_owned() } else { format!("{unit}: {error}") }
+}
+
 impl Run {
+    /// Whether there is nothing to see until its folder changes. What could not be read may be on its way here.
+    fn is_at_rest(&self) -> bool {
+        !self.is_active() && !matches!(self.state, RunState::Unreadable(_))
+    }
+
     /// Whether it has to be looked at often.
     fn is_active(&self) -> bool {
         self.state == RunState::Running
@@ -271,7 +281,7 @@ fn empty(folder: &Path, name: String) -> Run {
         changed: modified(folder),
         changes: BTreeMap::new(),
         touched: None,
-        written: None,
+        stamp: None,
         version: 0,
     }
 }
@@ -290,11 +300,13 @@ fn unreadable(folder: &Path, reason: String) -> Run {
     Run { state: RunState::Unreadable(reason), ..empty(folder, name) }
 }
 
-/// A study is never changed in place, so it is read again only if its folder was touched.
+/// A study is read again only if its folder was touched, or if it could not be read.
 fn study(folder: &Path, before: Option<&Run>) -> Run {
-    let same = before.filter(|before| before.is_study && before.touched == modified(folder));
+    let was_read = |before: &&Run| before.is_study && before.glance.done > 0;
+    let same = before.filter(was_read).filter(|before| before.touched == modified(folder));
     if let Some(before) = same {
-        return before.clone();
+        let state = before.damage.clone().map_or(RunState::Finished, RunState::Unreadable);
+        return Run { state, ..before.clone() };
     }
     match store::read_all(folder) {
         Ok(records) => {

@@ -162,7 +162,11 @@ async fn read(shared: &Shared, work: impl FnOnce(&Watch) -> Option<String> + Sen
     let watch = Arc::clone(&shared.watch);
     match tokio::task::spawn_blocking(move || watch.here(|| work(&watch))).await {
         Ok(Some(html)) => Html(html).into_response(),
-        Ok(None) => missing("There is no such run below the watched folders."),
+        Ok(None) => {
+            let text =
+                "There is no such run below the watched folders. This page looks again every five seconds.";
+            ([(header::REFRESH, "5")], missing(text)).into_response()
+        }
         Err(_) => {
             let text = "This page could not be made; genloss report may tell why.";
             (StatusCode::INTERNAL_SERVER_ERROR, Html(pages::message(text))).into_response()

@@ -105,6 +105,8 @@ function arrange() {
     const text = (row.textContent + " " + row.dataset.state).toLowerCase();
     row.hidden = !words.every((word) => text.includes(word)) && !row.querySelector("input").checked;
   }
+  document.getElementById("unmatched").hidden = rows.length === 0 || rows.some((row) => !row.hidden);
+  document.querySelector("button[form=chosen]").disabled = !body.querySelector("input:checked");
   if (sort.key) {
     const value = (row) => row.dataset[sort.key] ?? "";
     const order = (a, b) => value(a).localeCompare(value(b), undefined, { numeric: true });

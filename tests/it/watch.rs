@@ -254,6 +254,43 @@ fn a_run_whose_records_were_changed_has_no_verdicts() {
     assert_eq!(list.matches("class=\"badge").count(), 1, "of the run that is whole: {list}");
 }
 
+/// Files that are half written, as while a folder is copied, and files that are damaged later.
+#[test]
+fn records_are_read_again_when_their_files_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, study) = (dir.path().join("run"), dir.path().join("study"));
+    copy(&finished().join("watched"), &run);
+    let exported = genloss().arg("export").arg(&run).arg("--out").arg(&study).output().unwrap();
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    let server = Watching::new(dir.path(), &[]);
+    let _page = ask(&server.url, "GET", "/events", &[]);
+    let state = |folder: &str, state: &str| {
+        let begun = Instant::now();
+        loop {
+            let list = server.get("/").body;
+            let row = list.split("<tr ").find(|row| row.contains(&format!("/{folder}\""))).unwrap();
+            if row.contains(&format!("data-state=\"{state}\"")) {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(120), "{folder} is not {state}: {row}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    for (folder, file) in [
+        ("run", run.join("seed-2/unanchored/gen-001/manifest.json")),
+        ("run", run.join("experiment.toml")),
+        ("study", study.join("provenance.json")),
+        ("study", study.join("measurements.parquet")),
+    ] {
+        state(folder, "finished");
+        let whole = fs::read(&file).unwrap();
+        fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+        state(folder, "unreadable");
+        fs::write(&file, &whole).unwrap();
+    }
+    state("study", "finished");
+}
+
 #[test]
 fn a_run_of_another_process_is_seen_at_work_and_when_it_is_killed() {
     let dir = tempfile::tempdir().unwrap();

@@ -161,7 +161,9 @@ fn metrics_are_found_explained_and_saved_and_a_link_keeps_the_view() {
         draw(browser, LOSS).await;
         browser.click(&format!("{LOSS} button[title*='as CSV'], {LOSS} button[title*='CSV']")).await;
         let csv = String::from_utf8(browser.saved("1-trajectories-heldout_loss.csv").await).unwrap();
-        assert!(csv.starts_with("arm,seed,generation,value,low,high,seeds,n,unit\n"), "{csv}");
+        let header = "experiment,arm,seed,generation,value,ci_low,ci_high,seeds,n,unit\n";
+        assert!(csv.starts_with(header), "{csv}");
+        assert!(csv.lines().skip(1).all(|line| line.starts_with("anchored-vs-unanchored,")), "{csv}");
         assert_eq!(csv.lines().count(), 1 + 4 * 7, "a mean for each arm and generation");
         browser.click(&format!("{LOSS} button[title*='SVG']")).await;
         let svg = String::from_utf8(browser.saved("1-trajectories-heldout_loss.svg").await).unwrap();
@@ -185,10 +187,10 @@ fn metrics_are_found_explained_and_saved_and_a_link_keeps_the_view() {
         choose(browser, "value", "difference").await;
         choose(browser, "show", "seeds").await;
         browser.click(&format!("{LOSS} button[title*='CSV']")).await;
-        let difference = "1-trajectories-heldout_loss-arm-minus-control";
+        let difference = "1-trajectories-heldout_loss-arm-minus-control-seeds";
         let csv = String::from_utf8(browser.saved(&format!("{difference}.csv")).await).unwrap();
-        assert!(csv.starts_with("arm,seed,generation,difference,low,high,"), "{csv}");
-        let longest = csv.lines().skip(1).map(|line| line.split(',').nth(3).unwrap().len()).max();
+        assert!(csv.starts_with("experiment,arm,seed,generation,difference,lowest,highest,"), "{csv}");
+        let longest = csv.lines().skip(1).map(|line| line.split(',').nth(4).unwrap().len()).max();
         assert!(longest.unwrap() <= "-0.123456".len(), "digits that no value has: {csv}");
         browser.click(&format!("{LOSS} button[title*='SVG']")).await;
         let svg = String::from_utf8(browser.saved(&format!("{difference}.svg")).await).unwrap();
@@ -205,7 +207,7 @@ fn metrics_are_found_explained_and_saved_and_a_link_keeps_the_view() {
         browser.wait_for("document.querySelector('[data-arm=unanchored]').ariaPressed === 'false' && document.querySelector('[data-choice=value]').value === 'difference' && document.querySelector('input[type=search]').value === 'heldout_loss'").await;
         browser.press("input[type=search]", " zzz").await;
         browser.wait_for("document.querySelector('.found').textContent === 'No figure matches.'").await;
-        let left = "[...document.querySelectorAll('figure.chart, section:has(> .charts)')].filter((one) => one.checkVisibility()).length";
+        let left = "[...document.querySelectorAll('figure.chart, section:has(> .charts), nav a[href=\"#e1-survival\"]')].filter((one) => one.checkVisibility()).length";
         assert_eq!(browser.read::<usize>(left).await, 0);
         browser.assert_quiet().await;
     });

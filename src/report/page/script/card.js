@@ -117,7 +117,8 @@ class Card {
     if (!this.isStale || this.root.hidden) return;
     this.isStale = false;
     const { traces, layout } = this.drawing();
-    Plotly.react(this.plot, traces, this.layout(layout), { displayModeBar: false, responsive: true, doubleClick: "reset" });
+    const empty = traces.length > 0 ? {} : { annotations: [{ text: "No arm is shown.", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 }] };
+    Plotly.react(this.plot, traces, this.layout({ ...layout, ...empty }), { displayModeBar: false, responsive: true, doubleClick: "reset" });
     if (performance.getEntriesByName("genloss-drawn").length === 0) performance.mark("genloss-drawn");
   }
 
@@ -186,20 +187,24 @@ class Card {
   }
 
   /** @param {Drawing} drawing  @param {string} ending */
-  fileName({ of }, ending) {
-    return `${[this.figure.key, ...of].join("-").replaceAll(/[^\w.-]+/g, "-")}.${ending}`;
+  fileName({ of, spread }, ending) {
+    const seeds = spread === SHOWS.range || spread === SHOWS.seeds ? [this.state().show] : [];
+    return `${[this.figure.key, ...of, ...seeds].join("-").replaceAll(/[^\w.-]+/g, "-")}.${ending}`;
   }
 
   saveTable() {
     const drawing = this.drawing();
-    save(this.fileName(drawing, "csv"), "text/csv", csvOf(drawing));
+    const { source } = this.figure;
+    const whole = source ? { header: ["experiment", ...drawing.header], rows: drawing.rows.map((row) => [source, ...row]) } : drawing;
+    save(this.fileName(drawing, "csv"), "text/csv", csvOf(whole));
   }
 
   async saveImage(format) {
     const drawing = this.drawing();
     const { traces, layout } = drawing;
     const title = { text: plain(this.figure.title), subtitle: { text: plain(this.about(drawing)) } };
-    const size = { width: 800, height: Math.max(420, this.height + 120) };
+    const names = new Set(traces.filter((trace) => trace.showlegend !== false).map((trace) => trace.name));
+    const size = { width: 800, height: Math.max(420, this.height + 120, 160 + 20 * names.size) };
     const whole = { ...this.layout(layout), ...size, showlegend: true, paper_bgcolor: theme().card, title, margin: { l: 64, r: 20, t: 80, b: 60 } };
     const url = await Plotly.toImage({ data: traces, layout: whole }, { format, ...size, scale: format === "png" ? 2 : 1 });
     follow(url, this.fileName(drawing, format));

@@ -19,6 +19,8 @@ class Controls {
     this.differing.addEventListener("change", () => page.change((state) => { state.differing = this.differing.checked; }));
     this.found = element("output", { className: "found" });
     this.root = element("details", { className: "controls", open: matchMedia("(min-width: 721px)").matches }, element("summary", {}, "Figures show"), this.bar());
+    /** What the figures show, in words, for paper. */
+    this.words = element("p", { className: "words" });
     new ResizeObserver(() => this.makeRoom()).observe(this.root);
   }
 
@@ -103,6 +105,8 @@ class Controls {
     this.slider.value = String(state.generation ?? this.last);
     this.slider.disabled = this.player.disabled = this.last === 0;
     this.generation.textContent = `generation ${Math.min(state.generation ?? this.last, this.last)} of ${this.last}`;
+    const off = [...state.hidden].filter((name) => this.arms.has(name));
+    this.words.textContent = `Figures show ${[SHOWS[state.show], VALUES[state.value], this.generation.textContent].join("; ")}${off.length > 0 ? `; without ${off.join(", ")}` : ""}.`;
     if (this.find.value !== state.find) this.find.value = state.find;
     this.differing.checked = state.differing;
     const isNarrowed = Boolean(state.find || state.differing);

@@ -148,6 +148,7 @@ function linearIfDifferences(axis) {
   return (state) => (state.value === "difference" ? { [axis]: NEGATIVE } : {});
 }
 
+const SPREAD_COLUMNS = { interval: ["ci_low", "ci_high"], range: ["lowest", "highest"], seeds: ["lowest", "highest"] };
 const SPREAD_NAMES = { interval: "95 % interval", range: "range over seeds", seeds: "range over seeds" };
 
 function tooltip(arm, place, metric, point, state) {
@@ -186,7 +187,7 @@ function valueColumn(state) {
 }
 
 function tableHeader(state) {
-  return ["arm", "seed", "generation", valueColumn(state), "low", "high", "seeds", "n", "unit"];
+  return ["arm", "seed", "generation", valueColumn(state), ...SPREAD_COLUMNS[state.show], "seeds", "n", "unit"];
 }
 
 /** Arms that can be drawn under the chosen kind of value: the control has no difference from itself. */

@@ -14,7 +14,7 @@ class Page {
     this.searched = "";
     this.observer = new IntersectionObserver((entries) => this.see(entries), { rootMargin: "300px" });
     this.controls = new Controls(this);
-    document.querySelector("main")?.prepend(this.controls.root);
+    document.querySelector("main")?.prepend(this.controls.root, this.controls.words);
     document.body.append(live);
     this.update(data);
   }
@@ -96,6 +96,7 @@ class Page {
       group.hidden = [...group.querySelectorAll("figure.chart")].every((figure) => figure.hidden);
       if (isNewSearch && group.localName === "details") this.unfold(group);
     }
+    for (const link of document.querySelectorAll("nav a")) link.hidden = document.getElementById(link.hash.slice(1))?.hidden ?? false;
     this.searched = this.state.find;
     for (const texts of this.texts) texts.refresh(this.state);
   }
@@ -161,7 +162,7 @@ async function refresh(fresh) {
   document.getElementById("genloss-data").replaceWith(fresh.getElementById("genloss-data"));
   const data = JSON.parse(await unpack("genloss-data"));
   const restore = remember(main);
-  for (const child of [...main.children]) if (child !== page?.controls.root) child.remove();
+  for (const child of [...main.children]) if (child !== page?.controls.root && child !== page?.controls.words) child.remove();
   main.append(...freshMain.children);
   if (page) page.update(data);
   else await start();

@@ -50,7 +50,7 @@ class Sweep {
     this.x.addEventListener("change", () => page.change((state) => { state.setting = this.x.value; }));
     this.y.addEventListener("change", () => page.change((state) => { state.metric = this.y.value; }));
     this.place = element("div");
-    this.root = element("div", { className: "charts" }, element("p", {}, this.x, " against ", this.y), this.place);
+    this.root = element("div", { className: "charts" }, element("p", {}, this.y, " against ", this.x), this.place);
   }
 
   /** @param {object} data  @param {Page} page */
@@ -116,6 +116,6 @@ function drawSweep(data, setting, metric, state) {
     xaxis: { title: { text: plain(setting) }, ...(isNumber ? {} : { type: "category" }) },
     yaxis: { title: { text: [plain(metric.label), axisOf(metric, state)].filter(Boolean).join(", ") } }, uirevision: `${setting} ${metric.id}`,
   };
-  const of = [...kindOf(state), "last generation"];
-  return { traces, layout, of, spread: SHOWS[state.show], header: ["experiment", setting, "arm", "seed", valueColumn(state), "low", "high", "seeds", "n", "unit"], rows };
+  const of = [metric.label, `against ${setting}`, ...kindOf(state), "last generation"];
+  return { traces, layout, of, spread: SHOWS[state.show], header: ["experiment", setting, "arm", "seed", valueColumn(state), ...SPREAD_COLUMNS[state.show], "seeds", "n", "unit", "metric"], rows: rows.map((row) => [...row, metric.id]) };
 }
