@@ -23,16 +23,16 @@ pub(super) struct Verdicts(BTreeMap<String, Known>);
 struct Known {
     version: u64,
     verdicts: Vec<ArmVerdict>,
-    /// The records could not be read, and are looked at again: somebody may restore them.
-    is_damaged: bool,
-    /// Not computed again before this time.
+    /// Those of a later version are not computed before this time.
     again: Instant,
+    /// When records that could not be read are read again though nothing has changed: the disk may be well again.
+    reread: Option<Instant>,
 }
 
 /// Of the time of the server, verdicts take one part in this many.
 const SHARE: u32 = 10;
 
-/// Time until damaged records are read again.
+/// Time until records that could not be read are read again.
 const REREAD: Duration = Duration::from_secs(60);
 
 impl Verdicts {
@@ -48,18 +48,19 @@ impl Verdicts {
 
     /// Whether the verdicts of this version have to be computed now.
     pub(super) fn is_due(&self, id: &str, version: u64) -> bool {
-        let is_due =
-            |known: &Known| (known.version != version || known.is_damaged) && known.again <= Instant::now();
+        let is_due = |known: &Known| {
+            let due = if known.version == version { known.reread } else { Some(known.again) };
+            due.is_some_and(|due| due <= Instant::now())
+        };
         self.0.get(id).is_none_or(is_due)
     }
 
     /// Keeps the verdicts of a version, which took `time` to compute; `None` if its records are damaged.
     pub(super) fn keep(&mut self, id: &str, version: u64, verdicts: Option<Vec<ArmVerdict>>, time: Duration) {
-        let is_damaged = verdicts.is_none();
-        let pause = time * SHARE;
-        let again = Instant::now() + if is_damaged { pause.max(REREAD) } else { pause };
+        let (now, pause) = (Instant::now(), time * SHARE);
+        let reread = verdicts.is_none().then(|| now + pause.max(REREAD));
         let verdicts = verdicts.unwrap_or_default();
-        self.0.insert(id.to_owned(), Known { version, verdicts, is_damaged, again });
+        self.0.insert(id.to_owned(), Known { version, verdicts, again: now + pause, reread });
     }
 }
 

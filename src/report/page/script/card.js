@@ -205,7 +205,7 @@ class Card {
     const title = { text: plain(this.figure.title), subtitle: { text: plain(this.about(drawing)) } };
     const names = new Set(traces.filter((trace) => trace.showlegend !== false).map((trace) => trace.name));
     const size = { width: 800, height: Math.max(420, this.height + 120, 160 + 20 * names.size) };
-    const whole = { ...this.layout(layout), ...size, showlegend: true, paper_bgcolor: theme().card, title, margin: { l: 64, r: 20, t: 80, b: 60 } };
+    const whole = { ...this.layout(layout), ...size, showlegend: true, legend: { tracegroupgap: 0 }, paper_bgcolor: theme().card, title, margin: { l: 64, r: 20, t: 80, b: 60 } };
     const url = await Plotly.toImage({ data: traces, layout: whole }, { format, ...size, scale: format === "png" ? 2 : 1 });
     follow(url, this.fileName(drawing, format));
   }
