@@ -6,6 +6,9 @@
 //! alter an initialisation. Second, a stream is never saved but rebuilt from its key, so a resumed run draws the same
 //! numbers as an uninterrupted one.
 //!
+//! An experiment may let its seeds differ in some [`Source`]s only. The streams of the other sources then are those of
+//! seed 0, whatever the seed. This depends on no other seed of the experiment, so seeds can be added to a run.
+//!
 //! ```
 //! use genloss::seed::{StreamKey, streams};
 //! use rand::Rng;
@@ -17,6 +20,8 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// The generator of all draws. Its algorithm is named explicitly because its output must never change.
 pub type Stream = ChaCha8Rng;
@@ -32,6 +37,85 @@ pub struct StreamKey {
     pub generation: usize,
     /// The name of the stream: one of [`streams`], or another name in a program that adds its own.
     pub stage: &'static str,
+    /// The sources whose streams depend on the seed.
+    pub vary: Varied,
+}
+
+/// The seed of draws in which the seeds of an experiment do not differ.
+const COMMON_SEED: u64 = 0;
+
+/// A source of randomness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The initial weights of transformers.
+    Initialisation,
+    /// Which text is trained on, and in which order: the order of the natural documents, mixing, epochs, and gaps.
+    Data,
+    /// What is written, and all other draws: prompts, tokens, selection.
+    Sampling,
+}
+
+impl Source {
+    /// Every source.
+    pub const ALL: [Self; 3] = [Self::Initialisation, Self::Data, Self::Sampling];
+
+    /// The name in experiment files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Initialisation => "initialisation",
+            Self::Data => "data",
+            Self::Sampling => "sampling",
+        }
+    }
+
+    /// The source that the stream with this name belongs to.
+    #[must_use]
+    pub fn of(stage: &str) -> Self {
+        match stage {
+            streams::INITIALISATION => Self::Initialisation,
+            streams::NATURAL_ORDER | streams::MIXTURE | streams::TRAINING | streams::GAPS => Self::Data,
+            _ => Self::Sampling,
+        }
+    }
+}
+
+/// The sources of randomness in which seeds differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Varied {
+    initialisation: bool,
+    data: bool,
+    sampling: bool,
+}
+
+impl Varied {
+    /// Seeds differ in everything.
+    pub const ALL: Self = Self { initialisation: true, data: true, sampling: true };
+
+    /// Seeds differ in these sources.
+    #[must_use]
+    pub fn new(sources: &[Source]) -> Self {
+        let [initialisation, data, sampling] = Source::ALL.map(|source| sources.contains(&source));
+        Self { initialisation, data, sampling }
+    }
+
+    /// Whether seeds differ in `source`.
+    #[must_use]
+    pub fn has(self, source: Source) -> bool {
+        match source {
+            Source::Initialisation => self.initialisation,
+            Source::Data => self.data,
+            Source::Sampling => self.sampling,
+        }
+    }
+
+    /// Names of the sources in which seeds differ (`true`) or do not differ (`false`), in the order of [`Source::ALL`].
+    #[must_use]
+    pub fn names(self, differ: bool) -> Vec<&'static str> {
+        let sources = Source::ALL.into_iter().filter(|&source| self.has(source) == differ);
+        sources.map(Source::name).collect()
+    }
 }
 
 /// The arm name in the keys of draws that all arms of a seed share: generation 0 and the order of the natural
@@ -39,10 +123,16 @@ pub struct StreamKey {
 pub const SHARED: &str = "";
 
 impl StreamKey {
-    /// The key of the stream `stage` at a generation of an arm.
+    /// The key of the stream `stage` at a generation of an arm. Seeds differ in every stream.
     #[must_use]
     pub fn new(seed: u64, arm: &str, generation: usize, stage: &'static str) -> Self {
-        Self { seed, arm: arm.to_owned(), generation, stage }
+        Self { seed, arm: arm.to_owned(), generation, stage, vary: Varied::ALL }
+    }
+
+    /// The key of the stream in an experiment whose seeds differ in some sources only.
+    #[must_use]
+    pub fn varying(self, vary: Varied) -> Self {
+        Self { vary, ..self }
     }
 
     /// The key of another stream at the same generation.
@@ -55,7 +145,8 @@ impl StreamKey {
     #[must_use]
     pub fn stream(&self, item: u64) -> Stream {
         let mut hasher = blake3::Hasher::new_derive_key("genloss random stream 1");
-        hasher.update(&self.seed.to_le_bytes());
+        let seed = if self.vary.has(Source::of(self.stage)) { self.seed } else { COMMON_SEED };
+        hasher.update(&seed.to_le_bytes());
         hasher.update(&(self.arm.len() as u64).to_le_bytes());
         hasher.update(self.arm.as_bytes());
         hasher.update(&(self.generation as u64).to_le_bytes());
@@ -181,6 +272,32 @@ mod tests {
             .chain([base.stream(1).random()])
             .collect();
         assert_eq!(draws.len(), 6);
+    }
+
+    #[test]
+    fn seeds_differ_in_the_sources_that_vary_and_in_no_others() {
+        let of_source = [
+            (Source::Initialisation, vec![streams::INITIALISATION]),
+            (Source::Data, vec![streams::NATURAL_ORDER, streams::MIXTURE, streams::TRAINING, streams::GAPS]),
+            (
+                Source::Sampling,
+                vec![streams::PROMPTS, streams::SYNTHESIS, streams::SPANS, streams::SELECTION],
+            ),
+        ];
+        for (varied, _) in &of_source {
+            for (source, names) in &of_source {
+                for name in names {
+                    let draw = |seed| -> u64 {
+                        let key = StreamKey::new(seed, "a", 1, name).varying(Varied::new(&[*varied]));
+                        key.stream(0).random()
+                    };
+                    assert_eq!(draw(1) != draw(2), varied == source, "{name} where {varied:?} varies");
+                }
+            }
+        }
+        let key = StreamKey::new(3, "a", 1, streams::TRAINING);
+        let all = Varied::new(&[Source::Data, Source::Sampling, Source::Initialisation]);
+        assert_eq!(key.clone().varying(all), key);
     }
 
     #[test]

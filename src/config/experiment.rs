@@ -2,6 +2,7 @@
 
 use crate::corpus::CorpusSettings;
 use crate::mixture::Mixture;
+use crate::seed::{StreamKey, Varied};
 use crate::settings::{result_table_of, table_of};
 use crate::synthesis::SynthesisSettings;
 use crate::tokenizer::TokenizerSettings;
@@ -20,6 +21,8 @@ pub struct Experiment {
     pub name: String,
     /// At least one, without repetitions.
     pub seeds: Vec<u64>,
+    /// What the seeds differ in.
+    pub vary: Varied,
     /// Generations after generation 0.
     pub generations: usize,
     /// Synthetic tokens that each measurement uses. The last generation writes only these, since no model is trained on
@@ -77,6 +80,28 @@ impl Experiment {
         arms.chain(writer).chain([&self.training]).any(|training| training.fim_share > 0.0)
     }
 
+    /// The key of a random stream of one of the seeds.
+    #[must_use]
+    pub fn stream_key(&self, seed: u64, arm: &str, generation: usize, stage: &'static str) -> StreamKey {
+        StreamKey::new(seed, arm, generation, stage).varying(self.vary)
+    }
+
+    /// Whether any model starts from random weights.
+    pub(super) fn draws_weights(&self) -> bool {
+        let writer = self.writer.iter().map(|writer| (&writer.model, &writer.training));
+        let arms = self.arms.iter().map(|arm| (&arm.model, &arm.training));
+        let mut trained = arms.chain(writer);
+        trained.any(|(model, training)| model.draws_weights() && training.base.is_none())
+    }
+
+    /// What intervals over seeds leave out, in words; None if seeds differ in everything.
+    #[must_use]
+    pub fn shared_by_seeds(&self) -> Option<String> {
+        let shared = self.vary.names(false).join(" and ");
+        (!shared.is_empty() && self.seeds.len() > 1)
+            .then(|| format!("all seeds have the same {shared} (vary), so intervals leave out the spread that comes from it"))
+    }
+
     /// The arm that never trains on synthetic text.
     #[must_use]
     pub fn control(&self) -> &Arm {
@@ -120,10 +145,12 @@ impl Experiment {
     pub(super) fn table(&self) -> Table {
         let integer = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
         let seeds: Vec<Value> = self.seeds.iter().map(|&seed| integer(seed)).collect();
+        let vary = self.vary.names(true).into_iter().map(|name| Value::String(name.to_owned())).collect();
         let arms: Vec<Value> = self.arms.iter().map(|arm| Value::Table(arm.table())).collect();
         let mut table = Table::from_iter([
             ("name".to_owned(), Value::String(self.name.clone())),
             ("seeds".to_owned(), Value::Array(seeds)),
+            ("vary".to_owned(), Value::Array(vary)),
             ("generations".to_owned(), integer(self.generations as u64)),
             ("measured_tokens".to_owned(), integer(self.measured_tokens.0)),
             ("corpus".to_owned(), Value::Table(table_of(&self.corpus))),

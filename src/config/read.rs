@@ -7,6 +7,7 @@ use super::names;
 use super::registry::Registry;
 use crate::corpus::CorpusSettings;
 use crate::mixture::Mixture;
+use crate::seed::{Source, Varied};
 use crate::settings::{self, SettingError, unknown_key};
 use crate::synthesis::SynthesisSettings;
 use crate::tokenizer::TokenizerSettings;
@@ -28,6 +29,11 @@ pub(super) struct Head {
     /// Random seeds, whole numbers from 0 to 9223372036854775807, at most 1000. Every arm is run once with each seed.
     #[schemars(length(min = 1, max = 1000), inner(range(max = 9_223_372_036_854_775_807_u64)), extend("uniqueItems" = true, "x-hint" = "give at least one seed, such as [1, 2, 3]"))]
     seeds: Vec<u64>,
+    /// What seeds differ in: their initial weights, the data (natural documents and the order of training), the sampling of
+    /// synthetic text. Draws that are left out are the same for all seeds, so intervals show the spread of the others alone.
+    #[serde(default = "all_sources")]
+    #[schemars(extend("uniqueItems" = true))]
+    vary: Vec<Source>,
     /// Number of generations after generation 0.
     #[schemars(range(min = 1, max = 1000))]
     generations: usize,
@@ -36,6 +42,10 @@ pub(super) struct Head {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 32, "why": "fewer are too few to estimate a distribution"}))]
     measured_tokens: Option<Tokens>,
+}
+
+fn all_sources() -> Vec<Source> {
+    Source::ALL.to_vec()
 }
 
 /// The tables that an arm or the writer may override.
@@ -132,10 +142,11 @@ fn read_experiment(registry: &Registry, mut file: Table, origin: Origin) -> Resu
         arms.iter().try_for_each(|arm| check_chained(arm, writer))?;
     }
     let measured_tokens = measured_tokens(head.measured_tokens, &arms)?;
-    let Head { name, seeds, generations, .. } = head;
+    let Head { name, seeds, vary, generations, .. } = head;
     let experiment = Experiment {
         name,
         seeds,
+        vary: Varied::new(&vary),
         generations,
         measured_tokens,
         corpus,
@@ -146,6 +157,7 @@ fn read_experiment(registry: &Registry, mut file: Table, origin: Origin) -> Resu
         writer,
         arms,
     };
+    check_varies(&experiment)?;
     if origin == Origin::User {
         check_sensible(&experiment, &registry.full_schema())?;
     }
@@ -217,6 +229,26 @@ fn check_seeds(seeds: &[u64]) -> Result<(), SettingError> {
         return Err(SettingError::new("seeds", message));
     }
     Ok(())
+}
+
+/// Checks that seeds differ in something that is drawn.
+fn check_varies(experiment: &Experiment) -> Result<(), SettingError> {
+    let vary = experiment.vary;
+    let varies = vary.has(Source::Data)
+        || vary.has(Source::Sampling)
+        || vary.has(Source::Initialisation) && experiment.draws_weights();
+    if varies || experiment.seeds.len() == 1 {
+        return Ok(());
+    }
+    let message = match vary.has(Source::Initialisation) {
+        true => {
+            "no model here starts from random weights, so all seeds would be the same; add \"data\" or \"sampling\""
+        }
+        false => {
+            "all seeds would be the same; name \"initialisation\", \"data\" or \"sampling\", or give a single seed"
+        }
+    };
+    Err(SettingError::new("vary", message))
 }
 
 fn read_corpus(mut table: Table) -> Result<CorpusSettings, SettingError> {

@@ -3,7 +3,7 @@
 //!
 //! | fingerprint | hashes |
 //! |---|---|
-//! | model | seed, generation, the arm name in its random streams, model and training settings, base weights, tokenizer, training text, the parent's model fingerprint |
+//! | model | seed, what seeds differ in if not in everything, generation, the arm name in its random streams, model and training settings, base weights, tokenizer, training text, the parent's model fingerprint |
 //! | generation | the model fingerprint, the arm name in its random streams, synthesis settings, tokens written and measured, the texts that metrics compare with, metrics that are not built in; the parent's generation fingerprint if it writes from the parent's corpus |
 //!
 //! The parent is the previous generation. The random streams that generation 0 trains with name no arm, so its model is
@@ -18,7 +18,7 @@
 use super::{PreparedText, tokens_written};
 use crate::config::{Arm, Experiment};
 use crate::measure::MetricDefinition;
-use crate::seed::{SHARED, streams};
+use crate::seed::{SHARED, Varied, streams};
 use crate::settings::result_table_of;
 use crate::store::{Fingerprint, Fingerprints};
 use crate::synthesis::SynthesisSettings;
@@ -67,6 +67,10 @@ impl LineageInputs<'_> {
         let arm = self.experiment.at(self.arm, generation);
         let mut hash = Hasher::new("genloss model fingerprint 1");
         hash.add("seed", &self.seed);
+        // Added only where it matters, so that fingerprints of earlier versions stay valid.
+        if self.experiment.vary != Varied::ALL {
+            hash.add("vary", &self.experiment.vary.names(true).join(", "));
+        }
         hash.add("generation", &generation);
         hash.add("arm", &if generation == 0 { SHARED } else { &arm.name });
         hash.add("streams", &TRAINING_STREAMS.join(", "));

@@ -9,7 +9,7 @@ use crate::documents::Documents;
 use crate::measure::{self, FactAnswer, FourGrams, Inputs, Measured};
 use crate::model::LanguageModel;
 use crate::progress::Event;
-use crate::seed::{SHARED, StreamKey, streams};
+use crate::seed::{SHARED, streams};
 use crate::stage::Stage;
 use crate::store::{Address, Fingerprints, GenerationOutput, GenerationRecord, MixtureRecord, Store};
 use crate::synthesis::SynthesisSettings;
@@ -42,8 +42,7 @@ impl<'a> GenerationRunner<'a> {
     pub(super) fn new(run: &'a Run<'a>, siblings: &'a SiblingRuns<'a>) -> Self {
         let Run { experiment, prepared, store, context, .. } = run;
         let seed = siblings.seed();
-        let natural =
-            NaturalOrder::new(&prepared.train, seed, experiment.corpus.natural_tokens).used_by(experiment);
+        let natural = NaturalOrder::new(&prepared.train, experiment, seed).used_by(experiment);
         let known = FourGrams::new(&natural.prefix(experiment.corpus.train_tokens));
         let world = experiment.corpus.built_in_world();
         Self { run, experiment, prepared, store, context, siblings, seed, natural, known, world }
@@ -176,7 +175,7 @@ impl<'a> GenerationRunner<'a> {
     /// The stage in which the training text of a generation is mixed.
     pub(super) fn stage(&self, address: Address) -> Stage<'a> {
         let arm = address.arm.unwrap_or(SHARED);
-        let key = StreamKey::new(self.seed, arm, address.generation, streams::MIXTURE);
+        let key = self.experiment.stream_key(self.seed, arm, address.generation, streams::MIXTURE);
         Stage::new(key, self.context.observer, self.context.interrupt)
     }
 
@@ -211,7 +210,7 @@ impl<'a> GenerationRunner<'a> {
         }
         // Streams of generation 0 name no arm, so that arms that write differently can have the same model.
         let stream_arm = if address.generation == 0 { SHARED } else { &arm.name };
-        let key = StreamKey::new(self.seed, stream_arm, address.generation, streams::TRAINING);
+        let key = self.experiment.stream_key(self.seed, stream_arm, address.generation, streams::TRAINING);
         Ok(learner.fit(text, &mut checkpoints, &stage.with_key(key))?)
     }
 

@@ -3,7 +3,7 @@
 use crate::config::Experiment;
 use crate::documents::{Documents, TokenId};
 use crate::mixture;
-use crate::seed::{SHARED, StreamKey, streams};
+use crate::seed::{SHARED, streams};
 use crate::units::Tokens;
 use rand::seq::SliceRandom;
 
@@ -13,10 +13,11 @@ pub(super) struct NaturalOrder<'a> {
 }
 
 impl<'a> NaturalOrder<'a> {
-    /// With a `limit`, the document that crosses it is cut, and those behind it are left out.
-    pub(super) fn new(train: &'a Documents, seed: u64, limit: Option<Tokens>) -> Self {
+    /// The document that crosses the limit is cut, and those behind it are left out.
+    pub(super) fn new(train: &'a Documents, experiment: &Experiment, seed: u64) -> Self {
         let mut order: Vec<usize> = (0..train.len()).collect();
-        order.shuffle(&mut StreamKey::new(seed, SHARED, 0, streams::NATURAL_ORDER).stream(0));
+        order.shuffle(&mut experiment.stream_key(seed, SHARED, 0, streams::NATURAL_ORDER).stream(0));
+        let limit = experiment.corpus.natural_tokens;
         let mut left = limit.map_or(usize::MAX, |limit| limit.0 as usize);
         let mut documents = Vec::with_capacity(order.len());
         for document in order.into_iter().map(|index| train.get(index)) {
@@ -96,7 +97,7 @@ mixture = MIXTURE
         let plan_of = |generation| {
             let pool =
                 DocumentPool { natural: &lengths, rereads: false, synthetic: &synthetic[..generation] };
-            let mut stream = StreamKey::new(1, "arm", generation, streams::MIXTURE).stream(0);
+            let mut stream = crate::seed::StreamKey::new(1, "arm", generation, streams::MIXTURE).stream(0);
             plan(&arm.mixture, generation, Tokens(300), Tokens(400), pool, &mut stream)
         };
         (0..=4).map(|generation| format!("{:?}", plan_of(generation))).collect()
@@ -116,7 +117,7 @@ mixture = MIXTURE
         ];
         for mixture in mixtures {
             let experiment = config::parse(&FILE.replace("MIXTURE", mixture), "x.toml", &[]).unwrap();
-            let order = NaturalOrder::new(&train, 1, None);
+            let order = NaturalOrder::new(&train, &experiment, 1);
             let used = order.used_by(&experiment);
             let all: Documents = order.documents.iter().copied().collect();
             assert!(used.len() < all.len() / 2, "{mixture}: {} documents", used.len());

@@ -124,8 +124,7 @@ impl PreparedText {
     #[must_use]
     pub fn notes(&self, experiment: &Experiment) -> Vec<String> {
         let seed = experiment.seeds[0];
-        let natural = NaturalOrder::new(&self.train, seed, experiment.corpus.natural_tokens)
-            .prefix(experiment.corpus.train_tokens);
+        let natural = NaturalOrder::new(&self.train, experiment, seed).prefix(experiment.corpus.train_tokens);
         let cut = |arm: &Arm| {
             let cut =
                 |generation| synthesis::cut_documents(&experiment.at(arm, generation).synthesis, &natural);
@@ -157,7 +156,7 @@ impl PreparedText {
     /// The natural documents that the lineages of `seed` can train on, in the order in which the seed takes them.
     #[must_use]
     pub fn natural_documents(&self, experiment: &Experiment, seed: u64) -> Documents {
-        NaturalOrder::new(&self.train, seed, experiment.corpus.natural_tokens).used_by(experiment)
+        NaturalOrder::new(&self.train, experiment, seed).used_by(experiment)
     }
 
     /// The reference text, cut to `corpus.reference_tokens`.
@@ -410,7 +409,7 @@ fn check_seeds(experiment: &Experiment, train: &Documents, tokenizer: &Tokenizer
     let (budget, limit) = (experiment.corpus.train_tokens, experiment.corpus.natural_tokens);
     let world = experiment.corpus.built_in_world();
     for &seed in &experiment.seeds {
-        let natural = NaturalOrder::new(train, seed, limit);
+        let natural = NaturalOrder::new(train, experiment, seed);
         let (lengths, drawn) = (natural.lengths(), natural.prefix(budget));
         let sources = Sources { natural: &drawn, previous: None, tokenizer, world: world.as_ref() };
         for arm in &experiment.arms {

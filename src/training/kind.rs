@@ -60,6 +60,11 @@ pub trait ModelKind: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether models are trained from random initial weights, unless they are given others.
+    fn draws_weights(&self) -> bool {
+        true
+    }
+
     /// Whether models have hidden states, which are needed for contrastive search and to compare texts.
     fn has_hidden_states(&self) -> bool {
         false

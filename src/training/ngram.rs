@@ -28,6 +28,10 @@ impl ModelKind for NgramSettings {
         "ngram"
     }
 
+    fn draws_weights(&self) -> bool {
+        false
+    }
+
     fn check_training(&self, training: &TrainingSettings) -> Result<(), SettingError> {
         if training.init != Init::Scratch {
             let message = "an n-gram model is counted from scratch in every generation; use \"scratch\"";

@@ -257,6 +257,8 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         ("name = \"unanchored\"", "name = \"control\"", "the control always trains on natural text only"),
         ("seeds = [1, 2]", "seeds = []", "seeds: the list is empty; give at least one seed"),
         ("seeds = [1, 2]", "seeds = [2, 2]", "seeds: 2 is given twice"),
+        ("seeds = [1, 2]", "seeds = [1, 2]\nvary = [\"order\"]", "unknown \"order\"; use \"initialisation\""),
+        ("seeds = [1, 2]", "seeds = [1, 2]\nvary = []", "vary: all seeds would be the same; name"),
         (
             "generations = 3",
             "generations = 0",
@@ -777,4 +779,19 @@ fn a_number_that_is_too_large_for_toml_is_called_that() {
     }
     let text = config::parse(BASE, "base.toml", &["corpus.source=a+b.txt".to_owned()]).unwrap();
     assert_eq!(text.corpus.source, genloss::corpus::CorpusSource::Files(vec!["a+b.txt".to_owned()]));
+}
+
+/// An n-gram model has no initial weights, and neither has one that starts from a folder. A single seed needs no second
+/// that differs.
+#[test]
+fn seeds_must_differ_in_something_that_is_drawn() {
+    let vary = |seeds: &str| format!("seeds = {seeds}\nvary = [\"initialisation\"]");
+    let ngram = BASE.replace("layers = 2\nwidth = 64\nheads = 4\ncontext = 32", "kind = \"ngram\"");
+    let based = BASE.replace("[model]", "[training]\ninit = \"base\"\nbase = \"folder\"\n[model]");
+    for text in [ngram, based] {
+        let error = parse(&text.replace("seeds = [1, 2]", &vary("[1, 2]"))).unwrap_err();
+        assert!(error.contains("vary: no model here starts from random weights"), "{error}");
+        assert!(parse(&text.replace("seeds = [1, 2]", &vary("[1]"))).is_ok());
+    }
+    assert!(parse(&BASE.replace("seeds = [1, 2]", &vary("[1, 2]"))).is_ok());
 }

@@ -60,6 +60,16 @@ fn run_into(
     observer: &dyn Observer,
     interrupt: &AtomicBool,
 ) -> Result<(), RunError> {
+    run(&experiment(), root, prepared, observer, interrupt)
+}
+
+fn run(
+    experiment: &Experiment,
+    root: &Path,
+    prepared: &PreparedText,
+    observer: &dyn Observer,
+    interrupt: &AtomicBool,
+) -> Result<(), RunError> {
     let context = RunContext {
         device: &Device::Cpu,
         observer,
@@ -67,7 +77,7 @@ fn run_into(
         metrics: &Metrics::builtin(),
         provenance: Provenance::default(),
     };
-    lineage::run(&experiment(), prepared, root, &context)
+    lineage::run(experiment, prepared, root, &context)
 }
 
 /// A finished run: its folder, text, records and events.
@@ -408,4 +418,48 @@ fn a_fingerprint_changes_with_what_results_depend_on_and_with_nothing_else() {
     assert_eq!(differs(&of(&base, picked, 1, "text")), writing);
     assert_eq!(differs(&of(&base, 0, 2, "text")), both);
     assert_eq!(differs(&of(&base, 0, 1, "another text")), both);
+}
+
+/// Text, model and written text of generation 0, of which each is compared between two seeds. Where sampling alone varies,
+/// the models are equal. Where it is fixed, texts differ because the models that write them do.
+#[test]
+fn seeds_differ_in_what_varies_alone() {
+    let transformer = FILE
+        .replace("kind = \"ngram\", order = 2", "layers = 1, width = 16, heads = 1, context = 16")
+        .replace("generations = 3", "generations = 1")
+        .replace("synthesis = {", "training = { tokens = 2000, batch = 4 }\nsynthesis = {");
+    let transformer = transformer.split("[[arm]]\nname = \"anchored\"").next().unwrap();
+    let of = |vary: &str| {
+        let file = transformer.replace("generations", &format!("{vary}\ngenerations"));
+        let experiment = config::parse(&file, "vary.toml", &[]).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let prepared = lineage::prepare(&experiment).unwrap();
+        run(&experiment, dir.path(), &prepared, &Silent, &AtomicBool::new(false)).unwrap();
+        let recorded = store::read(dir.path()).unwrap();
+        let seeds = [1, 2].map(|seed| {
+            let lineage = recorded.lineages.iter().find(|lineage| lineage.seed == seed).unwrap();
+            let folder = dir.path().join(format!("seed-{seed}/gen-000"));
+            let file = |name: &str| std::fs::read(folder.join(name)).unwrap();
+            (
+                lineage.generations[0].mixture.hash.clone(),
+                file("model/model.safetensors"),
+                file("synthetic.parquet"),
+            )
+        });
+        let notes = store::notes(dir.path(), &recorded).unwrap().join("\n");
+        (seeds, notes)
+    };
+    let expected = [
+        ("initialisation", [true, false, false], "the same data and sampling (vary)"),
+        ("data", [false, false, false], "the same initialisation and sampling (vary)"),
+        ("sampling", [true, true, false], "the same initialisation and data (vary)"),
+    ];
+    for (source, equal, note) in expected {
+        let ([one, two], notes) = of(&format!("vary = [\"{source}\"]"));
+        assert_eq!([one.0 == two.0, one.1 == two.1, one.2 == two.2], equal, "{source}");
+        assert!(notes.contains(note), "{notes}");
+    }
+    let (unsaid, notes) = of("");
+    assert!(unsaid == of("vary = [\"sampling\", \"data\", \"initialisation\"]").0);
+    assert_eq!(notes, "");
 }

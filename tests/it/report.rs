@@ -9,7 +9,7 @@ use genloss::measure::{Catalogue, Curves, Measurement, RankPoint, SurvivalBin};
 use genloss::mixture::Mixture;
 use genloss::model::NgramSettings;
 use genloss::report;
-use genloss::seed::{SHARED, StreamKey};
+use genloss::seed::{SHARED, StreamKey, Varied};
 use genloss::selection::SelectionRecord;
 use genloss::store::{GenerationRecord, LineageRecord, MixtureRecord, Provenance, RunRecord, Sample};
 use genloss::synthesis::{SynthesisRecord, SynthesisSettings};
@@ -49,6 +49,7 @@ fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm])
     Experiment {
         name: name.to_owned(),
         seeds: seeds.to_vec(),
+        vary: Varied::ALL,
         generations,
         measured_tokens: synthesis.tokens,
         corpus: CorpusSettings {
