@@ -26,6 +26,7 @@
 mod difference;
 mod document;
 mod error;
+mod expectation;
 mod experiment;
 mod grid;
 mod names;
@@ -36,6 +37,7 @@ mod schema;
 
 pub use difference::difference;
 pub use error::ConfigError;
+pub use expectation::Expectation;
 pub use experiment::{Arm, CONTROL, Experiment, WriterSettings};
 pub use grid::Sweep;
 pub use names::arms_in_words;

@@ -29,7 +29,7 @@ pub use fingerprint::{LineageInputs, planned_natural_text, training_settings};
 pub use footprint::Footprint;
 pub use prepare::{PreparedText, check_settings, prepare, prepare_together};
 pub use work::{POLL_INTERVAL, SeedUnits, UnitOutcome};
-pub use workload::{Workload, tokens_seen, tokens_written, workloads};
+pub use workload::{Workload, tokens_seen, workloads};
 
 use crate::config::{Arm, Experiment};
 use crate::live::{self, Live};

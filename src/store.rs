@@ -39,6 +39,7 @@ mod content;
 mod disk;
 mod error;
 mod glance;
+mod growth;
 mod manifest;
 mod missing;
 mod notes;
@@ -98,6 +99,9 @@ const UNITS: &str = ".units";
 const WORK: &str = ".work-";
 const PARTIAL: &str = ".partial-";
 
+/// `.outgrown-gen-003` is generation 3 as it was before later generations were added: see [`growth`].
+const OUTGROWN: &str = ".outgrown-";
+
 /// A run that this process, and possibly others, work on.
 #[derive(Debug)]
 pub struct Store {
@@ -133,9 +137,9 @@ pub struct GenerationOutput<'a> {
 }
 
 impl Store {
-    /// Opens the store at `root` for `experiment`, or creates it. The experiment may differ from the one on
-    /// record in two ways: seeds may be added, because different seeds are independent, and run-time-only settings may
-    /// change. A finished run can be opened in a read-only folder.
+    /// Opens the store at `root` for `experiment`, or creates it. The experiment may differ from the one on record in what
+    /// no committed generation depends on: seeds, arms and generations may be added, files of the same content may be
+    /// elsewhere, and run-time-only settings may change. A finished run can be opened in a read-only folder.
     ///
     /// # Errors
     /// If the store belongs to another or a changed experiment, if the text or the tokenizer differs from what is on
@@ -201,13 +205,32 @@ impl Store {
     /// # Errors
     /// If a file is missing or does not match the manifest.
     pub fn verify(&self, address: Address) -> Result<(), StoreError> {
-        let folder = address.folder(&self.root);
-        if lock(&self.verified).contains(&folder) {
+        self.verify_in(&address.folder(&self.root), address)
+    }
+
+    /// As [`verify`](Self::verify), of a generation that may be in another folder.
+    fn verify_in(&self, folder: &Path, address: Address) -> Result<(), StoreError> {
+        if lock(&self.verified).contains(folder) {
             return Ok(());
         }
-        manifest::verify(&folder, address)?;
-        lock(&self.verified).insert(folder);
+        manifest::verify(folder, address)?;
+        lock(&self.verified).insert(folder.to_owned());
         Ok(())
+    }
+
+    /// The folder of a committed generation, which may be one that was set aside because the experiment has outgrown it.
+    /// The files are verified. `None` if there is neither.
+    ///
+    /// # Errors
+    /// If a file is missing or does not match the manifest.
+    pub(crate) fn find(&self, address: Address) -> Result<Option<CommittedFolder>, StoreError> {
+        let folder = address.folder(&self.root);
+        let aside = growth::outgrown(&folder);
+        let Some(folder) = [folder, aside].into_iter().find(|folder| folder.exists()) else {
+            return Ok(None);
+        };
+        self.verify_in(&folder, address)?;
+        Ok(Some(CommittedFolder(folder)))
     }
 
     /// Removes what ended processes left beside committed generations. Checkpoints of a generation that is not committed
@@ -219,7 +242,8 @@ impl Store {
         disk::remove_temporary(&self.root)?;
         for lineage in open::lineage_folders(&self.root)? {
             for name in disk::names(&lineage)? {
-                let generation = name.strip_prefix(WORK).or(name.strip_prefix(PARTIAL));
+                let generation =
+                    [WORK, PARTIAL, OUTGROWN].iter().find_map(|prefix| name.strip_prefix(prefix));
                 let generation = generation.map(|rest| rest.split_once('.').map_or(rest, |(name, _)| name));
                 if generation.is_some_and(|generation| lineage.join(generation).exists()) {
                     disk::remove_dir(&lineage.join(&name))?;
@@ -323,6 +347,7 @@ impl Store {
             manifest::verify(&folder, address)?;
             disk::remove_dir(aside)?;
         }
+        disk::remove_dir(&growth::outgrown(&folder))?;
         disk::remove_dir(&claimed(&folder, WORK, claim))
     }
 
@@ -386,12 +411,39 @@ impl Store {
         manifest::fingerprints(&address.folder(&self.root))
     }
 
+    /// As [`fingerprints`](Self::fingerprints), of a generation that was set aside; `None` also if there is none.
+    pub(crate) fn outgrown_fingerprints(&self, address: Address) -> Result<Option<Fingerprints>, StoreError> {
+        let aside = growth::outgrown(&address.folder(&self.root));
+        if aside.exists() { manifest::fingerprints(&aside) } else { Ok(None) }
+    }
+
     /// The token ids of a committed generation's corpus.
     ///
     /// # Errors
     /// If the file cannot be read.
     pub fn synthetic(&self, address: Address) -> Result<Documents, StoreError> {
         synthetic::read_ids(&address.folder(&self.root).join(SYNTHETIC))
+    }
+}
+
+/// The folder of a generation whose files match the manifest.
+pub(crate) struct CommittedFolder(PathBuf);
+
+impl CommittedFolder {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn model_dir(&self) -> PathBuf {
+        self.0.join(MODEL)
+    }
+
+    /// The record of the generation.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn record(&self) -> Result<GenerationRecord, StoreError> {
+        disk::read_record(&self.0.join(MEASUREMENTS))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod effects;
 mod empty;
+mod expected;
 mod lines;
 mod pairs;
 mod split;
@@ -52,18 +53,20 @@ impl Args {
         if let Some(metrics) = self.pairs {
             return pairs::print(&read_all(&self.folders)?, &metrics, self.format);
         }
-        let arms = ComparedArm::read_all(&self.folders)?;
+        let recorded = read_all(&self.folders)?;
+        let arms = ComparedArm::all(&recorded);
         match self.format {
             OutputFormat::Json => output::json(&arms),
             OutputFormat::Csv => output::csv(arms.iter().flat_map(ComparedArm::rows)),
             OutputFormat::Markdown => {
                 let split = if self.why { split::tables(&arms, output::markdown) } else { String::new() };
-                output::emit(&(effects::markdown(&arms) + &synthetic::text(&arms, output::markdown) + &split))
+                let expected = expected::text(&recorded, output::markdown);
+                let synthetic = synthetic::text(&arms, output::markdown);
+                output::emit(&(effects::markdown(&arms) + &synthetic + &expected + &split))
             }
             OutputFormat::Table => {
                 let split = if self.why { split::tables(&arms, output::table) } else { String::new() };
-                let synthetic = synthetic::text(&arms, synthetic::table);
-                output::emit(&format!("{}{synthetic}{split}", summary::text(&arms)))
+                output::emit(&(text(&recorded, &arms) + &split))
             }
         }
     }
@@ -71,13 +74,19 @@ impl Args {
 
 /// Prints the output of `genloss compare`: a line and a sentence for every arm of the runs in `folders`.
 pub fn print_summary(folders: &[PathBuf]) -> Result<()> {
-    let arms = ComparedArm::read_all(folders)?;
-    output::emit(&(summary::text(&arms) + &synthetic::text(&arms, synthetic::table)))
+    let recorded = read_all(folders)?;
+    output::emit(&text(&recorded, &ComparedArm::all(&recorded)))
+}
+
+/// A line and a sentence for every arm, the effect of synthetic text, and the numbers that were expected.
+fn text(recorded: &[RunRecord], arms: &[ComparedArm]) -> String {
+    let synthetic = synthetic::text(arms, synthetic::table);
+    summary::text(arms) + &synthetic + &expected::text(recorded, expected::table)
 }
 
 /// Prints a line for every arm of the runs in `folders`, without the sentences.
 pub fn print_overview(folders: &[PathBuf]) -> Result<()> {
-    output::emit(&summary::table(&ComparedArm::read_all(folders)?, true))
+    output::emit(&summary::table(&ComparedArm::all(&read_all(folders)?), true))
 }
 
 /// An arm compared with the control, and the parts that each difference is split into.
@@ -90,12 +99,11 @@ struct ComparedArm {
 }
 
 impl ComparedArm {
-    /// Every arm but the control of every run in `folders`. Notes on empty columns go to standard error.
-    fn read_all(folders: &[PathBuf]) -> Result<Vec<Self>> {
-        let recorded = read_all(folders)?;
+    /// Every arm but the control of every run. Notes on empty columns go to standard error.
+    fn all(recorded: &[RunRecord]) -> Vec<Self> {
         let notes = recorded.iter().flat_map(empty::notes);
         notes.for_each(|note| say(&format!("note: {note}")));
-        Ok(recorded.iter().flat_map(Self::all_of).collect())
+        recorded.iter().flat_map(Self::all_of).collect()
     }
 
     fn all_of(recorded: &RunRecord) -> Vec<Self> {

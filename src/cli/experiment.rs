@@ -1,7 +1,9 @@
 //! Arguments of commands that read an experiment file.
 
-use crate::config::{self, ConfigError, Experiment, Sweep};
+use crate::config::{self, ConfigError, Expectation, Experiment, Sweep};
 use crate::lineage::RunError;
+use crate::measure::Catalogue;
+use crate::settings;
 use std::path::PathBuf;
 
 /// An experiment file and settings that override it.
@@ -18,12 +20,17 @@ pub struct ExperimentArgs {
 impl ExperimentArgs {
     /// The experiment of a file without a grid.
     pub fn load(&self) -> Result<Experiment, ConfigError> {
-        config::load(&self.file, &self.settings)
+        let experiment = config::load(&self.file, &self.settings)?;
+        check_expected_metrics(&experiment)?;
+        Ok(experiment)
     }
 
     /// The experiments of a file with a grid; None if the file has no grid.
     pub fn load_sweep(&self) -> Result<Option<Sweep>, ConfigError> {
-        config::load_sweep(&self.file, &self.settings)
+        let sweep = config::load_sweep(&self.file, &self.settings)?;
+        // All experiments of a sweep expect the same.
+        sweep.iter().flat_map(|sweep| sweep.experiments.first()).try_for_each(check_expected_metrics)?;
+        Ok(sweep)
     }
 
     /// If an error is about a setting, adds the `--set` that gave it, or its position in the experiment file; returns
@@ -49,6 +56,20 @@ impl ExperimentArgs {
             None => error,
         }
     }
+}
+
+/// Checks that there are the metrics of which numbers are expected.
+fn check_expected_metrics(experiment: &Experiment) -> Result<(), ConfigError> {
+    let catalogue = Catalogue::builtin();
+    let is_unknown = |expected: &&Expectation| catalogue.get(&expected.metric).is_none();
+    let Some(Expectation { metric, .. }) = experiment.expectations.iter().find(is_unknown) else {
+        return Ok(());
+    };
+    let ids = catalogue.iter().map(|definition| &*definition.id);
+    let advice = settings::nearest(metric, ids)
+        .map_or("docs/METRICS.md has them all".to_owned(), |nearest| format!("the nearest is \"{nearest}\""));
+    let message = format!("there is no metric \"{metric}\"; {advice}");
+    Err(ConfigError::Setting { position: None, key: "expect".to_owned(), message })
 }
 
 /// The setting that a message begins with: `corpus: …`, `synthesis.command: …`.

@@ -1,7 +1,8 @@
 //! An experiment whose settings have been checked, with every default filled in.
 
+use super::expectation::Expectation;
 use crate::corpus::CorpusSettings;
-use crate::mixture::Mixture;
+use crate::mixture::{self, Mixture};
 use crate::seed::{StreamKey, Varied};
 use crate::settings::{result_table_of, table_of};
 use crate::synthesis::SynthesisSettings;
@@ -25,6 +26,8 @@ pub struct Experiment {
     pub vary: Varied,
     /// Generations after generation 0.
     pub generations: usize,
+    /// Published numbers that the run should reproduce.
+    pub expectations: Vec<Expectation>,
     /// Synthetic tokens that each measurement uses. The last generation writes only these, since no model is trained on
     /// its text.
     pub measured_tokens: Tokens,
@@ -118,6 +121,23 @@ impl Experiment {
         self.writer.is_some() || overrides_nothing
     }
 
+    /// Tokens that a generation of an arm writes: `synthesis.tokens`, or more if the next generation trains on more. A
+    /// generation 0 that arms share writes enough for each of them; the last generation writes only what is measured.
+    #[must_use]
+    pub fn tokens_written(&self, arm: &Arm, generation: usize) -> Tokens {
+        if generation == self.generations {
+            return self.measured_tokens;
+        }
+        let is_shared = generation == 0 && self.shares_generation_0(arm);
+        let writes_for =
+            |other: &&Arm| other.name == arm.name || (is_shared && self.shares_generation_0(other));
+        let budget = self.corpus.train_tokens;
+        let needs = |other: &Arm| {
+            mixture::corpus_tokens(&other.mixture, generation + 1, budget, other.synthesis.tokens)
+        };
+        self.arms.iter().filter(writes_for).map(needs).max().unwrap_or(arm.synthesis.tokens)
+    }
+
     /// The settings of `arm` at `generation`: those of the writer, if there is one, at generation 0.
     #[must_use]
     pub fn at<'a>(&self, arm: &'a Arm, generation: usize) -> Cow<'a, Arm> {
@@ -165,6 +185,10 @@ impl Experiment {
             table.insert("writer".to_owned(), Value::Table(sections));
         }
         table.insert("arm".to_owned(), Value::Array(arms));
+        if !self.expectations.is_empty() {
+            let rows = self.expectations.iter().map(|expected| Value::Table(table_of(expected)));
+            table.insert("expect".to_owned(), Value::Array(rows.collect()));
+        }
         table
     }
 }

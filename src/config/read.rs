@@ -2,6 +2,7 @@
 
 use super::document::Document;
 use super::error::ConfigError;
+use super::expectation::{self, Expectation};
 use super::experiment::{Arm, CONTROL, Experiment, WriterSettings};
 use super::names;
 use super::registry::Registry;
@@ -42,6 +43,10 @@ pub(super) struct Head {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-sensible" = {"minimum": 32, "why": "fewer are too few to estimate a distribution"}))]
     measured_tokens: Option<Tokens>,
+    /// Published numbers that the run should reproduce, with their sources. `genloss compare` shows them beside those that
+    /// were measured.
+    #[serde(default)]
+    expect: Vec<Expectation>,
 }
 
 fn all_sources() -> Vec<Source> {
@@ -142,12 +147,13 @@ fn read_experiment(registry: &Registry, mut file: Table, origin: Origin) -> Resu
         arms.iter().try_for_each(|arm| check_chained(arm, writer))?;
     }
     let measured_tokens = measured_tokens(head.measured_tokens, &arms)?;
-    let Head { name, seeds, vary, generations, .. } = head;
+    let Head { name, seeds, vary, generations, expect: expectations, .. } = head;
     let experiment = Experiment {
         name,
         seeds,
         vary: Varied::new(&vary),
         generations,
+        expectations,
         measured_tokens,
         corpus,
         tokenizer,
@@ -158,6 +164,8 @@ fn read_experiment(registry: &Registry, mut file: Table, origin: Origin) -> Resu
         arms,
     };
     check_varies(&experiment)?;
+    let names: Vec<&str> = experiment.arms.iter().map(|arm| arm.name.as_str()).collect();
+    expectation::check(&experiment.expectations, &names, experiment.generations)?;
     if origin == Origin::User {
         check_sensible(&experiment, &registry.full_schema())?;
     }

@@ -7,7 +7,7 @@
 
 use super::{LineageInputs, Run, RunError};
 use crate::config::Arm;
-use crate::store::{Address, Fingerprint, Fingerprints, Store};
+use crate::store::{Address, CommittedFolder, Fingerprint, Fingerprints};
 use crate::training::TrainingRecord;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -51,8 +51,12 @@ impl<'a> SiblingRuns<'a> {
         for run in siblings.runs.iter().filter(|run| run.experiment.seeds.contains(&seed)) {
             for arm in &run.experiment.arms {
                 for generation in 0..=run.experiment.generations {
-                    if let Ok(Some(fingerprints)) = run.fingerprints(seed, arm, generation) {
-                        let address = Address::of(run.experiment, seed, arm, generation);
+                    let address = Address::of(run.experiment, seed, arm, generation);
+                    let found = [
+                        run.fingerprints(seed, arm, generation),
+                        run.store.outgrown_fingerprints(address).map_err(RunError::from),
+                    ];
+                    for fingerprints in found.into_iter().flatten().flatten() {
                         siblings.insert(run, address, fingerprints);
                     }
                 }
@@ -84,27 +88,18 @@ impl<'a> SiblingRuns<'a> {
             let generation = index.generations.get(&fingerprints.generation).cloned();
             (generation, index.models.get(&fingerprints.model).cloned())
         };
-        if let Some((store, address)) = self.verified(generation.as_ref())? {
-            return Ok(Some(CachedResult::Generation(store.generation_dir(address))));
+        if let Some(folder) = self.verified(generation.as_ref())? {
+            return Ok(Some(CachedResult::Generation(folder.path().to_owned())));
         }
-        let Some((store, address)) = self.verified(model.as_ref())? else { return Ok(None) };
-        let training = store.record(address)?.training;
-        Ok(Some(CachedResult::Model { model_dir: store.model_dir(address), training }))
+        let Some(folder) = self.verified(model.as_ref())? else { return Ok(None) };
+        Ok(Some(CachedResult::Model { model_dir: folder.model_dir(), training: folder.record()?.training }))
     }
 
-    /// The store and address of a generation that still exists.
-    fn verified<'b>(
-        &self,
-        location: Option<&'b Location>,
-    ) -> Result<Option<(&'a Store, Address<'b>)>, RunError> {
+    /// The folder of a generation that still exists.
+    fn verified(&self, location: Option<&Location>) -> Result<Option<CommittedFolder>, RunError> {
         let Some(Location { run, arm, generation }) = location else { return Ok(None) };
-        let store = &self.runs[*run].store;
         let address = Address { seed: self.seed, arm: arm.as_deref(), generation: *generation };
-        if !store.exists(address) {
-            return Ok(None);
-        }
-        store.verify(address)?;
-        Ok(Some((store, address)))
+        Ok(self.runs[*run].store.find(address)?)
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {

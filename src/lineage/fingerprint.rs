@@ -15,7 +15,7 @@
 //! only affect how long something takes are left out, too. An external command is assumed to write the same text for
 //! the same documents.
 
-use super::{PreparedText, tokens_written};
+use super::PreparedText;
 use crate::config::{Arm, Experiment};
 use crate::measure::MetricDefinition;
 use crate::seed::{SHARED, Varied, streams};
@@ -103,7 +103,7 @@ impl LineageInputs<'_> {
         hash.add("streams", &SYNTHESIS_STREAMS.join(", "));
         let now = experiment.at(arm, generation);
         hash.add_table("synthesis", &synthesis_settings(&now.synthesis));
-        hash.add("tokens written", &tokens_written(experiment, arm, generation).0);
+        hash.add("tokens written", &experiment.tokens_written(arm, generation).0);
         hash.add("tokens measured", &experiment.measured_tokens.0);
         hash.add("measured against", &prepared.evaluation_hash());
         for (subject, convention) in prepared.conventions(&now) {
@@ -146,7 +146,7 @@ pub fn training_settings(model: &ModelSettings, training: &TrainingSettings) -> 
 }
 
 /// The resolved table `[synthesis]`, without run-time-only settings and without `tokens`, because a generation may
-/// write more: see [`tokens_written`].
+/// write more: see [`Experiment::tokens_written`].
 fn synthesis_settings(synthesis: &SynthesisSettings) -> Table {
     let mut table = synthesis.result_table();
     table.remove("tokens");

@@ -3,7 +3,6 @@
 //! The estimate is a rough lower bound: it detects experiments that are too large, but does not guarantee that all
 //! other experiments fit.
 
-use super::tokens_written;
 use crate::config::{Arm, Experiment};
 use crate::corpus::{CorpusSource, WORLD_MARGIN};
 use crate::mixture;
@@ -70,8 +69,7 @@ fn natural_text(experiment: &Experiment) -> f64 {
 }
 
 fn generated_text(experiment: &Experiment, arm: &Arm) -> f64 {
-    let written =
-        (0..=experiment.generations).map(|generation| tokens_written(experiment, arm, generation).0);
+    let written = (0..=experiment.generations).map(|generation| experiment.tokens_written(arm, generation).0);
     let trained = experiment.corpus.train_tokens.0 as f64;
     let ngrams = arm.model.order().map_or(0.0, |order| NGRAM_BYTES * order as f64 * trained);
     GENERATED_BYTES * written.max().unwrap_or(0) as f64 + 4.0 * trained + ngrams

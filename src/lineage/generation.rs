@@ -2,7 +2,7 @@
 
 use super::cache::CachedResult;
 use super::natural::NaturalOrder;
-use super::{PreparedText, Run, RunContext, RunError, SiblingRuns, learner, tokens_written};
+use super::{PreparedText, Run, RunContext, RunError, SiblingRuns, learner};
 use crate::config::{Arm, Experiment};
 use crate::corpus::world::World;
 use crate::documents::Documents;
@@ -256,7 +256,7 @@ impl<'a> GenerationRunner<'a> {
             tokenizer: &self.prepared.tokenizer,
             world: self.world.as_ref(),
         };
-        let tokens = tokens_written(self.experiment, arm, generation);
+        let tokens = self.experiment.tokens_written(arm, generation);
         let synthesis = SynthesisSettings { tokens, ..self.experiment.at(arm, generation).synthesis.clone() };
         let written =
             synthesis::write_corpus(model, &synthesis, sources, first, &stage.at(streams::SYNTHESIS));

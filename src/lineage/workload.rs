@@ -55,7 +55,7 @@ pub fn workloads(
             &prepared.tokenizer,
             Tokens(parts.natural.0 + parts.synthetic.0),
         ),
-        written: tokens_written(experiment, arm, generation),
+        written: experiment.tokens_written(arm, generation),
         scored: Tokens(
             heldout.0 + experiment.measured_tokens.0 + if generation == 0 { 0 } else { own_text.0 },
         ),
@@ -67,20 +67,4 @@ pub fn workloads(
 #[must_use]
 pub fn tokens_seen(arm: &Arm, tokenizer: &Tokenizer, held: Tokens) -> Tokens {
     learner(arm, tokenizer, Start::Scratch, &Device::Cpu).tokens_seen(held)
-}
-
-/// Tokens that a generation of an arm writes: `synthesis.tokens`, or more if the next generation trains on more. A
-/// generation 0 that arms share writes enough for each of them; the last generation writes only what is measured.
-#[must_use]
-pub fn tokens_written(experiment: &Experiment, arm: &Arm, generation: usize) -> Tokens {
-    if generation == experiment.generations {
-        return experiment.measured_tokens;
-    }
-    let is_shared = generation == 0 && experiment.shares_generation_0(arm);
-    let writes_for =
-        |other: &&Arm| other.name == arm.name || (is_shared && experiment.shares_generation_0(other));
-    let budget = experiment.corpus.train_tokens;
-    let needs =
-        |other: &Arm| mixture::corpus_tokens(&other.mixture, generation + 1, budget, other.synthesis.tokens);
-    experiment.arms.iter().filter(writes_for).map(needs).max().unwrap_or(arm.synthesis.tokens)
 }

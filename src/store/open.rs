@@ -2,7 +2,7 @@
 
 use super::{
     DRIFT, EXPERIMENT, LEASE, PROVENANCE, Provenance, StoreError, TOKENIZER, UNITS, Unit, claims_folder,
-    disk, read,
+    disk, growth, read,
 };
 use crate::claims::{ClaimState, Claims, Holder, Process, Taken};
 use crate::config::{self, Experiment, difference};
@@ -28,10 +28,11 @@ pub(super) fn open(
     }
     match prepare(root, experiment, provenance, tokenizer_json) {
         Err(error) if is_read_only(&error) && read::is_complete(root, experiment) => {
-            match check_unchanged(root, experiment, provenance)? {
-                RecordedSeeds::All => Ok(()),
-                RecordedSeeds::Some => Err(error),
+            let recorded = check_unchanged(root, experiment, provenance)?;
+            if recorded.is_some_and(|recorded| growth::is_larger(&recorded, experiment)) {
+                return Err(error);
             }
+            Ok(())
         }
         prepared => prepared,
     }
@@ -51,8 +52,7 @@ fn is_on_record(
     {
         return Ok(false);
     }
-    let is_unchanged =
-        check_unchanged(root, experiment, provenance).is_ok_and(|seeds| seeds == RecordedSeeds::All);
+    let is_unchanged = check_unchanged(root, experiment, provenance).is_ok();
     Ok(is_unchanged && disk::read_text(&root.join(TOKENIZER))? == tokenizer_json)
 }
 
@@ -95,8 +95,11 @@ fn write_records(root: &Path, experiment: &Experiment, provenance: &Provenance) 
         Err(StoreError::NoExperiment { root: root.to_owned(), file: EXPERIMENT })
     };
     match recorded {
-        Ok(seeds) => {
-            if seeds == RecordedSeeds::Some {
+        Ok(recorded) => {
+            if let Some(recorded) = recorded.filter(|recorded| growth::is_larger(recorded, experiment)) {
+                growth::set_outgrown_aside(root, &recorded, experiment)?;
+                // Units that were done may have more generations now.
+                disk::remove_dir(&claims_folder(root))?;
                 disk::remove_file(&root.join(DRIFT))?;
             }
             write_experiment(root, experiment)
@@ -224,42 +227,34 @@ fn has_generations(root: &Path) -> Result<bool, StoreError> {
     Ok(false)
 }
 
-/// Which seeds of an experiment are on record.
-#[derive(PartialEq)]
-enum RecordedSeeds {
-    All,
-    Some,
-}
-
-/// Returns an error if the store was written for another experiment, text, tokenizer or base model.
+/// Returns an error if something has changed that committed generations depend on: the experiment, the text, the tokenizer
+/// or a base model. Otherwise returns the experiment on record, with the current default of each setting that it lacks;
+/// `None` if its file no longer parses.
 fn check_unchanged(
     root: &Path,
     experiment: &Experiment,
     now: &Provenance,
-) -> Result<RecordedSeeds, StoreError> {
-    let (then, seeds) = recorded_settings(root, experiment)?;
-    let mut changes = difference(&then, &experiment.to_toml());
-    changes.extend(changed_inputs(&read::provenance(root)?, now));
+) -> Result<Option<Experiment>, StoreError> {
+    let text = disk::read_text(&root.join(EXPERIMENT))?;
+    let recorded = config::parse_recorded(&text, EXPERIMENT).ok();
+    let inputs = changed_inputs(&read::provenance(root)?, now);
+    let mut changes = match &recorded {
+        None => difference(&text, &experiment.to_toml()),
+        Some(recorded) => {
+            let enlarged = growth::enlarged(recorded, experiment);
+            let then = if inputs.is_empty() { growth::moved(enlarged, experiment) } else { enlarged };
+            let mut changes = difference(&then.to_toml(), &experiment.to_toml());
+            if changes.is_empty() {
+                changes = growth::rewritten(recorded, experiment);
+            }
+            changes
+        }
+    };
+    changes.extend(inputs);
     if !changes.is_empty() {
         return Err(StoreError::Changed { root: root.to_owned(), changes });
     }
-    Ok(seeds)
-}
-
-/// The experiment file on record, with the current default of each setting that it lacks, and with the seeds of
-/// `experiment` if those only add to the recorded ones.
-fn recorded_settings(root: &Path, experiment: &Experiment) -> Result<(String, RecordedSeeds), StoreError> {
-    let text = disk::read_text(&root.join(EXPERIMENT))?;
-    // A file that no longer parses is compared key by key.
-    let Ok(mut recorded) = config::parse_recorded(&text, EXPERIMENT) else {
-        return Ok((text, RecordedSeeds::All));
-    };
-    let only_adds = recorded.seeds.iter().all(|seed| experiment.seeds.contains(seed));
-    if !only_adds || recorded.seeds == experiment.seeds {
-        return Ok((recorded.to_toml(), RecordedSeeds::All));
-    }
-    recorded.seeds.clone_from(&experiment.seeds);
-    Ok((recorded.to_toml(), RecordedSeeds::Some))
+    Ok(recorded)
 }
 
 /// One line for each input of a run that is not the one on record.

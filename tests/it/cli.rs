@@ -1,6 +1,7 @@
 //! The command line: where output goes, and how bad input is reported.
 
 mod damaged;
+mod expected;
 mod export;
 mod fit;
 mod limits;
@@ -284,8 +285,8 @@ fn bad_input_is_reported_on_one_line_and_nothing_is_written() {
     assert!(error_line(&["run", "absent.toml"]).contains("absent.toml"));
     assert!(error_line(&["run", text(file), "--out", text(&out), "--device", "cuda:0"]).contains("cuda:0"));
     assert!(
-        error_line(&["run", text(file), "--out", text(root), "--set", "generations=3"])
-            .contains("generations: 2 → 3")
+        error_line(&["run", text(file), "--out", text(root), "--set", "generations=1"])
+            .contains("generations: 2 → 1")
     );
     assert!(
         error_line(&["compare", text(dir.path())]).contains("no experiment here, but in folders below it")

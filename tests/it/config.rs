@@ -257,7 +257,11 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         ("name = \"unanchored\"", "name = \"control\"", "the control always trains on natural text only"),
         ("seeds = [1, 2]", "seeds = []", "seeds: the list is empty; give at least one seed"),
         ("seeds = [1, 2]", "seeds = [2, 2]", "seeds: 2 is given twice"),
-        ("seeds = [1, 2]", "seeds = [1, 2]\nvary = [\"order\"]", "unknown \"order\"; use \"initialisation\""),
+        (
+            "seeds = [1, 2]",
+            "seeds = [1, 2]\nvary = [\"order\"]",
+            "unknown value \"order\"; the valid values are initialisation, data, sampling",
+        ),
         ("seeds = [1, 2]", "seeds = [1, 2]\nvary = []", "vary: all seeds would be the same; name"),
         (
             "generations = 3",

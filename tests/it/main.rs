@@ -17,6 +17,7 @@ mod faults;
 mod fit;
 mod folder;
 mod foreign;
+mod growth;
 mod layers;
 mod lineage;
 mod measure;

@@ -51,6 +51,7 @@ fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm])
         seeds: seeds.to_vec(),
         vary: Varied::ALL,
         generations,
+        expectations: Vec::new(),
         measured_tokens: synthesis.tokens,
         corpus: CorpusSettings {
             source: CorpusSource::World,

@@ -52,38 +52,39 @@ fn start(command: &str, file: &Path, out: &Path, threads: usize) -> Child {
         .unwrap()
 }
 
-/// Kills a run again and again, each time a little later, until it finishes; then compares it with one that was never
-/// killed. The resumed runs use other numbers of threads.
+/// Kills a run again and again, each time a little later, until it finishes, each time with another number of threads.
+/// Returns the number of kills.
+pub fn run_with_kills(command: &str, file: &Path, out: &Path, first: Duration, factor: f64) -> usize {
+    let mut delay = first;
+    for kills in 0.. {
+        let mut child = start(command, file, out, 1 + kills % 3);
+        let deadline = std::time::Instant::now() + delay;
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                assert!(status.success(), "the run failed after {kills} kills");
+                return kills;
+            }
+            if std::time::Instant::now() >= deadline {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        // SIGKILL on Unix.
+        child.kill().unwrap();
+        child.wait().unwrap();
+        delay = delay.mul_f64(factor);
+    }
+    unreachable!("every delay is longer than the one before")
+}
+
+/// Compares a run that was killed with one that never was.
 fn assert_killed_run_equals_uninterrupted_run(command: &str, experiment: &str, first: Duration, factor: f64) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("experiment.toml");
     fs::write(&file, experiment).unwrap();
     let (whole, broken) = (dir.path().join("whole"), dir.path().join("broken"));
     assert!(start(command, &file, &whole, 2).wait().unwrap().success());
-    let mut delay = first;
-    let mut kills = 0;
-    loop {
-        let mut child = start(command, &file, &broken, 1 + kills % 3);
-        let deadline = std::time::Instant::now() + delay;
-        let finished = loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                assert!(status.success(), "the run failed after {kills} kills");
-                break true;
-            }
-            if std::time::Instant::now() >= deadline {
-                break false;
-            }
-            std::thread::yield_now();
-        };
-        if finished {
-            break;
-        }
-        // SIGKILL on Unix.
-        child.kill().unwrap();
-        child.wait().unwrap();
-        kills += 1;
-        delay = delay.mul_f64(factor);
-    }
+    let kills = run_with_kills(command, &file, &broken, first, factor);
     assert!(kills >= 3, "only {kills} kills before the run finished");
     let (whole, broken) = (contents(&whole), contents(&broken));
     assert_eq!(whole.keys().collect::<Vec<_>>(), broken.keys().collect::<Vec<_>>());

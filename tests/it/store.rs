@@ -305,9 +305,9 @@ fn a_changed_experiment_is_an_error_that_names_the_difference() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("run");
     commit(&open(&root).unwrap());
-    let changed = config::parse(FILE, "small.toml", &["generations=3".to_owned()]).unwrap();
+    let changed = config::parse(FILE, "small.toml", &["generations=1".to_owned()]).unwrap();
     let message = error_of(Store::open(&root, &changed, &Provenance::default(), "{}"));
-    assert!(message.contains("generations: 2 → 3"), "{message}");
+    assert!(message.contains("generations: 2 → 1"), "{message}");
     let corpus = [("train".to_owned(), "other".to_owned())].into();
     let other_text = Provenance { corpus, ..Provenance::default() };
     let message = error_of(Store::open(&root, &experiment(), &other_text, "{}"));
@@ -352,7 +352,7 @@ fn only_folders_of_seeds_are_removed_when_an_experiment_is_replaced() {
     fs::create_dir_all(&notes).unwrap();
     fs::write(root.join("seed-7"), "a file").unwrap();
     fs::create_dir_all(root.join("seed-1")).unwrap();
-    let other = config::parse(FILE, "small.toml", &["generations=7".to_owned()]).unwrap();
+    let other = config::parse(FILE, "small.toml", &["model.order=3".to_owned()]).unwrap();
     drop(Store::open(&root, &other, &Provenance::default(), "{}").unwrap());
     assert!(notes.exists() && root.join("seed-7").exists() && !root.join("seed-1").exists());
 }
@@ -394,10 +394,10 @@ fn an_experiment_that_failed_before_its_first_generation_may_be_changed() {
     fs::create_dir_all(&checkpoint).unwrap();
     drop(open(&root).unwrap());
     assert!(checkpoint.exists(), "an unchanged experiment keeps its checkpoints");
-    let changed = config::parse(FILE, "small.toml", &["generations=3".to_owned()]).unwrap();
+    let changed = config::parse(FILE, "small.toml", &["model.order=3".to_owned()]).unwrap();
     drop(Store::open(&root, &changed, &Provenance::default(), "{}").unwrap());
     assert!(!checkpoint.exists());
-    assert!(fs::read_to_string(root.join("experiment.toml")).unwrap().contains("generations = 3"));
+    assert!(fs::read_to_string(root.join("experiment.toml")).unwrap().contains("order = 3"));
 }
 
 #[test]

@@ -74,6 +74,7 @@ fn markdown(schema: &Json) -> String {
     }
     let _ = writeln!(page, "\nor its four settings:\n");
     rows(&mut page, &mixture["anyOf"][1]);
+    section(&mut page, "`[[expect]]`", "", &schema["properties"]["expect"]["items"]);
     for (key, title) in [("writer", "`[writer]`"), ("grid", "`[grid]`")] {
         let _ = writeln!(page, "\n## {title}\n\n{}", text(&schema["properties"][key]["description"]));
     }
