@@ -33,7 +33,7 @@ impl Now<'_> {
                     (bar(run.glance.done, run.glance.generations))
                     @if !self.verdicts.is_empty() { (self.verdicts_so_far()) }
                 }
-                @if let Some(reason) = run.state.reason() { p.now-error { (reason) } }
+                @if let Some(reason) = run.state.reason() { p.now-error { (reason) (run.state.hint()) } }
                 @for seen in run.live.iter().filter(|seen| !seen.has_ended) { (process(seen)) }
                 @if !run.failures.is_empty() && !matches!(run.state, RunState::Failed(_)) {
                     ul.now-error {

@@ -72,7 +72,7 @@ fn row(id: &str, run: &Run, verdicts: &Verdicts) -> Markup {
                 a href={ "/run?run=" (query_value(id)) } { (run.name) }
                 div.sub { (run.folder.display()) @if run.is_study { ", a study" } }
             }
-            td { (badge(&run.state)) @if let Some(reason) = run.state.reason() { div.sub { (reason) } } }
+            td { (badge(&run.state)) @if let Some(reason) = run.state.reason() { div.sub { (reason) (run.state.hint()) } } }
             td { span.together { (generations(run)) } }
             td {
                 @for one in found { span.arm { (one.arm) " " span.{ "badge " (one.verdict.word()) } { (one.verdict.word()) } } " " }

@@ -46,6 +46,19 @@ impl RunState {
         }
     }
 
+    /// What a reason does not say, because it may be read while files are on their way.
+    pub(super) fn hint(&self) -> &'static str {
+        match self {
+            Self::Unreadable(_) => " (If its files are still being copied here, wait.)",
+            Self::Running
+            | Self::Finished
+            | Self::Failed(_)
+            | Self::Killed(_)
+            | Self::Waiting
+            | Self::Stopped => "",
+        }
+    }
+
     /// The reason for a state that needs one.
     pub(super) fn reason(&self) -> Option<&str> {
         match self {

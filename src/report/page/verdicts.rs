@@ -35,7 +35,7 @@ fn unfinished(recorded: &RunRecord) -> String {
         return String::new();
     }
     match recorded.lineages.iter().map(|lineage| lineage.generations.len()).min() {
-        None | Some(0) => " (unfinished: some arms have not begun)".to_owned(),
+        None | Some(0) => " (unfinished: not all arms and seeds have begun)".to_owned(),
         Some(done) => format!(" (unfinished: all arms and seeds have reached generation {})", done - 1),
     }
 }

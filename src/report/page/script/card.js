@@ -117,7 +117,7 @@ class Card {
     if (!this.isStale || this.root.hidden) return;
     this.isStale = false;
     const { traces, layout } = this.drawing();
-    const empty = traces.length > 0 ? {} : { annotations: [{ text: "No arm is shown.", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 }] };
+    const empty = traces.length > 0 ? {} : { annotations: [{ text: "No arm that is switched on has a value here.", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 }] };
     Plotly.react(this.plot, traces, this.layout({ ...layout, ...empty }), { displayModeBar: false, responsive: true, doubleClick: "reset" });
     if (performance.getEntriesByName("genloss-drawn").length === 0) performance.mark("genloss-drawn");
   }

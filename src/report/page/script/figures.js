@@ -342,7 +342,8 @@ function drawRows(experiment, metric, state) {
     shapes.push({ ...zero, x0: natural.mean, x1: natural.mean });
   }
   const layout = { shapes, xaxis, yaxis: { type: "category", automargin: true, autorange: "reversed" } };
-  const of = [...kindOf(state), ...inGenerations(rows.map((row) => row[2]))];
+  const drawn = rows.length > 0 ? rows.map((row) => row[2]) : [generationOf(experiment, state)];
+  const of = [...kindOf(state), ...inGenerations(drawn)];
   return { traces, layout, of, spread: SHOWS[state.show], header: tableHeader(state), rows };
 }
 
@@ -375,7 +376,8 @@ function causesOf(experiment, key, metric) {
     const of = [VALUES.difference, ...inGenerations(found.map((cause) => cause.generation))];
     return { traces: [...bars, whole], layout, of, spread: "means over seeds", header, rows };
   };
-  const note = [noteOf(metric), "means over seeds"].filter(Boolean).join("; ");
+  const last = inGenerations(experiment.causes.map((cause) => cause.generation));
+  const note = [noteOf(metric), `means over seeds at ${last}, whatever the slider says`].filter(Boolean).join("; ");
   return { key, metric, title: metric.label, note, scales: "x", logarithmic: "", linear: () => ({ x: NEGATIVE }), tall: true, draw };
 }
 
