@@ -22,7 +22,7 @@ pub struct Experiment {
     pub name: String,
     /// At least one, without repetitions.
     pub seeds: Vec<u64>,
-    /// What the seeds differ in.
+    /// The sources of randomness in which the seeds differ.
     pub vary: Varied,
     /// Generations after generation 0.
     pub generations: usize,

@@ -1,6 +1,6 @@
 //! The numbers that experiments expect, beside those that were measured.
 
-use super::lines::{Line, fitted};
+use super::lines;
 use crate::cli::output;
 use crate::config::Expectation;
 use crate::measure::Catalogue;
@@ -70,7 +70,5 @@ fn number(value: f64) -> String {
 
 /// A table for the terminal.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let header = Line::Cells(header.iter().map(|&title| title.to_owned()).collect());
-    let rows = rows.iter().map(|row| Line::Cells(row.clone()));
-    fitted(&std::iter::once(header).chain(rows).collect::<Vec<_>>(), &[0])
+    lines::table(header, rows, &[0])
 }

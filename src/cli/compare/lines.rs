@@ -34,6 +34,14 @@ pub(super) fn fitted(lines: &[Line], names: &[usize]) -> String {
     }
 }
 
+/// As [`fitted`], from a header and rows.
+pub(super) fn table(header: &[&str], rows: &[Vec<String>], names: &[usize]) -> String {
+    let header = Line::Cells(header.iter().map(|&title| title.to_owned()).collect());
+    let rows = rows.iter().map(|row| Line::Cells(row.clone()));
+    let lines: Vec<Line> = std::iter::once(header).chain(rows).collect();
+    fitted(&lines, names)
+}
+
 /// The lines with no name of more than `longest` characters.
 fn with_names<'a>(lines: &[Line<'a>], names: &[usize], longest: usize) -> Vec<Line<'a>> {
     let of_line = |line: &Line| match line {

@@ -1,6 +1,6 @@
 //! The effect of synthetic text over its natural part alone, for the arms that have a repeat arm.
 
-use super::lines::{Line, fitted};
+use super::lines;
 use super::summary::COLUMNS;
 use super::{ComparedArm, has_several_experiments};
 use crate::cli::output;
@@ -51,8 +51,5 @@ fn row(arm: &ArmComparison, effect: &SyntheticTextEffect) -> Vec<String> {
 
 /// A table for the terminal, with the names of both arms shortened until it fits.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let header = Line::Cells(header.iter().map(|&title| title.to_owned()).collect());
-    let rows = rows.iter().map(|row| Line::Cells(row.clone()));
-    let lines: Vec<Line> = std::iter::once(header).chain(rows).collect();
-    fitted(&lines, &[0, 1])
+    lines::table(header, rows, &[0, 1])
 }
