@@ -51,7 +51,7 @@ fn svg(scene: &Scene, alt: &str, namespace: Option<&str>) -> Markup {
     let points = |units: u32| f64::from(units) / UNITS_PER_POINT;
     html! {
         svg xmlns=[namespace] width=(points(width)) height=(points(height)) viewBox={ "0 0 " (width) " " (height) }
-            role="img" aria-label=(alt) stroke-linejoin="round" { (PreEscaped(marks)) }
+            role="img" aria-label=(alt) font-family=(FONTS) stroke-linejoin="round" { (PreEscaped(marks)) }
     }
 }
 
@@ -99,7 +99,8 @@ fn draw_mark<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, mark: &Mark) -> 
                 Anchor::Middle => HPos::Center,
                 Anchor::Right => HPos::Right,
             };
-            let font = (FontFamily::Name(FONTS), em * UNITS_PER_POINT * SIZE_PER_EM).into_font();
+            // The fonts are named once, on the root element.
+            let font = (FontFamily::Name("inherit"), em * UNITS_PER_POINT * SIZE_PER_EM).into_font();
             let color = color(*ink);
             let style = TextStyle::from(font).color(&color).pos(Pos::new(horizontal, VPos::Center));
             area.draw(&Text::new(text.as_str(), coordinate(*at), style))

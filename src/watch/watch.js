@@ -85,34 +85,55 @@ const refreshList = oneAtATime("list", async () => {
   const begun = performance.now();
   const fresh = (await fetched("/")).getElementById("runs");
   if (!fresh || !table) return;
-  const chosen = new Set([...table.querySelectorAll("input:checked")].map((box) => box.value));
   const focused = table.tBodies[0].contains(document.activeElement) ? document.activeElement : null;
-  for (const box of fresh.querySelectorAll("input")) box.checked = chosen.has(box.value);
-  document.getElementById("runs").replaceWith(fresh);
-  arrange();
+  const shown = new Map([...table.tBodies[0].rows].map((row) => [addressOf(row), row]));
+  arrange([...fresh.rows].map((row) => {
+    const before = shown.get(addressOf(row));
+    if (before && written.get(before) === row.outerHTML) return before;
+    written.set(row, row.outerHTML);
+    row.querySelector("input").checked = before?.querySelector("input").checked ?? false;
+    return row;
+  }));
   const same = (one) => one.value === focused?.value && one.href === focused?.href;
-  if (focused) [...fresh.querySelectorAll("input, a")].find(same)?.focus({ preventScroll: true });
+  if (focused && document.activeElement !== focused) [...table.tBodies[0].querySelectorAll("input, a")].find(same)?.focus({ preventScroll: true });
   // A list of thousands of runs takes a while, which must not be most of the time.
   await new Promise((done) => { setTimeout(done, 10 * (performance.now() - begun)); });
 });
 
-/** Filters and sorts the list as its reader has chosen, with the chosen runs in sight, and tells how long ago runs have changed. */
-function arrange() {
-  const body = document.getElementById("runs");
+/** What the server wrote of each row of the list; the page itself writes times into it.  @type {WeakMap<HTMLTableRowElement, string>} */
+const written = new WeakMap();
+
+function addressOf(row) {
+  return row.querySelector("input").value;
+}
+
+/** Makes these the rows of the list. A row that stays in its place is not touched, so that a click on it is never lost. */
+function place(rows) {
+  const body = table.tBodies[0];
+  const wanted = new Set(rows);
+  for (const row of [...body.rows]) if (!wanted.has(row)) row.remove();
+  let next = body.rows[0] ?? null;
+  for (const row of rows) {
+    if (row === next) next = row.nextElementSibling;
+    else body.insertBefore(row, next);
+  }
+}
+
+/** Shows rows filtered and sorted as the reader has chosen, with the chosen runs in sight, and tells how long ago runs have changed. */
+function arrange(rows = [...table.tBodies[0].rows]) {
   const words = document.getElementById("filter").value.toLowerCase().split(/\s+/);
-  const rows = [...body.rows];
   for (const row of rows) {
     const text = (row.textContent + " " + row.dataset.state).toLowerCase();
     row.hidden = !words.every((word) => text.includes(word)) && !row.querySelector("input").checked;
   }
   document.getElementById("unmatched").hidden = rows.length === 0 || rows.some((row) => !row.hidden);
-  document.querySelector("button[form=chosen]").disabled = !body.querySelector("input:checked");
+  document.querySelector("button[form=chosen]").disabled = !rows.some((row) => row.querySelector("input").checked);
   if (sort.key) {
     const value = (row) => row.dataset[sort.key] ?? "";
     const order = (a, b) => value(a).localeCompare(value(b), undefined, { numeric: true });
     rows.sort((a, b) => (sort.descending ? order(b, a) : order(a, b)));
-    body.append(...rows);
   }
+  place(rows);
   tellTimes();
 }
 
@@ -127,8 +148,9 @@ function tellTimes() {
 }
 
 if (table) {
-  document.getElementById("filter").addEventListener("input", arrange);
-  table.addEventListener("change", arrange);
+  for (const row of table.tBodies[0].rows) written.set(row, row.outerHTML);
+  document.getElementById("filter").addEventListener("input", () => arrange());
+  table.addEventListener("change", () => arrange());
   for (const button of table.querySelectorAll(".sort")) {
     button.addEventListener("click", () => {
       sort.descending = sort.key === button.dataset.key && !sort.descending;

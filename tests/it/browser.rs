@@ -142,15 +142,20 @@ impl Browser {
         }
     }
 
-    /// Clicks on the first element that a CSS selector matches.
+    /// Clicks on the first element that a CSS selector matches. A page that is alive may replace the element between the
+    /// two requests to the browser that find it and click on it: then it is looked for again.
     pub async fn click(&self, selector: &str) {
-        self.in_view(selector).await;
-        let found = self.client.find(Locator::Css(selector)).await;
-        found
-            .unwrap_or_else(|error| panic!("{selector}: {error}"))
-            .click()
-            .await
-            .unwrap_or_else(|error| panic!("{selector}: {error}"));
+        let start = Instant::now();
+        loop {
+            self.in_view(selector).await;
+            let found = self.client.find(Locator::Css(selector)).await;
+            let found = found.unwrap_or_else(|error| panic!("{selector}: {error}"));
+            match found.click().await {
+                Ok(()) => return,
+                Err(error) if error.is_stale_element_reference() && start.elapsed() < TIMEOUT => {}
+                Err(error) => panic!("{selector}: {error}"),
+            }
+        }
     }
 
     /// Presses keys on the first element that a CSS selector matches.

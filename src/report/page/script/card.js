@@ -35,8 +35,11 @@ function button(text, action, properties = {}) {
 function questionMark(metric) {
   const direction = { up: "It rises when a distribution narrows.", down: "It falls when a distribution narrows.", unclear: "It may rise or fall when a distribution narrows." }[metric.narrowing];
   const parts = [["Question", metric.question], ["Formula", metric.formula], ["Direction", direction], ["Pitfall", metric.pitfall]].filter(([, text]) => text);
-  const list = element("dl", {}, ...parts.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]));
-  return element("details", { className: "what" }, element("summary", { title: `What is ${metric.label}?`, ariaLabel: `What is ${metric.label}?` }, "?"), list);
+  const mark = element("details", { className: "what" }, element("summary", { title: `What is ${metric.label}?`, ariaLabel: `What is ${metric.label}?` }, "?"));
+  // Written when it is opened first: a page has thousands of question marks.
+  const list = () => element("dl", {}, ...parts.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]));
+  mark.addEventListener("toggle", () => mark.append(list()), { once: true });
+  return mark;
 }
 
 const live = element("div", { className: "unseen", role: "status", ariaLive: "polite" });
