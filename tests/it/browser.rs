@@ -126,6 +126,17 @@ impl Browser {
         self.wait_for("window.genloss?.page() !== null").await;
     }
 
+    /// Loads the page again, and waits until its figures are there.
+    pub async fn reload(&self) {
+        self.client.refresh().await.unwrap();
+        self.wait_for("window.genloss?.page() !== null").await;
+    }
+
+    /// Goes back to the entry of the history before this one.
+    pub async fn back(&self) {
+        self.client.back().await.unwrap();
+    }
+
     /// The value of an expression in the page.
     pub async fn read<T: DeserializeOwned>(&self, expression: &str) -> T {
         let found = self.client.execute(&format!("return {expression};"), Vec::new()).await;

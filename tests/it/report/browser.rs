@@ -226,6 +226,42 @@ fn a_page_opened_at_a_chapter_shows_its_heading_below_the_bar() {
     });
 }
 
+/// Experiments that are out of sight have no height of their own until they are laid out, so that a distance from the top
+/// is no place on such a page.
+#[test]
+fn a_page_of_many_experiments_is_found_where_it_was_left() {
+    with_browser(DESKTOP, async |browser| {
+        let arms = [(CONTROL, 0.0), ("replace", 0.2)];
+        let many: Vec<RunRecord> =
+            (1..=9).map(|n| made_up(&format!("n={n}"), &[1, 2], 2, &arms, |_, _| 3, &[])).collect();
+        let _out = show(browser, &many).await;
+        let top = |figure: &str| {
+            format!(
+                "document.querySelector(\"{figure}\").getBoundingClientRect().top - document.querySelector('.controls').getBoundingClientRect().bottom"
+            )
+        };
+        let figure = "[id='figure-7-trajectories-tail_coverage']";
+        let is_read = format!("Math.abs({}) < 3", top(figure));
+        browser.click("a[href='#e5-verdicts']").await;
+        browser.wait_for("location.hash === '#e5-verdicts'").await;
+        let to_figure = format!("(document.querySelector(\"{figure}\").scrollIntoView(), null)");
+        let _: Option<bool> = browser.read(&to_figure).await;
+        browser.wait_for("history.state?.read?.place?.home === 'e7-trajectories'").await;
+        let _: Option<bool> = browser.read(&format!("(window.scrollBy(0, {}), null)", top(figure))).await;
+        browser.wait_for(&is_read).await;
+        browser.wait_for("Math.abs(history.state.read.top - document.querySelector('.controls').getBoundingClientRect().bottom) < 3").await;
+        browser.reload().await;
+        browser.wait_for(&is_read).await;
+        // A click by the pointer would scroll to the link first.
+        let follow = "(document.querySelector(\"a[href='#e2-verdicts']\").click(), null)";
+        let _: Option<bool> = browser.read(follow).await;
+        browser.wait_for("location.hash === '#e2-verdicts'").await;
+        browser.back().await;
+        browser.wait_for(&is_read).await;
+        browser.assert_quiet().await;
+    });
+}
+
 #[test]
 fn only_the_metrics_that_differ_from_the_control_are_left_on_request() {
     with_browser(DESKTOP, async |browser| {

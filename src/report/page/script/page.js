@@ -81,7 +81,7 @@ class Page {
 
   /** Makes the address one that opens this view. */
   writeAddress() {
-    history.replaceState(null, "", hashOf(this.state) || location.pathname + location.search);
+    history.replaceState(history.state, "", hashOf(this.state) || location.pathname + location.search);
   }
 
   refresh() {
@@ -147,9 +147,9 @@ async function start() {
     if (data.experiments.length === 0) return;
     await loadPlotly();
     page = new Page(data);
-    // The figures have moved the chapter that the address names.
     page.controls.makeRoom();
-    document.getElementById(location.hash.slice(1))?.scrollIntoView();
+    goToPlace();
+    keepPlace();
   } catch (error) {
     console.warn("The interactive figures could not be drawn:", error);
     showStaticFigures();
@@ -192,9 +192,52 @@ function remember(root) {
 function whatIsRead(root) {
   if (window.scrollY === 0) return null;
   const bar = page?.controls.root.getBoundingClientRect().bottom ?? 0;
-  const blocks = root.querySelectorAll("figure.chart, h1, h2, h3, p, tr, li, dt, pre");
-  const found = [...blocks].find((one) => one.getBoundingClientRect().bottom > bar && one.checkVisibility() && !one.closest(".controls"));
-  return found ? { element: found, place: placeOf(found), top: found.getBoundingClientRect().top } : null;
+  const isBelow = (one) => one.getBoundingClientRect().bottom > bar;
+  // Experiments that are out of sight are not laid out, and must not be for this.
+  for (const part of root.children) {
+    if (!isBelow(part)) continue;
+    const blocks = part.querySelectorAll("figure.chart, h1, h2, h3, p, tr, li, dt, pre");
+    const found = [...blocks].find((one) => isBelow(one) && one.checkVisibility() && !one.closest(".controls"));
+    if (found) return { element: found, place: placeOf(found), top: found.getBoundingClientRect().top };
+  }
+  return null;
+}
+
+/**
+ * Keeps in the history what is read, for Back, Forward and Reload. The browser itself remembers a distance from the top,
+ * which is another place once experiments above it have been laid out.
+ */
+function keepPlace() {
+  history.scrollRestoration = "manual";
+  let pause = 0;
+  const keep = () => {
+    const read = whatIsRead(document.querySelector("main"));
+    history.replaceState({ read: read && { place: read.place, top: read.top } }, "");
+  };
+  window.addEventListener("scroll", () => {
+    clearTimeout(pause);
+    pause = setTimeout(keep, 150);
+  });
+  window.addEventListener("popstate", (event) => { if (event.state) goToPlace(); });
+  if (!history.state) history.replaceState({ read: null }, "");
+}
+
+/** Scrolls to what was read when this entry of the history was left, or to the chapter that the address names. */
+function goToPlace() {
+  const read = history.state?.read;
+  const found = read && elementAt(read.place);
+  if (!found) {
+    const chapter = document.getElementById(location.hash.slice(1));
+    if (chapter) chapter.scrollIntoView();
+    else if (history.state) window.scrollTo(0, 0);
+    return;
+  }
+  const experiment = found.closest("article");
+  if (experiment) experiment.style.contentVisibility = "visible";
+  const scroll = () => window.scrollBy(0, found.getBoundingClientRect().top - read.top);
+  scroll();
+  // Experiments beside it that come into sight are laid out only now.
+  requestAnimationFrame(() => { scroll(); requestAnimationFrame(scroll); });
 }
 
 /** Where an element stands: below which element with an id, and which of its kind it is there. */
