@@ -311,6 +311,9 @@ fn a_sweep_has_a_table_that_sorts_and_a_chart_over_any_setting() {
         let points: Vec<f64> =
             browser.read("document.querySelector(\"[id='figure-sweep'] .plot\").data[0].x").await;
         assert_eq!(points, [4.0, 16.0, 64.0]);
+        let intervals: Vec<f64> =
+            browser.read("document.querySelector(\"[id='figure-sweep'] .plot\").data[0].error_y.array").await;
+        assert!(intervals.len() == 3 && intervals.iter().all(|half| *half > 0.0), "{intervals:?}");
         browser.click("select[aria-label=Metric] option[value=tail_coverage]").await;
         let link: String = browser.read("location.href").await;
         browser.open("about:blank#").await;

@@ -105,16 +105,18 @@ function drawSweep(data, setting, metric, state) {
     points.sort(([a], [b]) => (typeof a === "number" && typeof b === "number" ? a - b : 0));
     const isFirst = !seen.has(arm.name);
     seen.add(arm.name);
+    const reach = (bound) => points.map(([, point]) => (point[bound] === null ? 0 : Math.abs(point[bound] - point.mean)));
+    const spread = state.show === "seeds" ? {} : { error_y: { type: "data", symmetric: false, array: reach("high"), arrayminus: reach("low"), thickness: 1.2, width: 3, color: colorOf(arm) } };
     return {
       x: points.map(([at]) => at), y: points.map(([, point]) => point.mean), mode: "lines+markers", name: plain(arm.name), legendgroup: arm.name, showlegend: isFirst, line: { ...lineOf(arm), width: 1.4 }, marker: markerOf(arm, 7),
-      text: points.map(([at, point]) => tooltip(arm, `${setting} = ${at}${others ? `, ${others}` : ""}`, metric, point, state)), hovertemplate: "%{text}<extra></extra>",
+      ...spread, text: points.map(([at, point]) => tooltip(arm, `${setting} = ${at}${others ? `, ${others}` : ""}`, metric, point, state)), hovertemplate: "%{text}<extra></extra>",
     };
   });
   const traces = [...means, ...seeds.map(seedMarks)];
   const isNumber = traces.every((trace) => trace.x.every((at) => typeof at === "number"));
   const layout = {
     xaxis: { title: { text: plain(setting) }, ...(isNumber ? {} : { type: "category" }) },
-    yaxis: { title: { text: [plain(metric.label), axisOf(metric, state)].filter(Boolean).join(", ") } }, uirevision: `${setting} ${metric.id}`,
+    yaxis: { title: { text: [plain(metric.label), axisOf(metric, state)].filter(Boolean).join(",<br>") } }, uirevision: `${setting} ${metric.id}`,
   };
   const of = [metric.label, `against ${setting}`, ...kindOf(state), "last generation"];
   return { traces, layout, of, spread: SHOWS[state.show], header: ["experiment", setting, "arm", "seed", valueColumn(state), ...SPREAD_COLUMNS[state.show], "seeds", "n", "unit", "metric"], rows: rows.map((row) => [...row, metric.id]) };
