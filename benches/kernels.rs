@@ -10,7 +10,8 @@ use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_gr
 use genloss_kernels::attention::{self, AttentionScratch, CausalAttention, Heads, Rotary, SoftmaxStats};
 use genloss_kernels::instructions::Instructions;
 use genloss_kernels::matmul::{MatmulOptions, OutputMode, PackedRows, Panels, multiply};
-use genloss_kernels::{Precision, norm, softmax, swiglu};
+use genloss_kernels::norm::rms;
+use genloss_kernels::{Precision, softmax, swiglu};
 use std::hint::black_box;
 
 const TOKENS: usize = 128;
@@ -104,11 +105,11 @@ fn norms(criterion: &mut Criterion) {
     let (x, weight) = (numbers(TOKENS * WIDTH), numbers(WIDTH));
     let (mut y, mut scales) = (vec![0.0; x.len()], vec![0.0; TOKENS]);
     group.bench_function("forward/fast", |bencher| {
-        bencher.iter(|| norm::forward(&x, &weight, 1e-5, &mut y, &mut scales));
+        bencher.iter(|| rms::forward(&x, &weight, 1e-5, &mut y, &mut scales));
     });
     let (mut dx, mut dw) = (vec![0.0; x.len()], vec![0.0; WIDTH]);
     group.bench_function("backward/fast", |bencher| {
-        bencher.iter(|| norm::backward(&x, &weight, &scales, &x, &mut dx, &mut dw));
+        bencher.iter(|| rms::backward(&x, &weight, &scales, &x, &mut dx, &mut dw));
     });
     let (x, weight) = (tensor(TOKENS, WIDTH), tensor(1, WIDTH));
     let plain = || -> candle_core::Result<Tensor> {

@@ -1,6 +1,6 @@
 //! Language models: the trait that the loop uses, its implementations, and reading of models from folders.
 //!
-//! There are two implementations: [`transformer`], a small Llama on candle, and [`ngram`], interpolated Kneser–Ney. To
+//! There are two implementations: [`transformer`], a decoder on candle, and [`ngram`], interpolated Kneser–Ney. To
 //! add one, implement [`LanguageModel`] in a new module and list its folder format in [`FOLDER_FORMATS`]. [`ngram`] has
 //! an example that trains a model and computes predictions.
 
@@ -107,9 +107,9 @@ pub trait FolderFormat: Send + Sync {
 
 /// The formats that [`load`] knows. If none of them recognises a folder, the last one tries to read it and reports the
 /// error.
-pub const FOLDER_FORMATS: &[&dyn FolderFormat] = &[&ngram::NgramFolder, &transformer::LlamaFolder];
+pub const FOLDER_FORMATS: &[&dyn FolderFormat] = &[&ngram::NgramFolder, &transformer::TransformerFolder];
 
-/// Reads a model folder, which is either the model folder of a generation or any Hugging Face folder of a Llama.
+/// Reads a model folder, which is either the model folder of a generation or any Hugging Face folder of a known family.
 ///
 /// # Errors
 /// If the folder is missing, incomplete, damaged, or of a kind that is not supported.

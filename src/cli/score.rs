@@ -19,7 +19,7 @@ use std::sync::atomic::AtomicBool;
 /// Options of `genloss score`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A model folder: that of a generation, or a Llama model from Hugging Face with its tokenizer.json.
+    /// A model folder: that of a generation, or a model from Hugging Face with its tokenizer.json.
     #[arg(value_name = "MODEL_DIR")]
     model: PathBuf,
     /// A text file in UTF-8, scored as one document.

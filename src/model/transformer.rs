@@ -1,4 +1,5 @@
-//! A small Llama on candle: RMSNorm, rotary positions, SwiGLU, no biases, usually tied embeddings.
+//! A transformer decoder on candle. Its [`architecture`] is data: by default a small Llama, or that of a family of published
+//! models (GPT-2, GPT-NeoX, Llama, Mistral, OPT, Qwen 2 and 3).
 //!
 //! It runs through [`fused`] on the CPU, and through the reference implementation [`plain`] on a GPU. A saved model
 //! *is* a Hugging Face folder: `AutoModelForCausalLM` loads it and computes the same log-probabilities.
@@ -25,23 +26,26 @@ use crate::model::{
 };
 use crate::seed::Stream;
 use crate::stage::Stage;
+use architecture::Positions;
 use candle_core::{Device, Tensor};
 use genloss_kernels::attention::Rotary;
 use parameters::{Parameters, Shape};
 use std::path::Path;
 
+pub mod architecture;
 mod folder;
 pub mod fused;
 mod generate;
+mod names;
 pub mod parameters;
 pub mod plain;
 mod score;
 
-/// Hugging Face folders of a Llama: `config.json` and safetensors weights.
+/// Hugging Face folders of the known families: `config.json` and safetensors weights.
 #[derive(Clone, Copy, Debug)]
-pub struct LlamaFolder;
+pub struct TransformerFolder;
 
-impl FolderFormat for LlamaFolder {
+impl FolderFormat for TransformerFolder {
     fn recognises(&self, dir: &Path) -> bool {
         dir.join("config.json").exists()
     }
@@ -69,10 +73,24 @@ pub struct Network {
 }
 
 impl Network {
+    /// The same network, for texts of up to `context` tokens, which are no more than before, and computed in `precision`.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn with(self, context: usize, precision: Precision) -> candle_core::Result<Self> {
+        let Self { shape, mut parameters, device, .. } = self;
+        if let (Some(table), &Positions::Learned { offset }) =
+            (&mut parameters.positions, &shape.architecture.positions)
+        {
+            *table = table.narrow(0, 0, context + offset)?.copy()?;
+        }
+        Ok(Self::new(Shape { context, ..shape }, parameters, precision, device))
+    }
+
     /// Creates a network. `parameters` must have the given shape.
     #[must_use]
     pub fn new(shape: Shape, parameters: Parameters<Tensor>, precision: Precision, device: Device) -> Self {
-        let rotary = Rotary::new(shape.heads.width, shape.context, shape.rope_theta);
+        let rotary = shape.architecture.rotary(shape.context);
         Self { shape, parameters, precision, rotary, device }
     }
 
@@ -83,7 +101,7 @@ impl Network {
     }
 }
 
-/// A small Llama as a language model.
+/// A transformer as a language model.
 #[derive(Clone)]
 pub struct Transformer {
     network: Network,
@@ -118,7 +136,7 @@ impl Transformer {
         Self { writable: network.shape.vocab_size, network, special }
     }
 
-    /// Reads a Hugging Face folder of a Llama. It contains `config.json` and either `model.safetensors` or shards with
+    /// Reads a Hugging Face folder of a known family. It contains `config.json` and either `model.safetensors` or shards with
     /// `model.safetensors.index.json`; weights are f32, bf16 or f16. The precision is f32 unless
     /// [`with_precision`](Self::with_precision) changes it, because a folder does not record the precision of training.
     ///

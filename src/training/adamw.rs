@@ -153,6 +153,7 @@ fn update(constants: StepConstants, weights: &mut [f32], moments: &mut Moments, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::transformer::parameters::Affine;
 
     use candle_core::Device;
 
@@ -179,29 +180,29 @@ mod tests {
         assert!((rate(9) - 0.01).abs() < 1e-12);
     }
 
+    /// Parameters without blocks.
+    fn matrix_and_vector<T>(embedding: T, norm: T) -> Parameters<T> {
+        let norm = Affine { weight: norm, bias: None };
+        Parameters { embedding, positions: None, blocks: Vec::new(), norm, head: None }
+    }
+
     /// A vector moves by η · sign(g) in its first step. A matrix also shrinks by η λ: 2 (1 − 0.1 · 0.5) − 0.1 = 1.8.
     #[test]
     fn the_first_step_has_the_length_of_the_rate_and_only_matrices_decay() {
-        let mut parameters = Parameters {
-            embedding: Tensor::new(&[[2f32, -2.0]], &Device::Cpu).unwrap(),
-            blocks: Vec::new(),
-            norm: Tensor::new(&[1f32], &Device::Cpu).unwrap(),
-            head: None,
-        };
-        let gradient: Parameters<Vec<f32>> =
-            Parameters { embedding: vec![3.0, -0.5], blocks: Vec::new(), norm: vec![7.0], head: None };
+        let matrix = Tensor::new(&[[2f32, -2.0]], &Device::Cpu).unwrap();
+        let mut parameters = matrix_and_vector(matrix, Tensor::new(&[1f32], &Device::Cpu).unwrap());
+        let gradient = matrix_and_vector(vec![3.0, -0.5], vec![7.0]);
         let mut moments = gradient.map(|values| Moments::zero(values.len()));
         let first_step = OptimiserStep { count: 1, rate: 0.1, gradient_scale: 1.0 };
         step(&mut parameters, &mut moments, &gradient, &training(), first_step).unwrap();
         let matrix = parameters.embedding.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert!((matrix[0] - 1.8).abs() < 1e-6 && (matrix[1] + 1.8).abs() < 1e-6, "{matrix:?}");
-        assert!((parameters.norm.to_vec1::<f32>().unwrap()[0] - 0.9).abs() < 1e-6);
+        assert!((parameters.norm.weight.to_vec1::<f32>().unwrap()[0] - 0.9).abs() < 1e-6);
     }
 
     #[test]
     fn a_long_gradient_is_scaled_down_and_a_short_one_left() {
-        let gradient: Parameters<Vec<f32>> =
-            Parameters { embedding: vec![3.0], blocks: Vec::new(), norm: vec![4.0], head: None };
+        let gradient = matrix_and_vector(vec![3.0], vec![4.0]);
         assert_eq!(norm(&gradient), 5.0);
         assert_eq!(clip(5.0, 1.0), 0.2);
         assert_eq!(clip(0.5, 1.0), 1.0);

@@ -196,7 +196,7 @@ impl TransformerLearner {
     /// message if its shape is different, or its context or vocabulary too small.
     fn adopt(&self, network: Network) -> Result<Network, String> {
         let TransformerSettings { layers, width, heads, ffn, context, precision } = self.architecture;
-        let Network { mut shape, parameters, device, .. } = network;
+        let Network { shape, .. } = &network;
         if (shape.layers, shape.width, shape.heads.queries, shape.ffn) != (layers, width, heads, ffn) {
             return Err(format!(
                 "it has layers = {}, width = {}, heads = {}, ffn = {}: write these into [model]",
@@ -219,8 +219,7 @@ impl TransformerLearner {
                 shape.context
             ));
         }
-        shape.context = context;
-        Ok(Network::new(shape, parameters, precision, device))
+        network.with(context, precision).map_err(|error| error.to_string())
     }
 
     fn record(&self, run: &TrainingRun, text: Tokens, stage: &Stage) -> TrainingRecord {

@@ -1,6 +1,6 @@
 //! Tokenizers, model folders and checkpoints that are not what they seem.
 
-mod base;
+pub mod base;
 mod checkpoints;
 mod model_folders;
 mod tokenizers;

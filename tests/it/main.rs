@@ -13,6 +13,7 @@ mod decoding;
 mod directions;
 mod documents;
 mod drift;
+mod families;
 mod faults;
 mod fit;
 mod folder;

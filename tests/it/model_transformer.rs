@@ -10,6 +10,7 @@ use candle_core::{Device, Tensor, Var};
 use genloss::decoding::{DecodingStrategy, SamplingSettings};
 use genloss::documents::{Documents, TokenId};
 use genloss::model::Precision;
+use genloss::model::transformer::architecture::{Architecture, Rope};
 use genloss::model::transformer::fused::{self, BlockScratch, PackedNetwork};
 use genloss::model::transformer::parameters::Parameters;
 use genloss::model::transformer::parameters::Shape;
@@ -63,9 +64,9 @@ pub fn grouped_shape() -> Shape {
         heads: Heads { queries: 4, keys: 2, width: 10 },
         ffn: 20,
         context: 8,
-        rope_theta: 500.0,
         norm_epsilon: 1e-6,
         tied: false,
+        architecture: Architecture::llama(Rope::plain(10, 500.0)),
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Heads {
     pub queries: usize,
     /// Number of key–value heads, K: a divisor of H.
     pub keys: usize,
-    /// Width of a head, D: an even number.
+    /// Width of a head, D.
     pub width: usize,
 }
 
@@ -67,31 +67,41 @@ impl Heads {
     }
 }
 
-/// Cosines and sines of the rotations, one row of D/2 numbers for each position.
+/// Cosines and sines of the rotations, one row of R/2 numbers for each position. The first R ≤ D columns of a head are
+/// rotated, and the others stay as they are.
 #[derive(Clone, Debug)]
 pub struct Rotary {
     /// Cosines.
     pub cosines: Vec<f32>,
     /// Sines.
     pub sines: Vec<f32>,
-    /// The number of pairs in a head, D/2.
+    /// The number of pairs that are rotated in a head, R/2.
     half: usize,
 }
 
 impl Rotary {
-    /// Computes the rotations of `context` positions. Frequencies and angles are rounded to f32, as in Hugging Face's
-    /// Llama.
+    /// Computes the rotations of `context` positions, of all columns of a head.
     #[must_use]
     pub fn new(head_width: usize, context: usize, theta: f64) -> Self {
-        let half = head_width / 2;
-        let frequencies: Vec<f32> =
-            (0..half).map(|i| theta.powf(-2.0 * i as f64 / head_width as f64) as f32).collect();
-        let angles = (0..context).flat_map(|p| frequencies.iter().map(move |f| f64::from(p as f32 * f)));
-        let (sines, cosines) = angles.map(|angle| (angle.sin() as f32, angle.cos() as f32)).unzip();
-        Self { cosines, sines, half }
+        Self::with_frequencies(&Self::frequencies(head_width, theta), context)
     }
 
-    /// D/2, the number of pairs in a head.
+    /// The frequencies `θ^(−2i/R)` of the pairs of R columns, rounded to f32 as in Hugging Face's Llama.
+    #[must_use]
+    pub fn frequencies(columns: usize, theta: f64) -> Vec<f32> {
+        (0..columns / 2).map(|i| theta.powf(-2.0 * i as f64 / columns as f64) as f32).collect()
+    }
+
+    /// Computes the rotations of `context` positions with one frequency for each pair. Angles are rounded to f32, as in
+    /// Hugging Face's Llama. Without frequencies nothing is rotated.
+    #[must_use]
+    pub fn with_frequencies(frequencies: &[f32], context: usize) -> Self {
+        let angles = (0..context).flat_map(|p| frequencies.iter().map(move |f| f64::from(p as f32 * f)));
+        let (sines, cosines) = angles.map(|angle| (angle.sin() as f32, angle.cos() as f32)).unzip();
+        Self { cosines, sines, half: frequencies.len() }
+    }
+
+    /// R/2, the number of pairs that are rotated in a head.
     #[must_use]
     pub fn half_width(&self) -> usize {
         self.half
@@ -105,11 +115,16 @@ impl Rotary {
     }
 }
 
-/// Rotates `from` by the angles with these cosines and sines, and writes the result to `to`.
+/// Rotates the first columns of `from` by the angles with these cosines and sines, copies the others, and writes the
+/// result to `to`.
 #[inline(always)]
 fn rotate(from: &[f32], (cosines, sines): (&[f32], &[f32]), to: &mut [f32]) {
-    let (first, second) = from.split_at(cosines.len());
-    let (to_first, to_second) = to.split_at_mut(cosines.len());
+    let half = cosines.len();
+    let (first, rest) = from.split_at(half);
+    let (second, rest) = rest.split_at(half);
+    let (to_first, to_rest) = to.split_at_mut(half);
+    let (to_second, to_rest) = to_rest.split_at_mut(half);
+    to_rest.copy_from_slice(rest);
     let angles = cosines.iter().zip(sines);
     let pairs = first.iter().zip(second).zip(angles);
     for ((to_first, to_second), ((first, second), (cosine, sine))) in
@@ -124,8 +139,12 @@ fn rotate(from: &[f32], (cosines, sines): (&[f32], &[f32]), to: &mut [f32]) {
 /// [`rotate`].
 #[inline(always)]
 fn rotate_back(from: &[f32], (cosines, sines): (&[f32], &[f32]), to: &mut [f32]) {
-    let (first, second) = from.split_at(cosines.len());
-    let (to_first, to_second) = to.split_at_mut(cosines.len());
+    let half = cosines.len();
+    let (first, rest) = from.split_at(half);
+    let (second, rest) = rest.split_at(half);
+    let (to_first, to_rest) = to.split_at_mut(half);
+    let (to_second, to_rest) = to_rest.split_at_mut(half);
+    to_rest.copy_from_slice(rest);
     let angles = cosines.iter().zip(sines);
     let pairs = first.iter().zip(second).zip(angles);
     for ((to_first, to_second), ((first, second), (cosine, sine))) in
@@ -181,5 +200,17 @@ mod tests {
         assert!((rotated[0] - 3f32.cos()).abs() < 1e-6 && (rotated[1] - 3f32.sin()).abs() < 1e-6);
         rotate_back(&rotated, rotary.at(3), &mut back);
         assert!((back[0] - 1.0).abs() < 1e-6 && back[1].abs() < 1e-6);
+    }
+
+    #[test]
+    fn columns_without_a_frequency_stay_as_they_are() {
+        let rotary = Rotary::with_frequencies(&Rotary::frequencies(2, 10_000.0), 4);
+        let mut rotated = [0.0; 5];
+        rotate(&[1.0, 0.0, 7.0, 8.0, 9.0], rotary.at(2), &mut rotated);
+        assert!((rotated[0] - 2f32.cos()).abs() < 1e-6 && (rotated[1] - 2f32.sin()).abs() < 1e-6);
+        assert_eq!(rotated[2..], [7.0, 8.0, 9.0]);
+        let mut back = [0.0; 5];
+        rotate_back(&[1.0, 2.0, 3.0, 4.0, 5.0], Rotary::with_frequencies(&[], 4).at(3), &mut back);
+        assert_eq!(back, [1.0, 2.0, 3.0, 4.0, 5.0]);
     }
 }

@@ -25,6 +25,7 @@
 //! assert_eq!(product, [1.0, 2.0, 8.0]);
 //! ```
 
+pub mod activation;
 pub mod adamw;
 pub mod attention;
 pub mod instructions;
@@ -145,6 +146,28 @@ vectorised! {
     pub fn add_assign(target: &mut [f32], other: &[f32]) {
         for (t, o) in target.iter_mut().zip(other) {
             *t += o;
+        }
+    }
+}
+
+vectorised! {
+    /// Adds `row` (M) to each row of `rows` (N, M).
+    pub fn add_to_rows(rows: &mut [f32], row: &[f32]) {
+        for target in rows.chunks_exact_mut(row.len()) {
+            for (t, r) in target.iter_mut().zip(row) {
+                *t += r;
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// Adds the sum of the rows of `rows` (N, M) to `sum` (M).
+    pub fn add_sum_of_rows(rows: &[f32], sum: &mut [f32]) {
+        for row in rows.chunks_exact(sum.len()) {
+            for (s, r) in sum.iter_mut().zip(row) {
+                *s += r;
+            }
         }
     }
 }

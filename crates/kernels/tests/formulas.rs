@@ -4,7 +4,8 @@
 use genloss_kernels::attention::{self, AttentionScratch, CausalAttention, Heads, Rotary, SoftmaxStats};
 use genloss_kernels::instructions::Instructions;
 use genloss_kernels::matmul::MatmulOptions;
-use genloss_kernels::{Precision, norm, softmax, swiglu};
+use genloss_kernels::norm::rms;
+use genloss_kernels::{Precision, softmax, swiglu};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -64,10 +65,10 @@ fn the_norm_and_its_gradients_agree_with_the_formula() {
         let (x, weight) = (numbers(rows * width, &mut rng), numbers(width, &mut rng));
         let gradient = numbers(rows * width, &mut rng);
         let (mut y, mut scales) = (vec![0.0; x.len()], vec![0.0; rows]);
-        norm::forward(&x, &weight, 1e-5, &mut y, &mut scales);
+        rms::forward(&x, &weight, 1e-5, &mut y, &mut scales);
         assert_close(&y, &plain_norm(&to_f64(&x), &to_f64(&weight)), 1e-6, "forward");
         let (mut dx, mut dw) = (vec![0.0; x.len()], vec![0.0; width]);
-        norm::backward(&x, &weight, &scales, &gradient, &mut dx, &mut dw);
+        rms::backward(&x, &weight, &scales, &gradient, &mut dx, &mut dw);
         let expected_dx = differences(&x, &gradient, |x| plain_norm(x, &to_f64(&weight)));
         assert_close(&dx, &expected_dx, 1e-5, "gradient with respect to x");
         let expected_dw = differences(&weight, &gradient, |weight| plain_norm(&to_f64(&x), weight));

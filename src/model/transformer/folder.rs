@@ -1,21 +1,22 @@
 //! Reading and writing of models as Hugging Face folders.
 //!
-//! Reading returns an error for every feature that is not supported (scaled rotary positions, biases, other
+//! Reading returns an error for every feature that is not supported (some scaled rotary positions, sliding windows, other
 //! activations), because a model read without that feature would give plausible but wrong numbers.
 
 use super::{Network, Transformer};
 use crate::input_files;
 use crate::model::{FolderProblem, ModelError, SpecialTokens};
 use candle_core::Device;
-use config::LlamaConfig;
+use config::ModelConfig;
 use genloss_kernels::Precision;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use serde_json::{Value, json};
+use serde_json::Value;
 use special::FolderSpecial;
 use std::path::Path;
 
 mod config;
+mod saved;
 mod special;
 mod weights;
 
@@ -64,8 +65,8 @@ pub fn vocab_size(dir: &Path) -> Result<usize, ModelError> {
     read().map_err(|problem: FolderProblem| problem.of_folder(dir))
 }
 
-fn read_config(dir: &Path) -> Result<LlamaConfig, FolderProblem> {
-    LlamaConfig::read(&read(dir, CONFIG)?).map_err(|problem| problem.within(CONFIG))
+fn read_config(dir: &Path) -> Result<ModelConfig, FolderProblem> {
+    ModelConfig::read(&read(dir, CONFIG)?).map_err(|problem| problem.within(CONFIG))
 }
 
 fn read(dir: &Path, name: &str) -> Result<Vec<u8>, FolderProblem> {
@@ -84,9 +85,8 @@ pub fn save(model: &Transformer, dir: &Path) -> Result<(), ModelError> {
     for (specification, tensor) in shape.specifications().iter().zip(model.network.parameters.iter()) {
         let mut first = 0;
         for (name, rows) in &specification.parts {
-            let dims: Vec<usize> = std::iter::once(*rows).chain(specification.columns).collect();
-            let values = tensor.narrow(0, first, *rows)?.flatten_all()?.to_vec1::<f32>()?;
-            parts.push((name.clone(), dims, bytes(&values)));
+            let part = specification.stored.tensor_of(&tensor.narrow(0, first, *rows)?)?;
+            parts.push((name.clone(), part.dims().to_vec(), bytes(&part.flatten_all()?.to_vec1::<f32>()?)));
             first += rows;
         }
     }
@@ -98,8 +98,8 @@ pub fn save(model: &Transformer, dir: &Path) -> Result<(), ModelError> {
     let weights = views
         .and_then(|views| safetensors::serialize(views, Some(format.into_iter().collect())))
         .map_err(|error| FolderProblem::caused_by(WEIGHTS, error).of_folder(dir))?;
-    write(dir, CONFIG, pretty(&config_json(model)).as_bytes())?;
-    write(dir, "generation_config.json", pretty(&generation_json(model.special)).as_bytes())?;
+    write(dir, CONFIG, pretty(&saved::config(model)).as_bytes())?;
+    write(dir, "generation_config.json", pretty(&saved::generation(model.special)).as_bytes())?;
     write(dir, WEIGHTS, &weights)
 }
 
@@ -115,47 +115,4 @@ fn pretty(value: &Value) -> String {
 fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), ModelError> {
     let path = dir.join(name);
     crate::files::write(&path, bytes).map_err(|source| ModelError::File { path, source })
-}
-
-/// The contents of `config.json`. The rotary base and the number format appear under two names each, because Hugging
-/// Face transformers renamed both in version 5.
-fn config_json(model: &Transformer) -> Value {
-    let shape = &model.network.shape;
-    json!({
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "vocab_size": shape.vocab_size,
-        "hidden_size": shape.width,
-        "intermediate_size": shape.ffn,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads.queries,
-        "num_key_value_heads": shape.heads.keys,
-        "head_dim": shape.heads.width,
-        "max_position_embeddings": shape.context,
-        "rms_norm_eps": shape.norm_epsilon,
-        "rope_theta": shape.rope_theta,
-        "rope_parameters": { "rope_type": "default", "rope_theta": shape.rope_theta },
-        "hidden_act": "silu",
-        "attention_bias": false,
-        "mlp_bias": false,
-        "attention_dropout": 0.0,
-        "tie_word_embeddings": shape.tied,
-        "bos_token_id": model.special.start,
-        "eos_token_id": model.special.end,
-        "initializer_range": 0.02,
-        "use_cache": true,
-        "torch_dtype": "float32",
-        "dtype": "float32",
-    })
-}
-
-fn generation_json(special: SpecialTokens) -> Value {
-    json!({
-        "bos_token_id": special.start,
-        "eos_token_id": special.end,
-        "do_sample": true,
-        "temperature": 1.0,
-        "top_k": 0,
-        "top_p": 1.0,
-    })
 }

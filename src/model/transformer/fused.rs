@@ -9,15 +9,18 @@
 //! [`Transformer`](super::Transformer) has an example.
 
 use super::Network;
-use super::parameters::{Block, Shape};
+use super::architecture::{FeedForward, Positions};
+use super::parameters::{Affine, Block, Shape};
 use crate::model::slices::with_slice;
 use candle_core::{Result, Tensor};
 use genloss_kernels::Precision;
 use genloss_kernels::attention::{
-    self, AttentionScratch, CachePosition, CausalAttention, KeyValueCache, Rotary, SoftmaxStats,
+    self, AttentionScratch, CachePosition, CausalAttention, Heads, KeyValueCache, Rotary, SoftmaxStats,
 };
 use genloss_kernels::matmul::{MatmulOptions, OutputMode, PackedRows, Panels, multiply};
-use genloss_kernels::{norm, swiglu};
+use genloss_kernels::norm::{layer, rms};
+use genloss_kernels::{activation, add_assign, add_to_rows, swiglu};
+use std::ops::Range;
 use std::sync::Mutex;
 
 pub mod backward;
@@ -49,12 +52,21 @@ struct BlockOps<'a> {
 /// The weights of a block, packed for the forward or for the backward pass.
 #[derive(Default)]
 struct PackedBlock {
-    attention_norm: Vec<f32>,
-    qkv: Panels,
-    output: Panels,
-    ffn_norm: Vec<f32>,
-    gate_up: Panels,
-    down: Panels,
+    attention_norm: Affine<Vec<f32>>,
+    qkv: PackedAffine,
+    query_norm: Option<Vec<f32>>,
+    key_norm: Option<Vec<f32>>,
+    output: PackedAffine,
+    ffn_norm: Affine<Vec<f32>>,
+    up: PackedAffine,
+    down: PackedAffine,
+}
+
+/// A matrix packed for products, and the bias that is added to them.
+#[derive(Default)]
+struct PackedAffine {
+    weight: Panels,
+    bias: Option<Vec<f32>>,
 }
 
 impl PackedBlock {
@@ -76,17 +88,25 @@ impl PackedBlock {
         let matrices = [
             (&mut self.qkv, &block.qkv),
             (&mut self.output, &block.output),
-            (&mut self.gate_up, &block.gate_up),
+            (&mut self.up, &block.up),
             (&mut self.down, &block.down),
         ];
-        for (panels, matrix) in matrices {
-            let columns = matrix.dim(1)?;
-            with_slice(matrix, |weights| pack(panels, weights, columns))?;
+        for (packed, matrix) in matrices {
+            let columns = matrix.weight.dim(1)?;
+            with_slice(&matrix.weight, |weights| pack(&mut packed.weight, weights, columns))?;
+            packed.bias = matrix.bias.as_ref().map(to_vec).transpose()?;
         }
-        self.attention_norm = to_vec(&block.attention_norm)?;
-        self.ffn_norm = to_vec(&block.ffn_norm)?;
+        self.attention_norm = to_vecs(&block.attention_norm)?;
+        self.ffn_norm = to_vecs(&block.ffn_norm)?;
+        self.query_norm = block.query_norm.as_ref().map(to_vec).transpose()?;
+        self.key_norm = block.key_norm.as_ref().map(to_vec).transpose()?;
         Ok(())
     }
+}
+
+/// The weight and the bias of a norm.
+fn to_vecs(norm: &Affine<Tensor>) -> Result<Affine<Vec<f32>>> {
+    norm.try_map(&mut to_vec)
 }
 
 fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
@@ -101,7 +121,7 @@ pub struct BlockScratch {
     packed: PackedRows,
     qkv: Vec<f32>,
     attention_output: Vec<f32>,
-    gate_up: Vec<f32>,
+    inner: Vec<f32>,
     activated: Vec<f32>,
     logits: Vec<f32>,
     softmax_stats: Vec<SoftmaxStats>,
@@ -130,15 +150,15 @@ struct Activations {
     time: usize,
     /// Input of the block, (N, W).
     input: Vec<f32>,
-    /// (N, (H + 2K) D)
+    /// (N, (H + 2K) D), before the norms of the heads.
     qkv: PackedRows,
     softmax_stats: Vec<SoftmaxStats>,
     /// (N, H D)
     attention_output: PackedRows,
-    /// Hidden states between attention and feed-forward, (N, W).
+    /// What the feed-forward half reads, (N, W).
     middle: Vec<f32>,
-    /// (N, 2F)
-    gate_up: PackedRows,
+    /// The first product of the feed-forward layer, (N, 2F) or (N, F).
+    inner: PackedRows,
 }
 
 /// Resizes `target` to `length` numbers with unspecified values.
@@ -148,20 +168,38 @@ fn sized(target: &mut Vec<f32>, length: usize) -> &mut [f32] {
 }
 
 impl BlockOps<'_> {
-    /// Writes the normalised rows of `x` (N, W) to `to`, and their scales to `scales` (N).
-    fn normalise(self, x: &[f32], weight: &[f32], scales: &mut Vec<f32>, to: &mut Vec<f32>) {
-        sized(scales, x.len() / self.shape.width);
-        norm::forward(x, weight, self.shape.norm_epsilon as f32, sized(to, x.len()), scales);
+    fn epsilon(self) -> f32 {
+        self.shape.norm_epsilon as f32
     }
 
-    /// Multiplies `rows` by `weights`. As `mode` says, the product overwrites `out` or is added to it.
-    fn multiply(self, rows: &PackedRows, weights: &Panels, out: &mut [f32], mode: OutputMode) {
-        multiply(self.options, &rows.words, rows.stride, weights.view(), out, mode);
+    /// Writes the normalised rows of `x` (N, W) to `to`. An RMSNorm writes their scales to `scales` (N).
+    fn normalise(self, x: &[f32], norm: &Affine<Vec<f32>>, scales: &mut Vec<f32>, to: &mut Vec<f32>) {
+        let to = sized(to, x.len());
+        match &norm.bias {
+            Some(bias) => layer::forward(x, &norm.weight, bias, self.epsilon(), to),
+            None => {
+                let scales = sized(scales, x.len() / self.shape.width);
+                rms::forward(x, &norm.weight, self.epsilon(), to, scales);
+            }
+        }
     }
 
-    /// Computes queries, keys and values from `x` (N, W). Writes them to `scratch.qkv` (N, (H + 2K) D), and packed to
-    /// `scratch.packed`. In bf16 `scratch.qkv` is rounded like the packed rows, from which the backward pass can then
-    /// repeat the products of attention exactly.
+    /// Multiplies `rows` by the weights and adds the bias. As `mode` says, the result overwrites `out` or is added to it.
+    fn multiply(self, rows: &PackedRows, weights: &PackedAffine, out: &mut [f32], mode: OutputMode) {
+        multiply(self.options, &rows.words, rows.stride, weights.weight.view(), out, mode);
+        if let Some(bias) = &weights.bias {
+            add_to_rows(out, bias);
+        }
+    }
+
+    /// The number format in which queries, keys and values are kept for the backward pass. In bf16 they are rounded, so
+    /// that it can repeat the products of attention exactly; but not where they still have to be normalised.
+    fn kept_precision(self) -> Precision {
+        if self.shape.architecture.head_norm { Precision::F32 } else { self.options.precision }
+    }
+
+    /// Computes queries, keys and values from `x` (N, W). Writes them to `scratch.qkv` (N, (H + 2K) D), and packed in
+    /// the [`kept_precision`](Self::kept_precision), to which `scratch.qkv` is rounded as well, to `scratch.packed`.
     fn project_qkv(self, block: &PackedBlock, x: &[f32], scratch: &mut BlockScratch) {
         let (shape, precision) = (self.shape, self.options.precision);
         self.normalise(x, &block.attention_norm, &mut scratch.norm_scales, &mut scratch.normed);
@@ -169,9 +207,24 @@ impl BlockOps<'_> {
         let row = shape.heads.qkv_width();
         let qkv = sized(&mut scratch.qkv, x.len() / shape.width * row);
         self.multiply(&scratch.packed, &block.qkv, qkv, OutputMode::Overwrite);
-        scratch.packed.repack(precision, qkv, row);
-        if precision == Precision::Bf16 {
+        scratch.packed.repack(self.kept_precision(), qkv, row);
+        if self.kept_precision() == Precision::Bf16 {
             scratch.packed.unpack(precision, row, 0, qkv);
+        }
+    }
+
+    /// Normalises each head of the queries and keys in `qkv` (N, (H + 2K) D), if the architecture does.
+    fn normalise_heads(self, block: &PackedBlock, qkv: &mut [f32]) {
+        let heads = self.shape.heads;
+        let mut scales = [0.0];
+        let mut normed = vec![0.0; heads.width];
+        for row in qkv.chunks_exact_mut(heads.qkv_width()) {
+            for (weight, columns) in heads_with_norm(heads, block) {
+                for head in row[columns].chunks_exact_mut(heads.width) {
+                    rms::forward(head, weight, self.epsilon(), &mut normed, &mut scales);
+                    head.copy_from_slice(&normed);
+                }
+            }
         }
     }
 
@@ -181,6 +234,14 @@ impl BlockOps<'_> {
         let columns = self.shape.heads.output_width();
         scratch.packed.repack(self.options.precision, &scratch.attention_output, columns);
         self.multiply(&scratch.packed, &block.output, x, OutputMode::Accumulate);
+    }
+
+    /// Computes `activated` (N, F) from the first product of the feed-forward layer.
+    fn activate(self, inner: &[f32], activated: &mut [f32]) {
+        match self.shape.architecture.feed_forward {
+            FeedForward::SwiGlu => swiglu::forward(inner, self.shape.ffn, activated),
+            FeedForward::Plain(kind) => activation::forward(kind, inner, activated),
+        }
     }
 
     /// Adds the output of a block's feed-forward half to `x` (N, W), some rows at a time. Records the activations if
@@ -193,22 +254,45 @@ impl BlockOps<'_> {
         mut activations: Option<&mut Activations>,
     ) {
         let (shape, precision) = (self.shape, self.options.precision);
+        let inner_width = shape.inner();
         if let Some(activations) = &mut activations {
-            activations.gate_up.resize(precision, x.len() / shape.width, 2 * shape.ffn);
+            x.clone_into(&mut activations.middle);
+            activations.inner.resize(precision, x.len() / shape.width, inner_width);
         }
         for (part, x) in x.chunks_mut(FEED_FORWARD_ROWS * shape.width).enumerate() {
             let rows = x.len() / shape.width;
             self.normalise(x, &block.ffn_norm, &mut scratch.norm_scales, &mut scratch.normed);
             scratch.packed.repack(precision, &scratch.normed, shape.width);
-            let gate_up = sized(&mut scratch.gate_up, rows * 2 * shape.ffn);
-            self.multiply(&scratch.packed, &block.gate_up, gate_up, OutputMode::Overwrite);
+            let inner = sized(&mut scratch.inner, rows * inner_width);
+            self.multiply(&scratch.packed, &block.up, inner, OutputMode::Overwrite);
             if let Some(activations) = &mut activations {
-                let first_row = part * FEED_FORWARD_ROWS;
-                activations.gate_up.pack_at(precision, first_row, gate_up, 2 * shape.ffn);
+                activations.inner.pack_at(precision, part * FEED_FORWARD_ROWS, inner, inner_width);
             }
-            swiglu::forward(gate_up, shape.ffn, sized(&mut scratch.activated, rows * shape.ffn));
-            scratch.packed.repack(precision, &scratch.activated, shape.ffn);
+            let activated = sized(&mut scratch.activated, rows * shape.ffn);
+            self.activate(inner, activated);
+            scratch.packed.repack(precision, activated, shape.ffn);
             self.multiply(&scratch.packed, &block.down, x, OutputMode::Accumulate);
+        }
+    }
+
+    /// Adds to `x` (N, W) what both halves of a block add, given the output of attention in `scratch.attention_output`.
+    /// Halves that read the same `x` are added in the other order, so that the second finds it unchanged.
+    fn add_halves(
+        self,
+        block: &PackedBlock,
+        x: &mut [f32],
+        scratch: &mut BlockScratch,
+        mut activations: Option<&mut Activations>,
+    ) {
+        if self.shape.architecture.parallel {
+            self.add_feed_forward(block, x, scratch, activations.as_deref_mut());
+        }
+        self.add_attention(block, x, scratch);
+        if let Some(activations) = &mut activations {
+            activations.attention_output.clone_from(&scratch.packed);
+        }
+        if !self.shape.architecture.parallel {
+            self.add_feed_forward(block, x, scratch, activations);
         }
     }
 
@@ -234,6 +318,7 @@ impl BlockOps<'_> {
             activations.qkv.clone_from(&scratch.packed);
         }
         let BlockScratch { qkv, attention_output, softmax_stats, attention: attention_scratch, .. } = scratch;
+        self.normalise_heads(block, qkv);
         sized(attention_output, rows * heads.output_width());
         softmax_stats.resize(rows * heads.queries, SoftmaxStats::default());
         let causal = CausalAttention { options, sequence_len: time, heads, rotary };
@@ -241,12 +326,40 @@ impl BlockOps<'_> {
         if let Some(activations) = &mut activations {
             activations.softmax_stats.clone_from(softmax_stats);
         }
-        self.add_attention(block, x, scratch);
-        if let Some(activations) = &mut activations {
-            activations.attention_output.clone_from(&scratch.packed);
-            x.clone_into(&mut activations.middle);
+        self.add_halves(block, x, scratch, activations);
+    }
+}
+
+/// The weights of the norms of heads, each with the columns of the heads that it belongs to.
+fn heads_with_norm(heads: Heads, block: &PackedBlock) -> impl Iterator<Item = (&[f32], Range<usize>)> {
+    let queries = heads.output_width();
+    let keys = queries + heads.keys * heads.width;
+    let norms = [(&block.query_norm, 0..queries), (&block.key_norm, queries..keys)];
+    norms.into_iter().filter_map(|(weight, columns)| Some((weight.as_deref()?, columns)))
+}
+
+/// The vectors of learned positions.
+#[derive(Default)]
+struct PositionTable {
+    /// (T + offset, W)
+    rows: Vec<f32>,
+    offset: usize,
+}
+
+impl PositionTable {
+    /// The table of a network that has one.
+    fn of(network: &Network) -> Result<Option<Self>> {
+        match (&network.parameters.positions, &network.shape.architecture.positions) {
+            (Some(table), &Positions::Learned { offset }) => Ok(Some(Self { rows: to_vec(table)?, offset })),
+            _ => Ok(None),
         }
-        self.add_feed_forward(block, x, scratch, activations);
+    }
+
+    /// Adds the vector of its position to each row of `x` (N, W).
+    fn add(&self, positions: impl Iterator<Item = usize>, width: usize, x: &mut [f32]) {
+        for (position, x) in positions.zip(x.chunks_exact_mut(width)) {
+            add_assign(x, &self.rows[(position + self.offset) * width..][..width]);
+        }
     }
 }
 
@@ -263,8 +376,9 @@ pub struct PackedNetwork<'a> {
     network: &'a Network,
     options: MatmulOptions,
     blocks: Vec<PackedBlock>,
-    norm: Vec<f32>,
-    head: Panels,
+    positions: Option<PositionTable>,
+    norm: Affine<Vec<f32>>,
+    head: PackedAffine,
 }
 
 impl<'a> PackedNetwork<'a> {
@@ -280,12 +394,13 @@ impl<'a> PackedNetwork<'a> {
             Ok(packed)
         };
         let blocks = network.parameters.blocks.iter().map(pack).collect::<Result<Vec<_>>>()?;
-        let mut head = Panels::default();
+        let mut head = PackedAffine::default();
         with_slice(network.parameters.output(), |weights| {
-            head.pack_transposed_parallel(precision, weights, network.shape.width);
+            head.weight.pack_transposed_parallel(precision, weights, network.shape.width);
         })?;
-        let norm = to_vec(&network.parameters.norm)?;
-        Ok(Self { network, options: MatmulOptions::new(precision), blocks, norm, head })
+        let positions = PositionTable::of(network)?;
+        let norm = to_vecs(&network.parameters.norm)?;
+        Ok(Self { network, options: MatmulOptions::new(precision), blocks, positions, norm, head })
     }
 
     /// The network whose weights are packed.
@@ -308,11 +423,13 @@ impl<'a> PackedNetwork<'a> {
         BlockOps { options: self.options, shape: &self.network.shape, rotary: &self.network.rotary }
     }
 
-    fn embed(&self, tokens: &[u32]) -> Result<Vec<f32>> {
+    fn embed(&self, tokens: &[u32], positions: impl Iterator<Item = usize>) -> Result<Vec<f32>> {
+        let width = self.network.shape.width;
         let mut x = Vec::new();
-        with_slice(&self.network.parameters.embedding, |embedding| {
-            embed(embedding, tokens, self.network.shape.width, &mut x);
-        })?;
+        with_slice(&self.network.parameters.embedding, |embedding| embed(embedding, tokens, width, &mut x))?;
+        if let Some(table) = &self.positions {
+            table.add(positions, width, &mut x);
+        }
         Ok(x)
     }
 
@@ -321,7 +438,7 @@ impl<'a> PackedNetwork<'a> {
     /// # Errors
     /// If the weights are not on the CPU.
     pub fn hidden(&self, sequences: Sequences, scratch: &mut BlockScratch) -> Result<Vec<f32>> {
-        let mut x = self.embed(sequences.tokens)?;
+        let mut x = self.embed(sequences.tokens, (0..sequences.time).cycle())?;
         for block in &self.blocks {
             self.ops().forward(block, &mut x, sequences.time, scratch, None);
         }
@@ -342,13 +459,13 @@ impl<'a> PackedNetwork<'a> {
     ) -> Result<Vec<f32>> {
         let heads = self.network.shape.heads;
         let ops = self.ops();
-        let mut x = self.embed(tokens)?;
+        let mut x = self.embed(tokens, places.iter().map(|place| place.position))?;
         for (block, cache) in self.blocks.iter().zip(caches) {
             ops.project_qkv(block, &x, scratch);
+            ops.normalise_heads(block, &mut scratch.qkv);
             let output = sized(&mut scratch.attention_output, tokens.len() * heads.output_width());
             attention::decode_step(&scratch.qkv, places, heads, &self.network.rotary, cache, output);
-            ops.add_attention(block, &mut x, scratch);
-            ops.add_feed_forward(block, &mut x, scratch, None);
+            ops.add_halves(block, &mut x, scratch, None);
         }
         Ok(x)
     }

@@ -1,27 +1,31 @@
-//! The shape of a Llama, and its parameters with their names in a Hugging Face folder.
+//! The shape of a transformer, and its parameters with their names in a Hugging Face folder.
 //!
 //! The query, key and value projections are joined into one matrix, and so are the gate and up projections of SwiGLU,
-//! so that one matrix product computes each group. In a folder they are separate tensors.
+//! so that one matrix product computes each group. In a folder they may be separate tensors.
 //!
 //! ```
+//! use genloss::model::transformer::architecture::{Architecture, Rope};
 //! use genloss::model::transformer::parameters::Shape;
 //! use genloss_kernels::attention::Heads;
 //!
 //! let heads = Heads { queries: 2, keys: 1, width: 4 };
+//! let architecture = Architecture::llama(Rope::plain(4, 1e4));
 //! let shape = Shape {
-//!     vocab_size: 50, width: 8, layers: 1, heads, ffn: 16, context: 32, rope_theta: 1e4, norm_epsilon: 1e-5, tied: true,
+//!     vocab_size: 50, width: 8, layers: 1, heads, ffn: 16, context: 32, norm_epsilon: 1e-5, tied: true, architecture,
 //! };
 //! // Two query heads, one key head and one value head, each 4 wide.
-//! assert_eq!(shape.specifications().blocks[0].qkv.dims(), [16, 8]);
+//! assert_eq!(shape.specifications().blocks[0].qkv.weight.dims(), [16, 8]);
 //! ```
 
+use super::architecture::{Architecture, Family, Norm, Positions, Rope};
+use super::names::{Names, Stored};
 use crate::model::TransformerSettings;
 use crate::seed::Stream;
 use candle_core::{Device, Tensor};
 use genloss_kernels::attention::Heads;
 use rand_distr::{Distribution, StandardNormal};
 
-/// The shape of a Llama.
+/// The shape of a transformer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shape {
     /// Size of the vocabulary, V.
@@ -32,76 +36,116 @@ pub struct Shape {
     pub layers: usize,
     /// Attention heads.
     pub heads: Heads,
-    /// Hidden size of the SwiGLU layer, F.
+    /// Hidden size of the feed-forward layer, F.
     pub ffn: usize,
     /// Context length in tokens.
     pub context: usize,
-    /// Base of the rotary frequencies, θ.
-    pub rope_theta: f64,
     /// ε under the square root of a norm.
     pub norm_epsilon: f64,
     /// Whether the embedding is also the output matrix.
     pub tied: bool,
+    /// What the blocks compute.
+    pub architecture: Architecture,
 }
 
 impl Shape {
     /// The shape of a model with these settings. It has as many key–value heads as query heads, and a tied embedding.
     #[must_use]
-    pub fn new(architecture: &TransformerSettings, vocab_size: usize) -> Self {
-        let heads = architecture.heads;
+    pub fn new(settings: &TransformerSettings, vocab_size: usize) -> Self {
+        let heads = settings.heads;
+        let head = settings.width / heads;
         Self {
             vocab_size,
-            width: architecture.width,
-            layers: architecture.layers,
-            heads: Heads { queries: heads, keys: heads, width: architecture.width / heads },
-            ffn: architecture.ffn,
-            context: architecture.context,
-            rope_theta: 10_000.0,
+            width: settings.width,
+            layers: settings.layers,
+            heads: Heads { queries: heads, keys: heads, width: head },
+            ffn: settings.ffn,
+            context: settings.context,
             norm_epsilon: 1e-5,
             tied: true,
+            architecture: Architecture::llama(Rope::plain(head, 10_000.0)),
         }
+    }
+
+    /// F of SwiGLU twice, or F: the numbers that the first product of the feed-forward layer computes for each row.
+    #[must_use]
+    pub fn inner(&self) -> usize {
+        self.architecture.feed_forward.inner(self.ffn)
     }
 
     /// Dimensions, names and initial distribution of each parameter.
     #[must_use]
     pub fn specifications(&self) -> Parameters<Specification> {
-        let matrix = |parts: &[(&str, usize)], columns: usize, residual: bool| {
-            let std = if residual { 0.02 / (2.0 * self.layers as f64).sqrt() } else { 0.02 };
-            Specification::new(parts, Some(columns), InitialValue::Normal { std })
-        };
-        let norm = |name: &str| Specification::new(&[(name, self.width)], None, InitialValue::Ones);
+        let Architecture { family, norm, positions, biases, head_norm, .. } = &self.architecture;
+        let names = Names::of(*family);
         let Heads { queries, keys, width: head } = self.heads;
+        let named = |name: &str| format!("{}{name}", names.base);
+        let normalisation = |name: String| Affine {
+            weight: Specification::vector(&[(format!("{name}.weight"), self.width)], InitialValue::Ones),
+            bias: (*norm == Norm::Layer)
+                .then(|| Specification::vector(&[(format!("{name}.bias"), self.width)], InitialValue::Zeros)),
+        };
         let block = |layer: usize| {
-            let mut block = Block {
-                attention_norm: norm("input_layernorm.weight"),
-                qkv: matrix(
-                    &[
-                        ("self_attn.q_proj.weight", queries * head),
-                        ("self_attn.k_proj.weight", keys * head),
-                        ("self_attn.v_proj.weight", keys * head),
-                    ],
-                    self.width,
-                    false,
-                ),
-                output: matrix(&[("self_attn.o_proj.weight", self.width)], queries * head, true),
-                ffn_norm: norm("post_attention_layernorm.weight"),
-                gate_up: matrix(
-                    &[("mlp.gate_proj.weight", self.ffn), ("mlp.up_proj.weight", self.ffn)],
-                    self.width,
-                    false,
-                ),
-                down: matrix(&[("mlp.down_proj.weight", self.width)], self.ffn, true),
+            let named = |name: &str| format!("{}{}{layer}.{name}", names.base, names.block);
+            let affine = |parts: &[(&str, usize)], columns: usize, bias: bool, std: f64| {
+                let parts = |end: &str| -> Vec<(String, usize)> {
+                    parts.iter().map(|(name, rows)| (format!("{}.{end}", named(name)), *rows)).collect()
+                };
+                Affine {
+                    weight: Specification::matrix(&parts("weight"), columns, std),
+                    bias: bias.then(|| Specification::vector(&parts("bias"), InitialValue::Zeros)),
+                }
             };
-            for part in block.each_mut().into_iter().flat_map(|s| &mut s.parts) {
-                part.0 = format!("model.layers.{layer}.{}", part.0);
+            let residual = STD / (2.0 * self.layers as f64).sqrt();
+            let of_head = |name: &str| {
+                head_norm.then(|| {
+                    Specification::vector(&[(format!("{}.weight", named(name)), head)], InitialValue::Ones)
+                })
+            };
+            let rows = [queries * head, keys * head, keys * head];
+            let qkv: Vec<(&str, usize)> = match names.qkv {
+                [all] => vec![(*all, rows.iter().sum())],
+                each => each.iter().copied().zip(rows).collect(),
+            };
+            let up_rows = self.inner() / names.up.len();
+            let up: Vec<(&str, usize)> = names.up.iter().map(|name| (*name, up_rows)).collect();
+            let mut block = Block {
+                attention_norm: normalisation(named(names.attention_norm)),
+                qkv: affine(&qkv, self.width, biases.qkv, STD),
+                query_norm: of_head(names.query_norm),
+                key_norm: of_head(names.key_norm),
+                output: affine(&[(names.output, self.width)], queries * head, biases.output, residual),
+                ffn_norm: normalisation(named(names.ffn_norm)),
+                up: affine(&up, self.width, biases.feed_forward, STD),
+                down: affine(&[(names.down, self.width)], self.ffn, biases.feed_forward, residual),
+            };
+            match family {
+                Family::Gpt2 => {
+                    for matrix in [&mut block.qkv, &mut block.output, &mut block.up, &mut block.down] {
+                        matrix.weight.stored = Stored::Transposed;
+                    }
+                }
+                Family::GptNeoX => {
+                    for part in block.qkv.each_mut() {
+                        part.stored = Stored::ByHead { heads: queries };
+                    }
+                }
+                _ => {}
             }
             block
         };
+        let table = |name: String, rows: usize| {
+            Specification::matrix(&[(format!("{name}.weight"), rows)], self.width, STD)
+        };
         Parameters {
-            embedding: matrix(&[("model.embed_tokens.weight", self.vocab_size)], self.width, false),
+            embedding: table(named(names.embedding), self.vocab_size),
+            positions: match positions {
+                Positions::Learned { offset } => Some(table(named(names.positions), self.context + offset)),
+                Positions::Rotary(_) => None,
+            },
             blocks: (0..self.layers).map(block).collect(),
-            norm: norm("model.norm.weight"),
-            head: (!self.tied).then(|| matrix(&[("lm_head.weight", self.vocab_size)], self.width, false)),
+            norm: normalisation(named(names.norm)),
+            head: (!self.tied).then(|| table(names.head.to_owned(), self.vocab_size)),
         }
     }
 
@@ -112,6 +156,9 @@ impl Shape {
     }
 }
 
+/// Standard deviation of the elements of a matrix before training.
+const STD: f64 = 0.02;
+
 /// Dimensions, names and initial distribution of a parameter.
 #[derive(Clone, Debug)]
 pub struct Specification {
@@ -120,18 +167,26 @@ pub struct Specification {
     pub parts: Vec<(String, usize)>,
     /// Number of columns; `None` for a vector.
     pub columns: Option<usize>,
+    /// How the tensors are stored in a folder.
+    pub stored: Stored,
     initial: InitialValue,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum InitialValue {
+    Zeros,
     Ones,
     Normal { std: f64 },
 }
 
 impl Specification {
-    fn new(parts: &[(&str, usize)], columns: Option<usize>, initial: InitialValue) -> Self {
-        Self { parts: parts.iter().map(|&(name, rows)| (name.to_owned(), rows)).collect(), columns, initial }
+    fn matrix(parts: &[(String, usize)], columns: usize, std: f64) -> Self {
+        let initial = InitialValue::Normal { std };
+        Self { parts: parts.to_vec(), columns: Some(columns), stored: Stored::ByRows, initial }
+    }
+
+    fn vector(parts: &[(String, usize)], initial: InitialValue) -> Self {
+        Self { parts: parts.to_vec(), columns: None, stored: Stored::ByRows, initial }
     }
 
     /// Dimensions of the parameter: (rows) or (rows, columns).
@@ -146,7 +201,7 @@ impl Specification {
         &self.parts[0].0
     }
 
-    /// Creates an initial value: ones for a norm, normal draws for a matrix.
+    /// Creates an initial value: ones for the weight of a norm, zeros for a bias, normal draws for a matrix.
     ///
     /// # Errors
     /// If the device fails.
@@ -154,6 +209,7 @@ impl Specification {
         let dims = self.dims();
         let count: usize = dims.iter().product();
         let values: Vec<f32> = match self.initial {
+            InitialValue::Zeros => vec![0.0; count],
             InitialValue::Ones => vec![1.0; count],
             InitialValue::Normal { std } => {
                 StandardNormal.sample_iter(stream).take(count).map(|draw: f64| (std * draw) as f32).collect()
@@ -163,44 +219,94 @@ impl Specification {
     }
 }
 
-/// One value for each parameter of a Llama, such as its tensor, gradient or specification.
+/// One value for each parameter of a transformer, such as its tensor, gradient or specification.
 #[derive(Clone, Debug)]
 pub struct Parameters<T> {
     /// (V, W)
     pub embedding: T,
+    /// The vectors of learned positions, (T + offset, W).
+    pub positions: Option<T>,
     /// The blocks, from the first to the last.
     pub blocks: Vec<Block<T>>,
     /// (W)
-    pub norm: T,
+    pub norm: Affine<T>,
     /// (V, W); `None` if the embedding is tied.
     pub head: Option<T>,
 }
 
 /// One value for each parameter of a block.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Block<T> {
     /// (W)
-    pub attention_norm: T,
+    pub attention_norm: Affine<T>,
     /// ((H + 2K) D, W)
-    pub qkv: T,
+    pub qkv: Affine<T>,
+    /// The norm of each head of the queries, (D).
+    pub query_norm: Option<T>,
+    /// The norm of each head of the keys, (D).
+    pub key_norm: Option<T>,
     /// (W, H D)
-    pub output: T,
+    pub output: Affine<T>,
     /// (W)
-    pub ffn_norm: T,
-    /// (2F, W)
-    pub gate_up: T,
+    pub ffn_norm: Affine<T>,
+    /// The first product of the feed-forward layer: (2F, W) with gate and up, or (F, W).
+    pub up: Affine<T>,
     /// (W, F)
-    pub down: T,
+    pub down: Affine<T>,
+}
+
+/// A weight, and the bias that is added to its product; without one in some architectures.
+#[derive(Clone, Debug, Default)]
+pub struct Affine<T> {
+    /// A matrix, or the weight of a norm.
+    pub weight: T,
+    /// (rows)
+    pub bias: Option<T>,
+}
+
+impl<T> Affine<T> {
+    fn each(&self) -> impl Iterator<Item = &T> {
+        std::iter::once(&self.weight).chain(&self.bias)
+    }
+
+    fn each_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        std::iter::once(&mut self.weight).chain(&mut self.bias)
+    }
+
+    /// Applies `make` to the weight and the bias.
+    pub(super) fn try_map<U, E>(&self, make: &mut impl FnMut(&T) -> Result<U, E>) -> Result<Affine<U>, E> {
+        Ok(Affine { weight: make(&self.weight)?, bias: self.bias.as_ref().map(make).transpose()? })
+    }
 }
 
 impl<T> Block<T> {
-    fn each(&self) -> [&T; 6] {
-        [&self.attention_norm, &self.qkv, &self.output, &self.ffn_norm, &self.gate_up, &self.down]
+    fn each(&self) -> impl Iterator<Item = &T> {
+        let Self { attention_norm, qkv, query_norm, key_norm, output, ffn_norm, up, down } = self;
+        let attention = attention_norm.each().chain(qkv.each()).chain(query_norm).chain(key_norm);
+        attention.chain(output.each()).chain(ffn_norm.each()).chain(up.each()).chain(down.each())
     }
 
-    fn each_mut(&mut self) -> [&mut T; 6] {
-        let Self { attention_norm, qkv, output, ffn_norm, gate_up, down } = self;
-        [attention_norm, qkv, output, ffn_norm, gate_up, down]
+    fn each_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        let Self { attention_norm, qkv, query_norm, key_norm, output, ffn_norm, up, down } = self;
+        let attention = attention_norm.each_mut().chain(qkv.each_mut()).chain(query_norm).chain(key_norm);
+        attention
+            .chain(output.each_mut())
+            .chain(ffn_norm.each_mut())
+            .chain(up.each_mut())
+            .chain(down.each_mut())
+    }
+
+    fn try_map<U, E>(&self, make: &mut impl FnMut(&T) -> Result<U, E>) -> Result<Block<U>, E> {
+        Ok(Block {
+            attention_norm: self.attention_norm.try_map(make)?,
+            qkv: self.qkv.try_map(make)?,
+            query_norm: self.query_norm.as_ref().map(&mut *make).transpose()?,
+            key_norm: self.key_norm.as_ref().map(&mut *make).transpose()?,
+            output: self.output.try_map(make)?,
+            ffn_norm: self.ffn_norm.try_map(make)?,
+            up: self.up.try_map(make)?,
+            down: self.down.try_map(make)?,
+        })
     }
 }
 
@@ -208,13 +314,21 @@ impl<T> Parameters<T> {
     /// All values, in a fixed order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         let blocks = self.blocks.iter().flat_map(Block::each);
-        std::iter::once(&self.embedding).chain(blocks).chain([&self.norm]).chain(&self.head)
+        std::iter::once(&self.embedding)
+            .chain(&self.positions)
+            .chain(blocks)
+            .chain(self.norm.each())
+            .chain(&self.head)
     }
 
     /// Mutable references to all values, in the order of [`iter`](Self::iter).
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         let blocks = self.blocks.iter_mut().flat_map(Block::each_mut);
-        std::iter::once(&mut self.embedding).chain(blocks).chain([&mut self.norm]).chain(&mut self.head)
+        std::iter::once(&mut self.embedding)
+            .chain(&mut self.positions)
+            .chain(blocks)
+            .chain(self.norm.each_mut())
+            .chain(&mut self.head)
     }
 
     /// Applies `make` to each value, in the order of [`iter`](Self::iter).
@@ -232,19 +346,14 @@ impl<T> Parameters<T> {
     /// The first error of `make`.
     pub fn try_map<U, E>(&self, mut make: impl FnMut(&T) -> Result<U, E>) -> Result<Parameters<U>, E> {
         let embedding = make(&self.embedding)?;
+        let positions = self.positions.as_ref().map(&mut make).transpose()?;
         let mut blocks = Vec::with_capacity(self.blocks.len());
         for block in &self.blocks {
-            blocks.push(Block {
-                attention_norm: make(&block.attention_norm)?,
-                qkv: make(&block.qkv)?,
-                output: make(&block.output)?,
-                ffn_norm: make(&block.ffn_norm)?,
-                gate_up: make(&block.gate_up)?,
-                down: make(&block.down)?,
-            });
+            blocks.push(block.try_map(&mut make)?);
         }
-        let norm = make(&self.norm)?;
-        Ok(Parameters { embedding, blocks, norm, head: self.head.as_ref().map(make).transpose()? })
+        let norm = self.norm.try_map(&mut make)?;
+        let head = self.head.as_ref().map(make).transpose()?;
+        Ok(Parameters { embedding, positions, blocks, norm, head })
     }
 }
 
@@ -294,7 +403,7 @@ mod tests {
         };
         // The tolerance is five standard errors of a sample standard deviation, σ / √(2n).
         assert!((std(&specifications.embedding, &mut stream) - 0.02).abs() < 5.0 * 0.02 / 256.0);
-        assert!((std(&specifications.blocks[1].down, &mut stream) - 0.01).abs() < 5.0 * 0.01 / 150.0);
-        assert_eq!(std(&specifications.norm, &mut stream), 1.0);
+        assert!((std(&specifications.blocks[1].down.weight, &mut stream) - 0.01).abs() < 5.0 * 0.01 / 150.0);
+        assert_eq!(std(&specifications.norm.weight, &mut stream), 1.0);
     }
 }

@@ -4,20 +4,24 @@
 //! `x` (B, T, W):
 //!
 //! ```text
-//! x ← x + W_output · attention(W_qkv · rms_norm(x))
-//! x ← x + W_down · swiglu(W_gate_up · rms_norm(x))
+//! x ← x + W_output · attention(W_qkv · norm(x))
+//! x ← x + W_down · activation(W_up · norm(x))
 //! ```
+//!
+//! with the norms, activations, biases and order of its [architecture](super::architecture).
 //!
 //! With [`Precision::Bf16`] both factors of a matrix product are rounded to bf16 and multiplied in f32. A product of
 //! two numbers of 8 significant bits is exact in f32, so this equals the computation of hardware that multiplies bf16
 //! and sums in f32. Gradients ignore the rounding.
 
 use super::Network;
-use super::parameters::Block;
+use super::architecture::{FeedForward, Positions};
+use super::parameters::{Affine, Block};
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::rotary_emb::rope_slow;
 use candle_nn::{Embedding, Linear, Module, RmsNorm, ops};
 use genloss_kernels::Precision;
+use genloss_kernels::activation::Activation;
 use genloss_kernels::attention::{Heads, Rotary};
 use genloss_kernels::softmax::IGNORED;
 
@@ -27,23 +31,41 @@ pub fn hidden(network: &Network, tokens: &Tensor) -> Result<Tensor> {
     let (heads, precision) = (network.shape.heads, network.precision);
     let mask = causal_mask(time, tokens.device())?;
     let angles = Angles::new(&network.rotary, 0..time, tokens.device())?;
-    let mut x = embed(network, tokens)?;
+    let mut x = embed(network, tokens, &Tensor::arange(0, time as u32, tokens.device())?)?;
     for block in &network.parameters.blocks {
-        let normed = rms_norm(network, &x, &block.attention_norm)?;
-        let (q, k, v) = split_heads(&linear(&normed, &block.qkv, precision)?, heads)?;
-        let (q, k) = (angles.rotate(&q)?, angles.rotate(&k)?);
-        let attention_output = attend(&q, &k, &v, &mask, heads, precision)?;
-        x = (x + linear(&attention_output, &block.output, precision)?)?;
-        x = add_feed_forward(network, block, &x)?;
+        x = self::block(network, block, &x, |q, k, v| {
+            attend(&angles.rotate(&q)?, &angles.rotate(&k)?, &v, &mask, heads, precision)
+        })?;
     }
-    rms_norm(network, &x, &network.parameters.norm)
+    norm(network, &x, &network.parameters.norm)
 }
 
-/// `x` (B, T, W) plus the output of a block's feed-forward layer.
-pub fn add_feed_forward(network: &Network, block: &Block<Tensor>, x: &Tensor) -> Result<Tensor> {
-    let normed = rms_norm(network, x, &block.ffn_norm)?;
-    let gate_up = linear(&normed, &block.gate_up, network.precision)?;
-    x + linear(&ops::swiglu(&gate_up)?, &block.down, network.precision)?
+/// The output (B, T, W) of a block. `attention` computes the output (B, T, H D) of attention from queries (B, H, T, D),
+/// keys and values (B, K, T, D), which are not rotated yet.
+pub fn block(
+    network: &Network,
+    block: &Block<Tensor>,
+    x: &Tensor,
+    attention: impl FnOnce(Tensor, Tensor, Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let precision = network.precision;
+    let qkv = affine(&norm(network, x, &block.attention_norm)?, &block.qkv, precision)?;
+    let (q, k, v) = split_heads(&qkv, network.shape.heads)?;
+    let of_head = |x: Tensor, weight: &Option<Tensor>| match weight {
+        Some(weight) => rms_norm(network, &x, weight),
+        None => Ok(x),
+    };
+    let output = attention(of_head(q, &block.query_norm)?, of_head(k, &block.key_norm)?, v)?;
+    let middle = (x + affine(&output, &block.output, precision)?)?;
+    let read = if network.shape.architecture.parallel { x } else { &middle };
+    let inner = affine(&norm(network, read, &block.ffn_norm)?, &block.up, precision)?;
+    let activated = match network.shape.architecture.feed_forward {
+        FeedForward::SwiGlu => ops::swiglu(&inner)?,
+        FeedForward::Plain(Activation::Relu) => inner.relu()?,
+        FeedForward::Plain(Activation::Gelu) => inner.gelu_erf()?,
+        FeedForward::Plain(Activation::GeluTanh) => inner.gelu()?,
+    };
+    middle + affine(&activated, &block.down, precision)?
 }
 
 /// Logits (…, V) from normalised hidden states (…, W).
@@ -61,9 +83,17 @@ pub fn nll_sum(network: &Network, tokens: &Tensor, targets: &Tensor) -> Result<T
     (at_targets * is_counted.to_dtype(DType::F32)?)?.sum_all()?.neg()
 }
 
-/// Embeddings (B, T, W) of tokens (B, T).
-pub fn embed(network: &Network, tokens: &Tensor) -> Result<Tensor> {
-    Embedding::new(network.parameters.embedding.clone(), network.shape.width).forward(tokens)
+/// Embeddings (B, T, W) of tokens (B, T), with the vectors of learned `positions`, whose dimensions are (T) or (B, 1).
+pub fn embed(network: &Network, tokens: &Tensor, positions: &Tensor) -> Result<Tensor> {
+    let width = network.shape.width;
+    let x = Embedding::new(network.parameters.embedding.clone(), width).forward(tokens)?;
+    match (&network.parameters.positions, &network.shape.architecture.positions) {
+        (Some(table), Positions::Learned { offset }) => {
+            let rows = (positions + *offset as f64)?;
+            x.broadcast_add(&Embedding::new(table.clone(), width).forward(&rows)?)
+        }
+        _ => Ok(x),
+    }
 }
 
 /// `x` rounded to the precision of the factors of matrix products.
@@ -83,8 +113,26 @@ pub fn linear(x: &Tensor, weight: &Tensor, precision: Precision) -> Result<Tenso
     Linear::new(factor(weight, precision)?, None).forward(&factor(x, precision)?)
 }
 
+/// The product `x Wᵀ`, and the bias if there is one.
+fn affine(x: &Tensor, Affine { weight, bias }: &Affine<Tensor>, precision: Precision) -> Result<Tensor> {
+    let product = linear(x, weight, precision)?;
+    match bias {
+        Some(bias) => product.broadcast_add(bias),
+        None => Ok(product),
+    }
+}
+
+/// The norm of the architecture, over the last dimension.
+pub fn norm(network: &Network, x: &Tensor, Affine { weight, bias }: &Affine<Tensor>) -> Result<Tensor> {
+    let Some(bias) = bias else { return rms_norm(network, x, weight) };
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+    let scaled = centred.broadcast_div(&(variance + network.shape.norm_epsilon)?.sqrt()?)?;
+    scaled.broadcast_mul(weight)?.broadcast_add(bias)
+}
+
 /// `w · x / √(mean x² + ε)` over the last dimension.
-pub fn rms_norm(network: &Network, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+fn rms_norm(network: &Network, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     // candle_nn has two forward passes of this layer; only this one is differentiable.
     RmsNorm::new(weight.clone(), network.shape.norm_epsilon).forward_diff(x)
 }
@@ -108,9 +156,17 @@ impl Angles {
         Ok(Self { cosines: rows(&rotary.cosines)?, sines: rows(&rotary.sines)? })
     }
 
-    /// Rotates the pairs (i, i + D/2) of `x` (B, H, T, D).
+    /// Rotates the pairs (i, i + R/2) of the first R columns of `x` (B, H, T, D).
     pub fn rotate(&self, x: &Tensor) -> Result<Tensor> {
-        rope_slow(x, &self.cosines, &self.sines)
+        let (columns, width) = (2 * self.cosines.dim(1)?, x.dim(D::Minus1)?);
+        match columns {
+            0 => Ok(x.clone()),
+            _ if columns == width => rope_slow(x, &self.cosines, &self.sines),
+            _ => {
+                let rotated = rope_slow(&x.narrow(3, 0, columns)?.contiguous()?, &self.cosines, &self.sines)?;
+                Tensor::cat(&[rotated, x.narrow(3, columns, width - columns)?], 3)
+            }
+        }
     }
 }
 

@@ -21,7 +21,7 @@ mixture = "replace"
 "#;
 
 /// The model folder of a small run, made once.
-fn trained() -> &'static Path {
+pub fn trained() -> &'static Path {
     static FOLDER: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
     let (_, model) = FOLDER.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();

@@ -168,8 +168,12 @@ fn a_tensor_in_two_shards_is_refused() {
 
 #[test]
 fn a_config_of_another_kind_of_model_is_told_by_its_type() {
-    let gpt2 = json!({"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "vocab_size": 50257});
-    assert!(reason(folder(&tensors(), &gpt2).path()).contains("model_type is \"gpt2\"; only \"llama\""));
+    let t5 =
+        json!({"model_type": "t5", "d_model": 512, "num_layers": 6, "num_heads": 8, "vocab_size": 32128});
+    assert!(
+        reason(folder(&tensors(), &t5).path())
+            .contains("model_type is \"t5\"; known are gpt2, gpt_neox, llama")
+    );
     let nameless = json!({"n_embd": 768});
     assert!(reason(folder(&tensors(), &nameless).path()).contains("model_type is missing"));
 }
@@ -320,8 +324,8 @@ fn score_takes_the_end_token_of_the_config_where_its_name_is_unusual() {
 fn overflowing() -> Transformer {
     let mut network = lively(Shape::new(&TINY, 260)).into_network();
     for block in &mut network.parameters.blocks {
-        block.gate_up = (&block.gate_up * 1e30).unwrap();
-        block.down = (&block.down * 1e30).unwrap();
+        block.up.weight = (&block.up.weight * 1e30).unwrap();
+        block.down.weight = (&block.down.weight * 1e30).unwrap();
     }
     Transformer::from_network(network, SPECIAL)
 }

@@ -110,7 +110,7 @@ pub fn forward(
             scratch.k_by_width.pack_transposed(options.precision, &scratch.k, width);
             scratch.v_by_position.pack_rows(options.precision, &scratch.v, width);
             for head in heads.queries_of(key_head) {
-                copy_rotated(qkv, row, head * width, rotary, &mut scratch.q);
+                copy_rotated(qkv, row, head * width, width, rotary, &mut scratch.q);
                 let stats = &mut stats[head * sequence_len..(head + 1) * sequence_len];
                 forward_head(attention, scratch, stats);
                 insert_columns(&scratch.o, width, output, output_row, head * width);
@@ -180,15 +180,15 @@ fn backward_key_head(
     }
     let mut mode = OutputMode::Overwrite;
     for head in heads.queries_of(key_head) {
-        copy_rotated(qkv, row, head * width, rotary, &mut scratch.q);
+        copy_rotated(qkv, row, head * width, width, rotary, &mut scratch.q);
         copy_columns(output_grad, heads.output_width(), head * width, width, &mut scratch.o);
         let stats = &stats[head * sequence_len..(head + 1) * sequence_len];
         backward_head(attention, scratch, stats, mode);
-        insert_rotated_back(&scratch.dq, rotary, qkv, row, head * width);
+        insert_rotated_back(&scratch.dq, width, rotary, qkv, row, head * width);
         mode = OutputMode::Accumulate;
     }
     let (key, value) = heads.key_and_value(key_head);
-    insert_rotated_back(&scratch.dk, rotary, qkv, row, key);
+    insert_rotated_back(&scratch.dk, width, rotary, qkv, row, key);
     insert_columns(&scratch.dv, width, qkv, row, value);
 }
 
@@ -254,7 +254,7 @@ impl AttentionScratch {
     /// Copies the rotated keys and the values of one key–value head into `k` and `v`.
     fn load_keys_and_values(&mut self, heads: Heads, key_head: usize, rotary: &Rotary, qkv: &[f32]) {
         let (key, value) = heads.key_and_value(key_head);
-        copy_rotated(qkv, heads.qkv_width(), key, rotary, &mut self.k);
+        copy_rotated(qkv, heads.qkv_width(), key, heads.width, rotary, &mut self.k);
         copy_columns(qkv, heads.qkv_width(), value, heads.width, &mut self.v);
     }
 }
@@ -277,8 +277,9 @@ fn insert_columns(from: &[f32], width: usize, rows: &mut [f32], row_len: usize, 
 
 vectorised! {
     /// Copies the columns of one head like [`copy_columns`], and rotates each row by its position.
-    fn copy_rotated(rows: &[f32], row_len: usize, start: usize, rotary: &Rotary, to: &mut Vec<f32>) {
-        let width = 2 * rotary.half;
+    fn copy_rotated(
+        rows: &[f32], row_len: usize, start: usize, width: usize, rotary: &Rotary, to: &mut Vec<f32>,
+    ) {
         to.resize(rows.len() / row_len * width, 0.0);
         for (position, (row, to)) in rows.chunks_exact(row_len).zip(to.chunks_exact_mut(width)).enumerate() {
             rotate(&row[start..start + width], rotary.at(position), to);
@@ -289,8 +290,9 @@ vectorised! {
 vectorised! {
     /// Rotates each row of `from` back by its position, and copies it to the columns of one head like
     /// [`insert_columns`].
-    fn insert_rotated_back(from: &[f32], rotary: &Rotary, rows: &mut [f32], row_len: usize, start: usize) {
-        let width = 2 * rotary.half;
+    fn insert_rotated_back(
+        from: &[f32], width: usize, rotary: &Rotary, rows: &mut [f32], row_len: usize, start: usize,
+    ) {
         let pairs = from.chunks_exact(width).zip(rows.chunks_exact_mut(row_len));
         for (position, (from, row)) in pairs.enumerate() {
             rotate_back(from, rotary.at(position), &mut row[start..start + width]);

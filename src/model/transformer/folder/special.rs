@@ -1,19 +1,27 @@
 //! The tokens that start and end documents, chosen as Hugging Face transformers chooses them from a folder.
 //!
 //! The start token is, in this order: `bos_token_id` of `config.json`; what `tokenizer.json` puts before a text;
-//! `bos_token` of `tokenizer_config.json`; token 1, which transformers takes for a Llama whose `config.json` lacks the
+//! `bos_token` of `tokenizer_config.json`; the token that transformers takes for a family whose `config.json` lacks the
 //! key; the end token.
 
-use super::config::{LlamaConfig, TokenIds};
+use super::config::ModelConfig;
 use crate::documents::TokenId;
 use crate::input_files;
 use crate::model::SpecialTokens;
+use crate::model::transformer::architecture::Family;
 use serde_json::Value;
 use std::path::Path;
 
-/// Defaults of transformers for a Llama whose `config.json` lacks the key.
-const DEFAULT_START: TokenId = 1;
-const DEFAULT_END: TokenId = 2;
+/// The start and the end token of transformers for a family whose `config.json` lacks the key.
+fn defaults(family: Family) -> (Option<TokenId>, Option<TokenId>) {
+    match family {
+        Family::Llama | Family::Mistral => (Some(1), Some(2)),
+        Family::Gpt2 => (Some(50_256), Some(50_256)),
+        Family::GptNeoX => (Some(0), Some(2)),
+        Family::Opt => (Some(2), Some(2)),
+        Family::Qwen2 | Family::Qwen3 => (None, None),
+    }
+}
 
 /// Largest size of the files of a tokenizer.
 const MOST_BYTES: u64 = 1 << 30;
@@ -28,9 +36,9 @@ pub struct FolderSpecial {
 }
 
 /// Start and end token of a folder with `config`, or the reason why they cannot be determined.
-pub fn of_folder(dir: &Path, config: &LlamaConfig, vocab_size: usize) -> Result<FolderSpecial, String> {
+pub fn of_folder(dir: &Path, config: &ModelConfig, vocab_size: usize) -> Result<FolderSpecial, String> {
     let end = end_token(dir, config)?;
-    let (start, start_source) = start_token(dir, config, vocab_size).unwrap_or((end, "the end token"));
+    let (start, start_source) = start_token(dir, config, vocab_size)?.unwrap_or((end, "the end token"));
     if start.max(end) as usize >= vocab_size {
         return Err(format!(
             "bos_token_id {start} or eos_token_id {end} is not below vocab_size {vocab_size}"
@@ -39,28 +47,34 @@ pub fn of_folder(dir: &Path, config: &LlamaConfig, vocab_size: usize) -> Result<
     Ok(FolderSpecial { special: SpecialTokens { start, end }, start_source })
 }
 
-fn end_token(dir: &Path, config: &LlamaConfig) -> Result<TokenId, String> {
-    let in_config = config.eos_token_id.as_ref().map(|ids| ids.as_ref().and_then(TokenIds::first));
-    match in_config {
-        Some(Some(id)) => Ok(id),
-        None => Ok(token_of_tokenizer_config(dir, "eos_token").unwrap_or(DEFAULT_END)),
-        Some(None) => token_of_tokenizer_config(dir, "eos_token")
-            .ok_or_else(|| "eos_token_id is missing, so documents would not end".to_owned()),
+fn end_token(dir: &Path, config: &ModelConfig) -> Result<TokenId, String> {
+    let in_config = config.token("eos_token_id")?;
+    if let Some(Some(id)) = in_config {
+        return Ok(id);
     }
+    let default = || defaults(config.family).1.filter(|_| in_config.is_none());
+    let found = token_of_tokenizer_config(dir, "eos_token").or_else(default);
+    found.ok_or_else(|| "eos_token_id is missing, so documents would not end".to_owned())
 }
 
-fn start_token(dir: &Path, config: &LlamaConfig, vocab_size: usize) -> Option<(TokenId, StartSource)> {
-    let in_config = config.bos_token_id.as_ref().and_then(|ids| ids.as_ref()?.first());
-    let default = || config.bos_token_id.is_none().then_some(DEFAULT_START);
-    let default = || default().filter(|&id| (id as usize) < vocab_size);
+fn start_token(
+    dir: &Path,
+    config: &ModelConfig,
+    vocab_size: usize,
+) -> Result<Option<(TokenId, StartSource)>, String> {
+    let in_config = config.token("bos_token_id")?;
+    let default =
+        || defaults(config.family).0.filter(|&id| in_config.is_none() && (id as usize) < vocab_size);
     let source = |source: StartSource| move |id: TokenId| (id, source);
-    in_config
+    let found = in_config
+        .flatten()
         .map(source("bos_token_id of config.json"))
         .or_else(|| token_before_text(dir).map(source("post_processor of tokenizer.json")))
         .or_else(|| {
             token_of_tokenizer_config(dir, "bos_token").map(source("bos_token of tokenizer_config.json"))
         })
-        .or_else(|| default().map(source("the default of transformers for a Llama")))
+        .or_else(|| default().map(source("the default of transformers for the family")));
+    Ok(found)
 }
 
 /// The content of a JSON file of the folder; None if it is missing or damaged.

@@ -3,6 +3,8 @@
 use super::{INDEX, WEIGHTS, read};
 use crate::model::FolderProblem;
 use crate::model::slices::with_slice;
+use crate::model::transformer::architecture::{Positions, Rope, RopeScaling};
+use crate::model::transformer::names::Names;
 use crate::model::transformer::parameters::{Parameters, Shape, Specification};
 use candle_core::{DType, Device, Tensor};
 use safetensors::tensor::TensorView;
@@ -11,12 +13,9 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-const EMBEDDING: &str = "model.embed_tokens.weight";
-const HEAD: &str = "lm_head.weight";
-
 /// End of the names of tensors with rotary frequencies. Old programs saved them, although they follow from
 /// `config.json`.
-const FREQUENCIES: &str = ".self_attn.rotary_emb.inv_freq";
+const FREQUENCIES: &str = ".rotary_emb.inv_freq";
 
 /// Reads the parameters of a model whose `config.json` gives `shape`. As in Hugging Face transformers, a model has an
 /// output matrix of its own if the files contain one that differs from the embedding, even if `config.json` says that
@@ -33,17 +32,21 @@ pub fn load(
     });
     let parsed = parsed.collect::<Result<Vec<_>, FolderProblem>>()?;
     let mut tensors = named_tensors(&parsed)?;
-    // A block has nine tensors. Without this check, a damaged number of layers could allocate too many names.
+    let names = Names::of(shape.architecture.family);
+    add_base(&mut tensors, names);
+    // A block has nine tensors or more. Without this check, a damaged number of layers could allocate too many names.
     if shape.layers > tensors.len() {
         let (layers, found) = (shape.layers, tensors.len());
         return Err(format!("config.json gives {layers} layers, but the weights are {found} tensors").into());
     }
-    resolve_tied(&mut shape, &mut tensors);
+    resolve_tied(&mut shape, &mut tensors, names);
     let specifications = shape.specifications();
     let parameters = specifications.try_map(|specification| assemble(specification, &tensors, device))?;
     let used: BTreeSet<&str> =
         specifications.iter().flat_map(|one| one.parts.iter().map(|part| part.0.as_str())).collect();
-    match tensors.iter().find(|(name, view)| !used.contains(name.as_str()) && !is_derived(name, view, &shape))
+    match tensors
+        .iter()
+        .find(|(name, view)| !used.contains(name.as_str()) && !is_derived(name, view, &shape, names))
     {
         None => Ok((shape, parameters)),
         Some((name, _)) => Err(format!(
@@ -73,31 +76,55 @@ fn named_tensors<'a>(
 
 /// Decides whether the embedding is also the output matrix. If it is, and the files contain it under both names, one of
 /// the two tensors is removed.
-fn resolve_tied(shape: &mut Shape, tensors: &mut BTreeMap<String, TensorView>) {
+fn resolve_tied(shape: &mut Shape, tensors: &mut BTreeMap<String, TensorView>, names: &Names) {
     if !shape.tied {
         return;
     }
-    let Some(head) = tensors.remove(HEAD) else { return };
-    match tensors.get(EMBEDDING) {
+    let head_name = format!("{}.weight", names.head);
+    let embedding_name = format!("{}{}.weight", names.base, names.embedding);
+    let Some(head) = tensors.remove(&head_name) else { return };
+    match tensors.get(&embedding_name) {
         None => {
-            tensors.insert(EMBEDDING.to_owned(), head);
+            tensors.insert(embedding_name, head);
         }
         Some(embedding) if *embedding == head => {}
         Some(_) => {
             shape.tied = false;
-            tensors.insert(HEAD.to_owned(), head);
+            tensors.insert(head_name, head);
         }
     }
 }
 
-/// Whether a tensor only repeats what follows from `config.json`: the rotary frequencies.
-fn is_derived(name: &str, view: &TensorView, shape: &Shape) -> bool {
-    let head = shape.heads.width;
-    let frequency = |pair: usize| shape.rope_theta.powf(-2.0 * pair as f64 / head as f64);
-    let is_close = |(pair, &found): (usize, &f32)| (f64::from(found) / frequency(pair) - 1.0).abs() < 0.01;
-    let agrees = |values: &[f32]| values.len() == head / 2 && values.iter().enumerate().all(is_close);
+/// Adds what the names of a family begin with, in a folder of the bare model that lacks it.
+fn add_base(tensors: &mut BTreeMap<String, TensorView>, names: &Names) {
+    let embedding = format!("{}.weight", names.embedding);
+    if tensors.contains_key(&embedding) {
+        let head = format!("{}.weight", names.head);
+        let bare = std::mem::take(tensors);
+        tensors.extend(bare.into_iter().map(|(name, view)| match name == head {
+            true => (name, view),
+            false => (format!("{}{name}", names.base), view),
+        }));
+    }
+}
+
+/// Whether a tensor only repeats what follows from `config.json`: masks, and rotary frequencies if they are the ones that
+/// it gives.
+fn is_derived(name: &str, view: &TensorView, shape: &Shape, names: &Names) -> bool {
+    let is_of_block = name.strip_prefix(names.base).is_some_and(|rest| rest.starts_with(names.block));
+    if !is_of_block || !names.derived.iter().any(|end| name.ends_with(end)) {
+        return false;
+    }
+    let Positions::Rotary(rope) = &shape.architecture.positions else { return true };
+    if !name.ends_with(FREQUENCIES) {
+        return true;
+    }
+    let expected = Rope { scaling: RopeScaling::None, ..*rope }.frequencies();
+    let is_close = |(found, expected): (&f32, &f32)| (found / expected - 1.0).abs() < 0.01;
+    let agrees =
+        |values: &[f32]| values.len() == expected.len() && values.iter().zip(&expected).all(is_close);
     let values = || with_slice(&to_f32(view).ok()?.flatten_all().ok()?, agrees).ok();
-    name.starts_with("model.layers.") && name.ends_with(FREQUENCIES) && values() == Some(true)
+    values() == Some(true)
 }
 
 /// Names and contents of the weight files of a folder.
@@ -154,14 +181,17 @@ fn assemble(
     device: &Device,
 ) -> Result<Tensor, FolderProblem> {
     let parts = specification.parts.iter().map(|(name, rows)| {
-        let dims: Vec<usize> = std::iter::once(*rows).chain(specification.columns).collect();
+        let dims = specification.stored.dims(*rows, specification.columns);
         let Some(view) = tensors.get(name) else { return Err(format!("weight {name} is missing").into()) };
         if view.shape() != dims {
             return Err(
                 format!("weight {name} is {:?}, but config.json makes it {dims:?}", view.shape()).into()
             );
         }
-        to_f32(view).map_err(|problem| problem.within(&format!("weight {name}")))
+        let within = |problem: FolderProblem| problem.within(&format!("weight {name}"));
+        let stored = to_f32(view).map_err(within)?;
+        let rows = specification.stored.rows_of(&stored);
+        rows.map_err(|error| within(FolderProblem::caused_by("cannot be read", error)))
     });
     let parts = parts.collect::<Result<Vec<_>, _>>()?;
     let joined = Tensor::cat(&parts, 0).and_then(|joined| joined.to_device(device));

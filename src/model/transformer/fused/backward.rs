@@ -11,17 +11,21 @@
 //! [`crate::training::gradients`] is the caller, and has an example.
 
 use super::super::Network;
-use super::super::parameters::{Block, Parameters};
+use super::super::architecture::{FeedForward, Positions};
+use super::super::parameters::{Affine, Block, Parameters, Shape};
 use super::{
-    Activations, BlockOps, BlockScratch, FEED_FORWARD_ROWS, LOGIT_ROWS, PackedBlock, ScratchPool, Sequences,
-    embed, sized,
+    Activations, BlockOps, BlockScratch, FEED_FORWARD_ROWS, LOGIT_ROWS, PackedAffine, PackedBlock,
+    PositionTable, ScratchPool, Sequences, embed, heads_with_norm, sized,
 };
 use crate::model::slices::with_slice;
 use candle_core::Result;
 use genloss_kernels::Precision;
 use genloss_kernels::attention::{self, CausalAttention};
-use genloss_kernels::matmul::{MatmulOptions, OutputMode, PANEL, Panels, PanelsView, multiply_transposed};
-use genloss_kernels::{add_assign, norm, softmax, swiglu};
+use genloss_kernels::matmul::{
+    MatmulOptions, OutputMode, PANEL, PackedRows, Panels, PanelsView, multiply, multiply_transposed,
+};
+use genloss_kernels::norm::{layer, rms};
+use genloss_kernels::{activation, add_assign, add_sum_of_rows, softmax, swiglu};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -47,9 +51,9 @@ pub struct GradientWorkspace {
 /// The final norm, and the output matrix packed for both passes.
 #[derive(Default)]
 struct PackedHead {
-    norm: Vec<f32>,
-    forward: Panels,
-    backward: Panels,
+    norm: Affine<Vec<f32>>,
+    forward: PackedAffine,
+    backward: PackedAffine,
 }
 
 /// Some sequences of a batch.
@@ -61,10 +65,24 @@ struct Shard {
     hidden_grad: Vec<f32>,
     /// One for each block.
     activations: Vec<Activations>,
-    /// Gradients of the weights of two norms: the norm before attention (or the final norm), and the norm before the
-    /// feed-forward layer.
-    norm_grads: [Vec<f32>; 2],
+    /// Gradients of the vectors of the current block.
+    vector_grads: VectorGrads,
+    /// Gradient of the final norm.
+    norm_grad: Affine<Vec<f32>>,
     nats: f64,
+}
+
+/// A shard's gradients of the weights of norms and of biases; those that the architecture does not have are empty.
+#[derive(Default)]
+struct VectorGrads {
+    attention_norm: Affine<Vec<f32>>,
+    qkv: Vec<f32>,
+    query_norm: Vec<f32>,
+    key_norm: Vec<f32>,
+    output: Vec<f32>,
+    ffn_norm: Affine<Vec<f32>>,
+    up: Vec<f32>,
+    down: Vec<f32>,
 }
 
 /// The two factors of a weight's gradient, packed for sums over rows.
@@ -81,7 +99,7 @@ struct GradientFactors {
 struct BlockFactors {
     qkv: GradientFactors,
     output: GradientFactors,
-    gate_up: GradientFactors,
+    up: GradientFactors,
     down: GradientFactors,
 }
 
@@ -117,7 +135,10 @@ pub fn gradients(
     };
     workspace.forward(network, ops, sequences, targets, scale)?;
     let nats = workspace.shards.iter().map(|shard| shard.nats).sum();
-    sum_norm_grads(&workspace.shards, 0, &mut gradient.norm);
+    sum_over_shards(&workspace.shards, &mut gradient.norm.weight, |shard| &shard.norm_grad.weight);
+    if let Some(bias) = &mut gradient.norm.bias {
+        sum_over_shards(&workspace.shards, bias, |shard| shard.norm_grad.bias.as_deref().unwrap_or(&[]));
+    }
     for index in (0..network.parameters.blocks.len()).rev() {
         workspace.backward_block(network, ops, index, gradient)?;
     }
@@ -125,7 +146,7 @@ pub fn gradients(
     gradient_tasks(0, previous_factors, head_factors, gradient)
         .into_par_iter()
         .for_each(|task| task.run(ops.options));
-    add_embedding_grad(network.shape.width, sequences.tokens, shards, gradient);
+    add_embedding_grad(&network.shape, sequences, shards, gradient);
     Ok(nats)
 }
 
@@ -146,12 +167,16 @@ impl GradientWorkspace {
             packed.pack_forward(network.precision, block)?;
         }
         let Self { shards, blocks, head, head_factors, scratch, .. } = self;
+        let positions = PositionTable::of(network)?;
         with_slice(&network.parameters.embedding, |embedding| {
             let parts =
                 tokens.par_chunks(shard_tokens).zip(targets.par_chunks(shard_tokens)).zip(head_factors);
             shards.par_iter_mut().zip(parts).for_each(|(shard, ((tokens, targets), factors))| {
                 scratch.with(|scratch| {
                     embed(embedding, tokens, network.shape.width, &mut shard.x);
+                    if let Some(table) = &positions {
+                        table.add((0..time).cycle(), network.shape.width, &mut shard.x);
+                    }
                     shard.forward(ops, blocks, time, scratch);
                     shard.loss(ops, head, targets, scale, factors, scratch);
                 });
@@ -190,30 +215,62 @@ impl GradientWorkspace {
                 scope.spawn_fifo(move |_| task.run(ops.options));
             }
         });
-        sum_norm_grads(shards, 0, &mut gradient.blocks[index].attention_norm);
-        sum_norm_grads(shards, 1, &mut gradient.blocks[index].ffn_norm);
+        sum_vector_grads(shards, &mut gradient.blocks[index]);
         std::mem::swap(factors, previous_factors);
         Ok(())
     }
 }
 
-/// Overwrites `gradient` with the sum of the shards' `norm_grads[which]`.
-fn sum_norm_grads(shards: &[Shard], which: usize, gradient: &mut [f32]) {
+/// Overwrites `gradient` with the sum of a vector of every shard.
+fn sum_over_shards(shards: &[Shard], gradient: &mut [f32], vector: impl Fn(&Shard) -> &[f32]) {
     gradient.fill(0.0);
     for shard in shards {
-        add_assign(gradient, &shard.norm_grads[which]);
+        add_assign(gradient, vector(shard));
     }
 }
 
-/// Adds the gradient of the first hidden states to the gradient of the embedding. The gradient of
-/// a tied embedding already contains the gradient of the output matrix.
-fn add_embedding_grad(width: usize, tokens: &[u32], shards: &[Shard], gradient: &mut Parameters<Vec<f32>>) {
+/// Overwrites the gradients of the vectors of a block.
+fn sum_vector_grads(shards: &[Shard], block: &mut Block<Vec<f32>>) {
+    let sum = |gradient: Option<&mut Vec<f32>>, vector: fn(&VectorGrads) -> &[f32]| {
+        if let Some(gradient) = gradient {
+            sum_over_shards(shards, gradient, |shard| vector(&shard.vector_grads));
+        }
+    };
+    sum(Some(&mut block.attention_norm.weight), |grads| &grads.attention_norm.weight);
+    sum(block.attention_norm.bias.as_mut(), |grads| grads.attention_norm.bias.as_deref().unwrap_or(&[]));
+    sum(block.qkv.bias.as_mut(), |grads| &grads.qkv);
+    sum(block.query_norm.as_mut(), |grads| &grads.query_norm);
+    sum(block.key_norm.as_mut(), |grads| &grads.key_norm);
+    sum(block.output.bias.as_mut(), |grads| &grads.output);
+    sum(Some(&mut block.ffn_norm.weight), |grads| &grads.ffn_norm.weight);
+    sum(block.ffn_norm.bias.as_mut(), |grads| grads.ffn_norm.bias.as_deref().unwrap_or(&[]));
+    sum(block.up.bias.as_mut(), |grads| &grads.up);
+    sum(block.down.bias.as_mut(), |grads| &grads.down);
+}
+
+/// Adds the gradient of the first hidden states to the gradients of the embedding and of learned positions. The gradient
+/// of a tied embedding already contains the gradient of the output matrix.
+fn add_embedding_grad(
+    shape: &Shape,
+    Sequences { tokens, time }: Sequences,
+    shards: &[Shard],
+    gradient: &mut Parameters<Vec<f32>>,
+) {
+    let width = shape.width;
     if gradient.head.is_some() {
         gradient.embedding.fill(0.0);
     }
-    let rows = shards.iter().flat_map(|shard| shard.hidden_grad.chunks_exact(width));
-    for (&token, row) in tokens.iter().zip(rows) {
+    let rows = || shards.iter().flat_map(|shard| shard.hidden_grad.chunks_exact(width));
+    for (&token, row) in tokens.iter().zip(rows()) {
         add_assign(&mut gradient.embedding[token as usize * width..][..width], row);
+    }
+    if let (Some(table), &Positions::Learned { offset }) =
+        (&mut gradient.positions, &shape.architecture.positions)
+    {
+        table.fill(0.0);
+        for (position, row) in (0..time).cycle().zip(rows()) {
+            add_assign(&mut table[(position + offset) * width..][..width], row);
+        }
     }
 }
 
@@ -240,15 +297,15 @@ fn gradient_tasks<'a>(
     head_factors: &'a [GradientFactors],
     gradient: &'a mut Parameters<Vec<f32>>,
 ) -> Vec<GradientTask<'a>> {
-    let Some(Block { qkv, output, gate_up, down, .. }) = gradient.blocks.get_mut(block) else {
+    let Some(Block { qkv, output, up, down, .. }) = gradient.blocks.get_mut(block) else {
         let gradient = gradient.head.as_mut().unwrap_or(&mut gradient.embedding);
         return tasks_of_matrix(head_factors.iter(), gradient).collect();
     };
     let shards = factors.iter();
-    tasks_of_matrix(shards.clone().map(|shard| &shard.qkv), qkv)
-        .chain(tasks_of_matrix(shards.clone().map(|shard| &shard.output), output))
-        .chain(tasks_of_matrix(shards.clone().map(|shard| &shard.gate_up), gate_up))
-        .chain(tasks_of_matrix(shards.map(|shard| &shard.down), down))
+    tasks_of_matrix(shards.clone().map(|shard| &shard.qkv), &mut qkv.weight)
+        .chain(tasks_of_matrix(shards.clone().map(|shard| &shard.output), &mut output.weight))
+        .chain(tasks_of_matrix(shards.clone().map(|shard| &shard.up), &mut up.weight))
+        .chain(tasks_of_matrix(shards.map(|shard| &shard.down), &mut down.weight))
         .collect()
 }
 
@@ -267,10 +324,10 @@ impl PackedHead {
     fn pack(&mut self, network: &Network) -> Result<()> {
         let (precision, width) = (network.precision, network.shape.width);
         with_slice(network.parameters.output(), |weights| {
-            self.forward.pack_transposed_parallel(precision, weights, width);
-            self.backward.pack_rows_parallel(precision, weights, width);
+            self.forward.weight.pack_transposed_parallel(precision, weights, width);
+            self.backward.weight.pack_rows_parallel(precision, weights, width);
         })?;
-        self.norm = super::to_vec(&network.parameters.norm)?;
+        self.norm = super::to_vecs(&network.parameters.norm)?;
         Ok(())
     }
 }
@@ -313,12 +370,12 @@ impl Shard {
             self.nats += softmax::cross_entropy(logits, targets, scale);
             factors.output_grad.pack_rows_at(precision, part * LOGIT_ROWS, logits);
             packed.repack(precision, logits, vocabulary);
-            ops.multiply(packed, &head.backward, normed_grad, OutputMode::Overwrite);
+            ops.multiply_back(packed, &head.backward, normed_grad);
         }
-        let Self { x, hidden_grad, norm_grads, .. } = self;
+        let Self { x, hidden_grad, norm_grad, .. } = self;
         sized(hidden_grad, x.len()).fill(0.0);
-        sized(&mut norm_grads[0], width).fill(0.0);
-        norm::backward(x, &head.norm, norm_scales, normed_grad, hidden_grad, &mut norm_grads[0]);
+        clear_norm_grad(&head.norm, norm_grad);
+        ops.norm_backward(x, &head.norm, norm_scales, normed_grad, hidden_grad, norm_grad);
     }
 
     /// Replaces `hidden_grad`, the gradient of a block's output, by the gradient of the block's input.
@@ -330,10 +387,73 @@ impl Shard {
         factors: &mut BlockFactors,
         scratch: &mut BlockScratch,
     ) {
-        let Self { hidden_grad, activations, norm_grads: [attention_norm_grad, ffn_norm_grad], .. } = self;
+        let Self { hidden_grad, activations, vector_grads, .. } = self;
         let activations = &activations[index];
-        backward_feed_forward(ops, block, activations, hidden_grad, factors, ffn_norm_grad, scratch);
-        backward_attention(ops, block, activations, hidden_grad, factors, attention_norm_grad, scratch);
+        let upstream = ops.shape.architecture.parallel.then(|| hidden_grad.clone());
+        backward_feed_forward(ops, block, activations, hidden_grad, factors, vector_grads, scratch);
+        let upstream = upstream.as_deref();
+        backward_attention(ops, block, activations, upstream, hidden_grad, factors, vector_grads, scratch);
+    }
+}
+
+impl BlockOps<'_> {
+    /// Adds to `x_grad` and `norm_grad`, given the gradient `y_grad` of the normalised rows of `x` and the `scales` of
+    /// [`normalise`](BlockOps::normalise).
+    fn norm_backward(
+        self,
+        x: &[f32],
+        norm: &Affine<Vec<f32>>,
+        scales: &[f32],
+        y_grad: &[f32],
+        x_grad: &mut [f32],
+        norm_grad: &mut Affine<Vec<f32>>,
+    ) {
+        let Affine { weight, bias } = norm_grad;
+        match bias {
+            Some(bias) => layer::backward(x, &norm.weight, self.epsilon(), y_grad, x_grad, weight, bias),
+            None => rms::backward(x, &norm.weight, scales, y_grad, x_grad, weight),
+        }
+    }
+
+    /// Multiplies by a matrix without its bias, which no gradient passes through.
+    fn multiply_back(self, rows: &PackedRows, weights: &PackedAffine, out: &mut [f32]) {
+        multiply(self.options, &rows.words, rows.stride, weights.weight.view(), out, OutputMode::Overwrite);
+    }
+
+    /// Replaces the gradient of the normalised queries and keys in `grad` (N, (H + 2K) D) by that of `qkv`, which they
+    /// were computed from.
+    fn heads_backward(self, block: &PackedBlock, qkv: &[f32], grad: &mut [f32], grads: &mut VectorGrads) {
+        let heads = self.shape.heads;
+        for weight_grad in [&mut grads.query_norm, &mut grads.key_norm] {
+            sized(weight_grad, heads.width).fill(0.0);
+        }
+        let (mut normed, mut scales) = (vec![0.0; heads.width], [0.0]);
+        for (x, grad) in qkv.chunks_exact(heads.qkv_width()).zip(grad.chunks_exact_mut(heads.qkv_width())) {
+            let weight_grads = [&mut grads.query_norm, &mut grads.key_norm];
+            for ((weight, columns), weight_grad) in heads_with_norm(heads, block).zip(weight_grads) {
+                let pairs = x[columns.clone()].chunks_exact(heads.width);
+                for (x, grad) in pairs.zip(grad[columns].chunks_exact_mut(heads.width)) {
+                    rms::forward(x, weight, self.epsilon(), &mut normed, &mut scales);
+                    normed.copy_from_slice(grad);
+                    grad.fill(0.0);
+                    rms::backward(x, weight, &scales, &normed, grad, weight_grad);
+                }
+            }
+        }
+    }
+}
+
+/// Sets the gradient of a norm to zero, with a bias if the norm has one.
+fn clear_norm_grad(norm: &Affine<Vec<f32>>, grad: &mut Affine<Vec<f32>>) {
+    sized(&mut grad.weight, norm.weight.len()).fill(0.0);
+    grad.bias = norm.bias.as_ref().map(|bias| vec![0.0; bias.len()]);
+}
+
+/// Overwrites the gradient of a bias, if there is one, with the sum of the rows of ∂L/∂y.
+fn bias_grad(weights: &PackedAffine, output_grad: &[f32], grad: &mut Vec<f32>) {
+    if let Some(bias) = &weights.bias {
+        sized(grad, bias.len()).fill(0.0);
+        add_sum_of_rows(output_grad, grad);
     }
 }
 
@@ -343,47 +463,67 @@ fn backward_feed_forward(
     block: &PackedBlock,
     activations: &Activations,
     hidden_grad: &mut [f32],
-    BlockFactors { gate_up: gate_up_factors, down: down_factors, .. }: &mut BlockFactors,
-    norm_grad: &mut Vec<f32>,
+    BlockFactors { up: up_factors, down: down_factors, .. }: &mut BlockFactors,
+    grads: &mut VectorGrads,
     scratch: &mut BlockScratch,
 ) {
     let (shape, precision) = (ops.shape, ops.options.precision);
-    let (width, ffn) = (shape.width, shape.ffn);
-    gate_up_factors.resize(precision, hidden_grad.len() / width, [2 * ffn, width]);
+    let (width, ffn, inner_width) = (shape.width, shape.ffn, shape.inner());
+    up_factors.resize(precision, hidden_grad.len() / width, [inner_width, width]);
     down_factors.resize(precision, hidden_grad.len() / width, [width, ffn]);
-    sized(norm_grad, width).fill(0.0);
-    let BlockScratch { normed, norm_scales, packed, gate_up, activated, .. } = scratch;
+    clear_norm_grad(&block.ffn_norm, &mut grads.ffn_norm);
+    bias_grad(&block.down, hidden_grad, &mut grads.down);
+    if let Some(bias) = &block.up.bias {
+        sized(&mut grads.up, bias.len()).fill(0.0);
+    }
+    let BlockScratch { normed, norm_scales, packed, inner, activated, .. } = scratch;
     let normed_grad = &mut scratch.attention_output;
     let part_len = FEED_FORWARD_ROWS * width;
     let parts = hidden_grad.chunks_mut(part_len).zip(activations.middle.chunks(part_len));
     for (part, (hidden_grad, middle)) in parts.enumerate() {
         let (first_row, rows) = (part * FEED_FORWARD_ROWS, hidden_grad.len() / width);
-        activations.gate_up.unpack(precision, 2 * ffn, first_row, sized(gate_up, rows * 2 * ffn));
-        swiglu::forward(gate_up, ffn, sized(activated, rows * ffn));
+        activations.inner.unpack(precision, inner_width, first_row, sized(inner, rows * inner_width));
+        ops.activate(inner, sized(activated, rows * ffn));
         down_factors.input.pack_rows_at(precision, first_row, activated);
         down_factors.output_grad.pack_rows_at(precision, first_row, hidden_grad);
         packed.repack(precision, hidden_grad, width);
         let activated_grad = &mut *activated;
-        ops.multiply(packed, &block.down, activated_grad, OutputMode::Overwrite);
-        swiglu::backward(gate_up, ffn, activated_grad);
+        ops.multiply_back(packed, &block.down, activated_grad);
+        match shape.architecture.feed_forward {
+            FeedForward::SwiGlu => swiglu::backward(inner, ffn, activated_grad),
+            FeedForward::Plain(kind) => activation::backward(kind, inner, activated_grad),
+        }
+        if block.up.bias.is_some() {
+            add_sum_of_rows(inner, &mut grads.up);
+        }
 
         ops.normalise(middle, &block.ffn_norm, norm_scales, normed);
-        gate_up_factors.input.pack_rows_at(precision, first_row, normed);
-        gate_up_factors.output_grad.pack_rows_at(precision, first_row, gate_up);
-        packed.repack(precision, gate_up, 2 * ffn);
-        ops.multiply(packed, &block.gate_up, sized(normed_grad, hidden_grad.len()), OutputMode::Overwrite);
-        norm::backward(middle, &block.ffn_norm, norm_scales, normed_grad, hidden_grad, norm_grad);
+        up_factors.input.pack_rows_at(precision, first_row, normed);
+        up_factors.output_grad.pack_rows_at(precision, first_row, inner);
+        packed.repack(precision, inner, inner_width);
+        ops.multiply_back(packed, &block.up, sized(normed_grad, hidden_grad.len()));
+        ops.norm_backward(
+            middle,
+            &block.ffn_norm,
+            norm_scales,
+            normed_grad,
+            hidden_grad,
+            &mut grads.ffn_norm,
+        );
     }
 }
 
-/// The backward pass of a block's attention half.
+/// The backward pass of a block's attention half. `upstream` is the gradient of the block's output where `hidden_grad`
+/// already has more.
+#[expect(clippy::too_many_arguments, reason = "a step of the backward pass, with the state of its shard")]
 fn backward_attention(
     ops: BlockOps,
     block: &PackedBlock,
     activations: &Activations,
+    upstream: Option<&[f32]>,
     hidden_grad: &mut [f32],
     BlockFactors { qkv: qkv_factors, output: output_factors, .. }: &mut BlockFactors,
-    norm_grad: &mut Vec<f32>,
+    grads: &mut VectorGrads,
     scratch: &mut BlockScratch,
 ) {
     let BlockOps { options, shape, rotary } = ops;
@@ -393,21 +533,31 @@ fn backward_attention(
         scratch;
     let columns = heads.output_width();
     activations.attention_output.unpack(precision, columns, 0, sized(attention_output, rows * columns));
+    let output_grad = upstream.unwrap_or(hidden_grad);
     output_factors.input.pack_rows(precision, attention_output, columns);
-    output_factors.output_grad.pack_rows(precision, hidden_grad, width);
-    packed.repack(precision, hidden_grad, width);
+    output_factors.output_grad.pack_rows(precision, output_grad, width);
+    bias_grad(&block.output, output_grad, &mut grads.output);
+    packed.repack(precision, output_grad, width);
     let attention_grad = attention_output;
-    ops.multiply(packed, &block.output, attention_grad, OutputMode::Overwrite);
-    activations.qkv.unpack(precision, heads.qkv_width(), 0, sized(qkv, rows * heads.qkv_width()));
+    ops.multiply_back(packed, &block.output, attention_grad);
+    let qkv = sized(qkv, rows * heads.qkv_width());
+    activations.qkv.unpack(ops.kept_precision(), heads.qkv_width(), 0, qkv);
+    let unnormed = shape.architecture.head_norm.then(|| qkv.to_vec());
+    ops.normalise_heads(block, qkv);
     let causal = CausalAttention { options, sequence_len: activations.time, heads, rotary };
     attention::backward(causal, qkv, &mut scratch.attention, attention_grad, &activations.softmax_stats);
+    if let Some(unnormed) = unnormed {
+        ops.heads_backward(block, &unnormed, qkv, grads);
+    }
+    bias_grad(&block.qkv, qkv, &mut grads.qkv);
 
     ops.normalise(&activations.input, &block.attention_norm, norm_scales, normed);
     qkv_factors.input.pack_rows(precision, normed, width);
     qkv_factors.output_grad.pack_rows(precision, qkv, heads.qkv_width());
     packed.repack(precision, qkv, heads.qkv_width());
-    ops.multiply(packed, &block.qkv, sized(normed_grad, hidden_grad.len()), OutputMode::Overwrite);
-    sized(norm_grad, width).fill(0.0);
+    ops.multiply_back(packed, &block.qkv, sized(normed_grad, hidden_grad.len()));
+    clear_norm_grad(&block.attention_norm, &mut grads.attention_norm);
     let input = &activations.input;
-    norm::backward(input, &block.attention_norm, norm_scales, normed_grad, hidden_grad, norm_grad);
+    let norm_grad = &mut grads.attention_norm;
+    ops.norm_backward(input, &block.attention_norm, norm_scales, normed_grad, hidden_grad, norm_grad);
 }

@@ -158,21 +158,22 @@ impl TokenStepper for PlainStepper<'_> {
         let network = self.network;
         let (heads, precision) = (network.shape.heads, network.precision);
         let rows = tokens.len();
+        let positions: Vec<u32> = places.iter().map(|place| place.position as u32).collect();
+        let positions = Tensor::from_vec(positions, (rows, 1), &network.device)?;
         let places = StepPlaces::new(network, places)?;
-        let mut x = plain::embed(network, &Tensor::from_slice(tokens, (rows, 1), &network.device)?)?;
+        let tokens = Tensor::from_slice(tokens, (rows, 1), &network.device)?;
+        let mut x = plain::embed(network, &tokens, &positions)?;
         for (block, (key_cache, value_cache)) in network.parameters.blocks.iter().zip(&self.caches) {
-            let normed = plain::rms_norm(network, &x, &block.attention_norm)?;
-            let (q, k, v) = plain::split_heads(&plain::linear(&normed, &block.qkv, precision)?, heads)?;
-            let (q, k) = (places.rotate(&q)?, places.rotate(&k)?);
-            key_cache.scatter_set(&places.cache_rows, &k.reshape((rows, ()))?, 0)?;
-            value_cache.scatter_set(&places.cache_rows, &v.reshape((rows, ()))?, 0)?;
-            let keys = self.read_cache(key_cache, &places)?;
-            let values = self.read_cache(value_cache, &places)?;
-            let output = plain::attend(&q, &keys, &values, &places.mask, heads, precision)?;
-            x = (x + plain::linear(&output, &block.output, precision)?)?;
-            x = plain::add_feed_forward(network, block, &x)?;
+            x = plain::block(network, block, &x, |q, k, v| {
+                let (q, k) = (places.rotate(&q)?, places.rotate(&k)?);
+                key_cache.scatter_set(&places.cache_rows, &k.reshape((rows, ()))?, 0)?;
+                value_cache.scatter_set(&places.cache_rows, &v.reshape((rows, ()))?, 0)?;
+                let keys = self.read_cache(key_cache, &places)?;
+                let values = self.read_cache(value_cache, &places)?;
+                plain::attend(&q, &keys, &values, &places.mask, heads, precision)
+            })?;
         }
-        self.states = plain::rms_norm(network, &x, &network.parameters.norm)?.flatten_to(1)?;
+        self.states = plain::norm(network, &x, &network.parameters.norm)?.flatten_to(1)?;
         Ok(())
     }
 

@@ -1,0 +1,72 @@
+//! The rotary positions that a `config.json` describes.
+
+use super::super::super::architecture::{Rope, RopeScaling};
+use super::ModelConfig;
+use serde_json::Value;
+
+impl ModelConfig {
+    /// The rotary positions of heads of `head` columns. Newer folders have the base, the rotated share and the scaling
+    /// under `rope_parameters`; `theta` and `share` are the names of the older fields, with their defaults.
+    pub(super) fn rope(
+        &self,
+        head: usize,
+        theta: (&str, f64),
+        share: Option<(&str, f64)>,
+    ) -> Result<Rope, String> {
+        let newer = self.value("rope_parameters");
+        let number = |settings: Option<&Value>, name: &str| match settings.and_then(|all| all.get(name)) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => value.as_f64().map(Some).ok_or_else(|| format!("{name} {value} is not a number")),
+        };
+        let older = self.number(theta.0, theta.1)?;
+        let theta = number(newer, "rope_theta")?.unwrap_or(older);
+        if !(theta > 0.0 && theta.is_finite()) {
+            return Err(format!("rope_theta {theta} is out of range"));
+        }
+        let share = match share {
+            None => 1.0,
+            Some((name, default)) => {
+                let older = self.number(name, default)?;
+                number(newer, "partial_rotary_factor")?.unwrap_or(older)
+            }
+        };
+        let columns = (head as f64 * share) as usize;
+        if !(0.0..=1.0).contains(&share) || !columns.is_multiple_of(2) || columns == 0 {
+            return Err(format!(
+                "{share} of heads of {head} columns would be rotated; rotary positions need an even number"
+            ));
+        }
+        Ok(Rope { columns, theta, scaling: self.scaling()? })
+    }
+
+    fn scaling(&self) -> Result<RopeScaling, String> {
+        for settings in ["rope_scaling", "rope_parameters"].iter().filter_map(|name| self.value(name)) {
+            let kind = settings.get("rope_type").or_else(|| settings.get("type"));
+            let number = |name: &str| {
+                let value = settings.get(name).and_then(Value::as_f64);
+                value
+                    .filter(|value| *value > 0.0)
+                    .ok_or_else(|| format!("{name} of the rotary scaling is missing"))
+            };
+            match kind.and_then(Value::as_str) {
+                None | Some("default") => {}
+                Some("linear") => return Ok(RopeScaling::Linear { factor: number("factor")? }),
+                Some("llama3") => {
+                    return Ok(RopeScaling::Llama3 {
+                        factor: number("factor")?,
+                        low: number("low_freq_factor")?,
+                        high: number("high_freq_factor")?,
+                        original_context: number("original_max_position_embeddings")?,
+                    });
+                }
+                Some(kind) => {
+                    let kind: String = kind.chars().take(40).collect();
+                    return Err(format!(
+                        "scaled rotary positions of the type {kind:?} are not supported; linear and llama3 are"
+                    ));
+                }
+            }
+        }
+        Ok(RopeScaling::None)
+    }
+}

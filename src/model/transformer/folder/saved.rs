@@ -1,0 +1,169 @@
+//! The configuration files of a saved model.
+
+use super::super::Transformer;
+use super::super::architecture::{Family, FeedForward, Positions, Rope, RopeScaling};
+use super::super::parameters::Shape;
+use crate::model::SpecialTokens;
+use genloss_kernels::activation::Activation;
+use serde_json::{Map, Value, json};
+
+/// The contents of `config.json`. The number format appears under two names, because Hugging Face transformers renamed
+/// it in version 5.
+pub fn config(model: &Transformer) -> Value {
+    let shape = &model.network.shape;
+    let family = shape.architecture.family;
+    let mut config = object(json!({
+        "architectures": [family.class()],
+        "model_type": family.model_type(),
+        "vocab_size": shape.vocab_size,
+        "tie_word_embeddings": shape.tied,
+        "bos_token_id": model.special.start,
+        "eos_token_id": model.special.end,
+        "initializer_range": 0.02,
+        "use_cache": true,
+        "torch_dtype": "float32",
+        "dtype": "float32",
+    }));
+    config.extend(object(match family {
+        Family::Gpt2 => gpt2(shape),
+        Family::GptNeoX => gpt_neox(shape),
+        Family::Opt => opt(shape, model.special),
+        Family::Llama | Family::Mistral | Family::Qwen2 | Family::Qwen3 => llama(shape),
+    }));
+    if let Positions::Rotary(rope) = &shape.architecture.positions {
+        config.extend(object(rotary(rope, shape)));
+    }
+    Value::Object(config)
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn llama(shape: &Shape) -> Value {
+    let biases = &shape.architecture.biases;
+    let mut config = object(json!({
+        "hidden_size": shape.width,
+        "intermediate_size": shape.ffn,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads.queries,
+        "num_key_value_heads": shape.heads.keys,
+        "head_dim": shape.heads.width,
+        "max_position_embeddings": shape.context,
+        "rms_norm_eps": shape.norm_epsilon,
+        "hidden_act": "silu",
+        "attention_dropout": 0.0,
+    }));
+    config.extend(object(match shape.architecture.family {
+        Family::Mistral => json!({ "sliding_window": null }),
+        Family::Qwen2 => json!({ "use_sliding_window": false }),
+        Family::Qwen3 => json!({ "use_sliding_window": false, "attention_bias": biases.qkv }),
+        _ => json!({ "attention_bias": biases.qkv, "mlp_bias": biases.feed_forward }),
+    }));
+    Value::Object(config)
+}
+
+fn gpt2(shape: &Shape) -> Value {
+    json!({
+        "n_embd": shape.width,
+        "n_inner": shape.ffn,
+        "n_layer": shape.layers,
+        "n_head": shape.heads.queries,
+        "n_positions": shape.context,
+        "n_ctx": shape.context,
+        "layer_norm_epsilon": shape.norm_epsilon,
+        "activation_function": activation(shape),
+        "attn_pdrop": 0.0,
+        "embd_pdrop": 0.0,
+        "resid_pdrop": 0.0,
+    })
+}
+
+fn gpt_neox(shape: &Shape) -> Value {
+    json!({
+        "hidden_size": shape.width,
+        "intermediate_size": shape.ffn,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads.queries,
+        "max_position_embeddings": shape.context,
+        "layer_norm_eps": shape.norm_epsilon,
+        "hidden_act": activation(shape),
+        "attention_bias": shape.architecture.biases.qkv,
+        "attention_dropout": 0.0,
+        "hidden_dropout": 0.0,
+        "use_parallel_residual": shape.architecture.parallel,
+    })
+}
+
+fn opt(shape: &Shape, special: SpecialTokens) -> Value {
+    json!({
+        "hidden_size": shape.width,
+        "word_embed_proj_dim": shape.width,
+        "ffn_dim": shape.ffn,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads.queries,
+        "max_position_embeddings": shape.context,
+        "activation_function": activation(shape),
+        "do_layer_norm_before": true,
+        "enable_bias": shape.architecture.biases.qkv,
+        "attention_dropout": 0.0,
+        "dropout": 0.0,
+        "layerdrop": 0.0,
+        "pad_token_id": special.end,
+    })
+}
+
+fn activation(shape: &Shape) -> &'static str {
+    match shape.architecture.feed_forward {
+        FeedForward::SwiGlu => "silu",
+        FeedForward::Plain(Activation::Relu) => "relu",
+        FeedForward::Plain(Activation::Gelu) => "gelu",
+        FeedForward::Plain(Activation::GeluTanh) => "gelu_new",
+    }
+}
+
+/// The rotary base and scaling, under their names in version 4 and in version 5 of Hugging Face transformers.
+fn rotary(rope: &Rope, shape: &Shape) -> Value {
+    let share = rope.columns as f64 / shape.heads.width as f64;
+    let scaling = match rope.scaling {
+        RopeScaling::None => json!({ "rope_type": "default" }),
+        RopeScaling::Linear { factor } => json!({ "rope_type": "linear", "factor": factor }),
+        RopeScaling::Llama3 { factor, low, high, original_context } => json!({
+            "rope_type": "llama3",
+            "factor": factor,
+            "low_freq_factor": low,
+            "high_freq_factor": high,
+            "original_max_position_embeddings": original_context as u64,
+        }),
+    };
+    let mut parameters = object(scaling.clone());
+    parameters.insert("rope_theta".to_owned(), json!(rope.theta));
+    let mut config = Map::new();
+    if shape.architecture.family == Family::GptNeoX {
+        parameters.insert("partial_rotary_factor".to_owned(), json!(share));
+        config.insert("rotary_pct".to_owned(), json!(share));
+        config.insert("rotary_emb_base".to_owned(), json!(rope.theta));
+    } else {
+        config.insert("rope_theta".to_owned(), json!(rope.theta));
+    }
+    if rope.scaling != RopeScaling::None {
+        config.insert("rope_scaling".to_owned(), scaling);
+    }
+    config.insert("rope_parameters".to_owned(), Value::Object(parameters));
+    Value::Object(config)
+}
+
+/// The contents of `generation_config.json`.
+pub fn generation(special: SpecialTokens) -> Value {
+    json!({
+        "bos_token_id": special.start,
+        "eos_token_id": special.end,
+        "do_sample": true,
+        "temperature": 1.0,
+        "top_k": 0,
+        "top_p": 1.0,
+    })
+}
