@@ -72,13 +72,19 @@ const MOST_BYTES: u64 = 16 << 20;
 
 fn read_text(path: &Path) -> Result<String, ConfigError> {
     let read = || {
-        let mut text = String::new();
-        File::open(path)?.take(MOST_BYTES + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > MOST_BYTES {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MOST_BYTES {
             let message = format!("more than {} MB are no experiment file", MOST_BYTES >> 20);
             return Err(io::Error::other(message));
         }
-        Ok(text)
+        String::from_utf8(bytes).map_err(|error| {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+            io::Error::other(format!(
+                "line {line} is not valid UTF-8; convert the file, for example with iconv"
+            ))
+        })
     };
     read().map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
 }

@@ -81,8 +81,10 @@ pub struct RequiredTokens {
 pub fn load(corpus: &CorpusSettings, required: RequiredTokens) -> Result<NaturalText, CorpusError> {
     let (documents, record, world) = match corpus.files() {
         Some(files) => {
-            let (documents, record) = distinct_documents(read::files(&files)?);
-            (documents, record, None)
+            let read = read::files(&files)?;
+            let unused_separator = unused_separator(&files.split, &read);
+            let (documents, record) = distinct_documents(read);
+            (documents, TextRecord { unused_separator, ..record }, None)
         }
         None => {
             let world = World::new(&corpus.world.clone().unwrap_or_default());
@@ -97,6 +99,15 @@ pub fn load(corpus: &CorpusSettings, required: RequiredTokens) -> Result<Natural
     ]
     .map(|(split, texts)| (split.name().to_owned(), split::hash_of(texts)));
     Ok(NaturalText { train, heldout, reference, hashes: BTreeMap::from(hashes), record, world })
+}
+
+/// The separator of plain text files, if there are such files and each of them is one document.
+fn unused_separator(split: &DocumentBoundary, files: &[FileTexts]) -> Option<String> {
+    let DocumentBoundary::Separator(separator) = split else { return None };
+    let mut plain = files.iter().filter(|file| file.is_plain).peekable();
+    let has_plain = plain.peek().is_some();
+    let is_unused = has_plain && plain.all(|file| file.record.documents + file.record.blanks <= 1);
+    is_unused.then(|| separator.clone())
 }
 
 /// The documents of all files, each text once, and a record of the files.
@@ -117,6 +128,7 @@ fn distinct_documents(files: Vec<FileTexts>) -> (Vec<HashedDocument>, TextRecord
         distinct: documents.len() as u64,
         most_copies: copies.most,
         marker: most_frequent_marker(&documents),
+        unused_separator: None,
         splits: BTreeMap::new(),
     };
     (documents, record)

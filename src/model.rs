@@ -91,6 +91,8 @@ pub struct Loaded {
     pub special: SpecialTokens,
     /// Where in the folder the start token was found, for messages.
     pub start_source: &'static str,
+    /// What a user should know about the folder.
+    pub notes: Vec<String>,
 }
 
 /// The format of a folder in which models of one kind are stored.

@@ -95,7 +95,7 @@ pub enum TokenizerError {
         requested: usize,
     },
     /// A file could not be read or written.
-    #[error("cannot read or write tokenizer {}", path.display())]
+    #[error("cannot read or write tokenizer {}; check tokenizer.path, or leave it out to learn a tokenizer", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -179,7 +179,9 @@ pub enum TokenizerError {
         source: tokenizers::Error,
     },
     /// The tokenizer cannot encode a text, or cannot be changed or written.
-    #[error("the tokenizer failed")]
+    #[error(
+        "the tokenizer failed; check the file in tokenizer.path with the tokenizers package, or use another one"
+    )]
     Failed(#[source] tokenizers::Error),
 }
 

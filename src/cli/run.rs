@@ -88,12 +88,13 @@ impl<'a> Runner<'a> {
         let observer = follower.as_ref().map_or(shown.as_ref(), |follower| follower as &dyn Observer);
         say(&format!("{}: reading text and learning the tokenizer", experiment.name));
         let what = format!("{}: reading text and learning the tokenizer", experiment.name);
+        let early = self.interrupt.is_none().then(stop::early).transpose()?;
         let prepared = machine::with_status_lines(&what, || lineage::prepare(experiment))?;
-        // Up to here Ctrl-C ends the process at once: there is nothing to lose.
         let interrupt = match self.interrupt.take() {
             Some(interrupt) => interrupt,
             None => stop::interrupt()?,
         };
+        drop(early);
         let context = RunContext {
             device: &self.device,
             observer,

@@ -74,6 +74,7 @@ impl Args {
         let text = self.text()?;
         let device = self.machine.open()?;
         let loaded = model::load(&self.model, &device)?;
+        loaded.notes.iter().for_each(|note| output::say(&format!("note: {note}")));
         let tokenizer = Tokenizer::of_model(&self.model.join("tokenizer.json"), loaded.special)?;
         let ids = tokenizer.encode(&text)?;
         let coverage = self.coverage(&text, &ids, &tokenizer)?;

@@ -22,6 +22,33 @@ const TO_BE_CONTINUED: u8 = 75;
 /// Set by every request to stop but SIGUSR1.
 static ASKED_TO_END: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
+/// Until it is dropped, a request to stop ends the process at once, with the exit code that [`exit_code`] would give:
+/// nothing is made yet that could be lost.
+pub struct Early(Arc<AtomicBool>);
+
+/// See [`Early`]. Call [`interrupt`] before it is dropped, so that no request is missed.
+pub fn early() -> Result<Early> {
+    let is_early = Arc::new(AtomicBool::new(true));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, i32::from(ENDED), Arc::clone(&is_early))?;
+    }
+    #[cfg(unix)]
+    {
+        use signal_hook::consts::{SIGHUP, SIGUSR1};
+        flag::register_conditional_shutdown(SIGUSR1, i32::from(TO_BE_CONTINUED), Arc::clone(&is_early))?;
+        if !hangup_is_ignored() {
+            flag::register_conditional_shutdown(SIGHUP, i32::from(ENDED), Arc::clone(&is_early))?;
+        }
+    }
+    Ok(Early(is_early))
+}
+
+impl Drop for Early {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 /// Returns a flag that is set by every request to stop: Ctrl-C, SIGTERM, SIGUSR1, and SIGHUP (unless SIGHUP was ignored
 /// when the program started, as under `nohup`). A second Ctrl-C ends the process at once. A second SIGTERM does not,
 /// because job schedulers send several in a row. Call this function at most once.
@@ -29,7 +56,7 @@ pub fn interrupt() -> Result<Arc<AtomicBool>> {
     let (asked, pressed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     // Handlers run in the order of registration. The handler that ends the process comes first, so that the first
     // Ctrl-C does not yet find the flag `pressed`, which it sets for the second one.
-    flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&pressed))?;
+    flag::register_conditional_shutdown(SIGINT, i32::from(ENDED), Arc::clone(&pressed))?;
     flag::register(SIGINT, pressed)?;
     ask_to_end(SIGINT, &asked)?;
     ask_to_end(SIGTERM, &asked)?;

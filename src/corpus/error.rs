@@ -74,6 +74,14 @@ pub enum CorpusError {
         /// The file.
         path: PathBuf,
     },
+    /// A file that is one JSON value is not valid JSON.
+    #[error("{}: not valid JSON; it may have been cut off, so download it again", path.display())]
+    NotOneJson {
+        /// The file.
+        path: PathBuf,
+        /// The error of the parser.
+        source: serde_json::Error,
+    },
     /// A line of a JSONL file is not valid JSON.
     #[error(
         "{}, {place}: not valid JSON; each line must be one JSON object (corpus.skip_bad = N leaves out up to N bad lines)",
@@ -198,6 +206,22 @@ pub enum CorpusError {
         /// The error of the decoder.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// A file is not compressed, although its name promises it.
+    #[error("{}: the name promises {format} data, but it is not compressed; rename it to {}", path.display(), without_extension(path))]
+    NotPacked {
+        /// The file.
+        path: PathBuf,
+        /// The format that its name promises.
+        format: &'static str,
+    },
+    /// A compressed file holds another compressed file.
+    #[error("{}: unpacks to another {format} file; unpack it once, and name the result {}", path.display(), path.display())]
+    PackedTwice {
+        /// The file.
+        path: PathBuf,
+        /// The format of what is inside.
+        format: &'static str,
+    },
     /// A compressed file unpacks to more than `corpus.max_expansion` times its size.
     #[error(
         "{}: unpacks to more than {max_expansion} times its size, which is rare for text; if you trust the file, raise \
@@ -258,10 +282,12 @@ pub enum CorpusError {
         extension: &'static str,
     },
     /// No file has any text.
-    #[error("corpus: every document is blank or null ({} read); check corpus.source", counted(*files as u64, "file"))]
+    #[error("corpus: no document in {} ({found}); check corpus.source", counted(*files as u64, "file"))]
     Empty {
         /// Number of files.
         files: usize,
+        /// What was found instead.
+        found: String,
     },
     /// The text has too few documents to give each split enough of it.
     #[error(
@@ -326,6 +352,10 @@ pub(super) fn in_shell(path: &Path) -> String {
     let path = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._/-+,:@%".contains(c);
     if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
+}
+
+fn without_extension(path: &Path) -> String {
+    path.with_extension("").file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn remedy(command: &Option<String>) -> String {

@@ -7,6 +7,7 @@
 use super::error::Place;
 use super::record::FileRecord;
 use super::{CorpusError, TextFiles, plain_text};
+use crate::units::counted;
 use findings::Findings;
 use json::{JsonError, TextField};
 use rayon::prelude::*;
@@ -26,6 +27,8 @@ mod unpack;
 pub(super) struct FileTexts {
     pub(super) documents: Vec<String>,
     pub(super) record: FileRecord,
+    /// Whether `corpus.split` splits the file into documents.
+    pub(super) is_plain: bool,
 }
 
 /// The documents of all files, in the order of their paths.
@@ -35,13 +38,29 @@ pub(super) fn files(files: &TextFiles) -> Result<Vec<FileTexts>, CorpusError> {
         paths.par_iter().map(|path| file_texts(path, files)).collect();
     let read: Vec<FileTexts> = read.into_iter().collect::<Result<_, _>>()?;
     if read.iter().all(|file| file.documents.is_empty()) {
-        return Err(CorpusError::Empty { files: paths.len() });
+        return Err(CorpusError::Empty { files: paths.len(), found: left_out(&read) });
     }
     let bad_lines: u64 = read.iter().map(|file| file.record.bad_lines).sum();
     if bad_lines > files.skip_bad {
         return Err(CorpusError::TooManyBadLines { count: bad_lines, allowed: files.skip_bad });
     }
     Ok(read)
+}
+
+/// What files without a document have instead: "2 blank documents, 3 nulls".
+fn left_out(read: &[FileTexts]) -> String {
+    let sum = |count: fn(&FileRecord) -> u64| read.iter().map(|file| count(&file.record)).sum::<u64>();
+    let counts = [
+        (sum(|file| file.blanks), "blank document"),
+        (sum(|file| file.nulls), "null"),
+        (sum(|file| file.bad_lines), "bad line"),
+    ];
+    let found: Vec<String> = counts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| counted(count, what))
+        .collect();
+    if found.is_empty() { "nothing but blank lines".to_owned() } else { found.join(", ") }
 }
 
 /// How documents are stored in a file.
@@ -71,6 +90,7 @@ fn file_texts(path: &Path, files: &TextFiles) -> Result<FileTexts, CorpusError> 
         FileFormat::Plain => {
             let mut bytes = Vec::new();
             reader(file)?.read_to_end(&mut bytes).map_err(read_error)?;
+            check_unpacked(path, compression, &bytes)?;
             let text = plain_text(path, &bytes)?;
             drop(bytes);
             plain::documents(text, &files.split).into_iter().try_for_each(|text| found.add(text))?;
@@ -83,7 +103,8 @@ fn file_texts(path: &Path, files: &TextFiles) -> Result<FileTexts, CorpusError> 
             })?;
         }
     }
-    Ok(FileTexts { documents: found.documents, record: FileRecord { blake3, ..found.record } })
+    let record = FileRecord { blake3, ..found.record };
+    Ok(FileTexts { documents: found.documents, record, is_plain: format == FileFormat::Plain })
 }
 
 fn hash_of_file(path: &Path) -> std::io::Result<String> {
@@ -135,6 +156,9 @@ fn check_beginning(
     {
         return Err(CorpusError::Pointer { path, program, command });
     }
+    if compression != Compression::None && is_plain_text(first) {
+        return Err(CorpusError::NotPacked { path, format: compression.name() });
+    }
     let is_text = format != FileFormat::Parquet && compression == Compression::None;
     if let Some((_, format, extension)) =
         PACKED.iter().find(|(magic, ..)| is_text && first.starts_with(magic))
@@ -142,6 +166,20 @@ fn check_beginning(
         return Err(CorpusError::Misnamed { path, format, extension });
     }
     Ok(())
+}
+
+/// Returns an error if a compressed file unpacks to a compressed file.
+fn check_unpacked(path: &Path, compression: Compression, bytes: &[u8]) -> Result<(), CorpusError> {
+    match PACKED.iter().find(|(magic, ..)| compression != Compression::None && bytes.starts_with(magic)) {
+        Some((_, format, _)) => Err(CorpusError::PackedTwice { path: path.to_owned(), format }),
+        None => Ok(()),
+    }
+}
+
+/// Whether the first bytes of a file are printable ASCII, as those of no compressed file are.
+fn is_plain_text(first: &[u8]) -> bool {
+    let is_printable = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
+    first.len() >= 4 && first.iter().all(is_printable)
 }
 
 fn first_bytes(path: &Path) -> std::io::Result<Vec<u8>> {

@@ -43,6 +43,9 @@ pub struct TextRecord {
     /// The end-of-text marker that most documents contain, if any does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub marker: Option<MarkerRecord>,
+    /// The separator of `corpus.split`, if it separates no two documents of any file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unused_separator: Option<String>,
     /// The splits as an experiment uses them, by name.
     pub splits: BTreeMap<String, SplitRecord>,
 }
@@ -82,6 +85,7 @@ impl TextRecord {
         notes.extend(self.note_on_copies());
         notes.extend(self.note_on_bad_lines());
         notes.extend(self.note_on_markers());
+        notes.extend(self.note_on_separator());
         for (name, split) in &self.splits {
             notes.extend(split.notes(name));
         }
@@ -105,6 +109,14 @@ impl TextRecord {
         (bad > 0).then(|| {
             format!("{} left out of the corpus, as corpus.skip_bad allows", counted(bad, "bad line"))
         })
+    }
+
+    fn note_on_separator(&self) -> Option<String> {
+        let separator = self.unused_separator.as_ref()?;
+        Some(format!(
+            "corpus.split: no .txt file has several documents with {separator:?} between them; check the separator, or leave it \
+             out if every file is one document"
+        ))
     }
 
     fn note_on_markers(&self) -> Option<String> {

@@ -146,6 +146,13 @@ impl CorpusSettings {
         if self.split == Some(DocumentBoundary::Separator(String::new())) {
             return Err(SettingError::new("split.separator", "is empty; give the text between documents"));
         }
+        if let Some(DocumentBoundary::Separator(separator)) = &self.split
+            && separator.contains(LINE_ENDS)
+        {
+            let message =
+                "has a line end other than \\n; files are read with every line end as \\n, so write \\n";
+            return Err(SettingError::new("split.separator", message));
+        }
         let file_settings = [
             ("split", self.split.is_some()),
             ("text_field", self.text_field.is_some()),
@@ -225,6 +232,9 @@ impl CorpusSettings {
 }
 
 const WORLD: &str = "world";
+
+/// Line ends that no document has after it was read; see [`plain_text`](super::plain_text).
+const LINE_ENDS: [char; 4] = ['\r', '\u{85}', '\u{2028}', '\u{2029}'];
 
 impl Serialize for CorpusSource {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -108,7 +108,7 @@ fn check_tokenizer(
 
 fn notes(base: &Path, tokenizer: &Tokenizer, has_tokenizer: bool) -> Result<Vec<String>, RunError> {
     let folder = base.display();
-    let mut notes = Vec::new();
+    let mut notes = Transformer::notes_on(base)?;
     if !has_tokenizer {
         notes.push(format!(
             "{folder} has no tokenizer.json, so it is unknown whether its model was trained with this tokenizer"

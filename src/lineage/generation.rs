@@ -142,11 +142,10 @@ impl<'a> GenerationRunner<'a> {
         for (metric, reason) in missing {
             by_reason.entry(reason).or_default().push(metric);
         }
-        let Address { seed, arm, generation } = address;
-        let arm = arm.map_or("all arms".to_owned(), |arm| format!("arm \"{arm}\""));
+        let place = self.place(address);
         for (reason, metrics) in by_reason {
             let metrics = metrics.join(", ");
-            let note = format!("seed {seed}, {arm}, generation {generation}: no {metrics}: {reason}");
+            let note = format!("{place}: no {metrics}: {reason}");
             self.context.observer.observe(&Event::Note(note));
         }
     }
@@ -162,7 +161,7 @@ impl<'a> GenerationRunner<'a> {
         self.siblings.insert(self.run, address, fingerprints);
         let key = stage.at("").key().clone();
         if let Some(remark) = worse_than_guessing(record, self.prepared.tokenizer.vocab_size()) {
-            let place = format!("seed {}, {}, generation {}", key.seed, key.arm, key.generation);
+            let place = self.place(address);
             self.context.observer.observe(&Event::Note(format!("{place}: {remark}")));
         }
         self.context.observer.observe(&Event::GenerationCommitted { key, summary: summary(record) });

@@ -77,7 +77,7 @@ impl FolderFormat for NgramFolder {
         let model = Ngram::load(dir)?;
         let (vocab_size, special) = (model.vocab_size(), model.special());
         let start_source = "bos_token_id of config.json";
-        Ok(Loaded { model: Box::new(model), vocab_size, special, start_source })
+        Ok(Loaded { model: Box::new(model), vocab_size, special, start_source, notes: Vec::new() })
     }
 }
 

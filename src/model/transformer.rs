@@ -53,7 +53,8 @@ impl FolderFormat for TransformerFolder {
     fn load(&self, dir: &Path, device: &Device) -> Result<Loaded, ModelError> {
         let (model, start_source) = folder::load(dir, device)?;
         let (vocab_size, special) = (model.vocab_size(), model.special());
-        Ok(Loaded { model: Box::new(model), vocab_size, special, start_source })
+        let notes = folder::notes(dir)?;
+        Ok(Loaded { model: Box::new(model), vocab_size, special, start_source, notes })
     }
 }
 
@@ -152,6 +153,14 @@ impl Transformer {
     /// If `config.json` is missing or damaged, or the model has features that are not supported.
     pub fn special_tokens_of(dir: &Path) -> Result<SpecialTokens, ModelError> {
         folder::special_tokens(dir)
+    }
+
+    /// What a user should know about the model in a Hugging Face folder.
+    ///
+    /// # Errors
+    /// If the folder is incomplete or damaged, or the model has features that are not supported.
+    pub fn notes_on(dir: &Path) -> Result<Vec<String>, ModelError> {
+        folder::notes(dir)
     }
 
     /// Size of the vocabulary of the model in a folder, without reading its weights.

@@ -27,10 +27,15 @@ pub fn read_documents(root: &Path, address: Address, most: usize) -> Result<Opti
 /// Whether the corpus is on record, as it was written.
 fn has_corpus(root: &Path, address: Address) -> Result<bool, StoreError> {
     let folder = address.folder(root);
-    if !folder.join(SYNTHETIC).exists() {
+    // A study has no folders of generations.
+    if !folder.exists() {
         return Ok(false);
     }
-    Manifest::read(&folder, address)?.check(&folder, SYNTHETIC)?;
+    let manifest = Manifest::read(&folder, address)?;
+    if !manifest.names(SYNTHETIC) {
+        return Ok(false);
+    }
+    manifest.check(&folder, SYNTHETIC)?;
     Ok(true)
 }
 

@@ -171,6 +171,11 @@ impl Manifest {
         }
     }
 
+    /// Whether a file belongs to the generation.
+    pub(super) fn names(&self, name: &str) -> bool {
+        self.files.contains_key(name)
+    }
+
     /// Compares one file with its hash.
     pub(super) fn check(&self, folder: &Path, name: &str) -> Result<(), StoreError> {
         check_file(folder, name, &self.files).map_err(|reason| damaged(folder, &reason))

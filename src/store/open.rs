@@ -4,12 +4,14 @@ use super::{
     DRIFT, EXPERIMENT, LEASE, PROVENANCE, Provenance, StoreError, TOKENIZER, UNITS, Unit, claims_folder,
     disk, growth, read,
 };
-use crate::claims::{ClaimState, Claims, Holder, Process, Taken};
+use crate::claims::{Claim, ClaimState, Claims, Holder, Process, Taken};
 use crate::config::{self, Experiment, difference};
 use crate::files;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A file in the folders of runs of versions that locked them.
 const OLD_LOCK: &str = ".lock";
@@ -61,7 +63,8 @@ fn is_read_only(error: &StoreError) -> bool {
     matches!(source.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
 }
 
-/// Writes the records of a run, while no other process works on it.
+/// Writes the records of a run, while no other process works on it. Waits for a process that is writing records: they may
+/// be the same.
 fn prepare(
     root: &Path,
     experiment: &Experiment,
@@ -69,23 +72,53 @@ fn prepare(
     tokenizer_json: &str,
 ) -> Result<(), StoreError> {
     disk::create_dir(root)?;
-    let preparation = preparation(root);
-    let claim = match disk::at(root, preparation.claim(PREPARATION))? {
-        Ok(claim) => claim,
-        Err(Taken::By(holder)) => return Err(busy(root, &holder)),
-        // Preparations are never marked as done.
-        Err(Taken::Done) => {
-            return Err(StoreError::Busy { root: root.to_owned(), holder: "another process".to_owned() });
+    let is_on_record = || is_on_record(root, experiment, provenance, tokenizer_json);
+    let Some(claim) = wait_for_claim(root, is_on_record)? else { return Ok(()) };
+    let write = || {
+        // Since the last look, another process may have written the same records, and it may work on the run by now.
+        if is_on_record()? {
+            return Ok(());
         }
-    };
-    let written = check_idle(root).and_then(|()| {
+        check_idle(root)?;
         disk::remove_temporary(root)?;
         write_records(root, experiment, provenance)?;
         disk::write_if_changed(&root.join(TOKENIZER), tokenizer_json.as_bytes())
-    });
+    };
+    let written = write();
     drop(claim);
     let removed = disk::remove_dir(&preparation_folder(root));
     written.and(removed)
+}
+
+/// Longest time to wait for a process that is writing the records of the run.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Time between two looks at whether it is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// The claim to write the records of the run; `None` if they are on record before it can be had.
+fn wait_for_claim(
+    root: &Path,
+    is_on_record: impl Fn() -> Result<bool, StoreError>,
+) -> Result<Option<Claim>, StoreError> {
+    let begun = Instant::now();
+    loop {
+        let holder = match preparation(root).claim(PREPARATION) {
+            Ok(Ok(claim)) => return Ok(Some(claim)),
+            Ok(Err(Taken::By(holder))) => holder.to_string(),
+            Ok(Err(Taken::Done)) => "another process".to_owned(),
+            // The other process has just removed the folder of its claim.
+            Err(error) if error.kind() == ErrorKind::NotFound => "another process".to_owned(),
+            Err(error) => return disk::at(root, Err(error)),
+        };
+        if begun.elapsed() > PATIENCE {
+            return Err(StoreError::Busy { root: root.to_owned(), holder });
+        }
+        thread::sleep(LOOK_AGAIN);
+        if is_on_record()? {
+            return Ok(None);
+        }
+    }
 }
 
 fn write_records(root: &Path, experiment: &Experiment, provenance: &Provenance) -> Result<(), StoreError> {

@@ -81,7 +81,7 @@ impl Coverage {
             .then(|| format!("the tokenizer does not represent all of the text; {text}: {self}"))
     }
 
-    pub(super) fn and(mut self, next: Self) -> Self {
+    pub(crate) fn and(mut self, next: Self) -> Self {
         self.tokens += next.tokens;
         self.unknown_tokens += next.unknown_tokens;
         self.bytes += next.bytes;

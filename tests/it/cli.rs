@@ -259,7 +259,7 @@ fn bad_input_is_reported_on_one_line_and_nothing_is_written() {
         (vec![source(&dir.path().join("absent.txt"))], "absent.txt"),
         (vec![source(&dir.path().join("*.nothing"))], "nothing"),
         (vec![source(&latin1)], "latin1.txt"),
-        (vec![source(&empty)], "is blank"),
+        (vec![source(&empty)], "corpus: no document in 1 file (nothing but blank lines)"),
         (vec![source(&lines)], "lines.jsonl, line 2"),
         (vec![source(&short)], "tokens"),
         (

@@ -200,8 +200,9 @@ fn a_parquet_shard_without_any_text_counts_as_nulls() {
     let record = folder.load(&["*.parquet"]).expect("reads").record;
     assert_eq!(record.files.iter().map(|file| file.nulls).collect::<Vec<_>>(), [1, 2, 7]);
     assert_eq!(record.documents, 2);
-    assert!(
-        folder.error(&["b.parquet", "c.parquet"]).contains("every document is blank or null (2 files read)")
+    assert_eq!(
+        folder.error(&["b.parquet", "c.parquet"]),
+        "corpus: no document in 2 files (9 nulls); check corpus.source"
     );
 }
 
@@ -326,7 +327,8 @@ fn a_missing_text_column_is_an_error_that_lists_the_columns() {
 #[test]
 fn blank_files_are_an_error() {
     let folder = Folder::new().with("a.txt", "\n \r\n\t\n").with("b.txt", "");
-    assert!(folder.error(&["*.txt"]).starts_with("corpus: every document is blank or null (2 files read)"));
+    assert!(folder.error(&["*.txt"]).starts_with("corpus: no document in 2 files (3 blank documents);"));
+    assert!(folder.error(&["b.txt"]).starts_with("corpus: no document in 1 file (nothing but blank lines);"));
 }
 
 #[test]

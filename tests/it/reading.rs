@@ -260,6 +260,22 @@ fn text_between_separators_is_one_document() {
 }
 
 #[test]
+fn a_separator_that_separates_nothing_is_noted() {
+    let notes = |folder: &Folder, separator: &str| {
+        let split = format!("split = {{ separator = \"{separator}\" }}");
+        folder.load_with(&["*.txt"], &split).expect("reads").record.notes().join("\n")
+    };
+    let folder = Folder::new();
+    for (index, pair) in sentences(60).chunks(2).enumerate() {
+        std::fs::write(folder.path(&format!("{index}.txt")), pair.join("\r\n---\r\n")).unwrap();
+    }
+    assert_eq!(notes(&folder, "\\n---\\n"), "");
+    assert!(
+        notes(&folder, "<|end|>").contains("no .txt file has several documents with \"<|end|>\" between")
+    );
+}
+
+#[test]
 fn an_empty_separator_and_other_tables_are_refused() {
     let refused = |split: &str| {
         let file = format!(
@@ -270,6 +286,10 @@ fn an_empty_separator_and_other_tables_are_refused() {
         config::parse(&file, "a.toml", &[]).expect_err("refused").to_string()
     };
     assert!(refused("{ separator = \"\" }").contains("corpus.split.separator: is empty"));
+    for line_end in ["\\r\\n---\\r\\n", "\\u0085", "\\u2028"] {
+        let error = refused(&format!("{{ separator = \"{line_end}\" }}"));
+        assert!(error.contains("so write \\n"), "{error}");
+    }
     let error = refused("{ seperator = \"x\" }");
     assert!(error.contains("\"separator\""), "{error}");
     let error = refused("\"lines\"");
@@ -382,7 +402,7 @@ fn other_json_is_refused_with_a_command_that_makes_json_lines() {
             "one object with 2 lists of objects; turn one into JSON lines with `jq -c '.[\"train\"][]' DIR/a.json",
         ),
         ("[{\"text\": \"one\"}, {\"body\": \"two\"}]", "item 2: no field \"text\" (fields: body);"),
-        ("[{\"text\": \"one\"}, {\"text\": \"two\"}", "as a whole: not valid JSON"),
+        ("[{\"text\": \"one\"}, {\"text\": \"two\"}", "a.json: not valid JSON; it may have been cut off"),
         ("{\n\"title\": \"one\"\n}", "item 1: no field \"text\" (fields: title);"),
     ] {
         let error = Folder::new().with("a.json", json).error(&["a.json"]);
@@ -485,6 +505,36 @@ fn pointers_and_misnamed_files_are_called_what_they_are() {
         let error = Folder::new().with("a.jsonl", bytes).error(&["a.jsonl"]);
         assert!(error.contains(expected), "{error}");
     }
+}
+
+#[test]
+fn files_that_are_not_compressed_or_compressed_twice_are_called_so() {
+    let text = "one document\n\nanother one\n";
+    for (name, format, renamed) in [
+        ("a.txt.gz", "gzip", "a.txt"),
+        ("a.jsonl.gz", "gzip", "a.jsonl"),
+        ("a.txt.zst", "Zstandard", "a.txt"),
+    ] {
+        assert_eq!(
+            Folder::new().with(name, text).error(&[name]),
+            format!(
+                "DIR/{name}: the name promises {format} data, but it is not compressed; rename it to {renamed}"
+            )
+        );
+    }
+    assert_eq!(
+        Folder::new().with("a.txt.gz", gzip(&gzip(text.as_bytes()))).error(&["a.txt.gz"]),
+        "DIR/a.txt.gz: unpacks to another gzip file; unpack it once, and name the result DIR/a.txt.gz"
+    );
+}
+
+#[test]
+fn where_bad_lines_leave_no_document_the_error_counts_them() {
+    let folder = Folder::new().with("a.jsonl", "x\n".repeat(500));
+    assert_eq!(
+        folder.error_with(&["a.jsonl"], "skip_bad = 1000"),
+        "corpus: no document in 1 file (500 bad lines); check corpus.source"
+    );
 }
 
 /// The file is by pyarrow 26.0, with `write_page_checksum=True`: 60 documents, uncompressed.

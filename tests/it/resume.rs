@@ -105,6 +105,24 @@ fn assert_many_kills_change_nothing(command: &str, experiment: &str, first: Dura
     assert!(kills >= 3, "only {kills} kills before the run finished");
 }
 
+/// Several processes start the same run in an empty folder, as jobs of a cluster do.
+#[test]
+fn processes_that_start_a_run_together_share_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("experiment.toml");
+    fs::write(&file, NGRAM).unwrap();
+    let alone = dir.path().join("alone");
+    assert!(start("run", &file, &alone, 1).wait().unwrap().success());
+    for round in 0..4 {
+        let together = dir.path().join(format!("together-{round}"));
+        let started: Vec<Child> = (0..4).map(|_| start("run", &file, &together, 1)).collect();
+        for mut child in started {
+            assert!(child.wait().unwrap().success(), "round {round}");
+        }
+        assert!(contents(&together) == contents(&alone), "round {round}");
+    }
+}
+
 #[test]
 fn a_killed_ngram_run_resumes_to_the_same_bits() {
     assert_many_kills_change_nothing("run", NGRAM, Duration::from_millis(40), 1.25);

@@ -90,6 +90,25 @@ fn two_sigterms_in_a_row_count_as_one() {
     assert!(fs::read_dir(checkpoints).unwrap().count() == 1);
 }
 
+/// While a run reads its text there is nothing to keep, so it ends at once, with the same codes as later.
+#[test]
+fn signals_during_the_reading_of_the_text_end_the_run_with_the_same_codes() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("long.toml");
+    fs::write(&file, LONG.replace("train_tokens = 6000", "train_tokens = 30000000")).unwrap();
+    for (one, code) in [("-USR1", 75), ("-TERM", 130), ("-INT", 130), ("-HUP", 130)] {
+        let mut child = start(&[], &file, &dir.path().join("out"));
+        let mut said = [0; 4];
+        child.stderr.as_mut().unwrap().read_exact(&mut said).unwrap();
+        // The line that the handlers follow is on its way.
+        std::thread::sleep(Duration::from_millis(300));
+        signal(one, child.id());
+        let (status, said) = end(child);
+        assert_eq!(status.code(), Some(code), "{one}: {said}");
+        assert!(!dir.path().join("out").exists());
+    }
+}
+
 /// Exit codes: 75 asks a batch script to put the job back into the queue, 130 does not.
 #[test]
 fn sigusr1_asks_to_be_continued_unless_the_run_was_also_asked_to_end() {

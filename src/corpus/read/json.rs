@@ -169,9 +169,7 @@ fn list(bytes: &[u8], field: TextField, found: &mut Findings) -> Result<(), Corp
     let read = reader.deserialize_seq(ListReader { field, found, failed: &mut failed });
     match (failed, read.and_then(|()| reader.end())) {
         (Some(error), _) => Err(error),
-        (None, Err(source)) => {
-            Err(CorpusError::NotJson { path: field.path.to_owned(), place: Place::Whole, source })
-        }
+        (None, Err(source)) => Err(CorpusError::NotOneJson { path: field.path.to_owned(), source }),
         (None, Ok(())) => Ok(()),
     }
 }

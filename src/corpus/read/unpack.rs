@@ -15,7 +15,7 @@ pub(super) enum Compression {
 }
 
 impl Compression {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::None => "text",
             Self::Gzip => "gzip",

@@ -65,17 +65,45 @@ pub fn vocab_size(dir: &Path) -> Result<usize, ModelError> {
     read().map_err(|problem: FolderProblem| problem.of_folder(dir))
 }
 
+/// What a user should know about the model in `dir`.
+pub fn notes(dir: &Path) -> Result<Vec<String>, ModelError> {
+    let read = || {
+        let shape = read_config(dir)?.shape().map_err(|reason| FolderProblem::from(reason).within(CONFIG))?;
+        weights::has_output_of_its_own(dir, shape)
+    };
+    let has_output_of_its_own = read().map_err(|problem: FolderProblem| problem.of_folder(dir))?;
+    let note = format!(
+        "{}: config.json says that the output matrix is the embedding, but the weights have another one, which is used, as \
+         by transformers 5; transformers 4 ignores it",
+        dir.display()
+    );
+    Ok(has_output_of_its_own.then_some(note).into_iter().collect())
+}
+
 fn read_config(dir: &Path) -> Result<ModelConfig, FolderProblem> {
     ModelConfig::read(&read(dir, CONFIG)?).map_err(|problem| problem.within(CONFIG))
 }
 
 fn read(dir: &Path, name: &str) -> Result<Vec<u8>, FolderProblem> {
     input_files::read(&dir.join(name), MOST_BYTES).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => FolderProblem::from(format!(
-            "{name} is missing; a Hugging Face model folder with safetensors weights is needed"
-        )),
+        std::io::ErrorKind::NotFound => {
+            FolderProblem::from(format!("{name} is missing; {}", instead(dir, name)))
+        }
         _ => FolderProblem::caused_by(name, error),
     })
+}
+
+/// What to give in place of a folder that lacks a file.
+fn instead(dir: &Path, name: &str) -> String {
+    let model = dir.join("model");
+    if name == CONFIG && model.join(CONFIG).exists() {
+        format!("the model of this generation is in {}", model.display())
+    } else if name == WEIGHTS && dir.join("pytorch_model.bin").exists() {
+        "save the model in pytorch_model.bin again as safetensors, with save_pretrained of transformers"
+            .to_owned()
+    } else {
+        "a Hugging Face model folder with safetensors weights is needed".to_owned()
+    }
 }
 
 /// Writes a folder without its tokenizer, which is not part of the model.

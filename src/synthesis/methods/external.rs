@@ -23,7 +23,7 @@ use crate::synthesis::method::{
 };
 use crate::synthesis::sources::{Rotation, longest_rewriting};
 use crate::synthesis::{Sources, SynthesisError};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Coverage, Tokenizer};
 use process::{Answer, Process, RETRY};
 use rand::Rng;
 use schemars::JsonSchema;
@@ -111,6 +111,9 @@ struct Question<'a> {
 
 /// Maximum number of documents per request. This is the largest number of documents lost when the command fails.
 const MAX_REQUEST_DOCUMENTS: u64 = 1024;
+
+/// Number of answers that become tokens together, between two looks at whether the run is to stop.
+const ENCODED_TOGETHER: usize = 16;
 
 /// A command supplied by the user writes the documents.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -209,18 +212,23 @@ impl ExternalGenerator<'_> {
     }
 
     /// A note on text in `answers` that the tokenizer loses or changes, if it is more than 0.1 %.
-    fn note_on_loss(&self, answers: &[Answer], stage: &Stage) -> Result<(), SynthesisError> {
-        let texts: Vec<String> = answers.iter().map(|answer| answer.text.clone()).collect();
-        let coverage = self.tokenizer.coverage(&texts, &self.tokenizer.encode_documents(&texts)?)?;
-        let (Some(first), Some(last)) = (answers.first(), answers.last()) else { return Ok(()) };
-        let answers = format!("answers {} to {} of \"{}\"", first.item, last.item, self.command.join(" "));
-        coverage.notes(&answers).for_each(|note| stage.note(note));
-        Ok(())
+    fn note_on_loss(&self, answers: &[Answer], coverage: &Coverage, stage: &Stage) {
+        if let (Some(first), Some(last)) = (answers.first(), answers.last()) {
+            let answers =
+                format!("answers {} to {} of \"{}\"", first.item, last.item, self.command.join(" "));
+            coverage.notes(&answers).for_each(|note| stage.note(note));
+        }
     }
 
-    /// The tokens of the answer to `source` with an end-of-text token added, cut at the maximum length.
-    fn document(&self, answer: &Answer, source: &[TokenId]) -> Result<Vec<TokenId>, SynthesisError> {
-        let mut document = self.tokenizer.encode(&answer.text)?;
+    /// The tokens of the answer to `source`, without an end-of-text token, as a document with one, cut at the maximum
+    /// length.
+    fn document(
+        &self,
+        answer: &Answer,
+        tokens: &[TokenId],
+        source: &[TokenId],
+    ) -> Result<Vec<TokenId>, SynthesisError> {
+        let mut document = tokens.to_vec();
         if document.is_empty() {
             return Err(ExternalError::Line {
                 program: self.command.join(" "),
@@ -241,15 +249,23 @@ impl Generator for ExternalGenerator<'_> {
         let items = items.start..items.end.min(items.start + MAX_REQUEST_DOCUMENTS);
         let process = Process::start(self.command, self.questions(items.clone(), stage))?;
         let answers = process.answers(items.clone(), self.limit, stage)?;
-        self.note_on_loss(&answers, stage)?;
-        let mut documents = Documents::new();
-        for (answer, source) in answers.iter().zip(self.sources.of(items)) {
+        let (mut documents, mut coverage) = (Documents::new(), Coverage::default());
+        let mut sources = self.sources.of(items);
+        for answers in answers.chunks(ENCODED_TOGETHER) {
             if stage.interrupted() {
                 return Err(ModelError::Interrupted.into());
             }
-            documents.push(&self.document(answer, source)?);
+            let texts: Vec<String> = answers.iter().map(|answer| answer.text.clone()).collect();
+            let encoded = self.tokenizer.encode_documents(&texts)?;
+            coverage = coverage.and(self.tokenizer.coverage(&texts, &encoded)?);
+            for ((answer, tokens), source) in answers.iter().zip(encoded.iter()).zip(&mut sources) {
+                let tokens = tokens.split_last().map_or(tokens, |(_, tokens)| tokens);
+                let document = self.document(answer, tokens, source)?;
+                stage.advance(document.len() as u64);
+                documents.push(&document);
+            }
         }
-        stage.advance(documents.tokens().0);
+        self.note_on_loss(&answers, &coverage, stage);
         Ok(Draft { documents, kept: None })
     }
 

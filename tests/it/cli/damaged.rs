@@ -242,6 +242,18 @@ fn a_run_without_its_baseline_says_which_file_is_missing_and_how_to_get_it() {
 }
 
 #[test]
+fn a_text_that_was_deleted_is_missed() {
+    let (_dir, root) = copy();
+    let files = files(&root);
+    let corpus = files.iter().rfind(|path| path.ends_with("synthetic.parquet")).unwrap();
+    fs::remove_file(corpus).unwrap();
+    for arguments in [&["inspect", text(&root), "--samples", "1"][..], &["report", text(&root)]] {
+        let message = error_line(arguments);
+        assert!(message.contains("damaged: synthetic.parquet"), "{message}");
+    }
+}
+
+#[test]
 fn a_run_without_its_provenance_is_refused_with_a_way_out() {
     let (work, run) = copy();
     let study = work.path().join("study");

@@ -97,6 +97,19 @@ fn an_output_matrix_of_its_own_is_used_even_if_the_config_says_tied() {
     let again = tempfile::tempdir().unwrap();
     Transformer::load(dir.path(), &Device::Cpu).unwrap().save(again.path()).unwrap();
     assert_close(&scores(again.path()), OWN_HEAD);
+    // Versions of transformers differ, so that a reader of the scores is told; but not if the config says it as well.
+    assert!(Transformer::notes_on(dir.path()).unwrap()[0].contains("transformers 4 ignores it"));
+    assert!(Transformer::notes_on(again.path()).unwrap().is_empty());
+}
+
+#[test]
+fn a_folder_that_holds_the_model_elsewhere_says_where() {
+    let outer = tempfile::tempdir().unwrap();
+    fs::rename(folder(&tensors(), &config()).keep(), outer.path().join("model")).unwrap();
+    assert!(reason(outer.path()).contains(&format!("is in {}", outer.path().join("model").display())));
+    let old = folder(&tensors(), &config());
+    fs::rename(old.path().join("model.safetensors"), old.path().join("pytorch_model.bin")).unwrap();
+    assert!(reason(old.path()).contains("save the model in pytorch_model.bin again as safetensors"));
 }
 
 #[test]
@@ -183,8 +196,8 @@ fn sizes_that_no_model_has_are_refused_before_memory_is_reserved() {
     for (key, value, expected) in [
         ("num_hidden_layers", json!(1_000_000_000), "num_hidden_layers 1000000000 is implausibly large"),
         ("num_hidden_layers", json!(0), "num_hidden_layers is 0"),
-        ("num_attention_heads", json!(0), "0 attention heads"),
-        ("head_dim", json!(3), "head_dim 3 is odd"),
+        ("num_attention_heads", json!(0), "num_attention_heads is 0"),
+        ("head_dim", json!(3), "even number"),
         ("max_position_embeddings", json!(1 << 24), ""),
         ("vocab_size", json!(1 << 23), "config.json makes it"),
         ("intermediate_size", json!(u64::MAX), "intermediate_size"),

@@ -76,13 +76,13 @@ fn half_precision_and_sharded_weights_are_read() {
 fn unsupported_features_are_errors() {
     let cases: [(&str, Value, &str); 12] = [
         ("model_type", json!("t5"), "known are gpt2, gpt_neox, llama"),
-        ("hidden_act", json!("gelu"), "not silu"),
+        ("hidden_act", json!("gelu"), "other than silu"),
         ("attention_bias", json!(true), "self_attn.q_proj.bias is missing"),
         ("quantization_config", json!({ "bits": 4 }), "quantised"),
-        ("rope_parameters", json!({ "rope_type": "yarn", "rope_theta": 1e4 }), "scaled rotary"),
+        ("rope_parameters", json!({ "rope_type": "longrope", "rope_theta": 1e4 }), "scaled rotary"),
         ("num_key_value_heads", json!(3), "cannot share"),
         ("num_hidden_layers", json!(9_000_000), "9000000 layers"),
-        ("hidden_size", json!(1u64 << 40), "implausibly large"),
+        ("hidden_size", json!(1u64 << 40), "larger than in any known model"),
         ("vocab_size", json!(51), "is [50, 16], but config.json makes it [51, 16]"),
         ("eos_token_id", Value::Null, "documents would not end"),
         ("eos_token_id", json!([50, 1]), "not below vocab_size"),

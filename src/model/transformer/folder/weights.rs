@@ -17,7 +17,7 @@ use std::path::Path;
 /// `config.json`.
 const FREQUENCIES: &str = ".rotary_emb.inv_freq";
 
-/// Reads the parameters of a model whose `config.json` gives `shape`. As in Hugging Face transformers, a model has an
+/// Reads the parameters of a model whose `config.json` gives `shape`. As in Hugging Face transformers 5, a model has an
 /// output matrix of its own if the files contain one that differs from the embedding, even if `config.json` says that
 /// it is tied.
 pub fn load(
@@ -26,11 +26,7 @@ pub fn load(
     device: &Device,
 ) -> Result<(Shape, Parameters<Tensor>), FolderProblem> {
     let files = weight_files(dir)?;
-    let parsed = files.iter().map(|(name, bytes)| {
-        let damaged = |error| FolderProblem::caused_by(format!("{name} is damaged; copy it again"), error);
-        Ok((name.as_str(), SafeTensors::deserialize(bytes).map_err(damaged)?))
-    });
-    let parsed = parsed.collect::<Result<Vec<_>, FolderProblem>>()?;
+    let parsed = parsed(&files)?;
     let mut tensors = named_tensors(&parsed)?;
     let names = Names::of(shape.architecture.family);
     add_base(&mut tensors, names);
@@ -56,6 +52,30 @@ pub fn load(
         )
         .into()),
     }
+}
+
+/// Whether the weights have an output matrix that differs from the embedding, although `config.json`, which gives `shape`,
+/// says that they are one.
+pub fn has_output_of_its_own(dir: &Path, mut shape: Shape) -> Result<bool, FolderProblem> {
+    if !shape.tied {
+        return Ok(false);
+    }
+    let files = weight_files(dir)?;
+    let parsed = parsed(&files)?;
+    let mut tensors = named_tensors(&parsed)?;
+    let names = Names::of(shape.architecture.family);
+    add_base(&mut tensors, names);
+    resolve_tied(&mut shape, &mut tensors, names);
+    Ok(!shape.tied)
+}
+
+fn parsed(files: &[(String, Vec<u8>)]) -> Result<Vec<(&str, SafeTensors<'_>)>, FolderProblem> {
+    let mut parsed = Vec::new();
+    for (name, bytes) in files {
+        let damaged = |error| FolderProblem::caused_by(format!("{name} is damaged; copy it again"), error);
+        parsed.push((name.as_str(), SafeTensors::deserialize(bytes).map_err(damaged)?));
+    }
+    Ok(parsed)
 }
 
 /// All tensors by name.
@@ -182,11 +202,13 @@ fn assemble(
 ) -> Result<Tensor, FolderProblem> {
     let parts = specification.parts.iter().map(|(name, rows)| {
         let dims = specification.stored.dims(*rows, specification.columns);
-        let Some(view) = tensors.get(name) else { return Err(format!("weight {name} is missing").into()) };
+        let Some(view) = tensors.get(name) else { return Err(missing(name)) };
         if view.shape() != dims {
-            return Err(
-                format!("weight {name} is {:?}, but config.json makes it {dims:?}", view.shape()).into()
-            );
+            return Err(format!(
+                "weight {name} is {:?}, but config.json makes it {dims:?}; one of the two is of another model",
+                view.shape()
+            )
+            .into());
         }
         let within = |problem: FolderProblem| problem.within(&format!("weight {name}"));
         let stored = to_f32(view).map_err(within)?;
@@ -196,6 +218,11 @@ fn assemble(
     let parts = parts.collect::<Result<Vec<_>, _>>()?;
     let joined = Tensor::cat(&parts, 0).and_then(|joined| joined.to_device(device));
     joined.map_err(|error| FolderProblem::caused_by(format!("weight {}", specification.name()), error))
+}
+
+fn missing(weight: &str) -> FolderProblem {
+    format!("weight {weight} is missing; copy the weights again, or the config.json that belongs to them")
+        .into()
 }
 
 fn to_f32(view: &TensorView) -> Result<Tensor, FolderProblem> {

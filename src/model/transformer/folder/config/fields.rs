@@ -7,6 +7,11 @@ use serde_json::Value;
 /// overflow.
 const LARGEST: usize = 1 << 24;
 
+/// A message about what no model of this program computes.
+pub(super) fn unsupported(what: &str) -> String {
+    format!("{what} not supported; such a model can write through synthesis.method = \"external\"")
+}
+
 impl ModelConfig {
     /// The value of a field; None if it is missing or null.
     pub(super) fn value(&self, name: &str) -> Option<&Value> {
@@ -17,15 +22,18 @@ impl ModelConfig {
     pub(super) fn optional_size(&self, name: &str) -> Result<Option<usize>, String> {
         let Some(value) = self.value(name) else { return Ok(None) };
         match value.as_u64().and_then(|size| usize::try_from(size).ok()) {
-            Some(0) => Err(format!("{name} is 0")),
+            Some(0) => Err(format!("{name} is 0; copy the file again from where the model was published")),
             Some(size) if size <= LARGEST => Ok(Some(size)),
-            Some(size) => Err(format!("{name} {size} is implausibly large")),
+            Some(size) => Err(format!(
+                "{name} {size} is larger than in any known model; copy the file again from where the model was published"
+            )),
             None => Err(format!("{name} {value} is not a whole number")),
         }
     }
 
     pub(super) fn size(&self, name: &str) -> Result<usize, String> {
-        self.optional_size(name)?.ok_or_else(|| format!("{name} is missing"))
+        let missing = || format!("{name} is missing; copy the file again from where the model was published");
+        self.optional_size(name)?.ok_or_else(missing)
     }
 
     pub(super) fn number(&self, name: &str, default: f64) -> Result<f64, String> {
@@ -53,7 +61,7 @@ impl ModelConfig {
     pub(super) fn only(&self, name: &str, supported: bool, default: bool) -> Result<(), String> {
         match self.flag(name, default)? == supported {
             true => Ok(()),
-            false => Err(format!("{name} = {} is not supported", !supported)),
+            false => Err(unsupported(&format!("{name} = {} is", !supported))),
         }
     }
 }

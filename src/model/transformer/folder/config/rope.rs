@@ -2,6 +2,7 @@
 
 use super::super::super::architecture::{Rope, RopeScaling};
 use super::ModelConfig;
+use super::fields::unsupported;
 use serde_json::Value;
 
 impl ModelConfig {
@@ -61,9 +62,7 @@ impl ModelConfig {
                 }
                 Some(kind) => {
                     let kind: String = kind.chars().take(40).collect();
-                    return Err(format!(
-                        "scaled rotary positions of the type {kind:?} are not supported; linear and llama3 are"
-                    ));
+                    return Err(unsupported(&format!("scaled rotary positions of the type {kind:?} are")));
                 }
             }
         }

@@ -3,6 +3,7 @@
 use super::super::super::architecture::{Architecture, Biases, Family, FeedForward, Norm, Positions};
 use super::super::super::parameters::Shape;
 use super::ModelConfig;
+use super::fields::unsupported;
 use genloss_kernels::activation::Activation;
 use genloss_kernels::attention::Heads;
 
@@ -35,7 +36,7 @@ pub fn of(config: &ModelConfig) -> Result<Shape, String> {
 fn llama(config: &ModelConfig) -> Result<Shape, String> {
     let family = config.family;
     if !matches!(config.text("hidden_act", "silu")?, "silu" | "swish") {
-        return Err("hidden_act is not silu".to_owned());
+        return Err(unsupported("an activation (hidden_act) other than silu is"));
     }
     let (width, queries) = (config.size("hidden_size")?, config.size("num_attention_heads")?);
     let keys = config.optional_size("num_key_value_heads")?.unwrap_or(queries);
@@ -136,9 +137,7 @@ fn opt(config: &ModelConfig) -> Result<Shape, String> {
     config.only("layer_norm_elementwise_affine", true, true)?;
     let (width, queries) = (config.size("hidden_size")?, config.size("num_attention_heads")?);
     if config.optional_size("word_embed_proj_dim")?.is_some_and(|projected| projected != width) {
-        return Err(
-            "word_embed_proj_dim differs from hidden_size: projected embeddings are not supported".to_owned()
-        );
+        return Err(unsupported("word_embed_proj_dim differs from hidden_size: projected embeddings are"));
     }
     let has_biases = config.flag("enable_bias", true)?;
     let activation = activation(config.text("activation_function", "relu")?)?;
@@ -184,7 +183,7 @@ fn activation(name: &str) -> Result<Activation, String> {
         "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Activation::GeluTanh),
         other => {
             let other: String = other.chars().take(40).collect();
-            Err(format!("the activation {other:?} is not supported; relu, gelu and gelu_new are"))
+            Err(unsupported(&format!("the activation {other:?} is")))
         }
     }
 }
