@@ -77,20 +77,22 @@ impl Access {
         let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let mut pairs =
             cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        if pairs.any(|(key, value)| key == name && is_equal(value, token)) {
-            return Ok(Admission::Allowed);
-        }
+        let has_cookie = pairs.any(|(key, value)| key == name && is_equal(value, token));
         let query: Vec<&str> = uri.query().unwrap_or_default().split('&').collect();
         let is_token = |pair: &&&str| {
             pair.split_once('=').is_some_and(|(key, value)| key == TOKEN && is_equal(value, token))
         };
-        query.iter().find(is_token).ok_or(Refusal::Token)?;
+        match query.iter().find(is_token) {
+            None if has_cookie => return Ok(Admission::Allowed),
+            None => return Err(Refusal::Token),
+            // The token does not stay in the address, where others may read it.
+            Some(_) => {}
+        }
         let rest: Vec<&str> =
             query.into_iter().filter(|pair| !pair.starts_with(&format!("{TOKEN}="))).collect();
-        let path = match rest.is_empty() {
-            true => uri.path().to_owned(),
-            false => format!("{}?{}", uri.path(), rest.join("&")),
-        };
+        // A path of two slashes would lead to another host.
+        let path = format!("/{}", uri.path().trim_start_matches('/'));
+        let path = if rest.is_empty() { path } else { format!("{path}?{}", rest.join("&")) };
         // A link on another site leads here too. No request changes anything.
         let cookie = format!("{name}={token}; Path=/; HttpOnly; SameSite=Lax");
         Ok(Admission::WithCookie { cookie, path })
@@ -187,5 +189,10 @@ mod tests {
         assert_eq!(path, "/run?run=a");
         let cookie = format!("other=1; {}", cookie.split(';').next().unwrap());
         assert_eq!(check(&named, "/run?run=a", "node3:8080", &cookie), Ok(Admission::Allowed));
+        for path in ["/", "//evil.example/"] {
+            let again = check(&named, &format!("{path}?token={token}"), "node3:8080", &cookie).unwrap();
+            let Admission::WithCookie { path: clean, .. } = again else { panic!("the token stays") };
+            assert_eq!(clean, path.replace("//", "/"));
+        }
     }
 }

@@ -141,10 +141,15 @@ impl Watch {
         pages::list(&lock(&self.runs), &lock(&self.verdicts))
     }
 
-    /// The page of runs; `None` if one of them is not below the watched folders.
+    /// The page of runs; `None` if none of them is below the watched folders.
     pub(super) fn page(&self, ids: &[String]) -> Option<String> {
         self.scan_unless_fresh();
-        let (of, folders) = self.versions(ids)?;
+        let is_there = |id: &String| lock(&self.runs).found.contains_key(id);
+        let (there, missing): (Vec<String>, Vec<String>) = ids.iter().cloned().partition(is_there);
+        if there.is_empty() {
+            return None;
+        }
+        let (of, folders) = self.versions(&there)?;
         let report = self.report(of, folders);
         let events = match ids {
             [] => "/events".to_owned(),
@@ -154,8 +159,8 @@ impl Watch {
                 format!("/events?{}", queries.join("&"))
             }
         };
-        self.with_parts(ids, |parts| {
-            pages::report_page(parts, report.as_ref().map(|page| page.as_str()), &events)
+        self.with_parts(&there, |parts| {
+            pages::report_page(parts, &missing, report.as_ref().map(|page| page.as_str()), &events)
         })
     }
 

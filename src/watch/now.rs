@@ -69,6 +69,15 @@ impl Now<'_> {
     }
 }
 
+/// In place of the part of a run that is not there, until it is.
+pub(super) fn gone(id: &str) -> Markup {
+    html! {
+        section.now data-now={ "/now?run=" (query_value(id)) } {
+            p.now-error { (id) ": there is no such run below the watched folders." }
+        }
+    }
+}
+
 /// What one process does.
 fn process(seen: &Seen) -> Markup {
     let record = &seen.record;

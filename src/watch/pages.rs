@@ -1,11 +1,12 @@
 //! The pages: the list of runs, and the report pages with what runs do now above them.
 
-use super::now::{Now, badge, generations, query_value};
+use super::now::{Now, badge, generations, gone, query_value};
 use super::runs::{Run, RunState, Runs};
-use super::verdicts::Verdicts;
+use super::verdicts::{ArmVerdict, Verdicts};
 use crate::report;
 use crate::store::{self, RunRecord, Sample, StoreError};
 use crate::terminal::printable;
+use crate::verdict::Verdict;
 use maud::{Markup, PreEscaped, html};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
@@ -61,13 +62,17 @@ fn newest_first(runs: &Runs) -> Vec<(&String, &Run)> {
 
 fn row(id: &str, run: &Run, verdicts: &Verdicts) -> Markup {
     let found = verdicts.on(id, run);
-    let words: Vec<&str> = found.iter().map(|one| one.verdict.word()).collect();
+    // Runs are sorted by their worst verdict, then by the next.
+    let place = |one: &ArmVerdict| Verdict::ALL.iter().position(|verdict| *verdict == one.verdict);
+    let mut places: Vec<usize> = found.iter().filter_map(place).collect();
+    places.sort_unstable();
+    let places: Vec<String> = places.iter().map(usize::to_string).collect();
     let changed =
         run.changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |time| time.as_secs());
     html! {
-        tr data-name=(run.name) data-state=(run.state.word()) data-percent=(run.percent()) data-verdicts=(words.join(" "))
+        tr data-name=(run.name) data-state=(run.state.word()) data-percent=(run.percent()) data-verdicts=(places.join(" "))
             data-arms=(run.arms) data-seeds=(run.seeds) data-changed=(changed) {
-            td { input type="checkbox" name="run" value=(id) aria-label={ "Choose " (run.name) }; }
+            td { input type="checkbox" name="run" value=(id) autocomplete="off" aria-label={ "Choose " (run.name) }; }
             th {
                 a href={ "/run?run=" (query_value(id)) } { (run.name) }
                 div.sub { (run.folder.display()) @if run.is_study { ", a study" } }
@@ -93,12 +98,13 @@ fn connection() -> Markup {
 }
 
 /// The page of runs: what each does now, and the report of all that have records.
-pub(super) fn report_page(parts: &[Now], report: Option<&str>, events: &str) -> String {
+pub(super) fn report_page(parts: &[Now], missing: &[String], report: Option<&str>, events: &str) -> String {
     let above = html! {
         div.watch data-events=(events) {
             p { a href="/" { "All runs" } }
             (connection())
             @for part in parts { (part.html()) }
+            @for id in missing { (gone(id)) }
         }
     };
     match report {

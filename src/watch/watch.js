@@ -54,8 +54,9 @@ async function fetched(address) {
 }
 
 const refreshNow = oneAtATime("now", async () => {
-  for (const part of root.querySelectorAll("[data-now]")) {
-    const fresh = (await fetched(part.dataset.now)).querySelector("[data-now]");
+  const parts = root.querySelectorAll("[data-now]");
+  for (const part of parts) {
+    const fresh = await fetchedPart(part, parts.length > 1);
     if (!fresh) continue;
     part.querySelectorAll("details").forEach((details, index) => {
       const same = fresh.querySelectorAll("details")[index];
@@ -67,6 +68,20 @@ const refreshNow = oneAtATime("now", async () => {
   }
   showStates();
 });
+
+/** The part as it is now. One of several whose run is gone says so, and the others go on. */
+async function fetchedPart(part, isOneOfSeveral) {
+  try {
+    return (await fetched(part.dataset.now)).querySelector("[data-now]");
+  } catch (error) {
+    if (!isOneOfSeveral || error.message !== "404") throw error;
+    const run = new URL(part.dataset.now, location.href).searchParams.get("run");
+    const gone = part.cloneNode(false);
+    gone.innerHTML = "<p class=\"now-error\"></p>";
+    gone.firstElementChild.textContent = `${run}: there is no such run below the watched folders.`;
+    return gone;
+  }
+}
 
 /** The states of the runs in the title, which is in sight wherever a reader is. */
 function showStates() {
@@ -173,7 +188,11 @@ function listen() {
     if (!isFirst) { table ? refreshList() : (refreshNow(), refreshRecords()); }
     isFirst = false;
   };
-  source.onerror = () => tell("connection", LOST);
+  source.onerror = () => {
+    tell("connection", LOST);
+    // A browser does not try again what was refused, as without the cookie of a server that was started anew.
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, PAUSE);
+  };
   source.addEventListener("full", () => {
     source.close();
     document.title = `paused · ${title}`;

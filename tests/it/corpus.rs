@@ -340,7 +340,7 @@ fn damaged_files_are_errors_and_never_a_panic() {
     for (name, whole) in
         [("a.jsonl.gz", gzip(&json)), ("a.jsonl.zst", zstandard(&json)), ("a.parquet", whole)]
     {
-        for damaged in [&whole[..whole.len() / 2], &whole[..0], &whole[1..], b"not packed at all"] {
+        for damaged in [&whole[..whole.len() / 2], &whole[..0], &whole[1..], b"\xFFnot packed at all"] {
             std::fs::write(folder.path(name), damaged).expect("writes");
             let loaded = folder.load(&[name]);
             assert!(matches!(loaded, Err(CorpusError::Damaged { .. })), "{name}, {} bytes", damaged.len());

@@ -439,6 +439,50 @@ fn the_list_keeps_chosen_runs_in_sight_and_its_filter_leads_nowhere() {
     });
 }
 
+/// A browser would restore choices by their place in the list.
+#[test]
+fn going_back_to_the_list_chooses_no_other_run() {
+    with_browser(DESKTOP, async |browser| {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["one", "two", "three"] {
+            copy(&finished().join("watched"), &dir.path().join(name));
+        }
+        let server = Watching::new(dir.path(), &[]);
+        browser.goto(&server.url).await;
+        browser.wait_for("document.querySelectorAll('#runs tr').length === 3").await;
+        let last = "[...document.querySelectorAll('#runs input')].at(-1).click() ?? true";
+        assert!(browser.read::<bool>(last).await);
+        browser.click("button[form=chosen]").await;
+        browser.wait_for("location.pathname === '/runs' && document.title.startsWith('finished')").await;
+        copy(&finished().join("watched"), &dir.path().join("four"));
+        let _: bool = browser.read("history.back() ?? true").await;
+        browser.wait_for("document.querySelectorAll('#runs tr').length === 4").await;
+        assert_eq!(browser.read::<usize>("document.querySelectorAll('#runs input:checked').length").await, 0);
+    });
+}
+
+#[test]
+fn a_run_that_is_gone_does_not_hold_up_the_others_on_its_page() {
+    with_browser(DESKTOP, async |browser| {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = ["one", "two"].map(|name| dir.path().join(name));
+        roots.iter().for_each(|root| copy(&finished().join("watched"), root));
+        let server = Watching::new(dir.path(), &[]);
+        let [one, two] = roots.each_ref().map(|root| address(root));
+        browser.open(&format!("{}runs?run={one}&run={two}", server.url)).await;
+        fs::remove_dir_all(&roots[0]).unwrap();
+        let part = |number: usize| format!("document.querySelectorAll('[data-now]')[{number}].textContent");
+        browser.wait_for(&format!("{}.includes('/one: there is no such run')", part(0))).await;
+        fs::write(roots[1].join("experiment.toml"), "damaged").unwrap();
+        browser.wait_for(&format!("{}.includes('unreadable')", part(1))).await;
+        // A page that is opened now shows what there is.
+        let page = server.get(&format!("/runs?run={one}&run={two}")).body;
+        assert!(page.contains("/one: there is no such run") && page.contains("unreadable"));
+        copy(&finished().join("watched"), &roots[0]);
+        browser.wait_for(&format!("{}.includes('finished')", part(0))).await;
+    });
+}
+
 #[test]
 fn a_unit_that_failed_is_shown_with_its_error() {
     let dir = tempfile::tempdir().unwrap();

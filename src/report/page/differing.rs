@@ -23,7 +23,8 @@ pub(super) fn differing_settings(recorded: &[&RunRecord]) -> Vec<BTreeMap<String
 }
 
 fn settings(recorded: &RunRecord) -> BTreeMap<String, String> {
-    let file: Table = recorded.experiment_toml.parse().unwrap_or_default();
+    // With every default, also of settings that are newer than the run.
+    let file: Table = recorded.experiment.to_toml().parse().unwrap_or_default();
     let mut found = BTreeMap::new();
     for (key, value) in file.iter().filter(|(key, _)| !["name", "arm"].contains(&key.as_str())) {
         flatten(key, value, &mut found);

@@ -194,7 +194,11 @@ fn a_config_of_another_kind_of_model_is_told_by_its_type() {
 #[test]
 fn sizes_that_no_model_has_are_refused_before_memory_is_reserved() {
     for (key, value, expected) in [
-        ("num_hidden_layers", json!(1_000_000_000), "num_hidden_layers 1000000000 is implausibly large"),
+        (
+            "num_hidden_layers",
+            json!(1_000_000_000),
+            "num_hidden_layers 1000000000 is larger than in any known model",
+        ),
         ("num_hidden_layers", json!(0), "num_hidden_layers is 0"),
         ("num_attention_heads", json!(0), "num_attention_heads is 0"),
         ("head_dim", json!(3), "even number"),

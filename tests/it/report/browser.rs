@@ -3,7 +3,9 @@
 use super::{HOSTILE, comparisons, made_up, page, showpiece};
 use crate::browser::{Browser, DESKTOP, Look, trapped, with_browser};
 use genloss::config::CONTROL;
+use genloss::model::{NgramSettings, TransformerSettings};
 use genloss::store::RunRecord;
+use genloss::training::ModelSettings;
 
 const LEFT: &str = "\u{e012}";
 const UP: &str = "\u{e013}";
@@ -244,9 +246,10 @@ fn a_page_of_many_experiments_is_found_where_it_was_left() {
         let is_read = format!("Math.abs({}) < 3", top(figure));
         browser.click("a[href='#e5-verdicts']").await;
         browser.wait_for("location.hash === '#e5-verdicts'").await;
-        let to_figure = format!("(document.querySelector(\"{figure}\").scrollIntoView(), null)");
-        let _: Option<bool> = browser.read(&to_figure).await;
-        browser.wait_for("history.state?.read?.place?.home === 'e7-trajectories'").await;
+        // Experiments above it may still get their heights, so that one step may end elsewhere.
+        let to_figure = format!("document.querySelector(\"{figure}\").scrollIntoView()");
+        let home = "history.state?.read?.place?.home === 'e7-trajectories'";
+        browser.wait_for(&format!("({to_figure}, {home})")).await;
         let _: Option<bool> = browser.read(&format!("(window.scrollBy(0, {}), null)", top(figure))).await;
         browser.wait_for(&is_read).await;
         browser.wait_for("Math.abs(history.state.read.top - document.querySelector('.controls').getBoundingClientRect().bottom) < 3").await;
@@ -293,10 +296,11 @@ fn a_sweep_has_a_table_that_sorts_and_a_chart_over_any_setting() {
     with_browser(DESKTOP, async |browser| {
         let arms = [(CONTROL, 0.0), ("replace", 0.2)];
         let sweep: Vec<RunRecord> = [16, 4, 64]
-            .iter()
+            .into_iter()
             .map(|width| {
                 let mut one = made_up(&format!("width={width}"), &[1, 2], 2, &arms, |_, _| 3, &[]);
-                one.experiment_toml += &format!("[model]\nwidth = {width}\n");
+                let model = TransformerSettings { width, heads: 1, ffn: 8, ..TransformerSettings::default() };
+                one.experiment.model = ModelSettings::from(model);
                 one
             })
             .collect();
@@ -328,13 +332,16 @@ fn a_sweep_has_a_table_that_sorts_and_a_chart_over_any_setting() {
 #[test]
 fn arms_of_unlike_experiments_differ_in_colour_and_have_no_empty_settings() {
     with_browser(Look { width: 360, is_dark: false }, async |browser| {
-        let one = |name: &str, arm: &str, settings: &str| {
+        let one = |name: &str, arm: &str, model: ModelSettings| {
             let arms = [(CONTROL, 0.0), (arm, 0.2)];
             let mut one = made_up(name, &[1, 2], 2, &arms, |_, _| 3, &[]);
-            one.experiment_toml += settings;
+            one.experiment.model = model;
             one
         };
-        let unlike = [one("a", "first", "[model]\nwidth = 16\n"), one("b", "second", "[model]\norder = 3\n")];
+        let unlike = [
+            one("a", "first", ModelSettings::from(TransformerSettings::default())),
+            one("b", "second", ModelSettings::from(NgramSettings { order: 3 })),
+        ];
         let _out = show(browser, &unlike).await;
         draw(browser, "[id='figure-sweep']").await;
         let colours = |place: &str| {

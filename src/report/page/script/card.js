@@ -130,7 +130,7 @@ class Card {
     const axis = (name) => {
       const chosen = own[`${name}axis`] ?? {};
       const type = isLogarithmic(this.figure, this.state(), name) ? { type: "log" } : {};
-      return { gridcolor: line, zerolinecolor: line, linecolor: muted, tickcolor: muted, automargin: true, exponentformat: "power", ...chosen, ...type };
+      return { gridcolor: line, zerolinecolor: line, linecolor: muted, tickcolor: muted, automargin: true, exponentformat: "power", minexponent: 6, ...chosen, ...type };
     };
     // What the reader has zoomed to is kept until the axes are other ones.
     const uirevision = [own.uirevision, this.state().value, ...[..."xy"].map((name) => isLogarithmic(this.figure, this.state(), name))].join();
