@@ -91,7 +91,7 @@ pub struct Loaded {
     pub special: SpecialTokens,
     /// Where in the folder the start token was found, for messages.
     pub start_source: &'static str,
-    /// What a user should know about the folder.
+    /// Notes for the user, such as where versions of Hugging Face transformers read the folder differently.
     pub notes: Vec<String>,
 }
 

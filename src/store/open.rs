@@ -91,7 +91,7 @@ fn prepare(
 }
 
 /// Longest time to wait for a process that is writing the records of the run.
-const PATIENCE: Duration = Duration::from_secs(10);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Time between two looks at whether it is done.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -111,7 +111,7 @@ fn wait_for_claim(
             Err(error) if error.kind() == ErrorKind::NotFound => "another process".to_owned(),
             Err(error) => return disk::at(root, Err(error)),
         };
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > LONGEST_WAIT {
             return Err(StoreError::Busy { root: root.to_owned(), holder });
         }
         thread::sleep(LOOK_AGAIN);
