@@ -7,7 +7,9 @@
 use candle_core::{D, DType, Device, Tensor};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use genloss_kernels::attention::{self, AttentionScratch, CausalAttention, Heads, Rotary, SoftmaxStats};
+use genloss_kernels::attention::{
+    self, AttentionScratch, CausalAttention, Heads, Rotary, Scoring, SoftmaxStats,
+};
 use genloss_kernels::instructions::Instructions;
 use genloss_kernels::matmul::{MatmulOptions, OutputMode, PackedRows, Panels, multiply};
 use genloss_kernels::norm::rms;
@@ -74,7 +76,13 @@ fn attention(criterion: &mut Criterion) {
         let mut scratch = AttentionScratch::default();
         let mut output = vec![0.0; TOKENS * WIDTH];
         let mut stats = vec![SoftmaxStats::default(); TOKENS * HEADS.queries];
-        let causal = CausalAttention { options, sequence_len: TOKENS, heads: HEADS, rotary: &rotary };
+        let causal = CausalAttention {
+            options,
+            sequence_len: TOKENS,
+            heads: HEADS,
+            scoring: Scoring::of(HEADS),
+            rotary: &rotary,
+        };
         group.bench_function(BenchmarkId::new("forward", &name), |bencher| {
             bencher.iter(|| attention::forward(causal, &qkv, &mut scratch, &mut output, &mut stats));
         });

@@ -11,6 +11,7 @@ use candle_core::Device;
 use std::path::{Path, PathBuf};
 
 mod error;
+pub mod family;
 pub mod ngram;
 mod settings;
 mod purpose;

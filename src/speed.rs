@@ -109,7 +109,7 @@ impl BenchmarkSize {
     #[must_use]
     pub fn architecture(&self, precision: Precision) -> TransformerSettings {
         let Self { layers, width, heads, ffn, context, .. } = *self;
-        TransformerSettings { layers, width, heads, ffn, context, precision }
+        TransformerSettings { family: None, layers, width, heads, ffn, context, precision }
     }
 
     /// Number of trainable parameters.

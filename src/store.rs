@@ -85,6 +85,7 @@ use std::time::Duration;
 const EXPERIMENT: &str = "experiment.toml";
 const PROVENANCE: &str = "provenance.json";
 const TOKENIZER: &str = "tokenizer.json";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const DRIFT: &str = "drift.json";
 const ORIGIN: &str = "origin.json";
 const MODEL: &str = "model";
@@ -134,6 +135,8 @@ pub struct GenerationOutput<'a> {
     pub fingerprints: &'a Fingerprints,
     /// Where it was made.
     pub origin: &'a Origin,
+    /// The contents of `tokenizer_config.json` in the model folder.
+    pub tokenizer_config: &'a str,
 }
 
 impl Store {
@@ -269,6 +272,7 @@ impl Store {
         disk::create_dir(&model)?;
         save_model(&model)?;
         disk::write_file(&model.join(TOKENIZER), self.tokenizer_json.as_bytes())?;
+        disk::write_file(&model.join(TOKENIZER_CONFIG), output.tokenizer_config.as_bytes())?;
         synthetic::write(&aside.join(SYNTHETIC), output.documents, output.texts)?;
         disk::write_record(&aside.join(MEASUREMENTS), output.record)?;
         manifest::write(&aside, address, output.fingerprints)?;

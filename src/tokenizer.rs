@@ -22,6 +22,7 @@ use crate::documents::{Documents, END_MARKERS, TokenId};
 use crate::guard::guard;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use tokenizers::{AddedToken, DecoderWrapper, Model, ModelWrapper};
 
@@ -371,6 +372,23 @@ impl Tokenizer {
     pub fn save(&self, path: &Path) -> Result<(), TokenizerError> {
         std::fs::write(path, self.to_json()?)
             .map_err(|source| TokenizerError::File { path: path.to_owned(), source })
+    }
+
+    /// The contents of a `tokenizer_config.json`, from which Hugging Face transformers takes the special tokens. Without it,
+    /// transformers adds tokens that the model does not have, or knows no end of a text.
+    #[must_use]
+    pub fn config_json(&self) -> String {
+        let SpecialTokens { start, end } = self.special;
+        let mut config = json!({
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": self.token(start),
+            "eos_token": self.token(end),
+            "clean_up_tokenization_spaces": false,
+        });
+        if let Some(unknown) = self.unknown {
+            config["unk_token"] = json!(self.token(unknown));
+        }
+        format!("{config:#}\n")
     }
 }
 

@@ -6,7 +6,8 @@
 
 Needs torch and transformers. Compares the first `max_position_embeddings` positions, which both read in the same way
 (beyond them genloss slides its window), prints the largest absolute difference in nats, and exits with 1 if it is above
-the tolerance.
+the tolerance. Then lets the folder's own tokenizer and a text-generation pipeline write a few tokens, and exits with 1 if
+the tokenizer has tokens that the model lacks, or ends texts with another one.
 """
 
 import argparse
@@ -14,7 +15,15 @@ import json
 import sys
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
+
+
+def fits(model, model_dir) -> bool:
+    tokenizer = AutoTokenizer.from_pretrained(model_dir)
+    ends = (tokenizer.eos_token_id, model.generation_config.eos_token_id)
+    written = pipeline("text-generation", model=model, tokenizer=tokenizer)("A text", max_new_tokens=8)
+    print(f"{len(tokenizer)} of {model.config.vocab_size} tokens, ended by {ends[0]} and {ends[1]}; {written[0]['generated_text']!r}")
+    return len(tokenizer) <= model.config.vocab_size and ends[0] == ends[1]
 
 
 def main() -> int:
@@ -46,7 +55,7 @@ def main() -> int:
         f"{predicted} tokens, largest difference {difference[worst]:.2e} nats at position {worst + 1}"
         f" (genloss {ours[worst + 1]:.6f}, transformers {theirs[worst]:.6f})"
     )
-    return int(not difference[worst] <= arguments.tolerance)
+    return int(not (difference[worst] <= arguments.tolerance and fits(model, arguments.model_dir)))
 
 
 if __name__ == "__main__":

@@ -129,6 +129,7 @@ impl<'a> GenerationRunner<'a> {
             texts: &texts,
             fingerprints: &fingerprints,
             origin: &self.context.provenance.origin(),
+            tokenizer_config: &self.prepared.tokenizer.config_json(),
         };
         self.store.commit::<RunError>(address, output, |dir| Ok(model.save(dir)?))?;
         self.announce(address, fingerprints, &record, stage);

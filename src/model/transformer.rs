@@ -26,9 +26,8 @@ use crate::model::{
 };
 use crate::seed::Stream;
 use crate::stage::Stage;
-use architecture::Positions;
+use architecture::{Positions, Rotaries};
 use candle_core::{Device, Tensor};
-use genloss_kernels::attention::Rotary;
 use parameters::{Parameters, Shape};
 use std::path::Path;
 
@@ -68,7 +67,7 @@ pub struct Network {
     /// Number format to which the factors of matrix products are rounded.
     pub precision: Precision,
     /// Cosines and sines of the positions.
-    pub rotary: Rotary,
+    pub rotaries: Rotaries,
     /// Device of the parameters and of all computation.
     pub device: Device,
 }
@@ -91,8 +90,8 @@ impl Network {
     /// Creates a network. `parameters` must have the given shape.
     #[must_use]
     pub fn new(shape: Shape, parameters: Parameters<Tensor>, precision: Precision, device: Device) -> Self {
-        let rotary = shape.architecture.rotary(shape.context);
-        Self { shape, parameters, precision, rotary, device }
+        let rotaries = shape.architecture.rotaries(shape.context);
+        Self { shape, parameters, precision, rotaries, device }
     }
 
     /// The same network computing in another precision.

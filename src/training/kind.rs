@@ -132,8 +132,8 @@ impl Kinds<dyn ModelKind> {
             return own;
         }
         let mut inherited = base.clone();
-        if own.contains_key("width") {
-            // The default of `ffn` depends on the width.
+        if ["width", "family"].iter().any(|key| own.contains_key(*key)) {
+            // The default of `ffn` depends on them.
             inherited.remove("ffn");
         }
         inherited.extend(own);

@@ -195,13 +195,17 @@ impl TransformerLearner {
     /// Adapts a loaded network to the experiment, by shortening its context and setting its precision. Returns an error
     /// message if its shape is different, or its context or vocabulary too small.
     fn adopt(&self, network: Network) -> Result<Network, String> {
-        let TransformerSettings { layers, width, heads, ffn, context, precision } = self.architecture;
+        let TransformerSettings { family, layers, width, heads, ffn, context, precision } = self.architecture;
         let Network { shape, .. } = &network;
         if (shape.layers, shape.width, shape.heads.queries, shape.ffn) != (layers, width, heads, ffn) {
             return Err(format!(
                 "it has layers = {}, width = {}, heads = {}, ffn = {}: write these into [model]",
                 shape.layers, shape.width, shape.heads.queries, shape.ffn
             ));
+        }
+        let found = shape.architecture.family;
+        if family.is_some_and(|family| family != found) {
+            return Err(format!("it is of the family {0}: set model.family = \"{0}\"", found.model_type()));
         }
         if shape.vocab_size < self.vocab_size {
             let remedy = match self.sentinels {

@@ -1,13 +1,14 @@
 //! Families of published models, against what Hugging Face transformers computes with the same weights. The folders were
 //! made by `tests/tools/families.py`.
 
+use crate::command::{json, output, text};
 use crate::foreign::base::trained;
 use crate::model_transformer::staged;
 use crate::resume::assert_killed_run_equals_uninterrupted_run;
 use candle_core::{Device, Tensor};
 use genloss::decoding::DecodingStrategy;
 use genloss::documents::{Documents, TokenId};
-use genloss::model::transformer::architecture::Family;
+use genloss::model::family::Family;
 use genloss::model::transformer::parameters::{Shape, Specification};
 use genloss::model::transformer::{Network, Transformer, plain};
 use genloss::model::{GenerateRequest, LanguageModel};
@@ -15,7 +16,7 @@ use genloss::seed::StreamKey;
 use genloss::training::gradients::{self, Batch, Gradients};
 use genloss_kernels::Precision;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -278,34 +279,39 @@ mixture = "replace"
 #[test]
 fn what_is_not_supported_is_named() {
     let cases: [(&str, &str, Value, &str); 9] = [
-        ("mistral-plain", "sliding_window", json!(16), "lower max_position_embeddings from 32 to 16"),
         (
-            "llama-plain",
-            "rope_scaling",
-            json!({ "rope_type": "yarn", "factor": 4.0 }),
-            "of the type \"yarn\"",
+            "qwen2-features",
+            "layer_types",
+            serde_json::json!(["full_attention"]),
+            "layer_types is not full_attention",
         ),
         (
             "llama-plain",
             "rope_scaling",
-            json!({ "type": "linear" }),
+            serde_json::json!({ "rope_type": "longrope", "factor": 4.0 }),
+            "of the type \"longrope\"",
+        ),
+        (
+            "llama-plain",
+            "rope_scaling",
+            serde_json::json!({ "type": "linear" }),
             "factor of the rotary scaling is missing",
         ),
-        ("opt-plain", "word_embed_proj_dim", json!(8), "projected embeddings"),
-        ("opt-plain", "do_layer_norm_before", json!(false), "do_layer_norm_before = false"),
+        ("opt-plain", "word_embed_proj_dim", serde_json::json!(8), "projected embeddings"),
+        ("opt-plain", "do_layer_norm_before", serde_json::json!(false), "do_layer_norm_before = false"),
         (
             "gpt2-plain",
             "scale_attn_by_inverse_layer_idx",
-            json!(true),
+            serde_json::json!(true),
             "scale_attn_by_inverse_layer_idx = true",
         ),
-        ("gpt2-plain", "activation_function", json!("gelu_10"), "the activation \"gelu_10\""),
-        ("gpt_neox-plain", "rotary_pct", json!(0.4), "even number"),
+        ("gpt2-plain", "activation_function", serde_json::json!("gelu_10"), "the activation \"gelu_10\""),
+        ("gpt_neox-plain", "rotary_pct", serde_json::json!(0.4), "even number"),
         (
             "qwen2-plain",
             "model_type",
-            json!("mamba"),
-            "known are gpt2, gpt_neox, llama, mistral, opt, qwen2, qwen3",
+            serde_json::json!("mamba"),
+            "known are gemma, gemma2, gemma3_text, gpt2, gpt_neox, llama, mistral, olmo2, opt, qwen2, qwen3",
         ),
     ];
     for (name, key, value, expected) in cases {
@@ -317,5 +323,44 @@ fn what_is_not_supported_is_named() {
         fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
         let error = Transformer::load(dir.path(), &Device::Cpu).err().expect(key).to_string();
         assert!(error.contains(expected) && !error.contains('\n'), "{key}: {error}");
+    }
+}
+
+/// From scratch, a family learns: the loss falls a nat below that of guessing, and what is saved is a
+/// folder of the family.
+#[test]
+fn every_family_is_trained_from_scratch() {
+    for family in Family::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("scratch.toml");
+        let experiment = format!(
+            r#"
+name = "scratch"
+seeds = [1]
+generations = 1
+corpus = {{ source = "world", train_tokens = 6000, heldout_tokens = 1000, reference_tokens = 3000 }}
+tokenizer = {{ vocab_size = 300 }}
+model = {{ family = "{}", layers = 1, width = 32, heads = 2, context = 16 }}
+training = {{ tokens = 60000, batch = 8, learning_rate = 0.01 }}
+synthesis = {{ max_document_tokens = 64 }}
+[[arm]]
+name = "unanchored"
+mixture = "replace"
+"#,
+            family.model_type()
+        );
+        fs::write(&file, experiment).unwrap();
+        let root = dir.path().join("out");
+        output(&["run", text(&file), "--out", text(&root)]);
+        let folder = root.join("seed-1/unanchored/gen-001/model");
+        let model = Transformer::load(&folder, &Device::Cpu).unwrap();
+        assert_eq!(model.network().shape.architecture.family, family);
+        let rows = json(&["inspect", text(&root), "--metric", "heldout_loss", "--format", "json"]);
+        let losses: Vec<f64> =
+            rows.as_array().unwrap().iter().map(|row| row["value"].as_f64().unwrap()).collect();
+        assert!(
+            losses.len() >= 3 && losses.iter().all(|loss| *loss < 300f64.ln() - 1.0),
+            "{family:?}: {losses:?}"
+        );
     }
 }

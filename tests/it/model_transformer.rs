@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub const SPECIAL: SpecialTokens = SpecialTokens { start: 0, end: 0 };
 pub const TINY: genloss::model::TransformerSettings = genloss::model::TransformerSettings {
+    family: None,
     layers: 2,
     width: 16,
     heads: 2,

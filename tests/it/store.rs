@@ -110,6 +110,7 @@ fn commit(store: &Store) {
         texts: &["ab".to_owned()],
         fingerprints: &fingerprints(),
         origin: &Origin::default(),
+        tokenizer_config: "{}",
     };
     let save = |dir: &Path| {
         fs::write(dir.join("weights"), [7; 100]).unwrap();
@@ -146,6 +147,7 @@ fn a_commit_that_fails_leaves_no_generation_and_can_be_repeated() {
         texts: &[],
         fingerprints: &fingerprints(),
         origin: &Origin::default(),
+        tokenizer_config: "{}",
     };
     let fault = || StoreError::File { path: "x".into(), source: std::io::ErrorKind::StorageFull.into() };
     let failed: Result<(), StoreError> = store.commit(FIRST, output, |_| Err(fault()));
@@ -295,6 +297,7 @@ fn a_generation_cannot_be_written_without_a_claim() {
         texts: &[],
         fingerprints: &fingerprints(),
         origin: &Origin::default(),
+        tokenizer_config: "{}",
     };
     let written: Result<(), StoreError> = store.commit(FIRST, output, |_| Ok(()));
     assert!(matches!(written, Err(StoreError::NotClaimed { .. })));

@@ -27,6 +27,8 @@ def llama_like(config, **changes):
 
 LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=16)
 LINEAR = dict(rope_type="linear", factor=2.0)
+DYNAMIC = dict(rope_type="dynamic", factor=2.0)
+YARN = dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=8)
 ODD = dict(hidden_size=15, intermediate_size=13, num_hidden_layers=1, num_attention_heads=3, num_key_value_heads=1, head_dim=6)
 
 MODELS = {
@@ -37,16 +39,44 @@ MODELS = {
     ),
     "llama-odd": llama_like(hf.LlamaConfig, **ODD, rope_scaling=LINEAR),
     "mistral-plain": llama_like(hf.MistralConfig, num_key_value_heads=2, sliding_window=None),
-    "mistral-features": llama_like(hf.MistralConfig, num_key_value_heads=1, head_dim=8, sliding_window=32, rope_theta=1e6),
-    "mistral-odd": llama_like(hf.MistralConfig, **ODD, sliding_window=None, tie_word_embeddings=True),
+    "mistral-features": llama_like(hf.MistralConfig, num_key_value_heads=1, head_dim=8, sliding_window=7, rope_theta=1e6),
+    "mistral-odd": llama_like(hf.MistralConfig, **ODD, sliding_window=None, tie_word_embeddings=True, rope_scaling=DYNAMIC),
     "qwen2-plain": llama_like(hf.Qwen2Config, num_key_value_heads=4),
-    "qwen2-features": llama_like(hf.Qwen2Config, num_key_value_heads=2, tie_word_embeddings=True, rope_theta=1e6),
+    "qwen2-features": llama_like(
+        hf.Qwen2Config, num_key_value_heads=2, tie_word_embeddings=True, rope_theta=1e6, use_sliding_window=True, sliding_window=9,
+        max_window_layers=1,
+    ),
     "qwen2-odd": llama_like(hf.Qwen2Config, hidden_size=18, intermediate_size=13, num_hidden_layers=1, num_attention_heads=3, num_key_value_heads=1),
     "qwen3-plain": llama_like(hf.Qwen3Config, num_key_value_heads=4, head_dim=4),
     "qwen3-features": llama_like(
-        hf.Qwen3Config, num_key_value_heads=2, head_dim=8, attention_bias=True, tie_word_embeddings=True, rope_theta=1e6
+        hf.Qwen3Config, num_key_value_heads=2, head_dim=8, attention_bias=True, tie_word_embeddings=True, rope_theta=1e4,
+        rope_scaling=YARN,
     ),
     "qwen3-odd": llama_like(hf.Qwen3Config, **ODD),
+    "gemma-plain": llama_like(hf.GemmaConfig, num_key_value_heads=4, head_dim=4),
+    "gemma-features": llama_like(
+        hf.GemmaConfig, num_key_value_heads=1, head_dim=8, attention_bias=True, tie_word_embeddings=False, rope_theta=500.0
+    ),
+    "gemma-odd": llama_like(hf.GemmaConfig, **ODD),
+    "gemma2-plain": llama_like(hf.Gemma2Config, num_key_value_heads=4, head_dim=4, sliding_window=32),
+    "gemma2-features": llama_like(
+        hf.Gemma2Config, num_key_value_heads=2, head_dim=8, sliding_window=6, query_pre_attn_scalar=5, attn_logit_softcapping=4.0,
+        final_logit_softcapping=8.0,
+    ),
+    "gemma2-odd": llama_like(hf.Gemma2Config, **ODD, sliding_window=5, attn_logit_softcapping=None, final_logit_softcapping=None),
+    "gemma3_text-plain": llama_like(hf.Gemma3TextConfig, num_key_value_heads=4, head_dim=4, sliding_window=32),
+    "gemma3_text-features": llama_like(
+        hf.Gemma3TextConfig, num_key_value_heads=2, head_dim=8, sliding_window=6, query_pre_attn_scalar=5, rope_scaling=LINEAR,
+        rope_theta=500.0, rope_local_base_freq=50.0, layer_types=["sliding_attention", "full_attention"],
+    ),
+    "gemma3_text-odd": llama_like(hf.Gemma3TextConfig, **ODD, sliding_window=5, tie_word_embeddings=False),
+    "olmo2-plain": llama_like(hf.Olmo2Config, num_key_value_heads=4),
+    "olmo2-features": llama_like(
+        hf.Olmo2Config, num_key_value_heads=2, attention_bias=True, tie_word_embeddings=True, rope_theta=500.0
+    ),
+    "olmo2-odd": llama_like(
+        hf.Olmo2Config, hidden_size=18, intermediate_size=13, num_hidden_layers=1, num_attention_heads=3, num_key_value_heads=1
+    ),
     "gpt2-plain": hf.GPT2Config(**SPECIAL, n_embd=12, n_layer=2, n_head=2, n_positions=32),
     "gpt2-features": hf.GPT2Config(
         **SPECIAL, n_embd=16, n_layer=2, n_head=2, n_positions=32, n_inner=20, tie_word_embeddings=False,

@@ -29,7 +29,7 @@ vectorised! {
         match activation {
             Activation::Relu => map(x, y, |x| x.max(0.0)),
             Activation::Gelu => map(x, y, |x| x * normal_below(x)),
-            Activation::GeluTanh => map(x, y, |x| x * logistic(2.0 * tanh_argument(x))),
+            Activation::GeluTanh => map(x, y, gelu_tanh),
         }
     }
 }
@@ -43,11 +43,7 @@ vectorised! {
                 // The density of a standard normal variable is e^(−x²/2) / √(2π).
                 normal_below(x) + x * exp(-0.5 * x * x) * (0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2)
             }),
-            Activation::GeluTanh => chain(x, y_grad, |x| {
-                let share = logistic(2.0 * tanh_argument(x));
-                let slope = SQRT_2_OVER_PI * (1.0 + 3.0 * CUBIC * x * x);
-                share + x * share * (1.0 - share) * 2.0 * slope
-            }),
+            Activation::GeluTanh => chain(x, y_grad, gelu_tanh_slope),
         }
     }
 }
@@ -64,6 +60,20 @@ fn chain(x: &mut [f32], y_grad: &[f32], slope: impl Fn(f32) -> f32) {
     for (x, g) in x.iter_mut().zip(y_grad) {
         *x = g * slope(*x);
     }
+}
+
+/// GELU by tanh.
+#[inline(always)]
+pub(crate) fn gelu_tanh(x: f32) -> f32 {
+    x * logistic(2.0 * tanh_argument(x))
+}
+
+/// The derivative of [`gelu_tanh`].
+#[inline(always)]
+pub(crate) fn gelu_tanh_slope(x: f32) -> f32 {
+    let share = logistic(2.0 * tanh_argument(x));
+    let slope = SQRT_2_OVER_PI * (1.0 + 3.0 * CUBIC * x * x);
+    share + x * share * (1.0 - share) * 2.0 * slope
 }
 
 const SQRT_2_OVER_PI: f32 = FRAC_2_SQRT_PI * FRAC_1_SQRT_2;

@@ -7,13 +7,13 @@
 //!
 //! ```
 //! use genloss_kernels::Precision;
-//! use genloss_kernels::attention::{self, AttentionScratch, CausalAttention, Heads, Rotary, SoftmaxStats};
+//! use genloss_kernels::attention::{self, AttentionScratch, CausalAttention, Heads, Rotary, Scoring, SoftmaxStats};
 //! use genloss_kernels::matmul::MatmulOptions;
 //!
 //! let heads = Heads { queries: 1, keys: 1, width: 2 };
 //! let rotary = Rotary::new(heads.width, 2, 10_000.0);
 //! let options = MatmulOptions::new(Precision::F32);
-//! let causal = CausalAttention { options, sequence_len: 2, heads, rotary: &rotary };
+//! let causal = CausalAttention { options, sequence_len: 2, heads, scoring: Scoring::of(heads), rotary: &rotary };
 //! // Two positions of query, key and value. With queries of zero, each position averages the values so far.
 //! let qkv = [0.0, 0.0, 1.0, 0.0, 2.0, 4.0, 0.0, 0.0, 0.0, 1.0, 4.0, 8.0];
 //! let (mut output, mut stats) = ([0.0; 4], [SoftmaxStats::default(); 2]);
@@ -21,7 +21,7 @@
 //! assert_eq!(output, [2.0, 4.0, 3.0, 6.0]);
 //! ```
 
-use super::{LANES, exp, row_max, sum_lanes};
+use super::{LANES, exp, row_max, softcap, sum_lanes};
 
 mod causal;
 mod decode;
@@ -67,6 +67,44 @@ impl Heads {
     }
 }
 
+/// How the product of a query and a key becomes a score, and which keys a query reads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scoring {
+    /// Factor of the products.
+    pub scale: f32,
+    /// The [soft cap](super::softcap) of the scores, as in Gemma 2; none in most models.
+    pub cap: Option<f32>,
+    /// Number of positions that a query reads, its own and those before it; all of them if `None`.
+    pub window: Option<usize>,
+}
+
+impl Scoring {
+    /// Products divided by √D, of all positions.
+    #[must_use]
+    pub fn of(heads: Heads) -> Self {
+        Self { scale: 1.0 / (heads.width as f32).sqrt(), cap: None, window: None }
+    }
+
+    /// The first key that a query at `position` reads.
+    #[inline(always)]
+    fn first_key(self, position: usize) -> usize {
+        self.window.map_or(0, |window| (position + 1).saturating_sub(window))
+    }
+
+    /// Caps the products, if there is a cap.
+    fn cap(self, products: &mut [f32]) {
+        if let Some(cap) = self.cap {
+            softcap::forward(products, self.scale, cap);
+        }
+    }
+
+    /// The factor of what [`cap`](Self::cap) has left.
+    #[inline(always)]
+    fn softmax_scale(self) -> f32 {
+        if self.cap.is_some() { 1.0 } else { self.scale }
+    }
+}
+
 /// Cosines and sines of the rotations, one row of R/2 numbers for each position. The first R ≤ D columns of a head are
 /// rotated, and the others stay as they are.
 #[derive(Clone, Debug)]
@@ -99,6 +137,13 @@ impl Rotary {
         let angles = (0..context).flat_map(|p| frequencies.iter().map(move |f| f64::from(p as f32 * f)));
         let (sines, cosines) = angles.map(|angle| (angle.sin() as f32, angle.cos() as f32)).unzip();
         Self { cosines, sines, half: frequencies.len() }
+    }
+
+    /// The same rotations, after which vectors are longer by `factor`.
+    #[must_use]
+    pub fn scaled(mut self, factor: f32) -> Self {
+        self.cosines.iter_mut().chain(&mut self.sines).for_each(|value| *value *= factor);
+        self
     }
 
     /// R/2, the number of pairs that are rotated in a head.

@@ -28,11 +28,13 @@
 pub mod activation;
 pub mod adamw;
 pub mod attention;
+pub mod geglu;
 pub mod instructions;
 pub mod mapped;
 pub mod matmul;
 pub mod norm;
 mod precision;
+pub mod softcap;
 pub mod softmax;
 pub mod swiglu;
 

@@ -1,7 +1,9 @@
 //! Compares every fused operation with a direct implementation of its formula in f64, and its gradient with central
 //! differences of that implementation. Inputs are drawn with fixed seeds.
 
-use genloss_kernels::attention::{self, AttentionScratch, CausalAttention, Heads, Rotary, SoftmaxStats};
+use genloss_kernels::attention::{
+    self, AttentionScratch, CausalAttention, Heads, Rotary, Scoring, SoftmaxStats,
+};
 use genloss_kernels::instructions::Instructions;
 use genloss_kernels::matmul::MatmulOptions;
 use genloss_kernels::norm::rms;
@@ -183,7 +185,13 @@ fn attention_and_its_gradient_agree_with_the_formula() {
                 let mut scratch = AttentionScratch::default();
                 let mut output = vec![0.0; 2 * time * columns];
                 let mut stats = vec![SoftmaxStats::default(); 2 * time * heads.queries];
-                let causal = CausalAttention { options, sequence_len: time, heads, rotary: &rotary };
+                let causal = CausalAttention {
+                    options,
+                    sequence_len: time,
+                    heads,
+                    scoring: Scoring::of(heads),
+                    rotary: &rotary,
+                };
                 attention::forward(causal, &qkv, &mut scratch, &mut output, &mut stats);
                 let plain = |qkv: &[f64]| -> Vec<f64> {
                     qkv.chunks(time * heads.qkv_width()).flat_map(|qkv| plain_attention(qkv, heads)).collect()
@@ -210,7 +218,13 @@ fn long_attention_agrees_with_the_formula() {
             let mut output = vec![0.0; time * heads.queries * heads.width];
             let mut stats = vec![SoftmaxStats::default(); time * heads.queries];
             let mut scratch = AttentionScratch::default();
-            let causal = CausalAttention { options, sequence_len: time, heads, rotary: &rotary };
+            let causal = CausalAttention {
+                options,
+                sequence_len: time,
+                heads,
+                scoring: Scoring::of(heads),
+                rotary: &rotary,
+            };
             attention::forward(causal, &qkv, &mut scratch, &mut output, &mut stats);
             assert_close(
                 &output,

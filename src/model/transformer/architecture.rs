@@ -9,78 +9,38 @@
 //! assert!(!llama.biases.qkv);
 //! ```
 
+use crate::model::family::Family;
 use genloss_kernels::activation::Activation;
-use genloss_kernels::attention::Rotary;
+use genloss_kernels::attention::{Heads, Rotary, Scoring};
 use std::f64::consts::PI;
-
-/// A family of published models: the `model_type` of its `config.json`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// GPT-2 and DistilGPT-2 (`gpt2`).
-    Gpt2,
-    /// GPT-NeoX and Pythia (`gpt_neox`).
-    GptNeoX,
-    /// Llama 1 to 3.2, SmolLM, TinyLlama (`llama`).
-    Llama,
-    /// Mistral (`mistral`).
-    Mistral,
-    /// OPT (`opt`).
-    Opt,
-    /// Qwen 2 and 2.5 (`qwen2`).
-    Qwen2,
-    /// Qwen 3 (`qwen3`).
-    Qwen3,
-}
-
-impl Family {
-    /// All families, by `model_type`.
-    pub const ALL: [Self; 7] =
-        [Self::Gpt2, Self::GptNeoX, Self::Llama, Self::Mistral, Self::Opt, Self::Qwen2, Self::Qwen3];
-
-    /// The `model_type` of `config.json`.
-    #[must_use]
-    pub fn model_type(self) -> &'static str {
-        match self {
-            Self::Gpt2 => "gpt2",
-            Self::GptNeoX => "gpt_neox",
-            Self::Llama => "llama",
-            Self::Mistral => "mistral",
-            Self::Opt => "opt",
-            Self::Qwen2 => "qwen2",
-            Self::Qwen3 => "qwen3",
-        }
-    }
-
-    /// The class of Hugging Face transformers that computes these models.
-    #[must_use]
-    pub fn class(self) -> &'static str {
-        match self {
-            Self::Gpt2 => "GPT2LMHeadModel",
-            Self::GptNeoX => "GPTNeoXForCausalLM",
-            Self::Llama => "LlamaForCausalLM",
-            Self::Mistral => "MistralForCausalLM",
-            Self::Opt => "OPTForCausalLM",
-            Self::Qwen2 => "Qwen2ForCausalLM",
-            Self::Qwen3 => "Qwen3ForCausalLM",
-        }
-    }
-}
 
 /// The parts of a transformer that differ from family to family.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Architecture {
     /// The family, which decides the form of a saved folder.
     pub family: Family,
-    /// The norms before both halves of a block and before the output matrix.
+    /// The norms of both halves of a block and before the output matrix.
     pub norm: Norm,
+    /// Where in each half of a block the norms are.
+    pub places: NormPlaces,
     /// How a model knows the positions of tokens.
     pub positions: Positions,
     /// The second half of a block.
     pub feed_forward: FeedForward,
     /// Which matrices have biases.
     pub biases: Biases,
-    /// Whether each head of queries and keys goes through an RMSNorm of its own before it is rotated (Qwen 3).
-    pub head_norm: bool,
+    /// The RMSNorm of queries and keys before they are rotated.
+    pub head_norm: HeadNorm,
+    /// What the products of queries and keys are divided by the root of, if that is not the width of a head (Gemma 2 and 3).
+    pub query_scalar: Option<f64>,
+    /// The soft cap of the scores of attention (Gemma 2).
+    pub score_cap: Option<f32>,
+    /// The soft cap of the logits (Gemma 2).
+    pub logit_cap: Option<f32>,
+    /// The factor of the embeddings: √W in Gemma, 1 elsewhere.
+    pub embedding_scale: f32,
+    /// The blocks that read a sliding window only; none in most models.
+    pub windows: Option<Windows>,
     /// Whether both halves of a block read the input of the block (GPT-NeoX), so that the second does not read the sum
     /// of the input and the first.
     pub parallel: bool,
@@ -93,22 +53,148 @@ impl Architecture {
         Self {
             family: Family::Llama,
             norm: Norm::Rms,
+            places: NormPlaces::Before,
             positions: Positions::Rotary(rope),
             feed_forward: FeedForward::SwiGlu,
             biases: Biases::default(),
-            head_norm: false,
+            head_norm: HeadNorm::None,
+            query_scalar: None,
+            score_cap: None,
+            logit_cap: None,
+            embedding_scale: 1.0,
+            windows: None,
             parallel: false,
+        }
+    }
+
+    /// The usual architecture of a family, for a hidden size of `width` and heads of `head` columns. No window is shorter than
+    /// the context.
+    #[must_use]
+    pub fn of(family: Family, width: usize, head: usize) -> Self {
+        let llama = Self { family, ..Self::llama(Rope::plain(head, 10_000.0)) };
+        let gemma = Self {
+            norm: Norm::RmsPlusOne,
+            feed_forward: FeedForward::GeGlu,
+            embedding_scale: (width as f64).sqrt() as f32,
+            ..llama.clone()
+        };
+        let with_layer_norm = |positions, activation| Self {
+            norm: Norm::Layer,
+            positions,
+            feed_forward: FeedForward::Plain(activation),
+            biases: Biases::ALL,
+            ..llama.clone()
+        };
+        match family {
+            Family::Llama | Family::Mistral => llama,
+            Family::Qwen2 => Self { biases: Biases { qkv: true, ..Biases::default() }, ..llama },
+            Family::Qwen3 => Self { head_norm: HeadNorm::Each, ..llama },
+            Family::Olmo2 => Self { places: NormPlaces::After, head_norm: HeadNorm::All, ..llama },
+            Family::Gemma => gemma,
+            Family::Gemma2 => Self {
+                places: NormPlaces::Around,
+                query_scalar: Some(head as f64),
+                score_cap: Some(50.0),
+                logit_cap: Some(30.0),
+                ..gemma
+            },
+            Family::Gemma3 => Self {
+                places: NormPlaces::Around,
+                positions: Positions::Rotary(Rope::plain(head, 1_000_000.0)),
+                head_norm: HeadNorm::Each,
+                query_scalar: Some(head as f64),
+                ..gemma
+            },
+            Family::Gpt2 => with_layer_norm(Positions::Learned { offset: 0 }, Activation::GeluTanh),
+            Family::Opt => with_layer_norm(Positions::Learned { offset: 2 }, Activation::Relu),
+            Family::GptNeoX => {
+                // A quarter of each head, in pairs.
+                let rope = Rope::plain((head / 8 * 2).max(2), 10_000.0);
+                Self { parallel: true, ..with_layer_norm(Positions::Rotary(rope), Activation::Gelu) }
+            }
         }
     }
 
     /// The rotations of the heads at `context` positions.
     #[must_use]
-    pub fn rotary(&self, context: usize) -> Rotary {
+    pub fn rotaries(&self, context: usize) -> Rotaries {
+        let rotary = |rope: &Rope| rope.rotary(context);
         match &self.positions {
-            Positions::Rotary(rope) => Rotary::with_frequencies(&rope.frequencies(), context),
-            Positions::Learned { .. } => Rotary::with_frequencies(&[], context),
+            Positions::Rotary(rope) => Rotaries {
+                all: rotary(rope),
+                windowed: self.windows.as_ref().and_then(|windows| windows.rope.as_ref()).map(rotary),
+            },
+            Positions::Learned { .. } => {
+                Rotaries { all: Rotary::with_frequencies(&[], context), windowed: None }
+            }
         }
     }
+
+    /// How the products of queries and keys of `heads` become scores in block `layer`.
+    #[must_use]
+    pub fn scoring(&self, heads: Heads, layer: usize) -> Scoring {
+        let scoring = Scoring { cap: self.score_cap, window: self.window(layer), ..Scoring::of(heads) };
+        match self.query_scalar {
+            Some(scalar) => Scoring { scale: (1.0 / scalar.sqrt()) as f32, ..scoring },
+            None => scoring,
+        }
+    }
+
+    /// Number of positions that block `layer` reads, if not all.
+    #[must_use]
+    pub fn window(&self, layer: usize) -> Option<usize> {
+        let windows = self.windows.as_ref()?;
+        windows.layers.get(layer).copied().unwrap_or(false).then_some(windows.size)
+    }
+}
+
+/// The rotations of the heads.
+#[derive(Clone, Debug)]
+pub struct Rotaries {
+    all: Rotary,
+    /// Of blocks that read a sliding window, if they differ.
+    windowed: Option<Rotary>,
+}
+
+impl Rotaries {
+    /// The rotations in a block, which reads a sliding `window` or everything.
+    #[must_use]
+    pub fn of(&self, window: Option<usize>) -> &Rotary {
+        window.and(self.windowed.as_ref()).unwrap_or(&self.all)
+    }
+}
+
+/// The blocks that read a sliding window only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Windows {
+    /// Number of positions that a query reads, its own and those before it.
+    pub size: usize,
+    /// For each block, whether it is one of them.
+    pub layers: Vec<bool>,
+    /// Their rotary positions, if they differ (Gemma 3).
+    pub rope: Option<Rope>,
+}
+
+/// Where in each half of a block the norms are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormPlaces {
+    /// `x + f(norm(x))`
+    Before,
+    /// `x + norm(f(x))` (OLMo 2)
+    After,
+    /// `x + norm(f(norm(x)))` (Gemma 2 and 3)
+    Around,
+}
+
+/// The norm of queries and keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadNorm {
+    /// None.
+    None,
+    /// Of each head by itself (Qwen 3, Gemma 3).
+    Each,
+    /// Of all heads of the queries together, and of all heads of the keys (OLMo 2).
+    All,
 }
 
 /// A kind of normalisation.
@@ -116,6 +202,8 @@ impl Architecture {
 pub enum Norm {
     /// By the root mean square, with a weight.
     Rms,
+    /// By the root mean square, with a weight to which 1 is added (Gemma).
+    RmsPlusOne,
     /// To mean 0 and variance 1, with a weight and a bias.
     Layer,
 }
@@ -165,6 +253,49 @@ pub enum RopeScaling {
         /// Context before the change.
         original_context: f64,
     },
+    /// YaRN (Peng et al. 2023): as in Llama 3.1, but what is mixed depends on the place of a pair of columns, and cosines and
+    /// sines are multiplied by a factor.
+    Yarn(Yarn),
+    /// The base grows with texts longer than `max_position_embeddings`, of which there are none here.
+    Dynamic {
+        /// The factor.
+        factor: f64,
+    },
+}
+
+/// The numbers of YaRN, by their names in Hugging Face transformers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Yarn {
+    /// Frequencies of long wavelengths are divided by it.
+    pub factor: f64,
+    /// Pairs of columns that turn more often than this within the original context stay.
+    pub beta_fast: f64,
+    /// The frequencies of pairs that turn less often than this are divided by the factor.
+    pub beta_slow: f64,
+    /// Context before the change.
+    pub original_context: f64,
+    /// The factor of cosines and sines.
+    pub attention_factor: f64,
+    /// Whether the bounds between which frequencies are mixed are whole pairs.
+    pub truncate: bool,
+}
+
+impl Yarn {
+    /// The changed frequencies of R columns with base `theta`.
+    fn change(&self, frequencies: &mut [f32], theta: f64) {
+        let pairs = frequencies.len() as f64;
+        let pair_with_turns =
+            |turns: f64| pairs * (self.original_context / (turns * 2.0 * PI)).ln() / theta.ln();
+        let (low, high) = (pair_with_turns(self.beta_fast), pair_with_turns(self.beta_slow));
+        let (low, high) = if self.truncate { (low.floor(), high.ceil()) } else { (low, high) };
+        let (low, high) = (low.max(0.0), high.min(2.0 * pairs - 1.0));
+        let width = if low == high { 0.001 } else { high - low };
+        for (pair, frequency) in frequencies.iter_mut().enumerate() {
+            let slow = ((pair as f64 - low) / width).clamp(0.0, 1.0);
+            let stays = f64::from(*frequency);
+            *frequency = (stays / self.factor * slow + stays * (1.0 - slow)) as f32;
+        }
+    }
 }
 
 impl Rope {
@@ -174,10 +305,23 @@ impl Rope {
         Self { columns, theta, scaling: RopeScaling::None }
     }
 
+    /// The rotations at `context` positions.
+    #[must_use]
+    pub fn rotary(&self, context: usize) -> Rotary {
+        let rotary = Rotary::with_frequencies(&self.frequencies(), context);
+        match self.scaling {
+            RopeScaling::Yarn(yarn) => rotary.scaled(yarn.attention_factor as f32),
+            _ => rotary,
+        }
+    }
+
     /// The frequency of each pair of columns, in radians per position.
     #[must_use]
     pub fn frequencies(&self) -> Vec<f32> {
         let mut frequencies = Rotary::frequencies(self.columns, self.theta);
+        if let RopeScaling::Yarn(yarn) = &self.scaling {
+            yarn.change(&mut frequencies, self.theta);
+        }
         for frequency in &mut frequencies {
             *frequency = self.scaling.of(*frequency);
         }
@@ -186,9 +330,10 @@ impl Rope {
 }
 
 impl RopeScaling {
+    /// A frequency after a change that depends on nothing else.
     fn of(&self, frequency: f32) -> f32 {
         match *self {
-            Self::None => frequency,
+            Self::None | Self::Dynamic { .. } | Self::Yarn(_) => frequency,
             Self::Linear { factor } => (f64::from(frequency) / factor) as f32,
             Self::Llama3 { factor, low, high, original_context } => {
                 let frequency = f64::from(frequency);
@@ -205,6 +350,8 @@ impl RopeScaling {
 pub enum FeedForward {
     /// `W_down (silu(W_gate x) ∘ W_up x)` (Shazeer 2020).
     SwiGlu,
+    /// `W_down (gelu(W_gate x) ∘ W_up x)`, with GELU by tanh (Gemma).
+    GeGlu,
     /// `W_down f(W_up x)`.
     Plain(Activation),
 }
@@ -214,7 +361,7 @@ impl FeedForward {
     #[must_use]
     pub fn inner(self, ffn: usize) -> usize {
         match self {
-            Self::SwiGlu => 2 * ffn,
+            Self::SwiGlu | Self::GeGlu => 2 * ffn,
             Self::Plain(_) => ffn,
         }
     }

@@ -1,6 +1,6 @@
 //! Reading and writing of models as Hugging Face folders.
 //!
-//! Reading returns an error for every feature that is not supported (some scaled rotary positions, sliding windows, other
+//! Reading returns an error for every feature that is not supported (such as projected embeddings and other
 //! activations), because a model read without that feature would give plausible but wrong numbers.
 
 use super::{Network, Transformer};

@@ -9,17 +9,17 @@
 //! [`Transformer`](super::Transformer) has an example.
 
 use super::Network;
-use super::architecture::{FeedForward, Positions};
-use super::parameters::{Affine, Block, Shape};
+use super::architecture::{FeedForward, HeadNorm, Norm, Positions, Rotaries};
+use super::parameters::{Affine, Shape};
 use crate::model::slices::with_slice;
 use candle_core::{Result, Tensor};
 use genloss_kernels::Precision;
 use genloss_kernels::attention::{
-    self, AttentionScratch, CachePosition, CausalAttention, Heads, KeyValueCache, Rotary, SoftmaxStats,
+    self, AttentionScratch, CachePosition, CausalAttention, Heads, KeyValueCache, SoftmaxStats,
 };
 use genloss_kernels::matmul::{MatmulOptions, OutputMode, PackedRows, Panels, multiply};
 use genloss_kernels::norm::{layer, rms};
-use genloss_kernels::{activation, add_assign, add_to_rows, swiglu};
+use genloss_kernels::{activation, add_assign, add_to_rows, geglu, softcap, swiglu};
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -46,21 +46,26 @@ pub struct Sequences<'a> {
 struct BlockOps<'a> {
     options: MatmulOptions,
     shape: &'a Shape,
-    rotary: &'a Rotary,
+    rotaries: &'a Rotaries,
 }
 
 /// The weights of a block, packed for the forward or for the backward pass.
 #[derive(Default)]
 struct PackedBlock {
-    attention_norm: Affine<Vec<f32>>,
+    attention_norm: PackedNorm,
     qkv: PackedAffine,
     query_norm: Option<Vec<f32>>,
     key_norm: Option<Vec<f32>>,
     output: PackedAffine,
-    ffn_norm: Affine<Vec<f32>>,
+    attention_post_norm: PackedNorm,
+    ffn_norm: PackedNorm,
     up: PackedAffine,
     down: PackedAffine,
+    ffn_post_norm: PackedNorm,
 }
+
+/// The weight of a norm, with 1 added where the architecture does, and its bias; `None` where there is no norm.
+type PackedNorm = Option<Affine<Vec<f32>>>;
 
 /// A matrix packed for products, and the bias that is added to them.
 #[derive(Default)]
@@ -71,20 +76,34 @@ struct PackedAffine {
 
 impl PackedBlock {
     /// Packs the weights for products `x Wᵀ`.
-    fn pack_forward(&mut self, precision: Precision, block: &Block<Tensor>) -> Result<()> {
-        self.pack(block, |panels, weights, columns| {
+    fn pack_forward(&mut self, network: &Network, layer: usize) -> Result<()> {
+        let precision = network.precision;
+        self.pack(network, layer, |panels, weights, columns| {
             panels.pack_transposed_parallel(precision, weights, columns);
         })
     }
 
     /// Packs the weights for products `g W`.
-    fn pack_backward(&mut self, precision: Precision, block: &Block<Tensor>) -> Result<()> {
-        self.pack(block, |panels, weights, columns| {
+    fn pack_backward(&mut self, network: &Network, layer: usize) -> Result<()> {
+        let precision = network.precision;
+        self.pack(network, layer, |panels, weights, columns| {
             panels.pack_rows_parallel(precision, weights, columns);
         })
     }
 
-    fn pack(&mut self, block: &Block<Tensor>, pack: impl Fn(&mut Panels, &[f32], usize)) -> Result<()> {
+    fn pack(
+        &mut self,
+        network: &Network,
+        layer: usize,
+        pack: impl Fn(&mut Panels, &[f32], usize),
+    ) -> Result<()> {
+        let block = &network.parameters.blocks[layer];
+        let norm = |norm: &Option<Affine<Tensor>>| {
+            norm.as_ref().map(|norm| packed_norm(&network.shape, norm)).transpose()
+        };
+        let of_heads = |weight: &Option<Tensor>| {
+            weight.as_ref().map(|weight| packed_norm_weight(&network.shape, weight)).transpose()
+        };
         let matrices = [
             (&mut self.qkv, &block.qkv),
             (&mut self.output, &block.output),
@@ -96,17 +115,28 @@ impl PackedBlock {
             with_slice(&matrix.weight, |weights| pack(&mut packed.weight, weights, columns))?;
             packed.bias = matrix.bias.as_ref().map(to_vec).transpose()?;
         }
-        self.attention_norm = to_vecs(&block.attention_norm)?;
-        self.ffn_norm = to_vecs(&block.ffn_norm)?;
-        self.query_norm = block.query_norm.as_ref().map(to_vec).transpose()?;
-        self.key_norm = block.key_norm.as_ref().map(to_vec).transpose()?;
+        self.attention_norm = norm(&block.attention_norm)?;
+        self.attention_post_norm = norm(&block.attention_post_norm)?;
+        self.ffn_norm = norm(&block.ffn_norm)?;
+        self.ffn_post_norm = norm(&block.ffn_post_norm)?;
+        self.query_norm = of_heads(&block.query_norm)?;
+        self.key_norm = of_heads(&block.key_norm)?;
         Ok(())
     }
 }
 
-/// The weight and the bias of a norm.
-fn to_vecs(norm: &Affine<Tensor>) -> Result<Affine<Vec<f32>>> {
-    norm.try_map(&mut to_vec)
+/// The weight of a norm as it is multiplied, and its bias.
+fn packed_norm(shape: &Shape, norm: &Affine<Tensor>) -> Result<Affine<Vec<f32>>> {
+    let bias = norm.bias.as_ref().map(to_vec).transpose()?;
+    Ok(Affine { weight: packed_norm_weight(shape, &norm.weight)?, bias })
+}
+
+fn packed_norm_weight(shape: &Shape, weight: &Tensor) -> Result<Vec<f32>> {
+    let mut weight = to_vec(weight)?;
+    if shape.architecture.norm == Norm::RmsPlusOne {
+        weight.iter_mut().for_each(|weight| *weight += 1.0);
+    }
+    Ok(weight)
 }
 
 fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
@@ -123,6 +153,8 @@ pub struct BlockScratch {
     attention_output: Vec<f32>,
     inner: Vec<f32>,
     activated: Vec<f32>,
+    /// What a half of a block adds, before the norm that follows.
+    added: Vec<f32>,
     logits: Vec<f32>,
     softmax_stats: Vec<SoftmaxStats>,
     attention: AttentionScratch,
@@ -155,10 +187,14 @@ struct Activations {
     softmax_stats: Vec<SoftmaxStats>,
     /// (N, H D)
     attention_output: PackedRows,
+    /// What attention adds, before the norm that follows it, (N, W); empty without such a norm.
+    attention_added: Vec<f32>,
     /// What the feed-forward half reads, (N, W).
     middle: Vec<f32>,
     /// The first product of the feed-forward layer, (N, 2F) or (N, F).
     inner: PackedRows,
+    /// What the feed-forward layer adds, before the norm that follows it, (N, W); empty without such a norm.
+    ffn_added: Vec<f32>,
 }
 
 /// Resizes `target` to `length` numbers with unspecified values.
@@ -184,6 +220,37 @@ impl BlockOps<'_> {
         }
     }
 
+    /// Writes what a half of a block reads of `x` (N, W) to `to`: its normalised rows, or the rows themselves.
+    fn read(self, x: &[f32], norm: &PackedNorm, scales: &mut Vec<f32>, to: &mut Vec<f32>) {
+        match norm {
+            Some(norm) => self.normalise(x, norm, scales, to),
+            None => x.clone_into(to),
+        }
+    }
+
+    /// Adds the product of `scratch.packed` and the weights to `x`, through the norm that follows if there is one. In that
+    /// case, appends the product to `kept` if given.
+    fn add_product(
+        self,
+        weights: &PackedAffine,
+        post_norm: &PackedNorm,
+        x: &mut [f32],
+        scratch: &mut BlockScratch,
+        kept: Option<&mut Vec<f32>>,
+    ) {
+        let BlockScratch { packed, added, normed, norm_scales, .. } = scratch;
+        let Some(norm) = post_norm else {
+            self.multiply(packed, weights, x, OutputMode::Accumulate);
+            return;
+        };
+        self.multiply(packed, weights, sized(added, x.len()), OutputMode::Overwrite);
+        self.normalise(added, norm, norm_scales, normed);
+        add_assign(x, normed);
+        if let Some(kept) = kept {
+            kept.extend_from_slice(added);
+        }
+    }
+
     /// Multiplies `rows` by the weights and adds the bias. As `mode` says, the result overwrites `out` or is added to it.
     fn multiply(self, rows: &PackedRows, weights: &PackedAffine, out: &mut [f32], mode: OutputMode) {
         multiply(self.options, &rows.words, rows.stride, weights.weight.view(), out, mode);
@@ -195,14 +262,17 @@ impl BlockOps<'_> {
     /// The number format in which queries, keys and values are kept for the backward pass. In bf16 they are rounded, so
     /// that it can repeat the products of attention exactly; but not where they still have to be normalised.
     fn kept_precision(self) -> Precision {
-        if self.shape.architecture.head_norm { Precision::F32 } else { self.options.precision }
+        match self.shape.architecture.head_norm {
+            HeadNorm::None => self.options.precision,
+            HeadNorm::Each | HeadNorm::All => Precision::F32,
+        }
     }
 
     /// Computes queries, keys and values from `x` (N, W). Writes them to `scratch.qkv` (N, (H + 2K) D), and packed in
     /// the [`kept_precision`](Self::kept_precision), to which `scratch.qkv` is rounded as well, to `scratch.packed`.
     fn project_qkv(self, block: &PackedBlock, x: &[f32], scratch: &mut BlockScratch) {
         let (shape, precision) = (self.shape, self.options.precision);
-        self.normalise(x, &block.attention_norm, &mut scratch.norm_scales, &mut scratch.normed);
+        self.read(x, &block.attention_norm, &mut scratch.norm_scales, &mut scratch.normed);
         scratch.packed.repack(precision, &scratch.normed, shape.width);
         let row = shape.heads.qkv_width();
         let qkv = sized(&mut scratch.qkv, x.len() / shape.width * row);
@@ -213,33 +283,41 @@ impl BlockOps<'_> {
         }
     }
 
-    /// Normalises each head of the queries and keys in `qkv` (N, (H + 2K) D), if the architecture does.
+    /// Normalises the queries and keys in `qkv` (N, (H + 2K) D), if the architecture does.
     fn normalise_heads(self, block: &PackedBlock, qkv: &mut [f32]) {
         let heads = self.shape.heads;
         let mut scales = [0.0];
-        let mut normed = vec![0.0; heads.width];
+        let mut normed = Vec::new();
         for row in qkv.chunks_exact_mut(heads.qkv_width()) {
             for (weight, columns) in heads_with_norm(heads, block) {
-                for head in row[columns].chunks_exact_mut(heads.width) {
-                    rms::forward(head, weight, self.epsilon(), &mut normed, &mut scales);
-                    head.copy_from_slice(&normed);
+                for head in row[columns].chunks_exact_mut(weight.len()) {
+                    let normed = sized(&mut normed, weight.len());
+                    rms::forward(head, weight, self.epsilon(), normed, &mut scales);
+                    head.copy_from_slice(normed);
                 }
             }
         }
     }
 
-    /// Adds the projection of `scratch.attention_output` (N, H D) to `x` (N, W). Leaves the attention output packed in
-    /// `scratch.packed`.
-    fn add_attention(self, block: &PackedBlock, x: &mut [f32], scratch: &mut BlockScratch) {
+    /// Adds the projection of `scratch.attention_output` (N, H D) to `x` (N, W), as [`add_product`](Self::add_product).
+    /// Leaves the attention output packed in `scratch.packed`.
+    fn add_attention(
+        self,
+        block: &PackedBlock,
+        x: &mut [f32],
+        scratch: &mut BlockScratch,
+        kept: Option<&mut Vec<f32>>,
+    ) {
         let columns = self.shape.heads.output_width();
         scratch.packed.repack(self.options.precision, &scratch.attention_output, columns);
-        self.multiply(&scratch.packed, &block.output, x, OutputMode::Accumulate);
+        self.add_product(&block.output, &block.attention_post_norm, x, scratch, kept);
     }
 
     /// Computes `activated` (N, F) from the first product of the feed-forward layer.
     fn activate(self, inner: &[f32], activated: &mut [f32]) {
         match self.shape.architecture.feed_forward {
             FeedForward::SwiGlu => swiglu::forward(inner, self.shape.ffn, activated),
+            FeedForward::GeGlu => geglu::forward(inner, self.shape.ffn, activated),
             FeedForward::Plain(kind) => activation::forward(kind, inner, activated),
         }
     }
@@ -258,10 +336,11 @@ impl BlockOps<'_> {
         if let Some(activations) = &mut activations {
             x.clone_into(&mut activations.middle);
             activations.inner.resize(precision, x.len() / shape.width, inner_width);
+            activations.ffn_added.clear();
         }
         for (part, x) in x.chunks_mut(FEED_FORWARD_ROWS * shape.width).enumerate() {
             let rows = x.len() / shape.width;
-            self.normalise(x, &block.ffn_norm, &mut scratch.norm_scales, &mut scratch.normed);
+            self.read(x, &block.ffn_norm, &mut scratch.norm_scales, &mut scratch.normed);
             scratch.packed.repack(precision, &scratch.normed, shape.width);
             let inner = sized(&mut scratch.inner, rows * inner_width);
             self.multiply(&scratch.packed, &block.up, inner, OutputMode::Overwrite);
@@ -271,7 +350,8 @@ impl BlockOps<'_> {
             let activated = sized(&mut scratch.activated, rows * shape.ffn);
             self.activate(inner, activated);
             scratch.packed.repack(precision, activated, shape.ffn);
-            self.multiply(&scratch.packed, &block.down, x, OutputMode::Accumulate);
+            let kept = activations.as_mut().map(|activations| &mut activations.ffn_added);
+            self.add_product(&block.down, &block.ffn_post_norm, x, scratch, kept);
         }
     }
 
@@ -287,7 +367,11 @@ impl BlockOps<'_> {
         if self.shape.architecture.parallel {
             self.add_feed_forward(block, x, scratch, activations.as_deref_mut());
         }
-        self.add_attention(block, x, scratch);
+        let kept = activations.as_mut().map(|activations| {
+            activations.attention_added.clear();
+            &mut activations.attention_added
+        });
+        self.add_attention(block, x, scratch, kept);
         if let Some(activations) = &mut activations {
             activations.attention_output.clone_from(&scratch.packed);
         }
@@ -301,12 +385,13 @@ impl BlockOps<'_> {
     fn forward(
         self,
         block: &PackedBlock,
+        layer: usize,
         x: &mut [f32],
         time: usize,
         scratch: &mut BlockScratch,
         mut activations: Option<&mut Activations>,
     ) {
-        let Self { options, shape, rotary } = self;
+        let shape = self.shape;
         let heads = shape.heads;
         let rows = x.len() / shape.width;
         if let Some(activations) = &mut activations {
@@ -321,12 +406,22 @@ impl BlockOps<'_> {
         self.normalise_heads(block, qkv);
         sized(attention_output, rows * heads.output_width());
         softmax_stats.resize(rows * heads.queries, SoftmaxStats::default());
-        let causal = CausalAttention { options, sequence_len: time, heads, rotary };
+        let causal = self.causal(layer, time);
         attention::forward(causal, qkv, attention_scratch, attention_output, softmax_stats);
         if let Some(activations) = &mut activations {
             activations.softmax_stats.clone_from(softmax_stats);
         }
         self.add_halves(block, x, scratch, activations);
+    }
+}
+
+impl<'a> BlockOps<'a> {
+    /// The attention of block `layer` over sequences of `time` tokens.
+    fn causal(self, layer: usize, time: usize) -> CausalAttention<'a> {
+        let Self { options, shape, rotaries } = self;
+        let scoring = shape.architecture.scoring(shape.heads, layer);
+        let rotary = rotaries.of(scoring.window);
+        CausalAttention { options, sequence_len: time, heads: shape.heads, scoring, rotary }
     }
 }
 
@@ -363,11 +458,15 @@ impl PositionTable {
     }
 }
 
-/// Writes the embeddings of `tokens` (N) to `x` (N, W).
-fn embed(embedding: &[f32], tokens: &[u32], width: usize, x: &mut Vec<f32>) {
+/// Writes the scaled embeddings of `tokens` (N) to `x` (N, W).
+fn embed(embedding: &[f32], tokens: &[u32], shape: &Shape, x: &mut Vec<f32>) {
     x.clear();
     for &token in tokens {
-        x.extend_from_slice(&embedding[token as usize * width..][..width]);
+        x.extend_from_slice(&embedding[token as usize * shape.width..][..shape.width]);
+    }
+    let scale = shape.architecture.embedding_scale;
+    if scale != 1.0 {
+        x.iter_mut().for_each(|x| *x *= scale);
     }
 }
 
@@ -388,18 +487,18 @@ impl<'a> PackedNetwork<'a> {
     /// If the weights are not on the CPU.
     pub fn new(network: &'a Network) -> Result<Self> {
         let precision = network.precision;
-        let pack = |block| {
+        let pack = |layer| {
             let mut packed = PackedBlock::default();
-            packed.pack_forward(precision, block)?;
+            packed.pack_forward(network, layer)?;
             Ok(packed)
         };
-        let blocks = network.parameters.blocks.iter().map(pack).collect::<Result<Vec<_>>>()?;
+        let blocks = (0..network.shape.layers).map(pack).collect::<Result<Vec<_>>>()?;
         let mut head = PackedAffine::default();
         with_slice(network.parameters.output(), |weights| {
             head.weight.pack_transposed_parallel(precision, weights, network.shape.width);
         })?;
         let positions = PositionTable::of(network)?;
-        let norm = to_vecs(&network.parameters.norm)?;
+        let norm = packed_norm(&network.shape, &network.parameters.norm)?;
         Ok(Self { network, options: MatmulOptions::new(precision), blocks, positions, norm, head })
     }
 
@@ -420,15 +519,15 @@ impl<'a> PackedNetwork<'a> {
     }
 
     fn ops(&self) -> BlockOps<'a> {
-        BlockOps { options: self.options, shape: &self.network.shape, rotary: &self.network.rotary }
+        BlockOps { options: self.options, shape: &self.network.shape, rotaries: &self.network.rotaries }
     }
 
     fn embed(&self, tokens: &[u32], positions: impl Iterator<Item = usize>) -> Result<Vec<f32>> {
-        let width = self.network.shape.width;
+        let shape = &self.network.shape;
         let mut x = Vec::new();
-        with_slice(&self.network.parameters.embedding, |embedding| embed(embedding, tokens, width, &mut x))?;
+        with_slice(&self.network.parameters.embedding, |embedding| embed(embedding, tokens, shape, &mut x))?;
         if let Some(table) = &self.positions {
-            table.add(positions, width, &mut x);
+            table.add(positions, shape.width, &mut x);
         }
         Ok(x)
     }
@@ -439,8 +538,8 @@ impl<'a> PackedNetwork<'a> {
     /// If the weights are not on the CPU.
     pub fn hidden(&self, sequences: Sequences, scratch: &mut BlockScratch) -> Result<Vec<f32>> {
         let mut x = self.embed(sequences.tokens, (0..sequences.time).cycle())?;
-        for block in &self.blocks {
-            self.ops().forward(block, &mut x, sequences.time, scratch, None);
+        for (layer, block) in self.blocks.iter().enumerate() {
+            self.ops().forward(block, layer, &mut x, sequences.time, scratch, None);
         }
         Ok(x)
     }
@@ -460,11 +559,12 @@ impl<'a> PackedNetwork<'a> {
         let heads = self.network.shape.heads;
         let ops = self.ops();
         let mut x = self.embed(tokens, places.iter().map(|place| place.position))?;
-        for (block, cache) in self.blocks.iter().zip(caches) {
+        for (layer, (block, cache)) in self.blocks.iter().zip(caches).enumerate() {
             ops.project_qkv(block, &x, scratch);
             ops.normalise_heads(block, &mut scratch.qkv);
             let output = sized(&mut scratch.attention_output, tokens.len() * heads.output_width());
-            attention::decode_step(&scratch.qkv, places, heads, &self.network.rotary, cache, output);
+            let CausalAttention { scoring, rotary, .. } = ops.causal(layer, 1);
+            attention::decode_step(&scratch.qkv, places, heads, scoring, rotary, cache, output);
             ops.add_halves(block, &mut x, scratch, None);
         }
         Ok(x)
@@ -489,6 +589,9 @@ impl<'a> PackedNetwork<'a> {
             scratch.packed.repack(self.options.precision, &scratch.normed, shape.width);
             let logits = sized(&mut scratch.logits, rows * shape.vocab_size);
             ops.multiply(&scratch.packed, &self.head, logits, OutputMode::Overwrite);
+            if let Some(cap) = shape.architecture.logit_cap {
+                softcap::forward(logits, 1.0, cap);
+            }
             visit(part * LOGIT_ROWS, logits);
         }
     }

@@ -1,6 +1,6 @@
 //! The names of a family's weights in a Hugging Face folder, and the form in which they are stored there.
 
-use super::architecture::Family;
+use crate::model::family::Family;
 use candle_core::{Result, Tensor};
 
 /// Names of tensors, without `.weight` and `.bias`. Those of a block follow [`block`](Self::block) and its number.
@@ -18,7 +18,11 @@ pub struct Names {
     pub query_norm: &'static str,
     pub key_norm: &'static str,
     pub output: &'static str,
+    /// The norm of what attention adds.
+    pub attention_post_norm: &'static str,
     pub ffn_norm: &'static str,
+    /// The norm of what the feed-forward layer adds.
+    pub ffn_post_norm: &'static str,
     /// The first product of the feed-forward layer: gate and up, or one name.
     pub up: &'static [&'static str],
     pub down: &'static str,
@@ -84,7 +88,9 @@ impl Names {
             Family::Gpt2 => &GPT2,
             Family::GptNeoX => &GPT_NEOX,
             Family::Opt => &OPT,
-            Family::Llama | Family::Mistral | Family::Qwen2 | Family::Qwen3 => &LLAMA,
+            Family::Gemma | Family::Llama | Family::Mistral | Family::Qwen2 | Family::Qwen3 => &LLAMA,
+            Family::Gemma2 | Family::Gemma3 => &GEMMA,
+            Family::Olmo2 => &OLMO,
         }
     }
 }
@@ -99,12 +105,29 @@ const LLAMA: Names = Names {
     query_norm: "self_attn.q_norm",
     key_norm: "self_attn.k_norm",
     output: "self_attn.o_proj",
+    attention_post_norm: "",
     ffn_norm: "post_attention_layernorm",
+    ffn_post_norm: "",
     up: &["mlp.gate_proj", "mlp.up_proj"],
     down: "mlp.down_proj",
     norm: "norm",
     head: "lm_head",
     derived: &[".self_attn.rotary_emb.inv_freq"],
+};
+
+/// Gemma 2 and 3.
+const GEMMA: Names = Names {
+    attention_post_norm: "post_attention_layernorm",
+    ffn_norm: "pre_feedforward_layernorm",
+    ffn_post_norm: "post_feedforward_layernorm",
+    ..LLAMA
+};
+
+/// OLMo 2, whose only norms follow the halves of a block.
+const OLMO: Names = Names {
+    attention_post_norm: "post_attention_layernorm",
+    ffn_post_norm: "post_feedforward_layernorm",
+    ..LLAMA
 };
 
 const GPT2: Names = Names {
@@ -117,7 +140,9 @@ const GPT2: Names = Names {
     query_norm: "",
     key_norm: "",
     output: "attn.c_proj",
+    attention_post_norm: "",
     ffn_norm: "ln_2",
+    ffn_post_norm: "",
     up: &["mlp.c_fc"],
     down: "mlp.c_proj",
     norm: "ln_f",
@@ -135,7 +160,9 @@ const GPT_NEOX: Names = Names {
     query_norm: "",
     key_norm: "",
     output: "attention.dense",
+    attention_post_norm: "",
     ffn_norm: "post_attention_layernorm",
+    ffn_post_norm: "",
     up: &["mlp.dense_h_to_4h"],
     down: "mlp.dense_4h_to_h",
     norm: "final_layer_norm",
@@ -153,7 +180,9 @@ const OPT: Names = Names {
     query_norm: "",
     key_norm: "",
     output: "self_attn.out_proj",
+    attention_post_norm: "",
     ffn_norm: "final_layer_norm",
+    ffn_post_norm: "",
     up: &["fc1"],
     down: "fc2",
     norm: "decoder.final_layer_norm",

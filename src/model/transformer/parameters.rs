@@ -17,9 +17,10 @@
 //! assert_eq!(shape.specifications().blocks[0].qkv.weight.dims(), [16, 8]);
 //! ```
 
-use super::architecture::{Architecture, Family, Norm, Positions, Rope};
+use super::architecture::{Architecture, HeadNorm, Norm, NormPlaces, Positions};
 use super::names::{Names, Stored};
 use crate::model::TransformerSettings;
+use crate::model::family::Family;
 use crate::seed::Stream;
 use candle_core::{Device, Tensor};
 use genloss_kernels::attention::Heads;
@@ -63,7 +64,7 @@ impl Shape {
             context: settings.context,
             norm_epsilon: 1e-5,
             tied: true,
-            architecture: Architecture::llama(Rope::plain(head, 10_000.0)),
+            architecture: Architecture::of(settings.family.unwrap_or(Family::Llama), settings.width, head),
         }
     }
 
@@ -76,12 +77,16 @@ impl Shape {
     /// Dimensions, names and initial distribution of each parameter.
     #[must_use]
     pub fn specifications(&self) -> Parameters<Specification> {
-        let Architecture { family, norm, positions, biases, head_norm, .. } = &self.architecture;
+        let Architecture { family, norm, places, positions, biases, head_norm, .. } = &self.architecture;
         let names = Names::of(*family);
         let Heads { queries, keys, width: head } = self.heads;
         let named = |name: &str| format!("{}{name}", names.base);
+        let neutral = match norm {
+            Norm::Rms | Norm::Layer => InitialValue::Ones,
+            Norm::RmsPlusOne => InitialValue::Zeros,
+        };
         let normalisation = |name: String| Affine {
-            weight: Specification::vector(&[(format!("{name}.weight"), self.width)], InitialValue::Ones),
+            weight: Specification::vector(&[(format!("{name}.weight"), self.width)], neutral),
             bias: (*norm == Norm::Layer)
                 .then(|| Specification::vector(&[(format!("{name}.bias"), self.width)], InitialValue::Zeros)),
         };
@@ -97,11 +102,16 @@ impl Shape {
                 }
             };
             let residual = STD / (2.0 * self.layers as f64).sqrt();
-            let of_head = |name: &str| {
-                head_norm.then(|| {
-                    Specification::vector(&[(format!("{}.weight", named(name)), head)], InitialValue::Ones)
-                })
+            let of_heads = |name: &str, heads: usize| {
+                let numbers = match head_norm {
+                    HeadNorm::None => return None,
+                    HeadNorm::Each => head,
+                    HeadNorm::All => heads * head,
+                };
+                Some(Specification::vector(&[(format!("{}.weight", named(name)), numbers)], neutral))
             };
+            let before = |name: &str| (*places != NormPlaces::After).then(|| normalisation(named(name)));
+            let after = |name: &str| (*places != NormPlaces::Before).then(|| normalisation(named(name)));
             let rows = [queries * head, keys * head, keys * head];
             let qkv: Vec<(&str, usize)> = match names.qkv {
                 [all] => vec![(*all, rows.iter().sum())],
@@ -110,14 +120,16 @@ impl Shape {
             let up_rows = self.inner() / names.up.len();
             let up: Vec<(&str, usize)> = names.up.iter().map(|name| (*name, up_rows)).collect();
             let mut block = Block {
-                attention_norm: normalisation(named(names.attention_norm)),
+                attention_norm: before(names.attention_norm),
                 qkv: affine(&qkv, self.width, biases.qkv, STD),
-                query_norm: of_head(names.query_norm),
-                key_norm: of_head(names.key_norm),
+                query_norm: of_heads(names.query_norm, queries),
+                key_norm: of_heads(names.key_norm, keys),
                 output: affine(&[(names.output, self.width)], queries * head, biases.output, residual),
-                ffn_norm: normalisation(named(names.ffn_norm)),
+                attention_post_norm: after(names.attention_post_norm),
+                ffn_norm: before(names.ffn_norm),
                 up: affine(&up, self.width, biases.feed_forward, STD),
                 down: affine(&[(names.down, self.width)], self.ffn, biases.feed_forward, residual),
+                ffn_post_norm: after(names.ffn_post_norm),
             };
             match family {
                 Family::Gpt2 => {
@@ -237,22 +249,26 @@ pub struct Parameters<T> {
 /// One value for each parameter of a block.
 #[derive(Clone, Debug, Default)]
 pub struct Block<T> {
-    /// (W)
-    pub attention_norm: Affine<T>,
+    /// The norm before attention, (W).
+    pub attention_norm: Option<Affine<T>>,
     /// ((H + 2K) D, W)
     pub qkv: Affine<T>,
-    /// The norm of each head of the queries, (D).
+    /// The norm of each head of the queries, (D), or of all together, (H D).
     pub query_norm: Option<T>,
-    /// The norm of each head of the keys, (D).
+    /// The norm of each head of the keys, (D), or of all together, (K D).
     pub key_norm: Option<T>,
     /// (W, H D)
     pub output: Affine<T>,
-    /// (W)
-    pub ffn_norm: Affine<T>,
+    /// The norm after attention, (W).
+    pub attention_post_norm: Option<Affine<T>>,
+    /// The norm before the feed-forward layer, (W).
+    pub ffn_norm: Option<Affine<T>>,
     /// The first product of the feed-forward layer: (2F, W) with gate and up, or (F, W).
     pub up: Affine<T>,
     /// (W, F)
     pub down: Affine<T>,
+    /// The norm after the feed-forward layer, (W).
+    pub ffn_post_norm: Option<Affine<T>>,
 }
 
 /// A weight, and the bias that is added to its product; without one in some architectures.
@@ -273,6 +289,22 @@ impl<T> Affine<T> {
         std::iter::once(&mut self.weight).chain(&mut self.bias)
     }
 
+    fn each_of(norm: &Option<Self>) -> impl Iterator<Item = &T> {
+        norm.iter().flat_map(Self::each)
+    }
+
+    fn each_of_mut(norm: &mut Option<Self>) -> impl Iterator<Item = &mut T> {
+        norm.iter_mut().flat_map(Self::each_mut)
+    }
+
+    /// Applies `make` to a norm, if there is one.
+    fn try_map_norm<U, E>(
+        norm: &Option<Self>,
+        make: &mut impl FnMut(&T) -> Result<U, E>,
+    ) -> Result<Option<Affine<U>>, E> {
+        norm.as_ref().map(|norm| norm.try_map(make)).transpose()
+    }
+
     /// Applies `make` to the weight and the bias.
     pub(super) fn try_map<U, E>(&self, make: &mut impl FnMut(&T) -> Result<U, E>) -> Result<Affine<U>, E> {
         Ok(Affine { weight: make(&self.weight)?, bias: self.bias.as_ref().map(make).transpose()? })
@@ -281,31 +313,44 @@ impl<T> Affine<T> {
 
 impl<T> Block<T> {
     fn each(&self) -> impl Iterator<Item = &T> {
-        let Self { attention_norm, qkv, query_norm, key_norm, output, ffn_norm, up, down } = self;
-        let attention = attention_norm.each().chain(qkv.each()).chain(query_norm).chain(key_norm);
-        attention.chain(output.each()).chain(ffn_norm.each()).chain(up.each()).chain(down.each())
+        let Self { attention_norm, qkv, query_norm, key_norm, output, attention_post_norm, .. } = self;
+        let Self { ffn_norm, up, down, ffn_post_norm, .. } = self;
+        let attention = Affine::each_of(attention_norm).chain(qkv.each()).chain(query_norm).chain(key_norm);
+        attention
+            .chain(output.each())
+            .chain(Affine::each_of(attention_post_norm))
+            .chain(Affine::each_of(ffn_norm))
+            .chain(up.each())
+            .chain(down.each())
+            .chain(Affine::each_of(ffn_post_norm))
     }
 
     fn each_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        let Self { attention_norm, qkv, query_norm, key_norm, output, ffn_norm, up, down } = self;
-        let attention = attention_norm.each_mut().chain(qkv.each_mut()).chain(query_norm).chain(key_norm);
+        let Self { attention_norm, qkv, query_norm, key_norm, output, attention_post_norm, .. } = self;
+        let attention =
+            Affine::each_of_mut(attention_norm).chain(qkv.each_mut()).chain(query_norm).chain(key_norm);
+        let Self { ffn_norm, up, down, ffn_post_norm, .. } = self;
         attention
             .chain(output.each_mut())
-            .chain(ffn_norm.each_mut())
+            .chain(Affine::each_of_mut(attention_post_norm))
+            .chain(Affine::each_of_mut(ffn_norm))
             .chain(up.each_mut())
             .chain(down.each_mut())
+            .chain(Affine::each_of_mut(ffn_post_norm))
     }
 
     fn try_map<U, E>(&self, make: &mut impl FnMut(&T) -> Result<U, E>) -> Result<Block<U>, E> {
         Ok(Block {
-            attention_norm: self.attention_norm.try_map(make)?,
+            attention_norm: Affine::try_map_norm(&self.attention_norm, make)?,
             qkv: self.qkv.try_map(make)?,
             query_norm: self.query_norm.as_ref().map(&mut *make).transpose()?,
             key_norm: self.key_norm.as_ref().map(&mut *make).transpose()?,
             output: self.output.try_map(make)?,
-            ffn_norm: self.ffn_norm.try_map(make)?,
+            attention_post_norm: Affine::try_map_norm(&self.attention_post_norm, make)?,
+            ffn_norm: Affine::try_map_norm(&self.ffn_norm, make)?,
             up: self.up.try_map(make)?,
             down: self.down.try_map(make)?,
+            ffn_post_norm: Affine::try_map_norm(&self.ffn_post_norm, make)?,
         })
     }
 }
@@ -374,6 +419,7 @@ mod tests {
     #[test]
     fn the_reference_size_has_four_million_parameters() {
         let architecture = TransformerSettings {
+            family: None,
             layers: 4,
             width: 256,
             heads: 4,
@@ -387,6 +433,7 @@ mod tests {
     #[test]
     fn initial_weights_have_their_standard_deviation() {
         let architecture = TransformerSettings {
+            family: None,
             layers: 2,
             width: 64,
             heads: 4,

@@ -8,14 +8,15 @@
 //! x ← x + W_down · activation(W_up · norm(x))
 //! ```
 //!
-//! with the norms, activations, biases and order of its [architecture](super::architecture).
+//! with the norms (also after the halves), activations, biases, caps, windows and order of its
+//! [architecture](super::architecture).
 //!
 //! With [`Precision::Bf16`] both factors of a matrix product are rounded to bf16 and multiplied in f32. A product of
 //! two numbers of 8 significant bits is exact in f32, so this equals the computation of hardware that multiplies bf16
 //! and sums in f32. Gradients ignore the rounding.
 
 use super::Network;
-use super::architecture::{FeedForward, Positions};
+use super::architecture::{FeedForward, Norm, Positions};
 use super::parameters::{Affine, Block};
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::rotary_emb::rope_slow;
@@ -28,13 +29,14 @@ use genloss_kernels::softmax::IGNORED;
 /// The hidden states (B, T, W) of `tokens` (B, T) after the last block and the final norm.
 pub fn hidden(network: &Network, tokens: &Tensor) -> Result<Tensor> {
     let (_, time) = tokens.dims2()?;
-    let (heads, precision) = (network.shape.heads, network.precision);
-    let mask = causal_mask(time, tokens.device())?;
-    let angles = Angles::new(&network.rotary, 0..time, tokens.device())?;
-    let mut x = embed(network, tokens, &Tensor::arange(0, time as u32, tokens.device())?)?;
-    for block in &network.parameters.blocks {
+    let device = tokens.device();
+    let mut x = embed(network, tokens, &Tensor::arange(0, time as u32, device)?)?;
+    for (layer, block) in network.parameters.blocks.iter().enumerate() {
+        let window = network.shape.architecture.window(layer);
+        let mask = mask(0..time, time, window, device)?;
+        let angles = Angles::new(network.rotaries.of(window), 0..time, device)?;
         x = self::block(network, block, &x, |q, k, v| {
-            attend(&angles.rotate(&q)?, &angles.rotate(&k)?, &v, &mask, heads, precision)
+            attend(network, layer, &angles.rotate(&q)?, &angles.rotate(&k)?, &v, &mask)
         })?;
     }
     norm(network, &x, &network.parameters.norm)
@@ -49,28 +51,58 @@ pub fn block(
     attention: impl FnOnce(Tensor, Tensor, Tensor) -> Result<Tensor>,
 ) -> Result<Tensor> {
     let precision = network.precision;
-    let qkv = affine(&norm(network, x, &block.attention_norm)?, &block.qkv, precision)?;
-    let (q, k, v) = split_heads(&qkv, network.shape.heads)?;
-    let of_head = |x: Tensor, weight: &Option<Tensor>| match weight {
-        Some(weight) => rms_norm(network, &x, weight),
-        None => Ok(x),
+    let through = |x: &Tensor, weights: &Option<Affine<Tensor>>| match weights {
+        Some(weights) => norm(network, x, weights),
+        None => Ok(x.clone()),
     };
-    let output = attention(of_head(q, &block.query_norm)?, of_head(k, &block.key_norm)?, v)?;
-    let middle = (x + affine(&output, &block.output, precision)?)?;
+    let qkv = affine(&through(x, &block.attention_norm)?, &block.qkv, precision)?;
+    let (q, k, v) = split_heads(&normalised_heads(network, block, &qkv)?, network.shape.heads)?;
+    let output = affine(&attention(q, k, v)?, &block.output, precision)?;
+    let middle = (x + through(&output, &block.attention_post_norm)?)?;
     let read = if network.shape.architecture.parallel { x } else { &middle };
-    let inner = affine(&norm(network, read, &block.ffn_norm)?, &block.up, precision)?;
+    let inner = affine(&through(read, &block.ffn_norm)?, &block.up, precision)?;
     let activated = match network.shape.architecture.feed_forward {
         FeedForward::SwiGlu => ops::swiglu(&inner)?,
+        FeedForward::GeGlu => {
+            let halves = inner.chunk(2, D::Minus1)?;
+            (halves[0].contiguous()?.gelu()? * halves[1].contiguous()?)?
+        }
         FeedForward::Plain(Activation::Relu) => inner.relu()?,
         FeedForward::Plain(Activation::Gelu) => inner.gelu_erf()?,
         FeedForward::Plain(Activation::GeluTanh) => inner.gelu()?,
     };
-    middle + affine(&activated, &block.down, precision)?
+    middle + through(&affine(&activated, &block.down, precision)?, &block.ffn_post_norm)?
+}
+
+/// `qkv` (B, T, (H + 2K) D) with normalised queries and keys, if the architecture normalises them.
+fn normalised_heads(network: &Network, block: &Block<Tensor>, qkv: &Tensor) -> Result<Tensor> {
+    let (Some(of_queries), Some(of_keys)) = (&block.query_norm, &block.key_norm) else {
+        return Ok(qkv.clone());
+    };
+    let (batch, time, all) = qkv.dims3()?;
+    let heads = network.shape.heads;
+    let [queries, keys] = [heads.queries, heads.keys].map(|count| count * heads.width);
+    let part = |first: usize, columns: usize, weight: &Tensor| {
+        let part = qkv.narrow(2, first, columns)?.contiguous()?;
+        let normed = rms_norm(network, &part.reshape((batch, time, (), weight.dim(0)?))?, weight)?;
+        normed.reshape((batch, time, columns))
+    };
+    let values = qkv.narrow(2, queries + keys, all - queries - keys)?;
+    Tensor::cat(&[part(0, queries, of_queries)?, part(queries, keys, of_keys)?, values], 2)
 }
 
 /// Logits (…, V) from normalised hidden states (…, W).
 pub fn logits(network: &Network, hidden: &Tensor) -> Result<Tensor> {
-    linear(hidden, network.parameters.output(), network.precision)
+    let logits = linear(hidden, network.parameters.output(), network.precision)?;
+    capped(logits, network.shape.architecture.logit_cap)
+}
+
+/// `c · tanh(x / c)` where there is a cap c.
+fn capped(x: Tensor, cap: Option<f32>) -> Result<Tensor> {
+    match cap {
+        Some(cap) => (x / f64::from(cap))?.tanh()? * f64::from(cap),
+        None => Ok(x),
+    }
 }
 
 /// The sum of the negative log-likelihoods of `targets` (B, T) in nats, without [`IGNORED`] targets.
@@ -86,7 +118,9 @@ pub fn nll_sum(network: &Network, tokens: &Tensor, targets: &Tensor) -> Result<T
 /// Embeddings (B, T, W) of tokens (B, T), with the vectors of learned `positions`, whose dimensions are (T) or (B, 1).
 pub fn embed(network: &Network, tokens: &Tensor, positions: &Tensor) -> Result<Tensor> {
     let width = network.shape.width;
+    let scale = f64::from(network.shape.architecture.embedding_scale);
     let x = Embedding::new(network.parameters.embedding.clone(), width).forward(tokens)?;
+    let x = if scale == 1.0 { x } else { (x * scale)? };
     match (&network.parameters.positions, &network.shape.architecture.positions) {
         (Some(table), Positions::Learned { offset }) => {
             let rows = (positions + *offset as f64)?;
@@ -133,8 +167,12 @@ pub fn norm(network: &Network, x: &Tensor, Affine { weight, bias }: &Affine<Tens
 
 /// `w · x / √(mean x² + ε)` over the last dimension.
 fn rms_norm(network: &Network, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let weight = match network.shape.architecture.norm {
+        Norm::RmsPlusOne => (weight + 1.0)?,
+        Norm::Rms | Norm::Layer => weight.clone(),
+    };
     // candle_nn has two forward passes of this layer; only this one is differentiable.
-    RmsNorm::new(weight.clone(), network.shape.norm_epsilon).forward_diff(x)
+    RmsNorm::new(weight, network.shape.norm_epsilon).forward_diff(x)
 }
 
 /// Cosines and sines (T, D/2) of the rotations at T positions.
@@ -181,21 +219,23 @@ pub fn split_heads(qkv: &Tensor, heads: Heads) -> Result<(Tensor, Tensor, Tensor
     Ok((part(0, queries)?, part(queries, keys)?, part(queries + keys, keys)?))
 }
 
-/// The output (B, T, H D) of attention of queries (B, H, T, D) over keys and values (B, K, S, D). `mask` is added to
-/// the scores and must broadcast to (B, H, T, S).
+/// The output (B, T, H D) of attention in block `layer`, of queries (B, H, T, D) over keys and values (B, K, S, D). `mask` is
+/// added to the scores and must broadcast to (B, H, T, S).
 pub fn attend(
+    network: &Network,
+    layer: usize,
     q: &Tensor,
     k: &Tensor,
     v: &Tensor,
     mask: &Tensor,
-    heads: Heads,
-    precision: Precision,
 ) -> Result<Tensor> {
+    let (heads, precision) = (network.shape.heads, network.precision);
+    let scoring = network.shape.architecture.scoring(heads, layer);
     let (batch, _, time, _) = q.dims4()?;
     let k = repeat_for_queries(&factor(k, precision)?, heads)?;
     let v = repeat_for_queries(&factor(v, precision)?, heads)?;
     let products = factor(q, precision)?.matmul(&k.t()?)?;
-    let scores = (products / (heads.width as f64).sqrt())?.broadcast_add(mask)?;
+    let scores = capped((products * f64::from(scoring.scale))?, scoring.cap)?.broadcast_add(mask)?;
     let weights = ops::softmax(&scores, D::Minus1)?;
     let output = factor(&weights, precision)?.matmul(&v)?;
     output.transpose(1, 2)?.reshape((batch, time, heads.output_width()))
@@ -212,9 +252,19 @@ fn repeat_for_queries(x: &Tensor, heads: Heads) -> Result<Tensor> {
     repeated.contiguous()?.reshape((batch, heads.queries, time, width))
 }
 
-/// The mask (T, T) for causal attention: 0 where s ≤ t, so that position t may attend to position s, and −∞ elsewhere.
-fn causal_mask(time: usize, device: &Device) -> Result<Tensor> {
-    let mask: Vec<f32> =
-        (0..time * time).map(|i| if i % time > i / time { f32::NEG_INFINITY } else { 0.0 }).collect();
-    Tensor::from_vec(mask, (time, time), device)
+/// The mask (T, S) of queries at T `positions` over S keys: 0 where a query reads a key at its own position or before, within
+/// its `window` if there is one, and −∞ elsewhere.
+pub fn mask(
+    positions: impl Iterator<Item = usize>,
+    keys: usize,
+    window: Option<usize>,
+    device: &Device,
+) -> Result<Tensor> {
+    let positions: Vec<usize> = positions.collect();
+    let score = |position: usize| {
+        let first = window.map_or(0, |window| (position + 1).saturating_sub(window));
+        move |key: usize| if (first..=position).contains(&key) { 0.0 } else { f32::NEG_INFINITY }
+    };
+    let mask: Vec<f32> = positions.iter().flat_map(|&position| (0..keys).map(score(position))).collect();
+    Tensor::from_vec(mask, (positions.len(), keys), device)
 }

@@ -185,7 +185,7 @@ fn a_config_of_another_kind_of_model_is_told_by_its_type() {
         json!({"model_type": "t5", "d_model": 512, "num_layers": 6, "num_heads": 8, "vocab_size": 32128});
     assert!(
         reason(folder(&tensors(), &t5).path())
-            .contains("model_type is \"t5\"; known are gpt2, gpt_neox, llama")
+            .contains("model_type is \"t5\"; known are gemma, gemma2, gemma3_text, gpt2")
     );
     let nameless = json!({"n_embd": 768});
     assert!(reason(folder(&tensors(), &nameless).path()).contains("model_type is missing"));

@@ -75,7 +75,7 @@ fn half_precision_and_sharded_weights_are_read() {
 #[test]
 fn unsupported_features_are_errors() {
     let cases: [(&str, Value, &str); 12] = [
-        ("model_type", json!("t5"), "known are gpt2, gpt_neox, llama"),
+        ("model_type", json!("t5"), "known are gemma, gemma2, gemma3_text, gpt2"),
         ("hidden_act", json!("gelu"), "other than silu"),
         ("attention_bias", json!(true), "self_attn.q_proj.bias is missing"),
         ("quantization_config", json!({ "bits": 4 }), "quantised"),

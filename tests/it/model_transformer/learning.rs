@@ -180,6 +180,7 @@ fn training_in_bf16_ends_at_the_held_out_loss_of_f32() {
     let loss = |precision| {
         let mut learner = learner(Start::Scratch, 500);
         learner.architecture = genloss::model::TransformerSettings {
+            family: None,
             layers: 2,
             width: 32,
             heads: 2,

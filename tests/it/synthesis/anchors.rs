@@ -247,6 +247,7 @@ fn a_transformer_learns_to_fill_a_gap_from_both_sides() {
     let documents: Documents = documents.iter().map(<[TokenId; 5]>::as_slice).collect();
     let learner = TransformerLearner {
         architecture: TransformerSettings {
+            family: None,
             layers: 2,
             width: 32,
             heads: 2,

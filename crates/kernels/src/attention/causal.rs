@@ -6,13 +6,14 @@
 //! of each row (Dao et al. 2022, FlashAttention).
 //!
 //! With `S = Q Kᵀ · scale`, `P = softmax(S)`, `O = P V` and `g = ∂L/∂O`: `∂L/∂V = Pᵀ g`, `∂L/∂P = g Vᵀ`,
-//! `∂L/∂S = P ∘ (∂L/∂P − Σ_row P ∘ ∂L/∂P)`, `∂L/∂Q = ∂L/∂S K · scale` and `∂L/∂K = ∂L/∂Sᵀ Q · scale`.
+//! `∂L/∂S = P ∘ (∂L/∂P − Σ_row P ∘ ∂L/∂P)`, `∂L/∂Q = ∂L/∂S K · scale` and `∂L/∂K = ∂L/∂Sᵀ Q · scale`. Where scores are
+//! capped, the gradient goes through the cap before it is scaled.
 
 use super::super::matmul::{
     MatmulOptions, OutputMode, PANEL, PackedRows, Panels, multiply, multiply_transposed, packed_len,
 };
-use super::super::{exp, sum_over_pairs, vectorised};
-use super::{Heads, Rotary, SoftmaxStats, rotate, rotate_back, softmax};
+use super::super::{exp, softcap, sum_over_pairs, vectorised};
+use super::{Heads, Rotary, Scoring, SoftmaxStats, rotate, rotate_back, softmax};
 use std::ops::Range;
 
 /// Number of queries of a head that are processed together.
@@ -35,6 +36,8 @@ pub struct AttentionScratch {
     dv: Vec<f32>,
     /// Products of one block of queries with the keys, (queries, keys); later the probabilities computed from them.
     p: Vec<f32>,
+    /// The capped products, where there is a cap, from which `p` was computed in the backward pass.
+    capped: Vec<f32>,
     /// Gradient of the probabilities in `p`, (queries, keys); later the gradient of the products.
     dp: Vec<f32>,
     /// Output of one head, (T, D), in the forward pass; gradient of that output in the backward pass.
@@ -70,15 +73,13 @@ pub struct CausalAttention<'a> {
     pub sequence_len: usize,
     /// Number and width of the heads.
     pub heads: Heads,
+    /// How products become scores.
+    pub scoring: Scoring,
     /// Rotations of at least T positions.
     pub rotary: &'a Rotary,
 }
 
 impl CausalAttention<'_> {
-    fn scale(&self) -> f32 {
-        1.0 / (self.heads.width as f32).sqrt()
-    }
-
     /// Blocks of queries, each with the number of keys to which its last query attends.
     fn query_blocks(&self) -> impl DoubleEndedIterator<Item = (Range<usize>, usize)> + use<> {
         let length = self.sequence_len;
@@ -98,7 +99,7 @@ pub fn forward(
     output: &mut [f32],
     stats: &mut [SoftmaxStats],
 ) {
-    let CausalAttention { options, sequence_len, heads, rotary } = attention;
+    let CausalAttention { options, sequence_len, heads, rotary, .. } = attention;
     let (row, width, output_row) = (heads.qkv_width(), heads.width, heads.output_width());
     let sequences = qkv
         .chunks_exact(sequence_len * row)
@@ -131,7 +132,8 @@ fn forward_head(attention: CausalAttention, scratch: &mut AttentionScratch, stat
         let left = &q_rows.words[queries.start * q_rows.stride..];
         let keys = k_by_width.view().first_columns(key_count);
         multiply(options, left, q_rows.stride, keys, p, OutputMode::Overwrite);
-        probabilities(p, key_count, queries.start, attention.scale(), &mut stats[queries.clone()]);
+        attention.scoring.cap(p);
+        probabilities(p, key_count, queries.start, attention.scoring, &mut stats[queries.clone()]);
         p_rows.repack(precision, p, key_count);
         let values = v_by_position.view().first_words(packed_len(precision, key_count));
         let out = &mut o[queries.start * width..queries.end * width];
@@ -169,7 +171,7 @@ fn backward_key_head(
     output_grad: &[f32],
     stats: &[SoftmaxStats],
 ) {
-    let CausalAttention { options, sequence_len, heads, rotary } = attention;
+    let CausalAttention { options, sequence_len, heads, rotary, .. } = attention;
     let (row, width, precision) = (heads.qkv_width(), heads.width, options.precision);
     scratch.load_keys_and_values(heads, key_head, rotary, qkv);
     scratch.k_by_width.pack_transposed(precision, &scratch.k, width);
@@ -202,7 +204,7 @@ fn backward_head(
     stats: &[SoftmaxStats],
     mut mode: OutputMode,
 ) {
-    let AttentionScratch { q, dq, dk, dv, p, dp, o, q_rows, o_rows, p_rows, .. } = scratch;
+    let AttentionScratch { q, dq, dk, dv, p, capped, dp, o, q_rows, o_rows, p_rows, .. } = scratch;
     let AttentionScratch { k_by_width, v_by_width, k_by_position, .. } = scratch;
     let AttentionScratch { q_by_position, o_by_position, p_by_position, .. } = scratch;
     let (options, width) = (attention.options, attention.heads.width);
@@ -216,10 +218,17 @@ fn backward_head(
         dp.resize(queries.len() * key_count, 0.0);
         let keys = k_by_width.view().first_columns(key_count);
         multiply(options, &q_rows.words[words..], q_rows.stride, keys, p, OutputMode::Overwrite);
-        recompute_probabilities(p, key_count, queries.start, attention.scale(), &stats[queries.clone()]);
+        attention.scoring.cap(p);
+        if attention.scoring.cap.is_some() {
+            capped.clone_from(p);
+        }
+        recompute_probabilities(p, key_count, queries.start, attention.scoring, &stats[queries.clone()]);
         let values = v_by_width.view().first_columns(key_count);
         multiply(options, &o_rows.words[words..], o_rows.stride, values, dp, OutputMode::Overwrite);
-        product_grad(p, dp, key_count, queries.start, attention.scale());
+        product_grad(p, dp, key_count, queries.start, attention.scoring.softmax_scale());
+        if let Scoring { scale, cap: Some(cap), .. } = attention.scoring {
+            softcap::backward(capped, dp, scale, cap);
+        }
 
         p_rows.repack(precision, dp, key_count);
         let keys = k_by_position.view().first_words(packed_len(precision, key_count));
@@ -301,14 +310,16 @@ vectorised! {
 }
 
 vectorised! {
-    /// Replaces products (queries, keys) by probabilities. The first query has position `first`. The probability of a
-    /// key at a later position than the query is 0.
+    /// Replaces products (queries, keys), capped if there is a cap, by probabilities. The first query has position `first`.
+    /// The probability of a key that the query does not read is 0.
     fn probabilities(
-        products: &mut [f32], key_count: usize, first: usize, scale: f32, stats: &mut [SoftmaxStats],
+        products: &mut [f32], key_count: usize, first: usize, scoring: Scoring, stats: &mut [SoftmaxStats],
     ) {
         for ((row, position), stats) in products.chunks_exact_mut(key_count).zip(first..).zip(stats) {
             let (past, future) = row.split_at_mut(position + 1);
-            *stats = softmax(past, scale);
+            let (before, read) = past.split_at_mut(scoring.first_key(position));
+            *stats = softmax(read, scoring.softmax_scale());
+            before.fill(0.0);
             future.fill(0.0);
         }
     }
@@ -317,14 +328,17 @@ vectorised! {
 vectorised! {
     /// Computes the same as [`probabilities`] from the known statistics of each row.
     fn recompute_probabilities(
-        products: &mut [f32], key_count: usize, first: usize, scale: f32, stats: &[SoftmaxStats],
+        products: &mut [f32], key_count: usize, first: usize, scoring: Scoring, stats: &[SoftmaxStats],
     ) {
+        let scale = scoring.softmax_scale();
         let rows = products.chunks_exact_mut(key_count).zip(first..).zip(stats);
         for ((row, position), &SoftmaxStats { max, inverse_sum }) in rows {
             let (past, future) = row.split_at_mut(position + 1);
-            for value in past {
+            let (before, read) = past.split_at_mut(scoring.first_key(position));
+            for value in read {
                 *value = exp((*value - max) * scale) * inverse_sum;
             }
+            before.fill(0.0);
             future.fill(0.0);
         }
     }

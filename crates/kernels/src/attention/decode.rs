@@ -3,7 +3,7 @@
 use super::super::LANES;
 use super::super::instructions::Instructions;
 use super::super::matmul::{pack_pair, packed_len, round_to_bf16};
-use super::{Heads, Rotary, rotate, softmax};
+use super::{Heads, Rotary, Scoring, rotate, softmax};
 use crate::Precision;
 use pulp::{Simd, WithSimd};
 
@@ -50,7 +50,7 @@ impl KeyValueCache {
 }
 
 /// Stores the keys and values of row r of `qkv` (rows, (H + 2K) D) at `places[r]`. Then computes the attention of that
-/// row's token over all positions of its slot up to and including its own, and writes it to `out` (rows, H D).
+/// row's token over the positions of its slot that `scoring` lets it read, and writes it to `out` (rows, H D).
 ///
 /// # Panics
 /// If a place is outside the cache.
@@ -58,14 +58,19 @@ pub fn decode_step(
     qkv: &[f32],
     places: &[CachePosition],
     heads: Heads,
+    scoring: Scoring,
     rotary: &Rotary,
     cache: &mut KeyValueCache,
     out: &mut [f32],
 ) {
     let arch = Instructions::get().arch;
     match cache.precision {
-        Precision::F32 => arch.dispatch(DecodeKernel::<false> { qkv, places, heads, rotary, cache, out }),
-        Precision::Bf16 => arch.dispatch(DecodeKernel::<true> { qkv, places, heads, rotary, cache, out }),
+        Precision::F32 => {
+            arch.dispatch(DecodeKernel::<false> { qkv, places, heads, scoring, rotary, cache, out });
+        }
+        Precision::Bf16 => {
+            arch.dispatch(DecodeKernel::<true> { qkv, places, heads, scoring, rotary, cache, out });
+        }
     }
 }
 
@@ -74,6 +79,7 @@ struct DecodeKernel<'a, const BF16: bool> {
     qkv: &'a [f32],
     places: &'a [CachePosition],
     heads: Heads,
+    scoring: Scoring,
     rotary: &'a Rotary,
     cache: &'a mut KeyValueCache,
     out: &'a mut [f32],
@@ -84,7 +90,7 @@ impl<const BF16: bool> WithSimd for DecodeKernel<'_, BF16> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { qkv, places, heads, rotary, cache, out } = self;
+        let Self { qkv, places, heads, scoring, rotary, cache, out } = self;
         let words = packed_len(cache.precision, heads.width);
         let mut scores = vec![0.0; cache.positions];
         // Holds the key, value, query or output of one head at a time. In bf16, an odd width is padded with a zero.
@@ -94,7 +100,18 @@ impl<const BF16: bool> WithSimd for DecodeKernel<'_, BF16> {
             let angles = rotary.at(place.position);
             let (queries, keys_and_values) = qkv.split_at(heads.output_width());
             store_keys_and_values::<BF16>(keys_and_values, place, heads, angles, cache, &mut scratch);
-            attend::<S, BF16>(simd, queries, place, heads, angles, cache, &mut scores, &mut scratch, out);
+            attend::<S, BF16>(
+                simd,
+                queries,
+                place,
+                heads,
+                scoring,
+                angles,
+                cache,
+                &mut scores,
+                &mut scratch,
+                out,
+            );
         }
     }
 }
@@ -136,13 +153,13 @@ fn attend<S: Simd, const BF16: bool>(
     query_part: &[f32],
     CachePosition { slot, position }: CachePosition,
     Heads { queries, keys, width }: Heads,
+    scoring: Scoring,
     angles: (&[f32], &[f32]),
     cache: &KeyValueCache,
     scores: &mut [f32],
     scratch: &mut [f32],
     out: &mut [f32],
 ) {
-    let scale = 1.0 / (width as f32).sqrt();
     let words = packed_len(cache.precision, width);
     let stride = words * cache.positions;
     let key_count = position + 1;
@@ -154,7 +171,10 @@ fn attend<S: Simd, const BF16: bool>(
             scratch.iter_mut().for_each(|x| *x = round_to_bf16(*x));
         }
         products::<S, BF16>(simd, scratch, words, &cache.keys[base..base + stride], scores, key_count);
-        softmax(&mut scores[..key_count], scale);
+        let (before, read) = scores[..key_count].split_at_mut(scoring.first_key(position));
+        scoring.cap(read);
+        softmax(read, scoring.softmax_scale());
+        before.fill(0.0);
         if BF16 {
             scores[..key_count].iter_mut().for_each(|x| *x = round_to_bf16(*x));
         }

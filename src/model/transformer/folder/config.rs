@@ -1,9 +1,9 @@
 //! `config.json` of a model: its family and its fields, and the shape that they describe, or why it is not supported.
 
-use super::super::architecture::Family;
 use super::super::parameters::Shape;
 use crate::documents::TokenId;
 use crate::model::FolderProblem;
+use crate::model::family::Family;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

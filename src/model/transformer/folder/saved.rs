@@ -1,9 +1,10 @@
 //! The configuration files of a saved model.
 
 use super::super::Transformer;
-use super::super::architecture::{Family, FeedForward, Positions, Rope, RopeScaling};
+use super::super::architecture::{FeedForward, Positions, Rope, RopeScaling};
 use super::super::parameters::Shape;
 use crate::model::SpecialTokens;
+use crate::model::family::Family;
 use genloss_kernels::activation::Activation;
 use serde_json::{Map, Value, json};
 
@@ -28,7 +29,7 @@ pub fn config(model: &Transformer) -> Value {
         Family::Gpt2 => gpt2(shape),
         Family::GptNeoX => gpt_neox(shape),
         Family::Opt => opt(shape, model.special),
-        Family::Llama | Family::Mistral | Family::Qwen2 | Family::Qwen3 => llama(shape),
+        _ => llama(shape),
     }));
     if let Positions::Rotary(rope) = &shape.architecture.positions {
         config.extend(object(rotary(rope, shape)));
@@ -54,16 +55,48 @@ fn llama(shape: &Shape) -> Value {
         "head_dim": shape.heads.width,
         "max_position_embeddings": shape.context,
         "rms_norm_eps": shape.norm_epsilon,
-        "hidden_act": "silu",
+        "hidden_act": activation(shape),
         "attention_dropout": 0.0,
     }));
-    config.extend(object(match shape.architecture.family {
-        Family::Mistral => json!({ "sliding_window": null }),
-        Family::Qwen2 => json!({ "use_sliding_window": false }),
-        Family::Qwen3 => json!({ "use_sliding_window": false, "attention_bias": biases.qkv }),
+    let architecture = &shape.architecture;
+    let window = architecture.windows.as_ref().map(|windows| windows.size);
+    config.extend(object(match architecture.family {
+        Family::Mistral => json!({ "sliding_window": window }),
+        Family::Qwen2 => json!({ "use_sliding_window": window.is_some(), "sliding_window": window }),
+        Family::Qwen3 => json!({
+            "use_sliding_window": window.is_some(),
+            "sliding_window": window,
+            "attention_bias": biases.qkv,
+        }),
+        Family::Gemma | Family::Olmo2 => json!({ "attention_bias": biases.qkv }),
+        Family::Gemma2 | Family::Gemma3 => json!({
+            "attention_bias": biases.qkv,
+            "hidden_activation": activation(shape),
+            "query_pre_attn_scalar": architecture.query_scalar.map(whole),
+            "attn_logit_softcapping": architecture.score_cap,
+            "final_logit_softcapping": architecture.logit_cap,
+            "sliding_window": window.unwrap_or(shape.context),
+        }),
         _ => json!({ "attention_bias": biases.qkv, "mlp_bias": biases.feed_forward }),
     }));
+    if architecture.windows.is_some() && architecture.family != Family::Mistral
+        || matches!(architecture.family, Family::Gemma2 | Family::Gemma3)
+    {
+        let kind = |layer| match architecture.window(layer) {
+            Some(_) => "sliding_attention",
+            None => "full_attention",
+        };
+        config.insert("layer_types".to_owned(), (0..shape.layers).map(kind).collect());
+    }
+    if let Some(rope) = architecture.windows.as_ref().and_then(|windows| windows.rope) {
+        config.insert("rope_local_base_freq".to_owned(), json!(rope.theta));
+    }
     Value::Object(config)
+}
+
+/// A number, as an integer if it is whole: version 5 of transformers refuses others here.
+fn whole(number: f64) -> Value {
+    if number.fract() == 0.0 { json!(number as u64) } else { json!(number) }
 }
 
 fn gpt2(shape: &Shape) -> Value {
@@ -119,6 +152,7 @@ fn opt(shape: &Shape, special: SpecialTokens) -> Value {
 fn activation(shape: &Shape) -> &'static str {
     match shape.architecture.feed_forward {
         FeedForward::SwiGlu => "silu",
+        FeedForward::GeGlu => "gelu_pytorch_tanh",
         FeedForward::Plain(Activation::Relu) => "relu",
         FeedForward::Plain(Activation::Gelu) => "gelu",
         FeedForward::Plain(Activation::GeluTanh) => "gelu_new",
@@ -131,6 +165,16 @@ fn rotary(rope: &Rope, shape: &Shape) -> Value {
     let scaling = match rope.scaling {
         RopeScaling::None => json!({ "rope_type": "default" }),
         RopeScaling::Linear { factor } => json!({ "rope_type": "linear", "factor": factor }),
+        RopeScaling::Dynamic { factor } => json!({ "rope_type": "dynamic", "factor": factor }),
+        RopeScaling::Yarn(yarn) => json!({
+            "rope_type": "yarn",
+            "factor": yarn.factor,
+            "beta_fast": yarn.beta_fast,
+            "beta_slow": yarn.beta_slow,
+            "original_max_position_embeddings": yarn.original_context as u64,
+            "attention_factor": yarn.attention_factor,
+            "truncate": yarn.truncate,
+        }),
         RopeScaling::Llama3 { factor, low, high, original_context } => json!({
             "rope_type": "llama3",
             "factor": factor,
@@ -152,7 +196,10 @@ fn rotary(rope: &Rope, shape: &Shape) -> Value {
     if rope.scaling != RopeScaling::None {
         config.insert("rope_scaling".to_owned(), scaling);
     }
-    config.insert("rope_parameters".to_owned(), Value::Object(parameters));
+    // Version 5 has rotary parameters for each kind of layer of Gemma 3, and makes them of the older fields.
+    if shape.architecture.family != Family::Gemma3 {
+        config.insert("rope_parameters".to_owned(), Value::Object(parameters));
+    }
     Value::Object(config)
 }
 

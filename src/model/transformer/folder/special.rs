@@ -8,14 +8,16 @@ use super::config::ModelConfig;
 use crate::documents::TokenId;
 use crate::input_files;
 use crate::model::SpecialTokens;
-use crate::model::transformer::architecture::Family;
+use crate::model::family::Family;
 use serde_json::Value;
 use std::path::Path;
 
 /// The start and the end token of transformers for a family whose `config.json` lacks the key.
 fn defaults(family: Family) -> (Option<TokenId>, Option<TokenId>) {
     match family {
+        Family::Gemma | Family::Gemma2 | Family::Gemma3 => (Some(2), Some(1)),
         Family::Llama | Family::Mistral => (Some(1), Some(2)),
+        Family::Olmo2 => (None, Some(50_279)),
         Family::Gpt2 => (Some(50_256), Some(50_256)),
         Family::GptNeoX => (Some(0), Some(2)),
         Family::Opt => (Some(2), Some(2)),

@@ -11,21 +11,21 @@
 //! [`crate::training::gradients`] is the caller, and has an example.
 
 use super::super::Network;
-use super::super::architecture::{FeedForward, Positions};
+use super::super::architecture::{FeedForward, HeadNorm, Positions};
 use super::super::parameters::{Affine, Block, Parameters, Shape};
 use super::{
     Activations, BlockOps, BlockScratch, FEED_FORWARD_ROWS, LOGIT_ROWS, PackedAffine, PackedBlock,
-    PositionTable, ScratchPool, Sequences, embed, heads_with_norm, sized,
+    PackedNorm, PositionTable, ScratchPool, Sequences, embed, heads_with_norm, sized,
 };
 use crate::model::slices::with_slice;
 use candle_core::Result;
 use genloss_kernels::Precision;
-use genloss_kernels::attention::{self, CausalAttention};
+use genloss_kernels::attention;
 use genloss_kernels::matmul::{
     MatmulOptions, OutputMode, PANEL, PackedRows, Panels, PanelsView, multiply, multiply_transposed,
 };
 use genloss_kernels::norm::{layer, rms};
-use genloss_kernels::{activation, add_assign, add_sum_of_rows, softmax, swiglu};
+use genloss_kernels::{activation, add_assign, add_sum_of_rows, geglu, softcap, softmax, swiglu};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -76,11 +76,13 @@ struct Shard {
 #[derive(Default)]
 struct VectorGrads {
     attention_norm: Affine<Vec<f32>>,
+    attention_post_norm: Affine<Vec<f32>>,
     qkv: Vec<f32>,
     query_norm: Vec<f32>,
     key_norm: Vec<f32>,
     output: Vec<f32>,
     ffn_norm: Affine<Vec<f32>>,
+    ffn_post_norm: Affine<Vec<f32>>,
     up: Vec<f32>,
     down: Vec<f32>,
 }
@@ -131,14 +133,11 @@ pub fn gradients(
     let ops = BlockOps {
         options: MatmulOptions::new(network.precision),
         shape: &network.shape,
-        rotary: &network.rotary,
+        rotaries: &network.rotaries,
     };
     workspace.forward(network, ops, sequences, targets, scale)?;
     let nats = workspace.shards.iter().map(|shard| shard.nats).sum();
-    sum_over_shards(&workspace.shards, &mut gradient.norm.weight, |shard| &shard.norm_grad.weight);
-    if let Some(bias) = &mut gradient.norm.bias {
-        sum_over_shards(&workspace.shards, bias, |shard| shard.norm_grad.bias.as_deref().unwrap_or(&[]));
-    }
+    sum_norm_grads(&workspace.shards, &mut gradient.norm, |shard| &shard.norm_grad);
     for index in (0..network.parameters.blocks.len()).rev() {
         workspace.backward_block(network, ops, index, gradient)?;
     }
@@ -163,8 +162,8 @@ impl GradientWorkspace {
         let shard_tokens = SHARD_TOKENS.div_ceil(time) * time;
         self.resize(tokens.len().div_ceil(shard_tokens), network.parameters.blocks.len());
         self.head.pack(network)?;
-        for (packed, block) in self.blocks.iter_mut().zip(&network.parameters.blocks) {
-            packed.pack_forward(network.precision, block)?;
+        for (layer, packed) in self.blocks.iter_mut().enumerate() {
+            packed.pack_forward(network, layer)?;
         }
         let Self { shards, blocks, head, head_factors, scratch, .. } = self;
         let positions = PositionTable::of(network)?;
@@ -173,7 +172,7 @@ impl GradientWorkspace {
                 tokens.par_chunks(shard_tokens).zip(targets.par_chunks(shard_tokens)).zip(head_factors);
             shards.par_iter_mut().zip(parts).for_each(|(shard, ((tokens, targets), factors))| {
                 scratch.with(|scratch| {
-                    embed(embedding, tokens, network.shape.width, &mut shard.x);
+                    embed(embedding, tokens, &network.shape, &mut shard.x);
                     if let Some(table) = &positions {
                         table.add((0..time).cycle(), network.shape.width, &mut shard.x);
                     }
@@ -202,7 +201,7 @@ impl GradientWorkspace {
         gradient: &mut Parameters<Vec<f32>>,
     ) -> Result<()> {
         let Self { shards, blocks, factors, previous_factors, head_factors, scratch: pool, .. } = self;
-        blocks[index].pack_backward(network.precision, &network.parameters.blocks[index])?;
+        blocks[index].pack_backward(network, index)?;
         let block = &blocks[index];
         rayon::scope_fifo(|scope| {
             let pool = &*pool;
@@ -229,6 +228,9 @@ fn sum_over_shards(shards: &[Shard], gradient: &mut [f32], vector: impl Fn(&Shar
     }
 }
 
+/// One of the norms of a block.
+type OfNorm = fn(&VectorGrads) -> &Affine<Vec<f32>>;
+
 /// Overwrites the gradients of the vectors of a block.
 fn sum_vector_grads(shards: &[Shard], block: &mut Block<Vec<f32>>) {
     let sum = |gradient: Option<&mut Vec<f32>>, vector: fn(&VectorGrads) -> &[f32]| {
@@ -236,16 +238,35 @@ fn sum_vector_grads(shards: &[Shard], block: &mut Block<Vec<f32>>) {
             sum_over_shards(shards, gradient, |shard| vector(&shard.vector_grads));
         }
     };
-    sum(Some(&mut block.attention_norm.weight), |grads| &grads.attention_norm.weight);
-    sum(block.attention_norm.bias.as_mut(), |grads| grads.attention_norm.bias.as_deref().unwrap_or(&[]));
     sum(block.qkv.bias.as_mut(), |grads| &grads.qkv);
     sum(block.query_norm.as_mut(), |grads| &grads.query_norm);
     sum(block.key_norm.as_mut(), |grads| &grads.key_norm);
     sum(block.output.bias.as_mut(), |grads| &grads.output);
-    sum(Some(&mut block.ffn_norm.weight), |grads| &grads.ffn_norm.weight);
-    sum(block.ffn_norm.bias.as_mut(), |grads| grads.ffn_norm.bias.as_deref().unwrap_or(&[]));
     sum(block.up.bias.as_mut(), |grads| &grads.up);
     sum(block.down.bias.as_mut(), |grads| &grads.down);
+    let norms: [(_, OfNorm); 4] = [
+        (&mut block.attention_norm, |grads| &grads.attention_norm),
+        (&mut block.attention_post_norm, |grads| &grads.attention_post_norm),
+        (&mut block.ffn_norm, |grads| &grads.ffn_norm),
+        (&mut block.ffn_post_norm, |grads| &grads.ffn_post_norm),
+    ];
+    for (gradient, norm) in norms {
+        if let Some(gradient) = gradient {
+            sum_norm_grads(shards, gradient, |shard| norm(&shard.vector_grads));
+        }
+    }
+}
+
+/// Overwrites the gradient of a norm with the sum over the shards.
+fn sum_norm_grads(
+    shards: &[Shard],
+    gradient: &mut Affine<Vec<f32>>,
+    norm: impl Fn(&Shard) -> &Affine<Vec<f32>>,
+) {
+    sum_over_shards(shards, &mut gradient.weight, |shard| &norm(shard).weight);
+    if let Some(bias) = &mut gradient.bias {
+        sum_over_shards(shards, bias, |shard| norm(shard).bias.as_deref().unwrap_or(&[]));
+    }
 }
 
 /// Adds the gradient of the first hidden states to the gradients of the embedding and of learned positions. The gradient
@@ -261,8 +282,14 @@ fn add_embedding_grad(
         gradient.embedding.fill(0.0);
     }
     let rows = || shards.iter().flat_map(|shard| shard.hidden_grad.chunks_exact(width));
+    let scale = shape.architecture.embedding_scale;
     for (&token, row) in tokens.iter().zip(rows()) {
-        add_assign(&mut gradient.embedding[token as usize * width..][..width], row);
+        let gradient = &mut gradient.embedding[token as usize * width..][..width];
+        // A product with 1 would change no bit, but the sum is on the path of every model.
+        match scale == 1.0 {
+            true => add_assign(gradient, row),
+            false => gradient.iter_mut().zip(row).for_each(|(sum, x)| *sum += scale * x),
+        }
     }
     if let (Some(table), &Positions::Learned { offset }) =
         (&mut gradient.positions, &shape.architecture.positions)
@@ -327,7 +354,7 @@ impl PackedHead {
             self.forward.weight.pack_transposed_parallel(precision, weights, width);
             self.backward.weight.pack_rows_parallel(precision, weights, width);
         })?;
-        self.norm = super::to_vecs(&network.parameters.norm)?;
+        self.norm = super::packed_norm(&network.shape, &network.parameters.norm)?;
         Ok(())
     }
 }
@@ -336,8 +363,8 @@ impl Shard {
     /// Computes all blocks for the hidden states `x`, in place.
     fn forward(&mut self, ops: BlockOps, blocks: &[PackedBlock], time: usize, scratch: &mut BlockScratch) {
         self.activations.resize_with(blocks.len(), Activations::default);
-        for (block, activations) in blocks.iter().zip(&mut self.activations) {
-            ops.forward(block, &mut self.x, time, scratch, Some(activations));
+        for (layer, (block, activations)) in blocks.iter().zip(&mut self.activations).enumerate() {
+            ops.forward(block, layer, &mut self.x, time, scratch, Some(activations));
         }
     }
 
@@ -356,6 +383,7 @@ impl Shard {
         ops.normalise(&self.x, &head.norm, &mut scratch.norm_scales, &mut scratch.normed);
         factors.input.pack_rows(precision, &scratch.normed, width);
         let BlockScratch { normed, packed, logits, attention_output: normed_grad, norm_scales, .. } = scratch;
+        let capped = &mut scratch.inner;
         sized(normed_grad, normed.len());
         factors.output_grad.resize(precision, normed.len() / width, vocabulary);
         self.nats = 0.0;
@@ -367,7 +395,7 @@ impl Shard {
             let logits = sized(logits, targets.len() * vocabulary);
             packed.repack(precision, normed, width);
             ops.multiply(packed, &head.forward, logits, OutputMode::Overwrite);
-            self.nats += softmax::cross_entropy(logits, targets, scale);
+            self.nats += loss_of_logits(logits, targets, scale, shape.architecture.logit_cap, capped);
             factors.output_grad.pack_rows_at(precision, part * LOGIT_ROWS, logits);
             packed.repack(precision, logits, vocabulary);
             ops.multiply_back(packed, &head.backward, normed_grad);
@@ -392,11 +420,73 @@ impl Shard {
         let upstream = ops.shape.architecture.parallel.then(|| hidden_grad.clone());
         backward_feed_forward(ops, block, activations, hidden_grad, factors, vector_grads, scratch);
         let upstream = upstream.as_deref();
-        backward_attention(ops, block, activations, upstream, hidden_grad, factors, vector_grads, scratch);
+        backward_attention(
+            ops,
+            block,
+            index,
+            activations,
+            upstream,
+            hidden_grad,
+            factors,
+            vector_grads,
+            scratch,
+        );
     }
 }
 
+/// The loss of `logits` (N, V), which it replaces by their gradient. Logits are capped first if there is a cap; `capped` is
+/// memory for that.
+fn loss_of_logits(
+    logits: &mut [f32],
+    targets: &[u32],
+    scale: f32,
+    cap: Option<f32>,
+    capped: &mut Vec<f32>,
+) -> f64 {
+    let Some(cap) = cap else { return softmax::cross_entropy(logits, targets, scale) };
+    softcap::forward(logits, 1.0, cap);
+    logits.clone_into(capped);
+    let nats = softmax::cross_entropy(logits, targets, scale);
+    softcap::backward(capped, logits, 1.0, cap);
+    nats
+}
+
 impl BlockOps<'_> {
+    /// Adds to `x_grad`, given the gradient `read_grad` of what a half of a block [reads](BlockOps::read) of `x`, and
+    /// overwrites the gradient of its norm.
+    fn read_backward(
+        self,
+        x: &[f32],
+        norm: &PackedNorm,
+        scales: &[f32],
+        read_grad: &[f32],
+        x_grad: &mut [f32],
+        norm_grad: &mut Affine<Vec<f32>>,
+    ) {
+        match norm {
+            Some(norm) => self.norm_backward(x, norm, scales, read_grad, x_grad, norm_grad),
+            None => add_assign(x_grad, read_grad),
+        }
+    }
+
+    /// The gradient of the product that a half of a block [adds](BlockOps::add_product), given the gradient `sum_grad` of the
+    /// sum: the same, unless the product goes through a norm first. `added` is the product.
+    fn added_backward<'g>(
+        self,
+        added: &[f32],
+        post_norm: &PackedNorm,
+        sum_grad: &'g [f32],
+        scratch: (&'g mut Vec<f32>, &mut Vec<f32>, &mut Vec<f32>),
+        norm_grad: &mut Affine<Vec<f32>>,
+    ) -> &'g [f32] {
+        let Some(norm) = post_norm else { return sum_grad };
+        let (added_grad, normed, scales) = scratch;
+        self.normalise(added, norm, scales, normed);
+        sized(added_grad, added.len()).fill(0.0);
+        self.norm_backward(added, norm, scales, sum_grad, added_grad, norm_grad);
+        added_grad
+    }
+
     /// Adds to `x_grad` and `norm_grad`, given the gradient `y_grad` of the normalised rows of `x` and the `scales` of
     /// [`normalise`](BlockOps::normalise).
     fn norm_backward(
@@ -424,22 +514,31 @@ impl BlockOps<'_> {
     /// were computed from.
     fn heads_backward(self, block: &PackedBlock, qkv: &[f32], grad: &mut [f32], grads: &mut VectorGrads) {
         let heads = self.shape.heads;
-        for weight_grad in [&mut grads.query_norm, &mut grads.key_norm] {
-            sized(weight_grad, heads.width).fill(0.0);
+        let weights = [&block.query_norm, &block.key_norm];
+        for (weight_grad, weight) in [&mut grads.query_norm, &mut grads.key_norm].into_iter().zip(weights) {
+            sized(weight_grad, weight.as_ref().map_or(0, Vec::len)).fill(0.0);
         }
-        let (mut normed, mut scales) = (vec![0.0; heads.width], [0.0]);
+        let (mut normed, mut scales) = (Vec::new(), [0.0]);
         for (x, grad) in qkv.chunks_exact(heads.qkv_width()).zip(grad.chunks_exact_mut(heads.qkv_width())) {
             let weight_grads = [&mut grads.query_norm, &mut grads.key_norm];
             for ((weight, columns), weight_grad) in heads_with_norm(heads, block).zip(weight_grads) {
-                let pairs = x[columns.clone()].chunks_exact(heads.width);
-                for (x, grad) in pairs.zip(grad[columns].chunks_exact_mut(heads.width)) {
-                    rms::forward(x, weight, self.epsilon(), &mut normed, &mut scales);
+                let pairs = x[columns.clone()].chunks_exact(weight.len());
+                for (x, grad) in pairs.zip(grad[columns].chunks_exact_mut(weight.len())) {
+                    let normed = sized(&mut normed, weight.len());
+                    rms::forward(x, weight, self.epsilon(), normed, &mut scales);
                     normed.copy_from_slice(grad);
                     grad.fill(0.0);
-                    rms::backward(x, weight, &scales, &normed, grad, weight_grad);
+                    rms::backward(x, weight, &scales, normed, grad, weight_grad);
                 }
             }
         }
+    }
+}
+
+/// Sets the gradient of a norm of a block to zero, if there is one.
+fn clear_grad(norm: &PackedNorm, grad: &mut Affine<Vec<f32>>) {
+    if let Some(norm) = norm {
+        clear_norm_grad(norm, grad);
     }
 }
 
@@ -471,12 +570,14 @@ fn backward_feed_forward(
     let (width, ffn, inner_width) = (shape.width, shape.ffn, shape.inner());
     up_factors.resize(precision, hidden_grad.len() / width, [inner_width, width]);
     down_factors.resize(precision, hidden_grad.len() / width, [width, ffn]);
-    clear_norm_grad(&block.ffn_norm, &mut grads.ffn_norm);
-    bias_grad(&block.down, hidden_grad, &mut grads.down);
-    if let Some(bias) = &block.up.bias {
-        sized(&mut grads.up, bias.len()).fill(0.0);
+    clear_grad(&block.ffn_norm, &mut grads.ffn_norm);
+    clear_grad(&block.ffn_post_norm, &mut grads.ffn_post_norm);
+    for (matrix, grad) in [(&block.up, &mut grads.up), (&block.down, &mut grads.down)] {
+        if let Some(bias) = &matrix.bias {
+            sized(grad, bias.len()).fill(0.0);
+        }
     }
-    let BlockScratch { normed, norm_scales, packed, inner, activated, .. } = scratch;
+    let BlockScratch { normed, norm_scales, packed, inner, activated, added: added_grad, .. } = scratch;
     let normed_grad = &mut scratch.attention_output;
     let part_len = FEED_FORWARD_ROWS * width;
     let parts = hidden_grad.chunks_mut(part_len).zip(activations.middle.chunks(part_len));
@@ -485,24 +586,36 @@ fn backward_feed_forward(
         activations.inner.unpack(precision, inner_width, first_row, sized(inner, rows * inner_width));
         ops.activate(inner, sized(activated, rows * ffn));
         down_factors.input.pack_rows_at(precision, first_row, activated);
-        down_factors.output_grad.pack_rows_at(precision, first_row, hidden_grad);
-        packed.repack(precision, hidden_grad, width);
+        let added = activations.ffn_added.get(part * part_len..).unwrap_or_default();
+        let down_grad = ops.added_backward(
+            &added[..added.len().min(hidden_grad.len())],
+            &block.ffn_post_norm,
+            hidden_grad,
+            (&mut *added_grad, &mut *normed, &mut *norm_scales),
+            &mut grads.ffn_post_norm,
+        );
+        down_factors.output_grad.pack_rows_at(precision, first_row, down_grad);
+        if block.down.bias.is_some() {
+            add_sum_of_rows(down_grad, &mut grads.down);
+        }
+        packed.repack(precision, down_grad, width);
         let activated_grad = &mut *activated;
         ops.multiply_back(packed, &block.down, activated_grad);
         match shape.architecture.feed_forward {
             FeedForward::SwiGlu => swiglu::backward(inner, ffn, activated_grad),
+            FeedForward::GeGlu => geglu::backward(inner, ffn, activated_grad),
             FeedForward::Plain(kind) => activation::backward(kind, inner, activated_grad),
         }
         if block.up.bias.is_some() {
             add_sum_of_rows(inner, &mut grads.up);
         }
 
-        ops.normalise(middle, &block.ffn_norm, norm_scales, normed);
+        ops.read(middle, &block.ffn_norm, norm_scales, normed);
         up_factors.input.pack_rows_at(precision, first_row, normed);
         up_factors.output_grad.pack_rows_at(precision, first_row, inner);
         packed.repack(precision, inner, inner_width);
         ops.multiply_back(packed, &block.up, sized(normed_grad, hidden_grad.len()));
-        ops.norm_backward(
+        ops.read_backward(
             middle,
             &block.ffn_norm,
             norm_scales,
@@ -519,6 +632,7 @@ fn backward_feed_forward(
 fn backward_attention(
     ops: BlockOps,
     block: &PackedBlock,
+    layer: usize,
     activations: &Activations,
     upstream: Option<&[f32]>,
     hidden_grad: &mut [f32],
@@ -526,14 +640,21 @@ fn backward_attention(
     grads: &mut VectorGrads,
     scratch: &mut BlockScratch,
 ) {
-    let BlockOps { options, shape, rotary } = ops;
-    let (width, heads, precision) = (shape.width, shape.heads, options.precision);
+    let shape = ops.shape;
+    let (width, heads, precision) = (shape.width, shape.heads, ops.options.precision);
     let rows = hidden_grad.len() / width;
     let BlockScratch { normed, norm_scales, packed, qkv, attention_output, activated: normed_grad, .. } =
         scratch;
     let columns = heads.output_width();
     activations.attention_output.unpack(precision, columns, 0, sized(attention_output, rows * columns));
-    let output_grad = upstream.unwrap_or(hidden_grad);
+    clear_grad(&block.attention_post_norm, &mut grads.attention_post_norm);
+    let output_grad = ops.added_backward(
+        &activations.attention_added,
+        &block.attention_post_norm,
+        upstream.unwrap_or(hidden_grad),
+        (&mut scratch.added, &mut *normed, &mut *norm_scales),
+        &mut grads.attention_post_norm,
+    );
     output_factors.input.pack_rows(precision, attention_output, columns);
     output_factors.output_grad.pack_rows(precision, output_grad, width);
     bias_grad(&block.output, output_grad, &mut grads.output);
@@ -542,22 +663,22 @@ fn backward_attention(
     ops.multiply_back(packed, &block.output, attention_grad);
     let qkv = sized(qkv, rows * heads.qkv_width());
     activations.qkv.unpack(ops.kept_precision(), heads.qkv_width(), 0, qkv);
-    let unnormed = shape.architecture.head_norm.then(|| qkv.to_vec());
+    let unnormed = (shape.architecture.head_norm != HeadNorm::None).then(|| qkv.to_vec());
     ops.normalise_heads(block, qkv);
-    let causal = CausalAttention { options, sequence_len: activations.time, heads, rotary };
+    let causal = ops.causal(layer, activations.time);
     attention::backward(causal, qkv, &mut scratch.attention, attention_grad, &activations.softmax_stats);
     if let Some(unnormed) = unnormed {
         ops.heads_backward(block, &unnormed, qkv, grads);
     }
     bias_grad(&block.qkv, qkv, &mut grads.qkv);
 
-    ops.normalise(&activations.input, &block.attention_norm, norm_scales, normed);
+    ops.read(&activations.input, &block.attention_norm, norm_scales, normed);
     qkv_factors.input.pack_rows(precision, normed, width);
     qkv_factors.output_grad.pack_rows(precision, qkv, heads.qkv_width());
     packed.repack(precision, qkv, heads.qkv_width());
     ops.multiply_back(packed, &block.qkv, sized(normed_grad, hidden_grad.len()));
-    clear_norm_grad(&block.attention_norm, &mut grads.attention_norm);
+    clear_grad(&block.attention_norm, &mut grads.attention_norm);
     let input = &activations.input;
     let norm_grad = &mut grads.attention_norm;
-    ops.norm_backward(input, &block.attention_norm, norm_scales, normed_grad, hidden_grad, norm_grad);
+    ops.read_backward(input, &block.attention_norm, norm_scales, normed_grad, hidden_grad, norm_grad);
 }

@@ -105,10 +105,16 @@ struct StepPlaces {
     slots: Tensor,
     /// Row of the cache to which each token is written, repeated over its columns: (rows, K D).
     cache_rows: Tensor,
-    /// 0 where a row may attend to a position, −∞ elsewhere: (rows, 1, 1, length).
-    mask: Tensor,
+    /// Position of each row.
+    positions: Vec<usize>,
     /// Largest number of positions in use by any row, including its new token.
     length: usize,
+}
+
+/// What the rows of one step read in a block, and how they are rotated there.
+struct StepAttention {
+    /// 0 where a row may attend to a position, −∞ elsewhere: (rows, 1, 1, length).
+    mask: Tensor,
     angles: plain::Angles,
 }
 
@@ -122,17 +128,27 @@ impl StepPlaces {
         let cache_rows: Vec<u32> =
             places.iter().map(|place| (place.slot * shape.context + place.position) as u32).collect();
         let cache_rows = Tensor::from_vec(cache_rows, (rows, 1), device)?;
-        let readable = |position: usize| move |s: usize| if s > position { f32::NEG_INFINITY } else { 0.0 };
-        let mask: Vec<f32> = positions.clone().flat_map(|p| (0..length).map(readable(p))).collect();
         Ok(Self {
             slots: Tensor::from_vec(slots, rows, device)?,
             cache_rows: cache_rows.broadcast_as((rows, columns))?.contiguous()?,
-            mask: Tensor::from_vec(mask, (rows, 1, 1, length), device)?,
+            positions: positions.collect(),
             length,
-            angles: plain::Angles::new(&network.rotary, positions, device)?,
         })
     }
 
+    /// What is read in block `layer`.
+    fn attention(&self, network: &Network, layer: usize) -> Result<StepAttention> {
+        let (window, device) = (network.shape.architecture.window(layer), &network.device);
+        let positions = || self.positions.iter().copied();
+        let mask = plain::mask(positions(), self.length, window, device)?;
+        Ok(StepAttention {
+            mask: mask.reshape(((), 1, 1, self.length))?,
+            angles: plain::Angles::new(network.rotaries.of(window), positions(), device)?,
+        })
+    }
+}
+
+impl StepAttention {
     /// Rotates each row of `x` (rows, H, 1, D) by its own position. Rows are treated as the time axis.
     fn rotate(&self, x: &Tensor) -> Result<Tensor> {
         self.angles.rotate(&x.transpose(0, 2)?.contiguous()?)?.transpose(0, 2)?.contiguous()
@@ -156,21 +172,22 @@ impl TokenStepper for PlainStepper<'_> {
 
     fn read(&mut self, tokens: &[TokenId], places: &[CachePosition]) -> Result<()> {
         let network = self.network;
-        let (heads, precision) = (network.shape.heads, network.precision);
         let rows = tokens.len();
         let positions: Vec<u32> = places.iter().map(|place| place.position as u32).collect();
         let positions = Tensor::from_vec(positions, (rows, 1), &network.device)?;
         let places = StepPlaces::new(network, places)?;
         let tokens = Tensor::from_slice(tokens, (rows, 1), &network.device)?;
         let mut x = plain::embed(network, &tokens, &positions)?;
-        for (block, (key_cache, value_cache)) in network.parameters.blocks.iter().zip(&self.caches) {
+        let blocks = network.parameters.blocks.iter().zip(&self.caches);
+        for (layer, (block, (key_cache, value_cache))) in blocks.enumerate() {
+            let attention = places.attention(network, layer)?;
             x = plain::block(network, block, &x, |q, k, v| {
-                let (q, k) = (places.rotate(&q)?, places.rotate(&k)?);
+                let (q, k) = (attention.rotate(&q)?, attention.rotate(&k)?);
                 key_cache.scatter_set(&places.cache_rows, &k.reshape((rows, ()))?, 0)?;
                 value_cache.scatter_set(&places.cache_rows, &v.reshape((rows, ()))?, 0)?;
                 let keys = self.read_cache(key_cache, &places)?;
                 let values = self.read_cache(value_cache, &places)?;
-                plain::attend(&q, &keys, &values, &places.mask, heads, precision)
+                plain::attend(network, layer, &q, &keys, &values, &attention.mask)
             })?;
         }
         self.states = plain::norm(network, &x, &network.parameters.norm)?.flatten_to(1)?;
@@ -211,6 +228,7 @@ mod tests {
     fn the_plain_stepper_agrees_with_the_fused_one() {
         let heads = Heads { queries: 4, keys: 2, width: 6 };
         let architecture = crate::model::TransformerSettings {
+            family: None,
             layers: 2,
             width: 24,
             heads: 4,

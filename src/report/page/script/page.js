@@ -143,9 +143,11 @@ let page = null;
 
 async function start() {
   try {
+    // Both are unpacked at the same time.
+    const library = window.Plotly ? "" : unpack("genloss-plotly");
     const data = JSON.parse(await unpack("genloss-data"));
     if (data.experiments.length === 0) return;
-    await loadPlotly();
+    await loadPlotly(library);
     page = new Page(data);
     page.controls.makeRoom();
     goToPlace();

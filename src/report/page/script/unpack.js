@@ -13,11 +13,11 @@ async function unpack(id) {
   return new Response(stream).text();
 }
 
-/** Runs plotly.js, which then is `window.Plotly`. */
-async function loadPlotly() {
+/** Runs plotly.js, which then is `window.Plotly`.  @param {Promise<string> | string} library its text */
+async function loadPlotly(library) {
   if (window.Plotly) return;
   const script = document.createElement("script");
-  script.textContent = await unpack("genloss-plotly");
+  script.textContent = await library;
   document.head.append(script);
 }
 

@@ -43,6 +43,15 @@ impl ModelConfig {
         }
     }
 
+    /// A number for which null means none, unlike a missing one, which is the default.
+    pub(super) fn number_or_null(&self, name: &str, default: Option<f64>) -> Result<Option<f64>, String> {
+        match self.fields.get(name) {
+            None => Ok(default),
+            Some(Value::Null) => Ok(None),
+            Some(_) => self.number(name, 0.0).map(Some),
+        }
+    }
+
     pub(super) fn flag(&self, name: &str, default: bool) -> Result<bool, String> {
         match self.value(name) {
             None => Ok(default),

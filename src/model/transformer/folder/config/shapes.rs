@@ -1,11 +1,13 @@
 //! The shape of a model of each family. Defaults are those of Hugging Face transformers.
 
-use super::super::super::architecture::{Architecture, Biases, Family, FeedForward, Norm, Positions};
+use super::super::super::architecture::{Architecture, Biases, FeedForward, Positions, Windows};
 use super::super::super::parameters::Shape;
 use super::ModelConfig;
 use super::fields::unsupported;
+use crate::model::family::Family;
 use genloss_kernels::activation::Activation;
 use genloss_kernels::attention::Heads;
+use serde_json::Value;
 
 /// Largest size in bytes of the rotary tables of all positions.
 const MOST_ROTARY_BYTES: usize = 1 << 30;
@@ -15,7 +17,8 @@ pub fn of(config: &ModelConfig) -> Result<Shape, String> {
         Family::Gpt2 => gpt2(config)?,
         Family::GptNeoX => gpt_neox(config)?,
         Family::Opt => opt(config)?,
-        Family::Llama | Family::Mistral | Family::Qwen2 | Family::Qwen3 => llama(config)?,
+        Family::Gemma | Family::Gemma2 | Family::Gemma3 => gemma(config)?,
+        Family::Llama | Family::Mistral | Family::Olmo2 | Family::Qwen2 | Family::Qwen3 => llama(config)?,
     };
     // Each pair of elements has a cosine and a sine at every position, both f32.
     let rotary_bytes = shape.context.saturating_mul(4 * shape.heads.width);
@@ -48,13 +51,15 @@ fn llama(config: &ModelConfig) -> Result<Shape, String> {
         Some(head) => head,
         None => even_share(width, queries, "hidden_size")?,
     };
-    let context = config.size("max_position_embeddings")?;
-    check_windows(config, context)?;
+    let (layers, context) = (config.size("num_hidden_layers")?, config.size("max_position_embeddings")?);
+    let windows = windows(config, layers)?.filter(|windows| windows.size < context);
     let attention_bias = config.flag("attention_bias", false)?;
     let feed_forward = config.flag("mlp_bias", false)?;
     let biases = match family {
         Family::Qwen2 => Biases { qkv: true, output: false, feed_forward: false },
-        Family::Qwen3 => Biases { qkv: attention_bias, output: attention_bias, feed_forward: false },
+        Family::Qwen3 | Family::Olmo2 => {
+            Biases { qkv: attention_bias, output: attention_bias, feed_forward: false }
+        }
         Family::Llama => Biases { qkv: attention_bias, output: attention_bias, feed_forward },
         _ => Biases::default(),
     };
@@ -62,19 +67,104 @@ fn llama(config: &ModelConfig) -> Result<Shape, String> {
     Ok(Shape {
         vocab_size: config.size("vocab_size")?,
         width,
-        layers: config.size("num_hidden_layers")?,
+        layers,
         heads: heads(queries, keys, head)?,
         ffn: config.size("intermediate_size")?,
         context,
-        norm_epsilon: config.number("rms_norm_eps", 1e-6)?,
+        norm_epsilon: config.number("rms_norm_eps", if family == Family::Olmo2 { 1e-5 } else { 1e-6 })?,
         tied: config.flag("tie_word_embeddings", false)?,
         architecture: Architecture {
-            family,
+            positions: Positions::Rotary(rope),
             biases,
-            head_norm: family == Family::Qwen3,
-            ..Architecture::llama(rope)
+            windows,
+            ..Architecture::of(family, width, head)
         },
     })
+}
+
+/// Gemma 1, 2 and 3.
+fn gemma(config: &ModelConfig) -> Result<Shape, String> {
+    let family = config.family;
+    let name = if family == Family::Gemma { "hidden_act" } else { "hidden_activation" };
+    if config.text(name, "gelu_pytorch_tanh")? != "gelu_pytorch_tanh" {
+        return Err(format!("{name} is not gelu_pytorch_tanh, with which Gemma was trained; set it to that"));
+    }
+    config.only("use_bidirectional_attention", false, false)?;
+    let (width, queries) = (config.size("hidden_size")?, config.size("num_attention_heads")?);
+    let keys = config.optional_size("num_key_value_heads")?.unwrap_or(queries);
+    let head = config.optional_size("head_dim")?.unwrap_or(256);
+    let layers = config.size("num_hidden_layers")?;
+    let bias = config.flag("attention_bias", false)?;
+    let is_first = family == Family::Gemma;
+    let theta = if family == Family::Gemma3 { 1_000_000.0 } else { 10_000.0 };
+    let cap = |name: &str, default: f64| {
+        let default = (family == Family::Gemma2).then_some(default);
+        Ok::<_, String>(config.number_or_null(name, default)?.map(|cap| cap as f32).filter(|_| !is_first))
+    };
+    let windows = if is_first { None } else { windows(config, layers)? };
+    let local = || config.rope_of_layers(head, ("rope_local_base_freq", 10_000.0), None, "sliding_attention");
+    let windows = windows.map(|windows| {
+        let rope = if family == Family::Gemma3 { Some(local()?) } else { None };
+        Ok::<_, String>(Windows { rope, ..windows })
+    });
+    Ok(Shape {
+        vocab_size: config.size("vocab_size")?,
+        width,
+        layers,
+        heads: heads(queries, keys, head)?,
+        ffn: config.size("intermediate_size")?,
+        context: config.size("max_position_embeddings")?,
+        norm_epsilon: config.number("rms_norm_eps", 1e-6)?,
+        tied: config.flag("tie_word_embeddings", true)?,
+        architecture: Architecture {
+            positions: Positions::Rotary(config.rope(head, ("rope_theta", theta), None)?),
+            biases: Biases { qkv: bias, output: bias, feed_forward: false },
+            query_scalar: if is_first { None } else { Some(config.number("query_pre_attn_scalar", 256.0)?) },
+            score_cap: cap("attn_logit_softcapping", 50.0)?,
+            logit_cap: cap("final_logit_softcapping", 30.0)?,
+            windows: windows.transpose()?,
+            ..Architecture::of(family, width, head)
+        },
+    })
+}
+
+/// The layers that read a sliding window.
+fn windows(config: &ModelConfig, layers: usize) -> Result<Option<Windows>, String> {
+    let family = config.family;
+    let is_qwen = matches!(family, Family::Qwen2 | Family::Qwen3);
+    let is_used = match family {
+        Family::Mistral | Family::Gemma2 | Family::Gemma3 => true,
+        _ => is_qwen && config.flag("use_sliding_window", false)?,
+    };
+    let size = match config.optional_size("sliding_window")? {
+        Some(size) if is_used => size,
+        None if matches!(family, Family::Gemma2 | Family::Gemma3) => 4096,
+        _ => return Ok(None),
+    };
+    let pattern = config.optional_size("sliding_window_pattern")?.unwrap_or(6);
+    let first = if is_qwen { config.optional_size("max_window_layers")?.unwrap_or(28) } else { 0 };
+    let is_windowed = |layer: usize| match family {
+        Family::Gemma2 => layer.is_multiple_of(2),
+        Family::Gemma3 => !(layer + 1).is_multiple_of(pattern),
+        _ => layer >= first,
+    };
+    let layers: Vec<bool> = match config.value("layer_types") {
+        None => (0..layers).map(is_windowed).collect(),
+        Some(kinds) => kinds
+            .as_array()
+            .filter(|kinds| kinds.len() == layers)
+            .and_then(|kinds| kinds.iter().map(is_sliding).collect())
+            .ok_or("layer_types is not full_attention or sliding_attention for each layer")?,
+    };
+    Ok(layers.contains(&true).then_some(Windows { size, layers, rope: None }))
+}
+
+fn is_sliding(kind: &Value) -> Option<bool> {
+    match kind.as_str()? {
+        "sliding_attention" => Some(true),
+        "full_attention" => Some(false),
+        _ => None,
+    }
 }
 
 fn gpt2(config: &ModelConfig) -> Result<Shape, String> {
@@ -82,24 +172,20 @@ fn gpt2(config: &ModelConfig) -> Result<Shape, String> {
     config.only("scale_attn_by_inverse_layer_idx", false, false)?;
     config.only("add_cross_attention", false, false)?;
     let (width, queries) = (config.size("n_embd")?, config.size("n_head")?);
+    let head = even_share(width, queries, "n_embd")?;
     let activation = activation(config.text("activation_function", "gelu_new")?)?;
     Ok(Shape {
         vocab_size: config.size("vocab_size")?,
         width,
         layers: config.size("n_layer")?,
-        heads: heads(queries, queries, even_share(width, queries, "n_embd")?)?,
+        heads: heads(queries, queries, head)?,
         ffn: config.optional_size("n_inner")?.unwrap_or(4 * width),
         context: config.size("n_positions")?,
         norm_epsilon: config.number("layer_norm_epsilon", 1e-5)?,
         tied: config.flag("tie_word_embeddings", true)?,
         architecture: Architecture {
-            family: Family::Gpt2,
-            norm: Norm::Layer,
-            positions: Positions::Learned { offset: 0 },
             feed_forward: FeedForward::Plain(activation),
-            biases: Biases::ALL,
-            head_norm: false,
-            parallel: false,
+            ..Architecture::of(Family::Gpt2, width, head)
         },
     })
 }
@@ -120,13 +206,11 @@ fn gpt_neox(config: &ModelConfig) -> Result<Shape, String> {
         norm_epsilon: config.number("layer_norm_eps", 1e-5)?,
         tied: config.flag("tie_word_embeddings", false)?,
         architecture: Architecture {
-            family: Family::GptNeoX,
-            norm: Norm::Layer,
             positions: Positions::Rotary(rope),
             feed_forward: FeedForward::Plain(activation),
             biases: Biases { qkv: attention_bias, output: attention_bias, feed_forward: true },
-            head_norm: false,
             parallel: config.flag("use_parallel_residual", true)?,
+            ..Architecture::of(Family::GptNeoX, width, head)
         },
     })
 }
@@ -139,25 +223,22 @@ fn opt(config: &ModelConfig) -> Result<Shape, String> {
     if config.optional_size("word_embed_proj_dim")?.is_some_and(|projected| projected != width) {
         return Err(unsupported("word_embed_proj_dim differs from hidden_size: projected embeddings are"));
     }
+    let head = even_share(width, queries, "hidden_size")?;
     let has_biases = config.flag("enable_bias", true)?;
     let activation = activation(config.text("activation_function", "relu")?)?;
     Ok(Shape {
         vocab_size: config.size("vocab_size")?,
         width,
         layers: config.size("num_hidden_layers")?,
-        heads: heads(queries, queries, even_share(width, queries, "hidden_size")?)?,
+        heads: heads(queries, queries, head)?,
         ffn: config.size("ffn_dim")?,
         context: config.size("max_position_embeddings")?,
         norm_epsilon: 1e-5,
         tied: config.flag("tie_word_embeddings", true)?,
         architecture: Architecture {
-            family: Family::Opt,
-            norm: Norm::Layer,
-            positions: Positions::Learned { offset: 2 },
             feed_forward: FeedForward::Plain(activation),
-            biases: Biases { qkv: has_biases, output: has_biases, feed_forward: has_biases },
-            head_norm: false,
-            parallel: false,
+            biases: if has_biases { Biases::ALL } else { Biases::default() },
+            ..Architecture::of(Family::Opt, width, head)
         },
     })
 }
@@ -185,17 +266,5 @@ fn activation(name: &str) -> Result<Activation, String> {
             let other: String = other.chars().take(40).collect();
             Err(unsupported(&format!("the activation {other:?} is")))
         }
-    }
-}
-
-/// Attention over a sliding window is attention over everything where the window is as long as the context.
-fn check_windows(config: &ModelConfig, context: usize) -> Result<(), String> {
-    let is_used = config.flag("use_sliding_window", config.family == Family::Mistral)?;
-    match config.optional_size("sliding_window")? {
-        Some(window) if is_used && window < context => Err(format!(
-            "sliding_window {window} is not supported; lower max_position_embeddings from {context} to {window}, which \
-             computes the same for texts up to that length"
-        )),
-        _ => Ok(()),
     }
 }
