@@ -137,6 +137,11 @@ impl Browser {
         self.client.back().await.unwrap();
     }
 
+    /// Goes to the entry of the history after this one.
+    pub async fn forward(&self) {
+        self.client.forward().await.unwrap();
+    }
+
     /// The value of an expression in the page.
     pub async fn read<T: DeserializeOwned>(&self, expression: &str) -> T {
         let found = self.client.execute(&format!("return {expression};"), Vec::new()).await;

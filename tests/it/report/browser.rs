@@ -261,6 +261,8 @@ fn a_page_of_many_experiments_is_found_where_it_was_left() {
         browser.wait_for("location.hash === '#e2-verdicts'").await;
         browser.back().await;
         browser.wait_for(&is_read).await;
+        browser.forward().await;
+        browser.wait_for(&format!("Math.abs({}) < 60", top("[id='e2-verdicts']"))).await;
         browser.assert_quiet().await;
     });
 }

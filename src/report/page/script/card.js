@@ -10,6 +10,12 @@ function theme() {
 /** The size of a figure on paper, in CSS pixels: two fit side by side on a sheet of A4, and three below each other. */
 const PRINTED = { width: 290, height: 220 };
 
+/** The layout of a figure without a value: a sentence instead of axes. */
+const NOTHING = {
+  annotations: [{ text: "No arm that is switched on has a value here.", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 }],
+  shapes: [], xaxis: { visible: false }, yaxis: { visible: false },
+};
+
 function isPrinted() {
   return document.documentElement.classList.contains("printed");
 }
@@ -120,7 +126,7 @@ class Card {
     if (!this.isStale || this.root.hidden) return;
     this.isStale = false;
     const { traces, layout } = this.drawing();
-    const empty = traces.length > 0 ? {} : { annotations: [{ text: "No arm that is switched on has a value here.", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 }] };
+    const empty = traces.length > 0 ? {} : NOTHING;
     Plotly.react(this.plot, traces, this.layout({ ...layout, ...empty }), { displayModeBar: false, responsive: true, doubleClick: "reset" });
     if (performance.getEntriesByName("genloss-drawn").length === 0) performance.mark("genloss-drawn");
   }

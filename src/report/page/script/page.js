@@ -220,7 +220,7 @@ function keepPlace() {
     clearTimeout(pause);
     pause = setTimeout(keep, 150);
   });
-  window.addEventListener("popstate", (event) => { if (event.state) goToPlace(); });
+  window.addEventListener("popstate", goToPlace);
   if (!history.state) history.replaceState({ read: null }, "");
 }
 
