@@ -23,6 +23,7 @@
 use crate::documents::END_MARKERS;
 use crate::units::Tokens;
 use rayon::prelude::*;
+use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 
 mod error;
@@ -128,10 +129,16 @@ fn distinct_documents(files: Vec<FileTexts>) -> (Vec<HashedDocument>, TextRecord
         distinct: documents.len() as u64,
         most_copies: copies.most,
         marker: most_frequent_marker(&documents),
+        json_objects: documents.par_iter().filter(|document| is_json_object(document.text())).count() as u64,
         unused_separator: None,
         splits: BTreeMap::new(),
     };
     (documents, record)
+}
+
+/// Whether a text is a line of JSON rather than what is written in one.
+fn is_json_object(text: &str) -> bool {
+    text.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 /// Markers that end a text or a turn in some published corpora, besides [`END_MARKERS`].

@@ -131,6 +131,18 @@ pub enum TokenizerError {
         /// The number of tokens.
         tokens: usize,
     },
+    /// The replacements of a normalizer or decoder make a text many times as long.
+    #[error(
+        "tokenizer {}: the replacements of its {part} can make a text more than 64 times as long; no published tokenizer does \
+         so: fetch the file again, or take another one",
+        path.display()
+    )]
+    Grows {
+        /// The file.
+        path: PathBuf,
+        /// The field of the file.
+        part: &'static str,
+    },
     /// Two tokens have the same id.
     #[error(
         "tokenizer {}: tokens {first:?} and {second:?} both have the id {id}; give each token an id of its own",

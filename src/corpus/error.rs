@@ -293,7 +293,7 @@ pub enum CorpusError {
     #[error(
         "corpus: too few documents to be split by hash ({}): the {} split has {available} tokens, but the \
          experiment takes {wanted}; {remedy}",
-        counted(*documents, "document"), split.name()
+        counted(*documents, "distinct text"), split.name()
     )]
     TooFewDocuments {
         /// Documents with different texts.
@@ -448,7 +448,7 @@ mod tests {
         let files = CorpusSource::Files(vec!["a.txt".to_owned()]);
         assert_eq!(
             error(CorpusSplit::Heldout, files, 1),
-            "corpus: too few documents to be split by hash (1 document): the heldout split has 1_234 tokens, but the \
+            "corpus: too few documents to be split by hash (1 distinct text): the heldout split has 1_234 tokens, but the \
              experiment takes 50_000; add text, or where it is in .txt files split it into more documents with \
              corpus.split (now \"paragraph\"; try \"line\" or { separator = \"…\" })"
         );

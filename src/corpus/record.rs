@@ -43,6 +43,9 @@ pub struct TextRecord {
     /// The end-of-text marker that most documents contain, if any does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub marker: Option<MarkerRecord>,
+    /// Distinct documents that are JSON objects.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub json_objects: u64,
     /// The separator of `corpus.split`, if it separates no two documents of any file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unused_separator: Option<String>,
@@ -67,14 +70,14 @@ pub struct SplitRecord {
     pub documents: u64,
     /// Share of the tokens that belong to the longest document, 0 to 1.
     pub largest_share: f64,
-    /// Documents that are nearly the same as one of the train split.
+    /// Documents that are nearly the same as one of the train split, or part of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub near_copies: Option<u64>,
 }
 
 /// The smallest share of one text in a corpus or split for which there is a note.
 const LARGE_SHARE: f64 = 0.05;
-/// The smallest share of documents with markers, or of near copies, for which there is a note.
+/// The smallest share of documents with markers, of JSON, or of near copies, for which there is a note.
 const MANY: f64 = 0.01;
 
 impl TextRecord {
@@ -85,6 +88,7 @@ impl TextRecord {
         notes.extend(self.note_on_copies());
         notes.extend(self.note_on_bad_lines());
         notes.extend(self.note_on_markers());
+        notes.extend(self.note_on_json());
         notes.extend(self.note_on_separator());
         for (name, split) in &self.splits {
             notes.extend(split.notes(name));
@@ -108,6 +112,16 @@ impl TextRecord {
         let bad: u64 = self.files.iter().map(|file| file.bad_lines).sum();
         (bad > 0).then(|| {
             format!("{} left out of the corpus, as corpus.skip_bad allows", counted(bad, "bad line"))
+        })
+    }
+
+    fn note_on_json(&self) -> Option<String> {
+        let Self { json_objects, distinct, .. } = *self;
+        (share(json_objects, distinct) >= MANY).then(|| {
+            format!(
+                "{json_objects} of {distinct} documents are JSON objects, which are read as ordinary text; where a text file holds \
+                 lines of JSON, let its name end with .jsonl"
+            )
         })
     }
 
@@ -144,8 +158,8 @@ impl SplitRecord {
         }
         if let Some(near) = self.near_copies.filter(|&near| share(near, self.documents) >= MANY) {
             notes.push(format!(
-                "{near} of {} documents of the {name} split are nearly the same as one of the train split; models may have \
-                 memorised them",
+                "{near} of {} documents of the {name} split are nearly the same as one of the train split, or part of one; models \
+                 may have memorised them",
                 self.documents
             ));
         }

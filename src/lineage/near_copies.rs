@@ -4,7 +4,8 @@
 //! Exact copies count once, but a text with a few words changed is another text, and its hash may put it in another
 //! split. Near copies are found in the same way as in selection ([`near_duplicates`]): by the MinHash estimate of the
 //! Jaccard similarity of their shingles. The shingles are of normalised words, so that case and white space make no
-//! difference.
+//! difference. A document that is part of a much longer one, as a chapter of a book, has little in common with the whole of
+//! it; so a document is also a near copy if one document of the other split has most of its shingles.
 //!
 //! Signatures are costly, so they are only computed for documents that have most of their shingles in common with the
 //! other split as a whole.
@@ -12,6 +13,7 @@
 use crate::documents::{Documents, TokenId, hash};
 use crate::selection::{NearDuplicates, Signature, shingles};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -21,6 +23,13 @@ const SIMILAR: f64 = 0.8;
 /// A similarity of 0.8 requires that 80 % of the shingles occur in the other document. The threshold is lower, to allow
 /// for four standard errors of the estimate.
 const SHARED_SHINGLES: f64 = 0.65;
+
+/// Shingles that more documents of a split share are phrases rather than marks of a document, and do not show that one is
+/// part of another.
+const MOST_SHARERS: usize = 8;
+
+/// A document with fewer marks is not looked for in longer ones.
+const LEAST_MARKS: u32 = 20;
 
 /// Number of documents per batch. After each batch, the documents that were found to have a near copy are left out of
 /// further comparisons, so that text in which everything resembles everything else takes no longer than other text.
@@ -44,8 +53,9 @@ pub(super) fn normalised(texts: &[String]) -> Documents {
 /// The number of documents in `split` that have a near copy in `other`. Both are [`normalised`].
 pub(super) fn near_copies(split: &Documents, other: &Documents) -> u64 {
     let known = known_shingles(split);
-    let mut open: Vec<Signature> =
-        (0..split.len()).into_par_iter().map(|index| Signature::new(split.get(index))).collect();
+    let is_part = Marks::of(split).parts_of(other);
+    let rest = (0..split.len()).into_par_iter().filter(|&index| !is_part[index]);
+    let mut open: Vec<Signature> = rest.map(|index| Signature::new(split.get(index))).collect();
     let mut index = index_of(&open);
     for first in (0..other.len()).step_by(BATCH) {
         let found = found_in(&index, &known, other, first..(first + BATCH).min(other.len()));
@@ -60,10 +70,66 @@ pub(super) fn near_copies(split: &Documents, other: &Documents) -> u64 {
 
 /// The hashes of all shingles, sorted.
 fn known_shingles(documents: &Documents) -> Vec<u64> {
-    let mut known: Vec<u64> = documents.iter().flat_map(shingles).collect();
-    known.sort_unstable();
-    known.dedup();
-    known
+    distinct(documents.iter().flat_map(shingles))
+}
+
+fn distinct<T: Ord>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut all: Vec<T> = all.collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// The shingles by which documents of a split are recognised in longer documents.
+struct Marks {
+    /// Shingles and the positions of the documents that have them, sorted.
+    places: Vec<(u64, u32)>,
+    /// Number of marks of each document.
+    counts: Vec<u32>,
+}
+
+impl Marks {
+    fn of(split: &Documents) -> Self {
+        let of_document = |(position, document)| shingles(document).map(move |shingle| (shingle, position));
+        let mut places = distinct((0..).zip(split.iter()).flat_map(of_document));
+        let shared = |one: &(u64, u32), places: &[(u64, u32)]| sharers(places, one.0).len() > MOST_SHARERS;
+        let is_mark: Vec<bool> = places.par_iter().map(|one| !shared(one, &places)).collect();
+        let mut flags = is_mark.into_iter();
+        places.retain(|_| flags.next().unwrap_or(false));
+        let mut counts = vec![0; split.len()];
+        places.iter().for_each(|&(_, position)| counts[position as usize] += 1);
+        Self { places, counts }
+    }
+
+    /// For each document of the split, whether a document of `other` has most of its marks.
+    fn parts_of(&self, other: &Documents) -> Vec<bool> {
+        let found = (0..other.len()).into_par_iter().flat_map_iter(|index| self.parts_in(other.get(index)));
+        let mut is_part = vec![false; self.counts.len()];
+        found.collect::<Vec<usize>>().into_iter().for_each(|position| is_part[position] = true);
+        is_part
+    }
+
+    /// Positions of the documents of which `document` has most marks.
+    fn parts_in(&self, document: &[TokenId]) -> Vec<usize> {
+        let mut found: BTreeMap<u32, u32> = BTreeMap::new();
+        for shingle in distinct(shingles(document)) {
+            for &(_, position) in sharers(&self.places, shingle) {
+                *found.entry(position).or_default() += 1;
+            }
+        }
+        let is_part = |position: u32, marks: u32| {
+            let all = self.counts[position as usize];
+            all >= LEAST_MARKS && f64::from(marks) >= SIMILAR * f64::from(all)
+        };
+        found.into_iter().filter(|&(at, marks)| is_part(at, marks)).map(|(at, _)| at as usize).collect()
+    }
+}
+
+/// The part of `places` with a shingle.
+fn sharers(places: &[(u64, u32)], shingle: u64) -> &[(u64, u32)] {
+    let start = places.partition_point(|place| place.0 < shingle);
+    let length = places[start..].iter().take_while(|place| place.0 == shingle).count();
+    &places[start..start + length]
 }
 
 fn index_of(signatures: &[Signature]) -> NearDuplicates {
@@ -108,6 +174,31 @@ mod tests {
         }
         assert_eq!(near_copies(&text("3 + 4"), &text("3 - 4")), 0);
         assert_eq!(near_copies(&text("!"), &text("?")), 0);
+    }
+
+    /// A document of 40 words has 36 shingles, all of which are in a document that contains it. With 12 words changed in the
+    /// middle, 16 shingles are others.
+    #[test]
+    fn a_document_that_is_part_of_a_long_one_is_a_near_copy() {
+        let documents = |texts: &[Vec<TokenId>]| texts.iter().map(Vec::as_slice).collect::<Documents>();
+        let book: Vec<TokenId> = (0..2000).collect();
+        let mut changed = book[500..540].to_vec();
+        changed[14..26].fill(9999);
+        let short = book[700..712].to_vec();
+        let split = documents(&[book[100..140].to_vec(), changed, short, (3000..3040).collect()]);
+        assert_eq!(near_copies(&split, &documents(&[book])), 1);
+    }
+
+    /// Every document has the same 60 words and 30 of its own.
+    #[test]
+    fn common_phrases_make_no_near_copies() {
+        let text =
+            |topic: TokenId| (0..60).chain((0..30).map(|i| 1000 * topic + i)).collect::<Vec<TokenId>>();
+        let documents = |topics: Range<TokenId>| {
+            let texts: Vec<Vec<TokenId>> = topics.map(text).collect();
+            texts.iter().map(Vec::as_slice).collect::<Documents>()
+        };
+        assert_eq!(near_copies(&documents(1..20), &documents(20..200)), 0);
     }
 
     /// 104 tokens have 100 shingles. Changing the last changes one: J = 99/101. Changing 40 gives J = 60/140.

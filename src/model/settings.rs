@@ -56,13 +56,17 @@ const fn ffn_of(width: usize) -> usize {
 }
 
 impl TransformerSettings {
-    /// Adds the default of `ffn`, which depends on the family and the width.
+    /// Adds the default of `ffn`, which depends on the family and the width, and leaves out the family if it is the default.
     pub(crate) fn complete(table: &mut Table) {
         let width = match table.get("width") {
             None => Some(Self::default().width),
             Some(Value::Float(width)) if width.fract() == 0.0 => Some(*width as usize),
             Some(width) => width.as_integer().and_then(|width| usize::try_from(width).ok()),
         };
+        // A record of the default does not name it.
+        if table.get("family").and_then(Value::as_str) == Some("llama") {
+            table.remove("family");
+        }
         let has_gate =
             !matches!(table.get("family").and_then(Value::as_str), Some("gpt2" | "gpt_neox" | "opt"));
         let quarters = if has_gate { 11 } else { 16 };

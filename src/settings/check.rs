@@ -302,7 +302,8 @@ pub(crate) fn described(value: &Value) -> String {
 }
 
 fn shown(number: f64) -> String {
-    if number.is_finite() && number.abs() >= 1e15 { format!("{number:e}") } else { number.to_string() }
+    let is_long = number.abs() >= 1e15 || number.abs() < 1e-6 && number != 0.0;
+    if number.is_finite() && is_long { format!("{number:e}") } else { number.to_string() }
 }
 
 fn bound_shown(bound: f64) -> String {

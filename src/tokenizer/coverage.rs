@@ -175,8 +175,11 @@ impl Tokenizer {
         }
         coverage.lose(&text[end..], false);
         if self.byte_lengths.is_some() {
-            // The offsets of byte-level tokens leave out the white space at their ends.
-            coverage.dropped_space_bytes = 0;
+            // The offsets of byte-level tokens leave out the white space at their ends; the bytes of the tokens do not. With a
+            // normalizer these are the bytes of another text.
+            let known = self.byte_length(ids) + coverage.unknown_bytes + coverage.dropped_bytes;
+            let is_same = self.inner.get_normalizer().is_none();
+            coverage.dropped_space_bytes = if is_same { bytes.saturating_sub(known) } else { 0 };
         }
         Ok(coverage)
     }

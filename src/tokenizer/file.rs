@@ -20,6 +20,10 @@ const MOST_BYTES: u64 = 1 << 30;
 /// A vocabulary may leave this number of ids unused, plus one for each of its tokens.
 const MOST_UNUSED_IDS: u64 = 1024;
 
+/// A normalizer or decoder may make a text this many times as long. Replacing each space by "▁" makes it at most three times
+/// as long.
+const MOST_GROWTH: f64 = 64.0;
+
 /// The first id for which two tokenizers have different tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
@@ -109,6 +113,11 @@ fn parse_bytes(bytes: &[u8], path: &Path) -> Result<tokenizers::Tokenizer, Token
     if claims_too_much(&ids.normalizer) {
         return Err(damaged("its map of characters is cut off".into()));
     }
+    for (part, steps) in [("normalizer", &ids.normalizer), ("decoder", &ids.decoder)] {
+        if growth(steps) > MOST_GROWTH {
+            return Err(TokenizerError::Grows { path: path.to_owned(), part });
+        }
+    }
     let parsed = guard(|| {
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes)?;
         inner.with_truncation(None)?;
@@ -138,6 +147,8 @@ struct FileIds {
     added_tokens: Vec<AddedId>,
     #[serde(default)]
     normalizer: Value,
+    #[serde(default)]
+    decoder: Value,
     model: ModelIds,
 }
 
@@ -177,6 +188,19 @@ impl FileIds {
             _ => Ok(()),
         }
     }
+}
+
+/// How many times as long a text can become by the replacements of a normalizer or decoder.
+fn growth(steps: &Value) -> f64 {
+    let inner = ["normalizers", "decoders"].iter().filter_map(|name| steps.get(name)?.as_array()).flatten();
+    let own = match steps.get("content").and_then(Value::as_str) {
+        Some(content) if steps.get("type").and_then(Value::as_str) == Some("Replace") => {
+            let replaced = steps.pointer("/pattern/String").and_then(Value::as_str).map_or(1, str::len);
+            (content.len() as f64 / replaced.max(1) as f64).max(1.0)
+        }
+        _ => 1.0,
+    };
+    inner.map(growth).product::<f64>() * own
 }
 
 /// Whether a map of characters claims more bytes than it has. The crate would reserve memory for all of them. Such a

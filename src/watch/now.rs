@@ -169,6 +169,8 @@ pub(super) fn badge(state: &RunState) -> Markup {
 pub(super) fn generations(run: &Run) -> String {
     match run.is_study {
         true => format!("{} generations", run.glance.done),
+        // Of an experiment file that cannot be read.
+        false if run.glance.generations == 0 => String::new(),
         false => format!("{} of {} generations", run.glance.done, run.glance.generations),
     }
 }

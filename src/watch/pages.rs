@@ -24,7 +24,7 @@ pub(super) fn list(runs: &Runs, verdicts: &Verdicts) -> String {
             h1 { "Runs" }
             (connection())
             p.tools {
-                label { "Filter " input type="search" id="filter" placeholder="name, folder, state, verdict"; }
+                label { "Filter " input type="search" id="filter" autocomplete="off" placeholder="name, folder, state, verdict"; }
                 button form="chosen" { "Show the chosen runs on one page" }
             }
             form id="chosen" action="/runs" {
@@ -46,7 +46,7 @@ pub(super) fn list(runs: &Runs, verdicts: &Verdicts) -> String {
                         }
                     }
                 }
-                @if runs.found.is_empty() { p { "There is no run yet." } }
+                p id="none" hidden[!runs.found.is_empty()] { "There is no run yet." }
                 p id="unmatched" hidden { "No run matches." }
             }
         }
@@ -72,7 +72,7 @@ fn row(id: &str, run: &Run, verdicts: &Verdicts) -> Markup {
     html! {
         tr data-name=(run.name) data-state=(run.state.word()) data-percent=(run.percent()) data-verdicts=(places.join(" "))
             data-arms=(run.arms) data-seeds=(run.seeds) data-changed=(changed) {
-            td { input type="checkbox" name="run" value=(id) autocomplete="off" aria-label={ "Choose " (run.name) }; }
+            td { input type="checkbox" name="run" value=(id) autocomplete="off" aria-label={ "Choose " (run.name) ", " (run.folder.display()) }; }
             th {
                 a href={ "/run?run=" (query_value(id)) } { (run.name) }
                 div.sub { (run.folder.display()) @if run.is_study { ", a study" } }
@@ -115,7 +115,7 @@ pub(super) fn report_page(parts: &[Now], missing: &[String], report: Option<&str
             } else {
                 "No generation is committed yet; this page shows the first one when it is."
             };
-            let body = html! { (above) main { p { (why) } } };
+            let body = html! { (above) main data-unreadable[is_unreadable] { p { (why) } } };
             let names: Vec<&str> = parts.iter().map(|part| &*part.run.name).collect();
             document(&names.join(", "), &body)
         }

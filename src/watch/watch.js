@@ -6,13 +6,13 @@ const root = document.querySelector("[data-events]");
 if (!root) return;
 const lost = document.getElementById("lost");
 const table = document.querySelector("table.runs");
-const sort = { key: "", descending: false };
-const title = document.title;
+let title = document.title;
 
 const LAST = "This is what the page showed last.";
 const LOST = `The program behind this page has ended or cannot be reached. ${LAST}`;
 const GONE = `There is no such run below the watched folders any more. ${LAST}`;
 const FAILED = `The page could not be made anew; genloss report may tell why. ${LAST}`;
+const UNREADABLE = `The records cannot be read; the reason is above. ${LAST}`;
 const PAUSED = "Too many pages are open for all to be kept up to date. This one goes on when you come back to it.";
 
 /** Time until what has failed is tried again, in milliseconds. */
@@ -25,6 +25,14 @@ function tell(what, text) {
   troubles[what] = text;
   lost.textContent = Object.values(troubles).find(Boolean) ?? "";
   lost.hidden = lost.textContent === "";
+  showTitle();
+}
+
+/** The title, which is in sight wherever a reader is, begins with the states of the runs, or with why they are not known. */
+function showTitle() {
+  const states = [...root.querySelectorAll("[data-now] .state")].map((badge) => badge.textContent).join(", ");
+  const first = { [LOST]: "not connected", [GONE]: "gone", [PAUSED]: "paused" }[lost.textContent] ?? states;
+  document.title = [first, title].filter(Boolean).join(" · ");
 }
 
 /** Runs `work` again if it is asked for while it runs, but never twice at a time. What has failed is tried again. */
@@ -38,7 +46,7 @@ function oneAtATime(name, work) {
       do { again = false; await work(); } while (again);
       tell(name, "");
     } catch (error) {
-      tell(name, { 404: GONE, 500: FAILED }[error.message] ?? LOST);
+      tell(name, { 404: GONE, 500: FAILED, unreadable: UNREADABLE }[error.message] ?? LOST);
       retry = setTimeout(run, PAUSE);
     } finally {
       isRunning = false;
@@ -66,7 +74,7 @@ const refreshNow = oneAtATime("now", async () => {
     part.replaceWith(fresh);
     if (focused >= 0) fresh.querySelectorAll("summary")[focused]?.focus({ preventScroll: true });
   }
-  showStates();
+  showTitle();
 });
 
 /** The part as it is now. One of several whose run is gone says so, and the others go on. */
@@ -83,17 +91,14 @@ async function fetchedPart(part, isOneOfSeveral) {
   }
 }
 
-/** The states of the runs in the title, which is in sight wherever a reader is. */
-function showStates() {
-  const states = [...root.querySelectorAll("[data-now] .state")].map((badge) => badge.textContent);
-  if (states.length > 0) document.title = `${states.join(", ")} · ${title}`;
-}
-
 const refreshRecords = oneAtATime("records", async () => {
   const fresh = await fetched(location.pathname + location.search);
+  if (window.genloss && fresh.querySelector("main[data-unreadable]")) throw new Error("unreadable");
   if (!window.genloss || !fresh.getElementById("genloss-data")) return location.reload();
   await window.genloss.ready;
   await window.genloss.refresh(fresh);
+  title = fresh.title;
+  showTitle();
 });
 
 const refreshList = oneAtATime("list", async () => {
@@ -106,7 +111,7 @@ const refreshList = oneAtATime("list", async () => {
     const before = shown.get(addressOf(row));
     if (before && written.get(before) === row.outerHTML) return before;
     written.set(row, row.outerHTML);
-    row.querySelector("input").checked = before?.querySelector("input").checked ?? false;
+    row.querySelector("input").checked = chosen.runs.has(addressOf(row));
     return row;
   }));
   const same = (one) => one.value === focused?.value && one.href === focused?.href;
@@ -114,6 +119,31 @@ const refreshList = oneAtATime("list", async () => {
   // A list of thousands of runs takes a while, which must not be most of the time.
   await new Promise((done) => { setTimeout(done, 10 * (performance.now() - begun)); });
 });
+
+/** What the reader has chosen in the list: words to find, a column to sort by, runs. The address has it after `#`. */
+const chosen = { filter: "", sort: "", descending: false, runs: new Set() };
+
+/** Takes the choice from the address. */
+function restoreChoice() {
+  const words = new URLSearchParams(location.hash.slice(1));
+  chosen.filter = words.get("filter") ?? "";
+  chosen.sort = words.get("up") ?? words.get("down") ?? "";
+  chosen.descending = words.has("down");
+  chosen.runs = new Set(words.getAll("run"));
+  document.getElementById("filter").value = chosen.filter;
+  for (const row of table.tBodies[0].rows) row.querySelector("input").checked = chosen.runs.has(addressOf(row));
+  arrange();
+}
+
+/** Shows the list as chosen, and makes the address one that opens this view. */
+function choose() {
+  const words = new URLSearchParams();
+  if (chosen.filter) words.set("filter", chosen.filter);
+  if (chosen.sort) words.set(chosen.descending ? "down" : "up", chosen.sort);
+  for (const run of chosen.runs) words.append("run", run);
+  history.replaceState(null, "", words.size > 0 ? `#${words}` : location.pathname + location.search);
+  arrange();
+}
 
 /** What the server wrote of each row of the list; the page itself writes times into it.  @type {WeakMap<HTMLTableRowElement, string>} */
 const written = new WeakMap();
@@ -136,17 +166,22 @@ function place(rows) {
 
 /** Shows rows filtered and sorted as the reader has chosen, with the chosen runs in sight, and tells how long ago runs have changed. */
 function arrange(rows = [...table.tBodies[0].rows]) {
-  const words = document.getElementById("filter").value.toLowerCase().split(/\s+/);
+  const words = chosen.filter.toLowerCase().split(/\s+/);
   for (const row of rows) {
     const text = (row.textContent + " " + row.dataset.state).toLowerCase();
     row.hidden = !words.every((word) => text.includes(word)) && !row.querySelector("input").checked;
   }
+  document.getElementById("none").hidden = rows.length > 0;
   document.getElementById("unmatched").hidden = rows.length === 0 || rows.some((row) => !row.hidden);
   document.querySelector("button[form=chosen]").disabled = !rows.some((row) => row.querySelector("input").checked);
-  if (sort.key) {
-    const value = (row) => row.dataset[sort.key] ?? "";
+  for (const button of table.querySelectorAll(".sort")) {
+    const direction = chosen.descending ? "descending" : "ascending";
+    button.parentElement.ariaSort = button.dataset.key === chosen.sort ? direction : null;
+  }
+  if (chosen.sort) {
+    const value = (row) => row.dataset[chosen.sort] ?? "";
     const order = (a, b) => value(a).localeCompare(value(b), undefined, { numeric: true });
-    rows.sort((a, b) => (sort.descending ? order(b, a) : order(a, b)));
+    rows.sort((a, b) => (chosen.descending ? order(b, a) : order(a, b)));
   }
   place(rows);
   tellTimes();
@@ -164,18 +199,24 @@ function tellTimes() {
 
 if (table) {
   for (const row of table.tBodies[0].rows) written.set(row, row.outerHTML);
-  document.getElementById("filter").addEventListener("input", () => arrange());
-  table.addEventListener("change", () => arrange());
+  document.getElementById("filter").addEventListener("input", (event) => {
+    chosen.filter = event.target.value;
+    choose();
+  });
+  table.addEventListener("change", ({ target }) => {
+    if (target.checked) chosen.runs.add(target.value);
+    else chosen.runs.delete(target.value);
+    choose();
+  });
   for (const button of table.querySelectorAll(".sort")) {
     button.addEventListener("click", () => {
-      sort.descending = sort.key === button.dataset.key && !sort.descending;
-      sort.key = button.dataset.key;
-      for (const heading of table.querySelectorAll("thead th")) heading.removeAttribute("aria-sort");
-      button.parentElement.setAttribute("aria-sort", sort.descending ? "descending" : "ascending");
-      arrange();
+      chosen.descending = chosen.sort === button.dataset.key && !chosen.descending;
+      chosen.sort = button.dataset.key;
+      choose();
     });
   }
-  arrange();
+  restoreChoice();
+  window.addEventListener("hashchange", restoreChoice);
   setInterval(tellTimes, 10000);
 }
 
@@ -195,7 +236,6 @@ function listen() {
   };
   source.addEventListener("full", () => {
     source.close();
-    document.title = `paused · ${title}`;
     tell("pause", PAUSED);
   });
   if (table) {
@@ -209,11 +249,10 @@ function listen() {
 function goOn() {
   if (!troubles.pause || document.hidden) return;
   tell("pause", "");
-  document.title = title;
   listen();
 }
 
-showStates();
+showTitle();
 listen();
 window.addEventListener("focus", goOn);
 document.addEventListener("visibilitychange", goOn);

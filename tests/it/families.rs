@@ -278,7 +278,8 @@ mixture = "replace"
 
 #[test]
 fn what_is_not_supported_is_named() {
-    let cases: [(&str, &str, Value, &str); 9] = [
+    let newer = serde_json::json!({ "rope_type": "linear", "factor": 2.0, "rope_theta": 500.0 });
+    let cases: [(&str, &str, Value, &str); 17] = [
         (
             "qwen2-features",
             "layer_types",
@@ -290,6 +291,39 @@ fn what_is_not_supported_is_named() {
             "rope_scaling",
             serde_json::json!({ "rope_type": "longrope", "factor": 4.0 }),
             "of the type \"longrope\"",
+        ),
+        ("llama-plain", "rope_scaling", serde_json::json!({ "factor": 4.0 }), "no rope_type"),
+        ("llama-plain", "rope_scaling", serde_json::json!("linear"), "is not an object"),
+        (
+            "llama-plain",
+            "rope_parameters",
+            newer.clone(),
+            "rope_theta 10000 and rope_theta 500 of rope_parameters differ",
+        ),
+        ("gpt_neox-plain", "rope_parameters", newer, "differ"),
+        (
+            "mistral-features",
+            "layer_types",
+            serde_json::json!(["full_attention", "full_attention"]),
+            "every layer of Mistral",
+        ),
+        (
+            "gemma2-plain",
+            "query_pre_attn_scalar",
+            serde_json::json!(-4),
+            "query_pre_attn_scalar -4 is not above 0",
+        ),
+        (
+            "gemma3_text-plain",
+            "query_pre_attn_scalar",
+            serde_json::json!(0),
+            "query_pre_attn_scalar 0 is not above 0",
+        ),
+        (
+            "llama-plain",
+            "rope_scaling",
+            serde_json::json!({ "type": "linear", "factor": -2 }),
+            "factor of the rotary scaling, -2, is not a number above 0",
         ),
         (
             "llama-plain",
@@ -328,6 +362,25 @@ fn what_is_not_supported_is_named() {
 
 /// From scratch, a family learns: the loss falls a nat below that of guessing, and what is saved is a
 /// folder of the family.
+#[test]
+fn every_layer_of_a_qwen_may_read_a_sliding_window() {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/families/qwen2-plain");
+    let dir = tempfile::tempdir().unwrap();
+    fs::copy(from.join("model.safetensors"), dir.path().join("model.safetensors")).unwrap();
+    let mut config: Value = serde_json::from_slice(&fs::read(from.join("config.json")).unwrap()).unwrap();
+    let changes = [
+        ("use_sliding_window", serde_json::json!(true)),
+        ("sliding_window", serde_json::json!(2)),
+        ("max_window_layers", serde_json::json!(0)),
+        ("layer_types", Value::Null),
+    ];
+    changes.into_iter().for_each(|(key, value)| config[key] = value);
+    fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
+    let model = Transformer::load(dir.path(), &Device::Cpu).unwrap();
+    let shape = &model.network().shape;
+    assert!((0..shape.layers).all(|layer| shape.architecture.window(layer) == Some(2)));
+}
+
 #[test]
 fn every_family_is_trained_from_scratch() {
     for family in Family::ALL {

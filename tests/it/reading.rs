@@ -401,6 +401,7 @@ fn other_json_is_refused_with_a_command_that_makes_json_lines() {
             "{\"train\": [{\"text\": \"one\"}], \"test\": [{\"text\": \"two\"}]}",
             "one object with 2 lists of objects; turn one into JSON lines with `jq -c '.[\"train\"][]' DIR/a.json",
         ),
+        ("{\"a\": [{\"text\": \"one\"}], \"a\": [{\"text\": \"two\"}]}", "item 1: several fields \"a\""),
         ("[{\"text\": \"one\"}, {\"body\": \"two\"}]", "item 2: no field \"text\" (fields: body);"),
         ("[{\"text\": \"one\"}, {\"text\": \"two\"}", "a.json: not valid JSON; it may have been cut off"),
         ("{\n\"title\": \"one\"\n}", "item 1: no field \"text\" (fields: title);"),
@@ -572,4 +573,22 @@ fn files_that_unpack_to_far_more_than_text_does_are_refused() {
 fn document_boundaries_are_shown_as_they_are_written() {
     let separator = DocumentBoundary::Separator("\n---\n".to_owned());
     assert_eq!(separator.to_string(), "{ separator = \"\\n---\\n\" }");
+}
+
+/// A file of JSON lines under the name of a text.
+#[test]
+fn lines_of_json_that_are_read_as_text_are_told() {
+    let lines = jsonl(&sentences(300));
+    let folder = Folder::new().with("a.txt", &lines).with("a.jsonl", &lines);
+    let note = "300 of 300 documents are JSON objects";
+    assert!(
+        folder
+            .load_with(&["a.txt"], "split = \"line\"")
+            .expect("reads")
+            .record
+            .notes()
+            .join("\n")
+            .contains(note)
+    );
+    assert!(!folder.load(&["a.jsonl"]).expect("reads").record.notes().join("\n").contains("JSON"));
 }

@@ -132,6 +132,13 @@ fn items_of_only_list(object: &mut Object, field: TextField) -> Result<Vec<Objec
         });
     };
     let list = (*list).clone();
+    if object.repeated.contains(&list) {
+        return Err(CorpusError::RepeatedField {
+            path: field.path.to_owned(),
+            place: Place::Item(1),
+            field: list,
+        });
+    }
     let Some(Value::Array(items)) = object.fields.get_mut(&list).map(Value::take) else {
         return Ok(Vec::new());
     };

@@ -184,6 +184,24 @@ fn a_byte_level_tokenizer_covers_every_text() {
 }
 
 /// A learnt tokenizer that changes a text before it splits it.
+/// Its tokens are the bytes of the words, without the white space between them.
+#[test]
+fn white_space_that_a_byte_level_tokenizer_drops_is_counted() {
+    let texts = ["the old dog sees  the moon", "the dog"].map(str::to_owned);
+    let learned = Tokenizer::learn(&texts, 300).unwrap();
+    let mut json: Value = serde_json::from_str(&learned.to_json().unwrap()).unwrap();
+    let bytes = json["pre_tokenizer"].clone();
+    let splits = json!({"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": false});
+    for dropping in [json!({"type": "WhitespaceSplit"}), splits] {
+        json["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": [dropping, bytes]});
+        let tokenizer = read(&json).unwrap();
+        let coverage = tokenizer.coverage(&texts, &tokenizer.encode_documents(&texts).unwrap()).unwrap();
+        assert_eq!((coverage.dropped_space_bytes, coverage.lost_share()), (7, 0.0));
+        let notes: Vec<String> = coverage.notes("it").collect();
+        assert!(notes[0].contains("dropped white space, which is 21.21 % of its bytes"), "{notes:?}");
+    }
+}
+
 fn normalizing(normalizer: &Value) -> Value {
     let texts = [SENTENCE.to_owned()];
     let learnt = Tokenizer::learn(&texts, 300).unwrap();
@@ -399,6 +417,26 @@ fn a_map_of_characters_that_claims_more_than_it_has_is_refused() {
 }
 
 /// Files on which the tokenizers crate panics or uses all memory.
+#[test]
+fn a_tokenizer_that_makes_texts_much_longer_is_refused() {
+    let replace =
+        |pattern: Value, content: &str| json!({"type": "Replace", "pattern": pattern, "content": content});
+    let letters_by = |content: &str| replace(json!({"Regex": "[a-z]"}), content);
+    let sequence = |steps: &[Value]| json!({"type": "Sequence", "normalizers": steps});
+    let long = "a".repeat(1000);
+    let mut tokenizer = letters();
+    for normalizer in [letters_by(&long), sequence(&[letters_by("aaaaaaaaa"), letters_by("bbbbbbbbb")])] {
+        tokenizer["normalizer"] = normalizer;
+        let error = read(&tokenizer).err().unwrap().to_string();
+        assert!(error.contains("its normalizer can make a text more than 64 times"), "{error}");
+    }
+    tokenizer["normalizer"] =
+        sequence(&[replace(json!({"String": " "}), "▁"), replace(json!({"String": &long}), "a")]);
+    assert!(read(&tokenizer).is_ok());
+    tokenizer["decoder"] = replace(json!({"String": "a"}), &long);
+    assert!(read(&tokenizer).err().unwrap().to_string().contains("its decoder can make"));
+}
+
 #[test]
 fn damage_inside_a_tokenizer_is_an_error_and_no_panic() {
     let damages: [(&str, Value); 5] = [

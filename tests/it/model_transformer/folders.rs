@@ -67,6 +67,11 @@ fn half_precision_and_sharded_weights_are_read() {
     for (a, b) in read.network().parameters.iter().zip(model.network().parameters.iter()) {
         assert!(values(a).iter().zip(values(b)).all(|(a, b)| (a - b).abs() <= b.abs() / 200.0));
     }
+    std::fs::remove_file(dir.path().join("model-0.safetensors")).unwrap();
+    assert!(
+        reason(dir.path())
+            .starts_with("model-0.safetensors is missing, which model.safetensors.index.json names")
+    );
     let outside = json!({ "weight_map": { "a": "../model.safetensors" } }).to_string();
     std::fs::write(dir.path().join("model.safetensors.index.json"), outside).unwrap();
     assert!(reason(dir.path()).contains("not a file of this folder"));

@@ -77,6 +77,20 @@ fn an_empty_answer_is_an_error_that_names_its_line_and_item() {
 }
 
 #[test]
+fn an_answer_with_two_texts_or_of_another_kind_is_an_error() {
+    let cases = [
+        (r#"{"text": "fish", "text": "dog"}"#, "duplicate field `text`"),
+        (r#"["fish", 1]"#, "no string \"text\""),
+        (r#"{"text": ["fish"]}"#, "no string \"text\""),
+    ];
+    for (answer, expected) in cases {
+        let script = format!("cat > /dev/null; printf '%s\\n' '{answer}'");
+        let refused = error(&["sh", "-c", &script], 60.0).to_string();
+        assert!(refused.contains(expected), "{refused}");
+    }
+}
+
+#[test]
 fn an_answer_to_another_document_is_an_error_and_one_to_this_document_is_not() {
     for echoed in ["7", "\"1\"", "null", "-1", "1.5"] {
         let answer = format!("{{\"item\": {echoed}, \"text\": \"fish\"}}");

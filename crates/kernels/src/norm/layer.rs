@@ -12,6 +12,7 @@
 //! assert_eq!(y, [-1.0, 3.0]);
 //! ```
 
+use super::inverse_root;
 use crate::{sum_over_pairs, vectorised};
 
 /// Mean of a row, and one over its standard deviation.
@@ -19,7 +20,7 @@ use crate::{sum_over_pairs, vectorised};
 fn statistics(x: &[f32], epsilon: f32) -> (f32, f32) {
     let mean = sum_over_pairs(x, x, |a, _| a) / x.len() as f32;
     let variance = sum_over_pairs(x, x, |a, _| (a - mean) * (a - mean)) / x.len() as f32;
-    (mean, 1.0 / (variance + epsilon).sqrt())
+    (mean, inverse_root(variance, epsilon))
 }
 
 vectorised! {

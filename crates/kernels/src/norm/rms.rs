@@ -13,6 +13,7 @@
 //! assert!((y[1] - 8.0 / 12.5f32.sqrt()).abs() < 1e-6);
 //! ```
 
+use super::inverse_root;
 use crate::{sum_over_pairs, vectorised};
 
 vectorised! {
@@ -21,7 +22,7 @@ vectorised! {
         let width = weight.len();
         for ((x, y), scale) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(scales) {
             let mean_square = sum_over_pairs(x, x, |a, b| a * b) / width as f32;
-            *scale = 1.0 / (mean_square + epsilon).sqrt();
+            *scale = inverse_root(mean_square, epsilon);
             for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
                 *y = x * *scale * w;
             }

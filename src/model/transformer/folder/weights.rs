@@ -167,8 +167,11 @@ fn shards(dir: &Path) -> Result<BTreeSet<String>, FolderProblem> {
     let index: Index =
         serde_json::from_slice(&read(dir, INDEX)?).map_err(|error| FolderProblem::caused_by(INDEX, error))?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
-    match names.iter().find(|name| Path::new(name).file_name() != Some(name.as_ref())) {
-        Some(name) => Err(format!("{INDEX} names {name:?}, which is not a file of this folder").into()),
+    if let Some(name) = names.iter().find(|name| Path::new(name).file_name() != Some(name.as_ref())) {
+        return Err(format!("{INDEX} names {name:?}, which is not a file of this folder").into());
+    }
+    match names.iter().find(|name| !dir.join(name).exists()) {
+        Some(name) => Err(format!("{name} is missing, which {INDEX} names; copy it too").into()),
         None => Ok(names),
     }
 }

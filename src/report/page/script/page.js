@@ -87,7 +87,8 @@ class Page {
   refresh() {
     const cards = [...this.cards.values()].filter((card) => card.root.isConnected);
     for (const card of cards) card.root.hidden = !this.isWanted(card);
-    this.controls.refresh(this.state, cards.filter((card) => !card.root.hidden).length, cards.length);
+    const found = cards.filter((card) => !card.figure.always);
+    this.controls.refresh(this.state, found.filter((card) => !card.root.hidden).length, found.length);
     this.overview?.refresh(this.state);
     this.sweep?.refresh(this.state);
     for (const card of cards) card.refresh();

@@ -77,12 +77,32 @@ class Sweep {
   }
 }
 
+/** What tells the experiments at one place of the x axis apart, with names as `nameOf` makes them. */
+function otherSettings(experiment, setting, nameOf) {
+  const others = Object.entries(experiment.settings).filter(([name, value]) => name !== setting && value !== "");
+  return others.map(([name, value]) => `${nameOf(name)} = ${value}`).join(", ");
+}
+
+/** Lines of one arm that can still be labelled without covering each other. */
+const MOST_LABELS = 6;
+
+/** At the end of each line the settings that it is of, if an arm has several lines. */
+function endLabels(lines) {
+  const labels = new Set(lines.map(({ label }) => label)).size;
+  if (labels < 2 || labels > MOST_LABELS) return [];
+  return lines.map(({ arm, label, points }) => ({
+    x: [points.at(-1)[0]], y: [points.at(-1)[1].mean], text: [plain(label)], mode: "text", textposition: "top left",
+    textfont: { size: 11, color: colorOf(arm) }, hoverinfo: "skip", showlegend: false,
+  }));
+}
+
 function drawSweep(data, setting, metric, state) {
   const lines = new Map();
   const rows = [];
   const seeds = [];
   for (const experiment of data.experiments) {
-    const others = Object.entries(experiment.settings).filter(([name, value]) => name !== setting && value !== "").map(([name, value]) => `${name} = ${value}`).join(", ");
+    const others = otherSettings(experiment, setting, (name) => name);
+    const label = otherSettings(experiment, setting, (name) => name.split(".").at(-1));
     const at = placeOn(experiment, setting);
     for (const index of drawnArms(experiment, state)) {
       const arm = experiment.arms[index];
@@ -90,7 +110,7 @@ function drawSweep(data, setting, metric, state) {
       const point = pointOf(experiment, metric, index, generation, state);
       if (!point) continue;
       const line = `${arm.name}\n${others}`;
-      if (!lines.has(line)) lines.set(line, { arm, others, points: [] });
+      if (!lines.has(line)) lines.set(line, { arm, others, label, points: [] });
       lines.get(line).points.push([at, point]);
       rows.push([experiment.name, at, arm.name, "mean", point.mean, point.low, point.high, point.seeds, point.n, metric.unit]);
       if (state.show !== "seeds") continue;
@@ -112,7 +132,7 @@ function drawSweep(data, setting, metric, state) {
       ...spread, text: points.map(([at, point]) => tooltip(arm, `${setting} = ${at}${others ? `, ${others}` : ""}`, metric, point, state)), hovertemplate: "%{text}<extra></extra>",
     };
   });
-  const traces = [...means, ...seeds.map(seedMarks)];
+  const traces = [...means, ...endLabels([...lines.values()]), ...seeds.map(seedMarks)];
   const isNumber = traces.every((trace) => trace.x.every((at) => typeof at === "number"));
   const layout = {
     xaxis: { title: { text: plain(setting) }, ...(isNumber ? {} : { type: "category" }) },

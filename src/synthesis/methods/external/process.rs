@@ -10,6 +10,7 @@
 use super::{ExternalError, SynthesisError};
 use crate::model::ModelError;
 use crate::stage::Stage;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::ops::Range;
@@ -285,6 +286,11 @@ fn send_lines(output: ChildStdout, lines: &Sender<std::io::Result<NumberedLine>>
         let sent = match reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line) {
             Ok(0) => return,
             Ok(_) if line.iter().all(u8::is_ascii_whitespace) => Ok(()),
+            Ok(_) if line.len() as u64 == MAX_LINE_BYTES && !line.ends_with(b"\n") => {
+                let too_long = format!("it is longer than {} MiB", MAX_LINE_BYTES >> 20);
+                let _ = lines.send(Err(std::io::Error::other(too_long)));
+                return;
+            }
             Ok(_) => lines.send(Ok((number, line))),
             Err(error) => lines.send(Err(error)),
         };
@@ -294,18 +300,34 @@ fn send_lines(output: ChildStdout, lines: &Sender<std::io::Result<NumberedLine>>
     }
 }
 
+/// The fields of an answer that are read. None of them may occur twice.
+#[derive(Deserialize)]
+struct Fields {
+    #[serde(default, deserialize_with = "present")]
+    item: Option<Value>,
+    text: Option<Value>,
+}
+
+/// A field that is there, be it null.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
 /// The `text` of a line of JSON, which answers document `item`.
 fn text_of(line: &[u8], item: u64) -> Result<String, String> {
-    let answer: Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let no_text = || "there is no string \"text\"".to_owned();
+    if serde_json::from_slice::<Value>(line).is_ok_and(|answer| !answer.is_object()) {
+        return Err(no_text());
+    }
+    let answer: Fields = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     // Some libraries turn whole numbers into floats.
     let is_item = |echoed: &Value| echoed.as_u64() == Some(item) || echoed.as_f64() == Some(item as f64);
-    if let Some(echoed) = answer.get("item").filter(|echoed| !is_item(echoed)) {
+    if let Some(echoed) = answer.item.filter(|echoed| !is_item(echoed)) {
         return Err(format!(
             "it answers \"item\" {echoed}, and this line is for item {item}; answer in the order of the input"
         ));
     }
-    let text = answer.get("text").and_then(Value::as_str).map(str::to_owned);
-    let text = text.ok_or_else(|| "there is no string \"text\"".to_owned())?;
+    let text = answer.text.as_ref().and_then(Value::as_str).ok_or_else(no_text)?.to_owned();
     if text.trim().is_empty() {
         return Err(format!("the text for item {item} is empty; {RETRY}"));
     }

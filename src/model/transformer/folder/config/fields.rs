@@ -43,6 +43,20 @@ impl ModelConfig {
         }
     }
 
+    /// A number above 0.
+    pub(super) fn positive(&self, name: &str, default: f64) -> Result<f64, String> {
+        let number = self.number(name, default)?;
+        if number > 0.0 { Ok(number) } else { Err(format!("{name} {number} is not above 0")) }
+    }
+
+    /// A number of things, which may be 0.
+    pub(super) fn count(&self, name: &str, default: usize) -> Result<usize, String> {
+        match self.value(name) {
+            Some(value) if value.as_u64() == Some(0) => Ok(0),
+            _ => Ok(self.optional_size(name)?.unwrap_or(default)),
+        }
+    }
+
     /// A number for which null means none, unlike a missing one, which is the default.
     pub(super) fn number_or_null(&self, name: &str, default: Option<f64>) -> Result<Option<f64>, String> {
         match self.fields.get(name) {

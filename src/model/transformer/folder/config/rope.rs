@@ -5,6 +5,33 @@ use super::ModelConfig;
 use super::fields::unsupported;
 use serde_json::Value;
 
+/// The value of a setting that has an older and a newer name, of which version 4 of transformers reads the one and version 5
+/// the other.
+fn one_of(
+    older_name: &str,
+    older: Option<f64>,
+    newer_name: &str,
+    newer: Option<f64>,
+) -> Result<Option<f64>, String> {
+    match (older, newer) {
+        (Some(older), Some(newer)) if older != newer => {
+            Err(differ(&format!("{older_name} {older}"), &format!("{newer_name} {newer} of rope_parameters")))
+        }
+        (older, newer) => Ok(newer.or(older)),
+    }
+}
+
+fn differ(older: &str, newer: &str) -> String {
+    format!(
+        "{older} and {newer} differ, and which of them is read depends on the version of transformers; make them equal, as the \
+         model was trained"
+    )
+}
+
+fn kind_of(settings: &Value) -> Option<&str> {
+    settings.get("rope_type").or_else(|| settings.get("type"))?.as_str()
+}
+
 impl ModelConfig {
     /// The rotary positions of heads of `head` columns. Newer folders have the base, the rotated share and the scaling
     /// under `rope_parameters`; `theta` and `share` are the names of the older fields, with their defaults.
@@ -25,21 +52,27 @@ impl ModelConfig {
         share: Option<(&str, f64)>,
         layers: &str,
     ) -> Result<Rope, String> {
+        for name in ["rope_parameters", "rope_scaling"] {
+            if let Some(other) = self.value(name).filter(|value| !value.is_object()) {
+                return Err(format!("{name} {other} is not an object"));
+            }
+        }
         let newer = self.value("rope_parameters").map(|all| all.get(layers).unwrap_or(all));
         let number = |settings: Option<&Value>, name: &str| match settings.and_then(|all| all.get(name)) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => value.as_f64().map(Some).ok_or_else(|| format!("{name} {value} is not a number")),
         };
-        let older = self.number(theta.0, theta.1)?;
-        let theta = number(newer, "rope_theta")?.unwrap_or(older);
+        let older = |name: &str| self.value(name).map(|_| self.number(name, 0.0)).transpose();
+        let theta =
+            one_of(theta.0, older(theta.0)?, "rope_theta", number(newer, "rope_theta")?)?.unwrap_or(theta.1);
         if !(theta > 0.0 && theta.is_finite()) {
             return Err(format!("rope_theta {theta} is out of range"));
         }
         let share = match share {
             None => 1.0,
             Some((name, default)) => {
-                let older = self.number(name, default)?;
-                number(newer, "partial_rotary_factor")?.unwrap_or(older)
+                let newer_name = "partial_rotary_factor";
+                one_of(name, older(name)?, newer_name, number(newer, newer_name)?)?.unwrap_or(default)
             }
         };
         let columns = (head as f64 * share) as usize;
@@ -50,38 +83,41 @@ impl ModelConfig {
         }
         // Only layers that read everything are scaled.
         let older = self.value("rope_scaling").filter(|_| layers == "full_attention");
-        Ok(Rope { columns, theta, scaling: self.scaling(older, newer)? })
-    }
-
-    fn scaling(&self, older: Option<&Value>, newer: Option<&Value>) -> Result<RopeScaling, String> {
-        for settings in older.into_iter().chain(newer) {
-            let kind = settings.get("rope_type").or_else(|| settings.get("type"));
-            let number = |name: &str| {
-                let value = settings.get(name).and_then(Value::as_f64);
-                value
-                    .filter(|value| *value > 0.0)
-                    .ok_or_else(|| format!("{name} of the rotary scaling is missing"))
-            };
-            match kind.and_then(Value::as_str) {
-                None | Some("default") => {}
-                Some("linear") => return Ok(RopeScaling::Linear { factor: number("factor")? }),
-                Some("dynamic") => return Ok(RopeScaling::Dynamic { factor: number("factor")? }),
-                Some("yarn") => return Ok(RopeScaling::Yarn(self.yarn(settings, number("factor")?)?)),
-                Some("llama3") => {
-                    return Ok(RopeScaling::Llama3 {
-                        factor: number("factor")?,
-                        low: number("low_freq_factor")?,
-                        high: number("high_freq_factor")?,
-                        original_context: number("original_max_position_embeddings")?,
-                    });
-                }
-                Some(kind) => {
-                    let kind: String = kind.chars().take(40).collect();
-                    return Err(unsupported(&format!("scaled rotary positions of the type {kind:?} are")));
-                }
+        let scaling = |settings: Option<&Value>| settings.map(|settings| self.scaling(settings)).transpose();
+        // The newer field may have the base alone.
+        let has_kind = |settings: &&Value| kind_of(settings).is_some() || settings.get("factor").is_some();
+        match (scaling(older)?, scaling(newer.filter(has_kind))?) {
+            (Some(older), Some(newer)) if older != newer => Err(differ("rope_scaling", "rope_parameters")),
+            (older, newer) => {
+                Ok(Rope { columns, theta, scaling: older.or(newer).unwrap_or(RopeScaling::None) })
             }
         }
-        Ok(RopeScaling::None)
+    }
+
+    fn scaling(&self, settings: &Value) -> Result<RopeScaling, String> {
+        let number = |name: &str| match settings.get(name) {
+            None => Err(format!("{name} of the rotary scaling is missing")),
+            Some(value) => value
+                .as_f64()
+                .filter(|value| *value > 0.0)
+                .ok_or_else(|| format!("{name} of the rotary scaling, {value}, is not a number above 0")),
+        };
+        match kind_of(settings).ok_or("the rotary scaling has no rope_type")? {
+            "default" => Ok(RopeScaling::None),
+            "linear" => Ok(RopeScaling::Linear { factor: number("factor")? }),
+            "dynamic" => Ok(RopeScaling::Dynamic { factor: number("factor")? }),
+            "yarn" => Ok(RopeScaling::Yarn(self.yarn(settings, number("factor")?)?)),
+            "llama3" => Ok(RopeScaling::Llama3 {
+                factor: number("factor")?,
+                low: number("low_freq_factor")?,
+                high: number("high_freq_factor")?,
+                original_context: number("original_max_position_embeddings")?,
+            }),
+            kind => {
+                let kind: String = kind.chars().take(40).collect();
+                Err(unsupported(&format!("scaled rotary positions of the type {kind:?} are")))
+            }
+        }
     }
 
     fn yarn(&self, settings: &Value, factor: f64) -> Result<Yarn, String> {

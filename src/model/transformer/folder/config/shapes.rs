@@ -119,7 +119,11 @@ fn gemma(config: &ModelConfig) -> Result<Shape, String> {
         architecture: Architecture {
             positions: Positions::Rotary(config.rope(head, ("rope_theta", theta), None)?),
             biases: Biases { qkv: bias, output: bias, feed_forward: false },
-            query_scalar: if is_first { None } else { Some(config.number("query_pre_attn_scalar", 256.0)?) },
+            query_scalar: if is_first {
+                None
+            } else {
+                Some(config.positive("query_pre_attn_scalar", 256.0)?)
+            },
             score_cap: cap("attn_logit_softcapping", 50.0)?,
             logit_cap: cap("final_logit_softcapping", 30.0)?,
             windows: windows.transpose()?,
@@ -142,7 +146,7 @@ fn windows(config: &ModelConfig, layers: usize) -> Result<Option<Windows>, Strin
         _ => return Ok(None),
     };
     let pattern = config.optional_size("sliding_window_pattern")?.unwrap_or(6);
-    let first = if is_qwen { config.optional_size("max_window_layers")?.unwrap_or(28) } else { 0 };
+    let first = if is_qwen { config.count("max_window_layers", 28)? } else { 0 };
     let is_windowed = |layer: usize| match family {
         Family::Gemma2 => layer.is_multiple_of(2),
         Family::Gemma3 => !(layer + 1).is_multiple_of(pattern),
@@ -156,6 +160,11 @@ fn windows(config: &ModelConfig, layers: usize) -> Result<Option<Windows>, Strin
             .and_then(|kinds| kinds.iter().map(is_sliding).collect())
             .ok_or("layer_types is not full_attention or sliding_attention for each layer")?,
     };
+    if family == Family::Mistral && layers.contains(&false) {
+        return Err("layer_types has full_attention, but transformers gives every layer of Mistral the sliding_window; set \
+                    that to null if no layer has one"
+            .to_owned());
+    }
     Ok(layers.contains(&true).then_some(Windows { size, layers, rope: None }))
 }
 
