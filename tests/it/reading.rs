@@ -357,12 +357,15 @@ fn too_few_documents_are_said_in_those_words_with_the_setting_that_makes_more() 
     {
         let folder = Folder::new().with(name, text);
         let error = prepare(&folder.path(name), "").err().expect("too few").to_string();
-        assert!(error.starts_with("corpus: too few documents to be split by hash (1 document):"), "{error}");
+        assert!(
+            error.starts_with("corpus: too few documents to be split by hash (1 distinct text):"),
+            "{error}"
+        );
         assert!(error.contains("corpus.split (now \"paragraph\"; try \"line\" or { separator"), "{error}");
     }
     let folder = Folder::new().with("a.jsonl", jsonl(&sentences(3)));
     let error = prepare(&folder.path("a.jsonl"), "").err().expect("too few").to_string();
-    assert!(error.contains("(3 documents)"), "{error}");
+    assert!(error.contains("(3 distinct texts)"), "{error}");
 }
 
 // JSON.

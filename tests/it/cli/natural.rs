@@ -81,6 +81,6 @@ fn a_text_in_one_piece_is_said_to_have_too_few_documents() {
     fs::write(&one, "The fox lost a coin by the river. ".repeat(1000)).unwrap();
     let source = format!("corpus.source={:?}", text(&one));
     let error = error_line(&["check", text(&file), "--set", &source]);
-    assert!(error.contains("too few documents to be split by hash (1 document):"), "{error}");
+    assert!(error.contains("too few documents to be split by hash (1 distinct text):"), "{error}");
     assert!(error.contains("corpus.split (now \"paragraph\""), "{error}");
 }
