@@ -294,7 +294,7 @@ fn only_the_metrics_that_differ_from_the_control_are_left_on_request() {
 }
 
 #[test]
-fn lines_of_one_arm_in_the_chart_over_settings_are_labelled_with_what_they_differ_in() {
+fn lines_of_one_arm_in_the_chart_over_settings_are_told_apart() {
     with_browser(DESKTOP, async |browser| {
         let arms = [(CONTROL, 0.0), ("replace", 0.2)];
         let sweep: Vec<RunRecord> = [(16, 8), (4, 8), (16, 12), (4, 12)]
@@ -308,9 +308,11 @@ fn lines_of_one_arm_in_the_chart_over_settings_are_labelled_with_what_they_diffe
             .collect();
         let _out = show(browser, &sweep).await;
         draw(browser, "[id='figure-sweep']").await;
-        let labels = "[...document.querySelectorAll(\"[id='figure-sweep'] .textpoint\")].map((one) => one.textContent).sort()";
-        let one = ["width = 16", "width = 4"];
-        assert_eq!(browser.read::<Vec<String>>(labels).await, [one[0], one[0], one[1], one[1]]);
+        let plot = "document.querySelector(\"[id='figure-sweep'] .plot\")";
+        let dashes: Vec<String> = browser.read(&format!("{plot}.data.map((line) => line.line.dash)")).await;
+        assert_eq!(dashes, ["solid", "solid", "dash", "dash"]);
+        let title: String = browser.read(&format!("{plot}.layout.xaxis.title.text")).await;
+        assert_eq!(title, "model.ffn<br>solid: width = 16<br>dashed: width = 4");
         browser.press("input[type=search]", "no such metric").await;
         browser.wait_for("document.querySelector('output.found').textContent === 'No figure matches.'").await;
         browser.assert_quiet().await;
@@ -389,7 +391,7 @@ fn arms_of_unlike_experiments_differ_in_colour_and_have_no_empty_settings() {
         assert!(!browser.read::<bool>(has_logarithm).await, "not every experiment has a number");
         browser.click("select[aria-label=Setting] option:last-child").await;
         let names: Vec<String> = browser
-            .read("document.querySelector(\"[id='figure-sweep'] .plot\").data.filter((line) => line.mode !== 'text').map((line) => line.x[0])")
+            .read("document.querySelector(\"[id='figure-sweep'] .plot\").data.map((line) => line.x[0])")
             .await;
         assert_eq!(names, ["a", "a", "b", "b"], "the last choice is the experiment itself");
         browser.assert_quiet().await;

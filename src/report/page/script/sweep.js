@@ -83,18 +83,8 @@ function otherSettings(experiment, setting, nameOf) {
   return others.map(([name, value]) => `${nameOf(name)} = ${value}`).join(", ");
 }
 
-/** Lines of one arm that can still be labelled without covering each other. */
-const MOST_LABELS = 6;
-
-/** At the end of each line the settings that it is of, if an arm has several lines. */
-function endLabels(lines) {
-  const labels = new Set(lines.map(({ label }) => label)).size;
-  if (labels < 2 || labels > MOST_LABELS) return [];
-  return lines.map(({ arm, label, points }) => ({
-    x: [points.at(-1)[0]], y: [points.at(-1)[1].mean], text: [plain(label)], mode: "text", textposition: "top left",
-    textfont: { size: 11, color: colorOf(arm) }, hoverinfo: "skip", showlegend: false,
-  }));
-}
+/** How lines of one arm are told apart, and what such a line is called. */
+const LINES = [["solid", "solid"], ["dash", "dashed"], ["dot", "dotted"], ["dashdot", "dash and dot"], ["longdash", "long dashes"], ["longdashdot", "long dash and dot"]];
 
 function drawSweep(data, setting, metric, state) {
   const lines = new Map();
@@ -120,22 +110,26 @@ function drawSweep(data, setting, metric, state) {
       }
     }
   }
+  const labels = [...new Set([...lines.values()].map(({ label }) => label))];
+  const areTold = labels.length > 1 && labels.length <= LINES.length;
+  const dashOf = (label) => (areTold ? { dash: LINES[labels.indexOf(label)][0] } : {});
   const seen = new Set();
-  const means = [...lines.values()].map(({ arm, others, points }) => {
+  const means = [...lines.values()].map(({ arm, others, label, points }) => {
     points.sort(([a], [b]) => (typeof a === "number" && typeof b === "number" ? a - b : 0));
     const isFirst = !seen.has(arm.name);
     seen.add(arm.name);
     const reach = (bound) => points.map(([, point]) => (point[bound] === null ? 0 : Math.abs(point[bound] - point.mean)));
     const spread = state.show === "seeds" ? {} : { error_y: { type: "data", symmetric: false, array: reach("high"), arrayminus: reach("low"), thickness: 1.2, width: 3, color: colorOf(arm) } };
     return {
-      x: points.map(([at]) => at), y: points.map(([, point]) => point.mean), mode: "lines+markers", name: plain(arm.name), legendgroup: arm.name, showlegend: isFirst, line: { ...lineOf(arm), width: 1.4 }, marker: markerOf(arm, 7),
+      x: points.map(([at]) => at), y: points.map(([, point]) => point.mean), mode: "lines+markers", name: plain(arm.name), legendgroup: arm.name, showlegend: isFirst, line: { ...lineOf(arm), ...dashOf(label), width: 1.4 }, marker: markerOf(arm, 7),
       ...spread, text: points.map(([at, point]) => tooltip(arm, `${setting} = ${at}${others ? `, ${others}` : ""}`, metric, point, state)), hovertemplate: "%{text}<extra></extra>",
     };
   });
-  const traces = [...means, ...endLabels([...lines.values()]), ...seeds.map(seedMarks)];
+  const traces = [...means, ...seeds.map(seedMarks)];
   const isNumber = traces.every((trace) => trace.x.every((at) => typeof at === "number"));
+  const keys = areTold ? labels.map((label, at) => `${LINES[at][1]}: ${plain(label) || "not set"}`) : [];
   const layout = {
-    xaxis: { title: { text: plain(setting) }, ...(isNumber ? {} : { type: "category" }) },
+    xaxis: { title: { text: [plain(setting), ...keys].join("<br>") }, ...(isNumber ? {} : { type: "category" }) },
     yaxis: { title: { text: [plain(metric.label), axisOf(metric, state)].filter(Boolean).join(",<br>") } }, uirevision: `${setting} ${metric.id}`,
   };
   const of = [metric.label, `against ${setting}`, ...kindOf(state), "last generation"];
