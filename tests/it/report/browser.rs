@@ -156,7 +156,9 @@ fn metrics_are_found_explained_and_saved_and_a_link_keeps_the_view() {
         browser.wait_for(&format!("{shown} < {all} && {shown} > 0")).await;
         browser.wait_for(&format!("!document.querySelector(\"{LOSS}\").hidden")).await;
         browser.click(&format!("{LOSS} .what summary")).await;
-        let what: String = browser.read(&format!("document.querySelector(\"{LOSS} .what\").innerText")).await;
+        let what = format!("document.querySelector(\"{LOSS} .what\").innerText");
+        browser.wait_for(&format!("{what}.includes('Question')")).await;
+        let what: String = browser.read(&what).await;
         for part in ["Question", "Formula", "Direction", "rises when", "Pitfall"] {
             assert!(what.contains(part), "{part} is missing: {what}");
         }
