@@ -91,11 +91,10 @@ struct Marks {
 impl Marks {
     fn of(split: &Documents) -> Self {
         let of_document = |(position, document)| shingles(document).map(move |shingle| (shingle, position));
-        let mut places = distinct((0..).zip(split.iter()).flat_map(of_document));
-        let shared = |one: &(u64, u32), places: &[(u64, u32)]| sharers(places, one.0).len() > MOST_SHARERS;
-        let is_mark: Vec<bool> = places.par_iter().map(|one| !shared(one, &places)).collect();
-        let mut flags = is_mark.into_iter();
-        places.retain(|_| flags.next().unwrap_or(false));
+        let all = distinct((0..).zip(split.iter()).flat_map(of_document));
+        let by_shingle = all.chunk_by(|a, b| a.0 == b.0);
+        let places: Vec<(u64, u32)> =
+            by_shingle.filter(|sharers| sharers.len() <= MOST_SHARERS).flatten().copied().collect();
         let mut counts = vec![0; split.len()];
         places.iter().for_each(|&(_, position)| counts[position as usize] += 1);
         Self { places, counts }

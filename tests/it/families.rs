@@ -276,6 +276,17 @@ mixture = "replace"
     }
 }
 
+/// A folder of models of this directory with other settings.
+fn changed<const N: usize>(name: &str, settings: [(&str, Value); N]) -> tempfile::TempDir {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/families").join(name);
+    let dir = tempfile::tempdir().unwrap();
+    fs::copy(from.join("model.safetensors"), dir.path().join("model.safetensors")).unwrap();
+    let mut config: Value = serde_json::from_slice(&fs::read(from.join("config.json")).unwrap()).unwrap();
+    settings.into_iter().for_each(|(key, value)| config[key] = value);
+    fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
+    dir
+}
+
 #[test]
 fn what_is_not_supported_is_named() {
     let newer = serde_json::json!({ "rope_type": "linear", "factor": 2.0, "rope_theta": 500.0 });
@@ -349,12 +360,7 @@ fn what_is_not_supported_is_named() {
         ),
     ];
     for (name, key, value, expected) in cases {
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/families").join(name);
-        let dir = tempfile::tempdir().unwrap();
-        fs::copy(from.join("model.safetensors"), dir.path().join("model.safetensors")).unwrap();
-        let mut config: Value = serde_json::from_slice(&fs::read(from.join("config.json")).unwrap()).unwrap();
-        config[key] = value;
-        fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
+        let dir = changed(name, [(key, value)]);
         let error = Transformer::load(dir.path(), &Device::Cpu).err().expect(key).to_string();
         assert!(error.contains(expected) && !error.contains('\n'), "{key}: {error}");
     }
@@ -364,18 +370,13 @@ fn what_is_not_supported_is_named() {
 /// folder of the family.
 #[test]
 fn every_layer_of_a_qwen_may_read_a_sliding_window() {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/families/qwen2-plain");
-    let dir = tempfile::tempdir().unwrap();
-    fs::copy(from.join("model.safetensors"), dir.path().join("model.safetensors")).unwrap();
-    let mut config: Value = serde_json::from_slice(&fs::read(from.join("config.json")).unwrap()).unwrap();
     let changes = [
         ("use_sliding_window", serde_json::json!(true)),
         ("sliding_window", serde_json::json!(2)),
         ("max_window_layers", serde_json::json!(0)),
         ("layer_types", Value::Null),
     ];
-    changes.into_iter().for_each(|(key, value)| config[key] = value);
-    fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
+    let dir = changed("qwen2-plain", changes);
     let model = Transformer::load(dir.path(), &Device::Cpu).unwrap();
     let shape = &model.network().shape;
     assert!((0..shape.layers).all(|layer| shape.architecture.window(layer) == Some(2)));

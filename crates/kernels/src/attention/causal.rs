@@ -73,7 +73,7 @@ pub struct CausalAttention<'a> {
     pub sequence_len: usize,
     /// Number and width of the heads.
     pub heads: Heads,
-    /// How products become scores.
+    /// How products of queries and keys become scores, and which keys a query reads.
     pub scoring: Scoring,
     /// Rotations of at least T positions.
     pub rotary: &'a Rotary,

@@ -10,6 +10,7 @@
 use super::{ExternalError, SynthesisError};
 use crate::model::ModelError;
 use crate::stage::Stage;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -316,8 +317,9 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, 
 /// The `text` of a line of JSON, which answers document `item`.
 fn text_of(line: &[u8], item: u64) -> Result<String, String> {
     let no_text = || "there is no string \"text\"".to_owned();
-    if serde_json::from_slice::<Value>(line).is_ok_and(|answer| !answer.is_object()) {
-        return Err(no_text());
+    if !line.trim_ascii_start().starts_with(b"{") {
+        let other = serde_json::from_slice::<IgnoredAny>(line);
+        return Err(other.map_or_else(|error| error.to_string(), |_| no_text()));
     }
     let answer: Fields = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     // Some libraries turn whole numbers into floats.
