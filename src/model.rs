@@ -7,6 +7,7 @@
 use crate::decoding::{DecodingStrategy, SamplingSettings};
 use crate::documents::{Documents, TokenId};
 use crate::stage::Stage;
+use crate::tokenizer::SpecialSources;
 use candle_core::Device;
 use std::path::{Path, PathBuf};
 
@@ -90,8 +91,8 @@ pub struct Loaded {
     pub vocab_size: usize,
     /// Tokens that mark the start and the end of its documents.
     pub special: SpecialTokens,
-    /// Where in the folder the start token was found, for messages.
-    pub start_source: &'static str,
+    /// Where they were found.
+    pub sources: SpecialSources,
     /// Notes for the user, such as where versions of Hugging Face transformers read the folder differently.
     pub notes: Vec<String>,
 }

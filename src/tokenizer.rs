@@ -21,7 +21,6 @@
 use crate::documents::{Documents, END_MARKERS, TokenId};
 use crate::guard::guard;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use tokenizers::{AddedToken, DecoderWrapper, Model, ModelWrapper};
@@ -33,30 +32,20 @@ mod learn;
 mod pieces;
 mod round_trip;
 mod settings;
+mod special;
 
 pub use coverage::Coverage;
 pub use file::Difference;
 pub use round_trip::RoundTrip;
 pub use settings::TokenizerSettings;
+pub(crate) use special::{Found, LEARNT, end_of_folder, start_of_folder};
+pub use special::{SpecialRecord, SpecialSources, SpecialTokens};
 
 /// The end-of-text token of a learnt tokenizer.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
 
 /// The 256 bytes and the end-of-text token.
 pub const MIN_VOCAB_SIZE: usize = 257;
-
-/// Names of the start token in existing tokenizers. If a tokenizer has none of them, its end token is also the start
-/// token.
-const START_NAMES: [&str; 5] = ["<s>", "<|begin_of_text|>", "<bos>", "[BOS]", "[CLS]"];
-
-/// The tokens before and after each document, which are often the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SpecialTokens {
-    /// Input of a model before the first token of a document. Not part of the document.
-    pub start: TokenId,
-    /// Last token of a complete document.
-    pub end: TokenId,
-}
 
 /// Bytes of memory that encoding takes per byte of text.
 const BYTES_PER_BYTE_ENCODED: usize = 140;
@@ -171,14 +160,24 @@ pub enum TokenizerError {
     },
     /// A tokenizer has no token with a known name that ends a document.
     #[error(
-        "tokenizer {}: no token that ends a document; looked for {}, and for eos_token_id in a config.json beside it; \
-         add one of these to its added_tokens",
+        "tokenizer {}: no token that ends a document; looked for {}, and in config.json, generation_config.json and \
+         tokenizer_config.json beside it; name one by tokenizer.end",
         path.display(),
         END_MARKERS.join(", ")
     )]
     NoEndToken {
         /// The file.
         path: PathBuf,
+    },
+    /// A setting names a token that the tokenizer does not have.
+    #[error("{key}: tokenizer {} has no token {token:?}", path.display())]
+    NoSuchToken {
+        /// The file.
+        path: PathBuf,
+        /// The setting.
+        key: &'static str,
+        /// The name.
+        token: String,
     },
     /// The pattern of a tokenizer tries too many ways to match a text.
     #[error(
@@ -202,6 +201,7 @@ pub enum TokenizerError {
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     special: SpecialTokens,
+    sources: SpecialSources,
     sentinels: Option<Sentinels>,
     vocab_size: usize,
     /// The token that stands for text outside of the vocabulary, if there is one.
@@ -227,35 +227,32 @@ impl Tokenizer {
             return Err(TokenizerError::VocabularyTooSmall { requested: vocab_size });
         }
         let inner = learn::byte_level_bpe(texts, vocab_size).map_err(TokenizerError::Failed)?;
-        Self::wrap(inner, Path::new("tokenizer.json"), None)
+        let end = inner.token_to_id(END_OF_TEXT).unwrap_or_default();
+        Self::wrap(inner, SpecialTokens { start: end, end }, LEARNT)
     }
 
-    /// `named` are the special tokens of a model. If it is None, the special tokens are found by their usual names.
     fn wrap(
         mut inner: tokenizers::Tokenizer,
-        path: &Path,
-        named: Option<SpecialTokens>,
+        special: SpecialTokens,
+        sources: SpecialSources,
     ) -> Result<Self, TokenizerError> {
         inner.set_encode_special_tokens(true);
-        let special = match named {
-            Some(SpecialTokens { start, end }) => {
-                let names = [start, end].map(|id| inner.id_to_token(id));
-                names.iter().flatten().try_for_each(|name| special_token(&mut inner, &[name]).map(drop))?;
-                SpecialTokens { start, end }
-            }
-            None => {
-                let end = special_token(&mut inner, &END_MARKERS)?
-                    .ok_or_else(|| TokenizerError::NoEndToken { path: path.to_owned() })?;
-                let start = special_token(&mut inner, &START_NAMES)?.unwrap_or(end);
-                SpecialTokens { start, end }
-            }
-        };
+        let names = [special.start, special.end].map(|id| inner.id_to_token(id));
+        names.iter().flatten().try_for_each(|name| make_special(&mut inner, name))?;
         let vocab_size = inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
         let byte_lengths = byte_lengths(&inner, vocab_size);
         let is_exact_in_pieces = pieces::are_exact(&inner);
         let unknown = unknown_token(&inner);
-        let mut tokenizer =
-            Self { inner, special, sentinels: None, vocab_size, unknown, byte_lengths, is_exact_in_pieces };
+        let mut tokenizer = Self {
+            inner,
+            special,
+            sources,
+            sentinels: None,
+            vocab_size,
+            unknown,
+            byte_lengths,
+            is_exact_in_pieces,
+        };
         tokenizer.sentinels = tokenizer.find_sentinels();
         Ok(tokenizer)
     }
@@ -269,7 +266,7 @@ impl Tokenizer {
         inner
             .add_special_tokens(SENTINEL_NAMES.map(|name| AddedToken::from(name, true)))
             .map_err(TokenizerError::Failed)?;
-        Self::wrap(inner, Path::new("tokenizer.json"), Some(self.special))
+        Self::wrap(inner, self.special, self.sources)
     }
 
     fn find_sentinels(&self) -> Option<Sentinels> {
@@ -287,6 +284,12 @@ impl Tokenizer {
     #[must_use]
     pub fn special(&self) -> SpecialTokens {
         self.special
+    }
+
+    /// Where the tokens before and after each document were found.
+    #[must_use]
+    pub fn special_sources(&self) -> &SpecialSources {
+        &self.sources
     }
 
     /// One more than the largest token id.
@@ -413,17 +416,12 @@ fn panicked(panic: tokenizers::Error, text: &str) -> TokenizerError {
     }
 }
 
-/// The id of the first of `names` that is in the vocabulary. If that token is not special, it becomes special, so that
-/// it is never encoded from text nor decoded to text.
-fn special_token(
-    inner: &mut tokenizers::Tokenizer,
-    names: &[&str],
-) -> Result<Option<TokenId>, TokenizerError> {
-    let Some(name) = names.iter().find(|name| inner.token_to_id(name).is_some()) else { return Ok(None) };
+/// Makes a token special if it is not, so that text cannot contain it.
+fn make_special(inner: &mut tokenizers::Tokenizer, name: &str) -> Result<(), TokenizerError> {
     if !inner.get_added_vocabulary().is_special_token(name) {
-        inner.add_special_tokens([AddedToken::from(*name, true)]).map_err(TokenizerError::Failed)?;
+        inner.add_special_tokens([AddedToken::from(name, true)]).map_err(TokenizerError::Failed)?;
     }
-    Ok(inner.token_to_id(name))
+    Ok(())
 }
 
 /// The token that stands for text outside of the vocabulary.

@@ -80,9 +80,11 @@ impl Args {
 
     fn summary(&self, experiment: &Experiment, text: &PreparedText) -> String {
         let arms: Vec<&str> = experiment.arms.iter().map(|arm| arm.name.as_str()).collect();
+        let [start, end] = text.tokenizer.special_records();
         format!(
             "{}: valid\nexperiment {}: {}, generations 0 to {}, arms {}\n\
              natural tokens: {} in the training split, {} held out, {} for reference; vocabulary {}\n\
+             documents start with token {start} and end with {end}\n\
              share of the text that the tokenizer cannot represent: {}\n",
             self.experiment.file.display(),
             experiment.name,

@@ -53,7 +53,11 @@ struct Scored {
     /// The token before the text, which is not scored.
     start_token: TokenId,
     /// Where in the model folder the start token was found.
-    start_token_source: &'static str,
+    start_token_source: String,
+    /// The token that would end the text. It is not scored.
+    end_token: TokenId,
+    /// Where in the model folder the end token was found.
+    end_token_source: String,
     /// Share of the tokens that are the unknown token.
     unknown_share: f64,
     /// Share of the bytes of the text that no known token represents.
@@ -75,7 +79,8 @@ impl Args {
         let device = self.machine.open()?;
         let loaded = model::load(&self.model, &device)?;
         loaded.notes.iter().for_each(|note| output::say(&format!("note: {note}")));
-        let tokenizer = Tokenizer::of_model(&self.model.join("tokenizer.json"), loaded.special)?;
+        let tokenizer =
+            Tokenizer::of_model(&self.model.join("tokenizer.json"), loaded.special, loaded.sources.clone())?;
         let ids = tokenizer.encode(&text)?;
         let coverage = self.coverage(&text, &ids, &tokenizer)?;
         self.check_vocabulary(&ids, loaded.vocab_size)?;
@@ -129,7 +134,9 @@ impl Args {
             nats_per_token: NatsPerToken(nats / documents.tokens().0 as f64),
             bits_per_byte: BitsPerByte::from_sums(nats, text.len() as u64),
             start_token: loaded.special.start,
-            start_token_source: loaded.start_source,
+            start_token_source: loaded.sources.start.to_string(),
+            end_token: loaded.special.end,
+            end_token_source: loaded.sources.end.to_string(),
             unknown_share: coverage.unknown_share(),
             lost_share: coverage.lost_share(),
             changed_share: coverage.round_trip.changed_share(),
@@ -158,8 +165,9 @@ impl Scored {
             format!("{:.6}", self.bits_per_byte.0),
         ];
         let mut text = output::table(&["tokens", "nats per token", "bits per byte"], &[summary]);
-        let start = tokenizer.token(self.start_token).unwrap_or_default();
-        text.push_str(&format!("start token: {} {start:?}, {}\n", self.start_token, self.start_token_source));
+        for (kind, record) in ["start", "end"].iter().zip(tokenizer.special_records()) {
+            text.push_str(&format!("{kind} token: {record}\n"));
+        }
         if let (Some(ids), Some(logprobs)) = (&self.token_ids, &self.token_logprobs) {
             let rows: Vec<Vec<String>> = ids
                 .iter()

@@ -70,8 +70,8 @@ fn own_tokenizer(base: &Path) -> Result<Option<Tokenizer>, RunError> {
     if !path.exists() {
         return Ok(None);
     }
-    let special = Transformer::special_tokens_of(base)?;
-    Ok(Some(Tokenizer::of_model(&path, special)?))
+    let (special, sources) = Transformer::special_tokens_of(base)?;
+    Ok(Some(Tokenizer::of_model(&path, special, sources)?))
 }
 
 /// Returns an error if the experiment's tokenizer is not that of the model folder.
@@ -114,7 +114,7 @@ fn notes(base: &Path, tokenizer: &Tokenizer, has_tokenizer: bool) -> Result<Vec<
             "{folder} has no tokenizer.json, so it is unknown whether its model was trained with this tokenizer"
         ));
     }
-    let SpecialTokens { start, end } = Transformer::special_tokens_of(base)?;
+    let (SpecialTokens { start, end }, _) = Transformer::special_tokens_of(base)?;
     let ours = tokenizer.special();
     if (start, end) != (ours.start, ours.end) {
         notes.push(format!(

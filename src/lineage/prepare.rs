@@ -207,6 +207,7 @@ impl PreparedText {
             split_tokens: self.split_tokens.clone(),
             text: self.record.clone(),
             coverage: self.coverage.clone(),
+            special_tokens: self.tokenizer.special_records().into(),
             tokenizer: self.tokenizer_hash.clone(),
             heldout_floor_nats: self.heldout_floor_nats,
             ..process
@@ -276,7 +277,9 @@ fn named(error: RunError, experiment: &Experiment, experiments: &[&Experiment]) 
 fn tokenizer(experiments: &[&Experiment], text: &NaturalText) -> Result<Tokenizer, RunError> {
     let settings = &experiments[0].tokenizer;
     let tokenizer = match (&settings.path, settings.vocab_size) {
-        (Some(path), _) => Tokenizer::from_file(path)?,
+        (Some(path), _) => {
+            Tokenizer::from_file_with(path, settings.start.as_deref(), settings.end.as_deref())?
+        }
         (None, vocab_size) => Tokenizer::learn(&text.train, vocab_size.unwrap_or_default())?,
     };
     let fills_gaps = experiments.iter().any(|experiment| experiment.fills_gaps());

@@ -52,6 +52,7 @@ use super::{
 use crate::decoding::{Sampler, SamplingSettings};
 use crate::documents::{Documents, TokenId};
 use crate::stage::Stage;
+use crate::tokenizer::LEARNT;
 use candle_core::Device;
 use counts::{ContextNode, NgramCounts};
 use discounts::Discounts;
@@ -76,8 +77,7 @@ impl FolderFormat for NgramFolder {
     fn load(&self, dir: &Path, _: &Device) -> Result<Loaded, ModelError> {
         let model = Ngram::load(dir)?;
         let (vocab_size, special) = (model.vocab_size(), model.special());
-        let start_source = "bos_token_id of config.json";
-        Ok(Loaded { model: Box::new(model), vocab_size, special, start_source, notes: Vec::new() })
+        Ok(Loaded { model: Box::new(model), vocab_size, special, sources: LEARNT, notes: Vec::new() })
     }
 }
 

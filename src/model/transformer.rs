@@ -26,6 +26,7 @@ use crate::model::{
 };
 use crate::seed::Stream;
 use crate::stage::Stage;
+use crate::tokenizer::SpecialSources;
 use architecture::{Positions, Rotaries};
 use candle_core::{Device, Tensor};
 use parameters::{Parameters, Shape};
@@ -50,10 +51,10 @@ impl FolderFormat for TransformerFolder {
     }
 
     fn load(&self, dir: &Path, device: &Device) -> Result<Loaded, ModelError> {
-        let (model, start_source) = folder::load(dir, device)?;
+        let (model, sources) = folder::load(dir, device)?;
         let (vocab_size, special) = (model.vocab_size(), model.special());
         let notes = folder::notes(dir)?;
-        Ok(Loaded { model: Box::new(model), vocab_size, special, start_source, notes })
+        Ok(Loaded { model: Box::new(model), vocab_size, special, sources, notes })
     }
 }
 
@@ -146,11 +147,12 @@ impl Transformer {
         Ok(folder::load(dir, device)?.0)
     }
 
-    /// The tokens that start and end the documents of the model in a Hugging Face folder, without reading its weights.
+    /// The tokens that start and end the documents of the model in a Hugging Face folder, and where they were found, without
+    /// reading its weights.
     ///
     /// # Errors
     /// If `config.json` is missing or damaged, or the model has features that are not supported.
-    pub fn special_tokens_of(dir: &Path) -> Result<SpecialTokens, ModelError> {
+    pub fn special_tokens_of(dir: &Path) -> Result<(SpecialTokens, SpecialSources), ModelError> {
         folder::special_tokens(dir)
     }
 

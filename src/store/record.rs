@@ -7,6 +7,7 @@ use crate::corpus::TextRecord;
 use crate::measure::{Catalogue, Curves, Measurement, MetricDefinition};
 use crate::synthesis::SynthesisRecord;
 use crate::tokenizer::Coverage;
+use crate::tokenizer::SpecialRecord;
 use crate::training::TrainingRecord;
 use crate::units::Tokens;
 use crate::verdict::{self, ArmComparison, Observation};
@@ -229,6 +230,9 @@ pub struct Provenance {
     pub coverage: BTreeMap<String, Coverage>,
     /// BLAKE3 of `tokenizer.json`.
     pub tokenizer: String,
+    /// The tokens that start and end documents. Empty in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub special_tokens: Vec<SpecialRecord>,
     /// BLAKE3 of every model folder that training starts from, by its path.
     #[serde(default)]
     pub bases: BTreeMap<String, String>,

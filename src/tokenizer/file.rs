@@ -3,7 +3,8 @@
 //! Such a file may come from anywhere. The tokenizers crate panics on some damaged ones, and reserves memory for every
 //! id up to the largest, so ids are checked before the crate parses the file.
 
-use super::{SpecialTokens, Tokenizer, TokenizerError};
+use super::special::{self, SpecialSources, SpecialTokens};
+use super::{Tokenizer, TokenizerError};
 use crate::documents::TokenId;
 use crate::guard::guard;
 use crate::input_files;
@@ -54,28 +55,45 @@ impl Tokenizer {
     /// # Errors
     /// If the file cannot be read, is not a tokenizer, has implausible ids, or has no token that ends a document.
     pub fn from_file(path: &Path) -> Result<Self, TokenizerError> {
-        let found = Self::wrap(parse(path)?, path, None);
-        match (found, special_beside(path)) {
-            (Err(TokenizerError::NoEndToken { .. }), Some(special)) => Self::of_model(path, special),
-            (found, _) => found,
-        }
+        Self::from_file_with(path, None, None)
+    }
+
+    /// As [`from_file`](Self::from_file), with a start and an end token by name; one that is not named is looked for.
+    ///
+    /// # Errors
+    /// As [`from_file`](Self::from_file), and if the tokenizer has no token of that name.
+    pub fn from_file_with(
+        path: &Path,
+        start: Option<&str>,
+        end: Option<&str>,
+    ) -> Result<Self, TokenizerError> {
+        let inner = parse(path)?;
+        let (special, sources) = special::of_file(&inner, path, start, end)?;
+        Self::wrap(inner, special, sources)
     }
 
     /// As [`from_file`](Self::from_file), with the special tokens of the model that the tokenizer belongs to.
     ///
     /// # Errors
     /// As [`from_file`](Self::from_file).
-    pub fn of_model(path: &Path, special: SpecialTokens) -> Result<Self, TokenizerError> {
-        Self::wrap(parse(path)?, path, Some(special))
+    pub fn of_model(
+        path: &Path,
+        special: SpecialTokens,
+        sources: SpecialSources,
+    ) -> Result<Self, TokenizerError> {
+        Self::wrap(parse(path)?, special, sources)
     }
 
     /// The tokenizer that [`to_json`](Self::to_json) wrote, with its special tokens.
     ///
     /// # Errors
     /// As [`from_file`](Self::from_file).
-    pub fn from_json(json: &str, special: SpecialTokens) -> Result<Self, TokenizerError> {
-        let path = Path::new("tokenizer.json");
-        Self::wrap(parse_bytes(json.as_bytes(), path)?, path, Some(special))
+    pub fn from_json(
+        json: &str,
+        special: SpecialTokens,
+        sources: SpecialSources,
+    ) -> Result<Self, TokenizerError> {
+        Self::wrap(parse_bytes(json.as_bytes(), Path::new("tokenizer.json"))?, special, sources)
     }
 
     /// The first id for which the tokenizers have different tokens.
@@ -85,18 +103,6 @@ impl Tokenizer {
         ids.map(|id| Difference { id, left: self.inner.id_to_token(id), right: other.inner.id_to_token(id) })
             .find(|difference| difference.left != difference.right)
     }
-}
-
-/// The special tokens that a `config.json` in the same folder gives.
-fn special_beside(path: &Path) -> Option<SpecialTokens> {
-    let config = input_files::read(&path.with_file_name("config.json"), MOST_BYTES).ok()?;
-    let config: Value = serde_json::from_slice(&config).ok()?;
-    let token = |key: &str| {
-        let ids = config.get(key)?;
-        TokenId::try_from(ids.as_u64().or_else(|| ids.get(0)?.as_u64())?).ok()
-    };
-    let end = token("eos_token_id")?;
-    Some(SpecialTokens { start: token("bos_token_id").unwrap_or(end), end })
 }
 
 fn parse(path: &Path) -> Result<tokenizers::Tokenizer, TokenizerError> {

@@ -18,6 +18,15 @@ pub struct TokenizerSettings {
     /// Path of an existing `tokenizer.json`, which is used instead of training one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// The token of an existing tokenizer with which documents start, such as `"<s>"`. If it is not given: the one that
+    /// `config.json`, `generation_config.json`, `tokenizer.json` or `tokenizer_config.json` in the folder of the tokenizer names;
+    /// else one with a usual name; else the end token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<String>,
+    /// The token of an existing tokenizer that ends a document, such as `"</s>"`. If it is not given, it is looked for as
+    /// `start` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<String>,
 }
 
 impl TokenizerSettings {
@@ -31,6 +40,12 @@ impl TokenizerSettings {
     pub(crate) fn check(&self) -> Result<(), SettingError> {
         if self.vocab_size.is_some() && self.path.is_some() {
             return Err(SettingError::new("", "has both vocab_size and path; keep one"));
+        }
+        for (key, name) in [("start", &self.start), ("end", &self.end)] {
+            if name.is_some() && self.path.is_none() {
+                let message = "names a token of an existing tokenizer; give its path too, or leave this out";
+                return Err(SettingError::new(key, message));
+            }
         }
         Ok(())
     }

@@ -249,7 +249,7 @@ fn a_killed_run_that_starts_from_a_base_resumes_to_the_same_bits_in_every_family
         let draw = |specification: &Specification| specification.draw(&mut stream, &Device::Cpu);
         let parameters = shape.specifications().try_map(draw).unwrap();
         let base = tempfile::tempdir().unwrap();
-        let special = Transformer::special_tokens_of(trained()).unwrap();
+        let (special, _) = Transformer::special_tokens_of(trained()).unwrap();
         let network = Network::new(shape, parameters, Precision::F32, Device::Cpu);
         Transformer::from_network(network, special).save(base.path()).unwrap();
         fs::copy(trained().join("tokenizer.json"), base.path().join("tokenizer.json")).unwrap();

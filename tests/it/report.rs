@@ -67,7 +67,7 @@ fn experiment(name: &str, seeds: &[u64], generations: usize, arms: &[MadeUpArm])
             reference_share: 0.3,
             world: Some(world),
         },
-        tokenizer: TokenizerSettings { vocab_size: Some(2048), path: None },
+        tokenizer: TokenizerSettings { vocab_size: Some(2048), ..TokenizerSettings::default() },
         writer: None,
         arms: arms.iter().map(|(name, _)| arm(name)).collect(),
         model,

@@ -8,7 +8,7 @@ use crate::lineage::bases::Base;
 use crate::measure::{Fact, Reference};
 use crate::model;
 use crate::store::{self, StoreError};
-use crate::tokenizer::{Coverage, SpecialTokens, Tokenizer};
+use crate::tokenizer::{Coverage, SpecialSources, SpecialTokens, Tokenizer};
 use crate::units::Tokens;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,6 +25,7 @@ struct SavedText {
     version: String,
     tokenizer_hash: String,
     special_tokens: SpecialTokens,
+    special_sources: SpecialSources,
     evaluation_hash: String,
     hashes: BTreeMap<String, String>,
     split_tokens: BTreeMap<String, Tokens>,
@@ -61,6 +62,7 @@ impl PreparedText {
             version: VERSION.to_owned(),
             tokenizer_hash: self.tokenizer_hash.clone(),
             special_tokens: self.tokenizer.special(),
+            special_sources: self.tokenizer.special_sources().clone(),
             evaluation_hash: self.evaluation_hash.clone(),
             hashes: self.hashes.clone(),
             split_tokens: self.split_tokens.clone(),
@@ -94,7 +96,7 @@ impl PreparedText {
             let reason = "belongs to another tokenizer than the one on record".to_owned();
             return Err(StoreError::Text { path: folder.to_owned(), reason }.into());
         }
-        let tokenizer = Tokenizer::from_json(&tokenizer_json, saved.special_tokens)?;
+        let tokenizer = Tokenizer::from_json(&tokenizer_json, saved.special_tokens, saved.special_sources)?;
         let reference_texts = tokenizer.decode_documents(&reference);
         Ok(Self {
             reference: Reference::new(&reference, &reference_texts, &heldout, &saved.heldout_texts)?,

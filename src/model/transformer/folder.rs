@@ -6,21 +6,19 @@
 use super::{Network, Transformer};
 use crate::input_files;
 use crate::model::{FolderProblem, ModelError, SpecialTokens};
+use crate::tokenizer::SpecialSources;
 use candle_core::Device;
 use config::ModelConfig;
 use genloss_kernels::Precision;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::Value;
-use special::FolderSpecial;
 use std::path::Path;
 
 mod config;
 mod saved;
 mod special;
 mod weights;
-
-pub use special::StartSource;
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
@@ -30,28 +28,27 @@ const INDEX: &str = "model.safetensors.index.json";
 const MOST_BYTES: u64 = 1 << 40;
 
 /// Reads a model folder.
-pub fn load(dir: &Path, device: &Device) -> Result<(Transformer, StartSource), ModelError> {
+pub fn load(dir: &Path, device: &Device) -> Result<(Transformer, SpecialSources), ModelError> {
     read_folder(dir, device).map_err(|problem| problem.of_folder(dir))
 }
 
-fn read_folder(dir: &Path, device: &Device) -> Result<(Transformer, StartSource), FolderProblem> {
+fn read_folder(dir: &Path, device: &Device) -> Result<(Transformer, SpecialSources), FolderProblem> {
     let config = read_config(dir)?;
     let in_config = |reason: String| FolderProblem::from(reason).within(CONFIG);
     let shape = config.shape().map_err(in_config)?;
-    let FolderSpecial { special, start_source } =
-        special::of_folder(dir, &config, shape.vocab_size).map_err(in_config)?;
+    let (special, sources) = special::of_folder(dir, &config, shape.vocab_size).map_err(in_config)?;
     let (shape, parameters) = weights::load(dir, shape, device)?;
     let network = Network::new(shape, parameters, Precision::F32, device.clone());
-    Ok((Transformer::from_network(network, special), start_source))
+    Ok((Transformer::from_network(network, special), sources))
 }
 
-/// The tokens that start and end the documents of the model in `dir`, without reading its weights.
-pub fn special_tokens(dir: &Path) -> Result<SpecialTokens, ModelError> {
+/// The tokens that start and end the documents of the model in `dir`, and where they were found, without reading its weights.
+pub fn special_tokens(dir: &Path) -> Result<(SpecialTokens, SpecialSources), ModelError> {
     let read = || {
         let config = read_config(dir)?;
         let in_config = |reason: String| FolderProblem::from(reason).within(CONFIG);
         let shape = config.shape().map_err(in_config)?;
-        Ok(special::of_folder(dir, &config, shape.vocab_size).map_err(in_config)?.special)
+        Ok(special::of_folder(dir, &config, shape.vocab_size).map_err(in_config)?)
     };
     read().map_err(|problem: FolderProblem| problem.of_folder(dir))
 }

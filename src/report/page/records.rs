@@ -232,6 +232,9 @@ pub(super) fn settings(recorded: &RunRecord) -> Markup {
             dt { "Command" } dd { code { (provenance.command_line.join(" ")) } }
             (texts(provenance))
             dt { "Tokenizer" } dd { "BLAKE3 " span.hash { (provenance.tokenizer) } }
+            @for (kind, record) in ["Start token", "End token"].iter().zip(&provenance.special_tokens) {
+                dt { (kind) } dd { (record) }
+            }
             @if let Some(floor) = provenance.heldout_floor_nats {
                 dt { "Loss of an ideal reader" } dd { (number(floor)) " nats per token" }
             }

@@ -400,6 +400,63 @@ fn the_end_token_is_found_in_the_config_beside_the_tokenizer() {
 
 /// The map claims a trie of 4 GiB; the crate reserves twice that.
 #[test]
+fn start_and_end_are_those_of_the_settings_then_of_the_files_beside_then_the_usual_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tokenizer.json");
+    fs::write(&file, word_level().to_string()).unwrap();
+    let found = |start: Option<&str>, end: Option<&str>| {
+        let records = Tokenizer::from_file_with(&file, start, end).unwrap().special_records();
+        records.map(|record| (record.token, record.source))
+    };
+    let pair = |token: &str, source: &str| (token.to_owned(), source.to_owned());
+    assert_eq!(found(None, None), [pair("</s>", "the end token"), pair("</s>", "its usual name")]);
+
+    let id = |name: &str| Tokenizer::from_file(&file).unwrap().encode(name).unwrap()[0];
+    let (old, dog, moon) = (id("old"), id("dog"), id("moon"));
+    let write = |name: &str, content: Value| fs::write(dir.path().join(name), content.to_string()).unwrap();
+    write("tokenizer_config.json", json!({ "bos_token": "old", "eos_token": { "content": "moon" } }));
+    let of = |key: &str, file: &str| format!("{key} of {file}");
+    let in_tokenizer = [of("bos_token", "tokenizer_config.json"), of("eos_token", "tokenizer_config.json")];
+    assert_eq!(found(None, None), [pair("old", &in_tokenizer[0]), pair("moon", &in_tokenizer[1])]);
+    write("generation_config.json", json!({ "eos_token_id": [dog, moon] }));
+    let in_generation = of("eos_token_id", "generation_config.json");
+    assert_eq!(found(None, None), [pair("old", &in_tokenizer[0]), pair("dog", &in_generation)]);
+    // Ids that the tokenizer does not have are those of another model.
+    write("config.json", json!({ "bos_token_id": dog, "eos_token_id": 5000 }));
+    let in_config = of("bos_token_id", "config.json");
+    assert_eq!(found(None, None), [pair("dog", &in_config), pair("</s>", "its usual name")]);
+    write("config.json", json!({ "bos_token_id": dog, "eos_token_id": old }));
+    assert_eq!(found(None, Some("moon")), [pair("dog", &in_config), pair("moon", "tokenizer.end")]);
+    assert_eq!(found(Some("a"), None)[0], pair("a", "tokenizer.start"));
+    let unknown = Tokenizer::from_file_with(&file, Some("<start>"), None).err().unwrap().to_string();
+    assert!(
+        unknown.starts_with("tokenizer.start: ") && unknown.ends_with("has no token \"<start>\""),
+        "{unknown}"
+    );
+}
+
+#[test]
+fn the_start_and_the_end_token_are_told_and_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = experiment(dir.path(), &word_level(), documents(usize::MAX, ""));
+    let with_end = ["--set", "tokenizer.end=moon"];
+    let (checked, _) = said(&[&["check", path(&file)], &with_end[..]].concat());
+    assert!(checked.contains("documents start with token 9 \"moon\" (the end token)"), "{checked}");
+    assert!(checked.contains("end with 9 \"moon\" (tokenizer.end)"), "{checked}");
+    let out = dir.path().join("out");
+    said(&[&["run", path(&file), "--out", path(&out)], &with_end[..]].concat());
+    let provenance: Value = serde_json::from_slice(&fs::read(out.join("provenance.json")).unwrap()).unwrap();
+    assert_eq!(provenance["special_tokens"][1], json!({"id": 9, "token": "moon", "source": "tokenizer.end"}));
+    let text = dir.path().join("text.txt");
+    fs::write(&text, "the old dog").unwrap();
+    let scored = json(&["score", path(&out.join("seed-1/gen-000/model")), path(&text), "--format", "json"]);
+    assert_eq!((&scored["start_token"], &scored["end_token"]), (&json!(9), &json!(9)));
+    assert!(refused(&["check", path(&file), "--set", "tokenizer.end=mon"]).contains("has no token \"mon\""));
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace("path = ", "# path = ")).unwrap();
+    assert!(refused(&["check", path(&file), "--set", "tokenizer.end=moon"]).contains("give its path too"));
+}
+
+#[test]
 fn a_map_of_characters_that_claims_more_than_it_has_is_refused() {
     let claim = json!({"type": "Precompiled", "precompiled_charsmap": "/////wAAAAA="});
     for normalizer in [claim.clone(), json!({"type": "Sequence", "normalizers": [{"type": "NFC"}, claim]})] {
