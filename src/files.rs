@@ -16,7 +16,7 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -124,6 +124,29 @@ fn write_to(file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
         return Err(error);
     }
     carry_out(operation, || file.write_all(bytes))
+}
+
+/// Writes a file of `length` bytes piece by piece, without flushing it to disk. After an error the file may be incomplete.
+///
+/// # Errors
+/// If the file system or `fill` fails.
+pub fn write_pieces(
+    path: &Path,
+    length: u64,
+    fill: impl Fn(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let file = carry_out(Operation::Create(path), || File::create(path))?;
+    let operation = Operation::Write(path, length);
+    #[cfg(debug_assertions)]
+    if let Some(error) = watch::shortened(&operation) {
+        file.set_len(length / 2)?;
+        return Err(error);
+    }
+    carry_out(operation, || {
+        let mut writer = BufWriter::new(&file);
+        fill(&mut writer)?;
+        writer.flush()
+    })
 }
 
 /// Copies a file without flushing it to disk. After an error the copy may be incomplete.

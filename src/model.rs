@@ -17,6 +17,7 @@ pub mod ngram;
 mod settings;
 mod purpose;
 pub(crate) mod slices;
+pub mod tensors;
 pub mod transformer;
 
 pub use crate::tokenizer::SpecialTokens;

@@ -29,6 +29,8 @@ pub mod adamw;
 pub mod checkpoint;
 pub mod gradients;
 mod kind;
+pub mod lora;
+mod memory;
 mod ngram;
 mod settings;
 pub mod trainer;
@@ -37,7 +39,7 @@ pub mod windows;
 
 pub use kind::{LearnerContext, ModelKind, ModelSettings, builtin_kinds};
 pub use ngram::NgramLearner;
-pub use settings::{Init, Start, TrainingLength, TrainingSettings};
+pub use settings::{Init, LoraSettings, Start, TrainingLength, TrainingSettings};
 pub use transformer::TransformerLearner;
 
 /// Learns a language model from token ids.
@@ -85,8 +87,11 @@ pub struct Trained {
 pub struct TrainingRecord {
     /// The initial weights: `"scratch"`, `"generation 2"`, `"base PATH"`, or `"counts"` for an n-gram.
     pub init: String,
-    /// Number of trainable parameters; for an n-gram model, the number of distinct n-grams.
+    /// Number of parameters of the model; for an n-gram model, the number of distinct n-grams.
     pub parameters: u64,
+    /// Number of trained parameters if only low-rank updates are trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter_parameters: Option<u64>,
     /// Optimiser steps; 0 for an n-gram.
     pub steps: u64,
     /// Training tokens processed, counting repetitions.

@@ -13,8 +13,8 @@ use crate::stage::Stage;
 use crate::sweep::{PlannedGeneration, PreparedSweep, ThreadPools};
 use crate::synthesis::{self, Sources};
 use crate::synthesis::{External, SynthesisMethod, SynthesisSettings, Textbook};
+use crate::training::NoCheckpoints;
 use crate::training::TrainingSettings;
-use crate::training::{NoCheckpoints, Start};
 use crate::units::Tokens;
 use anyhow::Result;
 use candle_core::Device;
@@ -127,7 +127,11 @@ impl<'a> SpeedTrials<'a> {
 fn has_same_cost(one: &Arm, other: &Arm) -> bool {
     let writes_alike =
         SynthesisSettings { tokens: other.synthesis.tokens, ..one.synthesis.clone() } == other.synthesis;
-    one.model == other.model && one.training.batch == other.training.batch && writes_alike
+    let of_training = |arm: &Arm| {
+        let TrainingSettings { batch, base, lora, .. } = &arm.training;
+        (*batch, base.clone(), lora.clone())
+    };
+    one.model == other.model && of_training(one) == of_training(other) && writes_alike
 }
 
 /// Speed, size and memory of one model.
@@ -227,7 +231,8 @@ impl SpeedTrial {
         let train = |size: TrialSize| {
             let trial_arm = Arm { training: size.training(&arm.training), ..arm.clone() };
             let seen = lineage::tokens_seen(&trial_arm, &prepared.tokenizer, text.tokens());
-            let learner = lineage::learner(&trial_arm, &prepared.tokenizer, Start::Scratch, device);
+            let start = trial_arm.training.start(None);
+            let learner = lineage::learner(&trial_arm, &prepared.tokenizer, start, device);
             Ok((learner.fit(&text, &mut NoCheckpoints, &stage)?, seen.0))
         };
         // A model without a context is always trained on the whole text, so one trial is enough.
@@ -261,7 +266,7 @@ impl SpeedTrial {
             writing_seconds_per_token,
             scoring_seconds_per_token,
             model_bytes,
-            memory_bytes: memory_bytes(arm, model_bytes, vocab_size, prepared.vocab_size_of(arm)),
+            memory_bytes: memory_bytes(arm, model_bytes, prepared.vocab_size_of(arm)),
         })
     }
 }
@@ -288,13 +293,12 @@ fn write_small_corpus(
     Ok(documents.tokens().0)
 }
 
-/// Estimated peak memory of training, in bytes: weights, gradients, two optimiser moments, and the activations of a
-/// step. The text, which is in memory already, is not included. A model of the trial has `trial_vocab_size` embeddings and
-/// takes `model_bytes`; one of the run has `vocab_size` embeddings.
-fn memory_bytes(arm: &Arm, model_bytes: u64, trial_vocab_size: usize, vocab_size: usize) -> u64 {
-    let parameters = |vocab_size| arm.model.parameters(vocab_size);
-    let surplus = 4 * parameters(vocab_size).saturating_sub(parameters(trial_vocab_size));
-    4 * (model_bytes + surplus) + arm.model.activation_bytes(&arm.training, vocab_size)
+/// Estimated peak memory of a generation, in bytes. The text, which is in memory already, is not included. The trial's model
+/// takes `model_bytes`.
+fn memory_bytes(arm: &Arm, model_bytes: u64, vocab_size: usize) -> u64 {
+    let bytes_of_a_parameter = size_of::<f32>() as u64;
+    let parameters = model_bytes / bytes_of_a_parameter;
+    arm.model.peak_bytes(&arm.training, vocab_size, parameters, arm.synthesis.max_document_tokens)
 }
 
 /// Does `work` in each of `sizes` until it takes longer than [`TrialSize::ENOUGH_SECONDS`]. Returns the result of the

@@ -94,7 +94,9 @@ impl Experiment {
         let writer = self.writer.iter().map(|writer| (&writer.model, &writer.training));
         let arms = self.arms.iter().map(|arm| (&arm.model, &arm.training));
         let mut trained = arms.chain(writer);
-        trained.any(|(model, training)| model.draws_weights() && training.base.is_none())
+        trained.any(|(model, training)| {
+            model.draws_weights() && (training.base.is_none() || training.lora.is_some())
+        })
     }
 
     /// What intervals over seeds leave out, in words; None if seeds differ in everything.

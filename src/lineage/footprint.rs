@@ -40,8 +40,7 @@ impl Footprint {
             generated_text: largest(&|arm| generated_text(experiment, arm)),
             training_step: largest(&|arm| {
                 let vocab_size = vocab_size(arm);
-                16.0 * arm.model.parameters(vocab_size) as f64
-                    + arm.model.activation_bytes(&arm.training, vocab_size) as f64
+                arm.model.peak_bytes(&arm.training, vocab_size, arm.model.parameters(vocab_size), 0) as f64
             }),
         }
     }
@@ -89,11 +88,14 @@ mod tests {
     }
 
     /// Width 128, 2 layers, feed-forward 352, vocabulary 2048: 2048·128 + 2·(4·128² + 3·128·352) + 5·128 = 664 192
-    /// parameters of 16 bytes; 16·128 tokens of 4·(2·(12·128 + 4·352 + 2·4·128) + 2·2048) bytes.
+    /// parameters with their gradient and two moments; the same once more as factors, and the output matrix a third time;
+    /// 16·128 tokens, each with 2·(6·128 + 704) numbers that blocks keep, 2·(8·128 + 704 + 352) factors of two blocks, two
+    /// hidden states, and a row of logits with its input.
     #[test]
     fn a_training_step_is_counted_by_hand() {
         let step = footprint("training.batch=16").training_step;
-        assert_eq!(step, 16 * 664_192 + 16 * 128 * 4 * (2 * (1536 + 1408 + 1024) + 4096));
+        let per_token = 2 * (768 + 704) + 2 * (1024 + 704 + 352) + 2 * 128 + 2048 + 128;
+        assert_eq!(step, 4 * (5 * 664_192 + 2048 * 128) + 16 * 128 * 4 * per_token);
     }
 
     #[test]

@@ -35,7 +35,7 @@ use std::path::Path;
 pub mod architecture;
 mod folder;
 pub mod fused;
-mod generate;
+pub(crate) mod generate;
 mod names;
 pub mod parameters;
 pub mod plain;

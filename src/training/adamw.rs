@@ -53,10 +53,10 @@ pub fn learning_rate(training: &TrainingSettings, step: u64, steps: u64) -> f64 
     peak * (last + (1.0 - last) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()))
 }
 
-/// The Euclidean norm of a gradient.
+/// The Euclidean norm of a gradient, given for each parameter.
 #[must_use]
-pub fn norm(gradient: &Parameters<Vec<f32>>) -> f64 {
-    let chunks: Vec<&[f32]> = gradient.iter().flat_map(|values| values.chunks(CHUNK)).collect();
+pub fn norm<'a>(gradient: impl Iterator<Item = &'a Vec<f32>>) -> f64 {
+    let chunks: Vec<&[f32]> = gradient.flat_map(|values| values.chunks(CHUNK)).collect();
     let sums: Vec<f64> = chunks.into_par_iter().map(kernel::sum_of_squares).collect();
     sums.iter().sum::<f64>().sqrt()
 }
@@ -92,8 +92,8 @@ pub fn step(
 ) -> Result<()> {
     for ((parameter, moments), gradient) in parameters.iter_mut().zip(moments.iter_mut()).zip(gradient.iter())
     {
-        let decay = if parameter.rank() >= 2 { training.weight_decay } else { 0.0 };
-        let constants = constants(training, step, decay);
+        let constants =
+            if parameter.rank() >= 2 { of_matrix(training, step) } else { constants(training, step, 0.0) };
         if parameter.device().is_cpu() {
             with_slice_mut(parameter, |weights| update(constants, weights, moments, gradient))?;
         } else {
@@ -103,6 +103,21 @@ pub fn step(
         }
     }
     Ok(())
+}
+
+/// Updates a matrix on the CPU and its moments by one optimiser step.
+pub fn step_matrix(
+    weights: &mut [f32],
+    moments: &mut Moments,
+    gradient: &[f32],
+    training: &TrainingSettings,
+    step: OptimiserStep,
+) {
+    update(of_matrix(training, step), weights, moments, gradient);
+}
+
+fn of_matrix(training: &TrainingSettings, step: OptimiserStep) -> StepConstants {
+    constants(training, step, training.weight_decay)
 }
 
 /// The constants of a step for a parameter with weight decay `decay`.
@@ -123,6 +138,7 @@ fn constants(training: &TrainingSettings, step: OptimiserStep, decay: f64) -> St
         epochs: _,
         init: _,
         base: _,
+        lora: _,
         batch: _,
         fim_share: _,
         checkpoint_minutes: _,
@@ -203,7 +219,7 @@ mod tests {
     #[test]
     fn a_long_gradient_is_scaled_down_and_a_short_one_left() {
         let gradient = matrix_and_vector(vec![3.0], vec![4.0]);
-        assert_eq!(norm(&gradient), 5.0);
+        assert_eq!(norm(gradient.iter()), 5.0);
         assert_eq!(clip(5.0, 1.0), 0.2);
         assert_eq!(clip(0.5, 1.0), 1.0);
     }

@@ -8,11 +8,10 @@ use super::adamw::Moments;
 use super::{LossPoint, TrainingError};
 use crate::files;
 use crate::model::FolderProblem;
-use crate::model::transformer::parameters::{Parameters, Shape, Specification};
-use candle_core::{Device, Tensor};
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use crate::model::tensors::{self, NamedTensor, Numbers, TensorFile};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
 const STATE: &str = "state.safetensors";
@@ -33,60 +32,55 @@ pub struct TrainingProgress {
     pub curve: Vec<LossPoint>,
 }
 
-/// The state of a training run between two steps.
-pub struct TrainingState {
-    /// The weights.
-    pub parameters: Parameters<Tensor>,
-    /// The optimiser's moments.
-    pub moments: Parameters<Moments>,
-    /// Steps, partial loss sums and loss curve.
-    pub progress: TrainingProgress,
+/// Name and dimensions of a tensor that is trained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorLayout {
+    /// Its name, which no other has.
+    pub name: String,
+    /// Its dimensions.
+    pub dims: Vec<usize>,
 }
+
+/// The state of a tensor that is trained.
+pub struct TensorState<'a> {
+    /// Name and dimensions.
+    pub layout: TensorLayout,
+    /// Its numbers.
+    pub weights: Numbers<'a>,
+    /// The moments of its gradient.
+    pub moments: &'a Moments,
+}
+
+/// The numbers of a tensor that is trained, and the moments of its gradient.
+pub type TensorValues = (Vec<f32>, Moments);
 
 /// Writes a checkpoint to the empty folder `dir`.
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn save(
-    dir: &Path,
-    shape: &Shape,
-    parameters: &Parameters<Tensor>,
-    moments: &Parameters<Moments>,
-    progress: &TrainingProgress,
-) -> Result<(), TrainingError> {
-    let specifications = shape.specifications();
-    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-    for ((specification, parameter), moments) in
-        specifications.iter().zip(parameters.iter()).zip(moments.iter())
-    {
-        let weights = parameter.flatten_all()?.to_vec1::<f32>()?;
-        for (kind, values) in [("weight", &weights), ("first", &moments.first), ("second", &moments.second)] {
-            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            tensors.push((tensor_name(kind, specification), specification.dims(), bytes));
-        }
-    }
-    write_files(dir, &tensors, progress).map_err(|problem| checkpoint_error(problem, dir))
+pub fn save(dir: &Path, state: Vec<TensorState>, progress: &TrainingProgress) -> Result<(), TrainingError> {
+    let tensors = state.into_iter().flat_map(|TensorState { layout, weights, moments }| {
+        let parts = [
+            ("weight", weights),
+            ("first", Numbers::Slice(&moments.first)),
+            ("second", Numbers::Slice(&moments.second)),
+        ];
+        parts.map(|(kind, numbers)| NamedTensor {
+            name: tensor_name(kind, &layout.name),
+            dims: layout.dims.clone(),
+            numbers,
+        })
+    });
+    let written = tensors::write(&dir.join(STATE), tensors.collect(), BTreeMap::new());
+    let written = written.map_err(|error| not_written(STATE, error)).and_then(|()| {
+        let text = serde_json::to_vec(progress).map_err(|error| FolderProblem::caused_by(PROGRESS, error))?;
+        files::write(&dir.join(PROGRESS), &text).map_err(|error| not_written(PROGRESS, error))
+    });
+    written.map_err(|problem| checkpoint_error(problem, dir))
 }
 
-fn write_files(
-    dir: &Path,
-    tensors: &[(String, Vec<usize>, Vec<u8>)],
-    progress: &TrainingProgress,
-) -> Result<(), FolderProblem> {
-    let views = tensors
-        .iter()
-        .map(|(name, dims, bytes)| Ok((name, TensorView::new(Dtype::F32, dims.clone(), bytes)?)))
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
-    let state = views.and_then(|views| safetensors::serialize(views, None));
-    let state = state.map_err(|error| FolderProblem::caused_by(STATE, error))?;
-    write(dir, STATE, &state)?;
-    let text = serde_json::to_vec(progress).map_err(|error| FolderProblem::caused_by(PROGRESS, error))?;
-    write(dir, PROGRESS, &text)
-}
-
-fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), FolderProblem> {
-    let failed = |error| FolderProblem::caused_by(format!("{name}{}", files::remedy(&error)), error);
-    files::write(&dir.join(name), bytes).map_err(failed)
+fn not_written(name: &str, error: io::Error) -> FolderProblem {
+    FolderProblem::caused_by(format!("{name}{}", files::remedy(&error)), error)
 }
 
 /// The error that reports `problem` with the checkpoint in `dir`.
@@ -95,16 +89,21 @@ fn checkpoint_error(problem: FolderProblem, dir: &Path) -> TrainingError {
     TrainingError::CheckpointFile { path: dir.to_owned(), reason, cause }
 }
 
-fn tensor_name(kind: &str, specification: &Specification) -> String {
-    format!("{kind}:{}", specification.name())
+fn tensor_name(kind: &str, name: &str) -> String {
+    format!("{kind}:{name}")
 }
 
-/// Reads a checkpoint of a training run of `steps` steps.
+/// Reads a checkpoint of a training run of `steps` steps: its progress, and weights and moments of the tensors in `layout`, in
+/// this order.
 ///
 /// # Errors
 /// If a file is missing or damaged, or belongs to a training run with another number of steps or another model.
-pub fn load(dir: &Path, shape: &Shape, steps: u64, device: &Device) -> Result<TrainingState, TrainingError> {
-    read_files(dir, shape, steps, device).map_err(|problem| {
+pub fn load(
+    dir: &Path,
+    layout: &[TensorLayout],
+    steps: u64,
+) -> Result<(Vec<TensorValues>, TrainingProgress), TrainingError> {
+    read_files(dir, layout, steps).map_err(|problem| {
         let remedy = "delete this folder to train the generation from its start";
         checkpoint_error(problem.with_remedy(remedy), dir)
     })
@@ -112,10 +111,9 @@ pub fn load(dir: &Path, shape: &Shape, steps: u64, device: &Device) -> Result<Tr
 
 fn read_files(
     dir: &Path,
-    shape: &Shape,
+    layout: &[TensorLayout],
     steps: u64,
-    device: &Device,
-) -> Result<TrainingState, FolderProblem> {
+) -> Result<(Vec<TensorValues>, TrainingProgress), FolderProblem> {
     let read =
         |name: &str| std::fs::read(dir.join(name)).map_err(|error| FolderProblem::caused_by(name, error));
     let progress: TrainingProgress = serde_json::from_slice(&read(PROGRESS)?)
@@ -124,36 +122,30 @@ fn read_files(
         let (step, total) = (progress.step, progress.steps);
         return Err(format!("it is at step {step} of {total}, but this training has {steps} steps").into());
     }
-    let bytes = read(STATE)?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| FolderProblem::caused_by(STATE, error))?;
-    let specifications = shape.specifications();
-    let values = |kind, specification: &Specification| {
-        tensor_values(&tensors, kind, specification).map_err(|problem| problem.within(STATE))
-    };
-    let parameters = specifications.try_map(|specification| {
-        Tensor::from_vec(values("weight", specification)?, specification.dims(), device)
-            .map_err(|error| FolderProblem::caused_by(STATE, error))
-    })?;
-    let moments = specifications.try_map(|specification| -> Result<_, FolderProblem> {
-        Ok(Moments { first: values("first", specification)?, second: values("second", specification)? })
-    })?;
-    Ok(TrainingState { parameters, moments, progress })
+    let mut tensors =
+        TensorFile::open(&dir.join(STATE)).map_err(|error| FolderProblem::caused_by(STATE, error))?;
+    let state = layout.iter().map(|layout| {
+        let mut values =
+            |kind| tensor_values(&mut tensors, kind, layout).map_err(|problem| problem.within(STATE));
+        let moments = Moments { first: values("first")?, second: values("second")? };
+        Ok((values("weight")?, moments))
+    });
+    Ok((state.collect::<Result<_, FolderProblem>>()?, progress))
 }
 
 fn tensor_values(
-    tensors: &SafeTensors,
+    tensors: &mut TensorFile,
     kind: &str,
-    specification: &Specification,
+    layout: &TensorLayout,
 ) -> Result<Vec<f32>, FolderProblem> {
-    let name = tensor_name(kind, specification);
-    let view = tensors.tensor(&name).map_err(|error| FolderProblem::caused_by(name.clone(), error))?;
-    if view.shape() != specification.dims() || view.dtype() != Dtype::F32 {
-        return Err(format!("{name} has a different shape from that in the model, or is not f32").into());
-    }
-    let (words, _) = view.data().as_chunks::<4>();
-    let values: Vec<f32> = words.iter().map(|&word| f32::from_le_bytes(word)).collect();
-    match values.iter().all(|value| value.is_finite()) {
-        true => Ok(values),
-        false => Err(format!("{name} has values that are not finite").into()),
+    let name = tensor_name(kind, &layout.name);
+    let values = tensors.numbers(&name, &layout.dims);
+    match values.map_err(|error| FolderProblem::caused_by(name.clone(), error))? {
+        None => {
+            Err(format!("{name} is missing, has a different shape from that in the model, or is not f32")
+                .into())
+        }
+        Some(values) if values.iter().all(|value| value.is_finite()) => Ok(values),
+        Some(_) => Err(format!("{name} has values that are not finite").into()),
     }
 }

@@ -85,6 +85,18 @@ pub trait ModelKind: fmt::Debug + Send + Sync {
         0
     }
 
+    /// Estimated peak memory in bytes of training a model of `parameters` parameters, and of writing documents of
+    /// `document_tokens` tokens with it. Text is not included.
+    fn peak_bytes(
+        &self,
+        _training: &TrainingSettings,
+        _vocab_size: usize,
+        parameters: u64,
+        _document_tokens: usize,
+    ) -> u64 {
+        parameters.saturating_mul(16)
+    }
+
     /// Creates the learner that trains a model with these settings.
     fn learner(&self, context: LearnerContext) -> Box<dyn Learner>;
 }

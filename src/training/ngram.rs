@@ -77,6 +77,7 @@ impl Learner for NgramLearner {
         let record = TrainingRecord {
             init: "counts".into(),
             parameters: model.distinct_ngrams(),
+            adapter_parameters: None,
             steps: 0,
             tokens_seen: tokens,
             epochs: 1.0,

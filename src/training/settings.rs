@@ -26,6 +26,10 @@ pub struct TrainingSettings {
     /// `init = "chained"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<PathBuf>,
+    /// Low-rank adaptation (LoRA, Hu et al. 2022): the weights of `base` stay, and low-rank matrices added to some of them are
+    /// trained. They are merged into the weights when a model is saved. All weights are trained if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraSettings>,
     /// Sequences per training step, each of `model.context` tokens.
     #[schemars(range(min = 1, max = 65_536))]
     pub batch: usize,
@@ -66,6 +70,7 @@ impl Default for TrainingSettings {
             epochs: None,
             init: Init::Scratch,
             base: None,
+            lora: None,
             batch: 16,
             learning_rate: 1e-3,
             warmup_fraction: 0.05,
@@ -77,6 +82,30 @@ impl Default for TrainingSettings {
             fim_share: 0.0,
             checkpoint_minutes: 5.0,
         }
+    }
+}
+
+/// Low-rank adaptation: the update of a matrix (out, in) is `alpha / rank` times the product of two trained matrices,
+/// (out, rank) and (rank, in).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoraSettings {
+    /// Rank of the updates.
+    #[schemars(range(min = 1, max = 65_536))]
+    pub rank: usize,
+    /// The updates are multiplied by `alpha / rank`.
+    #[schemars(extend("exclusiveMinimum" = 0.0, "x-sensible" = {"maximum": 10_000.0, "why": "larger updates overwrite the weights"}))]
+    pub alpha: f64,
+    /// Names of the matrices that are adapted in every layer, as in the folder of the base model: `["q_proj", "v_proj"]` in most
+    /// families, `["c_attn"]` in GPT-2, `["query_key_value"]` in GPT-NeoX. The projections to queries and values if left out, or
+    /// to queries, keys and values where one matrix makes all three.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<String>,
+}
+
+impl Default for LoraSettings {
+    fn default() -> Self {
+        Self { rank: 16, alpha: 32.0, targets: Vec::new() }
     }
 }
 
@@ -122,7 +151,7 @@ impl TrainingSettings {
     }
 
     /// Merges `own`, the table of an arm or of the writer, over `base`, the table of the experiment. If `own` sets
-    /// `tokens` or `epochs`, neither of the two is inherited; if it sets `init`, the setting `base` is not inherited.
+    /// `tokens` or `epochs`, neither of the two is inherited; if it sets `init`, neither `base` nor `lora` is.
     pub(crate) fn inherit(own: Table, base: &Table) -> Table {
         let mut inherited = base.clone();
         if own.contains_key("tokens") || own.contains_key("epochs") {
@@ -131,6 +160,7 @@ impl TrainingSettings {
         }
         if own.contains_key("init") {
             inherited.remove("base");
+            inherited.remove("lora");
         }
         inherited.extend(own);
         inherited
@@ -140,6 +170,10 @@ impl TrainingSettings {
     pub(crate) fn check(&self) -> Result<(), SettingError> {
         if self.tokens.is_some() && self.epochs.is_some() {
             return Err(SettingError::new("", "has both tokens and epochs; keep one"));
+        }
+        if self.lora.is_some() && self.base.is_none() {
+            let message = "has no weights to adapt; set base, with init = \"base\" or \"chained\"";
+            return Err(SettingError::new("lora", message));
         }
         match (self.init, &self.base) {
             (Init::Scratch, Some(_)) => Err(SettingError::new(

@@ -4,7 +4,10 @@
 //! [`super::gradients`] has an example of a batch.
 
 use super::adamw::{self, Moments, OptimiserStep};
+use super::checkpoint::{TensorLayout, TensorState, TensorValues};
 use super::gradients::{Batch, Gradients};
+use super::lora::Adapters;
+use crate::model::tensors::Numbers;
 use crate::model::transformer::Network;
 use crate::model::transformer::parameters::Parameters;
 use crate::training::TrainingSettings;
@@ -13,8 +16,16 @@ use candle_core::{Result, Tensor};
 /// A network with the state of its optimiser.
 pub struct Trainer {
     network: Network,
-    moments: Parameters<Moments>,
+    trained: Trained,
     gradients: Gradients,
+}
+
+/// What training changes.
+enum Trained {
+    /// All parameters. Their moments are kept here.
+    Parameters(Box<Parameters<Moments>>),
+    /// Low-rank updates of some of them.
+    Adapters(Adapters),
 }
 
 /// The loss of a batch before an optimiser step.
@@ -39,14 +50,71 @@ impl Trainer {
     #[must_use]
     pub fn new(network: Network) -> Self {
         let moments = network.parameters.map(|parameter: &Tensor| Moments::zero(parameter.elem_count()));
-        Self::resume(network, moments)
+        Self::of(network, Trained::Parameters(Box::new(moments)))
     }
 
-    /// Creates a trainer that continues from the `network` and `moments` that earlier steps produced.
+    /// Creates a trainer of low-rank updates of the `network`, which are `adapters`.
     #[must_use]
-    pub fn resume(network: Network, moments: Parameters<Moments>) -> Self {
+    pub fn of_adapters(network: Network, adapters: Adapters) -> Self {
+        Self::of(network, Trained::Adapters(adapters))
+    }
+
+    fn of(network: Network, trained: Trained) -> Self {
         let gradients = Gradients::new(&network);
-        Self { network, moments, gradients }
+        Self { network, trained, gradients }
+    }
+
+    /// Names and dimensions of what is trained.
+    #[must_use]
+    pub fn layout(&self) -> Vec<TensorLayout> {
+        match &self.trained {
+            Trained::Adapters(adapters) => adapters.layout(),
+            Trained::Parameters(_) => {
+                let specifications = self.network.shape.specifications();
+                let layouts = specifications.iter().map(|specification| TensorLayout {
+                    name: specification.name().to_owned(),
+                    dims: specification.dims(),
+                });
+                layouts.collect()
+            }
+        }
+    }
+
+    /// The state of what is trained, in the order of [`layout`](Self::layout).
+    #[must_use]
+    pub fn state(&self) -> Vec<TensorState<'_>> {
+        let moments = match &self.trained {
+            Trained::Adapters(adapters) => return adapters.state(),
+            Trained::Parameters(moments) => moments,
+        };
+        let parameters = self.network.parameters.iter().zip(moments.iter()).zip(self.layout());
+        let state = parameters.map(|((parameter, moments), layout)| TensorState {
+            layout,
+            weights: Numbers::Tensor(parameter.clone()),
+            moments,
+        });
+        state.collect()
+    }
+
+    /// Continues from weights and moments that earlier steps produced, in the order of [`layout`](Self::layout).
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn restore(&mut self, values: Vec<TensorValues>) -> Result<()> {
+        match &mut self.trained {
+            Trained::Adapters(adapters) => {
+                adapters.restore(values);
+                adapters.merge(&mut self.network.parameters)
+            }
+            Trained::Parameters(moments) => {
+                let parameters = self.network.parameters.iter_mut().zip(moments.iter_mut());
+                for ((parameter, moments), (weights, earlier)) in parameters.zip(values) {
+                    *parameter = Tensor::from_vec(weights, parameter.shape(), parameter.device())?;
+                    *moments = earlier;
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Performs optimiser step number `count` (from 1) at learning rate `rate`. The weights are left unchanged if the
@@ -63,11 +131,26 @@ impl Trainer {
     ) -> Result<StepLoss> {
         let nats = self.gradients.compute(&self.network, batch)?;
         let gradient = self.gradients.values();
-        let loss = StepLoss { nats, gradient_norm: adamw::norm(gradient) };
-        if loss.is_finite() {
-            let gradient_scale = adamw::clip(loss.gradient_norm, settings.gradient_clip);
-            let step = OptimiserStep { count, rate, gradient_scale };
-            adamw::step(&mut self.network.parameters, &mut self.moments, gradient, settings, step)?;
+        let gradient_norm = match &mut self.trained {
+            Trained::Parameters(_) => adamw::norm(gradient.iter()),
+            Trained::Adapters(adapters) => {
+                adapters.project(gradient);
+                adamw::norm(adapters.gradients())
+            }
+        };
+        let loss = StepLoss { nats, gradient_norm };
+        if !loss.is_finite() {
+            return Ok(loss);
+        }
+        let gradient_scale = adamw::clip(gradient_norm, settings.gradient_clip);
+        let step = OptimiserStep { count, rate, gradient_scale };
+        let parameters = &mut self.network.parameters;
+        match &mut self.trained {
+            Trained::Parameters(moments) => adamw::step(parameters, moments, gradient, settings, step)?,
+            Trained::Adapters(adapters) => {
+                adapters.step(settings, step);
+                adapters.merge(parameters)?;
+            }
         }
         Ok(loss)
     }
@@ -78,10 +161,13 @@ impl Trainer {
         &self.network
     }
 
-    /// The optimiser's moments.
+    /// Number of trained parameters if these are low-rank updates.
     #[must_use]
-    pub fn moments(&self) -> &Parameters<Moments> {
-        &self.moments
+    pub fn adapter_parameters(&self) -> Option<u64> {
+        match &self.trained {
+            Trained::Parameters(_) => None,
+            Trained::Adapters(adapters) => Some(adapters.parameters()),
+        }
     }
 
     /// Returns the network and drops the state of the optimiser.

@@ -2,8 +2,10 @@
 //! results. [`super`] has an example of a learner.
 
 use super::adamw;
-use super::checkpoint::{self, TrainingProgress, TrainingState};
+use super::checkpoint::{self, TrainingProgress};
 use super::gradients::Batch;
+use super::lora::Adapters;
+use super::memory;
 use super::trainer::Trainer;
 use super::windows::{Gaps, TrainingWindows};
 use super::{
@@ -72,10 +74,17 @@ impl ModelKind for TransformerSettings {
     }
 
     fn activation_bytes(&self, training: &TrainingSettings, vocab_size: usize) -> u64 {
-        let per_layer = 12 * self.width + 4 * self.ffn + 2 * self.heads * self.context;
-        let per_token = self.layers * per_layer + 2 * vocab_size;
-        let tokens = (training.batch * self.context) as u64;
-        (4 * per_token as u64).saturating_mul(tokens)
+        memory::activation_bytes(self, training, vocab_size)
+    }
+
+    fn peak_bytes(
+        &self,
+        training: &TrainingSettings,
+        vocab_size: usize,
+        parameters: u64,
+        document_tokens: usize,
+    ) -> u64 {
+        memory::peak_bytes(self, training, vocab_size, parameters, document_tokens)
     }
 
     fn parameters(&self, vocab_size: usize) -> u64 {
@@ -144,7 +153,7 @@ impl Learner for TransformerLearner {
     }
 
     fn check_start(&self, stage: &Stage) -> Result<(), ModelError> {
-        self.initial(stage).map(drop)
+        self.trainer(stage).map(drop)
     }
 }
 
@@ -192,6 +201,19 @@ impl TransformerLearner {
         self.adopt(network).map_err(|reason| FolderProblem::from(reason).of_folder(dir))
     }
 
+    /// The trainer before the first step.
+    fn trainer(&self, stage: &Stage) -> Result<Trainer, ModelError> {
+        let network = self.initial(stage)?;
+        let (Some(lora), Start::Previous(dir) | Start::Base(dir)) = (&self.training.lora, &self.start) else {
+            return Ok(Trainer::new(network));
+        };
+        let mut stream = stage.at(streams::INITIALISATION).stream(0);
+        match Adapters::new(&network, lora, &mut stream) {
+            Ok(adapters) => Ok(Trainer::of_adapters(network, adapters)),
+            Err(reason) => Err(FolderProblem::from(reason).of_folder(dir)),
+        }
+    }
+
     /// Adapts a loaded network to the experiment, by shortening its context and setting its precision. Returns an error
     /// message if its shape is different, or its context or vocabulary too small.
     fn adopt(&self, network: Network) -> Result<Network, String> {
@@ -235,6 +257,7 @@ impl TransformerLearner {
                 Start::Base(dir) => format!("base {}", dir.display()),
             },
             parameters: run.trainer.network().shape.parameters(),
+            adapter_parameters: run.trainer.adapter_parameters(),
             steps: run.progress.steps,
             tokens_seen,
             epochs: tokens_seen.0 as f64 / text.0 as f64,
@@ -278,20 +301,18 @@ impl<'a> TrainingRun<'a> {
         stage: &Stage,
     ) -> Result<Self, TrainingError> {
         let settings = &learner.training;
-        let network = learner.initial(stage)?;
+        let mut trainer = learner.trainer(stage)?;
         let Some(dir) = checkpoint else {
             let progress = TrainingProgress { steps, ..TrainingProgress::default() };
-            return Ok(Self { settings, trainer: Trainer::new(network), progress });
+            return Ok(Self { settings, trainer, progress });
         };
-        let TrainingState { parameters, moments, progress } =
-            checkpoint::load(dir, &network.shape, steps, &learner.device)?;
-        let trainer = Trainer::resume(Network { parameters, ..network }, moments);
+        let (state, progress) = checkpoint::load(dir, &trainer.layout(), steps)?;
+        trainer.restore(state)?;
         Ok(Self { settings, trainer, progress })
     }
 
     fn save(&self, dir: &Path) -> Result<(), TrainingError> {
-        let network = self.trainer.network();
-        checkpoint::save(dir, &network.shape, &network.parameters, self.trainer.moments(), &self.progress)
+        checkpoint::save(dir, self.trainer.state(), &self.progress)
     }
 
     /// Performs one optimiser step and records its loss.

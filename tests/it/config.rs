@@ -799,3 +799,32 @@ fn seeds_must_differ_in_something_that_is_drawn() {
     }
     assert!(parse(&BASE.replace("seeds = [1, 2]", &vary("[1, 2]"))).is_ok());
 }
+
+#[test]
+fn low_rank_updates_need_weights_to_adapt() {
+    let with = |training: &str| parse(&format!("{BASE}[training]\n{training}\n"));
+    for training in ["lora = {}", "init = \"chained\"\nlora = { rank = 4 }"] {
+        let error = with(training).unwrap_err();
+        assert!(error.contains("training.lora: has no weights to adapt; set base"), "{error}");
+    }
+    let unknown = with("init = \"base\"\nbase = \"x\"\nlora = { ranks = 4 }").unwrap_err();
+    assert!(unknown.contains("ranks"), "{unknown}");
+    let zero = with("init = \"base\"\nbase = \"x\"\nlora = { rank = 0 }").unwrap_err();
+    assert!(zero.contains("training.lora.rank") && zero.contains("1"), "{zero}");
+    let lora = "init = \"chained\"\nbase = \"x\"\nlora = { rank = 4, alpha = 8, targets = [\"q_proj\"] }";
+    let experiment = with(lora).unwrap();
+    let resolved = config::parse(&experiment.to_toml(), "resolved.toml", &[]).unwrap();
+    assert_eq!(resolved, experiment);
+    assert_eq!(experiment.arms[1].training.lora.as_ref().unwrap().rank, 4);
+}
+
+/// An arm that starts from other weights says itself how it adapts them.
+#[test]
+fn an_arm_with_its_own_start_does_not_inherit_low_rank_updates() {
+    let text = format!(
+        "{BASE}training = {{ init = \"scratch\" }}\n[training]\ninit = \"base\"\nbase = \"x\"\nlora = {{}}\n"
+    );
+    let experiment = parse(&text).unwrap();
+    assert!(experiment.control().training.lora.is_some());
+    assert!(experiment.arms[1].training.lora.is_none());
+}

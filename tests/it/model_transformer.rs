@@ -22,7 +22,7 @@ use genloss::stage::Stage;
 use genloss::training::TrainingSettings;
 use genloss::training::gradients::{self, Batch, Gradients};
 use genloss::training::{
-    Checkpoints, Learner, NoCheckpoints, Start, Trained, TrainingError, TransformerLearner,
+    Checkpoints, Learner, LoraSettings, NoCheckpoints, Start, Trained, TrainingError, TransformerLearner,
 };
 use genloss::units::Tokens;
 use genloss_kernels::attention::Heads;

@@ -135,6 +135,7 @@ fn record(seed: u64, arm: &str, generation: usize, loss: f64, left_out: &[&str])
         training: TrainingRecord {
             init: "scratch".to_owned(),
             parameters: 4_200_000,
+            adapter_parameters: None,
             steps: 488,
             tokens_seen: Tokens(1_000_000),
             epochs: 2.0,

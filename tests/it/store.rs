@@ -62,6 +62,7 @@ fn record() -> GenerationRecord {
         training: TrainingRecord {
             init: "counts".to_owned(),
             parameters: 1,
+            adapter_parameters: None,
             steps: 0,
             tokens_seen: Tokens(1000),
             epochs: 1.0,

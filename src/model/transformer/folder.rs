@@ -5,13 +5,12 @@
 
 use super::{Network, Transformer};
 use crate::input_files;
+use crate::model::tensors::{self, NamedTensor, Numbers};
 use crate::model::{FolderProblem, ModelError, SpecialTokens};
 use crate::tokenizer::SpecialSources;
 use candle_core::Device;
 use config::ModelConfig;
 use genloss_kernels::Precision;
-use safetensors::Dtype;
-use safetensors::tensor::TensorView;
 use serde_json::Value;
 use std::path::Path;
 
@@ -48,7 +47,7 @@ pub fn special_tokens(dir: &Path) -> Result<(SpecialTokens, SpecialSources), Mod
         let config = read_config(dir)?;
         let in_config = |reason: String| FolderProblem::from(reason).within(CONFIG);
         let shape = config.shape().map_err(in_config)?;
-        Ok(special::of_folder(dir, &config, shape.vocab_size).map_err(in_config)?)
+        special::of_folder(dir, &config, shape.vocab_size).map_err(in_config)
     };
     read().map_err(|problem: FolderProblem| problem.of_folder(dir))
 }
@@ -111,26 +110,16 @@ pub fn save(model: &Transformer, dir: &Path) -> Result<(), ModelError> {
         let mut first = 0;
         for (name, rows) in &specification.parts {
             let part = specification.stored.tensor_of(&tensor.narrow(0, first, *rows)?)?;
-            parts.push((name.clone(), part.dims().to_vec(), bytes(&part.flatten_all()?.to_vec1::<f32>()?)));
+            let dims = part.dims().to_vec();
+            parts.push(NamedTensor { name: name.clone(), dims, numbers: Numbers::Tensor(part) });
             first += rows;
         }
     }
-    let views = parts
-        .iter()
-        .map(|(name, dims, bytes)| Ok((name, TensorView::new(Dtype::F32, dims.clone(), bytes)?)))
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
-    let format = [("format".to_owned(), "pt".to_owned())];
-    let weights = views
-        .and_then(|views| safetensors::serialize(views, Some(format.into_iter().collect())))
-        .map_err(|error| FolderProblem::caused_by(WEIGHTS, error).of_folder(dir))?;
     write(dir, CONFIG, pretty(&saved::config(model)).as_bytes())?;
     write(dir, "generation_config.json", pretty(&saved::generation(model.special)).as_bytes())?;
-    write(dir, WEIGHTS, &weights)
-}
-
-/// The values as little-endian bytes.
-fn bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    let path = dir.join(WEIGHTS);
+    let format = [("format".to_owned(), "pt".to_owned())];
+    tensors::write(&path, parts, format.into()).map_err(|source| ModelError::File { path, source })
 }
 
 fn pretty(value: &Value) -> String {

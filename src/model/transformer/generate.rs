@@ -39,6 +39,14 @@ const LARGE_BYTES: usize = 32 << 20;
 /// Number of documents that are written in parallel on a GPU.
 const DEVICE_SLOTS: usize = 512;
 
+/// Number of documents that one CPU thread writes in parallel with a model whose packed weights take this many bytes.
+pub fn slots(packed_bytes: usize) -> usize {
+    match packed_bytes {
+        LARGE_BYTES.. => SLOTS_OF_A_LARGE_MODEL,
+        _ => SLOTS,
+    }
+}
+
 /// Writes one document per prompt of the request.
 pub fn generate(
     model: &Transformer,
@@ -69,10 +77,7 @@ fn sample(
     let all: Vec<usize> = (0..count).collect();
     let written = if model.network.device.is_cpu() {
         let packed = PackedNetwork::new(&model.network)?;
-        let slots = match packed.bytes() {
-            LARGE_BYTES.. => SLOTS_OF_A_LARGE_MODEL,
-            _ => SLOTS,
-        };
+        let slots = slots(packed.bytes());
         let group = count.div_ceil(16).clamp(2 * slots, DOCUMENTS_PER_TASK);
         all.par_chunks(group)
             .map(|group| {

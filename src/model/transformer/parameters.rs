@@ -25,6 +25,7 @@ use crate::seed::Stream;
 use candle_core::{Device, Tensor};
 use genloss_kernels::attention::Heads;
 use rand_distr::{Distribution, StandardNormal};
+use std::ops::Range;
 
 /// The shape of a transformer.
 #[derive(Clone, Debug, PartialEq)]
@@ -161,10 +162,76 @@ impl Shape {
         }
     }
 
+    /// The matrices of all blocks, as a folder names them.
+    #[must_use]
+    pub fn block_matrices(&self) -> Vec<BlockMatrix> {
+        let specifications = self.specifications();
+        let before_blocks = 1 + usize::from(specifications.positions.is_some());
+        let of_blocks = specifications.blocks.iter().flat_map(Block::each).enumerate();
+        let of_parameter = |(place, specification): (usize, &Specification)| {
+            let mut first_row = 0;
+            let parts = specification.parts.iter().zip(specification.columns.into_iter().cycle());
+            let matrices = parts.map(|((name, rows), columns)| {
+                let name = name.trim_end_matches(".weight").to_owned();
+                let parameter = before_blocks + place;
+                let matrix = BlockMatrix { name, parameter, first_row, rows: *rows, columns };
+                first_row += rows;
+                matrix
+            });
+            matrices.collect::<Vec<_>>()
+        };
+        of_blocks.flat_map(of_parameter).collect()
+    }
+
+    /// The ends of the names of the matrices that compute queries and values.
+    #[must_use]
+    pub fn query_and_value_names(&self) -> Vec<String> {
+        match Names::of(self.architecture.family).qkv {
+            [queries, _, values] => vec![(*queries).to_owned(), (*values).to_owned()],
+            joint => joint.iter().map(|&name| name.to_owned()).collect(),
+        }
+    }
+
     /// Number of trainable parameters.
     #[must_use]
     pub fn parameters(&self) -> u64 {
         self.specifications().iter().map(|s| s.dims().iter().product::<usize>() as u64).sum()
+    }
+}
+
+/// A matrix of a block: some of the rows of a parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockMatrix {
+    /// Its name in a folder, without `.weight`.
+    pub name: String,
+    /// Place of the parameter in the order of [`Parameters::iter`].
+    pub parameter: usize,
+    /// The first of its rows.
+    pub first_row: usize,
+    /// Number of its rows.
+    pub rows: usize,
+    /// Number of its columns.
+    pub columns: usize,
+}
+
+impl BlockMatrix {
+    /// The numbers of the matrix among those of its parameter.
+    #[must_use]
+    pub fn range(&self) -> Range<usize> {
+        self.first_row * self.columns..(self.first_row + self.rows) * self.columns
+    }
+
+    /// Whether `name` is the name of the matrix, or the end of it after a dot.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        let before = self.name.strip_suffix(name);
+        !name.is_empty() && before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    }
+
+    /// The last part of its name.
+    #[must_use]
+    pub fn last_name(&self) -> &str {
+        self.name.rsplit('.').next().unwrap_or_default()
     }
 }
 

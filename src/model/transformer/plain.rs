@@ -25,21 +25,34 @@ use genloss_kernels::Precision;
 use genloss_kernels::activation::Activation;
 use genloss_kernels::attention::{Heads, Rotary};
 use genloss_kernels::softmax::IGNORED;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The hidden states (B, T, W) of `tokens` (B, T) after the last block and the final norm.
 pub fn hidden(network: &Network, tokens: &Tensor) -> Result<Tensor> {
     let (_, time) = tokens.dims2()?;
     let device = tokens.device();
     let mut x = embed(network, tokens, &Tensor::arange(0, time as u32, device)?)?;
-    for (layer, block) in network.parameters.blocks.iter().enumerate() {
-        let window = network.shape.architecture.window(layer);
+    let by_window = by_window(network, |window| {
         let mask = mask(0..time, time, window, device)?;
-        let angles = Angles::new(network.rotaries.of(window), 0..time, device)?;
+        Ok((mask, Angles::new(network.rotaries.of(window), 0..time, device)?))
+    })?;
+    for (layer, block) in network.parameters.blocks.iter().enumerate() {
+        let (mask, angles) = &by_window[&network.shape.architecture.window(layer)];
         x = self::block(network, block, &x, |q, k, v| {
-            attend(network, layer, &angles.rotate(&q)?, &angles.rotate(&k)?, &v, &mask)
+            attend(network, layer, &angles.rotate(&q)?, &angles.rotate(&k)?, &v, mask)
         })?;
     }
     norm(network, &x, &network.parameters.norm)
+}
+
+/// One value for each window that a block of the network has, which few or all blocks share.
+pub fn by_window<R>(
+    network: &Network,
+    make: impl Fn(Option<usize>) -> Result<R>,
+) -> Result<BTreeMap<Option<usize>, R>> {
+    let windows = (0..network.shape.layers).map(|layer| network.shape.architecture.window(layer));
+    let windows: BTreeSet<Option<usize>> = windows.collect();
+    windows.into_iter().map(|window| Ok((window, make(window)?))).collect()
 }
 
 /// The output (B, T, W) of a block. `attention` computes the output (B, T, H D) of attention from queries (B, H, T, D),

@@ -452,7 +452,7 @@ fn the_start_and_the_end_token_are_told_and_recorded() {
     let scored = json(&["score", path(&out.join("seed-1/gen-000/model")), path(&text), "--format", "json"]);
     assert_eq!((&scored["start_token"], &scored["end_token"]), (&json!(9), &json!(9)));
     assert!(refused(&["check", path(&file), "--set", "tokenizer.end=mon"]).contains("has no token \"mon\""));
-    fs::write(&file, fs::read_to_string(&file).unwrap().replace("path = ", "# path = ")).unwrap();
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace("tokenizer = ", "# tokenizer = ")).unwrap();
     assert!(refused(&["check", path(&file), "--set", "tokenizer.end=moon"]).contains("give its path too"));
 }
 

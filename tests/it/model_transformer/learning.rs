@@ -208,6 +208,67 @@ fn an_interrupted_training_continues_to_the_same_bits() {
     }
 }
 
+/// A learner of low-rank updates of a saved random model, and the folder of that model.
+fn lora_learner(lora: LoraSettings, steps: u64) -> (TransformerLearner, tempfile::TempDir) {
+    let base = tempfile::tempdir().unwrap();
+    tiny().save(base.path()).unwrap();
+    let mut learner = learner(Start::Base(base.path().to_owned()), steps);
+    learner.training.lora = Some(lora);
+    (learner, base)
+}
+
+#[test]
+fn an_interrupted_training_of_low_rank_updates_continues_to_the_same_bits() {
+    let lora = LoraSettings { rank: 2, ..LoraSettings::default() };
+    let (mut learner, _base) = lora_learner(lora, 60);
+    for precision in Precision::ALL {
+        learner.architecture.precision = precision;
+        check_continuation(&learner);
+    }
+}
+
+/// An update of rank 1 has only minors of zero.
+#[test]
+fn low_rank_updates_change_their_targets_alone_and_by_their_rank() {
+    let targets = vec!["v_proj".to_owned(), "down_proj".to_owned()];
+    let (learner, base) = lora_learner(LoraSettings { rank: 1, alpha: 2.0, targets }, 30);
+    let trained = fit(&learner, &random_documents(30, 50));
+    // Two layers, with factors of 16 + 16 numbers for values, and of 16 + 44 for the feed-forward layer.
+    assert_eq!(trained.record.adapter_parameters, Some(2 * (32 + 60)));
+    assert_eq!(trained.record.parameters, Shape::new(&TINY, 50).parameters());
+    let folder = tempfile::tempdir().unwrap();
+    trained.model.save(folder.path()).unwrap();
+    let read = |dir: &Path| {
+        let tensors = candle_core::safetensors::load(dir.join("model.safetensors"), &Device::Cpu).unwrap();
+        tensors.into_iter().collect::<std::collections::BTreeMap<String, Tensor>>()
+    };
+    for ((name, before), (same, after)) in read(base.path()).into_iter().zip(read(folder.path())) {
+        assert_eq!(name, same);
+        let update = (after - before).unwrap();
+        let largest =
+            update.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
+        if !name.ends_with("v_proj.weight") && !name.ends_with("down_proj.weight") {
+            assert_eq!(largest, 0.0, "{name}");
+            continue;
+        }
+        assert!(largest > 1e-3, "{name}: {largest}");
+        let rows = update.to_vec2::<f32>().unwrap();
+        for (i, j) in (1..rows.len()).flat_map(|i| (1..rows[0].len()).map(move |j| (i, j))) {
+            let minor = rows[0][0] * rows[i][j] - rows[0][j] * rows[i][0];
+            assert!(minor.abs() < 1e-4 * largest * largest, "{name}: {minor} at {i}, {j}");
+        }
+    }
+}
+
+#[test]
+fn what_low_rank_updates_cannot_adapt_is_said_of_the_folder() {
+    let lora = LoraSettings { targets: vec!["c_attn".to_owned()], ..LoraSettings::default() };
+    let (learner, base) = lora_learner(lora, 1);
+    let error = staged(|stage| learner.check_start(stage)).unwrap_err().to_string();
+    assert!(error.contains(&base.path().display().to_string()), "{error}");
+    assert!(error.contains("no matrix \"c_attn\", which training.lora.targets names"), "{error}");
+}
+
 fn check_continuation(learner: &TransformerLearner) {
     let documents = random_documents(30, 50);
     let undisturbed = fit(learner, &documents);

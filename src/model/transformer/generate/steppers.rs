@@ -136,9 +136,9 @@ impl StepPlaces {
         })
     }
 
-    /// What is read in block `layer`.
-    fn attention(&self, network: &Network, layer: usize) -> Result<StepAttention> {
-        let (window, device) = (network.shape.architecture.window(layer), &network.device);
+    /// What is read in blocks with this window.
+    fn attention(&self, network: &Network, window: Option<usize>) -> Result<StepAttention> {
+        let device = &network.device;
         let positions = || self.positions.iter().copied();
         let mask = plain::mask(positions(), self.length, window, device)?;
         Ok(StepAttention {
@@ -178,9 +178,10 @@ impl TokenStepper for PlainStepper<'_> {
         let places = StepPlaces::new(network, places)?;
         let tokens = Tensor::from_slice(tokens, (rows, 1), &network.device)?;
         let mut x = plain::embed(network, &tokens, &positions)?;
+        let by_window = plain::by_window(network, |window| places.attention(network, window))?;
         let blocks = network.parameters.blocks.iter().zip(&self.caches);
         for (layer, (block, (key_cache, value_cache))) in blocks.enumerate() {
-            let attention = places.attention(network, layer)?;
+            let attention = &by_window[&network.shape.architecture.window(layer)];
             x = plain::block(network, block, &x, |q, k, v| {
                 let (q, k) = (attention.rotate(&q)?, attention.rotate(&k)?);
                 key_cache.scatter_set(&places.cache_rows, &k.reshape((rows, ()))?, 0)?;
