@@ -298,7 +298,8 @@ fn write_small_corpus(
 fn memory_bytes(arm: &Arm, model_bytes: u64, vocab_size: usize) -> u64 {
     let bytes_of_a_parameter = size_of::<f32>() as u64;
     let parameters = model_bytes / bytes_of_a_parameter;
-    arm.model.peak_bytes(&arm.training, vocab_size, parameters, arm.synthesis.max_document_tokens)
+    let training = arm.model.training_bytes(&arm.training, vocab_size, parameters);
+    training.max(arm.model.writing_bytes(vocab_size, parameters, arm.synthesis.max_document_tokens))
 }
 
 /// Does `work` in each of `sizes` until it takes longer than [`TrialSize::ENOUGH_SECONDS`]. Returns the result of the

@@ -40,7 +40,7 @@ impl Footprint {
             generated_text: largest(&|arm| generated_text(experiment, arm)),
             training_step: largest(&|arm| {
                 let vocab_size = vocab_size(arm);
-                arm.model.peak_bytes(&arm.training, vocab_size, arm.model.parameters(vocab_size), 0) as f64
+                arm.model.training_bytes(&arm.training, vocab_size, arm.model.parameters(vocab_size)) as f64
             }),
         }
     }

@@ -85,16 +85,15 @@ pub trait ModelKind: fmt::Debug + Send + Sync {
         0
     }
 
-    /// Estimated peak memory in bytes of training a model of `parameters` parameters, and of writing documents of
-    /// `document_tokens` tokens with it. Text is not included.
-    fn peak_bytes(
-        &self,
-        _training: &TrainingSettings,
-        _vocab_size: usize,
-        parameters: u64,
-        _document_tokens: usize,
-    ) -> u64 {
+    /// Estimated peak memory in bytes of training a model of `parameters` parameters, without its text.
+    fn training_bytes(&self, _training: &TrainingSettings, _vocab_size: usize, parameters: u64) -> u64 {
         parameters.saturating_mul(16)
+    }
+
+    /// Estimated peak memory in bytes of writing documents of up to `document_tokens` tokens with the threads of this process,
+    /// without the documents.
+    fn writing_bytes(&self, _vocab_size: usize, parameters: u64, _document_tokens: usize) -> u64 {
+        parameters.saturating_mul(8)
     }
 
     /// Creates the learner that trains a model with these settings.

@@ -52,17 +52,24 @@ impl Sizes {
     }
 }
 
-/// Peak memory in bytes of training a model of `parameters` parameters, and of writing documents of `document_tokens` tokens
-/// with it. Text is not included.
-pub(super) fn peak_bytes(
+/// Bytes that training a model of `parameters` parameters takes.
+pub(super) fn training_bytes(
     settings: &TransformerSettings,
     training: &TrainingSettings,
     vocab_size: usize,
     parameters: u64,
+) -> u64 {
+    Sizes::new(settings, vocab_size, parameters).training(settings, training) as u64
+}
+
+/// Bytes that writing documents of up to `document_tokens` tokens takes.
+pub(super) fn writing_bytes(
+    settings: &TransformerSettings,
+    vocab_size: usize,
+    parameters: u64,
     document_tokens: usize,
 ) -> u64 {
-    let sizes = Sizes::new(settings, vocab_size, parameters);
-    sizes.training(settings, training).max(sizes.writing(document_tokens)) as u64
+    Sizes::new(settings, vocab_size, parameters).writing(document_tokens) as u64
 }
 
 /// Bytes of activations that a training step keeps for its backward pass.

@@ -77,14 +77,12 @@ impl ModelKind for TransformerSettings {
         memory::activation_bytes(self, training, vocab_size)
     }
 
-    fn peak_bytes(
-        &self,
-        training: &TrainingSettings,
-        vocab_size: usize,
-        parameters: u64,
-        document_tokens: usize,
-    ) -> u64 {
-        memory::peak_bytes(self, training, vocab_size, parameters, document_tokens)
+    fn training_bytes(&self, training: &TrainingSettings, vocab_size: usize, parameters: u64) -> u64 {
+        memory::training_bytes(self, training, vocab_size, parameters)
+    }
+
+    fn writing_bytes(&self, vocab_size: usize, parameters: u64, document_tokens: usize) -> u64 {
+        memory::writing_bytes(self, vocab_size, parameters, document_tokens)
     }
 
     fn parameters(&self, vocab_size: usize) -> u64 {

@@ -265,6 +265,7 @@ fn score_reads_a_text_as_a_corpus_does() {
 fn the_start_token_of_score_is_that_of_transformers_and_told_with_its_source() {
     let without = |value: Option<Value>| {
         move |dir: &Path| {
+            fs::remove_file(dir.join("generation_config.json")).unwrap();
             change_json(&dir.join("config.json"), |config| match value {
                 Some(value) => config["bos_token_id"] = value,
                 None => drop(config.as_object_mut().unwrap().remove("bos_token_id")),
@@ -282,7 +283,7 @@ fn the_start_token_of_score_is_that_of_transformers_and_told_with_its_source() {
     let named = |dir: &Path| {
         change_json(&dir.join("tokenizer_config.json"), |json| json["bos_token"] = json!({"content": "c"}));
     };
-    let cases: [(tempfile::TempDir, u64, &str); 6] = [
+    let cases: [(tempfile::TempDir, u64, &str); 7] = [
         (scored_folder(|_| {}), 0, "bos_token_id of config.json"),
         (scored_folder(without(Some(json!([5, 6])))), 5, "bos_token_id of config.json"),
         (
@@ -301,6 +302,15 @@ fn the_start_token_of_score_is_that_of_transformers_and_told_with_its_source() {
             }),
             67,
             "bos_token of tokenizer_config",
+        ),
+        (
+            scored_folder(|dir| {
+                without(None)(dir);
+                change_json(&dir.join("generation_config.json"), |config| config["bos_token_id"] = json!(68));
+                template(dir);
+            }),
+            68,
+            "bos_token_id of generation_config",
         ),
         (scored_folder(without(None)), 1, "the default of transformers"),
         (scored_folder(without(Some(Value::Null))), 0, "the end token"),

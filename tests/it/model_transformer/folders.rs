@@ -24,6 +24,8 @@ fn reason_after(change: impl FnOnce(&mut Value)) -> String {
     let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     change(&mut config);
     std::fs::write(&path, config.to_string()).unwrap();
+    // It names the special tokens too.
+    std::fs::remove_file(dir.path().join("generation_config.json")).unwrap();
     reason(dir.path())
 }
 
