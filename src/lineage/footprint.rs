@@ -15,7 +15,7 @@ pub struct Footprint {
     pub natural_text: u64,
     /// The text that a generation writes or trains on.
     pub generated_text: u64,
-    /// Weights, gradients and moments of the largest model, and the activations of one of its training steps.
+    /// What the largest model takes in a training step: weights, gradient, moments, the factors of its products, activations.
     pub training_step: u64,
 }
 

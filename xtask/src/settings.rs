@@ -55,15 +55,15 @@ fn markdown(schema: &Json) -> String {
     ] {
         section(&mut page, title, "", &schema["properties"][table]);
     }
-    let world = &schema["properties"]["corpus"]["properties"]["world"];
-    section(&mut page, "`[corpus.world]`", "", world);
-    let selection = &schema["properties"]["synthesis"]["properties"]["selection"];
-    section(&mut page, "`[synthesis.selection]`", "", selection);
+    for (table, inner) in [("corpus", "world"), ("training", "lora"), ("synthesis", "selection")] {
+        let schema = &schema["properties"][table]["properties"][inner];
+        section(&mut page, &format!("`[{table}.{inner}]`"), "", schema);
+    }
     let arm = &schema["properties"]["arm"]["items"];
     let note = "An arm may also have the tables `model`, `training` and `synthesis`, whose keys override those of the file. \
         An arm that chooses another kind of model, method or decoder does not inherit the settings of the kind that \
         the file chooses. Nor does an arm inherit `ffn` if it has another `width`, `tokens` or `epochs` if it sets \
-        one of the two, or `base` if it sets `init`. A `selection` replaces that of the file as a whole.";
+        one of the two, or `base` and `lora` if it sets `init`. A `selection` or `lora` replaces that of the file as a whole.";
     section(&mut page, "`[[arm]]`", note, arm);
     let mixture = &arm["properties"]["mixture"];
     let names = &mixture["anyOf"][0]["oneOf"];
