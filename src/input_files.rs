@@ -31,6 +31,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(message));
     }
     let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(found.len()).unwrap_or(usize::MAX)).map_err(io::Error::other)?;
     File::open(path)?.take(most).read_to_end(&mut bytes)?;
     if bytes.starts_with(LFS_POINTER) {
         return Err(io::Error::other(

@@ -29,6 +29,7 @@ mod other_tools;
 mod prepared_text;
 mod reading;
 mod reference;
+mod replications;
 mod report;
 mod resume;
 mod search;
