@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The other side of the comparison: a Llama of the same size in PyTorch and Hugging Face's transformers.
+"""The other side of the comparison: a model of the same size in PyTorch and Hugging Face's transformers.
 
     pip install torch transformers numpy
-    python benches/pytorch.py --what train|sample --size reference|medium [--precision bf16|f32] [--eager]
+    python benches/pytorch.py --what train|sample --size reference|medium|gpt2 [--precision bf16|f32] [--eager]
 
 Prints one JSON object with the keys of `genloss bench` that make sense here. Training is the forward and backward pass,
 the gradient cut to norm 1 and a fused AdamW, compiled unless --eager; sampling is `generate` with a key-value cache,
-temperature 1, 256 documents of context - 1 tokens.
+temperature 1, 256 documents (64 of gpt2) of context - 1 tokens.
 """
 import argparse
 import json
@@ -16,15 +16,20 @@ import time
 
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 #            vocabulary, width, layers, heads, ffn, context, batch
-SIZES = {"reference": (4096, 256, 4, 4, 704, 128, 16), "medium": (8192, 512, 8, 8, 1408, 256, 8)}
+SIZES = {"reference": (4096, 256, 4, 4, 704, 128, 16), "medium": (8192, 512, 8, 8, 1408, 256, 8),
+         "gpt2": (50257, 768, 12, 12, 3072, 256, 4)}
 
 
 def model_of(size):
     vocabulary, width, layers, heads, ffn, context, batch = SIZES[size]
     torch.manual_seed(1)
+    if size == "gpt2":
+        config = GPT2Config(n_positions=context, bos_token_id=0, eos_token_id=None, pad_token_id=None,
+                            attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0, attn_implementation="sdpa")
+        return GPT2LMHeadModel(config), vocabulary, context, batch
     config = LlamaConfig(
         vocab_size=vocabulary, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads,
         intermediate_size=ffn, max_position_embeddings=context, tie_word_embeddings=True,
@@ -67,13 +72,14 @@ def train(size, precision, eager, rounds):
 def sample(size, precision, rounds):
     model, _, context, _ = model_of(size)
     model = model.eval().to(torch.bfloat16 if precision == "bf16" else torch.float32)
-    start = torch.zeros((256, 1), dtype=torch.long)
+    documents = 64 if size == "gpt2" else 256
+    start = torch.zeros((documents, 1), dtype=torch.long)
 
     @torch.inference_mode()
     def write():
         model.generate(start, attention_mask=torch.ones_like(start), do_sample=True, temperature=1.0, top_k=0,
                        top_p=1.0, min_new_tokens=context - 1, max_new_tokens=context - 1, use_cache=True)
-        return 256 * (context - 1)
+        return documents * (context - 1)
 
     return rates_of(write, 1, rounds)
 

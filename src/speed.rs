@@ -1,6 +1,6 @@
 //! Workloads that measure how fast this machine trains and samples.
 //!
-//! For each of three model sizes, one workload trains ([`TrainingWorkload`]) and one writes ([`WritingWorkload`]). The
+//! For each of four model sizes, one workload trains ([`TrainingWorkload`]) and one writes ([`WritingWorkload`]). The
 //! weights and the training tokens are random, which takes as long as real training and writing. Nothing here reads a
 //! clock: `genloss bench` and `benches/training.rs` both time calls of [`TrainingWorkload::step`] or
 //! [`WritingWorkload::round`], so they measure the same work.
@@ -33,6 +33,7 @@ use crate::config;
 use crate::decoding::DecodingStrategy;
 use crate::documents::{Documents, TokenId};
 use crate::model::Precision;
+use crate::model::family::Family;
 use crate::model::transformer::Transformer;
 use crate::model::transformer::parameters::Shape;
 use crate::model::{GenerateRequest, LanguageModel, ModelError, SpecialTokens, TransformerSettings};
@@ -52,6 +53,8 @@ use std::sync::atomic::AtomicBool;
 pub struct BenchmarkSize {
     /// Value of `genloss bench --size`.
     pub name: &'static str,
+    /// Family of the model.
+    pub family: Family,
     /// Size of the vocabulary.
     pub vocab_size: usize,
     /// Hidden size.
@@ -60,18 +63,21 @@ pub struct BenchmarkSize {
     pub layers: usize,
     /// Number of attention heads.
     pub heads: usize,
-    /// Hidden size of the SwiGLU layer.
+    /// Hidden size of the feed-forward layer.
     pub ffn: usize,
     /// Context length in tokens.
     pub context: usize,
     /// Sequences of `context` tokens per step.
     pub batch: usize,
+    /// Documents per round of writing.
+    pub documents: usize,
 }
 
 impl BenchmarkSize {
     /// Small enough for a test.
     pub const TINY: Self = Self {
         name: "tiny",
+        family: Family::Llama,
         vocab_size: 1024,
         width: 128,
         layers: 2,
@@ -79,10 +85,12 @@ impl BenchmarkSize {
         ffn: 352,
         context: 128,
         batch: 16,
+        documents: 256,
     };
     /// Four million parameters: the size of an experiment that takes an afternoon.
     pub const REFERENCE: Self = Self {
         name: "reference",
+        family: Family::Llama,
         vocab_size: 4096,
         width: 256,
         layers: 4,
@@ -90,10 +98,12 @@ impl BenchmarkSize {
         ffn: 704,
         context: 128,
         batch: 16,
+        documents: 256,
     };
     /// Thirty million parameters.
     pub const MEDIUM: Self = Self {
         name: "medium",
+        family: Family::Llama,
         vocab_size: 8192,
         width: 512,
         layers: 8,
@@ -101,15 +111,29 @@ impl BenchmarkSize {
         ffn: 1408,
         context: 256,
         batch: 8,
+        documents: 256,
+    };
+    /// The published GPT-2 with 124 million parameters, at a context of 256 tokens.
+    pub const GPT2: Self = Self {
+        name: "gpt2",
+        family: Family::Gpt2,
+        vocab_size: 50_257,
+        width: 768,
+        layers: 12,
+        heads: 12,
+        ffn: 3072,
+        context: 256,
+        batch: 4,
+        documents: 64,
     };
     /// All sizes, from small to large.
-    pub const ALL: [Self; 3] = [Self::TINY, Self::REFERENCE, Self::MEDIUM];
+    pub const ALL: [Self; 4] = [Self::TINY, Self::REFERENCE, Self::MEDIUM, Self::GPT2];
 
     /// The model settings of this size.
     #[must_use]
     pub fn architecture(&self, precision: Precision) -> TransformerSettings {
-        let Self { layers, width, heads, ffn, context, .. } = *self;
-        TransformerSettings { family: None, layers, width, heads, ffn, context, precision }
+        let Self { family, layers, width, heads, ffn, context, .. } = *self;
+        TransformerSettings { family: Some(family), layers, width, heads, ffn, context, precision }
     }
 
     /// Number of trainable parameters.
@@ -202,25 +226,22 @@ pub struct WritingWorkload {
 }
 
 impl WritingWorkload {
-    /// Documents per round.
-    pub const DOCUMENTS: usize = 256;
-
     /// Creates a model of this size.
     ///
     /// # Errors
     /// If the device fails.
     pub fn new(size: &BenchmarkSize, precision: Precision, device: &Device) -> Result<Self, ModelError> {
-        let prompts = std::iter::repeat_n(&[][..], Self::DOCUMENTS).collect();
+        let prompts = std::iter::repeat_n(&[][..], size.documents).collect();
         Ok(Self { model: size.model(precision, device)?, prompts, document_tokens: size.context - 1 })
     }
 
     /// Tokens per round.
     #[must_use]
     pub fn tokens(&self) -> Tokens {
-        Tokens((Self::DOCUMENTS * self.document_tokens) as u64)
+        Tokens((self.prompts.len() * self.document_tokens) as u64)
     }
 
-    /// Writes [`Self::DOCUMENTS`] documents. Each of them, with its start token, fills the context.
+    /// Writes a round of documents. Each of them, with its start token, fills the context.
     ///
     /// # Errors
     /// If the device fails.

@@ -38,7 +38,7 @@ pub struct Args {
 enum Activity {
     /// Optimiser steps.
     Train,
-    /// Writing 256 documents, each as long as the context of the model.
+    /// Writing 256 documents (64 with gpt2), each as long as the context of the model.
     Sample,
 }
 
