@@ -151,7 +151,8 @@ impl Learner for TransformerLearner {
     }
 
     fn check_start(&self, stage: &Stage) -> Result<(), ModelError> {
-        self.trainer(stage).map(drop)
+        let network = self.initial(stage)?;
+        self.adapters(&network, stage).map(drop)
     }
 }
 
@@ -202,14 +203,20 @@ impl TransformerLearner {
     /// The trainer before the first step.
     fn trainer(&self, stage: &Stage) -> Result<Trainer, ModelError> {
         let network = self.initial(stage)?;
+        Ok(match self.adapters(&network, stage)? {
+            None => Trainer::new(network),
+            Some(adapters) => Trainer::of_adapters(network, adapters),
+        })
+    }
+
+    /// The low-rank updates of the loaded `network`; None if all weights are trained.
+    fn adapters(&self, network: &Network, stage: &Stage) -> Result<Option<Adapters>, ModelError> {
         let (Some(lora), Start::Previous(dir) | Start::Base(dir)) = (&self.training.lora, &self.start) else {
-            return Ok(Trainer::new(network));
+            return Ok(None);
         };
         let mut stream = stage.at(streams::INITIALISATION).stream(0);
-        match Adapters::new(&network, lora, &mut stream) {
-            Ok(adapters) => Ok(Trainer::of_adapters(network, adapters)),
-            Err(reason) => Err(FolderProblem::from(reason).of_folder(dir)),
-        }
+        let adapters = Adapters::new(network, lora, &mut stream);
+        adapters.map(Some).map_err(|reason| FolderProblem::from(reason).of_folder(dir))
     }
 
     /// Adapts a loaded network to the experiment, by shortening its context and setting its precision. Returns an error
