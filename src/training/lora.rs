@@ -85,8 +85,9 @@ impl Adapters {
         for target in chosen(&network.shape, targets)? {
             let BlockMatrix { name, rows, columns, .. } = &target;
             if rank > rows.min(columns) {
+                let most = rows.min(columns);
                 return Err(format!(
-                    "its {name} has {rows} × {columns} numbers: set training.lora.rank to less"
+                    "its {name} is a matrix of {rows} × {columns}: set training.lora.rank to {most} or less"
                 ));
             }
             let bound = 1.0 / (*columns as f32).sqrt();

@@ -166,5 +166,5 @@ fn what_cannot_be_adapted_is_named() {
     );
     assert!(refused(lora(&["embed_tokens"])).contains("no matrix \"embed_tokens\""));
     let large = refused(LoraSettings { rank: 17, ..lora(&[]) });
-    assert!(large.contains("q_proj has 16 × 16 numbers: set training.lora.rank to less"), "{large}");
+    assert!(large.contains("q_proj is a matrix of 16 × 16: set training.lora.rank to 16 or less"), "{large}");
 }
