@@ -89,7 +89,7 @@ impl Experiment {
         StreamKey::new(seed, arm, generation, stage).varying(self.vary)
     }
 
-    /// Whether any model starts from random weights.
+    /// Whether any training starts from random weights, or from random updates of a base model's.
     pub(super) fn draws_weights(&self) -> bool {
         let writer = self.writer.iter().map(|writer| (&writer.model, &writer.training));
         let arms = self.arms.iter().map(|arm| (&arm.model, &arm.training));

@@ -29,6 +29,21 @@ pub fn with_slice_mut<R>(tensor: &Tensor, change: impl FnOnce(&mut [f32]) -> R) 
     }
 }
 
+/// Calls `change` with the elements of a contiguous f32 tensor: in place on the CPU, on a copy that replaces them on another
+/// device.
+///
+/// # Errors
+/// If the device fails, or the tensor is not contiguous or not f32.
+pub fn change_numbers(tensor: &mut Tensor, change: impl FnOnce(&mut [f32])) -> Result<()> {
+    if tensor.device().is_cpu() {
+        return with_slice_mut(tensor, change);
+    }
+    let mut numbers = tensor.flatten_all()?.to_vec1::<f32>()?;
+    change(&mut numbers);
+    *tensor = Tensor::from_vec(numbers, tensor.shape(), tensor.device())?;
+    Ok(())
+}
+
 /// A closure wrapped as a candle operation, which gives safe access to a tensor's mutable storage. Because candle takes
 /// operations by shared reference, the closure and its result are in cells.
 struct InPlace<F, R> {

@@ -12,7 +12,7 @@
 //! assert_eq!(adamw::clip(0.5, 1.0), 1.0);
 //! ```
 
-use crate::model::slices::with_slice_mut;
+use crate::model::slices::change_numbers;
 use crate::model::transformer::parameters::Parameters;
 use crate::training::TrainingSettings;
 use candle_core::{Result, Tensor};
@@ -94,13 +94,7 @@ pub fn step(
     {
         let constants =
             if parameter.rank() >= 2 { of_matrix(training, step) } else { constants(training, step, 0.0) };
-        if parameter.device().is_cpu() {
-            with_slice_mut(parameter, |weights| update(constants, weights, moments, gradient))?;
-        } else {
-            let mut weights = parameter.flatten_all()?.to_vec1::<f32>()?;
-            update(constants, &mut weights, moments, gradient);
-            *parameter = Tensor::from_vec(weights, parameter.shape(), parameter.device())?;
-        }
+        change_numbers(parameter, |weights| update(constants, weights, moments, gradient))?;
     }
     Ok(())
 }

@@ -26,7 +26,7 @@
 use super::adamw::{self, Moments, OptimiserStep};
 use super::checkpoint::{TensorLayout, TensorState, TensorValues};
 use super::{LoraSettings, TrainingSettings};
-use crate::model::slices::{with_slice, with_slice_mut};
+use crate::model::slices::change_numbers;
 use crate::model::tensors::Numbers;
 use crate::model::transformer::Network;
 use crate::model::transformer::parameters::{BlockMatrix, Parameters, Shape};
@@ -137,13 +137,7 @@ impl Adapters {
         let mut tensors: Vec<&mut Tensor> = parameters.iter_mut().collect();
         for (Adapter { target, .. }, merged) in self.adapters.iter().zip(merged) {
             let tensor = &mut *tensors[target.parameter];
-            if tensor.device().is_cpu() {
-                with_slice_mut(tensor, |weights| weights[target.range()].copy_from_slice(&merged))?;
-            } else {
-                let mut weights = tensor.flatten_all()?.to_vec1::<f32>()?;
-                weights[target.range()].copy_from_slice(&merged);
-                *tensor = Tensor::from_vec(weights, tensor.shape(), tensor.device())?;
-            }
+            change_numbers(tensor, |weights| weights[target.range()].copy_from_slice(&merged))?;
         }
         Ok(())
     }
@@ -227,9 +221,6 @@ fn numbers(parameters: &Parameters<Tensor>, target: &BlockMatrix) -> Result<Vec<
     let Some(tensor) = parameters.iter().nth(target.parameter) else {
         candle_core::bail!("there is no parameter {}", target.parameter)
     };
-    if tensor.device().is_cpu() {
-        return with_slice(tensor, |numbers| numbers[target.range()].to_vec());
-    }
     tensor.narrow(0, target.first_row, target.rows)?.flatten_all()?.to_vec1()
 }
 

@@ -59,7 +59,7 @@ pub(super) fn training_bytes(
     vocab_size: usize,
     parameters: u64,
 ) -> u64 {
-    Sizes::new(settings, vocab_size, parameters).training(settings, training) as u64
+    Sizes::new(settings, vocab_size, parameters).training(training) as u64
 }
 
 /// Bytes that writing documents of up to `document_tokens` tokens takes.
@@ -82,12 +82,12 @@ pub(super) fn activation_bytes(
 }
 
 impl Sizes {
-    fn training(&self, settings: &TransformerSettings, training: &TrainingSettings) -> f64 {
+    fn training(&self, training: &TrainingSettings) -> f64 {
         let weights_and_gradient = 2.0 * F32 * self.parameters;
         let optimiser = match &training.lora {
             None => 2.0 * F32 * self.parameters,
             // The weights before the updates; how many matrices a name means depends on the base.
-            Some(lora) => F32 * self.adapted(lora.targets.len(), settings),
+            Some(lora) => F32 * self.adapted(lora.targets.len()),
         };
         // The output matrix is packed for both passes.
         let packed = self.packed() + self.factor * self.vocab_size * self.width;
@@ -95,10 +95,10 @@ impl Sizes {
     }
 
     /// Parameters of adapted matrices; those of queries and values if no targets are named.
-    fn adapted(&self, targets: usize, settings: &TransformerSettings) -> f64 {
+    fn adapted(&self, targets: usize) -> f64 {
         match targets {
             0 => 2.0 * self.width * self.width * self.layers,
-            _ => self.in_blocks.min(targets as f64 * self.width * settings.ffn as f64 * self.layers),
+            _ => self.in_blocks.min(targets as f64 * self.width * self.ffn * self.layers),
         }
     }
 

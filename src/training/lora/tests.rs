@@ -93,10 +93,10 @@ fn gradients_are_those_of_automatic_differentiation() {
         }
         let mut parameters = parameters.into_iter();
         let parameters = start.parameters.map(|_| parameters.next().unwrap());
-        let twin = Network { parameters, ..start };
+        let expected_network = Network { parameters, ..start };
         let Batch { tokens, targets: expected, .. } = batch();
         let tensor = |ids: &[u32]| Tensor::from_slice(ids, (2, 3), &Device::Cpu).unwrap();
-        let loss = plain::nll_sum(&twin, &tensor(&tokens), &tensor(&expected)).unwrap();
+        let loss = plain::nll_sum(&expected_network, &tensor(&tokens), &tensor(&expected)).unwrap();
         assert!((f64::from(loss.to_scalar::<f32>().unwrap()) / nats - 1.0).abs() < 1e-5);
         let automatic = (loss / 6.0).unwrap().backward().unwrap();
         for (factor, ours) in factors.iter().zip(adapters.gradients()) {
