@@ -49,6 +49,7 @@ fn bench(criterion: &mut Criterion) {
     let scores = |documents: &Documents| Scores {
         log_probabilities: vec![-4.0; documents.flat().len()],
         entropies: vec![4.0; documents.flat().len()],
+        ..Scores::default()
     };
     let (heldout_scores, synthetic_scores) = (scores(&heldout), scores(&synthetic));
     let own_text_scores = scores(&own_text_sample(&synthetic, heldout.tokens()));

@@ -7,7 +7,7 @@ use genloss::measure::{
 use genloss::synthesis::{Draft, Generator, GeneratorContext, GeneratorResult, MethodProperties};
 use genloss::synthesis::{SynthesisError, SynthesisMethod, TokenChoice};
 use genloss::{lineage, progress::Silent, stage::Stage, store};
-use std::{ops::Range, sync::atomic::AtomicBool};
+use std::sync::atomic::AtomicBool;
 
 /// Writes natural documents with their tokens reordered: `method = "shuffle"`.
 #[derive(Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -35,8 +35,8 @@ impl SynthesisMethod for Shuffle {
 struct Shuffler<'a>(usize, &'a Documents);
 
 impl Generator for Shuffler<'_> {
-    fn generate(&self, items: Range<u64>, _: &Stage) -> Result<Draft, SynthesisError> {
-        let shuffled = items.map(|item| {
+    fn generate(&self, items: &[u64], _: &Stage) -> Result<Draft, SynthesisError> {
+        let shuffled = items.iter().map(|&item| {
             let mut document = self.1.get(item as usize % self.1.len()).to_vec();
             document.chunks_mut(self.0 + 1).for_each(<[_]>::reverse);
             document

@@ -37,7 +37,7 @@ use crate::measure::Metrics;
 use crate::progress::{Event, Observer};
 use crate::store::{Address, Provenance, Store, StoreError, Unit};
 use crate::tokenizer::Tokenizer;
-use crate::training::{Learner, LearnerContext, Start};
+use crate::training::{GroupLearner, Learner, LearnerContext, Start};
 use candle_core::Device;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -69,9 +69,13 @@ impl<'a> RunContext<'a> {
     }
 }
 
-/// The learner of an arm's model, whose weights start from `start`.
+/// The learner of an arm's model or models, whose weights start from `start`.
 pub fn learner(arm: &Arm, tokenizer: &Tokenizer, start: Start, device: &Device) -> Box<dyn Learner> {
-    arm.model.learner(LearnerContext { training: &arm.training, tokenizer, start, device })
+    let of = |start| arm.model.learner(LearnerContext { training: &arm.training, tokenizer, start, device });
+    match arm.training.writers {
+        1 => of(start),
+        writers => Box::new(GroupLearner((0..writers).map(|writer| of(start.of_writer(writer))).collect())),
+    }
 }
 
 /// Runs every arm and seed of `experiment` into the store at `root`, or continues where an earlier run stopped. Other

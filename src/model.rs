@@ -1,7 +1,7 @@
 //! Language models: the trait that the loop uses, its implementations, and reading of models from folders.
 //!
-//! There are two implementations: [`transformer`], a decoder on candle, and [`ngram`], interpolated Kneser–Ney. To
-//! add one, implement [`LanguageModel`] in a new module and list its folder format in [`FOLDER_FORMATS`]. [`ngram`] has
+//! There are two kinds of model: [`transformer`], a decoder on candle, and [`ngram`], interpolated Kneser–Ney; a
+//! [`group`] is several models that write one text. To add a kind, implement [`LanguageModel`] in a new module and list its folder format in [`FOLDER_FORMATS`]. [`ngram`] has
 //! an example that trains a model and computes predictions.
 
 use crate::decoding::{DecodingStrategy, SamplingSettings};
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 mod error;
 pub mod family;
+pub mod group;
 pub mod ngram;
 mod settings;
 mod purpose;
@@ -77,6 +78,11 @@ pub trait LanguageModel: Send + Sync {
         stage: &Stage,
     ) -> Result<Vec<Redrawn>, ModelError>;
 
+    /// The models of a group, which write documents in turn. Empty for a single model.
+    fn members(&self) -> &[Box<dyn LanguageModel>] {
+        &[]
+    }
+
     /// Writes the model to the existing folder `dir`.
     ///
     /// # Errors
@@ -112,7 +118,8 @@ pub trait FolderFormat: Send + Sync {
 
 /// The formats that [`load`] knows. If none of them recognises a folder, the last one tries to read it and reports the
 /// error.
-pub const FOLDER_FORMATS: &[&dyn FolderFormat] = &[&ngram::NgramFolder, &transformer::TransformerFolder];
+pub const FOLDER_FORMATS: &[&dyn FolderFormat] =
+    &[&group::GroupFolder, &ngram::NgramFolder, &transformer::TransformerFolder];
 
 /// Reads a model folder, which is either the model folder of a generation or any Hugging Face folder of a known family.
 ///
@@ -196,6 +203,10 @@ pub struct Scores {
     pub log_probabilities: Vec<f32>,
     /// Entropy of the prediction at each token, in nats.
     pub entropies: Vec<f32>,
+    /// For a group of models: by how much the natural-log probability of each token under the mixture of all members, in equal
+    /// parts, exceeds the mean over members of its natural-log probability. At least 0, and 0 where all agree. Empty for a single
+    /// model.
+    pub disagreements: Vec<f32>,
 }
 
 impl Scores {
@@ -203,6 +214,10 @@ impl Scores {
     #[must_use]
     pub fn first(&self, tokens: usize) -> Self {
         let first = |values: &[f32]| values[..tokens.min(values.len())].to_vec();
-        Self { log_probabilities: first(&self.log_probabilities), entropies: first(&self.entropies) }
+        Self {
+            log_probabilities: first(&self.log_probabilities),
+            entropies: first(&self.entropies),
+            disagreements: first(&self.disagreements),
+        }
     }
 }

@@ -39,6 +39,8 @@ pub struct StreamKey {
     pub stage: &'static str,
     /// The sources whose streams depend on the seed.
     pub vary: Varied,
+    /// The writer, from 0, of a generation that has several.
+    pub writer: usize,
 }
 
 /// The seed of draws in which the seeds of an experiment do not differ.
@@ -126,13 +128,19 @@ impl StreamKey {
     /// The key of the stream `stage` at a generation of an arm. Seeds differ in every stream.
     #[must_use]
     pub fn new(seed: u64, arm: &str, generation: usize, stage: &'static str) -> Self {
-        Self { seed, arm: arm.to_owned(), generation, stage, vary: Varied::ALL }
+        Self { seed, arm: arm.to_owned(), generation, stage, vary: Varied::ALL, writer: 0 }
     }
 
     /// The key of the stream in an experiment whose seeds differ in some sources only.
     #[must_use]
     pub fn varying(self, vary: Varied) -> Self {
         Self { vary, ..self }
+    }
+
+    /// The key of the same stream of another writer of the generation.
+    #[must_use]
+    pub fn of_writer(&self, writer: usize) -> Self {
+        Self { writer, ..self.clone() }
     }
 
     /// The key of another stream at the same generation.
@@ -153,6 +161,10 @@ impl StreamKey {
         hasher.update(&(self.stage.len() as u64).to_le_bytes());
         hasher.update(self.stage.as_bytes());
         hasher.update(&item.to_le_bytes());
+        // Added only where it matters, so that the streams of earlier versions stay as they were.
+        if self.writer > 0 {
+            hasher.update(&(self.writer as u64).to_le_bytes());
+        }
         ChaCha8Rng::from_seed(*hasher.finalize().as_bytes())
     }
 }
@@ -264,6 +276,7 @@ mod tests {
             StreamKey::new(1, "b", 1, streams::TRAINING),
             StreamKey::new(1, "a", 2, streams::TRAINING),
             base.at(streams::SYNTHESIS),
+            base.of_writer(1),
         ];
         let draws: BTreeSet<u64> = others
             .iter()
@@ -271,7 +284,7 @@ mod tests {
             .map(|key| key.stream(0).random())
             .chain([base.stream(1).random()])
             .collect();
-        assert_eq!(draws.len(), 6);
+        assert_eq!(draws.len(), 7);
     }
 
     #[test]

@@ -76,6 +76,7 @@ use crate::claims::{Claim, Claims, Process};
 use crate::config::Experiment;
 use crate::documents::Documents;
 use crate::files;
+use crate::model::group;
 use manifest::Manifest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -271,8 +272,11 @@ impl Store {
         let model = aside.join(MODEL);
         disk::create_dir(&model)?;
         save_model(&model)?;
-        disk::write_file(&model.join(TOKENIZER), self.tokenizer_json.as_bytes())?;
-        disk::write_file(&model.join(TOKENIZER_CONFIG), output.tokenizer_config.as_bytes())?;
+        for folder in group::model_folders(&model) {
+            disk::write_file(&folder.join(TOKENIZER), self.tokenizer_json.as_bytes())?;
+            disk::write_file(&folder.join(TOKENIZER_CONFIG), output.tokenizer_config.as_bytes())?;
+            disk::sync_dir(&folder)?;
+        }
         synthetic::write(&aside.join(SYNTHETIC), output.documents, output.texts)?;
         disk::write_record(&aside.join(MEASUREMENTS), output.record)?;
         manifest::write(&aside, address, output.fingerprints)?;

@@ -40,6 +40,7 @@ mod prompted;
 mod selected;
 mod settings;
 mod sources;
+mod taking_turns;
 
 use crate::corpus::world::World;
 use crate::decoding;
@@ -209,7 +210,7 @@ pub fn cut_documents(synthesis: &SynthesisSettings, natural: &Documents) -> Opti
     })
 }
 
-/// Writes a corpus of exactly `synthesis.tokens` tokens with `model`. Selection scores documents with `reference`, the
+/// Writes a corpus of exactly `synthesis.tokens` tokens with `model`, or with its members in turn. Selection scores documents with `reference`, the
 /// model of generation 0.
 ///
 /// # Errors
@@ -231,7 +232,7 @@ pub fn write_corpus(
         sources,
         key,
     };
-    let generator = synthesis.method.generator(context)?;
+    let generator = taking_turns::generator(&*synthesis.method, context)?;
     stage.begin(synthesis.tokens.0, "tokens");
     let written = if synthesis.selection.keeps_all() {
         write_at_least(&*generator, synthesis, stage)
@@ -287,7 +288,8 @@ fn write_at_least(
     while written.documents.tokens() < synthesis.tokens {
         let first_item = written.documents.len() as u64;
         let end = first_item + documents_to_request(&written.documents, synthesis);
-        written.append(&generator.generate(first_item..end, stage)?)?;
+        let items: Vec<u64> = (first_item..end).collect();
+        written.append(&generator.generate(&items, stage)?)?;
     }
     let Draft { documents, kept } = written;
     let kept_share = kept.map(|kept| kept.0 as f64 / documents.tokens().0 as f64);

@@ -1,7 +1,7 @@
 //! Training: token ids in, a model and its loss curve out.
 //!
 //! A [`ModelKind`] is implemented by the settings struct of one kind of model and creates the [`Learner`] that trains
-//! such models. There are two learners: [`TransformerLearner`] and [`NgramLearner`]. To add a kind of model, implement
+//! such models. There are two such learners, [`TransformerLearner`] and [`NgramLearner`]; a [`GroupLearner`] trains several models with them. To add a kind of model, implement
 //! both traits in a new file and list the kind in [`builtin_kinds`].
 //!
 //! ```
@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 pub mod adamw;
 pub mod checkpoint;
 pub mod gradients;
+mod group;
 mod kind;
 pub mod lora;
 mod memory;
@@ -37,6 +38,7 @@ pub mod trainer;
 pub mod transformer;
 pub mod windows;
 
+pub use group::GroupLearner;
 pub use kind::{LearnerContext, ModelKind, ModelSettings, builtin_kinds};
 pub use ngram::NgramLearner;
 pub use settings::{Init, LoraSettings, Start, TrainingLength, TrainingSettings};
@@ -62,7 +64,7 @@ pub trait Learner {
     /// If the folder is incomplete or damaged.
     fn load_trained(&self, dir: &Path) -> Result<Box<dyn LanguageModel>, ModelError>;
 
-    /// Number of tokens that training on a text of `text` tokens processes, counting repetitions.
+    /// Number of tokens that training on a text of `text` tokens processes, counting repetitions and all models of a group.
     fn tokens_seen(&self, text: Tokens) -> Tokens;
 
     /// Checks the folder that training would start from, if there is one.
@@ -92,6 +94,10 @@ pub struct TrainingRecord {
     /// Number of trained parameters if only low-rank updates are trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter_parameters: Option<u64>,
+    /// Number of models that were trained, if there are several. The other numbers are those of each of them, and the loss curve
+    /// is their mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writers: Option<u64>,
     /// Optimiser steps; 0 for an n-gram.
     pub steps: u64,
     /// Training tokens processed, counting repetitions.

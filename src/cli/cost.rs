@@ -127,8 +127,8 @@ fn has_same_cost(one: &Arm, other: &Arm) -> bool {
     let writes_alike =
         SynthesisSettings { tokens: other.synthesis.tokens, ..one.synthesis.clone() } == other.synthesis;
     let of_training = |arm: &Arm| {
-        let TrainingSettings { batch, base, lora, .. } = &arm.training;
-        (*batch, base.clone(), lora.clone())
+        let TrainingSettings { batch, base, lora, writers, .. } = &arm.training;
+        (*batch, base.clone(), lora.clone(), *writers)
     };
     one.model == other.model && of_training(one) == of_training(other) && writes_alike
 }
@@ -173,6 +173,7 @@ impl TrialSize {
             tokens: Some(self.trained),
             epochs: None,
             batch: self.batch,
+            writers: 1,
             learning_rate: HARMLESS_RATE,
             ..training.clone()
         }
@@ -264,7 +265,7 @@ impl SpeedTrial {
             training_seconds_per_token,
             writing_seconds_per_token,
             scoring_seconds_per_token,
-            model_bytes,
+            model_bytes: model_bytes * arm.training.writers as u64,
             memory_bytes: memory_bytes(arm, model_bytes, prepared.vocab_size_of(arm)),
         })
     }
@@ -297,8 +298,13 @@ fn write_small_corpus(
 fn memory_bytes(arm: &Arm, model_bytes: u64, vocab_size: usize) -> u64 {
     let bytes_of_a_parameter = size_of::<f32>() as u64;
     let parameters = model_bytes / bytes_of_a_parameter;
+    let weights_of_others = (arm.training.writers as u64 - 1) * model_bytes;
     let training = arm.model.training_bytes(&arm.training, vocab_size, parameters);
-    training.max(arm.model.writing_bytes(vocab_size, parameters, arm.synthesis.max_document_tokens))
+    // The other writers wait, and so do those of generation 0 while documents are written.
+    (training + weights_of_others).max(
+        2 * weights_of_others
+            + arm.model.writing_bytes(vocab_size, parameters, arm.synthesis.max_document_tokens),
+    )
 }
 
 /// Does `work` in each of `sizes` until it takes longer than [`TrialSize::ENOUGH_SECONDS`]. Returns the result of the

@@ -442,10 +442,11 @@ fn no_other_keys(table: &Table, known: &[&str]) -> Result<(), SettingError> {
 
 /// Checks that an arm whose training starts from the weights of generation 0 has the same model as the writer.
 fn check_chained(arm: &Arm, writer: &WriterSettings) -> Result<(), ReadError> {
-    if arm.training.init != Init::Chained || arm.model == writer.model {
+    let is_alike = arm.model == writer.model && arm.training.writers == writer.training.writers;
+    if arm.training.init != Init::Chained || is_alike {
         return Ok(());
     }
-    let message = "\"chained\" starts from the weights of generation 0, but the [writer] has a different model; use \"scratch\", or leave out writer.model";
+    let message = "\"chained\" starts from the weights of generation 0, but the [writer] has a different model, or another number of training.writers; use \"scratch\", or give both the same";
     let error = SettingError::new("training.init", message);
     Err(ReadError { scope: Scope::Arm(arm.name.clone()), error })
 }

@@ -10,6 +10,7 @@
 use super::{InteropError, card};
 use crate::config::{Arm, CONTROL};
 use crate::measure::Measurement;
+use crate::model::group;
 use crate::store::{self, Address, GenerationRecord, LineageRecord, RunRecord};
 use crate::verdict::ArmComparison;
 use std::path::Path;
@@ -76,7 +77,8 @@ impl Model<'_> {
         let address = Address::of(experiment, self.lineage.seed, self.arm, self.generation);
         let to = aside.join(self.place());
         store::copy_model(folder, address, &to)?;
-        let is_hugging_face = to.join("model.safetensors").exists();
+        let is_hugging_face =
+            group::model_folders(&to).iter().all(|one| one.join("model.safetensors").exists());
         Ok(store::write_derived(&to.join("README.md"), self.card(is_hugging_face).as_bytes())?)
     }
 
@@ -100,7 +102,7 @@ impl Model<'_> {
              ## Settings\n\n{}",
             self.front_matter(is_hugging_face),
             card::plain(&self.recorded.provenance.version),
-            if is_hugging_face { LOADED_BY_TRANSFORMERS } else { LOADED_BY_GENLOSS },
+            loaded_by(is_hugging_face, self.record().training.writers),
             self.training(),
             self.measurements(),
             self.verdict(),
@@ -197,6 +199,16 @@ fn four_decimals(value: f64) -> String {
     if text == "-0.0000" { "0.0000".to_owned() } else { text }
 }
 
-const LOADED_BY_TRANSFORMERS: &str =
-    "`AutoModelForCausalLM.from_pretrained` of Hugging Face transformers loads it.";
-const LOADED_BY_GENLOSS: &str = "It is an n-gram model, which `genloss score` reads.";
+/// What reads the model, or the models of several writers.
+fn loaded_by(is_hugging_face: bool, writers: Option<u64>) -> String {
+    match (is_hugging_face, writers) {
+        (false, _) => "It is an n-gram model, which `genloss score` reads.".to_owned(),
+        (true, None) => {
+            "`AutoModelForCausalLM.from_pretrained` of Hugging Face transformers loads it.".to_owned()
+        }
+        (true, Some(writers)) => format!(
+            "The generation has {writers} models, which wrote its text in turn: `AutoModelForCausalLM.from_pretrained` of \
+             Hugging Face transformers loads each of the folders writer-1 to writer-{writers}."
+        ),
+    }
+}

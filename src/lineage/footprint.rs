@@ -15,7 +15,8 @@ pub struct Footprint {
     pub natural_text: u64,
     /// The text that a generation writes or trains on.
     pub generated_text: u64,
-    /// What the largest model takes in a training step: weights, gradient, moments, the factors of its products, activations.
+    /// What the largest model takes in a training step: weights, gradient, moments, the factors of its products, activations;
+    /// and the weights of the other writers of its generation.
     pub training_step: u64,
 }
 
@@ -23,6 +24,8 @@ pub struct Footprint {
 const NATURAL_BYTES: f64 = 20.0;
 /// Bytes per generated token: its id, and its characters while it is measured.
 const GENERATED_BYTES: f64 = 12.0;
+/// Bytes of a parameter of a model that is not in training.
+const BYTES_OF_PARAMETER: f64 = 4.0;
 /// Bytes per token of training text, for each order of an n-gram model.
 const NGRAM_BYTES: f64 = 8.0;
 
@@ -40,7 +43,9 @@ impl Footprint {
             generated_text: largest(&|arm| generated_text(experiment, arm)),
             training_step: largest(&|arm| {
                 let vocab_size = vocab_size(arm);
-                arm.model.training_bytes(&arm.training, vocab_size, arm.model.parameters(vocab_size)) as f64
+                let parameters = arm.model.parameters(vocab_size);
+                let others = BYTES_OF_PARAMETER * parameters as f64 * (arm.training.writers as f64 - 1.0);
+                arm.model.training_bytes(&arm.training, vocab_size, parameters) as f64 + others
             }),
         }
     }

@@ -282,7 +282,8 @@ impl<'a> GenerationRunner<'a> {
         let own_text = measure::own_text_sample(&synthetic, prepared.heldout.tokens());
         let scoring = stage.at(streams::SCORING);
         let own_tokens = first.map_or(0, |_| own_text.tokens().0);
-        scoring.begin(prepared.heldout.tokens().0 + synthetic.tokens().0 + own_tokens, "tokens");
+        let tokens = prepared.heldout.tokens().0 + synthetic.tokens().0 + own_tokens;
+        scoring.begin(tokens * model.members().len().max(1) as u64, "tokens");
         let heldout_scores = model.score(&prepared.heldout, &scoring)?;
         let synthetic_scores_0 = first.unwrap_or(model).score(&synthetic, &scoring)?;
         let own_text_scores = match first {

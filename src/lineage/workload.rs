@@ -18,12 +18,12 @@ pub struct Workload {
     pub natural_text: Tokens,
     /// Synthetic tokens in its mixture, or their expected number as for `natural`.
     pub synthetic: Tokens,
-    /// Tokens that training processes, counting repetitions.
+    /// Tokens that training processes, counting repetitions and all writers of the generation.
     pub seen: Tokens,
     /// Tokens that it writes.
     pub written: Tokens,
     /// Held-out and synthetic tokens that it scores: the measured text with the model of generation 0, and, from
-    /// generation 1 on, about as much of it as the held-out text with its own.
+    /// generation 1 on, about as much of it as the held-out text with its own. Each writer of a generation scores them.
     pub scored: Tokens,
 }
 
@@ -46,6 +46,7 @@ pub fn workloads(
         let text = mixture::natural_text(&arm.mixture, generation, budget, arm.synthesis.tokens);
         experiment.corpus.natural_tokens.map_or(text, |limit| limit.min(text))
     };
+    let writers = |generation| experiment.at(arm, generation).training.writers as u64;
     let workload = |(generation, parts): (usize, TokenSplit)| Workload {
         natural: parts.natural,
         natural_text: natural_text(generation),
@@ -57,7 +58,8 @@ pub fn workloads(
         ),
         written: experiment.tokens_written(arm, generation),
         scored: Tokens(
-            heldout.0 + experiment.measured_tokens.0 + if generation == 0 { 0 } else { own_text.0 },
+            writers(generation) * (heldout.0 + if generation == 0 { 0 } else { own_text.0 })
+                + writers(0) * experiment.measured_tokens.0,
         ),
     };
     Ok(std::iter::once(first).chain(later).enumerate().map(workload).collect())

@@ -373,6 +373,13 @@ const FORM: &[Entry] = &[
         "It depends on the number of references, so it cannot be compared with published values. It sees only the \
          openings of documents.",
     ),
+    entry(
+        "writer_disagreement",
+        "How differently do the writers of a generation predict natural text?",
+        "Mean over held-out tokens of ln(mean of p) − mean of ln p, both over the writers: their mean loss minus the loss of their \
+         mixture in equal parts (Heskes 1998).",
+        "Only generations with several writers have it. Writers also agree more the longer they are trained, whatever their text.",
+    ),
 ];
 
 #[cfg(test)]

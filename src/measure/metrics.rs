@@ -14,6 +14,7 @@ pub(super) mod own_text_loss;
 pub(super) mod self_bleu;
 mod tail;
 mod type_token_ratio;
+mod writer_disagreement;
 
 use super::{Catalogue, MeasureError, Metric, MetricDefinition};
 
@@ -37,6 +38,7 @@ impl Metrics {
             Box::new(own_text_loss::OwnTextLoss),
             Box::new(type_token_ratio::TypeTokenRatio),
             Box::new(self_bleu::SelfBleu),
+            Box::new(writer_disagreement::WriterDisagreement),
         ])
     }
 

@@ -289,7 +289,7 @@ impl LanguageModel for Ngram {
             scores
         })?;
         let (log_probabilities, entropies) = scores.into_iter().unzip();
-        Ok(Scores { log_probabilities, entropies })
+        Ok(Scores { log_probabilities, entropies, ..Scores::default() })
     }
 
     fn score_decoded(

@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn a_loss_is_the_mean_over_the_tokens_of_its_own_document() {
         let documents: Documents = [&[1, 2][..], &[], &[3]].into_iter().collect();
-        let scores = Scores { log_probabilities: vec![-1.0, -2.0, -5.0], entropies: Vec::new() };
+        let scores = Scores { log_probabilities: vec![-1.0, -2.0, -5.0], ..Scores::default() };
         assert_eq!(mean_losses(&documents, &scores), [Some(1.5), None, Some(5.0)]);
     }
 

@@ -16,7 +16,6 @@ use crate::tokenizer::Sentinels;
 use crate::training::{ModelKind, TrainingSettings};
 use crate::units::Tokens;
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 use toml::Table;
 
@@ -194,12 +193,12 @@ pub type GeneratorResult<'a> = Result<Box<dyn Generator + 'a>, SynthesisError>;
 
 /// Writes the documents of one corpus.
 pub trait Generator {
-    /// Writes the documents with the numbers `items`. It may stop early, after at least one document. A document may
+    /// Writes the documents with the numbers `items`, which ascend, in this order. It may stop early, after at least one document. A document may
     /// depend on its own number but not on the other documents of the request.
     ///
     /// # Errors
     /// Returns an error if the model or a command fails, or if the run is interrupted.
-    fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError>;
+    fn generate(&self, items: &[u64], stage: &Stage) -> Result<Draft, SynthesisError>;
 
     /// Description of the source of documents for the record, including the method's settings: `"train split, 16
     /// tokens"`.

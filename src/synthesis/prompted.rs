@@ -7,7 +7,6 @@ use crate::documents::TokenId;
 use crate::model::{GenerateRequest, LanguageModel};
 use crate::stage::Stage;
 use crate::tokenizer::Sentinels;
-use std::ops::Range;
 
 /// The prompts of one corpus.
 pub(super) trait Prompts {
@@ -41,13 +40,12 @@ impl<'a, P> Prompted<'a, P> {
 }
 
 impl<P: Prompts> Generator for Prompted<'_, P> {
-    fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
-        let first = items.start;
+    fn generate(&self, items: &[u64], stage: &Stage) -> Result<Draft, SynthesisError> {
         let request = GenerateRequest {
-            prompts: &items.map(|item| self.prompts.prompt(item / self.candidates)).collect(),
+            prompts: &items.iter().map(|item| self.prompts.prompt(item / self.candidates)).collect(),
             max_document_tokens: self.max_document_tokens,
             decoding: self.decoding,
-            item: &|index| first + index as u64,
+            item: &|index| items[index],
         };
         let documents = without_sentinels(self.model.generate(&request, stage)?, self.sentinels);
         Ok(Draft { documents, kept: None })

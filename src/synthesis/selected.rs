@@ -167,7 +167,8 @@ impl DocumentSequence<'_> {
         let mut draft = Draft::default();
         while draft.documents.is_empty() || !(draft.documents.len() as u64).is_multiple_of(candidates) {
             let next = items.start + draft.documents.len() as u64;
-            draft.append(&self.generator.generate(next..items.end, &self.stage)?)?;
+            let rest: Vec<u64> = (next..items.end).collect();
+            draft.append(&self.generator.generate(&rest, &self.stage)?)?;
         }
         self.tokens.0 += draft.documents.tokens().0;
         self.kept = draft.kept.map(|kept| Tokens(kept.0 + self.kept.unwrap_or_default().0));

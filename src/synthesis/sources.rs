@@ -8,7 +8,6 @@ use super::SynthesisError;
 use crate::documents::{Documents, TokenId};
 use crate::seed::StreamKey;
 use rand::seq::SliceRandom;
-use std::ops::Range;
 
 /// Assigns natural documents to slots. Every epoch uses each natural document once, in a new random order. All
 /// candidates for a slot are made from the same document.
@@ -39,18 +38,15 @@ impl<'a> Rotation<'a> {
     }
 
     /// The natural document for each of the synthetic documents `items`.
-    pub(super) fn of(&self, items: Range<u64>) -> Vec<&'a [TokenId]> {
+    pub(super) fn of(&self, items: &[u64]) -> Vec<&'a [TokenId]> {
         let epoch_items = self.documents.len() as u64 * self.candidates;
+        let of_epoch = items.chunk_by(|one, next| one / epoch_items == next / epoch_items);
         let mut sources = Vec::new();
-        let mut next = items.start;
-        while next < items.end {
+        for items in of_epoch {
             let mut order: Vec<usize> = (0..self.documents.len()).collect();
-            let epoch = next / epoch_items;
-            order.shuffle(&mut self.key.stream(epoch));
-            let end = items.end.min((epoch + 1) * epoch_items);
-            let slots = (next..end).map(|item| (item % epoch_items / self.candidates) as usize);
+            order.shuffle(&mut self.key.stream(items[0] / epoch_items));
+            let slots = items.iter().map(|item| (item % epoch_items / self.candidates) as usize);
             sources.extend(slots.map(|slot| self.documents.get(order[slot])));
-            next = end;
         }
         sources
     }
@@ -58,8 +54,8 @@ impl<'a> Rotation<'a> {
     /// The natural documents for the first of `items`, at least one. More are added while their tokens together do not
     /// exceed `max_document_tokens` times the number of `items`. This bounds the memory of a request where documents
     /// are long.
-    pub(super) fn of_first(&self, items: Range<u64>, max_document_tokens: usize) -> Vec<&'a [TokenId]> {
-        let mut left = max_document_tokens.saturating_mul((items.end - items.start) as usize);
+    pub(super) fn of_first(&self, items: &[u64], max_document_tokens: usize) -> Vec<&'a [TokenId]> {
+        let mut left = max_document_tokens.saturating_mul(items.len());
         let mut sources = self.of(items);
         let fits = |source: &&[TokenId]| {
             let rest = left.checked_sub(source.len());
@@ -80,9 +76,10 @@ mod tests {
     fn every_document_occurs_once_in_each_epoch_for_any_sequence_of_requests() {
         let documents: Documents = [&[1][..], &[2], &[3], &[4], &[5]].into_iter().collect();
         let rotation = Rotation::new(&documents, 1, StreamKey::new(1, "", 0, "prompts")).unwrap();
-        let all = rotation.of(0..15);
+        let numbers: Vec<u64> = (0..45).collect();
+        let all = rotation.of(&numbers[..15]);
         let piecewise: Vec<&[TokenId]> =
-            [0..4, 4..11, 11..15].into_iter().flat_map(|items| rotation.of(items)).collect();
+            [0..4, 4..11, 11..15].into_iter().flat_map(|items| rotation.of(&numbers[items])).collect();
         assert_eq!(all, piecewise);
         for epoch in all.chunks(5) {
             let mut epoch = epoch.to_vec();
@@ -90,7 +87,8 @@ mod tests {
             assert_eq!(epoch, [&[1], &[2], &[3], &[4], &[5]]);
         }
         assert_ne!(all[..5], all[5..10]);
-        let of_three = Rotation::new(&documents, 3, StreamKey::new(1, "", 0, "prompts")).unwrap().of(0..45);
+        let of_three =
+            Rotation::new(&documents, 3, StreamKey::new(1, "", 0, "prompts")).unwrap().of(&numbers);
         assert!(of_three.chunks(3).zip(all).all(|(candidates, one)| candidates == [one; 3]));
     }
 }

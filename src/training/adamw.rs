@@ -135,6 +135,7 @@ fn constants(training: &TrainingSettings, step: OptimiserStep, decay: f64) -> St
         lora: _,
         batch: _,
         fim_share: _,
+        writers: _,
         checkpoint_minutes: _,
     } = training;
     let correction = |beta: f64| 1.0 - beta.powf(step.count as f64);

@@ -42,6 +42,11 @@ impl ModelKind for NgramSettings {
                 "an n-gram model sees only the left side of a gap and cannot learn to fill it; set it to 0";
             return Err(SettingError::new("fim_share", message));
         }
+        if training.writers != 1 {
+            let message =
+                "n-gram models are counted, so that all that read the same text are the same; set it to 1";
+            return Err(SettingError::new("writers", message));
+        }
         Ok(())
     }
 
@@ -78,6 +83,7 @@ impl Learner for NgramLearner {
             init: "counts".into(),
             parameters: model.distinct_ngrams(),
             adapter_parameters: None,
+            writers: None,
             steps: 0,
             tokens_seen: tokens,
             epochs: 1.0,

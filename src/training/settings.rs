@@ -1,5 +1,6 @@
 //! The table `[training]`: length, initial weights, batch size, learning rate schedule and optimiser.
 
+use crate::model::group;
 use crate::settings::SettingError;
 use crate::units::Tokens;
 use schemars::JsonSchema;
@@ -30,6 +31,11 @@ pub struct TrainingSettings {
     /// trained. They are merged into the weights when a model is saved. All weights are trained if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lora: Option<LoraSettings>,
+    /// Models that each generation trains on its text, each with its own initial weights and order of the text. They write the
+    /// documents of the next generation's text in turn, and losses are means over them.
+    #[serde(skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1, max = 1024), extend("x-sensible" = {"maximum": 64, "why": "each of them is trained, kept in memory and scored by itself"}))]
+    pub writers: usize,
     /// Sequences per training step, each of `model.context` tokens.
     #[schemars(range(min = 1, max = 65_536))]
     pub batch: usize,
@@ -71,6 +77,7 @@ impl Default for TrainingSettings {
             init: Init::Scratch,
             base: None,
             lora: None,
+            writers: 1,
             batch: 16,
             learning_rate: 1e-3,
             warmup_fraction: 0.05,
@@ -83,6 +90,11 @@ impl Default for TrainingSettings {
             checkpoint_minutes: 5.0,
         }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_one(number: &usize) -> bool {
+    *number == 1
 }
 
 /// Low-rank adaptation: the update of a matrix (out, in) is `alpha / rank` times the product of two trained matrices,
@@ -130,6 +142,17 @@ pub enum Start {
     Previous(PathBuf),
     /// A Hugging Face model folder.
     Base(PathBuf),
+}
+
+impl Start {
+    /// Where the weights of one writer of several start.
+    #[must_use]
+    pub fn of_writer(&self, writer: usize) -> Self {
+        match self {
+            Self::Previous(group) => Self::Previous(group::folder(group, writer)),
+            Self::Scratch | Self::Base(_) => self.clone(),
+        }
+    }
 }
 
 /// Length of the training of a generation.

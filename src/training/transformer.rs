@@ -263,6 +263,7 @@ impl TransformerLearner {
             },
             parameters: run.trainer.network().shape.parameters(),
             adapter_parameters: run.trainer.adapter_parameters(),
+            writers: None,
             steps: run.progress.steps,
             tokens_seen,
             epochs: tokens_seen.0 as f64 / text.0 as f64,

@@ -261,6 +261,7 @@ fn scores(text: &Documents, p: &[f64]) -> Scores {
     Scores {
         log_probabilities: text.flat().iter().map(|&id| p[id as usize].ln() as f32).collect(),
         entropies: vec![entropy as f32; text.flat().len()],
+        ..Scores::default()
     }
 }
 

@@ -43,3 +43,4 @@ mod verdict;
 mod verify;
 mod wall;
 mod watch;
+mod writers;

@@ -122,8 +122,11 @@ impl World {
         let reference =
             Reference::new(natural, &texts_of(natural), heldout, &texts_of(heldout)).expect("sizes agree");
         let tokens = heldout.flat().len();
-        let scores =
-            Scores { log_probabilities: vec![0.25_f32.ln(); tokens], entropies: vec![2.0_f32.ln(); tokens] };
+        let scores = Scores {
+            log_probabilities: vec![0.25_f32.ln(); tokens],
+            entropies: vec![2.0_f32.ln(); tokens],
+            ..Scores::default()
+        };
         Self { reference, scores, training: FourGrams::new(natural) }
     }
 
@@ -135,9 +138,14 @@ impl World {
         let under_0 = Scores {
             log_probabilities: vec![-1.5; synthetic.flat().len()],
             entropies: vec![1.0; synthetic.flat().len()],
+            ..Scores::default()
         };
         let scored = own_text_sample(synthetic, Tokens(4_000)).flat().len();
-        let own_text = Scores { log_probabilities: vec![-1.2; scored], entropies: vec![1.0; scored] };
+        let own_text = Scores {
+            log_probabilities: vec![-1.2; scored],
+            entropies: vec![1.0; scored],
+            ..Scores::default()
+        };
         let facts: Vec<FactAnswer> =
             (0..40).map(|i| FactAnswer { popularity: Rarity::ALL[i % 3], recalled: i % 2 == 0 }).collect();
         let inputs = Inputs {

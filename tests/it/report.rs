@@ -136,6 +136,7 @@ fn record(seed: u64, arm: &str, generation: usize, loss: f64, left_out: &[&str])
             init: "scratch".to_owned(),
             parameters: 4_200_000,
             adapter_parameters: None,
+            writers: None,
             steps: 488,
             tokens_seen: Tokens(1_000_000),
             epochs: 2.0,

@@ -63,6 +63,7 @@ fn record() -> GenerationRecord {
             init: "counts".to_owned(),
             parameters: 1,
             adapter_parameters: None,
+            writers: None,
             steps: 0,
             tokens_seen: Tokens(1000),
             epochs: 1.0,

@@ -57,7 +57,7 @@ pub fn score(model: &Transformer, documents: &Documents, stage: &Stage) -> Resul
     let scores = score_by(model, documents, &make_scorer, stage)?;
     check(model, documents, &scores, |(log_probability, entropy)| log_probability + entropy, f32::is_finite)?;
     let (log_probabilities, entropies) = scores.into_iter().unzip();
-    Ok(Scores { log_probabilities, entropies })
+    Ok(Scores { log_probabilities, entropies, ..Scores::default() })
 }
 
 /// The log-probability of every token under `decoding`.

@@ -28,7 +28,6 @@ use process::{Answer, Process, RETRY};
 use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -110,7 +109,7 @@ struct Question<'a> {
 }
 
 /// Maximum number of documents per request. This is the largest number of documents lost when the command fails.
-const MAX_REQUEST_DOCUMENTS: u64 = 1024;
+const MAX_REQUEST_DOCUMENTS: usize = 1024;
 
 /// Number of answers that become tokens together, between two looks at whether the run is to stop.
 const ENCODED_TOGETHER: usize = 16;
@@ -198,9 +197,9 @@ fn check_program(command: &[String]) -> Result<(), ExternalError> {
 
 impl ExternalGenerator<'_> {
     /// The command's input for documents `items`, one line each.
-    fn questions(&self, items: Range<u64>, stage: &Stage) -> String {
+    fn questions(&self, items: &[u64], stage: &Stage) -> String {
         let mut lines = String::new();
-        for (item, source) in items.clone().zip(self.sources.of(items)) {
+        for (&item, source) in items.iter().zip(self.sources.of(items)) {
             // 53 bits, which JSON readers that use floating-point numbers represent exactly.
             let seed = stage.stream(item).random::<u64>() >> 11;
             let question = Question { item, seed, text: &self.tokenizer.decode(source) };
@@ -245,10 +244,10 @@ impl ExternalGenerator<'_> {
 }
 
 impl Generator for ExternalGenerator<'_> {
-    fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
-        let items = items.start..items.end.min(items.start + MAX_REQUEST_DOCUMENTS);
-        let process = Process::start(self.command, self.questions(items.clone(), stage))?;
-        let answers = process.answers(items.clone(), self.limit, stage)?;
+    fn generate(&self, items: &[u64], stage: &Stage) -> Result<Draft, SynthesisError> {
+        let items = &items[..items.len().min(MAX_REQUEST_DOCUMENTS)];
+        let process = Process::start(self.command, self.questions(items, stage))?;
+        let answers = process.answers(items, self.limit, stage)?;
         let (mut documents, mut coverage) = (Documents::new(), Coverage::default());
         let mut sources = self.sources.of(items);
         for answers in answers.chunks(ENCODED_TOGETHER) {

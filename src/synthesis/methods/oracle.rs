@@ -36,7 +36,6 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Range;
 use toml::{Table, Value};
 
 /// An error of the oracle.
@@ -265,22 +264,21 @@ struct OracleWriter<'a> {
 
 impl OracleWriter<'_> {
     /// The texts of the first of the documents `items`, at least one.
-    fn texts(&self, items: Range<u64>, stage: &Stage) -> Vec<String> {
+    fn texts(&self, items: &[u64], stage: &Stage) -> Vec<String> {
         let key = stage.key();
         let Some(rotation) = &self.sources else {
-            return items.into_par_iter().map(|item| self.teller.textbook(&mut key.stream(item))).collect();
+            return items.par_iter().map(|&item| self.teller.textbook(&mut key.stream(item))).collect();
         };
-        let sources: Vec<(u64, &[TokenId])> =
-            items.clone().zip(rotation.of_first(items, self.max_document_tokens)).collect();
-        let rephrase = |(item, source): (u64, &[TokenId])| {
+        let sources = rotation.of_first(items, self.max_document_tokens);
+        let rephrase = |(&item, source): (&u64, &[TokenId])| {
             self.teller.rephrase(&self.tokenizer.decode(source), &mut key.stream(item))
         };
-        sources.into_par_iter().map(rephrase).collect()
+        items[..sources.len()].par_iter().zip(sources).map(rephrase).collect()
     }
 }
 
 impl Generator for OracleWriter<'_> {
-    fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
+    fn generate(&self, items: &[u64], stage: &Stage) -> Result<Draft, SynthesisError> {
         if stage.interrupted() {
             return Err(ModelError::Interrupted.into());
         }

@@ -191,12 +191,13 @@ impl Rewriter<'_> {
 }
 
 impl Generator for Rewriter<'_> {
-    fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
+    fn generate(&self, items: &[u64], stage: &Stage) -> Result<Draft, SynthesisError> {
         let max_tokens = self.max_document_tokens;
-        let sources = self.sources.of_first(items.clone(), max_tokens);
+        let sources = self.sources.of_first(items, max_tokens);
         let mut rewritings: Vec<Rewriting> = items
+            .iter()
             .zip(sources)
-            .map(|(item, source)| {
+            .map(|(&item, source)| {
                 let is_kept = self.choose_kept(source, &mut self.spans.stream(item));
                 Rewriting::new(item, source, &is_kept, longest_rewriting(source, max_tokens))
             })

@@ -24,7 +24,6 @@ use crate::units::Tokens;
 use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
 
 /// The model redraws tokens of a natural document, mostly where it is confident.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -93,12 +92,12 @@ impl TokenEditor<'_> {
 }
 
 impl Generator for TokenEditor<'_> {
-    fn generate(&self, items: Range<u64>, stage: &Stage) -> Result<Draft, SynthesisError> {
-        let sources = self.sources.of_first(items.clone(), self.max_document_tokens);
+    fn generate(&self, items: &[u64], stage: &Stage) -> Result<Draft, SynthesisError> {
+        let sources = self.sources.of_first(items, self.max_document_tokens);
         let originals: Documents = sources.into_iter().collect();
         // Two random numbers for each token: one decides whether it is redrawn, the other one draws the replacement.
         let (mut chances, mut uniforms) = (Vec::new(), Vec::new());
-        for (item, original) in items.zip(originals.iter()) {
+        for (&item, original) in items.iter().zip(originals.iter()) {
             let mut stream = stage.stream(item);
             for _ in original {
                 chances.push(stream.random::<f64>());

@@ -59,7 +59,7 @@ impl LayeredText {
         };
         let log_probabilities = heldout.flat().iter().map(|id| (-bits(id) * LN_2) as f32).collect();
         let entropies = (0..heldout.flat().len()).map(|index| 1.0 + (index % 2) as f32).collect();
-        Scores { log_probabilities, entropies }
+        Scores { log_probabilities, entropies, ..Scores::default() }
     }
 }
 
@@ -72,7 +72,8 @@ pub(super) fn texts_of(documents: &Documents) -> Vec<String> {
 /// Scores of a model whose predictions are uniform over `types` types.
 pub(super) fn uniform_scores(text: &Documents, types: f64) -> Scores {
     let tokens = text.flat().len();
-    Scores { log_probabilities: vec![-types.ln() as f32; tokens], entropies: vec![types.ln() as f32; tokens] }
+    let log_probabilities = vec![-types.ln() as f32; tokens];
+    Scores { log_probabilities, entropies: vec![types.ln() as f32; tokens], ..Scores::default() }
 }
 
 /// `tokens` in random order, in documents of `length` tokens.

@@ -91,7 +91,7 @@ fn too_few_words_are_not_compared() {
     let tokens: Documents = vec![&[1, 2, 3, END][..]; 500].into_iter().collect();
     let no_words = vec!["… !".to_owned(); 500];
     let few: Vec<String> = (0..500).map(|i| if i % 25 == 0 { "word" } else { "… !" }.to_owned()).collect();
-    let scores = Scores { log_probabilities: vec![], entropies: vec![] };
+    let scores = Scores { log_probabilities: vec![], ..Scores::default() };
     let reason = |reference_texts: &[String], synthetic_texts: &[String]| {
         let reference = Reference::new(&tokens, reference_texts, &Documents::new(), &[]).unwrap();
         let inputs = Inputs {
@@ -214,7 +214,7 @@ fn words_are_counted_up_to_a_budget_that_depends_on_the_reference() {
 fn inputs_of_different_sizes_are_an_error() {
     let natural = Source::zipf(300, 1.0).write(1_000, &mut stream(60));
     let world = World::new(&natural, &natural);
-    let short = Scores { log_probabilities: vec![-1.0], entropies: vec![1.0] };
+    let short = Scores { log_probabilities: vec![-1.0], entropies: vec![1.0], ..Scores::default() };
     let texts = texts_of(&natural);
     let matching = Inputs {
         reference: &world.reference,

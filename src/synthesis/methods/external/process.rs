@@ -14,7 +14,6 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::ops::Range;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -94,11 +93,11 @@ impl Process {
     /// user interrupts the stage.
     pub(super) fn answers(
         mut self,
-        items: Range<u64>,
+        items: &[u64],
         limit: Duration,
         stage: &Stage,
     ) -> Result<Vec<Answer>, SynthesisError> {
-        let wanted = (items.end - items.start) as usize;
+        let wanted = items.len();
         let mut deadline = Instant::now() + limit;
         let mut answers = Vec::with_capacity(wanted);
         loop {
@@ -111,7 +110,7 @@ impl Process {
             }
             match self.lines.recv_timeout(POLL_INTERVAL) {
                 Ok(line) => {
-                    answers.push(self.parse(line, answers.len(), &items)?);
+                    answers.push(self.parse(line, answers.len(), items)?);
                     if answers.len() == wanted {
                         deadline = deadline.min(Instant::now() + EXIT_GRACE_PERIOD);
                     }
@@ -134,17 +133,17 @@ impl Process {
         &mut self,
         line: std::io::Result<NumberedLine>,
         answered: usize,
-        items: &Range<u64>,
+        items: &[u64],
     ) -> Result<Answer, ExternalError> {
-        let item = items.start + answered as u64;
+        let item = items.get(answered).copied();
         let (number, reason, line) = match line {
             Err(error) => (answered + 1, error.to_string(), Vec::new()),
-            Ok((number, line)) if item == items.end => {
-                (number, format!("only {answered} documents were requested"), line)
-            }
-            Ok((number, line)) => match text_of(&line, item) {
-                Ok(text) => return Ok(Answer { line: number, item, text }),
-                Err(reason) => (number, reason, line),
+            Ok((number, line)) => match item {
+                None => (number, format!("only {answered} documents were requested"), line),
+                Some(item) => match text_of(&line, item) {
+                    Ok(text) => return Ok(Answer { line: number, item, text }),
+                    Err(reason) => (number, reason, line),
+                },
             },
         };
         self.stop();
