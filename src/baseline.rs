@@ -133,8 +133,8 @@ impl Baseline {
     ///
     /// An arm whose decoder changes the predictions needs an entry in `log_ratios` under its name, and is left out if
     /// there is none. An arm is always left out if it writes by beam search or contrastive search, if a decoder
-    /// that changes the predictions draws only some of its tokens and the others are copied, or if its generation 0 has
-    /// another decoder.
+    /// that changes the predictions draws only some of its tokens and the others are copied, if its generation 0 has
+    /// another decoder, or if it learns from the text of other arms.
     ///
     /// # Errors
     /// If an arm cannot be simulated, or the run is interrupted.
@@ -148,7 +148,7 @@ impl Baseline {
         let unigrams = reference.unigrams(experiment.measured_tokens);
         stage.begin((experiment.arms.len() * unigrams.len()) as u64, "simulations");
         let mut curves = Vec::new();
-        for arm in experiment.arms.iter().filter(|arm| has_one_decoder(experiment, arm)) {
+        for arm in experiment.arms.iter().filter(|arm| can_be_simulated(experiment, arm)) {
             for types in &unigrams {
                 let simulated = SimulatedArm { experiment, arm, types, stage };
                 if simulated.has_no_draws() {
@@ -179,11 +179,12 @@ pub fn decoder(synthesis: &SynthesisSettings) -> Option<&SamplingSettings> {
     decoding.filter(|decoding| decoding.is_plain() || !method.properties().rewrites_documents)
 }
 
-/// Whether generation 0 of an arm has the same decoder as the later generations. The simulation supports only one
-/// decoder per lineage.
+/// Whether generation 0 of an arm has the same decoder as the later generations, and all synthetic text is the arm's own. The
+/// simulation supports only one decoder and one writer per lineage.
 #[must_use]
-pub fn has_one_decoder(experiment: &Experiment, arm: &Arm) -> bool {
-    decoder(&experiment.at(arm, 0).synthesis) == decoder(&arm.synthesis)
+pub fn can_be_simulated(experiment: &Experiment, arm: &Arm) -> bool {
+    arm.mixture.synthetic_from.is_empty()
+        && decoder(&experiment.at(arm, 0).synthesis) == decoder(&arm.synthesis)
 }
 
 /// The metrics of one lineage or their means, by generation. None where a metric is undefined.

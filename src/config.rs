@@ -44,6 +44,7 @@ pub use names::arms_in_words;
 pub use registry::Registry;
 
 use crate::mixture::Mixture;
+use crate::settings::SettingError;
 use document::Document;
 use read::Origin;
 use std::fs::File;
@@ -223,5 +224,10 @@ pub fn parse_mixture(text: &str, source_name: &str) -> Result<Mixture, ConfigErr
         let mut table = Document::parse(&format!("{KEY} = {text}"), source_name)?.table;
         table.remove(KEY).unwrap_or_else(|| Value::String(String::new()))
     };
-    Mixture::read(value).map_err(|error| ConfigError::setting(error.below(source_name)))
+    let mixture = Mixture::read(value).map_err(|error| ConfigError::setting(error.below(source_name)))?;
+    if mixture.synthetic_from.is_empty() {
+        return Ok(mixture);
+    }
+    let message = "there are no other arms here; leave it out";
+    Err(ConfigError::setting(SettingError::new("synthetic_from", message).below(source_name)))
 }

@@ -155,6 +155,16 @@ impl Documents {
         &self.ids
     }
 
+    /// The documents of several texts in turn: the first of each, then the second of each, and so on while there are any.
+    #[must_use]
+    pub fn in_turn(texts: &[Self]) -> Self {
+        let longest = texts.iter().map(Self::len).max().unwrap_or(0);
+        let rounds = (0..longest).flat_map(|index| {
+            texts.iter().filter(move |text| index < text.len()).map(move |text| text.get(index))
+        });
+        rounds.collect()
+    }
+
     /// The first `budget` tokens, or all if there are fewer. The last document is cut if necessary.
     #[must_use]
     pub fn prefix(&self, budget: Tokens) -> Self {

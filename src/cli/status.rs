@@ -94,7 +94,7 @@ fn time_left(found: &RecordedRuns, units: &[NamedUnit]) -> String {
     // Units that others wait for are shorter than the rest, which is what is left in the end.
     let times = |is_first: bool| -> Vec<f64> {
         let done =
-            units.iter().filter(|unit| unit.state == UnitState::Done && unit.unit.arm.is_none() == is_first);
+            units.iter().filter(|unit| unit.state == UnitState::Done && unit.unit.is_first() == is_first);
         done.take(SAMPLE)
             .filter_map(|unit| store::unit_seconds(&found.folders[unit.run], &unit.unit))
             .collect()

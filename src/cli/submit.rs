@@ -221,7 +221,7 @@ impl Args {
 fn unfinished_lineages(planned: &Target) -> Result<usize> {
     let mut count = 0;
     for (folder, experiment) in planned.folders().iter().zip(&planned.experiments) {
-        let is_last = |unit: &Unit| unit.arm.is_some() || experiment.generations == 0;
+        let is_last = |unit: &Unit| !unit.is_first() || experiment.generations == 0;
         let states = store::unit_states(folder, experiment)?;
         count += states.iter().filter(|(unit, state)| is_last(unit) && *state != UnitState::Done).count();
     }
@@ -237,7 +237,7 @@ fn units_of(experiment: &Experiment, is_in_sweep: bool) -> Vec<hyperqueue::SeedU
     let folder = if is_in_sweep { format!("{}/", experiment.name) } else { String::new() };
     let of_seed = |&seed: &u64| {
         let units = Unit::all(experiment).into_iter().filter(|unit| unit.seed == seed);
-        let (first, later): (Vec<Unit>, Vec<Unit>) = units.partition(|unit| unit.arm.is_none());
+        let (first, later): (Vec<Unit>, Vec<Unit>) = units.partition(Unit::is_first);
         let names =
             |units: Vec<Unit>| units.into_iter().map(|unit| format!("{folder}{unit}")).collect::<Vec<_>>();
         hyperqueue::SeedUnits { first: names(first).concat(), later: names(later) }

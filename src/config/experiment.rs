@@ -123,6 +123,22 @@ impl Experiment {
         self.writer.is_some() || overrides_nothing
     }
 
+    /// The arms whose synthetic text an arm learns from: itself, unless its mixture names others.
+    pub fn sources<'a>(&'a self, arm: &'a Arm) -> impl Iterator<Item = &'a Arm> {
+        let named = &arm.mixture.synthetic_from;
+        self.arms.iter().filter(move |one| match named.is_empty() {
+            true => one.name == arm.name,
+            false => named.contains(&one.name),
+        })
+    }
+
+    /// The arms in groups that are made together, generation by generation, because they learn from each other's text.
+    /// Each is in one group, most of them alone.
+    #[must_use]
+    pub fn arms_together(&self) -> Vec<Vec<&Arm>> {
+        arms_together(&self.arms)
+    }
+
     /// Tokens that a generation of an arm writes: `synthesis.tokens`, or more if the next generation trains on more. A
     /// generation 0 that arms share writes enough for each of them; the last generation writes only what is measured.
     #[must_use]
@@ -131,8 +147,8 @@ impl Experiment {
             return self.measured_tokens;
         }
         let is_shared = generation == 0 && self.shares_generation_0(arm);
-        let writes_for =
-            |other: &&Arm| other.name == arm.name || (is_shared && self.shares_generation_0(other));
+        let is_source = |one: &Arm| one.name == arm.name || (is_shared && self.shares_generation_0(one));
+        let writes_for = |other: &&Arm| self.sources(other).any(is_source);
         let budget = self.corpus.train_tokens;
         let needs = |other: &Arm| {
             mixture::corpus_tokens(&other.mixture, generation + 1, budget, other.synthesis.tokens)
@@ -209,6 +225,26 @@ impl Arm {
         table.extend(sections(&self.model, &self.training, &self.synthesis));
         table
     }
+}
+
+/// As [`Experiment::arms_together`], of these arms.
+pub(super) fn arms_together(arms: &[Arm]) -> Vec<Vec<&Arm>> {
+    let mut groups: Vec<Vec<&Arm>> = Vec::new();
+    for arm in arms {
+        let names = &arm.mixture.synthetic_from;
+        let is_linked =
+            |other: &&Arm| names.contains(&other.name) || other.mixture.synthetic_from.contains(&arm.name);
+        let (linked, others): (Vec<_>, Vec<_>) =
+            groups.into_iter().partition(|group| group.iter().any(is_linked));
+        groups = others;
+        groups.push(linked.into_iter().flatten().chain([arm]).collect());
+    }
+    let place = |arm: &Arm| arms.iter().position(|one| one.name == arm.name);
+    for group in &mut groups {
+        group.sort_by_key(|arm| place(arm));
+    }
+    groups.sort_by_key(|group| place(group[0]));
+    groups
 }
 
 /// The tables `model`, `training` and `synthesis`.

@@ -3,7 +3,7 @@
 use super::document::Document;
 use super::error::ConfigError;
 use super::expectation::{self, Expectation};
-use super::experiment::{Arm, CONTROL, Experiment, WriterSettings};
+use super::experiment::{Arm, CONTROL, Experiment, WriterSettings, arms_together};
 use super::names;
 use super::registry::Registry;
 use crate::corpus::CorpusSettings;
@@ -146,6 +146,8 @@ fn read_experiment(registry: &Registry, mut file: Table, origin: Origin) -> Resu
     if let Some(writer) = &writer {
         arms.iter().try_for_each(|arm| check_chained(arm, writer))?;
     }
+    arms.iter().try_for_each(|arm| check_sources(arm, &arms))?;
+    check_together(&arms)?;
     let measured_tokens = measured_tokens(head.measured_tokens, &arms)?;
     let Head { name, seeds, vary, generations, expect: expectations, .. } = head;
     let experiment = Experiment {
@@ -449,6 +451,34 @@ fn check_chained(arm: &Arm, writer: &WriterSettings) -> Result<(), ReadError> {
     let message = "\"chained\" starts from the weights of generation 0, but the [writer] has a different model, or another number of training.writers; use \"scratch\", or give both the same";
     let error = SettingError::new("training.init", message);
     Err(ReadError { scope: Scope::Arm(arm.name.clone()), error })
+}
+
+/// Checks that the arms whose text an arm learns from are arms of the experiment.
+fn check_sources(arm: &Arm, arms: &[Arm]) -> Result<(), ReadError> {
+    let is_unknown = |name: &&String| !arms.iter().any(|arm| arm.name == **name);
+    let Some(unknown) = arm.mixture.synthetic_from.iter().find(is_unknown) else { return Ok(()) };
+    let known = names::arms_in_words(arms.iter().map(|arm| arm.name.as_str()));
+    let message = format!("\"{unknown}\" is not an arm; there are the {known}");
+    let error = SettingError::new("mixture.synthetic_from", message);
+    Err(ReadError { scope: Scope::Arm(arm.name.clone()), error })
+}
+
+/// Largest length of the names of arms that are made together. They are part of a file name.
+const MAX_TOGETHER_BYTES: usize = 200;
+
+/// Checks that arms that learn from each other's text are not too many.
+fn check_together(arms: &[Arm]) -> Result<(), ReadError> {
+    let lengths = |together: &Vec<&Arm>| together.iter().map(|arm| arm.name.len() + 1).sum::<usize>();
+    let too_long = |together: &Vec<&Arm>| together.len() > 1 && lengths(together) > MAX_TOGETHER_BYTES;
+    let Some(together) = arms_together(arms).into_iter().find(too_long) else { return Ok(()) };
+    let message = format!(
+        "the names of the {} arms that learn from each other's text have more than {MAX_TOGETHER_BYTES} letters; choose shorter \
+         names, or fewer arms",
+        together.len()
+    );
+    let error = SettingError::new("mixture.synthetic_from", message);
+    let reader = together.iter().find(|arm| !arm.mixture.synthetic_from.is_empty());
+    Err(ReadError { scope: Scope::Arm(reader.unwrap_or(&together[0]).name.clone()), error })
 }
 
 /// Number of synthetic tokens to measure: at most what the arm with the shortest corpus writes, so that all arms are

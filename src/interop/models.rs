@@ -8,11 +8,12 @@
 //! text, its measurements (in the front matter as a `model-index`), and the verdict on its arm.
 
 use super::{InteropError, card};
-use crate::config::{Arm, CONTROL};
+use crate::config::{Arm, CONTROL, arms_in_words};
 use crate::measure::Measurement;
 use crate::model::group;
 use crate::store::{self, Address, GenerationRecord, LineageRecord, RunRecord};
 use crate::verdict::ArmComparison;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The models that are wanted; `None` means all.
@@ -137,9 +138,14 @@ impl Model<'_> {
             format!("Generations from natural text: **{}**", self.distance()),
             format!("Natural text: {} tokens", mixture.natural_tokens),
         ];
+        let writers = match mixture.synthetic_from.is_empty() {
+            true => String::new(),
+            false => format!(" of {}", arms_in_words(mixture.synthetic_from.iter().map(String::as_str))),
+        };
         let synthetic = &mixture.synthetic_tokens;
-        lines
-            .extend(synthetic.iter().map(|(by, tokens)| format!("Text by generation {by}: {tokens} tokens")));
+        lines.extend(
+            synthetic.iter().map(|(by, tokens)| format!("Text by generation {by}{writers}: {tokens} tokens")),
+        );
         lines.push(format!("Weights began from: {}", card::plain(&training.init)));
         lines.push(format!(
             "Parameters: {}; training tokens: {} in {} steps ({:.2} passes over the text)",
@@ -151,13 +157,24 @@ impl Model<'_> {
     /// How many models stand between this one and natural text: 0 if it was trained on natural text only, otherwise one
     /// more than the largest number of those whose text it was trained on.
     fn distance(&self) -> usize {
-        let mut distances: Vec<usize> = Vec::new();
-        for record in &self.lineage.generations[..=self.generation] {
-            let read = record.mixture.synthetic_tokens.iter().filter(|(_, tokens)| tokens.0 > 0);
-            let farthest = read.filter_map(|(&by, _)| distances.get(by)).max();
-            distances.push(farthest.map_or(0, |farthest| farthest + 1));
+        let of_seed = || self.recorded.lineages.iter().filter(|one| one.seed == self.lineage.seed);
+        let mut distances: BTreeMap<(&str, usize), usize> = BTreeMap::new();
+        for generation in 0..=self.generation {
+            for lineage in of_seed() {
+                let Some(GenerationRecord { mixture, .. }) = lineage.generations.get(generation) else {
+                    continue;
+                };
+                let own = [lineage.arm.clone()];
+                let writers =
+                    if mixture.synthetic_from.is_empty() { &own[..] } else { &mixture.synthetic_from };
+                let read = mixture.synthetic_tokens.iter().filter(|(_, tokens)| tokens.0 > 0);
+                let texts = read.flat_map(|(&by, _)| writers.iter().map(move |arm| (arm.as_str(), by)));
+                let farthest = texts.filter_map(|text| distances.get(&text)).max();
+                let distance = farthest.map_or(0, |farthest| farthest + 1);
+                distances.insert((&lineage.arm, generation), distance);
+            }
         }
-        distances[self.generation]
+        distances[&(self.lineage.arm.as_str(), self.generation)]
     }
 
     /// Every measurement beside that of the control with the same seed.

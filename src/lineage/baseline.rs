@@ -43,7 +43,7 @@ impl Run<'_> {
     /// or contrastive search on the probability of a token cannot be observed in a single prediction, so arms with
     /// these decoders have no baseline.)
     fn decoding_arms(&self) -> impl Iterator<Item = (&Arm, &SamplingSettings)> {
-        let all = self.experiment.arms.iter().filter(|arm| baseline::has_one_decoder(self.experiment, arm));
+        let all = self.experiment.arms.iter().filter(|arm| baseline::can_be_simulated(self.experiment, arm));
         let by_token = all.filter_map(|arm| Some((arm, baseline::decoder(&arm.synthesis)?)));
         by_token.filter(|(_, decoding)| !decoding.is_plain())
     }

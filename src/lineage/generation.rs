@@ -183,7 +183,7 @@ impl<'a> GenerationRunner<'a> {
     fn previous(&self, arm: &Arm, generation: usize) -> Result<Option<Documents>, RunError> {
         let reads = self.experiment.at(arm, generation).synthesis.method.properties().reads_previous;
         let earlier = generation.checked_sub(1).filter(|_| reads);
-        earlier.map(|earlier| self.corpus(arm, earlier)).transpose()
+        earlier.map(|earlier| self.corpus(self.address(arm, earlier))).transpose()
     }
 
     fn learner(&self, arm: &Arm, generation: usize) -> Result<Box<dyn Learner>, RunError> {

@@ -20,22 +20,26 @@ impl GenerationRunner<'_> {
         generation: usize,
         stage: &Stage,
     ) -> Result<(Documents, MixtureRecord), RunError> {
-        self.mix_of(arm, generation, stage, &|earlier| self.corpus(arm, earlier))
+        self.mix_of(arm, generation, stage, &|address| self.corpus(address))
     }
 
-    /// As [`Self::mix`], with synthetic corpora from `corpus`, which is called for each generation that the mixture
-    /// draws on.
+    /// As [`Self::mix`], with synthetic corpora from `corpus`, which is called for each committed generation that the
+    /// mixture draws on.
     fn mix_of(
         &self,
         arm: &Arm,
         generation: usize,
         stage: &Stage,
-        corpus: &dyn Fn(usize) -> Result<Documents, RunError>,
+        corpus: &dyn Fn(Address) -> Result<Documents, RunError>,
     ) -> Result<(Documents, MixtureRecord), RunError> {
         let (budget, written) = (self.experiment.corpus.train_tokens, arm.synthesis.tokens);
         let sources = mixture::source_generations(&arm.mixture, generation, budget, written);
+        let each = mixture::corpus_tokens(&arm.mixture, generation, budget, written);
         let corpora = (0..generation)
-            .map(|earlier| if sources.contains(&earlier) { corpus(earlier) } else { Ok(Documents::new()) })
+            .map(|earlier| match sources.contains(&earlier) {
+                true => self.source_text(arm, earlier, each, corpus),
+                false => Ok(Documents::new()),
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let synthetic: Vec<Vec<usize>> = corpora.iter().map(lengths).collect();
         let rereads = self.experiment.corpus.natural_tokens.is_some();
@@ -51,32 +55,59 @@ impl GenerationRunner<'_> {
         Ok((text, record))
     }
 
+    /// The synthetic text of `generation` that an arm learns from: its own corpus, or the first `tokens` tokens of those
+    /// of its source arms, equal parts of each, document by document in turn. Arms that share the generation are one source.
+    fn source_text(
+        &self,
+        arm: &Arm,
+        generation: usize,
+        tokens: Tokens,
+        corpus: &dyn Fn(Address) -> Result<Documents, RunError>,
+    ) -> Result<Documents, RunError> {
+        let mut addresses = Vec::new();
+        for source in self.experiment.sources(arm) {
+            let address = self.address(source, generation);
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        if let [own] = addresses[..] {
+            return corpus(own);
+        }
+        let end = |part: usize| tokens.0 * part as u64 / addresses.len() as u64;
+        let parts = addresses
+            .iter()
+            .enumerate()
+            .map(|(part, &address)| Ok(corpus(address)?.prefix(Tokens(end(part + 1) - end(part)))));
+        Ok(Documents::in_turn(&parts.collect::<Result<Vec<_>, RunError>>()?))
+    }
+
     /// The corpus of a committed generation, verified.
-    pub(super) fn corpus(&self, arm: &Arm, generation: usize) -> Result<Documents, RunError> {
-        let address = self.address(arm, generation);
+    pub(super) fn corpus(&self, address: Address) -> Result<Documents, RunError> {
         self.store.verify(address)?;
         Ok(self.store.synthetic(address)?)
     }
 
-    /// Returns true if a generation that follows `address` directly is committed, in any arm.
+    /// Returns true if a generation that follows `address` directly is committed, in any arm that passes through it or learns
+    /// from its text.
     pub(super) fn has_followers(&self, address: Address) -> bool {
         let next = address.generation + 1;
         let has_follower = |arm: &Arm| self.store.exists(self.address(arm, next));
-        next <= self.experiment.generations && self.arms_through(address).any(has_follower)
+        next <= self.experiment.generations && self.arms_after(address).any(has_follower)
     }
 
     /// Returns an error if the corpus of a generation that was made again differs from the one that later generations
     /// were trained on. (An external command may write different text each time.)
     pub(super) fn check_followers(&self, address: Address, documents: &Documents) -> Result<(), RunError> {
-        for arm in self.arms_through(address) {
+        for arm in self.arms_after(address) {
             for later in address.generation + 1..=self.experiment.generations {
                 let follower = self.address(arm, later);
                 if !self.store.exists(follower) {
                     break;
                 }
-                let corpus = |generation| match generation == address.generation {
+                let corpus = |earlier: Address| match earlier == address {
                     true => Ok(documents.clone()),
-                    false => self.corpus(arm, generation),
+                    false => self.corpus(earlier),
                 };
                 let (_, now) = self.mix_of(arm, later, &self.stage(follower), &corpus)?;
                 if now.hash != self.store.record(follower)?.mixture.hash {
@@ -87,9 +118,11 @@ impl GenerationRunner<'_> {
         Ok(())
     }
 
-    /// The arms whose lineage passes through this generation: all that share it, or the one that it belongs to.
-    fn arms_through(&self, address: Address) -> impl Iterator<Item = &Arm> {
-        self.experiment.arms.iter().filter(move |arm| self.address(arm, address.generation) == address)
+    /// The arms whose lineage passes through this generation (all that share it, or the one that it belongs to), and those
+    /// that learn from its text.
+    fn arms_after(&self, address: Address) -> impl Iterator<Item = &Arm> {
+        let is_at = move |arm: &Arm| self.address(arm, address.generation) == address;
+        self.experiment.arms.iter().filter(move |arm| is_at(arm) || self.experiment.sources(arm).any(is_at))
     }
 }
 
@@ -119,6 +152,7 @@ fn record_of(mixture: &Mixture, plan: &MixturePlan, text: &Documents) -> Mixture
         natural_documents: plan.natural.len() as u64,
         synthetic_tokens,
         synthetic_documents: plan.synthetic.len() as u64,
+        synthetic_from: mixture.synthetic_from.clone(),
         natural: format!("{documents}, {role}"),
         hash: text_hash(text).to_hex().to_string(),
     }

@@ -3,6 +3,7 @@
 use super::generation::GenerationRunner;
 use super::{Run, RunError, SiblingRuns, all_of};
 use crate::claims::{Holder, Taken};
+use crate::config::Arm;
 use crate::progress::{Event, error_chain};
 use crate::seed::SHARED;
 use crate::store::{Address, Unit};
@@ -78,9 +79,8 @@ impl<'a> Run<'a> {
     }
 
     fn has_first(&self, unit: &Unit) -> bool {
-        let arms = self.experiment.arms.iter();
-        let mut of_unit = arms.filter(|arm| unit.arm.as_ref().is_none_or(|name| *name == arm.name));
-        of_unit.all(|arm| self.store.exists(Address::of(self.experiment, unit.seed, arm, 0)))
+        let is_committed = |arm: &Arm| self.store.exists(Address::of(self.experiment, unit.seed, arm, 0));
+        unit.arms_of(self.experiment).all(is_committed)
     }
 }
 
@@ -122,7 +122,7 @@ impl SeedUnits<'_> {
             if self.run.is_done(unit) {
                 return Ok(UnitOutcome::Done);
             }
-            if unit.arm.is_some() && !self.run.has_first(unit) {
+            if !unit.is_first() && !self.run.has_first(unit) {
                 return Ok(UnitOutcome::NotReady);
             }
             match store.claim(unit)? {
@@ -154,29 +154,28 @@ impl SeedUnits<'_> {
         let Self { run, siblings, runner } = self;
         let runner = runner.get_or_init(|| GenerationRunner::new(run, siblings));
         if run.checks_bases {
-            let arms = run
-                .experiment
-                .arms
-                .iter()
-                .filter(|arm| unit.arm.as_ref().is_none_or(|name| *name == arm.name));
+            let arms = unit.arms_of(run.experiment);
             arms.map(|arm| run.experiment.at(arm, 0)).try_for_each(|arm| run.prepared.check_base(&arm))?;
         }
         let addresses = unit.addresses(run.experiment);
         let missing: Vec<Address> = addresses.iter().copied().filter(|&one| !run.store.exists(one)).collect();
-        let arm = unit.arm.clone().unwrap_or_else(|| SHARED.to_owned());
-        run.context.observer.observe(&Event::LineageStarted {
-            seed: unit.seed,
-            arm: arm.clone(),
-            generations: addresses.len() as u64,
-            done: (addresses.len() - missing.len()) as u64,
-        });
+        let lineages = if unit.is_first() { vec![SHARED.to_owned()] } else { unit.arms.clone() };
+        for arm in &lineages {
+            let is_own = |address: &&Address| unit.is_first() || address.arm == Some(arm);
+            let generations = addresses.iter().filter(is_own).count() as u64;
+            let done = generations - missing.iter().filter(is_own).count() as u64;
+            let started = Event::LineageStarted { seed: unit.seed, arm: arm.clone(), generations, done };
+            run.context.observer.observe(&started);
+        }
         let made = missing.into_iter().map(|address| runner.make(run.arm_of(address), address.generation));
-        let outcome = match unit.arm {
+        let outcome = match unit.is_first() {
             // Arms do not depend on each other's generation 0.
-            None => all_of(made),
-            Some(_) => made.collect(),
+            true => all_of(made),
+            false => made.collect(),
         };
-        run.context.observer.observe(&Event::LineageEnded { seed: unit.seed, arm });
+        for arm in lineages {
+            run.context.observer.observe(&Event::LineageEnded { seed: unit.seed, arm });
+        }
         outcome
     }
 }

@@ -8,6 +8,7 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value as Json, json};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use toml::Value;
 
@@ -29,6 +30,10 @@ pub struct Mixture {
     /// Total number of training tokens.
     #[serde(default)]
     pub budget: Budget,
+    /// Arms whose synthetic text is drawn on, in equal parts: as many tokens as the arm's own would be, document by document in
+    /// turn. May name the arm itself, and arms that name each other. The arm's own text if left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub synthetic_from: Vec<String>,
 }
 
 /// Natural share of a mixture's tokens.
@@ -141,6 +146,7 @@ fn constant(fraction: f64) -> Mixture {
         natural: NaturalDocuments::Fixed,
         synthetic: SyntheticDocuments::Latest,
         budget: Budget::Constant,
+        synthetic_from: Vec::new(),
     }
 }
 
@@ -189,6 +195,13 @@ impl Mixture {
     }
 
     fn check(&self) -> Result<(), SettingError> {
+        let mut named = BTreeSet::new();
+        if let Some(twice) = self.synthetic_from.iter().find(|name| !named.insert(*name)) {
+            return Err(SettingError::new(
+                "synthetic_from",
+                format!("\"{twice}\" is named twice; remove one"),
+            ));
+        }
         let fault = |message: String| Err(SettingError::new("natural_fraction", message));
         match &self.natural_fraction {
             NaturalFraction::Proportional => Ok(()),

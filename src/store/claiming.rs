@@ -26,10 +26,11 @@ impl Store {
             disk::at(&self.root, claim.release(None))?;
             return Err(error);
         }
-        let lineage = self.lineage_folder(unit);
-        for name in disk::names_if_any(&lineage)? {
-            if name.starts_with(PARTIAL) {
-                disk::remove_dir(&lineage.join(name))?;
+        for lineage in self.lineage_folders(unit) {
+            for name in disk::names_if_any(&lineage)? {
+                if name.starts_with(PARTIAL) {
+                    disk::remove_dir(&lineage.join(name))?;
+                }
             }
         }
         lock(&self.held).insert(unit.clone(), Arc::new(claim));
@@ -129,9 +130,9 @@ impl Store {
     }
 
     pub(super) fn held(&self, address: Address) -> Result<Arc<Claim>, StoreError> {
-        let unit = Unit::of(address);
-        let claim = lock(&self.held).get(&unit).map(Arc::clone);
-        claim.ok_or_else(|| StoreError::NotClaimed { unit: unit.to_string() })
+        let held = lock(&self.held);
+        let claim = held.iter().find(|(unit, _)| unit.makes(address)).map(|(_, claim)| Arc::clone(claim));
+        claim.ok_or_else(|| StoreError::NotClaimed { folder: address.folder(&self.root) })
     }
 
     fn check_experiment(&self) -> Result<(), StoreError> {
@@ -141,7 +142,11 @@ impl Store {
         }
     }
 
-    fn lineage_folder(&self, unit: &Unit) -> PathBuf {
-        self.root.join(unit.to_string())
+    fn lineage_folders(&self, unit: &Unit) -> Vec<PathBuf> {
+        let seed = self.root.join(Unit::first(unit.seed).to_string());
+        match unit.is_first() {
+            true => vec![seed],
+            false => unit.arms.iter().map(|arm| seed.join(arm)).collect(),
+        }
     }
 }

@@ -142,10 +142,10 @@ pub enum StoreError {
     #[error(transparent)]
     Lost(#[from] Lost),
     /// A generation is to be written whose unit this process has not claimed.
-    #[error("{unit}: claim this unit before writing its generations")]
+    #[error("{}: claim the unit that makes this generation before writing it", folder.display())]
     NotClaimed {
-        /// The unit.
-        unit: String,
+        /// The folder of the generation.
+        folder: PathBuf,
     },
     /// The folder contains something else, and no experiment.
     #[error("{}: this folder holds {found:?} and no experiment; give an empty or a new one as --out", root.display())]

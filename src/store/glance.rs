@@ -34,7 +34,9 @@ impl Glance {
         let mut glance = Self { has_baseline: root.join(DRIFT).exists(), ..Self::default() };
         let mut listed: BTreeMap<PathBuf, BTreeSet<String>> = BTreeMap::new();
         for unit in Unit::all(experiment) {
-            let mut committed = 0;
+            for arm in &unit.arms {
+                glance.lineages.insert((unit.seed, arm.clone()), 0);
+            }
             for address in unit.addresses(experiment) {
                 glance.generations += 1;
                 let folder = address.folder(root);
@@ -42,11 +44,14 @@ impl Glance {
                 let names = listed
                     .entry(lineage.to_owned())
                     .or_insert_with(|| disk::names(lineage).unwrap_or_default().into_iter().collect());
-                committed += usize::from(names.contains(&*name.to_string_lossy()));
-            }
-            glance.done += committed as u64;
-            if let Some(arm) = unit.arm {
-                glance.lineages.insert((unit.seed, arm), committed);
+                if !names.contains(&*name.to_string_lossy()) {
+                    continue;
+                }
+                glance.done += 1;
+                let lineage = address.arm.map(|arm| (unit.seed, arm.to_owned()));
+                if let Some(committed) = lineage.and_then(|lineage| glance.lineages.get_mut(&lineage)) {
+                    *committed += usize::from(address.generation > 0);
+                }
             }
         }
         glance

@@ -177,6 +177,9 @@ pub struct MixtureRecord {
     pub synthetic_tokens: BTreeMap<usize, Tokens>,
     /// Synthetic documents, cut ones included.
     pub synthetic_documents: u64,
+    /// Arms that wrote the synthetic text; empty if it is the arm's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub synthetic_from: Vec<String>,
     /// Whether natural text is fixed or fresh, and whether it displaces synthetic text or is added to it, such as
     /// `"fixed, displaces synthetic text"`.
     pub natural: String,

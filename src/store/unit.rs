@@ -5,56 +5,68 @@ use crate::config::{Arm, Experiment};
 use std::fmt;
 use std::str::FromStr;
 
-/// A unit of work: generation 0 of all arms with one seed, or the later generations of one arm with one seed.
+/// A unit of work: generation 0 of all arms with one seed, or the later generations of one arm with one seed. Arms that learn
+/// from each other's text are one unit ([`Experiment::arms_together`]).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unit {
     /// The seed.
     pub seed: u64,
-    /// The arm whose generations from 1 on belong to the unit; `None` for generation 0 of all arms.
-    pub arm: Option<String>,
+    /// The arms whose generations from 1 on belong to the unit; empty for generation 0 of all arms.
+    pub arms: Vec<String>,
 }
 
 impl Unit {
     /// The unit that makes generation 0 of all arms with a seed.
     #[must_use]
     pub fn first(seed: u64) -> Self {
-        Self { seed, arm: None }
+        Self { seed, arms: Vec::new() }
     }
 
-    /// The unit that makes the later generations of an arm.
+    /// The unit that makes the later generations of these arms.
     #[must_use]
-    pub fn lineage(seed: u64, arm: &Arm) -> Self {
-        Self { seed, arm: Some(arm.name.clone()) }
+    pub fn lineages(seed: u64, arms: &[&Arm]) -> Self {
+        Self { seed, arms: arms.iter().map(|arm| arm.name.clone()).collect() }
     }
 
-    /// The unit that makes a generation.
+    /// Whether it makes generation 0.
     #[must_use]
-    pub fn of(address: Address) -> Self {
-        let arm = address.arm.filter(|_| address.generation > 0).map(str::to_owned);
-        Self { seed: address.seed, arm }
+    pub fn is_first(&self) -> bool {
+        self.arms.is_empty()
+    }
+
+    /// Whether it makes this generation.
+    #[must_use]
+    pub fn makes(&self, address: Address) -> bool {
+        self.seed == address.seed
+            && match address.generation {
+                0 => self.is_first(),
+                _ => address.arm.is_some_and(|arm| self.arms.iter().any(|one| one == arm)),
+            }
+    }
+
+    /// The arms of an experiment that have generations in the unit.
+    pub fn arms_of<'a>(&self, experiment: &'a Experiment) -> impl Iterator<Item = &'a Arm> {
+        experiment.arms.iter().filter(|arm| self.is_first() || self.arms.contains(&arm.name))
     }
 
     /// The units of an experiment, in the order in which a single process makes them.
     #[must_use]
     pub fn all(experiment: &Experiment) -> Vec<Self> {
-        let later = if experiment.generations > 0 { experiment.arms.as_slice() } else { &[] };
+        let later = if experiment.generations > 0 { experiment.arms_together() } else { Vec::new() };
         let of_seed = |&seed: &u64| {
-            std::iter::once(Self::first(seed)).chain(later.iter().map(move |arm| Self::lineage(seed, arm)))
+            std::iter::once(Self::first(seed)).chain(later.iter().map(move |arms| Self::lineages(seed, arms)))
         };
         experiment.seeds.iter().flat_map(of_seed).collect()
     }
 
-    /// The addresses of its generations, in order.
+    /// The addresses of its generations, in the order in which they are made.
     #[must_use]
     pub fn addresses<'a>(&self, experiment: &'a Experiment) -> Vec<Address<'a>> {
+        let generations = if self.is_first() { 0..=0 } else { 1..=experiment.generations };
         let mut addresses = Vec::new();
-        for arm in &experiment.arms {
-            let generations = match &self.arm {
-                None => 0..=0,
-                Some(name) if *name == arm.name => 1..=experiment.generations,
-                Some(_) => continue,
-            };
-            for address in generations.map(|generation| Address::of(experiment, self.seed, arm, generation)) {
+        for generation in generations {
+            for arm in self.arms_of(experiment) {
+                let address = Address::of(experiment, self.seed, arm, generation);
                 if !addresses.contains(&address) {
                     addresses.push(address);
                 }
@@ -66,11 +78,11 @@ impl Unit {
     /// The unit that must be done before this one can be made.
     #[must_use]
     pub fn needs(&self) -> Option<Self> {
-        self.arm.is_some().then(|| Self::first(self.seed))
+        (!self.is_first()).then(|| Self::first(self.seed))
     }
 
     pub(super) fn from_key(key: &str) -> Option<Self> {
-        key.replace('+', "/").parse().ok()
+        key.replacen('+', "/", 1).parse().ok()
     }
 
     /// The name of its claims, and its name in those of unfinished files.
@@ -82,7 +94,7 @@ impl Unit {
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "seed-{}", self.seed)?;
-        self.arm.as_ref().map_or(Ok(()), |arm| write!(f, "/{arm}"))
+        if self.is_first() { Ok(()) } else { write!(f, "/{}", self.arms.join("+")) }
     }
 }
 
@@ -95,11 +107,13 @@ impl FromStr for Unit {
     type Err = NotAUnit;
 
     fn from_str(text: &str) -> Result<Self, NotAUnit> {
-        let (seed, arm) =
-            text.split_once('/').map_or((text, None), |(seed, arm)| (seed, Some(arm.to_owned())));
+        let (seed, arms) = match text.split_once('/') {
+            None => (text, Vec::new()),
+            Some((seed, arms)) => (seed, arms.split('+').map(str::to_owned).collect()),
+        };
         let number = seed.strip_prefix("seed-").and_then(|seed| seed.parse().ok());
         match number {
-            Some(seed) if arm.as_deref() != Some("") => Ok(Self { seed, arm }),
+            Some(seed) if !arms.iter().any(String::is_empty) => Ok(Self { seed, arms }),
             _ => Err(NotAUnit(text.to_owned())),
         }
     }
@@ -111,10 +125,12 @@ mod tests {
 
     #[test]
     fn a_unit_is_read_back_from_its_name() {
-        for name in ["seed-1", "seed-18446744073709551615/a=1,b"] {
-            assert_eq!(name.parse::<Unit>().unwrap().to_string(), name);
+        for name in ["seed-1", "seed-18446744073709551615/a=1,b", "seed-2/a+b"] {
+            let unit: Unit = name.parse().unwrap();
+            assert_eq!(unit.to_string(), name);
+            assert_eq!(Unit::from_key(&unit.key()), Some(unit));
         }
-        for name in ["seed-", "1", "seed-1/", "seed--1", ""] {
+        for name in ["seed-", "1", "seed-1/", "seed--1", "", "seed-1/a+"] {
             assert!(name.parse::<Unit>().is_err(), "{name}");
         }
     }

@@ -173,8 +173,8 @@ impl UnitGroup {
     /// left.
     fn units_in(&self, experiment: &Experiment) -> Vec<Unit> {
         let is_of_phase = |unit: &Unit| match self.phase {
-            SweepPhase::First => unit.arm.is_none(),
-            SweepPhase::Later => unit.arm.is_some(),
+            SweepPhase::First => unit.is_first(),
+            SweepPhase::Later => !unit.is_first(),
         };
         Unit::all(experiment).into_iter().filter(|unit| unit.seed == self.seed && is_of_phase(unit)).collect()
     }

@@ -121,7 +121,7 @@ impl<'a> Worker<'a> {
             let units = runs[index].units_of(&siblings);
             self.make(index, &unit, &units)?;
             // The text of a seed is ready now, so its other units come next.
-            let of_seed = |other: &Unit| other.seed == unit.seed && other.arm.is_some() == unit.arm.is_some();
+            let of_seed = |other: &Unit| other.seed == unit.seed && other.is_first() == unit.is_first();
             while let Some(unit) = self.open_units(index)?.ready.into_iter().find(of_seed) {
                 self.make(index, &unit, &units)?;
             }
@@ -220,7 +220,7 @@ impl<'a> Worker<'a> {
 
     /// Returns true if another run makes the same generation 0, so that it is better to wait for that one.
     fn waits_for_leader(&self, index: usize, unit: &Unit) -> bool {
-        let Some(&leader) = self.leaders.get(&(index, unit.seed)).filter(|_| unit.arm.is_none()) else {
+        let Some(&leader) = self.leaders.get(&(index, unit.seed)).filter(|_| unit.is_first()) else {
             return false;
         };
         let is_over = self.done[leader].contains(unit)
@@ -268,7 +268,7 @@ impl<'a> Worker<'a> {
 
     /// The runs whose generations a unit may reuse.
     fn siblings(&self, index: usize, unit: &Unit) -> Vec<&'a Run<'a>> {
-        let phase = if unit.arm.is_none() { SweepPhase::First } else { SweepPhase::Later };
+        let phase = if unit.is_first() { SweepPhase::First } else { SweepPhase::Later };
         let is_of_unit = |group: &super::UnitGroup| {
             group.phase == phase && group.seed == unit.seed && group.experiments.contains(&index)
         };
@@ -288,8 +288,8 @@ impl<'a> Worker<'a> {
 
 /// One of the units that can be made. Those that others wait for come first.
 fn chosen(mut ready: Vec<Unit>, start: usize) -> Option<Unit> {
-    if ready.iter().any(|unit| unit.arm.is_none()) {
-        ready.retain(|unit| unit.arm.is_none());
+    if ready.iter().any(Unit::is_first) {
+        ready.retain(Unit::is_first);
     }
     let place = start.checked_rem(ready.len())?;
     Some(ready.swap_remove(place))

@@ -16,10 +16,8 @@ pub(super) fn generator<'a>(
         return method.generator(context);
     }
     let candidates = context.candidates as u64;
-    let of_member = |member: &'a Box<dyn crate::model::LanguageModel>| {
-        method.generator(GeneratorContext { model: &**member, ..context.clone() })
-    };
-    let writers = members.iter().map(of_member).collect::<Result<_, _>>()?;
+    let of_member = |model| method.generator(GeneratorContext { model, ..context.clone() });
+    let writers = members.iter().map(|member| of_member(&**member)).collect::<Result<_, _>>()?;
     Ok(Box::new(TakingTurns { writers, candidates }))
 }
 

@@ -34,6 +34,7 @@ mod report;
 mod resume;
 mod search;
 mod signals;
+mod sources;
 mod store;
 mod submit;
 mod sweep;

@@ -13,7 +13,7 @@ fn mixture_of(
     synthetic: SyntheticDocuments,
     budget: Budget,
 ) -> Mixture {
-    Mixture { natural_fraction: fraction, natural, synthetic, budget }
+    Mixture { natural_fraction: fraction, natural, synthetic, budget, synthetic_from: Vec::new() }
 }
 
 fn any_mixture() -> impl Strategy<Value = Mixture> {

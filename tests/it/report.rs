@@ -165,6 +165,7 @@ fn mixture_record(arm: &str, generation: usize) -> MixtureRecord {
         natural_documents: 9_000,
         synthetic_tokens: teacher.into_iter().collect(),
         synthetic_documents: synthetic / 55,
+        synthetic_from: Vec::new(),
         natural: "fixed, displacing synthetic text".to_owned(),
         hash: "5f1c0ffee".repeat(7),
     }

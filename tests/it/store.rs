@@ -37,7 +37,7 @@ fn experiment() -> Experiment {
 
 fn open(root: &Path) -> Result<Store, StoreError> {
     let store = Store::open(root, &experiment(), &Provenance::default(), "{}")?;
-    store.claim(&Unit::of(FIRST))?.expect("nobody else works here");
+    store.claim(&Unit::first(FIRST.seed))?.expect("nobody else works here");
     Ok(store)
 }
 
@@ -56,6 +56,7 @@ fn record() -> GenerationRecord {
             natural_documents: 10,
             synthetic_tokens: [(0, Tokens(5))].into(),
             synthetic_documents: 1,
+            synthetic_from: Vec::new(),
             natural: "fixed".to_owned(),
             hash: String::new(),
         },
@@ -254,7 +255,7 @@ fn a_record_of_a_newer_program_is_an_error_that_says_so() {
 
 /// The unit that makes [`FIRST`].
 fn first_unit() -> Unit {
-    Unit::of(FIRST)
+    Unit::first(FIRST.seed)
 }
 
 #[test]
