@@ -378,7 +378,8 @@ const FORM: &[Entry] = &[
         "How differently do the writers of a generation predict natural text?",
         "Mean over held-out tokens of ln(mean of p) − mean of ln p, both over the writers: their mean loss minus the loss of their \
          mixture in equal parts (Heskes 1998).",
-        "Only generations with several writers have it. Writers also agree more the longer they are trained, whatever their text.",
+        "It falls as writers become alike, which does not say that what they write narrows. They also agree more the longer they are \
+         trained. Only generations with several writers have it.",
     ),
 ];
 

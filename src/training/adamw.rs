@@ -194,7 +194,15 @@ mod tests {
     /// Parameters without blocks.
     fn matrix_and_vector<T>(embedding: T, norm: T) -> Parameters<T> {
         let norm = Affine { weight: norm, bias: None };
-        Parameters { embedding, positions: None, blocks: Vec::new(), norm, head: None }
+        Parameters {
+            embedding,
+            positions: None,
+            project_in: None,
+            blocks: Vec::new(),
+            norm: Some(norm),
+            project_out: None,
+            head: None,
+        }
     }
 
     /// A vector moves by η · sign(g) in its first step. A matrix also shrinks by η λ: 2 (1 − 0.1 · 0.5) − 0.1 = 1.8.
@@ -208,7 +216,7 @@ mod tests {
         step(&mut parameters, &mut moments, &gradient, &training(), first_step).unwrap();
         let matrix = parameters.embedding.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert!((matrix[0] - 1.8).abs() < 1e-6 && (matrix[1] + 1.8).abs() < 1e-6, "{matrix:?}");
-        assert!((parameters.norm.weight.to_vec1::<f32>().unwrap()[0] - 0.9).abs() < 1e-6);
+        assert!((parameters.norm.as_ref().unwrap().weight.to_vec1::<f32>().unwrap()[0] - 0.9).abs() < 1e-6);
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! let nats = gradients.compute(&network, &batch)?;
 //! // An untrained model gives every token a probability of nearly 1/V.
 //! assert!((nats / 4.0 - 300f64.ln()).abs() < 0.1);
-//! assert_eq!(gradients.values().norm.weight.len(), 16);
+//! assert_eq!(gradients.values().norm.as_ref().unwrap().weight.len(), 16);
 //! # Ok::<(), genloss::model::ModelError>(())
 //! ```
 

@@ -89,11 +89,12 @@ MODELS = {
     ),
     "opt-features": hf.OPTConfig(
         **SPECIAL, hidden_size=16, ffn_dim=24, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=32,
-        word_embed_proj_dim=16, enable_bias=False, activation_function="gelu", tie_word_embeddings=False,
+        word_embed_proj_dim=10, do_layer_norm_before=False, enable_bias=False, activation_function="gelu",
+        tie_word_embeddings=False,
     ),
     "opt-odd": hf.OPTConfig(
         **SPECIAL, hidden_size=15, ffn_dim=13, num_hidden_layers=1, num_attention_heads=3, max_position_embeddings=32,
-        word_embed_proj_dim=15,
+        word_embed_proj_dim=7,
     ),
     "gpt_neox-plain": llama_like(hf.GPTNeoXConfig, num_attention_heads=2),
     "gpt_neox-features": llama_like(

@@ -5,13 +5,15 @@
 //! equal parts: the ambiguity term of Heskes (1998). Never negative, by Jensen's inequality, and 0 if all writers are the
 //! same.
 //!
-//! Falls as the models of a population become alike. A mean over a fixed text, without bias from n. Standard error: ratio
+//! Falls as the models of a population become alike, which says nothing about whether what they write narrows: so it has no
+//! direction of narrowing. A mean over a fixed text, without bias from n. Standard error: ratio
 //! estimator over documents. Only generations with several writers (`training.writers`) have it.
 
 use crate::measure::metrics::heldout::why_no_mean;
 use crate::measure::uncertainty::mean_over;
 use crate::measure::{
-    CountedGeneration, Direction::Down, Estimate, Family::Divergence, MeasureError, Metric, MetricDefinition,
+    CountedGeneration, Direction::Unclear, Estimate, Family::Divergence, MeasureError, Metric,
+    MetricDefinition,
 };
 
 /// Disagreement between the writers of a generation about held-out text.
@@ -20,7 +22,7 @@ pub(super) struct WriterDisagreement;
 impl Metric for WriterDisagreement {
     fn definitions(&self) -> Vec<MetricDefinition> {
         let (id, label) = ("writer_disagreement", "disagreement between writers");
-        vec![MetricDefinition::builtin(id, label, "nats/token", Divergence, Down).on_fixed_text()]
+        vec![MetricDefinition::builtin(id, label, "nats/token", Divergence, Unclear).on_fixed_text()]
     }
 
     fn measure(&self, generation: &CountedGeneration) -> Result<Vec<Option<Estimate>>, MeasureError> {

@@ -39,6 +39,11 @@ pub struct Architecture {
     pub logit_cap: Option<f32>,
     /// The factor of the embeddings: √W in Gemma, 1 elsewhere.
     pub embedding_scale: f32,
+    /// Columns of the embeddings if they are projected to the hidden size, and hidden states back before the output matrix
+    /// (OPT-350m).
+    pub projected: Option<usize>,
+    /// Whether there is a norm after the last block.
+    pub final_norm: bool,
     /// The blocks that read a sliding window only; none in most models.
     pub windows: Option<Windows>,
     /// Whether both halves of a block read the input of the block (GPT-NeoX), so that the second does not read the sum
@@ -62,6 +67,8 @@ impl Architecture {
             score_cap: None,
             logit_cap: None,
             embedding_scale: 1.0,
+            projected: None,
+            final_norm: true,
             windows: None,
             parallel: false,
         }
@@ -184,6 +191,8 @@ pub enum NormPlaces {
     After,
     /// `x + norm(f(norm(x)))` (Gemma 2 and 3)
     Around,
+    /// `norm(x + f(x))` (OPT-350m)
+    OfSum,
 }
 
 /// The norm of queries and keys.

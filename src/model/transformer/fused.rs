@@ -9,7 +9,7 @@
 //! [`Transformer`](super::Transformer) has an example.
 
 use super::Network;
-use super::architecture::{FeedForward, HeadNorm, Norm, Positions, Rotaries};
+use super::architecture::{FeedForward, HeadNorm, Norm, NormPlaces, Positions, Rotaries};
 use super::parameters::{Affine, Shape};
 use crate::model::slices::with_slice;
 use candle_core::{Result, Tensor};
@@ -20,10 +20,12 @@ use genloss_kernels::attention::{
 use genloss_kernels::matmul::{MatmulOptions, OutputMode, PackedRows, Panels, multiply};
 use genloss_kernels::norm::{layer, rms};
 use genloss_kernels::{activation, add_assign, add_to_rows, geglu, softcap, swiglu};
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Mutex;
 
 pub mod backward;
+mod projections;
 
 /// Number of rows whose logits are computed together. The logits of more rows would not stay in the cache.
 pub const LOGIT_ROWS: usize = 36;
@@ -187,13 +189,13 @@ struct Activations {
     softmax_stats: Vec<SoftmaxStats>,
     /// (N, H D)
     attention_output: PackedRows,
-    /// What attention adds, before the norm that follows it, (N, W); empty without such a norm.
+    /// What attention adds, or the sum with it, before the norm that follows, (N, W); empty without such a norm.
     attention_added: Vec<f32>,
     /// What the feed-forward half reads, (N, W).
     middle: Vec<f32>,
     /// The first product of the feed-forward layer, (N, 2F) or (N, F).
     inner: PackedRows,
-    /// What the feed-forward layer adds, before the norm that follows it, (N, W); empty without such a norm.
+    /// What the feed-forward layer adds, or the sum with it, before the norm that follows, (N, W); empty without such a norm.
     ffn_added: Vec<f32>,
 }
 
@@ -206,6 +208,11 @@ fn sized(target: &mut Vec<f32>, length: usize) -> &mut [f32] {
 impl BlockOps<'_> {
     fn epsilon(self) -> f32 {
         self.shape.norm_epsilon as f32
+    }
+
+    /// Whether the norm after a half of a block is that of the sum.
+    fn normalises_sums(self) -> bool {
+        self.shape.architecture.places == NormPlaces::OfSum
     }
 
     /// Writes the normalised rows of `x` (N, W) to `to`. An RMSNorm writes their scales to `scales` (N).
@@ -228,8 +235,8 @@ impl BlockOps<'_> {
         }
     }
 
-    /// Adds the product of `scratch.packed` and the weights to `x`, through the norm that follows if there is one. In that
-    /// case, appends the product to `kept` if given.
+    /// Adds the product of `scratch.packed` and the weights to `x`, through the norm that follows if there is one; or
+    /// normalises the sum. Appends what is normalised to `kept` if given.
     fn add_product(
         self,
         weights: &PackedAffine,
@@ -243,9 +250,16 @@ impl BlockOps<'_> {
             self.multiply(packed, weights, x, OutputMode::Accumulate);
             return;
         };
-        self.multiply(packed, weights, sized(added, x.len()), OutputMode::Overwrite);
-        self.normalise(added, norm, norm_scales, normed);
-        add_assign(x, normed);
+        if self.normalises_sums() {
+            self.multiply(packed, weights, x, OutputMode::Accumulate);
+            x.clone_into(added);
+            self.normalise(added, norm, norm_scales, normed);
+            x.copy_from_slice(normed);
+        } else {
+            self.multiply(packed, weights, sized(added, x.len()), OutputMode::Overwrite);
+            self.normalise(added, norm, norm_scales, normed);
+            add_assign(x, normed);
+        }
         if let Some(kept) = kept {
             kept.extend_from_slice(added);
         }
@@ -472,11 +486,12 @@ fn embed(embedding: &[f32], tokens: &[u32], shape: &Shape, x: &mut Vec<f32>) {
 
 /// A network with packed weights, for generation and scoring. It computes in the network's precision.
 pub struct PackedNetwork<'a> {
-    network: &'a Network,
+    /// Without projections of its embeddings.
+    network: Cow<'a, Network>,
     options: MatmulOptions,
     blocks: Vec<PackedBlock>,
     positions: Option<PositionTable>,
-    norm: Affine<Vec<f32>>,
+    norm: PackedNorm,
     head: PackedAffine,
 }
 
@@ -486,10 +501,11 @@ impl<'a> PackedNetwork<'a> {
     /// # Errors
     /// If the weights are not on the CPU.
     pub fn new(network: &'a Network) -> Result<Self> {
+        let network = projections::without(network)?.map_or(Cow::Borrowed(network), Cow::Owned);
         let precision = network.precision;
         let pack = |layer| {
             let mut packed = PackedBlock::default();
-            packed.pack_forward(network, layer)?;
+            packed.pack_forward(&network, layer)?;
             Ok(packed)
         };
         let blocks = (0..network.shape.layers).map(pack).collect::<Result<Vec<_>>>()?;
@@ -497,15 +513,16 @@ impl<'a> PackedNetwork<'a> {
         with_slice(network.parameters.output(), |weights| {
             head.weight.pack_transposed_parallel(precision, weights, network.shape.width);
         })?;
-        let positions = PositionTable::of(network)?;
-        let norm = packed_norm(&network.shape, &network.parameters.norm)?;
+        let positions = PositionTable::of(&network)?;
+        let norm =
+            network.parameters.norm.as_ref().map(|norm| packed_norm(&network.shape, norm)).transpose()?;
         Ok(Self { network, options: MatmulOptions::new(precision), blocks, positions, norm, head })
     }
 
-    /// The network whose weights are packed.
+    /// The network whose weights are packed. Embeddings that are projected have been multiplied by their projections.
     #[must_use]
-    pub fn network(&self) -> &'a Network {
-        self.network
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Size of the packed weights in bytes, without padding.
@@ -518,7 +535,7 @@ impl<'a> PackedNetwork<'a> {
         }
     }
 
-    fn ops(&self) -> BlockOps<'a> {
+    fn ops(&self) -> BlockOps<'_> {
         BlockOps { options: self.options, shape: &self.network.shape, rotaries: &self.network.rotaries }
     }
 
@@ -570,11 +587,11 @@ impl<'a> PackedNetwork<'a> {
         Ok(x)
     }
 
-    /// Applies the final norm to hidden states `x` (N, W).
+    /// Applies the final norm, if there is one, to hidden states `x` (N, W).
     #[must_use]
     pub fn normalised(&self, x: &[f32]) -> Vec<f32> {
         let mut normalised = Vec::new();
-        self.ops().normalise(x, &self.norm, &mut Vec::new(), &mut normalised);
+        self.ops().read(x, &self.norm, &mut Vec::new(), &mut normalised);
         normalised
     }
 
@@ -585,7 +602,7 @@ impl<'a> PackedNetwork<'a> {
         let ops = self.ops();
         for (part, x) in x.chunks(LOGIT_ROWS * shape.width).enumerate() {
             let rows = x.len() / shape.width;
-            ops.normalise(x, &self.norm, &mut scratch.norm_scales, &mut scratch.normed);
+            ops.read(x, &self.norm, &mut scratch.norm_scales, &mut scratch.normed);
             scratch.packed.repack(self.options.precision, &scratch.normed, shape.width);
             let logits = sized(&mut scratch.logits, rows * shape.vocab_size);
             ops.multiply(&scratch.packed, &self.head, logits, OutputMode::Overwrite);

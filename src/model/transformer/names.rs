@@ -10,6 +10,10 @@ pub struct Names {
     pub embedding: &'static str,
     /// The table of learned positions.
     pub positions: &'static str,
+    /// The projection of embeddings to the hidden size, where there is one.
+    pub project_in: &'static str,
+    /// The projection of hidden states before the output matrix, where there is one.
+    pub project_out: &'static str,
     /// What the names of a block's tensors begin with.
     pub block: &'static str,
     pub attention_norm: &'static str,
@@ -99,6 +103,8 @@ const LLAMA: Names = Names {
     base: "model.",
     embedding: "embed_tokens",
     positions: "",
+    project_in: "",
+    project_out: "",
     block: "layers.",
     attention_norm: "input_layernorm",
     qkv: &["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
@@ -134,6 +140,8 @@ const GPT2: Names = Names {
     base: "transformer.",
     embedding: "wte",
     positions: "wpe",
+    project_in: "",
+    project_out: "",
     block: "h.",
     attention_norm: "ln_1",
     qkv: &["attn.c_attn"],
@@ -154,6 +162,8 @@ const GPT_NEOX: Names = Names {
     base: "gpt_neox.",
     embedding: "embed_in",
     positions: "",
+    project_in: "",
+    project_out: "",
     block: "layers.",
     attention_norm: "input_layernorm",
     qkv: &["attention.query_key_value"],
@@ -174,6 +184,8 @@ const OPT: Names = Names {
     base: "model.",
     embedding: "decoder.embed_tokens",
     positions: "decoder.embed_positions",
+    project_in: "decoder.project_in",
+    project_out: "decoder.project_out",
     block: "decoder.layers.",
     attention_norm: "self_attn_layer_norm",
     qkv: &["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],

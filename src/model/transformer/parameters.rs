@@ -79,6 +79,7 @@ impl Shape {
     #[must_use]
     pub fn specifications(&self) -> Parameters<Specification> {
         let Architecture { family, norm, places, positions, biases, head_norm, .. } = &self.architecture;
+        let Architecture { projected, final_norm, .. } = self.architecture;
         let names = Names::of(*family);
         let Heads { queries, keys, width: head } = self.heads;
         let named = |name: &str| format!("{}{name}", names.base);
@@ -111,8 +112,14 @@ impl Shape {
                 };
                 Some(Specification::vector(&[(format!("{}.weight", named(name)), numbers)], neutral))
             };
-            let before = |name: &str| (*places != NormPlaces::After).then(|| normalisation(named(name)));
-            let after = |name: &str| (*places != NormPlaces::Before).then(|| normalisation(named(name)));
+            let reads_norm = matches!(places, NormPlaces::Before | NormPlaces::Around);
+            let before = |name: &str| reads_norm.then(|| normalisation(named(name)));
+            // The norm of a sum has the name that the norm before a half has elsewhere.
+            let after = |name: &str, before: &str| match places {
+                NormPlaces::Before => None,
+                NormPlaces::After | NormPlaces::Around => Some(normalisation(named(name))),
+                NormPlaces::OfSum => Some(normalisation(named(before))),
+            };
             let rows = [queries * head, keys * head, keys * head];
             let qkv: Vec<(&str, usize)> = match names.qkv {
                 [all] => vec![(*all, rows.iter().sum())],
@@ -126,11 +133,11 @@ impl Shape {
                 query_norm: of_heads(names.query_norm, queries),
                 key_norm: of_heads(names.key_norm, keys),
                 output: affine(&[(names.output, self.width)], queries * head, biases.output, residual),
-                attention_post_norm: after(names.attention_post_norm),
+                attention_post_norm: after(names.attention_post_norm, names.attention_norm),
                 ffn_norm: before(names.ffn_norm),
                 up: affine(&up, self.width, biases.feed_forward, STD),
                 down: affine(&[(names.down, self.width)], self.ffn, biases.feed_forward, residual),
-                ffn_post_norm: after(names.ffn_post_norm),
+                ffn_post_norm: after(names.ffn_post_norm, names.ffn_norm),
             };
             match family {
                 Family::Gpt2 => {
@@ -147,18 +154,22 @@ impl Shape {
             }
             block
         };
-        let table = |name: String, rows: usize| {
-            Specification::matrix(&[(format!("{name}.weight"), rows)], self.width, STD)
+        let matrix = |name: String, rows: usize, columns: usize| {
+            Specification::matrix(&[(format!("{name}.weight"), rows)], columns, STD)
         };
+        let table = |name: String, rows: usize| matrix(name, rows, self.width);
+        let embeddings = |name: String| matrix(name, self.vocab_size, projected.unwrap_or(self.width));
         Parameters {
-            embedding: table(named(names.embedding), self.vocab_size),
+            embedding: embeddings(named(names.embedding)),
             positions: match positions {
                 Positions::Learned { offset } => Some(table(named(names.positions), self.context + offset)),
                 Positions::Rotary(_) => None,
             },
+            project_in: projected.map(|columns| matrix(named(names.project_in), self.width, columns)),
             blocks: (0..self.layers).map(block).collect(),
-            norm: normalisation(named(names.norm)),
-            head: (!self.tied).then(|| table(names.head.to_owned(), self.vocab_size)),
+            norm: final_norm.then(|| normalisation(named(names.norm))),
+            project_out: projected.map(|rows| matrix(named(names.project_out), rows, self.width)),
+            head: (!self.tied).then(|| embeddings(names.head.to_owned())),
         }
     }
 
@@ -166,7 +177,8 @@ impl Shape {
     #[must_use]
     pub fn block_matrices(&self) -> Vec<BlockMatrix> {
         let specifications = self.specifications();
-        let before_blocks = 1 + usize::from(specifications.positions.is_some());
+        let Parameters { positions, project_in, .. } = &specifications;
+        let before_blocks = 1 + usize::from(positions.is_some()) + usize::from(project_in.is_some());
         let of_blocks = specifications.blocks.iter().flat_map(Block::each).enumerate();
         let of_parameter = |(place, specification): (usize, &Specification)| {
             let mut first_row = 0;
@@ -301,15 +313,19 @@ impl Specification {
 /// One value for each parameter of a transformer, such as its tensor, gradient or specification.
 #[derive(Clone, Debug)]
 pub struct Parameters<T> {
-    /// (V, W)
+    /// (V, W), or (V, E) if embeddings are projected.
     pub embedding: T,
     /// The vectors of learned positions, (T + offset, W).
     pub positions: Option<T>,
+    /// The projection of embeddings to the hidden size, (W, E).
+    pub project_in: Option<T>,
     /// The blocks, from the first to the last.
     pub blocks: Vec<Block<T>>,
-    /// (W)
-    pub norm: Affine<T>,
-    /// (V, W); `None` if the embedding is tied.
+    /// The norm after the last block, (W).
+    pub norm: Option<Affine<T>>,
+    /// The projection of hidden states before the output matrix, (E, W).
+    pub project_out: Option<T>,
+    /// As the embedding; `None` if it is tied.
     pub head: Option<T>,
 }
 
@@ -428,8 +444,10 @@ impl<T> Parameters<T> {
         let blocks = self.blocks.iter().flat_map(Block::each);
         std::iter::once(&self.embedding)
             .chain(&self.positions)
+            .chain(&self.project_in)
             .chain(blocks)
-            .chain(self.norm.each())
+            .chain(Affine::each_of(&self.norm))
+            .chain(&self.project_out)
             .chain(&self.head)
     }
 
@@ -438,8 +456,10 @@ impl<T> Parameters<T> {
         let blocks = self.blocks.iter_mut().flat_map(Block::each_mut);
         std::iter::once(&mut self.embedding)
             .chain(&mut self.positions)
+            .chain(&mut self.project_in)
             .chain(blocks)
-            .chain(self.norm.each_mut())
+            .chain(Affine::each_of_mut(&mut self.norm))
+            .chain(&mut self.project_out)
             .chain(&mut self.head)
     }
 
@@ -459,18 +479,20 @@ impl<T> Parameters<T> {
     pub fn try_map<U, E>(&self, mut make: impl FnMut(&T) -> Result<U, E>) -> Result<Parameters<U>, E> {
         let embedding = make(&self.embedding)?;
         let positions = self.positions.as_ref().map(&mut make).transpose()?;
+        let project_in = self.project_in.as_ref().map(&mut make).transpose()?;
         let mut blocks = Vec::with_capacity(self.blocks.len());
         for block in &self.blocks {
             blocks.push(block.try_map(&mut make)?);
         }
-        let norm = self.norm.try_map(&mut make)?;
+        let norm = Affine::try_map_norm(&self.norm, &mut make)?;
+        let project_out = self.project_out.as_ref().map(&mut make).transpose()?;
         let head = self.head.as_ref().map(make).transpose()?;
-        Ok(Parameters { embedding, positions, blocks, norm, head })
+        Ok(Parameters { embedding, positions, project_in, blocks, norm, project_out, head })
     }
 }
 
 impl Parameters<Tensor> {
-    /// The output matrix (V, W).
+    /// The output matrix (V, W), or (V, E) if embeddings are projected.
     #[must_use]
     pub fn output(&self) -> &Tensor {
         self.head.as_ref().unwrap_or(&self.embedding)
@@ -518,6 +540,6 @@ mod tests {
         // The tolerance is five standard errors of a sample standard deviation, σ / √(2n).
         assert!((std(&specifications.embedding, &mut stream) - 0.02).abs() < 5.0 * 0.02 / 256.0);
         assert!((std(&specifications.blocks[1].down.weight, &mut stream) - 0.01).abs() < 5.0 * 0.01 / 150.0);
-        assert_eq!(std(&specifications.norm.weight, &mut stream), 1.0);
+        assert_eq!(std(&specifications.norm.unwrap().weight, &mut stream), 1.0);
     }
 }

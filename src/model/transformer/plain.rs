@@ -16,8 +16,8 @@
 //! and sums in f32. Gradients ignore the rounding.
 
 use super::Network;
-use super::architecture::{FeedForward, Norm, Positions};
-use super::parameters::{Affine, Block};
+use super::architecture::{FeedForward, Norm, NormPlaces, Positions};
+use super::parameters::{Affine, Block, Parameters};
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::rotary_emb::rope_slow;
 use candle_nn::{Embedding, Linear, Module, RmsNorm, ops};
@@ -27,7 +27,7 @@ use genloss_kernels::attention::{Heads, Rotary};
 use genloss_kernels::softmax::IGNORED;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The hidden states (B, T, W) of `tokens` (B, T) after the last block and the final norm.
+/// The [`states`] (B, T, W) of `tokens` (B, T) after the last block.
 pub fn hidden(network: &Network, tokens: &Tensor) -> Result<Tensor> {
     let (_, time) = tokens.dims2()?;
     let device = tokens.device();
@@ -42,7 +42,17 @@ pub fn hidden(network: &Network, tokens: &Tensor) -> Result<Tensor> {
             attend(network, layer, &angles.rotate(&q)?, &angles.rotate(&k)?, &v, mask)
         })?;
     }
-    norm(network, &x, &network.parameters.norm)
+    states(network, x)
+}
+
+/// The hidden states after the final norm and the projection to the columns of the output matrix, if there are these.
+pub fn states(network: &Network, x: Tensor) -> Result<Tensor> {
+    let Parameters { norm: final_norm, project_out, .. } = &network.parameters;
+    let x = match final_norm {
+        Some(weights) => norm(network, &x, weights)?,
+        None => x,
+    };
+    project_out.as_ref().map_or(Ok(x.clone()), |weight| linear(&x, weight, Precision::F32))
 }
 
 /// One value for each window that a block of the network has, which few or all blocks share.
@@ -68,10 +78,16 @@ pub fn block(
         Some(weights) => norm(network, x, weights),
         None => Ok(x.clone()),
     };
+    let sum =
+        |x: &Tensor, added: Tensor, weights: &Option<Affine<Tensor>>| match network.shape.architecture.places
+        {
+            NormPlaces::OfSum => through(&(x + added)?, weights),
+            NormPlaces::Before | NormPlaces::After | NormPlaces::Around => x + through(&added, weights)?,
+        };
     let qkv = affine(&through(x, &block.attention_norm)?, &block.qkv, precision)?;
     let (q, k, v) = split_heads(&normalised_heads(network, block, &qkv)?, network.shape.heads)?;
     let output = affine(&attention(q, k, v)?, &block.output, precision)?;
-    let middle = (x + through(&output, &block.attention_post_norm)?)?;
+    let middle = sum(x, output, &block.attention_post_norm)?;
     let read = if network.shape.architecture.parallel { x } else { &middle };
     let inner = affine(&through(read, &block.ffn_norm)?, &block.up, precision)?;
     let activated = match network.shape.architecture.feed_forward {
@@ -84,7 +100,7 @@ pub fn block(
         FeedForward::Plain(Activation::Gelu) => inner.gelu_erf()?,
         FeedForward::Plain(Activation::GeluTanh) => inner.gelu()?,
     };
-    middle + through(&affine(&activated, &block.down, precision)?, &block.ffn_post_norm)?
+    sum(&middle, affine(&activated, &block.down, precision)?, &block.ffn_post_norm)
 }
 
 /// `qkv` (B, T, (H + 2K) D) with normalised queries and keys, if the architecture normalises them.
@@ -104,7 +120,7 @@ fn normalised_heads(network: &Network, block: &Block<Tensor>, qkv: &Tensor) -> R
     Tensor::cat(&[part(0, queries, of_queries)?, part(queries, keys, of_keys)?, values], 2)
 }
 
-/// Logits (…, V) from normalised hidden states (…, W).
+/// Logits (…, V) from [`states`] (…, W).
 pub fn logits(network: &Network, hidden: &Tensor) -> Result<Tensor> {
     let logits = linear(hidden, network.parameters.output(), network.precision)?;
     capped(logits, network.shape.architecture.logit_cap)
@@ -132,7 +148,12 @@ pub fn nll_sum(network: &Network, tokens: &Tensor, targets: &Tensor) -> Result<T
 pub fn embed(network: &Network, tokens: &Tensor, positions: &Tensor) -> Result<Tensor> {
     let width = network.shape.width;
     let scale = f64::from(network.shape.architecture.embedding_scale);
-    let x = Embedding::new(network.parameters.embedding.clone(), width).forward(tokens)?;
+    let Parameters { embedding, project_in, .. } = &network.parameters;
+    let x = Embedding::new(embedding.clone(), embedding.dim(1)?).forward(tokens)?;
+    let x = match project_in {
+        Some(weight) => linear(&x, weight, Precision::F32)?,
+        None => x,
+    };
     let x = if scale == 1.0 { x } else { (x * scale)? };
     match (&network.parameters.positions, &network.shape.architecture.positions) {
         (Some(table), Positions::Learned { offset }) => {

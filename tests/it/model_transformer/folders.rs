@@ -107,7 +107,7 @@ fn a_weight_that_is_not_finite_is_an_error() {
     let mut network = tiny().into_network();
     let width = network.shape.width;
     let norm: Vec<f32> = (0..width).map(|i| if i == 3 { f32::NAN } else { 1.0 }).collect();
-    network.parameters.norm.weight = Tensor::from_vec(norm, width, &Device::Cpu).unwrap();
+    network.parameters.norm.as_mut().unwrap().weight = Tensor::from_vec(norm, width, &Device::Cpu).unwrap();
     let model = Transformer::from_network(network, SPECIAL);
     assert_eq!(reason(saved(&model).path()), "weight model.norm.weight: contains a value that is not finite");
 }

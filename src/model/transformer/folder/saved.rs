@@ -1,7 +1,7 @@
 //! The configuration files of a saved model.
 
 use super::super::Transformer;
-use super::super::architecture::{FeedForward, Positions, Rope, RopeScaling};
+use super::super::architecture::{FeedForward, NormPlaces, Positions, Rope, RopeScaling};
 use super::super::parameters::Shape;
 use crate::model::SpecialTokens;
 use crate::model::family::Family;
@@ -132,15 +132,17 @@ fn gpt_neox(shape: &Shape) -> Value {
 }
 
 fn opt(shape: &Shape, special: SpecialTokens) -> Value {
+    let is_before = shape.architecture.places == NormPlaces::Before;
     json!({
         "hidden_size": shape.width,
-        "word_embed_proj_dim": shape.width,
+        "word_embed_proj_dim": shape.architecture.projected.unwrap_or(shape.width),
         "ffn_dim": shape.ffn,
         "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.heads.queries,
         "max_position_embeddings": shape.context,
         "activation_function": activation(shape),
-        "do_layer_norm_before": true,
+        "do_layer_norm_before": is_before,
+        "_remove_final_layer_norm": is_before && !shape.architecture.final_norm,
         "enable_bias": shape.architecture.biases.qkv,
         "attention_dropout": 0.0,
         "dropout": 0.0,

@@ -15,7 +15,7 @@ use super::super::architecture::{FeedForward, HeadNorm, Positions};
 use super::super::parameters::{Affine, Block, Parameters, Shape};
 use super::{
     Activations, BlockOps, BlockScratch, FEED_FORWARD_ROWS, LOGIT_ROWS, PackedAffine, PackedBlock,
-    PackedNorm, PositionTable, ScratchPool, Sequences, embed, heads_with_norm, sized,
+    PackedNorm, PositionTable, ScratchPool, Sequences, embed, heads_with_norm, projections, sized,
 };
 use crate::model::slices::with_slice;
 use candle_core::Result;
@@ -39,6 +39,8 @@ pub struct GradientWorkspace {
     /// The weights of every block. They are packed for the forward pass first, and later for the backward pass.
     blocks: Vec<PackedBlock>,
     head: PackedHead,
+    /// The gradient of the network without projections of its embeddings, if it has them.
+    without_projections: Option<Parameters<Vec<f32>>>,
     /// The gradient factors of the current block, one for each shard.
     factors: Vec<BlockFactors>,
     /// The gradient factors of the block processed before the current one, one for each shard.
@@ -51,7 +53,7 @@ pub struct GradientWorkspace {
 /// The final norm, and the output matrix packed for both passes.
 #[derive(Default)]
 struct PackedHead {
-    norm: Affine<Vec<f32>>,
+    norm: PackedNorm,
     forward: PackedAffine,
     backward: PackedAffine,
 }
@@ -130,6 +132,26 @@ pub fn gradients(
     workspace: &mut GradientWorkspace,
     gradient: &mut Parameters<Vec<f32>>,
 ) -> Result<f64> {
+    let Some(without) = projections::without(network)? else {
+        return gradients_of_tables(network, sequences, targets, scale, workspace, gradient);
+    };
+    let of_tables = workspace.without_projections.take();
+    let mut of_tables = of_tables.unwrap_or_else(|| projections::gradient_without(gradient, &without.shape));
+    let nats = gradients_of_tables(&without, sequences, targets, scale, workspace, &mut of_tables)?;
+    projections::gradients(network, &of_tables, gradient)?;
+    workspace.without_projections = Some(of_tables);
+    Ok(nats)
+}
+
+/// As [`gradients`], of a network whose embeddings are not projected.
+fn gradients_of_tables(
+    network: &Network,
+    sequences: Sequences,
+    targets: &[u32],
+    scale: f32,
+    workspace: &mut GradientWorkspace,
+    gradient: &mut Parameters<Vec<f32>>,
+) -> Result<f64> {
     let ops = BlockOps {
         options: MatmulOptions::new(network.precision),
         shape: &network.shape,
@@ -137,7 +159,9 @@ pub fn gradients(
     };
     workspace.forward(network, ops, sequences, targets, scale)?;
     let nats = workspace.shards.iter().map(|shard| shard.nats).sum();
-    sum_norm_grads(&workspace.shards, &mut gradient.norm, |shard| &shard.norm_grad);
+    if let Some(norm) = &mut gradient.norm {
+        sum_norm_grads(&workspace.shards, norm, |shard| &shard.norm_grad);
+    }
     for index in (0..network.parameters.blocks.len()).rev() {
         workspace.backward_block(network, ops, index, gradient)?;
     }
@@ -354,7 +378,8 @@ impl PackedHead {
             self.forward.weight.pack_transposed_parallel(precision, weights, width);
             self.backward.weight.pack_rows_parallel(precision, weights, width);
         })?;
-        self.norm = super::packed_norm(&network.shape, &network.parameters.norm)?;
+        let norm = network.parameters.norm.as_ref();
+        self.norm = norm.map(|norm| super::packed_norm(&network.shape, norm)).transpose()?;
         Ok(())
     }
 }
@@ -380,7 +405,7 @@ impl Shard {
     ) {
         let (shape, precision) = (ops.shape, ops.options.precision);
         let (width, vocabulary) = (shape.width, shape.vocab_size);
-        ops.normalise(&self.x, &head.norm, &mut scratch.norm_scales, &mut scratch.normed);
+        ops.read(&self.x, &head.norm, &mut scratch.norm_scales, &mut scratch.normed);
         factors.input.pack_rows(precision, &scratch.normed, width);
         let BlockScratch { normed, packed, logits, attention_output: normed_grad, norm_scales, .. } = scratch;
         let capped = &mut scratch.inner;
@@ -402,8 +427,8 @@ impl Shard {
         }
         let Self { x, hidden_grad, norm_grad, .. } = self;
         sized(hidden_grad, x.len()).fill(0.0);
-        clear_norm_grad(&head.norm, norm_grad);
-        ops.norm_backward(x, &head.norm, norm_scales, normed_grad, hidden_grad, norm_grad);
+        clear_grad(&head.norm, norm_grad);
+        ops.read_backward(x, &head.norm, norm_scales, normed_grad, hidden_grad, norm_grad);
     }
 
     /// Replaces `hidden_grad`, the gradient of a block's output, by the gradient of the block's input.
@@ -479,12 +504,29 @@ impl BlockOps<'_> {
         scratch: (&'g mut Vec<f32>, &mut Vec<f32>, &mut Vec<f32>),
         norm_grad: &mut Affine<Vec<f32>>,
     ) -> &'g [f32] {
-        let Some(norm) = post_norm else { return sum_grad };
+        let Some(norm) = post_norm.as_ref().filter(|_| !self.normalises_sums()) else { return sum_grad };
         let (added_grad, normed, scales) = scratch;
         self.normalise(added, norm, scales, normed);
         sized(added_grad, added.len()).fill(0.0);
         self.norm_backward(added, norm, scales, sum_grad, added_grad, norm_grad);
         added_grad
+    }
+
+    /// Replaces `grad`, the gradient of the output of a half of a block, by that of the `sum` which was normalised, if the
+    /// architecture normalises sums.
+    fn sum_backward(
+        self,
+        sum: &[f32],
+        post_norm: &PackedNorm,
+        grad: &mut [f32],
+        (sum_grad, normed, scales): (&mut Vec<f32>, &mut Vec<f32>, &mut Vec<f32>),
+        norm_grad: &mut Affine<Vec<f32>>,
+    ) {
+        let Some(norm) = post_norm.as_ref().filter(|_| self.normalises_sums()) else { return };
+        self.normalise(sum, norm, scales, normed);
+        sized(sum_grad, sum.len()).fill(0.0);
+        self.norm_backward(sum, norm, scales, grad, sum_grad, norm_grad);
+        grad.copy_from_slice(sum_grad);
     }
 
     /// Adds to `x_grad` and `norm_grad`, given the gradient `y_grad` of the normalised rows of `x` and the `scales` of
@@ -587,8 +629,16 @@ fn backward_feed_forward(
         ops.activate(inner, sized(activated, rows * ffn));
         down_factors.input.pack_rows_at(precision, first_row, activated);
         let added = activations.ffn_added.get(part * part_len..).unwrap_or_default();
+        let added = &added[..added.len().min(hidden_grad.len())];
+        ops.sum_backward(
+            added,
+            &block.ffn_post_norm,
+            hidden_grad,
+            (&mut *added_grad, &mut *normed, &mut *norm_scales),
+            &mut grads.ffn_post_norm,
+        );
         let down_grad = ops.added_backward(
-            &added[..added.len().min(hidden_grad.len())],
+            added,
             &block.ffn_post_norm,
             hidden_grad,
             (&mut *added_grad, &mut *normed, &mut *norm_scales),
@@ -648,6 +698,13 @@ fn backward_attention(
     let columns = heads.output_width();
     activations.attention_output.unpack(precision, columns, 0, sized(attention_output, rows * columns));
     clear_grad(&block.attention_post_norm, &mut grads.attention_post_norm);
+    ops.sum_backward(
+        &activations.attention_added,
+        &block.attention_post_norm,
+        hidden_grad,
+        (&mut scratch.added, &mut *normed, &mut *norm_scales),
+        &mut grads.attention_post_norm,
+    );
     let output_grad = ops.added_backward(
         &activations.attention_added,
         &block.attention_post_norm,

@@ -20,7 +20,7 @@ pub trait TokenStepper {
     /// group of n rows, calls `visit` with the position of the group's first row in `rows`, and the logits (n, V).
     fn logits(&mut self, rows: &[u32], visit: &mut dyn FnMut(usize, &mut [f32])) -> Result<()>;
 
-    /// The hidden states (rows, W) of the last [`read`](Self::read), after the final norm.
+    /// The hidden states (rows, columns of the output matrix) of the last [`read`](Self::read), as they are multiplied by it.
     fn states(&self) -> Result<Vec<f32>>;
 
     /// Copies the contents of slot `from` to slot `to`.
@@ -84,7 +84,7 @@ pub struct PlainStepper<'a> {
     slots: usize,
     /// Keys and values of each block: (slots · context, K D).
     caches: Vec<(Tensor, Tensor)>,
-    /// Hidden states (rows, W) of the last read, after the final norm.
+    /// Hidden states of the last read, as they are multiplied by the output matrix.
     states: Tensor,
 }
 
@@ -191,7 +191,7 @@ impl TokenStepper for PlainStepper<'_> {
                 plain::attend(network, layer, &q, &keys, &values, &attention.mask)
             })?;
         }
-        self.states = plain::norm(network, &x, &network.parameters.norm)?.flatten_to(1)?;
+        self.states = plain::states(network, x)?.flatten_to(1)?;
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The shape of a model of each family. Defaults are those of Hugging Face transformers.
 
-use super::super::super::architecture::{Architecture, Biases, FeedForward, Positions, Windows};
+use super::super::super::architecture::{Architecture, Biases, FeedForward, NormPlaces, Positions, Windows};
 use super::super::super::parameters::Shape;
 use super::ModelConfig;
 use super::fields::unsupported;
@@ -225,13 +225,10 @@ fn gpt_neox(config: &ModelConfig) -> Result<Shape, String> {
 }
 
 fn opt(config: &ModelConfig) -> Result<Shape, String> {
-    config.only("do_layer_norm_before", true, true)?;
-    config.only("_remove_final_layer_norm", false, false)?;
     config.only("layer_norm_elementwise_affine", true, true)?;
     let (width, queries) = (config.size("hidden_size")?, config.size("num_attention_heads")?);
-    if config.optional_size("word_embed_proj_dim")?.is_some_and(|projected| projected != width) {
-        return Err(unsupported("word_embed_proj_dim differs from hidden_size: projected embeddings are"));
-    }
+    let is_before = config.flag("do_layer_norm_before", true)?;
+    let final_norm = is_before && !config.flag("_remove_final_layer_norm", false)?;
     let head = even_share(width, queries, "hidden_size")?;
     let has_biases = config.flag("enable_bias", true)?;
     let activation = activation(config.text("activation_function", "relu")?)?;
@@ -247,6 +244,9 @@ fn opt(config: &ModelConfig) -> Result<Shape, String> {
         architecture: Architecture {
             feed_forward: FeedForward::Plain(activation),
             biases: if has_biases { Biases::ALL } else { Biases::default() },
+            places: if is_before { NormPlaces::Before } else { NormPlaces::OfSum },
+            projected: config.optional_size("word_embed_proj_dim")?.filter(|&projected| projected != width),
+            final_norm,
             ..Architecture::of(Family::Opt, width, head)
         },
     })
