@@ -89,6 +89,14 @@ const HELD_OUT: &[Entry] = &[
         "It exists for the built-in world only. It rises for any misfit, also for a model that writes more varied text \
          than is natural.",
     ),
+    entry(
+        "writer_disagreement",
+        "How differently do the writers of a generation predict natural text?",
+        "Mean over held-out tokens of ln(mean of p) − mean of ln p, both over the writers: their mean loss minus the loss of their \
+         mixture in equal parts (Heskes 1998).",
+        "It falls as writers become alike, which does not say that what they write narrows. They also agree more the longer they are \
+         trained. Only generations with several writers have it.",
+    ),
 ];
 
 const TAIL: &[Entry] = &[
@@ -372,14 +380,6 @@ const FORM: &[Entry] = &[
          has too, for n from 1 to 4.",
         "It depends on the number of references, so it cannot be compared with published values. It sees only the \
          openings of documents.",
-    ),
-    entry(
-        "writer_disagreement",
-        "How differently do the writers of a generation predict natural text?",
-        "Mean over held-out tokens of ln(mean of p) − mean of ln p, both over the writers: their mean loss minus the loss of their \
-         mixture in equal parts (Heskes 1998).",
-        "It falls as writers become alike, which does not say that what they write narrows. They also agree more the longer they are \
-         trained. Only generations with several writers have it.",
     ),
 ];
 

@@ -37,6 +37,9 @@ impl Inputs<'_> {
         let scores = self.heldout_scores;
         same_size("held-out scores", scores.log_probabilities.len(), "held-out tokens", heldout_tokens)?;
         same_size("held-out entropies", scores.entropies.len(), "held-out tokens", heldout_tokens)?;
+        let disagreements = scores.disagreements.len();
+        let expected = if disagreements == 0 { 0 } else { heldout_tokens };
+        same_size("disagreements", disagreements, "held-out tokens", expected)?;
         let texts = self.synthetic_texts.len();
         same_size("synthetic texts", texts, "synthetic documents", self.synthetic.len())?;
         let tokens = self.synthetic.flat().len();

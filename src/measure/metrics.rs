@@ -27,6 +27,7 @@ impl Metrics {
     pub fn builtin() -> Self {
         Self(vec![
             Box::new(heldout::HeldOutLoss),
+            Box::new(writer_disagreement::WriterDisagreement),
             Box::new(tail::Tail),
             Box::new(facts::FactRecall),
             Box::new(entropy::Entropy),
@@ -38,7 +39,6 @@ impl Metrics {
             Box::new(own_text_loss::OwnTextLoss),
             Box::new(type_token_ratio::TypeTokenRatio),
             Box::new(self_bleu::SelfBleu),
-            Box::new(writer_disagreement::WriterDisagreement),
         ])
     }
 

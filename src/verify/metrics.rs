@@ -167,6 +167,12 @@ impl MetricChecks<'_> {
                 bits * LN_2 - 0.5,
                 SCORE_ROUNDING,
             ),
+            found.check(
+                "writer_disagreement",
+                "two writers that give every other token 1/2 and 1/8, and agree on the rest",
+                0.5 * 1.25_f64.ln(),
+                SCORE_ROUNDING,
+            ),
             found.check("predictive_entropy", "entropies of 1 and 2 nats in turn", 1.5, SCORE_ROUNDING),
             found.check("tail_mass", tail, 0.4, ROUNDING),
             found.check("tail_coverage", tail, 0.4, ROUNDING),

@@ -125,7 +125,7 @@ impl World {
         let scores = Scores {
             log_probabilities: vec![0.25_f32.ln(); tokens],
             entropies: vec![2.0_f32.ln(); tokens],
-            ..Scores::default()
+            disagreements: vec![0.1; tokens],
         };
         Self { reference, scores, training: FourGrams::new(natural) }
     }

@@ -12,8 +12,7 @@
 use crate::measure::metrics::heldout::why_no_mean;
 use crate::measure::uncertainty::mean_over;
 use crate::measure::{
-    CountedGeneration, Direction::Unclear, Estimate, Family::Divergence, MeasureError, Metric,
-    MetricDefinition,
+    CountedGeneration, Direction::Unclear, Estimate, Family::HeldOut, MeasureError, Metric, MetricDefinition,
 };
 
 /// Disagreement between the writers of a generation about held-out text.
@@ -22,7 +21,7 @@ pub(super) struct WriterDisagreement;
 impl Metric for WriterDisagreement {
     fn definitions(&self) -> Vec<MetricDefinition> {
         let (id, label) = ("writer_disagreement", "disagreement between writers");
-        vec![MetricDefinition::builtin(id, label, "nats/token", Divergence, Unclear).on_fixed_text()]
+        vec![MetricDefinition::builtin(id, label, "nats/token", HeldOut, Unclear).on_fixed_text()]
     }
 
     fn measure(&self, generation: &CountedGeneration) -> Result<Vec<Option<Estimate>>, MeasureError> {
