@@ -169,6 +169,14 @@ pub enum TokenizerError {
         /// The file.
         path: PathBuf,
     },
+    /// A file beside a tokenizer, which may name the tokens that start and end documents, is damaged.
+    #[error("beside the tokenizer in {}: {reason}, or name the tokens by tokenizer.start and tokenizer.end", folder.display())]
+    DamagedFile {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong, and what to try.
+        reason: String,
+    },
     /// A setting names a token that the tokenizer does not have.
     #[error("{key}: tokenizer {} has no token {token:?}", path.display())]
     NoSuchToken {

@@ -12,6 +12,7 @@ use crate::seed::{SHARED, StreamKey, streams};
 use crate::stage::Stage;
 use crate::tokenizer::Tokenizer;
 use crate::training::Start;
+use crate::training::lora::Adapters;
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -57,9 +58,17 @@ pub(super) fn check(
         let start = Start::Base(base.clone());
         let key = StreamKey::new(0, SHARED, 0, streams::CHECK);
         learner(&arm, tokenizer, start, &Device::Cpu).check_start(&Stage::new(key, &Silent, &interrupt))?;
+        let shape = Transformer::shape_of(&base)?;
+        let (hash, vocab_size) = (model::folder_hash(&base)?, shape.vocab_size);
         let notes = notes(&base, tokenizer, own.is_some())?;
-        let (hash, vocab_size) = (model::folder_hash(&base)?, Transformer::vocab_size_of(&base)?);
-        checked.insert(base.display().to_string(), Base { hash, vocab_size, notes });
+        let found = checked.entry(base.display().to_string());
+        let found: &mut Base = found.or_insert(Base { hash, vocab_size, notes });
+        if let Some(lora) = &arm.training.lora
+            && let Ok(described) = Adapters::described(&shape, lora)
+            && !found.notes.contains(&described)
+        {
+            found.notes.push(described);
+        }
     }
     Ok(checked)
 }

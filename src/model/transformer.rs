@@ -164,12 +164,12 @@ impl Transformer {
         folder::notes(dir)
     }
 
-    /// Size of the vocabulary of the model in a folder, without reading its weights.
+    /// Shape of the model in a folder, without reading its weights.
     ///
     /// # Errors
     /// If `config.json` is missing or damaged, or the model has features that are not supported.
-    pub fn vocab_size_of(dir: &Path) -> Result<usize, ModelError> {
-        folder::vocab_size(dir)
+    pub fn shape_of(dir: &Path) -> Result<Shape, ModelError> {
+        folder::shape(dir)
     }
 
     /// The same model, but it only writes tokens below `vocabulary`. A folder may have more embeddings than the

@@ -48,59 +48,98 @@ pub(crate) struct Found {
     pub(crate) source: &'static str,
 }
 
-/// The start token that the files of a folder name: as Hugging Face transformers takes it, and besides what
-/// `tokenizer.json` puts before a text.
-pub(crate) fn start_of_folder(dir: &Path) -> Option<Found> {
-    found(id_in(dir, "config.json", "bos_token_id"), "bos_token_id of config.json")
-        .or_else(|| found(id_in(dir, GENERATION, "bos_token_id"), "bos_token_id of generation_config.json"))
-        .or_else(|| found(token_before_text(dir), "post_processor of tokenizer.json"))
-        .or_else(|| found(token_of_tokenizer_config(dir, "bos_token"), "bos_token of tokenizer_config.json"))
+/// The first start token that the files of a folder name and that is `usable`; or what is wrong with a file. Files are read
+/// until one names such a token. `config.json` comes first, although Hugging Face transformers writes with the tokens of
+/// `generation_config.json` where the two differ.
+pub(crate) fn start_of_folder(dir: &Path, usable: &dyn Fn(TokenId) -> bool) -> Result<Option<Found>, String> {
+    first_usable(
+        &[
+            ("bos_token_id of config.json", &|| id_in(dir, "config.json", "bos_token_id")),
+            ("bos_token_id of generation_config.json", &|| id_in(dir, GENERATION, "bos_token_id")),
+            ("post_processor of tokenizer.json", &|| token_before_text(dir)),
+            ("bos_token of tokenizer_config.json", &|| token_of_tokenizer_config(dir, "bos_token")),
+        ],
+        usable,
+    )
 }
 
-/// The end token that the files of a folder name.
-pub(crate) fn end_of_folder(dir: &Path) -> Option<Found> {
-    found(id_in(dir, "config.json", "eos_token_id"), "eos_token_id of config.json")
-        .or_else(|| found(id_in(dir, GENERATION, "eos_token_id"), "eos_token_id of generation_config.json"))
-        .or_else(|| found(token_of_tokenizer_config(dir, "eos_token"), "eos_token of tokenizer_config.json"))
+/// As [`start_of_folder`], of the end token.
+pub(crate) fn end_of_folder(dir: &Path, usable: &dyn Fn(TokenId) -> bool) -> Result<Option<Found>, String> {
+    first_usable(
+        &[
+            ("eos_token_id of config.json", &|| id_in(dir, "config.json", "eos_token_id")),
+            ("eos_token_id of generation_config.json", &|| id_in(dir, GENERATION, "eos_token_id")),
+            ("eos_token of tokenizer_config.json", &|| token_of_tokenizer_config(dir, "eos_token")),
+        ],
+        usable,
+    )
 }
 
 const GENERATION: &str = "generation_config.json";
 
-fn found(id: Option<TokenId>, source: &'static str) -> Option<Found> {
-    id.map(|id| Found { id, source })
+/// Looks for a token in one place of a folder.
+type Look<'a> = (&'static str, &'a dyn Fn() -> Result<Option<TokenId>, String>);
+
+fn first_usable(places: &[Look], usable: &dyn Fn(TokenId) -> bool) -> Result<Option<Found>, String> {
+    for (source, look) in places {
+        if let Some(id) = look()?.filter(|&id| usable(id)) {
+            return Ok(Some(Found { id, source }));
+        }
+    }
+    Ok(None)
 }
 
-/// The content of a JSON file of the folder; None if it is missing or damaged.
-fn json(dir: &Path, name: &str) -> Option<Value> {
-    serde_json::from_slice(&input_files::read(&dir.join(name), MOST_BYTES).ok()?).ok()
+/// The content of a JSON file of the folder; None if there is no such file.
+fn json(dir: &Path, name: &str) -> Result<Option<Value>, String> {
+    let path = dir.join(name);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bytes = input_files::read(&path, MOST_BYTES).map_err(|error| format!("{name}: {error}"))?;
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| format!("{name} is no JSON ({error}); copy it again"))
 }
 
 /// A token id, or the first of a list of them.
-fn id_in(dir: &Path, file: &str, key: &str) -> Option<TokenId> {
-    let settings = json(dir, file)?;
-    let ids = settings.get(key)?;
-    TokenId::try_from(ids.as_u64().or_else(|| ids.get(0)?.as_u64())?).ok()
+fn id_in(dir: &Path, file: &str, key: &str) -> Result<Option<TokenId>, String> {
+    let settings = json(dir, file)?.unwrap_or_default();
+    let ids = match settings.get(key) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Array(ids)) if ids.is_empty() => return Ok(None),
+        Some(ids) => ids,
+    };
+    let id = ids.as_u64().or_else(|| ids.get(0)?.as_u64()).and_then(|id| TokenId::try_from(id).ok());
+    id.map(Some).ok_or_else(|| {
+        let given: String = ids.to_string().chars().take(40).collect();
+        format!("{key} of {file} is {given}, which is no token id; correct it")
+    })
 }
 
-/// The id of the token that `tokenizer_config.json` gives under `key`, as text or as an object.
-fn token_of_tokenizer_config(dir: &Path, key: &str) -> Option<TokenId> {
-    let settings = json(dir, "tokenizer_config.json")?;
-    let token = settings.get(key)?;
-    let token = token.as_str().or_else(|| token.get("content")?.as_str())?;
-    let tokenizer = json(dir, "tokenizer.json")?;
-    let added = tokenizer.get("added_tokens").and_then(Value::as_array).into_iter().flatten();
-    let mut added = added.filter(|added| added.get("content").and_then(Value::as_str) == Some(token));
-    let id = match added.next() {
-        Some(added) => added.get("id")?.as_u64()?,
-        None => tokenizer.get("model")?.get("vocab")?.get(token)?.as_u64()?,
+/// The id of the token that `tokenizer_config.json` gives under `key`, as text or as an object; None if the tokenizer has no
+/// such token.
+fn token_of_tokenizer_config(dir: &Path, key: &str) -> Result<Option<TokenId>, String> {
+    let settings = json(dir, "tokenizer_config.json")?.unwrap_or_default();
+    let tokenizer = json(dir, "tokenizer.json")?.unwrap_or_default();
+    let id = || {
+        let token = settings.get(key)?;
+        let token = token.as_str().or_else(|| token.get("content")?.as_str())?;
+        let added = tokenizer.get("added_tokens").and_then(Value::as_array).into_iter().flatten();
+        let mut added = added.filter(|added| added.get("content").and_then(Value::as_str) == Some(token));
+        let id = match added.next() {
+            Some(added) => added.get("id")?.as_u64()?,
+            None => tokenizer.get("model")?.get("vocab")?.get(token)?.as_u64()?,
+        };
+        TokenId::try_from(id).ok()
     };
-    TokenId::try_from(id).ok()
+    Ok(id())
 }
 
 /// The one token that `tokenizer.json` puts before a text.
-fn token_before_text(dir: &Path) -> Option<TokenId> {
-    let id = first_of(json(dir, "tokenizer.json")?.get("post_processor")?)?;
-    TokenId::try_from(id).ok()
+fn token_before_text(dir: &Path) -> Result<Option<TokenId>, String> {
+    let tokenizer = json(dir, "tokenizer.json")?.unwrap_or_default();
+    let id = tokenizer.get("post_processor").and_then(first_of);
+    Ok(id.and_then(|id| TokenId::try_from(id).ok()))
 }
 
 fn first_of(processor: &Value) -> Option<u64> {
@@ -131,19 +170,25 @@ pub(super) fn of_file(
     };
     let usual = |names: &[&str]| {
         let id = names.iter().find_map(|name| inner.token_to_id(name));
-        found(id, "its usual name")
+        id.map(|id| Found { id, source: "its usual name" })
     };
     // A file beside the tokenizer may be of another model.
-    let is_known = |found: &Found| inner.id_to_token(found.id).is_some();
+    let is_known = |id: TokenId| inner.id_to_token(id).is_some();
     let dir = path.parent().unwrap_or(Path::new(""));
-    let end = named("tokenizer.end", end)?
-        .or_else(|| end_of_folder(dir).filter(is_known))
+    let damaged = |reason| TokenizerError::DamagedFile { folder: dir.to_owned(), reason };
+    let end = match named("tokenizer.end", end)? {
+        Some(end) => Some(end),
+        None => end_of_folder(dir, &is_known).map_err(damaged)?,
+    };
+    let end = end
         .or_else(|| usual(&END_MARKERS))
         .ok_or_else(|| TokenizerError::NoEndToken { path: path.to_owned() })?;
-    let start = named("tokenizer.start", start)?
-        .or_else(|| start_of_folder(dir).filter(is_known))
-        .or_else(|| usual(&START_NAMES))
-        .unwrap_or(Found { id: end.id, source: "the end token" });
+    let start = match named("tokenizer.start", start)? {
+        Some(start) => Some(start),
+        None => start_of_folder(dir, &is_known).map_err(damaged)?,
+    };
+    let start =
+        start.or_else(|| usual(&START_NAMES)).unwrap_or(Found { id: end.id, source: "the end token" });
     let sources = SpecialSources { start: start.source.into(), end: end.source.into() };
     Ok((SpecialTokens { start: start.id, end: end.id }, sources))
 }

@@ -31,6 +31,7 @@ use crate::model::tensors::Numbers;
 use crate::model::transformer::Network;
 use crate::model::transformer::parameters::{BlockMatrix, Parameters, Shape};
 use crate::seed::Stream;
+use crate::units::Tokens;
 use candle_core::{Result, Tensor};
 use genloss_kernels::Precision;
 use genloss_kernels::matmul::{MatmulOptions, OutputMode, PackedRows, Panels, multiply};
@@ -97,6 +98,22 @@ impl Adapters {
             adapters.push(Adapter { target, start, inner: Factor::new(inner), outer: Factor::new(outer) });
         }
         Ok(Self { adapters, scale: (alpha / *rank as f64) as f32 })
+    }
+
+    /// What the updates that `settings` describe would train in a network of this shape, in words; a message as that of
+    /// [`new`](Self::new) if there is no such matrix.
+    pub fn described(shape: &Shape, settings: &LoraSettings) -> std::result::Result<String, String> {
+        let chosen = chosen(shape, &settings.targets)?;
+        let names: BTreeSet<&str> = chosen.iter().map(BlockMatrix::last_name).collect();
+        let numbers: usize = chosen.iter().map(|one| settings.rank * (one.rows + one.columns)).sum();
+        Ok(format!(
+            "training.lora: low-rank updates of {} {} ({}) have {} trained parameters; the model has {}",
+            chosen.len(),
+            if chosen.len() == 1 { "matrix" } else { "matrices" },
+            names.into_iter().collect::<Vec<_>>().join(", "),
+            Tokens(numbers as u64),
+            Tokens(shape.parameters()),
+        ))
     }
 
     /// Number of trained parameters.

@@ -33,6 +33,10 @@ impl ModelKind for NgramSettings {
     }
 
     fn check_training(&self, training: &TrainingSettings) -> Result<(), SettingError> {
+        if training.lora.is_some() {
+            let message = "an n-gram model has no weights to adapt; leave it out, or use a transformer";
+            return Err(SettingError::new("lora", message));
+        }
         if training.init != Init::Scratch {
             let message = "an n-gram model is counted from scratch in every generation; use \"scratch\"";
             return Err(SettingError::new("init", message));

@@ -106,10 +106,11 @@ pub struct LoraSettings {
     #[schemars(range(min = 1, max = 65_536))]
     pub rank: usize,
     /// The updates are multiplied by `alpha / rank`.
-    #[schemars(extend("exclusiveMinimum" = 0.0, "x-sensible" = {"maximum": 10_000.0, "why": "larger updates overwrite the weights"}))]
+    #[schemars(extend("exclusiveMinimum" = 0.0, "x-sensible" = {"minimum": 0.001, "maximum": 10_000.0, "why": "smaller updates change nothing, and larger ones overwrite the weights"}))]
     pub alpha: f64,
-    /// Names of the matrices that are adapted in every layer, as in the folder of the base model: `["q_proj", "v_proj"]` in most
-    /// families, `["c_attn"]` in GPT-2, `["query_key_value"]` in GPT-NeoX. The projections to queries and values if left out, or
+    /// Names of the matrices that are adapted, as in the folder of the base model: the end of a name means that matrix in every
+    /// layer, such as `["q_proj", "v_proj"]` in most families, `["c_attn"]` in GPT-2 and `["query_key_value"]` in GPT-NeoX; a whole
+    /// name means one matrix. The projections to queries and values if left out, or
     /// to queries, keys and values where one matrix makes all three.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<String>,

@@ -807,6 +807,11 @@ fn low_rank_updates_need_weights_to_adapt() {
         let error = with(training).unwrap_err();
         assert!(error.contains("training.lora: has no weights to adapt; set base"), "{error}");
     }
+    let nothing = with("init = \"base\"\nbase = \"x\"\nlora = { rank = 4, alpha = 1e-300 }").unwrap_err();
+    assert!(
+        nothing.contains("training.lora.alpha") && nothing.contains("smaller updates change nothing"),
+        "{nothing}"
+    );
     let unknown = with("init = \"base\"\nbase = \"x\"\nlora = { ranks = 4 }").unwrap_err();
     assert!(unknown.contains("ranks"), "{unknown}");
     let zero = with("init = \"base\"\nbase = \"x\"\nlora = { rank = 0 }").unwrap_err();

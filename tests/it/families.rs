@@ -291,7 +291,7 @@ fn changed<const N: usize>(name: &str, settings: [(&str, Value); N]) -> tempfile
 #[test]
 fn what_is_not_supported_is_named() {
     let newer = serde_json::json!({ "rope_type": "linear", "factor": 2.0, "rope_theta": 500.0 });
-    let cases: [(&str, &str, Value, &str); 16] = [
+    let cases: [(&str, &str, Value, &str); 18] = [
         (
             "qwen2-features",
             "layer_types",
@@ -344,6 +344,18 @@ fn what_is_not_supported_is_named() {
             "factor of the rotary scaling is missing",
         ),
         ("opt-plain", "word_embed_proj_dim", serde_json::json!(8), "embed_tokens"),
+        (
+            "opt-plain",
+            "eos_token_id",
+            serde_json::json!(99),
+            "99 (eos_token_id of config.json) is not below vocab_size 37",
+        ),
+        (
+            "opt-plain",
+            "eos_token_id",
+            serde_json::json!("two"),
+            "eos_token_id of config.json is \"two\", which is no token id",
+        ),
         (
             "gpt2-plain",
             "scale_attn_by_inverse_layer_idx",

@@ -3,6 +3,7 @@
 //! Reading returns an error for every feature that is not supported (such as projected embeddings and other
 //! activations), because a model read without that feature would give plausible but wrong numbers.
 
+use super::parameters::Shape;
 use super::{Network, Transformer};
 use crate::input_files;
 use crate::model::tensors::{self, NamedTensor, Numbers};
@@ -35,7 +36,7 @@ fn read_folder(dir: &Path, device: &Device) -> Result<(Transformer, SpecialSourc
     let config = read_config(dir)?;
     let in_config = |reason: String| FolderProblem::from(reason).within(CONFIG);
     let shape = config.shape().map_err(in_config)?;
-    let (special, sources) = special::of_folder(dir, &config, shape.vocab_size).map_err(in_config)?;
+    let (special, sources) = special::of_folder(dir, &config, shape.vocab_size)?;
     let (shape, parameters) = weights::load(dir, shape, device)?;
     let network = Network::new(shape, parameters, Precision::F32, device.clone());
     Ok((Transformer::from_network(network, special), sources))
@@ -45,18 +46,17 @@ fn read_folder(dir: &Path, device: &Device) -> Result<(Transformer, SpecialSourc
 pub fn special_tokens(dir: &Path) -> Result<(SpecialTokens, SpecialSources), ModelError> {
     let read = || {
         let config = read_config(dir)?;
-        let in_config = |reason: String| FolderProblem::from(reason).within(CONFIG);
-        let shape = config.shape().map_err(in_config)?;
-        special::of_folder(dir, &config, shape.vocab_size).map_err(in_config)
+        let shape = config.shape().map_err(|reason| FolderProblem::from(reason).within(CONFIG))?;
+        Ok(special::of_folder(dir, &config, shape.vocab_size)?)
     };
     read().map_err(|problem: FolderProblem| problem.of_folder(dir))
 }
 
-/// Size of the vocabulary of the model in `dir`, without reading its weights.
-pub fn vocab_size(dir: &Path) -> Result<usize, ModelError> {
+/// Shape of the model in `dir`, as `config.json` describes it.
+pub fn shape(dir: &Path) -> Result<Shape, ModelError> {
     let read = || {
         let shape = read_config(dir)?.shape();
-        Ok(shape.map_err(|reason| FolderProblem::from(reason).within(CONFIG))?.vocab_size)
+        shape.map_err(|reason| FolderProblem::from(reason).within(CONFIG))
     };
     read().map_err(|problem: FolderProblem| problem.of_folder(dir))
 }

@@ -424,10 +424,25 @@ fn start_and_end_are_those_of_the_settings_then_of_the_files_beside_then_the_usu
     // Ids that the tokenizer does not have are those of another model.
     write("config.json", json!({ "bos_token_id": dog, "eos_token_id": 5000 }));
     let in_config = of("bos_token_id", "config.json");
-    assert_eq!(found(None, None), [pair("dog", &in_config), pair("</s>", "its usual name")]);
+    assert_eq!(found(None, None), [pair("dog", &in_config), pair("dog", &in_generation)]);
     write("config.json", json!({ "bos_token_id": dog, "eos_token_id": old }));
     assert_eq!(found(None, Some("moon")), [pair("dog", &in_config), pair("moon", "tokenizer.end")]);
     assert_eq!(found(Some("a"), None)[0], pair("a", "tokenizer.start"));
+    // A file that is damaged is an error where it is needed.
+    let refused = || Tokenizer::from_file_with(&file, None, None).err().unwrap().to_string();
+    write("config.json", json!({ "bos_token_id": dog, "eos_token_id": "old" }));
+    assert!(
+        refused().contains("eos_token_id of config.json is \"old\", which is no token id; correct it"),
+        "{}",
+        refused()
+    );
+    fs::write(dir.path().join("config.json"), "{").unwrap();
+    assert!(
+        refused().contains("config.json is no JSON") && refused().contains("tokenizer.end"),
+        "{}",
+        refused()
+    );
+    assert!(Tokenizer::from_file_with(&file, Some("a"), Some("moon")).is_ok());
     let unknown = Tokenizer::from_file_with(&file, Some("<start>"), None).err().unwrap().to_string();
     assert!(
         unknown.starts_with("tokenizer.start: ") && unknown.ends_with("has no token \"<start>\""),

@@ -30,20 +30,18 @@ pub fn of_folder(
 ) -> Result<(SpecialTokens, SpecialSources), String> {
     let (start, end) = defaults(config.family);
     let default = |key: &str, id: Option<TokenId>| -> Result<Option<Found>, String> {
-        let lacks_key = config.token(key)?.is_none();
+        let lacks_key = config.token(key).map_err(|reason| format!("config.json: {reason}"))?.is_none();
         let source = "the default of transformers for the family";
         Ok(id.filter(|_| lacks_key).map(|id| Found { id, source }))
     };
     let (start, end) = (default("bos_token_id", start)?, default("eos_token_id", end)?);
-    let end = end_of_folder(dir).or(end).ok_or("eos_token_id is missing, so documents would not end")?;
-    let start = start_of_folder(dir)
+    let missing = "config.json has no eos_token_id, so documents would not end; add it, with the id of the token that ends them";
+    let end = end_of_folder(dir, &|_| true)?.or(end).ok_or(missing)?;
+    let start = start_of_folder(dir, &|_| true)?
         .or(start.filter(|start| (start.id as usize) < vocab_size))
         .unwrap_or(Found { id: end.id, source: "the end token" });
-    if start.id.max(end.id) as usize >= vocab_size {
-        return Err(format!(
-            "bos_token_id {} or eos_token_id {} is not below vocab_size {vocab_size}",
-            start.id, end.id
-        ));
+    if let Some(Found { id, source }) = [start, end].iter().find(|found| found.id as usize >= vocab_size) {
+        return Err(format!("{id} ({source}) is not below vocab_size {vocab_size}; correct it"));
     }
     let sources = SpecialSources { start: start.source.into(), end: end.source.into() };
     Ok((SpecialTokens { start: start.id, end: end.id }, sources))

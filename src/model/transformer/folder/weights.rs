@@ -164,8 +164,9 @@ fn shards(dir: &Path) -> Result<BTreeSet<String>, FolderProblem> {
     struct Index {
         weight_map: BTreeMap<String, String>,
     }
-    let index: Index =
-        serde_json::from_slice(&read(dir, INDEX)?).map_err(|error| FolderProblem::caused_by(INDEX, error))?;
+    let damaged =
+        |error| FolderProblem::caused_by(format!("{INDEX} is no index of weights; copy it again"), error);
+    let index: Index = serde_json::from_slice(&read(dir, INDEX)?).map_err(damaged)?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
     if let Some(name) = names.iter().find(|name| Path::new(name).file_name() != Some(name.as_ref())) {
         return Err(format!("{INDEX} names {name:?}, which is not a file of this folder").into());
@@ -188,6 +189,9 @@ fn check_no_other_weights(dir: &Path, read: &BTreeSet<String>) -> Result<(), Fol
         None => Ok(()),
         Some(name) if name.starts_with("adapter_") => {
             Err(format!("{name} is an adapter of the weights, which is not supported; merge it into them").into())
+        }
+        Some(name) if name.contains("-of-") && !dir.join(INDEX).exists() && !dir.join(WEIGHTS).exists() => {
+            Err(format!("{INDEX} is missing, which says what {name} and the other parts have; copy it too").into())
         }
         Some(name) => Err(format!(
             "{name} has weights that belong to no model of this folder: only {} would be read; move it elsewhere",
