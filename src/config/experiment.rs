@@ -229,6 +229,9 @@ impl Arm {
 
 /// As [`Experiment::arms_together`], of these arms.
 pub(super) fn arms_together(arms: &[Arm]) -> Vec<Vec<&Arm>> {
+    if arms.iter().all(|arm| arm.mixture.synthetic_from.is_empty()) {
+        return arms.iter().map(|arm| vec![arm]).collect();
+    }
     let mut groups: Vec<Vec<&Arm>> = Vec::new();
     for arm in arms {
         let names = &arm.mixture.synthetic_from;

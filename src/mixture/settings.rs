@@ -232,6 +232,10 @@ impl Mixture {
                 "natural_fraction",
                 "0 leaves no text that budget = \"repeated\" could repeat; give a number above 0",
             ),
+            NaturalFraction::Schedule(_) if !self.synthetic_from.is_empty() => fault(
+                "synthetic_from",
+                "has no effect with budget = \"repeated\", which has no synthetic text; leave it out",
+            ),
             NaturalFraction::Schedule(_) if self.natural == NaturalDocuments::Fresh => fault(
                 "natural",
                 "\"fresh\" documents are read once, and budget = \"repeated\" reads the same ones again; leave it out",

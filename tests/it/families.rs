@@ -350,12 +350,7 @@ fn what_is_not_supported_is_named() {
             serde_json::json!(99),
             "99 (eos_token_id of config.json) is not below vocab_size 37",
         ),
-        (
-            "opt-plain",
-            "eos_token_id",
-            serde_json::json!("two"),
-            "eos_token_id of config.json is \"two\", which is no token id",
-        ),
+        ("opt-plain", "eos_token_id", serde_json::json!("two"), "eos_token_id \"two\" is no token id"),
         (
             "gpt2-plain",
             "scale_attn_by_inverse_layer_idx",

@@ -137,6 +137,8 @@ fn sources_that_cannot_be_read_are_refused() {
     assert!(message.contains("mixture.synthetic_from: \"tow\" is not an arm"), "{message}");
     let message = refusal("arm.one.mixture={natural_fraction=0, synthetic_from=[\"two\", \"two\"]}");
     assert!(message.contains("\"two\" is named twice"), "{message}");
+    let repeated = "arm.one.mixture={natural_fraction=0.5, budget=\"repeated\", synthetic_from=[\"two\"]}";
+    assert!(refusal(repeated).contains("has no effect with budget = \"repeated\""), "{}", refusal(repeated));
     let message = refusal("arm.control.mixture={natural_fraction=1, synthetic_from=[\"two\"]}");
     assert!(message.contains("control always trains on natural text only"), "{message}");
     let error = config::parse_mixture("{ natural_fraction = 0, synthetic_from = [\"a\"] }", "--mixture");

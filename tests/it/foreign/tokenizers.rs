@@ -443,6 +443,7 @@ fn start_and_end_are_those_of_the_settings_then_of_the_files_beside_then_the_usu
         refused()
     );
     assert!(Tokenizer::from_file_with(&file, Some("a"), Some("moon")).is_ok());
+    fs::remove_file(dir.path().join("config.json")).unwrap();
     let unknown = Tokenizer::from_file_with(&file, Some("<start>"), None).err().unwrap().to_string();
     assert!(
         unknown.starts_with("tokenizer.start: ") && unknown.ends_with("has no token \"<start>\""),
