@@ -9,7 +9,8 @@
 //! - The left factor is packed as rows, [`PackedRows`] (M, depth), or as panels, which are then read transposed.
 //!
 //! A product is computed in tiles of up to 6 × 64 sums that stay in registers. With vectors of sixteen numbers
-//! these sums fill 24 of the 32 registers, and one step along the depth loads ten operands for 24 multiplications.
+//! these sums fill 24 of the 32 registers, and one step along the depth loads ten operands for 24 multiplications. With
+//! vectors of eight numbers, products of many rows are computed in strips of 16 columns instead, to the same bits.
 //!
 //! Every sum is computed in order along the depth, so results are bit-identical for any number of threads and any split
 //! of the rows. They do depend on the [`Instructions`].
@@ -18,6 +19,7 @@
 
 use super::Precision;
 use super::instructions::Instructions;
+use strips::{StripProduct, Sums};
 
 #[cfg(target_arch = "x86_64")]
 mod avx512_bf16;
@@ -27,6 +29,7 @@ mod packed_rows;
 mod panels;
 mod peak;
 mod portable;
+mod strips;
 
 pub use packed_rows::{PackedRows, pack_pair, packed_len, round_to_bf16};
 pub use panels::{Panels, PanelsView};
@@ -107,6 +110,19 @@ pub fn multiply(
             let depth = DEPTH_BLOCK.min(right.depth - start);
             let block = &panel[start * PANEL..(start + depth) * PANEL];
             let mode = if start > 0 { OutputMode::Accumulate } else { mode };
+            if strips::are_used(options, row_count) {
+                let product = StripProduct {
+                    rows: &rows[start..],
+                    stride,
+                    panel: block,
+                    columns: PANEL.min(columns - first_column),
+                    out: &mut out[first_column..],
+                    out_stride: columns,
+                    sums: mode.into(),
+                };
+                strips::multiply(options, product, row_count);
+                continue;
+            }
             for row in (0..row_count).step_by(TILE_ROWS) {
                 let segments = [(&rows[row * stride + start..], block)];
                 let tile = Tile {
@@ -141,6 +157,11 @@ pub fn multiply_transposed(
         return;
     }
     let row_count = out.len() / columns;
+    // Parts of sums can wait in the output if it holds nothing else.
+    let fits = mode == OutputMode::Overwrite && pairs.iter().all(|(left, _)| left.depth <= DEPTH_BLOCK);
+    if fits && strips::are_used(options, row_count) {
+        return multiply_transposed_in_strips(options, pairs, panel, out, row_count);
+    }
     for (right_panel, first_column) in (0..columns).step_by(PANEL).enumerate() {
         let segments: Vec<(&[u32], &[u32])> =
             pairs.iter().map(|(left, right)| (left.panel(panel), right.panel(right_panel))).collect();
@@ -158,6 +179,41 @@ pub fn multiply_transposed(
                 mode,
             };
             compute_tile(options, tile, TILE_ROWS.min(row_count - row));
+        }
+    }
+}
+
+/// As [`multiply_transposed`], which overwrites `out` (`row_count`, N).
+fn multiply_transposed_in_strips(
+    options: MatmulOptions,
+    pairs: &[(PanelsView, PanelsView)],
+    panel: usize,
+    out: &mut [f32],
+    row_count: usize,
+) {
+    let columns = out.len() / row_count;
+    let lefts: Vec<Vec<u32>> = pairs.iter().map(|(left, _)| panels::rows_of(left.panel(panel))).collect();
+    for (right_panel, first_column) in (0..columns).step_by(PANEL).enumerate() {
+        for (index, ((_, right), rows)) in pairs.iter().zip(&lefts).enumerate() {
+            let product = StripProduct {
+                rows,
+                stride: right.depth,
+                panel: right.panel(right_panel),
+                columns: PANEL.min(columns - first_column),
+                out: &mut out[first_column..],
+                out_stride: columns,
+                sums: if index == 0 { Sums::Begin } else { Sums::GoOn },
+            };
+            strips::multiply(options, product, row_count);
+        }
+    }
+}
+
+impl From<OutputMode> for Sums {
+    fn from(mode: OutputMode) -> Self {
+        match mode {
+            OutputMode::Overwrite => Self::Begin,
+            OutputMode::Accumulate => Self::Add,
         }
     }
 }

@@ -193,6 +193,18 @@ vectorised! {
     }
 }
 
+/// The columns of a panel (depth, 64) as rows, (64, depth).
+pub(super) fn rows_of(panel: &[u32]) -> Vec<u32> {
+    let (panel, _) = panel.as_chunks::<PANEL>();
+    let mut rows = vec![0; PANEL * panel.len()];
+    for (row, words) in rows.chunks_exact_mut(panel.len().max(1)).enumerate() {
+        for (word, of_panel) in words.iter_mut().zip(panel) {
+            *word = of_panel[row];
+        }
+    }
+    rows
+}
+
 /// Packs one panel whose columns are `rows` (up to 64, `length`).
 fn pack_panel_transposed(precision: Precision, rows: &[f32], length: usize, words: &mut [u32]) {
     let rows = PackedRows::pack(precision, rows, length);

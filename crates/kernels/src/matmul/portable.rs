@@ -105,7 +105,12 @@ fn block<S: Simd, const ROWS: usize, const VECTORS: usize, const BF16: bool, con
 
 /// `sum + a · b`, for the one or two numbers in each word.
 #[inline(always)]
-fn multiply_add<S: Simd, const BF16: bool>(simd: S, left: u32, right: S::u32s, sum: S::f32s) -> S::f32s {
+pub(super) fn multiply_add<S: Simd, const BF16: bool>(
+    simd: S,
+    left: u32,
+    right: S::u32s,
+    sum: S::f32s,
+) -> S::f32s {
     let number = |bits: u32| simd.splat_f32s(f32::from_bits(bits));
     if !BF16 {
         return simd.mul_add_e_f32s(number(left), simd.transmute_f32s_u32s(right), sum);

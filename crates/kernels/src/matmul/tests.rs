@@ -115,6 +115,43 @@ fn transposed_products_sum_over_all_pairs() {
     }
 }
 
+/// Strips, which are used for many rows, give the bits of tiles, which a single row is computed in.
+#[test]
+fn strips_give_the_bits_of_tiles() {
+    let mut stream = ChaCha8Rng::seed_from_u64(5);
+    for options in all_options() {
+        for (m, n, k) in [(64, 70, 40), (61, 130, 1100), (19, 16, 513)] {
+            let (a, b) = (numbers(m * k, &mut stream), numbers(k * n, &mut stream));
+            let (rows, panels) =
+                (PackedRows::pack(options.precision, &a, k), Panels::from_rows(options.precision, &b, n));
+            for mode in [OutputMode::Overwrite, OutputMode::Accumulate] {
+                let mut together = vec![0.25; m * n];
+                multiply(options, &rows.words, rows.stride, panels.view(), &mut together, mode);
+                let mut one_by_one = vec![0.25; m * n];
+                for (row, out) in one_by_one.chunks_mut(n).enumerate() {
+                    let words = &rows.words[row * rows.stride..][..rows.stride];
+                    multiply(options, words, rows.stride, panels.view(), out, mode);
+                }
+                assert!(together == one_by_one, "{options:?}, {m} × {n} × {k}, {mode:?}");
+            }
+            // Two pairs whose sums go on in the output, against the same product in tiles, which adding takes.
+            let left: Vec<f32> = numbers(k * m, &mut stream);
+            let cut = (k / 2).min(500) & !1;
+            let part = |numbers: &[f32], columns: usize, from: usize, to: usize| {
+                Panels::from_rows(options.precision, &numbers[from * columns..to * columns], columns)
+            };
+            let parts = [(0, cut), (cut, 2 * cut)];
+            let packed = parts.map(|(from, to)| (part(&left, m, from, to), part(&b, n, from, to)));
+            let views = packed.each_ref().map(|(left, right)| (left.view(), right.view()));
+            let mut in_strips = vec![7.0; m * n];
+            multiply_transposed(options, &views, 0, &mut in_strips, OutputMode::Overwrite);
+            let mut in_tiles = vec![0.0; m * n];
+            multiply_transposed(options, &views, 0, &mut in_tiles, OutputMode::Accumulate);
+            assert!(in_strips == in_tiles, "{options:?}, {m} × {n} × {k}, transposed");
+        }
+    }
+}
+
 /// Ties are rounded to the even neighbour: 1 + 2⁻⁸ is halfway between 1 and 1 + 2⁻⁷, 1 + 3·2⁻⁸ between 1 + 2⁻⁷ and 1 +
 /// 2⁻⁶.
 #[test]
