@@ -155,14 +155,20 @@ impl Documents {
         &self.ids
     }
 
-    /// The documents of several texts in turn: the first of each, then the second of each, and so on while there are any.
+    /// The documents of several texts in one, each text in its order: the next document is from the text of which the fewest
+    /// tokens were taken so far, from the first of them if several are equal. Texts that have no more documents are left out.
     #[must_use]
-    pub fn in_turn(texts: &[Self]) -> Self {
-        let longest = texts.iter().map(Self::len).max().unwrap_or(0);
-        let rounds = (0..longest).flat_map(|index| {
-            texts.iter().filter(move |text| index < text.len()).map(move |text| text.get(index))
-        });
-        rounds.collect()
+    pub fn merged_evenly(texts: &[Self]) -> Self {
+        let mut merged = Self::new();
+        // Tokens and documents taken of each text.
+        let mut taken = vec![(0, 0); texts.len()];
+        loop {
+            let open = (0..texts.len()).filter(|&text| taken[text].1 < texts[text].len());
+            let Some(next) = open.min_by_key(|&text| taken[text].0) else { return merged };
+            let document = texts[next].get(taken[next].1);
+            merged.push(document);
+            taken[next] = (taken[next].0 + document.len(), taken[next].1 + 1);
+        }
     }
 
     /// The first `budget` tokens, or all if there are fewer. The last document is cut if necessary.

@@ -170,7 +170,7 @@ pub enum TokenizerError {
         path: PathBuf,
     },
     /// A file beside a tokenizer, which may name the tokens that start and end documents, is damaged.
-    #[error("beside the tokenizer in {}: {reason}, or name the tokens by tokenizer.start and tokenizer.end", folder.display())]
+    #[error("beside the tokenizer in {}: {reason}; or name the tokens that start and end documents by tokenizer.start and tokenizer.end", folder.display())]
     DamagedFile {
         /// The folder.
         folder: PathBuf,

@@ -5,7 +5,7 @@ use super::output;
 use crate::corpus;
 use crate::documents::{Documents, TokenId};
 use crate::input_files;
-use crate::model::{self, Loaded};
+use crate::model::{self, Loaded, group};
 use crate::seed::{StreamKey, streams};
 use crate::stage::Stage;
 use crate::tokenizer::{Coverage, Tokenizer};
@@ -79,8 +79,10 @@ impl Args {
         let device = self.machine.open()?;
         let loaded = model::load(&self.model, &device)?;
         loaded.notes.iter().for_each(|note| output::say(&format!("note: {note}")));
+        // The writers of a group share their tokenizer.
+        let folder = group::model_folders(&self.model).swap_remove(0);
         let tokenizer =
-            Tokenizer::of_model(&self.model.join("tokenizer.json"), loaded.special, loaded.sources.clone())?;
+            Tokenizer::of_model(&folder.join("tokenizer.json"), loaded.special, loaded.sources.clone())?;
         let ids = tokenizer.encode(&text)?;
         let coverage = self.coverage(&text, &ids, &tokenizer)?;
         self.check_vocabulary(&ids, loaded.vocab_size)?;

@@ -472,8 +472,8 @@ fn check_together(arms: &[Arm]) -> Result<(), ReadError> {
     let too_long = |together: &Vec<&Arm>| together.len() > 1 && lengths(together) > MAX_TOGETHER_BYTES;
     let Some(together) = arms_together(arms).into_iter().find(too_long) else { return Ok(()) };
     let message = format!(
-        "the names of the {} arms that learn from each other's text have more than {MAX_TOGETHER_BYTES} letters; choose shorter \
-         names, or fewer arms",
+        "{} arms are made together, because they learn from each other's text or from that of the same arm, and their names have \
+         more than {MAX_TOGETHER_BYTES} letters in all; choose shorter names, or split the experiment",
         together.len()
     );
     let error = SettingError::new("mixture.synthetic_from", message);

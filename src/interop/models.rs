@@ -148,8 +148,12 @@ impl Model<'_> {
         );
         lines.push(format!("Weights began from: {}", card::plain(&training.init)));
         lines.push(format!(
-            "Parameters: {}; training tokens: {} in {} steps ({:.2} passes over the text)",
-            training.parameters, training.tokens_seen, training.steps, training.epochs
+            "Parameters{}: {}; training tokens: {} in {} steps ({:.2} passes over the text)",
+            if training.writers.is_some() { " of each writer" } else { "" },
+            training.parameters,
+            training.tokens_seen,
+            training.steps,
+            training.epochs
         ));
         lines.iter().map(|line| format!("- {line}\n")).collect()
     }

@@ -55,8 +55,9 @@ impl GenerationRunner<'_> {
         Ok((text, record))
     }
 
-    /// The synthetic text of `generation` that an arm learns from: its own corpus, or the first `tokens` tokens of those
-    /// of its source arms, equal parts of each, document by document in turn. Arms that share the generation are one source.
+    /// The synthetic text of `generation` that an arm learns from: its own corpus, or `tokens` tokens from the beginnings of those
+    /// of its source arms, equal parts of each. Every document is from the source that has given the fewest tokens so far, so
+    /// that the beginning of the text has equal parts, too. Arms that share the generation are one source.
     fn source_text(
         &self,
         arm: &Arm,
@@ -79,7 +80,7 @@ impl GenerationRunner<'_> {
             .iter()
             .enumerate()
             .map(|(part, &address)| Ok(corpus(address)?.prefix(Tokens(end(part + 1) - end(part)))));
-        Ok(Documents::in_turn(&parts.collect::<Result<Vec<_>, RunError>>()?))
+        Ok(Documents::merged_evenly(&parts.collect::<Result<Vec<_>, RunError>>()?))
     }
 
     /// The corpus of a committed generation, verified.
@@ -102,7 +103,8 @@ impl GenerationRunner<'_> {
         for arm in self.arms_after(address) {
             for later in address.generation + 1..=self.experiment.generations {
                 let follower = self.address(arm, later);
-                if !self.store.exists(follower) {
+                // With another source missing, too, the last one that is made again is compared.
+                if !self.store.exists(follower) || self.lacks_another_source(arm, later, address) {
                     break;
                 }
                 let corpus = |earlier: Address| match earlier == address {
@@ -116,6 +118,13 @@ impl GenerationRunner<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a generation before `generation`, other than `address`, is not committed in an arm that `arm` learns from.
+    fn lacks_another_source(&self, arm: &Arm, generation: usize, address: Address) -> bool {
+        let of_source = |source| (0..generation).map(move |earlier| self.address(source, earlier));
+        let mut earlier = self.experiment.sources(arm).flat_map(of_source);
+        earlier.any(|earlier| earlier != address && !self.store.exists(earlier))
     }
 
     /// The arms whose lineage passes through this generation (all that share it, or the one that it belongs to), and those
@@ -152,7 +161,7 @@ fn record_of(mixture: &Mixture, plan: &MixturePlan, text: &Documents) -> Mixture
         natural_documents: plan.natural.len() as u64,
         synthetic_tokens,
         synthetic_documents: plan.synthetic.len() as u64,
-        synthetic_from: mixture.synthetic_from.clone(),
+        synthetic_from: if plan.synthetic.is_empty() { Vec::new() } else { mixture.synthetic_from.clone() },
         natural: format!("{documents}, {role}"),
         hash: text_hash(text).to_hex().to_string(),
     }

@@ -30,8 +30,8 @@ pub struct Mixture {
     /// Total number of training tokens.
     #[serde(default)]
     pub budget: Budget,
-    /// Arms whose synthetic text is drawn on, in equal parts: as many tokens as the arm's own would be, document by document in
-    /// turn. May name the arm itself, and arms that name each other. The arm's own text if left out.
+    /// Arms whose synthetic text is drawn on, in equal parts: as many tokens as the arm's own would be. May name the arm itself,
+    /// and arms that name each other. The arm's own text if left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub synthetic_from: Vec<String>,
 }
@@ -215,6 +215,17 @@ impl Mixture {
                 }
             }
         }?;
+        let takes_none = match (&self.natural_fraction, self.budget) {
+            (NaturalFraction::Schedule(fractions), Budget::Constant | Budget::Growing) => {
+                fractions.iter().all(|&fraction| fraction == 1.0)
+            }
+            _ => false,
+        };
+        if takes_none && !self.synthetic_from.is_empty() {
+            let message =
+                "has no effect with natural_fraction = 1, which takes no synthetic text; leave it out";
+            return Err(SettingError::new("synthetic_from", message));
+        }
         match self.budget {
             Budget::Constant | Budget::Added | Budget::Growing => Ok(()),
             Budget::Repeated => self.check_repeated(),

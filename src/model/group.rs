@@ -56,8 +56,7 @@ impl Group {
         Self(members)
     }
 
-    /// Splits documents into those of each member, member m writing the documents whose `turn` is m modulo the number of
-    /// members. `work` is called for each member with the indices of its documents and must return one result for each.
+    /// Splits documents into those of each member: member m writes those whose `turn` is m modulo the number of members. `work` is called for each member with the indices of its documents and must return one result for each.
     fn in_turn<T>(
         &self,
         documents: usize,
@@ -200,10 +199,14 @@ impl FolderFormat for GroupFolder {
         let damaged = |problem: FolderProblem| problem.within(NUMBER).of_folder(dir);
         let text = std::fs::read(dir.join(NUMBER))
             .map_err(|error| FolderProblem::caused_by(NUMBER, error).of_folder(dir))?;
-        let number: Number = serde_json::from_slice(&text)
-            .map_err(|error| FolderProblem::caused_by(NUMBER, error).of_folder(dir))?;
-        if number.writers == 0 {
-            return Err(damaged("a group has at least one writer".into()));
+        let number: Number = serde_json::from_slice(&text).map_err(|error| {
+            let reason = format!("{NUMBER} is not the number of writers; copy the folder again");
+            FolderProblem::caused_by(reason, error).of_folder(dir)
+        })?;
+        let found = model_folders(dir).len();
+        if number.writers != found || found == 0 {
+            let counted = format!("counts {} writers, and there are {found}", number.writers);
+            return Err(damaged(format!("{counted} from writer-1 on; copy the folder again").into()));
         }
         let first = super::load(&folder(dir, 0), device)?;
         let (vocab_size, special) = (first.vocab_size, first.special);
@@ -211,7 +214,11 @@ impl FolderFormat for GroupFolder {
         for writer in 1..number.writers {
             let member = super::load(&folder(dir, writer), device)?;
             if (member.vocab_size, member.special) != (vocab_size, special) {
-                let problem = format!("writer-{} has another vocabulary than writer-1", writer + 1);
+                let problem = format!(
+                    "writer-{} has another vocabulary, or other start and end tokens, than writer-1: all writers of a group share \
+                     them; copy the folder again",
+                    writer + 1
+                );
                 return Err(FolderProblem::from(problem).of_folder(dir));
             }
             members.push(member.model);

@@ -95,10 +95,13 @@ fn json(dir: &Path, name: &str) -> Result<Option<Value>, String> {
     if !path.exists() {
         return Ok(None);
     }
-    let bytes = input_files::read(&path, MOST_BYTES).map_err(|error| format!("{name}: {error}"))?;
-    serde_json::from_slice(&bytes)
-        .map(Some)
-        .map_err(|error| format!("{name} is no JSON ({error}); copy it again"))
+    let bytes =
+        input_files::read(&path, MOST_BYTES).map_err(|error| format!("{name}: {error}; copy it again"))?;
+    match serde_json::from_slice(&bytes) {
+        Ok(object @ Value::Object(_)) => Ok(Some(object)),
+        Ok(_) => Err(format!("{name} is no JSON object; copy it again")),
+        Err(error) => Err(format!("{name} is no JSON ({error}); copy it again")),
+    }
 }
 
 /// A token id, or the first of a list of them.
@@ -106,24 +109,26 @@ fn id_in(dir: &Path, file: &str, key: &str) -> Result<Option<TokenId>, String> {
     let settings = json(dir, file)?.unwrap_or_default();
     let ids = match settings.get(key) {
         None | Some(Value::Null) => return Ok(None),
-        Some(Value::Array(ids)) if ids.is_empty() => return Ok(None),
         Some(ids) => ids,
     };
-    let id = ids.as_u64().or_else(|| ids.get(0)?.as_u64()).and_then(|id| TokenId::try_from(id).ok());
-    id.map(Some).ok_or_else(|| {
-        let given: String = ids.to_string().chars().take(40).collect();
-        format!("{key} of {file} is {given}, which is no token id; correct it")
-    })
+    let one = std::slice::from_ref(ids);
+    let all = ids.as_array().map_or(one, Vec::as_slice).iter();
+    let all: Option<Vec<TokenId>> = all.map(|id| TokenId::try_from(id.as_u64()?).ok()).collect();
+    all.map(|ids| ids.first().copied()).ok_or_else(|| no_token(file, key, ids, "no token id"))
 }
 
-/// The id of the token that `tokenizer_config.json` gives under `key`, as text or as an object; None if the tokenizer has no
-/// such token.
+/// The id of the token that `tokenizer_config.json` gives under `key`, as text or as an object.
 fn token_of_tokenizer_config(dir: &Path, key: &str) -> Result<Option<TokenId>, String> {
     let settings = json(dir, "tokenizer_config.json")?.unwrap_or_default();
     let tokenizer = json(dir, "tokenizer.json")?.unwrap_or_default();
+    let given = match settings.get(key) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(given) => given,
+    };
+    let no_token = |what| no_token("tokenizer_config.json", key, given, what);
+    let token = given.as_str().or_else(|| given.get("content")?.as_str());
+    let token = token.ok_or_else(|| no_token("neither a token nor an object with one"))?;
     let id = || {
-        let token = settings.get(key)?;
-        let token = token.as_str().or_else(|| token.get("content")?.as_str())?;
         let added = tokenizer.get("added_tokens").and_then(Value::as_array).into_iter().flatten();
         let mut added = added.filter(|added| added.get("content").and_then(Value::as_str) == Some(token));
         let id = match added.next() {
@@ -132,7 +137,18 @@ fn token_of_tokenizer_config(dir: &Path, key: &str) -> Result<Option<TokenId>, S
         };
         TokenId::try_from(id).ok()
     };
-    Ok(id())
+    match id() {
+        None if tokenizer.pointer("/model/vocab").is_some_and(Value::is_object) => {
+            Err(no_token("no token of tokenizer.json"))
+        }
+        id => Ok(id),
+    }
+}
+
+/// The message that `given`, which `file` has under `key`, is not what it should be.
+fn no_token(file: &str, key: &str, given: &Value, what: &str) -> String {
+    let given: String = given.to_string().chars().take(40).collect();
+    format!("{key} of {file} is {given}, which is {what}; correct it")
 }
 
 /// The one token that `tokenizer.json` puts before a text.

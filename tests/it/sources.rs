@@ -1,5 +1,6 @@
 //! Arms that learn from the text of other arms.
 
+use crate::folder::contents;
 use crate::resume::assert_killed_run_equals_uninterrupted_run;
 use candle_core::Device;
 use genloss::config::{self, Experiment};
@@ -49,6 +50,18 @@ fn corpus(root: &Path, arm: Option<&str>, generation: usize) -> Documents {
     store::read_corpus(root, Address { seed: 1, arm, generation }).unwrap().unwrap()
 }
 
+fn run(experiment: &Experiment, root: &Path, recorder: &Recorder) {
+    let prepared = lineage::prepare(experiment).unwrap();
+    let context = RunContext {
+        device: &Device::Cpu,
+        observer: recorder,
+        interrupt: &AtomicBool::new(false),
+        metrics: &Metrics::builtin(),
+        provenance: Provenance::default(),
+    };
+    lineage::run(experiment, &prepared, root, &context).unwrap();
+}
+
 fn record(root: &Path, arm: &str, generation: usize) -> GenerationRecord {
     let record = store::read(root).unwrap();
     record.lineages.iter().find(|lineage| lineage.arm == arm).unwrap().generations[generation].clone()
@@ -80,24 +93,21 @@ fn arms_that_learn_from_each_other_are_one_unit() {
 #[test]
 fn text_of_other_arms_is_taken_in_equal_parts_and_in_turn() {
     let (experiment, root) = (experiment(), tempfile::tempdir().unwrap());
-    let prepared = lineage::prepare(&experiment).unwrap();
     let recorder = Recorder::default();
-    let context = RunContext {
-        device: &Device::Cpu,
-        observer: &recorder,
-        interrupt: &AtomicBool::new(false),
-        metrics: &Metrics::builtin(),
-        provenance: Provenance::default(),
-    };
-    lineage::run(&experiment, &prepared, root.path(), &context).unwrap();
+    run(&experiment, root.path(), &recorder);
 
     // The text of `two` at generation 2: half of each corpus of generation 1, and no natural text.
     let halves = [Some("one"), Some("two")].map(|arm| corpus(root.path(), arm, 1).prefix(Tokens(2500)));
+    // The next document is from the half of which fewer tokens are taken.
     let mut expected: Vec<Vec<u32>> = Vec::new();
-    for index in 0..halves[0].len().max(halves[1].len()) {
-        for half in halves.iter().filter(|half| index < half.len()) {
-            expected.push(half.get(index).to_vec());
-        }
+    let (mut tokens, mut documents) = ([0, 0], [0, 0]);
+    while documents[0] < halves[0].len() || documents[1] < halves[1].len() {
+        let first =
+            documents[1] == halves[1].len() || documents[0] < halves[0].len() && tokens[0] <= tokens[1];
+        let next = usize::from(!first);
+        expected.push(halves[next].get(documents[next]).to_vec());
+        tokens[next] += expected.last().unwrap().len();
+        documents[next] += 1;
     }
     let mixture = record(root.path(), "two", 2).mixture;
     assert_eq!(mixture.hash, hash(expected));
@@ -124,6 +134,42 @@ fn text_of_other_arms_is_taken_in_equal_parts_and_in_turn() {
     assert_eq!(started[1..], ["control 0/3", "one 0/3", "two 0/3", "reader 0/3", "apart 0/3"]);
 }
 
+/// Documents of up to 20 and of up to 200 tokens: half of natural text leaves each source a quarter.
+#[test]
+fn sources_with_documents_of_other_lengths_give_equal_parts() {
+    let root = tempfile::tempdir().unwrap();
+    let file = FILE.replace("name = \"two\"", "name = \"two\"\nsynthesis.max_document_tokens = 20");
+    let file = file.replace("[\"control\", \"two\"]", "[\"apart\", \"two\"]");
+    let experiment = config::parse(&file, "sources.toml", &[]).unwrap();
+    run(&experiment, root.path(), &Recorder::default());
+    let sources = [Some("apart"), Some("two")].map(|arm| corpus(root.path(), arm, 1));
+    let mixture = record(root.path(), "reader", 2).mixture;
+    assert_eq!(mixture.synthetic_tokens[&1], Tokens(2500));
+    let (mut tokens, mut documents) = ([0, 0], [0, 0]);
+    while tokens[0] + tokens[1] < 2500 {
+        let next = usize::from(tokens[1] < tokens[0]);
+        let document = sources[next].get(documents[next]).len();
+        tokens[next] += document.min(2500 - tokens[0] - tokens[1]);
+        documents[next] += 1;
+    }
+    assert_eq!(mixture.synthetic_documents, documents[0] as u64 + documents[1] as u64);
+    assert!(tokens[0].abs_diff(tokens[1]) <= 200, "{tokens:?}");
+}
+
+/// Whoever deletes damaged generations may delete several that one arm reads.
+#[test]
+fn several_missing_sources_are_made_again() {
+    let root = tempfile::tempdir().unwrap();
+    let experiment = experiment();
+    run(&experiment, root.path(), &Recorder::default());
+    let before = contents(root.path());
+    for missing in ["one/gen-001", "two/gen-001", "two/gen-000", "control/gen-002"] {
+        std::fs::remove_dir_all(root.path().join("seed-1").join(missing)).unwrap();
+    }
+    run(&experiment, root.path(), &Recorder::default());
+    assert!(contents(root.path()) == before);
+}
+
 #[test]
 fn a_killed_run_of_arms_that_learn_from_each_other_resumes_to_the_same_bits() {
     let file = FILE.replace("seeds = [1]", "seeds = [1, 2]");
@@ -139,6 +185,8 @@ fn sources_that_cannot_be_read_are_refused() {
     assert!(message.contains("\"two\" is named twice"), "{message}");
     let repeated = "arm.one.mixture={natural_fraction=0.5, budget=\"repeated\", synthetic_from=[\"two\"]}";
     assert!(refusal(repeated).contains("has no effect with budget = \"repeated\""), "{}", refusal(repeated));
+    let natural = "arm.one.mixture={natural_fraction=1, synthetic_from=[\"two\"]}";
+    assert!(refusal(natural).contains("has no effect with natural_fraction = 1"), "{}", refusal(natural));
     let message = refusal("arm.control.mixture={natural_fraction=1, synthetic_from=[\"two\"]}");
     assert!(message.contains("control always trains on natural text only"), "{message}");
     let error = config::parse_mixture("{ natural_fraction = 0, synthetic_from = [\"a\"] }", "--mixture");
@@ -151,5 +199,5 @@ fn sources_that_cannot_be_read_are_refused() {
         })
         .collect();
     let message = config::parse(&(FILE.to_owned() + &many), "sources.toml", &[]).unwrap_err().to_string();
-    assert!(message.contains("choose shorter names, or fewer arms"), "{message}");
+    assert!(message.contains("choose shorter names, or split the experiment"), "{message}");
 }

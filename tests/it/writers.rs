@@ -1,5 +1,6 @@
 //! Generations with several writers, each a model of its own.
 
+use crate::command::{output, text as path};
 use crate::folder::contents;
 use crate::resume::assert_killed_run_equals_uninterrupted_run;
 use candle_core::Device;
@@ -111,6 +112,10 @@ fn writers_are_models_of_their_own_and_losses_are_means_over_them() {
     let of_group = load(&group).score(&prepared.heldout, &stage("three", 1, streams::SCORING)).unwrap();
     assert_eq!(of_group.disagreements.len(), tokens as usize);
 
+    let text = root.path().join("text.txt");
+    fs::write(&text, "the old dog").unwrap();
+    let scored = output(&["score", path(&group), path(&text)]);
+    assert!(scored.contains("start token"), "{scored}");
     assert_eq!(record.training.writers, Some(3));
     let alone = self::record(root.path(), "alone", 1);
     assert_eq!((alone.training.writers, alone.value("writer_disagreement")), (None, None));
@@ -202,6 +207,11 @@ fn a_group_that_lacks_a_writer_is_not_read() {
     let group = model_dir(root.path(), "three", 1);
     fs::remove_dir_all(group.join("writer-2")).unwrap();
     let error = model::load(&group, &Device::Cpu).err().unwrap().to_string();
-    assert!(error.contains("writer-2"), "{error}");
+    assert!(error.contains("writers.json: counts 3 writers, and there are 1 from writer-1 on"), "{error}");
     assert!(contents(&group).contains_key("writers.json"));
+    let error = model::transformer::Transformer::load(&group, &Device::Cpu).err().unwrap().to_string();
+    assert!(
+        error.contains("give the folder of one of them, such as") && error.contains("writer-1"),
+        "{error}"
+    );
 }

@@ -6,6 +6,7 @@
 use super::parameters::Shape;
 use super::{Network, Transformer};
 use crate::input_files;
+use crate::model::group;
 use crate::model::tensors::{self, NamedTensor, Numbers};
 use crate::model::{FolderProblem, ModelError, SpecialTokens};
 use crate::tokenizer::SpecialSources;
@@ -92,7 +93,13 @@ fn read(dir: &Path, name: &str) -> Result<Vec<u8>, FolderProblem> {
 /// What to give in place of a folder that lacks a file.
 fn instead(dir: &Path, name: &str) -> String {
     let model = dir.join("model");
-    if name == CONFIG && model.join(CONFIG).exists() {
+    let first = group::folder(dir, 0);
+    if name == CONFIG && first.join(CONFIG).exists() {
+        format!(
+            "this is a group of several writers: give the folder of one of them, such as {}",
+            first.display()
+        )
+    } else if name == CONFIG && model.join(CONFIG).exists() {
         format!("the model of this generation is in {}", model.display())
     } else if name == WEIGHTS && dir.join("pytorch_model.bin").exists() {
         "save the model in pytorch_model.bin again as safetensors, with save_pretrained of transformers"
