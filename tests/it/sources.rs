@@ -187,7 +187,7 @@ fn sources_that_cannot_be_read_are_refused() {
     assert!(refusal(repeated).contains("has no effect with budget = \"repeated\""), "{}", refusal(repeated));
     let natural = "arm.one.mixture={natural_fraction=1, synthetic_from=[\"two\"]}";
     assert!(refusal(natural).contains("has no effect with natural_fraction = 1"), "{}", refusal(natural));
-    let message = refusal("arm.control.mixture={natural_fraction=1, synthetic_from=[\"two\"]}");
+    let message = refusal("arm.control.mixture={natural_fraction=0.5, synthetic_from=[\"two\"]}");
     assert!(message.contains("control always trains on natural text only"), "{message}");
     let error = config::parse_mixture("{ natural_fraction = 0, synthetic_from = [\"a\"] }", "--mixture");
     assert!(error.unwrap_err().to_string().contains("no other arms here"));
