@@ -298,13 +298,10 @@ fn write_small_corpus(
 fn memory_bytes(arm: &Arm, model_bytes: u64, vocab_size: usize) -> u64 {
     let bytes_of_a_parameter = size_of::<f32>() as u64;
     let parameters = model_bytes / bytes_of_a_parameter;
-    let weights_of_others = (arm.training.writers as u64 - 1) * model_bytes;
     let training = arm.model.training_bytes(&arm.training, vocab_size, parameters);
-    // The other writers wait, and so do those of generation 0 while documents are written.
-    (training + weights_of_others).max(
-        2 * weights_of_others
-            + arm.model.writing_bytes(vocab_size, parameters, arm.synthesis.max_document_tokens),
-    )
+    // The other writers, and those of generation 0, wait while one writes.
+    let others = 2 * (arm.training.writers as u64 - 1) * model_bytes;
+    training.max(others + arm.model.writing_bytes(vocab_size, parameters, arm.synthesis.max_document_tokens))
 }
 
 /// Does `work` in each of `sizes` until it takes longer than [`TrialSize::ENOUGH_SECONDS`]. Returns the result of the

@@ -17,6 +17,7 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -59,10 +60,14 @@ pub(super) fn check(
         let key = StreamKey::new(0, SHARED, 0, streams::CHECK);
         learner(&arm, tokenizer, start, &Device::Cpu).check_start(&Stage::new(key, &Silent, &interrupt))?;
         let shape = Transformer::shape_of(&base)?;
-        let (hash, vocab_size) = (model::folder_hash(&base)?, shape.vocab_size);
-        let notes = notes(&base, tokenizer, own.is_some())?;
-        let found = checked.entry(base.display().to_string());
-        let found: &mut Base = found.or_insert(Base { hash, vocab_size, notes });
+        let found: &mut Base = match checked.entry(base.display().to_string()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(Base {
+                hash: model::folder_hash(&base)?,
+                vocab_size: shape.vocab_size,
+                notes: notes(&base, tokenizer, own.is_some())?,
+            }),
+        };
         if let Some(lora) = &arm.training.lora
             && let Ok(described) = Adapters::described(&shape, lora)
             && !found.notes.contains(&described)

@@ -24,8 +24,6 @@ pub struct Footprint {
 const NATURAL_BYTES: f64 = 20.0;
 /// Bytes per generated token: its id, and its characters while it is measured.
 const GENERATED_BYTES: f64 = 12.0;
-/// Bytes of a parameter of a model that is not in training.
-const BYTES_OF_PARAMETER: f64 = 4.0;
 /// Bytes per token of training text, for each order of an n-gram model.
 const NGRAM_BYTES: f64 = 8.0;
 
@@ -43,9 +41,7 @@ impl Footprint {
             generated_text: largest(&|arm| generated_text(experiment, arm)),
             training_step: largest(&|arm| {
                 let vocab_size = vocab_size(arm);
-                let parameters = arm.model.parameters(vocab_size);
-                let others = BYTES_OF_PARAMETER * parameters as f64 * (arm.training.writers as f64 - 1.0);
-                arm.model.training_bytes(&arm.training, vocab_size, parameters) as f64 + others
+                arm.model.training_bytes(&arm.training, vocab_size, arm.model.parameters(vocab_size)) as f64
             }),
         }
     }

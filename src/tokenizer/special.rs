@@ -120,7 +120,6 @@ fn id_in(dir: &Path, file: &str, key: &str) -> Result<Option<TokenId>, String> {
 /// The id of the token that `tokenizer_config.json` gives under `key`, as text or as an object.
 fn token_of_tokenizer_config(dir: &Path, key: &str) -> Result<Option<TokenId>, String> {
     let settings = json(dir, "tokenizer_config.json")?.unwrap_or_default();
-    let tokenizer = json(dir, "tokenizer.json")?.unwrap_or_default();
     let given = match settings.get(key) {
         None | Some(Value::Null) => return Ok(None),
         Some(given) => given,
@@ -128,6 +127,7 @@ fn token_of_tokenizer_config(dir: &Path, key: &str) -> Result<Option<TokenId>, S
     let no_token = |what| no_token("tokenizer_config.json", key, given, what);
     let token = given.as_str().or_else(|| given.get("content")?.as_str());
     let token = token.ok_or_else(|| no_token("neither a token nor an object with one"))?;
+    let tokenizer = json(dir, "tokenizer.json")?.unwrap_or_default();
     let id = || {
         let added = tokenizer.get("added_tokens").and_then(Value::as_array).into_iter().flatten();
         let mut added = added.filter(|added| added.get("content").and_then(Value::as_str) == Some(token));

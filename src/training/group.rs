@@ -78,15 +78,14 @@ struct OwnCheckpoints<'a> {
     finished: &'a [Trained],
 }
 
-impl OwnCheckpoints<'_> {
-    fn folder(&self, checkpoint: &Path) -> PathBuf {
-        checkpoint.join(format!("training-{}", self.finished.len() + 1))
-    }
+/// The folder in a checkpoint of the member that is in training after `finished` others.
+fn folder_in_training(checkpoint: &Path, finished: usize) -> PathBuf {
+    checkpoint.join(format!("training-{}", finished + 1))
 }
 
 impl Checkpoints for OwnCheckpoints<'_> {
     fn latest(&self) -> Option<PathBuf> {
-        self.all.latest().map(|all| self.folder(&all)).filter(|own| own.exists())
+        self.all.latest().map(|all| folder_in_training(&all, self.finished.len())).filter(|own| own.exists())
     }
 
     fn due(&self) -> bool {
@@ -97,7 +96,7 @@ impl Checkpoints for OwnCheckpoints<'_> {
         &mut self,
         write: &mut dyn FnMut(&Path) -> Result<(), TrainingError>,
     ) -> Result<(), TrainingError> {
-        let (finished, number) = (self.finished, self.finished.len() + 1);
+        let finished = self.finished;
         self.all.save(&mut |dir| {
             for (writer, Trained { model, record }) in finished.iter().enumerate() {
                 let folder = group::folder(dir, writer);
@@ -105,7 +104,7 @@ impl Checkpoints for OwnCheckpoints<'_> {
                 model.save(&folder)?;
                 write_record(&folder, record)?;
             }
-            let own = dir.join(format!("training-{number}"));
+            let own = folder_in_training(dir, finished.len());
             create(&own)?;
             write(&own)
         })

@@ -52,7 +52,7 @@ impl Sizes {
     }
 }
 
-/// Bytes that training a model of `parameters` parameters takes.
+/// Bytes that training a model of `parameters` parameters takes, with the weights of the other writers of its generation.
 pub(super) fn training_bytes(
     settings: &TransformerSettings,
     training: &TrainingSettings,
@@ -91,7 +91,8 @@ impl Sizes {
         };
         // The output matrix is packed for both passes.
         let packed = self.packed() + self.factor * self.vocab_size * self.width;
-        weights_and_gradient + optimiser + packed + self.activations(training)
+        let other_writers = F32 * self.parameters * (training.writers as f64 - 1.0);
+        weights_and_gradient + optimiser + packed + self.activations(training) + other_writers
     }
 
     /// Parameters of adapted matrices; those of queries and values if no targets are named.

@@ -2,16 +2,13 @@
 
 use crate::folder::contents;
 use crate::resume::assert_killed_run_equals_uninterrupted_run;
-use candle_core::Device;
+use crate::writers::{record, run};
 use genloss::config::{self, Experiment};
 use genloss::documents::Documents;
-use genloss::lineage::{self, RunContext};
-use genloss::measure::Metrics;
-use genloss::progress::{Event, Recorder};
-use genloss::store::{self, Address, GenerationRecord, Provenance, Unit};
+use genloss::progress::{Event, Recorder, Silent};
+use genloss::store::{self, Address, Unit};
 use genloss::units::Tokens;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// `one` and `two` read each other's text, `reader` that of the control and of `two`.
@@ -48,23 +45,6 @@ fn refusal(change: &str) -> String {
 
 fn corpus(root: &Path, arm: Option<&str>, generation: usize) -> Documents {
     store::read_corpus(root, Address { seed: 1, arm, generation }).unwrap().unwrap()
-}
-
-fn run(experiment: &Experiment, root: &Path, recorder: &Recorder) {
-    let prepared = lineage::prepare(experiment).unwrap();
-    let context = RunContext {
-        device: &Device::Cpu,
-        observer: recorder,
-        interrupt: &AtomicBool::new(false),
-        metrics: &Metrics::builtin(),
-        provenance: Provenance::default(),
-    };
-    lineage::run(experiment, &prepared, root, &context).unwrap();
-}
-
-fn record(root: &Path, arm: &str, generation: usize) -> GenerationRecord {
-    let record = store::read(root).unwrap();
-    record.lineages.iter().find(|lineage| lineage.arm == arm).unwrap().generations[generation].clone()
 }
 
 fn hash(documents: impl IntoIterator<Item = Vec<u32>>) -> String {
@@ -141,7 +121,7 @@ fn sources_with_documents_of_other_lengths_give_equal_parts() {
     let file = FILE.replace("name = \"two\"", "name = \"two\"\nsynthesis.max_document_tokens = 20");
     let file = file.replace("[\"control\", \"two\"]", "[\"apart\", \"two\"]");
     let experiment = config::parse(&file, "sources.toml", &[]).unwrap();
-    run(&experiment, root.path(), &Recorder::default());
+    run(&experiment, root.path(), &Silent);
     let sources = [Some("apart"), Some("two")].map(|arm| corpus(root.path(), arm, 1));
     let mixture = record(root.path(), "reader", 2).mixture;
     assert_eq!(mixture.synthetic_tokens[&1], Tokens(2500));
@@ -161,12 +141,12 @@ fn sources_with_documents_of_other_lengths_give_equal_parts() {
 fn several_missing_sources_are_made_again() {
     let root = tempfile::tempdir().unwrap();
     let experiment = experiment();
-    run(&experiment, root.path(), &Recorder::default());
+    run(&experiment, root.path(), &Silent);
     let before = contents(root.path());
     for missing in ["one/gen-001", "two/gen-001", "two/gen-000", "control/gen-002"] {
         std::fs::remove_dir_all(root.path().join("seed-1").join(missing)).unwrap();
     }
-    run(&experiment, root.path(), &Recorder::default());
+    run(&experiment, root.path(), &Silent);
     assert!(contents(root.path()) == before);
 }
 

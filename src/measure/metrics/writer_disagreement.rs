@@ -6,8 +6,8 @@
 //! same.
 //!
 //! Falls as the models of a population become alike, which says nothing about whether what they write narrows: so it has no
-//! direction of narrowing. A mean over a fixed text, without bias from n. Standard error: ratio
-//! estimator over documents. Only generations with several writers (`training.writers`) have it.
+//! direction of narrowing. A mean over a fixed text, without bias from n. Standard error: ratio estimator over documents.
+//! Only generations with several writers (`training.writers`) have it.
 
 use crate::measure::metrics::heldout::why_no_mean;
 use crate::measure::uncertainty::mean_over;

@@ -52,7 +52,10 @@ pub fn states(network: &Network, x: Tensor) -> Result<Tensor> {
         Some(weights) => norm(network, &x, weights)?,
         None => x,
     };
-    project_out.as_ref().map_or(Ok(x.clone()), |weight| linear(&x, weight, Precision::F32))
+    match project_out {
+        Some(weight) => linear(&x, weight, Precision::F32),
+        None => Ok(x),
+    }
 }
 
 /// One value for each window that a block of the network has, which few or all blocks share.
