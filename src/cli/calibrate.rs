@@ -11,9 +11,9 @@ use crate::measure::Metrics;
 use crate::progress::Silent;
 use crate::seed::{SHARED, StreamKey, streams};
 use crate::stage::Stage;
-use crate::store;
+use crate::store::{self, RunRecord};
 use crate::verdict::Observation;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -22,7 +22,7 @@ use std::path::PathBuf;
 /// Options of `genloss calibrate`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// An experiment file (its seeds are ignored), or the folder of a run with many seeds.
+    /// An experiment file (its seeds are ignored), or the folder of a run or study with many seeds.
     #[arg(value_name = "FILE|DIR")]
     file: PathBuf,
     /// Change a setting: `training.tokens=200000`.
@@ -95,9 +95,15 @@ impl Args {
         Ok(self.first_seed..end)
     }
 
-    /// The experiment of a run, and the observations of its finished seeds, one list per seed.
+    /// The experiment of a run or study, and the observations of its finished seeds, one list per seed.
     fn read(&self) -> Result<(Experiment, Vec<Vec<Observation>>)> {
-        let recorded = store::read(&self.file)?;
+        let [recorded] = <[RunRecord; 1]>::try_from(store::read_all(&self.file)?).map_err(|all| {
+            let found = all.len();
+            anyhow!(
+                "{}: {found} experiments; export the one to judge into a study of its own",
+                self.file.display()
+            )
+        })?;
         let generations = recorded.experiment.generations + 1;
         let unfinished: BTreeSet<u64> = recorded
             .lineages

@@ -410,7 +410,7 @@ fn the_error_of_a_diverging_training_has_its_place_and_a_remedy() {
     assert!(message.contains("try a lower training.learning_rate"), "{message}");
 }
 
-/// Two seeds that calibrate runs itself, and the same two read from a store.
+/// Two seeds that calibrate runs itself, and the same two read from a store and from a study of it.
 #[test]
 fn a_run_and_its_experiment_file_calibrate_to_the_same_rates() {
     let (_, root, file) = finished();
@@ -420,6 +420,10 @@ fn a_run_and_its_experiment_file_calibrate_to_the_same_rates() {
     };
     let found = rates(file);
     assert_eq!(found, rates(root));
+    let dir = tempfile::tempdir().unwrap();
+    let study = dir.path().join("study");
+    genloss(&["export", root.to_str().unwrap(), "--out", study.to_str().unwrap()]);
+    assert_eq!(found, rates(&study));
     let found = found.as_array().unwrap();
     let key = |one: &Value| (one["arm"].as_str().unwrap().to_owned(), one["seeds"].as_u64().unwrap());
     let keys: Vec<_> = found.iter().map(key).collect();

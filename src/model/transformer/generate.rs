@@ -26,7 +26,7 @@ use genloss_kernels::attention::CachePosition;
 use rayon::prelude::*;
 use steppers::{FusedStepper, PlainStepper, TokenStepper};
 
-/// Largest number of documents in one task; small requests are split into smaller tasks.
+/// Largest number of documents in one task; small requests are split into smaller tasks, so that every thread has one.
 const DOCUMENTS_PER_TASK: usize = 256;
 /// Number of documents that one CPU thread writes in parallel. They fill the rows of two tiles of a matrix product, and
 /// are few enough for their keys and values to stay in the CPU's cache.
@@ -67,6 +67,12 @@ pub fn generate(
     }
 }
 
+/// Number of positions that the longest document of the request takes in a cache, with its start token and prompt.
+fn positions(model: &Transformer, request: &GenerateRequest) -> usize {
+    let longest_prompt = request.prompts.iter().map(<[TokenId]>::len).max().unwrap_or(0);
+    model.context().min(request.max_document_tokens.saturating_add(longest_prompt + 1))
+}
+
 fn sample(
     model: &Transformer,
     request: &GenerateRequest,
@@ -74,19 +80,21 @@ fn sample(
     stage: &Stage,
 ) -> Result<Documents, ModelError> {
     let count = request.prompts.len();
+    let positions = positions(model, request);
     let all: Vec<usize> = (0..count).collect();
     let written = if model.network.device.is_cpu() {
         let packed = PackedNetwork::new(&model.network)?;
         let slots = slots(packed.bytes());
-        let group = count.div_ceil(16).clamp(2 * slots, DOCUMENTS_PER_TASK);
+        let each = count.div_ceil(rayon::current_num_threads()).max(SLOTS);
+        let group = count.div_ceil(16).clamp(2 * slots, DOCUMENTS_PER_TASK).min(each);
         all.par_chunks(group)
             .map(|group| {
-                let mut stepper = FusedStepper::new(&packed, slots.min(group.len()));
+                let mut stepper = FusedStepper::new(&packed, slots.min(group.len()), positions);
                 write(model, request, decoding, group, &mut stepper, stage)
             })
             .collect::<Result<Vec<_>, ModelError>>()?
     } else {
-        let mut stepper = PlainStepper::new(&model.network, DEVICE_SLOTS.min(count))?;
+        let mut stepper = PlainStepper::new(&model.network, DEVICE_SLOTS.min(count), positions)?;
         vec![write(model, request, decoding, &all, &mut stepper, stage)?]
     };
     Ok(written.iter().flatten().map(Vec::as_slice).collect())
@@ -106,14 +114,15 @@ fn write_each(
         stage.advance(document.len() as u64);
         Ok(document)
     };
+    let positions = positions(model, request);
     let prompts: Vec<&[TokenId]> = request.prompts.iter().collect();
     let written = if model.network.device.is_cpu() {
         let packed = PackedNetwork::new(&model.network)?;
-        let stepper = || FusedStepper::new(&packed, slots);
+        let stepper = || FusedStepper::new(&packed, slots, positions);
         let written = prompts.par_iter().map_init(stepper, |stepper, prompt| write_one(stepper, prompt));
         written.collect::<Result<Vec<_>, ModelError>>()?
     } else {
-        let mut stepper = PlainStepper::new(&model.network, slots)?;
+        let mut stepper = PlainStepper::new(&model.network, slots, positions)?;
         prompts
             .iter()
             .map(|prompt| write_one(&mut stepper, prompt))

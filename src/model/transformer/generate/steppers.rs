@@ -39,10 +39,11 @@ pub struct FusedStepper<'a> {
 }
 
 impl<'a> FusedStepper<'a> {
-    pub fn new(packed: &'a PackedNetwork<'a>, slots: usize) -> Self {
+    /// A stepper with `slots` slots of up to `positions` tokens each.
+    pub fn new(packed: &'a PackedNetwork<'a>, slots: usize, positions: usize) -> Self {
         let network = packed.network();
         let shape = &network.shape;
-        let cache = |_| KeyValueCache::new(network.precision, slots, shape.heads, shape.context);
+        let cache = |_| KeyValueCache::new(network.precision, slots, shape.heads, positions);
         let caches = (0..shape.layers).map(cache).collect();
         Self { packed, slots, caches, scratch: BlockScratch::default(), hidden: Vec::new() }
     }
@@ -82,20 +83,23 @@ impl TokenStepper for FusedStepper<'_> {
 pub struct PlainStepper<'a> {
     network: &'a Network,
     slots: usize,
-    /// Keys and values of each block: (slots · context, K D).
+    /// Largest number of tokens in a slot.
+    positions: usize,
+    /// Keys and values of each block: (slots · positions, K D).
     caches: Vec<(Tensor, Tensor)>,
     /// Hidden states of the last read, as they are multiplied by the output matrix.
     states: Tensor,
 }
 
 impl<'a> PlainStepper<'a> {
-    pub fn new(network: &'a Network, slots: usize) -> Result<Self> {
+    /// A stepper with `slots` slots of up to `positions` tokens each.
+    pub fn new(network: &'a Network, slots: usize, positions: usize) -> Result<Self> {
         let shape = &network.shape;
-        let dims = (slots * shape.context, shape.heads.keys * shape.heads.width);
+        let dims = (slots * positions, shape.heads.keys * shape.heads.width);
         let empty = || Tensor::zeros(dims, DType::F32, &network.device);
         let caches = (0..shape.layers).map(|_| Ok((empty()?, empty()?))).collect::<Result<_>>()?;
         let states = Tensor::zeros((0, shape.width), DType::F32, &network.device)?;
-        Ok(Self { network, slots, caches, states })
+        Ok(Self { network, slots, positions, caches, states })
     }
 }
 
@@ -119,14 +123,15 @@ struct StepAttention {
 }
 
 impl StepPlaces {
-    fn new(network: &Network, places: &[CachePosition]) -> Result<Self> {
+    /// The places of a step with a cache of `slot_len` positions for each slot.
+    fn new(network: &Network, places: &[CachePosition], slot_len: usize) -> Result<Self> {
         let (shape, device) = (&network.shape, &network.device);
         let (rows, columns) = (places.len(), shape.heads.keys * shape.heads.width);
         let positions = places.iter().map(|place| place.position);
         let length = positions.clone().map(|position| position + 1).max().unwrap_or(1);
         let slots: Vec<u32> = places.iter().map(|place| place.slot as u32).collect();
         let cache_rows: Vec<u32> =
-            places.iter().map(|place| (place.slot * shape.context + place.position) as u32).collect();
+            places.iter().map(|place| (place.slot * slot_len + place.position) as u32).collect();
         let cache_rows = Tensor::from_vec(cache_rows, (rows, 1), device)?;
         Ok(Self {
             slots: Tensor::from_vec(slots, rows, device)?,
@@ -158,8 +163,8 @@ impl StepAttention {
 impl PlainStepper<'_> {
     /// Keys or values (rows, K, length, D) of each row's slot, from the cache of a block.
     fn read_cache(&self, cache: &Tensor, places: &StepPlaces) -> Result<Tensor> {
-        let (context, heads) = (self.network.shape.context, self.network.shape.heads);
-        let by_slot = cache.reshape((self.slots, context, ()))?.narrow(1, 0, places.length)?;
+        let heads = self.network.shape.heads;
+        let by_slot = cache.reshape((self.slots, self.positions, ()))?.narrow(1, 0, places.length)?;
         let by_row = by_slot.contiguous()?.index_select(&places.slots, 0)?;
         by_row.reshape(((), places.length, heads.keys, heads.width))?.transpose(1, 2)?.contiguous()
     }
@@ -175,7 +180,7 @@ impl TokenStepper for PlainStepper<'_> {
         let rows = tokens.len();
         let positions: Vec<u32> = places.iter().map(|place| place.position as u32).collect();
         let positions = Tensor::from_vec(positions, (rows, 1), &network.device)?;
-        let places = StepPlaces::new(network, places)?;
+        let places = StepPlaces::new(network, places, self.positions)?;
         let tokens = Tensor::from_slice(tokens, (rows, 1), &network.device)?;
         let mut x = plain::embed(network, &tokens, &positions)?;
         let by_window = plain::by_window(network, |window| places.attention(network, window))?;
@@ -206,10 +211,10 @@ impl TokenStepper for PlainStepper<'_> {
     }
 
     fn copy_slot(&mut self, from: usize, to: usize) -> Result<()> {
-        let context = self.network.shape.context;
+        let positions = self.positions;
         for cache in self.caches.iter().flat_map(|(keys, values)| [keys, values]) {
-            let slot = cache.narrow(0, from * context, context)?.copy()?;
-            cache.slice_set(&slot, 0, to * context)?;
+            let slot = cache.narrow(0, from * positions, positions)?.copy()?;
+            cache.slice_set(&slot, 0, to * positions)?;
         }
         Ok(())
     }
@@ -246,7 +251,8 @@ mod tests {
         let parameters = shape.specifications().try_map(draw).unwrap();
         let network = Network::new(shape, parameters, Precision::F32, Device::Cpu);
         let packed = PackedNetwork::new(&network).unwrap();
-        let (mut fused, mut plain) = (FusedStepper::new(&packed, 4), PlainStepper::new(&network, 4).unwrap());
+        let (mut fused, mut plain) =
+            (FusedStepper::new(&packed, 4, 20), PlainStepper::new(&network, 4, 20).unwrap());
         for step in 0..30usize {
             let places = [(0, step % 20), (2, step % 7), (1, (step + 5) % 20)]
                 .map(|(slot, position)| CachePosition { slot, position });
