@@ -69,8 +69,10 @@ pub fn provenance_of_preparation() -> Provenance {
 }
 
 impl MachineArgs {
-    /// Starts the threads and opens the device.
+    /// Starts the threads and opens the device. Returns an error if the processor lacks the instructions that the
+    /// environment names.
     pub fn open(&self) -> Result<Device> {
+        Instructions::chosen()?;
         self.threads.start()?;
         Ok(device::parse(&self.device)?)
     }

@@ -422,7 +422,7 @@ fn a_run_and_its_experiment_file_calibrate_to_the_same_rates() {
     assert_eq!(found, rates(root));
     let dir = tempfile::tempdir().unwrap();
     let study = dir.path().join("study");
-    genloss(&["export", root.to_str().unwrap(), "--out", study.to_str().unwrap()]);
+    output(&["export", root.to_str().unwrap(), "--out", study.to_str().unwrap()]);
     assert_eq!(found, rates(&study));
     let found = found.as_array().unwrap();
     let key = |one: &Value| (one["arm"].as_str().unwrap().to_owned(), one["seeds"].as_u64().unwrap());

@@ -1,6 +1,7 @@
 //! A killed and resumed run equals an uninterrupted one to the bit: with a real SIGKILL, for both kinds of model.
 
 use crate::folder::{checkpoints, contents};
+use genloss_kernels::instructions::Instructions;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -152,17 +153,17 @@ fn a_killed_sweep_resumes_to_the_same_bits() {
 
 /// Without vector instructions sums are rounded differently, so that training ends at slightly other weights.
 #[test]
-fn a_run_without_vector_instructions_measures_the_same_except_for_rounding() {
+fn a_run_with_other_vector_instructions_measures_the_same_except_for_rounding() {
     for precision in ["f32", "bf16"] {
         let experiment =
             TRANSFORMER.replace("layers = 1", &format!("precision = \"{precision}\", layers = 1"));
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("experiment.toml");
         fs::write(&file, experiment).unwrap();
-        let run = |name: &str, portable: &str| {
-            let out = dir.path().join(name);
+        let run = |instructions: &str| {
+            let out = dir.path().join(instructions);
             let mut command = Command::new(env!("CARGO_BIN_EXE_genloss"));
-            command.arg("run").arg(&file).arg("--out").arg(&out).env("GENLOSS_PORTABLE", portable);
+            command.arg("run").arg(&file).arg("--out").arg(&out).env("GENLOSS_INSTRUCTIONS", instructions);
             assert!(command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
             let json = |path: &str| -> serde_json::Value {
                 serde_json::from_slice(&fs::read(out.join(path)).unwrap()).unwrap()
@@ -170,18 +171,36 @@ fn a_run_without_vector_instructions_measures_the_same_except_for_rounding() {
             let measurements = json("seed-1/gen-000/measurements.json");
             let metrics = measurements["measurements"].as_array().unwrap();
             let loss = metrics.iter().find(|metric| metric["metric"] == "heldout_loss").unwrap();
-            (json("provenance.json")["instructions"].clone(), loss["value"].as_f64().unwrap())
+            assert_eq!(json("provenance.json")["instructions"], instructions);
+            loss["value"].as_f64().unwrap()
         };
-        let ((fast, one), (portable, other)) = (run("fast", ""), run("portable", "1"));
-        assert_eq!(portable, "portable");
-        assert!((one / other - 1.0).abs() < 0.002, "{precision}: {one} with {fast}, {other} without");
+        let portable = run("portable");
+        for name in Instructions::all().into_iter().map(Instructions::name).filter(|name| name != "portable")
+        {
+            let loss = run(&name);
+            assert!(
+                (loss / portable - 1.0).abs() < 0.002,
+                "{precision}: {loss} with {name}, {portable} without"
+            );
+        }
     }
+}
+
+#[test]
+fn instructions_that_the_processor_lacks_are_an_error_that_names_those_it_has() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_genloss"));
+    let output =
+        command.args(["bench", "--size", "tiny"]).env("GENLOSS_INSTRUCTIONS", "avx3").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success());
+    assert!(said.contains("GENLOSS_INSTRUCTIONS: this processor has no \"avx3\""), "{said}");
+    assert!(said.trim_end().ends_with("portable"), "{said}");
 }
 
 /// The run is resumed without vector instructions, so generation 1 is made with other instructions than generation 0.
 #[test]
 fn a_run_that_goes_on_with_other_vector_instructions_says_so_and_each_generation_has_its_own_on_record() {
-    let usual = genloss_kernels::instructions::Instructions::get().name();
+    let usual = Instructions::get().name();
     if usual == "portable" {
         return;
     }

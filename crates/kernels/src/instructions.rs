@@ -1,8 +1,8 @@
 //! The vector instructions that the kernels use.
 //!
 //! They are detected once, at run time. The fast path therefore needs no build flag, and the same binary also runs on
-//! CPUs without these instructions. If the environment variable `GENLOSS_PORTABLE` is set and not empty, none of them
-//! is used.
+//! CPUs without these instructions. The environment variable `GENLOSS_INSTRUCTIONS` chooses a smaller set by its name:
+//! `avx512-bf16`, `avx512`, `avx2`, `neon` or `portable`. `GENLOSS_PORTABLE`, if it is set and not empty, means `portable`.
 //!
 //! **Pitfall.** The last bits of a result depend on the instructions. They determine how many partial sums there are
 //! for an element of a matrix product, and whether a multiplication and the following addition are rounded once (fused)
@@ -16,6 +16,9 @@
 
 use std::sync::OnceLock;
 
+/// The environment variable that names the vector instructions to use.
+pub const INSTRUCTIONS: &str = "GENLOSS_INSTRUCTIONS";
+
 /// The environment variable that switches vector instructions off.
 pub const PORTABLE: &str = "GENLOSS_PORTABLE";
 
@@ -28,20 +31,62 @@ pub struct Instructions {
 }
 
 impl Instructions {
-    /// The instructions that kernels use in this process: all that were detected, or none if `GENLOSS_PORTABLE` is set.
+    /// The instructions that kernels use in this process: those that the environment [chose](Self::chosen), or all that
+    /// were detected if this processor does not have them.
     #[must_use]
     pub fn get() -> Self {
         static SELECTED: OnceLock<Instructions> = OnceLock::new();
-        *SELECTED.get_or_init(|| {
-            let off = std::env::var_os(PORTABLE).is_some_and(|value| !value.is_empty());
-            if off { Self::portable() } else { Self::detect() }
-        })
+        *SELECTED.get_or_init(|| Self::chosen().unwrap_or_else(|_| Self::detect()))
     }
 
-    /// All instructions that the CPU has, regardless of `GENLOSS_PORTABLE`.
+    /// The instructions that `GENLOSS_INSTRUCTIONS` names, or else all that this processor has.
+    ///
+    /// # Errors
+    /// If this processor has none of that name.
+    pub fn chosen() -> Result<Self, UnknownInstructions> {
+        let is_set = |variable| std::env::var_os(variable).filter(|value| !value.is_empty());
+        match is_set(INSTRUCTIONS).map(|name| name.to_string_lossy().into_owned()) {
+            Some(name) => Self::named(&name).ok_or(UnknownInstructions { name }),
+            None if is_set(PORTABLE).is_some() => Ok(Self::portable()),
+            None => Ok(Self::detect()),
+        }
+    }
+
+    /// The set of this [name](Self::name), if this processor has it.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().into_iter().find(|one| one.name() == name)
+    }
+
+    /// Every set that this processor has, the largest first.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let detected = Self::detect();
+        let mut all = vec![detected];
+        if detected.bf16.is_some() {
+            all.push(Self { bf16: None, ..detected });
+        }
+        all.extend(Self::avx2().filter(|avx2| avx2.name() != detected.name()));
+        if detected.name() != "portable" {
+            all.push(Self::portable());
+        }
+        all
+    }
+
+    /// All instructions that the processor has, whatever the environment says.
     #[must_use]
     pub fn detect() -> Self {
         Self { arch: pulp::Arch::new(), bf16: Avx512Bf16::detect() }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn avx2() -> Option<Self> {
+        pulp::x86::V3::try_new().map(|v3| Self { arch: pulp::Arch::V3(v3), bf16: None })
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn avx2() -> Option<Self> {
+        None
     }
 
     /// Only the instructions of the compilation target, without any that need run-time detection.
@@ -63,6 +108,21 @@ impl Instructions {
         if self.bf16.is_some() { format!("{arch}-bf16") } else { arch.to_owned() }
     }
 }
+
+/// The processor does not have the instructions that the environment names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownInstructions {
+    name: String,
+}
+
+impl std::fmt::Display for UnknownInstructions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let known: Vec<String> = Instructions::all().into_iter().map(Instructions::name).collect();
+        write!(f, "{INSTRUCTIONS}: this processor has no {:?}; choose one of {}", self.name, known.join(", "))
+    }
+}
+
+impl std::error::Error for UnknownInstructions {}
 
 /// Proof that the CPU has AVX-512 F, BW, CD, DQ, VL and BF16. Only detection creates a value of this type, so a
 /// function with such an argument may use these instructions.

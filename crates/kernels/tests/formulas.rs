@@ -174,7 +174,7 @@ fn attention_and_its_gradient_agree_with_the_formula() {
         (9, Heads { queries: 4, keys: 2, width: 4 }),
     ];
     for (time, heads) in shapes {
-        for instructions in [Instructions::detect(), Instructions::portable()] {
+        for instructions in Instructions::all() {
             for (precision, tolerance) in [(Precision::F32, 2e-5), (Precision::Bf16, 0.03)] {
                 let options = MatmulOptions { precision, instructions };
                 let mut rng = generator(300 + time as u64);
@@ -210,7 +210,7 @@ fn attention_and_its_gradient_agree_with_the_formula() {
 fn long_attention_agrees_with_the_formula() {
     let heads = Heads { queries: 2, keys: 1, width: 18 };
     for time in [64, 65, 130] {
-        for instructions in [Instructions::detect(), Instructions::portable()] {
+        for instructions in Instructions::all() {
             let options = MatmulOptions { precision: Precision::F32, instructions };
             let mut rng = generator(400 + time as u64);
             let qkv = numbers(time * heads.qkv_width(), &mut rng);

@@ -43,11 +43,10 @@ fn assert_close(fast: &[f32], slow: &[(f64, f64)], before: f64, what: &str) {
 }
 
 fn all_options() -> Vec<MatmulOptions> {
-    let both = [Instructions::detect(), Instructions::portable()];
-    let all = |instructions| {
+    let with = |instructions| {
         [Precision::F32, Precision::Bf16].map(|precision| MatmulOptions { precision, instructions })
     };
-    both.into_iter().flat_map(all).collect()
+    Instructions::all().into_iter().flat_map(with).collect()
 }
 
 const SIDES: [usize; 16] = [1, 2, 3, 4, 5, 6, 7, 13, 16, 17, 31, 33, 63, 64, 65, 130];
