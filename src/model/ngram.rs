@@ -43,6 +43,7 @@ mod counts;
 mod discounts;
 mod files;
 mod predictions;
+mod ranks;
 mod sampling;
 
 use super::{
@@ -57,6 +58,7 @@ use candle_core::Device;
 use counts::{ContextNode, NgramCounts};
 use discounts::Discounts;
 use predictions::Predictions;
+use ranks::Ranks;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::path::Path;
@@ -93,6 +95,8 @@ pub struct Ngram {
     discounts: Vec<Discounts>,
     /// Probabilities of all n-grams, computed on first use: sampling without truncation does not need them.
     predictions: OnceLock<Predictions>,
+    /// The order of tokens after each context, computed on first use: only truncated sampling needs it.
+    ranks: OnceLock<Ranks>,
 }
 
 impl Ngram {
@@ -133,7 +137,7 @@ impl Ngram {
     fn from_counts(counts: NgramCounts, special: SpecialTokens) -> Self {
         let discounts =
             (0..=counts.order()).map(|order| Discounts::estimate(counts.of_order(order))).collect();
-        Self { special, counts, discounts, predictions: OnceLock::new() }
+        Self { special, counts, discounts, predictions: OnceLock::new(), ranks: OnceLock::new() }
     }
 
     /// Length in tokens of the longest n-grams counted.
@@ -209,6 +213,10 @@ impl Ngram {
 
     fn predictions(&self) -> &Predictions {
         self.predictions.get_or_init(|| Predictions::compute(&self.counts, &self.discounts))
+    }
+
+    fn ranks(&self) -> &Ranks {
+        self.ranks.get_or_init(|| Ranks::new(&self.counts, self.predictions()))
     }
 
     fn context_after(&self, document_so_far: &[TokenId]) -> Result<ContextNode, ModelError> {

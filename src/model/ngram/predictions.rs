@@ -103,13 +103,22 @@ impl Predictions {
         let mut log_backoff = 0.0;
         loop {
             if let Some(node) = counts.follower(context, token) {
-                let order = context.length + 1;
-                let log_probability = self.log_probabilities[order][node as usize] + log_backoff;
-                return (log_probability, counts.context_after(NgramNode { order, node }));
+                let found = NgramNode { order: context.length + 1, node };
+                return (self.log_probability(found) + log_backoff, counts.context_after(found));
             }
-            log_backoff += self.log_backoffs[context.length][context.node as usize];
+            log_backoff += self.log_backoff(context);
             context = counts.shorter(context);
         }
+    }
+
+    /// The natural-log probability of the last token of `ngram` after those before it.
+    pub fn log_probability(&self, ngram: NgramNode) -> f64 {
+        self.log_probabilities[ngram.order][ngram.node as usize]
+    }
+
+    /// ln γ: the natural logarithm of what `context` leaves to the shorter context.
+    pub fn log_backoff(&self, context: ContextNode) -> f64 {
+        self.log_backoffs[context.length][context.node as usize]
     }
 
     /// The entropy in nats of the prediction after `context`.
@@ -119,8 +128,7 @@ impl Predictions {
 
     /// Writes the natural-log probabilities of all tokens after `context` to `logs`, by token id.
     pub fn fill<T: FromLog>(&self, counts: &NgramCounts, context: ContextNode, logs: &mut [T]) {
-        let log_backoff = self.log_backoffs[context.length][context.node as usize];
-        self.fill_scaled(counts, context, 0.0, log_backoff, logs);
+        self.fill_scaled(counts, context, 0.0, self.log_backoff(context), logs);
     }
 
     /// Writes the predictions of the shorter contexts, scaled by their backoff mass, and then overwrites those of the
@@ -143,8 +151,7 @@ impl Predictions {
             return;
         }
         let shorter = counts.shorter(context);
-        let next_backoff = self.log_backoffs[shorter.length][shorter.node as usize];
-        self.fill_scaled(counts, shorter, log_scale + log_backoff, next_backoff, logs);
+        self.fill_scaled(counts, shorter, log_scale + log_backoff, self.log_backoff(shorter), logs);
         for (&token, &own) in level.tokens[range].iter().zip(own) {
             logs[token as usize] = T::from_log(own + log_scale);
         }

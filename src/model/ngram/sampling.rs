@@ -4,10 +4,15 @@
 //! in [0, a(h·)). This interval is divided among the followers w of h: each has a part of length a(hw), of which the
 //! last D(a(hw)) is the discount. If the number falls on the undiscounted part of w, w is the token; this happens with
 //! probability (a(hw) − D) / a(h·). If it falls on a discount, which happens with probability γ(h), sampling continues
-//! at h′. This takes one uniform number and one binary search per order visited. All other decoders compute the
-//! distribution over the vocabulary, and beam search computes one for each beam.
+//! at h′. This takes one uniform number and one binary search per order visited.
+//!
+//! Top-k or top-p alone draws in the same way until the token is one of those that are kept: fewer than k tokens come before
+//! it, or tokens of a probability below p ([`ranks`](super::ranks)). What is drawn is distributed like the tokens that are
+//! kept. After many draws in vain, and with all other decoders, the distribution over the vocabulary is computed. Beam search
+//! computes one for each beam.
 
 use super::counts::{ContextNode, NgramNode};
+use super::ranks::Before;
 use super::{ModelError, Ngram};
 use crate::decoding::{BeamSearchSettings, DecodingStrategy, SamplingSettings};
 use crate::decoding::{Sampler, beam};
@@ -17,6 +22,42 @@ use crate::seed::Stream;
 use crate::stage::Stage;
 use rand::Rng;
 use std::ops::Range;
+
+/// Number of draws after which the distribution is computed instead. It takes as long as about this number of draws.
+const MOST_DRAWS: usize = 64;
+
+/// The tokens that a truncation keeps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kept {
+    All,
+    /// The k most probable ones.
+    TopK(usize),
+    /// The fewest tokens, most probable first, whose probabilities sum to at least p.
+    TopP(f64),
+}
+
+impl Kept {
+    /// What `decoding` keeps of the model's own probabilities; `None` if it changes them, or keeps tokens by another rule.
+    fn of(decoding: &SamplingSettings) -> Option<Self> {
+        let with = |top_k, top_p| SamplingSettings { top_k, top_p, ..decoding.clone() };
+        let is_plain_but_for_it = with(None, None).is_plain();
+        match (decoding.top_k, decoding.top_p) {
+            _ if decoding.is_plain() => Some(Self::All),
+            (Some(k), None) if is_plain_but_for_it => Some(Self::TopK(k)),
+            (None, Some(p)) if is_plain_but_for_it => Some(Self::TopP(p)),
+            _ => None,
+        }
+    }
+
+    /// Whether a token is kept, given those before it in the order of descending probability.
+    fn has(self, before: Before) -> bool {
+        match self {
+            Self::All => true,
+            Self::TopK(k) => before.tokens < k as i64,
+            Self::TopP(p) => before.tokens == 0 || before.mass < p,
+        }
+    }
+}
 
 impl Ngram {
     /// Writes the documents of the request whose indices are in `range`.
@@ -44,9 +85,9 @@ impl Ngram {
         range: Range<usize>,
         stage: &Stage,
     ) -> Result<Documents, ModelError> {
-        let plain = decoding.is_plain();
+        let kept = Kept::of(decoding);
         let mut sampler = Sampler::new(decoding);
-        let mut logits = vec![0.0_f32; if plain { 0 } else { self.vocab_size() }];
+        let mut logits = Vec::new();
         let mut documents = Documents::new();
         let mut text = Vec::new();
         for index in range {
@@ -56,13 +97,13 @@ impl Ngram {
             text.clear();
             text.extend_from_slice(prompt);
             for _ in 0..request.max_document_tokens {
-                let (token, found) = if plain {
-                    self.draw(context, &mut rng)
-                } else {
+                let drawn = kept.and_then(|kept| self.draw_kept(context, kept, &mut rng));
+                let (token, found) = drawn.unwrap_or_else(|| {
+                    logits.resize(self.vocab_size(), 0.0_f32);
                     self.predictions().fill(&self.counts, context, &mut logits);
                     let token = sampler.draw(&mut logits, &text, &mut rng);
                     (token, self.counts.find(context, token))
-                };
+                });
                 text.push(token);
                 if token == self.special.end {
                     break;
@@ -94,6 +135,17 @@ impl Ngram {
             contexts = grown.iter().map(|growth| self.counts.context_after(after(growth))).collect();
         }
         Ok(search.into_best())
+    }
+
+    /// Draws a token that is kept, or returns `None` after [`MOST_DRAWS`] draws in vain.
+    fn draw_kept(&self, context: ContextNode, kept: Kept, rng: &mut Stream) -> Option<(TokenId, NgramNode)> {
+        if matches!(kept, Kept::All) {
+            return Some(self.draw(context, rng));
+        }
+        let (ranks, predictions) = (self.ranks(), self.predictions());
+        (0..MOST_DRAWS)
+            .map(|_| self.draw(context, rng))
+            .find(|&(token, found)| kept.has(ranks.before(&self.counts, predictions, context, found, token)))
     }
 
     /// Draws a token from the prediction after `context`. Returns it with the longest n-gram seen that is a suffix of
