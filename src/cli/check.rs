@@ -12,6 +12,7 @@ use super::run::default_root;
 use crate::config::{self, Arm, Experiment, Sweep};
 use crate::lineage::{self, PreparedText, Workload};
 use crate::mixture;
+use crate::model::transformer::Transformer;
 use crate::sweep::{self, PreparedSweep};
 use crate::units::counted;
 use crate::verdict;
@@ -211,11 +212,12 @@ fn estimate(prepared: &PreparedSweep, device: &Device) -> Result<String> {
     for unit in prepared.groups() {
         planned.extend(prepared.missing(&unit, &|_, _| false)?);
     }
-    // The text has been read and its tokens are in memory, as at the same point of a run.
+    // The text has been read and its tokens are in memory, as at the same point of a run. A base was in memory for its check;
+    // this process still holds that memory and uses it again.
     let before_trials = machine::used_memory_bytes().unwrap_or_default();
+    let held = before_trials.now.saturating_sub(largest_base_bytes(prepared.experiments())?);
     let cost = Cost::of(&planned, &SpeedTrials::of(&planned, prepared, device, 1)?, prepared);
-    let after_trials = machine::used_memory_bytes().unwrap_or_default();
-    let memory_bytes = (before_trials.now + cost.memory_bytes).max(before_trials.most).max(after_trials.most);
+    let memory_bytes = (held + cost.memory_bytes).max(before_trials.most);
     Ok(format!(
         "estimate for this machine: {} in about {}; {} of memory; {} on disk in {}\n",
         counted(cost.generations, "generation"),
@@ -224,6 +226,13 @@ fn estimate(prepared: &PreparedSweep, device: &Device) -> Result<String> {
         mebibytes(cost.disk_bytes),
         default_root(&prepared.experiments()[0]).display(),
     ))
+}
+
+/// Bytes of the weights of the largest model that training starts from; 0 if none does.
+fn largest_base_bytes(experiments: &[Experiment]) -> Result<u64> {
+    let bases = experiments.iter().flat_map(|one| &one.arms).filter_map(|arm| arm.training.base.as_deref());
+    let bytes = |base| Ok(size_of::<f32>() as u64 * Transformer::shape_of(base)?.parameters());
+    bases.map(bytes).try_fold(0, |largest, bytes: Result<u64>| Ok(largest.max(bytes?)))
 }
 
 #[cfg(test)]
