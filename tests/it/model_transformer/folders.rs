@@ -81,7 +81,7 @@ fn half_precision_and_sharded_weights_are_read() {
 
 #[test]
 fn unsupported_features_are_errors() {
-    let cases: [(&str, Value, &str); 12] = [
+    let cases: [(&str, Value, &str); 13] = [
         ("model_type", json!("t5"), "known are gemma, gemma2, gemma3_text, gpt2"),
         ("hidden_act", json!("gelu"), "other than silu"),
         ("attention_bias", json!(true), "self_attn.q_proj.bias is missing"),
@@ -89,6 +89,7 @@ fn unsupported_features_are_errors() {
         ("rope_parameters", json!({ "rope_type": "longrope", "rope_theta": 1e4 }), "scaled rotary"),
         ("num_key_value_heads", json!(3), "cannot share"),
         ("num_hidden_layers", json!(9_000_000), "9000000 layers"),
+        ("max_position_embeddings", json!(1), "one token at a time"),
         ("hidden_size", json!(1u64 << 40), "larger than in any known model"),
         ("vocab_size", json!(51), "is [50, 16], but config.json makes it [51, 16]"),
         ("eos_token_id", Value::Null, "documents would not end"),

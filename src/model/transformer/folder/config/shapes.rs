@@ -20,6 +20,12 @@ pub fn of(config: &ModelConfig) -> Result<Shape, String> {
         Family::Gemma | Family::Gemma2 | Family::Gemma3 => gemma(config)?,
         Family::Llama | Family::Mistral | Family::Olmo2 | Family::Qwen2 | Family::Qwen3 => llama(config)?,
     };
+    // Longer texts are read in windows that overlap by half.
+    if shape.context < 2 {
+        return Err("a model that reads one token at a time (max_position_embeddings, n_positions) cannot be used; copy the file \
+                    again from where the model was published"
+            .to_owned());
+    }
     // Each pair of elements has a cosine and a sine at every position, both f32.
     let rotary_bytes = shape.context.saturating_mul(4 * shape.heads.width);
     if matches!(shape.architecture.positions, Positions::Rotary(_)) && rotary_bytes > MOST_ROTARY_BYTES {
