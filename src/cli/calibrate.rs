@@ -12,8 +12,9 @@ use crate::progress::Silent;
 use crate::seed::{SHARED, StreamKey, streams};
 use crate::stage::Stage;
 use crate::store::{self, RunRecord};
+use crate::units::counted;
 use crate::verdict::Observation;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -28,14 +29,15 @@ pub struct Args {
     /// Change a setting: `training.tokens=200000`.
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     settings: Vec<String>,
-    /// Number of seeds to run; more seeds give more precise rates.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    seeds: u64,
-    /// The first seed.
-    #[arg(long, default_value_t = 1)]
-    first_seed: u64,
-    /// Numbers of seeds per experiment, separated by commas; each gives a row per arm.
-    #[arg(long, value_delimiter = ',', default_value = "1,3,5")]
+    /// Number of seeds to run; more seeds give more precise rates [default: 200].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    seeds: Option<u64>,
+    /// The first seed [default: 1].
+    #[arg(long)]
+    first_seed: Option<u64>,
+    /// Numbers of seeds per experiment, separated by commas; each gives a row per arm [default: 1, 3 and 5, as far as there
+    /// are seeds].
+    #[arg(long, value_delimiter = ',')]
     per_experiment: Vec<usize>,
     /// Comparisons to draw for each arm and number of seeds.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -57,15 +59,15 @@ impl Args {
             self.check_sizes(observed.len() as u64)?;
             (experiment, observed)
         } else {
-            self.check_sizes(self.seeds)?;
+            self.check_sizes(self.seeds())?;
             self.observe()?
         };
+        let sizes = self.sizes(observed.len());
         let contrasts = Contrast::all(&experiment);
         let comparisons = self.comparisons as usize;
         let rates_of = |&size: &usize| calibration::rates(&observed, &contrasts, size, comparisons);
-        let rates: Vec<ArmRates> = machine::with_status_lines("judging experiments", || {
-            self.per_experiment.iter().flat_map(rates_of).collect()
-        });
+        let rates: Vec<ArmRates> =
+            machine::with_status_lines("judging experiments", || sizes.iter().flat_map(rates_of).collect());
         show(&rates, self.format)
     }
 
@@ -77,26 +79,41 @@ impl Args {
         }
         let unusable = self.per_experiment.iter().find(|&&size| size == 0 || size as u64 > seeds);
         let Some(size) = unusable else { return Ok(()) };
-        bail!(
-            "--per-experiment {size}: there are {seeds} seeds; give sizes from 1 to {seeds}, or run more seeds"
-        )
+        let found = counted(seeds, "seed");
+        bail!("--per-experiment {size}, of {found}: give sizes from 1 to {seeds}, or run more seeds")
+    }
+
+    fn seeds(&self) -> u64 {
+        self.seeds.unwrap_or(200)
+    }
+
+    /// The numbers of seeds per experiment, of `seeds` seeds in all.
+    fn sizes(&self, seeds: usize) -> Vec<usize> {
+        match &self.per_experiment[..] {
+            [] => [1, 3, 5].into_iter().filter(|&size| size <= seeds).collect(),
+            given => given.to_vec(),
+        }
     }
 
     /// Returns an error if the last seed is larger than an experiment file may have.
     fn seeds_to_run(&self) -> Result<Range<u64>> {
         const LARGEST: u64 = i64::MAX as u64;
-        let end = self.first_seed.checked_add(self.seeds).filter(|&end| end - 1 <= LARGEST);
+        let (first, seeds) = (self.first_seed.unwrap_or(1), self.seeds());
+        let end = first.checked_add(seeds).filter(|&end| end - 1 <= LARGEST);
         let end = end.with_context(|| {
-            format!(
-                "--first-seed {}: with {} seeds, the last is above {LARGEST}",
-                self.first_seed, self.seeds
-            )
+            format!("--first-seed {first}: with {}, the last is above {LARGEST}", counted(seeds, "seed"))
         })?;
-        Ok(self.first_seed..end)
+        Ok(first..end)
     }
 
     /// The experiment of a run or study, and the observations of its finished seeds, one list per seed.
     fn read(&self) -> Result<(Experiment, Vec<Vec<Observation>>)> {
+        let is_for_a_file = !self.settings.is_empty() || self.seeds.is_some() || self.first_seed.is_some();
+        ensure!(
+            !is_for_a_file,
+            "{}: the seeds of this run have been run already; --set, --seeds and --first-seed need an experiment file",
+            self.file.display()
+        );
         let [recorded] = <[RunRecord; 1]>::try_from(store::read_all(&self.file)?).map_err(|all| {
             let found = all.len();
             anyhow!(
@@ -141,7 +158,7 @@ impl Args {
             metrics: &Metrics::builtin(),
             provenance,
         };
-        let key = StreamKey::new(self.first_seed, SHARED, 0, streams::CALIBRATION);
+        let key = StreamKey::new(seeds.start, SHARED, 0, streams::CALIBRATION);
         let stage = Stage::new(key, observer.as_ref(), &interrupt);
         let observed = calibration::observe(&experiment, &prepared, seeds, &context, &stage)?;
         Ok((experiment, observed))

@@ -415,8 +415,9 @@ fn the_error_of_a_diverging_training_has_its_place_and_a_remedy() {
 fn a_run_and_its_experiment_file_calibrate_to_the_same_rates() {
     let (_, root, file) = finished();
     let rates = |what: &Path| {
-        let sizes = ["--per-experiment", "1,2", "--comparisons", "4", "--seeds", "2", "--format", "json"];
-        json(&[&["calibrate", what.to_str().unwrap()][..], &sizes].concat())
+        let seeds: &[&str] = if what.is_dir() { &[] } else { &["--seeds", "2"] };
+        let sizes = ["--per-experiment", "1,2", "--comparisons", "4", "--format", "json"];
+        json(&[&["calibrate", what.to_str().unwrap()], seeds, &sizes].concat())
     };
     let found = rates(file);
     assert_eq!(found, rates(root));
@@ -445,6 +446,10 @@ fn calibrating_with_fewer_seeds_than_an_experiment_has_is_an_error() {
         let said = error_line(&[&["calibrate"], of, &["--per-experiment", "3"]].concat());
         assert!(said.contains("--per-experiment 3") && said.contains("2 seeds"), "{said}");
     }
+    let said = error_line(&["calibrate", root.to_str().unwrap(), "--seeds", "2"]);
+    assert!(said.contains("--set, --seeds and --first-seed need an experiment file"), "{said}");
+    let usual = json(&["calibrate", root.to_str().unwrap(), "--format", "json"]);
+    assert!(usual.as_array().unwrap().iter().all(|one| one["seeds"] == 1), "{usual}");
     let said = error_line(&["calibrate", root.to_str().unwrap(), "--per-experiment", "2,1,2"]);
     assert!(said.contains("--per-experiment: 2 is given twice"), "{said}");
     let largest = i64::MAX.to_string();

@@ -238,7 +238,10 @@ fn to_f32(view: &TensorView) -> Result<Tensor, FolderProblem> {
         Dtype::F16 => DType::F16,
         Dtype::BF16 => DType::BF16,
         other => {
-            return Err(format!("{other:?} is not supported; save the model in float32 or bfloat16").into());
+            return Err(format!(
+                "{other:?} is not supported; save the model in float32, float16 or bfloat16"
+            )
+            .into());
         }
     };
     let tensor = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)
