@@ -95,6 +95,11 @@ impl Instructions {
         Self { arch: pulp::Arch::Scalar, bf16: None }
     }
 
+    /// Numbers of 32 bits in a vector.
+    pub(crate) fn lanes(self) -> usize {
+        self.arch.dispatch(Lanes)
+    }
+
     /// `avx512`, `avx2`, `neon` or `portable`, with the suffix `-bf16` if bf16 pairs are multiplied in hardware.
     #[must_use]
     pub fn name(self) -> String {
@@ -106,6 +111,17 @@ impl Instructions {
             _ => "portable",
         };
         if self.bf16.is_some() { format!("{arch}-bf16") } else { arch.to_owned() }
+    }
+}
+
+struct Lanes;
+
+impl pulp::WithSimd for Lanes {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> usize {
+        S::F32_LANES
     }
 }
 

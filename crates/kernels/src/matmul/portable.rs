@@ -3,103 +3,148 @@
 //! CPUs with vectors of sixteen numbers have 32 vector registers, so a block of sums has up to four vectors of columns.
 //! CPUs with shorter vectors may have only 16 registers, so a block has two vectors of columns. A word of two bf16 is
 //! split into two f32 by shifting and masking, because a bf16 is the upper half of an f32.
+//!
+//! Every shape of a block is compiled as a function of its own, and nothing in its innermost loop can panic. In larger
+//! functions, and in loops with bounds checks, the compiler keeps some of the sums in memory.
 
 use super::{MatmulOptions, OutputMode, PANEL, Precision, Tile};
 use pulp::{Simd, WithSimd};
 
-pub(super) fn compute_tile(options: MatmulOptions, tile: Tile, rows: usize) {
-    let arch = options.instructions.arch;
-    match options.precision {
-        Precision::F32 => arch.dispatch(TileKernel::<false> { tile, rows }),
-        Precision::Bf16 => arch.dispatch(TileKernel::<true> { tile, rows }),
-    }
-}
-
-struct TileKernel<'a, const BF16: bool> {
-    tile: Tile<'a>,
-    rows: usize,
-}
-
-impl<const BF16: bool> WithSimd for TileKernel<'_, BF16> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { mut tile, rows } = self;
-        let mut first_row = 0;
-        while first_row < rows {
-            first_row += match rows - first_row {
-                6.. => all_columns::<S, 6, BF16>(simd, &mut tile, first_row),
-                4.. => all_columns::<S, 4, BF16>(simd, &mut tile, first_row),
-                2.. => all_columns::<S, 2, BF16>(simd, &mut tile, first_row),
-                _ => all_columns::<S, 1, BF16>(simd, &mut tile, first_row),
-            };
-        }
+/// Computes a tile of `rows` rows. Numbers of bf16 need registers for both halves of a word, which leaves room for the
+/// sums of four rows.
+pub(super) fn compute_tile(options: MatmulOptions, mut tile: Tile, rows: usize) {
+    let mut first_row = 0;
+    while first_row < rows {
+        first_row += match rows - first_row {
+            6.. if options.precision == Precision::F32 => all_columns::<6>(options, &mut tile, first_row),
+            4.. => all_columns::<4>(options, &mut tile, first_row),
+            2.. => all_columns::<2>(options, &mut tile, first_row),
+            _ => all_columns::<1>(options, &mut tile, first_row),
+        };
     }
 }
 
 /// Computes all columns of the `ROWS` rows from `first_row` on. Returns `ROWS`.
-#[inline(always)]
-fn all_columns<S: Simd, const ROWS: usize, const BF16: bool>(
-    simd: S,
-    tile: &mut Tile,
-    first_row: usize,
-) -> usize {
-    let wide = S::F32_LANES == 16;
+fn all_columns<const ROWS: usize>(options: MatmulOptions, tile: &mut Tile, first_row: usize) -> usize {
+    let lanes = options.instructions.lanes();
     let mut column = 0;
     while column < tile.columns {
-        match (wide && tile.columns - column > 32, tile.left_stride) {
-            (true, Some(stride)) => block::<S, ROWS, 4, BF16, false>(simd, tile, first_row, column, stride),
-            (true, None) => block::<S, ROWS, 4, BF16, true>(simd, tile, first_row, column, 1),
-            (false, Some(stride)) => block::<S, ROWS, 2, BF16, false>(simd, tile, first_row, column, stride),
-            (false, None) => block::<S, ROWS, 2, BF16, true>(simd, tile, first_row, column, 1),
+        let vectors = if lanes == 16 && tile.columns - column > PANEL / 2 { 4 } else { 2 };
+        match (vectors, tile.left_stride.is_none()) {
+            (4, false) => columns::<ROWS, 4, false>(options, tile, first_row, column),
+            (4, true) => columns::<ROWS, 4, true>(options, tile, first_row, column),
+            (_, false) => columns::<ROWS, 2, false>(options, tile, first_row, column),
+            (_, true) => columns::<ROWS, 2, true>(options, tile, first_row, column),
         }
-        column += S::F32_LANES * if wide && tile.columns - column > 32 { 4 } else { 2 };
+        column += vectors * lanes;
     }
     ROWS
 }
 
-/// Computes a block of `ROWS` rows and `VECTORS` vectors of columns, with all sums in registers.
-#[inline(always)]
-fn block<S: Simd, const ROWS: usize, const VECTORS: usize, const BF16: bool, const TRANSPOSED: bool>(
-    simd: S,
+/// Computes `VECTORS` vectors of columns from `column` on.
+fn columns<const ROWS: usize, const VECTORS: usize, const TRANSPOSED: bool>(
+    options: MatmulOptions,
     tile: &mut Tile,
     first_row: usize,
     column: usize,
-    stride: usize,
 ) {
-    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    for (left, right) in tile.segments {
-        let (right, _) = right.as_chunks::<PANEL>();
-        let rows: [&[u32]; ROWS] = std::array::from_fn(|row| {
-            let start = (first_row + row) * stride;
-            if TRANSPOSED { &left[start..] } else { &left[start..start + right.len()] }
-        });
-        for (k, words) in right.iter().enumerate() {
-            let (vectors, _) = S::as_simd_u32s(&words[column..]);
-            let right: [S::u32s; VECTORS] = std::array::from_fn(|v| vectors[v]);
-            for (sums, row) in sums.iter_mut().zip(rows) {
-                let word = row[if TRANSPOSED { k * PANEL } else { k }];
-                for (sum, right) in sums.iter_mut().zip(right) {
-                    *sum = multiply_add::<S, BF16>(simd, word, right, *sum);
-                }
-            }
+    let arch = options.instructions.arch;
+    match options.precision {
+        Precision::F32 => {
+            arch.dispatch(Block::<ROWS, VECTORS, TRANSPOSED, false> { tile, first_row, column })
+        }
+        Precision::Bf16 => {
+            arch.dispatch(Block::<ROWS, VECTORS, TRANSPOSED, true> { tile, first_row, column })
         }
     }
-    let width = (VECTORS * S::F32_LANES).min(tile.columns - column);
-    for (row, sums) in sums.iter().enumerate() {
-        let out = &mut tile.out[(first_row + row) * tile.out_stride + column..][..width];
-        let mut values = [0f32; PANEL];
-        let (vectors, _) = S::as_mut_simd_f32s(&mut values);
-        vectors[..VECTORS].copy_from_slice(sums);
-        match tile.mode {
-            OutputMode::Overwrite => out.copy_from_slice(&values[..width]),
-            OutputMode::Accumulate => {
-                for (out, value) in out.iter_mut().zip(values) {
-                    *out += value;
+}
+
+/// `ROWS` rows and `VECTORS` vectors of columns, with all sums in registers.
+struct Block<'a, 't, const ROWS: usize, const VECTORS: usize, const TRANSPOSED: bool, const BF16: bool> {
+    tile: &'a mut Tile<'t>,
+    first_row: usize,
+    column: usize,
+}
+
+impl<const ROWS: usize, const VECTORS: usize, const TRANSPOSED: bool, const BF16: bool> WithSimd
+    for Block<'_, '_, ROWS, VECTORS, TRANSPOSED, BF16>
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { tile, first_row, column } = self;
+        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+        for (left, right) in tile.segments {
+            let (right, _) = right.as_chunks::<PANEL>();
+            if TRANSPOSED {
+                let left = &left[first_row..];
+                assert!(left.len() + PANEL >= right.len() * PANEL + ROWS, "the left factor is too short");
+                for (right, left) in right.iter().zip(left.chunks(PANEL)) {
+                    let Some(left) = left.first_chunk::<ROWS>() else { break };
+                    step::<S, ROWS, VECTORS, BF16>(simd, left, &right[column..], &mut sums);
+                }
+            } else {
+                let stride = tile.left_stride.unwrap_or_default();
+                let rows: [&[u32]; ROWS] =
+                    std::array::from_fn(|row| &left[(first_row + row) * stride..][..right.len()]);
+                for (k, right) in right.iter().enumerate() {
+                    let left = std::array::from_fn(|row| rows[row][k]);
+                    step::<S, ROWS, VECTORS, BF16>(simd, &left, &right[column..], &mut sums);
                 }
             }
         }
+        let width = (VECTORS * S::F32_LANES).min(tile.columns - column);
+        for (row, sums) in sums.into_iter().enumerate() {
+            let out = &mut tile.out[(first_row + row) * tile.out_stride + column..][..width];
+            store::<S, VECTORS>(simd, sums, tile.mode, out);
+        }
+    }
+}
+
+/// Adds the products of a column of the left factor and a row of the right one.
+#[inline(always)]
+fn step<S: Simd, const ROWS: usize, const VECTORS: usize, const BF16: bool>(
+    simd: S,
+    left: &[u32; ROWS],
+    right: &[u32],
+    sums: &mut [[S::f32s; VECTORS]; ROWS],
+) {
+    let (vectors, _) = S::as_simd_u32s(right);
+    let right: [S::u32s; VECTORS] = std::array::from_fn(|v| vectors[v]);
+    for (sums, &word) in sums.iter_mut().zip(left) {
+        for (sum, right) in sums.iter_mut().zip(right) {
+            *sum = multiply_add::<S, BF16>(simd, word, right, *sum);
+        }
+    }
+}
+
+/// Writes the first numbers of `sums` to `out`, or adds them there.
+#[inline(always)]
+fn store<S: Simd, const VECTORS: usize>(
+    simd: S,
+    sums: [S::f32s; VECTORS],
+    mode: OutputMode,
+    out: &mut [f32],
+) {
+    if out.len() == VECTORS * S::F32_LANES {
+        let (out, _) = S::as_mut_simd_f32s(out);
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = match mode {
+                OutputMode::Overwrite => sum,
+                OutputMode::Accumulate => simd.add_f32s(*out, sum),
+            };
+        }
+        return;
+    }
+    let mut values = [0f32; PANEL];
+    let (vectors, _) = S::as_mut_simd_f32s(&mut values);
+    vectors[..VECTORS].copy_from_slice(&sums);
+    for (out, value) in out.iter_mut().zip(values) {
+        *out = match mode {
+            OutputMode::Overwrite => value,
+            OutputMode::Accumulate => *out + value,
+        };
     }
 }
 
