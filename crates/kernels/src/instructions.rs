@@ -2,7 +2,8 @@
 //!
 //! They are detected once, at run time. The fast path therefore needs no build flag, and the same binary also runs on
 //! CPUs without these instructions. The environment variable `GENLOSS_INSTRUCTIONS` chooses a smaller set by its name:
-//! `avx512-bf16`, `avx512`, `avx2`, `neon` or `portable`. `GENLOSS_PORTABLE`, if it is set and not empty, means `portable`.
+//! `avx512-amx`, `avx512-bf16`, `avx512`, `avx2`, `neon` or `portable`. `GENLOSS_PORTABLE`, if it is set and not empty,
+//! means `portable`.
 //!
 //! **Pitfall.** The last bits of a result depend on the instructions. They determine how many partial sums there are
 //! for an element of a matrix product, and whether a multiplication and the following addition are rounded once (fused)
@@ -28,6 +29,8 @@ pub struct Instructions {
     pub(crate) arch: pulp::Arch,
     /// `Some` if instructions for products of bf16 pairs are to be used.
     pub(crate) bf16: Option<Avx512Bf16>,
+    /// `Some` if tiles of bf16 are to be multiplied.
+    pub(crate) amx: Option<Amx>,
 }
 
 impl Instructions {
@@ -63,8 +66,11 @@ impl Instructions {
     pub fn all() -> Vec<Self> {
         let detected = Self::detect();
         let mut all = vec![detected];
+        if detected.amx.is_some() {
+            all.push(Self { amx: None, ..detected });
+        }
         if detected.bf16.is_some() {
-            all.push(Self { bf16: None, ..detected });
+            all.push(Self { amx: None, bf16: None, ..detected });
         }
         all.extend(Self::avx2().filter(|avx2| avx2.name() != detected.name()));
         if detected.name() != "portable" {
@@ -76,12 +82,13 @@ impl Instructions {
     /// All instructions that the processor has, whatever the environment says.
     #[must_use]
     pub fn detect() -> Self {
-        Self { arch: pulp::Arch::new(), bf16: Avx512Bf16::detect() }
+        let bf16 = Avx512Bf16::detect();
+        Self { arch: pulp::Arch::new(), bf16, amx: bf16.and_then(|_| Amx::detect()) }
     }
 
     #[cfg(target_arch = "x86_64")]
     fn avx2() -> Option<Self> {
-        pulp::x86::V3::try_new().map(|v3| Self { arch: pulp::Arch::V3(v3), bf16: None })
+        pulp::x86::V3::try_new().map(|v3| Self { arch: pulp::Arch::V3(v3), bf16: None, amx: None })
     }
 
     #[cfg(not(target_arch = "x86_64"))]
@@ -92,7 +99,7 @@ impl Instructions {
     /// Only the instructions of the compilation target, without any that need run-time detection.
     #[must_use]
     pub fn portable() -> Self {
-        Self { arch: pulp::Arch::Scalar, bf16: None }
+        Self { arch: pulp::Arch::Scalar, bf16: None, amx: None }
     }
 
     /// Numbers of 32 bits in a vector.
@@ -100,7 +107,8 @@ impl Instructions {
         self.arch.dispatch(Lanes)
     }
 
-    /// `avx512`, `avx2`, `neon` or `portable`, with the suffix `-bf16` if bf16 pairs are multiplied in hardware.
+    /// `avx512`, `avx2`, `neon` or `portable`, with the suffix `-amx` if tiles of bf16 are multiplied in hardware, or `-bf16`
+    /// if only pairs are.
     #[must_use]
     pub fn name(self) -> String {
         let debug = format!("{:?}", self.arch);
@@ -110,7 +118,11 @@ impl Instructions {
             "Neon" => "neon",
             _ => "portable",
         };
-        if self.bf16.is_some() { format!("{arch}-bf16") } else { arch.to_owned() }
+        match (self.amx, self.bf16) {
+            (Some(_), _) => format!("{arch}-amx"),
+            (None, Some(_)) => format!("{arch}-bf16"),
+            (None, None) => arch.to_owned(),
+        }
     }
 }
 
@@ -154,6 +166,23 @@ impl Avx512Bf16 {
     }
 
     #[cfg(not(target_arch = "x86_64"))]
+    fn detect() -> Option<Self> {
+        None
+    }
+}
+
+/// Proof that the CPU has AMX with products of bf16, and that this process may use it. Only detection creates a value of
+/// this type, so a function with such an argument may use these instructions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Amx(());
+
+impl Amx {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    fn detect() -> Option<Self> {
+        crate::matmul::amx::is_available().then_some(Self(()))
+    }
+
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
     fn detect() -> Option<Self> {
         None
     }

@@ -8,9 +8,9 @@
 //! Each function is compiled for several instruction sets, and the widest one that the processor has is chosen at run
 //! time (see [`instructions`]).
 //!
-//! `unsafe` is confined to three modules. Two use instructions no safe library offers: rounding to bf16, and products of
-//! bf16 pairs. Their entry points take a token that only instruction-set detection can create. The third, [`mapped`],
-//! maps files into memory.
+//! `unsafe` is confined to four modules. Three use instructions no safe library offers: rounding to bf16, products of
+//! bf16 pairs, and products of bf16 tiles (AMX). Their entry points take a token that only instruction-set detection can
+//! create. The fourth, [`mapped`], maps files into memory.
 //!
 //! ```
 //! use genloss_kernels::Precision;

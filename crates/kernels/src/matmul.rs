@@ -10,7 +10,8 @@
 //!
 //! A product is computed in tiles of up to 6 × 64 sums that stay in registers. With vectors of sixteen numbers
 //! these sums fill 24 of the 32 registers, and one step along the depth loads ten operands for 24 multiplications. With
-//! vectors of eight numbers, products of many rows are computed in strips of 16 columns instead, to the same bits.
+//! vectors of eight numbers, products of many rows are computed in strips of 16 columns instead, to the same bits. Where
+//! the CPU has AMX, it multiplies bf16 in tiles of its own, which round sums differently.
 //!
 //! Every sum is computed in order along the depth, so results are bit-identical for any number of threads and any split
 //! of the rows. They do depend on the [`Instructions`].
@@ -21,6 +22,8 @@ use super::Precision;
 use super::instructions::Instructions;
 use strips::{StripProduct, Sums};
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(crate) mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx512_bf16;
 #[cfg(target_arch = "x86_64")]
@@ -57,6 +60,12 @@ impl MatmulOptions {
     #[must_use]
     pub fn new(precision: Precision) -> Self {
         Self { precision, instructions: Instructions::get() }
+    }
+
+    /// The proof that products are computed in tiles of AMX, if they are.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    fn amx(self) -> Option<crate::instructions::Amx> {
+        self.instructions.amx.filter(|_| self.precision == Precision::Bf16)
     }
 }
 
@@ -110,6 +119,19 @@ pub fn multiply(
             let depth = DEPTH_BLOCK.min(right.depth - start);
             let block = &panel[start * PANEL..(start + depth) * PANEL];
             let mode = if start > 0 { OutputMode::Accumulate } else { mode };
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            if let Some(proof) = options.amx() {
+                let segments = [amx::Segment { rows: &rows[start..], stride, panel: block }];
+                let output = amx::Output {
+                    rows: row_count,
+                    columns: PANEL.min(columns - first_column),
+                    numbers: &mut out[first_column..],
+                    stride: columns,
+                    mode,
+                };
+                amx::multiply(proof, &segments, output);
+                continue;
+            }
             if strips::are_used(options, row_count) {
                 let product = StripProduct {
                     rows: &rows[start..],
@@ -157,6 +179,10 @@ pub fn multiply_transposed(
         return;
     }
     let row_count = out.len() / columns;
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if let Some(proof) = options.amx() {
+        return amx::multiply_transposed(proof, pairs, panel, out, mode);
+    }
     // Parts of sums can wait in the output if it holds nothing else.
     let fits = mode == OutputMode::Overwrite && pairs.iter().all(|(left, _)| left.depth <= DEPTH_BLOCK);
     if fits && strips::are_used(options, row_count) {

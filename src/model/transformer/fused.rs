@@ -27,12 +27,13 @@ use std::sync::Mutex;
 pub mod backward;
 mod projections;
 
-/// Number of rows whose logits are computed together. The logits of more rows would not stay in the cache.
-pub const LOGIT_ROWS: usize = 36;
+/// Number of rows whose logits are computed together. The output matrix of a large vocabulary comes from memory once for
+/// all of them.
+const LOGIT_ROWS: usize = 128;
 
-/// Number of rows for which the feed-forward half of a block is computed together, so that the intermediate results
-/// stay in the second-level cache. The number is even, and a multiple of the number of rows in a matrix product's tile.
-const FEED_FORWARD_ROWS: usize = 72;
+/// Number of rows for which the feed-forward half of a block is computed together, so that the memory of a thread does not
+/// grow with its sequences. The number is even, because two neighbouring rows of bf16 share their words.
+const FEED_FORWARD_ROWS: usize = 128;
 
 /// Concatenated sequences of equal length.
 #[derive(Clone, Copy, Debug)]

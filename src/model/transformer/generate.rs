@@ -13,7 +13,7 @@ mod branches;
 mod search;
 mod steppers;
 
-use super::fused::{LOGIT_ROWS, PackedNetwork};
+use super::fused::PackedNetwork;
 use super::{Transformer, all_finite};
 use crate::decoding::Sampler;
 use crate::decoding::{DecodingStrategy, SamplingSettings};
@@ -247,6 +247,9 @@ fn step(
     Ok(is_finite.then_some(rows.len() as u64))
 }
 
+/// Fewest rows of logits from which tokens are drawn on a thread of their own.
+const ROWS_PER_THREAD: usize = 36;
+
 /// Draws the next token of the first documents in `documents`, one for each row of `logits` (rows, V). The rows are
 /// split among threads, because a GPU returns the rows of all documents at once.
 fn draw(
@@ -262,5 +265,5 @@ fn draw(
         document.drawn += 1;
     };
     let rows = logits.par_chunks_exact_mut(model.vocab_size()).zip(documents.par_iter_mut());
-    rows.with_min_len(LOGIT_ROWS).for_each_init(|| Sampler::new(decoding), draw);
+    rows.with_min_len(ROWS_PER_THREAD).for_each_init(|| Sampler::new(decoding), draw);
 }

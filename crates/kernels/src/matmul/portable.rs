@@ -51,10 +51,10 @@ fn columns<const ROWS: usize, const VECTORS: usize, const TRANSPOSED: bool>(
     let arch = options.instructions.arch;
     match options.precision {
         Precision::F32 => {
-            arch.dispatch(Block::<ROWS, VECTORS, TRANSPOSED, false> { tile, first_row, column })
+            arch.dispatch(Block::<ROWS, VECTORS, TRANSPOSED, false> { tile, first_row, column });
         }
         Precision::Bf16 => {
-            arch.dispatch(Block::<ROWS, VECTORS, TRANSPOSED, true> { tile, first_row, column })
+            arch.dispatch(Block::<ROWS, VECTORS, TRANSPOSED, true> { tile, first_row, column });
         }
     }
 }
