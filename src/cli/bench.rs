@@ -10,9 +10,12 @@ use anyhow::Result;
 use candle_core::Device;
 use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use genloss_kernels::matmul;
+use explain::Explanation;
+use genloss_kernels::matmul::{self, MatmulOptions};
 use serde::Serialize;
 use std::time::{Duration, Instant};
+
+mod explain;
 
 /// Options of `genloss bench`.
 #[derive(Debug, clap::Args)]
@@ -29,6 +32,9 @@ pub struct Args {
     /// Output format.
     #[arg(long, value_enum, default_value = "text")]
     format: BenchFormat,
+    /// Say which instructions multiply matrices here, how, and how fast, instead of timing a model.
+    #[arg(long, conflicts_with_all = ["size", "precision", "activity", "device"])]
+    explain: bool,
     #[command(flatten)]
     machine: MachineArgs,
 }
@@ -89,6 +95,13 @@ impl Args {
     /// Measures and prints the speed.
     pub fn exec(self) -> Result<()> {
         let device = self.machine.open()?;
+        if self.explain {
+            let explanation = Explanation::measure();
+            return match self.format {
+                BenchFormat::Json => output::json(&explanation),
+                BenchFormat::Text => output::emit(&explanation.to_text()),
+            };
+        }
         let speed = self.measure(&device)?;
         match self.format {
             BenchFormat::Json => output::json(&speed),
@@ -117,7 +130,8 @@ impl Args {
         let peak_memory_bytes = peak_memory_bytes();
         let tokens_per_s = median(&rates);
         let gflops = tokens_per_s * operations / 1e9;
-        let share_of_peak = device.is_cpu().then(|| gflops / matmul::peak_gflops(precision));
+        let share_of_peak =
+            device.is_cpu().then(|| gflops / matmul::peak_gflops(MatmulOptions::new(precision)));
         Ok(Speed {
             activity,
             size: size.name,

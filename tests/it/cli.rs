@@ -10,6 +10,7 @@ mod pairs;
 mod program;
 
 use crate::command::{genloss, json, output, text};
+use genloss_kernels::instructions::Instructions;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -366,6 +367,32 @@ fn bench_reports_the_speed_of_training_and_sampling() {
     }
     assert!(error_line(&["bench", "--size", "huge"]).contains("tiny, reference, medium"));
     assert!(error_line(&["bench", "--precision", "fp16"]).contains("f32, bf16"));
+}
+
+#[test]
+fn bench_explains_every_set_of_instructions() {
+    let explained = json(&["bench", "--explain", "--threads", "1", "--format", "json"]);
+    assert_eq!(explained["threads"], 1);
+    let kernels = explained["kernels"].as_array().unwrap();
+    let expected: Vec<(String, &str)> = Instructions::all()
+        .into_iter()
+        .flat_map(|set| ["f32", "bf16"].map(|precision| (set.name(), precision)))
+        .collect();
+    let pairs: Vec<(String, &str)> = (kernels.iter())
+        .map(|kernel| {
+            (kernel["instructions"].as_str().unwrap().to_owned(), kernel["precision"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(pairs, expected);
+    for kernel in kernels {
+        assert_eq!(kernel["used"], kernel["instructions"] == Instructions::get().name().as_str());
+        assert!(kernel["gflops"].as_f64().unwrap() > 0.0, "{kernel}");
+        assert!(!kernel["sums"].as_str().unwrap().is_empty(), "{kernel}");
+    }
+    let text = output(&["bench", "--explain", "--threads", "1"]);
+    assert!(text.contains(&format!("{} (used)", Instructions::get().name())), "{text}");
+    assert_eq!(text.contains("precision = \"bf16\""), !text.contains("keep precision = \"f32\""), "{text}");
+    assert!(error_line(&["bench", "--explain", "--size", "medium"]).contains("--size"));
 }
 
 #[test]

@@ -62,6 +62,28 @@ impl MatmulOptions {
         Self { precision, instructions: Instructions::get() }
     }
 
+    /// The sums that are computed together, and where they are kept, in words for users.
+    #[must_use]
+    pub fn sums(self) -> &'static str {
+        let Instructions { amx, bf16, .. } = self.instructions;
+        match (self.precision, self.instructions.lanes()) {
+            (Precision::Bf16, _) if amx.is_some() => "32 × 32, in four of eight tile registers",
+            (Precision::Bf16, _) if bf16.is_some() => {
+                "6 × 64, in 24 of 32 vector registers, by pairs of numbers"
+            }
+            (Precision::F32, 16) => "6 × 64, in 24 of 32 vector registers",
+            (Precision::Bf16, 16) => "4 × 64, in 16 of 32 vector registers, after bf16 were made f32",
+            (Precision::F32, 8) => {
+                "6 × 16, in 12 of 16 vector registers; 30 rows and more with a copy of the columns"
+            }
+            (Precision::Bf16, 8) => {
+                "4 or 6 × 16, in vector registers, after bf16 were made f32; 30 rows and more with a copy of the columns"
+            }
+            (Precision::F32, _) => "6 rows at a time",
+            (Precision::Bf16, _) => "4 rows at a time, after bf16 were made f32",
+        }
+    }
+
     /// The proof that products are computed in tiles of AMX, if they are.
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     fn amx(self) -> Option<crate::instructions::Amx> {

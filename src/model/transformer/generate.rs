@@ -6,8 +6,8 @@
 //! positions restart at 0; [`score`](super::score) reads long documents in the same way. When a document is finished,
 //! the next one in the request takes its slot.
 //!
-//! Beam search and contrastive search write one document at a time on each thread. Their slots hold alternative texts
-//! of that document ([`branches`]).
+//! In beam search and contrastive search ([`search`]) a document has several slots, which hold alternative texts of it
+//! ([`branches`]).
 
 mod branches;
 mod search;
@@ -21,9 +21,9 @@ use crate::documents::{Documents, TokenId};
 use crate::model::{GenerateRequest, ModelError};
 use crate::seed::Stream;
 use crate::stage::Stage;
-use branches::Branches;
 use genloss_kernels::attention::CachePosition;
 use rayon::prelude::*;
+use search::{BeamSearch, ContrastiveSearch, Search};
 use steppers::{FusedStepper, PlainStepper, TokenStepper};
 
 /// Largest number of documents in one task; small requests are split into smaller tasks, so that every thread has one.
@@ -34,6 +34,8 @@ const SLOTS: usize = 12;
 /// Number of documents that one CPU thread writes in parallel with a large model, which does not fit the CPU's cache.
 /// It is greater than [`SLOTS`], because all weights are read from memory at every step.
 const SLOTS_OF_A_LARGE_MODEL: usize = 32;
+/// Number of alternative texts that one CPU thread reads in parallel in a search.
+const SEARCH_SLOTS: usize = 32;
 /// A model is large if its weights take at least this number of bytes.
 const LARGE_BYTES: usize = 32 << 20;
 /// Number of documents that are written in parallel on a GPU.
@@ -56,14 +58,12 @@ pub fn generate(
     let (end, max_tokens) = (model.special.end, request.max_document_tokens);
     match *request.decoding {
         DecodingStrategy::TokenByToken(ref decoding) => sample(model, request, decoding, stage),
-        DecodingStrategy::Beam(beam) => write_each(model, request, beam.beams, stage, |branches| {
-            search::beam(branches, beam, end, max_tokens)
-        }),
-        DecodingStrategy::Contrastive(contrastive) => {
-            write_each(model, request, contrastive.k, stage, |branches| {
-                search::contrastive(branches, contrastive, end, max_tokens)
-            })
+        DecodingStrategy::Beam(beam) => {
+            search(model, request, beam.beams, stage, || BeamSearch::new(beam, end, max_tokens))
         }
+        DecodingStrategy::Contrastive(contrastive) => search(model, request, contrastive.k, stage, || {
+            ContrastiveSearch::new(contrastive, end, max_tokens)
+        }),
     }
 }
 
@@ -100,35 +100,32 @@ fn sample(
     Ok(written.iter().flatten().map(Vec::as_slice).collect())
 }
 
-/// Writes each document of the request separately. `write` may use up to `slots` branches per document.
-fn write_each(
+/// Writes the documents of the request by searches that have up to `width` branches each.
+fn search<S: Search>(
     model: &Transformer,
     request: &GenerateRequest,
-    slots: usize,
+    width: usize,
     stage: &Stage,
-    write: impl Fn(&mut Branches) -> Result<Vec<TokenId>, ModelError> + Sync,
+    begin: impl Fn() -> S + Sync,
 ) -> Result<Documents, ModelError> {
-    let write_one = |stepper: &mut dyn TokenStepper, prompt: &[TokenId]| {
-        let text = [&[model.special.start], prompt].concat();
-        let document = write(&mut Branches::new(stepper, model, text, stage))?;
-        stage.advance(document.len() as u64);
-        Ok(document)
-    };
     let positions = positions(model, request);
-    let prompts: Vec<&[TokenId]> = request.prompts.iter().collect();
+    let all: Vec<usize> = (0..request.prompts.len()).collect();
     let written = if model.network.device.is_cpu() {
         let packed = PackedNetwork::new(&model.network)?;
-        let stepper = || FusedStepper::new(&packed, slots, positions);
-        let written = prompts.par_iter().map_init(stepper, |stepper, prompt| write_one(stepper, prompt));
-        written.collect::<Result<Vec<_>, ModelError>>()?
-    } else {
-        let mut stepper = PlainStepper::new(&model.network, slots, positions)?;
-        prompts
-            .iter()
-            .map(|prompt| write_one(&mut stepper, prompt))
+        let together = (SEARCH_SLOTS / width).max(1);
+        let group = all.len().div_ceil(4 * rayon::current_num_threads()).max(together);
+        all.par_chunks(group)
+            .map(|group| {
+                let mut stepper = FusedStepper::new(&packed, together.min(group.len()) * width, positions);
+                search::write(model, request, &begin, width, group, &mut stepper, stage)
+            })
             .collect::<Result<Vec<_>, ModelError>>()?
+    } else {
+        let together = (DEVICE_SLOTS / width).clamp(1, all.len().max(1));
+        let mut stepper = PlainStepper::new(&model.network, together * width, positions)?;
+        vec![search::write(model, request, &begin, width, &all, &mut stepper, stage)?]
     };
-    Ok(written.iter().map(Vec::as_slice).collect())
+    Ok(written.iter().flatten().map(Vec::as_slice).collect())
 }
 
 /// A document that is being written.

@@ -1,7 +1,6 @@
 //! The speed of matrix products whose factors stay in the caches: an upper bound on the speed of a program.
 
 use super::{MatmulOptions, OutputMode, PackedRows, Panels, multiply};
-use crate::Precision;
 use std::time::Instant;
 
 /// Rows, columns and depth of the timed product.
@@ -12,14 +11,14 @@ const SECONDS_PER_TRY: f64 = 0.1;
 /// Multiplications and additions per second, in units of 10⁹, of all threads of the current pool together. This is the
 /// best of eight trials of 0.1 s.
 #[must_use]
-pub fn peak_gflops(precision: Precision) -> f64 {
-    let all_threads = |_| rayon::broadcast(|_| one_try(precision)).iter().sum();
+pub fn peak_gflops(options: MatmulOptions) -> f64 {
+    let all_threads = |_| rayon::broadcast(|_| one_try(options)).iter().sum();
     (0..TRIES).map(all_threads).fold(0.0, f64::max)
 }
 
 /// Multiplications and additions per second of the calling thread in one trial, in units of 10⁹.
-fn one_try(precision: Precision) -> f64 {
-    let options = MatmulOptions::new(precision);
+fn one_try(options: MatmulOptions) -> f64 {
+    let precision = options.precision;
     let ones = vec![1f32; SIDE * SIDE];
     let rows = PackedRows::pack(precision, &ones, SIDE);
     let panels = Panels::from_rows(precision, &ones, SIDE);

@@ -1,63 +1,251 @@
-//! Writes one document by beam search or by contrastive search.
+//! Writes documents by beam search or by contrastive search, several at a time.
+//!
+//! The branches of all open documents are read in one step, so that a product has many rows. What is chosen for a
+//! document depends on that document only.
 
 use super::branches::Branches;
-use crate::decoding::beam::{Growth, Search};
+use super::steppers::TokenStepper;
+use super::{Transformer, all_finite};
+use crate::decoding::beam::{self, Growth};
 use crate::decoding::contrastive::{self, Candidate};
 use crate::decoding::{BeamSearchSettings, ContrastiveSearchSettings};
 use crate::documents::TokenId;
-use crate::model::ModelError;
+use crate::model::{GenerateRequest, ModelError};
+use crate::stage::Stage;
+use std::ops::Range;
 
-/// Continues the text in `branches` by beam search. Returns only the continuation.
-pub fn beam(
-    branches: &mut Branches,
-    settings: BeamSearchSettings,
-    end: TokenId,
-    max_tokens: usize,
-) -> Result<Vec<TokenId>, ModelError> {
-    let mut search = Search::new(settings, end, max_tokens);
-    let mut open = 1;
-    while open > 0 {
-        branches.read()?;
-        let grown = search.grow(&mut branches.logits(0..open)?);
-        open = grown.len();
-        branches.branch(grown)?;
-    }
-    Ok(search.into_best())
+/// A search for one document.
+pub trait Search {
+    /// Whether [`read`](Self::read) looks at hidden states.
+    const READS_STATES: bool;
+
+    /// Takes the hidden states (branches, W) of the token that all branches have just read.
+    fn read(&mut self, branches: &Branches, states: &[f32]);
+
+    /// When all tokens have been read: the branches whose predictions are needed to go on; `None` if the search is over.
+    fn wanted(&self) -> Option<Range<usize>>;
+
+    /// Takes the predictions (wanted branches, tokens that may be written), and overwrites them. Returns the branches
+    /// that go on; the search is over when there is none.
+    fn grow(&mut self, logits: &mut [f32]) -> Vec<Growth>;
+
+    /// The document, without its prompt.
+    fn into_document(self) -> Vec<TokenId>;
 }
 
-/// Continues the text in `branches` by contrastive search. Returns only the continuation. A candidate is compared with
-/// the tokens in the context. When the context is full, these are the tokens that are read again.
-pub fn contrastive(
-    branches: &mut Branches,
+/// A beam search.
+pub struct BeamSearch {
+    search: beam::Search,
+    open: usize,
+}
+
+impl BeamSearch {
+    /// Starts a document of up to `max_tokens` tokens.
+    pub fn new(settings: BeamSearchSettings, end: TokenId, max_tokens: usize) -> Self {
+        Self { search: beam::Search::new(settings, end, max_tokens), open: 1 }
+    }
+}
+
+impl Search for BeamSearch {
+    const READS_STATES: bool = false;
+
+    fn read(&mut self, _: &Branches, _: &[f32]) {}
+
+    fn wanted(&self) -> Option<Range<usize>> {
+        Some(0..self.open)
+    }
+
+    fn grow(&mut self, logits: &mut [f32]) -> Vec<Growth> {
+        let grown = self.search.grow(logits);
+        self.open = grown.len();
+        grown
+    }
+
+    fn into_document(self) -> Vec<TokenId> {
+        self.search.into_best()
+    }
+}
+
+/// A contrastive search. A candidate is compared with the tokens in the context. When the context is full, these are
+/// the tokens that are read again.
+pub struct ContrastiveSearch {
     settings: ContrastiveSearchSettings,
     end: TokenId,
     max_tokens: usize,
-) -> Result<Vec<TokenId>, ModelError> {
-    let mut document = Vec::new();
-    let mut before = Vec::new();
-    let mut chosen = 0;
-    let mut states = read_states(branches, &mut before)?;
-    while document.len() < max_tokens && document.last() != Some(&end) {
-        before.push(states.swap_remove(chosen));
-        let candidates = contrastive::candidates(settings, &mut branches.logits(chosen..chosen + 1)?);
-        branches
-            .branch(candidates.iter().map(|&Candidate { token, .. }| Growth { parent: chosen, token }))?;
-        states = read_states(branches, &mut before)?;
-        chosen = contrastive::choose(settings, &candidates, &states, &before);
-        document.push(candidates[chosen].token);
-    }
-    Ok(document)
+    document: Vec<TokenId>,
+    /// Hidden states of the tokens in the context that all branches have in common.
+    before: Vec<Vec<f32>>,
+    /// The possible last tokens, one for each branch; empty at first.
+    candidates: Vec<Candidate>,
+    /// The hidden state of each branch at its last token.
+    states: Vec<Vec<f32>>,
+    /// The branch that was chosen.
+    chosen: usize,
 }
 
-/// Reads all tokens that have not been read. Returns the state of each branch's last token, the only token in which the
-/// branches differ. The states of the other tokens are appended to `before`, which has one state for each token in the
-/// context.
-fn read_states(branches: &mut Branches, before: &mut Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>, ModelError> {
-    while branches.read_one()? {
-        if branches.is_at_context_start() {
-            before.clear();
+impl ContrastiveSearch {
+    /// Starts a document of up to `max_tokens` tokens.
+    pub fn new(settings: ContrastiveSearchSettings, end: TokenId, max_tokens: usize) -> Self {
+        Self {
+            settings,
+            end,
+            max_tokens,
+            document: Vec::new(),
+            before: Vec::new(),
+            candidates: Vec::new(),
+            states: Vec::new(),
+            chosen: 0,
         }
-        before.push(branches.states()?.swap_remove(0));
     }
-    branches.states()
+}
+
+impl Search for ContrastiveSearch {
+    const READS_STATES: bool = true;
+
+    fn read(&mut self, branches: &Branches, states: &[f32]) {
+        let width = states.len() / branches.count();
+        if branches.has_unread() {
+            if branches.is_at_context_start() {
+                self.before.clear();
+            }
+            self.before.push(states[..width].to_vec());
+            return;
+        }
+        self.states = states.chunks_exact(width).map(<[f32]>::to_vec).collect();
+        if !self.candidates.is_empty() {
+            self.chosen = contrastive::choose(self.settings, &self.candidates, &self.states, &self.before);
+            self.document.push(self.candidates[self.chosen].token);
+        }
+    }
+
+    fn wanted(&self) -> Option<Range<usize>> {
+        let is_over = self.document.len() >= self.max_tokens || self.document.last() == Some(&self.end);
+        (!is_over).then_some(self.chosen..self.chosen + 1)
+    }
+
+    fn grow(&mut self, logits: &mut [f32]) -> Vec<Growth> {
+        self.before.push(self.states.swap_remove(self.chosen));
+        self.candidates = contrastive::candidates(self.settings, logits);
+        self.candidates.iter().map(|&Candidate { token, .. }| Growth { parent: self.chosen, token }).collect()
+    }
+
+    fn into_document(self) -> Vec<TokenId> {
+        self.document
+    }
+}
+
+/// A document that is being written.
+struct OpenSearch<S> {
+    /// Index in the request.
+    index: usize,
+    branches: Branches,
+    search: S,
+}
+
+/// Writes some documents of the request. `indices` are their indices, which are consecutive. Each has `width` slots of
+/// the stepper.
+pub fn write<S: Search>(
+    model: &Transformer,
+    request: &GenerateRequest,
+    begin: &impl Fn() -> S,
+    width: usize,
+    indices: &[usize],
+    stepper: &mut dyn TokenStepper,
+    stage: &Stage,
+) -> Result<Vec<Vec<TokenId>>, ModelError> {
+    let open = |slots: Range<usize>, index: usize| {
+        let text = [&[model.special.start], request.prompts.get(index)].concat();
+        OpenSearch { index, branches: Branches::new(slots, text), search: begin() }
+    };
+    let first = indices.first().copied().unwrap_or(0);
+    let mut waiting = indices.iter().copied();
+    let places = (0..stepper.slots() / width).map(|place| place * width..(place + 1) * width);
+    let mut documents: Vec<OpenSearch<S>> =
+        places.zip(waiting.by_ref()).map(|(slots, index)| open(slots, index)).collect();
+    let mut written = vec![Vec::new(); indices.len()];
+    while !documents.is_empty() {
+        if stage.interrupted() {
+            return Err(ModelError::Interrupted);
+        }
+        read(model, &mut documents, stepper)?;
+        for document in step(model, &mut documents, stepper)? {
+            let tokens = document.search.into_document();
+            stage.advance(tokens.len() as u64);
+            written[document.index - first] = tokens;
+            documents.extend(waiting.next().map(|index| open(document.branches.slots(), index)));
+        }
+    }
+    Ok(written)
+}
+
+/// Reads the next token of every branch of all documents.
+fn read<S: Search>(
+    model: &Transformer,
+    documents: &mut [OpenSearch<S>],
+    stepper: &mut dyn TokenStepper,
+) -> Result<(), ModelError> {
+    let context = model.context();
+    let branches = documents.iter_mut().flat_map(|document| document.branches.advance(context));
+    let (tokens, places): (Vec<_>, Vec<_>) = branches.unzip();
+    stepper.read(&tokens, &places)?;
+    if S::READS_STATES {
+        let states = stepper.states()?;
+        let width = states.len() / tokens.len();
+        let mut states = &states[..];
+        for OpenSearch { branches, search, .. } in documents {
+            let (own, others) = states.split_at(branches.count() * width);
+            search.read(branches, own);
+            states = others;
+        }
+    }
+    Ok(())
+}
+
+/// Takes a step of the search for each document that has been read, and removes those that are finished.
+fn step<S: Search>(
+    model: &Transformer,
+    documents: &mut Vec<OpenSearch<S>>,
+    stepper: &mut dyn TokenStepper,
+) -> Result<Vec<OpenSearch<S>>, ModelError> {
+    let mut rows = Vec::new();
+    let mut first_row = 0;
+    for OpenSearch { branches, search, .. } in documents.iter() {
+        if let Some(wanted) = search.wanted().filter(|_| !branches.has_unread()) {
+            rows.extend(wanted.map(|branch| (first_row + branch) as u32));
+        }
+        first_row += branches.count();
+    }
+    let mut logits = logits(model, &rows, stepper)?;
+    let mut logits = &mut logits[..];
+    let mut finished = Vec::new();
+    for mut document in std::mem::take(documents) {
+        if document.branches.has_unread() {
+            documents.push(document);
+            continue;
+        }
+        let count = document.search.wanted().map_or(0, |wanted| wanted.len());
+        let (own, others) = std::mem::take(&mut logits).split_at_mut(count * model.writable);
+        logits = others;
+        let grown = if count > 0 { document.search.grow(own) } else { Vec::new() };
+        if grown.is_empty() {
+            finished.push(document);
+        } else {
+            document.branches.branch(grown, stepper)?;
+            documents.push(document);
+        }
+    }
+    Ok(finished)
+}
+
+/// The logits (rows, tokens that may be written) of the next token, for rows of the last step.
+fn logits(model: &Transformer, rows: &[u32], stepper: &mut dyn TokenStepper) -> Result<Vec<f32>, ModelError> {
+    let mut logits = Vec::new();
+    let mut is_finite = true;
+    if !rows.is_empty() {
+        stepper.logits(rows, &mut |_, some| {
+            is_finite &= all_finite(some);
+            logits.extend(some.chunks_exact(model.vocab_size()).flat_map(|row| &row[..model.writable]));
+        })?;
+    }
+    if is_finite { Ok(logits) } else { Err(model.not_finite("writing".to_owned())) }
 }
