@@ -173,11 +173,12 @@ fn patterned_documents(count: usize, index: u64) -> Documents {
     (0..count).map(document).collect::<Vec<_>>().iter().map(Vec::as_slice).collect()
 }
 
-/// 500 steps; 0.5 % of the held-out loss.
+/// 500 steps on each of eight texts; 0.5 % of the held-out loss on average. Single trainings differ by up to 0.9 %, either
+/// way, with every set of instructions.
 #[test]
 fn training_in_bf16_ends_at_the_held_out_loss_of_f32() {
     let heldout = patterned_documents(100, 1);
-    let loss = |precision| {
+    let loss = |precision, text| {
         let mut learner = learner(Start::Scratch, 500);
         learner.architecture = genloss::model::TransformerSettings {
             family: None,
@@ -190,13 +191,17 @@ fn training_in_bf16_ends_at_the_held_out_loss_of_f32() {
         };
         learner.training.batch = 16;
         learner.training.tokens = Some(Tokens(500 * 16 * 32));
-        let trained = fit(&learner, &patterned_documents(500, 0));
+        let trained = fit(&learner, &patterned_documents(500, text));
         let scores = staged(|stage| trained.model.score(&heldout, stage).unwrap()).log_probabilities;
         -scores.iter().map(|&x| f64::from(x)).sum::<f64>() / scores.len() as f64
     };
-    let (exact, rounded) = (loss(Precision::F32), loss(Precision::Bf16));
-    assert!(exact < 0.6 * 49f64.ln(), "it learnt nothing: {exact}");
-    assert!((rounded / exact - 1.0).abs() < 0.005, "{rounded}, not {exact}");
+    let differences = [0, 2, 3, 4, 5, 6, 7, 8].map(|text| {
+        let (exact, rounded) = (loss(Precision::F32, text), loss(Precision::Bf16, text));
+        assert!(exact < 0.6 * 49f64.ln(), "it learnt nothing: {exact}");
+        rounded / exact - 1.0
+    });
+    let mean = differences.iter().sum::<f64>() / differences.len() as f64;
+    assert!(mean.abs() < 0.005, "{differences:?}");
 }
 
 #[test]
