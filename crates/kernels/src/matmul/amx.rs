@@ -72,15 +72,15 @@ pub(super) fn multiply(proof: Amx, segments: &[Segment], mut output: Output) {
     let panel_tails: Vec<Vec<u32>> = segments.iter().map(Segment::last_rows_of_panel).collect();
     let whole_blocks = output.rows / BLOCK * BLOCK;
     if whole_blocks > 0 {
-        let _tiles = Tiles::configure(proof, BLOCK);
+        let tiles = Tiles::configure(proof, BLOCK);
         for first_row in (0..whole_blocks).step_by(BLOCK) {
-            multiply_rows(segments, &panel_tails, first_row, BLOCK, &mut output);
+            multiply_rows(&tiles, segments, &panel_tails, first_row, &mut output);
         }
     }
     let left_over = output.rows - whole_blocks;
     if left_over > 0 {
-        let _tiles = Tiles::configure(proof, left_over);
-        multiply_rows(segments, &panel_tails, whole_blocks, left_over, &mut output);
+        let tiles = Tiles::configure(proof, left_over);
+        multiply_rows(&tiles, segments, &panel_tails, whole_blocks, &mut output);
     }
 }
 
@@ -110,42 +110,38 @@ pub(super) fn multiply_transposed(
     }
 }
 
-/// Computes `count` rows, up to [`BLOCK`]. The tiles must be configured for them.
+/// Computes the rows that the tiles are configured for, from `first_row` on.
 fn multiply_rows(
+    tiles: &Tiles,
     segments: &[Segment],
     panel_tails: &[Vec<u32>],
     first_row: usize,
-    count: usize,
     output: &mut Output,
 ) {
+    let count = tiles.count;
     let row_tails: Vec<Vec<u32>> =
         segments.iter().map(|segment| segment.last_words_of_rows(first_row, count)).collect();
     let tail = |(rows, panel)| Steps::of(&Segment { rows, stride: TILE, panel }, 0, count);
     let tails = row_tails.iter().map(Vec::as_slice).zip(panel_tails.iter().map(Vec::as_slice)).map(tail);
     let whole = segments.iter().map(|segment| Steps::of(segment, first_row, count));
     let steps: Vec<Steps> = whole.chain(tails).filter(|steps| steps.count > 0).collect();
-    let width = width_for(count);
+    let width = tiles.width();
     for first_column in (0..output.columns).step_by(width) {
         let out = &mut output.numbers[first_row * output.stride + first_column..];
         let used = width.min(output.columns - first_column);
         if used == width {
-            multiply_block(&steps, count, first_column, out, output.stride, output.mode);
+            tiles.multiply_block(&steps, first_column, out, output.stride, output.mode);
             continue;
         }
         let mut all = [0f32; BLOCK * BLOCK];
         for (all, out) in all.chunks_mut(width).zip(out.chunks(output.stride)).take(count) {
             all[..used].copy_from_slice(&out[..used]);
         }
-        multiply_block(&steps, count, first_column, &mut all, width, output.mode);
+        tiles.multiply_block(&steps, first_column, &mut all, width, output.mode);
         for (all, out) in all.chunks(width).zip(out.chunks_mut(output.stride)).take(count) {
             out[..used].copy_from_slice(&all[..used]);
         }
     }
-}
-
-/// Columns that [`multiply_block`] computes for so many rows.
-fn width_for(rows: usize) -> usize {
-    if rows > TILE { BLOCK } else { PANEL }
 }
 
 impl Segment<'_> {
@@ -205,7 +201,10 @@ impl Steps {
 }
 
 /// The configuration of this thread's tiles, which ends with the value.
-struct Tiles;
+struct Tiles {
+    /// Rows of a block.
+    count: usize,
+}
 
 /// The memory that `ldtilecfg` reads.
 #[repr(C, align(64))]
@@ -218,7 +217,7 @@ struct TileConfiguration {
 }
 
 impl Tiles {
-    /// Configures tiles for [`multiply_block`] with `count` rows, 1 to [`BLOCK`].
+    /// Configures the tiles for blocks of `count` rows, 1 to [`BLOCK`].
     fn configure(_: Amx, count: usize) -> Self {
         assert!((1..=BLOCK).contains(&count));
         let (first, second) = (count.min(TILE) as u8, count.saturating_sub(TILE) as u8);
@@ -240,7 +239,44 @@ impl Tiles {
         // SAFETY: an `Amx` exists only where the processor has tiles and the kernel permits them. The configuration is
         // valid: palette 1 has eight tiles of up to 16 rows of 64 bytes.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const configuration, options(nostack, readonly)) };
-        Self
+        Self { count }
+    }
+
+    /// Columns of a block.
+    fn width(&self) -> usize {
+        if self.count > TILE { BLOCK } else { PANEL }
+    }
+
+    /// Computes a block, from `first_column` of the panels on. Writes it to `out`, or adds it to what is there.
+    fn multiply_block(
+        &self,
+        steps: &[Steps],
+        first_column: usize,
+        out: &mut [f32],
+        out_stride: usize,
+        mode: OutputMode,
+    ) {
+        let (count, width) = (self.count, self.width());
+        assert!(first_column + width <= PANEL);
+        assert!((count - 1) * out_stride + width <= out.len(), "the output is too short");
+        if steps.is_empty() {
+            if mode == OutputMode::Overwrite {
+                out.chunks_mut(out_stride).take(count).for_each(|row| row[..width].fill(0.0));
+            }
+            return;
+        }
+        let block = if count > TILE { two_by_two } else { one_by_four };
+        // SAFETY: `Steps::of` checked that the rows have all bytes of their steps, and counted the steps of the panel, whose
+        // rows have the columns that are read. The output was checked above. The tiles are configured for these rows.
+        unsafe {
+            block(
+                steps,
+                first_column * size_of::<u32>(),
+                out.as_mut_ptr(),
+                out_stride * size_of::<f32>(),
+                mode == OutputMode::Accumulate,
+            );
+        }
     }
 }
 
@@ -255,39 +291,6 @@ impl Drop for Tiles {
                 options(nomem, nostack),
             );
         }
-    }
-}
-
-/// Computes `count` rows and, from `first_column` of the panels on, [`width_for`] so many rows columns. Writes them to `out`,
-/// or adds them to what is there. The tiles must be configured for `count` rows.
-fn multiply_block(
-    steps: &[Steps],
-    count: usize,
-    first_column: usize,
-    out: &mut [f32],
-    out_stride: usize,
-    mode: OutputMode,
-) {
-    let width = width_for(count);
-    assert!(first_column + width <= PANEL);
-    assert!((count - 1) * out_stride + width <= out.len(), "the output is too short");
-    if steps.is_empty() {
-        if mode == OutputMode::Overwrite {
-            out.chunks_mut(out_stride).take(count).for_each(|row| row[..width].fill(0.0));
-        }
-        return;
-    }
-    let block = if count > TILE { two_by_two } else { one_by_four };
-    // SAFETY: `Steps::of` checked that the rows have all bytes of their steps, and counted the steps of the panel, whose
-    // rows have the columns that are read. The output was checked above. The tiles are configured.
-    unsafe {
-        block(
-            steps,
-            first_column * size_of::<u32>(),
-            out.as_mut_ptr(),
-            out_stride * size_of::<f32>(),
-            mode == OutputMode::Accumulate,
-        );
     }
 }
 

@@ -4,8 +4,8 @@
 //! CPUs with shorter vectors may have only 16 registers, so a block has two vectors of columns. A word of two bf16 is
 //! split into two f32 by shifting and masking, because a bf16 is the upper half of an f32.
 //!
-//! Every shape of a block is compiled as a function of its own, and nothing in its innermost loop can panic. In larger
-//! functions, and in loops with bounds checks, the compiler keeps some of the sums in memory.
+//! Every shape of a block is compiled as a function of its own, whose innermost loop has no bounds check per row. In
+//! larger functions, and in loops with such checks, the compiler keeps some of the sums in memory.
 
 use super::{MatmulOptions, OutputMode, PANEL, Precision, Tile};
 use pulp::{Simd, WithSimd};
