@@ -187,7 +187,7 @@ pub fn one_line(error: &anyhow::Error) -> String {
     if error.is::<run::Interrupted>() { line } else { shortened(&line) }
 }
 
-/// The first paragraph of clap's message on one line, with a hint.
+/// The first paragraph of clap's message on one line, with the command whose help says more.
 fn usage_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let first = text.split("\n\n").next().unwrap_or_default();
@@ -199,5 +199,13 @@ fn usage_line(error: &clap::Error) -> String {
         Some(_) | None => None,
     };
     let nearest = nearest.map_or(String::new(), |name| format!("; the nearest is '{name}'"));
-    shortened(&on_one_line(&format!("{}{nearest}; see genloss --help", words.join(" "))))
+    shortened(&on_one_line(&format!("{}{nearest}; see {} --help", words.join(" "), command_of(&text))))
+}
+
+/// The command that the usage in clap's message begins with: `genloss run`, or `genloss` if there is none.
+fn command_of(message: &str) -> String {
+    let usage = message.lines().find_map(|line| line.trim().strip_prefix("Usage:")).unwrap_or_default();
+    let is_name = |word: &&str| word.starts_with(|first: char| first.is_ascii_lowercase());
+    let subcommand: Vec<&str> = usage.split_whitespace().skip(1).take_while(is_name).collect();
+    [&["genloss"], &subcommand[..]].concat().join(" ")
 }

@@ -249,14 +249,18 @@ fn possible_maximum(logits: &mut [f32]) -> f32 {
 }
 
 /// The `k` most probable tokens, most probable first, with the natural logarithms of their probabilities. Returns fewer
-/// if fewer tokens are possible. Rewrites `logits` if the largest of them is infinite.
+/// if fewer tokens are possible. Overwrites `logits`.
 fn best(logits: &mut [f32], k: usize) -> Vec<(TokenId, f64)> {
-    let largest = f64::from(possible_maximum(logits));
-    let finite = |logit: f32| Some(f64::from(logit)).filter(|logit| logit.is_finite());
-    let weights = logits.iter().filter_map(|&logit| Some((finite(logit)? - largest).exp()));
-    let log_total = largest + weights.sum::<f64>().ln();
+    let largest = possible_maximum(logits);
     let ids = truncation::largest(logits, k).into_iter();
-    ids.filter_map(|id| Some((id, finite(logits[id as usize])? - log_total))).collect()
+    let mut best: Vec<(TokenId, f64)> = ids.map(|id| (id, f64::from(logits[id as usize]))).collect();
+    best.retain(|&(_, logit)| logit.is_finite());
+    let total = exp::weigh(logits, largest, 1.0);
+    let log_total = f64::from(largest) + f64::from(total).ln();
+    for (_, log) in &mut best {
+        *log -= log_total;
+    }
+    best
 }
 
 /// The factor by which logits are multiplied: exactly 1 at temperature 1, and at most `f32::MAX`, which leaves only the

@@ -5,7 +5,7 @@ use crate::model_transformer::{
 };
 use candle_core::{Device, Tensor};
 use genloss::decoding::beam::{Growth, Search};
-use genloss::decoding::contrastive;
+use genloss::decoding::contrastive::{self, Direction};
 use genloss::decoding::{BeamSearchSettings, ContrastiveSearchSettings, DecodingStrategy};
 use genloss::documents::{Documents, TokenId};
 use genloss::model::Precision;
@@ -216,6 +216,8 @@ fn contrastive_search_writes_the_same_as_without_slots_and_caches() {
                     before = reference_pass(&model, &[&text[..], &[candidate.token]].concat()).0;
                     states.extend(before.pop());
                 }
+                let [states, before] = [states, before]
+                    .map(|states| states.iter().map(|state| Direction::of(state)).collect::<Vec<_>>());
                 let chosen = contrastive::choose(settings, &candidates, &states, &before);
                 assert_eq!(token, candidates[chosen].token, "after {text:?}");
                 text.push(token);

@@ -55,10 +55,10 @@ impl Instructions {
         }
     }
 
-    /// The set of this [name](Self::name), if this processor has it.
+    /// The set of this [name](Self::name) in upper or lower case, if this processor has it.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::all().into_iter().find(|one| one.name() == name)
+        Self::all().into_iter().find(|one| one.name().eq_ignore_ascii_case(name))
     }
 
     /// Every set that this processor has, the largest first.

@@ -2,6 +2,7 @@
 
 use crate::cli::output;
 use crate::model::Precision;
+use crate::units::counted;
 use genloss_kernels::instructions::Instructions;
 use genloss_kernels::matmul::{self, MatmulOptions};
 use serde::Serialize;
@@ -59,8 +60,8 @@ impl Explanation {
         };
         let rows: Vec<Vec<String>> = self.kernels.iter().map(row).collect();
         format!(
-            "Matrix products whose factors stay in the caches, {} threads:\n\n{}\n{}\n",
-            self.threads,
+            "Matrix products whose factors stay in the caches, {}:\n\n{}\n{}\n",
+            counted(self.threads as u64, "thread"),
             output::table(&header, &rows),
             output::paragraph(&format!(
                 "The largest set is used unless GENLOSS_INSTRUCTIONS names another. {}",

@@ -6,6 +6,7 @@ use super::super::matmul::{pack_pair, packed_len, round_to_bf16};
 use super::{Heads, Rotary, Scoring, rotate, softmax};
 use crate::Precision;
 use pulp::{Simd, WithSimd};
+use std::ops::Range;
 
 /// Keys and values of one attention layer, for several documents that are generated in parallel. Each document has a
 /// *slot*.
@@ -15,7 +16,7 @@ use pulp::{Simd, WithSimd};
 /// a tile of keys are vectors over positions and read memory in order. Values are stored as (slot, K, position, words).
 pub struct KeyValueCache {
     precision: Precision,
-    slots: usize,
+    heads: Heads,
     keys: Vec<u32>,
     values: Vec<u32>,
     /// Number of positions of a slot, rounded up to whole tiles.
@@ -37,14 +38,23 @@ impl KeyValueCache {
     pub fn new(precision: Precision, slots: usize, heads: Heads, context: usize) -> Self {
         let positions = context.next_multiple_of(LANES);
         let len = slots * heads.keys * packed_len(precision, heads.width) * positions;
-        Self { precision, slots, keys: vec![0; len], values: vec![0; len], positions }
+        Self { precision, heads, keys: vec![0; len], values: vec![0; len], positions }
     }
 
-    /// Copies the contents of slot `from` to slot `to`.
-    pub fn copy_slot(&mut self, from: usize, to: usize) {
-        let slot_len = self.keys.len() / self.slots.max(1);
-        for words in [&mut self.keys, &mut self.values] {
-            words.copy_within(from * slot_len..(from + 1) * slot_len, to * slot_len);
+    /// Copies the keys and values of some positions of slot `from` to slot `to`. Keys are copied with their tiles.
+    ///
+    /// # Panics
+    /// If a slot or a position is outside the cache.
+    pub fn copy_positions(&mut self, from: usize, to: usize, positions: Range<usize>) {
+        let words = packed_len(self.precision, self.heads.width);
+        let stride = words * self.positions;
+        let tiles = positions.start / LANES * LANES * words..positions.end.next_multiple_of(LANES) * words;
+        let rows = positions.start * words..positions.end * words;
+        for head in 0..self.heads.keys {
+            let [from, to] = [from, to].map(|slot| (slot * self.heads.keys + head) * stride);
+            for (numbers, part) in [(&mut self.keys, &tiles), (&mut self.values, &rows)] {
+                numbers.copy_within(from + part.start..from + part.end, to + part.start);
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Branches: alternative texts of one document, for decoders that compare several texts.
 //!
 //! All branches of a document have the same length and are read in parallel, each in its own slot. When a branch is
-//! continued in several ways, its slot is copied. When the context is full, its second half is read again from position
-//! 0.
+//! continued in several ways, its slot is copied, from the first position on at which the two slots have read different
+//! tokens. When the context is full, its second half is read again from position 0.
 
 use super::steppers::TokenStepper;
 use crate::decoding::beam::Growth;
@@ -15,6 +15,8 @@ use std::ops::Range;
 pub struct Branches {
     /// The slots that belong to the document.
     slots: Range<usize>,
+    /// For each of them, the tokens that it has read, by position.
+    held: Vec<Vec<TokenId>>,
     branches: Vec<Branch>,
     /// Index of the next token to read, in every branch.
     next: usize,
@@ -31,7 +33,8 @@ impl Branches {
     /// Starts with one branch that has the text `tokens` and has not been read.
     pub fn new(slots: Range<usize>, tokens: Vec<TokenId>) -> Self {
         let branches = vec![Branch { slot: slots.start, tokens }];
-        Self { slots, branches, next: 0, position: 0 }
+        let held = vec![Vec::new(); slots.len()];
+        Self { slots, held, branches, next: 0, position: 0 }
     }
 
     /// The slots that belong to the document.
@@ -50,15 +53,26 @@ impl Branches {
         let mut free: Vec<usize> = self.slots().filter(|&slot| !is_continued(slot)).collect();
         let mut branches: Vec<Branch> = Vec::with_capacity(grown.len());
         for Growth { parent, token } in grown {
-            let Branch { slot, tokens } = &self.branches[parent];
-            let is_taken = branches.iter().any(|branch| branch.slot == *slot);
-            let own = if is_taken { free.pop().expect("a slot for each branch") } else { *slot };
-            if own != *slot {
-                stepper.copy_slot(*slot, own)?;
+            let Branch { slot, ref tokens } = self.branches[parent];
+            let tokens = [tokens, &[token][..]].concat();
+            let is_taken = branches.iter().any(|branch| branch.slot == slot);
+            let own = if is_taken { free.pop().expect("a slot for each branch") } else { slot };
+            if own != slot {
+                self.copy(slot, own, stepper)?;
             }
-            branches.push(Branch { slot: own, tokens: [tokens, &[token][..]].concat() });
+            branches.push(Branch { slot: own, tokens });
         }
         self.branches = branches;
+        Ok(())
+    }
+
+    /// Makes slot `to` hold what slot `from` holds.
+    fn copy(&mut self, from: usize, to: usize, stepper: &mut dyn TokenStepper) -> Result<(), ModelError> {
+        let [source, target] = [from, to].map(|slot| slot - self.slots.start);
+        let (read, held) = (&self.held[source], &self.held[target]);
+        let same = read.iter().zip(held).take_while(|(a, b)| a == b).count();
+        stepper.copy_positions(from, to, same..read.len())?;
+        self.held[target] = read.clone();
         Ok(())
     }
 
@@ -71,9 +85,13 @@ impl Branches {
         let (next, position) = (self.next, self.position);
         self.next += 1;
         self.position += 1;
-        self.branches
-            .iter()
-            .map(move |branch| (branch.tokens[next], CachePosition { slot: branch.slot, position }))
+        let (first, held) = (self.slots.start, &mut self.held);
+        self.branches.iter().map(move |&Branch { slot, ref tokens }| {
+            let held = &mut held[slot - first];
+            held.truncate(position);
+            held.push(tokens[next]);
+            (tokens[next], CachePosition { slot, position })
+        })
     }
 
     /// Returns true if there are tokens that have not been read.

@@ -7,7 +7,7 @@ use super::branches::Branches;
 use super::steppers::TokenStepper;
 use super::{Transformer, all_finite};
 use crate::decoding::beam::{self, Growth};
-use crate::decoding::contrastive::{self, Candidate};
+use crate::decoding::contrastive::{self, Candidate, Direction};
 use crate::decoding::{BeamSearchSettings, ContrastiveSearchSettings};
 use crate::documents::TokenId;
 use crate::model::{GenerateRequest, ModelError};
@@ -22,8 +22,8 @@ pub trait Search {
     /// Takes the hidden states (branches, W) of the token that all branches have just read.
     fn read(&mut self, branches: &Branches, states: &[f32]);
 
-    /// When all tokens have been read: the branches whose predictions are needed to go on; `None` if the search is over.
-    fn wanted(&self) -> Option<Range<usize>>;
+    /// When all tokens have been read: the branches whose predictions are needed to go on; none if the search is over.
+    fn wanted(&self) -> Range<usize>;
 
     /// Takes the predictions (wanted branches, tokens that may be written), and overwrites them. Returns the branches
     /// that go on; the search is over when there is none.
@@ -51,8 +51,8 @@ impl Search for BeamSearch {
 
     fn read(&mut self, _: &Branches, _: &[f32]) {}
 
-    fn wanted(&self) -> Option<Range<usize>> {
-        Some(0..self.open)
+    fn wanted(&self) -> Range<usize> {
+        0..self.open
     }
 
     fn grow(&mut self, logits: &mut [f32]) -> Vec<Growth> {
@@ -73,12 +73,12 @@ pub struct ContrastiveSearch {
     end: TokenId,
     max_tokens: usize,
     document: Vec<TokenId>,
-    /// Hidden states of the tokens in the context that all branches have in common.
-    before: Vec<Vec<f32>>,
+    /// Directions of the hidden states of the tokens in the context that all branches have in common.
+    before: Vec<Direction>,
     /// The possible last tokens, one for each branch; empty at first.
     candidates: Vec<Candidate>,
-    /// The hidden state of each branch at its last token.
-    states: Vec<Vec<f32>>,
+    /// The direction of the hidden state of each branch at its last token.
+    states: Vec<Direction>,
     /// The branch that was chosen.
     chosen: usize,
 }
@@ -108,19 +108,19 @@ impl Search for ContrastiveSearch {
             if branches.is_at_context_start() {
                 self.before.clear();
             }
-            self.before.push(states[..width].to_vec());
+            self.before.push(Direction::of(&states[..width]));
             return;
         }
-        self.states = states.chunks_exact(width).map(<[f32]>::to_vec).collect();
+        self.states = states.chunks_exact(width).map(Direction::of).collect();
         if !self.candidates.is_empty() {
             self.chosen = contrastive::choose(self.settings, &self.candidates, &self.states, &self.before);
             self.document.push(self.candidates[self.chosen].token);
         }
     }
 
-    fn wanted(&self) -> Option<Range<usize>> {
+    fn wanted(&self) -> Range<usize> {
         let is_over = self.document.len() >= self.max_tokens || self.document.last() == Some(&self.end);
-        (!is_over).then_some(self.chosen..self.chosen + 1)
+        self.chosen..self.chosen + usize::from(!is_over)
     }
 
     fn grow(&mut self, logits: &mut [f32]) -> Vec<Growth> {
@@ -207,23 +207,23 @@ fn step<S: Search>(
     documents: &mut Vec<OpenSearch<S>>,
     stepper: &mut dyn TokenStepper,
 ) -> Result<Vec<OpenSearch<S>>, ModelError> {
-    let mut rows = Vec::new();
     let mut first_row = 0;
+    let mut rows = Vec::new();
+    let mut counts = Vec::with_capacity(documents.len());
     for OpenSearch { branches, search, .. } in documents.iter() {
-        if let Some(wanted) = search.wanted().filter(|_| !branches.has_unread()) {
-            rows.extend(wanted.map(|branch| (first_row + branch) as u32));
-        }
+        let wanted = if branches.has_unread() { 0..0 } else { search.wanted() };
+        counts.push(wanted.len());
+        rows.extend(wanted.map(|branch| (first_row + branch) as u32));
         first_row += branches.count();
     }
     let mut logits = logits(model, &rows, stepper)?;
     let mut logits = &mut logits[..];
     let mut finished = Vec::new();
-    for mut document in std::mem::take(documents) {
+    for (mut document, count) in std::mem::take(documents).into_iter().zip(counts) {
         if document.branches.has_unread() {
             documents.push(document);
             continue;
         }
-        let count = document.search.wanted().map_or(0, |wanted| wanted.len());
         let (own, others) = std::mem::take(&mut logits).split_at_mut(count * model.writable);
         logits = others;
         let grown = if count > 0 { document.search.grow(own) } else { Vec::new() };
@@ -244,7 +244,9 @@ fn logits(model: &Transformer, rows: &[u32], stepper: &mut dyn TokenStepper) -> 
     if !rows.is_empty() {
         stepper.logits(rows, &mut |_, some| {
             is_finite &= all_finite(some);
-            logits.extend(some.chunks_exact(model.vocab_size()).flat_map(|row| &row[..model.writable]));
+            for row in some.chunks_exact(model.vocab_size()) {
+                logits.extend_from_slice(&row[..model.writable]);
+            }
         })?;
     }
     if is_finite { Ok(logits) } else { Err(model.not_finite("writing".to_owned())) }

@@ -6,6 +6,7 @@ use crate::documents::TokenId;
 use crate::model::slices::with_slice_mut;
 use candle_core::{DType, Device, Result, Tensor};
 use genloss_kernels::attention::{CachePosition, KeyValueCache};
+use std::ops::Range;
 
 /// Reads the next token of each of several documents. Each document has a slot, which stores the keys and values of the
 /// tokens read before.
@@ -23,8 +24,8 @@ pub trait TokenStepper {
     /// The hidden states (rows, columns of the output matrix) of the last [`read`](Self::read), as they are multiplied by it.
     fn states(&self) -> Result<Vec<f32>>;
 
-    /// Copies the contents of slot `from` to slot `to`.
-    fn copy_slot(&mut self, from: usize, to: usize) -> Result<()>;
+    /// Copies some positions of slot `from` to slot `to`, whose positions before them have read the same tokens.
+    fn copy_positions(&mut self, from: usize, to: usize, positions: Range<usize>) -> Result<()>;
 }
 
 /// A stepper on the CPU, which runs on the calling thread.
@@ -71,9 +72,9 @@ impl TokenStepper for FusedStepper<'_> {
         Ok(self.packed.normalised(&self.hidden))
     }
 
-    fn copy_slot(&mut self, from: usize, to: usize) -> Result<()> {
+    fn copy_positions(&mut self, from: usize, to: usize, positions: Range<usize>) -> Result<()> {
         for cache in &mut self.caches {
-            cache.copy_slot(from, to);
+            cache.copy_positions(from, to, positions.clone());
         }
         Ok(())
     }
@@ -210,11 +211,11 @@ impl TokenStepper for PlainStepper<'_> {
         self.states.flatten_all()?.to_vec1()
     }
 
-    fn copy_slot(&mut self, from: usize, to: usize) -> Result<()> {
-        let positions = self.positions;
+    fn copy_positions(&mut self, from: usize, to: usize, positions: Range<usize>) -> Result<()> {
+        let [from, to] = [from, to].map(|slot| slot * self.positions + positions.start);
         for cache in self.caches.iter().flat_map(|(keys, values)| [keys, values]) {
-            let slot = cache.narrow(0, from * positions, positions)?.copy()?;
-            cache.slice_set(&slot, 0, to * positions)?;
+            let copied = cache.narrow(0, from, positions.len())?.copy()?;
+            cache.slice_set(&copied, 0, to)?;
         }
         Ok(())
     }
@@ -229,7 +230,8 @@ mod tests {
     use genloss_kernels::attention::Heads;
 
     /// Three documents are read at different positions, and one passes its slot to another document. At the end, the
-    /// first document is copied to an empty slot. The same token must then give the same states in both slots.
+    /// first document is copied to an empty slot in two parts. The same token must then give the same states in both
+    /// slots.
     #[test]
     fn the_plain_stepper_agrees_with_the_fused_one() {
         let heads = Heads { queries: 4, keys: 2, width: 6 };
@@ -273,7 +275,8 @@ mod tests {
             }
         }
         for stepper in [&mut fused as &mut dyn TokenStepper, &mut plain] {
-            stepper.copy_slot(0, 3).unwrap();
+            stepper.copy_positions(0, 3, 0..5).unwrap();
+            stepper.copy_positions(0, 3, 5..10).unwrap();
             stepper.read(&[5, 5], &[0, 3].map(|slot| CachePosition { slot, position: 10 })).unwrap();
             let states = stepper.states().unwrap();
             assert_eq!(states[..24], states[24..]);
