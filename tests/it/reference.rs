@@ -76,20 +76,20 @@ const VERDICTS: [(&str, &[(&str, &str)]); 9] = [
     (
         "movie-reviews",
         &[
-            ("unanchored", "narrowing, called at 3"),
-            ("anchored-10", "narrowing, called at 2"),
-            ("anchored-30", "narrowing, called at 4"),
-            ("accumulate", "degraded, called at 5"),
+            ("unanchored", "narrowing, called at 2"),
+            ("anchored-10", "collapsed, called at 1"),
+            ("anchored-30", "narrowing, called at 2"),
+            ("accumulate", "degraded, called at 3"),
         ],
     ),
     ("quiet-collapse", &[("anchored", "narrowing, called at 1")]),
     (
         "wikitext-2",
         &[
-            ("unanchored", "narrowing, called at 3"),
-            ("anchored-10", "collapsed, called at 3"),
-            ("anchored-30", "narrowing, called at 4"),
-            ("accumulate", "degraded, called at 5"),
+            ("unanchored", "collapsed, called at 1"),
+            ("anchored-10", "collapsed, called at 1"),
+            ("anchored-30", "collapsed, called at 1"),
+            ("accumulate", "narrowing, called at 1"),
         ],
     ),
     (
@@ -175,12 +175,14 @@ impl<'a> Contrast<'a> {
     }
 }
 
-/// Mean and 95 % interval; t = 4.303 at the two degrees of freedom of three seeds, 2.447 at the six of seven.
+/// Mean and 95 % interval; t = 4.303 at the two degrees of freedom of three seeds, 2.447 at the six of seven, 2.201 at the
+/// eleven of twelve.
 fn mean_with_interval(values: &[f64]) -> [f64; 3] {
     let n = values.len() as f64;
     let t = match values.len() {
         3 => 4.302_653,
         7 => 2.446_912,
+        12 => 2.200_985,
         other => panic!("{other} seeds"),
     };
     let mean = values.iter().sum::<f64>() / n;
@@ -194,7 +196,7 @@ fn mean_with_interval(values: &[f64]) -> [f64; 3] {
 fn the_committed_studies_have_the_published_differences() {
     let lines: Vec<&str> = include_str!("reference/published.csv").lines().skip(1).collect();
     let contrasts: Vec<Contrast> = lines.iter().map(|line| Contrast::parse(line)).collect();
-    assert_eq!(contrasts.len(), 197);
+    assert_eq!(contrasts.len(), 198);
     for of_study in contrasts.chunk_by(|one, next| one.study == next.study) {
         let [recorded] = &study(of_study[0].study)[..] else { panic!("{}", of_study[0].study) };
         for contrast in of_study {
