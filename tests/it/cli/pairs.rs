@@ -71,7 +71,7 @@ fn pairs_are_compared_in_headline_metrics_only() {
 /// A committed study was measured before these metrics existed.
 #[test]
 fn a_study_without_the_newest_metrics_says_that_they_were_not_measured() {
-    let study = study("wikitext-2");
+    let study = study("quiet-collapse");
     let error = error_line(&["inspect", text(&study), "--metric", "loss_on_own_text"]);
     assert!(error.contains("not measured here"), "{error}");
     assert!(!output(&["inspect", text(&study), "--format", "csv"]).contains("self_bleu"));
