@@ -71,7 +71,10 @@ impl Branches {
         let [source, target] = [from, to].map(|slot| slot - self.slots.start);
         let (read, held) = (&self.held[source], &self.held[target]);
         let same = read.iter().zip(held).take_while(|(a, b)| a == b).count();
-        stepper.copy_positions(from, to, same..read.len())?;
+        // Texts that differ only before the context have read the same.
+        if same < read.len() {
+            stepper.copy_positions(from, to, same..read.len())?;
+        }
         self.held[target] = read.clone();
         Ok(())
     }
