@@ -4,8 +4,8 @@ use crate::Precision;
 use crate::instructions::Instructions;
 use crate::vectorised;
 
-/// Rows of packed words.
-#[derive(Clone, Debug, Default)]
+/// Rows of packed words. A copy made with `clone_from` reuses the memory of the rows that it replaces.
+#[derive(Debug, Default)]
 pub struct PackedRows {
     /// The words of all rows, (rows, stride).
     pub words: Vec<u32>,
@@ -20,6 +20,17 @@ pub fn packed_len(precision: Precision, numbers: usize) -> usize {
     match precision {
         Precision::F32 => numbers,
         Precision::Bf16 => numbers.div_ceil(2),
+    }
+}
+
+impl Clone for PackedRows {
+    fn clone(&self) -> Self {
+        Self { words: self.words.clone(), stride: self.stride }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        self.words.clone_from(&source.words);
+        self.stride = source.stride;
     }
 }
 
