@@ -28,6 +28,7 @@
 pub mod activation;
 pub mod adamw;
 pub mod attention;
+pub mod bandwidth;
 pub mod geglu;
 pub mod instructions;
 pub mod mapped;

@@ -1,8 +1,10 @@
-//! `genloss bench --explain`: which instructions multiply matrices on this processor, how, and how fast.
+//! `genloss bench --explain`: which instructions multiply matrices on this processor, how, and how fast; and how fast its
+//! memory is.
 
 use crate::cli::output;
 use crate::model::Precision;
 use crate::units::counted;
+use genloss_kernels::bandwidth;
 use genloss_kernels::instructions::Instructions;
 use genloss_kernels::matmul::{self, MatmulOptions};
 use serde::Serialize;
@@ -19,15 +21,17 @@ struct Kernel {
     gflops: f64,
 }
 
-/// Every set of instructions that this processor has, with the rates of its products.
+/// Every set of instructions that this processor has, with the rates of its products, and the rate of its memory.
 #[derive(Serialize)]
 pub struct Explanation {
     threads: usize,
     kernels: Vec<Kernel>,
+    /// Bytes per second between memory and all threads together, in units of 10⁹.
+    memory_gbytes: f64,
 }
 
 impl Explanation {
-    /// Measures every kernel, for a second each.
+    /// Measures every kernel for a second, and then the memory.
     pub fn measure() -> Self {
         let used = Instructions::get().name();
         let kernel = |instructions: Instructions, precision| {
@@ -44,7 +48,7 @@ impl Explanation {
             .into_iter()
             .flat_map(|instructions| Precision::ALL.map(|precision| kernel(instructions, precision)))
             .collect();
-        Self { threads: rayon::current_num_threads(), kernels }
+        Self { threads: rayon::current_num_threads(), kernels, memory_gbytes: bandwidth::memory_gbytes() }
     }
 
     /// A table, and what it means for an experiment.
@@ -64,8 +68,10 @@ impl Explanation {
             counted(self.threads as u64, "thread"),
             output::table(&header, &rows),
             output::paragraph(&format!(
-                "The largest set is used unless GENLOSS_INSTRUCTIONS names another. {}",
-                self.advice()
+                "The largest set is used unless GENLOSS_INSTRUCTIONS names another. {} Additions of large arrays read and \
+                 write {} GB/s of memory.",
+                self.advice(),
+                output::plain(self.memory_gbytes, 0)
             )),
         )
     }
