@@ -58,6 +58,9 @@ use std::collections::BTreeSet;
 /// Passes over a text beyond which repeated tokens are worth clearly less than fresh ones (Muennighoff et al. 2023).
 const MAX_EPOCHS: f64 = 4.0;
 
+/// Largest share of a loss by which a law may miss the runs at the point of predictions without a note.
+const MAX_MISS: f64 = 0.05;
+
 /// Why no law could be fitted.
 #[derive(Debug, thiserror::Error)]
 pub enum FitError {
@@ -293,6 +296,7 @@ fn notes(
         }
     }
     notes.extend(extrapolation_note(points, at));
+    notes.extend(misses(points, fits, at, optima));
     let most = points.iter().map(|point| point.epochs).fold(0.0, f64::max);
     if most > MAX_EPOCHS {
         notes.push(format!(
@@ -300,6 +304,30 @@ fn notes(
         ));
     }
     notes
+}
+
+/// A note for each law behind the predictions that misses the runs where they are made.
+fn misses(points: &[Point], fits: &[LawFit], at: PredictionPoint, optima: &[Optimum]) -> Vec<String> {
+    let (parameters, tokens) = at.coordinates();
+    let is_behind = |fit: &&LawFit| {
+        optima.iter().any(|optimum| optimum.form == fit.form) && applies_at(fit, fit.form, at)
+    };
+    let note = |fit: &LawFit| {
+        let is_there =
+            |point: &&Point| point.blend == fit.blend && point.size == at.size && point.tokens == at.tokens;
+        let losses: Vec<f64> = points.iter().filter(is_there).map(|point| point.loss_nats).collect();
+        let mean = losses.iter().sum::<f64>() / losses.len() as f64;
+        let predicted = fit.loss(parameters, tokens);
+        // False where there is no such run.
+        ((predicted / mean - 1.0).abs() > MAX_MISS).then(|| {
+            format!(
+                "{}: the law says {predicted:.3} nats at {}, D = {}, where the runs have {mean:.3}; it does not describe \
+                 them, so trust no best share and no speed-up that rests on it",
+                fit.blend, at.size, at.tokens
+            )
+        })
+    };
+    fits.iter().filter(is_behind).filter_map(note).collect()
 }
 
 /// A note if predictions are for a larger model, or more tokens, than any run had.

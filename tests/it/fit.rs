@@ -304,3 +304,16 @@ fn a_note_warns_of_predictions_beyond_the_largest_run() {
     assert!(notes(4_000_000).is_empty());
     assert!(notes(4_000_001)[0].contains("beyond the largest runs (N = 2_700_000, D = 4_000_000)"));
 }
+
+/// Where natural text is read too often its loss turns up, which no power law does.
+#[test]
+fn a_note_names_the_laws_that_miss_the_runs_where_predictions_are_made() {
+    let mut points = runs(&Blend::natural(), &law(), (&SIZES[..1], &AMOUNTS), (0.0, "misses"));
+    points.extend(runs(&blend("textbook", 50), &law(), (&SIZES[..1], &AMOUNTS), (0.0, "misses")));
+    assert!(fitted(points.clone()).notes.is_empty());
+    let turns_up = |point: &&mut Point| point.blend.is_natural() && point.tokens == Tokens(AMOUNTS[4]);
+    points.iter_mut().filter(turns_up).for_each(|point| point.loss_nats *= 1.5);
+    let notes = fitted(points).notes;
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].starts_with("natural: the law says ") && notes[0].contains("D = 4_000_000"), "{notes:?}");
+}
