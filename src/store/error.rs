@@ -109,7 +109,7 @@ pub enum StoreError {
         /// What is wrong.
         source: Box<ConfigError>,
     },
-    /// The folder contains runs, such as those of a sweep, but is not itself a run.
+    /// The folder contains runs, such as those of a sweep, or studies, but is not itself one.
     #[error(
         "{}: no experiment here, but in folders below it; give one of them, such as {}, or all of them \
          ({}/*) to a command that takes several",
@@ -118,7 +118,7 @@ pub enum StoreError {
     Sweep {
         /// The folder.
         root: PathBuf,
-        /// The first run in it.
+        /// The first run or study in it.
         example: PathBuf,
     },
     /// Another process works on the run, or changes its records.
@@ -197,7 +197,7 @@ pub enum StoreError {
         folder: PathBuf,
     },
     /// There is no experiment.
-    #[error("{}: no experiment here ({file} is missing); give the folder of a run, such as generations/demo", root.display())]
+    #[error("{}: no experiment here ({file} is missing); give the folder of a run or a study, such as generations/demo", root.display())]
     NoExperiment {
         /// The folder.
         root: PathBuf,

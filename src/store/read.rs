@@ -71,7 +71,7 @@ pub fn experiment(root: &Path) -> Result<Experiment, StoreError> {
 fn recorded_experiment(root: &Path, registry: &Registry) -> Result<(Experiment, String), StoreError> {
     let path = root.join(EXPERIMENT);
     if !path.exists() {
-        if let Some(example) = stores_below(root).into_iter().next() {
+        if let Some(example) = folders_below(root, |below| is_store(below) || study::is_study(below)).into_iter().next() {
             return Err(StoreError::Sweep { root: root.to_owned(), example });
         }
         return Err(StoreError::NoExperiment { root: root.to_owned(), file: EXPERIMENT });
@@ -107,10 +107,16 @@ pub fn read_all(folder: &Path) -> Result<Vec<RunRecord>, StoreError> {
 /// The folders of runs directly below a folder, such as that of a sweep, in the order of their names.
 #[must_use]
 pub fn stores_below(folder: &Path) -> Vec<PathBuf> {
+    folders_below(folder, is_store)
+}
+
+/// The folders directly in `folder` that are asked for, sorted.
+fn folders_below(folder: &Path, is_asked_for: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut stores: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_store(path)).collect();
-    stores.sort();
-    stores
+    let mut found: Vec<PathBuf> =
+        entries.map(|entry| entry.path()).filter(|path| is_asked_for(path)).collect();
+    found.sort();
+    found
 }
 
 /// Returns true if `root` is the folder of a run.

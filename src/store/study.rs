@@ -39,10 +39,10 @@ const GENERATION_COLUMNS: [&str; 4] = ["experiment", "seed", "arm", "generation"
 const MEASUREMENT_COLUMNS: [&str; 9] =
     ["experiment", "seed", "arm", "generation", "metric", "unit", "value", "std_err", "n"];
 
-/// Returns whether `folder` is a study, rather than the folder of a run.
+/// Returns whether `folder` is a study, even one that lacks a file, rather than the folder of a run.
 #[must_use]
 pub fn is_study(folder: &Path) -> bool {
-    folder.join(MEASUREMENTS).exists()
+    folder.join(MEASUREMENTS).exists() || folder.join(EXPERIMENTS).is_dir() && folder.join(PROVENANCE).exists()
 }
 
 /// Writes `recorded` as a study into `folder`, completely or not at all.
