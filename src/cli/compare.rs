@@ -51,6 +51,7 @@ impl Args {
     /// Prints the comparison.
     pub fn exec(self) -> Result<()> {
         if let Some(metrics) = self.pairs {
+            pairs::check(&metrics)?;
             return pairs::print(&read_all(&self.folders)?, &metrics, self.format);
         }
         let recorded = read_all(&self.folders)?;

@@ -19,6 +19,15 @@ pub(super) fn metric(id: &str) -> Result<HeadlineMetric, String> {
     found.copied().ok_or_else(|| format!("pairs are compared in one or several of these: {}", known()))
 }
 
+/// Returns an error if a metric is given twice, which would widen every interval.
+pub(super) fn check(metrics: &[HeadlineMetric]) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    match metrics.iter().find(|headline| !seen.insert(headline.metric)) {
+        Some(twice) => bail!("--pairs: {} is given twice; give each metric once", twice.metric),
+        None => Ok(()),
+    }
+}
+
 /// Prints all pairs of arms of each experiment.
 pub(super) fn print(recorded: &[RunRecord], metrics: &[HeadlineMetric], format: OutputFormat) -> Result<()> {
     let pairs: Vec<PairDifference> = recorded.iter().flat_map(|one| of_experiment(one, metrics)).collect();

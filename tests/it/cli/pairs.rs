@@ -66,6 +66,8 @@ fn pairs_are_compared_in_headline_metrics_only() {
     let assert = genloss().args(["compare", text(root), "--pairs=self_bleu"]).assert().failure();
     let error = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
     assert!(error.contains("heldout_loss_tail"), "{error}");
+    let error = error_line(&["compare", text(root), "--pairs=heldout_loss,heldout_loss"]);
+    assert!(error.contains("heldout_loss is given twice"), "{error}");
 }
 
 /// A committed study was measured before these metrics existed.
