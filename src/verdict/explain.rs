@@ -192,13 +192,13 @@ fn most_severe<'a>(found: impl Iterator<Item = HeadlineDifference<'a>>) -> Optio
 }
 
 /// `the token entropy is 0.31 nats below the control (95 % interval 0.27 to 0.35)`, `the ratio of rare words found is
-/// 0.65 below the control …`.
+/// 0.65 below the control …`. An interval with 0 in it has both sides: `0.66 below to 0.24 above`.
 fn interval(found: &HeadlineDifference) -> String {
     let HeadlineDifference { metric, difference, headline: _ } = found;
-    let (side, near, far) = if difference.mean < 0.0 {
-        ("below", -difference.ci_high(), -difference.ci_low())
+    let (side, other_side, near, far) = if difference.mean < 0.0 {
+        ("below", "above", -difference.ci_high(), -difference.ci_low())
     } else {
-        ("above", difference.ci_low(), difference.ci_high())
+        ("above", "below", difference.ci_low(), difference.ci_high())
     };
     let label = in_a_sentence(&metric.label);
     let size = difference.mean.abs();
@@ -206,7 +206,12 @@ fn interval(found: &HeadlineDifference) -> String {
         unit @ ("ratio" | "share") => (format!("the {unit} of {label}"), format!("{size:.2}")),
         unit => (format!("the {label}"), format!("{size:.2} {unit}")),
     };
-    format!("{subject} is {amount} {side} the control (95 % interval {near:.2} to {far:.2})")
+    let range = if near < 0.0 {
+        format!("{far:.2} {side} to {:.2} {other_side}", -near)
+    } else {
+        format!("{near:.2} to {far:.2}")
+    };
+    format!("{subject} is {amount} {side} the control (95 % interval {range})")
 }
 
 fn family_name(family: Family) -> &'static str {
