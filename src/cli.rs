@@ -199,13 +199,17 @@ fn usage_line(error: &clap::Error) -> String {
         Some(_) | None => None,
     };
     let nearest = nearest.map_or(String::new(), |name| format!("; the nearest is '{name}'"));
-    shortened(&on_one_line(&format!("{}{nearest}; see {} --help", words.join(" "), command_of(&text))))
+    shortened(&on_one_line(&format!("{}{nearest}; see {} --help", words.join(" "), command_given())))
 }
 
-/// The command that the usage in clap's message begins with: `genloss run`, or `genloss` if there is none.
-fn command_of(message: &str) -> String {
-    let usage = message.lines().find_map(|line| line.trim().strip_prefix("Usage:")).unwrap_or_default();
-    let is_name = |word: &&str| word.starts_with(|first: char| first.is_ascii_lowercase());
-    let subcommand: Vec<&str> = usage.split_whitespace().skip(1).take_while(is_name).collect();
-    [&["genloss"], &subcommand[..]].concat().join(" ")
+/// The command that the arguments of this process begin with: `genloss run`, or `genloss` if they begin with none.
+fn command_given() -> String {
+    let described = Cli::command();
+    let (mut command, mut words) = (&described, vec!["genloss"]);
+    for argument in std::env::args_os().skip(1) {
+        let Some(found) = command.find_subcommand(&argument) else { break };
+        words.push(found.get_name());
+        command = found;
+    }
+    words.join(" ")
 }
