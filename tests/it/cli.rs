@@ -293,6 +293,7 @@ fn bad_input_is_reported_on_one_line_and_nothing_is_written() {
         error_line(&["compare", text(dir.path())]).contains("no experiment here, but in folders below it")
     );
     assert!(error_line(&["compare", text(&root.join("seed-1"))]).contains("no experiment here"));
+    assert!(error_line(&["compare", "generations/reference"]).contains("generations/reference/accumulate-or-replace"));
     assert!(error_line(&["inspect", text(root), "--arm", "nobody"]).contains("there is no such arm"));
     assert!(error_line(&["score", text(dir.path()), text(&latin1)]).contains("latin1.txt"));
     assert!(error_line(&["score", text(dir.path()), text(&short)]).contains("config.json is missing"));
@@ -389,8 +390,10 @@ fn bench_explains_every_set_of_instructions() {
         assert!(kernel["gflops"].as_f64().unwrap() > 0.0, "{kernel}");
         assert!(!kernel["sums"].as_str().unwrap().is_empty(), "{kernel}");
     }
+    assert!(explained["memory_gbytes"].as_f64().unwrap() > 0.0);
     let text = output(&["bench", "--explain", "--threads", "1"]);
     assert!(text.contains(&format!("{} (used)", Instructions::get().name())), "{text}");
+    assert!(text.contains("GB/s of memory."), "{text}");
     assert_eq!(text.contains("precision = \"bf16\""), !text.contains("keep precision = \"f32\""), "{text}");
     assert!(error_line(&["bench", "--explain", "--size", "medium"]).contains("--size"));
 }
