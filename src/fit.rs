@@ -296,7 +296,7 @@ fn notes(
         }
     }
     notes.extend(extrapolation_note(points, at));
-    notes.extend(misses(points, fits, at, optima));
+    notes.extend(misses_note(points, fits, at, optima));
     let most = points.iter().map(|point| point.epochs).fold(0.0, f64::max);
     if most > MAX_EPOCHS {
         notes.push(format!(
@@ -306,28 +306,32 @@ fn notes(
     notes
 }
 
-/// A note for each law behind the predictions that misses the runs where they are made.
-fn misses(points: &[Point], fits: &[LawFit], at: PredictionPoint, optima: &[Optimum]) -> Vec<String> {
+/// A note on the laws behind the predictions that miss the runs where they are made.
+fn misses_note(points: &[Point], fits: &[LawFit], at: PredictionPoint, optima: &[Optimum]) -> Option<String> {
     let (parameters, tokens) = at.coordinates();
     let is_behind = |fit: &&LawFit| {
         optima.iter().any(|optimum| optimum.form == fit.form) && applies_at(fit, fit.form, at)
     };
-    let note = |fit: &LawFit| {
+    let miss = |fit: &LawFit| {
         let is_there =
             |point: &&Point| point.blend == fit.blend && point.size == at.size && point.tokens == at.tokens;
         let losses: Vec<f64> = points.iter().filter(is_there).map(|point| point.loss_nats).collect();
         let mean = losses.iter().sum::<f64>() / losses.len() as f64;
         let predicted = fit.loss(parameters, tokens);
         // False where there is no such run.
-        ((predicted / mean - 1.0).abs() > MAX_MISS).then(|| {
-            format!(
-                "{}: the law says {predicted:.3} nats at {}, D = {}, where the runs have {mean:.3}; it does not describe \
-                 them, so trust no best share and no speed-up that rests on it",
-                fit.blend, at.size, at.tokens
-            )
-        })
+        ((predicted / mean - 1.0).abs() > MAX_MISS)
+            .then(|| format!("{} ({predicted:.3} nats, the runs have {mean:.3})", fit.blend))
     };
-    fits.iter().filter(is_behind).filter_map(note).collect()
+    let missed: Vec<String> = fits.iter().filter(is_behind).filter_map(miss).collect();
+    (!missed.is_empty()).then(|| {
+        format!(
+            "laws that do not describe the runs at {}, D = {}: {}; best shares and speed-ups that rest on them are those \
+             of the laws, not of the runs",
+            at.size,
+            at.tokens,
+            missed.join(", ")
+        )
+    })
 }
 
 /// A note if predictions are for a larger model, or more tokens, than any run had.
