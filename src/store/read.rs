@@ -71,7 +71,9 @@ pub fn experiment(root: &Path) -> Result<Experiment, StoreError> {
 fn recorded_experiment(root: &Path, registry: &Registry) -> Result<(Experiment, String), StoreError> {
     let path = root.join(EXPERIMENT);
     if !path.exists() {
-        if let Some(example) = folders_below(root, |below| is_store(below) || study::is_study(below)).into_iter().next() {
+        if let Some(example) =
+            folders_below(root, |below| is_store(below) || study::is_study(below)).into_iter().next()
+        {
             return Err(StoreError::Sweep { root: root.to_owned(), example });
         }
         return Err(StoreError::NoExperiment { root: root.to_owned(), file: EXPERIMENT });

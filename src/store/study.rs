@@ -42,7 +42,8 @@ const MEASUREMENT_COLUMNS: [&str; 9] =
 /// Returns whether `folder` is a study, even one that lacks a file, rather than the folder of a run.
 #[must_use]
 pub fn is_study(folder: &Path) -> bool {
-    folder.join(MEASUREMENTS).exists() || folder.join(EXPERIMENTS).is_dir() && folder.join(PROVENANCE).exists()
+    folder.join(MEASUREMENTS).exists()
+        || folder.join(EXPERIMENTS).is_dir() && folder.join(PROVENANCE).exists()
 }
 
 /// Writes `recorded` as a study into `folder`, completely or not at all.

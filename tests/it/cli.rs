@@ -293,7 +293,10 @@ fn bad_input_is_reported_on_one_line_and_nothing_is_written() {
         error_line(&["compare", text(dir.path())]).contains("no experiment here, but in folders below it")
     );
     assert!(error_line(&["compare", text(&root.join("seed-1"))]).contains("no experiment here"));
-    assert!(error_line(&["compare", "generations/reference"]).contains("generations/reference/accumulate-or-replace"));
+    assert!(
+        error_line(&["compare", "generations/reference"])
+            .contains("generations/reference/accumulate-or-replace")
+    );
     assert!(error_line(&["inspect", text(root), "--arm", "nobody"]).contains("there is no such arm"));
     assert!(error_line(&["score", text(dir.path()), text(&latin1)]).contains("latin1.txt"));
     assert!(error_line(&["score", text(dir.path()), text(&short)]).contains("config.json is missing"));
