@@ -142,6 +142,7 @@ impl Cli {
     /// The error of the command. [`one_line`] formats it as a line that says where the error is, what is wrong, and
     /// what to try.
     pub fn exec(self) -> Result<()> {
+        stop::survive_file_size_limit();
         match self.command {
             Command::Demo(args) => args.exec(),
             Command::Init(args) => args.exec(),

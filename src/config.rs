@@ -23,6 +23,7 @@
 //! # Ok::<(), genloss::config::ConfigError>(())
 //! ```
 
+mod caveats;
 mod difference;
 mod document;
 mod error;

@@ -432,6 +432,10 @@ pub fn remedy(error: &io::Error) -> &'static str {
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
             " (a file is in the way of a folder; move it, or give another --out)"
         }
+        ErrorKind::IsADirectory => " (a folder is in the way of a file; move it, or give another --out)",
+        ErrorKind::InvalidFilename => {
+            " (the name is too long, or not allowed by this file system; give another --out)"
+        }
         ErrorKind::NotFound => "",
         _ => " (check the disk, then run again; nothing that is committed is lost)",
     }

@@ -19,6 +19,7 @@ mod generation;
 mod mixing;
 mod natural;
 mod near_copies;
+mod notes;
 mod prepare;
 mod work;
 mod workload;

@@ -106,7 +106,8 @@ impl Measurement {
         let measurement = || Self {
             metric: definition.id.to_string(),
             unit: definition.unit.to_string(),
-            value,
+            // An empty sum is −0.
+            value: value + 0.0,
             std_err,
             n,
         };

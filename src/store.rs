@@ -42,6 +42,7 @@ mod glance;
 mod growth;
 mod manifest;
 mod missing;
+mod name_order;
 mod notes;
 mod open;
 mod read;

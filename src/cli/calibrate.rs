@@ -1,5 +1,6 @@
 //! `genloss calibrate`: the error rates of the verdict in experiments like this one.
 
+use super::counts;
 use super::machine::{self, MachineArgs};
 use super::memory::ForceArgs;
 use super::output::{self, OutputFormat, say};
@@ -30,7 +31,7 @@ pub struct Args {
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     settings: Vec<String>,
     /// Number of seeds to run; more seeds give more precise rates [default: 200].
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_parser = counts::up_to_a_million)]
     seeds: Option<u64>,
     /// The first seed [default: 1].
     #[arg(long)]
@@ -40,7 +41,7 @@ pub struct Args {
     #[arg(long, value_delimiter = ',')]
     per_experiment: Vec<usize>,
     /// Comparisons to draw for each arm and number of seeds.
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 1000, value_parser = counts::up_to_a_million)]
     comparisons: u64,
     /// Output format.
     #[arg(long, value_enum, default_value = "table")]
@@ -149,7 +150,7 @@ impl Args {
         let observer = machine::observer();
         let what = format!("{}: reading text and learning the tokenizer", experiment.name);
         let prepared = machine::with_status_lines(&what, || lineage::prepare(&experiment))?;
-        let interrupt = stop::interrupt()?;
+        let interrupt = stop::interrupt(stop::NOTHING_IS_KEPT)?;
         let provenance = self.machine.provenance();
         let context = RunContext {
             device: &device,

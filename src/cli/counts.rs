@@ -26,6 +26,13 @@ pub fn positive_count(text: &str) -> Result<u64> {
     Ok(count)
 }
 
+/// Parses a whole number from 1 to a million.
+pub fn up_to_a_million(text: &str) -> Result<u64> {
+    let count = positive_count(text)?;
+    ensure!(count <= 1_000_000, "give at most 1_000_000");
+    Ok(count)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,6 +46,6 @@ mod tests {
         for text in ["1.5", "-3", "1e-2", "", "e5", "15 12", "1e25", "99999999999999999999999", "nan"] {
             assert!(count(text).is_err(), "{text}");
         }
-        assert!(positive_count("0").is_err());
+        assert!(positive_count("0").is_err() && up_to_a_million("1000001").is_err());
     }
 }

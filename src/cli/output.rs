@@ -99,20 +99,26 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
             .map(|word| word.chars().count())
             .max()
             .unwrap_or(0);
+        let unbroken = longest.min(LONGEST_UNBROKEN) as u16;
         // Cells are padded by a space on either side.
-        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(longest as u16 + 2)));
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(unbroken + 2)));
     }
     format!("{}\n", table.trim_fmt().replace(NO_BREAK_SPACE, " "))
 }
 
+/// A word of a table is broken over lines only if it is longer than this, in characters.
+const LONGEST_UNBROKEN: usize = 60;
+
 /// Lines of a table are not broken here.
 const NO_BREAK_SPACE: char = '\u{a0}';
 
-/// A printable cell of a table whose intervals, `[1, 2]` and `1 ± 2`, are not broken over lines.
+/// A printable cell of a table whose intervals, `[1, 2]` and `1 ± 2`, and percentages are not broken over lines.
 fn unbroken(cell: &str) -> String {
     let mut text = String::with_capacity(cell.len());
     let mut is_inside = false;
-    for c in printable(cell).replace('\t', " ").replace(" ± ", "\u{a0}±\u{a0}").chars() {
+    for c in
+        printable(cell).replace('\t', " ").replace(" ± ", "\u{a0}±\u{a0}").replace(" %", "\u{a0}%").chars()
+    {
         is_inside = c == '[' || is_inside && c != ']';
         text.push(if is_inside && c == ' ' { NO_BREAK_SPACE } else { c });
     }

@@ -22,6 +22,12 @@ const TO_BE_CONTINUED: u8 = 75;
 /// Set by every request to stop but SIGUSR1.
 static ASKED_TO_END: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
+/// For [`interrupt`]: a command that writes checkpoints.
+pub const AFTER_A_CHECKPOINT: &str = " after a checkpoint";
+
+/// For [`interrupt`]: a command that prints a result at its end and writes nothing before.
+pub const NOTHING_IS_KEPT: &str = "; nothing of this command is kept";
+
 /// Until it is dropped, a request to stop ends the process at once, with the exit code that [`exit_code`] would give:
 /// nothing is made yet that could be lost.
 pub struct Early(Arc<AtomicBool>);
@@ -51,8 +57,9 @@ impl Drop for Early {
 
 /// Returns a flag that is set by every request to stop: Ctrl-C, SIGTERM, SIGUSR1, and SIGHUP (unless SIGHUP was ignored
 /// when the program started, as under `nohup`). A second Ctrl-C ends the process at once. A second SIGTERM does not,
-/// because job schedulers send several in a row. Call this function at most once.
-pub fn interrupt() -> Result<Arc<AtomicBool>> {
+/// because job schedulers send several in a row. `kept` says on standard error what is kept then. Call this function at
+/// most once.
+pub fn interrupt(kept: &'static str) -> Result<Arc<AtomicBool>> {
     let (asked, pressed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     // Handlers run in the order of registration. The handler that ends the process comes first, so that the first
     // Ctrl-C does not yet find the flag `pressed`, which it sets for the second one.
@@ -72,9 +79,17 @@ pub fn interrupt() -> Result<Arc<AtomicBool>> {
         while !seen.load(Ordering::Relaxed) {
             thread::sleep(POLL_INTERVAL);
         }
-        say("stopping after a checkpoint; press Ctrl-C again to stop at once");
+        say(&format!("stopping{kept}; press Ctrl-C again to stop at once"));
     });
     Ok(asked)
+}
+
+/// Makes a write beyond the shell's limit on file sizes (`ulimit -f`) an error, as it is on a full disk. Without this, a
+/// signal ends the process without a word.
+pub fn survive_file_size_limit() {
+    // Where the handler cannot be installed, the signal keeps its effect.
+    #[cfg(unix)]
+    let _ = flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
 }
 
 /// Makes a signal a request to stop that does not ask for the command to be continued.

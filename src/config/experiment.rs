@@ -99,14 +99,6 @@ impl Experiment {
         })
     }
 
-    /// What intervals over seeds leave out, in words; None if seeds differ in everything.
-    #[must_use]
-    pub fn shared_by_seeds(&self) -> Option<String> {
-        let shared = self.vary.names(false).join(" and ");
-        (!shared.is_empty() && self.seeds.len() > 1)
-            .then(|| format!("all seeds have the same {shared} (vary), so intervals leave out the spread that comes from it"))
-    }
-
     /// The arm that never trains on synthetic text.
     #[must_use]
     pub fn control(&self) -> &Arm {

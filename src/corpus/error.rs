@@ -84,7 +84,7 @@ pub enum CorpusError {
     },
     /// A line of a JSONL file is not valid JSON.
     #[error(
-        "{}, {place}: not valid JSON; each line must be one JSON object (corpus.skip_bad = N leaves out up to N bad lines)",
+        "{}, {place}: not valid JSON ({reason}); each line must be one JSON object (corpus.skip_bad = N leaves out up to N bad lines)",
         path.display()
     )]
     NotJson {
@@ -92,8 +92,8 @@ pub enum CorpusError {
         path: PathBuf,
         /// The line or list item of the file, or all of it.
         place: Place,
-        /// The error of the parser.
-        source: serde_json::Error,
+        /// What the parser expected, and the column.
+        reason: String,
     },
     /// A line of a JSONL file is JSON, but not an object.
     #[error("{}, {place}: {kind} instead of an object with the text in a field{}", path.display(), remedy(command))]

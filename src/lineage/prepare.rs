@@ -4,22 +4,19 @@ use super::RunError;
 use super::bases::{self, Base};
 use super::natural::{NaturalOrder, text_hash};
 use super::near_copies::{near_copies, normalised};
-use crate::config::{self, Arm, Experiment};
+use crate::config::{Arm, Experiment};
 use crate::corpus::world::{self, World};
 use crate::corpus::{self, CorpusSplit, NaturalText, RequiredTokens, SmallSplit, SplitRecord, TextRecord};
 use crate::documents::{Documents, TokenId};
 use crate::measure::{Fact, Reference};
 use crate::mixture;
-use crate::settings;
 use crate::store::Provenance;
 use crate::synthesis::{self, Sources};
 use crate::tokenizer::{Coverage, Tokenizer, TokenizerError};
-use crate::training::TrainingSettings;
 use crate::units::Tokens;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
-use toml::{Table, Value};
 
 mod saved;
 
@@ -38,7 +35,7 @@ pub struct PreparedText {
     /// The files that the text was read from, and the sizes of its splits.
     pub record: TextRecord,
     /// A note on the memory that encoding takes; None if it takes little.
-    encoding_note: Option<String>,
+    pub(super) encoding_note: Option<String>,
     /// Facts to ask models for; empty unless the text comes from the built-in world.
     pub facts: Vec<Fact>,
     /// Entropy of the held-out text in nats per token, if it is known: no model has a lower expected loss.
@@ -53,10 +50,10 @@ pub struct PreparedText {
     /// Hashes of the text of each split, by its name.
     hashes: BTreeMap<String, String>,
     /// Model folders that training starts from, by their paths.
-    bases: BTreeMap<String, Base>,
+    pub(super) bases: BTreeMap<String, Base>,
     split_tokens: BTreeMap<String, Tokens>,
     /// How much of each split the tokenizer represents, by its name.
-    coverage: BTreeMap<String, Coverage>,
+    pub(super) coverage: BTreeMap<String, Coverage>,
 }
 
 /// Reads, splits and tokenises the natural text, and checks that it suffices for every arm. Writes nothing.
@@ -120,39 +117,6 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, Run
 }
 
 impl PreparedText {
-    /// Remarks on the text that the user of `experiment` should read before a run.
-    #[must_use]
-    pub fn notes(&self, experiment: &Experiment) -> Vec<String> {
-        let seed = experiment.seeds[0];
-        let natural = NaturalOrder::new(&self.train, experiment, seed).prefix(experiment.corpus.train_tokens);
-        let cut = |arm: &Arm| {
-            let cut =
-                |generation| synthesis::cut_documents(&experiment.at(arm, generation).synthesis, &natural);
-            cut(0).or_else(|| cut(1))
-        };
-        let mut cut_arms: Vec<(String, Vec<&str>)> = Vec::new();
-        for arm in &experiment.arms {
-            let Some(remark) = cut(arm) else { continue };
-            match cut_arms.iter_mut().find(|(other, _)| *other == remark) {
-                Some((_, arms)) => arms.push(&arm.name),
-                None => cut_arms.push((remark, vec![&arm.name])),
-            }
-        }
-        let cut_arms = cut_arms
-            .into_iter()
-            .map(|(remark, arms)| format!("{}, seed {seed}: {remark}", config::arms_in_words(arms)));
-        let vocabulary = experiment.tokenizer.vocab_size.and_then(|asked| self.vocabulary_note(asked));
-        let text = self.record.notes().into_iter().chain(self.encoding_note.clone()).chain(vocabulary);
-        let splits = self.coverage.iter();
-        let lossy = splits.flat_map(|(split, coverage)| coverage.notes(&format!("the {split} split")));
-        let bases: BTreeSet<String> =
-            bases::bases(experiment).map(|(_, base)| base.display().to_string()).collect();
-        let of_bases =
-            bases.iter().filter_map(|base| self.bases.get(base)).flat_map(|base| base.notes.clone());
-        let settings = copies_note(experiment).into_iter().chain(unused_training_note(experiment));
-        text.chain(lossy).chain(of_bases).chain(cut_arms).chain(settings).collect()
-    }
-
     /// The natural documents that the lineages of `seed` can train on, in the order in which the seed takes them.
     #[must_use]
     pub fn natural_documents(&self, experiment: &Experiment, seed: u64) -> Documents {
@@ -169,19 +133,6 @@ impl PreparedText {
     #[must_use]
     pub fn coverage(&self) -> &BTreeMap<String, Coverage> {
         &self.coverage
-    }
-
-    /// A remark if the tokenizer has fewer tokens than were asked for.
-    fn vocabulary_note(&self, asked: usize) -> Option<String> {
-        let learnt = self.tokenizer.vocab_size();
-        (learnt < asked).then(|| {
-            format!(
-                "the vocabulary has {} tokens, not the {} of tokenizer.vocab_size: the training text repeats no more \
-                 pieces; lower it, or raise corpus.train_tokens",
-                Tokens(learnt as u64),
-                Tokens(asked as u64)
-            )
-        })
     }
 
     /// Conventions for kinds of text that earlier versions of this program treated differently. Only kinds that occur
@@ -484,34 +435,4 @@ fn questions(world: &World, tokenizer: &Tokenizer) -> Result<Vec<Fact>, RunError
         })
     };
     world.facts().iter().map(question).collect()
-}
-
-/// A remark if arms write the same document again and again.
-fn copies_note(experiment: &Experiment) -> Option<String> {
-    let writes_copies = |arm: &&Arm| {
-        let from_nothing =
-            arm.synthesis.method.table().get("seed").and_then(Value::as_str) == Some("nothing");
-        from_nothing && arm.synthesis.decoding.is_deterministic()
-    };
-    let arms: Vec<&str> = experiment.arms.iter().filter(writes_copies).map(|arm| arm.name.as_str()).collect();
-    (!arms.is_empty()).then(|| {
-        format!(
-            "{}: all documents are copies of one, because this decoder always writes the same from nothing; use sampling, \
-             or a method that has a prompt",
-            config::arms_in_words(arms)
-        )
-    })
-}
-
-/// A remark if settings of training were changed although no model uses them.
-fn unused_training_note(experiment: &Experiment) -> Option<String> {
-    let writer = experiment.writer.iter().map(|writer| (&writer.model, &writer.training));
-    let arms = experiment.arms.iter().map(|arm| (&arm.model, &arm.training));
-    let all: Vec<_> = writer.chain(arms).collect();
-    let mut table = Table::new();
-    TrainingSettings::complete(&mut table, experiment.corpus.train_tokens);
-    let default = settings::read::<TrainingSettings>(table).ok()?;
-    let is_unused = all.iter().all(|(model, _)| model.name() == "ngram")
-        && all.iter().any(|(_, training)| **training != default);
-    is_unused.then(|| "[training] has no effect: an n-gram model counts its text once".to_owned())
 }

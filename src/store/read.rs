@@ -3,7 +3,7 @@
 use super::manifest::Manifest;
 use super::{
     Address, DRIFT, EXPERIMENT, GenerationRecord, LineageRecord, MEASUREMENTS, ORIGIN, Origin, PROVENANCE,
-    Provenance, RunRecord, StoreError, content, disk, study,
+    Provenance, RunRecord, StoreError, content, disk, name_order, study,
 };
 use crate::baseline::Baseline;
 use crate::config::{Arm, Experiment, Registry};
@@ -106,18 +106,18 @@ pub fn read_all(folder: &Path) -> Result<Vec<RunRecord>, StoreError> {
     if study::is_study(folder) { study::read_study(folder) } else { Ok(vec![read(folder)?]) }
 }
 
-/// The folders of runs directly below a folder, such as that of a sweep, in the order of their names.
+/// The folders of runs directly below a folder, such as that of a sweep, in the order of their names, numbers in them by size.
 #[must_use]
 pub fn stores_below(folder: &Path) -> Vec<PathBuf> {
     folders_below(folder, is_store)
 }
 
-/// The folders directly in `folder` that are asked for, sorted.
+/// The folders directly in `folder` that are asked for, in the order of their names, numbers in them by size.
 fn folders_below(folder: &Path, is_asked_for: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> =
         entries.map(|entry| entry.path()).filter(|path| is_asked_for(path)).collect();
-    found.sort();
+    found.sort_by_cached_key(|path| name_order::key(&path.to_string_lossy()));
     found
 }
 

@@ -17,7 +17,7 @@ pub const DEGRADED_ERROR: f64 = 0.01;
 const SPENT_PER_GENERATION: f64 = 0.25;
 
 /// The number of families that must narrow for a call.
-const FAMILIES_NEEDED: usize = 2;
+pub(super) const FAMILIES_NEEDED: usize = 2;
 
 /// The largest number of seeds that is suggested.
 pub(super) const MOST_SEEDS: usize = 50;
@@ -196,7 +196,7 @@ fn possible(found: &[HeadlineDifference]) -> Vec<Verdict> {
     if may_exceed.contains(&Family::HeldOut) {
         possible.push(Verdict::Degraded);
     }
-    if beyond_practical_size(found).is_empty() {
+    if beyond_practical_size(found).is_empty() && differing_families(found).len() >= FAMILIES_NEEDED {
         possible.push(Verdict::Stable);
     }
     possible
@@ -215,10 +215,15 @@ pub(super) fn families<'a>(found: impl IntoIterator<Item = HeadlineDifference<'a
 /// has lost nothing, but metrics must differ in at least two families: identical metrics may have reached the ends of
 /// their ranges and then show nothing.
 fn is_stable(found: &[HeadlineDifference]) -> bool {
-    let differing = || found.iter().filter(|one| !one.difference.is_identical);
+    let mut differing = found.iter().filter(|one| !one.difference.is_identical);
     families(found.iter().copied()).len() == all_families()
-        && families(differing().copied()).len() >= FAMILIES_NEEDED
-        && differing().all(HeadlineDifference::excludes_practical_size)
+        && differing_families(found).len() >= FAMILIES_NEEDED
+        && differing.all(HeadlineDifference::excludes_practical_size)
+}
+
+/// The families with a headline metric that is not identical in arm and control.
+pub(super) fn differing_families(found: &[HeadlineDifference]) -> BTreeSet<Family> {
+    families(found.iter().copied().filter(|one| !one.difference.is_identical))
 }
 
 /// The number of families with headline metrics.

@@ -1,7 +1,10 @@
 //! The reason for a verdict, as a sentence.
 
 use super::Verdict;
-use super::decide::{Decision, HeadlineDifference, MOST_SEEDS, SeedsNeeded, families, headline_differences};
+use super::decide::{
+    Decision, FAMILIES_NEEDED, HeadlineDifference, MOST_SEEDS, SeedsNeeded, differing_families, families,
+    headline_differences,
+};
 use super::headline::{headline_metrics, practical_size};
 use super::paired::Difference;
 use crate::measure::{Catalogue, Family, MetricDefinition};
@@ -153,6 +156,16 @@ fn inconclusive(
         [] => "the intervals exclude each of the other verdicts at this generation".to_owned(),
         _ => format!("the intervals leave open: {}", alternatives(&words)),
     };
+    let differing = differing_families(at_last);
+    if differing.len() < FAMILIES_NEEDED {
+        let identical = FAMILIES.into_iter().filter(|family| !differing.contains(family));
+        let identical: Vec<&str> = identical.map(family_name).collect();
+        return format!(
+            "at generation {last}, {} are identical in arm and control, which shows nothing about them, and to be called \
+             stable an arm must differ from the control in two families; {open}, and {seeds}",
+            list(&identical)
+        );
+    }
     let (worse, others): (Vec<Family>, Vec<Family>) =
         FAMILIES.into_iter().partition(|&family| narrows(decision, family, last));
     match (&worse[..], &others[..]) {

@@ -833,3 +833,25 @@ fn an_arm_with_its_own_start_does_not_inherit_low_rank_updates() {
     assert!(experiment.control().training.lora.is_some());
     assert!(experiment.arms[1].training.lora.is_none());
 }
+
+/// The two arms write with another temperature and by another method; the number of tokens changes no text.
+#[test]
+fn arms_that_write_under_other_settings_than_the_control_are_named() {
+    let arm = |name: &str, synthesis: &str| {
+        format!("[[arm]]\nname = \"{name}\"\nmixture = \"replace\"\nsynthesis = {{ {synthesis} }}\n")
+    };
+    let alike = arm("longer", "tokens = 5000");
+    let caveats = |arms: &str| parse(&format!("{BASE}{arms}")).unwrap().caveats();
+    assert_eq!(caveats(&alike), [""; 0]);
+    let unlike =
+        [alike, arm("cool", "temperature = 0.5"), arm("rewritten", "method = \"rephrase\"")].concat();
+    let [caveat] = &caveats(&unlike)[..] else { panic!("one caveat") };
+    assert!(
+        caveat.starts_with(
+            "arms \"cool\", \"rewritten\" write under other settings than the control (synthesis.method, \
+             synthesis.temperature), so part"
+        ),
+        "{caveat}"
+    );
+    assert!(caveat.contains("at generation 0 already"), "{caveat}");
+}

@@ -295,7 +295,7 @@ fn a_line_without_the_text_field_is_an_error_that_lists_the_fields() {
     for (line, expected) in [
         (
             "{\"text\": ",
-            "DIR/a.jsonl, line 3: not valid JSON; each line must be one JSON object (corpus.skip_bad",
+            "DIR/a.jsonl, line 3: not valid JSON (EOF while parsing a value at column 9); each line must be one JSON object (corpus.skip_bad",
         ),
         ("[1]", "DIR/a.jsonl, line 3: an array instead of an object with the text in a field"),
         (

@@ -283,6 +283,20 @@ fn a_repeated_budget_is_the_natural_part_read_again_until_it_is_full() {
 }
 
 #[test]
+fn a_share_that_rounds_to_no_token_vanishes() {
+    let vanishes = |fraction: f64| {
+        let fraction = NaturalFraction::Schedule(vec![fraction]);
+        let mixture =
+            mixture_of(fraction, NaturalDocuments::Fixed, SyntheticDocuments::Latest, Budget::Constant);
+        mixture::a_share_vanishes(&mixture, 1, Tokens(2000), Tokens(2000))
+    };
+    assert_eq!(
+        [0.0, 0.0001, 0.0003, 0.5, 0.9999, 1.0].map(vanishes),
+        [false, true, false, false, true, false]
+    );
+}
+
+#[test]
 fn a_part_that_rounds_to_no_token_cannot_be_repeated() {
     let tiny = Mixture { budget: Budget::Repeated, ..constant(0.1) };
     let error = mixture::schedule(&tiny, 1, Tokens(4), Tokens(4)).unwrap_err();

@@ -238,6 +238,34 @@ fn one_family_alone_is_inconclusive() {
     assert_eq!(comparison.seeds_needed, None, "no number of seeds settles a disagreement of the families");
 }
 
+/// An arm whose models are the control's, but which writes in another way, differs from it in entropy alone.
+#[test]
+fn an_arm_that_differs_in_one_family_by_construction_is_told_why_it_cannot_be_stable() {
+    let simulation = Simulation { training_noise: 0.05, ..NO_EFFECT.clone() };
+    let mut observations = simulation.observations(0);
+    let of_control = observations.clone();
+    for observation in observations.iter_mut().filter(|one| one.arm != "control") {
+        let is_same = |one: &&Observation| {
+            let key = |of: &Observation| (of.seed, of.generation, of.metric.clone());
+            one.arm == "control" && key(one) == key(observation)
+        };
+        if family(&observation.metric) != Family::Entropy {
+            observation.value = of_control.iter().find(is_same).unwrap().value;
+        }
+    }
+    let comparison = compare("e", &observations, "control", &Catalogue::builtin()).remove(0);
+    assert_eq!(comparison.verdict, Verdict::Inconclusive);
+    assert_eq!(comparison.possible, []);
+    assert!(
+        comparison.explanation.contains(
+            "the tail and held-out loss are identical in arm and control, which shows nothing about them, and to be \
+             called stable an arm must differ from the control in two families"
+        ),
+        "{}",
+        comparison.explanation
+    );
+}
+
 #[test]
 fn a_call_does_not_depend_on_later_generations() {
     let simulation = Simulation { narrowing: |_| 0.4, training_noise: 0.3, ..NO_EFFECT.clone() };

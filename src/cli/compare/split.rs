@@ -6,7 +6,9 @@ use crate::cli::output;
 
 const LEGEND: &str = "Each difference is the sum of three parts: sampling, the effect of finite samples alone; decoding, what temperature \
     and truncation add to it; misfit, the rest: the errors of the models themselves, such as types they lose or \
-    invent. \"By drift\" is the value that sampling and decoding alone would have led to.";
+    invent. \"By drift\" is the value that sampling and decoding alone would have led to. Where \
+    the control itself lies far below that value, sampling can be larger than the difference, and misfit then has the \
+    opposite sign.";
 
 /// A table for each arm, formatted by `draw` from a header and rows. An arm without a table gets a line with the
 /// reason.

@@ -56,9 +56,14 @@ fn legend(arms: &[ComparedArm]) -> String {
         [generation] => format!("generation {generation}"),
         _ => "the last generation of each arm".to_owned(),
     };
+    let has_one_seed = arms.iter().any(|arm| arm.comparison.seeds == 1);
+    let one_seed = match has_one_seed {
+        true => " With one seed, an interval at generation 1 is the measurement error of its text alone.",
+        false => "",
+    };
     output::paragraph(&format!(
         "Differences from the control of the same seeds at {at}, ± half of the 95 % interval. Loss and entropy are in \
          nats; \"rare tokens found\" is the number of different rare tokens, relative to natural text of the same size. \
-         \"since\" is the first generation at which the verdict was called."
+         \"since\" is the first generation at which the verdict was called.{one_seed}"
     ))
 }

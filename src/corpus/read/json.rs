@@ -229,13 +229,23 @@ fn lines(input: &mut dyn BufRead, field: TextField, found: &mut Findings) -> Res
     Ok(())
 }
 
+/// The parser's reason without its own count of lines, which begins anew at each document.
+fn reason(error: &serde_json::Error, place: Place) -> String {
+    let text = error.to_string();
+    let reason = text.split(" at line ").next().unwrap_or(&text);
+    match place {
+        Place::Line(_) => format!("{reason} at column {}", error.column()),
+        Place::Item(_) | Place::Whole => reason.to_owned(),
+    }
+}
+
 fn add_line(line: &[u8], place: Place, field: TextField, found: &mut Findings) -> Result<(), CorpusError> {
     let path = || field.path.to_owned();
     let value = match (utf8(field.path, line), place) {
-        (Ok(text), _) => serde_json::from_str::<TopLevel>(text).map_err(|source| CorpusError::NotJson {
+        (Ok(text), _) => serde_json::from_str::<TopLevel>(text).map_err(|error| CorpusError::NotJson {
             path: path(),
             place,
-            source,
+            reason: reason(&error, place),
         }),
         (Err(CorpusError::NotUtf8 { path, .. }), Place::Line(line)) => {
             Err(CorpusError::NotUtf8 { path, line })
