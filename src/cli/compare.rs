@@ -100,9 +100,10 @@ struct ComparedArm {
 }
 
 impl ComparedArm {
-    /// Every arm but the control of every run. Notes on empty columns go to standard error.
+    /// Every arm but the control of every run. Notes on empty columns, and on what else differs between arms, go to
+    /// standard error.
     fn all(recorded: &[RunRecord]) -> Vec<Self> {
-        let notes = recorded.iter().flat_map(empty::notes);
+        let notes = recorded.iter().flat_map(|one| empty::notes(one).into_iter().chain(unlike_control(one)));
         notes.for_each(|note| say(&format!("note: {note}")));
         recorded.iter().flat_map(Self::all_of).collect()
     }
@@ -135,6 +136,12 @@ impl ComparedArm {
             EffectRow::new(&self.comparison, effect, self.attribution.iter().flatten().find(belongs))
         })
     }
+}
+
+/// A note on arms that write under other settings than the control, with the name of the experiment.
+fn unlike_control(RunRecord { experiment, .. }: &RunRecord) -> Option<String> {
+    let note = experiment.written_unlike_control()?;
+    Some(format!("experiment \"{}\": {note}", experiment.name))
 }
 
 /// Whether the arms belong to more than one experiment, so that output has to name each one.

@@ -5,21 +5,18 @@ use super::names::arms_in_words;
 use std::collections::BTreeSet;
 
 impl Experiment {
-    /// Remarks for readers of its comparisons, each without a full stop.
+    /// What intervals over seeds leave out, in words; None if seeds differ in everything.
     #[must_use]
-    pub fn caveats(&self) -> Vec<String> {
-        self.shared_by_seeds().into_iter().chain(self.unlike_control()).collect()
-    }
-
-    /// What intervals over seeds leave out; None if seeds differ in everything.
-    fn shared_by_seeds(&self) -> Option<String> {
+    pub fn shared_by_seeds(&self) -> Option<String> {
         let shared = self.vary.names(false).join(" and ");
         (!shared.is_empty() && self.seeds.len() > 1)
             .then(|| format!("all seeds have the same {shared} (vary), so intervals leave out the spread that comes from it"))
     }
 
-    /// Which arms write their text under other settings than the control; None if none does.
-    fn unlike_control(&self) -> Option<String> {
+    /// Which arms write their text under other settings than the control, and what comes from that alone, in words; None if
+    /// no arm does.
+    #[must_use]
+    pub fn written_unlike_control(&self) -> Option<String> {
         let keys_of = |arm: &Arm| different_synthesis_keys(arm, self.control());
         let arms: Vec<&Arm> = self.arms.iter().filter(|arm| !keys_of(arm).is_empty()).collect();
         let keys: BTreeSet<String> = arms.iter().flat_map(|arm| keys_of(arm)).collect();

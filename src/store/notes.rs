@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Remarks for readers of the results in `folder`, which is a run or a study: what is missing, which folders are not of
-/// the experiment, whether machines differ, and what its comparisons cannot tell.
+/// the experiment, whether machines differ, and in what seeds do not differ.
 ///
 /// # Errors
 /// If a folder cannot be listed.
@@ -17,7 +17,7 @@ pub fn notes(folder: &Path, recorded: &RunRecord) -> Result<Vec<String>, StoreEr
         notes.extend(foreign_folders(folder, &recorded.experiment)?);
     }
     notes.extend(several_machines(recorded));
-    notes.extend(recorded.experiment.caveats());
+    notes.extend(recorded.experiment.shared_by_seeds());
     Ok(notes)
 }
 

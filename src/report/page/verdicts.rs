@@ -83,7 +83,10 @@ pub(super) fn table(section: &ExperimentSection) -> Markup {
                 caption {
                     "Every arm against the control of the same seeds. Differences are arm minus control at the last \
                      common generation, with 95 % intervals. The strongest difference of each family is shown."
-                    @for caveat in section.recorded.experiment.caveats() { " Note: " (caveat) "." }
+                    @let experiment = &section.recorded.experiment;
+                    @for caveat in experiment.shared_by_seeds().into_iter().chain(experiment.written_unlike_control()) {
+                        " Note: " (caveat) "."
+                    }
                 }
                 thead {
                     tr { th scope="col" { "Arm" } th scope="col" { "Verdict" } th scope="col" { "Called at" }

@@ -287,11 +287,12 @@ fn folders_of_seeds_arms_and_generations_that_the_experiment_does_not_have_are_n
     for foreign in ["seed-9", "seed-1/warm/gen-001", "seed-2/cool/gen-003", "seed-1/.work-gen-001"] {
         fs::create_dir_all(run.join(foreign)).unwrap();
     }
-    for command in ["compare", "inspect"] {
+    // A comparison also notes that one arm has another temperature.
+    for (command, notes) in [("compare", 2), ("inspect", 1)] {
         let said = said(&[command, text(&run)]);
         let expected = "seed-1/warm, seed-2/cool/gen-003, seed-9: not of this experiment, and left out";
         assert!(said.contains(expected), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        assert_eq!(said.lines().count(), notes, "{said}");
     }
     assert_eq!(output(&["compare", text(&run), "--format", "csv"]), before);
 }
@@ -321,7 +322,14 @@ fn metrics_without_a_value_are_named_with_the_reason() {
     output(&["report", text(&run)]);
     let page = fs::read_to_string(run.join("report.html")).unwrap();
     assert!(page.contains("Metrics without a value") && page.contains("tail_coverage_words"));
-    assert_eq!(said(&["compare", text(&finished().1)]), "");
+    let unlike = said(&["compare", text(&finished().1)]);
+    assert!(
+        unlike.contains(
+            "arm \"cool\" writes under other settings than the control (synthesis.temperature), so part"
+        ),
+        "{unlike}"
+    );
+    assert_eq!(unlike.lines().count(), 1, "{unlike}");
 }
 
 #[test]
