@@ -10,6 +10,13 @@
 use super::{MatmulOptions, OutputMode, PANEL, Precision, Tile};
 use pulp::{Simd, WithSimd};
 
+/// Steps along the depth in one turn of the innermost loop. With one step, counting and the addresses of the rows take
+/// execution ports from the multiplications.
+const STEPS: usize = 4;
+
+/// The same where the left factor is read transposed, which needs one address for all rows.
+const TRANSPOSED_STEPS: usize = 2;
+
 /// Computes a tile of `rows` rows. Numbers of bf16 need registers for both halves of a word, which leaves room for the
 /// sums of four rows.
 pub(super) fn compute_tile(options: MatmulOptions, mut tile: Tile, rows: usize) {
@@ -80,18 +87,11 @@ impl<const ROWS: usize, const VECTORS: usize, const TRANSPOSED: bool, const BF16
             if TRANSPOSED {
                 let left = &left[first_row..];
                 assert!(left.len() + PANEL >= right.len() * PANEL + ROWS, "the left factor is too short");
-                for (right, left) in right.iter().zip(left.chunks(PANEL)) {
-                    let Some(left) = left.first_chunk::<ROWS>() else { break };
-                    step::<S, ROWS, VECTORS, BF16>(simd, left, &right[column..], &mut sums);
-                }
+                add_transposed::<S, ROWS, VECTORS, BF16>(simd, left, right, column, &mut sums);
             } else {
                 let stride = tile.left_stride.unwrap_or_default();
-                let rows: [&[u32]; ROWS] =
-                    std::array::from_fn(|row| &left[(first_row + row) * stride..][..right.len()]);
-                for (k, right) in right.iter().enumerate() {
-                    let left = std::array::from_fn(|row| rows[row][k]);
-                    step::<S, ROWS, VECTORS, BF16>(simd, &left, &right[column..], &mut sums);
-                }
+                let rows = std::array::from_fn(|row| &left[(first_row + row) * stride..][..right.len()]);
+                add_rows::<S, ROWS, VECTORS, PANEL, BF16>(simd, rows, right, column, &mut sums);
             }
         }
         let width = (VECTORS * S::F32_LANES).min(tile.columns - column);
@@ -99,6 +99,59 @@ impl<const ROWS: usize, const VECTORS: usize, const TRANSPOSED: bool, const BF16
             let out = &mut tile.out[(first_row + row) * tile.out_stride + column..][..width];
             store::<S, VECTORS>(simd, sums, tile.mode, out);
         }
+    }
+}
+
+/// Adds the product of `rows`, each as long as `right`, with columns of `right`, from `column` on.
+#[inline(always)]
+pub(super) fn add_rows<
+    S: Simd,
+    const ROWS: usize,
+    const VECTORS: usize,
+    const WIDTH: usize,
+    const BF16: bool,
+>(
+    simd: S,
+    rows: [&[u32]; ROWS],
+    right: &[[u32; WIDTH]],
+    column: usize,
+    sums: &mut [[S::f32s; VECTORS]; ROWS],
+) {
+    let rows = rows.map(|row| row.as_chunks::<STEPS>());
+    let (turns, others) = right.as_chunks::<STEPS>();
+    for (turn, right) in turns.iter().enumerate() {
+        let rows: [&[u32; STEPS]; ROWS] = std::array::from_fn(|row| &rows[row].0[turn]);
+        for (k, right) in right.iter().enumerate() {
+            step::<S, ROWS, VECTORS, BF16>(simd, &rows.map(|row| row[k]), &right[column..], sums);
+        }
+    }
+    for (k, right) in others.iter().enumerate() {
+        step::<S, ROWS, VECTORS, BF16>(simd, &rows.map(|(_, row)| row[k]), &right[column..], sums);
+    }
+}
+
+/// Adds the product of the first `ROWS` columns of a panel, transposed, with columns of `right`, from `column` on. The
+/// panel may lack the end of its last row.
+#[inline(always)]
+fn add_transposed<S: Simd, const ROWS: usize, const VECTORS: usize, const BF16: bool>(
+    simd: S,
+    panel: &[u32],
+    right: &[[u32; PANEL]],
+    column: usize,
+    sums: &mut [[S::f32s; VECTORS]; ROWS],
+) {
+    let (left_turns, _) = panel.as_chunks::<{ TRANSPOSED_STEPS * PANEL }>();
+    let (right_turns, _) = right.as_chunks::<TRANSPOSED_STEPS>();
+    for (left, right) in left_turns.iter().zip(right_turns) {
+        for (k, right) in right.iter().enumerate() {
+            let left = std::array::from_fn(|row| left[k * PANEL + row]);
+            step::<S, ROWS, VECTORS, BF16>(simd, &left, &right[column..], sums);
+        }
+    }
+    let done = TRANSPOSED_STEPS * left_turns.len().min(right_turns.len());
+    for (left, right) in panel[done * PANEL..].chunks(PANEL).zip(&right[done..]) {
+        let Some(left) = left.first_chunk::<ROWS>() else { break };
+        step::<S, ROWS, VECTORS, BF16>(simd, left, &right[column..], sums);
     }
 }
 
@@ -150,12 +203,7 @@ fn store<S: Simd, const VECTORS: usize>(
 
 /// `sum + a · b`, for the one or two numbers in each word.
 #[inline(always)]
-pub(super) fn multiply_add<S: Simd, const BF16: bool>(
-    simd: S,
-    left: u32,
-    right: S::u32s,
-    sum: S::f32s,
-) -> S::f32s {
+fn multiply_add<S: Simd, const BF16: bool>(simd: S, left: u32, right: S::u32s, sum: S::f32s) -> S::f32s {
     let number = |bits: u32| simd.splat_f32s(f32::from_bits(bits));
     if !BF16 {
         return simd.mul_add_e_f32s(number(left), simd.transmute_f32s_u32s(right), sum);

@@ -5,7 +5,7 @@
 //! first, which all rows are then multiplied with. Sums are computed in the same order as by [`portable`](super::portable),
 //! to the same bits.
 
-use super::portable::multiply_add;
+use super::portable::add_rows;
 use super::{DEPTH_BLOCK, MatmulOptions, PANEL, Precision};
 use pulp::{Simd, WithSimd};
 
@@ -129,16 +129,7 @@ fn block<S: Simd, const ROWS: usize, const BF16: bool, const GOES_ON: bool>(
         false => [simd.splat_f32s(0.0); 2],
     });
     let left = |row: usize| &product.rows[(first_row + row) * product.stride..][..strip.len()];
-    let rows: [&[u32]; ROWS] = std::array::from_fn(left);
-    for (k, words) in strip.iter().enumerate() {
-        let (vectors, _) = S::as_simd_u32s(&words[..]);
-        let right: [S::u32s; 2] = std::array::from_fn(|v| vectors[v]);
-        for (sums, row) in sums.iter_mut().zip(rows) {
-            let word = row[k];
-            sums[0] = multiply_add::<S, BF16>(simd, word, right[0], sums[0]);
-            sums[1] = multiply_add::<S, BF16>(simd, word, right[1], sums[1]);
-        }
-    }
+    add_rows::<S, ROWS, 2, STRIP, BF16>(simd, std::array::from_fn(left), strip, 0, &mut sums);
     for (sums, start) in sums.into_iter().zip(starts) {
         let out = &mut product.out[start..][..width];
         let mut values = [0f32; STRIP];
