@@ -29,6 +29,7 @@ pub mod activation;
 pub mod adamw;
 pub mod attention;
 pub mod bandwidth;
+mod best_rate;
 pub mod geglu;
 pub mod instructions;
 pub mod mapped;
