@@ -76,7 +76,7 @@ impl<const BF16: bool> WithSimd for StripKernel<'_, BF16> {
         let strip = &mut strip[..panel.len()];
         for column in (0..product.columns).step_by(STRIP) {
             for (to, from) in strip.iter_mut().zip(panel) {
-                to.copy_from_slice(&from[column..column + STRIP]);
+                *to = from.as_chunks().0[column / STRIP];
             }
             match product.sums {
                 Sums::Begin | Sums::Add => {
@@ -121,8 +121,7 @@ fn block<S: Simd, const ROWS: usize, const BF16: bool, const GOES_ON: bool>(
     let starts: [usize; ROWS] = std::array::from_fn(|row| (first_row + row) * product.out_stride + column);
     let mut sums: [[S::f32s; 2]; ROWS] = std::array::from_fn(|row| match GOES_ON {
         true => {
-            let mut values = [0f32; STRIP];
-            values[..width].copy_from_slice(&product.out[starts[row]..][..width]);
+            let values = load(&product.out[starts[row]..][..width]);
             let (vectors, _) = S::as_simd_f32s(&values);
             [vectors[0], vectors[1]]
         }
@@ -135,14 +134,32 @@ fn block<S: Simd, const ROWS: usize, const BF16: bool, const GOES_ON: bool>(
         let mut values = [0f32; STRIP];
         let (vectors, _) = S::as_mut_simd_f32s(&mut values);
         (vectors[0], vectors[1]) = (sums[0], sums[1]);
-        match product.sums {
-            Sums::Begin | Sums::GoOn => out.copy_from_slice(&values[..width]),
-            Sums::Add => {
-                for (out, value) in out.iter_mut().zip(values) {
-                    *out += value;
-                }
-            }
+        // Without the case of a whole strip, copies of unknown length would cost an eighth of the time of training.
+        match <&mut [f32; STRIP]>::try_from(&mut *out) {
+            Ok(whole) => store(whole, values, product.sums),
+            Err(_) => store(out, values, product.sums),
         }
     }
     ROWS
+}
+
+/// The numbers of `out`, followed by zeros.
+#[inline(always)]
+fn load(out: &[f32]) -> [f32; STRIP] {
+    <[f32; STRIP]>::try_from(out).unwrap_or_else(|_| {
+        let mut values = [0f32; STRIP];
+        values[..out.len()].copy_from_slice(out);
+        values
+    })
+}
+
+/// Writes the first of `values` to `out`, or adds them there.
+#[inline(always)]
+fn store<'a>(out: impl IntoIterator<Item = &'a mut f32>, values: [f32; STRIP], so_far: Sums) {
+    for (out, value) in out.into_iter().zip(values) {
+        *out = match so_far {
+            Sums::Begin | Sums::GoOn => value,
+            Sums::Add => *out + value,
+        };
+    }
 }
