@@ -424,8 +424,12 @@ pub fn containing_folder(path: &Path) -> &Path {
 #[must_use]
 pub fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             " (free space or raise the quota, then run again; nothing that is committed is lost)"
+        }
+        ErrorKind::FileTooLarge => {
+            " (larger than this shell or file system allows; raise ulimit -f or give another --out, then run again; \
+             nothing that is committed is lost)"
         }
         ErrorKind::PermissionDenied => " (permit this user to read and write it, or give another --out)",
         ErrorKind::ReadOnlyFilesystem => " (is read-only; give another --out)",

@@ -106,7 +106,7 @@ impl Measurement {
         let measurement = || Self {
             metric: definition.id.to_string(),
             unit: definition.unit.to_string(),
-            // An empty sum is −0.
+            // Adding 0 turns −0, the sum of nothing, into 0.
             value: value + 0.0,
             std_err,
             n,

@@ -190,12 +190,14 @@ fn natural_part(mixture: &Mixture, generation: usize, budget: Tokens, written: T
     (((fraction * total as f64).round() as u64).min(total), total)
 }
 
-/// Whether the natural fraction of a generation ≥ 1 lies between 0 and 1, and yet rounds to no token or to all of them.
+/// Whether the natural fraction of a generation ≥ 1 lies between 0 and 1, and yet rounds to no token or to all of them. A
+/// budget that is added or repeated has no synthetic share to lose.
 #[must_use]
 pub fn a_share_vanishes(mixture: &Mixture, generation: usize, budget: Tokens, written: Tokens) -> bool {
     let (natural, total) = natural_part(mixture, generation, budget, written);
     let is_mixed = fraction(mixture, generation).is_some_and(|fraction| 0.0 < fraction && fraction < 1.0);
-    is_mixed && (natural == 0 || natural == total)
+    let splits_total = matches!(mixture.budget, Budget::Constant | Budget::Growing);
+    is_mixed && (natural == 0 || splits_total && natural == total)
 }
 
 /// Size of each corpus that generation `generation` ≥ 1 draws on: `written`, or more if the budget grows and all

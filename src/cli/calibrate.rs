@@ -150,7 +150,7 @@ impl Args {
         let observer = machine::observer();
         let what = format!("{}: reading text and learning the tokenizer", experiment.name);
         let prepared = machine::with_status_lines(&what, || lineage::prepare(&experiment))?;
-        let interrupt = stop::interrupt(stop::NOTHING_IS_KEPT)?;
+        let interrupt = stop::interrupt(stop::WhenAsked::KeepNothing)?;
         let provenance = self.machine.provenance();
         let context = RunContext {
             device: &device,

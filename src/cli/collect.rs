@@ -59,7 +59,7 @@ impl Args {
         say(&format!("{}: verifying what is done", self.folder.folder.display()));
         let prepared = PreparedSweep::load(&experiments, &folders)?;
         let observer = machine::observer();
-        let interrupt = stop::interrupt("")?;
+        let interrupt = stop::interrupt(stop::WhenAsked::Stop)?;
         let context = RunContext {
             device: &device,
             observer: observer.as_ref(),

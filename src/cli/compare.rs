@@ -52,7 +52,9 @@ impl Args {
     pub fn exec(self) -> Result<()> {
         if let Some(metrics) = self.pairs {
             pairs::check(&metrics)?;
-            return pairs::print(&read_all(&self.folders)?, &metrics, self.format);
+            let recorded = read_all(&self.folders)?;
+            recorded.iter().filter_map(unlike_control).for_each(|note| say(&format!("note: {note}")));
+            return pairs::print(&recorded, &metrics, self.format);
         }
         let recorded = read_all(&self.folders)?;
         let arms = ComparedArm::all(&recorded);

@@ -92,7 +92,7 @@ impl<'a> Runner<'a> {
         let prepared = machine::with_status_lines(&what, || lineage::prepare(experiment))?;
         let interrupt = match self.interrupt.take() {
             Some(interrupt) => interrupt,
-            None => stop::interrupt(stop::AFTER_A_CHECKPOINT)?,
+            None => stop::interrupt(stop::WhenAsked::WriteCheckpoint)?,
         };
         drop(early);
         let context = RunContext {

@@ -22,11 +22,16 @@ const TO_BE_CONTINUED: u8 = 75;
 /// Set by every request to stop but SIGUSR1.
 static ASKED_TO_END: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// For [`interrupt`]: a command that writes checkpoints.
-pub const AFTER_A_CHECKPOINT: &str = " after a checkpoint";
-
-/// For [`interrupt`]: a command that prints a result at its end and writes nothing before.
-pub const NOTHING_IS_KEPT: &str = "; nothing of this command is kept";
+/// What a command does at a request to stop, told on standard error.
+#[derive(Clone, Copy, Debug)]
+pub enum WhenAsked {
+    /// Writes a checkpoint and stops.
+    WriteCheckpoint,
+    /// Stops; what was done is lost, because the command writes its results at its end.
+    KeepNothing,
+    /// Stops; what was done is in the folder.
+    Stop,
+}
 
 /// Until it is dropped, a request to stop ends the process at once, with the exit code that [`exit_code`] would give:
 /// nothing is made yet that could be lost.
@@ -57,9 +62,8 @@ impl Drop for Early {
 
 /// Returns a flag that is set by every request to stop: Ctrl-C, SIGTERM, SIGUSR1, and SIGHUP (unless SIGHUP was ignored
 /// when the program started, as under `nohup`). A second Ctrl-C ends the process at once. A second SIGTERM does not,
-/// because job schedulers send several in a row. `kept` says on standard error what is kept then. Call this function at
-/// most once.
-pub fn interrupt(kept: &'static str) -> Result<Arc<AtomicBool>> {
+/// because job schedulers send several in a row. Call this function at most once.
+pub fn interrupt(when_asked: WhenAsked) -> Result<Arc<AtomicBool>> {
     let (asked, pressed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     // Handlers run in the order of registration. The handler that ends the process comes first, so that the first
     // Ctrl-C does not yet find the flag `pressed`, which it sets for the second one.
@@ -79,7 +83,12 @@ pub fn interrupt(kept: &'static str) -> Result<Arc<AtomicBool>> {
         while !seen.load(Ordering::Relaxed) {
             thread::sleep(POLL_INTERVAL);
         }
-        say(&format!("stopping{kept}; press Ctrl-C again to stop at once"));
+        let what = match when_asked {
+            WhenAsked::WriteCheckpoint => "stopping after a checkpoint",
+            WhenAsked::KeepNothing => "stopping; nothing of this command is kept",
+            WhenAsked::Stop => "stopping",
+        };
+        say(&format!("{what}; press Ctrl-C again to stop at once"));
     });
     Ok(asked)
 }

@@ -94,7 +94,7 @@ impl Args {
         device: &Device,
     ) -> Result<Result<(), RunError>> {
         let observer = machine::observer();
-        let interrupt = stop::interrupt(stop::AFTER_A_CHECKPOINT)?;
+        let interrupt = stop::interrupt(stop::WhenAsked::WriteCheckpoint)?;
         let provenance = self.machine.provenance();
         let context = RunContext {
             device,

@@ -77,7 +77,7 @@ impl Args {
         );
         let device = self.machine.open()?;
         let observer = machine::observer();
-        let interrupt = stop::interrupt(stop::NOTHING_IS_KEPT)?;
+        let interrupt = stop::interrupt(stop::WhenAsked::KeepNothing)?;
         let provenance = self.machine.provenance();
         let context = RunContext {
             device: &device,

@@ -38,7 +38,7 @@ impl Args {
     pub fn exec(self) -> Result<()> {
         ensure!((1.0..=86_400.0).contains(&self.lease), "--lease {}: give 1 to 86400 seconds", self.lease);
         // First, so that a signal at any time gives the right exit code.
-        let interrupt = stop::interrupt(stop::AFTER_A_CHECKPOINT)?;
+        let interrupt = stop::interrupt(stop::WhenAsked::WriteCheckpoint)?;
         let recorded = self.folder.find()?;
         let unit = self.unit.as_deref().map(|name| runs::find(&recorded, name).map(|_| name)).transpose()?;
         if let Some(folder) = unprepared(&recorded) {

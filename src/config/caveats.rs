@@ -22,14 +22,15 @@ impl Experiment {
         let keys: BTreeSet<String> = arms.iter().flat_map(|arm| keys_of(arm)).collect();
         let keys: Vec<String> = keys.into_iter().map(|key| format!("synthesis.{key}")).collect();
         let already = match self.writer {
-            None => ", at generation 0 already (see genloss inspect --generation 0)",
+            None => ", at generation 0 already (see genloss inspect DIR --generation 0)",
             Some(_) => "",
         };
         let (verb, their) = if arms.len() == 1 { ("writes", "its") } else { ("write", "their") };
         (!arms.is_empty()).then(|| {
             format!(
                 "{} {verb} under other settings than the control ({}), so part of the difference in {their} own text, as in \
-                 entropy and tail, comes from that alone{already}; loss on held-out text does not",
+                 entropy and rare tokens, comes from how it is written and not from what a model has lost{already}; held-out \
+                 loss differs only by what training on that text did",
                 arms_in_words(arms.iter().map(|arm| arm.name.as_str())),
                 keys.join(", ")
             )

@@ -78,7 +78,7 @@ fn copies_note(experiment: &Experiment) -> Option<String> {
     })
 }
 
-/// A remark if the natural or the synthetic share of an arm is so small that it has no token.
+/// A remark if the natural or the synthetic share of an arm is so small that it rounds to no token.
 fn vanishing_share_note(experiment: &Experiment) -> Option<String> {
     let budget = experiment.corpus.train_tokens;
     let vanishes = |arm: &&Arm| {
@@ -89,7 +89,7 @@ fn vanishing_share_note(experiment: &Experiment) -> Option<String> {
     let arms: Vec<&str> = experiment.arms.iter().filter(vanishes).map(|arm| arm.name.as_str()).collect();
     (!arms.is_empty()).then(|| {
         format!(
-            "{}: the smaller share of mixture.natural_fraction is less than one token, so that there is none of it; \
+            "{}: the smaller share of mixture.natural_fraction rounds to no token, so that there is none of it; \
              move natural_fraction away from 0 or 1, or raise corpus.train_tokens",
             config::arms_in_words(arms)
         )

@@ -156,15 +156,8 @@ fn inconclusive(
         [] => "the intervals exclude each of the other verdicts at this generation".to_owned(),
         _ => format!("the intervals leave open: {}", alternatives(&words)),
     };
-    let differing = differing_families(at_last);
-    if differing.len() < FAMILIES_NEEDED {
-        let identical = FAMILIES.into_iter().filter(|family| !differing.contains(family));
-        let identical: Vec<&str> = identical.map(family_name).collect();
-        return format!(
-            "at generation {last}, {} are identical in arm and control, which shows nothing about them, and to be called \
-             stable an arm must differ from the control in two families; {open}, and {seeds}",
-            list(&identical)
-        );
+    if differing_families(at_last).len() < FAMILIES_NEEDED {
+        return too_few_differ(decision, at_last, last, &format!("{open}, and {seeds}"));
     }
     let (worse, others): (Vec<Family>, Vec<Family>) =
         FAMILIES.into_iter().partition(|&family| narrows(decision, family, last));
@@ -180,6 +173,21 @@ fn inconclusive(
         }
         _ => format!("at generation {last}, {open}, and {seeds}"),
     }
+}
+
+/// The sentence for an arm that differs from the control in one family only. `rest` says what is possible all the same.
+fn too_few_differ(decision: &Decision, at_last: &[HeadlineDifference], last: usize, rest: &str) -> String {
+    let differing = differing_families(at_last);
+    let identical = FAMILIES.into_iter().filter(|family| !differing.contains(family));
+    let identical: Vec<&str> = identical.map(family_name).collect();
+    let worst = most_severe(at_last.iter().copied().filter(|one| !one.difference.is_identical));
+    let worst = worst.map_or_else(String::new, |worst| format!("; {}", interval(&worst)));
+    let rest = if decision.possible.is_empty() { "so more seeds would settle nothing" } else { rest };
+    format!(
+        "at generation {last}, {} are identical in arm and control, and every verdict but degraded needs a difference in \
+         two families{worst}; {rest}",
+        list(&identical)
+    )
 }
 
 /// A clause on the number of seeds that would settle an inconclusive verdict.

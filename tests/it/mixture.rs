@@ -284,12 +284,13 @@ fn a_repeated_budget_is_the_natural_part_read_again_until_it_is_full() {
 
 #[test]
 fn a_share_that_rounds_to_no_token_vanishes() {
-    let vanishes = |fraction: f64| {
+    let vanishes_in = |budget: Budget, fraction: f64| {
         let fraction = NaturalFraction::Schedule(vec![fraction]);
-        let mixture =
-            mixture_of(fraction, NaturalDocuments::Fixed, SyntheticDocuments::Latest, Budget::Constant);
+        let mixture = mixture_of(fraction, NaturalDocuments::Fixed, SyntheticDocuments::Latest, budget);
         mixture::a_share_vanishes(&mixture, 1, Tokens(2000), Tokens(2000))
     };
+    let vanishes = |fraction: f64| vanishes_in(Budget::Constant, fraction);
+    assert!(!vanishes_in(Budget::Added, 0.9999) && !vanishes_in(Budget::Repeated, 0.9999));
     assert_eq!(
         [0.0, 0.0001, 0.0003, 0.5, 0.9999, 1.0].map(vanishes),
         [false, true, false, false, true, false]

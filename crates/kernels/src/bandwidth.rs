@@ -10,7 +10,7 @@ const NUMBERS: usize = 1 << 27;
 const BYTES: usize = 3 * size_of::<f32>();
 
 /// Bytes per second, in units of 10⁹, that all threads of the current pool together read and write while each adds one
-/// large array to another. This is the best of eight trials of 0.1 s. It takes 1 GiB of memory.
+/// large array to another. This is the best of several trials. It takes 1 GiB of memory.
 #[must_use]
 pub fn memory_gbytes() -> f64 {
     let numbers = NUMBERS / rayon::current_num_threads();

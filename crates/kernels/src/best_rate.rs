@@ -5,8 +5,8 @@ use std::time::Instant;
 const TRIES: usize = 8;
 const SECONDS_PER_TRY: f64 = 0.1;
 
-/// The amount of work per second, in units of 10⁹, of all threads of the current pool together: the best of eight trials
-/// of 0.1 s. On each thread and in each trial, `prepare` returns the work to repeat, which returns the amount done.
+/// The amount of work per second, in units of 10⁹, of all threads of the current pool together: the best of
+/// several trials. On each thread and in each trial, `prepare` returns the work to repeat, which returns the amount done.
 pub(crate) fn best_rate<Work: FnMut() -> f64>(prepare: impl Fn() -> Work + Sync) -> f64 {
     let one_thread = || {
         let mut work = prepare();

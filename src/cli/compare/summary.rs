@@ -57,9 +57,10 @@ fn legend(arms: &[ComparedArm]) -> String {
         _ => "the last generation of each arm".to_owned(),
     };
     let has_one_seed = arms.iter().any(|arm| arm.comparison.seeds == 1);
-    let one_seed = match has_one_seed {
-        true => " With one seed, an interval at generation 1 is the measurement error of its text alone.",
-        false => "",
+    let one_seed = if has_one_seed && last.contains(&1) {
+        " With one seed, an interval at generation 1 includes the error of measurement, but not the noise of training."
+    } else {
+        ""
     };
     output::paragraph(&format!(
         "Differences from the control of the same seeds at {at}, ± half of the 95 % interval. Loss and entropy are in \

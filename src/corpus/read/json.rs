@@ -229,14 +229,11 @@ fn lines(input: &mut dyn BufRead, field: TextField, found: &mut Findings) -> Res
     Ok(())
 }
 
-/// The parser's reason without its own count of lines, which begins anew at each document.
-fn reason(error: &serde_json::Error, place: Place) -> String {
+/// The parser's reason with the column, but without its own line number, which is always 1: it reads one line at a time.
+fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let reason = text.split(" at line ").next().unwrap_or(&text);
-    match place {
-        Place::Line(_) => format!("{reason} at column {}", error.column()),
-        Place::Item(_) | Place::Whole => reason.to_owned(),
-    }
+    let reason = text.rsplit_once(" at line ").map_or(&*text, |(reason, _)| reason);
+    format!("{reason} at column {}", error.column())
 }
 
 fn add_line(line: &[u8], place: Place, field: TextField, found: &mut Findings) -> Result<(), CorpusError> {
@@ -245,7 +242,7 @@ fn add_line(line: &[u8], place: Place, field: TextField, found: &mut Findings) -
         (Ok(text), _) => serde_json::from_str::<TopLevel>(text).map_err(|error| CorpusError::NotJson {
             path: path(),
             place,
-            reason: reason(&error, place),
+            reason: reason(&error),
         }),
         (Err(CorpusError::NotUtf8 { path, .. }), Place::Line(line)) => {
             Err(CorpusError::NotUtf8 { path, line })

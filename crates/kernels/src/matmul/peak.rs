@@ -7,7 +7,7 @@ use crate::best_rate::best_rate;
 const SIDE: usize = 192;
 
 /// Multiplications and additions per second, in units of 10⁹, of all threads of the current pool together. This is the
-/// best of eight trials of 0.1 s.
+/// best of several trials.
 #[must_use]
 pub fn peak_gflops(options: MatmulOptions) -> f64 {
     best_rate(|| {
