@@ -844,12 +844,11 @@ fn arms_that_write_under_other_settings_than_the_control_are_named() {
     let note = |arms: &str| parse(&format!("{BASE}{arms}")).unwrap().written_unlike_control();
     assert_eq!(note(&alike), None);
     let unlike =
-        [alike, arm("cool", "temperature = 0.5"), arm("rewritten", "method = \"rephrase\", fidelity = 0.5")]
-            .concat();
+        [alike, arm("cool", "temperature = 0.5"), arm("continued", "method = \"continuation\"")].concat();
     let note = note(&unlike).unwrap();
     assert!(
         note.starts_with(
-            "arms \"cool\", \"rewritten\" write under other settings than the control (synthesis.method, \
+            "arms \"cool\", \"continued\" write under other settings than the control (synthesis.method, \
              synthesis.temperature), so part"
         ),
         "{note}"
