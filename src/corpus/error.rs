@@ -92,7 +92,7 @@ pub enum CorpusError {
         path: PathBuf,
         /// The line or list item of the file, or all of it.
         place: Place,
-        /// What the parser expected, and the column.
+        /// In the parser's words, with the column in the line.
         reason: String,
     },
     /// A line of a JSONL file is JSON, but not an object.

@@ -1,7 +1,8 @@
 //! An order of names in which `tokens=12500` comes before `tokens=100000`.
 
 /// The key of a name: its pieces of text, each with the number behind it (the bits of a float that is not negative, which
-/// have the order of the floats; 0 for a piece like `1.2.3`), and last the name itself, for numbers that are written in different ways.
+/// have the order of the floats; 0 for a piece like `1.2.3`), and last the name itself, for numbers that are written in
+/// different ways.
 pub(super) fn key(name: &str) -> (Vec<(String, u64)>, String) {
     let mut pieces = Vec::new();
     let mut rest = name;
