@@ -130,6 +130,7 @@ mod tests {
             unit: "types".to_owned(),
             family: Family::Entropy,
             generation: 1,
+            seeds: 3,
             control: 98.0,
             arm_value: 55.0,
             difference: -43.0,

@@ -11,10 +11,10 @@
 //! all seeds without being more certain. Held-out text and questions about facts are the same for arm and control:
 //! their standard errors say how well they represent other text, and nothing about a difference.
 //!
-//! If only one seed has reached a generation, interval and test are based on the control's own steps from generation to
-//! generation: `2 g` times their variance, that of the difference between two random walks of g steps. Measurement error is
-//! then a lower bound for every metric. At generation 1 there are too few steps; the interval is then the measurement
-//! error alone, and nothing is concluded from it.
+//! A generation that only one of several seeds has reached is left out. If there is only one seed, interval and test are
+//! based on the control's own steps from generation to generation: `2 g` times their variance, that of the difference
+//! between two random walks of g steps. Measurement error is then a lower bound for every metric. At generation 1 there are
+//! too few steps; the interval is then the measurement error alone, and nothing is concluded from it.
 //!
 //! **Evidence for a call** is a t-test in the narrowing direction. With three seeds the spread at one generation has two
 //! degrees of freedom, with which hardly any difference is significant. So the test uses all generations so far, and the
@@ -107,6 +107,7 @@ use crate::measure::{Catalogue, Family, MetricDefinition};
 use decide::SeedsNeeded;
 use paired::{Difference, ObservationTable};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One measurement of one generation of one lineage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,8 +169,9 @@ impl Verdict {
                  exclude such a loss. A smaller one is possible."
             }
             Self::Narrowing => {
-                "The arm has lost more than the control in at least two of the three families tail, entropy and held-out \
-                 loss, beyond chance. It is not shown that what is lost exceeds the practical size in two of them."
+                "At some generation the arm has lost more than the control in at least two of the three families tail, entropy \
+                 and held-out loss, beyond chance. It is not shown that what is lost at the last generation exceeds the \
+                 practical size in two of them."
             }
             Self::Collapsed => {
                 "The arm has lost more than the control in at least two of the three families tail, entropy and held-out \
@@ -195,7 +197,7 @@ pub struct ArmComparison {
     pub experiment: String,
     /// The name of the arm.
     pub arm: String,
-    /// The number of seeds that arm and control have in common.
+    /// The number of seeds that arm and control have in common; not all of them need have reached the last generation.
     pub seeds: usize,
     /// The verdict at the last generation compared.
     pub verdict: Verdict,
@@ -240,9 +242,11 @@ pub struct Effect {
     pub family: Family,
     /// The generation, from 1.
     pub generation: usize,
-    /// Mean of the control over the common seeds.
+    /// The number of seeds in which arm and control have the metric at this generation.
+    pub seeds: usize,
+    /// Mean of the control over these seeds.
     pub control: f64,
-    /// Mean of the arm over the common seeds.
+    /// Mean of the arm over these seeds.
     pub arm_value: f64,
     /// Mean of arm − control.
     pub difference: f64,
@@ -268,6 +272,7 @@ impl Effect {
             unit: metric.unit.to_string(),
             family: metric.family,
             generation: difference.generation,
+            seeds: difference.seeds,
             control: difference.control,
             arm_value: difference.arm,
             difference: difference.mean,
@@ -277,6 +282,12 @@ impl Effect {
             significant,
             practical_size: practical_size(&metric.id),
         }
+    }
+
+    /// Whether arm and control are equal to the last bit in every seed. Their difference has no interval then.
+    #[must_use]
+    pub fn is_identical(&self) -> bool {
+        self.difference == 0.0 && self.std_err == 0.0
     }
 
     /// The id of the metric, and the generation.
@@ -289,7 +300,8 @@ impl Effect {
 /// Compares every arm with the arm called `control`, in the order in which the arms first occur.
 ///
 /// Observations of metrics that `catalogue` does not define are ignored. Values that are not finite are left out, and the
-/// explanation says how many. Lineages may stop at different generations.
+/// explanation says how many. Lineages may stop at different generations; those that only one of several seeds has reached
+/// are left out.
 #[must_use]
 pub fn compare(
     experiment: &str,
@@ -319,6 +331,8 @@ fn compare_arm(
         let of_metric = table.differences(metric, arm, control);
         differences.extend(of_metric.into_iter().map(|difference| (metric, difference)));
     }
+    let reached = differences.iter().map(|(_, difference)| difference.generation).max();
+    without_single_seeds(&mut differences);
     let left_out = table.not_finite(arm) + table.not_finite(control);
     let seeds = table.common_seeds(arm, control, catalogue);
     let decision = decide::decide(&differences, &table.headline_metrics_of(arm), seeds);
@@ -335,7 +349,14 @@ fn compare_arm(
         seeds,
         verdict: decision.verdict,
         called_at_generation: decision.called_at,
-        explanation: explain::explain(&decision, &differences, seeds, left_out, catalogue),
+        explanation: explain::Evidence {
+            decision: &decision,
+            differences: &differences,
+            reached,
+            seeds,
+            left_out,
+        }
+        .explain(catalogue),
         possible: decision.possible,
         seeds_needed: match decision.seeds_needed {
             Some(SeedsNeeded::Number(seeds)) => Some(seeds),
@@ -343,5 +364,18 @@ fn compare_arm(
         },
         effects,
         synthetic_text: None,
+    }
+}
+
+/// Leaves out the generations that only one seed has reached, unless there is no other seed: one seed shows nothing of the
+/// noise between seeds.
+fn without_single_seeds(differences: &mut Vec<(&MetricDefinition, Difference)>) {
+    let mut most: BTreeMap<usize, usize> = BTreeMap::new();
+    for (_, Difference { generation, seeds, .. }) in &*differences {
+        let seeds_there = most.entry(*generation).or_default();
+        *seeds_there = (*seeds_there).max(*seeds);
+    }
+    if most.values().any(|&seeds| seeds > 1) {
+        differences.retain(|(_, difference)| most[&difference.generation] > 1);
     }
 }

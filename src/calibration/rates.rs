@@ -63,7 +63,7 @@ pub struct ArmRates {
     /// Called narrowing or collapsed at generation 1 or earlier, 2 or earlier, …
     pub called_by: Vec<Proportion>,
     /// Headline effects whose 95 % interval covers the true effect: the mean over all seeds, or 0 among arms that are
-    /// alike. Effects of exactly 0 are left out: arm and control agree to the last bit, so no interval was estimated.
+    /// alike. None are counted if an experiment has all seeds. Effects of exactly 0 are left out: arm and control agree to the last bit, so no interval was estimated.
     pub covered: Proportion,
     /// The same as `covered`, for each headline metric.
     pub covered_by_metric: BTreeMap<String, Proportion>,
@@ -105,9 +105,13 @@ fn rates_of(
             Some((found, is_right))
         })
         .collect();
-    let truth = over_all_seeds.iter().flat_map(|found| &found.effects).map(|effect| match contrast {
-        Contrast::Effect(_) => (effect.metric_and_generation(), effect.difference),
-        Contrast::Alike(_) => (effect.metric_and_generation(), 0.0),
+    // An experiment with all seeds is where this truth comes from.
+    let has_truth = matches!(contrast, Contrast::Alike(_)) || seeds < observed.len();
+    let truth = over_all_seeds.iter().filter(|_| has_truth).flat_map(|found| &found.effects).map(|effect| {
+        match contrast {
+            Contrast::Effect(_) => (effect.metric_and_generation(), effect.difference),
+            Contrast::Alike(_) => (effect.metric_and_generation(), 0.0),
+        }
     });
     let truth: Truth = truth.collect();
     let mut rates = ArmRates::new(contrast.arm(), seeds);

@@ -34,6 +34,8 @@ pub(super) struct Decision {
     pub(super) seeds_needed: Option<SeedsNeeded>,
     /// Headline metrics that are evidence of narrowing, with the generation.
     significant: BTreeSet<(&'static str, usize)>,
+    /// The generations at which natural text is predicted worse by more than the practical size.
+    pub(super) degraded: BTreeSet<usize>,
     /// The last generation with a headline metric.
     pub(super) last: Option<usize>,
     /// Headline metrics without a usable interval at the last generation.
@@ -116,17 +118,18 @@ pub(super) fn decide(
 ) -> Decision {
     let by_generation = headline_differences(differences);
     let mut significant = BTreeSet::new();
-    let (mut narrowing_at, mut degraded_at) = (None, None);
+    let (mut narrowing_at, mut degraded) = (None, BTreeSet::new());
     for (&generation, found) in &by_generation {
         let narrowing = narrowing(found, error_spent_at(generation, FAMILY_WISE_ERROR));
         significant.extend(narrowing.iter().map(|one| (one.headline.metric, generation)));
         if narrowing_at.is_none() && families(narrowing).len() >= FAMILIES_NEEDED {
             narrowing_at = Some(generation);
         }
-        if degraded_at.is_none() && is_degraded(found, error_spent_at(generation, DEGRADED_ERROR)) {
-            degraded_at = Some(generation);
+        if is_degraded(found, error_spent_at(generation, DEGRADED_ERROR)) {
+            degraded.insert(generation);
         }
     }
+    let degraded_at = degraded.first().copied();
     let last = by_generation.last_key_value().map(|(&generation, _)| generation);
     let at_last = last.map_or(&[][..], |last| &by_generation[&last]);
     let lacking: Vec<&str> = measured.iter().copied().filter(|id| !has_interval(at_last, id)).collect();
@@ -142,7 +145,7 @@ pub(super) fn decide(
     let possible = if is_open { possible(at_last) } else { Vec::new() };
     let seeds_needed = last.filter(|_| is_open).map(|last| seeds_needed(last, at_last, seeds));
     let called_at = if verdict == Verdict::Degraded { degraded_at } else { narrowing_at };
-    Decision { verdict, called_at, possible, seeds_needed, significant, last, lacking }
+    Decision { verdict, called_at, possible, seeds_needed, significant, degraded, last, lacking }
 }
 
 /// Whether a metric has a usable interval, or is identical in arm and control and needs none.

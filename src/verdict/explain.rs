@@ -12,45 +12,94 @@ use crate::measure::{Catalogue, Family, MetricDefinition};
 /// The families of the headline metrics, in the order in which a sentence names them.
 const FAMILIES: [Family; 3] = [Family::Tail, Family::Entropy, Family::HeldOut];
 
-/// The reason for a verdict. `left_out` is the number of values that are not finite.
-pub(super) fn explain(
-    decision: &Decision,
-    differences: &[(&MetricDefinition, Difference)],
-    seeds: usize,
-    left_out: usize,
-    catalogue: &Catalogue,
-) -> String {
-    let by_generation = headline_differences(differences);
-    let at_last = decision.last.and_then(|last| by_generation.get(&last)).map_or(&[][..], Vec::as_slice);
-    let mut sentence = match (decision.verdict, decision.last) {
-        (_, None) => "arm and control have no generation after generation 0 in common in any seed".to_owned(),
-        (Verdict::Collapsed | Verdict::Narrowing, Some(last)) => narrowing(decision, at_last, last),
-        (Verdict::Degraded, Some(last)) => degraded(decision, at_last, last),
-        (Verdict::Stable, Some(last)) => stable(at_last, last),
-        (Verdict::Inconclusive, Some(last)) => inconclusive(decision, at_last, last, catalogue),
-    };
-    if let Some(widening) = decision.last.and_then(|last| widening(differences, last)) {
-        sentence.push_str(&format!("; {widening}"));
-    }
-    if let Some(improvement) = decision.last.and_then(|last| improvement(differences, last)) {
-        sentence.push_str(&format!("; {improvement}"));
-    }
-    if seeds == 1 {
-        sentence.push_str("; with one seed, noise is estimated from the control's own generations");
-    }
-    if left_out > 0 {
-        sentence.push_str(&format!("; left out: {left_out} values that are not numbers"));
-    }
-    sentence.push('.');
-    capitalised(&sentence)
+/// What a verdict rests on.
+pub(super) struct Evidence<'a> {
+    pub(super) decision: &'a Decision,
+    pub(super) differences: &'a [(&'a MetricDefinition, Difference)],
+    /// The last generation that arm and control have in common in some seed.
+    pub(super) reached: Option<usize>,
+    /// The number of seeds that they have in common.
+    pub(super) seeds: usize,
+    /// The number of values that are not finite.
+    pub(super) left_out: usize,
 }
 
-fn narrowing(decision: &Decision, at_last: &[HeadlineDifference], last: usize) -> String {
+impl Evidence<'_> {
+    /// The reason for the verdict.
+    pub(super) fn explain(&self, catalogue: &Catalogue) -> String {
+        let Self { decision, differences, left_out, .. } = *self;
+        let by_generation = headline_differences(differences);
+        let at_last = decision.last.and_then(|last| by_generation.get(&last)).map_or(&[][..], Vec::as_slice);
+        let generations: Vec<usize> = by_generation.keys().copied().collect();
+        let mut sentence = match (decision.verdict, decision.last) {
+            (_, None) => {
+                "arm and control have no generation after generation 0 in common in any seed".to_owned()
+            }
+            (Verdict::Collapsed | Verdict::Narrowing, Some(last)) => {
+                narrowing(decision, &generations, at_last, last)
+            }
+            (Verdict::Degraded, Some(last)) => degraded(decision, &generations, at_last, last),
+            (Verdict::Stable, Some(last)) => stable(at_last, last),
+            (Verdict::Inconclusive, Some(last)) => inconclusive(decision, at_last, last, catalogue),
+        };
+        if let Some(last) = decision.last {
+            let clauses = [
+                self.unfinished(at_last, last),
+                widening(differences, last),
+                improvement(differences, last),
+                self.one_seed(at_last),
+            ];
+            clauses.into_iter().flatten().for_each(|clause| sentence.push_str(&format!("; {clause}")));
+        }
+        if left_out > 0 {
+            sentence.push_str(&format!("; left out: {left_out} values that are not numbers"));
+        }
+        sentence.push('.');
+        capitalised(&sentence)
+    }
+
+    /// A clause on seeds that have not reached the last generation.
+    fn unfinished(&self, at_last: &[HeadlineDifference], last: usize) -> Option<String> {
+        let here = at_last.iter().map(|one| one.difference.seeds).max()?;
+        let missing = format!("{here} of {} seeds have reached generation {last}", self.seeds);
+        let goes_on = self.reached.is_some_and(|reached| reached > last);
+        match (here < self.seeds, goes_on) {
+            (true, true) => Some(format!("{missing}, and what only one has reached is left out")),
+            (true, false) => Some(missing),
+            (false, true) => {
+                Some("later generations, which only one seed has reached, are left out".to_owned())
+            }
+            (false, false) => None,
+        }
+    }
+
+    /// A clause on the noise of a single seed, if it could be estimated.
+    fn one_seed(&self, at_last: &[HeadlineDifference]) -> Option<String> {
+        let is_estimated = self.seeds == 1 && at_last.iter().any(|one| one.difference.is_usable());
+        is_estimated
+            .then(|| "with one seed, noise is estimated from the control's own generations".to_owned())
+    }
+}
+
+fn narrowing(
+    decision: &Decision,
+    generations: &[usize],
+    at_last: &[HeadlineDifference],
+    last: usize,
+) -> String {
     let called = decision.called_at.unwrap_or(last);
-    let narrowed: Vec<&str> =
-        FAMILIES.into_iter().filter(|&family| narrows(decision, family, called)).map(family_name).collect();
-    let verb = if narrowed.len() == 1 { "is" } else { "are" };
-    let since = format!("from generation {called} on, {} {verb} worse than in the control", list(&narrowed));
+    let at = |generation| FAMILIES.into_iter().filter(move |&family| narrows(decision, family, generation));
+    let narrowed: Vec<Family> = at(called).collect();
+    let names: Vec<&str> = narrowed.iter().copied().map(family_name).collect();
+    let is_lasting = generations
+        .iter()
+        .filter(|&&generation| generation >= called)
+        .all(|&generation| narrowed.iter().all(|&family| narrows(decision, family, generation)));
+    let names = list(&names);
+    let since = match is_lasting {
+        true => format!("from generation {called} on, {names} are worse than in the control"),
+        false => format!("at generation {called}, {names} were worse than in the control"),
+    };
     let worst = most_severe(at_last.iter().copied());
     let worst =
         worst.map_or_else(String::new, |worst| format!("; at generation {last}, {}", interval(&worst)));
@@ -59,19 +108,31 @@ fn narrowing(decision: &Decision, at_last: &[HeadlineDifference], last: usize) -
         let beyond: Vec<&str> =
             FAMILIES.into_iter().filter(|family| beyond.contains(family)).map(family_name).collect();
         format!(", and what is lost exceeds the practical size in {}", list(&beyond))
+    } else if at(last).count() < FAMILIES_NEEDED {
+        ", and fewer than two families are still significantly worse".to_owned()
     } else {
-        ", but the loss does not exceed the practical size in two families".to_owned()
+        ", but it is not shown that the loss exceeds the practical size in two families".to_owned()
     };
     since + &worst + &size
 }
 
-fn degraded(decision: &Decision, at_last: &[HeadlineDifference], last: usize) -> String {
+fn degraded(
+    decision: &Decision,
+    generations: &[usize],
+    at_last: &[HeadlineDifference],
+    last: usize,
+) -> String {
     let called = decision.called_at.unwrap_or(last);
     let held_out = at_last.iter().copied().filter(|one| one.headline.family == Family::HeldOut);
     let worst = most_severe(held_out).map_or_else(String::new, |worst| interval(&worst));
+    let mut later = generations.iter().filter(|&&generation| generation >= called);
+    let since = match later.all(|generation| decision.degraded.contains(generation)) {
+        true => format!("from generation {called} on, natural text is"),
+        false => format!("at generation {called}, natural text was"),
+    };
     format!(
-        "from generation {called} on, natural text is predicted worse than by the control, by more than the practical size, \
-         while fewer than two families narrow; at generation {last}, {worst}"
+        "{since} predicted worse than by the control, by more than the practical size, while narrowing is not shown in two \
+         families; at generation {last}, {worst}"
     )
 }
 
@@ -213,26 +274,31 @@ fn most_severe<'a>(found: impl Iterator<Item = HeadlineDifference<'a>>) -> Optio
 }
 
 /// `the token entropy is 0.31 nats below the control (95 % interval 0.27 to 0.35)`, `the ratio of rare words found is
-/// 0.65 below the control …`. An interval with 0 in it has both sides: `0.66 below to 0.24 above`.
+/// 0.65 below the control …`.
 fn interval(found: &HeadlineDifference) -> String {
     let HeadlineDifference { metric, difference, headline: _ } = found;
-    let (side, other_side, near, far) = if difference.mean < 0.0 {
-        ("below", "above", -difference.ci_high(), -difference.ci_low())
-    } else {
-        ("above", "below", difference.ci_low(), difference.ci_high())
-    };
+    let (side, range) = side_and_range(difference.mean, difference.ci_low(), difference.ci_high());
     let label = in_a_sentence(&metric.label);
     let size = difference.mean.abs();
     let (subject, amount) = match &*metric.unit {
         unit @ ("ratio" | "share") => (format!("the {unit} of {label}"), format!("{size:.2}")),
         unit => (format!("the {label}"), format!("{size:.2} {unit}")),
     };
-    let range = if near < 0.0 {
-        format!("{far:.2} {side} to {:.2} {other_side}", -near)
-    } else {
-        format!("{near:.2} to {far:.2}")
-    };
     format!("{subject} is {amount} {side} the control (95 % interval {range})")
+}
+
+/// On which side of the other arm a difference lies, `below` or `above`, and its 95 % interval, counted to that side:
+/// `0.27 to 0.35`. An interval with 0 in it has both sides: `0.66 below to 0.24 above`.
+pub(super) fn side_and_range(difference: f64, ci_low: f64, ci_high: f64) -> (&'static str, String) {
+    let (side, other_side, near, far) = match difference < 0.0 {
+        true => ("below", "above", -ci_high, -ci_low),
+        false => ("above", "below", ci_low, ci_high),
+    };
+    let range = match near < 0.0 {
+        true => format!("{far:.2} {side} to {:.2} {other_side}", -near),
+        false => format!("{near:.2} to {far:.2}"),
+    };
+    (side, range)
 }
 
 fn family_name(family: Family) -> &'static str {

@@ -9,6 +9,7 @@
 //! have the same natural fractions, model and training. Metrics of the text that a model writes are compared only if both
 //! arms write alike.
 
+use super::explain::side_and_range;
 use super::{ArmComparison, Effect, Observation, compare, headline::headline_metrics};
 use crate::config::{Arm, Experiment};
 use crate::measure::Catalogue;
@@ -141,6 +142,12 @@ fn effect_over(
 const FIRST: &str = "heldout_loss";
 
 impl EffectOverRepeat {
+    /// Whether both arms are equal to the last bit in every seed. Their difference has no interval then.
+    #[must_use]
+    pub fn is_identical(&self) -> bool {
+        self.difference == 0.0 && self.std_err == 0.0
+    }
+
     fn new(effect: &Effect) -> Self {
         Self {
             metric: effect.metric.clone(),
@@ -168,14 +175,20 @@ fn explanation(effect: &Effect, seeds: usize) -> String {
         (true, false) => "helps",
         (true, true) => "harms",
     };
-    let (side, near, far) =
-        if *difference < 0.0 { ("below", -ci_high, -ci_low) } else { ("above", *ci_low, *ci_high) };
+    if effect.is_identical() {
+        return format!(
+            "Its synthetic text makes no difference: at generation {generation}, {} is what its natural part alone, repeated, \
+             gives, to the last bit.",
+            effect.label.to_lowercase()
+        );
+    }
+    let (side, range) = side_and_range(*difference, *ci_low, *ci_high);
     let interval = match (has_interval, seeds) {
         (false, _) => " (one seed has no interval at its first generation)".to_owned(),
         (true, 1) => format!(
-            " (95 % interval {near:.2} to {far:.2}; with one seed, noise is estimated from the generations of that arm)"
+            " (95 % interval {range}; with one seed, noise is estimated from the generations of that arm)"
         ),
-        (true, _) => format!(" (95 % interval {near:.2} to {far:.2})"),
+        (true, _) => format!(" (95 % interval {range})"),
     };
     format!(
         "Its synthetic text {verb}: at generation {generation}, {} is {:.2} {unit} {side} what its natural part alone, \

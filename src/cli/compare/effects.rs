@@ -40,6 +40,13 @@ fn row(arm: &ArmComparison, names_experiment: bool) -> Vec<String> {
         .collect()
 }
 
+/// A difference and half of its interval; `identical` if two arms are equal to the last bit, and there is no interval.
+pub(super) fn plus_or_minus(difference: f64, ci_low: f64, ci_high: f64, is_identical: bool) -> String {
+    let half = (ci_high - ci_low) / 2.0;
+    let shown = || format!("{} ± {half:.3}", output::signed(difference, 3));
+    if is_identical { "identical".to_owned() } else { shown() }
+}
+
 /// The effect of a metric at the last generation of an arm.
 pub(super) fn at_last_generation<'a>(arm: &'a ArmComparison, metric: &str) -> Option<&'a Effect> {
     let last = arm.last_generation();
@@ -89,7 +96,7 @@ impl<'a> EffectRow<'a> {
         Self {
             experiment: &arm.experiment,
             arm: &arm.arm,
-            seeds: arm.seeds,
+            seeds: effect.seeds,
             verdict: arm.verdict.word(),
             called_at_generation: arm.called_at_generation,
             metric: &effect.metric,

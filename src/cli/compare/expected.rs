@@ -45,6 +45,7 @@ fn row(run: &RunRecord, expected: &Expectation) -> Vec<String> {
     let mean = seen.iter().sum::<f64>() / seen.len() as f64;
     let low = seen.iter().copied().fold(f64::INFINITY, f64::min);
     let high = seen.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let number = |value| number(value, *tolerance);
     let (mean, range, word) = if seen.is_empty() {
         ("–".to_owned(), "–".to_owned(), "not measured")
     } else {
@@ -62,13 +63,43 @@ fn row(run: &RunRecord, expected: &Expectation) -> Vec<String> {
     ]
 }
 
-/// Four digits after the point, without zeros at the end.
-fn number(value: f64) -> String {
-    let text = format!("{value:.4}");
+/// Four digits after the point, or as many as show two digits of the tolerance, without zeros at the end. Numbers that are
+/// too large or small for that have a power of ten.
+fn number(value: f64, tolerance: f64) -> String {
+    const MOST: f64 = 9.0;
+    let decimals = (1.0 - tolerance.log10().floor()).clamp(4.0, MOST) as usize;
+    let smallest = 0.1_f64.powi(decimals as i32);
+    if value != 0.0 && !(smallest..1e9).contains(&value.abs()) {
+        return format!("{value:e}");
+    }
+    let text = format!("{value:.decimals$}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A table for the terminal.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     lines::table(header, rows, &[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_the_digits_of_their_tolerance() {
+        let cases = [
+            (2.8902, 0.05, "2.8902"),
+            (2.89, 0.0, "2.89"),
+            (2.890_199_99, 1e-8, "2.89019999"),
+            (0.000_04, 0.000_04, "0.00004"),
+            (1e-12, 0.1, "1e-12"),
+            (1e300, 1.0, "1e300"),
+            (0.0, 0.1, "0"),
+            (-3.5, 0.1, "-3.5"),
+        ];
+        for (value, tolerance, expected) in cases {
+            assert_eq!(number(value, tolerance), expected, "{value} ± {tolerance}");
+        }
+        assert_eq!(number(1e-8, 1e-8), "0.00000001");
+    }
 }

@@ -1,6 +1,6 @@
 //! The text of `genloss compare`: a line and a sentence for every arm.
 
-use super::effects::at_last_generation;
+use super::effects::{at_last_generation, plus_or_minus};
 use super::lines::{Line, fitted};
 use super::{ComparedArm, has_several_experiments};
 use crate::cli::output;
@@ -43,8 +43,7 @@ fn cells(arm: &ArmComparison) -> Vec<String> {
     let since = arm.called_at_generation.map_or("–".to_owned(), |generation| generation.to_string());
     let effects = COLUMNS.iter().map(|metric| {
         at_last_generation(arm, metric).map_or("–".to_owned(), |effect| {
-            let half = (effect.ci_high - effect.ci_low) / 2.0;
-            format!("{} ± {half:.3}", output::signed(effect.difference, 3))
+            plus_or_minus(effect.difference, effect.ci_low, effect.ci_high, effect.is_identical())
         })
     });
     [arm.arm.clone(), arm.verdict.word().to_owned(), since].into_iter().chain(effects).collect()

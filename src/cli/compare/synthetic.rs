@@ -1,5 +1,6 @@
 //! The effect of synthetic text over its natural part alone, for the arms that have a repeat arm.
 
+use super::effects::plus_or_minus;
 use super::lines;
 use super::summary::COLUMNS;
 use super::{ComparedArm, has_several_experiments};
@@ -42,8 +43,7 @@ pub(super) fn text(arms: &[ComparedArm], draw: impl Fn(&[&str], &[Vec<String>]) 
 fn row(arm: &ArmComparison, effect: &SyntheticTextEffect) -> Vec<String> {
     let effects = COLUMNS.iter().map(|metric| {
         effect.at_last_generation(metric).map_or("–".to_owned(), |effect| {
-            let half = (effect.ci_high - effect.ci_low) / 2.0;
-            format!("{} ± {half:.3}", output::signed(effect.difference, 3))
+            plus_or_minus(effect.difference, effect.ci_low, effect.ci_high, effect.is_identical())
         })
     });
     [arm.arm.clone(), effect.repeat_arm.clone()].into_iter().chain(effects).collect()
