@@ -21,7 +21,7 @@ impl ExperimentArgs {
     /// The experiment of a file without a grid.
     pub fn load(&self) -> Result<Experiment, ConfigError> {
         let experiment = config::load(&self.file, &self.settings)?;
-        check_expected_metrics(&experiment)?;
+        self.check_expected_metrics(&experiment)?;
         Ok(experiment)
     }
 
@@ -29,7 +29,8 @@ impl ExperimentArgs {
     pub fn load_sweep(&self) -> Result<Option<Sweep>, ConfigError> {
         let sweep = config::load_sweep(&self.file, &self.settings)?;
         // All experiments of a sweep expect the same.
-        sweep.iter().flat_map(|sweep| sweep.experiments.first()).try_for_each(check_expected_metrics)?;
+        let mut first = sweep.iter().flat_map(|sweep| sweep.experiments.first());
+        first.try_for_each(|experiment| self.check_expected_metrics(experiment))?;
         Ok(sweep)
     }
 
@@ -47,29 +48,34 @@ impl ExperimentArgs {
         if let Some(given) = self.settings.iter().rfind(sets) {
             return error.context(format!("--set {given}"));
         }
-        let text = std::fs::read_to_string(&self.file).ok();
-        let position = setting
-            .zip(text)
-            .and_then(|(key, text)| config::position(&text, &self.file.display().to_string(), &key).ok());
-        match position {
+        match setting.and_then(|key| self.position(&key)) {
             Some(position) => error.context(position),
             None => error,
         }
     }
-}
 
-/// Checks that there are the metrics of which numbers are expected.
-fn check_expected_metrics(experiment: &Experiment) -> Result<(), ConfigError> {
-    let catalogue = Catalogue::builtin();
-    let is_unknown = |expected: &&Expectation| catalogue.get(&expected.metric).is_none();
-    let Some(Expectation { metric, .. }) = experiment.expectations.iter().find(is_unknown) else {
-        return Ok(());
-    };
-    let ids = catalogue.iter().map(|definition| &*definition.id);
-    let advice = settings::nearest(metric, ids)
-        .map_or("docs/METRICS.md has them all".to_owned(), |nearest| format!("the nearest is \"{nearest}\""));
-    let message = format!("there is no metric \"{metric}\"; {advice}");
-    Err(ConfigError::Setting { position: None, key: "expect".to_owned(), message })
+    /// Checks that there are the metrics of which numbers are expected.
+    fn check_expected_metrics(&self, experiment: &Experiment) -> Result<(), ConfigError> {
+        let catalogue = Catalogue::builtin();
+        let is_unknown = |expected: &&Expectation| catalogue.get(&expected.metric).is_none();
+        let Some(Expectation { metric, .. }) = experiment.expectations.iter().find(is_unknown) else {
+            return Ok(());
+        };
+        let ids = catalogue.iter().map(|definition| &*definition.id);
+        let advice = settings::nearest(metric, ids)
+            .map_or("docs/METRICS.md has them all".to_owned(), |nearest| {
+                format!("the nearest is \"{nearest}\"")
+            });
+        let message = format!("there is no metric \"{metric}\"; {advice}");
+        let key = "expect".to_owned();
+        Err(ConfigError::Setting { position: self.position(&key), key, message })
+    }
+
+    /// Where the experiment file has a setting: `file:line:column`.
+    fn position(&self, key: &str) -> Option<String> {
+        let text = std::fs::read_to_string(&self.file).ok()?;
+        config::position(&text, &self.file.display().to_string(), key).ok()
+    }
 }
 
 /// The setting that a message begins with: `corpus: …`, `synthesis.command: …`.

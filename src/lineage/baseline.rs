@@ -26,7 +26,7 @@ impl Run<'_> {
         if self.store.has_baseline(self.experiment)? || !self.has_models_of_decoding_arms() {
             return Ok(());
         }
-        let key = StreamKey::new(self.experiment.seeds[0], SHARED, 0, streams::DRIFT);
+        let key = StreamKey::new(self.seeds()[0], SHARED, 0, streams::DRIFT);
         let stage = Stage::new(key, context.observer, context.interrupt);
         let heldout = Heldout {
             documents: &prepared.heldout,
@@ -93,7 +93,14 @@ impl Run<'_> {
             stage.end();
             Ok(decoded.iter().zip(&plain).map(|(decoded, plain)| decoded - plain).collect())
         };
-        self.experiment.seeds.iter().map(of_seed).collect()
+        self.seeds().iter().map(of_seed).collect()
+    }
+
+    /// The seeds in ascending order, so that the baseline does not depend on theirs.
+    fn seeds(&self) -> Vec<u64> {
+        let mut seeds = self.experiment.seeds.clone();
+        seeds.sort_unstable();
+        seeds
     }
 }
 

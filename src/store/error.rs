@@ -25,7 +25,7 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// A JSON record cannot be read or written.
-    #[error("{}", path.display())]
+    #[error("{}: not a record of genloss; restore it from a copy", path.display())]
     Json {
         /// The file.
         path: PathBuf,
@@ -102,7 +102,7 @@ pub enum StoreError {
         source: parquet::errors::ParquetError,
     },
     /// The recorded experiment file cannot be parsed.
-    #[error("{}", path.display())]
+    #[error("{}: the record of the experiment is damaged; restore it from a copy", path.display())]
     Experiment {
         /// The file.
         path: PathBuf,

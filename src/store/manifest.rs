@@ -4,7 +4,7 @@ use super::{Address, MEASUREMENTS, MODEL, SYNTHETIC, StoreError, disk};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
 
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -138,7 +138,8 @@ impl Manifest {
     pub(super) fn read_anywhere(folder: &Path) -> Result<Self, StoreError> {
         let manifest: Self = disk::read_record(&folder.join(MANIFEST)).map_err(|error| match error {
             error @ StoreError::NewerSchema { .. } => error,
-            error => damaged(folder, &format!("{MANIFEST}: {}", error.reason())),
+            error => unreadable(&folder.join(MANIFEST))
+                .unwrap_or_else(|| damaged(folder, &format!("{MANIFEST}: {}", error.reason()))),
         })?;
         match manifest.missing(folder) {
             Some(missing) => Err(damaged(folder, &format!("{MANIFEST} does not name {missing}"))),
@@ -178,8 +179,15 @@ impl Manifest {
 
     /// Compares one file with its hash.
     pub(super) fn check(&self, folder: &Path, name: &str) -> Result<(), StoreError> {
-        check_file(folder, name, &self.files).map_err(|reason| damaged(folder, &reason))
+        check_file(folder, name, &self.files)
+            .map_err(|reason| unreadable(&folder.join(name)).unwrap_or_else(|| damaged(folder, &reason)))
     }
+}
+
+/// The error for a file that this user may not read, which says nothing about its contents.
+fn unreadable(path: &Path) -> Option<StoreError> {
+    let is_denied = |error: &StoreError| matches!(error, StoreError::File { source, .. } if source.kind() == ErrorKind::PermissionDenied);
+    disk::open(path).err().filter(is_denied)
 }
 
 fn damaged(folder: &Path, reason: &str) -> StoreError {
