@@ -21,42 +21,46 @@
 //! ```
 
 use crate::documents::END_MARKERS;
+use crate::spool::SpoolError;
 use crate::units::Tokens;
 use rayon::prelude::*;
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 
+mod buckets;
 mod error;
 mod read;
 mod record;
 mod settings;
 mod split;
 mod text;
+mod texts;
 pub mod world;
 
+use buckets::Buckets;
 pub use error::{CorpusError, Place, SmallSplit};
-use read::FileTexts;
+use read::ReadFile;
 #[cfg(feature = "report")]
 pub(crate) use record::percent;
 pub use record::{FileRecord, MarkerRecord, SplitRecord, TextRecord};
 pub use settings::{CorpusSettings, CorpusSource, DocumentBoundary, TextFiles};
 pub use split::CorpusSplit;
-use split::HashedDocument;
+use split::{Copies, HashedDocument};
 pub use text::plain_text;
+use texts::TextWriter;
+pub use texts::{TextBatch, Texts};
 use world::World;
 pub use world::WorldSettings;
 
 /// The natural text of an experiment. Documents of each split are in the order of their hashes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct NaturalText {
     /// Documents that models train on.
-    pub train: Vec<String>,
+    pub train: Texts,
     /// Documents that losses are measured on.
-    pub heldout: Vec<String>,
+    pub heldout: Texts,
     /// Documents that synthetic text is compared with.
-    pub reference: Vec<String>,
-    /// BLAKE3 hash of each split in hexadecimal, by [`CorpusSplit::name`].
-    pub hashes: BTreeMap<String, String>,
+    pub reference: Texts,
     /// What was read. The splits in the record are empty, because only a tokenizer can tell their sizes.
     pub record: TextRecord,
     /// The built-in world, if the text comes from it.
@@ -74,36 +78,100 @@ pub struct RequiredTokens {
     pub reference: Tokens,
 }
 
+impl NaturalText {
+    /// BLAKE3 hash of each split in hexadecimal, by [`CorpusSplit::name`].
+    #[must_use]
+    pub fn hashes(&self) -> BTreeMap<String, String> {
+        [
+            (CorpusSplit::Train, &self.train),
+            (CorpusSplit::Heldout, &self.heldout),
+            (CorpusSplit::Reference, &self.reference),
+        ]
+        .map(|(split, texts)| (split.name().to_owned(), texts.hash().to_owned()))
+        .into()
+    }
+}
+
 /// Reads or generates natural text, and splits it.
 ///
 /// # Errors
-/// If a file cannot be read in the format that its name promises, or there is no text at all. Too little text is not an
-/// error here, because only a tokenizer can tell ([`SmallSplit`]).
+/// If a file cannot be read in the format that its name promises, if there is no text at all, or if text that does not
+/// fit into memory cannot be kept in a temporary file. Too little text is not an error here, because only a tokenizer can
+/// tell ([`SmallSplit`]).
 pub fn load(corpus: &CorpusSettings, required: RequiredTokens) -> Result<NaturalText, CorpusError> {
-    let (documents, record, world) = match corpus.files() {
-        Some(files) => {
-            let read = read::files(&files)?;
-            let unused_separator = unused_separator(&files.split, &read);
-            let (documents, record) = distinct_documents(read);
-            (documents, TextRecord { unused_separator, ..record }, None)
-        }
-        None => {
-            let world = World::new(&corpus.world.clone().unwrap_or_default());
-            (generate_enough(&world, corpus, required), TextRecord::default(), Some(world))
-        }
+    match corpus.files() {
+        Some(files) => from_files(corpus, &files),
+        None => from_world(corpus, required),
+    }
+}
+
+fn from_files(corpus: &CorpusSettings, files: &TextFiles) -> Result<NaturalText, CorpusError> {
+    let buckets = Buckets::new();
+    let read = read::files(files, &buckets)?;
+    let unused_separator = unused_separator(&files.split, &read);
+    let files: Vec<FileRecord> = read.into_iter().map(|file| file.record).collect();
+    let mut copies = Copies::none(files.len());
+    let mut found = Found::default();
+    let mut splits = Splits::new(corpus);
+    for documents in buckets.into_sorted() {
+        let mut documents = documents?;
+        copies.drop_from(&mut documents);
+        found.add(&documents);
+        splits.add(&documents)?;
+    }
+    let counted = files.into_iter().zip(copies.by_file);
+    let files: Vec<FileRecord> = counted.map(|(file, copies)| FileRecord { copies, ..file }).collect();
+    let record = TextRecord {
+        documents: files.iter().map(|file| file.documents).sum(),
+        files,
+        most_copies: copies.most,
+        unused_separator,
+        ..found.record()
     };
-    let [train, heldout, reference] = split::split(documents, corpus.heldout_share, corpus.reference_share);
-    let hashes = [
-        (CorpusSplit::Train, &train),
-        (CorpusSplit::Heldout, &heldout),
-        (CorpusSplit::Reference, &reference),
-    ]
-    .map(|(split, texts)| (split.name().to_owned(), split::hash_of(texts)));
-    Ok(NaturalText { train, heldout, reference, hashes: BTreeMap::from(hashes), record, world })
+    Ok(splits.finish(record, None))
+}
+
+fn from_world(corpus: &CorpusSettings, required: RequiredTokens) -> Result<NaturalText, CorpusError> {
+    let world = World::new(&corpus.world.clone().unwrap_or_default());
+    let mut documents = generate_enough(&world, corpus, required);
+    documents.sort_unstable();
+    let mut splits = Splits::new(corpus);
+    splits.add(&documents)?;
+    Ok(splits.finish(TextRecord::default(), Some(world)))
+}
+
+/// Documents divided into splits.
+struct Splits {
+    heldout_share: f64,
+    reference_share: f64,
+    /// In the order of [`CorpusSplit`].
+    writers: [TextWriter; 3],
+}
+
+impl Splits {
+    fn new(corpus: &CorpusSettings) -> Self {
+        let writers = [TextWriter::new(), TextWriter::new(), TextWriter::new()];
+        let CorpusSettings { heldout_share, reference_share, .. } = *corpus;
+        Self { heldout_share, reference_share, writers }
+    }
+
+    /// Adds documents in the order of their hashes.
+    fn add(&mut self, documents: &[HashedDocument]) -> Result<(), SpoolError> {
+        for document in documents {
+            let split = document.split(self.heldout_share, self.reference_share);
+            self.writers[split as usize].push(document.text())?;
+        }
+        Ok(())
+    }
+
+    fn finish(self, record: TextRecord, world: Option<World>) -> NaturalText {
+        let [train, heldout, reference] = self.writers.map(TextWriter::finish);
+        NaturalText { train, heldout, reference, record, world }
+    }
 }
 
 /// The separator of plain text files, if there are such files and each of them is one document.
-fn unused_separator(split: &DocumentBoundary, files: &[FileTexts]) -> Option<String> {
+fn unused_separator(split: &DocumentBoundary, files: &[ReadFile]) -> Option<String> {
     let DocumentBoundary::Separator(separator) = split else { return None };
     let mut plain = files.iter().filter(|file| file.is_plain).peekable();
     let has_plain = plain.peek().is_some();
@@ -111,29 +179,50 @@ fn unused_separator(split: &DocumentBoundary, files: &[FileTexts]) -> Option<Str
     is_unused.then(|| separator.clone())
 }
 
-/// The documents of all files, each text once, and a record of the files.
-fn distinct_documents(files: Vec<FileTexts>) -> (Vec<HashedDocument>, TextRecord) {
-    let (texts, mut files): (Vec<Vec<String>>, Vec<FileRecord>) =
-        files.into_iter().map(|file| (file.documents, file.record)).unzip();
-    // Collecting the documents of all files at once would take twice the room.
-    let mut documents = Vec::with_capacity(texts.iter().map(Vec::len).sum());
-    for (file, texts) in texts.into_iter().enumerate() {
-        documents.par_extend(texts.into_par_iter().map(|text| HashedDocument::new(text, file)));
+/// What was found in the texts of files, each of which counts once.
+#[derive(Default)]
+struct Found {
+    documents: u64,
+    json_objects: u64,
+    /// Documents that contain each of [`markers`].
+    with_marker: Vec<u64>,
+}
+
+impl Found {
+    fn add(&mut self, documents: &[HashedDocument]) {
+        let of_one = |document: &HashedDocument| {
+            let text = document.text();
+            let json_objects = u64::from(is_json_object(text));
+            Self { documents: 1, json_objects, with_marker: markers_in(text) }
+        };
+        let found = documents.par_iter().map(of_one).reduce(Self::default, Self::and);
+        *self = std::mem::take(self).and(found);
     }
-    let all = documents.len() as u64;
-    let copies = split::drop_copies(&mut documents, files.len());
-    files.iter_mut().zip(copies.by_file).for_each(|(file, copies)| file.copies = copies);
-    let record = TextRecord {
-        files,
-        documents: all,
-        distinct: documents.len() as u64,
-        most_copies: copies.most,
-        marker: most_frequent_marker(&documents),
-        json_objects: documents.par_iter().filter(|document| is_json_object(document.text())).count() as u64,
-        unused_separator: None,
-        splits: BTreeMap::new(),
-    };
-    (documents, record)
+
+    fn and(self, other: Self) -> Self {
+        let (mut with_marker, fewer) = (self.with_marker, other.with_marker);
+        with_marker.resize(with_marker.len().max(fewer.len()), 0);
+        with_marker.iter_mut().zip(fewer).for_each(|(count, more)| *count += more);
+        Self {
+            documents: self.documents + other.documents,
+            json_objects: self.json_objects + other.json_objects,
+            with_marker,
+        }
+    }
+
+    /// A record with what was found, and nothing else.
+    fn record(self) -> TextRecord {
+        let counts = self.with_marker.into_iter().zip(markers());
+        // Of equally frequent markers, the first in the lists is returned.
+        let most = counts.rev().max_by_key(|(documents, _)| *documents);
+        let marker = most.filter(|(documents, _)| *documents > 0);
+        TextRecord {
+            distinct: self.documents,
+            json_objects: self.json_objects,
+            marker: marker.map(|(documents, marker)| MarkerRecord { marker: marker.to_owned(), documents }),
+            ..TextRecord::default()
+        }
+    }
 }
 
 /// Whether a text is a line of JSON rather than what is written in one.
@@ -153,15 +242,19 @@ const MORE_MARKERS: [&str; 8] = [
     "[EOT]",
 ];
 
-/// The end-of-text marker that most documents contain.
-fn most_frequent_marker(documents: &[HashedDocument]) -> Option<MarkerRecord> {
-    let containing = |marker: &&str| {
-        documents.par_iter().filter(|document| document.text().contains(*marker)).count() as u64
-    };
-    let counts = END_MARKERS.iter().chain(&MORE_MARKERS).map(|marker| (containing(marker), *marker));
-    // Of equally frequent markers, the first in the lists is returned.
-    let (documents, marker) = counts.rev().max_by_key(|(documents, _)| *documents)?;
-    (documents > 0).then(|| MarkerRecord { marker: marker.to_owned(), documents })
+/// End-of-text markers that a text could contain.
+fn markers() -> impl ExactSizeIterator<Item = &'static str> + DoubleEndedIterator {
+    let all = END_MARKERS.len() + MORE_MARKERS.len();
+    (0..all).map(|index| *END_MARKERS.get(index).unwrap_or_else(|| &MORE_MARKERS[index - END_MARKERS.len()]))
+}
+
+/// For each of [`markers`], 1 if a text contains it. Empty if it contains none.
+fn markers_in(text: &str) -> Vec<u64> {
+    // All of them begin with one of these; most texts have neither.
+    if !text.bytes().any(|byte| byte == b'<' || byte == b'[') {
+        return Vec::new();
+    }
+    markers().map(|marker| u64::from(text.contains(marker))).collect()
 }
 
 /// The world generates this multiple of the required tokens.
@@ -234,16 +327,17 @@ mod tests {
             RequiredTokens { train: Tokens(30_000), heldout: Tokens(5_000), reference: Tokens(10_000) };
         let text = load(&corpus, wanted).expect("the world needs no files");
         // A vocabulary in which every word is one token gives the fewest tokens.
-        let tokenizer = Tokenizer::learn(&text.train, 4000).expect("a large enough vocabulary");
+        let all = |texts: &Texts| texts.first(texts.len()).expect("in memory");
+        let tokenizer = Tokenizer::learn(&all(&text.train), 4000).expect("a large enough vocabulary");
         for (texts, wanted) in [
             (&text.train, wanted.train),
             (&text.heldout, wanted.heldout),
             (&text.reference, wanted.reference),
         ] {
-            let tokens = tokenizer.encode_documents(texts).expect("encodes").tokens();
+            let tokens = tokenizer.encode_documents(&all(texts)).expect("encodes").tokens();
             assert!(tokens >= wanted && tokens.0 < 2 * wanted.0, "{tokens} for {wanted}");
         }
         let world = text.world.expect("the world");
-        assert!(text.heldout.iter().all(|document| world.log_probability(document).is_some()));
+        assert!(all(&text.heldout).iter().all(|document| world.log_probability(document).is_some()));
     }
 }

@@ -12,12 +12,16 @@
 //! ```
 //!
 //! Documents can also be in files that are [mapped](Documents::mapped) into memory. Then copies of them are cheap, and
-//! processes of one machine share them.
+//! processes of one machine share them. A [`DocumentWriter`] keeps what does not fit into memory in such a file.
 
 use crate::units::Tokens;
 use genloss_kernels::mapped::{Mapped, Number};
 use std::ops::Deref;
 use std::sync::Arc;
+
+mod writer;
+
+pub use writer::DocumentWriter;
 
 /// An index into a tokenizer's vocabulary.
 pub type TokenId = u32;
@@ -100,12 +104,6 @@ impl Documents {
         self.ends.to_mut().push(ids.len() as u64);
     }
 
-    /// Makes room for this number of tokens more. Without it, adding a document may copy all ids to a place with twice the
-    /// room.
-    pub fn reserve(&mut self, tokens: usize) {
-        self.ids.to_mut().reserve_exact(tokens);
-    }
-
     /// The number of documents.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -129,6 +127,13 @@ impl Documents {
     pub fn get(&self, index: usize) -> &[TokenId] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         &self.ids[start as usize..self.ends[index] as usize]
+    }
+
+    /// Lets the memory go that a mapped file takes. What is read again is loaded again.
+    pub fn release(&self) {
+        if let Numbers::Mapped(ids) = &self.ids {
+            ids.release();
+        }
     }
 
     /// The index in [`flat`](Self::flat) behind each document's last token.
@@ -207,7 +212,12 @@ impl<D: AsRef<[TokenId]>> FromIterator<D> for Documents {
 /// (Steele et al. 2014).
 #[must_use]
 pub fn hash(tokens: &[TokenId]) -> u64 {
-    tokens.iter().fold(0, |hash: u64, &token| mix(hash.wrapping_add(u64::from(token) + 1)))
+    hash_of(tokens.iter().copied())
+}
+
+/// As [`hash`].
+pub fn hash_of(tokens: impl IntoIterator<Item = TokenId>) -> u64 {
+    tokens.into_iter().fold(0, |hash: u64, token| mix(hash.wrapping_add(u64::from(token) + 1)))
 }
 
 /// A pseudo-random permutation of 64-bit numbers: one step of SplitMix64.

@@ -136,6 +136,15 @@ pub fn write_pieces(
     fill: impl Fn(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
     let file = carry_out(Operation::Create(path), || File::create(path))?;
+    fill_file(&file, path, length, fill)
+}
+
+fn fill_file(
+    file: &File,
+    path: &Path,
+    length: u64,
+    fill: impl Fn(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     let operation = Operation::Write(path, length);
     #[cfg(debug_assertions)]
     if let Some(error) = watch::shortened(&operation) {
@@ -143,7 +152,7 @@ pub fn write_pieces(
         return Err(error);
     }
     carry_out(operation, || {
-        let mut writer = BufWriter::new(&file);
+        let mut writer = BufWriter::new(file);
         fill(&mut writer)?;
         writer.flush()
     })
@@ -165,11 +174,28 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
 /// # Errors
 /// If the file system fails.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, |file, temporary| write_to(file, temporary, bytes))
+}
+
+/// As [`write_whole`], for a file of `length` bytes that `fill` writes piece by piece.
+///
+/// # Errors
+/// If the file system or `fill` fails.
+pub fn write_whole_pieces(
+    path: &Path,
+    length: u64,
+    fill: impl Fn(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    replace(path, |file, temporary| fill_file(file, temporary, length, fill))
+}
+
+/// Replaces or creates a file by one that `write` writes, and flushes it to disk.
+fn replace(path: &Path, write: impl FnOnce(&mut File, &Path) -> io::Result<()>) -> io::Result<()> {
     let folder = containing_folder(path);
     let (mut file, temporary) = create_temporary(folder)?;
     // While it is locked, no other process takes it for the remains of a killed process.
     let _ = file.try_lock();
-    let written = write_to(&mut file, &temporary, bytes)
+    let written = write(&mut file, &temporary)
         .and_then(|()| carry_out(Operation::Sync(&temporary), || file.sync_all()))
         .and_then(|()| rename(&temporary, path));
     if written.is_err() {
@@ -431,7 +457,9 @@ pub fn remedy(error: &io::Error) -> &'static str {
             " (larger than this shell or file system allows; raise ulimit -f or give another --out, then run again; \
              nothing that is committed is lost)"
         }
-        ErrorKind::PermissionDenied => " (permit this user to read and write it, or give another --out)",
+        ErrorKind::PermissionDenied => {
+            " (permit this user to read it, and to write it if it is to be changed, or give another folder)"
+        }
         ErrorKind::ReadOnlyFilesystem => " (is read-only; give another --out)",
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
             " (a file is in the way of a folder; move it, or give another --out)"

@@ -59,6 +59,7 @@
 #![forbid(unsafe_code)]
 
 // Basics.
+pub mod spool;
 pub mod documents;
 pub mod files;
 pub mod claims;

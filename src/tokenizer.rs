@@ -20,10 +20,13 @@
 
 use crate::documents::{Documents, END_MARKERS, TokenId};
 use crate::guard::guard;
+use crate::spool::SpoolError;
+use learn::WordCounts;
 use rayon::prelude::*;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use tokenizers::{AddedToken, DecoderWrapper, Model, ModelWrapper};
+use words::WordEncoder;
 
 mod batches;
 mod coverage;
@@ -33,6 +36,7 @@ mod pieces;
 mod round_trip;
 mod settings;
 mod special;
+mod words;
 
 pub use coverage::Coverage;
 pub use file::Difference;
@@ -47,7 +51,7 @@ pub const END_OF_TEXT: &str = "<|endoftext|>";
 /// The 256 bytes and the end-of-text token.
 pub const MIN_VOCAB_SIZE: usize = 257;
 
-/// Bytes of memory that encoding takes per byte of text.
+/// Bytes of memory that encoding a text as a whole takes per byte of it.
 const BYTES_PER_BYTE_ENCODED: usize = 140;
 
 /// Tokens that mark the parts of a document in fill-in-the-middle order: prefix, suffix, middle (Bavarian et al. 2022).
@@ -75,6 +79,9 @@ const SENTINEL_NAMES: [&str; 3] = ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_mi
 /// Why a tokenizer could not be learnt, read or used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
+    /// Text that does not fit into memory cannot be read from or written to a temporary file.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// The vocabulary is too small for all bytes.
     #[error(
         "tokenizer.vocab_size is {requested}, but the 256 bytes and the end-of-text token need {MIN_VOCAB_SIZE}; \
@@ -218,6 +225,8 @@ pub struct Tokenizer {
     byte_lengths: Option<Vec<u32>>,
     /// Whether long texts may be encoded in pieces.
     is_exact_in_pieces: bool,
+    /// Encodes text word by word, if that gives the same tokens.
+    words: Option<WordEncoder>,
 }
 
 impl Tokenizer {
@@ -231,10 +240,19 @@ impl Tokenizer {
     /// # Errors
     /// If `vocab_size` is less than [`MIN_VOCAB_SIZE`].
     pub fn learn(texts: &[String], vocab_size: usize) -> Result<Self, TokenizerError> {
-        if vocab_size < MIN_VOCAB_SIZE {
-            return Err(TokenizerError::VocabularyTooSmall { requested: vocab_size });
-        }
-        let inner = learn::byte_level_bpe(texts, vocab_size).map_err(TokenizerError::Failed)?;
+        Self::check_vocab_size(vocab_size)?;
+        let mut counts = WordCounts::default();
+        counts.add(texts)?;
+        Self::from_counts(counts, vocab_size)
+    }
+
+    fn check_vocab_size(requested: usize) -> Result<(), TokenizerError> {
+        let is_enough = requested >= MIN_VOCAB_SIZE;
+        if is_enough { Ok(()) } else { Err(TokenizerError::VocabularyTooSmall { requested }) }
+    }
+
+    fn from_counts(counts: WordCounts, vocab_size: usize) -> Result<Self, TokenizerError> {
+        let inner = learn::byte_level_bpe(counts, vocab_size).map_err(TokenizerError::Failed)?;
         let end = inner.token_to_id(END_OF_TEXT).unwrap_or_default();
         Self::wrap(inner, SpecialTokens { start: end, end }, LEARNT)
     }
@@ -251,6 +269,7 @@ impl Tokenizer {
         let byte_lengths = byte_lengths(&inner, vocab_size);
         let is_exact_in_pieces = pieces::are_exact(&inner);
         let unknown = unknown_token(&inner);
+        let words = WordEncoder::of(&inner);
         let mut tokenizer = Self {
             inner,
             special,
@@ -260,6 +279,7 @@ impl Tokenizer {
             unknown,
             byte_lengths,
             is_exact_in_pieces,
+            words,
         };
         tokenizer.sentinels = tokenizer.find_sentinels();
         Ok(tokenizer)
@@ -324,12 +344,19 @@ impl Tokenizer {
     /// If an existing tokenizer cannot encode the text. A learnt one always can.
     pub fn encode(&self, text: &str) -> Result<Vec<TokenId>, TokenizerError> {
         if !self.is_exact_in_pieces || text.len() <= pieces::PIECE {
-            return self.encode_whole(text);
+            return self.encode_piece(text);
         }
         let pieces = pieces::of(text, pieces::PIECE);
         let encoded: Result<Vec<Vec<TokenId>>, TokenizerError> =
-            pieces.into_par_iter().map(|piece| self.encode_whole(piece)).collect();
+            pieces.into_par_iter().map(|piece| self.encode_piece(piece)).collect();
         Ok(encoded?.concat())
+    }
+
+    fn encode_piece(&self, text: &str) -> Result<Vec<TokenId>, TokenizerError> {
+        match &self.words {
+            Some(words) => words.encode(text, |word| self.encode_whole(word)),
+            None => self.encode_whole(text),
+        }
     }
 
     fn encode_whole(&self, text: &str) -> Result<Vec<TokenId>, TokenizerError> {
@@ -338,12 +365,11 @@ impl Tokenizer {
         Ok(encoding.map_err(TokenizerError::Failed)?.get_ids().to_vec())
     }
 
-    /// A note on memory if one of `texts` is long and can only be encoded as a whole.
+    /// A note on memory if the longest of some texts, with this many bytes, is long and can only be encoded as a whole.
     #[must_use]
-    pub fn note_on_memory(&self, texts: &[String]) -> Option<String> {
+    pub fn note_on_memory(&self, longest: usize) -> Option<String> {
         /// Bytes from which on a text is long.
         const LONG: usize = 4 << 20;
-        let longest = texts.iter().map(String::len).max().unwrap_or(0);
         (!self.is_exact_in_pieces && longest >= LONG).then(|| {
             format!(
                 "the longest document has {} MiB, and this tokenizer can only encode it as a whole, which takes some {} MiB \

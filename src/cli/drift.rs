@@ -308,7 +308,7 @@ fn token_frequencies(path: &Path, vocab: usize) -> Result<Frequencies> {
     let corpus = CorpusSettings::training_text(path);
     let nothing = RequiredTokens { train: Tokens(0), heldout: Tokens(0), reference: Tokens(0) };
     let text = corpus::load(&corpus, nothing)?;
-    let tokenizer = Tokenizer::learn(&text.train, vocab)?;
+    let tokenizer = Tokenizer::learn_from(&text.train, vocab)?;
     ensure!(
         tokenizer.vocab_size() == vocab,
         "--vocab {vocab}: the text of {} yields only {} tokens; lower --vocab, or give more text",
@@ -316,7 +316,7 @@ fn token_frequencies(path: &Path, vocab: usize) -> Result<Frequencies> {
         tokenizer.vocab_size()
     );
     let mut counts = vec![0_u64; vocab];
-    for &id in tokenizer.encode_documents(&text.train)?.flat() {
+    for &id in tokenizer.encode_texts(&text.train, |_| ())?.0.flat() {
         counts[id as usize] += 1;
     }
     Frequencies::from_counts(&counts).with_context(|| path.display().to_string())

@@ -4,6 +4,7 @@
 use super::CorpusSource;
 use super::split::CorpusSplit;
 use super::{CorpusSettings, DocumentBoundary};
+use crate::spool::SpoolError;
 use crate::units::{Tokens, counted};
 use std::error::Error;
 use std::fmt;
@@ -12,6 +13,9 @@ use std::path::{Path, PathBuf};
 /// Why natural text could not be read, or why there is too little of it.
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
+    /// Text that does not fit into memory cannot be kept in a temporary file.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// A file does not exist or cannot be read.
     #[error("cannot read {}; check corpus.source (paths are relative to the working directory)", path.display())]
     Unreadable {

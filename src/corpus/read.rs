@@ -4,6 +4,7 @@
 //! compressed with gzip (`.gz`) or Zstandard (`.zst`), and `.parquet`. Text is kept unchanged, with three exceptions:
 //! blank documents are dropped, and plain text loses its byte order mark and has its line ends converted to `\n`.
 
+use super::buckets::Buckets;
 use super::error::Place;
 use super::record::FileRecord;
 use super::{CorpusError, TextFiles, plain_text};
@@ -13,7 +14,7 @@ use json::{JsonError, TextField};
 use rayon::prelude::*;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use unpack::Compression;
 
 mod findings;
@@ -23,21 +24,28 @@ mod paths;
 mod plain;
 mod unpack;
 
-/// The documents of a file, and the record of the file.
-pub(super) struct FileTexts {
-    pub(super) documents: Vec<String>,
+/// What is known of a file after its documents were read.
+pub(super) struct ReadFile {
     pub(super) record: FileRecord,
     /// Whether `corpus.split` splits the file into documents.
     pub(super) is_plain: bool,
 }
 
-/// The documents of all files, in the order of their paths.
-pub(super) fn files(files: &TextFiles) -> Result<Vec<FileTexts>, CorpusError> {
+/// A file, its index, and where its documents go.
+#[derive(Clone, Copy)]
+struct FileToRead<'a> {
+    path: &'a Path,
+    file: usize,
+    documents: &'a Buckets,
+}
+
+/// Adds the documents of all files to `documents`. Returns what is known of the files, in the order of their paths.
+pub(super) fn files(files: &TextFiles, documents: &Buckets) -> Result<Vec<ReadFile>, CorpusError> {
     let paths = paths::expand(&files.paths)?;
-    let read: Vec<Result<FileTexts, CorpusError>> =
-        paths.par_iter().map(|path| file_texts(path, files)).collect();
-    let read: Vec<FileTexts> = read.into_iter().collect::<Result<_, _>>()?;
-    if read.iter().all(|file| file.documents.is_empty()) {
+    let read = |(file, path): (usize, &PathBuf)| read_file(FileToRead { path, file, documents }, files);
+    let read: Vec<Result<ReadFile, CorpusError>> = paths.par_iter().enumerate().map(read).collect();
+    let read: Vec<ReadFile> = read.into_iter().collect::<Result<_, _>>()?;
+    if read.iter().all(|file| file.record.documents == 0) {
         return Err(CorpusError::Empty { files: paths.len(), found: left_out(&read) });
     }
     let bad_lines: u64 = read.iter().map(|file| file.record.bad_lines).sum();
@@ -48,7 +56,7 @@ pub(super) fn files(files: &TextFiles) -> Result<Vec<FileTexts>, CorpusError> {
 }
 
 /// What files without a document have instead: "2 blank documents, 3 nulls".
-fn left_out(read: &[FileTexts]) -> String {
+fn left_out(read: &[ReadFile]) -> String {
     let sum = |count: fn(&FileRecord) -> u64| read.iter().map(|file| count(&file.record)).sum::<u64>();
     let counts = [
         (sum(|file| file.blanks), "blank document"),
@@ -73,23 +81,24 @@ enum FileFormat {
 
 const KNOWN: &str = ".txt, .jsonl and .json (each may be followed by .gz or .zst), and .parquet";
 
-fn file_texts(path: &Path, files: &TextFiles) -> Result<FileTexts, CorpusError> {
+fn read_file(file: FileToRead, files: &TextFiles) -> Result<ReadFile, CorpusError> {
+    let path = file.path;
     let (format, compression) = format_of(path)?;
     let unreadable = |source| CorpusError::Unreadable { path: path.to_owned(), source };
     check_beginning(path, format, compression, &first_bytes(path).map_err(unreadable)?)?;
-    let file = File::open(path).map_err(unreadable)?;
-    let packed = file.metadata().map_err(unreadable)?.len();
+    let opened = File::open(path).map_err(unreadable)?;
+    let packed = opened.metadata().map_err(unreadable)?.len();
     let blake3 = hash_of_file(path).map_err(unreadable)?;
     let is_packed = format == FileFormat::Parquet || compression != Compression::None;
     let limit = if is_packed { unpack::limit(packed, files.max_expansion) } else { u64::MAX };
-    let mut found = Findings::new(path, limit, files.max_expansion, files.skip_bad);
+    let mut found = Findings::new(file, limit, files.max_expansion, files.skip_bad);
     let read_error = |error| unpack::read_error(path, compression, files.max_expansion, error);
     let reader = |file| unpack::reader(file, compression, limit).map_err(read_error);
     match format {
         FileFormat::Parquet => parquet::documents(path, &files.text_field, limit, &mut found)?,
         FileFormat::Plain => {
             let mut bytes = Vec::new();
-            reader(file)?.read_to_end(&mut bytes).map_err(read_error)?;
+            reader(opened)?.read_to_end(&mut bytes).map_err(read_error)?;
             check_unpacked(path, compression, &bytes)?;
             let text = plain_text(path, &bytes)?;
             drop(bytes);
@@ -97,14 +106,14 @@ fn file_texts(path: &Path, files: &TextFiles) -> Result<FileTexts, CorpusError> 
         }
         FileFormat::Json => {
             let field = TextField { path, name: &files.text_field };
-            json::documents(reader(file)?, field, &mut found).map_err(|error| match error {
+            json::documents(reader(opened)?, field, &mut found).map_err(|error| match error {
                 JsonError::Read(error) => read_error(error),
                 JsonError::Content(error) => error,
             })?;
         }
     }
     let record = FileRecord { blake3, ..found.record };
-    Ok(FileTexts { documents: found.documents, record, is_plain: format == FileFormat::Plain })
+    Ok(ReadFile { record, is_plain: format == FileFormat::Plain })
 }
 
 fn hash_of_file(path: &Path) -> std::io::Result<String> {

@@ -10,6 +10,8 @@
 //! too small. Documents of the built-in world are independent draws, so they are all kept. **Pitfall:** near copies are
 //! different texts, which can end up in different splits.
 
+use std::io;
+
 /// The three disjoint parts of the natural text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CorpusSplit {
@@ -51,6 +53,29 @@ impl HashedDocument {
         &self.text
     }
 
+    pub(super) fn leading_byte(&self) -> u8 {
+        self.hash[0]
+    }
+
+    /// Appends the document to `bytes`, for [`Self::read`].
+    pub(super) fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.hash);
+        bytes.extend_from_slice(&(self.file as u64).to_le_bytes());
+        bytes.extend_from_slice(&(self.text.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(self.text.as_bytes());
+    }
+
+    /// The document that `bytes` begin with, and the bytes after it.
+    pub(super) fn read(bytes: &[u8]) -> io::Result<(Self, &[u8])> {
+        let cut = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let (&hash, bytes) = bytes.split_first_chunk().ok_or_else(cut)?;
+        let (&file, bytes) = bytes.split_first_chunk().ok_or_else(cut)?;
+        let (&length, bytes) = bytes.split_first_chunk().ok_or_else(cut)?;
+        let (text, rest) = bytes.split_at_checked(u64::from_le_bytes(length) as usize).ok_or_else(cut)?;
+        let text = str::from_utf8(text).map_err(io::Error::other)?.to_owned();
+        Ok((Self { hash, file: u64::from_le_bytes(file) as usize, text }, rest))
+    }
+
     /// The split that the document belongs to.
     pub(super) fn split(&self, heldout_share: f64, reference_share: f64) -> CorpusSplit {
         let (leading, _) = self.hash.split_first_chunk().unwrap_or((&[0; 8], &[]));
@@ -74,43 +99,25 @@ pub(super) struct Copies {
     pub(super) most: u64,
 }
 
-/// Sorts documents of `files` files by hash, and keeps each text once: where it occurs first.
-pub(super) fn drop_copies(documents: &mut Vec<HashedDocument>, files: usize) -> Copies {
-    documents.sort_unstable();
-    let mut copies = Copies { by_file: vec![0; files], most: u64::from(!documents.is_empty()) };
-    let mut occurrences = 1;
-    documents.dedup_by(|later, earlier| {
-        let is_copy = later.hash == earlier.hash;
-        occurrences = if is_copy { occurrences + 1 } else { 1 };
-        copies.most = copies.most.max(occurrences);
-        copies.by_file[later.file] += u64::from(is_copy);
-        is_copy
-    });
-    copies
-}
-
-/// The texts of train, held-out and reference, each in the order of hashes.
-pub(super) fn split(
-    mut documents: Vec<HashedDocument>,
-    heldout_share: f64,
-    reference_share: f64,
-) -> [Vec<String>; 3] {
-    documents.sort_unstable();
-    let mut splits = [Vec::new(), Vec::new(), Vec::new()];
-    for document in documents {
-        splits[document.split(heldout_share, reference_share) as usize].push(document.text);
+impl Copies {
+    /// No documents of `files` files.
+    pub(super) fn none(files: usize) -> Self {
+        Self { by_file: vec![0; files], most: 0 }
     }
-    splits
-}
 
-/// BLAKE3 of a sequence of texts, in hexadecimal. Lengths are hashed too, so that it matters where one text ends.
-pub(super) fn hash_of(texts: &[String]) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for text in texts {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
+    /// Keeps each text once, where it occurs first, and counts the others. `documents` are sorted, and have no texts in
+    /// common with those of other calls.
+    pub(super) fn drop_from(&mut self, documents: &mut Vec<HashedDocument>) {
+        self.most = self.most.max(u64::from(!documents.is_empty()));
+        let mut occurrences = 1;
+        documents.dedup_by(|later, earlier| {
+            let is_copy = later.hash == earlier.hash;
+            occurrences = if is_copy { occurrences + 1 } else { 1 };
+            self.most = self.most.max(occurrences);
+            self.by_file[later.file] += u64::from(is_copy);
+            is_copy
+        });
     }
-    hasher.finalize().to_hex().to_string()
 }
 
 #[cfg(test)]
@@ -122,7 +129,9 @@ mod tests {
         let texts = [("a", 0), ("b", 1), ("a", 1), ("a", 2), ("c", 2), ("a", 0)];
         let mut documents: Vec<HashedDocument> =
             texts.iter().map(|&(text, file)| HashedDocument::new(text.to_owned(), file)).collect();
-        let copies = drop_copies(&mut documents, 3);
+        documents.sort_unstable();
+        let mut copies = Copies::none(3);
+        copies.drop_from(&mut documents);
         assert_eq!(copies, Copies { by_file: vec![1, 1, 1], most: 4 });
         let mut kept: Vec<(&str, usize)> = documents.iter().map(|kept| (kept.text(), kept.file)).collect();
         kept.sort_unstable();

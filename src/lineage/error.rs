@@ -6,6 +6,7 @@ use crate::corpus::CorpusError;
 use crate::measure::MeasureError;
 use crate::mixture::MixtureError;
 use crate::model::ModelError;
+use crate::spool::SpoolError;
 use crate::store::StoreError;
 use crate::synthesis::SynthesisError;
 use crate::tokenizer::TokenizerError;
@@ -20,6 +21,9 @@ pub enum RunError {
     /// The natural text cannot be read, or is too little.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
+    /// Text that does not fit into memory cannot be kept in a temporary file.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// The tokenizer cannot be learnt, read or used.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),

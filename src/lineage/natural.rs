@@ -9,6 +9,7 @@ use rand::seq::SliceRandom;
 
 /// The train split in a seed's order, up to `corpus.natural_tokens`. Its documents are not copied.
 pub(super) struct NaturalOrder<'a> {
+    train: &'a Documents,
     documents: Vec<&'a [TokenId]>,
 }
 
@@ -27,7 +28,7 @@ impl<'a> NaturalOrder<'a> {
             documents.push(&document[..document.len().min(left)]);
             left = left.saturating_sub(document.len());
         }
-        Self { documents }
+        Self { train, documents }
     }
 
     /// The number of tokens of each document.
@@ -37,7 +38,15 @@ impl<'a> NaturalOrder<'a> {
 
     /// The first `budget` tokens, or all if there are fewer. The last document is cut if necessary.
     pub(super) fn prefix(&self, budget: Tokens) -> Documents {
-        Documents::first_tokens(budget, self.documents.iter().copied())
+        /// Each document of a mapped file takes up to 2 MiB around it into memory.
+        const RELEASED_AFTER: usize = 32;
+        let release = |(index, &document): (usize, &&'a [TokenId])| {
+            if index % RELEASED_AFTER == 0 {
+                self.train.release();
+            }
+            document
+        };
+        Documents::first_tokens(budget, self.documents.iter().enumerate().map(release))
     }
 
     /// The leading documents, as many as the lineages of an experiment can use.

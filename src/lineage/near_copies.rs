@@ -8,13 +8,12 @@
 //! it; so a document is also a near copy if one document of the other split has most of its shingles.
 //!
 //! Signatures are costly, so they are only computed for documents that have most of their shingles in common with the
-//! other split as a whole.
+//! split as a whole.
 
-use crate::documents::{Documents, TokenId, hash};
+use crate::documents::{Documents, TokenId, hash_of};
 use crate::selection::{NearDuplicates, Signature, shingles};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
-use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Documents at least this similar are near copies, as in Lee et al. (2022).
@@ -31,53 +30,114 @@ const MOST_SHARERS: usize = 8;
 /// A document with fewer marks is not looked for in longer ones.
 const LEAST_MARKS: u32 = 20;
 
-/// Number of documents per batch. After each batch, the documents that were found to have a near copy are left out of
-/// further comparisons, so that text in which everything resembles everything else takes no longer than other text.
-const BATCH: usize = 1024;
-
 /// The normalised words of each text: its segments in lower case, without white space. Each word is represented by 32 bits
 /// of its hash.
-pub(super) fn normalised(texts: &[String]) -> Documents {
-    let of_text = |text: &String| -> Vec<TokenId> {
-        let segments = text.split_word_bounds().filter(|segment| !segment.trim().is_empty());
-        let hash = |segment: &str| {
-            let letters: Vec<u32> = segment.chars().flat_map(char::to_lowercase).map(u32::from).collect();
-            hash(&letters) as TokenId
-        };
-        segments.map(hash).collect()
+pub(super) fn normalised<T: AsRef<str> + Sync>(texts: &[T]) -> Documents {
+    let of_text = |text: &T| -> Vec<TokenId> {
+        let segments = text.as_ref().split_word_bounds().filter(|segment| !segment.trim().is_empty());
+        let letters = |segment| str::chars(segment).flat_map(char::to_lowercase).map(u32::from);
+        segments.map(|segment| hash_of(letters(segment)) as TokenId).collect()
     };
     let all: Vec<Vec<TokenId>> = texts.par_iter().map(of_text).collect();
-    all.iter().map(Vec::as_slice).collect()
+    all.iter().collect()
 }
 
-/// The number of documents in `split` that have a near copy in `other`. Both are [`normalised`].
-pub(super) fn near_copies(split: &Documents, other: &Documents) -> u64 {
-    let known = known_shingles(split);
-    let is_part = Marks::of(split).parts_of(other);
-    let rest = (0..split.len()).into_par_iter().filter(|&index| !is_part[index]);
-    let mut open: Vec<Signature> = rest.map(|index| Signature::new(split.get(index))).collect();
-    let mut index = index_of(&open);
-    for first in (0..other.len()).step_by(BATCH) {
-        let found = found_in(&index, &known, other, first..(first + BATCH).min(other.len()));
-        if !found.is_empty() {
-            let mut position = 0..;
-            open.retain(|_| position.next().is_none_or(|position| found.binary_search(&position).is_err()));
-            index = index_of(&open);
+/// Looks for near copies of the documents of a split.
+pub(super) struct NearCopies {
+    /// Number of documents of the split.
+    documents: usize,
+    known: KnownShingles,
+    marks: Marks,
+    /// The documents without a near copy so far, with their positions. They alone are looked for, so that text in which
+    /// everything resembles everything else takes no longer than other text.
+    open: Vec<(usize, Signature)>,
+    /// The signatures of `open`.
+    index: NearDuplicates,
+}
+
+impl NearCopies {
+    /// Starts with the documents of a split, [`normalised`].
+    pub(super) fn of(split: &Documents) -> Self {
+        let signature = |position| (position, Signature::new(split.get(position)));
+        let open: Vec<(usize, Signature)> = (0..split.len()).into_par_iter().map(signature).collect();
+        Self {
+            documents: split.len(),
+            known: KnownShingles::of(split),
+            marks: Marks::of(split),
+            index: index_of(&open),
+            open,
         }
     }
-    (split.len() - open.len()) as u64
+
+    /// Looks for near copies among some [`normalised`] documents of another split.
+    pub(super) fn look_in(&mut self, other: &Documents) {
+        let found =
+            (0..other.len()).into_par_iter().flat_map_iter(|position| self.found_in(other.get(position)));
+        let found = distinct(found.collect::<Vec<usize>>());
+        let before = self.open.len();
+        self.open.retain(|(position, _)| found.binary_search(position).is_err());
+        if self.open.len() < before {
+            self.index = index_of(&self.open);
+        }
+    }
+
+    /// The number of documents with a near copy.
+    pub(super) fn count(&self) -> u64 {
+        (self.documents - self.open.len()) as u64
+    }
+
+    /// The positions of the documents of which `document` is a near copy, or which are part of it.
+    fn found_in(&self, document: &[TokenId]) -> Vec<usize> {
+        let all = shingles(document).count();
+        let shared: Vec<u64> = shingles(document).filter(|&shingle| self.known.contain(shingle)).collect();
+        let is_similar = shared.len() as f64 >= SHARED_SHINGLES * all as f64;
+        let mut found = self.marks.parts_with(distinct(shared));
+        if is_similar {
+            let places = self.index.similar(&Signature::new(document));
+            found.extend(places.into_iter().map(|place| self.open[place].0));
+        }
+        found
+    }
 }
 
-/// The hashes of all shingles, sorted.
-fn known_shingles(documents: &Documents) -> Vec<u64> {
-    distinct(documents.iter().flat_map(shingles))
+fn index_of(open: &[(usize, Signature)]) -> NearDuplicates {
+    let mut index = NearDuplicates::new(SIMILAR);
+    open.iter().for_each(|(_, signature)| index.insert(signature.clone()));
+    index
 }
 
-fn distinct<T: Ord>(all: impl Iterator<Item = T>) -> Vec<T> {
-    let mut all: Vec<T> = all.collect();
+fn distinct<T: Ord>(mut all: Vec<T>) -> Vec<T> {
     all.sort_unstable();
     all.dedup();
     all
+}
+
+/// The shingles of all documents of a split.
+struct KnownShingles {
+    /// The hashes of the shingles, sorted.
+    hashes: Vec<u64>,
+    /// The bits at the places of all hashes are set, and few others. Most hashes that are looked for are not known, and one
+    /// bit tells.
+    filter: Vec<u64>,
+}
+
+impl KnownShingles {
+    fn of(documents: &Documents) -> Self {
+        /// With this many bits for each hash, one in 16 unknown hashes finds its bit set.
+        const BITS_PER_HASH: usize = 16;
+        let hashes = distinct(documents.iter().flat_map(shingles).collect::<Vec<u64>>());
+        let words = (hashes.len() * BITS_PER_HASH / 64 + 1).next_power_of_two();
+        let mut known = Self { filter: vec![0; words], hashes };
+        for &hash in &known.hashes {
+            known.filter[hash as usize / 64 % words] |= 1 << (hash % 64);
+        }
+        known
+    }
+
+    fn contain(&self, hash: u64) -> bool {
+        let word = self.filter[hash as usize / 64 % self.filter.len()];
+        word >> (hash % 64) & 1 == 1 && self.hashes.binary_search(&hash).is_ok()
+    }
 }
 
 /// The shingles by which documents of a split are recognised in longer documents.
@@ -91,7 +151,7 @@ struct Marks {
 impl Marks {
     fn of(split: &Documents) -> Self {
         let of_document = |(position, document)| shingles(document).map(move |shingle| (shingle, position));
-        let all = distinct((0..).zip(split.iter()).flat_map(of_document));
+        let all = distinct((0..).zip(split.iter()).flat_map(of_document).collect::<Vec<_>>());
         let by_shingle = all.chunk_by(|a, b| a.0 == b.0);
         let places: Vec<(u64, u32)> =
             by_shingle.filter(|sharers| sharers.len() <= MOST_SHARERS).flatten().copied().collect();
@@ -100,18 +160,10 @@ impl Marks {
         Self { places, counts }
     }
 
-    /// For each document of the split, whether a document of `other` has most of its marks.
-    fn parts_of(&self, other: &Documents) -> Vec<bool> {
-        let found = (0..other.len()).into_par_iter().flat_map_iter(|index| self.parts_in(other.get(index)));
-        let mut is_part = vec![false; self.counts.len()];
-        found.collect::<Vec<usize>>().into_iter().for_each(|position| is_part[position] = true);
-        is_part
-    }
-
-    /// Positions of the documents of which `document` has most marks.
-    fn parts_in(&self, document: &[TokenId]) -> Vec<usize> {
+    /// Positions of the documents that have most of their marks among `shingles`.
+    fn parts_with(&self, shingles: Vec<u64>) -> Vec<usize> {
         let mut found: BTreeMap<u32, u32> = BTreeMap::new();
-        for shingle in distinct(shingles(document)) {
+        for shingle in shingles {
             for &(_, position) in sharers(&self.places, shingle) {
                 *found.entry(position).or_default() += 1;
             }
@@ -131,34 +183,19 @@ fn sharers(places: &[(u64, u32)], shingle: u64) -> &[(u64, u32)] {
     &places[start..start + length]
 }
 
-fn index_of(signatures: &[Signature]) -> NearDuplicates {
-    let mut index = NearDuplicates::new(SIMILAR);
-    signatures.iter().for_each(|signature| index.insert(signature.clone()));
-    index
-}
-
-/// The positions in `index` of the documents that have a near copy among the documents `range` of `other`, sorted.
-fn found_in(index: &NearDuplicates, known: &[u64], other: &Documents, range: Range<usize>) -> Vec<usize> {
-    let mut found: Vec<usize> = range
-        .into_par_iter()
-        .map(|position| other.get(position))
-        .filter(|document| shares_shingles(document, known))
-        .flat_map_iter(|document| index.similar(&Signature::new(document)))
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    found
-}
-
-fn shares_shingles(document: &[TokenId], known: &[u64]) -> bool {
-    let all = shingles(document).count();
-    let shared = shingles(document).filter(|shingle| known.binary_search(shingle).is_ok()).count();
-    shared as f64 >= SHARED_SHINGLES * all as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ops::Range;
+
+    /// The number of documents in `split` that have a near copy in `other`, which is looked at in two parts.
+    fn near_copies(split: &Documents, other: &Documents) -> u64 {
+        let mut near = NearCopies::of(split);
+        let half = other.len() / 2;
+        near.look_in(&other.iter().take(half).collect());
+        near.look_in(&other.iter().skip(half).collect());
+        near.count()
+    }
 
     #[test]
     fn case_and_white_space_make_no_difference() {

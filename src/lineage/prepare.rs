@@ -3,7 +3,7 @@
 use super::RunError;
 use super::bases::{self, Base};
 use super::natural::{NaturalOrder, text_hash};
-use super::near_copies::{near_copies, normalised};
+use super::near_copies::{NearCopies, normalised};
 use crate::config::{Arm, Experiment};
 use crate::corpus::world::{self, World};
 use crate::corpus::{self, CorpusSplit, NaturalText, RequiredTokens, SmallSplit, SplitRecord, TextRecord};
@@ -77,13 +77,12 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, Run
     let wanted = RequiredTokens { train, heldout: corpus.heldout_tokens, reference: corpus.reference_tokens };
     let text = corpus::load(corpus, wanted)?;
     let tokenizer = tokenizer(experiments, &text)?;
-    let encoding_note = tokenizer.note_on_memory(&text.train);
-    let NaturalText { train, heldout, reference, hashes, record, world } = text;
-    // Documents of the built-in world are independent draws, so only text from files can have near copies.
-    let words = world.is_none().then(|| [&train, &heldout, &reference].map(|texts| normalised(texts)));
-    let splits = splits(corpus, [train, heldout, reference], &tokenizer, reach)?;
-    let record = TextRecord { splits: splits.records(words.as_ref()), ..record };
-    let Splits { train, heldout, reference, heldout_texts, coverage } = splits;
+    let encoding_note = tokenizer.note_on_memory(text.train.longest());
+    let hashes = text.hashes();
+    let Splits { train, heldout, reference, heldout_texts, coverage, records } =
+        splits(corpus, &text, &tokenizer, reach)?;
+    let NaturalText { record, world, .. } = text;
+    let record = TextRecord { splits: records, ..record };
     let bases = check_text(experiments, &train, &tokenizer, &heldout_texts)?;
     let heldout_floor_nats = world.as_ref().and_then(|world| floor(world, &heldout_texts, &heldout));
     let facts = world.as_ref().map_or(Ok(Vec::new()), |world| questions(world, &tokenizer))?;
@@ -231,7 +230,7 @@ fn tokenizer(experiments: &[&Experiment], text: &NaturalText) -> Result<Tokenize
         (Some(path), _) => {
             Tokenizer::from_file_with(path, settings.start.as_deref(), settings.end.as_deref())?
         }
-        (None, vocab_size) => Tokenizer::learn(&text.train, vocab_size.unwrap_or_default())?,
+        (None, vocab_size) => Tokenizer::learn_from(&text.train, vocab_size.unwrap_or_default())?,
     };
     let fills_gaps = experiments.iter().any(|experiment| experiment.fills_gaps());
     Ok(if fills_gaps { tokenizer.with_sentinels()? } else { tokenizer })
@@ -246,24 +245,8 @@ struct Splits {
     heldout_texts: Vec<String>,
     /// How much of each split the tokenizer represents, by its name.
     coverage: BTreeMap<String, Coverage>,
-}
-
-impl Splits {
-    /// The record of each split by its name. `words` are the normalised words of the train, held-out and reference split;
-    /// without them, near copies are not looked for.
-    fn records(&self, words: Option<&[Documents; 3]>) -> BTreeMap<String, SplitRecord> {
-        let Self { train, heldout, reference, .. } = self;
-        let near = |index: usize, split: &Documents| {
-            words.map(|words| near_copies(&words[index].iter().take(split.len()).collect(), &words[0]))
-        };
-        [
-            (CorpusSplit::Train, record_of(train, None)),
-            (CorpusSplit::Heldout, record_of(heldout, near(1, heldout))),
-            (CorpusSplit::Reference, record_of(reference, near(2, reference))),
-        ]
-        .map(|(split, record)| (split.name().to_owned(), record))
-        .into()
-    }
+    /// The record of each split, by its name.
+    records: BTreeMap<String, SplitRecord>,
 }
 
 fn record_of(documents: &Documents, near_copies: Option<u64>) -> SplitRecord {
@@ -276,32 +259,57 @@ fn record_of(documents: &Documents, near_copies: Option<u64>) -> SplitRecord {
 /// needs `reach` tokens.
 fn splits(
     corpus: &corpus::CorpusSettings,
-    [train, heldout_texts, reference]: [Vec<String>; 3],
+    text: &NaturalText,
     tokenizer: &Tokenizer,
     reach: Tokens,
 ) -> Result<Splits, RunError> {
-    let (train, train_coverage) = tokenizer.encode_and_cover(train)?;
-    let (heldout, heldout_coverage) = tokenizer.encode_and_cover(heldout_texts.iter().collect())?;
-    let (reference, reference_coverage) = tokenizer.encode_and_cover(reference)?;
+    let (all_heldout, heldout_coverage) = tokenizer.encode_texts(&text.heldout, |_| ())?;
+    let (all_reference, reference_coverage) = tokenizer.encode_texts(&text.reference, |_| ())?;
+    let heldout = all_heldout.prefix(corpus.heldout_tokens);
+    let reference = all_reference.prefix(corpus.reference_tokens);
+    let heldout_texts = text.heldout.first(heldout.len())?;
+    // Documents of the built-in world are independent draws, so only text from files can have near copies.
+    let mut near = match &text.world {
+        Some(_) => None,
+        None => {
+            Some([&heldout_texts, &text.reference.first(reference.len())?].map(|texts| near_copies_of(texts)))
+        }
+    };
+    let (train, train_coverage) = tokenizer.encode_texts(&text.train, |texts| {
+        if let Some(near) = &mut near {
+            let words = normalised(texts);
+            near.iter_mut().for_each(|near| near.look_in(&words));
+        }
+    })?;
     let coverage = accepted([
         (CorpusSplit::Train, train_coverage),
         (CorpusSplit::Heldout, heldout_coverage),
         (CorpusSplit::Reference, reference_coverage),
     ])?;
-    let documents = [&train, &heldout, &reference].map(|split| split.len() as u64).iter().sum();
+    let documents = [&train, &all_heldout, &all_reference].map(|split| split.len() as u64).iter().sum();
     for (split, wanted, available) in [
         (CorpusSplit::Train, reach, train.tokens()),
-        (CorpusSplit::Heldout, corpus.heldout_tokens, heldout.tokens()),
-        (CorpusSplit::Reference, corpus.reference_tokens, reference.tokens()),
+        (CorpusSplit::Heldout, corpus.heldout_tokens, all_heldout.tokens()),
+        (CorpusSplit::Reference, corpus.reference_tokens, all_reference.tokens()),
     ] {
         if available < wanted {
             return Err(SmallSplit { split, wanted, available, documents, corpus }.error().into());
         }
     }
-    let heldout = heldout.prefix(corpus.heldout_tokens);
-    let reference = reference.prefix(corpus.reference_tokens);
-    let heldout_texts = source_texts(tokenizer, &heldout_texts, &heldout)?;
-    Ok(Splits { train, heldout, reference, heldout_texts, coverage })
+    let [near_heldout, near_reference] =
+        near.map_or([None, None], |near| near.map(|near| Some(near.count())));
+    let records = [
+        (CorpusSplit::Train, record_of(&train, None)),
+        (CorpusSplit::Heldout, record_of(&heldout, near_heldout)),
+        (CorpusSplit::Reference, record_of(&reference, near_reference)),
+    ];
+    let records = records.map(|(split, record)| (split.name().to_owned(), record)).into();
+    let heldout_texts = source_texts(tokenizer, heldout_texts, &heldout)?;
+    Ok(Splits { train, heldout, reference, heldout_texts, coverage, records })
+}
+
+fn near_copies_of(texts: &[String]) -> NearCopies {
+    NearCopies::of(&normalised(texts))
 }
 
 /// How much of each split the tokenizer represents, by its name; an error if that is too little.
@@ -324,16 +332,16 @@ fn accepted(splits: [(CorpusSplit, Coverage); 3]) -> Result<BTreeMap<String, Cov
 /// A byte-level tokenizer restores the text by decoding; a character that was cut becomes a replacement character.
 fn source_texts(
     tokenizer: &Tokenizer,
-    texts: &[String],
+    texts: Vec<String>,
     documents: &Documents,
 ) -> Result<Vec<String>, TokenizerError> {
     let end = tokenizer.special().end;
-    let source = |(text, ids): (&String, &[TokenId])| match ids.last() {
-        Some(&last) if last == end => Ok(text.clone()),
+    let source = |(text, ids): (String, &[TokenId])| match ids.last() {
+        Some(&last) if last == end => Ok(text),
         _ if tokenizer.is_byte_level() => Ok(tokenizer.decode(ids)),
-        _ => Ok(tokenizer.source_of_prefix(text, ids.len())?.to_owned()),
+        _ => Ok(tokenizer.source_of_prefix(&text, ids.len())?.to_owned()),
     };
-    texts.iter().zip(documents.iter()).map(source).collect()
+    texts.into_iter().zip(documents.iter()).map(source).collect()
 }
 
 /// BLAKE3 of everything that metrics compare a generation with: held-out text, reference text, facts, and the entropy

@@ -20,6 +20,9 @@ use std::path::{Path, PathBuf};
 
 const RECORD: &str = "text.json";
 
+/// Numbers of a file that are in memory at a time while it is written or checked.
+const PIECE: usize = 4 << 20;
+
 #[derive(Serialize, Deserialize)]
 struct TextFile<T> {
     /// BLAKE3 of the other files, by their names.
@@ -38,7 +41,8 @@ pub fn text_folder(root: &Path) -> PathBuf {
 /// # Errors
 /// If there is no text.
 pub fn text_identity(folder: &Path) -> Result<String, StoreError> {
-    Ok(hash_of(disk::read_text(&folder.join(RECORD))?.as_bytes()))
+    let record = disk::read_text(&folder.join(RECORD))?;
+    Ok(blake3::hash(record.as_bytes()).to_hex().to_string())
 }
 
 /// Writes `splits`, each with its name, and a record about them to a folder.
@@ -55,11 +59,10 @@ pub fn write_text<T: Serialize>(
     disk::remove_file(&folder.join(RECORD))?;
     let mut files = BTreeMap::new();
     for (split, documents) in splits {
-        let contents = [to_bytes(documents.flat()), to_bytes(documents.ends())];
-        for (name, bytes) in names_of(split).into_iter().zip(contents) {
-            disk::write_file(&folder.join(&name), &bytes)?;
-            files.insert(name, hash_of(&bytes));
-        }
+        let [ids, ends] = names_of(split);
+        let release = || documents.release();
+        files.insert(ids.clone(), write_numbers(&folder.join(ids), documents.flat(), release)?);
+        files.insert(ends.clone(), write_numbers(&folder.join(ends), documents.ends(), || ())?);
     }
     disk::write_record(&folder.join(RECORD), &TextFile { files, content })
 }
@@ -107,6 +110,30 @@ pub fn share_text(from: &Path, to: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Writes a file of numbers, which may be larger than memory; `release` is called after each piece of them. Returns the
+/// BLAKE3 of the file.
+fn write_numbers<T: Number>(path: &Path, numbers: &[T], release: impl Fn()) -> Result<String, StoreError> {
+    let written = files::write_whole_pieces(path, size_of_val(numbers) as u64, |file| {
+        numbers.chunks(PIECE).try_for_each(|piece| {
+            file.write_all(&to_bytes(piece))?;
+            release();
+            Ok(())
+        })
+    });
+    disk::at(path, written)?;
+    Ok(hash_of_numbers(numbers, release))
+}
+
+/// BLAKE3 of a file of numbers.
+fn hash_of_numbers<T: Number>(numbers: &[T], release: impl Fn()) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for piece in numbers.chunks(PIECE) {
+        hasher.update_rayon(&to_bytes(piece));
+        release();
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
 /// The names of the files with the ids and the ends of a split.
 fn names_of(split: &str) -> [String; 2] {
     ["ids", "ends"].map(|kind| format!("{split}.{kind}"))
@@ -119,16 +146,11 @@ fn mapped<T: Number>(
 ) -> Result<Mapped<T>, StoreError> {
     let path = folder.join(name);
     let file = disk::open(&path).map_err(|error| unusable(&path, error.reason()))?;
-    let mapped = Mapped::new(&file).map_err(|error| unusable(&path, error.to_string()))?;
-    if hashes.get(name) != Some(&hash_of(&to_bytes(&mapped))) {
+    let mapped = Mapped::<T>::new(&file).map_err(|error| unusable(&path, error.to_string()))?;
+    if hashes.get(name) != Some(&hash_of_numbers(&mapped, || mapped.release())) {
         return Err(unusable(&path, "was changed after it was written".to_owned()));
     }
     Ok(mapped)
-}
-
-/// BLAKE3, computed by all threads.
-fn hash_of(bytes: &[u8]) -> String {
-    blake3::Hasher::new().update_rayon(bytes).finalize().to_hex().to_string()
 }
 
 fn unusable(path: &Path, reason: String) -> StoreError {

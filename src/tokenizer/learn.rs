@@ -8,50 +8,82 @@
 //! randomly seeded hash map if two merges are tied. On text without such ties both give the same merges; a test
 //! compares them.
 
-use super::pieces;
+use super::words::WordPattern;
+use super::{TokenizerError, panicked};
+use crate::guard::guard;
 use rayon::prelude::*;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::tokenizer::pre_tokenizer::{OffsetType, PreTokenizedString};
-use tokenizers::{AddedToken, OffsetReferential, PreTokenizer, Result, Tokenizer};
+use tokenizers::{AddedToken, Tokenizer};
 
 /// Pairs that occur less often are not merged.
 const MIN_FREQUENCY: i64 = 2;
 
-/// Number of texts whose words one parallel task counts.
-const SHARD: usize = 256;
-
 type TokenPair = (u32, u32);
 
 /// Learns a tokenizer of at most `vocab_size` tokens.
-pub(super) fn byte_level_bpe(texts: &[String], vocab_size: usize) -> Result<Tokenizer> {
-    let mut learner = BpeLearner::new(&count_words(texts)?);
+pub(super) fn byte_level_bpe(counts: WordCounts, vocab_size: usize) -> tokenizers::Result<Tokenizer> {
+    let mut learner = BpeLearner::new(counts);
     learner.merge_until(vocab_size);
     let name = |&(a, b): &TokenPair| (learner.tokens[a as usize].clone(), learner.tokens[b as usize].clone());
     let merges = learner.merges.iter().map(name).collect();
     let vocabulary: Vocab = learner.ids.into_iter().collect();
     let model = BPE::builder().vocab_and_merges(vocabulary, merges).build()?;
     let mut tokenizer = Tokenizer::new(model);
-    tokenizer.with_pre_tokenizer(Some(pre_tokenizer()));
+    tokenizer.with_pre_tokenizer(Some(ByteLevel::default().add_prefix_space(false).trim_offsets(false)));
     tokenizer.with_decoder(Some(ByteLevel::default()));
     tokenizer.add_special_tokens([AddedToken::from(super::END_OF_TEXT, true)])?;
     Ok(tokenizer)
 }
 
-fn pre_tokenizer() -> ByteLevel {
-    ByteLevel::default().add_prefix_space(false).trim_offsets(false)
+#[expect(clippy::disallowed_types, reason = "counts, which are sorted before they are used")]
+type Counts<Word> = std::collections::HashMap<Word, u64>;
+
+/// How often each word occurs.
+#[derive(Default)]
+pub(super) struct WordCounts(Counts<Box<str>>);
+
+impl WordCounts {
+    /// Adds the words of `texts`.
+    pub(super) fn add<T: AsRef<str> + Sync>(&mut self, texts: &[T]) -> Result<(), TokenizerError> {
+        let pattern = WordPattern::of_learnt().map_err(TokenizerError::Failed)?;
+        let texts = texts.par_iter().map(AsRef::as_ref);
+        let counted = texts.try_fold(Counts::new, |counts, text| with_words_of(text, counts, &pattern));
+        for (word, count) in counted.try_reduce(Counts::new, |one, other| Ok(sum(one, other)))? {
+            match self.0.get_mut(word) {
+                Some(sum) => *sum += count,
+                None => _ = self.0.insert(word.into(), count),
+            }
+        }
+        Ok(())
+    }
+
+    /// The words, sorted, with their counts.
+    fn sorted(self) -> Vec<(Box<str>, u64)> {
+        let mut all: Vec<(Box<str>, u64)> = self.0.into_iter().collect();
+        all.par_sort_unstable();
+        all
+    }
 }
 
-/// The number of occurrences of each word. Words are spelt in the characters that represent bytes. Only a few shards are
-/// in memory at a time.
-fn count_words(texts: &[String]) -> Result<BTreeMap<String, u64>> {
-    let shards = texts.par_chunks(SHARD).map(count_shard);
-    shards.try_reduce(BTreeMap::new, |one, other| Ok(sum_of_counts(one, other)))
+fn with_words_of<'t>(
+    text: &'t str,
+    mut counts: Counts<&'t str>,
+    pattern: &WordPattern,
+) -> Result<Counts<&'t str>, TokenizerError> {
+    let split = guard(|| {
+        pattern.split(text, |word| {
+            *counts.entry(word).or_insert(0) += 1;
+            Ok::<(), TokenizerError>(())
+        })
+    });
+    split.map_err(|panic| panicked(panic.into(), text))??;
+    Ok(counts)
 }
 
-fn sum_of_counts(one: BTreeMap<String, u64>, other: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+fn sum<'t>(one: Counts<&'t str>, other: Counts<&'t str>) -> Counts<&'t str> {
     let (mut larger, smaller) = if one.len() < other.len() { (other, one) } else { (one, other) };
     for (word, count) in smaller {
         *larger.entry(word).or_insert(0) += count;
@@ -59,19 +91,18 @@ fn sum_of_counts(one: BTreeMap<String, u64>, other: BTreeMap<String, u64>) -> BT
     larger
 }
 
-fn count_shard(texts: &[String]) -> Result<BTreeMap<String, u64>> {
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    for piece in texts.iter().flat_map(|text| pieces::of(text, pieces::PIECE)) {
-        let mut split = PreTokenizedString::from(piece);
-        pre_tokenizer().pre_tokenize(&mut split)?;
-        for (word, _, _) in split.get_splits(OffsetReferential::Normalized, OffsetType::None) {
-            match counts.get_mut(word) {
-                Some(count) => *count += 1,
-                None => _ = counts.insert(word.to_owned(), 1),
-            }
+/// For each byte, its id: the bytes follow the end-of-text token in the order of the characters that represent them. Those
+/// of printable Latin-1 represent themselves, and the others the remaining bytes in order.
+fn ids_of_bytes(alphabet: &BTreeSet<char>) -> [u32; 256] {
+    let itself = |c: &char| u8::try_from(*c).ok();
+    let mut remaining = (0..=u8::MAX).filter(|byte| !alphabet.contains(&char::from(*byte)));
+    let mut ids = [0; 256];
+    for (c, id) in alphabet.iter().zip(1..) {
+        if let Some(byte) = itself(c).or_else(|| remaining.next()) {
+            ids[usize::from(byte)] = id;
         }
     }
-    Ok(counts)
+    ids
 }
 
 /// A distinct word of the text.
@@ -103,20 +134,18 @@ struct BpeLearner {
 }
 
 impl BpeLearner {
-    fn new(counts: &BTreeMap<String, u64>) -> Self {
+    fn new(counts: WordCounts) -> Self {
         let alphabet: BTreeSet<char> = ByteLevel::alphabet().into_iter().collect();
+        let id_of = ids_of_bytes(&alphabet);
         let tokens: Vec<String> = std::iter::once(super::END_OF_TEXT.to_owned())
             .chain(alphabet.into_iter().map(String::from))
             .collect();
         let ids: BTreeMap<String, u32> = tokens.iter().cloned().zip(0..).collect();
-        let id_of = |c: char| ids.get(c.encode_utf8(&mut [0; 4]) as &str).copied();
-        let words: Vec<WordCount> = counts
-            .iter()
-            .map(|(word, &count)| WordCount {
-                tokens: word.chars().filter_map(id_of).collect(),
-                count: count as i64,
-            })
-            .collect();
+        let word = |(word, count): (Box<str>, u64)| WordCount {
+            tokens: word.bytes().map(|byte| id_of[usize::from(byte)]).collect(),
+            count: count as i64,
+        };
+        let words: Vec<WordCount> = counts.sorted().into_iter().map(word).collect();
         let mut learner =
             Self { words, tokens, ids, pairs: BTreeMap::new(), queue: BinaryHeap::new(), merges: Vec::new() };
         learner.count_pairs();

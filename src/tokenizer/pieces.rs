@@ -1,25 +1,18 @@
 //! Encoding long texts in pieces, with the same tokens as encoding them whole.
 //!
-//! Encoding a text takes some 140 times its size in memory, so long texts are cut into pieces first. A cut changes no
-//! token if the pattern that splits text into words always ends a word there, whatever else the text contains. The
-//! patterns in [`PATTERNS`] and splitting at white space always end a word at two kinds of places: between a letter and
-//! a single space that another letter follows, and after a single line break between characters that are not white
-//! space. Tokenizers that process text in other ways before splitting it, such as SentencePiece, encode texts as a
-//! whole.
+//! Encoding a text as a whole takes one thread, and up to 140 times its size in memory, so long texts are cut into pieces
+//! first. A cut changes no token if the pattern that splits text into words always ends a word there, whatever else the
+//! text contains. The patterns in [`words::PATTERNS`] and splitting at white space always end a word at two kinds of
+//! places: between a letter and a single space that another letter follows, and after a single line break between
+//! characters that are not white space. Tokenizers that process text in other ways before splitting it, such as
+//! SentencePiece, encode texts as a whole.
 
-use serde_json::{Value, json};
+use super::words;
+use serde_json::Value;
 use tokenizers::Tokenizer;
 
 /// Smallest size of a piece in bytes.
 pub(super) const PIECE: usize = 1 << 16;
-
-/// The patterns of published byte-level tokenizers: GPT-2, GPT-4, Llama 3, Qwen 2.
-const PATTERNS: [&str; 4] = [
-    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+",
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-];
 
 /// Whether encoding in pieces gives every text the same tokens as encoding it whole.
 pub(super) fn are_exact(tokenizer: &Tokenizer) -> bool {
@@ -41,23 +34,9 @@ fn is_local(normalizer: &Value) -> bool {
 }
 
 fn ends_words_at_cuts(pre_tokenizer: &Value) -> bool {
-    let is_byte_level = |value: &Value, use_regex: bool| {
-        value["type"] == "ByteLevel" && value["add_prefix_space"] == false && value["use_regex"] == use_regex
-    };
-    let is_pattern = |value: &Value| {
-        let patterns = PATTERNS.iter().map(|pattern| json!({ "Regex": pattern }));
-        let known = value["type"] == "Split" && value["invert"] == false && value["behavior"] == "Isolated";
-        known && patterns.into_iter().any(|pattern| value["pattern"] == pattern)
-    };
-    match pre_tokenizer["type"].as_str() {
-        Some("ByteLevel") => is_byte_level(pre_tokenizer, true),
-        Some("Whitespace" | "WhitespaceSplit" | "BertPreTokenizer") => true,
-        Some("Sequence") => match pre_tokenizer["pretokenizers"].as_array().map(Vec::as_slice) {
-            Some([split, bytes]) => is_pattern(split) && is_byte_level(bytes, false),
-            _ => false,
-        },
-        _ => false,
-    }
+    let splits_at_white_space =
+        matches!(pre_tokenizer["type"].as_str(), Some("Whitespace" | "WhitespaceSplit" | "BertPreTokenizer"));
+    splits_at_white_space || words::pattern_of(pre_tokenizer).is_some()
 }
 
 /// Cuts `text` into pieces. Every piece except the last ends at the first exact cut after at least `least` bytes.
@@ -89,7 +68,9 @@ fn is_exact_cut(text: &str, place: usize) -> bool {
 mod tests {
     use super::*;
     use crate::tokenizer::Tokenizer as OurTokenizer;
+    use crate::tokenizer::words::WordEncoder;
     use proptest::prelude::*;
+    use serde_json::json;
     use std::sync::LazyLock;
 
     /// A learnt tokenizer, and one for each pattern, which splits text by that pattern and has the same vocabulary.
@@ -106,7 +87,7 @@ mod tests {
         let bytes = json!({
             "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false
         });
-        let patterns = PATTERNS.map(|pattern| {
+        let patterns = words::PATTERNS.map(|pattern| {
             let split = json!({
                 "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false
             });
@@ -119,12 +100,17 @@ mod tests {
         tokenizer.encode_fast(text, false).expect("encodes").get_ids().to_vec()
     }
 
+    /// Encodes word by word as each of [`TOKENIZERS`].
+    static ENCODERS: LazyLock<Vec<WordEncoder>> = LazyLock::new(|| {
+        TOKENIZERS.iter().map(|tokenizer| WordEncoder::of(tokenizer).expect("known")).collect()
+    });
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
         /// Texts of letters, digits, punctuation, contractions and every kind of white space, cut at every exact cut.
         #[test]
-        fn pieces_have_the_tokens_of_the_whole_text(
+        fn pieces_and_words_have_the_tokens_of_the_whole_text(
             parts in prop::collection::vec(
                 prop_oneof![
                     Just(" ".to_owned()), Just("\n".to_owned()), Just("\r".to_owned()), Just("\t".to_owned()),
@@ -135,7 +121,9 @@ mod tests {
             ),
         ) {
             let text = parts.concat();
-            for tokenizer in TOKENIZERS.iter() {
+            for (tokenizer, encoder) in TOKENIZERS.iter().zip(ENCODERS.iter()) {
+                let by_word = encoder.encode(&text, |word| Ok(ids(tokenizer, word))).expect("encodes");
+                prop_assert_eq!(by_word, ids(tokenizer, &text));
                 let pieces = of(&text, 1);
                 prop_assert_eq!(pieces.concat(), text.clone());
                 let of_pieces: Vec<u32> = pieces.iter().flat_map(|piece| ids(tokenizer, piece)).collect();
@@ -173,7 +161,7 @@ mod tests {
             let mut changed = json.clone();
             changed[key] = value;
             let tokenizer = Tokenizer::from_bytes(changed.to_string()).expect("a tokenizer");
-            assert!(!are_exact(&tokenizer), "{key}");
+            assert!(!are_exact(&tokenizer) && WordEncoder::of(&tokenizer).is_none(), "{key}");
         }
     }
 

@@ -15,7 +15,7 @@ use std::ops::Range;
 pub(super) const NOTED_SHARE: f64 = 0.001;
 
 /// Bytes of a text that are compared; of a longer text, evenly spaced pieces.
-const SAMPLE: usize = 256 << 10;
+const SAMPLE: u64 = 256 << 10;
 
 /// Size of a piece in bytes. It limits the time of a comparison, which can grow as the square of this size.
 const PIECE: usize = 1 << 10;
@@ -70,21 +70,54 @@ pub(super) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
+/// Evenly spaced pieces of texts, as many as have about [`SAMPLE`] bytes.
+pub(super) struct Sample {
+    /// Of as many pieces, one is taken.
+    step: u64,
+    seen: u64,
+    taken: Vec<String>,
+}
+
+impl Sample {
+    /// Of texts that have this many bytes together.
+    pub(super) fn of_bytes(bytes: u64) -> Self {
+        Self { step: bytes.div_ceil(SAMPLE).max(1), seen: 0, taken: Vec::new() }
+    }
+
+    fn add(&mut self, text: &str) {
+        for piece in pieces(text) {
+            if self.seen.is_multiple_of(self.step) {
+                self.taken.push(piece.to_owned());
+            }
+            self.seen += 1;
+        }
+    }
+}
+
 impl Tokenizer {
     /// How much of `texts` comes back otherwise after encoding and decoding, measured on a sample.
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].
-    pub fn round_trip(&self, texts: &[impl AsRef<str>]) -> Result<RoundTrip, TokenizerError> {
+    pub fn round_trip<T: AsRef<str>>(&self, texts: &[T]) -> Result<RoundTrip, TokenizerError> {
+        let bytes = texts.iter().map(|text| text.as_ref().len() as u64).sum();
+        let mut sample = Sample::of_bytes(bytes);
+        self.add_to_sample(&mut sample, texts);
+        self.round_trip_of_sample(&sample)
+    }
+
+    /// Adds the next texts to the sample of all of them.
+    pub(super) fn add_to_sample<T: AsRef<str>>(&self, sample: &mut Sample, texts: &[T]) {
         // The tokens of such a tokenizer are the bytes of the text, as long as `Coverage` has none dropped.
-        if self.is_byte_level() && self.inner.get_normalizer().is_none() {
-            return Ok(RoundTrip::default());
+        if !self.is_byte_level() || self.inner.get_normalizer().is_some() {
+            texts.iter().for_each(|text| sample.add(text.as_ref()));
         }
-        let texts = || texts.iter().map(AsRef::as_ref);
-        let step = texts().map(str::len).sum::<usize>().div_ceil(SAMPLE).max(1);
-        let sample: Vec<&str> = texts().flat_map(pieces).step_by(step).collect();
+    }
+
+    /// How much of a sample comes back otherwise.
+    pub(super) fn round_trip_of_sample(&self, sample: &Sample) -> Result<RoundTrip, TokenizerError> {
         let all: Result<Vec<RoundTrip>, TokenizerError> =
-            sample.into_par_iter().map(|piece| self.round_trip_of(piece)).collect();
+            sample.taken.par_iter().map(|piece| self.round_trip_of(piece)).collect();
         Ok(all?.into_iter().fold(RoundTrip::default(), RoundTrip::and))
     }
 

@@ -1,7 +1,7 @@
 //! Reading and splitting natural text through the public interface.
 
-use crate::text_folder::Folder;
-use genloss::corpus::{CorpusError, NaturalText};
+use crate::text_folder::{Folder, Loaded};
+use genloss::corpus::CorpusError;
 use parquet::basic::{Encoding, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
@@ -13,11 +13,11 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-fn all(text: &NaturalText) -> BTreeSet<&str> {
+fn all(text: &Loaded) -> BTreeSet<&str> {
     [&text.train, &text.heldout, &text.reference].into_iter().flatten().map(String::as_str).collect()
 }
 
-fn splits_by_text(text: &NaturalText) -> BTreeMap<String, &'static str> {
+fn splits_by_text(text: &Loaded) -> BTreeMap<String, &'static str> {
     [("train", &text.train), ("heldout", &text.heldout), ("reference", &text.reference)]
         .into_iter()
         .flat_map(|(name, texts)| texts.iter().map(move |text| (text.clone(), name)))

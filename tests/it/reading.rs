@@ -1,14 +1,14 @@
 //! Files as users have them: compressed, as JSON lists, with separators, with copies, and with unusual names.
 
-use crate::text_folder::Folder;
+use crate::text_folder::{Folder, Loaded};
 use genloss::config;
-use genloss::corpus::{DocumentBoundary, NaturalText};
+use genloss::corpus::DocumentBoundary;
 use genloss::lineage::{self, PreparedText};
 use std::io::Write;
 use std::path::Path;
 
 /// All texts, sorted.
-fn texts(text: &NaturalText) -> Vec<&str> {
+fn texts(text: &Loaded) -> Vec<&str> {
     let splits = [&text.train, &text.heldout, &text.reference];
     let mut texts: Vec<&str> = splits.into_iter().flatten().map(String::as_str).collect();
     texts.sort_unstable();

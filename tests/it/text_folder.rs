@@ -1,10 +1,21 @@
 //! Folders of text files to read a corpus from.
 
-use genloss::corpus::{CorpusError, CorpusSettings, NaturalText, RequiredTokens, TextRecord, load};
+use genloss::corpus::{CorpusError, CorpusSettings, RequiredTokens, TextRecord, Texts, load};
 use genloss::settings;
 use genloss::units::Tokens;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tempfile::TempDir;
+
+/// A natural text with all its documents in memory.
+#[derive(Debug)]
+pub struct Loaded {
+    pub train: Vec<String>,
+    pub heldout: Vec<String>,
+    pub reference: Vec<String>,
+    pub hashes: BTreeMap<String, String>,
+    pub record: TextRecord,
+}
 
 /// A folder of text files.
 pub struct Folder(TempDir);
@@ -26,15 +37,19 @@ impl Folder {
     }
 
     /// Loads with `settings` besides the source.
-    pub fn load_with(&self, patterns: &[&str], settings: &str) -> Result<NaturalText, CorpusError> {
+    pub fn load_with(&self, patterns: &[&str], settings: &str) -> Result<Loaded, CorpusError> {
         let paths: Vec<PathBuf> = patterns.iter().map(|pattern| self.path(pattern)).collect();
         let table = format!("source = {paths:?}\n{SIZES}\n{settings}");
         let corpus: CorpusSettings =
             settings::read(table.parse().expect("a table")).expect("settings of a corpus");
-        load(&corpus, NOTHING_REQUIRED)
+        let text = load(&corpus, NOTHING_REQUIRED)?;
+        let hashes = text.hashes();
+        let all = |texts: &Texts| texts.first(texts.len()).expect("reads again");
+        let [train, heldout, reference] = [&text.train, &text.heldout, &text.reference].map(all);
+        Ok(Loaded { train, heldout, reference, hashes, record: text.record })
     }
 
-    pub fn load(&self, patterns: &[&str]) -> Result<NaturalText, CorpusError> {
+    pub fn load(&self, patterns: &[&str]) -> Result<Loaded, CorpusError> {
         self.load_with(patterns, "split = \"line\"")
     }
 

@@ -88,6 +88,18 @@ impl<T: Number> Mapped<T> {
     }
 }
 
+impl<T> Mapped<T> {
+    /// Lets the memory go that was filled from the file. What is read again is loaded again.
+    pub fn release(&self) {
+        #[cfg(unix)]
+        if let Contents::Map(map) = &self.0 {
+            // SAFETY: the pages are those of an unchanged file, mapped as shared and only read, so that they come back
+            // with the same bytes. Without the advice they stay in memory, which is safe as well.
+            let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        }
+    }
+}
+
 fn read<T: Number>(mut file: &File) -> io::Result<Vec<T>> {
     let mut bytes = Vec::new();
     file.rewind()?;
@@ -140,7 +152,10 @@ mod tests {
         let numbers: [u32; 4] = [0, 1, 0x0102_0304, u32::MAX];
         let bytes = to_bytes(&numbers);
         assert_eq!(bytes[8..12], [4, 3, 2, 1]);
-        assert_eq!(Mapped::<u32>::new(&file(&bytes)).expect("maps")[..], numbers);
+        let mapped = Mapped::<u32>::new(&file(&bytes)).expect("maps");
+        assert_eq!(mapped[..], numbers);
+        mapped.release();
+        assert_eq!(mapped[..], numbers);
         assert_eq!(read::<u32>(&file(&bytes)).expect("reads"), numbers);
         let wide: [u64; 2] = [7, 1 << 40];
         assert_eq!(Mapped::<u64>::new(&file(&to_bytes(&wide))).expect("maps")[..], wide);

@@ -1,16 +1,20 @@
 //! The documents of one file, and counts of what is left out.
 
-use super::CorpusError;
+use super::{CorpusError, FileToRead};
+use crate::corpus::buckets::Buckets;
 use crate::corpus::record::FileRecord;
-use std::path::{Path, PathBuf};
+use crate::corpus::split::HashedDocument;
+use std::path::PathBuf;
 
 /// Bytes that a document takes besides its text.
 const BYTES_PER_DOCUMENT: u64 = size_of::<String>() as u64;
 
-/// The documents found in a file so far, and counts of what was left out.
-pub(super) struct Findings {
+/// Takes the documents of a file, and counts what is left out.
+pub(super) struct Findings<'a> {
     path: PathBuf,
-    pub(super) documents: Vec<String>,
+    /// Index of the file.
+    file: usize,
+    documents: &'a Buckets,
     pub(super) record: FileRecord,
     /// Bytes that documents may still take.
     bytes_left: u64,
@@ -18,18 +22,26 @@ pub(super) struct Findings {
     skip_bad: u64,
 }
 
-impl Findings {
-    /// Starts without documents, for a file whose documents may take up to `max_bytes`.
-    pub(super) fn new(path: &Path, max_bytes: u64, max_expansion: u64, skip_bad: u64) -> Self {
+impl<'a> Findings<'a> {
+    /// Starts without documents, for the file with this index, whose documents may take up to `max_bytes`.
+    pub(super) fn new(file: FileToRead<'a>, max_bytes: u64, max_expansion: u64, skip_bad: u64) -> Self {
+        let FileToRead { path, file, documents } = file;
         let record = FileRecord { path: path.display().to_string(), ..FileRecord::default() };
-        let (path, documents, bytes_left) = (path.to_owned(), Vec::new(), max_bytes);
-        Self { path, documents, record, bytes_left, max_expansion, skip_bad }
+        Self {
+            path: path.to_owned(),
+            file,
+            documents,
+            record,
+            bytes_left: max_bytes,
+            max_expansion,
+            skip_bad,
+        }
     }
 
     /// Adds a document, unless it is blank.
     ///
     /// # Errors
-    /// If the documents take more memory than is allowed.
+    /// If the documents take more room than is allowed, or if a temporary file cannot be written.
     pub(super) fn add(&mut self, text: String) -> Result<(), CorpusError> {
         if text.trim().is_empty() {
             self.record.blanks += 1;
@@ -38,8 +50,7 @@ impl Findings {
         let bytes = text.len() as u64 + BYTES_PER_DOCUMENT;
         self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or_else(|| self.too_large())?;
         self.record.documents += 1;
-        self.documents.push(text);
-        Ok(())
+        Ok(self.documents.add(&HashedDocument::new(text, self.file))?)
     }
 
     /// The error for a file that unpacks to more than is allowed.

@@ -181,13 +181,13 @@ fn list(bytes: &[u8], field: TextField, found: &mut Findings) -> Result<(), Corp
     }
 }
 
-struct ListReader<'a> {
+struct ListReader<'a, 'f> {
     field: TextField<'a>,
-    found: &'a mut Findings,
+    found: &'a mut Findings<'f>,
     failed: &'a mut Option<CorpusError>,
 }
 
-impl<'de> Visitor<'de> for ListReader<'_> {
+impl<'de> Visitor<'de> for ListReader<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
