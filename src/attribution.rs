@@ -137,6 +137,7 @@ mod tests {
             ci_low: -44.0,
             ci_high: -42.0,
             std_err: 0.4,
+            identical: false,
             significant: true,
             practical_size: None,
         };

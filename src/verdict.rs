@@ -11,7 +11,7 @@
 //! all seeds without being more certain. Held-out text and questions about facts are the same for arm and control:
 //! their standard errors say how well they represent other text, and nothing about a difference.
 //!
-//! A generation that only one of several seeds has reached is left out. If there is only one seed, interval and test are
+//! What only one of several seeds has, at a generation, is left out. If there is only one seed, interval and test are
 //! based on the control's own steps from generation to generation: `2 g` times their variance, that of the difference
 //! between two random walks of g steps. Measurement error is then a lower bound for every metric. At generation 1 there are
 //! too few steps; the interval is then the measurement error alone, and nothing is concluded from it.
@@ -107,7 +107,6 @@ use crate::measure::{Catalogue, Family, MetricDefinition};
 use decide::SeedsNeeded;
 use paired::{Difference, ObservationTable};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// One measurement of one generation of one lineage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -256,6 +255,9 @@ pub struct Effect {
     pub ci_high: f64,
     /// Standard error of the difference.
     pub std_err: f64,
+    /// Whether arm and control are equal to the last bit in every seed. The interval then says nothing.
+    #[serde(default)]
+    pub identical: bool,
     /// Whether this headline metric is evidence of narrowing at this generation. Such evidence in two families makes a
     /// call. Always false for other metrics.
     pub significant: bool,
@@ -279,15 +281,10 @@ impl Effect {
             ci_low: difference.ci_low(),
             ci_high: difference.ci_high(),
             std_err: difference.std_err,
+            identical: difference.is_identical,
             significant,
             practical_size: practical_size(&metric.id),
         }
-    }
-
-    /// Whether arm and control are equal to the last bit in every seed. Their difference has no interval then.
-    #[must_use]
-    pub fn is_identical(&self) -> bool {
-        self.difference == 0.0 && self.std_err == 0.0
     }
 
     /// The id of the metric, and the generation.
@@ -331,8 +328,7 @@ fn compare_arm(
         let of_metric = table.differences(metric, arm, control);
         differences.extend(of_metric.into_iter().map(|difference| (metric, difference)));
     }
-    let reached = differences.iter().map(|(_, difference)| difference.generation).max();
-    without_single_seeds(&mut differences);
+    let goes_on = drop_single_seeds(&mut differences);
     let left_out = table.not_finite(arm) + table.not_finite(control);
     let seeds = table.common_seeds(arm, control, catalogue);
     let decision = decide::decide(&differences, &table.headline_metrics_of(arm), seeds);
@@ -352,7 +348,7 @@ fn compare_arm(
         explanation: explain::Evidence {
             decision: &decision,
             differences: &differences,
-            reached,
+            goes_on,
             seeds,
             left_out,
         }
@@ -367,15 +363,13 @@ fn compare_arm(
     }
 }
 
-/// Leaves out the generations that only one seed has reached, unless there is no other seed: one seed shows nothing of the
-/// noise between seeds.
-fn without_single_seeds(differences: &mut Vec<(&MetricDefinition, Difference)>) {
-    let mut most: BTreeMap<usize, usize> = BTreeMap::new();
-    for (_, Difference { generation, seeds, .. }) in &*differences {
-        let seeds_there = most.entry(*generation).or_default();
-        *seeds_there = (*seeds_there).max(*seeds);
+/// Drops the differences of a single seed, unless there is no other seed: one seed shows nothing of the noise between seeds.
+/// Returns whether later generations were dropped.
+fn drop_single_seeds(differences: &mut Vec<(&MetricDefinition, Difference)>) -> bool {
+    let last = |all: &[(&MetricDefinition, Difference)]| all.iter().map(|(_, one)| one.generation).max();
+    let before = last(differences);
+    if differences.iter().any(|(_, difference)| difference.seeds > 1) {
+        differences.retain(|(_, difference)| difference.seeds > 1);
     }
-    if most.values().any(|&seeds| seeds > 1) {
-        differences.retain(|(_, difference)| most[&difference.generation] > 1);
-    }
+    last(differences) < before
 }

@@ -63,7 +63,7 @@ pub struct ArmRates {
     /// Called narrowing or collapsed at generation 1 or earlier, 2 or earlier, …
     pub called_by: Vec<Proportion>,
     /// Headline effects whose 95 % interval covers the true effect: the mean over all seeds, or 0 among arms that are
-    /// alike. None are counted if an experiment has all seeds. Effects of exactly 0 are left out: arm and control agree to the last bit, so no interval was estimated.
+    /// alike. Unless arms are alike, none are counted if an experiment has all seeds. Effects of exactly 0 are left out: arm and control agree to the last bit, so no interval was estimated.
     pub covered: Proportion,
     /// The same as `covered`, for each headline metric.
     pub covered_by_metric: BTreeMap<String, Proportion>,
@@ -210,5 +210,33 @@ mod tests {
         assert!((Proportion { count: 0, of: 1000 }.upper_bound() - (1.0 - 0.05_f64.powf(1e-3))).abs() < 1e-9);
         assert!((Proportion { count: 1, of: 10 }.upper_bound() - 0.394_163).abs() < 1e-5);
         assert_eq!(Proportion { count: 3, of: 3 }.upper_bound(), 1.0);
+    }
+
+    /// Three seeds whose arm is between 0.9 and 1.1 above the control.
+    #[test]
+    fn an_experiment_with_all_seeds_tells_nothing_of_coverage() {
+        let of_seed = |seed: u64| {
+            let of = |arm: &str, generation: usize, value: f64| Observation {
+                seed,
+                arm: arm.to_owned(),
+                generation,
+                metric: "heldout_loss".to_owned(),
+                value,
+                std_err: 0.01,
+            };
+            let control = |generation: usize| 3.0 + 0.01 * ((seed + generation as u64) % 3) as f64;
+            (0..=2)
+                .flat_map(|generation| {
+                    let lost = if generation == 0 { 0.0 } else { 0.9 + 0.1 * seed as f64 };
+                    let control = control(generation);
+                    [of(CONTROL, generation, control), of("replace", generation, control + lost)]
+                })
+                .collect::<Vec<_>>()
+        };
+        let observed: Vec<Vec<Observation>> = (0..3).map(of_seed).collect();
+        let contrasts = [Contrast::Effect("replace".to_owned())];
+        let covered = |seeds| rates(&observed, &contrasts, seeds, 10)[0].covered.of;
+        assert!(covered(2) > 0);
+        assert_eq!(covered(3), 0);
     }
 }

@@ -57,10 +57,9 @@ impl ExperimentArgs {
     /// Checks that there are the metrics of which numbers are expected.
     fn check_expected_metrics(&self, experiment: &Experiment) -> Result<(), ConfigError> {
         let catalogue = Catalogue::builtin();
-        let is_unknown = |expected: &&Expectation| catalogue.get(&expected.metric).is_none();
-        let Some(Expectation { metric, .. }) = experiment.expectations.iter().find(is_unknown) else {
-            return Ok(());
-        };
+        let is_unknown = |expected: &Expectation| catalogue.get(&expected.metric).is_none();
+        let Some(place) = experiment.expectations.iter().position(is_unknown) else { return Ok(()) };
+        let metric = &experiment.expectations[place].metric;
         let ids = catalogue.iter().map(|definition| &*definition.id);
         let advice = settings::nearest(metric, ids)
             .map_or("docs/METRICS.md has them all".to_owned(), |nearest| {
@@ -68,7 +67,9 @@ impl ExperimentArgs {
             });
         let message = format!("there is no metric \"{metric}\"; {advice}");
         let key = "expect".to_owned();
-        Err(ConfigError::Setting { position: self.position(&key), key, message })
+        // Of several tables with this name, only the first has a position.
+        let position = self.position(&key).filter(|_| place == 0);
+        Err(ConfigError::Setting { position, key, message })
     }
 
     /// Where the experiment file has a setting: `file:line:column`.

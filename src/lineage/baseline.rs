@@ -96,7 +96,7 @@ impl Run<'_> {
         self.seeds().iter().map(of_seed).collect()
     }
 
-    /// The seeds in ascending order, so that the baseline does not depend on theirs.
+    /// The seeds in ascending order, so that the baseline does not depend on the order in which a file lists them.
     fn seeds(&self) -> Vec<u64> {
         let mut seeds = self.experiment.seeds.clone();
         seeds.sort_unstable();

@@ -34,7 +34,7 @@ pub(super) struct Decision {
     pub(super) seeds_needed: Option<SeedsNeeded>,
     /// Headline metrics that are evidence of narrowing, with the generation.
     significant: BTreeSet<(&'static str, usize)>,
-    /// The generations at which natural text is predicted worse by more than the practical size.
+    /// The generations at which natural text is shown to be predicted worse by more than the practical size.
     pub(super) degraded: BTreeSet<usize>,
     /// The last generation with a headline metric.
     pub(super) last: Option<usize>,

@@ -16,8 +16,8 @@ const FAMILIES: [Family; 3] = [Family::Tail, Family::Entropy, Family::HeldOut];
 pub(super) struct Evidence<'a> {
     pub(super) decision: &'a Decision,
     pub(super) differences: &'a [(&'a MetricDefinition, Difference)],
-    /// The last generation that arm and control have in common in some seed.
-    pub(super) reached: Option<usize>,
+    /// Whether one seed alone has reached later generations.
+    pub(super) goes_on: bool,
     /// The number of seeds that they have in common.
     pub(super) seeds: usize,
     /// The number of values that are not finite.
@@ -44,9 +44,9 @@ impl Evidence<'_> {
         };
         if let Some(last) = decision.last {
             let clauses = [
-                self.unfinished(at_last, last),
                 widening(differences, last),
                 improvement(differences, last),
+                self.unfinished(last),
                 self.one_seed(at_last),
             ];
             clauses.into_iter().flatten().for_each(|clause| sentence.push_str(&format!("; {clause}")));
@@ -59,11 +59,11 @@ impl Evidence<'_> {
     }
 
     /// A clause on seeds that have not reached the last generation.
-    fn unfinished(&self, at_last: &[HeadlineDifference], last: usize) -> Option<String> {
-        let here = at_last.iter().map(|one| one.difference.seeds).max()?;
+    fn unfinished(&self, last: usize) -> Option<String> {
+        let at_last = self.differences.iter().filter(|(_, one)| one.generation == last);
+        let here = at_last.map(|(_, one)| one.seeds).max()?;
         let missing = format!("{here} of {} seeds have reached generation {last}", self.seeds);
-        let goes_on = self.reached.is_some_and(|reached| reached > last);
-        match (here < self.seeds, goes_on) {
+        match (here < self.seeds, self.goes_on) {
             (true, true) => Some(format!("{missing}, and what only one has reached is left out")),
             (true, false) => Some(missing),
             (false, true) => {

@@ -54,6 +54,9 @@ pub struct EffectOverRepeat {
     pub ci_high: f64,
     /// Standard error of the difference.
     pub std_err: f64,
+    /// Whether both arms are equal to the last bit in every seed. The interval then says nothing.
+    #[serde(default)]
+    pub identical: bool,
 }
 
 impl SyntheticTextEffect {
@@ -133,7 +136,7 @@ fn effect_over(
     Some(SyntheticTextEffect {
         repeat_arm: repeat.name.clone(),
         seeds: compared.seeds,
-        explanation: explanation(first, compared.seeds),
+        explanation: explanation(first),
         effects: effects.iter().map(|effect| EffectOverRepeat::new(effect)).collect(),
     })
 }
@@ -142,12 +145,6 @@ fn effect_over(
 const FIRST: &str = "heldout_loss";
 
 impl EffectOverRepeat {
-    /// Whether both arms are equal to the last bit in every seed. Their difference has no interval then.
-    #[must_use]
-    pub fn is_identical(&self) -> bool {
-        self.difference == 0.0 && self.std_err == 0.0
-    }
-
     fn new(effect: &Effect) -> Self {
         Self {
             metric: effect.metric.clone(),
@@ -160,14 +157,15 @@ impl EffectOverRepeat {
             ci_low: effect.ci_low,
             ci_high: effect.ci_high,
             std_err: effect.std_err,
+            identical: effect.identical,
         }
     }
 }
 
-fn explanation(effect: &Effect, seeds: usize) -> String {
-    let Effect { generation, unit, difference, ci_low, ci_high, .. } = effect;
+fn explanation(effect: &Effect) -> String {
+    let Effect { generation, seeds, unit, difference, ci_low, ci_high, .. } = effect;
     // At the first generation, one seed shows nothing of the noise of training.
-    let has_interval = seeds > 1 || *generation > 1;
+    let has_interval = *seeds > 1 || *generation > 1;
     let excludes_zero = has_interval && (*ci_low > 0.0 || *ci_high < 0.0);
     let narrows = effect.practical_size.is_some_and(|size| size * difference > 0.0);
     let verb = match (excludes_zero, narrows) {
@@ -175,7 +173,7 @@ fn explanation(effect: &Effect, seeds: usize) -> String {
         (true, false) => "helps",
         (true, true) => "harms",
     };
-    if effect.is_identical() {
+    if effect.identical {
         return format!(
             "Its synthetic text makes no difference: at generation {generation}, {} is what its natural part alone, repeated, \
              gives, to the last bit.",

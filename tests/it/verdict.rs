@@ -196,6 +196,49 @@ fn an_arm_that_recovered_is_not_said_to_be_worse_ever_since() {
     assert!(explanation.contains("fewer than two families are still significantly worse"), "{explanation}");
 }
 
+/// From generation 1 to 6 the arm loses two practical sizes of held-out loss per generation, except at generation 5.
+#[test]
+fn an_arm_that_was_degraded_at_first_is_not_said_to_be_degraded_ever_since() {
+    let lost = |id: &str| if family(id) == Family::HeldOut { 2.0 } else { 0.0 };
+    let mut observations = Simulation { narrowing: lost, ..NO_EFFECT.clone() }.observations(1);
+    for one in observations.iter_mut().filter(|one| one.generation == 5 && one.arm == "arm") {
+        let of_headline = headline_metrics().iter().find(|headline| headline.metric == one.metric).unwrap();
+        one.value -= of_headline.sign * of_headline.practical * 5.0 * lost(&one.metric);
+    }
+    let comparison = compare("simulation", &observations, "control", &Catalogue::builtin()).remove(0);
+    let explanation = &comparison.explanation;
+    let called = comparison.called_at_generation.unwrap();
+    assert_eq!(comparison.verdict, Verdict::Degraded);
+    let beginning = format!("At generation {called}, natural text was predicted worse");
+    assert!(called < 5 && explanation.starts_with(&beginning), "{explanation}");
+}
+
+/// Text metrics have an error of measurement, so that their standard error is not 0.
+#[test]
+fn arms_that_are_equal_to_the_last_bit_are_identical() {
+    for seeds in [1, 3] {
+        let mut observations = Simulation { seeds, ..NO_EFFECT.clone() }.observations(1);
+        let control: Vec<Observation> =
+            observations.iter().filter(|one| one.arm == "control").cloned().collect();
+        let arm = observations.iter_mut().filter(|one| one.arm == "arm");
+        arm.zip(&control).for_each(|(arm, control)| arm.value = control.value);
+        let comparison = compare("simulation", &observations, "control", &Catalogue::builtin()).remove(0);
+        assert!(comparison.effects.len() > 30 && comparison.effects.iter().all(|effect| effect.identical));
+    }
+    assert!(NO_EFFECT.clone().verdict(1).effects.iter().all(|effect| !effect.identical));
+}
+
+/// One seed's tail cannot be measured with the others.
+#[test]
+fn a_metric_that_only_one_of_several_seeds_has_is_left_out() {
+    let mut observations = Simulation { narrowing: |_| 2.0, ..NO_EFFECT.clone() }.observations(1);
+    for one in observations.iter_mut().filter(|one| one.seed > 1 && one.metric == "tail_mass") {
+        one.value = f64::INFINITY;
+    }
+    let comparison = compare("simulation", &observations, "control", &Catalogue::builtin()).remove(0);
+    assert!(comparison.effects.iter().all(|effect| effect.seeds == 3 && effect.metric != "tail_mass"));
+}
+
 /// Of three seeds, one has reached generation 6, and two have reached generation 5.
 #[test]
 fn a_generation_that_one_of_several_seeds_has_reached_is_left_out_and_said_to_be() {

@@ -30,7 +30,7 @@ fn row(arm: &ArmComparison, names_experiment: bool) -> Vec<String> {
         at_last_generation(arm, metric).map_or("–".to_owned(), |effect| {
             let [difference, low, high] =
                 [effect.difference, effect.ci_low, effect.ci_high].map(|value| output::signed(value, 3));
-            format!("{difference} [{low}, {high}]")
+            if effect.identical { "identical".to_owned() } else { format!("{difference} [{low}, {high}]") }
         })
     });
     experiment
@@ -40,7 +40,7 @@ fn row(arm: &ArmComparison, names_experiment: bool) -> Vec<String> {
         .collect()
 }
 
-/// A difference and half of its interval; `identical` if two arms are equal to the last bit, and there is no interval.
+/// A difference and half of its interval, which says nothing if two arms are equal to the last bit.
 pub(super) fn plus_or_minus(difference: f64, ci_low: f64, ci_high: f64, is_identical: bool) -> String {
     let half = (ci_high - ci_low) / 2.0;
     let shown = || format!("{} ± {half:.3}", output::signed(difference, 3));
@@ -71,6 +71,7 @@ pub(super) struct EffectRow<'a> {
     ci_low: f64,
     ci_high: f64,
     std_err: f64,
+    identical: bool,
     significant: bool,
     control_by_drift: Option<f64>,
     arm_by_drift: Option<f64>,
@@ -109,6 +110,7 @@ impl<'a> EffectRow<'a> {
             ci_low: effect.ci_low,
             ci_high: effect.ci_high,
             std_err: effect.std_err,
+            identical: effect.identical,
             significant: effect.significant,
             control_by_drift: part.map(|part| part.control_by_drift),
             arm_by_drift: part.map(|part| part.arm_by_drift),

@@ -68,12 +68,13 @@ fn row(run: &RunRecord, expected: &Expectation) -> Vec<String> {
 fn number(value: f64, tolerance: f64) -> String {
     const MOST: f64 = 9.0;
     let decimals = (1.0 - tolerance.log10().floor()).clamp(4.0, MOST) as usize;
-    let smallest = 0.1_f64.powi(decimals as i32);
-    if value != 0.0 && !(smallest..1e9).contains(&value.abs()) {
-        return format!("{value:e}");
+    let without_zeros = |digits: &str| digits.trim_end_matches('0').trim_end_matches('.').to_owned();
+    if value != 0.0 && !(10_f64.powi(-(decimals as i32))..1e9).contains(&value.abs()) {
+        let text = format!("{value:.3e}");
+        let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
+        return format!("{}e{power}", without_zeros(digits));
     }
-    let text = format!("{value:.decimals$}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    without_zeros(&format!("{value:.decimals$}"))
 }
 
 /// A table for the terminal.
@@ -96,6 +97,8 @@ mod tests {
             (1e300, 1.0, "1e300"),
             (0.0, 0.1, "0"),
             (-3.5, 0.1, "-3.5"),
+            (0.0001, 0.1, "0.0001"),
+            (1.0 / 30_000.0, 0.1, "3.333e-5"),
         ];
         for (value, tolerance, expected) in cases {
             assert_eq!(number(value, tolerance), expected, "{value} ± {tolerance}");

@@ -43,7 +43,7 @@ fn cells(arm: &ArmComparison) -> Vec<String> {
     let since = arm.called_at_generation.map_or("–".to_owned(), |generation| generation.to_string());
     let effects = COLUMNS.iter().map(|metric| {
         at_last_generation(arm, metric).map_or("–".to_owned(), |effect| {
-            plus_or_minus(effect.difference, effect.ci_low, effect.ci_high, effect.is_identical())
+            plus_or_minus(effect.difference, effect.ci_low, effect.ci_high, effect.identical)
         })
     });
     [arm.arm.clone(), arm.verdict.word().to_owned(), since].into_iter().chain(effects).collect()

@@ -43,7 +43,7 @@ pub(super) fn text(arms: &[ComparedArm], draw: impl Fn(&[&str], &[Vec<String>]) 
 fn row(arm: &ArmComparison, effect: &SyntheticTextEffect) -> Vec<String> {
     let effects = COLUMNS.iter().map(|metric| {
         effect.at_last_generation(metric).map_or("–".to_owned(), |effect| {
-            plus_or_minus(effect.difference, effect.ci_low, effect.ci_high, effect.is_identical())
+            plus_or_minus(effect.difference, effect.ci_low, effect.ci_high, effect.identical)
         })
     });
     [arm.arm.clone(), effect.repeat_arm.clone()].into_iter().chain(effects).collect()

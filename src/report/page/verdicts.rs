@@ -156,8 +156,12 @@ fn row(section: &ExperimentSection, arm: &Series, comparison: &ArmComparison) ->
 fn difference(effect: &Effect) -> Markup {
     html! {
         li {
-            (effect.label) " " strong { (signed(effect.difference)) } " "
-            span.ci { "[" (number(effect.ci_low)) ", " (number(effect.ci_high)) "] " (effect.unit) }
+            @if effect.identical {
+                (effect.label) " " strong { "identical" }
+            } @else {
+                (effect.label) " " strong { (signed(effect.difference)) } " "
+                span.ci { "[" (number(effect.ci_low)) ", " (number(effect.ci_high)) "] " (effect.unit) }
+            }
         }
     }
 }
