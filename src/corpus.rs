@@ -40,6 +40,7 @@ pub mod world;
 use buckets::Buckets;
 pub use error::{CorpusError, Place, SmallSplit};
 use read::ReadFile;
+pub(crate) use read::{hashes_of_files, size_of_files};
 #[cfg(feature = "report")]
 pub(crate) use record::percent;
 pub use record::{FileRecord, MarkerRecord, SplitRecord, TextRecord};

@@ -28,7 +28,7 @@ pub use cache::SiblingRuns;
 pub use error::RunError;
 pub use fingerprint::{LineageInputs, planned_natural_text, training_settings};
 pub use footprint::Footprint;
-pub use prepare::{PreparedText, check_settings, prepare, prepare_together};
+pub use prepare::{KeptTexts, PreparedText, check_settings, prepare, prepare_together};
 pub use work::{POLL_INTERVAL, SeedUnits, UnitOutcome};
 pub use workload::{Workload, tokens_seen, workloads};
 

@@ -28,7 +28,7 @@ pub use work::{WorkReport, WorkSettings};
 
 use crate::config::Experiment;
 use crate::corpus::CorpusSettings;
-use crate::lineage::{self, PreparedText, RunError};
+use crate::lineage::{self, KeptTexts, PreparedText, RunError};
 use crate::store::{Provenance, Store};
 use crate::tokenizer::TokenizerSettings;
 use crate::units::Tokens;
@@ -69,11 +69,29 @@ pub enum SweepPhase {
 /// # Errors
 /// If text cannot be read or is too little, or if a setting does not fit it.
 pub fn prepare(experiments: &[Experiment]) -> Result<PreparedSweep<'_>, RunError> {
+    prepare_by(experiments, &|members| lineage::prepare_together(members))
+}
+
+/// As [`prepare`], with text that is [kept](KeptTexts) for later commands.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_kept<'a>(
+    experiments: &'a [Experiment],
+    kept: &KeptTexts,
+) -> Result<PreparedSweep<'a>, RunError> {
+    prepare_by(experiments, &|members| kept.prepare_together(members))
+}
+
+fn prepare_by<'a>(
+    experiments: &'a [Experiment],
+    prepare_together: &dyn Fn(&[&Experiment]) -> Result<PreparedText, RunError>,
+) -> Result<PreparedSweep<'a>, RunError> {
     let keys: Vec<(CorpusSettings, &TokenizerSettings)> = experiments.iter().map(text_key).collect();
     let (groups, text_of) = grouped(&keys);
     let text = |group: &Vec<usize>| {
         let members: Vec<&Experiment> = group.iter().map(|&index| &experiments[index]).collect();
-        lineage::prepare_together(&members)
+        prepare_together(&members)
     };
     Ok(PreparedSweep { experiments, texts: groups.iter().map(text).collect::<Result<_, _>>()?, text_of })
 }

@@ -10,7 +10,7 @@ use super::output::{self, say};
 use super::plan::SweepPlan;
 use super::run::default_root;
 use crate::config::{self, Arm, Experiment, Sweep};
-use crate::lineage::{self, PreparedText, Workload};
+use crate::lineage::{self, KeptTexts, PreparedText, Workload};
 use crate::mixture;
 use crate::model::transformer::Transformer;
 use crate::sweep::{self, PreparedSweep};
@@ -18,6 +18,7 @@ use crate::units::counted;
 use crate::verdict;
 use anyhow::Result;
 use candle_core::Device;
+use std::path::Path;
 use std::slice;
 
 /// Options of `genloss check`.
@@ -75,7 +76,8 @@ impl Args {
     }
 
     fn prepare<'a>(&self, experiments: &'a [Experiment]) -> Result<PreparedSweep<'a>> {
-        prepare(&self.experiment.file.display().to_string(), experiments, self.force)
+        let root = default_root(&experiments[0]);
+        prepare(&self.experiment.file.display().to_string(), experiments, &root, self.force)
             .map_err(|error| self.experiment.located(error))
     }
 
@@ -112,11 +114,18 @@ impl Args {
     }
 }
 
-/// Reads the text of the experiments. Returns an error if they need more memory than this machine has.
-pub fn prepare<'a>(name: &str, experiments: &'a [Experiment], force: ForceArgs) -> Result<PreparedSweep<'a>> {
+/// Reads the text of the experiments, to be run in the folder `root`, beside which it is kept if it is large. Returns an error
+/// if they need more memory than this machine has.
+pub fn prepare<'a>(
+    name: &str,
+    experiments: &'a [Experiment],
+    root: &Path,
+    force: ForceArgs,
+) -> Result<PreparedSweep<'a>> {
     force.check(experiments)?;
     let what = format!("{name}: reading text and learning the tokenizer");
-    let prepared = machine::with_status_lines(&what, || sweep::prepare(experiments))?;
+    let prepared =
+        machine::with_status_lines(&what, || sweep::prepare_kept(experiments, &KeptTexts::beside(root)))?;
     for (index, experiment) in experiments.iter().enumerate() {
         force.check_with(slice::from_ref(experiment), |_, arm| prepared.text(index).vocab_size_of(arm))?;
     }

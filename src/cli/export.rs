@@ -3,7 +3,7 @@
 use super::{compare, machine, output};
 use crate::interop::models::Wanted;
 use crate::interop::{dataset, mlflow, models, tensorboard};
-use crate::lineage::{self, PreparedText};
+use crate::lineage::{KeptTexts, PreparedText};
 use crate::store::{self, RunRecord};
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
@@ -122,7 +122,9 @@ fn one_run<'a>(recorded: &'a [(&'a Path, RunRecord)]) -> Result<(&'a Path, &'a R
 /// The natural text of a run, read again from where it came from.
 fn natural_text(folder: &Path, recorded: &RunRecord) -> Result<PreparedText> {
     let what = format!("{}: reading its natural text again", folder.display());
-    let prepared = machine::with_status_lines(&what, || lineage::prepare(&recorded.experiment));
+    let prepared = machine::with_status_lines(&what, || {
+        KeptTexts::beside(folder).prepare_together(&[&recorded.experiment])
+    });
     prepared.map_err(|error| {
         anyhow::Error::from(error).context(format!(
             "{}: its natural text is needed; restore it, or leave it out with --without-natural",

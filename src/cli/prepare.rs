@@ -75,7 +75,7 @@ impl Target {
 
     /// Reads the text and writes the records.
     pub fn prepare(&self, force: ForceArgs) -> Result<()> {
-        let prepared = check::prepare(&self.name, &self.experiments, force)?;
+        let prepared = check::prepare(&self.name, &self.experiments, &self.root, force)?;
         Ok(prepared.save(&self.folders(), &machine::provenance_of_preparation())?)
     }
 }

@@ -9,7 +9,7 @@ use super::stop;
 use super::watch::WatchArgs;
 use crate::config::Experiment;
 use crate::interop::tensorboard::Follower;
-use crate::lineage::{self, RunContext, RunError};
+use crate::lineage::{self, KeptTexts, RunContext, RunError};
 use crate::measure::Metrics;
 use crate::progress::Observer;
 use anyhow::Result;
@@ -89,7 +89,8 @@ impl<'a> Runner<'a> {
         say(&format!("{}: reading text and learning the tokenizer", experiment.name));
         let what = format!("{}: reading text and learning the tokenizer", experiment.name);
         let early = self.interrupt.is_none().then(stop::early).transpose()?;
-        let prepared = machine::with_status_lines(&what, || lineage::prepare(experiment))?;
+        let kept = KeptTexts::beside(root);
+        let prepared = machine::with_status_lines(&what, || kept.prepare_together(&[experiment]))?;
         let interrupt = match self.interrupt.take() {
             Some(interrupt) => interrupt,
             None => stop::interrupt(stop::WhenAsked::WriteCheckpoint)?,

@@ -201,7 +201,7 @@ impl Args {
     }
 
     fn read<'a>(&self, planned: &'a Target) -> Result<PreparedSweep<'a>> {
-        check::prepare(&planned.name, &planned.experiments, self.force)
+        check::prepare(&planned.name, &planned.experiments, &planned.root, self.force)
             .map_err(|error| self.experiment.located(error))
     }
 

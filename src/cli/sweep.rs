@@ -43,7 +43,7 @@ impl Args {
         let root = self.root(&sweep)?;
         let device = self.machine.open()?;
         say(&format!("{}: reading text and learning the tokenizer", sweep.name));
-        let prepared = check::prepare(&sweep.name, &sweep.experiments, self.force)
+        let prepared = check::prepare(&sweep.name, &sweep.experiments, &root, self.force)
             .map_err(|error| self.experiment.located(error))?;
         prepared.check(&root, &self.machine.provenance())?;
         let is_done =

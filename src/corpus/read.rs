@@ -55,6 +55,25 @@ pub(super) fn files(files: &TextFiles, documents: &Buckets) -> Result<Vec<ReadFi
     Ok(read)
 }
 
+/// Bytes of all files, as they are stored.
+pub(crate) fn size_of_files(files: &TextFiles) -> Result<u64, CorpusError> {
+    let size = |path: PathBuf| {
+        let metadata = path.metadata().map_err(|source| CorpusError::Unreadable { path, source })?;
+        Ok(metadata.len())
+    };
+    paths::expand(&files.paths)?.into_iter().map(size).sum()
+}
+
+/// Path and BLAKE3 of every file, in the order of their paths.
+pub(crate) fn hashes_of_files(files: &TextFiles) -> Result<Vec<[String; 2]>, CorpusError> {
+    let hashed = |path: &PathBuf| {
+        let hash = hash_of_file(path);
+        let hash = hash.map_err(|source| CorpusError::Unreadable { path: path.clone(), source })?;
+        Ok([path.display().to_string(), hash])
+    };
+    paths::expand(&files.paths)?.par_iter().map(hashed).collect()
+}
+
 /// What files without a document have instead: "2 blank documents, 3 nulls".
 fn left_out(read: &[ReadFile]) -> String {
     let sum = |count: fn(&FileRecord) -> u64| read.iter().map(|file| count(&file.record)).sum::<u64>();
@@ -102,7 +121,7 @@ fn read_file(file: FileToRead, files: &TextFiles) -> Result<ReadFile, CorpusErro
             check_unpacked(path, compression, &bytes)?;
             let text = plain_text(path, &bytes)?;
             drop(bytes);
-            plain::documents(text, &files.split).into_iter().try_for_each(|text| found.add(text))?;
+            plain::documents(text, &files.split, |text| found.add(text))?;
         }
         FileFormat::Json => {
             let field = TextField { path, name: &files.text_field };

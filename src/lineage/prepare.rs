@@ -18,7 +18,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+mod kept;
 mod saved;
+
+pub use kept::KeptTexts;
 
 /// The natural text of an experiment, or of several that read the same text.
 pub struct PreparedText {
@@ -89,6 +92,7 @@ pub fn prepare_together(experiments: &[&Experiment]) -> Result<PreparedText, Run
     let split_tokens =
         [("train", train.tokens()), ("heldout", heldout.tokens()), ("reference", reference.tokens())];
     let tokenizer_json = tokenizer.to_json()?;
+    tokenizer.forget_words();
     Ok(PreparedText {
         tokenizer_hash: blake3::hash(tokenizer_json.as_bytes()).to_hex().to_string(),
         evaluation_hash: evaluation_hash(&heldout, &reference, &facts, heldout_floor_nats),

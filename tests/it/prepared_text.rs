@@ -3,7 +3,7 @@
 use crate::folder;
 use candle_core::Device;
 use genloss::config::{self, Experiment};
-use genloss::lineage::{self, PreparedText, RunContext};
+use genloss::lineage::{self, KeptTexts, PreparedText, RunContext};
 use genloss::measure::Metrics;
 use genloss::progress::{Silent, error_chain};
 use genloss::store::Provenance;
@@ -113,6 +113,74 @@ fn held_out_text_that_tokens_do_not_tell_is_the_same_after_loading() {
         .replace("source = \"world\"", &format!("source = [{source:?}]"))
         .replace("vocab_size = 400", &format!("path = {path:?}"));
     loaded_is_as_read(&file);
+}
+
+/// The sources of a text and its settings name the folder in which it is kept, so that another text is not found there.
+#[test]
+fn a_text_is_kept_for_later_commands_and_read_again_if_anything_it_depends_on_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, kept) = (dir.path().join("text.txt"), dir.path().join(".text"));
+    let lines = |end: &str| {
+        (0..3000).map(|i| format!("the old dog {i} sees the moon{end}")).collect::<Vec<_>>().join("\n\n")
+    };
+    fs::write(&source, lines(".")).unwrap();
+    let file = WORLD.replace("source = \"world\"", &format!("source = [{source:?}]"));
+    let experiment = |file: &str| config::parse(file, "prepared.toml", &[]).unwrap();
+    let texts = || fs::read_dir(&kept).map_or(0, |entries| entries.count());
+    let prepare =
+        |experiment: &Experiment| KeptTexts::new(kept.clone(), 1).prepare_together(&[experiment]).unwrap();
+    let provenance = |text: &PreparedText, experiment: &Experiment| {
+        serde_json::to_string(&text.provenance(experiment, Provenance::default())).unwrap()
+    };
+    let plain = experiment(&file);
+    KeptTexts::new(kept.clone(), 1 << 30).prepare_together(&[&plain]).unwrap();
+    assert_eq!(texts(), 0, "small texts are not kept");
+    let [first, again] = [prepare(&plain), prepare(&plain)];
+    let read = lineage::prepare(&plain).unwrap();
+    assert_eq!(texts(), 1);
+    for text in [&first, &again] {
+        assert_eq!(
+            (provenance(text, &plain), text.notes(&plain)),
+            (provenance(&read, &plain), read.notes(&plain))
+        );
+        assert_eq!((&text.train, &text.heldout), (&read.train, &read.heldout));
+    }
+    // Tokens to train on are taken from the text, and change nothing of it.
+    let more = experiment(&file.replace("train_tokens = 3000", "train_tokens = 2500"));
+    assert_eq!(prepare(&more).train, read.train);
+    assert_eq!(texts(), 1);
+    // Damage is found, and mended by reading again.
+    let folder = fs::read_dir(&kept).unwrap().next().unwrap().unwrap().path();
+    fs::write(folder.join("train.ids"), "not ids").unwrap();
+    assert_eq!(prepare(&plain).train, read.train);
+    assert_ne!(fs::read(folder.join("train.ids")).unwrap(), b"not ids");
+    let other_vocabulary = experiment(&file.replace("vocab_size = 400", "vocab_size = 300"));
+    assert_ne!(prepare(&other_vocabulary).train, read.train);
+    fs::write(&source, lines("!")).unwrap();
+    assert_ne!(prepare(&plain).train, read.train);
+    assert_eq!(texts(), 3);
+    // Errors are those of reading.
+    let too_much = file
+        .replace("train_tokens = 3000", "train_tokens = 4_000_000")
+        .replace("synthesis = { tokens = 3000", "synthesis = { tokens = 4_000_000");
+    let too_much = experiment(&too_much);
+    let error = KeptTexts::new(kept.clone(), 1).prepare_together(&[&too_much]).err().unwrap();
+    assert_eq!(error_chain(&error), error_chain(&lineage::prepare(&too_much).err().unwrap()));
+    assert!(error.to_string().contains("train"), "{error}");
+}
+
+/// A simulation of the baseline takes its random numbers from the smallest seed.
+#[test]
+fn the_order_in_which_a_file_lists_the_seeds_changes_no_result() {
+    let dir = tempfile::tempdir().unwrap();
+    let drift = |seeds: &str| {
+        let file = WORLD.replace("seeds = [1, 2]", &format!("seeds = {seeds}"));
+        let experiment = config::parse(&file, "prepared.toml", &[]).unwrap();
+        let root = dir.path().join(seeds);
+        run_into(&root, &experiment, &lineage::prepare(&experiment).unwrap());
+        fs::read(root.join("drift.json")).unwrap()
+    };
+    assert!(drift("[1, 2]") == drift("[2, 1]"));
 }
 
 /// With the same tokenizer, a folder could hold text that was prepared before settings or files changed.
