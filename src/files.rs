@@ -16,7 +16,7 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -123,7 +123,16 @@ fn write_to(file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
         file.write_all(&bytes[..bytes.len() / 2])?;
         return Err(error);
     }
-    carry_out(operation, || file.write_all(bytes))
+    carry_out(operation, || {
+        begin_anew(file)?;
+        file.write_all(bytes)
+    })
+}
+
+/// Removes what an attempt that failed has written.
+fn begin_anew(mut file: &File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()
 }
 
 /// Writes a file of `length` bytes piece by piece, without flushing it to disk. After an error the file may be incomplete.
@@ -152,6 +161,7 @@ fn fill_file(
         return Err(error);
     }
     carry_out(operation, || {
+        begin_anew(file)?;
         let mut writer = BufWriter::new(file);
         fill(&mut writer)?;
         writer.flush()

@@ -352,6 +352,13 @@ impl Tokenizer {
         Ok(encoded?.concat())
     }
 
+    /// Lets the memory go in which [`Self::encode`] remembers words; it is filled again by the next texts.
+    pub fn forget_words(&self) {
+        if let Some(words) = &self.words {
+            words.forget();
+        }
+    }
+
     fn encode_piece(&self, text: &str) -> Result<Vec<TokenId>, TokenizerError> {
         match &self.words {
             Some(words) => words.encode(text, |word| self.encode_whole(word)),

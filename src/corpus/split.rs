@@ -42,11 +42,13 @@ pub(super) struct HashedDocument {
     /// Index of its file.
     file: usize,
     text: String,
+    /// How often the text was found in this file.
+    occurrences: u64,
 }
 
 impl HashedDocument {
     pub(super) fn new(text: String, file: usize) -> Self {
-        Self { hash: *blake3::hash(text.as_bytes()).as_bytes(), file, text }
+        Self { hash: *blake3::hash(text.as_bytes()).as_bytes(), file, text, occurrences: 1 }
     }
 
     pub(super) fn text(&self) -> &str {
@@ -57,10 +59,23 @@ impl HashedDocument {
         self.hash[0]
     }
 
+    /// Bytes of memory.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.text.len()
+    }
+
+    /// Counts the occurrences of `other` as those of this document if it is a copy in the same file. Returns whether it is.
+    pub(super) fn takes(&mut self, other: &Self) -> bool {
+        let is_copy = (self.hash, self.file) == (other.hash, other.file);
+        self.occurrences += if is_copy { other.occurrences } else { 0 };
+        is_copy
+    }
+
     /// Appends the document to `bytes`, for [`Self::read`].
     pub(super) fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.hash);
         bytes.extend_from_slice(&(self.file as u64).to_le_bytes());
+        bytes.extend_from_slice(&self.occurrences.to_le_bytes());
         bytes.extend_from_slice(&(self.text.len() as u64).to_le_bytes());
         bytes.extend_from_slice(self.text.as_bytes());
     }
@@ -70,10 +85,12 @@ impl HashedDocument {
         let cut = || io::Error::from(io::ErrorKind::UnexpectedEof);
         let (&hash, bytes) = bytes.split_first_chunk().ok_or_else(cut)?;
         let (&file, bytes) = bytes.split_first_chunk().ok_or_else(cut)?;
+        let (&occurrences, bytes) = bytes.split_first_chunk().ok_or_else(cut)?;
         let (&length, bytes) = bytes.split_first_chunk().ok_or_else(cut)?;
         let (text, rest) = bytes.split_at_checked(u64::from_le_bytes(length) as usize).ok_or_else(cut)?;
         let text = str::from_utf8(text).map_err(io::Error::other)?.to_owned();
-        Ok((Self { hash, file: u64::from_le_bytes(file) as usize, text }, rest))
+        let [file, occurrences] = [file, occurrences].map(u64::from_le_bytes);
+        Ok((Self { hash, file: file as usize, text, occurrences }, rest))
     }
 
     /// The split that the document belongs to.
@@ -108,15 +125,12 @@ impl Copies {
     /// Keeps each text once, where it occurs first, and counts the others. `documents` are sorted, and have no texts in
     /// common with those of other calls.
     pub(super) fn drop_from(&mut self, documents: &mut Vec<HashedDocument>) {
-        self.most = self.most.max(u64::from(!documents.is_empty()));
-        let mut occurrences = 1;
-        documents.dedup_by(|later, earlier| {
-            let is_copy = later.hash == earlier.hash;
-            occurrences = if is_copy { occurrences + 1 } else { 1 };
-            self.most = self.most.max(occurrences);
-            self.by_file[later.file] += u64::from(is_copy);
-            is_copy
-        });
+        for copies in documents.chunk_by(|one, other| one.hash == other.hash) {
+            self.most = self.most.max(copies.iter().map(|copy| copy.occurrences).sum());
+            copies.iter().for_each(|copy| self.by_file[copy.file] += copy.occurrences);
+            self.by_file[copies[0].file] -= 1;
+        }
+        documents.dedup_by(|later, earlier| later.hash == earlier.hash);
     }
 }
 

@@ -4,7 +4,7 @@ use crate::spool::{Spool, SpoolError};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// Bytes of the texts of a split that are kept in memory; the rest goes to a temporary file.
+/// Bytes of the texts of a split that are kept in memory; if there are more, all of them go to a temporary file.
 const IN_MEMORY: usize = 32 << 20;
 
 /// Bytes of text in a batch, without its last text.
@@ -18,9 +18,19 @@ pub struct Texts {
     ends: Vec<u64>,
     longest: usize,
     hash: String,
+    /// Bytes of text in a batch, without its last text.
+    batch: u64,
 }
 
 impl Texts {
+    /// Some texts, of which no more than `in_memory` bytes are kept in memory, in batches of `batch` bytes.
+    #[cfg(test)]
+    pub(crate) fn stored<T: AsRef<str>>(texts: &[T], in_memory: usize, batch: u64) -> Self {
+        let mut writer = TextWriter { bytes: Spool::new(in_memory), ..TextWriter::new() };
+        texts.iter().for_each(|text| writer.push(text.as_ref()).expect("writes"));
+        Self { batch, ..writer.finish() }
+    }
+
     /// The number of texts.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -80,7 +90,7 @@ impl Texts {
     /// One more than the index of the last text of the batch that begins with `first`.
     fn end_of_batch(&self, first: usize) -> usize {
         let before = self.start_of(first);
-        let full = self.ends[first..].partition_point(|end| end - before < BATCH);
+        let full = self.ends[first..].partition_point(|end| end - before < self.batch);
         (first + full + 1).min(self.len())
     }
 
@@ -140,7 +150,8 @@ impl TextWriter {
 
     pub(super) fn finish(self) -> Texts {
         let Self { bytes, ends, longest, hasher } = self;
-        Texts { bytes: Mutex::new(bytes), ends, longest, hash: hasher.finalize().to_hex().to_string() }
+        let hash = hasher.finalize().to_hex().to_string();
+        Texts { bytes: Mutex::new(bytes), ends, longest, hash, batch: BATCH }
     }
 }
 
@@ -148,19 +159,14 @@ impl TextWriter {
 mod tests {
     use super::*;
 
-    fn stored(texts: &[String], in_memory: usize) -> Texts {
-        let mut writer = TextWriter::with_memory(in_memory);
-        texts.iter().for_each(|text| writer.push(text).expect("writes"));
-        writer.finish()
-    }
-
     /// Five texts: an empty one, two that are half a batch each, one that is larger than a batch, and a short one.
     #[test]
     fn batches_have_every_text_once_in_memory_and_in_a_file() {
+        const BATCH: u64 = 4000;
         let half = "é".repeat(BATCH as usize / 4);
         let texts = [String::new(), half.clone(), half.clone(), half.repeat(3), "short".to_owned()];
         for in_memory in [0, usize::MAX] {
-            let stored = stored(&texts, in_memory);
+            let stored = Texts::stored(&texts, in_memory, BATCH);
             let batches: Vec<TextBatch> = stored.batches().map(|batch| batch.expect("reads")).collect();
             let read: Vec<Vec<&str>> = batches.iter().map(TextBatch::texts).collect();
             assert_eq!(read.iter().map(Vec::len).collect::<Vec<_>>(), [3, 1, 1]);
@@ -175,13 +181,11 @@ mod tests {
 
     #[test]
     fn no_texts_have_no_batches_and_the_hash_depends_on_where_a_text_ends() {
-        let none = stored(&[], 0);
+        let none = Texts::stored::<&str>(&[], 0, 1);
         assert!(
             none.is_empty() && none.batches().next().is_none() && none.first(1).expect("reads").is_empty()
         );
-        let hash = |texts: &[&str]| {
-            stored(&texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>(), 0).hash().to_owned()
-        };
+        let hash = |texts: &[&str]| Texts::stored(texts, 0, 1).hash().to_owned();
         assert_ne!(hash(&["ab", "c"]), hash(&["a", "bc"]));
     }
 }

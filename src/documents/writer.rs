@@ -43,7 +43,7 @@ impl DocumentWriter {
     /// # Errors
     /// If a temporary file cannot be read.
     pub fn finish(self) -> Result<Documents, SpoolError> {
-        let ids = match self.ids.into_data() {
+        let ids = match self.ids.into_data()? {
             SpooledData::InMemory(bytes) => {
                 let numbers = bytes.get_ref().chunks_exact(size_of::<TokenId>());
                 Numbers::Owned(numbers.map(<TokenId as Number>::from_le_bytes).collect())

@@ -71,13 +71,17 @@ impl NearCopies {
 
     /// Looks for near copies among some [`normalised`] documents of another split.
     pub(super) fn look_in(&mut self, other: &Documents) {
-        let found =
-            (0..other.len()).into_par_iter().flat_map_iter(|position| self.found_in(other.get(position)));
-        let found = distinct(found.collect::<Vec<usize>>());
-        let before = self.open.len();
-        self.open.retain(|(position, _)| found.binary_search(position).is_err());
-        if self.open.len() < before {
-            self.index = index_of(&self.open);
+        /// After as many documents, those that were found are no longer looked for.
+        const TOGETHER: usize = 1024;
+        for first in (0..other.len()).step_by(TOGETHER) {
+            let places = first..(first + TOGETHER).min(other.len());
+            let found = places.into_par_iter().flat_map_iter(|place| self.found_in(other.get(place)));
+            let found = distinct(found.collect::<Vec<usize>>());
+            let before = self.open.len();
+            self.open.retain(|(position, _)| found.binary_search(position).is_err());
+            if self.open.len() < before {
+                self.index = index_of(&self.open);
+            }
         }
     }
 

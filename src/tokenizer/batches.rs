@@ -81,3 +81,68 @@ impl Tokenizer {
         encoded.into_iter().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokenizer::SpecialTokens;
+    use serde_json::json;
+
+    /// Texts of very different lengths, some of them with letters that a tokenizer may lack.
+    fn texts() -> Vec<String> {
+        let sentence = |place: usize| format!("The OLD dog {} sees the naïve moon. ", place * place % 97);
+        let text = |place: usize| (0..place % 17).map(|part| sentence(place + part)).collect::<String>();
+        (0..300).map(|place| if place == 150 { text(16).repeat(40) } else { text(place) }).collect()
+    }
+
+    /// Splits text at white space, lower-cases it, and lacks some letters.
+    fn word_piece() -> Tokenizer {
+        let letters = ('a'..='y').chain('0'..='9').flat_map(|c| [c.to_string(), format!("##{c}")]);
+        let names = ["[UNK]".to_owned(), "[SEP]".to_owned()].into_iter().chain(letters);
+        let vocab: serde_json::Map<_, _> = names.zip(0..).map(|(name, id)| (name, id.into())).collect();
+        let json = json!({
+            "version": "1.0", "normalizer": {"type": "Lowercase"}, "pre_tokenizer": {"type": "WhitespaceSplit"},
+            "model": {
+                "type": "WordPiece", "vocab": vocab, "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 100
+            },
+        });
+        let special = SpecialTokens { start: 1, end: 1 };
+        Tokenizer::from_json(&json.to_string(), special, crate::tokenizer::LEARNT).expect("a tokenizer")
+    }
+
+    /// In batches of one text each, of some, and of all, in memory and in a file.
+    #[test]
+    fn many_batches_are_learnt_encoded_and_covered_as_one_slice() {
+        let texts = texts();
+        let learnt = Tokenizer::learn(&texts, 400).expect("learns");
+        for tokenizer in [&learnt, &word_piece()] {
+            let documents = tokenizer.encode_documents(&texts).expect("encodes");
+            let coverage = tokenizer.coverage(&texts, &documents).expect("covers");
+            for (in_memory, batch) in [(0, 1), (0, 3000), (usize::MAX, 3000), (usize::MAX, u64::MAX)] {
+                let stored = Texts::stored(&texts, in_memory, batch);
+                let mut seen = Vec::new();
+                let see = |texts: &[&str]| seen.extend(texts.iter().map(|&text| text.to_owned()));
+                let (encoded, covered) = tokenizer.encode_texts(&stored, see).expect("encodes");
+                assert!(encoded == documents && covered == coverage && seen == texts, "{batch}");
+                let again = Tokenizer::learn_from(&stored, 400).expect("learns");
+                assert!(again.to_json().expect("JSON") == learnt.to_json().expect("JSON"));
+            }
+        }
+        let coverage = |tokenizer: &Tokenizer| {
+            tokenizer.encode_texts(&Texts::stored(&texts, 0, 3000), |_| ()).expect("encodes").1
+        };
+        assert_eq!(coverage(&learnt).lost_share(), 0.0);
+        let lossy = coverage(&word_piece());
+        assert!(lossy.unknown_tokens > 0 && lossy.round_trip.changed_chars > 0);
+    }
+
+    #[test]
+    fn forgotten_words_are_encoded_as_before() {
+        let texts = texts();
+        let tokenizer = Tokenizer::learn(&texts, 400).expect("learns");
+        let before = tokenizer.encode_documents(&texts).expect("encodes");
+        tokenizer.forget_words();
+        assert_eq!(tokenizer.encode_documents(&texts).expect("encodes"), before);
+    }
+}

@@ -72,7 +72,7 @@ pub(super) fn share(part: u64, whole: u64) -> f64 {
 
 /// Evenly spaced pieces of texts, as many as have about [`SAMPLE`] bytes.
 pub(super) struct Sample {
-    /// Of as many pieces, one is taken.
+    /// One of this many pieces is taken.
     step: u64,
     seen: u64,
     taken: Vec<String>,

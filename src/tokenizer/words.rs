@@ -80,11 +80,14 @@ impl WordPattern {
 #[expect(clippy::disallowed_types, reason = "a pure lookup table, never iterated")]
 type KnownWords = std::collections::HashMap<Box<str>, Box<[TokenId]>>;
 
-/// Words whose tokens are remembered; of a text, those that occur first.
+/// Words whose tokens a table remembers; of a text, those that occur first.
 const MOST_KNOWN: usize = 1 << 17;
+/// Words that all tables together remember, in some 100 MB.
+const MOST_KNOWN_IN_ALL: usize = 1 << 20;
 /// Longer words are not remembered.
 const LONGEST_KNOWN: usize = 64;
-/// Number of tables. Threads use different ones, so that none waits for another.
+/// Number of tables. Threads of one pool use different ones as far as they suffice, because a thread has its table to itself
+/// while it encodes a text.
 const TABLES: usize = 64;
 
 /// Encodes text word by word.
@@ -118,6 +121,7 @@ impl WordEncoder {
     ) -> Result<Vec<TokenId>, TokenizerError> {
         let table = rayon::current_thread_index().map_or(0, |thread| thread + 1) % TABLES;
         let mut known = self.known[table].lock().unwrap_or_else(PoisonError::into_inner);
+        let most_known = MOST_KNOWN.min(MOST_KNOWN_IN_ALL / rayon::current_num_threads());
         let mut ids = Vec::with_capacity(text.len() / 3);
         let add = |word: &str| {
             if let Some(tokens) = known.get(word) {
@@ -126,7 +130,7 @@ impl WordEncoder {
             }
             let tokens = encode(word)?;
             ids.extend_from_slice(&tokens);
-            if known.len() < MOST_KNOWN && word.len() <= LONGEST_KNOWN {
+            if known.len() < most_known && word.len() <= LONGEST_KNOWN {
                 known.insert(word.into(), tokens.into());
             }
             Ok(())
@@ -134,6 +138,13 @@ impl WordEncoder {
         let split = guard(|| self.pattern.split(text, add));
         split.map_err(|panic| panicked(panic.into(), text))??;
         Ok(ids)
+    }
+
+    /// Forgets all words, and lets their memory go.
+    pub(super) fn forget(&self) {
+        for table in &self.known {
+            *table.lock().unwrap_or_else(PoisonError::into_inner) = KnownWords::new();
+        }
     }
 }
 

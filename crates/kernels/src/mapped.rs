@@ -93,8 +93,9 @@ impl<T> Mapped<T> {
     pub fn release(&self) {
         #[cfg(unix)]
         if let Contents::Map(map) = &self.0 {
-            // SAFETY: the pages are those of an unchanged file, mapped as shared and only read, so that they come back
-            // with the same bytes. Without the advice they stay in memory, which is safe as well.
+            // SAFETY: the advice must not change what references to the map read. The map is shared and read-only, and by the
+            // contract of this module the file is neither changed nor cut: a page that is read again comes from the file
+            // with the same bytes, at the same address. If the advice fails, nothing happened.
             let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
         }
     }

@@ -50,7 +50,7 @@ impl<'a> Findings<'a> {
         let bytes = text.len() as u64 + BYTES_PER_DOCUMENT;
         self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or_else(|| self.too_large())?;
         self.record.documents += 1;
-        Ok(self.documents.add(&HashedDocument::new(text, self.file))?)
+        Ok(self.documents.add(HashedDocument::new(text, self.file))?)
     }
 
     /// The error for a file that unpacks to more than is allowed.

@@ -1,34 +1,46 @@
 //! Documents in plain text files.
 
-use crate::corpus::DocumentBoundary;
+use crate::corpus::{CorpusError, DocumentBoundary};
 
-/// The documents of a text whose line ends are all `\n`. If lines or separators split it, some documents may be blank.
-pub(super) fn documents(text: String, split: &DocumentBoundary) -> Vec<String> {
+/// Calls `add` with each document of a text whose line ends are all `\n`. If lines or separators split it, some documents may
+/// be blank.
+pub(super) fn documents(
+    text: String,
+    split: &DocumentBoundary,
+    mut add: impl FnMut(String) -> Result<(), CorpusError>,
+) -> Result<(), CorpusError> {
     match split {
-        DocumentBoundary::File => vec![text],
-        DocumentBoundary::Line => text.lines().map(str::to_owned).collect(),
-        DocumentBoundary::Paragraph => paragraphs(&text),
-        DocumentBoundary::Separator(separator) => between(&text, separator),
+        DocumentBoundary::File => add(text),
+        DocumentBoundary::Line => text.lines().map(str::to_owned).try_for_each(add),
+        DocumentBoundary::Paragraph => paragraphs(&text).try_for_each(add),
+        DocumentBoundary::Separator(separator) => {
+            between(&text, separator).map(str::to_owned).try_for_each(add)
+        }
     }
 }
 
 /// Runs of lines that are not blank, each without the line end of its last line.
-fn paragraphs(text: &str) -> Vec<String> {
-    let lines: Vec<&str> = text.split('\n').collect();
-    lines
-        .split(|line| line.trim().is_empty())
-        .filter(|paragraph| !paragraph.is_empty())
-        .map(|paragraph| paragraph.join("\n"))
-        .collect()
+fn paragraphs(text: &str) -> impl Iterator<Item = String> {
+    let mut lines = text.split('\n').peekable();
+    std::iter::from_fn(move || {
+        while lines.next_if(|line| line.trim().is_empty()).is_some() {}
+        let mut paragraph = lines.next()?.to_owned();
+        while let Some(line) = lines.next_if(|line| !line.trim().is_empty()) {
+            paragraph.push('\n');
+            paragraph.push_str(line);
+        }
+        Some(paragraph)
+    })
 }
 
 /// The pieces between separators. Line ends next to a separator belong to neither piece. A separator at the end of the
 /// text is not followed by another piece.
-fn between(text: &str, separator: &str) -> Vec<String> {
-    let mut pieces: Vec<String> =
-        text.split(separator).map(|piece| piece.trim_matches('\n').to_owned()).collect();
-    pieces.pop_if(|last| last.is_empty());
-    pieces
+fn between<'t>(text: &'t str, separator: &'t str) -> impl Iterator<Item = &'t str> {
+    let mut pieces = text.split(separator).map(|piece| piece.trim_matches('\n')).peekable();
+    std::iter::from_fn(move || {
+        let piece = pieces.next()?;
+        (pieces.peek().is_some() || !piece.is_empty()).then_some(piece)
+    })
 }
 
 #[cfg(test)]
@@ -36,7 +48,13 @@ mod tests {
     use super::*;
 
     fn split(text: &str, split: &DocumentBoundary) -> Vec<String> {
-        documents(text.to_owned(), split)
+        let mut found = Vec::new();
+        let add = |document| {
+            found.push(document);
+            Ok(())
+        };
+        documents(text.to_owned(), split, add).expect("adding never fails");
+        found
     }
 
     #[test]
