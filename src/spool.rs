@@ -26,6 +26,7 @@ fn advice(error: &io::Error) -> &'static str {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "free some room there, or let TMPDIR name a folder with more"
         }
+        ErrorKind::FileTooLarge => "raise the size that a file may have (ulimit -f)",
         _ if error.raw_os_error().is_some_and(|number| TOO_MANY_FILES.contains(&number)) => {
             "raise the number of files that a process may open (ulimit -n) by 200"
         }
@@ -121,7 +122,9 @@ mod tests {
 
     #[test]
     fn errors_name_the_folder_and_what_to_try() {
-        for (number, advice) in [(28, "free some room"), (24, "ulimit -n"), (13, "may write to")] {
+        for (number, advice) in
+            [(28, "free some room"), (24, "ulimit -n"), (27, "ulimit -f"), (13, "may write to")]
+        {
             let message = SpoolError::from(io::Error::from_raw_os_error(number)).to_string();
             let folder = std::env::temp_dir().display().to_string();
             assert!(message.contains(advice) && message.contains(&folder), "{message}");

@@ -15,7 +15,7 @@ use crate::synthesis::{self, Sources};
 use crate::synthesis::{External, SynthesisMethod, SynthesisSettings, Textbook};
 use crate::training::{NoCheckpoints, TrainingSettings};
 use crate::units::Tokens;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use candle_core::Device;
 use std::borrow::Cow;
 use std::sync::atomic::AtomicBool;
@@ -254,7 +254,7 @@ impl SpeedTrial {
             Ok(((), sample.tokens().0))
         };
         let ((), scoring_seconds_per_token) = seconds_per_token(&sizes, score)?;
-        let folder = tempfile::tempdir()?;
+        let folder = tempfile::tempdir().context("TMPDIR must name a folder that this user may write to")?;
         fitted.model.save(folder.path())?;
         let model_bytes: u64 = std::fs::read_dir(folder.path())?
             .flatten()

@@ -51,20 +51,24 @@ impl KeptTexts {
     /// As [`prepare_together`].
     pub fn prepare_together(&self, experiments: &[&Experiment]) -> Result<PreparedText, RunError> {
         let reach = check_settings(experiments)?;
-        let Some(folder) = self.folder_of(experiments) else { return prepare_together(experiments) };
+        let Some((folder, sources)) = self.folder_of(experiments) else {
+            return prepare_together(experiments);
+        };
         if let Some(found) = load(&folder, reach) {
             return found.checked(experiments);
         }
         let prepared = prepare_together(experiments)?;
-        if keep(&prepared, &folder).is_err() {
+        let read = prepared.record.files.iter().map(|file| [file.path.clone(), file.blake3.clone()]);
+        // Files that were replaced meanwhile are not those after which the folder is named.
+        if read.eq(sources) && keep(&prepared, &folder).is_err() {
             let _ = fs::remove_dir_all(&folder);
         }
         Ok(prepared)
     }
 
-    /// The folder of the text of some experiments. None if the text is small, comes from the built-in world, or cannot be
-    /// read.
-    fn folder_of(&self, experiments: &[&Experiment]) -> Option<PathBuf> {
+    /// The folder of the text of some experiments, and the path and hash of each of its files. None if the text is small, comes
+    /// from the built-in world, or cannot be read.
+    fn folder_of(&self, experiments: &[&Experiment]) -> Option<(PathBuf, Vec<[String; 2]>)> {
         let Experiment { corpus, tokenizer, .. } = experiments[0];
         let sources = corpus.files()?;
         if corpus::size_of_files(&sources).ok()? < self.least_bytes {
@@ -76,7 +80,7 @@ impl KeptTexts {
             corpus::CorpusSettings { train_tokens: Tokens(0), natural_tokens: None, ..corpus.clone() };
         let program = hash_of(&std::env::current_exe().ok()?)?;
         let key = json!([program, files, natural, tokenizer, hashes_of(tokenizer), fills_gaps]);
-        Some(self.folder.join(&*blake3::hash(key.to_string().as_bytes()).to_hex()))
+        Some((self.folder.join(&*blake3::hash(key.to_string().as_bytes()).to_hex()), files))
     }
 }
 
