@@ -350,6 +350,7 @@ fn compare_arm(
             differences: &differences,
             goes_on,
             seeds,
+            all_seeds: table.seeds_of_either(arm, control),
             left_out,
         }
         .explain(catalogue),

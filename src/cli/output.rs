@@ -127,6 +127,9 @@ fn unbroken(cell: &str) -> String {
 
 /// A number with `decimals` decimals. What rounds to zero has no sign.
 pub fn plain(value: f64, decimals: usize) -> String {
+    if value.is_finite() && value.abs() >= 1e9 {
+        return format!("{value:.decimals$e}");
+    }
     let text = format!("{value:.decimals$}");
     let is_zero = text.chars().all(|c| "-0.".contains(c));
     if is_zero { text.trim_start_matches('-').to_owned() } else { text }

@@ -20,6 +20,8 @@ pub(super) struct Evidence<'a> {
     pub(super) goes_on: bool,
     /// The number of seeds that they have in common.
     pub(super) seeds: usize,
+    /// The number of seeds of which arm or control have any generation.
+    pub(super) all_seeds: usize,
     /// The number of values that are not finite.
     pub(super) left_out: usize,
 }
@@ -62,8 +64,8 @@ impl Evidence<'_> {
     fn unfinished(&self, last: usize) -> Option<String> {
         let at_last = self.differences.iter().filter(|(_, one)| one.generation == last);
         let here = at_last.map(|(_, one)| one.seeds).max()?;
-        let missing = format!("{here} of {} seeds have reached generation {last}", self.seeds);
-        match (here < self.seeds, self.goes_on) {
+        let missing = format!("{here} of {} seeds have reached generation {last}", self.all_seeds);
+        match (here < self.all_seeds, self.goes_on) {
             (true, true) => Some(format!("{missing}, and what only one has reached is left out")),
             (true, false) => Some(missing),
             (false, true) => {
@@ -279,10 +281,10 @@ fn interval(found: &HeadlineDifference) -> String {
     let HeadlineDifference { metric, difference, headline: _ } = found;
     let (side, range) = side_and_range(difference.mean, difference.ci_low(), difference.ci_high());
     let label = in_a_sentence(&metric.label);
-    let size = difference.mean.abs();
+    let size = decimal(difference.mean.abs());
     let (subject, amount) = match &*metric.unit {
-        unit @ ("ratio" | "share") => (format!("the {unit} of {label}"), format!("{size:.2}")),
-        unit => (format!("the {label}"), format!("{size:.2} {unit}")),
+        unit @ ("ratio" | "share") => (format!("the {unit} of {label}"), size),
+        unit => (format!("the {label}"), format!("{size} {unit}")),
     };
     format!("{subject} is {amount} {side} the control (95 % interval {range})")
 }
@@ -294,11 +296,19 @@ pub(super) fn side_and_range(difference: f64, ci_low: f64, ci_high: f64) -> (&'s
         true => ("below", "above", -ci_high, -ci_low),
         false => ("above", "below", ci_low, ci_high),
     };
-    let range = match near < 0.0 {
-        true => format!("{far:.2} {side} to {:.2} {other_side}", -near),
-        false => format!("{near:.2} to {far:.2}"),
+    let range = if !far.is_finite() {
+        "without bounds".to_owned()
+    } else if near < 0.0 {
+        format!("{} {side} to {} {other_side}", decimal(far), decimal(-near))
+    } else {
+        format!("{} to {}", decimal(near), decimal(far))
     };
     (side, range)
+}
+
+/// Two digits after the point, or a power of ten for the values of models that diverged.
+fn decimal(value: f64) -> String {
+    if value.abs() < 1e9 { format!("{value:.2}") } else { format!("{value:.2e}") }
 }
 
 fn family_name(family: Family) -> &'static str {

@@ -50,6 +50,12 @@ impl<'a> ObservationTable<'a> {
         ids.filter(|id| self.series.contains_key(&(*id, arm))).collect()
     }
 
+    /// The number of seeds in which arm or control have any value.
+    pub(super) fn seeds_of_either(&self, arm: &str, control: &str) -> usize {
+        let of_either = self.series.iter().filter(|((_, name), _)| [arm, control].contains(name));
+        of_either.flat_map(|(_, lineages)| lineages.keys()).collect::<BTreeSet<&u64>>().len()
+    }
+
     /// The number of seeds in which arm and control have a metric and a generation ≥ 1 in common.
     pub(super) fn common_seeds(&self, arm: &str, control: &str, catalogue: &Catalogue) -> usize {
         let seeds: BTreeSet<u64> = catalogue

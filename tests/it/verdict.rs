@@ -228,6 +228,30 @@ fn arms_that_are_equal_to_the_last_bit_are_identical() {
     assert!(NO_EFFECT.clone().verdict(1).effects.iter().all(|effect| !effect.identical));
 }
 
+/// A loss of 1e300 is that of a model that diverged.
+#[test]
+fn a_diverged_model_is_told_with_powers_of_ten() {
+    let mut observations = NO_EFFECT.clone().observations(1);
+    let is_diverged = |one: &Observation| one.seed == 2 && one.arm == "arm" && one.generation == 6;
+    let of_loss = observations.iter_mut().filter(|one| one.metric == "heldout_loss" && is_diverged(one));
+    of_loss.for_each(|one| one.value = 1e300);
+    let explanation =
+        compare("simulation", &observations, "control", &Catalogue::builtin()).remove(0).explanation;
+    assert!(explanation.len() < 600, "{explanation}");
+}
+
+/// The control has three seeds, and the arm has begun with two of them.
+#[test]
+fn a_seed_that_an_arm_has_not_begun_is_counted_as_missing() {
+    let simulation = Simulation { narrowing: |_| 2.0, ..NO_EFFECT.clone() };
+    let is_there = |one: &Observation| one.arm == "control" || one.seed < 3;
+    let observations: Vec<Observation> = simulation.observations(1).into_iter().filter(is_there).collect();
+    let comparison = compare("simulation", &observations, "control", &Catalogue::builtin()).remove(0);
+    assert_eq!(comparison.seeds, 2);
+    let clause = "2 of 3 seeds have reached generation 6";
+    assert!(comparison.explanation.contains(clause), "{}", comparison.explanation);
+}
+
 /// One seed's tail cannot be measured with the others.
 #[test]
 fn a_metric_that_only_one_of_several_seeds_has_is_left_out() {

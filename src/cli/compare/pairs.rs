@@ -91,8 +91,11 @@ fn table(pairs: &[PairDifference]) -> String {
         first.unit,
         first.judged_together
     );
-    let header = Line::Cells(["arm", "minus", "difference", "worse"].map(str::to_owned).to_vec());
-    let rows = pairs.iter().map(|pair| Line::Cells(row(pair).to_vec()));
+    let differ = pairs.iter().any(|pair| pair.generation != first.generation);
+    let generation = |text: String| differ.then_some(text);
+    let cells = |cells: [String; 4], text| Line::Cells(cells.into_iter().chain(generation(text)).collect());
+    let header = cells(["arm", "minus", "difference", "worse"].map(str::to_owned), "generation".to_owned());
+    let rows = pairs.iter().map(|pair| cells(row(pair), pair.generation.to_string()));
     let lines: Vec<Line> = [Line::Heading(&title), header].into_iter().chain(rows).collect();
     fitted(&lines, &[0, 1, 3])
 }
@@ -184,6 +187,16 @@ mod tests {
              b                         control                                0                 identical\n"
         );
         assert!(table.lines().all(|line| line.chars().count() <= 100));
+    }
+
+    #[test]
+    fn rows_of_different_generations_say_theirs() {
+        let pairs =
+            [pair("a", "control", None), PairDifference { generation: 2, ..pair("b", "control", None) }];
+        let table = table(&pairs);
+        let ends: Vec<&str> =
+            table.lines().map(|line| line.split_whitespace().last().unwrap_or_default()).collect();
+        assert_eq!(ends[1..], ["generation", "3", "2"]);
     }
 
     #[test]
