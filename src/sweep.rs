@@ -99,9 +99,7 @@ fn prepare_by<'a>(
 /// Equal for experiments with the same natural text and tokenizer, even if they train on different numbers of tokens, or
 /// read different numbers of them again.
 fn text_key(experiment: &Experiment) -> (CorpusSettings, &TokenizerSettings) {
-    let corpus =
-        CorpusSettings { train_tokens: Tokens(0), natural_tokens: None, ..experiment.corpus.clone() };
-    (corpus, &experiment.tokenizer)
+    (experiment.corpus.of_text(), &experiment.tokenizer)
 }
 
 /// Groups the indices of equal keys. Returns the groups, in the order of their first members, and the group of each

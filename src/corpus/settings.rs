@@ -215,6 +215,11 @@ impl CorpusSettings {
         is_world.then(|| World::new(&self.world.clone().unwrap_or_default()))
     }
 
+    /// The settings that the natural text depends on: without those that only say how much of it is used.
+    pub(crate) fn of_text(&self) -> Self {
+        Self { train_tokens: Tokens(0), natural_tokens: None, ..self.clone() }
+    }
+
     /// The text files to read; `None` for the built-in language.
     #[must_use]
     pub fn files(&self) -> Option<TextFiles> {

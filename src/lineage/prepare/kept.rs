@@ -76,8 +76,7 @@ impl KeptTexts {
         }
         let files = corpus::hashes_of_files(&sources).ok()?;
         let fills_gaps = experiments.iter().any(|experiment| experiment.fills_gaps());
-        let natural =
-            corpus::CorpusSettings { train_tokens: Tokens(0), natural_tokens: None, ..corpus.clone() };
+        let natural = corpus.of_text();
         let program = hash_of(&std::env::current_exe().ok()?)?;
         let key = json!([program, files, natural, tokenizer, hashes_of(tokenizer), fills_gaps]);
         Some((self.folder.join(&*blake3::hash(key.to_string().as_bytes()).to_hex()), files))
