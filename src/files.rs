@@ -455,8 +455,7 @@ pub fn containing_folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Advice on an error in writing or reading results. The advice is in parentheses and belongs after the path; it is
-/// empty if the error itself says what to do.
+/// Advice on an error in writing or reading results. The advice is in parentheses and belongs after the path.
 #[must_use]
 pub fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
@@ -478,7 +477,8 @@ pub fn remedy(error: &io::Error) -> &'static str {
         ErrorKind::InvalidFilename => {
             " (the name is too long, or not allowed by this file system; give another --out)"
         }
-        ErrorKind::NotFound => "",
+        ErrorKind::NotFound => " (check the path)",
+        ErrorKind::InvalidData => " (is damaged; restore it from a copy, or give another --out)",
         _ => " (check the disk, then run again; nothing that is committed is lost)",
     }
 }

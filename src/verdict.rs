@@ -11,6 +11,11 @@
 //! all seeds without being more certain. Held-out text and questions about facts are the same for arm and control:
 //! their standard errors say how well they represent other text, and nothing about a difference.
 //!
+//! Where all seeds give the same difference, up to rounding, their spread says nothing about noise; for metrics on fixed text
+//! the interval is then the error of measurement alone. Arm and control are *identical* in a metric if they are equal to the last
+//! bit in every seed, either because they are the same computation (so are then all metrics of the model, or all of its text) or
+//! because the metric is measured without error, as at the ends of its range.
+//!
 //! What only one of several seeds has, at a generation, is left out. If there is only one seed, interval and test are
 //! based on the control's own steps from generation to generation: `2 g` times their variance, that of the difference
 //! between two random walks of g steps. Measurement error is then a lower bound for every metric. At generation 1 there are
@@ -255,7 +260,8 @@ pub struct Effect {
     pub ci_high: f64,
     /// Standard error of the difference.
     pub std_err: f64,
-    /// Whether arm and control are equal to the last bit in every seed. The interval then says nothing.
+    /// Whether arm and control are equal to the last bit in every seed, because they are the same computation or the metric
+    /// is at the end of its range. The interval then says nothing.
     #[serde(default)]
     pub identical: bool,
     /// Whether this headline metric is evidence of narrowing at this generation. Such evidence in two families makes a
@@ -323,9 +329,10 @@ fn compare_arm(
     control: &str,
     catalogue: &Catalogue,
 ) -> ArmComparison {
+    let same = table.same_computations(arm, control, catalogue);
     let mut differences: Vec<(&MetricDefinition, Difference)> = Vec::new();
     for metric in catalogue {
-        let of_metric = table.differences(metric, arm, control);
+        let of_metric = table.differences(metric, arm, control, &same);
         differences.extend(of_metric.into_iter().map(|difference| (metric, difference)));
     }
     let goes_on = drop_single_seeds(&mut differences);

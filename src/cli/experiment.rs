@@ -67,8 +67,9 @@ impl ExperimentArgs {
             });
         let message = format!("there is no metric \"{metric}\"; {advice}");
         let key = "expect".to_owned();
-        // Of several tables with this name, only the first has a position.
-        let position = self.position(&key).filter(|_| place == 0);
+        // Of several tables with this name, only the first has a position in the file.
+        let in_file = self.position(&key).filter(|_| place == 0);
+        let position = in_file.or_else(|| Some(self.file.display().to_string()));
         Err(ConfigError::Setting { position, key, message })
     }
 

@@ -64,7 +64,7 @@ impl Evidence<'_> {
     fn unfinished(&self, last: usize) -> Option<String> {
         let at_last = self.differences.iter().filter(|(_, one)| one.generation == last);
         let here = at_last.map(|(_, one)| one.seeds).max()?;
-        let missing = format!("{here} of {} seeds have reached generation {last}", self.all_seeds);
+        let missing = format!("{here} of {} seeds begun have reached generation {last}", self.all_seeds);
         match (here < self.all_seeds, self.goes_on) {
             (true, true) => Some(format!("{missing}, and what only one has reached is left out")),
             (true, false) => Some(missing),

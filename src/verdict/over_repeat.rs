@@ -54,7 +54,7 @@ pub struct EffectOverRepeat {
     pub ci_high: f64,
     /// Standard error of the difference.
     pub std_err: f64,
-    /// Whether both arms are equal to the last bit in every seed. The interval then says nothing.
+    /// As [`Effect::identical`].
     #[serde(default)]
     pub identical: bool,
 }
@@ -182,7 +182,7 @@ fn explanation(effect: &Effect) -> String {
     }
     let (side, range) = side_and_range(*difference, *ci_low, *ci_high);
     let interval = match (has_interval, seeds) {
-        (false, _) => " (one seed has no interval at its first generation)".to_owned(),
+        (false, _) => " (one seed shows nothing of the noise of training at its first generation)".to_owned(),
         (true, 1) => format!(
             " (95 % interval {range}; with one seed, noise is estimated from the generations of that arm)"
         ),

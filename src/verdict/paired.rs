@@ -66,8 +66,34 @@ impl<'a> ObservationTable<'a> {
         seeds.len()
     }
 
-    /// The difference in a metric at every generation ≥ 1 that arm and control have in common in some seed.
-    pub(super) fn differences(&self, metric: &MetricDefinition, arm: &str, control: &str) -> Vec<Difference> {
+    /// The generations at which two arms are the same computation in every seed that they have in common: all metrics of
+    /// the models are equal to the last bit, and those of their texts.
+    pub(super) fn same_computations(
+        &self,
+        arm: &str,
+        other: &str,
+        catalogue: &Catalogue,
+    ) -> SameComputations {
+        let mut same = SameComputations::default();
+        for metric in catalogue {
+            let same = if metric.on_fixed_text { &mut same.model } else { &mut same.text };
+            for (generation, pairs) in self.pairs(&metric.id, arm, other) {
+                let is_equal = pairs.iter().all(|pair| pair.difference() == 0.0);
+                *same.entry(generation).or_insert(true) &= is_equal;
+            }
+        }
+        same
+    }
+
+    /// The difference in a metric at every generation ≥ 1 that arm and control have in common in some seed, given where they
+    /// are the same computation.
+    pub(super) fn differences(
+        &self,
+        metric: &MetricDefinition,
+        arm: &str,
+        control: &str,
+        same: &SameComputations,
+    ) -> Vec<Difference> {
         let pairs = self.pairs(&metric.id, arm, control);
         let lineages_of = |name| self.series.get(&(&*metric.id, name));
         let spreads = spreads_between_seeds(&pairs);
@@ -81,11 +107,12 @@ impl<'a> ObservationTable<'a> {
         pairs
             .iter()
             .map(|(&generation, here)| {
+                let is_same = same.at(metric, generation);
                 let floor = if metric.on_fixed_text { 0.0 } else { measurement_variance(here) };
                 match spreads.get(&generation) {
                     Some(spread) => {
                         let noises = spread.noises(steps_at(generation), generation, floor);
-                        Difference::new(generation, here, noises)
+                        Difference::new(generation, here, noises, is_same)
                             .with_pooled(spread.pooled.at_least(floor / 100.0))
                     }
                     None => {
@@ -93,7 +120,7 @@ impl<'a> ObservationTable<'a> {
                             lineages_of(control).and_then(|lineages| random_walk(lineages, generation));
                         let alone = walk.map(|noise| noise.at_least(measurement_variance(here)));
                         let noises = Noises { interval: alone, narrowing: alone, degradation: alone };
-                        Difference::new(generation, here, noises)
+                        Difference::new(generation, here, noises, is_same)
                     }
                 }
             })
@@ -116,6 +143,23 @@ impl<'a> ObservationTable<'a> {
             }
         }
         pairs
+    }
+}
+
+/// Whether two arms are the same computation, by generation.
+#[derive(Default)]
+pub(super) struct SameComputations {
+    /// By the metrics on fixed text.
+    model: BTreeMap<usize, bool>,
+    /// By those of generated text.
+    text: BTreeMap<usize, bool>,
+}
+
+impl SameComputations {
+    /// Whether `metric` is measured on the same model or the same text at `generation`.
+    pub(super) fn at(&self, metric: &MetricDefinition, generation: usize) -> bool {
+        let same = if metric.on_fixed_text { &self.model } else { &self.text };
+        same.get(&generation).copied().unwrap_or(false)
     }
 }
 
@@ -300,6 +344,12 @@ fn sum_of_squares(values: &[f64]) -> f64 {
     values.iter().map(|value| (value - mean).powi(2)).sum()
 }
 
+/// The largest variance that rounding can leave between differences of `values` that are equal: what is computed from numbers of
+/// 53 bits agrees to far more than twelve digits, and two runs do not.
+pub(super) fn variance_of_rounding(values: impl Iterator<Item = f64>) -> f64 {
+    (1e-12 * values.map(f64::abs).fold(0.0, f64::max)).powi(2)
+}
+
 /// The variance of a difference due to measurement error alone: the squared errors of arm and control, averaged over
 /// seeds.
 fn measurement_variance(pairs: &[PairedValues]) -> f64 {
@@ -336,7 +386,8 @@ pub(super) struct Difference {
     pub(super) mean: f64,
     /// Standard error of `mean`.
     pub(super) std_err: f64,
-    /// Whether arm and control are equal to the last bit in every seed.
+    /// Whether arm and control are equal to the last bit in every seed, and not only because two counts agree by chance: they
+    /// are the same computation, or the metric has no error of measuring, as at the ends of its range.
     pub(super) is_identical: bool,
     noises: Noises,
     /// The noise at all generations so far, which is known best; None with one seed.
@@ -346,12 +397,17 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    /// Discards noise estimates of exactly 0: two runs never agree to the last bit by chance, so a variance of 0 means
-    /// that they were the same computation and says nothing about noise.
-    fn new(generation: usize, pairs: &[PairedValues], noises: Noises) -> Self {
+    /// Discards noise estimates of 0: two runs never agree to the last bit by chance, so a variance of 0 means
+    /// that they were the same computation and says nothing about noise. `is_same` says whether arm and control are.
+    fn new(generation: usize, pairs: &[PairedValues], noises: Noises, is_same: bool) -> Self {
         let seeds = pairs.len() as f64;
         let mean = |of: &dyn Fn(&PairedValues) -> f64| pairs.iter().map(of).sum::<f64>() / seeds;
-        let is_noise = |noise: &Noise| noise.variance > 0.0;
+        let values = pairs.iter().flat_map(|pair| [pair.arm.value, pair.control.value]);
+        let rounding = variance_of_rounding(values);
+        let is_noise = |noise: &Noise| noise.variance > rounding;
+        let measurement = measurement_variance(pairs);
+        let is_equal = pairs.iter().all(|pair| pair.difference() == 0.0);
+        let is_identical = is_equal && (is_same || measurement == 0.0);
         let difference = Self {
             generation,
             seeds: pairs.len(),
@@ -359,13 +415,12 @@ impl Difference {
             arm: mean(&|pair| pair.arm.value),
             mean: mean(&PairedValues::difference),
             std_err: 0.0,
-            is_identical: pairs.iter().all(|pair| pair.difference() == 0.0),
+            is_identical,
             noises: noises.map(|noise| noise.filter(is_noise)),
             pooled: None,
             half_width: 0.0,
         };
-        let measurement = if difference.is_identical { 0.0 } else { measurement_variance(pairs) };
-        difference.with_interval(measurement)
+        difference.with_interval(if is_identical { 0.0 } else { measurement })
     }
 
     fn with_pooled(self, pooled: Noise) -> Self {

@@ -18,6 +18,7 @@
 //! With few seeds the intervals are wide: with 3 seeds and 10 pairs, 14 standard errors. A pair without a claim is not
 //! shown to be equal.
 
+use super::paired::{ObservationTable, SameComputations, variance_of_rounding};
 use super::{HeadlineMetric, Observation};
 use crate::measure::{Catalogue, MetricDefinition};
 use serde::Serialize;
@@ -78,13 +79,17 @@ pub fn compare_pairs(
     catalogue: &Catalogue,
 ) -> Vec<PairDifference> {
     let pairs = pairs_of(observations, control);
+    let table = ObservationTable::new(observations);
+    let same: Vec<SameComputations> =
+        pairs.iter().map(|(arm, other)| table.same_computations(arm, other, catalogue)).collect();
     let mut found = Vec::new();
     for headline in metrics {
         let Some(metric) = catalogue.get(headline.metric) else { continue };
         let lineages = lineages(observations, headline.metric);
-        for &(arm, other) in &pairs {
+        for (&(arm, other), same) in pairs.iter().zip(&same) {
             let Some(paired) = Paired::at_last_generation(&lineages, arm, other) else { continue };
-            found.push((headline, paired.difference(experiment, metric, arm, other)));
+            let is_same = same.at(metric, paired.generation);
+            found.push((headline, paired.difference(experiment, metric, [arm, other], is_same)));
         }
     }
     let p_values: Vec<f64> = found.iter().map(|(_, pair)| pair.p_value).collect();
@@ -149,22 +154,25 @@ impl Paired {
         })
     }
 
-    /// The difference without the results that depend on other pairs.
+    /// The difference without the results that depend on other pairs. `is_same` says whether the arms are the same
+    /// computation.
     fn difference(
         &self,
         experiment: &str,
         metric: &MetricDefinition,
-        arm: &str,
-        other: &str,
+        [arm, other]: [&str; 2],
+        is_same: bool,
     ) -> PairDifference {
         let seeds = self.arm.len();
         let differences: Vec<f64> =
             self.arm.iter().zip(&self.other).map(|(arm, other)| arm - other).collect();
         let difference = mean(&differences);
         let squares: f64 = differences.iter().map(|one| (one - difference).powi(2)).sum();
-        let is_identical = differences.iter().all(|&one| one == 0.0);
-        let floor = if metric.on_fixed_text || is_identical { 0.0 } else { self.measurement_variance };
-        let std_err = ((squares / (seeds - 1) as f64).max(floor) / seeds as f64).sqrt();
+        let variance = squares / (seeds - 1) as f64;
+        let rounding = variance_of_rounding(self.arm.iter().chain(&self.other).copied());
+        let variance = if variance > rounding { variance } else { 0.0 };
+        let floor = if metric.on_fixed_text || is_same { 0.0 } else { self.measurement_variance };
+        let std_err = (variance.max(floor) / seeds as f64).sqrt();
         let p_value = if std_err > 0.0 { 2.0 * student(seeds).sf((difference / std_err).abs()) } else { 1.0 };
         PairDifference {
             experiment: experiment.to_owned(),

@@ -11,6 +11,9 @@ use std::collections::BTreeSet;
 /// The columns with numbers: one metric for each of the families that decide a verdict.
 pub(super) const COLUMNS: [&str; 3] = ["heldout_loss", "unigram_entropy", "tail_coverage"];
 
+/// What the legend of a table says of the intervals of a single seed at its first generation.
+pub(super) const MEASURING_ALONE: &str = "With one seed, an interval at generation 1 includes the error of measurement, but not the noise of training.";
+
 /// The table, its legend, and a sentence for every arm.
 pub(super) fn text(arms: &[ComparedArm]) -> String {
     let names_experiments = has_several_experiments(arms);
@@ -56,11 +59,8 @@ fn legend(arms: &[ComparedArm]) -> String {
         _ => "the last generation of each arm".to_owned(),
     };
     let has_one_seed = arms.iter().any(|arm| arm.comparison.seeds == 1);
-    let one_seed = if has_one_seed && last.contains(&1) {
-        " With one seed, an interval at generation 1 includes the error of measurement, but not the noise of training."
-    } else {
-        ""
-    };
+    let is_shown = has_one_seed && last.contains(&1);
+    let one_seed = if is_shown { format!(" {MEASURING_ALONE}") } else { String::new() };
     output::paragraph(&format!(
         "Differences from the control of the same seeds at {at}, ± half of the 95 % interval. Loss and entropy are in \
          nats; \"rare tokens found\" is the number of different rare tokens, relative to natural text of the same size. \

@@ -2,7 +2,7 @@
 
 use super::effects::plus_or_minus;
 use super::lines;
-use super::summary::COLUMNS;
+use super::summary::{COLUMNS, MEASURING_ALONE};
 use super::{ComparedArm, has_several_experiments};
 use crate::cli::output;
 use crate::measure::Catalogue;
@@ -37,7 +37,14 @@ pub(super) fn text(arms: &[ComparedArm], draw: impl Fn(&[&str], &[Vec<String>]) 
         output::paragraph(&format!("{experiment}{}: {}", arm.arm, effect.explanation))
     };
     let sentences: String = found.iter().map(sentence).collect();
-    format!("\n{}\n{tables}{sentences}", output::paragraph(LEGEND))
+    let one_seed = found.iter().any(|(_, effect)| is_measuring_alone(effect));
+    let legend = if one_seed { format!("{LEGEND} {MEASURING_ALONE}") } else { LEGEND.to_owned() };
+    format!("\n{}\n{tables}{sentences}", output::paragraph(&legend))
+}
+
+/// Whether its intervals do not include the noise of training.
+fn is_measuring_alone(effect: &SyntheticTextEffect) -> bool {
+    effect.seeds == 1 && effect.effects.iter().all(|effect| effect.generation == 1)
 }
 
 fn row(arm: &ArmComparison, effect: &SyntheticTextEffect) -> Vec<String> {
