@@ -46,9 +46,14 @@ impl Sizes {
         }
     }
 
+    /// The output matrix as a factor.
+    fn packed_head(&self) -> f64 {
+        self.factor * self.vocab_size * self.width
+    }
+
     /// Factors of the products of all blocks and of the output matrix.
     fn packed(&self) -> f64 {
-        self.factor * (self.in_blocks + self.vocab_size * self.width)
+        self.factor * self.in_blocks + self.packed_head()
     }
 }
 
@@ -89,8 +94,8 @@ impl Sizes {
             // The weights before the updates; how many matrices a name means depends on the base.
             Some(lora) => F32 * self.adapted(lora.targets.len()),
         };
-        // The output matrix is packed for both passes.
-        let packed = self.packed() + self.factor * self.vocab_size * self.width;
+        // One block at a time, and the output matrix for both passes.
+        let packed = self.factor * self.in_blocks / self.layers + 2.0 * self.packed_head();
         let other_writers = F32 * self.parameters * (training.writers as f64 - 1.0);
         weights_and_gradient + optimiser + packed + self.activations(training) + other_writers
     }

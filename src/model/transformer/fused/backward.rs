@@ -1,7 +1,7 @@
 //! The loss of a batch and its gradients.
 //!
-//! A batch is split into shards of sequences, each of which goes through the forward pass on one thread. The backward
-//! pass handles one block after another, from the last to the first. In each block, a shard runs on one thread and
+//! A batch is split into shards of sequences. Both passes handle one block after another, so that the weights of one
+//! block at a time are packed; in each block, a shard runs on one thread. In the backward pass it
 //! packs the two factors of each weight gradient, `∂L/∂W = Σ_rows (∂L/∂y)ᵀ x`. The gradients themselves are computed
 //! later, while the shards already process the preceding block. This computation is split into tasks of 64 rows of a
 //! matrix. Many small tasks fill the time in which threads would wait for the last shard. Each task sums over the
@@ -36,8 +36,8 @@ const SHARD_TOKENS: usize = 128;
 #[derive(Default)]
 pub struct GradientWorkspace {
     shards: Vec<Shard>,
-    /// The weights of every block. They are packed for the forward pass first, and later for the backward pass.
-    blocks: Vec<PackedBlock>,
+    /// The weights of the current block, packed for the pass that is under way.
+    block: PackedBlock,
     head: PackedHead,
     /// The gradient of the network without projections of its embeddings, if it has them.
     without_projections: Option<Parameters<Vec<f32>>>,
@@ -185,34 +185,40 @@ impl GradientWorkspace {
     ) -> Result<()> {
         let shard_tokens = SHARD_TOKENS.div_ceil(time) * time;
         self.resize(tokens.len().div_ceil(shard_tokens), network.parameters.blocks.len());
-        self.head.pack(network)?;
-        for (layer, packed) in self.blocks.iter_mut().enumerate() {
-            packed.pack_forward(network, layer)?;
-        }
-        let Self { shards, blocks, head, head_factors, scratch, .. } = self;
+        let Self { shards, block, head, head_factors, scratch, .. } = self;
         let positions = PositionTable::of(network)?;
         with_slice(&network.parameters.embedding, |embedding| {
-            let parts =
-                tokens.par_chunks(shard_tokens).zip(targets.par_chunks(shard_tokens)).zip(head_factors);
-            shards.par_iter_mut().zip(parts).for_each(|(shard, ((tokens, targets), factors))| {
-                scratch.with(|scratch| {
-                    embed(embedding, tokens, &network.shape, &mut shard.x);
-                    if let Some(table) = &positions {
-                        table.add((0..time).cycle(), network.shape.width, &mut shard.x);
-                    }
-                    shard.forward(ops, blocks, time, scratch);
-                    shard.loss(ops, head, targets, scale, factors, scratch);
-                });
+            let parts = shards.par_iter_mut().zip(tokens.par_chunks(shard_tokens));
+            parts.for_each(|(shard, tokens)| {
+                embed(embedding, tokens, &network.shape, &mut shard.x);
+                if let Some(table) = &positions {
+                    table.add((0..time).cycle(), network.shape.width, &mut shard.x);
+                }
             });
-        })
+        })?;
+        for layer in 0..network.parameters.blocks.len() {
+            block.pack_forward(network, layer)?;
+            shards.par_iter_mut().for_each(|Shard { x, activations, .. }| {
+                let activations = Some(&mut activations[layer]);
+                scratch.with(|scratch| ops.forward(block, layer, x, time, scratch, activations));
+            });
+        }
+        head.pack(network)?;
+        let parts = shards.par_iter_mut().zip(targets.par_chunks(shard_tokens)).zip(head_factors);
+        parts.for_each(|((shard, targets), factors)| {
+            scratch.with(|scratch| shard.loss(ops, head, targets, scale, factors, scratch));
+        });
+        Ok(())
     }
 
     fn resize(&mut self, shards: usize, blocks: usize) {
         self.shards.resize_with(shards, Shard::default);
+        for shard in &mut self.shards {
+            shard.activations.resize_with(blocks, Activations::default);
+        }
         self.head_factors.resize_with(shards, GradientFactors::default);
         self.factors.resize_with(shards, BlockFactors::default);
         self.previous_factors.resize_with(shards, BlockFactors::default);
-        self.blocks.resize_with(blocks, PackedBlock::default);
     }
 
     /// Computes the backward pass of all shards through block `index`. In parallel, computes the weight gradients of
@@ -224,9 +230,9 @@ impl GradientWorkspace {
         index: usize,
         gradient: &mut Parameters<Vec<f32>>,
     ) -> Result<()> {
-        let Self { shards, blocks, factors, previous_factors, head_factors, scratch: pool, .. } = self;
-        blocks[index].pack_backward(network, index)?;
-        let block = &blocks[index];
+        let Self { shards, block, factors, previous_factors, head_factors, scratch: pool, .. } = self;
+        block.pack_backward(network, index)?;
+        let block = &*block;
         rayon::scope_fifo(|scope| {
             let pool = &*pool;
             for (shard, factors) in shards.iter_mut().zip(&mut *factors) {
@@ -385,14 +391,6 @@ impl PackedHead {
 }
 
 impl Shard {
-    /// Computes all blocks for the hidden states `x`, in place.
-    fn forward(&mut self, ops: BlockOps, blocks: &[PackedBlock], time: usize, scratch: &mut BlockScratch) {
-        self.activations.resize_with(blocks.len(), Activations::default);
-        for (layer, (block, activations)) in blocks.iter().zip(&mut self.activations).enumerate() {
-            ops.forward(block, layer, &mut self.x, time, scratch, Some(activations));
-        }
-    }
-
     /// Computes the loss from the last hidden states. Writes their gradient to `hidden_grad`.
     fn loss(
         &mut self,
