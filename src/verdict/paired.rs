@@ -344,10 +344,10 @@ fn sum_of_squares(values: &[f64]) -> f64 {
     values.iter().map(|value| (value - mean).powi(2)).sum()
 }
 
-/// The largest variance that rounding can leave between differences of `values` that are equal: what is computed from numbers of
-/// 53 bits agrees to far more than twelve digits, and two runs do not.
-pub(super) fn variance_of_rounding(values: impl Iterator<Item = f64>) -> f64 {
-    (1e-12 * values.map(f64::abs).fold(0.0, f64::max)).powi(2)
+/// Whether a variance between differences of `values` is more than rounding can leave: numbers of 53 bits that should be equal
+/// agree to far more than twelve digits, and two runs do not.
+pub(super) fn is_more_than_rounding(variance: f64, values: impl Iterator<Item = f64>) -> bool {
+    variance.sqrt() > 1e-12 * values.map(f64::abs).fold(0.0, f64::max)
 }
 
 /// The variance of a difference due to measurement error alone: the squared errors of arm and control, averaged over
@@ -402,9 +402,8 @@ impl Difference {
     fn new(generation: usize, pairs: &[PairedValues], noises: Noises, is_same: bool) -> Self {
         let seeds = pairs.len() as f64;
         let mean = |of: &dyn Fn(&PairedValues) -> f64| pairs.iter().map(of).sum::<f64>() / seeds;
-        let values = pairs.iter().flat_map(|pair| [pair.arm.value, pair.control.value]);
-        let rounding = variance_of_rounding(values);
-        let is_noise = |noise: &Noise| noise.variance > rounding;
+        let values = || pairs.iter().flat_map(|pair| [pair.arm.value, pair.control.value]);
+        let is_noise = |noise: &Noise| is_more_than_rounding(noise.variance, values());
         let measurement = measurement_variance(pairs);
         let is_equal = pairs.iter().all(|pair| pair.difference() == 0.0);
         let is_identical = is_equal && (is_same || measurement == 0.0);

@@ -18,7 +18,7 @@
 //! With few seeds the intervals are wide: with 3 seeds and 10 pairs, 14 standard errors. A pair without a claim is not
 //! shown to be equal.
 
-use super::paired::{ObservationTable, SameComputations, variance_of_rounding};
+use super::paired::{ObservationTable, SameComputations, is_more_than_rounding};
 use super::{HeadlineMetric, Observation};
 use crate::measure::{Catalogue, MetricDefinition};
 use serde::Serialize;
@@ -169,8 +169,8 @@ impl Paired {
         let difference = mean(&differences);
         let squares: f64 = differences.iter().map(|one| (one - difference).powi(2)).sum();
         let variance = squares / (seeds - 1) as f64;
-        let rounding = variance_of_rounding(self.arm.iter().chain(&self.other).copied());
-        let variance = if variance > rounding { variance } else { 0.0 };
+        let values = self.arm.iter().chain(&self.other).copied();
+        let variance = if is_more_than_rounding(variance, values) { variance } else { 0.0 };
         let floor = if metric.on_fixed_text || is_same { 0.0 } else { self.measurement_variance };
         let std_err = (variance.max(floor) / seeds as f64).sqrt();
         let p_value = if std_err > 0.0 { 2.0 * student(seeds).sf((difference / std_err).abs()) } else { 1.0 };

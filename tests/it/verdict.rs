@@ -275,9 +275,11 @@ fn a_diverged_model_is_told_with_powers_of_ten() {
     let is_diverged = |one: &Observation| one.seed == 2 && one.arm == "arm" && one.generation == 6;
     let of_loss = observations.iter_mut().filter(|one| one.metric == "heldout_loss" && is_diverged(one));
     of_loss.for_each(|one| one.value = 1e300);
-    let explanation =
-        compare("simulation", &observations, "control", &Catalogue::builtin()).remove(0).explanation;
-    assert!(explanation.len() < 600, "{explanation}");
+    let comparison = compare("simulation", &observations, "control", &Catalogue::builtin()).remove(0);
+    assert!(comparison.explanation.len() < 600, "{}", comparison.explanation);
+    let at_last = |effect: &&Effect| effect.metric == "heldout_loss" && effect.generation == 6;
+    let loss = comparison.effects.iter().find(at_last).unwrap();
+    assert!(loss.std_err > 1e299, "what differs so much between seeds is noise: {loss:?}");
 }
 
 /// The control has three seeds, and the arm has begun with two of them.

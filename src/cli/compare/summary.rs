@@ -12,7 +12,8 @@ use std::collections::BTreeSet;
 pub(super) const COLUMNS: [&str; 3] = ["heldout_loss", "unigram_entropy", "tail_coverage"];
 
 /// What the legend of a table says of the intervals of a single seed at its first generation.
-pub(super) const MEASURING_ALONE: &str = "With one seed, an interval at generation 1 includes the error of measurement, but not the noise of training.";
+pub(super) const MEASURING_ALONE: &str = "With one seed, an interval at generation 1 includes the error of \
+    measurement, but not the noise of training.";
 
 /// The table, its legend, and a sentence for every arm.
 pub(super) fn text(arms: &[ComparedArm]) -> String {
