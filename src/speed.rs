@@ -218,21 +218,29 @@ fn settings(batch: usize) -> TrainingSettings {
     TrainingSettings { batch, learning_rate: 1e-5, ..TrainingSettings::default() }
 }
 
-/// An untrained model that writes documents without prompts, at temperature 1.
+/// An untrained model that writes documents without prompts.
 pub struct WritingWorkload {
     model: Transformer,
     prompts: Documents,
     document_tokens: usize,
+    decoding: DecodingStrategy,
 }
 
 impl WritingWorkload {
-    /// Creates a model of this size.
+    /// Creates a model of this size, which writes at temperature 1.
     ///
     /// # Errors
     /// If the device fails.
     pub fn new(size: &BenchmarkSize, precision: Precision, device: &Device) -> Result<Self, ModelError> {
         let prompts = std::iter::repeat_n(&[][..], size.documents).collect();
-        Ok(Self { model: size.model(precision, device)?, prompts, document_tokens: size.context - 1 })
+        let (model, decoding) = (size.model(precision, device)?, DecodingStrategy::PLAIN);
+        Ok(Self { model, prompts, document_tokens: size.context - 1, decoding })
+    }
+
+    /// The same model, which writes by `decoding`.
+    #[must_use]
+    pub fn decoding_by(self, decoding: DecodingStrategy) -> Self {
+        Self { decoding, ..self }
     }
 
     /// Tokens per round.
@@ -249,7 +257,7 @@ impl WritingWorkload {
         let request = GenerateRequest {
             prompts: &self.prompts,
             max_document_tokens: self.document_tokens,
-            decoding: &DecodingStrategy::PLAIN,
+            decoding: &self.decoding,
             item: &|index| index as u64,
         };
         let never = AtomicBool::new(false);
