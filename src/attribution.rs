@@ -138,6 +138,7 @@ mod tests {
             ci_high: -42.0,
             std_err: 0.4,
             identical: false,
+            includes_training_noise: true,
             significant: true,
             practical_size: None,
         };

@@ -12,7 +12,7 @@
 //! their standard errors say how well they represent other text, and nothing about a difference.
 //!
 //! Where all seeds give the same difference, up to rounding, their spread says nothing about noise; for metrics on fixed text
-//! the interval is then the error of measurement alone. Arm and control are *identical* in a metric if they are equal to the last
+//! the interval is then the error of measurement alone, as of one seed. Arm and control are *identical* in a metric if they are equal to the last
 //! bit in every seed, either because they are the same computation (so are then all metrics of the model, or all of its text) or
 //! because the metric is measured without error, as at the ends of its range.
 //!
@@ -261,9 +261,13 @@ pub struct Effect {
     /// Standard error of the difference.
     pub std_err: f64,
     /// Whether arm and control are equal to the last bit in every seed, because they are the same computation or the metric
-    /// is at the end of its range. The interval then says nothing.
+    /// is at the end of its range. The interval then says nothing, and has no width.
     #[serde(default)]
     pub identical: bool,
+    /// Whether the interval includes the noise of training. Otherwise it has the error of measurement alone: with one seed at its
+    /// first generation, and where all seeds give the same difference.
+    #[serde(default)]
+    pub includes_training_noise: bool,
     /// Whether this headline metric is evidence of narrowing at this generation. Such evidence in two families makes a
     /// call. Always false for other metrics.
     pub significant: bool,
@@ -288,6 +292,7 @@ impl Effect {
             ci_high: difference.ci_high(),
             std_err: difference.std_err,
             identical: difference.is_identical,
+            includes_training_noise: difference.is_usable(),
             significant,
             practical_size: practical_size(&metric.id),
         }

@@ -102,7 +102,9 @@ fn narrowing(
         true => format!("from generation {called} on, {names} are worse than in the control"),
         false => format!("at generation {called}, {names} were worse than in the control"),
     };
-    let worst = most_severe(at_last.iter().copied());
+    let of_called = at_last.iter().copied().filter(|one| narrowed.contains(&one.headline.family));
+    let worst = most_severe(of_called.clone().filter(|one| is_evidence(decision, one)))
+        .or_else(|| most_severe(of_called));
     let worst =
         worst.map_or_else(String::new, |worst| format!("; at generation {last}, {}", interval(&worst)));
     let size = if decision.verdict == Verdict::Collapsed {
@@ -126,7 +128,8 @@ fn degraded(
 ) -> String {
     let called = decision.called_at.unwrap_or(last);
     let held_out = at_last.iter().copied().filter(|one| one.headline.family == Family::HeldOut);
-    let worst = most_severe(held_out).map_or_else(String::new, |worst| interval(&worst));
+    let worst = most_severe(held_out.filter(HeadlineDifference::is_beyond_practical_size))
+        .map_or_else(String::new, |worst| interval(&worst));
     let mut later = generations.iter().filter(|&&generation| generation >= called);
     let since = match later.all(|generation| decision.degraded.contains(generation)) {
         true => format!("from generation {called} on, natural text is"),
@@ -173,6 +176,11 @@ fn widening(differences: &[(&MetricDefinition, Difference)], last: usize) -> Opt
     )
 }
 
+/// Whether a difference is evidence of narrowing.
+fn is_evidence(decision: &Decision, one: &HeadlineDifference) -> bool {
+    decision.is_significant(one.headline.metric, one.difference.generation)
+}
+
 /// Whether a headline metric of a family is evidence of narrowing at a generation.
 fn narrows(decision: &Decision, family: Family, generation: usize) -> bool {
     let mut of_family = headline_metrics().iter().filter(|headline| headline.family == family);
@@ -199,9 +207,14 @@ fn inconclusive(
         let lacking: Vec<String> =
             decision.lacking.iter().map(|id| in_a_sentence(catalogue.label(id))).collect();
         let lacking: Vec<&str> = lacking.iter().map(String::as_str).collect();
+        let is_lacking = |one: &&HeadlineDifference| decision.lacking.contains(&one.headline.metric);
+        let reason = if at_last.iter().filter(is_lacking).any(|one| one.difference.seeds > 1) {
+            "all seeds give the same difference there, because \"vary\" leaves out what would change it"
+        } else {
+            "such an interval needs values of both arm and control, from at least two seeds or two generations"
+        };
         return format!(
-            "at generation {last}, there is no interval that includes the noise of training for {} (such an \
-             interval needs values of both arm and control, from at least two seeds or two generations)",
+            "at generation {last}, there is no interval that includes the noise of training for {} ({reason})",
             list(&lacking)
         );
     }
@@ -226,7 +239,8 @@ fn inconclusive(
         FAMILIES.into_iter().partition(|&family| narrows(decision, family, last));
     match (&worse[..], &others[..]) {
         (&[one], &[other, another]) => {
-            let worst = most_severe(at_last.iter().copied().filter(|found| found.headline.family == one));
+            let of_family = at_last.iter().copied().filter(|found| found.headline.family == one);
+            let worst = most_severe(of_family.filter(|found| is_evidence(decision, found)));
             let worst = worst.map_or_else(String::new, |worst| interval(&worst));
             let [other, another] = [other, another].map(family_name);
             format!(

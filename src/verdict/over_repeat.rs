@@ -57,6 +57,9 @@ pub struct EffectOverRepeat {
     /// As [`Effect::identical`].
     #[serde(default)]
     pub identical: bool,
+    /// As [`Effect::includes_training_noise`].
+    #[serde(default)]
+    pub includes_training_noise: bool,
 }
 
 impl SyntheticTextEffect {
@@ -122,7 +125,8 @@ fn effect_over(
     observations: &[Observation],
     catalogue: &Catalogue,
 ) -> Option<SyntheticTextEffect> {
-    let of_both = |one: &&Observation| one.arm == arm.name || one.arm == repeat.name;
+    // From generation 0 to 1 the repeat arm turns from all natural text to a part of it: that step is no noise.
+    let of_both = |one: &&Observation| one.generation > 0 && (one.arm == arm.name || one.arm == repeat.name);
     let of_both: Vec<Observation> = observations.iter().filter(of_both).cloned().collect();
     let compared = compare("", &of_both, &repeat.name, catalogue).into_iter().next()?;
     let is_comparable =
@@ -158,14 +162,14 @@ impl EffectOverRepeat {
             ci_high: effect.ci_high,
             std_err: effect.std_err,
             identical: effect.identical,
+            includes_training_noise: effect.includes_training_noise,
         }
     }
 }
 
 fn explanation(effect: &Effect) -> String {
     let Effect { generation, seeds, unit, difference, ci_low, ci_high, .. } = effect;
-    // At the first generation, one seed shows nothing of the noise of training.
-    let has_interval = *seeds > 1 || *generation > 1;
+    let has_interval = effect.includes_training_noise;
     let excludes_zero = has_interval && (*ci_low > 0.0 || *ci_high < 0.0);
     let narrows = effect.practical_size.is_some_and(|size| size * difference > 0.0);
     let verb = match (excludes_zero, narrows) {
@@ -182,7 +186,12 @@ fn explanation(effect: &Effect) -> String {
     }
     let (side, range) = side_and_range(*difference, *ci_low, *ci_high);
     let interval = match (has_interval, seeds) {
-        (false, _) => " (one seed shows nothing of the noise of training at its first generation)".to_owned(),
+        (false, 1) => {
+            " (one seed shows nothing of the noise of training in its first generations)".to_owned()
+        }
+        (false, _) => {
+            " (all seeds give the same difference, which shows nothing of the noise of training)".to_owned()
+        }
         (true, 1) => format!(
             " (95 % interval {range}; with one seed, noise is estimated from the generations of that arm)"
         ),

@@ -419,7 +419,7 @@ impl Difference {
             pooled: None,
             half_width: 0.0,
         };
-        difference.with_interval(if is_identical { 0.0 } else { measurement })
+        difference.with_interval(measurement)
     }
 
     fn with_pooled(self, pooled: Noise) -> Self {
@@ -427,10 +427,13 @@ impl Difference {
     }
 
     /// The difference with `std_err` and `half_width` computed from its noise, or from the variance of measurement if the
-    /// noise could not be estimated.
+    /// noise could not be estimated: seeds that all give the same are one measurement.
     fn with_interval(self, measurement_variance: f64) -> Self {
-        let variance = self.noises.interval.map_or(measurement_variance, |noise| noise.variance);
-        let std_err = (variance / self.seeds as f64).sqrt();
+        let std_err = match self.noises.interval {
+            _ if self.is_identical => 0.0,
+            Some(noise) => (noise.variance / self.seeds as f64).sqrt(),
+            None => measurement_variance.sqrt(),
+        };
         Self {
             std_err,
             half_width: std_err * quantile(0.025, self.noises.interval.map(|noise| noise.df)),

@@ -259,8 +259,15 @@ fn rounding_is_no_noise() {
         let comparison = compare("simulation", &observations, "control", &Catalogue::builtin()).remove(0);
         assert_eq!(comparison.verdict, Verdict::Inconclusive, "{seeds} seeds");
         let loss = comparison.effects.iter().find(|effect| effect.metric == "heldout_loss").unwrap();
-        let measuring = 0.05 * 0.1 * (2.0 / seeds as f64).sqrt();
+        // The errors of measuring both arms; more seeds of the same are no more measurements.
+        let measuring = 0.05 * 0.1 * 2.0_f64.sqrt();
         assert!((loss.std_err / measuring - 1.0).abs() < 1e-9 && !loss.significant, "{loss:?}");
+        assert!(!loss.includes_training_noise);
+        let explanation = &comparison.explanation;
+        assert!(
+            explanation.contains("all seeds give the same difference there, because \"vary\""),
+            "{explanation}"
+        );
         let metrics: Vec<_> =
             headline_metrics().iter().filter(|one| one.metric == "heldout_loss").copied().collect();
         let pairs = compare_pairs("simulation", &observations, "control", &metrics, &Catalogue::builtin());

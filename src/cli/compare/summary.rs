@@ -11,9 +11,17 @@ use std::collections::BTreeSet;
 /// The columns with numbers: one metric for each of the families that decide a verdict.
 pub(super) const COLUMNS: [&str; 3] = ["heldout_loss", "unigram_entropy", "tail_coverage"];
 
-/// What the legend of a table says of the intervals of a single seed at its first generation.
-pub(super) const MEASURING_ALONE: &str = "With one seed, an interval at generation 1 includes the error of \
-    measurement, but not the noise of training.";
+/// What a legend says of intervals without the noise of training, if any is shown. Of each effect it is given whether its interval
+/// includes that noise, and whether the arms are identical.
+pub(super) fn measuring_alone(mut shown: impl Iterator<Item = (bool, bool)>) -> &'static str {
+    let is_alone = |(includes_noise, is_identical): (bool, bool)| !includes_noise && !is_identical;
+    if shown.any(is_alone) {
+        " An interval of one seed in its first generations, or of seeds that all give the same difference, includes the error of \
+         measurement, but not the noise of training."
+    } else {
+        ""
+    }
+}
 
 /// The table, its legend, and a sentence for every arm.
 pub(super) fn text(arms: &[ComparedArm]) -> String {
@@ -59,12 +67,14 @@ fn legend(arms: &[ComparedArm]) -> String {
         [generation] => format!("generation {generation}"),
         _ => "the last generation of each arm".to_owned(),
     };
-    let has_one_seed = arms.iter().any(|arm| arm.comparison.seeds == 1);
-    let is_shown = has_one_seed && last.contains(&1);
-    let one_seed = if is_shown { format!(" {MEASURING_ALONE}") } else { String::new() };
+    let shown = arms
+        .iter()
+        .flat_map(|arm| COLUMNS.iter().filter_map(|metric| at_last_generation(&arm.comparison, metric)));
+    let measuring_alone =
+        measuring_alone(shown.map(|effect| (effect.includes_training_noise, effect.identical)));
     output::paragraph(&format!(
         "Differences from the control of the same seeds at {at}, ± half of the 95 % interval. Loss and entropy are in \
          nats; \"rare tokens found\" is the number of different rare tokens, relative to natural text of the same size. \
-         \"since\" is the first generation at which the verdict was called.{one_seed}"
+         \"since\" is the first generation at which the verdict was called.{measuring_alone}"
     ))
 }

@@ -2,7 +2,7 @@
 
 use super::effects::plus_or_minus;
 use super::lines;
-use super::summary::{COLUMNS, MEASURING_ALONE};
+use super::summary::{COLUMNS, measuring_alone};
 use super::{ComparedArm, has_several_experiments};
 use crate::cli::output;
 use crate::measure::Catalogue;
@@ -37,14 +37,13 @@ pub(super) fn text(arms: &[ComparedArm], draw: impl Fn(&[&str], &[Vec<String>]) 
         output::paragraph(&format!("{experiment}{}: {}", arm.arm, effect.explanation))
     };
     let sentences: String = found.iter().map(sentence).collect();
-    let one_seed = found.iter().any(|(_, effect)| is_measuring_alone(effect));
-    let legend = if one_seed { format!("{LEGEND} {MEASURING_ALONE}") } else { LEGEND.to_owned() };
+    let shown = found
+        .iter()
+        .flat_map(|(_, effect)| COLUMNS.iter().filter_map(|metric| effect.at_last_generation(metric)));
+    let measuring_alone =
+        measuring_alone(shown.map(|effect| (effect.includes_training_noise, effect.identical)));
+    let legend = format!("{LEGEND}{measuring_alone}");
     format!("\n{}\n{tables}{sentences}", output::paragraph(&legend))
-}
-
-/// Whether its intervals do not include the noise of training.
-fn is_measuring_alone(effect: &SyntheticTextEffect) -> bool {
-    effect.seeds == 1 && effect.effects.iter().all(|effect| effect.generation == 1)
 }
 
 fn row(arm: &ArmComparison, effect: &SyntheticTextEffect) -> Vec<String> {
