@@ -376,9 +376,8 @@ const FORM: &[Entry] = &[
         "self_bleu",
         "How much do documents resemble each other?",
         "Mean BLEU-4 of the first 25 words of documents, in at most 16 groups of 32, against the others of the group \
-         (Zhu et al. 2018). BLEU-4 is exp(¼ Σ ln pₙ), where pₙ is the share of n-grams that another document \
-         has too, each at most as often as there, for n from 1 to 4; where there is none, 0.1 n-grams are counted, and a \
-         document without a common word has 0.",
+         (Zhu et al. 2018). BLEU-4 is exp(¼ Σ ln pₙ), where pₙ is the share of n-grams, n from 1 to 4, that another \
+         document has as often; 0.1 are counted where there is none. A document without a common word has 0.",
         "It depends on the number of references, so it cannot be compared with published values. It sees only the \
          openings of documents.",
     ),
