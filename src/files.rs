@@ -478,7 +478,7 @@ pub fn remedy(error: &io::Error) -> &'static str {
             " (the name is too long, or not allowed by this file system; give another --out)"
         }
         ErrorKind::NotFound => " (check the path)",
-        ErrorKind::InvalidData => " (is damaged; restore it from a copy, or give another --out)",
+        ErrorKind::InvalidData => " (damaged; restore it from a copy, or give another --out)",
         _ => " (check the disk, then run again; nothing that is committed is lost)",
     }
 }

@@ -9,12 +9,12 @@
 //! the spread of `d` between seeds at that generation and has S − 1 degrees of freedom. For metrics of generated text
 //! the standard error is at least a tenth of the measurement error: near the end of its range a metric may be equal in
 //! all seeds without being more certain. Held-out text and questions about facts are the same for arm and control:
-//! their standard errors say how well they represent other text, and nothing about a difference.
+//! their standard errors say how well they represent other text, and little about a difference.
 //!
-//! Where all seeds give the same difference, up to rounding, their spread says nothing about noise; for metrics on fixed text
-//! the interval is then the error of measurement alone, as of one seed. Arm and control are *identical* in a metric if they are equal to the last
-//! bit in every seed, either because they are the same computation (so are then all metrics of the model, or all of its text) or
-//! because the metric is measured without error, as at the ends of its range.
+//! Where all seeds are the same computation, because what varies between them does not change it, they are one measurement,
+//! with the error of measurement alone; so they are where they give the same difference, up to rounding, in a metric on fixed text. Arm and
+//! control are *identical* in a metric if they are equal to the last bit in every seed, either because they are the same
+//! computation (so are then all metrics of the model, or all of its text) or because the metric is measured without error.
 //!
 //! What only one of several seeds has, at a generation, is left out. If there is only one seed, interval and test are
 //! based on the control's own steps from generation to generation: `2 g` times their variance, that of the difference
@@ -261,11 +261,11 @@ pub struct Effect {
     /// Standard error of the difference.
     pub std_err: f64,
     /// Whether arm and control are equal to the last bit in every seed, because they are the same computation or the metric
-    /// is at the end of its range. The interval then says nothing, and has no width.
+    /// is measured without error. The interval then says nothing, and has no width.
     #[serde(default)]
     pub identical: bool,
-    /// Whether the interval includes the noise of training. Otherwise it has the error of measurement alone: with one seed at its
-    /// first generation, and where all seeds give the same difference.
+    /// Whether the interval includes the noise of training. Otherwise it has the error of measurement alone: with one seed in its
+    /// first generations, and where all seeds are the same computation.
     #[serde(default)]
     pub includes_training_noise: bool,
     /// Whether this headline metric is evidence of narrowing at this generation. Such evidence in two families makes a
@@ -335,9 +335,10 @@ fn compare_arm(
     catalogue: &Catalogue,
 ) -> ArmComparison {
     let same = table.same_computations(arm, control, catalogue);
+    let repeated = table.repeated_computations([arm, control], catalogue);
     let mut differences: Vec<(&MetricDefinition, Difference)> = Vec::new();
     for metric in catalogue {
-        let of_metric = table.differences(metric, arm, control, &same);
+        let of_metric = table.differences(metric, arm, control, [&same, &repeated]);
         differences.extend(of_metric.into_iter().map(|difference| (metric, difference)));
     }
     let goes_on = drop_single_seeds(&mut differences);

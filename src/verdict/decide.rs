@@ -215,13 +215,14 @@ pub(super) fn families<'a>(found: impl IntoIterator<Item = HeadlineDifference<'a
 }
 
 /// Whether no headline metric can have narrowed by its practical size. A metric that is identical in arm and control
-/// has lost nothing, but metrics must differ in at least two families: identical metrics may have reached the ends of
+/// has lost nothing, but metrics must differ in at least two families: equal metrics may have reached the ends of
 /// their ranges and then show nothing.
 fn is_stable(found: &[HeadlineDifference]) -> bool {
-    let mut differing = found.iter().filter(|one| !one.difference.is_identical);
+    let mut not_identical = found.iter().filter(|one| !one.difference.is_identical);
+    let unequal = found.iter().copied().filter(|one| !one.difference.is_equal);
     families(found.iter().copied()).len() == all_families()
-        && differing_families(found).len() >= FAMILIES_NEEDED
-        && differing.all(HeadlineDifference::excludes_practical_size)
+        && families(unequal).len() >= FAMILIES_NEEDED
+        && not_identical.all(HeadlineDifference::excludes_practical_size)
 }
 
 /// The families with a headline metric that is not identical in arm and control.

@@ -204,19 +204,7 @@ fn inconclusive(
     catalogue: &Catalogue,
 ) -> String {
     if !decision.lacking.is_empty() {
-        let lacking: Vec<String> =
-            decision.lacking.iter().map(|id| in_a_sentence(catalogue.label(id))).collect();
-        let lacking: Vec<&str> = lacking.iter().map(String::as_str).collect();
-        let is_lacking = |one: &&HeadlineDifference| decision.lacking.contains(&one.headline.metric);
-        let reason = if at_last.iter().filter(is_lacking).any(|one| one.difference.seeds > 1) {
-            "all seeds give the same difference there, because \"vary\" leaves out what would change it"
-        } else {
-            "such an interval needs values of both arm and control, from at least two seeds or two generations"
-        };
-        return format!(
-            "at generation {last}, there is no interval that includes the noise of training for {} ({reason})",
-            list(&lacking)
-        );
+        return lacking(decision, at_last, last, catalogue);
     }
     if families(at_last.iter().copied()).len() < FAMILIES.len() {
         return "arm and control do not have a headline metric of every family in common".to_owned();
@@ -250,6 +238,34 @@ fn inconclusive(
         }
         _ => format!("at generation {last}, {open}, and {seeds}"),
     }
+}
+
+/// The sentence for headline metrics whose noise is not known.
+fn lacking(
+    decision: &Decision,
+    at_last: &[HeadlineDifference],
+    last: usize,
+    catalogue: &Catalogue,
+) -> String {
+    let has_seeds =
+        |id: &&str| at_last.iter().any(|one| one.headline.metric == *id && one.difference.seeds > 1);
+    let (repeated, absent): (Vec<&str>, Vec<&str>) = decision.lacking.iter().copied().partition(has_seeds);
+    let clause = |ids: Vec<&str>, reason: &str| {
+        let labels: Vec<String> = ids.iter().map(|id| in_a_sentence(catalogue.label(id))).collect();
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        let names = list(&labels);
+        (!labels.is_empty())
+            .then(|| format!("no interval that includes the noise of training for {names} ({reason})"))
+    };
+    let clauses = [
+        clause(repeated, "all seeds give the same difference: what varies between them does not change it"),
+        clause(
+            absent,
+            "such an interval needs values of both arm and control, from at least two seeds or two generations",
+        ),
+    ];
+    let clauses: Vec<String> = clauses.into_iter().flatten().collect();
+    format!("at generation {last}, there is {}", clauses.join(", and "))
 }
 
 /// The sentence for an arm that differs from the control in one family only. `rest` says what is possible all the same.

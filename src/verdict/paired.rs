@@ -76,23 +76,39 @@ impl<'a> ObservationTable<'a> {
     ) -> SameComputations {
         let mut same = SameComputations::default();
         for metric in catalogue {
-            let same = if metric.on_fixed_text { &mut same.model } else { &mut same.text };
             for (generation, pairs) in self.pairs(&metric.id, arm, other) {
-                let is_equal = pairs.iter().all(|pair| pair.difference() == 0.0);
-                *same.entry(generation).or_insert(true) &= is_equal;
+                same.add(metric, generation, pairs.iter().all(|pair| pair.difference() == 0.0));
             }
         }
         same
     }
 
+    /// The generations at which each of two arms is the same computation in all of its seeds, of which there are several.
+    pub(super) fn repeated_computations(&self, arms: [&str; 2], catalogue: &Catalogue) -> SameComputations {
+        let mut repeated = SameComputations::default();
+        for metric in catalogue {
+            for lineages in arms.iter().filter_map(|arm| self.series.get(&(&*metric.id, *arm))) {
+                let mut by_generation: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+                for (&generation, measured) in lineages.values().flatten() {
+                    by_generation.entry(generation).or_default().push(measured.value);
+                }
+                for (generation, values) in by_generation {
+                    let is_equal = values.len() > 1 && values.iter().all(|&value| value == values[0]);
+                    repeated.add(metric, generation, is_equal);
+                }
+            }
+        }
+        repeated
+    }
+
     /// The difference in a metric at every generation ≥ 1 that arm and control have in common in some seed, given where they
-    /// are the same computation.
+    /// are the same computation, and where their seeds are.
     pub(super) fn differences(
         &self,
         metric: &MetricDefinition,
         arm: &str,
         control: &str,
-        same: &SameComputations,
+        [same, repeated]: [&SameComputations; 2],
     ) -> Vec<Difference> {
         let pairs = self.pairs(&metric.id, arm, control);
         let lineages_of = |name| self.series.get(&(&*metric.id, name));
@@ -108,10 +124,14 @@ impl<'a> ObservationTable<'a> {
             .iter()
             .map(|(&generation, here)| {
                 let is_same = same.at(metric, generation);
+                let is_repeated = repeated.at(metric, generation);
                 let floor = if metric.on_fixed_text { 0.0 } else { measurement_variance(here) };
                 match spreads.get(&generation) {
                     Some(spread) => {
-                        let noises = spread.noises(steps_at(generation), generation, floor);
+                        let noises = match is_repeated {
+                            true => Noises::UNKNOWN,
+                            false => spread.noises(steps_at(generation), generation, floor),
+                        };
                         Difference::new(generation, here, noises, is_same)
                             .with_pooled(spread.pooled.at_least(floor / 100.0))
                     }
@@ -146,7 +166,7 @@ impl<'a> ObservationTable<'a> {
     }
 }
 
-/// Whether two arms are the same computation, by generation.
+/// Whether models and texts are the same computation, by generation: all of their metrics are then equal.
 #[derive(Default)]
 pub(super) struct SameComputations {
     /// By the metrics on fixed text.
@@ -156,6 +176,12 @@ pub(super) struct SameComputations {
 }
 
 impl SameComputations {
+    /// Adds whether `metric` is equal at `generation`.
+    fn add(&mut self, metric: &MetricDefinition, generation: usize, is_equal: bool) {
+        let same = if metric.on_fixed_text { &mut self.model } else { &mut self.text };
+        *same.entry(generation).or_insert(true) &= is_equal;
+    }
+
     /// Whether `metric` is measured on the same model or the same text at `generation`.
     pub(super) fn at(&self, metric: &MetricDefinition, generation: usize) -> bool {
         let same = if metric.on_fixed_text { &self.model } else { &self.text };
@@ -367,6 +393,8 @@ struct Noises {
 }
 
 impl Noises {
+    const UNKNOWN: Self = Self { interval: None, narrowing: None, degradation: None };
+
     fn map(self, of: impl Fn(Option<Noise>) -> Option<Noise>) -> Self {
         Self { interval: of(self.interval), narrowing: of(self.narrowing), degradation: of(self.degradation) }
     }
@@ -389,6 +417,8 @@ pub(super) struct Difference {
     /// Whether arm and control are equal to the last bit in every seed, and not only because two counts agree by chance: they
     /// are the same computation, or the metric has no error of measuring, as at the ends of its range.
     pub(super) is_identical: bool,
+    /// Whether arm and control are equal to the last bit in every seed, for whatever reason.
+    pub(super) is_equal: bool,
     noises: Noises,
     /// The noise at all generations so far, which is known best; None with one seed.
     pooled: Option<Noise>,
@@ -415,7 +445,8 @@ impl Difference {
             mean: mean(&PairedValues::difference),
             std_err: 0.0,
             is_identical,
-            noises: noises.map(|noise| noise.filter(is_noise)),
+            is_equal,
+            noises: if is_identical { Noises::UNKNOWN } else { noises.map(|noise| noise.filter(is_noise)) },
             pooled: None,
             half_width: 0.0,
         };

@@ -244,35 +244,49 @@ fn counts_that_agree_by_chance_are_not_identical() {
     assert!((tail.ci_high - half).abs() < 1e-7 && (tail.ci_low + half).abs() < 1e-7, "{tail:?}");
 }
 
-/// Three equal differences whose mean is not the same to the last bit: what rounding leaves is no noise, so three seeds tell as
-/// little as two or four do.
+/// Three equal differences whose mean is not the same to the last bit: what rounding leaves is no noise, so seeds that are all the
+/// same computation tell nothing, however many they are and whether metrics rise or fall.
 #[test]
 fn rounding_is_no_noise() {
     let values = [1.4955360749758546, 2.39717017772852];
     let mean = [1, 2, 3].map(|_| values[1] - values[0]).iter().sum::<f64>() / 3.0;
     assert_ne!(mean, values[1] - values[0], "the values of a run in which this happened");
-    for seeds in [2, 3, 4, 5] {
+    for (seeds, [control, arm]) in
+        [2, 3, 4, 5, 30].into_iter().flat_map(|seeds| [(seeds, values), (seeds, [values[1], values[0]])])
+    {
         let mut observations = Simulation { seeds, ..NO_EFFECT.clone() }.observations(1);
         for one in &mut observations {
-            one.value = values[usize::from(one.generation > 0 && one.arm == "arm")];
+            one.value = if one.generation > 0 && one.arm == "arm" { arm } else { control };
         }
         let comparison = compare("simulation", &observations, "control", &Catalogue::builtin()).remove(0);
-        assert_eq!(comparison.verdict, Verdict::Inconclusive, "{seeds} seeds");
+        assert_eq!((comparison.verdict, comparison.called_at_generation), (Verdict::Inconclusive, None));
         let loss = comparison.effects.iter().find(|effect| effect.metric == "heldout_loss").unwrap();
         // The errors of measuring both arms; more seeds of the same are no more measurements.
         let measuring = 0.05 * 0.1 * 2.0_f64.sqrt();
         assert!((loss.std_err / measuring - 1.0).abs() < 1e-9 && !loss.significant, "{loss:?}");
-        assert!(!loss.includes_training_noise);
+        assert!(comparison.effects.iter().all(|effect| !effect.includes_training_noise));
         let explanation = &comparison.explanation;
-        assert!(
-            explanation.contains("all seeds give the same difference there, because \"vary\""),
-            "{explanation}"
-        );
+        assert!(explanation.contains("all seeds give the same difference: what varies"), "{explanation}");
         let metrics: Vec<_> =
             headline_metrics().iter().filter(|one| one.metric == "heldout_loss").copied().collect();
         let pairs = compare_pairs("simulation", &observations, "control", &metrics, &Catalogue::builtin());
         assert_eq!((pairs[0].p_value, pairs[0].worse.clone()), (1.0, None), "{seeds} seeds");
     }
+}
+
+/// Metrics at the ends of their ranges show nothing, even if an error of measuring is told for them.
+#[test]
+fn arms_that_are_equal_in_two_families_are_not_stable() {
+    let simulation = Simulation { training_noise: 0.01, seeds: 5, ..NO_EFFECT.clone() };
+    let mut observations = simulation.observations(1);
+    let verdict = |observations: &[Observation]| {
+        compare("simulation", observations, "control", &Catalogue::builtin()).remove(0).verdict
+    };
+    assert_eq!(verdict(&observations), Verdict::Stable);
+    for one in observations.iter_mut().filter(|one| family(&one.metric) != Family::HeldOut) {
+        one.value = 0.0;
+    }
+    assert_eq!(verdict(&observations), Verdict::Inconclusive);
 }
 
 /// A loss of 1e300 is that of a model that diverged.

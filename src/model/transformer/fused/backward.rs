@@ -1,7 +1,7 @@
 //! The loss of a batch and its gradients.
 //!
 //! A batch is split into shards of sequences. Both passes handle one block after another, so that the weights of one
-//! block at a time are packed; in each block, a shard runs on one thread. In the backward pass it
+//! block at a time are packed; in each block, a shard runs on one thread. In the backward pass each shard
 //! packs the two factors of each weight gradient, `∂L/∂W = Σ_rows (∂L/∂y)ᵀ x`. The gradients themselves are computed
 //! later, while the shards already process the preceding block. This computation is split into tasks of 64 rows of a
 //! matrix. Many small tasks fill the time in which threads would wait for the last shard. Each task sums over the
