@@ -377,7 +377,7 @@ const FORM: &[Entry] = &[
         "How much do documents resemble each other?",
         "Mean BLEU-4 of the first 25 words of documents, in at most 16 groups of 32, against the others of the group \
          (Zhu et al. 2018). BLEU-4 is exp(¼ Σ ln pₙ), where pₙ is the share of n-grams, n from 1 to 4, that another \
-         document has, counted at most as often as there; 0.1 stands for none. Without a common word it is 0.",
+         document has, counted at most as often as there; 0.1 n-grams if none. Without a common word it is 0.",
         "It depends on the number of references, so it cannot be compared with published values. It sees only the \
          openings of documents.",
     ),

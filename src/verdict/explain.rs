@@ -176,7 +176,7 @@ fn widening(differences: &[(&MetricDefinition, Difference)], last: usize) -> Opt
     )
 }
 
-/// Whether a difference is evidence of narrowing.
+/// Whether the metric is significant at the generation of the difference, so that a call of narrowing rests on it.
 fn is_evidence(decision: &Decision, one: &HeadlineDifference) -> bool {
     decision.is_significant(one.headline.metric, one.difference.generation)
 }
